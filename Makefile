@@ -1,0 +1,42 @@
+# The project's commands. Everything lives in .venv/ at the root; nothing is installed elsewhere.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint up bench lock
+
+help: ## Show these commands
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(INSTALLED): constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "lpstream needs Python 3.11, 3.12 or 3.13; name one: make PYTHON=python3.11 ..." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+demo: $(INSTALLED) ## Run the whole pipeline once on the embedded stack; look at out/demo/index.html
+	$(BIN)/lpstream demo
+
+test: $(INSTALLED) ## Run all tests, on the best stack that this machine has
+	$(BIN)/pytest
+
+check: lint ## ruff, mypy --strict and the unit tests
+	$(BIN)/pytest tests/unit -q
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+up: $(INSTALLED) ## Start everything and keep it running; prints each door with an example
+	$(BIN)/lpstream up
+
+bench: $(INSTALLED) ## Measure, as ratios against a reference in the same run; writes out/bench.json
+	$(BIN)/lpstream bench
+
+lock: $(INSTALLED) ## Pin versions and hashes of all dependencies anew (needs uv)
+	uv pip compile --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		--extra embedded --extra dev --python-version 3.11 -o constraints.txt pyproject.toml

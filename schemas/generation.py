@@ -1,0 +1,234 @@
+"""Generation: request, step, step result, result, progress; and the ids that follow from them."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
+from uuid import UUID, uuid5
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from schemas.errors import DecodeError
+
+REQUESTS = "lp.requests"
+STEPS = "lp.steps"
+STEP_RESULTS = "lp.step-results"
+RESULTS = "lp.results"
+PROGRESS = "lp.progress"
+
+
+class StepName(StrEnum):
+    """The steps that run in parallel, each a record of its own on `lp.steps`."""
+
+    TEMPLATE = "template"
+    COPY = "copy"
+    ASSETS = "assets"
+
+
+Stage = Literal[
+    "queued", "validate", "cache", "template", "copy", "assets", "integrate", "optimize", "preview", "done"
+]
+Status = Literal["completed", "degraded", "rejected", "failed"]
+CacheLayer = Literal["l1", "l2", "l3", "near", "stale", "miss"]
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("give an address that starts with https:// or http://")
+    return value
+
+
+HttpUrl = Annotated[str, Field(max_length=2_000), AfterValidator(_http_url)]
+Line = Annotated[str, Field(min_length=1, max_length=200)]
+Text = Annotated[str, Field(min_length=1, max_length=1_000)]
+Micro = Annotated[int, Field(ge=0)]
+
+
+class Model(BaseModel):
+    """Base of all generation messages: unknown fields are ignored, values do not change."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+        str_strip_whitespace=True,
+        validate_by_alias=True,
+        validate_by_name=True,
+        serialize_by_alias=True,
+    )
+
+
+class Business(Model):
+    """Who the page is for. These values fill slots of the page; no model ever sees them."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    phone: Annotated[str, Field(max_length=30, pattern=r"^[0-9+() -]*$")] | None = None
+    address: Line | None = None
+    url: HttpUrl | None = None
+    form_url: HttpUrl | None = None
+
+
+class Price(Model):
+    """One line of the price list."""
+
+    label: Line
+    yen: Annotated[int, Field(ge=0, le=10**12)]
+
+
+class Testimonial(Model):
+    """A customer's own words, shown as given."""
+
+    text: Text
+    author: Line
+
+
+class Facts(Model):
+    """What may be claimed on the page, and nothing besides."""
+
+    prices: Annotated[list[Price], Field(max_length=50)] = []
+    testimonials: Annotated[list[Testimonial], Field(max_length=20)] = []
+    licences: Annotated[list[Line], Field(max_length=20)] = []
+    hours: Line | None = None
+    access: Line | None = None
+
+
+class GenerationRequest(Model):
+    """A request for one LP, on `lp.requests`."""
+
+    schema_: Annotated[Literal[1], Field(alias="schema")] = 1
+    request_id: UUID
+    tenant_id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,31}$")]
+    industry: Annotated[str, Field(min_length=1, max_length=50)]
+    purpose: Annotated[str, Field(min_length=1, max_length=50)]
+    keywords: Annotated[list[Annotated[str, Field(min_length=1, max_length=50)]], Field(max_length=20)] = []
+    business: Business
+    facts: Facts = Facts()
+    tone: Literal["friendly", "formal", "premium"] = "friendly"
+    quality: Literal["fast", "high"] = "fast"
+    locale: Literal["ja-JP"] = "ja-JP"
+
+
+class Attempt(Model):
+    """One call of a model: who, how it ended, how long, what it cost."""
+
+    provider: str
+    model: str
+    outcome: str
+    first_token_ms: int | None = None
+    total_ms: int
+    cost_micro_jpy: Micro = 0
+
+
+class Step(Model):
+    """One of the parallel steps, on `lp.steps`. `input` is what the step's function takes."""
+
+    schema_: Annotated[Literal[1], Field(alias="schema")] = 1
+    request_id: UUID
+    step_id: UUID
+    step: StepName
+    deadline_ms: int
+    input: dict[str, Any]
+
+
+class StepResult(Model):
+    """A step's answer, on `lp.step-results`."""
+
+    schema_: Annotated[Literal[1], Field(alias="schema")] = 1
+    request_id: UUID
+    step_id: UUID
+    step: StepName
+    status: Literal["ok", "fallback", "error"]
+    output: dict[str, Any]
+    elapsed_ms: int
+    attempts: list[Attempt] = []
+
+
+class Timings(Model):
+    """Milliseconds by stage; null for a stage that did not run."""
+
+    validate_: Annotated[int | None, Field(alias="validate")] = None
+    cache: int | None = None
+    template: int | None = None
+    copy_: Annotated[int | None, Field(alias="copy")] = None
+    assets: int | None = None
+    integrate: int | None = None
+    optimize: int | None = None
+    preview: int | None = None
+    provider: int | None = None
+    total: int | None = None
+
+
+class Warning_(Model):  # noqa: N801 - Warning is Python's own
+    """What a customer should know of a page that came."""
+
+    code: str
+    detail: str
+
+
+class Failure(Model):
+    """Why there is no page."""
+
+    code: str
+    field: str | None = None
+    detail: str
+
+
+class Result(Model):
+    """The outcome of a request, on `lp.results` and in Redis at `lp:result:{request_id}`."""
+
+    schema_: Annotated[Literal[1], Field(alias="schema")] = 1
+    request_id: UUID
+    tenant_id: str
+    status: Status
+    lp_id: str | None = None
+    page_url: str | None = None
+    preview_url: str | None = None
+    thumbnail_url: str | None = None
+    cache: CacheLayer = "miss"
+    timings_ms: Timings = Timings()
+    attempts: list[Attempt] = []
+    cost_micro_jpy: Micro = 0
+    warnings: list[Warning_] = []
+    error: Failure | None = None
+
+
+class Progress(Model):
+    """How far a request is, on `lp.progress`."""
+
+    schema_: Annotated[Literal[1], Field(alias="schema")] = 1
+    request_id: UUID
+    percent: Annotated[int, Field(ge=0, le=100)]
+    stage: Stage
+    section: str | None = None
+    at_ms: int
+
+
+def lp_id_of(tenant_id: str, request_id: UUID) -> str:
+    """The page's id: the tenant and 16 hex digits of uuid5(request_id)."""
+    return f"{tenant_id}-{uuid5(request_id, 'lp').hex[:16]}"
+
+
+def step_id_of(request_id: UUID, step: StepName) -> UUID:
+    """The step's id: the same each time the same request is planned."""
+    return uuid5(request_id, step.value)
+
+
+AnyModel = TypeVar("AnyModel", bound=Model)
+
+
+def error_of(error: ValidationError) -> DecodeError:
+    """The first thing that pydantic found wrong, as field path and text, without the value itself."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return DecodeError(".".join(str(part) for part in first["loc"]), first["msg"])
+
+
+def decode_model(model: type[AnyModel], data: bytes) -> AnyModel:
+    """A model from its JSON bytes; DecodeError names the field at fault."""
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        raise error_of(error) from error
+
+
+def encode_model(message: Model) -> bytes:
+    """A model as JSON bytes, all fields present."""
+    return message.model_dump_json().encode()

@@ -1,0 +1,133 @@
+"""The heatmap beacon: one record that carries many events of one pageview, in columns."""
+
+import re
+from enum import StrEnum
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from schemas.errors import DecodeError
+
+TOPIC = "heatmap.events"
+SCHEMA_VERSION = 1
+MAX_EVENTS = 500
+MAX_SECTIONS = 30
+INT32_MAX = 2**31 - 1
+INT53_MAX = 2**53 - 1
+
+Device = Literal["mobile", "tablet", "desktop"]
+DEVICES: tuple[Device, ...] = ("mobile", "tablet", "desktop")
+
+
+class Kind(StrEnum):
+    """Kinds of events by their full names, as ClickHouse stores them."""
+
+    CLICK = "click"
+    RAGE_CLICK = "rage_click"
+    DEAD_CLICK = "dead_click"
+    MOVE = "move"
+    SCROLL = "scroll"
+    GOAL = "goal"
+
+
+KIND_BY_LETTER = {
+    "c": Kind.CLICK,
+    "r": Kind.RAGE_CLICK,
+    "d": Kind.DEAD_CLICK,
+    "m": Kind.MOVE,
+    "s": Kind.SCROLL,
+    "g": Kind.GOAL,
+}
+
+LP_ID_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$"
+UUID_PATTERN = r"^[0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}$"
+
+# msgspec searches, so `$` would let a trailing newline through; \Z does not.
+LpId = Annotated[str, Meta(pattern=LP_ID_PATTERN.replace("$", r"\Z"))]
+PageviewId = Annotated[str, Meta(pattern=UUID_PATTERN.replace("$", r"\Z"))]
+Count = Annotated[int, Meta(ge=0, le=INT32_MAX)]
+Size = Annotated[int, Meta(ge=1, le=INT32_MAX)]
+Millis = Annotated[int, Meta(ge=0, le=INT53_MAX)]
+Pixel = Annotated[int, Meta(ge=-INT53_MAX, le=INT53_MAX)]
+Letters = Annotated[str, Meta(min_length=1, max_length=MAX_EVENTS, pattern=r"^[crdmsg]+\Z")]
+SectionName = Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+class Beacon(Struct, frozen=True, kw_only=True):
+    """One beacon, checked by type and range. `decode_beacon` checks what fields say of each other.
+
+    Pixels are CSS pixels, times are milliseconds (UTC). `dt`, `x`, `y`, `dwell` are as long as `type`.
+    """
+
+    schema: Literal[1]
+    lp_id: LpId
+    pageview_id: PageviewId
+    seq: Count
+    device: Device
+    viewport_w: Size
+    viewport_h: Size
+    page_w: Size
+    page_h: Size
+    t0: Millis
+    depth: Count
+    type: Letters
+    dt: list[Count]
+    x: list[Pixel]
+    y: list[Pixel]
+    dwell: list[Count]
+    fixed: list[Count] = []
+    sections: Annotated[list[tuple[SectionName, Pixel, Pixel]], Meta(max_length=MAX_SECTIONS)] = []
+    rate: Annotated[float, Meta(gt=0, le=1)] = 1.0
+
+    @property
+    def last_event_ms(self) -> int:
+        """Time of the latest event, ms UTC, by the browser's clock."""
+        return self.t0 + max(self.dt)
+
+
+_decoder = msgspec.json.Decoder(Beacon)
+_field_in_message = re.compile(r"`\$\.?([^`]*)`")
+
+
+def _decode_error(error: msgspec.ValidationError) -> DecodeError:
+    text = str(error)
+    path = _field_in_message.search(text)
+    missing = re.search(r"missing required field `([^`]+)`", text)
+    field = missing.group(1) if missing else (path.group(1) if path else "")
+    return DecodeError(field, text.split(" - at `")[0])
+
+
+def check_beacon(beacon: Beacon) -> Beacon:
+    """The beacon itself, or DecodeError naming the field that disagrees with another."""
+    events = len(beacon.type)
+    for name in ("dt", "x", "y", "dwell"):
+        if (length := len(getattr(beacon, name))) != events:
+            raise DecodeError(name, f"has {length} entries, `type` has {events} events: give one for each")
+    for index in beacon.fixed:
+        if index >= events:
+            raise DecodeError("fixed", f"names event {index}, `type` has {events} events")
+    return beacon
+
+
+def decode_beacon(data: bytes) -> Beacon:
+    """A checked Beacon from its JSON bytes; DecodeError names the field at fault."""
+    try:
+        return check_beacon(_decoder.decode(data))
+    except msgspec.ValidationError as error:
+        raise _decode_error(error) from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise DecodeError("", f"is no JSON document: {error}") from error
+
+
+def beacon_from_object(value: object) -> Beacon:
+    """A checked Beacon from decoded JSON or Avro (a dict); DecodeError names the field at fault."""
+    try:
+        return check_beacon(msgspec.convert(value, Beacon))
+    except msgspec.ValidationError as error:
+        raise _decode_error(error) from error
+
+
+def encode_beacon(beacon: Beacon) -> bytes:
+    """The beacon as JSON bytes, as the snippet posts it."""
+    return msgspec.json.encode(beacon)

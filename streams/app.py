@@ -1,0 +1,49 @@
+"""The Faust apps: one for heatmaps (slices), one for generation (a message a record)."""
+
+from typing import Any, Literal
+
+import faust
+
+from streams.settings import Settings
+
+AppName = Literal["heatmap", "generation"]
+
+# heatmap records come in slices through our own transport (streams/transport.py); generation's one by one
+SCHEMES: dict[AppName, str] = {"heatmap": "lpstream", "generation": "kafka"}
+
+
+def build_app(settings: Settings, name: AppName) -> faust.App:
+    """A Faust app without tables, web server or leader; its consumer group is `lpstream-<name>`."""
+    servers = settings.kafka_bootstrap_servers.split(",")
+    return faust.App(
+        f"lpstream-{name}",
+        broker=[f"{SCHEMES[name]}://{server.strip()}" for server in servers],
+        store="memory://",
+        value_serializer="raw",
+        key_serializer="raw",
+        topic_allow_declare=False,  # `lpstream migrate` creates topics, with their settings
+        topic_disable_leader=True,
+        web_enabled=False,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=settings.kafka_group_instance_id,
+        # slices are big; a small buffer bounds memory while a store is away (design, section 4 rule 11)
+        stream_buffer_maxsize=16 if name == "heatmap" else 4_096,
+        # paused partitions are not polled while a store is away; that must not end the membership
+        broker_max_poll_interval=86_400.0,
+        worker_redirect_stdouts=False,
+        **_broker_times(settings),
+    )
+
+
+def _broker_times(settings: Settings) -> dict[str, Any]:
+    if settings.broker == "tansu":
+        # its JoinGroup waits for the whole rebalance timeout
+        return {
+            "broker_rebalance_timeout": 10.0,
+            "broker_session_timeout": 10.0,
+            "broker_heartbeat_interval": 2.0,
+        }
+    if settings.kafka_group_instance_id:
+        # a static member that comes back within its session takes its partitions without a rebalance
+        return {"broker_session_timeout": 45.0, "broker_heartbeat_interval": 3.0}
+    return {"broker_session_timeout": 6.0, "broker_heartbeat_interval": 1.5}

@@ -1,0 +1,265 @@
+"""One typed settings object from `LPSTREAM_*`, checked once at start.
+
+A secret can also come from a file: `LPSTREAM_S3_SECRET_ACCESS_KEY_FILE` names the file that holds the value
+of `LPSTREAM_S3_SECRET_ACCESS_KEY`, for any setting whose type is secret.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from schemas.errors import SettingError
+
+PREFIX = "LPSTREAM_"
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    if not parts.scheme or not parts.hostname:
+        raise ValueError("give an address such as http://127.0.0.1:8123")
+    return value.rstrip("/")
+
+
+def _timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError("give a name of the tz database such as Asia/Tokyo") from error
+    return value
+
+
+def _origin(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
+        raise ValueError("give an exact origin such as https://example.jp, with no path")
+    return value
+
+
+Url = Annotated[str, AfterValidator(_url)]
+Origin = Annotated[str, AfterValidator(_origin)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class LlmModel(BaseModel):
+    """One model of a provider and its prices in US dollars per million tokens."""
+
+    id: str
+    usd_per_million_input: Annotated[float, Field(ge=0)]
+    usd_per_million_output: Annotated[float, Field(ge=0)]
+
+
+class LlmProvider(BaseModel):
+    """An OpenAI-compatible endpoint. The key itself stays in the environment variable `key_variable`."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
+    base_url: Url
+    key_variable: str
+    fast: LlmModel
+    high: LlmModel
+
+    def key(self) -> str:
+        """The provider's key; SettingError when its variable is not set."""
+        if not (value := os.environ.get(self.key_variable)):
+            raise SettingError(
+                f"{self.key_variable}: is not set; provider {self.name!r} takes its key from it"
+            )
+        return value
+
+
+class SecretFiles(PydanticBaseSettingsSource):
+    """Reads `LPSTREAM_<NAME>_FILE` for settings that are secret."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        path = os.environ.get(f"{PREFIX}{field_name.upper()}_FILE")
+        if path is None or field.annotation is not SecretStr:
+            return None, field_name, False
+        try:
+            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
+        except OSError as error:
+            raise SettingError(f"{PREFIX}{field_name.upper()}_FILE: {error.strerror}: {path}") from error
+
+    def __call__(self) -> dict[str, Any]:
+        values = {
+            name: self.get_field_value(field, name)[0]
+            for name, field in self.settings_cls.model_fields.items()
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class Settings(BaseSettings):
+    """Everything that a process of lpstream can be told. Every field is `LPSTREAM_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    kafka_bootstrap_servers: Annotated[
+        str, Field(min_length=3, description="Kafka brokers, `host:port`, several with commas.")
+    ] = "127.0.0.1:9092"
+    broker: Annotated[
+        Literal["apache", "tansu"],
+        Field(description="What the broker can: `tansu` has no idempotent producer and no LogAppendTime."),
+    ] = "apache"
+    kafka_replication_factor: Annotated[
+        int,
+        Field(ge=1, le=9, description="Copies of each partition that `migrate` asks for; 3 in production."),
+    ] = 1
+    kafka_min_insync_replicas: Annotated[
+        int,
+        Field(ge=1, le=9, description="Copies that must have a record before it counts; 2 in production."),
+    ] = 1
+    kafka_group_instance_id: Annotated[
+        str | None,
+        Field(description="Name of this worker in its group (static membership): stable over restarts."),
+    ] = None
+    redis_url: Annotated[Url, Field(description="Redis, `redis://` or `rediss://`.")] = (
+        "redis://127.0.0.1:6379"
+    )
+    clickhouse_url: Annotated[Url, Field(description="ClickHouse's HTTP interface.")] = (
+        "http://127.0.0.1:8123"
+    )
+    clickhouse_user: Annotated[str, Field(description="ClickHouse user that writes.")] = "lpstream"
+    clickhouse_password: Annotated[SecretStr, Field(description="Password of the user that writes.")] = (
+        SecretStr("")
+    )
+    clickhouse_analyst_password: Annotated[
+        SecretStr,
+        Field(description="Password of the read-only user `analyst`; pictures and `sql` read with it."),
+    ] = SecretStr("")
+    s3_endpoint_url: Annotated[
+        Url | None, Field(description="S3 endpoint; unset means AWS itself by its region.")
+    ] = None
+    s3_bucket: Annotated[
+        str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="Bucket of pages and tiers.")
+    ] = "lpstream"
+    s3_region: Annotated[str, Field(description="Region of the bucket.")] = "ap-northeast-1"
+    s3_access_key_id: Annotated[SecretStr, Field(description="S3 access key; empty: boto3's own search.")] = (
+        SecretStr("")
+    )
+    s3_secret_access_key: Annotated[SecretStr, Field(description="S3 secret key.")] = SecretStr("")
+    edge_host: Annotated[str, Field(description="Address that both listeners bind.")] = "127.0.0.1"
+    edge_port: Annotated[Port, Field(description="Public listener, for browsers.")] = 8080
+    api_port: Annotated[
+        Port, Field(description="Private listener, for applications, analysts, operators.")
+    ] = 8081
+    public_url: Annotated[
+        Url | None,
+        Field(description="The public listener as browsers reach it; page addresses begin with it."),
+    ] = None
+    api_url: Annotated[Url | None, Field(description="The private listener as applications reach it.")] = None
+    allowed_origins: Annotated[
+        list[Origin], Field(description="JSON list of origins that may post beacons besides the edge's own.")
+    ] = []
+    tenants_file: Annotated[Path, Field(description="Tenants: tokens by hash, origins, lp_ids, caps.")] = (
+        Path("infra/tenants.toml")
+    )
+    schema_registry_url: Annotated[
+        Url | None,
+        Field(description="Confluent-compatible schema registry instead of `schemas/registry.json`."),
+    ] = None
+    edge_max_body_bytes: Annotated[
+        int, Field(ge=1_024, le=64 * 2**20, description="Largest body, on the wire and inflated.")
+    ] = 2**20
+    edge_max_in_flight: Annotated[
+        int, Field(ge=1, description="Unacknowledged records at most; beyond, the edge answers 503.")
+    ] = 3_000
+    produce_timeout_s: Annotated[
+        float, Field(gt=0, le=60, description="How long the edge waits for the broker's acknowledgement.")
+    ] = 8.0
+    heatmap_bucket_records: Annotated[
+        int, Field(ge=1, description="Records after which a bucket is cut. Change only after a clean stop.")
+    ] = 50_000
+    heatmap_skew_s: Annotated[
+        float, Field(gt=0, le=60, description="Wait past a bucket's end before a tick closes it.")
+    ] = 1.0
+    dlq_max_run: Annotated[
+        int, Field(ge=1, description="Undecodable records in a row after which a partition is paused.")
+    ] = 1_000
+    dlq_max_ratio: Annotated[
+        float,
+        Field(gt=0, le=1, description="Share of undecodable records in a bucket that pauses a partition."),
+    ] = 0.5
+    worker_metrics_port: Annotated[
+        Port, Field(description="Worker's /metrics and /readyz; 0: any free port.")
+    ] = 0
+    llm_providers: Annotated[
+        list[LlmProvider],
+        Field(description="JSON list of providers in order: name, base_url, key_variable, fast, high."),
+    ] = []
+    jpy_per_usd: Annotated[float, Field(gt=0, description="Exchange rate for the cost of model calls.")] = (
+        155.0
+    )
+    timezone: Annotated[
+        str, AfterValidator(_timezone), Field(description="Time zone of days in `lp_daily`.")
+    ] = "Asia/Tokyo"
+    lp_deadline_s: Annotated[
+        float, Field(gt=0, le=300, description="Seconds from a request's record to its page.")
+    ] = 10.0
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="Least level that is logged.")
+    ] = "INFO"
+
+    @property
+    def page_base_url(self) -> str:
+        """Where published pages are reached, without a slash at the end."""
+        return self.public_url or f"http://{self.edge_host}:{self.edge_port}"
+
+    @property
+    def api_base_url(self) -> str:
+        """Where the private listener is reached, without a slash at the end."""
+        return self.api_url or f"http://{self.edge_host}:{self.api_port}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then files that it names."""
+        return init_settings, env_settings, SecretFiles(settings_cls)
+
+
+ADDRESSES = ("kafka_bootstrap_servers", "redis_url", "clickhouse_url", "s3_endpoint_url")
+
+
+def any_address_set() -> bool:
+    """Whether the environment names a store: then settings are used wholly, and no `doors.json`."""
+    return any(f"{PREFIX}{name.upper()}" in os.environ for name in ADDRESSES)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings, or SettingError with a line for each wrong one: its name, why, and what it does."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = [_line(item) for item in error.errors(include_url=False, include_input=False)]
+        raise SettingError("\n".join(lines)) from error
+    except SettingsError as error:
+        name = re.search(r'field "(\w+)"', str(error))
+        setting = f"{PREFIX}{name.group(1).upper()}" if name else PREFIX + "*"
+        raise SettingError(f'{setting}: is no JSON; give a JSON list, such as ["…"]') from error
+
+
+def _line(item: Any) -> str:
+    name = str(item["loc"][0])
+    inside = ".".join(str(part) for part in item["loc"][1:])
+    description = Settings.model_fields[name].description if name in Settings.model_fields else ""
+    at = f" (at {inside})" if inside else ""
+    return f"{PREFIX}{name.upper()}{at}: {item['msg']}. {description}".strip()
+
+
+def settings_page() -> str:
+    """The settings as a Markdown table: name, default, meaning."""
+    rows = ["| setting | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = "" if field.annotation is SecretStr or field.default is None else f"`{field.default}`"
+        rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(rows) + "\n"

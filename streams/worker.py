@@ -1,0 +1,97 @@
+"""A worker process: one Faust app, its agents, and a small server for health and metrics."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import faust
+from aiohttp import web
+from aiokafka import AIOKafkaClient
+from aiokafka.errors import KafkaError
+from mode import Service
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from schemas.errors import LpstreamError
+from streams import generation, heatmap
+from streams.app import AppName, build_app
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+REGISTER: dict[AppName, Callable[[faust.App, Settings], None]] = {
+    "heatmap": heatmap.register,
+    "generation": generation.register,
+}
+
+
+class Health(Service):  # type: ignore[misc]  # mypy does not follow mode
+    """`/healthz` (the loop turns), `/readyz` (partitions are assigned), `/metrics`."""
+
+    def __init__(self, app: faust.App, settings: Settings, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._app = app
+        self._settings = settings
+        self._runner: web.ServerRunner | None = None
+
+    async def on_start(self) -> None:
+        """Listen."""
+        self._runner = web.ServerRunner(web.Server(self._answer))
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._settings.edge_host, self._settings.worker_metrics_port).start()
+
+    async def on_stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        if request.path == "/healthz":
+            return web.Response(text="ok\n")
+        if request.path == "/readyz":
+            ready = self._app.consumer.flow_active and bool(self._app.consumer.assignment())
+            return web.Response(
+                text="ready\n" if ready else "no partitions yet\n", status=200 if ready else 503
+            )
+        if request.path == "/metrics":
+            return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.json_response({"error_code": 404, "message": "HTTP 404 Not Found"}, status=404)
+
+
+def run_worker(name: AppName, settings: Settings) -> None:
+    """Run the worker until a signal ends it; the process exits non-zero when Faust crashes."""
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
+    )
+    _require_cython()
+    asyncio.run(_wait_for_kafka(settings))
+    app = build_app(settings, name)
+    REGISTER[name](app, settings)
+    app.service(Health(app, settings))
+    faust.Worker(app, loglevel=settings.log_level, override_logging=False).execute_from_commandline()
+
+
+def _require_cython() -> None:
+    """The pure-Python stream acknowledges messages of a stale generation without processing them."""
+    from faust import streams as faust_streams
+
+    if faust_streams._CStreamIterator is None:
+        raise LpstreamError(
+            "faust runs without its Cython extension: unset NO_CYTHON, or install the faust wheel"
+        )
+
+
+async def _wait_for_kafka(settings: Settings) -> None:
+    """A worker that is started while Kafka is away waits for it, and says so."""
+    while True:
+        client = AIOKafkaClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+        try:
+            await client.bootstrap()
+        except KafkaError as error:
+            log.warning("Kafka at %s: %s; waiting", settings.kafka_bootstrap_servers, type(error).__name__)
+            await asyncio.sleep(1)
+        else:
+            return
+        finally:
+            await client.close()

@@ -1,0 +1,329 @@
+"""The delivery rules on a log held in memory: what is cut, flushed, committed, repeated and dropped."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from faust.types import TP
+
+from schemas.errors import Refused, Retryable
+from streams.delivery import Bucket, BucketWork, Delivery, Retry
+from streams.transport import LOG_APPEND_TIME, Slice, cut
+
+TP0 = TP("heatmap.events", 0)
+TP1 = TP("heatmap.events", 1)
+
+
+@dataclass
+class Record:
+    offset: int
+    timestamp: int
+    value: bytes = b"x"
+    timestamp_type: int = LOG_APPEND_TIME
+
+
+def log_of(*timestamps: int) -> list[Record]:
+    return [Record(offset, timestamp) for offset, timestamp in enumerate(timestamps)]
+
+
+@dataclass
+class Consumer:
+    """Stands in for streams.transport.Consumer; the real one is run by tests/guarantees."""
+
+    epoch: int = 1
+    boundary: dict[TP, int] = field(default_factory=dict)
+    commits: list[tuple[TP, int]] = field(default_factory=list)
+    rewinds: list[tuple[TP, int]] = field(default_factory=list)
+    braked: set[TP] = field(default_factory=set)
+    refuse_commits: int = 0
+    fetch: int = 0
+
+    def current(self, epoch: int) -> bool:
+        return epoch == self.epoch
+
+    def complete(self, tp: TP, next_offset: int, epoch: int) -> bool:
+        if not self.current(epoch):
+            return False
+        self.boundary[tp] = next_offset
+        return True
+
+    async def commit_boundary(self, tp: TP) -> bool:
+        if self.refuse_commits:
+            self.refuse_commits -= 1
+            return False
+        self.commits.append((tp, self.boundary[tp]))
+        return True
+
+    async def committed(self, tp: TP) -> int | None:
+        offsets = [offset for committed, offset in self.commits if committed == tp]
+        return offsets[-1] if offsets else None
+
+    async def earliest(self, tp: TP) -> int:
+        return 0
+
+    def rewind(self, tp: TP, offset: int) -> int:
+        self.rewinds.append((tp, offset))
+        return self.fetch
+
+    def brake(self, tps: set[TP]) -> None:
+        self.braked |= tps
+
+
+class Store:
+    """Takes buckets; can fail a number of times, or run something in the middle of a store."""
+
+    def __init__(self) -> None:
+        self.stored: list[tuple[str, list[int]]] = []
+        self.failures: list[Exception] = []
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    async def open_work(self, part: Slice, boundary: int, earliest: int) -> Callable[[int], BucketWork]:
+        return lambda at_ms: Work(self)
+
+
+class Work:
+    def __init__(self, store: Store) -> None:
+        self.store_ = store
+        self.offsets: list[int] = []
+
+    def add(self, records: list[Any]) -> None:
+        self.offsets += [record.offset for record in records if record.value]
+
+    def rows(self) -> bool:
+        return bool(self.offsets)
+
+    def braked(self) -> bool:
+        return any(offset >= 900 for offset in self.offsets)
+
+    async def store(self, bucket: Bucket, retry: Retry) -> None:
+        async def insert() -> None:
+            self.store_.meanwhile()
+            if self.store_.failures:
+                raise self.store_.failures.pop(0)
+            self.store_.stored.append((bucket.token, list(self.offsets)))
+
+        if self.rows():
+            await retry("store", insert)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+@dataclass
+class World:
+    consumer: Consumer
+    store: Store
+    clock: Clock
+    delivery: Delivery
+
+    async def read(self, records: list[Record], tp: TP = TP0, epoch: int = 1) -> None:
+        self.consumer.fetch += 1
+        for part in cut(tp, epoch, self.consumer.fetch, records):
+            await self.delivery.on_slice(part)
+
+
+@pytest.fixture
+def world() -> World:
+    consumer, store, clock = Consumer(), Store(), Clock()
+    delivery = Delivery(
+        consumer, store.open_work, bucket_records=10, skew_s=1.0, clock=clock, sleep=clock.sleep
+    )
+    return World(consumer, store, clock, delivery)
+
+
+async def test_a_bucket_ends_before_the_first_record_of_a_later_one(world: World) -> None:
+    await world.read(log_of(1_000, 4_999, 5_000))
+    assert world.store.stored == [("heatmap.events:0:0-1:1000", [0, 1])]
+    assert world.consumer.commits == [(TP0, 2)]
+
+
+async def test_a_record_one_bucket_back_stays_and_two_back_cuts(world: World) -> None:
+    await world.read(log_of(10_000, 5_000, 10_001))
+    assert world.store.stored == []
+    await world.read([Record(3, 4_999)])
+    assert world.store.stored == [("heatmap.events:0:0-2:10000", [0, 1, 2])]
+
+
+async def test_a_bucket_ends_after_n_records_wherever_fetches_end(world: World) -> None:
+    records = log_of(*([1_000] * 25))
+    await world.read(records[:7])
+    await world.read(records[7:25])
+    assert [offsets for _, offsets in world.store.stored] == [list(range(10)), list(range(10, 20))]
+    assert world.consumer.commits == [(TP0, 10), (TP0, 20)]
+
+
+async def test_the_same_log_gives_the_same_tokens_however_it_is_fetched(world: World) -> None:
+    records = log_of(*range(0, 60_000, 700))
+    tokens = []
+    for step in (1, 3, 50):
+        consumer, store, clock = Consumer(), Store(), Clock()
+        delivery = Delivery(
+            consumer, store.open_work, bucket_records=4, skew_s=1, clock=clock, sleep=clock.sleep
+        )
+        for start in range(0, len(records), step):
+            for part in cut(TP0, 1, 1, records[start : start + step]):
+                await delivery.on_slice(part)
+        tokens.append(store.stored)
+    assert tokens[0] == tokens[1] == tokens[2]
+    assert len(tokens[0]) > 10
+
+
+async def test_a_store_that_fails_gets_the_same_token_again_and_nothing_is_committed_before(
+    world: World,
+) -> None:
+    world.store.failures = [Retryable("away"), Refused("table is not there", 60), RuntimeError("surprise")]
+    seen: list[list[tuple[TP, int]]] = []
+    world.store.meanwhile = lambda: seen.append(list(world.consumer.commits))
+    await world.read(log_of(1_000, 6_000))
+    assert seen == [[], [], [], []]
+    assert world.store.stored == [("heatmap.events:0:0-0:1000", [0])]
+    assert world.consumer.commits == [(TP0, 1)]
+    assert world.clock.now == pytest.approx(0.1 + 0.2 + 0.4)
+
+
+async def test_a_commit_that_is_refused_is_tried_again_without_a_second_insert(world: World) -> None:
+    world.consumer.refuse_commits = 3
+    await world.read(log_of(1_000, 6_000))
+    assert len(world.store.stored) == 1
+    assert world.consumer.commits == [(TP0, 1)]
+
+
+async def test_a_partition_taken_away_during_a_retry_is_dropped_at_once(world: World) -> None:
+    world.store.failures = [Retryable("away")] * 1_000
+
+    def revoke() -> None:
+        if len(world.store.failures) < 995:
+            world.consumer.epoch = 2
+
+    world.store.meanwhile = revoke
+    await world.read(log_of(1_000, 6_000))
+    assert world.store.stored == []
+    assert world.consumer.commits == []
+    assert world.delivery.partitions == {}
+
+
+async def test_a_revoke_after_the_insert_leaves_the_commit_to_the_next_owner(world: World) -> None:
+    def revoke() -> None:
+        world.consumer.epoch = 2
+
+    world.store.meanwhile = revoke
+    await world.read(log_of(1_000, 6_000))
+    assert len(world.store.stored) == 1
+    assert world.consumer.commits == []
+    world.store.meanwhile = lambda: None
+    await world.read(log_of(1_000, 6_000), epoch=2)
+    assert world.store.stored[0] == world.store.stored[1]
+    assert world.consumer.commits == [(TP0, 1)]
+
+
+async def test_open_buckets_are_dropped_not_flushed_when_a_new_epoch_begins(world: World) -> None:
+    await world.read(log_of(1_000, 1_001))
+    world.consumer.epoch = 2
+    await world.read(log_of(1_000, 1_001, 1_002, 6_000), epoch=2)
+    assert world.store.stored == [("heatmap.events:0:0-2:1000", [0, 1, 2])]
+
+
+async def test_a_slice_of_an_old_epoch_counts_nothing(world: World) -> None:
+    world.consumer.epoch = 2
+    await world.read(log_of(1_000, 6_000), epoch=1)
+    assert world.store.stored == []
+
+
+async def test_a_slice_that_leaves_records_out_is_read_again_from_the_boundary(world: World) -> None:
+    records = log_of(1_000, 1_001, 1_002, 1_003, 6_000)
+    await world.read(records[:2])
+    await world.read(records[3:])
+    assert world.consumer.rewinds == [(TP0, 0)]
+    assert world.store.stored == []
+    await world.read(records)
+    assert world.store.stored == [("heatmap.events:0:0-3:1000", [0, 1, 2, 3])]
+
+
+async def test_slices_fetched_before_the_rewind_prove_no_gap(world: World) -> None:
+    records = log_of(1_000, 1_001, 1_002, 1_003, 6_000)
+    await world.read(records[:1])
+    world.consumer.fetch += 1
+    for part in cut(TP0, 1, world.consumer.fetch, records[2:4]):
+        await world.delivery.on_slice(part)
+        await world.delivery.on_slice(part)
+    assert world.consumer.rewinds == [(TP0, 0)]
+    await world.read(records)
+    assert world.store.stored == [("heatmap.events:0:0-3:1000", [0, 1, 2, 3])]
+
+
+async def test_offsets_that_hold_no_record_do_not_stop_a_partition(world: World) -> None:
+    gapped = [Record(5, 1_000), Record(6, 6_000)]
+    await world.read(gapped)
+    assert world.consumer.rewinds == [(TP0, 0)]
+    await world.read(gapped)
+    assert world.store.stored == [("heatmap.events:0:5-5:1000", [5])]
+
+
+async def test_what_was_here_already_is_passed_over(world: World) -> None:
+    records = log_of(1_000, 1_001, 6_000)
+    await world.read(records)
+    await world.read(records[:1])
+    await world.read([Record(3, 12_000)])
+    assert [offsets for _, offsets in world.store.stored] == [[0, 1], [2]]
+
+
+async def test_partitions_do_not_mix(world: World) -> None:
+    await world.read(log_of(1_000))
+    await world.read(log_of(1_000, 6_000), tp=TP1)
+    assert world.consumer.commits == [(TP1, 1)]
+
+
+async def test_a_bucket_with_rows_asks_for_a_tick_each_skew_and_an_empty_one_never(world: World) -> None:
+    await world.read(log_of(1_000))
+    await world.read([Record(0, 1_000, value=b"")], tp=TP1)
+    world.clock.now = 4.9
+    assert world.delivery.overdue() == []
+    world.clock.now = 5.1
+    assert [bucket.tp for bucket in world.delivery.overdue()] == [TP0]
+    assert world.delivery.overdue() == []
+    world.clock.now = 6.2
+    assert [bucket.tp for bucket in world.delivery.overdue()] == [TP0]
+
+
+async def test_a_tick_closes_a_bucket_and_counts_nothing(world: World) -> None:
+    await world.read(log_of(1_000))
+    await world.read([Record(1, 6_000, value=b"")])
+    assert world.store.stored == [("heatmap.events:0:0-0:1000", [0])]
+    await world.read([Record(2, 12_000, value=b"")])
+    assert len(world.store.stored) == 1
+    assert world.consumer.commits == [(TP0, 1), (TP0, 2)]
+
+
+async def test_too_many_bad_records_pause_the_partition_and_commit_nothing(world: World) -> None:
+    world.consumer.commits.append((TP0, 900))
+    await world.read([Record(900, 1_000), Record(901, 1_001)])
+    await world.read([Record(902, 6_000)])
+    assert world.consumer.braked == {TP0}
+    assert world.store.stored == []
+    assert world.consumer.commits == [(TP0, 900)]
+
+
+def test_slices_are_cut_where_the_five_seconds_change() -> None:
+    parts = list(cut(TP0, 1, 1, log_of(1_000, 4_999, 5_000, 9_999, 10_000)))
+    assert [(part.first, part.last, part.bucket) for part in parts] == [(0, 1, 0), (2, 3, 1), (4, 4, 2)]
+
+
+async def test_cancellation_passes_through(world: World) -> None:
+    async def cancelled() -> Awaitable[None]:
+        raise asyncio.CancelledError
+
+    world.store.failures = [asyncio.CancelledError()]  # type: ignore[list-item]
+    with pytest.raises(asyncio.CancelledError):
+        await world.read(log_of(1_000, 6_000))
+    assert world.consumer.commits == []

@@ -1,0 +1,80 @@
+"""Settings: what an operator sees when one is wrong, and where secrets may come from."""
+
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import SettingError
+from streams.settings import LlmModel, LlmProvider, Settings, load_settings, settings_page
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in list(os.environ):
+        if name.startswith("LPSTREAM_"):
+            monkeypatch.delenv(name)
+
+
+def test_every_wrong_setting_is_named_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LPSTREAM_EDGE_PORT", "eighty")
+    monkeypatch.setenv("LPSTREAM_TIMEZONE", "Tokyo")
+    with pytest.raises(SettingError) as caught:
+        load_settings()
+    port, zone = str(caught.value).splitlines()
+    assert port.startswith("LPSTREAM_EDGE_PORT: ") and "integer" in port
+    assert zone.startswith("LPSTREAM_TIMEZONE: ") and "Asia/Tokyo" in zone
+
+
+def test_the_value_of_a_wrong_setting_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LPSTREAM_REDIS_URL", "hunter2")
+    with pytest.raises(SettingError) as caught:
+        load_settings()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_list_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LPSTREAM_ALLOWED_ORIGINS", "https://a.example")
+    with pytest.raises(SettingError, match="LPSTREAM_ALLOWED_ORIGINS: is no JSON"):
+        load_settings()
+
+
+def test_an_origin_with_a_path_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LPSTREAM_ALLOWED_ORIGINS", '["https://a.example/x"]')
+    with pytest.raises(SettingError, match=r"LPSTREAM_ALLOWED_ORIGINS \(at 0\)"):
+        load_settings()
+
+
+def test_a_secret_comes_from_the_file_that_the_environment_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "password").write_text("from-file\n", encoding="utf-8")
+    monkeypatch.setenv("LPSTREAM_CLICKHOUSE_PASSWORD_FILE", str(tmp_path / "password"))
+    settings = load_settings()
+    assert settings.clickhouse_password.get_secret_value() == "from-file"
+    assert "from-file" not in repr(settings)
+
+
+def test_a_secret_file_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LPSTREAM_S3_SECRET_ACCESS_KEY_FILE", str(tmp_path / "absent"))
+    with pytest.raises(SettingError, match="LPSTREAM_S3_SECRET_ACCESS_KEY_FILE"):
+        load_settings()
+
+
+def test_a_provider_without_its_key_says_which_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = LlmModel(id="m", usd_per_million_input=1, usd_per_million_output=2)
+    provider = LlmProvider(
+        name="p", base_url="http://127.0.0.1:1", key_variable="SOME_KEY", fast=model, high=model
+    )
+    with pytest.raises(SettingError, match="SOME_KEY"):
+        provider.key()
+    monkeypatch.setenv("SOME_KEY", "k")
+    assert provider.key() == "k"
+
+
+def test_every_setting_is_documented() -> None:
+    page = settings_page()
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+        assert f"`LPSTREAM_{name.upper()}`" in page
