@@ -1,4 +1,36 @@
-"""placeholder"""
+"""The 5-second windows, and the rule for clocks that cannot be believed."""
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
 WINDOW_MS = 5000
+WINDOW_S = WINDOW_MS // 1000
+EARLY_LIMIT_MS = 24 * 3600 * 1000
+LATE_LIMIT_MS = 5 * 60 * 1000
+# ClickHouse's DateTime is 32 bits of seconds
+LAST_WINDOW = (2**32 - 1) // WINDOW_S
+
+
 def bucket_of(timestamp_ms: int) -> int:
+    """Number of the 5-second window that holds the time (ms UTC)."""
     return timestamp_ms // WINDOW_MS
+
+
+def windows_of(times_ms: Ints) -> Ints:
+    """Numbers of the windows of many times, held to what ClickHouse's DateTime can say (1970 to 2106)."""
+    windows: Ints = np.clip(times_ms // WINDOW_MS, 0, LAST_WINDOW)
+    return windows
+
+
+def clock_shift(last_event_ms: Ints, timestamps_ms: Ints) -> tuple[Ints, Flags]:
+    """What to add to each beacon's times, and which beacons' clocks were wrong.
+
+    A beacon whose last event is over 24 h before or 5 min after its record is moved as a whole, so that its
+    last event falls on the record's timestamp.
+    """
+    ahead = last_event_ms - timestamps_ms
+    skewed: Flags = (ahead < -EARLY_LIMIT_MS) | (ahead > LATE_LIMIT_MS)
+    return np.where(skewed, -ahead, 0), skewed

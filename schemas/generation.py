@@ -24,9 +24,7 @@ class StepName(StrEnum):
     ASSETS = "assets"
 
 
-Stage = Literal[
-    "queued", "validate", "cache", "template", "copy", "assets", "integrate", "optimize", "preview", "done"
-]
+Stage = Literal["queued", "validate", "cache", "template", "copy", "assets", "integrate", "optimize", "preview", "done"]
 Status = Literal["completed", "degraded", "rejected", "failed"]
 CacheLayer = Literal["l1", "l2", "l3", "near", "stale", "miss"]
 

@@ -191,9 +191,7 @@ class Delivery:
             return max(await self._consumer.committed(part.tp) or 0, earliest), earliest
 
         boundary, earliest = await self._retry(part.epoch, "kafka", committed)
-        new_work = await self._retry(
-            part.epoch, "identities", lambda: self._open_work(part, boundary, earliest)
-        )
+        new_work = await self._retry(part.epoch, "identities", lambda: self._open_work(part, boundary, earliest))
         return Partition(part.epoch, boundary, new_work)
 
     async def _rewind(self, state: Partition, part: Slice) -> None:

@@ -76,18 +76,14 @@ class HeatmapBucket:
     def add(self, records: list[Any]) -> None:
         """Decode, drop retries, fold."""
         values = [record.value or b"" for record in records]
-        decoded = decode(
-            values, np.fromiter((record.timestamp for record in records), np.int64, len(records))
-        )
+        decoded = decode(values, np.fromiter((record.timestamp for record in records), np.int64, len(records)))
         keep = self._identities.fresh(decoded.identities, self._at_ms)
         if keep.all():
             self._fold.add(decoded.columns)
             self._counted.extend(decoded.identities)
         else:
             self._fold.add(decoded.columns.select(keep))
-            self._counted.extend(
-                identity for identity, kept in zip(decoded.identities, keep, strict=True) if kept
-            )
+            self._counted.extend(identity for identity, kept in zip(decoded.identities, keep, strict=True) if kept)
         self._rejected.extend((records[bad.index], bad) for bad in decoded.rejected)
         self._note(len(decoded.identities), len(decoded.rejected), int(keep.sum()), decoded.skewed)
 
@@ -108,16 +104,12 @@ class HeatmapBucket:
         settings = self._stores.settings
         if self._rejected_run >= settings.dlq_max_run:
             return True
-        return self._records >= settings.dlq_max_run and (
-            len(self._rejected) > settings.dlq_max_ratio * self._records
-        )
+        return self._records >= settings.dlq_max_run and (len(self._rejected) > settings.dlq_max_ratio * self._records)
 
     async def store(self, bucket: Bucket, retry: Retry) -> None:
         """Insert each table, dead-letter the rejects, write the identities."""
         for table, rows in self._fold.tables().items():
-            await retry(
-                "clickhouse", lambda t=table, r=rows: self._stores.clickhouse.insert(t, r, bucket.token)
-            )
+            await retry("clickhouse", lambda t=table, r=rows: self._stores.clickhouse.insert(t, r, bucket.token))
         for record, bad in self._rejected:
             await retry("dlq", partial(self._dead_letter, record, bad))
         closed = ClosedBucket(bucket.first, bucket.last, bucket.timestamp_ms, self._counted)

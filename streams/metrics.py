@@ -29,6 +29,4 @@ REQUEST_SECONDS = Histogram("lpstream_edge_request_seconds", "Time to answer", [
 ACKNOWLEDGED = Counter("lpstream_edge_records_total", "Records acknowledged by the broker", ["topic"])
 IN_FLIGHT = Gauge("lpstream_edge_in_flight_records", "Records sent and not yet acknowledged")
 CONNECTIONS = Gauge("lpstream_edge_connections", "Open connections", ["listener"])
-REFUSED = Counter(
-    "lpstream_edge_refused_total", "Requests refused before a record was sent, by cause", ["cause"]
-)
+REFUSED = Counter("lpstream_edge_refused_total", "Requests refused before a record was sent, by cause", ["cause"])

@@ -67,9 +67,7 @@ class LlmProvider(BaseModel):
     def key(self) -> str:
         """The provider's key; SettingError when its variable is not set."""
         if not (value := os.environ.get(self.key_variable)):
-            raise SettingError(
-                f"{self.key_variable}: is not set; provider {self.name!r} takes its key from it"
-            )
+            raise SettingError(f"{self.key_variable}: is not set; provider {self.name!r} takes its key from it")
         return value
 
 
@@ -86,10 +84,7 @@ class SecretFiles(PydanticBaseSettingsSource):
             raise SettingError(f"{PREFIX}{field_name.upper()}_FILE: {error.strerror}: {path}") from error
 
     def __call__(self) -> dict[str, Any]:
-        values = {
-            name: self.get_field_value(field, name)[0]
-            for name, field in self.settings_cls.model_fields.items()
-        }
+        values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
         return {name: value for name, value in values.items() if value is not None}
 
 
@@ -117,36 +112,28 @@ class Settings(BaseSettings):
         str | None,
         Field(description="Name of this worker in its group (static membership): stable over restarts."),
     ] = None
-    redis_url: Annotated[Url, Field(description="Redis, `redis://` or `rediss://`.")] = (
-        "redis://127.0.0.1:6379"
-    )
-    clickhouse_url: Annotated[Url, Field(description="ClickHouse's HTTP interface.")] = (
-        "http://127.0.0.1:8123"
-    )
+    redis_url: Annotated[Url, Field(description="Redis, `redis://` or `rediss://`.")] = "redis://127.0.0.1:6379"
+    clickhouse_url: Annotated[Url, Field(description="ClickHouse's HTTP interface.")] = "http://127.0.0.1:8123"
     clickhouse_user: Annotated[str, Field(description="ClickHouse user that writes.")] = "lpstream"
-    clickhouse_password: Annotated[SecretStr, Field(description="Password of the user that writes.")] = (
-        SecretStr("")
-    )
+    clickhouse_password: Annotated[SecretStr, Field(description="Password of the user that writes.")] = SecretStr("")
     clickhouse_analyst_password: Annotated[
         SecretStr,
         Field(description="Password of the read-only user `analyst`; pictures and `sql` read with it."),
     ] = SecretStr("")
-    s3_endpoint_url: Annotated[
-        Url | None, Field(description="S3 endpoint; unset means AWS itself by its region.")
-    ] = None
+    s3_endpoint_url: Annotated[Url | None, Field(description="S3 endpoint; unset means AWS itself by its region.")] = (
+        None
+    )
     s3_bucket: Annotated[
         str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="Bucket of pages and tiers.")
     ] = "lpstream"
     s3_region: Annotated[str, Field(description="Region of the bucket.")] = "ap-northeast-1"
-    s3_access_key_id: Annotated[SecretStr, Field(description="S3 access key; empty: boto3's own search.")] = (
-        SecretStr("")
+    s3_access_key_id: Annotated[SecretStr, Field(description="S3 access key; empty: boto3's own search.")] = SecretStr(
+        ""
     )
     s3_secret_access_key: Annotated[SecretStr, Field(description="S3 secret key.")] = SecretStr("")
     edge_host: Annotated[str, Field(description="Address that both listeners bind.")] = "127.0.0.1"
     edge_port: Annotated[Port, Field(description="Public listener, for browsers.")] = 8080
-    api_port: Annotated[
-        Port, Field(description="Private listener, for applications, analysts, operators.")
-    ] = 8081
+    api_port: Annotated[Port, Field(description="Private listener, for applications, analysts, operators.")] = 8081
     public_url: Annotated[
         Url | None,
         Field(description="The public listener as browsers reach it; page addresses begin with it."),
@@ -155,8 +142,8 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[
         list[Origin], Field(description="JSON list of origins that may post beacons besides the edge's own.")
     ] = []
-    tenants_file: Annotated[Path, Field(description="Tenants: tokens by hash, origins, lp_ids, caps.")] = (
-        Path("infra/tenants.toml")
+    tenants_file: Annotated[Path, Field(description="Tenants: tokens by hash, origins, lp_ids, caps.")] = Path(
+        "infra/tenants.toml"
     )
     schema_registry_url: Annotated[
         Url | None,
@@ -184,22 +171,18 @@ class Settings(BaseSettings):
         float,
         Field(gt=0, le=1, description="Share of undecodable records in a bucket that pauses a partition."),
     ] = 0.5
-    worker_metrics_port: Annotated[
-        Port, Field(description="Worker's /metrics and /readyz; 0: any free port.")
-    ] = 0
+    worker_metrics_port: Annotated[Port, Field(description="Worker's /metrics and /readyz; 0: any free port.")] = 0
     llm_providers: Annotated[
         list[LlmProvider],
         Field(description="JSON list of providers in order: name, base_url, key_variable, fast, high."),
     ] = []
-    jpy_per_usd: Annotated[float, Field(gt=0, description="Exchange rate for the cost of model calls.")] = (
-        155.0
+    jpy_per_usd: Annotated[float, Field(gt=0, description="Exchange rate for the cost of model calls.")] = 155.0
+    timezone: Annotated[str, AfterValidator(_timezone), Field(description="Time zone of days in `lp_daily`.")] = (
+        "Asia/Tokyo"
     )
-    timezone: Annotated[
-        str, AfterValidator(_timezone), Field(description="Time zone of days in `lp_daily`.")
-    ] = "Asia/Tokyo"
-    lp_deadline_s: Annotated[
-        float, Field(gt=0, le=300, description="Seconds from a request's record to its page.")
-    ] = 10.0
+    lp_deadline_s: Annotated[float, Field(gt=0, le=300, description="Seconds from a request's record to its page.")] = (
+        10.0
+    )
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="Least level that is logged.")
     ] = "INFO"

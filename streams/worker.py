@@ -51,9 +51,7 @@ class Health(Service):  # type: ignore[misc]  # mypy does not follow mode
             return web.Response(text="ok\n")
         if request.path == "/readyz":
             ready = self._app.consumer.flow_active and bool(self._app.consumer.assignment())
-            return web.Response(
-                text="ready\n" if ready else "no partitions yet\n", status=200 if ready else 503
-            )
+            return web.Response(text="ready\n" if ready else "no partitions yet\n", status=200 if ready else 503)
         if request.path == "/metrics":
             return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
         return web.json_response({"error_code": 404, "message": "HTTP 404 Not Found"}, status=404)
@@ -77,9 +75,7 @@ def _require_cython() -> None:
     from faust import streams as faust_streams
 
     if faust_streams._CStreamIterator is None:
-        raise LpstreamError(
-            "faust runs without its Cython extension: unset NO_CYTHON, or install the faust wheel"
-        )
+        raise LpstreamError("faust runs without its Cython extension: unset NO_CYTHON, or install the faust wheel")
 
 
 async def _wait_for_kafka(settings: Settings) -> None:

@@ -136,9 +136,7 @@ class World:
 @pytest.fixture
 def world() -> World:
     consumer, store, clock = Consumer(), Store(), Clock()
-    delivery = Delivery(
-        consumer, store.open_work, bucket_records=10, skew_s=1.0, clock=clock, sleep=clock.sleep
-    )
+    delivery = Delivery(consumer, store.open_work, bucket_records=10, skew_s=1.0, clock=clock, sleep=clock.sleep)
     return World(consumer, store, clock, delivery)
 
 
@@ -168,9 +166,7 @@ async def test_the_same_log_gives_the_same_tokens_however_it_is_fetched(world: W
     tokens = []
     for step in (1, 3, 50):
         consumer, store, clock = Consumer(), Store(), Clock()
-        delivery = Delivery(
-            consumer, store.open_work, bucket_records=4, skew_s=1, clock=clock, sleep=clock.sleep
-        )
+        delivery = Delivery(consumer, store.open_work, bucket_records=4, skew_s=1, clock=clock, sleep=clock.sleep)
         for start in range(0, len(records), step):
             for part in cut(TP0, 1, 1, records[start : start + step]):
                 await delivery.on_slice(part)

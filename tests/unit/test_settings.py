@@ -64,9 +64,7 @@ def test_a_secret_file_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatc
 
 def test_a_provider_without_its_key_says_which_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     model = LlmModel(id="m", usd_per_million_input=1, usd_per_million_output=2)
-    provider = LlmProvider(
-        name="p", base_url="http://127.0.0.1:1", key_variable="SOME_KEY", fast=model, high=model
-    )
+    provider = LlmProvider(name="p", base_url="http://127.0.0.1:1", key_variable="SOME_KEY", fast=model, high=model)
     with pytest.raises(SettingError, match="SOME_KEY"):
         provider.key()
     monkeypatch.setenv("SOME_KEY", "k")

@@ -1,0 +1,73 @@
+"""`python -m infra.embedded.clickhouse_server --path DIR --port N`: the process that owns a chDB path."""
+
+import argparse
+import asyncio
+import logging
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from aiohttp import web
+
+from infra.embedded.clickhouse_server.access import Users
+from infra.embedded.clickhouse_server.engine import Engine
+from infra.embedded.clickhouse_server.recovery import forget_lost_tokens
+from infra.embedded.clickhouse_server.server import MAX_BODY, Server
+
+log = logging.getLogger("clickhouse_server")
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="clickhouse_server", description=__doc__)
+    parser.add_argument("--path", type=Path, required=True, help="folder of the data")
+    parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1")
+    return parser.parse_args()
+
+
+async def _serve(engine: Engine, users: Users, port: int) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    handler = Server(engine, users)
+
+    def request_factory(*args: object) -> web.BaseRequest:
+        return web.BaseRequest(*args, client_max_size=MAX_BODY)  # type: ignore[arg-type]
+
+    runner = web.ServerRunner(web.Server(handler, request_factory=request_factory, access_log=None))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    log.info("serving chDB %s on 127.0.0.1:%d", engine.version, port)
+    await stop.wait()
+    await runner.cleanup()
+
+
+def main() -> int:
+    """Serve until a signal; 1 when the path cannot be opened."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    arguments = _arguments()
+    users = Users(
+        os.environ.get("LPSTREAM_CLICKHOUSE_PASSWORD", ""), os.environ.get("LPSTREAM_CLICKHOUSE_ANALYST_PASSWORD", "")
+    )
+    arguments.path.mkdir(parents=True, exist_ok=True)
+    forgotten = forget_lost_tokens(arguments.path)
+    if forgotten:
+        log.warning("forgot %d insert tokens whose part does not exist", forgotten)
+    scratch = (SHARED_MEMORY if SHARED_MEMORY.is_dir() else arguments.path) / f"lpstream-clickhouse-{os.getpid()}"
+    try:
+        engine = Engine(arguments.path, scratch)
+    except RuntimeError as error:
+        print(f"clickhouse: cannot open {arguments.path}: {str(error)[:300]}", file=sys.stderr)  # noqa: T201
+        return 1
+    try:
+        asyncio.run(_serve(engine, users, arguments.port))
+    finally:
+        engine.close()
+        shutil.rmtree(scratch, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
