@@ -1,74 +1,292 @@
-"""Columns of beacons to rows of the five tables of the heatmap.
+"""Columns of beacons to sums of the five tables of the heatmap.
 
-Everything is counted by key. The part of a key that all tables share, (lp_id, window, device), is a group: 63 bits,
-whatever comes. A table's key is the group's rank among the groups at hand with the rest of the key below it; keys
-are sorted and their values summed. A partial result holds such sums for some beacons; partials add up.
+Everything is counted by key. What all tables share of a key, (lp_id, window, device), is a group: 63 bits, whatever
+comes. A table's key is the place of the group among those at hand with the rest of the key below it; keys are sorted
+and their values summed. Until there are many, keys are only gathered: one sort for many slices.
+
+Readings of the contract: a view with bottom <= y shows nothing and leaves depth as it was; a section with no height
+overlaps no view; rows of zeros are not written; sizes in `heatmap_views` are of the clamped page_h.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from processors.columns import (
-    CELL_KINDS,
-    CLICK,
-    DEAD_CLICK,
-    DEVICE_NAMES,
-    GOAL,
-    MOVE,
-    RAGE_CLICK,
-    SCROLL,
-    BeaconColumns,
-    Layout,
-    joined,
-)
-from processors.windows import WINDOW_S, Flags, Ints, windows_of
+from processors.columns import MOVE, SCROLL, BeaconColumns, Layout, joined
+from processors.rows import View, Words, arrow_tables
+from processors.tallies import BAND_BITS, CODE_BITS, DETAIL_BITS, FIXED_BITS, TABLES, X_BITS, Y_BITS
+from processors.tallies import CELLS as CELLS_TABLE
+from processors.tallies import Partial, Sums, group_keys, merged
+from processors.windows import Ints, windows_of
 
-TABLES = ("heatmap_cells", "heatmap_scroll", "heatmap_sections", "heatmap_windows", "heatmap_views")
+__all__ = ["TABLES", "Fold"]
 
 MAX_PIXEL = 65_535
 MAX_EDGE = 65_536
-CELL_PX = 16
+CELL_PX_BITS = 4
 CELLS_ACROSS = 128
 BAND_PX = 100
 VIEW_PX = 16
+KINDS = 6
+Word = TypeVar("Word", str, View)
 
-WINDOW_BITS = 30
-DEVICE_BITS = 2
-BAND_BITS = 10
-CELL_BITS = 22  # kind 2, fixed 1, x 7, y 12
-KEY_BITS = 63
-
-CHUNK_EVENTS = 1 << 16
-MERGE_ROWS = 1 << 19
-
-# an event's kind to the columns of heatmap_windows that it counts in
-COUNTED = ("pageviews", "events", "clicks", "rage_clicks", "dead_clicks", "moves", "scrolls", "goals")
+CHUNK_EVENTS = 1 << 17
+MERGE_ROWS = 1 << 20
+PAIRED_EVENTS = 1 << 13
 
 
-@dataclass(slots=True)
-class Sums:
-    """Sorted, distinct keys and, a row per value column, what was summed under each."""
+class Fold:
+    """Sums of the beacons added; what it holds grows with distinct keys, not with beacons."""
 
-    keys: Ints
-    values: Ints
+    def __init__(self) -> None:
+        self.events = 0
+        self.beacons = 0
+        self._lps: dict[str, int] = {}
+        self._names: dict[str, int] = {}
+        self._views: dict[View, int] = {}
+        self._layouts: dict[Layout, int] = {}
+        self._pending: list[BeaconColumns] = []
+        self._pending_weight = 0
+        self._partials: list[Partial] = []
+        self._merge_at = MERGE_ROWS
+
+    def add(self, columns: BeaconColumns) -> None:
+        """Count these beacons too."""
+        if not columns.beacons:
+            return
+        self.events += columns.events
+        self.beacons += columns.beacons
+        self._pending.append(self._recoded(columns))
+        self._pending_weight += columns.events
+        if self._pending_weight >= CHUNK_EVENTS:
+            self._fold_pending()
+
+    def tables(self) -> dict[str, pa.Table]:
+        """Rows of the tables that have any, sorted by key: the same for the same beacons, however they came."""
+        self._fold_pending()
+        if not self._partials:
+            return {}
+        lp_ids, lp_ranks = _alphabet(self._lps)
+        names, name_ranks = _alphabet(self._names)
+        views, view_ranks = _alphabet(self._views)
+        ranks = {"heatmap_sections": name_ranks, "heatmap_views": view_ranks}
+        return arrow_tables(merged(self._partials, lp_ranks, ranks), Words(lp_ids, names, views))
+
+    def _recoded(self, columns: BeaconColumns) -> BeaconColumns:
+        lps = [self._lps.setdefault(lp_id, len(self._lps)) for lp_id in columns.lp_ids]
+        layouts = [self._layouts.setdefault(layout, len(self._layouts)) for layout in columns.layouts]
+        lp = np.array(lps, dtype=np.int64)[columns.lp]
+        return replace(columns, lp_ids=[], layouts=[], lp=lp, layout=np.array(layouts, dtype=np.int64)[columns.layout])
+
+    def _fold_pending(self) -> None:
+        if not self._pending:
+            return
+        sections = _Sections.of(list(self._layouts), self._names)
+        for columns in joined(self._pending).chunks(CHUNK_EVENTS):
+            self._partials.append(self._partial(_Chunk.of(columns), sections))
+            if sum(partial.rows for partial in self._partials) >= self._merge_at:
+                self._partials = [merged(self._partials)]
+                self._merge_at = max(MERGE_ROWS, 2 * self._partials[0].rows)
+        self._pending, self._pending_weight, self._layouts = [], 0, {}
+
+    def _partial(self, chunk: "_Chunk", sections: "_Sections") -> Partial:
+        shown = _Shown.of(chunk)
+        sums = (_cells(chunk), _scroll(shown), _in_sections(chunk, shown, sections), _windows(chunk), self._seen(chunk))
+        return Partial(chunk.groups, dict(zip(TABLES, sums, strict=True)))
+
+    def _seen(self, chunk: "_Chunk") -> Sums:
+        """Sizes of the pages and viewports of pageviews that begin."""
+        columns, opens = chunk.columns, chunk.columns.opens
+        page_h = np.minimum(columns.page_h, MAX_EDGE)
+        sizes = [
+            (column[opens] & -VIEW_PX).tolist()
+            for column in (columns.page_w, page_h, columns.viewport_w, columns.viewport_h)
+        ]
+        views = self._views
+        codes = [views.setdefault(view, len(views)) for view in zip(*sizes, strict=True)]
+        keys = chunk.open_group << CODE_BITS | np.array(codes, dtype=np.int64)
+        return Sums(keys, np.ones((1, len(keys)), dtype=np.int64))
 
 
-def summed(keys: Ints, values: Ints) -> Sums:
-    """Sums of `values` (columns × keys) under each distinct key."""
-    if not len(keys):
-        return Sums(keys, values)
-    count = len(keys)
-    places = max(count - 1, 1).bit_length()
-    if int(keys.max()) >> (KEY_BITS - places) == 0 and int(keys.min()) >= 0:
-        # sorting key and place in one number is several times as fast as an indirect sort
-        packed = np.sort(keys << places | np.arange(count))
-        order = packed & ((1 << places) - 1)
-        ordered = packed >> places
-    else:
-        order = np.argsort(keys, kind="stable")
-        ordered = keys[order]
-    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-    return Sums(ordered[starts], np.add.reduceat(values[:, order], starts, axis=1))
+def _alphabet(codes: dict[Word, int]) -> tuple[list[Word], Ints]:
+    """Words in order, and the new code of each old one."""
+    words = sorted(codes)
+    ranks = np.zeros(len(words), dtype=np.int64)
+    ranks[[codes[word] for word in words]] = np.arange(len(words))
+    return words, ranks
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Columns with, for each event, the beacon it is of and the place of its group in `groups`."""
+
+    columns: BeaconColumns
+    owner: Ints
+    group: Ints
+    open_group: Ints
+    groups: Ints
+
+    @classmethod
+    def of(cls, columns: BeaconColumns) -> "_Chunk":
+        """Groups are looked up once for each run of events of one beacon and window."""
+        owner = np.repeat(np.arange(columns.beacons), columns.counts)
+        window = windows_of(columns.time)
+        change = (window[1:] != window[:-1]) | (owner[1:] != owner[:-1])
+        starts = np.flatnonzero(np.concatenate(([True], change)))
+        of_run = owner[starts]
+        opens = columns.opens
+        keys = np.concatenate(
+            (
+                group_keys(columns.lp[of_run], window[starts], columns.device[of_run]),
+                group_keys(columns.lp[opens], windows_of(columns.t0[opens]), columns.device[opens]),
+            )
+        )
+        groups, places = np.unique(keys, return_inverse=True)
+        lengths = np.diff(starts, append=len(owner))
+        return cls(columns, owner, np.repeat(places[: len(starts)], lengths), places[len(starts) :], groups)
+
+
+def _cells(chunk: _Chunk) -> Sums:
+    """Hits and dwell of clicks and moves, by cell."""
+    columns = chunk.columns
+    # codes of kinds that have a cell are the lowest four
+    place = np.flatnonzero(columns.kind < SCROLL)
+    owner = chunk.owner[place]
+    fixed = columns.fixed[place]
+    width = columns.page_w[owner]
+    if fixed.any():
+        width = np.where(fixed, columns.viewport_w[owner], width)
+    x = np.clip(columns.x[place], 0, MAX_PIXEL)
+    y = np.clip(columns.y[place], 0, MAX_PIXEL) >> CELL_PX_BITS
+    # exact in floats below 128, where quotients lie 2^-31 apart at least, and what is above is cut off
+    across = np.minimum((x * CELLS_ACROSS / width).astype(np.int64), CELLS_ACROSS - 1)
+    keys = chunk.group[place] << DETAIL_BITS[CELLS_TABLE]
+    keys |= columns.kind[place].astype(np.int64) << (FIXED_BITS + X_BITS + Y_BITS)
+    keys |= fixed.astype(np.int64) << (X_BITS + Y_BITS)
+    keys |= across << Y_BITS | y
+    return Sums(keys, np.stack((np.ones(len(keys), dtype=np.int64), columns.dwell[place])))
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Scroll events that show something: page pixels `top` to `bottom`, and the `depth` known before each."""
+
+    owner: Ints
+    group: Ints
+    layout: Ints
+    top: Ints
+    bottom: Ints
+    depth: Ints
+    dwell: Ints
+
+    @classmethod
+    def of(cls, chunk: _Chunk) -> "_Shown":
+        """Views in the order of their events."""
+        columns = chunk.columns
+        place = np.flatnonzero(columns.kind == SCROLL)
+        owner = chunk.owner[place]
+        top = np.clip(columns.y[place], 0, MAX_PIXEL)
+        bottom = np.minimum(top + columns.viewport_h[owner], np.minimum(columns.page_h, MAX_EDGE)[owner])
+        shown = bottom > top
+        place, owner, top, bottom = place[shown], owner[shown], top[shown], bottom[shown]
+        depth = np.minimum(columns.depth, MAX_EDGE)[owner]
+        # a running maximum that starts anew with each beacon, as owners only grow
+        base = owner * (2 * MAX_EDGE)
+        reached = np.maximum.accumulate(base + bottom)
+        depth[1:] = np.maximum(depth[1:], reached[:-1] - base[1:])
+        group, dwell = chunk.group[place], columns.dwell[place]
+        return cls(owner, group, columns.layout[owner], top, bottom, depth, dwell)
+
+
+def _scroll(shown: _Shown) -> Sums:
+    """Steps of reached and exposure: up at the first band, down after the last."""
+    group = shown.group << BAND_BITS
+    after = group + ((shown.bottom - 1) // BAND_PX + 1)
+    first_new = group + (shown.depth + BAND_PX - 1) // BAND_PX
+    new = first_new < after
+    stood = shown.dwell > 0
+    keys = (first_new[new], after[new], (group + shown.top // BAND_PX)[stood], after[stood])
+    one, dwell = np.ones(int(new.sum()), dtype=np.int64), shown.dwell[stood]
+    none = np.zeros_like
+    reached = np.concatenate((one, -one, none(dwell), none(dwell)))
+    exposure = np.concatenate((none(one), none(one), dwell, -dwell))
+    return Sums(np.concatenate(keys), np.stack((reached, exposure)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Sections:
+    """Sections of all layouts, end to end; layout i has `counts[i]` of them from `starts[i]`. Bounds are clamped."""
+
+    starts: Ints
+    counts: Ints
+    name: Ints
+    top: Ints
+    bottom: Ints
+
+    @classmethod
+    def of(cls, layouts: list[Layout], names: dict[str, int]) -> "_Sections":
+        """Sections in arrays; names not known yet are added to `names`."""
+        flat = [section for layout in layouts for section in layout]
+        counts = np.array([len(layout) for layout in layouts], dtype=np.int64)
+        codes = np.array([names.setdefault(name, len(names)) for name, _, _ in flat], dtype=np.int64)
+        bounds = np.array([(top, bottom) for _, top, bottom in flat], dtype=np.int64).reshape(-1, 2)
+        top, bottom = np.clip(bounds, 0, MAX_EDGE).T
+        return cls(np.cumsum(counts) - counts, counts, codes, top, bottom)
+
+    def pairs(self, layout: Ints) -> Iterator[tuple[Ints, Ints]]:
+        """Each event with each section of its layout, as indices of both; some thousand events at a time."""
+        for first in range(0, len(layout), PAIRED_EVENTS):
+            part = layout[first : first + PAIRED_EVENTS]
+            counts = self.counts[part]
+            event = np.repeat(np.arange(len(part)), counts)
+            within = np.arange(len(event)) - np.repeat(np.cumsum(counts) - counts, counts)
+            yield event + first, self.starts[part][event] + within
+
+
+def _in_sections(chunk: _Chunk, shown: _Shown, sections: _Sections) -> Sums:
+    keys: list[Ints] = [np.empty(0, dtype=np.int64)]
+    values: list[Ints] = [np.empty((3, 0), dtype=np.int64)]
+    if len(sections.name):
+        for found, columns in (*_section_clicks(chunk, sections), *_section_views(shown, sections)):
+            keys.append(found)
+            values.append(columns)
+    return Sums(np.concatenate(keys), np.concatenate(values, axis=1))
+
+
+def _section_clicks(chunk: _Chunk, sections: _Sections) -> Iterator[tuple[Ints, Ints]]:
+    columns = chunk.columns
+    clicks = (columns.kind < SCROLL) & (columns.kind != MOVE) & ~columns.fixed
+    place = np.flatnonzero(clicks)
+    y = np.clip(columns.y[place], 0, MAX_PIXEL)
+    group = chunk.group[place]
+    for event, section in sections.pairs(columns.layout[chunk.owner[place]]):
+        inside = (sections.top[section] <= y[event]) & (y[event] < sections.bottom[section])
+        keys = group[event[inside]] << CODE_BITS | sections.name[section[inside]]
+        values = np.zeros((3, len(keys)), dtype=np.int64)
+        values[0] = 1
+        yield keys, values
+
+
+def _section_views(shown: _Shown, sections: _Sections) -> Iterator[tuple[Ints, Ints]]:
+    for event, section in sections.pairs(shown.layout):
+        top, bottom = sections.top[section], sections.bottom[section]
+        below = top < shown.bottom[event]
+        reached = below & (shown.depth[event] <= top)
+        seen = below & (shown.top[event] < bottom) & (top < bottom)
+        exposure = np.where(seen, shown.dwell[event], 0)
+        counted = reached | (exposure > 0)
+        keys = shown.group[event[counted]] << CODE_BITS | sections.name[section[counted]]
+        yield keys, np.stack((np.zeros_like(keys), reached[counted].astype(np.int64), exposure[counted]))
+
+
+def _windows(chunk: _Chunk) -> Sums:
+    """Counts of every group: the columns of heatmap_windows, in their order."""
+    size = len(chunk.groups)
+    by_kind = np.bincount(chunk.group * KINDS + chunk.columns.kind, minlength=size * KINDS).reshape(size, KINDS).T
+    click, dead, move, rage, scroll, goal = by_kind
+    pageviews = np.bincount(chunk.open_group, minlength=size)
+    counts = (pageviews, by_kind.sum(axis=0), click + dead + rage, rage, dead, move, scroll, goal)
+    return Sums(np.arange(size), np.stack(counts).astype(np.int64))

@@ -227,6 +227,14 @@ def decode_model(model: type[AnyModel], data: bytes) -> AnyModel:
         raise error_of(error) from error
 
 
+def model_from_object(model: type[AnyModel], value: object) -> AnyModel:
+    """A model from decoded JSON or Avro (a dict); DecodeError names the field at fault."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise error_of(error) from error
+
+
 def encode_model(message: Model) -> bytes:
     """A model as JSON bytes, all fields present."""
     return message.model_dump_json().encode()

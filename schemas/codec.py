@@ -1,0 +1,104 @@
+"""Avro in Confluent framing: a zero byte, the schema's id in four bytes (big endian), the datum.
+
+Ids are fixed in `schemas/registry.json`. JSON and Avro both become the same models here.
+Protocol: https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/
+"""
+
+import io
+import json
+import struct
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import fastavro
+
+from schemas.errors import DecodeError
+from schemas.generation import GenerationRequest, decode_model, model_from_object
+from schemas.heatmap import Beacon, beacon_from_object, decode_beacon
+
+MAGIC = 0
+HEADER = struct.Struct(">bI")
+# free-form objects travel as JSON text inside Avro
+JSON_FIELDS = {"step": ("input",), "step_result": ("output",)}
+# what fastavro raises for bytes that are no datum of the schema
+BROKEN = (ValueError, IndexError, EOFError, KeyError, TypeError, OverflowError, MemoryError, struct.error)
+
+
+@cache
+def registry() -> dict[str, dict[str, Any]]:
+    """Name to id, subject and file of each schema."""
+    found: dict[str, dict[str, Any]] = json.loads(files("schemas").joinpath("registry.json").read_text("utf-8"))
+    return found
+
+
+@cache
+def avro_schema(name: str) -> Any:
+    """The parsed schema by name."""
+    text = files("schemas").joinpath("avro", registry()[name]["file"]).read_text("utf-8")
+    return fastavro.parse_schema(json.loads(text), named_schemas={})
+
+
+@cache
+def _names() -> dict[int, str]:
+    return {entry["id"]: name for name, entry in registry().items()}
+
+
+def is_framed(value: bytes) -> bool:
+    """Whether a value is framed Avro; no JSON document begins with a zero byte."""
+    return value[:1] == b"\x00"
+
+
+def encode_framed(name: str, value: dict[str, Any]) -> bytes:
+    """A message as framed Avro. `value` is as the model dumps it for JSON."""
+    out = io.BytesIO()
+    out.write(HEADER.pack(MAGIC, registry()[name]["id"]))
+    fastavro.schemaless_writer(out, avro_schema(name), _to_avro(name, value))
+    return out.getvalue()
+
+
+def decode_framed(value: bytes, expected: str) -> dict[str, Any]:
+    """The datum as the model takes it; DecodeError for another schema, cut-off or left-over bytes."""
+    if len(value) < HEADER.size:
+        raise DecodeError("", "is framed Avro cut off before its schema id")
+    _, schema_id = HEADER.unpack_from(value)
+    name = _names().get(schema_id)
+    if name != expected:
+        raise DecodeError("", f"names schema {schema_id}; {expected} has id {registry()[expected]['id']}")
+    source = io.BytesIO(value[HEADER.size :])
+    try:
+        found = fastavro.schemaless_reader(source, avro_schema(name))
+        if source.read(1):
+            raise DecodeError("", "has bytes after the Avro datum")
+        return _from_avro(name, found)
+    except BROKEN as error:
+        raise DecodeError("", f"is no datum of schema {name}: {type(error).__name__}") from error
+
+
+def _to_avro(name: str, value: dict[str, Any]) -> dict[str, Any]:
+    changed = {field: json.dumps(value[field], ensure_ascii=False) for field in JSON_FIELDS.get(name, ())}
+    if name == "heatmap_beacon":
+        keys = ("name", "top", "bottom")
+        changed["sections"] = [dict(zip(keys, part, strict=True)) for part in value.get("sections", [])]
+    return {**value, **changed}
+
+
+def _from_avro(name: str, value: Any) -> dict[str, Any]:
+    changed: dict[str, Any] = {field: json.loads(value[field]) for field in JSON_FIELDS.get(name, ())}
+    if name == "heatmap_beacon":
+        changed["sections"] = [[part["name"], part["top"], part["bottom"]] for part in value["sections"]]
+    return {**value, **changed}
+
+
+def to_beacon(value: bytes) -> Beacon:
+    """A checked beacon from JSON or framed Avro; DecodeError names the field at fault."""
+    if is_framed(value):
+        return beacon_from_object(decode_framed(value, "heatmap_beacon"))
+    return decode_beacon(value)
+
+
+def decode_request(value: bytes) -> GenerationRequest:
+    """A checked request from JSON or framed Avro; DecodeError names the field at fault."""
+    if is_framed(value):
+        return model_from_object(GenerationRequest, decode_framed(value, "generation_request"))
+    return decode_model(GenerationRequest, value)

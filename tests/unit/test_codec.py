@@ -1,0 +1,145 @@
+"""Models and Avro agree, nothing but DecodeError comes of bad bytes, and old data stays readable."""
+
+import copy
+import io
+import json
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import fastavro
+import msgspec
+import pytest
+from fastavro.read import SchemaResolutionError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas import codec, generation, heatmap
+from schemas.errors import DecodeError
+
+AVRO = Path(codec.__file__).parent / "avro"
+REQUEST_ID = UUID("2b1f5e4e-5d0a-4b8e-9a86-0b8a2fd6e0c1")
+BEACON: dict[str, Any] = {
+    "schema": 1, "lp_id": "lp_8f3a", "pageview_id": str(REQUEST_ID), "seq": 0, "device": "mobile",
+    "viewport_w": 390, "viewport_h": 844, "page_w": 390, "page_h": 5200, "t0": 1795451374000, "depth": 0,
+    "type": "scm", "dt": [0, 120, 480], "x": [0, 120, 44], "y": [0, 340, 900], "dwell": [0, 0, 350],
+    "fixed": [1], "sections": [["hero", 0, 820], ["price", 820, 1640]], "rate": 0.5,
+}  # fmt: skip
+ATTEMPT = generation.Attempt(provider="p", model="m", outcome="ok", first_token_ms=1, total_ms=2, cost_micro_jpy=3)
+MODELS: dict[str, generation.Model] = {
+    "generation_request": generation.GenerationRequest(
+        request_id=REQUEST_ID,
+        tenant_id="t1",
+        industry="飲食",
+        purpose="集客",
+        keywords=["ラーメン"],
+        business=generation.Business(name="麺屋 一", phone="03-0000-0000"),
+        facts=generation.Facts(prices=[generation.Price(label="並", yen=900)], hours="11-23"),
+    ),
+    "step": generation.Step(
+        request_id=REQUEST_ID, step_id=REQUEST_ID, step=generation.StepName.COPY, deadline_ms=1, input={"a": [1, "あ"]}
+    ),
+    "step_result": generation.StepResult(
+        request_id=REQUEST_ID,
+        step_id=REQUEST_ID,
+        step=generation.StepName.COPY,
+        status="ok",
+        output={"copy": {"x": None}},
+        elapsed_ms=5,
+        attempts=[ATTEMPT],
+    ),
+    "result": generation.Result(
+        request_id=REQUEST_ID,
+        tenant_id="t1",
+        status="rejected",
+        warnings=[generation.Warning_(code="c", detail="d")],
+        error=generation.Failure(code="c", field=None, detail="d"),
+        timings_ms=generation.Timings(validate_=1, copy_=2),
+    ),
+    "progress": generation.Progress(request_id=REQUEST_ID, percent=5, stage="copy", section="hero", at_ms=9),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_comes_back_from_avro_as_it_was(name: str) -> None:
+    message = MODELS[name]
+    framed = codec.encode_framed(name, message.model_dump(mode="json"))
+    assert codec.is_framed(framed)
+    assert generation.model_from_object(type(message), codec.decode_framed(framed, name)) == message
+
+
+def test_a_beacon_comes_back_from_avro_as_it_was() -> None:
+    framed = codec.encode_framed("heatmap_beacon", BEACON)
+    assert codec.to_beacon(framed) == codec.to_beacon(json.dumps(BEACON).encode())
+
+
+@pytest.mark.parametrize("name", [*MODELS, "heatmap_beacon"])
+def test_model_and_avro_have_the_same_fields(name: str) -> None:
+    avro = {field["name"] for field in codec.avro_schema(name)["fields"]}
+    if name == "heatmap_beacon":
+        model = {field.name for field in msgspec.structs.fields(heatmap.Beacon)}
+    else:
+        model = {field.alias or key for key, field in type(MODELS[name]).model_fields.items()}
+    assert avro == model
+
+
+@given(st.binary(max_size=200))
+def test_nothing_but_a_decode_error_comes_of_any_bytes(data: bytes) -> None:
+    for framed in (data, b"\x00\x00\x00\x00\x01" + data, b"\x00\x00\x00\x00\x02" + data):
+        for decode in (codec.to_beacon, codec.decode_request):
+            try:
+                decode(framed)
+            except DecodeError:
+                continue
+
+
+@pytest.mark.parametrize("cut", [1, 4, 5, 20, -1])
+def test_cut_off_and_left_over_bytes_are_refused(cut: int) -> None:
+    framed = codec.encode_framed("heatmap_beacon", BEACON)
+    with pytest.raises(DecodeError):
+        codec.to_beacon(framed[:cut])
+    with pytest.raises(DecodeError, match="after the Avro datum"):
+        codec.to_beacon(framed + b"\x00")
+
+
+def test_another_schema_is_refused_by_name() -> None:
+    framed = codec.encode_framed("progress", MODELS["progress"].model_dump(mode="json"))
+    with pytest.raises(DecodeError, match="heatmap_beacon has id 1"):
+        codec.to_beacon(framed)
+
+
+def reads(writer: Any, reader: Any, datum: Any) -> Any:
+    """The datum, written with one schema and read with the other."""
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, fastavro.parse_schema(copy.deepcopy(writer), named_schemas={}), datum)
+    out.seek(0)
+    return fastavro.schemaless_reader(
+        out,
+        fastavro.parse_schema(copy.deepcopy(writer), named_schemas={}),
+        fastavro.parse_schema(copy.deepcopy(reader), named_schemas={}),
+    )
+
+
+def datum_of(name: str) -> Any:
+    if name == "heatmap_beacon":
+        return codec._to_avro(name, BEACON)
+    return codec._to_avro(name, MODELS[name].model_dump(mode="json"))
+
+
+RELEASED = sorted(AVRO.glob("released/*/*.avsc"))
+
+
+@pytest.mark.parametrize("released", RELEASED, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_data_of_every_released_schema_is_still_read(released: Path) -> None:
+    old = json.loads(released.read_text(encoding="utf-8"))
+    new = json.loads((AVRO / released.name).read_text(encoding="utf-8"))
+    found = reads(old, new, datum_of(released.stem))
+    assert found["schema"] == 1
+
+
+def test_a_change_that_breaks_old_data_is_seen() -> None:
+    old = json.loads((AVRO / "progress.avsc").read_text(encoding="utf-8"))
+    new = copy.deepcopy(old)
+    new["fields"].append({"name": "added_without_default", "type": "string"})
+    with pytest.raises(SchemaResolutionError, match="added_without_default"):
+        reads(old, new, datum_of("progress"))
