@@ -60,7 +60,7 @@ class Fold:
         self.events += columns.events
         self.beacons += columns.beacons
         self._pending.append(self._recoded(columns))
-        self._pending_weight += columns.events
+        self._pending_weight += columns.events + sum(map(len, columns.layouts))
         if self._pending_weight >= CHUNK_EVENTS:
             self._fold_pending()
 

@@ -34,7 +34,7 @@ async def _serve(engine: Engine, users: Users, port: int) -> None:
     handler = Server(engine, users)
 
     def request_factory(*args: object) -> web.BaseRequest:
-        return web.BaseRequest(*args, client_max_size=MAX_BODY)  # type: ignore[arg-type]
+        return web.BaseRequest(*args, asyncio.get_running_loop(), client_max_size=MAX_BODY)  # type: ignore[arg-type]
 
     runner = web.ServerRunner(web.Server(handler, request_factory=request_factory, access_log=None))
     await runner.setup()

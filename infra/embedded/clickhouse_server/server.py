@@ -20,7 +20,8 @@ DEFAULT_FORMAT = "TabSeparated"
 # parameters of the interface itself; any other is a setting of the query
 RESERVED = {
     "query", "database", "default_format", "user", "password", "query_id", "session_id", "session_timeout",
-    "session_check", "buffer_size", "compress", "decompress", "stacktrace", "quota_key", "role", "client_protocol_version",
+    "session_check", "buffer_size", "compress", "decompress", "stacktrace", "quota_key", "role",
+    "client_protocol_version", "wait_end_of_query",
 }  # fmt: skip
 CONTENT_TYPES = {
     "JSON": "application/json; charset=UTF-8",

@@ -1,0 +1,113 @@
+"""The five tables counted from Beacon objects one event at a time, straight from the contract, without numpy."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from schemas.heatmap import KIND_BY_LETTER, Beacon
+
+Rows = dict[tuple[object, ...], list[int]]
+DAY_MS = 24 * 3600 * 1000
+FIVE_MINUTES_MS = 5 * 60 * 1000
+LAST_SECOND = (2**32 - 1) // 5 * 5
+
+COLUMNS = {
+    "heatmap_cells": "lp_id window_start device kind fixed x y hits dwell_ms",
+    "heatmap_scroll": "lp_id window_start device band reached exposure_ms",
+    "heatmap_sections": "lp_id window_start device section clicks reached exposure_ms",
+    "heatmap_windows": "lp_id window_start device pageviews events clicks rage_clicks dead_clicks moves scrolls goals",
+    "heatmap_views": "lp_id window_start device page_w page_h viewport_w viewport_h pageviews",
+}
+MEASURES = {"heatmap_cells": 2, "heatmap_scroll": 2, "heatmap_sections": 3, "heatmap_windows": 8, "heatmap_views": 1}
+WINDOW_COLUMNS = COLUMNS["heatmap_windows"].split()[3:]
+COUNTER = {"c": ["clicks"], "r": ["clicks", "rage_clicks"], "d": ["clicks", "dead_clicks"]} | {
+    "m": ["moves"],
+    "s": ["scrolls"],
+    "g": ["goals"],
+}
+
+
+def clamp(value: int, low: int, high: int) -> int:
+    """The value, or the bound it is beyond."""
+    return max(low, min(high, value))
+
+
+def skewed(beacon: Beacon, timestamp_ms: int) -> bool:
+    """Whether the browser's clock cannot be believed."""
+    last = beacon.last_event_ms
+    return last < timestamp_ms - DAY_MS or last > timestamp_ms + FIVE_MINUTES_MS
+
+
+def window_start(time_ms: int) -> int:
+    """Seconds at which the event's 5-second window starts, within what DateTime holds."""
+    return clamp(time_ms // 5000 * 5, 0, LAST_SECOND)
+
+
+def count(records: Iterable[tuple[Beacon, int]]) -> dict[str, list[tuple[object, ...]]]:
+    """Rows of each table that has any, in order, of beacons with their records' timestamps (ms)."""
+    tables: dict[str, Rows] = {name: defaultdict(lambda n=n: [0] * n) for name, n in MEASURES.items()}
+    for beacon, timestamp_ms in records:
+        count_beacon(tables, beacon, timestamp_ms)
+    found = {
+        name: sorted((*key, *values) for key, values in rows.items() if any(values)) for name, rows in tables.items()
+    }
+    return {name: rows for name, rows in found.items() if rows}
+
+
+def add(rows: Rows, key: tuple[object, ...], *values: int) -> None:
+    """Add to the measures under a key."""
+    row = rows[key]
+    for place, value in enumerate(values):
+        row[place] += value
+
+
+def count_beacon(tables: dict[str, Rows], beacon: Beacon, timestamp_ms: int) -> None:
+    """Add one beacon to all tables."""
+    shift = timestamp_ms - beacon.last_event_ms if skewed(beacon, timestamp_ms) else 0
+    page_h = clamp(beacon.page_h, 0, 65536)
+    depth = beacon.depth
+    if beacon.seq == 0:
+        shared = (beacon.lp_id, window_start(beacon.t0 + shift), beacon.device)
+        sizes = tuple(size // 16 * 16 for size in (beacon.page_w, page_h, beacon.viewport_w, beacon.viewport_h))
+        add(tables["heatmap_views"], (*shared, *sizes), 1)
+        tables["heatmap_windows"][shared][0] += 1
+    for index, letter in enumerate(beacon.type):
+        shared = (beacon.lp_id, window_start(beacon.t0 + shift + beacon.dt[index]), beacon.device)
+        x, y = clamp(beacon.x[index], 0, 65535), clamp(beacon.y[index], 0, 65535)
+        fixed, dwell = index in beacon.fixed, beacon.dwell[index]
+        windows = tables["heatmap_windows"][shared]
+        for column in ("events", *COUNTER[letter]):
+            windows[WINDOW_COLUMNS.index(column)] += 1
+        if letter in "crdm":
+            width = beacon.viewport_w if fixed else beacon.page_w
+            cell = (KIND_BY_LETTER[letter].value, int(fixed), min(127, 128 * x // width), y // 16)
+            add(tables["heatmap_cells"], (*shared, *cell), 1, dwell)
+        if letter in "crd" and not fixed:
+            for name, top, bottom in beacon.sections:
+                if clamp(top, 0, 65536) <= y < clamp(bottom, 0, 65536):
+                    add(tables["heatmap_sections"], (*shared, name), 1)
+        if letter == "s":
+            bottom = min(y + beacon.viewport_h, page_h)
+            if bottom > y:
+                count_view(tables, shared, beacon, (y, bottom), depth, dwell)
+                depth = max(depth, bottom)
+
+
+def count_view(
+    tables: dict[str, Rows],
+    shared: tuple[object, ...],
+    beacon: Beacon,
+    shown: tuple[int, int],
+    depth: int,
+    dwell: int,
+) -> None:
+    """Add what one `s` event shows: bands and sections."""
+    y, bottom = shown
+    for band in range(656):
+        if depth <= 100 * band < bottom:
+            add(tables["heatmap_scroll"], (*shared, band), 1, 0)
+        if y // 100 <= band <= (bottom - 1) // 100:
+            add(tables["heatmap_scroll"], (*shared, band), 0, dwell)
+    for name, section_top, section_bottom in beacon.sections:
+        top, end = clamp(section_top, 0, 65536), clamp(section_bottom, 0, 65536)
+        overlaps = max(top, y) < min(end, bottom)
+        add(tables["heatmap_sections"], (*shared, name), 0, int(depth <= top < bottom), dwell if overlaps else 0)

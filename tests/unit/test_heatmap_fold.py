@@ -1,0 +1,210 @@
+"""The fold against a count by hand and against one by brute force."""
+
+import random
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from brute_force import COLUMNS, count, skewed
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from processors import fold as fold_module
+from processors.heatmap import TABLES, Fold, decode
+from schemas.heatmap import Beacon, decode_beacon
+
+NOW_MS = 1_795_451_375_000
+DAY_MS = 24 * 3600 * 1000
+INT32_MAX = 2**31 - 1
+
+Row = tuple[Any, ...]
+
+
+def rows_of(fold: Fold) -> dict[str, list[Row]]:
+    """Rows as tuples, in the order in which they would be inserted."""
+    return {name: list(zip(*table.to_pydict().values(), strict=True)) for name, table in fold.tables().items()}
+
+
+def folded(records: list[tuple[bytes, int]], sizes: list[int] | None = None) -> tuple[Fold, int]:
+    """A fold of the records in slices of those sizes, and the clocks mended."""
+    fold, mended, start = Fold(), 0, 0
+    for size in [*(sizes or []), len(records)]:
+        part = records[start : start + size]
+        decoded = decode([value for value, _ in part], [time for _, time in part])
+        assert decoded.rejected == []
+        fold.add(decoded.columns)
+        mended += decoded.skewed
+        start += size
+    return fold, mended
+
+
+def beacon(**changes: Any) -> dict[str, Any]:
+    """The contract's example, changed."""
+    return {
+        **{"schema": 1, "lp_id": "lp_8f3a", "pageview_id": "0b7f9e58-3f0e-4c55-9a53-6a1c80a8f0d7", "seq": 0},
+        **{"device": "mobile", "viewport_w": 390, "viewport_h": 844, "page_w": 390, "page_h": 5200},
+        **{"t0": NOW_MS - 1000, "depth": 0, "type": "scm", "dt": [0, 120, 480], "x": [0, 120, 44]},
+        **{"y": [0, 340, 900], "dwell": [0, 0, 350]},
+        **changes,
+    }
+
+
+def one(**changes: Any) -> dict[str, list[Row]]:
+    """Rows of a single beacon."""
+    return rows_of(folded([(msgspec.json.encode(beacon(**changes)), NOW_MS)])[0])
+
+
+def test_example_of_the_contract() -> None:
+    rows = one(fixed=[1], sections=[["hero", 0, 820], ["price", 820, 1640]], rate=1.0)
+    key = ("lp_8f3a", (NOW_MS - 1000) // 5000 * 5, "mobile")
+    assert rows["heatmap_cells"] == [(*key, "click", 1, 39, 21, 1, 0), (*key, "move", 0, 14, 56, 1, 350)]
+    assert rows["heatmap_scroll"] == [(*key, band, 1, 0) for band in range(9)]
+    assert rows["heatmap_sections"] == [(*key, "hero", 0, 1, 0), (*key, "price", 0, 1, 0)]
+    assert rows["heatmap_windows"] == [(*key, 1, 3, 1, 0, 0, 1, 1, 0)]
+    assert rows["heatmap_views"] == [(*key, 384, 5200, 384, 832, 1)]
+    assert tuple(rows) == TABLES
+
+
+def test_columns_are_named_and_typed_for_clickhouse() -> None:
+    tables = folded([(msgspec.json.encode(beacon(sections=[["hero", 0, 820]])), NOW_MS)])[0].tables()
+    assert {name: " ".join(table.column_names) for name, table in tables.items()} == COLUMNS
+    types = {field.name: str(field.type) for table in tables.values() for field in table.schema}
+    assert types["lp_id"] == types["device"] == types["kind"] == types["section"] == "string"
+    assert types["window_start"] == types["page_w"] == types["viewport_h"] == "uint32"
+    assert (types["fixed"], types["x"], types["y"], types["band"]) == ("uint8", "uint8", "uint16", "uint16")
+    assert {types[name] for name in ("hits", "dwell_ms", "reached", "exposure_ms", "events")} == {"uint64"}
+
+
+def test_depth_of_earlier_views_is_not_reached_again() -> None:
+    rows = one(type="sss", y=[0, 400, 100], dwell=[10, 20, 40], viewport_h=300, dt=[0, 1, 2], x=[0, 0, 0], depth=150)
+    bands = {row[3]: row[4:] for row in rows["heatmap_scroll"]}
+    # by y: 0..300, then 400..700, then 100..400
+    assert bands == {0: (0, 10), 1: (0, 50), 2: (1, 50), 3: (1, 40), 4: (1, 20), 5: (1, 20), 6: (1, 20)}
+
+
+def test_a_view_below_the_page_shows_nothing_and_deepens_nothing() -> None:
+    rows = one(type="ss", y=[5200, 0], dwell=[70, 5], dt=[0, 1], x=[0, 0], sections=[["hero", 0, 100]])
+    assert [row[3:] for row in rows["heatmap_scroll"]] == [(band, 1, 5) for band in range(9)]
+    assert [row[3:] for row in rows["heatmap_sections"]] == [("hero", 0, 1, 5)]
+
+
+def test_events_of_a_beacon_fall_into_their_own_windows() -> None:
+    start = NOW_MS // 5000 * 5000
+    rows = one(t0=start - 1, type="cc", dt=[0, 1], x=[0, 0], y=[0, 0], dwell=[0, 0])
+    assert [(row[1], row[3], row[4]) for row in rows["heatmap_windows"]] == [
+        (start // 1000 - 5, 1, 1),
+        (start // 1000, 0, 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ahead_ms", "mended"), [(5 * 60_000, 0), (5 * 60_000 + 1, 1), (-DAY_MS, 0), (-DAY_MS - 1, 1)]
+)
+def test_clock_skew_is_mended_beyond_the_limits_only(ahead_ms: int, mended: int) -> None:
+    value = msgspec.json.encode(beacon(t0=NOW_MS + ahead_ms - 480))
+    fold, found = folded([(value, NOW_MS)])
+    assert found == mended
+    last = NOW_MS if mended else NOW_MS + ahead_ms
+    assert rows_of(fold)["heatmap_windows"][-1][1] == last // 5000 * 5
+
+
+def test_what_falls_before_1970_is_counted_in_the_first_window() -> None:
+    rows = rows_of(folded([(msgspec.json.encode(beacon(dt=[0, 0, INT32_MAX])), 1_000)])[0])
+    assert [row[1] for row in rows["heatmap_windows"]] == [0]
+
+
+def test_nothing_added_makes_no_tables() -> None:
+    fold = Fold()
+    fold.add(decode([b"", b""], [NOW_MS, NOW_MS]).columns)
+    assert (fold.tables(), fold.events, fold.beacons) == ({}, 0, 0)
+
+
+def test_selected_beacons_alone_are_counted() -> None:
+    values = [msgspec.json.encode(beacon(seq=seq, sections=[[f"s{seq}", 0, 90]])) for seq in range(5)]
+    keep = np.array([True, False, False, True, True])
+    fold = Fold()
+    fold.add(decode(values, [NOW_MS] * 5).columns.select(keep))
+    wanted = [(decode_beacon(values[index]), NOW_MS) for index in (0, 3, 4)]
+    assert rows_of(fold) == count(wanted)
+    assert (fold.beacons, fold.events) == (3, 9)
+
+
+def _near(*edges: int) -> st.SearchStrategy[int]:
+    return st.one_of(*[st.integers(edge - 2, edge + 2) for edge in edges])
+
+
+def _pixels() -> st.SearchStrategy[int]:
+    return st.one_of(
+        st.integers(0, 6000), st.integers(0, 60).map(lambda n: n * 100), _near(0, 65_535, 16, -(2**50), 2**50)
+    )
+
+
+def _sizes(*edges: int) -> st.SearchStrategy[int]:
+    return st.one_of(st.integers(1, 2000), _near(*edges).map(lambda n: min(max(1, n), INT32_MAX)))
+
+
+@st.composite
+def _beacons(draw: st.DrawFn) -> Beacon:
+    events = draw(st.integers(1, 12))
+
+    def each(values: st.SearchStrategy[int]) -> list[int]:
+        return draw(st.lists(values, min_size=events, max_size=events))
+
+    skew = st.sampled_from([0, 0, 0, 300_000, -DAY_MS, 400_000, -2 * DAY_MS, -NOW_MS])
+    names = st.sampled_from(["hero", "price", "料金", "a\"b\\", "[x]"])
+    return Beacon(
+        schema=1,
+        lp_id=draw(st.sampled_from(["lp_b", "lp_a", "Z", "_"])),
+        pageview_id="0b7f9e58-3f0e-4c55-9a53-6a1c80a8f0d7",
+        seq=draw(st.sampled_from([0, 0, 1, INT32_MAX])),
+        device=draw(st.sampled_from(["mobile", "tablet", "desktop"])),
+        viewport_w=draw(_sizes(16, INT32_MAX)),
+        viewport_h=draw(_sizes(16, 100, 65_536, INT32_MAX)),
+        page_w=draw(_sizes(128, INT32_MAX)),
+        page_h=draw(_sizes(16, 100, 65_536, 70_000, INT32_MAX)),
+        t0=max(0, NOW_MS + draw(st.integers(-6, 6)) * 2_499 + draw(skew)),
+        depth=draw(st.one_of(st.just(0), st.integers(0, 3000), st.sampled_from([65_536, INT32_MAX]))),
+        type="".join(draw(st.lists(st.sampled_from("crdmssg"), min_size=events, max_size=events))),
+        dt=each(st.one_of(st.integers(0, 12_000), st.sampled_from([0, 5000, INT32_MAX]))),
+        x=each(_pixels()),
+        y=each(_pixels()),
+        dwell=each(st.one_of(st.integers(0, 3), st.just(INT32_MAX))),
+        fixed=draw(st.lists(st.integers(0, events - 1), max_size=4)),
+        sections=draw(st.lists(st.tuples(names, _pixels(), _pixels()), max_size=5)),
+        rate=draw(st.sampled_from([1.0, 0.5])),
+    )
+
+
+_records = st.lists(st.tuples(_beacons(), st.integers(-3_000, 3_000).map(lambda n: NOW_MS + n)), max_size=25)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(_records, st.lists(st.integers(0, 6), max_size=8), st.randoms(use_true_random=False))
+def test_tables_equal_the_brute_force_count(
+    records: list[tuple[Beacon, int]], sizes: list[int], shuffler: random.Random
+) -> None:
+    values = [(msgspec.json.encode(beacon), time) for beacon, time in records]
+    shuffler.shuffle(values)
+    fold, mended = folded(values, sizes)
+    assert rows_of(fold) == count(records)
+    assert mended == sum(skewed(beacon, time) for beacon, time in records)
+    assert fold.events == sum(len(beacon.type) for beacon, _ in records)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(_records, st.lists(st.integers(0, 6), max_size=8))
+def test_chunks_and_merges_change_nothing(records: list[tuple[Beacon, int]], sizes: list[int]) -> None:
+    values = [(msgspec.json.encode(beacon), time) for beacon, time in records]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fold_module, "CHUNK_EVENTS", 13)
+        patch.setattr(fold_module, "MERGE_ROWS", 20)
+        patch.setattr(fold_module, "PAIRED_EVENTS", 3)
+        fold, _ = folded(values, sizes)
+        tables = fold.tables()
+    assert {name: table.to_pylist() for name, table in tables.items()} == {
+        name: table.to_pylist() for name, table in folded(values)[0].tables().items()
+    }
+    assert rows_of(fold) == count(records)
+    for table in tables.values():
+        assert table.num_rows
