@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -94,5 +95,7 @@ def joined(parts: list[BeaconColumns]) -> BeaconColumns:
     """Several columns as one. They must share `lp_ids` and `layouts`."""
     if len(parts) == 1:
         return parts[0]
-    names = (*PER_BEACON, *PER_EVENT)
-    return replace(parts[0], **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+    together: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in (*PER_BEACON, *PER_EVENT)
+    }
+    return replace(parts[0], **together)

@@ -17,9 +17,20 @@ import pyarrow as pa
 
 from processors.columns import MOVE, SCROLL, BeaconColumns, Layout, joined
 from processors.rows import View, Words, arrow_tables
-from processors.tallies import BAND_BITS, CODE_BITS, DETAIL_BITS, FIXED_BITS, TABLES, X_BITS, Y_BITS
+from processors.tallies import (
+    BAND_BITS,
+    CODE_BITS,
+    DETAIL_BITS,
+    FIXED_BITS,
+    TABLES,
+    X_BITS,
+    Y_BITS,
+    Partial,
+    Sums,
+    group_keys,
+    merged,
+)
 from processors.tallies import CELLS as CELLS_TABLE
-from processors.tallies import Partial, Sums, group_keys, merged
 from processors.windows import Ints, windows_of
 
 __all__ = ["TABLES", "Fold"]
@@ -157,8 +168,8 @@ def _cells(chunk: _Chunk) -> Sums:
     owner = chunk.owner[place]
     fixed = columns.fixed[place]
     width = columns.page_w[owner]
-    if fixed.any():
-        width = np.where(fixed, columns.viewport_w[owner], width)
+    in_viewport = np.flatnonzero(fixed)
+    width[in_viewport] = columns.viewport_w[owner[in_viewport]]
     x = np.clip(columns.x[place], 0, MAX_PIXEL)
     y = np.clip(columns.y[place], 0, MAX_PIXEL) >> CELL_PX_BITS
     # exact in floats below 128, where quotients lie 2^-31 apart at least, and what is above is cut off
@@ -190,7 +201,7 @@ class _Shown:
         owner = chunk.owner[place]
         top = np.clip(columns.y[place], 0, MAX_PIXEL)
         bottom = np.minimum(top + columns.viewport_h[owner], np.minimum(columns.page_h, MAX_EDGE)[owner])
-        shown = bottom > top
+        shown = np.flatnonzero(bottom > top)
         place, owner, top, bottom = place[shown], owner[shown], top[shown], bottom[shown]
         depth = np.minimum(columns.depth, MAX_EDGE)[owner]
         # a running maximum that starts anew with each beacon, as owners only grow
@@ -206,10 +217,10 @@ def _scroll(shown: _Shown) -> Sums:
     group = shown.group << BAND_BITS
     after = group + ((shown.bottom - 1) // BAND_PX + 1)
     first_new = group + (shown.depth + BAND_PX - 1) // BAND_PX
-    new = first_new < after
-    stood = shown.dwell > 0
+    new = np.flatnonzero(first_new < after)
+    stood = np.flatnonzero(shown.dwell)
     keys = (first_new[new], after[new], (group + shown.top // BAND_PX)[stood], after[stood])
-    one, dwell = np.ones(int(new.sum()), dtype=np.int64), shown.dwell[stood]
+    one, dwell = np.ones(len(new), dtype=np.int64), shown.dwell[stood]
     none = np.zeros_like
     reached = np.concatenate((one, -one, none(dwell), none(dwell)))
     exposure = np.concatenate((none(one), none(one), dwell, -dwell))
@@ -263,7 +274,8 @@ def _section_clicks(chunk: _Chunk, sections: _Sections) -> Iterator[tuple[Ints, 
     y = np.clip(columns.y[place], 0, MAX_PIXEL)
     group = chunk.group[place]
     for event, section in sections.pairs(columns.layout[chunk.owner[place]]):
-        inside = (sections.top[section] <= y[event]) & (y[event] < sections.bottom[section])
+        pixel = y[event]
+        inside = np.flatnonzero((sections.top[section] <= pixel) & (pixel < sections.bottom[section]))
         keys = group[event[inside]] << CODE_BITS | sections.name[section[inside]]
         values = np.zeros((3, len(keys)), dtype=np.int64)
         values[0] = 1
@@ -276,8 +288,8 @@ def _section_views(shown: _Shown, sections: _Sections) -> Iterator[tuple[Ints, I
         below = top < shown.bottom[event]
         reached = below & (shown.depth[event] <= top)
         seen = below & (shown.top[event] < bottom) & (top < bottom)
-        exposure = np.where(seen, shown.dwell[event], 0)
-        counted = reached | (exposure > 0)
+        exposure = shown.dwell[event] * seen
+        counted = np.flatnonzero(reached | (exposure > 0))
         keys = shown.group[event[counted]] << CODE_BITS | sections.name[section[counted]]
         yield keys, np.stack((np.zeros_like(keys), reached[counted].astype(np.int64), exposure[counted]))
 

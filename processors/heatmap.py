@@ -81,33 +81,45 @@ class Decoded:
     skewed: int
 
 
-class _Row(NamedTuple):
-    """One beacon on its way into columns; `numbers` is packed, the buffers hold int64 in machine order."""
+# one beacon on its way into columns: an entry of each of _Rows' columns, in their order
+_Row = tuple[Any, ...]
 
-    position: int
-    lp: int
-    device: int
-    numbers: bytes
-    pageview_id: str
-    letters: str
-    dt: Any
-    x: Any
-    y: Any
-    dwell: Any
-    fixed: Any
-    fixed_count: int
-    layout: int
+
+class _Rows(NamedTuple):
+    """Rows, transposed; an entry of `numbers` is packed."""
+
+    position: Sequence[int] = ()
+    lp: Sequence[int] = ()
+    device: Sequence[int] = ()
+    numbers: Sequence[bytes] = ()
+    pageview_id: Sequence[str] = ()
+    letters: Sequence[str] = ()
+    fixed_count: Sequence[int] = ()
+    layout: Sequence[int] = ()
 
 
 @dataclass(slots=True)
 class _Slice:
-    """The rows of a slice, and the lp_ids and layouts that they share."""
+    """The rows of a slice, their arrays end to end (int64), and the lp_ids and layouts that they share."""
 
     rows: list[_Row] = field(default_factory=list)
+    dt: bytearray = field(default_factory=bytearray)
+    x: bytearray = field(default_factory=bytearray)
+    y: bytearray = field(default_factory=bytearray)
+    dwell: bytearray = field(default_factory=bytearray)
+    fixed: bytearray = field(default_factory=bytearray)
     rejected: list[Rejected] = field(default_factory=list)
     lp_codes: dict[str, int] = field(default_factory=dict)
     layout_codes: dict[Layout, int] = field(default_factory=lambda: {(): 0})
     known_layouts: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+
+    def extend(self, dt: Any, x: Any, y: Any, dwell: Any, fixed: Any) -> None:
+        """Append a beacon's buffers while they are still in the processor's cache."""
+        self.dt += dt
+        self.x += x
+        self.y += y
+        self.dwell += dwell
+        self.fixed += fixed
 
     def new_lp(self, lp_id: str) -> int:
         """Code of an lp_id not seen yet; ValueError when it is none."""
@@ -145,11 +157,11 @@ def decode(values: Sequence[bytes], timestamps_ms: npt.NDArray[np.int64] | Seque
     `timestamps_ms` are the records' own, as many as the values. Empty values are ticks and are skipped.
     """
     part = _gather(values, ())
-    wide = _Wide.of(part.rows)
+    wide = _Wide.of(part)
     if wide.bad.any():
-        alone = {part.rows[index].position for index in np.flatnonzero(wide.bad)}
+        alone = {wide.rows.position[index] for index in np.flatnonzero(wide.bad).tolist()}
         part = _gather(values, alone)
-        wide = _Wide.of(part.rows)
+        wide = _Wide.of(part)
     return _decoded(part, wide, np.asarray(timestamps_ms, dtype=np.int64))
 
 
@@ -204,7 +216,9 @@ def _row_of_document(part: _Slice, position: int, value: bytes, document: Any) -
     # buffers come flattened: a bracket too many may be a nested array (or stand in a name: then strictly as well)
     if value.count(b"[") != EVENT_ARRAYS + brackets:
         raise ValueError("nested")
-    return _Row(position, lp, device, numbers, pageview_id, letters, dt, x, y, dwell, fixed, fixed_count, layout)
+    # last, when nothing can fail any more
+    part.extend(dt, x, y, dwell, fixed)
+    return position, lp, device, numbers, pageview_id, letters, fixed_count, layout
 
 
 def _packed(document: Any) -> bytes:
@@ -262,18 +276,20 @@ def _row_of_beacon(part: _Slice, position: int, beacon: Beacon) -> _Row:
     sizes = beacon.viewport_w, beacon.viewport_h, beacon.page_w, beacon.page_h
     numbers = _numbers.pack(beacon.schema, beacon.seq, *sizes, beacon.depth, beacon.t0)
     dt, x, y, dwell, fixed = (
-        np.array(numbers, dtype=np.int64).tobytes()
-        for numbers in (beacon.dt, beacon.x, beacon.y, beacon.dwell, beacon.fixed)
+        np.array(column, dtype=np.int64).tobytes()
+        for column in (beacon.dt, beacon.x, beacon.y, beacon.dwell, beacon.fixed)
     )
-    head = position, lp, DEVICE_CODES[beacon.device], numbers, beacon.pageview_id, beacon.type
-    return _Row(*head, dt, x, y, dwell, fixed, len(beacon.fixed), part.layout(tuple(beacon.sections)))
+    part.extend(dt, x, y, dwell, fixed)
+    layout = part.layout(tuple(beacon.sections))
+    device = DEVICE_CODES[beacon.device]
+    return position, lp, device, numbers, beacon.pageview_id, beacon.type, len(beacon.fixed), layout
 
 
 @dataclass(slots=True)
 class _Wide:
     """Rows side by side in arrays, and which of them (`bad`) break a range that the schema gives."""
 
-    rows: _Row
+    rows: _Rows
     counts: Ints
     heads: npt.NDArray[np.void]
     uuids: Bytes
@@ -286,19 +302,20 @@ class _Wide:
     bad: Flags
 
     @classmethod
-    def of(cls, rows: list[_Row]) -> "_Wide":
+    def of(cls, part: _Slice) -> "_Wide":
         """Arrays of the rows, checked."""
-        columns = _Row(*zip(*rows, strict=True)) if rows else _Row(*[()] * len(_Row._fields))  # type: ignore[arg-type]
-        counts = np.fromiter(map(len, columns.letters), np.int64, len(rows))
+        columns = _Rows(*zip(*part.rows, strict=True))
+        counts = np.fromiter(map(len, columns.letters), np.int64, len(part.rows))
         heads = np.frombuffer(b"".join(columns.numbers), _numbers_dtype)
         digits, hyphens = _uuid_digits(columns.pageview_id)
-        events = [np.frombuffer(b"".join(buffers), np.int64) for buffers in columns[6:10]]
+        dt, x, y, dwell = (np.frombuffer(column, np.int64) for column in (part.dt, part.x, part.y, part.dwell))
         kind = _kind_table[_ascii(columns.letters)]
         bad = _bad_heads(heads) | hyphens | (digits == NO_CODE).any(axis=1)
-        for flags in _bad_events(kind, *events):
+        for flags in _bad_events(kind, dt, x, y, dwell):
             bad |= np.logical_or.reduceat(flags, np.cumsum(counts) - counts)
-        fixed = _fixed(columns, counts, bad)
-        return cls(columns, counts, heads, digits[:, ::2] << 4 | digits[:, 1::2], kind, *events, fixed, bad)
+        fixed = _fixed(np.frombuffer(part.fixed, np.int64), columns.fixed_count, counts, bad)
+        uuids: Bytes = np.left_shift(digits[:, ::2], 4, dtype=np.uint8) | digits[:, 1::2]
+        return cls(columns, counts, heads, uuids, kind, dt, x, y, dwell, fixed, bad)
 
 
 def _ascii(texts: Sequence[str]) -> Bytes:
@@ -328,19 +345,16 @@ def _bad_events(kind: Bytes, dt: Ints, x: Ints, y: Ints, dwell: Ints) -> list[Fl
     masks = [kind == NO_CODE] if kind.max() == NO_CODE else []
     bounds = ((dt, 0, INT32_MAX), (dwell, 0, INT32_MAX), (x, -INT53_MAX, INT53_MAX), (y, -INT53_MAX, INT53_MAX))
     masks += [
-        (column < low) | (column > high)
-        for column, low, high in bounds
-        if column.min() < low or column.max() > high
+        (column < low) | (column > high) for column, low, high in bounds if column.min() < low or column.max() > high
     ]
     return masks
 
 
-def _fixed(rows: _Row, counts: Ints, bad: Flags) -> npt.NDArray[np.bool_]:
+def _fixed(indices: Ints, per_beacon: Sequence[int], counts: Ints, bad: Flags) -> npt.NDArray[np.bool_]:
     """Which events are in viewport pixels; beacons that name an event they lack become bad."""
     flags = np.zeros(int(counts.sum()), dtype=np.bool_)
-    indices = np.frombuffer(b"".join(rows.fixed), np.int64)
     if len(indices):
-        owners = np.repeat(np.arange(len(counts)), rows.fixed_count)
+        owners = np.repeat(np.arange(len(counts)), per_beacon)
         outside = (indices < 0) | (indices >= counts[owners])
         bad[owners[outside]] = True
         flags[((np.cumsum(counts) - counts)[owners] + indices)[~outside]] = True
@@ -350,8 +364,8 @@ def _fixed(rows: _Row, counts: Ints, bad: Flags) -> npt.NDArray[np.bool_]:
 def _decoded(part: _Slice, wide: _Wide, timestamps: Ints) -> Decoded:
     positions = np.array(wide.rows.position, dtype=np.int64)
     heads = wide.heads
-    t0 = heads["t0"]
-    last = t0 + (np.maximum.reduceat(wide.dt, np.cumsum(wide.counts) - wide.counts) if len(t0) else 0)
+    t0: Ints = heads["t0"]
+    last = t0 + np.maximum.reduceat(wide.dt, np.cumsum(wide.counts) - wide.counts) if len(t0) else t0
     shift, skewed = clock_shift(last, timestamps[positions])
     t0 = t0 + shift
     wider = {name: heads[name].astype(np.int64) for name in ("viewport_w", "viewport_h", "page_w", "page_h", "depth")}

@@ -65,8 +65,8 @@ def _shared(groups: Ints, words: Words) -> dict[str, pa.Array]:
     }
 
 
-def _named(words: list[str] | tuple[str, ...], codes: Ints) -> pa.Array:
-    return pa.array(words, pa.string()).take(pa.array(codes))
+def _named(words: list[str] | tuple[str, ...], codes: Ints) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(words, pa.string()))
 
 
 def _numbers(column: Ints, dtype: type[np.unsignedinteger] = np.uint64) -> pa.Array:

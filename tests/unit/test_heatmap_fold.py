@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from processors import fold as fold_module
 from processors.heatmap import TABLES, Fold, decode
+from processors.tallies import Sums
 from schemas.heatmap import Beacon, decode_beacon
 
 NOW_MS = 1_795_451_375_000
@@ -42,10 +43,22 @@ def folded(records: list[tuple[bytes, int]], sizes: list[int] | None = None) -> 
 def beacon(**changes: Any) -> dict[str, Any]:
     """The contract's example, changed."""
     return {
-        **{"schema": 1, "lp_id": "lp_8f3a", "pageview_id": "0b7f9e58-3f0e-4c55-9a53-6a1c80a8f0d7", "seq": 0},
-        **{"device": "mobile", "viewport_w": 390, "viewport_h": 844, "page_w": 390, "page_h": 5200},
-        **{"t0": NOW_MS - 1000, "depth": 0, "type": "scm", "dt": [0, 120, 480], "x": [0, 120, 44]},
-        **{"y": [0, 340, 900], "dwell": [0, 0, 350]},
+        "schema": 1,
+        "lp_id": "lp_8f3a",
+        "pageview_id": "0b7f9e58-3f0e-4c55-9a53-6a1c80a8f0d7",
+        "seq": 0,
+        "device": "mobile",
+        "viewport_w": 390,
+        "viewport_h": 844,
+        "page_w": 390,
+        "page_h": 5200,
+        "t0": NOW_MS - 1000,
+        "depth": 0,
+        "type": "scm",
+        "dt": [0, 120, 480],
+        "x": [0, 120, 44],
+        "y": [0, 340, 900],
+        "dwell": [0, 0, 350],
         **changes,
     }
 
@@ -70,7 +83,8 @@ def test_columns_are_named_and_typed_for_clickhouse() -> None:
     tables = folded([(msgspec.json.encode(beacon(sections=[["hero", 0, 820]])), NOW_MS)])[0].tables()
     assert {name: " ".join(table.column_names) for name, table in tables.items()} == COLUMNS
     types = {field.name: str(field.type) for table in tables.values() for field in table.schema}
-    assert types["lp_id"] == types["device"] == types["kind"] == types["section"] == "string"
+    words = {types[name].split(",")[0] for name in ("lp_id", "device", "kind", "section")}
+    assert words == {"dictionary<values=string"}
     assert types["window_start"] == types["page_w"] == types["viewport_h"] == "uint32"
     assert (types["fixed"], types["x"], types["y"], types["band"]) == ("uint8", "uint8", "uint16", "uint16")
     assert {types[name] for name in ("hits", "dwell_ms", "reached", "exposure_ms", "events")} == {"uint64"}
@@ -98,9 +112,7 @@ def test_events_of_a_beacon_fall_into_their_own_windows() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("ahead_ms", "mended"), [(5 * 60_000, 0), (5 * 60_000 + 1, 1), (-DAY_MS, 0), (-DAY_MS - 1, 1)]
-)
+@pytest.mark.parametrize(("ahead_ms", "mended"), [(5 * 60_000, 0), (5 * 60_000 + 1, 1), (-DAY_MS, 0), (-DAY_MS - 1, 1)])
 def test_clock_skew_is_mended_beyond_the_limits_only(ahead_ms: int, mended: int) -> None:
     value = msgspec.json.encode(beacon(t0=NOW_MS + ahead_ms - 480))
     fold, found = folded([(value, NOW_MS)])
@@ -130,6 +142,30 @@ def test_selected_beacons_alone_are_counted() -> None:
     assert (fold.beacons, fold.events) == (3, 9)
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(
+                st.integers(0, 9),
+                st.integers(0, 2**31),
+                st.integers(0, 9).map(lambda n: n << 40 | n % 3),
+                st.integers(2**62, 2**63 - 1),
+            ),
+            st.integers(-(2**40), 2**40),
+        ),
+        max_size=40,
+    )
+)
+def test_sums_under_keys_of_any_width(pairs: list[tuple[int, int]]) -> None:
+    keys, values = (np.array(column, dtype=np.int64) for column in (list(zip(*pairs, strict=True)) or [(), ()]))
+    sums = Sums(keys, values.reshape(1, -1)).summed()
+    wanted: dict[int, int] = {}
+    for key, value in pairs:
+        wanted[key] = wanted.get(key, 0) + value
+    assert list(zip(sums.keys.tolist(), sums.values[0].tolist(), strict=True)) == sorted(wanted.items())
+
+
 def _near(*edges: int) -> st.SearchStrategy[int]:
     return st.one_of(*[st.integers(edge - 2, edge + 2) for edge in edges])
 
@@ -152,7 +188,7 @@ def _beacons(draw: st.DrawFn) -> Beacon:
         return draw(st.lists(values, min_size=events, max_size=events))
 
     skew = st.sampled_from([0, 0, 0, 300_000, -DAY_MS, 400_000, -2 * DAY_MS, -NOW_MS])
-    names = st.sampled_from(["hero", "price", "料金", "a\"b\\", "[x]"])
+    names = st.sampled_from(["hero", "price", "料金", 'a"b\\', "[x]"])
     return Beacon(
         schema=1,
         lp_id=draw(st.sampled_from(["lp_b", "lp_a", "Z", "_"])),

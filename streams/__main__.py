@@ -1,0 +1,48 @@
+"""The command line: `lpstream`."""
+
+import sys
+from pathlib import Path
+
+import typer
+
+from schemas.errors import LpstreamError
+from streams.cli.common import err
+from streams.cli.demo import demo
+from streams.cli.services import edge, migrate, worker
+from streams.cli.sql import sql
+from streams.cli.up import up
+from streams.settings import settings_page
+
+app = typer.Typer(
+    help="Event streaming for landing pages: heatmaps and page generation on Kafka, Faust and ClickHouse.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (up, demo, edge, worker, migrate, sql):
+    app.command()(command)
+
+
+@app.command()
+def settings(
+    write: Path | None = typer.Option(None, "--write", help="Write the page to a file."),  # noqa: B008 - typer's form
+) -> None:
+    """Print every setting, its default and what it means, as Markdown."""
+    page = settings_page()
+    if write is None:
+        typer.echo(page)
+    else:
+        write.write_text(page, encoding="utf-8")
+
+
+def main() -> None:
+    """Run a command; what goes wrong is one clear message and exit code 1."""
+    try:
+        app()
+    except LpstreamError as error:
+        err.print(f"lpstream: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

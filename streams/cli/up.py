@@ -1,0 +1,89 @@
+"""`lpstream up`: the embedded stack and all services, until Ctrl-C."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from infra.embedded.kafka import Choice
+from infra.embedded.stack import Stack
+from streams.cli.common import DEFAULT_DATA, AsJson, Data, err, out, say
+from streams.cli.services import prepare
+from streams.services import Installation
+from streams.settings import Settings
+
+Kafka = Annotated[
+    Choice, typer.Option("--kafka", help="Which broker; auto takes Apache Kafka where Java and Maven are.")
+]
+WATCH_S = 0.5
+
+
+@contextlib.contextmanager
+def installation(data: Path, kafka: Choice) -> Iterator[tuple[Stack, Installation]]:
+    """A stack with its services, ready; all gone at the end."""
+    jar_folder = DEFAULT_DATA / "kafka"
+    with Stack(data, kafka, jar_folder=jar_folder, say=say) as stack:
+        settings = Settings(**{name.removeprefix("LPSTREAM_").lower(): value for name, value in _env(stack).items()})
+        asyncio.run(prepare(settings))
+        services = Installation(stack, say)
+        try:
+            services.start()
+            yield stack, services
+        finally:
+            services.stop()
+
+
+def _env(stack: Stack) -> dict[str, Any]:
+    return dict(stack.addresses.env())
+
+
+def up(data: Data = DEFAULT_DATA, kafka: Kafka = "auto", as_json: AsJson = False) -> None:
+    """Start everything on this machine, print each door, keep it running until Ctrl-C."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with installation(data, kafka) as (stack, services):
+        if as_json:
+            out.print_json(json.dumps(services.doors()))
+        else:
+            show_processes(stack, services)
+            _show_doors(services.doors())
+        while not stop.wait(WATCH_S):
+            services.watch()
+    say("stopped")
+
+
+def show_processes(stack: Stack, services: Installation) -> None:
+    """How long each process took to start, and its memory."""
+    table = Table("process", "pid", "start ms", "memory MB", title="What runs")
+    for name, child in stack.processes.items():
+        table.add_row(name, str(child.pid), str(stack.startup_ms[name]), f"{child.memory_mb():.0f}")
+    for name, child in services.children.items():
+        table.add_row(name, str(child.pid), str(child.ready_ms), f"{child.memory_mb():.0f}")
+    err.print(table)
+
+
+def _show_doors(doors: dict[str, Any]) -> None:
+    login, _, host = doors["clickhouse"].removeprefix("http://").partition("@")
+    out.print(
+        f"""
+Snippet, for a page:
+  <script async src="{doors["edge"]}/t.js" data-lp-id="demo-page"></script>
+A picture of what was counted:
+  curl -H "Authorization: Bearer {doors["token"]}" -o map.png "{doors["api"]}/heatmaps/demo-page.png?kind=click"
+SQL, read-only:
+  lpstream sql "SELECT * FROM lp_daily"
+  curl -u {login} "http://{host}/?database=lpstream" -d "SELECT * FROM lp_daily FORMAT PrettyCompact"
+Ctrl-C ends everything.
+""",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )

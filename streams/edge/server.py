@@ -1,0 +1,205 @@
+"""The edge: aiohttp's low-level server on uvloop, a public and a private listener, routes by hand."""
+
+import asyncio
+import gc
+import logging
+import re
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import uvloop
+from aiohttp import web
+
+from infra.tenants import Caller, Tenants
+from streams import metrics
+from streams.edge import routes
+from streams.edge.errors import HttpError, error_response
+from streams.edge.services import Services, open_services
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Listener = Literal["public", "private"]
+Handler = Callable[..., Awaitable[web.StreamResponse]]
+KEEPALIVE_S = 75
+BACKLOG = 4_096
+PREFLIGHT_S = 7_200
+OPEN_PATHS = {"/healthz", "/readyz"}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One route: its template is the label of its metrics."""
+
+    method: str
+    template: str
+    pattern: re.Pattern[str]
+    handler: Handler
+    roles: frozenset[str] = frozenset()
+
+
+def route(method: str, template: str, handler: Handler, *roles: str) -> Route:
+    """A route whose `{name}` parts match what may be in an id or a topic's name."""
+    pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[A-Za-z0-9._-]+?)", template.replace(".", r"\."))
+    return Route(method, template, re.compile(pattern), handler, frozenset(roles))
+
+
+PUBLIC = [
+    route("POST", "/e/heatmap.events", routes.beacon),
+    route("POST", "/topics/{topic}", partial(routes.produce, listener="public")),
+    route("POST", "/topics/{topic}/partitions/{partition}", partial(routes.produce, listener="public")),
+    route("GET", "/t.js", routes.snippet),
+    route("GET", "/t.{digest}.js", routes.snippet),
+    route("GET", "/healthz", routes.health),
+    route("GET", "/readyz", routes.ready),
+]
+PRIVATE = [
+    route("POST", "/topics/{topic}", partial(routes.produce, listener="private"), "application", "operator"),
+    route(
+        "POST",
+        "/topics/{topic}/partitions/{partition}",
+        partial(routes.produce, listener="private"),
+        "application",
+        "operator",
+    ),
+    route("GET", "/topics", routes.topics, "application", "operator"),
+    route("GET", "/topics/{topic}/partitions", routes.partitions, "application", "operator"),
+    route("GET", "/heatmaps/{lp_id}.{suffix}", routes.heatmap, "analyst", "operator"),
+    route("GET", "/metrics", routes.metrics_page, "operator"),
+    route("GET", "/healthz", routes.health),
+    route("GET", "/readyz", routes.ready),
+]
+
+
+class Edge:
+    """Answers the requests of one listener."""
+
+    def __init__(self, listener: Listener, settings: Settings, tenants: Tenants, services: Services) -> None:
+        self._listener: Listener = listener
+        self._settings = settings
+        self._tenants = tenants
+        self._services = services
+        self._routes = PUBLIC if listener == "public" else PRIVATE
+        self._own_origins = own_origins(settings) if listener == "public" else set()
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """One request: origin, route, caller, handler; errors in one shape, CORS headers on all."""
+        started = time.perf_counter()
+        origin = request.headers.get("Origin")
+        template = "none"
+        response: web.StreamResponse
+        try:
+            self._check_origin(origin)
+            if request.method == "OPTIONS" and origin is not None:
+                template, response = "preflight", _preflight()
+            else:
+                found, values = self._find(request)
+                template = found.template
+                caller = self._caller(request, found)
+                response = await found.handler(request, self._services, caller=caller, **values)
+        except HttpError as error:
+            response = error_response(error)
+        except Exception:
+            log.exception("%s %s failed", request.method, template)
+            response = error_response(HttpError(500, "Internal Server Error"))
+        self._finish(response, origin, template, started)
+        return response
+
+    def _finish(self, response: web.StreamResponse, origin: str | None, template: str, started: float) -> None:
+        if self._listener == "public" and not response.prepared:
+            response.headers["Vary"] = "Origin"
+            if origin is not None and origin in self._allowed():
+                response.headers["Access-Control-Allow-Origin"] = origin
+        metrics.REQUESTS.labels(self._listener, template, str(response.status)).inc()
+        metrics.REQUEST_SECONDS.labels(self._listener, template).observe(time.perf_counter() - started)
+
+    def _allowed(self) -> set[str]:
+        return self._own_origins | self._tenants.origins()
+
+    def _check_origin(self, origin: str | None) -> None:
+        if self._listener == "public" and origin is not None and origin not in self._allowed():
+            metrics.REFUSED.labels("origin").inc()
+            raise HttpError(403, "This origin may not use this service; ask for it to be listed")
+
+    def _find(self, request: web.BaseRequest) -> tuple[Route, dict[str, str]]:
+        at_path = [(one, found) for one in self._routes if (found := one.pattern.fullmatch(request.path))]
+        if not at_path:
+            raise HttpError(404, "HTTP 404 Not Found")
+        for one, found in at_path:
+            if one.method == request.method:
+                return one, found.groupdict()
+        raise HttpError(405, "HTTP 405 Method Not Allowed")
+
+    def _caller(self, request: web.BaseRequest, found: Route) -> Caller | None:
+        if self._listener == "public" or found.template in OPEN_PATHS:
+            return None
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        caller = self._tenants.caller(token.strip()) if scheme.lower() == "bearer" else None
+        if caller is None:
+            raise HttpError(401, "Give a token of your tenant: Authorization: Bearer …", 40101)
+        if found.roles and caller.role not in found.roles:
+            raise HttpError(403, f"This needs a token with role {' or '.join(sorted(found.roles))}", 40301)
+        return caller
+
+
+def _preflight() -> web.Response:
+    headers = {
+        "Access-Control-Allow-Methods": "POST, GET, OPTIONS",
+        "Access-Control-Allow-Headers": "content-type, content-encoding, accept",
+        "Access-Control-Max-Age": str(PREFLIGHT_S),
+    }
+    return web.Response(status=204, headers=headers)
+
+
+def own_origins(settings: Settings) -> set[str]:
+    """The edge's own origin, its loopback spellings, and those of the settings."""
+    parts = urlsplit(settings.page_base_url)
+    origins = {f"{parts.scheme}://{parts.netloc}", *settings.allowed_origins}
+    if settings.edge_host in ("127.0.0.1", "localhost"):
+        origins |= {f"http://{host}:{settings.edge_port}" for host in ("127.0.0.1", "localhost")}
+    return origins
+
+
+async def _listen(edge: Edge, settings: Settings, port: int) -> web.ServerRunner:
+    def request_factory(*args: Any) -> web.BaseRequest:
+        return web.BaseRequest(*args, asyncio.get_running_loop(), client_max_size=settings.edge_max_body_bytes)
+
+    server = web.Server(edge, request_factory=request_factory, keepalive_timeout=KEEPALIVE_S, access_log=None)
+    runner = web.ServerRunner(server)
+    await runner.setup()
+    await web.TCPSite(runner, settings.edge_host, port, backlog=BACKLOG, reuse_port=True).start()
+    return runner
+
+
+async def serve(settings: Settings) -> None:
+    """Listen until SIGTERM or SIGINT, then answer what is open and bring out what is on its way."""
+    tenants = Tenants.load(settings.tenants_file)
+    services = await open_services(settings, tenants)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    ports: dict[Listener, int] = {"public": settings.edge_port, "private": settings.api_port}
+    runners = [await _listen(Edge(name, settings, tenants, services), settings, port) for name, port in ports.items()]
+    gc.set_threshold(50_000, 50, 1_000)  # full passes over 10,000 connections cost 0.3 s each
+    gc.freeze()
+    log.info("edge on %s: public %d, private %d", settings.edge_host, settings.edge_port, settings.api_port)
+    await stop.wait()
+    services.draining = True
+    await asyncio.gather(*(runner.cleanup() for runner in runners))
+    await services.close()
+
+
+def run_edge(settings: Settings) -> None:
+    """Run the edge process."""
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
+    )
+    # aiohttp logs several lines for every malformed request; a flood of requests must not be one of logs
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+    uvloop.run(serve(settings))

@@ -1,0 +1,47 @@
+"""What the edge's routes use, opened once."""
+
+import logging
+from dataclasses import dataclass
+
+from aiokafka.errors import KafkaError
+
+from infra.clickhouse.client import ClickHouse
+from infra.tenants import Tenants
+from streams.edge.sender import Sender
+from streams.edge.snippet import Snippet
+from streams.heatmaps import Heatmaps
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Services:
+    """Clients and files; `draining` is set while the process ends."""
+
+    settings: Settings
+    tenants: Tenants
+    sender: Sender
+    clickhouse: ClickHouse
+    heatmaps: Heatmaps
+    snippet: Snippet
+    draining: bool = False
+
+    async def close(self) -> None:
+        """Bring out records on their way, then close."""
+        await self.sender.stop()
+        await self.clickhouse.close()
+
+
+async def open_services(settings: Settings, tenants: Tenants) -> Services:
+    """Open all; waits for Kafka, which every beacon needs, and for no other store."""
+    sender = Sender(settings)
+    try:
+        await sender.start()
+    except KafkaError as error:
+        log.error("Kafka at %s: %s", settings.kafka_bootstrap_servers, error)
+        raise SystemExit(1) from error
+    clickhouse = ClickHouse.open(
+        settings.clickhouse_url, "analyst", settings.clickhouse_analyst_password.get_secret_value()
+    )
+    return Services(settings, tenants, sender, clickhouse, Heatmaps(clickhouse), Snippet.load())

@@ -1,0 +1,149 @@
+"""The demo: visits over HTTP, windows in ClickHouse, pictures; every acknowledged event must be counted."""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+from rich.progress import Progress, TaskID
+from rich.table import Table
+
+from infra.clickhouse.client import ClickHouse
+from infra.embedded.stack import ANALYST, Stack
+from schemas.errors import LpstreamError
+from schemas.heatmap import Kind
+from streams.cli.common import err, out
+from streams.proof.visitors import DEVICES, tally, visits
+from streams.services import Installation
+
+LP_IDS = ["demo-ramen", "demo-salon", "demo-estate"]
+SPAN_MS = 10 * 60 * 1_000
+CONNECTIONS = 32
+RETRIED_EVERY = 20
+COUNTED_WITHIN_S = 60
+MAPS = ("click", "attention", "scroll")
+TOTALS = (
+    "SELECT sum(clicks) - sum(rage_clicks) - sum(dead_clicks) AS click, sum(rage_clicks) AS rage_click,"
+    " sum(dead_clicks) AS dead_click, sum(moves) AS move, sum(scrolls) AS scroll, sum(goals) AS goal"
+    " FROM lpstream.lp_daily WHERE lp_id IN {lp_ids:Array(String)}"
+)
+
+
+async def run(stack: Stack, services: Installation, target: Path, *, visits: int, seed: int) -> None:
+    """Send, wait, compare, draw; LpstreamError when acknowledged and counted differ by one."""
+    target.mkdir(parents=True, exist_ok=True)
+    beacons = _beacons(visits, seed)
+    clickhouse = ClickHouse.open(stack.addresses.clickhouse_url, ANALYST, stack.addresses.analyst_password)
+    with Progress(console=err) as progress:
+        acknowledged = await _send(services.edge_url, beacons, progress)
+        counted = await _wait(clickhouse, acknowledged, progress)
+        await _pictures(services, target, progress)
+    await clickhouse.close()
+    sent = tally(beacons)
+    events = {
+        kind.value: {"sent": sent[kind], "acknowledged": acknowledged[kind], "counted": counted[kind]} for kind in Kind
+    }
+    summary = {"events": events, "pages": [], "broker": stack.broker.kind, "versions": stack.versions()}
+    (target / "summary.json").write_text(json.dumps(summary, ensure_ascii=False, indent=2), encoding="utf-8")
+    _gallery(target)
+    _show(events, target)
+    if counted != acknowledged:
+        raise LpstreamError("acknowledged and counted events differ; see the table above")
+
+
+def _beacons(count: int, seed: int) -> list[dict[str, Any]]:
+    start = int(time.time() * 1_000) - SPAN_MS
+    return [beacon for visit in visits(seed, LP_IDS, count, start, SPAN_MS) for beacon in visit.beacons()]
+
+
+async def _send(edge_url: str, beacons: list[dict[str, Any]], progress: Progress) -> Counter[str]:
+    """Post every beacon, some twice as a browser would after a lost answer; events of those acknowledged, once each."""
+    task = progress.add_task("beacons", total=len(beacons))
+    waiting = iter(enumerate(beacons))
+    acknowledged: Counter[str] = Counter()
+
+    async def worker(session: aiohttp.ClientSession) -> None:
+        for at, beacon in waiting:
+            body = msgspec.json.encode(beacon)
+            if await _post(session, f"{edge_url}/e/heatmap.events", body):
+                acknowledged.update(tally([beacon]))
+            if at % RETRIED_EVERY == 0:
+                await _post(session, f"{edge_url}/e/heatmap.events", body)
+            progress.advance(task)
+
+    connector = aiohttp.TCPConnector(limit=CONNECTIONS)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        await asyncio.gather(*(worker(session) for _ in range(CONNECTIONS)))
+    return acknowledged
+
+
+async def _post(session: aiohttp.ClientSession, url: str, body: bytes) -> bool:
+    """Whether the edge has acknowledged the beacon; tries again as the snippet does."""
+    for attempt in range(8):
+        try:
+            async with session.post(url, data=body, headers={"Content-Type": "text/plain"}) as answer:
+                if answer.status == 204:
+                    return True
+                if answer.status not in (408, 429, 503):
+                    raise LpstreamError(f"the edge answered {answer.status}: {(await answer.text())[:300]}")
+        except aiohttp.ClientError as error:
+            err.log(f"{type(error).__name__}, trying again")
+        await asyncio.sleep(0.2 * 2**attempt)
+    return False
+
+
+async def _wait(clickhouse: ClickHouse, expected: Counter[str], progress: Progress) -> Counter[str]:
+    """Totals in ClickHouse, once they are as expected, or as they are after the longest wait."""
+    task: TaskID = progress.add_task("counted", total=expected.total())
+    deadline = time.monotonic() + COUNTED_WITHIN_S
+    while True:
+        row = (await clickhouse.rows(TOTALS, {"lp_ids": LP_IDS}))[0]
+        counted = Counter({kind: int(number) for kind, number in row.items()})
+        progress.update(task, completed=counted.total())
+        if counted == expected or counted.total() > expected.total() or time.monotonic() > deadline:
+            return counted
+        await asyncio.sleep(0.5)
+
+
+async def _pictures(services: Installation, target: Path, progress: Progress) -> None:
+    folder = target / "heatmaps"
+    folder.mkdir(exist_ok=True)
+    wanted = [(lp_id, kind, device) for lp_id in LP_IDS for kind in MAPS for device in DEVICES]
+    task = progress.add_task("pictures", total=len(wanted))
+    headers = {"Authorization": f"Bearer {services.token}"}
+    async with aiohttp.ClientSession(headers=headers, raise_for_status=True) as session:
+        for lp_id, kind, device in wanted:
+            address = f"{services.api_url}/heatmaps/{lp_id}.png"
+            async with session.get(address, params={"kind": kind, "device": device}) as answer:
+                (folder / f"{lp_id}-{kind}-{device}.png").write_bytes(await answer.read())
+            progress.advance(task)
+
+
+def _gallery(target: Path) -> None:
+    """One page that shows all pictures."""
+    figures = "\n".join(
+        f'<figure><img src="heatmaps/{picture.name}" alt="{picture.stem}" loading="lazy"><figcaption>{picture.stem}'
+        "</figcaption></figure>"
+        for picture in sorted((target / "heatmaps").glob("*.png"))
+    )
+    style = (
+        "body{font:15px/1.5 system-ui,sans-serif;margin:2rem;background:#f4f5f7}main{display:flex;flex-wrap:wrap;gap:1rem}"
+        "figure{margin:0;background:#fff;padding:.6rem;border-radius:8px}img{width:240px;height:auto;display:block}"
+    )
+    page = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>lpstream demo</title><style>{style}</style>'
+        f"<h1>Heatmaps of the demo</h1><main>{figures}</main></html>"
+    )
+    (target / "index.html").write_text(page, encoding="utf-8")
+
+
+def _show(events: dict[str, dict[str, int]], target: Path) -> None:
+    table = Table("event", "sent", "acknowledged", "counted", title="Every acknowledged event is counted once")
+    for kind, row in events.items():
+        table.add_row(kind, *(f"{number:,}" for number in row.values()))
+    out.print(table)
+    out.print(f"Look at {target / 'index.html'}", highlight=False)

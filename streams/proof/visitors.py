@@ -1,0 +1,173 @@
+"""A seeded model of visitors: they scroll down with drop-off, pause, rest the pointer, click hot spots.
+
+What a page's visitors do is known (`Page.hot_spots`), so that pictures and totals can be held against it.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from schemas.heatmap import KIND_BY_LETTER
+
+SECTIONS = ("hero", "problems", "features", "benefits", "price", "faq", "closing")
+SHARES = (0.16, 0.13, 0.2, 0.16, 0.12, 0.13, 0.1)
+SIZES = {"mobile": (390, 844, 5_200), "tablet": (820, 1_180, 4_200), "desktop": (1_440, 900, 3_600)}
+DEVICES, DEVICE_WEIGHTS = ("mobile", "tablet", "desktop"), (0.68, 0.07, 0.25)
+GO_ON = 0.82  # chance to scroll one step further
+BEACON_MS, MOST_EVENTS = 5_000, 100
+
+
+@dataclass(frozen=True, slots=True)
+class HotSpot:
+    """A place that is clicked: centre in page pixels, spread, and its share of clicks."""
+
+    x: int
+    y: int
+    spread: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page on one device."""
+
+    lp_id: str
+    device: str
+    width: int
+    height: int
+    viewport_h: int
+    sections: tuple[tuple[str, int, int], ...]
+    hot_spots: tuple[HotSpot, ...]
+
+
+def page_of(lp_id: str, device: str) -> Page:
+    """The model's page: sections by share of its height, calls to action at the top, in the price list, at the end."""
+    width, viewport_h, height = SIZES[device]
+    sections, top = [], 0
+    for name, share in zip(SECTIONS, SHARES, strict=True):
+        bottom = top + round(height * share)
+        sections.append((name, top, bottom))
+        top = bottom
+    middle = width // 2
+    spots = (
+        HotSpot(middle, round(height * 0.12), 14, 0.5),
+        HotSpot(middle, round(height * 0.71), 16, 0.2),
+        HotSpot(middle, round(height * 0.95), 18, 0.3),
+    )
+    return Page(lp_id, device, width, height, viewport_h, tuple(sections), spots)
+
+
+class Visit:
+    """One pageview: a row of events, cut into beacons as the snippet would."""
+
+    def __init__(self, rng: random.Random, page: Page, start_ms: int) -> None:
+        self._rng, self._page = rng, page
+        self._pageview_id = str(UUID(int=rng.getrandbits(128), version=4))
+        self._now = start_ms
+        self._events: list[tuple[str, int, int, int, int, bool]] = []
+        self._walk()
+
+    def _note(self, kind: str, x: float, y: float, dwell: int = 0, fixed: bool = False) -> None:
+        self._events.append((kind, self._now, round(x), round(y), dwell, fixed))
+
+    def _walk(self) -> None:
+        page, rng = self._page, self._rng
+        top, lowest = 0, page.height - page.viewport_h
+        self._note("s", 0, 0)
+        while True:
+            self._look(top)
+            if rng.random() > GO_ON or top >= lowest:
+                return
+            top = min(lowest, top + round(page.viewport_h * rng.uniform(0.4, 0.9)))
+            self._now += rng.randint(200, 700)
+            self._note("s", 0, top)
+
+    def _look(self, top: int) -> None:
+        page, rng = self._page, self._rng
+        began = self._now
+        for _ in range(rng.randint(1, 4)):
+            self._now += rng.randint(500, 1_800)
+            x, y = rng.gauss(page.width * 0.5, page.width * 0.16), top + rng.uniform(0.15, 0.85) * page.viewport_h
+            self._note("m", max(0.0, x), y, rng.randint(500, 2_500))
+        for spot in page.hot_spots:
+            if top <= spot.y < top + page.viewport_h and rng.random() < spot.share * 0.5:
+                self._click(spot)
+        if rng.random() < 0.03:
+            self._now += 120
+            self._note("c", page.width * 0.85, page.viewport_h * 0.92, fixed=True)
+        self._note("s", 0, top, self._now - began)
+
+    def _click(self, spot: HotSpot) -> None:
+        rng = self._rng
+        x, y = rng.gauss(spot.x, spot.spread), rng.gauss(spot.y, spot.spread * 0.6)
+        self._now += rng.randint(80, 400)
+        kind = rng.random()
+        if kind < 0.05:
+            for letter in ("c", "c", "r", "r"):
+                self._note(letter, x, y)
+                self._now += 180
+            return
+        self._note("d" if kind < 0.11 else "c", x, y)
+        if rng.random() < 0.2:
+            self._now += 900
+            self._note("g", 0, 0)
+
+    def beacons(self) -> Iterator[dict[str, Any]]:
+        """The visit's beacons, first to last."""
+        part: list[tuple[str, int, int, int, int, bool]] = []
+        seq, depth = 0, 0
+        for event in self._events:
+            if part and (event[1] - part[0][1] >= BEACON_MS or len(part) == MOST_EVENTS):
+                yield self._beacon(part, seq, depth)
+                depth = self._depth_after(part, depth)
+                seq, part = seq + 1, []
+            part.append(event)
+        yield self._beacon(part, seq, depth)
+
+    def _depth_after(self, part: Iterable[tuple[str, int, int, int, int, bool]], depth: int) -> int:
+        seen = [min(y + self._page.viewport_h, self._page.height) for kind, _, _, y, _, _ in part if kind == "s"]
+        return max([depth, *seen])
+
+    def _beacon(self, part: list[tuple[str, int, int, int, int, bool]], seq: int, depth: int) -> dict[str, Any]:
+        page, t0 = self._page, part[0][1]
+        return {
+            "schema": 1,
+            "lp_id": page.lp_id,
+            "pageview_id": self._pageview_id,
+            "seq": seq,
+            "device": page.device,
+            "viewport_w": page.width,
+            "viewport_h": page.viewport_h,
+            "page_w": page.width,
+            "page_h": page.height,
+            "t0": t0,
+            "depth": depth,
+            "type": "".join(event[0] for event in part),
+            "dt": [event[1] - t0 for event in part],
+            "x": [event[2] for event in part],
+            "y": [event[3] for event in part],
+            "dwell": [event[4] for event in part],
+            "fixed": [index for index, event in enumerate(part) if event[5]],
+            "sections": [list(section) for section in page.sections],
+            "rate": 1.0,
+        }
+
+
+def visits(seed: int, lp_ids: list[str], count: int, start_ms: int, span_ms: int) -> Iterator[Visit]:
+    """`count` visits to the pages, begun at random within `span_ms` from `start_ms` (ms UTC)."""
+    rng = random.Random(seed)
+    pages = {(lp_id, device): page_of(lp_id, device) for lp_id in lp_ids for device in DEVICES}
+    for _ in range(count):
+        device = rng.choices(DEVICES, DEVICE_WEIGHTS)[0]
+        yield Visit(rng, pages[rng.choice(lp_ids), device], start_ms + rng.randrange(max(1, span_ms)))
+
+
+def tally(beacons: Iterable[dict[str, Any]]) -> Counter[str]:
+    """Events by the full names of their kinds."""
+    letters: Counter[str] = Counter()
+    for beacon in beacons:
+        letters.update(beacon["type"])
+    return Counter({KIND_BY_LETTER[letter].value: count for letter, count in letters.items()})
