@@ -24,7 +24,7 @@ BANDS = (
 )
 SIZES = (
     "SELECT toUInt32(topKWeighted(1)(page_w, pageviews)[1]) AS page_w, toUInt32(max(page_h)) AS page_h,"
-    " toUInt32(quantileExactWeighted(0.5)(viewport_h, pageviews)) AS fold, sum(pageviews) AS pageviews"
+    " toUInt32(quantileExactWeighted(0.5)(viewport_h, pageviews)) AS fold, sum(pageviews) AS total"
     f" FROM lpstream.heatmap_views WHERE {WHERE}"
 )
 
@@ -56,4 +56,5 @@ async def bands(clickhouse: ClickHouse, selection: Selection) -> pa.Table:
 async def sizes(clickhouse: ClickHouse, selection: Selection) -> dict[str, int]:
     """Most seen page width, greatest page height, median viewport height (px), pageviews; zeros without data."""
     row = (await clickhouse.rows(SIZES, selection.parameters()))[0]
-    return {name: int(row[name] or 0) for name in ("page_w", "page_h", "fold", "pageviews")}
+    named = {"page_w": "page_w", "page_h": "page_h", "fold": "fold", "pageviews": "total"}
+    return {name: int(row[column] or 0) for name, column in named.items()}

@@ -15,13 +15,14 @@ def demo(
     kafka: Kafka = "auto",
     visits: Annotated[int, typer.Option(min=1, help="How many visits to send.")] = 3_000,
     target: Annotated[Path, typer.Option("--out", help="Where to put what came out.")] = Path("out/demo"),
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Folder of the stack; a temporary one by default.")
-    ] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Folder of the stack; default: a temporary one.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the visitor model.")] = 1,
 ) -> None:
     """Send visits through the whole pipeline, compare what was acknowledged with what was counted, draw the maps."""
-    with tempfile.TemporaryDirectory(prefix="lpstream-") as folder:
-        with installation(data or Path(folder), kafka) as (stack, services):
-            show_processes(stack, services)
-            asyncio.run(run(stack, services, target, visits=visits, seed=seed))
+    target.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="lpstream-") as folder,
+        installation(data or Path(folder), kafka) as (stack, services),
+    ):
+        show_processes(stack, services)
+        asyncio.run(run(stack, services, target, visits=visits, seed=seed))

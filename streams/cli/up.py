@@ -19,9 +19,7 @@ from streams.cli.services import prepare
 from streams.services import Installation
 from streams.settings import Settings
 
-Kafka = Annotated[
-    Choice, typer.Option("--kafka", help="Which broker; auto takes Apache Kafka where Java and Maven are.")
-]
+Kafka = Annotated[Choice, typer.Option("--kafka", help="Broker; auto: Apache Kafka where Java and Maven are.")]
 WATCH_S = 0.5
 
 
@@ -71,6 +69,7 @@ def show_processes(stack: Stack, services: Installation) -> None:
 
 
 def _show_doors(doors: dict[str, Any]) -> None:
+    example = "SELECT * FROM lp_daily"
     login, _, host = doors["clickhouse"].removeprefix("http://").partition("@")
     out.print(
         f"""
@@ -79,8 +78,8 @@ Snippet, for a page:
 A picture of what was counted:
   curl -H "Authorization: Bearer {doors["token"]}" -o map.png "{doors["api"]}/heatmaps/demo-page.png?kind=click"
 SQL, read-only:
-  lpstream sql "SELECT * FROM lp_daily"
-  curl -u {login} "http://{host}/?database=lpstream" -d "SELECT * FROM lp_daily FORMAT PrettyCompact"
+  lpstream sql "{example}"
+  curl -u {login} "http://{host}/?database=lpstream" -d "{example} FORMAT PrettyCompact"
 Ctrl-C ends everything.
 """,
         highlight=False,

@@ -1,5 +1,6 @@
 """Handlers of the routes: from a request to a response, by the services."""
 
+import logging
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
@@ -14,6 +15,8 @@ from streams.edge import produce as doors
 from streams.edge.errors import HttpError
 from streams.edge.services import Services
 from streams.heatmaps import MapKind
+
+log = logging.getLogger(__name__)
 
 SHORT_S, LONG_S = 300, 31_536_000
 
@@ -86,6 +89,7 @@ async def heatmap(
             return _json(await services.heatmaps.numbers(lp_id, kind, device, start, end), "application/json")
         picture = await services.heatmaps.picture(lp_id, kind, device, start, end)
     except LpstreamError as error:
+        log.warning("heatmap of %s: %s", lp_id, error)
         raise HttpError(503, "ClickHouse does not answer, try again") from error
     return web.Response(body=picture, content_type="image/png")
 

@@ -35,7 +35,6 @@ TOTALS = (
 
 async def run(stack: Stack, services: Installation, target: Path, *, visits: int, seed: int) -> None:
     """Send, wait, compare, draw; LpstreamError when acknowledged and counted differ by one."""
-    target.mkdir(parents=True, exist_ok=True)
     beacons = _beacons(visits, seed)
     clickhouse = ClickHouse.open(stack.addresses.clickhouse_url, ANALYST, stack.addresses.analyst_password)
     with Progress(console=err) as progress:
@@ -131,7 +130,8 @@ def _gallery(target: Path) -> None:
         for picture in sorted((target / "heatmaps").glob("*.png"))
     )
     style = (
-        "body{font:15px/1.5 system-ui,sans-serif;margin:2rem;background:#f4f5f7}main{display:flex;flex-wrap:wrap;gap:1rem}"
+        "body{font:15px/1.5 system-ui,sans-serif;margin:2rem;background:#f4f5f7}"
+        "main{display:flex;flex-wrap:wrap;gap:1rem}"
         "figure{margin:0;background:#fff;padding:.6rem;border-radius:8px}img{width:240px;height:auto;display:block}"
     )
     page = (
