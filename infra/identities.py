@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import dataclass
+from typing import cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -66,7 +67,7 @@ class BucketIdentities:
                 value = await self._redis.get(self._key(topic, partition, last))
                 if value is None:
                     return None
-                bucket = ClosedBucket.from_bytes(value)
+                bucket = ClosedBucket.from_bytes(cast(bytes, value))
                 if bucket.timestamp_ms < oldest_ms:
                     break
                 found.append(bucket)

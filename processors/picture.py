@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating]
 
 CELL_COLUMNS, CELL_H, BAND_H = 128, 16, 100
 MOST_H = 6_000
@@ -52,7 +52,7 @@ def heat_colours(values: Floats) -> npt.NDArray[np.uint8]:
 
 def density(x: Floats, y: Floats, weight: Floats, width: int, height: int) -> Floats:
     """Weights at pixels, spread by a gaussian of SPREAD_PX; shape (height, width)."""
-    field = np.zeros((height, width))
+    field: Floats = np.zeros((height, width))
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     np.add.at(field, (y[inside].astype(int), x[inside].astype(int)), weight[inside])
     reach = int(3 * SPREAD_PX)

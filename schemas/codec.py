@@ -76,7 +76,9 @@ def decode_framed(value: bytes, expected: str) -> dict[str, Any]:
 
 
 def _to_avro(name: str, value: dict[str, Any]) -> dict[str, Any]:
-    changed = {field: json.dumps(value[field], ensure_ascii=False) for field in JSON_FIELDS.get(name, ())}
+    changed: dict[str, Any] = {}
+    for field in JSON_FIELDS.get(name, ()):
+        changed[field] = json.dumps(value[field], ensure_ascii=False)
     if name == "heatmap_beacon":
         keys = ("name", "top", "bottom")
         changed["sections"] = [dict(zip(keys, part, strict=True)) for part in value.get("sections", [])]

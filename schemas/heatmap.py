@@ -116,7 +116,7 @@ def decode_beacon(data: bytes) -> Beacon:
         return check_beacon(_decoder.decode(data))
     except msgspec.ValidationError as error:
         raise _decode_error(error) from error
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DecodeError("", f"is no JSON document: {error}") from error
 
 

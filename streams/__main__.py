@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 from schemas.errors import LpstreamError
-from streams.cli.common import err
+from streams.cli.console import err
 from streams.cli.demo import demo
 from streams.cli.services import edge, migrate, worker
 from streams.cli.sql import sql

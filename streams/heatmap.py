@@ -109,7 +109,7 @@ class HeatmapBucket:
     async def store(self, bucket: Bucket, retry: Retry) -> None:
         """Insert each table, dead-letter the rejects, write the identities."""
         for table, rows in self._fold.tables().items():
-            await retry("clickhouse", lambda t=table, r=rows: self._stores.clickhouse.insert(t, r, bucket.token))
+            await retry("clickhouse", partial(self._stores.clickhouse.insert, table, rows, bucket.token))
         for record, bad in self._rejected:
             await retry("dlq", partial(self._dead_letter, record, bad))
         closed = ClosedBucket(bucket.first, bucket.last, bucket.timestamp_ms, self._counted)
@@ -140,7 +140,7 @@ def opener(stores: Stores) -> Callable[[Slice, int, int], Awaitable[Callable[[in
 
     async def open_work(part: Slice, boundary: int, earliest: int) -> Callable[[int], BucketWork]:
         identities = await _load(stores, part, boundary, earliest)
-        return lambda at_ms: HeatmapBucket(stores, identities, at_ms)
+        return partial(HeatmapBucket, stores, identities)
 
     return open_work
 
@@ -200,7 +200,7 @@ class HeatmapService(Service):  # type: ignore[misc]  # mypy does not follow mod
             event.ack()
             await self._delivery.on_slice(event.value)
 
-    @Service.task
+    @Service.task  # type: ignore[untyped-decorator]
     async def _tick(self) -> None:
         await self._opened.wait()
         while not self.should_stop:

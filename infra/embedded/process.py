@@ -91,6 +91,7 @@ class ChildProcess:
         self._cwd = cwd
         self._process: subprocess.Popen[bytes] | None = None
         self.ready_ms = 0
+        self.grace_s = 10.0
 
     @property
     def pid(self) -> int:
@@ -184,9 +185,9 @@ class ChildProcess:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
 
-    def stop(self, grace_s: float = 10.0) -> None:
-        """SIGTERM, then SIGKILL to what is left of its group after the grace. Safe to call again."""
-        self._end(signal.SIGTERM, grace_s)
+    def stop(self) -> None:
+        """SIGTERM, then SIGKILL to what is left of its group after `grace_s`. Safe to call again."""
+        self._end(signal.SIGTERM, self.grace_s)
 
     def kill(self) -> None:
         """SIGKILL at once, as a crash would."""

@@ -2,85 +2,78 @@
 
 import fcntl
 import json
+import os
 import secrets
+import signal
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
+from types import FrameType, TracebackType
+from typing import Self
 
 from infra.embedded import stores
-from infra.embedded.kafka import Broker, Choice, Kind, open_broker
+from infra.embedded.kafka import JARS, Broker, Choice, Kind, choose_kafka
 from infra.embedded.ports import Ports
-from infra.embedded.process import ChildProcess
+from infra.embedded.process import ChildProcess, Server
 from schemas.errors import LpstreamError
 
 WRITER, ANALYST, BUCKET = "lpstream", "analyst", "lpstream"
+SECRETS = ("clickhouse", "analyst", "s3_access", "s3_secret")
 
 
 @dataclass(frozen=True)
 class StackAddresses:
-    """Where each store is, and what opens it."""
+    """Where each store is, and what opens it. `pids` is by store: kafka, clickhouse, redis, s3."""
 
     kafka: str
-    broker: Kind
+    broker_kind: Kind
     clickhouse_url: str
-    clickhouse_password: str
-    analyst_password: str
+    clickhouse_password: str = field(repr=False)
+    analyst_password: str = field(repr=False)
     redis_url: str
     s3_endpoint_url: str
-    s3_access_key: str
-    s3_secret_key: str
-
-    def env(self) -> dict[str, str]:
-        """The same as settings, for a process that uses the stack."""
-        return {
-            "LPSTREAM_KAFKA_BOOTSTRAP_SERVERS": self.kafka,
-            "LPSTREAM_BROKER": self.broker,
-            "LPSTREAM_CLICKHOUSE_URL": self.clickhouse_url,
-            "LPSTREAM_CLICKHOUSE_USER": WRITER,
-            "LPSTREAM_CLICKHOUSE_PASSWORD": self.clickhouse_password,
-            "LPSTREAM_CLICKHOUSE_ANALYST_PASSWORD": self.analyst_password,
-            "LPSTREAM_REDIS_URL": self.redis_url,
-            "LPSTREAM_S3_ENDPOINT_URL": self.s3_endpoint_url,
-            "LPSTREAM_S3_BUCKET": BUCKET,
-            "LPSTREAM_S3_ACCESS_KEY_ID": self.s3_access_key,
-            "LPSTREAM_S3_SECRET_ACCESS_KEY": self.s3_secret_key,
-        }
+    s3_access_key: str = field(repr=False)
+    s3_secret_key: str = field(repr=False)
+    pids: dict[str, int]
+    clickhouse_user: str = WRITER
+    analyst_user: str = ANALYST
 
 
 class Stack:
-    """Context manager: everything answers when it is entered, everything is gone when it is left."""
+    """Context manager: everything answers when it is entered, everything is gone when it is left.
+
+    While it is entered by the main thread, SIGTERM ends the process as Ctrl-C does, by an exception, so that
+    the stores stop in order; a handler that is set already is left alone.
+    """
 
     def __init__(
         self,
         data: Path,
         kafka: Choice = "auto",
+        on_event: Callable[[str], None] = lambda _: None,
         *,
-        jar_folder: Path | None = None,
-        say: Callable[[str], None] = lambda _: None,
+        jars: Path = JARS,
     ) -> None:
-        """`jar_folder` keeps Apache Kafka's jars (default: in `data`); `say` takes a line for the user."""
+        """`on_event` takes lines for the user, from any thread; `jars` is the cache of Apache Kafka's jars."""
         self.data = data.resolve()
         self._choice: Choice = kafka
-        self._jar_folder = (jar_folder or self.data / "kafka").resolve()
-        self._say = say
-        self._lock: IO[str] | None = None
-        self.broker: Broker
-        self.processes: dict[str, ChildProcess] = {}
+        self._on_event = on_event
+        self._jars = jars
+        self._cancelled = threading.Event()
+        self._lock: int | None = None
+        self._restore_signal = False
+        self._servers: dict[str, Server] = {}
         self.startup_ms: dict[str, int] = {}
+        self.broker: Broker
         self.addresses: StackAddresses
 
     def __enter__(self) -> Self:
         self.data.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.data / "lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._lock.close()
-            raise LpstreamError(f"{self.data} is in use by another lpstream; stop it, or use --data") from error
+        self._take_lock()
+        self._catch_sigterm()
         try:
             self._start()
         except BaseException:
@@ -93,38 +86,45 @@ class Stack:
     ) -> None:
         self.stop()
 
+    def _take_lock(self) -> None:
+        lock = os.open(self.data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            owner = os.pread(lock, 20, 0).decode(errors="replace").strip()
+            os.close(lock)
+            raise LpstreamError(
+                f"{self.data} is in use by another lpstream (pid {owner or 'unknown'}); stop it, or use --data"
+            ) from error
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+        self._lock = lock
+
+    def _catch_sigterm(self) -> None:
+        in_main = threading.current_thread() is threading.main_thread()
+        if in_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _exit_by_signal)
+            self._restore_signal = True
+
     def _start(self) -> None:
+        started = time.monotonic()
         ports = Ports(self.data)
         keys = self._secrets()
-        broker = open_broker(
-            self._choice,
-            self.data,
-            self._jar_folder,
-            ports.get("kafka"),
-            ports.get("kafka.controller"),
-            self._say,
-        )
+        # numbers first, in this order and in one thread; Kafka's come last, when it is known which broker it is
         clickhouse_port, redis_port = ports.get("clickhouse"), ports.get("redis")
-        clickhouse = stores.clickhouse(self.data, clickhouse_port, keys["clickhouse"], keys["analyst"])
-        redis = stores.valkey(self.data, redis_port)
         s3, s3_port = stores.seaweedfs(self.data, ports, keys["s3_access"], keys["s3_secret"])
-        self.broker = broker
-        self.processes = {"kafka": broker.process, "clickhouse": clickhouse, "redis": redis, "s3": s3}
-        # children are started by this thread: the kernel ties their life to the thread that made them
-        for child in (clickhouse, redis, s3):
-            child.start()
-        self._timed("kafka", broker.start)
-        waits: dict[str, Callable[[], None]] = {
-            "clickhouse": lambda: stores.wait_clickhouse(clickhouse, clickhouse_port),
-            "redis": lambda: stores.wait_valkey(redis, redis_port),
-            "s3": lambda: stores.wait_seaweedfs(s3, s3_port),
+        self._servers = {
+            "clickhouse": stores.clickhouse(self.data, clickhouse_port, keys["clickhouse"], keys["analyst"]),
+            "redis": stores.valkey(self.data, redis_port),
+            "s3": s3,
         }
-        with ThreadPoolExecutor(len(waits)) as pool:
-            for done in [pool.submit(self._timed, name, wait) for name, wait in waits.items()]:
-                done.result()
+        works = {name: server.start for name, server in self._servers.items()}
+        self._all({"kafka": lambda cancelled: self._start_broker(ports, cancelled), **works})
+        ports.save()
+        self.startup_ms["total"] = round((time.monotonic() - started) * 1000)
         self.addresses = StackAddresses(
-            kafka=broker.address,
-            broker=broker.kind,
+            kafka=self.broker.address,
+            broker_kind=self.broker.kind,
             clickhouse_url=f"http://127.0.0.1:{clickhouse_port}",
             clickhouse_password=keys["clickhouse"],
             analyst_password=keys["analyst"],
@@ -132,38 +132,114 @@ class Stack:
             s3_endpoint_url=f"http://127.0.0.1:{s3_port}",
             s3_access_key=keys["s3_access"],
             s3_secret_key=keys["s3_secret"],
+            pids={name: child.pid for name, child in self.processes.items()},
         )
 
-    def _timed(self, name: str, work: Callable[[], None]) -> None:
+    def _start_broker(self, ports: Ports, cancelled: Callable[[], bool]) -> None:
+        self.broker = choose_kafka(
+            self._choice, self.data, ports, jars=self._jars, say=self._on_event, cancelled=cancelled
+        )
+        self._servers["kafka"] = self.broker
+        self.broker.start(cancelled)
+
+    def _all(self, works: dict[str, Callable[[Callable[[], bool]], None]]) -> None:
+        """Run them at once; the first failure, or Ctrl-C, calls the others off."""
+        with ThreadPoolExecutor(len(works)) as pool:
+            try:
+                futures = [pool.submit(self._timed, name, work) for name, work in works.items()]
+                wait(futures, return_when=FIRST_EXCEPTION)
+                _raise_first(futures)
+            except BaseException:
+                self._cancelled.set()
+                raise
+
+    def _timed(self, name: str, work: Callable[[Callable[[], bool]], None]) -> None:
         started = time.monotonic()
-        work()
-        self.startup_ms[name] = int((time.monotonic() - started) * 1000)
+        work(self._cancelled.is_set)
+        self.startup_ms[name] = round((time.monotonic() - started) * 1000)
+        self._on_event(f"{name} answers after {self.startup_ms[name] / 1000:.1f} s")
 
     def _secrets(self) -> dict[str, str]:
         """Passwords of this data folder, made once."""
         path = self.data / "secrets.json"
         if not path.exists():
-            names = ("clickhouse", "analyst", "s3_access", "s3_secret")
-            made = {name: secrets.token_urlsafe(18) for name in names}
-            stores.write_private(path, json.dumps(made))
-        kept: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-        return kept
+            stores.write_private(path, json.dumps({name: secrets.token_hex(20) for name in SECRETS}))
+        try:
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            return {name: str(kept[name]) for name in SECRETS}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise LpstreamError(f"{path} cannot be read; remove it to have new passwords made") from error
 
-    def dead(self) -> list[ChildProcess]:
-        """Stores that have ended although nobody stopped them."""
-        return [child for child in self.processes.values() if not child.alive]
+    @property
+    def processes(self) -> dict[str, ChildProcess]:
+        """Child process by store: kafka, clickhouse, redis, s3."""
+        return {name: server.process for name, server in self._servers.items()}
+
+    def env(self) -> dict[str, str]:
+        """The addresses as settings, for a process that uses the stack."""
+        at = self.addresses
+        return {
+            "LPSTREAM_KAFKA_BOOTSTRAP_SERVERS": at.kafka,
+            "LPSTREAM_BROKER": at.broker_kind,
+            "LPSTREAM_CLICKHOUSE_URL": at.clickhouse_url,
+            "LPSTREAM_CLICKHOUSE_USER": at.clickhouse_user,
+            "LPSTREAM_CLICKHOUSE_PASSWORD": at.clickhouse_password,
+            "LPSTREAM_CLICKHOUSE_ANALYST_PASSWORD": at.analyst_password,
+            "LPSTREAM_REDIS_URL": at.redis_url,
+            "LPSTREAM_S3_ENDPOINT_URL": at.s3_endpoint_url,
+            "LPSTREAM_S3_BUCKET": BUCKET,
+            "LPSTREAM_S3_ACCESS_KEY_ID": at.s3_access_key,
+            "LPSTREAM_S3_SECRET_ACCESS_KEY": at.s3_secret_key,
+        }
+
+    def dead(self) -> list[str]:
+        """Names of stores that do not run."""
+        return [name for name, child in self.processes.items() if not child.alive]
+
+    def check(self) -> None:
+        """LpstreamError when a store is dead: which, how it ended, its log and the log's last lines."""
+        if dead := self.dead():
+            raise LpstreamError("\n".join(self.processes[name].obituary() for name in dead))
+
+    def memory_mb(self) -> dict[str, float]:
+        """Resident memory by store, MB of 2^20 bytes."""
+        return {name: child.memory_mb() for name, child in self.processes.items()}
 
     def versions(self) -> dict[str, str]:
-        """Name and version of each store."""
-        name = {"apache": "apache kafka", "tansu": "tansu"}[self.broker.kind]
-        return {"kafka": f"{name} {self.broker.version()}", **stores.versions()}
+        """Name and version by store."""
+        return {"kafka": self.broker.version(), **stores.versions()}
+
+    def kill(self, name: str) -> None:
+        """SIGKILL one store, for tests of faults."""
+        self._servers[name].kill()
+
+    def restart(self, name: str) -> None:
+        """Start a store that is dead again, on its data and ports; return once it answers."""
+        self._servers[name].restart()
 
     def stop(self) -> None:
         """Stop what runs, all at once; safe to call again."""
-        running = [child for child in self.processes.values() if child.pid]
-        with ThreadPoolExecutor(max(1, len(running))) as pool:
-            list(pool.map(ChildProcess.stop, running))
-        self.processes = {}
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._cancelled.set()
+        running = [child for child in self.processes.values() if child.alive]
+        try:
+            with ThreadPoolExecutor(max(1, len(running))) as pool:
+                list(pool.map(ChildProcess.stop, running))
+        finally:
+            if self._restore_signal:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                self._restore_signal = False
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
+
+
+def _raise_first(futures: list[Future[None]]) -> None:
+    """Raise what went wrong first; the others only say that they were called off."""
+    for future in futures:
+        if future.done():
+            future.result()
+
+
+def _exit_by_signal(number: int, frame: FrameType | None) -> None:
+    """Leave by an exception, with the exit code of a process that a signal ended."""
+    raise SystemExit(128 + number)

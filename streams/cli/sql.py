@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from infra.clickhouse.client import ClickHouse
-from streams.cli.common import DEFAULT_DATA, AsJson, Data, analyst, out
+from streams.cli.console import DEFAULT_DATA, AsJson, Data, analyst, out
 
 
 def sql(

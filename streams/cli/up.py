@@ -14,7 +14,7 @@ from rich.table import Table
 
 from infra.embedded.kafka import Choice
 from infra.embedded.stack import Stack
-from streams.cli.common import DEFAULT_DATA, AsJson, Data, err, out, say
+from streams.cli.console import DEFAULT_DATA, AsJson, Data, err, out, say
 from streams.cli.services import prepare
 from streams.services import Installation
 from streams.settings import Settings
@@ -26,10 +26,8 @@ WATCH_S = 0.5
 @contextlib.contextmanager
 def installation(data: Path, kafka: Choice) -> Iterator[tuple[Stack, Installation]]:
     """A stack with its services, ready; all gone at the end."""
-    jar_folder = DEFAULT_DATA / "kafka"
-    with Stack(data, kafka, jar_folder=jar_folder, say=say) as stack:
-        settings = Settings(**{name.removeprefix("LPSTREAM_").lower(): value for name, value in _env(stack).items()})
-        asyncio.run(prepare(settings))
+    with Stack(data, kafka, say) as stack:
+        asyncio.run(prepare(settings_of(stack)))
         services = Installation(stack, say)
         try:
             services.start()
@@ -38,8 +36,10 @@ def installation(data: Path, kafka: Choice) -> Iterator[tuple[Stack, Installatio
             services.stop()
 
 
-def _env(stack: Stack) -> dict[str, Any]:
-    return dict(stack.addresses.env())
+def settings_of(stack: Stack) -> Settings:
+    """The settings of a process that uses the stack."""
+    values: dict[str, Any] = {name.removeprefix("LPSTREAM_").lower(): value for name, value in stack.env().items()}
+    return Settings(**values)
 
 
 def up(data: Data = DEFAULT_DATA, kafka: Kafka = "auto", as_json: AsJson = False) -> None:

@@ -168,7 +168,8 @@ def own_origins(settings: Settings) -> set[str]:
 
 async def _listen(edge: Edge, settings: Settings, port: int) -> web.ServerRunner:
     def request_factory(*args: Any) -> web.BaseRequest:
-        return web.BaseRequest(*args, asyncio.get_running_loop(), client_max_size=settings.edge_max_body_bytes)
+        loop = asyncio.get_running_loop()
+        return web.BaseRequest(*args, loop, client_max_size=settings.edge_max_body_bytes)  # type: ignore[misc, arg-type]
 
     server = web.Server(edge, request_factory=request_factory, keepalive_timeout=KEEPALIVE_S, access_log=None)
     runner = web.ServerRunner(server)

@@ -13,10 +13,10 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from infra.clickhouse.client import ClickHouse
-from infra.embedded.stack import ANALYST, Stack
+from infra.embedded.stack import Stack
 from schemas.errors import LpstreamError
 from schemas.heatmap import Kind
-from streams.cli.common import err, out
+from streams.cli.console import err, out
 from streams.proof.visitors import DEVICES, tally, visits
 from streams.services import Installation
 
@@ -36,7 +36,9 @@ TOTALS = (
 async def run(stack: Stack, services: Installation, target: Path, *, visits: int, seed: int) -> None:
     """Send, wait, compare, draw; LpstreamError when acknowledged and counted differ by one."""
     beacons = _beacons(visits, seed)
-    clickhouse = ClickHouse.open(stack.addresses.clickhouse_url, ANALYST, stack.addresses.analyst_password)
+    clickhouse = ClickHouse.open(
+        stack.addresses.clickhouse_url, stack.addresses.analyst_user, stack.addresses.analyst_password
+    )
     with Progress(console=err) as progress:
         acknowledged = await _send(services.edge_url, beacons, progress)
         counted = await _wait(clickhouse, acknowledged, progress)
@@ -46,7 +48,7 @@ async def run(stack: Stack, services: Installation, target: Path, *, visits: int
     events = {
         kind.value: {"sent": sent[kind], "acknowledged": acknowledged[kind], "counted": counted[kind]} for kind in Kind
     }
-    summary = {"events": events, "pages": [], "broker": stack.broker.kind, "versions": stack.versions()}
+    summary = {"events": events, "pages": [], "broker": stack.addresses.broker_kind, "versions": stack.versions()}
     (target / "summary.json").write_text(json.dumps(summary, ensure_ascii=False, indent=2), encoding="utf-8")
     _gallery(target)
     _show(events, target)

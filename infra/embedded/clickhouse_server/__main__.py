@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -33,8 +34,8 @@ async def _serve(engine: Engine, users: Users, port: int) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     handler = Server(engine, users)
 
-    def request_factory(*args: object) -> web.BaseRequest:
-        return web.BaseRequest(*args, asyncio.get_running_loop(), client_max_size=MAX_BODY)  # type: ignore[arg-type]
+    def request_factory(*args: Any) -> web.BaseRequest:
+        return web.BaseRequest(*args, asyncio.get_running_loop(), client_max_size=MAX_BODY)  # type: ignore[misc, arg-type]
 
     runner = web.ServerRunner(web.Server(handler, request_factory=request_factory, access_log=None))
     await runner.setup()

@@ -1,14 +1,14 @@
 """What commands share: where the stack is, how a line is said, how a command fails."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
 
 from streams.doors import read_doors
-from streams.settings import Settings, any_address_set, load_settings
+from streams.settings import any_address_set, load_settings
 
 out = Console()
 err = Console(stderr=True)
@@ -30,8 +30,3 @@ def analyst(data: Path) -> tuple[str, str, str]:
         return settings.clickhouse_url, "analyst", settings.clickhouse_analyst_password.get_secret_value()
     parts = urlsplit(str(read_doors(data)["clickhouse"]))
     return f"{parts.scheme}://{parts.hostname}:{parts.port}", parts.username or "", parts.password or ""
-
-
-def service_settings(**overrides: Any) -> Settings:
-    """Settings of a service process."""
-    return load_settings(**overrides)

@@ -1,0 +1,250 @@
+"""Beacons over HTTP to rows in ClickHouse, on the embedded stack: exact totals, also after kills."""
+
+import asyncio
+import random
+import signal
+import time
+from collections import Counter
+from datetime import UTC
+from typing import Any
+
+import aiohttp
+import msgspec
+import numpy as np
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from brute_force import COLUMNS, count
+from PIL import Image
+
+from infra.clickhouse.client import ClickHouse
+from infra.embedded.stack import Stack
+from infra.kafka.producer import partition_of
+from processors.picture import MARGIN_TOP
+from schemas.errors import Refused, Retryable
+from schemas.heatmap import decode_beacon
+from streams.proof.visitors import page_of, tally, visits
+from streams.services import Installation
+
+pytestmark = pytest.mark.stack
+COUNTED_WITHIN_S = 45
+
+
+def some_beacons(lp_id: str, count_: int, seed: int = 1) -> list[dict[str, Any]]:
+    start = int(time.time() * 1000) - 60_000
+    return [beacon for visit in visits(seed, [lp_id], count_, start, 60_000) for beacon in visit.beacons()]
+
+
+async def post(session: aiohttp.ClientSession, services: Installation, beacon: dict[str, Any]) -> int:
+    async with session.post(f"{services.edge_url}/e/heatmap.events", data=msgspec.json.encode(beacon)) as answer:
+        return answer.status
+
+
+def analyst(stack: Stack) -> ClickHouse:
+    return ClickHouse.open(stack.addresses.clickhouse_url, "analyst", stack.addresses.analyst_password)
+
+
+async def totals(clickhouse: ClickHouse, lp_id: str) -> dict[str, int]:
+    sql = "SELECT sum(pageviews) AS pageviews, sum(events) AS events FROM lp_daily WHERE lp_id = {lp:String}"
+    return {name: int(value) for name, value in (await clickhouse.rows(sql, {"lp": lp_id}))[0].items()}
+
+
+async def wait_counted(clickhouse: ClickHouse, lp_id: str, events: int) -> dict[str, int]:
+    deadline = time.monotonic() + COUNTED_WITHIN_S
+    while (found := await totals(clickhouse, lp_id))["events"] < events and time.monotonic() < deadline:
+        await asyncio.sleep(0.3)
+    return found
+
+
+async def test_all_five_tables_hold_what_a_plain_count_says(stack: Stack, installation: Installation) -> None:
+    lp_id = "exact"
+    beacons = some_beacons(lp_id, 60)
+    async with aiohttp.ClientSession() as session:
+        for beacon in beacons:
+            assert await post(session, installation, beacon) == 204
+    clickhouse = analyst(stack)
+    await wait_counted(clickhouse, lp_id, tally(beacons).total())
+    now_ms = int(time.time() * 1000)
+    expected = count([(decode_beacon(msgspec.json.encode(beacon)), now_ms) for beacon in beacons])
+    for table, rows in expected.items():
+        columns = COLUMNS[table].split()
+        keys = [name for name in columns if name not in SUMS]
+        sums = [f"sum({name}) AS {name}" for name in columns if name in SUMS]
+        sql = f"SELECT {', '.join([*keys, *sums])} FROM {table} WHERE lp_id = '{lp_id}' GROUP BY {', '.join(keys)}"
+        found = await clickhouse.rows(sql)
+        for row in found:
+            row["window_start"] = int(row["window_start"].replace(tzinfo=UTC).timestamp())
+        assert sorted(tuple(row[name] for name in columns) for row in found) == sorted(rows), table
+    await clickhouse.close()
+
+
+SUMS = {
+    "hits", "dwell_ms", "reached", "exposure_ms", "clicks", "pageviews", "events", "rage_clicks", "dead_clicks",
+    "moves", "scrolls", "goals",
+}  # fmt: skip
+
+
+async def test_a_beacon_sent_again_counts_nothing(stack: Stack, installation: Installation) -> None:
+    lp_id = "again"
+    beacons = some_beacons(lp_id, 10)
+    async with aiohttp.ClientSession() as session:
+        for beacon in beacons:
+            for _ in range(3):
+                assert await post(session, installation, beacon) == 204
+    clickhouse = analyst(stack)
+    await wait_counted(clickhouse, lp_id, tally(beacons).total())
+    await asyncio.sleep(7)
+    assert (await totals(clickhouse, lp_id))["events"] == tally(beacons).total()
+    await clickhouse.close()
+
+
+async def test_a_killed_worker_loses_nothing_and_counts_nothing_twice(stack: Stack, installation: Installation) -> None:
+    lp_id = "killed"
+    rng = random.Random(7)
+    acknowledged: Counter[str] = Counter()
+
+    async def load() -> None:
+        async with aiohttp.ClientSession() as session:
+            for beacon in some_beacons(lp_id, 250, seed=3):
+                if await post(session, installation, beacon) == 204:
+                    acknowledged.update(tally([beacon]))
+                await asyncio.sleep(0.012)
+
+    async def kill() -> None:
+        for number in (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM):
+            await asyncio.sleep(rng.uniform(3, 6))
+            worker = installation.children["heatmap"]
+            await asyncio.to_thread(worker.kill if number == signal.SIGKILL else worker.stop)
+            installation._launch("heatmap")
+
+    await asyncio.gather(load(), kill())
+    clickhouse = analyst(stack)
+    await wait_counted(clickhouse, lp_id, acknowledged.total())
+    await asyncio.sleep(7)
+    assert (await totals(clickhouse, lp_id))["events"] == acknowledged.total() > 1_000
+    await clickhouse.close()
+
+
+async def test_what_cannot_be_decoded_goes_to_the_dead_letters_and_the_rest_is_counted(
+    stack: Stack, installation: Installation
+) -> None:
+    lp_id = "poison"
+    beacons = some_beacons(lp_id, 5)
+    producer = AIOKafkaProducer(bootstrap_servers=stack.addresses.kafka)
+    consumer = AIOKafkaConsumer("heatmap.events.dlq", bootstrap_servers=stack.addresses.kafka)
+    await producer.start()
+    await consumer.start()
+    try:
+        await consumer.seek_to_end()
+        for beacon in beacons:
+            value = msgspec.json.encode(beacon)
+            place = partition_of(beacon["pageview_id"].encode(), 12)
+            await producer.send_and_wait("heatmap.events", b'{"schema":1,"poison":true}', partition=place, key=b"k")
+            await producer.send_and_wait("heatmap.events", value, partition=place)
+        letters = []
+        async with asyncio.timeout(COUNTED_WITHIN_S):
+            async for letter in consumer:
+                letters.append(letter)
+                if len(letters) == len(beacons):
+                    break
+    finally:
+        await producer.stop()
+        await consumer.stop()
+    headers = dict(letters[0].headers)
+    assert letters[0].value == b'{"schema":1,"poison":true}' and letters[0].key == b"k"
+    assert headers["topic"] == b"heatmap.events" and {"error", "partition", "offset", "timestamp"} <= headers.keys()
+    clickhouse = analyst(stack)
+    assert (await wait_counted(clickhouse, lp_id, tally(beacons).total()))["events"] == tally(beacons).total()
+    await clickhouse.close()
+
+
+async def test_the_edge_says_what_is_wrong_and_sends_nothing(installation: Installation) -> None:
+    good = some_beacons("strict", 1)[0]
+    door = f"{installation.edge_url}/e/heatmap.events"
+    v2 = {"Content-Type": "application/vnd.kafka.json.v2+json"}
+    async with aiohttp.ClientSession() as session:
+        async with session.post(door, data=msgspec.json.encode({**good, "seq": -1})) as answer:
+            assert answer.status == 422
+            assert (await answer.json())["message"].startswith("seq: ")
+        async with session.post(
+            door, data=msgspec.json.encode(good), headers={"Origin": "https://evil.example"}
+        ) as answer:
+            assert answer.status == 403
+        async with session.post(door, data=b"x" * (2**20 + 1)) as answer:
+            assert answer.status == 413
+        body = msgspec.json.encode({"records": [{"value": good}, {"value": {**good, "dt": []}}]})
+        async with session.post(f"{installation.edge_url}/topics/heatmap.events", data=body, headers=v2) as answer:
+            assert answer.status == 422
+            assert (await answer.json())["message"].startswith("records[1].value: dt")
+        for listener in (installation.edge_url, installation.api_url):
+            token = {"Authorization": f"Bearer {installation.token}"}
+            async with session.post(f"{listener}/topics/lp.steps", data=body, headers=v2 | token) as answer:
+                assert (answer.status, (await answer.json())["error_code"]) == (404, 40401)
+        async with session.get(f"{installation.api_url}/metrics") as answer:
+            assert answer.status == 401
+
+
+async def test_the_rest_door_gives_offsets_and_keeps_the_posted_bytes(stack: Stack, installation: Installation) -> None:
+    beacon = some_beacons("rest", 1)[0]
+    value = msgspec.json.encode(beacon).replace(b'"schema":1', b'"schema" : 1')
+    body = b'{"records":[{"value":' + value + b"}]}"
+    headers = {"Content-Type": "application/vnd.kafka.json.v2+json"}
+    door = f"{installation.edge_url}/topics/heatmap.events"
+    async with aiohttp.ClientSession() as session, session.post(door, data=body, headers=headers) as answer:
+        assert answer.headers["Content-Type"] == "application/vnd.kafka.v2+json"
+        found = (await answer.json())["offsets"][0]
+    assert found["partition"] == partition_of(beacon["pageview_id"].encode(), 12)
+    consumer = AIOKafkaConsumer(bootstrap_servers=stack.addresses.kafka)
+    await consumer.start()
+    try:
+        place = TopicPartition("heatmap.events", found["partition"])
+        consumer.assign([place])
+        consumer.seek(place, found["offset"])
+        assert (await consumer.getone()).value == value
+    finally:
+        await consumer.stop()
+
+
+async def test_the_picture_is_hot_where_the_model_clicks(
+    stack: Stack, installation: Installation, tmp_path: Any
+) -> None:
+    lp_id = "picture"
+    beacons = [beacon for beacon in some_beacons(lp_id, 300, seed=5) if beacon["device"] == "mobile"]
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {installation.token}"}) as session:
+        for beacon in beacons:
+            assert await post(session, installation, beacon) == 204
+        clickhouse = analyst(stack)
+        await wait_counted(clickhouse, lp_id, tally(beacons).total())
+        await clickhouse.close()
+        async with session.get(f"{installation.api_url}/heatmaps/{lp_id}.png?kind=click&device=mobile") as answer:
+            (tmp_path / "map.png").write_bytes(await answer.read())
+        async with session.get(f"{installation.api_url}/heatmaps/{lp_id}.png?kind=nope") as answer:
+            assert answer.status == 422
+    picture = np.asarray(Image.open(tmp_path / "map.png").convert("RGB")).astype(int)
+    spot = page_of(lp_id, "mobile").hot_spots[0]
+    hot, cold = picture[MARGIN_TOP + spot.y, spot.x], picture[MARGIN_TOP + spot.y + 600, spot.x]
+    assert hot[0] - hot[2] > 60, "the first call to action is in warm colours"
+    assert abs(cold[0] - cold[2]) < 30, "between hot spots the page is as it was"
+
+
+async def test_the_analyst_reads_and_cannot_write(stack: Stack, installation: Installation) -> None:
+    clickhouse = analyst(stack)
+    for refused in (
+        "INSERT INTO heatmap_windows (lp_id, window_start, device) VALUES ('x', now(), 'mobile')",
+        "DROP TABLE heatmap_windows",
+        "SELECT file('/etc/hostname')",
+        "SELECT * FROM system.processes",
+        "SELECT * FROM heatmap_windows INTO OUTFILE '/tmp/x'",
+    ):
+        with pytest.raises((Refused, Retryable), match=r"READONLY|ACCESS_DENIED"):
+            await clickhouse.rows(refused)
+    assert await clickhouse.rows("SELECT count() AS n FROM lp_daily")
+    await clickhouse.close()
+
+
+async def test_tables_and_columns_carry_comments(stack: Stack, installation: Installation) -> None:
+    clickhouse = analyst(stack)
+    bare = await clickhouse.rows(
+        "SELECT table, name FROM system.columns WHERE database = 'lpstream' AND comment = '' AND table LIKE 'heatmap%'"
+    )
+    assert bare == []
+    await clickhouse.close()

@@ -1,0 +1,222 @@
+"""Child processes, ports, the choice of a broker and the topics file, without any store."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from infra.embedded.kafka import ApacheKafka, Tansu, apache_obstacle, choose_kafka, kafka_version
+from infra.embedded.ports import HIGHEST, LOWEST, Ports
+from infra.embedded.process import ChildProcess
+from infra.kafka.topics import load_topics
+from schemas.errors import LpstreamError
+
+SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
+
+
+def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.02)
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def child(tmp_path: Path, code: str) -> ChildProcess:
+    return ChildProcess("thing", [sys.executable, "-u", "-c", textwrap.dedent(code)], log=tmp_path / "thing.log")
+
+
+def test_ready_memory_and_stop(tmp_path: Path) -> None:
+    one = child(tmp_path, "import time; print('up'); time.sleep(600)")
+    one.start()
+    one.wait_ready(lambda: "up" in one.log.read_text(), 10)
+    assert one.alive
+    assert one.memory_mb() > 1
+    one.stop()
+    assert not runs(one.pid)
+    assert one.returncode == -signal.SIGTERM
+    one.start()  # again, as after a crash
+    assert one.alive
+    one.kill()
+    assert "thing was killed by SIGKILL" in one.obituary()
+
+
+def test_an_early_end_tells_the_log(tmp_path: Path) -> None:
+    one = child(tmp_path, "import sys; print('no such disk'); sys.exit(3)")
+    one.start()
+    with pytest.raises(LpstreamError, match="no such disk") as caught:
+        one.wait_ready(lambda: False, 10)
+    assert "thing ended with code 3" in str(caught.value)
+    assert str(one.log) in str(caught.value)
+
+
+def test_no_answer_and_no_program(tmp_path: Path) -> None:
+    one = child(tmp_path, "import time; time.sleep(600)")
+    one.start()
+    try:
+        with pytest.raises(LpstreamError, match=r"did not answer within 0\.2 s"):
+            one.wait_ready(lambda: False, 0.2)
+        with pytest.raises(LpstreamError, match="cancelled"):
+            one.wait_ready(lambda: False, 10, lambda: True)
+    finally:
+        one.kill()
+    with pytest.raises(LpstreamError, match="nowhere"):
+        ChildProcess("thing", [str(tmp_path / "nowhere")], log=tmp_path / "log").start()
+
+
+def test_one_that_ignores_sigterm_goes_with_its_children(tmp_path: Path) -> None:
+    code = """
+        import signal, subprocess, sys, time
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).pid)
+        time.sleep(600)
+    """
+    one = child(tmp_path, code)
+    one.start()
+    one.wait_ready(lambda: one.log.read_text().strip().isdigit(), 10)
+    grandchild = int(one.log.read_text())
+    assert runs(grandchild)
+    one.grace_s = 0.3
+    one.stop()
+    assert one.returncode == -signal.SIGKILL
+    until(lambda: not runs(grandchild))
+
+
+def test_a_child_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
+    one = child(tmp_path, "import time; print('up'); time.sleep(600)")
+    thread = threading.Thread(target=one.start)
+    thread.start()
+    thread.join()
+    one.wait_ready(lambda: "up" in one.log.read_text(), 10)
+    time.sleep(0.2)  # the kernel's signal, were there one, would have come with the thread's end
+    assert one.alive
+    one.stop()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's signal at a parent's death is Linux's")
+def test_children_of_a_killed_parent_are_gone(tmp_path: Path) -> None:
+    code = f"""
+        import sys, time
+        from pathlib import Path
+        from infra.embedded.process import ChildProcess
+        one = ChildProcess("thing", {SLEEPER!r}, log=Path({str(tmp_path / "log")!r}))
+        one.start()
+        print(one.pid, flush=True)
+        time.sleep(600)
+    """
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        assert runs(pid)
+        parent.kill()
+    until(lambda: not runs(pid))
+
+
+def test_ports_are_kept_below_the_ephemeral_range(tmp_path: Path) -> None:
+    first = Ports(tmp_path)
+    given = [first.get(name) for name in "abcdef"]
+    first.save()
+    assert len(set(given)) == 6
+    assert all(LOWEST <= port <= HIGHEST < 32_768 for port in given)
+    again = Ports(tmp_path)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", given[0]))
+        other.listen()
+        assert again.get("a") != given[0]
+        assert [again.get(name) for name in "bcdef"] == given[1:]
+    (tmp_path / "ports.json").write_text("{spoilt")
+    assert LOWEST <= Ports(tmp_path).get("a") <= HIGHEST
+
+
+def fake_tools(folder: Path, monkeypatch: pytest.MonkeyPatch, *, java: str = "21.0.1", mvn: str) -> None:
+    folder.mkdir()
+    for name, body in {"java": f"echo 'openjdk version \"{java}\"' >&2", "mvn": mvn}.items():
+        (folder / name).write_text(f"#!/bin/sh\n{body}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}/usr/bin{os.pathsep}/bin")
+
+
+def test_without_java_the_broker_is_tansu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    said: list[str] = []
+    assert isinstance(choose_kafka("auto", tmp_path, Ports(tmp_path), say=said.append), Tansu)
+    assert "no java and no mvn on the PATH" in said[0]
+    assert "memory only" in said[1]
+    with pytest.raises(LpstreamError, match="no java and no mvn on the PATH"):
+        choose_kafka("apache", tmp_path, Ports(tmp_path))
+
+
+def test_an_old_java_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_tools(tmp_path / "bin", monkeypatch, java="11.0.2", mvn="exit 0")
+    assert apache_obstacle() == "java is version 11, 17 is needed"
+
+
+def test_a_fetch_that_fails_falls_back_for_auto_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_tools(tmp_path / "bin", monkeypatch, mvn="echo 'Unknown host'; exit 1")
+    said: list[str] = []
+    jars = tmp_path / "jars"
+    assert isinstance(choose_kafka("auto", tmp_path, Ports(tmp_path), jars=jars, say=said.append), Tansu)
+    assert any("Unknown host" in line for line in said)
+    with pytest.raises(LpstreamError, match="Unknown host"):
+        choose_kafka("apache", tmp_path, Ports(tmp_path), jars=jars)
+    assert not list(jars.glob("libs-*"))
+    assert not list(jars.glob("partial-*"))
+
+
+def test_parallel_starts_fetch_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mvn = 'for a; do case "$a" in -DoutputDirectory=*) out="${a#*=}";; esac; done\n'
+    mvn += f'echo once >> {tmp_path}/calls; sleep 0.3; mkdir -p "$out"; : > "$out/kafka_2.13-9.9.9.jar"'
+    fake_tools(tmp_path / "bin", monkeypatch, mvn=mvn)
+    jars = tmp_path / "jars"
+    brokers = [ApacheKafka(tmp_path / f"{n}", 1, 2, jars=jars, say=lambda _: None) for n in range(4)]
+    threads = [threading.Thread(target=broker.fetch) for broker in brokers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (tmp_path / "calls").read_text() == "once\n"
+    assert [path.name for path in jars.glob("*-*")] == [f"libs-{kafka_version()}"]
+    assert brokers[3].version() == "apache kafka 9.9.9"
+
+
+def test_topics_of_the_contracts() -> None:
+    specs = {spec.name: spec for spec in load_topics()}
+    flows = ["heatmap.events", "lp.requests", "lp.steps", "lp.step-results"]
+    assert set(specs) == {*flows, *(f"{name}.dlq" for name in flows), "lp.results", "lp.progress"}
+    assert {spec.partitions for spec in specs.values()} == {12}
+    assert specs["heatmap.events"].config["message.timestamp.type"] == "LogAppendTime"
+    assert specs["lp.results"].config["cleanup.policy"] == "compact"
+    assert specs["lp.progress"].config["retention.ms"] == "3600000"
+    for name in flows:  # what came in fits into its dead letter, with headers
+        sizes = [int(specs[topic].config["max.message.bytes"]) for topic in (name, f"{name}.dlq")]
+        assert sizes[1] > sizes[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("partitions = 0\n[dlq]\n[[topic]]\nname='a'", "at least 1"),
+        ("partitions = 1\n[dlq]\n[[topic]]\n", "name"),
+        ("partitions = 1\n[dlq]\n[[topic]]\nname='a'\n[[topic]]\nname='a'", "named twice: a"),
+        ("partitions = ", "TOMLDecodeError"),
+    ],
+)
+def test_a_wrong_topics_file_is_told(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "topics.toml"
+    path.write_text(text)
+    with pytest.raises(LpstreamError, match=said):
+        load_topics(path)
