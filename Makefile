@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint up bench lock
+.PHONY: help demo test check lint up lock
 
 help: ## Show these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -34,8 +34,6 @@ lint: $(INSTALLED)
 up: $(INSTALLED) ## Start everything and keep it running; prints each door with an example
 	$(BIN)/lpstream up
 
-bench: $(INSTALLED) ## Measure, as ratios against a reference in the same run; writes out/bench.json
-	$(BIN)/lpstream bench
 
 lock: $(INSTALLED) ## Pin versions and hashes of all dependencies anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
