@@ -17,7 +17,7 @@ from streams.doors import remove_doors, write_doors
 
 READY_S = 60
 STOP_S = 15
-NAMES = {"edge": ["edge"], "heatmap": ["worker", "heatmap"]}
+NAMES = {"edge": ["edge"], "heatmap": ["worker", "heatmap"], "generation": ["worker", "generation"]}
 LONGEST_PAUSE_S = 30.0
 
 

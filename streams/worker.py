@@ -14,7 +14,7 @@ from mode import Service
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from schemas.errors import LpstreamError
-from streams import heatmap
+from streams import generation, heatmap
 from streams.app import AppName, build_app
 from streams.settings import Settings
 
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 REGISTER: dict[AppName, Callable[[faust.App, Settings], None]] = {
     "heatmap": heatmap.register,
+    "generation": generation.register,
 }
 
 

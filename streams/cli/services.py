@@ -8,6 +8,7 @@ import typer
 from infra.clickhouse.client import ClickHouse
 from infra.clickhouse.migrate import migrate as apply_ddl
 from infra.kafka.topics import ensure_topics
+from infra.objects import Objects
 from streams.cli.console import say
 from streams.settings import Settings, load_settings
 
@@ -19,7 +20,7 @@ def edge() -> None:
     run_edge(load_settings())
 
 
-def worker(name: Annotated[Literal["heatmap"], typer.Argument(help="Which worker.")]) -> None:
+def worker(name: Annotated[Literal["heatmap", "generation"], typer.Argument(help="Which worker.")]) -> None:
     """Run a worker of the pipeline."""
     from streams.worker import run_worker
 
@@ -46,4 +47,13 @@ async def prepare(settings: Settings) -> None:
         done = await apply_ddl(clickhouse, timezone=settings.timezone)
     finally:
         await clickhouse.close()
+    objects = Objects.open(
+        settings.s3_endpoint_url,
+        settings.s3_region,
+        settings.s3_access_key_id.get_secret_value(),
+        settings.s3_secret_access_key.get_secret_value(),
+        settings.s3_bucket,
+    )
+    made = await objects.ensure_bucket()
+    say(f"bucket {settings.s3_bucket}: {'created' if made else 'exists'}")
     say(f"tables: {', '.join(done) or 'nothing new'}; views brought up to date")
