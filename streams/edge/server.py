@@ -18,7 +18,7 @@ from aiohttp import web
 
 from infra.tenants import Caller, Tenants
 from streams import metrics
-from streams.edge import routes
+from streams.edge import pages, routes
 from streams.edge.errors import HttpError, error_response
 from streams.edge.services import Services, open_services
 from streams.settings import Settings
@@ -54,6 +54,8 @@ PUBLIC = [
     route("POST", "/e/heatmap.events", routes.beacon),
     route("POST", "/topics/{topic}", partial(routes.produce, listener="public")),
     route("POST", "/topics/{topic}/partitions/{partition}", partial(routes.produce, listener="public")),
+    route("GET", "/lp/{lp_id}", pages.page),
+    route("GET", "/assets/{name}", pages.asset),
     route("GET", "/t.js", routes.snippet),
     route("GET", "/t.{digest}.js", routes.snippet),
     route("GET", "/healthz", routes.health),
@@ -71,6 +73,8 @@ PRIVATE = [
     route("GET", "/topics", routes.topics, "application", "operator"),
     route("GET", "/topics/{topic}/partitions", routes.partitions, "application", "operator"),
     route("GET", "/heatmaps/{lp_id}.{suffix}", routes.heatmap, "analyst", "operator"),
+    route("GET", "/lp/requests/{request_id}", pages.status, "application", "operator"),
+    route("GET", "/lp/requests/{request_id}/preview", pages.preview, "application", "operator"),
     route("GET", "/metrics", routes.metrics_page, "operator"),
     route("GET", "/healthz", routes.health),
     route("GET", "/readyz", routes.ready),

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from aiokafka.errors import KafkaError
 
 from infra.clickhouse.client import ClickHouse
+from infra.objects import Objects
+from infra.redis import open_redis
+from infra.results import ResultStore
 from infra.tenants import Tenants
 from streams.edge.sender import Sender
 from streams.edge.snippet import Snippet
@@ -24,6 +27,8 @@ class Services:
     sender: Sender
     clickhouse: ClickHouse
     heatmaps: Heatmaps
+    results: ResultStore
+    objects: Objects
     snippet: Snippet
     draining: bool = False
 
@@ -44,4 +49,12 @@ async def open_services(settings: Settings, tenants: Tenants) -> Services:
     clickhouse = ClickHouse.open(
         settings.clickhouse_url, "analyst", settings.clickhouse_analyst_password.get_secret_value()
     )
-    return Services(settings, tenants, sender, clickhouse, Heatmaps(clickhouse), Snippet.load())
+    results = ResultStore(open_redis(settings.redis_url))
+    objects = Objects.open(
+        settings.s3_endpoint_url,
+        settings.s3_region,
+        settings.s3_access_key_id.get_secret_value(),
+        settings.s3_secret_access_key.get_secret_value(),
+        settings.s3_bucket,
+    )
+    return Services(settings, tenants, sender, clickhouse, Heatmaps(clickhouse), results, objects, Snippet.load())

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import aiohttp
 import msgspec
@@ -20,7 +21,12 @@ from streams.cli.console import err, out
 from streams.proof.visitors import DEVICES, tally, visits
 from streams.services import Installation
 
-LP_IDS = ["demo-ramen", "demo-salon", "demo-estate"]
+REQUESTS = (
+    ("飲食", "集客", ["ラーメン", "深夜営業"], "麺屋 一"),
+    ("美容", "予約", ["ヘアサロン", "髪質改善"], "サロン 凪"),
+    ("不動産", "問い合わせ", ["賃貸", "駅近"], "みなと住まい"),
+)
+PAGE_WITHIN_S = 30
 SPAN_MS = 10 * 60 * 1_000
 CONNECTIONS = 32
 RETRIED_EVERY = 20
@@ -35,20 +41,27 @@ TOTALS = (
 
 async def run(stack: Stack, services: Installation, target: Path, *, visits: int, seed: int) -> None:
     """Send, wait, compare, draw; LpstreamError when acknowledged and counted differ by one."""
-    beacons = _beacons(visits, seed)
+    pages = await _request_pages(services, target)
+    lp_ids = [page["lp_id"] for page in pages]
+    beacons = _beacons(lp_ids, visits, seed)
     clickhouse = ClickHouse.open(
         stack.addresses.clickhouse_url, stack.addresses.analyst_user, stack.addresses.analyst_password
     )
     with Progress(console=err) as progress:
         acknowledged = await _send(services.edge_url, beacons, progress)
-        counted = await _wait(clickhouse, acknowledged, progress)
-        await _pictures(services, target, progress)
+        counted = await _wait(clickhouse, lp_ids, acknowledged, progress)
+        await _pictures(services, lp_ids, target, progress)
     await clickhouse.close()
     sent = tally(beacons)
     events = {
         kind.value: {"sent": sent[kind], "acknowledged": acknowledged[kind], "counted": counted[kind]} for kind in Kind
     }
-    summary = {"events": events, "pages": [], "broker": stack.addresses.broker_kind, "versions": stack.versions()}
+    summary = {
+        "events": events,
+        "pages": [{key: value for key, value in page.items() if key != "lp_id"} for page in pages],
+        "broker": stack.addresses.broker_kind,
+        "versions": stack.versions(),
+    }
     (target / "summary.json").write_text(json.dumps(summary, ensure_ascii=False, indent=2), encoding="utf-8")
     _gallery(target)
     _show(events, target)
@@ -56,9 +69,53 @@ async def run(stack: Stack, services: Installation, target: Path, *, visits: int
         raise LpstreamError("acknowledged and counted events differ; see the table above")
 
 
-def _beacons(count: int, seed: int) -> list[dict[str, Any]]:
+async def _request_pages(services: Installation, target: Path) -> list[dict[str, Any]]:
+    """Three LPs by the private API; LpstreamError when one does not come."""
+    folder = target / "pages"
+    folder.mkdir(exist_ok=True)
+    pages = []
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {services.token}"}) as session:
+        for industry, purpose, keywords, name in REQUESTS:
+            wanted = {
+                "schema": 1,
+                "request_id": str(uuid4()),
+                "tenant_id": "demo",
+                "industry": industry,
+                "purpose": purpose,
+                "keywords": keywords,
+                "business": {"name": name, "phone": "03-0000-0000"},
+            }
+            result = await _page(session, services.api_url, wanted)
+            async with session.get(result["page_url"]) as answer:
+                (folder / f"{result['lp_id']}.html").write_bytes(await answer.read())
+            kept = {key: result[key] for key in ("request_id", "status", "page_url", "timings_ms", "lp_id")}
+            pages.append({**kept, "industry": industry})
+            err.print(f"{industry}: {result['page_url']} in {result['timings_ms']['total']} ms", highlight=False)
+    return pages
+
+
+async def _page(session: aiohttp.ClientSession, api_url: str, wanted: dict[str, Any]) -> dict[str, Any]:
+    """Request one page and wait for its result."""
+    body = msgspec.json.encode({"records": [{"value": wanted}]})
+    headers = {"Content-Type": "application/vnd.kafka.json.v2+json"}
+    async with session.post(f"{api_url}/topics/lp.requests", data=body, headers=headers) as answer:
+        if answer.status != 200:
+            raise LpstreamError(f"the edge answered {answer.status}: {(await answer.text())[:300]}")
+    deadline = time.monotonic() + PAGE_WITHIN_S
+    while time.monotonic() < deadline:
+        async with session.get(f"{api_url}/lp/requests/{wanted['request_id']}") as answer:
+            if answer.status == 200:
+                result: dict[str, Any] = await answer.json()
+                if result["status"] != "completed":
+                    raise LpstreamError(f"a page ended as {result['status']}: {result['error']}")
+                return result
+        await asyncio.sleep(0.1)
+    raise LpstreamError(f"no page within {PAGE_WITHIN_S} s; see the generation worker's log")
+
+
+def _beacons(lp_ids: list[str], count: int, seed: int) -> list[dict[str, Any]]:
     start = int(time.time() * 1_000) - SPAN_MS
-    return [beacon for visit in visits(seed, LP_IDS, count, start, SPAN_MS) for beacon in visit.beacons()]
+    return [beacon for visit in visits(seed, lp_ids, count, start, SPAN_MS) for beacon in visit.beacons()]
 
 
 async def _send(edge_url: str, beacons: list[dict[str, Any]], progress: Progress) -> Counter[str]:
@@ -97,12 +154,12 @@ async def _post(session: aiohttp.ClientSession, url: str, body: bytes) -> bool:
     return False
 
 
-async def _wait(clickhouse: ClickHouse, expected: Counter[str], progress: Progress) -> Counter[str]:
+async def _wait(clickhouse: ClickHouse, lp_ids: list[str], expected: Counter[str], progress: Progress) -> Counter[str]:
     """Totals in ClickHouse, once they are as expected, or as they are after the longest wait."""
     task: TaskID = progress.add_task("counted", total=expected.total())
     deadline = time.monotonic() + COUNTED_WITHIN_S
     while True:
-        row = (await clickhouse.rows(TOTALS, {"lp_ids": LP_IDS}))[0]
+        row = (await clickhouse.rows(TOTALS, {"lp_ids": lp_ids}))[0]
         counted = Counter({kind: int(number) for kind, number in row.items()})
         progress.update(task, completed=counted.total())
         if counted == expected or counted.total() > expected.total() or time.monotonic() > deadline:
@@ -110,10 +167,10 @@ async def _wait(clickhouse: ClickHouse, expected: Counter[str], progress: Progre
         await asyncio.sleep(0.5)
 
 
-async def _pictures(services: Installation, target: Path, progress: Progress) -> None:
+async def _pictures(services: Installation, lp_ids: list[str], target: Path, progress: Progress) -> None:
     folder = target / "heatmaps"
     folder.mkdir(exist_ok=True)
-    wanted = [(lp_id, kind, device) for lp_id in LP_IDS for kind in MAPS for device in DEVICES]
+    wanted = [(lp_id, kind, device) for lp_id in lp_ids for kind in MAPS for device in DEVICES]
     task = progress.add_task("pictures", total=len(wanted))
     headers = {"Authorization": f"Bearer {services.token}"}
     async with aiohttp.ClientSession(headers=headers, raise_for_status=True) as session:

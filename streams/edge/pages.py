@@ -1,0 +1,96 @@
+"""Routes of published pages, their files, and generation requests."""
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from aiohttp import web
+
+from infra.objects import StoredObject
+from infra.tenants import Caller
+from schemas.errors import LpstreamError
+from schemas.generation import Result, decode_model
+from streams.edge.errors import HttpError
+from streams.edge.services import Services
+
+PAGE_CSP = (
+    "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; style-src 'unsafe-inline';"
+    " form-action https: http:; base-uri 'none'; frame-ancestors 'self'"
+)
+PREVIEW_CSP = "default-src 'none'; img-src {public}; style-src 'unsafe-inline'; sandbox; base-uri 'none'"
+SAFE = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "strict-origin-when-cross-origin"}
+
+
+async def page(request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str) -> web.Response:
+    """A published page."""
+    found = await _object(services, f"pages/{lp_id}/index.html")
+    return _answer(request, found, {"Content-Security-Policy": PAGE_CSP, "Cache-Control": "public, max-age=3600"})
+
+
+async def asset(request: web.BaseRequest, services: Services, *, caller: Caller | None, name: str) -> web.Response:
+    """A page's file; its name is a hash of its bytes."""
+    found = await _object(services, f"assets/{name}")
+    return _answer(request, found, {"Cache-Control": "public, max-age=31536000, immutable"})
+
+
+async def status(
+    request: web.BaseRequest, services: Services, *, caller: Caller | None, request_id: str
+) -> web.Response:
+    """A request's result, or how far it is."""
+    wanted = _uuid(request_id)
+    try:
+        stored = await services.results.get(wanted)
+        progress = await services.results.progress(wanted)
+    except LpstreamError as error:
+        raise HttpError(503, "Redis does not answer, try again") from error
+    if stored is not None and _owns(caller, decode_model(Result, stored).tenant_id):
+        return web.Response(body=stored, content_type="application/json")
+    if stored is None and progress is not None and _owns(caller, progress[0]):
+        percent = progress[1].percent
+        state: dict[str, Any] = {"status": "running" if percent else "queued", "percent": percent}
+        return web.Response(status=202, body=msgspec.json.encode(state), content_type="application/json")
+    raise HttpError(404, "No such request")
+
+
+async def preview(
+    request: web.BaseRequest, services: Services, *, caller: Caller | None, request_id: str
+) -> web.Response:
+    """The page of a finished request, without scripts."""
+    try:
+        stored = await services.results.get(_uuid(request_id))
+    except LpstreamError as error:
+        raise HttpError(503, "Redis does not answer, try again") from error
+    result = decode_model(Result, stored) if stored is not None else None
+    if result is None or result.lp_id is None or not _owns(caller, result.tenant_id):
+        raise HttpError(404, "No such request, or it has no page")
+    found = await _object(services, f"pages/{result.lp_id}/index.html")
+    policy = PREVIEW_CSP.format(public=services.settings.page_base_url)
+    return _answer(request, found, {"Content-Security-Policy": policy, "Cache-Control": "no-store"})
+
+
+def _owns(caller: Caller | None, tenant_id: str) -> bool:
+    return caller is not None and caller.tenant.id == tenant_id
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise HttpError(404, "No such request") from error
+
+
+async def _object(services: Services, key: str) -> StoredObject:
+    try:
+        found = await services.objects.get(key)
+    except LpstreamError as error:
+        raise HttpError(503, "The page store does not answer, try again") from error
+    if found is None:
+        raise HttpError(404, "HTTP 404 Not Found")
+    return found
+
+
+def _answer(request: web.BaseRequest, found: StoredObject, headers: dict[str, str]) -> web.Response:
+    headers = {**SAFE, **headers, "ETag": found.etag}
+    if request.headers.get("If-None-Match") == found.etag:
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=found.body, headers={**headers, "Content-Type": found.content_type})
