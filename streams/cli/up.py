@@ -21,6 +21,16 @@ from streams.settings import Settings
 
 Kafka = Annotated[Choice, typer.Option("--kafka", help="Broker; auto: Apache Kafka where Java and Maven are.")]
 WATCH_S = 0.5
+EXAMPLE_ID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+EXAMPLE = {
+    "schema": 1,
+    "request_id": EXAMPLE_ID,
+    "tenant_id": "demo",
+    "industry": "飲食",
+    "purpose": "集客",
+    "keywords": ["ラーメン"],
+    "business": {"name": "麺屋 一"},
+}
 
 
 @contextlib.contextmanager
@@ -70,6 +80,7 @@ def show_processes(stack: Stack, services: Installation) -> None:
 
 def _show_doors(doors: dict[str, Any]) -> None:
     example = "SELECT * FROM lp_daily"
+    request = json.dumps({"records": [{"value": EXAMPLE}]}, ensure_ascii=False)
     login, _, host = doors["clickhouse"].removeprefix("http://").partition("@")
     out.print(
         f"""
@@ -77,6 +88,10 @@ Snippet, for a page:
   <script async src="{doors["edge"]}/t.js" data-lp-id="demo-page"></script>
 A picture of what was counted:
   curl -H "Authorization: Bearer {doors["token"]}" -o map.png "{doors["api"]}/heatmaps/demo-page.png?kind=click"
+A landing page, asked for and looked up:
+  curl -X POST -H "Authorization: Bearer {doors["token"]}" -H "Content-Type: application/vnd.kafka.json.v2+json" \
+    "{doors["api"]}/topics/lp.requests" -d '{request}'
+  curl -H "Authorization: Bearer {doors["token"]}" "{doors["api"]}/lp/requests/{EXAMPLE_ID}"
 SQL, read-only:
   lpstream sql "{example}"
   curl -u {login} "http://{host}/?database=lpstream" -d "{example} FORMAT PrettyCompact"

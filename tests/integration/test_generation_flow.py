@@ -1,0 +1,129 @@
+"""Requests to pages, on the embedded stack."""
+
+import asyncio
+import json
+import time
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+import msgspec
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from infra.embedded.stack import Stack
+from streams.services import Installation
+
+pytestmark = pytest.mark.stack
+WITHIN_S = 30
+V2 = {"Content-Type": "application/vnd.kafka.json.v2+json"}
+
+
+def wanted(**rest: Any) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "request_id": str(uuid4()),
+        "tenant_id": "demo",
+        "industry": "飲食",
+        "purpose": "集客",
+        "keywords": ["ラーメン"],
+        "business": {"name": "麺屋 <b>&一"},
+        **rest,
+    }
+
+
+def session(installation: Installation) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(headers={"Authorization": f"Bearer {installation.token}"})
+
+
+async def ask(http: aiohttp.ClientSession, installation: Installation, request: dict[str, Any]) -> int:
+    body = msgspec.json.encode({"records": [{"value": request}]})
+    async with http.post(f"{installation.api_url}/topics/lp.requests", data=body, headers=V2) as answer:
+        return answer.status
+
+
+async def result(http: aiohttp.ClientSession, installation: Installation, request_id: str) -> dict[str, Any]:
+    deadline = time.monotonic() + WITHIN_S
+    while time.monotonic() < deadline:
+        async with http.get(f"{installation.api_url}/lp/requests/{request_id}") as answer:
+            if answer.status == 200:
+                found: dict[str, Any] = await answer.json()
+                return found
+        await asyncio.sleep(0.1)
+    raise AssertionError("no result")
+
+
+async def test_three_requests_become_three_pages(installation: Installation) -> None:
+    async with session(installation) as http:
+        requests = [wanted(industry=industry) for industry in ("飲食", "美容", "不動産")]
+        for request in requests:
+            assert await ask(http, installation, request) == 200
+        for request in requests:
+            found = await result(http, installation, request["request_id"])
+            assert found["status"] == "completed"
+            assert [warning["code"] for warning in found["warnings"]] == ["template_copy"]
+            assert 0 < found["timings_ms"]["total"] <= 10_000
+            async with http.get(found["page_url"]) as answer:
+                page = await answer.text()
+                assert answer.status == 200 and "麺屋 &lt;b&gt;&amp;一" in page
+                assert f'data-lp-id="{found["lp_id"]}"' in page
+                assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+            async with http.get(found["preview_url"]) as answer:
+                assert answer.status == 200 and "sandbox" in answer.headers["Content-Security-Policy"]
+            hero = page.split('<img src="')[1].split('"')[0]
+            async with http.get(installation.edge_url + hero) as answer:
+                assert answer.headers["Content-Type"] == "image/svg+xml"
+
+
+async def test_a_request_told_twice_has_one_result_and_an_unknown_one_none(installation: Installation) -> None:
+    async with session(installation) as http:
+        request = wanted()
+        for _ in range(2):
+            assert await ask(http, installation, request) == 200
+        first = await result(http, installation, request["request_id"])
+        assert await ask(http, installation, request) == 200
+        await asyncio.sleep(1)
+        assert await result(http, installation, request["request_id"]) == first
+        async with http.get(f"{installation.api_url}/lp/requests/{uuid4()}") as answer:
+            assert answer.status == 404
+
+
+async def test_what_is_wrong_is_said_by_field(installation: Installation) -> None:
+    async with session(installation) as http:
+        body = msgspec.json.encode({"records": [{"value": wanted(tone="loud")}]})
+        async with http.post(f"{installation.api_url}/topics/lp.requests", data=body, headers=V2) as answer:
+            assert answer.status == 422 and "tone" in (await answer.json())["message"]
+        assert await ask(http, installation, wanted(tenant_id="other")) == 403
+
+
+async def test_a_bad_record_on_the_topic_is_rejected_or_dead_lettered(stack: Stack, installation: Installation) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=stack.addresses.kafka)
+    consumer = AIOKafkaConsumer("lp.requests.dlq", bootstrap_servers=stack.addresses.kafka)
+    await producer.start()
+    await consumer.start()
+    try:
+        await consumer.seek_to_end()
+        bad = wanted(purpose="")
+        await producer.send_and_wait("lp.requests", json.dumps(bad).encode())
+        await producer.send_and_wait("lp.requests", b"no json")
+        async with asyncio.timeout(WITHIN_S):
+            letter = await consumer.getone()
+    finally:
+        await producer.stop()
+        await consumer.stop()
+    assert letter.value == b"no json" and "error" in dict(letter.headers)
+    async with session(installation) as http:
+        found = await result(http, installation, bad["request_id"])
+        assert found["status"] == "rejected" and found["error"]["field"] == "purpose"
+
+
+async def test_a_killed_worker_loses_no_request(installation: Installation) -> None:
+    async with session(installation) as http:
+        requests = [wanted() for _ in range(30)]
+        for number, request in enumerate(requests):
+            assert await ask(http, installation, request) == 200
+            if number == 10:
+                await asyncio.to_thread(installation.children["generation"].kill)
+                installation._launch("generation")
+        for request in requests:
+            assert (await result(http, installation, request["request_id"]))["status"] == "completed"
