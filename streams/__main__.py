@@ -8,6 +8,7 @@ import typer
 from schemas.errors import LpstreamError
 from streams.cli.console import err
 from streams.cli.demo import demo
+from streams.cli.request import request
 from streams.cli.services import edge, migrate, worker
 from streams.cli.sql import sql
 from streams.cli.up import up
@@ -19,7 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (up, demo, edge, worker, migrate, sql):
+for command in (up, demo, edge, worker, migrate, request, sql):
     app.command()(command)
 
 

@@ -89,4 +89,5 @@ async def _reject(clients: "Clients", value: bytes, error: DecodeError) -> None:
         raise error from no_identity
     stored = await clients.results.first(result)
     await clients.send(RESULTS, str(result.request_id).encode(), stored)
+    await clients.progress(result.tenant_id, result.request_id, 100, "done")
     metrics.RESULTS.labels("rejected", "miss").inc()

@@ -139,6 +139,9 @@ class Settings(BaseSettings):
         Field(description="The public listener as browsers reach it; page addresses begin with it."),
     ] = None
     api_url: Annotated[Url | None, Field(description="The private listener as applications reach it.")] = None
+    api_token: Annotated[
+        SecretStr, Field(description="Token that `lpstream request` gives to the private listener.")
+    ] = SecretStr("")
     allowed_origins: Annotated[
         list[Origin], Field(description="JSON list of origins that may post beacons besides the edge's own.")
     ] = []

@@ -1,5 +1,6 @@
 """What commands share: where the stack is, how a line is said, how a command fails."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -7,10 +8,12 @@ from urllib.parse import urlsplit
 import typer
 from rich.console import Console
 
-from streams.doors import read_doors
-from streams.settings import any_address_set, load_settings
+from schemas.errors import SettingError
+from streams.doors import read_doors, read_settings
+from streams.settings import PREFIX, Settings, any_address_set, load_settings
 
-out = Console()
+WIDE = 200
+out = Console(width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True)
 
 Data = Annotated[Path, typer.Option("--data", help="Folder of the stack's data.", show_default=True)]
@@ -30,3 +33,20 @@ def analyst(data: Path) -> tuple[str, str, str]:
         return settings.clickhouse_url, "analyst", settings.clickhouse_analyst_password.get_secret_value()
     parts = urlsplit(str(read_doors(data)["clickhouse"]))
     return f"{parts.scheme}://{parts.hostname}:{parts.port}", parts.username or "", parts.password or ""
+
+
+def settings_for(data: Path) -> Settings:
+    """The settings if any address is set in them, wholly; else those of the stack that runs on the folder."""
+    if any_address_set():
+        return load_settings()
+    found = read_settings(data)
+    return load_settings(**{name.removeprefix(PREFIX).lower(): value for name, value in found.items()})
+
+
+def private_api(data: Path) -> tuple[str, str]:
+    """Address and token of the private listener."""
+    settings = settings_for(data)
+    token = settings.api_token.get_secret_value()
+    if not token:
+        raise SettingError(f"{PREFIX}API_TOKEN: is not set; give a token of your tenant for the private listener")
+    return settings.api_base_url, token

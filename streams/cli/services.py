@@ -1,35 +1,73 @@
 """`lpstream edge`, `worker`, `migrate`: the processes of an installation, by the settings alone."""
 
 import asyncio
+import signal
+import sys
+import threading
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from infra.clickhouse.client import ClickHouse
 from infra.clickhouse.migrate import migrate as apply_ddl
+from infra.embedded.process import ChildProcess
 from infra.kafka.topics import ensure_topics
 from infra.objects import Objects
-from streams.cli.console import say
-from streams.settings import Settings, load_settings
+from schemas.errors import LpstreamError
+from streams.cli.console import DEFAULT_DATA, Data, say, settings_for
+from streams.services import STOP_S
+from streams.settings import Settings
 
 
-def edge() -> None:
+def edge(data: Data = DEFAULT_DATA) -> None:
     """Run the edge: the public and the private listener."""
     from streams.edge.server import run_edge
 
-    run_edge(load_settings())
+    run_edge(settings_for(data))
 
 
-def worker(name: Annotated[Literal["heatmap", "generation"], typer.Argument(help="Which worker.")]) -> None:
-    """Run a worker of the pipeline."""
-    from streams.worker import run_worker
+def worker(
+    name: Annotated[Literal["heatmap", "generation", "all"], typer.Argument(help="Which worker.")],
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Run a worker of the pipeline; `all` runs each in a process of its own."""
+    settings = settings_for(data)
+    if name == "all":
+        _run_all(data, settings.worker_metrics_port)
+    else:
+        from streams.worker import run_worker
 
-    run_worker(name, load_settings())
+        run_worker(name, settings)
 
 
-def migrate() -> None:
-    """Create topics, tables and views; safe to run again."""
-    asyncio.run(prepare(load_settings()))
+def _run_all(data: Path, port: int) -> None:
+    """Run both until a signal; when one ends by itself the other is stopped. The second listens on the next port."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    children = []
+    for position, name in enumerate(("heatmap", "generation")):
+        env = {"LPSTREAM_WORKER_METRICS_PORT": str(port + position if port else 0)}
+        args = [sys.executable, "-m", "streams", "worker", name, "--data", str(data)]
+        children.append(ChildProcess(name, args, log=Path("/dev/stderr"), env=env))
+    try:
+        for child in children:
+            child.grace_s = STOP_S
+            child.start()
+        while not stop.wait(0.5) and all(child.alive for child in children):
+            pass
+        dead = [child for child in children if not child.alive]
+    finally:
+        for child in children:
+            child.stop()
+    if dead and not stop.is_set():
+        raise LpstreamError(f"worker {dead[0].name} ended with code {dead[0].returncode}; the other was stopped")
+
+
+def migrate(data: Data = DEFAULT_DATA) -> None:
+    """Create topics, tables, views and the bucket; safe to run again."""
+    asyncio.run(prepare(settings_for(data)))
 
 
 async def prepare(settings: Settings) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import json
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +22,24 @@ from streams.settings import Settings
 
 Kafka = Annotated[Choice, typer.Option("--kafka", help="Broker; auto: Apache Kafka where Java and Maven are.")]
 WATCH_S = 0.5
+BEACON = {
+    "schema": 1,
+    "lp_id": "demo-page",
+    "pageview_id": "2b1f5e4e-5d0a-4b8e-9a86-0b8a2fd6e0c1",
+    "seq": 0,
+    "device": "mobile",
+    "viewport_w": 390,
+    "viewport_h": 844,
+    "page_w": 390,
+    "page_h": 5200,
+    "t0": 0,
+    "depth": 0,
+    "type": "sc",
+    "dt": [0, 120],
+    "x": [0, 120],
+    "y": [0, 340],
+    "dwell": [0, 0],
+}
 EXAMPLE_ID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 EXAMPLE = {
     "schema": 1,
@@ -81,15 +100,19 @@ def show_processes(stack: Stack, services: Installation) -> None:
 def _show_doors(doors: dict[str, Any]) -> None:
     example = "SELECT * FROM lp_daily"
     request = json.dumps({"records": [{"value": EXAMPLE}]}, ensure_ascii=False)
+    beacon = json.dumps(BEACON | {"t0": int(time.time() * 1000)})
     login, _, host = doors["clickhouse"].removeprefix("http://").partition("@")
     out.print(
         f"""
 Snippet, for a page:
   <script async src="{doors["edge"]}/t.js" data-lp-id="demo-page"></script>
+What it posts, by hand:
+  curl -i "{doors["edge"]}/e/heatmap.events" -d '{beacon}'
 A picture of what was counted:
   curl -H "Authorization: Bearer {doors["token"]}" -o map.png "{doors["api"]}/heatmaps/demo-page.png?kind=click"
 A landing page, asked for and looked up:
-  curl -X POST -H "Authorization: Bearer {doors["token"]}" -H "Content-Type: application/vnd.kafka.json.v2+json" \
+  lpstream request --industry 美容 --purpose 予約 --keyword 髪質改善 --name "サロン 凪"
+  curl -X POST -H "Authorization: Bearer {doors["token"]}" -H "Content-Type: application/vnd.kafka.json.v2+json" \\
     "{doors["api"]}/topics/lp.requests" -d '{request}'
   curl -H "Authorization: Bearer {doors["token"]}" "{doors["api"]}/lp/requests/{EXAMPLE_ID}"
 SQL, read-only:

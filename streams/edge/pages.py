@@ -1,5 +1,8 @@
 """Routes of published pages, their files, and generation requests."""
 
+import asyncio
+import contextlib
+import time
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +12,7 @@ from aiohttp import web
 from infra.objects import StoredObject
 from infra.tenants import Caller
 from schemas.errors import LpstreamError
-from schemas.generation import Result, decode_model
+from schemas.generation import Progress, Result, decode_model, encode_model
 from streams.edge.errors import HttpError
 from streams.edge.services import Services
 
@@ -18,6 +21,7 @@ PAGE_CSP = (
     " form-action https: http:; base-uri 'none'; frame-ancestors 'self'"
 )
 PREVIEW_CSP = "default-src 'none'; img-src {public}; style-src 'unsafe-inline'; sandbox; base-uri 'none'"
+HEARTBEAT_S = 5.0
 SAFE = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "strict-origin-when-cross-origin"}
 
 
@@ -50,6 +54,68 @@ async def status(
         state: dict[str, Any] = {"status": "running" if percent else "queued", "percent": percent}
         return web.Response(status=202, body=msgspec.json.encode(state), content_type="application/json")
     raise HttpError(404, "No such request")
+
+
+async def events(
+    request: web.BaseRequest, services: Services, *, caller: Caller | None, request_id: str
+) -> web.StreamResponse:
+    """Progress as server-sent events, from where the request is to its end; then the stream closes.
+
+    Form: https://html.spec.whatwg.org/multipage/server-sent-events.html
+    """
+    wanted = _uuid(request_id)
+    with services.progress.follow(wanted) as coming:
+        now = await _known(services, wanted, caller)
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionResetError):  # the reader has gone: nobody to tell
+            await _tell(services, response, now, coming)
+    return response
+
+
+async def _known(services: Services, wanted: UUID, caller: Caller | None) -> Progress:
+    """Where the request is; HttpError 404 when it is none of the caller's."""
+    try:
+        progress = await services.results.progress(wanted)
+        stored = await services.results.get(wanted)
+    except LpstreamError as error:
+        raise HttpError(503, "Redis does not answer, try again") from error
+    if stored is not None and _owns(caller, decode_model(Result, stored).tenant_id):
+        return _done(wanted)
+    if progress is not None and _owns(caller, progress[0]):
+        return progress[1]
+    raise HttpError(404, "No such request")
+
+
+async def _tell(
+    services: Services, response: web.StreamResponse, now: Progress, coming: asyncio.Queue[Progress]
+) -> None:
+    """Write what is new, and a comment where a while has brought nothing, until the end."""
+    percent = -1
+    while not services.draining:
+        if now.percent > percent:
+            percent = now.percent
+            await response.write(b"event: progress\ndata: " + encode_model(now) + b"\n\n")
+        else:
+            await response.write(b": waiting\n\n")
+        if percent == 100:
+            break
+        now = await _next(services, now, coming)
+
+
+async def _next(services: Services, now: Progress, coming: asyncio.Queue[Progress]) -> Progress:
+    """The next progress; the same again after a while without one, unless there is a result by now."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(HEARTBEAT_S):
+            return await coming.get()
+    with contextlib.suppress(LpstreamError):
+        if await services.results.get(now.request_id) is not None:
+            return _done(now.request_id)
+    return now
+
+
+def _done(request_id: UUID) -> Progress:
+    return Progress(request_id=request_id, percent=100, stage="done", at_ms=int(time.time() * 1000))
 
 
 async def preview(

@@ -42,7 +42,14 @@ async def produce(
         raise HttpError(404, "HTTP 404 Not Found")
     where = int(partition) if partition is not None else None
     return await doors.rest_door(
-        request, services.settings, services.sender, services.tenants, topic=topic, partition=where, caller=caller
+        request,
+        services.settings,
+        services.sender,
+        services.tenants,
+        services.results,
+        topic=topic,
+        partition=where,
+        caller=caller,
     )
 
 

@@ -74,6 +74,7 @@ PRIVATE = [
     route("GET", "/topics/{topic}/partitions", routes.partitions, "application", "operator"),
     route("GET", "/heatmaps/{lp_id}.{suffix}", routes.heatmap, "analyst", "operator"),
     route("GET", "/lp/requests/{request_id}", pages.status, "application", "operator"),
+    route("GET", "/lp/requests/{request_id}/events", pages.events, "application", "operator"),
     route("GET", "/lp/requests/{request_id}/preview", pages.preview, "application", "operator"),
     route("GET", "/metrics", routes.metrics_page, "operator"),
     route("GET", "/healthz", routes.health),

@@ -10,6 +10,7 @@ from infra.objects import Objects
 from infra.redis import open_redis
 from infra.results import ResultStore
 from infra.tenants import Tenants
+from streams.edge.progress import ProgressFeed
 from streams.edge.sender import Sender
 from streams.edge.snippet import Snippet
 from streams.heatmaps import Heatmaps
@@ -30,10 +31,12 @@ class Services:
     results: ResultStore
     objects: Objects
     snippet: Snippet
+    progress: ProgressFeed
     draining: bool = False
 
     async def close(self) -> None:
         """Bring out records on their way, then close."""
+        await self.progress.stop()
         await self.sender.stop()
         await self.clickhouse.close()
 
@@ -57,4 +60,8 @@ async def open_services(settings: Settings, tenants: Tenants) -> Services:
         settings.s3_secret_access_key.get_secret_value(),
         settings.s3_bucket,
     )
-    return Services(settings, tenants, sender, clickhouse, Heatmaps(clickhouse), results, objects, Snippet.load())
+    progress = ProgressFeed(settings.kafka_bootstrap_servers)
+    progress.start()
+    return Services(
+        settings, tenants, sender, clickhouse, Heatmaps(clickhouse), results, objects, Snippet.load(), progress
+    )

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import time
 from collections import Counter
 from pathlib import Path
@@ -18,6 +19,7 @@ from infra.embedded.stack import Stack
 from schemas.errors import LpstreamError
 from schemas.heatmap import Kind
 from streams.cli.console import err, out
+from streams.proof.gallery import save_page, write_gallery
 from streams.proof.visitors import DEVICES, tally, visits
 from streams.services import Installation
 
@@ -41,6 +43,8 @@ TOTALS = (
 
 async def run(stack: Stack, services: Installation, target: Path, *, visits: int, seed: int) -> None:
     """Send, wait, compare, draw; LpstreamError when acknowledged and counted differ by one."""
+    for old in ("pages", "assets", "heatmaps"):
+        shutil.rmtree(target / old, ignore_errors=True)
     pages = await _request_pages(services, target)
     lp_ids = [page["lp_id"] for page in pages]
     beacons = _beacons(lp_ids, visits, seed)
@@ -63,7 +67,7 @@ async def run(stack: Stack, services: Installation, target: Path, *, visits: int
         "versions": stack.versions(),
     }
     (target / "summary.json").write_text(json.dumps(summary, ensure_ascii=False, indent=2), encoding="utf-8")
-    _gallery(target)
+    write_gallery(target)
     _show(events, target)
     if counted != acknowledged:
         raise LpstreamError("acknowledged and counted events differ; see the table above")
@@ -86,8 +90,7 @@ async def _request_pages(services: Installation, target: Path) -> list[dict[str,
                 "business": {"name": name, "phone": "03-0000-0000"},
             }
             result = await _page(session, services.api_url, wanted)
-            async with session.get(result["page_url"]) as answer:
-                (folder / f"{result['lp_id']}.html").write_bytes(await answer.read())
+            await save_page(services.edge_url, result["page_url"], folder / f"{result['lp_id']}.html")
             kept = {key: result[key] for key in ("request_id", "status", "page_url", "timings_ms", "lp_id")}
             pages.append({**kept, "industry": industry})
             err.print(f"{industry}: {result['page_url']} in {result['timings_ms']['total']} ms", highlight=False)
@@ -179,25 +182,6 @@ async def _pictures(services: Installation, lp_ids: list[str], target: Path, pro
             async with session.get(address, params={"kind": kind, "device": device}) as answer:
                 (folder / f"{lp_id}-{kind}-{device}.png").write_bytes(await answer.read())
             progress.advance(task)
-
-
-def _gallery(target: Path) -> None:
-    """One page that shows all pictures."""
-    figures = "\n".join(
-        f'<figure><img src="heatmaps/{picture.name}" alt="{picture.stem}" loading="lazy"><figcaption>{picture.stem}'
-        "</figcaption></figure>"
-        for picture in sorted((target / "heatmaps").glob("*.png"))
-    )
-    style = (
-        "body{font:15px/1.5 system-ui,sans-serif;margin:2rem;background:#f4f5f7}"
-        "main{display:flex;flex-wrap:wrap;gap:1rem}"
-        "figure{margin:0;background:#fff;padding:.6rem;border-radius:8px}img{width:240px;height:auto;display:block}"
-    )
-    page = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>lpstream demo</title><style>{style}</style>'
-        f"<h1>Heatmaps of the demo</h1><main>{figures}</main></html>"
-    )
-    (target / "index.html").write_text(page, encoding="utf-8")
 
 
 def _show(events: dict[str, dict[str, int]], target: Path) -> None:

@@ -124,6 +124,6 @@ async def test_a_killed_worker_loses_no_request(installation: Installation) -> N
             assert await ask(http, installation, request) == 200
             if number == 10:
                 await asyncio.to_thread(installation.children["generation"].kill)
-                installation._launch("generation")
+                installation.launch("generation")
         for request in requests:
             assert (await result(http, installation, request["request_id"]))["status"] == "completed"

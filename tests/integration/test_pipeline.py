@@ -117,7 +117,7 @@ async def test_a_killed_worker_loses_nothing_and_counts_nothing_twice(stack: Sta
             await asyncio.sleep(rng.uniform(3, 6))
             worker = installation.children["heatmap"]
             await asyncio.to_thread(worker.kill if number == signal.SIGKILL else worker.stop)
-            installation._launch("heatmap")
+            installation.launch("heatmap")
 
     await asyncio.gather(load(), kill())
     clickhouse = analyst(stack)

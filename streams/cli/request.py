@@ -1,0 +1,126 @@
+"""`lpstream request`: ask for one landing page and follow it to its end."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from uuid import uuid4
+
+import aiohttp
+import typer
+from rich.progress import Progress
+from rich.table import Table
+
+from schemas.errors import LpstreamError
+from streams.cli.console import DEFAULT_DATA, AsJson, Data, err, out, private_api
+
+WITHIN_S = 60
+V2 = {"Content-Type": "application/vnd.kafka.json.v2+json"}
+
+
+def request(
+    industry: Annotated[str, typer.Option(help="Trade of the customer.")] = "飲食",
+    purpose: Annotated[str, typer.Option(help="What the page is for.")] = "集客",
+    keyword: Annotated[list[str] | None, typer.Option(help="A keyword; may be given several times.")] = None,
+    name: Annotated[str, typer.Option(help="Name of the business.")] = "麺屋 一",
+    phone: Annotated[str | None, typer.Option(help="Its telephone number.")] = None,
+    tone: Annotated[Literal["friendly", "formal", "premium"], typer.Option(help="Tone of the copy.")] = "friendly",
+    quality: Annotated[Literal["fast", "high"], typer.Option(help="Tier of the model.")] = "fast",
+    tenant: Annotated[str, typer.Option(help="Tenant that the token belongs to.")] = "demo",
+    file: Annotated[
+        Path | None, typer.Option("--file", help="A whole request as JSON instead; - reads standard input.")
+    ] = None,
+    save: Annotated[Path | None, typer.Option("--out", help="Save the page's HTML here.")] = None,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Ask for one landing page, follow its progress, print its result."""
+    wanted: dict[str, Any] = {
+        "schema": 1,
+        "request_id": str(uuid4()),
+        "tenant_id": tenant,
+        "industry": industry,
+        "purpose": purpose,
+        "keywords": keyword or [],
+        "business": {"name": name, "phone": phone},
+        "tone": tone,
+        "quality": quality,
+    }
+    if file is not None:
+        wanted = {"schema": 1, "request_id": wanted["request_id"], "tenant_id": tenant, **_read(file)}
+    result, page = asyncio.run(_ask(*private_api(data), wanted))
+    if save is not None and page is not None:
+        save.write_bytes(page)
+    if as_json:
+        typer.echo(json.dumps(result, ensure_ascii=False))
+    else:
+        _show(result)
+    if result["status"] in ("rejected", "failed"):
+        error = result["error"] or {}
+        raise LpstreamError(f"{result['status']}: {error.get('field') or error.get('code')}: {error.get('detail')}")
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LpstreamError(f"--file {file}: {error}") from error
+    if not isinstance(found, dict):
+        raise LpstreamError(f"--file {file}: give one request, a JSON object")
+    return found
+
+
+async def _ask(api: str, token: str, wanted: dict[str, Any]) -> tuple[dict[str, Any], bytes | None]:
+    """The result, and the page if there is one."""
+    where = f"{api}/lp/requests/{wanted['request_id']}"
+    try:
+        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session:
+            async with asyncio.timeout(WITHIN_S):
+                body = json.dumps({"records": [{"value": wanted}]})
+                async with session.post(f"{api}/topics/lp.requests", data=body, headers=V2) as answer:
+                    await _taken(answer)
+                await _follow(session, where)
+                async with session.get(where) as answer:
+                    result: dict[str, Any] = await answer.json()
+        return result, await _page(result["page_url"]) if result.get("page_url") else None
+    except aiohttp.ClientError as error:
+        raise LpstreamError(f"{api}: {error}") from error
+    except TimeoutError as error:
+        raise LpstreamError(f"no result within {WITHIN_S} s; is a generation worker running? Later: {where}") from error
+
+
+async def _page(url: str) -> bytes:
+    # without the token: the public listener must not see it
+    async with aiohttp.ClientSession(raise_for_status=True) as session, session.get(url) as answer:
+        return await answer.read()
+
+
+async def _taken(answer: aiohttp.ClientResponse) -> None:
+    told = await answer.json(content_type=None)
+    if answer.status != 200:
+        raise LpstreamError(f"the edge answered {answer.status}: {told.get('message')}")
+    if error := told["offsets"][0].get("error"):
+        raise LpstreamError(f"Kafka did not take the request: {error}")
+
+
+async def _follow(session: aiohttp.ClientSession, where: str) -> None:
+    """Show the progress stream until it ends."""
+    with Progress(console=err) as progress:
+        task = progress.add_task("queued", total=100)
+        async with session.get(f"{where}/events") as answer:
+            async for line in answer.content:
+                if line.startswith(b"data: "):
+                    now = json.loads(line.removeprefix(b"data: "))
+                    progress.update(task, completed=now["percent"], description=now["stage"])
+
+
+def _show(result: dict[str, Any]) -> None:
+    table = Table("", "", show_header=False)
+    for name in ("status", "request_id", "lp_id", "page_url", "preview_url", "cache", "cost_micro_jpy"):
+        table.add_row(name, str(result[name]))
+    timings = {name: value for name, value in result["timings_ms"].items() if value is not None}
+    table.add_row("timings, ms", ", ".join(f"{name} {value}" for name, value in timings.items()))
+    for warning in result["warnings"]:
+        table.add_row("warning", f"{warning['code']}: {warning['detail']}")
+    out.print(table)
