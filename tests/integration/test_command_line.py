@@ -1,0 +1,83 @@
+"""The command line against a running stack, as a person types it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from infra.embedded.stack import Stack
+from streams.services import Installation
+
+pytestmark = pytest.mark.stack
+
+
+def lpstream(*args: str, data: Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("LPSTREAM_")}
+    command = [sys.executable, "-m", "streams", *args, "--data", str(data)]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False, env=env)
+
+
+def test_request_prints_the_result_and_saves_the_page(stack: Stack, installation: Installation, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    done = lpstream(
+        "request", "--industry", "美容", "--name", "サロン 凪", "--out", str(page), "--json", data=stack.data
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["status"] == "completed"
+    assert "サロン 凪" in page.read_text(encoding="utf-8")
+
+
+def test_request_takes_a_whole_request_from_standard_input(stack: Stack, installation: Installation) -> None:
+    wanted = {"industry": "士業", "purpose": "問い合わせ", "business": {"name": "青空法律事務所"}}
+    done = lpstream("request", "--file", "-", data=stack.data, stdin=json.dumps(wanted))
+    assert done.returncode == 0 and "completed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "said"), [(["--purpose", ""], "purpose"), (["--tenant", "other"], "tenant_id"), (["--file", "no"], "no")]
+)
+def test_request_says_in_one_line_what_is_wrong(
+    stack: Stack, installation: Installation, args: list[str], said: str
+) -> None:
+    done = lpstream("request", *args, data=stack.data)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith("lpstream: ") and said in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_sql_gives_rows_as_json_and_errors_as_a_line(stack: Stack, installation: Installation) -> None:
+    done = lpstream("sql", "SELECT 1 AS one, 'ラーメン' AS word", "--json", data=stack.data)
+    assert json.loads(done.stdout) == [{"one": 1, "word": "ラーメン"}]
+    wrong = lpstream("sql", "SELECT nothing FROM nowhere", data=stack.data)
+    assert wrong.returncode == 1 and "nowhere" in wrong.stderr and "Traceback" not in wrong.stderr
+
+
+def test_migrate_may_run_again(stack: Stack, installation: Installation) -> None:
+    done = lpstream("migrate", data=stack.data)
+    assert done.returncode == 0 and "0 created" in done.stderr and "nothing new" in done.stderr
+
+
+def test_without_a_stack_a_command_says_how_to_get_one(tmp_path: Path) -> None:
+    done = lpstream("sql", "SELECT 1", data=tmp_path)
+    assert done.returncode == 1 and "lpstream up" in done.stderr
+    (tmp_path / "doors.json").write_text(json.dumps({"services": {"edge": {"pid": 0}}}), encoding="utf-8")
+    assert "does not run any more" in lpstream("sql", "SELECT 1", data=tmp_path).stderr
+
+
+def test_worker_all_runs_both_and_ends_on_sigterm(stack: Stack, installation: Installation, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("w") as out:
+        command = [sys.executable, "-m", "streams", "worker", "all", "--data", str(stack.data)]
+        process = subprocess.Popen(command, stdout=out, stderr=out)
+    try:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(6)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(40) == 0
+    finally:
+        process.kill()
+    assert not any(Path(f"/proc/{child}").exists() for child in children)

@@ -1,0 +1,173 @@
+"""The edge's doors by plain HTTP, as a browser, a proxy client or an application meets them."""
+
+import asyncio
+import base64
+import gzip
+import hashlib
+import json
+import time
+import zlib
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+import msgspec
+import pytest
+
+from streams.edge.server import PRIVATE
+from streams.proof.visitors import visits
+from streams.services import Installation
+
+pytestmark = pytest.mark.stack
+V2 = {"Content-Type": "application/vnd.kafka.json.v2+json"}
+
+
+@pytest.fixture
+def beacon() -> dict[str, Any]:
+    return next(iter(next(iter(visits(zlib.crc32(uuid4().bytes), ["doors"], 1, int(time.time() * 1000), 1))).beacons()))
+
+
+def bearer(installation: Installation) -> dict[str, str]:
+    return {"Authorization": f"Bearer {installation.token}"}
+
+
+async def post(url: str, data: Any, **headers: str) -> tuple[int, Any, Any]:
+    async with aiohttp.ClientSession() as http, http.post(url, data=data, headers=headers) as answer:
+        text = await answer.text()
+        return answer.status, json.loads(text) if text else None, answer.headers
+
+
+@pytest.mark.parametrize("how", ["plain", "encoded", "bare gzip"])
+async def test_a_beacon_may_come_compressed(installation: Installation, beacon: dict[str, Any], how: str) -> None:
+    body = msgspec.json.encode(beacon)
+    headers = {"Content-Type": "text/plain"} | ({"Content-Encoding": "gzip"} if how == "encoded" else {})
+    data = body if how == "plain" else gzip.compress(body)
+    status, answer, _ = await post(f"{installation.edge_url}/e/heatmap.events", data, **headers)
+    assert (status, answer) == (204, None)
+
+
+async def test_bodies_are_bounded_also_when_inflated(installation: Installation) -> None:
+    door = f"{installation.edge_url}/e/heatmap.events"
+    assert (await post(door, gzip.compress(b" " * (2**20 + 1))))[0] == 413
+    assert (await post(door, gzip.compress(b"{}")[:-5]))[0] == 400
+    assert (await post(door, b""))[0] == 422
+
+
+async def test_a_listed_origin_gets_cors_headers_also_on_errors(installation: Installation) -> None:
+    door = f"{installation.edge_url}/e/heatmap.events"
+    status, _, headers = await post(door, b"{}", Origin=installation.edge_url)
+    assert (status, headers["Access-Control-Allow-Origin"]) == (422, installation.edge_url)
+    assert "Access-Control-Allow-Credentials" not in headers
+    status, answer, headers = await post(door, b"{}", Origin="https://evil.example")
+    assert (status, answer["error_code"]) == (403, 403) and "Access-Control-Allow-Origin" not in headers
+    async with (
+        aiohttp.ClientSession() as http,
+        http.options(door, headers={"Origin": installation.edge_url, "Access-Control-Request-Method": "POST"}) as told,
+    ):
+        assert told.status == 204 and "POST" in told.headers["Access-Control-Allow-Methods"]
+        assert int(told.headers["Access-Control-Max-Age"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "code"),
+    [
+        (b'{"records":[]}', V2, 422, 422),
+        (b'{"records":[{"value":1,"extra":2}]}', V2, 422, 422),
+        (b'{"recs":[]}', V2, 422, 422),
+        (b"{", V2, 400, 400),
+        (b"", V2, 422, 422),
+        (b"[" * 5_000, V2, 400, 400),
+        (b'{"records":[{"value":{}}]}', {"Content-Type": "text/plain"}, 415, 415),
+        (b'{"records":[{"value":{}}]}', V2 | {"Accept": "text/html"}, 406, 406),
+    ],
+)
+async def test_the_rest_door_names_what_is_wrong(
+    installation: Installation, body: bytes, headers: dict[str, str], status: int, code: int
+) -> None:
+    found, answer, _ = await post(f"{installation.edge_url}/topics/heatmap.events", body, **headers)
+    assert (found, answer["error_code"]) == (status, code) and answer["message"]
+
+
+async def test_binary_records_and_an_explicit_partition(installation: Installation, beacon: dict[str, Any]) -> None:
+    value = base64.b64encode(msgspec.json.encode(beacon)).decode()
+    body = json.dumps({"records": [{"value": value, "key": base64.b64encode(b"k").decode()}]})
+    kind = {"Content-Type": "application/vnd.kafka.binary.v2+json"}
+    status, answer, _ = await post(f"{installation.edge_url}/topics/heatmap.events/partitions/7", body, **kind)
+    assert (status, answer["offsets"][0]["partition"], answer["offsets"][0]["error_code"]) == (200, 7, None)
+    status, answer, _ = await post(f"{installation.edge_url}/topics/heatmap.events/partitions/99", body, **kind)
+    assert (status, answer["error_code"]) == (404, 40402)
+
+
+async def test_every_private_route_wants_a_token(installation: Installation) -> None:
+    async with aiohttp.ClientSession() as http:
+        for route in PRIVATE:
+            path = route.template
+            for name in ("topic", "partition", "lp_id", "suffix", "request_id"):
+                path = path.replace(f"{{{name}}}", "0")
+            for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic x"}):
+                async with http.request(route.method, installation.api_url + path, headers=headers) as answer:
+                    assert answer.status == (200 if route.template in ("/healthz", "/readyz") else 401), path
+
+
+async def test_the_public_listener_has_no_private_route(installation: Installation) -> None:
+    async with aiohttp.ClientSession(headers=bearer(installation)) as http:
+        for path in ("/metrics", "/topics", "/heatmaps/x.png", f"/lp/requests/{uuid4()}"):
+            async with http.get(installation.edge_url + path) as answer:
+                assert answer.status == 404 or path == "/topics", path
+        async with http.post(f"{installation.edge_url}/topics/lp.requests", data=b"{}", headers=V2) as answer:
+            assert (answer.status, (await answer.json())["error_code"]) == (404, 40401)
+
+
+async def test_the_snippet_is_cached_for_long_by_its_hash(installation: Installation) -> None:
+    async with aiohttp.ClientSession() as http:
+        async with http.get(f"{installation.edge_url}/t.js") as answer:
+            body = await answer.read()
+            assert "max-age=300" in answer.headers["Cache-Control"]
+            assert answer.headers["Content-Type"].startswith("text/javascript")
+        digest = hashlib.sha384(body).hexdigest()[:16]
+        async with http.get(f"{installation.edge_url}/t.{digest}.js") as answer:
+            assert await answer.read() == body and "immutable" in answer.headers["Cache-Control"]
+        async with http.get(f"{installation.edge_url}/t.0123456789abcdef.js") as answer:
+            assert answer.status == 404
+
+
+async def test_metrics_count_what_was_acknowledged(installation: Installation, beacon: dict[str, Any]) -> None:
+    async def acknowledged() -> float:
+        async with (
+            aiohttp.ClientSession(headers=bearer(installation)) as http,
+            http.get(f"{installation.api_url}/metrics") as answer,
+        ):
+            name = 'lpstream_edge_records_total{topic="heatmap.events"} '
+            return next(
+                (float(line.removeprefix(name)) for line in (await answer.text()).splitlines() if name in line), 0.0
+            )
+
+    before = await acknowledged()
+    await post(f"{installation.edge_url}/e/heatmap.events", msgspec.json.encode(beacon))
+    assert await acknowledged() == before + 1
+
+
+async def test_progress_is_streamed_to_its_end(installation: Installation) -> None:
+    request_id = str(uuid4())
+    wanted = {
+        "request_id": request_id,
+        "tenant_id": "demo",
+        "industry": "教育",
+        "purpose": "集客",
+        "business": {"name": "学び舎"},
+    }
+    async with aiohttp.ClientSession(headers=bearer(installation)) as http:
+        async with http.get(f"{installation.api_url}/lp/requests/{request_id}/events") as answer:
+            assert answer.status == 404
+        body = json.dumps({"records": [{"value": wanted}]})
+        async with http.post(f"{installation.api_url}/topics/lp.requests", data=body, headers=V2) as answer:
+            assert answer.status == 200
+        async with asyncio.timeout(20), http.get(f"{installation.api_url}/lp/requests/{request_id}/events") as answer:
+            assert answer.headers["Content-Type"] == "text/event-stream"
+            lines = (await answer.text()).splitlines()
+        told = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+        percents = [one["percent"] for one in told]
+        assert percents == sorted(percents) and percents[-1] == 100 and told[-1]["stage"] == "done"
+        assert {one["request_id"] for one in told} == {request_id}
+        async with http.get(f"{installation.api_url}/lp/requests/{request_id}") as answer:
+            assert (answer.status, (await answer.json())["status"]) == (200, "completed")

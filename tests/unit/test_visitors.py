@@ -1,0 +1,54 @@
+"""The visitor model: valid beacons, the same by the same seed, as a browser would cut them."""
+
+from collections import defaultdict
+from itertools import chain
+
+import msgspec
+
+from schemas.heatmap import decode_beacon
+from streams.proof.visitors import BEACON_MS, MOST_EVENTS, page_of, tally, visits
+
+
+def some(seed: int = 3, count: int = 200) -> list[dict]:
+    return list(
+        chain.from_iterable(visit.beacons() for visit in visits(seed, ["a", "b"], count, 1_795_000_000_000, 60_000))
+    )
+
+
+def test_the_same_seed_gives_the_same_visits() -> None:
+    assert some(3) == some(3) != some(4)
+
+
+def test_beacons_are_valid_and_numbered_from_zero() -> None:
+    views = defaultdict(list)
+    for beacon in some():
+        checked = decode_beacon(msgspec.json.encode(beacon))
+        assert len(checked.type) <= MOST_EVENTS
+        views[checked.pageview_id].append(checked)
+    assert len(views) == 200
+    for beacons in views.values():
+        assert [beacon.seq for beacon in beacons] == list(range(len(beacons)))
+        assert beacons[0].type[0] == "s" and beacons[0].depth == 0
+        depths = [beacon.depth for beacon in beacons]
+        assert depths == sorted(depths)
+        assert all(beacon.dt == sorted(beacon.dt) and max(beacon.dt) <= BEACON_MS * 2 for beacon in beacons)
+
+
+def test_clicks_gather_at_the_hot_spots() -> None:
+    page = page_of("a", "mobile")
+    near = total = 0
+    for beacon in some(5, 1_000):
+        if beacon["device"] != "mobile":
+            continue
+        for at, kind in enumerate(beacon["type"]):
+            if kind == "c" and at not in beacon.get("fixed", []):
+                total += 1
+                near += any(
+                    abs(beacon["x"][at] - spot.x) + abs(beacon["y"][at] - spot.y) < 120 for spot in page.hot_spots
+                )
+    assert total > 100 and near / total > 0.5
+
+
+def test_the_tally_counts_every_event_once() -> None:
+    beacons = some()
+    assert tally(beacons).total() == sum(len(beacon["type"]) for beacon in beacons)
