@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint up lock
+.PHONY: help demo test check lint bench up lock
 
 help: ## Show these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -31,9 +31,11 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+bench: $(INSTALLED) ## Measure against named references; writes out/bench.json
+	$(BIN)/lpstream bench
+
 up: $(INSTALLED) ## Start everything and keep it running; prints each door with an example
 	$(BIN)/lpstream up
-
 
 lock: $(INSTALLED) ## Pin versions and hashes of all dependencies anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \

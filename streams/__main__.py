@@ -6,8 +6,11 @@ from pathlib import Path
 import typer
 
 from schemas.errors import LpstreamError
+from streams.cli.bench import bench
 from streams.cli.console import err
 from streams.cli.demo import demo
+from streams.cli.dlq import app as dlq
+from streams.cli.rebuild import rebuild
 from streams.cli.request import request
 from streams.cli.services import edge, migrate, worker
 from streams.cli.sql import sql
@@ -20,8 +23,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (up, demo, edge, worker, migrate, request, sql):
+for command in (up, demo, edge, worker, migrate, request, sql, rebuild, bench):
     app.command()(command)
+app.add_typer(dlq, name="dlq")
 
 
 @app.command()

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import UTC
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import faust
 import numpy as np
@@ -15,35 +16,52 @@ from redis.asyncio import Redis
 
 from infra.clickhouse.client import ClickHouse
 from infra.identities import BucketIdentities, ClosedBucket
-from infra.kafka.log import read_back
+from infra.kafka.admin import committed
+from infra.kafka.log import has_records_before, read_back
 from infra.kafka.producer import build_producer
 from infra.redis import open_redis
 from processors.heatmap import Fold, Rejected, decode
-from schemas.errors import Retryable
+from schemas.errors import Refused, Retryable
 from schemas.heatmap import TOPIC
 from streams import metrics
 from streams.delivery import Bucket, BucketWork, Delivery, Retry
 from streams.identities import RETRY_WINDOW_MS, Identities
 from streams.settings import Settings
-from streams.transport import PassThrough, Slice
+from streams.transport import MARK, PassThrough, Slice
 
 log = logging.getLogger(__name__)
 
 TICK_INTERVAL_S = 0.25
+GROUP = "lpstream-heatmap"
+BEFORE_MS = 10 * 60 * 1000
+
+
+def writer(settings: Settings, database: str) -> ClickHouse:
+    """ClickHouse as the user that writes."""
+    password = settings.clickhouse_password.get_secret_value()
+    return ClickHouse.open(settings.clickhouse_url, settings.clickhouse_user, password, database)
+
+
+class IdentityLinks(Protocol):
+    """Where identities of closed buckets are kept: infra.identities.BucketIdentities."""
+
+    async def put(self, topic: str, partition: int, bucket: ClosedBucket) -> None:
+        """Keep a bucket's."""
+
+    async def chain(
+        self, topic: str, partition: int, boundary: int, oldest_ms: int, first_offset: int
+    ) -> list[ClosedBucket] | None:
+        """Those before a boundary."""
 
 
 class Stores:
     """The stores of the heatmap worker."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, database: str = "lpstream") -> None:
         self.settings = settings
-        self.clickhouse = ClickHouse.open(
-            settings.clickhouse_url,
-            settings.clickhouse_user,
-            settings.clickhouse_password.get_secret_value(),
-        )
+        self.clickhouse = writer(settings, database)
         self.redis: Redis = open_redis(settings.redis_url)
-        self.identities = BucketIdentities(self.redis)
+        self.identities: IdentityLinks = BucketIdentities(self.redis)
         self.producer: AIOKafkaProducer = build_producer(settings.kafka_bootstrap_servers, settings.broker)
 
     async def close(self) -> None:
@@ -110,8 +128,7 @@ class HeatmapBucket:
         """Insert each table, dead-letter the rejects, write the identities."""
         for table, rows in self._fold.tables().items():
             await retry("clickhouse", partial(self._stores.clickhouse.insert, table, rows, bucket.token))
-        for record, bad in self._rejected:
-            await retry("dlq", partial(self._dead_letter, record, bad))
+        await asyncio.gather(*(retry("dlq", partial(self._dead_letter, record, bad)) for record, bad in self._rejected))
         closed = ClosedBucket(bucket.first, bucket.last, bucket.timestamp_ms, self._counted)
         try:
             await self._stores.identities.put(bucket.tp.topic, bucket.tp.partition, closed)
@@ -224,3 +241,37 @@ def register(app: faust.App, settings: Settings) -> None:
     service = HeatmapService(app, settings)
     app.service(service)
     app.agent(app.topic(TOPIC, schema=PassThrough()), name="heatmap")(service.consume)
+
+
+async def refuse_rewound(settings: Settings) -> None:
+    """Refused when the group's offsets were moved by anyone but the workers while the tables are full.
+
+    What lies between the old place and the new one would be counted twice, or never. Only commits of ours carry our
+    mark. Retryable when a store is away.
+    """
+    if settings.broker == "tansu":  # the log is made anew with the broker, and tells no metadata
+        return
+    offsets = await committed(settings.kafka_bootstrap_servers, GROUP)
+    moved = [tp for tp, one in offsets.items() if tp.topic == TOPIC and one.metadata != MARK]
+    if moved:
+        raise Refused(
+            f"the offsets of group {GROUP} were moved by hand ({len(moved)} partitions of {TOPIC}), which would count "
+            "beacons twice or never: run `lpstream rebuild`, which makes the tables anew from the log"
+        )
+    if not offsets and (newest_ms := await _newest_window(settings)) is not None:
+        older = await has_records_before(settings.kafka_bootstrap_servers, TOPIC, newest_ms - BEFORE_MS)
+        if older:
+            raise Refused(
+                f"group {GROUP} has no offsets while the tables hold windows that the log of {TOPIC} covers: beacons "
+                "would be counted twice; run `lpstream rebuild`, which makes the tables anew from the log"
+            )
+
+
+async def _newest_window(settings: Settings) -> int | None:
+    """Start of the newest window, ms; None in empty tables."""
+    clickhouse = writer(settings, "lpstream")
+    try:
+        row = (await clickhouse.rows("SELECT count() AS n, max(window_start) AS newest FROM heatmap_windows"))[0]
+    finally:
+        await clickhouse.close()
+    return int(row["newest"].replace(tzinfo=UTC).timestamp() * 1000) if row["n"] else None

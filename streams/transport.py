@@ -24,6 +24,8 @@ from processors.windows import bucket_of
 log = logging.getLogger(__name__)
 
 LOG_APPEND_TIME = 1
+# in the metadata of every commit of ours: offsets that someone else has set do not carry it
+MARK = "lpstream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         wanted = {
-            driver.ensure_aiokafka_TP(tp): driver.OffsetAndMetadata(offset, "")
+            driver.ensure_aiokafka_TP(tp): driver.OffsetAndMetadata(offset, MARK)
             for tp, offset in offsets.items()
             if tp in self.assignment()
         }

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from mode import Service
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from schemas.errors import LpstreamError
+from schemas.errors import LpstreamError, Retryable
 from streams import generation, heatmap
 from streams.app import AppName, build_app
 from streams.settings import Settings
@@ -63,7 +63,7 @@ def run_worker(name: AppName, settings: Settings) -> None:
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
     )
     _require_cython()
-    asyncio.run(_wait_for_kafka(settings))
+    asyncio.run(_prepare(name, settings))
     app = build_app(settings, name)
     REGISTER[name](app, settings)
     app.service(Health(app, settings))
@@ -76,6 +76,19 @@ def _require_cython() -> None:
 
     if faust_streams._CStreamIterator is None:
         raise LpstreamError("faust runs without its Cython extension: unset NO_CYTHON, or install the faust wheel")
+
+
+async def _prepare(name: AppName, settings: Settings) -> None:
+    """Wait for the stores that the start itself needs; Refused when the worker must not run."""
+    await _wait_for_kafka(settings)
+    while name == "heatmap":
+        try:
+            await heatmap.refuse_rewound(settings)
+        except Retryable as error:
+            log.warning("%s; waiting", error)
+            await asyncio.sleep(1)
+        else:
+            return
 
 
 async def _wait_for_kafka(settings: Settings) -> None:

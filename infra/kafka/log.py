@@ -6,6 +6,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
+from infra.kafka.admin import partitions_of
 from schemas.errors import Retryable
 
 
@@ -33,6 +34,21 @@ async def read_back(
         raise Retryable(f"Kafka: {type(error).__name__}") from error
     finally:
         await consumer.stop()
+
+
+async def has_records_before(bootstrap: str, topic: str, time_ms: int) -> bool:
+    """Whether any partition still holds a record older than that. Retryable on failure."""
+    places = await partitions_of(bootstrap, topic)
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    try:
+        await consumer.start()
+        begins, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
+        later = await consumer.offsets_for_times(dict.fromkeys(places, max(0, time_ms)))
+    except KafkaError as error:
+        raise Retryable(f"Kafka: {type(error).__name__}") from error
+    finally:
+        await consumer.stop()
+    return any((later[tp].offset if later[tp] else ends[tp]) > begins[tp] for tp in places)
 
 
 async def _start(consumer: AIOKafkaConsumer, tp: TopicPartition, since_ms: int) -> int:

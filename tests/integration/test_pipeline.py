@@ -3,10 +3,7 @@
 import asyncio
 import random
 import signal
-import time
-import zlib
 from collections import Counter
-from datetime import UTC
 from typing import Any
 
 import aiohttp
@@ -14,48 +11,18 @@ import msgspec
 import numpy as np
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from brute_force import COLUMNS, count
+from beacons import analyst, assert_tables_equal, post, some_beacons, totals, wait_counted
 from PIL import Image
 
-from infra.clickhouse.client import ClickHouse
 from infra.embedded.stack import Stack
 from infra.kafka.producer import partition_of
 from processors.picture import MARGIN_TOP
 from schemas.errors import Refused, Retryable
-from schemas.heatmap import decode_beacon
-from streams.proof.visitors import page_of, tally, visits
+from streams.proof.visitors import page_of, tally
 from streams.services import Installation
 
 pytestmark = pytest.mark.stack
 COUNTED_WITHIN_S = 45
-
-
-def some_beacons(lp_id: str, count_: int) -> list[dict[str, Any]]:
-    """Beacons of visits to a page; every page has its own pageviews, or they would be taken for retries."""
-    seed = zlib.crc32(lp_id.encode())
-    start = int(time.time() * 1000) - 60_000
-    return [beacon for visit in visits(seed, [lp_id], count_, start, 60_000) for beacon in visit.beacons()]
-
-
-async def post(session: aiohttp.ClientSession, services: Installation, beacon: dict[str, Any]) -> int:
-    async with session.post(f"{services.edge_url}/e/heatmap.events", data=msgspec.json.encode(beacon)) as answer:
-        return answer.status
-
-
-def analyst(stack: Stack) -> ClickHouse:
-    return ClickHouse.open(stack.addresses.clickhouse_url, "analyst", stack.addresses.analyst_password)
-
-
-async def totals(clickhouse: ClickHouse, lp_id: str) -> dict[str, int]:
-    sql = "SELECT sum(pageviews) AS pageviews, sum(events) AS events FROM lp_daily WHERE lp_id = {lp:String}"
-    return {name: int(value) for name, value in (await clickhouse.rows(sql, {"lp": lp_id}))[0].items()}
-
-
-async def wait_counted(clickhouse: ClickHouse, lp_id: str, events: int) -> dict[str, int]:
-    deadline = time.monotonic() + COUNTED_WITHIN_S
-    while (found := await totals(clickhouse, lp_id))["events"] < events and time.monotonic() < deadline:
-        await asyncio.sleep(0.3)
-    return found
 
 
 async def test_all_five_tables_hold_what_a_plain_count_says(stack: Stack, installation: Installation) -> None:
@@ -66,24 +33,8 @@ async def test_all_five_tables_hold_what_a_plain_count_says(stack: Stack, instal
             assert await post(session, installation, beacon) == 204
     clickhouse = analyst(stack)
     await wait_counted(clickhouse, lp_id, tally(beacons).total())
-    now_ms = int(time.time() * 1000)
-    expected = count([(decode_beacon(msgspec.json.encode(beacon)), now_ms) for beacon in beacons])
-    for table, rows in expected.items():
-        columns = COLUMNS[table].split()
-        keys = [name for name in columns if name not in SUMS]
-        sums = [f"sum({name}) AS {name}" for name in columns if name in SUMS]
-        sql = f"SELECT {', '.join([*keys, *sums])} FROM {table} WHERE lp_id = '{lp_id}' GROUP BY {', '.join(keys)}"
-        found = await clickhouse.rows(sql)
-        for row in found:
-            row["window_start"] = int(row["window_start"].replace(tzinfo=UTC).timestamp())
-        assert sorted(tuple(row[name] for name in columns) for row in found) == sorted(rows), table
+    await assert_tables_equal(clickhouse, lp_id, beacons)
     await clickhouse.close()
-
-
-SUMS = {
-    "hits", "dwell_ms", "reached", "exposure_ms", "clicks", "pageviews", "events", "rage_clicks", "dead_clicks",
-    "moves", "scrolls", "goals",
-}  # fmt: skip
 
 
 async def test_a_beacon_sent_again_counts_nothing(stack: Stack, installation: Installation) -> None:

@@ -1,0 +1,132 @@
+"""`lpstream dlq`: dead letters, looked at and sent again."""
+
+import asyncio
+import dataclasses
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.progress import Progress
+from rich.table import Table
+
+from schemas.errors import LpstreamError
+from streams.cli.console import DEFAULT_DATA, AsJson, Data, err, out, say, settings_for
+from streams.dead_letters import CHECKS, DeadLetters, Letter, OnError
+from streams.settings import Settings
+
+app = typer.Typer(help="Dead letters: records that could not be decoded.", no_args_is_help=True)
+Topic = Annotated[str, typer.Argument(help="Topic, such as heatmap.events (or its .dlq).")]
+SHOWN_BYTES = 300
+
+
+@app.command("ls")
+def list_(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
+    """List what waits, by topic, with the commonest causes."""
+    settings = settings_for(data)
+
+    async def collect() -> list[dict[str, Any]]:
+        return [dataclasses.asdict(await DeadLetters(settings, topic).summary()) for topic in CHECKS]
+
+    rows = asyncio.run(collect())
+    if as_json:
+        typer.echo(json.dumps(rows, ensure_ascii=False))
+        return
+    table = Table("topic", "waiting", "first", "last", "causes")
+    for row in rows:
+        causes = "\n".join(f"{count:,} × {_safe(cause)}" for cause, count in row["causes"])
+        table.add_row(row["topic"], f"{row['letters']:,}", _time(row["first_ms"]), _time(row["last_ms"]), causes)
+    out.print(table)
+
+
+@app.command()
+def show(
+    topic: Topic,
+    limit: Annotated[int, typer.Option(min=1, help="How many letters.")] = 10,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Show waiting letters: where each came from, what is wrong, its bytes."""
+    letters = asyncio.run(_first(DeadLetters(settings_for(data), topic), limit))
+    if as_json:
+        typer.echo(json.dumps([_plain(letter) for letter in letters], ensure_ascii=False))
+        return
+    for letter in letters:
+        out.print(
+            f"[{letter.partition}]@{letter.offset} {_time(letter.timestamp_ms)} from {letter.origin}", markup=False
+        )
+        out.print(f"  {_safe(letter.error)}", markup=False, style="red")
+        out.print(f"  {_shown(letter.value)}", markup=False, highlight=False)
+    say(f"{len(letters)} shown")
+
+
+@app.command()
+def replay(
+    topic: Topic,
+    limit: Annotated[int, typer.Option(min=1, help="Replay at most so many.")] = 1_000,
+    on_error: Annotated[
+        OnError, typer.Option(help="A letter that still cannot be decoded: stop there, or requeue it and go on.")
+    ] = "stop",
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Send waiting letters to their topic again, each once."""
+    replayed, requeued, stopped = asyncio.run(_replay(settings_for(data), topic, limit, on_error))
+    if as_json:
+        typer.echo(json.dumps({"replayed": replayed, "requeued": requeued, "stopped": stopped is not None}))
+    else:
+        say(f"{replayed:,} replayed, {requeued:,} requeued")
+    if stopped is not None:
+        letter, wrong = stopped
+        raise LpstreamError(
+            f"stopped at {topic}[{letter.partition}]@{letter.offset}, which still cannot be decoded: {_safe(wrong)}; "
+            "look at it with `lpstream dlq show`, or go on with --on-error requeue"
+        )
+
+
+async def _replay(
+    settings: Settings, topic: str, limit: int, on_error: OnError
+) -> tuple[int, int, tuple[Letter, str] | None]:
+    letters = DeadLetters(settings, topic)
+    replayed = requeued = 0
+    with Progress(console=err) as progress:
+        task = progress.add_task("letters", total=min(limit, await letters.count()))
+        async for letter, wrong in letters.replay(limit, on_error):
+            if wrong is not None and on_error == "stop":
+                return replayed, requeued, (letter, wrong)
+            replayed += wrong is None
+            requeued += wrong is not None
+            progress.advance(task)
+    return replayed, requeued, None
+
+
+async def _first(letters: DeadLetters, limit: int) -> list[Letter]:
+    found: list[Letter] = []
+    async for letter in letters.read():
+        found.append(letter)
+        if len(found) == limit:
+            break
+    return found
+
+
+def _plain(letter: Letter) -> dict[str, Any]:
+    kept = {name: getattr(letter, name) for name in ("partition", "offset", "timestamp_ms", "error", "origin")}
+    return {**kept, "key": _text(letter.key), "value": _text(letter.value)}
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", errors="backslashreplace")
+
+
+def _shown(value: bytes) -> str:
+    more = f" … {len(value):,} bytes" if len(value) > SHOWN_BYTES else ""
+    return _safe(_text(value[:SHOWN_BYTES]) or "") + more
+
+
+def _safe(text: str) -> str:
+    """Without what a terminal would obey."""
+    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
+
+
+def _time(at_ms: int | None) -> str:
+    return "" if at_ms is None else datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -1,0 +1,24 @@
+"""`lpstream rebuild`: the heatmap tables anew from the log."""
+
+import asyncio
+import json
+
+import typer
+from rich.progress import Progress
+
+from streams.cli.console import DEFAULT_DATA, AsJson, Data, err, out, say, settings_for
+from streams.rebuild import Rebuild
+
+
+def rebuild(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
+    """Make the heatmap tables anew from the log's first record, then exchange them; traffic and workers go on."""
+    settings = settings_for(data)
+    with Progress(console=err) as progress:
+        task = progress.add_task("records", total=None)
+        run = Rebuild(settings, say, lambda read, total: progress.update(task, completed=read, total=total))
+        figures = asyncio.run(run.run())
+    if as_json:
+        typer.echo(json.dumps(figures))
+    else:
+        records, seconds, days = figures["records"], figures["seconds"], figures["days_kept"]
+        out.print(f"rebuilt from {records:,} records in {seconds} s; {days} older days kept")

@@ -1,0 +1,72 @@
+"""What tests of the pipeline share: beacons of the visitor model, posting them, totals by the views."""
+
+import asyncio
+import time
+import zlib
+from datetime import UTC
+from typing import Any
+
+import aiohttp
+import msgspec
+from brute_force import COLUMNS, count
+
+from infra.clickhouse.client import ClickHouse
+from infra.embedded.stack import Stack
+from schemas.heatmap import decode_beacon
+from streams.proof.visitors import visits
+from streams.services import Installation
+
+COUNTED_WITHIN_S = 60
+SUMS = {
+    "hits", "dwell_ms", "reached", "exposure_ms", "clicks", "pageviews", "events", "rage_clicks", "dead_clicks",
+    "moves", "scrolls", "goals",
+}  # fmt: skip
+
+
+def some_beacons(lp_id: str, count_: int) -> list[dict[str, Any]]:
+    """Beacons of visits to a page; every page has its own pageviews, or they would be taken for retries."""
+    seed = zlib.crc32(lp_id.encode())
+    start = int(time.time() * 1000) - 60_000
+    return [beacon for visit in visits(seed, [lp_id], count_, start, 60_000) for beacon in visit.beacons()]
+
+
+async def post(session: aiohttp.ClientSession, services: Installation, beacon: dict[str, Any]) -> int:
+    """Status of one post to the beacon door."""
+    async with session.post(f"{services.edge_url}/e/heatmap.events", data=msgspec.json.encode(beacon)) as answer:
+        return answer.status
+
+
+def analyst(stack: Stack) -> ClickHouse:
+    """ClickHouse as an analyst reads it."""
+    return ClickHouse.open(stack.addresses.clickhouse_url, "analyst", stack.addresses.analyst_password)
+
+
+async def totals(clickhouse: ClickHouse, lp_id: str) -> dict[str, int]:
+    """Pageviews and events of a page by the view."""
+    sql = "SELECT sum(pageviews) AS pageviews, sum(events) AS events FROM lp_daily WHERE lp_id = {lp:String}"
+    return {name: int(value) for name, value in (await clickhouse.rows(sql, {"lp": lp_id}))[0].items()}
+
+
+async def wait_counted(
+    clickhouse: ClickHouse, lp_id: str, events: int, within_s: float = COUNTED_WITHIN_S
+) -> dict[str, int]:
+    """Totals once they are as many, or after the longest wait."""
+    deadline = time.monotonic() + within_s
+    while (found := await totals(clickhouse, lp_id))["events"] < events and time.monotonic() < deadline:
+        await asyncio.sleep(0.3)
+    return found
+
+
+async def assert_tables_equal(clickhouse: ClickHouse, lp_id: str, beacons: list[dict[str, Any]]) -> None:
+    """All five tables hold, row by row, what a plain count of the beacons says."""
+    now_ms = int(time.time() * 1000)
+    expected = count([(decode_beacon(msgspec.json.encode(beacon)), now_ms) for beacon in beacons])
+    for table, rows in expected.items():
+        columns = COLUMNS[table].split()
+        keys = [name for name in columns if name not in SUMS]
+        sums = [f"sum({name}) AS {name}" for name in columns if name in SUMS]
+        sql = f"SELECT {', '.join([*keys, *sums])} FROM {table} WHERE lp_id = '{lp_id}' GROUP BY {', '.join(keys)}"
+        found = await clickhouse.rows(sql)
+        for row in found:
+            row["window_start"] = int(row["window_start"].replace(tzinfo=UTC).timestamp())
+        assert sorted(tuple(row[name] for name in columns) for row in found) == sorted(rows), table

@@ -1,0 +1,77 @@
+"""`lpstream dlq`: what could not be decoded is shown, and sent again once it can be."""
+
+import asyncio
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from aiokafka import AIOKafkaProducer
+from beacons import analyst, some_beacons, wait_counted
+from test_command_line import lpstream
+
+from infra.embedded.stack import Stack
+from infra.kafka.producer import partition_of
+from streams.proof.visitors import tally
+from streams.services import Installation
+
+pytestmark = pytest.mark.stack
+
+
+async def put(stack: Stack, letters: list[tuple[bytes, int]]) -> None:
+    """Letters as the worker writes them, with the partition that each came from."""
+    producer = AIOKafkaProducer(bootstrap_servers=stack.addresses.kafka)
+    await producer.start()
+    try:
+        for value, partition in letters:
+            headers = [
+                ("error", b"seq: wrong \x1b[31m"),
+                ("topic", b"heatmap.events"),
+                ("partition", str(partition).encode()),
+                ("offset", b"7"),
+            ]
+            await producer.send_and_wait("heatmap.events.dlq", value, partition=3, headers=headers)
+    finally:
+        await producer.stop()
+
+
+def dlq(stack: Stack, *args: str) -> Any:
+    done = lpstream("dlq", *args, data=stack.data)
+    return done.returncode, done.stdout, done.stderr
+
+
+async def test_letters_are_listed_shown_and_replayed_once(stack: Stack, installation: Installation) -> None:
+    before = {row["topic"]: row["letters"] for row in json.loads(dlq(stack, "ls", "--json")[1])}
+    beacons = some_beacons("replayed", 3)
+    letters = [(msgspec.json.encode(one), partition_of(one["pageview_id"].encode(), 12)) for one in beacons]
+    await put(stack, letters)
+    after = {row["topic"]: row["letters"] for row in json.loads(dlq(stack, "ls", "--json")[1])}
+    assert after["heatmap.events.dlq"] == before["heatmap.events.dlq"] + len(letters)
+
+    code, shown, _ = dlq(stack, "show", "heatmap.events", "--limit", "1000")
+    assert code == 0 and "seq: wrong" in shown and "replayed" in shown and "\x1b[31m" not in shown
+
+    code, told, _ = dlq(stack, "replay", "heatmap.events", "--on-error", "requeue", "--json")
+    figures = json.loads(told)
+    assert code == 0 and figures["replayed"] == len(letters)
+    assert figures["requeued"] == before["heatmap.events.dlq"]
+    clickhouse = analyst(stack)
+    assert (await wait_counted(clickhouse, "replayed", tally(beacons).total()))["events"] == tally(beacons).total()
+    assert json.loads(dlq(stack, "replay", "heatmap.events", "--on-error", "requeue", "--json")[1])["replayed"] == 0
+    await asyncio.sleep(7)
+    assert (await wait_counted(clickhouse, "replayed", 0))["events"] == tally(beacons).total()
+    await clickhouse.close()
+
+
+async def test_a_replay_stops_at_what_still_cannot_be_decoded(stack: Stack, installation: Installation) -> None:
+    beacon = some_beacons("stopped", 1)[0]
+    await put(stack, [(b"{broken", 3), (msgspec.json.encode(beacon), 3)])
+    code, _, said = dlq(stack, "replay", "heatmap.events")
+    assert code == 1 and "still cannot be decoded" in said and "--on-error requeue" in said
+    waiting = {row["topic"]: row["letters"] for row in json.loads(dlq(stack, "ls", "--json")[1])}
+    assert waiting["heatmap.events.dlq"] >= 2, "nothing is passed over"
+
+
+def test_a_topic_without_dead_letters_is_named(stack: Stack, installation: Installation) -> None:
+    code, _, said = dlq(stack, "show", "lp.results")
+    assert code == 1 and "lp.results has no dead letters" in said
