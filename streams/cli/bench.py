@@ -15,7 +15,7 @@ Row = dict[str, Any]
 
 
 def _fold(seconds: float) -> list[Row]:
-    from streams.proof.fold_bench import compare
+    from streams.proof.bench_fold import compare
 
     return compare(seconds)
 

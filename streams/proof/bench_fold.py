@@ -1,0 +1,132 @@
+"""`lpstream bench --only fold`: decode and fold on one core against ClickHouse on the same bytes, on one core.
+
+Each measurement runs in a process of its own, in turns; both sides must come to the same sums.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import LpstreamError
+from streams.proof.load import beacons
+from streams.services import MALLOC
+
+SIZES = {1: 100_000, 10: 40_000, 100: 8_000}
+SLICE = 2_000
+SUMS = {
+    "heatmap_cells": ("hits", "dwell_ms"),
+    "heatmap_scroll": ("reached", "exposure_ms"),
+    "heatmap_sections": ("clicks", "reached", "exposure_ms"),
+    "heatmap_windows": ("pageviews", "events", "clicks", "moves", "scrolls"),
+    "heatmap_views": ("pageviews",),
+}
+
+
+def compare(seconds: float) -> list[dict[str, Any]]:
+    """Rows for `out/bench.json`, one for each size of beacon; `seconds` bounds the rounds of each, at least three."""
+    with tempfile.TemporaryDirectory() as folder:
+        return [_compare_size(Path(folder) / f"{size}.jsonl", size, count, seconds) for size, count in SIZES.items()]
+
+
+def _compare_size(file: Path, size: int, count: int, seconds: float) -> dict[str, Any]:
+    file.write_bytes(b"\n".join(body for _, body in beacons(size, count, now_ms=int(time.time() * 1000))) + b"\n")
+    ours: list[float] = []
+    theirs: list[float] = []
+    version = ""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until or len(ours) < 3:
+        mine, its = _run("ours", file), _run("clickhouse", file)
+        if mine["sums"] != its["sums"]:
+            raise LpstreamError(f"fold: beacons of {size}: {mine['sums']} is not {its['sums']}")
+        ours.append(size * count / mine["seconds"])
+        theirs.append(size * count / its["seconds"])
+        version = its["version"]
+    value, reference = statistics.median(ours), statistics.median(theirs)
+    return {
+        "id": "fold",
+        "reference": f"ClickHouse {version} (chDB), parse + group, one thread, beacons of {size}",
+        "value": round(value),
+        "unit": "events/s",
+        "reference_value": round(reference),
+        "ratio": round(value / reference, 2),
+        "detail": {
+            "events_per_beacon": size,
+            "beacons": count,
+            "bytes": file.stat().st_size,
+            "rounds": len(ours),
+            "min": round(min(ours)),
+            "max": round(max(ours)),
+            "records_per_second": round(value / size),
+        },
+    }
+
+
+def _run(side: str, file: Path) -> dict[str, Any]:
+    """One measurement in a process of its own."""
+    command = [sys.executable, "-m", "streams.proof.bench_fold", side, str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
+    if done.returncode != 0:
+        raise LpstreamError(f"fold: {side} failed: {done.stderr[-500:]}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, **MALLOC, "OMP_NUM_THREADS": "1"}
+
+
+def _ours(file: Path) -> dict[str, Any]:
+    import numpy as np
+
+    from processors.heatmap import Fold, decode
+
+    values = file.read_bytes().splitlines()
+    now = int(time.time() * 1000)
+    started = time.perf_counter()
+    fold = Fold()
+    for at in range(0, len(values), SLICE):
+        part = values[at : at + SLICE]
+        fold.add(decode(part, np.full(len(part), now)).columns)
+    tables = fold.tables()
+    seconds = time.perf_counter() - started
+    return {"seconds": seconds, "sums": {name: _sums(table, name) for name, table in tables.items()}}
+
+
+def _sums(table: Any, name: str) -> list[int]:
+    return [int(sum(table[column].to_numpy())) for column in SUMS[name]]
+
+
+def _clickhouse(file: Path) -> dict[str, Any]:
+    import chdb
+    from chdb import session
+
+    from infra.clickhouse.migrate import statements
+
+    text = files("streams.proof").joinpath("fold_reference.sql").read_text("utf-8").replace("{file}", str(file))
+    server = session.Session()
+    server.query("CREATE DATABASE bench")
+    server.query("USE bench")
+    server.query("SET max_threads = 1")
+    started = time.perf_counter()
+    for statement in statements(text):
+        server.query(statement)
+    seconds = time.perf_counter() - started
+    sums = {}
+    for name, columns in SUMS.items():
+        wanted = ", ".join(f"sum({column})" for column in columns)
+        found = server.query(f"SELECT {wanted} FROM {name}", "JSONCompactColumns")
+        row = [int(column[0]) for column in json.loads(found.bytes())]
+        if any(row):
+            sums[name] = row
+    return {"seconds": seconds, "sums": sums, "version": chdb.engine_version}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps({"ours": _ours, "clickhouse": _clickhouse}[sys.argv[1]](Path(sys.argv[2]))))
