@@ -1,48 +1,81 @@
 """Beacons from bytes to columns, a slice at a time.
 
-The fast path takes a beacon's arrays as int64 buffers out of simdjson, and checks ranges for the whole slice at
-once. It accepts less than `schemas.heatmap` and never more: what it does not like is decoded again, alone and
-strictly, which either accepts the beacon or says what is wrong with it.
+The fast path has msgspec read what a beacon has once, and leaves its arrays as they are posted; the arrays of all
+beacons, joined to one JSON document a column, become int64 buffers by simdjson without a Python number. Ranges are
+checked for the whole slice at once. It accepts less than `schemas.heatmap` and never more: what it does not like is
+decoded again, alone and strictly, which either accepts the beacon or says what is wrong with it.
 """
 
 import re
-import struct
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from operator import attrgetter
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import simdjson
+from msgspec import Meta, Raw
 
 from processors.columns import DEVICE_CODES, KIND_CODES, BeaconColumns, Layout
 from processors.fold import TABLES, Fold
 from processors.windows import Flags, Ints, clock_shift
 from schemas.codec import to_beacon
 from schemas.errors import DecodeError
-from schemas.heatmap import INT32_MAX, INT53_MAX, LP_ID_PATTERN, MAX_EVENTS, MAX_SECTIONS, SCHEMA_VERSION, Beacon
+from schemas.heatmap import (
+    INT32_MAX,
+    INT53_MAX,
+    LP_ID_PATTERN,
+    MAX_EVENTS,
+    MAX_SECTIONS,
+    Beacon,
+    Count,
+    Millis,
+    Pixel,
+    SectionName,
+    Size,
+)
 
 __all__ = ["TABLES", "BeaconColumns", "Decoded", "Fold", "Rejected", "decode"]
 
 Bytes = npt.NDArray[np.uint8]
 
-REQUIRED_KEYS = 16
-OPTIONAL_KEYS = ("fixed", "sections", "rate")
-MAX_NAME = 64
-EVENT_ARRAYS = 4
 UUID_CHARACTERS = 36
 HYPHENS = [8, 13, 18, 23]
 NO_CODE = 255
-OPENING_BRACE = ord("{")
-BROKEN = (AttributeError, KeyError, TypeError, ValueError, RuntimeError, OverflowError, struct.error)
+EVENT_COLUMNS = ("dt", "x", "y", "dwell")
+BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError, TypeError, ValueError, OverflowError)
 
 _lp_id = re.compile(LP_ID_PATTERN.replace("$", r"\Z"))
-# 32 bits refuse by themselves what is over INT32_MAX
-_numbers = struct.Struct("=7iq")
-_numbers_dtype = np.dtype(
-    [(name, np.int32) for name in ("schema", "seq", "viewport_w", "viewport_h", "page_w", "page_h", "depth")]
-    + [("t0", np.int64)]
-)
+
+
+class _Light(msgspec.Struct, kw_only=True):
+    """A beacon with its arrays unread, and without the patterns, which cost more than all the rest."""
+
+    schema: Literal[1]
+    lp_id: str
+    pageview_id: str
+    seq: Count
+    device: str
+    viewport_w: Size
+    viewport_h: Size
+    page_w: Size
+    page_h: Size
+    t0: Millis
+    depth: Count
+    type: str
+    dt: Raw
+    x: Raw
+    y: Raw
+    dwell: Raw
+    fixed: list[Count] = []
+    sections: Raw = Raw(b"[]")
+    rate: Annotated[float, Meta(gt=0, le=1)] = 1.0
+
+
+_light = msgspec.json.Decoder(_Light)
+_sections = msgspec.json.Decoder(Annotated[list[tuple[SectionName, Pixel, Pixel]], Meta(max_length=MAX_SECTIONS)])
 
 
 def _code_table(codes: dict[str, int]) -> Bytes:
@@ -81,74 +114,65 @@ class Decoded:
     skewed: int
 
 
-# one beacon on its way into columns: an entry of each of _Rows' columns, in their order
-_Row = tuple[Any, ...]
-
-
-class _Rows(NamedTuple):
-    """Rows, transposed; an entry of `numbers` is packed."""
-
-    position: Sequence[int] = ()
-    lp: Sequence[int] = ()
-    device: Sequence[int] = ()
-    numbers: Sequence[bytes] = ()
-    pageview_id: Sequence[str] = ()
-    letters: Sequence[str] = ()
-    fixed_count: Sequence[int] = ()
-    layout: Sequence[int] = ()
-
-
 @dataclass(slots=True)
 class _Slice:
-    """The rows of a slice, their arrays end to end (int64), and the lp_ids and layouts that they share."""
+    """Beacons of a slice side by side: their heads, their arrays as JSON text, and what they share."""
 
-    rows: list[_Row] = field(default_factory=list)
-    dt: bytearray = field(default_factory=bytearray)
-    x: bytearray = field(default_factory=bytearray)
-    y: bytearray = field(default_factory=bytearray)
-    dwell: bytearray = field(default_factory=bytearray)
-    fixed: bytearray = field(default_factory=bytearray)
+    positions: list[int] = field(default_factory=list)
+    heads: list[Any] = field(default_factory=list)
+    lps: list[int] = field(default_factory=list)
+    layouts: list[int] = field(default_factory=list)
+    dt: list[bytes] = field(default_factory=list)
+    x: list[bytes] = field(default_factory=list)
+    y: list[bytes] = field(default_factory=list)
+    dwell: list[bytes] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     lp_codes: dict[str, int] = field(default_factory=dict)
     layout_codes: dict[Layout, int] = field(default_factory=lambda: {(): 0})
-    known_layouts: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    known_layouts: dict[bytes, int] = field(default_factory=dict)
 
-    def extend(self, dt: Any, x: Any, y: Any, dwell: Any, fixed: Any) -> None:
-        """Append a beacon's buffers while they are still in the processor's cache."""
-        self.dt += dt
-        self.x += x
-        self.y += y
-        self.dwell += dwell
-        self.fixed += fixed
+    def take(self, position: int, head: Any) -> None:
+        """Append a beacon of the fast path; one of BROKEN for anything out of the ordinary, and nothing is appended."""
+        lp = self.lp_codes.get(head.lp_id)
+        if lp is None:
+            lp = self._new_lp(head.lp_id)
+        commas = len(head.type) - 1
+        dt, x, y, dwell = bytes(head.dt), bytes(head.x), bytes(head.y), bytes(head.dwell)
+        # arrays hold nothing but integers, as simdjson will find: then commas tell how many
+        if not dt.count(b",") == x.count(b",") == y.count(b",") == dwell.count(b",") == commas < MAX_EVENTS:
+            raise ValueError("type")
+        if len(head.pageview_id) != UUID_CHARACTERS:
+            raise ValueError("pageview_id")
+        raw = bytes(head.sections)
+        layout = self.known_layouts.get(raw)
+        if layout is None:
+            layout = self.known_layouts[raw] = self._layout(tuple(_sections.decode(raw)))
+        self._append(position, head, lp, layout, (dt, x, y, dwell))
 
-    def new_lp(self, lp_id: str) -> int:
-        """Code of an lp_id not seen yet; ValueError when it is none."""
+    def take_strict(self, position: int, beacon: Beacon) -> None:
+        """Append a checked beacon."""
+        lp = self.lp_codes.setdefault(beacon.lp_id, len(self.lp_codes))
+        arrays = tuple(msgspec.json.encode(getattr(beacon, name)) for name in EVENT_COLUMNS)
+        self._append(position, beacon, lp, self._layout(tuple(beacon.sections)), arrays)
+
+    def _append(self, position: int, head: Any, lp: int, layout: int, arrays: tuple[bytes, ...]) -> None:
+        self.positions.append(position)
+        self.heads.append(head)
+        self.lps.append(lp)
+        self.layouts.append(layout)
+        dt, x, y, dwell = arrays
+        self.dt.append(dt)
+        self.x.append(x)
+        self.y.append(y)
+        self.dwell.append(dwell)
+
+    def _new_lp(self, lp_id: str) -> int:
         if not _lp_id.match(lp_id):
             raise ValueError("lp_id")
         return self.lp_codes.setdefault(lp_id, len(self.lp_codes))
 
-    def layout(self, layout: Layout) -> int:
-        """Code of a checked layout."""
+    def _layout(self, layout: Layout) -> int:
         return self.layout_codes.setdefault(layout, len(self.layout_codes))
-
-    def layout_of(self, sections: Any) -> tuple[int, int]:
-        """Code and number of sections of a simdjson array; ValueError or TypeError when they are not as agreed."""
-        raw = sections.mini
-        known = self.known_layouts.get(raw)
-        if known is None:
-            layout = tuple(_section(*entry) for entry in sections.as_list())
-            if len(layout) > MAX_SECTIONS:
-                raise ValueError("sections")
-            known = self.known_layouts[raw] = (self.layout(layout), len(layout))
-        return known
-
-
-def _section(name: Any, top: Any, bottom: Any) -> tuple[str, int, int]:
-    if type(name) is not str or type(top) is not int or type(bottom) is not int:
-        raise TypeError("sections")
-    if not 0 < len(name) <= MAX_NAME or max(abs(top), abs(bottom)) > INT53_MAX:
-        raise ValueError("sections")
-    return name, top, bottom
 
 
 def decode(values: Sequence[bytes], timestamps_ms: npt.NDArray[np.int64] | Sequence[int]) -> Decoded:
@@ -158,164 +182,88 @@ def decode(values: Sequence[bytes], timestamps_ms: npt.NDArray[np.int64] | Seque
     """
     part = _gather(values, ())
     wide = _Wide.of(part)
-    if wide.bad.any():
-        alone = {wide.rows.position[index] for index in np.flatnonzero(wide.bad).tolist()}
-        part = _gather(values, alone)
+    if wide.odd:
+        part = _gather(values, {part.positions[row] for row in wide.odd})
         wide = _Wide.of(part)
     return _decoded(part, wide, np.asarray(timestamps_ms, dtype=np.int64))
 
 
 def _gather(values: Sequence[bytes], alone: Collection[int]) -> _Slice:
-    """Rows of all records; those at the positions of `alone`, and what the fast path refuses, go the strict way."""
+    """All records' beacons; those at the positions of `alone`, and what the fast path refuses, go the strict way."""
     part = _Slice()
-    parse = simdjson.Parser().parse
+    light, take = _light.decode, part.take
     for position, value in enumerate(values):
         if not value:
             continue
-        row = None if position in alone else _fast_row(part, position, value, parse)
-        if row is None:
-            row = _strict_row(part, position, value)
-        if row is not None:
-            part.rows.append(row)
+        if position not in alone:
+            try:
+                take(position, light(value))
+            except BROKEN:
+                _strict(part, position, value)
+        else:
+            _strict(part, position, value)
     return part
 
 
-def _fast_row(part: _Slice, position: int, value: bytes, parse: Any) -> _Row | None:
-    # simdjson skips a byte order mark and strict JSON has none: an object must open the record
-    if value[0] != OPENING_BRACE:
-        return None
+def _strict(part: _Slice, position: int, value: bytes) -> None:
     try:
-        return _row_of_document(part, position, value, parse(value))
-    except BROKEN:
-        return None
-
-
-def _row_of_document(part: _Slice, position: int, value: bytes, document: Any) -> _Row:
-    """Raises one of BROKEN for anything out of the ordinary.
-
-    The parser cannot be used again while a proxy of the document lives, so none may leave this call.
-    """
-    lp_id = document["lp_id"]
-    lp = part.lp_codes.get(lp_id)
-    if lp is None:
-        lp = part.new_lp(lp_id)
-    numbers = _packed(document)
-    device = DEVICE_CODES[document["device"]]
-    pageview_id = document["pageview_id"]
-    letters = document["type"]
-    dt = document["dt"].as_buffer(of_type="i")
-    x = document["x"].as_buffer(of_type="i")
-    y = document["y"].as_buffer(of_type="i")
-    dwell = document["dwell"].as_buffer(of_type="i")
-    events = len(letters)
-    if not dt.size == x.size == y.size == dwell.size == 8 * events or not 0 < events <= MAX_EVENTS:
-        raise ValueError("type")
-    if not type(letters) is type(pageview_id) is str or len(pageview_id) != UUID_CHARACTERS:
-        raise ValueError("pageview_id")
-    fixed, fixed_count, layout, brackets = _options(part, document)
-    # buffers come flattened: a bracket too many may be a nested array (or stand in a name: then strictly as well)
-    if value.count(b"[") != EVENT_ARRAYS + brackets:
-        raise ValueError("nested")
-    # last, when nothing can fail any more
-    part.extend(dt, x, y, dwell, fixed)
-    return position, lp, device, numbers, pageview_id, letters, fixed_count, layout
-
-
-def _packed(document: Any) -> bytes:
-    schema, seq, depth, t0 = document["schema"], document["seq"], document["depth"], document["t0"]
-    viewport_w, viewport_h = document["viewport_w"], document["viewport_h"]
-    page_w, page_h = document["page_w"], document["page_h"]
-    # true and 1.0 would pass for integers further on
-    if not (type(schema) is type(seq) is type(depth) is type(t0) is int):
-        raise TypeError("numbers")
-    if not (type(viewport_w) is type(viewport_h) is type(page_w) is type(page_h) is int):
-        raise TypeError("sizes")
-    return _numbers.pack(schema, seq, viewport_w, viewport_h, page_w, page_h, depth, t0)
-
-
-def _options(part: _Slice, document: Any) -> tuple[Any, int, int, int]:
-    """Indices in `fixed` (buffer and number), code of the layout, and how many brackets the options open.
-
-    Raises ValueError where keys are unknown or doubled: simdjson takes the first of two, the contract the last.
-    """
-    extra = len(document) - REQUIRED_KEYS
-    if extra == 0:
-        return b"", 0, 0, 0
-    # asking for a key that is absent costs as much as ten that are present
-    present = OPTIONAL_KEYS if extra == len(OPTIONAL_KEYS) else set(document.keys()).intersection(OPTIONAL_KEYS)
-    if len(present) != extra:
-        raise ValueError("keys")
-    fixed, fixed_count, layout, brackets = b"", 0, 0, 0
-    if "fixed" in present:
-        fixed = document["fixed"].as_buffer(of_type="i")
-        fixed_count, brackets = fixed.size // 8, 1
-    if "sections" in present:
-        layout, sections = part.layout_of(document["sections"])
-        brackets += 1 + sections
-    if "rate" in present:
-        rate = document["rate"]
-        if type(rate) not in (float, int) or not 0 < rate <= 1:
-            raise ValueError("rate")
-    return fixed, fixed_count, layout, brackets
-
-
-def _strict_row(part: _Slice, position: int, value: bytes) -> _Row | None:
-    try:
-        beacon = to_beacon(value)
+        part.take_strict(position, to_beacon(value))
     except DecodeError as error:
         part.rejected.append(Rejected(position, error.field, error.detail))
-        return None
-    except UnicodeDecodeError as error:
-        part.rejected.append(Rejected(position, "", f"is no UTF-8: {error.reason}"))
-        return None
-    return _row_of_beacon(part, position, beacon)
-
-
-def _row_of_beacon(part: _Slice, position: int, beacon: Beacon) -> _Row:
-    lp = part.lp_codes.setdefault(beacon.lp_id, len(part.lp_codes))
-    sizes = beacon.viewport_w, beacon.viewport_h, beacon.page_w, beacon.page_h
-    numbers = _numbers.pack(beacon.schema, beacon.seq, *sizes, beacon.depth, beacon.t0)
-    dt, x, y, dwell, fixed = (
-        np.array(column, dtype=np.int64).tobytes()
-        for column in (beacon.dt, beacon.x, beacon.y, beacon.dwell, beacon.fixed)
-    )
-    part.extend(dt, x, y, dwell, fixed)
-    layout = part.layout(tuple(beacon.sections))
-    device = DEVICE_CODES[beacon.device]
-    return position, lp, device, numbers, beacon.pageview_id, beacon.type, len(beacon.fixed), layout
 
 
 @dataclass(slots=True)
 class _Wide:
-    """Rows side by side in arrays, and which of them (`bad`) break a range that the schema gives."""
+    """A slice in arrays. `odd` are the rows that break what the schema says; then the arrays are not to be used."""
 
-    rows: _Rows
+    part: _Slice
     counts: Ints
-    heads: npt.NDArray[np.void]
     uuids: Bytes
     kind: Bytes
-    dt: Ints
-    x: Ints
-    y: Ints
-    dwell: Ints
+    events: dict[str, Ints]
     fixed: npt.NDArray[np.bool_]
-    bad: Flags
+    odd: list[int]
 
     @classmethod
     def of(cls, part: _Slice) -> "_Wide":
         """Arrays of the rows, checked."""
-        columns = _Rows(*zip(*part.rows, strict=True))
-        counts = np.fromiter(map(len, columns.letters), np.int64, len(part.rows))
-        heads = np.frombuffer(b"".join(columns.numbers), _numbers_dtype)
-        digits, hyphens = _uuid_digits(columns.pageview_id)
-        dt, x, y, dwell = (np.frombuffer(column, np.int64) for column in (part.dt, part.x, part.y, part.dwell))
-        kind = _kind_table[_ascii(columns.letters)]
-        bad = _bad_heads(heads) | hyphens | (digits == NO_CODE).any(axis=1)
-        for flags in _bad_events(kind, dt, x, y, dwell):
+        letters = [head.type for head in part.heads]
+        counts = np.fromiter(map(len, letters), np.int64, len(letters))
+        total = int(counts.sum())
+        read = {name: _integers(getattr(part, name), total) for name in EVENT_COLUMNS}
+        events = {name: column for name, column in read.items() if column is not None}
+        if unread := read.keys() - events.keys():
+            return cls._unread(part, [row for name in unread for row in _odd_rows(getattr(part, name), counts)])
+        digits, hyphens = _uuid_digits([head.pageview_id for head in part.heads])
+        device = [head.device in DEVICE_CODES for head in part.heads]
+        kind = _kind_table[_ascii(letters)]
+        bad = hyphens | (digits == NO_CODE).any(axis=1) | ~np.array(device, dtype=np.bool_)
+        for flags in _bad_events(kind, *(events[name] for name in EVENT_COLUMNS)):
             bad |= np.logical_or.reduceat(flags, np.cumsum(counts) - counts)
-        fixed = _fixed(np.frombuffer(part.fixed, np.int64), columns.fixed_count, counts, bad)
+        fixed = _fixed([head.fixed for head in part.heads], counts, bad)
         uuids: Bytes = np.left_shift(digits[:, ::2], 4, dtype=np.uint8) | digits[:, 1::2]
-        return cls(columns, counts, heads, uuids, kind, dt, x, y, dwell, fixed, bad)
+        return cls(part, counts, uuids, kind, events, fixed, np.flatnonzero(bad).tolist())
+
+    @classmethod
+    def _unread(cls, part: _Slice, odd: list[int]) -> "_Wide":
+        nothing = np.empty(0, dtype=np.int64)
+        return cls(part, nothing, nothing.astype(np.uint8), nothing.astype(np.uint8), {}, nothing.astype(bool), odd)
+
+
+def _integers(arrays: list[bytes], total: int) -> Ints | None:
+    """The integers of JSON arrays, end to end; None unless all are flat arrays of integers, `total` together."""
+    text = b"[" + b",".join(arrays) + b"]"
+    try:
+        # a buffer comes flattened: a bracket too many is a nested array
+        document: Any = simdjson.Parser().parse(text)
+        found = np.frombuffer(document.as_buffer(of_type="i"), np.int64)
+    except BROKEN:
+        return None
+    return found if len(found) == total and text.count(b"[") == len(arrays) + 1 else None
+
+
+def _odd_rows(arrays: list[bytes], counts: Ints) -> list[int]:
+    return [row for row, array in enumerate(arrays) if _integers([array], int(counts[row])) is None]
 
 
 def _ascii(texts: Sequence[str]) -> Bytes:
@@ -327,15 +275,6 @@ def _uuid_digits(pageview_ids: Sequence[str]) -> tuple[Bytes, Flags]:
     """Values of the 32 digits of each (NO_CODE where there is none), and where hyphens are out of place."""
     characters = _ascii(pageview_ids).reshape(-1, UUID_CHARACTERS)
     return _hex_table[characters[:, _hex_places]], (characters[:, HYPHENS] != ord("-")).any(axis=1)
-
-
-def _bad_heads(heads: npt.NDArray[np.void]) -> Flags:
-    bad = (heads["schema"] != SCHEMA_VERSION) | (heads["seq"] < 0) | (heads["depth"] < 0)
-    bad |= (heads["t0"] < 0) | (heads["t0"] > INT53_MAX)
-    for name in ("viewport_w", "viewport_h", "page_w", "page_h"):
-        bad |= heads[name] < 1
-    flags: Flags = bad
-    return flags
 
 
 def _bad_events(kind: Bytes, dt: Ints, x: Ints, y: Ints, dwell: Ints) -> list[Flags]:
@@ -350,46 +289,55 @@ def _bad_events(kind: Bytes, dt: Ints, x: Ints, y: Ints, dwell: Ints) -> list[Fl
     return masks
 
 
-def _fixed(indices: Ints, per_beacon: Sequence[int], counts: Ints, bad: Flags) -> npt.NDArray[np.bool_]:
+def _fixed(indices: list[list[int]], counts: Ints, bad: Flags) -> npt.NDArray[np.bool_]:
     """Which events are in viewport pixels; beacons that name an event they lack become bad."""
+    starts = np.cumsum(counts) - counts
     flags = np.zeros(int(counts.sum()), dtype=np.bool_)
-    if len(indices):
-        owners = np.repeat(np.arange(len(counts)), per_beacon)
-        outside = (indices < 0) | (indices >= counts[owners])
-        bad[owners[outside]] = True
-        flags[((np.cumsum(counts) - counts)[owners] + indices)[~outside]] = True
+    for row, named in enumerate(indices):
+        if named:
+            if max(named) < counts[row]:
+                flags[starts[row] + np.array(named)] = True
+            else:
+                bad[row] = True
     return flags
 
 
 def _decoded(part: _Slice, wide: _Wide, timestamps: Ints) -> Decoded:
-    positions = np.array(wide.rows.position, dtype=np.int64)
-    heads = wide.heads
-    t0: Ints = heads["t0"]
-    last = t0 + np.maximum.reduceat(wide.dt, np.cumsum(wide.counts) - wide.counts) if len(t0) else t0
+    positions = np.array(part.positions, dtype=np.int64)
+    heads = {name: _column(part, name) for name in HEAD_COLUMNS}
+    counts, dt = wide.counts, wide.events["dt"]
+    t0 = heads.pop("t0")
+    last = t0 + np.maximum.reduceat(dt, np.cumsum(counts) - counts) if len(t0) else t0
     shift, skewed = clock_shift(last, timestamps[positions])
     t0 = t0 + shift
-    wider = {name: heads[name].astype(np.int64) for name in ("viewport_w", "viewport_h", "page_w", "page_h", "depth")}
+    seq = heads.pop("seq")
     columns = BeaconColumns(
         lp_ids=list(part.lp_codes),
         layouts=list(part.layout_codes),
-        lp=np.array(wide.rows.lp, dtype=np.int64),
-        device=np.array(wide.rows.device, dtype=np.int64),
-        opens=heads["seq"] == 0,
-        **wider,
+        lp=np.array(part.lps, dtype=np.int64),
+        device=np.array([DEVICE_CODES[head.device] for head in part.heads], dtype=np.int64),
+        opens=seq == 0,
+        **heads,
         t0=t0,
-        counts=wide.counts,
-        layout=np.array(wide.rows.layout, dtype=np.int64),
+        counts=counts,
+        layout=np.array(part.layouts, dtype=np.int64),
         kind=wide.kind,
-        time=np.repeat(t0, wide.counts) + wide.dt,
-        x=wide.x,
-        y=wide.y,
-        dwell=wide.dwell,
+        time=np.repeat(t0, counts) + dt,
+        x=wide.events["x"],
+        y=wide.events["y"],
+        dwell=wide.events["dwell"],
         fixed=wide.fixed,
     )
-    return Decoded(columns, _identities(wide), positions, part.rejected, int(skewed.sum()))
+    return Decoded(columns, _identities(wide.uuids, seq), positions, part.rejected, int(skewed.sum()))
 
 
-def _identities(wide: _Wide) -> list[bytes]:
-    seq = wide.heads["seq"].astype(">u4").view(np.uint8).reshape(-1, 4)
-    joined = np.ascontiguousarray(np.hstack([wide.uuids, seq]))
+HEAD_COLUMNS = ("seq", "t0", "viewport_w", "viewport_h", "page_w", "page_h", "depth")
+
+
+def _column(part: _Slice, name: str) -> Ints:
+    return np.fromiter(map(attrgetter(name), part.heads), np.int64, len(part.heads))
+
+
+def _identities(uuids: Bytes, seq: Ints) -> list[bytes]:
+    joined = np.ascontiguousarray(np.hstack([uuids, seq.astype(">u4").view(np.uint8).reshape(-1, 4)]))
     return list(joined.view("V20").ravel().tolist())
