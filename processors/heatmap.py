@@ -7,10 +7,10 @@ decoded again, alone and strictly, which either accepts the beacon or says what 
 """
 
 import re
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from operator import attrgetter
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -29,12 +29,12 @@ from schemas.heatmap import (
     LP_ID_PATTERN,
     MAX_EVENTS,
     MAX_SECTIONS,
-    Beacon,
     Count,
     Millis,
     Pixel,
     SectionName,
     Size,
+    encode_beacon,
 )
 
 __all__ = ["TABLES", "BeaconColumns", "Decoded", "Fold", "Rejected", "decode"]
@@ -44,6 +44,9 @@ Bytes = npt.NDArray[np.uint8]
 UUID_CHARACTERS = 36
 HYPHENS = [8, 13, 18, 23]
 NO_CODE = 255
+Word = TypeVar("Word", str, bytes)
+Read = TypeVar("Read")
+HEAD_COLUMNS = ("seq", "t0", "viewport_w", "viewport_h", "page_w", "page_h", "depth")
 EVENT_COLUMNS = ("dt", "x", "y", "dwell")
 BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError, TypeError, ValueError, OverflowError)
 
@@ -114,65 +117,13 @@ class Decoded:
     skewed: int
 
 
-@dataclass(slots=True)
-class _Slice:
-    """Beacons of a slice side by side: their heads, their arrays as JSON text, and what they share."""
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Heads of a slice's beacons, each with its place in the values, and what is no beacon."""
 
-    positions: list[int] = field(default_factory=list)
-    heads: list[Any] = field(default_factory=list)
-    lps: list[int] = field(default_factory=list)
-    layouts: list[int] = field(default_factory=list)
-    dt: list[bytes] = field(default_factory=list)
-    x: list[bytes] = field(default_factory=list)
-    y: list[bytes] = field(default_factory=list)
-    dwell: list[bytes] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
-    lp_codes: dict[str, int] = field(default_factory=dict)
-    layout_codes: dict[Layout, int] = field(default_factory=lambda: {(): 0})
-    known_layouts: dict[bytes, int] = field(default_factory=dict)
-
-    def take(self, position: int, head: Any) -> None:
-        """Append a beacon of the fast path; one of BROKEN for anything out of the ordinary, and nothing is appended."""
-        lp = self.lp_codes.get(head.lp_id)
-        if lp is None:
-            lp = self._new_lp(head.lp_id)
-        commas = len(head.type) - 1
-        dt, x, y, dwell = bytes(head.dt), bytes(head.x), bytes(head.y), bytes(head.dwell)
-        # arrays hold nothing but integers, as simdjson will find: then commas tell how many
-        if not dt.count(b",") == x.count(b",") == y.count(b",") == dwell.count(b",") == commas < MAX_EVENTS:
-            raise ValueError("type")
-        if len(head.pageview_id) != UUID_CHARACTERS:
-            raise ValueError("pageview_id")
-        raw = bytes(head.sections)
-        layout = self.known_layouts.get(raw)
-        if layout is None:
-            layout = self.known_layouts[raw] = self._layout(tuple(_sections.decode(raw)))
-        self._append(position, head, lp, layout, (dt, x, y, dwell))
-
-    def take_strict(self, position: int, beacon: Beacon) -> None:
-        """Append a checked beacon."""
-        lp = self.lp_codes.setdefault(beacon.lp_id, len(self.lp_codes))
-        arrays = tuple(msgspec.json.encode(getattr(beacon, name)) for name in EVENT_COLUMNS)
-        self._append(position, beacon, lp, self._layout(tuple(beacon.sections)), arrays)
-
-    def _append(self, position: int, head: Any, lp: int, layout: int, arrays: tuple[bytes, ...]) -> None:
-        self.positions.append(position)
-        self.heads.append(head)
-        self.lps.append(lp)
-        self.layouts.append(layout)
-        dt, x, y, dwell = arrays
-        self.dt.append(dt)
-        self.x.append(x)
-        self.y.append(y)
-        self.dwell.append(dwell)
-
-    def _new_lp(self, lp_id: str) -> int:
-        if not _lp_id.match(lp_id):
-            raise ValueError("lp_id")
-        return self.lp_codes.setdefault(lp_id, len(self.lp_codes))
-
-    def _layout(self, layout: Layout) -> int:
-        return self.layout_codes.setdefault(layout, len(self.layout_codes))
+    positions: list[int]
+    heads: list[_Light]
+    rejected: list[Rejected]
 
 
 def decode(values: Sequence[bytes], timestamps_ms: npt.NDArray[np.int64] | Sequence[int]) -> Decoded:
@@ -180,74 +131,134 @@ def decode(values: Sequence[bytes], timestamps_ms: npt.NDArray[np.int64] | Seque
 
     `timestamps_ms` are the records' own, as many as the values. Empty values are ticks and are skipped.
     """
-    part = _gather(values, ())
-    wide = _Wide.of(part)
-    if wide.odd:
-        part = _gather(values, {part.positions[row] for row in wide.odd})
-        wide = _Wide.of(part)
-    return _decoded(part, wide, np.asarray(timestamps_ms, dtype=np.int64))
-
-
-def _gather(values: Sequence[bytes], alone: Collection[int]) -> _Slice:
-    """All records' beacons; those at the positions of `alone`, and what the fast path refuses, go the strict way."""
-    part = _Slice()
-    light, take = _light.decode, part.take
-    for position, value in enumerate(values):
-        if not value:
-            continue
-        if position not in alone:
-            try:
-                take(position, light(value))
-            except BROKEN:
-                _strict(part, position, value)
+    alone: set[int] = set()
+    while True:
+        read = _read(values, alone)
+        try:
+            wide = _Wide.of(read.heads)
+        except _OddRowsError as odd:
+            alone.update(read.positions[row] for row in odd.rows)
         else:
-            _strict(part, position, value)
-    return part
+            return _decoded(read, wide, np.asarray(timestamps_ms, dtype=np.int64))
 
 
-def _strict(part: _Slice, position: int, value: bytes) -> None:
+def _read(values: Sequence[bytes], alone: Collection[int]) -> _Read:
+    """All records' beacons; those at the positions of `alone`, and what the fast path refuses, go the strict way."""
+    if not alone:
+        try:
+            heads = [_light.decode(value) for value in values if value]
+        except BROKEN:
+            alone = ()
+        else:
+            return _Read([position for position, value in enumerate(values) if value], heads, [])
+    read = _Read([], [], [])
+    for position, value in enumerate(values):
+        if value:
+            _read_one(read, position, value, strictly=position in alone)
+    return read
+
+
+def _read_one(read: _Read, position: int, value: bytes, *, strictly: bool) -> None:
     try:
-        part.take_strict(position, to_beacon(value))
+        head = _canonical(value) if strictly else _light.decode(value)
     except DecodeError as error:
-        part.rejected.append(Rejected(position, error.field, error.detail))
+        read.rejected.append(Rejected(position, error.field, error.detail))
+    except BROKEN:
+        _read_one(read, position, value, strictly=True)
+    else:
+        read.positions.append(position)
+        read.heads.append(head)
 
 
-@dataclass(slots=True)
+def _canonical(value: bytes) -> _Light:
+    """A record strictly checked, then written anew, so that the fast path finds nothing odd in it."""
+    return _light.decode(encode_beacon(to_beacon(value)))
+
+
+class _OddRowsError(Exception):
+    """Rows that break what the schema says, or may do so."""
+
+    def __init__(self, rows: Iterable[int]) -> None:
+        super().__init__()
+        self.rows = list(rows)
+
+
+@dataclass(frozen=True, slots=True)
 class _Wide:
-    """A slice in arrays. `odd` are the rows that break what the schema says; then the arrays are not to be used."""
+    """A slice in arrays."""
 
-    part: _Slice
+    lp_ids: list[str]
+    layouts: list[Layout]
+    lp: Ints
+    layout: Ints
+    device: Ints
     counts: Ints
     uuids: Bytes
     kind: Bytes
     events: dict[str, Ints]
-    fixed: npt.NDArray[np.bool_]
-    odd: list[int]
+    fixed: Flags
 
     @classmethod
-    def of(cls, part: _Slice) -> "_Wide":
-        """Arrays of the rows, checked."""
-        letters = [head.type for head in part.heads]
-        counts = np.fromiter(map(len, letters), np.int64, len(letters))
+    def of(cls, heads: list[_Light]) -> "_Wide":
+        """Arrays of the rows: checked are first what each says of itself, then what all hold. Raises _OddRowsError."""
+        rows = len(heads)
+        letters = [head.type for head in heads]
+        counts = np.fromiter(map(len, letters), np.int64, rows)
+        lp_ids, lp = _coded([head.lp_id for head in heads], _lp_id_of)
+        layouts, layout = _coded([bytes(head.sections) for head in heads], _layout_of)
+        device = np.fromiter((DEVICE_CODES.get(head.device, -1) for head in heads), np.int64, rows)
+        pageview_ids = [head.pageview_id for head in heads]
+        bad = (counts < 1) | (counts > MAX_EVENTS) | (lp < 0) | (layout < 0) | (device < 0)
+        bad |= np.fromiter(map(len, pageview_ids), np.int64, rows) != UUID_CHARACTERS
+        arrays = {name: [bytes(raw) for raw in map(attrgetter(name), heads)] for name in EVENT_COLUMNS}
+        for texts in arrays.values():
+            # arrays hold nothing but integers, as simdjson will find: then commas tell how many
+            bad |= np.fromiter((text.count(b",") for text in texts), np.int64, rows) + 1 != counts
+        _refuse(bad)
         total = int(counts.sum())
-        read = {name: _integers(getattr(part, name), total) for name in EVENT_COLUMNS}
+        read = {name: _integers(texts, total) for name, texts in arrays.items()}
         events = {name: column for name, column in read.items() if column is not None}
         if unread := read.keys() - events.keys():
-            return cls._unread(part, [row for name in unread for row in _odd_rows(getattr(part, name), counts)])
-        digits, hyphens = _uuid_digits([head.pageview_id for head in part.heads])
-        device = [head.device in DEVICE_CODES for head in part.heads]
+            raise _OddRowsError(row for name in unread for row in _odd_rows(arrays[name], counts))
+        digits, hyphens = _uuid_digits(pageview_ids)
         kind = _kind_table[_ascii(letters)]
-        bad = hyphens | (digits == NO_CODE).any(axis=1) | ~np.array(device, dtype=np.bool_)
+        bad = hyphens | (digits == NO_CODE).any(axis=1)
         for flags in _bad_events(kind, *(events[name] for name in EVENT_COLUMNS)):
             bad |= np.logical_or.reduceat(flags, np.cumsum(counts) - counts)
-        fixed = _fixed([head.fixed for head in part.heads], counts, bad)
+        fixed = _fixed([head.fixed for head in heads], counts, bad)
+        _refuse(bad)
         uuids: Bytes = np.left_shift(digits[:, ::2], 4, dtype=np.uint8) | digits[:, 1::2]
-        return cls(part, counts, uuids, kind, events, fixed, np.flatnonzero(bad).tolist())
+        return cls(lp_ids, layouts, lp, layout, device, counts, uuids, kind, events, fixed)
 
-    @classmethod
-    def _unread(cls, part: _Slice, odd: list[int]) -> "_Wide":
-        nothing = np.empty(0, dtype=np.int64)
-        return cls(part, nothing, nothing.astype(np.uint8), nothing.astype(np.uint8), {}, nothing.astype(bool), odd)
+
+def _refuse(bad: Flags) -> None:
+    if bad.any():
+        raise _OddRowsError(np.flatnonzero(bad).tolist())
+
+
+def _coded(words: list[Word], read: Callable[[Word], Read]) -> tuple[list[Read], Ints]:
+    """The different words, each read once, and of every word its place among them; -1 where it cannot be read."""
+    found: list[Read] = []
+    codes: dict[Word, int] = {}
+    for word in dict.fromkeys(words):
+        try:
+            value = read(word)
+        except BROKEN:
+            codes[word] = -1
+        else:
+            codes[word] = len(found)
+            found.append(value)
+    return found, np.fromiter((codes[word] for word in words), np.int64, len(words))
+
+
+def _lp_id_of(text: str) -> str:
+    if not _lp_id.match(text):
+        raise ValueError("lp_id")
+    return text
+
+
+def _layout_of(text: bytes) -> Layout:
+    return tuple(_sections.decode(text))
 
 
 def _integers(arrays: list[bytes], total: int) -> Ints | None:
@@ -302,25 +313,24 @@ def _fixed(indices: list[list[int]], counts: Ints, bad: Flags) -> npt.NDArray[np
     return flags
 
 
-def _decoded(part: _Slice, wide: _Wide, timestamps: Ints) -> Decoded:
-    positions = np.array(part.positions, dtype=np.int64)
-    heads = {name: _column(part, name) for name in HEAD_COLUMNS}
+def _decoded(read: _Read, wide: _Wide, timestamps: Ints) -> Decoded:
+    positions = np.array(read.positions, dtype=np.int64)
+    heads = {name: np.fromiter(map(attrgetter(name), read.heads), np.int64, len(positions)) for name in HEAD_COLUMNS}
     counts, dt = wide.counts, wide.events["dt"]
-    t0 = heads.pop("t0")
+    t0, seq = heads.pop("t0"), heads.pop("seq")
     last = t0 + np.maximum.reduceat(dt, np.cumsum(counts) - counts) if len(t0) else t0
     shift, skewed = clock_shift(last, timestamps[positions])
     t0 = t0 + shift
-    seq = heads.pop("seq")
     columns = BeaconColumns(
-        lp_ids=list(part.lp_codes),
-        layouts=list(part.layout_codes),
-        lp=np.array(part.lps, dtype=np.int64),
-        device=np.array([DEVICE_CODES[head.device] for head in part.heads], dtype=np.int64),
+        lp_ids=wide.lp_ids,
+        layouts=wide.layouts,
+        lp=wide.lp,
+        device=wide.device,
         opens=seq == 0,
         **heads,
         t0=t0,
         counts=counts,
-        layout=np.array(part.layouts, dtype=np.int64),
+        layout=wide.layout,
         kind=wide.kind,
         time=np.repeat(t0, counts) + dt,
         x=wide.events["x"],
@@ -328,14 +338,7 @@ def _decoded(part: _Slice, wide: _Wide, timestamps: Ints) -> Decoded:
         dwell=wide.events["dwell"],
         fixed=wide.fixed,
     )
-    return Decoded(columns, _identities(wide.uuids, seq), positions, part.rejected, int(skewed.sum()))
-
-
-HEAD_COLUMNS = ("seq", "t0", "viewport_w", "viewport_h", "page_w", "page_h", "depth")
-
-
-def _column(part: _Slice, name: str) -> Ints:
-    return np.fromiter(map(attrgetter(name), part.heads), np.int64, len(part.heads))
+    return Decoded(columns, _identities(wide.uuids, seq), positions, read.rejected, int(skewed.sum()))
 
 
 def _identities(uuids: Bytes, seq: Ints) -> list[bytes]:
