@@ -6,7 +6,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,10 @@ MALLOC = {"MALLOC_TRIM_THRESHOLD_": "536870912", "MALLOC_MMAP_THRESHOLD_": "2684
 class Installation:
     """Edge and workers beside a stack; restarts a service that dies, ends when a store dies."""
 
-    def __init__(self, stack: Stack, say: Callable[[str], None]) -> None:
+    def __init__(self, stack: Stack, say: Callable[[str], None], overrides: Mapping[str, str] | None = None) -> None:
+        """`overrides` are settings that all services get instead of the stack's own."""
         self._stack = stack
+        self._overrides = dict(overrides or {})
         self._say = say
         ports = Ports(stack.data)
         self._ports = {name: ports.get(name) for name in ("edge", "api", *(f"{one}.health" for one in NAMES))}
@@ -63,6 +65,7 @@ class Installation:
             "LPSTREAM_API_PORT": str(self._ports["api"]),
             "LPSTREAM_TENANTS_FILE": str(self._tenants_file),
             "LPSTREAM_API_TOKEN": self.token,
+            **self._overrides,
         }
 
     def _env(self, name: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ import time
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -31,23 +32,23 @@ API_VERSIONS, METADATA = 18, 3
 
 SERVER_PROPERTIES = """\
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
+node.id={node}
+controller.quorum.voters={voters}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 controller.listener.names=CONTROLLER
 log.dirs={logs}
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
-offsets.topic.replication.factor=1
+offsets.topic.replication.factor={copies}
 offsets.topic.num.partitions=12
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor={copies}
+transaction.state.log.min.isr={insync}
 transaction.state.log.num.partitions=12
 broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=4000
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.replication.factor={copies}
+share.coordinator.state.topic.min.isr={insync}
 log.segment.bytes=67108864
 """
 
@@ -93,25 +94,59 @@ def _exactly(connection: socket.socket, count: int) -> bytes:
     return bytes(parts)
 
 
+@dataclass(frozen=True, slots=True)
+class Quorum:
+    """The nodes of one cluster, by their controllers' ports: node n has the nth."""
+
+    controllers: tuple[int, ...]
+    cluster_id: str
+
+    @property
+    def voters(self) -> str:
+        """As Kafka's settings name them."""
+        return ",".join(f"{node}@127.0.0.1:{port}" for node, port in enumerate(self.controllers, 1))
+
+    @property
+    def insync(self) -> int:
+        """Copies that must have a record: all but one."""
+        return max(1, len(self.controllers) - 1)
+
+
 class ApacheKafka(Server):
     """One node of Apache Kafka in KRaft mode, broker and controller at once. Its data outlives it."""
 
     kind: Kind = "apache"
 
     def __init__(
-        self, data: Path, port: int, controller_port: int, *, jars: Path = JARS, say: Callable[[str], None]
+        self,
+        data: Path,
+        port: int,
+        quorum: Quorum,
+        *,
+        node: int = 1,
+        jars: Path = JARS,
+        say: Callable[[str], None],
     ) -> None:
         """`data` is its own folder; `jars` keeps Kafka's jars for all data folders of the checkout."""
         self.address = f"127.0.0.1:{port}"
         self._data = data
         self._jars = jars.resolve()
         self._libs = self._jars / f"libs-{kafka_version()}"
-        self._ports = {"port": port, "controller": controller_port}
+        self._quorum = quorum
+        self._settings = {
+            "port": port,
+            "controller": quorum.controllers[node - 1],
+            "node": node,
+            "voters": quorum.voters,
+            "copies": len(quorum.controllers),
+            "insync": quorum.insync,
+        }
         self._say = say
         config = f"-Dlog4j2.configurationFile={data / 'log4j2.properties'}"
         args = ["java", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", config, "-cp", f"{self._libs}/*"]
+        name = "kafka" if node == 1 else f"kafka-{node}"
         process = ChildProcess(
-            "kafka", [*args, "kafka.Kafka", str(data / "server.properties")], log=data / "kafka.log", cwd=data
+            name, [*args, "kafka.Kafka", str(data / "server.properties")], log=data / "kafka.log", cwd=data
         )
         super().__init__(process, lambda: is_answering(port))
 
@@ -132,7 +167,7 @@ class ApacheKafka(Server):
         self.fetch(cancelled)
         self._data.mkdir(parents=True, exist_ok=True)
         logs = self._data / "logs"
-        properties = SERVER_PROPERTIES.format(**self._ports, logs=logs)
+        properties = SERVER_PROPERTIES.format(**self._settings, logs=logs)
         (self._data / "server.properties").write_text(properties, encoding="utf-8")
         (self._data / "log4j2.properties").write_text(LOG4J, encoding="utf-8")
         if not (logs / "meta.properties").exists():
@@ -142,7 +177,7 @@ class ApacheKafka(Server):
     def _format(self) -> None:
         tool = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{self._libs}/*"]
         tool += [f"-Dlog4j2.configurationFile={self._data / 'log4j2.properties'}", "kafka.tools.StorageTool"]
-        command = [*tool, "format", "-c", str(self._data / "server.properties"), "-t", _cluster_id()]
+        command = [*tool, "format", "-c", str(self._data / "server.properties"), "-t", self._quorum.cluster_id]
         done = subprocess.run(command, capture_output=True, check=False, timeout=60)
         if done.returncode != 0:
             text = (done.stdout + done.stderr).decode(errors="replace")[-800:]
@@ -203,11 +238,14 @@ def choose_kafka(
     data: Path,
     ports: Ports,
     *,
+    nodes: int = 1,
     jars: Path = JARS,
     say: Callable[[str], None] = lambda _: None,
     cancelled: Callable[[], bool] = lambda: False,
-) -> Broker:
-    """The broker asked for, not started. `auto` takes Apache Kafka where it can be had, and says why if not.
+) -> list[Broker]:
+    """The nodes of the broker asked for, not started; Tansu is always one.
+
+    `auto` takes Apache Kafka where it can be had, and says why if not.
 
     LpstreamError when Apache Kafka is asked for and cannot be had.
     """
@@ -215,20 +253,28 @@ def choose_kafka(
     if choice == "apache" and obstacle:
         raise LpstreamError(f"--kafka apache needs java {OLDEST_JAVA} or later and mvn: {obstacle}; or use tansu")
     if choice != "tansu" and obstacle is None:
-        port, controller_port = ports.get("kafka"), ports.get("kafka.controller")
-        apache = ApacheKafka(data / "kafka-data", port, controller_port, jars=jars, say=say)
+        apache = _apache_nodes(nodes, data, ports, jars, say)
         try:
-            apache.fetch(cancelled)
+            apache[0].fetch(cancelled)
         except LpstreamError as error:
             if choice == "apache" or cancelled():
                 raise
             obstacle = str(error)
         else:
-            return apache
+            return list(apache)
     if obstacle:
         say(f"Kafka is Tansu, because: {obstacle}")
     say("Tansu keeps topics in memory only: records are gone when it stops")
-    return Tansu(data / "kafka-data", ports.get("kafka"))
+    return [Tansu(data / "kafka-data", ports.get("kafka"))]
+
+
+def _apache_nodes(nodes: int, data: Path, ports: Ports, jars: Path, say: Callable[[str], None]) -> list[ApacheKafka]:
+    names = ["kafka", *(f"kafka-{node}" for node in range(2, nodes + 1))]
+    quorum = Quorum(tuple(ports.get(f"{name}.controller") for name in names), _cluster_id(data))
+    return [
+        ApacheKafka(data / f"{name}-data", ports.get(name), quorum, node=node, jars=jars, say=say)
+        for node, name in enumerate(names, 1)
+    ]
 
 
 def _check(cancelled: Callable[[], bool]) -> None:
@@ -277,9 +323,16 @@ def _wait_end(maven: ChildProcess, cancelled: Callable[[], bool]) -> None:
         raise LpstreamError(f"Maven could not fetch Apache Kafka\n{maven.tail(5)}")
 
 
-def _cluster_id() -> str:
-    """A random id as Kafka writes them; the first byte is 0, since a leading `-` would read as an option."""
-    return urlsafe_b64encode(b"\x00" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
+def _cluster_id(data: Path) -> str:
+    """The id of the folder's cluster, made once: all its nodes are formatted with it.
+
+    Random, as Kafka writes ids; the first byte is 0, since a leading `-` would read as an option.
+    """
+    kept = data / "kafka.cluster-id"
+    if not kept.exists():
+        data.mkdir(parents=True, exist_ok=True)
+        kept.write_text(urlsafe_b64encode(b"\x00" + uuid.uuid4().bytes[1:]).decode().rstrip("="), encoding="ascii")
+    return kept.read_text(encoding="ascii")
 
 
 def _tansu_binary(data: Path) -> str:

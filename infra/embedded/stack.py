@@ -55,11 +55,16 @@ class Stack:
         kafka: Choice = "auto",
         on_event: Callable[[str], None] = lambda _: None,
         *,
+        kafka_nodes: int = 1,
         jars: Path = JARS,
     ) -> None:
-        """`on_event` takes lines for the user, from any thread; `jars` is the cache of Apache Kafka's jars."""
+        """`on_event` takes lines for the user, from any thread; `jars` is the cache of Apache Kafka's jars.
+
+        `kafka_nodes` is for a new data folder: a cluster keeps its number of nodes.
+        """
         self.data = data.resolve()
         self._choice: Choice = kafka
+        self._kafka_nodes = kafka_nodes
         self._on_event = on_event
         self._jars = jars
         self._cancelled = threading.Event()
@@ -67,7 +72,7 @@ class Stack:
         self._restore_signal = False
         self._servers: dict[str, Server] = {}
         self.startup_ms: dict[str, int] = {}
-        self.broker: Broker
+        self._brokers: list[Broker] = []
         self.addresses: StackAddresses
 
     def __enter__(self) -> Self:
@@ -123,7 +128,7 @@ class Stack:
         ports.save()
         self.startup_ms["total"] = round((time.monotonic() - started) * 1000)
         self.addresses = StackAddresses(
-            kafka=self.broker.address,
+            kafka=",".join(one.address for one in self._brokers),
             broker_kind=self.broker.kind,
             clickhouse_url=f"http://127.0.0.1:{clickhouse_port}",
             clickhouse_password=keys["clickhouse"],
@@ -136,11 +141,23 @@ class Stack:
         )
 
     def _start_broker(self, ports: Ports, cancelled: Callable[[], bool]) -> None:
-        self.broker = choose_kafka(
-            self._choice, self.data, ports, jars=self._jars, say=self._on_event, cancelled=cancelled
+        self._brokers = choose_kafka(
+            self._choice,
+            self.data,
+            ports,
+            nodes=self._kafka_nodes,
+            jars=self._jars,
+            say=self._on_event,
+            cancelled=cancelled,
         )
-        self._servers["kafka"] = self.broker
-        self.broker.start(cancelled)
+        self._servers.update({one.name: one for one in self._brokers})
+        with ThreadPoolExecutor(len(self._brokers)) as pool:
+            list(pool.map(lambda one: one.start(cancelled), self._brokers))
+
+    @property
+    def broker(self) -> Broker:
+        """The broker, by its first node."""
+        return self._brokers[0]
 
     def _all(self, works: dict[str, Callable[[Callable[[], bool]], None]]) -> None:
         """Run them at once; the first failure, or Ctrl-C, calls the others off."""
@@ -181,6 +198,8 @@ class Stack:
         return {
             "LPSTREAM_KAFKA_BOOTSTRAP_SERVERS": at.kafka,
             "LPSTREAM_BROKER": at.broker_kind,
+            "LPSTREAM_KAFKA_REPLICATION_FACTOR": str(len(self._brokers)),
+            "LPSTREAM_KAFKA_MIN_INSYNC_REPLICAS": str(max(1, len(self._brokers) - 1)),
             "LPSTREAM_CLICKHOUSE_URL": at.clickhouse_url,
             "LPSTREAM_CLICKHOUSE_USER": at.clickhouse_user,
             "LPSTREAM_CLICKHOUSE_PASSWORD": at.clickhouse_password,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.embedded.kafka import ApacheKafka, Tansu, apache_obstacle, choose_kafka, kafka_version
+from infra.embedded.kafka import ApacheKafka, Quorum, Tansu, apache_obstacle, choose_kafka, kafka_version
 from infra.embedded.ports import HIGHEST, LOWEST, Ports
 from infra.embedded.process import ChildProcess
 from infra.kafka.topics import load_topics
@@ -153,7 +153,8 @@ def fake_tools(folder: Path, monkeypatch: pytest.MonkeyPatch, *, java: str = "21
 def test_without_java_the_broker_is_tansu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     said: list[str] = []
-    assert isinstance(choose_kafka("auto", tmp_path, Ports(tmp_path), say=said.append), Tansu)
+    (broker,) = choose_kafka("auto", tmp_path, Ports(tmp_path), say=said.append)
+    assert isinstance(broker, Tansu)
     assert "no java and no mvn on the PATH" in said[0]
     assert "memory only" in said[1]
     with pytest.raises(LpstreamError, match="no java and no mvn on the PATH"):
@@ -169,7 +170,8 @@ def test_a_fetch_that_fails_falls_back_for_auto_only(tmp_path: Path, monkeypatch
     fake_tools(tmp_path / "bin", monkeypatch, mvn="echo 'Unknown host'; exit 1")
     said: list[str] = []
     jars = tmp_path / "jars"
-    assert isinstance(choose_kafka("auto", tmp_path, Ports(tmp_path), jars=jars, say=said.append), Tansu)
+    (broker,) = choose_kafka("auto", tmp_path, Ports(tmp_path), jars=jars, say=said.append)
+    assert isinstance(broker, Tansu)
     assert any("Unknown host" in line for line in said)
     with pytest.raises(LpstreamError, match="Unknown host"):
         choose_kafka("apache", tmp_path, Ports(tmp_path), jars=jars)
@@ -182,7 +184,7 @@ def test_parallel_starts_fetch_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     mvn += f'echo once >> {tmp_path}/calls; sleep 0.3; mkdir -p "$out"; : > "$out/kafka_2.13-9.9.9.jar"'
     fake_tools(tmp_path / "bin", monkeypatch, mvn=mvn)
     jars = tmp_path / "jars"
-    brokers = [ApacheKafka(tmp_path / f"{n}", 1, 2, jars=jars, say=lambda _: None) for n in range(4)]
+    brokers = [ApacheKafka(tmp_path / f"{n}", 1, Quorum((2,), "id"), jars=jars, say=lambda _: None) for n in range(4)]
     threads = [threading.Thread(target=broker.fetch) for broker in brokers]
     for thread in threads:
         thread.start()
