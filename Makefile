@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint bench up lock
+.PHONY: help demo test test-kafka check lint bench up lock
 
 help: ## Show these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -22,6 +22,11 @@ demo: $(INSTALLED) ## Run the whole pipeline once on the embedded stack; look at
 
 test: $(INSTALLED) ## Run all tests, on the best stack that this machine has
 	$(BIN)/pytest
+
+test-kafka: $(INSTALLED) ## Integration tests and the full guarantee tests on Apache Kafka (about 40 minutes)
+	LPSTREAM_TEST_KAFKA=apache $(BIN)/pytest tests/integration
+	LPSTREAM_TEST_KAFKA=apache LPSTREAM_GUARANTEES=full $(BIN)/pytest tests/guarantees -s
+	LPSTREAM_TEST_KAFKA=apache LPSTREAM_TEST_KAFKA_NODES=3 LPSTREAM_GUARANTEES=full $(BIN)/pytest tests/guarantees -s -k broker
 
 check: lint ## ruff, mypy --strict and the unit tests
 	$(BIN)/pytest tests/unit -q

@@ -74,13 +74,23 @@ class Installation:
             env["LPSTREAM_KAFKA_GROUP_INSTANCE_ID"] = f"embedded-{name}"
         return env
 
-    def launch(self, name: str) -> None:
-        """Start a service; the caller waits until it is ready."""
+    def launch(self, name: str, overrides: Mapping[str, str] | None = None) -> None:
+        """Start a service; the caller waits until it is ready. `overrides` are settings for this start alone."""
+        self.children[name] = self._child(name, self._env(name) | dict(overrides or {}))
+        self.children[name].start()
+
+    def spare(self, name: str, number: int) -> ChildProcess:
+        """One more process of a service, not started; the caller stops it."""
+        env = self._env(name) | {"LPSTREAM_WORKER_METRICS_PORT": "0"}
+        if "LPSTREAM_KAFKA_GROUP_INSTANCE_ID" in env:
+            env["LPSTREAM_KAFKA_GROUP_INSTANCE_ID"] += f"-{number}"
+        return self._child(name, env)
+
+    def _child(self, name: str, env: dict[str, str]) -> ChildProcess:
         args = [sys.executable, "-m", "streams", *NAMES[name]]
-        child = ChildProcess(name, args, log=self._stack.data / "logs" / f"{name}.log", env=self._env(name))
+        child = ChildProcess(name, args, log=self._stack.data / "logs" / f"{name}.log", env=env)
         child.grace_s = STOP_S
-        self.children[name] = child
-        child.start()
+        return child
 
     def _ready_url(self, name: str) -> str:
         return f"http://127.0.0.1:{self._ports['edge' if name == 'edge' else f'{name}.health']}/readyz"

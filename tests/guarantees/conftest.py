@@ -1,0 +1,37 @@
+"""A stack and an installation of their own for the guarantee tests: they are hard on both."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from infra.embedded.kafka import apache_obstacle
+from infra.embedded.stack import Stack
+from streams.cli.services import prepare
+from streams.cli.up import settings_of
+from streams.services import Installation
+
+NODES = int(os.environ.get("LPSTREAM_TEST_KAFKA_NODES", "1"))
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Apache Kafka only: Tansu forgets its log when it is killed."""
+    if os.environ.get("LPSTREAM_TEST_KAFKA", "auto") == "tansu":
+        pytest.skip("guarantees are those of Apache Kafka, and LPSTREAM_TEST_KAFKA says tansu")
+    if obstacle := apache_obstacle():
+        pytest.skip(f"guarantees need Apache Kafka: {obstacle}")
+    with Stack(tmp_path_factory.mktemp("guarantees"), "apache", print, kafka_nodes=NODES) as running:
+        asyncio.run(prepare(settings_of(running)))
+        yield running
+
+
+@pytest.fixture(scope="session")
+def installation(stack: Stack) -> Iterator[Installation]:
+    services = Installation(stack, print)
+    try:
+        services.start()
+        yield services
+    finally:
+        services.stop()

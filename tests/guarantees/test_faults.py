@@ -1,0 +1,236 @@
+"""Nothing lost, nothing twice: faults at random times under load, totals compared with what was acknowledged.
+
+The short run is for every change; LPSTREAM_GUARANTEES=full (`make test-kafka`) has the numbers of the issue.
+"""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiokafka import AIOKafkaProducer
+from harness import FULL, Forward, Proxy, Traffic, is_insert, refusal, scaled
+from redis.asyncio import Redis
+
+from infra.embedded.process import ChildProcess
+from infra.embedded.stack import Stack
+from streams.services import Installation
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+STOP_WITHIN_S = 15
+
+
+@pytest.fixture
+def traffic(stack: Stack, installation: Installation) -> Traffic:
+    return Traffic(stack, installation)
+
+
+async def kill_and_launch(installation: Installation, name: str) -> None:
+    await asyncio.to_thread(installation.children[name].kill)
+    installation.launch(name)
+
+
+async def test_worker_killed(traffic: Traffic, installation: Installation) -> None:
+    async with traffic.flowing() as rng:
+        for _ in range(int(scaled(3, 20))):
+            await asyncio.sleep(rng.uniform(1, 7))
+            await kill_and_launch(installation, "heatmap")
+            traffic.faults["SIGKILL of the worker"] += 1
+    await traffic.assert_exact()
+
+
+async def test_worker_terminated(traffic: Traffic, installation: Installation) -> None:
+    took = []
+    async with traffic.flowing() as rng:
+        for _ in range(int(scaled(2, 6))):
+            await asyncio.sleep(rng.uniform(4, 9))
+            worker = installation.children["heatmap"]
+            started = time.monotonic()
+            worker.signal(signal.SIGTERM)
+            while worker.alive:
+                await asyncio.sleep(0.05)
+            took.append(time.monotonic() - started)
+            assert worker.returncode in (0, -signal.SIGTERM), "it ended by itself"
+            installation.launch("heatmap")
+            traffic.faults["SIGTERM of the worker"] += 1
+    print("SIGTERM to end, s:", [round(seconds, 1) for seconds in took])
+    assert max(took) < STOP_WITHIN_S
+    await traffic.assert_exact()
+
+
+async def test_edge_killed(traffic: Traffic, installation: Installation) -> None:
+    async with traffic.flowing() as rng:
+        for _ in range(int(scaled(2, 6))):
+            await asyncio.sleep(rng.uniform(2, 5))
+            await kill_and_launch(installation, "edge")
+            traffic.faults["SIGKILL of the edge"] += 1
+    await traffic.assert_exact()
+
+
+async def test_second_worker_joins_and_leaves(traffic: Traffic, installation: Installation) -> None:
+    async with traffic.flowing() as rng:
+        for round_ in range(int(scaled(2, 5))):
+            second = installation.spare("heatmap", round_)
+            second.start()
+            await asyncio.sleep(rng.uniform(8, 14))
+            await asyncio.to_thread(second.kill if round_ % 2 else second.stop)
+            traffic.faults["join and " + ("kill" if round_ % 2 else "leave")] += 1
+            await asyncio.sleep(rng.uniform(2, 6))
+    await traffic.assert_exact()
+
+
+async def test_broker_killed(traffic: Traffic, stack: Stack) -> None:
+    names = [name for name in stack.processes if name.startswith("kafka")]
+    async with traffic.flowing() as rng:
+        for _ in range(int(scaled(1, 4))):
+            await asyncio.sleep(rng.uniform(3, 8))
+            name = rng.choice(names)
+            await asyncio.to_thread(stack.kill, name)
+            await asyncio.sleep(rng.uniform(0, 3))
+            await asyncio.to_thread(stack.restart, name)
+            traffic.faults[f"SIGKILL of {name}"] += 1
+            await asyncio.sleep(5)
+    await traffic.assert_exact()
+
+
+@pytest.mark.parametrize("store", ["clickhouse", "redis"])
+async def test_store_away(traffic: Traffic, stack: Stack, installation: Installation, store: str) -> None:
+    away = scaled(8, 60)
+    async with traffic.flowing() as rng:
+        await asyncio.sleep(rng.uniform(2, 6))
+        await asyncio.to_thread(stack.kill, store)
+        await asyncio.sleep(away / 2)
+        await kill_and_launch(installation, "heatmap")
+        await asyncio.sleep(away / 2)
+        await asyncio.to_thread(stack.restart, store)
+        traffic.faults[f"{store} away {away:g} s, the worker killed meanwhile"] += 1
+        await asyncio.sleep(5)
+    await traffic.assert_exact()
+
+
+async def test_redis_emptied(traffic: Traffic, stack: Stack, installation: Installation) -> None:
+    redis = Redis.from_url(stack.addresses.redis_url)
+    async with traffic.flowing() as rng:
+        for _ in range(int(scaled(2, 6))):
+            await asyncio.sleep(rng.uniform(3, 7))
+            await redis.flushall()
+            await kill_and_launch(installation, "heatmap")
+            traffic.faults["Redis emptied, the worker killed"] += 1
+    await redis.aclose()
+    await traffic.assert_exact()
+
+
+async def test_poison_records(traffic: Traffic, stack: Stack) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=stack.addresses.kafka)
+    await producer.start()
+    async with traffic.flowing() as rng:
+        until = time.monotonic() + scaled(12, 40)
+        while time.monotonic() < until:
+            value = rng.choice((b"{", b'{"schema":1}', b"\xff\xfe", b"[]", b"null", b'{"schema":2,"lp_id":"x"}'))
+            await producer.send_and_wait("heatmap.events", value, partition=rng.randrange(12))
+            traffic.faults["poison records"] += 1
+            await asyncio.sleep(0.05)
+    await producer.stop()
+    await traffic.assert_exact()
+
+
+# -- faults between the worker and ClickHouse, injected by a proxy ------------------------------------------
+
+
+@pytest.fixture
+async def proxy(stack: Stack, installation: Installation) -> AsyncIterator[Proxy]:
+    """The worker's way to ClickHouse leads through the proxy while the test runs."""
+    async with Proxy(stack.addresses.clickhouse_url).running() as running:
+        await relaunch(installation, {"LPSTREAM_CLICKHOUSE_URL": running.url})
+        yield running
+        await relaunch(installation, {})
+
+
+async def relaunch(installation: Installation, overrides: dict[str, str]) -> None:
+    await asyncio.to_thread(installation.children["heatmap"].stop)
+    installation.launch("heatmap", overrides)
+
+
+async def test_answer_of_an_insert_lost(traffic: Traffic, proxy: Proxy) -> None:
+    async with traffic.flowing() as rng:
+
+        async def fault(request: web.BaseRequest, forward: Forward) -> web.Response | None:
+            answer = await forward()
+            if is_insert(request) and rng.random() < 0.3:
+                traffic.faults["answers of inserts lost"] += 1
+                return None
+            return answer
+
+        proxy.fault = fault
+        await asyncio.sleep(scaled(20, 60))
+        proxy.fault = None
+    assert traffic.faults["answers of inserts lost"] > 2
+    await traffic.assert_exact()
+
+
+async def test_one_table_done_the_next_refused(traffic: Traffic, proxy: Proxy, installation: Installation) -> None:
+    async with traffic.flowing() as rng:
+
+        async def fault(request: web.BaseRequest, forward: Forward) -> web.Response | None:
+            if is_insert(request, "heatmap_sections") and rng.random() < 0.5:
+                traffic.faults["inserts of the third table refused"] += 1
+                return refusal(252, "TOO_MANY_PARTS")
+            return await forward()
+
+        proxy.fault = fault
+        for _ in range(int(scaled(2, 6))):
+            await asyncio.sleep(rng.uniform(6, 10))
+            installation.children["heatmap"].kill()
+            installation.launch("heatmap", {"LPSTREAM_CLICKHOUSE_URL": proxy.url})
+            traffic.faults["SIGKILL of the worker"] += 1
+        proxy.fault = None
+    assert traffic.faults["inserts of the third table refused"] > 1
+    await traffic.assert_exact()
+
+
+@pytest.mark.parametrize(("code", "name"), [(243, "NOT_ENOUGH_SPACE"), (164, "READONLY")])
+async def test_clickhouse_cannot_write(traffic: Traffic, proxy: Proxy, code: int, name: str) -> None:
+    """The errors are ClickHouse's own for a full and for a read-only disk; the disk here is neither."""
+    async with traffic.flowing() as rng:
+
+        async def fault(request: web.BaseRequest, forward: Forward) -> web.Response | None:
+            if is_insert(request):
+                traffic.faults[f"inserts refused as {name}"] += 1
+                return refusal(code, name)
+            return await forward()
+
+        await asyncio.sleep(rng.uniform(2, 6))
+        proxy.fault = fault
+        await asyncio.sleep(scaled(8, 60))
+        proxy.fault = None
+    await traffic.assert_exact()
+
+
+async def test_everything_at_once(traffic: Traffic, stack: Stack, installation: Installation) -> None:
+    redis = Redis.from_url(stack.addresses.redis_url)
+
+    async def one(fault: str, rng: Any) -> None:
+        if fault in ("edge", "heatmap"):
+            await kill_and_launch(installation, fault)
+        elif fault == "flush":
+            await redis.flushall()
+        elif fault == "spare":
+            second: ChildProcess = installation.spare("heatmap", 9)
+            second.start()
+            await asyncio.sleep(rng.uniform(3, 10))
+            await asyncio.to_thread(second.kill)
+        else:
+            await asyncio.to_thread(stack.kill, fault)
+            await asyncio.sleep(rng.uniform(0, 4))
+            await asyncio.to_thread(stack.restart, fault)
+        traffic.faults[fault] += 1
+
+    async with traffic.flowing() as rng:
+        for _ in range(int(scaled(6, 30))):
+            await asyncio.sleep(rng.uniform(0.5, 4))
+            await one(rng.choice(["edge", "heatmap", "heatmap", "flush", "spare", "clickhouse", "redis", "kafka"]), rng)
+    await redis.aclose()
+    await traffic.assert_exact(within_s=240 if FULL else 120)
