@@ -11,6 +11,7 @@ import faust
 import numpy as np
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from faust.types import TP
 from mode import Service
 from redis.asyncio import Redis
 
@@ -152,11 +153,13 @@ class HeatmapBucket:
         metrics.DEAD_LETTERS.labels(record.topic).inc()
 
 
-def opener(stores: Stores) -> Callable[[Slice, int, int], Awaitable[Callable[[int], BucketWork]]]:
-    """What prepares a newly assigned partition: its identities, from Redis or else from the log."""
+def opener(
+    stores: Stores, known: dict[TP, Identities]
+) -> Callable[[Slice, int, int], Awaitable[Callable[[int], BucketWork]]]:
+    """What prepares a newly assigned partition: its identities, from Redis or else from the log; noted in `known`."""
 
     async def open_work(part: Slice, boundary: int, earliest: int) -> Callable[[int], BucketWork]:
-        identities = await _load(stores, part, boundary, earliest)
+        identities = known[part.tp] = await _load(stores, part, boundary, earliest)
         return partial(HeatmapBucket, stores, identities)
 
     return open_work
@@ -190,6 +193,7 @@ class HeatmapService(Service):  # type: ignore[misc]  # mypy does not follow mod
         self._app = app
         self._settings = settings
         self._opened = asyncio.Event()
+        self._identities: dict[TP, Identities] = {}
         self._stores: Stores
         self._delivery: Delivery
 
@@ -199,7 +203,7 @@ class HeatmapService(Service):  # type: ignore[misc]  # mypy does not follow mod
         await self._stores.producer.start()
         self._delivery = Delivery(
             self._app.consumer,
-            opener(self._stores),
+            opener(self._stores, self._identities),
             bucket_records=self._settings.heatmap_bucket_records,
             skew_s=self._settings.heatmap_skew_s,
         )
@@ -224,9 +228,17 @@ class HeatmapService(Service):  # type: ignore[misc]  # mypy does not follow mod
             await self.sleep(TICK_INTERVAL_S)
             for bucket in self._delivery.overdue():
                 await self._append_tick(bucket)
-            ages = list(self._delivery.ages().values())
-            metrics.OPEN_BUCKET_AGE.set(max((age for age, _ in ages), default=0.0))
-            metrics.COMMIT_AGE.set(max((age for _, age in ages), default=0.0))
+            self._tell()
+
+    def _tell(self) -> None:
+        """Bring the gauges up to date."""
+        ages = list(self._delivery.ages().values())
+        metrics.OPEN_BUCKET_AGE.set(max((age for age, _ in ages), default=0.0))
+        metrics.COMMIT_AGE.set(max((age for _, age in ages), default=0.0))
+        consumer = self._app.consumer
+        mine = {tp: state for tp, state in self._delivery.partitions.items() if tp in consumer.assignment()}
+        metrics.LAG.set(sum(max(0, (consumer.highwater(tp) or 0) - state.expected) for tp, state in mine.items()))
+        metrics.IDENTITIES.set(sum(len(self._identities[tp].known) for tp in mine))
 
     async def _append_tick(self, bucket: Bucket) -> None:
         try:

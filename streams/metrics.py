@@ -15,6 +15,7 @@ DEAD_LETTERS = Counter("lpstream_dead_letters_total", "Records sent to a dead-le
 BRAKED = Gauge("lpstream_heatmap_braked_partitions", "Partitions paused by the dead-letter brake")
 OPEN_BUCKET_AGE = Gauge("lpstream_heatmap_open_bucket_age_seconds", "Age of the oldest open bucket")
 COMMIT_AGE = Gauge("lpstream_heatmap_commit_age_seconds", "Time since the last commit, oldest partition")
+LAG = Gauge("lpstream_heatmap_lag_records", "Records of the assigned partitions that are not in a bucket yet")
 IDENTITIES = Gauge("lpstream_heatmap_identities", "Beacon identities held in memory")
 
 # -- generation worker -----------------------------------------------------------------------------------

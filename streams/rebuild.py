@@ -154,7 +154,7 @@ class Rebuild:
         reader = LogReader(consumer, begins)
         settings = self._settings
         delivery = Delivery(
-            reader, opener(stores), bucket_records=settings.heatmap_bucket_records, skew_s=settings.heatmap_skew_s
+            reader, opener(stores, {}), bucket_records=settings.heatmap_bucket_records, skew_s=settings.heatmap_skew_s
         )
         await self._read(reader, delivery, begins, _by_tp(await consumer.end_offsets(places)))
         kept = await self._keep_older_days(reader, begins)

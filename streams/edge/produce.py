@@ -18,7 +18,7 @@ from schemas.generation import REQUESTS
 from schemas.heatmap import TOPIC as HEATMAP
 from schemas.heatmap import Beacon, decode_beacon
 from streams.edge.errors import HttpError
-from streams.edge.sender import Record, Sender, Sent
+from streams.edge.sender import KAFKA_ERROR, Record, Sender, Sent
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -81,6 +81,8 @@ async def beacon_door(request: web.BaseRequest, settings: Settings, sender: Send
     _check_owner(tenants, beacon, None)
     place = beacon.pageview_id.lower().encode()
     sent = (await sender.send(HEATMAP, [Record(body, place, place, None)]))[0]
+    if sent.error_code == KAFKA_ERROR:
+        raise HttpError(413, sent.error or "The broker will never take the record")
     if sent.error_code is not None:
         raise HttpError(503, sent.error or "The broker did not take the record, try again")
     return web.Response(status=204)

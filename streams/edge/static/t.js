@@ -5,153 +5,223 @@
   const script = document.currentScript;
   if (!script || window.lpstream) return;
   const option = (name) => script.dataset[name];
-  const endpoint = option("endpoint") || new URL(script.src).origin;
-  const rest = option("transport") === "kafka-rest";
-  const rate = Number(option("sample")) || 1;
+  const endpoint = (option("endpoint") || new URL(script.src || location.href).origin).replace(/\/+$/, "");
+  const proxied = option("transport") === "kafka-rest";
+  const share = Number(option("sample") || 1), rate = Number.isNaN(share) ? 1 : Math.min(1, share);
   const refused = navigator.doNotTrack === "1" || navigator.globalPrivacyControl === true || Math.random() >= rate;
   let allowed = !refused && option("consent") !== "required";
 
-  const FLUSH_MS = 5000, MOST_EVENTS = 100, REST_MS = 500, SETTLE_MS = 150;
-  const RAGE_MS = 1000, RAGE_PX = 30, DEAD_MS = 2500, KEEP_MS = 20 * 60 * 1000, MOST_QUEUED = 50;
+  const FLUSH_MS = 5000, MOST_EVENTS = 100, REST_MS = 500, SETTLE_MS = 150, ROUTE_MS = 1000;
+  const RAGE_MS = 1000, RAGE_PX = 30, DEAD_MS = 2500;
+  const ANSWER_MS = 15000, MOST_QUEUED = 300, MOST_LEAVING = 48000;
+  // the server forgets after 30 minutes what it has counted: what may have arrived must not come later than that
+  const KEEP_TRIED_MS = 20 * 60 * 1000, KEEP_UNTRIED_MS = 24 * 60 * 60 * 1000;
   const now = () => Date.now();
   const safely = (work) => (event) => { try { return work(event); } catch { /* a page must never notice us */ } };
-  const queue = [];
-  let view, timer, sending = false, waitUntil = 0, backoff = 1000;
 
   const uuid = () => crypto.randomUUID ? crypto.randomUUID() :
     "10000000-1000-4000-8000-100000000000".replace(/[018]/g, (c) =>
       (c ^ (crypto.getRandomValues(new Uint8Array(1))[0] & (15 >> (c / 4)))).toString(16));
   const device = () => innerWidth < 768 ? "mobile" : innerWidth < 1100 ? "tablet" : "desktop";
+  const visible = () => document.visibilityState === "visible";
   const top = () => Math.max(0, Math.round(scrollY));
   const pageHeight = () => Math.max(1, document.documentElement.scrollHeight);
-  const sections = () => [...document.querySelectorAll("[data-section],section[id]")].slice(0, 30).map((element) => {
-    const box = element.getBoundingClientRect();
-    return [(element.dataset.section || element.id).slice(0, 64), Math.round(box.top + scrollY), Math.round(box.bottom + scrollY)];
-  }).filter((section) => section[0]);
+  const sections = () => [...document.querySelectorAll("[data-section],section[id]")].map((element) => {
+    const box = element.getBoundingClientRect(), name = [...(element.dataset.section || element.id)];
+    return [name.slice(0, 64).join(""), Math.round(box.top + scrollY), Math.round(box.bottom + scrollY)];
+  }).filter(([name, from, to]) => name && from < to).slice(0, 30);
 
-  function begin(lpId) {
-    view = { lpId, id: uuid(), seq: 0, depth: 0, sent: 0, events: [], clicks: [], seenAt: now(), y: top() };
+  /* What happens in a pageview becomes events, events become beacons. */
+  let lpId = option("lpId"), view, timer, still, stillTimer, settleTimer, changedAt = 0, pressedAt = 0, clickedAt = 0;
+  function begin(by) {
+    still = null;
+    view = {
+      lpId, by, id: uuid(), seq: 0, depth: 0, sent: 0, events: [], clicks: [], y: top(),
+      beganAt: now(), seenAt: visible() ? now() : 0
+    };
     record("s", 0, view.y, 0);
   }
-  function record(type, x, y, dwell, fixed) {
-    view.events.push({ type, x: Math.round(x), y: Math.round(y), dwell: Math.round(dwell), fixed, at: now() });
+  function record(type, x, y, dwell, fixed, undecided) {
+    if (!allowed) return;
+    const event = { type, x: Math.round(x), y: Math.round(y), dwell: Math.max(0, dwell), fixed, undecided, at: now() };
+    view.events.push(event);
     if (type === "s") view.depth = Math.max(view.depth, Math.min(y + innerHeight, pageHeight()));
     if (view.events.length >= MOST_EVENTS) flush();
+    return event;
   }
   function exposure() {
+    if (!view.seenAt) return;
     const dwell = now() - view.seenAt;
     view.seenAt = now();
     record("s", 0, view.y, dwell);
   }
+  function endRest() {
+    clearTimeout(stillTimer);
+    if (still) record("m", still.x, still.y, now() - still.since, still.fixed);
+    still = null;
+  }
+  function leave() { endRest(); exposure(); view.seenAt = 0; flush(true); }
   function flush(leaving) {
-    if (!view || !view.events.length) return send(leaving);
-    const events = view.events.splice(0), t0 = events[0].at;
-    const column = (of) => events.map(of);
-    const beacon = {
+    // a click of which it is not known whether it is dead waits for the next beacon, unless there may be none
+    const events = view.events.filter((event) => leaving || !event.undecided);
+    view.events = view.events.filter((event) => !leaving && event.undecided);
+    if (allowed && events.length) {
+      queue.push({ body: JSON.stringify(beaconOf(events)), madeAt: now(), triedAt: 0, flying: false });
+      queue.splice(0, queue.length - MOST_QUEUED);
+    }
+    send(leaving);
+  }
+  function beaconOf(events) {
+    const t0 = events[0].at, column = (of) => events.map(of), depth = view.sent;
+    view.sent = Math.round(view.depth);
+    return {
       schema: 1, lp_id: view.lpId, pageview_id: view.id, seq: view.seq++, device: device(),
       viewport_w: Math.max(1, innerWidth), viewport_h: Math.max(1, innerHeight),
       page_w: Math.max(1, document.documentElement.scrollWidth), page_h: pageHeight(),
-      t0, depth: Math.round(view.sent), type: column((e) => e.type).join(""), dt: column((e) => Math.max(0, e.at - t0)),
-      x: column((e) => e.x), y: column((e) => e.y), dwell: column((e) => Math.max(0, e.dwell)),
+      t0, depth, type: column((e) => e.type).join(""), dt: column((e) => Math.max(0, e.at - t0)),
+      x: column((e) => e.x), y: column((e) => e.y), dwell: column((e) => e.dwell),
       fixed: events.flatMap((e, at) => e.fixed ? [at] : []), sections: sections(), rate
     };
-    view.sent = view.depth;
-    queue.push({ body: JSON.stringify(beacon), at: now() });
-    queue.splice(0, Math.max(0, queue.length - MOST_QUEUED));
-    send(leaving);
   }
-  async function send(leaving) {
-    if (!allowed || (sending && !leaving) || now() < waitUntil) return;
-    sending = true;
+
+  /* Beacons are kept until the server has them: one request at a time, all that may go at once when the page leaves. */
+  const queue = [];
+  let waitUntil = 0, backoff = 1000;
+  function send(leaving) {
+    const kept = queue.filter((one) => one.flying ||
+      (one.triedAt ? now() - one.triedAt < KEEP_TRIED_MS : now() - one.madeAt < KEEP_UNTRIED_MS));
+    queue.splice(0, queue.length, ...kept);
+    const waiting = queue.filter((one) => !one.flying);
+    if (!allowed || !waiting.length) return;
+    if (leaving) {
+      let room = MOST_LEAVING; // browsers refuse more than 64 KiB of such requests, ours and the page's together
+      waiting.filter((one) => (room -= one.body.length) >= 0).forEach(post);
+    } else if (waiting.length === queue.length && now() >= waitUntil) post(waiting[0]);
+  }
+  async function post(one) {
+    one.flying = true;
+    one.triedAt = one.triedAt || now();
+    const pause = await delivered(one.body).catch(() => 0);
+    one.flying = false;
+    if (pause !== null) {
+      if (now() < waitUntil) return;
+      waitUntil = now() + Math.max(backoff, pause);
+      backoff = Math.min(backoff * 2, 60000);
+      return;
+    }
+    backoff = 1000;
+    if (queue.includes(one)) queue.splice(queue.indexOf(one), 1);
+    safely(send)();
+  }
+  /* null: it has arrived, or never will. A number: try again, after so many ms at least. */
+  async function delivered(beacon) {
+    const cut = new AbortController(), limit = setTimeout(() => cut.abort(), ANSWER_MS);
     try {
-      while (queue.length) {
-        const one = queue[0];
-        if (now() - one.at > KEEP_MS) { queue.shift(); continue; }
-        const body = rest ? `{"records":[{"value":${one.body}}]}` : one.body;
-        const answer = await fetch(endpoint + (rest ? "/topics/heatmap.events" : "/e/heatmap.events"), {
-          method: "POST", body, keepalive: body.length < 48000, credentials: "omit",
-          headers: { "Content-Type": rest ? "application/vnd.kafka.json.v2+json" : "text/plain" }
-        }).catch(() => null);
-        const again = !answer || answer.status === 408 || answer.status === 429 || answer.status >= 500;
-        if (again) {
-          waitUntil = now() + Math.max(backoff, 1000 * (answer && Number(answer.headers.get("Retry-After")) || 0));
-          backoff = Math.min(backoff * 2, 60000);
-          return;
-        }
-        backoff = 1000;
-        const sent = queue.indexOf(one);
-        if (sent >= 0) queue.splice(sent, 1);
+      const answer = await fetch(endpoint + (proxied ? "/topics/heatmap.events" : "/e/heatmap.events"), {
+        method: "POST", body: proxied ? `{"records":[{"value":${beacon}}]}` : beacon,
+        keepalive: true, credentials: "omit", signal: cut.signal,
+        headers: { "Content-Type": proxied ? "application/vnd.kafka.json.v2+json" : "text/plain" }
+      });
+      if (answer.status === 408 || answer.status === 429 || answer.status >= 500) {
+        return 1000 * Number(answer.headers.get("Retry-After")) || 0;
       }
-    } finally { sending = false; }
+      // a Kafka REST proxy answers 200 and tells of each record whether the broker took it
+      if (proxied && answer.ok && (await answer.json()).offsets.some((one) => one.error_code || one.error)) return 0;
+      return null;
+    } finally { clearTimeout(limit); }
   }
+
+  /* What a visitor does. */
   function place(event) {
     for (let element = event.target; element instanceof Element; element = element.parentElement) {
       const position = getComputedStyle(element).position;
-      if (position === "fixed" || position === "sticky") return [event.clientX, event.clientY, true];
+      if (position === "fixed" || position === "sticky") return { x: event.clientX, y: event.clientY, fixed: true };
     }
-    return [event.clientX + scrollX, event.clientY + scrollY, false];
+    return { x: event.clientX + scrollX, y: event.clientY + scrollY, fixed: false };
   }
-
-  let changedAt = 0, restTimer, settleTimer;
   function click(event) {
-    if (!event.isTrusted) return;
-    const [x, y, fixed] = place(event), at = now();
-    view.clicks = view.clicks.filter((one) => at - one.at <= RAGE_MS && Math.hypot(one.x - x, one.y - y) <= RAGE_PX);
+    // scripts and keys press buttons too, and a label presses its field within the same event: those are no clicks
+    if (!event.isTrusted || !event.detail || event.timeStamp === clickedAt || !allowed) return;
+    clickedAt = event.timeStamp;
+    const { x, y, fixed } = place(event), at = now(), since = Math.min(at, pressedAt || at);
+    view.clicks = view.clicks.filter((one) => at - one.at <= RAGE_MS);
     view.clicks.push({ x, y, at });
-    if (view.clicks.length >= 3) return record("r", x, y, 0, fixed);
-    const mine = view;
-    const mark = { type: "c", x: Math.round(x), y: Math.round(y), dwell: 0, fixed, at };
-    view.events.push(mark);
-    setTimeout(safely(() => {
-      // told only while it has not been sent: what is undecided when it goes out stays a click
-      if (view === mine && changedAt < at && mine.events.includes(mark)) mark.type = "d";
-    }), DEAD_MS);
+    const near = view.clicks.filter((one) => Math.hypot(one.x - x, one.y - y) <= RAGE_PX);
+    if (near.length >= 3) return record("r", x, y, 0, fixed);
+    const mark = record("c", x, y, 0, fixed, true);
+    setTimeout(() => {
+      if (changedAt < since) mark.type = "d";
+      mark.undecided = false;
+    }, DEAD_MS);
+  }
+  function move(event) {
+    endRest();
+    if (event.pointerType === "touch") return; // a finger that is gone rests nowhere
+    const since = now();
+    stillTimer = setTimeout(safely(() => { still = { ...place(event), since }; }), REST_MS);
+  }
+  function scrolled() {
+    changedAt = now();
+    endRest();
+    clearTimeout(settleTimer);
+    settleTimer = setTimeout(safely(() => {
+      if (top() === view.y) return; // a box within the page, or sideways
+      exposure();
+      view.y = top();
+      record("s", 0, view.y, 0);
+    }), SETTLE_MS);
+  }
+  let path = location.pathname;
+  function moved() {
+    if (location.pathname === path) return;
+    path = location.pathname;
+    turn("route");
+  }
+  /* A new pageview. An application tells a route change twice, to the browser and by page(): that is one. */
+  function turn(by) {
+    if (view.by && view.by !== by && !view.seq && now() - view.beganAt < ROUTE_MS) {
+      view.lpId = lpId;
+      view.by = "";
+      return;
+    }
+    leave();
+    begin(by);
   }
   function start() {
-    begin(option("lpId"));
-    timer = setInterval(safely(() => { if (document.visibilityState === "visible") exposure(); flush(); }), FLUSH_MS);
-    new MutationObserver(() => { changedAt = now(); }).observe(document, { subtree: true, childList: true, attributes: true });
+    if (!lpId) return;
+    begin();
+    timer = setInterval(safely(() => { exposure(); flush(); }), FLUSH_MS);
+    const changed = () => { changedAt = now(); };
+    new MutationObserver(changed)
+      .observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
     const on = (target, name, work) => target.addEventListener(name, safely(work), { capture: true, passive: true });
+    on(document, "pointerdown", () => { pressedAt = now(); });
     on(document, "click", click);
-    on(document, "focusin", () => { changedAt = now(); });
+    on(document, "focusin", changed);
     on(document, "submit", () => record("g", 0, 0, 0));
-    on(document, "pointermove", (event) => {
-      clearTimeout(restTimer);
-      const began = now(), [x, y, fixed] = [event.clientX + scrollX, event.clientY + scrollY, false];
-      restTimer = setTimeout(safely(() => record("m", x, y, now() - began, fixed)), REST_MS);
-    });
-    on(window, "scroll", () => {
-      changedAt = now();
-      clearTimeout(settleTimer);
-      settleTimer = setTimeout(safely(() => { exposure(); view.y = top(); record("s", 0, view.y, 0); }), SETTLE_MS);
-    });
-    const leave = () => { exposure(); flush(true); };
-    on(document, "visibilitychange", () => { if (document.visibilityState === "hidden") leave(); else view.seenAt = now(); });
+    on(document, "pointermove", move);
+    on(document, "pointerout", (event) => { if (!event.relatedTarget) endRest(); });
+    on(window, "scroll", scrolled);
+    on(document, "visibilitychange", () => { if (visible()) view.seenAt = now(); else leave(); });
     on(window, "pagehide", leave);
-    on(window, "pageshow", (event) => { if (event.persisted) begin(view.lpId); });
+    on(window, "pageshow", (event) => { if (event.persisted) begin(); });
     for (const name of ["pushState", "replaceState"]) {
       const original = history[name];
       history[name] = function (...args) { const back = original.apply(this, args); safely(moved)(); return back; };
     }
     on(window, "popstate", moved);
   }
-  let path = location.pathname;
-  function moved() {
-    if (location.pathname === path) return;
-    path = location.pathname;
-    leaveFor(view.lpId);
-  }
-  function leaveFor(lpId) { exposure(); flush(true); begin(lpId); }
 
   window.lpstream = {
     consent: safely((given) => {
+      const before = allowed;
       allowed = Boolean(given) && !refused;
-      if (allowed && !timer) start();
-      if (!allowed) { queue.length = 0; if (view) view.events.length = 0; }
+      if (!allowed) { queue.length = 0; if (view) view.events = []; }
+      else if (!before) { if (timer) begin(); else start(); }
     }),
     goal: safely(() => { if (view) record("g", 0, 0, 0); }),
-    page: safely((lpId) => { if (view) leaveFor(String(lpId)); }),
-    flush: safely(() => { if (view) flush(); })
+    page: safely((id) => { lpId = String(id); if (view) turn("page"); else if (allowed) start(); }),
+    flush: safely(() => { if (view) { exposure(); flush(); } })
   };
   if (allowed) safely(start)();
 })();

@@ -1,0 +1,104 @@
+"""The same events give the same tables on one worker and on three; one hot page is spread over all partitions."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from beacons import SUMS
+from brute_force import COLUMNS
+from harness import scaled
+
+from infra.clickhouse.client import ClickHouse
+from infra.embedded.stack import Stack
+from infra.kafka.producer import build_producer, partition_of
+from streams.proof.load import beacons
+from streams.services import Installation
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+SIZE = 100
+HEX = b"0123456789abcdef"
+NEXT = bytes.maketrans(HEX, HEX[1:] + HEX[:1])
+
+
+async def produce(producer: AIOKafkaProducer, load: list[tuple[bytes, bytes]]) -> list[int]:
+    """Append all; records by partition."""
+    sent: list[Any] = []
+    for pageview_id, body in load:
+        sent.append(await producer.send("heatmap.events", body, partition=partition_of(pageview_id, 12)))
+    done = await asyncio.gather(*sent)
+    return [sum(one.partition == number for one in done) for number in range(12)]
+
+
+def renamed(load: list[tuple[bytes, bytes]], prefix: bytes) -> list[tuple[bytes, bytes]]:
+    """The same beacons on pages of other names, as other pageviews."""
+    out = []
+    for pageview_id, body in load:
+        other = pageview_id[:8].translate(NEXT) + pageview_id[8:]
+        out.append((other, body.replace(pageview_id, other).replace(b'"lp_id":"lp_', b'"lp_id":"' + prefix)))
+    return out
+
+
+async def tables(clickhouse: ClickHouse, prefix: str) -> dict[str, list[tuple[Any, ...]]]:
+    found = {}
+    for table, columns in COLUMNS.items():
+        names = columns.split()
+        keys = [name for name in names if name not in SUMS]
+        shown = [f"substring(lp_id, {len(prefix) + 1}) AS lp" if name == "lp_id" else name for name in keys]
+        sums = [f"sum({name}) AS {name}" for name in names if name in SUMS]
+        sql = (
+            f"SELECT {', '.join([*shown, *sums])} FROM {table} WHERE startsWith(lp_id, '{prefix}')"
+            f" GROUP BY {', '.join(keys)}"
+        )
+        found[table] = sorted(tuple(row.values()) for row in await clickhouse.rows(sql))
+    return found
+
+
+async def counted(clickhouse: ClickHouse, prefix: str, events: int) -> float:
+    """Seconds until so many events are counted."""
+    started = time.monotonic()
+    sql = f"SELECT sum(events) AS n FROM heatmap_windows WHERE startsWith(lp_id, '{prefix}')"
+    while time.monotonic() - started < 240:
+        n = int((await clickhouse.rows(sql))[0]["n"])
+        if n >= events:
+            assert n == events
+            return time.monotonic() - started
+        await asyncio.sleep(0.2)
+    raise AssertionError(f"{n} of {events} events")
+
+
+async def test_one_worker_and_three_make_the_same_tables(stack: Stack, installation: Installation) -> None:
+    count = int(scaled(2_000, 10_000))
+    load = list(beacons(SIZE, count, now_ms=int(time.time() * 1000)))
+    clickhouse = ClickHouse.open(stack.addresses.clickhouse_url, "lpstream", stack.addresses.clickhouse_password)
+    producer = build_producer(stack.addresses.kafka, "apache")
+    await producer.start()
+    await produce(producer, renamed(load, b"one_"))
+    alone = await counted(clickhouse, "one_", SIZE * count)
+    others = [installation.spare("heatmap", number) for number in (1, 2)]
+    for other in others:
+        other.start()
+    await asyncio.sleep(12)
+    await produce(producer, renamed(renamed(load, b"lp_"), b"three_"))
+    together = await counted(clickhouse, "three_", SIZE * count)
+    first, second = await tables(clickhouse, "one_"), await tables(clickhouse, "three_")
+    for other in others:
+        await asyncio.to_thread(other.stop)
+    await producer.stop()
+    await clickhouse.close()
+    print(
+        f"{SIZE * count:,} events: one worker {alone:.1f} s, three {together:.1f} s after the last was appended; rows "
+        + ", ".join(f"{table} {len(rows):,}" for table, rows in first.items())
+    )
+    assert first == second and all(first.values())
+
+
+async def test_a_hot_page_is_spread_over_the_partitions(stack: Stack, installation: Installation) -> None:
+    load = list(beacons(1, 6_000, lps=1, now_ms=int(time.time() * 1000)))
+    producer = build_producer(stack.addresses.kafka, "apache")
+    await producer.start()
+    by_partition = await produce(producer, renamed(load, b"hot_"))
+    await producer.stop()
+    print("records of one page by partition:", by_partition)
+    assert min(by_partition) > 0.7 * max(by_partition)
