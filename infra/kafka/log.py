@@ -10,12 +10,16 @@ from infra.kafka.admin import partitions_of
 from schemas.errors import Retryable
 
 
+FETCH_WAIT_MS = 20
+
+
 async def read_back(
     bootstrap: str, topic: str, partition: int, since_ms: int, end_offset: int
 ) -> AsyncIterator[list[ConsumerRecord]]:
     """Records with time >= `since_ms` and offset < `end_offset`, a fetch at a time. Retryable on failure."""
     tp = TopicPartition(topic, partition)
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    # assigned before it can seek, the consumer first asks at the log's end, and would wait there for half a second
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, fetch_max_wait_ms=FETCH_WAIT_MS)
     try:
         await consumer.start()
         consumer.assign([tp])
