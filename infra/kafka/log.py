@@ -9,7 +9,6 @@ from aiokafka.structs import ConsumerRecord
 from infra.kafka.admin import partitions_of
 from schemas.errors import Retryable
 
-
 FETCH_WAIT_MS = 20
 
 
