@@ -1,14 +1,16 @@
 """Beacons from bytes to columns, a slice at a time.
 
-The fast path has msgspec read what a beacon has once, and leaves its arrays as they are posted; the arrays of all
-beacons, joined to one JSON document a column, become int64 buffers by simdjson without a Python number. Ranges are
-checked for the whole slice at once. It accepts less than `schemas.heatmap` and never more: what it does not like is
-decoded again, alone and strictly, which either accepts the beacon or says what is wrong with it.
+The fast path has msgspec read a beacon's single fields and leave its arrays as they were posted; the arrays of all
+beacons, joined to one JSON document a column, become int64 columns by simdjson, without a Python number. What is dear
+to check one by one (patterns, ranges of events) is checked for the whole slice at once. The fast path accepts less
+than `schemas.heatmap` and never more: what it does not like is decoded again, alone and strictly, which either
+accepts the beacon or says what is wrong with it.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from operator import attrgetter
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -30,6 +32,7 @@ from schemas.heatmap import (
     MAX_EVENTS,
     MAX_SECTIONS,
     Count,
+    Device,
     Millis,
     Pixel,
     SectionName,
@@ -40,34 +43,37 @@ from schemas.heatmap import (
 __all__ = ["TABLES", "BeaconColumns", "Decoded", "Fold", "Rejected", "decode"]
 
 Bytes = npt.NDArray[np.uint8]
+Word = TypeVar("Word", str, bytes)
+Read = TypeVar("Read")
 
 UUID_CHARACTERS = 36
 HYPHENS = [8, 13, 18, 23]
 NO_CODE = 255
-Word = TypeVar("Word", str, bytes)
-Read = TypeVar("Read")
-HEAD_COLUMNS = ("seq", "t0", "viewport_w", "viewport_h", "page_w", "page_h", "depth")
-EVENT_COLUMNS = ("dt", "x", "y", "dwell")
-BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError, TypeError, ValueError, OverflowError)
+BROKEN = (msgspec.MsgspecError, KeyError, TypeError, ValueError, RuntimeError, OverflowError, RecursionError)
+
+# stands between the arrays of two beacons in a joined column: out of range, so none of its own can pass for it
+BETWEEN = -(2**63)
+_between = b",%d," % BETWEEN
+_between_arrays = b"]" + _between + b"["
 
 _lp_id = re.compile(LP_ID_PATTERN.replace("$", r"\Z"))
 
 
-class _Light(msgspec.Struct, kw_only=True):
+class _Head(msgspec.Struct, gc=False):
     """A beacon with its arrays unread, and without the patterns, which cost more than all the rest."""
 
     schema: Literal[1]
     lp_id: str
-    pageview_id: str
+    pageview_id: Annotated[str, Meta(min_length=UUID_CHARACTERS, max_length=UUID_CHARACTERS)]
     seq: Count
-    device: str
+    device: Device
     viewport_w: Size
     viewport_h: Size
     page_w: Size
     page_h: Size
     t0: Millis
     depth: Count
-    type: str
+    type: Annotated[str, Meta(min_length=1, max_length=MAX_EVENTS)]
     dt: Raw
     x: Raw
     y: Raw
@@ -77,8 +83,10 @@ class _Light(msgspec.Struct, kw_only=True):
     rate: Annotated[float, Meta(gt=0, le=1)] = 1.0
 
 
-_light = msgspec.json.Decoder(_Light)
-_sections = msgspec.json.Decoder(Annotated[list[tuple[SectionName, Pixel, Pixel]], Meta(max_length=MAX_SECTIONS)])
+_head_of = msgspec.json.Decoder(_Head).decode
+_sections_of = msgspec.json.Decoder(
+    Annotated[list[tuple[SectionName, Pixel, Pixel]], Meta(max_length=MAX_SECTIONS)]
+).decode
 
 
 def _code_table(codes: dict[str, int]) -> Bytes:
@@ -117,164 +125,80 @@ class Decoded:
     skewed: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """Heads of a slice's beacons, each with its place in the values, and what is no beacon."""
-
-    positions: list[int]
-    heads: list[_Light]
-    rejected: list[Rejected]
-
-
 def decode(values: Sequence[bytes], timestamps_ms: npt.NDArray[np.int64] | Sequence[int]) -> Decoded:
     """Columns of a slice's records; never raises for what a record holds.
 
     `timestamps_ms` are the records' own, as many as the values. Empty values are ticks and are skipped.
     """
-    alone: set[int] = set()
-    while True:
-        read = _read(values, alone)
-        try:
-            wide = _Wide.of(read.heads)
-        except _OddRowsError as odd:
-            alone.update(read.positions[row] for row in odd.rows)
-        else:
-            return _decoded(read, wide, np.asarray(timestamps_ms, dtype=np.int64))
-
-
-def _read(values: Sequence[bytes], alone: Collection[int]) -> _Read:
-    """All records' beacons; those at the positions of `alone`, and what the fast path refuses, go the strict way."""
-    if not alone:
-        try:
-            heads = [_light.decode(value) for value in values if value]
-        except BROKEN:
-            alone = ()
-        else:
-            return _Read([position for position, value in enumerate(values) if value], heads, [])
-    read = _Read([], [], [])
+    heads: dict[int, _Head] = {}
+    rejected: list[Rejected] = []
     for position, value in enumerate(values):
         if value:
-            _read_one(read, position, value, strictly=position in alone)
-    return read
+            try:
+                heads[position] = _head_of(value)
+            except BROKEN:
+                _take_strictly(heads, rejected, position, value)
+    wide = _Wide.of(list(heads.values()))
+    if wide.odd.any():
+        for position in np.fromiter(heads, np.int64)[wide.odd].tolist():
+            _take_strictly(heads, rejected, position, values[position])
+        rejected.sort(key=attrgetter("index"))
+        wide = _Wide.of(list(heads.values()))
+    return _decoded(heads, wide, np.asarray(timestamps_ms, dtype=np.int64), rejected)
 
 
-def _read_one(read: _Read, position: int, value: bytes, *, strictly: bool) -> None:
+def _take_strictly(heads: dict[int, _Head], rejected: list[Rejected], position: int, value: bytes) -> None:
+    """Put a valid beacon in its place, written anew as the fast path likes it; reject any other."""
     try:
-        head = _canonical(value) if strictly else _light.decode(value)
+        heads[position] = _head_of(encode_beacon(to_beacon(value)))
     except DecodeError as error:
-        read.rejected.append(Rejected(position, error.field, error.detail))
-    except BROKEN:
-        _read_one(read, position, value, strictly=True)
-    else:
-        read.positions.append(position)
-        read.heads.append(head)
-
-
-def _canonical(value: bytes) -> _Light:
-    """A record strictly checked, then written anew, so that the fast path finds nothing odd in it."""
-    return _light.decode(encode_beacon(to_beacon(value)))
-
-
-class _OddRowsError(Exception):
-    """Rows that break what the schema says, or may do so."""
-
-    def __init__(self, rows: Iterable[int]) -> None:
-        super().__init__()
-        self.rows = list(rows)
+        heads.pop(position, None)
+        rejected.append(Rejected(position, error.field, error.detail))
 
 
 @dataclass(frozen=True, slots=True)
 class _Wide:
-    """A slice in arrays."""
+    """Heads side by side in arrays. Those that are `odd` break what the schema says; their entries mean nothing."""
 
     lp_ids: list[str]
-    layouts: list[Layout]
     lp: Ints
+    layouts: list[Layout]
     layout: Ints
-    device: Ints
-    counts: Ints
+    seq: Ints
     uuids: Bytes
+    counts: Ints
     kind: Bytes
-    events: dict[str, Ints]
+    dt: Ints
+    x: Ints
+    y: Ints
+    dwell: Ints
     fixed: Flags
+    odd: Flags
 
     @classmethod
-    def of(cls, heads: list[_Light]) -> "_Wide":
-        """Arrays of the rows: checked are first what each says of itself, then what all hold. Raises _OddRowsError."""
-        rows = len(heads)
+    def of(cls, heads: list[_Head]) -> "_Wide":
+        """Arrays of the heads, checked."""
         letters = [head.type for head in heads]
-        counts = np.fromiter(map(len, letters), np.int64, rows)
+        counts = np.fromiter(map(len, letters), np.int64, len(heads))
+        kind = _kind_table[_ascii(letters)]
         lp_ids, lp = _coded([head.lp_id for head in heads], _lp_id_of)
         layouts, layout = _coded([bytes(head.sections) for head in heads], _layout_of)
-        device = np.fromiter((DEVICE_CODES.get(head.device, -1) for head in heads), np.int64, rows)
-        pageview_ids = [head.pageview_id for head in heads]
-        bad = (counts < 1) | (counts > MAX_EVENTS) | (lp < 0) | (layout < 0) | (device < 0)
-        bad |= np.fromiter(map(len, pageview_ids), np.int64, rows) != UUID_CHARACTERS
-        arrays = {name: [bytes(raw) for raw in map(attrgetter(name), heads)] for name in EVENT_COLUMNS}
-        for texts in arrays.values():
-            # arrays hold nothing but integers, as simdjson will find: then commas tell how many
-            bad |= np.fromiter((text.count(b",") for text in texts), np.int64, rows) + 1 != counts
-        _refuse(bad)
-        total = int(counts.sum())
-        read = {name: _integers(texts, total) for name, texts in arrays.items()}
-        events = {name: column for name, column in read.items() if column is not None}
-        if unread := read.keys() - events.keys():
-            raise _OddRowsError(row for name in unread for row in _odd_rows(arrays[name], counts))
-        digits, hyphens = _uuid_digits(pageview_ids)
-        kind = _kind_table[_ascii(letters)]
-        bad = hyphens | (digits == NO_CODE).any(axis=1)
-        for flags in _bad_events(kind, *(events[name] for name in EVENT_COLUMNS)):
-            bad |= np.logical_or.reduceat(flags, np.cumsum(counts) - counts)
-        fixed = _fixed([head.fixed for head in heads], counts, bad)
-        _refuse(bad)
+        digits, hyphens = _uuid_digits([head.pageview_id for head in heads])
+        odd = (lp < 0) | (layout < 0) | hyphens | (digits == NO_CODE).any(axis=1)
+        dt = _integers([head.dt for head in heads], counts, odd)
+        x = _integers([head.x for head in heads], counts, odd)
+        y = _integers([head.y for head in heads], counts, odd)
+        dwell = _integers([head.dwell for head in heads], counts, odd)
+        for flags in _odd_events(kind, dt, x, y, dwell):
+            odd |= np.logical_or.reduceat(flags, np.cumsum(counts) - counts)
+        fixed = _fixed([head.fixed for head in heads], counts, odd)
         uuids: Bytes = np.left_shift(digits[:, ::2], 4, dtype=np.uint8) | digits[:, 1::2]
-        return cls(lp_ids, layouts, lp, layout, device, counts, uuids, kind, events, fixed)
+        seq = _column("seq", heads)
+        return cls(lp_ids, lp, layouts, layout, seq, uuids, counts, kind, dt, x, y, dwell, fixed, odd)
 
 
-def _refuse(bad: Flags) -> None:
-    if bad.any():
-        raise _OddRowsError(np.flatnonzero(bad).tolist())
-
-
-def _coded(words: list[Word], read: Callable[[Word], Read]) -> tuple[list[Read], Ints]:
-    """The different words, each read once, and of every word its place among them; -1 where it cannot be read."""
-    found: list[Read] = []
-    codes: dict[Word, int] = {}
-    for word in dict.fromkeys(words):
-        try:
-            value = read(word)
-        except BROKEN:
-            codes[word] = -1
-        else:
-            codes[word] = len(found)
-            found.append(value)
-    return found, np.fromiter((codes[word] for word in words), np.int64, len(words))
-
-
-def _lp_id_of(text: str) -> str:
-    if not _lp_id.match(text):
-        raise ValueError("lp_id")
-    return text
-
-
-def _layout_of(text: bytes) -> Layout:
-    return tuple(_sections.decode(text))
-
-
-def _integers(arrays: list[bytes], total: int) -> Ints | None:
-    """The integers of JSON arrays, end to end; None unless all are flat arrays of integers, `total` together."""
-    text = b"[" + b",".join(arrays) + b"]"
-    try:
-        # a buffer comes flattened: a bracket too many is a nested array
-        document: Any = simdjson.Parser().parse(text)
-        found = np.frombuffer(document.as_buffer(of_type="i"), np.int64)
-    except BROKEN:
-        return None
-    return found if len(found) == total and text.count(b"[") == len(arrays) + 1 else None
-
-
-def _odd_rows(arrays: list[bytes], counts: Ints) -> list[int]:
-    return [row for row, array in enumerate(arrays) if _integers([array], int(counts[row])) is None]
+def _column(name: str, heads: list[_Head]) -> Ints:
+    return np.fromiter(map(attrgetter(name), heads), np.int64, len(heads))
 
 
 def _ascii(texts: Sequence[str]) -> Bytes:
@@ -288,7 +212,63 @@ def _uuid_digits(pageview_ids: Sequence[str]) -> tuple[Bytes, Flags]:
     return _hex_table[characters[:, _hex_places]], (characters[:, HYPHENS] != ord("-")).any(axis=1)
 
 
-def _bad_events(kind: Bytes, dt: Ints, x: Ints, y: Ints, dwell: Ints) -> list[Flags]:
+def _coded(words: list[Word], read: Callable[[Word], Read]) -> tuple[list[Read], Ints]:
+    """The different words, each read once, and of every word its place among them; -1 where it cannot be read."""
+    found: list[Read] = []
+    codes: dict[Word, int] = {}
+    for word in dict.fromkeys(words):
+        try:
+            found.append(read(word))
+            codes[word] = len(found) - 1
+        except BROKEN:
+            codes[word] = -1
+    return found, np.fromiter(map(codes.__getitem__, words), np.int64, len(words))
+
+
+def _lp_id_of(text: str) -> str:
+    if not _lp_id.match(text):
+        raise ValueError("lp_id")
+    return text
+
+
+def _layout_of(text: bytes) -> Layout:
+    return tuple(_sections_of(text))
+
+
+def _integers(arrays: list[Raw], counts: Ints, odd: Flags) -> Ints:
+    """The numbers of JSON arrays end to end, `counts` from each; rows without so many integers become odd."""
+    found = _joined_integers(arrays, counts)
+    if found is None:
+        for row, count in enumerate(counts.tolist()):
+            if _joined_integers([arrays[row]], counts[row : row + 1]) is None:
+                odd[row] = True
+                arrays[row] = Raw(msgspec.json.encode([0] * count))
+        return _integers(arrays, counts, odd)
+    return found
+
+
+def _joined_integers(arrays: list[Raw], counts: Ints) -> Ints | None:
+    """The same; None unless every one is a flat array of so many integers of 64 bits."""
+    if not arrays:
+        return counts
+    text = b"[" + _between.join(arrays) + b"]"
+    # a buffer comes flattened: each must be an array, of which all neighbours tell, and open no bracket but its own
+    if text.count(_between_arrays) != len(arrays) - 1 or text.count(b"[") != len(arrays) + 1:
+        return None
+    try:
+        document: Any = simdjson.Parser().parse(text)
+        numbers = np.frombuffer(document.as_buffer(of_type="i"), np.int64)
+    except BROKEN:
+        return None
+    seams = np.cumsum(counts + 1)[:-1] - 1
+    if len(numbers) != int(counts.sum()) + len(seams) or (numbers[seams] != BETWEEN).any():
+        return None
+    own = np.ones(len(numbers), dtype=np.bool_)
+    own[seams] = False
+    return numbers[own]
+
+
+def _odd_events(kind: Bytes, dt: Ints, x: Ints, y: Ints, dwell: Ints) -> list[Flags]:
     """Masks of events out of range; none at all in an ordinary slice, whose extremes are looked at only."""
     if not len(kind):
         return []
@@ -300,45 +280,48 @@ def _bad_events(kind: Bytes, dt: Ints, x: Ints, y: Ints, dwell: Ints) -> list[Fl
     return masks
 
 
-def _fixed(indices: list[list[int]], counts: Ints, bad: Flags) -> npt.NDArray[np.bool_]:
-    """Which events are in viewport pixels; beacons that name an event they lack become bad."""
-    starts = np.cumsum(counts) - counts
+def _fixed(indices: list[list[int]], counts: Ints, odd: Flags) -> Flags:
+    """Which events are in viewport pixels; beacons that name an event they lack become odd."""
     flags = np.zeros(int(counts.sum()), dtype=np.bool_)
-    for row, named in enumerate(indices):
-        if named:
-            if max(named) < counts[row]:
-                flags[starts[row] + np.array(named)] = True
-            else:
-                bad[row] = True
+    flat = np.fromiter(chain.from_iterable(indices), np.int64)
+    if len(flat):
+        owners = np.repeat(np.arange(len(counts)), np.fromiter(map(len, indices), np.int64, len(counts)))
+        inside = flat < counts[owners]
+        odd[owners[~inside]] = True
+        flags[((np.cumsum(counts) - counts)[owners] + flat)[inside]] = True
     return flags
 
 
-def _decoded(read: _Read, wide: _Wide, timestamps: Ints) -> Decoded:
-    positions = np.array(read.positions, dtype=np.int64)
-    heads = {name: np.fromiter(map(attrgetter(name), read.heads), np.int64, len(positions)) for name in HEAD_COLUMNS}
-    counts, dt = wide.counts, wide.events["dt"]
-    t0, seq = heads.pop("t0"), heads.pop("seq")
-    last = t0 + np.maximum.reduceat(dt, np.cumsum(counts) - counts) if len(t0) else t0
+def _decoded(by_position: dict[int, _Head], wide: _Wide, timestamps: Ints, rejected: list[Rejected]) -> Decoded:
+    heads, counts = list(by_position.values()), wide.counts
+    positions = np.fromiter(by_position, np.int64, len(heads))
+    t0 = _column("t0", heads)
+    last = t0 + np.maximum.reduceat(wide.dt, np.cumsum(counts) - counts) if len(t0) else t0
     shift, skewed = clock_shift(last, timestamps[positions])
     t0 = t0 + shift
+    devices = map(DEVICE_CODES.__getitem__, [head.device for head in heads])
     columns = BeaconColumns(
         lp_ids=wide.lp_ids,
         layouts=wide.layouts,
         lp=wide.lp,
-        device=wide.device,
-        opens=seq == 0,
-        **heads,
+        device=np.fromiter(devices, np.int64, len(heads)),
+        opens=wide.seq == 0,
+        viewport_w=_column("viewport_w", heads),
+        viewport_h=_column("viewport_h", heads),
+        page_w=_column("page_w", heads),
+        page_h=_column("page_h", heads),
         t0=t0,
+        depth=_column("depth", heads),
         counts=counts,
         layout=wide.layout,
         kind=wide.kind,
-        time=np.repeat(t0, counts) + dt,
-        x=wide.events["x"],
-        y=wide.events["y"],
-        dwell=wide.events["dwell"],
+        time=np.repeat(t0, counts) + wide.dt,
+        x=wide.x,
+        y=wide.y,
+        dwell=wide.dwell,
         fixed=wide.fixed,
     )
-    return Decoded(columns, _identities(wide.uuids, seq), positions, read.rejected, int(skewed.sum()))
+    return Decoded(columns, _identities(wide.uuids, wide.seq), positions, rejected, int(skewed.sum()))
 
 
 def _identities(uuids: Bytes, seq: Ints) -> list[bytes]:
