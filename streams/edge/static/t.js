@@ -13,6 +13,7 @@
 
   const FLUSH_MS = 5000, MOST_EVENTS = 100, REST_MS = 500, SETTLE_MS = 150, ROUTE_MS = 1000;
   const RAGE_MS = 1000, RAGE_PX = 30, DEAD_MS = 2500;
+  const FIELD = "input:not([type=button]),select,textarea,[contenteditable]";
   const ANSWER_MS = 15000, MOST_QUEUED = 300, MOST_LEAVING = 48000;
   // the server forgets after 30 minutes what it has counted: what may have arrived must not come later than that
   const KEEP_TRIED_MS = 20 * 60 * 1000, KEEP_UNTRIED_MS = 24 * 60 * 60 * 1000;
@@ -32,7 +33,7 @@
   }).filter(([name, from, to]) => name && from < to).slice(0, 30);
 
   /* What happens in a pageview becomes events, events become beacons. */
-  let lpId = option("lpId"), view, timer, still, stillTimer, settleTimer, changedAt = 0, pressedAt = 0, clickedAt = 0;
+  let lpId = option("lpId"), view, timer, still, stillTimer, settleTimer, changedAt = 0, pressedAt = 0, clickedAt = 0, pressed;
   function begin(by) {
     still = null;
     view = {
@@ -195,10 +196,14 @@
     new MutationObserver(changed)
       .observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
     const on = (target, name, work) => target.addEventListener(name, safely(work), { capture: true, passive: true });
-    on(document, "pointerdown", () => { pressedAt = now(); });
+    on(document, "pointerdown", (event) => { pressedAt = now(); pressed = event.target; });
     on(document, "click", click);
-    on(document, "focusin", changed);
-    on(document, "submit", () => record("g", 0, 0, 0));
+    on(document, "focusin", ({ target }) => {
+      // a button takes the focus of its press whether it does anything or not; a field is there to take it
+      if (target.matches(FIELD) || !target.contains(pressed)) changed();
+    });
+    on(document, "input", changed);
+    on(document, "submit", () => { changed(); record("g", 0, 0, 0); });
     on(document, "pointermove", move);
     on(document, "pointerout", (event) => { if (!event.relatedTarget) endRest(); });
     on(window, "scroll", scrolled);

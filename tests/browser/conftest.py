@@ -1,0 +1,230 @@
+"""A site of the tests' own: it serves pages with the snippet, takes beacons, and fails when told to."""
+
+import asyncio
+import json
+import os
+import shutil
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from playwright.async_api import Browser, Page, async_playwright
+
+from schemas.heatmap import Beacon, decode_beacon
+from streams.edge.snippet import Snippet
+
+CHROMIUM = shutil.which("chromium")
+WIDTH, HEIGHT = 1_280, 800
+HANG = "hang"
+CUT = "cut"
+
+PAGE = """<!doctype html>
+<html lang="ja"><head><meta charset="utf-8"><title>試験のページ</title>
+<style>
+  * { box-sizing: border-box } body { margin: 0 }
+  section { height: 1000px }
+  #bar { position: fixed; top: 0; left: 0; width: 100%; height: 50px; background: #eee }
+  .at { position: absolute; width: 200px; height: 40px }
+  #inner { width: 200px; height: 100px; overflow: auto } #inner div { height: 900px }
+</style><script>HEAD</script><script async src="SCRIPT" data-lp-id="lp_test" OPTIONS></script></head><body>
+<div id="bar">いつも見える帯</div>
+<main>
+  <section data-section="hero"></section>
+  <section id="price"></section>
+  <section data-section="EMOJI"></section>
+  <section></section>
+  <section data-section="hidden" style="display:none"></section>
+</main>
+<button class="at" style="top:100px;left:100px" id="works" onclick="this.textContent += '!'">動く</button>
+<button class="at" style="top:160px;left:100px" id="types" onclick="this.firstChild.nodeValue += '!'">文字だけ</button>
+<button class="at" style="top:220px;left:100px" id="dead">動かない</button>
+<label class="at" style="top:280px;left:100px" id="label"><input type="checkbox" id="box">同意する</label>
+<form class="at" style="top:340px;left:100px" id="form" action="/thanks">
+<input id="name" name="name"><button>送る</button></form>
+<button class="at" style="top:160px;left:400px" id="moves" onclick="works.focus()">移す</button>
+<div class="at" style="top:400px;left:100px" id="inner"><div></div></div>
+</body></html>""".replace("EMOJI", "名" * 63 + "🍜" + "あふれ")
+
+
+@dataclass
+class Post:
+    """One beacon as it came, and how it was answered (0: not at all)."""
+
+    path: str
+    body: bytes
+    status: int
+    preflight: bool
+    at: float
+
+    @property
+    def beacon(self) -> Beacon:
+        """The beacon, decoded strictly."""
+        if self.path.startswith("/e/"):
+            return decode_beacon(self.body)
+        records = json.loads(self.body)["records"]
+        assert len(records) == 1
+        return decode_beacon(json.dumps(records[0]["value"]).encode())
+
+
+@dataclass
+class Site:
+    """`answers` are used up first: a status, (status, headers), (status, headers, body), HANG or CUT; then `always`."""
+
+    port: int = 0
+    posts: list[Post] = field(default_factory=list)
+    answers: deque[object] = field(default_factory=deque)
+    always: object = 204
+    _released: asyncio.Event = field(default_factory=asyncio.Event)
+    _preflights: int = 0
+
+    def url(self, host: str = "127.0.0.1") -> str:
+        """Where the site is, by a name of one's choice."""
+        return f"http://{host}:{self.port}"
+
+    @property
+    def identities(self) -> list[tuple[str, int]]:
+        """(pageview_id, seq) of all posts, in the order they came."""
+        return [(one.beacon.pageview_id, one.beacon.seq) for one in self.posts]
+
+    @property
+    def taken(self) -> list[Beacon]:
+        """Beacons that were answered well, each of them once, by pageview and seq."""
+        once = {(one.beacon.pageview_id, one.beacon.seq): one.beacon for one in self.posts if 200 <= one.status < 300}
+        first = {identity[0]: at for at, identity in reversed(list(enumerate(once)))}
+        return [once[key] for key in sorted(once, key=lambda key: (first[key[0]], key[1]))]
+
+    def events(self, letters: str = "crdmsg") -> list[tuple[str, int, int, int, bool]]:
+        """(type, x, y, dwell, fixed) of all taken beacons' events of these types."""
+        return [
+            (kind, beacon.x[at], beacon.y[at], beacon.dwell[at], at in beacon.fixed)
+            for beacon in self.taken
+            for at, kind in enumerate(beacon.type)
+            if kind in letters
+        ]
+
+    @property
+    def letters(self) -> str:
+        """Types of all taken events."""
+        return "".join(event[0] for event in self.events())
+
+    async def until(self, condition: Callable[[], object], within_s: float = 8) -> None:
+        """Wait for what is to come; AssertionError shows what has come."""
+        deadline = time.monotonic() + within_s
+        while not condition():
+            assert time.monotonic() < deadline, [(one.status, one.body.decode()) for one in self.posts]
+            await asyncio.sleep(0.02)
+
+    async def posted(self, count: int, within_s: float = 8) -> None:
+        """Wait until so many posts have come."""
+        await self.until(lambda: len(self.posts) >= count, within_s)
+
+    def release(self) -> None:
+        """Let go of requests that hang."""
+        self._released.set()
+
+    async def serve_page(self, request: web.Request) -> web.Response:
+        """The page; `head` and `options` of the query go into it, `script` says where the snippet is."""
+        query = request.query
+        body = PAGE.replace("HEAD", query.get("head", "")).replace("OPTIONS", query.get("options", ""))
+        return web.Response(text=body.replace("SCRIPT", query.get("script", "/t.js")), content_type="text/html")
+
+    async def serve_other(self, request: web.Request) -> web.Response:
+        """A page without the snippet."""
+        return web.Response(text="<title>other</title>", content_type="text/html")
+
+    async def serve_script(self, request: web.Request) -> web.Response:
+        """The snippet as the edge serves it."""
+        return web.Response(body=Snippet.load().body, content_type="text/javascript")
+
+    async def allow(self, request: web.Request) -> web.Response:
+        """The answer to a preflight."""
+        self._preflights += 1
+        headers = {
+            "Access-Control-Allow-Origin": "*",
+            "Access-Control-Allow-Methods": "POST",
+            "Access-Control-Allow-Headers": "content-type",
+        }
+        return web.Response(status=204, headers=headers)
+
+    async def take(self, request: web.Request) -> web.Response:
+        """One beacon."""
+        body = await request.read()
+        answer = self.answers.popleft() if self.answers else self.always
+        status, headers, text = _answer(answer)
+        self.posts.append(Post(request.path, body, status, self._preflights > 0, time.monotonic()))
+        if answer == HANG:
+            await self._released.wait()
+        if answer in (HANG, CUT):
+            assert request.transport is not None
+            request.transport.abort()
+        return web.Response(status=status or 500, headers={"Access-Control-Allow-Origin": "*", **headers}, text=text)
+
+
+def _answer(answer: object) -> tuple[int, dict[str, str], str | None]:
+    if isinstance(answer, tuple):
+        status, headers, *text = answer
+        return status, headers, text[0] if text else None
+    return (answer, {}, None) if isinstance(answer, int) else (0, {}, None)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium on the path")
+    arguments = ["--host-resolver-rules=MAP *.test 127.0.0.1", *(["--no-sandbox"] if os.getuid() == 0 else [])]
+    async with async_playwright() as playwright:
+        running = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=arguments, ignore_default_args=["--disable-back-forward-cache"]
+        )
+        yield running
+        await running.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def site() -> AsyncIterator[Site]:
+    site = Site()
+    app = web.Application()
+    app.router.add_get("/t.js", site.serve_script)
+    app.router.add_get("/other", site.serve_other)
+    app.router.add_get("/{page:.*}", site.serve_page)
+    for door in ("/e/heatmap.events", "/topics/heatmap.events"):
+        app.router.add_post(door, site.take)
+        app.router.add_options(door, site.allow)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    site.port = runner.addresses[0][1]
+    yield site
+    site.release()
+    await runner.cleanup()
+    for one in site.posts:
+        assert one.beacon, "every body that was posted is a beacon by the strict decoder"
+
+
+Visit = Callable[..., Awaitable[Page]]
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def visit(browser: Browser, site: Site) -> AsyncIterator[Visit]:
+    """Open the page as a new visitor and wait for the snippet; no error may be seen by the page."""
+    context = await browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
+    errors: list[str] = []
+    context.on("weberror", lambda error: errors.append(str(error.error)))
+
+    async def opened(host: str = "127.0.0.1", init: str = "", clock: bool = False, **query: str) -> Page:
+        page = await context.new_page()
+        if clock:
+            await page.clock.install()
+        if init:
+            await page.add_init_script(init)
+        await page.goto(site.url(host) + "/page?" + "&".join(f"{name}={value}" for name, value in query.items()))
+        await page.wait_for_function("window.lpstream")
+        return page
+
+    yield opened
+    await context.close()
+    assert errors == []

@@ -1,0 +1,433 @@
+"""The snippet in a real browser: what it posts, when, and what it never posts."""
+
+import asyncio
+import json
+import re
+import time
+from typing import Any
+
+import pytest
+from conftest import CUT, HANG, HEIGHT, WIDTH, Site, Visit
+from playwright.async_api import Page
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+DEAD_S = 2.6
+SETTLED_S = 0.25
+HIDE = """state => {
+  Object.defineProperty(document, "visibilityState", { get: () => state, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+async def flush(page: Page) -> None:
+    await page.evaluate("lpstream.flush()")
+
+
+async def scroll_to(page: Page, y: int) -> None:
+    await page.evaluate("y => scrollTo(0, y)", y)
+    await asyncio.sleep(SETTLED_S)
+
+
+async def click(page: Page, selector: str, times: int = 1) -> None:
+    box = await page.locator(selector).bounding_box()
+    assert box is not None
+    for _ in range(times):
+        await page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+
+async def test_a_pageview_begins_with_a_scroll_and_its_beacons_count(site: Site, visit: Visit) -> None:
+    began = int(time.time() * 1000)
+    page = await visit()
+    for number in (1, 2, 3):
+        await flush(page)
+        await site.posted(number)
+    first, second, third = site.taken
+    assert (first.type[0], first.depth, first.x[0], first.y[0], first.dwell[0]) == ("s", 0, 0, 0, 0)
+    assert [first.seq, second.seq, third.seq] == [0, 1, 2]
+    assert len({beacon.pageview_id for beacon in site.taken}) == 1
+    assert (first.lp_id, first.device, first.rate) == ("lp_test", "desktop", 1.0)
+    assert (first.viewport_w, first.viewport_h) == (WIDTH, HEIGHT)
+    height = await page.evaluate("document.documentElement.scrollHeight")
+    assert (first.page_h, first.depth, second.depth) == (height, 0, HEIGHT)
+    assert began - 1000 <= first.t0 <= int(time.time() * 1000)
+
+
+async def test_beacons_go_by_themselves_every_five_seconds_without_preflight(site: Site, visit: Visit) -> None:
+    await visit(host="shop.test", script=f"{site.url()}/t.js")
+    opened = time.monotonic()
+    await site.posted(1)
+    assert time.monotonic() - opened < 6
+    assert site.posts[0].path == "/e/heatmap.events"
+    assert not site.posts[0].preflight, "text/plain across origins needs none"
+    assert 4_000 < sum(event[3] for event in site.events("s")) < 6_500
+    assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", site.identities[0][0])
+
+
+@pytest.mark.parametrize(("width", "device"), [(390, "mobile"), (820, "tablet")])
+async def test_the_device_is_told_by_the_width(site: Site, visit: Visit, width: int, device: str) -> None:
+    page = await visit()
+    await page.set_viewport_size({"width": width, "height": 600})
+    await flush(page)
+    await site.posted(1)
+    assert (site.taken[0].device, site.taken[0].viewport_w, site.taken[0].viewport_h) == (device, width, 600)
+
+
+async def test_clicks_are_in_page_pixels_and_on_fixed_elements_in_viewport_pixels(site: Site, visit: Visit) -> None:
+    page = await visit()
+    await scroll_to(page, 700)
+    await page.mouse.click(321, 234)
+    await page.mouse.click(40, 20)
+    await page.evaluate("document.querySelector('#works').click()")
+    await page.goto("about:blank")
+    await site.posted(1)
+    assert [event[:3] + event[4:] for event in site.events("crd")] == [("c", 321, 934, False), ("c", 40, 20, True)]
+    assert all(beacon.type[at] == "c" for beacon in site.taken for at in beacon.fixed)
+
+
+async def test_a_physical_click_is_one_event_also_on_a_label_and_a_key_is_none(site: Site, visit: Visit) -> None:
+    page = await visit()
+    await click(page, "#label")
+    assert await page.locator("#box").is_checked()
+    await page.focus("#works")
+    await page.keyboard.press("Enter")
+    await page.goto("about:blank")
+    await site.posted(1)
+    assert len(site.events("crd")) == 1
+
+
+async def test_rage_is_the_third_click_at_one_place_whatever_lies_between(site: Site, visit: Visit) -> None:
+    page = await visit()
+    for x, y in ((400, 700), (410, 700), (900, 700), (400, 715), (405, 710), (425, 745)):
+        await page.mouse.click(x, y)
+    await asyncio.sleep(1.1)
+    await page.mouse.click(400, 700)
+    await page.goto("about:blank")
+    await site.posted(1)
+    clicks = [event[:3] for event in site.events("crd")]
+    assert clicks == [
+        ("c", 400, 700), ("c", 410, 700), ("c", 900, 700), ("r", 400, 715), ("r", 405, 710), ("c", 425, 745),
+        ("c", 400, 700),
+    ]  # fmt: skip
+
+
+async def test_clicks_without_effect_are_dead_and_wait_until_that_is_known(site: Site, visit: Visit) -> None:
+    page = await visit()
+    await click(page, "#dead")
+    await asyncio.sleep(0.2)
+    await flush(page)
+    await site.posted(1)
+    assert "c" not in site.letters
+    await asyncio.sleep(DEAD_S)
+    await flush(page)
+    await site.posted(2)
+    assert [event[:3] for event in site.events("crd")] == [("d", 200, 240)]
+
+
+@pytest.mark.parametrize("selector", ["#works", "#types", "#name", "#box", "#moves"])
+async def test_a_click_that_changes_the_page_or_the_focus_is_a_click(site: Site, visit: Visit, selector: str) -> None:
+    page = await visit()
+    box = await page.locator(selector).bounding_box()
+    assert box is not None
+    await page.mouse.move(box["x"] + 5, box["y"] + 5)
+    await page.mouse.down()
+    await asyncio.sleep(0.1)  # a press takes its time, and focus comes with its beginning
+    await page.mouse.up()
+    await asyncio.sleep(DEAD_S)
+    await flush(page)
+    await site.posted(1)
+    assert [event[0] for event in site.events("crd")] == ["c"]
+
+
+async def test_a_pointer_that_rests_is_told_once_with_how_long(site: Site, visit: Visit) -> None:
+    page = await visit()
+    await page.mouse.move(500, 600)
+    await asyncio.sleep(1.2)
+    await page.mouse.move(700, 640)
+    await asyncio.sleep(0.2)
+    await page.mouse.move(300, 25)
+    await asyncio.sleep(0.8)
+    await scroll_to(page, 300)
+    await flush(page)
+    await site.posted(1)
+    rests = site.events("m")
+    assert [(x, y, fixed) for _, x, y, _, fixed in rests] == [(500, 600, False), (300, 25, True)]
+    assert 1_150 <= rests[0][3] < 1_600
+    assert 750 <= rests[1][3] < 1_200
+
+
+async def test_scrolling_tells_how_long_the_view_stood_and_how_deep_it_reached(site: Site, visit: Visit) -> None:
+    page = await visit()
+    await asyncio.sleep(0.6)
+    await scroll_to(page, 900)
+    await flush(page)
+    await site.posted(1)
+    await scroll_to(page, 400)
+    await page.evaluate("document.querySelector('#inner').scrollTop = 300")
+    await asyncio.sleep(SETTLED_S)
+    await flush(page)
+    await site.posted(2)
+    first, second = site.taken
+    assert [(kind, y) for kind, _, y, _, _ in site.events("s")] == [
+        ("s", 0), ("s", 0), ("s", 900), ("s", 900), ("s", 900), ("s", 400), ("s", 400)
+    ]  # fmt: skip
+    assert (first.depth, second.depth) == (0, 900 + HEIGHT)
+    assert [event[3] > 0 for event in site.events("s")] == [False, True, False, True, True, False, True]
+    assert 600 <= site.events("s")[1][3] < 1_300
+
+
+async def test_sections_are_named_and_measured_in_page_pixels(site: Site, visit: Visit) -> None:
+    page = await visit()
+    await scroll_to(page, 500)
+    await flush(page)
+    await site.posted(1)
+    long_name = "名" * 63 + "🍜"
+    assert site.taken[0].sections == [("hero", 0, 1000), ("price", 1000, 2000), (long_name, 2000, 3000)]
+
+
+async def test_goals_are_forms_that_are_sent_and_what_the_page_tells(site: Site, visit: Visit) -> None:
+    page = await visit()
+    await page.evaluate("lpstream.goal('reserved')")
+    await page.fill("#name", "secret-name")
+    await page.locator("#name").press_sequentially("@example.jp")
+    await page.click("#form button")
+    await page.wait_for_url("**/thanks*")
+    await flush(page)
+    await site.until(lambda: site.letters.count("g") == 2)
+    await site.until(lambda: len({identity[0] for identity in site.identities}) == 2)
+    for post in site.posts:
+        assert not re.search(rb"secret|example|reserved|thanks|http", post.body)
+
+
+async def test_a_route_change_begins_a_pageview(site: Site, visit: Visit) -> None:
+    page = await visit()
+    await page.evaluate("history.pushState({}, '', '/plans')")
+    await page.evaluate("history.replaceState({}, '', '/plans?tab=2')")
+    await page.go_back()
+    await flush(page)
+    await site.until(lambda: len({identity[0] for identity in site.identities}) == 3)
+    assert [(beacon.seq, beacon.type[0], beacon.depth, beacon.lp_id) for beacon in site.taken] == [
+        (0, "s", 0, "lp_test")
+    ] * 3
+
+
+@pytest.mark.parametrize("first", ["route", "page"])
+async def test_a_route_that_the_application_names_is_one_pageview(site: Site, visit: Visit, first: str) -> None:
+    page = await visit()
+    calls = ["history.pushState({}, '', '/plans')", "lpstream.page('lp_plans')"]
+    for call in calls if first == "route" else reversed(calls):
+        await page.evaluate(call)
+    await flush(page)
+    await site.posted(2)
+    await asyncio.sleep(0.3)
+    assert [(beacon.seq, beacon.lp_id) for beacon in site.taken] == [(0, "lp_test"), (0, "lp_plans")]
+
+
+async def test_closing_the_page_sends_the_last(site: Site, visit: Visit) -> None:
+    page = await visit()
+    await scroll_to(page, 600)
+    await page.mouse.click(200, 700)
+    await page.close(run_before_unload=True)
+    await site.posted(1)
+    assert "c" in site.letters
+    assert site.events("s")[-1][2] == 600
+
+
+async def test_hiding_the_page_sends_the_last_and_hidden_time_does_not_count(site: Site, visit: Visit) -> None:
+    page = await visit()
+    await asyncio.sleep(0.5)
+    await page.evaluate(HIDE, "hidden")
+    await site.posted(1)
+    await asyncio.sleep(1.5)
+    await page.evaluate(HIDE, "visible")
+    await asyncio.sleep(0.3)
+    await page.evaluate(HIDE, "hidden")
+    await page.close(run_before_unload=True)
+    await site.posted(2)
+    await asyncio.sleep(0.3)
+    assert 700 <= sum(event[3] for event in site.events("s")) < 1_500
+
+
+async def test_coming_back_from_the_back_forward_cache_is_a_pageview(site: Site, visit: Visit) -> None:
+    page = await visit()
+    await page.evaluate("window.kept = true")
+    await page.goto(site.url() + "/other")
+    await page.go_back(wait_until="commit")
+    assert await page.evaluate("window.kept"), "the browser kept the page"
+    await flush(page)
+    await site.posted(2)
+    assert [(beacon.seq, beacon.type[0]) for beacon in site.taken] == [(0, "s"), (0, "s")]
+    assert len({beacon.pageview_id for beacon in site.taken}) == 2
+
+
+@pytest.mark.parametrize("answer", [503, 500, 429, 408, CUT])
+async def test_what_was_not_taken_is_sent_again_as_the_same_beacon(site: Site, visit: Visit, answer: object) -> None:
+    page = await visit()
+    site.answers.append(answer)
+    await page.evaluate("lpstream.goal()")
+    await flush(page)
+    await site.posted(1)
+    await flush(page)
+    await asyncio.sleep(1.1)
+    await flush(page)
+    await site.until(lambda: len(site.taken) == 3)
+    assert site.posts[1].body == site.posts[0].body
+    assert [beacon.seq for beacon in site.taken] == [0, 1, 2]
+    assert site.letters.count("g") == 1
+
+
+async def test_the_server_says_when_to_come_again(site: Site, visit: Visit) -> None:
+    page = await visit()
+    site.answers.append((503, {"Retry-After": "3"}))
+    await flush(page)
+    await site.posted(1)
+    while len(site.posts) < 2:
+        assert time.monotonic() - site.posts[0].at < 8
+        await flush(page)
+        await asyncio.sleep(0.1)
+    assert 2.9 < site.posts[1].at - site.posts[0].at < 4
+    assert site.identities[1] == site.identities[0]
+    await site.until(lambda: len(site.taken) > 10)
+    assert [beacon.seq for beacon in site.taken] == list(range(len(site.taken)))
+
+
+async def test_a_server_that_hangs_is_given_up_and_asked_again(site: Site, visit: Visit) -> None:
+    page = await visit(clock=True)
+    site.answers.append(HANG)
+    await flush(page)
+    await site.posted(1)
+    await page.clock.run_for(16_000)
+    await asyncio.sleep(0.2)
+    await page.clock.run_for(6_000)
+    await site.until(lambda: len(site.taken) >= 3)
+    assert site.identities[1] == site.identities[0]
+    assert [beacon.seq for beacon in site.taken] == list(range(len(site.taken)))
+
+
+async def test_leaving_while_a_request_hangs_sends_the_rest_beside_it(site: Site, visit: Visit) -> None:
+    page = await visit()
+    site.answers.append(HANG)
+    await flush(page)
+    await site.posted(1)
+    await flush(page)
+    await page.mouse.click(200, 700)
+    await page.goto(site.url() + "/other")
+    await site.posted(3)
+    assert sorted(seq for _, seq in site.identities) == [0, 1, 2]
+    assert "c" in site.letters
+
+
+@pytest.mark.parametrize("status", [400, 403, 413, 422])
+async def test_what_the_server_refuses_is_not_sent_again(site: Site, visit: Visit, status: int) -> None:
+    page = await visit()
+    site.answers.append(status)
+    await flush(page)
+    await site.posted(1)
+    await asyncio.sleep(1.1)
+    await flush(page)
+    await site.posted(2)
+    assert [seq for _, seq in site.identities] == [0, 1]
+
+
+async def test_what_was_tried_is_dropped_after_twenty_minutes_and_what_was_not_waits(site: Site, visit: Visit) -> None:
+    page = await visit(clock=True)
+    site.always = 503
+    await flush(page)
+    await site.posted(1)
+    await flush(page)
+    for minutes, expected in ((19, 0), (2, 1)):
+        await asyncio.sleep(0.3)
+        before = len(site.posts)
+        await page.clock.fast_forward(minutes * 60_000)
+        await flush(page)
+        await site.posted(before + 1)
+        assert [seq for _, seq in site.identities[before:]] == [expected]
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "Object.defineProperty(navigator, 'doNotTrack', { get: () => '1' })",
+        "Object.defineProperty(navigator, 'globalPrivacyControl', { get: () => true })",
+    ],
+)
+async def test_who_refuses_is_not_measured_even_with_consent(site: Site, visit: Visit, refusal: str) -> None:
+    page = await visit(init=refusal)
+    await page.evaluate("lpstream.consent(true)")
+    await use_and_leave(page)
+    assert site.posts == []
+
+
+async def test_a_sample_of_none_sends_nothing(site: Site, visit: Visit) -> None:
+    page = await visit(options="data-sample=0")
+    await page.evaluate("lpstream.consent(true)")
+    await use_and_leave(page)
+    assert site.posts == []
+
+
+@pytest.mark.parametrize(("sample", "rate"), [("0.999999", 0.999999), ("7", 1.0), ("all", 1.0)])
+async def test_the_sampling_rate_is_told(site: Site, visit: Visit, sample: str, rate: float) -> None:
+    page = await visit(options=f"data-sample={sample}")
+    await flush(page)
+    await site.posted(1)
+    assert site.taken[0].rate == rate
+
+
+async def use_and_leave(page: Page) -> None:
+    await page.mouse.click(200, 700)
+    await page.evaluate("lpstream.goal(); lpstream.page('lp_b'); history.pushState({}, '', '/c')")
+    await scroll_to(page, 300)
+    await flush(page)
+    await page.goto("about:blank")
+    await asyncio.sleep(0.5)
+
+
+async def test_nothing_is_measured_before_consent_or_without_it(site: Site, visit: Visit) -> None:
+    page = await visit(options='data-consent="required"')
+    await page.mouse.click(200, 700)
+    await scroll_to(page, 300)
+    await flush(page)
+    await asyncio.sleep(0.3)
+    assert site.posts == []
+    await page.evaluate("lpstream.consent(true); lpstream.consent(true)")
+    await flush(page)
+    await site.posted(1)
+    await page.evaluate("lpstream.consent(false)")
+    await page.mouse.click(200, 700)
+    await scroll_to(page, 900)
+    await flush(page)
+    await page.evaluate("lpstream.goal(); lpstream.consent(true)")
+    await flush(page)
+    await site.posted(2)
+    assert [event[0] for event in site.events("crdmg")] == []
+    assert [(beacon.seq, beacon.type[0], beacon.y[0]) for beacon in site.taken] == [(0, "s", 300), (0, "s", 900)]
+
+
+@pytest.mark.parametrize("broken", ["throw new Error('ours')", "return Promise.reject(new Error('ours'))"])
+async def test_a_page_whose_fetch_is_broken_sees_no_error(site: Site, visit: Visit, broken: str) -> None:
+    watch = "addEventListener('unhandledrejection', () => { window.seen = true });"
+    page = await visit(init=f"{watch} window.fetch = () => {{ {broken} }}")
+    await flush(page)
+    await page.evaluate("lpstream.goal()")
+    await flush(page)
+    await asyncio.sleep(0.3)
+    assert not await page.evaluate("window.seen")
+    assert site.posts == []
+
+
+async def test_a_kafka_rest_proxy_is_spoken_to_and_its_errors_are_heard(site: Site, visit: Visit) -> None:
+    def told(error: int | None) -> tuple[int, dict[str, str], str]:
+        offset: dict[str, Any] = {"partition": 0, "offset": 7, "error_code": error, "error": error and "not now"}
+        headers = {"Content-Type": "application/vnd.kafka.v2+json"}
+        return 200, headers, json.dumps({"offsets": [offset]})
+
+    page = await visit(host="shop.test", options=f'data-transport="kafka-rest" data-endpoint="{site.url()}/"')
+    site.answers.append(told(50003))
+    site.always = told(None)
+    await flush(page)
+    await site.posted(1)
+    await asyncio.sleep(1.2)
+    await flush(page)
+    await site.posted(3)
+    assert {post.path for post in site.posts} == {"/topics/heatmap.events"}
+    assert [seq for _, seq in site.identities] == [0, 0, 1]
