@@ -1,0 +1,136 @@
+"""`lpstream bench --only drain_100`: a full log into ClickHouse, by our worker and by peers that do the same work.
+
+All read the same log from its first record into empty tables of the same database, in turns. Every run must come to
+the sums that were produced, in all five tables.
+"""
+
+import os
+import statistics
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from infra.embedded.stack import Stack
+from schemas.errors import LpstreamError
+from streams.proof.bench.lab import CACHE, Lab, Run, Say, lab
+from streams.proof.bench.load import Filled, Load
+from streams.proof.bench.peers import Peer
+from streams.proof.bench.peers.bare import Bare
+from streams.proof.bench.peers.kafka_streams import KafkaStreams
+from streams.proof.bench.peers.quix import Quix
+
+RECORDS = {1: 600_000, 10: 250_000, 100: 80_000}
+ROUNDS = 3
+
+Row = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Contender:
+    """A peer, its command (None: it cannot be run here, and why), and its runs."""
+
+    peer: Peer
+    command: list[str] | None = None
+    obstacle: str = ""
+    runs: list[Run] = field(default_factory=list)
+
+
+def all_peers() -> list[Peer]:
+    """The peers, the nearest first."""
+    return [Bare(), Quix(), KafkaStreams()]
+
+
+def drain(
+    size: int,
+    *,
+    rounds: int = ROUNDS,
+    load: Load | None = None,
+    peers: list[Peer] | None = None,
+    stack: Stack | None = None,
+    say: Say = lambda _: None,
+) -> list[Row]:
+    """Rows `drain_<size>`, one for each peer: events/s, or records/s for beacons of one event.
+
+    `stack` must run no heatmap worker, and loses its heatmaps; None: one in a temporary folder.
+    """
+    load = load or Load(size, RECORDS[size])
+    contenders = [_prepared(peer, say) for peer in (all_peers() if peers is None else peers)]
+    ours: list[Run] = []
+    with tempfile.TemporaryDirectory() as folder, lab(stack, Path(folder), say) as place:
+        filled = place.new_log(load)
+        for number in range(rounds):
+            say(f"round {number + 1} of {rounds}")
+            ours.append(_same_sums(ours, place.run_workers(filled)))
+            for contender in contenders:
+                _run(place, filled, contender, ours)
+        versions = place.stack.versions()
+    return [_row(filled, ours, contender, versions) for contender in contenders]
+
+
+def _prepared(peer: Peer, say: Say) -> Contender:
+    say(f"preparing {peer.name}")
+    try:
+        return Contender(peer, peer.prepare(CACHE))
+    except LpstreamError as error:
+        return Contender(peer, obstacle=str(error))
+
+
+def _run(place: Lab, filled: Filled, contender: Contender, ours: list[Run]) -> None:
+    """One run; a peer that fails is not run again, and its row says why."""
+    if contender.command is None:
+        return
+    try:
+        contender.runs.append(_same_sums(ours, place.run_peer(filled, contender.peer.name, contender.command)))
+    except LpstreamError as error:
+        contender.command, contender.obstacle = None, str(error)
+
+
+def _same_sums(known: list[Run], run: Run) -> Run:
+    for other in known[:1]:
+        if other.sums != run.sums:
+            raise LpstreamError(f"tables differ: {run.sums} is not {other.sums}")
+    return run
+
+
+def _row(filled: Filled, ours: list[Run], contender: Contender, versions: dict[str, str]) -> Row:
+    load = filled.load
+    per = load.size if load.size == 1 else 1
+    value = statistics.median(run.rate for run in ours) / per
+    detail: dict[str, Any] = {
+        "events_per_beacon": load.size,
+        "records": load.records,
+        "pages": load.lps,
+        "bytes": filled.bytes,
+        "rounds": len(ours),
+        "cell_rows_per_event": round(statistics.median(run.rows / load.events for run in ours), 3),
+        "records_per_second": round(value * per / load.size),
+        "ours": summary(ours),
+        "versions": {**versions, "peer": contender.peer.version()},
+        "cores": os.cpu_count(),
+    }
+    reference: float | None = None
+    if contender.obstacle:
+        detail["not_run"] = contender.obstacle
+    else:
+        reference = statistics.median(run.rate for run in contender.runs) / per
+        detail["peer"] = summary(contender.runs)
+    return {
+        "id": f"drain_{load.size}",
+        "reference": contender.peer.name + (" (not run)" if contender.obstacle else ""),
+        "value": round(value),
+        "unit": "records/s" if load.size == 1 else "events/s",
+        "reference_value": reference and round(reference),
+        "ratio": reference and round(value / reference, 2),
+        "detail": detail,
+    }
+
+
+def summary(runs: list[Run]) -> Row:
+    """Figures of some runs: seconds of each; medians of processor seconds (theirs, ClickHouse's); peak memory."""
+    return {
+        "seconds": [round(run.seconds, 2) for run in runs],
+        "cpu_s": round(statistics.median(run.cpu_s for run in runs), 2),
+        "clickhouse_cpu_s": round(statistics.median(run.clickhouse_cpu_s for run in runs), 2),
+        "rss_mb": round(max(run.rss_mb for run in runs)),
+    }

@@ -1,0 +1,287 @@
+"""Where the pipeline is measured: a stack, one log, empty tables for every run, and a clock.
+
+A run is timed from the moment its processes have work in hand (ours: `/readyz`, which is before the first record;
+a peer: its first record) until the log's events are all in ClickHouse's answer.
+"""
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from infra.clickhouse.client import ClickHouse
+from infra.clickhouse.migrate import migrate
+from infra.embedded.kafka import JARS
+from infra.embedded.ports import Ports
+from infra.embedded.process import ChildProcess
+from infra.embedded.stack import Stack
+from infra.kafka.admin import partitions_of
+from infra.kafka.topics import ensure_topics
+from schemas.errors import LpstreamError, Retryable
+from schemas.heatmap import TOPIC
+from streams.heatmap import GROUP
+from streams.proof.bench.load import Filled, Load, fill
+from streams.proof.bench.peers import FIRST, Job
+from streams.services import MALLOC, NAMES
+from streams.settings import Settings
+from streams.transport import MARK
+
+CACHE = JARS.parent / "bench"
+START_S, LONGEST_S, SETTLE_S = 60.0, 300.0, 0.3
+LOOK_S, READY_LOOK_S = 0.2, 0.01
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+SUMS = {
+    "heatmap_cells": ("hits", "dwell_ms"),
+    "heatmap_scroll": ("reached", "exposure_ms"),
+    "heatmap_sections": ("clicks", "reached", "exposure_ms"),
+    "heatmap_windows": ("pageviews", "events", "clicks", "moves", "scrolls"),
+    "heatmap_views": ("pageviews",),
+}
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run: seconds until `events` more were queryable, processor seconds of its processes, peak memory, sums."""
+
+    seconds: float
+    events: int
+    cpu_s: float
+    clickhouse_cpu_s: float
+    rss_mb: float
+    rows: int
+    sums: dict[str, tuple[int, ...]]
+
+    @property
+    def rate(self) -> float:
+        """Events per second."""
+        return self.events / self.seconds
+
+
+@contextlib.contextmanager
+def lab(stack: Stack | None, folder: Path, say: Say) -> Iterator["Lab"]:
+    """A lab on that stack, whose heatmaps it wipes, or on one of its own below `folder`."""
+    if stack is not None:
+        yield Lab(stack, say)
+        return
+    with Stack(folder, on_event=say) as own:
+        yield Lab(own, say)
+
+
+class Lab:
+    """One stack to measure on. It owns the topic, the tables and the groups."""
+
+    def __init__(self, stack: Stack, say: Say) -> None:
+        self.stack = stack
+        self.say = say
+        self._resets = 0
+        values: Any = {name.removeprefix("LPSTREAM_").lower(): value for name, value in stack.env().items()}
+        self.settings = Settings(**values)
+
+    def clickhouse(self, database: str = "lpstream") -> ClickHouse:
+        """ClickHouse as the writer."""
+        at = self.stack.addresses
+        return ClickHouse.open(at.clickhouse_url, at.clickhouse_user, at.clickhouse_password, database)
+
+    # -- the log ---------------------------------------------------------------------------------------
+
+    def new_log(self, load: Load, *, partitions: int | None = None) -> Filled:
+        """The topic made anew and filled."""
+        self.empty_log(partitions=partitions)
+        self.say(f"filling {TOPIC} with {load.records:,} beacons of {load.size}")
+        return asyncio.run(fill(self.settings.kafka_bootstrap_servers, load))
+
+    def empty_log(self, *, partitions: int | None = None) -> None:
+        """The topics made anew; with so many partitions, or as many as they have by themselves."""
+        asyncio.run(self._empty_log(partitions))
+
+    async def _empty_log(self, partitions: int | None) -> None:
+        await self._drop_topics()
+        servers = self.settings.kafka_bootstrap_servers
+        await ensure_topics(servers, replication_factor=1, min_insync=1, partitions=partitions)
+
+    async def _drop_topics(self) -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka_bootstrap_servers)
+        try:
+            await admin.start()
+            ours = [name for name in await admin.list_topics() if not name.startswith("_")]
+            if ours:
+                await admin.delete_topics(ours)
+            for _ in range(round(START_S / LOOK_S)):
+                if not set(ours) & set(await admin.list_topics()):
+                    return
+                await asyncio.sleep(LOOK_S)
+            raise Retryable(f"Kafka: topics are still there {START_S:g} s after their deletion")
+        except KafkaError as error:
+            raise Retryable(f"Kafka: {type(error).__name__}: {error}") from error
+        finally:
+            await admin.close()
+
+    # -- a run -----------------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """Empty tables, our group at the log's first record, and another group for the next peer."""
+        self._resets += 1
+        asyncio.run(self._reset())
+
+    async def _reset(self) -> None:
+        clickhouse = self.clickhouse("default")
+        try:
+            await clickhouse.command("DROP DATABASE IF EXISTS lpstream SYNC")
+            await migrate(clickhouse, timezone="Asia/Tokyo")
+        finally:
+            await clickhouse.close()
+        await self._rewind()
+
+    async def _rewind(self) -> None:
+        servers = self.settings.kafka_bootstrap_servers
+        consumer = AIOKafkaConsumer(bootstrap_servers=servers, group_id=GROUP, enable_auto_commit=False)
+        try:
+            await consumer.start()
+            places: dict[TopicPartition, Any] = dict.fromkeys(await partitions_of(servers, TOPIC), (0, MARK))
+            consumer.assign(list(places))
+            await consumer.commit(places)
+        except KafkaError as error:
+            raise Retryable(f"Kafka: {type(error).__name__}: {error}") from error
+        finally:
+            await consumer.stop()
+
+    def job(self) -> Job:
+        """What a peer is told."""
+        at = self.stack.addresses
+        records = self.settings.heatmap_bucket_records
+        group = f"lpstream-bench-{self._resets}"
+        return Job(at.kafka, TOPIC, group, at.clickhouse_url, at.clickhouse_user, at.clickhouse_password, records)
+
+    def run_workers(self, filled: Filled, count: int = 1) -> Run:
+        """Our worker, `count` of them, from the log's beginning to its end."""
+        with self.workers(count) as children:
+            return asyncio.run(self._timed(filled, children))
+
+    @contextlib.contextmanager
+    def workers(self, count: int = 1) -> Iterator[list[ChildProcess]]:
+        """Our workers on empty tables, all with partitions, as the installation starts them but for static membership.
+
+        A static member stays in the group for 45 s after it ended, and the next run would wait for that.
+        """
+        self.reset()
+        ports = Ports(self.stack.data)
+        listening = {name: ports.get(name) for name in (f"bench-heatmap-{number}" for number in range(count))}
+        children = [self._child(name, port) for name, port in listening.items()]
+        with _running(children, lambda: all(map(_answers, listening.values()))):
+            yield children
+
+    def _child(self, name: str, port: int) -> ChildProcess:
+        env = self.stack.env() | MALLOC | {"LPSTREAM_WORKER_METRICS_PORT": str(port)}
+        command = [sys.executable, "-m", "streams", *NAMES["heatmap"]]
+        return ChildProcess(name, command, log=self.stack.data / "logs" / f"{name}.log", env=env)
+
+    def run_peer(self, filled: Filled, name: str, command: Sequence[str]) -> Run:
+        """A peer."""
+        self.reset()
+        log = self.stack.data / "logs" / f"bench-{name}.log"
+        log.unlink(missing_ok=True)
+        child = ChildProcess(name, command, log=log, env=self.job().env())
+        with _running([child], lambda: FIRST.encode() in log.read_bytes()):
+            return asyncio.run(self._timed(filled, [child]))
+
+    async def _timed(self, filled: Filled, children: list[ChildProcess]) -> Run:
+        started = time.monotonic()
+        clickhouse = self.clickhouse()
+        try:
+            before = await _counted(clickhouse)
+            cpu, store = sum(map(_cpu_s, children)), _cpu_s(self.stack.processes["clickhouse"])
+            while (counted := await _counted(clickhouse)) < filled.totals["events"]:
+                _check(children, started)
+                await asyncio.sleep(LOOK_S)
+            seconds = time.monotonic() - started
+            return Run(
+                seconds=seconds,
+                events=counted - before,
+                cpu_s=sum(map(_cpu_s, children)) - cpu,
+                clickhouse_cpu_s=_cpu_s(self.stack.processes["clickhouse"]) - store,
+                rss_mb=sum(map(_peak_mb, children)),
+                rows=await _written(clickhouse),
+                sums=await self._sums(clickhouse, filled),
+            )
+        finally:
+            await clickhouse.close()
+
+    async def _sums(self, clickhouse: ClickHouse, filled: Filled) -> dict[str, tuple[int, ...]]:
+        """Sums of every table's figures; LpstreamError when they are not what was produced."""
+        await asyncio.sleep(SETTLE_S)  # the table after the one that is looked at
+        sums = {}
+        for table, columns in SUMS.items():
+            row = (
+                await clickhouse.rows(f"SELECT {', '.join(f'sum({one}) AS {one}' for one in columns)} FROM {table}")
+            )[0]
+            sums[table] = tuple(int(row[one]) for one in columns)
+        wanted = tuple(filled.totals[name] for name in SUMS["heatmap_windows"])
+        if sums["heatmap_windows"] != wanted:
+            raise LpstreamError(f"counted {sums['heatmap_windows']}, produced {wanted} of {SUMS['heatmap_windows']}")
+        return sums
+
+
+@contextlib.contextmanager
+def _running(children: list[ChildProcess], ready: Callable[[], bool]) -> Iterator[None]:
+    """Start them, go on when they are ready, stop them at the end."""
+    started = time.monotonic()
+    try:
+        for child in children:
+            child.start()
+        while not ready():
+            _check(children, started, START_S)
+            time.sleep(READY_LOOK_S)
+        yield
+    finally:
+        for child in children:
+            child.stop()
+
+
+def _check(children: list[ChildProcess], started: float, within_s: float = LONGEST_S) -> None:
+    for child in children:
+        if not child.alive:
+            raise LpstreamError(child.obituary())
+        if time.monotonic() - started > within_s:
+            raise LpstreamError(f"{child.name} took longer than {within_s:g} s\n{child.tail()}")
+
+
+async def _counted(clickhouse: ClickHouse) -> int:
+    return int((await clickhouse.rows("SELECT sum(events) AS events FROM heatmap_windows"))[0]["events"])
+
+
+async def _written(clickhouse: ClickHouse) -> int:
+    """Rows of the largest table."""
+    return int((await clickhouse.rows("SELECT count() AS rows FROM heatmap_cells"))[0]["rows"])
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
+            return int(answer.status) == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _cpu_s(child: ChildProcess) -> float:
+    """Processor seconds that the process has used."""
+    fields = Path(f"/proc/{child.pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+
+def _peak_mb(child: ChildProcess) -> float:
+    """Most memory that the process ever had, MB of 2^20 bytes."""
+    lines = Path(f"/proc/{child.pid}/status").read_text(encoding="utf-8").splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) / 1024

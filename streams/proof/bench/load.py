@@ -1,0 +1,198 @@
+"""Logs for the benchmarks of the pipeline: `heatmap.events` filled with beacons of one size, and what they come to.
+
+Bodies are drawn from a seeded pool of the visitor model's, each under a pageview and a time of its own. The pool and
+the span of times decide how far events fold together, so both are arguments, and rows per event are reported.
+"""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from processors.windows import WINDOW_MS
+from schemas.errors import Retryable
+from schemas.heatmap import TOPIC
+from streams.proof.load import beacons
+
+POOL_PART = 2_000  # distinct bodies that streams.proof.load makes for one seed
+BATCH_BYTES = 16_384  # Kafka's and aiokafka's own default for producers
+BLOCK = 20_000
+T0_DIGITS = 13
+MURMUR, MURMUR_SEED = 0x5BD1E995, 0x9747B28C
+WORD = 4
+
+Words = npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What to fill a log with: `records` beacons of `size` events over `lps` pages, begun within `span_ms`."""
+
+    size: int
+    records: int
+    lps: int = 200
+    span_ms: int = 60_000
+    pool: int = 20_000
+    seed: int = 1
+
+    @property
+    def events(self) -> int:
+        """Events in all."""
+        return self.size * self.records
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A body cut at its pageview_id and its t0, and what it counts."""
+
+    head: bytes
+    middle: bytes
+    t0: int
+    tail: bytes
+    counts: Counter[str]
+
+    def beacon(self, pageview_id: bytes, earlier_ms: int) -> bytes:
+        """The body under that pageview, `earlier_ms` before the template's time."""
+        return b"%b%b%b%d%b" % (self.head, pageview_id, self.middle, self.t0 - earlier_ms, self.tail)
+
+
+@dataclass(slots=True)
+class Filled:
+    """What lies in the log: totals by column of heatmap_windows, bytes, and the time it took."""
+
+    load: Load
+    totals: Counter[str] = field(default_factory=Counter)
+    bytes: int = 0
+    seconds: float = 0.0
+
+
+LETTERS = {"c": "clicks", "m": "moves", "s": "scrolls"}
+
+
+def templates(load: Load, now_ms: int) -> list[Template]:
+    """The pool of bodies."""
+    wanted = min(load.pool, load.records)
+    parts = [
+        beacons(load.size, min(POOL_PART, wanted - first), lps=load.lps, seed=load.seed + first, now_ms=now_ms)
+        for first in range(0, wanted, POOL_PART)
+    ]
+    return [_template(pageview_id, body) for part in parts for pageview_id, body in part]
+
+
+def _template(pageview_id: bytes, body: bytes) -> Template:
+    head, rest = body.split(pageview_id)
+    middle, mark, tail = rest.partition(b'"t0":')
+    plain = msgspec.json.decode(body)
+    counts = Counter({name: plain["type"].count(letter) for letter, name in LETTERS.items()})
+    counts.update(events=len(plain["type"]), pageviews=int(plain["seq"] == 0))
+    return Template(head, middle + mark, int(tail[:T0_DIGITS]), tail[T0_DIGITS:], counts)
+
+
+def partitions_of(keys: Sequence[bytes], partitions: int) -> list[int]:
+    """infra.kafka.producer.partition_of of many keys of one length, a multiple of four, at once."""
+    words = np.frombuffer(b"".join(keys), "<u4").reshape(len(keys), -1)
+    length = words.shape[1] * WORD
+    hashes: Words = np.full(len(keys), MURMUR_SEED ^ length, dtype=np.uint32)
+    with np.errstate(over="ignore"):
+        for word in words.T:
+            mixed = word * np.uint32(MURMUR)
+            mixed ^= mixed >> np.uint32(24)
+            hashes = (hashes * np.uint32(MURMUR)) ^ (mixed * np.uint32(MURMUR))
+        hashes ^= hashes >> np.uint32(13)
+        hashes *= np.uint32(MURMUR)
+        hashes ^= hashes >> np.uint32(15)
+    placed: list[int] = ((hashes & np.uint32(0x7FFFFFFF)) % np.uint32(partitions)).tolist()
+    return placed
+
+
+def records(load: Load, partitions: int, filled: Filled, now_ms: int) -> Iterator[tuple[int, bytes]]:
+    """Partition and body of each record, in order; `filled` is kept up to date block by block."""
+    rng = random.Random(load.seed)
+    pool = templates(load, now_ms)
+    left = load.records
+    while left:
+        count = min(BLOCK, left)
+        left -= count
+        chosen = rng.choices(range(len(pool)), k=count)
+        keys = [str(UUID(int=rng.getrandbits(128), version=4)).encode() for _ in range(count)]
+        for index, times in Counter(chosen).items():
+            for name, number in pool[index].counts.items():
+                filled.totals[name] += number * times
+        earlier = rng.choices(range(load.span_ms), k=count)
+        bodies = [pool[at].beacon(key, back) for at, key, back in zip(chosen, keys, earlier, strict=True)]
+        filled.bytes += sum(map(len, bodies))
+        yield from zip(partitions_of(keys, partitions), bodies, strict=True)
+
+
+async def fill(bootstrap: str, load: Load, *, seconds: float = 0.0) -> Filled:
+    """Append the load to `heatmap.events`, then close it; as fast as it goes, or spread over `seconds`.
+
+    Batches are put together by hand (a future for each record would take several times as long), of the size that
+    a busy producer makes.
+    """
+    filled = Filled(load)
+    started = time.monotonic()
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, max_batch_size=BATCH_BYTES, acks="all")
+    await producer.start()
+    try:
+        partitions = len(await producer.partitions_for(TOPIC))
+        batches = Batches(producer, partitions)
+        for number, (partition, body) in enumerate(records(load, partitions, filled, int(time.time() * 1000))):
+            await batches.append(partition, body)
+            if seconds and number % BLOCK == 0:
+                await asyncio.sleep(max(0.0, started + seconds * number / load.records - time.monotonic()))
+        await batches.finish()
+        filled.seconds = time.monotonic() - started
+        await _close(producer, partitions)
+    except KafkaError as error:
+        raise Retryable(f"Kafka at {bootstrap}: {type(error).__name__}: {error}") from error
+    finally:
+        await producer.stop()
+    return filled
+
+
+class Batches:
+    """One open batch for each partition."""
+
+    def __init__(self, producer: AIOKafkaProducer, partitions: int) -> None:
+        self._producer = producer
+        self._open = [producer.create_batch() for _ in range(partitions)]
+        self._sent: list[asyncio.Future[object]] = []
+
+    async def append(self, partition: int, body: bytes) -> None:
+        """Append a record; a full batch is sent first."""
+        if self._open[partition].append(key=None, value=body, timestamp=None) is None:
+            await self._send(partition)
+            self._open[partition].append(key=None, value=body, timestamp=None)
+
+    async def _send(self, partition: int) -> None:
+        batch, self._open[partition] = self._open[partition], self._producer.create_batch()
+        batch.close()
+        self._sent.append(await self._producer.send_batch(batch, TOPIC, partition=partition))
+
+    async def finish(self) -> None:
+        """Send what is open and wait until the broker has acknowledged everything."""
+        for partition, batch in enumerate(self._open):
+            if batch.record_count():
+                await self._send(partition)
+        await asyncio.gather(*self._sent)
+        self._sent = []
+
+
+async def _close(producer: AIOKafkaProducer, partitions: int) -> None:
+    """Put an empty record of a later 5-second bucket behind each partition's records, so that the log closes them.
+
+    A log that goes on has that by itself. Without it the last bucket of each partition would wait for the worker's
+    clock, and a drain's time would be mostly that.
+    """
+    await asyncio.sleep((WINDOW_MS - time.time() * 1000 % WINDOW_MS) / 1000 + 0.1)
+    await asyncio.gather(*(producer.send_and_wait(TOPIC, b"", partition=one) for one in range(partitions)))

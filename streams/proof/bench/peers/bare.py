@@ -1,0 +1,112 @@
+"""A bare aiokafka loop: `getmany`, the processors' own decode and fold, inserts, a commit for each bucket. No Faust."""
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from infra.clickhouse.client import ClickHouse
+from processors.heatmap import Fold, decode
+from processors.windows import bucket_of
+from streams.proof.bench.peers import FIRST, Job
+
+FETCH_MS = 200
+
+
+class Bare:
+    """The peer."""
+
+    name = f"bare aiokafka loop {version('aiokafka')}"
+
+    def prepare(self, cache: Path) -> list[str]:
+        """Nothing is needed."""
+        return [sys.executable, "-m", __name__]
+
+    def version(self) -> str:
+        """aiokafka's."""
+        return f"aiokafka {version('aiokafka')}"
+
+
+@dataclass(slots=True)
+class Open:
+    """The open bucket of a partition."""
+
+    index: int
+    first: int
+    fold: Fold = field(default_factory=Fold)
+    records: int = 0
+    last: int = -1
+
+
+class Loop:
+    """The whole program."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._clickhouse = ClickHouse.open(job.clickhouse_url, job.clickhouse_user, job.clickhouse_password)
+        self._open: dict[TopicPartition, Open] = {}
+        self._consumer = AIOKafkaConsumer(
+            job.topic,
+            bootstrap_servers=job.kafka,
+            group_id=job.group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+        )
+
+    async def run(self) -> None:
+        """Until a signal ends the process."""
+        await self._consumer.start()
+        said = False
+        while True:
+            for tp, records in (await self._consumer.getmany(timeout_ms=FETCH_MS)).items():
+                if not said:
+                    sys.stdout.write(f"{FIRST}\n")
+                    sys.stdout.flush()
+                    said = True
+                for part in _by_bucket(records):
+                    await self._take(tp, part)
+
+    async def _take(self, tp: TopicPartition, records: list[Any]) -> None:
+        index = bucket_of(records[0].timestamp)
+        part = self._open.get(tp)
+        if part and (index > part.index or part.records >= self._job.bucket_records):
+            await self._flush(tp, part)
+            part = None
+        if part is None:
+            part = self._open[tp] = Open(index, records[0].offset)
+        times = np.fromiter((record.timestamp for record in records), np.int64, len(records))
+        part.fold.add(decode([record.value or b"" for record in records], times).columns)
+        part.records += len(records)
+        part.last = records[-1].offset
+
+    async def _flush(self, tp: TopicPartition, part: Open) -> None:
+        token = f"{tp.topic}:{tp.partition}:{part.first}-{part.last}"
+        for table, rows in part.fold.tables().items():
+            await self._clickhouse.insert(table, rows, token)
+        await self._consumer.commit({tp: part.last + 1})
+
+
+def _by_bucket(records: list[Any]) -> Iterator[list[Any]]:
+    """Runs of records of one 5-second bucket; times only grow."""
+    while records:
+        index = bucket_of(records[0].timestamp)
+        count = len(records)
+        if bucket_of(records[-1].timestamp) != index:
+            count = next(at for at, record in enumerate(records) if bucket_of(record.timestamp) != index)
+        yield records[:count]
+        records = records[count:]
+
+
+async def main() -> None:
+    """The program."""
+    await Loop(Job.from_env()).run()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

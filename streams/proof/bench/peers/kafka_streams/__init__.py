@@ -1,0 +1,80 @@
+"""Kafka Streams: the jars by Maven, one Java file compiled beside them."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+
+from infra.embedded.kafka import apache_obstacle
+from schemas.errors import LpstreamError
+
+MAVEN_S, JAVAC_S = 300.0, 120.0
+SOURCE = "HeatmapStreams.java"
+
+
+class KafkaStreams:
+    """The peer."""
+
+    name = "Kafka Streams"
+
+    def __init__(self) -> None:
+        self._here = files(__name__)
+        pom = self._here.joinpath("pom.xml").read_text("utf-8")
+        found = re.search(r"<kafka\.version>([\w.-]+)<", pom)
+        self._version = found[1] if found else "?"
+        self.name = f"Kafka Streams {self._version}"
+
+    def prepare(self, cache: Path) -> list[str]:
+        """Fetch the jars (96 MB) and compile, each unless it is done already."""
+        if obstacle := apache_obstacle():
+            raise LpstreamError(obstacle)
+        if shutil.which("javac") is None:
+            raise LpstreamError("no javac on the PATH")
+        folder = cache / f"kafka-streams-{self._version}"
+        libs = folder / "libs"
+        if not libs.exists():
+            self._fetch(folder, libs)
+        classes = self._compiled(folder, libs)
+        return ["java", "-Xmx2g", "-cp", f"{classes}:{libs}/*", "HeatmapStreams", str(folder / f"state-{os.getpid()}")]
+
+    def version(self) -> str:
+        """That of the jars."""
+        return f"kafka-streams {self._version}"
+
+    def _fetch(self, folder: Path, libs: Path) -> None:
+        partial = folder / f"partial-{os.getpid()}"
+        partial.mkdir(parents=True)
+        try:
+            (partial / "pom.xml").write_bytes(self._here.joinpath("pom.xml").read_bytes())
+            copy = ["dependency:copy-dependencies", f"-DoutputDirectory={partial / 'libs'}"]
+            _run(["mvn", "-q", "-B", "-f", str(partial / "pom.xml"), *copy], MAVEN_S)
+            (partial / "libs").rename(libs)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def _compiled(self, folder: Path, libs: Path) -> Path:
+        """The folder of classes of this very source."""
+        source = self._here.joinpath(SOURCE).read_bytes()
+        classes = folder / f"classes-{hashlib.sha256(source).hexdigest()[:12]}"
+        if not classes.exists():
+            partial = folder / f"partial-{os.getpid()}"
+            partial.mkdir()
+            (partial / SOURCE).write_bytes(source)
+            _run(["javac", "-d", str(partial / "classes"), "-cp", f"{libs}/*", str(partial / SOURCE)], JAVAC_S)
+            (partial / "classes").rename(classes)
+            shutil.rmtree(partial)
+        return classes
+
+
+def _run(command: list[str], within_s: float) -> None:
+    """LpstreamError with the last lines of what the command said when it fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, timeout=within_s)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise LpstreamError(f"{command[0]}: {error}") from error
+    if done.returncode != 0:
+        text = (done.stdout + done.stderr).decode(errors="replace").splitlines()[-5:]
+        raise LpstreamError(f"{command[0]} ended with code {done.returncode}: {' / '.join(text)}")

@@ -1,0 +1,117 @@
+"""Quix Streams: its batching sink, written at each checkpoint with the processors' own decode and fold.
+
+It pins versions that lpstream does not run with (pydantic), so it gets an environment of its own, which sees
+lpstream's packages behind its own.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import LpstreamError
+from streams.proof.bench.peers import FIRST, Job
+
+VERSION = "3.28.1"
+INSTALL_S = 300.0
+CHECKPOINT_S = 5.0
+ROOT = Path(__file__).resolve().parents[4]
+
+
+class Quix:
+    """The peer."""
+
+    name = f"Quix Streams {VERSION}"
+
+    def prepare(self, cache: Path) -> list[str]:
+        """Make the environment unless it is there."""
+        home = cache / f"quixstreams-{VERSION}"
+        python = home / "bin" / "python"
+        if not (home / "done").exists():
+            shutil.rmtree(home, ignore_errors=True)
+            _run([sys.executable, "-m", "venv", str(home)])
+            _run([str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", f"quixstreams=={VERSION}"])
+            packages = next((home / "lib").glob("python*/site-packages"))
+            (packages / "lpstream.pth").write_text(f"{sysconfig.get_path('purelib')}\n{ROOT}\n", encoding="utf-8")
+            (home / "done").touch()
+        state = cache / f"quix-state-{os.getpid()}"
+        return [str(python), "-m", __name__, str(state)]
+
+    def version(self) -> str:
+        """quixstreams'."""
+        return f"quixstreams {VERSION}"
+
+
+def _run(command: list[str]) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, timeout=INSTALL_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise LpstreamError(f"quixstreams: {error}") from error
+    if done.returncode != 0:
+        text = done.stderr.decode(errors="replace").splitlines()[-2:]
+        raise LpstreamError(f"quixstreams {VERSION} cannot be installed: {' / '.join(text)}")
+
+
+def main(job: Job, state: str) -> None:
+    """The program, in the environment of its own."""
+    from urllib.parse import urlsplit
+
+    import clickhouse_connect
+    import numpy as np
+    from quixstreams import Application  # type: ignore[import-not-found]
+    from quixstreams.sinks import BatchingSink, SinkBatch  # type: ignore[import-not-found]
+
+    from processors.heatmap import Fold, decode
+
+    at = urlsplit(job.clickhouse_url)
+    client = clickhouse_connect.get_client(
+        host=at.hostname,
+        port=at.port,
+        username=job.clickhouse_user,
+        password=job.clickhouse_password,
+        database="lpstream",
+        compress=False,
+        autogenerate_session_id=False,
+    )
+
+    class Tables(BatchingSink):  # type: ignore[misc]
+        """A partition's records since the last checkpoint, as rows of the five tables."""
+
+        said = False
+
+        def add(self, *args: Any, **kwargs: Any) -> None:
+            if not self.said:
+                sys.stdout.write(f"{FIRST}\n")
+                sys.stdout.flush()
+                self.said = True
+            super().add(*args, **kwargs)
+
+        def write(self, batch: SinkBatch) -> None:
+            token = f"{batch.topic}:{batch.partition}:{batch.start_offset}:{batch.size}"
+            times = np.fromiter((item.timestamp for item in batch), np.int64, batch.size)
+            fold = Fold()
+            fold.add(decode([item.value or b"" for item in batch], times).columns)
+            for table, rows in fold.tables().items():
+                settings = {"insert_deduplication_token": token, "insert_deduplicate": 1, "async_insert": 0}
+                client.insert_arrow(table, rows, settings=settings)
+
+    app = Application(
+        broker_address=job.kafka,
+        consumer_group=job.group,
+        auto_offset_reset="earliest",
+        commit_interval=CHECKPOINT_S,
+        auto_create_topics=False,
+        use_changelog_topics=False,
+        state_dir=state,
+        loglevel="WARNING",
+    )
+    topic = app.topic(job.topic, value_deserializer="bytes", key_deserializer="bytes")
+    app.dataframe(topic).sink(Tables())
+    app.run()
+
+
+if __name__ == "__main__":
+    main(Job.from_env(), sys.argv[1])

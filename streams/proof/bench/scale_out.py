@@ -1,0 +1,74 @@
+"""`lpstream bench --only scale_out`: what workers, pages and partitions do to the rate of a drain."""
+
+import os
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from infra.embedded.stack import Stack
+from streams.proof.bench.drain import summary
+from streams.proof.bench.lab import Lab, Run, Say, lab
+from streams.proof.bench.load import Load
+
+RECORDS = 60_000
+SIZE = 100
+ROUNDS = 2
+ONE_PAGE, MANY_PAGES = 1, 1_000
+FEWER, USUAL, MORE = 3, 12, 48
+
+Row = dict[str, Any]
+
+
+def scale_out(
+    *, rounds: int = ROUNDS, records: int = RECORDS, stack: Stack | None = None, say: Say = lambda _: None
+) -> list[Row]:
+    """Rows `scale_out`, one for each comparison, in events/s. `stack` as for `drain`."""
+    load = Load(SIZE, records)
+    with tempfile.TemporaryDirectory() as folder, lab(stack, Path(folder), say) as place:
+        one, two = _workers(place, load, rounds)
+        one_page, many_pages = (
+            _runs(place, Load(SIZE, records, lps=pages), USUAL, rounds) for pages in (ONE_PAGE, MANY_PAGES)
+        )
+        fewer, more = (_runs(place, load, partitions, rounds) for partitions in (FEWER, MORE))
+    return [
+        _row("2 workers against 1", two, one),
+        _row(f"{MANY_PAGES:,} pages against {ONE_PAGE}", many_pages, one_page),
+        _row(f"{FEWER} partitions against {USUAL}", fewer, one),
+        _row(f"{MORE} partitions against {USUAL}", more, one),
+    ]
+
+
+def _workers(place: Lab, load: Load, rounds: int) -> tuple[list[Run], list[Run]]:
+    """Runs of one worker and of two on the same log, in turns."""
+    filled = place.new_log(load, partitions=USUAL)
+    one: list[Run] = []
+    two: list[Run] = []
+    for _ in range(rounds):
+        one.append(place.run_workers(filled, 1))
+        two.append(place.run_workers(filled, 2))
+    return one, two
+
+
+def _runs(place: Lab, load: Load, partitions: int, rounds: int) -> list[Run]:
+    filled = place.new_log(load, partitions=partitions)
+    return [place.run_workers(filled) for _ in range(rounds)]
+
+
+def _row(name: str, runs: list[Run], others: list[Run]) -> Row:
+    value, reference = (statistics.median(run.rate for run in each) for each in (runs, others))
+    return {
+        "id": "scale_out",
+        "reference": name,
+        "value": round(value),
+        "unit": "events/s",
+        "reference_value": round(reference),
+        "ratio": round(value / reference, 2),
+        "detail": {
+            "cell_rows_per_event": [round(run.rows / run.events, 3) for run in (runs[0], others[0])],
+            "first": summary(runs),
+            "second": summary(others),
+            "cores": os.cpu_count(),
+            "note": "the broker, ClickHouse and the workers share these cores",
+        },
+    }
