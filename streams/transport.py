@@ -130,6 +130,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self.epoch = 0
         self._fetch = 0
         self._rewinds: dict[TP, int] = {}
+        self._unread: set[TP] = set()
         self._read_offset = NoReadOffsets()
         self._boundaries: dict[TP, int] = {}
         self._committed_boundaries: dict[TP, int] = {}
@@ -141,40 +142,38 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
         """One fetch as slices; flow and epoch are looked at again before every slice."""
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
         epoch = self.epoch
-        while self._rewinds and self.current(epoch):
-            await self._seek_rewound()
+        while (self._unread or self._rewinds) and self.current(epoch):
+            await self._seek()
         self._fetch += 1
         records, active = await self._wait_next_records(timeout)
-        if records is None or self.should_stop:
+        if not records or self.should_stop:
             return
-        if not self.flow_active:
-            await self._seek_to_committed()
-            return
+        # a fetch may go on over a rebalance; what is then not handed out must be read again in the new epoch
+        self._unread.update(records)
         for tp, part in self._slices(records, epoch, self._fetch):
             if not self.current(epoch):
-                break
+                return
             if active is None or tp in active or tp in self._buffered_partitions:
                 self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
                 yield tp, self._message(part)
+        self._unread.clear()
 
-    async def _seek_rewound(self) -> None:
+    async def _seek(self) -> None:
         """Seek between two fetches, so that a fetch's number says whether it knows of a rewind."""
-        for tp, offset in list(self._rewinds.items()):
-            try:
+        try:
+            for tp in self._unread & self.assignment():
+                self._rewinds.setdefault(tp, max(await self.committed(tp) or 0, await self.earliest(tp)))
+            self._unread.clear()
+            for tp, offset in list(self._rewinds.items()):
                 await self._thread.seek_wait({tp: offset})
-            except (KafkaError, TimeoutError) as error:
-                log.warning("%s: could not seek to %d, trying again: %r", tp, offset, error)
-                await self.sleep(0.1)
-            else:
                 if self._rewinds.get(tp) == offset:
                     del self._rewinds[tp]
-
-    async def _seek_to_committed(self) -> None:
-        try:
-            await self.perform_seek()
-        except Exception as error:  # noqa: BLE001 - aiokafka's state in a rebalance can be anything
-            log.warning("could not seek to the committed offsets, the next fetch tries again: %r", error)
+        except (KafkaError, TimeoutError) as error:
+            log.warning("could not seek, trying again: %r", error)
+            await self.sleep(0.1)
 
     def _slices(self, records: Mapping[TP, list[Any]], epoch: int, fetch: int) -> Iterator[tuple[TP, Slice]]:
         waiting = [(tp, cut(tp, epoch, fetch, part)) for tp, part in records.items() if part]

@@ -1,0 +1,116 @@
+"""What the slice transport hands out of a fetch, and what becomes of the rest when a rebalance comes between."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiokafka.errors import IllegalStateError
+from faust.types import TP
+
+from streams.app import build_app
+from streams.settings import Settings
+from streams.transport import LOG_APPEND_TIME, Consumer
+
+TP0, TP1 = TP("heatmap.events", 0), TP("heatmap.events", 1)
+
+
+@dataclass
+class Record:
+    offset: int
+    timestamp: int
+    timestamp_type: int = LOG_APPEND_TIME
+
+
+@dataclass
+class Thread:
+    """Stands in for the thread that owns aiokafka's consumer; the real one is run by tests/guarantees."""
+
+    assigned: set[TP] = field(default_factory=lambda: {TP0, TP1})
+    offsets: dict[TP, int] = field(default_factory=dict)
+    seeks: list[tuple[TP, int]] = field(default_factory=list)
+    failures: int = 0
+
+    def assignment(self) -> set[TP]:
+        return self.assigned
+
+    def highwater(self, tp: TP) -> int:
+        return 0
+
+    async def committed(self, tp: TP) -> int | None:
+        return self.offsets.get(tp)
+
+    async def earliest(self, tp: TP) -> int:
+        return 3
+
+    async def seek_wait(self, places: dict[TP, int]) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise IllegalStateError
+        self.seeks.extend(places.items())
+
+
+@dataclass
+class Broker:
+    """Fetches that the consumer gets, one after another; `meanwhile` happens while one is on its way."""
+
+    fetches: list[dict[TP, list[Record]]] = field(default_factory=list)
+    meanwhile: Callable[[], None] = lambda: None
+
+    async def fetch(self, timeout: float) -> tuple[dict[TP, list[Record]], set[TP]]:
+        self.meanwhile()
+        return (self.fetches.pop(0) if self.fetches else {}), {TP0, TP1}
+
+
+@pytest.fixture
+def consumer() -> Any:
+    consumer = build_app(Settings(), "heatmap").consumer
+    assert isinstance(consumer, Consumer)
+    consumer._thread = Thread()
+    consumer.flow_active = True
+    consumer.sleep = asyncio.sleep
+    return consumer
+
+
+def rebalance(consumer: Any) -> None:
+    consumer._forget()
+    consumer._forget()
+
+
+async def given(consumer: Any) -> list[tuple[int, int, int]]:
+    """(partition, first, last) of one fetch's slices."""
+    return [(tp.partition, one.value.first, one.value.last) async for tp, one in consumer.getmany(0.0)]
+
+
+async def test_partitions_take_turns_and_slices_end_with_their_five_seconds(consumer: Any) -> None:
+    log = [Record(7, 1_000), Record(8, 4_999), Record(9, 5_000)]
+    consumer._wait_next_records = Broker([{TP0: log, TP1: [Record(1, 2_000)]}]).fetch
+    assert await given(consumer) == [(0, 7, 8), (1, 1, 1), (0, 9, 9)]
+    assert await given(consumer) == []
+    assert consumer._thread.seeks == []
+
+
+async def test_a_fetch_that_goes_on_over_a_rebalance_is_read_again(consumer: Any) -> None:
+    """Otherwise its records would wait, uncounted, until more came behind them."""
+    broker = Broker([{TP0: [Record(7, 1_000)], TP1: [Record(5, 1_000)]}], lambda: rebalance(consumer))
+    consumer._wait_next_records = broker.fetch
+    consumer._thread.offsets = {TP0: 7}
+    assert await given(consumer) == []
+    broker.meanwhile = lambda: None
+    consumer._thread.failures = 1
+    await given(consumer)
+    assert sorted(consumer._thread.seeks) == [(TP0, 7), (TP1, 3)], "to what is committed, or the log's beginning"
+    await given(consumer)
+    assert len(consumer._thread.seeks) == 2
+
+
+async def test_what_a_rebalance_leaves_of_a_fetch_is_read_again_where_the_partition_stays(consumer: Any) -> None:
+    consumer._wait_next_records = Broker([{TP0: [Record(7, 1_000)], TP1: [Record(5, 1_000)]}]).fetch
+    taken = consumer.getmany(0.0)
+    assert (await anext(taken))[1].value.first == 7
+    rebalance(consumer)
+    consumer._thread.assigned = {TP1}
+    assert [one async for one in taken] == []
+    await given(consumer)
+    assert consumer._thread.seeks == [(TP1, 3)]
