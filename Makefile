@@ -21,7 +21,7 @@ demo: $(INSTALLED) ## Run the whole pipeline once on the embedded stack; look at
 	$(BIN)/lpstream demo
 
 test: $(INSTALLED) ## Run all tests, on the best stack that this machine has
-	$(BIN)/pytest
+	$(BIN)/pytest -n 3 --dist loadfile
 
 test-kafka: $(INSTALLED) ## Integration tests and the full guarantee tests on Apache Kafka (about 40 minutes)
 	LPSTREAM_TEST_KAFKA=apache $(BIN)/pytest tests/integration

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from harness import Traffic
 
 from infra.embedded.kafka import apache_obstacle
 from infra.embedded.stack import Stack
@@ -35,3 +36,8 @@ def installation(stack: Stack) -> Iterator[Installation]:
         yield services
     finally:
         services.stop()
+
+
+@pytest.fixture
+def traffic(stack: Stack, installation: Installation) -> Traffic:
+    return Traffic(stack, installation)

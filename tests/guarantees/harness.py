@@ -109,6 +109,12 @@ class Traffic:
             await clickhouse.close()
 
 
+async def kill_and_launch(installation: Installation, name: str) -> None:
+    """SIGKILL a service and start it again at once."""
+    await asyncio.to_thread(installation.children[name].kill)
+    installation.launch(name)
+
+
 Forward = Callable[[], Awaitable[web.Response]]
 Fault = Callable[[web.BaseRequest, Forward], Awaitable[web.Response | None]]
 

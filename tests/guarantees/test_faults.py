@@ -6,13 +6,11 @@ The short run is for every change; LPSTREAM_GUARANTEES=full (`make test-kafka`) 
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiohttp import web
 from aiokafka import AIOKafkaProducer
-from harness import FULL, Forward, Proxy, Traffic, is_insert, refusal, scaled
+from harness import FULL, Traffic, kill_and_launch, scaled
 from redis.asyncio import Redis
 
 from infra.embedded.process import ChildProcess
@@ -21,16 +19,6 @@ from streams.services import Installation
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 STOP_WITHIN_S = 15
-
-
-@pytest.fixture
-def traffic(stack: Stack, installation: Installation) -> Traffic:
-    return Traffic(stack, installation)
-
-
-async def kill_and_launch(installation: Installation, name: str) -> None:
-    await asyncio.to_thread(installation.children[name].kill)
-    installation.launch(name)
 
 
 async def test_worker_killed(traffic: Traffic, installation: Installation) -> None:
@@ -134,78 +122,6 @@ async def test_poison_records(traffic: Traffic, stack: Stack) -> None:
             traffic.faults["poison records"] += 1
             await asyncio.sleep(0.05)
     await producer.stop()
-    await traffic.assert_exact()
-
-
-# -- faults between the worker and ClickHouse, injected by a proxy ------------------------------------------
-
-
-@pytest.fixture
-async def proxy(stack: Stack, installation: Installation) -> AsyncIterator[Proxy]:
-    """The worker's way to ClickHouse leads through the proxy while the test runs."""
-    async with Proxy(stack.addresses.clickhouse_url).running() as running:
-        await relaunch(installation, {"LPSTREAM_CLICKHOUSE_URL": running.url})
-        yield running
-        await relaunch(installation, {})
-
-
-async def relaunch(installation: Installation, overrides: dict[str, str]) -> None:
-    await asyncio.to_thread(installation.children["heatmap"].stop)
-    installation.launch("heatmap", overrides)
-
-
-async def test_answer_of_an_insert_lost(traffic: Traffic, proxy: Proxy) -> None:
-    async with traffic.flowing() as rng:
-
-        async def fault(request: web.BaseRequest, forward: Forward) -> web.Response | None:
-            answer = await forward()
-            if is_insert(request) and rng.random() < 0.3:
-                traffic.faults["answers of inserts lost"] += 1
-                return None
-            return answer
-
-        proxy.fault = fault
-        await asyncio.sleep(scaled(20, 60))
-        proxy.fault = None
-    assert traffic.faults["answers of inserts lost"] > 2
-    await traffic.assert_exact()
-
-
-async def test_one_table_done_the_next_refused(traffic: Traffic, proxy: Proxy, installation: Installation) -> None:
-    async with traffic.flowing() as rng:
-
-        async def fault(request: web.BaseRequest, forward: Forward) -> web.Response | None:
-            if is_insert(request, "heatmap_sections") and rng.random() < 0.5:
-                traffic.faults["inserts of the third table refused"] += 1
-                return refusal(252, "TOO_MANY_PARTS")
-            return await forward()
-
-        proxy.fault = fault
-        for _ in range(int(scaled(2, 6))):
-            await asyncio.sleep(rng.uniform(6, 10))
-            installation.children["heatmap"].kill()
-            installation.launch("heatmap", {"LPSTREAM_CLICKHOUSE_URL": proxy.url})
-            traffic.faults["SIGKILL of the worker"] += 1
-        proxy.fault = None
-    assert traffic.faults["inserts of the third table refused"] > 1
-    await traffic.assert_exact()
-
-
-@pytest.mark.parametrize(("code", "name"), [(243, "NOT_ENOUGH_SPACE"), (164, "READONLY")])
-async def test_clickhouse_cannot_write(traffic: Traffic, proxy: Proxy, code: int, name: str) -> None:
-    """The errors are ClickHouse's own for a full and for a read-only disk; the disk here is neither."""
-    async with traffic.flowing() as rng:
-
-        async def fault(request: web.BaseRequest, forward: Forward) -> web.Response | None:
-            if is_insert(request):
-                traffic.faults[f"inserts refused as {name}"] += 1
-                return refusal(code, name)
-            return await forward()
-
-        await asyncio.sleep(rng.uniform(2, 6))
-        proxy.fault = fault
-        await asyncio.sleep(scaled(8, 60))
-        proxy.fault = None
     await traffic.assert_exact()
 
 
