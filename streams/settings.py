@@ -155,6 +155,14 @@ class Settings(BaseSettings):
     edge_max_body_bytes: Annotated[
         int, Field(ge=1_024, le=64 * 2**20, description="Largest body, on the wire and inflated.")
     ] = 2**20
+    edge_max_record_bytes: Annotated[
+        int,
+        Field(
+            ge=1_024,
+            le=64 * 2**20,
+            description="Largest record that the edge sends; keep it below the topics' `max.message.bytes`.",
+        ),
+    ] = 1_000_000
     edge_max_in_flight: Annotated[
         int, Field(ge=1, description="Unacknowledged records at most; beyond, the edge answers 503.")
     ] = 3_000

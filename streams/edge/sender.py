@@ -1,17 +1,18 @@
 """Records to Kafka: bounded in number, acknowledged or reported, never silently dropped."""
 
 import asyncio
+import itertools
 from dataclasses import dataclass
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
+from infra.kafka.coalescing import BATCH_BYTES, CoalescingProducer, Outcome, is_refused
 from infra.kafka.producer import build_producer, partition_of
 from streams import metrics
 from streams.edge.errors import HttpError
 from streams.settings import Settings
 
-KAFKA_ERROR, RETRIABLE_KAFKA_ERROR = 50002, 50003
+KAFKA_ERROR, RETRIABLE_KAFKA_ERROR, FORBIDDEN, NO_PARTITION = 50002, 50003, 40301, 40402
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,11 @@ class Record:
     key: bytes | None
     place_by: bytes | None
     partition: int | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of key and value."""
+        return len(self.value or b"") + len(self.key or b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +48,16 @@ class Sender:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._producer: AIOKafkaProducer
+        self._producer = CoalescingProducer(
+            lambda: build_producer(settings.kafka_bootstrap_servers, settings.broker, batch_bytes=BATCH_BYTES),
+            settings.produce_timeout_s,
+        )
+        self._turn = itertools.count()
         self._in_flight = 0
         self.ready = False
 
     async def start(self) -> None:
         """Connect; returns when the broker answers."""
-        self._producer = build_producer(self._settings.kafka_bootstrap_servers, self._settings.broker)
         await self._producer.start()
         self.ready = True
 
@@ -59,9 +68,12 @@ class Sender:
             await self._producer.stop()
 
     async def partitions(self, topic: str) -> int:
-        """How many partitions the topic has."""
-        found = await self._producer.partitions_for(topic)
-        return len(found)
+        """How many partitions the topic has; HttpError 503 when the broker does not tell in time."""
+        try:
+            async with asyncio.timeout(self._settings.produce_timeout_s):
+                return await self._producer.partitions(topic)
+        except (KafkaError, TimeoutError) as error:
+            raise HttpError(503, "The broker does not answer, try again") from error
 
     async def send(self, topic: str, records: list[Record]) -> list[Sent]:
         """Send all and wait for each; HttpError 503 before the first when there is no room for the batch."""
@@ -69,29 +81,45 @@ class Sender:
             metrics.REFUSED.labels("in_flight").inc()
             raise HttpError(503, "Too many records are waiting for the broker, try again")
         self._in_flight += len(records)
-        metrics.IN_FLIGHT.set(self._in_flight)
+        metrics.IN_FLIGHT.inc(len(records))
         try:
-            async with asyncio.timeout(self._settings.produce_timeout_s):
-                count = await self.partitions(topic)
-            return list(await asyncio.gather(*(self._send_one(topic, record, count) for record in records)))
-        except (KafkaError, TimeoutError) as error:
-            raise HttpError(503, "The broker does not answer, try again") from error
+            count = await self.partitions(topic)
+            turn = next(self._turn)
+            places = [_place(record, count, turn) for record in records]
+            # everything is lined up before the first wait, so that one request's records stay together and in order
+            started = [self._start(topic, record, place, count) for record, place in zip(records, places, strict=True)]
+            done = [
+                one if isinstance(one, Sent) else _sent(place, await one)
+                for one, place in zip(started, places, strict=True)
+            ]
+            metrics.ACKNOWLEDGED.labels(topic).inc(sum(one.error_code is None for one in done))
+            return done
         finally:
             self._in_flight -= len(records)
-            metrics.IN_FLIGHT.set(self._in_flight)
+            metrics.IN_FLIGHT.dec(len(records))
 
-    async def _send_one(self, topic: str, record: Record, partitions: int) -> Sent:
-        place = record.partition
-        if place is None and record.place_by is not None:
-            place = partition_of(record.place_by, partitions)
-        if place is not None and not 0 <= place < partitions:
-            return Sent(None, None, 40402, "Partition not found.")
-        try:
-            async with asyncio.timeout(self._settings.produce_timeout_s):
-                done = await self._producer.send_and_wait(topic, record.value, key=record.key, partition=place)
-        except MessageSizeTooLargeError:
-            return Sent(None, None, KAFKA_ERROR, "The record is larger than the broker takes.")
-        except (KafkaError, TimeoutError) as error:
-            return Sent(None, None, RETRIABLE_KAFKA_ERROR, f"Kafka: {type(error).__name__}")
-        metrics.ACKNOWLEDGED.labels(topic).inc()
-        return Sent(done.partition, done.offset)
+    def _start(self, topic: str, record: Record, place: int, partitions: int) -> asyncio.Future[Outcome] | Sent:
+        if not 0 <= place < partitions:
+            return Sent(None, None, NO_PARTITION, "Partition not found.")
+        if record.size > self._settings.edge_max_record_bytes:
+            most = self._settings.edge_max_record_bytes
+            return Sent(None, None, KAFKA_ERROR, f"The record is larger than {most} bytes.")
+        return self._producer.send(topic, place, record.key, record.value)
+
+
+def _place(record: Record, partitions: int, turn: int) -> int:
+    """The partition asked for, else that of the key, else the request's turn: records of one request stay together."""
+    if record.partition is not None:
+        return record.partition
+    if record.place_by is not None:
+        return partition_of(record.place_by, partitions)
+    return turn % partitions
+
+
+def _sent(partition: int, outcome: Outcome) -> Sent:
+    if isinstance(outcome, int):
+        return Sent(partition, outcome)
+    if isinstance(outcome, TopicAuthorizationFailedError):
+        return Sent(None, None, FORBIDDEN, "The edge may not write to this topic.")
+    code = KAFKA_ERROR if is_refused(outcome) else RETRIABLE_KAFKA_ERROR
+    return Sent(None, None, code, f"Kafka: {type(outcome).__name__}")
