@@ -21,8 +21,8 @@ from streams.settings import Settings
 
 
 def edge(data: Data = DEFAULT_DATA) -> None:
-    """Run the edge: the public and the private listener."""
-    from streams.edge.server import run_edge
+    """Run the edge: the public and the private listener, in as many processes as the settings say."""
+    from streams.edge.processes import run_edge
 
     run_edge(settings_for(data))
 

@@ -4,30 +4,26 @@ import asyncio
 import gc
 import logging
 import re
-import signal
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import cast
 from urllib.parse import urlsplit
 
-import uvloop
 from aiohttp import web
 
 from infra.tenants import Caller, Tenants
 from streams import metrics
-from streams.edge import pages, routes
+from streams.edge import metadata, pages, routes
+from streams.edge.connections import Connection, Gate, Listener, Server, sweep
 from streams.edge.errors import HttpError, error_response
 from streams.edge.services import Services, open_services
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
 
-Listener = Literal["public", "private"]
 Handler = Callable[..., Awaitable[web.StreamResponse]]
-KEEPALIVE_S = 75
 BACKLOG = 4_096
 PREFLIGHT_S = 7_200
 OPEN_PATHS = {"/healthz", "/readyz"}
@@ -70,8 +66,13 @@ PRIVATE = [
         "application",
         "operator",
     ),
-    route("GET", "/topics", routes.topics, "application", "operator"),
-    route("GET", "/topics/{topic}/partitions", routes.partitions, "application", "operator"),
+    route("GET", "/", metadata.root, "application", "operator"),
+    route("GET", "/brokers", metadata.brokers, "application", "operator"),
+    route("GET", "/topics", metadata.topics, "application", "operator"),
+    route("GET", "/topics/{topic}", metadata.topic, "application", "operator"),
+    route("GET", "/topics/{topic}/partitions", metadata.partitions, "application", "operator"),
+    route("GET", "/topics/{topic}/partitions/{partition}", metadata.partition, "application", "operator"),
+    route("GET", "/topics/{topic}/partitions/{partition}/offsets", metadata.offsets, "application", "operator"),
     route("GET", "/heatmaps/{lp_id}.{suffix}", routes.heatmap, "analyst", "operator"),
     route("GET", "/lp/requests/{request_id}", pages.status, "application", "operator"),
     route("GET", "/lp/requests/{request_id}/events", pages.events, "application", "operator"),
@@ -90,24 +91,26 @@ class Edge:
         self._settings = settings
         self._tenants = tenants
         self._services = services
+        self._admission = services.admission
         self._routes = PUBLIC if listener == "public" else PRIVATE
-        self._own_origins = own_origins(settings) if listener == "public" else set()
+        self._fixed = {(one.method, one.template): one for one in self._routes if "{" not in one.template}
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        """One request: origin, route, caller, handler; errors in one shape, CORS headers on all."""
+        """One request: origin, rates, route, caller, handler; errors in one shape, CORS headers on all."""
         started = time.perf_counter()
-        origin = request.headers.get("Origin")
+        origin = request.headers.get("Origin") if self._listener == "public" else None
         template = "none"
         response: web.StreamResponse
         try:
-            self._check_origin(origin)
+            self._admit(request, origin)
             if request.method == "OPTIONS" and origin is not None:
                 template, response = "preflight", _preflight()
             else:
                 found, values = self._find(request)
                 template = found.template
                 caller = self._caller(request, found)
-                response = await found.handler(request, self._services, caller=caller, **values)
+                with self._admission.working():
+                    response = await found.handler(request, self._services, caller=caller, **values)
         except HttpError as error:
             response = error_response(error)
         except Exception:
@@ -119,21 +122,29 @@ class Edge:
     def _finish(self, response: web.StreamResponse, origin: str | None, template: str, started: float) -> None:
         if self._listener == "public" and not response.prepared:
             response.headers["Vary"] = "Origin"
-            if origin is not None and origin in self._allowed():
+            if origin is not None and self._tenants.knows(origin):
                 response.headers["Access-Control-Allow-Origin"] = origin
-        metrics.REQUESTS.labels(self._listener, template, str(response.status)).inc()
-        metrics.REQUEST_SECONDS.labels(self._listener, template).observe(time.perf_counter() - started)
+                response.headers["Access-Control-Expose-Headers"] = "Retry-After"
+        count, seconds = metrics.request(self._listener, template, response.status)
+        count.inc()
+        seconds.observe(time.perf_counter() - started)
 
-    def _allowed(self) -> set[str]:
-        return self._own_origins | self._tenants.origins()
-
-    def _check_origin(self, origin: str | None) -> None:
-        if self._listener == "public" and origin is not None and origin not in self._allowed():
+    def _admit(self, request: web.BaseRequest, origin: str | None) -> None:
+        """Foreign origins and too frequent clients stop here, before a byte of the body is read."""
+        if self._listener == "private" or request.path in OPEN_PATHS:
+            return
+        if origin is not None and not self._tenants.knows(origin):
             metrics.REFUSED.labels("origin").inc()
             raise HttpError(403, "This origin may not use this service; ask for it to be listed")
+        forwarded = request.headers.get("X-Forwarded-For") if self._settings.edge_trusted_proxies else None
+        client = self._admission.forwarded(forwarded) if forwarded else cast(Connection, request.protocol).client
+        self._admission.check_rate(client)
 
     def _find(self, request: web.BaseRequest) -> tuple[Route, dict[str, str]]:
-        at_path = [(one, found) for one in self._routes if (found := one.pattern.fullmatch(request.path))]
+        path = request.path
+        if (exact := self._fixed.get((request.method, path))) is not None:
+            return exact, {}
+        at_path = [(one, found) for one in self._routes if (found := one.pattern.fullmatch(path))]
         if not at_path:
             raise HttpError(404, "HTTP 404 Not Found")
         for one, found in at_path:
@@ -171,41 +182,35 @@ def own_origins(settings: Settings) -> set[str]:
     return origins
 
 
-async def _listen(edge: Edge, settings: Settings, port: int) -> web.ServerRunner:
-    def request_factory(*args: Any) -> web.BaseRequest:
-        loop = asyncio.get_running_loop()
-        return web.BaseRequest(*args, loop, client_max_size=settings.edge_max_body_bytes)  # type: ignore[misc, arg-type]
-
-    server = web.Server(edge, request_factory=request_factory, keepalive_timeout=KEEPALIVE_S, access_log=None)
-    runner = web.ServerRunner(server)
+async def _listen(edge: Edge, gate: Gate, settings: Settings, port: int) -> web.ServerRunner:
+    runner = web.ServerRunner(Server(edge, gate))
     await runner.setup()
     await web.TCPSite(runner, settings.edge_host, port, backlog=BACKLOG, reuse_port=True).start()
     return runner
 
 
-async def serve(settings: Settings) -> None:
-    """Listen until SIGTERM or SIGINT, then answer what is open and bring out what is on its way."""
-    tenants = Tenants.load(settings.tenants_file)
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Listen until `stop`, then answer what is open and bring out what is on its way."""
+    tenants = Tenants.load(settings.tenants_file, own_origins(settings))
     services = await open_services(settings, tenants)
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     ports: dict[Listener, int] = {"public": settings.edge_port, "private": settings.api_port}
-    runners = [await _listen(Edge(name, settings, tenants, services), settings, port) for name, port in ports.items()]
-    gc.set_threshold(50_000, 50, 1_000)  # full passes over 10,000 connections cost 0.3 s each
-    gc.freeze()
+    gates = [Gate(name, settings, services.admission) for name in ports]
+    runners = [
+        await _listen(Edge(name, settings, tenants, services), gate, settings, port)
+        for (name, port), gate in zip(ports.items(), gates, strict=True)
+    ]
+    sweeping = asyncio.create_task(sweep(gates, services.admission))
+    calm_collector()
     log.info("edge on %s: public %d, private %d", settings.edge_host, settings.edge_port, settings.api_port)
     await stop.wait()
     services.draining = True
+    sweeping.cancel()
     await asyncio.gather(*(runner.cleanup() for runner in runners))
     await services.close()
 
 
-def run_edge(settings: Settings) -> None:
-    """Run the edge process."""
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
-    )
-    # aiohttp logs several lines for every malformed request; a flood of requests must not be one of logs
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
-    uvloop.run(serve(settings))
+def calm_collector() -> None:
+    """Collect rarely, and never what is there by now: a full pass over 10,000 connections costs 0.3 s."""
+    gc.set_threshold(50_000, 50, 1_000)
+    gc.freeze()
+    gc.callbacks.append(metrics.observe_collection)

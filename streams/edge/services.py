@@ -9,7 +9,9 @@ from infra.clickhouse.client import ClickHouse
 from infra.objects import Objects
 from infra.redis import open_redis
 from infra.results import ResultStore
+from infra.schema_registry import ConfluentRegistry, LateSchemas, OwnSchemas, SchemaRegistry
 from infra.tenants import Tenants
+from streams.edge.admission import Admission
 from streams.edge.progress import ProgressFeed
 from streams.edge.sender import Sender
 from streams.edge.snippet import Snippet
@@ -21,10 +23,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Services:
-    """Clients and files; `draining` is set while the process ends."""
+    """Clients and files; `draining` is set while the process ends.
+
+    `own_schemas` are those of topics whose records are checked, `schemas` those of the others.
+    """
 
     settings: Settings
     tenants: Tenants
+    admission: Admission
     sender: Sender
     clickhouse: ClickHouse
     heatmaps: Heatmaps
@@ -32,12 +38,15 @@ class Services:
     objects: Objects
     snippet: Snippet
     progress: ProgressFeed
+    schemas: SchemaRegistry
+    own_schemas: SchemaRegistry
     draining: bool = False
 
     async def close(self) -> None:
         """Bring out records on their way, then close."""
         await self.progress.stop()
         await self.sender.stop()
+        await self.schemas.close()
         await self.clickhouse.close()
 
 
@@ -62,6 +71,26 @@ async def open_services(settings: Settings, tenants: Tenants) -> Services:
     )
     progress = ProgressFeed(settings.kafka_bootstrap_servers)
     progress.start()
+    schemas, own_schemas = _schemas(settings)
     return Services(
-        settings, tenants, sender, clickhouse, Heatmaps(clickhouse), results, objects, Snippet.load(), progress
+        settings,
+        tenants,
+        Admission(settings),
+        sender,
+        clickhouse,
+        Heatmaps(clickhouse),
+        results,
+        objects,
+        Snippet.load(),
+        progress,
+        schemas,
+        own_schemas,
     )
+
+
+def _schemas(settings: Settings) -> tuple[SchemaRegistry, SchemaRegistry]:
+    if settings.schema_registry_url is None:
+        own = OwnSchemas()
+        return own, own
+    registry = ConfluentRegistry(settings.schema_registry_url)
+    return registry, LateSchemas(registry)
