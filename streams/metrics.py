@@ -54,6 +54,12 @@ def request(listener: str, template: str, status: int) -> tuple[Counter, Histogr
     return REQUESTS.labels(listener, template, str(status)), REQUEST_SECONDS.labels(listener, template)
 
 
+@cache
+def acknowledged(topic: str) -> Counter:
+    """What the topic's acknowledged records are counted in."""
+    return ACKNOWLEDGED.labels(topic)
+
+
 _collection_began = 0.0
 
 

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 BATCH_BYTES = 131_072  # far below any broker's limit, so that only a record that is too large alone is refused
 LOOK_S = 0.25
 AGAIN_S = 0.5
+PARTITIONS_S = 60.0  # a topic's partitions may be added to, seldom
 STOP_S = 5.0
 # failures of the producer, not of what it was given
 OURS = (OutOfOrderSequenceNumber, DuplicateSequenceNumber, UnknownProducerId, ProducerClosed)
@@ -105,6 +106,7 @@ class CoalescingProducer:
     def __init__(self, build: Callable[[], AIOKafkaProducer], timeout_s: float) -> None:
         self._build = build
         self._timeout_s = timeout_s
+        self._partitions: dict[str, tuple[int, float]] = {}
         self._lanes: dict[tuple[str, int], _Lane] = {}
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
@@ -130,9 +132,15 @@ class CoalescingProducer:
         await asyncio.gather(*self._stopping, return_exceptions=True)
 
     async def partitions(self, topic: str) -> int:
-        """How many the topic has; KafkaError when that cannot be learnt."""
-        producer = await self._ready()
-        return len(await producer.partitions_for(topic))
+        """How many the topic has, as last seen; KafkaError or TimeoutError when that cannot be learnt."""
+        now = time.monotonic()
+        known, until = self._partitions.get(topic, (0, 0.0))
+        if not known or (now > until and self._producer is not None):
+            async with asyncio.timeout(self._timeout_s):
+                producer = await self._ready()
+                known = len(await producer.partitions_for(topic))
+            self._partitions[topic] = (known, now + PARTITIONS_S)
+        return known
 
     def send(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> asyncio.Future[Outcome]:
         """Line a record up behind those of its partition. The future is always set, soon after the timeout at last."""

@@ -20,7 +20,23 @@ def _fold(seconds: float) -> list[Row]:
     return compare(seconds)
 
 
-PARTS: dict[str, Callable[[float], list[Row]]] = {"fold": _fold}
+def _edge(seconds: float) -> list[Row]:
+    from streams.proof.bench.edge import edge
+
+    return edge(seconds, say=say)
+
+
+def _edge_connections(seconds: float) -> list[Row]:
+    from streams.proof.bench.edge import edge_connections
+
+    return edge_connections(seconds, say=say)
+
+
+PARTS: dict[str, Callable[[float], list[Row]]] = {
+    "fold": _fold,
+    "edge": _edge,
+    "edge_connections": _edge_connections,
+}
 
 
 def bench(

@@ -4,13 +4,12 @@ A client is known by a keyed hash of its address, under a key of this process th
 address nor hash is stored or logged.
 """
 
-import contextlib
 import hashlib
 import ipaddress
 import math
 import secrets
 import time
-from collections.abc import Iterator
+from typing import Self
 
 from streams import metrics
 from streams.edge.errors import HttpError
@@ -54,7 +53,7 @@ class Rate:
 
 
 class Room:
-    """Bytes that one request has reserved."""
+    """Bytes that one request has reserved, for the time of a `with` block."""
 
     __slots__ = ("_admission", "held")
 
@@ -62,11 +61,19 @@ class Room:
         self._admission = admission
         self.held = 0
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._admission.bytes -= self.held
+
     def grow(self, total: int) -> None:
         """Hold so many in all; HttpError 503 when the process has not that many left."""
-        more = max(0, total - self.held)
+        more = total - self.held
+        if more <= 0:
+            return
         self._admission.take_bytes(more)
-        self.held += more
+        self.held = total
 
 
 class Admission:
@@ -77,8 +84,8 @@ class Admission:
         self._key = secrets.token_bytes(32)
         self._all = Rate(settings.edge_rate)
         self._clients = Rate(settings.edge_client_rate)
-        self._requests = 0
-        self._bytes = 0
+        self.requests = 0
+        self.bytes = 0
 
     def client_of(self, address: str) -> bytes:
         """The client of an address: IPv4 as it is, IPv6 by its /64, which one household has."""
@@ -105,33 +112,27 @@ class Admission:
             metrics.REFUSED.labels("rate").inc()
             raise HttpError(429, "Too many requests", retry_after_s=math.ceil(wait))
 
-    @contextlib.contextmanager
-    def working(self) -> Iterator[None]:
-        """One request in hand; HttpError 503 when there are too many."""
-        if self._requests >= self._settings.edge_max_requests:
+    def begin(self) -> None:
+        """One more request in hand; HttpError 503 when there are too many."""
+        if self.requests >= self._settings.edge_max_requests:
             metrics.REFUSED.labels("requests").inc()
             raise HttpError(503, "Too many requests at once, try again")
-        self._requests += 1
-        try:
-            yield
-        finally:
-            self._requests -= 1
+        self.requests += 1
 
-    @contextlib.contextmanager
-    def room(self) -> Iterator[Room]:
-        """Room for one request's bytes, given back at the end."""
-        room = Room(self)
-        try:
-            yield room
-        finally:
-            self._bytes -= room.held
+    def end(self) -> None:
+        """One less."""
+        self.requests -= 1
+
+    def room(self) -> Room:
+        """Room for one request's bytes."""
+        return Room(self)
 
     def take_bytes(self, count: int) -> None:
         """Reserve; HttpError 503 when there is not enough left."""
-        if self._bytes + count > self._settings.edge_max_in_flight_bytes:
+        if self.bytes + count > self._settings.edge_max_in_flight_bytes:
             metrics.REFUSED.labels("bytes").inc()
             raise HttpError(503, "Too much is waiting for the broker, try again")
-        self._bytes += count
+        self.bytes += count
 
     def forget(self) -> None:
         """Drop what is known of clients that have long been quiet."""

@@ -1,6 +1,6 @@
 """The beacon door, `POST /e/heatmap.events`, and whose pages a beacon may be of."""
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from infra.tenants import Caller, Tenants
 from schemas.errors import DecodeError
@@ -20,7 +20,7 @@ async def beacon_door(request: web.BaseRequest, services: Services) -> web.Respo
             beacon = decode_beacon(body)
         except DecodeError as error:
             raise HttpError(422, str(error)) from error
-        check_page(services.tenants, beacon, None, request.headers.get("Origin"))
+        check_page(services.tenants, beacon, None, request.headers.get(hdrs.ORIGIN))
         place = place_of(beacon)
         sent = (await services.sender.send(TOPIC, [Record(body, place, place, None)]))[0]
     if sent.error_code == KAFKA_ERROR:

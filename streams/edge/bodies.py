@@ -3,7 +3,7 @@
 import asyncio
 import zlib
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from streams.edge.admission import Room
 from streams.edge.errors import HttpError
@@ -21,7 +21,7 @@ async def read_body(request: web.BaseRequest, settings: Settings, room: Room) ->
     """
     limit = settings.edge_max_body_bytes
     _check(request.content_length or 0, limit, room)
-    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    encoding = request.headers.get(hdrs.CONTENT_ENCODING, "").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip"):
         raise HttpError(415, "Content-Encoding: give gzip or none")
     body = await _whole(request, settings, room, limit)
@@ -39,7 +39,7 @@ async def _whole(request: web.BaseRequest, settings: Settings, room: Room, limit
         body = content.read_nowait()
         _check(len(body), limit, room)
         return body
-    if request.headers.get("Expect", "").strip().lower() == "100-continue":
+    if request.headers.get(hdrs.EXPECT, "").strip().lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     parts: list[bytes] = []
     total = 0

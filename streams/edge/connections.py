@@ -69,6 +69,11 @@ class Connection(web.RequestHandler):
         elif self._current_request is None and not self._messages:
             self._gate.heads.setdefault(self, self._loop.time())
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Go on reading. aiohttp calls this for every part of a body, and would parse nothing anew each time."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def pause_writing(self) -> None:
         """The client reads slower than we write."""
         super().pause_writing()

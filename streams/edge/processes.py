@@ -14,6 +14,7 @@ from multiprocessing.context import SpawnProcess
 import uvloop
 from prometheus_client.multiprocess import mark_process_dead
 
+from streams.edge.sender import Sender
 from streams.edge.server import serve
 from streams.metrics import MULTIPROCESS
 from streams.settings import Settings
@@ -36,13 +37,13 @@ def run_edge(settings: Settings) -> None:
         Parent(settings, count).run()
 
 
-def run_one(settings: Settings) -> None:
-    """One process, also as a child: it ends when its parent has gone."""
+def run_one(settings: Settings, sender: Sender | None = None) -> None:
+    """One process, also as a child: it ends when its parent has gone. `sender` replaces Kafka's."""
     _log_to_stderr(settings)
-    uvloop.run(_serve(settings))
+    uvloop.run(_serve(settings, sender))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, sender: Sender | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -50,7 +51,7 @@ async def _serve(settings: Settings) -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         loop.add_reader(parent.sentinel, stop.set)
-    await serve(settings, stop)
+    await serve(settings, stop, sender)
 
 
 def _log_to_stderr(settings: Settings) -> None:

@@ -70,8 +70,7 @@ class Sender:
     async def partitions(self, topic: str) -> int:
         """How many partitions the topic has; HttpError 503 when the broker does not tell in time."""
         try:
-            async with asyncio.timeout(self._settings.produce_timeout_s):
-                return await self._producer.partitions(topic)
+            return await self._producer.partitions(topic)
         except (KafkaError, TimeoutError) as error:
             raise HttpError(503, "The broker does not answer, try again") from error
 
@@ -92,7 +91,7 @@ class Sender:
                 one if isinstance(one, Sent) else _sent(place, await one)
                 for one, place in zip(started, places, strict=True)
             ]
-            metrics.ACKNOWLEDGED.labels(topic).inc(sum(one.error_code is None for one in done))
+            metrics.acknowledged(topic).inc(sum(one.error_code is None for one in done))
             return done
         finally:
             self._in_flight -= len(records)

@@ -11,13 +11,14 @@ from functools import partial
 from typing import cast
 from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from infra.tenants import Caller, Tenants
 from streams import metrics
 from streams.edge import metadata, pages, routes
 from streams.edge.connections import Connection, Gate, Listener, Server, sweep
 from streams.edge.errors import HttpError, error_response
+from streams.edge.sender import Sender
 from streams.edge.services import Services, open_services
 from streams.settings import Settings
 
@@ -98,7 +99,7 @@ class Edge:
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request: origin, rates, route, caller, handler; errors in one shape, CORS headers on all."""
         started = time.perf_counter()
-        origin = request.headers.get("Origin") if self._listener == "public" else None
+        origin = request.headers.get(hdrs.ORIGIN) if self._listener == "public" else None
         template = "none"
         response: web.StreamResponse
         try:
@@ -109,8 +110,7 @@ class Edge:
                 found, values = self._find(request)
                 template = found.template
                 caller = self._caller(request, found)
-                with self._admission.working():
-                    response = await found.handler(request, self._services, caller=caller, **values)
+                response = await self._handle(found.handler, request, caller, values)
         except HttpError as error:
             response = error_response(error)
         except Exception:
@@ -119,12 +119,22 @@ class Edge:
         self._finish(response, origin, template, started)
         return response
 
+    async def _handle(
+        self, handler: Handler, request: web.BaseRequest, caller: Caller | None, values: dict[str, str]
+    ) -> web.StreamResponse:
+        self._admission.begin()
+        try:
+            return await handler(request, self._services, caller=caller, **values)
+        finally:
+            self._admission.end()
+
     def _finish(self, response: web.StreamResponse, origin: str | None, template: str, started: float) -> None:
         if self._listener == "public" and not response.prepared:
-            response.headers["Vary"] = "Origin"
+            headers = response.headers
+            headers[hdrs.VARY] = "Origin"
             if origin is not None and self._tenants.knows(origin):
-                response.headers["Access-Control-Allow-Origin"] = origin
-                response.headers["Access-Control-Expose-Headers"] = "Retry-After"
+                headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
+                headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "Retry-After"
         count, seconds = metrics.request(self._listener, template, response.status)
         count.inc()
         seconds.observe(time.perf_counter() - started)
@@ -189,10 +199,10 @@ async def _listen(edge: Edge, gate: Gate, settings: Settings, port: int) -> web.
     return runner
 
 
-async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Listen until `stop`, then answer what is open and bring out what is on its way."""
+async def serve(settings: Settings, stop: asyncio.Event, sender: Sender | None = None) -> None:
+    """Listen until `stop`, then answer what is open and bring out what is on its way. `sender` replaces Kafka's."""
     tenants = Tenants.load(settings.tenants_file, own_origins(settings))
-    services = await open_services(settings, tenants)
+    services = await open_services(settings, tenants, sender)
     ports: dict[Listener, int] = {"public": settings.edge_port, "private": settings.api_port}
     gates = [Gate(name, settings, services.admission) for name in ports]
     runners = [

@@ -50,9 +50,9 @@ class Services:
         await self.clickhouse.close()
 
 
-async def open_services(settings: Settings, tenants: Tenants) -> Services:
-    """Open all; waits for Kafka, which every beacon needs, and for no other store."""
-    sender = Sender(settings)
+async def open_services(settings: Settings, tenants: Tenants, sender: Sender | None = None) -> Services:
+    """Open all; waits for Kafka, which every beacon needs, and for no other store. `sender` replaces Kafka's."""
+    sender = sender or Sender(settings)
     try:
         await sender.start()
     except KafkaError as error:

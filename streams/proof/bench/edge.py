@@ -1,0 +1,207 @@
+"""`lpstream bench --only edge,edge_connections`: the edge saturated, and with ten thousand connections open."""
+
+import asyncio
+import contextlib
+import os
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from infra.clickhouse.client import ClickHouse
+from infra.embedded.ports import Ports
+from infra.embedded.process import ChildProcess
+from infra.embedded.stack import Stack
+from schemas.errors import LpstreamError
+from streams.cli.services import prepare
+from streams.proof.bench.lab import cpu_s, peak_mb
+from streams.proof.edge_load import Generator, Outcome, Plan
+from streams.services import Installation
+from streams.settings import Settings
+
+CONNECTIONS, RATE, SIZE, ADDRESSES = 10_000, 2_000.0, 20, 250
+SATURATING = 200
+TARGET_A_CORE, TARGET_P99_MS = 12_000, 50
+WARM_S, READY_S, COUNTED_WITHIN_S, LOOK_S = 2.0, 30.0, 120.0, 0.5
+COUNTED = ("events", "pageviews", "clicks", "moves", "scrolls")
+KARAPACE = "no release of Karapace is on PyPI, and no other index or source host can be reached from here"
+
+Row = dict[str, Any]
+Say = Callable[[str], None]
+
+
+def edge(seconds: float = 10.0, *, say: Say = lambda _: None) -> list[Row]:
+    """Beacons acknowledged per second of processor time of one saturated edge process, and what bounds it."""
+    with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), on_event=say) as stack:
+        asyncio.run(prepare(_settings(stack.env())))
+        with _edge_process(stack, "streams", "edge") as (child, url):
+            ours = _saturate(child, url, seconds, say)
+        with _edge_process(stack, "streams.proof.bench.edge_without_kafka") as (child, url):
+            bound = _saturate(child, url, seconds, say)
+        versions = stack.versions()
+    detail = {"edge": ours, "without_kafka": bound, "events_per_beacon": SIZE, "cores": os.cpu_count(), **versions}
+    value = ours["per_core"]
+    return [
+        _row("edge", "the same edge without Kafka", value, bound["per_core"], "beacons/s a core", detail),
+        _row("edge", "target: 12,000 a core", value, TARGET_A_CORE, "beacons/s a core", {}),
+        _row("edge", "Karapace (not run)", value, None, "beacons/s a core", {"not_run": KARAPACE}),
+    ]
+
+
+def edge_connections(
+    seconds: float = 10.0, *, connections: int = CONNECTIONS, rate: float = RATE, say: Say = lambda _: None
+) -> list[Row]:
+    """p99 with all connections open, and that what was acknowledged is what ClickHouse has counted."""
+    with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), on_event=say) as stack:
+        asyncio.run(prepare(_settings(stack.env())))
+        # the limits of the public listener are as they come, which is why the load has many addresses
+        services = Installation(
+            stack, say, {"LPSTREAM_EDGE_CLIENT_RATE": "100", "LPSTREAM_EDGE_CLIENT_CONNECTIONS": "1000"}
+        )
+        try:
+            services.start()
+            plan = Plan(services.edge_url, connections, rate, seconds, SIZE, addresses=ADDRESSES)
+            outcome, usage = _measured(services, plan, say)
+            counted = asyncio.run(_counted(stack, outcome))
+            collections = _collections(services)
+        finally:
+            services.stop()
+    if counted != {name: outcome.counts[name] for name in COUNTED}:
+        raise LpstreamError(f"acknowledged {dict(outcome.counts)}, counted {counted}")
+    latency = outcome.latency()
+    detail = {
+        **latency, "connections": connections, "beacons_per_second": round(outcome.acknowledged / outcome.seconds),
+        "acknowledged": outcome.acknowledged, "errors": outcome.errors, "statuses": dict(outcome.statuses),
+        "counted": counted, **usage, "collections": collections, "seconds": seconds, "cores": os.cpu_count(),
+    }  # fmt: skip
+    return [_row("edge_connections", "target: p99 within 50 ms", latency["p99"], TARGET_P99_MS, "ms", detail)]
+
+
+def _row(row_id: str, reference: str, value: float, against: float | None, unit: str, detail: Row) -> Row:
+    ratio = round(value / against, 2) if against else None
+    return {
+        "id": row_id, "reference": reference, "value": value, "unit": unit, "reference_value": against,
+        "ratio": ratio, "detail": detail,
+    }  # fmt: skip
+
+
+def _settings(env: dict[str, str]) -> Settings:
+    values: Any = {name.removeprefix("LPSTREAM_").lower(): value for name, value in env.items()}
+    return Settings(**values)
+
+
+@contextlib.contextmanager
+def _edge_process(stack: Stack, *module: str) -> Iterator[tuple[ChildProcess, str]]:
+    ports = Ports(stack.data)
+    env = stack.env() | {
+        "LPSTREAM_EDGE_PORT": str(ports.get("bench-edge")),
+        "LPSTREAM_API_PORT": str(ports.get("bench-api")),
+        "LPSTREAM_EDGE_CLIENT_RATE": "0",
+        "LPSTREAM_EDGE_RATE": "0",
+    }
+    url = f"http://127.0.0.1:{env['LPSTREAM_EDGE_PORT']}"
+    child = ChildProcess("bench-edge", [sys.executable, "-m", *module], log=stack.data / "bench-edge.log", env=env)
+    try:
+        child.start()
+        child.wait_ready(lambda: _answers(url), READY_S)
+        yield child, url
+    finally:
+        child.stop()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:  # noqa: S310 - our own loopback address
+            return int(answer.status) == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _saturate(child: ChildProcess, url: str, seconds: float, say: Say) -> Row:
+    _load(Plan(url, SATURATING, 0, WARM_S, SIZE, seed=7))
+    before = cpu_s(child)
+    outcome = _load(Plan(url, SATURATING, 0, seconds, SIZE))
+    used = cpu_s(child) - before
+    if outcome.errors:
+        raise LpstreamError(f"the saturated edge answered {dict(outcome.statuses)}")
+    found = {
+        "per_core": round(outcome.acknowledged / used),
+        "beacons_per_second": round(outcome.acknowledged / outcome.seconds),
+        "cores_used": round(used / outcome.seconds, 2),
+        **outcome.latency(),
+    }
+    say(f"{found['per_core']:,} beacons/s a core")
+    return found
+
+
+def _load(plan: Plan, processes: int = 1) -> Outcome:
+    generator = Generator(plan, processes)
+    try:
+        generator.connect()
+        return generator.run()
+    finally:
+        generator.stop()
+
+
+def _measured(services: Installation, plan: Plan, say: Say) -> tuple[Outcome, Row]:
+    edge_process = services.children["edge"]
+    idle_mb = edge_process.memory_mb()
+    generator = Generator(plan, processes=2)
+    try:
+        generator.connect()
+        open_mb = edge_process.memory_mb()
+        say(f"{plan.connections:,} connections are open, {plan.rate:,.0f} beacons/s for {plan.seconds:g} s")
+        before = {name: cpu_s(child) for name, child in services.children.items()}
+        outcome = generator.run()
+        used = {name: cpu_s(child) - before[name] for name, child in services.children.items()}
+    finally:
+        generator.stop()
+    return outcome, {
+        "cpu": {name: round(spent / outcome.seconds, 2) for name, spent in used.items()},
+        "edge_mb": {"idle": round(idle_mb), "connected": round(open_mb), "peak": round(peak_mb(edge_process))},
+    }
+
+
+async def _counted(stack: Stack, outcome: Outcome) -> dict[str, int]:
+    """Sums in ClickHouse once they have reached what was acknowledged, or after the longest wait."""
+    at = stack.addresses
+    clickhouse = ClickHouse.open(at.clickhouse_url, at.analyst_user, at.analyst_password)
+    query = f"SELECT {', '.join(f'sum({name}) AS {name}' for name in COUNTED)} FROM heatmap_windows"
+    deadline = time.monotonic() + COUNTED_WITHIN_S
+    try:
+        while True:
+            row = (await clickhouse.rows(query))[0]
+            found = {name: int(row[name]) for name in COUNTED}
+            if found["events"] >= outcome.counts["events"] or time.monotonic() > deadline:
+                return found
+            await asyncio.sleep(LOOK_S)
+    finally:
+        await clickhouse.close()
+
+
+def _collections(services: Installation) -> dict[str, Row]:
+    """By generation of Python's collector: how often it ran, and the least bound over its longest pause, s."""
+    request = urllib.request.Request(  # noqa: S310 - our own loopback address
+        f"{services.api_url}/metrics", headers={"Authorization": f"Bearer {services.token}"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - the same
+        lines = [line for line in answer.read().decode().splitlines() if "edge_collection_seconds" in line]
+    found: dict[str, Row] = {}
+    for line in lines:
+        name, _, value = line.rpartition(" ")
+        if 'generation="' not in name:
+            continue
+        row = found.setdefault(name.split('generation="')[1][0], {"count": 0, "seconds": 0.0, "longest_below": None})
+        if "_count{" in name:
+            row["count"] = int(float(value))
+        elif "_sum{" in name:
+            row["seconds"] = round(float(value), 3)
+        elif "_bucket{" in name:
+            row.setdefault("buckets", []).append((name.split('le="')[1].split('"')[0], float(value)))
+    for row in found.values():
+        row["longest_below"] = next((bound for bound, seen in row.pop("buckets", []) if seen == row["count"]), None)
+    return found
