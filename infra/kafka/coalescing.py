@@ -131,6 +131,11 @@ class CoalescingProducer:
             await _stop(self._producer)
         await asyncio.gather(*self._stopping, return_exceptions=True)
 
+    def known_partitions(self, topic: str) -> int:
+        """How many the topic had a short while ago; 0 when that must be asked."""
+        known, until = self._partitions.get(topic, (0, 0.0))
+        return known if time.monotonic() <= until else 0
+
     async def partitions(self, topic: str) -> int:
         """How many the topic has, as last seen; KafkaError or TimeoutError when that cannot be learnt."""
         now = time.monotonic()

@@ -11,6 +11,9 @@ import secrets
 import time
 from typing import Self
 
+from multidict import CIMultiDictProxy
+
+from infra.tenants import Tenants
 from streams import metrics
 from streams.edge.errors import HttpError
 from streams.settings import Settings
@@ -65,7 +68,12 @@ class Room:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Give everything back."""
         self._admission.bytes -= self.held
+        self.held = 0
 
     def grow(self, total: int) -> None:
         """Hold so many in all; HttpError 503 when the process has not that many left."""
@@ -79,8 +87,9 @@ class Room:
 class Admission:
     """The limits of one process, for both of its listeners."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tenants: Tenants) -> None:
         self._settings = settings
+        self._tenants = tenants
         self._key = secrets.token_bytes(32)
         self._all = Rate(settings.edge_rate)
         self._clients = Rate(settings.edge_client_rate)
@@ -101,6 +110,14 @@ class Admission:
         hops = header.split(",")
         at = len(hops) - self._settings.edge_trusted_proxies
         return self.client_of(hops[max(0, at)].strip())
+
+    def admit(self, headers: CIMultiDictProxy[str], client: bytes, origin: str | None) -> None:
+        """Foreign origins and too frequent clients stop here, before a byte of a body is read: HttpError 403 or 429."""
+        if origin is not None and not self._tenants.knows(origin):
+            metrics.REFUSED.labels("origin").inc()
+            raise HttpError(403, "This origin may not use this service; ask for it to be listed")
+        forwarded = headers.get("X-Forwarded-For") if self._settings.edge_trusted_proxies else None
+        self.check_rate(self.forwarded(forwarded) if forwarded else client)
 
     def check_rate(self, client: bytes) -> None:
         """HttpError 429 with the time to wait when the client, or all together, come too often."""

@@ -8,26 +8,40 @@ from schemas.heatmap import TOPIC, Beacon, decode_beacon
 from streams import metrics
 from streams.edge.bodies import read_body
 from streams.edge.errors import HttpError
-from streams.edge.sender import KAFKA_ERROR, Record
+from streams.edge.sender import KAFKA_ERROR, Record, Sent
 from streams.edge.services import Services
+
+PATH = f"/e/{TOPIC}"
 
 
 async def beacon_door(request: web.BaseRequest, services: Services) -> web.Response:
     """One beacon, of any content type; 204 once the broker has it."""
     with services.admission.room() as room:
         body = await read_body(request, services.settings, room)
-        try:
-            beacon = decode_beacon(body)
-        except DecodeError as error:
-            raise HttpError(422, str(error)) from error
-        check_page(services.tenants, beacon, None, request.headers.get(hdrs.ORIGIN))
-        place = place_of(beacon)
-        sent = (await services.sender.send(TOPIC, [Record(body, place, place, None)]))[0]
-    if sent.error_code == KAFKA_ERROR:
-        raise HttpError(413, sent.error or "The broker will never take the record")
-    if sent.error_code is not None:
-        raise HttpError(503, sent.error or "The broker did not take the record, try again")
+        record = record_of(body, services.tenants, request.headers.get(hdrs.ORIGIN))
+        sent = (await services.sender.send(TOPIC, [record]))[0]
+    if (error := error_of(sent)) is not None:
+        raise error
     return web.Response(status=204)
+
+
+def record_of(body: bytes, tenants: Tenants, origin: str | None) -> Record:
+    """The record of a posted body; HttpError 422 for what is no beacon, 403 for one that may not be posted."""
+    try:
+        beacon = decode_beacon(body)
+    except DecodeError as error:
+        raise HttpError(422, str(error)) from error
+    check_page(tenants, beacon, None, origin)
+    place = place_of(beacon)
+    return Record(body, place, place, None)
+
+
+def error_of(sent: Sent) -> HttpError | None:
+    """What the browser is told when the broker has not taken the record."""
+    if sent.error_code is None:
+        return None
+    status = 413 if sent.error_code == KAFKA_ERROR else 503
+    return HttpError(status, sent.error or "The broker did not take the record")
 
 
 def place_of(beacon: Beacon) -> bytes:

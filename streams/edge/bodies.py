@@ -20,7 +20,7 @@ async def read_body(request: web.BaseRequest, settings: Settings, room: Room) ->
     415 for another encoding; 503 without room.
     """
     limit = settings.edge_max_body_bytes
-    _check(request.content_length or 0, limit, room)
+    check_size(request.content_length or 0, limit, room)
     encoding = request.headers.get(hdrs.CONTENT_ENCODING, "").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip"):
         raise HttpError(415, "Content-Encoding: give gzip or none")
@@ -37,7 +37,7 @@ async def _whole(request: web.BaseRequest, settings: Settings, room: Room, limit
     content = request.content
     if content.is_eof():  # a small body comes with its head
         body = content.read_nowait()
-        _check(len(body), limit, room)
+        check_size(len(body), limit, room)
         return body
     if request.headers.get(hdrs.EXPECT, "").strip().lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -47,7 +47,7 @@ async def _whole(request: web.BaseRequest, settings: Settings, room: Room, limit
         async with asyncio.timeout(settings.edge_body_timeout_s):
             while part := await content.readany():
                 total += len(part)
-                _check(total, limit, room)
+                check_size(total, limit, room)
                 parts.append(part)
     except TimeoutError as error:
         raise HttpError(408, "The body did not come in time") from error
@@ -56,7 +56,8 @@ async def _whole(request: web.BaseRequest, settings: Settings, room: Room, limit
     return b"".join(parts)
 
 
-def _check(total: int, limit: int, room: Room) -> None:
+def check_size(total: int, limit: int, room: Room) -> None:
+    """Reserve room for so many bytes; HttpError 413 over the limit, 503 without room."""
     if total > limit:
         raise HttpError(413, f"The body is larger than {limit} bytes")
     room.grow(total)

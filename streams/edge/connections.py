@@ -10,10 +10,13 @@ from collections import Counter
 from typing import Any, Literal, cast
 
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
 
 from streams import metrics
 from streams.edge.admission import UNKNOWN, Admission
 from streams.edge.errors import HttpError, error_response
+from streams.edge.quick import QuickDoor
+from streams.edge.sender import Sender
 from streams.settings import Settings
 
 Listener = Literal["public", "private"]
@@ -33,12 +36,14 @@ FULL = (
 class Connection(web.RequestHandler):
     """One connection. Its client is known by a hash alone."""
 
-    __slots__ = ("_gate", "_refused", "client")
+    __slots__ = ("_flying", "_gate", "_quick", "_refused", "client")
 
-    def __init__(self, manager: web.Server, gate: "Gate", **options: Any) -> None:
+    def __init__(self, manager: web.Server, gate: "Gate", quick: QuickDoor | None, **options: Any) -> None:
         super().__init__(manager, **options)
         self._gate = gate
+        self._quick = quick
         self._refused = False
+        self._flying = False
         self.client = UNKNOWN
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -59,15 +64,55 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Note whether a request's head is left unfinished."""
+        """Let aiohttp parse, then hand the requests to the quick door or to aiohttp's task."""
         if self._refused:
             return
         seen = self._request_count
+        waiter, self._waiter = self._waiter, None  # aiohttp wakes its task by it, before we can look
         super().data_received(data)
+        self._waiter = waiter
         if self._request_count != seen:
             self._gate.heads.pop(self, None)
-        elif self._current_request is None and not self._messages:
+        elif self._current_request is None and not self._messages and not self._flying:
             self._gate.heads.setdefault(self, self._loop.time())
+        self._next()
+
+    def _next(self) -> None:
+        """Begin the first request that waits, unless another is being answered: answers are in order of requests."""
+        waiter = self._waiter
+        if not self._messages or self._flying or waiter is None or waiter.done():
+            return
+        message, payload = self._messages[0]
+        if self._quick is None or not isinstance(message, RawRequestMessage) or not self._quick.takes(message, payload):
+            waiter.set_result(None)
+            return
+        self._messages.popleft()
+        if self._parser is not None:
+            self._parser.message_consumed()
+        self._flying = self._request_in_progress = True
+        self._quick.handle(message, payload, self.client, self._answered)
+
+    def _answered(self, response: bytes) -> None:
+        """Write the quick door's answer, and go on."""
+        self._flying = self._request_in_progress = False
+        if self._handler_waiter is not None:  # the server is stopping, and waits for this answer
+            self._handler_waiter.set_result(None)
+        if self.transport is None:
+            return
+        self.transport.write(response)
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._close:
+            self.transport.close()
+        elif self._messages:
+            if self._buffer_paused:
+                self._resume_reading_if_drained()
+            self._next()
+
+    def _process_keepalive(self) -> None:
+        """Close when idle; a request at the quick door is not idleness, though aiohttp's task waits."""
+        if self._flying:
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        super()._process_keepalive()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Go on reading. aiohttp calls this for every part of a body, and would parse nothing anew each time."""
@@ -154,15 +199,17 @@ class Gate:
 class Server(web.Server):
     """A server whose connections pass a gate."""
 
-    def __init__(self, handler: Any, gate: Gate) -> None:
+    def __init__(self, handler: Any, gate: Gate, quick: QuickDoor | None = None) -> None:
         super().__init__(handler)
         self._gate = gate
+        self._quick = quick
 
     def __call__(self) -> web.RequestHandler:
         """The protocol of a new connection."""
         return Connection(
             self,
             self._gate,
+            self._quick,
             loop=self._loop,
             access_log=None,
             keepalive_timeout=KEEPALIVE_S,
@@ -172,7 +219,7 @@ class Server(web.Server):
         )
 
 
-async def sweep(gates: list[Gate], admission: Admission) -> None:
+async def sweep(gates: list[Gate], admission: Admission, sender: Sender) -> None:
     """Look around every second, until cancelled."""
     loop = asyncio.get_running_loop()
     with contextlib.suppress(asyncio.CancelledError):
@@ -181,3 +228,4 @@ async def sweep(gates: list[Gate], admission: Admission) -> None:
             for gate in gates:
                 gate.sweep(loop.time())
             admission.forget()
+            metrics.IN_FLIGHT.set(sender.in_flight)

@@ -2,9 +2,10 @@
 
 import asyncio
 import itertools
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+from msgspec import Struct
 
 from infra.kafka.coalescing import BATCH_BYTES, CoalescingProducer, Outcome, is_refused
 from infra.kafka.producer import build_producer, partition_of
@@ -15,8 +16,7 @@ from streams.settings import Settings
 KAFKA_ERROR, RETRIABLE_KAFKA_ERROR, FORBIDDEN, NO_PARTITION = 50002, 50003, 40301, 40402
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """What is to be sent. `place_by` chooses the partition when none is given."""
 
     value: bytes | None
@@ -30,8 +30,7 @@ class Record:
         return len(self.value or b"") + len(self.key or b"")
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Struct, frozen=True):
     """Where a record lies, or why not: an error code of the REST proxy."""
 
     partition: int | None
@@ -53,7 +52,7 @@ class Sender:
             settings.produce_timeout_s,
         )
         self._turn = itertools.count()
-        self._in_flight = 0
+        self.in_flight = 0
         self.ready = False
 
     async def start(self) -> None:
@@ -74,13 +73,13 @@ class Sender:
         except (KafkaError, TimeoutError) as error:
             raise HttpError(503, "The broker does not answer, try again") from error
 
+    def knows(self, topic: str) -> bool:
+        """Whether `send_one` can be used: how many partitions there are is known."""
+        return self._producer.known_partitions(topic) > 0
+
     async def send(self, topic: str, records: list[Record]) -> list[Sent]:
         """Send all and wait for each; HttpError 503 before the first when there is no room for the batch."""
-        if self._in_flight + len(records) > self._settings.edge_max_in_flight:
-            metrics.REFUSED.labels("in_flight").inc()
-            raise HttpError(503, "Too many records are waiting for the broker, try again")
-        self._in_flight += len(records)
-        metrics.IN_FLIGHT.inc(len(records))
+        self._take_room(len(records))
         try:
             count = await self.partitions(topic)
             turn = next(self._turn)
@@ -88,14 +87,39 @@ class Sender:
             # everything is lined up before the first wait, so that one request's records stay together and in order
             started = [self._start(topic, record, place, count) for record, place in zip(records, places, strict=True)]
             done = [
-                one if isinstance(one, Sent) else _sent(place, await one)
+                one if isinstance(one, Sent) else sent_of(place, await one)
                 for one, place in zip(started, places, strict=True)
             ]
             metrics.acknowledged(topic).inc(sum(one.error_code is None for one in done))
             return done
         finally:
-            self._in_flight -= len(records)
-            metrics.IN_FLIGHT.dec(len(records))
+            self.in_flight -= len(records)
+
+    def send_one(self, topic: str, record: Record, done: Callable[[Sent], None]) -> None:
+        """Send a record without waiting; `done` is called later. HttpError 503 without room, and never called then."""
+        self._take_room(1)
+        count = self._producer.known_partitions(topic)
+        place = _place(record, count, 0)
+        started = self._start(topic, record, place, count)
+
+        def settle(outcome: asyncio.Future[Outcome]) -> None:
+            self.in_flight -= 1
+            sent = sent_of(place, outcome.result())
+            if sent.error_code is None:
+                metrics.acknowledged(topic).inc()
+            done(sent)
+
+        if isinstance(started, Sent):
+            self.in_flight -= 1
+            done(started)
+        else:
+            started.add_done_callback(settle)
+
+    def _take_room(self, count: int) -> None:
+        if self.in_flight + count > self._settings.edge_max_in_flight:
+            metrics.REFUSED.labels("in_flight").inc()
+            raise HttpError(503, "Too many records are waiting for the broker, try again")
+        self.in_flight += count
 
     def _start(self, topic: str, record: Record, place: int, partitions: int) -> asyncio.Future[Outcome] | Sent:
         if not 0 <= place < partitions:
@@ -115,7 +139,8 @@ def _place(record: Record, partitions: int, turn: int) -> int:
     return turn % partitions
 
 
-def _sent(partition: int, outcome: Outcome) -> Sent:
+def sent_of(partition: int, outcome: Outcome) -> Sent:
+    """An outcome in the terms of the REST proxy."""
     if isinstance(outcome, int):
         return Sent(partition, outcome)
     if isinstance(outcome, TopicAuthorizationFailedError):

@@ -18,6 +18,7 @@ from streams import metrics
 from streams.edge import metadata, pages, routes
 from streams.edge.connections import Connection, Gate, Listener, Server, sweep
 from streams.edge.errors import HttpError, error_response
+from streams.edge.quick import QuickDoor
 from streams.edge.sender import Sender
 from streams.edge.services import Services, open_services
 from streams.settings import Settings
@@ -140,15 +141,8 @@ class Edge:
         seconds.observe(time.perf_counter() - started)
 
     def _admit(self, request: web.BaseRequest, origin: str | None) -> None:
-        """Foreign origins and too frequent clients stop here, before a byte of the body is read."""
-        if self._listener == "private" or request.path in OPEN_PATHS:
-            return
-        if origin is not None and not self._tenants.knows(origin):
-            metrics.REFUSED.labels("origin").inc()
-            raise HttpError(403, "This origin may not use this service; ask for it to be listed")
-        forwarded = request.headers.get("X-Forwarded-For") if self._settings.edge_trusted_proxies else None
-        client = self._admission.forwarded(forwarded) if forwarded else cast(Connection, request.protocol).client
-        self._admission.check_rate(client)
+        if self._listener == "public" and request.path not in OPEN_PATHS:
+            self._admission.admit(request.headers, cast(Connection, request.protocol).client, origin)
 
     def _find(self, request: web.BaseRequest) -> tuple[Route, dict[str, str]]:
         path = request.path
@@ -192,8 +186,8 @@ def own_origins(settings: Settings) -> set[str]:
     return origins
 
 
-async def _listen(edge: Edge, gate: Gate, settings: Settings, port: int) -> web.ServerRunner:
-    runner = web.ServerRunner(Server(edge, gate))
+async def _listen(server: Server, settings: Settings, port: int) -> web.ServerRunner:
+    runner = web.ServerRunner(server)
     await runner.setup()
     await web.TCPSite(runner, settings.edge_host, port, backlog=BACKLOG, reuse_port=True).start()
     return runner
@@ -204,12 +198,13 @@ async def serve(settings: Settings, stop: asyncio.Event, sender: Sender | None =
     tenants = Tenants.load(settings.tenants_file, own_origins(settings))
     services = await open_services(settings, tenants, sender)
     ports: dict[Listener, int] = {"public": settings.edge_port, "private": settings.api_port}
-    gates = [Gate(name, settings, services.admission) for name in ports]
+    gates = {name: Gate(name, settings, services.admission) for name in ports}
+    quick = {"public": QuickDoor(settings, tenants, services.admission, services.sender)}
     runners = [
-        await _listen(Edge(name, settings, tenants, services), gate, settings, port)
-        for (name, port), gate in zip(ports.items(), gates, strict=True)
+        await _listen(Server(Edge(name, settings, tenants, services), gates[name], quick.get(name)), settings, port)
+        for name, port in ports.items()
     ]
-    sweeping = asyncio.create_task(sweep(gates, services.admission))
+    sweeping = asyncio.create_task(sweep(list(gates.values()), services.admission, services.sender))
     calm_collector()
     log.info("edge on %s: public %d, private %d", settings.edge_host, settings.edge_port, settings.api_port)
     await stop.wait()

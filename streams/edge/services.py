@@ -75,7 +75,7 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
     return Services(
         settings,
         tenants,
-        Admission(settings),
+        Admission(settings, tenants),
         sender,
         clickhouse,
         Heatmaps(clickhouse),

@@ -1,32 +1,29 @@
 """`lpstream bench --only edge,edge_connections`: the edge saturated, and with ten thousand connections open."""
 
 import asyncio
-import contextlib
 import os
-import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from infra.clickhouse.client import ClickHouse
-from infra.embedded.ports import Ports
-from infra.embedded.process import ChildProcess
 from infra.embedded.stack import Stack
 from schemas.errors import LpstreamError
 from streams.cli.services import prepare
 from streams.proof.bench.lab import cpu_s, peak_mb
 from streams.proof.edge_load import Generator, Outcome, Plan
+from streams.proof.edge_process import EdgeProcess, edge_process
 from streams.services import Installation
 from streams.settings import Settings
 
 CONNECTIONS, RATE, SIZE, ADDRESSES = 10_000, 2_000.0, 20, 250
 SATURATING = 200
 TARGET_A_CORE, TARGET_P99_MS = 12_000, 50
-WARM_S, READY_S, COUNTED_WITHIN_S, LOOK_S = 2.0, 30.0, 120.0, 0.5
+WARM_S, COUNTED_WITHIN_S, LOOK_S = 2.0, 120.0, 0.5
+UNLIMITED = {"LPSTREAM_EDGE_CLIENT_RATE": "0", "LPSTREAM_EDGE_RATE": "0"}
 COUNTED = ("events", "pageviews", "clicks", "moves", "scrolls")
 KARAPACE = "no release of Karapace is on PyPI, and no other index or source host can be reached from here"
 
@@ -38,10 +35,10 @@ def edge(seconds: float = 10.0, *, say: Say = lambda _: None) -> list[Row]:
     """Beacons acknowledged per second of processor time of one saturated edge process, and what bounds it."""
     with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), on_event=say) as stack:
         asyncio.run(prepare(_settings(stack.env())))
-        with _edge_process(stack, "streams", "edge") as (child, url):
-            ours = _saturate(child, url, seconds, say)
-        with _edge_process(stack, "streams.proof.bench.edge_without_kafka") as (child, url):
-            bound = _saturate(child, url, seconds, say)
+        with edge_process(stack, "bench-edge", UNLIMITED) as one:
+            ours = _saturate(one, seconds, say)
+        with edge_process(stack, "bench-edge", UNLIMITED, module=["streams.proof.bench.edge_without_kafka"]) as one:
+            bound = _saturate(one, seconds, say)
         versions = stack.versions()
     detail = {"edge": ours, "without_kafka": bound, "events_per_beacon": SIZE, "cores": os.cpu_count(), **versions}
     value = ours["per_core"]
@@ -94,38 +91,11 @@ def _settings(env: dict[str, str]) -> Settings:
     return Settings(**values)
 
 
-@contextlib.contextmanager
-def _edge_process(stack: Stack, *module: str) -> Iterator[tuple[ChildProcess, str]]:
-    ports = Ports(stack.data)
-    env = stack.env() | {
-        "LPSTREAM_EDGE_PORT": str(ports.get("bench-edge")),
-        "LPSTREAM_API_PORT": str(ports.get("bench-api")),
-        "LPSTREAM_EDGE_CLIENT_RATE": "0",
-        "LPSTREAM_EDGE_RATE": "0",
-    }
-    url = f"http://127.0.0.1:{env['LPSTREAM_EDGE_PORT']}"
-    child = ChildProcess("bench-edge", [sys.executable, "-m", *module], log=stack.data / "bench-edge.log", env=env)
-    try:
-        child.start()
-        child.wait_ready(lambda: _answers(url), READY_S)
-        yield child, url
-    finally:
-        child.stop()
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:  # noqa: S310 - our own loopback address
-            return int(answer.status) == 200
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def _saturate(child: ChildProcess, url: str, seconds: float, say: Say) -> Row:
-    _load(Plan(url, SATURATING, 0, WARM_S, SIZE, seed=7))
-    before = cpu_s(child)
-    outcome = _load(Plan(url, SATURATING, 0, seconds, SIZE))
-    used = cpu_s(child) - before
+def _saturate(one: EdgeProcess, seconds: float, say: Say) -> Row:
+    _load(Plan(one.url, SATURATING, 0, WARM_S, SIZE, seed=7))
+    before = cpu_s(one.child)
+    outcome = _load(Plan(one.url, SATURATING, 0, seconds, SIZE))
+    used = cpu_s(one.child) - before
     if outcome.errors:
         raise LpstreamError(f"the saturated edge answered {dict(outcome.statuses)}")
     found = {
