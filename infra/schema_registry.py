@@ -8,7 +8,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -30,10 +30,11 @@ MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """A parsed schema under its id. `own` names the project's schema that it is."""
+    """A parsed schema under its id, with its named types. `own` names the project's schema that it is."""
 
     id: int
     parsed: Any
+    named: dict[str, Any]
     own: str | None = None
 
 
@@ -50,12 +51,13 @@ class SchemaRegistry(Protocol):
         """End."""
 
 
-def parse(text: str) -> Any:
-    """A parsed schema; Refused when the text is none."""
+def parse(schema_id: int, text: str, own: str | None = None) -> Schema:
+    """The schema of that text; Refused when the text is none."""
     if len(text) > MOST_TEXT:
         raise Refused(f"the schema is longer than {MOST_TEXT} characters", INVALID)
+    named: dict[str, Any] = {}
     try:
-        return fastavro.parse_schema(json.loads(text), named_schemas={})
+        return Schema(schema_id, fastavro.parse_schema(json.loads(text), named_schemas=named), named, own)
     except (
         ValueError,
         TypeError,
@@ -70,7 +72,7 @@ def parse(text: str) -> Any:
 
 def canonical(text: str) -> str:
     """Parsing canonical form: what two texts of one schema have in common. Refused when it is none."""
-    parse(text)
+    parse(0, text)
     return str(to_parsing_canonical_form(json.loads(text)))
 
 
@@ -85,7 +87,7 @@ class OwnSchemas:
     def __init__(self, ids: Mapping[str, int] | None = None) -> None:
         """`ids` are those of a registry that has them under other ids."""
         names = {name: registry()[name]["id"] for name in registry()} if ids is None else ids
-        self._schemas = {name: Schema(known, parse(own_text(name)), name) for name, known in names.items()}
+        self._schemas = {name: parse(known, own_text(name), name) for name, known in names.items()}
         self._canonical = {name: canonical(own_text(name)) for name in self._schemas}
 
     async def by_text(self, subject: str, text: str, *, register: bool) -> Schema:
@@ -170,12 +172,12 @@ class ConfluentRegistry:
         """As the protocol says."""
         if (known := self._by_text.get((subject, text))) is not None:
             return known
-        parsed = parse(text)
+        parsed = parse(0, text)
         if register:
             schema_id = await self.register(subject, text)
         else:
             schema_id = int((await self._ask("POST", f"/subjects/{quote(subject, safe='')}", {"schema": text}))["id"])
-        return _keep(self._by_text, (subject, text), Schema(schema_id, parsed))
+        return _keep(self._by_text, (subject, text), replace(parsed, id=schema_id))
 
     async def by_id(self, subject: str, schema_id: int) -> Schema:
         """As the protocol says."""
@@ -187,7 +189,7 @@ class ConfluentRegistry:
         versions = await self._ask("GET", f"/schemas/ids/{schema_id}/versions")
         if subject not in {one["subject"] for one in versions}:
             raise Refused(f"subject {subject} has no schema {schema_id}", NOT_FOUND)
-        return _keep(self._by_id, (subject, schema_id), Schema(schema_id, parse(answer["schema"])))
+        return _keep(self._by_id, (subject, schema_id), parse(schema_id, answer["schema"]))
 
     async def close(self) -> None:
         """Close connections."""

@@ -9,22 +9,19 @@ from typing import Any, Literal, Protocol
 
 import fastavro
 import msgspec
-from fastavro.validation import ValidationError, validate
 
 from infra.schema_registry import Schema, SchemaRegistry
+from schemas.avro_json import datum_of
 from schemas.codec import HEADER, MAGIC
-from schemas.errors import Refused, Retryable
+from schemas.errors import DecodeError, Refused, Retryable
 from streams.edge.errors import HttpError
 
 FormatName = Literal["json", "binary", "avro"]
 Part = Literal["key", "value"]
 
-REGISTRY_AWAY, NO_KEY_SCHEMA, NO_VALUE_SCHEMA = 40801, 42201, 42202
-# what fastavro raises for JSON that is no datum of the schema
-UNFIT = (
-    AttributeError, EOFError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError,
-    ValidationError,
-)  # fmt: skip
+REGISTRY_AWAY, NO_KEY_SCHEMA, NO_VALUE_SCHEMA, UNFIT = 40801, 42201, 42202, 42205
+# what msgspec and fastavro raise for JSON that is no datum of the schema
+BROKEN = (ValueError, TypeError, KeyError, OverflowError, RecursionError, msgspec.DecodeError)
 
 
 class Format(Protocol):
@@ -82,14 +79,15 @@ class Avro:
         if schema is None:
             code = NO_KEY_SCHEMA if part == "key" else NO_VALUE_SCHEMA
             raise HttpError(422, f"{where}: is given without {part}_schema or {part}_schema_id", code)
+        out = io.BytesIO()
+        out.write(HEADER.pack(MAGIC, schema.id))
         try:
-            datum = next(iter(fastavro.json_reader(io.StringIO(posted.decode()), schema.parsed)))
-            validate(datum, schema.parsed, raise_errors=True)
-            out = io.BytesIO()
-            out.write(HEADER.pack(MAGIC, schema.id))
+            datum = datum_of(msgspec.json.decode(posted), schema.parsed, schema.named)
             fastavro.schemaless_writer(out, schema.parsed, datum)
-        except UNFIT as error:
-            raise HttpError(422, f"{where}: does not fit the {part} schema", 42205) from error
+        except DecodeError as error:
+            raise HttpError(422, f"{where}: {error}", UNFIT) from error
+        except BROKEN as error:
+            raise HttpError(422, f"{where}: does not fit the {part} schema", UNFIT) from error
         return out.getvalue()
 
 

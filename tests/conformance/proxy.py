@@ -16,7 +16,7 @@ JSON, BINARY, AVRO = (f"application/vnd.kafka.{name}.v2+json" for name in ("json
 V2 = "application/vnd.kafka.v2+json"
 PARTITIONS = 3
 RUN = uuid4().hex[:6]
-TOPICS = [f"conformance-{RUN}-{number}" for number in range(80)]
+TOPICS = [f"conformance-{RUN}-{number}" for number in range(150)]
 
 
 @dataclass
