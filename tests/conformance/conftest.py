@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+import registries
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from conformance import registry as registries
 from conformance.proxy import PARTITIONS, TOPICS, Proxy
 
 from infra.embedded.stack import Stack

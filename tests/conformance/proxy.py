@@ -10,7 +10,7 @@ from uuid import uuid4
 import aiohttp
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
-from conformance.registry import SmallRegistry
+from registries import SmallRegistry
 
 JSON, BINARY, AVRO = (f"application/vnd.kafka.{name}.v2+json" for name in ("json", "binary", "avro"))
 V2 = "application/vnd.kafka.v2+json"

@@ -1,4 +1,4 @@
-"""A schema registry for the suite: Apicurio's, which speaks Confluent's protocol, or a small one of the tests' own.
+"""A schema registry for tests: Apicurio's, which speaks Confluent's protocol, or a small one of the tests' own.
 
 Karapace and Confluent's own cannot be had from the indexes that a build reaches; Apicurio Registry is on Maven Central.
 """
@@ -106,6 +106,7 @@ class SmallRegistry:
     def __init__(self) -> None:
         self.url = ""
         self.away = False
+        self.asked = 0
         self._texts: list[str] = []
         self._subjects: dict[str, list[int]] = {}
         self._loop = asyncio.new_event_loop()
@@ -134,7 +135,12 @@ class SmallRegistry:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
 
+    def fill(self, count: int) -> None:
+        """Let it have so many schemas of others, so that ids are not those of an empty one."""
+        self._texts += [f'{{"type":"fixed","name":"F{number}","size":{number + 1}}}' for number in range(count)]
+
     def _answer(self, value: Any, status: int = 200) -> web.Response:
+        self.asked += 1
         if self.away:
             return web.json_response({"error_code": 50003, "message": "away"}, status=503)
         return web.json_response(value, status=status)
