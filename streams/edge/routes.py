@@ -58,6 +58,12 @@ async def snippet(
     return web.Response(body=services.snippet.body, content_type="text/javascript", charset="utf-8", headers=headers)
 
 
+async def source_map(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
+    """What debuggers read the snippet by."""
+    headers = {"Cache-Control": f"public, max-age={SHORT_S}", "X-Content-Type-Options": "nosniff"}
+    return web.Response(body=services.snippet.source_map, content_type="application/json", headers=headers)
+
+
 async def heatmap(
     request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str, suffix: str
 ) -> web.Response:

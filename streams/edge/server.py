@@ -55,6 +55,7 @@ PUBLIC = [
     route("GET", "/lp/{lp_id}", pages.page),
     route("GET", "/assets/{name}", pages.asset),
     route("GET", "/t.js", routes.snippet),
+    route("GET", "/t.js.map", routes.source_map),
     route("GET", "/t.{digest}.js", routes.snippet),
     route("GET", "/healthz", routes.health),
     route("GET", "/readyz", routes.ready),
