@@ -3,6 +3,8 @@
 import msgspec
 from aiohttp import web
 
+SERVER_NAME = "lpstream"  # aiohttp would tell its version and Python's
+
 
 class HttpError(Exception):
     """An answer that is an error; `code` is the proxy's sub-code, the status by default.

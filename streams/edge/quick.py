@@ -19,7 +19,7 @@ from streams import metrics
 from streams.edge.admission import Admission, Room
 from streams.edge.beacons import PATH, error_of, record_of
 from streams.edge.bodies import GZIP_MAGIC, check_size, inflate
-from streams.edge.errors import HttpError
+from streams.edge.errors import SERVER_NAME, HttpError
 from streams.edge.sender import Sender, Sent
 from streams.settings import Settings
 
@@ -93,7 +93,7 @@ class QuickDoor:
         seconds.observe(time.perf_counter() - started)
 
     def _response(self, status: int, error: HttpError | None, origin: str | None) -> bytes:
-        lines = [b"HTTP/1.1 %d %b\r\nDate: %b\r\nVary: Origin\r\n" % (status, PHRASES[status], self._now())]
+        lines = [HEAD % (status, PHRASES[status], self._now())]
         if origin is not None and self._tenants.knows(origin):
             lines.append(
                 b"Access-Control-Allow-Origin: %b\r\nAccess-Control-Expose-Headers: Retry-After\r\n" % origin.encode()
@@ -114,4 +114,5 @@ class QuickDoor:
         return self._date
 
 
+HEAD = b"HTTP/1.1 %%d %%b\r\nDate: %%b\r\nServer: %b\r\nVary: Origin\r\n" % SERVER_NAME.encode()
 PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}

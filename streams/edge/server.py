@@ -17,7 +17,7 @@ from infra.tenants import Caller, Tenants
 from streams import metrics
 from streams.edge import metadata, pages, routes
 from streams.edge.connections import Connection, Gate, Listener, Server, sweep
-from streams.edge.errors import HttpError, error_response
+from streams.edge.errors import SERVER_NAME, HttpError, error_response
 from streams.edge.quick import QuickDoor
 from streams.edge.sender import Sender
 from streams.edge.services import Services, open_services
@@ -131,6 +131,8 @@ class Edge:
             self._admission.end()
 
     def _finish(self, response: web.StreamResponse, origin: str | None, template: str, started: float) -> None:
+        if not response.prepared:
+            response.headers[hdrs.SERVER] = SERVER_NAME
         if self._listener == "public" and not response.prepared:
             headers = response.headers
             headers[hdrs.VARY] = "Origin"
