@@ -10,38 +10,34 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from schemas.errors import LpstreamError
+from streams.proof.bench.tables import SUMS
 from streams.proof.load import beacons
 from streams.services import MALLOC
 
+Say = Callable[[str], None]
 SIZES = {1: 100_000, 10: 40_000, 100: 8_000}
 SLICE = 2_000
-SUMS = {
-    "heatmap_cells": ("hits", "dwell_ms"),
-    "heatmap_scroll": ("reached", "exposure_ms"),
-    "heatmap_sections": ("clicks", "reached", "exposure_ms"),
-    "heatmap_windows": ("pageviews", "events", "clicks", "moves", "scrolls"),
-    "heatmap_views": ("pageviews",),
-}
 
 
-def compare(seconds: float) -> list[dict[str, Any]]:
-    """Rows for `out/bench.json`, one for each size of beacon; `seconds` bounds the rounds of each, at least three."""
+def fold(*, rounds: int, say: Say = lambda _: None) -> list[dict[str, Any]]:
+    """Rows `fold`, one for each size of beacon."""
     with tempfile.TemporaryDirectory() as folder:
-        return [_compare_size(Path(folder) / f"{size}.jsonl", size, count, seconds) for size, count in SIZES.items()]
+        return [_compare(Path(folder) / f"{size}.jsonl", size, count, rounds, say) for size, count in SIZES.items()]
 
 
-def _compare_size(file: Path, size: int, count: int, seconds: float) -> dict[str, Any]:
+def _compare(file: Path, size: int, count: int, rounds: int, say: Say) -> dict[str, Any]:
     file.write_bytes(b"\n".join(body for _, body in beacons(size, count, now_ms=int(time.time() * 1000))) + b"\n")
     ours: list[float] = []
     theirs: list[float] = []
     version = ""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until or len(ours) < 3:
+    for number in range(rounds):
+        say(f"beacons of {size}, round {number + 1} of {rounds}")
         mine, its = _run("ours", file), _run("clickhouse", file)
         if mine["sums"] != its["sums"]:
             raise LpstreamError(f"fold: beacons of {size}: {mine['sums']} is not {its['sums']}")
@@ -70,7 +66,7 @@ def _compare_size(file: Path, size: int, count: int, seconds: float) -> dict[str
 
 def _run(side: str, file: Path) -> dict[str, Any]:
     """One measurement in a process of its own."""
-    command = [sys.executable, "-m", "streams.proof.bench_fold", side, str(file)]
+    command = [sys.executable, "-m", "streams.proof.bench.fold", side, str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
     if done.returncode != 0:
         raise LpstreamError(f"fold: {side} failed: {done.stderr[-500:]}")
@@ -109,7 +105,7 @@ def _clickhouse(file: Path) -> dict[str, Any]:
 
     from infra.clickhouse.migrate import statements
 
-    text = files("streams.proof").joinpath("fold_reference.sql").read_text("utf-8").replace("{file}", str(file))
+    text = files("streams.proof.bench").joinpath("fold_reference.sql").read_text("utf-8").replace("{file}", str(file))
     server = session.Session()
     server.query("CREATE DATABASE bench")
     server.query("USE bench")
