@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import LpstreamError
+from streams.collector import tune_collector
 from streams.proof.bench.tables import SUMS
 from streams.proof.load import beacons
 from streams.services import MALLOC
@@ -79,20 +80,25 @@ def _environment() -> dict[str, str]:
 
 
 def _ours(file: Path) -> dict[str, Any]:
+    tune_collector()
+    values = file.read_bytes().splitlines()
+    _folded(values)  # once before, as the other side: what is loaded at first use is not timed
+    started = time.perf_counter()
+    tables = _folded(values)
+    seconds = time.perf_counter() - started
+    return {"seconds": seconds, "sums": {name: _sums(table, name) for name, table in tables.items()}}
+
+
+def _folded(values: list[bytes]) -> dict[str, Any]:
     import numpy as np
 
     from processors.heatmap import Fold, decode
 
-    values = file.read_bytes().splitlines()
-    now = int(time.time() * 1000)
-    started = time.perf_counter()
-    fold = Fold()
+    now, fold = int(time.time() * 1000), Fold()
     for at in range(0, len(values), SLICE):
         part = values[at : at + SLICE]
         fold.add(decode(part, np.full(len(part), now)).columns)
-    tables = fold.tables()
-    seconds = time.perf_counter() - started
-    return {"seconds": seconds, "sums": {name: _sums(table, name) for name, table in tables.items()}}
+    return fold.tables()
 
 
 def _sums(table: Any, name: str) -> list[int]:
@@ -107,13 +113,15 @@ def _clickhouse(file: Path) -> dict[str, Any]:
 
     text = files("streams.proof.bench").joinpath("fold_reference.sql").read_text("utf-8").replace("{file}", str(file))
     server = session.Session()
-    server.query("CREATE DATABASE bench")
-    server.query("USE bench")
     server.query("SET max_threads = 1")
-    started = time.perf_counter()
-    for statement in statements(text):
-        server.query(statement)
-    seconds = time.perf_counter() - started
+    seconds = 0.0
+    for database in ("warm", "bench"):
+        server.query(f"CREATE DATABASE {database}")
+        server.query(f"USE {database}")
+        started = time.perf_counter()
+        for statement in statements(text):
+            server.query(statement)
+        seconds = time.perf_counter() - started
     sums = {}
     for name, columns in SUMS.items():
         wanted = ", ".join(f"sum({column})" for column in columns)
