@@ -17,12 +17,16 @@ NODES = int(os.environ.get("LPSTREAM_TEST_KAFKA_NODES", "1"))
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def apache() -> None:
     """Apache Kafka only: Tansu forgets its log when it is killed."""
     if os.environ.get("LPSTREAM_TEST_KAFKA", "auto") == "tansu":
         pytest.skip("guarantees are those of Apache Kafka, and LPSTREAM_TEST_KAFKA says tansu")
     if obstacle := apache_obstacle():
         pytest.skip(f"guarantees need Apache Kafka: {obstacle}")
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, apache: None) -> Iterator[Stack]:
     with Stack(tmp_path_factory.mktemp("guarantees"), "apache", print, kafka_nodes=NODES) as running:
         asyncio.run(prepare(settings_of(running)))
         yield running
