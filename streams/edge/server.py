@@ -15,6 +15,7 @@ from aiohttp import hdrs, web
 
 from infra.tenants import Caller, Tenants
 from streams import metrics
+from streams.collector import tune_collector
 from streams.edge import metadata, pages, routes
 from streams.edge.connections import Connection, Gate, Listener, Server, sweep
 from streams.edge.errors import SERVER_NAME, HttpError, error_response
@@ -149,13 +150,15 @@ class Edge:
 
     def _find(self, request: web.BaseRequest) -> tuple[Route, dict[str, str]]:
         path = request.path
-        if (exact := self._fixed.get((request.method, path))) is not None:
+        # aiohttp leaves the body of an answer to HEAD out
+        method = "GET" if request.method == "HEAD" else request.method
+        if (exact := self._fixed.get((method, path))) is not None:
             return exact, {}
         at_path = [(one, found) for one in self._routes if (found := one.pattern.fullmatch(path))]
         if not at_path:
             raise HttpError(404, "HTTP 404 Not Found")
         for one, found in at_path:
-            if one.method == request.method:
+            if one.method == method:
                 return one, found.groupdict()
         raise HttpError(405, "HTTP 405 Method Not Allowed")
 
@@ -208,17 +211,11 @@ async def serve(settings: Settings, stop: asyncio.Event, sender: Sender | None =
         for name, port in ports.items()
     ]
     sweeping = asyncio.create_task(sweep(list(gates.values()), services.admission, services.sender))
-    calm_collector()
+    tune_collector()
+    gc.callbacks.append(metrics.observe_collection)
     log.info("edge on %s: public %d, private %d", settings.edge_host, settings.edge_port, settings.api_port)
     await stop.wait()
     services.draining = True
     sweeping.cancel()
     await asyncio.gather(*(runner.cleanup() for runner in runners))
     await services.close()
-
-
-def calm_collector() -> None:
-    """Collect rarely, and never what is there by now: a full pass over 10,000 connections costs 0.3 s."""
-    gc.set_threshold(50_000, 50, 1_000)
-    gc.freeze()
-    gc.callbacks.append(metrics.observe_collection)

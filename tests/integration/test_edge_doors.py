@@ -142,6 +142,25 @@ async def test_the_snippet_is_cached_for_long_by_its_hash(installation: Installa
             assert answer.status == 404
 
 
+async def test_head_answers_as_get_without_a_body(installation: Installation) -> None:
+    async with aiohttp.ClientSession(headers=bearer(installation)) as http:
+        for url in (
+            f"{installation.edge_url}/t.js",
+            f"{installation.edge_url}/t.js.map",
+            f"{installation.edge_url}/healthz",
+            f"{installation.edge_url}/lp/not-there",
+            f"{installation.api_url}/topics",
+        ):
+            async with http.get(url) as got, http.head(url) as told:
+                body = await got.read()
+                assert (told.status, await told.read()) == (got.status, b""), url
+                names = {"Content-Type", "Content-Length", "Cache-Control", "Vary"}
+                assert {one: told.headers.get(one) for one in names} == {one: got.headers.get(one) for one in names}
+                assert int(told.headers["Content-Length"]) == len(body) > 0
+        async with http.head(f"{installation.edge_url}/e/heatmap.events") as answer:
+            assert answer.status == 405
+
+
 async def test_metrics_count_what_was_acknowledged(installation: Installation, beacon: dict[str, Any]) -> None:
     async def acknowledged() -> float:
         async with (
