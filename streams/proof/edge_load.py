@@ -150,7 +150,8 @@ class Poster(asyncio.Protocol):
         """Connect again, and send again what was not answered."""
         if self._run.finished:
             return
-        self._run.outcome.statuses["connection lost"] += 1
+        cause = type(exc).__name__ if exc else "closed by the server"
+        self._run.outcome.statuses[f"connection lost: {cause}"] += 1
         self._transport, self._answer = None, b""
         self._run.loop.call_later(0.5, lambda: self._run.spawn(self._again()))
 

@@ -21,6 +21,7 @@ import pytest_asyncio
 from aiohttp import web
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from beacons import analyst, assert_tables_equal
+from conftest import DEAD_S, scroll_to, wait_in
 from playwright.async_api import Browser, BrowserContext, Page
 
 from infra.clickhouse.client import ClickHouse
@@ -33,7 +34,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.stack, pytes
 
 FULL = os.environ.get("LPSTREAM_GUARANTEES") == "full"
 DOWN_S = 30 if FULL else 4
-DEAD_S, SETTLED_S, COUNTED_S = 2.7, 0.25, 60
+COUNTED_S = 60
 
 WIDTH, HEIGHT = 1_440, 800
 # headless Chromium never hides a tab by itself: the page is told what a browser would tell it
@@ -261,16 +262,17 @@ async def _known(visit: Open, lp_id: str, width: int) -> None:
     """A visit of which it is known what comes of it."""
     page = await visit(lp_id, width)
     await page.mouse.click(200, 120)  # a button that changes
+    await wait_in(page, 0.02)  # its change is over before the next press
     await page.mouse.click(50, 700)  # nothing there
-    await asyncio.sleep(DEAD_S)
-    await page.evaluate("scrollTo(0, 1500)")
-    await asyncio.sleep(SETTLED_S)
+    await wait_in(page, DEAD_S)
+    await scroll_to(page, 1_500)
     await page.mouse.click(200, 320)  # the button at 1800
     await page.mouse.click(60, 20)  # the bar, which is fixed
+    await wait_in(page, 0.02)
     for _ in range(4):
         await page.mouse.click(300, 600)  # nothing there
     await page.evaluate("lpstream.goal()")
-    await asyncio.sleep(DEAD_S)
+    await wait_in(page, DEAD_S)
     await page.close(run_before_unload=True)
 
 
@@ -283,7 +285,7 @@ async def test_routes_of_an_application_are_pages_of_their_own(world: World, vis
         await page.mouse.click(200, 120)
         await asyncio.sleep(1.1)
     await page.evaluate("lp => { history.back(); lpstream.page(lp) }", first)
-    await asyncio.sleep(SETTLED_S)
+    await wait_in(page, 0.1)
     await page.mouse.click(200, 120)
     await page.close(run_before_unload=True)
     world.expect(pageviews=2, clicks=2)
