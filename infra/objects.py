@@ -1,7 +1,8 @@
-"""Objects on S3: pages and their files. boto3 runs in threads."""
+"""Objects on S3: pages and their files, and copy. boto3 runs in threads of its own."""
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
@@ -13,6 +14,7 @@ from schemas.errors import Refused, Retryable
 
 Answer = TypeVar("Answer")
 MISSING = {"404", "NoSuchKey", "NotFound"}
+AT_ONCE, AT_A_TIME = 32, 1_000
 OWNED = {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
 
 
@@ -31,11 +33,15 @@ class Objects:
     def __init__(self, client: Any, bucket: str) -> None:
         self._client = client
         self._bucket = bucket
+        # not the loop's: a store that hangs must not keep others from their threads
+        self._threads = ThreadPoolExecutor(AT_ONCE, "s3")
 
     @classmethod
     def open(cls, endpoint_url: str | None, region: str, access_key: str, secret_key: str, bucket: str) -> Self:
         """A client for the bucket; empty keys leave the search for them to boto3. Nothing is opened yet."""
-        config = Config(connect_timeout=3, read_timeout=10, retries={"max_attempts": 1}, max_pool_connections=32)
+        config = Config(
+            connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 2}, max_pool_connections=AT_ONCE
+        )
         client = boto3.client(
             "s3",
             endpoint_url=endpoint_url,
@@ -84,9 +90,28 @@ class Objects:
 
         return await self._call(read)
 
+    async def keys(self, prefix: str) -> list[str]:
+        """Keys that begin with the prefix."""
+
+        def read() -> list[str]:
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+            return [str(one["Key"]) for page in pages for one in page.get("Contents", ())]
+
+        return await self._call(read)
+
+    async def delete(self, keys: list[str]) -> None:
+        """Remove objects; those that are not there count as removed."""
+
+        def remove() -> None:
+            for start in range(0, len(keys), AT_A_TIME):
+                named = [{"Key": key} for key in keys[start : start + AT_A_TIME]]
+                self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": named, "Quiet": True})
+
+        await self._call(remove)
+
     async def _call(self, work: Callable[[], Answer]) -> Answer:
         try:
-            return await asyncio.to_thread(work)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except ClientError as error:
             status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
             detail = f"S3 bucket {self._bucket}: {error.response['Error']['Code']}"

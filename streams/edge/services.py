@@ -7,7 +7,7 @@ from aiokafka.errors import KafkaError
 
 from infra.clickhouse.client import ClickHouse
 from infra.objects import Objects
-from infra.redis import open_redis
+from infra.redis import RedisLine, open_redis
 from infra.results import ResultStore
 from infra.tenants import Tenants
 from streams.edge.progress import ProgressFeed
@@ -52,7 +52,7 @@ async def open_services(settings: Settings, tenants: Tenants) -> Services:
     clickhouse = ClickHouse.open(
         settings.clickhouse_url, "analyst", settings.clickhouse_analyst_password.get_secret_value()
     )
-    results = ResultStore(open_redis(settings.redis_url))
+    results = ResultStore(RedisLine(open_redis(settings.redis_url)))
     objects = Objects.open(
         settings.s3_endpoint_url,
         settings.s3_region,
