@@ -1,9 +1,11 @@
 """Step results become a page: join, integrate, optimise, publish."""
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from processors.page import integrate, optimise
+from processors.copywriting import copy_fields, lint
+from processors.page import Asset, integrate, og_image, optimise, page_warnings, thumbnail
 from schemas.copywriting import Copy
 from schemas.errors import DecodeError
 from schemas.generation import (
@@ -24,6 +26,7 @@ from streams import metrics
 if TYPE_CHECKING:
     from streams.generation import Clients
 
+ASSET_CACHE = "public, max-age=31536000, immutable"
 PAGE_CACHE = "public, max-age=3600"
 
 
@@ -52,14 +55,12 @@ async def _publish(
     lp_id = lp_id_of(request.tenant_id, request.request_id)
     await clients.progress(request.tenant_id, request.request_id, 75, "integrate")
     started = time.monotonic()
-    html = integrate(
-        request,
-        model_from_object(Copy, parts[StepName.COPY].output["copy"]),
-        theme=parts[StepName.TEMPLATE].output["theme"],
-        hero_url=parts[StepName.ASSETS].output["hero_url"],
-        lp_id=lp_id,
-        base_url=settings.page_base_url,
-    )
+    template = parts[StepName.TEMPLATE].output["template"]
+    copy, warnings = lint(copy_fields(request), model_from_object(Copy, parts[StepName.COPY].output["copy"]))
+    card, small = await asyncio.to_thread(_cards, request, copy, template)
+    for asset in (card, small):
+        await clients.objects.put(asset.key, asset.body, asset.content_type, ASSET_CACHE)
+    html = integrate(request, copy, template=template, lp_id=lp_id, base_url=settings.page_base_url, og_key=card.key)
     integrated = time.monotonic()
     page = optimise(html)
     optimised = time.monotonic()
@@ -70,11 +71,21 @@ async def _publish(
         "preview": int((time.monotonic() - optimised) * 1000),
         "total": int(time.time() * 1000) - known["created_ms"],
     }
-    result = _result(clients, request, lp_id, parts, timings)
+    result = _result(clients, request, lp_id, parts, timings).model_copy(
+        update={"thumbnail_url": f"{settings.page_base_url}/{small.key}"}
+    )
+    result = result.model_copy(update={"warnings": [*result.warnings, *warnings, *page_warnings(request)]})
     key = str(request.request_id).encode()
     await clients.send(RESULTS, key, await clients.results.first(result))
     await clients.progress(request.tenant_id, request.request_id, 100, "done")
     metrics.RESULTS.labels(result.status, result.cache).inc()
+
+
+def _cards(request: GenerationRequest, copy: Copy, template: str) -> tuple[Asset, Asset]:
+    return (
+        Asset.of(og_image(request, copy, template), "png"),
+        Asset.of(thumbnail(request, copy, template), "png"),
+    )
 
 
 def _timings(known: dict[str, Any], parts: dict[StepName, StepResult]) -> dict[str, int | None]:
