@@ -1,6 +1,6 @@
 """Generation's state in Redis: requests, finished steps, joins, progress, results.
 
-A view: the topics are the truth. All keys of one request are `lp:<what>:{request_id}`, of one step `lp:<what>:{step_id}`.
+A view: the topics are the truth. Keys of one request are `lp:<what>:{request_id}`, of one step `lp:<what>:{step_id}`.
 """
 
 import json
@@ -19,7 +19,7 @@ PRESENT = "lp:present"
 
 @dataclass(frozen=True, slots=True)
 class StepState:
-    """What is known of a step: its result if it is finished, its finished parts, and whether its request is answered."""
+    """A step's result if it is finished, its finished parts by name, and whether its request is answered."""
 
     finished: bytes | None
     parts: dict[str, bytes]

@@ -19,9 +19,8 @@ from concurrent.futures.process import BrokenProcessPool
 from processors.page import TEMPLATE_VERSION, og_image, thumbnail
 from schemas.copywriting import Copy
 from schemas.errors import Retryable
-from schemas.generation import GenerationRequest
+from schemas.generation import CARDS, GenerationRequest
 
-PREFIX = "assets/card-"
 NICE = 10
 PR_SET_PDEATHSIG = 1
 
@@ -30,7 +29,7 @@ def names_of(request: GenerationRequest, copy: Copy, template: str) -> tuple[str
     """Keys of the preview and of the thumbnail: a hash of all that they are drawn from."""
     shown = [TEMPLATE_VERSION, template, request.business.name, request.keywords, copy.hero.model_dump(mode="json")]
     digest = hashlib.sha256(json.dumps(shown, ensure_ascii=False).encode()).hexdigest()[:16]
-    return f"{PREFIX}{digest}-og.png", f"{PREFIX}{digest}-small.png"
+    return f"{CARDS}{digest}-og.png", f"{CARDS}{digest}-small.png"
 
 
 def draw(request: GenerationRequest, copy: Copy, template: str) -> tuple[bytes, bytes]:

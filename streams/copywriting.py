@@ -22,8 +22,18 @@ from infra.llm.router import NoAnswer, Question, Router
 from infra.llm.trail import Trail
 from infra.page_cache import Found, PageCache
 from infra.results import ResultStore
-from processors.copywriting import PROMPT_VERSION, ask_again, assemble, copy_fields, groups, lint, messages
-from processors.copywriting import most_tokens, parse, template_part
+from processors.copywriting import (
+    PROMPT_VERSION,
+    ask_again,
+    assemble,
+    copy_fields,
+    groups,
+    lint,
+    messages,
+    most_tokens,
+    parse,
+    template_part,
+)
 from processors.page import TEMPLATE_VERSION
 from processors.page_cache import key_of, pattern_of
 from schemas.copywriting import Copy, CopyFields
@@ -173,7 +183,9 @@ class Copywriter:
             return _written(_built_in(order.fields, cause, trail))
         metrics.COPY_LOOKUPS.labels("near").inc()
         told = Warning_(code="near_copy", detail=f"copy of a like page was used: {CAUSES.get(cause, cause)}")
-        return Written(near.copy_, "fallback", "near", [told, *near.warnings], trail.attempts, trail.provider_ms or None)
+        return Written(
+            near.copy_, "fallback", "near", [told, *near.warnings], trail.attempts, trail.provider_ms or None
+        )
 
     # -- flights ---------------------------------------------------------------------------------------
 
@@ -246,7 +258,7 @@ class Copywriter:
         cached = CachedCopy(
             key=order.key,
             pattern=order.pattern,
-            copy=draft.copy,
+            copy_=draft.copy,
             warnings=tuple(draft.warnings),
             made_ms=int(time.time() * 1000),
             model=next((name for name, _ in by.most_common(1)), ""),

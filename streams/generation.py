@@ -1,7 +1,6 @@
 """The generation worker: one safe loop for its three agents (requests, steps, results), and what runs beside them."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -40,7 +39,9 @@ class GenerationService(Service):  # type: ignore[misc]  # mypy does not follow 
         """Open the clients; stores that are away are waited for by the work itself."""
         self._clients = Clients(self._settings)
         await self._clients.producer.start()
-        self._beside = [asyncio.create_task(work) for work in (self._clients.cache.listen(), keep_restored(self._clients))]
+        self._beside = [
+            asyncio.create_task(work) for work in (self._clients.cache.listen(), keep_restored(self._clients))
+        ]
         self._opened.set()
 
     async def on_stop(self) -> None:

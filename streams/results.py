@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from processors.page import Asset, choose_template, integrate, optimise, page_warnings, pictures
+from processors.page import choose_template, integrate, optimise, page_warnings, pictures
 from schemas.copywriting import Copy
 from schemas.errors import LpstreamError, Retryable
 from schemas.generation import (
@@ -21,6 +21,7 @@ from schemas.generation import (
     GenerationRequest,
     Plan,
     Result,
+    Stage,
     Status,
     StepName,
     StepResult,
@@ -46,6 +47,7 @@ STAND_IN_S = ASSETS_S + 0.5
 GIVE_UP_S, AGAIN_S = 0.5, 0.2
 
 Parts = dict[StepName, StepResult]
+STAGES: dict[StepName, Stage] = {StepName.TEMPLATE: "template", StepName.ASSETS: "assets"}
 
 
 @dataclass(slots=True)
@@ -93,7 +95,7 @@ async def handle(clients: "Clients", message: Any) -> None:
     with contextlib.suppress(Retryable):  # the copy's handler stands in for what it does not find
         await clients.results.join(part.request_id, part.step, encode_model(part))
     clients.arrivals.tell(part.request_id)
-    clients.progress(plan.request.tenant_id, part.request_id, 10, part.step.value)
+    clients.progress(plan.request.tenant_id, part.request_id, 10, STAGES[part.step])
 
 
 async def _join(clients: "Clients", plan: Plan, copy: StepResult) -> Parts:
@@ -148,9 +150,7 @@ async def _put_page(clients: "Clients", page: Publication) -> None:
     clients.progress(request.tenant_id, request.request_id, 75, "integrate")
     marks = [time.monotonic()]
     og_key, _ = page.cards
-    html = integrate(
-        request, page.copy, template=page.template, lp_id=page.lp_id, base_url=base_url, og_key=og_key
-    )
+    html = integrate(request, page.copy, template=page.template, lp_id=page.lp_id, base_url=base_url, og_key=og_key)
     marks.append(time.monotonic())
     body = optimise(html)
     marks.append(time.monotonic())

@@ -12,7 +12,7 @@ from aiohttp import web
 from infra.objects import StoredObject
 from infra.tenants import Caller
 from schemas.errors import LpstreamError
-from schemas.generation import Progress, Result, decode_model, encode_model
+from schemas.generation import CARDS, Progress, Result, decode_model, encode_model
 from streams.edge.errors import HttpError
 from streams.edge.services import Services
 
@@ -21,7 +21,7 @@ PAGE_CSP = (
     " form-action https: http:; base-uri 'none'; frame-ancestors 'self'"
 )
 PREVIEW_CSP = "default-src 'none'; img-src {public}; style-src 'unsafe-inline'; sandbox; base-uri 'none'"
-HEARTBEAT_S = 5.0
+HEARTBEAT_S, SOON_S = 5.0, 2.0
 SAFE = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "strict-origin-when-cross-origin"}
 
 
@@ -32,8 +32,9 @@ async def page(request: web.BaseRequest, services: Services, *, caller: Caller |
 
 
 async def asset(request: web.BaseRequest, services: Services, *, caller: Caller | None, name: str) -> web.Response:
-    """A page's file; its name is a hash of its bytes."""
-    found = await _object(services, f"assets/{name}")
+    """A page's file; its name is a hash of its bytes, or of what it is drawn from."""
+    key = f"assets/{name}"
+    found = await (_soon(services, key) if key.startswith(CARDS) else _object(services, key))
     return _answer(request, found, {"Cache-Control": "public, max-age=31536000, immutable"})
 
 
@@ -143,6 +144,18 @@ def _uuid(text: str) -> UUID:
         return UUID(text)
     except ValueError as error:
         raise HttpError(404, "No such request") from error
+
+
+async def _soon(services: Services, key: str) -> StoredObject:
+    """A picture that is drawn once its page is out: who is quicker waits a moment."""
+    until = time.monotonic() + SOON_S
+    while True:
+        try:
+            return await _object(services, key)
+        except HttpError as error:
+            if error.status != 404 or time.monotonic() > until:
+                raise
+        await asyncio.sleep(SOON_S / 10)
 
 
 async def _object(services: Services, key: str) -> StoredObject:
