@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-CHARACTERS_A_TOKEN = 2
+CHARACTERS_A_TOKEN = 1
 
 
 class Prices(msgspec.Struct, frozen=True):
