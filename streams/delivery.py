@@ -9,7 +9,10 @@ under the same tokens, and ClickHouse drops what it already has. Steps of one bu
 4. note the boundary (`complete`) and commit it.
 
 Any failure repeats the step; when the partition is taken away meanwhile, the bucket is dropped and its next
-owner makes it again. This module knows no business words: what a record means is the `Bucket`'s affair.
+owner makes it again. While a bucket is on its way the next one of its partition fills, and no more than that: buckets
+of one partition are stored one after another, those of several beside each other.
+
+This module knows no business words: what a record means is the `Bucket`'s affair.
 """
 
 import asyncio
@@ -30,6 +33,8 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
+# buckets on their way to the stores at once
+FLUSHES = 4
 
 
 class StaleEpochError(Exception):
@@ -121,6 +126,7 @@ class Partition:
     expected: int
     new_work: Callable[[int], BucketWork]
     bucket: Bucket | None = None
+    flush: asyncio.Task[bool] | None = None
     braked: bool = False
     void_fetch: int | None = None
     committed_at: float = field(default_factory=time.monotonic)
@@ -147,10 +153,11 @@ class Delivery:
         self._clock = clock
         self._sleep = sleep
         self.partitions: dict[TP, Partition] = {}
-        self._flushing = False
+        self._slots = asyncio.Semaphore(FLUSHES)
+        self._waiting = False
 
     async def on_slice(self, part: Slice) -> None:
-        """Take one slice; returns when it is in a bucket and every bucket it closed is committed.
+        """Take one slice; returns when it is in a bucket and at most one of its partition's is on its way.
 
         Raises nothing but cancellation: what fails is tried again, what is void is dropped.
         """
@@ -200,6 +207,7 @@ class Delivery:
             log.info("%s: offsets %d to %d were here already", part.tp, part.first, part.last)
             return
         log.warning("%s: got offset %d, want %d: reading again", part.tp, part.first, state.expected)
+        await self._committed(state)
         del self.partitions[part.tp]
         fresh = self.partitions[part.tp] = await self._open(part)
         fresh.void_fetch = self._consumer.rewind(part.tp, fresh.expected)
@@ -210,7 +218,8 @@ class Delivery:
         while records:
             bucket = state.bucket
             if bucket and (bucket.ends_before(part.bucket) or bucket.records >= self._bucket_records):
-                await self._flush(state, bucket)
+                await self._committed(state)
+                state.bucket, state.flush = None, asyncio.create_task(self._flush(state, bucket))
                 continue
             if bucket is None:
                 bucket = state.bucket = self._new_bucket(state, part, records[0])
@@ -236,16 +245,45 @@ class Delivery:
         metrics.BRAKED.inc()
         log.error("%s: too many records cannot be decoded, paused at offset %d", bucket.tp, bucket.first)
 
-    async def _flush(self, state: Partition, bucket: Bucket) -> None:
-        """Store the bucket, then commit its boundary."""
-        started = self._clock()
-        self._flushing = True
+    async def _committed(self, state: Partition) -> None:
+        """Wait for the partition's bucket that is on its way; StaleEpochError when the epoch has ended."""
+        if state.flush is None:
+            return
+        self._waiting = True
         try:
-            await self._store(state, bucket)
+            done = await state.flush
         finally:
-            self._flushing = False
+            self._waiting = False
+        state.flush = None
+        if not done:
+            raise StaleEpochError
+
+    async def settle(self) -> None:
+        """Wait for all buckets that are on their way."""
+        for tp, state in list(self.partitions.items()):
+            try:
+                await self._committed(state)
+            except StaleEpochError:
+                self.partitions.pop(tp, None)
+
+    async def close(self) -> None:
+        """Let go of what is on its way: its next owner makes it again."""
+        flushes = [state.flush for state in self.partitions.values() if state.flush is not None]
+        for flush in flushes:
+            flush.cancel()
+        await asyncio.gather(*flushes, return_exceptions=True)
+
+    async def _flush(self, state: Partition, bucket: Bucket) -> bool:
+        """Store the bucket, then commit its boundary; False when the epoch ended before that."""
+        async with self._slots:
+            started = self._clock()
+            try:
+                await self._store(state, bucket)
+            except StaleEpochError:
+                return False
         metrics.BUCKETS.inc()
         metrics.FLUSH_SECONDS.observe(self._clock() - started)
+        return True
 
     async def _store(self, state: Partition, bucket: Bucket) -> None:
         async def retry(store: str, call: Callable[[], Awaitable[Any]]) -> Any:
@@ -254,7 +292,6 @@ class Delivery:
         await bucket.work.store(bucket, retry)
         if not self._consumer.complete(bucket.tp, bucket.last + 1, state.epoch):
             raise StaleEpochError
-        state.bucket = None
         await self._retry(state.epoch, "kafka", lambda: self._commit(bucket.tp))
         state.committed_at = self._clock()
 
@@ -291,15 +328,16 @@ class Delivery:
     def overdue(self) -> list[Bucket]:
         """Open buckets with rows that nothing but a tick will close; each is named again after a skew.
 
-        None while a bucket is on its way to the stores: more ticks would not make that faster.
+        None while slices wait for the stores, or of a partition whose bucket does: ticks would not make that faster.
         """
-        if self._flushing:
+        if self._waiting:
             return []
         now = self._clock()
         due = []
         for state in self.partitions.values():
             bucket = state.bucket
-            if bucket and bucket.work.rows() and bucket.overdue(now, self._skew_s):
+            on_its_way = state.flush is not None and not state.flush.done()
+            if bucket and not on_its_way and bucket.work.rows() and bucket.overdue(now, self._skew_s):
                 bucket.ticked_at = now
                 due.append(bucket)
         return due

@@ -127,7 +127,8 @@ class HeatmapBucket:
 
     async def store(self, bucket: Bucket, retry: Retry) -> None:
         """Insert each table, dead-letter the rejects, write the identities."""
-        for table, rows in self._fold.tables().items():
+        tables = await retry("fold", lambda: asyncio.to_thread(self._fold.tables))
+        for table, rows in tables.items():
             await retry("clickhouse", partial(self._stores.clickhouse.insert, table, rows, bucket.token))
         await asyncio.gather(*(retry("dlq", partial(self._dead_letter, record, bad)) for record, bad in self._rejected))
         closed = ClosedBucket(bucket.first, bucket.last, bucket.timestamp_ms, self._counted)
@@ -212,6 +213,7 @@ class HeatmapService(Service):  # type: ignore[misc]  # mypy does not follow mod
     async def on_stop(self) -> None:
         """Close the clients."""
         if self._opened.is_set():
+            await self._delivery.close()
             await self._stores.close()
 
     async def consume(self, stream: Any) -> None:

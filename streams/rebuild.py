@@ -162,6 +162,7 @@ class Rebuild:
         await stores.aim("lpstream")
         self._say("tables exchanged; following the log until nothing is missing")
         await self._follow(reader, delivery, _by_tp(await consumer.end_offsets(places)))
+        await delivery.close()
         if not await admin.members(self._servers, GROUP):
             await self._set_group(reader.boundaries)
         return {"records": sum(reader.boundaries[tp] - begins[tp] for tp in begins), "days_kept": kept}
@@ -177,6 +178,7 @@ class Rebuild:
         while (left := sum(ends[tp] - _position(reader, delivery, tp, ends[tp]) for tp in ends)) > 0:
             self._on_progress(total - left, total)
             await reader.fetch(delivery)
+        await delivery.settle()
         self._on_progress(total, total)
 
     async def _keep_older_days(self, reader: LogReader, begins: dict[TP, int]) -> int:
@@ -245,5 +247,7 @@ def _closed(reader: LogReader, delivery: Delivery, tp: TP, end: int) -> bool:
     if reader.boundaries[tp] >= end:
         return True
     state = delivery.partitions.get(tp)
-    open_rows = state is not None and state.bucket is not None and state.bucket.work.rows()
-    return _position(reader, delivery, tp, end) >= end and not open_rows
+    if state is None or _position(reader, delivery, tp, end) < end:
+        return False
+    stored = state.flush is None or state.flush.done()
+    return stored and not (state.bucket is not None and state.bucket.work.rows())

@@ -16,6 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from schemas.errors import LpstreamError, Retryable
 from streams import generation, heatmap
 from streams.app import AppName, build_app
+from streams.collector import tune_collector
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ def run_worker(name: AppName, settings: Settings) -> None:
     )
     _require_cython()
     asyncio.run(_prepare(name, settings))
+    tune_collector()
     app = build_app(settings, name)
     REGISTER[name](app, settings)
     app.service(Health(app, settings))

@@ -42,8 +42,17 @@ class ClickHouse:
         return cls(url, user, password, database, quorum)
 
     async def insert(self, table: str, rows: pa.Table, token: str) -> None:
-        """Insert all rows or none, once for each token however often it is called."""
-        settings = {"insert_deduplication_token": token, "insert_deduplicate": 1, "async_insert": 0}
+        """Insert all rows or none, once for each token however often it is called.
+
+        Rows must differ in the table's sorting key: the server does not sum them first, which costs it half of the
+        work of an insert.
+        """
+        settings = {
+            "insert_deduplication_token": token,
+            "insert_deduplicate": 1,
+            "async_insert": 0,
+            "optimize_on_insert": 0,
+        }
         if self._quorum:
             settings["insert_quorum"] = "auto"
         await self._call(lambda client: client.insert_arrow(table, rows, settings=settings))

@@ -90,6 +90,7 @@ class ChildProcess:
         self._env = dict(env or {})
         self._cwd = cwd
         self._process: subprocess.Popen[bytes] | None = None
+        self._started_at = 0.0
         self.ready_ms = 0
         self.grace_s = 10.0
 
@@ -119,6 +120,7 @@ class ChildProcess:
         if sys.platform == "linux":
             command = [sys.executable, "-I", "-S", "-c", LAUNCHER, str(os.getpid()), *command]
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        self._started_at = time.monotonic()
         self._process = _spawner.run(lambda: self._spawn(command))
 
     def _spawn(self, command: list[str]) -> "subprocess.Popen[bytes]":
@@ -147,7 +149,7 @@ class ChildProcess:
             if cancelled():
                 raise LpstreamError(f"{self.name}: start cancelled")
             if probe():
-                self.ready_ms = round((time.monotonic() - started) * 1000)
+                self.ready_ms = round((time.monotonic() - self._started_at) * 1000)
                 return
             time.sleep(POLL_S)
         raise LpstreamError(f"{self.name} did not answer within {timeout_s:g} s\n{self.tail()}")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,20 +13,23 @@ from schemas.errors import LpstreamError
 from streams.cli.console import AsJson, out, say
 
 Row = dict[str, Any]
-
-
-def _fold(seconds: float) -> list[Row]:
-    from streams.proof.bench_fold import compare
-
-    return compare(seconds)
-
-
-PARTS: dict[str, Callable[[float], list[Row]]] = {"fold": _fold}
+ROUNDS = 3
+# by id: the module of streams.proof.bench, its function, and the arguments that it gets besides `rounds` and `say`
+PARTS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "fold": ("fold", "fold", {}),
+    "drain_1": ("drain", "drain", {"size": 1}),
+    "drain_10": ("drain", "drain", {"size": 10}),
+    "drain_100": ("drain", "drain", {"size": 100}),
+    "latency": ("latency", "latency", {}),
+    "scale_out": ("scale_out", "scale_out", {}),
+}
 
 
 def bench(
     only: Annotated[str, typer.Option("--only", help="Ids, with commas; default: all.")] = "",
-    seconds: Annotated[float, typer.Option(min=0.1, help="How long each measurement takes, about.")] = 10.0,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="How often each figure is measured, in turns with its reference; medians count.")
+    ] = ROUNDS,
     target: Annotated[Path, typer.Option("--out", help="Where the figures go; others in the file stay.")] = Path(
         "out/bench.json"
     ),
@@ -38,19 +42,30 @@ def bench(
     rows: list[Row] = []
     for name in wanted:
         say(f"{name} …")
-        rows += PARTS[name](seconds)
+        rows += _measure(name, rounds)
         _merge(target, rows)
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False))
         return
     table = Table("id", "reference", "value", "unit", "reference value", "ratio", title="Figures")
     for row in rows:
-        figures = (
-            f"{row[name]:,.3g}" if row[name] is not None else "" for name in ("value", "reference_value", "ratio")
-        )
+        figures = (_shown(row[name]) for name in ("value", "reference_value", "ratio"))
         value, reference_value, ratio = figures
         table.add_row(row["id"], row["reference"], value, row["unit"], reference_value, ratio)
     out.print(table)
+    say(f"written to {target}")
+
+
+def _measure(name: str, rounds: int) -> list[Row]:
+    module, function, arguments = PARTS[name]
+    work: Callable[..., list[Row]] = getattr(import_module(f"streams.proof.bench.{module}"), function)
+    return work(**arguments, rounds=rounds, say=say)
+
+
+def _shown(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.3g}"
 
 
 def _merge(target: Path, rows: list[Row]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from harness import Traffic
+from stacks import KAFKA, containers, stack_in
 
 from infra.embedded.kafka import apache_obstacle
 from infra.embedded.stack import Stack
@@ -17,13 +18,17 @@ NODES = int(os.environ.get("LPSTREAM_TEST_KAFKA_NODES", "1"))
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def apache() -> None:
     """Apache Kafka only: Tansu forgets its log when it is killed."""
-    if os.environ.get("LPSTREAM_TEST_KAFKA", "auto") == "tansu":
+    if KAFKA == "tansu":
         pytest.skip("guarantees are those of Apache Kafka, and LPSTREAM_TEST_KAFKA says tansu")
-    if obstacle := apache_obstacle():
+    if not containers() and (obstacle := apache_obstacle()):
         pytest.skip(f"guarantees need Apache Kafka: {obstacle}")
-    with Stack(tmp_path_factory.mktemp("guarantees"), "apache", print, kafka_nodes=NODES) as running:
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, apache: None) -> Iterator[Stack]:
+    with stack_in(tmp_path_factory.mktemp("guarantees"), nodes=NODES) as running:
         asyncio.run(prepare(settings_of(running)))
         yield running
 

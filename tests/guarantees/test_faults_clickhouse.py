@@ -62,21 +62,3 @@ async def test_one_table_done_the_next_refused(traffic: Traffic, proxy: Proxy, i
         proxy.fault = None
     assert traffic.faults["inserts of the third table refused"] > 1
     await traffic.assert_exact()
-
-
-@pytest.mark.parametrize(("code", "name"), [(243, "NOT_ENOUGH_SPACE"), (164, "READONLY")])
-async def test_clickhouse_cannot_write(traffic: Traffic, proxy: Proxy, code: int, name: str) -> None:
-    """The errors are ClickHouse's own for a full and for a read-only disk; the disk here is neither."""
-    async with traffic.flowing() as rng:
-
-        async def fault(request: web.BaseRequest, forward: Forward) -> web.Response | None:
-            if is_insert(request):
-                traffic.faults[f"inserts refused as {name}"] += 1
-                return refusal(code, name)
-            return await forward()
-
-        await asyncio.sleep(rng.uniform(2, 6))
-        proxy.fault = fault
-        await asyncio.sleep(scaled(8, 60))
-        proxy.fault = None
-    await traffic.assert_exact()

@@ -1,24 +1,18 @@
 """The command line against a running stack, as a person types it."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from command import lpstream
 
 from infra.embedded.stack import Stack
 from streams.services import Installation
 
 pytestmark = pytest.mark.stack
-
-
-def lpstream(*args: str, data: Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    env = {name: value for name, value in os.environ.items() if not name.startswith("LPSTREAM_")}
-    command = [sys.executable, "-m", "streams", *args, "--data", str(data)]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False, env=env)
 
 
 def test_request_prints_the_result_and_saves_the_page(stack: Stack, installation: Installation, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
 from beacons import analyst, some_beacons, wait_counted
-from test_command_line import lpstream
+from command import lpstream
 
 from infra.embedded.stack import Stack
 from infra.kafka.producer import partition_of

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from beacons import analyst, assert_tables_equal, post, some_beacons, totals, wait_counted
-from test_command_line import lpstream
+from command import lpstream
 
 from infra.clickhouse.client import ClickHouse
 from infra.embedded.stack import Stack

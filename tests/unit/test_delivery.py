@@ -78,6 +78,8 @@ class Store:
         self.stored: list[tuple[str, list[int]]] = []
         self.failures: list[Exception] = []
         self.meanwhile: Callable[[], None] = lambda: None
+        self.open = asyncio.Event()
+        self.open.set()
 
     async def open_work(self, part: Slice, boundary: int, earliest: int) -> Callable[[int], BucketWork]:
         return lambda at_ms: Work(self)
@@ -99,6 +101,7 @@ class Work:
 
     async def store(self, bucket: Bucket, retry: Retry) -> None:
         async def insert() -> None:
+            await self.store_.open.wait()
             self.store_.meanwhile()
             if self.store_.failures:
                 raise self.store_.failures.pop(0)
@@ -131,6 +134,7 @@ class World:
         self.consumer.fetch += 1
         for part in cut(tp, epoch, self.consumer.fetch, records):
             await self.delivery.on_slice(part)
+        await self.delivery.settle()
 
 
 @pytest.fixture
@@ -170,6 +174,7 @@ async def test_the_same_log_gives_the_same_tokens_however_it_is_fetched(world: W
         for start in range(0, len(records), step):
             for part in cut(TP0, 1, 1, records[start : start + step]):
                 await delivery.on_slice(part)
+        await delivery.settle()
         tokens.append(store.stored)
     assert tokens[0] == tokens[1] == tokens[2]
     assert len(tokens[0]) > 10
@@ -278,6 +283,53 @@ async def test_partitions_do_not_mix(world: World) -> None:
     await world.read(log_of(1_000))
     await world.read(log_of(1_000, 6_000), tp=TP1)
     assert world.consumer.commits == [(TP1, 1)]
+
+
+async def test_other_partitions_fill_while_a_bucket_is_on_its_way_and_their_own_next_one_waits(world: World) -> None:
+    world.store.open.clear()
+    for tp, records in ((TP0, log_of(1_000, 6_000)), (TP1, log_of(1_000, 6_000))):
+        for part in cut(tp, 1, 1, records):
+            await world.delivery.on_slice(part)
+    third = asyncio.create_task(world.delivery.on_slice(next(cut(TP0, 1, 2, [Record(2, 12_000)]))))
+    await asyncio.sleep(0.01)
+    assert not third.done()
+    assert world.store.stored == []
+    world.clock.now = 60.0
+    assert world.delivery.overdue() == []
+    world.store.open.set()
+    await third
+    await world.delivery.settle()
+    assert [token.rpartition(":")[0].partition(":")[2] for token, _ in world.store.stored] == [
+        "0:0-0",
+        "1:0-0",
+        "0:1-1",
+    ]
+    assert world.consumer.commits == [(TP0, 1), (TP1, 1), (TP0, 2)]
+
+
+async def test_reading_again_begins_after_what_is_on_its_way(world: World) -> None:
+    world.store.open.clear()
+    records = log_of(1_000, 6_000, 6_001, 6_002, 11_000)
+    for part in cut(TP0, 1, 1, records[:2]):
+        await world.delivery.on_slice(part)
+    world.consumer.fetch = 2
+    late = asyncio.create_task(world.delivery.on_slice(next(cut(TP0, 1, 2, records[3:4]))))
+    await asyncio.sleep(0.01)
+    world.store.open.set()
+    await late
+    assert world.consumer.commits == [(TP0, 1)]
+    assert world.consumer.rewinds == [(TP0, 1)]
+    await world.read(records[1:])
+    assert [offsets for _, offsets in world.store.stored] == [[0], [1, 2, 3]]
+
+
+async def test_closing_lets_go_of_what_is_on_its_way(world: World) -> None:
+    world.store.open.clear()
+    for part in cut(TP0, 1, 1, log_of(1_000, 6_000)):
+        await world.delivery.on_slice(part)
+    await world.delivery.close()
+    assert world.store.stored == []
+    assert world.consumer.commits == []
 
 
 async def test_a_bucket_with_rows_asks_for_a_tick_each_skew_and_an_empty_one_never(world: World) -> None:

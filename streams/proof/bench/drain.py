@@ -21,7 +21,6 @@ from streams.proof.bench.peers.kafka_streams import KafkaStreams
 from streams.proof.bench.peers.quix import Quix
 
 RECORDS = {1: 600_000, 10: 250_000, 100: 80_000}
-ROUNDS = 3
 
 Row = dict[str, Any]
 
@@ -44,7 +43,7 @@ def all_peers() -> list[Peer]:
 def drain(
     size: int,
     *,
-    rounds: int = ROUNDS,
+    rounds: int,
     load: Load | None = None,
     peers: list[Peer] | None = None,
     stack: Stack | None = None,

@@ -33,6 +33,7 @@ from schemas.heatmap import TOPIC
 from streams.heatmap import GROUP
 from streams.proof.bench.load import Filled, Load, fill
 from streams.proof.bench.peers import FIRST, Job
+from streams.proof.bench.tables import SUMS
 from streams.services import MALLOC, NAMES
 from streams.settings import Settings
 from streams.transport import MARK
@@ -41,13 +42,6 @@ CACHE = JARS.parent / "bench"
 START_S, LONGEST_S, SETTLE_S = 60.0, 300.0, 0.3
 LOOK_S, READY_LOOK_S = 0.2, 0.01
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-SUMS = {
-    "heatmap_cells": ("hits", "dwell_ms"),
-    "heatmap_scroll": ("reached", "exposure_ms"),
-    "heatmap_sections": ("clicks", "reached", "exposure_ms"),
-    "heatmap_windows": ("pageviews", "events", "clicks", "moves", "scrolls"),
-    "heatmap_views": ("pageviews",),
-}
 
 Say = Callable[[str], None]
 

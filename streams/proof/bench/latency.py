@@ -49,11 +49,11 @@ class Probes:
 
 
 def latency(
-    rate: float = 0.0, *, seconds: float = 60.0, stack: Stack | None = None, say: Say = lambda _: None
+    *, rounds: int, rate: float = 0.0, seconds: float = 20.0, stack: Stack | None = None, say: Say = lambda _: None
 ) -> list[Row]:
-    """The row `latency`: p99 in ms at `rate` events/s in beacons of 100; 0: half of what a drain reaches first.
+    """The row `latency`: p99 in ms over `rounds` times `seconds` at `rate` events/s in beacons of 100.
 
-    `stack` as for `drain`.
+    A rate of 0 is half of what a drain reaches first. `stack` as for `drain`.
     """
     with tempfile.TemporaryDirectory() as folder, lab(stack, Path(folder), say) as place:
         peak = 0.0
@@ -61,10 +61,10 @@ def latency(
             peak = place.run_workers(place.new_log(Load(SIZE, PEAK_RECORDS))).rate
             rate = peak / 2
         place.empty_log()
-        say(f"{rate:,.0f} events/s for {seconds:g} s")
+        say(f"{rate:,.0f} events/s for {rounds * seconds:g} s")
         with place.workers():
-            probes, sent = asyncio.run(_measure(place, rate, seconds))
-    return [_row(probes.delays(), peak, rate, sent, seconds)]
+            probes, sent = asyncio.run(_measure(place, rate, rounds * seconds))
+    return [_row(probes.delays(), peak, rate, sent, rounds * seconds)]
 
 
 def _row(delays: Sequence[int], peak: float, rate: float, sent: float, seconds: float) -> Row:

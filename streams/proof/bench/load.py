@@ -35,12 +35,15 @@ Words = npt.NDArray[np.uint32]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What to fill a log with: `records` beacons of `size` events over `lps` pages, begun within `span_ms`."""
+    """What to fill a log with: `records` beacons of `size` events over `lps` pages, begun within `span_ms`.
+
+    The snippet posts every 5 s at the latest: what is in a record of a live log is as old as that at most.
+    """
 
     size: int
     records: int
     lps: int = 200
-    span_ms: int = 60_000
+    span_ms: int = 5_000
     pool: int = 20_000
     seed: int = 1
 

@@ -13,7 +13,6 @@ from streams.proof.bench.load import Load
 
 RECORDS = 60_000
 SIZE = 100
-ROUNDS = 2
 ONE_PAGE, MANY_PAGES = 1, 1_000
 FEWER, USUAL, MORE = 3, 12, 48
 
@@ -21,7 +20,7 @@ Row = dict[str, Any]
 
 
 def scale_out(
-    *, rounds: int = ROUNDS, records: int = RECORDS, stack: Stack | None = None, say: Say = lambda _: None
+    *, rounds: int, records: int = RECORDS, stack: Stack | None = None, say: Say = lambda _: None
 ) -> list[Row]:
     """Rows `scale_out`, one for each comparison, in events/s. `stack` as for `drain`."""
     load = Load(SIZE, records)

@@ -95,7 +95,12 @@ def main(job: Job, state: str) -> None:
             fold = Fold()
             fold.add(decode([item.value or b"" for item in batch], times).columns)
             for table, rows in fold.tables().items():
-                settings = {"insert_deduplication_token": token, "insert_deduplicate": 1, "async_insert": 0}
+                settings = {
+                    "insert_deduplication_token": token,
+                    "insert_deduplicate": 1,
+                    "async_insert": 0,
+                    "optimize_on_insert": 0,
+                }
                 client.insert_arrow(table, rows, settings=settings)
 
     app = Application(

@@ -473,7 +473,7 @@ public final class HeatmapStreams {
             }
             String query = "INSERT INTO lpstream." + table + " FORMAT RowBinary";
             String url = setting("CLICKHOUSE_URL") + "/?query=" + URLEncoder.encode(query, StandardCharsets.UTF_8)
-                + "&async_insert=0&insert_deduplicate=1&insert_deduplication_token="
+                + "&async_insert=0&optimize_on_insert=0&insert_deduplicate=1&insert_deduplication_token="
                 + URLEncoder.encode(token, StandardCharsets.UTF_8);
             HttpRequest request = HttpRequest.newBuilder(URI.create(url))
                 .header("X-ClickHouse-User", setting("CLICKHOUSE_USER"))

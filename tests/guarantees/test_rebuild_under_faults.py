@@ -1,0 +1,32 @@
+"""`lpstream rebuild` from offset 0 while traffic goes on and the worker is killed: nothing lost, nothing twice."""
+
+import asyncio
+import json
+
+import pytest
+from command import lpstream
+from harness import Traffic, kill_and_launch, scaled
+
+from infra.embedded.stack import Stack
+from streams.services import Installation
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+
+
+async def test_rebuild_while_traffic_goes_on(traffic: Traffic, stack: Stack, installation: Installation) -> None:
+    async with traffic.flowing() as rng:
+        await asyncio.sleep(5)
+        for round_ in range(int(scaled(2, 5))):
+            running = asyncio.create_task(
+                asyncio.to_thread(lpstream, "rebuild", "--json", data=stack.data, within_s=240)
+            )
+            if round_ % 2:
+                await asyncio.sleep(rng.uniform(1, 4))
+                await kill_and_launch(installation, "heatmap")
+                traffic.faults["SIGKILL of the worker during a rebuild"] += 1
+            done = await running
+            assert done.returncode == 0, done.stderr
+            traffic.faults["rebuild"] += 1
+            print(f"{traffic.lp_id}: rebuilt {json.loads(done.stdout)}")
+            await asyncio.sleep(rng.uniform(1, 3))
+    await traffic.assert_exact()
