@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from cachetools import TTLCache
+from redis.asyncio import Redis
 
 from infra.objects import Objects
 from infra.redis import RedisLine
@@ -137,10 +138,14 @@ class PageCache:
     # -- writing ---------------------------------------------------------------------------------------
 
     async def put(self, cached: CachedCopy) -> None:
-        """Into all layers. Retryable when S3 does not take it; memory and, if it answers, Redis have it then."""
+        """Into memory and, if it answers, Redis. `store` is what lasts."""
         body = encode_model(cached)
         self._keep(cached, len(body))
         await self._put_second(cached, body)
+
+    async def store(self, cached: CachedCopy) -> None:
+        """Into S3; Retryable or Refused when it does not take it."""
+        body = encode_model(cached)
         await self._objects.put(_object(cached.key, cached.pattern), body, "application/json", "private, no-store")
 
     def _keep(self, cached: CachedCopy, size: int) -> None:
@@ -151,9 +156,15 @@ class PageCache:
     async def _put_second(self, cached: CachedCopy, body: bytes) -> None:
         left = self._lifetimes.fresh_s + self._lifetimes.stale_s - (self._clock() - cached.made_ms / 1000)
         kept_s = max(1, round(left))
+
+        async def work(redis: Redis) -> None:
+            async with redis.pipeline(transaction=False) as pipe:
+                pipe.set(_key(cached.key), body, ex=kept_s)
+                pipe.set(_near(cached.pattern), cached.key, ex=kept_s)
+                await pipe.execute()
+
         with contextlib.suppress(Retryable):
-            await self._line.call(lambda redis: redis.set(_key(cached.key), body, ex=kept_s))
-            await self._line.call(lambda redis: redis.set(_near(cached.pattern), cached.key, ex=kept_s))
+            await self._line.call(work)
 
     # -- input that providers refuse -------------------------------------------------------------------
 

@@ -40,8 +40,8 @@ BREAKER_LEVEL: dict[State, float] = {"closed": 0.0, "half_open": 0.5, "open": 1.
 REFRESHER = "_cache"
 
 
-class Clients:
-    """Stores, providers, and the producer. None of the stores must be there when it is made."""
+class Desk:
+    """What writes copy: stores and providers. None of the stores must be there when it is made."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -59,6 +59,19 @@ class Clients:
             self.results,
             Payer(REFRESHER, "refresh", self.tenants.warming),
         )
+
+    async def close(self) -> None:
+        """Let what is being written be finished, and close all."""
+        await self.copywriter.settle_down()
+        await self.line.redis.aclose()
+        await self.routers.close()
+
+
+class Clients(Desk):
+    """The desk, and what carries its work on."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
         self.producer: AIOKafkaProducer = build_producer(settings.kafka_bootstrap_servers, settings.broker)
         self.arrivals = Arrivals()
         self.press = Press()
@@ -94,12 +107,10 @@ class Clients:
 
     async def close(self) -> None:
         """Bring out what is on its way, and close all."""
-        await self.copywriter.settle_down()
         await asyncio.gather(*self._background)
         self.press.close()
         await self.producer.stop()
-        await self.line.redis.aclose()
-        await self.routers.close()
+        await super().close()
 
 
 def open_objects(settings: Settings) -> Objects:

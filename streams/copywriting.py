@@ -126,6 +126,7 @@ class Copywriter:
         self._results = results
         self._refresher = refresher
         self._flights: dict[str, asyncio.Task[Draft]] = {}
+        self._storing: set[asyncio.Task[None]] = set()
         self._refreshing: set[asyncio.Task[Draft]] = set()
 
     # -- the cache -------------------------------------------------------------------------------------
@@ -225,8 +226,9 @@ class Copywriter:
         return Draft(found.cached.copy_, list(found.cached.warnings), {}, trail)
 
     async def settle_down(self) -> None:
-        """Wait for the flights that are in the air."""
+        """Wait for the flights that are in the air, and for what they brought to be stored."""
         await asyncio.gather(*self._flights.values(), return_exceptions=True)
+        await asyncio.gather(*self._storing)
 
     # -- one draft -------------------------------------------------------------------------------------
 
@@ -263,8 +265,14 @@ class Copywriter:
             made_ms=int(time.time() * 1000),
             model=next((name for name, _ in by.most_common(1)), ""),
         )
+        await self._cache.put(cached)
+        task = asyncio.create_task(self._store(cached))  # nobody who waits for the copy waits for S3
+        self._storing.add(task)
+        task.add_done_callback(self._storing.discard)
+
+    async def _store(self, cached: CachedCopy) -> None:
         try:
-            await self._cache.put(cached)
+            await self._cache.store(cached)
         except LpstreamError as error:
             log.warning("copy is not kept on S3: %s", error)
 

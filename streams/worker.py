@@ -63,6 +63,8 @@ def run_worker(name: AppName, settings: Settings) -> None:
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
     )
+    for noisy in ("httpx2", "openai"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)  # a line for each model call
     _require_cython()
     asyncio.run(_prepare(name, settings))
     tune_collector()
