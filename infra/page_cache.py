@@ -78,7 +78,7 @@ class PageCache:
         """From the highest layer that has it; a layer that does not answer in time is passed over."""
         if (kept := self._memory.get(key)) is not None and (found := self._found(kept[0], "l1")) is not None:
             return found
-        if (body := await self._second(key)) is not None and (found := self._read(body, "l2")) is not None:
+        if (body := await self._second(key, pattern)) is not None and (found := self._read(body, "l2")) is not None:
             self._keep(found.cached, len(body))
             return found
         if (body := await self._third(key, pattern)) is not None and (found := self._read(body, "l3")) is not None:
@@ -87,10 +87,10 @@ class PageCache:
             return found
         return None
 
-    async def _second(self, key: str) -> bytes | None:
+    async def _second(self, key: str, pattern: str) -> bytes | None:
         try:
             async with asyncio.timeout(L2_S):
-                return cast("bytes | None", await self._line.call(lambda redis: redis.get(_key(key))))
+                return cast("bytes | None", await self._line.call(lambda redis: redis.get(_key(key, pattern))))
         except Retryable:
             return None
         except TimeoutError:
@@ -159,7 +159,7 @@ class PageCache:
 
         async def work(redis: Redis) -> None:
             async with redis.pipeline(transaction=False) as pipe:
-                pipe.set(_key(cached.key), body, ex=kept_s)
+                pipe.set(_key(cached.key, cached.pattern), body, ex=kept_s)
                 pipe.set(_near(cached.pattern), cached.key, ex=kept_s)
                 await pipe.execute()
 
@@ -186,14 +186,12 @@ class PageCache:
         """Remove the copy of a pattern, or all, from every layer of every worker; how many there were."""
         names = await self._objects.keys(f"copy/{pattern}/" if pattern else "copy/")
         await self._objects.delete(names)
-        keys = [name.rpartition("/")[2].removesuffix(".json") for name in names]
-        gone = [_near(one) for one in {name.split("/")[1] for name in names}] + [_key(key) for key in keys]
-        for name in gone:
-            await self._line.call(lambda redis, name=name: redis.unlink(name))  # type: ignore[misc]
-        for key in keys if pattern else [ALL]:
+        gone = {name.rpartition("/")[2].removesuffix(".json") for name in names}
+        gone |= await self._line.call(lambda redis: _unlink(redis, pattern or "*"))
+        for key in gone if pattern else [ALL]:
             await self._line.call(lambda redis, key=key: redis.publish(CHANNEL, key))  # type: ignore[misc]
             self._drop(key)
-        return len(keys)
+        return len(gone)
 
     def _drop(self, key: str) -> None:
         if key == ALL:
@@ -216,8 +214,17 @@ class PageCache:
             await asyncio.sleep(LISTEN_AGAIN_S)
 
 
-def _key(key: str) -> str:
-    return f"lp:copy:{key}"
+async def _unlink(redis: Redis, pattern: str) -> set[str]:
+    """Remove copy of a pattern (`*`: of all) and what points to it; the keys of what was there."""
+    names = [name async for name in redis.scan_iter(match=f"lp:copy:{pattern}:*", count=1_000)]
+    pointers = [name async for name in redis.scan_iter(match=_near(pattern), count=1_000)]
+    for name in names + pointers:
+        await redis.unlink(name)
+    return {name.decode().rpartition(":")[2] for name in names}
+
+
+def _key(key: str, pattern: str) -> str:
+    return f"lp:copy:{pattern}:{key}"
 
 
 def _near(pattern: str) -> str:

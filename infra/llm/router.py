@@ -194,7 +194,9 @@ class Router:
             if not running[0].first.done() and (spare := self._spare(candidate)) is not None:
                 self._watchers.hedge(spare.endpoint)
                 running.append(self._begin(spare, question, patient))
-            return await _leader(running)
+            reply = await _leader(running)
+            await _call_off([one for one in running if not one.task.done()])
+            return reply
         finally:
             for one in running:
                 one.task.cancel()
@@ -292,7 +294,13 @@ async def _leader(running: list[_Running]) -> Reply:
         if len(waiting) == 1 or ahead.first.result():
             break
         waiting.remove(ahead)
-    for other in waiting:
-        if other is not ahead:
-            other.task.cancel()
+    await _call_off([one for one in waiting if one is not ahead])
     return await ahead.task
+
+
+async def _call_off(running: list[_Running]) -> None:
+    """Cancel calls, and wait until they have noted it in their trail."""
+    for one in running:
+        one.task.cancel()
+    if running:
+        await asyncio.wait([one.task for one in running])

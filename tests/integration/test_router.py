@@ -177,7 +177,7 @@ async def test_over_a_cap_nobody_is_asked(line: RedisLine, caps: Caps, cause: st
 async def test_a_slow_first_token_is_hedged_at_the_learned_p90_and_for_a_tenth_of_the_calls_at_most(
     line: RedisLine,
 ) -> None:
-    patience = Patience(first_token_s=2.0, idle_s=1.0, hedge_share=0.1)
+    patience = Patience(first_token_s=0.9, idle_s=1.0, hedge_share=0.1)
     async with bench(line, QUICK, QUICK, patience=patience) as (one, (first, second)):
         await asyncio.gather(*(one.ask() for _ in range(40)))
         assert one.hedges == 0 or len(first.bill.lines) >= 20, "nothing is hedged before anything is known"

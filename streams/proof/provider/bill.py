@@ -1,6 +1,7 @@
 """What the simulated provider bills: its own count, by its own price list."""
 
 import math
+import time
 from collections import Counter
 from typing import Any
 
@@ -17,9 +18,10 @@ class Prices(msgspec.Struct, frozen=True):
 
 
 class Line(msgspec.Struct):
-    """One call: who asked (the client's request id), what was done, what is billed for."""
+    """One call: the client's id for it, a hash of what was asked, what was done, what is billed for."""
 
     call_id: str
+    asked: str
     model: str
     fault: str | None
     prompt_tokens: int
@@ -27,6 +29,7 @@ class Line(msgspec.Struct):
     billed: bool = True
     whole: bool = False
     micro_jpy: int = 0
+    ended_ms: int = 0
 
 
 class Bill:
@@ -47,6 +50,7 @@ class Bill:
     def end(self, line: Line) -> None:
         """It has ended: its price, rounded up to a whole micro-yen."""
         self.open -= 1
+        line.ended_ms = int(time.time() * 1000)
         if line.billed:
             prices = self._prices
             price = line.prompt_tokens * prices.input + line.completion_tokens * prices.output

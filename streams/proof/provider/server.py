@@ -6,6 +6,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import itertools
 import random
 import time
@@ -58,7 +59,8 @@ class Provider:
         manner = self.script.draw(self._rng)
         messages = asked["messages"]
         call_id = request.headers.get("X-Client-Request-Id", "")
-        line = Line(call_id, str(asked["model"]), manner.fault, prompt_tokens(messages))
+        digest = hashlib.sha256(msgspec.json.encode(messages)).hexdigest()[:16]
+        line = Line(call_id, digest, str(asked["model"]), manner.fault, prompt_tokens(messages))
         with self._billed(line):
             if manner.fault in ("http_429", "http_500"):
                 line.billed = False
