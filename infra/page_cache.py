@@ -74,13 +74,18 @@ class PageCache:
 
     # -- reading ---------------------------------------------------------------------------------------
 
-    async def get(self, key: str, pattern: str) -> Found | None:
-        """From the highest layer that has it; a layer that does not answer in time is passed over."""
+    async def get(self, key: str, pattern: str, *, lasting: bool = True) -> Found | None:
+        """From the highest layer that has it; a layer that does not answer in time is passed over.
+
+        Without `lasting` S3 is not asked: for whoever has just asked it.
+        """
         if (kept := self._memory.get(key)) is not None and (found := self._found(kept[0], "l1")) is not None:
             return found
         if (body := await self._second(key, pattern)) is not None and (found := self._read(body, "l2")) is not None:
             self._keep(found.cached, len(body))
             return found
+        if not lasting:
+            return None
         if (body := await self._third(key, pattern)) is not None and (found := self._read(body, "l3")) is not None:
             self._keep(found.cached, len(body))
             await self._put_second(found.cached, body)

@@ -87,20 +87,22 @@ class Clients(Desk):
             raise Retryable(f"Kafka: {type(error).__name__}") from error
 
     def progress(
-        self, tenant_id: str, request_id: UUID, percent: int, stage: Stage, section: str | None = None
+        self, request_id: UUID, percent: int, stage: Stage, *, section: str | None = None, keep_for: str | None = None
     ) -> "asyncio.Task[None]":
-        """Tell how far a request is, on the topic and in Redis. Nobody must wait for it, and nothing hangs on it."""
+        """Tell how far a request is, on the topic, and keep it in Redis for a tenant that asks.
+
+        Nobody must wait for it, and nothing hangs on it.
+        """
         progress = Progress(request_id=request_id, percent=percent, stage=stage, section=section, at_ms=now_ms())
-        task = asyncio.create_task(self._progress(tenant_id, progress))
+        task = asyncio.create_task(self._progress(progress, keep_for))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task
 
-    async def _progress(self, tenant_id: str, progress: Progress) -> None:
-        told = (
-            self.send(PROGRESS, str(progress.request_id).encode(), encode_model(progress)),
-            self.results.put_progress(tenant_id, progress),
-        )
+    async def _progress(self, progress: Progress, keep_for: str | None) -> None:
+        told = [self.send(PROGRESS, str(progress.request_id).encode(), encode_model(progress))]
+        if keep_for is not None:
+            told.append(self.results.put_progress(keep_for, progress))
         for outcome in await asyncio.gather(*told, return_exceptions=True):
             if isinstance(outcome, Exception) and not isinstance(outcome, LpstreamError):
                 log.error("progress of %s: %r", progress.request_id, outcome)

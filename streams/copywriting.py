@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal
 from uuid import UUID
 
@@ -59,6 +60,7 @@ CAUSES = {
 }
 # why a flight may fail for the request that took off, and not for one that waits for it
 LEADERS_OWN = {"cap_lp", "cap_day", "cap_month", "out_of_time"}
+most_of = cache(most_tokens)
 OnSection = Callable[[str, int, int], Awaitable[None]]
 
 
@@ -218,7 +220,7 @@ class Copywriter:
                 return _built_in(order.fields, "out_of_time", trail)
             with trail.calling():  # the other's call
                 await asyncio.sleep(LOOK_S)
-        found = await self._cache.get(order.key, order.pattern)
+        found = await self._cache.get(order.key, order.pattern, lasting=False)
         if found is None or found.stale:
             return None
         with contextlib.suppress(Retryable):
@@ -296,7 +298,7 @@ class Copywriter:
     async def _ask(self, order: Order, name: str, trail: Trail) -> dict[str, Any]:
         """A valid answer; the second time the question holds what was wrong with the first."""
         asked, router = messages(order.fields, name), self._routers[order.fields.quality]
-        text = await router.ask(Question(asked, most_tokens(name), order.until, order.payer, trail))
+        text = await router.ask(Question(asked, most_of(name), order.until, order.payer, trail))
         try:
             return parse(order.fields, name, text)
         except DecodeError as error:
@@ -304,7 +306,7 @@ class Copywriter:
             if order.until - time.monotonic() < ASK_AGAIN_S:
                 raise NoAnswer("invalid") from error
             asked = ask_again(asked, text, str(error))
-        text = await router.ask(Question(asked, most_tokens(name), order.until, order.payer, trail))
+        text = await router.ask(Question(asked, most_of(name), order.until, order.payer, trail))
         try:
             return parse(order.fields, name, text)
         except DecodeError as error:

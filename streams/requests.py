@@ -51,7 +51,7 @@ async def handle(clients: "Clients", message: Any) -> None:
     if (stored := await _known(clients, request, value)) is not None:
         await clients.send(RESULTS, str(request.request_id).encode(), stored)
         return
-    clients.progress(request.tenant_id, request.request_id, 5, "validate")
+    clients.progress(request.request_id, 5, "validate", keep_for=request.tenant_id)
     created_ms = int(message.timestamp * 1000)
     plan = Plan(
         request=request,
@@ -80,7 +80,6 @@ async def _fan_out(clients: "Clients", plan: Plan) -> None:
     request = plan.request
     key = str(request.request_id).encode()
     started = time.monotonic()
-    clients.progress(request.tenant_id, request.request_id, 8, "cache")
     found = await clients.copywriter.lookup(request)
     layer = "miss" if found is None else "stale" if found.stale else found.layer
     plan = plan.model_copy(update={"cache": layer, "cache_ms": _ms_since(started)})
@@ -127,5 +126,5 @@ async def _reject(clients: "Clients", value: bytes, error: DecodeError) -> None:
         raise error from no_identity
     stored = await clients.results.first(result)
     await clients.send(RESULTS, str(result.request_id).encode(), stored)
-    clients.progress(result.tenant_id, result.request_id, 100, "done")
+    clients.progress(result.request_id, 100, "done")
     metrics.RESULTS.labels("rejected", "miss").inc()

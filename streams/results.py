@@ -21,7 +21,6 @@ from schemas.generation import (
     GenerationRequest,
     Plan,
     Result,
-    Stage,
     Status,
     StepName,
     StepResult,
@@ -47,7 +46,6 @@ STAND_IN_S = ASSETS_S + 0.5
 GIVE_UP_S, AGAIN_S = 0.5, 0.2
 
 Parts = dict[StepName, StepResult]
-STAGES: dict[StepName, Stage] = {StepName.TEMPLATE: "template", StepName.ASSETS: "assets"}
 
 
 @dataclass(slots=True)
@@ -95,7 +93,6 @@ async def handle(clients: "Clients", message: Any) -> None:
     with contextlib.suppress(Retryable):  # the copy's handler stands in for what it does not find
         await clients.results.join(part.request_id, part.step, encode_model(part))
     clients.arrivals.tell(part.request_id)
-    clients.progress(plan.request.tenant_id, part.request_id, 10, STAGES[part.step])
 
 
 async def _join(clients: "Clients", plan: Plan, copy: StepResult) -> Parts:
@@ -147,14 +144,13 @@ async def _stand_in_for_assets(clients: "Clients", plan: Plan) -> None:
 async def _put_page(clients: "Clients", page: Publication) -> None:
     """Build the page and put it where it is reached; Retryable or Refused when S3 does not take it in time."""
     request, base_url = page.request, clients.settings.page_base_url
-    clients.progress(request.tenant_id, request.request_id, 75, "integrate")
+    clients.progress(request.request_id, 75, "integrate")
     marks = [time.monotonic()]
     og_key, _ = page.cards
     html = integrate(request, page.copy, template=page.template, lp_id=page.lp_id, base_url=base_url, og_key=og_key)
     marks.append(time.monotonic())
     body = optimise(html)
     marks.append(time.monotonic())
-    clients.progress(request.tenant_id, request.request_id, 92, "preview")
     key = f"pages/{page.lp_id}/index.html"
     while True:
         try:
@@ -178,7 +174,7 @@ async def _tell(clients: "Clients", page: Publication, result: Result) -> None:
         log.warning("result of %s is published and not stored: %s", result.request_id, error)
         value = encode_model(result)
     await clients.send(RESULTS, str(result.request_id).encode(), value)
-    clients.progress(result.tenant_id, result.request_id, 100, "done")
+    clients.progress(result.request_id, 100, "done")
     total, provider = result.timings_ms.total or 0, result.timings_ms.provider or 0
     metrics.RESULTS.labels(result.status, result.cache).inc()
     metrics.TOTAL_SECONDS.labels(result.status).observe(total / 1000)

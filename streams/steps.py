@@ -1,7 +1,6 @@
 """The parallel steps: template, copy, assets. A finished step is never done again."""
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Sequence
@@ -44,22 +43,38 @@ async def handle(clients: "Clients", message: Any) -> None:
     """One record of `lp.steps`."""
     step = decode_model(Step, message.value or b"")
     plan = model_from_object(Plan, step.input.get("plan"))
+    value = await (_copy_once(clients, plan) if step.step is StepName.COPY else _work(clients, plan, step.step))
+    if value is not None:
+        await clients.send(STEP_RESULTS, str(step.request_id).encode(), value)
+
+
+async def _copy_once(clients: "Clients", plan: Plan) -> bytes | None:
+    """The copy step's result: the one that is kept, if it was finished before. None: nobody waits for it any more.
+
+    The other steps follow from the request, at no price and in no time: nothing is kept of them.
+    """
+    step_id = step_id_of(plan.request.request_id, StepName.COPY)
     try:
-        state = await clients.results.step(step.request_id, step.step_id)
+        state = await clients.results.step(plan.request.request_id, step_id)
     except Retryable:
         state = NOTHING_KNOWN
     if state.answered:
-        return  # the request has its result: nobody waits for this any more
-    value = state.finished
-    if value is None:
-        started = time.monotonic()
-        status, output, attempts = await WORK[step.step](clients, plan, state)
-        elapsed = time.monotonic() - started
-        metrics.STAGE_SECONDS.labels(step.step.value).observe(elapsed)
-        value = step_result(plan, step.step, status, output, attempts, elapsed)
-        with contextlib.suppress(Retryable):
-            value = await clients.results.finish_step(step.step_id, value)
-    await clients.send(STEP_RESULTS, str(step.request_id).encode(), value)
+        return None
+    if state.finished is not None:
+        return state.finished
+    value = await _work(clients, plan, StepName.COPY, state)
+    try:
+        return await clients.results.finish_step(step_id, value)
+    except Retryable:
+        return value
+
+
+async def _work(clients: "Clients", plan: Plan, name: StepName, state: StepState = NOTHING_KNOWN) -> bytes:
+    started = time.monotonic()
+    status, output, attempts = await WORK[name](clients, plan, state)
+    elapsed = time.monotonic() - started
+    metrics.STAGE_SECONDS.labels(name.value).observe(elapsed)
+    return step_result(plan, name, status, output, attempts, elapsed)
 
 
 def step_result(
@@ -99,7 +114,8 @@ async def _copy(clients: "Clients", plan: Plan, state: StepState) -> Outcome:
     request = plan.request
 
     async def on_section(name: str, done: int, of: int) -> None:
-        clients.progress(request.tenant_id, request.request_id, 10 + 60 * done // of, "copy", name)
+        keep_for = request.tenant_id if done in (1, of) else None
+        clients.progress(request.request_id, 10 + 60 * done // of, "copy", section=name, keep_for=keep_for)
 
     order = Order(
         fields=copy_fields(request),

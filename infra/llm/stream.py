@@ -23,6 +23,8 @@ from infra.llm.endpoint import Endpoint
 Billing = Literal["usage", "nothing", "unknown"]
 MOST_TEXT = 64 * 1024
 COOL_S = 1.0
+# a timer is moved that often at most: moving it for each of a hundred reads costs as much as reading
+HEAR_S, LEAST_PAUSE_S = 0.1, 0.005
 
 
 class Usage(msgspec.Struct):
@@ -93,11 +95,14 @@ class Call:
         endpoint: Endpoint,
         limits: Limits,
         on_first_token: Callable[[], None] = lambda: None,
+        pause: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        """`pause` says how long to let the stream fill between two reads, s: fewer, larger reads cost less."""
         self._client = client
         self._endpoint = endpoint
         self._limits = limits
         self._on_first_token = on_first_token
+        self._pause = pause
         self._started = time.monotonic()
         self._parts: list[str] = []
         self._finish: str | None = None
@@ -154,11 +159,14 @@ class Call:
         )
         loop = asyncio.get_running_loop()
         async with asked as response:
-            rest = b""
+            rest, heard = b"", 0.0
             async for data in response.iter_bytes():
                 *lines, rest = (rest + data).split(b"\n")
-                if self._take(lines):
-                    patience.reschedule(loop.time() + self._limits.idle_s)
+                if self._take(lines) and (now := loop.time()) > heard + HEAR_S:
+                    heard = now
+                    patience.reschedule(now + HEAR_S + self._limits.idle_s)
+                if (pause := self._pause()) > LEAST_PAUSE_S:
+                    await asyncio.sleep(pause)
             self._take([rest])
 
     def _take(self, lines: list[bytes]) -> bool:
