@@ -14,8 +14,6 @@ STEPS = "lp.steps"
 STEP_RESULTS = "lp.step-results"
 RESULTS = "lp.results"
 PROGRESS = "lp.progress"
-# where pictures of finished pages lie in the object store: they come a moment after their page
-CARDS = "assets/card-"
 
 
 class StepName(StrEnum):

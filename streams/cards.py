@@ -1,66 +1,104 @@
-"""Pictures of a finished page, its preview for social networks and its thumbnail, drawn in a process of their own.
+"""Pictures of published pages, their preview for social networks and their thumbnail, drawn when first asked for.
 
-Drawing one page's pictures takes 40 ms of a processor, twenty times what the page itself takes: the loop that reads the
-providers' streams must not stand still for it. Their names follow from what they show, so the page can be published
-first; who asks for one in the moment before it is drawn is kept waiting by the edge.
+Drawing one page's pictures takes 40 ms of a processor, twenty times what the page itself takes, and most are never
+looked at. So a page leaves what they are drawn from beside it in the object store; the edge draws, in a process of
+its own, and keeps what it drew.
 """
 
 import asyncio
 import ctypes
-import hashlib
-import json
 import multiprocessing
 import os
+import re
 import signal
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from typing import Literal
 
-from processors.page import TEMPLATE_VERSION, og_image, thumbnail
+from infra.objects import Objects, StoredObject
 from schemas.copywriting import Copy
 from schemas.errors import Retryable
-from schemas.generation import CARDS, GenerationRequest
+from schemas.generation import GenerationRequest, Model, decode_model
 
+Kind = Literal["og", "small"]
+IMMUTABLE = "public, max-age=31536000, immutable"
+NAME = re.compile(r"card-(?P<lp_id>[A-Za-z0-9._-]{1,128})-(?P<kind>og|small)\.png")
 NICE = 10
 PR_SET_PDEATHSIG = 1
 
 
-def names_of(request: GenerationRequest, copy: Copy, template: str) -> tuple[str, str]:
-    """Keys of the preview and of the thumbnail: a hash of all that they are drawn from."""
-    shown = [TEMPLATE_VERSION, template, request.business.name, request.keywords, copy.hero.model_dump(mode="json")]
-    digest = hashlib.sha256(json.dumps(shown, ensure_ascii=False).encode()).hexdigest()[:16]
-    return f"{CARDS}{digest}-og.png", f"{CARDS}{digest}-small.png"
+class Source(Model):
+    """What a page's pictures are drawn from."""
+
+    request: GenerationRequest
+    copy_: Copy
+    template: str
 
 
-def draw(request: GenerationRequest, copy: Copy, template: str) -> tuple[bytes, bytes]:
-    """Both pictures, PNG."""
-    return og_image(request, copy, template), thumbnail(request, copy, template)
+def source_key(lp_id: str) -> str:
+    """Where the source lies."""
+    return f"pages/{lp_id}/source.json"
 
 
-class Press:
-    """One process that draws, at low priority; a new one when it dies."""
+def card_key(lp_id: str, kind: Kind) -> str:
+    """Where a picture lies, and under which name the edge serves it."""
+    return f"assets/card-{lp_id}-{kind}.png"
 
-    def __init__(self) -> None:
-        self._pool = self._new()
 
-    @staticmethod
-    def _new() -> ProcessPoolExecutor:
-        # a fork would take the loop's sockets and threads' locks with it
-        return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _start, (os.getpid(),))
+def draw(source: bytes, kind: Kind) -> bytes:
+    """The picture, PNG."""
+    from processors.page import og_image, thumbnail  # not in the edge's own process: it brings fonts and templates
 
-    async def draw(self, request: GenerationRequest, copy: Copy, template: str) -> tuple[bytes, bytes]:
-        """Both pictures; Retryable when the process died over them."""
-        pool = self._pool
+    found = decode_model(Source, source)
+    work = og_image if kind == "og" else thumbnail
+    return work(found.request, found.copy_, found.template)
+
+
+class Cards:
+    """Draws what is asked for and not there yet, each once; in one process, at low priority."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        self._pool: ProcessPoolExecutor | None = None
+        self._drawing: dict[str, asyncio.Task[StoredObject | None]] = {}
+
+    async def get(self, name: str) -> StoredObject | None:
+        """The picture by the name under which it is served; None when there is no such page."""
+        key = f"assets/{name}"
+        if (found := await self._objects.get(key)) is not None:
+            return found
+        task = self._drawing.get(key)
+        if task is None:
+            task = self._drawing[key] = asyncio.create_task(self._make(name, key))
+            task.add_done_callback(lambda _: self._drawing.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _make(self, name: str, key: str) -> StoredObject | None:
+        match = NAME.fullmatch(name)
+        source = None if match is None else await self._objects.get(source_key(match["lp_id"]))
+        if match is None or source is None:
+            return None
+        kind: Kind = "og" if match["kind"] == "og" else "small"
+        body = await self._draw(source.body, kind)
+        await self._objects.put(key, body, "image/png", IMMUTABLE)
+        return await self._objects.get(key)
+
+    async def _draw(self, source: bytes, kind: Kind) -> bytes:
+        if self._pool is None:
+            # a fork would take the loop's sockets and other threads' locks with it
+            spawn = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(1, spawn, _start, (os.getpid(),))
         try:
-            return await asyncio.get_running_loop().run_in_executor(pool, draw, request, copy, template)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, draw, source, kind)
         except BrokenProcessPool as error:
-            if self._pool is pool:
-                self._pool = self._new()
+            self._pool = None
             raise Retryable("the process that draws pictures died") from error
 
     def close(self) -> None:
-        """End it; what waits is not drawn."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """End the process; what waits is not drawn."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _start(parent: int) -> None:

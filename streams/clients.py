@@ -25,7 +25,6 @@ from schemas.errors import LpstreamError, Retryable
 from schemas.generation import PROGRESS, Attempt, Progress, Stage, encode_model
 from streams import metrics
 from streams.arrivals import Arrivals
-from streams.cards import Press
 from streams.copywriting import Copywriter
 from streams.providers import Routers, open_routers
 from streams.settings import Settings
@@ -74,7 +73,6 @@ class Clients(Desk):
         super().__init__(settings)
         self.producer: AIOKafkaProducer = build_producer(settings.kafka_bootstrap_servers, settings.broker)
         self.arrivals = Arrivals()
-        self.press = Press()
         # names of files that this process has put; each is the hash of what it holds
         self.put_before: LRUCache[str, bool] = LRUCache(FILES)
         self._background: set[asyncio.Task[None]] = set()
@@ -110,7 +108,6 @@ class Clients(Desk):
     async def close(self) -> None:
         """Bring out what is on its way, and close all."""
         await asyncio.gather(*self._background)
-        self.press.close()
         await self.producer.stop()
         await super().close()
 

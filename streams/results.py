@@ -1,4 +1,4 @@
-"""Step results become a page: join, integrate, optimise, publish; then its pictures.
+"""Step results become a page: join, integrate, optimise, publish.
 
 The copy's result publishes, once the other steps' are there. It waits for them a little and then stands in for them:
 template and assets follow from the request, so they can be made again at no price.
@@ -32,9 +32,9 @@ from schemas.generation import (
     model_from_object,
 )
 from streams import metrics
-from streams.cards import names_of
+from streams.cards import Source, card_key, source_key
 from streams.stages import ASSETS_S, PUBLISH_S, Deadline, now_ms
-from streams.steps import IMMUTABLE, put_assets
+from streams.steps import put_assets
 
 if TYPE_CHECKING:
     from streams.clients import Clients
@@ -74,11 +74,6 @@ class Publication:
         """The page's id."""
         return lp_id_of(self.request.tenant_id, self.request.request_id)
 
-    @property
-    def cards(self) -> tuple[str, str]:
-        """Keys of the preview and the thumbnail."""
-        return names_of(self.request, self.copy, self.template)
-
 
 async def handle(clients: "Clients", message: Any) -> None:
     """One record of `lp.step-results`.
@@ -114,7 +109,7 @@ async def _join(clients: "Clients", plan: Plan, copy: StepResult) -> Parts:
 
 
 async def _publish(clients: "Clients", plan: Plan, parts: Parts) -> None:
-    """The page, its result, its pictures. A page that is out already has its result told again, as it was."""
+    """The page and its result. A page that is out already has its result told again, as it was."""
     page = Publication.of(plan, parts)
     result: Result | None = None
     with contextlib.suppress(Retryable):
@@ -129,8 +124,6 @@ async def _publish(clients: "Clients", plan: Plan, parts: Parts) -> None:
         except LpstreamError as error:
             result = _failed(page, error)
     await _tell(clients, page, result)
-    if result.lp_id is not None:
-        await _draw(clients, page)
 
 
 async def _stand_in_for_assets(clients: "Clients", plan: Plan) -> None:
@@ -146,24 +139,31 @@ async def _put_page(clients: "Clients", page: Publication) -> None:
     request, base_url = page.request, clients.settings.page_base_url
     clients.progress(request.request_id, 75, "integrate")
     marks = [time.monotonic()]
-    og_key, _ = page.cards
+    og_key = card_key(page.lp_id, "og")
     html = integrate(request, page.copy, template=page.template, lp_id=page.lp_id, base_url=base_url, og_key=og_key)
     marks.append(time.monotonic())
     body = optimise(html)
     marks.append(time.monotonic())
-    key = f"pages/{page.lp_id}/index.html"
-    while True:
-        try:
-            await clients.objects.put(key, body, "text/html; charset=utf-8", PAGE_CACHE)
-            break
-        except Retryable:
-            if Deadline.of(page.plan).left_s(keep_s=GIVE_UP_S) == 0:
-                raise
-            await asyncio.sleep(AGAIN_S)
+    source = encode_model(Source(request=request, copy_=page.copy, template=page.template))
+    await asyncio.gather(
+        _put(clients, page.plan, f"pages/{page.lp_id}/index.html", body, "text/html; charset=utf-8", PAGE_CACHE),
+        _put(clients, page.plan, source_key(page.lp_id), source, "application/json", "private, no-store"),
+    )
     marks.append(time.monotonic())
     for stage, start, end in zip(("integrate", "optimize", "preview"), marks, marks[1:], strict=False):
         page.timings[stage] = round((end - start) * 1000)
         metrics.STAGE_SECONDS.labels(stage).observe(end - start)
+
+
+async def _put(clients: "Clients", plan: Plan, key: str, body: bytes, content_type: str, caching: str) -> None:
+    """Put an object; tried again until shortly before the deadline, then Retryable."""
+    while True:
+        try:
+            return await clients.objects.put(key, body, content_type, caching)
+        except Retryable:
+            if Deadline.of(plan).left_s(keep_s=GIVE_UP_S) == 0:
+                raise
+            await asyncio.sleep(AGAIN_S)
 
 
 async def _tell(clients: "Clients", page: Publication, result: Result) -> None:
@@ -181,21 +181,6 @@ async def _tell(clients: "Clients", page: Publication, result: Result) -> None:
     metrics.OWN_SECONDS.observe(max(0, total - provider) / 1000)
     if now_ms() > page.plan.deadline_ms:
         metrics.LATE.inc()
-
-
-async def _draw(clients: "Clients", page: Publication) -> None:
-    """The pictures of a page that is out already. They can be drawn again by anyone; a failure is only logged."""
-    og_key, small_key = page.cards
-    if small_key in clients.put_before:
-        return
-    try:
-        og_image, small = await clients.press.draw(page.request, page.copy, page.template)
-        for key, body in ((og_key, og_image), (small_key, small)):
-            await clients.objects.put(key, body, "image/png", IMMUTABLE)
-    except LpstreamError as error:
-        log.warning("pictures of page %s: %s", page.lp_id, error)
-    else:
-        clients.put_before[small_key] = True
 
 
 def _timings(page: Publication) -> Timings:
@@ -231,7 +216,7 @@ def _result(clients: "Clients", page: Publication) -> Result:
         lp_id=page.lp_id,
         page_url=f"{settings.page_base_url}/lp/{page.lp_id}",
         preview_url=f"{settings.api_base_url}/lp/requests/{request.request_id}/preview",
-        thumbnail_url=f"{settings.page_base_url}/{page.cards[1]}",
+        thumbnail_url=f"{settings.page_base_url}/{card_key(page.lp_id, 'small')}",
         cache=layer,
         timings_ms=_timings(page),
         attempts=copy.attempts,

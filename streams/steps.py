@@ -25,6 +25,7 @@ from schemas.generation import (
     step_id_of,
 )
 from streams import metrics
+from streams.cards import IMMUTABLE
 from streams.copywriting import Order
 from streams.stages import Deadline
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-IMMUTABLE = "public, max-age=31536000, immutable"
+
 NOTHING_KNOWN = StepState(None, {}, answered=False)
 AGAIN_S = 0.2
 Outcome = tuple[Literal["ok", "fallback", "error"], dict[str, Any], list[Attempt]]

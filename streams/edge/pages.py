@@ -12,7 +12,7 @@ from aiohttp import web
 from infra.objects import StoredObject
 from infra.tenants import Caller
 from schemas.errors import LpstreamError
-from schemas.generation import CARDS, Progress, Result, decode_model, encode_model
+from schemas.generation import Progress, Result, decode_model, encode_model
 from streams.edge.errors import HttpError
 from streams.edge.services import Services
 
@@ -21,7 +21,7 @@ PAGE_CSP = (
     " form-action https: http:; base-uri 'none'; frame-ancestors 'self'"
 )
 PREVIEW_CSP = "default-src 'none'; img-src {public}; style-src 'unsafe-inline'; sandbox; base-uri 'none'"
-HEARTBEAT_S, SOON_S = 5.0, 2.0
+HEARTBEAT_S = 5.0
 SAFE = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "strict-origin-when-cross-origin"}
 
 
@@ -32,9 +32,8 @@ async def page(request: web.BaseRequest, services: Services, *, caller: Caller |
 
 
 async def asset(request: web.BaseRequest, services: Services, *, caller: Caller | None, name: str) -> web.Response:
-    """A page's file; its name is a hash of its bytes, or of what it is drawn from."""
-    key = f"assets/{name}"
-    found = await (_soon(services, key) if key.startswith(CARDS) else _object(services, key))
+    """A page's file; its name is a hash of its bytes, or that of its page."""
+    found = await (_card(services, name) if name.startswith("card-") else _object(services, f"assets/{name}"))
     return _answer(request, found, {"Cache-Control": "public, max-age=31536000, immutable"})
 
 
@@ -146,16 +145,15 @@ def _uuid(text: str) -> UUID:
         raise HttpError(404, "No such request") from error
 
 
-async def _soon(services: Services, key: str) -> StoredObject:
-    """A picture that is drawn once its page is out: who is quicker waits a moment."""
-    until = time.monotonic() + SOON_S
-    while True:
-        try:
-            return await _object(services, key)
-        except HttpError as error:
-            if error.status != 404 or time.monotonic() > until:
-                raise
-        await asyncio.sleep(SOON_S / 10)
+async def _card(services: Services, name: str) -> StoredObject:
+    """A picture of a page, drawn now if nobody has asked for it before."""
+    try:
+        found = await services.cards.get(name)
+    except LpstreamError as error:
+        raise HttpError(503, "The page store does not answer, try again") from error
+    if found is None:
+        raise HttpError(404, "HTTP 404 Not Found")
+    return found
 
 
 async def _object(services: Services, key: str) -> StoredObject:

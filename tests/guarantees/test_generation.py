@@ -4,6 +4,7 @@ The short run is for every change; LPSTREAM_GUARANTEES=full has every fault by i
 """
 
 import asyncio
+import contextlib
 import json
 import random
 import re
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 from harness import FULL, scaled
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from infra.embedded.ports import Ports
 from infra.embedded.stack import Stack
@@ -29,11 +31,12 @@ from streams.proof.provider.script import FAULTS, Script
 from streams.services import Installation
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
-DEADLINE_MS = 10_000
-LATE_MS = 500  # for a machine that does other things as well
+DEADLINE_MS, LATE_MS = 10_000, 300
+OPEN_S = 1.5
+PACE = scaled(180, 300)  # requests a minute
 QUICK = Script(total_s=1.0, first_token_s=0.3)
 COPY_3_S = Script(total_s=3.0, first_token_s=0.6)
-BREAKER = re.compile(r'lpstream_lp_breaker_open\{model="[^"]+",provider="([^"]+)"\} ([0-9.]+)')
+BREAKER = re.compile(r'lpstream_lp_breaker_open\{model="[^"]+-fast",provider="([^"]+)"\} ([0-9.]+)')
 
 
 class Works:
@@ -43,7 +46,7 @@ class Works:
         self.stack = stack
         self.services = services
         self.providers = providers
-        self.env = settings_of(providers) | {"LPSTREAM_LLM_BREAKER_OPEN_S": "3"}
+        self.env = settings_of(providers) | {"LPSTREAM_LLM_BREAKER_OPEN_S": f"{OPEN_S}"}
 
     def launch(self, **more: str) -> None:
         """Start the worker, and return when it has partitions."""
@@ -93,20 +96,34 @@ class Watch:
         self._before = before
         self._started = time.monotonic()
         self.breakers: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        self.lag_ms = 0.0
 
     async def flow(self, requests: Sequence[Pattern], per_minute: float) -> None:
         seed = random.SystemRandom().randrange(2**32)
         await self.sent.flow([one.request(number, seed) for number, one in enumerate(requests)], per_minute)
 
     async def look(self) -> None:
-        """Note each change of a breaker, with its time, s."""
+        """Note each change of a breaker, with its time, s; and how far this machine lags behind."""
         while True:
+            slept = time.monotonic()
+            await asyncio.sleep(0.25)
+            self.lag_ms += max(0.0, time.monotonic() - slept - 0.25) * 1000
             page = await asyncio.to_thread(_metrics, self.works.services)
             for provider, state in BREAKER.findall(page):
                 known = self.breakers[provider]
                 if not known or known[-1][1] != float(state):
                     known.append((round(time.monotonic() - self._started, 1), float(state)))
-            await asyncio.sleep(0.25)
+
+    async def assert_stored(self, within_s: float) -> None:
+        """Every result that is on the topic is in Redis, with the same bytes."""
+        until = time.monotonic() + within_s
+        missing = list(self.sent.answers)
+        while missing:
+            assert time.monotonic() < until, f"{len(missing)} results are on the topic and not in Redis"
+            with contextlib.suppress(RedisError):
+                values = {name: await self.redis.get(f"lp:result:{name}") for name in missing}
+                missing = [name for name, value in values.items() if value != self.sent.answers[name].values[0]]
+            await asyncio.sleep(0.2)
 
     async def books(self) -> Audit:
         await asyncio.sleep(0.5)  # what was called off a moment ago is noted
@@ -122,15 +139,23 @@ class Watch:
         share = status["degraded"] / len(answers)
         times = spread([one.total_ms for one in answers])
         print(f"{what}: {len(answers)} requests, {dict(status)}, degraded {share:.0%}, total ms {times}")
+        causes = Counter(
+            warning["detail"].rpartition(": ")[2]
+            for one in answers
+            for warning in one.result["warnings"]
+            if warning["code"] in ("template_copy", "near_copy")
+        )
+        calls = Counter(each["outcome"] for one in answers for each in one.result["attempts"])
+        print(f"  built in because: {dict(causes)}; calls: {dict(calls)}")
         if self.breakers:
             print(f"  breakers (s, state): {dict(self.breakers)}")
 
     def assert_in_time(self) -> None:
-        """All answered, each with one result and a page, within the deadline."""
+        """All answered, each with one result and a page, within the deadline (and the lag of a busy machine)."""
         for one in self.answers():
             assert one.result["status"] in ("completed", "degraded"), one.result
             assert len(set(one.values)) == 1, "two different results"
-        late = [one.total_ms for one in self.answers() if one.total_ms > DEADLINE_MS + LATE_MS]
+        late = [one.total_ms for one in self.answers() if one.total_ms > DEADLINE_MS + LATE_MS + self.lag_ms]
         assert not late
 
 
@@ -180,7 +205,8 @@ def calm(works: Works) -> Iterator[None]:
         if not provider.process.alive:
             provider.start()
     works.play(QUICK)
-    time.sleep(3.5)
+    if any(float(state) for _, state in BREAKER.findall(_metrics(works.services))):
+        time.sleep(OPEN_S + 0.1)
 
 
 def faulty(fault: str, share: float = 1.0) -> Script:
@@ -191,22 +217,22 @@ def faulty(fault: str, share: float = 1.0) -> Script:
 
 
 async def test_every_fault_at_once(works: Works) -> None:
-    shares: dict[Any, float] = dict.fromkeys(FAULTS, 0.04)
+    shares: dict[Any, float] = dict.fromkeys(FAULTS, 0.015)
     works.play(Script(total_s=1.0, first_token_s=0.3, faults=shares, retry_after_s=1.0))
     async with works.watched() as watch:
-        await watch.flow(cold(int(scaled(60, 600))), 300)
-    watch.tell("every fault, 4 % each, at both providers")
+        await watch.flow(cold(int(scaled(30, 600))), PACE)
+    watch.tell("every fault, 1.5 % each, at both providers")
     watch.assert_in_time()
     books = await watch.books()
     print(f"  {books}")
     assert books.right
 
 
-@pytest.mark.parametrize("fault", FAULTS if FULL else ["hang_headers", "http_500", "stall"])
+@pytest.mark.parametrize("fault", FAULTS if FULL else ["hang_headers", "http_500"])
 async def test_a_provider_with_one_fault_is_stood_in_for(works: Works, fault: str) -> None:
     works.play(faulty(fault), QUICK)
     async with works.watched() as watch:
-        await watch.flow(cold(int(scaled(25, 100))), 300)
+        await watch.flow(cold(int(scaled(12, 100))), PACE)
     watch.tell(f"{fault} at the first provider")
     watch.assert_in_time()
     books = await watch.books()
@@ -216,11 +242,11 @@ async def test_a_provider_with_one_fault_is_stood_in_for(works: Works, fault: st
     assert degraded <= 0.1 * len(watch.answers()) or fault in ("malformed", "wrong_schema", "drip")
 
 
-@pytest.mark.parametrize("fault", FAULTS if FULL else ["hang_first", "drip"])
+@pytest.mark.parametrize("fault", FAULTS if FULL else ["drip"])
 async def test_a_fault_everywhere_leaves_built_in_copy_in_time(works: Works, fault: str) -> None:
     works.play(faulty(fault))
     async with works.watched() as watch:
-        await watch.flow(cold(int(scaled(20, 60))), 300)
+        await watch.flow(cold(int(scaled(8, 60))), PACE)
     watch.tell(f"{fault} at both providers")
     watch.assert_in_time()
     assert {one.result["status"] for one in watch.answers()} == {"degraded"}
@@ -231,10 +257,10 @@ async def test_a_fault_everywhere_leaves_built_in_copy_in_time(works: Works, fau
 
 async def test_a_provider_goes_away_and_comes_back(works: Works) -> None:
     async with works.watched() as watch:
-        flowing = asyncio.create_task(watch.flow(cold(int(scaled(60, 300))), 300))
+        flowing = asyncio.create_task(watch.flow(cold(int(scaled(30, 300))), PACE))
         await asyncio.sleep(2)
         await asyncio.to_thread(works.providers[0].process.kill)
-        await asyncio.sleep(scaled(5, 20))
+        await asyncio.sleep(scaled(3, 20))
         await asyncio.to_thread(works.providers[0].start, QUICK)
         await flowing
     watch.tell("the first provider refuses connections for a while")
@@ -250,7 +276,7 @@ async def test_with_no_provider_at_all_every_page_comes_from_built_in_copy(works
     async with works.watched() as watch:
         for provider in works.providers:
             await asyncio.to_thread(provider.process.kill)
-        await watch.flow(cold(int(scaled(20, 100))), 600)
+        await watch.flow(cold(int(scaled(10, 100))), PACE)
     watch.tell("both providers refuse connections")
     watch.assert_in_time()
     assert {one.result["status"] for one in watch.answers()} == {"degraded"}
@@ -263,7 +289,7 @@ async def test_with_no_provider_at_all_every_page_comes_from_built_in_copy(works
 async def test_a_killed_worker_leaves_one_result_each_and_repeats_nothing_that_is_finished(works: Works) -> None:
     kills: list[float] = []
     async with works.watched() as watch:
-        flowing = asyncio.create_task(watch.flow(cold(int(scaled(70, 500))), 300))
+        flowing = asyncio.create_task(watch.flow(cold(int(scaled(40, 500))), PACE))
         for _ in range(int(scaled(2, 8))):
             await asyncio.sleep(random.uniform(2.5, 4.5))
             await asyncio.to_thread(works.kill)
@@ -296,8 +322,8 @@ def _assert_nothing_finished_was_asked_again(works: Works, kills: list[float]) -
 async def test_a_worker_that_is_told_to_stop_finishes_what_it_has(works: Works) -> None:
     works.play(COPY_3_S)
     async with works.watched() as watch:
-        flowing = asyncio.create_task(watch.flow(cold(int(scaled(40, 200))), 300))
-        await asyncio.sleep(5)
+        flowing = asyncio.create_task(watch.flow(cold(int(scaled(20, 200))), PACE))
+        await asyncio.sleep(4)
         started = time.monotonic()
         await asyncio.to_thread(works.services.children["generation"].stop)
         took = time.monotonic() - started
@@ -312,21 +338,16 @@ async def test_a_worker_that_is_told_to_stop_finishes_what_it_has(works: Works) 
 
 async def test_with_redis_away_pages_still_come_and_their_results_are_restored(works: Works) -> None:
     async with works.watched() as watch:
-        flowing = asyncio.create_task(watch.flow(cold(int(scaled(50, 300))), 300))
+        flowing = asyncio.create_task(watch.flow(cold(int(scaled(30, 300))), PACE))
         await asyncio.sleep(2)
         await asyncio.to_thread(works.stack.kill, "redis")
-        await asyncio.sleep(scaled(5, 30))
+        await asyncio.sleep(scaled(4, 30))
         await asyncio.to_thread(works.stack.restart, "redis")
         await flowing
         await watch.sent.wait(60)
         watch.tell("Redis away for a while")
         watch.assert_in_time()
-        until = time.monotonic() + 20
-        missing = list(watch.sent.answers)
-        while missing and time.monotonic() < until:
-            missing = [name for name in missing if await watch.redis.get(f"lp:result:{name}") is None]
-            await asyncio.sleep(0.5)
-        assert not missing, "results that are on the topic and not in Redis"
+        await watch.assert_stored(within_s=20)
 
 
 async def test_an_emptied_redis_is_filled_from_the_topic(works: Works) -> None:
@@ -335,13 +356,13 @@ async def test_an_emptied_redis_is_filled_from_the_topic(works: Works) -> None:
         await watch.sent.wait(30)
         await asyncio.sleep(3)
         await watch.redis.flushall()
-        until = time.monotonic() + 30
-        for name, one in watch.sent.answers.items():
-            while await watch.redis.get(f"lp:result:{name}") != one.values[0]:
-                assert time.monotonic() < until
-                await asyncio.sleep(0.2)
+        await watch.assert_stored(within_s=30)
         spent = sum(one.result["cost_micro_jpy"] for one in watch.answers())
-        assert await total(watch.redis) >= spent > 0
+        until = time.monotonic() + 10
+        while await total(watch.redis) < spent:
+            assert time.monotonic() < until, "the ledger is below what results tell"
+            await asyncio.sleep(0.2)
+        assert spent > 0
 
 
 # -- load --------------------------------------------------------------------------------------------------
@@ -350,12 +371,12 @@ async def test_an_emptied_redis_is_filled_from_the_topic(works: Works) -> None:
 async def test_slow_calls_never_block_a_partition(works: Works) -> None:
     works.play(COPY_3_S)
     async with works.watched() as watch:
-        requests = [one.request(number, random.SystemRandom().randrange(2**32)) for number, one in enumerate(cold(40))]
+        requests = [one.request(number, random.SystemRandom().randrange(2**32)) for number, one in enumerate(cold(20))]
         started = time.monotonic()
         await asyncio.gather(*(watch.sent.ask(one, partition=3) for one in requests))
         await watch.sent.wait(30)
         took = time.monotonic() - started
-    watch.tell(f"40 requests of one partition at once, {took:.1f} s")
+    watch.tell(f"20 requests of one partition at once, {took:.1f} s")
     watch.assert_in_time()
     assert took < 8
 
@@ -363,7 +384,7 @@ async def test_slow_calls_never_block_a_partition(works: Works) -> None:
 async def test_a_thousand_a_minute_with_copy_of_3_s(works: Works) -> None:
     works.play(COPY_3_S)
     async with works.watched() as watch:
-        await watch.flow(cold(int(scaled(150, 1_000))), 1_000)
+        await watch.flow(cold(int(scaled(60, 1_000))), 1_000)
     watch.tell("1,000 a minute")
     for one in watch.answers():
         assert len(set(one.values)) == 1 and one.result["status"] in ("completed", "degraded")
@@ -375,7 +396,7 @@ async def test_a_thousand_a_minute_with_copy_of_3_s(works: Works) -> None:
 async def test_what_waited_too_long_is_answered_at_once_and_asks_nobody(works: Works) -> None:
     await asyncio.to_thread(works.services.children["generation"].stop)
     async with works.watched() as watch:
-        for number, one in enumerate(cold(20)):
+        for number, one in enumerate(cold(10)):
             await watch.sent.ask(one.request(number, random.SystemRandom().randrange(2**32)))
         await asyncio.sleep(3.5)
         await asyncio.to_thread(lambda: works.launch(LPSTREAM_LP_DEADLINE_S="3"))
