@@ -4,13 +4,13 @@
 """
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
 
-import budoux
 import minify_html
 from jinja2 import FunctionLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -21,6 +21,7 @@ from processors.cards import og_image, thumbnail
 from processors.copywriting import words_of
 from processors.designs import DESIGNS, Design
 from processors.legal import forbids_testimonials, page_warnings
+from processors.phrases import phrases
 from processors.pictures import Asset, Picture
 from processors.slots import fill, slots, topics
 from processors.text import shown
@@ -43,6 +44,8 @@ __all__ = [
 
 TEMPLATE_VERSION = 2
 LONGEST_DESCRIPTION = 120
+# a browser may break behind these even where words are kept whole: a word joiner forbids it inside a phrase
+_JOINT = re.compile(r"([」』）〕】！？])(?=.)")
 GOTHIC = '"Hiragino Sans","Hiragino Kaku Gothic ProN","Noto Sans JP","Noto Sans CJK JP","Yu Gothic Medium",sans-serif'
 MINCHO = '"Hiragino Mincho ProN","Yu Mincho","Noto Serif JP","Noto Serif CJK JP","BIZ UDPMincho",serif'
 
@@ -120,14 +123,9 @@ def _script_json(value: Any) -> Markup:
     return Markup(text)  # noqa: S704 - escaped above for exactly this place
 
 
-@cache
-def _parser() -> budoux.Parser:
-    return budoux.load_default_japanese_parser()
-
-
 def _phrased(text: str) -> Markup:
     """A heading that may break only between phrases."""
-    return Markup("<wbr>").join(escape(phrase) for phrase in _parser().parse(str(text)))
+    return Markup("<wbr>").join(escape(_JOINT.sub("\\1\u2060", phrase)) for phrase in phrases(text))
 
 
 @cache
