@@ -24,7 +24,7 @@ from processors.legal import forbids_testimonials, page_warnings
 from processors.phrases import phrases
 from processors.pictures import Asset, Picture
 from processors.slots import fill, slots, topics
-from processors.text import shown
+from processors.text import address, shown
 from processors.trades import purpose_of, trade_of
 from schemas.copywriting import Copy
 from schemas.generation import GenerationRequest, Model
@@ -182,7 +182,7 @@ def _page(request: GenerationRequest, words: dict[str, Any], design: Design, bas
         name=shown(business.name) or "—",
         phone=phone,
         dial="".join(letter for letter in phone or "" if letter in "+0123456789"),
-        url=business.url,
+        url=address(business.url) if business.url else None,
         site=shown(urlsplit(business.url).hostname or "") if business.url else "",
         hours=shown(facts.hours or "") or None,
         topics=topics(request),
@@ -190,17 +190,16 @@ def _page(request: GenerationRequest, words: dict[str, Any], design: Design, bas
         target="#information" if located and purpose == "visit" else "#contact",
         reachable=bool(phone or business.url or business.form_url or located),
         priced=bool(facts.prices),
-        form=Form(action=business.form_url, purpose=purpose).model_dump() if business.form_url else None,
+        form=Form(action=address(business.form_url), purpose=purpose).model_dump() if business.form_url else None,
     )
 
 
 def _given(request: GenerationRequest) -> dict[str, dict[str, Any] | None]:
     """The sections that only the customer's facts fill; None without them."""
     business, facts = request.business, request.facts
+    url = address(business.url) if business.url else None
     voices = [] if forbids_testimonials(request) else facts.testimonials
-    where = Information(
-        address=business.address, hours=facts.hours, access=facts.access, phone=business.phone, url=business.url
-    )
+    where = Information(address=business.address, hours=facts.hours, access=facts.access, phone=business.phone, url=url)
     found: dict[str, Model | None] = {
         "proof": Proof(testimonials=voices) if voices else None,
         "price": PriceList(prices=facts.prices) if facts.prices else None,
@@ -230,7 +229,7 @@ def _structured(
     optional = {
         "telephone": page.phone,
         "address": shown(business.address or ""),
-        "url": business.url,
+        "url": page.url,
     }
     return [
         {
