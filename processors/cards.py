@@ -14,7 +14,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from processors.designs import DESIGNS, Design
 from processors.phrases import CLOSING, phrases
-from processors.pictures import asset
+from processors.pictures import asset, drawing_of
 from processors.slots import fill, slots
 from processors.text import cut, shown
 from schemas.copywriting import Copy
@@ -35,12 +35,12 @@ def _font(serif: bool, size: int) -> Font:
 
 
 @cache
-def _hero(design: str, width: int, height: int, focus: float = 0.5) -> Image.Image:
-    """The design's first picture, filled into a size; `focus` is where its middle lies across (0 to 1)."""
-    whole = Image.open(io.BytesIO(asset(design, "hero", 1080, "webp").body)).convert("RGB")
+def _hero(drawing: str, width: int, height: int) -> Image.Image:
+    """A first picture, filled into a size."""
+    whole = Image.open(io.BytesIO(asset(drawing, "hero", 1080, "webp").body)).convert("RGB")
     scale = max(width / whole.width, height / whole.height)
     grown = whole.resize((round(whole.width * scale), round(whole.height * scale)), Image.Resampling.LANCZOS)
-    left, top = int((grown.width - width) * focus), (grown.height - height) // 2
+    left, top = (grown.width - width) // 2, (grown.height - height) // 2
     return grown.crop((left, top, left + width, top + height))
 
 
@@ -152,9 +152,9 @@ def _with_ramps(design: Design, picture: Image.Image) -> Image.Image:
 
 
 @cache
-def _og_ground(design: Design) -> Image.Image:
+def _og_ground(design: Design, drawing: str) -> Image.Image:
     image = Image.new("RGB", CARD, design.paper)
-    image.paste(_hero(design.name, 500, 630), (700, 0))
+    image.paste(_hero(drawing, 500, 630), (700, 0))
     draw = ImageDraw.Draw(image)
     draw.rectangle((0, 0, 11, 630), fill=design.accent)
     draw.rectangle((80, 500, 140, 503), fill=design.accent)
@@ -162,9 +162,9 @@ def _og_ground(design: Design) -> Image.Image:
 
 
 @cache
-def _thumbnail_ground(design: Design) -> Image.Image:
+def _thumbnail_ground(design: Design, drawing: str) -> Image.Image:
     image = Image.new("RGB", THUMBNAIL, design.paper)
-    image.paste(_hero(design.name, 480, 260), (0, 52))
+    image.paste(_hero(drawing, 480, 260), (0, 52))
     ImageDraw.Draw(image).rounded_rectangle((24, 530, 456, 580), 25, fill=design.accent)
     return _with_ramps(design, image)
 
@@ -191,7 +191,7 @@ def og_image(request: GenerationRequest, copy: Copy, template: str) -> bytes:
     """PNG, 1200 x 630: the catch copy and the name beside the design's picture."""
     design = DESIGNS.get(template, DESIGNS["generic"])
     words = _words(request, copy)
-    card = Card(design, _og_ground(design))
+    card = Card(design, _og_ground(design, drawing_of(request, design.name, "hero")))
     catch = words["hero"]["catch"]
     size, width = _fitting(catch, design.serif, 560, (74, 66, 58, 50, 44), 3)
     count = min(4, len(lines_of(_known(catch, design.serif), _font(design.serif, size), width)))
@@ -204,7 +204,7 @@ def thumbnail(request: GenerationRequest, copy: Copy, template: str) -> bytes:
     """PNG, 480 x 600: the page's first view as a phone shows it, made small."""
     design = DESIGNS.get(template, DESIGNS["generic"])
     words = _words(request, copy)
-    card = Card(design, _thumbnail_ground(design))
+    card = Card(design, _thumbnail_ground(design, drawing_of(request, design.name, "hero")))
     card.write(words["name"], 19, Pen("ink"), (24, 13), 432, most=1)
     catch = words["hero"]["catch"]
     size, width = _fitting(catch, design.serif, 432, (36, 32, 28, 24), 2)

@@ -87,8 +87,8 @@ def choose_template(request: GenerationRequest) -> tuple[str, str]:
 
 
 def pictures(request: GenerationRequest, template: str) -> list[Asset]:
-    """The files that the page asks for, each in its widths and formats; the same for every page of a template."""
-    return library.all_of(_design(template).name)
+    """The files that the page asks for, each in its widths and formats; few pages differ."""
+    return library.all_of(request, _design(template).name)
 
 
 def _design(template: str) -> Design:
@@ -178,7 +178,9 @@ def _page(request: GenerationRequest, words: dict[str, Any], design: Design, bas
     return Page(
         design=design,
         headings=words_of(request.industry, request.purpose).headings,
-        pictures={role: Picture(design.name, role, base_url) for role in library.ROLES},
+        pictures={
+            role: Picture(library.drawing_of(request, design.name, role), role, base_url) for role in library.ROLES
+        },
         name=shown(business.name) or "—",
         phone=phone,
         dial="".join(letter for letter in phone or "" if letter in "+0123456789"),

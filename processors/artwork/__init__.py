@@ -3,6 +3,7 @@
 from processors.artwork import rooms, tables
 
 DRAWINGS = {
+    "noodles-hero": tables.noodles_hero,
     "restaurant-hero": tables.restaurant_hero,
     "restaurant-detail": tables.restaurant_detail,
     "beauty-hero": tables.beauty_hero,

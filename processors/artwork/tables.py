@@ -91,7 +91,38 @@ def _chopsticks(x: float, y: float, length: float, turn: float, colour: str) -> 
 
 
 def restaurant_hero() -> str:
-    """A meal on a dark wooden table, from above."""
+    """A table laid for guests, from above: plates, chopsticks, tea and a green twig, but no dish in particular."""
+    glaze = [
+        circle(0, 0, r, "none", stroke="#cfd8d6", stroke_width=w, opacity=0.7)
+        for r, w in ((262, 3), (254, 1.5), (150, 2))
+    ]
+    flowers = [
+        group(*[oval(math.cos(a) * 15, math.sin(a) * 15, 14, 9, "#fff6ee", turn=math.degrees(a)) for a in (0, 1.26, 2.51, 3.77, 5.03)],
+              circle(0, 0, 6, "#e0a33c"), move=(x, y))
+        for x, y in ((34, -66), (-60, -14), (88, 18))
+    ]  # fmt: skip
+    body = [
+        radial("white", "#fdfbf5", "#f1ece0", "#e3dccb"), radial("indigo", "#4c6a8a", "#33506f", "#22354a"), radial("tea", "#b9bf6a", "#87923f"),
+        radial("soup", "#c58a47", "#9a6226"), radial("light", "#ffdf9e 0.5", "#ffdf9e 0", cx=0.25, cy=0.1, r=0.9),
+        *_wood(1600, 1000, 6, ("#5a3b28", "#543624", "#60402c"), "#2d1a0f", 4),
+        group(rect(-560, -330, 1120, 660, "#ece0c8", rx=4, filter="url(#shadow10)"),
+              *[rect(-560, y, 1120, 3, "#c9b690", opacity=0.6) for y in (-312, -302, 300, 310)], move=(840, 520), turn=-4),
+        _bowl(860, 500, 318, "url(#white)", "url(#white)", *glaze,
+              circle(0, 0, 196, "url(#indigo)", filter="url(#shadow10)"), circle(0, 0, 176, "none", stroke="#7f9ab5", stroke_width=2, opacity=0.6),
+              twig(-118, 96, 240, -38, ("#6d8f5c", "#8cab74", "#557847"), 74, "#5d5138", 5), *flowers),
+        _bowl(400, 330, 132, "#8b2d20", "#6b2015", circle(0, 0, 106, "url(#soup)"), *_onions(0, 0, 30, 14)),
+        _bowl(350, 660, 118, "url(#white)", "#e9e2d2", circle(0, 0, 70, "none", stroke="#33506f", stroke_width=5, opacity=0.6)),
+        _bowl(1390, 270, 116, "#5b6a5c", "#3d483e", circle(0, 0, 94, "url(#tea)")),
+        _bowl(1400, 760, 104, "url(#indigo)", "#2a4059", circle(0, 0, 56, "none", stroke="#8ba6c0", stroke_width=4, opacity=0.6)),
+        _chopsticks(620, 880, 430, -3, "#7a2b1b"),
+        leaf(80, 120, 130, 30, "#4d6b3b", vein="#c8d8a8"), leaf(110, 110, 110, 75, "#64854a", vein="#c8d8a8"),
+        rect(0, 0, 1600, 1000, "url(#light)"),
+    ]  # fmt: skip
+    return picture(*HERO, body, 0.16)
+
+
+def noodles_hero() -> str:
+    """A bowl of ramen and more on a dark wooden table, from above."""
     soup = circle(0, 0, 296, "url(#soup)")
     ramen = _bowl(
         860, 520, 345, "url(#rim)", "#2c2420", soup, *_noodles(270),
