@@ -17,10 +17,11 @@ from axe_playwright_python.async_playwright import Axe
 from conftest import CHROMIUM
 from fontTools.ttLib import TTFont
 from playwright.async_api import Browser, Page, async_playwright
-from requests_for_pages import BUSINESS, INDUSTRIES, full, html_of, least
+from requests_for_pages import BUSINESS, INDUSTRIES, full, html_of, least, longest
 
 import processors
 from processors.page import choose_template, pictures
+from schemas.copywriting import Copy
 from streams.edge.pages import PAGE_CSP
 from streams.edge.snippet import Snippet
 
@@ -50,6 +51,11 @@ SMALL = """() => [...document.querySelectorAll("body *")]
   .map(one => one.outerHTML.slice(0, 80))"""
 
 
+OUTSIDE = """() => [...document.querySelectorAll("h1,h2,h3,.ph,.call")]
+  .filter(one => one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).display !== "inline")
+  .map(one => one.outerHTML.slice(0, 60))"""
+
+
 class Press:
     """Serves pages as the edge does."""
 
@@ -63,11 +69,11 @@ class Press:
         """Its origin."""
         return f"http://127.0.0.1:{self.port}"
 
-    def publish(self, request: Any) -> str:
+    def publish(self, request: Any, copy: Copy | None = None) -> str:
         """Put a page up; its HTML."""
         template, _ = choose_template(request)
         self.files = {one.key: (one.body, one.content_type) for one in pictures(request, template)}
-        self.html = html_of(request, base_url=self.url)
+        self.html = html_of(request, copy, base_url=self.url)
         return self.html
 
     async def serve(self, request: web.Request) -> web.Response:
@@ -178,6 +184,23 @@ async def test_a_narrow_phone_and_zoomed_text_cut_nothing_off(reader: Browser, p
         await page.set_viewport_size({"width": width, "height": 568})
         await page.evaluate("size => { document.documentElement.style.fontSize = size }", size)
         assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, size
+    await page.close()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("template", INDUSTRIES)
+async def test_the_longest_copy_fits(reader: Browser, press: Press, template: str, device: str) -> None:
+    request = full(INDUSTRIES[template], purpose="予約")
+    press.publish(request, longest(request))
+    page = await opened(reader, press, DEVICES[device], [])
+    assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert await page.evaluate(OUTSIDE) == []
+    heading, lead = await page.locator("h1").bounding_box(), await page.locator(".lead").bounding_box()
+    header = await page.locator("header").bounding_box()
+    assert header is not None and heading is not None and lead is not None
+    assert header["y"] + header["height"] <= heading["y"] + 1
+    assert heading["y"] + heading["height"] <= lead["y"] + 1
+    await page.screenshot(path=ROOT / "out" / "pages" / f"{template}-{device}-longest.png")
     await page.close()
 
 
