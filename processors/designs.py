@@ -21,7 +21,7 @@ def ordered(*first: str) -> tuple[str, ...]:
     return ("hero", *first, *(name for name in USUAL if name not in ("hero", *first)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Design:
     """A design. Contrast is at least 4.5 for ink on paper and on soft, accent on paper, on_accent on accent, and
     on_deep on deep; a test computes it."""

@@ -4,13 +4,13 @@
 """
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
 
-import budoux
 import minify_html
 from jinja2 import FunctionLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -21,9 +21,10 @@ from processors.cards import og_image, thumbnail
 from processors.copywriting import words_of
 from processors.designs import DESIGNS, Design
 from processors.legal import forbids_testimonials, page_warnings
+from processors.phrases import phrases
 from processors.pictures import Asset, Picture
 from processors.slots import fill, slots, topics
-from processors.text import shown
+from processors.text import address, shown
 from processors.trades import purpose_of, trade_of
 from schemas.copywriting import Copy
 from schemas.generation import GenerationRequest, Model
@@ -43,6 +44,8 @@ __all__ = [
 
 TEMPLATE_VERSION = 2
 LONGEST_DESCRIPTION = 120
+# a browser may break behind these even where words are kept whole: a word joiner forbids it inside a phrase
+_JOINT = re.compile(r"([」』）〕】！？])(?=.)")
 GOTHIC = '"Hiragino Sans","Hiragino Kaku Gothic ProN","Noto Sans JP","Noto Sans CJK JP","Yu Gothic Medium",sans-serif'
 MINCHO = '"Hiragino Mincho ProN","Yu Mincho","Noto Serif JP","Noto Serif CJK JP","BIZ UDPMincho",serif'
 
@@ -84,8 +87,8 @@ def choose_template(request: GenerationRequest) -> tuple[str, str]:
 
 
 def pictures(request: GenerationRequest, template: str) -> list[Asset]:
-    """The files that the page asks for, each in its widths and formats; the same for every page of a template."""
-    return library.all_of(_design(template).name)
+    """The files that the page asks for, each in its widths and formats; few pages differ."""
+    return library.all_of(request, _design(template).name)
 
 
 def _design(template: str) -> Design:
@@ -120,14 +123,9 @@ def _script_json(value: Any) -> Markup:
     return Markup(text)  # noqa: S704 - escaped above for exactly this place
 
 
-@cache
-def _parser() -> budoux.Parser:
-    return budoux.load_default_japanese_parser()
-
-
 def _phrased(text: str) -> Markup:
     """A heading that may break only between phrases."""
-    return Markup("<wbr>").join(escape(phrase) for phrase in _parser().parse(str(text)))
+    return Markup("<wbr>").join(escape(_JOINT.sub("\\1\u2060", phrase)) for phrase in phrases(text))
 
 
 @cache
@@ -180,11 +178,13 @@ def _page(request: GenerationRequest, words: dict[str, Any], design: Design, bas
     return Page(
         design=design,
         headings=words_of(request.industry, request.purpose).headings,
-        pictures={role: Picture(design.name, role, base_url) for role in library.ROLES},
+        pictures={
+            role: Picture(library.drawing_of(request, design.name, role), role, base_url) for role in library.ROLES
+        },
         name=shown(business.name) or "—",
         phone=phone,
         dial="".join(letter for letter in phone or "" if letter in "+0123456789"),
-        url=business.url,
+        url=address(business.url) if business.url else None,
         site=shown(urlsplit(business.url).hostname or "") if business.url else "",
         hours=shown(facts.hours or "") or None,
         topics=topics(request),
@@ -192,17 +192,16 @@ def _page(request: GenerationRequest, words: dict[str, Any], design: Design, bas
         target="#information" if located and purpose == "visit" else "#contact",
         reachable=bool(phone or business.url or business.form_url or located),
         priced=bool(facts.prices),
-        form=Form(action=business.form_url, purpose=purpose).model_dump() if business.form_url else None,
+        form=Form(action=address(business.form_url), purpose=purpose).model_dump() if business.form_url else None,
     )
 
 
 def _given(request: GenerationRequest) -> dict[str, dict[str, Any] | None]:
     """The sections that only the customer's facts fill; None without them."""
     business, facts = request.business, request.facts
+    url = address(business.url) if business.url else None
     voices = [] if forbids_testimonials(request) else facts.testimonials
-    where = Information(
-        address=business.address, hours=facts.hours, access=facts.access, phone=business.phone, url=business.url
-    )
+    where = Information(address=business.address, hours=facts.hours, access=facts.access, phone=business.phone, url=url)
     found: dict[str, Model | None] = {
         "proof": Proof(testimonials=voices) if voices else None,
         "price": PriceList(prices=facts.prices) if facts.prices else None,
@@ -232,7 +231,7 @@ def _structured(
     optional = {
         "telephone": page.phone,
         "address": shown(business.address or ""),
-        "url": business.url,
+        "url": page.url,
     }
     return [
         {

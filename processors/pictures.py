@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from processors.text import folded
+from schemas.generation import GenerationRequest
+
 TYPES = {"avif": "image/avif", "webp": "image/webp", "svg": "image/svg+xml", "png": "image/png"}
 
 
@@ -26,6 +29,7 @@ ROLES = {
     "detail": Role((480, 960), (4, 3), "(min-width:48rem) 33rem, 92vw"),
 }
 FORMATS = ("avif", "webp")
+NOODLES = ("ラーメン", "らーめん", "らぁめん", "拉麺", "中華そば", "麺屋", "つけ麺")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +53,17 @@ def asset(design: str, role: str, width: int, suffix: str) -> Asset:
     return Asset.of(files("processors").joinpath("templates", "pictures", name).read_bytes(), suffix)
 
 
-def all_of(design: str) -> list[Asset]:
-    """Every file that a page of the design may ask for."""
+def drawing_of(request: GenerationRequest, design: str, role: str) -> str:
+    """Whose picture a page shows in a role: its design's, but only who names noodles is shown with noodles."""
+    named = folded(" ".join((request.industry, *request.keywords)))
+    noodles = design == "restaurant" and role == "hero" and any(word in named for word in NOODLES)
+    return "noodles" if noodles else design
+
+
+def all_of(request: GenerationRequest, design: str) -> list[Asset]:
+    """Every file that the request's page may ask for."""
     return [
-        asset(design, role, width, suffix)
+        asset(drawing_of(request, design, role), role, width, suffix)
         for role, wanted in ROLES.items()
         for width in wanted.widths
         for suffix in FORMATS
@@ -63,7 +74,7 @@ def all_of(design: str) -> list[Asset]:
 class Picture:
     """A picture as a page names it. `base_url` is where `/assets/` is served from."""
 
-    design: str
+    drawing: str
     role: str
     base_url: str
 
@@ -93,4 +104,4 @@ class Picture:
         return self.width * high // wide
 
     def _url(self, width: int, suffix: str) -> str:
-        return f"{self.base_url}/{asset(self.design, self.role, width, suffix).key}"
+        return f"{self.base_url}/{asset(self.drawing, self.role, width, suffix).key}"

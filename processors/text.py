@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from html import unescape
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import nh3
 
@@ -40,6 +41,13 @@ def emphasised(text: str) -> str:
 def folded(text: str) -> str:
     """Text as it is compared: NFKC, case folded, one line."""
     return shown(unicodedata.normalize("NFKC", text)).casefold()
+
+
+def address(url: str) -> str:
+    """A web address fit for an attribute: what may not stand in path, query or fragment is percent-encoded."""
+    parts = urlsplit(shown(url))
+    path, query, fragment = (quote(part, safe="/:@!$&'()*+,;=-._~%?") for part in parts[2:])
+    return urlunsplit((parts.scheme, parts.netloc, path, query, fragment))
 
 
 def cut(text: str, most: int) -> str:

@@ -7,6 +7,7 @@ from processors.copywriting import assemble, copy_fields
 from processors.page import choose_template, integrate, optimise
 from schemas.copywriting import Copy
 from schemas.generation import GenerationRequest
+from schemas.sections import BY_NAME
 
 INDUSTRIES = {
     "restaurant": "飲食",
@@ -57,6 +58,25 @@ def full(industry: str = "飲食", **rest: Any) -> GenerationRequest:
 def built_in(request: GenerationRequest) -> Copy:
     """The built-in copy of a request."""
     return assemble(copy_fields(request), {})
+
+
+def longest(request: GenerationRequest) -> Copy:
+    """A copy whose every text is as long as it may be."""
+    words = built_in(request).model_dump()
+
+    def grown(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> Any:
+        schema = root["$defs"][schema["$ref"].rsplit("/", 1)[1]] if "$ref" in schema else schema
+        if isinstance(value, dict):
+            return {key: grown(one, schema["properties"][key], root) for key, one in value.items()}
+        if isinstance(value, list):
+            return [grown(one, schema["items"], root) for one in (value * 3)[: schema["maxItems"]]]
+        return (value.rstrip("。") * 20)[: schema["maxLength"]]
+
+    for name, section in words.items():
+        if section is not None:
+            schema = BY_NAME[name].holds.model_json_schema()
+            words[name] = grown(section, schema, schema)
+    return Copy.model_validate(words)
 
 
 def html_of(request: GenerationRequest, copy: Copy | None = None, base_url: str = "http://edge.test") -> str:

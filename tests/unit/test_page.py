@@ -1,5 +1,6 @@
 """A page says what was given and nothing else, and what was given cannot break out of it."""
 
+import gzip
 import io
 import json
 from collections import Counter
@@ -19,6 +20,8 @@ from processors.page import (
     thumbnail,
 )
 from schemas.copywriting import NAME_SLOT, TOPIC_SLOT
+from schemas.errors import DecodeError
+from schemas.generation import GenerationRequest, model_from_object
 
 BUDGET = 90_000
 HOSTILE = {
@@ -148,6 +151,31 @@ def test_what_a_customer_typed_cannot_break_out(kind: str) -> None:
     assert not [letter for letter in html if letter in "\x00\x07\x1b\x7f\x85\u2028\u200b\ufeff\u202e\u2066\u200f"]
     kinds = [one["@type"] for one in structured(html)]
     assert kinds == ["Restaurant", "FAQPage"]
+
+
+@pytest.mark.parametrize("field", ["industry", "purpose", "keywords.0", "business.name", "facts.hours"])
+def test_ten_thousand_characters_are_refused_by_field(field: str) -> None:
+    values = full().model_dump(mode="json")
+    *way, last = field.split(".")
+    inside = values
+    for step in way:
+        inside = inside[step]
+    inside[int(last) if last.isdigit() else last] = "長" * 10_000
+    with pytest.raises(DecodeError) as caught:
+        model_from_object(GenerationRequest, values)
+    assert caught.value.field == field
+
+
+def test_the_longest_that_may_be_typed_still_makes_a_small_page() -> None:
+    facts = {
+        "prices": [{"label": "長" * 200, "yen": 10**12}] * 50,
+        "testimonials": [{"text": "長" * 1_000, "author": "長" * 200}] * 10,
+        "licences": ["長" * 200] * 20,
+        "hours": "長" * 200,
+        "access": "長" * 200,
+    }
+    html = html_of(full(keywords=["長" * 50] * 20, business={**BUSINESS, "name": "長" * 100}, facts=facts))
+    assert len(gzip.compress(html.encode())) < BUDGET
 
 
 def test_a_name_that_looks_like_a_slot_stays_what_it_is() -> None:
