@@ -159,7 +159,10 @@ async def test_a_waiter_that_gives_up_takes_nobody_down(stores: Any) -> None:
 async def test_one_who_waits_is_not_held_to_the_leaders_cap(stores: Any) -> None:
     async with room(*stores, QUICK) as it:
         poor, rich = it.order("ラーメン", caps=Caps(1, 1, 1)), it.order("ラーメン")
-        first, second = await asyncio.gather(it.one.copywriter.write(poor), it.one.copywriter.write(rich))
+        leading = asyncio.create_task(it.one.copywriter.write(poor))
+        while not it.one.copywriter._flights:
+            await asyncio.sleep(0)
+        first, second = await asyncio.gather(leading, it.one.copywriter.write(rich))
         assert first.status == "fallback" and "cap" in built_in(first)[0]
         assert second.status == "ok"
 
