@@ -1,8 +1,83 @@
-"""The Redis client: bounded waits, bytes in and out."""
+"""The Redis client: bytes in and out, and a short patience, so that a store that is away costs nobody a deadline."""
 
-from redis.asyncio import Redis
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.exceptions import RedisError
+
+from schemas.errors import Retryable
+
+Answer = TypeVar("Answer")
+PATIENCE_S, AGAIN_S = 1.0, 0.5
+# beyond so many calls at once the next waits; the client's own pool raises an error instead
+CONNECTIONS = 64
 
 
 def open_redis(url: str) -> Redis:
     """A client for the URL; nothing is opened before the first call."""
-    return Redis.from_url(url, socket_connect_timeout=2, socket_timeout=3, health_check_interval=30)
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=CONNECTIONS,
+        timeout=3,
+        socket_connect_timeout=2,
+        socket_timeout=3,
+        health_check_interval=30,
+    )
+    return Redis.from_pool(pool)
+
+
+class RedisLine:
+    """Calls to Redis. After one that failed, others fail at once for a moment; then one alone tries again.
+
+    Work that can do without Redis goes on without it: a store that hangs must not take a second of each of its calls.
+    `on_return` is called when Redis answers again, with how long it was away, s.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        patience_s: float = PATIENCE_S,
+        clock: Callable[[], float] = time.monotonic,
+        on_return: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        self.redis = redis
+        self.on_return = on_return
+        self._patience_s = patience_s
+        self._clock = clock
+        self._away_since: float | None = None
+        self._try_at = 0.0
+
+    @property
+    def away(self) -> bool:
+        """Whether the last call failed."""
+        return self._away_since is not None
+
+    async def call(self, work: Callable[[Redis], Awaitable[Answer]]) -> Answer:
+        """The answer of Redis; Retryable when there is none within the patience, or there was none a moment ago."""
+        now = self._clock()
+        if self._away_since is not None:
+            if now < self._try_at:
+                raise Retryable("Redis: is away")
+            self._try_at = now + self._patience_s + AGAIN_S  # this call is the one that tries
+        try:
+            async with asyncio.timeout(self._patience_s):
+                answer = await work(self.redis)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._fail()
+            raise Retryable(f"Redis: {type(error).__name__}") from error
+        self._succeed()
+        return answer
+
+    def _fail(self) -> None:
+        now = self._clock()
+        self._away_since = now if self._away_since is None else self._away_since
+        self._try_at = now + AGAIN_S
+
+    def _succeed(self) -> None:
+        if self._away_since is not None:
+            since, self._away_since = self._away_since, None
+            self.on_return(self._clock() - since)

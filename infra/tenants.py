@@ -9,8 +9,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from infra.budget import Caps
 from schemas.errors import SettingError
 
+MICRO = 1_000_000
+NOTHING = Caps(0, 0, 0)
 Role = Literal["application", "analyst", "operator"]
 
 
@@ -27,6 +30,18 @@ class Token(Strict):
     role: Role
 
 
+class Spending(Strict):
+    """Most that model calls may cost, yen: for one LP, in a day, in a month."""
+
+    lp_yen: Annotated[int, Field(ge=0)] = 2_000
+    day_yen: Annotated[int, Field(ge=0)] = 50_000
+    month_yen: Annotated[int, Field(ge=0)] = 1_000_000
+
+    def caps(self) -> Caps:
+        """In micro-yen."""
+        return Caps(self.lp_yen * MICRO, self.day_yen * MICRO, self.month_yen * MICRO)
+
+
 class Tenant(Strict):
     """One customer. `lp_ids` lists pages beside those with its own prefix; `*` is any page."""
 
@@ -34,6 +49,7 @@ class Tenant(Strict):
     lp_ids: list[str] = []
     origins: list[str] = []
     token: list[Token] = []
+    caps: Spending = Spending()
 
     def owns(self, lp_id: str) -> bool:
         """Whether the page is this tenant's."""
@@ -44,6 +60,7 @@ class TenantsFile(Strict):
     """The file as a whole."""
 
     tenant: list[Tenant]
+    warming: Spending = Spending()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +74,17 @@ class Caller:
 class Tenants:
     """All tenants."""
 
-    def __init__(self, tenants: list[Tenant]) -> None:
+    def __init__(self, tenants: list[Tenant], warming: Spending | None = None) -> None:
         self._tenants = tenants
+        self._caps = {tenant.id: tenant.caps.caps() for tenant in tenants}
+        self.warming = (warming or Spending()).caps()
 
     @classmethod
     def load(cls, path: Path) -> "Tenants":
         """From a file; SettingError names the file and the key."""
         try:
-            return cls(TenantsFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).tenant)
+            file = TenantsFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+            return cls(file.tenant, file.warming)
         except OSError as error:
             raise SettingError(f"LPSTREAM_TENANTS_FILE: {path}: {error.strerror}") from error
         except tomllib.TOMLDecodeError as error:
@@ -84,6 +104,10 @@ class Tenants:
             if hmac.compare_digest(known.sha256, digest)
         ]
         return found[0] if found else None
+
+    def caps(self, tenant_id: str) -> Caps:
+        """What a tenant may spend; nothing for one that is not in the file."""
+        return self._caps.get(tenant_id, NOTHING)
 
     def owner(self, lp_id: str) -> Tenant | None:
         """The tenant whose page it is: one that names it before one that takes any."""

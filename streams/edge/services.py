@@ -7,9 +7,10 @@ from aiokafka.errors import KafkaError
 
 from infra.clickhouse.client import ClickHouse
 from infra.objects import Objects
-from infra.redis import open_redis
+from infra.redis import RedisLine, open_redis
 from infra.results import ResultStore
 from infra.tenants import Tenants
+from streams.cards import Cards
 from streams.edge.progress import ProgressFeed
 from streams.edge.sender import Sender
 from streams.edge.snippet import Snippet
@@ -32,11 +33,13 @@ class Services:
     objects: Objects
     snippet: Snippet
     progress: ProgressFeed
+    cards: Cards
     draining: bool = False
 
     async def close(self) -> None:
         """Bring out records on their way, then close."""
         await self.progress.stop()
+        self.cards.close()
         await self.sender.stop()
         await self.clickhouse.close()
 
@@ -52,7 +55,7 @@ async def open_services(settings: Settings, tenants: Tenants) -> Services:
     clickhouse = ClickHouse.open(
         settings.clickhouse_url, "analyst", settings.clickhouse_analyst_password.get_secret_value()
     )
-    results = ResultStore(open_redis(settings.redis_url))
+    results = ResultStore(RedisLine(open_redis(settings.redis_url)))
     objects = Objects.open(
         settings.s3_endpoint_url,
         settings.s3_region,
@@ -63,5 +66,14 @@ async def open_services(settings: Settings, tenants: Tenants) -> Services:
     progress = ProgressFeed(settings.kafka_bootstrap_servers)
     progress.start()
     return Services(
-        settings, tenants, sender, clickhouse, Heatmaps(clickhouse), results, objects, Snippet.load(), progress
+        settings,
+        tenants,
+        sender,
+        clickhouse,
+        Heatmaps(clickhouse),
+        results,
+        objects,
+        Snippet.load(),
+        progress,
+        Cards(objects),
     )
