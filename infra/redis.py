@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from schemas.errors import Retryable
@@ -20,7 +22,11 @@ CONNECTIONS = 64
 
 
 def open_redis(url: str) -> Redis:
-    """A client for the URL; nothing is opened before the first call."""
+    """A client for the URL; nothing is opened before the first call.
+
+    A call that finds its connection broken is made once more on a new one: after a restart of Redis each connection of
+    the pool would fail one call. So what is done by a call must be the same when it is done twice.
+    """
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=CONNECTIONS,
@@ -28,6 +34,7 @@ def open_redis(url: str) -> Redis:
         socket_connect_timeout=2,
         socket_timeout=3,
         health_check_interval=30,
+        retry=Retry(NoBackoff(), 1),
     )
     return Redis.from_pool(pool)
 
