@@ -1,14 +1,19 @@
 """The Redis client: bytes in and out, and a short patience, so that a store that is away costs nobody a deadline."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from schemas.errors import Retryable
+
+log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 PATIENCE_S, AGAIN_S = 1.0, 0.5
@@ -17,7 +22,11 @@ CONNECTIONS = 64
 
 
 def open_redis(url: str) -> Redis:
-    """A client for the URL; nothing is opened before the first call."""
+    """A client for the URL; nothing is opened before the first call.
+
+    A call that finds its connection broken is made once more on a new one: after a restart of Redis each connection of
+    the pool would fail one call. So what is done by a call must be the same when it is done twice.
+    """
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=CONNECTIONS,
@@ -25,6 +34,7 @@ def open_redis(url: str) -> Redis:
         socket_connect_timeout=2,
         socket_timeout=3,
         health_check_interval=30,
+        retry=Retry(NoBackoff(), 1),
     )
     return Redis.from_pool(pool)
 
@@ -67,17 +77,20 @@ class RedisLine:
             async with asyncio.timeout(self._patience_s):
                 answer = await work(self.redis)
         except (RedisError, OSError, TimeoutError) as error:
-            self._fail()
+            self._fail(error)
             raise Retryable(f"Redis: {type(error).__name__}") from error
         self._succeed()
         return answer
 
-    def _fail(self) -> None:
+    def _fail(self, error: Exception) -> None:
         now = self._clock()
-        self._away_since = now if self._away_since is None else self._away_since
+        if self._away_since is None:
+            self._away_since = now
+            log.warning("Redis is away: %s", type(error).__name__)
         self._try_at = now + AGAIN_S
 
     def _succeed(self) -> None:
         if self._away_since is not None:
-            since, self._away_since = self._away_since, None
-            self.on_return(self._clock() - since)
+            away_s, self._away_since = self._clock() - self._away_since, None
+            log.warning("Redis is back after %.1f s", away_s)
+            self.on_return(away_s)

@@ -45,6 +45,11 @@ class Breaker:
             return "closed"
         return "open" if self._clock() < self._opened_at + self._open_s else "half_open"
 
+    @property
+    def probing(self) -> bool:
+        """Whether a probe is open whose end will tell."""
+        return self._probing
+
     def allows(self) -> bool:
         """Whether `begin` would give leave now."""
         state = self.state

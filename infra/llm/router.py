@@ -88,8 +88,8 @@ class Candidate:
         return self.door.free > 0 and now >= self.cool_until and self.breaker.allows()
 
     def hopeful(self, until: float) -> bool:
-        """Whether one may be made in time for an answer."""
-        return self.breaker.allows() and self.cool_until + LEAST_S < until
+        """Whether one may be made in time for an answer; a probe that is open will tell soon."""
+        return (self.breaker.allows() or self.breaker.probing) and self.cool_until + LEAST_S < until
 
 
 class _Running:

@@ -53,12 +53,15 @@ class Orders:
         self._consumer = consumer
         self.answers: dict[str, Answer] = {}
 
-    async def ask(self, request: dict[str, Any], partition: int | None = None) -> str:
-        """Put one request on the topic; its id, once the broker has it. The partition is its key's by default."""
+    async def ask(self, request: dict[str, Any], partition: int | None = None, asked_ms: int | None = None) -> str:
+        """Put one request on the topic; its id, once the broker has it. The partition is its key's by default, the
+        time now."""
         request_id = str(request["request_id"])
         answer = self.answers.setdefault(request_id, Answer(0))
         value = json.dumps(request, ensure_ascii=False).encode()
-        done = await self._producer.send_and_wait(REQUESTS, value, key=request_id.encode(), partition=partition)
+        done = await self._producer.send_and_wait(
+            REQUESTS, value, key=request_id.encode(), partition=partition, timestamp_ms=asked_ms
+        )
         answer.asked_ms = answer.asked_ms or int(done.timestamp)
         return request_id
 
