@@ -11,9 +11,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from infra.budget import Caps
 from schemas.errors import SettingError
 
 ANY = "*"
+MICRO = 1_000_000
+NOTHING = Caps(0, 0, 0)
 Role = Literal["application", "analyst", "operator"]
 # as browsers send it: scheme, host in lower case, a port unless it is the scheme's own
 LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
@@ -45,6 +48,18 @@ def check_origin(value: str) -> str:
 Origin = Annotated[str, AfterValidator(check_origin)]
 
 
+class Spending(Strict):
+    """Most that model calls may cost, yen: for one LP, in a day, in a month."""
+
+    lp_yen: Annotated[int, Field(ge=0)] = 2_000
+    day_yen: Annotated[int, Field(ge=0)] = 50_000
+    month_yen: Annotated[int, Field(ge=0)] = 1_000_000
+
+    def caps(self) -> Caps:
+        """In micro-yen."""
+        return Caps(self.lp_yen * MICRO, self.day_yen * MICRO, self.month_yen * MICRO)
+
+
 class Tenant(Strict):
     """One customer. `lp_ids` lists pages beside those with its own prefix; `*` is any page.
 
@@ -56,6 +71,7 @@ class Tenant(Strict):
     origins: list[Origin] = []
     lp_origins: dict[str, list[Origin]] = {}
     token: list[Token] = []
+    caps: Spending = Spending()
 
     def owns(self, lp_id: str) -> bool:
         """Whether the page is this tenant's."""
@@ -66,6 +82,7 @@ class TenantsFile(Strict):
     """The file as a whole."""
 
     tenant: list[Tenant]
+    warming: Spending = Spending()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +96,22 @@ class Caller:
 class Tenants:
     """All tenants. `own_origins` are the edge's: its published pages post from there, whoever's they are."""
 
-    def __init__(self, tenants: list[Tenant], own_origins: Iterable[str] = ()) -> None:
+    def __init__(self, tenants: list[Tenant], own_origins: Iterable[str] = (), warming: Spending | None = None) -> None:
         self._tenants = tenants
         self._own = frozenset(own_origins)
         self._by_id = {tenant.id: tenant for tenant in tenants}
         self._by_page = {lp_id: tenant for tenant in reversed(tenants) for lp_id in tenant.lp_ids}
         listed = (origin for one in tenants for row in (one.origins, *one.lp_origins.values()) for origin in row)
         self._all = self._own.union(listed)
+        self._caps = {tenant.id: tenant.caps.caps() for tenant in tenants}
+        self.warming = (warming or Spending()).caps()
 
     @classmethod
     def load(cls, path: Path, own_origins: Iterable[str] = ()) -> "Tenants":
         """From a file; SettingError names the file and the key."""
         try:
-            tenants = TenantsFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).tenant
+            file = TenantsFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+            return cls(file.tenant, own_origins, file.warming)
         except OSError as error:
             raise SettingError(f"LPSTREAM_TENANTS_FILE: {path}: {error.strerror}") from error
         except tomllib.TOMLDecodeError as error:
@@ -100,7 +120,6 @@ class Tenants:
             first = error.errors(include_input=False, include_url=False)[0]
             at = ".".join(str(part) for part in first["loc"])
             raise SettingError(f"LPSTREAM_TENANTS_FILE: {path}: {at}: {first['msg']}") from error
-        return cls(tenants, own_origins)
 
     def caller(self, token: str) -> Caller | None:
         """Whose token it is; every hash is compared, each in constant time."""
@@ -112,6 +131,10 @@ class Tenants:
             if hmac.compare_digest(known.sha256, digest)
         ]
         return found[0] if found else None
+
+    def caps(self, tenant_id: str) -> Caps:
+        """What a tenant may spend; nothing for one that is not in the file."""
+        return self._caps.get(tenant_id, NOTHING)
 
     def owner(self, lp_id: str) -> Tenant | None:
         """The tenant whose page it is: one that lists it, else the one whose prefix it has, else one that takes any."""

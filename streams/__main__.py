@@ -15,6 +15,7 @@ from streams.cli.request import request
 from streams.cli.services import edge, migrate, snippet, worker
 from streams.cli.sql import sql
 from streams.cli.up import up
+from streams.cli.warm import warm
 from streams.settings import settings_page
 
 app = typer.Typer(
@@ -23,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (up, demo, edge, worker, migrate, snippet, request, sql, rebuild, bench):
+for command in (up, demo, edge, worker, migrate, snippet, request, warm, sql, rebuild, bench):
     app.command()(command)
 app.add_typer(dlq, name="dlq")
 

@@ -27,9 +27,37 @@ IDENTITIES = Gauge("lpstream_heatmap_identities", "Beacon identities held in mem
 
 # -- generation worker -----------------------------------------------------------------------------------
 RESULTS = Counter("lpstream_lp_results_total", "Generation results, by status and cache", ["status", "cache"])
+TOTAL_SECONDS = Histogram(
+    "lpstream_lp_total_seconds",
+    "From a request's record to the publication of its result",
+    ["status"],
+    buckets=(0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 4, 5, 6, 8, 10, 15, 30),
+)
+OWN_SECONDS = Histogram(
+    "lpstream_lp_own_seconds",
+    "The same, less the time with a model call open",
+    buckets=(0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10),
+)
 STAGE_SECONDS = Histogram("lpstream_lp_stage_seconds", "Time of one stage of generation", ["stage"])
+LATE = Counter("lpstream_lp_late_total", "Results published after their deadline")
+AT_WORK = Gauge("lpstream_lp_records_at_work", "Records that are worked on now", ["topic"])
 MODEL_CALLS = Counter("lpstream_lp_model_calls_total", "Model calls, by outcome", ["provider", "outcome"])
-COST = Counter("lpstream_lp_cost_micro_jpy_total", "Cost of model calls, micro-yen")
+FIRST_TOKEN_SECONDS = Histogram(
+    "lpstream_lp_first_token_seconds",
+    "From a model call to its first token",
+    ["provider"],
+    buckets=(0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 5),
+)
+HEDGES = Counter("lpstream_lp_hedges_total", "Second calls made beside a slow one, by the provider asked", ["provider"])
+BREAKER = Gauge("lpstream_lp_breaker_open", "0 closed, 0.5 half open, 1 open", ["provider", "model"])
+FALLBACKS = Counter("lpstream_lp_template_groups_total", "Section groups that got built-in copy, by cause", ["cause"])
+COST = Counter("lpstream_lp_cost_micro_jpy_total", "Cost of model calls, micro-yen, as billed or as reserved")
+BUDGET_ALERTS = Counter("lpstream_lp_budget_alerts_total", "Caps come to 50, 80, 100 %", ["scope", "percent"])
+COPY_LOOKUPS = Counter(
+    "lpstream_lp_copy_lookups_total", "Lookups of cached copy: l1, l2, l3, stale, near, miss", ["outcome"]
+)
+COPY_SLOW = Counter("lpstream_lp_copy_slow_total", "Cache layers that did not answer in their time", ["layer"])
+RESTORED = Counter("lpstream_lp_results_restored_total", "Results put back into Redis from lp.results")
 
 # -- edge ------------------------------------------------------------------------------------------------
 REQUESTS = Counter("lpstream_edge_requests_total", "Requests answered", ["listener", "route", "status"])

@@ -42,21 +42,31 @@ Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
 class LlmModel(BaseModel):
-    """One model of a provider and its prices in US dollars per million tokens."""
+    """One model of a provider and its prices in US dollars per million tokens.
+
+    `options` go into every request as they are, such as `{"reasoning_effort": "minimal"}`.
+    """
 
     id: str
     usd_per_million_input: Annotated[float, Field(ge=0)]
     usd_per_million_output: Annotated[float, Field(ge=0)]
+    options: dict[str, Any] = {}
 
 
 class LlmProvider(BaseModel):
-    """An OpenAI-compatible endpoint. The key itself stays in the environment variable `key_variable`."""
+    """An OpenAI-compatible endpoint. The key itself stays in the environment variable `key_variable`.
+
+    `concurrency` bounds its open calls in one worker; `limit_field` is what it calls the most tokens of an answer.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
     base_url: Url
     key_variable: str
     fast: LlmModel
     high: LlmModel
+    concurrency: Annotated[int, Field(ge=1, le=5_000)] = 500
+    limit_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
+    json_mode: bool = True
 
     def key(self) -> str:
         """The provider's key; SettingError when its variable is not set."""
@@ -224,8 +234,34 @@ class Settings(BaseSettings):
     worker_metrics_port: Annotated[Port, Field(description="Worker's /metrics and /readyz; 0: any free port.")] = 0
     llm_providers: Annotated[
         list[LlmProvider],
-        Field(description="JSON list of providers in order: name, base_url, key_variable, fast, high."),
+        Field(
+            description="JSON list of providers in order: name, base_url, key_variable, fast, high (id,"
+            " usd_per_million_input, usd_per_million_output, options), concurrency, limit_field, json_mode."
+        ),
     ] = []
+    llm_first_token_s: Annotated[
+        float, Field(gt=0, le=30, description="Wait for a call's first token; then the next provider is asked.")
+    ] = 1.5
+    llm_idle_s: Annotated[float, Field(gt=0, le=30, description="Longest silence within an answer.")] = 1.0
+    llm_call_cap_s: Annotated[float, Field(gt=0, le=120, description="Longest call, whatever the deadline.")] = 30.0
+    llm_breaker_failures: Annotated[
+        int, Field(ge=1, description="Failures in a row after which a provider's model is left alone.")
+    ] = 5
+    llm_breaker_open_s: Annotated[
+        float, Field(gt=0, description="How long it is left alone, until one call may probe it.")
+    ] = 60.0
+    llm_hedge_share: Annotated[
+        float, Field(ge=0, le=1, description="Second calls beside slow ones, as a share of calls; 0: none.")
+    ] = 0.1
+    copy_fresh_s: Annotated[
+        int, Field(ge=1, description="Age at which cached copy is made anew, while the old is still served.")
+    ] = 7 * 86_400
+    copy_stale_s: Annotated[int, Field(ge=0, description="How long after that it may still be served.")] = 23 * 86_400
+    copy_l1_s: Annotated[int, Field(ge=1, description="How long copy stays in a worker's memory.")] = 600
+    copy_l1_bytes: Annotated[int, Field(ge=0, description="Most memory for it, bytes.")] = 64 * 2**20
+    lp_at_once: Annotated[
+        int, Field(ge=1, description="Records of one topic that a generation worker works on at once.")
+    ] = 2_000
     jpy_per_usd: Annotated[float, Field(gt=0, description="Exchange rate for the cost of model calls.")] = 155.0
     timezone: Annotated[str, AfterValidator(_timezone), Field(description="Time zone of days in `lp_daily`.")] = (
         "Asia/Tokyo"

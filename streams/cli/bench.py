@@ -24,6 +24,12 @@ PARTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "scale_out": ("scale_out", "scale_out", {}),
     "edge": ("edge", "edge", {}),
     "edge_connections": ("edge", "edge_connections", {}),
+    "lp_total": ("pages", "total", {}),
+    "lp_own": ("pages", "own", {}),
+    "lp_mix": ("pages", "mix", {}),
+    "cache_l1": ("page_cache", "layer", {"layer": "l1"}),
+    "cache_l2": ("page_cache", "layer", {"layer": "l2"}),
+    "cache_l3": ("page_cache", "layer", {"layer": "l3"}),
 }
 
 

@@ -7,10 +7,11 @@ from aiokafka.errors import KafkaError
 
 from infra.clickhouse.client import ClickHouse
 from infra.objects import Objects
-from infra.redis import open_redis
+from infra.redis import RedisLine, open_redis
 from infra.results import ResultStore
 from infra.schema_registry import ConfluentRegistry, LateSchemas, OwnSchemas, SchemaRegistry
 from infra.tenants import Tenants
+from streams.cards import Cards
 from streams.edge.admission import Admission
 from streams.edge.progress import ProgressFeed
 from streams.edge.sender import Sender
@@ -40,11 +41,13 @@ class Services:
     progress: ProgressFeed
     schemas: SchemaRegistry
     own_schemas: SchemaRegistry
+    cards: Cards
     draining: bool = False
 
     async def close(self) -> None:
         """Bring out records on their way, then close."""
         await self.progress.stop()
+        self.cards.close()
         await self.sender.stop()
         await self.schemas.close()
         await self.clickhouse.close()
@@ -61,7 +64,7 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
     clickhouse = ClickHouse.open(
         settings.clickhouse_url, "analyst", settings.clickhouse_analyst_password.get_secret_value()
     )
-    results = ResultStore(open_redis(settings.redis_url))
+    results = ResultStore(RedisLine(open_redis(settings.redis_url)))
     objects = Objects.open(
         settings.s3_endpoint_url,
         settings.s3_region,
@@ -85,6 +88,7 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
         progress,
         schemas,
         own_schemas,
+        Cards(objects),
     )
 
 
