@@ -58,11 +58,15 @@ class Plan:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of it. Latencies are ms from the due time; `counts` are of acknowledged beacons, by column."""
+    """What came of it, and the processor seconds of the generator.
+
+    Latencies are ms from the due time; `counts` are of acknowledged beacons, by column.
+    """
 
     posts: int = 0
     acknowledged: int = 0
     seconds: float = 0.0
+    cpu_s: float = 0.0
     statuses: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
     latencies: "array[float]" = field(default_factory=lambda: array("f"))
@@ -244,9 +248,11 @@ class Run:
         sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.readline)
         self._began = started = self.loop.time()
+        used = time.process_time()
         self.ends = started + self._plan.seconds
         await (self._as_fast_as_it_goes() if self.closed else self._by_the_clock(started))
         self.outcome.seconds = self.loop.time() - started
+        self.outcome.cpu_s = time.process_time() - used
         self.idle()
         async with asyncio.timeout(END_WITHIN_S):
             await self._quiet.wait()
@@ -320,6 +326,7 @@ def merged(parts: Sequence[dict[str, Any]]) -> Outcome:
     for part in parts:
         whole.posts += part["posts"]
         whole.acknowledged += part["acknowledged"]
+        whole.cpu_s += part["cpu_s"]
         whole.seconds = max(whole.seconds, part["seconds"])
         whole.statuses.update(part["statuses"])
         whole.counts.update(part["counts"])
@@ -332,6 +339,7 @@ def _told(outcome: Outcome) -> Iterator[tuple[str, Any]]:
         ("posts", outcome.posts),
         ("acknowledged", outcome.acknowledged),
         ("seconds", outcome.seconds),
+        ("cpu_s", outcome.cpu_s),
         ("statuses", outcome.statuses),
         ("counts", outcome.counts),
         ("latencies", [round(value, 2) for value in outcome.latencies]),

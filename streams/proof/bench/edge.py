@@ -14,7 +14,7 @@ from infra.clickhouse.client import ClickHouse
 from infra.embedded.stack import Stack
 from schemas.errors import LpstreamError
 from streams.cli.services import prepare
-from streams.proof.bench.lab import cpu_s, peak_mb
+from streams.proof.bench.lab import TICKS_PER_S, cpu_s, peak_mb
 from streams.proof.edge_load import Generator, Outcome, Plan
 from streams.proof.edge_process import EdgeProcess, edge_process
 from streams.services import Installation
@@ -55,14 +55,12 @@ def edge(*, rounds: int, seconds: float = 10.0, say: Say = lambda _: None) -> li
     ]
 
 
-def edge_connections(
-    *, rounds: int, seconds: float = 60.0, connections: int = CONNECTIONS, rate: float = RATE, say: Say = lambda _: None
-) -> list[Row]:
-    """p99 with all connections open, and that what was acknowledged is what ClickHouse has counted.
+def edge_connections(*, rounds: int, say: Say = lambda _: None) -> list[Row]:
+    """p99 with all connections open, with the broker and the load generator beside it, and with the whole pipeline.
 
-    One run of `rounds` times `seconds`, since a pause of the garbage collector comes seldom.
+    One run of `rounds` minutes, since a pause of the garbage collector comes seldom, and one of a third of it. What
+    was acknowledged must be what ClickHouse has counted.
     """
-    seconds *= rounds
     with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), on_event=say) as stack:
         asyncio.run(prepare(_settings(stack.env())))
         # the limits of the public listener are as they come, which is why the load has many addresses
@@ -71,21 +69,40 @@ def edge_connections(
         )
         try:
             services.start()
-            plan = Plan(services.edge_url, connections, rate, seconds, SIZE, addresses=ADDRESSES)
-            outcome, usage = _measured(services, plan, say)
-            counted = asyncio.run(_counted(stack, outcome))
-            collections = _collections(services)
+            services.children["heatmap"].stop()
+            alone = _connections(stack, services, _plan(services, 60.0 * rounds, seed=1), say)
+            whole = _connections(stack, services, _plan(services, 20.0 * rounds, seed=2), say)
         finally:
             services.stop()
-    if counted != {name: outcome.counts[name] for name in COUNTED}:
-        raise LpstreamError(f"acknowledged {dict(outcome.counts)}, counted {counted}")
-    latency = outcome.latency()
-    detail = {
-        **latency, "connections": connections, "beacons_per_second": round(outcome.acknowledged / outcome.seconds),
-        "acknowledged": outcome.acknowledged, "errors": outcome.errors, "statuses": dict(outcome.statuses),
-        "counted": counted, **usage, "collections": collections, "seconds": seconds, "cores": os.cpu_count(),
+    target = f"target: p99 within {TARGET_P99_MS} ms"
+    return [
+        _row("edge_connections", target, alone["p99"], TARGET_P99_MS, "ms", alone),
+        _row("edge_connections", f"{target}, the whole pipeline beside it", whole["p99"], TARGET_P99_MS, "ms", whole),
+    ]
+
+
+def _plan(services: Installation, seconds: float, seed: int) -> Plan:
+    """The load. Each run has a seed of its own: the same pageviews again would be taken for retries."""
+    return Plan(services.edge_url, CONNECTIONS, RATE, seconds, SIZE, addresses=ADDRESSES, seed=seed)
+
+
+def _connections(stack: Stack, services: Installation, plan: Plan, say: Say) -> Row:
+    """One run, and what is counted afterwards; the worker is started for that, if it does not run."""
+    before = asyncio.run(_counted(stack, 0))
+    outcome, usage = _measured(stack, services, plan, say)
+    if not services.children["heatmap"].alive:
+        services.launch("heatmap")
+    acknowledged = {name: outcome.counts[name] for name in COUNTED}
+    after = asyncio.run(_counted(stack, before["events"] + acknowledged["events"]))
+    counted = {name: after[name] - before[name] for name in COUNTED}
+    if counted != acknowledged:
+        raise LpstreamError(f"acknowledged {acknowledged}, counted {counted}")
+    return {
+        **outcome.latency(), "connections": plan.connections, "seconds": plan.seconds,
+        "beacons_per_second": round(outcome.acknowledged / outcome.seconds), "acknowledged": outcome.acknowledged,
+        "errors": outcome.errors, "statuses": dict(outcome.statuses), "counted": counted, **usage,
+        "collections": _collections(services), "cores": os.cpu_count(),
     }  # fmt: skip
-    return [_row("edge_connections", "target: p99 within 50 ms", latency["p99"], TARGET_P99_MS, "ms", detail)]
 
 
 def _row(row_id: str, reference: str, value: float, against: float | None, unit: str, detail: Row) -> Row:
@@ -127,27 +144,40 @@ def _load(plan: Plan, processes: int = 1) -> Outcome:
         generator.stop()
 
 
-def _measured(services: Installation, plan: Plan, say: Say) -> tuple[Outcome, Row]:
+def _measured(stack: Stack, services: Installation, plan: Plan, say: Say) -> tuple[Outcome, Row]:
+    """The outcome, and what it took: cores of each process, of the load generator and of the machine; memory."""
     edge_process = services.children["edge"]
+    running = {name: one for name, one in {**services.children, **stack.processes}.items() if one.alive}
     idle_mb = edge_process.memory_mb()
     generator = Generator(plan, processes=2)
     try:
         generator.connect()
         open_mb = edge_process.memory_mb()
         say(f"{plan.connections:,} connections are open, {plan.rate:,.0f} beacons/s for {plan.seconds:g} s")
-        before = {name: cpu_s(child) for name, child in services.children.items()}
+        before, machine = {name: cpu_s(child) for name, child in running.items()}, _machine_s()
+        began = time.monotonic()
         outcome = generator.run()
-        used = {name: cpu_s(child) - before[name] for name, child in services.children.items()}
+        seconds = time.monotonic() - began
+        machine = _machine_s() - machine
+        used = {name: cpu_s(child) - before[name] for name, child in running.items()}
     finally:
         generator.stop()
+    cores = {**used, "load generator": outcome.cpu_s, "machine": machine}
     return outcome, {
-        "cpu": {name: round(spent / outcome.seconds, 2) for name, spent in used.items()},
+        "cpu": {name: round(spent / seconds, 2) for name, spent in cores.items()},
         "edge_mb": {"idle": round(idle_mb), "connected": round(open_mb), "peak": round(peak_mb(edge_process))},
+        "mb": {name: round(child.memory_mb()) for name, child in running.items()},
     }
 
 
-async def _counted(stack: Stack, outcome: Outcome) -> dict[str, int]:
-    """Sums in ClickHouse once they have reached what was acknowledged, or after the longest wait."""
+def _machine_s() -> float:
+    """Processor seconds that all programs of the machine have used: all but idle and waiting, proc(5)."""
+    user, nice, system, _, _, *rest = Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0].split()[1:9]
+    return sum(map(int, (user, nice, system, *rest))) / TICKS_PER_S
+
+
+async def _counted(stack: Stack, events: int) -> dict[str, int]:
+    """Sums in ClickHouse once they have reached so many events, or after the longest wait."""
     at = stack.addresses
     clickhouse = ClickHouse.open(at.clickhouse_url, at.analyst_user, at.analyst_password)
     query = f"SELECT {', '.join(f'sum({name}) AS {name}' for name in COUNTED)} FROM heatmap_windows"
@@ -156,7 +186,7 @@ async def _counted(stack: Stack, outcome: Outcome) -> dict[str, int]:
         while True:
             row = (await clickhouse.rows(query))[0]
             found = {name: int(row[name]) for name in COUNTED}
-            if found["events"] >= outcome.counts["events"] or time.monotonic() > deadline:
+            if found["events"] >= events or time.monotonic() > deadline:
                 return found
             await asyncio.sleep(LOOK_S)
     finally:
