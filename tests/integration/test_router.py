@@ -127,6 +127,17 @@ async def test_with_every_breaker_open_the_answer_is_no_at_once(line: RedisLine)
         assert no.value.cause == "providers_failed" and time.monotonic() - started < 0.1
 
 
+@pytest.mark.parametrize(("fault", "cause"), [("content_filter", "refused_input"), ("length", "providers_failed")])
+async def test_an_answer_that_would_end_so_again_is_asked_for_once_of_each(
+    line: RedisLine, fault: str, cause: str
+) -> None:
+    async with bench(line, faulty(fault), faulty(fault)) as (one, (first, second)):
+        with pytest.raises(NoAnswer) as no:
+            await one.ask()
+        assert no.value.cause == cause
+        assert len(first.bill.lines) == len(second.bill.lines) == 1
+
+
 @pytest.mark.parametrize("well", [True, False])
 async def test_while_the_only_provider_is_probed_the_others_wait_for_what_it_tells(line: RedisLine, well: bool) -> None:
     async with bench(line, faulty("http_500")) as (one, (first,)):
