@@ -163,6 +163,8 @@ class Router:
             reply = await self._race(candidate, question, patient=last)
             if reply.outcome == "ok":
                 return reply.text
+            if reply.outcome.startswith("finish_"):
+                tried[candidate] = TRIES_EACH  # it would end so again
             if reply.outcome == "finish_content_filter":
                 cause = "refused_input"
         raise NoAnswer(cause)

@@ -11,6 +11,7 @@ import html5lib
 import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from requests_for_pages import HOSTILE
 
 from infra.embedded.stack import Stack
 from streams.services import Installation
@@ -103,6 +104,31 @@ async def test_what_is_wrong_is_said_by_field(installation: Installation) -> Non
         async with http.post(f"{installation.api_url}/topics/lp.requests", data=body, headers=V2) as answer:
             assert answer.status == 422 and "tone" in (await answer.json())["message"]
         assert await ask(http, installation, wanted(tenant_id="other")) == 403
+
+
+async def test_hostile_words_come_through_the_whole_flow_as_words(installation: Installation) -> None:
+    """Each kind in every field that takes it. Ids, scripts and elements are those of a page without any."""
+    requests = {kind: hostile(words) for kind, words in HOSTILE.items()}
+    requests["plain"] = hostile("ふつうの言葉")
+    async with session(installation) as http:
+        for request in requests.values():
+            assert await ask(http, installation, request) == 200
+        shapes = {}
+        for kind, request in requests.items():
+            found = await result(http, installation, request["request_id"])
+            assert found["status"] == "completed", (kind, found)
+            async with http.get(found["page_url"]) as answer:
+                page = html5lib.parse(await answer.read(), namespaceHTMLElements=False)
+            assert page.find(".//script[@async]").get("data-lp-id") == found["lp_id"]
+            shapes[kind] = [(one.tag, sorted(one.attrib)) for one in page.iter() if one.tag != "wbr"]
+    assert {kind for kind, shape in shapes.items() if shape != shapes["plain"]} == set()
+
+
+def hostile(words: str) -> dict[str, Any]:
+    line = words[:200]
+    facts = {"licences": [line], "hours": line, "access": line, "prices": [{"label": line, "yen": 1}]}
+    business = {"name": words[:100], "address": line, "form_url": "https://example.com/form"}
+    return wanted(keywords=["a", words[:50]], business=business, facts=facts)
 
 
 async def test_a_bad_record_on_the_topic_is_rejected_or_dead_lettered(stack: Stack, installation: Installation) -> None:

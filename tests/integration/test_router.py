@@ -127,6 +127,33 @@ async def test_with_every_breaker_open_the_answer_is_no_at_once(line: RedisLine)
         assert no.value.cause == "providers_failed" and time.monotonic() - started < 0.1
 
 
+@pytest.mark.parametrize(("fault", "cause"), [("content_filter", "refused_input"), ("length", "providers_failed")])
+async def test_an_answer_that_would_end_so_again_is_asked_for_once_of_each(
+    line: RedisLine, fault: str, cause: str
+) -> None:
+    async with bench(line, faulty(fault), faulty(fault)) as (one, (first, second)):
+        with pytest.raises(NoAnswer) as no:
+            await one.ask()
+        assert no.value.cause == cause
+        assert len(first.bill.lines) == len(second.bill.lines) == 1
+
+
+@pytest.mark.parametrize("well", [True, False])
+async def test_while_the_only_provider_is_probed_the_others_wait_for_what_it_tells(line: RedisLine, well: bool) -> None:
+    async with bench(line, faulty("http_500")) as (one, (first,)):
+        for _ in range(3):
+            with pytest.raises(NoAnswer):
+                await one.ask()
+        first.bill.lines.clear()
+        first.script = QUICK if well else faulty("hang_first")
+        await asyncio.sleep(0.6)
+        started = time.monotonic()
+        answers = await asyncio.gather(*(one.ask() for _ in range(5)), return_exceptions=True)
+        assert [isinstance(answer, NoAnswer) for answer in answers] == [not well] * 5
+        assert len(first.bill.lines) == (5 if well else 1), "one probe alone, and nobody beside it"
+        assert time.monotonic() - started < 2.9, "the deadline of 3 s is not used up"
+
+
 async def test_retry_after_is_waited_for_when_it_ends_in_time_and_not_when_it_does_not(line: RedisLine) -> None:
     async with bench(line, faulty("http_429")) as (one, (only,)):
         started = time.monotonic()
