@@ -162,7 +162,8 @@ def _measured(stack: Stack, services: Installation, plan: Plan, say: Say) -> tup
         used = {name: cpu_s(child) - before[name] for name, child in running.items()}
     finally:
         generator.stop()
-    cores = {**used, "load generator": outcome.cpu_s, "machine": machine}
+    cores = {**used, "load generator": outcome.cpu_s}
+    cores |= {"other programs": machine - sum(cores.values()), "machine": machine}
     return outcome, {
         "cpu": {name: round(spent / seconds, 2) for name, spent in cores.items()},
         "edge_mb": {"idle": round(idle_mb), "connected": round(open_mb), "peak": round(peak_mb(edge_process))},
