@@ -12,7 +12,7 @@ from streams.cli.demo import demo
 from streams.cli.dlq import app as dlq
 from streams.cli.rebuild import rebuild
 from streams.cli.request import request
-from streams.cli.services import edge, migrate, worker
+from streams.cli.services import edge, migrate, snippet, worker
 from streams.cli.sql import sql
 from streams.cli.up import up
 from streams.cli.warm import warm
@@ -24,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (up, demo, edge, worker, migrate, request, warm, sql, rebuild, bench):
+for command in (up, demo, edge, worker, migrate, snippet, request, warm, sql, rebuild, bench):
     app.command()(command)
 app.add_typer(dlq, name="dlq")
 

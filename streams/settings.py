@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationErro
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from infra.tenants import check_origin
 from schemas.errors import SettingError
 
 PREFIX = "LPSTREAM_"
@@ -35,15 +36,8 @@ def _timezone(value: str) -> str:
     return value
 
 
-def _origin(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
-        raise ValueError("give an exact origin such as https://example.jp, with no path")
-    return value
-
-
 Url = Annotated[str, AfterValidator(_url)]
-Origin = Annotated[str, AfterValidator(_origin)]
+Origin = Annotated[str, AfterValidator(check_origin)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
@@ -165,9 +159,62 @@ class Settings(BaseSettings):
     edge_max_body_bytes: Annotated[
         int, Field(ge=1_024, le=64 * 2**20, description="Largest body, on the wire and inflated.")
     ] = 2**20
+    edge_max_record_bytes: Annotated[
+        int,
+        Field(
+            ge=1_024,
+            le=64 * 2**20,
+            description="Largest record that the edge sends; keep it below the topics' `max.message.bytes`.",
+        ),
+    ] = 1_000_000
     edge_max_in_flight: Annotated[
         int, Field(ge=1, description="Unacknowledged records at most; beyond, the edge answers 503.")
     ] = 3_000
+    edge_max_in_flight_bytes: Annotated[
+        int, Field(ge=2**20, description="Bytes of bodies that one edge process holds at most; beyond, 503.")
+    ] = 64 * 2**20
+    edge_max_requests: Annotated[
+        int, Field(ge=1, description="Requests that one edge process works on at once; beyond, 503.")
+    ] = 4_096
+    edge_max_connections: Annotated[
+        int, Field(ge=1, description="Open connections of one edge process and listener; beyond, 503 and closed.")
+    ] = 12_000
+    edge_client_connections: Annotated[
+        int, Field(ge=0, description="The same from one client address (IPv6: one /64); 0: no such limit.")
+    ] = 1_000
+    edge_rate: Annotated[
+        float, Field(ge=0, description="Requests/s of one edge process's public listener; beyond, 429; 0: no limit.")
+    ] = 20_000.0
+    edge_client_rate: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="The same from one client address, with ten seconds' worth at once. Mobile carriers put "
+            "thousands of visitors behind one address: keep it generous. 0: no limit.",
+        ),
+    ] = 100.0
+    edge_trusted_proxies: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=8,
+            description="Proxies before the edge: the client is that many from the end of X-Forwarded-For. 0: none.",
+        ),
+    ] = 0
+    edge_head_timeout_s: Annotated[
+        float, Field(gt=0, le=60, description="From a request's first byte to the end of its head.")
+    ] = 5.0
+    edge_body_timeout_s: Annotated[float, Field(gt=0, le=60, description="From the head to the body's end.")] = 10.0
+    edge_processes: Annotated[
+        int, Field(ge=0, le=64, description="Edge processes that share the ports; 0: one for each core.")
+    ] = 1
+    proxy_topics: Annotated[
+        list[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]],
+        Field(
+            description="JSON list of further topics that the private listener may produce to; their records are not "
+            "checked, as by any REST proxy."
+        ),
+    ] = []
     produce_timeout_s: Annotated[
         float, Field(gt=0, le=60, description="How long the edge waits for the broker's acknowledgement.")
     ] = 8.0

@@ -14,6 +14,8 @@ from aiokafka.errors import KafkaError
 from mode import Service
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from infra.schema_registry import ConfluentRegistry
+from schemas.codec import learn_ids
 from schemas.errors import LpstreamError, Retryable
 from streams import generation, heatmap
 from streams.app import AppName, build_app
@@ -88,6 +90,7 @@ def _require_cython() -> None:
 async def _prepare(name: AppName, settings: Settings) -> None:
     """Wait for the stores that the start itself needs; Refused when the worker must not run."""
     await _wait_for_kafka(settings)
+    await _learn_schemas(settings)
     while name == "heatmap":
         try:
             await heatmap.refuse_rewound(settings)
@@ -96,6 +99,22 @@ async def _prepare(name: AppName, settings: Settings) -> None:
             await asyncio.sleep(1)
         else:
             return
+
+
+async def _learn_schemas(settings: Settings) -> None:
+    """Under which ids the installation's registry has our schemas; waits for it, where there is one."""
+    if settings.schema_registry_url is None:
+        return None
+    registry = ConfluentRegistry(settings.schema_registry_url)
+    try:
+        while True:
+            try:
+                return learn_ids(await registry.own_ids())
+            except Retryable as error:
+                log.warning("schema registry at %s: %s; waiting", settings.schema_registry_url, error)
+                await asyncio.sleep(1)
+    finally:
+        await registry.close()
 
 
 async def _wait_for_kafka(settings: Settings) -> None:

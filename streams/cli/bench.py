@@ -22,6 +22,8 @@ PARTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "drain_100": ("drain", "drain", {"size": 100}),
     "latency": ("latency", "latency", {}),
     "scale_out": ("scale_out", "scale_out", {}),
+    "edge": ("edge", "edge", {}),
+    "edge_connections": ("edge", "edge_connections", {}),
     "lp_total": ("pages", "total", {}),
     "lp_own": ("pages", "own", {}),
     "lp_mix": ("pages", "mix", {}),

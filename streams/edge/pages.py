@@ -68,6 +68,8 @@ async def events(
         now = await _known(services, wanted, caller)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await response.prepare(request)
+        if request.method == "HEAD":
+            return response
         with contextlib.suppress(ConnectionResetError):  # the reader has gone: nobody to tell
             await _tell(services, response, now, coming)
     return response

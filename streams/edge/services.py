@@ -9,8 +9,10 @@ from infra.clickhouse.client import ClickHouse
 from infra.objects import Objects
 from infra.redis import RedisLine, open_redis
 from infra.results import ResultStore
+from infra.schema_registry import ConfluentRegistry, LateSchemas, OwnSchemas, SchemaRegistry
 from infra.tenants import Tenants
 from streams.cards import Cards
+from streams.edge.admission import Admission
 from streams.edge.progress import ProgressFeed
 from streams.edge.sender import Sender
 from streams.edge.snippet import Snippet
@@ -22,10 +24,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Services:
-    """Clients and files; `draining` is set while the process ends."""
+    """Clients and files; `draining` is set while the process ends.
+
+    `own_schemas` are those of topics whose records are checked, `schemas` those of the others.
+    """
 
     settings: Settings
     tenants: Tenants
+    admission: Admission
     sender: Sender
     clickhouse: ClickHouse
     heatmaps: Heatmaps
@@ -33,6 +39,8 @@ class Services:
     objects: Objects
     snippet: Snippet
     progress: ProgressFeed
+    schemas: SchemaRegistry
+    own_schemas: SchemaRegistry
     cards: Cards
     draining: bool = False
 
@@ -41,12 +49,13 @@ class Services:
         await self.progress.stop()
         self.cards.close()
         await self.sender.stop()
+        await self.schemas.close()
         await self.clickhouse.close()
 
 
-async def open_services(settings: Settings, tenants: Tenants) -> Services:
-    """Open all; waits for Kafka, which every beacon needs, and for no other store."""
-    sender = Sender(settings)
+async def open_services(settings: Settings, tenants: Tenants, sender: Sender | None = None) -> Services:
+    """Open all; waits for Kafka, which every beacon needs, and for no other store. `sender` replaces Kafka's."""
+    sender = sender or Sender(settings)
     try:
         await sender.start()
     except KafkaError as error:
@@ -65,9 +74,11 @@ async def open_services(settings: Settings, tenants: Tenants) -> Services:
     )
     progress = ProgressFeed(settings.kafka_bootstrap_servers)
     progress.start()
+    schemas, own_schemas = _schemas(settings)
     return Services(
         settings,
         tenants,
+        Admission(settings, tenants),
         sender,
         clickhouse,
         Heatmaps(clickhouse),
@@ -75,5 +86,15 @@ async def open_services(settings: Settings, tenants: Tenants) -> Services:
         objects,
         Snippet.load(),
         progress,
+        schemas,
+        own_schemas,
         Cards(objects),
     )
+
+
+def _schemas(settings: Settings) -> tuple[SchemaRegistry, SchemaRegistry]:
+    if settings.schema_registry_url is None:
+        own = OwnSchemas()
+        return own, own
+    registry = ConfluentRegistry(settings.schema_registry_url)
+    return registry, LateSchemas(registry)

@@ -70,6 +70,12 @@ async def test_three_requests_become_three_pages(installation: Installation) -> 
                 assert answer.status == 200 and page.find(".//header/p").text == "麺屋 <b>&一"
                 assert page.find(".//script[@async]").get("data-lp-id") == found["lp_id"]
                 assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+            async with http.head(found["page_url"]) as told:
+                assert (told.status, await told.read()) == (200, b"")
+                assert told.headers["ETag"] == answer.headers["ETag"]
+                assert int(told.headers["Content-Length"]) == len(page.encode())
+            async with http.head(f"{installation.api_url}/lp/requests/{request['request_id']}/events") as told:
+                assert (told.status, told.content_type, await told.read()) == (200, "text/event-stream", b"")
             async with http.get(found["preview_url"]) as answer:
                 assert answer.status == 200 and "sandbox" in answer.headers["Content-Security-Policy"]
             card = page.find(".//meta[@property='og:image']").get("content")

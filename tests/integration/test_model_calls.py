@@ -11,7 +11,7 @@ from infra.llm.endpoint import Endpoint
 from infra.llm.stream import Call, Limits, Reply, open_client
 from streams.proof.provider.script import FAULTS, Script
 
-PATIENT = Limits(first_token_s=0.5, idle_s=0.3, total_s=2.0)
+PATIENT = Limits(first_token_s=3.0, idle_s=2.0, total_s=6.0)
 MOST_TOKENS = 200
 
 
@@ -33,7 +33,7 @@ async def test_an_answer_comes_whole_with_its_times_and_its_price() -> None:
         reply = await ask(one)
         line = one.provider.bill.lines[0]
     assert reply.outcome == "ok" and json.loads(reply.text)["catch"]
-    assert reply.first_token_s == pytest.approx(0.2, abs=0.1) and reply.total_s == pytest.approx(0.5, abs=0.2)
+    assert reply.first_token_s is not None and 0.2 <= reply.first_token_s < 0.5 <= reply.total_s < 1.5
     assert reply.usage is not None and line.whole and line.call_id == "call-1"
     assert one.endpoint().cost(reply.usage.prompt_tokens, reply.usage.completion_tokens) == line.micro_jpy > 0
 
@@ -58,10 +58,10 @@ async def test_an_answer_comes_whole_with_its_times_and_its_price() -> None:
 )
 async def test_every_fault_is_told_apart(fault: str, outcome: str, billing: str) -> None:
     async with simulated(faulty(fault)) as one:
-        reply = await ask(one, Limits(0.5, 0.3, 1.0))
+        reply = await ask(one, Limits(1.0, 0.6, 1.5))
     assert (reply.outcome, reply.billing) == (outcome, billing)
     assert reply.retry_after_s == (7.0 if fault == "http_429" else None)
-    assert reply.total_s < 1.3
+    assert reply.total_s < 2.5
 
 
 def test_every_fault_of_the_simulator_is_in_the_test_above() -> None:
