@@ -90,6 +90,10 @@ class Tenants:
         owners = sorted((tenant for tenant in self._tenants if tenant.owns(lp_id)), key=lambda one: "*" in one.lp_ids)
         return owners[0] if owners else None
 
+    def named(self, tenant_id: str) -> Tenant | None:
+        """The tenant of that id."""
+        return next((tenant for tenant in self._tenants if tenant.id == tenant_id), None)
+
     def origins(self) -> set[str]:
         """All tenants' origins."""
         return {origin for tenant in self._tenants for origin in tenant.origins}

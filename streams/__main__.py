@@ -14,6 +14,8 @@ from streams.cli.rebuild import rebuild
 from streams.cli.request import request
 from streams.cli.services import edge, migrate, worker
 from streams.cli.sql import sql
+from streams.cli.tier import app as tier
+from streams.cli.tier import restore
 from streams.cli.up import up
 from streams.settings import settings_page
 
@@ -23,9 +25,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (up, demo, edge, worker, migrate, request, sql, rebuild, bench):
+for command in (up, demo, edge, worker, migrate, request, sql, restore, rebuild, bench):
     app.command()(command)
 app.add_typer(dlq, name="dlq")
+app.add_typer(tier, name="tier")
 
 
 @app.command()
