@@ -126,13 +126,12 @@ async def test_poison_records(traffic: Traffic, stack: Stack) -> None:
 
 
 async def test_everything_at_once(traffic: Traffic, stack: Stack, installation: Installation) -> None:
-    redis = Redis.from_url(stack.addresses.redis_url)
-
     async def one(fault: str, rng: Any) -> None:
         if fault in ("edge", "heatmap"):
             await kill_and_launch(installation, fault)
         elif fault == "flush":
-            await redis.flushall()
+            async with Redis.from_url(stack.addresses.redis_url) as redis:
+                await redis.flushall()
         elif fault == "spare":
             second: ChildProcess = installation.spare("heatmap", 9)
             second.start()
@@ -148,5 +147,4 @@ async def test_everything_at_once(traffic: Traffic, stack: Stack, installation: 
         for _ in range(int(scaled(6, 30))):
             await asyncio.sleep(rng.uniform(0.5, 4))
             await one(rng.choice(["edge", "heatmap", "heatmap", "flush", "spare", "clickhouse", "redis", "kafka"]), rng)
-    await redis.aclose()
     await traffic.assert_exact(within_s=240 if FULL else 120)
