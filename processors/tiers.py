@@ -9,15 +9,17 @@ from itertools import groupby
 import numpy as np
 import pyarrow as pa
 
-from schemas.tiers import Erasure, HotPartition, Step, TierObject
+from schemas.tiers import ON_THE_WAY, Erasure, HotPartition, Step, TierObject
 
 DAY_S = 86_400
 MOST_DAYS_LATE = 255
+# a day of the analysts' time zone reaches into two of UTC, so the first of theirs needs one more of ours
+OTHER_ZONE_DAYS = 1
 
 
 @dataclass(frozen=True, slots=True)
 class TierRule:
-    """Days before today that stay in the hot tables, and that are read at all."""
+    """Days before today that stay in the hot tables, and that are read at all, whole in every time zone."""
 
     hot_days: int
     warm_days: int
@@ -28,7 +30,7 @@ class TierRule:
 
     def leaves_warm(self, day: date, today: date) -> bool:
         """Whether a day's place is on Glacier."""
-        return (today - day).days > self.warm_days
+        return (today - day).days > self.warm_days + OTHER_ZONE_DAYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def moves(partitions: Iterable[HotPartition], objects: Iterable[TierObject], rul
     The partitions must have been looked at after the objects.
     """
     known = list(objects)
-    taken = {(one.source, name) for one in known if one.step is Step.PUBLISHED for name in one.partitions}
+    taken = {(one.source, name) for one in known if one.step in ON_THE_WAY for name in one.partitions}
     numbers = Counter((one.source, one.day) for one in known)
     due = sorted(
         (one.day, one.source, one.name)

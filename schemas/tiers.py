@@ -9,13 +9,15 @@ class Step(StrEnum):
     """Where an object is on its way; table `tier_objects` says what each means to a reader."""
 
     PUBLISHED = "published"
+    DROPPING = "dropping"
     SETTLED = "settled"
     COLD = "cold"
     RESTORED = "restored"
     GONE = "gone"
 
 
-WARM_STEPS = (Step.PUBLISHED, Step.SETTLED, Step.RESTORED)
+ON_THE_WAY = (Step.PUBLISHED, Step.DROPPING)
+WARM_STEPS = (*ON_THE_WAY, Step.SETTLED, Step.RESTORED)
 NO_DAY = date(1970, 1, 1)
 
 

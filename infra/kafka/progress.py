@@ -23,7 +23,9 @@ async def has_read(bootstrap: str, group: str, topic: str, before_ms: int) -> bo
         later = await consumer.offsets_for_times(dict.fromkeys(places, max(0, before_ms)))
         for tp in places:
             at = max(begins[tp], await consumer.committed(tp) or 0)
-            until = later[tp].offset if later.get(tp) else ends[tp]
+            found = later.get(tp)
+            # "none": Kafka leaves it out, Tansu gives it a time of -1
+            until = found.offset if found is not None and found.timestamp >= 0 else ends[tp]
             if at < until and not await _only_ticks(consumer, tp, at, until):
                 return False
     except KafkaError as error:

@@ -22,6 +22,9 @@ PARTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "drain_100": ("drain", "drain", {"size": 100}),
     "latency": ("latency", "latency", {}),
     "scale_out": ("scale_out", "scale_out", {}),
+    "tiers": ("tiers", "forty_days", {}),
+    "bytes_at_rest": ("at_rest", "bytes_at_rest", {}),
+    "kit": ("kit", "kit_times", {}),
 }
 
 

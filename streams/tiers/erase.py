@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from infra.lease import Lease
 from infra.tiers.archive import GLACIER
-from schemas.tiers import Erasure, Step, TierObject, object_name
+from schemas.tiers import ON_THE_WAY, Erasure, Step, TierObject, object_name
 from streams.tiers.cold import Freezer, is_warm
 from streams.tiers.moves import IDENT_LENGTH, NOTHING, Mover
 from streams.tiers.stores import Clock, Report, Say, Stores
@@ -48,7 +48,7 @@ class Eraser:
             self._say(f"{len(wanted)} objects: erasing")
         replaced = []
         for one, concerned in wanted:
-            if one.step is Step.PUBLISHED:
+            if one.step in ON_THE_WAY:
                 self._report.waiting.append(f"{one.name}: is on its way; a later run erases in it")
                 continue
             if one.step is Step.COLD:

@@ -51,8 +51,14 @@ class Mover:
             await self._publish([(one, move.number) for one, move in zip(made, of_day, strict=True) if one is not None])
 
     async def _export(self, wanted: Move, erased: int) -> TierObject | None:
-        """Steps 1 and 2; None, and a problem, when the object does not say what the partitions say."""
+        """Steps 1 and 2; None when nothing is left to move, and, with a problem, when the object does not say what the
+        partitions say.
+        """
         stores = self._stores
+        if not (await stores.hot.fingerprint(wanted.source, wanted.partitions)).rows:
+            await self._lease.check()
+            await stores.hot.drop(wanted.source, wanted.partitions)
+            return None
         lp_ids = await stores.hot.lp_ids(wanted.source, wanted.partitions)
         one = TierObject(
             source=wanted.source,
@@ -102,22 +108,34 @@ class Mover:
         await asyncio.gather(*(self._drop(one) for one in published))
 
     async def _drop(self, one: TierObject) -> None:
+        """Step 5. Where a run was cut off some partitions may be gone: that they were whole is told by the step."""
         stores = self._stores
-        left = await stores.hot.fingerprint(one.source, one.partitions)
-        # no rows: dropped by a run that was cut off, or by the table's TTL
-        if left.rows and left != one.fingerprint:
-            self._report.problems.append(
-                f"{one.name}: partitions {', '.join(one.partitions)} of {one.source} hold {left}, the object holds "
-                f"{one.fingerprint}; they are kept, and the views read the object"
-            )
-            return
         if await stores.archive.look(one.key) is None:
             self._report.problems.append(f"{one.name}: its object is missing; the partitions are kept")
             return
+        if one.step is Step.PUBLISHED:
+            if not await self._is_whole(one):
+                return
+            await self._lease.check()
+            one = replace(one, revision=one.revision + 1, step=Step.DROPPING)
+            if not await stores.ledger.take([one], self._clock.now):
+                return
         await self._lease.check()
         await stores.hot.drop(one.source, one.partitions)
         await stores.ledger.take([replace(one, revision=one.revision + 1, step=Step.SETTLED)], self._clock.now)
         self._report.note("moved", one.source, one.day, one.fingerprint.rows, one.bytes)
+
+    async def _is_whole(self, one: TierObject) -> bool:
+        """Whether the partitions hold what the object holds, or nothing any more; a problem is noted when not."""
+        left = await self._stores.hot.fingerprint(one.source, one.partitions)
+        # no rows: dropped by the table's TTL
+        if not left.rows or left == one.fingerprint:
+            return True
+        self._report.problems.append(
+            f"{one.name}: partitions {', '.join(one.partitions)} of {one.source} hold {left}, the object holds "
+            f"{one.fingerprint}; they are kept, and the views read the object"
+        )
+        return False
 
 
 async def due(stores: Stores, today: date, objects: Sequence[TierObject]) -> list[Move]:

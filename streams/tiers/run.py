@@ -10,7 +10,7 @@ from typing import Any
 from infra.lease import Lease, lease
 from processors.tiers import expired, to_chill, to_erase
 from schemas.errors import LpstreamError
-from schemas.tiers import WARM_STEPS, Erasure, Step, TierObject
+from schemas.tiers import ON_THE_WAY, WARM_STEPS, Erasure, Step, TierObject
 from streams.settings import Settings
 from streams.tiers.cold import Freezer
 from streams.tiers.erase import Eraser
@@ -73,7 +73,7 @@ class Tiers:
                 "chill": _named(to_chill(objects, stores.rule, self._clock.today)),
                 "expire": _named(expired(objects, self._clock.today)),
                 "erase": _named([one for one, _ in to_erase(objects, await stores.ledger.erasures())]),
-                "finish": _named([one for one in objects if one.step is Step.PUBLISHED]),
+                "finish": _named([one for one in objects if one.step in ON_THE_WAY]),
                 "waiting": [reason] if moves and (reason := await why_not_yet(stores, self._clock)) else [],
             }
 
@@ -108,18 +108,29 @@ class _Run:
 
     async def all(self) -> None:
         """What was left over, what was published, erasures, moves, Glacier, restored days whose time is over."""
-        await sweep(self.stores, self._clock, await self.objects(), self._report)
-        await self.mover.finish([one for one in await self.objects() if one.step is Step.PUBLISHED])
-        erasures = await self._erase()
-        await self.mover.move(await self.mover.plan(await self.objects()), erasures[-1].number if erasures else 0)
-        today, rule = self._clock.today, self.stores.rule
-        await self.freezer.chill(to_chill(await self.objects(), rule, today))
-        await self.freezer.hide(expired(await self.objects(), today), "expired")
+        today, rule, report = self._clock.today, self.stores.rule, self._report
+        with report.part("look"):
+            await sweep(self.stores, self._clock, await self.objects(), report)
+            await self.mover.finish([one for one in await self.objects() if one.step in ON_THE_WAY])
+        with report.part("erase"):
+            erasures = await self._erase()
+        with report.part("move"):
+            await self._move(erasures)
+        with report.part("chill"):
+            await self.freezer.chill(to_chill(await self.objects(), rule, today))
+            await self.freezer.hide(expired(await self.objects(), today), "expired")
+
+    async def _move(self, erasures: Sequence[Erasure]) -> None:
+        wanted = await self.mover.plan(await self.objects())
+        if wanted:
+            # rows that came since, of what was to be erased: none come into these partitions any more
+            await self._eraser.erase_hot(erasures)
+        await self.mover.move(wanted, erasures[-1].number if erasures else 0)
 
     async def _erase(self) -> list[Erasure]:
         erasures = await self.stores.ledger.erasures()
         objects = await self.objects()
-        if erasures and any(one.step is Step.PUBLISHED for one in objects):
+        if erasures and any(one.step in ON_THE_WAY for one in objects):
             # what the partitions of a move hold must not change before they are held against the object
             self._report.waiting.append("erasures: a move is on its way; a later run goes on")
             return erasures

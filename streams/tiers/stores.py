@@ -1,6 +1,8 @@
 """What a run through the tiers works with."""
 
-from collections.abc import Callable
+import contextlib
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
@@ -79,12 +81,23 @@ class Clock:
 
 @dataclass(slots=True)
 class Report:
-    """What a run did: objects by what happened to them, with their rows and bytes; what waits, and what is wrong."""
+    """What a run did: objects by what happened to them, with their rows and bytes; what waits, and what is wrong.
+
+    `parts` are the seconds of what it did first to last: look, erase, move, chill.
+    """
 
     done: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     waiting: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    parts: dict[str, float] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Time a part of the run."""
+        started = time.monotonic()
+        yield
+        self.parts[name] = round(time.monotonic() - started, 3)
 
     def note(self, what: str, source: str, day: date, rows: int, size: int) -> None:
         """One object, partition group or table that something happened to."""
@@ -93,4 +106,10 @@ class Report:
 
     def plain(self) -> dict[str, Any]:
         """As JSON has it."""
-        return {"done": self.done, "waiting": self.waiting, "problems": self.problems, "seconds": self.seconds}
+        return {
+            "done": self.done,
+            "waiting": self.waiting,
+            "problems": self.problems,
+            "seconds": self.seconds,
+            "parts": self.parts,
+        }

@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS lpstream.tier_objects
     day Date COMMENT 'The day (UTC) that the object holds.',
     object String COMMENT 'Name of the object, and of its table in lpstream_warm.',
     revision UInt32 COMMENT 'Counts the steps of the object from 1; the highest is how it is now.',
-    step Enum8('published' = 1, 'settled' = 2, 'cold' = 3, 'restored' = 4, 'gone' = 5) COMMENT 'published: read instead of the hot partitions, which are still there; settled: they are dropped; cold: on Glacier, not read; restored: read again until the day in `until`; gone: replaced or erased.',
+    step Enum8('published' = 1, 'dropping' = 2, 'settled' = 3, 'cold' = 4, 'restored' = 5, 'gone' = 6) COMMENT 'published: read instead of the hot partitions, which are still there; dropping: some of them may be gone; settled: they are dropped; cold: on Glacier, not read; restored: read again until the day in `until`; gone: replaced or erased.',
     partitions Array(String) COMMENT 'Partitions of the hot table that it holds.',
     rows UInt64 COMMENT 'Rows of the object.',
     bytes UInt64 COMMENT 'Bytes of the object.',

@@ -6,7 +6,7 @@ CREATE OR REPLACE VIEW lpstream.tier_now
     source LowCardinality(String) COMMENT 'The hot table that the rows were moved from.',
     day Date COMMENT 'The day (UTC) that the object holds.',
     object String COMMENT 'Name of the object, and of its table in lpstream_warm.',
-    step Enum8('published' = 1, 'settled' = 2, 'cold' = 3, 'restored' = 4, 'gone' = 5) COMMENT 'Its last step, as tier_objects has it.',
+    step Enum8('published' = 1, 'dropping' = 2, 'settled' = 3, 'cold' = 4, 'restored' = 5, 'gone' = 6) COMMENT 'Its last step, as tier_objects has it.',
     partitions Array(String) COMMENT 'Partitions of the hot table that it holds.',
     rows UInt64 COMMENT 'Rows of the object.',
     bytes UInt64 COMMENT 'Bytes of the object.',
@@ -33,8 +33,8 @@ CREATE OR REPLACE VIEW lpstream.tiered_cells
 ) AS
 WITH
 (
-    SELECT (groupArrayIf(object, step IN ('published', 'settled', 'restored')),
-        groupUniqArrayArrayIf(partitions, step = 'published'))
+    SELECT (groupArrayIf(object, step IN ('published', 'dropping', 'settled', 'restored')),
+        groupUniqArrayArrayIf(partitions, step IN ('published', 'dropping')))
     FROM lpstream.tier_now
     WHERE source = 'heatmap_cells'
 ) AS tier
@@ -59,8 +59,8 @@ CREATE OR REPLACE VIEW lpstream.tiered_scroll
 ) AS
 WITH
 (
-    SELECT (groupArrayIf(object, step IN ('published', 'settled', 'restored')),
-        groupUniqArrayArrayIf(partitions, step = 'published'))
+    SELECT (groupArrayIf(object, step IN ('published', 'dropping', 'settled', 'restored')),
+        groupUniqArrayArrayIf(partitions, step IN ('published', 'dropping')))
     FROM lpstream.tier_now
     WHERE source = 'heatmap_scroll'
 ) AS tier
@@ -86,8 +86,8 @@ CREATE OR REPLACE VIEW lpstream.tiered_sections
 ) AS
 WITH
 (
-    SELECT (groupArrayIf(object, step IN ('published', 'settled', 'restored')),
-        groupUniqArrayArrayIf(partitions, step = 'published'))
+    SELECT (groupArrayIf(object, step IN ('published', 'dropping', 'settled', 'restored')),
+        groupUniqArrayArrayIf(partitions, step IN ('published', 'dropping')))
     FROM lpstream.tier_now
     WHERE source = 'heatmap_sections'
 ) AS tier
@@ -117,8 +117,8 @@ CREATE OR REPLACE VIEW lpstream.tiered_windows
 ) AS
 WITH
 (
-    SELECT (groupArrayIf(object, step IN ('published', 'settled', 'restored')),
-        groupUniqArrayArrayIf(partitions, step = 'published'))
+    SELECT (groupArrayIf(object, step IN ('published', 'dropping', 'settled', 'restored')),
+        groupUniqArrayArrayIf(partitions, step IN ('published', 'dropping')))
     FROM lpstream.tier_now
     WHERE source = 'heatmap_windows'
 ) AS tier
@@ -145,8 +145,8 @@ CREATE OR REPLACE VIEW lpstream.tiered_views
 ) AS
 WITH
 (
-    SELECT (groupArrayIf(object, step IN ('published', 'settled', 'restored')),
-        groupUniqArrayArrayIf(partitions, step = 'published'))
+    SELECT (groupArrayIf(object, step IN ('published', 'dropping', 'settled', 'restored')),
+        groupUniqArrayArrayIf(partitions, step IN ('published', 'dropping')))
     FROM lpstream.tier_now
     WHERE source = 'heatmap_views'
 ) AS tier
