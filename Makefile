@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kafka check lint bench up lock
+.PHONY: help demo test test-kafka check lint bench up pictures lock
 
 help: ## Show these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ bench: $(INSTALLED) ## Measure against named references; writes out/bench.json
 
 up: $(INSTALLED) ## Start everything and keep it running; prints each door with an example
 	$(BIN)/lpstream up
+
+pictures: $(INSTALLED) ## Draw and encode the pages' pictures anew (needs Chromium)
+	$(BIN)/python -m streams.proof.pictures
 
 lock: $(INSTALLED) ## Pin versions and hashes of all dependencies anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \

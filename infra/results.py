@@ -1,93 +1,148 @@
 """Generation's state in Redis: requests, finished steps, joins, progress, results.
 
-A view: the topics are the truth.
+A view: the topics are the truth. Keys of one request are `lp:<what>:{request_id}`, of one step `lp:<what>:{step_id}`.
 """
 
 import json
-from collections.abc import Awaitable
-from typing import Any, TypeVar, cast
+from dataclasses import dataclass
+from typing import cast
 from uuid import UUID
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from schemas.errors import Retryable
+from infra.redis import RedisLine
 from schemas.generation import Progress, Result, StepName, decode_model, encode_model
 
-Answer = TypeVar("Answer")
 HOUR_S, RESULT_S = 3_600, 30 * 86_400
+PRESENT = "lp:present"
+
+
+@dataclass(frozen=True, slots=True)
+class StepState:
+    """A step's result if it is finished, its finished parts by name, and whether its request is answered."""
+
+    finished: bytes | None
+    parts: dict[str, bytes]
+    answered: bool
 
 
 class ResultStore:
-    """All keys of one request are `lp:<what>:{request_id}`."""
+    """Every method raises Retryable when Redis does not answer."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    def __init__(self, line: RedisLine) -> None:
+        self._line = line
 
-    async def _call(self, work: Awaitable[Answer]) -> Answer:
-        try:
-            return await work
-        except (RedisError, OSError, TimeoutError) as error:
-            raise Retryable(f"Redis: {type(error).__name__}") from error
+    # -- requests and results --------------------------------------------------------------------------
+
+    async def begin(self, request_id: UUID, digest: str) -> tuple[str, bytes | None]:
+        """Keep the digest of a request unless one is kept; the one that is, and the result if there is one."""
+
+        async def work(redis: Redis) -> tuple[bytes | None, bytes | None]:
+            async with redis.pipeline(transaction=False) as pipe:
+                pipe.set(f"lp:request:{request_id}", digest, nx=True, get=True, ex=HOUR_S)
+                pipe.get(f"lp:result:{request_id}")
+                before, stored = await pipe.execute()
+            return before, stored
+
+        before, stored = await self._line.call(work)
+        return digest if before is None else before.decode(), stored
 
     async def first(self, result: Result) -> bytes:
         """Store the result unless there is one; what is stored. The first wins, also against a redelivery."""
         mine = encode_model(result)
-        key = f"lp:result:{result.request_id}"
-        before = await self._call(self._redis.set(key, mine, nx=True, get=True, ex=RESULT_S))
-        return mine if before is None else cast(bytes, before)
+        before = await self.keep(result.request_id, mine, RESULT_S)
+        return mine if before is None else before
+
+    async def keep(self, request_id: UUID, result: bytes, for_s: int) -> bytes | None:
+        """Store a result's bytes unless there are some; those."""
+        name = f"lp:result:{request_id}"
+
+        async def work(redis: Redis) -> bytes | None:
+            return cast("bytes | None", await redis.set(name, result, nx=True, get=True, ex=for_s))
+
+        return await self._line.call(work)
 
     async def get(self, request_id: UUID) -> bytes | None:
         """The stored result's bytes."""
-        return cast("bytes | None", await self._call(self._redis.get(f"lp:result:{request_id}")))
+        return cast("bytes | None", await self._line.call(lambda redis: redis.get(f"lp:result:{request_id}")))
 
-    async def claim(self, request_id: UUID, request: dict[str, Any]) -> dict[str, Any]:
-        """Keep what is known of a request unless something is kept; what is kept."""
-        mine = json.dumps(request, ensure_ascii=False)
-        key = f"lp:request:{request_id}"
-        before = await self._call(self._redis.set(key, mine, nx=True, get=True, ex=HOUR_S))
-        kept: dict[str, Any] = json.loads(cast(bytes, before)) if before is not None else request
-        return kept
+    # -- steps -----------------------------------------------------------------------------------------
 
-    async def request(self, request_id: UUID) -> dict[str, Any] | None:
-        """What `claim` kept."""
-        found = await self._call(self._redis.get(f"lp:request:{request_id}"))
-        kept: dict[str, Any] | None = json.loads(cast(bytes, found)) if found is not None else None
-        return kept
+    async def step(self, request_id: UUID, step_id: UUID) -> StepState:
+        """What is known of a step, so that a redelivered one repeats nothing."""
 
-    async def finished_step(self, step_id: UUID) -> bytes | None:
-        """A finished step's result, so that a redelivered step repeats nothing."""
-        return cast("bytes | None", await self._call(self._redis.get(f"lp:step:{step_id}")))
+        async def work(redis: Redis) -> StepState:
+            async with redis.pipeline(transaction=False) as pipe:
+                pipe.get(f"lp:step:{step_id}")
+                pipe.hgetall(f"lp:parts:{step_id}")
+                pipe.exists(f"lp:result:{request_id}")
+                finished, parts, answered = await pipe.execute()
+            return StepState(finished, {name.decode(): value for name, value in parts.items()}, bool(answered))
 
-    async def finish_step(self, step_id: UUID, result: bytes) -> None:
-        """Keep a finished step's result for an hour."""
-        await self._call(self._redis.set(f"lp:step:{step_id}", result, ex=HOUR_S))
+        return await self._line.call(work)
+
+    async def finish_part(self, step_id: UUID, part: str, value: bytes) -> None:
+        """Keep a part of a step that is not finished yet."""
+
+        async def work(redis: Redis) -> None:
+            async with redis.pipeline(transaction=False) as pipe:
+                pipe.hset(f"lp:parts:{step_id}", part, cast(str, value))
+                pipe.expire(f"lp:parts:{step_id}", HOUR_S)
+                await pipe.execute()
+
+        await self._line.call(work)
+
+    async def finish_step(self, step_id: UUID, result: bytes) -> bytes:
+        """Keep a finished step's result unless there is one; the one that is kept."""
+
+        async def work(redis: Redis) -> bytes | None:
+            return cast("bytes | None", await redis.set(f"lp:step:{step_id}", result, nx=True, get=True, ex=HOUR_S))
+
+        before = await self._line.call(work)
+        return result if before is None else before
 
     async def join(self, request_id: UUID, step: StepName, result: bytes) -> dict[str, bytes]:
         """Add a step's result; all that have come so far, by step."""
-        key = f"lp:join:{request_id}"
-        pipe = self._redis.pipeline(transaction=True)
-        pipe.hsetnx(key, step.value, cast(str, result))
-        pipe.expire(key, HOUR_S)
-        pipe.hgetall(key)
-        found = (await self._call(pipe.execute()))[-1]
-        return {name.decode(): value for name, value in found.items()}
+
+        async def work(redis: Redis) -> dict[bytes, bytes]:
+            async with redis.pipeline(transaction=False) as pipe:
+                pipe.hsetnx(f"lp:join:{request_id}", step.value, cast(str, result))
+                pipe.expire(f"lp:join:{request_id}", HOUR_S)
+                pipe.hgetall(f"lp:join:{request_id}")
+                return cast("dict[bytes, bytes]", (await pipe.execute())[-1])
+
+        return {name.decode(): value for name, value in (await self._line.call(work)).items()}
+
+    # -- progress --------------------------------------------------------------------------------------
 
     async def put_progress(self, tenant_id: str, progress: Progress) -> None:
         """Keep the last progress for an hour."""
-        value = json.dumps({"tenant_id": tenant_id, "progress": progress.model_dump(mode="json")})
-        await self._call(self._redis.set(f"lp:progress:{progress.request_id}", value, ex=HOUR_S))
+        await self._put_progress(tenant_id, progress, only_first=False)
 
     async def put_queued(self, tenant_id: str, request_id: UUID, at_ms: int) -> None:
         """Note that a request is in the topic, unless a worker was quicker."""
         queued = Progress(request_id=request_id, percent=0, stage="queued", at_ms=at_ms)
-        value = json.dumps({"tenant_id": tenant_id, "progress": queued.model_dump(mode="json")})
-        await self._call(self._redis.set(f"lp:progress:{request_id}", value, ex=HOUR_S, nx=True))
+        await self._put_progress(tenant_id, queued, only_first=True)
+
+    async def _put_progress(self, tenant_id: str, progress: Progress, *, only_first: bool) -> None:
+        value = json.dumps({"tenant_id": tenant_id, "progress": progress.model_dump(mode="json")})
+        name = f"lp:progress:{progress.request_id}"
+        await self._line.call(lambda redis: redis.set(name, value, ex=HOUR_S, nx=only_first))
 
     async def progress(self, request_id: UUID) -> tuple[str, Progress] | None:
         """Tenant and last progress."""
-        found = await self._call(self._redis.get(f"lp:progress:{request_id}"))
+        found = await self._line.call(lambda redis: redis.get(f"lp:progress:{request_id}"))
         if found is None:
             return None
         kept = json.loads(cast(bytes, found))
         return kept["tenant_id"], decode_model(Progress, json.dumps(kept["progress"]).encode())
+
+    # -- whether this is the Redis that was filled -----------------------------------------------------
+
+    async def present(self) -> bool:
+        """Whether the mark is there that `mark_present` leaves; without it Redis was emptied, or is a new one."""
+        return bool(await self._line.call(lambda redis: redis.exists(PRESENT)))
+
+    async def mark_present(self) -> None:
+        """Leave the mark."""
+        await self._line.call(lambda redis: redis.set(PRESENT, 1))

@@ -1,12 +1,14 @@
 """Avro in Confluent framing: a zero byte, the schema's id in four bytes (big endian), the datum.
 
-Ids are fixed in `schemas/registry.json`. JSON and Avro both become the same models here.
+Ids are fixed in `schemas/registry.json`; an installation with a schema registry has others beside them, which a process
+is told at its start (`learn_ids`). JSON and Avro both become the same models here.
 Protocol: https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/
 """
 
 import io
 import json
 import struct
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -44,15 +46,20 @@ def _names() -> dict[int, str]:
     return {entry["id"]: name for name, entry in registry().items()}
 
 
+def learn_ids(ids: Mapping[str, int]) -> None:
+    """Let schemas be known under further ids, by name: those that the installation's registry gave them."""
+    _names().update({known: name for name, known in ids.items()})
+
+
 def is_framed(value: bytes) -> bool:
     """Whether a value is framed Avro; no JSON document begins with a zero byte."""
     return value[:1] == b"\x00"
 
 
-def encode_framed(name: str, value: dict[str, Any]) -> bytes:
-    """A message as framed Avro. `value` is as the model dumps it for JSON."""
+def encode_framed(name: str, value: dict[str, Any], schema_id: int | None = None) -> bytes:
+    """A message as framed Avro, under the fixed id or another. `value` is as the model dumps it for JSON."""
     out = io.BytesIO()
-    out.write(HEADER.pack(MAGIC, registry()[name]["id"]))
+    out.write(HEADER.pack(MAGIC, registry()[name]["id"] if schema_id is None else schema_id))
     fastavro.schemaless_writer(out, avro_schema(name), _to_avro(name, value))
     return out.getvalue()
 

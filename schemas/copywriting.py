@@ -1,38 +1,36 @@
-"""The copy of a page: what a model or the built-in templates write. Facts and names are slots, filled later."""
+"""The copy of a page: what a model or the built-in texts write. Facts and names are slots, filled later."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from schemas.generation import Model
+from schemas.sections import Benefits, Closing, Faq, Flow, Hero, Problems, Solution
 
-Short = Annotated[str, Field(min_length=1, max_length=40)]
-Sentence = Annotated[str, Field(min_length=1, max_length=160)]
-
-
-class Point(Model):
-    """A heading and its text."""
-
-    title: Short
-    text: Sentence
+NAME_SLOT = "〔屋号〕"
+TOPIC_SLOT = "〔題材〕"
+GIVEN = ("prices", "testimonials", "licences", "hours", "access")
 
 
-class Question(Model):
-    """A question and its answer."""
+class CopyFields(Model):
+    """All that copy depends on. No name, no address, no fact: `given` names the facts, without their values."""
 
-    question: Annotated[str, Field(min_length=1, max_length=80)]
-    answer: Sentence
+    industry: str
+    purpose: str
+    keywords: Annotated[list[str], Field(max_length=5)]
+    tone: Literal["friendly", "formal", "premium"]
+    quality: Literal["fast", "high"]
+    locale: str
+    given: list[str]
 
 
 class Copy(Model):
-    """The words of one page, section by section."""
+    """The words of one page, section by section; texts may hold NAME_SLOT and TOPIC_SLOT."""
 
-    catch: Short
-    lead: Sentence
-    call: Annotated[str, Field(min_length=1, max_length=20)]
-    problems: Annotated[list[Sentence], Field(min_length=2, max_length=5)]
-    features: Annotated[list[Point], Field(min_length=2, max_length=4)]
-    benefits: Annotated[list[Sentence], Field(min_length=2, max_length=5)]
-    flow: Annotated[list[Point], Field(min_length=2, max_length=5)]
-    questions: Annotated[list[Question], Field(min_length=2, max_length=6)]
-    closing: Sentence
+    hero: Hero
+    problems: Problems
+    solution: Solution
+    benefits: Benefits
+    flow: Flow | None = None
+    faq: Faq
+    closing: Closing

@@ -105,6 +105,20 @@ class GenerationRequest(Model):
     locale: Literal["ja-JP"] = "ja-JP"
 
 
+class Plan(Model):
+    """What travels with a request through its steps and their results: nothing must be looked up to go on.
+
+    Times of day are ms UTC. `cache` says where copy was found, and how long that took.
+    """
+
+    request: GenerationRequest
+    created_ms: int
+    deadline_ms: int
+    validate_ms: int
+    cache: CacheLayer = "miss"
+    cache_ms: int | None = None
+
+
 class Attempt(Model):
     """One call of a model: who, how it ended, how long, what it cost."""
 
@@ -117,7 +131,7 @@ class Attempt(Model):
 
 
 class Step(Model):
-    """One of the parallel steps, on `lp.steps`. `input` is what the step's function takes."""
+    """One of the parallel steps, on `lp.steps`. `input` is `{"plan": Plan}`."""
 
     schema_: Annotated[Literal[1], Field(alias="schema")] = 1
     request_id: UUID
@@ -128,7 +142,7 @@ class Step(Model):
 
 
 class StepResult(Model):
-    """A step's answer, on `lp.step-results`."""
+    """A step's answer, on `lp.step-results`. `output` is `{"plan": Plan}` and what the step made."""
 
     schema_: Annotated[Literal[1], Field(alias="schema")] = 1
     request_id: UUID

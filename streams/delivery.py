@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 from faust.types import TP
 
-from processors.windows import WINDOW_MS
+from processors.windows import bucket_end_ms
 from schemas.errors import LpstreamError, Retryable
 from streams import metrics
 from streams.transport import Slice
@@ -114,7 +114,7 @@ class Bucket:
 
     def overdue(self, now: float, skew_s: float) -> bool:
         """Whether the bucket is past its end plus the skew, by the worker's monotonic clock."""
-        left_ms = (self.index + 1) * WINDOW_MS - self.timestamp_ms
+        left_ms = bucket_end_ms(self.index, self.tp.partition) - self.timestamp_ms
         return now >= max(self.opened_at + left_ms / 1000, self.ticked_at) + skew_s
 
 

@@ -1,100 +1,27 @@
-"""The generation worker: its clients, and one safe loop for its three agents (requests, steps, results)."""
+"""The generation worker: one safe loop for its three agents (requests, steps, results), and what runs beside them."""
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import UUID
 
 import faust
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 from mode import Service
 
-from infra.kafka.producer import build_producer
-from infra.llm import Endpoint, Writer
-from infra.objects import Objects
-from infra.redis import open_redis
-from infra.results import ResultStore
-from schemas.errors import DecodeError, LpstreamError, Retryable
-from schemas.generation import PROGRESS, REQUESTS, STEP_RESULTS, STEPS, Progress, Stage, encode_model
-from streams import metrics
+from schemas.errors import DecodeError, LpstreamError
+from schemas.generation import REQUESTS, STEP_RESULTS, STEPS
+from streams import metrics, requests, results, steps
+from streams.clients import Clients
 from streams.ordered_acks import OrderedAcks
-from streams.settings import LlmModel, LlmProvider, Settings
+from streams.restore import keep_restored
+from streams.settings import Settings
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 200
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 MOST_SURPRISES = 5
-MICRO = 1_000_000
 
-Handler = Callable[["Clients", Any], Awaitable[None]]
-
-
-class Clients:
-    """What the agents reach; made inside the running loop."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.redis = open_redis(settings.redis_url)
-        self.results = ResultStore(self.redis)
-        self.objects = Objects.open(
-            settings.s3_endpoint_url,
-            settings.s3_region,
-            settings.s3_access_key_id.get_secret_value(),
-            settings.s3_secret_access_key.get_secret_value(),
-            settings.s3_bucket,
-        )
-        self.writers = {tier: Writer(_endpoints(settings, tier)) for tier in ("fast", "high")}
-        self.producer: AIOKafkaProducer = build_producer(settings.kafka_bootstrap_servers, settings.broker)
-
-    async def send(self, topic: str, key: bytes, value: bytes, **rest: Any) -> None:
-        """Append a record and wait for the broker."""
-        try:
-            await self.producer.send_and_wait(topic, value, key=key, **rest)
-        except KafkaError as error:
-            raise Retryable(f"Kafka: {type(error).__name__}") from error
-
-    async def progress(self, tenant_id: str, request_id: UUID, percent: int, stage: Stage) -> None:
-        """Tell how far a request is, on the topic and in Redis."""
-        progress = Progress(request_id=request_id, percent=percent, stage=stage, at_ms=now_ms())
-        await self.results.put_progress(tenant_id, progress)
-        await self.send(PROGRESS, str(request_id).encode(), encode_model(progress))
-
-    async def close(self) -> None:
-        """Close all."""
-        await self.producer.stop()
-        await self.redis.aclose()
-        for writer in self.writers.values():
-            await writer.close()
-
-
-def _endpoints(settings: Settings, tier: str) -> list[Endpoint]:
-    return [
-        _endpoint(settings, provider, provider.high if tier == "high" else provider.fast)
-        for provider in settings.llm_providers
-    ]
-
-
-def _endpoint(settings: Settings, provider: LlmProvider, model: LlmModel) -> Endpoint:
-    def price(usd: float) -> int:
-        return round(usd * settings.jpy_per_usd * MICRO)
-
-    return Endpoint(
-        provider.name,
-        provider.base_url,
-        provider.key(),
-        model.id,
-        price(model.usd_per_million_input),
-        price(model.usd_per_million_output),
-    )
-
-
-def now_ms() -> int:
-    """Wall clock, ms UTC."""
-    return int(time.time() * 1000)
+Handler = Callable[[Clients, Any], Awaitable[None]]
 
 
 class GenerationService(Service):  # type: ignore[misc]  # mypy does not follow mode
@@ -105,15 +32,23 @@ class GenerationService(Service):  # type: ignore[misc]  # mypy does not follow 
         self._settings = settings
         self._opened = asyncio.Event()
         self._clients: Clients
+        self._beside: list[asyncio.Task[None]] = []
+        self._acks: list[OrderedAcks] = []
 
     async def on_start(self) -> None:
         """Open the clients; stores that are away are waited for by the work itself."""
         self._clients = Clients(self._settings)
         await self._clients.producer.start()
+        self._beside = [
+            asyncio.create_task(work) for work in (self._clients.cache.listen(), keep_restored(self._clients))
+        ]
         self._opened.set()
 
     async def on_stop(self) -> None:
         """Close the clients."""
+        for task in self._beside:
+            task.cancel()
+        await asyncio.gather(*self._beside, return_exceptions=True)
         if self._opened.is_set():
             await self._clients.close()
 
@@ -122,22 +57,31 @@ class GenerationService(Service):  # type: ignore[misc]  # mypy does not follow 
 
         async def consume(stream: Any) -> None:
             await self._opened.wait()
-            acks, slots, running = OrderedAcks(), asyncio.Semaphore(AT_ONCE), set()
+            acks, slots, running = OrderedAcks(), asyncio.Semaphore(self._settings.lp_at_once), set()
+            self._acks.append(acks)
             async for event in stream.noack().events():
                 await slots.acquire()
                 entry = acks.begin(event)
+                at_work = metrics.AT_WORK.labels(event.message.topic)
+                at_work.inc()
                 task = asyncio.create_task(self._until_done(handle, event.message))
                 running.add(task)
 
-                def done(ended: asyncio.Task[bool], entry: Any = entry) -> None:
+                def done(ended: asyncio.Task[bool], entry: Any = entry, at_work: Any = at_work) -> None:
                     running.discard(ended)
                     slots.release()
+                    at_work.dec()
                     if not ended.cancelled() and ended.result():
                         acks.finish(entry)
 
                 task.add_done_callback(done)
 
         return consume
+
+    async def on_revoked(self, _app: Any, revoked: Any, **_: Any) -> None:
+        """Forget partitions that went to others: what still runs there is acknowledged by nobody, and told again."""
+        for acks in self._acks:
+            acks.forget(revoked)
 
     async def _until_done(self, handle: Handler, message: Any) -> bool:
         """Repeat until the record's effects are delivered; what can never be is dead-lettered. False: stopping."""
@@ -179,10 +123,9 @@ def _dead_letter(reason: str) -> Handler:
 
 def register(app: faust.App, settings: Settings) -> None:
     """Attach the three agents and their service to the app."""
-    from streams import requests, results, steps
-
     service = GenerationService(settings)
     app.service(service)
+    app.on_partitions_revoked.connect(service.on_revoked, weak=False)
     for topic, handle in ((REQUESTS, requests.handle), (STEPS, steps.handle), (STEP_RESULTS, results.handle)):
         channel = app.topic(topic, value_type=bytes, value_serializer="raw", key_serializer="raw")
         app.agent(channel, name=topic)(service.agent(handle))

@@ -4,6 +4,7 @@ Faust commits past messages that are still at work when a later one is acknowled
 """
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ class Acknowledged(Protocol):
 @dataclass(slots=True)
 class _Entry:
     event: Acknowledged
+    waiting: "deque[_Entry]"
     done: bool = False
 
 
@@ -31,16 +33,24 @@ class OrderedAcks:
 
     def begin(self, event: Acknowledged) -> _Entry:
         """Note an event; give what comes back to `finish`."""
-        entry = _Entry(event)
-        self._waiting.setdefault(event.message.tp, deque()).append(entry)
+        waiting = self._waiting.setdefault(event.message.tp, deque())
+        entry = _Entry(event, waiting)
+        waiting.append(entry)
         return entry
 
     def finish(self, entry: _Entry) -> int:
         """Note that the work of an event is done; how many events that let be acknowledged."""
         entry.done = True
-        waiting = self._waiting[entry.event.message.tp]
+        waiting = entry.waiting
+        if self._waiting.get(entry.event.message.tp) is not waiting:
+            return 0  # the partition was given up meanwhile
         acknowledged = 0
         while waiting and waiting[0].done:
             waiting.popleft().event.ack()
             acknowledged += 1
         return acknowledged
+
+    def forget(self, partitions: Iterable[Any]) -> None:
+        """Acknowledge nothing more of what came from these; they may come back, and begin anew."""
+        for tp in partitions:
+            self._waiting.pop(tp, None)

@@ -1,18 +1,22 @@
-"""Requests become steps: validate, plan, fan out."""
+"""Requests become steps: validate, look for copy, plan, fan out."""
 
+import asyncio
 import hashlib
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from schemas.codec import decode_request, is_framed
-from schemas.errors import DecodeError
+from schemas.errors import DecodeError, Retryable
 from schemas.generation import (
     RESULTS,
+    STEP_RESULTS,
     STEPS,
     Failure,
     GenerationRequest,
+    Plan,
     Result,
     Step,
     StepName,
@@ -20,9 +24,12 @@ from schemas.generation import (
     step_id_of,
 )
 from streams import metrics
+from streams.steps import step_result
 
 if TYPE_CHECKING:
-    from streams.generation import Clients
+    from streams.clients import Clients
+
+log = logging.getLogger(__name__)
 
 
 class Identified(msgspec.Struct):
@@ -41,34 +48,64 @@ async def handle(clients: "Clients", message: Any) -> None:
     except DecodeError as error:
         await _reject(clients, value, error)
         return
-    if (stored := await clients.results.get(request.request_id)) is not None:
+    if (stored := await _known(clients, request, value)) is not None:
         await clients.send(RESULTS, str(request.request_id).encode(), stored)
         return
+    clients.progress(request.request_id, 5, "validate", keep_for=request.tenant_id)
     created_ms = int(message.timestamp * 1000)
+    plan = Plan(
+        request=request,
+        created_ms=created_ms,
+        deadline_ms=created_ms + round(clients.settings.lp_deadline_s * 1000),
+        validate_ms=_ms_since(started),
+    )
+    await _fan_out(clients, plan)
+
+
+async def _known(clients: "Clients", request: GenerationRequest, value: bytes) -> bytes | None:
+    """The stored result of a request that was answered before; DecodeError when its id was used for another body."""
     digest = hashlib.sha256(value).hexdigest()
-    known = {
-        "digest": digest,
-        "created_ms": created_ms,
-        "validate_ms": int((time.monotonic() - started) * 1000),
-        "request": request.model_dump(mode="json"),
-    }
-    if (await clients.results.claim(request.request_id, known))["digest"] != digest:
+    try:
+        kept, stored = await clients.results.begin(request.request_id, digest)
+    except Retryable as error:
+        log.warning("request %s goes on without: %s", request.request_id, error)
+        return None
+    if kept != digest:
         raise DecodeError("request_id", "was used for another request; give each request an id of its own")
-    await clients.progress(request.tenant_id, request.request_id, 5, "validate")
-    await _fan_out(clients, request, created_ms)
+    return stored
 
 
-async def _fan_out(clients: "Clients", request: GenerationRequest, created_ms: int) -> None:
-    deadline_ms = created_ms + int(clients.settings.lp_deadline_s * 1000)
+async def _fan_out(clients: "Clients", plan: Plan) -> None:
+    """Each step goes on the topic. Where there is copy already its result goes out at once, in the step's place."""
+    request = plan.request
+    key = str(request.request_id).encode()
+    started = time.monotonic()
+    found = await clients.copywriter.lookup(request)
+    layer = "miss" if found is None else "stale" if found.stale else found.layer
+    plan = plan.model_copy(update={"cache": layer, "cache_ms": _ms_since(started)})
+    sending = []
     for name in StepName:
-        step = Step(
-            request_id=request.request_id,
-            step_id=step_id_of(request.request_id, name),
-            step=name,
-            deadline_ms=deadline_ms,
-            input={"request": request.model_dump(mode="json")},
-        )
-        await clients.send(STEPS, str(request.request_id).encode(), encode_model(step))
+        if name is StepName.COPY and found is not None:
+            output = {"copy": found.cached.copy_.model_dump(mode="json"), "warnings": _dumped(found.cached.warnings)}
+            sending.append(clients.send(STEP_RESULTS, key, step_result(plan, name, "ok", output)))
+        else:
+            step = Step(
+                request_id=request.request_id,
+                step_id=step_id_of(request.request_id, name),
+                step=name,
+                deadline_ms=plan.deadline_ms,
+                input={"plan": plan.model_dump(mode="json")},
+            )
+            sending.append(clients.send(STEPS, key, encode_model(step)))
+    await asyncio.gather(*sending)
+
+
+def _dumped(warnings: Any) -> list[dict[str, Any]]:
+    return [one.model_dump(mode="json") for one in warnings]
+
+
+def _ms_since(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)
 
 
 async def _reject(clients: "Clients", value: bytes, error: DecodeError) -> None:
@@ -89,5 +126,5 @@ async def _reject(clients: "Clients", value: bytes, error: DecodeError) -> None:
         raise error from no_identity
     stored = await clients.results.first(result)
     await clients.send(RESULTS, str(result.request_id).encode(), stored)
-    await clients.progress(result.tenant_id, result.request_id, 100, "done")
+    clients.progress(result.request_id, 100, "done")
     metrics.RESULTS.labels("rejected", "miss").inc()

@@ -1,15 +1,27 @@
-"""Step results become a page: join, integrate, optimise, publish."""
+"""Step results become a page: join, integrate, optimise, publish.
 
+The copy's result publishes, once the other steps' are there. It waits for them a little and then stands in for them:
+template and assets follow from the request, so they can be made again at no price.
+"""
+
+import asyncio
+import contextlib
+import logging
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from processors.page import integrate, optimise
+from processors.page import choose_template, integrate, optimise, page_warnings, pictures
 from schemas.copywriting import Copy
-from schemas.errors import DecodeError
+from schemas.errors import LpstreamError, Retryable
 from schemas.generation import (
     RESULTS,
+    CacheLayer,
+    Failure,
     GenerationRequest,
+    Plan,
     Result,
+    Status,
     StepName,
     StepResult,
     Timings,
@@ -20,97 +32,207 @@ from schemas.generation import (
     model_from_object,
 )
 from streams import metrics
+from streams.cards import Source, card_key, source_key
+from streams.stages import ASSETS_S, PUBLISH_S, Deadline, now_ms
+from streams.steps import put_assets
 
 if TYPE_CHECKING:
-    from streams.generation import Clients
+    from streams.clients import Clients
+
+log = logging.getLogger(__name__)
 
 PAGE_CACHE = "public, max-age=3600"
+STAND_IN_S = ASSETS_S + 0.5
+GIVE_UP_S, AGAIN_S = 0.5, 0.2
+
+Parts = dict[StepName, StepResult]
+
+
+@dataclass(slots=True)
+class Publication:
+    """A page on its way out: what it is made of, and how long its stages took."""
+
+    plan: Plan
+    parts: Parts
+    copy: Copy
+    template: str
+    timings: dict[str, int | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, plan: Plan, parts: Parts) -> "Publication":
+        """From what came; the template follows from the request, whether its step came or not."""
+        copy = model_from_object(Copy, parts[StepName.COPY].output.get("copy"))
+        return cls(plan, parts, copy, choose_template(plan.request)[0])
+
+    @property
+    def request(self) -> GenerationRequest:
+        """What was asked for."""
+        return self.plan.request
+
+    @property
+    def lp_id(self) -> str:
+        """The page's id."""
+        return lp_id_of(self.request.tenant_id, self.request.request_id)
 
 
 async def handle(clients: "Clients", message: Any) -> None:
-    """One record of `lp.step-results`; the one that completes the set publishes the page.
+    """One record of `lp.step-results`.
 
     A redelivery joins and publishes again: the page has the same address, and the first result stored wins.
     """
-    step = decode_model(StepResult, message.value or b"")
-    joined = await clients.results.join(step.request_id, step.step, encode_model(step))
-    known = await clients.results.request(step.request_id)
-    if known is None:
-        raise DecodeError("request_id", "names a request that is not known any more")
-    request = model_from_object(GenerationRequest, known["request"])
-    if len(joined) < len(StepName):
-        await clients.progress(request.tenant_id, request.request_id, 10 + 20 * len(joined), step.step.value)
+    part = decode_model(StepResult, message.value or b"")
+    plan = model_from_object(Plan, part.output.get("plan"))
+    if part.step is StepName.COPY:
+        await _publish(clients, plan, await _join(clients, plan, part))
         return
-    parts = {StepName(name): decode_model(StepResult, value) for name, value in joined.items()}
-    await _publish(clients, request, known, parts)
+    with contextlib.suppress(Retryable):  # the copy's handler stands in for what it does not find
+        await clients.results.join(part.request_id, part.step, encode_model(part))
+    clients.arrivals.tell(part.request_id)
 
 
-async def _publish(
-    clients: "Clients", request: GenerationRequest, known: dict[str, Any], parts: dict[StepName, StepResult]
-) -> None:
-    settings = clients.settings
-    lp_id = lp_id_of(request.tenant_id, request.request_id)
-    await clients.progress(request.tenant_id, request.request_id, 75, "integrate")
-    started = time.monotonic()
-    html = integrate(
-        request,
-        model_from_object(Copy, parts[StepName.COPY].output["copy"]),
-        theme=parts[StepName.TEMPLATE].output["theme"],
-        hero_url=parts[StepName.ASSETS].output["hero_url"],
-        lp_id=lp_id,
-        base_url=settings.page_base_url,
+async def _join(clients: "Clients", plan: Plan, copy: StepResult) -> Parts:
+    """All steps' results, or those that have come when it is time to go on without the others."""
+    until = time.monotonic() + min(STAND_IN_S, Deadline.of(plan).left_s(keep_s=PUBLISH_S))
+    with clients.arrivals.expect(copy.request_id) as arrived:
+        while True:
+            arrived.clear()
+            try:
+                found = await clients.results.join(copy.request_id, copy.step, encode_model(copy))
+            except Retryable:
+                return {copy.step: copy}
+            parts = {StepName(name): decode_model(StepResult, value) for name, value in found.items()}
+            if len(parts) == len(StepName) or time.monotonic() >= until:
+                return parts
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(asyncio.get_running_loop().time() + until - time.monotonic()):
+                    await arrived.wait()
+
+
+async def _publish(clients: "Clients", plan: Plan, parts: Parts) -> None:
+    """The page and its result. A page that is out already has its result told again, as it was."""
+    page = Publication.of(plan, parts)
+    result: Result | None = None
+    with contextlib.suppress(Retryable):
+        if (stored := await clients.results.get(page.request.request_id)) is not None:
+            result = decode_model(Result, stored)
+    if result is None:
+        try:
+            if StepName.ASSETS not in parts:
+                await _stand_in_for_assets(clients, plan)
+            await _put_page(clients, page)
+            result = _result(clients, page)
+        except LpstreamError as error:
+            result = _failed(page, error)
+    await _tell(clients, page, result)
+
+
+async def _stand_in_for_assets(clients: "Clients", plan: Plan) -> None:
+    try:
+        async with asyncio.timeout(Deadline.of(plan).assets_s()):
+            await put_assets(clients, pictures(plan.request, choose_template(plan.request)[0]))
+    except TimeoutError:
+        log.warning("request %s: pictures could not be put in time", plan.request.request_id)
+
+
+async def _put_page(clients: "Clients", page: Publication) -> None:
+    """Build the page and put it where it is reached; Retryable or Refused when S3 does not take it in time."""
+    request, base_url = page.request, clients.settings.page_base_url
+    clients.progress(request.request_id, 75, "integrate")
+    marks = [time.monotonic()]
+    og_key = card_key(page.lp_id, "og")
+    html = integrate(request, page.copy, template=page.template, lp_id=page.lp_id, base_url=base_url, og_key=og_key)
+    marks.append(time.monotonic())
+    body = optimise(html)
+    marks.append(time.monotonic())
+    source = encode_model(Source(request=request, copy_=page.copy, template=page.template))
+    await asyncio.gather(
+        _put(clients, page.plan, f"pages/{page.lp_id}/index.html", body, "text/html; charset=utf-8", PAGE_CACHE),
+        _put(clients, page.plan, source_key(page.lp_id), source, "application/json", "private, no-store"),
     )
-    integrated = time.monotonic()
-    page = optimise(html)
-    optimised = time.monotonic()
-    await clients.objects.put(f"pages/{lp_id}/index.html", page, "text/html; charset=utf-8", PAGE_CACHE)
-    timings = _timings(known, parts) | {
-        "integrate": int((integrated - started) * 1000),
-        "optimize": int((optimised - integrated) * 1000),
-        "preview": int((time.monotonic() - optimised) * 1000),
-        "total": int(time.time() * 1000) - known["created_ms"],
-    }
-    result = _result(clients, request, lp_id, parts, timings)
-    key = str(request.request_id).encode()
-    await clients.send(RESULTS, key, await clients.results.first(result))
-    await clients.progress(request.tenant_id, request.request_id, 100, "done")
+    marks.append(time.monotonic())
+    for stage, start, end in zip(("integrate", "optimize", "preview"), marks, marks[1:], strict=False):
+        page.timings[stage] = round((end - start) * 1000)
+        metrics.STAGE_SECONDS.labels(stage).observe(end - start)
+
+
+async def _put(clients: "Clients", plan: Plan, key: str, body: bytes, content_type: str, caching: str) -> None:
+    """Put an object; tried again until shortly before the deadline, then Retryable."""
+    while True:
+        try:
+            return await clients.objects.put(key, body, content_type, caching)
+        except Retryable:
+            if Deadline.of(plan).left_s(keep_s=GIVE_UP_S) == 0:
+                raise
+            await asyncio.sleep(AGAIN_S)
+
+
+async def _tell(clients: "Clients", page: Publication, result: Result) -> None:
+    """Store and publish the result, the first one told of; with Redis away it is published, and restored from there."""
+    try:
+        value = await clients.results.first(result)
+    except Retryable as error:
+        log.warning("result of %s is published and not stored: %s", result.request_id, error)
+        value = encode_model(result)
+    await clients.send(RESULTS, str(result.request_id).encode(), value)
+    clients.progress(result.request_id, 100, "done")
+    total, provider = result.timings_ms.total or 0, result.timings_ms.provider or 0
     metrics.RESULTS.labels(result.status, result.cache).inc()
+    metrics.TOTAL_SECONDS.labels(result.status).observe(total / 1000)
+    metrics.OWN_SECONDS.observe(max(0, total - provider) / 1000)
+    if now_ms() > page.plan.deadline_ms:
+        metrics.LATE.inc()
 
 
-def _timings(known: dict[str, Any], parts: dict[StepName, StepResult]) -> dict[str, int | None]:
-    attempts = parts[StepName.COPY].attempts
-    return {
-        "validate": known["validate_ms"],
-        **{name.value: part.elapsed_ms for name, part in parts.items()},
-        "provider": sum(attempt.total_ms for attempt in attempts) if attempts else None,
+def _timings(page: Publication) -> Timings:
+    plan, copy = page.plan, page.parts[StepName.COPY]
+    steps = {name.value: part.elapsed_ms for name, part in page.parts.items()}
+    if plan.cache != "miss":
+        steps["copy"] = None  # type: ignore[assignment]  # it did not run
+    times = {
+        "validate": plan.validate_ms,
+        "cache": plan.cache_ms,
+        **steps,
+        **page.timings,
+        "provider": copy.output.get("provider_ms"),
+        "total": now_ms() - plan.created_ms,
     }
+    return Timings.model_validate(times)
 
 
-def _result(
-    clients: "Clients",
-    request: GenerationRequest,
-    lp_id: str,
-    parts: dict[StepName, StepResult],
-    timings: dict[str, int | None],
-) -> Result:
-    """`degraded` when a model was to write the copy and did not; without a provider, template copy is the copy."""
-    settings = clients.settings
-    copy = parts[StepName.COPY]
-    by_template = copy.status == "fallback"
-    configured = clients.writers[request.quality].configured
-    warning = Warning_(
-        code="template_copy",
-        detail="no provider answered in time" if configured else "no provider is configured; built-in copy was used",
-    )
+def _result(clients: "Clients", page: Publication) -> Result:
+    """`degraded` when a model was to write the copy and did not, in part or whole.
+
+    Without a provider, built-in copy is the copy.
+    """
+    settings, request, copy = clients.settings, page.request, page.parts[StepName.COPY]
+    configured = clients.routers.by_tier[request.quality].configured
+    status: Status = "degraded" if copy.status == "fallback" and configured else "completed"
+    layer: CacheLayer = page.plan.cache if page.plan.cache != "miss" else copy.output.get("cache", "miss")
+    told = [Warning_.model_validate(one) for one in copy.output.get("warnings", [])]
     return Result(
         request_id=request.request_id,
         tenant_id=request.tenant_id,
-        status="degraded" if by_template and configured else "completed",
-        lp_id=lp_id,
-        page_url=f"{settings.page_base_url}/lp/{lp_id}",
+        status=status,
+        lp_id=page.lp_id,
+        page_url=f"{settings.page_base_url}/lp/{page.lp_id}",
         preview_url=f"{settings.api_base_url}/lp/requests/{request.request_id}/preview",
-        timings_ms=Timings.model_validate(timings),
+        thumbnail_url=f"{settings.page_base_url}/{card_key(page.lp_id, 'small')}",
+        cache=layer,
+        timings_ms=_timings(page),
         attempts=copy.attempts,
         cost_micro_jpy=sum(attempt.cost_micro_jpy for attempt in copy.attempts),
-        warnings=[warning] if by_template else [],
+        warnings=[*told, *page_warnings(request)],
+    )
+
+
+def _failed(page: Publication, error: LpstreamError) -> Result:
+    copy = page.parts[StepName.COPY]
+    return Result(
+        request_id=page.request.request_id,
+        tenant_id=page.request.tenant_id,
+        status="failed",
+        timings_ms=_timings(page),
+        attempts=copy.attempts,
+        cost_micro_jpy=sum(attempt.cost_micro_jpy for attempt in copy.attempts),
+        error=Failure(code="page_store", detail=f"the page could not be stored: {error}"),
     )

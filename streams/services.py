@@ -19,6 +19,8 @@ READY_S = 60
 STOP_S = 15
 NAMES = {"edge": ["edge"], "heatmap": ["worker", "heatmap"], "generation": ["worker", "generation"]}
 LONGEST_PAUSE_S = 30.0
+# every visitor of an installation on one machine has the same address
+ONE_ADDRESS = {"LPSTREAM_EDGE_CLIENT_RATE": "0", "LPSTREAM_EDGE_CLIENT_CONNECTIONS": "0"}
 # the fold's large temporaries cost fewer page faults when glibc keeps them
 MALLOC = {"MALLOC_TRIM_THRESHOLD_": "536870912", "MALLOC_MMAP_THRESHOLD_": "268435456"}
 
@@ -65,6 +67,7 @@ class Installation:
             "LPSTREAM_API_PORT": str(self._ports["api"]),
             "LPSTREAM_TENANTS_FILE": str(self._tenants_file),
             "LPSTREAM_API_TOKEN": self.token,
+            **ONE_ADDRESS,
             **self._overrides,
         }
 

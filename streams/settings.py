@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationErro
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from infra.tenants import check_origin
 from schemas.errors import SettingError
 
 PREFIX = "LPSTREAM_"
@@ -35,34 +36,37 @@ def _timezone(value: str) -> str:
     return value
 
 
-def _origin(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
-        raise ValueError("give an exact origin such as https://example.jp, with no path")
-    return value
-
-
 Url = Annotated[str, AfterValidator(_url)]
-Origin = Annotated[str, AfterValidator(_origin)]
+Origin = Annotated[str, AfterValidator(check_origin)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
 class LlmModel(BaseModel):
-    """One model of a provider and its prices in US dollars per million tokens."""
+    """One model of a provider and its prices in US dollars per million tokens.
+
+    `options` go into every request as they are, such as `{"reasoning_effort": "minimal"}`.
+    """
 
     id: str
     usd_per_million_input: Annotated[float, Field(ge=0)]
     usd_per_million_output: Annotated[float, Field(ge=0)]
+    options: dict[str, Any] = {}
 
 
 class LlmProvider(BaseModel):
-    """An OpenAI-compatible endpoint. The key itself stays in the environment variable `key_variable`."""
+    """An OpenAI-compatible endpoint. The key itself stays in the environment variable `key_variable`.
+
+    `concurrency` bounds its open calls in one worker; `limit_field` is what it calls the most tokens of an answer.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
     base_url: Url
     key_variable: str
     fast: LlmModel
     high: LlmModel
+    concurrency: Annotated[int, Field(ge=1, le=5_000)] = 500
+    limit_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
+    json_mode: bool = True
 
     def key(self) -> str:
         """The provider's key; SettingError when its variable is not set."""
@@ -172,9 +176,62 @@ class Settings(BaseSettings):
     edge_max_body_bytes: Annotated[
         int, Field(ge=1_024, le=64 * 2**20, description="Largest body, on the wire and inflated.")
     ] = 2**20
+    edge_max_record_bytes: Annotated[
+        int,
+        Field(
+            ge=1_024,
+            le=64 * 2**20,
+            description="Largest record that the edge sends; keep it below the topics' `max.message.bytes`.",
+        ),
+    ] = 1_000_000
     edge_max_in_flight: Annotated[
         int, Field(ge=1, description="Unacknowledged records at most; beyond, the edge answers 503.")
     ] = 3_000
+    edge_max_in_flight_bytes: Annotated[
+        int, Field(ge=2**20, description="Bytes of bodies that one edge process holds at most; beyond, 503.")
+    ] = 64 * 2**20
+    edge_max_requests: Annotated[
+        int, Field(ge=1, description="Requests that one edge process works on at once; beyond, 503.")
+    ] = 4_096
+    edge_max_connections: Annotated[
+        int, Field(ge=1, description="Open connections of one edge process and listener; beyond, 503 and closed.")
+    ] = 12_000
+    edge_client_connections: Annotated[
+        int, Field(ge=0, description="The same from one client address (IPv6: one /64); 0: no such limit.")
+    ] = 1_000
+    edge_rate: Annotated[
+        float, Field(ge=0, description="Requests/s of one edge process's public listener; beyond, 429; 0: no limit.")
+    ] = 20_000.0
+    edge_client_rate: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="The same from one client address, with ten seconds' worth at once. Mobile carriers put "
+            "thousands of visitors behind one address: keep it generous. 0: no limit.",
+        ),
+    ] = 100.0
+    edge_trusted_proxies: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=8,
+            description="Proxies before the edge: the client is that many from the end of X-Forwarded-For. 0: none.",
+        ),
+    ] = 0
+    edge_head_timeout_s: Annotated[
+        float, Field(gt=0, le=60, description="From a request's first byte to the end of its head.")
+    ] = 5.0
+    edge_body_timeout_s: Annotated[float, Field(gt=0, le=60, description="From the head to the body's end.")] = 10.0
+    edge_processes: Annotated[
+        int, Field(ge=0, le=64, description="Edge processes that share the ports; 0: one for each core.")
+    ] = 1
+    proxy_topics: Annotated[
+        list[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]],
+        Field(
+            description="JSON list of further topics that the private listener may produce to; their records are not "
+            "checked, as by any REST proxy."
+        ),
+    ] = []
     produce_timeout_s: Annotated[
         float, Field(gt=0, le=60, description="How long the edge waits for the broker's acknowledgement.")
     ] = 8.0
@@ -194,8 +251,34 @@ class Settings(BaseSettings):
     worker_metrics_port: Annotated[Port, Field(description="Worker's /metrics and /readyz; 0: any free port.")] = 0
     llm_providers: Annotated[
         list[LlmProvider],
-        Field(description="JSON list of providers in order: name, base_url, key_variable, fast, high."),
+        Field(
+            description="JSON list of providers in order: name, base_url, key_variable, fast, high (id,"
+            " usd_per_million_input, usd_per_million_output, options), concurrency, limit_field, json_mode."
+        ),
     ] = []
+    llm_first_token_s: Annotated[
+        float, Field(gt=0, le=30, description="Wait for a call's first token; then the next provider is asked.")
+    ] = 1.5
+    llm_idle_s: Annotated[float, Field(gt=0, le=30, description="Longest silence within an answer.")] = 1.0
+    llm_call_cap_s: Annotated[float, Field(gt=0, le=120, description="Longest call, whatever the deadline.")] = 30.0
+    llm_breaker_failures: Annotated[
+        int, Field(ge=1, description="Failures in a row after which a provider's model is left alone.")
+    ] = 5
+    llm_breaker_open_s: Annotated[
+        float, Field(gt=0, description="How long it is left alone, until one call may probe it.")
+    ] = 60.0
+    llm_hedge_share: Annotated[
+        float, Field(ge=0, le=1, description="Second calls beside slow ones, as a share of calls; 0: none.")
+    ] = 0.1
+    copy_fresh_s: Annotated[
+        int, Field(ge=1, description="Age at which cached copy is made anew, while the old is still served.")
+    ] = 7 * 86_400
+    copy_stale_s: Annotated[int, Field(ge=0, description="How long after that it may still be served.")] = 23 * 86_400
+    copy_l1_s: Annotated[int, Field(ge=1, description="How long copy stays in a worker's memory.")] = 600
+    copy_l1_bytes: Annotated[int, Field(ge=0, description="Most memory for it, bytes.")] = 64 * 2**20
+    lp_at_once: Annotated[
+        int, Field(ge=1, description="Records of one topic that a generation worker works on at once.")
+    ] = 2_000
     jpy_per_usd: Annotated[float, Field(gt=0, description="Exchange rate for the cost of model calls.")] = 155.0
     timezone: Annotated[str, AfterValidator(_timezone), Field(description="Time zone of days in `lp_daily`.")] = (
         "Asia/Tokyo"

@@ -1,86 +1,164 @@
 """The parallel steps: template, copy, assets. A finished step is never done again."""
 
-import hashlib
+import asyncio
+import logging
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
-from processors.copywriting import messages, parse_copy, template_copy
-from processors.page import choose_theme, hero_svg
-from schemas.errors import DecodeError
+from infra.budget import Payer
+from infra.results import StepState
+from processors.copywriting import copy_fields
+from processors.page import Asset, choose_template, pictures
+from schemas.errors import LpstreamError, Retryable
 from schemas.generation import (
     STEP_RESULTS,
     Attempt,
     GenerationRequest,
+    Plan,
     Step,
     StepName,
     StepResult,
     decode_model,
     encode_model,
     model_from_object,
+    step_id_of,
 )
 from streams import metrics
+from streams.cards import IMMUTABLE
+from streams.copywriting import Order
+from streams.stages import Deadline
 
 if TYPE_CHECKING:
-    from streams.generation import Clients
+    from streams.clients import Clients
 
-COPY_BUDGET_MS = 5_000
-IMMUTABLE = "public, max-age=31536000, immutable"
-Outcome = tuple[str, dict[str, Any], list[Attempt]]
+log = logging.getLogger(__name__)
+
+
+NOTHING_KNOWN = StepState(None, {}, answered=False)
+AGAIN_S = 0.2
+Outcome = tuple[Literal["ok", "fallback", "error"], dict[str, Any], list[Attempt]]
 
 
 async def handle(clients: "Clients", message: Any) -> None:
     """One record of `lp.steps`."""
     step = decode_model(Step, message.value or b"")
-    request = model_from_object(GenerationRequest, step.input.get("request"))
-    value = await clients.results.finished_step(step.step_id)
-    if value is None:
-        started = time.monotonic()
-        status, output, attempts = await WORK[step.step](clients, request, step.deadline_ms)
-        elapsed = time.monotonic() - started
-        metrics.STAGE_SECONDS.labels(step.step.value).observe(elapsed)
-        value = encode_model(
-            StepResult.model_validate(
-                {
-                    "request_id": step.request_id,
-                    "step_id": step.step_id,
-                    "step": step.step,
-                    "status": status,
-                    "output": output,
-                    "elapsed_ms": int(elapsed * 1000),
-                    "attempts": attempts,
-                }
-            )
-        )
-        await clients.results.finish_step(step.step_id, value)
-    await clients.send(STEP_RESULTS, str(step.request_id).encode(), value)
+    plan = model_from_object(Plan, step.input.get("plan"))
+    value = await (_copy_once(clients, plan) if step.step is StepName.COPY else _work(clients, plan, step.step))
+    if value is not None:
+        await clients.send(STEP_RESULTS, str(step.request_id).encode(), value)
 
 
-async def _template(clients: "Clients", request: GenerationRequest, deadline_ms: int) -> Outcome:
-    return "ok", {"theme": choose_theme(request.industry).name}, []
+async def _copy_once(clients: "Clients", plan: Plan) -> bytes | None:
+    """The copy step's result: the one that is kept, if it was finished before. None: nobody waits for it any more.
+
+    The other steps follow from the request, at no price and in no time: nothing is kept of them.
+    """
+    step_id = step_id_of(plan.request.request_id, StepName.COPY)
+    try:
+        state = await clients.results.step(plan.request.request_id, step_id)
+    except Retryable:
+        state = NOTHING_KNOWN
+    if state.answered:
+        return None
+    if state.finished is not None:
+        return state.finished
+    value = await _work(clients, plan, StepName.COPY, state)
+    try:
+        return await clients.results.finish_step(step_id, value)
+    except Retryable:
+        return value
 
 
-async def _copy(clients: "Clients", request: GenerationRequest, deadline_ms: int) -> Outcome:
-    writer = clients.writers[request.quality]
-    attempts: list[Attempt] = []
-    if writer.configured:
-        budget_ms = min(deadline_ms, int(time.time() * 1000) + COPY_BUDGET_MS)
-        text, attempts = await writer.write(messages(request), budget_ms)
-        for attempt in attempts:
-            metrics.MODEL_CALLS.labels(attempt.provider, attempt.outcome).inc()
-            metrics.COST.inc(attempt.cost_micro_jpy)
-        if text is not None:
-            try:
-                return "ok", {"copy": parse_copy(text).model_dump(), "by": "model"}, attempts
-            except DecodeError as error:
-                attempts[-1] = attempts[-1].model_copy(update={"outcome": f"invalid: {error.field}"[:80]})
-    return "fallback", {"copy": template_copy(request).model_dump(), "by": "template"}, attempts
+async def _work(clients: "Clients", plan: Plan, name: StepName, state: StepState = NOTHING_KNOWN) -> bytes:
+    started = time.monotonic()
+    status, output, attempts = await WORK[name](clients, plan, state)
+    elapsed = time.monotonic() - started
+    metrics.STAGE_SECONDS.labels(name.value).observe(elapsed)
+    return step_result(plan, name, status, output, attempts, elapsed)
 
 
-async def _assets(clients: "Clients", request: GenerationRequest, deadline_ms: int) -> Outcome:
-    body = hero_svg(choose_theme(request.industry).name)
-    key = f"assets/{hashlib.sha256(body).hexdigest()[:16]}.svg"
-    await clients.objects.put(key, body, "image/svg+xml", IMMUTABLE)
-    return "ok", {"hero_url": f"/{key}"}, []
+def step_result(
+    plan: Plan,
+    name: StepName,
+    status: Literal["ok", "fallback", "error"],
+    output: dict[str, Any],
+    attempts: Sequence[Attempt] = (),
+    elapsed_s: float = 0.0,
+) -> bytes:
+    """A step's result as it goes on the topic; the plan goes with it."""
+    request_id = plan.request.request_id
+    result = StepResult(
+        request_id=request_id,
+        step_id=step_id_of(request_id, name),
+        step=name,
+        status=status,
+        output={"plan": plan.model_dump(mode="json"), **output},
+        elapsed_ms=round(elapsed_s * 1000),
+        attempts=list(attempts),
+    )
+    return encode_model(result)
+
+
+async def _template(clients: "Clients", plan: Plan, state: StepState) -> Outcome:
+    return "ok", {"template": template_of(plan.request)}, []
+
+
+def template_of(request: GenerationRequest) -> str:
+    """The template that is chosen; why is logged."""
+    template, reason = choose_template(request)
+    log.info("request %s: template %s, because %s", request.request_id, template, reason)
+    return template
+
+
+async def _copy(clients: "Clients", plan: Plan, state: StepState) -> Outcome:
+    request = plan.request
+
+    async def on_section(name: str, done: int, of: int) -> None:
+        keep_for = request.tenant_id if done in (1, of) else None
+        clients.progress(request.request_id, 10 + 60 * done // of, "copy", section=name, keep_for=keep_for)
+
+    order = Order(
+        fields=copy_fields(request),
+        payer=Payer(request.tenant_id, str(request.request_id), clients.tenants.caps(request.tenant_id)),
+        step_id=step_id_of(request.request_id, StepName.COPY),
+        until=Deadline.of(plan).copy_until(),
+        finished=state.parts,
+        on_section=on_section,
+    )
+    written = await clients.copywriter.write(order)
+    output = {
+        "copy": written.copy.model_dump(mode="json"),
+        "warnings": [one.model_dump(mode="json") for one in written.warnings],
+        "cache": written.cache,
+        "provider_ms": written.provider_ms,
+    }
+    return written.status, output, written.attempts
+
+
+async def _assets(clients: "Clients", plan: Plan, state: StepState) -> Outcome:
+    wanted = pictures(plan.request, choose_template(plan.request)[0])
+    try:
+        async with asyncio.timeout(Deadline.of(plan).assets_s()):
+            await put_assets(clients, wanted)
+    except TimeoutError:
+        return "error", {"keys": [one.key for one in wanted]}, []
+    return "ok", {"keys": [one.key for one in wanted]}, []
+
+
+async def put_assets(clients: "Clients", wanted: Sequence[Asset]) -> None:
+    """Put files whose names are hashes of their bytes; those that this process has put are there."""
+    missing = [one for one in wanted if one.key not in clients.put_before]
+    while missing:
+        work = (clients.objects.put(one.key, one.body, one.content_type, IMMUTABLE) for one in missing)
+        done = await asyncio.gather(*work, return_exceptions=True)
+        for one, outcome in zip(missing, done, strict=True):
+            if outcome is None:
+                clients.put_before[one.key] = True
+            elif not isinstance(outcome, LpstreamError):
+                raise outcome
+        if missing := [one for one, outcome in zip(missing, done, strict=True) if outcome is not None]:
+            await asyncio.sleep(AGAIN_S)
 
 
 WORK = {StepName.TEMPLATE: _template, StepName.COPY: _copy, StepName.ASSETS: _assets}

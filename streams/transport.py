@@ -52,12 +52,12 @@ class Slice:
 def cut(tp: TP, epoch: int, fetch: int, records: list[Any]) -> Iterator[Slice]:
     """Slices of one partition's fetched records, in order."""
     start = 0
-    bucket = bucket_of(records[0].timestamp)
-    if records[0].timestamp_type == LOG_APPEND_TIME and bucket_of(records[-1].timestamp) == bucket:
+    bucket = bucket_of(records[0].timestamp, tp.partition)
+    if records[0].timestamp_type == LOG_APPEND_TIME and bucket_of(records[-1].timestamp, tp.partition) == bucket:
         yield Slice(tp, epoch, fetch, bucket, records)  # the broker's times only grow
         return
     for index, record in enumerate(records):
-        if (this := bucket_of(record.timestamp)) != bucket:
+        if (this := bucket_of(record.timestamp, tp.partition)) != bucket:
             yield Slice(tp, epoch, fetch, bucket, records[start:index])
             start, bucket = index, this
     yield Slice(tp, epoch, fetch, bucket, records[start:])

@@ -13,7 +13,8 @@ DEAD = "Dead"
 
 
 @asynccontextmanager
-async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+async def open_admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A client for the time of the block; Retryable when the brokers do not answer."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id="lpstream-admin")
     try:
         await admin.start()
@@ -26,7 +27,7 @@ async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
 
 async def partitions_of(bootstrap: str, topic: str) -> list[TopicPartition]:
     """The topic's partitions; Refused when there is no such topic."""
-    async with _admin(bootstrap) as admin:
+    async with open_admin(bootstrap) as admin:
         described = (await admin.describe_topics([topic]))[0]
     if described["error_code"] != 0:
         raise Refused(f"topic {topic}: {for_code(described['error_code']).__name__}; has `lpstream migrate` been run?")
@@ -35,14 +36,14 @@ async def partitions_of(bootstrap: str, topic: str) -> list[TopicPartition]:
 
 async def committed(bootstrap: str, group: str) -> dict[TopicPartition, OffsetAndMetadata]:
     """The group's committed offsets, of partitions that have any."""
-    async with _admin(bootstrap) as admin:
+    async with open_admin(bootstrap) as admin:
         found = await admin.list_consumer_group_offsets(group)
     return {tp: one for tp, one in found.items() if one.offset >= 0}
 
 
 async def members(bootstrap: str, group: str) -> int:
     """How many members the group has now; 0 for one that does not exist."""
-    async with _admin(bootstrap) as admin:
+    async with open_admin(bootstrap) as admin:
         response = (await admin.describe_consumer_groups([group]))[0]
     description = response.groups[0]
     return 0 if description[2] == DEAD else len(description[5])

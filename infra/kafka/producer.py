@@ -1,18 +1,24 @@
 """The producer, and the partition of a key."""
 
+import struct
+
 from aiokafka import AIOKafkaProducer
-from aiokafka.partitioner import murmur2
 
 LINGER_MS = 5
+SEED, MIX, ALL = 0x9747B28C, 0x5BD1E995, 0xFFFFFFFF
+BATCH_BYTES = 16_384  # aiokafka's own default
 
 
-def build_producer(bootstrap: str, broker: str, *, linger_ms: int = LINGER_MS) -> AIOKafkaProducer:
+def build_producer(
+    bootstrap: str, broker: str, *, linger_ms: int = LINGER_MS, batch_bytes: int = BATCH_BYTES
+) -> AIOKafkaProducer:
     """A producer, not started, inside a running loop: acks from all replicas, idempotent where the broker can."""
     return AIOKafkaProducer(
         bootstrap_servers=bootstrap,
         acks="all",
         enable_idempotence=broker != "tansu",
         linger_ms=linger_ms,
+        max_batch_size=batch_bytes,
         max_request_size=2 * 2**20,
         request_timeout_ms=8_000,
     )
@@ -20,4 +26,21 @@ def build_producer(bootstrap: str, broker: str, *, linger_ms: int = LINGER_MS) -
 
 def partition_of(key: bytes, partitions: int) -> int:
     """The partition of a key as Kafka's default partitioner has it (murmur2, made positive)."""
-    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+    return (murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def murmur2(key: bytes) -> int:
+    """The hash of Kafka's Java client, 32 bits; aiokafka's own, word by word, takes more than twice as long.
+
+    Source: org.apache.kafka.common.utils.Utils.murmur2.
+    """
+    length = len(key)
+    words = length // 4
+    hashed = SEED ^ length
+    for word in struct.unpack_from(f"<{words}I", key):
+        mixed = word * MIX & ALL
+        hashed = (hashed * MIX & ALL) ^ ((mixed ^ (mixed >> 24)) * MIX & ALL)
+    if tail := key[words * 4 :]:
+        hashed = (hashed ^ int.from_bytes(tail, "little")) * MIX & ALL
+    hashed = (hashed ^ (hashed >> 13)) * MIX & ALL
+    return hashed ^ (hashed >> 15)

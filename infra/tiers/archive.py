@@ -8,8 +8,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from infra.objects import MISSING, Objects
+from infra.objects import Objects
 
+MISSING = {"404", "NoSuchKey", "NotFound"}
 GLACIER, STANDARD = "GLACIER", "STANDARD"
 # answers of stores that have the storage class and no restore: what is cold there can be read as it is
 NO_RESTORE = {"MethodNotAllowed", "NotImplemented", "501", "405"}
@@ -34,16 +35,11 @@ class Archive(Objects):
     @classmethod
     def open(cls, endpoint_url: str | None, region: str, access_key: str, secret_key: str, bucket: str) -> Self:
         """A client that waits as long as a copy within the store may take."""
+        made = super().open(endpoint_url, region, access_key, secret_key, bucket)
         config = Config(connect_timeout=3, read_timeout=COPY_S, retries={"total_max_attempts": 2})
-        client = boto3.client(
-            "s3",
-            endpoint_url=endpoint_url,
-            region_name=region,
-            aws_access_key_id=access_key or None,
-            aws_secret_access_key=secret_key or None,
-            config=config,
-        )
-        return cls(client, bucket)
+        session = boto3.Session(access_key or None, secret_key or None, region_name=region)
+        made._client = session.client("s3", endpoint_url=endpoint_url, config=config)
+        return made
 
     async def held(self, prefix: str) -> list[Held]:
         """Objects whose keys begin with the prefix."""

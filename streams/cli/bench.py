@@ -25,6 +25,14 @@ PARTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "tiers": ("tiers", "forty_days", {}),
     "bytes_at_rest": ("at_rest", "bytes_at_rest", {}),
     "kit": ("kit", "kit_times", {}),
+    "edge": ("edge", "edge", {}),
+    "edge_connections": ("edge", "edge_connections", {}),
+    "lp_total": ("pages", "total", {}),
+    "lp_own": ("pages", "own", {}),
+    "lp_mix": ("pages", "mix", {}),
+    "cache_l1": ("page_cache", "layer", {"layer": "l1"}),
+    "cache_l2": ("page_cache", "layer", {"layer": "l2"}),
+    "cache_l3": ("page_cache", "layer", {"layer": "l3"}),
 }
 
 

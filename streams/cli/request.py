@@ -1,6 +1,7 @@
 """`lpstream request`: ask for one landing page and follow it to its end."""
 
 import asyncio
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -12,11 +13,10 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from schemas.errors import LpstreamError
+from schemas.errors import LpstreamError, Retryable
+from schemas.generation import GenerationRequest, Result, model_from_object
 from streams.cli.console import DEFAULT_DATA, AsJson, Data, err, out, private_api
-
-WITHIN_S = 60
-V2 = {"Content-Type": "application/vnd.kafka.json.v2+json"}
+from streams.client import over_http
 
 
 def request(
@@ -49,7 +49,8 @@ def request(
     }
     if file is not None:
         wanted = {"schema": 1, "request_id": wanted["request_id"], "tenant_id": tenant, **_read(file)}
-    result, page = asyncio.run(_ask(*private_api(data), wanted))
+    told, page = asyncio.run(_ask(*private_api(data), model_from_object(GenerationRequest, wanted)))
+    result = told.model_dump(mode="json")
     if save is not None and page is not None:
         save.write_bytes(page)
     if as_json:
@@ -71,48 +72,26 @@ def _read(file: Path) -> dict[str, Any]:
     return found
 
 
-async def _ask(api: str, token: str, wanted: dict[str, Any]) -> tuple[dict[str, Any], bytes | None]:
+async def _ask(api: str, token: str, wanted: GenerationRequest) -> tuple[Result, bytes | None]:
     """The result, and the page if there is one."""
-    where = f"{api}/lp/requests/{wanted['request_id']}"
-    try:
-        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session:
-            async with asyncio.timeout(WITHIN_S):
-                body = json.dumps({"records": [{"value": wanted}]})
-                async with session.post(f"{api}/topics/lp.requests", data=body, headers=V2) as answer:
-                    await _taken(answer)
-                await _follow(session, where)
-                async with session.get(where) as answer:
-                    result: dict[str, Any] = await answer.json()
-        return result, await _page(result["page_url"]) if result.get("page_url") else None
-    except aiohttp.ClientError as error:
-        raise LpstreamError(f"{api}: {error}") from error
-    except TimeoutError as error:
-        raise LpstreamError(f"no result within {WITHIN_S} s; is a generation worker running? Later: {where}") from error
+    async with over_http(api, token) as pages:
+        request_id = await pages.request(wanted)
+        with Progress(console=err) as shown:
+            task = shown.add_task("queued", total=100)
+            with contextlib.suppress(Retryable):  # the result is waited for all the same
+                async for now in pages.progress(request_id):
+                    shown.update(task, completed=now.percent, description=now.section or now.stage)
+        result = await pages.result(request_id)
+    return result, await _page(result.page_url) if result.page_url else None
 
 
 async def _page(url: str) -> bytes:
     # without the token: the public listener must not see it
-    async with aiohttp.ClientSession(raise_for_status=True) as session, session.get(url) as answer:
-        return await answer.read()
-
-
-async def _taken(answer: aiohttp.ClientResponse) -> None:
-    told = await answer.json(content_type=None)
-    if answer.status != 200:
-        raise LpstreamError(f"the edge answered {answer.status}: {told.get('message')}")
-    if error := told["offsets"][0].get("error"):
-        raise LpstreamError(f"Kafka did not take the request: {error}")
-
-
-async def _follow(session: aiohttp.ClientSession, where: str) -> None:
-    """Show the progress stream until it ends."""
-    with Progress(console=err) as progress:
-        task = progress.add_task("queued", total=100)
-        async with session.get(f"{where}/events") as answer:
-            async for line in answer.content:
-                if line.startswith(b"data: "):
-                    now = json.loads(line.removeprefix(b"data: "))
-                    progress.update(task, completed=now["percent"], description=now["stage"])
+    try:
+        async with aiohttp.ClientSession(raise_for_status=True) as session, session.get(url) as answer:
+            return await answer.read()
+    except aiohttp.ClientError as error:
+        raise LpstreamError(f"{url}: {error}") from error
 
 
 def _show(result: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """`lpstream edge`, `worker`, `migrate`: the processes of an installation, by the settings alone."""
 
 import asyncio
+import re
 import signal
 import sys
 import threading
@@ -16,16 +17,29 @@ from infra.embedded.process import ChildProcess
 from infra.kafka.topics import ensure_topics
 from infra.objects import Objects
 from schemas.errors import LpstreamError
+from schemas.heatmap import LP_ID_PATTERN
 from streams.cli.console import DEFAULT_DATA, Data, say, settings_for
 from streams.services import STOP_S
 from streams.settings import Settings
 
 
 def edge(data: Data = DEFAULT_DATA) -> None:
-    """Run the edge: the public and the private listener."""
-    from streams.edge.server import run_edge
+    """Run the edge: the public and the private listener, in as many processes as the settings say."""
+    from streams.edge.processes import run_edge
 
     run_edge(settings_for(data))
+
+
+def snippet(
+    lp_id: Annotated[str, typer.Option("--lp-id", help="Page that the tag is for.")] = "lp_8f3a",
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Print the tracking snippet's script tag, with the hash that browsers check it by."""
+    from streams.edge.snippet import Snippet
+
+    if not re.fullmatch(LP_ID_PATTERN, lp_id):
+        raise LpstreamError("--lp-id: give letters, digits, dots, dashes and underscores, 128 at most")
+    typer.echo(Snippet.load().tag(settings_for(data).page_base_url, lp_id))
 
 
 def worker(

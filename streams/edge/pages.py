@@ -32,8 +32,8 @@ async def page(request: web.BaseRequest, services: Services, *, caller: Caller |
 
 
 async def asset(request: web.BaseRequest, services: Services, *, caller: Caller | None, name: str) -> web.Response:
-    """A page's file; its name is a hash of its bytes."""
-    found = await _object(services, f"assets/{name}")
+    """A page's file; its name is a hash of its bytes, or that of its page."""
+    found = await (_card(services, name) if name.startswith("card-") else _object(services, f"assets/{name}"))
     return _answer(request, found, {"Cache-Control": "public, max-age=31536000, immutable"})
 
 
@@ -68,6 +68,8 @@ async def events(
         now = await _known(services, wanted, caller)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await response.prepare(request)
+        if request.method == "HEAD":
+            return response
         with contextlib.suppress(ConnectionResetError):  # the reader has gone: nobody to tell
             await _tell(services, response, now, coming)
     return response
@@ -143,6 +145,17 @@ def _uuid(text: str) -> UUID:
         return UUID(text)
     except ValueError as error:
         raise HttpError(404, "No such request") from error
+
+
+async def _card(services: Services, name: str) -> StoredObject:
+    """A picture of a page, drawn now if nobody has asked for it before."""
+    try:
+        found = await services.cards.get(name)
+    except LpstreamError as error:
+        raise HttpError(503, "The page store does not answer, try again") from error
+    if found is None:
+        raise HttpError(404, "HTTP 404 Not Found")
+    return found
 
 
 async def _object(services: Services, key: str) -> StoredObject:

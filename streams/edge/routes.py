@@ -6,13 +6,16 @@ from typing import get_args
 
 import msgspec
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from infra.tenants import Caller
 from schemas.errors import LpstreamError
 from schemas.heatmap import DEVICES
-from streams.edge import produce as doors
+from streams import metrics
+from streams.edge.beacons import beacon_door
+from streams.edge.connections import Listener
 from streams.edge.errors import HttpError
+from streams.edge.produce import Target, rest_door, topics_of
 from streams.edge.services import Services
 from streams.heatmaps import MapKind
 
@@ -23,7 +26,7 @@ SHORT_S, LONG_S = 300, 31_536_000
 
 async def beacon(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
     """One beacon."""
-    return await doors.beacon_door(request, services.settings, services.sender, services.tenants)
+    return await beacon_door(request, services)
 
 
 async def produce(
@@ -31,40 +34,17 @@ async def produce(
     services: Services,
     *,
     caller: Caller | None,
-    listener: str,
+    listener: Listener,
     topic: str,
     partition: str | None = None,
 ) -> web.Response:
     """Records by the REST Proxy's v2 API. A topic that may not be used answers as one that is not there."""
-    if topic not in doors.PRODUCIBLE[listener]:
+    if topic not in topics_of(listener, services.settings):
         raise HttpError(404, "Topic not found.", 40401)
-    if partition is not None and not partition.isdigit():
+    if partition is not None and not (partition.isascii() and partition.isdigit() and len(partition) < 10):
         raise HttpError(404, "HTTP 404 Not Found")
     where = int(partition) if partition is not None else None
-    return await doors.rest_door(
-        request,
-        services.settings,
-        services.sender,
-        services.tenants,
-        services.results,
-        topic=topic,
-        partition=where,
-        caller=caller,
-    )
-
-
-async def topics(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
-    """Topics that may be used."""
-    return _json(sorted(doors.PRODUCIBLE["private"]), doors.V2)
-
-
-async def partitions(
-    request: web.BaseRequest, services: Services, *, caller: Caller | None, topic: str
-) -> web.Response:
-    """Partitions of a topic, by number."""
-    if topic not in doors.PRODUCIBLE["private"]:
-        raise HttpError(404, "Topic not found.", 40401)
-    return _json([{"partition": number} for number in range(await services.sender.partitions(topic))], doors.V2)
+    return await rest_door(request, services, Target(topic, where, listener, caller, request.headers.get("Origin")))
 
 
 async def snippet(
@@ -76,6 +56,12 @@ async def snippet(
     caching = f"public, max-age={SHORT_S}" if digest is None else f"public, max-age={LONG_S}, immutable"
     headers = {"Cache-Control": caching, "X-Content-Type-Options": "nosniff"}
     return web.Response(body=services.snippet.body, content_type="text/javascript", charset="utf-8", headers=headers)
+
+
+async def source_map(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
+    """What debuggers read the snippet by."""
+    headers = {"Cache-Control": f"public, max-age={SHORT_S}", "X-Content-Type-Options": "nosniff"}
+    return web.Response(body=services.snippet.source_map, content_type="application/json", headers=headers)
 
 
 async def heatmap(
@@ -126,7 +112,7 @@ async def ready(request: web.BaseRequest, services: Services, *, caller: Caller 
 
 async def metrics_page(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
     """Prometheus text."""
-    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def _json(value: object, content_type: str) -> web.Response:

@@ -1,21 +1,22 @@
 """Records to Kafka: bounded in number, acknowledged or reported, never silently dropped."""
 
 import asyncio
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+from msgspec import Struct
 
+from infra.kafka.coalescing import BATCH_BYTES, CoalescingProducer, Outcome, is_refused
 from infra.kafka.producer import build_producer, partition_of
 from streams import metrics
 from streams.edge.errors import HttpError
 from streams.settings import Settings
 
-KAFKA_ERROR, RETRIABLE_KAFKA_ERROR = 50002, 50003
+KAFKA_ERROR, RETRIABLE_KAFKA_ERROR, FORBIDDEN, NO_PARTITION = 50002, 50003, 40301, 40402
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """What is to be sent. `place_by` chooses the partition when none is given."""
 
     value: bytes | None
@@ -23,9 +24,13 @@ class Record:
     place_by: bytes | None
     partition: int | None
 
+    @property
+    def size(self) -> int:
+        """Bytes of key and value."""
+        return len(self.value or b"") + len(self.key or b"")
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+
+class Sent(Struct, frozen=True):
     """Where a record lies, or why not: an error code of the REST proxy."""
 
     partition: int | None
@@ -42,13 +47,16 @@ class Sender:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._producer: AIOKafkaProducer
-        self._in_flight = 0
+        self._producer = CoalescingProducer(
+            lambda: build_producer(settings.kafka_bootstrap_servers, settings.broker, batch_bytes=BATCH_BYTES),
+            settings.produce_timeout_s,
+        )
+        self._turn = itertools.count()
+        self.in_flight = 0
         self.ready = False
 
     async def start(self) -> None:
         """Connect; returns when the broker answers."""
-        self._producer = build_producer(self._settings.kafka_bootstrap_servers, self._settings.broker)
         await self._producer.start()
         self.ready = True
 
@@ -59,39 +67,83 @@ class Sender:
             await self._producer.stop()
 
     async def partitions(self, topic: str) -> int:
-        """How many partitions the topic has."""
-        found = await self._producer.partitions_for(topic)
-        return len(found)
+        """How many partitions the topic has; HttpError 503 when the broker does not tell in time."""
+        try:
+            return await self._producer.partitions(topic)
+        except (KafkaError, TimeoutError) as error:
+            raise HttpError(503, "The broker does not answer, try again") from error
+
+    def knows(self, topic: str) -> bool:
+        """Whether `send_one` can be used: how many partitions there are is known."""
+        return self._producer.known_partitions(topic) > 0
 
     async def send(self, topic: str, records: list[Record]) -> list[Sent]:
         """Send all and wait for each; HttpError 503 before the first when there is no room for the batch."""
-        if self._in_flight + len(records) > self._settings.edge_max_in_flight:
+        self._take_room(len(records))
+        try:
+            count = await self.partitions(topic)
+            turn = next(self._turn)
+            places = [_place(record, count, turn) for record in records]
+            # everything is lined up before the first wait, so that one request's records stay together and in order
+            started = [self._start(topic, record, place, count) for record, place in zip(records, places, strict=True)]
+            done = [
+                one if isinstance(one, Sent) else sent_of(place, await one)
+                for one, place in zip(started, places, strict=True)
+            ]
+            metrics.acknowledged(topic).inc(sum(one.error_code is None for one in done))
+            return done
+        finally:
+            self.in_flight -= len(records)
+
+    def send_one(self, topic: str, record: Record, done: Callable[[Sent], None]) -> None:
+        """Send a record without waiting; `done` is called later. HttpError 503 without room, and never called then."""
+        self._take_room(1)
+        count = self._producer.known_partitions(topic)
+        place = _place(record, count, 0)
+        started = self._start(topic, record, place, count)
+
+        def settle(outcome: asyncio.Future[Outcome]) -> None:
+            self.in_flight -= 1
+            sent = sent_of(place, outcome.result())
+            if sent.error_code is None:
+                metrics.acknowledged(topic).inc()
+            done(sent)
+
+        if isinstance(started, Sent):
+            self.in_flight -= 1
+            done(started)
+        else:
+            started.add_done_callback(settle)
+
+    def _take_room(self, count: int) -> None:
+        if self.in_flight + count > self._settings.edge_max_in_flight:
             metrics.REFUSED.labels("in_flight").inc()
             raise HttpError(503, "Too many records are waiting for the broker, try again")
-        self._in_flight += len(records)
-        metrics.IN_FLIGHT.set(self._in_flight)
-        try:
-            async with asyncio.timeout(self._settings.produce_timeout_s):
-                count = await self.partitions(topic)
-            return list(await asyncio.gather(*(self._send_one(topic, record, count) for record in records)))
-        except (KafkaError, TimeoutError) as error:
-            raise HttpError(503, "The broker does not answer, try again") from error
-        finally:
-            self._in_flight -= len(records)
-            metrics.IN_FLIGHT.set(self._in_flight)
+        self.in_flight += count
 
-    async def _send_one(self, topic: str, record: Record, partitions: int) -> Sent:
-        place = record.partition
-        if place is None and record.place_by is not None:
-            place = partition_of(record.place_by, partitions)
-        if place is not None and not 0 <= place < partitions:
-            return Sent(None, None, 40402, "Partition not found.")
-        try:
-            async with asyncio.timeout(self._settings.produce_timeout_s):
-                done = await self._producer.send_and_wait(topic, record.value, key=record.key, partition=place)
-        except MessageSizeTooLargeError:
-            return Sent(None, None, KAFKA_ERROR, "The record is larger than the broker takes.")
-        except (KafkaError, TimeoutError) as error:
-            return Sent(None, None, RETRIABLE_KAFKA_ERROR, f"Kafka: {type(error).__name__}")
-        metrics.ACKNOWLEDGED.labels(topic).inc()
-        return Sent(done.partition, done.offset)
+    def _start(self, topic: str, record: Record, place: int, partitions: int) -> asyncio.Future[Outcome] | Sent:
+        if not 0 <= place < partitions:
+            return Sent(None, None, NO_PARTITION, "Partition not found.")
+        if record.size > self._settings.edge_max_record_bytes:
+            most = self._settings.edge_max_record_bytes
+            return Sent(None, None, KAFKA_ERROR, f"The record is larger than {most} bytes.")
+        return self._producer.send(topic, place, record.key, record.value)
+
+
+def _place(record: Record, partitions: int, turn: int) -> int:
+    """The partition asked for, else that of the key, else the request's turn: records of one request stay together."""
+    if record.partition is not None:
+        return record.partition
+    if record.place_by is not None:
+        return partition_of(record.place_by, partitions)
+    return turn % partitions
+
+
+def sent_of(partition: int, outcome: Outcome) -> Sent:
+    """An outcome in the terms of the REST proxy."""
+    if isinstance(outcome, int):
+        return Sent(partition, outcome)
+    if isinstance(outcome, TopicAuthorizationFailedError):
+        return Sent(None, None, FORBIDDEN, "The edge may not write to this topic.")
+    code = KAFKA_ERROR if is_refused(outcome) else RETRIABLE_KAFKA_ERROR
+    return Sent(None, None, code, f"Kafka: {type(outcome).__name__}")

@@ -4,30 +4,29 @@ import asyncio
 import gc
 import logging
 import re
-import signal
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import cast
 from urllib.parse import urlsplit
 
-import uvloop
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from infra.tenants import Caller, Tenants
 from streams import metrics
-from streams.edge import pages, routes
-from streams.edge.errors import HttpError, error_response
+from streams.collector import tune_collector
+from streams.edge import metadata, pages, routes
+from streams.edge.connections import Connection, Gate, Listener, Server, sweep
+from streams.edge.errors import SERVER_NAME, HttpError, error_response
+from streams.edge.quick import QuickDoor
+from streams.edge.sender import Sender
 from streams.edge.services import Services, open_services
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
 
-Listener = Literal["public", "private"]
 Handler = Callable[..., Awaitable[web.StreamResponse]]
-KEEPALIVE_S = 75
 BACKLOG = 4_096
 PREFLIGHT_S = 7_200
 OPEN_PATHS = {"/healthz", "/readyz"}
@@ -57,6 +56,7 @@ PUBLIC = [
     route("GET", "/lp/{lp_id}", pages.page),
     route("GET", "/assets/{name}", pages.asset),
     route("GET", "/t.js", routes.snippet),
+    route("GET", "/t.js.map", routes.source_map),
     route("GET", "/t.{digest}.js", routes.snippet),
     route("GET", "/healthz", routes.health),
     route("GET", "/readyz", routes.ready),
@@ -70,8 +70,13 @@ PRIVATE = [
         "application",
         "operator",
     ),
-    route("GET", "/topics", routes.topics, "application", "operator"),
-    route("GET", "/topics/{topic}/partitions", routes.partitions, "application", "operator"),
+    route("GET", "/", metadata.root, "application", "operator"),
+    route("GET", "/brokers", metadata.brokers, "application", "operator"),
+    route("GET", "/topics", metadata.topics, "application", "operator"),
+    route("GET", "/topics/{topic}", metadata.topic, "application", "operator"),
+    route("GET", "/topics/{topic}/partitions", metadata.partitions, "application", "operator"),
+    route("GET", "/topics/{topic}/partitions/{partition}", metadata.partition, "application", "operator"),
+    route("GET", "/topics/{topic}/partitions/{partition}/offsets", metadata.offsets, "application", "operator"),
     route("GET", "/heatmaps/{lp_id}.{suffix}", routes.heatmap, "analyst", "operator"),
     route("GET", "/lp/requests/{request_id}", pages.status, "application", "operator"),
     route("GET", "/lp/requests/{request_id}/events", pages.events, "application", "operator"),
@@ -90,24 +95,25 @@ class Edge:
         self._settings = settings
         self._tenants = tenants
         self._services = services
+        self._admission = services.admission
         self._routes = PUBLIC if listener == "public" else PRIVATE
-        self._own_origins = own_origins(settings) if listener == "public" else set()
+        self._fixed = {(one.method, one.template): one for one in self._routes if "{" not in one.template}
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        """One request: origin, route, caller, handler; errors in one shape, CORS headers on all."""
+        """One request: origin, rates, route, caller, handler; errors in one shape, CORS headers on all."""
         started = time.perf_counter()
-        origin = request.headers.get("Origin")
+        origin = request.headers.get(hdrs.ORIGIN) if self._listener == "public" else None
         template = "none"
         response: web.StreamResponse
         try:
-            self._check_origin(origin)
+            self._admit(request, origin)
             if request.method == "OPTIONS" and origin is not None:
                 template, response = "preflight", _preflight()
             else:
                 found, values = self._find(request)
                 template = found.template
                 caller = self._caller(request, found)
-                response = await found.handler(request, self._services, caller=caller, **values)
+                response = await self._handle(found.handler, request, caller, values)
         except HttpError as error:
             response = error_response(error)
         except Exception:
@@ -116,28 +122,43 @@ class Edge:
         self._finish(response, origin, template, started)
         return response
 
+    async def _handle(
+        self, handler: Handler, request: web.BaseRequest, caller: Caller | None, values: dict[str, str]
+    ) -> web.StreamResponse:
+        self._admission.begin()
+        try:
+            return await handler(request, self._services, caller=caller, **values)
+        finally:
+            self._admission.end()
+
     def _finish(self, response: web.StreamResponse, origin: str | None, template: str, started: float) -> None:
+        if not response.prepared:
+            response.headers[hdrs.SERVER] = SERVER_NAME
         if self._listener == "public" and not response.prepared:
-            response.headers["Vary"] = "Origin"
-            if origin is not None and origin in self._allowed():
-                response.headers["Access-Control-Allow-Origin"] = origin
-        metrics.REQUESTS.labels(self._listener, template, str(response.status)).inc()
-        metrics.REQUEST_SECONDS.labels(self._listener, template).observe(time.perf_counter() - started)
+            headers = response.headers
+            headers[hdrs.VARY] = "Origin"
+            if origin is not None and self._tenants.knows(origin):
+                headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
+                headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "Retry-After"
+        count, seconds = metrics.request(self._listener, template, response.status)
+        count.inc()
+        seconds.observe(time.perf_counter() - started)
 
-    def _allowed(self) -> set[str]:
-        return self._own_origins | self._tenants.origins()
-
-    def _check_origin(self, origin: str | None) -> None:
-        if self._listener == "public" and origin is not None and origin not in self._allowed():
-            metrics.REFUSED.labels("origin").inc()
-            raise HttpError(403, "This origin may not use this service; ask for it to be listed")
+    def _admit(self, request: web.BaseRequest, origin: str | None) -> None:
+        if self._listener == "public" and request.path not in OPEN_PATHS:
+            self._admission.admit(request.headers, cast(Connection, request.protocol).client, origin)
 
     def _find(self, request: web.BaseRequest) -> tuple[Route, dict[str, str]]:
-        at_path = [(one, found) for one in self._routes if (found := one.pattern.fullmatch(request.path))]
+        path = request.path
+        # aiohttp leaves the body of an answer to HEAD out
+        method = "GET" if request.method == "HEAD" else request.method
+        if (exact := self._fixed.get((method, path))) is not None:
+            return exact, {}
+        at_path = [(one, found) for one in self._routes if (found := one.pattern.fullmatch(path))]
         if not at_path:
             raise HttpError(404, "HTTP 404 Not Found")
         for one, found in at_path:
-            if one.method == request.method:
+            if one.method == method:
                 return one, found.groupdict()
         raise HttpError(405, "HTTP 405 Method Not Allowed")
 
@@ -171,41 +192,30 @@ def own_origins(settings: Settings) -> set[str]:
     return origins
 
 
-async def _listen(edge: Edge, settings: Settings, port: int) -> web.ServerRunner:
-    def request_factory(*args: Any) -> web.BaseRequest:
-        loop = asyncio.get_running_loop()
-        return web.BaseRequest(*args, loop, client_max_size=settings.edge_max_body_bytes)  # type: ignore[misc, arg-type]
-
-    server = web.Server(edge, request_factory=request_factory, keepalive_timeout=KEEPALIVE_S, access_log=None)
+async def _listen(server: Server, settings: Settings, port: int) -> web.ServerRunner:
     runner = web.ServerRunner(server)
     await runner.setup()
     await web.TCPSite(runner, settings.edge_host, port, backlog=BACKLOG, reuse_port=True).start()
     return runner
 
 
-async def serve(settings: Settings) -> None:
-    """Listen until SIGTERM or SIGINT, then answer what is open and bring out what is on its way."""
-    tenants = Tenants.load(settings.tenants_file)
-    services = await open_services(settings, tenants)
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+async def serve(settings: Settings, stop: asyncio.Event, sender: Sender | None = None) -> None:
+    """Listen until `stop`, then answer what is open and bring out what is on its way. `sender` replaces Kafka's."""
+    tenants = Tenants.load(settings.tenants_file, own_origins(settings))
+    services = await open_services(settings, tenants, sender)
     ports: dict[Listener, int] = {"public": settings.edge_port, "private": settings.api_port}
-    runners = [await _listen(Edge(name, settings, tenants, services), settings, port) for name, port in ports.items()]
-    gc.set_threshold(50_000, 50, 1_000)  # full passes over 10,000 connections cost 0.3 s each
-    gc.freeze()
+    gates = {name: Gate(name, settings, services.admission) for name in ports}
+    quick = {"public": QuickDoor(settings, tenants, services.admission, services.sender)}
+    runners = [
+        await _listen(Server(Edge(name, settings, tenants, services), gates[name], quick.get(name)), settings, port)
+        for name, port in ports.items()
+    ]
+    sweeping = asyncio.create_task(sweep(list(gates.values()), services.admission, services.sender))
+    tune_collector()
+    gc.callbacks.append(metrics.observe_collection)
     log.info("edge on %s: public %d, private %d", settings.edge_host, settings.edge_port, settings.api_port)
     await stop.wait()
     services.draining = True
+    sweeping.cancel()
     await asyncio.gather(*(runner.cleanup() for runner in runners))
     await services.close()
-
-
-def run_edge(settings: Settings) -> None:
-    """Run the edge process."""
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
-    )
-    # aiohttp logs several lines for every malformed request; a flood of requests must not be one of logs
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
-    uvloop.run(serve(settings))

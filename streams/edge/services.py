@@ -7,9 +7,12 @@ from aiokafka.errors import KafkaError
 
 from infra.clickhouse.client import ClickHouse
 from infra.objects import Objects
-from infra.redis import open_redis
+from infra.redis import RedisLine, open_redis
 from infra.results import ResultStore
+from infra.schema_registry import ConfluentRegistry, LateSchemas, OwnSchemas, SchemaRegistry
 from infra.tenants import Tenants
+from streams.cards import Cards
+from streams.edge.admission import Admission
 from streams.edge.progress import ProgressFeed
 from streams.edge.sender import Sender
 from streams.edge.snippet import Snippet
@@ -21,10 +24,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Services:
-    """Clients and files; `draining` is set while the process ends."""
+    """Clients and files; `draining` is set while the process ends.
+
+    `own_schemas` are those of topics whose records are checked, `schemas` those of the others.
+    """
 
     settings: Settings
     tenants: Tenants
+    admission: Admission
     sender: Sender
     clickhouse: ClickHouse
     heatmaps: Heatmaps
@@ -32,18 +39,23 @@ class Services:
     objects: Objects
     snippet: Snippet
     progress: ProgressFeed
+    schemas: SchemaRegistry
+    own_schemas: SchemaRegistry
+    cards: Cards
     draining: bool = False
 
     async def close(self) -> None:
         """Bring out records on their way, then close."""
         await self.progress.stop()
+        self.cards.close()
         await self.sender.stop()
+        await self.schemas.close()
         await self.clickhouse.close()
 
 
-async def open_services(settings: Settings, tenants: Tenants) -> Services:
-    """Open all; waits for Kafka, which every beacon needs, and for no other store."""
-    sender = Sender(settings)
+async def open_services(settings: Settings, tenants: Tenants, sender: Sender | None = None) -> Services:
+    """Open all; waits for Kafka, which every beacon needs, and for no other store. `sender` replaces Kafka's."""
+    sender = sender or Sender(settings)
     try:
         await sender.start()
     except KafkaError as error:
@@ -52,7 +64,7 @@ async def open_services(settings: Settings, tenants: Tenants) -> Services:
     clickhouse = ClickHouse.open(
         settings.clickhouse_url, "analyst", settings.clickhouse_analyst_password.get_secret_value()
     )
-    results = ResultStore(open_redis(settings.redis_url))
+    results = ResultStore(RedisLine(open_redis(settings.redis_url)))
     objects = Objects.open(
         settings.s3_endpoint_url,
         settings.s3_region,
@@ -62,6 +74,27 @@ async def open_services(settings: Settings, tenants: Tenants) -> Services:
     )
     progress = ProgressFeed(settings.kafka_bootstrap_servers)
     progress.start()
+    schemas, own_schemas = _schemas(settings)
     return Services(
-        settings, tenants, sender, clickhouse, Heatmaps(clickhouse), results, objects, Snippet.load(), progress
+        settings,
+        tenants,
+        Admission(settings, tenants),
+        sender,
+        clickhouse,
+        Heatmaps(clickhouse),
+        results,
+        objects,
+        Snippet.load(),
+        progress,
+        schemas,
+        own_schemas,
+        Cards(objects),
     )
+
+
+def _schemas(settings: Settings) -> tuple[SchemaRegistry, SchemaRegistry]:
+    if settings.schema_registry_url is None:
+        own = OwnSchemas()
+        return own, own
+    registry = ConfluentRegistry(settings.schema_registry_url)
+    return registry, LateSchemas(registry)

@@ -1,4 +1,4 @@
-"""The tracking snippet's file, by its plain name and by the hash of its bytes."""
+"""The tracking snippet's files, by their plain names and by the hash of the script's bytes."""
 
 import base64
 import hashlib
@@ -12,12 +12,22 @@ class Snippet:
     """`digest` is the name in the long-lived URL, `integrity` the value of the script tag's attribute."""
 
     body: bytes
+    source_map: bytes
     digest: str
     integrity: str
 
     @classmethod
     def load(cls) -> Self:
-        """The file as it is installed."""
-        body = files("streams.edge").joinpath("static", "t.js").read_bytes()
+        """The files as they are installed."""
+        static = files("streams.edge").joinpath("static")
+        body = static.joinpath("t.js").read_bytes()
         digest = hashlib.sha384(body).digest()
-        return cls(body, digest.hex()[:16], "sha384-" + base64.b64encode(digest).decode())
+        integrity = "sha384-" + base64.b64encode(digest).decode()
+        return cls(body, static.joinpath("t.js.map").read_bytes(), digest.hex()[:16], integrity)
+
+    def tag(self, base_url: str, lp_id: str) -> str:
+        """The script tag for a page: cached for long, and refused by browsers if a byte of it is changed."""
+        return (
+            f'<script async src="{base_url}/t.{self.digest}.js" integrity="{self.integrity}" crossorigin="anonymous"'
+            f' data-lp-id="{lp_id}"></script>'
+        )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import aiohttp
 
-ASSET = re.compile(r'"/assets/([A-Za-z0-9._-]+)"')
+ASSET = re.compile(r"https?://[^/\s\"']+/assets/([A-Za-z0-9._-]+)")
 STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2rem;background:#f4f5f7;color:#222}"
     "main{display:flex;flex-wrap:wrap;gap:1rem}"
@@ -21,10 +21,10 @@ async def save_page(edge_url: str, page_url: str, target: Path) -> None:
     async with aiohttp.ClientSession(raise_for_status=True) as session:
         async with session.get(page_url) as answer:
             html = await answer.text()
-        for name in ASSET.findall(html):
+        for name in sorted(set(ASSET.findall(html))):
             async with session.get(f"{edge_url}/assets/{name}") as answer:
                 await asyncio.to_thread(_write, target.parent.parent / "assets" / name, await answer.read())
-    await asyncio.to_thread(_write, target, ASSET.sub(r'"../assets/\1"', html).encode())
+    await asyncio.to_thread(_write, target, ASSET.sub(r"../assets/\1", html).encode())
 
 
 def _write(target: Path, body: bytes) -> None:

@@ -206,6 +206,21 @@ async def site() -> AsyncIterator[Site]:
 
 
 Visit = Callable[..., Awaitable[Page]]
+DEAD_S, SETTLED_S = 2.6, 0.2
+SCROLL = """([y, ms]) => scrollY === y || new Promise((done) => {
+  addEventListener("scroll", () => setTimeout(() => done(true), ms), { capture: true, once: true });
+  scrollTo(0, y);
+})"""
+
+
+async def wait_in(page: Page, seconds: float) -> None:
+    """Wait by the page's own timers: those that were due before have run then, however busy the machine is."""
+    await page.evaluate("ms => new Promise((done) => setTimeout(done, ms))", 1_000 * seconds)
+
+
+async def scroll_to(page: Page, y: int) -> None:
+    """Scroll, and wait until the snippet has seen that it has settled."""
+    await page.evaluate(SCROLL, [y, 1_000 * SETTLED_S])
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -7,13 +7,11 @@ import time
 from typing import Any
 
 import pytest
-from conftest import CUT, HANG, HEIGHT, WIDTH, Site, Visit
+from conftest import CUT, DEAD_S, HANG, HEIGHT, SETTLED_S, WIDTH, Site, Visit, scroll_to, wait_in
 from playwright.async_api import Page
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-DEAD_S = 2.6
-SETTLED_S = 0.25
 HIDE = """state => {
   Object.defineProperty(document, "visibilityState", { get: () => state, configurable: true });
   document.dispatchEvent(new Event("visibilitychange"));
@@ -22,11 +20,6 @@ HIDE = """state => {
 
 async def flush(page: Page) -> None:
     await page.evaluate("lpstream.flush()")
-
-
-async def scroll_to(page: Page, y: int) -> None:
-    await page.evaluate("y => scrollTo(0, y)", y)
-    await asyncio.sleep(SETTLED_S)
 
 
 async def click(page: Page, selector: str, times: int = 1) -> None:
@@ -118,7 +111,7 @@ async def test_clicks_without_effect_are_dead_and_wait_until_that_is_known(site:
     await flush(page)
     await site.posted(1)
     assert "c" not in site.letters
-    await asyncio.sleep(DEAD_S)
+    await wait_in(page, DEAD_S)
     await flush(page)
     await site.posted(2)
     assert [event[:3] for event in site.events("crd")] == [("d", 200, 240)]
@@ -133,7 +126,7 @@ async def test_a_click_that_changes_the_page_or_the_focus_is_a_click(site: Site,
     await page.mouse.down()
     await asyncio.sleep(0.1)  # a press takes its time, and focus comes with its beginning
     await page.mouse.up()
-    await asyncio.sleep(DEAD_S)
+    await wait_in(page, DEAD_S)
     await flush(page)
     await site.posted(1)
     assert [event[0] for event in site.events("crd")] == ["c"]
@@ -157,14 +150,16 @@ async def test_a_pointer_that_rests_is_told_once_with_how_long(site: Site, visit
 
 
 async def test_scrolling_tells_how_long_the_view_stood_and_how_deep_it_reached(site: Site, visit: Visit) -> None:
+    began = time.monotonic()
     page = await visit()
-    await asyncio.sleep(0.6)
+    await wait_in(page, 0.6)
     await scroll_to(page, 900)
+    stood_ms = 1_000 * (time.monotonic() - began)
     await flush(page)
     await site.posted(1)
     await scroll_to(page, 400)
     await page.evaluate("document.querySelector('#inner').scrollTop = 300")
-    await asyncio.sleep(SETTLED_S)
+    await wait_in(page, SETTLED_S)
     await flush(page)
     await site.posted(2)
     first, second = site.taken
@@ -173,7 +168,7 @@ async def test_scrolling_tells_how_long_the_view_stood_and_how_deep_it_reached(s
     ]  # fmt: skip
     assert (first.depth, second.depth) == (0, 900 + HEIGHT)
     assert [event[3] > 0 for event in site.events("s")] == [False, True, False, True, True, False, True]
-    assert 600 <= site.events("s")[1][3] < 1_300
+    assert 600 <= site.events("s")[1][3] < stood_ms
 
 
 async def test_sections_are_named_and_measured_in_page_pixels(site: Site, visit: Visit) -> None:

@@ -1,9 +1,11 @@
 """The command line against a running stack, as a person types it."""
 
+import contextlib
 import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -61,15 +63,34 @@ def test_without_a_stack_a_command_says_how_to_get_one(tmp_path: Path) -> None:
     assert "does not run any more" in lpstream("sql", "SELECT 1", data=tmp_path).stderr
 
 
+def await_children(process: "subprocess.Popen[bytes]", count: int) -> list[int]:
+    """Ids of the processes that it has started, once there are so many."""
+    for _ in range(600):
+        children = children_of(process.pid)
+        if len(children) == count:
+            return children
+        time.sleep(0.1)
+    raise AssertionError(f"{children} are not {count} children")
+
+
+def children_of(parent: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(stat.parent.name))
+    return found
+
+
 def test_worker_all_runs_both_and_ends_on_sigterm(stack: Stack, installation: Installation, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with log.open("w") as out:
         command = [sys.executable, "-m", "streams", "worker", "all", "--data", str(stack.data)]
         process = subprocess.Popen(command, stdout=out, stderr=out)
     try:
+        children = await_children(process, 2)
         with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(6)
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            process.wait(4)
         process.send_signal(signal.SIGTERM)
         assert process.wait(40) == 0
     finally:

@@ -6,7 +6,9 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from importlib.resources import files
 from typing import Any
+from xml.etree import ElementTree
 
 import boto3
 import pyarrow.parquet as pq
@@ -20,7 +22,7 @@ from typer.testing import CliRunner
 
 from infra.embedded.stack import Stack
 from infra.tiers.archive import GLACIER
-from schemas.errors import LpstreamError, Retryable
+from schemas.errors import LpstreamError, Refused, Retryable
 from schemas.heatmap import TOPIC
 from streams.__main__ import app
 from streams.heatmap import GROUP
@@ -185,14 +187,16 @@ async def test_a_query_from_before_is_waited_for_and_changed_partitions_are_kept
     await load(world, 3)
     tiers = Tiers(world.settings.model_copy(update={"tier_patience_s": 0.3}), Clock.at(world.day(2), datetime.now(UTC)))
     slow = asyncio.create_task(
-        world.writer.rows("SELECT sleepEachRow(0.5) FROM numbers(8) SETTINGS max_block_size = 1")
+        world.writer.rows("SELECT sleepEachRow(0.5) FROM numbers(120) SETTINGS max_block_size = 1")
     )
     await asyncio.sleep(0.3)
     report = await tiers.run()
     assert report is not None
     assert report.waiting == ["5 objects: queries from before still run; a later run goes on"]
     assert not slow.done()
-    await slow
+    await world.writer.command("KILL QUERY WHERE query LIKE '%sleepEachRow%' AND query_kind = 'Select' SYNC")
+    with pytest.raises(Refused, match="cancelled"):
+        await slow
     await world.assert_same(0, 3)
     # as no worker does: a row for a partition that is complete
     await world.insert(Traffic(LP_IDS, visits=5, seed=3).day(world.day(0)), "never", came_ms=midnight_ms(world.day(0)))
@@ -223,18 +227,21 @@ async def test_nothing_moves_before_the_log_is_read(world: World) -> None:
 
 
 async def test_what_is_wrong_is_said(world: World) -> None:
-    await load(world, 2)
+    await load(world, 3)
     away = World(world.stack, SITE, hot_days=1, warm_days=2, s3_endpoint_url="http://127.0.0.1:9")
     with pytest.raises(Retryable, match="S3"):
-        await away.tiers(2).run()
+        await away.tiers(3).run()
     await away.close()
-    await world.assert_same(0, 2)
-    await world.run(2)
-    missing = (await world.stores.archive.held("heatmap/table=heatmap_cells/"))[0]
+    await world.assert_same(0, 3)
+    await world.run(3)
+    missing = (await world.stores.archive.held(f"heatmap/table=heatmap_cells/date={world.day(0)}/"))[0]
     await world.stores.archive.delete([missing.key])
-    report = await world.tiers(2).run()
+    report = await world.tiers(3).run()
     assert report is not None
     assert [line for line in report.problems if missing.key in line and "is missing" in line]
+    await world.assert_same(1, 3)  # what is asked by utc_date opens no other day
+    with pytest.raises(LpstreamError, match=r"S3|key"):
+        await world.sums("lpstream", 0, 3)
 
 
 async def test_analysts_see_no_keys(world: World) -> None:
@@ -279,3 +286,21 @@ async def test_command_line(world: World) -> None:
     assert "--tenant 'nobody': is not in" in str(wrong.exception)
     wrong = await command(world, "restore", "--from", today, "--to", f"{world.day(0)}")
     assert "--to: is before --from" in str(wrong.exception)
+
+
+async def test_users_of_the_real_server_are_told_in_words_that_it_knows(world: World) -> None:
+    """No server with users from files runs here: settings and grants are held against the engine's own lists."""
+    known = {row["name"] for row in await world.writer.rows("SELECT name FROM system.settings")}
+    found = sorted(one for one in files("infra.clickhouse").joinpath("users.d").iterdir() if one.name.endswith(".xml"))
+    assert [one.name for one in found] == ["analyst.xml", "writer.xml"]
+    for one in found:
+        tree = ElementTree.fromstring(one.read_text("utf-8"))  # noqa: S314 - our own file
+        profiles = tree.find("profiles")
+        assert profiles is not None
+        assert {setting.tag for profile in profiles for setting in profile} - {"constraints"} <= known
+        assert {setting.tag for limits in tree.iter("constraints") for setting in limits} <= known
+        grants = [f"{grant.text} TO somebody" for grant in tree.iter("query")]
+        assert grants
+        for grant in grants:
+            rows = await world.writer.rows("SELECT formatQuerySingleLine({grant:String}) AS text", {"grant": grant})
+            assert rows[0]["text"] == grant

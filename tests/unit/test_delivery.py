@@ -367,6 +367,11 @@ def test_slices_are_cut_where_the_five_seconds_change() -> None:
     assert [(part.first, part.last, part.bucket) for part in parts] == [(0, 1, 0), (2, 3, 1), (4, 4, 2)]
 
 
+def test_another_partition_s_slices_are_cut_at_its_own_times() -> None:
+    parts = list(cut(TP1, 1, 1, log_of(1_000, 1_909, 1_910, 6_909, 6_910)))
+    assert [(part.first, part.last, part.bucket) for part in parts] == [(0, 1, 0), (2, 3, 1), (4, 4, 2)]
+
+
 async def test_cancellation_passes_through(world: World) -> None:
     async def cancelled() -> Awaitable[None]:
         raise asyncio.CancelledError

@@ -1,93 +1,247 @@
 """A page says what was given and nothing else, and what was given cannot break out of it."""
 
-from html.parser import HTMLParser
-from uuid import UUID
+import gzip
+import io
+import json
+from collections import Counter
 
+import html5lib
 import pytest
+from PIL import Image
+from requests_for_pages import BUSINESS, FACTS, HOSTILE, INDUSTRIES, PURPOSES, built_in, full, html_of, least
 
-from processors.copywriting import TRADES, messages, normalised, parse_copy, template_copy
-from processors.page import choose_theme, hero_svg, integrate, optimise
+from processors.designs import DESIGNS
+from processors.page import (
+    Asset,
+    choose_template,
+    og_image,
+    page_warnings,
+    pictures,
+    thumbnail,
+)
+from schemas.copywriting import NAME_SLOT, TOPIC_SLOT
 from schemas.errors import DecodeError
-from schemas.generation import Business, Facts, GenerationRequest, Price
+from schemas.generation import GenerationRequest, model_from_object
 
-EVIL = "<b>\"&'</script><script>alert(1)</script>"
-
-
-def request(industry: str = "飲食", **rest: object) -> GenerationRequest:
-    values = {
-        "request_id": UUID(int=1),
-        "tenant_id": "t1",
-        "industry": industry,
-        "purpose": "集客",
-        "keywords": ["ラーメン", "深夜営業"],
-        "business": Business(name="麺屋 一", phone="03-0000-0000"),
-    }
-    return GenerationRequest.model_validate({**values, **rest})
+BUDGET = 90_000
 
 
-def page(wanted: GenerationRequest) -> str:
-    theme = choose_theme(wanted.industry).name
-    html = integrate(
-        wanted, template_copy(wanted), theme=theme, hero_url="/assets/h.svg", lp_id="t1-1", base_url="http://e"
-    )
-    return optimise(html).decode()
+class Tags:
+    """What a browser makes of a page: elements, attributes, sections, text."""
+
+    def __init__(self, html: str) -> None:
+        elements = list(html5lib.parse(html, namespaceHTMLElements=False).iter())
+        self.names = [one.tag for one in elements]
+        self.attributes = [(one.tag, name, value) for one in elements for name, value in one.attrib.items()]
+        self.text = [words for one in elements for words in (one.text, one.tail) if words]
+
+    def all_of(self, name: str) -> list[str]:
+        return [value for _, found, value in self.attributes if found == name]
+
+    @property
+    def sections(self) -> list[str]:
+        return self.all_of("data-section")
+
+    @property
+    def shape(self) -> list[tuple[str, str]]:
+        return [(tag, name) for tag, name, _ in self.attributes]
 
 
-class Tags(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: list[str] = []
-        self.sections: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.names.append(tag)
-        self.sections += [value or "" for name, value in attrs if name == "data-section"]
+def structured(html: str) -> list[dict[str, object]]:
+    parts = html.split("<script type=application/ld+json>")[1:]
+    return [json.loads(part.split("</script>")[0]) for part in parts]
 
 
-def tags(html: str) -> Tags:
-    found = Tags()
-    found.feed(html)
-    return found
+@pytest.mark.parametrize("template", INDUSTRIES)
+@pytest.mark.parametrize("make", [least, full])
+def test_a_page_has_one_heading_the_snippet_its_meta_and_stays_small(template: str, make: object) -> None:
+    request = make(INDUSTRIES[template])  # type: ignore[operator]
+    assert choose_template(request)[0] == template
+    html = html_of(request)
+    found = Tags(html)
+    assert found.names.count("h1") == 1 and found.sections[0] == "hero"
+    assert ("html", "lang", "ja") in found.attributes and "t1-1" in found.all_of("data-lp-id")
+    assert "麺屋 一" in html and "http://edge.test/assets/card.png" in found.all_of("content")
+    assert len(html.encode()) < BUDGET
+    ids = found.all_of("id")
+    assert len(ids) == len(set(ids))
+    assert {link[1:] for link in found.all_of("href") if link.startswith("#")} <= set(ids)
+    assert all(tag != "img" or value for tag, name, value in found.attributes if name in ("width", "height", "src"))
 
 
-@pytest.mark.parametrize("industry", [*TRADES, "士業"])
-def test_a_page_has_one_heading_the_name_the_snippet_and_no_invented_proof(industry: str) -> None:
-    html = page(request(industry))
-    found = tags(html)
-    assert found.names.count("h1") == 1
-    assert "麺屋 一" in html and 'data-lp-id="t1-1"' in html and 'lang="ja"' in html
-    assert found.sections[0] == "hero" and "testimonials" not in found.sections and "price" not in found.sections
-    assert "form" not in found.names
-    assert len(html.encode()) < 90_000
+@pytest.mark.parametrize("template", INDUSTRIES)
+def test_without_facts_nothing_is_claimed_and_nothing_leads_nowhere(template: str) -> None:
+    html = html_of(least(INDUSTRIES[template]))
+    found = Tags(html)
+    assert not {"testimonials", "price", "information"} & set(found.sections)
+    assert not {"form", "nav", "blockquote"} & set(found.names)
+    assert "円" not in html and "tel:" not in html and "class=call" not in html
 
 
 def test_given_facts_are_shown_as_given() -> None:
-    html = page(request(facts=Facts(prices=[Price(label="特製ラーメン", yen=1_200)])))
-    assert "特製ラーメン" in html and "1,200円" in html
+    html = html_of(full())
+    for shown in (
+        "はじめての方の案内",
+        "5,500",
+        "落ち着いて話せました。",
+        "第00000号",
+        "10:00〜19:00",
+        "2番出口",
+        "芝1-2-3",
+    ):
+        assert shown in html
+    found = Tags(html)
+    assert {"testimonials", "price", "information"} <= set(found.sections)
+    assert "tel:0300000000" in found.all_of("href") and "https://example.com/form" in found.all_of("action")
+    assert ("form", "method", "post") in found.attributes
+    names = {value for tag, name, value in found.attributes if name == "id" and tag in ("input", "textarea")}
+    assert names == set(found.all_of("for"))
 
 
-def test_what_a_customer_typed_cannot_break_out() -> None:
-    plain = tags(page(request()))
-    html = page(request(keywords=[EVIL], business=Business(name=EVIL, address=EVIL, phone="1")))
-    assert "alert(1)</script>" not in html
-    assert tags(html).names.count("script") == plain.names.count("script")
-    assert tags(html).names.count("b") == 0
+def test_medicine_shows_no_patients_voices_and_says_so() -> None:
+    request = full("内科クリニック")
+    assert "testimonials" not in Tags(html_of(request)).sections
+    assert "facts_not_shown" in {warning.code for warning in page_warnings(request)}
+    assert "facts_not_shown" not in {warning.code for warning in page_warnings(full())}
 
 
-def test_no_name_reaches_the_prompt_and_keywords_are_data() -> None:
-    wanted = request(keywords=["無視して", "ＡＢＣ", "abc"])
-    text = str(messages(wanted))
-    assert "麺屋" not in text and "03-0000" not in text
-    assert normalised(wanted.keywords) == ["abc", "無視して"]
+def test_a_sale_has_its_legal_slots_and_warns_of_those_that_are_empty() -> None:
+    assert "特定商取引法に基づく表記" in html_of(full("EC", purpose="販売"))
+    assert "特定商取引法に基づく表記" not in html_of(full("EC", purpose="集客"))
+    codes = [warning.detail for warning in page_warnings(least("EC", purpose="販売"))]
+    assert [detail.split(":")[0] for detail in codes] == [
+        "business.address", "business.phone", "facts.prices", "business.url",
+    ]  # fmt: skip
+    assert page_warnings(full("EC", purpose="販売")) == []
+    for purpose in PURPOSES:
+        assert "プライバシーポリシー" in html_of(least(purpose=purpose))
 
 
-def test_a_models_answer_is_checked() -> None:
-    copy = template_copy(request())
-    assert parse_copy(copy.model_dump_json()) == copy
-    for bad in ("", "{}", '{"catch":1}', "[]"):
-        with pytest.raises(DecodeError):
-            parse_copy(bad)
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_what_a_customer_typed_cannot_break_out(kind: str) -> None:
+    words = HOSTILE[kind]
+    line = words[:200]
+    facts = {
+        "prices": [{"label": line, "yen": 1}],
+        "testimonials": [{"text": words, "author": line}],
+        "licences": [line],
+        "hours": line,
+        "access": line,
+    }
+    business = {**BUSINESS, "name": words[:100], "address": line, "url": 'https://example.com/"><b>'}
+    plain = Tags(html_of(full(keywords=["a", "b"], facts={**FACTS, "prices": FACTS["prices"][:1]})))
+    html = html_of(full(industry=f"飲食{words}"[:50], keywords=[words[:50], "b"], business=business, facts=facts))
+    found = Tags(html)
+    assert found.names == plain.names
+    assert found.shape == plain.shape
+    assert "49" not in "".join(found.text).replace("10:49", "")
+    assert not [letter for letter in html if letter in "\x00\x07\x1b\x7f\x85\u2028\u200b\ufeff\u202e\u2066\u200f"]
+    kinds = [one["@type"] for one in structured(html)]
+    assert kinds == ["Restaurant", "FAQPage"]
 
 
-def test_the_hero_is_the_same_bytes_each_time() -> None:
-    assert hero_svg("warm") == hero_svg("warm") != hero_svg("soft")
+@pytest.mark.parametrize("field", ["industry", "purpose", "keywords.0", "business.name", "facts.hours"])
+def test_ten_thousand_characters_are_refused_by_field(field: str) -> None:
+    values = full().model_dump(mode="json")
+    *way, last = field.split(".")
+    inside = values
+    for step in way:
+        inside = inside[step]
+    inside[int(last) if last.isdigit() else last] = "長" * 10_000
+    with pytest.raises(DecodeError) as caught:
+        model_from_object(GenerationRequest, values)
+    assert caught.value.field == field
+
+
+def test_the_longest_that_may_be_typed_still_makes_a_small_page() -> None:
+    facts = {
+        "prices": [{"label": "長" * 200, "yen": 10**12}] * 50,
+        "testimonials": [{"text": "長" * 1_000, "author": "長" * 200}] * 10,
+        "licences": ["長" * 200] * 20,
+        "hours": "長" * 200,
+        "access": "長" * 200,
+    }
+    html = html_of(full(keywords=["長" * 50] * 20, business={**BUSINESS, "name": "長" * 100}, facts=facts))
+    assert len(gzip.compress(html.encode())) < BUDGET
+
+
+def test_a_name_that_looks_like_a_slot_stays_what_it_is() -> None:
+    copy = built_in(full())
+    hero = copy.hero.model_copy(update={"lead": f"{NAME_SLOT}の<strong>一皿</strong>を、どうぞ召し上がってください。"})
+    html = html_of(full(business={**BUSINESS, "name": f"{TOPIC_SLOT}<i>&"}), copy.model_copy(update={"hero": hero}))
+    assert "〔題材〕<i>&の" in Tags(html).text and "<strong>一皿</strong>" in html
+
+
+def test_a_model_that_writes_markup_gets_emphasis_and_nothing_else() -> None:
+    copy = built_in(full())
+    evil = '<em>手仕事</em><img src=x onerror=alert(1)><a href="javascript:alert(1)">ここ</a><script>x</script>です。'
+    point = copy.solution.features[0].model_copy(update={"text": evil, "title": evil[:24]})
+    solution = copy.solution.model_copy(update={"features": [point, *copy.solution.features[1:]]})
+    found = Tags(html_of(full(), copy.model_copy(update={"solution": solution})))
+    plain = Tags(html_of(full()))
+    extra = Counter(found.names)
+    extra.subtract(Counter(plain.names))
+    del extra["wbr"]
+    assert +extra == {"em": 1} and -extra == {}
+    assert not {name for _, name, _ in found.attributes} - {name for _, name, _ in plain.attributes}
+    assert not [link for link in found.all_of("href") if link.startswith("javascript")]
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2 contrast ratio."""
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("design", DESIGNS.values(), ids=lambda one: one.name)
+def test_colours_can_be_read(design: object) -> None:
+    pairs = (
+        ("ink", "paper"), ("ink", "soft"), ("quiet", "paper"), ("quiet", "soft"), ("accent", "paper"),
+        ("accent", "soft"),
+        ("on_accent", "accent"), ("on_deep", "deep"),
+    )  # fmt: skip
+    low = {pair: contrast(getattr(design, pair[0]), getattr(design, pair[1])) for pair in pairs}
+    assert {pair: round(value, 2) for pair, value in low.items() if value < 4.5} == {}
+
+
+@pytest.mark.parametrize("template", INDUSTRIES)
+def test_pictures_are_named_by_their_bytes_and_are_what_the_page_asks_for(template: str) -> None:
+    request = full(INDUSTRIES[template])
+    found = pictures(request, template)
+    assert [one.key for one in found] == [Asset.of(one.body, one.key.rsplit(".")[-1]).key for one in found]
+    sets = Tags(html_of(request)).all_of("srcset")
+    asked = {part.split()[0].removeprefix("http://edge.test/") for value in sets for part in value.split(", ")}
+    assert asked == {one.key for one in found}
+    for one in found:
+        with Image.open(io.BytesIO(one.body)) as picture:
+            assert picture.get_format_mimetype() == one.content_type
+            assert len(one.body) < 220_000
+
+
+@pytest.mark.parametrize("template", INDUSTRIES)
+def test_card_and_thumbnail_are_pictures_of_the_right_size_and_the_same_each_time(template: str) -> None:
+    request = full(INDUSTRIES[template])
+    copy = built_in(request)
+    for make, size in ((og_image, (1200, 630)), (thumbnail, (480, 600))):
+        body = make(request, copy, template)
+        with Image.open(io.BytesIO(body)) as picture:
+            assert (picture.size, picture.format) == (size, "PNG")
+        assert body == make(request, copy, template)
+        other = full(INDUSTRIES[template], business={"name": "ほかの名前"})
+        assert body != make(other, copy, template)
+
+
+@pytest.mark.parametrize("words", ["𠮷野家😀🍜", "W" * 100, "。" * 100, "\u202e", "あ" * 100])
+def test_a_card_bears_any_name(words: str) -> None:
+    request = full(business={"name": words})
+    copy = built_in(request)
+    hero = copy.hero.model_copy(update={"catch": f"{NAME_SLOT}の{TOPIC_SLOT}" * 2})
+    for make in (og_image, thumbnail):
+        assert make(request, copy.model_copy(update={"hero": hero}), "restaurant")
+    assert html_of(request)

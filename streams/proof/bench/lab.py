@@ -196,7 +196,7 @@ class Lab:
         clickhouse = self.clickhouse()
         try:
             before = await _counted(clickhouse)
-            cpu, store = sum(map(_cpu_s, children)), _cpu_s(self.stack.processes["clickhouse"])
+            cpu, store = sum(map(cpu_s, children)), cpu_s(self.stack.processes["clickhouse"])
             while (counted := await _counted(clickhouse)) < filled.totals["events"]:
                 _check(children, started)
                 await asyncio.sleep(LOOK_S)
@@ -204,9 +204,9 @@ class Lab:
             return Run(
                 seconds=seconds,
                 events=counted - before,
-                cpu_s=sum(map(_cpu_s, children)) - cpu,
-                clickhouse_cpu_s=_cpu_s(self.stack.processes["clickhouse"]) - store,
-                rss_mb=sum(map(_peak_mb, children)),
+                cpu_s=sum(map(cpu_s, children)) - cpu,
+                clickhouse_cpu_s=cpu_s(self.stack.processes["clickhouse"]) - store,
+                rss_mb=sum(map(peak_mb, children)),
                 rows=await _written(clickhouse),
                 sums=await self._sums(clickhouse, filled),
             )
@@ -269,13 +269,13 @@ def _answers(port: int) -> bool:
         return False
 
 
-def _cpu_s(child: ChildProcess) -> float:
+def cpu_s(child: ChildProcess) -> float:
     """Processor seconds that the process has used."""
     fields = Path(f"/proc/{child.pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
-def _peak_mb(child: ChildProcess) -> float:
+def peak_mb(child: ChildProcess) -> float:
     """Most memory that the process ever had, MB of 2^20 bytes."""
     lines = Path(f"/proc/{child.pid}/status").read_text(encoding="utf-8").splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) / 1024

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from processors.windows import WINDOW_MS
+from processors.windows import WINDOW_S
 from schemas.errors import Retryable
 from schemas.heatmap import TOPIC
 from streams.proof.load import beacons
@@ -197,5 +197,5 @@ async def _close(producer: AIOKafkaProducer, partitions: int) -> None:
     A log that goes on has that by itself. Without it the last bucket of each partition would wait for the worker's
     clock, and a drain's time would be mostly that.
     """
-    await asyncio.sleep((WINDOW_MS - time.time() * 1000 % WINDOW_MS) / 1000 + 0.1)
+    await asyncio.sleep(WINDOW_S + 0.1)
     await asyncio.gather(*(producer.send_and_wait(TOPIC, b"", partition=one) for one in range(partitions)))

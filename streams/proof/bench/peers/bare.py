@@ -69,11 +69,11 @@ class Loop:
                     sys.stdout.write(f"{FIRST}\n")
                     sys.stdout.flush()
                     said = True
-                for part in _by_bucket(records):
+                for part in _by_bucket(tp, records):
                     await self._take(tp, part)
 
     async def _take(self, tp: TopicPartition, records: list[Any]) -> None:
-        index = bucket_of(records[0].timestamp)
+        index = bucket_of(records[0].timestamp, tp.partition)
         part = self._open.get(tp)
         if part and (index > part.index or part.records >= self._job.bucket_records):
             await self._flush(tp, part)
@@ -92,13 +92,13 @@ class Loop:
         await self._consumer.commit({tp: part.last + 1})
 
 
-def _by_bucket(records: list[Any]) -> Iterator[list[Any]]:
+def _by_bucket(tp: TopicPartition, records: list[Any]) -> Iterator[list[Any]]:
     """Runs of records of one 5-second bucket; times only grow."""
     while records:
-        index = bucket_of(records[0].timestamp)
+        index = bucket_of(records[0].timestamp, tp.partition)
         count = len(records)
-        if bucket_of(records[-1].timestamp) != index:
-            count = next(at for at, record in enumerate(records) if bucket_of(record.timestamp) != index)
+        if bucket_of(records[-1].timestamp, tp.partition) != index:
+            count = next(at for at, record in enumerate(records) if bucket_of(record.timestamp, tp.partition) != index)
         yield records[:count]
         records = records[count:]
 

@@ -1,0 +1,62 @@
+"""Drawings into the files that pages use: rendered by Chromium, encoded by Pillow; fonts cut by fonttools.
+
+For developers only: needs the `dev` extra and a Chromium on the path.
+"""
+
+import io
+import os
+import shutil
+from pathlib import Path
+
+from PIL import Image
+from playwright.async_api import async_playwright
+
+from schemas.errors import LpstreamError
+
+QUALITY = {"avif": 58, "webp": 76}
+
+
+async def render(drawings: dict[str, str], widths: dict[str, tuple[int, ...]], target: Path) -> None:
+    """Each drawing (SVG by `<design>-<role>`) as AVIF and WebP in its role's widths; LpstreamError without Chromium."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        raise LpstreamError("no chromium on the path; install Debian's package chromium")
+    arguments = ["--no-sandbox"] if os.getuid() == 0 else []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=arguments)
+        for name, drawing in drawings.items():
+            page = await browser.new_page(viewport={"width": 1_600, "height": 1_000})
+            await page.set_content(f"<style>body{{margin:0}}svg{{display:block}}</style>{drawing}")
+            shot = await page.locator("svg").screenshot()
+            await page.close()
+            encode(Image.open(io.BytesIO(shot)).convert("RGB"), name, widths[name.rpartition("-")[2]], target)
+        await browser.close()
+
+
+def encode(picture: Image.Image, name: str, widths: tuple[int, ...], target: Path) -> None:
+    """One picture in all widths and formats, as `<name>-<width>.<format>`."""
+    for width in widths:
+        small = picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
+        for suffix, quality in QUALITY.items():
+            small.save(target / f"{name}-{width}.{suffix}", quality=quality, speed=4, method=6)
+
+
+def cut_font(source: Path, target: Path) -> None:
+    """A font with the letters of cp932 (JIS X 0208 and its usual extensions) and Latin, as WOFF2."""
+    from fontTools import subset
+
+    options = subset.Options()
+    options.flavor, options.hinting, options.desubroutinize = "woff2", False, True
+    options.layout_features = ["kern", "palt", "vert", "vrt2", "ccmp", "liga", "locl"]
+    font = subset.load_font(source, options)
+    cutter = subset.Subsetter(options)
+    cutter.populate(text=_letters())
+    cutter.subset(font)
+    subset.save_font(font, target, options)
+
+
+def _letters() -> str:
+    letters = {chr(code) for code in range(0x20, 0x17F)} | set("〜−―–—‖¥€©®™•·")
+    for lead in range(0x81, 0xFD):
+        letters |= set(bytes(byte for low in range(0x40, 0xFD) for byte in (lead, low)).decode("cp932", "ignore"))
+    return "".join(sorted(letters))

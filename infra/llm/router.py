@@ -1,0 +1,313 @@
+"""Which provider is asked, and what is done when it does not answer: fall back, hedge, wait, give up in time."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from openai import AsyncOpenAI
+
+from infra.budget import CapReached, Ledger, Payer, Reservation
+from infra.llm.breaker import Breaker, State
+from infra.llm.endpoint import Endpoint
+from infra.llm.hedging import Allowance, FirstTokens
+from infra.llm.stream import Call, Limits, Reply, open_client
+from infra.llm.trail import Trail
+from schemas.errors import LpstreamError, Retryable
+from schemas.generation import Attempt
+
+Messages = Sequence[Mapping[str, str]]
+MOST_TRIES, TRIES_EACH = 4, 2
+LEAST_S, LOOK_S = 0.8, 0.05
+MOST_PAUSE_S, PAUSE_EACH_S = 0.1, 0.0005
+# what says nothing against the provider's health: it answered
+ANSWERED = ("ok", "finish_")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Limits of calls, s; `cap_s` bounds one call whatever the deadline."""
+
+    first_token_s: float = 1.5
+    idle_s: float = 1.0
+    cap_s: float = 30.0
+    breaker_failures: int = 5
+    breaker_open_s: float = 60.0
+    hedge_share: float = 0.1
+
+
+class NoAnswer(LpstreamError):  # noqa: N818 - named for what happened
+    """No provider gave an answer. `cause` is one of: none_configured, refused_input, cap_lp, cap_day, cap_month,
+    no_ledger, out_of_time, providers_failed."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+@dataclass(frozen=True, slots=True)
+class Watchers:
+    """Who is told: of each attempt, of each change of a breaker, of each hedge."""
+
+    attempt: Callable[[Attempt], None] = lambda _: None
+    breaker: Callable[[Endpoint, State], None] = lambda *_: None
+    hedge: Callable[[Endpoint], None] = lambda _: None
+
+
+class Door:
+    """One provider: its client, and room for so many calls at once. Its models share both."""
+
+    def __init__(self, endpoint: Endpoint, concurrency: int, patience: Patience) -> None:
+        self.client: AsyncOpenAI = open_client(endpoint, connections=concurrency, cap_s=patience.cap_s)
+        self.free = self._room = concurrency
+
+    def pause(self) -> float:
+        """Between two reads of a stream, s: the more streams are open, the longer each may fill up."""
+        return min(MOST_PAUSE_S, (self._room - self.free) * PAUSE_EACH_S)
+
+
+class Candidate:
+    """An endpoint and what is known of it."""
+
+    def __init__(self, endpoint: Endpoint, door: Door, patience: Patience, watchers: Watchers) -> None:
+        self.endpoint = endpoint
+        self.door = door
+        self.first_tokens = FirstTokens()
+        self.cool_until = 0.0
+        self.breaker = Breaker(
+            failures=patience.breaker_failures,
+            open_s=patience.breaker_open_s,
+            on_change=lambda state: watchers.breaker(endpoint, state),
+        )
+
+    def ready(self, now: float) -> bool:
+        """Whether a call may be made at once."""
+        return self.door.free > 0 and now >= self.cool_until and self.breaker.allows()
+
+    def hopeful(self, until: float) -> bool:
+        """Whether one may be made in time for an answer; a probe that is open will tell soon."""
+        return (self.breaker.allows() or self.breaker.probing) and self.cool_until + LEAST_S < until
+
+
+class _Running:
+    """A call that runs: it holds room at its door and leave of its breaker until it has ended, however that comes."""
+
+    def __init__(self, candidate: Candidate) -> None:
+        self.candidate = candidate
+        self.succeeded: bool | None = None
+        # whether there is a token; done at the first, or at the end without one
+        self.first: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.task: asyncio.Task[Reply]
+        self._permit = candidate.breaker.begin()
+        candidate.door.free -= 1
+
+    def start(self, work: Coroutine[Any, Any, Reply]) -> None:
+        """Run it."""
+        self.task = asyncio.create_task(work)
+        self.task.add_done_callback(self._ended)
+
+    def told(self, token: bool = True) -> None:
+        """The first token is there."""
+        if not self.first.done():
+            self.first.set_result(token)
+
+    def _ended(self, task: "asyncio.Task[Reply]") -> None:
+        self.candidate.door.free += 1
+        if self._permit is not None:
+            self.candidate.breaker.end(self._permit, self.succeeded)
+        if not task.cancelled():
+            task.exception()  # seen: whoever waits for the call gets it as well
+        self.told(token=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked, until when (of the loop's monotonic clock), and who pays."""
+
+    messages: Messages
+    most_tokens: int
+    until: float
+    payer: Payer
+    trail: Trail
+
+
+class Router:
+    """One tier: its endpoints in order."""
+
+    def __init__(self, candidates: Sequence[Candidate], ledger: Ledger, patience: Patience, watchers: Watchers) -> None:
+        self._candidates = list(candidates)
+        self._ledger = ledger
+        self._patience = patience
+        self._watchers = watchers
+        self._allowance = Allowance(patience.hedge_share)
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is any provider."""
+        return bool(self._candidates)
+
+    async def ask(self, question: Question) -> str:
+        """The first whole answer; NoAnswer when there is none in time. What was tried is in the question's trail."""
+        tried: Counter[Candidate] = Counter()
+        cause = "providers_failed" if self._candidates else "none_configured"
+        for number in range(MOST_TRIES):
+            candidate = await self._next(tried, question.until)
+            if candidate is None:
+                out_of_time = question.until - time.monotonic() < LEAST_S
+                raise NoAnswer("out_of_time" if out_of_time and cause == "providers_failed" else cause)
+            tried[candidate] += 1
+            last = number == MOST_TRIES - 1 or self._choose(tried, question.until) is None
+            reply = await self._race(candidate, question, patient=last)
+            if reply.outcome == "ok":
+                return reply.text
+            if reply.outcome.startswith("finish_"):
+                tried[candidate] = TRIES_EACH  # it would end so again
+            if reply.outcome == "finish_content_filter":
+                cause = "refused_input"
+        raise NoAnswer(cause)
+
+    # -- who is asked ----------------------------------------------------------------------------------
+
+    async def _next(self, tried: Counter[Candidate], until: float) -> Candidate | None:
+        """A candidate that is ready; waits while one may become so in time. None: there is no use in waiting."""
+        while (now := time.monotonic()) + LEAST_S < until:
+            if (found := self._choose(tried, until, ready_at=now)) is not None:
+                return found
+            if self._choose(tried, until) is None:
+                return None
+            await asyncio.sleep(LOOK_S)
+        return None
+
+    def _choose(self, tried: Counter[Candidate], until: float, ready_at: float | None = None) -> Candidate | None:
+        """The first in order of those tried least."""
+        fit = [
+            one
+            for one in self._candidates
+            if tried[one] < TRIES_EACH and (one.hopeful(until) if ready_at is None else one.ready(ready_at))
+        ]
+        return min(fit, key=lambda one: tried[one], default=None)
+
+    # -- one try, and its hedge ------------------------------------------------------------------------
+
+    async def _race(self, candidate: Candidate, question: Question, *, patient: bool) -> Reply:
+        """The reply of the call whose first token came first; the other is called off."""
+        self._allowance.earn()
+        running = [self._begin(candidate, question, patient)]
+        try:
+            await asyncio.wait({running[0].first}, timeout=candidate.first_tokens.p90())
+            if not running[0].first.done() and (spare := self._spare(candidate)) is not None:
+                self._watchers.hedge(spare.endpoint)
+                running.append(self._begin(spare, question, patient))
+            reply = await _leader(running)
+            await _call_off([one for one in running if not one.task.done()])
+            return reply
+        finally:
+            for one in running:
+                one.task.cancel()
+
+    def _spare(self, candidate: Candidate) -> Candidate | None:
+        """Whom to ask beside a candidate that is slow: another one, else the same, if a hedge may be made."""
+        now = time.monotonic()
+        others = [one for one in self._candidates if one is not candidate and one.ready(now)]
+        same = [candidate] if candidate.ready(now) else []
+        found = (others + same)[:1]
+        return found[0] if found and self._allowance.take() else None
+
+    def _begin(self, candidate: Candidate, question: Question, patient: bool) -> _Running:
+        running = _Running(candidate)
+        running.start(self._call(running, question, patient))
+        return running
+
+    async def _call(self, running: _Running, question: Question, patient: bool) -> Reply:
+        """Reserve, ask, note what came of it, settle. A call that is called off stays at its reservation."""
+        candidate, endpoint = running.candidate, running.candidate.endpoint
+        total = min(question.until - time.monotonic(), self._patience.cap_s)
+        limits = Limits(total if patient else self._patience.first_token_s, self._patience.idle_s, total)
+        call = Call(candidate.door.client, endpoint, limits, running.told, candidate.door.pause)
+        call_id = str(uuid4())
+        reservation = await self._reserve(call_id, endpoint, question)
+        try:
+            with question.trail.calling():
+                reply = await call.run(question.messages, question.most_tokens, call_id)
+        except asyncio.CancelledError:
+            self._note(endpoint, call.called_off(), reservation, question.trail)
+            raise
+        running.succeeded = self._judge(candidate, reply)
+        self._note(endpoint, reply, reservation, question.trail)
+        await self._settle(endpoint, reply, reservation)
+        return reply
+
+    async def _reserve(self, call_id: str, endpoint: Endpoint, question: Question) -> Reservation:
+        try:
+            amount = endpoint.most(question.messages, question.most_tokens)
+            return await self._ledger.reserve(call_id, question.payer, amount)
+        except CapReached as error:
+            raise NoAnswer(f"cap_{error.scope}") from error
+        except Retryable as error:
+            raise NoAnswer("no_ledger") from error
+
+    def _judge(self, candidate: Candidate, reply: Reply) -> bool | None:
+        """Whether the provider is well; None where the call says nothing of it."""
+        if reply.first_token_s is not None:
+            candidate.first_tokens.learn(reply.first_token_s)
+        if reply.retry_after_s is not None:
+            candidate.cool_until = time.monotonic() + reply.retry_after_s
+        if reply.outcome == "http_429":
+            return None
+        if reply.outcome == "total_timeout" and reply.total_s < self._patience.first_token_s:
+            return None
+        return reply.outcome.startswith(ANSWERED)
+
+    def _note(self, endpoint: Endpoint, reply: Reply, reservation: Reservation, trail: Trail) -> None:
+        first = reply.first_token_s
+        attempt = Attempt(
+            provider=endpoint.provider,
+            model=endpoint.model,
+            outcome=reply.outcome,
+            first_token_ms=None if first is None else round(first * 1000),
+            total_ms=round(reply.total_s * 1000),
+            cost_micro_jpy=_billed(endpoint, reply, reservation),
+        )
+        trail.attempts.append(attempt)
+        self._watchers.attempt(attempt)
+
+    async def _settle(self, endpoint: Endpoint, reply: Reply, reservation: Reservation) -> None:
+        """What nobody told the price of stays at its reservation, as it does when Redis is away now."""
+        if reply.billing == "unknown":
+            return
+        try:
+            await self._ledger.settle(reservation, _billed(endpoint, reply, reservation))
+        except Retryable:
+            return
+
+
+def _billed(endpoint: Endpoint, reply: Reply, reservation: Reservation) -> int:
+    if reply.billing == "nothing":
+        return 0
+    if reply.usage is None:
+        return reservation.amount
+    return endpoint.cost(reply.usage.prompt_tokens, reply.usage.completion_tokens)
+
+
+async def _leader(running: list[_Running]) -> Reply:
+    """The reply of the call that had a token first, or of the last to end when none had."""
+    waiting = list(running)
+    while True:
+        await asyncio.wait({one.first for one in waiting}, return_when=asyncio.FIRST_COMPLETED)
+        ahead = next(one for one in waiting if one.first.done())
+        if len(waiting) == 1 or ahead.first.result():
+            break
+        waiting.remove(ahead)
+    await _call_off([one for one in waiting if one is not ahead])
+    return await ahead.task
+
+
+async def _call_off(running: list[_Running]) -> None:
+    """Cancel calls, and wait until they have noted it in their trail."""
+    for one in running:
+        one.task.cancel()
+    if running:
+        await asyncio.wait([one.task for one in running])

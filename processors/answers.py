@@ -1,0 +1,153 @@
+"""A model's answer: read with tolerance, checked without."""
+
+import json
+import re
+from functools import cache
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import ValidationError
+from pydantic.json_schema import models_json_schema
+
+from processors.text import emphasised, folded, plain
+from schemas.copywriting import CopyFields
+from schemas.errors import DecodeError
+from schemas.generation import Model, error_of
+from schemas.sections import Emphasis, Headline, Section, of_group
+
+LONGEST = 20_000
+OTHER_NAMES = {
+    "title": ("heading", "name", "label"),
+    "text": ("description", "body", "detail", "content"),
+    "question": ("q",),
+    "answer": ("a",),
+    "items": ("list", "points", "questions", "problems", "benefits"),
+    "features": ("items", "points"),
+    "steps": ("items", "flow"),
+}
+# what only a customer can know: prices, shares, counts, years, ranks; and ways to reach someone
+CLAIMS = re.compile(
+    r"[0-9０-９][0-9０-９,.，]*\s*(?:万|億|千)?\s*(?:円|%|％|パーセント|割引|割(?!り)|名様?|人(?!ひとり|一人)|件|社|店舗|周年|倍)"
+    r"|(?:創業|設立|開業|累計|満足度|合格率|成約率|リピート率|成功率)[^、。]{0,8}[0-9０-９]"
+    r"|(?:第|業界|地域|県内|市内)?(?:1|１|一)位|https?://|www\.|[\w.+-]+@[\w-]+\.[a-z]{2,}|0\d{1,4}-\d{1,4}-\d{3,4}",
+    re.IGNORECASE,
+)
+
+
+@cache
+def json_schema(group: str) -> dict[str, Any]:
+    """The JSON Schema of one group's answer: an object with a property for each section, all required."""
+    sections = of_group(group)
+    _, definitions = models_json_schema([(section.holds, "validation") for section in sections])
+    properties = {section.name: {"$ref": f"#/$defs/{section.holds.__name__}"} for section in sections}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+        "$defs": {name: _lean(one) for name, one in definitions["$defs"].items()},
+    }
+
+
+def _lean(schema: dict[str, Any]) -> dict[str, Any]:
+    """Without what tells a model nothing: generated titles and English docstrings."""
+    fields = {
+        name: {key: value for key, value in field.items() if key != "title"}
+        for name, field in schema["properties"].items()
+    }
+    return {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
+
+
+def parse(fields: CopyFields, group: str, text: str) -> dict[str, Any]:
+    """One group's answer as {section: values}, fit for `assemble`.
+
+    Fences, prose around the JSON, other names of a field, a lone object for a list and too many items are forgiven.
+    DecodeError names section and field: of what is missing, too short or long, or states what was not given.
+    """
+    document = _document(text)
+    return {section.name: _section(fields, section, document) for section in of_group(group)}
+
+
+def _document(text: str) -> dict[str, Any]:
+    if len(text) > LONGEST:
+        raise DecodeError("", f"is longer than {LONGEST} characters")
+    start = text.find("{")
+    try:
+        found = json.JSONDecoder(strict=False).raw_decode(text, start)[0] if start >= 0 else None
+    except (ValueError, RecursionError) as error:
+        raise DecodeError("", "is no JSON, or is cut off") from error
+    if not isinstance(found, dict):
+        raise DecodeError("", "is no JSON object")
+    return found
+
+
+def _section(fields: CopyFields, section: Section, document: dict[str, Any]) -> dict[str, Any]:
+    raw = document.get(section.name, document)
+    if isinstance(raw, dict) and isinstance(raw.get(section.name), dict):
+        raw = raw[section.name]
+    try:
+        found = section.holds.model_validate(_fit_model(section.holds, raw))
+    except ValidationError as error:
+        wrong = error_of(error)
+        raise DecodeError(f"{section.name}.{wrong.field}", wrong.detail) from error
+    values = found.model_dump()
+    for path, words in walk(values, section.name):
+        if (claim := claimed(words, fields.keywords)) is not None:
+            raise DecodeError(path, f"states {claim}, which was not given")
+    return values
+
+
+def claimed(words: str, keywords: list[str]) -> str | None:
+    """The first statement that only a customer can make, unless a keyword makes it."""
+    for match in CLAIMS.finditer(words):
+        if not any(folded(match[0]) in keyword for keyword in keywords):
+            return match[0]
+    return None
+
+
+def walk(value: Any, path: str) -> list[tuple[str, str]]:
+    """All texts under a value with their paths ("faq.items.1.answer")."""
+    if isinstance(value, str):
+        return [(path, value)]
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [pair for key, one in inside for pair in walk(one, f"{path}.{key}")]
+
+
+def _fit_model(model: type[Model], raw: Any) -> Any:
+    wanted = model.model_fields
+    if isinstance(raw, list) and len(wanted) == 1:
+        raw = {next(iter(wanted)): raw}
+    if isinstance(raw, str) and set(wanted) == {"title", "text"}:
+        title, _, text = re.sub("[:：]", "：", raw, count=1).partition("：")
+        raw = {"title": title, "text": text}
+    if not isinstance(raw, dict):
+        return raw
+    return {name: _fit(info.annotation, info.metadata, _named(raw, name)) for name, info in wanted.items()}
+
+
+def _named(raw: dict[str, Any], name: str) -> Any:
+    return next((raw[one] for one in (name, *OTHER_NAMES.get(name, ())) if one in raw), None)
+
+
+def _fit(kind: Any, metadata: list[Any], value: Any) -> Any:
+    """A value brought nearer to what a field takes; validation is not done here."""
+    if get_origin(kind) is Annotated:
+        kind, *metadata = get_args(kind)
+    if get_origin(kind) is list:
+        return _fit_list(get_args(kind)[0], metadata, value)
+    if isinstance(kind, type) and issubclass(kind, Model):
+        return _fit_model(kind, value)
+    if kind is str and isinstance(value, dict):
+        value = next((one for one in value.values() if isinstance(one, str)), None)
+    return _fit_text(metadata, value) if isinstance(value, str) else value
+
+
+def _fit_list(kind: Any, metadata: list[Any], value: Any) -> Any:
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    most = next((one.max_length for one in metadata if hasattr(one, "max_length")), None)
+    return [_fit(kind, [], one) for one in values[:most]]
+
+
+def _fit_text(metadata: list[Any], text: str) -> str:
+    marks = [one for info in metadata for one in (info, *getattr(info, "metadata", ()))]
+    text = emphasised(text) if any(isinstance(one, Emphasis) for one in marks) else plain(text)
+    return text.rstrip("。") if any(isinstance(one, Headline) for one in marks) else text

@@ -1,0 +1,77 @@
+"""`lpstream warm`: copy for frequent patterns, made beforehand; or forgotten, so that it is made anew."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+
+from processors.copywriting import copy_fields
+from processors.page_cache import pattern_of
+from schemas.errors import LpstreamError
+from schemas.generation import GenerationRequest
+from streams.cli.console import DEFAULT_DATA, AsJson, Data, err, out, settings_for
+from streams.clients import Desk
+from streams.mix import Mix, Pattern
+from streams.settings import Settings
+from streams.warming import OnProgress, Warming
+
+
+def warm(
+    file: Annotated[
+        Path | None, typer.Option("--file", help="Patterns, as streams/request_mix.toml; default: that file.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many patterns, the most frequent first.")] = 800,
+    at_once: Annotated[int, typer.Option(min=1, max=200, help="Pages' copy that is written at once.")] = 8,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Forget the cached copy instead: all, or of --industry and --purpose.")
+    ] = False,
+    industry: Annotated[str | None, typer.Option(help="Only patterns of this industry.")] = None,
+    purpose: Annotated[str | None, typer.Option(help="Only patterns of this purpose.")] = None,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Make copy for frequent patterns before anyone asks; what is there and fresh is left, so run it again any time."""
+    patterns = [
+        one
+        for one in Mix.load(file).patterns()
+        if (industry is None or one.industry == industry) and (purpose is None or one.purpose == purpose)
+    ]
+    if not patterns:
+        raise LpstreamError("no pattern of the file has this --industry and --purpose")
+    settings = settings_for(data)
+    figures: dict[str, float]
+    if forget:
+        everything = industry is None and purpose is None
+        figures = {"forgotten": asyncio.run(_forget(settings, None if everything else patterns))}
+    else:
+        with Progress(console=err) as progress:
+            task = progress.add_task("patterns", total=min(top, len(patterns)))
+            figures = asyncio.run(
+                _warm(settings, patterns[:top], at_once, lambda done, _: progress.update(task, completed=done))
+            )
+    if as_json:
+        typer.echo(json.dumps(figures))
+    else:
+        out.print(", ".join(f"{name} {value:g}" for name, value in figures.items()))
+
+
+async def _warm(settings: Settings, patterns: list[Pattern], at_once: int, tell: OnProgress) -> dict[str, float]:
+    desk = Desk(settings)
+    try:
+        return (await Warming(desk, tell).run(patterns, at_once)).as_dict()
+    finally:
+        await desk.close()
+
+
+async def _forget(settings: Settings, patterns: list[Pattern] | None) -> int:
+    desk = Desk(settings)
+    try:
+        if patterns is None:
+            return await desk.cache.forget()
+        names = {pattern_of(copy_fields(GenerationRequest.model_validate(one.request(0)))) for one in patterns}
+        return sum([await desk.cache.forget(name) for name in sorted(names)])
+    finally:
+        await desk.close()

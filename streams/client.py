@@ -1,0 +1,260 @@
+"""The client for applications: ask for a page, follow it, have its result, over HTTP or over Kafka.
+
+    async with over_http("http://127.0.0.1:8081", token) as pages:
+        request_id = await pages.request(GenerationRequest(request_id=uuid4(), tenant_id="demo", ...))
+        async for step in pages.progress(request_id):
+            print(step.percent, step.stage, step.section)
+        print((await pages.result(request_id)).page_url)
+
+Asking again with the same request_id and body costs nothing and gives the same result, so `request` may be repeated
+after a Retryable. `over_kafka` is for applications inside the network, which have the topics themselves.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+from uuid import UUID
+
+import aiohttp
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from cachetools import LRUCache
+
+from infra.kafka.admin import partitions_of
+from infra.kafka.producer import build_producer
+from schemas.errors import DecodeError, Refused, Retryable
+from schemas.generation import (
+    PROGRESS,
+    REQUESTS,
+    RESULTS,
+    GenerationRequest,
+    Progress,
+    Result,
+    decode_model,
+    encode_model,
+)
+
+log = logging.getLogger(__name__)
+
+WITHIN_S, AGAIN_S, CONNECT_S, ANSWER_S = 60.0, 0.2, 5.0, 30.0
+KEPT_RESULTS, KEPT_PROGRESS = 10_000, 64
+V2 = {"Content-Type": "application/vnd.kafka.json.v2+json"}
+NOT_NOW = (429, 500, 502, 503, 504)
+
+
+class Pages(Protocol):
+    """What both clients do. Retryable: the same call may go through later; Refused: it never will."""
+
+    async def request(self, request: GenerationRequest) -> UUID:
+        """Ask; the request's id, once Kafka has acknowledged it."""
+
+    def progress(self, request_id: UUID) -> AsyncIterator[Progress]:
+        """How far it is, each step once, until it is done."""
+
+    async def result(self, request_id: UUID, within_s: float = WITHIN_S) -> Result:
+        """Its result as soon as there is one; Retryable when there is none after so long."""
+
+
+# -- HTTP --------------------------------------------------------------------------------------------------
+
+
+class HttpPages:
+    """Over the private listener; opened by `over_http`."""
+
+    def __init__(self, api_url: str, session: aiohttp.ClientSession) -> None:
+        self._api = api_url.rstrip("/")
+        self._session = session
+
+    async def request(self, request: GenerationRequest) -> UUID:
+        """As in `Pages`; Refused names the field of a request that is invalid."""
+        body = b'{"records":[{"value":' + encode_model(request) + b"}]}"
+        with self._errors():
+            async with self._session.post(f"{self._api}/topics/{REQUESTS}", data=body, headers=V2) as answer:
+                told = await _told(answer)
+        if error := told["offsets"][0].get("error"):
+            raise Retryable(f"Kafka did not take the request: {error}")
+        return request.request_id
+
+    async def progress(self, request_id: UUID) -> AsyncIterator[Progress]:
+        """As in `Pages`; Refused when the token's tenant has no such request."""
+        patience = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=ANSWER_S)
+        with self._errors():
+            async with self._session.get(f"{self._where(request_id)}/events", timeout=patience) as answer:
+                if answer.status != 200:
+                    await _told(answer)
+                async for line in answer.content:
+                    if line.startswith(b"data: "):
+                        yield decode_model(Progress, line.removeprefix(b"data: "))
+
+    async def result(self, request_id: UUID, within_s: float = WITHIN_S) -> Result:
+        """As in `Pages`; Refused when the token's tenant has no such request."""
+        wrong: Exception | None = None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while True:
+                    try:
+                        if (found := await self._stored(request_id)) is not None:
+                            return found
+                        async for _ in self.progress(request_id):
+                            pass
+                    except Retryable as error:
+                        wrong = error
+                        await asyncio.sleep(error.retry_after_s or AGAIN_S)
+        raise _none(request_id, within_s) from wrong
+
+    async def _stored(self, request_id: UUID) -> Result | None:
+        with self._errors():
+            async with self._session.get(self._where(request_id)) as answer:
+                if answer.status == 202:
+                    return None
+                return decode_model(Result, await answer.read()) if answer.status == 200 else await _told(answer)
+
+    def _where(self, request_id: UUID) -> str:
+        return f"{self._api}/lp/requests/{request_id}"
+
+    @contextlib.contextmanager
+    def _errors(self) -> Any:
+        try:
+            yield
+        except aiohttp.ClientError as error:
+            raise Retryable(f"{self._api}: {error or type(error).__name__}") from error
+
+
+@asynccontextmanager
+async def over_http(api_url: str, token: str) -> AsyncIterator[HttpPages]:
+    """A client of the private listener at that address, with a token of the tenant that the requests name."""
+    patience = aiohttp.ClientTimeout(total=ANSWER_S, sock_connect=CONNECT_S)
+    headers = {"Authorization": f"Bearer {token}"}
+    async with aiohttp.ClientSession(headers=headers, timeout=patience) as session:
+        yield HttpPages(api_url, session)
+
+
+async def _told(answer: aiohttp.ClientResponse) -> Any:
+    """The body of a good answer; Retryable or Refused by the status of another."""
+    try:
+        body = await answer.json(content_type=None)
+    except ValueError:
+        body = {}
+    if answer.status == 200:
+        return body
+    detail = f"the edge answered {answer.status}: {body.get('message') or answer.reason}"
+    if answer.status in NOT_NOW:
+        after = answer.headers.get("Retry-After", "")
+        raise Retryable(detail, float(after) if after.isdecimal() else None)
+    raise Refused(detail, answer.status)
+
+
+# -- Kafka -------------------------------------------------------------------------------------------------
+
+
+class KafkaPages:
+    """Over the topics; opened by `over_kafka`. Only what comes after it was opened is seen."""
+
+    def __init__(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer) -> None:
+        self._producer = producer
+        self._consumer = consumer
+        self._results: LRUCache[UUID, Result] = LRUCache(KEPT_RESULTS)
+        self._steps: LRUCache[UUID, list[Progress]] = LRUCache(KEPT_RESULTS)
+        self._news = asyncio.Condition()
+
+    async def request(self, request: GenerationRequest) -> UUID:
+        """As in `Pages`."""
+        key = str(request.request_id).encode()
+        try:
+            await self._producer.send_and_wait(REQUESTS, encode_model(request), key=key)
+        except KafkaError as error:
+            raise Retryable(f"Kafka: {type(error).__name__}") from error
+        return request.request_id
+
+    async def progress(self, request_id: UUID) -> AsyncIterator[Progress]:
+        """As in `Pages`; it ends with the result, whether all steps were seen or not."""
+        told = 0
+        while True:
+            for step in await self._steps_after(request_id, told):
+                told += 1
+                yield step
+                if step.percent == 100:
+                    return
+            if request_id in self._results:  # the result was quicker than its last step
+                yield Progress(request_id=request_id, percent=100, stage="done", at_ms=round(time.time() * 1000))
+                return
+
+    async def _steps_after(self, request_id: UUID, told: int) -> list[Progress]:
+        """Waits until there are some, or the result."""
+        async with self._news:
+            await self._news.wait_for(
+                lambda: len(self._steps.get(request_id, ())) > told or request_id in self._results
+            )
+            return self._steps.get(request_id, [])[told:]
+
+    async def result(self, request_id: UUID, within_s: float = WITHIN_S) -> Result:
+        """As in `Pages`."""
+        try:
+            async with asyncio.timeout(within_s), self._news:
+                await self._news.wait_for(lambda: request_id in self._results)
+        except TimeoutError as error:
+            raise _none(request_id, within_s) from error
+        return self._results[request_id]
+
+    async def read(self) -> None:
+        """Take in results and progress until cancelled."""
+        while True:
+            try:
+                batches = await self._consumer.getmany(timeout_ms=round(AGAIN_S * 1000))
+            except KafkaError as error:
+                log.warning("Kafka: %s, reading on", type(error).__name__)
+                await asyncio.sleep(AGAIN_S)
+                continue
+            async with self._news:
+                for records in batches.values():
+                    for record in records:
+                        with contextlib.suppress(DecodeError):
+                            self._take(record)
+                self._news.notify_all()
+
+    def _take(self, record: Any) -> None:
+        if record.topic == RESULTS:
+            result = decode_model(Result, record.value or b"")
+            self._results.setdefault(result.request_id, result)
+            return
+        step = decode_model(Progress, record.value or b"")
+        steps = self._steps.setdefault(step.request_id, [])
+        if len(steps) < KEPT_PROGRESS and (not steps or step.percent > steps[-1].percent):
+            steps.append(step)
+
+
+@asynccontextmanager
+async def over_kafka(bootstrap_servers: str, broker: str = "apache") -> AsyncIterator[KafkaPages]:
+    """A client of the topics. It needs no group: it reads what is told of all requests, and keeps the latest.
+
+    `broker` is as LPSTREAM_BROKER: tansu takes no idempotent producer.
+    """
+    producer = build_producer(bootstrap_servers, broker, linger_ms=0)
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, enable_auto_commit=False)
+    async with contextlib.AsyncExitStack() as opened:
+        for one in (producer, consumer):
+            opened.push_async_callback(one.stop)
+            try:
+                await one.start()
+            except KafkaError as error:
+                raise Retryable(f"Kafka at {bootstrap_servers}: {type(error).__name__}") from error
+        places = [place for topic in (RESULTS, PROGRESS) for place in await partitions_of(bootstrap_servers, topic)]
+        consumer.assign(places)
+        await consumer.seek_to_end(*places)
+        for place in places:
+            await consumer.position(place)
+        pages = KafkaPages(producer, consumer)
+        reading = asyncio.create_task(pages.read())
+        try:
+            yield pages
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+
+def _none(request_id: UUID, within_s: float) -> Retryable:
+    return Retryable(f"no result of {request_id} within {within_s:g} s; is a worker running? Ask later")

@@ -1,0 +1,156 @@
+"""What is let in, decided before anything is parsed: rates, requests and bytes in hand, connections.
+
+A client is known by a keyed hash of its address, under a key of this process that is never written anywhere: neither
+address nor hash is stored or logged.
+"""
+
+import hashlib
+import ipaddress
+import math
+import secrets
+import time
+from typing import Self
+
+from multidict import CIMultiDictProxy
+
+from infra.tenants import Tenants
+from streams import metrics
+from streams.edge.errors import HttpError
+from streams.settings import Settings
+
+BURST_S = 10.0
+MOST_CLIENTS = 100_000
+DIGEST_BYTES = 8
+UNKNOWN = b""
+
+
+class Rate:
+    """A token bucket of `rate` a second that holds `BURST_S` seconds' worth, for many keys; rate 0 lets all pass.
+
+    Kept as one number a key, the time at which its bucket is full again: the generic cell rate algorithm, ITU-T
+    I.371. A key whose time has passed is as one never seen, so forgetting it changes nothing.
+    """
+
+    def __init__(self, rate: float, most: int = MOST_CLIENTS) -> None:
+        self._step = 1 / rate if rate else 0.0
+        self._most = most
+        self._full_at: dict[bytes, float] = {}
+
+    def wait(self, key: bytes, now: float) -> float:
+        """Take a token at time `now` (s): 0.0, or the seconds until there is one, and none is taken."""
+        if not self._step:
+            return 0.0
+        full_at = max(now, self._full_at.get(key, 0.0)) + self._step
+        if (beyond := full_at - now - max(BURST_S, self._step)) > 0:
+            return beyond
+        if len(self._full_at) < self._most or key in self._full_at:
+            self._full_at[key] = full_at
+        return 0.0
+
+    def forget(self, now: float) -> None:
+        """Drop the keys whose buckets are full."""
+        self._full_at = {key: at for key, at in self._full_at.items() if at > now}
+
+    def __len__(self) -> int:
+        return len(self._full_at)
+
+
+class Room:
+    """Bytes that one request has reserved, for the time of a `with` block."""
+
+    __slots__ = ("_admission", "held")
+
+    def __init__(self, admission: "Admission") -> None:
+        self._admission = admission
+        self.held = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Give everything back."""
+        self._admission.bytes -= self.held
+        self.held = 0
+
+    def grow(self, total: int) -> None:
+        """Hold so many in all; HttpError 503 when the process has not that many left."""
+        more = total - self.held
+        if more <= 0:
+            return
+        self._admission.take_bytes(more)
+        self.held = total
+
+
+class Admission:
+    """The limits of one process, for both of its listeners."""
+
+    def __init__(self, settings: Settings, tenants: Tenants) -> None:
+        self._settings = settings
+        self._tenants = tenants
+        self._key = secrets.token_bytes(32)
+        self._all = Rate(settings.edge_rate)
+        self._clients = Rate(settings.edge_client_rate)
+        self.requests = 0
+        self.bytes = 0
+
+    def client_of(self, address: str) -> bytes:
+        """The client of an address: IPv4 as it is, IPv6 by its /64, which one household has."""
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            return UNKNOWN
+        packed = parsed.packed if parsed.version == 4 else parsed.packed[:8]
+        return hashlib.blake2b(packed, key=self._key, digest_size=DIGEST_BYTES).digest()
+
+    def forwarded(self, header: str) -> bytes:
+        """The client that the last of our own proxies names; the proxies' own client when the header is too short."""
+        hops = header.split(",")
+        at = len(hops) - self._settings.edge_trusted_proxies
+        return self.client_of(hops[max(0, at)].strip())
+
+    def admit(self, headers: CIMultiDictProxy[str], client: bytes, origin: str | None) -> None:
+        """Foreign origins and too frequent clients stop here, before a byte of a body is read: HttpError 403 or 429."""
+        if origin is not None and not self._tenants.knows(origin):
+            metrics.REFUSED.labels("origin").inc()
+            raise HttpError(403, "This origin may not use this service; ask for it to be listed")
+        forwarded = headers.get("X-Forwarded-For") if self._settings.edge_trusted_proxies else None
+        self.check_rate(self.forwarded(forwarded) if forwarded else client)
+
+    def check_rate(self, client: bytes) -> None:
+        """HttpError 429 with the time to wait when the client, or all together, come too often."""
+        now = time.monotonic()
+        if wait := self._clients.wait(client, now):
+            metrics.REFUSED.labels("client_rate").inc()
+            raise HttpError(429, "Too many requests from this address", retry_after_s=math.ceil(wait))
+        if wait := self._all.wait(UNKNOWN, now):
+            metrics.REFUSED.labels("rate").inc()
+            raise HttpError(429, "Too many requests", retry_after_s=math.ceil(wait))
+
+    def begin(self) -> None:
+        """One more request in hand; HttpError 503 when there are too many."""
+        if self.requests >= self._settings.edge_max_requests:
+            metrics.REFUSED.labels("requests").inc()
+            raise HttpError(503, "Too many requests at once, try again")
+        self.requests += 1
+
+    def end(self) -> None:
+        """One less."""
+        self.requests -= 1
+
+    def room(self) -> Room:
+        """Room for one request's bytes."""
+        return Room(self)
+
+    def take_bytes(self, count: int) -> None:
+        """Reserve; HttpError 503 when there is not enough left."""
+        if self.bytes + count > self._settings.edge_max_in_flight_bytes:
+            metrics.REFUSED.labels("bytes").inc()
+            raise HttpError(503, "Too much is waiting for the broker, try again")
+        self.bytes += count
+
+    def forget(self) -> None:
+        """Drop what is known of clients that have long been quiet."""
+        self._clients.forget(time.monotonic())

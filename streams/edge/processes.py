@@ -1,0 +1,108 @@
+"""The edge's processes: one, or several that share its ports (SO_REUSEPORT) under a parent that restarts them."""
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import time
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+
+import uvloop
+from prometheus_client.multiprocess import mark_process_dead
+
+from streams.edge.sender import Sender
+from streams.edge.server import serve
+from streams.metrics import MULTIPROCESS
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+STOP_S = 15.0
+SHORT_LIFE_S, LONGEST_PAUSE_S = 10.0, 10.0
+
+
+def run_edge(settings: Settings) -> None:
+    """Run the edge until SIGTERM or SIGINT."""
+    _log_to_stderr(settings)
+    count = settings.edge_processes or os.cpu_count() or 1
+    if count == 1:
+        run_one(settings)
+        return
+    with tempfile.TemporaryDirectory(prefix="lpstream-edge-") as folder:
+        os.environ[MULTIPROCESS] = folder
+        Parent(settings, count).run()
+
+
+def run_one(settings: Settings, sender: Sender | None = None) -> None:
+    """One process, also as a child: it ends when its parent has gone. `sender` replaces Kafka's."""
+    _log_to_stderr(settings)
+    uvloop.run(_serve(settings, sender))
+
+
+async def _serve(settings: Settings, sender: Sender | None) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        loop.add_reader(parent.sentinel, stop.set)
+    await serve(settings, stop, sender)
+
+
+def _log_to_stderr(settings: Settings) -> None:
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
+    )
+    # aiohttp logs several lines for every malformed request; a flood of requests must not be one of logs
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+
+
+class Parent:
+    """Keeps so many children running."""
+
+    def __init__(self, settings: Settings, count: int) -> None:
+        self._settings = settings
+        self._count = count
+        self._context = multiprocessing.get_context("spawn")
+        self._stopping = False
+
+    def run(self) -> None:
+        """Until a signal; then every child answers what it has, and ends."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        children = [self._start() for _ in range(self._count)]
+        pause = 0.5
+        while not self._stopping:
+            wait([child.sentinel for child in children], timeout=0.5)
+            dead = [child for child in children if not child.is_alive()]
+            for child in dead:
+                if self._stopping:
+                    break
+                mark_process_dead(child.pid)  # type: ignore[no-untyped-call]
+                log.warning("edge process %d ended with code %s, starting another", child.pid, child.exitcode)
+                time.sleep(pause)
+                pause = min(LONGEST_PAUSE_S, pause * 2)
+                children[children.index(child)] = self._start()
+        self._end(children)
+
+    def _start(self) -> SpawnProcess:
+        child = self._context.Process(target=run_one, args=(self._settings,), daemon=True)
+        child.start()
+        return child
+
+    def _stop(self, *_: object) -> None:
+        self._stopping = True
+
+    def _end(self, children: list[SpawnProcess]) -> None:
+        for child in children:
+            child.terminate()
+        deadline = time.monotonic() + STOP_S
+        for child in children:
+            child.join(max(0.0, deadline - time.monotonic()))
+            if child.is_alive():
+                child.kill()

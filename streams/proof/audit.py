@@ -1,0 +1,73 @@
+"""The cost ledger held against the providers' bills, call by call.
+
+A call that is settled must stand in the ledger at what it was billed; one that is not, because it was cut off, at its
+reservation, which must not be less than its bill. Both together must be the ledger's total, to the micro-yen.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+
+CALL = "lp:{cost}:call:"
+MONTHS = "lp:{cost}:month:*"
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Micro-yen. `expected` is the bill of settled calls and the reservations of those `cut_off`."""
+
+    ledger: int
+    billed: int
+    expected: int
+    cut_off: int
+    calls: int
+
+    @property
+    def right(self) -> bool:
+        """Whether the ledger is what it must be, and not below the bill."""
+        return self.ledger == self.expected and self.ledger >= self.billed
+
+    def __str__(self) -> str:
+        over = self.ledger - self.billed
+        return (
+            f"ledger {self.ledger:,} micro-yen, billed {self.billed:,} for {self.calls} calls, "
+            f"over by {over:,} for {self.cut_off} cut off"
+        )
+
+
+async def audit(redis: Redis, bills: Iterable[dict[str, Any]], before: int = 0) -> Audit:
+    """Compare. `before` is what the ledger held when the bills began."""
+    lines = [line for bill in bills for line in bill["lines"]]
+    reserved = await _reserved(redis)
+    known = {line["call_id"] for line in lines}
+    open_calls = {name: amount for name, amount in reserved.items() if name in known}
+    settled = sum(line["micro_jpy"] for line in lines if line["call_id"] not in open_calls)
+    # a call that was reserved and never reached a provider is cut off as well
+    elsewhere = sum(amount for name, amount in reserved.items() if name not in known)
+    return Audit(
+        ledger=await total(redis) - before,
+        billed=sum(line["micro_jpy"] for line in lines),
+        expected=settled + sum(open_calls.values()) + elsewhere,
+        cut_off=len(reserved),
+        calls=len(lines),
+    )
+
+
+async def total(redis: Redis) -> int:
+    """What the ledger holds, of all tenants and months."""
+    names = [name async for name in redis.scan_iter(match=MONTHS, count=1_000) if b":told:" not in name]
+    return sum(int(value or 0) for value in await redis.mget(names)) if names else 0
+
+
+async def forget_open_calls(redis: Redis) -> None:
+    """Begin anew: reservations of calls that were cut off before are no part of the next audit."""
+    for name in [name async for name in redis.scan_iter(match=f"{CALL}*", count=1_000)]:
+        await redis.delete(name)
+
+
+async def _reserved(redis: Redis) -> dict[str, int]:
+    names = [name async for name in redis.scan_iter(match=f"{CALL}*", count=1_000)]
+    values = await redis.mget(names) if names else []
+    return {name.decode().removeprefix(CALL): int(value or 0) for name, value in zip(names, values, strict=True)}

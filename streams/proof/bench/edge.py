@@ -1,0 +1,217 @@
+"""`lpstream bench --only edge,edge_connections`: the edge saturated, and with ten thousand connections open."""
+
+import asyncio
+import os
+import statistics
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from infra.clickhouse.client import ClickHouse
+from infra.embedded.stack import Stack
+from schemas.errors import LpstreamError
+from streams.cli.services import prepare
+from streams.proof.bench.lab import TICKS_PER_S, cpu_s, peak_mb
+from streams.proof.edge_load import Generator, Outcome, Plan
+from streams.proof.edge_process import EdgeProcess, edge_process
+from streams.services import Installation
+from streams.settings import Settings
+
+CONNECTIONS, RATE, SIZE, ADDRESSES = 10_000, 2_000.0, 20, 250
+SATURATING = 200
+TARGET_A_CORE, TARGET_P99_MS = 12_000, 50
+WARM_S, COUNTED_WITHIN_S, LOOK_S = 2.0, 120.0, 0.5
+UNLIMITED = {"LPSTREAM_EDGE_CLIENT_RATE": "0", "LPSTREAM_EDGE_RATE": "0"}
+COUNTED = ("events", "pageviews", "clicks", "moves", "scrolls")
+WITHOUT_KAFKA = "streams.proof.bench.edge_without_kafka"
+KARAPACE = "no release of Karapace is on PyPI, and no other index or source host can be reached from here"
+
+Row = dict[str, Any]
+Say = Callable[[str], None]
+
+
+def edge(*, rounds: int, seconds: float = 10.0, say: Say = lambda _: None) -> list[Row]:
+    """Beacons acknowledged per second of processor time of one saturated edge process, and what bounds it."""
+    ours: list[Row] = []
+    bounds: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), on_event=say) as stack:
+        asyncio.run(prepare(_settings(stack.env())))
+        for number in range(rounds):
+            say(f"round {number + 1} of {rounds}")
+            with edge_process(stack, "bench-edge", UNLIMITED) as one:
+                ours.append(_saturate(one, seconds, say))
+            with edge_process(stack, "bench-edge", UNLIMITED, module=[WITHOUT_KAFKA]) as one:
+                bounds.append(_saturate(one, seconds, say))
+        versions = stack.versions()
+    detail = {"edge": ours, "without_kafka": bounds, "events_per_beacon": SIZE, "cores": os.cpu_count(), **versions}
+    value, bound = (round(statistics.median(run["per_core"] for run in runs)) for runs in (ours, bounds))
+    return [
+        _row("edge", "the same edge without Kafka", value, bound, "beacons/s a core", detail),
+        _row("edge", "target: 12,000 a core", value, TARGET_A_CORE, "beacons/s a core", {}),
+        _row("edge", "Karapace (not run)", value, None, "beacons/s a core", {"not_run": KARAPACE}),
+    ]
+
+
+def edge_connections(*, rounds: int, say: Say = lambda _: None) -> list[Row]:
+    """p99 with all connections open, with the broker and the load generator beside it, and with the whole pipeline.
+
+    One run of `rounds` minutes, since a pause of the garbage collector comes seldom, and one of a third of it. What
+    was acknowledged must be what ClickHouse has counted.
+    """
+    with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), on_event=say) as stack:
+        asyncio.run(prepare(_settings(stack.env())))
+        # the limits of the public listener are as they come, which is why the load has many addresses
+        services = Installation(
+            stack, say, {"LPSTREAM_EDGE_CLIENT_RATE": "100", "LPSTREAM_EDGE_CLIENT_CONNECTIONS": "1000"}
+        )
+        try:
+            services.start()
+            services.children["heatmap"].stop()
+            alone = _connections(stack, services, _plan(services, 60.0 * rounds, seed=1), say)
+            whole = _connections(stack, services, _plan(services, 20.0 * rounds, seed=2), say)
+        finally:
+            services.stop()
+    target = f"target: p99 within {TARGET_P99_MS} ms"
+    return [
+        _row("edge_connections", target, alone["p99"], TARGET_P99_MS, "ms", alone),
+        _row("edge_connections", f"{target}, the whole pipeline beside it", whole["p99"], TARGET_P99_MS, "ms", whole),
+    ]
+
+
+def _plan(services: Installation, seconds: float, seed: int) -> Plan:
+    """The load. Each run has a seed of its own: the same pageviews again would be taken for retries."""
+    return Plan(services.edge_url, CONNECTIONS, RATE, seconds, SIZE, addresses=ADDRESSES, seed=seed)
+
+
+def _connections(stack: Stack, services: Installation, plan: Plan, say: Say) -> Row:
+    """One run, and what is counted afterwards; the worker is started for that, if it does not run."""
+    before = asyncio.run(_counted(stack, 0))
+    outcome, usage = _measured(stack, services, plan, say)
+    if not services.children["heatmap"].alive:
+        services.launch("heatmap")
+    acknowledged = {name: outcome.counts[name] for name in COUNTED}
+    after = asyncio.run(_counted(stack, before["events"] + acknowledged["events"]))
+    counted = {name: after[name] - before[name] for name in COUNTED}
+    if counted != acknowledged:
+        raise LpstreamError(f"acknowledged {acknowledged}, counted {counted}")
+    return {
+        **outcome.latency(), "connections": plan.connections, "seconds": plan.seconds,
+        "beacons_per_second": round(outcome.acknowledged / outcome.seconds), "acknowledged": outcome.acknowledged,
+        "errors": outcome.errors, "statuses": dict(outcome.statuses), "counted": counted, **usage,
+        "collections": _collections(services), "cores": os.cpu_count(),
+    }  # fmt: skip
+
+
+def _row(row_id: str, reference: str, value: float, against: float | None, unit: str, detail: Row) -> Row:
+    ratio = round(value / against, 2) if against else None
+    return {
+        "id": row_id, "reference": reference, "value": value, "unit": unit, "reference_value": against,
+        "ratio": ratio, "detail": detail,
+    }  # fmt: skip
+
+
+def _settings(env: dict[str, str]) -> Settings:
+    values: Any = {name.removeprefix("LPSTREAM_").lower(): value for name, value in env.items()}
+    return Settings(**values)
+
+
+def _saturate(one: EdgeProcess, seconds: float, say: Say) -> Row:
+    _load(Plan(one.url, SATURATING, 0, WARM_S, SIZE, seed=7))
+    before = cpu_s(one.child)
+    outcome = _load(Plan(one.url, SATURATING, 0, seconds, SIZE))
+    used = cpu_s(one.child) - before
+    if outcome.errors:
+        raise LpstreamError(f"the saturated edge answered {dict(outcome.statuses)}")
+    found = {
+        "per_core": round(outcome.acknowledged / used),
+        "beacons_per_second": round(outcome.acknowledged / outcome.seconds),
+        "cores_used": round(used / outcome.seconds, 2),
+        **outcome.latency(),
+    }
+    say(f"{found['per_core']:,} beacons/s a core")
+    return found
+
+
+def _load(plan: Plan, processes: int = 1) -> Outcome:
+    generator = Generator(plan, processes)
+    try:
+        generator.connect()
+        return generator.run()
+    finally:
+        generator.stop()
+
+
+def _measured(stack: Stack, services: Installation, plan: Plan, say: Say) -> tuple[Outcome, Row]:
+    """The outcome, and what it took: cores of each process, of the load generator and of the machine; memory."""
+    edge_process = services.children["edge"]
+    running = {name: one for name, one in {**services.children, **stack.processes}.items() if one.alive}
+    idle_mb = edge_process.memory_mb()
+    generator = Generator(plan, processes=2)
+    try:
+        generator.connect()
+        open_mb = edge_process.memory_mb()
+        say(f"{plan.connections:,} connections are open, {plan.rate:,.0f} beacons/s for {plan.seconds:g} s")
+        before, machine = {name: cpu_s(child) for name, child in running.items()}, _machine_s()
+        began = time.monotonic()
+        outcome = generator.run()
+        seconds = time.monotonic() - began
+        machine = _machine_s() - machine
+        used = {name: cpu_s(child) - before[name] for name, child in running.items()}
+    finally:
+        generator.stop()
+    cores = {**used, "load generator": outcome.cpu_s, "machine": machine}
+    return outcome, {
+        "cpu": {name: round(spent / seconds, 2) for name, spent in cores.items()},
+        "edge_mb": {"idle": round(idle_mb), "connected": round(open_mb), "peak": round(peak_mb(edge_process))},
+        "mb": {name: round(child.memory_mb()) for name, child in running.items()},
+    }
+
+
+def _machine_s() -> float:
+    """Processor seconds that all programs of the machine have used: all but idle and waiting, proc(5)."""
+    user, nice, system, _, _, *rest = Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0].split()[1:9]
+    return sum(map(int, (user, nice, system, *rest))) / TICKS_PER_S
+
+
+async def _counted(stack: Stack, events: int) -> dict[str, int]:
+    """Sums in ClickHouse once they have reached so many events, or after the longest wait."""
+    at = stack.addresses
+    clickhouse = ClickHouse.open(at.clickhouse_url, at.analyst_user, at.analyst_password)
+    query = f"SELECT {', '.join(f'sum({name}) AS {name}' for name in COUNTED)} FROM heatmap_windows"
+    deadline = time.monotonic() + COUNTED_WITHIN_S
+    try:
+        while True:
+            row = (await clickhouse.rows(query))[0]
+            found = {name: int(row[name]) for name in COUNTED}
+            if found["events"] >= events or time.monotonic() > deadline:
+                return found
+            await asyncio.sleep(LOOK_S)
+    finally:
+        await clickhouse.close()
+
+
+def _collections(services: Installation) -> dict[str, Row]:
+    """By generation of Python's collector: how often it ran, and the least bound over its longest pause, s."""
+    request = urllib.request.Request(  # noqa: S310 - our own loopback address
+        f"{services.api_url}/metrics", headers={"Authorization": f"Bearer {services.token}"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - the same
+        lines = [line for line in answer.read().decode().splitlines() if "edge_collection_seconds" in line]
+    found: dict[str, Row] = {}
+    for line in lines:
+        name, _, value = line.rpartition(" ")
+        if 'generation="' not in name:
+            continue
+        row = found.setdefault(name.split('generation="')[1][0], {"count": 0, "seconds": 0.0, "longest_below": None})
+        if "_count{" in name:
+            row["count"] = int(float(value))
+        elif "_sum{" in name:
+            row["seconds"] = round(float(value), 3)
+        elif "_bucket{" in name:
+            row.setdefault("buckets", []).append((name.split('le="')[1].split('"')[0], float(value)))
+    for row in found.values():
+        row["longest_below"] = next((bound for bound, seen in row.pop("buckets", []) if seen == row["count"]), None)
+    return found

@@ -1,0 +1,147 @@
+"""`lpstream bench --only lp_total,lp_own,lp_mix`: page generation with copy of 3 s, by one worker.
+
+`lp_total` and `lp_own` come from one run, in which nothing can be in the cache. `lp_mix` is the request mix after
+warming. Each pace is held for a minute, after a few requests that count for nothing.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from streams.clients import Desk
+from streams.mix import Mix, Pattern
+from streams.proof.bench.lab import Say
+from streams.proof.bench.pages_lab import Flow, PagesLab, cold, mixed, pages_lab, spread
+from streams.proof.orders import Answer
+from streams.proof.provider.script import Script
+from streams.warming import Warming
+
+COPY_3_S = Script(total_s=3.0, first_token_s=0.6)
+AT_ONCE = Script(total_s=0.2, first_token_s=0.1)
+# requests a minute: the share that must be answered, and within how many ms
+TARGETS = {100: (95, 6_000), 500: (95, 10_000), 1_000: (90, 15_000)}
+OWN_MS = {"p50": 300, "p99": 1_000}
+FEW, FEW_A_MINUTE = 20, 300.0
+WARMED, WARMED_AT_ONCE = 800, 16
+HITS = ("l1", "l2", "l3", "stale")
+LEAST_HITS, LEAST_CUT = 0.6, 0.8
+
+Row = dict[str, Any]
+Draw = Callable[[int], Sequence[Pattern]]
+
+
+def total(*, rounds: int, say: Say = lambda _: None, seconds: float = 60.0) -> list[Row]:
+    """Rows `lp_total`, one a pace: the target's percentile in ms against the target. `rounds` changes nothing."""
+    flows = _cold(say, seconds)
+    return [_percentile("lp_total", pace, flow, "cold cache") for pace, flow in flows.items()]
+
+
+def own(*, rounds: int, say: Say = lambda _: None, seconds: float = 60.0) -> list[Row]:
+    """Rows `lp_own`, two a pace: p50 and p99 in ms of the time without the provider's, of the run of `lp_total`."""
+    rows = []
+    for pace, flow in _cold(say, seconds).items():
+        figures = flow.figures()
+        for name, target in OWN_MS.items():
+            told = f"target: {name} within {target} ms at {pace:,} a minute, cold cache"
+            rows.append(_row("lp_own", told, figures["own_ms"][name], "ms", target, figures))
+    return rows
+
+
+def mix(*, rounds: int, say: Say = lambda _: None, seconds: float = 60.0) -> list[Row]:
+    """Rows `lp_mix`: as `lp_total`; the share of hits; by how much the mean time is shorter on a hit than on a miss."""
+    with _place(say) as place:
+        warmed = asyncio.run(_warm(place, say))
+        with place.worker():
+            place.provider.play(COPY_3_S)
+            flows = _flows(place, seconds, lambda count: mixed(count, seed=count), say)
+    rows = [_percentile("lp_mix", pace, flow, "request mix") for pace, flow in flows.items()]
+    answers = [one for flow in flows.values() for one in flow.answers]
+    hit, miss = _by_cache(answers)
+    detail = {
+        "warmed": warmed,
+        "hit_ms": {"mean": round(fmean(hit)), **spread(hit)},
+        "miss_ms": {"mean": round(fmean(miss)), **spread(miss)},
+        "lookup_ms": _lookups(answers),
+    }
+    share, cut = len(hit) / len(answers), 1 - fmean(hit) / fmean(miss)
+    rows.append(_row("lp_mix", "target: hits", round(share, 4), "share", LEAST_HITS, detail))
+    rows.append(_row("lp_mix", "target: mean time cut on hits", round(cut, 4), "share", LEAST_CUT, detail))
+    return rows
+
+
+@lru_cache(maxsize=1)
+def _cold(say: Say, seconds: float) -> dict[int, Flow]:
+    with _place(say) as place, place.worker():
+        return _flows(place, seconds, cold, say)
+
+
+@contextmanager
+def _place(say: Say) -> Iterator[PagesLab]:
+    with tempfile.TemporaryDirectory() as folder, pages_lab(None, Path(folder), say, COPY_3_S) as place:
+        yield place
+
+
+def _flows(place: PagesLab, seconds: float, draw: Draw, say: Say) -> dict[int, Flow]:
+    """By pace. The few before them open connections, and fill what a worker fills once in its life."""
+    place.flow(cold(FEW), FEW_A_MINUTE)
+    flows = {}
+    for pace in TARGETS:
+        say(f"{pace:,} requests a minute for {seconds:g} s")
+        flows[pace] = place.flow(draw(round(pace * seconds / 60)), pace)
+    return flows
+
+
+async def _warm(place: PagesLab, say: Say) -> dict[str, float]:
+    """By a provider that answers at once: it is not the warming that is measured."""
+    place.provider.play(AT_ONCE)
+    say(f"warming {WARMED} patterns")
+    desk = Desk(place.settings)
+    try:
+        return (await Warming(desk).run(Mix.load().patterns()[:WARMED], WARMED_AT_ONCE)).as_dict()
+    finally:
+        await desk.close()
+
+
+def _by_cache(answers: Sequence[Answer]) -> tuple[list[int], list[int]]:
+    """Total times, ms, of those that were a hit and of those that were a miss."""
+    hit = [one.total_ms for one in answers if one.result["cache"] in HITS]
+    return hit, [one.total_ms for one in answers if one.result["cache"] == "miss"]
+
+
+def _lookups(answers: Sequence[Answer]) -> dict[str, dict[str, float]]:
+    """How long the lookup took under load, ms, by what it found."""
+    by_layer: dict[str, list[int]] = {}
+    for one in answers:
+        by_layer.setdefault(one.result["cache"], []).append(one.result["timings_ms"]["cache"] or 0)
+    return {layer: spread(times) for layer, times in sorted(by_layer.items())}
+
+
+def _percentile(name: str, pace: int, flow: Flow, cache: str) -> Row:
+    share, target = TARGETS[pace]
+    ordered = sorted(one.total_ms for one in flow.answers)
+    value = ordered[max(0, -(-share * len(ordered) // 100) - 1)]
+    return _row(
+        name,
+        f"target: {share} % within {target / 1000:g} s at {pace:,} a minute, {cache}",
+        value,
+        "ms",
+        target,
+        flow.figures(),
+    )
+
+
+def _row(name: str, reference: str, value: float, unit: str, target: float, detail: dict[str, Any]) -> Row:
+    return {
+        "id": name,
+        "reference": reference,
+        "value": value,
+        "unit": unit,
+        "reference_value": target,
+        "ratio": round(value / target, 3),
+        "detail": detail,
+    }

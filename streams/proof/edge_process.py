@@ -1,0 +1,66 @@
+"""One edge on a stack, with settings of its own: for benchmarks and tests."""
+
+import contextlib
+import hashlib
+import secrets
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from infra.embedded.ports import Ports
+from infra.embedded.process import ChildProcess
+from infra.embedded.stack import Stack
+
+READY_S = 30.0
+TENANTS = '[[tenant]]\nid = "demo"\nlp_ids = ["*"]\n\n[[tenant.token]]\nsha256 = "{digest}"\nrole = "operator"\n'
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeProcess:
+    """Its doors, its token, and the process."""
+
+    url: str
+    api_url: str
+    token: str
+    child: ChildProcess
+
+
+@contextlib.contextmanager
+def edge_process(
+    stack: Stack,
+    name: str,
+    settings: Mapping[str, str] | None = None,
+    *,
+    tenants: str = "",
+    module: Sequence[str] = ("streams", "edge"),
+) -> Iterator[EdgeProcess]:
+    """An edge that is ready, for the time of the block. `tenants` are added to its tenants file."""
+    ports = Ports(stack.data)
+    token = secrets.token_urlsafe(24)
+    tenants_file = stack.data / f"{name}.tenants.toml"
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    tenants_file.write_text(TENANTS.format(digest=digest) + tenants, encoding="utf-8")
+    env = stack.env() | {
+        "LPSTREAM_EDGE_PORT": str(ports.get(f"{name}.edge")),
+        "LPSTREAM_API_PORT": str(ports.get(f"{name}.api")),
+        "LPSTREAM_TENANTS_FILE": str(tenants_file),
+        **(settings or {}),
+    }
+    url, api_url = (f"http://127.0.0.1:{env[port]}" for port in ("LPSTREAM_EDGE_PORT", "LPSTREAM_API_PORT"))
+    child = ChildProcess(name, [sys.executable, "-m", *module], log=stack.data / "logs" / f"{name}.log", env=env)
+    try:
+        child.start()
+        child.wait_ready(lambda: _answers(url), READY_S)
+        yield EdgeProcess(url, api_url, token, child)
+    finally:
+        child.stop()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:  # noqa: S310 - our own loopback address
+            return int(answer.status) == 200
+    except (urllib.error.URLError, OSError):
+        return False

@@ -1,0 +1,125 @@
+"""Generation requests put on their topic, and what became of each: for load, benchmarks and guarantee tests."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from infra.kafka.admin import partitions_of
+from infra.kafka.producer import build_producer
+from schemas.errors import LpstreamError
+from schemas.generation import REQUESTS, RESULTS
+
+FETCH_MS = 200
+
+
+@dataclass(slots=True)
+class Answer:
+    """A request and its results on the topic; times are those of the records, ms."""
+
+    asked_ms: int
+    told_ms: int | None = None
+    values: list[bytes] = field(default_factory=list)
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """The first result."""
+        found: dict[str, Any] = json.loads(self.values[0])
+        return found
+
+    @property
+    def total_ms(self) -> int:
+        """From the request's record to the result's."""
+        if self.told_ms is None:
+            raise LpstreamError("the request was not answered")
+        return self.told_ms - self.asked_ms
+
+    @property
+    def own_ms(self) -> int:
+        """The same, less the time with a model call open."""
+        return self.total_ms - (self.result["timings_ms"]["provider"] or 0)
+
+
+class Orders:
+    """Opened by `orders`. Answers by request id, in the order of asking."""
+
+    def __init__(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer) -> None:
+        self._producer = producer
+        self._consumer = consumer
+        self.answers: dict[str, Answer] = {}
+
+    async def ask(self, request: dict[str, Any], partition: int | None = None, asked_ms: int | None = None) -> str:
+        """Put one request on the topic; its id, once the broker has it. The partition is its key's by default, the
+        time now."""
+        request_id = str(request["request_id"])
+        answer = self.answers.setdefault(request_id, Answer(0))
+        value = json.dumps(request, ensure_ascii=False).encode()
+        done = await self._producer.send_and_wait(
+            REQUESTS, value, key=request_id.encode(), partition=partition, timestamp_ms=asked_ms
+        )
+        answer.asked_ms = answer.asked_ms or int(done.timestamp)
+        return request_id
+
+    async def flow(self, requests: Iterable[dict[str, Any]], per_minute: float) -> None:
+        """All of them, at that pace, whatever becomes of those before."""
+        sending = []
+        started = time.monotonic()
+        for number, request in enumerate(requests):
+            await asyncio.sleep(max(0.0, started + number * 60 / per_minute - time.monotonic()))
+            sending.append(asyncio.create_task(self.ask(request)))
+        await asyncio.gather(*sending)
+
+    @property
+    def open(self) -> list[str]:
+        """Those not answered yet."""
+        return [name for name, answer in self.answers.items() if answer.told_ms is None]
+
+    async def wait(self, within_s: float) -> list[Answer]:
+        """All answers; LpstreamError when some are missing after so long."""
+        until = time.monotonic() + within_s
+        while missing := self.open:
+            if time.monotonic() > until:
+                raise LpstreamError(
+                    f"{len(missing)} of {len(self.answers)} requests have no result after {within_s:g} s: "
+                    f"{', '.join(missing[:3])} …"
+                )
+            await asyncio.sleep(0.05)
+        return list(self.answers.values())
+
+    async def read(self) -> None:
+        """Take in results until cancelled."""
+        while True:
+            for records in (await self._consumer.getmany(timeout_ms=FETCH_MS)).values():
+                for record in records:
+                    answer = self.answers.get((record.key or b"").decode())
+                    if answer is not None:
+                        answer.values.append(record.value)
+                        answer.told_ms = answer.told_ms or record.timestamp
+
+
+@asynccontextmanager
+async def orders(servers: str, broker: str) -> AsyncIterator[Orders]:
+    """Ask and be answered while the block runs; results from before are not seen."""
+    producer = build_producer(servers, broker, linger_ms=0)
+    consumer = AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False)
+    await producer.start()
+    await consumer.start()
+    try:
+        places = await partitions_of(servers, RESULTS)
+        consumer.assign(places)
+        await consumer.seek_to_end(*places)
+        made = Orders(producer, consumer)
+        reading = asyncio.create_task(made.read())
+        try:
+            yield made
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+    finally:
+        await producer.stop()
+        await consumer.stop()

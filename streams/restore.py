@@ -1,0 +1,140 @@
+"""Results put back into Redis from `lp.results`, and what they cost into the ledger: Redis is a view of the topic.
+
+`lpstream rebuild results` does it when told. A generation worker does it by itself when Redis answers again after an
+outage, for what was published meanwhile, and wholly when it finds a Redis that was emptied.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from infra.budget import Ledger
+from infra.kafka.admin import partitions_of
+from infra.results import RESULT_S, ResultStore
+from schemas.errors import DecodeError, LpstreamError, Retryable
+from schemas.generation import RESULTS, Result, decode_model
+from streams import metrics
+
+if TYPE_CHECKING:
+    from streams.clients import Clients
+
+log = logging.getLogger(__name__)
+
+LOOK_S, MARGIN_S, FETCH_MS = 2.0, 60.0, 1_000
+OnProgress = Callable[[int, int], None]
+
+
+async def keep_restored(clients: "Clients") -> None:
+    """Look after Redis until cancelled."""
+    away: list[float] = []
+    clients.line.on_return = away.append
+    while True:
+        await asyncio.sleep(LOOK_S)
+        try:
+            if not await clients.results.present():
+                await _restore(clients, time.time() - RESULT_S)
+            elif away:
+                await _restore(clients, time.time() - max(away) - MARGIN_S)
+            else:
+                continue
+            away.clear()
+            await clients.results.mark_present()
+        except LpstreamError as error:
+            log.warning("results are not restored yet: %s", error)
+
+
+async def _restore(clients: "Clients", since_s: float) -> None:
+    servers = clients.settings.kafka_bootstrap_servers
+    figures = await restore(servers, clients.results, clients.ledger, since_s)
+    log.info("restored results from %s: %s", RESULTS, figures)
+
+
+async def restore(
+    servers: str,
+    results: ResultStore,
+    ledger: Ledger,
+    since_s: float,
+    on_progress: OnProgress = lambda *_: None,
+) -> dict[str, int]:
+    """Read the topic from a time (s UTC) to its end now; how many results were read, and how many were missing."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False)
+    try:
+        await consumer.start()
+        places = await partitions_of(servers, RESULTS)
+        consumer.assign(places)
+        ends = await consumer.end_offsets(places)
+        starts = await _starts(consumer, places, ends, since_s)
+        return await _Run(results, ledger, on_progress).read(consumer, starts, ends)
+    except KafkaError as error:
+        raise Retryable(f"Kafka: {type(error).__name__}: {error}") from error
+    finally:
+        await consumer.stop()
+
+
+async def _starts(
+    consumer: AIOKafkaConsumer, places: list[TopicPartition], ends: dict[TopicPartition, int], since_s: float
+) -> dict[TopicPartition, int]:
+    found = await consumer.offsets_for_times(dict.fromkeys(places, max(0, int(since_s * 1000))))
+    return {tp: ends[tp] if at is None else at.offset for tp, at in found.items()}
+
+
+class _Run:
+    """One pass over the topic."""
+
+    def __init__(self, results: ResultStore, ledger: Ledger, on_progress: OnProgress) -> None:
+        self._results = results
+        self._ledger = ledger
+        self._on_progress = on_progress
+        self._read = self._restored = 0
+        self._costs: dict[str, Counter[tuple[str, str]]] = {"day": Counter(), "month": Counter()}
+        self._counted: set[str] = set()
+
+    async def read(
+        self, consumer: AIOKafkaConsumer, starts: dict[TopicPartition, int], ends: dict[TopicPartition, int]
+    ) -> dict[str, int]:
+        """All partitions, one after the other."""
+        total = sum(ends[tp] - starts[tp] for tp in starts)
+        done = 0
+        for tp, start in starts.items():
+            consumer.seek(tp, start)
+            at = start
+            while at < ends[tp]:
+                records = (await consumer.getmany(tp, timeout_ms=FETCH_MS)).get(tp, [])
+                for record in records:
+                    await self._take(record)
+                at = await consumer.position(tp)
+                self._on_progress(done + at - start, total)
+            done += ends[tp] - start
+        await self._settle()
+        return {"read": self._read, "restored": self._restored}
+
+    async def _take(self, record: Any) -> None:
+        try:
+            result = decode_model(Result, record.value or b"")
+        except DecodeError as error:
+            log.warning("%s[%d] offset %d is no result: %s", RESULTS, record.partition, record.offset, error.field)
+            return
+        self._read += 1
+        left_s = round(RESULT_S - (time.time() - record.timestamp / 1000))
+        if left_s > 0 and await self._results.keep(result.request_id, record.value, left_s) is None:
+            self._restored += 1
+            metrics.RESTORED.inc()
+        if result.cost_micro_jpy and str(result.request_id) not in self._counted:
+            self._counted.add(str(result.request_id))
+            periods = self._ledger.periods(datetime.fromtimestamp(record.timestamp / 1000, UTC))
+            for scope, period in zip(("day", "month"), periods, strict=True):
+                self._costs[scope][result.tenant_id, period] += result.cost_micro_jpy
+
+    async def _settle(self) -> None:
+        """The ledger is never below what results tell; what it holds beside is left."""
+        for (tenant_id, period), amount in self._costs["day"].items():
+            await self._ledger.raise_to("day", tenant_id, period, amount)
+        for (tenant_id, period), amount in self._costs["month"].items():
+            await self._ledger.raise_to("month", tenant_id, period, amount)

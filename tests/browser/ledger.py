@@ -1,0 +1,103 @@
+"""What visits of browsers must come to in ClickHouse, and whether they do."""
+
+import asyncio
+import dataclasses
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from beacons import assert_tables_equal
+
+from infra.clickhouse.client import ClickHouse
+
+COUNTED_S = 60
+
+Cells = Counter[tuple[str, bool, int, int]]
+
+
+@dataclasses.dataclass
+class Expected:
+    """What a test's page must come to: totals, and, where given, cells and bands reached."""
+
+    lp_id: str
+    totals: dict[str, int]
+    cells: Cells | None = None
+    reached: Counter[int] | None = None
+
+
+class Ledger:
+    """What the tests of this module expect of ClickHouse. The last test looks, so that none waits alone."""
+
+    def __init__(self, clickhouse: ClickHouse, kafka: str) -> None:
+        self._clickhouse = clickhouse
+        self._kafka = kafka
+        self.expected: list[Expected] = []
+
+    async def totals(self, lp_id: str, names: Iterable[str]) -> dict[str, int]:
+        """Totals of a page."""
+        sums = ", ".join(f"sum({name}) AS {name}" for name in names)
+        query = f"SELECT {sums} FROM heatmap_windows WHERE lp_id = {{lp:String}}"
+        row = (await self._clickhouse.rows(query, {"lp": lp_id}))[0]
+        return {name: int(row[name]) for name in names}
+
+    async def differing(self) -> dict[str, Any]:
+        """Totals that are not as expected, by page."""
+        found = {one.lp_id: await self.totals(one.lp_id, one.totals) for one in self.expected}
+        return {one.lp_id: (found[one.lp_id], one.totals) for one in self.expected if found[one.lp_id] != one.totals}
+
+    async def cells(self, lp_id: str) -> Cells:
+        """Hits by kind, fixed, x and y; pointer rests left out."""
+        query = (
+            "SELECT kind, fixed, x, y, sum(hits) AS hits FROM heatmap_cells"
+            " WHERE lp_id = {lp:String} AND kind != 'move' GROUP BY kind, fixed, x, y"
+        )
+        rows = await self._clickhouse.rows(query, {"lp": lp_id})
+        return Counter({(row["kind"], bool(row["fixed"]), row["x"], row["y"]): int(row["hits"]) for row in rows})
+
+    async def reached(self, lp_id: str) -> Counter[int]:
+        """Views that reached each band of 100 px."""
+        query = "SELECT band, sum(reached) AS reached FROM heatmap_scroll WHERE lp_id = {lp:String} GROUP BY band"
+        rows = await self._clickhouse.rows(query, {"lp": lp_id})
+        return Counter({int(row["band"]): int(row["reached"]) for row in rows if int(row["reached"])})
+
+    async def check(self) -> None:
+        """Wait until all totals are as expected, see that they stay so, then compare the rest."""
+        deadline = time.monotonic() + COUNTED_S
+        while differing := await self.differing():
+            assert time.monotonic() < deadline, differing
+            await asyncio.sleep(0.5)
+        await asyncio.sleep(7)  # what was counted twice would be in the next windows
+        assert await self.differing() == {}
+        for one in self.expected:
+            if one.cells is not None:
+                assert await self.cells(one.lp_id) == one.cells, one.lp_id
+            if one.reached is not None:
+                assert await self.reached(one.lp_id) == one.reached, one.lp_id
+        log = await self._log()
+        for one in self.expected:
+            await assert_tables_equal(self._clickhouse, one.lp_id, log.get(one.lp_id, []))
+
+    async def _log(self) -> dict[str, list[dict[str, Any]]]:
+        """Beacons that the log holds, each identity once, by page."""
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._kafka, auto_offset_reset="earliest")
+        await consumer.start()
+        places = [TopicPartition("heatmap.events", number) for number in range(12)]
+        consumer.assign(places)
+        found: dict[tuple[str, int], dict[str, Any]] = {}
+        try:
+            ends = await consumer.end_offsets(places)
+            while any([await consumer.position(place) < ends[place] for place in places]):
+                for records in (await consumer.getmany(timeout_ms=300)).values():
+                    beacons = [json.loads(record.value) for record in records if record.value]
+                    found |= {
+                        (one["pageview_id"], one["seq"]): one for one in beacons if one["lp_id"].startswith("e2e_")
+                    }
+        finally:
+            await consumer.stop()
+        pages: dict[str, list[dict[str, Any]]] = {}
+        for beacon in found.values():
+            pages.setdefault(beacon["lp_id"], []).append(beacon)
+        return pages

@@ -1,0 +1,61 @@
+"""Every page is valid HTML by the Nu Html Checker, which runs offline.
+
+The checker is the npm package vnu-jar, fetched once into .lpstream/vnu; without npm or Java the test is skipped.
+"""
+
+import hashlib
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from requests_for_pages import BUSINESS, INDUSTRIES, PURPOSES, full, html_of, least
+
+VERSION = "26.9.27"
+DIGEST = "22f15dd39a33bed929d2a5c0cddf5946849a647eca9272bf4d5d00bc7e7a4d47"
+FOLDER = Path(__file__).parents[2] / ".lpstream" / "vnu"
+JAR = FOLDER / "node_modules" / "vnu-jar" / "build" / "dist" / "vnu.jar"
+EVIL = "<b>\"&'</title></script><!--\u202e\x00{{ 7*7 }}"
+
+
+@pytest.fixture(scope="module")
+def checker() -> Path:
+    if shutil.which("java") is None or shutil.which("npm") is None:
+        pytest.skip("the Nu Html Checker needs java and npm on the path")
+    if not JAR.exists():
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        install = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(FOLDER)]
+        done = subprocess.run(
+            [*install, f"vnu-jar@{VERSION}"], capture_output=True, text=True, timeout=240, check=False
+        )
+        if done.returncode:
+            pytest.skip(f"npm could not fetch vnu-jar: {done.stderr[-200:]}")
+    assert hashlib.sha256(JAR.read_bytes()).hexdigest() == DIGEST, "another vnu.jar than the one that was looked at"
+    return JAR
+
+
+def complaints(checker: Path, *pages: Path) -> list[str]:
+    done = subprocess.run(
+        ["java", "-jar", str(checker), "--format", "gnu", *map(str, pages)],
+        capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    return done.stderr.splitlines()
+
+
+def test_every_page_is_valid(checker: Path, tmp_path: Path) -> None:
+    hostile = {"name": EVIL[:100], "address": EVIL, "url": 'https://example.com/"<>', "form_url": "https://e.test/?a&b"}
+    requests = [
+        *(make(industry, purpose=purpose)
+          for industry in INDUSTRIES.values() for purpose in PURPOSES for make in (least, full)),
+        full(keywords=[EVIL], business={**BUSINESS, **hostile}, facts={"hours": EVIL, "licences": [EVIL]}),
+    ]  # fmt: skip
+    pages = [tmp_path / f"{at}.html" for at in range(len(requests))]
+    for page, request in zip(pages, requests, strict=True):
+        page.write_text(html_of(request), encoding="utf-8")
+    assert complaints(checker, *pages) == []
+
+
+def test_a_wrong_page_is_seen(checker: Path, tmp_path: Path) -> None:
+    page = tmp_path / "wrong.html"
+    page.write_text(html_of(full()).replace("<h1", "<h7").replace("</h1>", "</h7>"), encoding="utf-8")
+    assert any("h7" in line for line in complaints(checker, page))

@@ -1,0 +1,254 @@
+"""Pages in a real browser: eight designs on a phone and a desktop, under the policy that the edge sends.
+
+Screenshots go to out/pages/. axe-core comes with axe-playwright-python; Japanese type is the cards' own.
+"""
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from axe_playwright_python.async_playwright import Axe
+from conftest import CHROMIUM
+from fontTools.ttLib import TTFont
+from playwright.async_api import Browser, Page, async_playwright
+from requests_for_pages import BUSINESS, INDUSTRIES, full, html_of, least, longest
+
+import processors
+from processors.page import choose_template, pictures
+from schemas.copywriting import Copy
+from streams.edge.pages import PAGE_CSP
+from streams.edge.snippet import Snippet
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ROOT = Path(__file__).parents[2]
+DEVICES = {"mobile": (390, 844), "desktop": (1_280, 800)}
+LCP_MS, CLS, HERO_BYTES = 2_500, 0.02, 150_000
+FONTS = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig><dir>{fonts}</dir>
+<cachedir>{fonts}/cache</cachedir></fontconfig>"""
+WATCH = """
+window.seen = {shift: 0, paint: 0, element: ""};
+new PerformanceObserver(list => {
+  for (const one of list.getEntries()) if (!one.hadRecentInput) seen.shift += one.value })
+  .observe({type: "layout-shift", buffered: true});
+new PerformanceObserver(list => { for (const one of list.getEntries()) {
+  seen.paint = one.startTime; seen.element = one.element ? one.element.tagName : "" } })
+  .observe({type: "largest-contentful-paint", buffered: true});
+"""
+TARGETS = """() => [...document.querySelectorAll("a,button,summary,input,textarea")].filter(one => one.offsetParent)
+  .filter(one => !one.closest("dd,li,p.form-note"))
+  .map(one => [one.className || one.tagName, one.getBoundingClientRect()])
+  .filter(([, box]) => box.height < 44 && box.bottom > 0 && box.left >= 0).map(([name]) => name)"""
+SMALL = """() => [...document.querySelectorAll("body *")]
+  .filter(one => one.offsetParent && [...one.childNodes].some(node => node.nodeType === 3 && node.data.trim()))
+  .filter(one => parseFloat(getComputedStyle(one).fontSize) < 12)
+  .map(one => one.outerHTML.slice(0, 80))"""
+
+
+OUTSIDE = """() => [...document.querySelectorAll("h1,h2,h3,.ph,.call")]
+  .filter(one => one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).display !== "inline")
+  .map(one => one.outerHTML.slice(0, 60))"""
+
+
+class Press:
+    """Serves pages as the edge does."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.html = ""
+        self.files: dict[str, tuple[bytes, str]] = {}
+
+    @property
+    def url(self) -> str:
+        """Its origin."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def publish(self, request: Any, copy: Copy | None = None) -> str:
+        """Put a page up; its HTML."""
+        template, _ = choose_template(request)
+        self.files = {one.key: (one.body, one.content_type) for one in pictures(request, template)}
+        self.html = html_of(request, copy, base_url=self.url)
+        return self.html
+
+    async def serve(self, request: web.Request) -> web.Response:
+        """A page, its files, the snippet, and a door for its beacons."""
+        path = request.path[1:]
+        if path in self.files:
+            body, content_type = self.files[path]
+            return web.Response(body=body, content_type=content_type)
+        if path == "t.js":
+            return web.Response(body=Snippet.load().body, content_type="text/javascript")
+        if path == "lp/t1-1":
+            return web.Response(text=self.html, content_type="text/html", headers={"Content-Security-Policy": PAGE_CSP})
+        return web.Response(status=204)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def press() -> AsyncIterator[Press]:
+    press = Press()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", press.serve)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    press.port = runner.addresses[0][1]
+    yield press
+    await runner.cleanup()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def reader(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
+    """A browser that has the cards' fonts and no other."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium on the path")
+    fonts = tmp_path_factory.mktemp("fonts")
+    for source in (Path(processors.__file__).parent / "templates" / "fonts").glob("*.woff2"):
+        font = TTFont(source)
+        font.flavor = None
+        font.save(fonts / f"{source.stem}.ttf")
+    (fonts / "fonts.conf").write_text(FONTS.format(fonts=fonts), encoding="utf-8")
+    arguments = ["--no-sandbox"] if os.getuid() == 0 else []
+    async with async_playwright() as playwright:
+        running = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=arguments, env={**os.environ, "FONTCONFIG_FILE": str(fonts / "fonts.conf")}
+        )
+        yield running
+        await running.close()
+
+
+async def opened(reader: Browser, press: Press, size: tuple[int, int], complaints: list[str], **options: Any) -> Page:
+    page = await reader.new_page(viewport={"width": size[0], "height": size[1]}, **options)
+    page.on("console", lambda told: complaints.append(told.text) if told.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("requestfailed", lambda failed: complaints.append(f"{failed.url} {failed.failure}"))
+    page.on("response", lambda came: complaints.append(f"{came.url} {came.status}") if came.status >= 400 else None)
+    await page.add_init_script(WATCH)
+    await page.goto(f"{press.url}/lp/t1-1", wait_until="load")
+    return page
+
+
+async def until(page: Page, condition: str, within_s: float = 8) -> None:
+    """Wait for a condition; wait_for_function would evaluate a string, which the page's policy forbids."""
+    async with asyncio.timeout(within_s):
+        while not await page.evaluate(f"!!({condition})"):
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("template", INDUSTRIES)
+async def test_a_page_is_fit_to_be_published(reader: Browser, press: Press, template: str, device: str) -> None:
+    press.publish(full(INDUSTRIES[template], purpose="販売" if template == "shop" else "予約"))
+    complaints: list[str] = []
+    page = await opened(reader, press, DEVICES[device], complaints)
+    await until(page, "window.lpstream && seen.paint > 0")
+    seen = await page.evaluate("seen")
+    assert seen["shift"] <= CLS and seen["paint"] <= LCP_MS, seen
+    first = await page.locator("h1").bounding_box()
+    assert first is not None and first["y"] >= 0 and first["y"] + first["height"] <= DEVICES[device][1]
+    call = page.locator(".bar-call" if device == "mobile" else ".hero .call")
+    box = await call.bounding_box()
+    assert box is not None and box["y"] + box["height"] <= DEVICES[device][1], (
+        "the first call is seen without scrolling"
+    )
+    assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    for image in await page.locator("img").all():
+        await image.scroll_into_view_if_needed()
+        await image.evaluate("one => one.decode()")
+        assert await image.evaluate("one => one.naturalWidth") > 0
+        assert (await image.evaluate("one => one.currentSrc")).endswith(".avif")
+    hero = (await page.locator("img").first.evaluate("one => one.currentSrc")).removeprefix(f"{press.url}/")
+    assert len(press.files[hero][0]) <= HERO_BYTES
+    assert await page.evaluate(TARGETS) == [] and await page.evaluate(SMALL) == []
+    await page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+    found = await Axe().run(page)
+    assert found.response["violations"] == [], found.generate_report()
+    await page.evaluate("scrollTo(0, 0)")
+    folder = ROOT / "out" / "pages"
+    folder.mkdir(parents=True, exist_ok=True)
+    await page.screenshot(path=folder / f"{template}-{device}.png", full_page=True)
+    await page.close()
+    assert complaints == []
+
+
+@pytest.mark.parametrize("template", INDUSTRIES)
+async def test_a_narrow_phone_and_zoomed_text_cut_nothing_off(reader: Browser, press: Press, template: str) -> None:
+    press.publish(full(INDUSTRIES[template], business={**BUSINESS, "name": "とても長い名前の株式会社" * 5}))
+    page = await opened(reader, press, (320, 568), [])
+    for width, size in ((320, "100%"), (390, "200%")):
+        await page.set_viewport_size({"width": width, "height": 568})
+        await page.evaluate("size => { document.documentElement.style.fontSize = size }", size)
+        assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, size
+    await page.close()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("template", INDUSTRIES)
+async def test_the_longest_copy_fits(reader: Browser, press: Press, template: str, device: str) -> None:
+    request = full(INDUSTRIES[template], purpose="予約")
+    press.publish(request, longest(request))
+    page = await opened(reader, press, DEVICES[device], [])
+    assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert await page.evaluate(OUTSIDE) == []
+    heading, lead = await page.locator("h1").bounding_box(), await page.locator(".lead").bounding_box()
+    header = await page.locator("header").bounding_box()
+    assert header is not None and heading is not None and lead is not None
+    assert header["y"] + header["height"] <= heading["y"] + 1
+    assert heading["y"] + heading["height"] <= lead["y"] + 1
+    await page.screenshot(path=ROOT / "out" / "pages" / f"{template}-{device}-longest.png")
+    await page.close()
+
+
+@pytest.mark.parametrize("template", INDUSTRIES)
+async def test_the_least_page_has_no_violation_and_no_dead_link(reader: Browser, press: Press, template: str) -> None:
+    press.publish(least(INDUSTRIES[template]))
+    page = await opened(reader, press, DEVICES["mobile"], [])
+    assert (await Axe().run(page)).response["violations"] == []
+    assert await page.locator("a:not(.skip):visible").count() == 0
+    await page.close()
+
+
+async def test_the_form_posts_what_was_typed_to_the_customers_address(reader: Browser, press: Press) -> None:
+    press.publish(full("美容", business={**BUSINESS, "form_url": f"{press.url}/taken"}))
+    page = await opened(reader, press, DEVICES["mobile"], [])
+    await page.get_by_label("お名前").fill("山田 花子")
+    await page.get_by_label("メールアドレス").fill("hanako@example.com")
+    await page.locator("form .call").click()
+    assert await page.evaluate("document.activeElement.name") == "message", "an empty field is asked for"
+    await page.locator("textarea").fill("明日の午後、お願いします。")
+    async with page.expect_request(lambda asked: asked.method == "POST" and asked.url.endswith("/taken")) as sent:
+        await page.locator("form .call").click()
+    posted = (await sent.value).post_data or ""
+    assert {part.split("=")[0] for part in posted.split("&")} == {"name", "email", "message"}
+    await page.close()
+
+
+async def test_questions_open_and_all_is_read_without_scripts(reader: Browser, press: Press) -> None:
+    press.publish(full())
+    context = await reader.new_context(java_script_enabled=False)
+    page = await context.new_page()
+    await page.goto(f"{press.url}/lp/t1-1")
+    closed = page.locator(".questions details").nth(1)
+    assert not await closed.locator("p").is_visible()
+    await closed.locator("summary").click()
+    assert await closed.locator("p").is_visible()
+    await context.close()
+
+
+async def test_what_a_customer_typed_runs_nothing(reader: Browser, press: Press) -> None:
+    evil = '"><img src=x onerror="window.hit=1"><script>window.hit=1</script><svg onload="window.hit=1">'
+    facts = {"hours": evil, "access": evil, "licences": [evil], "testimonials": [{"text": evil, "author": evil}]}
+    business = {"name": evil[:100], "address": evil, "url": 'https://example.com/"onmouseover="window.hit=1'}
+    press.publish(full(keywords=[evil[:50]], business=business, facts=facts))
+    complaints: list[str] = []
+    page = await opened(reader, press, DEVICES["desktop"], complaints)
+    await until(page, "window.lpstream")
+    assert await page.evaluate("window.hit") is None
+    assert complaints == []
+    assert re.search("onerror", await page.locator(".information").inner_text())
+    await page.close()

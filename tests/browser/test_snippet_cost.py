@@ -1,0 +1,90 @@
+"""What the snippet takes of a page's main thread while its visitor is busy, by the browser's own profiler.
+
+Short for every change; LPSTREAM_GUARANTEES=full takes a minute. The figures are printed: `pytest -s`.
+"""
+
+import asyncio
+import os
+import random
+import time
+from typing import Any
+
+import pytest
+from conftest import HEIGHT, WIDTH, Site, Visit
+from playwright.async_api import CDPSession, Page
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SECONDS = 60 if os.environ.get("LPSTREAM_GUARANTEES") == "full" else 6
+MOVES_A_S, SAMPLE_US = 60, 100
+MOST_SHARE = 0.01
+# a page of some weight: 3,000 elements, the deepest of them 12 below the body
+CROWD = """() => {
+  for (let row = 0; row < 250; row++) {
+    let box = document.querySelector("main");
+    for (let depth = 0; depth < 12; depth++) box = box.appendChild(document.createElement("div"));
+    box.textContent = "行 " + row;
+  }
+}"""
+
+
+async def test_it_takes_next_to_nothing_of_a_busy_minute(site: Site, visit: Visit) -> None:
+    page = await visit()
+    await page.evaluate(CROWD)
+    session = await page.context.new_cdp_session(page)
+    await session.send("Performance.enable")
+    await session.send("Profiler.enable")
+    await session.send("Profiler.setSamplingInterval", {"interval": SAMPLE_US})
+    before = await _task_s(session)
+    await session.send("Profiler.start")
+    moves = await _busy(page)
+    profile = (await session.send("Profiler.stop"))["profile"]
+    all_tasks = await _task_s(session) - before
+    took, seconds = _took_s(profile, "/t.js"), (profile["endTime"] - profile["startTime"]) / 1e6
+    a_minute = 60_000 * took / seconds
+    print(
+        f"\nt.js: {a_minute:.0f} ms of the main thread a minute at {moves / seconds:.0f} mouse moves/s,"
+        f" of {60_000 * all_tasks / seconds:,.0f} ms that the page takes in all"
+    )
+    await page.evaluate("lpstream.flush()")
+    await site.until(lambda: site.events("m") and site.events("crd"))
+    assert 0 < took < MOST_SHARE * seconds
+
+
+async def _busy(page: Page) -> int:
+    """Move, and every second click, scroll or rest; the number of moves."""
+    rng, started, moves, x, y = random.Random(1), time.monotonic(), 0, WIDTH / 2, HEIGHT / 2
+    for second in range(SECONDS):
+        while (now := time.monotonic() - started) < second + 1:
+            x, y = (min(max(5, at + rng.gauss(0, 25)), most - 5) for at, most in ((x, WIDTH), (y, HEIGHT)))
+            await page.mouse.move(x, y)
+            moves += 1
+            await asyncio.sleep(1 / MOVES_A_S - (time.monotonic() - started - now))
+        if second % 3 == 0:
+            await page.mouse.click(x, y)
+        elif second % 3 == 1:
+            await page.mouse.wheel(0, rng.choice([-300, 300]))
+        else:
+            await asyncio.sleep(0.7)
+    return moves
+
+
+async def _task_s(session: CDPSession) -> float:
+    """Seconds that the page's main thread has worked."""
+    told = await session.send("Performance.getMetrics")
+    return float(next(one["value"] for one in told["metrics"] if one["name"] == "TaskDuration"))
+
+
+def _took_s(profile: dict[str, Any], script: str) -> float:
+    """Seconds of all samples with a function of the script on the stack, what it called of the browser included."""
+    parents = {child: node["id"] for node in profile["nodes"] for child in node.get("children", [])}
+    own = {node["id"] for node in profile["nodes"] if node["callFrame"]["url"].endswith(script)}
+
+    def is_ours(node: int | None) -> bool:
+        while node is not None and node not in own:
+            node = parents.get(node)
+        return node is not None
+
+    return (
+        sum(delta for node, delta in zip(profile["samples"], profile["timeDeltas"], strict=True) if is_ours(node)) / 1e6
+    )

@@ -1,0 +1,159 @@
+"""What the snippet stores, so that the next page sends what this one could not: never twice, never for long."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from conftest import CUT, HANG, Site, Visit
+from playwright.async_api import Page
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+STORED = """() => Object.entries(localStorage).filter(([key]) => key.startsWith('lpstream ')).map(([, text]) => text)"""
+FORBID = """Object.defineProperty(window, 'localStorage', { get() { throw new Error('forbidden') } })"""
+FULL = """Storage.prototype.setItem = () => { throw new Error('full') };
+localStorage.__proto__.constructor; Object.defineProperty(window, 'localStorage', { value: new Proxy({}, {
+  set() { throw new Error('full') }, get() { return undefined } }) });"""
+
+
+async def flush(page: Page) -> None:
+    await page.evaluate("lpstream.flush()")
+
+
+async def stored(page: Page) -> dict[str, Any]:
+    texts = await page.evaluate(STORED)
+    return json.loads(texts[0]) if texts else {}
+
+
+async def until_empty(page: Page) -> None:
+    async with asyncio.timeout(8):
+        while await stored(page):
+            await asyncio.sleep(0.05)
+
+
+async def test_what_is_acknowledged_is_not_kept(site: Site, visit: Visit) -> None:
+    page = await visit()
+    await page.evaluate("lpstream.goal()")
+    await flush(page)
+    await site.posted(1)
+    await until_empty(page)
+
+
+@pytest.mark.parametrize("answer", [503, 429, CUT])
+async def test_the_next_page_sends_what_this_one_could_not(site: Site, visit: Visit, answer: object) -> None:
+    page = await visit()
+    site.always = answer
+    await page.evaluate("lpstream.goal()")
+    await flush(page)
+    await site.posted(1)
+    await page.close(run_before_unload=True)
+    await asyncio.sleep(0.3)
+    failed = set(site.identities)
+    site.always = 204
+    other = await visit()
+    await flush(other)
+    await site.until(lambda: failed <= {(one.pageview_id, one.seq) for one in site.taken})
+    assert site.letters.count("g") == 1
+    await until_empty(other)
+
+
+async def test_a_reload_while_a_request_hangs_loses_nothing(site: Site, visit: Visit) -> None:
+    page = await visit()
+    site.answers.append(HANG)
+    await page.evaluate("lpstream.goal()")
+    await flush(page)
+    await site.posted(1)
+    await page.reload()
+    await page.wait_for_function("window.lpstream")
+    await flush(page)
+    await site.until(lambda: site.letters.count("g") == 1)
+    await until_empty(page)
+
+
+async def test_what_another_tab_has_sent_is_not_sent_again(site: Site, visit: Visit) -> None:
+    first, second = await visit(), await visit()
+    site.always = 503
+    await first.evaluate("lpstream.goal()")
+    await flush(first)
+    await site.posted(1)
+    site.always = 204
+    await flush(second)
+    await until_empty(second)
+    taken = len(site.posts)
+    await asyncio.sleep(1.2)  # the first tab's pause
+    await flush(first)
+    await site.posted(taken + 1)
+    await until_empty(first)
+    sent = [identity for identity, post in zip(site.identities, site.posts, strict=True) if post.status == 204]
+    assert len(sent) == len(set(sent)), "nothing is taken twice"
+
+
+async def test_what_was_tried_is_dropped_after_twenty_minutes_on_any_page(site: Site, visit: Visit) -> None:
+    page = await visit(clock=True)
+    site.always = 503
+    await flush(page)
+    await site.posted(1)
+    tried = site.identities[0]
+    site.always = 204
+    other = await visit(clock=True)
+    await other.clock.fast_forward(21 * 60_000)
+    await flush(other)
+    await site.posted(2)
+    await asyncio.sleep(0.3)
+    assert tried not in site.identities[1:]
+    assert await stored(other) == {}
+
+
+async def test_the_store_is_bounded_and_keeps_the_newest(site: Site, visit: Visit) -> None:
+    page = await visit()
+    site.always = 503
+    await page.evaluate("for (let at = 0; at < 320; at++) lpstream.flush()")
+    await asyncio.sleep(0.3)
+    kept = await stored(page)
+    seqs = [json.loads(one[0])["seq"] for one in kept.values()]
+    assert len(seqs) == 300 and seqs == list(range(seqs[0], seqs[0] + 300)) and seqs[-1] >= 319
+    await page.evaluate("""for (let at = 0; at < 200; at++) {
+        for (let event = 0; event < 99; event++) lpstream.goal();
+        lpstream.flush();
+    }""")
+    kept = await stored(page)
+    assert 100_000 < sum(len(one[0]) for one in kept.values()) <= 250_000
+    seqs = [json.loads(one[0])["seq"] for one in kept.values()]
+    assert seqs == list(range(seqs[0], seqs[0] + len(seqs))) and seqs[-1] >= 519
+
+
+@pytest.mark.parametrize("init", [FORBID, FULL])
+async def test_a_page_that_may_not_store_still_sends_and_tries_again(site: Site, visit: Visit, init: str) -> None:
+    page = await visit(init=init)
+    site.answers.append(503)
+    await page.evaluate("lpstream.goal()")
+    await flush(page)
+    await site.posted(1)
+    await asyncio.sleep(1.2)
+    await flush(page)
+    await site.until(lambda: site.letters.count("g") == 1)
+    assert site.identities[1] == site.identities[0]
+
+
+@pytest.mark.parametrize("text", ["{", "5", "null", '"x"', "[]", '{"a":5}', '{"a":["x"]}'])
+async def test_a_store_that_someone_else_wrote_harms_nobody(site: Site, visit: Visit, text: str) -> None:
+    page = await visit()
+    await page.evaluate("text => { localStorage['lpstream ' + location.origin + '/e/heatmap.events'] = text }", text)
+    await page.evaluate("lpstream.goal()")
+    await flush(page)
+    await site.until(lambda: site.letters.count("g") == 1)
+
+
+async def test_without_consent_nothing_is_stored_and_withdrawing_it_empties_the_store(site: Site, visit: Visit) -> None:
+    page = await visit(options='data-consent="required"')
+    await page.evaluate("lpstream.goal()")
+    await flush(page)
+    assert await page.evaluate(STORED) == []
+    site.always = 503
+    await page.evaluate("lpstream.consent(true)")
+    await flush(page)
+    await site.posted(1)
+    assert await stored(page)
+    await page.evaluate("lpstream.consent(false)")
+    assert await stored(page) == {}

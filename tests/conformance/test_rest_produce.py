@@ -1,0 +1,221 @@
+"""REST Proxy v2, JSON and binary: what is stored, and what is told of what is wrong."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from conformance.proxy import BINARY, JSON, V2, Proxy
+
+pytestmark = pytest.mark.stack
+
+
+def b64(value: bytes) -> str:
+    return base64.b64encode(value).decode()
+
+
+def records(*values: Any) -> dict[str, Any]:
+    return {"records": [{"value": value} for value in values]}
+
+
+@pytest.mark.covers("M01", "M02", "M39")
+async def test_one_record(proxy: Proxy, topic: str) -> None:
+    answer = await proxy.produce(topic, records({"a": 1}))
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] in ({V2} if proxy.ours else {V2, JSON})
+    assert (answer.body["key_schema_id"], answer.body["value_schema_id"]) == (None, None)
+    (offset,) = answer.offsets
+    assert isinstance(offset["partition"], int) and offset["offset"] == 0
+    assert offset.get("error_code") is None and offset.get("error") is None
+    if proxy.ours:
+        assert set(offset) == {"partition", "offset", "error_code", "error"}
+    (stored,) = await proxy.records(topic, 1)
+    assert json.loads(stored.value) == {"a": 1} and stored.partition == offset["partition"]
+
+
+@pytest.mark.covers("M03")
+async def test_results_are_in_the_order_of_records(proxy: Proxy, topic: str) -> None:
+    answer = await proxy.produce(topic, records(*range(100)))
+    assert len(answer.offsets) == 100
+    stored = {(one.partition, one.offset): json.loads(one.value) for one in await proxy.records(topic, 100)}
+    assert [stored[one["partition"], one["offset"]] for one in answer.offsets] == list(range(100))
+
+
+@pytest.mark.covers("M04")
+async def test_a_key_has_its_partition(proxy: Proxy, topic: str) -> None:
+    sent = [{"key": "k", "value": number} for number in range(4)]
+    offsets = (await proxy.produce(topic, {"records": sent})).offsets
+    assert len({one["partition"] for one in offsets}) == 1
+    assert [one["offset"] for one in offsets] == [0, 1, 2, 3]
+
+
+@pytest.mark.covers("M05")
+async def test_partitions_may_be_named(proxy: Proxy, topic: str) -> None:
+    wanted = [0, 1, 1, 2]
+    sent = [{"partition": number, "value": number} for number in wanted]
+    assert [one["partition"] for one in (await proxy.produce(topic, {"records": sent})).offsets] == wanted
+
+
+@pytest.mark.covers("M06")
+async def test_a_partition_in_the_path(proxy: Proxy, topic: str) -> None:
+    answer = await proxy.ask("POST", f"/topics/{topic}/partitions/1", records(1, 2, 3), Content_Type=JSON)
+    assert [one["partition"] for one in answer.offsets] == [1, 1, 1]
+
+
+@pytest.mark.covers("M08")
+@pytest.mark.parametrize("record", [{"key": "k", "value": None}, {"key": "k"}])
+async def test_a_tombstone(proxy: Proxy, topic: str, record: dict[str, Any]) -> None:
+    assert (await proxy.produce(topic, {"records": [record]})).offsets[0].get("error_code") is None
+    (stored,) = await proxy.records(topic, 1)
+    assert stored.value is None if proxy.dialect != "karapace" else stored.value == b""
+    assert json.loads(stored.key) == "k"
+
+
+@pytest.mark.covers("M11")
+async def test_binary_is_stored_byte_by_byte(proxy: Proxy, topic: str) -> None:
+    key, value = bytes(range(256)), b"\x00\xff\xfe\n" * 100
+    answer = await proxy.produce(topic, {"records": [{"key": b64(key), "value": b64(value)}]}, BINARY)
+    assert answer.status == 200
+    (stored,) = await proxy.records(topic, 1)
+    assert (stored.key, stored.value) == (key, value)
+
+
+@pytest.mark.covers("M12", "M13")
+@pytest.mark.parametrize("value", ["not base64", "Zm9v!", {"a": 1}, 5, [1]])
+async def test_what_is_no_base64_is_refused_whole(proxy: Proxy, topic: str, value: Any) -> None:
+    answer = await proxy.produce(topic, records(b64(b"good"), value), BINARY)
+    assert (answer.status, answer.code) == (400, 400)
+    assert await proxy.end_offsets(topic) == 0
+
+
+@pytest.mark.covers("M25", "M28")
+@pytest.mark.parametrize("body", ["{}", '{"records":[]}', ""])
+async def test_without_records(proxy: Proxy, topic: str, body: str) -> None:
+    answer = await proxy.produce(topic, body)
+    assert (answer.status, answer.code) == (422, 422) or (proxy.dialect == "karapace" and answer.status == 400)
+
+
+@pytest.mark.covers("M26", "M27")
+@pytest.mark.parametrize("body", [{"records": [{"value": 1}], "receiver": 1}, {"records": [{"value": 1, "valur": 1}]}])
+async def test_unknown_fields(proxy: Proxy, topic: str, body: Any) -> None:
+    answer = await proxy.produce(topic, body)
+    assert (answer.status, answer.code) == (422, 422)
+    if "receiver" in body:
+        assert answer.body["message"] == "Unrecognized field: receiver"
+    assert await proxy.end_offsets(topic) == 0
+
+
+@pytest.mark.covers("M29")
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{",
+        "[]",
+        '"x"',
+        "5",
+        '{"records":5}',
+        '{"records":{"value":1}}',
+        '{"records":[5]}',
+        '{"records":["x"]}',
+        "\ufeff{}",
+    ],
+)
+async def test_malformed_json(proxy: Proxy, topic: str, body: str) -> None:
+    answer = await proxy.produce(topic, body)
+    assert (answer.status, answer.code) == (400, 400)
+
+
+@pytest.mark.covers("M32")
+async def test_a_topic_that_is_not_there_and_one_that_may_not_be_used_are_told_apart_by_nothing(proxy: Proxy) -> None:
+    answers = [await proxy.produce(name, records(1)) for name in ("no-such-topic", "__consumer_offsets", "lp.results")]
+    for answer in answers:
+        if proxy.dialect == "confluent" and answer.status == 200:  # it waits for the topic, and tells per record
+            assert answer.offsets[0]["error_code"]
+            continue
+        assert (answer.status, answer.code) == (404, 40401)
+        assert answer.body == answers[0].body
+        assert not proxy.ours or answer.seconds < 0.1
+
+
+@pytest.mark.covers("M33")
+@pytest.mark.parametrize(("partition", "code"), [("99", 40402), ("abc", None), ("-1", None), ("1" * 30, None)])
+async def test_a_partition_that_is_not_there(proxy: Proxy, topic: str, partition: str, code: int | None) -> None:
+    answer = await proxy.ask("POST", f"/topics/{topic}/partitions/{partition}", records(1), Content_Type=JSON)
+    assert answer.status == 404
+    assert code is None or answer.code == code
+
+
+@pytest.mark.covers("M37")
+@pytest.mark.parametrize(
+    "content_type",
+    [f"{JSON}; charset=utf-8", f"{JSON};charset=UTF-8", "Application/Vnd.Kafka.JSON.v2+json", f" {JSON} ; a=b"],
+)
+async def test_content_types_have_parameters_and_no_case(proxy: Proxy, topic: str, content_type: str) -> None:
+    assert (await proxy.produce(topic, records(1), content_type)).status == 200
+
+
+@pytest.mark.covers("M38")
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "text/html", "text/plain", "application/vnd.kafka.v3+json", "application/vnd.kafka.json+avro",
+        "application/vnd.kafka.binary.v1+foo", "application/x-www-form-urlencoded", "",
+    ],
+)  # fmt: skip
+async def test_other_content_types(proxy: Proxy, topic: str, content_type: str) -> None:
+    answer = await proxy.produce(topic, records(1), content_type)
+    assert (answer.status, answer.code, answer.body["message"]) == (415, 415, "HTTP 415 Unsupported Media Type")
+
+
+@pytest.mark.covers("M39")
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "*/*", V2, "application/*", f"{V2}, application/vnd.kafka+json; q=0.9, application/json; q=0.5",
+        "text/html, */*;q=0.1",
+    ],
+)  # fmt: skip
+async def test_what_a_client_accepts(proxy: Proxy, topic: str, accept: str) -> None:
+    assert (await proxy.produce(topic, records(1), Accept=accept)).status == 200
+
+
+@pytest.mark.covers("M40")
+@pytest.mark.parametrize("accept", ["text/html", "foo/*", "text/html, image/png"])
+async def test_what_it_does_not(proxy: Proxy, topic: str, accept: str) -> None:
+    answer = await proxy.produce(topic, records(1), Accept=accept)
+    assert (answer.status, answer.code) == (406, 406)
+    assert await proxy.end_offsets(topic) == 0
+
+
+@pytest.mark.covers("M44")
+async def test_other_methods_and_paths_answer_in_the_same_shape(proxy: Proxy, topic: str) -> None:
+    for method, path, status in (
+        ("PUT", f"/topics/{topic}", 405),
+        ("DELETE", f"/topics/{topic}", 405),
+        ("POST", "/nope", 404),
+        ("POST", "/topics/a/b", 404),
+        ("POST", f"/topics/{topic}%2F..", 404),
+    ):
+        answer = await proxy.ask(method, path, records(1), Content_Type=JSON)
+        assert (answer.status, answer.code // 100 if answer.code and answer.code > 999 else answer.code) == (
+            status,
+            status,
+        )
+        assert answer.body["message"]
+
+
+@pytest.mark.covers("N06")
+async def test_the_beacon_door_is_for_text_plain_and_the_rest_door_is_not(proxy: Proxy) -> None:
+    if not proxy.ours:
+        pytest.skip("a door of the edge's own")
+    beacon = {
+        "schema": 1, "lp_id": "conformance", "pageview_id": "2b1f5e4e-5d0a-4b8e-9a86-0b8a2fd6e0c1", "seq": 0,
+        "device": "mobile", "viewport_w": 390, "viewport_h": 844, "page_w": 390, "page_h": 5200, "t0": 1,
+        "depth": 0, "type": "s", "dt": [0], "x": [0], "y": [0], "dwell": [0],
+    }  # fmt: skip
+    answer = await proxy.ask("POST", "/e/heatmap.events", beacon, public=True, Content_Type="text/plain")
+    assert answer.status == 204
+    answer = await proxy.ask("POST", "/topics/heatmap.events", records(beacon), public=True, Content_Type="text/plain")
+    assert answer.status == 415
+    answer = await proxy.ask("POST", "/topics/heatmap.events", records(beacon), public=True, Content_Type=JSON)
+    assert answer.status == 200

@@ -1,0 +1,47 @@
+"""Valkey and SeaweedFS alone, for tests that need no more than that."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from stores import Bucket
+
+from infra.embedded import stores as servers
+from infra.embedded.ports import Ports
+from infra.embedded.process import Server
+from infra.objects import Objects
+from infra.redis import RedisLine, open_redis
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, str]]:
+    data = tmp_path_factory.mktemp("valkey")
+    port = Ports(data).get("redis")
+    server = servers.valkey(data, port)
+    server.start()
+    yield server, f"redis://127.0.0.1:{port}"
+    server.process.stop()
+
+
+@pytest.fixture
+async def line(valkey: tuple[Server, str]) -> AsyncIterator[RedisLine]:
+    redis = open_redis(valkey[1])
+    await redis.flushall()
+    yield RedisLine(redis)
+    await redis.aclose()
+
+
+@pytest.fixture(scope="session")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
+    data = tmp_path_factory.mktemp("seaweedfs")
+    server, port = servers.seaweedfs(data, Ports(data), "tests", "tests-secret")
+    server.start()
+    yield Bucket(server, f"http://127.0.0.1:{port}")
+    server.process.stop()
+
+
+@pytest.fixture
+async def objects(bucket: Bucket) -> Objects:
+    opened = bucket.open()
+    await opened.ensure_bucket()
+    await opened.delete(await opened.keys(""))
+    return opened

@@ -1,0 +1,147 @@
+"""Avro beacons at the public door, under the project's own ids and under a registry's, to rows in ClickHouse."""
+
+import asyncio
+import copy
+import itertools
+import json
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from beacons import analyst, some_beacons, wait_counted
+from registries import SmallRegistry
+
+from infra.embedded.stack import Stack
+from infra.schema_registry import own_text
+from schemas import codec
+from streams.proof.edge_process import EdgeProcess, edge_process
+from streams.proof.visitors import tally
+from streams.services import Installation
+
+pytestmark = pytest.mark.stack
+AVRO = "application/vnd.kafka.avro.v2+json"
+OTHER = '{"type":"record","name":"Other","fields":[{"name":"a","type":"int"}]}'
+
+
+@pytest.fixture
+def registry() -> Iterator[SmallRegistry]:
+    running = SmallRegistry()
+    yield running
+    running.stop()
+
+
+def as_avro(beacon: dict[str, Any]) -> dict[str, Any]:
+    """A beacon in Avro's JSON encoding."""
+    sections = [dict(zip(("name", "top", "bottom"), one, strict=True)) for one in beacon["sections"]]
+    return {**beacon, "sections": sections}
+
+
+async def post(edge_url: str, body: dict[str, Any]) -> tuple[int, Any]:
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(f"{edge_url}/topics/heatmap.events", data=json.dumps(body), headers={"Content-Type": AVRO}) as answer,
+    ):
+        return answer.status, await answer.json()
+
+
+async def stored(stack: Stack, offset: dict[str, int]) -> bytes:
+    consumer = AIOKafkaConsumer(bootstrap_servers=stack.addresses.kafka)
+    place = TopicPartition("heatmap.events", offset["partition"])
+    await consumer.start()
+    consumer.assign([place])
+    consumer.seek(place, offset["offset"])
+    try:
+        return bytes((await consumer.getone()).value)
+    finally:
+        await consumer.stop()
+
+
+async def test_the_projects_own_schema_by_text_or_id(stack: Stack, installation: Installation) -> None:
+    lp_id = "avro_own"
+    beacons = some_beacons(lp_id, 5)
+    reordered = json.dumps({**json.loads(own_text("heatmap_beacon")), "doc": "another"})
+    schemas = [{"value_schema": own_text("heatmap_beacon")}, {"value_schema": reordered}, {"value_schema_id": 1}]
+    for beacon, schema in zip(beacons, itertools.cycle(schemas), strict=False):
+        status, answer = await post(installation.edge_url, {**schema, "records": [{"value": as_avro(beacon)}]})
+        assert (status, answer["value_schema_id"]) == (200, 1), answer
+        value = await stored(stack, answer["offsets"][0])
+        assert struct.unpack_from(">bI", value) == (0, 1)
+        assert codec.to_beacon(value).pageview_id == beacon["pageview_id"]
+    clickhouse = analyst(stack)
+    assert (await wait_counted(clickhouse, lp_id, tally(beacons).total()))["events"] == tally(beacons).total()
+    await clickhouse.close()
+
+
+@pytest.mark.parametrize(
+    ("schema", "status", "code"),
+    [
+        ({"value_schema": OTHER}, 422, 42207),
+        ({"value_schema_id": 2}, 422, 42207),
+        ({"value_schema": "{"}, 422, 42205),
+        ({}, 422, 42202),
+    ],
+)
+async def test_strangers_bring_no_schema_of_their_own(
+    installation: Installation, schema: dict[str, Any], status: int, code: int
+) -> None:
+    found, answer = await post(installation.edge_url, {**schema, "records": [{"value": {"a": 1}}]})
+    assert (found, answer["error_code"]) == (status, code)
+
+
+async def test_an_avro_beacon_is_checked_as_any_beacon(installation: Installation) -> None:
+    beacon = as_avro(some_beacons("avro_bad", 1)[0])
+    for change, named in (({"dt": []}, "dt"), ({"lp_id": "a b"}, "lp_id"), ({"seq": -1}, "seq"), ({"x": "1"}, "x")):
+        status, answer = await post(
+            installation.edge_url, {"value_schema_id": 1, "records": [{"value": {**copy.deepcopy(beacon), **change}}]}
+        )
+        assert status == 422 and named in answer["message"], answer
+
+
+async def test_a_registry_has_them_under_ids_of_its_own(
+    stack: Stack, installation: Installation, registry: SmallRegistry
+) -> None:
+    lp_id = "avro_registry"
+    registry.fill(5)
+    settings = {"LPSTREAM_SCHEMA_REGISTRY_URL": registry.url}
+    # the installation's worker knows no registry: this one does
+    worker = installation.children["heatmap"]
+    worker.stop()
+    installation.launch("heatmap", settings)
+    beacons = some_beacons(lp_id, 5)
+    with edge_process(stack, "avro", settings) as one:
+        await _post_all(stack, one, beacons)
+    clickhouse = analyst(stack)
+    assert (await wait_counted(clickhouse, lp_id, tally(beacons).total()))["events"] == tally(beacons).total()
+    await clickhouse.close()
+    installation.children["heatmap"].stop()
+    installation.launch("heatmap")
+
+
+async def _post_all(stack: Stack, edge: EdgeProcess, beacons: list[dict[str, Any]]) -> None:
+    schema: dict[str, Any] = {"value_schema": own_text("heatmap_beacon")}
+    for beacon in beacons:
+        status, answer = await post(edge.url, {**schema, "records": [{"value": as_avro(beacon)}]})
+        assert status == 200 and answer["value_schema_id"] > 5, answer
+        schema = {"value_schema_id": answer["value_schema_id"]}
+        value = await stored(stack, answer["offsets"][0])
+        assert struct.unpack_from(">bI", value) == (0, answer["value_schema_id"])
+
+
+async def test_with_the_registry_away_a_stranger_cannot_have_it_asked_again_and_again(
+    stack: Stack, installation: Installation, registry: SmallRegistry
+) -> None:
+    registry.away = True
+    with edge_process(stack, "avro-away", {"LPSTREAM_SCHEMA_REGISTRY_URL": registry.url}) as one:
+        body = {"value_schema_id": 1, "records": [{"value": {}}]}
+        assert (await post(one.url, body))[0] == 408
+        asked = registry.asked
+        for _ in range(20):
+            status, answer = await post(one.url, body)
+            assert (status, answer["error_code"]) == (408, 40801)
+        assert registry.asked <= asked + 2
+        registry.away = False
+        await asyncio.sleep(1.1)
+        assert (await post(one.url, body))[0] == 422

@@ -1,0 +1,115 @@
+"""The real openai client against the simulated provider: every way in which a call can end."""
+
+import asyncio
+import json
+import time
+
+import pytest
+from providers import MESSAGES, QUICK, Simulated, simulated
+
+from infra.llm.endpoint import Endpoint
+from infra.llm.stream import Call, Limits, Reply, open_client
+from streams.proof.provider.script import FAULTS, Script
+
+PATIENT = Limits(first_token_s=3.0, idle_s=2.0, total_s=6.0)
+MOST_TOKENS = 200
+
+
+async def ask(one: Simulated, limits: Limits = PATIENT, most_tokens: int = MOST_TOKENS) -> Reply:
+    endpoint = one.endpoint()
+    client = open_client(endpoint, connections=10, cap_s=5.0)
+    try:
+        return await Call(client, endpoint, limits).run(MESSAGES, most_tokens, "call-1")
+    finally:
+        await client.close()
+
+
+def faulty(fault: str) -> Script:
+    return Script(total_s=0.25, first_token_s=0.08, faults={fault: 1.0}, retry_after_s=7.0, drip_s=0.2)  # type: ignore[dict-item]
+
+
+async def test_an_answer_comes_whole_with_its_times_and_its_price() -> None:
+    async with simulated(Script(total_s=0.5, first_token_s=0.2, spread=0)) as one:
+        reply = await ask(one)
+        line = one.provider.bill.lines[0]
+    assert reply.outcome == "ok" and json.loads(reply.text)["catch"]
+    assert reply.first_token_s is not None and 0.2 <= reply.first_token_s < 0.5 <= reply.total_s < 1.5
+    assert reply.usage is not None and line.whole and line.call_id == "call-1"
+    assert one.endpoint().cost(reply.usage.prompt_tokens, reply.usage.completion_tokens) == line.micro_jpy > 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome", "billing"),
+    [
+        ("http_429", "http_429", "nothing"),
+        ("http_500", "http_500", "nothing"),
+        ("hang_headers", "first_token_timeout", "unknown"),
+        ("hang_first", "first_token_timeout", "unknown"),
+        ("stall", "idle_timeout", "unknown"),
+        ("drip", "total_timeout", "unknown"),
+        ("cut", "cut_off", "unknown"),
+        ("empty", "empty", "usage"),
+        ("malformed", "ok", "usage"),
+        ("wrong_schema", "ok", "usage"),
+        ("bad_stream", "bad_stream", "unknown"),
+        ("length", "finish_length", "usage"),
+        ("content_filter", "finish_content_filter", "usage"),
+    ],
+)
+async def test_every_fault_is_told_apart(fault: str, outcome: str, billing: str) -> None:
+    async with simulated(faulty(fault)) as one:
+        reply = await ask(one, Limits(1.0, 0.6, 1.5))
+    assert (reply.outcome, reply.billing) == (outcome, billing)
+    assert reply.retry_after_s == (7.0 if fault == "http_429" else None)
+    assert reply.total_s < 2.5
+
+
+def test_every_fault_of_the_simulator_is_in_the_test_above() -> None:
+    [mark] = [mark for mark in test_every_fault_is_told_apart.pytestmark if mark.name == "parametrize"]  # type: ignore[attr-defined]
+    assert {fault for fault, *_ in mark.args[1]} == set(FAULTS)
+
+
+async def test_a_provider_that_refuses_connections_bills_nothing() -> None:
+    async with simulated() as one:
+        gone = one
+    reply = await ask(gone)
+    assert (reply.outcome, reply.billing) == ("refused", "nothing")
+
+
+async def test_a_name_that_does_not_resolve_is_refused_as_well() -> None:
+    endpoint = Endpoint("one", "http://nowhere.invalid/v1", "key", "m", 1, 1)
+    client = open_client(endpoint, connections=1, cap_s=5.0)
+    reply = await Call(client, endpoint, PATIENT).run(MESSAGES, 10, "x")
+    await client.close()
+    assert reply.outcome in ("refused", "first_token_timeout")
+
+
+async def test_an_answer_longer_than_its_limit_ends_with_length() -> None:
+    async with simulated() as one:
+        assert (await ask(one, most_tokens=3)).outcome == "finish_length"
+
+
+async def test_a_call_that_is_called_off_closes_its_connection_and_is_billed_for_what_was_made() -> None:
+    async with simulated(Script(total_s=5.0, first_token_s=0.1, spread=0)) as one:
+        task = asyncio.create_task(ask(one))
+        while not one.provider.bill.lines or not one.provider.bill.lines[0].completion_tokens:
+            await asyncio.sleep(0.02)
+        task.cancel()
+        started = time.monotonic()
+        while one.provider.bill.open:
+            await asyncio.sleep(0.02)
+            assert time.monotonic() - started < 1
+        line = one.provider.bill.lines[0]
+    assert not line.whole and line.micro_jpy > 0
+
+
+async def test_many_calls_share_their_connections() -> None:
+    async with simulated(QUICK) as one:
+        endpoint = one.endpoint()
+        client = open_client(endpoint, connections=100, cap_s=5.0)
+        replies = await asyncio.gather(
+            *(Call(client, endpoint, Limits(2, 2, 5)).run(MESSAGES, 200, f"c{number}") for number in range(60))
+        )
+        await client.close()
+        assert {reply.outcome for reply in replies} == {"ok"}
+        assert one.provider.bill.most_open > 30

@@ -1,0 +1,54 @@
+"""Objects on a real S3 store: what was put comes back, what is wrong is told apart."""
+
+import asyncio
+import time
+
+import pytest
+from stores import Bucket
+
+from infra.objects import Objects
+from schemas.errors import Refused, Retryable
+
+
+async def test_what_was_put_comes_back_with_its_type_and_a_tag_that_follows_its_bytes(objects: Objects) -> None:
+    assert await objects.get("pages/x/index.html") is None
+    for body in (b"<p>1</p>", b"<p>2</p>", "日本語".encode() * 100_000):
+        await objects.put("pages/x/index.html", body, "text/html; charset=utf-8", "public, max-age=60")
+        found = await objects.get("pages/x/index.html")
+        assert found is not None and found.body == body and found.content_type == "text/html; charset=utf-8"
+        again = await objects.get("pages/x/index.html")
+        assert again is not None and again.etag == found.etag and found.etag.startswith('"')
+
+
+async def test_keys_by_prefix_and_their_removal(objects: Objects) -> None:
+    for key in ("copy/a/1.json", "copy/a/2.json", "copy/ab/3.json", "pages/4"):
+        await objects.put(key, b"x", "text/plain", "no-store")
+    assert sorted(await objects.keys("copy/a/")) == ["copy/a/1.json", "copy/a/2.json"]
+    await objects.delete(["copy/a/1.json", "copy/a/none.json"])
+    await objects.delete([])
+    assert sorted(await objects.keys("")) == ["copy/a/2.json", "copy/ab/3.json", "pages/4"]
+
+
+async def test_the_bucket_is_made_once(bucket: Bucket) -> None:
+    fresh = Objects.open(bucket.url, "ap-northeast-1", bucket.key, bucket.secret, "another-bucket")
+    assert await fresh.ensure_bucket() is True
+    assert await fresh.ensure_bucket() is False
+
+
+async def test_a_wrong_key_is_refused_for_good(bucket: Bucket, objects: Objects) -> None:
+    wrong = Objects.open(bucket.url, "ap-northeast-1", bucket.key, "wrong-secret", bucket.name)
+    for work in (wrong.put("a", b"x", "text/plain", "no-store"), wrong.get("a")):
+        with pytest.raises(Refused, match="LPSTREAM_S3"):
+            await work
+
+
+async def test_a_store_that_is_away_is_told_soon(bucket: Bucket, objects: Objects) -> None:
+    bucket.server.kill()
+    try:
+        started = time.monotonic()
+        for work in (objects.put("a", b"x", "text/plain", "no-store"), objects.get("a"), objects.keys("")):
+            with pytest.raises(Retryable):
+                await work
+        assert time.monotonic() - started < 5
+    finally:
+        await asyncio.to_thread(bucket.server.restart)

@@ -1,0 +1,173 @@
+"""The three layers on a real Valkey and a real object store."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+from stores import Bucket
+
+from infra.embedded.process import Server
+from infra.objects import Objects
+from infra.page_cache import Lifetimes, PageCache
+from infra.redis import RedisLine, open_redis
+from processors.copywriting import assemble, copy_fields, groups, template_part
+from processors.page_cache import key_of, pattern_of
+from schemas.generation import GenerationRequest
+from schemas.page_cache import CachedCopy
+from streams.mix import Mix
+
+FIRST = Mix.load().patterns()[0]
+TIMES = Lifetimes(fresh_s=1_000, stale_s=500, l1_s=60, l1_bytes=2**20)
+
+
+def cached(keyword: str = "ラーメン", *, made_s: float | None = None, **changes: object) -> CachedCopy:
+    request = FIRST.request(1) | {"keywords": [keyword], **changes}
+    fields = copy_fields(GenerationRequest.model_validate(request))
+    copy = assemble(fields, {name: template_part(fields, name) for name in groups(fields)})
+    made_ms = int((time.time() if made_s is None else made_s) * 1000)
+    return CachedCopy(
+        key=key_of(fields, 1, 1), pattern=pattern_of(fields), copy_=copy, made_ms=made_ms, model="one/fast-1"
+    )
+
+
+async def kept(cache: PageCache, one: CachedCopy) -> None:
+    await cache.put(one)
+    await cache.store(one)
+
+
+async def test_a_hit_in_a_lower_layer_fills_those_above(line: RedisLine, objects: Objects) -> None:
+    one = cached()
+    await kept(PageCache(line, objects, TIMES), one)
+    await line.redis.flushall()
+    other = PageCache(line, objects, TIMES)
+    layers = []
+    for _ in range(2):
+        found = await other.get(one.key, one.pattern)
+        assert found is not None and found.cached == one and not found.stale
+        layers.append(found.layer)
+    third = await PageCache(line, objects, TIMES).get(one.key, one.pattern)
+    assert [*layers, third and third.layer] == ["l3", "l1", "l2"]
+
+
+async def test_what_is_nowhere_is_none(line: RedisLine, objects: Objects) -> None:
+    assert await PageCache(line, objects, TIMES).get("0" * 64, "0" * 16) is None
+    assert await PageCache(line, objects, TIMES).near("0" * 16) is None
+
+
+async def test_copy_grows_old_then_is_gone(line: RedisLine, objects: Objects) -> None:
+    now = time.time()
+    clock = [now]
+    cache = PageCache(line, objects, TIMES, clock=lambda: clock[0])
+    one = cached(made_s=now)
+    await kept(cache, one)
+    for age, stale in ((850, False), (1_150, True), (1_499, True)):
+        clock[0] = now + age
+        found = await cache.get(one.key, one.pattern)
+        assert found is not None and found.stale is stale
+    clock[0] = now + 1_501
+    assert await cache.get(one.key, one.pattern) is None
+
+
+async def test_memory_is_bounded_in_bytes(line: RedisLine, objects: Objects) -> None:
+    ones = [cached(f"語{number}") for number in range(20)]
+    size = len(ones[0].model_dump_json().encode())
+    cache = PageCache(line, objects, Lifetimes(1_000, 500, 60, size * 5))
+    for one in ones:
+        await cache.put(one)
+    layers = [found.layer for one in reversed(ones) if (found := await cache.get(one.key, one.pattern))]
+    assert layers[:4] == ["l1"] * 4 and layers.count("l1") < 8 and len(layers) == 20
+    tiny = PageCache(line, objects, Lifetimes(1_000, 500, 60, 10))
+    await tiny.put(ones[0])
+    found = await tiny.get(ones[0].key, ones[0].pattern)
+    assert found is not None and found.layer == "l2"
+
+
+async def test_near_is_the_last_of_the_same_pattern_and_of_no_other(line: RedisLine, objects: Objects) -> None:
+    cache = PageCache(line, objects, TIMES)
+    first, last, premium = cached("居酒屋"), cached("個室"), cached("個室", tone="premium")
+    for one in (first, last):
+        await kept(cache, one)
+    assert await cache.near(first.pattern) == last
+    assert await PageCache(line, objects, TIMES).near(first.pattern) == last
+    assert await cache.near(premium.pattern) is None
+
+
+async def test_bytes_that_are_no_copy_are_passed_over(line: RedisLine, objects: Objects) -> None:
+    one = cached()
+    cache = PageCache(line, objects, TIMES)
+    await cache.store(one)
+    await line.redis.set(f"lp:copy:{one.pattern}:{one.key}", b'{"schema":1}')
+    found = await cache.get(one.key, one.pattern)
+    assert found is not None and found.layer == "l3"
+
+
+async def test_input_that_is_refused_is_known_to_all(line: RedisLine, objects: Objects) -> None:
+    await PageCache(line, objects, TIMES).refuse("k")
+    assert await PageCache(line, objects, TIMES).refused("k")
+    assert not await PageCache(line, objects, TIMES).refused("other")
+
+
+@contextlib.asynccontextmanager
+async def listening(cache: PageCache) -> AsyncIterator[None]:
+    task = asyncio.create_task(cache.listen())
+    await asyncio.sleep(0.3)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize("everything", [False, True])
+async def test_what_one_worker_forgets_is_gone_from_all(line: RedisLine, objects: Objects, everything: bool) -> None:
+    here, there = PageCache(line, objects, TIMES), PageCache(line, objects, TIMES)
+    ones = [cached("居酒屋"), cached("個室"), cached("個室", industry="美容")]
+    async with listening(there):
+        for one in ones:
+            await kept(here, one)
+            assert await there.get(one.key, one.pattern)
+        assert await here.forget(None if everything else ones[0].pattern) == (3 if everything else 2)
+        await asyncio.sleep(0.2)
+        left = [bool(await cache.get(one.key, one.pattern)) for cache in (here, there) for one in ones]
+    assert left == [False, False, not everything] * 2
+    assert await there.near(ones[0].pattern) is None
+
+
+async def test_with_redis_away_memory_and_s3_serve(
+    valkey: tuple[Server, str], line: RedisLine, objects: Objects
+) -> None:
+    server, url = valkey
+    one = cached(str(uuid4()))
+    await PageCache(line, objects, TIMES).store(one)
+    redis = open_redis(url)
+    cache = PageCache(RedisLine(redis), objects, TIMES)
+    server.kill()
+    try:
+        found = await cache.get(one.key, one.pattern)
+        assert found is not None and found.layer == "l3"
+        found = await cache.get(one.key, one.pattern)
+        assert found is not None and found.layer == "l1"
+        await cache.put(cached("別"))
+        assert not await cache.refused("k")
+    finally:
+        await asyncio.to_thread(server.restart)
+        await redis.aclose()
+
+
+async def test_with_s3_away_memory_and_redis_serve_and_a_miss_is_quick(line: RedisLine, bucket: Bucket) -> None:
+    objects = bucket.open()
+    one = cached(str(uuid4()))
+    cache = PageCache(line, objects, TIMES)
+    await cache.put(one)
+    bucket.server.kill()
+    try:
+        found = await PageCache(line, objects, TIMES).get(one.key, one.pattern)
+        assert found is not None and found.layer == "l2"
+        started = time.monotonic()
+        assert await cache.get("0" * 64, "0" * 16) is None
+        assert time.monotonic() - started < 1
+    finally:
+        await asyncio.to_thread(bucket.server.restart)

@@ -1,0 +1,262 @@
+"""The router against simulated providers and a real ledger: fallback, breaker, hedge, caps; the books fit the bill."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import uuid4
+
+import pytest
+from providers import MESSAGES, QUICK, Simulated, simulated
+
+from infra.budget import Caps, Ledger, Payer
+from infra.llm.breaker import State
+from infra.llm.endpoint import Endpoint
+from infra.llm.router import Candidate, Door, NoAnswer, Patience, Question, Router, Watchers
+from infra.llm.trail import Trail
+from infra.redis import RedisLine
+from streams.proof.provider.script import Script
+
+ROOMY = Caps(10**12, 10**12, 10**12)
+SHORT = Patience(first_token_s=0.4, idle_s=0.3, breaker_open_s=0.5, hedge_share=0.0)
+
+
+class Bench:
+    """A router over some providers, and what its watchers were told."""
+
+    def __init__(
+        self, line: RedisLine, providers: Sequence[Simulated], patience: Patience = SHORT, concurrency: int = 50
+    ) -> None:
+        self.states: list[tuple[str, State]] = []
+        self.hedges = 0
+        self.ledger = Ledger(line, "Asia/Tokyo", datetime.now, lambda _: None)
+        watchers = Watchers(breaker=self._breaker, hedge=self._hedge)
+        self.doors = [Door(one.endpoint(f"p{number}"), concurrency, patience) for number, one in enumerate(providers)]
+        self.candidates = [
+            Candidate(one.endpoint(f"p{number}"), door, patience, watchers)
+            for number, (one, door) in enumerate(zip(providers, self.doors, strict=True))
+        ]
+        self.router = Router(self.candidates, self.ledger, patience, watchers)
+
+    def _breaker(self, endpoint: Endpoint, state: State) -> None:
+        self.states.append((endpoint.provider, state))
+
+    def _hedge(self, _: Endpoint) -> None:
+        self.hedges += 1
+
+    async def ask(self, within_s: float = 3.0, caps: Caps = ROOMY, trail: Trail | None = None) -> tuple[str, Trail]:
+        trail = trail or Trail()
+        payer = Payer("t1", str(uuid4()), caps)
+        question = Question(MESSAGES, 200, time.monotonic() + within_s, payer, trail)
+        return await self.router.ask(question), trail
+
+    async def month(self) -> int:
+        return (await self.ledger.spent(Payer("t1", "any", ROOMY)))["month"]
+
+    async def close(self) -> None:
+        for door in self.doors:
+            await door.client.close()
+
+
+@contextlib.asynccontextmanager
+async def bench(line: RedisLine, *scripts: Script, patience: Patience = SHORT, concurrency: int = 50):  # type: ignore[no-untyped-def]
+    async with contextlib.AsyncExitStack() as stack:
+        providers = [await stack.enter_async_context(simulated(script)) for script in scripts]
+        made = Bench(line, providers, patience, concurrency)
+        try:
+            yield made, [one.provider for one in providers]
+        finally:
+            await made.close()
+
+
+def faulty(fault: str, share: float = 1.0) -> Script:
+    return Script(total_s=0.25, first_token_s=0.08, faults={fault: share}, retry_after_s=0.5)  # type: ignore[dict-item]
+
+
+async def test_the_first_provider_answers_and_the_books_fit_its_bill(line: RedisLine) -> None:
+    async with bench(line, QUICK, QUICK) as (one, (first, second)):
+        text, trail = await one.ask()
+        assert json.loads(text)["catch"]
+        [attempt] = trail.attempts
+        assert (attempt.provider, attempt.model, attempt.outcome) == ("p0", "fast-1", "ok")
+        assert not second.bill.lines
+        assert await one.month() == first.bill.sums()["micro_jpy"] == trail.cost_micro_jpy > 0
+        assert 200 < trail.provider_ms < 1_000
+
+
+@pytest.mark.parametrize("fault", ["http_500", "http_429", "hang_first", "cut", "empty", "stall", "length"])
+async def test_a_fault_of_the_first_falls_back_to_the_second(line: RedisLine, fault: str) -> None:
+    async with bench(line, faulty(fault), QUICK) as (one, (first, second)):
+        text, trail = await one.ask()
+        assert json.loads(text)["catch"]
+        assert [attempt.provider for attempt in trail.attempts] == ["p0", "p1"]
+        billed = first.bill.sums()["micro_jpy"] + second.bill.sums()["micro_jpy"]
+        cut_off = first.bill.sums()["cut_off"]
+        books = await one.month()
+        assert books == trail.cost_micro_jpy
+        assert books == billed if not cut_off else books > billed
+
+
+async def test_five_failures_open_the_breaker_then_the_first_is_left_alone_and_one_probe_closes_it(
+    line: RedisLine,
+) -> None:
+    patience = Patience(first_token_s=0.4, breaker_open_s=2.0, hedge_share=0.0)
+    async with bench(line, faulty("http_500"), QUICK, patience=patience) as (one, (first, _)):
+        for _ in range(7):
+            await one.ask()
+        assert len(first.bill.lines) == 5 and one.states == [("p0", "open")]
+        first.script = QUICK
+        await asyncio.sleep(2.1)
+        await asyncio.gather(*(one.ask() for _ in range(5)))
+        assert len(first.bill.lines) == 6, "one probe alone"
+        assert one.states == [("p0", "open"), ("p0", "half_open"), ("p0", "closed")]
+        await one.ask()
+        assert len(first.bill.lines) == 7
+
+
+async def test_with_every_breaker_open_the_answer_is_no_at_once(line: RedisLine) -> None:
+    async with bench(line, faulty("http_500"), faulty("http_500")) as (one, _):
+        for _ in range(4):
+            with pytest.raises(NoAnswer):
+                await one.ask()
+        started = time.monotonic()
+        with pytest.raises(NoAnswer) as no:
+            await one.ask()
+        assert no.value.cause == "providers_failed" and time.monotonic() - started < 0.1
+
+
+@pytest.mark.parametrize(("fault", "cause"), [("content_filter", "refused_input"), ("length", "providers_failed")])
+async def test_an_answer_that_would_end_so_again_is_asked_for_once_of_each(
+    line: RedisLine, fault: str, cause: str
+) -> None:
+    async with bench(line, faulty(fault), faulty(fault)) as (one, (first, second)):
+        with pytest.raises(NoAnswer) as no:
+            await one.ask()
+        assert no.value.cause == cause
+        assert len(first.bill.lines) == len(second.bill.lines) == 1
+
+
+@pytest.mark.parametrize("well", [True, False])
+async def test_while_the_only_provider_is_probed_the_others_wait_for_what_it_tells(line: RedisLine, well: bool) -> None:
+    async with bench(line, faulty("http_500")) as (one, (first,)):
+        for _ in range(3):
+            with pytest.raises(NoAnswer):
+                await one.ask()
+        first.bill.lines.clear()
+        first.script = QUICK if well else faulty("hang_first")
+        await asyncio.sleep(0.6)
+        started = time.monotonic()
+        answers = await asyncio.gather(*(one.ask() for _ in range(5)), return_exceptions=True)
+        assert [isinstance(answer, NoAnswer) for answer in answers] == [not well] * 5
+        assert len(first.bill.lines) == (5 if well else 1), "one probe alone, and nobody beside it"
+        assert time.monotonic() - started < 2.9, "the deadline of 3 s is not used up"
+
+
+async def test_retry_after_is_waited_for_when_it_ends_in_time_and_not_when_it_does_not(line: RedisLine) -> None:
+    async with bench(line, faulty("http_429")) as (one, (only,)):
+        started = time.monotonic()
+        asking = asyncio.create_task(one.ask(within_s=3))
+        await asyncio.sleep(0.2)
+        only.script = QUICK
+        await asking
+        assert time.monotonic() - started > 0.5 and one.states == []
+        only.script = Script(faults={"http_429": 1.0}, retry_after_s=30)
+        with pytest.raises(NoAnswer):
+            await one.ask(within_s=3)
+        started = time.monotonic()
+        with pytest.raises(NoAnswer):
+            await one.ask(within_s=3)
+        assert time.monotonic() - started < 0.1, "nobody is asked before the time"
+
+
+async def test_a_hung_provider_costs_its_first_token_timeout_and_no_more(line: RedisLine) -> None:
+    async with bench(line, faulty("hang_headers"), QUICK) as (one, _):
+        started = time.monotonic()
+        await one.ask()
+        assert 0.4 < time.monotonic() - started < 1.2
+
+
+async def test_the_last_hope_may_take_all_the_time_that_is_left(line: RedisLine) -> None:
+    slow = Script(total_s=1.2, first_token_s=0.9, spread=0)
+    async with bench(line, slow) as (one, (only,)):
+        await one.ask(within_s=3)
+        assert len(only.bill.lines) == 2, "cut at its first token once, then waited for"
+
+
+async def test_no_call_is_made_that_could_not_end_in_time(line: RedisLine) -> None:
+    async with bench(line, QUICK) as (one, (only,)):
+        with pytest.raises(NoAnswer) as no:
+            await one.ask(within_s=0.3)
+        assert no.value.cause == "out_of_time" and not only.bill.lines
+
+
+@pytest.mark.parametrize(("caps", "cause"), [(Caps(1, 10**9, 10**9), "cap_lp"), (Caps(10**9, 1, 10**9), "cap_day")])
+async def test_over_a_cap_nobody_is_asked(line: RedisLine, caps: Caps, cause: str) -> None:
+    async with bench(line, QUICK, QUICK) as (one, (first, second)):
+        with pytest.raises(NoAnswer) as no:
+            await one.ask(caps=caps)
+        assert no.value.cause == cause and not first.bill.lines and not second.bill.lines
+        assert await one.month() == 0
+
+
+async def test_a_slow_first_token_is_hedged_at_the_learned_p90_and_for_a_tenth_of_the_calls_at_most(
+    line: RedisLine,
+) -> None:
+    patience = Patience(first_token_s=0.9, idle_s=1.0, hedge_share=0.1)
+    async with bench(line, QUICK, QUICK, patience=patience) as (one, (first, second)):
+        await asyncio.gather(*(one.ask() for _ in range(40)))
+        assert one.hedges == 0 or len(first.bill.lines) >= 20, "nothing is hedged before anything is known"
+        first.script = faulty("hang_first", 0.3)
+        before = one.hedges
+        took = []
+        for _ in range(6):
+            started = time.monotonic()
+            await asyncio.gather(*(one.ask() for _ in range(10)))
+            took.append(time.monotonic() - started)
+        calls = len(first.bill.lines)
+        assert before < one.hedges <= 0.1 * calls + 5
+        assert len(second.bill.lines) >= one.hedges
+
+
+async def test_calls_beyond_the_room_of_a_provider_wait_or_go_to_the_next(line: RedisLine) -> None:
+    async with bench(line, QUICK, QUICK, concurrency=4) as (one, (first, second)):
+        await asyncio.gather(*(one.ask(within_s=10) for _ in range(24)))
+        assert first.bill.most_open <= 4 and second.bill.most_open <= 4
+        assert len(first.bill.lines) + len(second.bill.lines) == 24
+        assert one.doors[0].free == one.doors[1].free == 4
+
+
+async def test_what_is_called_off_gives_its_room_back_and_stays_at_its_reservation(line: RedisLine) -> None:
+    async with bench(line, Script(total_s=5, first_token_s=0.1, spread=0)) as (one, (only,)):
+        trail = Trail()
+        tasks = [asyncio.create_task(one.ask(within_s=9, trail=trail)) for _ in range(3)]
+        await asyncio.sleep(0.5)
+        tasks.append(asyncio.create_task(one.ask(within_s=9, trail=trail)))
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.2)
+        assert one.doors[0].free == 50 and only.bill.open == 0
+        assert [attempt.outcome for attempt in trail.attempts] == ["called_off"] * 3
+        assert await one.month() == trail.cost_micro_jpy > only.bill.sums()["micro_jpy"] > 0
+
+
+async def test_faults_of_every_kind_at_once_leave_the_books_right(line: RedisLine) -> None:
+    mixed = Script(
+        total_s=0.2,
+        first_token_s=0.05,
+        faults={"http_500": 0.1, "http_429": 0.1, "cut": 0.1, "length": 0.1, "hang_first": 0.05, "empty": 0.1},
+        retry_after_s=0.1,
+    )
+    async with bench(line, mixed, mixed) as (one, (first, second)):
+        trail = Trail()
+        asked = [one.ask(trail=trail, within_s=4) for _ in range(60)]
+        done = await asyncio.gather(*asked, return_exceptions=True)
+        assert all(isinstance(each, (tuple, NoAnswer)) for each in done)
+        reserved = one.candidates[0].endpoint.most(MESSAGES, 200)
+        lines = [*first.bill.lines, *second.bill.lines]
+        unknown = [call for call in lines if call.billed and not call.whole]
+        exact = sum(call.micro_jpy for call in lines if call.whole) + reserved * len(unknown)
+        assert await one.month() == exact == trail.cost_micro_jpy

@@ -1,0 +1,111 @@
+"""Avro's JSON encoding: what fits is what Avro reads back, what does not is named."""
+
+import contextlib
+import io
+import json
+from typing import Any
+
+import fastavro
+import pytest
+from fastavro.utils import generate_many
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.avro_json import datum_of
+from schemas.errors import DecodeError
+
+SCHEMA: dict[str, Any] = {
+    "type": "record", "name": "jp.R",
+    "fields": [
+        {"name": "n", "type": "int"},
+        {"name": "l", "type": "long", "default": -1},
+        {"name": "d", "type": "double", "default": 0.5},
+        {"name": "b", "type": "bytes", "default": "\u00ff"},
+        {"name": "f", "type": {"type": "fixed", "name": "F", "size": 2}, "default": "ab"},
+        {"name": "e", "type": {"type": "enum", "name": "E", "symbols": ["A", "B"]}, "default": "A"},
+        {"name": "a", "type": {"type": "array", "items": "string"}, "default": []},
+        {"name": "m", "type": {"type": "map", "values": "boolean"}, "default": {}},
+        {"name": "u", "type": ["null", "int", "long", "string", "E"], "default": None},
+        {"name": "next", "type": ["null", "R"], "default": None},
+        {"name": "t", "type": {"type": "long", "logicalType": "timestamp-millis"}, "default": 0},
+    ],
+}  # fmt: skip
+
+
+def written(value: Any, schema: Any = SCHEMA) -> tuple[bytes, Any]:
+    named: dict[str, Any] = {}
+    parsed = fastavro.parse_schema(schema, named_schemas=named)
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, parsed, datum_of(value, parsed, named))
+    return out.getvalue(), parsed
+
+
+def read(value: Any, schema: Any = SCHEMA) -> Any:
+    data, parsed = written(value, schema)
+    return fastavro.schemaless_reader(io.BytesIO(data), parsed)
+
+
+def test_missing_fields_take_their_defaults_and_strange_ones_are_left_out() -> None:
+    found = read({"n": 1, "strange": 2})
+    assert found["b"] == b"\xff" and found["f"] == b"ab" and found["u"] is None and found["l"] == -1
+    assert "strange" not in found
+
+
+def test_a_recursive_record() -> None:
+    value = {"n": 1, "next": {"jp.R": {"n": 2, "next": {"R": {"n": 3}}}}}
+    assert read(value)["next"]["next"]["n"] == 3
+
+
+@pytest.mark.parametrize(
+    ("posted", "branch"), [({"int": 5}, 1), ({"long": 5}, 2), ({"string": "A"}, 3), ({"E": "A"}, 4), ({"jp.E": "A"}, 4)]
+)
+def test_the_branch_that_is_named_is_the_branch_that_is_written(posted: Any, branch: int) -> None:
+    data, _ = written(posted, ["null", "int", "long", "string", {"type": "enum", "name": "jp.E", "symbols": ["A"]}])
+    assert data[0] == branch * 2
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"n": None}, "n"), ({"n": 2**31}, "n"), ({"n": -(2**31) - 1}, "n"), ({"n": 1.5}, "n"), ({"n": True}, "n"),
+        ({"n": "1"}, "n"), ({"l": 2**63}, "l"), ({"d": "x"}, "d"), ({"d": True}, "d"), ({"b": "\u0100"}, "b"),
+        ({"b": 5}, "b"), ({"f": "abc"}, "f"), ({"e": "C"}, "e"), ({"e": 0}, "e"), ({"a": "x"}, "a"),
+        ({"a": [1]}, "a[0]"), ({"m": []}, "m"), ({"m": {"k": 1}}, "m.k"), ({"u": "x"}, "u"),
+        ({"u": {"int": 5, "long": 5}}, "u"),
+        ({"u": {"float": 5}}, "u"), ({"u": {"null": None}}, "u"), ({"next": {"n": 1}}, "next"),
+        ({"next": {"R": {"n": "x"}}}, "next.R.n"), ({"t": "now"}, "t"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_named(change: dict[str, Any], field: str) -> None:
+    with pytest.raises(DecodeError) as told:
+        read({"n": 1, **change})
+    assert told.value.field == field
+
+
+@pytest.mark.parametrize("value", ["x", "n", 5, [], None, ["n"], {}])
+def test_what_is_no_record_at_all(value: Any) -> None:
+    with pytest.raises(DecodeError):
+        read(value)
+
+
+KEYS = st.sampled_from([*"nldbfeamut", "next", "R", "int"])
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | FLOATS | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner),
+    max_leaves=20,
+)
+
+
+@given(PLAIN)
+def test_nothing_but_decode_errors_comes_of_any_json(value: Any) -> None:
+    with contextlib.suppress(DecodeError):
+        read(value)
+
+
+def test_what_avro_generates_survives_its_own_json_encoding() -> None:
+    schema = fastavro.parse_schema(SCHEMA | {"name": "jp.S", "fields": SCHEMA["fields"][:8]}, named_schemas={})
+    for datum in generate_many(schema, 50):
+        text = io.StringIO()
+        fastavro.json_writer(text, schema, [datum])
+        assert read(json.loads(text.getvalue()), SCHEMA | {"name": "jp.S", "fields": SCHEMA["fields"][:8]}) == datum

@@ -1,0 +1,112 @@
+"""Rates and reservations of the edge."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.tenants import Tenants
+from streams.edge.admission import BURST_S, UNKNOWN, Admission, Rate
+from streams.edge.errors import HttpError
+from streams.settings import Settings
+
+
+def settings(**values: object) -> Settings:
+    return Settings.model_construct(**{**Settings().model_dump(), **values})
+
+
+def admission(**values: object) -> Admission:
+    return Admission(settings(**values), Tenants([]))
+
+
+def taken(rate: Rate, key: bytes, times: list[float]) -> int:
+    return sum(rate.wait(key, now) == 0.0 for now in times)
+
+
+def test_a_burst_passes_and_then_the_rate() -> None:
+    rate = Rate(10)
+    assert taken(rate, b"a", [100.0] * 500) == 10 * BURST_S
+    assert taken(rate, b"a", [101.0] * 500) == 10
+    assert taken(rate, b"b", [101.0] * 500) == 10 * BURST_S, "another client is another bucket"
+
+
+def test_who_waits_as_long_as_told_gets_through() -> None:
+    rate = Rate(2)
+    taken(rate, b"a", [0.0] * 100)
+    wait = rate.wait(b"a", 0.0)
+    assert wait > 0
+    assert rate.wait(b"a", wait - 0.01) > 0
+    assert rate.wait(b"a", wait) == 0.0
+
+
+def test_a_rate_slower_than_one_a_burst_still_lets_one_pass() -> None:
+    rate = Rate(0.01)
+    assert [rate.wait(b"a", now) == 0.0 for now in (0.0, 1.0, 99.0, 100.0)] == [True, False, False, True]
+
+
+def test_rate_zero_is_no_limit() -> None:
+    assert taken(Rate(0), b"a", [0.0] * 10_000) == 10_000
+
+
+@given(st.lists(st.floats(0, 1_000), max_size=300), st.floats(0.5, 50))
+def test_no_window_ever_lets_more_pass_than_burst_and_rate(times: list[float], per_second: float) -> None:
+    rate = Rate(per_second)
+    passed = [now for now in sorted(times) if rate.wait(b"a", now) == 0.0]
+    for first, start in enumerate(passed):
+        for last in range(first, len(passed)):
+            assert last - first + 1 <= per_second * (BURST_S + passed[last] - start) + 1.001
+
+
+def test_quiet_clients_are_forgotten_and_their_number_is_bounded() -> None:
+    rate = Rate(1, most=3)
+    for number in range(10):
+        rate.wait(bytes([number]), 0.0)
+    assert len(rate) == 3
+    assert taken(rate, b"\x00", [0.0] * 100) == BURST_S - 1
+    rate.forget(100.0)
+    assert len(rate) == 0
+
+
+def test_a_client_is_known_by_a_hash_that_another_process_would_not_make() -> None:
+    one, other = admission(), admission()
+    assert one.client_of("192.0.2.7") == one.client_of("192.0.2.7") != one.client_of("192.0.2.8")
+    assert one.client_of("192.0.2.7") != other.client_of("192.0.2.7")
+    assert one.client_of("2001:db8::1") == one.client_of("2001:db8::ffff") != one.client_of("2001:db8:0:1::1")
+    assert one.client_of("nobody") == UNKNOWN
+
+
+def test_behind_proxies_the_client_is_what_the_outermost_of_them_saw() -> None:
+    one = admission(edge_trusted_proxies=2)
+    spoofed = "203.0.113.9, 192.0.2.7, 198.51.100.1"
+    assert one.forwarded(spoofed) == one.client_of("192.0.2.7")
+    assert one.forwarded("198.51.100.1") == one.client_of("198.51.100.1")
+
+
+def test_the_client_is_stopped_before_all_others() -> None:
+    one = admission(edge_client_rate=1.0, edge_rate=1_000.0)
+    mine, others = one.client_of("192.0.2.7"), one.client_of("192.0.2.8")
+    for _ in range(int(BURST_S)):
+        one.check_rate(mine)
+    with pytest.raises(HttpError) as refused:
+        one.check_rate(mine)
+    assert refused.value.status == 429 and refused.value.retry_after_s == 1
+    one.check_rate(others)
+
+
+def test_bytes_are_given_back_whatever_happens() -> None:
+    one = admission(edge_max_in_flight_bytes=2**20)
+    with pytest.raises(HttpError) as refused, one.room() as room:
+        room.grow(2**20)
+        room.grow(2**19)
+        assert one.bytes == 2**20
+        room.grow(2**20 + 1)
+    assert refused.value.status == 503
+    assert one.bytes == 0
+
+
+def test_requests_in_hand_are_bounded() -> None:
+    one = admission(edge_max_requests=1)
+    one.begin()
+    with pytest.raises(HttpError):
+        one.begin()
+    one.end()
+    one.begin()

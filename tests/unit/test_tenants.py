@@ -1,0 +1,94 @@
+"""Tenants: whose a page is, and where its beacons may come from."""
+
+from pathlib import Path
+
+import pytest
+
+from infra.tenants import Tenants
+from schemas.errors import SettingError
+
+FILE = """
+[[tenant]]
+id = "demo"
+lp_ids = ["*"]
+
+[[tenant]]
+id = "acme"
+lp_ids = ["lp_8f3a", "lp_plain"]
+origins = ["https://www.acme.example"]
+
+[tenant.lp_origins]
+lp_8f3a = ["https://campaign.acme.example"]
+
+[[tenant.token]]
+sha256 = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
+role = "application"
+"""
+OWN = "https://lp.example"
+
+
+@pytest.fixture
+def tenants(tmp_path: Path) -> Tenants:
+    path = tmp_path / "tenants.toml"
+    path.write_text(FILE, encoding="utf-8")
+    return Tenants.load(path, [OWN])
+
+
+@pytest.mark.parametrize(
+    ("lp_id", "owner"),
+    [("acme-1", "acme"), ("lp_8f3a", "acme"), ("acme", "demo"), ("other-1", "demo"), ("demo-1", "demo")],
+)
+def test_a_page_is_of_who_lists_it_or_whose_prefix_it_has(tenants: Tenants, lp_id: str, owner: str) -> None:
+    found = tenants.owner(lp_id)
+    assert found is not None and found.id == owner
+
+
+def test_without_one_that_takes_any_a_strange_page_is_nobodys(tmp_path: Path) -> None:
+    path = tmp_path / "tenants.toml"
+    path.write_text('[[tenant]]\nid = "acme"\n', encoding="utf-8")
+    assert Tenants.load(path).owner("other-1") is None
+
+
+@pytest.mark.parametrize(
+    ("origin", "lp_id", "allowed"),
+    [
+        ("https://www.acme.example", "acme-1", True),
+        ("https://www.acme.example", "lp_plain", True),
+        ("https://www.acme.example", "lp_8f3a", False),
+        ("https://campaign.acme.example", "lp_8f3a", True),
+        ("https://campaign.acme.example", "acme-1", False),
+        ("https://www.acme.example", "demo-1", False),
+        ("https://www.acme.example.evil.example", "acme-1", False),
+        ("http://www.acme.example", "acme-1", False),
+        ("https://www.acme.example:8443", "acme-1", False),
+        ("null", "acme-1", False),
+        (OWN, "acme-1", True),
+        (OWN, "demo-1", True),
+    ],
+)
+def test_origins_are_exact_by_page(tenants: Tenants, origin: str, lp_id: str, allowed: bool) -> None:
+    assert tenants.allows(origin, lp_id) is allowed
+
+
+def test_what_no_page_has_is_not_known(tenants: Tenants) -> None:
+    assert [tenants.knows(one) for one in (OWN, "https://campaign.acme.example", "https://evil.example", "null")] == [
+        True, True, False, False
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://a.example/", "https://*.example", "a.example", "https://A.example", "https://a.example:443", "null"],
+)
+def test_an_origin_that_no_browser_sends_is_refused(tmp_path: Path, origin: str) -> None:
+    path = tmp_path / "tenants.toml"
+    path.write_text(f'[[tenant]]\nid = "acme"\norigins = ["{origin}"]\n', encoding="utf-8")
+    with pytest.raises(SettingError, match=r"tenant\.0\.origins\.0"):
+        Tenants.load(path)
+
+
+def test_a_token_opens_its_tenants_role_and_nothing_else(tenants: Tenants) -> None:
+    caller = tenants.caller("token")
+    assert caller is None
+    known = tenants.caller("secret")
+    assert known is not None and (known.tenant.id, known.role) == ("acme", "application")
