@@ -82,7 +82,7 @@ class Objects:
         else:
             return False
         try:
-            await self._call(lambda: self._client.create_bucket(Bucket=self._bucket))
+            await self._call(lambda: self._client.create_bucket(Bucket=self._bucket, **_where(self._client)))
         except Refused as error:
             if not any(code in str(error) for code in OWNED):
                 raise
@@ -140,3 +140,9 @@ class Objects:
             raise (Retryable(detail) if status >= 500 or status == 429 else Refused(detail, status)) from error
         except (BotoCoreError, OSError) as error:
             raise Retryable(f"S3: {type(error).__name__}") from error
+
+
+def _where(client: Any) -> dict[str, Any]:
+    """A bucket's region has to be named on S3, but for the one that has no name."""
+    region = client.meta.region_name
+    return {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}

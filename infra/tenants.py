@@ -136,6 +136,10 @@ class Tenants:
         """What a tenant may spend; nothing for one that is not in the file."""
         return self._caps.get(tenant_id, NOTHING)
 
+    def named(self, tenant_id: str) -> Tenant | None:
+        """The tenant of that id."""
+        return next((tenant for tenant in self._tenants if tenant.id == tenant_id), None)
+
     def owner(self, lp_id: str) -> Tenant | None:
         """The tenant whose page it is: one that lists it, else the one whose prefix it has, else one that takes any."""
         if (lister := self._by_page.get(lp_id)) is not None:

@@ -14,6 +14,8 @@ from streams.cli.rebuild import rebuild
 from streams.cli.request import request
 from streams.cli.services import edge, migrate, snippet, worker
 from streams.cli.sql import sql
+from streams.cli.tier import app as tier
+from streams.cli.tier import restore
 from streams.cli.up import up
 from streams.cli.warm import warm
 from streams.settings import settings_page
@@ -24,9 +26,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (up, demo, edge, worker, migrate, snippet, request, warm, sql, rebuild, bench):
+for command in (up, demo, edge, worker, migrate, snippet, request, warm, sql, restore, rebuild, bench):
     app.command()(command)
 app.add_typer(dlq, name="dlq")
+app.add_typer(tier, name="tier")
 
 
 @app.command()

@@ -22,6 +22,7 @@ from infra.kafka.log import has_records_before, read_back
 from infra.kafka.producer import build_producer
 from infra.redis import open_redis
 from processors.heatmap import Fold, Rejected, decode
+from processors.tiers import with_days_late
 from schemas.errors import Refused, Retryable
 from schemas.heatmap import TOPIC
 from streams import metrics
@@ -127,7 +128,7 @@ class HeatmapBucket:
 
     async def store(self, bucket: Bucket, retry: Retry) -> None:
         """Insert each table, dead-letter the rejects, write the identities."""
-        tables = await retry("fold", lambda: asyncio.to_thread(self._fold.tables))
+        tables = await retry("fold", lambda: asyncio.to_thread(self._tables))
         for table, rows in tables.items():
             await retry("clickhouse", partial(self._stores.clickhouse.insert, table, rows, bucket.token))
         await asyncio.gather(*(retry("dlq", partial(self._dead_letter, record, bad)) for record, bad in self._rejected))
@@ -140,6 +141,9 @@ class HeatmapBucket:
             log.warning("identities of %s not kept: %s", bucket.token, error)
         self._identities.close_bucket(bucket.timestamp_ms, self._counted)
         metrics.EVENTS.inc(self._fold.events)
+
+    def _tables(self) -> dict[str, Any]:
+        return {table: with_days_late(rows, self._at_ms) for table, rows in self._fold.tables().items()}
 
     async def _dead_letter(self, record: Any, bad: Rejected) -> None:
         error = f"{bad.field}: {bad.detail}" if bad.field else bad.detail

@@ -25,6 +25,14 @@ COMMIT_AGE = Gauge("lpstream_heatmap_commit_age_seconds", "Time since the last c
 LAG = Gauge("lpstream_heatmap_lag_records", "Records of the assigned partitions that are not in a bucket yet")
 IDENTITIES = Gauge("lpstream_heatmap_identities", "Beacon identities held in memory")
 
+# -- tiers, by the heatmap workers ------------------------------------------------------------------------
+TIER_RUNS = Counter("lpstream_tier_runs_total", "Runs through the tiers: done, waiting, problems, failed", ["outcome"])
+TIER_OBJECTS = Counter("lpstream_tier_objects_total", "Objects by what a run did with them", ["what"])
+TIER_BEHIND = Gauge("lpstream_tier_behind_days", "Days for which the oldest hot day could have been moved to S3")
+TIER_PROBLEMS = Gauge("lpstream_tier_problems", "What the last run found wrong: see the worker's log")
+TIER_BYTES = Gauge("lpstream_tier_bytes", "Bytes at rest, by tier: hot, warm, cold", ["tier"])
+TIER_ROWS = Gauge("lpstream_tier_rows", "Rows, by tier: hot, warm, cold", ["tier"])
+
 # -- generation worker -----------------------------------------------------------------------------------
 RESULTS = Counter("lpstream_lp_results_total", "Generation results, by status and cache", ["status", "cache"])
 TOTAL_SECONDS = Histogram(

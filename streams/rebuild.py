@@ -5,7 +5,7 @@ what lets it run while traffic goes on: after the exchange both insert into the 
 is counted once. Steps:
 
 1. empty tables in a database of their own, filled from the log's first record to its end;
-2. days that the log no longer covers whole are taken over from the old tables;
+2. days whose records the log no longer has all of are taken over from the old tables, days on S3 are left there;
 3. the tables change places;
 4. the rebuild follows the log until it has passed everything that may have gone into an old table last.
 
@@ -14,7 +14,7 @@ A rebuild that is cut off before 3 has changed nothing. After that, run it again
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -23,18 +23,24 @@ from faust.types import TP
 
 from infra.identities import ClosedBucket
 from infra.kafka import admin
+from infra.lease import Lease
+from infra.tiers.hot import HotTables
+from infra.tiers.ledger import Ledger
 from processors.fold import TABLES
 from schemas.errors import Refused, Retryable
 from schemas.heatmap import TOPIC
+from schemas.tiers import HotPartition, Step
 from streams.delivery import Delivery
 from streams.heatmap import GROUP, Stores, opener, writer
 from streams.settings import Settings
+from streams.tiers.run import no_moves
 from streams.transport import MARK, cut
 
 DATABASE = "lpstream_rebuild"
 FUTURE_MS = 5 * 60 * 1000
 FETCH_MS = 500
 LOOK_S = 1.0
+TIER_WAIT_S = 600.0
 
 Say = Callable[[str], None]
 OnProgress = Callable[[int, int], None]
@@ -129,13 +135,17 @@ class Rebuild:
 
     async def run(self) -> dict[str, Any]:
         """All steps; what was done, as figures. Refused when the log does not reach back one whole day."""
+        async with no_moves(self._settings, TIER_WAIT_S) as held:
+            return await self._run(held)
+
+    async def _run(self, held: Lease) -> dict[str, Any]:
         started = time.monotonic()
         await self._empty_tables()
         stores = ReplayStores(self._settings)
         consumer = AIOKafkaConsumer(bootstrap_servers=self._servers, enable_auto_commit=False)
         try:
             await consumer.start()
-            figures = await self._rebuild(stores, consumer)
+            figures = await self._rebuild(stores, consumer, held)
         except KafkaError as error:
             raise Retryable(f"Kafka: {type(error).__name__}: {error}") from error
         finally:
@@ -146,7 +156,7 @@ class Rebuild:
         await self._clickhouse.close()
         return {**figures, "seconds": round(time.monotonic() - started, 1)}
 
-    async def _rebuild(self, stores: ReplayStores, consumer: AIOKafkaConsumer) -> dict[str, Any]:
+    async def _rebuild(self, stores: ReplayStores, consumer: AIOKafkaConsumer, held: Lease) -> dict[str, Any]:
         places = await admin.partitions_of(self._servers, TOPIC)
         consumer.assign(places)
         await consumer.seek_to_beginning(*places)
@@ -158,6 +168,7 @@ class Rebuild:
         )
         await self._read(reader, delivery, begins, _by_tp(await consumer.end_offsets(places)))
         kept = await self._keep_older_days(reader, begins)
+        await held.check()
         await self._exchange()
         await stores.aim("lpstream")
         self._say("tables exchanged; following the log until nothing is missing")
@@ -182,25 +193,31 @@ class Rebuild:
         self._on_progress(total, total)
 
     async def _keep_older_days(self, reader: LogReader, begins: dict[TP, int]) -> int:
-        """Take days that the log does not cover whole from the old tables; how many."""
-        cut_off = [reader.first_ms[tp] for tp, begin in begins.items() if begin > 0 and tp in reader.first_ms]
-        if not cut_off:
-            return 0
-        covered = datetime.fromtimestamp((max(cut_off) + FUTURE_MS) / 1000, UTC).date() + timedelta(days=1)
-        if covered >= datetime.now(UTC).date():
+        """Have the old tables' partitions, or none, where the log does not tell all or the rows have moved to S3; how
+        many days were taken over.
+        """
+        covered = _first_whole_day(reader, begins)
+        if covered > date.min and covered >= datetime.now(UTC).date():
             # a day that still gets events cannot be copied without losing some
             raise Refused(f"the log of {TOPIC} covers no whole day that is over: there is nothing to rebuild from")
-        days = await self._clickhouse.rows(
-            "SELECT DISTINCT table, partition_id FROM system.parts WHERE active AND database = 'lpstream'"
-            " AND table LIKE 'heatmap%' AND partition_id < {covered:String}",
-            {"covered": covered.strftime("%Y%m%d")},
-        )
-        for day in days:
-            table, partition = day["table"], day["partition_id"]
+        hot = HotTables(self._clickhouse)
+        old, new = await hot.partitions(), await hot.partitions(DATABASE)
+        moved = {
+            (one.source, name)
+            for one in await Ledger(self._clickhouse, "rebuild").objects()
+            if one.step is not Step.GONE
+            for name in one.partitions
+        }
+        kept = [one for one in old if _is_kept(one, covered, moved)]
+        for one in kept:
             await self._clickhouse.command(
-                f"ALTER TABLE {DATABASE}.{table} REPLACE PARTITION ID '{partition}' FROM lpstream.{table}"
+                f"ALTER TABLE {DATABASE}.{one.source} REPLACE PARTITION ID '{one.name}' FROM lpstream.{one.source}"
             )
-        return len({day["partition_id"] for day in days})
+        there = {(one.source, one.name) for one in kept}
+        for one in new:
+            if _is_kept(one, covered, moved) and (one.source, one.name) not in there:
+                await self._clickhouse.command(f"ALTER TABLE {DATABASE}.{one.source} DROP PARTITION ID '{one.name}'")
+        return len({one.day for one in kept})
 
     async def _exchange(self) -> None:
         for table in TABLES:
@@ -230,6 +247,19 @@ class Rebuild:
             await consumer.commit(places)
         finally:
             await consumer.stop()
+
+
+def _first_whole_day(reader: LogReader, begins: dict[TP, int]) -> date:
+    """The first day (UTC) whose records the log has all of; the earliest date there is when nothing was cut off."""
+    cut_off = [reader.first_ms[tp] for tp, begin in begins.items() if begin > 0 and tp in reader.first_ms]
+    if not cut_off:
+        return date.min
+    return datetime.fromtimestamp((max(cut_off) + FUTURE_MS) / 1000, UTC).date() + timedelta(days=1)
+
+
+def _is_kept(one: HotPartition, covered: date, moved: set[tuple[str, str]]) -> bool:
+    """Whether a partition's rows are not the log's to tell: records of that day are cut off, or the rows are on S3."""
+    return one.day + timedelta(days=one.days_late) < covered or (one.source, one.name) in moved
 
 
 def _by_tp(offsets: Mapping[TopicPartition, int]) -> dict[TP, int]:

@@ -7,11 +7,11 @@ of `LPSTREAM_S3_SECRET_ACCESS_KEY`, for any setting whose type is secret.
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
@@ -120,6 +120,10 @@ class Settings(BaseSettings):
     clickhouse_url: Annotated[Url, Field(description="ClickHouse's HTTP interface.")] = "http://127.0.0.1:8123"
     clickhouse_user: Annotated[str, Field(description="ClickHouse user that writes.")] = "lpstream"
     clickhouse_password: Annotated[SecretStr, Field(description="Password of the user that writes.")] = SecretStr("")
+    clickhouse_s3_url: Annotated[
+        Url | None,
+        Field(description="The bucket as ClickHouse reaches it, if not by the S3 endpoint and the bucket's name."),
+    ] = None
     clickhouse_analyst_password: Annotated[
         SecretStr,
         Field(description="Password of the read-only user `analyst`; pictures and `sql` read with it."),
@@ -135,6 +139,19 @@ class Settings(BaseSettings):
         ""
     )
     s3_secret_access_key: Annotated[SecretStr, Field(description="S3 secret key.")] = SecretStr("")
+    tier_hot_days: Annotated[
+        int, Field(ge=1, le=29, description="Days before today (UTC) that stay in ClickHouse; older ones move to S3.")
+    ] = 7
+    tier_warm_days: Annotated[
+        int, Field(ge=2, description="Days before today that are read from S3; older ones move to Glacier.")
+    ] = 30
+    tier_interval_s: Annotated[
+        float, Field(ge=0, description="Seconds between runs of `tier` by one of the heatmap workers; 0: none.")
+    ] = 3_600.0
+    tier_patience_s: Annotated[
+        float,
+        Field(gt=0, description="How long a move waits for queries that began before it; then the next run ends it."),
+    ] = 120.0
     edge_host: Annotated[str, Field(description="Address that both listeners bind.")] = "127.0.0.1"
     edge_port: Annotated[Port, Field(description="Public listener, for browsers.")] = 8080
     api_port: Annotated[Port, Field(description="Private listener, for applications, analysts, operators.")] = 8081
@@ -274,6 +291,13 @@ class Settings(BaseSettings):
     ] = "INFO"
 
     @property
+    def warm_url(self) -> str:
+        """The bucket of the tiers as ClickHouse reaches it, with a slash at the end."""
+        aws = f"https://{self.s3_bucket}.s3.{self.s3_region}.amazonaws.com"
+        own = f"{self.s3_endpoint_url}/{self.s3_bucket}" if self.s3_endpoint_url else aws
+        return f"{self.clickhouse_s3_url or own}/"
+
+    @property
     def page_base_url(self) -> str:
         """Where published pages are reached, without a slash at the end."""
         return self.public_url or f"http://{self.edge_host}:{self.edge_port}"
@@ -282,6 +306,14 @@ class Settings(BaseSettings):
     def api_base_url(self) -> str:
         """Where the private listener is reached, without a slash at the end."""
         return self.api_url or f"http://{self.edge_host}:{self.api_port}"
+
+    @model_validator(mode="after")
+    def _tiers_in_order(self) -> Self:
+        if self.tier_warm_days <= self.tier_hot_days:
+            raise ValueError(
+                f"{PREFIX}TIER_WARM_DAYS: give more days than {PREFIX}TIER_HOT_DAYS ({self.tier_hot_days})"
+            )
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -318,6 +350,8 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def _line(item: Any) -> str:
+    if not item["loc"]:  # two settings disagree: the text names them
+        return str(item["msg"]).removeprefix("Value error, ")
     name = str(item["loc"][0])
     inside = ".".join(str(part) for part in item["loc"][1:])
     description = Settings.model_fields[name].description if name in Settings.model_fields else ""

@@ -21,6 +21,7 @@ from streams import generation, heatmap
 from streams.app import AppName, build_app
 from streams.collector import tune_collector
 from streams.settings import Settings
+from streams.tiers.schedule import TierSchedule
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,8 @@ def run_worker(name: AppName, settings: Settings) -> None:
     app = build_app(settings, name)
     REGISTER[name](app, settings)
     app.service(Health(app, settings))
+    if name == "heatmap":
+        app.service(TierSchedule(settings))
     faust.Worker(app, loglevel=settings.log_level, override_logging=False).execute_from_commandline()
 
 

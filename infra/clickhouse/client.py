@@ -29,17 +29,29 @@ _CODE = re.compile(r"Code: (\d+)|error code (\d+)")
 class ClickHouse:
     """One server, one user. Calls run in a few threads; nothing is opened before the first call."""
 
-    def __init__(self, url: str, user: str, password: str, database: str, quorum: bool) -> None:
+    def __init__(
+        self, url: str, user: str, password: str, database: str, quorum: bool, answer_timeout_s: float
+    ) -> None:
         self._url, self._user, self._password, self._database = url, user, password, database
         self._quorum = quorum
+        self._answer_timeout_s = answer_timeout_s
         self._client: Any = None
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="clickhouse")
         self._opening = asyncio.Lock()
 
     @classmethod
-    def open(cls, url: str, user: str, password: str, database: str = "lpstream", *, quorum: bool = False) -> Self:
+    def open(
+        cls,
+        url: str,
+        user: str,
+        password: str,
+        database: str = "lpstream",
+        *,
+        quorum: bool = False,
+        answer_timeout_s: float = ANSWER_TIMEOUT_S,
+    ) -> Self:
         """`quorum` waits for a majority of replicas, on replicated tables."""
-        return cls(url, user, password, database, quorum)
+        return cls(url, user, password, database, quorum, answer_timeout_s)
 
     async def insert(self, table: str, rows: pa.Table, token: str) -> None:
         """Insert all rows or none, once for each token however often it is called.
@@ -67,9 +79,9 @@ class ClickHouse:
         found = await self._call(lambda client: client.query(sql, parameters=parameters))
         return list(found.named_results())
 
-    async def command(self, sql: str) -> Any:
-        """Run a statement without a result."""
-        return await self._call(lambda client: client.command(sql))
+    async def command(self, sql: str, parameters: dict[str, Any] | None = None) -> Any:
+        """Run a statement without a result. Parameters are bound by the server: `{name:Type}`."""
+        return await self._call(lambda client: client.command(sql, parameters=parameters))
 
     async def ping(self) -> None:
         """Retryable when the server does not answer."""
@@ -105,7 +117,7 @@ class ClickHouse:
             compress=False,
             autogenerate_session_id=False,
             connect_timeout=CONNECT_TIMEOUT_S,
-            send_receive_timeout=ANSWER_TIMEOUT_S,
+            send_receive_timeout=self._answer_timeout_s,
             query_retries=0,
         )
 

@@ -1,6 +1,7 @@
 """Numbered DDL, applied once each and remembered; views anew each time."""
 
 import hashlib
+from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
@@ -20,17 +21,32 @@ ENGINE = MergeTree ORDER BY name
 COMMENT 'DDL that was applied.'"""
 
 
+COLLECTION = "lpstream_s3"
+
+
+@dataclass(frozen=True, slots=True)
+class WarmStore:
+    """Where ClickHouse finds the bucket of the warm tier; empty keys leave the search for them to ClickHouse."""
+
+    url: str
+    access_key: str = field(repr=False)
+    secret_key: str = field(repr=False)
+
+
 def statements(text: str) -> list[str]:
     """The statements of a DDL file of ours: each ends with `;` and a line's end; `--` lines are comments."""
     lines = [line for line in text.splitlines() if not line.startswith("--")]
     return [part.strip() for part in "\n".join(lines).split(";\n") if part.strip(" ;\n")]
 
 
-async def migrate(clickhouse: ClickHouse, *, timezone: str) -> list[str]:
+async def migrate(clickhouse: ClickHouse, *, timezone: str, warm: WarmStore | None = None) -> list[str]:
     """Apply what is not applied yet, and the views; names of the files that changed something.
 
     `clickhouse` must be open on a database that exists (`default`). `timezone` is a checked name of the tz database.
+    Without `warm` the credentials of the warm tier stay as they are.
     """
+    if warm is not None:
+        await name_collection(clickhouse, warm)
     await clickhouse.command("CREATE DATABASE IF NOT EXISTS lpstream COMMENT 'Heatmaps of landing pages'")
     await clickhouse.command(APPLIED)
     known = {
@@ -49,6 +65,28 @@ async def migrate(clickhouse: ClickHouse, *, timezone: str) -> list[str]:
             done.append(file.name)
     await _apply(clickhouse, _ddl().joinpath("views.sql").read_text("utf-8").replace("{timezone}", timezone))
     return done
+
+
+async def name_collection(clickhouse: ClickHouse, warm: WarmStore) -> None:
+    """Keep the bucket's address and keys in ClickHouse under a name, which is all that tables and views say of them.
+
+    Nobody can override them in a query. A collection of that name in the server's own configuration is left alone.
+    """
+    named = f"SELECT source FROM system.named_collections WHERE name = '{COLLECTION}'"
+    if [row["source"] for row in await clickhouse.rows(named)] == ["CONFIG"]:
+        return
+    values = {"url": warm.url}
+    if warm.access_key:
+        values |= {"access_key_id": warm.access_key, "secret_access_key": warm.secret_key}
+    else:
+        values |= {"use_environment_credentials": "1"}
+    fixed = ", ".join(f"{name} = {_quoted(value)} NOT OVERRIDABLE" for name, value in values.items())
+    await clickhouse.command(f"CREATE NAMED COLLECTION IF NOT EXISTS {COLLECTION} AS {fixed}")
+    await clickhouse.command(f"ALTER NAMED COLLECTION {COLLECTION} SET {fixed}")
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _ddl() -> Traversable:

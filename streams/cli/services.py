@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from infra.clickhouse.client import ClickHouse
+from infra.clickhouse.migrate import WarmStore
 from infra.clickhouse.migrate import migrate as apply_ddl
 from infra.embedded.process import ChildProcess
 from infra.kafka.topics import ensure_topics
@@ -84,6 +85,15 @@ def migrate(data: Data = DEFAULT_DATA) -> None:
     asyncio.run(prepare(settings_for(data)))
 
 
+def warm_store(settings: Settings) -> WarmStore:
+    """The bucket of the tiers as ClickHouse reaches it."""
+    return WarmStore(
+        settings.warm_url,
+        settings.s3_access_key_id.get_secret_value(),
+        settings.s3_secret_access_key.get_secret_value(),
+    )
+
+
 async def prepare(settings: Settings) -> None:
     """Topics, then DDL; says what it did."""
     topics = await ensure_topics(
@@ -96,7 +106,7 @@ async def prepare(settings: Settings) -> None:
         settings.clickhouse_url, settings.clickhouse_user, settings.clickhouse_password.get_secret_value(), "default"
     )
     try:
-        done = await apply_ddl(clickhouse, timezone=settings.timezone)
+        done = await apply_ddl(clickhouse, timezone=settings.timezone, warm=warm_store(settings))
     finally:
         await clickhouse.close()
     objects = Objects.open(

@@ -1,23 +1,41 @@
-"""`lpstream sql`: read-only SQL against the views and tables."""
+"""`lpstream sql`: read-only SQL against the views and tables, by hand or from the analysts' kit."""
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from infra.clickhouse.client import ClickHouse
+from infra.clickhouse.kit import KitQuery, kit, kit_query
+from schemas.errors import LpstreamError
 from streams.cli.console import DEFAULT_DATA, AsJson, Data, analyst, out
+
+KIT_DAYS = 30
 
 
 def sql(
-    query: Annotated[str, typer.Argument(help='For example: "SELECT * FROM lp_daily".')],
+    query: Annotated[str, typer.Argument(help='For example: "SELECT * FROM lp_daily".')] = "",
+    name: Annotated[str, typer.Option("--kit", help="A query of the analysts' kit instead; `list` shows them.")] = "",
+    param: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE for a {NAME:Type} of the query; may be given several times.")
+    ] = None,
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
 ) -> None:
     """Run one SQL query as the read-only analyst and print its rows."""
-    rows = asyncio.run(_rows(query, *analyst(data)))
+    if bool(query) == bool(name):
+        raise LpstreamError("give either a query or --kit NAME; `--kit list` shows the names")
+    values = dict(_pair(one) for one in param or [])
+    if name == "list":
+        rows: list[dict[str, Any]] = [{"name": one.name, "answers": f"{one.title}. {one.about}"} for one in kit()]
+    elif name:
+        found = kit_query(name)
+        rows = asyncio.run(_rows(found.sql, _filled(found, values), *analyst(data)))
+    else:
+        rows = asyncio.run(_rows(query, values, *analyst(data)))
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False, default=str))
         return
@@ -27,9 +45,34 @@ def sql(
     out.print(table)
 
 
-async def _rows(query: str, url: str, user: str, password: str) -> list[dict[str, Any]]:
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise LpstreamError(f"--param {text}: give NAME=VALUE")
+    return name, value
+
+
+def _filled(query: KitQuery, values: dict[str, str]) -> dict[str, str]:
+    filled = _defaults(query) | values
+    if missing := query.parameters.keys() - filled.keys():
+        name = min(missing)
+        raise LpstreamError(f"--kit {query.name}: give --param {name}=… ({query.parameters[name]})")
+    return filled
+
+
+def _defaults(query: KitQuery) -> dict[str, str]:
+    """The last 30 days, a change in their middle, and all pages where the query can take all."""
+    today = datetime.now(UTC).date()
+    days = {"from": KIT_DAYS, "change": KIT_DAYS // 2, "to": -1}
+    known = {name: (today - timedelta(days=back)).isoformat() for name, back in days.items()}
+    if "{lp_id:String} = ''" in query.sql:
+        known["lp_id"] = ""
+    return {name: value for name, value in known.items() if name in query.parameters}
+
+
+async def _rows(query: str, values: dict[str, str], url: str, user: str, password: str) -> list[dict[str, Any]]:
     clickhouse = ClickHouse.open(url, user, password)
     try:
-        return await clickhouse.rows(query)
+        return await clickhouse.rows(query, values)
     finally:
         await clickhouse.close()

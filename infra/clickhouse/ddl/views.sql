@@ -1,36 +1,280 @@
 -- The analysts' views. Applied anew by every migration: the time zone of days is a setting.
-CREATE OR REPLACE VIEW lpstream.click_map AS
-SELECT lp_id, window_start, device, kind, fixed, x, y, sum(hits) AS hits
-FROM lpstream.heatmap_cells
-WHERE kind != 'move'
-GROUP BY lp_id, window_start, device, kind, fixed, x, y
-COMMENT 'Clicks by cell: columns of heatmap_cells, without pointer rests.';
+-- The tiered_ views are the tables of all tiers as one. What is warm and what a warm object stands for comes from one
+-- look at tier_objects, so that a day that moves is read from one place or from the other, never from both or neither.
+CREATE OR REPLACE VIEW lpstream.tier_now
+(
+    source LowCardinality(String) COMMENT 'The hot table that the rows were moved from.',
+    day Date COMMENT 'The day (UTC) that the object holds.',
+    object String COMMENT 'Name of the object, and of its table in lpstream_warm.',
+    step Enum8('published' = 1, 'dropping' = 2, 'settled' = 3, 'cold' = 4, 'restored' = 5, 'gone' = 6) COMMENT 'Its last step, as tier_objects has it.',
+    partitions Array(String) COMMENT 'Partitions of the hot table that it holds.',
+    rows UInt64 COMMENT 'Rows of the object.',
+    bytes UInt64 COMMENT 'Bytes of the object.',
+    until Date COMMENT 'Last day that a restored object is read.'
+) AS
+SELECT source, day, object, argMax(o.step, revision) AS step, argMax(o.partitions, revision) AS partitions,
+    argMax(o.rows, revision) AS rows, argMax(o.bytes, revision) AS bytes, argMax(o.until, revision) AS until
+FROM lpstream.tier_objects AS o
+GROUP BY source, day, object
+COMMENT 'Objects of the warm and the cold tier as they are now.';
 
-CREATE OR REPLACE VIEW lpstream.attention_map AS
-SELECT lp_id, window_start, device, fixed, x, y, sum(hits) AS rests, sum(dwell_ms) AS dwell_ms
+CREATE OR REPLACE VIEW lpstream.tiered_cells
+(
+    lp_id LowCardinality(String) COMMENT 'The page: its lp_id.',
+    window_start DateTime('UTC') COMMENT 'Start of the 5-second window of the event''s own time, UTC.',
+    utc_date Date COMMENT 'Date of window_start, UTC. Ask by it: other days are then not opened.',
+    device Enum8('mobile' = 1, 'tablet' = 2, 'desktop' = 3) COMMENT 'Kind of device: mobile, tablet or desktop.',
+    kind Enum8('click' = 1, 'rage_click' = 2, 'dead_click' = 3, 'move' = 4) COMMENT 'Kind of event.',
+    fixed UInt8 COMMENT '1 when x and y count from the viewport, for targets that do not scroll.',
+    x UInt8 COMMENT 'Column, 0 to 127, of the page''s width (of the viewport''s where fixed).',
+    y UInt16 COMMENT 'Row of 16 pixels, 0 to 4095.',
+    hits UInt64 COMMENT 'Events.',
+    dwell_ms UInt64 COMMENT 'Milliseconds that the pointer rested.'
+) AS
+WITH
+(
+    SELECT (groupArrayIf(object, step IN ('published', 'dropping', 'settled', 'restored')),
+        groupUniqArrayArrayIf(partitions, step IN ('published', 'dropping')))
+    FROM lpstream.tier_now
+    WHERE source = 'heatmap_cells'
+) AS tier
+SELECT lp_id, window_start, toDate(window_start) AS utc_date, device, kind, fixed, x, y, hits, dwell_ms
 FROM lpstream.heatmap_cells
-WHERE kind = 'move'
-GROUP BY lp_id, window_start, device, fixed, x, y
-COMMENT 'Pointer rests by cell and how long they lasted.';
+WHERE _partition_id NOT IN tier.2
+UNION ALL
+SELECT lp_id, window_start, YYYYMMDDToDate(toUInt32OrZero(splitByChar('_', _table)[3])) AS utc_date, device, kind, fixed, x, y, hits, dwell_ms
+FROM lpstream.warm_cells
+WHERE has(tier.1, _table)
+COMMENT 'heatmap_cells of all tiers: several rows of one key may be there, so always query with sum().';
 
-CREATE OR REPLACE VIEW lpstream.scroll_depth AS
-SELECT lp_id, window_start, device, band, toUInt32(band) * 100 AS from_px, sum(reached) AS reached,
-    sum(exposure_ms) AS exposure_ms
+CREATE OR REPLACE VIEW lpstream.tiered_scroll
+(
+    lp_id LowCardinality(String) COMMENT 'The page: its lp_id.',
+    window_start DateTime('UTC') COMMENT 'Start of the 5-second window of the event''s own time, UTC.',
+    utc_date Date COMMENT 'Date of window_start, UTC. Ask by it: other days are then not opened.',
+    device Enum8('mobile' = 1, 'tablet' = 2, 'desktop' = 3) COMMENT 'Kind of device: mobile, tablet or desktop.',
+    band UInt16 COMMENT 'Band of 100 pixels from the top, 0 to 655.',
+    reached UInt64 COMMENT 'Pageviews that saw its first pixel for the first time.',
+    exposure_ms UInt64 COMMENT 'Milliseconds that any of it was in view.'
+) AS
+WITH
+(
+    SELECT (groupArrayIf(object, step IN ('published', 'dropping', 'settled', 'restored')),
+        groupUniqArrayArrayIf(partitions, step IN ('published', 'dropping')))
+    FROM lpstream.tier_now
+    WHERE source = 'heatmap_scroll'
+) AS tier
+SELECT lp_id, window_start, toDate(window_start) AS utc_date, device, band, reached, exposure_ms
 FROM lpstream.heatmap_scroll
-GROUP BY lp_id, window_start, device, band
-COMMENT 'Pageviews that reached each band of 100 pixels, and how long it was in view.';
+WHERE _partition_id NOT IN tier.2
+UNION ALL
+SELECT lp_id, window_start, YYYYMMDDToDate(toUInt32OrZero(splitByChar('_', _table)[3])) AS utc_date, device, band, reached, exposure_ms
+FROM lpstream.warm_scroll
+WHERE has(tier.1, _table)
+COMMENT 'heatmap_scroll of all tiers: several rows of one key may be there, so always query with sum().';
 
-CREATE OR REPLACE VIEW lpstream.section_funnel AS
-SELECT lp_id, window_start, device, section, sum(reached) AS reached, sum(clicks) AS clicks,
-    sum(exposure_ms) AS exposure_ms
+CREATE OR REPLACE VIEW lpstream.tiered_sections
+(
+    lp_id LowCardinality(String) COMMENT 'The page: its lp_id.',
+    window_start DateTime('UTC') COMMENT 'Start of the 5-second window of the event''s own time, UTC.',
+    utc_date Date COMMENT 'Date of window_start, UTC. Ask by it: other days are then not opened.',
+    device Enum8('mobile' = 1, 'tablet' = 2, 'desktop' = 3) COMMENT 'Kind of device: mobile, tablet or desktop.',
+    section LowCardinality(String) COMMENT 'The section''s name.',
+    clicks UInt64 COMMENT 'Clicks of any kind: plain, rage and dead.',
+    reached UInt64 COMMENT 'Pageviews that saw its first pixel for the first time.',
+    exposure_ms UInt64 COMMENT 'Milliseconds that any of it was in view.'
+) AS
+WITH
+(
+    SELECT (groupArrayIf(object, step IN ('published', 'dropping', 'settled', 'restored')),
+        groupUniqArrayArrayIf(partitions, step IN ('published', 'dropping')))
+    FROM lpstream.tier_now
+    WHERE source = 'heatmap_sections'
+) AS tier
+SELECT lp_id, window_start, toDate(window_start) AS utc_date, device, section, clicks, reached, exposure_ms
 FROM lpstream.heatmap_sections
-GROUP BY lp_id, window_start, device, section
-COMMENT 'Reach, clicks and exposure by section.';
+WHERE _partition_id NOT IN tier.2
+UNION ALL
+SELECT lp_id, window_start, YYYYMMDDToDate(toUInt32OrZero(splitByChar('_', _table)[3])) AS utc_date, device, section, clicks, reached, exposure_ms
+FROM lpstream.warm_sections
+WHERE has(tier.1, _table)
+COMMENT 'heatmap_sections of all tiers: several rows of one key may be there, so always query with sum().';
 
-CREATE OR REPLACE VIEW lpstream.lp_daily AS
-SELECT lp_id, toDate(window_start, '{timezone}') AS day, device, sum(pageviews) AS pageviews, sum(events) AS events,
-    sum(clicks) AS clicks, sum(rage_clicks) AS rage_clicks, sum(dead_clicks) AS dead_clicks, sum(moves) AS moves,
-    sum(scrolls) AS scrolls, sum(goals) AS goals
+CREATE OR REPLACE VIEW lpstream.tiered_windows
+(
+    lp_id LowCardinality(String) COMMENT 'The page: its lp_id.',
+    window_start DateTime('UTC') COMMENT 'Start of the 5-second window of the event''s own time, UTC.',
+    utc_date Date COMMENT 'Date of window_start, UTC. Ask by it: other days are then not opened.',
+    device Enum8('mobile' = 1, 'tablet' = 2, 'desktop' = 3) COMMENT 'Kind of device: mobile, tablet or desktop.',
+    pageviews UInt64 COMMENT 'Pageviews that began.',
+    events UInt64 COMMENT 'Events of any kind.',
+    clicks UInt64 COMMENT 'Clicks of any kind: plain, rage and dead.',
+    rage_clicks UInt64 COMMENT 'Third and later clicks in a burst.',
+    dead_clicks UInt64 COMMENT 'Clicks without effect.',
+    moves UInt64 COMMENT 'Pointer rests.',
+    scrolls UInt64 COMMENT 'Scroll events.',
+    goals UInt64 COMMENT 'Goals: a form sent, or told by the page.'
+) AS
+WITH
+(
+    SELECT (groupArrayIf(object, step IN ('published', 'dropping', 'settled', 'restored')),
+        groupUniqArrayArrayIf(partitions, step IN ('published', 'dropping')))
+    FROM lpstream.tier_now
+    WHERE source = 'heatmap_windows'
+) AS tier
+SELECT lp_id, window_start, toDate(window_start) AS utc_date, device, pageviews, events, clicks, rage_clicks, dead_clicks, moves, scrolls, goals
 FROM lpstream.heatmap_windows
+WHERE _partition_id NOT IN tier.2
+UNION ALL
+SELECT lp_id, window_start, YYYYMMDDToDate(toUInt32OrZero(splitByChar('_', _table)[3])) AS utc_date, device, pageviews, events, clicks, rage_clicks, dead_clicks, moves, scrolls, goals
+FROM lpstream.warm_windows
+WHERE has(tier.1, _table)
+COMMENT 'heatmap_windows of all tiers: several rows of one key may be there, so always query with sum().';
+
+CREATE OR REPLACE VIEW lpstream.tiered_views
+(
+    lp_id LowCardinality(String) COMMENT 'The page: its lp_id.',
+    window_start DateTime('UTC') COMMENT 'Start of the 5-second window of the event''s own time, UTC.',
+    utc_date Date COMMENT 'Date of window_start, UTC. Ask by it: other days are then not opened.',
+    device Enum8('mobile' = 1, 'tablet' = 2, 'desktop' = 3) COMMENT 'Kind of device: mobile, tablet or desktop.',
+    page_w UInt32 COMMENT 'Width of the page, floored to 16 pixels.',
+    page_h UInt32 COMMENT 'Height of the page, floored to 16 pixels.',
+    viewport_w UInt32 COMMENT 'Width of the viewport, floored to 16 pixels.',
+    viewport_h UInt32 COMMENT 'Height of the viewport, floored to 16 pixels.',
+    pageviews UInt64 COMMENT 'Pageviews that began.'
+) AS
+WITH
+(
+    SELECT (groupArrayIf(object, step IN ('published', 'dropping', 'settled', 'restored')),
+        groupUniqArrayArrayIf(partitions, step IN ('published', 'dropping')))
+    FROM lpstream.tier_now
+    WHERE source = 'heatmap_views'
+) AS tier
+SELECT lp_id, window_start, toDate(window_start) AS utc_date, device, page_w, page_h, viewport_w, viewport_h, pageviews
+FROM lpstream.heatmap_views
+WHERE _partition_id NOT IN tier.2
+UNION ALL
+SELECT lp_id, window_start, YYYYMMDDToDate(toUInt32OrZero(splitByChar('_', _table)[3])) AS utc_date, device, page_w, page_h, viewport_w, viewport_h, pageviews
+FROM lpstream.warm_views
+WHERE has(tier.1, _table)
+COMMENT 'heatmap_views of all tiers: several rows of one key may be there, so always query with sum().';
+
+CREATE OR REPLACE VIEW lpstream.click_map
+(
+    lp_id LowCardinality(String) COMMENT 'The page: its lp_id.',
+    window_start DateTime('UTC') COMMENT 'Start of the 5-second window of the event''s own time, UTC.',
+    utc_date Date COMMENT 'Date of window_start, UTC. Ask by it: other days are then not opened.',
+    device Enum8('mobile' = 1, 'tablet' = 2, 'desktop' = 3) COMMENT 'Kind of device: mobile, tablet or desktop.',
+    kind Enum8('click' = 1, 'rage_click' = 2, 'dead_click' = 3, 'move' = 4) COMMENT 'Kind of event.',
+    fixed UInt8 COMMENT '1 when x and y count from the viewport, for targets that do not scroll.',
+    x UInt8 COMMENT 'Column, 0 to 127, of the page''s width (of the viewport''s where fixed).',
+    y UInt16 COMMENT 'Row of 16 pixels, 0 to 4095.',
+    hits UInt64 COMMENT 'Events.'
+) AS
+SELECT lp_id, window_start, utc_date, device, kind, fixed, x, y, hits
+FROM lpstream.tiered_cells
+WHERE kind != 'move'
+COMMENT 'Clicks by cell. Several rows of one cell and window may be there: always query with sum().';
+
+CREATE OR REPLACE VIEW lpstream.attention_map
+(
+    lp_id LowCardinality(String) COMMENT 'The page: its lp_id.',
+    window_start DateTime('UTC') COMMENT 'Start of the 5-second window of the event''s own time, UTC.',
+    utc_date Date COMMENT 'Date of window_start, UTC. Ask by it: other days are then not opened.',
+    device Enum8('mobile' = 1, 'tablet' = 2, 'desktop' = 3) COMMENT 'Kind of device: mobile, tablet or desktop.',
+    fixed UInt8 COMMENT '1 when x and y count from the viewport, for targets that do not scroll.',
+    x UInt8 COMMENT 'Column, 0 to 127, of the page''s width (of the viewport''s where fixed).',
+    y UInt16 COMMENT 'Row of 16 pixels, 0 to 4095.',
+    rests UInt64 COMMENT 'Pointer rests.',
+    dwell_ms UInt64 COMMENT 'Milliseconds that the pointer rested.'
+) AS
+SELECT lp_id, window_start, utc_date, device, fixed, x, y, hits AS rests, dwell_ms
+FROM lpstream.tiered_cells
+WHERE kind = 'move'
+COMMENT 'Pointer rests by cell and how long they lasted. Always query with sum().';
+
+CREATE OR REPLACE VIEW lpstream.scroll_depth
+(
+    lp_id LowCardinality(String) COMMENT 'The page: its lp_id.',
+    window_start DateTime('UTC') COMMENT 'Start of the 5-second window of the event''s own time, UTC.',
+    utc_date Date COMMENT 'Date of window_start, UTC. Ask by it: other days are then not opened.',
+    device Enum8('mobile' = 1, 'tablet' = 2, 'desktop' = 3) COMMENT 'Kind of device: mobile, tablet or desktop.',
+    band UInt16 COMMENT 'Band of 100 pixels from the top, 0 to 655.',
+    from_px UInt32 COMMENT 'The band''s first pixel.',
+    reached UInt64 COMMENT 'Pageviews that saw its first pixel for the first time.',
+    exposure_ms UInt64 COMMENT 'Milliseconds that any of it was in view.'
+) AS
+SELECT lp_id, window_start, utc_date, device, band, toUInt32(band) * 100 AS from_px, reached, exposure_ms
+FROM lpstream.tiered_scroll
+COMMENT 'Pageviews that reached each band of 100 pixels, and how long it was in view. Always query with sum().';
+
+CREATE OR REPLACE VIEW lpstream.section_funnel
+(
+    lp_id LowCardinality(String) COMMENT 'The page: its lp_id.',
+    window_start DateTime('UTC') COMMENT 'Start of the 5-second window of the event''s own time, UTC.',
+    utc_date Date COMMENT 'Date of window_start, UTC. Ask by it: other days are then not opened.',
+    device Enum8('mobile' = 1, 'tablet' = 2, 'desktop' = 3) COMMENT 'Kind of device: mobile, tablet or desktop.',
+    section LowCardinality(String) COMMENT 'The section''s name.',
+    reached UInt64 COMMENT 'Pageviews that saw its first pixel for the first time.',
+    clicks UInt64 COMMENT 'Clicks of any kind: plain, rage and dead.',
+    exposure_ms UInt64 COMMENT 'Milliseconds that any of it was in view.'
+) AS
+SELECT lp_id, window_start, utc_date, device, section, reached, clicks, exposure_ms
+FROM lpstream.tiered_sections
+COMMENT 'Reach, clicks and exposure by section. Always query with sum().';
+
+CREATE OR REPLACE VIEW lpstream.lp_windows
+(
+    lp_id LowCardinality(String) COMMENT 'The page: its lp_id.',
+    window_start DateTime('UTC') COMMENT 'Start of the 5-second window of the event''s own time, UTC.',
+    utc_date Date COMMENT 'Date of window_start, UTC. Ask by it: other days are then not opened.',
+    device Enum8('mobile' = 1, 'tablet' = 2, 'desktop' = 3) COMMENT 'Kind of device: mobile, tablet or desktop.',
+    pageviews UInt64 COMMENT 'Pageviews that began.',
+    events UInt64 COMMENT 'Events of any kind.',
+    clicks UInt64 COMMENT 'Clicks of any kind: plain, rage and dead.',
+    rage_clicks UInt64 COMMENT 'Third and later clicks in a burst.',
+    dead_clicks UInt64 COMMENT 'Clicks without effect.',
+    moves UInt64 COMMENT 'Pointer rests.',
+    scrolls UInt64 COMMENT 'Scroll events.',
+    goals UInt64 COMMENT 'Goals: a form sent, or told by the page.'
+) AS
+SELECT lp_id, window_start, utc_date, device, pageviews, events, clicks, rage_clicks, dead_clicks, moves, scrolls, goals
+FROM lpstream.tiered_windows
+COMMENT 'Totals by 5-second window. Always query with sum().';
+
+CREATE OR REPLACE VIEW lpstream.page_sizes
+(
+    lp_id LowCardinality(String) COMMENT 'The page: its lp_id.',
+    window_start DateTime('UTC') COMMENT 'Start of the 5-second window of the event''s own time, UTC.',
+    utc_date Date COMMENT 'Date of window_start, UTC. Ask by it: other days are then not opened.',
+    device Enum8('mobile' = 1, 'tablet' = 2, 'desktop' = 3) COMMENT 'Kind of device: mobile, tablet or desktop.',
+    page_w UInt32 COMMENT 'Width of the page, floored to 16 pixels.',
+    page_h UInt32 COMMENT 'Height of the page, floored to 16 pixels.',
+    viewport_w UInt32 COMMENT 'Width of the viewport, floored to 16 pixels.',
+    viewport_h UInt32 COMMENT 'Height of the viewport, floored to 16 pixels.',
+    pageviews UInt64 COMMENT 'Pageviews that began.'
+) AS
+SELECT lp_id, window_start, utc_date, device, page_w, page_h, viewport_w, viewport_h, pageviews
+FROM lpstream.tiered_views
+COMMENT 'Pageviews by sizes of page and viewport. Always query with sum().';
+
+CREATE OR REPLACE VIEW lpstream.lp_daily
+(
+    lp_id LowCardinality(String) COMMENT 'The page: its lp_id.',
+    day Date COMMENT 'Day of the time zone {timezone}.',
+    device Enum8('mobile' = 1, 'tablet' = 2, 'desktop' = 3) COMMENT 'Kind of device: mobile, tablet or desktop.',
+    pageviews UInt64 COMMENT 'Pageviews that began.',
+    events UInt64 COMMENT 'Events of any kind.',
+    clicks UInt64 COMMENT 'Clicks of any kind: plain, rage and dead.',
+    rage_clicks UInt64 COMMENT 'Third and later clicks in a burst.',
+    dead_clicks UInt64 COMMENT 'Clicks without effect.',
+    moves UInt64 COMMENT 'Pointer rests.',
+    scrolls UInt64 COMMENT 'Scroll events.',
+    goals UInt64 COMMENT 'Goals: a form sent, or told by the page.'
+) AS
+SELECT lp_id, toDate(window_start, '{timezone}') AS day, device, sum(w.pageviews) AS pageviews, sum(w.events) AS events,
+    sum(w.clicks) AS clicks, sum(w.rage_clicks) AS rage_clicks, sum(w.dead_clicks) AS dead_clicks, sum(w.moves) AS moves,
+    sum(w.scrolls) AS scrolls, sum(w.goals) AS goals
+FROM lpstream.tiered_windows AS w
 GROUP BY lp_id, day, device
 COMMENT 'Totals by day of the time zone {timezone}.';

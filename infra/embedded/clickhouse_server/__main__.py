@@ -52,6 +52,7 @@ def main() -> int:
     users = Users(
         os.environ.get("LPSTREAM_CLICKHOUSE_PASSWORD", ""), os.environ.get("LPSTREAM_CLICKHOUSE_ANALYST_PASSWORD", "")
     )
+    os.umask(0o077)  # the keys of the bucket are kept below the path
     arguments.path.mkdir(parents=True, exist_ok=True)
     forgotten = forget_lost_tokens(arguments.path)
     if forgotten:

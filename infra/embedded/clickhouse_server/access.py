@@ -20,6 +20,8 @@ READS = {"SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS"}
 ANALYST_DATABASES = {"", "default", "lpstream", "information_schema"}
 # an analyst's client may set these; anything else of theirs is dropped or refused by `readonly`
 ANALYST_LIMITS = {"max_execution_time": 30, "max_result_rows": 1_000_000}
+# a bucket that is away is told within seconds; by itself ClickHouse tries for minutes
+S3_PATIENCE = {"s3_retry_attempts": "3", "s3_connect_timeout_ms": "1000", "s3_request_timeout_ms": "30000"}
 CLIENT_SETTINGS = re.compile(
     r"output_format_\w+|format_\w+|date_time_\w+|max_block_size|max_threads|extremes|join_use_nulls"
     r"|enable_http_compression|send_progress_in_http_headers|http_headers_progress_interval_ms|session_timezone"
@@ -31,6 +33,8 @@ _OUTSIDE = re.compile(
     r"input|dictionary|catboostEvaluate|sleep\w*|loop|fuzz\w*|merge|ai\w*)\s*\(",
     re.IGNORECASE,
 )
+# the bucket of the tiers goes by its name, which holds its address and keys; no other address is reached
+_OTHER_BUCKETS = re.compile(r"\b(?:s3\w*|gcs\w*|oss\w*|cosn\w*)\s*\(\s*(?!lpstream_s3\s*[,)])", re.IGNORECASE)
 _SYSTEM = re.compile(r"\bsystem\s*\.\s*(\w+)", re.IGNORECASE)
 OPEN_SYSTEM_TABLES = {
     "settings", "tables", "columns", "databases", "functions", "formats", "data_type_families", "one", "numbers",
@@ -80,6 +84,9 @@ def check_statement(text: str, user: str, database: str) -> None:
         raise ServerError(62, "SYNTAX_ERROR", "Multi-statements are not allowed.")
     if sql.names_client_files(bones):
         raise ServerError(497, "ACCESS_DENIED", "INTO OUTFILE and FROM INFILE belong to a client, not to this server.")
+    if found := _OTHER_BUCKETS.search(bones):
+        name = found.group().partition("(")[0].strip()
+        raise ServerError(497, "ACCESS_DENIED", f"{user}: {name}() takes the collection lpstream_s3 here.")
     if user == ANALYST:
         _check_analyst(bones, database)
 
@@ -99,10 +106,10 @@ def _check_analyst(bones: str, database: str) -> None:
 def settings_for(user: str, asked: dict[str, str]) -> dict[str, str]:
     """The settings of the query: the writer's as asked, the analyst's harmless ones within limits, readonly last."""
     if user == WRITER:
-        return {"async_insert": "0", **asked}
+        return {"async_insert": "0", **S3_PATIENCE, **asked}
     allowed = {name: value for name, value in asked.items() if CLIENT_SETTINGS.fullmatch(name)}
     limits = {name: str(_least(asked.get(name), limit)) for name, limit in ANALYST_LIMITS.items()}
-    return {**allowed, **limits, "allow_introspection_functions": "0", "readonly": "1"}
+    return {**S3_PATIENCE, **allowed, **limits, "allow_introspection_functions": "0", "readonly": "1"}
 
 
 def _least(asked: str | None, limit: int) -> int:

@@ -1,0 +1,12 @@
+-- Busiest moments
+-- The five-second windows with the most events: what the pipeline has to take.
+SELECT
+    window_start,
+    sum(w.events) AS events,
+    sum(w.pageviews) AS pageviews_begun,
+    uniqExact(lp_id) AS pages
+FROM lp_windows AS w
+WHERE utc_date >= {from:Date} AND utc_date < {to:Date}
+GROUP BY window_start
+ORDER BY events DESC, window_start
+LIMIT 20

@@ -1,0 +1,11 @@
+-- Fixed elements
+-- What share of clicks goes to things that do not scroll: a bar with a button, a chat bubble.
+SELECT
+    device,
+    sum(m.hits) AS clicks,
+    sumIf(m.hits, fixed = 1) AS on_fixed,
+    round(100 * on_fixed / greatest(clicks, 1), 1) AS percent
+FROM click_map AS m
+WHERE lp_id = {lp_id:String} AND utc_date >= {from:Date} AND utc_date < {to:Date}
+GROUP BY device
+ORDER BY device

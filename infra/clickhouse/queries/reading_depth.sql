@@ -1,0 +1,16 @@
+-- Reading depth
+-- How far down the page a quarter, half and three quarters of the pageviews come, by device.
+SELECT
+    device,
+    maxIf(from_px + 100, reached >= 0.75 * most) AS px_of_75_percent,
+    maxIf(from_px + 100, reached >= 0.5 * most) AS px_of_50_percent,
+    maxIf(from_px + 100, reached >= 0.25 * most) AS px_of_25_percent
+FROM
+(
+    SELECT device, from_px, sum(s.reached) AS reached, max(sum(s.reached)) OVER (PARTITION BY device) AS most
+    FROM scroll_depth AS s
+    WHERE lp_id = {lp_id:String} AND utc_date >= {from:Date} AND utc_date < {to:Date}
+    GROUP BY device, from_px
+)
+GROUP BY device
+ORDER BY device

@@ -1,0 +1,13 @@
+-- Top landing pages
+-- The most visited pages, with what their visitors do.
+SELECT
+    lp_id,
+    sum(d.pageviews) AS pageviews,
+    round(sum(d.clicks) / greatest(pageviews, 1), 2) AS clicks_per_view,
+    round(100 * sum(d.goals) / greatest(pageviews, 1), 2) AS goals_per_100,
+    round(100 * sum(d.rage_clicks) / greatest(pageviews, 1), 2) AS rage_per_100
+FROM lp_daily AS d
+WHERE day >= {from:Date} AND day < {to:Date}
+GROUP BY lp_id
+ORDER BY pageviews DESC, lp_id
+LIMIT 20

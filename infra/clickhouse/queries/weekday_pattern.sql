@@ -1,0 +1,16 @@
+-- Weekday pattern
+-- The mean day of each weekday in Tokyo.
+SELECT
+    toDayOfWeek(day) AS weekday,
+    count() AS days,
+    round(sum(views) / days, 1) AS pageviews_per_day,
+    round(100 * sum(wins) / greatest(sum(views), 1), 2) AS goals_per_100
+FROM
+(
+    SELECT day, sum(d.pageviews) AS views, sum(d.goals) AS wins
+    FROM lp_daily AS d
+    WHERE day >= {from:Date} AND day < {to:Date} AND ({lp_id:String} = '' OR lp_id = {lp_id:String})
+    GROUP BY day
+)
+GROUP BY weekday
+ORDER BY weekday

@@ -1,0 +1,90 @@
+"""The hot tables, as days leave them."""
+
+import re
+from collections.abc import Sequence
+from datetime import date
+
+from infra.clickhouse.client import ClickHouse
+from infra.tiers.tables import HOT_TABLES
+from schemas.tiers import Erasure, Fingerprint, HotPartition
+
+PARTITIONS = (
+    "SELECT table, partition_id, sum(rows) AS row_count, sum(bytes_on_disk) AS byte_count FROM system.parts"
+    " WHERE active AND database = {database:String} AND table IN {tables:Array(String)} GROUP BY table, partition_id"
+)
+NAME = re.compile(r"(\d{4})(\d\d)(\d\d)-(\d+)")
+# rows come in the order of the key: the sums of a day need little memory
+IN_ORDER = "optimize_aggregation_in_order = 1"
+MATCHES = "(lp_id IN {lp_ids:Array(String)} OR ({prefix:String} != '' AND startsWith(lp_id, {prefix:String})))"
+
+
+class HotTables:
+    """Partitions of the five tables: one for each day (UTC) and number of days late."""
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse = clickhouse
+
+    async def partitions(self, database: str = "lpstream") -> list[HotPartition]:
+        """All that there are, of the tables of these names in a database."""
+        found = await self._clickhouse.rows(PARTITIONS, {"database": database, "tables": list(HOT_TABLES)})
+        return [
+            _partition(row["table"], row["partition_id"], int(row["row_count"]), int(row["byte_count"]))
+            for row in found
+        ]
+
+    async def fingerprint(self, source: str, partitions: Sequence[str]) -> Fingerprint:
+        """Of the partitions' rows, summed by key; zeros when they do not exist."""
+        table = HOT_TABLES[source]
+        sql = (
+            f"SELECT {table.fingerprint} FROM (SELECT {table.summed} FROM lpstream.{source} AS t"
+            f" WHERE _partition_id IN {{partitions:Array(String)}} GROUP BY {table.key_list} HAVING {table.counts})"
+            f" SETTINGS {IN_ORDER}"
+        )
+        return fingerprint_of((await self._clickhouse.rows(sql, {"partitions": list(partitions)}))[0])
+
+    async def lp_ids(self, source: str, partitions: Sequence[str]) -> tuple[str, ...]:
+        """Pages in the partitions."""
+        sql = f"SELECT DISTINCT lp_id FROM lpstream.{source} WHERE _partition_id IN {{partitions:Array(String)}}"
+        found = await self._clickhouse.rows(sql, {"partitions": list(partitions)})
+        return tuple(sorted(row["lp_id"] for row in found))
+
+    async def drop(self, source: str, partitions: Sequence[str]) -> None:
+        """Drop partitions; those that do not exist count as dropped."""
+        for name in partitions:
+            if not NAME.fullmatch(name):
+                raise ValueError(name)
+            await self._clickhouse.command(f"ALTER TABLE lpstream.{source} DROP PARTITION ID '{name}'")
+
+    async def erase(self, erasure: Erasure) -> int:
+        """Delete what an erasure means from every table; how many rows there were."""
+        parameters = erasure_parameters(erasure)
+        rows = 0
+        for source in HOT_TABLES:
+            where = f"{MATCHES} AND window_start < {{before:DateTime('UTC')}}"
+            found = await self._clickhouse.rows(f"SELECT count() AS n FROM lpstream.{source} WHERE {where}", parameters)
+            if count := int(found[0]["n"]):
+                rows += count
+                sql = f"ALTER TABLE lpstream.{source} DELETE WHERE {where} SETTINGS mutations_sync = 2"
+                await self._clickhouse.command(sql, parameters)
+        return rows
+
+
+def erasure_parameters(erasure: Erasure) -> dict[str, object]:
+    """What `MATCHES` and a condition on time take."""
+    return {"lp_ids": list(erasure.lp_ids), "prefix": erasure.prefix, "before": erasure.asked_at}
+
+
+def fingerprint_of(row: dict[str, object]) -> Fingerprint:
+    """From a row of `HotTable.fingerprint`."""
+    sums = row["sums"]
+    if not isinstance(sums, Sequence):
+        raise TypeError(f"sums: {sums!r}")
+    return Fingerprint(int(str(row["row_count"])), tuple(int(one) for one in sums), int(str(row["digest"])))
+
+
+def _partition(table: str, name: str, rows: int, size: int) -> HotPartition:
+    match = NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(f"{table}: partition {name}")
+    year, month, day, late = map(int, match.groups())
+    return HotPartition(table, date(year, month, day), late, name, rows, size)

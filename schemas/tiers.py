@@ -1,0 +1,88 @@
+"""Days that left the hot tables: objects of the warm and the cold tier, and their steps."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+
+
+class Step(StrEnum):
+    """Where an object is on its way; table `tier_objects` says what each means to a reader."""
+
+    PUBLISHED = "published"
+    DROPPING = "dropping"
+    SETTLED = "settled"
+    COLD = "cold"
+    RESTORED = "restored"
+    GONE = "gone"
+
+
+ON_THE_WAY = (Step.PUBLISHED, Step.DROPPING)
+WARM_STEPS = (*ON_THE_WAY, Step.SETTLED, Step.RESTORED)
+NO_DAY = date(1970, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What a set of summed rows comes to: their number, the sum of each measure, the sum of their hashes (mod 2^64)."""
+
+    rows: int
+    sums: tuple[int, ...]
+    digest: int
+
+
+@dataclass(frozen=True, slots=True)
+class HotPartition:
+    """A partition of a hot table: events of `day` whose records came `days_late` days after it. Days are UTC."""
+
+    source: str
+    day: date
+    days_late: int
+    name: str
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TierObject:
+    """One Parquet object: rows of one hot table and one day (UTC), after its step number `revision`."""
+
+    source: str
+    day: date
+    name: str
+    revision: int
+    step: Step
+    partitions: tuple[str, ...]
+    fingerprint: Fingerprint
+    bytes: int
+    lp_ids: tuple[str, ...]
+    erased: int = 0
+    until: date = NO_DAY
+
+    @property
+    def key(self) -> str:
+        """Where it is while it is warm."""
+        return f"heatmap/table={self.source}/date={self.day.isoformat()}/{self.name.rpartition('_')[2]}.parquet"
+
+    @property
+    def cold_key(self) -> str:
+        """Where it is from the day that it is cold."""
+        return f"heatmap-cold/{self.key.removeprefix('heatmap/')}"
+
+
+def object_name(source: str, day: date, ident: str) -> str:
+    """Name of an object and of its table; `ident` is of letters and digits."""
+    return f"{source}_{day:%Y%m%d}_{ident}"
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """Pages to erase, by id or by the beginning of their ids: what was counted of them before `asked_at` (UTC)."""
+
+    number: int
+    lp_ids: tuple[str, ...]
+    prefix: str
+    asked_at: datetime
+
+    def covers(self, lp_id: str) -> bool:
+        """Whether a page is meant."""
+        return lp_id in self.lp_ids or (bool(self.prefix) and lp_id.startswith(self.prefix))

@@ -1,0 +1,168 @@
+"""`lpstream tier` and `lpstream restore`: days on their way through the tiers, by hand."""
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from infra.tenants import Tenants
+from schemas.errors import LpstreamError
+from schemas.heatmap import LP_ID_PATTERN
+from streams.cli.console import DEFAULT_DATA, AsJson, Data, err, out, settings_for
+from streams.settings import Settings
+from streams.tiers.run import Tiers, status
+from streams.tiers.stores import Clock, Report
+
+app = typer.Typer(
+    help="Bring days where they belong: old ones to S3, older ones to Glacier. The heatmap workers do it hourly.",
+    invoke_without_command=True,
+)
+WAIT_S = 60.0
+Today = Annotated[
+    datetime | None,
+    typer.Option("--today", formats=["%Y-%m-%d"], help="Take this day for today (UTC); default: it is."),
+]
+Work = Callable[[Tiers], Awaitable[Report | None]]
+
+
+@app.callback()
+def tier(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    today: Today = None,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Move days older than LPSTREAM_TIER_HOT_DAYS to S3 and those older than LPSTREAM_TIER_WARM_DAYS to Glacier.
+
+    Cut off anywhere, run it again: it finishes what was begun, and nothing is lost or counted twice.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    settings, clock = settings_for(data), _clock(today)
+    if dry_run:
+        _show_plan(asyncio.run(Tiers(settings, clock).plan()), as_json)
+    else:
+        _run(settings, clock, lambda tiers: tiers.run(wait_s=WAIT_S), as_json)
+
+
+@app.command()
+def show(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
+    """Show what each tier holds."""
+    rows = asyncio.run(status(settings_for(data)))
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    table = Table("tier", "days", "first", "last", "rows", "bytes")
+    for row in rows:
+        figures = f"{row['rows']:,}", f"{row['bytes']:,}"
+        table.add_row(row["tier"], str(row["days"]), row["first"] or "", row["last"] or "", *figures)
+    out.print(table)
+
+
+@app.command()
+def erase(
+    lp_id: Annotated[list[str] | None, typer.Option("--lp-id", help="A page; may be given several times.")] = None,
+    tenant: Annotated[str, typer.Option(help="A tenant of the tenants file, with all its pages.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    today: Today = None,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Erase what was counted of pages or of a tenant until now, in every tier. It cannot be undone."""
+    settings = settings_for(data)
+    lp_ids, prefix = _meant(settings, lp_id or [], tenant)
+    named = ", ".join([*lp_ids, *([f"{prefix}…"] if prefix else [])])
+    if not yes and not typer.confirm(f"Erase all heatmaps of {named}?", err=True):
+        raise LpstreamError("nothing was erased")
+    _run(settings, _clock(today), lambda tiers: tiers.erase(lp_ids, prefix, wait_s=WAIT_S), as_json)
+
+
+def restore(
+    first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day (UTC).")],
+    last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day (UTC).")],
+    days: Annotated[int, typer.Option(min=1, max=365, help="For how many days.")] = 7,
+    today: Today = None,
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Bring cold days back into the views for a while. Glacier itself takes hours: run it again until nothing waits."""
+    if last < first:
+        raise LpstreamError("--to: is before --from")
+
+    async def work(tiers: Tiers) -> Report | None:
+        return await tiers.restore(first.date(), last.date(), days, wait_s=WAIT_S)
+
+    _run(settings_for(data), _clock(today), work, as_json)
+
+
+def _clock(today: datetime | None) -> Clock:
+    return Clock.at(today.date() if today else None, datetime.now(UTC))
+
+
+def _meant(settings: Settings, lp_ids: list[str], tenant: str) -> tuple[list[str], str]:
+    """Pages and the beginning of pages' ids; LpstreamError when it is neither or both."""
+    if bool(lp_ids) == bool(tenant):
+        raise LpstreamError("give either --lp-id or --tenant")
+    for one in lp_ids:
+        if not re.fullmatch(LP_ID_PATTERN.strip("^$"), one):
+            raise LpstreamError(f"--lp-id {one!r}: is no lp_id")
+    if not tenant:
+        return lp_ids, ""
+    found = Tenants.load(settings.tenants_file).named(tenant)
+    if found is None:
+        raise LpstreamError(f"--tenant {tenant!r}: is not in {settings.tenants_file}")
+    return [one for one in found.lp_ids if one != "*"], f"{found.id}-"
+
+
+def _run(settings: Settings, clock: Clock, work: Work, as_json: bool) -> None:
+    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=err) as progress:
+        task = progress.add_task("looking")
+        tiers = Tiers(settings, clock, lambda line: progress.update(task, description=line))
+        report = asyncio.run(_awaited(work(tiers)))
+    if report is None:
+        raise LpstreamError(f"another run goes on for over {WAIT_S:g} s; try again when it has ended")
+    if as_json:
+        typer.echo(json.dumps(report.plain()))
+    else:
+        _show(report)
+    if report.problems:
+        raise LpstreamError("\n".join(report.problems))
+
+
+async def _awaited(work: Awaitable[Report | None]) -> Report | None:
+    return await work
+
+
+def _show(report: Report) -> None:
+    table = Table("done", "days", "objects", "rows", "bytes", title=f"{report.seconds:g} s")
+    for what, rows in report.done.items():
+        days = sorted({row["day"] for row in rows})
+        stretch = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+        sums = (f"{sum(row[name] for row in rows):,}" for name in ("rows", "bytes"))
+        table.add_row(what, stretch, str(len(rows)), *sums)
+    if report.done:
+        out.print(table)
+    else:
+        out.print("every day is where it belongs")
+    for line in report.waiting:
+        out.print(f"waits: {line}", markup=False, highlight=False)
+
+
+def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(plan))
+        return
+    table = Table("would", "table", "day")
+    for what in ("finish", "erase", "move", "chill", "expire"):
+        for row in plan[what]:
+            table.add_row(what, row["table"], row["day"])
+    out.print(table)
+    for line in plan["waiting"]:
+        out.print(f"waits: {line}", markup=False, highlight=False)

@@ -1,0 +1,143 @@
+"""`lpstream bench --only bytes_at_rest`: bytes per event in each tier against the same events kept in other ways.
+
+The others: the beacons as JSON lines, the same gzipped, and the table of points that PostHog documents
+(posthog/heatmaps/sql.py: a row per click or rest of the pointer, 16-pixel grid, their codecs, order and types),
+which holds no scrolling. Every table is merged to one part per partition before it is weighed.
+"""
+
+import asyncio
+import gzip
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+import msgspec
+import pyarrow as pa
+
+from infra.embedded.stack import Stack
+from infra.tiers.tables import HOT_TABLES
+from schemas.errors import LpstreamError
+from streams.cli.up import settings_of
+from streams.proof.traffic import Traffic
+from streams.proof.twin import COPY, Twin
+from streams.tiers.run import status
+
+PAGES = tuple(f"t1-{number:04d}" for number in range(20))
+VISITS = (2_000, 20_000)
+SCALE = 16
+POINT_TYPES = {"c": "click", "r": "rageclick", "d": "deadclick", "m": "mousemove"}
+POINTS = """\
+CREATE OR REPLACE TABLE untiered.points
+(
+    session_id VARCHAR, team_id Int64, distinct_id VARCHAR, timestamp DateTime64(6, 'UTC'),
+    x Int16, y Int16, scale_factor Int16, viewport_width Int16, viewport_height Int16,
+    pointer_target_fixed Bool, current_url VARCHAR, type LowCardinality(String),
+    _timestamp DateTime, _offset UInt64, _partition UInt64
+)
+ENGINE = MergeTree PARTITION BY toYYYYMM(timestamp)
+ORDER BY (type, team_id, toDate(timestamp), current_url, viewport_width)"""
+AT_ONCE = 500_000
+Row = dict[str, Any]
+Say = Callable[[str], None]
+
+
+def bytes_at_rest(*, rounds: int, say: Say = lambda _: None) -> list[Row]:
+    """Rows `bytes_at_rest`: bytes per event, of each tier against each other way. Sizes do not vary: one round."""
+    del rounds
+    with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), "tansu", say) as stack:
+        settings = settings_of(stack).model_copy(update={"tier_hot_days": 1, "tier_warm_days": 2})
+        found = []
+        for visits in VISITS:
+            say(f"{visits:,} visits")
+            found += asyncio.run(_weigh(Twin(settings, Traffic(PAGES, visits)), visits))
+        return found
+
+
+async def _weigh(twin: Twin, visits: int) -> list[Row]:
+    try:
+        await twin.open()
+        records = twin.traffic.day(twin.day(0))
+        await twin.insert(records, "day")
+        for name in HOT_TABLES:
+            await twin.writer.command(f"OPTIMIZE TABLE {name} FINAL")
+        others = await _others(twin, records)
+        tiers = {"hot": await _tier(twin, "hot")}
+        # days of UTC: the last beacons of the day began in it and came in the next
+        for today, tier in ((3, "warm"), (5, "cold")):
+            await twin.tiers(today).run()
+            tiers[tier] = await _tier(twin, tier)
+        events = int((await twin.copy.rows("SELECT sum(events) AS n FROM heatmap_windows"))[0]["n"])
+    finally:
+        await twin.close()
+    detail = {"events": events, "beacons": len(records), "visits": visits, "pages": len(PAGES)}
+    return [
+        {
+            "id": "bytes_at_rest",
+            "reference": f"{tier} against {name}, {visits:,} visits a day",
+            "value": round(size / events, 2),
+            "unit": "bytes/event",
+            "reference_value": round(other / events, 2),
+            "ratio": round(size / other, 3),
+            "detail": detail | {"bytes": size, "reference_bytes": other},
+        }
+        for tier, size in tiers.items()
+        for name, other in others.items()
+    ]
+
+
+async def _tier(twin: Twin, tier: str) -> int:
+    """Bytes of a tier, which must hold everything."""
+    held = {row["tier"]: row for row in await status(twin.settings)}
+    if any(row["rows"] for name, row in held.items() if name != tier):
+        raise LpstreamError(f"bytes_at_rest: not all is {tier}: {held}")
+    return int(held[tier]["bytes"])
+
+
+async def _others(twin: Twin, records: list[tuple[int, bytes]]) -> dict[str, int]:
+    lines = b"".join(body + b"\n" for _, body in records)
+    return {
+        "raw JSON": len(lines),
+        "gzipped JSON": len(gzip.compress(lines, 6)),
+        "a row per point (PostHog)": await _points(twin, records),
+    }
+
+
+async def _points(twin: Twin, records: list[tuple[int, bytes]]) -> int:
+    """Bytes of the table of points."""
+    await twin.writer.command(POINTS)
+    rows = [point for offset, record in enumerate(records) for point in _points_of(*record, offset)]
+    for at in range(0, len(rows), AT_ONCE):
+        await twin.writer.insert(f"{COPY}.points", pa.Table.from_pylist(rows[at : at + AT_ONCE]), f"points/{at}")
+    await twin.writer.command(f"OPTIMIZE TABLE {COPY}.points FINAL")
+    weighed = (
+        "SELECT sum(bytes_on_disk) AS n FROM system.parts WHERE active AND database = {d:String} AND table = 'points'"
+    )
+    return int((await twin.writer.rows(weighed, {"d": COPY}))[0]["n"])
+
+
+def _points_of(at_ms: int, body: bytes, offset: int) -> Iterator[dict[str, Any]]:
+    """A beacon's points as PostHog would keep them; its pageview is the session, and the visitor."""
+    one = msgspec.json.decode(body)
+    fixed = set(one.get("fixed", ()))
+    visitor = str(uuid5(NAMESPACE_URL, one["pageview_id"]))
+    for index, letter in enumerate(one["type"]):
+        if letter in POINT_TYPES:
+            yield {
+                "session_id": one["pageview_id"],
+                "team_id": 1,
+                "distinct_id": visitor,
+                "timestamp": (one["t0"] + one["dt"][index]) * 1000,
+                "x": round(one["x"][index] / SCALE),
+                "y": round(one["y"][index] / SCALE),
+                "scale_factor": SCALE,
+                "viewport_width": round(one["viewport_w"] / SCALE),
+                "viewport_height": round(one["viewport_h"] / SCALE),
+                "pointer_target_fixed": index in fixed,
+                "current_url": f"https://www.example.com/{one['lp_id']}",
+                "type": POINT_TYPES[letter],
+                "_timestamp": at_ms // 1000,
+                "_offset": offset,
+                "_partition": offset % 12,
+            }

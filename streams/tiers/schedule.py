@@ -1,0 +1,90 @@
+"""`tier` by the heatmap workers: each looks, one runs."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from mode import Service
+from redis.exceptions import RedisError
+
+from processors.tiers import days_behind
+from schemas.errors import LpstreamError, Retryable
+from streams import metrics
+from streams.settings import Settings
+from streams.tiers.run import Tiers, by_tier
+from streams.tiers.stores import Clock, Report, Stores
+
+log = logging.getLogger(__name__)
+
+DONE = "lpstream:tier:done"
+FIRST_LOOK_S, LOOK_S = 20.0, 60.0
+
+
+class TierSchedule(Service):  # type: ignore[misc]  # mypy does not follow mode
+    """Looks every minute how the tiers stand, and runs when nobody has within the interval."""
+
+    def __init__(self, settings: Settings, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._settings = settings
+
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _look(self) -> None:
+        await self.sleep(FIRST_LOOK_S)
+        while not self.should_stop:
+            stores = Stores(self._settings)
+            try:
+                await self._once(stores, Clock(datetime.now(UTC)))
+            except LpstreamError as error:
+                metrics.TIER_RUNS.labels("failed").inc()
+                log.warning("tiers: %s", error)
+            finally:
+                await stores.close()
+            await self.sleep(min(LOOK_S, self._settings.tier_interval_s or LOOK_S))
+
+    async def _once(self, stores: Stores, clock: Clock) -> None:
+        if self._settings.tier_interval_s and not await _ran_lately(stores):
+            report = await Tiers(self._settings, clock, log.info).run()
+            if report is not None:
+                tell(report)
+                await _note_run(stores, self._settings.tier_interval_s)
+        await observe(stores, clock)
+
+
+async def observe(stores: Stores, clock: Clock) -> None:
+    """Bring the gauges up to date."""
+    partitions, objects = await asyncio.gather(stores.hot.partitions(), stores.ledger.objects())
+    metrics.TIER_BEHIND.set(days_behind(partitions, stores.rule, clock.today))
+    metrics.TIER_BYTES.labels("hot").set(sum(one.bytes for one in partitions))
+    metrics.TIER_ROWS.labels("hot").set(sum(one.rows for one in partitions))
+    for tier, mine in by_tier(objects):
+        metrics.TIER_BYTES.labels(tier).set(sum(one.bytes for one in mine))
+        metrics.TIER_ROWS.labels(tier).set(sum(one.fingerprint.rows for one in mine))
+
+
+def tell(report: Report) -> None:
+    """Log a run and count it."""
+    outcome = "problems" if report.problems else "waiting" if report.waiting else "done"
+    metrics.TIER_RUNS.labels(outcome).inc()
+    metrics.TIER_PROBLEMS.set(len(report.problems))
+    for line in report.problems:
+        log.error("tiers: %s", line)
+    for line in report.waiting:
+        log.info("tiers: %s", line)
+    for what, rows in report.done.items():
+        metrics.TIER_OBJECTS.labels(what).inc(len(rows))
+        log.info("tiers: %s %d, %d bytes", what, len(rows), sum(row["bytes"] for row in rows))
+
+
+async def _ran_lately(stores: Stores) -> bool:
+    try:
+        return bool(await stores.redis.exists(DONE))
+    except (RedisError, OSError) as error:
+        raise Retryable(f"Redis: {type(error).__name__}") from error
+
+
+async def _note_run(stores: Stores, interval_s: float) -> None:
+    try:
+        await stores.redis.set(DONE, stores.owner, px=round(interval_s * 1000))
+    except (RedisError, OSError) as error:
+        raise Retryable(f"Redis: {type(error).__name__}") from error

@@ -1,0 +1,115 @@
+"""What a run through the tiers works with."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import uuid4
+
+from redis.asyncio import Redis
+
+from infra.clickhouse.client import ClickHouse
+from infra.redis import open_redis
+from infra.tiers.archive import Archive
+from infra.tiers.hot import HotTables
+from infra.tiers.ledger import Ledger
+from infra.tiers.warm import WarmTables
+from processors.tiers import TierRule
+from streams.settings import Settings
+
+# a day of a busy site takes its time
+ANSWER_TIMEOUT_S = 3_600.0
+
+Say = Callable[[str], None]
+
+
+class Stores:
+    """The stores, open."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.rule = TierRule(settings.tier_hot_days, settings.tier_warm_days)
+        self.clickhouse = ClickHouse.open(
+            settings.clickhouse_url,
+            settings.clickhouse_user,
+            settings.clickhouse_password.get_secret_value(),
+            answer_timeout_s=ANSWER_TIMEOUT_S,
+        )
+        self.archive = Archive.open(
+            settings.s3_endpoint_url,
+            settings.s3_region,
+            settings.s3_access_key_id.get_secret_value(),
+            settings.s3_secret_access_key.get_secret_value(),
+            settings.s3_bucket,
+        )
+        self.redis: Redis = open_redis(settings.redis_url)
+        self.owner = uuid4().hex
+        self.hot = HotTables(self.clickhouse)
+        self.warm = WarmTables(self.clickhouse)
+        self.ledger = Ledger(self.clickhouse, self.owner)
+
+    async def close(self) -> None:
+        """Close what is open."""
+        await self.redis.aclose()
+        await self.clickhouse.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The time of a run. Nothing in a run asks for another."""
+
+    now: datetime
+
+    @classmethod
+    def at(cls, today: date | None, now: datetime) -> "Clock":
+        """`now` itself, or the beginning of a day that is named."""
+        return cls(now if today is None else datetime(today.year, today.month, today.day, tzinfo=UTC))
+
+    @property
+    def today(self) -> date:
+        """Its date, UTC."""
+        return self.now.astimezone(UTC).date()
+
+    @property
+    def midnight_ms(self) -> int:
+        """Beginning of today, ms UTC."""
+        today = self.today
+        return int(datetime(today.year, today.month, today.day, tzinfo=UTC).timestamp()) * 1000
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run did: objects by what happened to them, with their rows and bytes; what waits, and what is wrong.
+
+    `parts` are the seconds of what it did first to last: look, erase, move, chill.
+    """
+
+    done: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    waiting: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    parts: dict[str, float] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Time a part of the run."""
+        started = time.monotonic()
+        yield
+        self.parts[name] = round(time.monotonic() - started, 3)
+
+    def note(self, what: str, source: str, day: date, rows: int, size: int) -> None:
+        """One object, partition group or table that something happened to."""
+        row = {"table": source, "day": day.isoformat(), "rows": rows, "bytes": size}
+        self.done.setdefault(what, []).append(row)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "done": self.done,
+            "waiting": self.waiting,
+            "problems": self.problems,
+            "seconds": self.seconds,
+            "parts": self.parts,
+        }

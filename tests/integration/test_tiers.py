@@ -1,0 +1,306 @@
+"""Days through hot, warm and cold on a clock of the tests: readers get the answers of an untiered copy throughout."""
+
+import asyncio
+import io
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Any
+from xml.etree import ElementTree
+
+import boto3
+import pyarrow.parquet as pq
+import pytest
+import pytest_asyncio
+import requests
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from moto.server import ThreadedMotoServer
+from tiering import LP_IDS, World, clean
+from typer.testing import CliRunner
+
+from infra.embedded.stack import Stack
+from infra.tiers.archive import GLACIER
+from schemas.errors import LpstreamError, Refused, Retryable
+from schemas.heatmap import TOPIC
+from streams.__main__ import app
+from streams.heatmap import GROUP
+from streams.proof.traffic import Traffic, midnight_ms
+from streams.proof.twin import COPY
+from streams.tiers.run import Tiers, status
+from streams.tiers.stores import Clock
+
+pytestmark = pytest.mark.stack
+OTHERS = ("t2-0000", "t2-0001")
+SITE = Traffic(LP_IDS + OTHERS, visits=250)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with Stack(tmp_path_factory.mktemp("tiers"), "tansu", print) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="function")
+async def world(stack: Stack) -> AsyncIterator[World]:
+    """One day before today is hot, two are warm."""
+    made = World(stack, SITE, hot_days=1, warm_days=2)
+    await made.open()
+    yield made
+    await made.close()
+
+
+async def load(world: World, days: int) -> None:
+    for number in range(days):
+        await world.load(number)
+
+
+async def stretches(world: World) -> dict[str, tuple[str | None, str | None]]:
+    """First and last day of each tier."""
+    return {row["tier"]: (row["first"], row["last"]) for row in await status(world.settings)}
+
+
+async def test_readers_see_one_set_of_tables_while_days_move(world: World) -> None:
+    await load(world, 3)
+    for today in (4, 5):
+        await world.load(today - 1)
+        async with world.read(today - 2, today) as asked:
+            await world.run(today)
+        assert asked[0] > 0
+    assert await stretches(world) == {
+        "hot": (f"{world.day(4)}", f"{world.day(4)}"),
+        "warm": (f"{world.day(2)}", f"{world.day(3)}"),
+        "cold": (f"{world.day(0)}", f"{world.day(1)}"),
+    }
+    # days of the kit are those of Tokyo: the first begins in the day of UTC before it
+    answers = await world.kit_answers("lpstream", 3, 5)
+    assert answers == await world.kit_answers(COPY, 3, 5)
+    assert [name for name, rows in answers.items() if not rows] == []
+    held = await world.stores.archive.held("heatmap-cold/")
+    assert Counter(one.storage_class for one in held) == {GLACIER: 2 * 5}
+    assert (await world.run(5)).done == {}
+
+
+async def test_late_rows_of_a_day_that_moved_are_read_at_once_and_move_on_their_own(world: World) -> None:
+    await load(world, 2)
+    await world.run(3)
+    late = Traffic(LP_IDS, visits=20, seed=2).day(world.day(1))
+    await world.insert(late, "late", came_ms=midnight_ms(world.day(3)))
+    await world.assert_same(0, 2)
+    assert (await world.run(3)).done == {}  # more may come until the day is over
+    async with world.read(1, 2):
+        moved = (await world.run(4)).done["moved"]
+    assert Counter(row["day"] for row in moved)[f"{world.day(1)}"] == 5
+    await world.assert_same(1, 2)
+
+
+async def test_restore_brings_cold_days_back_for_a_while(stack: Stack) -> None:
+    glacier = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    glacier.start()
+    host, port = glacier.get_host_and_port()
+    url = f"http://{host}:{port}"
+    await asyncio.to_thread(_make_slow, url)
+    world = World(stack, SITE, hot_days=1, warm_days=2, s3_endpoint_url=url)
+    try:
+        await world.open()
+        await load(world, 3)
+        await world.run(4)
+        before = await world.sums("lpstream", 0, 3)
+        assert {rows[0][0] for rows in (await world.sums("lpstream", 0, 1)).values()} == {"0"}
+        first = await world.tiers(4).restore(world.day(0), world.day(1), 1)
+        assert first is not None
+        assert first.waiting == ["5 objects: Glacier is asked for them; run the command again later"]
+        assert await world.sums("lpstream", 0, 3) == before
+        for _ in range(5):
+            report = await world.tiers(4).restore(world.day(0), world.day(1), 1)
+            assert report is not None
+            if not report.waiting:
+                break
+        assert len(clean(report).done["restored"]) == 5
+        await world.assert_same(0, 3)
+        assert "expired" not in (await world.run(5)).done
+        await world.assert_same(0, 1)
+        assert len((await world.run(6)).done["expired"]) == 5
+        assert {rows[0][0] for rows in (await world.sums("lpstream", 0, 1)).values()} == {"0"}
+        assert {one.storage_class for one in await world.stores.archive.held("heatmap-cold/")} == {GLACIER}
+    finally:
+        await world.close()
+        glacier.stop()
+
+
+def _make_slow(url: str) -> None:
+    """Restores are ready when they have been asked about three times."""
+    slow = {"model_name": "s3::keyrestore", "transition": {"progression": "manual", "times": 3}}
+    requests.post(f"{url}/moto-api/state-manager/set-transition", json=slow, timeout=10).raise_for_status()
+
+
+async def pages_at_rest(world: World) -> set[str]:
+    """Pages in all Parquet objects of the bucket, warm and cold."""
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=world.settings.s3_endpoint_url,
+        region_name="us-east-1",
+        aws_access_key_id=world.settings.s3_access_key_id.get_secret_value(),
+        aws_secret_access_key=world.settings.s3_secret_access_key.get_secret_value(),
+    )
+    found: set[str] = set()
+    for prefix in ("heatmap/", "heatmap-cold/"):
+        for one in await world.stores.archive.held(prefix):
+            body = s3.get_object(Bucket=world.settings.s3_bucket, Key=one.key)["Body"].read()
+            pages = pq.read_table(io.BytesIO(body), columns=["lp_id"])["lp_id"].to_pylist()
+            found |= {page.decode() if isinstance(page, bytes) else page for page in pages}
+    return found
+
+
+async def test_erasing_a_page_and_a_tenant_erases_them_in_every_tier(world: World) -> None:
+    await load(world, 4)
+    await world.run(4)
+    assert [days for days, _ in (await stretches(world)).values()] == [f"{world.day(number)}" for number in (3, 1, 0)]
+    assert await pages_at_rest(world) == set(SITE.lp_ids)
+    gone = LP_IDS[1]
+
+    async with world.read(1, 4, where=f"lp_id != '{gone}'"):
+        clean(await world.tiers(4).erase([gone], ""))
+    assert await pages_at_rest(world) == set(SITE.lp_ids) - {gone}
+    await world.insert(Traffic((gone,), visits=20, seed=2).day(world.day(3)), "late")
+    await world.run(4)
+    clean(await world.tiers(4).restore(world.day(0), world.day(0), 30))
+    clean(await world.tiers(4).erase([], "t2-"))
+
+    assert await pages_at_rest(world) == set(LP_IDS) - {gone}
+    left = f"NOT (lp_id = '{gone}' OR startsWith(lp_id, 't2-'))"
+    await world.assert_same(0, 4, where=left)
+    assert {rows[0][0] for rows in (await world.sums("lpstream", 0, 4, where=f"NOT ({left})")).values()} == {"0"}
+    assert (await world.run(4)).done == {}
+
+
+async def test_a_day_with_nothing_left_moves_to_nowhere(world: World) -> None:
+    await load(world, 2)
+    clean(await world.tiers(2).erase([], "t"))
+    await world.run(3)
+    assert await world.stores.archive.held("heatmap/") == []
+    assert {rows[0][0] for rows in (await world.sums("lpstream", 0, 2)).values()} == {"0"}
+
+
+async def test_a_query_from_before_is_waited_for_and_changed_partitions_are_kept(world: World) -> None:
+    await load(world, 3)
+    tiers = Tiers(world.settings.model_copy(update={"tier_patience_s": 0.3}), Clock.at(world.day(2), datetime.now(UTC)))
+    slow = asyncio.create_task(
+        world.writer.rows("SELECT sleepEachRow(0.5) FROM numbers(120) SETTINGS max_block_size = 1")
+    )
+    await asyncio.sleep(0.3)
+    report = await tiers.run()
+    assert report is not None
+    assert report.waiting == ["5 objects: queries from before still run; a later run goes on"]
+    assert not slow.done()
+    await world.writer.command("KILL QUERY WHERE query LIKE '%sleepEachRow%' AND query_kind = 'Select' SYNC")
+    with pytest.raises(Refused, match="cancelled"):
+        await slow
+    await world.assert_same(0, 3)
+    # as no worker does: a row for a partition that is complete
+    await world.insert(Traffic(LP_IDS, visits=5, seed=3).day(world.day(0)), "never", came_ms=midnight_ms(world.day(0)))
+    report = await world.tiers(2).run()
+    assert report is not None
+    assert len(report.problems) == 5
+    assert "they are kept, and the views read the object" in report.problems[0]
+    assert {one.day for one in await world.stores.hot.partitions()} >= {world.day(0)}
+
+
+async def test_nothing_moves_before_the_log_is_read(world: World) -> None:
+    await load(world, 2)
+    servers = world.settings.kafka_bootstrap_servers
+    producer = AIOKafkaProducer(bootstrap_servers=servers)
+    await producer.start()
+    sent = await producer.send_and_wait(TOPIC, b"{}", partition=3)
+    await producer.stop()
+    report = await world.tiers(2).run()
+    assert report is not None
+    assert report.waiting == [f"the heatmap workers have not read {TOPIC} up to {world.day(2)} yet"]
+    assert report.done == {}
+    worker = AIOKafkaConsumer(bootstrap_servers=servers, group_id=GROUP, enable_auto_commit=False)
+    await worker.start()
+    worker.assign([TopicPartition(TOPIC, 3)])
+    await worker.commit({TopicPartition(TOPIC, 3): sent.offset + 1})
+    await worker.stop()
+    assert len((await world.run(2)).done["moved"]) == 5
+
+
+async def test_what_is_wrong_is_said(world: World) -> None:
+    await load(world, 3)
+    away = World(world.stack, SITE, hot_days=1, warm_days=2, s3_endpoint_url="http://127.0.0.1:9")
+    with pytest.raises(Retryable, match="S3"):
+        await away.tiers(3).run()
+    await away.close()
+    await world.assert_same(0, 3)
+    await world.run(3)
+    missing = (await world.stores.archive.held(f"heatmap/table=heatmap_cells/date={world.day(0)}/"))[0]
+    await world.stores.archive.delete([missing.key])
+    report = await world.tiers(3).run()
+    assert report is not None
+    assert [line for line in report.problems if missing.key in line and "is missing" in line]
+    await world.assert_same(1, 3)  # what is asked by utc_date opens no other day
+    with pytest.raises(LpstreamError, match=r"S3|key"):
+        await world.sums("lpstream", 0, 3)
+
+
+async def test_analysts_see_no_keys(world: World) -> None:
+    await load(world, 3)
+    await world.run(3)
+    secrets = [
+        world.settings.s3_access_key_id.get_secret_value(),
+        world.settings.s3_secret_access_key.get_secret_value(),
+    ]
+    for client in (world.analyst, world.writer):
+        told = str(
+            await client.rows("SELECT name, create_table_query FROM system.tables WHERE database LIKE 'lpstream%'")
+        )
+        assert "heatmap_cells" in told
+        assert not [one for one in secrets if one in told]
+    for query in (
+        "SELECT * FROM s3(lpstream_s3, filename = 'heatmap/**', format = 'Parquet')",
+        "SELECT * FROM system.named_collections",
+    ):
+        with pytest.raises(LpstreamError, match="497"):
+            await world.analyst.rows(query)
+
+
+async def command(world: World, *args: str) -> Any:
+    """`lpstream ARGS` with the world's settings in the environment."""
+    rule = {"LPSTREAM_TIER_HOT_DAYS": "1", "LPSTREAM_TIER_WARM_DAYS": "2"}
+    return await asyncio.to_thread(CliRunner().invoke, app, args, env=world.stack.env() | rule)
+
+
+async def test_command_line(world: World) -> None:
+    await load(world, 3)
+    today = f"{world.day(4)}"
+    plan = json.loads((await command(world, "tier", "--dry-run", "--today", today, "--json")).stdout)
+    assert {row["day"] for row in plan["move"]} == {f"{world.day(number)}" for number in range(3)}
+    assert plan["chill"] == plan["waiting"] == []
+    assert (await stretches(world))["hot"] == (f"{world.day(0)}", f"{world.day(2)}")
+    done = json.loads((await command(world, "tier", "--today", today, "--json")).stdout)
+    assert {what: len(rows) for what, rows in done["done"].items()} == {"moved": 15, "chilled": 5}
+    shown = json.loads((await command(world, "tier", "show", "--json")).stdout)
+    assert [(row["tier"], row["days"]) for row in shown] == [("hot", 0), ("warm", 2), ("cold", 1)]
+    wrong = await command(world, "tier", "erase", "--tenant", "nobody", "--yes")
+    assert "--tenant 'nobody': is not in" in str(wrong.exception)
+    wrong = await command(world, "restore", "--from", today, "--to", f"{world.day(0)}")
+    assert "--to: is before --from" in str(wrong.exception)
+
+
+async def test_users_of_the_real_server_are_told_in_words_that_it_knows(world: World) -> None:
+    """No server with users from files runs here: settings and grants are held against the engine's own lists."""
+    known = {row["name"] for row in await world.writer.rows("SELECT name FROM system.settings")}
+    found = sorted(one for one in files("infra.clickhouse").joinpath("users.d").iterdir() if one.name.endswith(".xml"))
+    assert [one.name for one in found] == ["analyst.xml", "writer.xml"]
+    for one in found:
+        tree = ElementTree.fromstring(one.read_text("utf-8"))  # noqa: S314 - our own file
+        profiles = tree.find("profiles")
+        assert profiles is not None
+        assert {setting.tag for profile in profiles for setting in profile} - {"constraints"} <= known
+        assert {setting.tag for limits in tree.iter("constraints") for setting in limits} <= known
+        grants = [f"{grant.text} TO somebody" for grant in tree.iter("query")]
+        assert grants
+        for grant in grants:
+            rows = await world.writer.rows("SELECT formatQuerySingleLine({grant:String}) AS text", {"grant": grant})
+            assert rows[0]["text"] == grant

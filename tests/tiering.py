@@ -1,0 +1,123 @@
+"""What tests of the tiers share: the twin of tiered and untiered tables, readers throughout, runs that are killed."""
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime
+from multiprocessing.connection import Connection
+from typing import Any
+
+from infra.clickhouse.client import ClickHouse
+from infra.embedded.stack import Stack
+from infra.lease import Lease
+from infra.tiers.archive import Archive
+from streams.cli.up import settings_of
+from streams.proof.traffic import Traffic
+from streams.proof.twin import COPY, Twin
+from streams.settings import Settings
+from streams.tiers.run import Tiers
+from streams.tiers.stores import Clock, Report
+
+PAUSE_S = 0.1
+LP_IDS = tuple(f"t1-{number:04d}" for number in range(6))
+
+
+class World(Twin):
+    """The twin, with what the tests ask of it."""
+
+    def __init__(self, stack: Stack, traffic: Traffic, *, hot_days: int, warm_days: int, **settings: Any) -> None:
+        rule = {"tier_hot_days": hot_days, "tier_warm_days": warm_days}
+        super().__init__(settings_of(stack).model_copy(update=rule | settings), traffic)
+        self.stack = stack
+
+    async def run(self, number: int) -> Report:
+        """A run of `tier` on a day, which must find nothing wrong and leave nothing waiting."""
+        return clean(await self.tiers(number).run(wait_s=5))
+
+    async def assert_same(self, first: int, until: int, where: str = "1") -> None:
+        """Every row that readers get is that of the untiered copy, and there are some."""
+        expected = await self.sums(COPY, first, until, where)
+        assert await self.sums("lpstream", first, until, where) == expected
+        assert "0" not in {rows[0][0] for rows in expected.values()}
+
+    @contextlib.asynccontextmanager
+    async def read(self, first: int, until: int, where: str = "1") -> AsyncIterator[list[int]]:
+        """A reader who asks again and again meanwhile, and must always get the copy's answers; gives their number."""
+        expected, stop, asked = await self.sums(COPY, first, until, where), asyncio.Event(), [0]
+
+        async def ask() -> None:
+            while not stop.is_set():
+                assert await self.sums("lpstream", first, until, where) == expected
+                asked[0] += 1
+                await asyncio.sleep(PAUSE_S)
+
+        task = asyncio.create_task(ask())
+        try:
+            yield asked
+        finally:
+            stop.set()
+            await task
+
+
+def clean(report: Report | None) -> Report:
+    """A report that says that all was done."""
+    assert report is not None, "another run goes on"
+    assert (report.problems, report.waiting) == ([], [])
+    return report
+
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["streams.tiers.run"])
+
+
+async def killed(world: World, number: int, call: int, delay_s: float = 0.0) -> tuple[int, str]:
+    """Run `tier` in a process that ends itself by SIGKILL that long after it began its `call`th call of a store.
+
+    How many calls it began, and the last; its text is empty when the run ended before.
+    """
+    ours, theirs = FORKS.Pipe(duplex=False)
+    process = FORKS.Process(target=_run_and_die, args=(world.settings, world.day(number), call, delay_s, theirs))
+    process.start()
+    theirs.close()
+    begun: list[str] = []
+    while process.is_alive() or ours.poll():
+        try:
+            while ours.poll(0):
+                begun.append(ours.recv())
+        except EOFError:
+            break
+        await asyncio.sleep(0.01)
+    await asyncio.to_thread(process.join, 120)
+    assert process.exitcode in (0, -signal.SIGKILL), process.exitcode
+    return len(begun), begun[-1] if process.exitcode else ""
+
+
+def _run_and_die(settings: Settings, today: date, call: int, delay_s: float, told: Connection) -> None:
+    count = 0
+
+    def counting(owner: type, name: str) -> None:
+        original = getattr(owner, name)
+
+        async def counted(self: Any, first: Any = "", *rest: Any, **named: Any) -> Any:
+            nonlocal count
+            count += 1
+            told.send(" ".join(f"{owner.__name__}.{name} {first}".split()[:6]))
+            if count == call:
+                threading.Timer(delay_s, os.kill, (os.getpid(), signal.SIGKILL)).start()
+            return await original(self, *((first, *rest) if first != "" else ()), **named)
+
+        setattr(owner, name, counted)
+
+    for owner, names in (
+        (ClickHouse, "rows command insert"),
+        (Archive, "held look copy delete thaw"),
+        (Lease, "check"),
+    ):
+        for name in names.split():
+            counting(owner, name)
+    asyncio.run(Tiers(settings, Clock.at(today, datetime.now(UTC))).run(wait_s=5))
+    os._exit(0)  # a timer that has not struck yet
