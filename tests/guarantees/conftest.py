@@ -26,14 +26,15 @@ def apache() -> None:
         pytest.skip(f"guarantees need Apache Kafka: {obstacle}")
 
 
-@pytest.fixture(scope="session")
+# each module has a log of its own: what a rebuild replays is then what its module has sent
+@pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, apache: None) -> Iterator[Stack]:
     with stack_in(tmp_path_factory.mktemp("guarantees"), nodes=NODES) as running:
         asyncio.run(prepare(settings_of(running)))
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def installation(stack: Stack) -> Iterator[Installation]:
     services = Installation(stack, print)
     try:

@@ -238,9 +238,10 @@ def test_a_store_that_cannot_start_ends_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize("early", [False, True], ids=["running", "starting"])
 def test_a_signal_to_the_parent_leaves_no_process(tmp_path: Path, number: int, code: int, early: bool) -> None:
     program = f"""
-        import json, sys, threading, time
+        import json, signal, sys, threading, time
         from pathlib import Path
         from infra.embedded.stack import Stack
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
         stack = Stack(Path({str(tmp_path)!r}), "tansu")
         def tell():
             while len(pids := [child.pid for child in stack.processes.values() if child.pid]) < 4:
@@ -260,7 +261,10 @@ def test_a_signal_to_the_parent_leaves_no_process(tmp_path: Path, number: int, c
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         pids = json.loads(parent.stdout.readline())
-        assert all(runs(pid) for pid in pids)
-        parent.send_signal(number)
-        assert parent.wait(30) == code
+        try:
+            assert all(runs(pid) for pid in pids)
+            parent.send_signal(number)
+            assert parent.wait(30) == code
+        finally:
+            parent.kill()
     until(lambda: not any(runs(pid) for pid in pids))

@@ -33,8 +33,6 @@ async def send(installation: Installation, beacons: list[dict[str, Any]], pause_
 
 
 async def test_tables_are_the_same_after_a_rebuild_under_traffic(stack: Stack, installation: Installation) -> None:
-    if stack.addresses.broker_kind == "tansu":
-        pytest.skip("Tansu tells no members of a group")
     lp_id = "rebuilt"
     beacons = some_beacons(lp_id, 200)
     half = len(beacons) // 2
@@ -59,8 +57,6 @@ async def test_tables_are_the_same_after_a_rebuild_under_traffic(stack: Stack, i
 
 
 async def test_a_group_moved_by_hand_is_refused_until_a_rebuild(stack: Stack, installation: Installation) -> None:
-    if stack.addresses.broker_kind == "tansu":
-        pytest.skip("Tansu keeps no metadata of commits")
     lp_id = "rewound"
     beacons = some_beacons(lp_id, 20)
     await send(installation, beacons)
