@@ -471,7 +471,7 @@ public final class HeatmapStreams {
             if (rows.length == 0) {
                 return;
             }
-            String query = "INSERT INTO lpstream." + table + " FORMAT RowBinary";
+            String query = "INSERT INTO lpstream." + table + " (* EXCEPT (days_late)) FORMAT RowBinary";
             String url = setting("CLICKHOUSE_URL") + "/?query=" + URLEncoder.encode(query, StandardCharsets.UTF_8)
                 + "&async_insert=0&optimize_on_insert=0&insert_deduplicate=1&insert_deduplication_token="
                 + URLEncoder.encode(token, StandardCharsets.UTF_8);
