@@ -113,7 +113,9 @@ async def test_changed_settings_are_updated(stack: Stack) -> None:
     assert await ensure(1_000_000) == {"changing": "created"}
     changed = "updated" if stack.addresses.broker_kind == "apache" else "exists"
     assert await ensure(2_000_000) == {"changing": changed}
-    assert await ensure(2_000_000) == {"changing": "exists"}
+    async with asyncio.timeout(10):
+        while await ensure(2_000_000) != {"changing": "exists"}:  # a broker shows a change a moment after it took it
+            await asyncio.sleep(0.1)
 
 
 def test_redis_answers(stack: Stack) -> None:
