@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import aiohttp
 import msgspec
+import pytest
 from aiohttp import web
 from beacons import analyst, assert_tables_equal, some_beacons, totals, wait_counted
 
@@ -25,6 +26,8 @@ from streams.proof.visitors import tally
 from streams.services import Installation
 
 FULL = os.environ.get("LPSTREAM_GUARANTEES", "short") == "full"
+# `make test` has to end in minutes; it keeps a test of each rule, and counts what it leaves to `make test-kafka`
+full_only = pytest.mark.skipif(not FULL, reason="takes minutes: `make test-kafka` runs it (LPSTREAM_GUARANTEES=full)")
 SETTLE_S = 8
 DUPLICATES = 0.1
 PER_SECOND = 60

@@ -5,13 +5,13 @@ import time
 
 import pytest
 from beacons import analyst
-from harness import FULL, scaled
+from harness import FULL, full_only, scaled
 
 from infra.embedded.stack import Stack
 from streams.proof.bench.load import Load, fill
 from streams.services import Installation
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(1_800)]
+pytestmark = [full_only, pytest.mark.stack, pytest.mark.timeout(1_800)]
 PER_SECOND, SIZE = 2_000, 20
 MOST_MB = 1_500
 

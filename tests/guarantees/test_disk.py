@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from harness import Traffic, scaled
+from harness import Traffic, full_only, scaled
 
 from infra.clickhouse.client import ClickHouse
 from infra.embedded.stack import Stack
@@ -15,7 +15,7 @@ from streams.cli.services import prepare
 from streams.cli.up import settings_of
 from streams.services import Installation
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = [full_only, pytest.mark.stack, pytest.mark.timeout(600)]
 SIZE_MB = 256
 BLOCK = 64 * 1024
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from harness import FULL, Traffic, kill_and_launch, scaled
+from harness import FULL, Traffic, full_only, kill_and_launch, scaled
 from redis.asyncio import Redis
 
 from infra.embedded.process import ChildProcess
@@ -49,6 +49,7 @@ async def test_worker_terminated(traffic: Traffic, installation: Installation) -
     await traffic.assert_exact()
 
 
+@full_only
 async def test_edge_killed(traffic: Traffic, installation: Installation) -> None:
     async with traffic.flowing() as rng:
         for _ in range(int(scaled(2, 6))):
@@ -58,6 +59,7 @@ async def test_edge_killed(traffic: Traffic, installation: Installation) -> None
     await traffic.assert_exact()
 
 
+@full_only
 async def test_second_worker_joins_and_leaves(traffic: Traffic, installation: Installation) -> None:
     async with traffic.flowing() as rng:
         for round_ in range(int(scaled(2, 5))):
@@ -70,6 +72,7 @@ async def test_second_worker_joins_and_leaves(traffic: Traffic, installation: In
     await traffic.assert_exact()
 
 
+@full_only
 async def test_broker_killed(traffic: Traffic, stack: Stack) -> None:
     names = [name for name in stack.processes if name.startswith("kafka")]
     async with traffic.flowing() as rng:
@@ -99,6 +102,7 @@ async def test_store_away(traffic: Traffic, stack: Stack, installation: Installa
     await traffic.assert_exact()
 
 
+@full_only
 async def test_redis_emptied(traffic: Traffic, stack: Stack, installation: Installation) -> None:
     redis = Redis.from_url(stack.addresses.redis_url)
     async with traffic.flowing() as rng:

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from harness import FULL, scaled
+from harness import FULL, full_only, scaled
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -267,6 +267,7 @@ async def test_a_fault_everywhere_leaves_built_in_copy_in_time(works: Works, fau
     assert books.right
 
 
+@full_only
 async def test_a_provider_goes_away_and_comes_back(works: Works) -> None:
     async with works.watched() as watch:
         flowing = asyncio.create_task(watch.flow(cold(int(scaled(30, 300))), PACE))
@@ -343,6 +344,7 @@ async def _asked(works: Works) -> Counter[str]:
     return Counter(line["asked"] for bill in bills for line in bill["lines"])
 
 
+@full_only
 async def test_a_worker_that_is_told_to_stop_finishes_what_it_has(works: Works) -> None:
     works.play(COPY_3_S)
     async with works.watched() as watch:
@@ -360,6 +362,7 @@ async def test_a_worker_that_is_told_to_stop_finishes_what_it_has(works: Works) 
     assert (await watch.books()).right
 
 
+@full_only
 async def test_with_redis_away_pages_still_come_and_their_results_are_restored(works: Works) -> None:
     async with works.watched() as watch:
         flowing = asyncio.create_task(watch.flow(cold(int(scaled(20, 300))), PACE))
@@ -405,6 +408,7 @@ async def test_slow_calls_never_block_a_partition(works: Works) -> None:
     assert took < 8
 
 
+@full_only
 async def test_a_thousand_a_minute_with_copy_of_3_s(works: Works) -> None:
     works.play(COPY_3_S)
     async with works.watched() as watch:

@@ -5,12 +5,12 @@ import json
 
 import pytest
 from command import lpstream
-from harness import Traffic, kill_and_launch, scaled
+from harness import Traffic, full_only, kill_and_launch, scaled
 
 from infra.embedded.stack import Stack
 from streams.services import Installation
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = [full_only, pytest.mark.stack, pytest.mark.timeout(900)]
 
 
 async def test_rebuild_while_traffic_goes_on(traffic: Traffic, stack: Stack, installation: Installation) -> None:

@@ -8,7 +8,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from beacons import SUMS
 from brute_force import COLUMNS
-from harness import scaled
+from harness import full_only, scaled
 
 from infra.clickhouse.client import ClickHouse
 from infra.embedded.stack import Stack
@@ -68,6 +68,7 @@ async def counted(clickhouse: ClickHouse, prefix: str, events: int) -> float:
     raise AssertionError(f"{n} of {events} events")
 
 
+@full_only
 async def test_one_worker_and_three_make_the_same_tables(stack: Stack, installation: Installation) -> None:
     count = int(scaled(2_000, 10_000))
     load = list(beacons(SIZE, count, now_ms=int(time.time() * 1000)))
