@@ -129,6 +129,7 @@ async def test_poison_records(traffic: Traffic, stack: Stack) -> None:
     await traffic.assert_exact()
 
 
+@full_only
 async def test_everything_at_once(traffic: Traffic, stack: Stack, installation: Installation) -> None:
     async def one(fault: str, rng: Any) -> None:
         if fault in ("edge", "heatmap"):

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
-from harness import Forward, Proxy, Traffic, is_insert, refusal, scaled
+from harness import Forward, Proxy, Traffic, full_only, is_insert, refusal, scaled
 
 from infra.embedded.stack import Stack
 from streams.services import Installation
@@ -44,6 +44,7 @@ async def test_answer_of_an_insert_lost(traffic: Traffic, proxy: Proxy) -> None:
     await traffic.assert_exact()
 
 
+@full_only
 async def test_one_table_done_the_next_refused(traffic: Traffic, proxy: Proxy, installation: Installation) -> None:
     async with traffic.flowing() as rng:
 

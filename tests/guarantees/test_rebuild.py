@@ -9,6 +9,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from beacons import analyst, assert_tables_equal, post, some_beacons, totals, wait_counted
 from command import lpstream
+from harness import full_only
 
 from infra.clickhouse.client import ClickHouse
 from infra.embedded.stack import Stack
@@ -56,6 +57,7 @@ async def test_tables_are_the_same_after_a_rebuild_under_traffic(stack: Stack, i
     await clickhouse.close()
 
 
+@full_only
 async def test_a_group_moved_by_hand_is_refused_until_a_rebuild(stack: Stack, installation: Installation) -> None:
     lp_id = "rewound"
     beacons = some_beacons(lp_id, 20)
