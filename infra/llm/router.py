@@ -22,7 +22,7 @@ from schemas.generation import Attempt
 Messages = Sequence[Mapping[str, str]]
 MOST_TRIES, TRIES_EACH = 4, 2
 LEAST_S, LOOK_S = 0.8, 0.05
-MOST_PAUSE_S, PAUSE_EACH_S = 0.1, 0.0005
+MOST_PAUSE_S, PAUSE_EACH_S = 0.2, 0.0008
 # what says nothing against the provider's health: it answered
 ANSWERED = ("ok", "finish_")
 
@@ -61,8 +61,10 @@ class Door:
     """One provider: its client, and room for so many calls at once. Its models share both."""
 
     def __init__(self, endpoint: Endpoint, concurrency: int, patience: Patience) -> None:
-        self.client: AsyncOpenAI = open_client(endpoint, connections=concurrency, cap_s=patience.cap_s)
         self.free = self._room = concurrency
+        self.client: AsyncOpenAI = open_client(
+            endpoint, connections=concurrency, cap_s=patience.cap_s, pause=self.pause
+        )
 
     def pause(self) -> float:
         """Between two reads of a stream, s: the more streams are open, the longer each may fill up."""
@@ -226,7 +228,7 @@ class Router:
         candidate, endpoint = running.candidate, running.candidate.endpoint
         total = min(question.until - time.monotonic(), self._patience.cap_s)
         limits = Limits(total if patient else self._patience.first_token_s, self._patience.idle_s, total)
-        call = Call(candidate.door.client, endpoint, limits, running.told, candidate.door.pause)
+        call = Call(candidate.door.client, endpoint, limits, running.told)
         call_id = str(uuid4())
         reservation = await self._reserve(call_id, endpoint, question)
         try:
