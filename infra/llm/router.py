@@ -1,6 +1,7 @@
 """Which provider is asked, and what is done when it does not answer: fall back, hedge, wait, give up in time."""
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -21,7 +22,7 @@ from schemas.generation import Attempt
 
 Messages = Sequence[Mapping[str, str]]
 MOST_TRIES, TRIES_EACH = 4, 2
-LEAST_S, LOOK_S = 0.8, 0.05
+LEAST_S, LOOK_S, LATE_S = 0.8, 0.05, 0.05
 MOST_PAUSE_S, PAUSE_EACH_S = 0.2, 0.0008
 # what says nothing against the provider's health: it answered
 ANSWERED = ("ok", "finish_")
@@ -199,8 +200,8 @@ class Router:
         self._allowance.earn()
         running = [self._begin(candidate, question, patient)]
         try:
-            await asyncio.wait({running[0].first}, timeout=candidate.first_tokens.p90())
-            if not running[0].first.done() and (spare := self._spare(candidate)) is not None:
+            on_time = await _wait_for(running[0].first, candidate.first_tokens.p90())
+            if not running[0].first.done() and on_time and (spare := self._spare(candidate)) is not None:
                 self._watchers.hedge(spare.endpoint)
                 running.append(self._begin(spare, question, patient))
             reply = await _leader(running)
@@ -292,6 +293,13 @@ def _billed(endpoint: Endpoint, reply: Reply, reservation: Reservation) -> int:
     if reply.usage is None:
         return reservation.amount
     return endpoint.cost(reply.usage.prompt_tokens, reply.usage.completion_tokens)
+
+
+async def _wait_for(first: "asyncio.Future[bool]", seconds: float | None) -> bool:
+    """Wait for it, so long at most; whether the loop woke in time. If not, we are slow and not the provider."""
+    due = math.inf if seconds is None else time.monotonic() + seconds
+    await asyncio.wait({first}, timeout=seconds)
+    return time.monotonic() < due + LATE_S
 
 
 async def _leader(running: list[_Running]) -> Reply:
