@@ -22,7 +22,7 @@ from schemas.generation import Attempt
 
 Messages = Sequence[Mapping[str, str]]
 MOST_TRIES, TRIES_EACH = 4, 2
-LEAST_S, LOOK_S, LATE_S = 0.8, 0.05, 0.05
+LEAST_S, LOOK_S, LATE_S = 0.8, 0.05, 0.25
 MOST_PAUSE_S, PAUSE_EACH_S = 0.2, 0.0008
 # what says nothing against the provider's health: it answered
 ANSWERED = ("ok", "finish_")
@@ -128,13 +128,17 @@ class _Running:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked, until when (of the loop's monotonic clock), and who pays."""
+    """What is asked, until when (of the loop's monotonic clock), and who pays.
+
+    `again_after` is the provider whose answer could not be used: it is asked again only if nobody else can be.
+    """
 
     messages: Messages
     most_tokens: int
     until: float
     payer: Payer
     trail: Trail
+    again_after: str | None = None
 
 
 class Router:
@@ -154,7 +158,7 @@ class Router:
 
     async def ask(self, question: Question) -> str:
         """The first whole answer; NoAnswer when there is none in time. What was tried is in the question's trail."""
-        tried: Counter[Candidate] = Counter()
+        tried = Counter(one for one in self._candidates if one.endpoint.provider == question.again_after)
         cause = "providers_failed" if self._candidates else "none_configured"
         for number in range(MOST_TRIES):
             candidate = await self._next(tried, question.until)
