@@ -15,6 +15,7 @@ import pytest
 import yaml
 from production_tools import ROOT, run, tool
 
+from infra.prices import load_prices
 from streams.settings import Settings
 
 OVERLAYS = ROOT / "infra" / "kubernetes" / "overlays"
@@ -258,3 +259,31 @@ def _without_secrets(folder: Any, text: str) -> Any:
     file = folder / "checked.yml"
     file.write_text(yaml.safe_dump(config), "utf-8")
     return file
+
+
+def test_what_is_paid_for_is_what_the_manifests_ask() -> None:
+    manifests = built("us-west1")
+    told = load_prices().content.footprint
+    asked = pods(manifests)
+    counts = {
+        item["metadata"]["name"]: item["spec"].get("replicas")
+        for item in manifests
+        if item["kind"] in ("Deployment", "StatefulSet")
+    }
+    for item in manifests:
+        if item["kind"] == "ScaledObject":
+            counts[item["metadata"]["name"]] = item["spec"]["minReplicaCount"]
+    for name in set(told) - {"kafka", "clickhouse", "keeper"}:
+        requests = [one["resources"]["requests"] for one in asked[name]["containers"]]
+        part = told[name]
+        assert part.vcpu == pytest.approx(sum(amount(one["cpu"]) for one in requests)), name
+        assert part.gb == pytest.approx(sum(amount(one["memory"]) for one in requests) / 2**30), name
+        assert part.count == (counts[name] or 1), name
+
+
+def amount(text: str) -> float:
+    """A quantity of Kubernetes."""
+    for unit, factor in (("Gi", 2.0**30), ("Mi", 2.0**20), ("m", 0.001)):
+        if text.endswith(unit):
+            return float(text.removesuffix(unit)) * factor
+    return float(text)
