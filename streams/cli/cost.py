@@ -150,10 +150,10 @@ def page(told: PriceFile, report: dict[str, Any]) -> str:
         "",
         *_table(["price", "US dollars", "source"], [[k, f"{v.usd:g}", v.source] for k, v in told.prices.items()]),
         *_table(["figure", "value", "source"], [[k, f"{v.value:g}", v.source] for k, v in told.measured.items()]),
-        "The caps that hold at run time are the tenants file's (`lp_yen`, `day_yen`, `month_yen`); the alerts CostCap50,",
-        "80 and 100 and CostPerPageHigh watch the same ¥2,000 a page (`docs/runbooks.md`).",
+        "The caps that hold at run time are the tenants file's (`lp_yen`, `day_yen`, `month_yen`).",
+        "The alerts CostCap50, 80, 100 and CostPerPageHigh watch the same ¥2,000 a page (`docs/runbooks.md`).",
         "",
-        "A host of its own is a single point of failure. A region's fixed part is Redis of the plan's three nodes of 16 GB",
-        "and four ClickHouse servers; both hold far more than this work needs, so smaller ones are the first saving.",
+        "One host is a single point of failure. A region's fixed part is Redis of the plan's three nodes of 16 GB and",
+        "four ClickHouse servers; both hold far more than this work needs, so smaller ones are the first saving.",
     ]
     return "\n".join(text)
