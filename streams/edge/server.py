@@ -22,6 +22,7 @@ from streams.edge.errors import SERVER_NAME, HttpError, error_response
 from streams.edge.quick import QuickDoor
 from streams.edge.sender import Sender
 from streams.edge.services import Services, open_services
+from streams.logs import begin_request
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -102,6 +103,7 @@ class Edge:
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request: origin, rates, route, caller, handler; errors in one shape, CORS headers on all."""
         started = time.perf_counter()
+        begin_request(request.headers.get("X-Request-Id"))
         origin = request.headers.get(hdrs.ORIGIN) if self._listener == "public" else None
         template = "none"
         response: web.StreamResponse
