@@ -45,6 +45,7 @@ QUERY: dict[str, list[Document]] = {
         {"name": "to", "schema": {"type": "string"}, "description": "The same; default: now."},
     ]
 }
+FOR_PEOPLE = "/studio"  # pages and forms, which no program should hold on to
 KAFKA_JSON = "application/vnd.kafka.json.v2+json"
 STATUS_OF: dict[tuple[str, str], tuple[str, str, Document | None]] = {
     ("POST", "/e/heatmap.events"): ("204", "Acknowledged by the broker.", None),
@@ -152,10 +153,16 @@ def _operations() -> Document:
     return found
 
 
+def documented(listener: Listener) -> list[Route]:
+    """The routes for programs."""
+    routes = PUBLIC if listener == "public" else PRIVATE
+    return [route for route in routes if not route.template.startswith(FOR_PEOPLE)]
+
+
 def openapi(listener: Listener) -> Document:
     """The routes of one of the edge's listeners."""
     paths: Document = {}
-    for route in PUBLIC if listener == "public" else PRIVATE:
+    for route in documented(listener):
         paths.setdefault(route.template, {})[route.method.lower()] = _operation(route)
     found: Document = {
         "openapi": "3.1.0",
