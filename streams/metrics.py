@@ -76,6 +76,9 @@ IN_FLIGHT = Gauge(
 )
 CONNECTIONS = Gauge("lpstream_edge_connections", "Open connections", ["listener"], multiprocess_mode="livesum")
 REFUSED = Counter("lpstream_edge_refused_total", "Requests refused before a record was sent, by cause", ["cause"])
+MAPS = Counter("lpstream_edge_heatmaps_total", "Heatmaps answered: png, json; kept, made", ["suffix", "outcome"])
+MAP_SECONDS = Histogram("lpstream_edge_heatmap_seconds", "Time to make a heatmap that was not kept", ["suffix"])
+SHOTS = Counter("lpstream_edge_screenshots_total", "Screenshots of pages: taken, failed", ["outcome"])
 COLLECTIONS = Histogram(
     "lpstream_edge_collection_seconds",
     "Pauses of Python's garbage collector, by generation",

@@ -16,7 +16,7 @@ from aiohttp import hdrs, web
 from infra.tenants import Caller, Tenants
 from streams import metrics
 from streams.collector import tune_collector
-from streams.edge import metadata, pages, routes
+from streams.edge import heatmaps, metadata, pages, routes
 from streams.edge.connections import Connection, Gate, Listener, Server, sweep
 from streams.edge.errors import SERVER_NAME, HttpError, error_response
 from streams.edge.quick import QuickDoor
@@ -77,7 +77,7 @@ PRIVATE = [
     route("GET", "/topics/{topic}/partitions", metadata.partitions, "application", "operator"),
     route("GET", "/topics/{topic}/partitions/{partition}", metadata.partition, "application", "operator"),
     route("GET", "/topics/{topic}/partitions/{partition}/offsets", metadata.offsets, "application", "operator"),
-    route("GET", "/heatmaps/{lp_id}.{suffix}", routes.heatmap, "analyst", "operator"),
+    route("GET", "/heatmaps/{lp_id}.{suffix}", heatmaps.heatmap, "analyst", "operator"),
     route("GET", "/lp/requests/{request_id}", pages.status, "application", "operator"),
     route("GET", "/lp/requests/{request_id}/events", pages.events, "application", "operator"),
     route("GET", "/lp/requests/{request_id}/preview", pages.preview, "application", "operator"),
