@@ -38,17 +38,22 @@ def likely_width(floored: int) -> int:
     return next((one for one in COMMON_WIDTHS if one in within), floored + SIZE_STEP_PX // 2)
 
 
+def likely_height(floored: int) -> int:
+    """The height that a counted one stands for: the middle of its sixteen."""
+    return floored + SIZE_STEP_PX // 2
+
+
 def spread_px(width: int) -> float:
     """Standard deviation of a spot on a page of that width, CSS pixels: a finger's, and more than a cell is wide."""
     return max(LEAST_SPREAD_PX, width / SPREADS_IN_WIDTH)
 
 
-def field_of(x: Ints, y: Ints, weight: Ints, width: int, height: int, scale: float = 1.0) -> Floats:
+def field_of(x: Ints, y: Ints, weight: Ints, width: int, height: int, scale: float = 1.0, blur: float = 1.0) -> Floats:
     """Cells spread by a gaussian, a value for each STEP_PX x STEP_PX of the picture: shape (rows, columns).
 
     x is a column 0..127 of the width, y a row of 16 px; what lies beyond the page's height is left out. Sizes are CSS
-    pixels, `scale` the picture's pixels to one. A value is the weight around that place, each cell's by its distance:
-    a lone cell is as high as its weight.
+    pixels, `scale` the picture's pixels to one, `blur` makes spots wider. A value is the weight around that place,
+    each cell's by its distance: a lone cell is as high as its weight.
     """
     step = STEP_PX / scale
     rows, columns = math.ceil(height / step), math.ceil(width / step)
@@ -58,7 +63,7 @@ def field_of(x: Ints, y: Ints, weight: Ints, width: int, height: int, scale: flo
     places = at_y[inside] * columns + at_x[inside]
     counted = np.bincount(places, weights=weight[inside], minlength=rows * columns)
     field: Floats = counted.astype(np.float32).reshape(rows, columns)
-    kernel = _kernel(spread_px(width) / step)
+    kernel = _kernel(blur * spread_px(width) / step)
     return _spread(_spread(field, kernel).T, kernel).T
 
 

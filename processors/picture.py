@@ -23,8 +23,8 @@ Unit = Literal["clicks", "seconds"]
 
 MOST_W, MOST_H, MOST_PIXELS = 1_920, 12_000, 12_000_000
 LEAST_SCALE, LEAST = 0.5, 240
-MARGIN_TOP, LEGEND_H = 84, 66
-PAD = 14
+MARGIN_TOP = 122
+PAD, SCALE_W = 14, 150
 INK, QUIET, PAPER, LINE, FOLD = (28, 30, 38), (96, 101, 115), (255, 255, 255), (226, 229, 236), (0, 102, 204)
 GROUND, GRID = (246, 247, 250), (232, 235, 241)
 BAND_OPACITY = 0.5
@@ -51,12 +51,16 @@ class Canvas:
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """Counted cells: column 0..127, row of 16 px, whether counted from the viewport, and hits or ms."""
+    """Counted cells: column 0..127, row of 16 px, whether counted from the viewport, and their weight.
+
+    `blur` makes their spots wider than a finger's.
+    """
 
     x: Ints
     y: Ints
     fixed: Ints
     weight: Ints
+    blur: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,7 @@ def peak_of(cells: Cells, width: int, height: int) -> float:
 
 
 def _field(cells: Cells, width: int, frame: Frame) -> Floats:
-    return heat.field_of(cells.x, cells.y, cells.weight, width, frame.shown, frame.scale)
+    return heat.field_of(cells.x, cells.y, cells.weight, width, frame.shown, frame.scale, cells.blur)
 
 
 def _sensible(canvas: Canvas) -> Canvas:
@@ -242,17 +246,16 @@ def _finished(
     fold = round(canvas.fold * frame.scale)
     if 0 < fold < frame.height:
         _rule(ImageDraw.Draw(picture), frame.width, fold, words["fold"].format(px=f"{canvas.fold:,}"), FOLD)
-    whole = Image.new("RGB", (frame.width, MARGIN_TOP + frame.height + LEGEND_H), PAPER)
+    whole = Image.new("RGB", (frame.width, MARGIN_TOP + frame.height), PAPER)
     whole.paste(picture, (0, MARGIN_TOP))
     draw = ImageDraw.Draw(whole)
     draw.text((PAD, 10), canvas.title, fill=INK, font=_fitting(canvas.title, _sized(18, frame.width), frame.width))
     for at, note in enumerate(canvas.notes[:2]):
         draw.text((PAD, 40 + 20 * at), note, fill=QUIET, font=_fitting(note, _sized(12, frame.width), frame.width))
-    for at in (MARGIN_TOP - 1, MARGIN_TOP + frame.height):
-        draw.line((0, at, frame.width, at), fill=LINE)
+    draw.line((0, MARGIN_TOP - 1, frame.width, MARGIN_TOP - 1), fill=LINE)
     if frame.shown < canvas.height:
         legend = (*legend, words["cut"].format(shown=f"{frame.shown:,}", height=f"{canvas.height:,}"))
-    _scale(whole, MARGIN_TOP + frame.height + 12, marks, " · ".join(legend))
+    _scale(whole, 85, marks, legend)
     out = io.BytesIO()
     whole.save(out, "PNG", compress_level=4)
     return out.getvalue()
@@ -269,11 +272,15 @@ def _fitting(text: str, size: int, width: int) -> Font:
     return font_of(size)
 
 
-def _scale(whole: Image.Image, y: int, marks: tuple[tuple[float, str], ...], text: str) -> None:
-    width = min(240, whole.width - 2 * PAD)
+def _scale(whole: Image.Image, y: int, marks: tuple[tuple[float, str], ...], legend: tuple[str, ...]) -> None:
+    width = min(SCALE_W, whole.width // 2)
     draw = ImageDraw.Draw(whole)
     whole.paste(Image.fromarray(heat.colours(np.repeat(np.linspace(0, 1, width)[None, :], 10, axis=0))), (PAD, y))
     for share, mark in marks:
         length = font_of(10).getlength(mark)
         draw.text((PAD + share * width - share * length, y + 12), mark, fill=QUIET, font=font_of(10))
-    draw.text((PAD, y + 28), text, fill=INK, font=_fitting(text, _sized(12, whole.width), whole.width))
+    left = PAD + width + 12
+    for at, text in enumerate((legend[0], " · ".join(legend[1:]))):
+        draw.text(
+            (left, y - 4 + 17 * at), text, fill=(INK, QUIET)[at], font=_fitting(text, 12, whole.width - left + PAD)
+        )

@@ -15,7 +15,8 @@ from infra import heatmaps
 from infra.clickhouse.client import ClickHouse
 from infra.heatmaps import DeviceViews, Selection
 from infra.kept import Kept, KeptAnswers
-from processors.heat import likely_width
+from processors.heat import likely_height, likely_width
+from processors.map_summary import MapSummary, SectionSeen, reach_of, spots_of
 from processors.picture import Canvas, Cells, height_of, peak_of, render_bands, render_cells
 from processors.picture_words import WORDS, Language
 from streams import metrics
@@ -24,13 +25,20 @@ from streams.shots import Shots
 
 MapKind = Literal["click", "attention", "scroll"]
 Suffix = Literal["png", "json"]
+Form = Literal["png", "json", "summary"]
 Device = Literal["mobile", "tablet", "desktop"]
 
 VERSION = 1  # of what is drawn: another one is another key
 KEEP_S, KEEP_WITHOUT_SHOT_S = 3_600, 60
 DEFAULT_SPAN = timedelta(days=1)
-UNSEEN = DeviceViews("mobile", 0, 384, 800, 0)
+# what a page that nobody saw is drawn as
+UNSEEN = {
+    "mobile": DeviceViews("mobile", 0, 384, 832, 832),
+    "tablet": DeviceViews("tablet", 0, 816, 1_168, 1_168),
+    "desktop": DeviceViews("desktop", 0, 1_440, 896, 896),
+}
 MS = 1_000
+REST_BLUR = 1.5  # eyes are not where the pointer rests to the pixel
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,7 @@ class Found:
 
     query: MapQuery
     seen: DeviceViews
+    devices: list[DeviceViews]
     start: datetime
     end: datetime
     rows: pa.Table | None
@@ -66,7 +75,8 @@ class Found:
     def cells(self, unit: int = 1) -> Cells:
         """The cells, weights divided by the unit."""
         weight = self.column("weight") if unit == 1 else self.column("weight") / unit
-        return Cells(self.column("x"), self.column("y"), self.column("fixed"), weight)
+        blur = REST_BLUR if self.query.kind == "attention" else 1.0
+        return Cells(self.column("x"), self.column("y"), self.column("fixed"), weight, blur)
 
 
 class Heatmaps:
@@ -81,45 +91,47 @@ class Heatmaps:
         self._process = process
         self._zone = ZoneInfo(timezone)
 
-    async def get(self, query: MapQuery, suffix: Suffix, *, again: bool = False) -> Kept:
-        """The map as PNG or JSON, from the cache unless it is to be made again; Retryable without ClickHouse."""
+    async def get(self, query: MapQuery, form: Form, *, again: bool = False) -> Kept:
+        """The map in that form, kept, or made where none is kept or `again` is said; Retryable without ClickHouse."""
         made = False
 
         async def make() -> Kept:
             nonlocal made
             made = True
-            with metrics.MAP_SECONDS.labels(suffix).time():
-                found = await self._find(query)
-                return await (self._picture(found) if suffix == "png" else self._numbers(found))
+            with metrics.MAP_SECONDS.labels(form).time():
+                return await self._make(await self._find(query), form)
 
         since_ms = int(time.time() * MS) if again else 0
-        kept = await self._kept.get(key_of(query, suffix, str(self._zone)), make, since_ms=since_ms)
-        metrics.MAPS.labels(suffix, "made" if made else "kept").inc()
+        kept = await self._kept.get(key_of(query, form, str(self._zone)), make, since_ms=since_ms)
+        metrics.MAPS.labels(form, "made" if made else "kept").inc()
         return kept
 
     async def _find(self, query: MapQuery) -> Found:
         end = query.end or datetime.now(UTC).replace(microsecond=0)
         start = query.start or end - DEFAULT_SPAN
         seen = await heatmaps.devices(self._clickhouse, query.lp_id, start, end)
-        wanted = query.device or (seen[0].device if seen else UNSEEN.device)
+        wanted = query.device or (seen[0].device if seen else "mobile")
         mine = next((one for one in seen if one.device == wanted), None)
         selection = Selection(query.lp_id, wanted, start, end)
         if query.kind == "scroll":
             rows = await heatmaps.bands(self._clickhouse, selection)
         else:
             rows = await heatmaps.cells(self._clickhouse, query.kind, selection)
-        return Found(query, mine or replace(UNSEEN, device=wanted), start, end, rows)
+        return Found(query, mine or UNSEEN[wanted], seen, start, end, rows)
 
-    async def _numbers(self, found: Found) -> Kept:
-        body = await self._process.run(numbers, found)
-        return Kept.of(body, "application/json", KEEP_S)
+    async def _make(self, found: Found, form: Form) -> Kept:
+        if form == "png":
+            return await self._picture(found)
+        if form == "json":
+            return Kept.of(await self._process.run(numbers, found), "application/json", KEEP_S)
+        selection = Selection(found.query.lp_id, found.seen.device, found.start, found.end)
+        sections = await heatmaps.sections(self._clickhouse, selection)
+        return Kept.of(await self._process.run(summary, found, sections), "application/json", KEEP_S)
 
     async def _picture(self, found: Found) -> Kept:
         seen = found.seen
         width = likely_width(seen.w)
-        shot: bytes | str = "no_shot_empty"
-        if seen.pageviews:
-            shot = await self._shots.get(found.query.lp_id, width, max(1, seen.fold))
+        shot = await self._shots.get(found.query.lp_id, width, likely_height(seen.fold))
         canvas = self._canvas(found, width, shot)
         body = await self._process.run(draw, found, canvas)
         lasting = shot not in ("no_shot_late", "no_shot_failed")
@@ -133,7 +145,7 @@ class Heatmaps:
         return Canvas(
             width,
             found.seen.h,
-            found.seen.fold,
+            likely_height(found.seen.fold) if found.seen.pageviews else 0,
             f"{words[query.kind]} · {words[found.seen.device]}",
             (counted, f"{self._told(found.start)} – {self._told(found.end)} ({self._zone})"),
             query.language,
@@ -145,9 +157,9 @@ class Heatmaps:
         return f"{at.astimezone(self._zone):%Y-%m-%d %H:%M}"
 
 
-def key_of(query: MapQuery, suffix: Suffix, timezone: str) -> str:
+def key_of(query: MapQuery, form: Form, timezone: str) -> str:
     """The cache's key: the page, and a hash of everything else that the answer depends on."""
-    told = {**asdict(query), "suffix": suffix, "timezone": timezone, "version": VERSION}
+    told = {**asdict(query), "form": form, "timezone": timezone, "version": VERSION}
     return f"{query.lp_id}:{hashlib.sha256(msgspec.json.encode(told, order='sorted')).hexdigest()[:32]}"
 
 
@@ -170,6 +182,29 @@ def numbers(found: Found) -> bytes:
         answer["truncated"] = len(answer["cells"]) == heatmaps.MOST_CELLS
         answer["peak"] = round(peak_of(found.cells(), likely_width(seen.w), seen.h), 3)
     return msgspec.json.encode(answer)
+
+
+def summary(found: Found, sections: list[dict[str, Any]]) -> bytes:
+    """What a table tells of the map, as the JSON of a MapSummary. Runs aside."""
+    query, seen = found.query, found.seen
+    weight = found.column("weight") if query.kind != "scroll" else np.zeros(0, np.int64)
+    cells = None if query.kind == "scroll" else found.cells()
+    return msgspec.json.encode(
+        MapSummary(
+            device=seen.device,
+            devices={one.device: one.pageviews for one in found.devices},
+            pageviews=seen.pageviews,
+            total=int(weight.sum()),
+            peak=0.0 if cells is None else peak_of(cells, likely_width(seen.w), seen.h),
+            fold=seen.fold,
+            spots=[] if cells is None else spots_of(cells),
+            reached=reach_of(found.column("band"), found.column("reached"), seen.pageviews) if cells is None else [],
+            sections=[
+                SectionSeen(one["section"], int(one["reached"]), int(one["clicks"]), int(one["exposure_ms"]))
+                for one in sections
+            ],
+        )
+    )
 
 
 def _rows(found: Found, names: tuple[str, ...]) -> list[list[int]]:

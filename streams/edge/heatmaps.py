@@ -15,7 +15,7 @@ from processors.picture_words import Language
 from schemas.errors import LpstreamError
 from streams.edge.errors import HttpError
 from streams.edge.services import Services
-from streams.heatmaps import DEFAULT_SPAN, Device, MapKind, MapQuery, Suffix
+from streams.heatmaps import DEFAULT_SPAN, Device, Form, MapKind, MapQuery, Suffix
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +42,10 @@ def owned(caller: Caller, lp_id: str) -> bool:
     return len(lp_id) <= LONGEST_LP_ID and caller.tenant.owns(lp_id)
 
 
-async def found(services: Services, query: MapQuery, suffix: Suffix, *, again: bool = False) -> Kept:
+async def found(services: Services, query: MapQuery, form: Form, *, again: bool = False) -> Kept:
     """The map; HttpError 503 when ClickHouse does not answer, or too much waits to be drawn."""
     try:
-        return await services.heatmaps.get(query, suffix, again=again)
+        return await services.heatmaps.get(query, form, again=again)
     except LpstreamError as error:
         log.warning("heatmap of %s: %s", query.lp_id, error)
         raise HttpError(503, "The heatmap cannot be made now, try again", retry_after_s=5) from error

@@ -11,6 +11,7 @@ from infra.objects import Objects
 from infra.redis import RedisLine, open_redis
 from infra.results import ResultStore
 from infra.schema_registry import ConfluentRegistry, LateSchemas, OwnSchemas, SchemaRegistry
+from infra.sessions import Sessions
 from infra.tenants import Tenants
 from streams.cards import Cards
 from streams.drawing import DrawingProcess
@@ -39,6 +40,7 @@ class Services:
     clickhouse: ClickHouse
     heatmaps: Heatmaps
     results: ResultStore
+    sessions: Sessions
     objects: Objects
     snippet: Snippet
     progress: ProgressFeed
@@ -91,6 +93,7 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
         clickhouse,
         Heatmaps(clickhouse, KeptAnswers(line, "lp:heatmap:"), shots, drawing, settings.timezone),
         results,
+        Sessions(line),
         objects,
         Snippet.load(),
         progress,

@@ -11,7 +11,6 @@ from processors.heat import CELL_COLUMNS, CELL_H, STEP_PX, colours, field_of, le
 from processors.picture import (
     FOLD,
     LEAST,
-    LEGEND_H,
     MARGIN_TOP,
     MOST_H,
     MOST_PIXELS,
@@ -33,7 +32,7 @@ def pixels(png: bytes) -> np.ndarray:
 
 def page_part(png: bytes) -> np.ndarray:
     found = pixels(png)
-    return found[MARGIN_TOP : found.shape[0] - LEGEND_H]
+    return found[MARGIN_TOP:]
 
 
 def warmth(part: np.ndarray) -> np.ndarray:
@@ -147,7 +146,7 @@ def test_an_empty_map_is_a_picture_that_says_so() -> None:
     nothing = cells()
     for reason in (key for key in WORDS["en"] if key.startswith("no_shot")):
         told = pixels(render_cells(Canvas(390, 800, 0, "t", no_shot=reason), nothing, unit="clicks"))
-        assert told.shape == (800 + MARGIN_TOP + LEGEND_H, 390, 3)
+        assert told.shape == (800 + MARGIN_TOP, 390, 3)
     assert WORDS["en"].keys() == WORDS["ja"].keys()
 
 
@@ -171,7 +170,7 @@ def test_whatever_sizes_a_beacon_tells_a_picture_is_bounded(width: int, height: 
     rng = np.random.default_rng(1)
     some = Cells(*(rng.integers(0, most, 500) for most in (128, 4_096, 2, 50)))
     picture = Image.open(io.BytesIO(render_cells(Canvas(width, height, 800, "t"), some, unit="clicks")))
-    assert picture.size == (frame.width, frame.height + MARGIN_TOP + LEGEND_H)
+    assert picture.size == (frame.width, frame.height + MARGIN_TOP)
     assert Image.open(io.BytesIO(render_bands(Canvas(width, height, 800, "t"), some.y, pageviews=9))).size[0] > 0
 
 
