@@ -25,6 +25,7 @@ PURPOSES: dict[Language, list[tuple[str, str]]] = {
 SEPARATORS = re.compile(r"[,、，\n]+")
 PRICE = re.compile(r"(?P<label>.*?\S)[\s　:：]+[¥￥]?(?P<yen>[0-9０-９][0-9０-９,，]*)\s*円?")
 LONGEST = 5_000
+CHOSEN = ("tone", "quality")  # a browser sends one of ours
 
 
 def read(form: dict[str, str], tenant_id: str) -> tuple[dict[str, str], GenerationRequest | None, dict[str, str]]:
@@ -38,7 +39,7 @@ def read(form: dict[str, str], tenant_id: str) -> tuple[dict[str, str], Generati
         return given, decode_request(msgspec.json.encode(wanted)), {}
     except DecodeError as error:
         name = _field_of(error.field)
-        return given, None, {name or "other": f"error_{name}" if name else "error_other"}
+        return given, None, {name or "other": f"error_{name}" if name and name not in CHOSEN else "error_other"}
 
 
 def _wanted(given: dict[str, str], prices: list[dict[str, Any]], request_id: str, tenant_id: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ something is posted from a page of ours: by its origin, and by a value that only
 import hmac
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, wraps
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -151,22 +151,19 @@ def studio(view: View, *roles: Role, open_to_all: bool = False) -> View:
 
 async def _admitted(visit: Visit, roles: tuple[Role, ...], *, open_to_all: bool) -> Visit:
     """The visit with who it is and what was posted; HttpError when it may not go on."""
-    form: dict[str, str] = {}
-    if visit.request.method == "POST":
+    posts = visit.request.method == "POST"
+    if posts:
         _check_origin(visit)
-        form = await _posted(visit)
     visitor = await visitor_of(visit)
-    found = Visit(visit.request, visit.services, visit.language, visitor, form)
-    if open_to_all:
-        return found
-    if visitor is None:
-        if visit.request.method == "GET" and "text/html" in visit.request.headers.get("Accept", ""):
+    if visitor is None and not open_to_all:
+        if not posts and "text/html" in visit.request.headers.get("Accept", ""):
             raise Elsewhere(f"{PATH}?over=1")
         raise HttpError(401, visit.say("session_over"))
-    if form or visit.request.method == "POST":
-        check_form(found)
-    if roles and visitor.caller.role not in roles:
+    if visitor is not None and roles and visitor.caller.role not in roles:
         raise HttpError(403, visit.say("forbidden", roles=", ".join(roles)))
+    found = replace(visit, visitor=visitor, form=await _posted(visit) if posts else {})
+    if posts and not open_to_all:
+        check_form(found)
     return found
 
 
