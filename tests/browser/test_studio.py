@@ -106,7 +106,7 @@ async def test_a_page_is_made_followed_and_looked_at(
     await page.wait_for_url("**/requests/*")
     await expect(page.locator(".preview iframe")).to_be_visible(timeout=20_000)
     preview = page.frame_locator(".preview iframe")
-    await expect(preview.locator(".brand")).to_have_text("サロン 凪")
+    await expect(preview.locator("header .brand")).to_have_text("サロン 凪")
     await expect(preview.locator(".prices")).to_contain_text("7,700")
     await expect(preview.locator("img").first).to_have_js_property("complete", True)
     assert await preview.locator("img").first.evaluate("one => one.naturalWidth") > 0
