@@ -45,9 +45,12 @@ class DrawingProcess:
             self._waiting -= 1
 
     def close(self) -> None:
-        """End the process; what waits is not done."""
+        """End the process at once; what it does or what waits is not done."""
         if self._pool is not None:
+            running = list((self._pool._processes or {}).values())
             self._pool.shutdown(wait=False, cancel_futures=True)
+            for process in running:  # as kill_workers() of Python 3.14: a browser's work would take seconds to end
+                process.terminate()
 
 
 def _start(parent: int) -> None:

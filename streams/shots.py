@@ -17,6 +17,7 @@ from infra.flights import Flights
 from infra.objects import Objects
 from infra.redis import RedisLine
 from infra.screenshots import PageFiles, assets_in, find_chromium, take
+from processors.picture import LEAST, MOST_W
 from schemas.errors import LpstreamError, Refused, Retryable
 from streams import metrics
 from streams.drawing import DrawingProcess
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 VERSION = 1
 WITHIN_S, HOLD_S, LOOK_S = 10.0, 40.0, 0.25
+MOST_SCREEN_H = 2_400
 FAILED_S, MOST_FAILED = 600, 10_000
 PRIVATE = "private, max-age=31536000, immutable"
 Missing = Literal["no_shot_foreign", "no_shot_browser", "no_shot_late", "no_shot_failed"]
@@ -42,7 +44,11 @@ class Shots:
         self._failed: TTLCache[str, bool] = TTLCache(MOST_FAILED, FAILED_S)
 
     async def get(self, lp_id: str, width: int, viewport_h: int) -> bytes | Missing:
-        """PNG of the page at that width, or why there is none; waits WITHIN_S at most for one that is taken."""
+        """PNG of the page at that width, or why there is none; waits WITHIN_S at most for one that is taken.
+
+        Sizes are beacons' word: beyond what screens have, the nearest that they have is taken.
+        """
+        width, viewport_h = (min(max(one, LEAST), most) for one, most in ((width, MOST_W), (viewport_h, MOST_SCREEN_H)))
         try:
             page = await self._objects.get(f"pages/{lp_id}/index.html")
             if page is None:

@@ -211,7 +211,9 @@ def check_form(visit: Visit) -> None:
 
 
 def _told(visit: Visit, error: HttpError) -> web.Response:
-    answer = visit.page("error", status=error.status, told=error.message, status_code=error.status)
+    known = {404: "not_found", 503: "stores_away"}.get(error.status)
+    told = visit.say(known) if known else error.message
+    answer = visit.page("error", status=error.status, told=told, status_code=error.status)
     if error.status in (429, 503):
         answer.headers["Retry-After"] = str(error.retry_after_s)
     return answer
