@@ -21,7 +21,7 @@ from playwright.async_api import Browser, BrowserContext, Page, expect
 from readers import launched, write_fonts
 
 from infra.embedded.stack import Stack
-from processors.picture import MARGIN_TOP
+from processors.picture import GROUND, MARGIN_TOP
 from streams.services import Installation
 
 pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module")]
@@ -113,7 +113,7 @@ async def test_a_page_is_made_followed_and_looked_at(
     await clean(page, f"{name}-page")
     await page.goto(f"{installation.api_url}/studio")
     await page.get_by_role("link", name=home.lp_id).click()
-    for kind in ("click", "attention", "scroll"):
+    for kind in ("click", "attention", "scroll") if size == DESKTOP else ("scroll",):
         await page.locator(f"label:has([name=kind][value={kind}])").click()
         await page.locator("form.filters .call").click()
         await page.wait_for_url(f"**kind={kind}*")
@@ -128,17 +128,25 @@ async def test_a_page_is_made_followed_and_looked_at(
     await context.close()
 
 
+def on_a_sheet(picture: np.ndarray) -> bool:
+    """Whether the map is drawn on the sheet that stands for a screenshot."""
+    return bool((picture == np.array(GROUND)).all(axis=2).mean() > 0.5)
+
+
 @pytest.mark.parametrize("device", ["mobile", "desktop"])
 async def test_the_map_is_hot_on_the_pages_own_calls_to_action(
     installation: Installation, home: LivedIn, device: str
 ) -> None:
-    headers = {"Authorization": f"Bearer {installation.token}"}
+    headers = {"Authorization": f"Bearer {installation.token}", "Cache-Control": "no-cache"}
     address = f"{installation.api_url}/heatmaps/{home.lp_id}.png?kind=click&device={device}"
-    async with aiohttp.ClientSession(headers=headers) as session, session.get(address) as answer:
-        body = await answer.read()
+    picture = np.zeros(0)
+    async with aiohttp.ClientSession(headers=headers) as session, asyncio.timeout(60):
+        while not picture.size or on_a_sheet(picture):  # a busy machine may take longer than a request waits
+            async with session.get(address) as answer:
+                body = await answer.read()
+            picture = np.asarray(Image.open(io.BytesIO(body)).convert("RGB")).astype(int)[MARGIN_TOP:]
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     (SCREENSHOTS / f"map-{device}.png").write_bytes(body)
-    picture = np.asarray(Image.open(io.BytesIO(body)).convert("RGB")).astype(int)[MARGIN_TOP:]
     place = home.places[device]
     assert picture.shape[1] == place.width and abs(picture.shape[0] - place.height) <= 16, "the page is as it was seen"
     yellow = picture[:, :, 1] - picture[:, :, 2]

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+from functools import cache
 
 import numpy as np
 import pytest
@@ -55,11 +56,12 @@ def blank(width: int, height: int) -> bytes:
     return out.getvalue()
 
 
+@cache
 def counted(device: str, letters: str) -> Cells:
     """Cells of the model's visits to a page, by the contract's own words: 128 columns of the width, rows of 16 px."""
     page = page_of("p", device)
     found: dict[tuple[int, int, int], int] = {}
-    for visit in visits(3, ["p"], 3_000, 0, 1_000_000):
+    for visit in visits(3, ["p"], 1_200, 0, 1_000_000):
         for beacon in visit.beacons():
             if beacon["device"] != device:
                 continue
@@ -71,7 +73,7 @@ def counted(device: str, letters: str) -> Cells:
     return cells(*((x, y, fixed, weight) for (x, y, fixed), weight in found.items()))
 
 
-@pytest.mark.parametrize("width", [360, 390, 820, 1_280, 1_440, 1_900])
+@pytest.mark.parametrize("width", [360, 390, 1_440])
 def test_the_only_cell_is_the_only_warm_place_on_every_width(width: int) -> None:
     canvas = Canvas(width, 1_600, 800, "clicks", shot=blank(width, 1_600))
     at_x, at_y = 80, 60
@@ -161,9 +163,7 @@ def test_bands_fade_as_fewer_visitors_reach_them() -> None:
     assert any(abs(y - 500) <= 2 for y in dark) and not any(abs(y - 600) <= 2 for y in dark)
 
 
-@pytest.mark.parametrize(
-    ("width", "height"), [(390, 65_536), (1_440, 65_536), (65_535, 65_536), (1, 1), (320, 30), (1_920, 12_000)]
-)
+@pytest.mark.parametrize(("width", "height"), [(390, 65_536), (1_440, 65_536), (65_535, 65_536), (1, 1), (320, 30)])
 def test_whatever_sizes_a_beacon_tells_a_picture_is_bounded(width: int, height: int) -> None:
     frame = frame_of(max(LEAST, width), max(LEAST, height))
     assert frame.width <= MOST_W and frame.height <= MOST_H and frame.width * frame.height <= MOST_PIXELS * 1.01
