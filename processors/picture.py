@@ -257,7 +257,7 @@ def _finished(
         legend = (*legend, words["cut"].format(shown=f"{frame.shown:,}", height=f"{canvas.height:,}"))
     _scale(whole, 85, marks, legend)
     out = io.BytesIO()
-    whole.save(out, "PNG", compress_level=4)
+    whole.save(out, "PNG", compress_level=3)  # above, a sixth fewer bytes cost half as much time again
     return out.getvalue()
 
 
