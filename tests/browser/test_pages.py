@@ -13,9 +13,8 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from axe_playwright_python.async_playwright import Axe
-from conftest import CHROMIUM
 from playwright.async_api import Browser, Page
-from readers import launched, write_fonts
+from readers import CHROMIUM, launched, write_fonts
 from requests_for_pages import BUSINESS, INDUSTRIES, full, html_of, least, longest
 
 from processors.page import choose_template, pictures

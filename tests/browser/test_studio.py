@@ -14,11 +14,10 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
-from conftest import CHROMIUM
 from lived_in import LivedIn, lived_in
 from PIL import Image
 from playwright.async_api import Browser, BrowserContext, Page, expect
-from readers import launched, write_fonts
+from readers import CHROMIUM, launched, write_fonts
 
 from infra.embedded.stack import Stack
 from processors.picture import GROUND, MARGIN_TOP
