@@ -171,6 +171,14 @@ async def test_a_session_that_is_over_opens_nothing(http: aiohttp.ClientSession,
     assert (await get(http, edge, "/heatmaps/acme-1.png", **alive))[0] == 401, "and the API takes no sessions"
 
 
+async def test_a_map_is_drawn_anew_once_and_not_by_every_reload(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:
+    session = await cookie(http, edge, "acme-operator")
+    status, _, headers = await get(http, edge, "/studio/maps/acme-1?kind=scroll&range=24h&again=1", **session)
+    assert (status, headers["Location"]) == (303, "/studio/maps/acme-1?kind=scroll&range=24h")
+    status, html, _ = await get(http, edge, headers["Location"], **session)
+    assert status == 200 and "again=1" in html
+
+
 @pytest.mark.parametrize(
     "query",
     [

@@ -3,6 +3,7 @@
 import io
 import itertools
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,19 +58,24 @@ def blank(width: int, height: int) -> bytes:
 
 
 @cache
+def beacons() -> list[dict[str, Any]]:
+    """Some visits to a page."""
+    return [beacon for visit in visits(3, ["p"], 2_500, 0, 1_000_000) for beacon in visit.beacons()]
+
+
+@cache
 def counted(device: str, letters: str) -> Cells:
     """Cells of the model's visits to a page, by the contract's own words: 128 columns of the width, rows of 16 px."""
     page = page_of("p", device)
     found: dict[tuple[int, int, int], int] = {}
-    for visit in visits(3, ["p"], 1_200, 0, 1_000_000):
-        for beacon in visit.beacons():
-            if beacon["device"] != device:
-                continue
-            for at, letter in enumerate(beacon["type"]):
-                if letter in letters:
-                    x = min(127, max(0, 128 * beacon["x"][at] // page.width))
-                    key = (x, beacon["y"][at] // 16, int(at in beacon["fixed"]))
-                    found[key] = found.get(key, 0) + (beacon["dwell"][at] if letter == "m" else 1)
+    for beacon in beacons():
+        if beacon["device"] != device:
+            continue
+        for at, letter in enumerate(beacon["type"]):
+            if letter in letters:
+                x = min(127, max(0, 128 * beacon["x"][at] // page.width))
+                key = (x, beacon["y"][at] // 16, int(at in beacon["fixed"]))
+                found[key] = found.get(key, 0) + (beacon["dwell"][at] if letter == "m" else 1)
     return cells(*((x, y, fixed, weight) for (x, y, fixed), weight in found.items()))
 
 

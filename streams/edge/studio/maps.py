@@ -80,7 +80,8 @@ async def _redraw(visit: Visit, wanted: Wanted, queries: list[MapQuery], summari
             for query, summary, top in zip(queries, summaries, tops, strict=True)
         )
     )
-    raise Elsewhere(str(visit.request.rel_url.without_query_params("again")))
+    left = [(name, value) for name, value in visit.request.query.items() if name != "again"]
+    raise Elsewhere(f"{PATH}/maps/{quote(queries[0].lp_id)}?{urlencode(left)}")
 
 
 def _shown(query: MapQuery, summary: MapSummary, top: float | None) -> MapQuery:
