@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kafka check lint bench up pictures lock
+.PHONY: help demo test test-kafka check lint tools bench up pictures lock
 
 help: ## Show these commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -28,8 +28,11 @@ test-kafka: $(INSTALLED) ## Integration tests and the full guarantee tests on Ap
 	LPSTREAM_TEST_KAFKA=apache LPSTREAM_GUARANTEES=full $(BIN)/pytest tests/guarantees -s
 	LPSTREAM_TEST_KAFKA=apache LPSTREAM_TEST_KAFKA_NODES=3 LPSTREAM_GUARANTEES=full $(BIN)/pytest tests/guarantees -s -k broker
 
-check: lint ## ruff, mypy --strict and the unit tests
-	$(BIN)/pytest tests/unit -q
+check: lint tools ## ruff, mypy --strict, the unit tests, and the production files by the tools that judge them
+	$(BIN)/pytest tests/unit tests/production -q
+
+tools: ## Fetch promtool and nginx into .lpstream/tools/, where apt is there
+	@.ci/tools
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -47,4 +50,6 @@ pictures: $(INSTALLED) ## Draw and encode the pages' pictures anew (needs Chromi
 
 lock: $(INSTALLED) ## Pin versions and hashes of all dependencies anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-		--extra embedded --extra dev --python-version 3.11 -o constraints.txt pyproject.toml
+		--extra embedded --extra tracing --extra dev --python-version 3.11 -o constraints.txt pyproject.toml
+	uv pip compile --python-platform x86_64-manylinux_2_28 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		--extra tracing --python-version 3.13 -c constraints.txt -o constraints-image.txt pyproject.toml

@@ -8,6 +8,7 @@ import typer
 from schemas.errors import LpstreamError
 from streams.cli.bench import bench
 from streams.cli.console import err
+from streams.cli.cost import cost
 from streams.cli.demo import demo
 from streams.cli.dlq import app as dlq
 from streams.cli.rebuild import rebuild
@@ -26,7 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (up, demo, edge, worker, migrate, snippet, request, warm, sql, restore, rebuild, bench):
+for command in (up, demo, edge, worker, migrate, snippet, request, warm, sql, restore, rebuild, bench, cost):
     app.command()(command)
 app.add_typer(dlq, name="dlq")
 app.add_typer(tier, name="tier")

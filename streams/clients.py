@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from aiokafka import AIOKafkaProducer
@@ -29,6 +28,7 @@ from streams.copywriting import Copywriter
 from streams.providers import Routers, open_routers
 from streams.settings import Settings
 from streams.stages import now_ms
+from streams.tracing import carried as carried_on
 
 log = logging.getLogger(__name__)
 
@@ -77,10 +77,13 @@ class Clients(Desk):
         self.put_before: LRUCache[str, bool] = LRUCache(FILES)
         self._background: set[asyncio.Task[None]] = set()
 
-    async def send(self, topic: str, key: bytes, value: bytes, **rest: Any) -> None:
-        """Append a record and wait for the broker."""
+    async def send(
+        self, topic: str, key: bytes, value: bytes, *, headers: list[tuple[str, bytes]] | None = None
+    ) -> None:
+        """Append a record, with the context of its trace, and wait for the broker."""
+        carried = [*(headers or ()), *carried_on()]
         try:
-            await self.producer.send_and_wait(topic, value, key=key, **rest)
+            await self.producer.send_and_wait(topic, value, key=key, headers=carried or None)
         except KafkaError as error:
             raise Retryable(f"Kafka: {type(error).__name__}") from error
 

@@ -302,11 +302,11 @@ class Copywriter:
         try:
             return parse(order.fields, name, text)
         except DecodeError as error:
-            trail.spoil(f"invalid: {error.field}"[:80])
+            spoilt_by = trail.spoil(f"invalid: {error.field}"[:80])
             if order.until - time.monotonic() < ASK_AGAIN_S:
                 raise NoAnswer("invalid") from error
             asked = ask_again(asked, text, str(error))
-        text = await router.ask(Question(asked, most_of(name), order.until, order.payer, trail))
+        text = await router.ask(Question(asked, most_of(name), order.until, order.payer, trail, spoilt_by))
         try:
             return parse(order.fields, name, text)
         except DecodeError as error:

@@ -10,8 +10,9 @@ from mode import Service
 
 from schemas.errors import DecodeError, LpstreamError
 from schemas.generation import REQUESTS, STEP_RESULTS, STEPS
-from streams import metrics, requests, results, steps
+from streams import metrics, requests, results, steps, tracing
 from streams.clients import Clients
+from streams.logs import begin_request, request_uuid
 from streams.ordered_acks import OrderedAcks
 from streams.restore import keep_restored
 from streams.settings import Settings
@@ -51,6 +52,7 @@ class GenerationService(Service):  # type: ignore[misc]  # mypy does not follow 
         await asyncio.gather(*self._beside, return_exceptions=True)
         if self._opened.is_set():
             await self._clients.close()
+        await asyncio.to_thread(tracing.stop_tracing)
 
     def agent(self, handle: Handler) -> Callable[[Any], Awaitable[None]]:
         """A Faust agent that gives each record to `handle`. No exception leaves its loop."""
@@ -85,6 +87,11 @@ class GenerationService(Service):  # type: ignore[misc]  # mypy does not follow 
 
     async def _until_done(self, handle: Handler, message: Any) -> bool:
         """Repeat until the record's effects are delivered; what can never be is dead-lettered. False: stopping."""
+        begin_request(message.key)
+        with tracing.record(message, request_uuid()):
+            return await self._work(handle, message)
+
+    async def _work(self, handle: Handler, message: Any) -> bool:
         pause, surprises = FIRST_PAUSE_S, 0
         while not self.should_stop:
             try:

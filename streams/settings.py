@@ -120,6 +120,9 @@ class Settings(BaseSettings):
     clickhouse_url: Annotated[Url, Field(description="ClickHouse's HTTP interface.")] = "http://127.0.0.1:8123"
     clickhouse_user: Annotated[str, Field(description="ClickHouse user that writes.")] = "lpstream"
     clickhouse_password: Annotated[SecretStr, Field(description="Password of the user that writes.")] = SecretStr("")
+    clickhouse_replicated: Annotated[
+        bool, Field(description="Whether `migrate` makes replicated tables, on a cluster with Keeper.")
+    ] = False
     clickhouse_s3_url: Annotated[
         Url | None,
         Field(description="The bucket as ClickHouse reaches it, if not by the S3 endpoint and the bucket's name."),
@@ -294,6 +297,18 @@ class Settings(BaseSettings):
             "PATH), or `off`. Needs the extra `screenshots`.",
         ),
     ] = "auto"
+    log_format: Annotated[
+        Literal["text", "json"],
+        Field(description="Lines for people, or one JSON object a line for a collector of logs."),
+    ] = "text"
+    otlp_endpoint: Annotated[
+        Url | None,
+        Field(description="OTLP/HTTP collector of traces; unset: none are made. Needs the extra `tracing`."),
+    ] = None
+    trace_share: Annotated[
+        float,
+        Field(ge=0, le=1, description="Share of generation requests that are traced, where nobody decided before."),
+    ] = 1.0
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="Least level that is logged.")
     ] = "INFO"

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -20,8 +19,10 @@ from schemas.errors import LpstreamError, Retryable
 from streams import generation, heatmap
 from streams.app import AppName, build_app
 from streams.collector import tune_collector
+from streams.logs import log_to_stderr
 from streams.settings import Settings
 from streams.tiers.schedule import TierSchedule
+from streams.tracing import start_tracing
 
 log = logging.getLogger(__name__)
 
@@ -64,13 +65,12 @@ class Health(Service):  # type: ignore[misc]  # mypy does not follow mode
 
 def run_worker(name: AppName, settings: Settings) -> None:
     """Run the worker until a signal ends it; the process exits non-zero when Faust crashes."""
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
-    )
+    log_to_stderr(settings, name)
     for noisy in ("httpx2", "openai"):
         logging.getLogger(noisy).setLevel(logging.WARNING)  # a line for each model call
     _require_cython()
     if name == "generation":
+        start_tracing(settings, f"lpstream-{name}")
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # hundreds of open streams: a fifth less processor time
     asyncio.run(_prepare(name, settings))
     tune_collector()

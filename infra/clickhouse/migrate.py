@@ -8,6 +8,7 @@ from importlib.resources.abc import Traversable
 import pyarrow as pa
 
 from infra.clickhouse.client import ClickHouse
+from infra.clickhouse.replication import ON_CLUSTER, replicated
 from schemas.errors import Refused
 
 APPLIED = """\
@@ -39,16 +40,21 @@ def statements(text: str) -> list[str]:
     return [part.strip() for part in "\n".join(lines).split(";\n") if part.strip(" ;\n")]
 
 
-async def migrate(clickhouse: ClickHouse, *, timezone: str, warm: WarmStore | None = None) -> list[str]:
+async def migrate(
+    clickhouse: ClickHouse, *, timezone: str, warm: WarmStore | None = None, cluster: bool = False
+) -> list[str]:
     """Apply what is not applied yet, and the views; names of the files that changed something.
 
     `clickhouse` must be open on a database that exists (`default`). `timezone` is a checked name of the tz database.
-    Without `warm` the credentials of the warm tier stay as they are.
+    Without `warm` the credentials of the warm tier stay as they are. `cluster`: databases and tables are replicated.
     """
     if warm is not None:
-        await name_collection(clickhouse, warm)
-    await clickhouse.command("CREATE DATABASE IF NOT EXISTS lpstream COMMENT 'Heatmaps of landing pages'")
-    await clickhouse.command(APPLIED)
+        await name_collection(clickhouse, warm, cluster=cluster)
+    await _apply(
+        clickhouse,
+        f"CREATE DATABASE IF NOT EXISTS lpstream COMMENT 'Heatmaps of landing pages';\n{APPLIED};\n",
+        cluster,
+    )
     known = {
         row["name"]: row["digest"] for row in await clickhouse.rows("SELECT name, digest FROM lpstream.migrations")
     }
@@ -59,15 +65,15 @@ async def migrate(clickhouse: ClickHouse, *, timezone: str, warm: WarmStore | No
         if known.get(file.name, digest) != digest:
             raise Refused(f"{file.name} was applied with another text: undo the change, and add a new numbered file")
         if file.name not in known:
-            await _apply(clickhouse, text)
+            await _apply(clickhouse, text, cluster)
             row = pa.table({"name": [file.name], "digest": [digest]})
             await clickhouse.insert("lpstream.migrations", row, token=digest)
             done.append(file.name)
-    await _apply(clickhouse, _ddl().joinpath("views.sql").read_text("utf-8").replace("{timezone}", timezone))
+    await _apply(clickhouse, _ddl().joinpath("views.sql").read_text("utf-8").replace("{timezone}", timezone), cluster)
     return done
 
 
-async def name_collection(clickhouse: ClickHouse, warm: WarmStore) -> None:
+async def name_collection(clickhouse: ClickHouse, warm: WarmStore, *, cluster: bool = False) -> None:
     """Keep the bucket's address and keys in ClickHouse under a name, which is all that tables and views say of them.
 
     Nobody can override them in a query. A collection of that name in the server's own configuration is left alone.
@@ -81,8 +87,9 @@ async def name_collection(clickhouse: ClickHouse, warm: WarmStore) -> None:
     else:
         values |= {"use_environment_credentials": "1"}
     fixed = ", ".join(f"{name} = {_quoted(value)} NOT OVERRIDABLE" for name, value in values.items())
-    await clickhouse.command(f"CREATE NAMED COLLECTION IF NOT EXISTS {COLLECTION} AS {fixed}")
-    await clickhouse.command(f"ALTER NAMED COLLECTION {COLLECTION} SET {fixed}")
+    name = f"{COLLECTION} {ON_CLUSTER}" if cluster else COLLECTION
+    await clickhouse.command(f"CREATE NAMED COLLECTION IF NOT EXISTS {name} AS {fixed}")
+    await clickhouse.command(f"ALTER NAMED COLLECTION {name} SET {fixed}")
 
 
 def _quoted(value: str) -> str:
@@ -97,6 +104,6 @@ def _numbered() -> list[Traversable]:
     return sorted((file for file in _ddl().iterdir() if file.name[0].isdigit()), key=lambda file: file.name)
 
 
-async def _apply(clickhouse: ClickHouse, text: str) -> None:
+async def _apply(clickhouse: ClickHouse, text: str, cluster: bool) -> None:
     for statement in statements(text):
-        await clickhouse.command(statement)
+        await clickhouse.command(replicated(statement) if cluster else statement)

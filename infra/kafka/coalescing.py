@@ -2,7 +2,7 @@
 
 Three things that aiokafka's own `send` does not do, each needed by a door that strangers may use:
 
-- One future for a record and none of its timers: half of the processor time at 2,000 records/s.
+- A call back for each record, no future and no timers of its own: half of the processor time at 2,000 records/s.
 - A deadline for every record. A record whose deadline passes while it waits is never sent; one that is on its way may
   still arrive. An idempotent aiokafka producer alone tries for as long as its process lives.
 - After a batch that the broker refuses, an idempotent producer has a gap in its sequence, and each later batch of the
@@ -50,14 +50,21 @@ def is_refused(error: Exception) -> bool:
 
 @dataclass(slots=True)
 class _Pending:
+    """`told` is who is to be told, until it was."""
+
     key: bytes | None
     value: bytes | None
     deadline: float
-    outcome: asyncio.Future[Outcome]
+    told: Callable[[Outcome], None] | None
 
     def settle(self, outcome: Outcome) -> None:
-        if not self.outcome.done():
-            self.outcome.set_result(outcome)
+        told, self.told = self.told, None
+        if told is None:
+            return
+        try:
+            told(outcome)
+        except Exception:
+            log.exception("an outcome could not be told")  # and its neighbours' can
 
 
 @dataclass(slots=True)
@@ -77,7 +84,7 @@ class _Lane:
         most = 1 if self.alone else len(self.waiting)
         while self.waiting and len(taken) < most:
             one = self.waiting[0]
-            if not one.outcome.done():
+            if one.told is not None:
                 if batch.append(timestamp=None, key=one.key, value=one.value) is None:
                     break
                 taken.append(one)
@@ -147,17 +154,16 @@ class CoalescingProducer:
             self._partitions[topic] = (known, now + PARTITIONS_S)
         return known
 
-    def send(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> asyncio.Future[Outcome]:
-        """Line a record up behind those of its partition. The future is always set, soon after the timeout at last."""
+    def send(
+        self, topic: str, partition: int, key: bytes | None, value: bytes | None, told: Callable[[Outcome], None]
+    ) -> None:
+        """Line a record up behind those of its partition. `told` is always called, soon after the timeout at last."""
         lane = self._lanes.get((topic, partition))
         if lane is None:
             lane = self._lanes[topic, partition] = _Lane(topic, partition)
-        loop = asyncio.get_running_loop()
-        pending = _Pending(key, value, time.monotonic() + self._timeout_s, loop.create_future())
-        lane.waiting.append(pending)
+        lane.waiting.append(_Pending(key, value, time.monotonic() + self._timeout_s, told))
         if lane.task is None:
-            lane.task = loop.create_task(self._drain(lane))
-        return pending.outcome
+            lane.task = asyncio.get_running_loop().create_task(self._drain(lane))
 
     async def _drain(self, lane: _Lane) -> None:
         try:

@@ -1,12 +1,14 @@
 """The producer, and the partition of a key."""
 
 import struct
+from functools import lru_cache
 
 from aiokafka import AIOKafkaProducer
 
 LINGER_MS = 5
 SEED, MIX, ALL = 0x9747B28C, 0x5BD1E995, 0xFFFFFFFF
 BATCH_BYTES = 16_384  # aiokafka's own default
+KNOWN_KEYS = 16_384
 
 
 def build_producer(
@@ -24,8 +26,12 @@ def build_producer(
     )
 
 
+@lru_cache(maxsize=KNOWN_KEYS)
 def partition_of(key: bytes, partitions: int) -> int:
-    """The partition of a key as Kafka's default partitioner has it (murmur2, made positive)."""
+    """The partition of a key as Kafka's default partitioner has it (murmur2, made positive).
+
+    A pageview posts every few seconds: its partition is not worked out each time.
+    """
     return (murmur2(key) & 0x7FFFFFFF) % partitions
 
 

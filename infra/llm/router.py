@@ -1,6 +1,7 @@
 """Which provider is asked, and what is done when it does not answer: fall back, hedge, wait, give up in time."""
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -21,8 +22,8 @@ from schemas.generation import Attempt
 
 Messages = Sequence[Mapping[str, str]]
 MOST_TRIES, TRIES_EACH = 4, 2
-LEAST_S, LOOK_S = 0.8, 0.05
-MOST_PAUSE_S, PAUSE_EACH_S = 0.1, 0.0005
+LEAST_S, LOOK_S, LATE_S = 0.8, 0.05, 0.25
+MOST_PAUSE_S, PAUSE_EACH_S = 0.2, 0.0008
 # what says nothing against the provider's health: it answered
 ANSWERED = ("ok", "finish_")
 
@@ -61,8 +62,10 @@ class Door:
     """One provider: its client, and room for so many calls at once. Its models share both."""
 
     def __init__(self, endpoint: Endpoint, concurrency: int, patience: Patience) -> None:
-        self.client: AsyncOpenAI = open_client(endpoint, connections=concurrency, cap_s=patience.cap_s)
         self.free = self._room = concurrency
+        self.client: AsyncOpenAI = open_client(
+            endpoint, connections=concurrency, cap_s=patience.cap_s, pause=self.pause
+        )
 
     def pause(self) -> float:
         """Between two reads of a stream, s: the more streams are open, the longer each may fill up."""
@@ -125,13 +128,17 @@ class _Running:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked, until when (of the loop's monotonic clock), and who pays."""
+    """What is asked, until when (of the loop's monotonic clock), and who pays.
+
+    `again_after` is the provider whose answer could not be used: it is asked again only if nobody else can be.
+    """
 
     messages: Messages
     most_tokens: int
     until: float
     payer: Payer
     trail: Trail
+    again_after: str | None = None
 
 
 class Router:
@@ -151,7 +158,7 @@ class Router:
 
     async def ask(self, question: Question) -> str:
         """The first whole answer; NoAnswer when there is none in time. What was tried is in the question's trail."""
-        tried: Counter[Candidate] = Counter()
+        tried = Counter(one for one in self._candidates if one.endpoint.provider == question.again_after)
         cause = "providers_failed" if self._candidates else "none_configured"
         for number in range(MOST_TRIES):
             candidate = await self._next(tried, question.until)
@@ -197,8 +204,8 @@ class Router:
         self._allowance.earn()
         running = [self._begin(candidate, question, patient)]
         try:
-            await asyncio.wait({running[0].first}, timeout=candidate.first_tokens.p90())
-            if not running[0].first.done() and (spare := self._spare(candidate)) is not None:
+            on_time = await _wait_for(running[0].first, candidate.first_tokens.p90())
+            if not running[0].first.done() and on_time and (spare := self._spare(candidate)) is not None:
                 self._watchers.hedge(spare.endpoint)
                 running.append(self._begin(spare, question, patient))
             reply = await _leader(running)
@@ -226,7 +233,7 @@ class Router:
         candidate, endpoint = running.candidate, running.candidate.endpoint
         total = min(question.until - time.monotonic(), self._patience.cap_s)
         limits = Limits(total if patient else self._patience.first_token_s, self._patience.idle_s, total)
-        call = Call(candidate.door.client, endpoint, limits, running.told, candidate.door.pause)
+        call = Call(candidate.door.client, endpoint, limits, running.told)
         call_id = str(uuid4())
         reservation = await self._reserve(call_id, endpoint, question)
         try:
@@ -290,6 +297,13 @@ def _billed(endpoint: Endpoint, reply: Reply, reservation: Reservation) -> int:
     if reply.usage is None:
         return reservation.amount
     return endpoint.cost(reply.usage.prompt_tokens, reply.usage.completion_tokens)
+
+
+async def _wait_for(first: "asyncio.Future[bool]", seconds: float | None) -> bool:
+    """Wait for it, so long at most; whether the loop woke in time. If not, we are slow and not the provider."""
+    due = math.inf if seconds is None else time.monotonic() + seconds
+    await asyncio.wait({first}, timeout=seconds)
+    return time.monotonic() < due + LATE_S
 
 
 async def _leader(running: list[_Running]) -> Reply:

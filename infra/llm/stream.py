@@ -11,20 +11,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
+from urllib.request import getproxies
 
 import aiohttp
 import httpx2
 import msgspec
 import openai
 from openai import AsyncOpenAI, DefaultAioHttpClient
+from openai._vendor.httpx_aiohttp.transport import AiohttpTransport  # the one that DefaultAioHttpClient uses
 
 from infra.llm.endpoint import Endpoint
+from infra.llm.filling import filling_response
 
 Billing = Literal["usage", "nothing", "unknown"]
 MOST_TEXT = 64 * 1024
 COOL_S = 1.0
 # a timer is moved that often at most: moving it for each of a hundred reads costs as much as reading
-HEAR_S, LEAST_PAUSE_S = 0.1, 0.005
+HEAR_S, KEEP_ALIVE_S = 0.1, 30.0
 
 
 class Usage(msgspec.Struct):
@@ -74,15 +77,27 @@ class Reply:
     billing: Billing = "unknown"
 
 
-def open_client(endpoint: Endpoint, *, connections: int, cap_s: float) -> AsyncOpenAI:
-    """A client that retries nothing by itself: it would not know the deadline."""
-    limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=30.0)
+def open_client(
+    endpoint: Endpoint, *, connections: int, cap_s: float, pause: Callable[[], float] = lambda: 0.0
+) -> AsyncOpenAI:
+    """A client that retries nothing by itself: it would not know the deadline.
+
+    `pause` says how long to let a stream fill between two reads, s: fewer, larger reads cost less.
+    """
+
+    def session() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEP_ALIVE_S),
+            response_class=filling_response(pause),
+            trust_env=bool(getproxies()),  # aiohttp looks for a proxy in a thread, for each request
+        )
+
     return AsyncOpenAI(
         base_url=endpoint.base_url,
         api_key=endpoint.key,
         max_retries=0,
         timeout=cap_s,
-        http_client=DefaultAioHttpClient(limits=limits, timeout=cap_s),
+        http_client=DefaultAioHttpClient(transport=AiohttpTransport(client=session), timeout=cap_s),
     )
 
 
@@ -95,14 +110,11 @@ class Call:
         endpoint: Endpoint,
         limits: Limits,
         on_first_token: Callable[[], None] = lambda: None,
-        pause: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """`pause` says how long to let the stream fill between two reads, s: fewer, larger reads cost less."""
         self._client = client
         self._endpoint = endpoint
         self._limits = limits
         self._on_first_token = on_first_token
-        self._pause = pause
         self._started = time.monotonic()
         self._parts: list[str] = []
         self._finish: str | None = None
@@ -165,8 +177,6 @@ class Call:
                 if self._take(lines) and (now := loop.time()) > heard + HEAR_S:
                     heard = now
                     patience.reschedule(now + HEAR_S + self._limits.idle_s)
-                if (pause := self._pause()) > LEAST_PAUSE_S:
-                    await asyncio.sleep(pause)
             self._take([rest])
 
     def _take(self, lines: list[bytes]) -> bool:

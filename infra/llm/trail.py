@@ -39,10 +39,11 @@ class Trail:
         """A trail of its own for calls whose time counts here."""
         return Trail(self._clock, self)
 
-    def spoil(self, outcome: str) -> None:
-        """The last answer turned out to be of no use."""
+    def spoil(self, outcome: str) -> str:
+        """The last answer turned out to be of no use; the provider it came from."""
         at = max(at for at, one in enumerate(self.attempts) if one.outcome == "ok")
         self.attempts[at] = self.attempts[at].model_copy(update={"outcome": outcome})
+        return self.attempts[at].provider
 
     @property
     def provider_ms(self) -> int:

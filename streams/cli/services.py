@@ -106,7 +106,12 @@ async def prepare(settings: Settings) -> None:
         settings.clickhouse_url, settings.clickhouse_user, settings.clickhouse_password.get_secret_value(), "default"
     )
     try:
-        done = await apply_ddl(clickhouse, timezone=settings.timezone, warm=warm_store(settings))
+        done = await apply_ddl(
+            clickhouse,
+            timezone=settings.timezone,
+            warm=warm_store(settings),
+            cluster=settings.clickhouse_replicated,
+        )
     finally:
         await clickhouse.close()
     objects = Objects.open(

@@ -5,7 +5,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import sys
 import tempfile
 import time
 from multiprocessing.connection import wait
@@ -16,6 +15,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from streams.edge.sender import Sender
 from streams.edge.server import serve
+from streams.logs import log_to_stderr
 from streams.metrics import MULTIPROCESS
 from streams.settings import Settings
 
@@ -55,9 +55,7 @@ async def _serve(settings: Settings, sender: Sender | None) -> None:
 
 
 def _log_to_stderr(settings: Settings) -> None:
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
-    )
+    log_to_stderr(settings, "edge")
     # aiohttp logs several lines for every malformed request; a flood of requests must not be one of logs
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
 

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Callable
+from functools import partial
 
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from msgspec import Struct
@@ -85,11 +86,8 @@ class Sender:
             turn = next(self._turn)
             places = [_place(record, count, turn) for record in records]
             # everything is lined up before the first wait, so that one request's records stay together and in order
-            started = [self._start(topic, record, place, count) for record, place in zip(records, places, strict=True)]
-            done = [
-                one if isinstance(one, Sent) else sent_of(place, await one)
-                for one, place in zip(started, places, strict=True)
-            ]
+            started = [self._future(topic, record, place, count) for record, place in zip(records, places, strict=True)]
+            done = [await one for one in started]
             metrics.acknowledged(topic).inc(sum(one.error_code is None for one in done))
             return done
         finally:
@@ -99,21 +97,24 @@ class Sender:
         """Send a record without waiting; `done` is called later. HttpError 503 without room, and never called then."""
         self._take_room(1)
         count = self._producer.known_partitions(topic)
-        place = _place(record, count, 0)
-        started = self._start(topic, record, place, count)
 
-        def settle(outcome: asyncio.Future[Outcome]) -> None:
+        def settle(sent: Sent) -> None:
             self.in_flight -= 1
-            sent = sent_of(place, outcome.result())
             if sent.error_code is None:
                 metrics.acknowledged(topic).inc()
             done(sent)
 
-        if isinstance(started, Sent):
-            self.in_flight -= 1
-            done(started)
-        else:
-            started.add_done_callback(settle)
+        self._start(topic, record, _place(record, count, 0), count, settle)
+
+    def _future(self, topic: str, record: Record, place: int, partitions: int) -> asyncio.Future[Sent]:
+        future: asyncio.Future[Sent] = asyncio.get_running_loop().create_future()
+
+        def settle(sent: Sent) -> None:
+            if not future.done():
+                future.set_result(sent)
+
+        self._start(topic, record, place, partitions, settle)
+        return future
 
     def _take_room(self, count: int) -> None:
         if self.in_flight + count > self._settings.edge_max_in_flight:
@@ -121,13 +122,18 @@ class Sender:
             raise HttpError(503, "Too many records are waiting for the broker, try again")
         self.in_flight += count
 
-    def _start(self, topic: str, record: Record, place: int, partitions: int) -> asyncio.Future[Outcome] | Sent:
+    def _start(self, topic: str, record: Record, place: int, partitions: int, done: Callable[[Sent], None]) -> None:
         if not 0 <= place < partitions:
-            return Sent(None, None, NO_PARTITION, "Partition not found.")
+            return done(Sent(None, None, NO_PARTITION, "Partition not found."))
         if record.size > self._settings.edge_max_record_bytes:
             most = self._settings.edge_max_record_bytes
-            return Sent(None, None, KAFKA_ERROR, f"The record is larger than {most} bytes.")
-        return self._producer.send(topic, place, record.key, record.value)
+            return done(Sent(None, None, KAFKA_ERROR, f"The record is larger than {most} bytes."))
+        told = partial(_tell, done, place)
+        return self._producer.send(topic, place, record.key, record.value, told)
+
+
+def _tell(done: Callable[[Sent], None], place: int, outcome: Outcome) -> None:
+    done(sent_of(place, outcome))
 
 
 def _place(record: Record, partitions: int, turn: int) -> int:

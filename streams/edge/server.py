@@ -26,6 +26,7 @@ from streams.edge.studio import maps as studio_maps
 from streams.edge.studio import pages as studio_pages
 from streams.edge.studio.files import static
 from streams.edge.studio.gate import ASKS, LOOKS, studio
+from streams.logs import begin_request
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -101,7 +102,6 @@ PRIVATE = [
     route("GET", "/lp/requests/{request_id}", pages.status, "application", "operator"),
     route("GET", "/lp/requests/{request_id}/events", pages.events, "application", "operator"),
     route("GET", "/lp/requests/{request_id}/preview", pages.preview, "application", "operator"),
-    *STUDIO,
     route("GET", "/metrics", routes.metrics_page, "operator"),
     route("GET", "/healthz", routes.health),
     route("GET", "/readyz", routes.ready),
@@ -117,12 +117,13 @@ class Edge:
         self._tenants = tenants
         self._services = services
         self._admission = services.admission
-        self._routes = PUBLIC if listener == "public" else PRIVATE
+        self._routes = PUBLIC if listener == "public" else [*PRIVATE, *STUDIO]
         self._fixed = {(one.method, one.template): one for one in self._routes if "{" not in one.template}
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request: origin, rates, route, caller, handler; errors in one shape, CORS headers on all."""
         started = time.perf_counter()
+        begin_request(request.headers.get("X-Request-Id"))
         origin = request.headers.get(hdrs.ORIGIN) if self._listener == "public" else None
         template = "none"
         response: web.StreamResponse

@@ -14,7 +14,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from streams.edge.server import PRIVATE
+from streams.edge.server import PRIVATE, STUDIO
 from streams.proof.visitors import visits
 from streams.services import Installation
 
@@ -120,7 +120,7 @@ async def test_binary_records_and_an_explicit_partition(installation: Installati
 
 async def test_every_private_route_wants_a_token(installation: Installation) -> None:
     async with aiohttp.ClientSession() as http:
-        for route in PRIVATE:
+        for route in [*PRIVATE, *STUDIO]:
             path = route.template
             status = OPEN.get(path, 401)
             for name in ("name", "topic", "partition", "lp_id", "suffix", "request_id"):

@@ -5,7 +5,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from importlib.resources import files
 from typing import Any
 from xml.etree import ElementTree
@@ -16,11 +16,13 @@ import pytest
 import pytest_asyncio
 import requests
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from grafana import sent
 from moto.server import ThreadedMotoServer
 from tiering import LP_IDS, World, clean
 from typer.testing import CliRunner
 
 from infra.embedded.stack import Stack
+from infra.monitoring import analysts
 from infra.tiers.archive import GLACIER
 from schemas.errors import LpstreamError, Refused, Retryable
 from schemas.heatmap import TOPIC
@@ -304,3 +306,28 @@ async def test_users_of_the_real_server_are_told_in_words_that_it_knows(world: W
         for grant in grants:
             rows = await world.writer.rows("SELECT formatQuerySingleLine({grant:String}) AS text", {"grant": grant})
             assert rows[0]["text"] == grant
+
+
+async def test_every_panel_of_the_analysts_dashboard_answers_from_hot_and_warm(world: World) -> None:
+    await load(world, 3)
+    await world.run(3)
+    since, until = datetime.combine(world.day(0), time(), UTC), datetime.combine(world.day(3), time(), UTC)
+    picked = {"lp_id": list(LP_IDS), "device": ["mobile", "tablet", "desktop"]}
+    panels = {panel.title: panel for row in analysts.ROWS for panel in row.panels}
+    answers = {
+        title: await world.analyst.rows(sent(sql, picked, since, until))
+        for title, panel in panels.items()
+        for sql, _ in panel.queries
+    }
+    assert [title for title, rows in answers.items() if not rows] == []
+    own = f"lp_id IN {LP_IDS}"
+    assert answers["Pageviews"] == await world.copy.rows(
+        f"SELECT sum(pageviews) AS value FROM heatmap_windows WHERE {own}"
+    )
+    assert sum(row["views"] for row in answers["Pages"]) == answers["Pageviews"][0]["value"]
+    variable = next(one for one in analysts.VARIABLES if one["name"] == "lp_id")
+    assert set(LP_IDS) < {row["lp_id"] for row in await world.analyst.rows(variable["query"])}
+    quoting = await world.analyst.rows(
+        sent(panels["Pageviews"].queries[0][0], picked | {"lp_id": ["'; --"]}, since, until)
+    )
+    assert quoting == [{"value": 0}]

@@ -1,0 +1,103 @@
+"""The price file: `prices.toml` beside this module, or another of its form."""
+
+import tomllib
+from dataclasses import dataclass
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from schemas.errors import SettingError
+
+Amount = Annotated[float, Field(ge=0)]
+
+
+class Strict(BaseModel):
+    """An unknown key is a misspelt one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Price(Strict):
+    """US dollars, and where it was read."""
+
+    usd: Amount
+    source: str
+
+
+class Figure(Strict):
+    """A measured figure, and where it stands."""
+
+    value: Amount
+    source: str
+
+
+class Limits(Strict):
+    """The plan's."""
+
+    infrastructure_yen_month: Amount
+    api_yen_per_lp: Amount
+    storage_gb_month: Amount
+
+
+class Work(Strict):
+    """A month's work."""
+
+    name: str
+    visits_a_day: Amount
+    pages_a_month: Amount
+
+
+class Part(Strict):
+    """One kind of instance of a region."""
+
+    count: Annotated[int, Field(ge=1)]
+    vcpu: Amount
+    gb: Amount
+    disk_gb: Amount = 0
+
+
+class Way(Strict):
+    """A way to run it; with `vcpu`, `gb` and `disk_gb` on one machine."""
+
+    name: str
+    regions: Annotated[int, Field(ge=1)]
+    vcpu: Amount | None = None
+    gb: Amount = 0
+    disk_gb: Amount = 0
+
+
+class PriceFile(Strict):
+    """All of it."""
+
+    dated: date
+    jpy_per_usd: Annotated[float, Field(gt=0)]
+    prices: dict[str, Price]
+    limits: Limits
+    measured: dict[str, Figure]
+    workload: Annotated[list[Work], Field(min_length=1)]
+    footprint: dict[str, Part]
+    option: Annotated[list[Way], Field(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A price file that was read, and its name."""
+
+    name: str
+    content: PriceFile
+
+
+def load_prices(path: Path | None = None) -> Read:
+    """The file (None: ours); SettingError names what is wrong with it."""
+    source = path or files("infra").joinpath("prices.toml")
+    try:
+        content = PriceFile.model_validate(tomllib.loads(source.read_text(encoding="utf-8")))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise SettingError(f"--prices {source}: {error}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise SettingError(f"--prices {source}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    return Read(source.name, content)

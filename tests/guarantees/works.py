@@ -1,0 +1,177 @@
+"""The generation worker on simulated providers, and what is seen of it while requests are answered."""
+
+import asyncio
+import contextlib
+import random
+import re
+import time
+import urllib.request
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from infra.embedded.stack import Stack
+from schemas.generation import GenerationRequest
+from streams.mix import Pattern
+from streams.proof.audit import Audit, audit, forget_open_calls, total
+from streams.proof.bench.pages_lab import spread
+from streams.proof.orders import Answer, Orders, orders
+from streams.proof.provider.remote import RemoteProvider, settings_of
+from streams.proof.provider.script import Script
+from streams.services import Installation
+
+OPEN_S = 1.5
+DEADLINE_MS, LATE_MS = 10_000, 300
+BREAKER = re.compile(r'lpstream_lp_breaker_open\{model="[^"]+-fast",provider="([^"]+)"\} ([0-9.]+)')
+
+
+class Works:
+    """The generation worker on two simulated providers."""
+
+    def __init__(self, stack: Stack, services: Installation, providers: list[RemoteProvider]) -> None:
+        self.stack = stack
+        self.services = services
+        self.providers = providers
+        self.env = settings_of(providers) | {"LPSTREAM_LLM_BREAKER_OPEN_S": f"{OPEN_S}"}
+
+    def launch(self, **more: str) -> None:
+        """Start the worker, and return when it has partitions."""
+        self.services.launch("generation", self.env | more)
+        child = self.services.children["generation"]
+        child.wait_ready(lambda: _ready(self.services), 60)
+
+    def kill(self) -> None:
+        self.services.children["generation"].kill()
+
+    def play(self, *scripts: Script) -> None:
+        """Both providers behave so from now on; one script is for both."""
+        for provider, script in zip(self.providers, scripts * 2 if len(scripts) == 1 else scripts, strict=True):
+            provider.play(script)
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator["Watch"]:
+        """Requests sent in the block are answered when it ends; then books and breakers can be looked at."""
+        redis = Redis.from_url(self.stack.addresses.redis_url)
+        for provider in self.providers:
+            if provider.process.alive:
+                await asyncio.to_thread(provider.reset)
+        await forget_open_calls(redis)
+        before = await total(redis)
+        at = self.stack.addresses
+        try:
+            async with orders(at.kafka, at.broker_kind) as sent:
+                watch = Watch(self, sent, redis, before)
+                looking = asyncio.create_task(watch.look())
+                try:
+                    yield watch
+                    await sent.wait(60)
+                finally:
+                    looking.cancel()
+                    await asyncio.gather(looking, return_exceptions=True)
+        finally:
+            await redis.aclose()
+
+
+class Watch:
+    """What is seen while requests are answered."""
+
+    def __init__(self, works: Works, sent: Orders, redis: Redis, before: int) -> None:
+        self.works = works
+        self.sent = sent
+        self.redis = redis
+        self._before = before
+        self._started = time.monotonic()
+        self.requests: list[GenerationRequest] = []
+        self.breakers: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        self.lag_ms = 0.0
+
+    async def flow(self, patterns: Sequence[Pattern], per_minute: float) -> None:
+        bodies = requests_of(patterns)
+        self.requests += [GenerationRequest.model_validate(one) for one in bodies]
+        await self.sent.flow(bodies, per_minute)
+
+    async def look(self) -> None:
+        """Note each change of a breaker, with its time, s; and how far this machine lags behind."""
+        while True:
+            slept = time.monotonic()
+            await asyncio.sleep(0.25)
+            self.lag_ms += max(0.0, time.monotonic() - slept - 0.25) * 1000
+            page = await asyncio.to_thread(metrics_of, self.works.services)
+            for provider, state in BREAKER.findall(page):
+                known = self.breakers[provider]
+                if not known or known[-1][1] != float(state):
+                    known.append((round(time.monotonic() - self._started, 1), float(state)))
+
+    async def assert_stored(self, within_s: float) -> None:
+        """Every result that is on the topic is in Redis, with the same bytes."""
+        until = time.monotonic() + within_s
+        missing = list(self.sent.answers)
+        while missing:
+            assert time.monotonic() < until, f"{len(missing)} results are on the topic and not in Redis"
+            with contextlib.suppress(RedisError):
+                values = {name: await self.redis.get(f"lp:result:{name}") for name in missing}
+                missing = [name for name, value in values.items() if value != self.sent.answers[name].values[0]]
+            await asyncio.sleep(0.2)
+
+    async def books(self) -> Audit:
+        await asyncio.sleep(0.5)  # what was called off a moment ago is noted
+        bills = [await asyncio.to_thread(one.bill) for one in self.works.providers if one.process.alive]
+        return await audit(self.redis, bills, self._before)
+
+    def answers(self) -> list[Answer]:
+        return list(self.sent.answers.values())
+
+    def tell(self, what: str) -> None:
+        answers = self.answers()
+        status = Counter(one.result["status"] for one in answers)
+        share = status["degraded"] / len(answers)
+        times = spread([one.total_ms for one in answers])
+        print(f"{what}: {len(answers)} requests, {dict(status)}, degraded {share:.0%}, total ms {times}")
+        causes = Counter(
+            warning["detail"].rpartition(": ")[2]
+            for one in answers
+            for warning in one.result["warnings"]
+            if warning["code"] in ("template_copy", "near_copy")
+        )
+        calls = Counter(each["outcome"] for one in answers for each in one.result["attempts"])
+        print(f"  built in because: {dict(causes)}; calls: {dict(calls)}")
+        if self.breakers:
+            print(f"  breakers (s, state): {dict(self.breakers)}")
+
+    def assert_in_time(self) -> None:
+        """All answered, each with one result and a page, within the deadline (and the lag of a busy machine)."""
+        for one in self.answers():
+            assert one.result["status"] in ("completed", "degraded"), one.result
+            assert len(set(one.values)) == 1, "two different results"
+        late = [one.total_ms for one in self.answers() if one.total_ms > DEADLINE_MS + LATE_MS + self.lag_ms]
+        assert not late
+
+
+def requests_of(patterns: Sequence[Pattern]) -> list[dict[str, Any]]:
+    """A request for each, with an id that no other run has."""
+    seed = random.SystemRandom().randrange(2**32)
+    return [one.request(number, seed) for number, one in enumerate(patterns)]
+
+
+def _url(services: Installation, path: str) -> str:
+    return services._ready_url("generation").replace("/readyz", path)
+
+
+def _ready(services: Installation) -> bool:
+    try:
+        with urllib.request.urlopen(_url(services, "/readyz"), timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def metrics_of(services: Installation) -> str:
+    try:
+        with urllib.request.urlopen(_url(services, "/metrics"), timeout=2) as answer:
+            return str(answer.read().decode())
+    except OSError:
+        return ""

@@ -1,0 +1,78 @@
+"""Prometheus rules: promtool accepts them, each alert fires when it should and has its runbook."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from production_tools import ROOT, run, tool
+
+from infra.monitoring.definitions import metric_definitions
+
+RULES = ROOT / "infra" / "monitoring" / "rules"
+SCENARIOS = sorted((ROOT / "tests" / "production" / "rules").glob("*.yml"))
+RUNBOOKS = ROOT / "docs" / "runbooks.md"
+SERIES = re.compile(r"\blpstream_[a-z0-9_]+")
+RECORDED = re.compile(r"\blpstream:[a-z0-9_:]+")
+
+
+def rules(file: str) -> list[dict[str, Any]]:
+    found = yaml.safe_load((RULES / file).read_text(encoding="utf-8"))
+    return [rule for group in found["groups"] for rule in group["rules"]]
+
+
+ALERTS = {rule["alert"]: rule for rule in rules("alerts.yml")}
+RECORDINGS = {rule["record"]: rule["expr"] for file in ("recording.yml", "region.yml") for rule in rules(file)}
+
+
+def test_promtool_accepts_the_rules() -> None:
+    run(tool("promtool"), "check", "rules", "--lint-fatal", *sorted(RULES.glob("*.yml")))
+
+
+def test_promtool_sees_a_broken_rule(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yml"
+    broken.write_text((RULES / "region.yml").read_text(encoding="utf-8").replace("vector(", "vector(("), "utf-8")
+    with pytest.raises(AssertionError, match="parse error"):
+        run(tool("promtool"), "check", "rules", broken)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.stem)
+def test_alerts_fire_when_they_should_and_only_then(scenario: Path) -> None:
+    run(tool("promtool"), "test", "rules", scenario)
+
+
+def test_every_alert_fires_in_a_scenario() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in SCENARIOS)
+    assert set(re.findall(r'alertname="(\w+)", alertstate="firing"', text)) == set(ALERTS)
+
+
+def test_every_alert_has_its_runbook_and_every_runbook_its_alert() -> None:
+    sections = re.split(r"^### ", RUNBOOKS.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    written = {section.splitlines()[0]: section for section in sections}
+    assert set(written) == set(ALERTS)
+    for name, section in written.items():
+        words = re.findall(r"- \*\*(\w+)", section)
+        assert words[0] == "Symptom" and "Check" in words, name
+        assert "Fix" in words or "**Check and fix**" in section, name
+        assert ALERTS[name]["annotations"]["runbook_url"] == f"docs/runbooks.md#{name.lower()}"
+
+
+def test_every_alert_says_how_urgent_it_is() -> None:
+    assert {rule["labels"]["severity"] for rule in ALERTS.values()} == {"page", "ticket", "info"}
+    for rule in ALERTS.values():
+        assert {"summary", "description", "runbook_url"} == set(rule["annotations"])
+
+
+def test_rules_name_no_metric_that_is_not_exported() -> None:
+    series = {name for one in metric_definitions().values() for name in one.series()}
+    for name, expression in {**{k: v["expr"] for k, v in ALERTS.items()}, **RECORDINGS}.items():
+        assert set(SERIES.findall(expression)) <= series, name
+        assert set(RECORDED.findall(expression)) <= set(RECORDINGS), name
+
+
+def test_runbooks_name_no_metric_that_is_not_there() -> None:
+    text = RUNBOOKS.read_text(encoding="utf-8")
+    series = {name for one in metric_definitions().values() for name in one.series() | {one.name}}
+    assert set(SERIES.findall(text)) <= series
+    assert set(RECORDED.findall(text)) <= set(RECORDINGS)

@@ -1,0 +1,82 @@
+"""Grafana's dashboards: built from their panels, whole, and naming nothing that is not there."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from production_tools import ROOT, run, tool
+
+from infra.monitoring.dashboards import CLICKHOUSE, COLUMNS, FOLDER, PROMETHEUS, as_json, dashboards
+from infra.monitoring.definitions import metric_definitions
+
+GRAFANA = ROOT / "infra" / "monitoring" / "grafana"
+FILES = ("operators.json", "analysts.json")
+KNOWN_OTHERS = {"up", "process_cpu_seconds_total", "process_resident_memory_bytes"}
+WORDS = re.compile(r"\b(?:lpstream_[a-z0-9_]+|process_[a-z_]+|up(?=\{))")
+RECORDED = re.compile(r"\blpstream:[a-z0-9_:]+")
+
+
+def read(file: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((FOLDER / file).read_text(encoding="utf-8"))
+    return found
+
+
+def expressions() -> list[str]:
+    return [target["expr"] for panel in read("operators.json")["panels"] for target in panel.get("targets", [])]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_the_files_are_what_their_panels_say(file: str) -> None:
+    text = (FOLDER / file).read_text(encoding="utf-8")
+    assert text == as_json(dashboards()[file]), "run `python -m infra.monitoring.dashboards`"
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_dashboard_has_what_grafana_asks_of_one(file: str) -> None:
+    found = read(file)
+    assert found["uid"] and found["title"] and found["schemaVersion"] >= 39
+    panels = found["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    for panel in panels:
+        assert panel["type"] == "row" or panel["targets"], panel["title"]
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        at = panel["gridPos"]
+        assert at["x"] + at["w"] <= COLUMNS
+        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        assert not cells & taken, f"{panel['title']} lies over another panel"
+        taken |= cells
+
+
+def test_operators_see_every_metric_and_no_other() -> None:
+    shown = {word for expression in expressions() for word in WORDS.findall(expression)}
+    defined = {name for one in metric_definitions().values() for name in one.series()}
+    assert shown - defined - KNOWN_OTHERS == set()
+    rules = (ROOT / "infra" / "monitoring" / "rules" / "recording.yml").read_text(encoding="utf-8")
+    recorded = {word for expression in expressions() for word in RECORDED.findall(expression)}
+    assert recorded <= set(RECORDED.findall(rules)) | {"lpstream:region_connections:cap"}
+    behind_records = set(WORDS.findall("".join(line for line in rules.splitlines() if "record:" not in line)))
+    missing = {one.name for one in metric_definitions().values() if not one.series() & (shown | behind_records)}
+    assert missing == set(), "a metric that nobody sees"
+
+
+def test_promtool_parses_every_panel(tmp_path: Path) -> None:
+    rules = [
+        {"record": f"panel:{at}", "expr": expression.replace("$window", "5m")}
+        for at, expression in enumerate(expressions())
+    ]
+    assert len(rules) > 50
+    file = tmp_path / "panels.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}), encoding="utf-8")
+    run(tool("promtool"), "check", "rules", file)
+
+
+def test_grafana_is_told_the_sources_that_panels_ask() -> None:
+    file = GRAFANA / "provisioning" / "datasources" / "lpstream.yaml"
+    sources = {one["uid"]: one for one in yaml.safe_load(file.read_text(encoding="utf-8"))["datasources"]}
+    for wanted in (PROMETHEUS, CLICKHOUSE):
+        assert sources[wanted["uid"]]["type"] == wanted["type"]
+    assert sources["clickhouse"]["jsonData"]["username"] == "analyst"

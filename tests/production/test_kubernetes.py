@@ -1,0 +1,289 @@
+"""Kubernetes manifests: kustomize builds each region, Kubernetes' schemas hold, the document's numbers are there.
+
+Custom resources (KEDA, Strimzi, Altinity, GKE, ExternalDNS) have no schema here: their numbers are asserted, not their
+shape.
+"""
+
+import json
+import re
+from collections import Counter
+from functools import cache
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from production_tools import ROOT, run, tool
+
+from infra.prices import load_prices
+from streams.settings import Settings
+
+OVERLAYS = ROOT / "infra" / "kubernetes" / "overlays"
+BASE = ROOT / "infra" / "kubernetes" / "base"
+# weight, connections, edges, nginx: the document's 60/30/10 of 10,000, of 5 to 50, of 3 to 20
+REGIONS = {
+    "asia-northeast1": (60, 6_000, (3, 30), (1, 12)),
+    "us-west1": (30, 3_000, (1, 15), (1, 6)),
+    "europe-west1": (10, 1_000, (1, 5), (1, 2)),
+}
+CUSTOM = {
+    "BackendConfig",
+    "ClickHouseInstallation",
+    "ClickHouseKeeperInstallation",
+    "DNSEndpoint",
+    "Kafka",
+    "KafkaNodePool",
+    "ScaledObject",
+}
+OURS = ("edge", "heatmap", "generation", "migrate")
+Manifest = dict[str, Any]
+
+
+@cache
+def built(region: str) -> list[Manifest]:
+    text = run(tool("kubectl"), "kustomize", "--load-restrictor=LoadRestrictionsNone", OVERLAYS / region)
+    return [one for one in yaml.safe_load_all(text) if one]
+
+
+def one(manifests: list[Manifest], kind: str, name: str) -> Manifest:
+    found = [item for item in manifests if item["kind"] == kind and item["metadata"]["name"] == name]
+    assert len(found) == 1, (kind, name)
+    return found[0]
+
+
+def pods(manifests: list[Manifest]) -> dict[str, Manifest]:
+    """Pod specs by the name of what makes them."""
+    makers = ("Deployment", "StatefulSet", "Job")
+    return {item["metadata"]["name"]: item["spec"]["template"]["spec"] for item in manifests if item["kind"] in makers}
+
+
+def test_kubernetes_own_schemas_hold() -> None:
+    every = {json.dumps(item, sort_keys=True): item for region in REGIONS for item in built(region)}
+    assert {item["kind"] for item in every.values()} > CUSTOM
+    judged: Counter[str] = Counter()
+    for item in every.values():
+        if item["kind"] not in CUSTOM:
+            kubernetes_validate.validate(item, "1.37", strict=True)
+            judged[item["kind"]] += 1
+    assert judged["NetworkPolicy"] >= 12 and judged["Deployment"] == 4 and judged["StatefulSet"] >= 4
+
+
+def test_a_misspelt_field_is_seen() -> None:
+    item = json.loads(json.dumps(one(built("us-west1"), "Deployment", "edge")))
+    item["spec"]["template"]["spec"]["containers"][0]["readinessprobe"] = {}
+    with pytest.raises(kubernetes_validate.ValidationError, match="readinessprobe"):
+        kubernetes_validate.validate(item, "1.37", strict=True)
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_a_region_has_its_share(region: str) -> None:
+    weight, cap, edges, nginxes = REGIONS[region]
+    manifests = built(region)
+    answer = one(manifests, "DNSEndpoint", "lpstream")["spec"]["endpoints"][0]
+    assert answer["providerSpecific"] == [{"name": "aws/weight", "value": str(weight)}]
+    for name, (least, most) in (("edge", edges), ("nginx", nginxes)):
+        scaled = one(manifests, "ScaledObject", name)["spec"]
+        assert (scaled["minReplicaCount"], scaled["maxReplicaCount"]) == (least, most)
+        assert scaled["fallback"]["replicas"] == least
+    rules = next(item for item in manifests if item["metadata"]["name"].startswith("prometheus-rules"))
+    assert f"vector({cap})" in rules["data"]["region.yml"]
+    # an edge takes 200 connections, an nginx 500: the largest counts are the cap
+    assert edges[1] * 200 == nginxes[1] * 500 == cap
+
+
+def test_the_regions_add_up_to_the_document() -> None:
+    assert sum(weight for weight, *_ in REGIONS.values()) == 100
+    assert sum(cap for _, cap, *_ in REGIONS.values()) == 10_000
+    assert [sum(edges[at] for _, _, edges, _ in REGIONS.values()) for at in (0, 1)] == [5, 50]
+    assert [sum(nginxes[at] for *_, nginxes in REGIONS.values()) for at in (0, 1)] == [3, 20]
+
+
+def test_scaling_takes_two_up_and_one_down_after_300_s() -> None:
+    for name in ("edge", "nginx"):
+        scaled = one(built("us-west1"), "ScaledObject", name)["spec"]
+        steps = scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+        assert steps["scaleUp"]["policies"] == [{"type": "Pods", "value": 2, "periodSeconds": 60}]
+        assert steps["scaleDown"]["policies"] == [{"type": "Pods", "value": 1, "periodSeconds": 300}]
+        assert steps["scaleDown"]["stabilizationWindowSeconds"] == 300
+        assert scaled["triggers"][0]["metadata"]["query"] == f"lpstream:{name}_replicas:asked"
+
+
+def test_connections_of_an_instance_are_the_documents() -> None:
+    edge = pods(built("us-west1"))["edge"]["containers"][0]
+    assert {"name": "LPSTREAM_EDGE_MAX_CONNECTIONS", "value": "200"} in edge["env"]
+    assert {"name": "LPSTREAM_EDGE_PROCESSES", "value": "1"} in edge["env"]
+    assert "limit_conn instance 500;" in (ROOT / "infra" / "nginx" / "nginx.conf").read_text("utf-8")
+
+
+def test_probes_ask_every_5_s_and_connections_are_drained_for_30() -> None:
+    manifests = built("us-west1")
+    for name, spec in pods(manifests).items():
+        for container in spec["containers"]:
+            for probe in ("readinessProbe", "livenessProbe", "startupProbe"):
+                assert container.get(probe, {"periodSeconds": 5})["periodSeconds"] == 5, (name, probe)
+            if name != "migrate" and container["name"] != "exporter":
+                assert {"readinessProbe", "livenessProbe"} <= set(container), name
+    balancer = one(manifests, "BackendConfig", "lpstream")["spec"]
+    assert balancer["healthCheck"]["checkIntervalSec"] == 5
+    assert balancer["connectionDraining"] == {"drainingTimeoutSec": 30}
+    for name in ("edge", "nginx"):
+        spec = pods(manifests)[name]
+        assert spec["containers"][0]["lifecycle"]["preStop"] == {"sleep": {"seconds": 30}}
+        # 30 s of draining, then what the process itself may take (streams/edge/processes.py: 15 s)
+        assert spec["terminationGracePeriodSeconds"] >= 30 + 15
+
+
+def test_the_cdn_keeps_files_from_an_hour_to_a_day() -> None:
+    cdn = one(built("us-west1"), "BackendConfig", "lpstream")["spec"]["cdn"]
+    assert (cdn["defaultTtl"], cdn["maxTtl"]) == (3_600, 86_400)
+
+
+def test_redis_has_three_nodes_of_16_gb_with_an_append_only_file() -> None:
+    redis = one(built("us-west1"), "StatefulSet", "redis")["spec"]
+    assert redis["replicas"] == 3
+    assert redis["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"] == "16Gi"
+    assert "appendonly yes" in (BASE / "redis.conf").read_text("utf-8").splitlines()
+
+
+def test_three_replicas_are_read_and_one_is_written() -> None:
+    manifests = built("us-west1")
+    store = one(manifests, "ClickHouseInstallation", "clickhouse")["spec"]
+    replicas = store["configuration"]["clusters"][0]["layout"]["shards"][0]["replicas"]
+    assert Counter(item["templates"]["podTemplate"] for item in replicas) == {"writer": 1, "reader": 3}
+    roles = {item["name"]: item["metadata"]["labels"]["lpstream/role"] for item in store["templates"]["podTemplates"]}
+    for service, template in (("clickhouse-write", "writer"), ("clickhouse-read", "reader")):
+        assert one(manifests, "Service", service)["spec"]["selector"]["lpstream/role"] == roles[template]
+    assert set(store["configuration"]["files"]) == {
+        "config.d/production.xml",
+        "config.d/regions.xml",
+        "users.d/analyst.xml",
+        "users.d/writer.xml",
+    }
+    windows = store["configuration"]["settings"]
+    assert windows["merge_tree/replicated_deduplication_window_seconds"] == 7 * 86_400
+
+
+def test_kafka_keeps_three_copies_of_which_two_must_be_in_sync() -> None:
+    manifests = built("us-west1")
+    assert one(manifests, "KafkaNodePool", "nodes")["spec"]["replicas"] == 3
+    config = one(manifests, "Kafka", "lpstream")["spec"]["kafka"]["config"]
+    assert (config["default.replication.factor"], config["min.insync.replicas"]) == (3, 2)
+    assert config["unclean.leader.election.enable"] is False
+    settings = one(manifests, "ConfigMap", "settings")["data"]
+    assert settings["LPSTREAM_KAFKA_REPLICATION_FACTOR"] == "3"
+    assert settings["LPSTREAM_KAFKA_MIN_INSYNC_REPLICAS"] == "2"
+
+
+def test_workers_follow_the_lag_of_their_own_group() -> None:
+    for name in ("heatmap", "generation"):
+        scaled = one(built("us-west1"), "ScaledObject", name)["spec"]
+        assert scaled["triggers"][0]["metadata"]["consumerGroup"] == f"lpstream-{name}"
+        assert scaled["maxReplicaCount"] == 12  # partitions
+
+
+def test_every_pod_is_bounded_and_without_rights() -> None:
+    for name, spec in pods(built("us-west1")).items():
+        assert spec["securityContext"]["runAsNonRoot"] is True, name
+        for container in spec["containers"]:
+            assert {"cpu", "memory"} == set(container["resources"]["limits"]) == set(container["resources"]["requests"])
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True, name
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}, name
+            assert container["securityContext"]["allowPrivilegeEscalation"] is False, name
+            assert not container["image"].endswith(":latest") and ":" in container["image"], name
+
+
+def test_every_pod_has_its_network_policy_and_what_stays_up_its_budget() -> None:
+    manifests = built("us-west1")
+    policies = {
+        item["spec"]["podSelector"]["matchLabels"].get("app.kubernetes.io/component")
+        for item in manifests
+        if item["kind"] == "NetworkPolicy"
+    }
+    budgets = {
+        item["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"]
+        for item in manifests
+        if item["kind"] == "PodDisruptionBudget"
+    }
+    made = {
+        item["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/component"]
+        for item in manifests
+        if item["kind"] in ("Deployment", "StatefulSet", "Job")
+    }
+    assert made <= policies
+    assert {"edge", "nginx", "heatmap", "generation", "redis", "redis-primary", "clickhouse"} <= budgets
+
+
+def test_settings_are_settings() -> None:
+    known = {f"LPSTREAM_{name.upper()}" for name in Settings.model_fields}
+    manifests = built("us-west1")
+    told = set(one(manifests, "ConfigMap", "settings")["data"])
+    for name in OURS:
+        told |= {item["name"] for item in pods(manifests)[name]["containers"][0].get("env", [])}
+    assert {name for name in told if name not in known and name.removesuffix("_FILE") not in known} == set()
+    assert "LPSTREAM_CLICKHOUSE_URL" in told
+
+
+def test_secrets_are_those_that_the_page_says_to_make() -> None:
+    page = (ROOT / "docs" / "production.md").read_text("utf-8")
+    paths = set(re.findall(r"/run/secrets/(?:lpstream/)?([\w.]+)", json.dumps(built("us-west1"))))
+    assert paths - {"kubernetes.io", "lpstream"} <= set(re.findall(r"--from-(?:file|literal)=([\w.]+)", page))
+
+
+def test_images_are_those_of_the_compose_file() -> None:
+    compose = yaml.safe_load((ROOT / "infra" / "compose" / "compose.yml").read_text("utf-8"))
+    there = {item["image"].split(":")[0]: item["image"] for item in compose["services"].values()}
+    here = {c["image"] for spec in pods(built("us-west1")).values() for c in spec["containers"]}
+    assert {there.get(image.split(":")[0], image) for image in here} == here
+
+
+def test_promtool_accepts_the_configuration_of_a_region(tmp_path: Any) -> None:
+    for name in ("prometheus", "prometheus-rules"):
+        for item in built("europe-west1"):
+            if item["kind"] == "ConfigMap" and re.fullmatch(rf"{name}-[a-z0-9]{{10}}", item["metadata"]["name"]):
+                for file, text in item["data"].items():
+                    (tmp_path / file).write_text(text, "utf-8")
+    config = (tmp_path / "prometheus.yml").read_text("utf-8")
+    run(tool("promtool"), "check", "config", "--syntax-only", _without_secrets(tmp_path, config))
+    rules = [tmp_path / f"{name}.yml" for name in ("recording", "alerts", "region", "autoscaling")]
+    run(tool("promtool"), "check", "rules", *rules)
+
+
+def _without_secrets(folder: Any, text: str) -> Any:
+    """promtool wants the files of credentials to be there; Debian's is built without discovery in Kubernetes."""
+    config = yaml.safe_load(text)
+    (folder / "token").write_text("t", "utf-8")
+    for job in config["scrape_configs"]:
+        assert job.pop("kubernetes_sd_configs")
+        if "authorization" in job:
+            job["authorization"]["credentials_file"] = str(folder / "token")
+    file = folder / "checked.yml"
+    file.write_text(yaml.safe_dump(config), "utf-8")
+    return file
+
+
+def test_what_is_paid_for_is_what_the_manifests_ask() -> None:
+    manifests = built("us-west1")
+    told = load_prices().content.footprint
+    asked = pods(manifests)
+    counts = {
+        item["metadata"]["name"]: item["spec"].get("replicas")
+        for item in manifests
+        if item["kind"] in ("Deployment", "StatefulSet")
+    }
+    for item in manifests:
+        if item["kind"] == "ScaledObject":
+            counts[item["metadata"]["name"]] = item["spec"]["minReplicaCount"]
+    for name in set(told) - {"kafka", "clickhouse", "keeper"}:
+        requests = [one["resources"]["requests"] for one in asked[name]["containers"]]
+        part = told[name]
+        assert part.vcpu == pytest.approx(sum(amount(one["cpu"]) for one in requests)), name
+        assert part.gb == pytest.approx(sum(amount(one["memory"]) for one in requests) / 2**30), name
+        assert part.count == (counts[name] or 1), name
+
+
+def amount(text: str) -> float:
+    """A quantity of Kubernetes."""
+    for unit, factor in (("Gi", 2.0**30), ("Mi", 2.0**20), ("m", 0.001)):
+        if text.endswith(unit):
+            return float(text.removesuffix(unit)) * factor
+    return float(text)

@@ -1,0 +1,133 @@
+"""nginx in front of the edge: its configuration is sound, and it keeps, passes and hides what it should."""
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from production_tools import ROOT, run, tool
+
+CONFIG = ROOT / "infra" / "nginx" / "nginx.conf"
+
+
+class Edge(BaseHTTPRequestHandler):
+    """Stands in for the edge: tells what reached it."""
+
+    protocol_version = "HTTP/1.1"
+    seen: list[tuple[str, str, dict[str, str], bytes]]
+
+    def do_GET(self) -> None:
+        self._answer(200, self.path.encode())
+
+    def do_POST(self) -> None:
+        self._answer(204, b"")
+
+    def _answer(self, status: int, body: bytes) -> None:
+        sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.seen.append((self.command, self.path, dict(self.headers), sent))
+        self.send_response(status)
+        self.send_header("Cache-Control", "public, max-age=3600")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def adapted(folder: Path, edge: int, public: int, status: int) -> Path:
+    """The configuration with addresses and folders of this machine."""
+    (folder / "mime.types").write_text("types { text/html html; }\n", "utf-8")
+    text = CONFIG.read_text("utf-8")
+    here = {
+        "/etc/nginx/mime.types": f"{folder}/mime.types",
+        "edge:8080": f"127.0.0.1:{edge}",
+        "listen 8080": f"listen 127.0.0.1:{public}",
+        "127.0.0.1:8083": f"127.0.0.1:{status}",
+        "/dev/stdout json buffer=32k flush=1s": f"{folder}/access.log json",
+        "/dev/stderr": f"{folder}/error.log",
+        " /tmp/": f" {folder}/",
+    }
+    assert [old for old in here if old not in text] == []
+    text = re.sub("|".join(map(re.escape, here)), lambda found: here[found[0]], text)
+    file = folder / "nginx.conf"
+    file.write_text(text, "utf-8")
+    return file
+
+
+def runnable() -> str:
+    found = tool("nginx")
+    if subprocess.run([found, "-v"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("nginx does not start here: install Debian's package nginx with what it needs")
+    return found
+
+
+def test_nginx_accepts_the_configuration(tmp_path: Path) -> None:
+    file = adapted(tmp_path, 9, free_port(), free_port())
+    said = run(runnable(), "-t", "-q", "-e", tmp_path / "start.log", "-c", file)
+    assert "emerg" not in said
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    Edge.seen = []
+    edge = ThreadingHTTPServer(("127.0.0.1", 0), Edge)
+    threading.Thread(target=edge.serve_forever, daemon=True).start()
+    public = free_port()
+    file = adapted(tmp_path, edge.server_port, public, free_port())
+    # root's nginx would give its workers to nobody, who may not enter the folder
+    file.write_text(("user root;\n" if shutil.os.geteuid() == 0 else "") + file.read_text("utf-8"), "utf-8")
+    command = [runnable(), "-e", f"{tmp_path}/start.log", "-c", str(file), "-g", "daemon off;"]
+    running = subprocess.Popen(command)
+    address = f"http://127.0.0.1:{public}"
+    try:
+        for _ in range(100):
+            try:
+                urllib.request.urlopen(f"{address}/healthz", timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield address, tmp_path
+    finally:
+        running.terminate()
+        running.wait(10)
+        edge.shutdown()
+
+
+def test_pages_are_kept_beacons_pass_and_nothing_else_does(door: tuple[str, Path]) -> None:
+    address, folder = door
+    for _ in range(3):
+        with urllib.request.urlopen(f"{address}/lp/demo-1?x=1", timeout=5) as page:
+            assert page.read().startswith(b"/lp/demo-1")
+    assert page.headers["X-Cache"] == "HIT"
+    assert [path for _, path, _, _ in Edge.seen] == ["/lp/demo-1?x=1"]
+    beacon = urllib.request.Request(f"{address}/e/heatmap.events", data=b"{}", method="POST")
+    for _ in range(2):
+        with urllib.request.urlopen(beacon, timeout=5) as answer:
+            assert answer.status == 204
+    posts = [one for one in Edge.seen if one[0] == "POST"]
+    assert [body for *_, body in posts] == [b"{}", b"{}"]
+    assert posts[0][2]["X-Forwarded-For"] == "127.0.0.1"
+    assert re.fullmatch("[0-9a-f]{32}", posts[0][2]["X-Request-Id"])
+    for hidden in ("/metrics", "/lp", "/studio", "/heatmaps/demo-1.png"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(address + hidden, timeout=5)
+    lines = [json.loads(line) for line in (folder / "access.log").read_text("utf-8").splitlines()]
+    assert {line["route"] for line in lines} == {"/lp/{lp_id}", "/e/heatmap.events", "other"}
+    assert lines[-5]["request_id"] == posts[1][2]["X-Request-Id"]
+    assert "127.0.0.1" not in (folder / "access.log").read_text("utf-8")

@@ -1,0 +1,47 @@
+"""docs/privacy.md names every topic, table and bucket prefix, with the retention that is set."""
+
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from infra.kafka.topics import TopicSpec, load_topics
+from infra.tiers.tables import HOT_TABLES
+
+PAGE = (Path(__file__).parents[2] / "docs" / "privacy.md").read_text("utf-8")
+ROWS = [line for line in PAGE.splitlines() if line.startswith("| ")]
+DAY_MS = 86_400_000
+
+
+def row_of(name: str) -> str:
+    found = [row for row in ROWS if f"`{name}`" in row.split("|")[1]]
+    assert len(found) == 1, name
+    return found[0]
+
+
+def told(topic: TopicSpec) -> str:
+    if topic.config.get("cleanup.policy") == "compact":
+        return "compacted"
+    kept_ms = int(topic.config["retention.ms"])
+    count, unit = (kept_ms // DAY_MS, "day") if kept_ms >= DAY_MS else (kept_ms // 3_600_000, "hour")
+    return f"{count} {unit}{'s' if count > 1 else ''}"
+
+
+@pytest.mark.parametrize("topic", load_topics(), ids=lambda topic: topic.name)
+def test_every_topic_is_there_with_its_retention(topic: TopicSpec) -> None:
+    assert told(topic) in row_of(topic.name).split("|")[3]
+
+
+def test_every_table_is_there_with_its_ttl() -> None:
+    ddl = files("infra.clickhouse").joinpath("ddl", "0001_heatmap_tables.sql").read_text("utf-8")
+    days = set(re.findall(r"TTL window_start \+ INTERVAL (\d+) DAY DELETE", ddl))
+    assert len(days) == 1
+    for table in HOT_TABLES:
+        assert f"{min(days)} days (TTL)" in row_of(table)
+
+
+def test_the_model_notice_is_in_japanese_and_names_what_is_sent() -> None:
+    notice = PAGE.split("## 外部送信規律")[1]
+    for word in ("送信される情報", "送信先", "利用目的", "クリック", "スクロール", "お問い合わせ先"):
+        assert word in notice

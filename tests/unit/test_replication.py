@@ -1,0 +1,61 @@
+"""DDL for a cluster: nothing is left that only one replica would have, and ClickHouse's own parser takes it."""
+
+import re
+import subprocess
+import sys
+from importlib.resources import files
+
+import pytest
+
+from infra.clickhouse.migrate import APPLIED, statements
+from infra.clickhouse.replication import replicated
+
+DDL = [
+    statement
+    for name in ("0001_heatmap_tables.sql", "0002_tiers.sql", "views.sql")
+    for statement in statements(files("infra.clickhouse").joinpath("ddl", name).read_text("utf-8"))
+]
+PARSE = """
+import json, sys, chdb
+for statement in json.load(sys.stdin):
+    chdb.query("EXPLAIN AST " + statement, "TabSeparated")
+print("parsed")
+"""
+
+
+def test_every_table_of_rows_is_replicated_and_remembers_its_inserts() -> None:
+    changed = [replicated(statement) for statement in (APPLIED, *DDL)]
+    engines = re.findall(r"ENGINE = (\w*MergeTree)", "\n".join(changed))
+    assert len(engines) == 8 and all(engine.startswith("Replicated") for engine in engines)
+    assert not any("non_replicated" in statement for statement in changed)
+    assert sum("replicated_deduplication_window = " in statement for statement in changed) == 7
+
+
+def test_databases_are_made_on_every_replica() -> None:
+    made = [replicated(statement) for statement in DDL if statement.startswith("CREATE DATABASE")]
+    assert len(made) == 2
+    assert all("ON CLUSTER '{cluster}' ENGINE = Replicated(" in statement for statement in made)
+
+
+def test_views_and_tables_over_s3_stay_as_they_are() -> None:
+    same = [statement for statement in DDL if "VIEW" in statement or "ENGINE = Merge(" in statement]
+    assert len(same) > 10
+    assert [replicated(statement) for statement in same] == same
+
+
+def test_clickhouse_parses_what_comes_out() -> None:
+    pytest.importorskip("chdb")
+    import json
+
+    told = json.dumps([replicated(statement) for statement in DDL])
+    done = subprocess.run(
+        [sys.executable, "-c", PARSE], input=told, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.stdout.strip() == "parsed", done.stderr[-2000:]
+
+
+def test_the_regions_views_are_those_that_analysts_know() -> None:
+    text = files("infra.clickhouse").joinpath("regions.sql").read_text("utf-8")
+    over = set(re.findall(r"cluster\('lpstream_regions', lpstream\.(\w+)\)", text))
+    own = {name for one in DDL if (name := "".join(re.findall(r"VIEW lpstream\.(\w+)", one)))}
+    assert over == {name for name in own if not name.startswith(("tier", "warm"))}
