@@ -8,43 +8,82 @@ import pyarrow as pa
 
 from infra.clickhouse.client import ClickHouse
 
-WHERE = (
-    "lp_id = {lp_id:String} AND window_start >= {start:DateTime('UTC')} AND window_start < {end:DateTime('UTC')}"
-    " AND ({device:String} = '' OR device = {device:String})"
+MOST_CELLS = 300_000
+DAYS = "utc_date >= toDate({start:DateTime('UTC')}) AND utc_date <= toDate({end:DateTime('UTC')})"
+PAGE = (
+    f"lp_id = {{lp_id:String}} AND {DAYS}"
+    " AND window_start >= {start:DateTime('UTC')} AND window_start < {end:DateTime('UTC')}"
+)
+WHERE = f"{PAGE} AND device = {{device:String}}"
+_CELLS = (
+    "SELECT x, y, fixed, sum({measure}) AS weight FROM lpstream.{view} WHERE {where} GROUP BY x, y, fixed"
+    f" HAVING weight > 0 ORDER BY weight DESC, y, x, fixed LIMIT {MOST_CELLS}"
 )
 CELLS = {
-    "click": f"SELECT x, y, fixed, sum(hits) AS weight FROM lpstream.click_map WHERE {WHERE} GROUP BY x, y, fixed",
-    "attention": (
-        f"SELECT x, y, fixed, sum(dwell_ms) AS weight FROM lpstream.attention_map WHERE {WHERE} GROUP BY x, y, fixed"
-    ),
+    "click": _CELLS.format(measure="hits", view="click_map", where=WHERE),
+    "attention": _CELLS.format(measure="dwell_ms", view="attention_map", where=WHERE),
 }
 BANDS = (
     "SELECT band, sum(reached) AS reached, sum(exposure_ms) AS exposure_ms FROM lpstream.scroll_depth"
     f" WHERE {WHERE} GROUP BY band ORDER BY band"
 )
-SIZES = (
-    "SELECT toUInt32(topKWeighted(1)(page_w, pageviews)[1]) AS page_w, toUInt32(max(page_h)) AS page_h,"
-    " toUInt32(quantileExactWeighted(0.5)(viewport_h, pageviews)) AS fold, sum(pageviews) AS total"
-    f" FROM lpstream.heatmap_views WHERE {WHERE}"
+SECTIONS = (
+    "SELECT section, sum(reached) AS reached, sum(clicks) AS clicks, sum(exposure_ms) AS exposure_ms"
+    f" FROM lpstream.section_funnel WHERE {WHERE} GROUP BY section ORDER BY reached DESC, section LIMIT 30"
+)
+DEVICES = (
+    "SELECT toString(device) AS name, sum(seen) AS pageviews, argMax(page_w, (seen, page_w)) AS w,"
+    " argMax(median_h, (seen, page_w)) AS h, argMax(median_fold, (seen, page_w)) AS fold"
+    " FROM (SELECT device, page_w, sum(pageviews) AS seen, quantileExactWeighted(0.5)(page_h, pageviews) AS median_h,"
+    " quantileExactWeighted(0.5)(viewport_h, pageviews) AS median_fold"
+    f" FROM lpstream.page_sizes WHERE {PAGE} GROUP BY device, page_w HAVING seen > 0)"
+    " GROUP BY device ORDER BY pageviews DESC, name"
+)
+PAGES = (
+    "SELECT lp_id, sum(pageviews) AS views, sum(clicks) AS all_clicks, sum(goals) AS all_goals FROM lpstream.lp_windows"
+    f" WHERE {DAYS} AND window_start >= {{start:DateTime('UTC')}} AND window_start < {{end:DateTime('UTC')}}"
+    " AND ({any:UInt8} OR startsWith(lp_id, {prefix:String}) OR has({listed:Array(String)}, lp_id))"
+    " GROUP BY lp_id ORDER BY views DESC, lp_id LIMIT {most:UInt32}"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which page, device (None: all) and stretch of time."""
+    """Which page, device and stretch of time, to before `end`."""
 
     lp_id: str
-    device: str | None
+    device: str
     start: datetime
     end: datetime
 
     def parameters(self) -> dict[str, Any]:
         """As the queries take them."""
-        return {"lp_id": self.lp_id, "device": self.device or "", "start": self.start, "end": self.end}
+        return {"lp_id": self.lp_id, "device": self.device, "start": self.start, "end": self.end}
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceViews:
+    """Pageviews of one kind of device, and the width most of them had, with the median height and fold at it (px)."""
+
+    device: str
+    pageviews: int
+    w: int
+    h: int
+    fold: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageTotals:
+    """A page and what was counted of it."""
+
+    lp_id: str
+    pageviews: int
+    clicks: int
+    goals: int
 
 
 async def cells(clickhouse: ClickHouse, kind: str, selection: Selection) -> pa.Table:
-    """Columns x (0..127), y (rows of 16 px), fixed, weight (hits, or ms of dwell)."""
+    """Columns x (0..127), y (rows of 16 px), fixed, weight (hits, or ms of dwell); the MOST_CELLS heaviest."""
     return await clickhouse.query(CELLS[kind], selection.parameters())
 
 
@@ -53,8 +92,23 @@ async def bands(clickhouse: ClickHouse, selection: Selection) -> pa.Table:
     return await clickhouse.query(BANDS, selection.parameters())
 
 
-async def sizes(clickhouse: ClickHouse, selection: Selection) -> dict[str, int]:
-    """Most seen page width, greatest page height, median viewport height (px), pageviews; zeros without data."""
-    row = (await clickhouse.rows(SIZES, selection.parameters()))[0]
-    named = {"page_w": "page_w", "page_h": "page_h", "fold": "fold", "pageviews": "total"}
-    return {name: int(row[column] or 0) for name, column in named.items()}
+async def sections(clickhouse: ClickHouse, selection: Selection) -> list[dict[str, Any]]:
+    """Rows section, reached, clicks, exposure_ms; most seen first."""
+    return await clickhouse.rows(SECTIONS, selection.parameters())
+
+
+async def devices(clickhouse: ClickHouse, lp_id: str, start: datetime, end: datetime) -> list[DeviceViews]:
+    """The kinds of devices that saw a page, most pageviews first."""
+    rows = await clickhouse.rows(DEVICES, {"lp_id": lp_id, "start": start, "end": end})
+    return [
+        DeviceViews(row["name"], int(row["pageviews"]), int(row["w"]), int(row["h"]), int(row["fold"])) for row in rows
+    ]
+
+
+async def pages(
+    clickhouse: ClickHouse, prefix: str, listed: list[str], start: datetime, end: datetime, *, any_page: bool, most: int
+) -> list[PageTotals]:
+    """The pages with that prefix, or listed, or any; most pageviews first."""
+    values = {"prefix": prefix, "listed": listed, "any": int(any_page), "start": start, "end": end, "most": most}
+    rows = await clickhouse.rows(PAGES, values)
+    return [PageTotals(row["lp_id"], int(row["views"]), int(row["all_clicks"]), int(row["all_goals"])) for row in rows]

@@ -93,6 +93,11 @@ class Caller:
     role: Role
 
 
+def digest_of(token: str) -> str:
+    """A token's SHA-256, as the file lists it."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
 class Tenants:
     """All tenants. `own_origins` are the edge's: its published pages post from there, whoever's they are."""
 
@@ -122,8 +127,11 @@ class Tenants:
             raise SettingError(f"LPSTREAM_TENANTS_FILE: {path}: {at}: {first['msg']}") from error
 
     def caller(self, token: str) -> Caller | None:
-        """Whose token it is; every hash is compared, each in constant time."""
-        digest = hashlib.sha256(token.encode()).hexdigest()
+        """Whose token it is."""
+        return self.holder(digest_of(token))
+
+    def holder(self, digest: str) -> Caller | None:
+        """Whose token has that SHA-256; every hash is compared, each in constant time."""
         found = [
             Caller(tenant, known.role)
             for tenant in self._tenants

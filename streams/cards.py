@@ -6,26 +6,17 @@ its own, and keeps what it drew.
 """
 
 import asyncio
-import ctypes
-import multiprocessing
-import os
 import re
-import signal
-import sys
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from typing import Literal
 
 from infra.objects import Objects, StoredObject
 from schemas.copywriting import Copy
-from schemas.errors import Retryable
 from schemas.generation import GenerationRequest, Model, decode_model
+from streams.drawing import DrawingProcess
 
 Kind = Literal["og", "small"]
 IMMUTABLE = "public, max-age=31536000, immutable"
 NAME = re.compile(r"card-(?P<lp_id>[A-Za-z0-9._-]{1,128})-(?P<kind>og|small)\.png")
-NICE = 10
-PR_SET_PDEATHSIG = 1
 
 
 class Source(Model):
@@ -56,11 +47,11 @@ def draw(source: bytes, kind: Kind) -> bytes:
 
 
 class Cards:
-    """Draws what is asked for and not there yet, each once; in one process, at low priority."""
+    """Draws what is asked for and not there yet, each once, in the process given."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, process: DrawingProcess) -> None:
         self._objects = objects
-        self._pool: ProcessPoolExecutor | None = None
+        self._process = process
         self._drawing: dict[str, asyncio.Task[StoredObject | None]] = {}
 
     async def get(self, name: str) -> StoredObject | None:
@@ -80,31 +71,6 @@ class Cards:
         if match is None or source is None:
             return None
         kind: Kind = "og" if match["kind"] == "og" else "small"
-        body = await self._draw(source.body, kind)
+        body = await self._process.run(draw, source.body, kind)
         await self._objects.put(key, body, "image/png", IMMUTABLE)
         return await self._objects.get(key)
-
-    async def _draw(self, source: bytes, kind: Kind) -> bytes:
-        if self._pool is None:
-            # a fork would take the loop's sockets and other threads' locks with it
-            spawn = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(1, spawn, _start, (os.getpid(),))
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, draw, source, kind)
-        except BrokenProcessPool as error:
-            self._pool = None
-            raise Retryable("the process that draws pictures died") from error
-
-    def close(self) -> None:
-        """End the process; what waits is not drawn."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _start(parent: int) -> None:
-    os.nice(NICE)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent tells it when to end
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)

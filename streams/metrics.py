@@ -80,6 +80,9 @@ ACKNOWLEDGED = _counter("lpstream_edge_records_total")
 IN_FLIGHT = _gauge("lpstream_edge_in_flight_records")
 CONNECTIONS = _gauge("lpstream_edge_connections")
 REFUSED = _counter("lpstream_edge_refused_total")
+MAPS = _counter("lpstream_edge_heatmaps_total")
+MAP_SECONDS = _histogram("lpstream_edge_heatmap_seconds")
+SHOTS = _counter("lpstream_edge_screenshots_total")
 COLLECTIONS = _histogram("lpstream_edge_collection_seconds")
 
 

@@ -289,6 +289,14 @@ class Settings(BaseSettings):
     lp_deadline_s: Annotated[float, Field(gt=0, le=300, description="Seconds from a request's record to its page.")] = (
         10.0
     )
+    chromium: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="Chromium that takes pictures of published pages, behind heatmaps: a path, `auto` (one on "
+            "PATH), or `off`. Needs the extra `screenshots`.",
+        ),
+    ] = "auto"
     log_format: Annotated[
         Literal["text", "json"],
         Field(description="Lines for people, or one JSON object a line for a collector of logs."),

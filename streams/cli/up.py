@@ -115,6 +115,8 @@ A landing page, asked for and looked up:
   curl -X POST -H "Authorization: Bearer {doors["token"]}" -H "Content-Type: application/vnd.kafka.json.v2+json" \\
     "{doors["api"]}/topics/lp.requests" -d '{request}'
   curl -H "Authorization: Bearer {doors["token"]}" "{doors["api"]}/lp/requests/{EXAMPLE_ID}"
+The studio, to make pages and see their maps in a browser; log in with {doors["token"]}
+  {doors["api"]}/studio
 SQL, read-only:
   lpstream sql "{example}"
   curl -u {login} "http://{host}/?database=lpstream" -d "{example} FORMAT PrettyCompact"

@@ -16,12 +16,16 @@ from aiohttp import hdrs, web
 from infra.tenants import Caller, Tenants
 from streams import metrics
 from streams.collector import tune_collector
-from streams.edge import metadata, pages, routes
+from streams.edge import heatmaps, metadata, pages, routes
 from streams.edge.connections import Connection, Gate, Listener, Server, sweep
 from streams.edge.errors import SERVER_NAME, HttpError, error_response
 from streams.edge.quick import QuickDoor
 from streams.edge.sender import Sender
 from streams.edge.services import Services, open_services
+from streams.edge.studio import maps as studio_maps
+from streams.edge.studio import pages as studio_pages
+from streams.edge.studio.files import static
+from streams.edge.studio.gate import ASKS, LOOKS, studio
 from streams.logs import begin_request
 from streams.settings import Settings
 
@@ -31,6 +35,7 @@ Handler = Callable[..., Awaitable[web.StreamResponse]]
 BACKLOG = 4_096
 PREFLIGHT_S = 7_200
 OPEN_PATHS = {"/healthz", "/readyz"}
+STUDIO_PATH = "/studio"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,21 @@ def route(method: str, template: str, handler: Handler, *roles: str) -> Route:
     return Route(method, template, re.compile(pattern), handler, frozenset(roles))
 
 
+STUDIO = [
+    route("GET", "/studio", studio(studio_pages.home, open_to_all=True)),
+    route("POST", "/studio/session", studio(studio_pages.log_in, open_to_all=True)),
+    route("POST", "/studio/session/end", studio(studio_pages.log_out)),
+    route("GET", "/studio/new", studio(studio_pages.new, *ASKS)),
+    route("POST", "/studio/requests", studio(studio_pages.ask, *ASKS)),
+    route("GET", "/studio/requests/{request_id}", studio(studio_pages.progress, *ASKS)),
+    route("GET", "/studio/requests/{request_id}/events", studio(studio_pages.events, *ASKS)),
+    route("GET", "/studio/requests/{request_id}/state", studio(studio_pages.state, *ASKS)),
+    route("GET", "/studio/requests/{request_id}/preview", studio(studio_pages.preview, *ASKS)),
+    route("GET", "/studio/maps/{lp_id}", studio(studio_maps.maps, *LOOKS)),
+    route("GET", "/studio/pictures/{lp_id}.png", studio(studio_maps.picture, *LOOKS)),
+    route("GET", "/studio/static/{name}", static),
+    route("GET", "/studio/assets/{name}", pages.asset),
+]
 PUBLIC = [
     route("POST", "/e/heatmap.events", routes.beacon),
     route("POST", "/topics/{topic}", partial(routes.produce, listener="public")),
@@ -78,7 +98,7 @@ PRIVATE = [
     route("GET", "/topics/{topic}/partitions", metadata.partitions, "application", "operator"),
     route("GET", "/topics/{topic}/partitions/{partition}", metadata.partition, "application", "operator"),
     route("GET", "/topics/{topic}/partitions/{partition}/offsets", metadata.offsets, "application", "operator"),
-    route("GET", "/heatmaps/{lp_id}.{suffix}", routes.heatmap, "analyst", "operator"),
+    route("GET", "/heatmaps/{lp_id}.{suffix}", heatmaps.heatmap, "analyst", "operator"),
     route("GET", "/lp/requests/{request_id}", pages.status, "application", "operator"),
     route("GET", "/lp/requests/{request_id}/events", pages.events, "application", "operator"),
     route("GET", "/lp/requests/{request_id}/preview", pages.preview, "application", "operator"),
@@ -97,7 +117,7 @@ class Edge:
         self._tenants = tenants
         self._services = services
         self._admission = services.admission
-        self._routes = PUBLIC if listener == "public" else PRIVATE
+        self._routes = PUBLIC if listener == "public" else [*PRIVATE, *STUDIO]
         self._fixed = {(one.method, one.template): one for one in self._routes if "{" not in one.template}
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -165,8 +185,8 @@ class Edge:
         raise HttpError(405, "HTTP 405 Method Not Allowed")
 
     def _caller(self, request: web.BaseRequest, found: Route) -> Caller | None:
-        if self._listener == "public" or found.template in OPEN_PATHS:
-            return None
+        if self._listener == "public" or found.template in OPEN_PATHS or found.template.startswith(STUDIO_PATH):
+            return None  # the studio looks at its cookie itself
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         caller = self._tenants.caller(token.strip()) if scheme.lower() == "bearer" else None
         if caller is None:

@@ -6,18 +6,22 @@ from dataclasses import dataclass
 from aiokafka.errors import KafkaError
 
 from infra.clickhouse.client import ClickHouse
+from infra.kept import KeptAnswers
 from infra.objects import Objects
 from infra.redis import RedisLine, open_redis
 from infra.results import ResultStore
 from infra.schema_registry import ConfluentRegistry, LateSchemas, OwnSchemas, SchemaRegistry
+from infra.sessions import Sessions
 from infra.tenants import Tenants
 from streams.cards import Cards
+from streams.drawing import DrawingProcess
 from streams.edge.admission import Admission
 from streams.edge.progress import ProgressFeed
 from streams.edge.sender import Sender
 from streams.edge.snippet import Snippet
 from streams.heatmaps import Heatmaps
 from streams.settings import Settings
+from streams.shots import Shots
 
 log = logging.getLogger(__name__)
 
@@ -36,18 +40,21 @@ class Services:
     clickhouse: ClickHouse
     heatmaps: Heatmaps
     results: ResultStore
+    sessions: Sessions
     objects: Objects
     snippet: Snippet
     progress: ProgressFeed
     schemas: SchemaRegistry
     own_schemas: SchemaRegistry
     cards: Cards
+    drawing: tuple[DrawingProcess, DrawingProcess]
     draining: bool = False
 
     async def close(self) -> None:
         """Bring out records on their way, then close."""
         await self.progress.stop()
-        self.cards.close()
+        for process in self.drawing:
+            process.close()
         await self.sender.stop()
         await self.schemas.close()
         await self.clickhouse.close()
@@ -64,7 +71,8 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
     clickhouse = ClickHouse.open(
         settings.clickhouse_url, "analyst", settings.clickhouse_analyst_password.get_secret_value()
     )
-    results = ResultStore(RedisLine(open_redis(settings.redis_url)))
+    line = RedisLine(open_redis(settings.redis_url))
+    results = ResultStore(line)
     objects = Objects.open(
         settings.s3_endpoint_url,
         settings.s3_region,
@@ -75,20 +83,24 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
     progress = ProgressFeed(settings.kafka_bootstrap_servers)
     progress.start()
     schemas, own_schemas = _schemas(settings)
+    drawing, browsing = DrawingProcess(), DrawingProcess()  # a browser takes seconds: pictures do not wait for it
+    shots = Shots(objects, line, browsing, settings.chromium)
     return Services(
         settings,
         tenants,
         Admission(settings, tenants),
         sender,
         clickhouse,
-        Heatmaps(clickhouse),
+        Heatmaps(clickhouse, KeptAnswers(line, "lp:heatmap:"), shots, drawing, settings.timezone),
         results,
+        Sessions(line),
         objects,
         Snippet.load(),
         progress,
         schemas,
         own_schemas,
-        Cards(objects),
+        Cards(objects, drawing),
+        (drawing, browsing),
     )
 
 

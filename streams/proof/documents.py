@@ -43,6 +43,8 @@ QUERY: dict[str, list[Document]] = {
             "description": "ISO 8601, or ms UTC; default: a day before `to`.",
         },
         {"name": "to", "schema": {"type": "string"}, "description": "The same; default: now."},
+        {"name": "lang", "schema": {"enum": ["en", "ja"], "default": "en"}},
+        {"name": "top", "schema": {"type": "number", "exclusiveMinimum": 0}, "description": "What 100 % stands for."},
     ]
 }
 FOR_PEOPLE = "/studio"  # pages and forms, which no program should hold on to

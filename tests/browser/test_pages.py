@@ -4,7 +4,6 @@ Screenshots go to out/pages/. axe-core comes with axe-playwright-python; Japanes
 """
 
 import asyncio
-import os
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,12 +13,10 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from axe_playwright_python.async_playwright import Axe
-from conftest import CHROMIUM
-from fontTools.ttLib import TTFont
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
+from readers import CHROMIUM, launched, write_fonts
 from requests_for_pages import BUSINESS, INDUSTRIES, full, html_of, least, longest
 
-import processors
 from processors.page import choose_template, pictures
 from schemas.copywriting import Copy
 from streams.edge.pages import PAGE_CSP
@@ -30,8 +27,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 ROOT = Path(__file__).parents[2]
 DEVICES = {"mobile": (390, 844), "desktop": (1_280, 800)}
 LCP_MS, CLS, HERO_BYTES = 2_500, 0.02, 150_000
-FONTS = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig><dir>{fonts}</dir>
-<cachedir>{fonts}/cache</cachedir></fontconfig>"""
 WATCH = """
 window.seen = {shift: 0, paint: 0, element: ""};
 new PerformanceObserver(list => {
@@ -107,19 +102,8 @@ async def reader(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Brow
     """A browser that has the cards' fonts and no other."""
     if CHROMIUM is None:
         pytest.skip("no chromium on the path")
-    fonts = tmp_path_factory.mktemp("fonts")
-    for source in (Path(processors.__file__).parent / "templates" / "fonts").glob("*.woff2"):
-        font = TTFont(source)
-        font.flavor = None
-        font.save(fonts / f"{source.stem}.ttf")
-    (fonts / "fonts.conf").write_text(FONTS.format(fonts=fonts), encoding="utf-8")
-    arguments = ["--no-sandbox"] if os.getuid() == 0 else []
-    async with async_playwright() as playwright:
-        running = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=arguments, env={**os.environ, "FONTCONFIG_FILE": str(fonts / "fonts.conf")}
-        )
+    async with launched(write_fonts(tmp_path_factory.mktemp("fonts"))) as running:
         yield running
-        await running.close()
 
 
 async def opened(reader: Browser, press: Press, size: tuple[int, int], complaints: list[str], **options: Any) -> Page:

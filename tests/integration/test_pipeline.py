@@ -4,21 +4,17 @@ import asyncio
 import random
 import signal
 from collections import Counter
-from typing import Any
 
 import aiohttp
 import msgspec
-import numpy as np
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from beacons import analyst, assert_tables_equal, post, some_beacons, totals, wait_counted
-from PIL import Image
 
 from infra.embedded.stack import Stack
 from infra.kafka.producer import partition_of
-from processors.picture import MARGIN_TOP
 from schemas.errors import Refused, Retryable
-from streams.proof.visitors import page_of, tally
+from streams.proof.visitors import tally
 from streams.services import Installation
 
 pytestmark = pytest.mark.stack
@@ -156,28 +152,6 @@ async def test_the_rest_door_gives_offsets_and_keeps_the_posted_bytes(stack: Sta
         assert (await consumer.getone()).value == value
     finally:
         await consumer.stop()
-
-
-async def test_the_picture_is_hot_where_the_model_clicks(
-    stack: Stack, installation: Installation, tmp_path: Any
-) -> None:
-    lp_id = "picture"
-    beacons = [beacon for beacon in some_beacons(lp_id, 300) if beacon["device"] == "mobile"]
-    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {installation.token}"}) as session:
-        for beacon in beacons:
-            assert await post(session, installation, beacon) == 204
-        clickhouse = analyst(stack)
-        await wait_counted(clickhouse, lp_id, tally(beacons).total())
-        await clickhouse.close()
-        async with session.get(f"{installation.api_url}/heatmaps/{lp_id}.png?kind=click&device=mobile") as answer:
-            (tmp_path / "map.png").write_bytes(await answer.read())
-        async with session.get(f"{installation.api_url}/heatmaps/{lp_id}.png?kind=nope") as answer:
-            assert answer.status == 422
-    picture = np.asarray(Image.open(tmp_path / "map.png").convert("RGB")).astype(int)
-    spot = page_of(lp_id, "mobile").hot_spots[0]
-    hot, cold = picture[MARGIN_TOP + spot.y, spot.x], picture[MARGIN_TOP + spot.y + 600, spot.x]
-    assert hot[0] - hot[2] > 60, "the first call to action is in warm colours"
-    assert abs(cold[0] - cold[2]) < 30, "between hot spots the page is as it was"
 
 
 async def test_the_analyst_reads_and_cannot_write(stack: Stack, installation: Installation) -> None:

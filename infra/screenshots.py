@@ -1,0 +1,119 @@
+"""Pictures of published pages, by a headless Chromium that is given the page and reaches nothing else.
+
+Scripts are off (a picture must not count as a visit), every request is answered from the files at hand or dropped, and
+the browser sees nothing of our environment. Needs the extra `screenshots`, and a Chromium on the machine.
+"""
+
+import io
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.util import find_spec
+from typing import Any
+from urllib.parse import urlsplit
+
+from PIL import Image
+
+from schemas.errors import LpstreamError
+
+NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+ASSET = re.compile(rb"/(assets/[A-Za-z0-9._-]{1,200})")
+MOST_ASSETS, MOST_H, PATIENCE_MS = 64, 12_000, 15_000
+ORIGIN = "http://page.invalid"
+ARGUMENTS = ("--disable-dev-shm-usage", "--disable-gpu", "--hide-scrollbars")
+# a machine without Japanese fonts would show boxes; those of the cards are there anyway
+FONTS = {
+    "Noto Sans JP": ("NotoSansJP-Bold", "Noto Sans CJK JP"),
+    "Noto Serif JP": ("NotoSerifJP-SemiBold", "Noto Serif CJK JP"),
+}
+FACES = "".join(
+    f'@font-face{{font-family:"{family}";src:local("{family}"),local("{system}"),url("{ORIGIN}/fonts/{name}.woff2")}}'
+    for family, (name, system) in FONTS.items()
+)
+HIDE_FIXED = """() => { for (const one of document.querySelectorAll("body *"))
+  if (getComputedStyle(one).position === "fixed") one.style.setProperty("visibility", "hidden", "important") }"""
+HEIGHT = "() => document.documentElement.scrollHeight"
+
+
+@dataclass(frozen=True, slots=True)
+class PageFiles:
+    """A page: its HTML, and its files with their media types by path, such as `assets/1f.avif`."""
+
+    html: bytes
+    assets: dict[str, tuple[bytes, str]]
+
+
+def find_chromium(setting: str) -> str | None:
+    """The browser's path: the first that is on the path where the setting is `auto`; None for `off` or none there."""
+    if setting == "off" or find_spec("playwright") is None:
+        return None
+    if setting != "auto":
+        return shutil.which(setting)
+    return next((found for name in NAMES if (found := shutil.which(name))), None)
+
+
+def assets_in(html: bytes) -> list[str]:
+    """Paths of the files that a page names, at most MOST_ASSETS."""
+    return list(dict.fromkeys(name.decode() for name in ASSET.findall(html)))[:MOST_ASSETS]
+
+
+def take(page: PageFiles, width: int, viewport_h: int, chromium: str) -> bytes:
+    """PNG of the page at that width, at most MOST_H high; LpstreamError says what went wrong. Blocks for seconds.
+
+    What is fixed to the viewport is seen where a visitor first sees it, and nowhere below.
+    """
+    from playwright.sync_api import Error, sync_playwright  # the extra `screenshots`
+
+    kept = {
+        name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "FONTCONFIG_FILE") if name in os.environ
+    }
+    arguments = [*ARGUMENTS, *(["--no-sandbox"] if os.getuid() == 0 else [])]
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(
+                executable_path=chromium, args=arguments, env=dict(kept), timeout=PATIENCE_MS
+            )
+            try:
+                return _taken(browser, page, width, viewport_h)
+            finally:
+                browser.close()
+    except Error as error:
+        raise LpstreamError(f"Chromium: {str(error).splitlines()[0][:200]}") from error
+
+
+def _taken(browser: Any, page: PageFiles, width: int, viewport_h: int) -> bytes:
+    context = browser.new_context(
+        viewport={"width": width, "height": viewport_h}, java_script_enabled=False, service_workers="block"
+    )
+    context.set_default_timeout(PATIENCE_MS)
+    context.route("**/*", lambda route: _answer(route, page))
+    opened = context.new_page()
+    opened.goto(f"{ORIGIN}/", wait_until="load")
+    first = opened.screenshot(animations="disabled")
+    opened.evaluate(HIDE_FIXED)
+    height = min(MOST_H, max(viewport_h, int(opened.evaluate(HEIGHT))))
+    clip = {"x": 0, "y": 0, "width": width, "height": height}
+    whole = Image.open(io.BytesIO(opened.screenshot(full_page=True, clip=clip, animations="disabled")))
+    whole.paste(Image.open(io.BytesIO(first)), (0, 0))
+    out = io.BytesIO()
+    whole.convert("RGB").save(out, "PNG", compress_level=6)
+    return out.getvalue()
+
+
+def _answer(route: Any, page: PageFiles) -> None:
+    parts = urlsplit(route.request.url)
+    path = parts.path.removeprefix("/")
+    if f"{parts.scheme}://{parts.netloc}" == ORIGIN and not path:
+        # a style element is taken anywhere, also behind the end
+        body = page.html + f"<style>{FACES}</style>".encode()
+        route.fulfill(status=200, content_type="text/html; charset=utf-8", body=body)
+    elif path in page.assets:
+        body, content_type = page.assets[path]
+        route.fulfill(status=200, content_type=content_type, body=body)
+    elif path in {f"fonts/{name}.woff2" for name, _ in FONTS.values()}:
+        body = files("processors").joinpath("templates", path).read_bytes()
+        route.fulfill(status=200, content_type="font/woff2", body=body, headers={"Access-Control-Allow-Origin": "*"})
+    else:
+        route.abort()

@@ -1,0 +1,73 @@
+"use strict";
+// Progress of a request: server-sent events, else a look every second. The page is whole without this file.
+const watched = document.querySelector("[data-progress]");
+if (watched) {
+  const at = watched.dataset.progress, bar = document.getElementById("percent");
+  const told = document.getElementById("told"), number = document.getElementById("number");
+  const stages = [...watched.querySelectorAll("[data-stage]")];
+  const show = (percent, stage) => {
+    if (percent < bar.value) return;
+    bar.value = percent;
+    number.textContent = `${percent} %`;
+    const place = stages.findIndex(one => one.dataset.stage === stage);
+    if (place < 0) return;
+    stages.forEach((one, index) => {
+      one.classList.toggle("past", index < place);
+      one.toggleAttribute("aria-current", false);
+    });
+    stages[place].setAttribute("aria-current", "step");
+    if (told.textContent !== stages[place].dataset.told) told.textContent = stages[place].dataset.told;
+  };
+  const finish = () => location.reload();
+  const look = async () => {
+    try {
+      const answer = await fetch(`${at}/state`, {cache: "no-store"});
+      if (answer.status === 200) return finish();
+      if (answer.status === 202) show((await answer.json()).percent, "");
+    } catch { /* the next look tells */ }
+    setTimeout(look, 1000);
+  };
+  if (window.EventSource) {
+    const source = new EventSource(`${at}/events`);
+    source.addEventListener("progress", event => {
+      const now = JSON.parse(event.data);
+      show(now.percent, now.stage);
+      if (now.percent === 100) { source.close(); setTimeout(look, 150); }
+    });
+    source.onerror = () => { source.close(); look(); };
+  } else look();
+}
+
+// Two maps scroll together.
+const views = [...document.querySelectorAll(".view")];
+if (views.length === 2) {
+  let led = null;
+  for (const one of views) {
+    for (const began of ["pointerenter", "focus", "touchstart", "wheel"]) one.addEventListener(began, () => { led = one; }, {passive: true});
+    one.addEventListener("scroll", () => {
+      if (led !== one) return;
+      const other = views.find(view => view !== one);
+      other.scrollTop = one.scrollTop / Math.max(1, one.scrollHeight - one.clientHeight) * (other.scrollHeight - other.clientHeight);
+    }, {passive: true});
+  }
+}
+
+// Live: the picture is drawn anew while the box is ticked and the page is looked at.
+const live = document.getElementById("live");
+if (live) {
+  live.closest("[hidden]").hidden = false;
+  const pictures = [...document.querySelectorAll("[data-live]")];
+  const draw = async () => {
+    if (!live.checked || document.hidden) return;
+    for (const one of pictures) {
+      const next = new URL(one.src);
+      next.searchParams.set("again", String(Math.floor(Date.now() / 1000)));
+      const picture = new Image();
+      picture.src = next.href;
+      try { await picture.decode(); one.src = next.href; } catch { return; }
+    }
+    document.getElementById("live-told").textContent = live.dataset.told.replace("{time}", new Date().toLocaleTimeString(document.documentElement.lang));
+  };
+  live.addEventListener("change", draw);
+  setInterval(draw, 30000);
+}

@@ -1,0 +1,40 @@
+"""The studio's style sheet, script and icon, under names that change with what is in them."""
+
+import hashlib
+from importlib.resources import files
+
+from aiohttp import web
+
+from infra.tenants import Caller
+from streams.edge.errors import HttpError
+from streams.edge.services import Services
+
+YEAR_S = 31_536_000
+TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+
+
+def _load() -> tuple[dict[str, str], dict[str, tuple[bytes, str]]]:
+    names, bodies = {}, {}
+    for suffix, content_type in TYPES.items():
+        body = files("streams.edge").joinpath("static", f"studio.{suffix}").read_bytes()
+        name = f"studio.{hashlib.sha256(body).hexdigest()[:12]}.{suffix}"
+        names[suffix if suffix != "svg" else "icon"] = name
+        bodies[name] = (body, content_type)
+    return names, bodies
+
+
+NAMES, _BODIES = _load()
+
+
+async def static(request: web.BaseRequest, services: Services, *, caller: Caller | None, name: str) -> web.Response:
+    """One of the files."""
+    if name not in _BODIES:
+        raise HttpError(404, "HTTP 404 Not Found")
+    body, content_type = _BODIES[name]
+    headers = {
+        "Cache-Control": f"public, max-age={YEAR_S}, immutable",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+        "Content-Type": content_type if content_type == "image/svg+xml" else f"{content_type}; charset=utf-8",
+    }
+    return web.Response(body=body, headers=headers)

@@ -1,0 +1,82 @@
+"""The form of a new page: fields as a browser posts them, and the request that they make."""
+
+import re
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from processors.picture_words import Language
+from schemas.codec import decode_request
+from schemas.errors import DecodeError
+from schemas.generation import GenerationRequest
+
+FIELDS = ("name", "industry", "purpose", "keywords", "tone", "quality", "phone", "address", "url", "form_url", "hours",
+          "access", "prices")  # fmt: skip
+EMPTY = dict.fromkeys(FIELDS, "") | {"purpose": "集客", "tone": "friendly", "quality": "fast"}
+INDUSTRIES: dict[Language, tuple[str, ...]] = dict.fromkeys(
+    ("ja", "en"), ("飲食", "美容", "不動産", "医療", "教育", "EC", "士業")
+)
+_TOLD = {"集客": "Come by", "予約": "Book", "問い合わせ": "Ask", "販売": "Buy", "採用": "Apply for a job"}
+PURPOSES: dict[Language, list[tuple[str, str]]] = {
+    "ja": [(one, one) for one in _TOLD],
+    "en": [(one, f"{told}（{one}）") for one, told in _TOLD.items()],
+}
+SEPARATORS = re.compile(r"[,、，\n]+")
+PRICE = re.compile(r"(?P<label>.*?\S)[\s　:：]+[¥￥]?(?P<yen>[0-9０-９][0-9０-９,，]*)\s*円?")
+LONGEST = 5_000
+CHOSEN = ("tone", "quality")  # a browser sends one of ours
+
+
+def read(form: dict[str, str], tenant_id: str) -> tuple[dict[str, str], GenerationRequest | None, dict[str, str]]:
+    """What was given, the request that it makes or None, and for each field that is wrong the word that says why."""
+    given = EMPTY | {name: form[name].strip()[:LONGEST] for name in FIELDS if name in form}
+    prices = _prices(given["prices"])
+    if prices is None:
+        return given, None, {"prices": "error_prices"}
+    wanted = _wanted(given, prices, form.get("request_id", ""), tenant_id)
+    try:
+        return given, decode_request(msgspec.json.encode(wanted)), {}
+    except DecodeError as error:
+        name = _field_of(error.field)
+        return given, None, {name or "other": f"error_{name}" if name and name not in CHOSEN else "error_other"}
+
+
+def _wanted(given: dict[str, str], prices: list[dict[str, Any]], request_id: str, tenant_id: str) -> dict[str, Any]:
+    known = {name: given[name] or None for name in FIELDS}
+    return {
+        "schema": 1,
+        "request_id": _uuid(request_id),
+        "tenant_id": tenant_id,
+        "industry": given["industry"],
+        "purpose": given["purpose"],
+        "keywords": [one.strip() for one in SEPARATORS.split(given["keywords"]) if one.strip()],
+        "business": {name: known[name] for name in ("name", "phone", "address", "url", "form_url")},
+        "facts": {"prices": prices, "hours": known["hours"], "access": known["access"]},
+        "tone": given["tone"],
+        "quality": given["quality"],
+    }
+
+
+def _uuid(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return ""
+
+
+def _prices(text: str) -> list[dict[str, Any]] | None:
+    """Lines of a name and yen; None when one is neither."""
+    found = []
+    for line in filter(str.strip, text.splitlines()):
+        match = PRICE.fullmatch(line.strip())
+        if match is None:
+            return None
+        found.append({"label": match["label"], "yen": int(re.sub("[,，]", "", match["yen"]))})
+    return found
+
+
+def _field_of(path: str) -> str | None:
+    """The form's field of a request's, such as `name` of `business.name`."""
+    parts = [re.sub(r"\[\d+\]", "", part) for part in path.split(".")]
+    return next((part for part in reversed(parts) if part in FIELDS), None)

@@ -1,0 +1,212 @@
+"""The studio's pages but for the maps: the door, the list of pages, a new page and its progress."""
+
+import logging
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast, get_args
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+from aiohttp import web
+
+from infra import heatmaps
+from infra.tenants import ANY, digest_of
+from processors.studio_words import WORDS
+from schemas.errors import LpstreamError, Retryable
+from schemas.generation import REQUESTS, GenerationRequest, Result, Stage, decode_model, encode_model, lp_id_of
+from streams.edge import pages as api
+from streams.edge.errors import HttpError
+from streams.edge.sender import Record
+from streams.edge.studio.forms import EMPTY, INDUSTRIES, PURPOSES, read
+from streams.edge.studio.gate import PATH, Visit, drop_session, set_session
+
+log = logging.getLogger(__name__)
+
+DAYS, MOST_PAGES, LONGEST_TOKEN = 30, 200, 512
+STAGES: Sequence[str] = get_args(Stage)
+
+
+# -- the door ----------------------------------------------------------------------------------------------
+
+
+async def home(visit: Visit) -> web.Response:
+    """The list of pages; the door for who is not logged in."""
+    if visit.visitor is None:
+        return visit.page("login", error=visit.say("session_over") if "over" in visit.request.query else None)
+    pages = await _counted(visit) if visit.visitor.may_look else []
+    requested = await _requested(visit) if visit.visitor.may_ask else []
+    names = {lp_id_of(visit.visitor.tenant, UUID(one["request_id"])): one["name"] for one in requested or []}
+    most = max((one.pageviews for one in pages or []), default=1) or 1
+    return visit.page("home", here="home", pages=pages, names=names, most=most, requested=requested)
+
+
+async def log_in(visit: Visit) -> web.Response:
+    """A token in, a cookie out."""
+    token = visit.form.get("token", "").strip()[:LONGEST_TOKEN]
+    if visit.services.tenants.caller(token) is None:
+        return visit.page("login", status=401, error=visit.say("token_wrong"))
+    try:
+        session = await visit.services.sessions.begin(digest_of(token))
+    except LpstreamError as error:
+        raise HttpError(503, visit.say("stores_away")) from error
+    answer = web.Response(status=303, headers={"Location": PATH})
+    set_session(visit, answer, session)
+    return answer
+
+
+async def log_out(visit: Visit) -> web.Response:
+    """The session is over, here and on the server."""
+    try:
+        await visit.services.sessions.end(visit.known.session)
+    except LpstreamError as error:
+        raise HttpError(503, visit.say("stores_away")) from error
+    answer = web.Response(status=303, headers={"Location": PATH})
+    drop_session(visit, answer)
+    return answer
+
+
+async def _counted(visit: Visit) -> list[heatmaps.PageTotals] | None:
+    """Pages of the tenant with visits lately; None without ClickHouse."""
+    tenant = visit.known.caller.tenant
+    end = datetime.now(UTC).replace(microsecond=0)
+    listed = [one for one in tenant.lp_ids if one != ANY]
+    try:
+        return await heatmaps.pages(
+            visit.services.clickhouse,
+            f"{tenant.id}-",
+            listed,
+            end - timedelta(days=DAYS),
+            end,
+            any_page=ANY in tenant.lp_ids,
+            most=MOST_PAGES,
+        )
+    except LpstreamError as error:
+        log.warning("pages of the studio: %s", error)
+        return None
+
+
+async def _requested(visit: Visit) -> list[dict[str, Any]] | None:
+    try:
+        found = await visit.services.sessions.requested(visit.known.tenant)
+    except LpstreamError:
+        return None
+    zone = ZoneInfo(visit.services.settings.timezone)
+    told = []
+    for one in found:
+        at = datetime.fromtimestamp(int(one["at_ms"]) / 1000, zone)
+        told.append({**one, "at": f"{at:%Y-%m-%d %H:%M}", "iso": at.isoformat(timespec="seconds")})
+    return told
+
+
+# -- a new page --------------------------------------------------------------------------------------------
+
+
+async def new(visit: Visit) -> web.Response:
+    """The form."""
+    return _form(visit, EMPTY, {}, str(uuid4()))
+
+
+def _form(visit: Visit, given: dict[str, str], errors: dict[str, str], request_id: str) -> web.Response:
+    return visit.page(
+        "new",
+        status=422 if errors else 200,
+        here="new",
+        given=given,
+        errors=errors,
+        request_id=request_id,
+        industries=INDUSTRIES[visit.language],
+        purposes=PURPOSES[visit.language],
+    )
+
+
+async def ask(visit: Visit) -> web.Response:
+    """A posted form becomes a request; the same form posted twice is the same request."""
+    given, wanted, errors = read(visit.form, visit.known.tenant)
+    if wanted is None:
+        told = {name: visit.say(word) for name, word in errors.items()}
+        return _form(visit, given, told, str(uuid4()))
+    await _send(visit, wanted)
+    return web.Response(status=303, headers={"Location": f"{PATH}/requests/{wanted.request_id}"})
+
+
+async def _send(visit: Visit, wanted: GenerationRequest) -> None:
+    key = str(wanted.request_id).encode()
+    sent = await visit.services.sender.send(REQUESTS, [Record(encode_model(wanted), key, key, None)])
+    if sent[0].error_code is not None:
+        raise HttpError(503, visit.say("stores_away"))
+    now_ms = int(time.time() * 1000)
+    tenant = visit.known.tenant
+    try:
+        await visit.services.results.put_queued(tenant, wanted.request_id, now_ms)
+        await visit.services.sessions.note_request(tenant, key.decode(), wanted.business.name, now_ms)
+    except Retryable as error:
+        log.warning("a request is in Kafka, and not noted: %s", error)
+
+
+# -- its progress ------------------------------------------------------------------------------------------
+
+
+async def progress(visit: Visit, request_id: str) -> web.Response:
+    """How far a request is, or its page."""
+    wanted = _uuid(visit, request_id)
+    tenant = visit.known.tenant
+    try:
+        stored = await visit.services.results.get(wanted)
+        told = await visit.services.results.progress(wanted)
+    except LpstreamError as error:
+        raise HttpError(503, visit.say("stores_away")) from error
+    result = None if stored is None else decode_model(Result, stored)
+    if (result and result.tenant_id != tenant) or (result is None and (told is None or told[0] != tenant)):
+        raise HttpError(404, visit.say("not_found"))
+    stage = told[1].stage if told else "queued"
+    return visit.page(
+        "request",
+        request_id=str(wanted),
+        result=result,
+        percent=told[1].percent if told else 0,
+        stage=stage,
+        stages=STAGES,
+        at=STAGES.index(stage),
+        warnings=_warnings(visit, result),
+    )
+
+
+def _warnings(visit: Visit, result: Result | None) -> list[str]:
+    """What a customer should know, in the visitor's language where there are words for it."""
+    found = []
+    for one in result.warnings if result else []:
+        word = f"warning_{one.code}"
+        found.append(visit.say(word) if word in WORDS[visit.language] else one.detail)
+    return list(dict.fromkeys(found))
+
+
+async def state(visit: Visit, request_id: str) -> web.StreamResponse:
+    """The same for the script, where server-sent events do not come through."""
+    return await api.status(visit.request, visit.services, caller=visit.known.caller, request_id=request_id)
+
+
+async def events(visit: Visit, request_id: str) -> web.StreamResponse:
+    """Progress as server-sent events."""
+    return await api.events(visit.request, visit.services, caller=visit.known.caller, request_id=request_id)
+
+
+async def preview(visit: Visit, request_id: str) -> web.StreamResponse:
+    """The page itself, for the frame: without scripts, and a stranger to the studio's origin.
+
+    A stranger's origin is `null`, which the public listener lets nothing have: so its pictures come from here.
+    """
+    answer = await api.preview(visit.request, visit.services, caller=visit.known.caller, request_id=request_id)
+    public = visit.services.settings.page_base_url
+    body = bytes(cast(bytes, answer.body) or b"").replace(f"{public}/assets/".encode(), f"{PATH}/assets/".encode())
+    policy = api.PREVIEW_CSP.format(public="'self'") + "; frame-ancestors 'self'"
+    return web.Response(
+        body=body, headers={"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": policy}
+    )
+
+
+def _uuid(visit: Visit, text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise HttpError(404, visit.say("not_found")) from error

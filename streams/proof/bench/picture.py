@@ -1,0 +1,129 @@
+"""`lpstream bench --only picture_cold,picture_cached`: a heatmap's picture by HTTP, drawn anew, and from the cache.
+
+A page that the installation made, with a week of the visitor model's traffic on it; the edge, ClickHouse, Redis, S3 and
+Chromium are real. Cold: the cache is not asked, the screenshot is there. What the first picture of a page costs, which
+waits for its screenshot, is in the details.
+"""
+
+import asyncio
+import tempfile
+import time
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+import aiohttp
+
+from infra.clickhouse.client import ClickHouse
+from infra.embedded.stack import Stack
+from schemas.errors import LpstreamError
+from schemas.generation import Business, GenerationRequest
+from streams.cli.services import prepare
+from streams.cli.up import settings_of
+from streams.client import over_http
+from streams.heatmaps import MapKind
+from streams.proof.bench.lab import Say
+from streams.proof.bench.pages_lab import spread
+from streams.proof.traffic import Traffic, folded, midnight_ms
+from streams.services import Installation
+
+DAYS, VISITS = 7, 2_000
+COLD, CACHED = 8, 60  # pictures of each kind and device in a round
+MAPS: tuple[tuple[MapKind, str], ...] = tuple(
+    (kind, device) for kind in ("click", "attention", "scroll") for device in ("mobile", "desktop")
+)
+Row = dict[str, Any]
+Which = Literal["picture_cold", "picture_cached"]
+
+
+def picture(*, which: Which, rounds: int, say: Say = lambda _: None) -> list[Row]:
+    """Rows `picture_cold` or `picture_cached`: p50 and p99, ms, over all kinds of maps on a phone and a desktop."""
+    with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), "tansu", say) as stack:
+        asyncio.run(prepare(settings_of(stack)))
+        services = Installation(stack, say)
+        try:
+            services.start()
+            return asyncio.run(_run(stack, services, which, rounds, say))
+        finally:
+            services.stop()
+
+
+async def _run(stack: Stack, services: Installation, which: Which, rounds: int, say: Say) -> list[Row]:
+    lp_id = await _page(services)
+    first = datetime.now(UTC).date() - timedelta(days=DAYS)
+    rows = await _fill(stack, lp_id, first, say)
+    headers = {"Authorization": f"Bearer {services.token}"}
+    ends = [midnight_ms(first + timedelta(days=days)) for days in (0, DAYS)]
+    async with aiohttp.ClientSession(headers=headers) as http:
+        addresses = [
+            f"{services.api_url}/heatmaps/{lp_id}.png?kind={kind}&device={device}&from={ends[0]}&to={ends[1]}"
+            for kind, device in MAPS
+        ]
+        before = [await _timed(http, address) for address in addresses]
+        say(f"{which}: {rounds} rounds")
+        anew = which == "picture_cold"
+        times: dict[str, list[float]] = {}
+        for _ in range(rounds * (COLD if anew else CACHED)):
+            for (kind, device), address in zip(MAPS, addresses, strict=True):
+                times.setdefault(f"{kind} {device}", []).append((await _timed(http, address, anew=anew))[0])
+    return _rows(which, times, before, rows)
+
+
+async def _page(services: Installation) -> str:
+    wanted = GenerationRequest(
+        request_id=uuid4(), tenant_id="demo", industry="美容", purpose="予約", business=Business(name="サロン 凪")
+    )
+    async with over_http(services.api_url, services.token) as pages:
+        await pages.request(wanted)
+        result = await pages.result(wanted.request_id)
+    if result.lp_id is None:
+        raise LpstreamError(f"picture: no page was made: {result.error}")
+    return result.lp_id
+
+
+async def _fill(stack: Stack, lp_id: str, first: date, say: Say) -> int:
+    say(f"{DAYS} days of {VISITS:,} visits")
+    at = stack.addresses
+    writer = ClickHouse.open(at.clickhouse_url, at.clickhouse_user, at.clickhouse_password)
+    traffic, rows = Traffic((lp_id,), VISITS), 0
+    for day in range(DAYS):
+        for number, (_, tables) in enumerate(folded(traffic.day(first + timedelta(days=day)))):
+            for table, found in tables.items():
+                rows += found.num_rows
+                await writer.insert(table, found, f"{lp_id}/{day}/{number}/{table}")
+    await writer.close()
+    return rows
+
+
+async def _timed(http: aiohttp.ClientSession, address: str, *, anew: bool = False) -> tuple[float, int]:
+    """Milliseconds until the whole picture is there, and its bytes; LpstreamError when there is none."""
+    started = time.perf_counter()
+    async with http.get(address, headers={"Cache-Control": "no-cache"} if anew else {}) as answer:
+        body = await answer.read()
+    if answer.status != 200 or not body.startswith(b"\x89PNG"):
+        raise LpstreamError(f"picture: the edge answered {answer.status} to {address}")
+    return (time.perf_counter() - started) * 1000, len(body)
+
+
+def _rows(which: Which, times: dict[str, list[float]], before: list[tuple[float, int]], rows: int) -> list[Row]:
+    together = spread([one for each in times.values() for one in each])
+    detail: dict[str, Any] = {
+        "pictures": sum(len(each) for each in times.values()),
+        "rows": rows,
+        "bytes": {f"{kind} {device}": size for (kind, device), (_, size) in zip(MAPS, before, strict=True)},
+        "first_ms": {f"{kind} {device}": round(ms) for (kind, device), (ms, _) in zip(MAPS, before, strict=True)},
+        "by_map_ms": {name: {key: round(ms, 1) for key, ms in spread(each).items()} for name, each in times.items()},
+    }
+    return [
+        {
+            "id": which,
+            "reference": name,
+            "value": round(together[name], 1),
+            "unit": "ms",
+            "reference_value": None,
+            "ratio": None,
+            "detail": detail,
+        }
+        for name in ("p50", "p99")
+    ]

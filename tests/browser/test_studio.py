@@ -1,0 +1,216 @@
+"""The studio in Chromium: by mouse, by keyboard, without scripts, in both languages; axe finds nothing.
+
+Its maps are held against a page whose calls to action a browser was asked for. Screenshots go to out/studio/.
+"""
+
+import asyncio
+import io
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import numpy as np
+import pytest
+import pytest_asyncio
+from axe_playwright_python.async_playwright import Axe
+from lived_in import LivedIn, lived_in
+from PIL import Image
+from playwright.async_api import Browser, BrowserContext, Page, expect
+from readers import CHROMIUM, launched, write_fonts
+
+from infra.embedded.stack import Stack
+from processors.picture import GROUND, MARGIN_TOP
+from streams.services import Installation
+
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module")]
+SCREENSHOTS = Path(__file__).parents[2] / "out" / "studio"
+DESKTOP, PHONE = (1_360, 900), (390, 844)
+VISITS = 250
+# the previewed page brings the snippet, which its sandbox does not run
+EXPECTED = re.compile("Blocked script execution in .*/preview")
+# links within text may be as high as the text
+SMALL_TARGETS = """() => [...document.querySelectorAll("a,button,summary,select,input,textarea")]
+  .filter(one => one.offsetParent && !one.closest(".skip,p,li,td,th,figcaption,.crumbs,label"))
+  .map(one => [one.outerHTML.slice(0, 60), one.getBoundingClientRect()])
+  .filter(([, box]) => box.height < 44 && box.width > 1).map(([told]) => told)"""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium on the path")
+    async with launched(write_fonts(tmp_path_factory.mktemp("fonts"))) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def home(stack: Stack, installation: Installation, chromium: Browser) -> LivedIn:
+    return await lived_in(stack, installation, chromium, VISITS)
+
+
+async def opened(context: BrowserContext, complaints: list[str]) -> Page:
+    page = await context.new_page()
+    page.on("console", lambda told: complaints.append(told.text) if told.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("response", lambda came: complaints.append(f"{came.url} {came.status}") if came.status >= 400 else None)
+    return page
+
+
+async def logged_in(page: Page, installation: Installation) -> None:
+    await page.goto(f"{installation.api_url}/studio")
+    await page.locator("#token").fill(installation.token)
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".nav")).to_be_visible()  # the address is the door's own
+
+
+async def clean(page: Page, name: str) -> None:
+    """No violation, nothing wider than the screen, targets large enough; a screenshot."""
+    found = await Axe().run(page)
+    assert found.response["violations"] == [], found.generate_report()
+    assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert await page.evaluate(SMALL_TARGETS) == []
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    await page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+
+async def shown(page: Page) -> None:
+    """The maps are there."""
+    for picture in await page.locator(".view img").all():
+        await picture.evaluate("one => one.decode()")
+        assert await picture.evaluate("one => one.naturalWidth") > 100
+
+
+@pytest.mark.parametrize(("size", "locale"), [(DESKTOP, "ja-JP"), (PHONE, "en-GB")])
+async def test_a_page_is_made_followed_and_looked_at(
+    chromium: Browser, installation: Installation, home: LivedIn, size: tuple[int, int], locale: str
+) -> None:
+    width, height = size
+    context = await chromium.new_context(viewport={"width": width, "height": height}, locale=locale)
+    complaints: list[str] = []
+    page = await opened(context, complaints)
+    name = "desktop" if size == DESKTOP else "phone"
+    await page.goto(f"{installation.api_url}/studio")
+    assert await page.locator("html").get_attribute("lang") == locale[:2]
+    await clean(page, f"{name}-door")
+    await logged_in(page, installation)
+    await clean(page, f"{name}-home")
+    await page.goto(f"{installation.api_url}/studio/new")
+    await clean(page, f"{name}-new")
+    await page.locator("#name").fill("サロン 凪")
+    await page.locator("#industry").fill("美容")
+    await page.locator("#phone").fill("03-0000-0000")
+    await page.locator("#prices").fill("カット 5500\nカラー 7,700円")
+    await page.locator("form.stack .call").click()
+    await page.wait_for_url("**/requests/*")
+    await expect(page.locator(".preview iframe")).to_be_visible(timeout=20_000)
+    preview = page.frame_locator(".preview iframe")
+    await expect(preview.locator("header .brand")).to_have_text("サロン 凪")
+    await expect(preview.locator(".prices")).to_contain_text("7,700")
+    await expect(preview.locator("img").first).to_have_js_property("complete", True)
+    assert await preview.locator("img").first.evaluate("one => one.naturalWidth") > 0
+    await clean(page, f"{name}-page")
+    await page.goto(f"{installation.api_url}/studio")
+    await page.get_by_role("link", name=home.lp_id).click()
+    for kind in ("click", "attention", "scroll") if size == DESKTOP else ("scroll",):
+        await page.locator(f"label:has([name=kind][value={kind}])").click()
+        await page.locator("form.filters .call").click()
+        await page.wait_for_url(f"**kind={kind}*")
+        await shown(page)
+        await clean(page, f"{name}-{kind}")
+    await page.locator("#compare").select_option("previous")
+    await page.locator("form.filters .call").click()
+    await expect(page.locator(".view img")).to_have_count(2)
+    await shown(page)
+    await clean(page, f"{name}-compare")
+    assert [one for one in complaints if not EXPECTED.search(one)] == []
+    await context.close()
+
+
+def on_a_sheet(picture: np.ndarray) -> bool:
+    """Whether the map is drawn on the sheet that stands for a screenshot."""
+    return bool((picture == np.array(GROUND)).all(axis=2).mean() > 0.5)
+
+
+@pytest.mark.parametrize("device", ["mobile", "desktop"])
+async def test_the_map_is_hot_on_the_pages_own_calls_to_action(
+    installation: Installation, home: LivedIn, device: str
+) -> None:
+    headers = {"Authorization": f"Bearer {installation.token}", "Cache-Control": "no-cache"}
+    address = f"{installation.api_url}/heatmaps/{home.lp_id}.png?kind=click&device={device}"
+    picture = np.zeros(0)
+    async with aiohttp.ClientSession(headers=headers) as session, asyncio.timeout(60):
+        while not picture.size or on_a_sheet(picture):  # a busy machine may take longer than a request waits
+            async with session.get(address) as answer:
+                body = await answer.read()
+            picture = np.asarray(Image.open(io.BytesIO(body)).convert("RGB")).astype(int)[MARGIN_TOP:]
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    (SCREENSHOTS / f"map-{device}.png").write_bytes(body)
+    place = home.places[device]
+    assert picture.shape[1] == place.width and abs(picture.shape[0] - place.height) <= 16, "the page is as it was seen"
+    yellow = picture[:, :, 1] - picture[:, :, 2]
+    spot = place.hot_spots[0]
+    assert yellow[spot.y - 6 : spot.y + 6, spot.x - 6 : spot.x + 6].mean() > 70
+    # the page shows through elsewhere: its button beside the heat is still its own colour
+    heat = (yellow > 60).sum() / yellow.size
+    assert 0 < heat < 0.02
+
+
+async def test_the_keyboard_is_enough(chromium: Browser, installation: Installation, home: LivedIn) -> None:
+    context = await chromium.new_context(viewport={"width": 1_360, "height": 900}, locale="en-US")
+    page = await context.new_page()
+    await page.goto(f"{installation.api_url}/studio")
+    assert await page.evaluate("document.activeElement.id") == "token"
+    await page.keyboard.type(installation.token)
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".nav")).to_be_visible()  # the address is the door's own
+    await page.keyboard.press("Tab")
+    assert await page.evaluate("document.activeElement.className") == "skip"
+    await page.keyboard.press("Enter")
+    assert await page.evaluate("document.activeElement.id") == "main"
+    await page.goto(f"{installation.api_url}/studio/maps/{home.lp_id}")
+    await page.locator("[name=kind]:checked").focus()
+    await page.keyboard.press("ArrowRight")
+    for _ in range(6):
+        await page.keyboard.press("Tab")
+        if await page.evaluate("document.activeElement.matches('.filters .call')"):
+            break
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**kind=attention*")
+    await shown(page)
+    view = page.locator(".view")
+    await view.focus()
+    await page.keyboard.press("End")
+    async with asyncio.timeout(5):
+        while await view.evaluate("one => one.scrollTop") < 100:
+            await asyncio.sleep(0.05)
+    await context.close()
+
+
+async def test_without_scripts_everything_works(chromium: Browser, installation: Installation, home: LivedIn) -> None:
+    context = await chromium.new_context(java_script_enabled=False, locale="ja-JP")
+    page = await context.new_page()
+    await logged_in(page, installation)
+    await page.goto(f"{installation.api_url}/studio/new")
+    await page.locator("#name").fill("麺屋 一")
+    await page.locator("#industry").fill("飲食")
+    await page.locator("#prices").fill("無料です")
+    await page.locator("form.stack .call").click()
+    await expect(page.locator("#prices-error")).to_be_visible()
+    assert await page.locator("#name").input_value() == "麺屋 一", "what was typed stays"
+    assert await page.locator("#prices").get_attribute("aria-invalid") == "true"
+    await page.locator("#prices").fill("")
+    await page.locator("form.stack .call").click()
+    await expect(page.locator(".preview iframe")).to_be_visible(timeout=20_000)  # by the page's own refresh
+    await page.goto(f"{installation.api_url}/studio/maps/{home.lp_id}?kind=click&range=24h")
+    await expect(page.locator(".view img")).to_have_js_property("complete", True)
+    await page.get_by_role("link", name="English").click()
+    await expect(page.locator("html")).to_have_attribute("lang", "en")
+    assert "range=24h" in page.url
+    await page.goto(f"{installation.api_url}/studio")
+    await expect(page.locator("html")).to_have_attribute("lang", "en")
+    await page.get_by_role("button", name="Log out").click()
+    await expect(page.locator("#token")).to_be_visible()
+    await page.goto(f"{installation.api_url}/studio/new")
+    await expect(page.locator("[role=alert]")).to_contain_text("session is over")
+    await context.close()

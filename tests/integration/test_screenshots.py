@@ -1,0 +1,98 @@
+"""Screenshots of pages by a real Chromium, and where they lie; what a page asks for beside its own files is not had."""
+
+import asyncio
+import io
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from infra.objects import Objects
+from infra.redis import RedisLine
+from infra.screenshots import PageFiles, assets_in, find_chromium, take
+from schemas.errors import LpstreamError
+from streams.drawing import DrawingProcess
+from streams.shots import Shots
+
+CHROMIUM = find_chromium("auto")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path")
+RED, GREEN, BLUE, BLACK = (255, 0, 0), (0, 128, 0), (0, 0, 255), (0, 0, 0)
+PAGE = """<!doctype html><html><head><style>body{margin:0;background:#f00}
+#below{position:absolute;top:1500px;width:100%;
+height:100px;background:#000}#bar{position:fixed;bottom:0;left:0;right:0;height:40px;background:#00f}
+img{position:absolute;
+top:100px;left:0;width:50px;height:50px}</style></head><body><div style="height:2000px"></div><div id="below"></div>
+<img src="http://edge.test/assets/green.png"><img style="left:200px" loading="lazy" src="EVIL/secret.png">
+<img style="top:1800px" loading="lazy" src="http://edge.test/assets/green.png">
+<div id="bar"></div><script>document.body.style.background = "#fff"</script></body></html>"""
+
+
+def green() -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8), GREEN).save(out, "PNG")
+    return out.getvalue()
+
+
+def pixels(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+@needs_chromium
+async def test_a_page_is_taken_whole_without_scripts_and_without_a_network() -> None:
+    asked: list[bytes] = []
+
+    async def evil(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.read(100))
+        writer.close()
+
+    server = await asyncio.start_server(evil, "127.0.0.1", 0)
+    html = PAGE.replace("EVIL", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}").encode()
+    assert assets_in(html) == ["assets/green.png"]
+    files = PageFiles(html, {"assets/green.png": (green(), "image/png")})
+    shot = pixels(await asyncio.to_thread(take, files, 400, 700, CHROMIUM or ""))
+    server.close()
+    assert shot.shape[:2] == (2_000, 400) and asked == []
+    assert tuple(shot[400, 200]) == RED, "the script did not run"
+    assert tuple(shot[125, 25]) == GREEN == tuple(shot[1_825, 25]), "its own files are there, also far below"
+    assert tuple(shot[1_550, 200]) == BLACK
+    assert tuple(shot[680, 200]) == BLUE, "what is fixed is where a visitor first sees it"
+    assert tuple(shot[1_980, 200]) == RED, "and nowhere below"
+
+
+async def in_the_end(shots: Shots) -> bytes | str:
+    """The screenshot, also where a busy machine takes longer for it than a request waits."""
+    while (found := await shots.get("demo-1", 400, 700)) == "no_shot_late":
+        await asyncio.sleep(0.1)
+    return found
+
+
+@needs_chromium
+async def test_it_is_taken_once_and_kept_and_a_new_page_is_taken_anew(objects: Objects, line: RedisLine) -> None:
+    process = DrawingProcess()
+    shots = Shots(objects, line, process, "auto")
+    try:
+        assert await shots.get("demo-1", 400, 700) == "no_shot_foreign"
+        await objects.put("pages/demo-1/index.html", PAGE.encode(), "text/html", "")
+        first, second = await asyncio.gather(*(in_the_end(shots) for _ in range(2)))
+        assert isinstance(first, bytes) and first == second
+        assert len(await objects.keys("shots/")) == 1
+        without = Shots(objects, line, process, "off")
+        assert await without.get("demo-1", 400, 700) == first, "what is there needs no browser"
+        assert await without.get("demo-1", 500, 700) == "no_shot_browser"
+        await objects.put("pages/demo-1/index.html", PAGE.replace("#f00", "#00f").encode(), "text/html", "")
+        assert await without.get("demo-1", 400, 700) == "no_shot_browser", "another page, another picture"
+    finally:
+        process.close()
+
+
+async def test_a_browser_that_fails_is_not_tried_at_once_again(objects: Objects, line: RedisLine) -> None:
+    process = DrawingProcess()
+    shots = Shots(objects, line, process, shutil.which("false") or "")
+    try:
+        await objects.put("pages/demo-2/index.html", PAGE.encode(), "text/html", "")
+        assert [await shots.get("demo-2", 400, 700) for _ in range(2)] == ["no_shot_failed"] * 2
+    finally:
+        process.close()
+    with pytest.raises(LpstreamError, match="Chromium"):
+        await asyncio.to_thread(take, PageFiles(b"", {}), 400, 700, "/nowhere/chromium")

@@ -1,0 +1,106 @@
+"""A page of this installation with visitors who click what is there: its calls to action, as a browser shows them."""
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID, uuid4
+
+import aiohttp
+from beacons import analyst, post, wait_counted
+from playwright.async_api import Browser
+from requests_for_pages import full
+
+from infra.embedded.stack import Stack
+from streams.client import over_http
+from streams.proof.visitors import DEVICE_WEIGHTS, HotSpot, Page, Visit, page_of, tally
+from streams.services import Installation
+
+SCREENS = {"mobile": (390, 844), "tablet": (820, 1_180), "desktop": (1_440, 900)}
+CALLS = """() => [...document.querySelectorAll("main .call")].map(one => one.getBoundingClientRect())
+  .filter(box => box.width).map(box => [box.x + box.width / 2, box.y + scrollY + box.height / 2])"""
+SECTIONS = """() => [...document.querySelectorAll("[data-section]")].map(one => [one.dataset.section,
+  Math.round(one.getBoundingClientRect().top + scrollY), Math.round(one.getBoundingClientRect().bottom + scrollY)])"""
+CONNECTIONS = 16
+
+
+@dataclass(frozen=True)
+class LivedIn:
+    """A published page, its visitors' places by device, and what was sent."""
+
+    lp_id: str
+    request_id: UUID
+    places: dict[str, Page]
+    events: int
+
+
+async def publish(services: Installation, **rest: Any) -> tuple[UUID, str]:
+    """Ask for a page and wait for it; its request and its lp_id."""
+    wanted = full(rest.pop("industry", "美容"), request_id=uuid4(), tenant_id="demo", **rest)
+    async with over_http(services.api_url, services.token) as pages:
+        await pages.request(wanted)
+        result = await pages.result(wanted.request_id)
+    assert result.lp_id is not None, result
+    return wanted.request_id, result.lp_id
+
+
+async def places_of(browser: Browser, url: str, lp_id: str) -> dict[str, Page]:
+    """The page on each device as a browser lays it out, with its calls to action as hot spots."""
+    found = {}
+    for device, (width, height) in SCREENS.items():
+        # without scripts: whoever measures is no visitor
+        context = await browser.new_context(viewport={"width": width, "height": height}, java_script_enabled=False)
+        page = await context.new_page()
+        await page.goto(f"{url}/lp/{lp_id}")
+        calls = await page.evaluate(CALLS)
+        tall = await page.evaluate("document.documentElement.scrollHeight")
+        sections = await page.evaluate(SECTIONS)
+        await context.close()
+        shares = [0.6, *[0.3] * (len(calls) - 1)]
+        spots = tuple(HotSpot(round(x), round(y), 9, share) for (x, y), share in zip(calls, shares, strict=True))
+        layout = page_of(lp_id, device)
+        found[device] = replace(
+            layout,
+            width=width,
+            viewport_h=height,
+            height=tall,
+            hot_spots=spots,
+            sections=tuple((name, top, bottom) for name, top, bottom in sections if bottom > top),
+        )
+    return found
+
+
+async def visit(
+    stack: Stack, services: Installation, places: dict[str, Page], count: int, *, ago_ms: int = 0, seed: int = 5
+) -> int:
+    """So many visits within the ten minutes before `ago_ms` ago, posted and counted; their events."""
+    rng = random.Random(seed)
+    start = int(time.time() * 1000) - ago_ms - 600_000
+    beacons = [
+        beacon
+        for _ in range(count)
+        for beacon in Visit(
+            rng, places[rng.choices(list(places), DEVICE_WEIGHTS)[0]], start + rng.randrange(540_000)
+        ).beacons()
+    ]
+    waiting = iter(beacons)
+
+    async def worker(session: aiohttp.ClientSession) -> None:
+        for beacon in waiting:
+            assert await post(session, services, beacon) == 204
+
+    async with aiohttp.ClientSession() as session:
+        await asyncio.gather(*(worker(session) for _ in range(CONNECTIONS)))
+    return tally(beacons).total()
+
+
+async def lived_in(stack: Stack, services: Installation, browser: Browser, count: int, **rest: Any) -> LivedIn:
+    """A new page with that many visits, counted."""
+    request_id, lp_id = await publish(services, **rest)
+    places = await places_of(browser, services.edge_url, lp_id)
+    events = await visit(stack, services, places, count)
+    clickhouse = analyst(stack)
+    await wait_counted(clickhouse, lp_id, events)
+    await clickhouse.close()
+    return LivedIn(lp_id, request_id, places, events)

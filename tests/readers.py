@@ -1,0 +1,38 @@
+"""A browser that has the cards' fonts and no other, so that what it lays out is the same on every machine."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fontTools.ttLib import TTFont
+from playwright.async_api import Browser, async_playwright
+
+import processors
+
+CHROMIUM = shutil.which("chromium")
+CONFIG = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig><dir>{fonts}</dir>
+<cachedir>{fonts}/cache</cachedir></fontconfig>"""
+
+
+def write_fonts(folder: Path) -> dict[str, str]:
+    """Put the fonts there; what a browser's environment must say to have no others."""
+    for source in (Path(processors.__file__).parent / "templates" / "fonts").glob("*.woff2"):
+        font = TTFont(source)
+        font.flavor = None
+        font.save(folder / f"{source.stem}.ttf")
+    (folder / "fonts.conf").write_text(CONFIG.format(fonts=folder), encoding="utf-8")
+    return {"FONTCONFIG_FILE": str(folder / "fonts.conf")}
+
+
+@asynccontextmanager
+async def launched(fonts: dict[str, str]) -> AsyncIterator[Browser]:
+    """Chromium, as that environment says."""
+    arguments = ["--no-sandbox"] if os.getuid() == 0 else []
+    async with async_playwright() as playwright:
+        running = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=arguments, env={**os.environ, **fonts}
+        )
+        yield running
+        await running.close()

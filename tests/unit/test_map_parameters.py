@@ -1,0 +1,105 @@
+"""Parameters of heatmaps, entity tags, and the numbers beside a map."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from processors.map_summary import Reach, Spot, reach_of, spots_of
+from processors.picture import Cells
+from streams.edge.errors import HttpError
+from streams.edge.heatmaps import matches, query_of
+from streams.edge.studio.maps import preset
+from streams.heatmaps import MapQuery, key_of
+
+NOON = "2026-11-20T12:00:00Z"
+GOOD: dict[str, str] = {"kind": "click", "device": "mobile", "from": NOON, "to": "2026-11-21T12:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"kind": "nope"}, "kind"),
+        ({"kind": "Click"}, "kind"),
+        ({"device": "watch"}, "device"),
+        ({"lang": "fr"}, "lang"),
+        ({"from": "yesterday"}, "from"),
+        ({"to": "99999999999999999999"}, "to"),
+        ({"to": "2026-13-01"}, "to"),
+        ({"from": "1969-01-01T00:00:00Z"}, "from"),
+        ({"from": "2150-01-01T00:00:00Z"}, "from"),
+        ({"from": GOOD["to"], "to": GOOD["from"]}, "from"),
+        ({"from": GOOD["to"]}, "from"),
+        ({"from": "2024-01-01T00:00:00Z"}, "from"),
+        ({"top": "0"}, "top"),
+        ({"top": "nan"}, "top"),
+        ({"top": "1e400"}, "top"),
+        ({"top": "many"}, "top"),
+    ],
+)
+def test_a_wrong_parameter_is_named(given: dict[str, str], named: str) -> None:
+    with pytest.raises(HttpError) as told:
+        query_of("lp", GOOD | given)
+    assert told.value.status == 422 and told.value.message.startswith(f"{named}: ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [NOON, "2026-11-20T21:00:00+09:00", "2026-11-20T21:00:00 09:00", "1795176000000", "2026-11-20T12:00:00.900Z"],
+)
+def test_a_time_is_one_moment_however_it_is_written(text: str) -> None:
+    assert query_of("lp", GOOD | {"from": text}).start == datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def test_what_is_left_out_is_the_last_day_until_now() -> None:
+    assert query_of("lp", {}) == MapQuery("lp")
+    only_to = query_of("lp", {"to": NOON})
+    assert only_to.start == datetime(2026, 11, 19, 12, tzinfo=UTC)
+
+
+def test_the_key_holds_all_that_changes_the_answer() -> None:
+    base = query_of("lp", GOOD)
+    changed: list[dict[str, str]] = [
+        {"kind": "scroll"}, {"device": "desktop"}, {"device": ""}, {"from": "2026-11-20T12:00:01Z"},
+        {"to": "2026-11-21T12:00:01Z"}, {"lang": "ja"}, {"top": "4"}, {"top": "4.5"},
+    ]  # fmt: skip
+    keys = {key_of(base, "png", "Asia/Tokyo"), key_of(base, "json", "Asia/Tokyo"), key_of(base, "png", "UTC")}
+    keys |= {key_of(query_of("lp", GOOD | one), "png", "Asia/Tokyo") for one in changed}
+    keys.add(key_of(query_of("lq", GOOD), "png", "Asia/Tokyo"))
+    assert len(keys) == 4 + len(changed)
+    assert key_of(query_of("lp", dict(GOOD)), "png", "Asia/Tokyo") == key_of(base, "png", "Asia/Tokyo")
+
+
+@pytest.mark.parametrize(
+    ("header", "same"),
+    [('"a"', True), ('W/"a"', True), ('"b", "a"', True), ("*", True), ('"b"', False), ("", False), ("a", False)],
+)
+def test_entity_tags_are_compared_as_http_says(header: str, same: bool) -> None:
+    assert matches(header, '"a"') is same
+
+
+@pytest.mark.parametrize("name", ["1h", "24h", "7d", "30d"])
+def test_a_range_that_ends_now_stays_the_same_for_a_while_and_holds_now(name: str) -> None:
+    now = datetime(2026, 11, 24, 16, 4, 59, tzinfo=UTC)
+    found = preset(name, now)
+    assert found.start < now < found.end and found == preset(name, now - timedelta(seconds=200))
+    assert found.before().end == found.start
+
+
+def cells(*places: tuple[int, int, int, int]) -> Cells:
+    columns: Any = (np.array(one, dtype=np.int64) for one in zip(*places, strict=True))
+    return Cells(*columns)
+
+
+def test_the_hottest_places_are_told_once_each() -> None:
+    # one button over two cells, one far away, and the fixed layer apart
+    found = spots_of(cells((63, 100, 0, 30), (65, 101, 0, 30), (10, 300, 0, 25), (64, 100, 1, 15)))
+    assert found == [Spot(50, 1_616, False, 0.6), Spot(8, 4_808, False, 0.25), Spot(50, 1_608, True, 0.15)]
+    assert spots_of(Cells(*(np.zeros(0, dtype=np.int64) for _ in range(4)))) == []
+
+
+def test_how_far_visitors_came() -> None:
+    bands = np.arange(4)
+    assert reach_of(bands, np.array([100, 80, 50, 20]), 100) == [Reach(75, 200), Reach(50, 300), Reach(25, 300)]
+    assert reach_of(bands[:0], bands[:0], 0) == [Reach(75, None), Reach(50, None), Reach(25, None)]

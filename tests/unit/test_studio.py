@@ -1,0 +1,102 @@
+"""The studio's form, words and languages, without a server."""
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, get_args
+from uuid import uuid4
+
+import pytest
+from multidict import CIMultiDict
+
+import processors
+from processors.studio import render
+from processors.studio_words import WORDS
+from schemas.generation import Stage
+from streams.edge.studio.forms import CHOSEN, EMPTY, FIELDS, PURPOSES, read
+from streams.edge.studio.gate import language_of
+
+GOOD = EMPTY | {"name": "麺屋 一", "industry": "飲食", "request_id": str(uuid4())}
+TEMPLATES = Path(processors.__file__).parent / "templates" / "studio"
+
+
+def test_a_form_becomes_a_request() -> None:
+    given = GOOD | {
+        "keywords": "ラーメン、 深夜営業,つけ麺",
+        "prices": "ラーメン 900\n味玉　¥1,200円\n",
+        "phone": "03-0000-0000",
+    }
+    _, wanted, errors = read(given, "acme")
+    assert wanted is not None and errors == {}
+    assert wanted.tenant_id == "acme" and wanted.keywords == ["ラーメン", "深夜営業", "つけ麺"]
+    assert [(one.label, one.yen) for one in wanted.facts.prices] == [("ラーメン", 900), ("味玉", 1_200)]
+    assert wanted.business.url is None and str(wanted.request_id) == given["request_id"]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "x" * 101}, "name"),
+        ({"industry": " "}, "industry"),
+        ({"phone": "call me"}, "phone"),
+        ({"url": "javascript:alert(1)"}, "url"),
+        ({"form_url": "ftp://x"}, "form_url"),
+        ({"keywords": ",".join("abcdefghijklmnopqrstuvw")}, "keywords"),
+        ({"prices": "free"}, "prices"),
+        ({"tone": "rude"}, "tone"),
+        ({"request_id": "1"}, "other"),
+    ],
+)
+def test_a_wrong_field_is_named_and_what_was_typed_stays(change: dict[str, str], field: str) -> None:
+    given, wanted, errors = read(GOOD | change, "acme")
+    assert wanted is None and list(errors) == [field]
+    assert errors[field] in WORDS["ja"]
+    assert given["industry"] == (GOOD | change)["industry"].strip()
+
+
+def test_the_tenant_is_the_sessions_whatever_a_form_says() -> None:
+    _, wanted, _ = read(GOOD | {"tenant_id": "rival"}, "acme")
+    assert wanted is not None and wanted.tenant_id == "acme"
+
+
+def test_both_languages_have_every_word_that_a_template_uses() -> None:
+    assert WORDS["en"].keys() == WORDS["ja"].keys()
+    for name in WORDS["en"]:
+        holes = [sorted(re.findall(r"\{\w+\}", WORDS[one][name])) for one in ("en", "ja")]
+        assert holes[0] == holes[1], name
+    used = {word for one in TEMPLATES.glob("*.j2") for word in re.findall(r"\bw\.(\w+)", one.read_text("utf-8"))}
+    assert used and used <= WORDS["en"].keys()
+    spelled = {f"stage_{one}" for one in get_args(Stage)} | {f"error_{one}" for one in FIELDS if one not in CHOSEN}
+    assert spelled <= WORDS["en"].keys()
+    assert [value for value, _ in PURPOSES["en"]] == [value for value, _ in PURPOSES["ja"]]
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        ("ja-JP,ja;q=0.9,en;q=0.8", "ja"),
+        ("en-GB,en;q=0.9", "en"),
+        ("fr, en;q=0.5, ja;q=0.6", "ja"),
+        ("fr", "ja"),
+        ("", "ja"),
+        ("en;q=zero, ja;q=0.1", "ja"),
+        ("en;q=0", "ja"),
+    ],
+)
+def test_the_language_is_the_browsers(header: str, language: str) -> None:
+    request: Any = SimpleNamespace(query={}, cookies={}, headers=CIMultiDict({"Accept-Language": header}))
+    assert language_of(request) == language
+    request.cookies = {"lpstream_language": "en"}
+    assert language_of(request) == "en"
+    request.query = {"lang": "ja"}
+    assert language_of(request) == "ja"
+
+
+def test_nothing_typed_becomes_markup() -> None:
+    evil = '"><script>alert(1)</script>{{ 7*7 }}'
+    html = render(
+        "error", "en", visitor=None, here="", files={"icon": "i", "css": "c", "js": "j"},
+        languages={"ja": "/studio?lang=ja", "en": "/studio?lang=en"}, told=evil, status_code=422,
+    )  # fmt: skip
+    assert "<script>alert" not in html and "&lt;script&gt;" in html and "49" not in html
