@@ -47,4 +47,4 @@ pictures: $(INSTALLED) ## Draw and encode the pages' pictures anew (needs Chromi
 
 lock: $(INSTALLED) ## Pin versions and hashes of all dependencies anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-		--extra embedded --extra dev --python-version 3.11 -o constraints.txt pyproject.toml
+		--extra embedded --extra verify --extra dev --python-version 3.11 -o constraints.txt pyproject.toml

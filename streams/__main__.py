@@ -17,6 +17,7 @@ from streams.cli.sql import sql
 from streams.cli.tier import app as tier
 from streams.cli.tier import restore
 from streams.cli.up import up
+from streams.cli.verify import EPILOG, verify
 from streams.cli.warm import warm
 from streams.settings import settings_page
 
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 for command in (up, demo, edge, worker, migrate, snippet, request, warm, sql, restore, rebuild, bench):
     app.command()(command)
+app.command(epilog=EPILOG)(verify)
 app.add_typer(dlq, name="dlq")
 app.add_typer(tier, name="tier")
 

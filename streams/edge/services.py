@@ -15,6 +15,7 @@ from streams.cards import Cards
 from streams.edge.admission import Admission
 from streams.edge.progress import ProgressFeed
 from streams.edge.sender import Sender
+from streams.edge.shelf import Shelf
 from streams.edge.snippet import Snippet
 from streams.heatmaps import Heatmaps
 from streams.settings import Settings
@@ -42,6 +43,7 @@ class Services:
     schemas: SchemaRegistry
     own_schemas: SchemaRegistry
     cards: Cards
+    shelf: Shelf
     draining: bool = False
 
     async def close(self) -> None:
@@ -89,6 +91,7 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
         schemas,
         own_schemas,
         Cards(objects),
+        Shelf(objects),
     )
 
 
