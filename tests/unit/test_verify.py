@@ -213,7 +213,8 @@ def run_of(name: str, scale: float = 1.0) -> dict[str, Any]:
         "events": {"acknowledged": 5000, "counted": 5000, "lost": 0, "doubled": 0, "unresolved": 0},
         "queryable_s": times, "generator": {"cores": 0.3, "late_ms": milliseconds, "crowd_cores": 0.1},
         "availability": {"probes": 360, "share": 1.0, "by_door": {"page": 1.0}, "outages_s": [[80.0, 82.5]]},
-        "resources": {"processes": processes, "machine_cores": 1.4, "other_cores": 0.2, "cores": 2},
+        "resources": {"processes": processes, "machine_cores": 1.4, "other_cores": 0.2, "cores": 2,
+                      "sums": {"memory_mb": 880, "disk_written_kb_s": 20.0, "received_kb_s": 200.0, "sent_kb_s": 80.0}},
         "faults": [{"at_s": 20.0, "healed_s": 24.0, "text": "edge: SIGKILL <b>"}], "problems": ["a <script>"],
         "series": {"at": [0.0, 1.5], "requests": [200.0, 210.0], "errors": [0.0, 1.0], "beacon_p95_ms": [9.0, None],
                    "lp_wait_s": [[1.0, 3.4]], "connections": [[0.5, 1000]], "sampled_at": [1.0, 2.0],
@@ -263,7 +264,7 @@ def test_the_documents_tables_and_sign_off_are_there(report: Path) -> None:
 def test_a_pass_at_a_smaller_scale_says_so(report: Path) -> None:
     japanese = (report / "report.ja.md").read_text(encoding="utf-8")
     line = next(line for line in japanese.splitlines() if line.startswith("| 3. 限界負荷"))
-    assert "| 0.5 | 合格 |" in line
+    assert "| 0.5 | 合格（規模 0.5） |" in line
     english = (report / "report.md").read_text(encoding="utf-8")
     assert "scale 0.5" in english
     assert all("| 0.5 |" in line for line in english.splitlines() if line.startswith("| limit |"))
@@ -282,7 +283,14 @@ def test_the_report_of_nothing_renders() -> None:
 
 def test_numbers_are_told_as_readers_want_them() -> None:
     assert [figure(one) for one in (None, 0, 3.14159, 1234.5, 10_000)] == ["–", "0", "3.14", "1,234", "10,000"]
-    assert [share(one) for one in (1.0, 0.999, 0.9999, 0.05, 0.0)] == ["100 %", "99.9 %", "99.99 %", "5 %", "0 %"]
+    assert [share(one) for one in (1.0, 0.999, 0.9999, 0.05, 0.0, 4e-5)] == [
+        "100 %",
+        "99.9 %",
+        "99.99 %",
+        "5 %",
+        "0 %",
+        "0.004 %",
+    ]
 
 
 def test_a_chart_draws_lines_gaps_and_marks_and_escapes_names() -> None:

@@ -12,25 +12,25 @@ from gevent import monkey
 
 monkey.patch_all()  # before anything that opens a socket is imported
 
-import json  # noqa: E402
-import random  # noqa: E402
-import resource  # noqa: E402
-import sys  # noqa: E402
-import time  # noqa: E402
-from collections import Counter, defaultdict  # noqa: E402
-from dataclasses import dataclass, field, fields  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
-from uuid import UUID  # noqa: E402
+import json
+import random
+import resource
+import sys
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from uuid import UUID
 
-import gevent  # noqa: E402
-from gevent.event import Event  # noqa: E402
-from locust import FastHttpUser, task  # noqa: E402
-from locust.env import Environment  # noqa: E402
+import gevent
+from gevent.event import Event
+from locust import FastHttpUser, task
+from locust.env import Environment
 
-from streams.mix import Mix  # noqa: E402
-from streams.proof.verify.fleet import Part  # noqa: E402
-from streams.proof.verify.visits import EVERY_MS, pool  # noqa: E402
+from streams.mix import Mix
+from streams.proof.verify.fleet import Part
+from streams.proof.verify.visits import EVERY_MS, pool
 
 LOOK_S, TOLD_EVERY_S = 0.05, 1.0
 AGAIN_S, POLL_S, ASK_WITHIN_S = 1.0, 0.5, 90.0
@@ -137,10 +137,10 @@ class Visitor(FastHttpUser):
                 return
             if len(driver.notes.late_ms) < 200_000:
                 driver.notes.late_ms.append(round(max(0.0, time.monotonic() - due) * 1000, 1))
-            self._post(lp_id, beacon, beacon.body(lp_id.encode(), pageview, int(time.time() * 1000)))
+            self._post(lp_id, beacon, beacon.body(lp_id.encode(), pageview, int(time.time() * 1000)).decode())
             due = max(due + EVERY_MS / 1000, time.monotonic())
 
-    def _post(self, lp_id: str, beacon: Any, body: bytes) -> None:
+    def _post(self, lp_id: str, beacon: Any, body: str) -> None:
         """Until it is acknowledged, as the snippet does; what is left at the end of the draining is unresolved."""
         driver = self.driver
         driver.busy += 1
@@ -215,7 +215,7 @@ class Applications(FastHttpUser):
         return self.driver.since() < self.driver.part.seconds + self.driver.part.drain_s
 
     def _ask(self, request: dict[str, Any], told: dict[str, Any]) -> bool:
-        body = json.dumps({"records": [{"value": request}]}, ensure_ascii=False).encode()
+        body = json.dumps({"records": [{"value": request}]})
         url, until = f"{self.driver.part.api}/topics/lp.requests", time.monotonic() + ASK_WITHIN_S
         while time.monotonic() < until and self._left():
             answer = self.client.post(url, data=body, name="ask", headers=self._headers() | V2)
@@ -268,7 +268,7 @@ def run(part: Part) -> None:
     Visitor.driver = Applications.driver = driver
     Visitor.host = Applications.host = part.edge
     environment = Environment(user_classes=[Visitor, Applications], host=part.edge)
-    environment.events.request.add_listener(driver.note)
+    environment.events.request.add_listener(driver.note)  # type: ignore[no-untyped-call]
     runner = environment.create_local_runner()
     if part.ramp_s:
         driver.gate.set()

@@ -205,15 +205,13 @@ def resources(measured: Measured) -> Figures:
     """By process: cores, memory (MB of 2^20 bytes), disk and network, KB/s; and the machine's cores."""
     samples = within(measured)
     if len(samples) < 2:
-        return {"processes": {}, "machine_cores": None, "other_cores": None, "cores": os.cpu_count()}
+        return {"processes": {}, "machine_cores": None, "other_cores": None, "cores": os.cpu_count(), "sums": None}
     first, last = samples[0], samples[-1]
     seconds = last.at - first.at
     processes: dict[str, Figures] = {}
     for name, use in last.uses.items():
         before = next(one.uses[name] for one in samples if name in one.uses)
         memory = [one.uses[name].memory / MEBI for one in samples if name in one.uses]
-        network = measured.watch.network.get(name, Counter())
-        private = measured.watch.network.get(f"{name}, private", Counter())
         processes[name] = {
             "cores": round((use.cpu_s - before.cpu_s) / seconds, 3),
             "memory_mb": {"first": round(memory[0]), "last": round(memory[-1]), "peak": round(max(memory))},
@@ -221,9 +219,7 @@ def resources(measured: Measured) -> Figures:
                 "read": round((use.disk_read - before.disk_read) / 1024 / seconds, 1),
                 "written": round((use.disk_written - before.disk_written) / 1024 / seconds, 1),
             },
-            "network_kb_s": {
-                way: round((network[way] + private[way]) / 1024 / seconds, 1) for way in ("received", "sent")
-            },
+            "network_kb_s": {way: _network(measured, name, way, seconds) for way in ("received", "sent")},
         }
     machine = (last.machine_s - first.machine_s) / seconds
     crowd = measured.crowd_outcome.cpu_s / seconds if measured.crowd_outcome else 0.0
@@ -233,7 +229,19 @@ def resources(measured: Measured) -> Figures:
         "machine_cores": round(machine, 2),
         "other_cores": round(others, 2),
         "cores": os.cpu_count(),
+        "sums": {
+            "memory_mb": sum(one["memory_mb"]["peak"] for one in processes.values()),
+            "disk_written_kb_s": round(sum(one["disk_kb_s"]["written"] for one in processes.values()), 1),
+            "received_kb_s": round(sum(one["network_kb_s"]["received"] or 0 for one in processes.values()), 1),
+            "sent_kb_s": round(sum(one["network_kb_s"]["sent"] or 0 for one in processes.values()), 1),
+        },
     }
+
+
+def _network(measured: Measured, name: str, way: str, seconds: float) -> float | None:
+    """KB/s of a server's connections; None for a process that serves nobody."""
+    mine = [told for server, told in measured.watch.network.items() if server.split(", ")[0] == name]
+    return round(sum(told[way] for told in mine) / 1024 / seconds, 1) if mine else None
 
 
 def memory_growth(samples: Sequence[Sample]) -> float | None:

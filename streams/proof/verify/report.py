@@ -132,13 +132,17 @@ def figure(value: float | None, unit: str = "") -> str:
         return "–"
     if unit == "share":
         return share(value)
+    unit = {"ratio": "×"}.get(unit, unit)
     text = f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else f"{value:,.3g}"
     return f"{text} {unit}".strip()
 
 
 def share(value: float | None) -> str:
     """Per cent, with as many decimals as it takes to tell 99.9 from 100."""
-    return "–" if value is None else f"{100 * value:.2f}".rstrip("0").rstrip(".") + " %"
+    if value is None:
+        return "–"
+    text = f"{100 * value:.2f}" if value >= 0.0001 or not value else f"{100 * value:.4f}"
+    return text.rstrip("0").rstrip(".") + " %"
 
 
 def seconds(value: float | None) -> str:

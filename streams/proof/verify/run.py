@@ -134,7 +134,6 @@ class _Run:
         self._crowd: Generator | None = None
         self._outcome: Outcome | None = None
         self._span = (0.0, 0.0)
-        self._killing = False
 
     def _planned(self) -> list[Fault]:
         if not self.asked.scenario.faults:
@@ -232,7 +231,11 @@ class _Run:
             self.problems.append(f"after {fault.text}: {error or type(error).__name__}")
 
     def _revive(self) -> None:
-        services = self.place.services
+        services, stack = self.place.services, self.place.stack
+        if stack is not None and (dead := stack.dead()):
+            self.problems.append(f"{', '.join(dead)} ended by itself, which ended the run")
+            self.stop.set()
+            return
         for name, child in services.children.items() if services is not None else ():
             if not child.alive:
                 self.problems.append(f"{name} ended by itself with code {child.returncode}, and was started again")
