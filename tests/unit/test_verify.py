@@ -10,18 +10,23 @@ import numpy as np
 import pytest
 
 from schemas.heatmap import decode_beacon
+from streams.proof.edge_load import Outcome
 from streams.proof.verify.capacity import capacity, carried, instances, ran_out
 from streams.proof.verify.counts import compare
 from streams.proof.verify.departures import departure_rate, leaving
 from streams.proof.verify.faults import planned
-from streams.proof.verify.fleet import Part, merged, split
-from streams.proof.verify.measures import memory_growth, outages, slowdown, spread
+from streams.proof.verify.fleet import Part, Seen, merged, split
+from streams.proof.verify.measures import figures, memory_growth, outages, slowdown, spread
+from streams.proof.verify.place import Place
 from streams.proof.verify.plots import Line, ceiling, chart
+from streams.proof.verify.probes import Probes
 from streams.proof.verify.report import figure, keep, kept, render, share, write
-from streams.proof.verify.resources import Sample, Use
+from streams.proof.verify.resources import Sample, Use, Watch
+from streams.proof.verify.run import Asked, Measured
 from streams.proof.verify.scenarios import AWAY_S, SCENARIOS
 from streams.proof.verify.verdicts import failed, row, rows
 from streams.proof.verify.visits import LONGEST, SHORTEST, pool
+from streams.settings import Settings
 
 FIELDS = {"id", "scenario", "measure", "unit", "limit", "comparator", "value", "scale", "verdict"}
 JAPANESE_TABLE_ROWS = (
@@ -300,3 +305,26 @@ def test_a_chart_draws_lines_gaps_and_marks_and_escapes_names() -> None:
     assert "&lt;t&gt;" in drawn and "a&lt;b" in drawn and "edge" in drawn
     assert drawn.count("M") >= 2
     assert [ceiling(one) for one in (1, 1.1, 3, 7, 0.03, 900)] == pytest.approx([1, 2, 5, 10, 0.05, 1000])
+
+
+def test_a_run_that_was_stopped_before_it_began_is_told_all_the_same(tmp_path: Path) -> None:
+    asked = Asked(SCENARIOS["spike"], 0.5, 60, 0, 10, 1)
+    place = Place(Settings(), "demo", "nowhere")
+    probes = Probes(place, "demo-1", "demo-probe", 0.0)
+    crowd = Outcome(statuses=Counter({"503": 2, "connection lost: closed by the server": 1}))
+    watch = Watch(dict, {})
+    measured = Measured(asked, Seen(), probes, watch, (0.0, 0.0), [], (), crowd_outcome=crowd, interrupted=True)
+    run = figures(measured) | {
+        "began": "now",
+        "place": "nowhere",
+        "models": "none",
+        "machine": {"cores": 2, "memory_gb": 1},
+    }
+    keep(tmp_path, run)
+    told = {one["measure"]: one for one in write(tmp_path) if one["scenario"] == "spike"}
+    assert told["connections"]["verdict"] == "not_run"
+    assert told["events_lost"]["verdict"] == "not_run", "nothing was counted"
+    assert run["errors"] == {
+        "requests": 3, "total": 3, "timeout": 0, "server": 2, "connection": 1, "refused": 0, "rate": 1.0,
+    }  # fmt: skip
+    assert "**interrupted**" in (tmp_path / "report.md").read_text(encoding="utf-8")

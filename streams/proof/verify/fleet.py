@@ -141,7 +141,7 @@ class Fleet:
         (self._folder / "quit").touch()
         until = time.monotonic() + END_WITHIN_S
         for child in self._children:
-            while child.alive and time.monotonic() < min(until, time.monotonic() + LOOK_S):
+            while child.alive and time.monotonic() < until:
                 time.sleep(LOOK_S)
             child.kill()
 

@@ -303,7 +303,7 @@ def series(measured: Measured) -> Figures:
     """Over time, s after the start: what the plots draw, thinned to `BINS` points."""
     seen = measured.seen
     step = max(1.0, seen.seconds / BINS)
-    edges = np.arange(0, seen.seconds + step, step)
+    edges = np.arange(0, max(seen.seconds, step) + step, step)
     at = np.concatenate([*seen.at.values(), np.empty(0)])
     beacon_at, beacon_ms = seen.at.get("beacon", np.empty(0)), seen.ms.get("beacon", np.empty(0))
     samples = within(measured)
