@@ -275,6 +275,14 @@ def test_a_pass_at_a_smaller_scale_says_so(report: Path) -> None:
     assert all("| 0.5 |" in line for line in english.splitlines() if line.startswith("| limit |"))
 
 
+def test_a_run_of_another_version_is_left_out(report: Path) -> None:
+    path = report / "runs" / "limit.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"schema": 1', '"schema": 0'), encoding="utf-8")
+    told = write(report)
+    assert list(kept(report)) == ["normal", "chaos"]
+    assert {one["verdict"] for one in told if one["scenario"] == "limit"} == {"not_run"}
+
+
 def test_nothing_that_was_measured_becomes_markup(report: Path) -> None:
     text = (report / "report.html").read_text(encoding="utf-8")
     assert "a &lt;script&gt;" in text and "<script>" not in text

@@ -14,6 +14,7 @@ from streams.proof.verify.plots import Line, chart
 from streams.proof.verify.scenarios import SCENARIOS
 from streams.proof.verify.verdicts import Row, rows
 
+SCHEMA = 1  # of the kept runs: those of another are left out of a report
 RUNS, PICTURES = "runs", "pictures"
 TEMPLATES = ("report.md", "report.ja.md", "report.html")
 WORDS = {"pass": "pass", "fail": "FAIL", "not_run": "not run"}
@@ -26,7 +27,7 @@ def keep(target: Path, run: Run) -> None:
     """Put one scenario's figures beside those of the others."""
     folder = target / RUNS
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(run, ensure_ascii=False, indent=1)
+    text = json.dumps({"schema": SCHEMA, **run}, ensure_ascii=False, indent=1)
     (folder / f"{run['scenario']}.json").write_text(text + "\n", encoding="utf-8")
 
 
@@ -35,8 +36,9 @@ def kept(target: Path) -> dict[str, Run]:
     found = {}
     for name in SCENARIOS:
         path = target / RUNS / f"{name}.json"
-        if path.exists():
-            found[name] = json.loads(path.read_text(encoding="utf-8"))
+        run = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if run.get("schema") == SCHEMA:
+            found[name] = run
     return found
 
 
