@@ -50,6 +50,6 @@ pictures: $(INSTALLED) ## Draw and encode the pages' pictures anew (needs Chromi
 
 lock: $(INSTALLED) ## Pin versions and hashes of all dependencies anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-		--extra embedded --extra tracing --extra dev --python-version 3.11 -o constraints.txt pyproject.toml
+		--extra embedded --extra tracing --extra verify --extra dev --python-version 3.11 -o constraints.txt pyproject.toml
 	uv pip compile --python-platform x86_64-manylinux_2_28 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 		--extra tracing --python-version 3.13 -c constraints.txt -o constraints-image.txt pyproject.toml

@@ -18,6 +18,7 @@ from streams.cli.sql import sql
 from streams.cli.tier import app as tier
 from streams.cli.tier import restore
 from streams.cli.up import up
+from streams.cli.verify import EPILOG, verify
 from streams.cli.warm import warm
 from streams.settings import settings_page
 
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 for command in (up, demo, edge, worker, migrate, snippet, request, warm, sql, restore, rebuild, bench, cost):
     app.command()(command)
+app.command(epilog=EPILOG)(verify)
 app.add_typer(dlq, name="dlq")
 app.add_typer(tier, name="tier")
 

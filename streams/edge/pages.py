@@ -160,7 +160,7 @@ async def _card(services: Services, name: str) -> StoredObject:
 
 async def _object(services: Services, key: str) -> StoredObject:
     try:
-        found = await services.objects.get(key)
+        found = await services.shelf.get(key)
     except LpstreamError as error:
         raise HttpError(503, "The page store does not answer, try again") from error
     if found is None:

@@ -18,6 +18,7 @@ from streams.drawing import DrawingProcess
 from streams.edge.admission import Admission
 from streams.edge.progress import ProgressFeed
 from streams.edge.sender import Sender
+from streams.edge.shelf import Shelf
 from streams.edge.snippet import Snippet
 from streams.heatmaps import Heatmaps
 from streams.settings import Settings
@@ -48,6 +49,7 @@ class Services:
     own_schemas: SchemaRegistry
     cards: Cards
     drawing: tuple[DrawingProcess, DrawingProcess]
+    shelf: Shelf
     draining: bool = False
 
     async def close(self) -> None:
@@ -101,6 +103,7 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
         own_schemas,
         Cards(objects, drawing),
         (drawing, browsing),
+        Shelf(objects),
     )
 
 

@@ -42,7 +42,7 @@ SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 class Plan:
     """What to send: `rate` posts/s over all connections (0: as many as go), each a beacon of `size` events.
 
-    `addresses` client addresses of the loopback range are used in turn.
+    `addresses` client addresses of the loopback range are used in turn. The names of the pages begin with `prefix`.
     """
 
     url: str
@@ -54,6 +54,7 @@ class Plan:
     addresses: int = 1
     seed: int = 1
     first_address: int = 0
+    prefix: str = "lp_"
 
 
 @dataclass(slots=True)
@@ -195,7 +196,7 @@ class Run:
 
     def _pool(self) -> list[Template]:
         plan = self._plan
-        load = Load(plan.size, POOL, lps=plan.lps, span_ms=SPAN_MS, pool=POOL, seed=plan.seed)
+        load = Load(plan.size, POOL, lps=plan.lps, span_ms=SPAN_MS, pool=POOL, seed=plan.seed, prefix=plan.prefix)
         return templates(load, int(time.time() * 1000))
 
     def _request(self, template: Template) -> tuple[Template, bytes]:
@@ -287,7 +288,7 @@ class Generator:
         share = plan.connections // processes + (number < plan.connections % processes)
         part = {
             "url": plan.url, "connections": share, "rate": plan.rate * share / plan.connections,
-            "seconds": plan.seconds, "size": plan.size, "lps": plan.lps,
+            "seconds": plan.seconds, "size": plan.size, "lps": plan.lps, "prefix": plan.prefix,
             "addresses": max(1, plan.addresses // processes),
             "seed": plan.seed * 1_000 + number, "first_address": number * plan.addresses // processes,
         }  # fmt: skip

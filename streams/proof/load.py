@@ -17,10 +17,13 @@ SPAN_MS = 5_000
 PLACE = "00000000-0000-4000-8000-000000000000"
 
 
-def beacons(size: int, count: int, *, lps: int = 200, seed: int = 1, now_ms: int) -> Iterator[tuple[bytes, bytes]]:
-    """`count` pairs of (pageview_id, body) of `size` events each, over `lps` pages; all end before `now_ms`."""
+def beacons(
+    size: int, count: int, *, lps: int = 200, seed: int = 1, now_ms: int, prefix: str = "lp_"
+) -> Iterator[tuple[bytes, bytes]]:
+    """`count` pairs of (pageview_id, body) of `size` events each, over `lps` pages, whose names begin with `prefix`;
+    all end before `now_ms`."""
     rng = random.Random(seed)
-    pages = [page_of(f"lp_{number:05d}", device) for number in range(lps) for device in DEVICES]
+    pages = [page_of(f"{prefix}{number:05d}", device) for number in range(lps) for device in DEVICES]
     pool = [_body(rng, _page(rng, pages), size, now_ms).split(PLACE.encode()) for _ in range(min(POOL, count))]
     for _ in range(count):
         pageview_id = str(UUID(int=rng.getrandbits(128), version=4)).encode()

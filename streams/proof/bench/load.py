@@ -46,6 +46,7 @@ class Load:
     span_ms: int = 5_000
     pool: int = 20_000
     seed: int = 1
+    prefix: str = "lp_"
 
     @property
     def events(self) -> int:
@@ -85,7 +86,14 @@ def templates(load: Load, now_ms: int) -> list[Template]:
     """The pool of bodies."""
     wanted = min(load.pool, load.records)
     parts = [
-        beacons(load.size, min(POOL_PART, wanted - first), lps=load.lps, seed=load.seed + first, now_ms=now_ms)
+        beacons(
+            load.size,
+            min(POOL_PART, wanted - first),
+            lps=load.lps,
+            seed=load.seed + first,
+            now_ms=now_ms,
+            prefix=load.prefix,
+        )
         for first in range(0, wanted, POOL_PART)
     ]
     return [_template(pageview_id, body) for part in parts for pageview_id, body in part]

@@ -1,0 +1,335 @@
+"""One load driver: Locust in a process of its own, so that gevent's patched sockets never meet asyncio.
+
+Visitors are Locust's users, each on a keep-alive connection of its own: they fetch a page, post a beacon every 5 s,
+leave, and the next visitor comes. One more user stands for the applications: it asks for LPs when they are due,
+whatever became of those before, and follows each to its result, half of them on a progress stream.
+
+The parent and its drivers talk by files of one folder: `<n>.ready`, `go` (the epoch second of the start), `stop`,
+`<n>.now` (once a second) and at the end `<n>.json`.
+"""
+
+from gevent import monkey
+
+monkey.patch_all()  # before anything that opens a socket is imported
+
+import json
+import random
+import resource
+import sys
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import gevent
+from gevent.event import Event
+from locust import FastHttpUser, task
+from locust.env import Environment
+
+from streams.mix import Mix
+from streams.proof.verify.fleet import Part
+from streams.proof.verify.visits import EVERY_MS, pool
+
+LOOK_S, TOLD_EVERY_S = 0.05, 1.0
+AGAIN_S, POLL_S, ASK_WITHIN_S = 1.0, 0.5, 90.0
+VISITS = 400
+NOT_NOW = {0, 408, 429, 500, 502, 503, 504}
+TEXT = {"Content-Type": "text/plain"}
+V2 = {"Content-Type": "application/vnd.kafka.json.v2+json"}
+SPAWN_ALL = 1_000.0  # Locust's users a second when they wait for the start anyway
+
+
+@dataclass(slots=True)
+class Notes:
+    """What one driver saw. Times are s after the start, or ms; kinds are page, beacon, ask, status, progress."""
+
+    at: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    ms: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    errors: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    error_at: list[float] = field(default_factory=list)
+    sent: Counter[str] = field(default_factory=Counter)
+    received: Counter[str] = field(default_factory=Counter)
+    acknowledged: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    unresolved: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    lps: list[dict[str, Any]] = field(default_factory=list)
+    late_ms: list[float] = field(default_factory=list)
+    cpu_s: float = 0.0
+    seconds: float = 0.0
+
+
+class Driver:
+    """What the users of one process share."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.notes = Notes()
+        self.visits = pool(part.seed * 1_000 + part.number, VISITS)
+        self.rng = random.Random(part.seed * 1_000 + part.number)
+        self.gate = Event()
+        self.stopping = False
+        self.busy = 0
+        self.here = 0
+        self.began = float("inf")
+        self.folder = Path(part.folder)
+
+    def since(self) -> float:
+        """Seconds after the start; negative while users are still coming."""
+        return time.time() - self.began
+
+    def note(
+        self, *, name: str, response_time: float, response_length: int, response: Any, exception: Any, **_: Any
+    ) -> None:
+        """For Locust's request event."""
+        at = self.since()
+        if at < 0 or at > self.part.seconds + self.part.drain_s:
+            return
+        notes = self.notes
+        notes.at[name].append(round(at, 1))
+        notes.ms[name].append(round(response_time, 1))
+        notes.received[name] += response_length or 0
+        if exception is not None:
+            notes.errors[name][cause_of(getattr(response, "status_code", 0), exception)] += 1
+            notes.error_at.append(round(at, 1))
+
+
+def cause_of(status: int, exception: Any) -> str:
+    """timeout, server (5xx), refused (4xx) or connection."""
+    if status >= 500:
+        return "server"
+    if status >= 400:
+        return "refused"
+    timed_out = isinstance(exception, TimeoutError | gevent.Timeout) or "timed out" in str(exception).lower()
+    return "timeout" if timed_out else "connection"
+
+
+class Visitor(FastHttpUser):
+    """One connection, and one visitor after the other on it."""
+
+    driver: Driver
+    network_timeout = 15.0
+    connection_timeout = 15.0
+    concurrency = 1
+
+    @task
+    def visits(self) -> None:
+        """Until the scenario ends."""
+        driver = self.driver
+        driver.here += 1
+        driver.gate.wait()
+        while not driver.stopping:
+            self._visit()
+        while True:  # the connection stays open until the driver ends
+            gevent.sleep(60)
+
+    def _visit(self) -> None:
+        driver = self.driver
+        lp_id = driver.rng.choice(driver.part.lp_ids)
+        if self.client.get(f"/lp/{lp_id}", name="page").status_code != 200:
+            gevent.sleep(EVERY_MS / 1000)
+            return
+        pageview = str(UUID(int=driver.rng.getrandbits(128), version=4)).encode()
+        due = time.monotonic() + EVERY_MS / 1000 * driver.rng.random()
+        for beacon in driver.rng.choice(driver.visits):
+            gevent.sleep(max(0.0, due - time.monotonic()))
+            if driver.stopping:
+                return
+            if len(driver.notes.late_ms) < 200_000:
+                driver.notes.late_ms.append(round(max(0.0, time.monotonic() - due) * 1000, 1))
+            self._post(lp_id, beacon, beacon.body(lp_id.encode(), pageview, int(time.time() * 1000)).decode())
+            due = max(due + EVERY_MS / 1000, time.monotonic())
+
+    def _post(self, lp_id: str, beacon: Any, body: str) -> None:
+        """Until it is acknowledged, as the snippet does; what is left at the end of the draining is unresolved."""
+        driver = self.driver
+        driver.busy += 1
+        driver.notes.unresolved[lp_id].update(beacon.letters)
+        try:
+            while driver.since() < driver.part.seconds + driver.part.drain_s:
+                answer = self.client.post("/e/heatmap.events", data=body, name="beacon", headers=TEXT)
+                driver.notes.sent["beacon"] += len(body)
+                if answer.status_code == 204:
+                    driver.notes.acknowledged[lp_id].update(beacon.letters)
+                if answer.status_code not in NOT_NOW:
+                    driver.notes.unresolved[lp_id].subtract(beacon.letters)
+                    return
+                gevent.sleep(AGAIN_S)
+        finally:
+            driver.busy -= 1
+
+
+class Applications(FastHttpUser):
+    """Asks for LPs at their times; every one is followed by a greenlet of its own."""
+
+    driver: Driver
+    fixed_count = 1
+    network_timeout = 15.0
+    connection_timeout = 15.0
+    concurrency = 4_000
+
+    @task
+    def ask(self) -> None:
+        """From the start to the end."""
+        driver, part = self.driver, self.driver.part
+        driver.here += 1
+        driver.gate.wait()
+        mix, number = Mix.load(), part.number
+        rng = random.Random(part.seed)
+        patterns: list[Any] = []
+        while part.per_minute and not driver.stopping:
+            due = number * 60 / part.per_minute
+            gevent.sleep(max(0.0, min(due - driver.since(), TOLD_EVERY_S)))
+            if driver.since() < due:
+                continue
+            if due >= part.seconds:
+                break
+            while len(patterns) <= number:
+                patterns.append(mix.draw(rng))
+            request = patterns[number].request(number, part.seed, part.tenant)
+            gevent.spawn(self._follow, request, by_stream=number // part.drivers % 2 == 0)
+            number += part.drivers
+        while True:
+            gevent.sleep(60)
+
+    def _follow(self, request: dict[str, Any], *, by_stream: bool) -> None:
+        driver = self.driver
+        driver.busy += 1
+        began = time.monotonic()
+        told: dict[str, Any] = {"id": request["request_id"], "at": round(driver.since(), 1), "asked": False}
+        driver.notes.lps.append(told)
+        try:
+            if self._ask(request, told):
+                result = self._result(request["request_id"], by_stream)
+                if result is not None:
+                    timings = result["timings_ms"]
+                    told |= {
+                        "wait_ms": round((time.monotonic() - began) * 1000), "status": result["status"],
+                        "cache": result["cache"], "total_ms": timings["total"], "provider_ms": timings["provider"],
+                        "cost": result["cost_micro_jpy"],
+                    }  # fmt: skip
+        finally:
+            driver.busy -= 1
+
+    def _left(self) -> bool:
+        return self.driver.since() < self.driver.part.seconds + self.driver.part.drain_s
+
+    def _ask(self, request: dict[str, Any], told: dict[str, Any]) -> bool:
+        body = json.dumps({"records": [{"value": request}]})
+        url, until = f"{self.driver.part.api}/topics/lp.requests", time.monotonic() + ASK_WITHIN_S
+        while time.monotonic() < until and self._left():
+            answer = self.client.post(url, data=body, name="ask", headers=self._headers() | V2)
+            self.driver.notes.sent["ask"] += len(body)
+            if answer.status_code == 200 and not answer.json()["offsets"][0].get("error"):
+                told["asked"] = True
+                return True
+            if answer.status_code not in (200, *NOT_NOW):
+                return False
+            gevent.sleep(AGAIN_S)
+        return False
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.driver.part.token}"}
+
+    def _result(self, request_id: str, by_stream: bool) -> dict[str, Any] | None:
+        """The result, once there is one; None when the draining ends first."""
+        url = f"{self.driver.part.api}/lp/requests/{request_id}"
+        while self._left():
+            if by_stream:
+                self._stream(f"{url}/events")
+            # "not yet" (202) and "not known yet" (404 of a request that is on its way) are answers, and no errors
+            with self.client.get(url, name="status", headers=self._headers(), catch_response=True) as answer:
+                if answer.status_code in (200, 202, 404):
+                    answer.success()
+            if answer.status_code == 200:
+                found: dict[str, Any] = answer.json()
+                return found
+            gevent.sleep(POLL_S)
+        return None
+
+    def _stream(self, url: str) -> None:
+        """Read to the end of the stream, or until it breaks."""
+        with self.client.get(url, name="progress", headers=self._headers(), stream=True, catch_response=True) as answer:
+            if answer.status_code == 404:
+                answer.success()
+                return
+            if answer.status_code != 200:
+                return
+            try:
+                for chunk in answer.iter_content(chunk_size=512):
+                    self.driver.notes.received["progress"] += len(chunk)
+            except Exception as error:  # noqa: BLE001 - whatever breaks a stream is one failed request
+                answer.failure(f"broken: {type(error).__name__}")
+
+
+def run(part: Part) -> None:
+    """Bring the users on, wait for the word, drive, drain, write what was seen."""
+    driver = Driver(part)
+    Visitor.driver = Applications.driver = driver
+    Visitor.host = Applications.host = part.edge
+    environment = Environment(user_classes=[Visitor, Applications], host=part.edge)
+    environment.events.request.add_listener(driver.note)  # type: ignore[no-untyped-call]
+    runner = environment.create_local_runner()
+    if part.ramp_s:
+        driver.gate.set()
+    count = part.connections + 1
+    runner.start(count, spawn_rate=count / part.ramp_s if part.ramp_s else SPAWN_ALL)
+    while driver.here < count and not (driver.folder / "stop").exists():
+        gevent.sleep(LOOK_S)
+        _tell(driver, "now")
+    (driver.folder / f"{part.number}.ready").touch()
+    while not (driver.folder / "go").exists() and not (driver.folder / "stop").exists():
+        gevent.sleep(LOOK_S)
+    driver.began = time.time()
+    used = time.process_time()
+    driver.gate.set()
+    _drive(driver)
+    driver.notes.cpu_s, driver.notes.seconds = time.process_time() - used, driver.since()
+    driver.stopping = True
+    while driver.busy and driver.since() < part.seconds + part.drain_s:
+        gevent.sleep(LOOK_S)
+    gevent.sleep(LOOK_S)
+    _write(driver.folder / f"{part.number}.json", {one.name: getattr(driver.notes, one.name) for one in fields(Notes)})
+    (driver.folder / f"{part.number}.done").touch()
+    while not (driver.folder / "quit").exists():
+        gevent.sleep(LOOK_S)
+
+
+def _drive(driver: Driver) -> None:
+    told = 0.0
+    while driver.since() < driver.part.seconds and not (driver.folder / "stop").exists():
+        gevent.sleep(LOOK_S)
+        if time.monotonic() - told > TOLD_EVERY_S:
+            told = time.monotonic()
+            _tell(driver, "now")
+
+
+def _tell(driver: Driver, name: str) -> None:
+    notes = driver.notes
+    _write(
+        driver.folder / f"{driver.part.number}.{name}",
+        {
+            "users": driver.here,
+            "requests": sum(map(len, notes.ms.values())),
+            "errors": len(notes.error_at),
+            "lps": len(notes.lps),
+            "answered": sum("wait_ms" in one for one in notes.lps),
+        },
+    )
+
+
+def _write(target: Path, value: Any) -> None:
+    partial = target.with_suffix(".part")
+    partial.write_text(json.dumps(value), encoding="utf-8")
+    partial.replace(target)
+
+
+def main() -> None:
+    """Its part is the file that the only argument names: a command line could be read by others."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    run(Part(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Chaos: one fault a minute, from a seeded list, on a stack of our own."""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import aiohttp
+
+from schemas.errors import LpstreamError
+from streams.proof.verify.place import COPY_3_S, Place
+from streams.proof.verify.scenarios import AWAY_S, FAULT_EVERY_S, FIRST_FAULT_S, FaultName
+
+READY_WITHIN_S, LOOK_S = 60.0, 0.1
+LAST_BEFORE_END_S = 15.0
+SERVICES = ("edge", "heatmap", "generation")
+
+
+@dataclass(slots=True)
+class Fault:
+    """What is done, and when, s after the start; `healed_s` is when it answered again."""
+
+    at_s: float
+    name: FaultName
+    healed_s: float | None = None
+
+    @property
+    def text(self) -> str:
+        """For a reader."""
+        how = "SIGKILL, started again" if self.name in SERVICES else f"SIGKILL, away for {AWAY_S[self.name]:g} s"
+        return f"{self.name}: {how}"
+
+
+def planned(seed: int, seconds: float, names: Iterable[FaultName] = tuple(AWAY_S)) -> list[Fault]:
+    """Faults for so long: each kind once in a random order, then all again in another."""
+    rng, names, waiting, found = random.Random(seed), list(names), list[FaultName](), list[Fault]()
+    at = FIRST_FAULT_S
+    while at <= seconds - LAST_BEFORE_END_S:
+        if not waiting:
+            waiting = rng.sample(names, len(names))
+        found.append(Fault(at, waiting.pop()))
+        at += FAULT_EVERY_S
+    return found
+
+
+async def inject(place: Place, fault: Fault, began: float) -> None:
+    """Do it and wait until it is healed; times are s after `began`, of the monotonic clock."""
+    fault.at_s = time.monotonic() - began
+    if fault.name in SERVICES:
+        await _service(place, fault.name)
+    elif fault.name == "provider":
+        await _provider(place)
+    else:
+        await _store(place, fault.name)
+    fault.healed_s = time.monotonic() - began
+
+
+async def _service(place: Place, name: str) -> None:
+    if place.services is None:
+        raise LpstreamError("only services of our own stack are killed")
+    await asyncio.to_thread(place.services.children[name].kill)
+    await asyncio.to_thread(place.services.launch, name)
+    if name == "edge":
+        await _answers(f"{place.edge}/readyz")
+
+
+async def _provider(place: Place) -> None:
+    if place.provider is not None:
+        await asyncio.to_thread(place.provider.process.kill)
+        await asyncio.sleep(AWAY_S["provider"])
+        await asyncio.to_thread(place.provider.start, COPY_3_S)
+
+
+async def _store(place: Place, name: FaultName) -> None:
+    if place.stack is None:
+        raise LpstreamError("only stores of our own stack are killed")
+    await asyncio.to_thread(place.stack.kill, name)
+    await asyncio.sleep(AWAY_S[name])
+    await asyncio.to_thread(place.stack.restart, name)
+
+
+async def _answers(url: str) -> None:
+    async with (
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session,
+        asyncio.timeout(READY_WITHIN_S),
+    ):
+        while True:
+            try:
+                async with session.get(url) as answer:
+                    if answer.status == 200:
+                        return
+            except (aiohttp.ClientError, TimeoutError):
+                pass
+            await asyncio.sleep(LOOK_S)

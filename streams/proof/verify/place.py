@@ -1,0 +1,147 @@
+"""Where a verification runs: a stack of its own, a running one, or given addresses."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from infra.embedded.kafka import Choice
+from infra.embedded.ports import Ports
+from infra.embedded.stack import Stack
+from schemas.errors import SettingError
+from streams.cli.services import prepare
+from streams.cli.up import settings_of
+from streams.clients import Desk
+from streams.mix import Mix
+from streams.proof.provider.remote import KEY_VARIABLE, RemoteProvider
+from streams.proof.provider.remote import settings_of as provider_settings
+from streams.proof.provider.script import Script
+from streams.proof.verify.resources import port_of
+from streams.services import Installation
+from streams.settings import PREFIX, Settings, load_settings
+from streams.warming import Warming
+
+COPY_3_S = Script(total_s=3.0, first_token_s=0.6)
+AT_ONCE = Script(total_s=0.2, first_token_s=0.1)
+WARMED_AT_ONCE = 16
+
+Say = Callable[[str], None]
+Models = Literal["simulator", "settings"]
+
+
+@dataclass(slots=True)
+class Place:
+    """The doors, and, where it is our own stack, what can be killed. `ports` are those of servers, by name."""
+
+    settings: Settings
+    tenant: str
+    told: str
+    ports: dict[int, str] = field(default_factory=dict)
+    stack: Stack | None = None
+    services: Installation | None = None
+    provider: RemoteProvider | None = None
+    services_pids: Mapping[str, int] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def edge(self) -> str:
+        """The public listener."""
+        return self.settings.page_base_url
+
+    @property
+    def api(self) -> str:
+        """The private listener."""
+        return self.settings.api_base_url
+
+    @property
+    def token(self) -> str:
+        """The tenant's token."""
+        return self.settings.api_token.get_secret_value()
+
+    def pids(self) -> dict[str, int]:
+        """Process id by name, of all that we know of."""
+        found = dict(self.services_pids)
+        if self.services is not None:
+            found |= {name: child.pid for name, child in self.services.children.items()}
+        if self.stack is not None:
+            found |= {name: child.pid for name, child in self.stack.processes.items()}
+        if self.provider is not None:
+            found["provider"] = self.provider.process.pid
+        return found
+
+
+@contextlib.contextmanager
+def embedded(folder: Path, kafka: Choice, models: Models, say: Say) -> Iterator[Place]:
+    """A stack and its services, with the simulated provider or those of the settings; all gone at the end."""
+    with contextlib.ExitStack() as opened:
+        stack = opened.enter_context(Stack(folder, kafka, say))
+        asyncio.run(prepare(settings_of(stack)))
+        provider, overrides = None, {}
+        if models == "simulator":
+            ports = Ports(stack.data)
+            log = stack.data / "logs" / "provider.log"
+            provider = RemoteProvider("simulator", ports.get("verify-provider"), log)
+            ports.save()
+            opened.callback(provider.process.stop)
+            provider.start(COPY_3_S)
+            overrides = provider_settings([provider])
+        services = Installation(stack, say, overrides)
+        opened.callback(services.stop)
+        services.start()
+        settings = _settings(services.settings(), provider)
+        yield Place(
+            settings, "demo", f"embedded stack, {stack.broker.version()}", _ports(settings, provider), stack, services,
+            provider, versions=stack.versions(),
+        )  # fmt: skip
+
+
+def running(settings: Settings, tenant: str, pids: Mapping[str, int]) -> Place:
+    """What runs at the settings' addresses. SettingError without a token."""
+    if not settings.api_token.get_secret_value():
+        raise SettingError(f"{PREFIX}API_TOKEN: is not set; give a token of your tenant for the private listener")
+    return Place(settings, tenant, f"{settings.page_base_url}", _ports(settings, None), services_pids=pids)
+
+
+def _settings(env: Mapping[str, str], provider: RemoteProvider | None) -> Settings:
+    """The services' settings as this process has them. Lists are JSON in the environment, and lists here."""
+    values: dict[str, Any] = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in env.items()
+        if name.startswith(PREFIX) and name not in (f"{PREFIX}LLM_PROVIDERS", KEY_VARIABLE)
+    }
+    return load_settings(**values, **({"llm_providers": [provider.setting()]} if provider else {}))
+
+
+def _ports(settings: Settings, provider: RemoteProvider | None) -> dict[int, str]:
+    addresses = {
+        "edge": settings.page_base_url,
+        "edge, private": settings.api_base_url,
+        "kafka": settings.kafka_bootstrap_servers.split(",")[0],
+        "clickhouse": settings.clickhouse_url,
+        "redis": settings.redis_url,
+        "s3": settings.s3_endpoint_url or "",
+        "provider": provider.url if provider else "",
+    }
+    return {port: name for name, address in addresses.items() if (port := port_of(address))}
+
+
+def warm(place: Place, patterns: int, say: Say) -> None:
+    """Make copy for the frequent patterns, by a provider that answers at once where it is ours: it is not measured."""
+    if not patterns:
+        return
+    say(f"warming {patterns} patterns")
+    if place.provider is not None:
+        place.provider.play(AT_ONCE)
+    asyncio.run(_warm(place.settings, patterns))
+    if place.provider is not None:
+        place.provider.play(COPY_3_S)
+
+
+async def _warm(settings: Settings, patterns: int) -> None:
+    desk = Desk(settings)
+    try:
+        await Warming(desk).run(Mix.load().patterns()[:patterns], WARMED_AT_ONCE)
+    finally:
+        await desk.close()

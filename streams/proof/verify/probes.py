@@ -1,0 +1,116 @@
+"""What a visitor of its own sees beside the load: whether the doors answer, and when a beacon can be queried."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+import aiohttp
+import msgspec
+
+from infra.clickhouse.client import ClickHouse
+from schemas.errors import LpstreamError
+from streams.proof.verify.place import Place
+from streams.proof.visitors import page_of
+
+EVERY_S, LOOK_S, WITHIN_S = 0.5, 0.5, 5.0
+CONNECTIONS_EVERY_S = 2.0
+METRIC = 'lpstream_edge_connections{listener="public"}'
+SEEN = "SELECT DISTINCT lp_id FROM heatmap_views WHERE startsWith(lp_id, {prefix:String})"
+
+
+@dataclass(slots=True)
+class Probes:
+    """`answered` holds (s after the start, door, whether it answered within 5 s); pages seen by name, s."""
+
+    place: Place
+    lp_id: str
+    prefix: str
+    began: float
+    answered: list[tuple[float, str, bool]] = field(default_factory=list)
+    sent: dict[str, float] = field(default_factory=dict)
+    seen: dict[str, float] = field(default_factory=dict)
+    connections: list[tuple[float, int]] = field(default_factory=list)
+
+    def delays_s(self) -> list[float]:
+        """From posting to a SELECT that has it, of all that were acknowledged and seen."""
+        return [self.seen[name] - at for name, at in self.sent.items() if name in self.seen]
+
+    @property
+    def unseen(self) -> list[str]:
+        """Acknowledged, and not to be queried yet."""
+        return [name for name in self.sent if name not in self.seen]
+
+    def availability(self) -> float | None:
+        """Share of probes that were answered; None without any."""
+        return sum(ok for _, _, ok in self.answered) / len(self.answered) if self.answered else None
+
+    async def ask(self) -> None:
+        """A page and a beacon in turns, until cancelled; each by a connection of its own, as a new visitor has."""
+        patience = aiohttp.ClientTimeout(total=WITHIN_S)
+        connector = aiohttp.TCPConnector(force_close=True)
+        async with (
+            aiohttp.ClientSession(timeout=patience, connector=connector) as session,
+            asyncio.TaskGroup() as group,
+        ):
+            number = 0
+            while True:
+                group.create_task(self._page(session) if number % 2 else self._beacon(session, number))
+                number += 1
+                await asyncio.sleep(EVERY_S)
+
+    async def _page(self, session: aiohttp.ClientSession) -> None:
+        at, ok = time.monotonic(), False
+        try:
+            async with session.get(f"{self.place.edge}/lp/{self.lp_id}") as answer:
+                ok = answer.status == 200 and bool(await answer.read())
+        except (aiohttp.ClientError, TimeoutError):
+            pass
+        self.answered.append((at - self.began, "page", ok))
+
+    async def _beacon(self, session: aiohttp.ClientSession, number: int) -> None:
+        at, ok, name = time.monotonic(), False, f"{self.prefix}{number:06d}"
+        try:
+            async with session.post(f"{self.place.edge}/e/heatmap.events", data=_body(name)) as answer:
+                ok = answer.status == 204
+        except (aiohttp.ClientError, TimeoutError):
+            pass
+        self.answered.append((at - self.began, "beacon", ok))
+        if ok:
+            self.sent[name] = at
+
+    async def look(self, clickhouse: ClickHouse) -> None:
+        """Ask ClickHouse which have come, until cancelled."""
+        while True:
+            if self.unseen:
+                try:
+                    found = await clickhouse.rows(SEEN, {"prefix": self.prefix})
+                except LpstreamError:
+                    found = []
+                now = time.monotonic()
+                for row in found:
+                    self.seen.setdefault(row["lp_id"], now)
+            await asyncio.sleep(LOOK_S)
+
+    async def count_connections(self) -> None:
+        """Open connections by the edge's own metric, until cancelled."""
+        headers = {"Authorization": f"Bearer {self.place.token}"}
+        async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=WITHIN_S)) as session:
+            while True:
+                try:
+                    async with session.get(f"{self.place.api}/metrics") as answer:
+                        lines = (await answer.text()).splitlines()
+                except (aiohttp.ClientError, TimeoutError):
+                    lines = []
+                for line in lines:
+                    if line.startswith(METRIC):
+                        self.connections.append((time.monotonic() - self.began, int(float(line.rpartition(" ")[2]))))
+                await asyncio.sleep(CONNECTIONS_EVERY_S)
+
+
+def _body(lp_id: str) -> bytes:
+    page = page_of(lp_id, "mobile")
+    sizes = {"viewport_w": page.width, "viewport_h": page.viewport_h, "page_w": page.width, "page_h": page.height}
+    event = {"type": "s", "dt": [0], "x": [0], "y": [0], "dwell": [0]}
+    head = {"schema": 1, "lp_id": lp_id, "pageview_id": str(uuid4()), "seq": 0, "device": page.device, **sizes}
+    return msgspec.json.encode({**head, "t0": int(time.time() * 1000), "depth": 0, **event})

@@ -1,0 +1,268 @@
+"""One scenario carried out: drivers, probes, faults, and the watch over all processes; then the counting.
+
+Ctrl-C or a failure ends the load early; what was measured until then is counted and told all the same.
+"""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+from uuid import uuid4
+
+from infra.clickhouse.client import ClickHouse
+from schemas.errors import LpstreamError
+from schemas.generation import GenerationRequest
+from streams.client import over_http
+from streams.mix import Mix
+from streams.proof.edge_load import Generator, Outcome, Plan
+from streams.proof.verify import faults
+from streams.proof.verify.counts import CROWD_COLUMNS, Answers, Difference, settled
+from streams.proof.verify.faults import Fault
+from streams.proof.verify.fleet import LOOK_S, READY_WITHIN_S, Fleet, Part, Seen
+from streams.proof.verify.place import Place
+from streams.proof.verify.probes import Probes
+from streams.proof.verify.resources import Watch
+from streams.proof.verify.scenarios import AWAY_S, Scenario
+
+PAGES = 8
+DRAIN_S, COUNTED_WITHIN_S, ANSWERED_WITHIN_S = 60.0, 120.0, 60.0
+CROWD_EVENTS, CROWD_EVERY_S = 20, 5.0
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A scenario as it is run: at a scale, for so many seconds; more than `by_locust` connections go to the crowd."""
+
+    scenario: Scenario
+    scale: float
+    seconds: float
+    ramp_s: float
+    by_locust: int
+    seed: int
+
+    @property
+    def connections(self) -> int:
+        """At this scale."""
+        return max(1, round(self.scenario.connections * self.scale))
+
+    @property
+    def per_minute(self) -> float:
+        """At this scale."""
+        return self.scenario.per_minute * self.scale
+
+
+@dataclass(slots=True)
+class Measured:
+    """Everything that was seen. Differences and LP counts are None when they could not be counted."""
+
+    asked: Asked
+    seen: Seen
+    probes: Probes
+    watch: Watch
+    span: tuple[float, float]
+    faults: list[Fault]
+    driver_pids: tuple[str, ...]
+    visitors: Difference | None = None
+    crowd: Difference | None = None
+    crowd_outcome: Outcome | None = None
+    lps_lost: int | None = None
+    lps_doubled: int | None = None
+    problems: list[str] = field(default_factory=list)
+    interrupted: bool = False
+
+
+async def carry_out(place: Place, asked: Asked, folder: Path, stop: asyncio.Event, tell: Tell) -> Measured:
+    """Run it. `stop` ends the load early, `folder` is for the drivers' files, `tell` takes the progress line."""
+    tell("pages for the visitors")
+    lp_ids = await _pages(place, asked.seed)
+    by_locust = min(asked.connections, asked.by_locust)
+    part = Part(
+        place.edge, place.api, place.token, place.tenant, lp_ids, by_locust, asked.ramp_s, asked.seconds,
+        asked.per_minute, 0, 1, asked.seed, str(folder), DRAIN_S,
+    )  # fmt: skip
+    fleet = Fleet(part, folder)
+    clickhouse = ClickHouse.open(
+        place.settings.clickhouse_url, "analyst", place.settings.clickhouse_analyst_password.get_secret_value()
+    )
+    try:
+        async with _Run(place, asked, fleet, clickhouse, lp_ids[0], stop, tell) as run:
+            await run.load()
+            return await run.count()
+    finally:
+        await asyncio.to_thread(fleet.end)
+        await clickhouse.close()
+
+
+async def _pages(place: Place, seed: int) -> list[str]:
+    """Pages that the visitors come to, new ones: nobody else's events are among theirs."""
+    rng, mix = random.Random(seed), Mix.load()
+    async with over_http(place.api, place.token) as pages:
+        wanted = [
+            mix.draw(rng).request(number, seed, place.tenant) | {"request_id": str(uuid4())} for number in range(PAGES)
+        ]
+        ids = [await pages.request(GenerationRequest.model_validate(one)) for one in wanted]
+        results = await asyncio.gather(*map(pages.result, ids))
+    found = [result.lp_id for result in results if result.lp_id is not None and result.page_url is not None]
+    if not found:
+        raise LpstreamError("no page could be made for the visitors; see the generation worker's log")
+    return found
+
+
+class _Run:
+    """A context: what runs beside the load is started when it is entered and gone when it is left."""
+
+    def __init__(
+        self, place: Place, asked: Asked, fleet: Fleet, clickhouse: ClickHouse, lp_id: str, stop: asyncio.Event,
+        tell: Tell,
+    ) -> None:  # fmt: skip
+        self.place, self.asked, self.fleet, self.clickhouse = place, asked, fleet, clickhouse
+        self.stop, self.tell = stop, tell
+        name = f"{place.tenant}-verify{asked.seed:08x}"
+        self.probes = Probes(place, lp_id, f"{name}-probe", time.monotonic())
+        self.prefix = f"{name}-crowd"
+        self.watch = Watch(lambda: place.pids() | fleet.pids, place.ports)
+        self.answers = Answers(place.settings.kafka_bootstrap_servers)
+        self.faults = self._planned()
+        self.problems: list[str] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._crowd: Generator | None = None
+        self._outcome: Outcome | None = None
+        self._span = (0.0, 0.0)
+
+    def _planned(self) -> list[Fault]:
+        if not self.asked.scenario.faults:
+            return []
+        if self.place.stack is None:
+            raise LpstreamError("chaos kills processes: it runs on a stack of its own, without --data and addresses")
+        names = [name for name in AWAY_S if name != "provider" or self.place.provider is not None]
+        # Tansu's memory is its log: killing it loses what was acknowledged, as its documentation says
+        if self.place.stack.addresses.broker_kind == "tansu":
+            names.remove("kafka")
+        return faults.planned(self.asked.seed, self.asked.seconds, names)
+
+    async def __aenter__(self) -> Self:
+        self._start(self.answers.read())
+        async with asyncio.timeout(READY_WITHIN_S):
+            await self.answers.reading.wait()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._crowd is not None:
+            await asyncio.to_thread(self._crowd.stop)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.create_task(work))
+
+    async def load(self) -> None:
+        """Ramp, measure, stop, drain."""
+        self.fleet.start()
+        await self._open_crowd()
+        until = time.monotonic() + READY_WITHIN_S
+        while not self.fleet.ready():
+            self.tell(f"{self.fleet.now()['users']:,} of {self.asked.connections:,} connections")
+            if time.monotonic() > until:
+                raise LpstreamError(f"the load drivers were not ready within {READY_WITHIN_S:g} s")
+            if self.stop.is_set():
+                break
+            await asyncio.sleep(LOOK_S)
+        began = self.probes.began = time.monotonic()
+        for work in (self.watch.run(), self.probes.ask(), self.probes.look(self.clickhouse)):
+            self._start(work)
+        self._start(self.probes.count_connections())
+        self.fleet.go()
+        crowd = asyncio.create_task(self._run_crowd())
+        await self._watch_over(began)
+        self._span = (began, time.monotonic())
+        self.fleet.stop()
+        await crowd
+        await self._drain()
+
+    async def _open_crowd(self) -> None:
+        beyond = self.asked.connections - self.asked.by_locust
+        if beyond > 0:
+            rate = beyond / CROWD_EVERY_S
+            plan = Plan(
+                self.place.edge, beyond, rate, self.asked.seconds, CROWD_EVENTS, seed=self.asked.seed,
+                prefix=self.prefix,
+            )  # fmt: skip
+            self._crowd = Generator(plan, 1)
+            await asyncio.to_thread(self._crowd.connect)
+
+    async def _run_crowd(self) -> None:
+        if self._crowd is not None:
+            try:
+                self._outcome = await asyncio.to_thread(self._crowd.run)
+            except (LpstreamError, ValueError) as error:
+                self.problems.append(f"the crowd's generator: {error}")
+
+    async def _watch_over(self, began: float) -> None:
+        """Until the time is over or somebody stops it: faults when they are due, dead services started again."""
+        waiting = list(self.faults)
+        injecting: asyncio.Task[None] | None = None
+        while (at := time.monotonic() - began) < self.asked.seconds and not self.stop.is_set():
+            if waiting and at >= waiting[0].at_s and (injecting is None or injecting.done()):
+                injecting = asyncio.create_task(self._inject(waiting.pop(0), began))
+            if injecting is None or injecting.done():
+                self._revive()
+            now = self.fleet.now()
+            healed = sum(one.healed_s is not None for one in self.faults)
+            self.tell(
+                f"{at:,.0f} of {self.asked.seconds:,.0f} s: {now['requests']:,} requests, {now['errors']:,} errors, "
+                f"{now['answered']:,} of {now['lps']:,} LPs" + (f", {healed} faults healed" if self.faults else "")
+            )
+            await asyncio.sleep(0.5)
+        self.faults = [one for one in self.faults if one not in waiting]
+        if injecting is not None:
+            await injecting
+
+    async def _inject(self, fault: Fault, began: float) -> None:
+        try:
+            await faults.inject(self.place, fault, began)
+        except (LpstreamError, TimeoutError) as error:
+            self.problems.append(f"after {fault.text}: {error or type(error).__name__}")
+
+    def _revive(self) -> None:
+        services, stack = self.place.services, self.place.stack
+        if stack is not None and (dead := stack.dead()):
+            self.problems.append(f"{', '.join(dead)} ended by itself, which ended the run")
+            self.stop.set()
+            return
+        for name, child in services.children.items() if services is not None else ():
+            if not child.alive:
+                self.problems.append(f"{name} ended by itself with code {child.returncode}, and was started again")
+                services.launch(name)  # type: ignore[union-attr]
+                return
+
+    async def _drain(self) -> None:
+        self.tell("waiting for what is under way")
+        until = time.monotonic() + DRAIN_S + READY_WITHIN_S
+        while time.monotonic() < until:
+            if self.fleet.done:
+                return
+            await asyncio.sleep(LOOK_S)
+
+    async def count(self) -> Measured:
+        """What was acknowledged against what has come of it."""
+        self.tell("counting")
+        seen = self.fleet.collect()
+        measured = Measured(
+            self.asked, seen, self.probes, self.watch, self._span, self.faults, tuple(self.fleet.pids),
+            crowd_outcome=self._outcome, problems=self.problems, interrupted=self.stop.is_set(),
+        )  # fmt: skip
+        asked = [one["id"] for one in seen.lps if one["asked"]]
+        measured.lps_lost, measured.lps_doubled = await self.answers.wait(asked, ANSWERED_WITHIN_S)
+        crowd = {name: self._outcome.counts[name] for name in CROWD_COLUMNS} if self._outcome else {}
+        with contextlib.suppress(LpstreamError):
+            measured.visitors, measured.crowd = await settled(
+                self.clickhouse, seen.acknowledged, seen.unresolved, self.prefix, crowd, COUNTED_WITHIN_S
+            )
+        return measured

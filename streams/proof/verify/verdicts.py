@@ -1,0 +1,47 @@
+"""The plan's lines held against what was measured: rows of `report.json`, as `contracts.md` has them."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from streams.proof.verify.scenarios import SCENARIOS, Check, Scenario
+
+Row = dict[str, Any]
+TOLERANCE = 1e-9
+
+
+def row(scenario: Scenario, check: Check, value: float | None, scale: float) -> Row:
+    """One line. A limit that is sized is the limit at that scale; nothing measured is `not_run`."""
+    limit = check.limit * scale if check.sized else check.limit
+    if value is None:
+        verdict = "not_run"
+    elif check.comparator == ">=":
+        verdict = "pass" if value >= limit - TOLERANCE else "fail"
+    else:
+        verdict = "pass" if value <= limit + TOLERANCE else "fail"
+    return {
+        "id": f"{scenario.name}.{check.measure}",
+        "scenario": scenario.name,
+        "measure": check.measure,
+        "unit": check.unit,
+        "limit": limit,
+        "comparator": check.comparator,
+        "value": None if value is None else round(value, 5),
+        "scale": scale,
+        "verdict": verdict,
+    }
+
+
+def rows(runs: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+    """All lines of the plan; those of a scenario that was not run are `not_run`."""
+    found = []
+    for name, scenario in SCENARIOS.items():
+        run = runs.get(name)
+        measures = run["measures"] if run else {}
+        scale = run["scale"] if run else 1.0
+        found += [row(scenario, check, measures.get(check.measure), scale) for check in scenario.checks]
+    return found
+
+
+def failed(told: Iterable[Row]) -> list[Row]:
+    """Lines that did not keep their limit."""
+    return [one for one in told if one["verdict"] == "fail"]

@@ -1,0 +1,48 @@
+"""The verification itself under faults and Ctrl-C: what it says must be what happened."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from harness import full_only
+
+from streams.proof.verify.report import kept
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(600), full_only]
+COMMAND = [sys.executable, "-m", "streams", "verify", "--scale", "0.02", "--ramp", "2", "--warm", "0"]
+
+
+def test_chaos_loses_and_doubles_nothing(apache: None, tmp_path: Path) -> None:
+    subprocess.run([*COMMAND, "--scenario", "chaos", "--duration", "170", "--out", str(tmp_path)], check=False)
+    run = kept(tmp_path)["chaos"]
+    assert len(run["faults"]) == 3 and all(one["healed_s"] for one in run["faults"])
+    assert run["events"]["acknowledged"] == run["events"]["counted"] > 0
+    assert (run["events"]["lost"], run["events"]["doubled"]) == (0, 0)
+    assert (run["lps"]["lost"], run["lps"]["doubled"]) == (0, 0)
+    print(run["faults"], run["availability"])
+
+
+def test_ctrl_c_ends_the_load_and_writes_what_was_measured(apache: None, tmp_path: Path) -> None:
+    args = [*COMMAND, "--scenario", "normal", "--scenario", "peak", "--duration", "300", "--out", str(tmp_path)]
+    with (tmp_path / "said").open("w", encoding="utf-8") as said:
+        running = subprocess.Popen(args, stderr=said, start_new_session=True)
+        try:
+            until = time.monotonic() + 120
+            while " of 300 s:" not in (tmp_path / "said").read_text(encoding="utf-8"):
+                assert running.poll() is None and time.monotonic() < until
+                time.sleep(0.5)
+            time.sleep(8)
+            os.kill(running.pid, signal.SIGINT)
+            running.wait(180)
+        finally:
+            running.kill()
+    runs = kept(tmp_path)
+    assert list(runs) == ["normal"] and runs["normal"]["interrupted"]
+    assert runs["normal"]["events"]["acknowledged"] == runs["normal"]["events"]["counted"] > 0
+    told = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert {row["verdict"] for row in told if row["scenario"] == "peak"} == {"not_run"}

@@ -1,0 +1,52 @@
+"""`lpstream verify` against a running stack: a tiny scenario, whole, as a person types it."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import lpstream
+
+from infra.embedded.stack import Stack
+from streams.proof.verify.report import kept
+from streams.services import Installation
+
+pytestmark = pytest.mark.stack
+TINY = ("--scale", "0.01", "--ramp", "1", "--warm", "0", "--seed", "5")
+
+
+def verify(stack: Stack, target: Path, *args: str) -> "subprocess.CompletedProcess[str]":
+    return lpstream("verify", *args, "--out", str(target), data=stack.data)
+
+
+def test_a_tiny_scenario_is_driven_counted_and_told(stack: Stack, installation: Installation, tmp_path: Path) -> None:
+    done = verify(stack, tmp_path, "--scenario", "normal", *TINY, "--duration", "8", "--json")
+    told: list[dict[str, Any]] = json.loads(done.stdout)
+    verdicts = {row["measure"]: row["verdict"] for row in told}
+    assert {row["scenario"] for row in told} == {"normal"}
+    assert {row["scale"] for row in told} == {0.01}
+    assert done.returncode == ("fail" in verdicts.values()), done.stderr
+    for measure in ("connections", "events_lost", "events_doubled", "lps_lost", "lps_doubled", "lp_in_time"):
+        assert verdicts[measure] == "pass", (measure, told, done.stderr)
+    run = kept(tmp_path)["normal"]
+    assert run["events"]["acknowledged"] == run["events"]["counted"] > 10
+    assert run["kinds"]["beacon"]["ms"]["count"] >= 10 and run["errors"]["total"] == 0
+    assert run["lps"]["answered"] == run["lps"]["asked"] == 1
+    assert run["queryable_s"]["count"] > 0
+    assert run["resources"]["processes"]["edge"]["memory_mb"]["peak"] > 50
+    assert sum(run["resources"]["processes"]["edge"]["network_kb_s"].values()) > 0
+    assert not run["interrupted"] and not run["problems"]
+    for name in ("report.json", "report.md", "report.ja.md", "report.html"):
+        assert (tmp_path / name).stat().st_size > 1_000
+
+
+def test_chaos_is_for_a_stack_of_its_own(stack: Stack, installation: Installation, tmp_path: Path) -> None:
+    done = verify(stack, tmp_path, "--scenario", "chaos", *TINY)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "chaos kills processes" in done.stderr
+
+
+def test_a_scenario_that_is_not_there_is_named(tmp_path: Path) -> None:
+    done = lpstream("verify", "--scenario", "stroll", data=tmp_path)
+    assert done.returncode == 1 and "stroll" in done.stderr and "normal" in done.stderr
