@@ -120,6 +120,28 @@ ROWS = [
                 "Seconds a second",
                 unit="percentunit",
             ),
+            Panel(
+                "Maps answered, and screenshots",
+                [
+                    (
+                        "sum by (suffix, outcome) (rate(lpstream_edge_heatmaps_total[$window]))",
+                        "{{suffix}} {{outcome}}",
+                    ),
+                    ("sum by (outcome) (rate(lpstream_edge_screenshots_total[$window]))", "screenshots {{outcome}}"),
+                ],
+                "Kept are those of the hour's cache",
+                unit="reqps",
+            ),
+            Panel(
+                "Time to make a map",
+                [
+                    (
+                        "histogram_quantile(0.99, sum by (le, suffix) (rate(lpstream_edge_heatmap_seconds_bucket[$window])))",
+                        "p99 {{suffix}}",
+                    )
+                ],
+                unit="s",
+            ),
         ],
     ),
     Row(

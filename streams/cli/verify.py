@@ -83,11 +83,12 @@ def verify(
         _place(Path(folder), kafka, models, tenant, data) as place,
     ):
         warm(place, warmed, say)
-        for name in names:
+        for number, name in enumerate(names):
             one = SCENARIOS[name]
             asked = Asked(
                 one, scale, duration or one.seconds, one.ramp_s if ramp < 0 else ramp, locust,
-                seed or random.SystemRandom().randrange(1, 2**31),
+                # ids of one scenario are not those of the next, which would be taken for retries
+                seed + number if seed else random.SystemRandom().randrange(1, 2**31),
             )  # fmt: skip
             run = _run(place, asked, Path(folder) / f"drivers-{name}")
             run |= {"models": _models(place, models)}
