@@ -82,7 +82,7 @@ def verify(
         tempfile.TemporaryDirectory(prefix="lpstream-verify-") as folder,
         _place(Path(folder), kafka, models, tenant, data) as place,
     ):
-        warm(place, warmed, say)
+        copy = warm(place, warmed, say)
         for name in names:
             one = SCENARIOS[name]
             asked = Asked(
@@ -90,7 +90,7 @@ def verify(
                 seed or random.SystemRandom().randrange(1, 2**31),
             )  # fmt: skip
             run = _run(place, asked, Path(folder) / f"drivers-{name}")
-            run |= {"models": _models(place, models)}
+            run |= {"models": _models(place, models), "warmed": copy}
             keep(target, run)
             told = write(target)
             if run["interrupted"]:
