@@ -82,16 +82,15 @@ def verify(
         tempfile.TemporaryDirectory(prefix="lpstream-verify-") as folder,
         _place(Path(folder), kafka, models, tenant, data) as place,
     ):
-        warm(place, warmed, say)
-        for number, name in enumerate(names):
+        copy = warm(place, warmed, say)
+        for name in names:
             one = SCENARIOS[name]
             asked = Asked(
                 one, scale, duration or one.seconds, one.ramp_s if ramp < 0 else ramp, locust,
-                # ids of one scenario are not those of the next, which would be taken for retries
-                seed + number if seed else random.SystemRandom().randrange(1, 2**31),
+                seed or random.SystemRandom().randrange(1, 2**31),
             )  # fmt: skip
             run = _run(place, asked, Path(folder) / f"drivers-{name}")
-            run |= {"models": _models(place, models)}
+            run |= {"models": _models(place, models), "warmed": copy}
             keep(target, run)
             told = write(target)
             if run["interrupted"]:

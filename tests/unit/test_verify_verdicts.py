@@ -63,9 +63,15 @@ def check_of(scenario: str, measure: str) -> Any:
 def test_a_line_is_held_against_its_limit(
     scenario: str, measure: str, value: float | None, scale: float, limit: float, verdict: str
 ) -> None:
-    told = row(SCENARIOS[scenario], check_of(scenario, measure), value, scale)
+    told = row(SCENARIOS[scenario], check_of(scenario, measure), value, scale, 1_800)
     assert set(told) == FIELDS
     assert (told["limit"], told["scale"], told["verdict"]) == (pytest.approx(limit), scale, verdict)
+
+
+def test_growth_is_judged_after_the_whole_time_only() -> None:
+    check = check_of("soak", "memory_growth")
+    verdicts = [row(SCENARIOS["soak"], check, 0.2, 1.0, seconds)["verdict"] for seconds in (240, 1_800)]
+    assert verdicts == ["not_run", "fail"]
 
 
 def test_what_was_not_run_has_a_line_all_the_same() -> None:
@@ -146,7 +152,7 @@ def test_a_visit_is_beacons_that_the_edge_takes_in_order() -> None:
 
 
 def part(connections: int) -> Part:
-    return Part("http://e", "http://a", "t", "demo", ["demo-1"], connections, 1, 10, 100, 0, 1, 7, "", 5)
+    return Part("http://e", "http://a", "t", "demo", ["demo-1"], connections, 1, 10, 100, 0, 1, 7, 9, "", 5)
 
 
 def test_the_load_is_split_without_losing_a_connection(tmp_path: Path) -> None:
@@ -205,7 +211,8 @@ def run_of(name: str, scale: float = 1.0) -> dict[str, Any]:
     measures = {check.measure: check.limit * (scale if check.sized else 1) for check in scenario.checks}
     return {
         "scenario": name, "scale": scale, "seconds": 180.0, "interrupted": False, "began": "2026-11-24 17:00 UTC",
-        "place": "embedded stack", "models": "simulator", "versions": {}, "machine": {"cores": 2, "memory_gb": 24},
+        "place": "embedded stack", "models": "simulator", "warmed": "none",
+        "versions": {}, "machine": {"cores": 2, "memory_gb": 24},
         "asked": {"connections": 1000, "by_locust": 900, "per_minute": 100, "seconds": 180, "ramp_s": 10, "seed": 1},
         "kinds": {"beacon": {"ms": milliseconds, "requests": 1000, "per_second": 200.0, "bytes_per_second": 150_000,
                              "errors": {"timeout": 0, "server": 1, "connection": 0, "refused": 0}}},
@@ -326,6 +333,7 @@ def test_a_run_that_was_stopped_before_it_began_is_told_all_the_same(tmp_path: P
         "began": "now",
         "place": "nowhere",
         "models": "none",
+        "warmed": "none",
         "machine": {"cores": 2, "memory_gb": 1},
     }
     keep(tmp_path, run)
@@ -336,3 +344,8 @@ def test_a_run_that_was_stopped_before_it_began_is_told_all_the_same(tmp_path: P
         "requests": 3, "total": 3, "timeout": 0, "server": 2, "connection": 1, "refused": 0, "rate": 1.0,
     }  # fmt: skip
     assert "**interrupted**" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_every_run_has_ids_of_its_own_whatever_its_seed() -> None:
+    one, other = (Asked(SCENARIOS["normal"], 1, 60, 0, 10, seed=5) for _ in range(2))
+    assert one.seed == other.seed and one.run != other.run

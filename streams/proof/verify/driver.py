@@ -21,7 +21,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import uuid4
 
 import gevent
 from gevent.event import Event
@@ -129,7 +129,7 @@ class Visitor(FastHttpUser):
         if self.client.get(f"/lp/{lp_id}", name="page").status_code != 200:
             gevent.sleep(EVERY_MS / 1000)
             return
-        pageview = str(UUID(int=driver.rng.getrandbits(128), version=4)).encode()
+        pageview = str(uuid4()).encode()
         due = time.monotonic() + EVERY_MS / 1000 * driver.rng.random()
         for beacon in driver.rng.choice(driver.visits):
             gevent.sleep(max(0.0, due - time.monotonic()))
@@ -186,7 +186,7 @@ class Applications(FastHttpUser):
                 break
             while len(patterns) <= number:
                 patterns.append(mix.draw(rng))
-            request = patterns[number].request(number, part.seed, part.tenant)
+            request = patterns[number].request(number, part.run, part.tenant)
             gevent.spawn(self._follow, request, by_stream=number // part.drivers % 2 == 0)
             number += part.drivers
         while True:

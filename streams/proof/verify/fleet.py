@@ -29,7 +29,10 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A driver's part of a scenario; `number` of `drivers`, `per_minute` LPs are those of all drivers."""
+    """A driver's part of a scenario; `number` of `drivers`, `per_minute` LPs are those of all drivers.
+
+    `seed` decides what is done, `run` the ids of requests: the same ids again would be taken for retries.
+    """
 
     edge: str
     api: str
@@ -43,6 +46,7 @@ class Part:
     number: int
     drivers: int
     seed: int
+    run: int
     folder: str
     drain_s: float
 

@@ -274,7 +274,7 @@ def measures(measured: Measured, told: Figures) -> dict[str, float | None]:
     )
     hits = [one["total_ms"] for one in waits if one["cache"] in HITS]
     misses = [one["total_ms"] for one in waits if one["cache"] == "miss"]
-    connections = [count for _, count in measured.probes.connections]
+    connections = [count for at, count in measured.probes.connections if at <= seen.seconds]
     beacons = (seen.at.get("beacon", np.empty(0)), seen.ms.get("beacon", np.empty(0)))
     return {
         "connections": median(connections) if connections else None,

@@ -37,7 +37,10 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A scenario as it is run: at a scale, for so many seconds; more than `by_locust` connections go to the crowd."""
+    """A scenario as it is run: at a scale, for so many seconds; more than `by_locust` connections go to the crowd.
+
+    `seed` decides what is done; `run` makes ids that no other run has.
+    """
 
     scenario: Scenario
     scale: float
@@ -45,6 +48,7 @@ class Asked:
     ramp_s: float
     by_locust: int
     seed: int
+    run: int = field(default_factory=lambda: random.SystemRandom().randrange(2**31))
 
     @property
     def connections(self) -> int:
@@ -84,7 +88,7 @@ async def carry_out(place: Place, asked: Asked, folder: Path, stop: asyncio.Even
     by_locust = min(asked.connections, asked.by_locust)
     part = Part(
         place.edge, place.api, place.token, place.tenant, lp_ids, by_locust, asked.ramp_s, asked.seconds,
-        asked.per_minute, 0, 1, asked.seed, str(folder), DRAIN_S,
+        asked.per_minute, 0, 1, asked.seed, asked.run, str(folder), DRAIN_S,
     )  # fmt: skip
     fleet = Fleet(part, folder)
     clickhouse = ClickHouse.open(
@@ -123,7 +127,7 @@ class _Run:
     ) -> None:  # fmt: skip
         self.place, self.asked, self.fleet, self.clickhouse = place, asked, fleet, clickhouse
         self.stop, self.tell = stop, tell
-        name = f"{place.tenant}-verify{asked.seed:08x}"
+        name = f"{place.tenant}-verify{asked.run:08x}"
         self.probes = Probes(place, lp_id, f"{name}-probe", time.monotonic())
         self.prefix = f"{name}-crowd"
         self.watch = Watch(lambda: place.pids() | fleet.pids, place.ports)
@@ -191,7 +195,7 @@ class _Run:
         if beyond > 0:
             rate = beyond / CROWD_EVERY_S
             plan = Plan(
-                self.place.edge, beyond, rate, self.asked.seconds, CROWD_EVENTS, seed=self.asked.seed,
+                self.place.edge, beyond, rate, self.asked.seconds, CROWD_EVENTS, seed=self.asked.run,
                 prefix=self.prefix,
             )  # fmt: skip
             self._crowd = Generator(plan, 1)
