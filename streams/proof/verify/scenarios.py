@@ -106,7 +106,7 @@ SCENARIOS = {
             ),
         ),
         Scenario(
-            "soak", "soak", "耐久（30分）", 1_000, 100, 1_800, 10, 10,
+            "soak", "soak", "耐久", 1_000, 100, 1_800, 10, 10,
             (
                 _connections(1_000), _pace(100), _within(1.0, 10), AVAILABLE, *EXACT,
                 Check("memory_growth", "share", "<=", 0.1, "memory of the services grows by 10 % at most",
