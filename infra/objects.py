@@ -5,6 +5,7 @@ in a thread, which would keep the loop from the interpreter as well. boto3 finds
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -75,11 +76,8 @@ class Objects:
 
     async def ensure_bucket(self) -> bool:
         """Create the bucket when it is missing; whether it was."""
-        try:
+        with contextlib.suppress(Refused):  # missing, or ours to write and not to look at: the next call tells
             await self._call(lambda: self._client.head_bucket(Bucket=self._bucket))
-        except Refused:
-            pass
-        else:
             return False
         try:
             await self._call(lambda: self._client.create_bucket(Bucket=self._bucket, **_where(self._client)))

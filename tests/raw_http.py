@@ -67,7 +67,7 @@ class RawConnection:
         except TimeoutError:
             return False
         except ConnectionError:
-            pass
+            return True  # a reset closes it as well
         return True
 
     async def close(self) -> None:

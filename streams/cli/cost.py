@@ -92,19 +92,7 @@ def _table(head: list[str], rows: list[list[str]]) -> list[str]:
 
 def page(told: PriceFile, report: dict[str, Any]) -> str:
     """`docs/cost.md`."""
-    months, work = report["months"], report["workload"]
-    head = ["yen a month", *(one["option"] for one in months)]
-    lines = [[name, *(f"{one['lines'][name]:,.0f}" for one in months)] for name in months[0]["lines"]]
-    lines.append(["**infrastructure**", *(f"**{one['infrastructure_yen']:,.0f}**" for one in months)])
-    lines.append(["calls of models", *(f"{one['api_yen']:,.0f}" for one in months)])
-    judged = [
-        [
-            one["verdicts"][at]["measure"],
-            f"{one['verdicts'][at]['limit']:,.0f} {one['verdicts'][at]['unit']}",
-            *(f"{each['verdicts'][at]['value']:,.1f}: {each['verdicts'][at]['verdict']}" for each in months),
-        ]
-        for at, one in ((at, months[0]) for at in range(len(months[0]["verdicts"])))
-    ]
+    work = report["workload"]
     text = [
         "# What a month costs",
         "",
@@ -114,38 +102,13 @@ def page(told: PriceFile, report: dict[str, Any]) -> str:
         f"{told.measured['hit_rate'].value:.0%} of the pages find their copy. "
         f"Prices of {told.dated}, ¥{told.jpy_per_usd:g} a dollar.",
         "",
-        *_table(["the plan", "limit", *head[1:]], judged),
-        *_table(head, lines),
+        *_months(report["months"]),
         "## When copy is found more or less often",
         "",
-        *_table(
-            ["hits", "calls of models a month", "a page on average", "a page that misses: fast, high"],
-            [
-                [
-                    f"{one['hit_rate']:.0%}",
-                    f"¥{one['api_yen']:,.0f}",
-                    f"¥{one['api_yen_per_lp']:.3f}",
-                    f"¥{one['api_yen_per_miss']:.2f}, ¥{one['api_yen_per_miss_high']:.2f}",
-                ]
-                for one in report["hit_rates"]
-            ],
-        ),
+        *_hit_rates(report["hit_rates"]),
         "## With less and more traffic",
         "",
-        *_table(
-            ["run as", "work", "infrastructure", "calls of models", "stored", "within the plan"],
-            [
-                [
-                    one["option"],
-                    one["workload"],
-                    f"¥{one['infrastructure_yen']:,.0f}",
-                    f"¥{one['api_yen']:,.0f}",
-                    f"{one['storage_gb']:,.0f} GB",
-                    "yes" if all(judged["verdict"] == "pass" for judged in one["verdicts"]) else "no",
-                ]
-                for one in report["traffic"]
-            ],
-        ),
+        *_traffic(report["traffic"]),
         "## What it is counted with",
         "",
         *_table(["price", "US dollars", "source"], [[k, f"{v.usd:g}", v.source] for k, v in told.prices.items()]),
@@ -157,3 +120,48 @@ def page(told: PriceFile, report: dict[str, Any]) -> str:
         "four ClickHouse servers; both hold far more than this work needs, so smaller ones are the first saving.",
     ]
     return "\n".join(text)
+
+
+def _months(months: list[dict[str, Any]]) -> list[str]:
+    """Verdicts, then yen by line, a column for each way to run it."""
+    options = [one["option"] for one in months]
+    judged = [
+        [
+            first["measure"],
+            f"{first['limit']:,.0f} {first['unit']}",
+            *(f"{each['verdicts'][at]['value']:,.1f}: {each['verdicts'][at]['verdict']}" for each in months),
+        ]
+        for at, first in enumerate(months[0]["verdicts"])
+    ]
+    lines = [[name, *(f"{one['lines'][name]:,.0f}" for one in months)] for name in months[0]["lines"]]
+    lines.append(["**infrastructure**", *(f"**{one['infrastructure_yen']:,.0f}**" for one in months)])
+    lines.append(["calls of models", *(f"{one['api_yen']:,.0f}" for one in months)])
+    return [*_table(["the plan", "limit", *options], judged), *_table(["yen a month", *options], lines)]
+
+
+def _hit_rates(rates: list[dict[str, Any]]) -> list[str]:
+    rows = [
+        [
+            f"{one['hit_rate']:.0%}",
+            f"¥{one['api_yen']:,.0f}",
+            f"¥{one['api_yen_per_lp']:.3f}",
+            f"¥{one['api_yen_per_miss']:.2f}, ¥{one['api_yen_per_miss_high']:.2f}",
+        ]
+        for one in rates
+    ]
+    return _table(["hits", "calls of models a month", "a page on average", "a page that misses: fast, high"], rows)
+
+
+def _traffic(traffic: list[dict[str, Any]]) -> list[str]:
+    rows = [
+        [
+            one["option"],
+            one["workload"],
+            f"¥{one['infrastructure_yen']:,.0f}",
+            f"¥{one['api_yen']:,.0f}",
+            f"{one['storage_gb']:,.0f} GB",
+            "yes" if all(judged["verdict"] == "pass" for judged in one["verdicts"]) else "no",
+        ]
+        for one in traffic
+    ]
+    return _table(["run as", "work", "infrastructure", "calls of models", "stored", "within the plan"], rows)

@@ -339,65 +339,6 @@ async def test_what_was_tried_is_dropped_after_twenty_minutes_and_what_was_not_w
         assert [seq for _, seq in site.identities[before:]] == [expected]
 
 
-@pytest.mark.parametrize(
-    "refusal",
-    [
-        "Object.defineProperty(navigator, 'doNotTrack', { get: () => '1' })",
-        "Object.defineProperty(navigator, 'globalPrivacyControl', { get: () => true })",
-    ],
-)
-async def test_who_refuses_is_not_measured_even_with_consent(site: Site, visit: Visit, refusal: str) -> None:
-    page = await visit(init=refusal)
-    await page.evaluate("lpstream.consent(true)")
-    await use_and_leave(page)
-    assert site.posts == []
-
-
-async def test_a_sample_of_none_sends_nothing(site: Site, visit: Visit) -> None:
-    page = await visit(options="data-sample=0")
-    await page.evaluate("lpstream.consent(true)")
-    await use_and_leave(page)
-    assert site.posts == []
-
-
-@pytest.mark.parametrize(("sample", "rate"), [("0.999999", 0.999999), ("7", 1.0), ("all", 1.0)])
-async def test_the_sampling_rate_is_told(site: Site, visit: Visit, sample: str, rate: float) -> None:
-    page = await visit(options=f"data-sample={sample}")
-    await flush(page)
-    await site.posted(1)
-    assert site.taken[0].rate == rate
-
-
-async def use_and_leave(page: Page) -> None:
-    await page.mouse.click(200, 700)
-    await page.evaluate("lpstream.goal(); lpstream.page('lp_b'); history.pushState({}, '', '/c')")
-    await scroll_to(page, 300)
-    await flush(page)
-    await page.goto("about:blank")
-    await asyncio.sleep(0.5)
-
-
-async def test_nothing_is_measured_before_consent_or_without_it(site: Site, visit: Visit) -> None:
-    page = await visit(options='data-consent="required"')
-    await page.mouse.click(200, 700)
-    await scroll_to(page, 300)
-    await flush(page)
-    await asyncio.sleep(0.3)
-    assert site.posts == []
-    await page.evaluate("lpstream.consent(true); lpstream.consent(true)")
-    await flush(page)
-    await site.posted(1)
-    await page.evaluate("lpstream.consent(false)")
-    await page.mouse.click(200, 700)
-    await scroll_to(page, 900)
-    await flush(page)
-    await page.evaluate("lpstream.goal(); lpstream.consent(true)")
-    await flush(page)
-    await site.posted(2)
-    assert [event[0] for event in site.events("crdmg")] == []
-    assert [(beacon.seq, beacon.type[0], beacon.y[0]) for beacon in site.taken] == [(0, "s", 300), (0, "s", 900)]
-
-
 @pytest.mark.parametrize("broken", ["throw new Error('ours')", "return Promise.reject(new Error('ours'))"])
 async def test_a_page_whose_fetch_is_broken_sees_no_error(site: Site, visit: Visit, broken: str) -> None:
     watch = "addEventListener('unhandledrejection', () => { window.seen = true });"

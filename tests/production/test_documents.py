@@ -11,28 +11,12 @@ from production_tools import AT, ROOT
 
 from infra.kafka.topics import load_topics
 from schemas.heatmap import decode_beacon
+from streams.cli.up import BEACON as EXAMPLE_BEACON
 from streams.edge.server import PRIVATE, PUBLIC
 from streams.proof.documents import as_json, documents
 
 SCHEMA = AT.parent / "asyncapi-3.0.0.json"
-BEACON = {
-    "schema": 1,
-    "lp_id": "demo-page",
-    "pageview_id": "2b1f5e4e-5d0a-4b8e-9a86-0b8a2fd6e0c1",
-    "seq": 0,
-    "device": "mobile",
-    "viewport_w": 390,
-    "viewport_h": 844,
-    "page_w": 390,
-    "page_h": 5200,
-    "t0": 1795451374000,
-    "depth": 0,
-    "type": "sc",
-    "dt": [0, 120],
-    "x": [0, 120],
-    "y": [0, 340],
-    "dwell": [0, 0],
-}
+BEACON = EXAMPLE_BEACON | {"t0": 1795451374000}
 
 
 def read(file: str) -> dict[str, Any]:

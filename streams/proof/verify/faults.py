@@ -1,6 +1,7 @@
 """Chaos: one fault a minute, from a seeded list, on a stack of our own."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Iterable
@@ -86,10 +87,9 @@ async def _answers(url: str) -> None:
         asyncio.timeout(READY_WITHIN_S),
     ):
         while True:
-            try:
+            # until it answers it is not healed: that is what is waited for
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                 async with session.get(url) as answer:
                     if answer.status == 200:
                         return
-            except (aiohttp.ClientError, TimeoutError):
-                pass
             await asyncio.sleep(LOOK_S)

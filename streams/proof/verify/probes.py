@@ -1,6 +1,7 @@
 """What a visitor of its own sees beside the load: whether the doors answer, and when a beacon can be queried."""
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass, field
 from uuid import uuid4
@@ -61,20 +62,16 @@ class Probes:
 
     async def _page(self, session: aiohttp.ClientSession) -> None:
         at, ok = time.monotonic(), False
-        try:
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):  # no answer is a measure, too: `ok` stays False
             async with session.get(f"{self.place.edge}/lp/{self.lp_id}") as answer:
                 ok = answer.status == 200 and bool(await answer.read())
-        except (aiohttp.ClientError, TimeoutError):
-            pass
         self.answered.append((at - self.began, "page", ok))
 
     async def _beacon(self, session: aiohttp.ClientSession, number: int) -> None:
         at, ok, name = time.monotonic(), False, f"{self.prefix}{number:06d}"
-        try:
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
             async with session.post(f"{self.place.edge}/e/heatmap.events", data=_body(name)) as answer:
                 ok = answer.status == 204
-        except (aiohttp.ClientError, TimeoutError):
-            pass
         self.answered.append((at - self.began, "beacon", ok))
         if ok:
             self.sent[name] = at
