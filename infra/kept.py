@@ -13,6 +13,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from infra.flights import Flights
+from infra.once import Once
 from infra.redis import RedisLine
 from schemas.errors import Retryable
 
@@ -48,17 +49,13 @@ class KeptAnswers:
         self._line = line
         self._prefix = prefix
         self._flights = Flights(line)
-        self._making: dict[str, asyncio.Task[Kept]] = {}
+        self._making: Once[Kept] = Once()
 
     async def get(self, key: str, make: Make, *, since_ms: int = 0) -> Kept:
         """The answer that is kept and no older than `since_ms`, else one that is made: once, however many ask."""
         if (found := await self._read(key, since_ms)) is not None:
             return found
-        task = self._making.get(key)
-        if task is None:
-            task = self._making[key] = asyncio.create_task(self._fly(key, make, since_ms))
-            task.add_done_callback(lambda _: self._making.pop(key, None))
-        return await asyncio.shield(task)
+        return await asyncio.shield(self._making.task(key, lambda: self._fly(key, make, since_ms)))
 
     async def _fly(self, key: str, make: Make, since_ms: int) -> Kept:
         owner = uuid4().hex

@@ -10,6 +10,7 @@ import re
 from typing import Literal
 
 from infra.objects import Objects, StoredObject
+from infra.once import Once
 from schemas.copywriting import Copy
 from schemas.generation import GenerationRequest, Model, decode_model
 from streams.drawing import DrawingProcess
@@ -52,18 +53,14 @@ class Cards:
     def __init__(self, objects: Objects, process: DrawingProcess) -> None:
         self._objects = objects
         self._process = process
-        self._drawing: dict[str, asyncio.Task[StoredObject | None]] = {}
+        self._drawing: Once[StoredObject | None] = Once()
 
     async def get(self, name: str) -> StoredObject | None:
         """The picture by the name under which it is served; None when there is no such page."""
         key = f"assets/{name}"
         if (found := await self._objects.get(key)) is not None:
             return found
-        task = self._drawing.get(key)
-        if task is None:
-            task = self._drawing[key] = asyncio.create_task(self._make(name, key))
-            task.add_done_callback(lambda _: self._drawing.pop(key, None))
-        return await asyncio.shield(task)
+        return await asyncio.shield(self._drawing.task(key, lambda: self._make(name, key)))
 
     async def _make(self, name: str, key: str) -> StoredObject | None:
         match = NAME.fullmatch(name)

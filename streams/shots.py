@@ -15,6 +15,7 @@ from cachetools import TTLCache
 
 from infra.flights import Flights
 from infra.objects import Objects
+from infra.once import Once
 from infra.redis import RedisLine
 from infra.screenshots import PageFiles, assets_in, find_chromium, take
 from processors.picture import LEAST, MOST_W
@@ -40,7 +41,7 @@ class Shots:
         self._flights = Flights(line)
         self._process = process
         self._chromium = find_chromium(chromium)
-        self._taking: dict[str, asyncio.Task[bytes]] = {}
+        self._taking: Once[bytes] = Once()
         self._failed: TTLCache[str, bool] = TTLCache(MOST_FAILED, FAILED_S)
 
     async def get(self, lp_id: str, width: int, viewport_h: int) -> bytes | Missing:
@@ -68,10 +69,7 @@ class Shots:
         return await self._wait(key, page.body, width, viewport_h)
 
     async def _wait(self, key: str, html: bytes, width: int, viewport_h: int) -> bytes | Missing:
-        task = self._taking.get(key)
-        if task is None:
-            task = self._taking[key] = asyncio.create_task(self._once(key, html, width, viewport_h))
-            task.add_done_callback(lambda _: self._taking.pop(key, None))
+        task = self._taking.task(key, lambda: self._once(key, html, width, viewport_h))
         await asyncio.wait({task}, timeout=WITHIN_S)
         if not task.done():
             return "no_shot_late"

@@ -5,6 +5,7 @@ import asyncio
 from cachetools import TTLCache
 
 from infra.objects import Objects, StoredObject
+from infra.once import Once
 
 KEPT_S, KEPT_BYTES = 10.0, 32 * 2**20
 
@@ -18,18 +19,13 @@ class Shelf:
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
         self._kept: TTLCache[str, StoredObject] = TTLCache(KEPT_BYTES, KEPT_S, getsizeof=lambda one: len(one.body))
-        self._reading: dict[str, asyncio.Task[StoredObject | None]] = {}
+        self._reading: Once[StoredObject | None] = Once()
 
     async def get(self, key: str) -> StoredObject | None:
         """As Objects.get; who asks while it is being read waits for that."""
         if (found := self._kept.get(key)) is not None:
             return found
-        task = self._reading.get(key)
-        if task is None:
-            task = self._reading[key] = asyncio.create_task(self._read(key))
-            task.add_done_callback(lambda _: self._reading.pop(key, None))
-        # a reader who goes away leaves it to the others
-        return await asyncio.shield(task)
+        return await asyncio.shield(self._reading.task(key, lambda: self._read(key)))
 
     async def _read(self, key: str) -> StoredObject | None:
         found = await self._objects.get(key)
