@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from beacons import analyst, assert_tables_equal, post, some_beacons, totals, wait_counted
+from harness import full_only
 
 from infra.embedded.stack import Stack
 from infra.kafka.producer import partition_of
@@ -47,6 +48,7 @@ async def test_a_beacon_sent_again_counts_nothing(stack: Stack, installation: In
     await clickhouse.close()
 
 
+@full_only
 async def test_a_killed_worker_loses_nothing_and_counts_nothing_twice(stack: Stack, installation: Installation) -> None:
     lp_id = "killed"
     rng = random.Random(7)

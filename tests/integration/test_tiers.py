@@ -17,6 +17,7 @@ import pytest_asyncio
 import requests
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from grafana import sent
+from harness import full_only
 from moto.server import ThreadedMotoServer
 from tiering import LP_IDS, World, clean
 from typer.testing import CliRunner
@@ -63,6 +64,7 @@ async def stretches(world: World) -> dict[str, tuple[str | None, str | None]]:
     return {row["tier"]: (row["first"], row["last"]) for row in await status(world.settings)}
 
 
+@full_only
 async def test_readers_see_one_set_of_tables_while_days_move(world: World) -> None:
     await load(world, 3)
     for today in (4, 5):
@@ -97,6 +99,7 @@ async def test_late_rows_of_a_day_that_moved_are_read_at_once_and_move_on_their_
     await world.assert_same(1, 2)
 
 
+@full_only
 async def test_restore_brings_cold_days_back_for_a_while(stack: Stack) -> None:
     glacier = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     glacier.start()
