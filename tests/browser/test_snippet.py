@@ -50,7 +50,7 @@ async def test_beacons_go_by_themselves_every_five_seconds_without_preflight(sit
     await visit(host="shop.test", script=f"{site.url()}/t.js")
     opened = time.monotonic()
     await site.posted(1)
-    assert time.monotonic() - opened < 6
+    assert time.monotonic() - opened < 9
     assert site.posts[0].path == "/e/heatmap.events"
     assert not site.posts[0].preflight, "text/plain across origins needs none"
     assert 4_000 < sum(event[3] for event in site.events("s")) < 6_500

@@ -38,7 +38,11 @@ async def test_answer_of_an_insert_lost(traffic: Traffic, proxy: Proxy) -> None:
             return answer
 
         proxy.fault = fault
-        await asyncio.sleep(scaled(20, 60))
+        await asyncio.sleep(scaled(15, 60))
+        for _ in range(40):
+            if traffic.faults["answers of inserts lost"] > 2:
+                break
+            await asyncio.sleep(1)
         proxy.fault = None
     assert traffic.faults["answers of inserts lost"] > 2
     await traffic.assert_exact()

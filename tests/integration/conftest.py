@@ -26,7 +26,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, s
 async def line(valkey: tuple[Server, str]) -> AsyncIterator[RedisLine]:
     redis = open_redis(valkey[1])
     await redis.flushall()
-    yield RedisLine(redis)
+    yield RedisLine(redis, patience_s=10)  # the machine may be busy with other tests; patience has tests of its own
     await redis.aclose()
 
 

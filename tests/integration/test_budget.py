@@ -111,7 +111,7 @@ async def test_with_redis_away_nothing_is_reserved_and_the_wait_is_short(valkey:
     for number in range(50):
         with pytest.raises(Retryable):
             await books.reserve(f"call-{number}", payer(), 1)
-    assert asyncio.get_running_loop().time() - started < 1
+    assert asyncio.get_running_loop().time() - started < 5, "not a second for each of the 50"
     await asyncio.to_thread(server.restart)
     await asyncio.sleep(0.6)
     await books.reserve("call-x", payer(), 1)

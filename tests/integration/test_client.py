@@ -55,7 +55,7 @@ async def test_without_a_result_in_time_it_can_be_asked_for_later(pages: Pages, 
         started = time.monotonic()
         with pytest.raises(Retryable, match="worker"):
             await pages.result(request_id, within_s=1.0)
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 6
     finally:
         installation.launch("generation")
     assert (await pages.result(request_id)).status in ("completed", "degraded")

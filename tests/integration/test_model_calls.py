@@ -33,7 +33,7 @@ async def test_an_answer_comes_whole_with_its_times_and_its_price() -> None:
         reply = await ask(one)
         line = one.provider.bill.lines[0]
     assert reply.outcome == "ok" and json.loads(reply.text)["catch"]
-    assert reply.first_token_s is not None and 0.2 <= reply.first_token_s < 0.5 <= reply.total_s < 1.5
+    assert reply.first_token_s is not None and 0.2 <= reply.first_token_s < reply.total_s < 3
     assert reply.usage is not None and line.whole and line.call_id == "call-1"
     assert one.endpoint().cost(reply.usage.prompt_tokens, reply.usage.completion_tokens) == line.micro_jpy > 0
 
@@ -61,7 +61,7 @@ async def test_every_fault_is_told_apart(fault: str, outcome: str, billing: str)
         reply = await ask(one, Limits(1.0, 0.6, 1.5))
     assert (reply.outcome, reply.billing) == (outcome, billing)
     assert reply.retry_after_s == (7.0 if fault == "http_429" else None)
-    assert reply.total_s < 2.5
+    assert reply.total_s < 4
 
 
 def test_every_fault_of_the_simulator_is_in_the_test_above() -> None:
@@ -98,7 +98,7 @@ async def test_a_call_that_is_called_off_closes_its_connection_and_is_billed_for
         started = time.monotonic()
         while one.provider.bill.open:
             await asyncio.sleep(0.02)
-            assert time.monotonic() - started < 1
+            assert time.monotonic() - started < 4
         line = one.provider.bill.lines[0]
     assert not line.whole and line.micro_jpy > 0
 

@@ -168,6 +168,6 @@ async def test_with_s3_away_memory_and_redis_serve_and_a_miss_is_quick(line: Red
         assert found is not None and found.layer == "l2"
         started = time.monotonic()
         assert await cache.get("0" * 64, "0" * 16) is None
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 5
     finally:
         await asyncio.to_thread(bucket.server.restart)

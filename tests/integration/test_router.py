@@ -87,7 +87,7 @@ async def test_the_first_provider_answers_and_the_books_fit_its_bill(line: Redis
         assert (attempt.provider, attempt.model, attempt.outcome) == ("p0", "fast-1", "ok")
         assert not second.bill.lines
         assert await one.month() == first.bill.sums()["micro_jpy"] == trail.cost_micro_jpy > 0
-        assert 200 < trail.provider_ms < 1_000
+        assert 200 < trail.provider_ms < 3_000
 
 
 @pytest.mark.parametrize("fault", ["http_500", "http_429", "hang_first", "cut", "empty", "stall", "length"])
@@ -121,14 +121,16 @@ async def test_five_failures_open_the_breaker_then_the_first_is_left_alone_and_o
 
 
 async def test_with_every_breaker_open_the_answer_is_no_at_once(line: RedisLine) -> None:
-    async with bench(line, faulty("http_500"), faulty("http_500")) as (one, _):
+    async with bench(line, faulty("http_500"), faulty("http_500")) as (one, (first, second)):
         for _ in range(4):
             with pytest.raises(NoAnswer):
                 await one.ask()
+        asked = len(first.bill.lines) + len(second.bill.lines)
         started = time.monotonic()
         with pytest.raises(NoAnswer) as no:
             await one.ask()
-        assert no.value.cause == "providers_failed" and time.monotonic() - started < 0.1
+        assert no.value.cause == "providers_failed" and time.monotonic() - started < 1
+        assert len(first.bill.lines) + len(second.bill.lines) == asked
 
 
 @pytest.mark.parametrize(("fault", "cause"), [("content_filter", "refused_input"), ("length", "providers_failed")])
@@ -169,17 +171,18 @@ async def test_retry_after_is_waited_for_when_it_ends_in_time_and_not_when_it_do
         only.script = Script(faults={"http_429": 1.0}, retry_after_s=30)
         with pytest.raises(NoAnswer):
             await one.ask(within_s=3)
-        started = time.monotonic()
+        asked, started = len(only.bill.lines), time.monotonic()
         with pytest.raises(NoAnswer):
             await one.ask(within_s=3)
-        assert time.monotonic() - started < 0.1, "nobody is asked before the time"
+        assert time.monotonic() - started < 1
+        assert len(only.bill.lines) == asked, "nobody is asked before the time"
 
 
 async def test_a_hung_provider_costs_its_first_token_timeout_and_no_more(line: RedisLine) -> None:
     async with bench(line, faulty("hang_headers"), QUICK) as (one, _):
         started = time.monotonic()
         await one.ask()
-        assert 0.4 < time.monotonic() - started < 1.2
+        assert 0.9 < time.monotonic() - started < 2.5, "the deadline of 3 s is not used up"
 
 
 async def test_the_last_hope_may_take_all_the_time_that_is_left(line: RedisLine) -> None:
