@@ -24,7 +24,7 @@ test: $(INSTALLED) ## Run all tests, on the best stack that this machine has
 	$(BIN)/pytest -n 3 --dist loadfile
 
 test-kafka: $(INSTALLED) ## Integration tests and the full guarantee tests on Apache Kafka (about 40 minutes)
-	LPSTREAM_TEST_KAFKA=apache LPSTREAM_GUARANTEES=full $(BIN)/pytest tests/integration
+	LPSTREAM_TEST_KAFKA=apache LPSTREAM_GUARANTEES=full $(BIN)/pytest tests/integration tests/unit tests/browser
 	LPSTREAM_TEST_KAFKA=apache LPSTREAM_GUARANTEES=full $(BIN)/pytest tests/guarantees -s
 	LPSTREAM_TEST_KAFKA=apache LPSTREAM_TEST_KAFKA_NODES=3 LPSTREAM_GUARANTEES=full $(BIN)/pytest tests/guarantees -s -k broker
 

@@ -1,50 +1,67 @@
-"""The command line: `lpstream`."""
+"""The command line: `lpstream`. A command's module is imported when the command is called, which makes starts short."""
 
 import sys
-from pathlib import Path
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from schemas.errors import LpstreamError
-from streams.cli.bench import bench
-from streams.cli.console import err
-from streams.cli.cost import cost
-from streams.cli.demo import demo
-from streams.cli.dlq import app as dlq
-from streams.cli.rebuild import rebuild
-from streams.cli.request import request
-from streams.cli.services import edge, migrate, snippet, worker
-from streams.cli.sql import sql
-from streams.cli.tier import app as tier
-from streams.cli.tier import restore
-from streams.cli.up import up
-from streams.cli.verify import EPILOG, verify
-from streams.cli.warm import warm
-from streams.settings import settings_page
 
-app = typer.Typer(
-    help="Event streaming for landing pages: heatmaps and page generation on Kafka, Faust and ClickHouse.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-for command in (up, demo, edge, worker, migrate, snippet, request, warm, sql, restore, rebuild, bench, cost):
-    app.command()(command)
-app.command(epilog=EPILOG)(verify)
-app.add_typer(dlq, name="dlq")
-app.add_typer(tier, name="tier")
+# in the order of `lpstream --help`: where each command's function or group of commands is
+COMMANDS = {
+    "up": "streams.cli.up:up",
+    "demo": "streams.cli.demo:demo",
+    "edge": "streams.cli.services:edge",
+    "worker": "streams.cli.services:worker",
+    "migrate": "streams.cli.services:migrate",
+    "snippet": "streams.cli.services:snippet",
+    "request": "streams.cli.request:request",
+    "warm": "streams.cli.warm:warm",
+    "sql": "streams.cli.sql:sql",
+    "restore": "streams.cli.tier:restore",
+    "rebuild": "streams.cli.rebuild:rebuild",
+    "bench": "streams.cli.bench:bench",
+    "cost": "streams.cli.cost:cost",
+    "verify": "streams.cli.verify:verify",
+    "dlq": "streams.cli.dlq:app",
+    "tier": "streams.cli.tier:app",
+    "settings": "streams.cli.settings:settings",
+}
 
 
-@app.command()
-def settings(
-    write: Path | None = typer.Option(None, "--write", help="Write the page to a file."),  # noqa: B008 - typer's form
-) -> None:
-    """Print every setting, its default and what it means, as Markdown."""
-    page = settings_page()
-    if write is None:
-        typer.echo(page)
-    else:
-        write.write_text(page, encoding="utf-8")
+class Commands(TyperGroup):
+    """Commands by `COMMANDS`."""
+
+    def list_commands(self, _context: Any) -> list[str]:
+        """Their names."""
+        return list(COMMANDS)
+
+    def get_command(self, _context: Any, name: str) -> Any:
+        """The command, imported; None when there is none of that name."""
+        if name not in COMMANDS:
+            return None
+        place, _, attribute = COMMANDS[name].partition(":")
+        module = import_module(place)
+        found: typer.Typer | Callable[..., Any] = getattr(module, attribute)
+        if isinstance(found, typer.Typer):
+            group = found
+        else:
+            group = typer.Typer(add_completion=False)
+            group.command(epilog=getattr(module, "EPILOG", None))(found)
+        command = typer.main.get_command(group)
+        command.name = name
+        return command
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def lpstream() -> None:
+    """Event streaming for landing pages: heatmaps and page generation on Kafka, Faust and ClickHouse."""
 
 
 def main() -> None:
@@ -52,6 +69,8 @@ def main() -> None:
     try:
         app()
     except LpstreamError as error:
+        from streams.cli.console import err
+
         err.print(f"lpstream: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
         sys.exit(1)
 

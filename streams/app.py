@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import faust
 
+from streams.membership import leave
 from streams.settings import Settings
 
 AppName = Literal["heatmap", "generation"]
@@ -13,10 +14,15 @@ SCHEMES: dict[AppName, str] = {"heatmap": "lpstream", "generation": "kafka"}
 
 
 class App(faust.App):  # type: ignore[misc]  # faust publishes no types
-    """A Faust app that leaves no folders behind: there are no tables to keep."""
+    """A Faust app that leaves its group when it is stopped, and no folders behind: there are no tables to keep."""
 
     def _create_directories(self) -> None:
         """Nothing."""
+
+    async def on_stop(self) -> None:
+        """Let what is at work finish, then give the partitions to others at once."""
+        await super().on_stop()
+        leave(self)
 
 
 def build_app(settings: Settings, name: AppName) -> faust.App:
@@ -54,5 +60,5 @@ def _broker_times(settings: Settings) -> dict[str, Any]:
     joining = {"broker_rebalance_timeout": 15.0}
     if settings.kafka_group_instance_id:
         # a static member that comes back within its session takes its partitions without a rebalance
-        return joining | {"broker_session_timeout": 45.0, "broker_heartbeat_interval": 3.0}
+        return joining | {"broker_session_timeout": 45.0, "broker_heartbeat_interval": 1.5}
     return joining | {"broker_session_timeout": 6.0, "broker_heartbeat_interval": 1.5}

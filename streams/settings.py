@@ -228,6 +228,15 @@ class Settings(BaseSettings):
     edge_processes: Annotated[
         int, Field(ge=0, le=64, description="Edge processes that share the ports; 0: one for each core.")
     ] = 1
+    edge_drain_s: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=300,
+            description="After SIGTERM: how long the edge still answers, and closes each connection with its answer. "
+            "30 behind a load balancer; a second signal ends it.",
+        ),
+    ] = 0
     proxy_topics: Annotated[
         list[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]],
         Field(

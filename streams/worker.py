@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import faust
@@ -16,20 +16,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from infra.schema_registry import ConfluentRegistry
 from schemas.codec import learn_ids
 from schemas.errors import LpstreamError, Retryable
-from streams import generation, heatmap
 from streams.app import AppName, build_app
 from streams.collector import tune_collector
 from streams.logs import log_to_stderr
+from streams.membership import Membership
 from streams.settings import Settings
-from streams.tiers.schedule import TierSchedule
 from streams.tracing import start_tracing
 
 log = logging.getLogger(__name__)
-
-REGISTER: dict[AppName, Callable[[faust.App, Settings], None]] = {
-    "heatmap": heatmap.register,
-    "generation": generation.register,
-}
 
 
 class Health(Service):  # type: ignore[misc]  # mypy does not follow mode
@@ -75,9 +69,12 @@ def run_worker(name: AppName, settings: Settings) -> None:
     asyncio.run(_prepare(name, settings))
     tune_collector()
     app = build_app(settings, name)
-    REGISTER[name](app, settings)
+    import_module(f"streams.{name}").register(app, settings)  # the other's libraries stay out of this process
     app.service(Health(app, settings))
+    app.service(Membership(app))
     if name == "heatmap":
+        from streams.tiers.schedule import TierSchedule
+
         app.service(TierSchedule(settings))
     faust.Worker(app, loglevel=settings.log_level, override_logging=False).execute_from_commandline()
 
@@ -94,9 +91,16 @@ async def _prepare(name: AppName, settings: Settings) -> None:
     """Wait for the stores that the start itself needs; Refused when the worker must not run."""
     await _wait_for_kafka(settings)
     await _learn_schemas(settings)
-    while name == "heatmap":
+    if name == "heatmap":
+        await _refuse_rewound(settings)
+
+
+async def _refuse_rewound(settings: Settings) -> None:
+    from streams.heatmap import refuse_rewound
+
+    while True:
         try:
-            await heatmap.refuse_rewound(settings)
+            await refuse_rewound(settings)
         except Retryable as error:
             log.warning("%s; waiting", error)
             await asyncio.sleep(1)

@@ -5,6 +5,7 @@ import os
 import queue
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -22,13 +23,23 @@ TAIL_BYTES = 16_384
 
 # The kernel kills the program when its parent is gone (PR_SET_PDEATHSIG = 1, SIGKILL = 9). Set by a launcher that
 # becomes the program, and not in `preexec_fn`, which may deadlock in a parent that has threads. The parent may have
-# gone before the kernel was told: then the launcher ends by itself.
+# gone before the kernel was told: then the launcher ends by itself. Sockets are handed over as systemd does it, from
+# descriptor 3 on (sd_listen_fds(3)); copies out of the way first, for they may lie in each other's place.
 LAUNCHER = """\
-import ctypes, os, sys
-ctypes.CDLL(None).prctl(1, 9)
+import ctypes, fcntl, os, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 9)
 if os.getppid() != int(sys.argv[1]):
     sys.exit(1)
-os.execv(sys.argv[2], sys.argv[2:])
+given = [int(number) for number in sys.argv[2].split(",") if number]
+if given:
+    copies = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 100) for number in given]
+    for number in given:
+        os.close(number)
+    for place, copy in enumerate(copies, start=3):
+        os.dup2(copy, place)
+    os.environ["LISTEN_FDS"], os.environ["LISTEN_PID"] = str(len(given)), str(os.getpid())
+os.execv(sys.argv[3], sys.argv[3:])
 """
 
 
@@ -82,17 +93,20 @@ class ChildProcess:
         log: Path,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        sockets: Sequence[socket.socket] = (),
     ) -> None:
-        """`env` is added to this process's environment; `log` is appended to."""
+        """`env` is added to this process's environment; `log` is appended to; `sockets` stay open here, too."""
         self.name = name
         self.log = log
         self._args = list(args)
         self._env = dict(env or {})
         self._cwd = cwd
+        self._sockets = sockets
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self.ready_ms = 0
         self.grace_s = 10.0
+        self.stop_signal = signal.SIGTERM
 
     @property
     def pid(self) -> int:
@@ -116,9 +130,8 @@ class ChildProcess:
         program = shutil.which(self._args[0])
         if program is None:
             raise LpstreamError(f"{self.name}: {self._args[0]} is not found, or not executable")
-        command = [program, *self._args[1:]]
-        if sys.platform == "linux":
-            command = [sys.executable, "-I", "-S", "-c", LAUNCHER, str(os.getpid()), *command]
+        given = ",".join(str(one.fileno()) for one in self._sockets)
+        command = [sys.executable, "-I", "-S", "-c", LAUNCHER, str(os.getpid()), given, program, *self._args[1:]]
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._started_at = time.monotonic()
         self._process = _spawner.run(lambda: self._spawn(command))
@@ -133,6 +146,7 @@ class ChildProcess:
                 env={**os.environ, **self._env},
                 cwd=self._cwd,
                 start_new_session=True,
+                pass_fds=[one.fileno() for one in self._sockets],
             )
 
     def wait_ready(
@@ -188,8 +202,8 @@ class ChildProcess:
                 os.killpg(self.pid, number)
 
     def stop(self) -> None:
-        """SIGTERM, then SIGKILL to what is left of its group after `grace_s`. Safe to call again."""
-        self._end(signal.SIGTERM, self.grace_s)
+        """SIGTERM or `stop_signal`, then SIGKILL to what is left of its group after `grace_s`. Safe to call again."""
+        self._end(self.stop_signal, self.grace_s)
 
     def kill(self) -> None:
         """SIGKILL at once, as a crash would."""

@@ -15,7 +15,7 @@ from streams.cli.console import DEFAULT_DATA, AsJson, Data, err, out, say, setti
 from streams.dead_letters import CHECKS, DeadLetters, Letter, OnError
 from streams.settings import Settings
 
-app = typer.Typer(help="Dead letters: records that could not be decoded.", no_args_is_help=True)
+app = typer.Typer(add_completion=False, help="Dead letters: records that could not be decoded.", no_args_is_help=True)
 Topic = Annotated[str, typer.Argument(help="Topic, such as heatmap.events (or its .dlq).")]
 SHOWN_BYTES = 300
 

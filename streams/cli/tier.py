@@ -20,6 +20,7 @@ from streams.tiers.run import Tiers, status
 from streams.tiers.stores import Clock, Report
 
 app = typer.Typer(
+    add_completion=False,
     help="Bring days where they belong: old ones to S3, older ones to Glacier. The heatmap workers do it hourly.",
     invoke_without_command=True,
 )

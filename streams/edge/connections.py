@@ -83,14 +83,15 @@ class Connection(web.RequestHandler):
         if not self._messages or self._flying or waiter is None or waiter.done():
             return
         message, payload = self._messages[0]
-        if self._quick is None or not isinstance(message, RawRequestMessage) or not self._quick.takes(message, payload):
+        quick = None if self._gate.draining else self._quick  # it closes no connections
+        if quick is None or not isinstance(message, RawRequestMessage) or not quick.takes(message, payload):
             waiter.set_result(None)
             return
         self._messages.popleft()
         if self._parser is not None:
             self._parser.message_consumed()
         self._flying = self._request_in_progress = True
-        self._quick.handle(message, payload, self.client, self._answered)
+        quick.handle(message, payload, self.client, self._answered)
 
     def _answered(self, response: bytes) -> None:
         """Write the quick door's answer, and go on."""
@@ -153,7 +154,8 @@ class Gate:
         self._listener = listener
         self._settings = settings
         self.client_of = admission.client_of
-        self._open = 0
+        self.open = 0
+        self.draining = False
         self._by_client: Counter[bytes] = Counter()
         self.heads: dict[Connection, float] = {}
         self.stalled: dict[Connection, float] = {}
@@ -164,17 +166,17 @@ class Gate:
         if per_client and self._by_client[connection.client] >= per_client:
             metrics.REFUSED.labels("client_connections").inc()
             return False
-        if self._open >= self._settings.edge_max_connections:
+        if self.open >= self._settings.edge_max_connections:
             metrics.REFUSED.labels("connections").inc()
             return False
-        self._open += 1
+        self.open += 1
         self._by_client[connection.client] += 1
         metrics.CONNECTIONS.labels(self._listener).inc()
         return True
 
     def leave(self, connection: Connection) -> None:
         """It has gone."""
-        self._open -= 1
+        self.open -= 1
         self._by_client[connection.client] -= 1
         if not self._by_client[connection.client]:
             del self._by_client[connection.client]

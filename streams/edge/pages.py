@@ -94,7 +94,7 @@ async def _tell(
 ) -> None:
     """Write what is new, and a comment where a while has brought nothing, until the end."""
     percent = -1
-    while not services.draining:
+    while not services.ending:
         if now.percent > percent:
             percent = now.percent
             await response.write(b"event: progress\ndata: " + encode_model(now) + b"\n\n")

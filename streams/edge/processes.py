@@ -13,11 +13,13 @@ from multiprocessing.context import SpawnProcess
 import uvloop
 from prometheus_client.multiprocess import mark_process_dead
 
+from schemas.errors import SettingError
 from streams.edge.sender import Sender
-from streams.edge.server import serve
+from streams.edge.server import Stop, serve
+from streams.edge.supervised import handed_over
 from streams.logs import log_to_stderr
 from streams.metrics import MULTIPROCESS
-from streams.settings import Settings
+from streams.settings import PREFIX, Settings
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,8 @@ def run_edge(settings: Settings) -> None:
     if count == 1:
         run_one(settings)
         return
+    if handed_over():
+        raise SettingError(f"{PREFIX}EDGE_PROCESSES: is {count}; sockets are handed over (LISTEN_FDS) to one process")
     with tempfile.TemporaryDirectory(prefix="lpstream-edge-") as folder:
         os.environ[MULTIPROCESS] = folder
         Parent(settings, count).run()
@@ -44,13 +48,13 @@ def run_one(settings: Settings, sender: Sender | None = None) -> None:
 
 
 async def _serve(settings: Settings, sender: Sender | None) -> None:
-    stop = asyncio.Event()
+    stop = Stop()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGTERM, stop.drain)
+    loop.add_signal_handler(signal.SIGINT, stop.at_once)
     parent = multiprocessing.parent_process()
     if parent is not None:
-        loop.add_reader(parent.sentinel, stop.set)
+        loop.add_reader(parent.sentinel, stop.at_once)
     await serve(settings, stop, sender)
 
 
@@ -67,7 +71,7 @@ class Parent:
         self._settings = settings
         self._count = count
         self._context = multiprocessing.get_context("spawn")
-        self._stopping = False
+        self._stopping = self._urgent = False
 
     def run(self) -> None:
         """Until a signal; then every child answers what it has, and ends."""
@@ -93,14 +97,20 @@ class Parent:
         child.start()
         return child
 
-    def _stop(self, *_: object) -> None:
+    def _stop(self, number: int, _frame: object) -> None:
+        self._urgent = self._stopping or number == signal.SIGINT
         self._stopping = True
 
     def _end(self, children: list[SpawnProcess]) -> None:
         for child in children:
             child.terminate()
-        deadline = time.monotonic() + STOP_S
-        for child in children:
-            child.join(max(0.0, deadline - time.monotonic()))
-            if child.is_alive():
-                child.kill()
+        hurried = False
+        deadline = time.monotonic() + self._settings.edge_drain_s + STOP_S
+        while (running := [child for child in children if child.is_alive()]) and time.monotonic() < deadline:
+            if self._urgent and not hurried:
+                hurried = True
+                for child in running:
+                    child.terminate()  # the second time it waits for no client
+            wait([child.sentinel for child in running], timeout=0.2)
+        for child in running:
+            child.kill()

@@ -1,12 +1,14 @@
 """The edge: aiohttp's low-level server on uvloop, a public and a private listener, routes by hand."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import re
+import socket
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
 from urllib.parse import urlsplit
@@ -26,6 +28,7 @@ from streams.edge.studio import maps as studio_maps
 from streams.edge.studio import pages as studio_pages
 from streams.edge.studio.files import static
 from streams.edge.studio.gate import ASKS, LOOKS, studio
+from streams.edge.supervised import handed_over, tell_ready
 from streams.logs import begin_request
 from streams.settings import Settings
 
@@ -33,6 +36,7 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[..., Awaitable[web.StreamResponse]]
 BACKLOG = 4_096
+DRAIN_LOOK_S = 0.1
 PREFLIGHT_S = 7_200
 OPEN_PATHS = {"/healthz", "/readyz"}
 STUDIO_PATH = "/studio"
@@ -156,6 +160,8 @@ class Edge:
     def _finish(self, response: web.StreamResponse, origin: str | None, template: str, started: float) -> None:
         if not response.prepared:
             response.headers[hdrs.SERVER] = SERVER_NAME
+            if self._services.draining:
+                response.force_close()
         if self._listener == "public" and not response.prepared:
             headers = response.headers
             headers[hdrs.VARY] = "Origin"
@@ -214,30 +220,79 @@ def own_origins(settings: Settings) -> set[str]:
     return origins
 
 
-async def _listen(server: Server, settings: Settings, port: int) -> web.ServerRunner:
+async def _listen(server: Server, settings: Settings, port: int, given: socket.socket | None) -> web.ServerRunner:
     runner = web.ServerRunner(server)
     await runner.setup()
-    await web.TCPSite(runner, settings.edge_host, port, backlog=BACKLOG, reuse_port=True).start()
+    site: web.BaseSite
+    if given is not None:
+        site = web.SockSite(runner, given, backlog=BACKLOG)
+    else:
+        site = web.TCPSite(runner, settings.edge_host, port, backlog=BACKLOG, reuse_port=True)
+    await site.start()
     return runner
 
 
-async def serve(settings: Settings, stop: asyncio.Event, sender: Sender | None = None) -> None:
-    """Listen until `stop`, then answer what is open and bring out what is on its way. `sender` replaces Kafka's."""
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Whether the edge is asked to end, and whether it is to do so without waiting for clients."""
+
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    now: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def drain(self) -> None:
+        """End in its own time; the second time it is urgent."""
+        (self.now if self.asked.is_set() else self.asked).set()
+
+    def at_once(self) -> None:
+        """End without draining."""
+        self.now.set()
+        self.asked.set()
+
+
+async def serve(settings: Settings, stop: Stop, sender: Sender | None = None) -> None:
+    """Listen until it is told to stop, then drain, answer what is open and bring out what is on its way.
+
+    `sender` replaces Kafka's.
+    """
+    handed = handed_over()
     tenants = Tenants.load(settings.tenants_file, own_origins(settings))
     services = await open_services(settings, tenants, sender)
     ports: dict[Listener, int] = {"public": settings.edge_port, "private": settings.api_port}
     gates = {name: Gate(name, settings, services.admission) for name in ports}
     quick = {"public": QuickDoor(settings, tenants, services.admission, services.sender)}
+    servers = [Server(Edge(name, settings, tenants, services), gates[name], quick.get(name)) for name in ports]
     runners = [
-        await _listen(Server(Edge(name, settings, tenants, services), gates[name], quick.get(name)), settings, port)
-        for name, port in ports.items()
+        await _listen(server, settings, port, given)
+        for server, port, given in zip(servers, ports.values(), handed or (None, None), strict=True)
     ]
     sweeping = asyncio.create_task(sweep(list(gates.values()), services.admission, services.sender))
     tune_collector()
     gc.callbacks.append(metrics.observe_collection)
     log.info("edge on %s: public %d, private %d", settings.edge_host, settings.edge_port, settings.api_port)
-    await stop.wait()
+    tell_ready()
+    await stop.asked.wait()
     services.draining = True
+    await _drain(settings.edge_drain_s, stop, list(gates.values()), runners if handed else [])
+    services.ending = True
     sweeping.cancel()
     await asyncio.gather(*(runner.cleanup() for runner in runners))
     await services.close()
+
+
+async def _drain(seconds: float, stop: Stop, gates: list[Gate], replaced: list[web.ServerRunner]) -> None:
+    """Answer as before, and close every connection after its next answer.
+
+    A load balancer that has not seen `/readyz` yet still sends new connections, so the listeners stay open for the
+    whole time. Those in `replaced` have a successor on the same socket: they are closed first, and all is over with
+    the last connection.
+    """
+    for gate in gates:
+        gate.draining = True
+    for site in [site for runner in replaced for site in runner.sites]:
+        await site.stop()
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not stop.now.is_set():
+        if replaced and not any(gate.open for gate in gates):
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.now.wait(), DRAIN_LOOK_S)

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Services:
-    """Clients and files; `draining` is set while the process ends.
+    """Clients and files; `draining` is set when the process is to end, `ending` when it waits no more.
 
     `own_schemas` are those of topics whose records are checked, `schemas` those of the others.
     """
@@ -51,6 +51,7 @@ class Services:
     drawing: tuple[DrawingProcess, DrawingProcess]
     shelf: Shelf
     draining: bool = False
+    ending: bool = False
 
     async def close(self) -> None:
         """Bring out records on their way, then close."""

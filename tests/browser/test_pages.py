@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from axe_playwright_python.async_playwright import Axe
+from harness import full_only
 from playwright.async_api import Browser, Page
 from readers import CHROMIUM, launched, write_fonts
 from requests_for_pages import BUSINESS, INDUSTRIES, full, html_of, least, longest
@@ -124,7 +125,7 @@ async def until(page: Page, condition: str, within_s: float = 8) -> None:
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", ["mobile", pytest.param("desktop", marks=full_only)])
 @pytest.mark.parametrize("template", INDUSTRIES)
 async def test_a_page_is_fit_to_be_published(reader: Browser, press: Press, template: str, device: str) -> None:
     press.publish(full(INDUSTRIES[template], purpose="販売" if template == "shop" else "予約"))

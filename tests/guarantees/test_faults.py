@@ -30,6 +30,7 @@ async def test_worker_killed(traffic: Traffic, installation: Installation) -> No
     await traffic.assert_exact()
 
 
+@full_only
 async def test_worker_terminated(traffic: Traffic, installation: Installation) -> None:
     took = []
     async with traffic.flowing() as rng:
@@ -87,7 +88,7 @@ async def test_broker_killed(traffic: Traffic, stack: Stack) -> None:
     await traffic.assert_exact()
 
 
-@pytest.mark.parametrize("store", ["clickhouse", "redis"])
+@pytest.mark.parametrize("store", [pytest.param("clickhouse", marks=full_only), "redis"])
 async def test_store_away(traffic: Traffic, stack: Stack, installation: Installation, store: str) -> None:
     away = scaled(8, 60)
     async with traffic.flowing() as rng:

@@ -27,6 +27,7 @@ async def relaunch(installation: Installation, overrides: dict[str, str]) -> Non
     installation.launch("heatmap", overrides)
 
 
+@full_only
 async def test_answer_of_an_insert_lost(traffic: Traffic, proxy: Proxy) -> None:
     async with traffic.flowing() as rng:
 

@@ -33,6 +33,7 @@ async def send(installation: Installation, beacons: list[dict[str, Any]], pause_
             await asyncio.sleep(pause_s)
 
 
+@full_only
 async def test_tables_are_the_same_after_a_rebuild_under_traffic(stack: Stack, installation: Installation) -> None:
     lp_id = "rebuilt"
     beacons = some_beacons(lp_id, 200)

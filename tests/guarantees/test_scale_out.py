@@ -95,6 +95,7 @@ async def test_one_worker_and_three_make_the_same_tables(stack: Stack, installat
     assert first == second and all(first.values())
 
 
+@full_only
 async def test_a_hot_page_is_spread_over_the_partitions(stack: Stack, installation: Installation) -> None:
     load = list(beacons(1, 6_000, lps=1, now_ms=int(time.time() * 1000)))
     producer = build_producer(stack.addresses.kafka, "apache")

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
-from harness import scaled
+from harness import full_only, scaled
 from tiering import LP_IDS, World, clean, killed
 
 from infra.embedded.stack import Stack
@@ -35,6 +35,7 @@ async def world(stack: Stack) -> AsyncIterator[World]:
     await made.close()
 
 
+@full_only
 async def test_kills_of_a_run_lose_and_double_nothing(world: World) -> None:
     seed = int.from_bytes(os.urandom(4), "big")
     rng, hit = random.Random(seed), Counter[str]()

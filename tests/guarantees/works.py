@@ -158,7 +158,7 @@ def requests_of(patterns: Sequence[Pattern]) -> list[dict[str, Any]]:
 
 
 def _url(services: Installation, path: str) -> str:
-    return services._ready_url("generation").replace("/readyz", path)
+    return services.ready_url("generation").replace("/readyz", path)
 
 
 def _ready(services: Installation) -> bool:

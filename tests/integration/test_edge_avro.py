@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from beacons import analyst, some_beacons, wait_counted
+from harness import full_only
 from registries import SmallRegistry
 
 from infra.embedded.stack import Stack
@@ -100,6 +101,7 @@ async def test_an_avro_beacon_is_checked_as_any_beacon(installation: Installatio
         assert status == 422 and named in answer["message"], answer
 
 
+@full_only
 async def test_a_registry_has_them_under_ids_of_its_own(
     stack: Stack, installation: Installation, registry: SmallRegistry
 ) -> None:

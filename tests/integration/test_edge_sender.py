@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from harness import full_only
 
 from infra.embedded.stack import Stack
 from streams.cli.up import settings_of
@@ -107,6 +108,7 @@ async def test_a_batch_without_room_is_refused_before_its_first_record(
     assert (await sender.send(topic, [record(b"y", 2)]))[0].offset == 0
 
 
+@full_only
 async def test_with_the_broker_away_every_record_is_told_in_time_and_what_waited_is_never_sent(
     stack: Stack, sender: Sender, settings: Settings, topic: str
 ) -> None:

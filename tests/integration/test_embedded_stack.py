@@ -19,6 +19,7 @@ import redis
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
+from harness import full_only
 
 from infra.embedded.kafka import apache_obstacle
 from infra.embedded.stack import Stack
@@ -194,6 +195,7 @@ def test_a_killed_store_is_told_and_can_start_again(stack: Stack) -> None:
         assert client.ping()
 
 
+@full_only
 @pytest.mark.skipif(NO_APACHE is not None, reason=str(NO_APACHE))
 async def test_data_and_addresses_survive(tmp_path: Path) -> None:
     topics = (TopicSpec("kept", 1, {}),)

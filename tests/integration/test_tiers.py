@@ -158,6 +158,7 @@ async def pages_at_rest(world: World) -> set[str]:
     return found
 
 
+@full_only
 async def test_erasing_a_page_and_a_tenant_erases_them_in_every_tier(world: World) -> None:
     await load(world, 4)
     await world.run(4)
@@ -188,6 +189,7 @@ async def test_a_day_with_nothing_left_moves_to_nowhere(world: World) -> None:
     assert {rows[0][0] for rows in (await world.sums("lpstream", 0, 2)).values()} == {"0"}
 
 
+@full_only
 async def test_a_query_from_before_is_waited_for_and_changed_partitions_are_kept(world: World) -> None:
     await load(world, 3)
     tiers = Tiers(world.settings.model_copy(update={"tier_patience_s": 0.3}), Clock.at(world.day(2), datetime.now(UTC)))

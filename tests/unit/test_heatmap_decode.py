@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from harness import scaled
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -271,7 +272,7 @@ TEXT_CHANGES = [
 ]
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=int(scaled(150, 400)), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_fast_and_strict_decoders_agree(data: st.DataObject) -> None:
     documents = data.draw(st.lists(_valid(), min_size=1, max_size=5))

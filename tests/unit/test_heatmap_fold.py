@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 from brute_force import COLUMNS, count, skewed
+from harness import scaled
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -215,7 +216,11 @@ def _beacons(draw: st.DrawFn) -> Beacon:
 _records = st.lists(st.tuples(_beacons(), st.integers(-3_000, 3_000).map(lambda n: NOW_MS + n)), max_size=25)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=int(scaled(80, 300)),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 @given(_records, st.lists(st.integers(0, 6), max_size=8), st.randoms(use_true_random=False))
 def test_tables_equal_the_brute_force_count(
     records: list[tuple[Beacon, int]], sizes: list[int], shuffler: random.Random
@@ -228,7 +233,7 @@ def test_tables_equal_the_brute_force_count(
     assert fold.events == sum(len(beacon.type) for beacon, _ in records)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=int(scaled(20, 60)), deadline=None, suppress_health_check=list(HealthCheck))
 @given(_records, st.lists(st.integers(0, 6), max_size=8))
 def test_chunks_and_merges_change_nothing(records: list[tuple[Beacon, int]], sizes: list[int]) -> None:
     values = [(msgspec.json.encode(beacon), time) for beacon, time in records]

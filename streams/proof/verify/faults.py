@@ -1,4 +1,4 @@
-"""Chaos: one fault a minute, from a seeded list, on a stack of our own."""
+"""Trials of a stack of our own: a fault a minute from a seeded list, or a restart of each service in turn."""
 
 import asyncio
 import contextlib
@@ -11,24 +11,30 @@ import aiohttp
 
 from schemas.errors import LpstreamError
 from streams.proof.verify.place import COPY_3_S, Place
-from streams.proof.verify.scenarios import AWAY_S, FAULT_EVERY_S, FIRST_FAULT_S, FaultName
+from streams.proof.verify.scenarios import AWAY_S, FAULT_EVERY_S, FIRST_FAULT_S, ROLL_EVERY_S, FaultName, ServiceName
 
 READY_WITHIN_S, LOOK_S = 60.0, 0.1
 LAST_BEFORE_END_S = 15.0
-SERVICES = ("edge", "heatmap", "generation")
+SERVICES: tuple[ServiceName, ...] = ("edge", "heatmap", "generation")
 
 
 @dataclass(slots=True)
 class Fault:
-    """What is done, and when, s after the start; `healed_s` is when it answered again."""
+    """What is done, and when, s after the start; `healed_s` is when it answered again.
+
+    A `planned` one is no fault but a restart as for a new version: the successor first, then SIGTERM.
+    """
 
     at_s: float
     name: FaultName
+    planned: bool = False
     healed_s: float | None = None
 
     @property
     def text(self) -> str:
         """For a reader."""
+        if self.planned:
+            return f"{self.name}: successor started, then SIGTERM"
         how = "SIGKILL, started again" if self.name in SERVICES else f"SIGKILL, away for {AWAY_S[self.name]:g} s"
         return f"{self.name}: {how}"
 
@@ -45,16 +51,33 @@ def planned(seed: int, seconds: float, names: Iterable[FaultName] = tuple(AWAY_S
     return found
 
 
+def rolling(seconds: float) -> list[Fault]:
+    """Restarts for so long: the services in turn."""
+    count = int((seconds - LAST_BEFORE_END_S - FIRST_FAULT_S) // ROLL_EVERY_S) + 1
+    return [
+        Fault(FIRST_FAULT_S + number * ROLL_EVERY_S, SERVICES[number % len(SERVICES)], planned=True)
+        for number in range(max(0, count))
+    ]
+
+
 async def inject(place: Place, fault: Fault, began: float) -> None:
     """Do it and wait until it is healed; times are s after `began`, of the monotonic clock."""
     fault.at_s = time.monotonic() - began
-    if fault.name in SERVICES:
+    if fault.planned:
+        await _replace(place, fault.name)
+    elif fault.name in SERVICES:
         await _service(place, fault.name)
     elif fault.name == "provider":
         await _provider(place)
     else:
         await _store(place, fault.name)
     fault.healed_s = time.monotonic() - began
+
+
+async def _replace(place: Place, name: str) -> None:
+    if place.services is None:
+        raise LpstreamError("only services of our own stack are restarted")
+    await asyncio.to_thread(place.services.replace, name)
 
 
 async def _service(place: Place, name: str) -> None:

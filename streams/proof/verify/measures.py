@@ -281,6 +281,7 @@ def measures(measured: Measured, told: Figures) -> dict[str, float | None]:
         "lps_per_minute": 60 * asked / seen.seconds if asked else None,
         "lp_in_time": in_time / asked if asked else None,
         "error_rate": told["errors"]["rate"],
+        "error_count": told["errors"]["total"],
         "availability": told["availability"]["share"],
         "queryable_p99_s": told["queryable_s"].get("p99"),
         "departure_rate": departure_rate([one["wait_ms"] / 1000 for one in waits], asked - len(waits)),

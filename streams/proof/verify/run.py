@@ -140,10 +140,13 @@ class _Run:
         self._span = (0.0, 0.0)
 
     def _planned(self) -> list[Fault]:
-        if not self.asked.scenario.faults:
+        trial = self.asked.scenario.trial
+        if trial == "none":
             return []
         if self.place.stack is None:
-            raise LpstreamError("chaos kills processes: it runs on a stack of its own, without --data and addresses")
+            raise LpstreamError(f"{trial} ends processes: it runs on a stack of its own, without --data and addresses")
+        if trial == "rolling":
+            return faults.rolling(self.asked.seconds)
         names = [name for name in AWAY_S if name != "provider" or self.place.provider is not None]
         # Tansu's memory is its log: killing it loses what was acknowledged, as its documentation says
         if self.place.stack.addresses.broker_kind == "tansu":
@@ -221,7 +224,8 @@ class _Run:
             healed = sum(one.healed_s is not None for one in self.faults)
             self.tell(
                 f"{at:,.0f} of {self.asked.seconds:,.0f} s: {now['requests']:,} requests, {now['errors']:,} errors, "
-                f"{now['answered']:,} of {now['lps']:,} LPs" + (f", {healed} faults healed" if self.faults else "")
+                f"{now['answered']:,} of {now['lps']:,} LPs"
+                + (f", {healed} of {len(self.faults)} trials over" if self.faults else "")
             )
             await asyncio.sleep(0.5)
         self.faults = [one for one in self.faults if one not in waiting]

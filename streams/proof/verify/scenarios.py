@@ -1,13 +1,16 @@
 """The verification plan as data: its four load tests, two of ours, and the limit that each line is held against.
 
-The first four are the document's own (通常, ピーク, 限界, スパイク負荷); soak and chaos are ours.
+The first four are the document's own (通常, ピーク, 限界, スパイク負荷); soak, chaos and rolling are ours.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 Comparator = Literal[">=", "<="]
-FaultName = Literal["edge", "heatmap", "generation", "provider", "redis", "clickhouse", "s3", "kafka"]
+ServiceName = Literal["edge", "heatmap", "generation"]
+FaultName = ServiceName | Literal["provider", "redis", "clickhouse", "s3", "kafka"]
+# what the stack goes through meanwhile: nothing, a kill or an outage every minute, or a restart of each service in turn
+Trial = Literal["none", "chaos", "rolling"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class Scenario:
     ramp_s: float
     within_s: float
     checks: tuple[Check, ...]
-    faults: bool = False
+    trial: Trial = "none"
 
 
 def _connections(count: int) -> Check:
@@ -118,7 +121,16 @@ SCENARIOS = {
         Scenario(
             "chaos", "chaos", "障害注入", 5_000, 500, 480, 30, 10,
             (_connections(5_000), AVAILABLE, *EXACT),
-            faults=True,
+            trial="chaos",
+        ),
+        Scenario(
+            "rolling", "rolling restart", "ローリング再起動", 1_000, 100, 180, 10, 10,
+            (
+                _connections(1_000), _pace(100), _within(1.0, 10),
+                Check("error_count", "requests", "<=", 0, "no failed request", "失敗したリクエスト 0"),
+                AVAILABLE, QUERYABLE, *EXACT,
+            ),
+            trial="rolling",
         ),
     )
 }  # fmt: skip
@@ -135,5 +147,7 @@ AWAY_S: dict[FaultName, float] = {
     "kafka": 2,
 }
 FAULT_EVERY_S = 60.0
-# the first comes early, so that the last has half a period to heal in
+# rolling: every service this often, the next one so long after it; a restart takes up to 15 s
+ROLL_EVERY_S = 30.0
+# the first comes early, so that the last has time to heal in
 FIRST_FAULT_S = 20.0

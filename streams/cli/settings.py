@@ -1,0 +1,17 @@
+"""`lpstream settings`: the page of all settings."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streams.settings import settings_page
+
+
+def settings(write: Annotated[Path | None, typer.Option("--write", help="Write the page to a file.")] = None) -> None:
+    """Print every setting, its default and what it means, as Markdown."""
+    page = settings_page()
+    if write is None:
+        typer.echo(page)
+    else:
+        write.write_text(page, encoding="utf-8")

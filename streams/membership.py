@@ -1,0 +1,53 @@
+"""A worker's membership in its consumer group, where aiokafka leaves the two of them to themselves."""
+
+import logging
+from typing import Any
+
+import faust
+from mode import Service
+
+from schemas.errors import LpstreamError
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+
+
+def coordinator_of(app: faust.App) -> Any:
+    """aiokafka's side of the group; None before the consumer has started."""
+    consumer = getattr(getattr(app.consumer, "_thread", None), "_consumer", None)
+    return getattr(consumer, "_coordinator", None)
+
+
+def leave(app: faust.App) -> None:
+    """Have a static member say that it goes, when its consumer is closed.
+
+    A static member that dies keeps its partitions for the session, so that it takes them again without a rebalance.
+    One that is stopped on purpose would keep them, too, and nobody would read them: aiokafka sends no LeaveGroup for
+    it, though KIP-345 allows that.
+    """
+    if (coordinator := coordinator_of(app)) is not None:
+        coordinator._group_instance_id = None
+
+
+class Membership(Service):  # type: ignore[misc]  # mypy does not follow mode
+    """Ends a worker that can no longer be in its group.
+
+    aiokafka's coordination task may die of an error that it does not expect; the consumer then neither fails nor gets
+    partitions, and the process would idle until somebody looks. A supervisor starts it again.
+    """
+
+    def __init__(self, app: faust.App, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._app = app
+
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _watch(self) -> None:
+        while not self.should_stop:
+            await self.sleep(LOOK_S)
+            task = getattr(coordinator_of(self._app), "_coordination_task", None)
+            if task is not None and task.done() and not self.should_stop and not self._app.should_stop:
+                error = LpstreamError("the consumer group's coordination task has ended; start the worker again")
+                log.error("%s", error)
+                await self._app.crash(error)
+                return
