@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import faust
 
-from streams.membership import leave
+from streams.membership import leave, watch
 from streams.settings import Settings
 
 AppName = Literal["heatmap", "generation"]
@@ -18,6 +18,11 @@ class App(faust.App):  # type: ignore[misc]  # faust publishes no types
 
     def _create_directories(self) -> None:
         """Nothing."""
+
+    async def on_start(self) -> None:
+        """Watch over the membership from the beginning: services of the app start only with the first partitions."""
+        await super().on_start()
+        self.add_future(watch(self))
 
     async def on_stop(self) -> None:
         """Let what is at work finish, then give the partitions to others at once."""

@@ -1,10 +1,10 @@
 """A worker's membership in its consumer group, where aiokafka leaves the two of them to themselves."""
 
+import asyncio
 import logging
 from typing import Any
 
 import faust
-from mode import Service
 
 from schemas.errors import LpstreamError
 
@@ -30,24 +30,17 @@ def leave(app: faust.App) -> None:
         coordinator._group_instance_id = None
 
 
-class Membership(Service):  # type: ignore[misc]  # mypy does not follow mode
-    """Ends a worker that can no longer be in its group.
+async def watch(app: faust.App) -> None:
+    """End a worker that can no longer be in its group.
 
     aiokafka's coordination task may die of an error that it does not expect; the consumer then neither fails nor gets
     partitions, and the process would idle until somebody looks. A supervisor starts it again.
     """
-
-    def __init__(self, app: faust.App, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._app = app
-
-    @Service.task  # type: ignore[untyped-decorator]
-    async def _watch(self) -> None:
-        while not self.should_stop:
-            await self.sleep(LOOK_S)
-            task = getattr(coordinator_of(self._app), "_coordination_task", None)
-            if task is not None and task.done() and not self.should_stop and not self._app.should_stop:
-                error = LpstreamError("the consumer group's coordination task has ended; start the worker again")
-                log.error("%s", error)
-                await self._app.crash(error)
-                return
+    while not app.should_stop:
+        await asyncio.sleep(LOOK_S)
+        task = getattr(coordinator_of(app), "_coordination_task", None)
+        if task is not None and task.done() and not app.should_stop:
+            error = LpstreamError("the consumer group's coordination task has ended; start the worker again")
+            log.error("%s", error)
+            await app.crash(error)
+            return

@@ -19,7 +19,6 @@ from schemas.errors import LpstreamError, Retryable
 from streams.app import AppName, build_app
 from streams.collector import tune_collector
 from streams.logs import log_to_stderr
-from streams.membership import Membership
 from streams.settings import Settings
 from streams.tracing import start_tracing
 
@@ -71,7 +70,6 @@ def run_worker(name: AppName, settings: Settings) -> None:
     app = build_app(settings, name)
     import_module(f"streams.{name}").register(app, settings)  # the other's libraries stay out of this process
     app.service(Health(app, settings))
-    app.service(Membership(app))
     if name == "heatmap":
         from streams.tiers.schedule import TierSchedule
 

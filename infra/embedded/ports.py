@@ -4,14 +4,38 @@ Below 32768: above it the kernel takes ports for outgoing connections, and a cli
 can end up connected to itself.
 """
 
+import fcntl
 import json
 import os
 import random
 import socket
+import tempfile
 from pathlib import Path
 
 LOWEST, HIGHEST = 18_000, 29_999
 ATTEMPTS = 1_000
+# by port: the data folder that has claimed it in this process
+_claimed: dict[int, Path] = {}
+
+
+def claim(port: int, data: Path) -> bool:
+    """Whether the port is the folder's, among all processes of this user, until this process ends.
+
+    A port that is free now may be so because the server it was given to is still starting: without a claim, two
+    stacks that start at once could choose the same one.
+    """
+    if port in _claimed:
+        return _claimed[port] == data
+    folder = Path(tempfile.gettempdir()) / f"lpstream-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    lock = os.open(folder / str(port), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return False
+    _claimed[port] = data
+    return True
 
 
 def is_free(port: int) -> bool:
@@ -36,6 +60,7 @@ class Ports:
     """Ports by name, remembered in `<data>/ports.json` so that addresses survive a restart."""
 
     def __init__(self, data: Path) -> None:
+        self._data = data.resolve()
         self._file = data / "ports.json"
         self._kept = _kept(self._file)
         self._taken: set[int] = set()
@@ -46,7 +71,7 @@ class Ports:
         # a kept port of another name is spared too, so that asking in another order changes nothing
         spared = {port for other, port in self._kept.items() if other != name} | self._taken
         for port in candidates:
-            if LOWEST <= port <= HIGHEST and port not in spared and is_free(port):
+            if LOWEST <= port <= HIGHEST and port not in spared and is_free(port) and claim(port, self._data):
                 self._taken.add(port)
                 self._kept[name] = port
                 return port

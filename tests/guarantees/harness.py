@@ -47,6 +47,7 @@ class Traffic:
     lp_id: str = field(default_factory=lambda: f"g{uuid4().hex[:12]}")
     acknowledged: list[dict[str, Any]] = field(default_factory=list)
     tries: int = 0
+    failed: int = 0
     faults: Counter[str] = field(default_factory=Counter)
 
     @contextlib.asynccontextmanager
@@ -88,6 +89,7 @@ class Traffic:
                         again = False
                         continue
                     assert answer.status in (429, 503), await answer.text()
+            self.failed += 1
             await asyncio.sleep(0.5)
         self.acknowledged.append(beacon)
 
@@ -103,7 +105,8 @@ class Traffic:
             found = await totals(clickhouse, self.lp_id)
             told = ", ".join(f"{count} × {fault}" for fault, count in self.faults.items()) or "no faults"
             print(
-                f"{self.lp_id}: {told}; beacons {len(self.acknowledged):,} in {self.tries:,} posts,"
+                f"{self.lp_id}: {told}; beacons {len(self.acknowledged):,} in {self.tries:,} posts"
+                f" ({self.failed:,} failed),"
                 f" events in {events:,}, counted {found['events']:,}, caught up {caught_up:.1f} s after the last"
             )
             assert found["events"] == events > 0

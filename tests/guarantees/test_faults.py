@@ -88,6 +88,22 @@ async def test_broker_killed(traffic: Traffic, stack: Stack) -> None:
     await traffic.assert_exact()
 
 
+@full_only
+async def test_brokers_restarted_in_turn_fail_no_request(traffic: Traffic, stack: Stack) -> None:
+    names = [name for name in stack.processes if name.startswith("kafka")]
+    if len(names) < 3:
+        pytest.skip("with a broker away two must be left: LPSTREAM_TEST_KAFKA_NODES=3")
+    async with traffic.flowing():
+        for name in names:
+            await asyncio.sleep(5)
+            await asyncio.to_thread(stack.processes[name].stop)
+            await asyncio.to_thread(stack.restart, name)
+            traffic.faults[f"restart of {name}"] += 1
+            await asyncio.sleep(15)  # until its copies are in sync again
+    await traffic.assert_exact()
+    assert traffic.failed == 0
+
+
 @pytest.mark.parametrize("store", [pytest.param("clickhouse", marks=full_only), "redis"])
 async def test_store_away(traffic: Traffic, stack: Stack, installation: Installation, store: str) -> None:
     away = scaled(8, 60)

@@ -27,6 +27,16 @@ def test_chaos_loses_and_doubles_nothing(apache: None, tmp_path: Path) -> None:
     print(run["faults"], run["availability"])
 
 
+def test_all_services_are_restarted_and_no_request_fails(apache: None, tmp_path: Path) -> None:
+    subprocess.run([*COMMAND, "--scenario", "rolling", "--duration", "110", "--out", str(tmp_path)], check=False)
+    run = kept(tmp_path)["rolling"]
+    assert [one["text"].split(":")[0] for one in run["faults"]] == ["edge", "heatmap", "generation"]
+    assert all(one["healed_s"] for one in run["faults"]) and run["problems"] == []
+    assert run["errors"]["total"] == 0 and run["availability"]["share"] == 1
+    assert run["events"]["acknowledged"] == run["events"]["counted"] > 0
+    assert (run["lps"]["lost"], run["lps"]["doubled"]) == (0, 0)
+
+
 def test_ctrl_c_ends_the_load_and_writes_what_was_measured(apache: None, tmp_path: Path) -> None:
     args = [*COMMAND, "--scenario", "normal", "--scenario", "peak", "--duration", "300", "--out", str(tmp_path)]
     with (tmp_path / "said").open("w", encoding="utf-8") as said:

@@ -224,6 +224,29 @@ async def test_a_terminated_edge_answers_what_it_has(stack: Stack) -> None:
         assert one.child.returncode == 0
 
 
+async def test_a_draining_edge_says_so_answers_and_closes(stack: Stack) -> None:
+    with edge_process(stack, "draining", SETTINGS | {"LPSTREAM_EDGE_DRAIN_S": "60"}) as one:
+        before = await RawConnection.open(one.url)
+        await before.send(request(a_beacon()))
+        assert "connection" not in (await before.reply()).headers
+        one.child.signal(signal.SIGTERM)
+        deadline = time.monotonic() + 10
+        while (await ask(one.url, request(b"", [], "/readyz", "GET"))).status != 503:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+        for connection in (before, await RawConnection.open(one.url)):  # a balancer may not have heard of it yet
+            await connection.send(request(a_beacon()))
+            reply = await connection.reply()
+            assert (reply.status, reply.headers["connection"]) == (204, "close")
+            assert await connection.is_closed(10)
+            await connection.close()
+        one.child.signal(signal.SIGTERM)
+        while one.child.alive:
+            assert time.monotonic() < deadline + 10, "the second signal is urgent"
+            await asyncio.sleep(0.05)
+        assert one.child.returncode == 0
+
+
 async def test_processes_share_the_port_and_their_metrics_are_summed(stack: Stack) -> None:
     settings = SETTINGS | {"LPSTREAM_EDGE_PROCESSES": "2", "LPSTREAM_EDGE_MAX_CONNECTIONS": "12000"}
     with edge_process(stack, "processes", settings) as one:

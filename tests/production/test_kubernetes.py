@@ -126,9 +126,10 @@ def test_probes_ask_every_5_s_and_connections_are_drained_for_30() -> None:
     balancer = one(manifests, "BackendConfig", "lpstream")["spec"]
     assert balancer["healthCheck"]["checkIntervalSec"] == 5
     assert balancer["connectionDraining"] == {"drainingTimeoutSec": 30}
-    for name in ("edge", "nginx"):
-        spec = pods(manifests)[name]
-        assert spec["containers"][0]["lifecycle"]["preStop"] == {"sleep": {"seconds": 30}}
+    edge, nginx = pods(manifests)["edge"], pods(manifests)["nginx"]
+    assert {"name": "LPSTREAM_EDGE_DRAIN_S", "value": "30"} in edge["containers"][0]["env"]
+    assert nginx["containers"][0]["lifecycle"]["preStop"] == {"sleep": {"seconds": 30}}
+    for spec in (edge, nginx):
         # 30 s of draining, then what the process itself may take (streams/edge/processes.py: 15 s)
         assert spec["terminationGracePeriodSeconds"] >= 30 + 15
 

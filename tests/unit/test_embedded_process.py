@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from infra.embedded.kafka import ApacheKafka, Quorum, Tansu, apache_obstacle, choose_kafka, kafka_version
-from infra.embedded.ports import HIGHEST, LOWEST, Ports
+from infra.embedded.ports import HIGHEST, LOWEST, Ports, claim
 from infra.embedded.process import ChildProcess
 from infra.kafka.topics import load_topics
 from schemas.errors import LpstreamError
@@ -142,6 +142,14 @@ def test_ports_are_kept_below_the_ephemeral_range(tmp_path: Path) -> None:
     assert LOWEST <= Ports(tmp_path).get("a") <= HIGHEST
 
 
+def test_a_port_that_was_given_out_is_nobody_elses_though_nothing_listens_yet(tmp_path: Path) -> None:
+    port = Ports(tmp_path).get("a")
+    assert not claim(port, tmp_path / "other")
+    code = "import sys, pathlib; from infra.embedded.ports import claim; print(claim(int(sys.argv[1]), pathlib.Path()))"
+    args = [sys.executable, "-c", code, str(port)]
+    assert subprocess.run(args, capture_output=True, text=True, check=True).stdout == "False\n"
+
+
 def fake_tools(folder: Path, monkeypatch: pytest.MonkeyPatch, *, java: str = "21.0.1", mvn: str) -> None:
     folder.mkdir()
     for name, body in {"java": f"echo 'openjdk version \"{java}\"' >&2", "mvn": mvn}.items():
@@ -222,3 +230,33 @@ def test_a_wrong_topics_file_is_told(tmp_path: Path, text: str, said: str) -> No
     path.write_text(text)
     with pytest.raises(LpstreamError, match=said):
         load_topics(path)
+
+
+SERVER = """
+import os, socket
+assert os.environ["LISTEN_PID"] == str(os.getpid()) and os.environ["LISTEN_FDS"] == "2"
+for number in (3, 4):
+    connection = socket.socket(fileno=number).accept()[0]
+    connection.sendall(b"%d of %d" % (number, os.getpid()))
+    connection.close()
+"""
+
+
+def test_who_connects_while_a_child_is_started_again_waits_for_it(tmp_path: Path) -> None:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    one = ChildProcess("thing", [sys.executable, "-c", SERVER], log=tmp_path / "thing.log", sockets=sockets)
+    try:
+        for _ in range(2):
+            clients = [socket.create_connection(held.getsockname(), timeout=10) for held in sockets]
+            one.start()
+            told = [client.recv(100).decode() for client in clients]
+            assert told == [f"3 of {one.pid}", f"4 of {one.pid}"], one.tail()
+            for client in clients:
+                client.close()
+            while one.alive:
+                time.sleep(0.01)
+            assert one.returncode == 0
+    finally:
+        one.kill()
+        for held in sockets:
+            held.close()
