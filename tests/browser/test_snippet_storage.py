@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from conftest import CUT, HANG, Site, Visit
+from harness import full_only
 from playwright.async_api import Page
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -105,6 +106,7 @@ async def test_what_was_tried_is_dropped_after_twenty_minutes_on_any_page(site: 
     assert await stored(other) == {}
 
 
+@full_only
 async def test_the_store_is_bounded_and_keeps_the_newest(site: Site, visit: Visit) -> None:
     page = await visit()
     site.always = 503

@@ -104,7 +104,8 @@ async def test_brokers_restarted_in_turn_fail_no_request(traffic: Traffic, stack
     assert traffic.failed == 0
 
 
-@pytest.mark.parametrize("store", [pytest.param("clickhouse", marks=full_only), "redis"])
+@full_only
+@pytest.mark.parametrize("store", ["clickhouse", "redis"])
 async def test_store_away(traffic: Traffic, stack: Stack, installation: Installation, store: str) -> None:
     away = scaled(8, 60)
     async with traffic.flowing() as rng:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from command import lpstream
+from harness import full_only
 
 from infra.embedded.stack import Stack
 from streams.services import Installation
@@ -82,6 +83,7 @@ def children_of(parent: int) -> list[int]:
     return found
 
 
+@full_only
 def test_worker_all_runs_both_and_ends_on_sigterm(stack: Stack, installation: Installation, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with log.open("w") as out:

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import msgspec
 import pytest
+from harness import full_only
 from raw_http import RawConnection, Reply, ask, request
 
 from infra.embedded.stack import Stack
@@ -247,6 +248,7 @@ async def test_a_draining_edge_says_so_answers_and_closes(stack: Stack) -> None:
         assert one.child.returncode == 0
 
 
+@full_only
 async def test_processes_share_the_port_and_their_metrics_are_summed(stack: Stack) -> None:
     settings = SETTINGS | {"LPSTREAM_EDGE_PROCESSES": "2", "LPSTREAM_EDGE_MAX_CONNECTIONS": "12000"}
     with edge_process(stack, "processes", settings) as one:

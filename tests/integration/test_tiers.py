@@ -86,6 +86,7 @@ async def test_readers_see_one_set_of_tables_while_days_move(world: World) -> No
     assert (await world.run(5)).done == {}
 
 
+@full_only
 async def test_late_rows_of_a_day_that_moved_are_read_at_once_and_move_on_their_own(world: World) -> None:
     await load(world, 2)
     await world.run(3)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from command import lpstream
+from harness import full_only
 
 from infra.embedded.stack import Stack
 from streams.proof.verify.report import kept
@@ -20,6 +21,7 @@ def verify(stack: Stack, target: Path, *args: str) -> "subprocess.CompletedProce
     return lpstream("verify", *args, "--out", str(target), data=stack.data)
 
 
+@full_only
 def test_a_tiny_scenario_is_driven_counted_and_told(stack: Stack, installation: Installation, tmp_path: Path) -> None:
     done = verify(stack, tmp_path, "--scenario", "normal", *TINY, "--duration", "8", "--json")
     told: list[dict[str, Any]] = json.loads(done.stdout)
