@@ -7,10 +7,11 @@ from typing import Any
 import faust
 
 from schemas.errors import LpstreamError
+from streams.supervised import tell_ready
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 1.0
+LOOK_S = 0.2
 
 
 def coordinator_of(app: faust.App) -> Any:
@@ -31,15 +32,22 @@ def leave(app: faust.App) -> None:
 
 
 async def watch(app: faust.App) -> None:
-    """End a worker that can no longer be in its group.
+    """Tell the supervisor when the worker joins its group, and end it when it can no longer be in one.
 
     aiokafka's coordination task may die of an error that it does not expect; the consumer then neither fails nor gets
     partitions, and the process would idle until somebody looks. A supervisor starts it again.
     """
+    told = False
     while not app.should_stop:
         await asyncio.sleep(LOOK_S)
-        task = getattr(coordinator_of(app), "_coordination_task", None)
-        if task is not None and task.done() and not app.should_stop:
+        coordinator = coordinator_of(app)
+        if coordinator is None or app.should_stop:
+            continue
+        if not told:
+            told = True
+            tell_ready()
+        task = coordinator._coordination_task
+        if task is not None and task.done():
             error = LpstreamError("the consumer group's coordination task has ended; start the worker again")
             log.error("%s", error)
             await app.crash(error)

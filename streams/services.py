@@ -116,10 +116,11 @@ class Installation:
         return self._child(name, env)
 
     def replace(self, name: str) -> None:
-        """Start a service anew without a gap: its successor first; once that is ready, SIGTERM for the old process.
+        """Start a service anew without a gap: its successor first; when that can take work, SIGTERM for the old one.
 
-        Returns when the old one has gone. LpstreamError when the successor does not become ready, and the old one
-        stays; and when the edge has several processes, which cannot be handed one socket.
+        A worker's successor can when it joins the group: partitions then change hands once, and the two do not share
+        them first. Returns when the old process has gone and the successor is ready. LpstreamError when the successor
+        does not start, and the old one stays; and when the edge has several processes, which cannot share a socket.
         """
         if name == "edge" and not self._sockets:
             raise LpstreamError(f"{PREFIX}EDGE_PROCESSES: only an edge of one process can be replaced without a gap")
@@ -128,8 +129,7 @@ class Installation:
             successor = self._child(name, self._env(name, turn) | {"NOTIFY_SOCKET": notice.address})
             successor.start()
             try:
-                url = self.ready_url(name, turn)
-                successor.wait_ready(notice.heard if name == "edge" else lambda: _answers(url), READY_S)
+                successor.wait_ready(notice.heard, READY_S)
             except LpstreamError:
                 successor.stop()
                 raise
@@ -137,6 +137,7 @@ class Installation:
         self.write_doors()
         old.stop_signal, old.grace_s = signal.SIGTERM, EDGE_DRAIN_S + STOP_S
         old.stop()
+        successor.wait_ready(lambda: _answers(self.ready_url(name)), READY_S)
 
     def _child(self, name: str, env: dict[str, str]) -> ChildProcess:
         args = [sys.executable, "-m", "streams", *NAMES[name]]
@@ -147,10 +148,10 @@ class Installation:
             child.stop_signal = signal.SIGINT  # where all ends, nobody is drained to
         return child
 
-    def ready_url(self, name: str, turn: int | None = None) -> str:
+    def ready_url(self, name: str) -> str:
         """Where a service says whether it is ready."""
-        turn = self._turn[name] if turn is None else turn
-        return f"http://127.0.0.1:{self._ports['edge'] if name == 'edge' else self._health_port(name, turn)}/readyz"
+        port = self._ports["edge"] if name == "edge" else self._health_port(name, self._turn[name])
+        return f"http://127.0.0.1:{port}/readyz"
 
     def doors(self) -> dict[str, Any]:
         """The contents of `doors.json`."""

@@ -16,10 +16,10 @@ from prometheus_client.multiprocess import mark_process_dead
 from schemas.errors import SettingError
 from streams.edge.sender import Sender
 from streams.edge.server import Stop, serve
-from streams.edge.supervised import handed_over
 from streams.logs import log_to_stderr
 from streams.metrics import MULTIPROCESS
 from streams.settings import PREFIX, Settings
+from streams.supervised import handed_over
 
 log = logging.getLogger(__name__)
 

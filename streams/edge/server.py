@@ -28,9 +28,9 @@ from streams.edge.studio import maps as studio_maps
 from streams.edge.studio import pages as studio_pages
 from streams.edge.studio.files import static
 from streams.edge.studio.gate import ASKS, LOOKS, studio
-from streams.edge.supervised import handed_over, tell_ready
 from streams.logs import begin_request
 from streams.settings import Settings
+from streams.supervised import handed_over, tell_ready
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""What a supervisor and the edge tell each other, by the protocols of systemd: sd_listen_fds(3) and sd_notify(3)."""
+"""What a supervisor and a service tell each other, by the protocols of systemd: sd_listen_fds(3) and sd_notify(3)."""
 
 import os
 import socket
@@ -23,7 +23,7 @@ def handed_over() -> list[socket.socket]:
 
 
 def tell_ready() -> None:
-    """Say that requests are taken, to a supervisor that wants to know (NOTIFY_SOCKET)."""
+    """Say that work can be taken, to a supervisor that wants to know (NOTIFY_SOCKET)."""
     if address := os.environ.get("NOTIFY_SOCKET"):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
             line.sendto(b"READY=1", address.replace("@", "\0", 1) if address.startswith("@") else address)
