@@ -188,7 +188,8 @@ async def test_many_who_ask_at_once_over_two_edges_cost_one_drawing(
 async def test_without_redis_it_is_drawn_and_without_clickhouse_it_is_said(
     edge: EdgeProcess, stack: Stack, counted: str
 ) -> None:
-    path = f"/heatmaps/{counted}.png?kind=click&device=mobile&top=9"
+    until = int(time.time() * 1000)  # "until now" becomes another map with the next minute
+    path = f"/heatmaps/{counted}.png?kind=click&device=mobile&top=9&to={until}"
     away = {"LPSTREAM_REDIS_URL": f"redis://{NOWHERE}", "LPSTREAM_CHROMIUM": "off"}
     with edge_process(stack, "noredis", away, tenants=TENANTS) as one:
         answers = await asyncio.gather(*(get(one, path) for _ in range(5)))
