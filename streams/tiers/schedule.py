@@ -1,6 +1,7 @@
 """`tier` by the heatmap workers: each looks, one runs."""
 
 import asyncio
+import gc
 import logging
 from datetime import UTC, datetime
 from typing import Any
@@ -31,20 +32,23 @@ class TierSchedule(Service):  # type: ignore[misc]  # mypy does not follow mode
     @Service.task  # type: ignore[untyped-decorator]
     async def _look(self) -> None:
         await self.sleep(FIRST_LOOK_S)
-        while not self.should_stop:
-            stores = Stores(self._settings)
-            try:
-                await self._once(stores, Clock(datetime.now(UTC)))
-            except LpstreamError as error:
-                metrics.TIER_RUNS.labels("failed").inc()
-                log.warning("tiers: %s", error)
-            finally:
-                await stores.close()
-            await self.sleep(min(LOOK_S, self._settings.tier_interval_s or LOOK_S))
+        # opened once: a client of boto3 is 24 MB of cycles, which this process's collector looks for seldom
+        stores = Stores(self._settings)
+        try:
+            while not self.should_stop:
+                try:
+                    await self._once(stores, Clock(datetime.now(UTC)))
+                except LpstreamError as error:
+                    metrics.TIER_RUNS.labels("failed").inc()
+                    log.warning("tiers: %s", error)
+                await self.sleep(min(LOOK_S, self._settings.tier_interval_s or LOOK_S))
+        finally:
+            await stores.close()
 
     async def _once(self, stores: Stores, clock: Clock) -> None:
         if self._settings.tier_interval_s and not await _ran_lately(stores):
             report = await Tiers(self._settings, clock, log.info).run()
+            gc.collect()  # the run had clients of its own
             if report is not None:
                 tell(report)
                 await _note_run(stores, self._settings.tier_interval_s)
