@@ -23,7 +23,7 @@ demo: $(INSTALLED) ## Run the whole pipeline once on the embedded stack; look at
 test: $(INSTALLED) ## Run all tests, on the best stack that this machine has
 	$(BIN)/pytest -n 3 --dist loadfile
 
-test-kafka: $(INSTALLED) ## Integration tests and the full guarantee tests on Apache Kafka (about 40 minutes)
+test-kafka: $(INSTALLED) ## Every test at full length, on Apache Kafka
 	LPSTREAM_TEST_KAFKA=apache LPSTREAM_GUARANTEES=full $(BIN)/pytest tests/integration tests/unit tests/browser
 	LPSTREAM_TEST_KAFKA=apache LPSTREAM_GUARANTEES=full $(BIN)/pytest tests/guarantees -s
 	LPSTREAM_TEST_KAFKA=apache LPSTREAM_TEST_KAFKA_NODES=3 LPSTREAM_GUARANTEES=full $(BIN)/pytest tests/guarantees -s -k broker

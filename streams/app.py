@@ -62,8 +62,6 @@ def _broker_times(settings: Settings) -> dict[str, Any]:
             "broker_heartbeat_interval": 2.0,
         }
     # a member that dies while the group forms holds up the others for this long; ours give partitions up at once
-    joining = {"broker_rebalance_timeout": 15.0}
-    if settings.kafka_group_instance_id:
-        # a static member that comes back within its session takes its partitions without a rebalance
-        return joining | {"broker_session_timeout": 45.0, "broker_heartbeat_interval": 1.5}
-    return joining | {"broker_session_timeout": 6.0, "broker_heartbeat_interval": 1.5}
+    joining = {"broker_rebalance_timeout": 15.0, "broker_heartbeat_interval": 1.5}
+    # a static member that comes back within its session takes its partitions without a rebalance
+    return joining | {"broker_session_timeout": 45.0 if settings.kafka_group_instance_id else 6.0}

@@ -25,7 +25,6 @@ READY_S = 60
 STOP_S = 15
 NAMES = {"edge": ["edge"], "heatmap": ["worker", "heatmap"], "generation": ["worker", "generation"]}
 LONGEST_PAUSE_S = 30.0
-BACKLOG = 4_096
 # longer than the 5 s between two beacons of a visitor: every connection that is in use has its next answer by then
 EDGE_DRAIN_S = 8.0
 # every visitor of an installation on one machine has the same address
@@ -69,7 +68,7 @@ class Installation:
         """Hold the edge's sockets: who connects while it is started again waits, and is not refused."""
         if int((os.environ | self.settings()).get(f"{PREFIX}EDGE_PROCESSES", "1")) == 1:
             ports = [self._ports["edge"], self._ports["api"]]
-            self._sockets = [socket.create_server(("127.0.0.1", port), backlog=BACKLOG) for port in ports]
+            self._sockets = [socket.create_server(("127.0.0.1", port)) for port in ports]
 
     def _write_tenants(self) -> None:
         digest = hashlib.sha256(self.token.encode()).hexdigest()

@@ -1,5 +1,6 @@
 """What a supervisor and a service tell each other, by the protocols of systemd: sd_listen_fds(3) and sd_notify(3)."""
 
+import contextlib
 import os
 import socket
 
@@ -25,5 +26,6 @@ def handed_over() -> list[socket.socket]:
 def tell_ready() -> None:
     """Say that work can be taken, to a supervisor that wants to know (NOTIFY_SOCKET)."""
     if address := os.environ.get("NOTIFY_SOCKET"):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+        # a supervisor that has gone is no reason not to work
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
             line.sendto(b"READY=1", address.replace("@", "\0", 1) if address.startswith("@") else address)

@@ -85,7 +85,7 @@ class Room:
 
 
 class Admission:
-    """The limits of one process, for both of its listeners."""
+    """The limits of one process, for both of its listeners. `draining`: every connection is to end with its answer."""
 
     def __init__(self, settings: Settings, tenants: Tenants) -> None:
         self._settings = settings
@@ -95,6 +95,7 @@ class Admission:
         self._clients = Rate(settings.edge_client_rate)
         self.requests = 0
         self.bytes = 0
+        self.draining = False
 
     def client_of(self, address: str) -> bytes:
         """The client of an address: IPv4 as it is, IPv6 by its /64, which one household has."""

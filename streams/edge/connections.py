@@ -83,15 +83,14 @@ class Connection(web.RequestHandler):
         if not self._messages or self._flying or waiter is None or waiter.done():
             return
         message, payload = self._messages[0]
-        quick = None if self._gate.draining else self._quick  # it closes no connections
-        if quick is None or not isinstance(message, RawRequestMessage) or not quick.takes(message, payload):
+        if self._quick is None or not isinstance(message, RawRequestMessage) or not self._quick.takes(message, payload):
             waiter.set_result(None)
             return
         self._messages.popleft()
         if self._parser is not None:
             self._parser.message_consumed()
         self._flying = self._request_in_progress = True
-        quick.handle(message, payload, self.client, self._answered)
+        self._quick.handle(message, payload, self.client, self._answered)
 
     def _answered(self, response: bytes) -> None:
         """Write the quick door's answer, and go on."""
@@ -155,7 +154,6 @@ class Gate:
         self._settings = settings
         self.client_of = admission.client_of
         self.open = 0
-        self.draining = False
         self._by_client: Counter[bytes] = Counter()
         self.heads: dict[Connection, float] = {}
         self.stalled: dict[Connection, float] = {}

@@ -9,6 +9,7 @@ import tempfile
 import time
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
+from typing import cast
 
 import uvloop
 from prometheus_client.multiprocess import mark_process_dead
@@ -102,15 +103,14 @@ class Parent:
         self._stopping = True
 
     def _end(self, children: list[SpawnProcess]) -> None:
-        for child in children:
-            child.terminate()
-        hurried = False
+        told: signal.Signals | None = None
         deadline = time.monotonic() + self._settings.edge_drain_s + STOP_S
         while (running := [child for child in children if child.is_alive()]) and time.monotonic() < deadline:
-            if self._urgent and not hurried:
-                hurried = True
+            wanted = signal.SIGINT if self._urgent else signal.SIGTERM
+            if told is not wanted:
+                told = wanted
                 for child in running:
-                    child.terminate()  # the second time it waits for no client
+                    os.kill(cast(int, child.pid), wanted)
             wait([child.sentinel for child in running], timeout=0.2)
         for child in running:
             child.kill()

@@ -43,6 +43,7 @@ class QuickDoor:
             message.path == PATH
             and message.method == "POST"
             and not message.should_close
+            and not self._admission.draining
             and not message.upgrade
             and payload.is_eof()
             and hdrs.CONTENT_ENCODING not in message.headers

@@ -61,7 +61,7 @@ async def health(request: web.BaseRequest, services: Services, *, caller: Caller
 
 async def ready(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
     """Records can be taken."""
-    if services.draining or not services.sender.ready:
+    if services.admission.draining or not services.sender.ready:
         raise HttpError(503, "not ready")
     return web.Response(text="ready\n")
 

@@ -160,7 +160,7 @@ class Edge:
     def _finish(self, response: web.StreamResponse, origin: str | None, template: str, started: float) -> None:
         if not response.prepared:
             response.headers[hdrs.SERVER] = SERVER_NAME
-            if self._services.draining:
+            if self._admission.draining:
                 response.force_close()
         if self._listener == "public" and not response.prepared:
             headers = response.headers
@@ -271,7 +271,7 @@ async def serve(settings: Settings, stop: Stop, sender: Sender | None = None) ->
     log.info("edge on %s: public %d, private %d", settings.edge_host, settings.edge_port, settings.api_port)
     tell_ready()
     await stop.asked.wait()
-    services.draining = True
+    services.admission.draining = True
     await _drain(settings.edge_drain_s, stop, list(gates.values()), runners if handed else [])
     services.ending = True
     sweeping.cancel()
@@ -280,14 +280,12 @@ async def serve(settings: Settings, stop: Stop, sender: Sender | None = None) ->
 
 
 async def _drain(seconds: float, stop: Stop, gates: list[Gate], replaced: list[web.ServerRunner]) -> None:
-    """Answer as before, and close every connection after its next answer.
+    """Answer on, while every connection is closed after its next answer.
 
     A load balancer that has not seen `/readyz` yet still sends new connections, so the listeners stay open for the
     whole time. Those in `replaced` have a successor on the same socket: they are closed first, and all is over with
     the last connection.
     """
-    for gate in gates:
-        gate.draining = True
     for site in [site for runner in replaced for site in runner.sites]:
         await site.stop()
     until = time.monotonic() + seconds

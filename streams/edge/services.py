@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Services:
-    """Clients and files; `draining` is set when the process is to end, `ending` when it waits no more.
+    """Clients and files; `ending` is set when the process waits for no client any more.
 
     `own_schemas` are those of topics whose records are checked, `schemas` those of the others.
     """
@@ -50,7 +50,6 @@ class Services:
     cards: Cards
     drawing: tuple[DrawingProcess, DrawingProcess]
     shelf: Shelf
-    draining: bool = False
     ending: bool = False
 
     async def close(self) -> None:
