@@ -4,6 +4,7 @@ import asyncio
 import shutil
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from stacks import stack_in, told
 
@@ -11,6 +12,10 @@ from infra.embedded.stack import Stack
 from streams.cli.services import prepare
 from streams.cli.up import settings_of
 from streams.services import Installation
+
+# an example that takes long on a busy machine is no failure
+hypothesis.settings.register_profile("lpstream", deadline=None)
+hypothesis.settings.load_profile("lpstream")
 
 
 def pytest_report_header() -> list[str]:

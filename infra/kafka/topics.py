@@ -19,7 +19,7 @@ from schemas.errors import LpstreamError, Refused, Retryable
 Outcome = Literal["created", "exists", "updated"]
 TOPIC_EXISTS, UNKNOWN_TOPIC, INVALID_CONFIG, INVALID_REQUEST = 36, 3, 40, 42
 TIMESTAMP_TYPE = "message.timestamp.type"
-KNOWN_S, POLL_S = 10.0, 0.05
+KNOWN_S, POLL_S = 30.0, 0.05
 
 
 @dataclass(frozen=True)
