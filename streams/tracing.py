@@ -1,8 +1,9 @@
 """Traces of generation requests over their topics, by OpenTelemetry; off unless LPSTREAM_OTLP_ENDPOINT is set.
 
 A record's span is a child of the context in its `traceparent` header. A request that came without one has its own id
-for its trace, so who knows a request's id finds its trace. Beacons are not traced: a slice of thousands has no use for
-a span each.
+for its trace, so who knows a request's id finds its trace. The edge's span of a request's sending is a child of the
+`traceparent` of the HTTP request in the same way. Beacons are not traced: a slice of thousands has no use for a span
+each. Names and attributes: https://opentelemetry.io/docs/specs/semconv/messaging/kafka/.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 PARENT = "traceparent"
 COLLECTOR_S = 2  # a collector that is away must not hold up a worker that stops
-Headers = Sequence[tuple[str, bytes]]
+Headers = list[tuple[str, bytes]]
 
 
 class Tracing:
@@ -55,6 +56,32 @@ class Tracing:
         parent = _parent(message.headers) or self._origin(request_id)
         with self._tracer.start_as_current_span(f"process {message.topic}", context=parent, attributes=attributes):
             yield
+
+    @contextmanager
+    def sending(self, topic: str, request_ids: Sequence[UUID], told: str | None) -> Iterator[list[Headers]]:
+        """A span for each request, until all are sent."""
+        from opentelemetry import trace
+
+        parent = _parent([(PARENT, told.encode("ascii", "replace"))]) if told else None
+        spans = [
+            self._tracer.start_span(
+                f"send {topic}",
+                context=parent or self._origin(request_id),
+                kind=trace.SpanKind.PRODUCER,
+                attributes={
+                    "messaging.system": "kafka",
+                    "messaging.operation.type": "send",
+                    "messaging.destination.name": topic,
+                    "lpstream.request_id": str(request_id),
+                },
+            )
+            for request_id in request_ids
+        ]
+        try:
+            yield [_carried(trace.set_span_in_context(span)) for span in spans]
+        finally:
+            for span in spans:
+                span.end()
 
     def _origin(self, request_id: UUID | None) -> "Context | None":
         """A context whose trace is the request's id; the same in every process and for a record that is told again."""
@@ -112,14 +139,29 @@ def record(message: Any, request_id: UUID | None) -> Iterator[None]:
             yield
 
 
-def carried() -> list[tuple[str, bytes]]:
-    """The headers that carry the present context to the next topic; none when no traces are made."""
+@contextmanager
+def sending(topic: str, request_ids: Sequence[UUID], told: str | None) -> Iterator[list[Headers]]:
+    """The spans of requests on their way to a topic, if traces are made; gives the headers of each one's record.
+
+    `told` is the `traceparent` header that the requests came with.
+    """
     if _open is None:
-        return []
+        yield [[] for _ in request_ids]
+    else:
+        with _open.sending(topic, request_ids, told) as headers:
+            yield headers
+
+
+def carried() -> Headers:
+    """The headers that carry the present context to the next topic; none when no traces are made."""
+    return [] if _open is None else _carried(None)
+
+
+def _carried(context: "Context | None") -> Headers:
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     carrier: dict[str, str] = {}
-    TraceContextTextMapPropagator().inject(carrier)
+    TraceContextTextMapPropagator().inject(carrier, context)
     return [(name, value.encode()) for name, value in carrier.items()]
 
 

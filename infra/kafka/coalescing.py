@@ -39,6 +39,7 @@ STOP_S = 5.0
 # failures of the producer, not of what it was given
 OURS = (OutOfOrderSequenceNumber, DuplicateSequenceNumber, UnknownProducerId, ProducerClosed)
 
+Headers = list[tuple[str, bytes]]
 Outcome = int | Exception
 """Offset of a record, or why it has none: a KafkaError, or TimeoutError past its deadline."""
 
@@ -54,6 +55,7 @@ class _Pending:
 
     key: bytes | None
     value: bytes | None
+    headers: Headers | None
     deadline: float
     told: Callable[[Outcome], None] | None
 
@@ -85,7 +87,7 @@ class _Lane:
         while self.waiting and len(taken) < most:
             one = self.waiting[0]
             if one.told is not None:
-                if batch.append(timestamp=None, key=one.key, value=one.value) is None:
+                if batch.append(timestamp=None, key=one.key, value=one.value, headers=one.headers) is None:
                     break
                 taken.append(one)
             self.waiting.popleft()
@@ -155,13 +157,19 @@ class CoalescingProducer:
         return known
 
     def send(
-        self, topic: str, partition: int, key: bytes | None, value: bytes | None, told: Callable[[Outcome], None]
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        told: Callable[[Outcome], None],
+        headers: Headers | None = None,
     ) -> None:
         """Line a record up behind those of its partition. `told` is always called, soon after the timeout at last."""
         lane = self._lanes.get((topic, partition))
         if lane is None:
             lane = self._lanes[topic, partition] = _Lane(topic, partition)
-        lane.waiting.append(_Pending(key, value, time.monotonic() + self._timeout_s, told))
+        lane.waiting.append(_Pending(key, value, headers, time.monotonic() + self._timeout_s, told))
         if lane.task is None:
             lane.task = asyncio.get_running_loop().create_task(self._drain(lane))
 

@@ -21,6 +21,7 @@ from streams.logs import log_to_stderr
 from streams.metrics import MULTIPROCESS
 from streams.settings import PREFIX, Settings
 from streams.supervised import handed_over
+from streams.tracing import start_tracing, stop_tracing
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,11 @@ def run_edge(settings: Settings) -> None:
 def run_one(settings: Settings, sender: Sender | None = None) -> None:
     """One process, also as a child: it ends when its parent has gone. `sender` replaces Kafka's."""
     _log_to_stderr(settings)
-    uvloop.run(_serve(settings, sender))
+    start_tracing(settings, "lpstream-edge")
+    try:
+        uvloop.run(_serve(settings, sender))
+    finally:
+        stop_tracing()
 
 
 async def _serve(settings: Settings, sender: Sender | None) -> None:

@@ -19,6 +19,8 @@ from schemas.codec import decode_request, to_beacon
 from schemas.errors import DecodeError, Retryable
 from schemas.generation import REQUESTS
 from schemas.heatmap import TOPIC as HEATMAP
+from streams import tracing
+from streams.edge.asks import send_asks
 from streams.edge.beacons import check_page, place_of
 from streams.edge.bodies import read_body
 from streams.edge.connections import Listener
@@ -86,9 +88,10 @@ async def rest_door(request: web.BaseRequest, services: Services, target: Target
         posted = _posted(envelope)
         records = [_record(at, one, form, target, services) for at, one in enumerate(posted)]
         room.grow(sum(record.size for record in records))
-        sent = await services.sender.send(target.topic, records)
-    if target.topic == REQUESTS:
-        await _note_queued(services.results, records, sent, target.caller)
+        if target.topic != REQUESTS:
+            return _answer(await services.sender.send(target.topic, records), form)
+        sent = await send_asks(services.sender, records, request.headers.get(tracing.PARENT))
+    await _note_queued(services.results, records, sent, target.caller)
     return _answer(sent, form)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from msgspec import Struct
 
-from infra.kafka.coalescing import BATCH_BYTES, CoalescingProducer, Outcome, is_refused
+from infra.kafka.coalescing import BATCH_BYTES, CoalescingProducer, Headers, Outcome, is_refused
 from infra.kafka.producer import build_producer, partition_of
 from streams import metrics
 from streams.edge.errors import HttpError
@@ -24,6 +24,7 @@ class Record(Struct, frozen=True):
     key: bytes | None
     place_by: bytes | None
     partition: int | None
+    headers: Headers | None = None
 
     @property
     def size(self) -> int:
@@ -129,7 +130,7 @@ class Sender:
             most = self._settings.edge_max_record_bytes
             return done(Sent(None, None, KAFKA_ERROR, f"The record is larger than {most} bytes."))
         told = partial(_tell, done, place)
-        return self._producer.send(topic, place, record.key, record.value, told)
+        return self._producer.send(topic, place, record.key, record.value, told, record.headers)
 
 
 def _tell(done: Callable[[Sent], None], place: int, outcome: Outcome) -> None:

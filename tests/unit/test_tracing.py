@@ -3,9 +3,7 @@
 import io
 import json
 import logging
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 pytest.importorskip("opentelemetry.sdk")
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from collectors import Collector, collecting
 
 from streams import logs, tracing
 from streams.settings import Settings
@@ -23,39 +21,15 @@ def message(topic: str, headers: Any, key: bytes | None = None) -> Any:
     return SimpleNamespace(topic=topic, partition=3, offset=7, headers=headers, key=key)
 
 
-class Collector(BaseHTTPRequestHandler):
-    """An OTLP/HTTP collector: keeps the spans that it is sent."""
-
-    spans: list[Any]
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.headers.get("Content-Encoding") == "gzip":
-            import gzip
-
-            body = gzip.decompress(body)
-        told = ExportTraceServiceRequest.FromString(body)
-        self.spans += [span for one in told.resource_spans for scope in one.scope_spans for span in scope.spans]
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
-
-
 @pytest.fixture
-def collector() -> Iterator[str]:
-    Collector.spans = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Collector)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    tracing.stop_tracing()
-    server.shutdown()
+def collector() -> Iterator[Collector]:
+    with collecting() as one:
+        yield one
+        tracing.stop_tracing()
 
 
-def test_a_request_is_one_trace_over_its_topics(collector: str) -> None:
-    tracing.start_tracing(Settings(otlp_endpoint=collector), "lpstream-generation")
+def test_a_request_is_one_trace_over_its_topics(collector: Collector) -> None:
+    tracing.start_tracing(Settings(otlp_endpoint=collector.url), "lpstream-generation")
     request_id = uuid4()
     with tracing.record(message("lp.requests", None), request_id):
         sent = tracing.carried()
@@ -64,18 +38,18 @@ def test_a_request_is_one_trace_over_its_topics(collector: str) -> None:
     with tracing.record(message("lp.step-results", dict(sent_on)), request_id):
         pass
     tracing.stop_tracing()
-    first, second, third = Collector.spans
-    assert [one.name for one in Collector.spans] == [
+    first, second, third = collector.spans
+    assert [one.name for one in collector.spans] == [
         "process lp.requests",
         "process lp.steps",
         "process lp.step-results",
     ]
-    assert {UUID(bytes=one.trace_id) for one in Collector.spans} == {request_id}
+    assert {UUID(bytes=one.trace_id) for one in collector.spans} == {request_id}
     assert second.parent_span_id == first.span_id and third.parent_span_id == second.span_id
 
 
-def test_a_producers_own_trace_goes_on(collector: str) -> None:
-    tracing.start_tracing(Settings(otlp_endpoint=collector), "lpstream-generation")
+def test_a_producers_own_trace_goes_on(collector: Collector) -> None:
+    tracing.start_tracing(Settings(otlp_endpoint=collector.url), "lpstream-generation")
     theirs = "0af7651916cd43dd8448eb211c80319c"
     header = ("traceparent", f"00-{theirs}-b7ad6b7169203331-01".encode())
     with tracing.record(message("lp.requests", [header]), uuid4()):
@@ -86,18 +60,44 @@ def test_a_producers_own_trace_goes_on(collector: str) -> None:
             assert tracing.ids()["trace_id"] == request_id.hex
 
 
-def test_a_share_of_none_sends_none(collector: str) -> None:
-    tracing.start_tracing(Settings(otlp_endpoint=collector, trace_share=0.0), "lpstream-generation")
+def test_each_request_that_is_sent_has_a_span_that_its_record_carries_on(collector: Collector) -> None:
+    tracing.start_tracing(Settings(otlp_endpoint=collector.url), "lpstream-edge")
+    theirs = "0af7651916cd43dd8448eb211c80319c"
+    requests = [uuid4(), uuid4()]
+    with tracing.sending("lp.requests", requests, None) as headers:
+        pass
+    with tracing.sending("lp.requests", requests[:1], f"00-{theirs}-b7ad6b7169203331-01") as followed:
+        pass
+    with tracing.sending("lp.requests", requests[:1], "nonsense \u2028") as unbelieved:
+        pass
+    for request_id, told, trace_id in zip(
+        [*requests, requests[0], requests[0]],
+        [*headers, *followed, *unbelieved],
+        [*(one.hex for one in requests), theirs, requests[0].hex],
+        strict=True,
+    ):
+        with tracing.record(message("lp.requests", told), request_id):
+            assert tracing.ids()["trace_id"] == trace_id
+    tracing.stop_tracing()
+    sent, processed = collector.spans[:4], collector.spans[4:]
+    assert {one.name for one in sent} == {"send lp.requests"}
+    assert [one.parent_span_id for one in processed] == [one.span_id for one in sent]
+
+
+def test_a_share_of_none_sends_none(collector: Collector) -> None:
+    tracing.start_tracing(Settings(otlp_endpoint=collector.url, trace_share=0.0), "lpstream-generation")
     with tracing.record(message("lp.requests", None), uuid4()):
         assert tracing.carried()[0][1].endswith(b"-00")
     tracing.stop_tracing()
-    assert Collector.spans == []
+    assert collector.spans == []
 
 
 def test_without_a_collector_nothing_is_made() -> None:
     tracing.start_tracing(Settings(), "lpstream-generation")
     with tracing.record(message("lp.requests", None), uuid4()):
         assert tracing.carried() == [] and tracing.ids() == {}
+    with tracing.sending("lp.requests", [uuid4()], None) as headers:
+        assert headers == [[]]
 
 
 @pytest.fixture
@@ -109,8 +109,8 @@ def root_logger() -> Iterator[logging.Logger]:
     root.setLevel(level)
 
 
-def test_a_line_is_an_object_with_the_requests_ids(root_logger: logging.Logger, collector: str) -> None:
-    settings = Settings(log_format="json", otlp_endpoint=collector)
+def test_a_line_is_an_object_with_the_requests_ids(root_logger: logging.Logger, collector: Collector) -> None:
+    settings = Settings(log_format="json", otlp_endpoint=collector.url)
     root_logger.handlers = []  # pytest's own would be taken for ours
     logs.log_to_stderr(settings, "generation")
     written = io.StringIO()

@@ -14,8 +14,9 @@ from infra import heatmaps
 from infra.tenants import ANY, digest_of
 from processors.studio_words import WORDS
 from schemas.errors import LpstreamError, Retryable
-from schemas.generation import REQUESTS, GenerationRequest, Result, Stage, decode_model, encode_model, lp_id_of
+from schemas.generation import GenerationRequest, Result, Stage, decode_model, encode_model, lp_id_of
 from streams.edge import pages as api
+from streams.edge.asks import send_asks
 from streams.edge.errors import HttpError
 from streams.edge.sender import Record
 from streams.edge.studio.forms import EMPTY, INDUSTRIES, PURPOSES, read
@@ -132,7 +133,7 @@ async def ask(visit: Visit) -> web.Response:
 
 async def _send(visit: Visit, wanted: GenerationRequest) -> None:
     key = str(wanted.request_id).encode()
-    sent = await visit.services.sender.send(REQUESTS, [Record(encode_model(wanted), key, key, None)])
+    sent = await send_asks(visit.services.sender, [Record(encode_model(wanted), key, key, None)], None)
     if sent[0].error_code is not None:
         raise HttpError(503, visit.say("stores_away"))
     now_ms = int(time.time() * 1000)

@@ -1,0 +1,56 @@
+"""An OTLP/HTTP collector that keeps the spans which it is sent."""
+
+import gzip
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, cast
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """Where it listens, and what it has."""
+
+    url: str
+    spans: list[Any] = field(default_factory=list)
+    services: set[str] = field(default_factory=set)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    collector: Collector
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        told = ExportTraceServiceRequest.FromString(
+            gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
+        )
+        collector = cast(_Server, self.server).collector
+        for one in told.resource_spans:
+            collector.spans.extend(span for scope in one.scope_spans for span in scope.spans)
+            named = [pair.value.string_value for pair in one.resource.attributes if pair.key == "service.name"]
+            collector.services.update(named)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def collecting() -> Iterator[Collector]:
+    """A collector for the time of the block."""
+    with _Server(("127.0.0.1", 0), _Handler) as server:
+        server.collector = Collector(f"http://127.0.0.1:{server.server_port}")
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server.collector
+        finally:
+            server.shutdown()
