@@ -24,6 +24,8 @@ from processors.windows import bucket_of
 log = logging.getLogger(__name__)
 
 LOG_APPEND_TIME = 1
+# The broker gathers for a moment, unless there is much: a slice costs a millisecond and more, whatever it holds.
+FETCH_BYTES, FETCH_WAIT_MS = 262_144, 250
 # in the metadata of every commit of ours: offsets that someone else has set do not carry it
 MARK = "lpstream"
 
@@ -77,6 +79,12 @@ class PassThrough(faust.Schema):  # type: ignore[misc]  # faust publishes no typ
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """The thread that owns the aiokafka consumer; a failed commit is said, and does not end the worker."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust has no settings for these, and aiokafka reads them when the consumer starts
+        consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = FETCH_BYTES, FETCH_WAIT_MS
+        return consumer
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         wanted = {
