@@ -24,10 +24,27 @@ class App(faust.App):  # type: ignore[misc]  # faust publishes no types
         await super().on_start()
         self.add_future(watch(self))
 
+    async def _consumer_wait_empty(self, consumer: Any, logger: Any) -> None:
+        """A worker that stops gives its partitions away first: who asks meanwhile must not wait for its work.
+
+        What it has begun it finishes, and does not commit: the next owner is told again, as after a kill, and finds
+        stored what was finished meanwhile.
+        """
+        if self.should_stop:
+            await consumer.commit()
+            await leave(self)
+        await super()._consumer_wait_empty(consumer, logger)
+
+    def _on_rebalance_when_stopped(self) -> None:
+        """Nothing: Faust would close the connection under a member that has yet to leave.
+
+        It would then hang until it is killed, and its partitions be nobody's for the rest of its session.
+        """
+
     async def on_stop(self) -> None:
-        """Let what is at work finish, then give the partitions to others at once."""
+        """Leave also when there were no partitions."""
         await super().on_stop()
-        leave(self)
+        await leave(self)
 
 
 def build_app(settings: Settings, name: AppName) -> faust.App:

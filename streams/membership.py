@@ -20,15 +20,25 @@ def coordinator_of(app: faust.App) -> Any:
     return getattr(consumer, "_coordinator", None)
 
 
-def leave(app: faust.App) -> None:
-    """Have a static member say that it goes, when its consumer is closed.
+async def leave(app: faust.App) -> None:
+    """Have a member say that it goes; its partitions are others' as soon as these hear of it. Once is enough.
 
     A static member that dies keeps its partitions for the session, so that it takes them again without a rebalance.
     One that is stopped on purpose would keep them, too, and nobody would read them: aiokafka sends no LeaveGroup for
     it, though KIP-345 allows that.
     """
-    if (coordinator := coordinator_of(app)) is not None:
-        coordinator._group_instance_id = None
+    coordinator = coordinator_of(app)
+    if coordinator is None:
+        return
+    coordinator._group_instance_id = None
+    thread = app.consumer._thread
+    await thread.call_thread(_leave, thread._consumer)
+
+
+async def _leave(consumer: Any) -> None:
+    """In the consumer's thread: it has no partitions from here on, and commits nothing."""
+    consumer._subscription.unsubscribe()
+    await consumer._coordinator._maybe_leave_group()
 
 
 async def watch(app: faust.App) -> None:

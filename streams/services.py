@@ -114,18 +114,20 @@ class Installation:
             env["LPSTREAM_KAFKA_GROUP_INSTANCE_ID"] += f"-{number}"
         return self._child(name, env)
 
-    def replace(self, name: str) -> None:
+    def replace(self, name: str, overrides: Mapping[str, str] | None = None) -> None:
         """Start a service anew without a gap: its successor first; when that can take work, SIGTERM for the old one.
 
         A worker's successor can when it joins the group: partitions then change hands once, and the two do not share
-        them first. Returns when the old process has gone and the successor is ready. LpstreamError when the successor
-        does not start, and the old one stays; and when the edge has several processes, which cannot share a socket.
+        them first. Returns when the old process has gone and the successor is ready. `overrides` are settings for the
+        successor alone. LpstreamError when the successor does not start, and the old one stays; and when the edge has
+        several processes, which cannot share a socket.
         """
         if name == "edge" and not self._sockets:
             raise LpstreamError(f"{PREFIX}EDGE_PROCESSES: only an edge of one process can be replaced without a gap")
         old, turn = self.children[name], 1 - self._turn[name]
         with ReadyNotice() as notice:
-            successor = self._child(name, self._env(name, turn) | {"NOTIFY_SOCKET": notice.address})
+            env = self._env(name, turn) | dict(overrides or {}) | {"NOTIFY_SOCKET": notice.address}
+            successor = self._child(name, env)
             successor.start()
             try:
                 successor.wait_ready(notice.heard, READY_S)

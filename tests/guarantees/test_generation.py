@@ -204,6 +204,23 @@ async def test_a_worker_that_is_told_to_stop_finishes_what_it_has(works: Works) 
     assert (await watch.books()).right
 
 
+async def test_a_worker_that_is_replaced_keeps_nobody_waiting(works: Works) -> None:
+    """The group forms anew while the old one finishes its work, which it must neither hold up nor be lost in."""
+    works.play(COPY_3_S)
+    async with works.watched() as watch:
+        flowing = asyncio.create_task(watch.flow(cold(int(scaled(24, 120))), PACE))
+        for _ in range(int(scaled(1, 5))):
+            await asyncio.sleep(3)
+            await asyncio.to_thread(works.replace)
+        await flowing
+        await watch.sent.wait(60)
+        watch.tell("replaced")
+        watch.assert_in_time()
+    for one in watch.answers():
+        assert len(set(one.values)) == 1
+    assert (await watch.books()).right
+
+
 @full_only
 async def test_with_redis_away_pages_still_come_and_their_results_are_restored(works: Works) -> None:
     async with works.watched() as watch:

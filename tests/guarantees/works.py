@@ -47,6 +47,10 @@ class Works:
         child = self.services.children["generation"]
         child.wait_ready(lambda: _ready(self.services), 60)
 
+    def replace(self) -> None:
+        """Have a successor take the worker's place; return when it has partitions."""
+        self.services.replace("generation", self.env)
+
     def kill(self) -> None:
         self.services.children["generation"].kill()
 
