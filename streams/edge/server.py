@@ -19,6 +19,7 @@ from infra.tenants import Caller, Tenants
 from streams import metrics
 from streams.collector import tune_collector
 from streams.edge import heatmaps, metadata, pages, routes
+from streams.edge.accepting import Site, listening
 from streams.edge.connections import Connection, Gate, Listener, Server, sweep
 from streams.edge.errors import SERVER_NAME, HttpError, error_response
 from streams.edge.quick import QuickDoor
@@ -35,7 +36,6 @@ from streams.supervised import handed_over, tell_ready
 log = logging.getLogger(__name__)
 
 Handler = Callable[..., Awaitable[web.StreamResponse]]
-BACKLOG = 4_096
 DRAIN_LOOK_S = 0.1
 PREFLIGHT_S = 7_200
 OPEN_PATHS = {"/healthz", "/readyz"}
@@ -223,12 +223,7 @@ def own_origins(settings: Settings) -> set[str]:
 async def _listen(server: Server, settings: Settings, port: int, given: socket.socket | None) -> web.ServerRunner:
     runner = web.ServerRunner(server)
     await runner.setup()
-    site: web.BaseSite
-    if given is not None:
-        site = web.SockSite(runner, given, backlog=BACKLOG)
-    else:
-        site = web.TCPSite(runner, settings.edge_host, port, backlog=BACKLOG, reuse_port=True)
-    await site.start()
+    await Site(runner, given or listening(settings.edge_host, port)).start()
     return runner
 
 
