@@ -15,6 +15,8 @@ monkey.patch_all()  # before anything that opens a socket is imported
 import json
 import random
 import resource
+import select
+import socket
 import sys
 import time
 from collections import Counter, defaultdict
@@ -25,6 +27,7 @@ from uuid import uuid4
 
 import gevent
 from gevent.event import Event
+from geventhttpclient.connectionpool import ConnectionPool
 from locust import FastHttpUser, task
 from locust.env import Environment
 
@@ -92,6 +95,23 @@ class Driver:
         if exception is not None:
             notes.errors[name][cause_of(getattr(response, "status_code", 0), exception)] += 1
             notes.error_at.append(round(at, 1))
+
+
+def _is_alive(_pool: ConnectionPool, connection: socket.socket | None) -> bool:
+    """Whether an idle connection is still open; one that can be read has ended.
+
+    geventhttpclient asks select(2), which knows no file descriptor beyond 1,023, takes those for closed, and would open
+    a new connection for each request of every visitor beyond the thousandth.
+    """
+    if connection is None or connection.fileno() < 0:
+        return False
+    waiting = _poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    return not waiting.poll(0)
+
+
+_poll = monkey.get_original("select", "poll")
+ConnectionPool._is_socket_alive = _is_alive
 
 
 def cause_of(status: int, exception: Any) -> str:
