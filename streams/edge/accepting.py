@@ -15,7 +15,7 @@ from aiohttp import web
 log = logging.getLogger(__name__)
 
 BACKLOG = 4_096
-AT_ONCE = 64  # a hundredth of a second; who is connected already must not wait for newcomers either
+AT_ONCE = 64  # who is connected already must not wait for newcomers either
 AGAIN_S = 0.2
 
 
