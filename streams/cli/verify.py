@@ -34,42 +34,48 @@ WARMED = 800
 EPILOG = "Exit code: 0 when every line of the scenarios that were run keeps its limit at the scale asked for, 1 else."
 
 
+Scenarios = Annotated[
+    list[str] | None,
+    typer.Option("--scenario", help=f"Which: {', '.join(SCENARIOS)} or all; may be given several times."),
+]
+Duration = Annotated[
+    float, typer.Option(min=0, help="Seconds that are measured, after the ramp; 0: the scenario's own.")
+]
+Ramp = Annotated[
+    float, typer.Option(help="Seconds over which connections come; 0: all at once; below 0: the scenario's own.")
+]
+Scale = Annotated[
+    float,
+    typer.Option(min=0.001, max=10, help="Factor on connections and rates; the report says it with each verdict."),
+]
+ByLocust = Annotated[
+    int, typer.Option(min=1, help="Most connections that Locust drives; those beyond post beacons by raw sockets.")
+]
+Warmed = Annotated[
+    int, typer.Option("--warm", min=0, help="Most frequent patterns whose copy is made before; 0: none.")
+]
+Provider = Annotated[
+    Models, typer.Option("--provider", help="Models: the simulator (copy takes 3 s), or those of the settings.")
+]
+Tenant = Annotated[str, typer.Option(help="Tenant that LPSTREAM_API_TOKEN belongs to, where the stack runs.")]
+Seed = Annotated[int, typer.Option(help="Seed of visitors, requests and faults; 0: a new one.")]
+Target = Annotated[Path, typer.Option("--out", help="Where the report goes; scenarios in it stay.")]
+Running = Annotated[Path | None, typer.Option("--data", help="Folder of a running stack; default: a stack of its own.")]
+
+
 def verify(
-    scenario: Annotated[
-        list[str] | None,
-        typer.Option("--scenario", help=f"Which: {', '.join(SCENARIOS)} or all; may be given several times."),
-    ] = None,
-    duration: Annotated[
-        float, typer.Option(min=0, help="Seconds that are measured, after the ramp; 0: the scenario's own.")
-    ] = 0,
-    ramp: Annotated[
-        float, typer.Option(help="Seconds over which connections come; 0: all at once; below 0: the scenario's own.")
-    ] = -1,
-    scale: Annotated[
-        float,
-        typer.Option(min=0.001, max=10, help="Factor on connections and rates; the report says it with each verdict."),
-    ] = 1.0,
-    locust: Annotated[
-        int,
-        typer.Option(min=1, help="Most connections that Locust drives; those beyond post beacons by raw sockets."),
-    ] = 10_000,
-    warmed: Annotated[
-        int, typer.Option("--warm", min=0, help="Most frequent patterns whose copy is made before; 0: none.")
-    ] = WARMED,
-    models: Annotated[
-        Models, typer.Option("--provider", help="Models: the simulator (copy takes 3 s), or those of the settings.")
-    ] = "simulator",
+    scenario: Scenarios = None,
+    duration: Duration = 0,
+    ramp: Ramp = -1,
+    scale: Scale = 1.0,
+    locust: ByLocust = 10_000,
+    warmed: Warmed = WARMED,
+    models: Provider = "simulator",
     kafka: Kafka = "auto",
-    tenant: Annotated[
-        str, typer.Option(help="Tenant that LPSTREAM_API_TOKEN belongs to, where the stack runs.")
-    ] = "demo",
-    seed: Annotated[int, typer.Option(help="Seed of visitors, requests and faults; 0: a new one.")] = 0,
-    target: Annotated[Path, typer.Option("--out", help="Where the report goes; scenarios in it stay.")] = Path(
-        "out/verify"
-    ),
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Folder of a running stack; default: a stack of its own.")
-    ] = None,
+    tenant: Tenant = "demo",
+    seed: Seed = 0,
+    target: Target = Path("out/verify"),
+    data: Running = None,
     as_json: AsJson = False,
 ) -> None:
     """Carry out the verification plan: load by Locust, faults, measures, verdicts, and a report in two languages.

@@ -29,11 +29,11 @@ class Acceptor:
     """Takes connections from a listening socket, which is its own from now on."""
 
     def __init__(self, listener: socket.socket, protocol: Callable[[], asyncio.Protocol]) -> None:
-        """`protocol` makes the protocol of a new connection."""
+        """`protocol` makes the protocol of a new connection; `arriving` are accepted, and have none yet."""
         self._listener = listener
         self._protocol = protocol
         self._loop = asyncio.get_running_loop()
-        self._arriving: set[asyncio.Task[None]] = set()
+        self.arriving: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
         listener.listen(BACKLOG)
         listener.setblocking(False)
@@ -52,20 +52,21 @@ class Acceptor:
                 self._pause = self._loop.call_later(AGAIN_S, self._loop.add_reader, self._listener, self._accept)
                 return
             arriving = self._loop.create_task(self._arrive(connection))
-            self._arriving.add(arriving)
-            arriving.add_done_callback(self._arriving.discard)
+            self.arriving.add(arriving)
+            arriving.add_done_callback(self.arriving.discard)
 
     async def _arrive(self, connection: socket.socket) -> None:
         connection.setblocking(False)
         with contextlib.suppress(OSError):  # it has gone already
             await self._loop.connect_accepted_socket(self._protocol, connection)
 
-    def close(self) -> None:
-        """Accept no more. Connections stay."""
+    async def close(self) -> None:
+        """Accept no more. Returns when those that were accepted have their protocol, and are counted; they stay."""
         if self._pause is not None:
             self._pause.cancel()
         self._loop.remove_reader(self._listener)
         self._listener.close()
+        await asyncio.gather(*self.arriving)
 
 
 class Site(web.BaseSite):
@@ -93,5 +94,5 @@ class Site(web.BaseSite):
         """Accept no more; connections that are open go on."""
         await super().stop()
         if self._acceptor is not None:
-            self._acceptor.close()
+            await self._acceptor.close()
             self._acceptor = None

@@ -54,8 +54,23 @@ async def a_crowd_comes(listener: socket.socket) -> None:
     writer.write(b"served")
     assert await asyncio.wait_for(reader.read(6), 5) == b"SERVED"
     writer.close()
-    acceptor.close()
+    await acceptor.close()
     for one in crowd[1:]:
+        one.close()
+
+
+def test_who_was_accepted_before_the_end_is_counted_after_it(listener: socket.socket) -> None:
+    uvloop.run(the_last_one_comes(listener))
+
+
+async def the_last_one_comes(listener: socket.socket) -> None:
+    acceptor = Acceptor(listener, Counted)
+    crowd = knock(listener, 3)
+    while not acceptor.arriving:
+        await asyncio.sleep(0)
+    await acceptor.close()
+    assert Counted.made == 3, "an edge that drains would end without them"
+    for one in crowd:
         one.close()
 
 
@@ -87,6 +102,6 @@ async def test_without_a_file_descriptor_it_tries_again(
         while Counted.made < 3:
             await asyncio.sleep(0.01)
     assert full.refused == 1
-    acceptor.close()
+    await acceptor.close()
     for one in crowd:
         one.close()

@@ -55,19 +55,13 @@ def _run(command: list[str]) -> None:
         raise LpstreamError(f"quixstreams {VERSION} cannot be installed: {' / '.join(text)}")
 
 
-def main(job: Job, state: str) -> None:
-    """The program, in the environment of its own."""
+def _client(job: Job) -> Any:
     from urllib.parse import urlsplit
 
     import clickhouse_connect
-    import numpy as np
-    from quixstreams import Application  # type: ignore[import-not-found]
-    from quixstreams.sinks import BatchingSink, SinkBatch  # type: ignore[import-not-found]
-
-    from processors.heatmap import Fold, decode
 
     at = urlsplit(job.clickhouse_url)
-    client = clickhouse_connect.get_client(
+    return clickhouse_connect.get_client(
         host=at.hostname,
         port=at.port,
         username=job.clickhouse_user,
@@ -76,6 +70,17 @@ def main(job: Job, state: str) -> None:
         compress=False,
         autogenerate_session_id=False,
     )
+
+
+def main(job: Job, state: str) -> None:
+    """The program, in the environment of its own."""
+    import numpy as np
+    from quixstreams import Application  # type: ignore[import-not-found]
+    from quixstreams.sinks import BatchingSink, SinkBatch  # type: ignore[import-not-found]
+
+    from processors.heatmap import Fold, decode
+
+    client = _client(job)
 
     class Tables(BatchingSink):  # type: ignore[misc]
         """A partition's records since the last checkpoint, as rows of the five tables."""
