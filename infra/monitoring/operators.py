@@ -121,6 +121,12 @@ ROWS = [
                 unit="percentunit",
             ),
             Panel(
+                "Stale answers",
+                [("sum(rate(lpstream_edge_stale_total[$window]))", "pages and files")],
+                "Given as they were read in the last hour, while S3 does not answer",
+                unit="reqps",
+            ),
+            Panel(
                 "Maps answered, and screenshots",
                 [
                     (

@@ -9,12 +9,12 @@ from uuid import UUID
 import msgspec
 from aiohttp import web
 
-from infra.objects import StoredObject
 from infra.tenants import Caller
 from schemas.errors import LpstreamError
 from schemas.generation import Progress, Result, decode_model, encode_model
 from streams.edge.errors import HttpError
 from streams.edge.services import Services
+from streams.edge.shelf import Shelved
 
 PAGE_CSP = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; style-src 'unsafe-inline';"
@@ -147,7 +147,7 @@ def _uuid(text: str) -> UUID:
         raise HttpError(404, "No such request") from error
 
 
-async def _card(services: Services, name: str) -> StoredObject:
+async def _card(services: Services, name: str) -> Shelved:
     """A picture of a page, drawn now if nobody has asked for it before."""
     try:
         found = await services.cards.get(name)
@@ -155,10 +155,10 @@ async def _card(services: Services, name: str) -> StoredObject:
         raise HttpError(503, "The page store does not answer, try again") from error
     if found is None:
         raise HttpError(404, "HTTP 404 Not Found")
-    return found
+    return Shelved(found, 0.0)
 
 
-async def _object(services: Services, key: str) -> StoredObject:
+async def _object(services: Services, key: str) -> Shelved:
     try:
         found = await services.shelf.get(key)
     except LpstreamError as error:
@@ -168,8 +168,9 @@ async def _object(services: Services, key: str) -> StoredObject:
     return found
 
 
-def _answer(request: web.BaseRequest, found: StoredObject, headers: dict[str, str]) -> web.Response:
-    headers = {**SAFE, **headers, "ETag": found.etag}
+def _answer(request: web.BaseRequest, shelved: Shelved, headers: dict[str, str]) -> web.Response:
+    found = shelved.object
+    headers = {**SAFE, **headers, "ETag": found.etag, "Age": str(int(shelved.age_s))}
     if request.headers.get("If-None-Match") == found.etag:
         return web.Response(status=304, headers=headers)
     return web.Response(body=found.body, headers={**headers, "Content-Type": found.content_type})

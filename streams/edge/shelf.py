@@ -1,34 +1,78 @@
-"""Published objects that were asked for a moment ago: a crowd that comes at once is one read of the store."""
+"""Published objects that were read a moment ago: a crowd is one read, and a store that is away stops no visitor."""
 
 import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from cachetools import TTLCache
 
 from infra.objects import Objects, StoredObject
 from infra.once import Once
+from schemas.errors import Retryable
+from streams import metrics
 
-KEPT_S, KEPT_BYTES = 10.0, 32 * 2**20
+FRESH_S, KEPT_BYTES = 10.0, 32 * 2**20
+# as long as `Cache-Control` lets any cache before this one keep a page; HTTP calls it stale-if-error (RFC 5861)
+STALE_S = 3_600.0
+PATIENCE_S = 1.0
+
+
+class Shelved(NamedTuple):
+    """An object, and how many seconds ago it was read: the `Age` of HTTP (RFC 9111, section 5.1)."""
+
+    object: StoredObject
+    age_s: float
+
+
+@dataclass(slots=True)
+class _Kept:
+    """`asked_at` is when the store was last asked, whether it answered or not; both in s of the shelf's clock."""
+
+    object: StoredObject
+    read_at: float
+    asked_at: float
 
 
 class Shelf:
-    """Keeps what was read for ten seconds, far less than `Cache-Control` lets any cache before it keep a page.
+    """Answers from what was read in the last ten seconds, far less than `Cache-Control` lets any cache keep a page.
 
-    What is not there is asked for each time: it may come.
+    While the store does not answer, what was read in the last hour is given. What is not there is asked for each
+    time: it may come.
     """
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, clock: Callable[[], float] = time.monotonic) -> None:
         self._objects = objects
-        self._kept: TTLCache[str, StoredObject] = TTLCache(KEPT_BYTES, KEPT_S, getsizeof=lambda one: len(one.body))
-        self._reading: Once[StoredObject | None] = Once()
+        self._clock = clock
+        self._kept: TTLCache[str, _Kept] = TTLCache(KEPT_BYTES, STALE_S, clock, lambda one: len(one.object.body))
+        self._reading: Once[Shelved | None] = Once()
 
-    async def get(self, key: str) -> StoredObject | None:
+    async def get(self, key: str) -> Shelved | None:
         """As Objects.get; who asks while it is being read waits for that."""
-        if (found := self._kept.get(key)) is not None:
-            return found
-        return await asyncio.shield(self._reading.task(key, lambda: self._read(key)))
+        kept = self._kept.get(key)
+        if kept is not None and self._clock() - kept.asked_at < FRESH_S:
+            return self._shelved(kept)
+        reading = asyncio.shield(self._reading.task(key, lambda: self._read(key)))
+        if kept is None:
+            return await reading
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return await reading
+        except (Retryable, TimeoutError):
+            kept.asked_at = self._clock()
+            metrics.STALE.inc()
+            return self._shelved(kept)
 
-    async def _read(self, key: str) -> StoredObject | None:
+    async def _read(self, key: str) -> Shelved | None:
         found = await self._objects.get(key)
-        if found is not None and len(found.body) <= KEPT_BYTES:
-            self._kept[key] = found
-        return found
+        if found is None:
+            self._kept.pop(key, None)
+            return None
+        if len(found.body) <= KEPT_BYTES:
+            now = self._clock()
+            self._kept[key] = _Kept(found, now, now)
+        return Shelved(found, 0.0)
+
+    def _shelved(self, kept: _Kept) -> Shelved:
+        return Shelved(kept.object, self._clock() - kept.read_at)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
 from harness import FULL, full_only, scaled
@@ -21,6 +22,7 @@ from infra.embedded.ports import Ports
 from infra.embedded.stack import Stack
 from processors.copywriting import copy_fields, groups, messages
 from schemas.generation import StepName, step_id_of
+from streams.edge.shelf import FRESH_S
 from streams.proof.audit import total
 from streams.proof.bench.pages_lab import cold
 from streams.proof.provider.remote import RemoteProvider
@@ -234,6 +236,35 @@ async def test_with_redis_away_pages_still_come_and_their_results_are_restored(w
         watch.tell("Redis away for a while")
         watch.assert_in_time()
         await watch.assert_stored(within_s=20)
+
+
+async def test_with_s3_away_pages_that_were_read_are_given_and_new_ones_say_that_they_failed(works: Works) -> None:
+    stack = works.stack
+    async with aiohttp.ClientSession() as visitor, works.watched() as watch:
+        await watch.flow(cold(1), 600)
+        await watch.sent.wait(30)
+        [made] = watch.answers()
+        page = f"{works.services.edge_url}/lp/{made.result['lp_id']}"
+        async with visitor.get(page) as answer:
+            before = await answer.read()
+            assert answer.status == 200
+        await asyncio.to_thread(stack.kill, "s3")
+        try:
+            await asyncio.sleep(FRESH_S + 1)
+            async with visitor.get(page) as answer:
+                assert (answer.status, await answer.read()) == (200, before)
+                assert int(answer.headers["Age"]) > FRESH_S
+            async with visitor.get(f"{page}x") as answer:
+                assert answer.status == 503, "nobody knows whether it is there"
+            await watch.flow(cold(1), 600)
+            await watch.sent.wait(30)
+        finally:
+            await asyncio.to_thread(stack.restart, "s3")
+        assert [one.result["status"] for one in watch.answers() if one is not made] == ["failed"]
+        until = time.monotonic() + FRESH_S + 5
+        while int((await visitor.get(page)).headers["Age"]) > FRESH_S:
+            assert time.monotonic() < until, "it is read again once S3 answers"
+            await asyncio.sleep(0.5)
 
 
 async def test_an_emptied_redis_is_filled_from_the_topic(works: Works) -> None:

@@ -7,19 +7,20 @@ import pytest
 
 from infra.objects import Objects, StoredObject
 from schemas.errors import Retryable
-from streams.edge.shelf import Shelf
+from streams.edge.shelf import FRESH_S, PATIENCE_S, STALE_S, Shelf, Shelved
 
 
 class Counting:
     """Stands for the store, which cannot be asked how often it was read."""
 
     def __init__(self, found: StoredObject | None) -> None:
-        self.found, self.reads, self.away = found, 0, False
+        self.found, self.reads = found, 0
+        self.away = self.hanging = False
 
     async def get(self, key: str) -> StoredObject | None:
         self.reads += 1
-        await asyncio.sleep(0.01)
-        if self.away:
+        await asyncio.sleep(PATIENCE_S * 1.3 if self.hanging else 0.01)
+        if self.away or self.hanging:
             raise Retryable("away")
         return self.found
 
@@ -27,11 +28,26 @@ class Counting:
 PAGE = StoredObject(b"page", "text/html", "1")
 
 
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def body(found: Shelved | None) -> bytes:
+    assert found is not None
+    return found.object.body
+
+
 async def test_a_crowd_is_one_read() -> None:
     store = Counting(PAGE)
     shelf = Shelf(cast(Objects, store))
-    assert await asyncio.gather(*(shelf.get("pages/a") for _ in range(50))) == [PAGE] * 50
-    assert await shelf.get("pages/a") == PAGE
+    found = await asyncio.gather(*(shelf.get("pages/a") for _ in range(50)))
+    assert [body(one) for one in found] == [b"page"] * 50
+    assert body(await shelf.get("pages/a")) == b"page"
     assert store.reads == 1
 
 
@@ -40,7 +56,7 @@ async def test_what_is_missing_is_asked_for_again() -> None:
     shelf = Shelf(cast(Objects, store))
     assert await shelf.get("pages/a") is None
     store.found = PAGE
-    assert await shelf.get("pages/a") == PAGE
+    assert body(await shelf.get("pages/a")) == b"page"
 
 
 async def test_a_store_that_is_away_is_told_to_all_and_tried_again() -> None:
@@ -50,7 +66,7 @@ async def test_a_store_that_is_away_is_told_to_all_and_tried_again() -> None:
     told = await asyncio.gather(*(shelf.get("pages/a") for _ in range(5)), return_exceptions=True)
     assert [type(one) for one in told] == [Retryable] * 5
     store.away = False
-    assert await shelf.get("pages/a") == PAGE
+    assert body(await shelf.get("pages/a")) == b"page"
 
 
 async def test_a_reader_that_goes_away_does_not_take_the_page_from_others() -> None:
@@ -61,5 +77,46 @@ async def test_a_reader_that_goes_away_does_not_take_the_page_from_others() -> N
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
-    assert await second == PAGE
+    assert body(await second) == b"page"
     assert store.reads == 1
+
+
+@pytest.mark.parametrize("how", ["away", "hanging"])
+async def test_what_was_read_in_the_last_hour_is_given_while_the_store_is_away(how: str) -> None:
+    store, clock = Counting(PAGE), Clock()
+    shelf = Shelf(cast(Objects, store), clock)
+    await shelf.get("pages/a")
+    setattr(store, how, True)
+    clock.now = FRESH_S + 1
+    found = await asyncio.gather(*(shelf.get("pages/a") for _ in range(5)))
+    assert [body(one) for one in found] == [b"page"] * 5
+    assert [one.age_s for one in found if one] == [FRESH_S + 1] * 5
+    assert store.reads == 2
+    await shelf.get("pages/a")
+    assert store.reads == 2, "a store that is away is not asked by every visitor"
+    await asyncio.sleep(PATIENCE_S * 0.4)  # the read that hangs ends as well
+    setattr(store, how, False)
+    store.found = StoredObject(b"newer", "text/html", "2")
+    clock.now += FRESH_S
+    newer = await shelf.get("pages/a")
+    assert (body(newer), newer and newer.age_s) == (b"newer", 0)
+
+
+async def test_nothing_is_given_after_an_hour_or_after_it_was_removed() -> None:
+    store, clock = Counting(PAGE), Clock()
+    shelf = Shelf(cast(Objects, store), clock)
+    await shelf.get("pages/a")
+    store.away = True
+    for clock.now in (FRESH_S, STALE_S / 2, STALE_S - 1):
+        assert body(await shelf.get("pages/a")) == b"page"
+    clock.now = STALE_S
+    with pytest.raises(Retryable):
+        await shelf.get("pages/a")
+    store.away = False
+    assert body(await shelf.get("pages/a")) == b"page"
+    store.found = None
+    clock.now += FRESH_S
+    assert await shelf.get("pages/a") is None
+    store.away = True
+    with pytest.raises(Retryable):
+        await shelf.get("pages/a")
