@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import random
 import signal
@@ -60,6 +61,12 @@ Provider = Annotated[
 Tenant = Annotated[str, typer.Option(help="Tenant that LPSTREAM_API_TOKEN belongs to, where the stack runs.")]
 Seed = Annotated[int, typer.Option(help="Seed of visitors, requests and faults; 0: a new one.")]
 Target = Annotated[Path, typer.Option("--out", help="Where the report goes; scenarios in it stay.")]
+Edges = Annotated[
+    int, typer.Option(min=1, max=16, help="Processes of the edge, on a stack of its own; chaos then kills one of them.")
+]
+Brokers = Annotated[
+    int, typer.Option(min=1, max=9, help="Apache Kafka nodes, on a stack of its own; chaos then kills one of them.")
+]
 Running = Annotated[Path | None, typer.Option("--data", help="Folder of a running stack; default: a stack of its own.")]
 
 
@@ -72,6 +79,8 @@ def verify(
     warmed: Warmed = WARMED,
     models: Provider = "simulator",
     kafka: Kafka = "auto",
+    edges: Edges = 1,
+    brokers: Brokers = 1,
     tenant: Tenant = "demo",
     seed: Seed = 0,
     target: Target = Path("out/verify"),
@@ -83,10 +92,14 @@ def verify(
     Runs on an embedded stack of its own, on the one that `up` runs on --data, or at the addresses of the settings.
     Ctrl-C ends the load and still writes what was measured.
     """
+    for client in ("aiokafka", "clickhouse_connect"):  # that a store is away is measured, not news
+        logging.getLogger(client).setLevel(logging.CRITICAL)
     names = _names(scenario)
+    if edges > 1 and "rolling" in names:
+        raise LpstreamError("--edges: rolling replaces an edge of one process; leave it at 1, or leave rolling away")
     with (
         tempfile.TemporaryDirectory(prefix="lpstream-verify-") as folder,
-        _place(Path(folder), kafka, models, tenant, data) as place,
+        _place(Path(folder), tenant, data, kafka=kafka, models=models, edges=edges, brokers=brokers) as place,
     ):
         copy = warm(place, warmed, say)
         for name in names:
@@ -117,11 +130,15 @@ def _names(wanted: list[str] | None) -> list[str]:
 
 
 @contextmanager
-def _place(folder: Path, kafka: Any, models: Models, tenant: str, data: Path | None) -> Iterator[Place]:
+def _place(
+    folder: Path, tenant: str, data: Path | None, *, kafka: Any, models: Models, edges: int, brokers: int
+) -> Iterator[Place]:
     if data is None and not any_address_set():
-        with embedded(folder / "stack", kafka, models, say) as place:
+        with embedded(folder / "stack", kafka, models, say, edges=edges, brokers=brokers) as place:
             yield place
         return
+    if edges > 1 or brokers > 1:
+        raise LpstreamError("--edges and --brokers are of a stack of its own: leave --data and addresses away")
     where = data or Path()
     doors = {} if any_address_set() else read_doors(where)
     yield running(settings_for(where), tenant, {name: one["pid"] for name, one in doors.get("services", {}).items()})

@@ -49,6 +49,19 @@ def test_chaos_is_for_a_stack_of_its_own(stack: Stack, installation: Installatio
     assert "chaos ends processes" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("--brokers", "3"), "--edges and --brokers are of a stack of its own"),
+        (("--edges", "2", "--scenario", "rolling"), "rolling replaces an edge of one process"),
+    ],
+)
+def test_several_of_what_cannot_be_several_is_an_error_at_once(tmp_path: Path, args: list[str], told: str) -> None:
+    done = lpstream("verify", *args, "--out", str(tmp_path), data=tmp_path)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert told in " ".join(done.stderr.split())
+
+
 def test_a_scenario_that_is_not_there_is_named(tmp_path: Path) -> None:
     done = lpstream("verify", "--scenario", "stroll", data=tmp_path)
     assert done.returncode == 1 and "stroll" in done.stderr and "normal" in done.stderr

@@ -88,6 +88,7 @@ def test_three_brokers_and_the_version_that_is_tested() -> None:
     assert len(brokers) == 3
     assert {one["image"] for one in brokers} == {f"apache/kafka:{kafka_version()}"}
     assert {one["environment"]["KAFKA_MIN_INSYNC_REPLICAS"] for one in brokers} == {"2"}
+    assert {one["environment"]["KAFKA_BROKER_SESSION_TIMEOUT_MS"] for one in brokers} == {"6000"}
 
 
 def test_stores_are_of_the_versions_that_containers_are_tested_with() -> None:

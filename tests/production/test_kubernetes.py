@@ -170,6 +170,7 @@ def test_kafka_keeps_three_copies_of_which_two_must_be_in_sync() -> None:
     config = one(manifests, "Kafka", "lpstream")["spec"]["kafka"]["config"]
     assert (config["default.replication.factor"], config["min.insync.replicas"]) == (3, 2)
     assert config["unclean.leader.election.enable"] is False
+    assert config["broker.session.timeout.ms"] / 1_000 < Settings.model_fields["produce_timeout_s"].default
     settings = one(manifests, "ConfigMap", "settings")["data"]
     assert settings["LPSTREAM_KAFKA_REPLICATION_FACTOR"] == "3"
     assert settings["LPSTREAM_KAFKA_MIN_INSYNC_REPLICAS"] == "2"

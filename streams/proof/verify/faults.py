@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import random
+import signal
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ import aiohttp
 
 from schemas.errors import LpstreamError
 from streams.proof.verify.place import COPY_3_S, Place
+from streams.proof.verify.resources import listening, port_of
 from streams.proof.verify.scenarios import AWAY_S, FAULT_EVERY_S, FIRST_FAULT_S, ROLL_EVERY_S, FaultName, ServiceName
 
 READY_WITHIN_S, LOOK_S = 60.0, 0.1
@@ -22,6 +25,8 @@ SERVICES: tuple[ServiceName, ...] = ("edge", "heatmap", "generation")
 class Fault:
     """What is done, and when, s after the start; `healed_s` is when it answered again.
 
+    `victim` is who of several was killed.
+
     A `planned` one is no fault but a restart as for a new version: the successor first, then SIGTERM.
     """
 
@@ -29,6 +34,7 @@ class Fault:
     name: FaultName
     planned: bool = False
     healed_s: float | None = None
+    victim: str = ""
 
     @property
     def text(self) -> str:
@@ -36,7 +42,7 @@ class Fault:
         if self.planned:
             return f"{self.name}: successor started, then SIGTERM"
         how = "SIGKILL, started again" if self.name in SERVICES else f"SIGKILL, away for {AWAY_S[self.name]:g} s"
-        return f"{self.name}: {how}"
+        return f"{self.victim or self.name}: {how}"
 
 
 def planned(seed: int, seconds: float, names: Iterable[FaultName] = tuple(AWAY_S)) -> list[Fault]:
@@ -65,12 +71,14 @@ async def inject(place: Place, fault: Fault, began: float) -> None:
     fault.at_s = time.monotonic() - began
     if fault.planned:
         await _replace(place, fault.name)
+    elif fault.name == "edge" and place.edges > 1:
+        await _one_of_the_edges(place, fault)
     elif fault.name in SERVICES:
         await _service(place, fault.name)
     elif fault.name == "provider":
         await _provider(place)
     else:
-        await _store(place, fault.name)
+        await _store(place, fault)
     fault.healed_s = time.monotonic() - began
 
 
@@ -89,6 +97,22 @@ async def _service(place: Place, name: str) -> None:
         await _answers(f"{place.edge}/readyz")
 
 
+async def _one_of_the_edges(place: Place, fault: Fault) -> None:
+    """Kill one process; its parent starts another. It is healed when as many listen as before."""
+    port = port_of(place.edge)
+    before = await asyncio.to_thread(listening, port)
+    if len(before) < place.edges:
+        raise LpstreamError(f"ss(8) tells {len(before)} processes that listen at port {port}, not {place.edges}")
+    fault.victim = f"one of {len(before)} edge processes"
+    os.kill(min(before), signal.SIGKILL)
+    async with asyncio.timeout(READY_WITHIN_S):
+        while True:
+            now = await asyncio.to_thread(listening, port)
+            if len(now - {min(before)}) >= len(before):
+                return
+            await asyncio.sleep(LOOK_S)
+
+
 async def _provider(place: Place) -> None:
     if place.provider is not None:
         await asyncio.to_thread(place.provider.process.kill)
@@ -96,11 +120,14 @@ async def _provider(place: Place) -> None:
         await asyncio.to_thread(place.provider.start, COPY_3_S)
 
 
-async def _store(place: Place, name: FaultName) -> None:
+async def _store(place: Place, fault: Fault) -> None:
     if place.stack is None:
         raise LpstreamError("only stores of our own stack are killed")
+    # of several brokers one, and one is as good as another
+    name = [one for one in place.stack.processes if one.startswith(fault.name)][-1]
+    fault.victim = name
     await asyncio.to_thread(place.stack.kill, name)
-    await asyncio.sleep(AWAY_S[name])
+    await asyncio.sleep(AWAY_S[fault.name])
     await asyncio.to_thread(place.stack.restart, name)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from infra.embedded.kafka import Choice
 from infra.embedded.ports import Ports
 from infra.embedded.stack import Stack
-from schemas.errors import SettingError
+from schemas.errors import LpstreamError, SettingError
 from streams.cli.services import prepare
 from streams.cli.up import settings_of
 from streams.clients import Desk
@@ -35,7 +35,10 @@ Models = Literal["simulator", "settings"]
 
 @dataclass(slots=True)
 class Place:
-    """The doors, and, where it is our own stack, what can be killed. `ports` are those of servers, by name."""
+    """The doors, and, where it is our own stack, what can be killed. `ports` are those of servers, by name.
+
+    `edges` are the processes that share the edge's ports.
+    """
 
     settings: Settings
     tenant: str
@@ -46,6 +49,7 @@ class Place:
     provider: RemoteProvider | None = None
     services_pids: Mapping[str, int] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    edges: int = 1
 
     @property
     def edge(self) -> str:
@@ -75,10 +79,17 @@ class Place:
 
 
 @contextlib.contextmanager
-def embedded(folder: Path, kafka: Choice, models: Models, say: Say) -> Iterator[Place]:
-    """A stack and its services, with the simulated provider or those of the settings; all gone at the end."""
+def embedded(
+    folder: Path, kafka: Choice, models: Models, say: Say, *, edges: int = 1, brokers: int = 1
+) -> Iterator[Place]:
+    """A stack and its services, with the simulated provider or those of the settings; all gone at the end.
+
+    LpstreamError for several brokers where Apache Kafka cannot be had.
+    """
     with contextlib.ExitStack() as opened:
-        stack = opened.enter_context(Stack(folder, kafka, say))
+        stack = opened.enter_context(Stack(folder, kafka, say, kafka_nodes=brokers))
+        if brokers > 1 and stack.broker.kind == "tansu":
+            raise LpstreamError(f"--brokers {brokers}: only Apache Kafka has several, and it cannot be had here")
         asyncio.run(prepare(settings_of(stack)))
         provider, overrides = None, {}
         if models == "simulator":
@@ -89,14 +100,19 @@ def embedded(folder: Path, kafka: Choice, models: Models, say: Say) -> Iterator[
             opened.callback(provider.process.stop)
             provider.start(COPY_3_S)
             overrides = provider_settings([provider])
-        services = Installation(stack, say, overrides)
+        services = Installation(stack, say, overrides | {f"{PREFIX}EDGE_PROCESSES": str(edges)})
         opened.callback(services.stop)
         services.start()
         settings = _settings(services.settings(), provider)
         yield Place(
-            settings, "demo", f"embedded stack, {stack.broker.version()}", _ports(settings, provider), stack, services,
-            provider, versions=stack.versions(),
+            settings, "demo", _told(stack, edges, brokers), _ports(settings, provider), stack, services, provider,
+            versions=stack.versions(), edges=edges,
         )  # fmt: skip
+
+
+def _told(stack: Stack, edges: int, brokers: int) -> str:
+    several = [f"{count} {name}" for count, name in ((brokers, "brokers"), (edges, "edge processes")) if count > 1]
+    return ", ".join(["embedded stack", stack.broker.version(), *several])
 
 
 def running(settings: Settings, tenant: str, pids: Mapping[str, int]) -> Place:
@@ -117,10 +133,11 @@ def _settings(env: Mapping[str, str], provider: RemoteProvider | None) -> Settin
 
 
 def _ports(settings: Settings, provider: RemoteProvider | None) -> dict[int, str]:
+    brokers = settings.kafka_bootstrap_servers.split(",")
     addresses = {
         "edge": settings.page_base_url,
         "edge, private": settings.api_base_url,
-        "kafka": settings.kafka_bootstrap_servers.split(",")[0],
+        **{"kafka" if node == 1 else f"kafka-{node}": address for node, address in enumerate(brokers, 1)},
         "clickhouse": settings.clickhouse_url,
         "redis": settings.redis_url,
         "s3": settings.s3_endpoint_url or "",

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import subprocess
 import time
 from collections import Counter
@@ -15,6 +16,7 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 SAMPLE_S, SOCKETS_EVERY_S = 1.0, 10.0
 SS = ("ss", "-tinHO", "state", "established")
+SS_LISTENING = ("ss", "-tlnpH", "sport", "=")
 
 Pids = Callable[[], Mapping[str, int]]
 
@@ -141,6 +143,17 @@ def sockets(ports: frozenset[int]) -> dict[tuple[str, str], tuple[int, int]]:
         told = dict(part.split(":", 1) for part in rest if part.startswith(("bytes_acked:", "bytes_received:")))
         found[local, peer] = (int(told.get("bytes_acked", 0)), int(told.get("bytes_received", 0)))
     return found
+
+
+def listening(port: int) -> set[int]:
+    """Process ids of those that listen at a port; none where there is no ss."""
+    try:
+        text = subprocess.run(
+            [*SS_LISTENING, f":{port}"], capture_output=True, text=True, timeout=20, check=False
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return set()
+    return {int(pid) for pid in re.findall(r"pid=(\d+)", text)}
 
 
 def port_of(address: str) -> int:

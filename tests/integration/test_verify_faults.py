@@ -1,0 +1,45 @@
+"""Faults of `lpstream verify` where there are several of what is killed."""
+
+import asyncio
+import time
+
+import pytest
+from raw_http import ask, request
+
+from infra.embedded.stack import Stack
+from streams.cli.services import prepare
+from streams.cli.up import settings_of
+from streams.proof.edge_process import edge_process
+from streams.proof.verify.faults import Fault, inject
+from streams.proof.verify.place import Place
+from streams.proof.verify.resources import listening, port_of
+
+pytestmark = pytest.mark.stack
+
+
+async def listeners(port: int, count: int, without: int = 0) -> set[int]:
+    """Processes that listen at the port, once there are so many, and one is not among them."""
+    async with asyncio.timeout(30):
+        while True:
+            found = await asyncio.to_thread(listening, port)
+            if len(found) >= count and without not in found:
+                return found
+            await asyncio.sleep(0.05)
+
+
+async def test_one_of_two_edge_processes_is_killed_and_nobody_is_refused(stack: Stack) -> None:
+    await prepare(settings_of(stack))
+    with edge_process(stack, "two", {"LPSTREAM_EDGE_PROCESSES": "2"}) as edge:
+        port = port_of(edge.url)
+        before = await listeners(port, 2)
+        settings = settings_of(stack).model_copy(update={"public_url": edge.url})
+        fault = Fault(0, "edge")
+        healing = asyncio.create_task(inject(Place(settings, "demo", "", edges=2), fault, time.monotonic()))
+        await listeners(port, 1, without=min(before))
+        while not healing.done():
+            assert (await ask(edge.url, request(b"", path="/healthz", method="GET"))).status == 200
+            await asyncio.sleep(0.05)
+        await healing
+        after = await listeners(port, 2)
+    assert len(before) == len(after) == 2 and len(before & after) == 1
+    assert fault.text == "one of 2 edge processes: SIGKILL, started again"
