@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+from harness import runs
 from raw_http import ask, request
 
 from infra.embedded.stack import Stack
@@ -17,12 +18,12 @@ from streams.proof.verify.resources import listening, port_of
 pytestmark = pytest.mark.stack
 
 
-async def listeners(port: int, count: int, without: int = 0) -> set[int]:
-    """Processes that listen at the port, once there are so many, and one is not among them."""
+async def both(port: int) -> set[int]:
+    """The two processes that listen at the port, once they do."""
     async with asyncio.timeout(30):
         while True:
             found = await asyncio.to_thread(listening, port)
-            if len(found) >= count and without not in found:
+            if len(found) == 2:
                 return found
             await asyncio.sleep(0.05)
 
@@ -31,15 +32,17 @@ async def test_one_of_two_edge_processes_is_killed_and_nobody_is_refused(stack: 
     await prepare(settings_of(stack))
     with edge_process(stack, "two", {"LPSTREAM_EDGE_PROCESSES": "2"}) as edge:
         port = port_of(edge.url)
-        before = await listeners(port, 2)
+        before = await both(port)
         settings = settings_of(stack).model_copy(update={"public_url": edge.url})
         fault = Fault(0, "edge")
         healing = asyncio.create_task(inject(Place(settings, "demo", "", edges=2), fault, time.monotonic()))
-        await listeners(port, 1, without=min(before))
+        async with asyncio.timeout(30):
+            while runs(min(before)):
+                await asyncio.sleep(0.02)
         while not healing.done():
             assert (await ask(edge.url, request(b"", path="/healthz", method="GET"))).status == 200
             await asyncio.sleep(0.05)
         await healing
-        after = await listeners(port, 2)
+        after = await both(port)
     assert len(before) == len(after) == 2 and len(before & after) == 1
     assert fault.text == "one of 2 edge processes: SIGKILL, started again"
