@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -32,14 +31,6 @@ full_only = pytest.mark.skipif(not FULL, reason="takes minutes: `make test-kafka
 SETTLE_S = 8
 DUPLICATES = 0.1
 PER_SECOND = 60
-
-
-def runs(pid: int) -> bool:
-    """Whether the process is there and has not ended: its sockets are closed by then, before it is waited for."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(") ")[2][0] != "Z"
-    except OSError:
-        return False
 
 
 def scaled(short: float, full: float) -> float:
