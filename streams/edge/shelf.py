@@ -61,7 +61,6 @@ class Shelf:
                 return await reading
         except (Retryable, TimeoutError):
             kept.asked_at = self._clock()
-            metrics.STALE.inc()
             return self._shelved(kept)
 
     async def _read(self, key: str) -> Shelved | None:
@@ -75,4 +74,7 @@ class Shelf:
         return Shelved(found, 0.0)
 
     def _shelved(self, kept: _Kept) -> Shelved:
-        return Shelved(kept.object, self._clock() - kept.read_at)
+        age_s = self._clock() - kept.read_at
+        if age_s >= FRESH_S:
+            metrics.STALE.inc()
+        return Shelved(kept.object, age_s)

@@ -38,9 +38,9 @@ async def test_one_of_two_edge_processes_is_killed_and_nobody_is_refused(stack: 
     with edge_process(stack, "two", {"LPSTREAM_EDGE_PROCESSES": "2"}) as edge:
         port = port_of(edge.url)
         before = await both(port)
-        settings = settings_of(stack).model_copy(update={"public_url": edge.url})
+        settings = settings_of(stack).model_copy(update={"public_url": edge.url, "edge_processes": 2})
         fault = Fault(0, "edge")
-        healing = asyncio.create_task(inject(Place(settings, "demo", "", edges=2), fault, time.monotonic()))
+        healing = asyncio.create_task(inject(Place(settings, "demo", ""), fault, time.monotonic()))
         async with asyncio.timeout(30):
             while is_there(min(before)):
                 await asyncio.sleep(0.02)

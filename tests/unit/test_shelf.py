@@ -4,6 +4,7 @@ import asyncio
 from typing import cast
 
 import pytest
+from prometheus_client import REGISTRY
 
 from infra.objects import Objects, StoredObject
 from schemas.errors import Retryable
@@ -35,6 +36,10 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+def stale() -> float:
+    return REGISTRY.get_sample_value("lpstream_edge_stale_total") or 0.0
 
 
 def body(found: Shelved | None) -> bytes:
@@ -83,7 +88,7 @@ async def test_a_reader_that_goes_away_does_not_take_the_page_from_others() -> N
 
 @pytest.mark.parametrize("how", ["away", "hanging"])
 async def test_what_was_read_in_the_last_hour_is_given_while_the_store_is_away(how: str) -> None:
-    store, clock = Counting(PAGE), Clock()
+    store, clock, before = Counting(PAGE), Clock(), stale()
     shelf = Shelf(cast(Objects, store), clock)
     await shelf.get("pages/a")
     setattr(store, how, True)
@@ -94,6 +99,7 @@ async def test_what_was_read_in_the_last_hour_is_given_while_the_store_is_away(h
     assert store.reads == 2
     await shelf.get("pages/a")
     assert store.reads == 2, "a store that is away is not asked by every visitor"
+    assert stale() - before == 6
     await asyncio.sleep(PATIENCE_S * 0.4)  # the read that hangs ends as well
     setattr(store, how, False)
     store.found = StoredObject(b"newer", "text/html", "2")

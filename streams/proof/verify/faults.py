@@ -71,7 +71,7 @@ async def inject(place: Place, fault: Fault, began: float) -> None:
     fault.at_s = time.monotonic() - began
     if fault.planned:
         await _replace(place, fault.name)
-    elif fault.name == "edge" and place.edges > 1:
+    elif fault.name == "edge" and place.settings.edge_processes > 1:
         await _one_of_the_edges(place, fault)
     elif fault.name in SERVICES:
         await _service(place, fault.name)
@@ -99,10 +99,10 @@ async def _service(place: Place, name: str) -> None:
 
 async def _one_of_the_edges(place: Place, fault: Fault) -> None:
     """Kill one process; its parent starts another. It is healed when as many listen as before."""
-    port = port_of(place.edge)
+    port, count = port_of(place.edge), place.settings.edge_processes
     before = await asyncio.to_thread(listening, port)
-    if len(before) < place.edges:
-        raise LpstreamError(f"ss(8) tells {len(before)} processes that listen at port {port}, not {place.edges}")
+    if len(before) < count:
+        raise LpstreamError(f"ss(8) tells {len(before)} processes that listen at port {port}, not {count}")
     fault.victim = f"one of {len(before)} edge processes"
     os.kill(min(before), signal.SIGKILL)
     async with asyncio.timeout(READY_WITHIN_S):

@@ -35,10 +35,7 @@ Models = Literal["simulator", "settings"]
 
 @dataclass(slots=True)
 class Place:
-    """The doors, and, where it is our own stack, what can be killed. `ports` are those of servers, by name.
-
-    `edges` are the processes that share the edge's ports.
-    """
+    """The doors, and, where it is our own stack, what can be killed. `ports` are those of servers, by name."""
 
     settings: Settings
     tenant: str
@@ -49,7 +46,6 @@ class Place:
     provider: RemoteProvider | None = None
     services_pids: Mapping[str, int] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
-    edges: int = 1
 
     @property
     def edge(self) -> str:
@@ -106,7 +102,7 @@ def embedded(
         settings = _settings(services.settings(), provider)
         yield Place(
             settings, "demo", _told(stack, edges, brokers), _ports(settings, provider), stack, services, provider,
-            versions=stack.versions(), edges=edges,
+            versions=stack.versions(),
         )  # fmt: skip
 
 
