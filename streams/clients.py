@@ -58,10 +58,14 @@ class Desk:
             self.results,
             Payer(REFRESHER, "refresh", self.tenants.warming),
         )
+        self._confirming = asyncio.create_task(self.ledger.keep_confirmed())
 
     async def close(self) -> None:
         """Let what is being written be finished, and close all."""
         await self.copywriter.settle_down()
+        self._confirming.cancel()
+        await asyncio.gather(self._confirming, return_exceptions=True)
+        await self.ledger.close()
         await self.line.redis.aclose()
         await self.routers.close()
 

@@ -1,7 +1,7 @@
 """Results put back into Redis from `lp.results`, and what they cost into the ledger: Redis is a view of the topic.
 
-`lpstream rebuild results` does it when told. A generation worker does it by itself when Redis answers again after an
-outage, for what was published meanwhile, and wholly when it finds a Redis that was emptied.
+A generation worker does it when Redis answers again after an outage, for all that was published meanwhile, and wholly
+when it finds a Redis that was emptied.
 """
 
 import asyncio
@@ -17,6 +17,9 @@ from aiokafka.errors import KafkaError
 
 from infra.budget import Ledger
 from infra.kafka.admin import partitions_of
+from infra.kafka.consumer import build_consumer
+from infra.kafka.reading import Reader, stretch
+from infra.kafka.skips import pass_over
 from infra.results import RESULT_S, ResultStore
 from schemas.errors import DecodeError, LpstreamError, Retryable
 from schemas.generation import RESULTS, Result, decode_model
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOOK_S, MARGIN_S, FETCH_MS = 2.0, 60.0, 1_000
+LOOK_S, MARGIN_S = 2.0, 60.0
 OnProgress = Callable[[int, int], None]
 
 
@@ -39,9 +42,9 @@ async def keep_restored(clients: "Clients") -> None:
         await asyncio.sleep(LOOK_S)
         try:
             if not await clients.results.present():
-                await _restore(clients, time.time() - RESULT_S)
+                await _restore(clients, time.time() - RESULT_S, emptied=True)
             elif away:
-                await _restore(clients, time.time() - max(away) - MARGIN_S)
+                await _restore(clients, time.time() - max(away) - MARGIN_S, emptied=False)
             else:
                 continue
             away.clear()
@@ -50,9 +53,9 @@ async def keep_restored(clients: "Clients") -> None:
             log.warning("results are not restored yet: %s", error)
 
 
-async def _restore(clients: "Clients", since_s: float) -> None:
+async def _restore(clients: "Clients", since_s: float, *, emptied: bool) -> None:
     servers = clients.settings.kafka_bootstrap_servers
-    figures = await restore(servers, clients.results, clients.ledger, since_s)
+    figures = await restore(servers, clients.results, clients.ledger, since_s, emptied=emptied)
     log.info("restored results from %s: %s", RESULTS, figures)
 
 
@@ -62,16 +65,25 @@ async def restore(
     ledger: Ledger,
     since_s: float,
     on_progress: OnProgress = lambda *_: None,
+    *,
+    emptied: bool,
 ) -> dict[str, int]:
-    """Read the topic from a time (s UTC) to its end now; how many results were read, and how many were missing."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False)
+    """Read the topic from a time (s UTC) to its end now; how many results were read, and how many were missing.
+
+    Costs go into the ledger only if Redis was emptied. Otherwise the ledger has them.
+    """
+    consumer = build_consumer(servers)
     try:
         await consumer.start()
         places = await partitions_of(servers, RESULTS)
         consumer.assign(places)
         ends = await consumer.end_offsets(places)
         starts = await _starts(consumer, places, ends, since_s)
-        return await _Run(results, ledger, on_progress).read(consumer, starts, ends)
+        run = _Run(results, ledger, on_progress)
+        figures = await run.read(consumer, starts, ends)
+        if emptied:
+            await run.refill()
+        return figures
     except KafkaError as error:
         raise Retryable(f"Kafka: {type(error).__name__}: {error}") from error
     finally:
@@ -102,17 +114,15 @@ class _Run:
         """All partitions, one after the other."""
         total = sum(ends[tp] - starts[tp] for tp in starts)
         done = 0
+        reader = Reader(consumer)
         for tp, start in starts.items():
-            consumer.seek(tp, start)
-            at = start
-            while at < ends[tp]:
-                records = (await consumer.getmany(tp, timeout_ms=FETCH_MS)).get(tp, [])
+            # results have no dead letters, and a batch that cannot be read must not keep the others from Redis
+            async for records in stretch(reader, tp, start, ends[tp], pass_over):
                 for record in records:
                     await self._take(record)
-                at = await consumer.position(tp)
-                self._on_progress(done + at - start, total)
+                self._on_progress(done + records[-1].offset - start, total)
             done += ends[tp] - start
-        await self._settle()
+            self._on_progress(done, total)
         return {"read": self._read, "restored": self._restored}
 
     async def _take(self, record: Any) -> None:
@@ -132,9 +142,9 @@ class _Run:
             for scope, period in zip(("day", "month"), periods, strict=True):
                 self._costs[scope][result.tenant_id, period] += result.cost_micro_jpy
 
-    async def _settle(self) -> None:
-        """The ledger is never below what results tell; what it holds beside is left."""
+    async def refill(self) -> None:
+        """Add the costs to the ledger."""
         for (tenant_id, period), amount in self._costs["day"].items():
-            await self._ledger.raise_to("day", tenant_id, period, amount)
+            await self._ledger.refill("day", tenant_id, period, amount)
         for (tenant_id, period), amount in self._costs["month"].items():
-            await self._ledger.raise_to("month", tenant_id, period, amount)
+            await self._ledger.refill("month", tenant_id, period, amount)

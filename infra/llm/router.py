@@ -229,7 +229,7 @@ class Router:
         return running
 
     async def _call(self, running: _Running, question: Question, patient: bool) -> Reply:
-        """Reserve, ask, note what came of it, settle. A call that is called off stays at its reservation."""
+        """Reserve, ask, note the outcome, settle. Without a known price, the call stays at its reservation."""
         candidate, endpoint = running.candidate, running.candidate.endpoint
         total = min(question.until - time.monotonic(), self._patience.cap_s)
         limits = Limits(total if patient else self._patience.first_token_s, self._patience.idle_s, total)
@@ -244,7 +244,8 @@ class Router:
             raise
         running.succeeded = self._judge(candidate, reply)
         self._note(endpoint, reply, reservation, question.trail)
-        await self._settle(endpoint, reply, reservation)
+        if reply.billing != "unknown":
+            await self._ledger.settle(reservation, _billed(endpoint, reply, reservation))
         return reply
 
     async def _reserve(self, call_id: str, endpoint: Endpoint, question: Question) -> Reservation:
@@ -280,15 +281,6 @@ class Router:
         )
         trail.attempts.append(attempt)
         self._watchers.attempt(attempt)
-
-    async def _settle(self, endpoint: Endpoint, reply: Reply, reservation: Reservation) -> None:
-        """What nobody told the price of stays at its reservation, as it does when Redis is away now."""
-        if reply.billing == "unknown":
-            return
-        try:
-            await self._ledger.settle(reservation, _billed(endpoint, reply, reservation))
-        except Retryable:
-            return
 
 
 def _billed(endpoint: Endpoint, reply: Reply, reservation: Reservation) -> int:

@@ -10,6 +10,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from infra.budget import SETTLED
+
 CALL = "lp:{cost}:call:"
 MONTHS = "lp:{cost}:month:*"
 
@@ -64,10 +66,11 @@ async def total(redis: Redis) -> int:
 async def forget_open_calls(redis: Redis) -> None:
     """Begin anew: reservations of calls that were cut off before are no part of the next audit."""
     for name in [name async for name in redis.scan_iter(match=f"{CALL}*", count=1_000)]:
-        await redis.delete(name)
+        await redis.set(name, SETTLED, xx=True, keepttl=True)  # the worker would write again what is deleted
 
 
 async def _reserved(redis: Redis) -> dict[str, int]:
     names = [name async for name in redis.scan_iter(match=f"{CALL}*", count=1_000)]
     values = await redis.mget(names) if names else []
-    return {name.decode().removeprefix(CALL): int(value or 0) for name, value in zip(names, values, strict=True)}
+    found = {name.decode().removeprefix(CALL): value for name, value in zip(names, values, strict=True)}
+    return {name: int(value) for name, value in found.items() if value not in (None, SETTLED.encode())}

@@ -1,13 +1,22 @@
 """The cost ledger on a real Valkey: atomic, idempotent, never below what was billed."""
 
 import asyncio
+import os
+import random
+import time
+from collections import Counter
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from infra.budget import Alert, CapReached, Caps, Ledger, Payer
+from infra import budget
+from infra.budget import CALL_S, KEPT_S, Alert, CapReached, Caps, Ledger, Payer
+from infra.embedded import stores
+from infra.embedded.ports import Ports
 from infra.embedded.process import Server
 from infra.redis import RedisLine, open_redis
 from schemas.errors import Retryable
@@ -95,11 +104,240 @@ async def test_days_and_months_begin_at_midnight_in_tokyo(line: RedisLine) -> No
     assert after.periods(datetime(2026, 11, 30, 15, 0, tzinfo=UTC)) == ("2026-12-01", "2026-12")
 
 
-async def test_a_lost_ledger_is_raised_to_what_results_tell_and_never_lowered(line: RedisLine) -> None:
+class Spending:
+    """Calls for one tenant, some settled and some cut off, and what they were billed."""
+
+    def __init__(self, books: Ledger) -> None:
+        self._books = books
+        self.payer = payer(caps=Caps(10**12, 10**12, 10**12))
+        self.sums: Counter[str] = Counter()
+        self.ended = False
+
+    async def go_on(self) -> None:
+        """Make one call after the other until it is ended."""
+        while not self.ended:
+            reserved = random.randint(500, 1_000)
+            billed = random.randint(100, reserved)
+            try:
+                reservation = await self._books.reserve(str(uuid4()), self.payer, reserved)
+            except Retryable as error:
+                if "is away" not in str(error):
+                    self.sums["unanswered"] += reserved  # Redis may have counted it
+                await asyncio.sleep(0.1)
+                continue
+            self.sums["calls"] += 1
+            self.sums["billed"] += billed
+            cut_off = random.random() < 0.3
+            self.sums["expected"] += reserved if cut_off else billed
+            await asyncio.sleep(random.uniform(0, 0.6))
+            if not cut_off:
+                await self._books.settle(reservation, billed)
+
+
+class PowerCut:
+    """A Valkey that loses the last second of its append-only file, as it does with `everysec` and a power cut."""
+
+    def __init__(self, server: Server, folder: Path) -> None:
+        self._server = server
+        [self._file] = folder.glob("valkey/appendonlydir/*.incr.aof")
+        self._sizes: list[tuple[float, int]] = []
+
+    async def watch(self) -> None:
+        """Note the size of the file until cancelled."""
+        while True:
+            self._sizes.append((time.monotonic(), self._file.stat().st_size))
+            await asyncio.sleep(0.02)
+
+    async def happen(self) -> int:
+        """Kill the server, cut its file, start it again; how many bytes were lost."""
+        await asyncio.to_thread(self._server.kill)
+        before, now = self._file.stat().st_size, time.monotonic()
+        left = max(size for at, size in self._sizes if at <= now - 1.0)
+        os.truncate(self._file, left)
+        self._sizes.clear()
+        await asyncio.to_thread(self._server.restart)
+        return before - left
+
+
+async def test_the_ledger_is_never_below_the_bill_after_power_cuts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "CONFIRM_S", 2.5)
+    port = Ports(tmp_path).get("redis")
+    server = stores.valkey(tmp_path, port)
+    await asyncio.to_thread(server.start)
+    redis = open_redis(f"redis://127.0.0.1:{port}")
+    books, cut = ledger(RedisLine(redis)), PowerCut(server, tmp_path)
+    spending, lost = Spending(books), []
+    beside = [asyncio.create_task(one) for one in (books.keep_confirmed(), cut.watch())]
+    calls = [asyncio.create_task(spending.go_on()) for _ in range(40)]
+    try:
+        for _ in range(4):
+            await asyncio.sleep(random.uniform(1.5, 3.0))
+            lost.append(await cut.happen())
+        await asyncio.sleep(1)
+        spending.ended = True
+        await asyncio.gather(*calls)
+        await asyncio.sleep(budget.CONFIRM_S + 1)
+        totals, sums = await books.spent(spending.payer), spending.sums
+    finally:
+        for task in (*calls, *beside):
+            task.cancel()
+        await asyncio.gather(*calls, *beside, return_exceptions=True)
+        await redis.aclose()
+        await asyncio.to_thread(server.process.stop)
+    assert min(lost) > 0
+    for total in totals.values():
+        assert sums["billed"] < sums["expected"] <= total <= sums["expected"] + sums["unanswered"], (sums, totals)
+
+
+# -- Redis loses what it has not written to its disk yet ---------------------------------------------------
+
+
+async def test_a_call_that_redis_lost_is_settled_at_its_amount_once(line: RedisLine) -> None:
     books = ledger(line)
-    await books.raise_to("month", "t1", "2026-11", 700)
-    await books.raise_to("month", "t1", "2026-11", 300)
-    assert (await books.spent(payer()))["month"] == 700
+    reservation = await books.reserve("call-1", payer(), 900)
+    await line.redis.flushall()
+    for _ in range(3):
+        await books.settle(reservation, 250)
+    assert await books.spent(payer()) == {"lp": 250, "day": 250, "month": 250}
+    kept = [await line.redis.ttl(key) for key in reservation.keys]
+    assert all(0 < found <= most for found, most in zip(kept, (*KEPT_S, CALL_S), strict=True))
+
+
+async def test_a_reservation_repeated_after_the_settle_counts_nothing(line: RedisLine) -> None:
+    books = ledger(line)
+    await books.settle(await books.reserve("call-1", payer(), 900), 250)
+    await books.reserve("call-1", payer(), 900)
+    assert await books.spent(payer()) == {"lp": 250, "day": 250, "month": 250}
+
+
+async def test_a_settled_call_that_redis_lost_is_written_again(line: RedisLine) -> None:
+    books = ledger(line)
+    await books.settle(await books.reserve("call-1", payer(), 900), 250)
+    for _ in range(3):  # the second write may be lost as the first was
+        await line.redis.flushall()
+        await books.confirm(all_calls=True)
+        assert await books.spent(payer()) == {"lp": 250, "day": 250, "month": 250}
+    await books.confirm(all_calls=True)
+    assert (await books.spent(payer()))["lp"] == 250
+
+
+async def test_a_lost_settle_replaces_the_reservation_that_was_not_lost(line: RedisLine) -> None:
+    books = ledger(line)
+    reservation = await books.reserve("call-1", payer(), 900)
+    before = {key: await line.redis.get(key) for key in reservation.keys}
+    await books.settle(reservation, 250)
+    await line.redis.mset(before)
+    await books.confirm(all_calls=True)
+    assert await books.spent(payer()) == {"lp": 250, "day": 250, "month": 250}
+
+
+async def test_a_lost_reservation_that_is_never_settled_is_written_again(line: RedisLine) -> None:
+    books = ledger(line)
+    await books.reserve("call-1", payer(), 900)
+    await line.redis.flushall()
+    for _ in range(3):
+        await books.confirm(all_calls=True)
+    assert await books.spent(payer()) == {"lp": 900, "day": 900, "month": 900}
+
+
+async def test_a_lost_call_is_written_to_the_day_in_which_it_began(line: RedisLine) -> None:
+    times = iter([datetime(2026, 11, 30, 14, 59, tzinfo=UTC), datetime(2026, 11, 30, 15, 0, tzinfo=UTC)])
+    books = Ledger(line, "Asia/Tokyo", lambda zone: next(times).astimezone(zone), lambda _: None)
+    reservation = await books.reserve("call-1", payer(), 900)
+    await line.redis.flushall()
+    await books.settle(reservation, 250)
+    assert await books.spent(payer()) == {"lp": 250, "day": 0, "month": 0}
+    assert await line.redis.mget(reservation.keys[:3]) == [b"250"] * 3
+
+
+async def test_a_call_is_confirmed_after_some_seconds_and_then_forgotten(
+    line: RedisLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(budget, "time", type("Clock", (), {"monotonic": staticmethod(lambda: now)}))
+    books = ledger(line)
+    await books.settle(await books.reserve("call-1", payer(), 900), 250)
+    await line.redis.flushall()
+    await books.confirm()
+    assert (await books.spent(payer()))["lp"] == 0, "not yet"
+    now += budget.CONFIRM_S
+    await books.confirm()
+    assert (await books.spent(payer()))["lp"] == 250
+    now += budget.CONFIRM_S
+    await books.confirm()
+    assert not books._recent
+
+
+async def test_a_settle_with_redis_away_is_written_when_it_is_back(valkey: tuple[Server, str]) -> None:
+    server, url = valkey
+    redis = open_redis(url)
+    await redis.flushall()
+    books = ledger(RedisLine(redis))
+    reservation = await books.reserve("call-1", payer(), 900)
+    server.kill()
+    try:
+        await books.settle(reservation, 250)
+        with pytest.raises(Retryable):
+            await books.confirm(all_calls=True)
+    finally:
+        await asyncio.to_thread(server.restart)
+    await asyncio.sleep(0.6)
+    await books.confirm(all_calls=True)
+    assert await books.spent(payer()) == {"lp": 250, "day": 250, "month": 250}
+    await redis.aclose()
+
+
+async def test_calls_beyond_the_bound_are_forgotten_with_a_warning(
+    line: RedisLine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(budget, "MOST_RECENT", 2)
+    books = ledger(line)
+    for number in range(3):
+        await books.reserve(f"call-{number}", payer(), 100 + number)
+    await line.redis.flushall()
+    await books.confirm(all_calls=True)
+    assert (await books.spent(payer()))["lp"] == 101 + 102
+    assert "100 micro-yen of tenant t1" in caplog.text
+
+
+async def test_caps_and_alerts_see_what_is_written_again(line: RedisLine) -> None:
+    alerts: list[Alert] = []
+    books, caps = ledger(line, alerts), Caps(10**6, 1_000, 10**9)
+    await books.reserve("call-1", payer(caps=caps), 800)
+    await line.redis.flushall()
+    await books.confirm(all_calls=True)
+    assert [(alert.scope, alert.percent) for alert in alerts] == [("day", 80)]
+    with pytest.raises(CapReached):
+        await books.reserve("call-2", payer(caps=caps), 300)
+
+
+async def test_an_alert_that_redis_did_not_hear_of_comes_later(
+    line: RedisLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alerts: list[Alert] = []
+    books, caps = ledger(line, alerts), Caps(10**6, 1_000, 10**9)
+    first = await books.reserve("call-1", payer(caps=caps), 500)
+
+    async def away(*_: Any, **__: Any) -> None:
+        raise ConnectionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(line.redis, "set", away)
+        await books.settle(first, 500)
+    assert not alerts
+    await asyncio.sleep(0.6)
+    await books.settle(await books.reserve("call-2", payer(caps=caps), 10), 10)
+    assert [(alert.scope, alert.percent) for alert in alerts] == [("day", 50)]
+
+
+async def test_an_emptied_ledger_gets_what_results_tell_added_once(line: RedisLine) -> None:
+    books = ledger(line)
+    await books.reserve("call-1", payer(), 300)
+    for told in (700, 700, 750):  # by one worker, by another, and once more after a further result
+        await books.refill("month", "t1", "2026-11", told)
+    assert (await books.spent(payer()))["month"] == 300 + 750
 
 
 async def test_with_redis_away_nothing_is_reserved_and_the_wait_is_short(valkey: tuple[Server, str]) -> None:

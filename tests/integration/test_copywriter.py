@@ -12,6 +12,7 @@ import pytest
 from providers import QUICK, simulated
 from stores import Bucket
 
+from infra import budget
 from infra.budget import Caps, Payer
 from infra.embedded.process import Server
 from infra.objects import Objects
@@ -21,6 +22,7 @@ from schemas.generation import GenerationRequest
 from streams.clients import Desk
 from streams.copywriting import Order, Written
 from streams.mix import Mix
+from streams.proof.audit import total
 from streams.proof.provider.remote import KEY_VARIABLE, USD
 from streams.proof.provider.script import Script
 from streams.proof.provider.server import Provider
@@ -296,6 +298,27 @@ async def test_with_redis_away_nothing_is_spent_and_copy_is_built_in_at_once(sto
             assert "ledger" in built_in(written)[0] and it.calls() == 0 and time.monotonic() - started < 5
         finally:
             await asyncio.to_thread(server.restart)
+
+
+async def test_costs_that_redis_lost_come_back_while_the_worker_runs(
+    stores: Any, line: RedisLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "CONFIRM_S", 1.0)
+    async with room(*stores, QUICK) as it:
+        await it.one.copywriter.write(it.order())
+        await line.redis.flushall()
+        billed, until = it.provider.bill.sums()["micro_jpy"], time.monotonic() + 10
+        while await total(line.redis) < billed:
+            assert time.monotonic() < until
+            await asyncio.sleep(0.1)
+    assert await total(line.redis) == billed > 0
+
+
+async def test_costs_that_redis_lost_come_back_when_the_worker_stops(stores: Any, line: RedisLine) -> None:
+    async with room(*stores, QUICK) as it:
+        await it.one.copywriter.write(it.order())
+        await line.redis.flushall()
+    assert await total(line.redis) == it.provider.bill.sums()["micro_jpy"] > 0
 
 
 async def test_without_a_provider_built_in_copy_is_what_was_asked_for(stores: Any) -> None:

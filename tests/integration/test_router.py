@@ -257,6 +257,9 @@ async def test_what_is_called_off_gives_its_room_back_and_stays_at_its_reservati
         assert one.doors[0].free == 50 and only.bill.open == 0
         assert [attempt.outcome for attempt in trail.attempts] == ["called_off"] * 3
         assert await one.month() == trail.cost_micro_jpy > only.bill.sums()["micro_jpy"] > 0
+        await line.redis.flushall()
+        await one.ledger.confirm(all_calls=True)
+        assert await one.month() == trail.cost_micro_jpy, "also when Redis lost it"
 
 
 async def test_faults_of_every_kind_at_once_leave_the_books_right(line: RedisLine) -> None:
@@ -280,3 +283,6 @@ async def test_faults_of_every_kind_at_once_leave_the_books_right(line: RedisLin
         assert known <= billed and (billed - known).total() <= cut_off
         assert await one.month() == trail.cost_micro_jpy == sum(known.elements()) + reserved * cut_off
         assert await one.month() >= sum(billed.elements())
+        await line.redis.flushall()
+        await one.ledger.confirm(all_calls=True)
+        assert await one.month() == trail.cost_micro_jpy, "also when Redis lost it"
