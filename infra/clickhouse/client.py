@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self, TypeVar
@@ -21,20 +22,32 @@ CONNECT_TIMEOUT_S = 3
 ANSWER_TIMEOUT_S = 30
 # the store is overloaded, out of space or memory, read-only, starting, or its answer is unknown: try again
 RETRYABLE = {
-    74, 159, 160, 164, 173, 201, 202, 203, 209, 210, 225, 236, 241, 242, 243, 252, 285, 286, 319, 439, 473, 999,
+    74, 159, 160, 164, 173, 201, 202, 203, 209, 210, 225, 235, 236, 241, 242, 243, 244, 252, 285, 286, 319, 394, 439,
+    473, 499, 999, 1000,
 }  # fmt: skip
+# What makes an insert durable and known again. The client asks for it, whatever the server's profile of the user says.
+GUARANTEED: dict[str, Any] = {
+    "deduplicate_insert": "enable",
+    "async_insert": 0,
+    "optimize_on_insert": 0,
+    "insert_quorum_parallel": 1,
+    # the server gives up before ANSWER_TIMEOUT_S, and its answer says why
+    "insert_quorum_timeout": 10_000,
+}
+REPLICAS = (
+    "SELECT total_replicas AS n FROM system.replicas WHERE database = {database:String} AND table = {table:String}"
+)
+LOOK_AGAIN_S = 60.0
 _CODE = re.compile(r"Code: (\d+)|error code (\d+)")
 
 
 class ClickHouse:
     """One server, one user. Calls run in a few threads; nothing is opened before the first call."""
 
-    def __init__(
-        self, url: str, user: str, password: str, database: str, quorum: bool, answer_timeout_s: float
-    ) -> None:
+    def __init__(self, url: str, user: str, password: str, database: str, answer_timeout_s: float) -> None:
         self._url, self._user, self._password, self._database = url, user, password, database
-        self._quorum = quorum
         self._answer_timeout_s = answer_timeout_s
+        self._quorums: dict[str, tuple[str, float]] = {}
         self._client: Any = None
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="clickhouse")
         self._opening = asyncio.Lock()
@@ -47,27 +60,39 @@ class ClickHouse:
         password: str,
         database: str = "lpstream",
         *,
-        quorum: bool = False,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
     ) -> Self:
-        """`quorum` waits for a majority of replicas, on replicated tables."""
-        return cls(url, user, password, database, quorum, answer_timeout_s)
+        """Make a client; it connects with its first call."""
+        return cls(url, user, password, database, answer_timeout_s)
 
     async def insert(self, table: str, rows: pa.Table, token: str) -> None:
         """Insert all rows or none, once for each token however often it is called.
 
-        Rows must differ in the table's sorting key: the server does not sum them first, which costs it half of the
-        work of an insert.
+        On replicated tables it returns when a majority of the replicas has the rows. Rows must differ in the table's
+        sorting key: the server does not sum them first, which costs it half of the work of an insert.
         """
-        settings = {
-            "insert_deduplication_token": token,
-            "insert_deduplicate": 1,
-            "async_insert": 0,
-            "optimize_on_insert": 0,
-        }
-        if self._quorum:
-            settings["insert_quorum"] = "auto"
-        await self._call(lambda client: client.insert_arrow(table, rows, settings=settings))
+        quorum = await self._quorum(table)
+        settings = {**GUARANTEED, "insert_deduplication_token": token, "insert_quorum": quorum}
+        try:
+            await self._call(lambda client: client.insert_arrow(table, rows, settings=settings))
+        except Retryable:
+            self._quorums.pop(table, None)  # it may have another number of replicas now
+            raise
+
+    async def _quorum(self, table: str) -> str:
+        """Return `auto`, a majority, which plain tables ignore; `0` for a table with one replica.
+
+        With `auto` the only replica waits for a second one to confirm, until the timeout (seen with 26.9).
+        """
+        quorum, looked_at = self._quorums.get(table, ("", float("-inf")))
+        if time.monotonic() - looked_at >= LOOK_AGAIN_S:
+            database, _, name = table.rpartition(".")
+            found = await self.rows(REPLICAS, {"database": database or self._database, "table": name})
+            if any(row["n"] == 0 for row in found):
+                raise Retryable(f"ClickHouse: Keeper does not tell how many replicas {table} has")
+            quorum = "0" if any(row["n"] == 1 for row in found) else "auto"
+            self._quorums[table] = quorum, time.monotonic()
+        return quorum
 
     async def query(self, sql: str, parameters: dict[str, Any] | None = None) -> pa.Table:
         """The answer as an Arrow table. Parameters are bound by the server: `{name:Type}`."""

@@ -21,7 +21,10 @@ CREATE TABLE IF NOT EXISTS lpstream.migrations
 ENGINE = MergeTree ORDER BY name
 COMMENT 'DDL that was applied.'"""
 
-
+KINDS = (
+    "SELECT name, engine FROM system.tables WHERE database = 'lpstream' AND engine LIKE '%MergeTree' UNION ALL"
+    " SELECT 'database ' || name, engine FROM system.databases WHERE name IN ('lpstream', 'lpstream_warm')"
+)
 COLLECTION = "lpstream_s3"
 
 
@@ -47,7 +50,9 @@ async def migrate(
 
     `clickhouse` must be open on a database that exists (`default`). `timezone` is a checked name of the tz database.
     Without `warm` the credentials of the warm tier stay as they are. `cluster`: databases and tables are replicated.
+    Refused when tables or databases are there that are not as `cluster` says.
     """
+    await _check_kinds(clickhouse, cluster)
     if warm is not None:
         await name_collection(clickhouse, warm, cluster=cluster)
     await _apply(
@@ -71,6 +76,18 @@ async def migrate(
             done.append(file.name)
     await _apply(clickhouse, _ddl().joinpath("views.sql").read_text("utf-8").replace("{timezone}", timezone), cluster)
     return done
+
+
+async def _check_kinds(clickhouse: ClickHouse, cluster: bool) -> None:
+    found = await clickhouse.rows(KINDS)
+    other = ", ".join(row["name"] for row in found if row["engine"].startswith("Replicated") is not cluster)
+    if other and cluster:
+        raise Refused(
+            f"LPSTREAM_CLICKHOUSE_REPLICATED is true, but these are not replicated: {other}. "
+            'Migrate changes no engine: see "From plain to replicated tables" in docs/production.md'
+        )
+    if other:
+        raise Refused(f"these are replicated: {other}. Set LPSTREAM_CLICKHOUSE_REPLICATED=true")
 
 
 async def name_collection(clickhouse: ClickHouse, warm: WarmStore, *, cluster: bool = False) -> None:

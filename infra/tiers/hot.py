@@ -24,12 +24,14 @@ class HotTables:
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
 
-    async def partitions(self, database: str = "lpstream") -> list[HotPartition]:
-        """All that there are, of the tables of these names in a database."""
-        found = await self._clickhouse.rows(PARTITIONS, {"database": database, "tables": list(HOT_TABLES)})
+    async def partitions(self, database: str = "lpstream", prefix: str = "") -> list[HotPartition]:
+        """All that there are, of the tables of these names, or of names with the prefix, in a database."""
+        tables = [prefix + name for name in HOT_TABLES]
         return [
-            _partition(row["table"], row["partition_id"], int(row["row_count"]), int(row["byte_count"]))
-            for row in found
+            _partition(
+                row["table"].removeprefix(prefix), row["partition_id"], int(row["row_count"]), int(row["byte_count"])
+            )
+            for row in await self._clickhouse.rows(PARTITIONS, {"database": database, "tables": tables})
         ]
 
     async def fingerprint(self, source: str, partitions: Sequence[str]) -> Fingerprint:

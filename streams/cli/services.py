@@ -20,7 +20,12 @@ from schemas.errors import LpstreamError
 from schemas.heatmap import LP_ID_PATTERN
 from streams.cli.console import DEFAULT_DATA, Data, say, settings_for
 from streams.services import STOP_S
-from streams.settings import Settings
+from streams.settings import Settings, any_address_set
+
+PLAIN = (
+    "warning: LPSTREAM_CLICKHOUSE_REPLICATED is false. A ClickHouse server that is killed during an insert into plain "
+    "tables can lose a bucket of one table (docs/production.md); only the embedded server repairs that."
+)
 
 
 def edge(data: Data = DEFAULT_DATA) -> None:
@@ -82,7 +87,10 @@ def _run_all(data: Path, port: int) -> None:
 
 def migrate(data: Data = DEFAULT_DATA) -> None:
     """Create topics, tables, views and the bucket; safe to run again."""
-    asyncio.run(prepare(settings_for(data)))
+    settings = settings_for(data)
+    asyncio.run(prepare(settings))
+    if any_address_set() and not settings.clickhouse_replicated:
+        say(PLAIN)
 
 
 def warm_store(settings: Settings) -> WarmStore:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -96,6 +97,27 @@ def test_stores_are_of_the_versions_that_containers_are_tested_with() -> None:
     images = {node.value for node in ast.walk(source) if isinstance(node, ast.Constant) and ":" in str(node.value)}
     services = compose()["services"]
     assert {services["clickhouse"]["image"], services["redis"]["image"]} <= images
+
+
+def test_clickhouse_has_keeper_and_makes_replicated_tables() -> None:
+    services = compose()["services"]
+    assert all(
+        services[name]["environment"]["LPSTREAM_CLICKHOUSE_REPLICATED"] == "true"
+        for name in ("migrate", "edge", "heatmap", "generation")
+    )
+    server = services["clickhouse"]
+    mounts = dict(one.split(":")[:2] for one in server["volumes"])
+    assert mounts["../clickhouse/config.d/keeper.xml"] == "/etc/clickhouse-server/config.d/keeper.xml"
+    config = ElementTree.parse(ROOT / "infra" / "clickhouse" / "config.d" / "keeper.xml")  # noqa: S314 - our own file
+    # the server talks to the Keeper in itself, whose data is on the volume
+    assert config.findtext("zookeeper/node/port") == config.findtext("keeper_server/tcp_port")
+    assert config.findtext("keeper_server/server_id") == config.findtext("keeper_server/raft_configuration/server/id")
+    for name in ("log_storage_path", "snapshot_storage_path"):
+        assert str(config.findtext(f"keeper_server/{name}")).startswith(f"{mounts['clickhouse']}/")
+    # its name is the same after it was made anew, and ON CLUSTER finds it
+    assert config.findtext("interserver_http_host") == server["hostname"]
+    assert config.find(f"remote_servers/{config.findtext('macros/cluster')}") is not None
+    assert config.findtext("macros/shard") and config.findtext("macros/replica")
 
 
 def test_secrets_come_from_files_that_prepare_makes() -> None:

@@ -160,8 +160,8 @@ def test_three_replicas_are_read_and_one_is_written() -> None:
         "users.d/analyst.xml",
         "users.d/writer.xml",
     }
-    windows = store["configuration"]["settings"]
-    assert windows["merge_tree/replicated_deduplication_window_seconds"] == 7 * 86_400
+    assert store["configuration"]["zookeeper"]["nodes"]
+    assert one(manifests, "ConfigMap", "settings")["data"]["LPSTREAM_CLICKHOUSE_REPLICATED"] == "true"
 
 
 def test_kafka_keeps_three_copies_of_which_two_must_be_in_sync() -> None:

@@ -31,6 +31,14 @@ def test_every_table_of_rows_is_replicated_and_remembers_its_inserts() -> None:
     assert sum("replicated_deduplication_window = " in statement for statement in changed) == 7
 
 
+def test_replicated_tables_remember_tokens_for_a_week() -> None:
+    # the server's default is an hour: a worker that was down for longer would insert its last bucket twice
+    windows = [replicated(statement) for statement in DDL if "deduplication_window = " in statement]
+    assert len(windows) == 7
+    for statement in windows:
+        assert statement.count(f"replicated_deduplication_window_seconds = {7 * 86_400}") == 1
+
+
 def test_databases_are_made_on_every_replica() -> None:
     made = [replicated(statement) for statement in DDL if statement.startswith("CREATE DATABASE")]
     assert len(made) == 2

@@ -1,0 +1,78 @@
+"""`migrate` against tables of the other kind, which `CREATE … IF NOT EXISTS` would keep in silence."""
+
+from typing import Any
+
+import pytest
+
+from infra.clickhouse.migrate import KINDS, migrate
+from schemas.errors import Refused
+from streams.cli import services
+
+
+class Server:
+    """ClickHouse that has tables of given engines, and notes what it is told to do."""
+
+    def __init__(self, engines: dict[str, str]) -> None:
+        self.engines = engines
+        self.commands: list[str] = []
+
+    async def rows(self, sql: str, parameters: Any = None) -> list[dict[str, Any]]:
+        if sql == KINDS:
+            return [{"name": name, "engine": engine} for name, engine in self.engines.items()]
+        return []
+
+    async def command(self, sql: str, parameters: Any = None) -> None:
+        self.commands.append(sql)
+
+    async def insert(self, table: str, rows: Any, token: str) -> None:
+        self.commands.append(f"INSERT INTO {table}")
+
+
+async def test_plain_tables_are_refused_where_replicated_are_asked_for() -> None:
+    server = Server({"heatmap_cells": "SummingMergeTree", "heatmap_views": "ReplicatedSummingMergeTree"})
+    with pytest.raises(Refused) as caught:
+        await migrate(server, timezone="Asia/Tokyo", cluster=True)  # type: ignore[arg-type]
+    told = str(caught.value)
+    assert "heatmap_cells" in told and "heatmap_views" not in told
+    assert "LPSTREAM_CLICKHOUSE_REPLICATED" in told and "docs/production.md" in told
+    assert server.commands == []
+
+
+async def test_replicated_tables_are_refused_where_plain_are_asked_for() -> None:
+    server = Server({"heatmap_cells": "ReplicatedSummingMergeTree"})
+    with pytest.raises(Refused, match="LPSTREAM_CLICKHOUSE_REPLICATED=true"):
+        await migrate(server, timezone="Asia/Tokyo")  # type: ignore[arg-type]
+    assert server.commands == []
+
+
+@pytest.mark.parametrize("cluster", [True, False])
+async def test_tables_of_the_kind_that_is_asked_for_are_migrated(cluster: bool) -> None:
+    server = Server({"heatmap_cells": "ReplicatedSummingMergeTree" if cluster else "SummingMergeTree"})
+    done = await migrate(server, timezone="Asia/Tokyo", cluster=cluster)  # type: ignore[arg-type]
+    assert "0001_heatmap_tables.sql" in done
+
+
+@pytest.mark.parametrize(
+    ("url", "replicated", "warned"),
+    [("http://clickhouse:8123", "false", True), ("http://clickhouse:8123", "true", False), (None, "false", False)],
+)
+def test_migrate_warns_that_plain_tables_can_lose_a_bucket(
+    monkeypatch: pytest.MonkeyPatch, url: str | None, replicated: str, warned: bool
+) -> None:
+    for name in ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "S3_ENDPOINT_URL", "CLICKHOUSE_URL"):
+        monkeypatch.delenv(f"LPSTREAM_{name}", raising=False)
+    if url is not None:
+        monkeypatch.setenv("LPSTREAM_CLICKHOUSE_URL", url)
+    monkeypatch.setenv("LPSTREAM_CLICKHOUSE_REPLICATED", replicated)
+    # without an address it is the embedded stack, which puts right what plain tables lose
+    monkeypatch.setattr("streams.cli.console.read_settings", lambda _: {})
+
+    async def prepared(_: Any) -> None:
+        pass
+
+    said: list[str] = []
+    monkeypatch.setattr(services, "prepare", prepared)
+    monkeypatch.setattr(services, "say", said.append)
+    services.migrate()
+    assert [line for line in said if "LPSTREAM_CLICKHOUSE_REPLICATED" in line and "lose" in line] == said
+    assert bool(said) is warned
