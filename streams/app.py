@@ -1,20 +1,28 @@
 """The Faust apps: one for heatmaps (slices), one for generation (a message a record)."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 import faust
+from faust.transport.drivers import TRANSPORTS
 
 from streams.membership import leave, watch
 from streams.settings import Settings
 
 AppName = Literal["heatmap", "generation"]
 
-# heatmap records come in slices through our own transport (streams/transport.py); generation's one by one
-SCHEMES: dict[AppName, str] = {"heatmap": "lpstream", "generation": "kafka"}
+# heatmap records come in slices (streams/transport.py), generation's one by one (streams/records.py)
+SCHEMES: dict[AppName, str] = {"heatmap": "lpstream", "generation": "lpstream-records"}
+TRANSPORTS.aliases |= {"lpstream": "streams.transport:Transport", "lpstream-records": "streams.records:Transport"}
 
 
 class App(faust.App):  # type: ignore[misc]  # faust publishes no types
-    """A Faust app that leaves its group when it is stopped, and no folders behind: there are no tables to keep."""
+    """A Faust app that leaves its group when it is stopped, and no folders behind: there are no tables to keep.
+
+    `before_leaving` is called when the app stops, while its partitions are still its own.
+    """
+
+    before_leaving: Callable[[], Awaitable[None]] | None = None
 
     def _create_directories(self) -> None:
         """Nothing."""
@@ -25,12 +33,14 @@ class App(faust.App):  # type: ignore[misc]  # faust publishes no types
         self.add_future(watch(self))
 
     async def _consumer_wait_empty(self, consumer: Any, logger: Any) -> None:
-        """A worker that stops gives its partitions away first: who asks meanwhile must not wait for its work.
+        """Leave the group before Faust waits for the work under way, so that other workers take over at once.
 
-        What it has begun it finishes, and does not commit: the next owner is told again, as after a kill, and finds
-        stored what was finished meanwhile.
+        The generation worker finishes that work without committing it: the next owner gets the same messages, as
+        after a kill, and finds the results stored.
         """
         if self.should_stop:
+            if self.before_leaving is not None:
+                await self.before_leaving()
             await consumer.commit()
             await leave(self)
         await super()._consumer_wait_empty(consumer, logger)

@@ -25,7 +25,10 @@ from aiokafka.errors import KafkaError
 from cachetools import LRUCache
 
 from infra.kafka.admin import partitions_of
+from infra.kafka.consumer import build_consumer
 from infra.kafka.producer import build_producer
+from infra.kafka.reading import Reader
+from infra.kafka.skips import pass_over
 from schemas.errors import DecodeError, Refused, Retryable
 from schemas.generation import (
     PROGRESS,
@@ -156,7 +159,7 @@ class KafkaPages:
 
     def __init__(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer) -> None:
         self._producer = producer
-        self._consumer = consumer
+        self._reader = Reader(consumer)
         self._results: LRUCache[UUID, Result] = LRUCache(KEPT_RESULTS)
         self._steps: LRUCache[UUID, list[Progress]] = LRUCache(KEPT_RESULTS)
         self._news = asyncio.Condition()
@@ -204,14 +207,16 @@ class KafkaPages:
         """Take in results and progress until cancelled."""
         while True:
             try:
-                batches = await self._consumer.getmany(timeout_ms=round(AGAIN_S * 1000))
-            except KafkaError as error:
+                if self._reader.unreadable:
+                    await pass_over(self._reader)
+                fetched = await self._reader.fetch(AGAIN_S)
+            except (KafkaError, Retryable) as error:
                 log.warning("Kafka: %s, reading on", type(error).__name__)
                 await asyncio.sleep(AGAIN_S)
                 continue
             async with self._news:
-                for records in batches.values():
-                    for record in records:
+                for part in fetched.values():
+                    for record in part.records:
                         with contextlib.suppress(DecodeError):
                             self._take(record)
                 self._news.notify_all()
@@ -234,7 +239,7 @@ async def over_kafka(bootstrap_servers: str, broker: str = "apache") -> AsyncIte
     `broker` is as LPSTREAM_BROKER: tansu takes no idempotent producer.
     """
     producer = build_producer(bootstrap_servers, broker, linger_ms=0)
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, enable_auto_commit=False)
+    consumer = build_consumer(bootstrap_servers)
     async with contextlib.AsyncExitStack() as opened:
         for one in (producer, consumer):
             opened.push_async_callback(one.stop)

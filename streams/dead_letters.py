@@ -5,6 +5,7 @@ once. A kill between a replay and its commit replays one letter again: a beacon 
 finds its result.
 """
 
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,16 +16,17 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from infra.kafka.admin import partitions_of
+from infra.kafka.consumer import build_consumer
 from infra.kafka.producer import build_producer
+from infra.kafka.reading import Reader, stretch
+from infra.kafka.skips import SKIP_TO, SUFFIX, Skip, pass_over, probe, skip_of
 from schemas.codec import decode_request, to_beacon
 from schemas.errors import DecodeError, Refused, Retryable
 from schemas.generation import REQUESTS, STEP_RESULTS, STEPS, Step, StepResult, decode_model
 from schemas.heatmap import TOPIC as HEATMAP
 from streams.settings import Settings
 
-SUFFIX = ".dlq"
 GROUP = "lpstream-dlq-replay"
-IDLE_MS = 3_000
 MOST_CAUSES = 5
 CHECKS: dict[str, Callable[[bytes], Any]] = {
     HEATMAP: to_beacon,
@@ -37,7 +39,10 @@ OnError = Literal["stop", "requeue"]
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One dead letter: where it lies, where it came from, why it is here."""
+    """One dead letter: where it lies, where it came from, why it is here.
+
+    A skip letter holds no record: it says that the operator has passed a batch, up to before `skip_to`.
+    """
 
     partition: int
     offset: int
@@ -48,12 +53,14 @@ class Letter:
     key: bytes | None
     value: bytes
     headers: tuple[tuple[str, bytes], ...]
+    skip_to: int | None = None
 
     @classmethod
     def of(cls, record: Any) -> "Letter":
         """From a record of a dead-letter topic; headers that are missing are empty."""
-        told = {name: value.decode(errors="replace") for name, value in record.headers}
+        told = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
         place = told.get("partition", "")
+        skip = skip_of(record)
         return cls(
             record.partition,
             record.offset,
@@ -64,15 +71,20 @@ class Letter:
             record.key,
             record.value or b"",
             tuple(record.headers),
+            skip.next if skip else None,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A dead-letter topic: letters not replayed yet, the time of the first and last (ms UTC), the commonest causes."""
+    """A dead-letter topic: letters not replayed yet, the time of the first and last (ms UTC), the commonest causes.
+
+    `skipped` are the skip letters: a replay passes over them.
+    """
 
     topic: str
     letters: int
+    skipped: int
     first_ms: int | None
     last_ms: int | None
     causes: list[tuple[str, int]]
@@ -99,7 +111,9 @@ class DeadLetters:
         letters = [letter async for letter in self.read()]
         causes = Counter(letter.error for letter in letters).most_common(MOST_CAUSES)
         times = [letter.timestamp_ms for letter in letters]
-        return Waiting(self.topic, len(letters), min(times, default=None), max(times, default=None), causes)
+        skipped = sum(letter.skip_to is not None for letter in letters)
+        first, last = min(times, default=None), max(times, default=None)
+        return Waiting(self.topic, len(letters) - skipped, skipped, first, last, causes)
 
     async def count(self) -> int:
         """Upper bound of what waits, by offsets alone."""
@@ -126,6 +140,9 @@ class DeadLetters:
                 async for letter in _stretch(consumer, tp, start, end):
                     if done >= limit:
                         return
+                    if letter.skip_to is not None:
+                        await consumer.commit({tp: letter.offset + 1})
+                        continue
                     wrong = self._wrong(letter)
                     if wrong is None:
                         await self._send_back(producer, letter)
@@ -139,6 +156,26 @@ class DeadLetters:
                     await consumer.commit({tp: letter.offset + 1})
                     done += 1
                     yield letter, wrong
+
+    async def skip(self, partition: int, offset: int) -> Skip:
+        """Leave a skip letter for the batch at an offset of the source topic; the offsets that it passes.
+
+        Refused when the batch can be read, or is not in the log.
+        """
+        servers = self._settings.kafka_bootstrap_servers
+        place = TopicPartition(self.source, partition)
+        if place not in await partitions_of(servers, self.source):
+            raise Refused(f"{self.source} has no partition {partition}")
+        skip, reason = await probe(servers, place, offset)
+        error = f"skipped by the operator: offsets {skip.first} to {skip.next - 1} could not be read: {reason}"
+        headers = {
+            "error": error, "topic": self.source, "partition": partition, "offset": skip.first,
+            "timestamp": round(time.time() * 1000), SKIP_TO: skip.next,
+        }  # fmt: skip
+        async with self._producer() as producer:
+            encoded = [(name, str(value).encode()) for name, value in headers.items()]
+            await producer.send_and_wait(self.topic, b"", partition=partition, headers=encoded)
+        return skip
 
     def _wrong(self, letter: Letter) -> str | None:
         try:
@@ -160,11 +197,7 @@ class DeadLetters:
 
     @asynccontextmanager
     async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_bootstrap_servers,
-            group_id=f"{GROUP}-{self.source}",
-            enable_auto_commit=False,
-        )
+        consumer = build_consumer(self._settings.kafka_bootstrap_servers, group_id=f"{GROUP}-{self.source}")
         try:
             await consumer.start()
             yield consumer
@@ -185,14 +218,6 @@ class DeadLetters:
 
 async def _stretch(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int) -> AsyncIterator[Letter]:
     """Letters from `start` to before `end`."""
-    consumer.seek(tp, start)
-    while start < end:
-        records = (await consumer.getmany(tp, timeout_ms=IDLE_MS)).get(tp, [])
+    async for records in stretch(Reader(consumer), tp, start, end, pass_over):
         for record in records:
-            if record.offset >= end:
-                return
             yield Letter.of(record)
-        position = await consumer.position(tp)
-        if position == start:
-            raise Retryable(f"Kafka: {tp.topic}[{tp.partition}] gave nothing from offset {start} on")
-        start = position

@@ -13,12 +13,16 @@ from aiokafka.errors import KafkaError
 from mode import Service
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from infra.kafka.admin import partitions_of
 from infra.schema_registry import ConfluentRegistry
 from schemas.codec import learn_ids
-from schemas.errors import LpstreamError, Retryable
+from schemas.errors import LpstreamError, Refused, Retryable
+from schemas.generation import REQUESTS, STEP_RESULTS, STEPS
+from schemas.heatmap import TOPIC as HEATMAP
 from streams.app import AppName, build_app
 from streams.collector import tune_collector
 from streams.logs import log_to_stderr
+from streams.membership import failure_of
 from streams.settings import Settings
 from streams.tracing import start_tracing
 
@@ -26,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class Health(Service):  # type: ignore[misc]  # mypy does not follow mode
-    """`/healthz` (the loop turns), `/readyz` (partitions are assigned), `/metrics`."""
+    """`/healthz` (the loop turns, and the consumer lives), `/readyz` (partitions are assigned), `/metrics`."""
 
     def __init__(self, app: faust.App, settings: Settings, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -47,7 +51,8 @@ class Health(Service):  # type: ignore[misc]  # mypy does not follow mode
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
         if request.path == "/healthz":
-            return web.Response(text="ok\n")
+            failure = failure_of(self._app)
+            return web.Response(text=f"{failure or 'ok'}\n", status=503 if failure else 200)
         if request.path == "/readyz":
             ready = self._app.consumer.flow_active and bool(self._app.consumer.assignment())
             return web.Response(text="ready\n" if ready else "no partitions yet\n", status=200 if ready else 503)
@@ -88,13 +93,14 @@ def _require_cython() -> None:
 async def _prepare(name: AppName, settings: Settings) -> None:
     """Wait for the stores that the start itself needs; Refused when the worker must not run."""
     await _wait_for_kafka(settings)
+    await _wait_for_topics(settings, name)
     await _learn_schemas(settings)
     if name == "heatmap":
         await _refuse_rewound(settings)
 
 
 async def _refuse_rewound(settings: Settings) -> None:
-    from streams.heatmap import refuse_rewound
+    from streams.rewound import refuse_rewound
 
     while True:
         try:
@@ -120,6 +126,20 @@ async def _learn_schemas(settings: Settings) -> None:
                 await asyncio.sleep(1)
     finally:
         await registry.close()
+
+
+async def _wait_for_topics(settings: Settings, name: AppName) -> None:
+    """Wait until the worker's topics exist: Faust would idle, and never look again."""
+    topics = [HEATMAP] if name == "heatmap" else [REQUESTS, STEPS, STEP_RESULTS]
+    while True:
+        try:
+            for topic in topics:
+                await partitions_of(settings.kafka_bootstrap_servers, topic)
+        except (Retryable, Refused) as error:
+            log.warning("%s; waiting", error)
+            await asyncio.sleep(1)
+        else:
+            return
 
 
 async def _wait_for_kafka(settings: Settings) -> None:

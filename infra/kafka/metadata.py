@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError, KafkaError
 
 from infra.kafka.admin import open_admin
+from infra.kafka.consumer import build_consumer
 from schemas.errors import Retryable
 
 Json = dict[str, Any]
@@ -55,7 +56,7 @@ async def configs(bootstrap: str, topic: str) -> dict[str, str]:
 async def offsets(bootstrap: str, topic: str, partition: int) -> tuple[int, int]:
     """The first offset that is kept, and the next to be written. Retryable on failure."""
     place = TopicPartition(topic, partition)
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    consumer = build_consumer(bootstrap)
     try:
         await consumer.start()
         begins, ends = await consumer.beginning_offsets([place]), await consumer.end_offsets([place])

@@ -4,18 +4,20 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from infra.kafka.admin import partitions_of
+from infra.kafka.consumer import build_consumer
+from infra.kafka.reading import Reader, stretch
 from schemas.errors import Retryable
 
 # a partition that rests has a tick or two behind its last committed record, never so many
 MOST_TICKS = 1_000
-FETCH_MS = 1_000
+WAIT_S = 1.0
 
 
 async def has_read(bootstrap: str, group: str, topic: str, before_ms: int) -> bool:
     """Whether the group has committed every record older than that, empty ones aside. Retryable on failure."""
     places = await partitions_of(bootstrap, topic)
     # a consumer that names its partitions is no member of the group, and can ask for its offsets
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False)
+    consumer = build_consumer(bootstrap, group_id=group)
     try:
         await consumer.start()
         consumer.assign(places)
@@ -36,16 +38,18 @@ async def has_read(bootstrap: str, group: str, topic: str, before_ms: int) -> bo
 
 
 async def _only_ticks(consumer: AIOKafkaConsumer, tp: TopicPartition, at: int, until: int) -> bool:
+    """Whether the stretch holds ticks and markers alone; False also where it cannot be read."""
     if until - at > MOST_TICKS:
         return False
+
+    async def stopped(_: Reader) -> None:
+        raise Retryable(f"Kafka: {tp.topic}[{tp.partition}] cannot be read")
+
     consumer.assign([tp])
-    consumer.seek(tp, at)
-    while at < until:
-        fetched = (await consumer.getmany(tp, timeout_ms=FETCH_MS)).get(tp, [])
-        if any(record.value for record in fetched if record.offset < until):
-            return False
-        position = await consumer.position(tp)
-        if position <= at:
-            return False
-        at = position
+    try:
+        async for records in stretch(Reader(consumer), tp, at, until, stopped, WAIT_S):
+            if any(record.value for record in records):
+                return False
+    except Retryable:
+        return False
     return True

@@ -145,7 +145,8 @@ def _same_partitions(existing: list[TopicSpec], counts: dict[str, int]) -> None:
         if counts[spec.name] != spec.partitions:
             raise Refused(
                 f"topic {spec.name} has {counts[spec.name]} partitions, {spec.partitions} are asked for: the number "
-                "is not changed, because identities live by partition; ask for what it has, or delete the topic"
+                "is not changed, because identities live by partition; set `partitions` in infra/kafka/topics.toml to "
+                "the topic's number, or delete the topic"
             )
 
 

@@ -1,4 +1,4 @@
-"""`lpstream dlq`: dead letters, looked at and sent again."""
+"""`lpstream dlq`: dead letters, looked at and sent again; batches that cannot be read, passed."""
 
 import asyncio
 import dataclasses
@@ -10,7 +10,8 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from schemas.errors import LpstreamError
+from infra.kafka.skips import SUFFIX
+from schemas.errors import LpstreamError, Refused
 from streams.cli.console import DEFAULT_DATA, AsJson, Data, err, out, say, settings_for
 from streams.dead_letters import CHECKS, DeadLetters, Letter, OnError
 from streams.settings import Settings
@@ -32,10 +33,11 @@ def list_(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False))
         return
-    table = Table("topic", "waiting", "first", "last", "causes")
+    table = Table("topic", "waiting", "skipped", "first", "last", "causes")
     for row in rows:
         causes = "\n".join(f"{count:,} × {_safe(cause)}" for cause, count in row["causes"])
-        table.add_row(row["topic"], f"{row['letters']:,}", _time(row["first_ms"]), _time(row["last_ms"]), causes)
+        counts = f"{row['letters']:,}", f"{row['skipped']:,}"
+        table.add_row(row["topic"], *counts, _time(row["first_ms"]), _time(row["last_ms"]), causes)
     out.print(table)
 
 
@@ -56,7 +58,8 @@ def show(
             f"[{letter.partition}]@{letter.offset} {_time(letter.timestamp_ms)} from {letter.origin}", markup=False
         )
         out.print(f"  {_safe(letter.error)}", markup=False, style="red")
-        out.print(f"  {_shown(letter.value)}", markup=False, highlight=False)
+        holds = _shown(letter.value) if letter.skip_to is None else "nothing to replay"
+        out.print(f"  {holds}", markup=False, highlight=False)
     say(f"{len(letters)} shown")
 
 
@@ -82,6 +85,24 @@ def replay(
             f"stopped at {topic}[{letter.partition}]@{letter.offset}, which still cannot be decoded: {_safe(wrong)}; "
             "look at it with `lpstream dlq show`, or go on with --on-error requeue"
         )
+
+
+@app.command()
+def skip(
+    topic: Annotated[str, typer.Argument(help="Topic that is stopped, such as heatmap.events.")],
+    partition: Annotated[int, typer.Argument(min=0, help="Its partition, as the log names it.")],
+    offset: Annotated[int, typer.Argument(min=0, help="The offset that cannot be read, as the log names it.")],
+    data: Data = DEFAULT_DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Pass a batch that cannot be read: what is in it is lost, and a dead letter says so."""
+    if topic.endswith(SUFFIX):
+        raise Refused(f"{topic} holds dead letters; name the topic that is stopped, {topic.removesuffix(SUFFIX)}")
+    passed = asyncio.run(DeadLetters(settings_for(data), topic).skip(partition, offset))
+    if as_json:
+        typer.echo(json.dumps({"first": passed.first, "next": passed.next}))
+    else:
+        say(f"offsets {passed.first} to {passed.next - 1} are passed; a running worker goes on within seconds")
 
 
 async def _replay(
@@ -110,7 +131,8 @@ async def _first(letters: DeadLetters, limit: int) -> list[Letter]:
 
 
 def _plain(letter: Letter) -> dict[str, Any]:
-    kept = {name: getattr(letter, name) for name in ("partition", "offset", "timestamp_ms", "error", "origin")}
+    names = ("partition", "offset", "timestamp_ms", "error", "origin", "skip_to")
+    kept = {name: getattr(letter, name) for name in names}
     return {**kept, "key": _text(letter.key), "value": _text(letter.value)}
 
 

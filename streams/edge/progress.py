@@ -6,10 +6,12 @@ import logging
 from collections.abc import Iterator
 from uuid import UUID
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
-from schemas.errors import DecodeError
+from infra.kafka.consumer import build_consumer
+from infra.kafka.reading import Reader
+from infra.kafka.skips import pass_over
+from schemas.errors import DecodeError, Retryable
 from schemas.generation import PROGRESS, Progress, decode_model
 
 log = logging.getLogger(__name__)
@@ -51,16 +53,23 @@ class ProgressFeed:
 
     async def _run(self) -> None:
         while True:
-            consumer = AIOKafkaConsumer(PROGRESS, bootstrap_servers=self._bootstrap, auto_offset_reset="latest")
+            consumer = build_consumer(self._bootstrap, PROGRESS, auto_offset_reset="latest")
             try:
                 await consumer.start()
-                async for record in consumer:
-                    self._hand_out(record.value or b"")
-            except KafkaError as error:
+                await self._read(Reader(consumer))
+            except (KafkaError, Retryable) as error:
                 log.warning("%s: %s, trying again", PROGRESS, type(error).__name__)
                 await asyncio.sleep(AGAIN_S)
             finally:
                 await consumer.stop()
+
+    async def _read(self, reader: Reader) -> None:
+        while True:
+            for part in (await reader.fetch(AGAIN_S)).values():
+                for record in part.records:
+                    self._hand_out(record.value or b"")
+            if reader.unreadable:
+                await pass_over(reader)
 
     def _hand_out(self, value: bytes) -> None:
         try:

@@ -11,6 +11,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from infra.kafka.admin import partitions_of
+from infra.kafka.consumer import build_consumer
 from infra.kafka.producer import build_producer
 from schemas.errors import LpstreamError
 from schemas.generation import REQUESTS, RESULTS
@@ -106,7 +107,7 @@ class Orders:
 async def orders(servers: str, broker: str) -> AsyncIterator[Orders]:
     """Ask and be answered while the block runs; results from before are not seen."""
     producer = build_producer(servers, broker, linger_ms=0)
-    consumer = AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False)
+    consumer = build_consumer(servers)
     await producer.start()
     await consumer.start()
     try:

@@ -7,6 +7,7 @@ a peer: its first record) until the log's events are all in ClickHouse's answer.
 import asyncio
 import contextlib
 import os
+import subprocess
 import sys
 import time
 import urllib.error
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
@@ -27,16 +28,16 @@ from infra.embedded.ports import Ports
 from infra.embedded.process import ChildProcess
 from infra.embedded.stack import Stack
 from infra.kafka.admin import partitions_of
+from infra.kafka.consumer import build_consumer
 from infra.kafka.topics import ensure_topics
+from processors.cuts import Cut
 from schemas.errors import LpstreamError, Retryable
-from schemas.heatmap import TOPIC
-from streams.heatmap import GROUP
+from schemas.heatmap import GROUP, TOPIC
 from streams.proof.bench.load import Filled, Load, fill
 from streams.proof.bench.peers import FIRST, Job
 from streams.proof.bench.tables import SUMS
 from streams.services import MALLOC, NAMES
 from streams.settings import Settings
-from streams.transport import MARK
 
 CACHE = JARS.parent / "bench"
 START_S, LONGEST_S, SETTLE_S = 60.0, 300.0, 0.3
@@ -141,10 +142,11 @@ class Lab:
 
     async def _rewind(self) -> None:
         servers = self.settings.kafka_bootstrap_servers
-        consumer = AIOKafkaConsumer(bootstrap_servers=servers, group_id=GROUP, enable_auto_commit=False)
+        consumer = build_consumer(servers, group_id=GROUP)
         try:
             await consumer.start()
-            places: dict[TopicPartition, Any] = dict.fromkeys(await partitions_of(servers, TOPIC), (0, MARK))
+            mark = Cut(self.settings.heatmap_bucket_records).metadata
+            places: dict[TopicPartition, Any] = dict.fromkeys(await partitions_of(servers, TOPIC), (0, mark))
             consumer.assign(list(places))
             await consumer.commit(places)
         except KafkaError as error:
@@ -269,13 +271,13 @@ def _answers(port: int) -> bool:
         return False
 
 
-def cpu_s(child: ChildProcess) -> float:
+def cpu_s(child: ChildProcess | subprocess.Popen[str]) -> float:
     """Processor seconds that the process has used."""
     fields = Path(f"/proc/{child.pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
-def peak_mb(child: ChildProcess) -> float:
+def peak_mb(child: ChildProcess | subprocess.Popen[str]) -> float:
     """Most memory that the process ever had, MB of 2^20 bytes."""
     lines = Path(f"/proc/{child.pid}/status").read_text(encoding="utf-8").splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) / 1024

@@ -7,11 +7,11 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from infra.clickhouse.client import ClickHouse
 from infra.kafka.admin import partitions_of
+from infra.kafka.consumer import build_consumer
 from schemas.errors import LpstreamError
 from schemas.generation import RESULTS
 from schemas.heatmap import Kind
@@ -101,7 +101,7 @@ class Answers:
 
     async def read(self) -> None:
         """From now on, until cancelled. The broker may go away meanwhile: the consumer finds it again."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.servers, enable_auto_commit=False)
+        consumer = build_consumer(self.servers)
         await consumer.start()
         try:
             places = await partitions_of(self.servers, RESULTS)

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from infra.clickhouse.client import ClickHouse
+from infra.kafka.consumer import build_consumer
+from processors.cuts import SLICES
 from processors.heatmap import Fold, decode
-from processors.windows import bucket_of
 from streams.proof.bench.peers import FIRST, Job
 
 FETCH_MS = 200
@@ -51,13 +52,7 @@ class Loop:
         self._job = job
         self._clickhouse = ClickHouse.open(job.clickhouse_url, job.clickhouse_user, job.clickhouse_password)
         self._open: dict[TopicPartition, Open] = {}
-        self._consumer = AIOKafkaConsumer(
-            job.topic,
-            bootstrap_servers=job.kafka,
-            group_id=job.group,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-        )
+        self._consumer = build_consumer(job.kafka, job.topic, group_id=job.group, auto_offset_reset="earliest")
 
     async def run(self) -> None:
         """Until a signal ends the process."""
@@ -73,7 +68,7 @@ class Loop:
                     await self._take(tp, part)
 
     async def _take(self, tp: TopicPartition, records: list[Any]) -> None:
-        index = bucket_of(records[0].timestamp, tp.partition)
+        index = SLICES.bucket_of(records[0].timestamp, tp.partition)
         part = self._open.get(tp)
         if part and (index > part.index or part.records >= self._job.bucket_records):
             await self._flush(tp, part)
@@ -95,10 +90,12 @@ class Loop:
 def _by_bucket(tp: TopicPartition, records: list[Any]) -> Iterator[list[Any]]:
     """Runs of records of one 5-second bucket; times only grow."""
     while records:
-        index = bucket_of(records[0].timestamp, tp.partition)
+        index = SLICES.bucket_of(records[0].timestamp, tp.partition)
         count = len(records)
-        if bucket_of(records[-1].timestamp, tp.partition) != index:
-            count = next(at for at, record in enumerate(records) if bucket_of(record.timestamp, tp.partition) != index)
+        if SLICES.bucket_of(records[-1].timestamp, tp.partition) != index:
+            count = next(
+                at for at, record in enumerate(records) if SLICES.bucket_of(record.timestamp, tp.partition) != index
+            )
         yield records[:count]
         records = records[count:]
 

@@ -1,0 +1,121 @@
+"""A transactional producer of requests: what it commits is answered once, what it aborts never."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
+from requests_for_pages import least
+
+from infra.embedded.stack import Stack
+from infra.kafka.admin import committed, partitions_of
+from infra.kafka.consumer import build_consumer
+from schemas.generation import REQUESTS, RESULTS, GenerationRequest, encode_model
+from streams.proof.orders import Answer, Orders, orders
+from streams.services import Installation
+
+pytestmark = pytest.mark.stack
+GROUP, TRANSACTIONS, WITHIN_S = "lpstream-generation", 20, 30
+
+
+@pytest.fixture(autouse=True)
+def apache(stack: Stack) -> None:
+    if stack.addresses.broker_kind != "apache":
+        pytest.skip("transactions are those of Apache Kafka")
+
+
+def request() -> GenerationRequest:
+    return least(request_id=str(uuid4()), tenant_id="demo")
+
+
+@asynccontextmanager
+async def transactional(kafka: str) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, transactional_id=f"test-{uuid4()}")
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+async def transact(producer: AIOKafkaProducer, asked: Orders, partition: int, *, aborted: bool) -> str:
+    """One request in a transaction of its own; its id."""
+    one = request()
+    asked.answers[str(one.request_id)] = Answer(1)
+    await producer.begin_transaction()
+    await producer.send_and_wait(REQUESTS, encode_model(one), key=str(one.request_id).encode(), partition=partition)
+    await (producer.abort_transaction() if aborted else producer.commit_transaction())
+    return str(one.request_id)
+
+
+async def ends(kafka: str, topic: str) -> dict[TopicPartition, int]:
+    places, consumer = await partitions_of(kafka, topic), build_consumer(kafka)
+    await consumer.start()
+    try:
+        return dict(await consumer.end_offsets(places))
+    finally:
+        await consumer.stop()
+
+
+async def empty_partition(kafka: str) -> int:
+    """One in which the first record has offset 0; the last partition when all have records."""
+    return min((end, tp.partition) for tp, end in (await ends(kafka, REQUESTS)).items())[1]
+
+
+async def committed_to_the_end(kafka: str) -> bool:
+    wanted = {tp: end for tp, end in (await ends(kafka, REQUESTS)).items() if end}
+    deadline = time.monotonic() + WITHIN_S
+    while time.monotonic() < deadline:
+        found = await committed(kafka, GROUP)
+        if all(tp in found and found[tp].offset == end for tp, end in wanted.items()):
+            return True
+        await asyncio.sleep(0.3)
+    return False
+
+
+def restart(installation: Installation) -> None:
+    installation.children["generation"].stop()
+    installation.launch("generation")
+
+
+async def test_each_committed_request_is_answered_once(stack: Stack, installation: Installation) -> None:
+    kafka = stack.addresses.kafka
+    partition = await empty_partition(kafka)
+    async with orders(kafka, "apache") as asked, transactional(kafka) as producer:
+        ids = [await transact(producer, asked, partition, aborted=number % 4 == 3) for number in range(TRANSACTIONS)]
+        aborted = [one for number, one in enumerate(ids) if number % 4 == 3]
+        for one in aborted:
+            del asked.answers[one]
+        assert len(await asked.wait(60)) == TRANSACTIONS - len(aborted) == 15
+        assert await committed_to_the_end(kafka), "the last offset is a marker's, or an aborted request's"
+
+        before = await ends(kafka, RESULTS)
+        await asyncio.to_thread(restart, installation)
+        kept = {one: asked.answers.setdefault(one, Answer(1)) for one in aborted}
+        ids.append(await transact(producer, asked, partition, aborted=False))
+        while ids[-1] in asked.open:
+            await asyncio.sleep(0.1)
+        assert sum((await ends(kafka, RESULTS)).values()) == sum(before.values()) + 1, "nothing was done again"
+        assert not any(answer.values for answer in kept.values())
+        assert {len(asked.answers[one].values) for one in ids if one not in aborted} == {1}
+        assert await committed_to_the_end(kafka)
+
+
+async def test_an_open_transaction_holds_up_its_partition_alone(stack: Stack, installation: Installation) -> None:
+    kafka = stack.addresses.kafka
+    async with orders(kafka, "apache") as asked, transactional(kafka) as slow:
+        held = request()
+        await slow.begin_transaction()
+        await slow.send_and_wait(REQUESTS, encode_model(held), partition=2)
+        other = request()
+        await asked.ask(other.model_dump(mode="json"), partition=3)
+        await asked.wait(60)
+        asked.answers[str(held.request_id)] = Answer(1)
+        await asyncio.sleep(1)
+        assert asked.open == [str(held.request_id)]
+        await slow.commit_transaction()
+        await asked.wait(60)
+        assert await committed_to_the_end(kafka)

@@ -1,0 +1,71 @@
+"""Attributes of aiokafka and Faust that are not public and that we use: an upgrade must not take them away."""
+
+import contextlib
+import inspect
+import re
+from typing import Any
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.consumer import fetcher, group_coordinator
+from aiokafka.consumer.consumer import AIOKafkaConsumer
+from aiokafka.consumer.subscription_state import Assignment, SubscriptionState, TopicPartitionState
+from faust.transport import consumer as faust_consumer
+from faust.transport import drivers
+from faust.transport.drivers import aiokafka as driver
+from mode.threads import ServiceThread
+
+AIOKAFKA: dict[Any, str] = {
+    AIOKafkaConsumer: "_closed _client _coordinator _fetcher _fetch_max_wait_ms _fetch_min_bytes _isolation_level"
+    " _max_poll_records _subscription",
+    AIOKafkaClient: "cluster send",
+    fetcher.Fetcher: "_closed _create_fetch_waiter _fetch_task _notify _records _subscriptions _wait_consume_future",
+    fetcher.FetchResult: "_partition_records getall getone has_more",
+    fetcher.PartitionRecords: "next_fetch_offset",
+    fetcher.FetchError: "_error check_raise",
+    SubscriptionState: "fetch_context reassignment_in_progress subscription unsubscribe wait_for_assignment",
+    Assignment: "state_value",
+    TopicPartitionState: "has_valid_position paused position",
+    group_coordinator.GroupCoordinator: "_coordination_task _group_instance_id _maybe_leave_group",
+}
+FAUST: dict[Any, str] = {
+    type(drivers.TRANSPORTS): "aliases",
+    driver.AIOKafkaConsumerThread: "_consumer _create_worker_consumer _ensure_consumer _fetch_records"
+    " call_thread commit on_partitions_assigned on_partitions_revoked seek_wait transport",
+    driver: "ensure_aiokafka_TP server_list OffsetAndMetadata",
+    driver.Consumer: "_new_consumer_thread _thread _to_message",
+    faust_consumer.Consumer: "_add_gap _buffered_partitions _commit _filter_tps_with_pending_acks _new_offset"
+    " _read_offset _should_commit _unacked_messages _wait_next_records _waiting_for_ack can_resume_flow flow_active"
+    " getmany scheduler",
+    ServiceThread: "_thread crash",
+}
+
+
+def source_of(owner: Any) -> str:
+    """The source of a module, or of a class and its bases."""
+    found = ""
+    for one in getattr(owner, "__mro__", [owner]):
+        with contextlib.suppress(OSError, TypeError):  # built in
+            found += inspect.getsource(one)
+    return found
+
+
+def missing(used: dict[Any, str]) -> list[str]:
+    """Names that neither the owner has nor its source sets as `self.NAME`."""
+    return [
+        f"{owner.__name__}.{name}"
+        for owner, names in used.items()
+        for name in names.split()
+        if not hasattr(owner, name) and not re.search(rf"self\.{name}\b(: [^=\n]+)? = |\b{name}:", source_of(owner))
+    ]
+
+
+def test_aiokafka_has_what_we_use_of_it() -> None:
+    assert missing(AIOKAFKA) == [], "infra/kafka/reading.py, skips.py, streams/membership.py must be changed with it"
+
+
+def test_faust_has_what_we_use_of_it() -> None:
+    assert missing(FAUST) == [], "streams/reading.py, records.py, transport.py, app.py must be changed with it"
+
+
+def test_a_name_that_is_gone_is_seen() -> None:
+    assert missing({fetcher.Fetcher: "_records _gone"}) == ["Fetcher._gone"]
