@@ -1,6 +1,7 @@
-"""Counted identities in Redis: one value for each closed bucket, chained from newest to oldest."""
+"""Identities of closed buckets in Redis: one value for each bucket, chained from newest to oldest."""
 
 import struct
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -10,6 +11,7 @@ from redis.exceptions import RedisError
 from schemas.errors import Retryable
 
 HEADER = struct.Struct(">qqq")
+GROUP = struct.Struct(">qI")
 IDENTITY_BYTES = 20
 TTL_S = 3_600
 AT_ONCE = 64
@@ -17,24 +19,33 @@ AT_ONCE = 64
 
 @dataclass(frozen=True, slots=True)
 class ClosedBucket:
-    """A closed bucket: its first and last offset, its first record's time (ms), its counted identities."""
+    """A closed bucket: the offsets from `begin` to `last`, its first record's time (ms), the identities in it.
 
-    first: int
+    `seen` holds all identities in log order, retries too, by number of the slices' 5-second bucket.
+    """
+
+    begin: int
     last: int
     timestamp_ms: int
-    identities: list[bytes]
+    seen: list[tuple[int, list[bytes]]]
 
     def to_bytes(self) -> bytes:
-        """Header of three int64, then 20 bytes an identity."""
-        return HEADER.pack(self.first, self.last, self.timestamp_ms) + b"".join(self.identities)
+        """Return a header of three int64, then for each number an int64, a count, and 20 bytes an identity."""
+        groups = [GROUP.pack(number, len(identities)) + b"".join(identities) for number, identities in self.seen]
+        return HEADER.pack(self.begin, self.last, self.timestamp_ms) + b"".join(groups)
 
     @classmethod
     def from_bytes(cls, value: bytes) -> "ClosedBucket":
-        """The inverse of `to_bytes`."""
-        first, last, timestamp_ms = HEADER.unpack_from(value)
-        body = value[HEADER.size :]
-        parts = [body[at : at + IDENTITY_BYTES] for at in range(0, len(body), IDENTITY_BYTES)]
-        return cls(first, last, timestamp_ms, parts)
+        """Return the bucket of `to_bytes`."""
+        begin, last, timestamp_ms = HEADER.unpack_from(value)
+        seen, at = [], HEADER.size
+        while at < len(value):
+            number, count = GROUP.unpack_from(value, at)
+            at += GROUP.size
+            end = at + count * IDENTITY_BYTES
+            seen.append((number, [value[place : place + IDENTITY_BYTES] for place in range(at, end, IDENTITY_BYTES)]))
+            at = end
+        return cls(begin, last, timestamp_ms, seen)
 
 
 class BucketIdentities:
@@ -50,14 +61,14 @@ class BucketIdentities:
 
     @staticmethod
     def _key(topic: str, partition: int, last: int) -> str:
-        return f"heatmap:identities:{topic}:{partition}:{last}"
+        return f"{BucketIdentities._index(topic, partition)}:{last}"
 
     @staticmethod
     def _index(topic: str, partition: int) -> str:
-        return f"heatmap:identities:{topic}:{partition}"
+        return f"heatmap:seen:{topic}:{partition}"
 
     async def put(self, topic: str, partition: int, bucket: ClosedBucket) -> None:
-        """Keep a closed bucket for an hour; Retryable when Redis does not answer."""
+        """Store a closed bucket for an hour; Retryable when Redis does not answer."""
         index = self._index(topic, partition)
         try:
             async with self._redis.pipeline(transaction=False) as line:
@@ -69,37 +80,36 @@ class BucketIdentities:
         except (RedisError, OSError, TimeoutError) as error:
             raise Retryable(f"Redis: {type(error).__name__}") from error
 
-    async def chain(
-        self, topic: str, partition: int, boundary: int, oldest_ms: int, first_offset: int
-    ) -> list[ClosedBucket] | None:
-        """Buckets before `boundary` back to `oldest_ms`, oldest first; None when a link is missing.
+    async def newest_first(
+        self, topic: str, partition: int, boundary: int, oldest_ms: int
+    ) -> AsyncIterator[ClosedBucket]:
+        """Yield the buckets before `boundary`, each where the one after it begins; end where a link is missing.
 
-        The log begins at `first_offset`: a chain that reaches it is whole. Retryable when Redis is away.
+        The last one is the first whose records may all be older than `oldest_ms`. Retryable when Redis is away.
         """
-        found: list[ClosedBucket] = []
         last = boundary - 1
         try:
-            near = await self._near(topic, partition, last, oldest_ms)
-            while last >= first_offset:
+            near: dict[int, bytes] = {}
+            names = await self._names(topic, partition, last, oldest_ms)
+            while True:
+                if last in names and last not in near:
+                    near = await self._values(topic, partition, names[names.index(last) :][:AT_ONCE])
                 value = near.get(last) or await self._redis.get(self._key(topic, partition, last))
                 if value is None:
-                    return None
+                    return
                 bucket = ClosedBucket.from_bytes(cast(bytes, value))
-                if bucket.timestamp_ms < oldest_ms:
-                    break
-                found.append(bucket)
-                last = bucket.first - 1
+                yield bucket
+                if bucket.timestamp_ms < oldest_ms or bucket.begin > last:
+                    return
+                last = bucket.begin - 1
         except (RedisError, OSError, TimeoutError) as error:
             raise Retryable(f"Redis: {type(error).__name__}") from error
-        return found[::-1]
 
-    async def _near(self, topic: str, partition: int, last: int, oldest_ms: int) -> dict[int, bytes]:
-        """What the index names up to `last`, by last offset."""
-        named = await self._redis.zrangebyscore(self._index(topic, partition), oldest_ms, "+inf")
-        wanted = [one for one in map(int, cast("list[bytes]", named)) if one <= last]
-        found: dict[int, bytes] = {}
-        for start in range(0, len(wanted), AT_ONCE):
-            few = wanted[start : start + AT_ONCE]
-            values = await self._redis.mget([self._key(topic, partition, one) for one in few])
-            found.update((one, cast(bytes, value)) for one, value in zip(few, values, strict=True) if value is not None)
-        return found
+    async def _names(self, topic: str, partition: int, last: int, oldest_ms: int) -> list[int]:
+        """Return the last offsets that the index names, newest first."""
+        named = cast("list[bytes]", await self._redis.zrangebyscore(self._index(topic, partition), oldest_ms, "+inf"))
+        return sorted((one for one in map(int, named) if one <= last), reverse=True)
+
+    async def _values(self, topic: str, partition: int, names: list[int]) -> dict[int, bytes]:
+        values = await self._redis.mget([self._key(topic, partition, one) for one in names])
+        return {one: cast(bytes, value) for one, value in zip(names, values, strict=True) if value is not None}

@@ -8,29 +8,10 @@ Flags = npt.NDArray[np.bool_]
 
 WINDOW_MS = 5000
 WINDOW_S = WINDOW_MS // 1000
-PHASE_STEP_MS = round(WINDOW_MS * 0.618)
 EARLY_LIMIT_MS = 24 * 3600 * 1000
 LATE_LIMIT_MS = 5 * 60 * 1000
 # ClickHouse's DateTime is 32 bits of seconds
 LAST_WINDOW = (2**32 - 1) // WINDOW_S
-
-
-def bucket_of(timestamp_ms: int, partition: int) -> int:
-    """Number of the partition's 5-second bucket that holds the time (ms UTC)."""
-    return (timestamp_ms + _phase_ms(partition)) // WINDOW_MS
-
-
-def bucket_end_ms(index: int, partition: int) -> int:
-    """When a bucket of the partition ends, ms UTC: the first time that is not in it."""
-    return (index + 1) * WINDOW_MS - _phase_ms(partition)
-
-
-def _phase_ms(partition: int) -> int:
-    """Partitions' buckets end one after another, whichever of them a worker has: steps of the golden section.
-
-    If all ended at once, what a worker has would be stored in one burst every 5 seconds.
-    """
-    return partition * PHASE_STEP_MS % WINDOW_MS
 
 
 def windows_of(times_ms: Ints) -> Ints:

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 from schemas.errors import DecodeError
 
 TOPIC = "heatmap.events"
+GROUP = "lpstream-heatmap"  # consumer group of the workers
 SCHEMA_VERSION = 1
 MAX_EVENTS = 500
 MAX_SECTIONS = 30

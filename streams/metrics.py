@@ -31,6 +31,9 @@ def _histogram(name: str) -> Histogram:
     return Histogram(name, found.help, list(found.labels), buckets=found.buckets or Histogram.DEFAULT_BUCKETS)
 
 
+# -- both workers -----------------------------------------------------------------------------------------
+UNREADABLE = _gauge("lpstream_unreadable_partitions")
+
 # -- heatmap worker --------------------------------------------------------------------------------------
 RECORDS = _counter("lpstream_heatmap_records_total")
 EVENTS = _counter("lpstream_heatmap_events_total")
@@ -45,6 +48,7 @@ BRAKED = _gauge("lpstream_heatmap_braked_partitions")
 OPEN_BUCKET_AGE = _gauge("lpstream_heatmap_open_bucket_age_seconds")
 COMMIT_AGE = _gauge("lpstream_heatmap_commit_age_seconds")
 LAG = _gauge("lpstream_heatmap_lag_records")
+LOST = _counter("lpstream_heatmap_lost_offsets_total")
 IDENTITIES = _gauge("lpstream_heatmap_identities")
 
 # -- tiers, by the heatmap workers ------------------------------------------------------------------------

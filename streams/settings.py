@@ -247,9 +247,7 @@ class Settings(BaseSettings):
     produce_timeout_s: Annotated[
         float, Field(gt=0, le=60, description="How long the edge waits for the broker's acknowledgement.")
     ] = 8.0
-    heatmap_bucket_records: Annotated[
-        int, Field(ge=1, description="Records after which a bucket is cut. Change only after a clean stop.")
-    ] = 50_000
+    heatmap_bucket_records: Annotated[int, Field(ge=1, description="Most records of a bucket.")] = 50_000
     heatmap_skew_s: Annotated[
         float, Field(gt=0, le=60, description="Wait past a bucket's end before a tick closes it.")
     ] = 1.0

@@ -1,13 +1,12 @@
-"""The slice transport: Faust, handed many records of a partition as one message.
+"""The slice transport: it hands Faust many records of a partition as one message.
 
-Faust spends 80 to 160 µs on every message whatever it holds. This driver, registered in `pyproject.toml`
-at Faust's entry point `faust.transports` for broker URLs `lpstream://`, makes one message of consecutive
-records.
-What Faust keeps of acknowledgements does not fit slices (it would commit inside a bucket), so commits are
-ours: nothing but a boundary that `complete` was given can ever be committed.
+Faust spends 80 to 160 µs on every message whatever it holds. This driver, registered in `streams/app.py` for broker
+URLs `lpstream://`, makes one message of consecutive records. Faust's own acknowledgements do not fit slices: they would
+commit inside a bucket. So only a boundary that `complete` was given is ever committed.
 """
 
 import logging
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -19,50 +18,60 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage, Message
 
-from processors.windows import bucket_of
+from infra.kafka.reading import Fetched
+from processors.cuts import SLICES
+from streams.reading import ReadingThread
 
 log = logging.getLogger(__name__)
 
 LOG_APPEND_TIME = 1
 # The broker gathers for a moment, unless there is much: a slice costs a millisecond and more, whatever it holds.
 FETCH_BYTES, FETCH_WAIT_MS = 262_144, 250
-# in the metadata of every commit of ours: offsets that someone else has set do not carry it
-MARK = "lpstream"
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Consecutive records of one partition, from one fetch (by number), with one ⌊timestamp / 5 s⌋."""
+    """Consecutive records of one partition, from one fetch (by number), of one bucket of `SLICES`.
+
+    The slice covers the offsets from `begin` to before `next`: those without a record hold none. A fetch that passed
+    only such offsets gives a slice without records.
+    """
 
     tp: TP
     epoch: int
     fetch: int
     bucket: int
     records: list[Any]
-
-    @property
-    def first(self) -> int:
-        """Offset of the first record."""
-        return int(self.records[0].offset)
-
-    @property
-    def last(self) -> int:
-        """Offset of the last record."""
-        return int(self.records[-1].offset)
+    begin: int
+    next: int
 
 
-def cut(tp: TP, epoch: int, fetch: int, records: list[Any]) -> Iterator[Slice]:
-    """Slices of one partition's fetched records, in order."""
-    start = 0
-    bucket = bucket_of(records[0].timestamp, tp.partition)
-    if records[0].timestamp_type == LOG_APPEND_TIME and bucket_of(records[-1].timestamp, tp.partition) == bucket:
-        yield Slice(tp, epoch, fetch, bucket, records)  # the broker's times only grow
+def cut(tp: TP, epoch: int, fetch: int, fetched: Fetched) -> Iterator[Slice]:
+    """Yield the slices of one partition's fetched records, in order."""
+    records, begin = fetched.records, fetched.begin
+    for bucket, start, end in _stretches(records, tp.partition):
+        following = fetched.next if end == len(records) else records[end - 1].offset + 1
+        yield Slice(
+            tp, epoch, fetch, bucket, records[start:end] if end - start < len(records) else records, begin, following
+        )
+        begin = following
+    if not records:
+        yield Slice(tp, epoch, fetch, 0, records, begin, fetched.next)
+
+
+def _stretches(records: list[Any], partition: int) -> Iterator[tuple[int, int, int]]:
+    """Yield (bucket, start, end) of consecutive records with one bucket of `SLICES`."""
+    if not records:
         return
-    for index, record in enumerate(records):
-        if (this := bucket_of(record.timestamp, tp.partition)) != bucket:
-            yield Slice(tp, epoch, fetch, bucket, records[start:index])
-            start, bucket = index, this
-    yield Slice(tp, epoch, fetch, bucket, records[start:])
+    start, bucket = 0, SLICES.bucket_of(records[0].timestamp, partition)
+    # The broker's times may go back, too: where a partition's leader changes to a broker whose clock is behind.
+    times = [record.timestamp for record in records]
+    if SLICES.bucket_of(min(times), partition) != SLICES.bucket_of(max(times), partition):
+        for index, time in enumerate(times):
+            if (this := SLICES.bucket_of(time, partition)) != bucket:
+                yield bucket, start, index
+                start, bucket = index, this
+    yield bucket, start, len(records)
 
 
 class PassThrough(faust.Schema):  # type: ignore[misc]  # faust publishes no types
@@ -77,23 +86,28 @@ class PassThrough(faust.Schema):  # type: ignore[misc]  # faust publishes no typ
         return message.value
 
 
-class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """The thread that owns the aiokafka consumer; a failed commit is said, and does not end the worker."""
+class ConsumerThread(ReadingThread):
+    """The thread that owns the aiokafka consumer; a failed commit is logged, and does not end the worker."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        # Faust has no settings for these, and aiokafka reads them when the consumer starts
+        # Faust has no settings for these, and aiokafka reads them when the consumer starts.
         consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = FETCH_BYTES, FETCH_WAIT_MS
         return consumer
 
+    def _answer(self, fetched: dict[TP, Fetched]) -> dict[TP, Any]:
+        return fetched
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         wanted = {
-            driver.ensure_aiokafka_TP(tp): driver.OffsetAndMetadata(offset, MARK)
+            driver.ensure_aiokafka_TP(tp): driver.OffsetAndMetadata(offset, self.consumer.metadata)
             for tp, offset in offsets.items()
             if tp in self.assignment()
         }
         if not wanted:
             return False
+        # Faust warns of partitions that it has not seen committed.
+        self.tp_last_committed_at.update(dict.fromkeys(offsets, time.monotonic()))
         try:
             await self._ensure_consumer().commit(wanted)
         except KafkaError as error:
@@ -101,17 +115,35 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             return False
         return True
 
-    async def committed(self, tp: TP) -> int | None:
-        """The partition's committed offset by the broker, None before the first commit."""
-        consumer = self._ensure_consumer()
-        found = await self.call_thread(consumer.committed, driver.ensure_aiokafka_TP(tp))
-        return cast("int | None", found)
+    async def committed(self, tp: TP) -> tuple[int, str] | None:
+        """Return the broker's committed offset of the partition with its metadata, None before the first commit."""
+        wanted = driver.ensure_aiokafka_TP(tp)
+        coordinator = self._ensure_consumer()._coordinator
+        found = (await self.call_thread(coordinator.fetch_committed_offsets, [wanted])).get(wanted)
+        return None if found is None or found.offset < 0 else (found.offset, found.metadata)
 
     async def earliest(self, tp: TP) -> int:
-        """The partition's first offset that still exists."""
+        """Return the partition's first offset that still exists."""
         wanted = driver.ensure_aiokafka_TP(tp)
         found = await self.call_thread(self._ensure_consumer().beginning_offsets, [wanted])
         return int(found[wanted])
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """Continue partitions at other offsets, also where they are stopped."""
+        await self.call_thread(self._seek_all, partitions)
+
+    async def _seek_all(self, partitions: Mapping[TP, int]) -> None:
+        for tp, offset in partitions.items():
+            self.reader.seek(driver.ensure_aiokafka_TP(tp), offset)
+
+    def position(self, tp: TP) -> int | None:
+        """Return the offset that is fetched next, None while it is not known."""
+        subscription = self._ensure_consumer()._subscription.subscription
+        assignment = subscription.assignment if subscription is not None else None
+        if assignment is None or tp not in assignment.tps:
+            return None
+        state = assignment.state_value(driver.ensure_aiokafka_TP(tp))
+        return state.position if state.has_valid_position else None
 
 
 class NoReadOffsets(dict[TP, int | None]):
@@ -135,6 +167,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.metadata = ""  # of commits; the heatmap service sets it before the first
         self.epoch = 0
         self._fetch = 0
         self._rewinds: dict[TP, int] = {}
@@ -156,12 +189,12 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         while (self._unread or self._rewinds) and self.current(epoch):
             await self._seek()
         self._fetch += 1
-        records, active = await self._wait_next_records(timeout)
-        if not records or self.should_stop:
+        fetched, active = await self._wait_next_records(timeout)
+        if not fetched or self.should_stop:
             return
-        # a fetch may go on over a rebalance; what is then not handed out must be read again in the new epoch
-        self._unread.update(records)
-        for tp, part in self._slices(records, epoch, self._fetch):
+        # A fetch may go on over a rebalance. What is then not handed out must be read again in the new epoch.
+        self._unread.update(fetched)
+        for tp, part in self._slices(fetched, epoch, self._fetch):
             if not self.current(epoch):
                 return
             if active is None or tp in active or tp in self._buffered_partitions:
@@ -173,8 +206,11 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         """Seek between two fetches, so that a fetch's number says whether it knows of a rewind."""
         try:
             for tp in self._unread & self.assignment():
-                self._rewinds.setdefault(tp, max(await self.committed(tp) or 0, await self.earliest(tp)))
+                committed = await self.committed(tp)
+                self._rewinds.setdefault(tp, max(committed[0] if committed else 0, await self.earliest(tp)))
             self._unread.clear()
+            for tp in self._rewinds.keys() - self.assignment():
+                del self._rewinds[tp]
             for tp, offset in list(self._rewinds.items()):
                 await self._thread.seek_wait({tp: offset})
                 if self._rewinds.get(tp) == offset:
@@ -183,8 +219,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             log.warning("could not seek, trying again: %r", error)
             await self.sleep(0.1)
 
-    def _slices(self, records: Mapping[TP, list[Any]], epoch: int, fetch: int) -> Iterator[tuple[TP, Slice]]:
-        waiting = [(tp, cut(tp, epoch, fetch, part)) for tp, part in records.items() if part]
+    def _slices(self, fetched: Mapping[TP, Fetched], epoch: int, fetch: int) -> Iterator[tuple[TP, Slice]]:
+        waiting = [(tp, cut(tp, epoch, fetch, part)) for tp, part in fetched.items()]
         while waiting:
             following = []
             for tp, parts in waiting:
@@ -194,13 +230,12 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             waiting = following
 
     def _message(self, part: Slice) -> ConsumerMessage:
-        head = part.records[0]
         return ConsumerMessage(
             part.tp.topic,
             part.tp.partition,
-            part.last,
-            head.timestamp / 1000.0,
-            head.timestamp_type,
+            part.next - 1,
+            part.records[0].timestamp / 1000.0 if part.records else 0.0,
+            LOG_APPEND_TIME,
             (),
             None,
             part,
@@ -214,12 +249,16 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     # -- commits are ours ------------------------------------------------------------------------------
 
     def current(self, epoch: int) -> bool:
-        """Whether what was read in that epoch still counts."""
-        return epoch == self.epoch and self.flow_active and not self.should_stop
+        """Return whether records that were read in that epoch still count."""
+        return self.owns(epoch) and self.flow_active and not self.should_stop
+
+    def owns(self, epoch: int) -> bool:
+        """Return whether the partitions of that epoch are still ours, also while the worker stops."""
+        return epoch == self.epoch
 
     def complete(self, tp: TP, next_offset: int, epoch: int) -> bool:
         """Note that all before `next_offset` is in the stores; False when the epoch is over."""
-        if not self.current(epoch):
+        if not self.owns(epoch):
             return False
         self._boundaries[tp] = next_offset
         return True
@@ -256,9 +295,11 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         return self._committed_boundaries.get(tp) != offset
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        epoch = self.epoch
         if not await self._thread.commit(offsets):
             return False
-        self._committed_boundaries.update(offsets)
+        if epoch == self.epoch:
+            self._committed_boundaries.update(offsets)
         return True
 
     # -- the group -------------------------------------------------------------------------------------
@@ -279,9 +320,17 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._forget()
         await super().on_partitions_assigned(assigned, generation_id)
 
-    async def committed(self, tp: TP) -> int | None:
-        """The partition's committed offset by the broker, None before the first commit."""
+    async def committed(self, tp: TP) -> tuple[int, str] | None:
+        """Return the broker's committed offset of the partition with its metadata, None before the first commit."""
         return await cast(ConsumerThread, self._thread).committed(tp)
+
+    def committed_boundary(self, tp: TP) -> int | None:
+        """Return the boundary that this worker committed last, None before its first commit in this assignment."""
+        return self._committed_boundaries.get(tp)
+
+    def fetch_position(self, tp: TP) -> int | None:
+        """Return the offset that is fetched next, None while it is not known."""
+        return cast(ConsumerThread, self._thread).position(tp)
 
     async def earliest(self, tp: TP) -> int:
         """The partition's first offset that still exists."""
@@ -291,6 +340,10 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         """Have the partition read again from `offset`; every fetch after the returned number does so."""
         self._rewinds[tp] = offset
         return self._fetch
+
+    def end(self, tp: TP) -> int:
+        """Return the offset after the log's last record, as the last fetch knew it."""
+        return int(self.highwater(tp))
 
     def brake(self, tps: Iterable[TP]) -> None:
         """Stop reading partitions until the next assignment."""

@@ -166,7 +166,10 @@ ROWS = [
                 "Ages",
                 [
                     ("max(lpstream_heatmap_open_bucket_age_seconds)", "oldest open bucket"),
-                    ("max(lpstream_heatmap_commit_age_seconds)", "oldest commit"),
+                    (
+                        "max by (partition) (lpstream_heatmap_commit_age_seconds)",
+                        "partition {{partition}} does not advance",
+                    ),
                     ("lpstream:heatmap_lag:seconds", "lag at this pace"),
                 ],
                 unit="s",
@@ -195,6 +198,7 @@ ROWS = [
                 [
                     ("sum by (topic) (increase(lpstream_dead_letters_total[1h]))", "{{topic}}"),
                     ("max(lpstream_heatmap_braked_partitions)", "paused partitions"),
+                    ("sum(increase(lpstream_heatmap_lost_offsets_total[1h]))", "deleted uncounted"),
                 ],
                 "In an hour",
             ),
@@ -333,6 +337,11 @@ ROWS = [
     Row(
         "Processes",
         [
+            Panel(
+                "Partitions at a batch that cannot be read",
+                [("max by (topic, partition) (lpstream_unreadable_partitions)", "{{topic}} {{partition}}")],
+                "Empty is well",
+            ),
             Panel("Answering", [('up{job=~"lpstream-.*"}', "{{job}} {{instance}}")]),
             Panel(
                 "Processor time of workers",

@@ -12,9 +12,8 @@ from infra.lease import Lease
 from infra.tiers.readers import readers_done
 from processors.tiers import Move, moves
 from schemas.errors import Refused, Retryable
-from schemas.heatmap import TOPIC
+from schemas.heatmap import GROUP, TOPIC
 from schemas.tiers import Fingerprint, Step, TierObject, object_name
-from streams.heatmap import GROUP
 from streams.tiers.stores import Clock, Report, Say, Stores
 
 IDENT_LENGTH = 12

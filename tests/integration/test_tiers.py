@@ -26,9 +26,8 @@ from infra.embedded.stack import Stack
 from infra.monitoring import analysts
 from infra.tiers.archive import GLACIER
 from schemas.errors import LpstreamError, Refused, Retryable
-from schemas.heatmap import TOPIC
+from schemas.heatmap import GROUP, TOPIC
 from streams.__main__ import app
-from streams.heatmap import GROUP
 from streams.proof.traffic import Traffic, midnight_ms
 from streams.proof.twin import COPY
 from streams.tiers.run import Tiers, status

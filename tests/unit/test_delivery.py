@@ -8,9 +8,14 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from schemas.errors import Refused, Retryable
-from streams.delivery import Bucket, BucketWork, Delivery, Retry
-from streams.transport import LOG_APPEND_TIME, Slice, cut
+from infra.kafka.reading import Fetched
+from processors.cuts import Cut
+from schemas.errors import LpstreamError, Refused, Retryable
+from streams import metrics
+from streams.bucket import Bucket, BucketWork, Retry
+from streams.delivery import QUIET_S, Delivery
+from streams.transport import LOG_APPEND_TIME, Slice
+from streams.transport import cut as sliced
 
 TP0 = TP("heatmap.events", 0)
 TP1 = TP("heatmap.events", 1)
@@ -24,8 +29,20 @@ class Record:
     timestamp_type: int = LOG_APPEND_TIME
 
 
+CUT = Cut(records=10)
+
+
 def log_of(*timestamps: int) -> list[Record]:
     return [Record(offset, timestamp) for offset, timestamp in enumerate(timestamps)]
+
+
+def cut(
+    tp: TP, epoch: int, fetch: int, records: list[Any], begin: int | None = None, following: int | None = None
+) -> list[Slice]:
+    """Slices of a fetch that passed nothing but its records, unless said."""
+    begin = records[0].offset if begin is None else begin
+    following = records[-1].offset + 1 if following is None else following
+    return list(sliced(tp, epoch, fetch, Fetched(begin, records, following)))
 
 
 @dataclass
@@ -39,12 +56,22 @@ class Consumer:
     braked: set[TP] = field(default_factory=set)
     refuse_commits: int = 0
     fetch: int = 0
+    first: int = 0
+    metadata: str = CUT.metadata
+    flowing: bool = True
+    log_end: int = 1_000
 
     def current(self, epoch: int) -> bool:
+        return self.owns(epoch) and self.flowing
+
+    def owns(self, epoch: int) -> bool:
         return epoch == self.epoch
 
+    def end(self, tp: TP) -> int:
+        return self.log_end
+
     def complete(self, tp: TP, next_offset: int, epoch: int) -> bool:
-        if not self.current(epoch):
+        if not self.owns(epoch):
             return False
         self.boundary[tp] = next_offset
         return True
@@ -56,12 +83,12 @@ class Consumer:
         self.commits.append((tp, self.boundary[tp]))
         return True
 
-    async def committed(self, tp: TP) -> int | None:
+    async def committed(self, tp: TP) -> tuple[int, str] | None:
         offsets = [offset for committed, offset in self.commits if committed == tp]
-        return offsets[-1] if offsets else None
+        return (offsets[-1] if offsets else 0), self.metadata
 
     async def earliest(self, tp: TP) -> int:
-        return 0
+        return self.first
 
     def rewind(self, tp: TP, offset: int) -> int:
         self.rewinds.append((tp, offset))
@@ -90,11 +117,8 @@ class Work:
         self.store_ = store
         self.offsets: list[int] = []
 
-    def add(self, records: list[Any]) -> None:
+    def add(self, records: list[Any], number: int) -> None:
         self.offsets += [record.offset for record in records if record.value]
-
-    def rows(self) -> bool:
-        return bool(self.offsets)
 
     def braked(self) -> bool:
         return any(offset >= 900 for offset in self.offsets)
@@ -107,7 +131,7 @@ class Work:
                 raise self.store_.failures.pop(0)
             self.store_.stored.append((bucket.token, list(self.offsets)))
 
-        if self.rows():
+        if self.offsets:
             await retry("store", insert)
 
 
@@ -129,19 +153,34 @@ class World:
     store: Store
     clock: Clock
     delivery: Delivery
+    fatal: list[LpstreamError]
 
-    async def read(self, records: list[Record], tp: TP = TP0, epoch: int = 1) -> None:
+    async def read(
+        self,
+        records: list[Record],
+        tp: TP = TP0,
+        epoch: int = 1,
+        begin: int | None = None,
+        following: int | None = None,
+    ) -> None:
         self.consumer.fetch += 1
-        for part in cut(tp, epoch, self.consumer.fetch, records):
+        for part in cut(tp, epoch, self.consumer.fetch, records, begin, following):
             await self.delivery.on_slice(part)
         await self.delivery.settle()
 
 
 @pytest.fixture
 def world() -> World:
-    consumer, store, clock = Consumer(), Store(), Clock()
-    delivery = Delivery(consumer, store.open_work, bucket_records=10, skew_s=1.0, clock=clock, sleep=clock.sleep)
-    return World(consumer, store, clock, delivery)
+    return world_of(Consumer())
+
+
+def world_of(consumer: Consumer, cut: Cut = CUT) -> World:
+    store, clock = Store(), Clock()
+    fatal: list[LpstreamError] = []
+    delivery = Delivery(
+        consumer, store.open_work, cut=cut, skew_s=1.0, on_fatal=fatal.append, clock=clock, sleep=clock.sleep
+    )
+    return World(consumer, store, clock, delivery, fatal)
 
 
 async def test_a_bucket_ends_before_the_first_record_of_a_later_one(world: World) -> None:
@@ -169,13 +208,10 @@ async def test_the_same_log_gives_the_same_tokens_however_it_is_fetched(world: W
     records = log_of(*range(0, 60_000, 700))
     tokens = []
     for step in (1, 3, 50):
-        consumer, store, clock = Consumer(), Store(), Clock()
-        delivery = Delivery(consumer, store.open_work, bucket_records=4, skew_s=1, clock=clock, sleep=clock.sleep)
+        world = world_of(Consumer(), Cut(records=4))
         for start in range(0, len(records), step):
-            for part in cut(TP0, 1, 1, records[start : start + step]):
-                await delivery.on_slice(part)
-        await delivery.settle()
-        tokens.append(store.stored)
+            await world.read(records[start : start + step])
+        tokens.append(world.store.stored)
     assert tokens[0] == tokens[1] == tokens[2]
     assert len(tokens[0]) > 10
 
@@ -263,12 +299,109 @@ async def test_slices_fetched_before_the_rewind_prove_no_gap(world: World) -> No
     assert world.store.stored == [("heatmap.events:0:0-3:1000", [0, 1, 2, 3])]
 
 
-async def test_offsets_that_hold_no_record_do_not_stop_a_partition(world: World) -> None:
-    gapped = [Record(5, 1_000), Record(6, 6_000)]
-    await world.read(gapped)
+async def test_holes_that_a_fetch_passed_are_no_loss(world: World) -> None:
+    """Transaction markers stand at 1, 3 and 4, an aborted record at 6."""
+    await world.read([Record(0, 1_000), Record(2, 1_001)], following=4)
+    await world.read([Record(5, 6_000)], begin=4, following=7)
+    assert world.consumer.rewinds == []
+    assert world.store.stored == [("heatmap.events:0:0-2:1000", [0, 2])]
+    assert world.consumer.commits == [(TP0, 3)]
+
+
+async def test_a_fetch_of_markers_alone_moves_the_place(world: World) -> None:
+    await world.read([Record(0, 1_000)])
+    await world.read([], begin=1, following=9)
+    await world.read([Record(9, 6_000)])
+    assert world.consumer.rewinds == []
+    assert world.store.stored == [("heatmap.events:0:0-0:1000", [0])]
+
+
+async def test_a_hole_between_two_fetches_is_read_again(world: World) -> None:
+    await world.read([Record(0, 1_000)], following=2)
+    await world.read([Record(5, 1_001)], begin=4)
     assert world.consumer.rewinds == [(TP0, 0)]
-    await world.read(gapped)
-    assert world.store.stored == [("heatmap.events:0:5-5:1000", [5])]
+
+
+async def test_records_that_retention_deleted_are_counted_as_lost(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.consumer.first = 7
+    before = metrics.LOST.labels("0")._value.get()
+    await world.read([Record(7, 1_000), Record(8, 6_000)])
+    assert metrics.LOST.labels("0")._value.get() - before == 7
+    assert "7 records or markers were deleted uncounted" in caplog.text
+    assert world.store.stored == [("heatmap.events:0:7-7:1000", [7])]
+
+
+async def test_a_log_that_became_shorter_ends_the_worker(world: World) -> None:
+    await world.read([Record(offset, 1_000) for offset in range(5)])
+    world.consumer.log_end = 3
+    await world.read([Record(0, 90_000)])
+    assert "deleted and created again" in str(world.fatal[0])
+    assert world.store.stored == []
+
+
+async def test_the_first_bucket_is_cut_as_the_commit_says() -> None:
+    consumer = Consumer(metadata=Cut(records=2).metadata)
+    world = world_of(consumer, Cut(records=3))
+    await world.read(log_of(*([1_000] * 9)))
+    assert [offsets for _, offsets in world.store.stored] == [[0, 1], [2, 3, 4], [5, 6, 7]]
+
+
+async def test_the_first_bucket_keeps_the_windows_of_the_commit() -> None:
+    consumer = Consumer(metadata=Cut(records=10, window_ms=2_000, phase_ms=0).metadata)
+    world = world_of(consumer)
+    await world.read(log_of(500, 1_999, 2_000, 4_999, 5_000))
+    await world.read([Record(5, 11_000)])
+    assert [offsets for _, offsets in world.store.stored] == [[0, 1], [2, 3], [4]]
+
+
+async def test_a_commit_of_the_first_release_keeps_its_leading_tick() -> None:
+    world = world_of(Consumer(metadata="lpstream"))
+    await world.read([Record(0, 1_000, b""), Record(1, 1_001), Record(2, 6_000, b""), Record(3, 6_001)])
+    await world.read([Record(4, 12_000)])
+    assert world.store.stored == [("heatmap.events:0:0-1:1000", [1]), ("heatmap.events:0:3-3:6001", [3])]
+
+
+async def test_a_quiet_partition_commits_the_ticks_it_passed(world: World) -> None:
+    await world.read(log_of(1_000))
+    await world.read([Record(1, 6_000, value=b"")])
+    world.delivery.commit_quiet()
+    await world.delivery.settle()
+    assert world.consumer.commits == [(TP0, 1)]
+    world.clock.now = QUIET_S
+    world.delivery.commit_quiet()
+    await world.delivery.settle()
+    assert world.consumer.commits == [(TP0, 1), (TP0, 2)]
+    await world.read([Record(2, 12_000), Record(3, 18_000)])
+    assert world.store.stored[1:] == [("heatmap.events:0:2-2:12000", [2])]
+
+
+async def test_a_stop_finishes_what_is_begun_and_begins_nothing(world: World) -> None:
+    world.store.open.clear()
+    for tp, records in ((TP0, log_of(1_000, 6_000)), (TP1, log_of(1_000))):
+        for part in cut(tp, 1, 1, records):
+            await world.delivery.on_slice(part)
+    await asyncio.sleep(0)
+    world.consumer.flowing = False
+    for part in cut(TP0, 1, 2, [Record(2, 12_000)]):
+        await world.delivery.on_slice(part)
+    stopping = asyncio.create_task(world.delivery.finish(5.0))
+    await asyncio.sleep(0.01)
+    assert not stopping.done()
+    world.store.open.set()
+    assert await stopping == 0
+    assert world.store.stored == [("heatmap.events:0:0-0:1000", [0])]
+    assert world.consumer.commits == [(TP0, 1)]
+
+
+async def test_a_stop_gives_up_after_its_time(world: World) -> None:
+    world.store.open.clear()
+    for part in cut(TP0, 1, 1, log_of(1_000, 6_000)):
+        await world.delivery.on_slice(part)
+    await asyncio.sleep(0)
+    assert await world.delivery.finish(0.01) == 1
+    assert world.consumer.commits == []
 
 
 async def test_what_was_here_already_is_passed_over(world: World) -> None:
@@ -290,7 +423,7 @@ async def test_other_partitions_fill_while_a_bucket_is_on_its_way_and_their_own_
     for tp, records in ((TP0, log_of(1_000, 6_000)), (TP1, log_of(1_000, 6_000))):
         for part in cut(tp, 1, 1, records):
             await world.delivery.on_slice(part)
-    third = asyncio.create_task(world.delivery.on_slice(next(cut(TP0, 1, 2, [Record(2, 12_000)]))))
+    third = asyncio.create_task(world.delivery.on_slice(cut(TP0, 1, 2, [Record(2, 12_000)])[0]))
     await asyncio.sleep(0.01)
     assert not third.done()
     assert world.store.stored == []
@@ -313,7 +446,7 @@ async def test_reading_again_begins_after_what_is_on_its_way(world: World) -> No
     for part in cut(TP0, 1, 1, records[:2]):
         await world.delivery.on_slice(part)
     world.consumer.fetch = 2
-    late = asyncio.create_task(world.delivery.on_slice(next(cut(TP0, 1, 2, records[3:4]))))
+    late = asyncio.create_task(world.delivery.on_slice(cut(TP0, 1, 2, records[3:4])[0]))
     await asyncio.sleep(0.01)
     world.store.open.set()
     await late
@@ -332,7 +465,7 @@ async def test_closing_lets_go_of_what_is_on_its_way(world: World) -> None:
     assert world.consumer.commits == []
 
 
-async def test_a_bucket_with_rows_asks_for_a_tick_each_skew_and_an_empty_one_never(world: World) -> None:
+async def test_an_open_bucket_asks_for_a_tick_each_skew(world: World) -> None:
     await world.read(log_of(1_000))
     await world.read([Record(0, 1_000, value=b"")], tp=TP1)
     world.clock.now = 4.9
@@ -350,7 +483,7 @@ async def test_a_tick_closes_a_bucket_and_counts_nothing(world: World) -> None:
     assert world.store.stored == [("heatmap.events:0:0-0:1000", [0])]
     await world.read([Record(2, 12_000, value=b"")])
     assert len(world.store.stored) == 1
-    assert world.consumer.commits == [(TP0, 1), (TP0, 2)]
+    assert world.consumer.commits == [(TP0, 1)]
 
 
 async def test_too_many_bad_records_pause_the_partition_and_commit_nothing(world: World) -> None:
@@ -363,13 +496,13 @@ async def test_too_many_bad_records_pause_the_partition_and_commit_nothing(world
 
 
 def test_slices_are_cut_where_the_five_seconds_change() -> None:
-    parts = list(cut(TP0, 1, 1, log_of(1_000, 4_999, 5_000, 9_999, 10_000)))
-    assert [(part.first, part.last, part.bucket) for part in parts] == [(0, 1, 0), (2, 3, 1), (4, 4, 2)]
+    parts = cut(TP0, 1, 1, log_of(1_000, 4_999, 5_000, 9_999, 10_000), following=7)
+    assert [(part.begin, part.next, part.bucket) for part in parts] == [(0, 2, 0), (2, 4, 1), (4, 7, 2)]
 
 
 def test_another_partition_s_slices_are_cut_at_its_own_times() -> None:
-    parts = list(cut(TP1, 1, 1, log_of(1_000, 1_909, 1_910, 6_909, 6_910)))
-    assert [(part.first, part.last, part.bucket) for part in parts] == [(0, 1, 0), (2, 3, 1), (4, 4, 2)]
+    parts = cut(TP1, 1, 1, log_of(1_000, 1_909, 1_910, 6_909, 6_910))
+    assert [(part.begin, part.next, part.bucket) for part in parts] == [(0, 2, 0), (2, 4, 1), (4, 5, 2)]
 
 
 async def test_cancellation_passes_through(world: World) -> None:

@@ -1,51 +1,55 @@
-"""Retried beacons: known for 30 minutes of the log, and the same ones after a replay."""
+"""Retried beacons: known for 30 minutes of the log, and the same ones after a read-back."""
+
+import random
 
 from infra.identities import ClosedBucket
-from streams.identities import RETRY_WINDOW_MS, Identities
+from streams.identities import RETRY_WINDOW, Identities
 
 A, B, C = b"a" * 20, b"b" * 20, b"c" * 20
 
 
-def test_a_second_one_is_a_retry_within_and_across_buckets() -> None:
+def test_a_second_one_is_a_retry_within_and_across_slices() -> None:
     identities = Identities()
-    assert identities.fresh([A, B, A], 1_000).tolist() == [True, True, False]
-    identities.close_bucket(1_000, [A, B])
-    assert identities.fresh([B, C], 6_000).tolist() == [False, True]
+    assert identities.fresh([A, B, A], 1).tolist() == [True, True, False]
+    assert identities.fresh([B, C], 2).tolist() == [False, True]
 
 
-def test_after_thirty_minutes_of_the_log_it_counts_again() -> None:
+def test_an_identity_counts_again_after_thirty_minutes_without_it() -> None:
     identities = Identities()
     identities.fresh([A], 0)
-    identities.close_bucket(0, [A])
-    assert identities.fresh([A, B], RETRY_WINDOW_MS).tolist() == [False, True]
-    assert identities.fresh([A, C], RETRY_WINDOW_MS + 1).tolist() == [True, True]
+    assert identities.fresh([A, B], RETRY_WINDOW).tolist() == [False, True]
+    assert identities.fresh([A], 2 * RETRY_WINDOW).tolist() == [False], "the retry before was seen, too"
+    assert identities.fresh([A], 3 * RETRY_WINDOW + 1).tolist() == [True]
 
 
 def test_memory_holds_the_window_and_no_more() -> None:
     identities = Identities()
-    for step in range(100):
-        at = step * 60_000
-        mine = [bytes([step]) * 20]
-        identities.fresh(mine, at)
-        identities.close_bucket(at, mine)
-    assert len(identities.known) == len(identities.order) == 31
+    for number in range(1_000):
+        identities.fresh([number.to_bytes(20, "big")], number)
+    assert len(identities.known) == len(identities.order) == RETRY_WINDOW + 1
 
 
-def test_forgetting_an_old_one_keeps_a_newer_count_of_the_same() -> None:
+def test_forgetting_an_old_one_keeps_a_newer_sight_of_it() -> None:
     identities = Identities()
-    for at in (0, RETRY_WINDOW_MS + 1):
-        identities.fresh([A, A + b""], at)
-        identities.close_bucket(at, [A])
-    assert identities.fresh([A], RETRY_WINDOW_MS + 2).tolist() == [False]
+    identities.fresh([A], 0)
+    identities.fresh([A], RETRY_WINDOW)
+    identities.fresh([B], RETRY_WINDOW + 1)
+    assert identities.fresh([A], RETRY_WINDOW + 2).tolist() == [False]
 
 
-def test_loaded_buckets_decide_as_the_ones_that_were_counted() -> None:
-    live, loaded = Identities(), Identities()
-    live.fresh([A, B], 1_000)
-    live.close_bucket(1_000, [A, B])
-    kept = ClosedBucket(0, 1, 1_000, [A, B])
-    again = ClosedBucket.from_bytes(kept.to_bytes())
-    assert again == kept
-    loaded.load([(again.timestamp_ms, again.identities)])
-    for identities in (live, loaded):
-        assert identities.fresh([B, C], 1_000 + RETRY_WINDOW_MS).tolist() == [False, True]
+def test_the_last_thirty_minutes_alone_tell_what_memory_knows() -> None:
+    rng = random.Random(17)
+    log = [(number, [rng.randrange(40).to_bytes(20, "big") for _ in range(3)]) for number in range(0, 3_000, 7)]
+    live = Identities()
+    for number, identities in log:
+        live.fresh(identities, number)
+        read_back = Identities()
+        for earlier, seen in log:
+            if number - RETRY_WINDOW <= earlier <= number:
+                read_back.see(seen, earlier)
+        assert read_back.known == live.known
+
+
+def test_a_closed_bucket_comes_back_from_its_bytes() -> None:
+    bucket = ClosedBucket(3, 9, 1_000, [(1, [A, B]), (2, []), (3, [C])])
+    assert ClosedBucket.from_bytes(bucket.to_bytes()) == bucket

@@ -9,6 +9,7 @@ import pytest
 from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
+from infra.kafka.reading import Fetched
 from streams.app import build_app
 from streams.settings import Settings
 from streams.transport import LOG_APPEND_TIME, Consumer
@@ -38,8 +39,8 @@ class Thread:
     def highwater(self, tp: TP) -> int:
         return 0
 
-    async def committed(self, tp: TP) -> int | None:
-        return self.offsets.get(tp)
+    async def committed(self, tp: TP) -> tuple[int, str] | None:
+        return (self.offsets[tp], "") if tp in self.offsets else None
 
     async def earliest(self, tp: TP) -> int:
         return 3
@@ -58,9 +59,11 @@ class Broker:
     fetches: list[dict[TP, list[Record]]] = field(default_factory=list)
     meanwhile: Callable[[], None] = lambda: None
 
-    async def fetch(self, timeout: float) -> tuple[dict[TP, list[Record]], set[TP]]:
+    async def fetch(self, timeout: float) -> tuple[dict[TP, Fetched], set[TP]]:
         self.meanwhile()
-        return (self.fetches.pop(0) if self.fetches else {}), {TP0, TP1}
+        fetched = self.fetches.pop(0) if self.fetches else {}
+        passed = {tp: Fetched(log[0].offset, log, log[-1].offset + 1) for tp, log in fetched.items()}  # type: ignore[arg-type]
+        return passed, {TP0, TP1}
 
 
 @pytest.fixture
@@ -79,14 +82,14 @@ def rebalance(consumer: Any) -> None:
 
 
 async def given(consumer: Any) -> list[tuple[int, int, int]]:
-    """(partition, first, last) of one fetch's slices."""
-    return [(tp.partition, one.value.first, one.value.last) async for tp, one in consumer.getmany(0.0)]
+    """(partition, begin, next) of one fetch's slices."""
+    return [(tp.partition, one.value.begin, one.value.next) async for tp, one in consumer.getmany(0.0)]
 
 
 async def test_partitions_take_turns_and_slices_end_with_their_five_seconds(consumer: Any) -> None:
     log = [Record(7, 1_000), Record(8, 4_999), Record(9, 5_000)]
     consumer._wait_next_records = Broker([{TP0: log, TP1: [Record(1, 2_000)]}]).fetch
-    assert await given(consumer) == [(0, 7, 8), (1, 1, 1), (0, 9, 9)]
+    assert await given(consumer) == [(0, 7, 9), (1, 1, 2), (0, 9, 10)]
     assert await given(consumer) == []
     assert consumer._thread.seeks == []
 
@@ -108,7 +111,7 @@ async def test_a_fetch_that_goes_on_over_a_rebalance_is_read_again(consumer: Any
 async def test_what_a_rebalance_leaves_of_a_fetch_is_read_again_where_the_partition_stays(consumer: Any) -> None:
     consumer._wait_next_records = Broker([{TP0: [Record(7, 1_000)], TP1: [Record(5, 1_000)]}]).fetch
     taken = consumer.getmany(0.0)
-    assert (await anext(taken))[1].value.first == 7
+    assert (await anext(taken))[1].value.begin == 7
     rebalance(consumer)
     consumer._thread.assigned = {TP1}
     assert [one async for one in taken] == []

@@ -4,23 +4,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.windows import WINDOW_MS, bucket_end_ms, bucket_of
+from processors.cuts import SLICES, WINDOW_MS
 
 PARTITIONS = st.integers(0, 10_000)
 
 
 @given(st.integers(0, 2**53), PARTITIONS)
 def test_a_bucket_is_five_seconds_and_ends_where_the_next_begins(at: int, partition: int) -> None:
-    index = bucket_of(at, partition)
-    end = bucket_end_ms(index, partition)
+    index = SLICES.bucket_of(at, partition)
+    end = SLICES.end_ms(index, partition)
     assert end - WINDOW_MS <= at < end
-    assert (bucket_of(end - 1, partition), bucket_of(end, partition)) == (index, index + 1)
+    assert (SLICES.bucket_of(end - 1, partition), SLICES.bucket_of(end, partition)) == (index, index + 1)
 
 
 @pytest.mark.parametrize("count", [3, 6, 12, 48])
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_the_buckets_of_one_worker_end_one_after_another(count: int, workers: int) -> None:
     mine = range(0, count, workers)
-    ends = sorted(bucket_end_ms(0, partition) % WINDOW_MS for partition in mine)
+    ends = sorted(SLICES.end_ms(0, partition) % WINDOW_MS for partition in mine)
     apart = [later - end for end, later in zip(ends, [*ends[1:], ends[0] + WINDOW_MS], strict=True)]
     assert max(apart) < 3 * WINDOW_MS / len(mine)

@@ -1,0 +1,92 @@
+"""A worker's consumer thread at a batch that cannot be read: what it says, when, and how it goes on."""
+
+import logging
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+
+from infra.kafka.reading import Unreadable
+from schemas.errors import Retryable
+from streams import metrics
+from streams.reading import ReadingThread
+
+TP = TopicPartition("heatmap.events", 3)
+STOP = Unreadable(70, "CorruptRecordException: Invalid CRC")
+
+
+class Reader:
+    """Stopped at one place; notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.unreadable = {TP: STOP}
+        self.done: list[Any] = []
+
+    def skip(self, tp: TopicPartition, to: int) -> None:
+        self.done.append(("skip", to))
+
+    def retry(self, tp: TopicPartition) -> None:
+        self.done.append("retry")
+
+    def forget(self) -> None:
+        self.unreadable.clear()
+
+
+class Letters:
+    """Answers with what a test says."""
+
+    def __init__(self) -> None:
+        self.answer: int | Exception | None = None
+
+    async def past(self, tp: TopicPartition, offset: int) -> int | None:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.fixture
+def thread() -> Any:
+    made: Any = ReadingThread.__new__(ReadingThread)
+    made.reader, made.stopped, made._letters = Reader(), {}, Letters()
+    yield made
+    made._forget()
+
+
+def gauge() -> dict[tuple[str, ...], float]:
+    return {labels: one._value.get() for labels, one in metrics.UNREADABLE._metrics.items()}
+
+
+async def test_a_stop_is_said_once_with_the_command(thread: Any, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(3):
+        await thread._look(TP, STOP)
+    (said,) = [one.getMessage() for one in caplog.records if one.levelno == logging.ERROR]
+    assert said.startswith("heatmap.events[3] offset 70 cannot be read: CorruptRecordException: Invalid CRC;")
+    assert said.endswith("lpstream dlq skip heatmap.events 3 70")
+    assert gauge() == {("heatmap.events", "3"): 1.0}
+    assert thread.reader.done == ["retry", "retry"], "another replica may have the batch whole"
+
+
+async def test_a_batch_with_a_letter_is_passed_without_an_alarm(thread: Any, caplog: pytest.LogCaptureFixture) -> None:
+    thread._letters.answer = 74
+    await thread._look(TP, STOP)
+    assert thread.reader.done == [("skip", 74)]
+    assert gauge() == {} and not [one for one in caplog.records if one.levelno == logging.ERROR]
+
+
+async def test_letters_that_are_away_do_not_hide_the_stop(thread: Any, caplog: pytest.LogCaptureFixture) -> None:
+    thread._letters.answer = Retryable("Kafka: away")
+    await thread._look(TP, STOP)
+    assert "cannot be read" in caplog.text and gauge() == {("heatmap.events", "3"): 1.0}
+
+
+async def test_a_partition_that_is_taken_away_leaves_no_gauge(thread: Any) -> None:
+    await thread._look(TP, STOP)
+    thread._forget()
+    assert gauge() == {} and thread.stopped == {}
+
+
+async def test_a_stop_that_is_over_meanwhile_is_left_alone(thread: Any) -> None:
+    thread.reader.unreadable.clear()
+    thread._letters.answer = 74
+    await thread._look(TP, STOP)
+    assert thread.reader.done == [] and gauge() == {}
