@@ -20,6 +20,7 @@ PARTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "drain_1": ("drain", "drain", {"size": 1}),
     "drain_10": ("drain", "drain", {"size": 10}),
     "drain_100": ("drain", "drain", {"size": 100}),
+    "rebuild": ("rebuild", "rebuild", {}),
     "latency": ("latency", "latency", {}),
     "scale_out": ("scale_out", "scale_out", {}),
     "tiers": ("tiers", "forty_days", {}),

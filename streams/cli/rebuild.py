@@ -7,12 +7,14 @@ import typer
 from rich.progress import Progress
 
 from streams.cli.console import DEFAULT_DATA, AsJson, Data, err, out, say, settings_for
+from streams.collector import tune_collector
 from streams.rebuild import Rebuild
 
 
 def rebuild(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """Make the heatmap tables anew from the log's first record, then exchange them; traffic and workers go on."""
     settings = settings_for(data)
+    tune_collector()
     with Progress(console=err) as progress:
         task = progress.add_task("records", total=None)
         run = Rebuild(settings, say, lambda read, total: progress.update(task, completed=read, total=total))
@@ -20,5 +22,8 @@ def rebuild(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(figures))
     else:
-        records, seconds, days = figures["records"], figures["seconds"], figures["days_kept"]
-        out.print(f"rebuilt from {records:,} records in {seconds} s; {days} older days kept")
+        records, pace, passes = figures["records"], figures["records_per_second"], figures["passes"]
+        out.print(
+            f"rebuilt from {records:,} records in {figures['seconds']} s ({passes} passes, {pace:,} records/s);"
+            f" {figures['days_kept']} older days kept"
+        )

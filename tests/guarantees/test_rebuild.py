@@ -6,23 +6,28 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from beacons import analyst, assert_tables_equal, post, some_beacons, totals, wait_counted
 from command import lpstream
-from harness import full_only
+from harness import Traffic, full_only, scaled
+from outsiders import in_transactions, producing
 
 from infra.clickhouse.client import ClickHouse
 from infra.embedded.stack import Stack
-from infra.kafka.admin import members
-from streams.heatmap import GROUP
+from infra.kafka.admin import members, open_admin, partitions_of
+from processors.fold import TABLES
+from schemas.heatmap import GROUP, TOPIC
+from streams.cli.services import prepare
+from streams.cli.up import settings_of
+from streams.marks import commit_for_group
 from streams.proof.visitors import tally
+from streams.rewound import UNFINISHED
 from streams.services import Installation
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 
 async def command(stack: Stack, *args: str) -> Any:
-    return await asyncio.to_thread(lpstream, *args, data=stack.data)
+    return await asyncio.to_thread(lpstream, *args, data=stack.data, within_s=600)
 
 
 async def send(installation: Installation, beacons: list[dict[str, Any]], pause_s: float = 0.0) -> None:
@@ -33,6 +38,84 @@ async def send(installation: Installation, beacons: list[dict[str, Any]], pause_
             await asyncio.sleep(pause_s)
 
 
+def writer(stack: Stack) -> ClickHouse:
+    return ClickHouse.open(stack.addresses.clickhouse_url, "lpstream", stack.addresses.clickhouse_password)
+
+
+async def stop_worker(stack: Stack, installation: Installation) -> None:
+    await asyncio.to_thread(installation.children["heatmap"].stop)
+    while await members(stack.addresses.kafka, GROUP):
+        await asyncio.sleep(0.5)
+
+
+async def test_a_window_of_15_inserts_is_enough_under_traffic(traffic: Traffic, stack: Stack) -> None:
+    clickhouse = writer(stack)
+    for table in TABLES:
+        await clickhouse.command(f"ALTER TABLE {table} MODIFY SETTING non_replicated_deduplication_window = 15")
+    async with traffic.flowing():
+        await asyncio.sleep(8)
+        for _ in range(int(scaled(1, 5))):
+            done = await command(stack, "rebuild", "--json")
+            assert done.returncode == 0, done.stderr
+            traffic.faults["rebuild"] += 1
+            print(done.stdout)
+        await asyncio.sleep(2)
+    await traffic.assert_exact()
+    for row in await clickhouse.rows(
+        "SELECT engine_full AS told FROM system.tables WHERE startsWith(name, 'heatmap_')"
+    ):
+        assert "deduplication_window = 15," in row["told"]
+    for table in TABLES:
+        await clickhouse.command(f"ALTER TABLE {table} MODIFY SETTING non_replicated_deduplication_window = 20000")
+    await clickhouse.close()
+
+
+@full_only
+async def test_transactions_and_their_markers_are_rebuilt(
+    traffic: Traffic, stack: Stack, installation: Installation
+) -> None:
+    mine = some_beacons(traffic.lp_id, 20_000)[-100:]
+    async with producing(stack, transactional_id="rebuilt") as producer, traffic.flowing():
+        traffic.faults["aborted transactions"] = await in_transactions(producer, mine, 4)
+        done = await command(stack, "rebuild")
+        assert done.returncode == 0, done.stderr
+    traffic.acknowledged += mine
+    await traffic.assert_exact()
+    await stop_worker(stack, installation)
+    try:
+        done = await command(stack, "rebuild")
+        assert done.returncode == 0, done.stderr
+    finally:
+        installation.launch("heatmap")
+    await traffic.assert_exact()
+
+
+@full_only
+async def test_a_topic_made_anew_keeps_the_days_before_it(stack: Stack, installation: Installation) -> None:
+    beacons = some_beacons("made-anew", 20)
+    clickhouse, owner = analyst(stack), writer(stack)
+    await stop_worker(stack, installation)
+    async with open_admin(stack.addresses.kafka) as admin:
+        await admin.delete_topics([TOPIC])
+    await asyncio.sleep(2)
+    await prepare(settings_of(stack))
+    for table in TABLES:
+        await owner.command(f"TRUNCATE TABLE {table}")
+    await owner.command(
+        "INSERT INTO heatmap_windows (lp_id, window_start, days_late, device, events)"
+        " VALUES ('older-day', now() - INTERVAL 3 DAY, 0, 'mobile', 7)"
+    )
+    await send(installation, beacons)
+    installation.launch("heatmap")
+    await wait_counted(clickhouse, "made-anew", tally(beacons).total())
+    done = await command(stack, "rebuild", "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["days_kept"] == 1, done.stderr
+    assert (await totals(clickhouse, "older-day"))["events"] == 7
+    await assert_tables_equal(clickhouse, "made-anew", beacons)
+    await owner.close()
+    await clickhouse.close()
+
+
 @full_only
 async def test_tables_are_the_same_after_a_rebuild_under_traffic(stack: Stack, installation: Installation) -> None:
     lp_id = "rebuilt"
@@ -41,9 +124,9 @@ async def test_tables_are_the_same_after_a_rebuild_under_traffic(stack: Stack, i
     await send(installation, beacons[:half])
     clickhouse = analyst(stack)
     await wait_counted(clickhouse, lp_id, tally(beacons[:half]).total())
-    writer = ClickHouse.open(stack.addresses.clickhouse_url, "lpstream", stack.addresses.clickhouse_password)
+    owner = writer(stack)
     # damage that only a rebuild can mend
-    await writer.command("ALTER TABLE heatmap_windows DELETE WHERE lp_id = 'rebuilt' SETTINGS mutations_sync = 1")
+    await owner.command("ALTER TABLE heatmap_windows DELETE WHERE lp_id = 'rebuilt' SETTINGS mutations_sync = 1")
     traffic = asyncio.create_task(send(installation, beacons[half:], 0.05))
     for _ in range(2):
         done = await command(stack, "rebuild", "--json")
@@ -53,8 +136,8 @@ async def test_tables_are_the_same_after_a_rebuild_under_traffic(stack: Stack, i
     assert (await wait_counted(clickhouse, lp_id, tally(beacons).total()))["events"] == tally(beacons).total()
     await asyncio.sleep(7)
     await assert_tables_equal(clickhouse, lp_id, beacons)
-    assert await writer.rows("SELECT name FROM system.databases WHERE name = 'lpstream_rebuild'") == []
-    await writer.close()
+    assert await owner.rows("SELECT name FROM system.tables WHERE name LIKE 'rebuild%'") == []
+    await owner.close()
     await clickhouse.close()
 
 
@@ -65,19 +148,15 @@ async def test_a_group_moved_by_hand_is_refused_until_a_rebuild(stack: Stack, in
     await send(installation, beacons)
     clickhouse = analyst(stack)
     await wait_counted(clickhouse, lp_id, tally(beacons).total())
-    worker = installation.children["heatmap"]
-    await asyncio.to_thread(worker.stop)
-    while await members(stack.addresses.kafka, GROUP):
-        await asyncio.sleep(0.5)
-    consumer = AIOKafkaConsumer(bootstrap_servers=stack.addresses.kafka, group_id=GROUP, enable_auto_commit=False)
-    await consumer.start()
-    places = [TopicPartition("heatmap.events", number) for number in range(12)]
-    consumer.assign(places)
-    await consumer.commit(dict.fromkeys(places, 0))
-    await consumer.stop()
+    await stop_worker(stack, installation)
+    places = await partitions_of(stack.addresses.kafka, TOPIC)
+    await commit_for_group(stack.addresses.kafka, dict.fromkeys(places, 0), "")
     try:
         refused = await command(stack, "worker", "heatmap")
         assert refused.returncode == 1 and "lpstream rebuild" in refused.stderr and "moved by hand" in refused.stderr
+        await commit_for_group(stack.addresses.kafka, dict.fromkeys(places, 0), UNFINISHED)
+        refused = await command(stack, "worker", "heatmap")
+        assert refused.returncode == 1 and "was cut off" in refused.stderr
         done = await command(stack, "rebuild")
         assert done.returncode == 0, done.stderr
     finally:

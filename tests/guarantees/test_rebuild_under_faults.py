@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 
 import pytest
 from command import lpstream
@@ -18,7 +20,7 @@ async def test_rebuild_while_traffic_goes_on(traffic: Traffic, stack: Stack, ins
         await asyncio.sleep(5)
         for round_ in range(int(scaled(2, 5))):
             running = asyncio.create_task(
-                asyncio.to_thread(lpstream, "rebuild", "--json", data=stack.data, within_s=240)
+                asyncio.to_thread(lpstream, "rebuild", "--json", data=stack.data, within_s=600)
             )
             if round_ % 2:
                 await asyncio.sleep(rng.uniform(1, 4))
@@ -30,3 +32,32 @@ async def test_rebuild_while_traffic_goes_on(traffic: Traffic, stack: Stack, ins
             print(f"{traffic.lp_id}: rebuilt {json.loads(done.stdout)}")
             await asyncio.sleep(rng.uniform(1, 3))
     await traffic.assert_exact()
+
+
+async def test_a_rebuild_that_is_killed_is_run_again(traffic: Traffic, stack: Stack) -> None:
+    async with traffic.flowing() as rng:
+        await asyncio.sleep(5)
+        for _ in range(int(scaled(2, 6))):
+            with _started(stack) as running:
+                if rng.random() < 0.5:
+                    await asyncio.to_thread(_hears, running, "tables exchanged")
+                    await asyncio.sleep(rng.uniform(0, 2))
+                else:
+                    await asyncio.sleep(rng.uniform(2, 8))
+                running.kill()
+            traffic.faults["SIGKILL of a rebuild"] += 1
+        done = await asyncio.to_thread(lpstream, "rebuild", "--json", data=stack.data, within_s=600)
+        assert done.returncode == 0, done.stderr
+    await traffic.assert_exact()
+
+
+def _started(stack: Stack) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "streams", "rebuild", "--data", str(stack.data)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def _hears(running: subprocess.Popen[str], said: str) -> None:
+    assert running.stderr is not None
+    while line := running.stderr.readline():
+        if said in line:
+            return

@@ -179,11 +179,11 @@ class Batches:
         self._open = [producer.create_batch() for _ in range(partitions)]
         self._sent: list[asyncio.Future[object]] = []
 
-    async def append(self, partition: int, body: bytes) -> None:
+    async def append(self, partition: int, body: bytes, time_ms: int | None = None) -> None:
         """Append a record; a full batch is sent first."""
-        if self._open[partition].append(key=None, value=body, timestamp=None) is None:
+        if self._open[partition].append(key=None, value=body, timestamp=time_ms) is None:
             await self._send(partition)
-            self._open[partition].append(key=None, value=body, timestamp=None)
+            self._open[partition].append(key=None, value=body, timestamp=time_ms)
 
     async def _send(self, partition: int) -> None:
         batch, self._open[partition] = self._open[partition], self._producer.create_batch()

@@ -1,0 +1,106 @@
+"""The log outside any group, as a rebuild reads it."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from infra.kafka import admin
+from infra.kafka.consumer import build_consumer
+from infra.kafka.reading import Fetched, Reader
+from infra.kafka.skips import skip_past
+from schemas.errors import Retryable
+from schemas.heatmap import TOPIC
+
+log = logging.getLogger(__name__)
+
+FETCH_S = 0.25
+PARTITION_BYTES = 2 * 2**20
+PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
+
+
+async def patiently(store: str, call: Callable[[], Awaitable[Any]]) -> Any:
+    """Return the call's answer, however long the store is away."""
+    pause = PAUSE_S
+    while True:
+        try:
+            return await call()
+        except Retryable as error:
+            log.warning("%s, again in %.1f s: %s", store, pause, error)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+
+
+class Log:
+    """The topic from its first record on, outside any group."""
+
+    def __init__(self, servers: str, consumer: AIOKafkaConsumer, begins: dict[TopicPartition, int]) -> None:
+        self._servers = servers
+        self.consumer = consumer
+        self.begins = begins
+        self.positions = dict(begins)
+        self.first_ms: dict[TopicPartition, int] = {}
+        self.last_ms: dict[TopicPartition, int] = {}
+        self._reader = Reader(consumer)
+
+    @classmethod
+    async def open(cls, servers: str) -> "Log":
+        """Return the log at its first record. Retryable when the brokers do not answer."""
+        places = await admin.partitions_of(servers, TOPIC)
+        consumer = build_consumer(
+            servers, auto_offset_reset="none", max_partition_fetch_bytes=PARTITION_BYTES, fetch_max_wait_ms=100
+        )
+        try:
+            await consumer.start()
+            consumer.assign(places)
+            begins = await consumer.beginning_offsets(places)
+            opened = cls(servers, consumer, begins)
+            for place, begin in begins.items():
+                opened._reader.seek(place, begin)
+        except KafkaError as error:
+            await consumer.stop()
+            raise Retryable(f"Kafka: {type(error).__name__}: {error}") from error
+        return opened
+
+    async def ends(self) -> dict[TopicPartition, int]:
+        """Return the offset after the last committed record of each partition."""
+        found: dict[TopicPartition, int] = await self.consumer.end_offsets(list(self.begins))
+        return found
+
+    def left(self, until: Mapping[TopicPartition, int]) -> int:
+        """Return how many offsets are still to be read before `until`."""
+        return sum(max(0, end - self.positions[place]) for place, end in until.items())
+
+    async def fetch(
+        self, until: Mapping[TopicPartition, int], most: int | None = None
+    ) -> dict[TopicPartition, Fetched]:
+        """Return what one fetch gave of the partitions that are read up to `until`; nothing beyond is in it.
+
+        Refused when a batch cannot be read and has no skip letter. Retryable when the log lost its beginning meanwhile.
+        """
+        behind = [place for place, end in until.items() if self.positions[place] < end]
+        if not behind:
+            return {}
+        try:
+            fetched = await self._reader.fetch(FETCH_S, behind)
+        except OffsetOutOfRangeError as error:
+            raise Retryable(
+                f"{TOPIC}: its oldest records were deleted before they were read (retention.ms, retention.bytes): run "
+                "`lpstream rebuild` again"
+            ) from error
+        if self._reader.unreadable:
+            await skip_past(self._reader, self._servers)
+        return {place: self._taken(place, part, until[place]) for place, part in fetched.items()}
+
+    def _taken(self, place: TopicPartition, part: Fetched, end: int) -> Fetched:
+        if part.next > end:
+            part = Fetched(part.begin, [record for record in part.records if record.offset < end], end)
+            self._reader.seek(place, end)
+        self.positions[place] = part.next
+        if part.records:
+            self.first_ms.setdefault(place, part.records[0].timestamp)
+            self.last_ms[place] = part.records[-1].timestamp
+        return part

@@ -1,0 +1,101 @@
+"""What a rebuild makes of a log: the sums of the workers in the bulk pass, and their buckets after the exchange."""
+
+import msgspec
+import pytest
+from aiokafka import TopicPartition
+from beacons import some_beacons
+from test_delivery import CUT, TP0, Consumer, Record, Store, Work, cut
+
+from infra.kafka.reading import Fetched
+from processors.cuts import Cut
+from streams.bulk import Stretch, _days
+from streams.delivery import Delivery
+from streams.follower import Follower
+from streams.identities import Identities
+from streams.marks import Mark
+
+PLACE = TopicPartition("heatmap.events", 0)
+DAY_MS = 86_400_000
+
+
+def minutes_of_beacons() -> list[Record]:
+    """Some beacons, every third of them twice, 40 minutes apart in the end: the last retry counts again."""
+    bodies = [msgspec.json.encode(one) for one in some_beacons("bulk", 20)][:60]
+    start = 1_700_000_000_000
+    records = [Record(at, start + at * 900, body) for at, body in enumerate(bodies)]
+    records += [Record(100 + at, start + 60_000 + at * 900, body) for at, body in enumerate(bodies[::3])]
+    return [*records, Record(200, start + 2_400_000 + 60_000, bodies[0]), Record(201, start + 2_500_000, b"no beacon")]
+
+
+def test_a_bulk_stretch_has_the_sums_of_slices() -> None:
+    records = minutes_of_beacons()
+    whole, known = Stretch(0, "whole"), Identities()
+    whole.add(records, 0, known)
+    sliced, other = Stretch(0, "sliced"), Identities()
+    for part in cut(TP0, 0, 0, records):
+        sliced.add(part.records, 0, other)
+    assert whole.fold.beacons == sliced.fold.beacons == 61
+    assert whole.rejected == 1
+    assert {name: rows.to_pylist() for name, rows in whole.tables().items()} == {
+        name: rows.to_pylist() for name, rows in sliced.tables().items()
+    }
+    assert known.known == other.known
+
+
+def test_a_stretch_ends_at_midnight_but_not_at_a_time_that_goes_back() -> None:
+    records = [Record(at, time) for at, time in enumerate((DAY_MS - 2, DAY_MS, DAY_MS - 1, DAY_MS + 5))]
+    found = [(day, [one.offset for one in part]) for day, part in _days(records)]
+    assert found == [(0, [0]), (1, [1, 2, 3])]
+    assert list(_days([])) == []
+
+
+async def delivered(records: list[Record], worker_cut: Cut) -> list[str]:
+    """Tokens under which a worker stores the records."""
+    store, consumer = Store(), Consumer(metadata=worker_cut.metadata)
+    delivery = Delivery(consumer, store.open_work, cut=CUT, skew_s=1.0, on_fatal=pytest.fail)
+    for part in cut(TP0, 1, 1, records):
+        await delivery.on_slice(part)
+    await delivery.settle()
+    return [token for token, _ in store.stored]
+
+
+def follower_of(store: Store, worker_cut: Cut) -> Follower:
+    return Follower(PLACE, Mark(0, worker_cut), lambda at_ms: Work(store))
+
+
+@pytest.mark.parametrize("worker_cut", [CUT, Cut(records=3), Cut(records=10, window_ms=7_000, rule=1)])
+async def test_a_follower_stores_what_workers_store(worker_cut: Cut) -> None:
+    times = [at * 700 + (at // 9) * 9_000 for at in range(60)]
+    records = [Record(at, time, b"" if at % 7 == 3 else b"x") for at, time in enumerate(times)]
+    store = Store()
+    await follower_of(store, worker_cut).take(Fetched(0, records, 60), Mark(60, CUT), one=False)
+    expected = await delivered(records, worker_cut)
+    assert len(expected) > 3
+    assert [token for token, _ in store.stored] == expected
+
+
+async def test_a_follower_stores_no_bucket_before_its_worker_has() -> None:
+    store, records = Store(), [Record(at, at * 1_000) for at in range(30)]
+    follower = follower_of(store, CUT)
+    await follower.take(Fetched(0, records, 30), Mark(0, CUT), one=True)
+    assert (follower.whole, store.stored) == (True, [])
+    await follower.close(Mark(5, CUT))
+    assert [offsets for _, offsets in store.stored] == [list(range(5))]
+
+
+async def test_a_follower_closes_a_bucket_where_the_workers_committed() -> None:
+    store, records = Store(), [Record(at, at * 1_000) for at in range(3)]
+    follower = follower_of(store, CUT)
+    assert follower.is_before(Mark(3, CUT))
+    await follower.take(Fetched(0, records, 3), Mark(3, CUT), one=False)
+    await follower.close(Mark(3, CUT))
+    assert [offsets for _, offsets in store.stored] == [[0, 1, 2]]
+    assert not follower.is_before(Mark(3, CUT))
+
+
+async def test_a_follower_stops_where_the_worker_has_stopped() -> None:
+    store, records = Store(), [Record(900, 0), Record(901, 9_000)]
+    follower = follower_of(store, CUT)
+    await follower.take(Fetched(900, records, 902), Mark(0, CUT), one=True)
+    assert follower.stuck
+    assert store.stored == []
