@@ -6,7 +6,7 @@ RUN python -m venv /venv
 COPY constraints-image.txt /tmp/constraints-image.txt
 RUN /venv/bin/pip install --require-hashes --only-binary=:all: -r /tmp/constraints-image.txt
 COPY . /app
-# an editable install: the code stays in /app, and Faust finds our transport by its entry point
+# an editable install: the code stays in /app
 RUN /venv/bin/pip install --no-deps -e /app && /venv/bin/python -m compileall -q /app/schemas /app/processors /app/infra /app/streams
 
 FROM python:3.13-slim-trixie

@@ -18,6 +18,7 @@ import pytest
 from harness import FULL, full_only, scaled
 from works import BREAKER, DEADLINE_MS, OPEN_S, Watch, Works, metrics_of, requests_of
 
+from infra.budget import CONFIRM_S
 from infra.embedded.ports import Ports
 from infra.embedded.stack import Stack
 from processors.copywriting import copy_fields, groups, messages
@@ -271,7 +272,7 @@ async def test_an_emptied_redis_is_filled_from_the_topic(works: Works) -> None:
     async with works.watched() as watch:
         await watch.flow(cold(5), 600)
         await watch.sent.wait(30)
-        await asyncio.sleep(3)
+        await asyncio.sleep(CONFIRM_S + 1)  # the worker remembers no call, and results alone fill the ledger
         await watch.redis.flushall()
         await watch.assert_stored(within_s=30)
         spent = sum(one.result["cost_micro_jpy"] for one in watch.answers())
@@ -280,6 +281,20 @@ async def test_an_emptied_redis_is_filled_from_the_topic(works: Works) -> None:
             assert time.monotonic() < until, "the ledger is below what results tell"
             await asyncio.sleep(0.2)
         assert spent > 0
+
+
+async def test_a_redis_emptied_under_load_leaves_the_ledger_above_the_bill(works: Works) -> None:
+    works.play(COPY_3_S)
+    async with works.watched() as watch:
+        flowing = asyncio.create_task(watch.flow(cold(int(scaled(30, 120))), PACE))
+        await asyncio.sleep(5)
+        await watch.redis.flushall()
+        await flowing
+        await watch.sent.wait(30)
+        await asyncio.sleep(CONFIRM_S + 1)
+        books = await watch.books()
+        print(f"  {books}")
+    assert books.ledger >= books.billed
 
 
 # -- load --------------------------------------------------------------------------------------------------

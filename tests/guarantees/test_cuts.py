@@ -1,0 +1,89 @@
+"""A stop is clean, and a worker that cuts otherwise finishes what the one before has begun."""
+
+import asyncio
+import signal
+from collections import Counter
+
+import pytest
+from aiohttp import web
+from harness import Forward, Proxy, Traffic, full_only, is_insert, scaled
+
+from infra.embedded.stack import Stack
+from streams.services import Installation
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+FEW, MANY = "20", "50000"
+TABLES = 5
+
+
+async def test_another_cut_finishes_the_bucket_that_is_begun(
+    traffic: Traffic, stack: Stack, installation: Installation
+) -> None:
+    """Each insert takes a while, so that most kills fall between the tables of a bucket."""
+    proxy = Proxy(stack.addresses.clickhouse_url)
+    begun: Counter[str] = Counter()
+
+    async def slowly(request: web.BaseRequest, forward: Forward) -> web.Response | None:
+        answer = await forward()
+        if is_insert(request):
+            begun[request.query["insert_deduplication_token"]] += 1
+            await asyncio.sleep(0.3)
+        return answer
+
+    proxy.fault = slowly
+    half_done = 0
+    async with proxy.running():
+        async with traffic.flowing() as rng:
+            for round_ in range(int(scaled(3, 12))):
+                worker = installation.children["heatmap"]
+                await asyncio.to_thread(worker.stop if round_ % 3 == 2 else worker.kill)
+                half_done += sum(count < TABLES for count in begun.values())
+                begun.clear()
+                records = FEW if round_ % 2 else MANY
+                overrides = {"LPSTREAM_CLICKHOUSE_URL": proxy.url, "LPSTREAM_HEATMAP_BUCKET_RECORDS": records}
+                installation.launch("heatmap", overrides)
+                traffic.faults["worker ended, started under another cut"] += 1
+                await asyncio.sleep(rng.uniform(8, 11))
+        proxy.fault = None  # what waits by now is drained at full speed
+        await traffic.assert_exact()
+    assert half_done > 0, "no kill fell into a bucket: this run has shown nothing"
+    await asyncio.to_thread(installation.children["heatmap"].stop)
+    installation.launch("heatmap")
+
+
+@full_only
+async def test_a_stop_finishes_the_buckets_that_are_begun(
+    traffic: Traffic, stack: Stack, installation: Installation
+) -> None:
+    proxy = Proxy(stack.addresses.clickhouse_url)
+    inserted: Counter[str] = Counter()
+
+    async def slowly(request: web.BaseRequest, forward: Forward) -> web.Response | None:
+        answer = await forward()
+        if is_insert(request) and answer.status == 200:
+            inserted[request.query["insert_deduplication_token"]] += 1
+            await asyncio.sleep(0.2)
+        return answer
+
+    proxy.fault = slowly
+    async with proxy.running():
+        await asyncio.to_thread(installation.children["heatmap"].stop)
+        installation.launch("heatmap", {"LPSTREAM_CLICKHOUSE_URL": proxy.url})
+        async with traffic.flowing() as rng:
+            for _ in range(int(scaled(2, 5))):
+                await asyncio.sleep(rng.uniform(9, 12))
+                worker = installation.children["heatmap"]
+                worker.signal(signal.SIGTERM)
+                while worker.alive:
+                    await asyncio.sleep(0.05)
+                # A bucket goes to all tables that it has rows for; each has some for three of them at least.
+                assert min(inserted.values()) >= 3, "a bucket was left between its tables"
+                tokens = set(inserted)
+                installation.launch("heatmap", {"LPSTREAM_CLICKHOUSE_URL": proxy.url})
+                traffic.faults["SIGTERM of the worker"] += 1
+                await asyncio.sleep(6)
+                again = {token: inserted[token] for token in tokens if inserted[token] > TABLES}
+                assert not again, "a bucket was stored again after a clean stop"
+        await traffic.assert_exact()
+    await asyncio.to_thread(installation.children["heatmap"].stop)
+    installation.launch("heatmap")

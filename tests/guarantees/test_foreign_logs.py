@@ -1,0 +1,155 @@
+"""Logs that other producers wrote: transactions, aborted ones, deleted records, topics made anew."""
+
+import asyncio
+import contextlib
+import subprocess
+import urllib.request
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.records_to_delete import RecordsToDelete
+from beacons import analyst, some_beacons, wait_counted
+from harness import Traffic, full_only, kill_and_launch, scaled
+from outsiders import in_transactions, producing
+
+from infra.embedded.kafka import JARS
+from infra.embedded.stack import Stack
+from infra.kafka.admin import committed, members
+from schemas.errors import Refused
+from schemas.heatmap import GROUP, TOPIC
+from streams.cli.services import prepare
+from streams.cli.up import settings_of
+from streams.proof.visitors import tally
+from streams.rewound import refuse_rewound
+from streams.services import Installation
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+
+
+def worker_log(stack: Stack) -> str:
+    return Path(stack.data / "logs" / "heatmap.log").read_text(encoding="utf-8")
+
+
+async def test_transactions_are_counted_and_aborted_ones_are_not(
+    traffic: Traffic, stack: Stack, installation: Installation
+) -> None:
+    mine = some_beacons(traffic.lp_id, 20_000)[-int(scaled(150, 300)) :]
+    before = worker_log(stack).count("reading again")
+    async with producing(stack, transactional_id="outside") as producer, traffic.flowing():
+        traffic.faults["aborted transactions"] = await in_transactions(producer, mine, 4)
+        traffic.faults["transactions"] = len(mine) // 5
+        await kill_and_launch(installation, "heatmap")
+        traffic.faults["SIGKILL of the worker"] += 1
+        await asyncio.sleep(3)
+    traffic.acknowledged += mine
+    await traffic.assert_exact()
+    assert worker_log(stack).count("reading again") == before
+
+
+@contextlib.asynccontextmanager
+async def administering(stack: Stack) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=stack.addresses.kafka)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+@full_only
+async def test_a_topic_made_anew_under_a_worker_loses_nothing(
+    traffic: Traffic, stack: Stack, installation: Installation
+) -> None:
+    async with traffic.flowing():
+        await asyncio.sleep(3)
+    await traffic.assert_exact()
+    first = list(traffic.acknowledged)
+    async with administering(stack) as admin:
+        await admin.delete_topics([TOPIC])
+    await asyncio.sleep(2)
+    await prepare(settings_of(stack))
+    traffic.faults["topic deleted and created again"] += 1
+    async with traffic.flowing():
+        for _ in range(30):
+            await asyncio.sleep(0.5)
+            if not installation.children["heatmap"].alive:
+                installation.launch("heatmap")
+                traffic.faults["the worker ended"] += 1
+    await traffic.assert_exact()
+    assert first
+
+
+def metrics_of(installation: Installation) -> str:
+    with urllib.request.urlopen(installation.ready_url("heatmap").replace("readyz", "metrics")) as answer:
+        return str(answer.read().decode())
+
+
+async def stop_worker(stack: Stack, installation: Installation) -> None:
+    await asyncio.to_thread(installation.children["heatmap"].stop)
+    while await members(stack.addresses.kafka, GROUP):
+        await asyncio.sleep(0.2)
+
+
+async def test_records_deleted_before_they_were_counted_are_named(stack: Stack, installation: Installation) -> None:
+    gone = TopicPartition(TOPIC, 4)
+    beacons = some_beacons("lost", 10)[:5]
+    clickhouse = analyst(stack)
+
+    async def append_here(producer: AIOKafkaProducer, beacon: dict[str, Any]) -> int:
+        sent = await producer.send_and_wait(TOPIC, msgspec.json.encode(beacon), partition=gone.partition)
+        return int(sent.offset)
+
+    async with producing(stack) as producer, administering(stack) as admin:
+        await append_here(producer, beacons[0])
+        await wait_counted(clickhouse, "lost", tally(beacons[:1]).total(), 240)
+        await stop_worker(stack, installation)
+        offsets = await committed(stack.addresses.kafka, GROUP)
+        last = [await append_here(producer, beacon) for beacon in beacons[1:4]][-1]
+        await admin.delete_records({gone: RecordsToDelete(before_offset=last + 1)})
+        await append_here(producer, beacons[4])
+    installation.launch("heatmap")
+    kept = tally([beacons[0], beacons[4]]).total()
+    assert (await wait_counted(clickhouse, "lost", kept, 240))["events"] == kept
+    await clickhouse.close()
+    missing = last + 1 - offsets[gone].offset
+    assert f"{missing} records or markers were deleted uncounted" in worker_log(stack)
+    shown = await asyncio.to_thread(metrics_of, installation)
+    assert f'lpstream_heatmap_lost_offsets_total{{partition="4"}} {missing}.0' in shown
+
+
+DELETE_OFFSETS = """
+import org.apache.kafka.clients.admin.*;
+import org.apache.kafka.common.TopicPartition;
+import java.util.*;
+class DeleteOffsets {
+    public static void main(String[] args) throws Exception {
+        try (Admin admin = Admin.create(Map.of("bootstrap.servers", (Object) args[0]))) {
+            admin.deleteConsumerGroupOffsets(args[1], Set.of(new TopicPartition(args[2], 4))).all().get();
+        }
+    }
+}
+"""
+
+
+@full_only
+async def test_offsets_of_one_partition_deleted_by_hand_are_refused(
+    traffic: Traffic, stack: Stack, installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with traffic.flowing():
+        await asyncio.sleep(3)
+    await traffic.assert_exact()
+    await stop_worker(stack, installation)
+    program = tmp_path / "DeleteOffsets.java"
+    program.write_text(DELETE_OFFSETS)
+    java = ["java", "-cp", f"{next(JARS.glob('libs-*'))}/*", str(program), stack.addresses.kafka, GROUP, TOPIC]
+    done = await asyncio.to_thread(subprocess.run, java, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    monkeypatch.setattr("streams.rewound.BEFORE_MS", -60_000)  # as if the tables went on for a while after
+    with pytest.raises(Refused, match=r"no offsets for partitions 4 of heatmap.events.*lpstream rebuild"):
+        await refuse_rewound(settings_of(stack))
+    installation.launch("heatmap")
