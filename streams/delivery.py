@@ -107,13 +107,13 @@ class Delivery:
         self.partitions: dict[TP, Partition] = {}
         self._boundaries = Boundaries(consumer, cut, on_fatal)
         self._slots = asyncio.Semaphore(FLUSHES)
-        self._waiting = False
         self._finishing = False
 
     async def on_slice(self, part: Slice) -> None:
         """Take one slice; returns when it is in a bucket and at most one of its partition's is on its way.
 
-        Raises nothing but cancellation: what fails is tried again, what is void is dropped.
+        Slices of a partition come one after another, those of several partitions may come beside each other. Raises
+        nothing but cancellation: what fails is tried again, what is void is dropped.
         """
         try:
             state = await self._partition(part)
@@ -231,11 +231,7 @@ class Delivery:
         """Wait for the partition's bucket that is on its way; StaleEpochError when the epoch has ended."""
         if state.flush is None:
             return
-        self._waiting = True
-        try:
-            done = await state.flush
-        finally:
-            self._waiting = False
+        done = await state.flush
         state.flush = None
         if not done:
             raise StaleEpochError
@@ -247,12 +243,6 @@ class Delivery:
                 await self._committed(state)
             except StaleEpochError:
                 self._drop_stale()
-
-    def flush_open(self) -> None:
-        """Begin to store each open bucket as it is; the caller settles first and feeds no more slices of its cut."""
-        for state in self.partitions.values():
-            if state.bucket is not None:
-                self._start_flush(state, state.bucket)
 
     async def finish(self, within_s: float) -> int:
         """Store and commit each bucket whose store has begun, and begin no other; return how many were cut off.
@@ -328,9 +318,9 @@ class Delivery:
     def overdue(self) -> list[Bucket]:
         """Return open buckets that nothing but a tick will close; each is returned again after a skew.
 
-        None while slices wait for the stores, or of a partition whose bucket does: ticks would not make that faster.
+        None of a partition whose bucket is on its way: a tick would not make that faster.
         """
-        if self._waiting or self._finishing:
+        if self._finishing:
             return []
         now = self._clock()
         due = []

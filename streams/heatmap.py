@@ -27,6 +27,7 @@ from streams.bucket import Bucket, BucketWork, Retry
 from streams.delivery import Delivery
 from streams.identities import Identities
 from streams.identity_links import IdentityLinks, decoded_of
+from streams.lanes import Lanes
 from streams.partition_gauges import PartitionGauges
 from streams.settings import Settings
 from streams.transport import PassThrough, Slice
@@ -155,6 +156,7 @@ class HeatmapService(Service):  # type: ignore[misc]  # mypy does not follow mod
         self._gauges = PartitionGauges()
         self._stores: Stores
         self._delivery: Delivery
+        self._lanes: Lanes
 
     async def on_start(self) -> None:
         """Open the clients; ClickHouse and Redis may be away, their calls are tried again."""
@@ -169,11 +171,13 @@ class HeatmapService(Service):  # type: ignore[misc]  # mypy does not follow mod
             skew_s=self._settings.heatmap_skew_s,
             on_fatal=self._end_for,
         )
+        consumer = self._app.consumer
+        self._lanes = Lanes(self._delivery.on_slice, consumer.on_buffer_full, consumer.on_buffer_drop, self._end_for)
         self._opened.set()
 
-    def _end_for(self, error: LpstreamError) -> None:
+    def _end_for(self, error: Exception) -> None:
         """End the worker with the error."""
-        log.error("%s", error)
+        log.error("%s", error, exc_info=None if isinstance(error, LpstreamError) else error)
         self.add_future(self._app.crash(error))
 
     async def finish(self) -> None:
@@ -186,15 +190,16 @@ class HeatmapService(Service):  # type: ignore[misc]  # mypy does not follow mod
     async def on_stop(self) -> None:
         """Close the clients."""
         if self._opened.is_set():
+            await self._lanes.close()
             await self._delivery.close()
             await self._stores.close()
 
     async def consume(self, stream: Any) -> None:
-        """The agent: slices one after another; what is open when it ends is made again by the next owner."""
+        """Put each slice into its lane; what is open when the agent ends is made again by the next owner."""
         await self._opened.wait()
         async for event in stream.noack().events():
             event.ack()
-            await self._delivery.on_slice(event.value)
+            self._lanes.put(event.value)
 
     @Service.task  # type: ignore[untyped-decorator]
     async def _tick(self) -> None:

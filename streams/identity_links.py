@@ -49,6 +49,7 @@ class IdentityLinks:
         self._keeping: set[asyncio.Task[None]] = set()
         self._epoch: int | None = None
         self._load_until = 0.0
+        self._loading = asyncio.Lock()
 
     def keep(self, tp: TP, bucket: ClosedBucket) -> None:
         """Begin to write a bucket's identities to Redis; a bucket too many is left to the log."""
@@ -75,8 +76,13 @@ class IdentityLinks:
     async def load(self, part: Slice, boundary: int, earliest: int) -> Identities:
         """Return the identities that the log held before `boundary`, in the 30 minutes before the slice's records.
 
-        `earliest` is the log's first offset. Retryable when the log cannot be read.
+        `earliest` is the log's first offset. Loads one partition at a time, which bounds the memory. Retryable when
+        the log cannot be read.
         """
+        async with self._loading:
+            return await self._load(part, boundary, earliest)
+
+    async def _load(self, part: Slice, boundary: int, earliest: int) -> Identities:
         # A bucket of slices may begin up to one window before its first record.
         oldest_ms = part.records[0].timestamp - RETRY_WINDOW_MS - WINDOW_MS - BACK_MS
         found = await self._from_redis(part, boundary, oldest_ms)

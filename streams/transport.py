@@ -345,6 +345,13 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         """Return the offset after the log's last record, as the last fetch knew it."""
         return int(self.highwater(tp))
 
+    def on_buffer_drop(self, tp: TP) -> None:
+        """Fetch a partition again whose slices were too many, unless it is braked or no longer ours."""
+        if tp in self._paused_partitions or tp not in self.assignment():
+            self._buffered_partitions.discard(tp)
+        else:
+            super().on_buffer_drop(tp)
+
     def brake(self, tps: Iterable[TP]) -> None:
         """Stop reading partitions until the next assignment."""
         self.pause_partitions(tps)

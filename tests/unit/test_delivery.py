@@ -106,6 +106,7 @@ class Store:
         self.meanwhile: Callable[[], None] = lambda: None
         self.open = asyncio.Event()
         self.open.set()
+        self.held: dict[TP, asyncio.Event] = {}
 
     async def open_work(self, part: Slice, boundary: int, earliest: int) -> Callable[[int], BucketWork]:
         return lambda at_ms: Work(self)
@@ -125,6 +126,8 @@ class Work:
     async def store(self, bucket: Bucket, retry: Retry) -> None:
         async def insert() -> None:
             await self.store_.open.wait()
+            if held := self.store_.held.get(bucket.tp):
+                await held.wait()
             self.store_.meanwhile()
             if self.store_.failures:
                 raise self.store_.failures.pop(0)
