@@ -5,6 +5,7 @@ URLs `lpstream://`, makes one message of consecutive records. Faust's own acknow
 commit inside a bucket. So only a boundary that `complete` was given is ever committed.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
@@ -175,6 +176,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._read_offset = NoReadOffsets()
         self._boundaries: dict[TP, int] = {}
         self._committed_boundaries: dict[TP, int] = {}
+        self._committing = asyncio.Lock()
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -220,7 +222,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             await self.sleep(0.1)
 
     def _slices(self, fetched: Mapping[TP, Fetched], epoch: int, fetch: int) -> Iterator[tuple[TP, Slice]]:
-        waiting = [(tp, cut(tp, epoch, fetch, part)) for tp, part in fetched.items()]
+        # aiokafka names partitions by a type of its own, and Faust refuses that for what it is to hold back
+        waiting = [(TP(*tp), cut(TP(*tp), epoch, fetch, part)) for tp, part in fetched.items()]
         while waiting:
             following = []
             for tp, parts in waiting:
@@ -266,12 +269,23 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     async def commit_boundary(self, tp: TP) -> bool:
         """Commit the partition's boundary now; False when the broker has not taken it."""
         boundary = self._boundaries.get(tp)
-        # a commit that another caller has begun may have looked before this boundary was noted
-        for _ in range(2):
-            if boundary is None or self._committed_boundaries.get(tp) == boundary:
-                break
-            await self.commit({tp})
+        if boundary is not None and self._committed_boundaries.get(tp) != boundary:
+            await self.commit()
         return boundary is not None and self._committed_boundaries.get(tp) == boundary
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Commit all boundaries that are not committed yet; False when there are none, or the broker refused.
+
+        Whoever waits for a commit to end finds that the next one has taken all that waited.
+        """
+        async with self._committing:
+            epoch = self.epoch
+            offsets = {tp: at for tp, at in self._boundaries.items() if self._committed_boundaries.get(tp) != at}
+            if not offsets or not await self._thread.commit(offsets):
+                return False
+            if epoch == self.epoch:
+                self._committed_boundaries.update(offsets)
+            return True
 
     def ack(self, message: Message) -> bool:
         """Mark a slice as received, so that a rebalance never waits for an open bucket."""
@@ -284,23 +298,6 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Nothing: boundaries know no gaps."""
-
-    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
-        return (tp for tp in list(self._boundaries) if topics is None or tp in topics or tp.topic in topics)
-
-    def _new_offset(self, tp: TP) -> int | None:
-        return self._boundaries.get(tp)
-
-    def _should_commit(self, tp: TP, offset: int) -> bool:
-        return self._committed_boundaries.get(tp) != offset
-
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        epoch = self.epoch
-        if not await self._thread.commit(offsets):
-            return False
-        if epoch == self.epoch:
-            self._committed_boundaries.update(offsets)
-        return True
 
     # -- the group -------------------------------------------------------------------------------------
 

@@ -34,8 +34,8 @@ FAUST: dict[Any, str] = {
     driver: "ensure_aiokafka_TP server_list OffsetAndMetadata",
     driver.Consumer: "_new_consumer_thread _thread _to_message",
     faust_consumer.Consumer: "_add_gap _buffered_partitions _commit _filter_tps_with_pending_acks _new_offset"
-    " _read_offset _should_commit _unacked_messages _wait_next_records _waiting_for_ack can_resume_flow flow_active"
-    " getmany scheduler",
+    " _paused_partitions _read_offset _should_commit _unacked_messages _wait_next_records _waiting_for_ack"
+    " can_resume_flow commit flow_active getmany on_buffer_drop on_buffer_full scheduler",
     ServiceThread: "_thread crash",
 }
 

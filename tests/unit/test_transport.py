@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import IllegalStateError
+from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from infra.kafka.reading import Fetched
@@ -32,6 +33,7 @@ class Thread:
     offsets: dict[TP, int] = field(default_factory=dict)
     seeks: list[tuple[TP, int]] = field(default_factory=list)
     failures: int = 0
+    commits: list[dict[TP, int]] = field(default_factory=list)
 
     def assignment(self) -> set[TP]:
         return self.assigned
@@ -44,6 +46,11 @@ class Thread:
 
     async def earliest(self, tp: TP) -> int:
         return 3
+
+    async def commit(self, offsets: dict[TP, int]) -> bool:
+        await asyncio.sleep(0.01)
+        self.commits.append(dict(offsets))
+        return True
 
     async def seek_wait(self, places: dict[TP, int]) -> None:
         if self.failures:
@@ -117,3 +124,34 @@ async def test_what_a_rebalance_leaves_of_a_fetch_is_read_again_where_the_partit
     assert [one async for one in taken] == []
     await given(consumer)
     assert consumer._thread.seeks == [(TP1, 3)]
+
+
+async def test_boundaries_that_wait_for_a_commit_share_the_next(consumer: Any) -> None:
+    """Twelve partitions that are assigned at once would otherwise commit one after another."""
+    places = [TP("heatmap.events", number) for number in range(12)]
+    for offset, tp in enumerate(places):
+        consumer.complete(tp, offset, consumer.epoch)
+        if not offset:
+            first = asyncio.create_task(consumer.commit_boundary(tp))
+            await asyncio.sleep(0)
+    assert await asyncio.gather(first, *map(consumer.commit_boundary, places[1:])) == [True] * 12
+    assert consumer._thread.commits == [{places[0]: 0}, dict(zip(places[1:], range(1, 12), strict=True))]
+
+
+async def test_a_partition_that_is_held_back_is_not_fetched_until_it_is_released(consumer: Any) -> None:
+    broker = Broker([{TopicPartition(*TP0): [Record(0, 1_000)]}])  # type: ignore[dict-item]
+    consumer._wait_next_records = broker.fetch
+    consumer._set_active_tps({TP0, TP1})
+    (tp,) = [message.value.tp async for _, message in consumer.getmany(1.0)]
+    consumer.on_buffer_full(tp)
+    assert consumer._get_active_partitions() == {TP1}
+    consumer.on_buffer_drop(tp)
+    assert consumer._get_active_partitions() == {TP0, TP1}
+
+
+async def test_a_braked_partition_is_not_fetched_again_when_its_slices_are_taken(consumer: Any) -> None:
+    consumer._set_active_tps({TP0, TP1})
+    consumer.on_buffer_full(TP0)
+    consumer.brake({TP0})
+    consumer.on_buffer_drop(TP0)
+    assert consumer._get_active_partitions() == {TP1}
