@@ -60,21 +60,38 @@ class BeaconColumns:
         """How many events, of all kinds."""
         return len(self.kind)
 
+    @property
+    def weights(self) -> Ints:
+        """Return each beacon's share of the work: its events, counted once more for each 8 sections of its page."""
+        sections = np.array([len(layout) for layout in self.layouts], dtype=np.int64)
+        weights: Ints = self.counts * (8 + sections[self.layout]) // 8
+        return weights
+
+    @property
+    def weight(self) -> int:
+        """Return the sum of the weights."""
+        return int(self.weights.sum())
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of the arrays."""
+        return sum(getattr(self, name).nbytes for name in (*PER_BEACON, *PER_EVENT))
+
     def select(self, keep: Flags) -> "BeaconColumns":
         """The beacons that are to be kept, with their events; `keep` has one entry per beacon."""
         events = np.repeat(keep, self.counts)
         return self._pick(keep, events)
 
-    def chunks(self, events: int) -> Iterator["BeaconColumns"]:
-        """The same beacons in parts of about so many events, for steps whose memory grows with them."""
-        if self.events <= events:
+    def chunks(self, weight: int) -> Iterator["BeaconColumns"]:
+        """The same beacons in parts of about so much weight, for steps whose memory grows with it."""
+        ends, reached = np.cumsum(self.counts), np.cumsum(self.weights)
+        if reached[-1] <= weight:
             yield self
             return
-        ends = np.cumsum(self.counts)
         first = 0
         while first < self.beacons:
-            start = int(ends[first - 1]) if first else 0
-            last = max(first + 1, int(np.searchsorted(ends, start + events, side="right")))
+            start, before = (int(ends[first - 1]), int(reached[first - 1])) if first else (0, 0)
+            last = max(first + 1, int(np.searchsorted(reached, before + weight, side="right")))
             yield self._pick(slice(first, last), slice(start, int(ends[last - 1])))
             first = last
 
@@ -91,11 +108,11 @@ PER_BEACON = (
 PER_EVENT = ("kind", "time", "x", "y", "dwell", "fixed")
 
 
-def joined(parts: list[BeaconColumns]) -> BeaconColumns:
-    """Several columns as one. They must share `lp_ids` and `layouts`."""
+def joined(parts: list[BeaconColumns], layouts: list[Layout]) -> BeaconColumns:
+    """Several columns as one, with the layouts that all of them name. They must share `lp_ids`."""
     if len(parts) == 1:
-        return parts[0]
+        return replace(parts[0], layouts=layouts)
     together: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in parts]) for name in (*PER_BEACON, *PER_EVENT)
     }
-    return replace(parts[0], **together)
+    return replace(parts[0], layouts=layouts, **together)

@@ -6,7 +6,7 @@ bucket behind that offset by the old ones, because a part of that bucket may be 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from schemas.errors import Refused
@@ -18,21 +18,35 @@ PHASE_MS = round(WINDOW_MS * 0.618)
 MARK = "lpstream"
 # 1: a bucket begins with any record. 2: a bucket begins with a record that has a value; ticks before it are passed.
 RULE = 2
+# The bytes bound the memory of a bucket: a byte of a hostile beacon becomes up to 24 bytes of sums.
+MOST_BYTES = 2 * 2**20
+# A bucket may make millions of rows. They go to ClickHouse in parts, each under a token of its own.
+PART_ROWS = 250_000
+NO_LIMIT = 2**62
+# what commits of earlier releases do not name
+EARLIER = {"most_bytes": NO_LIMIT, "part_rows": NO_LIMIT}
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The rule and its parameters. Times are ms UTC, `records` is the most records of a bucket."""
+    """The rule and its parameters.
+
+    Times are ms UTC. A bucket has at most `records` records and, unless it has one alone, `most_bytes` bytes of values.
+    Its rows are stored in parts of about `part_rows`.
+    """
 
     records: int
     window_ms: int = WINDOW_MS
     phase_ms: int = PHASE_MS
     rule: int = RULE
+    most_bytes: int = MOST_BYTES
+    part_rows: int = PART_ROWS
 
     @property
     def metadata(self) -> str:
         """Return the text that a commit carries."""
-        return f"{MARK} rule={self.rule} window_ms={self.window_ms} phase_ms={self.phase_ms} records={self.records}"
+        pairs = (f"{name}={value}" for name, value in asdict(self).items() if EARLIER.get(name) != value)
+        return " ".join([MARK, *pairs])
 
     def parse(self, metadata: str) -> Self | None:
         """Return the cut of a commit's metadata, None when the commit is not ours.
@@ -44,13 +58,13 @@ class Cut:
         if mark != MARK:
             return None
         if not pairs:
-            return replace(self, rule=1)
+            return replace(self, rule=1, **EARLIER)
         try:
             found = {name: int(value) for name, value in (pair.split("=") for pair in pairs)}
-            cut = replace(self, **found)
+            cut = replace(self, **EARLIER | found)
         except (TypeError, ValueError):
             cut = replace(self, rule=RULE + 1)
-        if not 1 <= cut.rule <= RULE or min(cut.records, cut.window_ms) < 1:
+        if not 1 <= cut.rule <= RULE or min(cut.records, cut.window_ms, cut.most_bytes, cut.part_rows) < 1:
             raise Refused(
                 f"an offset was committed under a cut that this release does not know ({metadata!r}): run the release "
                 "that committed it, stop it with SIGTERM, then start this one; or run `lpstream rebuild`"

@@ -8,7 +8,7 @@ Readings of the contract: a view with bottom <= y shows nothing and leaves depth
 overlaps no view; rows of zeros are not written; sizes in `heatmap_views` are of the clamped page_h.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from processors.columns import MOVE, SCROLL, BeaconColumns, Layout, joined
-from processors.rows import View, Words, arrow_tables
+from processors.rows import Part, View, Words, arrow_parts
 from processors.tallies import (
     BAND_BITS,
     CODE_BITS,
@@ -44,9 +44,15 @@ VIEW_PX = 16
 KINDS = 6
 Word = TypeVar("Word", str, View)
 
-CHUNK_EVENTS = 1 << 17
-MERGE_ROWS = 1 << 20
+# of events with the sections of their pages, see BeaconColumns.weights
+CHUNK_WEIGHT = 1 << 16
+MERGE_ROWS = 1 << 18
 PAIRED_EVENTS = 1 << 13
+ALL_ROWS = 1 << 62
+# a Python string with its entry in a dict, or a section of a layout
+WORD_BYTES = 250
+# a section of a layout that a slice brings takes more memory than an event
+SECTION_WEIGHT = 8
 
 
 class Fold:
@@ -71,20 +77,35 @@ class Fold:
         self.events += columns.events
         self.beacons += columns.beacons
         self._pending.append(self._recoded(columns))
-        self._pending_weight += columns.events + sum(map(len, columns.layouts))
-        if self._pending_weight >= CHUNK_EVENTS:
+        self._pending_weight += columns.weight + SECTION_WEIGHT * sum(map(len, columns.layouts))
+        if self._pending_weight >= CHUNK_WEIGHT:
             self._fold_pending()
+
+    @property
+    def held(self) -> int:
+        """Return about how many bytes of memory it holds."""
+        arrays = sum(columns.size for columns in self._pending) + sum(partial.size for partial in self._partials)
+        words = len(self._lps) + len(self._names) + len(self._views) + sum(map(len, self._layouts))
+        return arrays + WORD_BYTES * words
 
     def tables(self) -> dict[str, pa.Table]:
         """Rows of the tables that have any, sorted by key: the same for the same beacons, however they came."""
+        return {part.table: part.rows for part in self.parts(ALL_ROWS)}
+
+    def parts(self, most_rows: int) -> Iterator[Part]:
+        """Yield the rows of `tables` in parts of about `most_rows`, made only when asked for."""
         self._fold_pending()
         if not self._partials:
-            return {}
-        lp_ids, lp_ranks = _alphabet(self._lps)
-        names, name_ranks = _alphabet(self._names)
-        views, view_ranks = _alphabet(self._views)
-        ranks = {"heatmap_sections": name_ranks, "heatmap_views": view_ranks}
-        return arrow_tables(merged(self._partials, lp_ranks, ranks), Words(lp_ids, names, views))
+            return
+        self._sort()
+        words = Words(list(self._lps), list(self._names), list(self._views))
+        yield from arrow_parts(self._partials[0], words, most_rows)
+
+    def _sort(self) -> None:
+        """Code all words in their alphabet's order, and merge what is folded to one."""
+        lps, names, views = _ranks(self._lps), _ranks(self._names), _ranks(self._views)
+        self._partials = [merged(self._partials, lps, {"heatmap_sections": names, "heatmap_views": views})]
+        self._lps, self._names, self._views = _coded(self._lps), _coded(self._names), _coded(self._views)
 
     def _recoded(self, columns: BeaconColumns) -> BeaconColumns:
         lps = [self._lps.setdefault(lp_id, len(self._lps)) for lp_id in columns.lp_ids]
@@ -96,7 +117,7 @@ class Fold:
         if not self._pending:
             return
         sections = _Sections.of(list(self._layouts), self._names)
-        for columns in joined(self._pending).chunks(CHUNK_EVENTS):
+        for columns in joined(self._pending, list(self._layouts)).chunks(CHUNK_WEIGHT):
             self._partials.append(self._partial(_Chunk.of(columns), sections))
             if sum(partial.rows for partial in self._partials) >= self._merge_at:
                 self._partials = [merged(self._partials)]
@@ -122,12 +143,16 @@ class Fold:
         return Sums(keys, np.ones((1, len(keys)), dtype=np.int64))
 
 
-def _alphabet(codes: dict[Word, int]) -> tuple[list[Word], Ints]:
-    """Words in order, and the new code of each old one."""
-    words = sorted(codes)
-    ranks = np.zeros(len(words), dtype=np.int64)
-    ranks[[codes[word] for word in words]] = np.arange(len(words))
-    return words, ranks
+def _coded(words: Iterable[Word]) -> dict[Word, int]:
+    """Return the place of each word among the sorted."""
+    return {word: code for code, word in enumerate(sorted(words))}
+
+
+def _ranks(codes: dict[Word, int]) -> Ints:
+    """Return the new code of each old code."""
+    ranks = np.zeros(len(codes), dtype=np.int64)
+    ranks[[codes[word] for word in sorted(codes)]] = np.arange(len(codes))
+    return ranks
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,11 +26,18 @@ from processors.windows import Flags, Ints, clock_shift
 from schemas.codec import to_beacon
 from schemas.errors import DecodeError
 from schemas.heatmap import (
+    BAND_PX,
     INT32_MAX,
     INT53_MAX,
     LP_ID_PATTERN,
+    MAX_EARLIER_MS,
     MAX_EVENTS,
+    MAX_PAGE_H,
+    MAX_ROWS,
     MAX_SECTIONS,
+    MAX_SPAN_MS,
+    MAX_WINDOWS,
+    WINDOW_MS,
     Count,
     Device,
     Millis,
@@ -192,6 +199,8 @@ class _Wide:
         for flags in _odd_events(kind, dt, x, y, dwell):
             odd |= np.logical_or.reduceat(flags, np.cumsum(counts) - counts)
         fixed = _fixed([head.fixed for head in heads], counts, odd)
+        sections = np.array([len(found) for found in layouts], dtype=np.int64)[layout] if layouts else layout
+        odd |= _too_much(_column("page_h", heads), sections, counts, dt, dwell)
         uuids: Bytes = np.left_shift(digits[:, ::2], 4, dtype=np.uint8) | digits[:, 1::2]
         seq = _column("seq", heads)
         return cls(lp_ids, lp, layouts, layout, seq, uuids, counts, kind, dt, x, y, dwell, fixed, odd)
@@ -288,7 +297,23 @@ def _fixed(indices: list[list[int]], counts: Ints, odd: Flags) -> Flags:
         owners = np.repeat(np.arange(len(counts)), np.fromiter(map(len, indices), np.int64, len(counts)))
         inside = flat < counts[owners]
         odd[owners[~inside]] = True
-        flags[((np.cumsum(counts) - counts)[owners] + flat)[inside]] = True
+        places = ((np.cumsum(counts) - counts)[owners] + flat)[inside]
+        flags[places] = True
+        if len(places) > np.count_nonzero(flags):
+            odd |= np.bincount(owners, minlength=len(counts)) > np.add.reduceat(flags, np.cumsum(counts) - counts)
+    return flags
+
+
+def _too_much(page_h: Ints, sections: Ints, counts: Ints, dt: Ints, dwell: Ints) -> Flags:
+    """Beacons that span or stand too long, or may make too many rows: of these the strict way allows some."""
+    if not len(counts):
+        return np.zeros(0, dtype=np.bool_)
+    starts = np.cumsum(counts) - counts
+    span = np.maximum.reduceat(dt, starts)
+    windows = span // WINDOW_MS + 2
+    details = -(-np.minimum(page_h, MAX_PAGE_H) // BAND_PX) + sections
+    stands = np.maximum.reduceat(dwell, starts) > span + MAX_EARLIER_MS
+    flags: Flags = (span > MAX_SPAN_MS) | stands | (windows > MAX_WINDOWS) | (windows * details > MAX_ROWS)
     return flags
 
 

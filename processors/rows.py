@@ -1,7 +1,8 @@
 """Sums of the fold as Arrow tables, column for column as ClickHouse has them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -39,8 +40,21 @@ class Words:
     views: list[View]
 
 
-def arrow_tables(partial: Partial, words: Words) -> dict[str, pa.Table]:
-    """Tables that have rows, rows in the order of their keys; `window_start` is in seconds UTC (uint32)."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Consecutive rows of a table, and the part's number in the table, from 0."""
+
+    table: str
+    number: int
+    rows: pa.Table
+
+
+def arrow_parts(partial: Partial, words: Words, most_rows: int) -> Iterator[Part]:
+    """Yield all rows in parts of about `most_rows`, made only when asked for; tables without rows have no part.
+
+    Rows come in the order of their keys, so that the same sums make the same parts. `window_start` is in seconds UTC
+    (uint32).
+    """
     makers: dict[str, Callable[[Sums, Words], tuple[Ints, dict[str, pa.Array]]]] = {
         CELLS: _cells,
         SCROLL: _scroll,
@@ -48,12 +62,33 @@ def arrow_tables(partial: Partial, words: Words) -> dict[str, pa.Table]:
         WINDOWS: _windows,
         VIEWS: _views,
     }
-    tables = {}
     for name, make in makers.items():
-        places, columns = make(partial.tables[name], words)
-        if len(places):
-            tables[name] = pa.table({**_shared(partial.groups[places], words), **columns})
-    return tables
+        number = 0
+        for sums in _stretches(name, partial.tables[name], most_rows):
+            places, columns = make(sums, words)
+            if len(places):
+                yield Part(name, number, pa.table({**_shared(partial.groups[places], words), **columns}))
+                number += 1
+
+
+def _stretches(name: str, sums: Sums, most_rows: int) -> Iterator[Sums]:
+    """Yield consecutive keys that make about `most_rows` rows; steps of one group of bands stay together."""
+    size = len(sums.keys)
+    rows = _band_rows(sums) if name == SCROLL else np.ones(size, dtype=np.int64)
+    stretch = (np.cumsum(rows) - rows) // most_rows
+    if name == SCROLL and size:
+        starts = np.flatnonzero(np.diff(sums.keys >> BAND_BITS, prepend=-1))
+        stretch = np.repeat(stretch[starts], np.diff(starts, append=size))
+    edges = (np.flatnonzero(np.diff(stretch)) + 1).tolist()
+    for start, end in pairwise([0, *edges, size]):
+        yield Sums(sums.keys[start:end], sums.values[:, start:end])
+
+
+def _band_rows(sums: Sums) -> Ints:
+    """How many bands follow each step before the next; none where the level is 0."""
+    lengths = np.diff(sums.keys, append=sums.keys[-1:])
+    rows: Ints = lengths * (np.cumsum(sums.values, axis=1) != 0).any(axis=0)
+    return rows
 
 
 def _shared(groups: Ints, words: Words) -> dict[str, pa.Array]:

@@ -99,6 +99,11 @@ class Partial:
         """How many keys are held."""
         return sum(len(sums.keys) for sums in self.tables.values())
 
+    @property
+    def size(self) -> int:
+        """Return the bytes of the arrays."""
+        return self.groups.nbytes + sum(sums.keys.nbytes + sums.values.nbytes for sums in self.tables.values())
+
 
 def group_keys(lp: Ints, window: Ints, device: Ints) -> Ints:
     """Groups packed so that they sort by lp, window, device."""

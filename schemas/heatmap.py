@@ -14,6 +14,18 @@ GROUP = "lpstream-heatmap"  # consumer group of the workers
 SCHEMA_VERSION = 1
 MAX_EVENTS = 500
 MAX_SECTIONS = 30
+# Bounds of what one beacon makes the pipeline do. The snippet posts every 5 s; a browser that is stopped for a while (a
+# laptop asleep, a busy page) may be late. The snippet ends a beacon and a rest by these bounds, too.
+MAX_SPAN_MS = 300_000
+# A view or a rest may have begun before the beacon's first event.
+MAX_EARLIER_MS = 60_000
+# windows of 5 s that have events: a minute's, and the next
+MAX_WINDOWS = 13
+# those windows times the bands and sections of the page
+MAX_ROWS = 4_000
+WINDOW_MS = 5_000
+BAND_PX = 100
+MAX_PAGE_H = 65_536
 INT32_MAX = 2**31 - 1
 INT53_MAX = 2**53 - 1
 
@@ -105,9 +117,24 @@ def check_beacon(beacon: Beacon) -> Beacon:
     for name in ("dt", "x", "y", "dwell"):
         if (length := len(getattr(beacon, name))) != events:
             raise DecodeError(name, f"has {length} entries, `type` has {events} events: give one for each")
-    for index in beacon.fixed:
-        if index >= events:
-            raise DecodeError("fixed", f"names event {index}, `type` has {events} events")
+    if any(index >= events for index in beacon.fixed):
+        raise DecodeError("fixed", f"names event {max(beacon.fixed)}, `type` has {events} events")
+    if len(set(beacon.fixed)) < len(beacon.fixed):
+        raise DecodeError("fixed", "names an event twice: name each once")
+    span_ms = max(beacon.dt)
+    if span_ms > MAX_SPAN_MS:
+        raise DecodeError("dt", f"spans {span_ms} ms, at most {MAX_SPAN_MS} are allowed: post beacons more often")
+    if (longest := max(beacon.dwell)) > span_ms + MAX_EARLIER_MS:
+        limit = span_ms + MAX_EARLIER_MS
+        raise DecodeError("dwell", f"has {longest} ms, at most {limit} (the span of `dt` and a minute) are allowed")
+    first_ms = min(beacon.dt)
+    # one more, because the beacon may begin anywhere in a window
+    windows = len({(dt - first_ms) // WINDOW_MS for dt in beacon.dt}) + 1
+    if windows > MAX_WINDOWS:
+        raise DecodeError("dt", f"has events in {windows} windows of 5 s, at most {MAX_WINDOWS}: post more often")
+    rows = windows * (-(-min(beacon.page_h, MAX_PAGE_H) // BAND_PX) + len(beacon.sections))
+    if rows > MAX_ROWS:
+        raise DecodeError("dt", f"has windows times bands and sections of {rows}, at most {MAX_ROWS}: post more often")
     return beacon
 
 

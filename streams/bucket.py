@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 from faust.types import TP
 
 from processors.cuts import Cut
@@ -54,6 +55,9 @@ class BucketWork(Protocol):
     def braked(self) -> bool:
         """Return whether so much cannot be decoded that the partition must stop."""
 
+    def held(self) -> int:
+        """Return about how many bytes of memory it holds."""
+
     async def store(self, bucket: "Bucket", retry: "Retry") -> None:
         """Do steps 1 to 3 of the module's list."""
 
@@ -80,6 +84,7 @@ class Bucket:
     opened_at: float
     last: int = -1
     records: int = 0
+    bytes: int = 0
     ticked_at: float = 0.0
 
     @property
@@ -90,17 +95,27 @@ class Bucket:
         """
         return f"{self.tp.topic}:{self.tp.partition}:{self.first}-{self.last}:{self.timestamp_ms}"
 
+    def token_of(self, number: int) -> str:
+        """Return the token of a table's part; that of the first part is the bucket's."""
+        return f"{self.token}:{number}" if number else self.token
+
     def take(self, part: Slice, records: list[Any]) -> int:
         """Add the leading records that belong to the bucket; return how many."""
-        count = self._mine(part, records)
+        sizes = np.cumsum([len(record.value or b"") for record in records])
+        count = self._mine(part, records, self._room(sizes))
         if count:
             self.work.add(records[:count], part.bucket)
             self.records += count
+            self.bytes += int(sizes[count - 1])
             self.last = records[count - 1].offset
         return count
 
-    def _mine(self, part: Slice, records: list[Any]) -> int:
-        room = min(len(records), self.cut.records - self.records)
+    def _room(self, sizes: Any) -> int:
+        """Return for how many records there is room, by their running sums of bytes; always for a first record."""
+        within = int(np.searchsorted(sizes, self.cut.most_bytes - self.bytes, side="right"))
+        return min(max(within, int(not self.records)), self.cut.records - self.records)
+
+    def _mine(self, part: Slice, records: list[Any], room: int) -> int:
         if self.cut.sliced():
             return 0 if self._ends_before(part.bucket) else room
         for count in range(room):

@@ -13,7 +13,7 @@ import numpy as np
 from aiokafka import TopicPartition
 
 from infra.clickhouse.client import ClickHouse
-from processors.cuts import SLICES
+from processors.cuts import PART_ROWS, SLICES
 from processors.fold import Fold
 from processors.heatmap import decode
 from processors.tiers import DAY_S, with_days_late
@@ -57,10 +57,6 @@ class Stretch:
         fresh = [identities.fresh(decoded.identities[start:end], int(numbers[start])) for start, end in pairwise(edges)]
         keep = np.concatenate(fresh)
         self.fold.add(decoded.columns if keep.all() else decoded.columns.select(keep))
-
-    def tables(self) -> dict[str, Any]:
-        """Return the rows of each table."""
-        return {name: with_days_late(rows, self.day * DAY_MS) for name, rows in self.fold.tables().items()}
 
 
 class Bulk:
@@ -116,8 +112,10 @@ class Bulk:
                 task.result()
 
     async def _insert(self, stretch: Stretch) -> None:
-        for table, rows in (await asyncio.to_thread(stretch.tables)).items():
-            await patiently("clickhouse", partial(self.clickhouse.insert, table, rows, stretch.token))
+        parts = stretch.fold.parts(PART_ROWS)
+        while (part := await asyncio.to_thread(next, parts, None)) is not None:
+            rows, token = with_days_late(part.rows, stretch.day * DAY_MS), f"{stretch.token}:{part.number}"
+            await patiently("clickhouse", partial(self.clickhouse.insert, part.table, rows, token))
 
 
 def _days(records: list[Any]) -> Iterator[tuple[int, list[Any]]]:

@@ -43,6 +43,10 @@ FLUSHES = 4
 # A partition without an open bucket commits what it has passed this long after its last commit. Otherwise retention
 # would some day pass the committed offset of a quiet partition, and that would look like a loss.
 QUIET_S = 60.0
+# Of all buckets together. Beyond it only the oldest open bucket grows, until it is stored: with MOST_BYTES of
+# processors/cuts.py this bounds the memory, whatever the log holds.
+MOST_HELD = 96 * 2**20
+ROOM_LOOK_S = 0.02
 
 
 @dataclass(slots=True)
@@ -62,6 +66,8 @@ class Partition:
     new_work: Callable[[int], BucketWork] | None = None
     bucket: Bucket | None = None
     flush: asyncio.Task[bool] | None = None
+    storing_work: BucketWork | None = None
+    waiting: bool = False
     braked: bool = False
     void_fetch: int | None = None
     seen_ms: int | None = None
@@ -90,18 +96,21 @@ class Delivery:
         cut: Cut,
         skew_s: float,
         on_fatal: Callable[[LpstreamError], None],
+        most_held: int = MOST_HELD,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """`open_work(slice, boundary, earliest)` prepares a partition and returns what opens its buckets.
 
-        `on_fatal` gets the error of a log that this worker cannot go on with.
+        `on_fatal` gets the error of a log that this worker cannot go on with. `most_held` bounds the bytes of memory
+        of all buckets.
         """
         self._consumer = consumer
         self._on_fatal = on_fatal
         self._open_work = open_work
         self._cut = cut
         self._skew_s = skew_s
+        self._most_held = most_held
         self._clock = clock
         self._sleep = sleep
         self.partitions: dict[TP, Partition] = {}
@@ -185,6 +194,7 @@ class Delivery:
         state.seen_ms = records[-1].timestamp
         new_work = state.new_work or await self._prepare(state, part)
         while records:
+            await self._room(state)
             if state.bucket is None:
                 records = records[state.cut.passed(records) :]
                 if not records:
@@ -204,6 +214,27 @@ class Delivery:
                 self._start_flush(state, bucket)
         state.expected = max(state.expected, part.next)
 
+    async def _room(self, state: Partition) -> None:
+        """Wait while buckets hold too much memory; if none is on its way to the stores, the oldest goes on."""
+        while self._held() > self._most_held and not self._may_grow(state):
+            state.waiting = True
+            await self._pause(state.epoch, ROOM_LOOK_S)
+            if self._finishing or not self._consumer.owns(state.epoch):
+                raise StaleEpochError
+        state.waiting = False
+
+    def _held(self) -> int:
+        open_works = [state.bucket.work for state in self.partitions.values() if state.bucket]
+        storing = [state.storing_work for state in self.partitions.values() if state.storing_work]
+        return sum(work.held() for work in (*open_works, *storing))
+
+    def _may_grow(self, state: Partition) -> bool:
+        if state.bucket is None or any(other.storing for other in self.partitions.values()):
+            return False
+        return state.bucket.opened_at <= min(
+            other.bucket.opened_at for other in self.partitions.values() if other.bucket
+        )
+
     async def _prepare(self, state: Partition, part: Slice) -> Callable[[int], BucketWork]:
         async def open_work() -> Callable[[int], BucketWork]:
             return await self._open_work(part, state.boundary, state.earliest)
@@ -218,6 +249,7 @@ class Delivery:
 
     def _start_flush(self, state: Partition, bucket: Bucket) -> None:
         state.bucket, state.boundary, state.cut = None, bucket.last + 1, self._cut
+        state.storing_work = bucket.work
         state.flush = asyncio.create_task(self._flush(state, bucket))
 
     def _brake(self, state: Partition, bucket: Bucket) -> None:
@@ -273,6 +305,8 @@ class Delivery:
                 await self._store(state, bucket)
             except StaleEpochError:
                 return False
+            finally:
+                state.storing_work = None
         metrics.BUCKETS.inc()
         metrics.FLUSH_SECONDS.observe(self._clock() - started)
         return True
@@ -318,7 +352,7 @@ class Delivery:
     def overdue(self) -> list[Bucket]:
         """Return open buckets that nothing but a tick will close; each is returned again after a skew.
 
-        None of a partition whose bucket is on its way: a tick would not make that faster.
+        None of a partition whose bucket is on its way, or whose slices wait for memory: a tick makes that no faster.
         """
         if self._finishing:
             return []
@@ -326,7 +360,7 @@ class Delivery:
         due = []
         for state in self.partitions.values():
             bucket = state.bucket
-            if bucket and not state.storing and bucket.overdue(now, self._skew_s):
+            if bucket and not state.storing and not state.waiting and bucket.overdue(now, self._skew_s):
                 bucket.ticked_at = now
                 due.append(bucket)
         return due

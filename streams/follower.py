@@ -12,7 +12,7 @@ from infra.clickhouse.client import ClickHouse
 from infra.identities import ClosedBucket
 from infra.kafka.reading import Fetched
 from streams.bucket import Bucket, BucketWork
-from streams.heatmap import HeatmapBucket, Stores
+from streams.heatmap import HeatmapBucket, Stores, folding_thread
 from streams.identities import Identities
 from streams.identity_links import IdentityLinks
 from streams.marks import Mark, Marks
@@ -38,6 +38,7 @@ class LiveTables(Stores):
 
     def __init__(self, settings: Settings, clickhouse: ClickHouse) -> None:
         self.settings = settings
+        self.folding = folding_thread()
         self.clickhouse = clickhouse
         self.links = NoLinks()
 

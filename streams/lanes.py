@@ -8,7 +8,9 @@ from faust.types import TP
 
 from streams.transport import Slice
 
-# A lane as long as this is not fetched for. It may grow by what the fetch before had already brought.
+# A lane with slices of so many fetches, or so many slices, is not fetched for. It may grow by what a fetch under way
+# brings; a fetch brings 1 MB of a partition.
+MOST_FETCHES = 3
 MOST_WAITING = 8
 
 
@@ -38,7 +40,7 @@ class Lanes:
         tp = part.tp
         lane = self._waiting.setdefault(tp, deque())
         lane.append(part)
-        if len(lane) >= MOST_WAITING:
+        if len(lane) >= MOST_WAITING or len({waiting.fetch for waiting in lane}) >= MOST_FETCHES:
             self._hold(tp)
         if tp not in self._tasks:
             self._tasks[tp] = asyncio.create_task(self._run(tp, lane))
@@ -46,9 +48,10 @@ class Lanes:
     async def _run(self, tp: TP, lane: deque[Slice]) -> None:
         try:
             while lane:
-                if len(lane) == MOST_WAITING // 2:
+                part = lane.popleft()
+                if len(lane) < MOST_WAITING // 2:
                     self._release(tp)
-                await self._take(lane.popleft())
+                await self._take(part)
         except Exception as error:  # noqa: BLE001 - a fault of ours: without an end, the partition would stand still
             self._on_fault(error)
             return

@@ -120,6 +120,9 @@ class Work:
     def add(self, records: list[Any], number: int) -> None:
         self.offsets += [record.offset for record in records if record.value]
 
+    def held(self) -> int:
+        return len(self.offsets)
+
     def braked(self) -> bool:
         return any(offset >= 900 for offset in self.offsets)
 

@@ -16,13 +16,14 @@ from processors.cuts import Cut
 from schemas.errors import LpstreamError, Retryable
 from streams import metrics
 from streams.bucket import Bucket, BucketWork, Retry
-from streams.delivery import QUIET_S, Delivery
+from streams.delivery import MOST_HELD, QUIET_S, Delivery
 from streams.lanes import Lanes
 from streams.transport import LOG_APPEND_TIME, Slice
 from streams.transport import cut as sliced
 
 TABLES = ("views", "clicks", "bands")
 CUTS = [Cut(1), Cut(2), Cut(3), Cut(50), Cut(2, 2_000, 0), Cut(50, 7_000, 1_000)]
+FEW = 3  # workers with this cut hold little at once
 TURNS = 25
 LAST_MS = 60_000
 
@@ -96,6 +97,7 @@ class Worker:
             cut=cut,
             skew_s=1.0,
             on_fatal=self.fatal.append,
+            most_held=2 if cut.records == FEW else MOST_HELD,
             clock=lambda: self.now,
             sleep=self.sleep,
         )
@@ -195,6 +197,9 @@ class Work:
 
     def braked(self) -> bool:
         return False
+
+    def held(self) -> int:
+        return len(self.offsets)
 
     async def store(self, bucket: Bucket, retry: Retry) -> None:
         place = self.worker.world.places[bucket.tp]

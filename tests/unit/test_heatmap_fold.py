@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from processors import fold as fold_module
 from processors.heatmap import TABLES, Fold, decode
 from processors.tallies import Sums
-from schemas.heatmap import Beacon, decode_beacon
+from schemas.errors import DecodeError
+from schemas.heatmap import INT32_MAX, MAX_EARLIER_MS, MAX_SPAN_MS, Beacon, check_beacon, decode_beacon
 
 NOW_MS = 1_795_451_375_000
 DAY_MS = 24 * 3600 * 1000
-INT32_MAX = 2**31 - 1
 
 Row = tuple[Any, ...]
 
@@ -123,7 +123,7 @@ def test_clock_skew_is_mended_beyond_the_limits_only(ahead_ms: int, mended: int)
 
 
 def test_what_falls_before_1970_is_counted_in_the_first_window() -> None:
-    rows = rows_of(folded([(msgspec.json.encode(beacon(dt=[0, 0, INT32_MAX])), 1_000)])[0])
+    rows = rows_of(folded([(msgspec.json.encode(beacon(dt=[0, 0, MAX_SPAN_MS])), 1_000)])[0])
     assert [row[1] for row in rows["heatmap_windows"]] == [0]
 
 
@@ -203,17 +203,25 @@ def _beacons(draw: st.DrawFn) -> Beacon:
         t0=max(0, NOW_MS + draw(st.integers(-6, 6)) * 2_499 + draw(skew)),
         depth=draw(st.one_of(st.just(0), st.integers(0, 3000), st.sampled_from([65_536, INT32_MAX]))),
         type="".join(draw(st.lists(st.sampled_from("crdmssg"), min_size=events, max_size=events))),
-        dt=each(st.one_of(st.integers(0, 12_000), st.sampled_from([0, 5000, INT32_MAX]))),
+        dt=each(st.one_of(st.integers(0, 12_000), st.sampled_from([0, 5000, MAX_SPAN_MS]))),
         x=each(_pixels()),
         y=each(_pixels()),
-        dwell=each(st.one_of(st.integers(0, 3), st.just(INT32_MAX))),
-        fixed=draw(st.lists(st.integers(0, events - 1), max_size=4)),
+        dwell=each(st.one_of(st.integers(0, 3), st.just(MAX_EARLIER_MS))),
+        fixed=draw(st.lists(st.integers(0, events - 1), max_size=4, unique=True)),
         sections=draw(st.lists(st.tuples(names, _pixels(), _pixels()), max_size=5)),
         rate=draw(st.sampled_from([1.0, 0.5])),
     )
 
 
-_records = st.lists(st.tuples(_beacons(), st.integers(-3_000, 3_000).map(lambda n: NOW_MS + n)), max_size=25)
+def _is_allowed(beacon: Beacon) -> bool:
+    try:
+        return check_beacon(beacon) is beacon
+    except DecodeError:
+        return False
+
+
+_allowed = _beacons().filter(_is_allowed)
+_records = st.lists(st.tuples(_allowed, st.integers(-3_000, 3_000).map(lambda n: NOW_MS + n)), max_size=25)
 
 
 @settings(
@@ -238,7 +246,7 @@ def test_tables_equal_the_brute_force_count(
 def test_chunks_and_merges_change_nothing(records: list[tuple[Beacon, int]], sizes: list[int]) -> None:
     values = [(msgspec.json.encode(beacon), time) for beacon, time in records]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fold_module, "CHUNK_EVENTS", 13)
+        patch.setattr(fold_module, "CHUNK_WEIGHT", 13)
         patch.setattr(fold_module, "MERGE_ROWS", 20)
         patch.setattr(fold_module, "PAIRED_EVENTS", 3)
         fold, _ = folded(values, sizes)

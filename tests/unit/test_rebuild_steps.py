@@ -36,8 +36,8 @@ def test_a_bulk_stretch_has_the_sums_of_slices() -> None:
         sliced.add(part.records, 0, other)
     assert whole.fold.beacons == sliced.fold.beacons == 61
     assert whole.rejected == 1
-    assert {name: rows.to_pylist() for name, rows in whole.tables().items()} == {
-        name: rows.to_pylist() for name, rows in sliced.tables().items()
+    assert {name: rows.to_pylist() for name, rows in whole.fold.tables().items()} == {
+        name: rows.to_pylist() for name, rows in sliced.fold.tables().items()
     }
     assert known.known == other.known
 

@@ -1,0 +1,93 @@
+"""A beacon is bounded in what it makes the pipeline do; edge and worker judge alike."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from processors.fold import Fold
+from processors.heatmap import decode
+from schemas.errors import DecodeError
+from schemas.heatmap import MAX_ROWS, MAX_SPAN_MS, decode_beacon
+
+NOW_MS = 1_795_451_375_000
+PLAIN: dict[str, Any] = {
+    "schema": 1,
+    "lp_id": "lp_8f3a",
+    "pageview_id": "0b7f9e58-3f0e-4c55-9a53-6a1c80a8f0d7",
+    "seq": 7,
+    "device": "mobile",
+    "viewport_w": 390,
+    "viewport_h": 844,
+    "page_w": 390,
+    "page_h": 5_200,
+    "t0": NOW_MS - 1_000,
+    "depth": 0,
+    "type": "scm",
+    "dt": [0, 120, 480],
+    "x": [0, 1, 2],
+    "y": [0, 1, 2],
+    "dwell": [0, 0, 350],
+    "fixed": [1],
+}
+
+
+def scrolling(events: int, every_ms: int, page_h: int, viewport_h: int = 844) -> dict[str, Any]:
+    return PLAIN | {
+        "type": "s" * events,
+        "dt": [every_ms * at for at in range(events)],
+        "fixed": [],
+        **{name: [0] * events for name in ("x", "y", "dwell")},
+        "page_h": page_h,
+        "viewport_h": viewport_h,
+    }
+
+
+TOO_MUCH = {
+    "days": ("dt", PLAIN | {"dt": [0, 120, 24 * 86_400_000 % 2**31]}),
+    "over the span": ("dt", PLAIN | {"dt": [0, 0, MAX_SPAN_MS + 1]}),
+    "a dwell of weeks": ("dwell", PLAIN | {"dwell": [0, 0, 2**31 - 1]}),
+    "a dwell longer than a minute and the span": ("dwell", PLAIN | {"dwell": [0, 0, 60_481]}),
+    "an event fixed twice": ("fixed", PLAIN | {"fixed": [1, 1]}),
+    "an event fixed that is not there": ("fixed", PLAIN | {"fixed": [3]}),
+    "many fixed": ("fixed", PLAIN | {"fixed": [1] * 5_000}),
+    "the bomb": ("dt", scrolling(500, 5_000, 65_536, 65_536)),
+    "half a minute of the tallest page": ("dt", scrolling(6, 5_000, 65_536)),
+    "a page beyond all": ("dt", scrolling(6, 5_000, 2**31 - 1)),
+    "more than a minute of a usual page": ("dt", scrolling(13, 5_000, 6_000)),
+    "clicks for more than a minute": ("dt", scrolling(13, 5_000, 6_000) | {"type": "c" * 13}),
+}
+HONEST = {
+    "plain": PLAIN,
+    "a minute on a usual page": scrolling(12, 5_000, 6_000) | {"sections": [["hero", 0, 900]] * 30},
+    "a flush of the tallest page": scrolling(100, 52, 65_536),
+    "a page that was asleep for four minutes": PLAIN | {"dt": [0, 1, 240_000], "dwell": [0, 0, 60_000]},
+    "a stall on the tallest page": scrolling(2, 240_000, 65_536),
+    "a rest of a minute": PLAIN | {"dwell": [0, 0, 60_480]},
+}
+
+
+@pytest.mark.parametrize("name", TOO_MUCH)
+def test_a_beacon_that_asks_too_much_is_refused_by_field(name: str) -> None:
+    field, beacon = TOO_MUCH[name]
+    body = msgspec.json.encode(beacon)
+    with pytest.raises(DecodeError) as refused:
+        decode_beacon(body)
+    assert refused.value.field == field
+    rejected = decode([body], [NOW_MS]).rejected
+    assert [(one.field, one.detail) for one in rejected] == [(field, refused.value.detail)]
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_what_a_browser_really_sends_is_taken(name: str) -> None:
+    body = msgspec.json.encode(HONEST[name])
+    decode_beacon(body)
+    decoded = decode([body, msgspec.json.encode(PLAIN)], [NOW_MS, NOW_MS])
+    assert decoded.rejected == []
+    assert decoded.columns.beacons == 2
+
+
+def test_no_beacon_makes_more_rows_than_its_bound() -> None:
+    fold = Fold()
+    fold.add(decode([msgspec.json.encode(scrolling(5, 4_999, 65_536, 65_536) | {"dwell": [1] * 5})], [NOW_MS]).columns)
+    assert 2_000 < fold.tables()["heatmap_scroll"].num_rows <= MAX_ROWS
