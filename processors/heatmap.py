@@ -24,7 +24,7 @@ from processors.columns import DEVICE_CODES, KIND_CODES, BeaconColumns, Layout
 from processors.fold import TABLES, Fold
 from processors.windows import Flags, Ints, clock_shift
 from schemas.codec import to_beacon
-from schemas.errors import DecodeError
+from schemas.errors import DecodeError, TooMuchError
 from schemas.heatmap import (
     BAND_PX,
     INT32_MAX,
@@ -110,11 +110,15 @@ _hex_places = [place for place in range(UUID_CHARACTERS) if place not in HYPHENS
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A record that is no beacon: its place in the values, the field at fault ("" for the whole), and why."""
+    """A record that is no beacon: its place in the values, the field at fault ("" for the whole), and why.
+
+    `too_much` marks a beacon that could be decoded, but asks for too much work.
+    """
 
     index: int
     field: str
     detail: str
+    too_much: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +164,7 @@ def _take_strictly(heads: dict[int, _Head], rejected: list[Rejected], position: 
         heads[position] = _head_of(encode_beacon(to_beacon(value)))
     except DecodeError as error:
         heads.pop(position, None)
-        rejected.append(Rejected(position, error.field, error.detail))
+        rejected.append(Rejected(position, error.field, error.detail, isinstance(error, TooMuchError)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,10 @@ class DecodeError(LpstreamError):
         self.detail = detail
 
 
+class TooMuchError(DecodeError):
+    """A document that fits its model, but asks for more work than one record may."""
+
+
 class SettingError(LpstreamError):
     """One or more settings are missing or wrong."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from schemas.errors import DecodeError
+from schemas.errors import DecodeError, TooMuchError
 
 TOPIC = "heatmap.events"
 GROUP = "lpstream-heatmap"  # consumer group of the workers
@@ -120,21 +120,21 @@ def check_beacon(beacon: Beacon) -> Beacon:
     if any(index >= events for index in beacon.fixed):
         raise DecodeError("fixed", f"names event {max(beacon.fixed)}, `type` has {events} events")
     if len(set(beacon.fixed)) < len(beacon.fixed):
-        raise DecodeError("fixed", "names an event twice: name each once")
+        raise TooMuchError("fixed", "names an event twice: name each once")
     span_ms = max(beacon.dt)
     if span_ms > MAX_SPAN_MS:
-        raise DecodeError("dt", f"spans {span_ms} ms, at most {MAX_SPAN_MS} are allowed: post beacons more often")
+        raise TooMuchError("dt", f"spans {span_ms} ms, at most {MAX_SPAN_MS} are allowed: post beacons more often")
     if (longest := max(beacon.dwell)) > span_ms + MAX_EARLIER_MS:
         limit = span_ms + MAX_EARLIER_MS
-        raise DecodeError("dwell", f"has {longest} ms, at most {limit} (the span of `dt` and a minute) are allowed")
+        raise TooMuchError("dwell", f"has {longest} ms, at most {limit} (the span of `dt` and a minute) are allowed")
     first_ms = min(beacon.dt)
     # one more, because the beacon may begin anywhere in a window
     windows = len({(dt - first_ms) // WINDOW_MS for dt in beacon.dt}) + 1
     if windows > MAX_WINDOWS:
-        raise DecodeError("dt", f"has events in {windows} windows of 5 s, at most {MAX_WINDOWS}: post more often")
+        raise TooMuchError("dt", f"has events in {windows} windows of 5 s, at most {MAX_WINDOWS}: post more often")
     rows = windows * (-(-min(beacon.page_h, MAX_PAGE_H) // BAND_PX) + len(beacon.sections))
     if rows > MAX_ROWS:
-        raise DecodeError("dt", f"has windows times bands and sections of {rows}, at most {MAX_ROWS}: post more often")
+        raise TooMuchError("dt", f"has windows times bands and sections of {rows}, at most {MAX_ROWS}: post more often")
     return beacon
 
 

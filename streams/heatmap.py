@@ -98,7 +98,8 @@ class HeatmapBucket:
         self._rejected: list[tuple[Any, Rejected]] = []
         self._seen: list[tuple[int, list[bytes]]] = []
         self._records = 0
-        self._rejected_run = 0
+        self._undecodable = 0
+        self._undecodable_run = 0
 
     def add(self, records: list[Any], number: int) -> None:
         """Decode, drop retries, fold."""
@@ -107,11 +108,14 @@ class HeatmapBucket:
         self._seen.append((number, decoded.identities))
         self._fold.add(decoded.columns if keep.all() else decoded.columns.select(keep))
         self._rejected.extend((records[bad.index], bad) for bad in decoded.rejected)
+        undecodable = sum(not bad.too_much for bad in decoded.rejected)
+        self._undecodable += undecodable
+        whole = undecodable == len(decoded.identities) + len(decoded.rejected)
+        self._undecodable_run = self._undecodable_run + undecodable if whole else undecodable
         self._note(len(decoded.identities), len(decoded.rejected), int(keep.sum()), decoded.skewed)
 
     def _note(self, beacons: int, rejected: int, counted: int, skewed: int) -> None:
         self._records += beacons + rejected
-        self._rejected_run = self._rejected_run + rejected if rejected and not beacons else rejected
         metrics.RECORDS.inc(beacons + rejected)
         metrics.CLOCK_SKEW.inc(skewed)
         metrics.DROPPED.labels("retry").inc(beacons - counted)
@@ -120,9 +124,9 @@ class HeatmapBucket:
     def braked(self) -> bool:
         """Return whether the share or the run of undecodable records is over the limits."""
         settings = self._stores.settings
-        if self._rejected_run >= settings.dlq_max_run:
+        if self._undecodable_run >= settings.dlq_max_run:
             return True
-        return self._records >= settings.dlq_max_run and (len(self._rejected) > settings.dlq_max_ratio * self._records)
+        return self._records >= settings.dlq_max_run and self._undecodable > settings.dlq_max_ratio * self._records
 
     def held(self) -> int:
         """Return about how many bytes of memory it holds."""

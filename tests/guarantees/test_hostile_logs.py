@@ -1,0 +1,109 @@
+"""A log full of costly beacons: the worker drains it within its memory, and counts what is allowed."""
+
+import asyncio
+import random
+import time
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+from aiokafka import AIOKafkaProducer
+from beacons import analyst, totals, wait_counted
+from harness import Traffic, scaled
+from outsiders import PARTITIONS, producing
+
+from infra.embedded.stack import Stack
+from schemas.errors import TooMuchError
+from schemas.heatmap import TOPIC, decode_beacon
+from streams.services import Installation
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+# of the 1 GiB that the manifests give the worker
+MOST_MB = 600
+MB = 2**20
+
+
+def made(lp_id: str, rng: random.Random, **rest: Any) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "lp_id": lp_id,
+        "pageview_id": str(UUID(int=rng.getrandbits(128), version=4)),
+        "seq": 0,
+        "device": "mobile",
+        "viewport_w": 390,
+        "viewport_h": 65_536,
+        "page_w": 390,
+        "page_h": 65_536,
+        "depth": 0,
+        "t0": int(time.time() * 1000) - rng.randrange(80_000_000),
+        **rest,
+    }
+
+
+def events(letter: str, count: int, every_ms: int, **rest: Any) -> dict[str, Any]:
+    column = [0] * count
+    dt = [every_ms * at for at in range(count)]
+    return {"type": letter * count, "dt": dt, "x": column, "y": column, "dwell": [1] * count, **rest}
+
+
+def bomb(lp_id: str, rng: random.Random) -> dict[str, Any]:
+    """500 views of the tallest page, 5 s apart, with 30 sections: a third of a million rows."""
+    sections = [[f"s{number}", 0, 65_536] for number in range(30)]
+    return made(lp_id, rng, **events("s", 500, 5_000), sections=sections)
+
+
+def allowed(lp_id: str, rng: random.Random) -> dict[str, Any]:
+    """One of the costliest beacons that are allowed."""
+    kind = rng.randrange(3)
+    if kind == 0:
+        sections = [[f"{rng.randrange(10**6)}", 0, 9_000] for _ in range(30)]
+        return made(lp_id, rng, **events("s", 12, 5_000), page_h=6_000, sections=sections)
+    if kind == 1:
+        return made(lp_id, rng, **events("s", 4, 4_999))
+    tops = [rng.randrange(600) * 100 for _ in range(500)]
+    return made(lp_id, rng, **events("s", 500, 38, viewport_h=100, y=tops))
+
+
+async def write(producer: AIOKafkaProducer, beacons: list[bytes]) -> None:
+    sent = [
+        await producer.send(TOPIC, body, partition=number % PARTITIONS, timestamp_ms=None)
+        for number, body in enumerate(beacons)
+    ]
+    await asyncio.gather(*sent)
+
+
+def peak_mb(installation: Installation) -> int:
+    status = Path(f"/proc/{installation.children['heatmap'].pid}/status").read_text(encoding="ascii")
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) // 1024
+
+
+async def test_a_log_full_of_costly_beacons_is_drained(
+    traffic: Traffic, stack: Stack, installation: Installation
+) -> None:
+    rng = random.Random(18)
+    bombs = [msgspec.json.encode(bomb("bomb", rng)) for _ in range(60)]
+    with pytest.raises(TooMuchError):
+        decode_beacon(bombs[0])
+    costly, size = [], 0
+    while size < scaled(2, 12) * MB:
+        costly.append(msgspec.json.encode(allowed(traffic.lp_id, rng)))
+        size += len(costly[-1])
+    expected = sum(len(decode_beacon(body).type) for body in costly)
+    await asyncio.to_thread(installation.children["heatmap"].stop)
+    async with producing(stack) as producer:
+        await write(producer, [*bombs, *costly, *bombs])
+    installation.launch("heatmap")
+    clickhouse = analyst(stack)
+    try:
+        await wait_counted(clickhouse, traffic.lp_id, expected, 600)
+        found, of_bombs = await totals(clickhouse, traffic.lp_id), await totals(clickhouse, "bomb")
+    finally:
+        await clickhouse.close()
+    peak = peak_mb(installation)
+    print(
+        f"{traffic.lp_id}: {len(costly):,} costly beacons of {size / MB:.0f} MB and 120 bombs, worker's peak {peak} MB"
+    )
+    assert (found["events"], of_bombs["events"]) == (expected, 0)
+    assert peak < MOST_MB
