@@ -1,6 +1,7 @@
 """The SQL door of the embedded server: what an analyst may say, and that an analyst disturbs nobody."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -33,23 +34,23 @@ class Door:
     secret: Path
 
     @asynccontextmanager
-    async def ask(self, query: str, user: str = "analyst", **params: str) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def ask(self, text: str, user: str = "analyst", **params: str) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = {"X-ClickHouse-User": user, "X-ClickHouse-Key": PASSWORDS[user]}
         async with (
             aiohttp.ClientSession(headers=headers) as session,
-            session.post(self.url, params={"database": "lpstream"} | params, data=query.encode()) as answer,
+            session.post(self.url, params={"database": "lpstream"} | params, data=text.encode()) as answer,
         ):
             yield answer
 
-    async def told(self, query: str, user: str = "analyst", **params: str) -> tuple[int, str]:
+    async def told(self, text: str, user: str = "analyst", **params: str) -> tuple[int, str]:
         """The error's code, 0 for none, and the text."""
-        async with self.ask(query, user, **params) as answer:
+        async with self.ask(text, user, **params) as answer:
             return int(answer.headers.get("X-ClickHouse-Exception-Code", "0")), await answer.text()
 
     async def running(self, mark: str) -> int:
         """How many slow queries with this mark the engine runs."""
-        query = "SELECT count() FROM system.processes WHERE startsWith(query, 'SELECT sum') AND position(query, {mark:String}) > 0"
-        return int((await self.told(query, "lpstream", param_mark=f"'{mark}'"))[1])
+        query = "SELECT count() FROM system.processes WHERE query LIKE {like:String}"
+        return int((await self.told(query, "lpstream", param_like=f"SELECT sum%'{mark}')%"))[1])
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,8 @@ ATTACKS = [
     # the analysts' text was read by other rules than ClickHouse's
     "SELECT 1 AS a$x$, file(SECRET)",
     "SELECT 1 /* /* */ , file(SECRET)",
+    "SELECT 1 /* , file(SECRET)",
+    "SELECT 1 -- /*\n, file(SECRET) -- */",
     "SELECT 1 AS a$$ INTO OUTFILE 'OUT' --$$",
     "SELECT * FROM {processes:Identifier}",
     "SELECT * FROM {system:Identifier}.{table:Identifier}",
@@ -167,7 +170,7 @@ ATTACKS = [
     "SELECT 1 FORMAT Template SETTINGS format_template_row = SECRET",
     "SELECT 1 FORMAT CapnProto",
     "SELECT formatRow('Template', 1)",
-    # settings: 0 is "no limit"
+    # settings, of which 0 is often "no limit"
     "SELECT 1 SETTINGS max_execution_time = 0",
     "SELECT (SELECT 1 SETTINGS readonly = 0)",
     "DESCRIBE TABLE lp_daily SETTINGS readonly = 0",
@@ -188,7 +191,7 @@ async def test_an_analyst_is_refused(door: Door, tmp_path: Path, attack: str, da
     code, told = await door.told(text, database=database, **names)
     assert code in REFUSED, told
     assert "CANARY" not in told
-    assert list(tmp_path.iterdir()) == []
+    assert os.listdir(tmp_path) == []  # noqa: PTH208 - pathlib is no better in an async function
 
 
 @pytest.mark.parametrize(
@@ -242,13 +245,14 @@ GOOD = [
     "SELECT COLUMNS('pageviews|goals') APPLY(quantile(0.9)) FROM lp_daily",
     "SELECT * EXCEPT (lp_id) REPLACE (pageviews + 1 AS pageviews) FROM lp_daily",
     "SELECT avgOrNull(pageviews), argMaxIf(lp_id, day, 1), count(DISTINCT lp_id) FROM lp_daily",
-    "SELECT arrayMap(x -> x + 1, [1, 2])[1], (1, 2).1, 1::String, INTERVAL 1 DAY + DATE '2020-01-01', arrayMap(upper, ['a'])",
+    "SELECT arrayMap(x -> x + 1, [1, 2])[1], (1, 2).1, 1::String, INTERVAL 1 DAY + DATE '2020-01-01'",
+    "SELECT arrayMap(upper, ['a']), CASE WHEN 1 THEN 2 END, trim(BOTH 'a' FROM 'b'), extract(YEAR FROM today())",
     "WITH RECURSIVE y AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM y WHERE n < 10) SELECT * FROM y",
     "WITH x AS (SELECT 1 AS a) SELECT a IN (SELECT a FROM x), a IN x FROM x",
     "SELECT rank() OVER w FROM lp_daily WINDOW w AS (ORDER BY pageviews ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)",
     "SELECT a.lp_id FROM lp_daily AS a LEFT JOIN lp_daily AS b ON a.lp_id = b.lp_id, numbers(3) AS c",
     "SELECT number FROM numbers(9) WHERE number IN (1, 2) ORDER BY number DESC WITH FILL LIMIT 1 BY number LIMIT 5",
-    "SELECT lp_id, grouping(lp_id) FROM lp_daily GROUP BY ROLLUP(lp_id) WITH TOTALS HAVING sum(pageviews) > 0",
+    "SELECT lp_id, grouping(lp_id) FROM lp_daily GROUP BY ROLLUP(lp_id) HAVING sum(pageviews) > 0",
     "(SELECT 1) UNION ALL (SELECT 2);",
     "SELECT 'it''s', \"lp_id\", $$here$$ AS `ページ` FROM lp_daily",
     "SELECT toDate({day:String}), {lps:Array(String)} FROM lp_daily ORDER BY {column:Identifier}",

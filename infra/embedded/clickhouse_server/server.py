@@ -212,7 +212,7 @@ def _format(request: web.BaseRequest) -> str:
 
 
 def _database(request: web.BaseRequest) -> str:
-    return request.query.get("database") or request.headers.get("X-ClickHouse-Database", "")
+    return str(request.query.get("database", "") or request.headers.get("X-ClickHouse-Database", ""))
 
 
 def _asked(params: Mapping[str, str]) -> dict[str, str]:
