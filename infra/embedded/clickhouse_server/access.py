@@ -17,13 +17,11 @@ from infra.embedded.clickhouse_server.errors import ServerError
 
 WRITER, ANALYST = "lpstream", "analyst"
 # a statement can be read by GET
-READS = {"SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS", "FROM", "KILL"}
+READS = {"SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS"}
 # chDB's database `default` finds files by their names: an analyst never runs in it
 NO_DATABASE = "information_schema"
 # a bucket that is away is told within seconds; by itself ClickHouse tries for minutes
 S3_PATIENCE = {"s3_retry_attempts": "3", "s3_connect_timeout_ms": "1000", "s3_request_timeout_ms": "30000"}
-# a query of lower priority waits while one of higher priority works
-WRITER_FIRST = {"priority": "1"}
 # the bucket of the tiers goes by its name, which holds its address and keys; no other address is reached
 _OTHER_BUCKETS = re.compile(r"\b(?:s3\w*|gcs\w*|oss\w*|cosn\w*)\s*\(\s*(?!lpstream_s3\s*[,)])", re.IGNORECASE)
 
@@ -79,7 +77,7 @@ def check_writer(text: str, method: str) -> None:
 
 def writer_settings(asked: dict[str, str]) -> dict[str, str]:
     """The settings of the writer's query: as asked."""
-    return {"async_insert": "0", **S3_PATIENCE, **WRITER_FIRST, **asked}
+    return {"async_insert": "0", **S3_PATIENCE, **asked}
 
 
 def analyst_settings(asked: dict[str, str]) -> dict[str, str]:

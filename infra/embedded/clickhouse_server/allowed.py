@@ -71,7 +71,6 @@ FIXED = {
     "allow_introspection_functions": "0",
     "format_display_secrets_in_show_and_select": "0",
     "implicit_select": "0",
-    "priority": "10",
 }
 
 
