@@ -179,6 +179,7 @@ ATTACKS = [
     "SELECT `x (alias y)` FROM (SELECT 1)",
     'SELECT 1 AS "a\nFunction abs"',
     "SELECT '\\0', file(SECRET)",
+    "SELECT x'ff'",
     "SELECT \u00a0file(SECRET)",
 ]
 
@@ -254,6 +255,7 @@ GOOD = [
     "SELECT number FROM numbers(9) WHERE number IN (1, 2) ORDER BY number DESC WITH FILL LIMIT 1 BY number LIMIT 5",
     "SELECT lp_id, grouping(lp_id) FROM lp_daily GROUP BY ROLLUP(lp_id) HAVING sum(pageviews) > 0",
     "(SELECT 1) UNION ALL (SELECT 2);",
+    "WITH a AS (SELECT 1 AS x), b AS (SELECT x FROM a) SELECT * FROM b UNION ALL SELECT * FROM a",
     "SELECT 'it''s', \"lp_id\", $$here$$ AS `ページ` FROM lp_daily",
     "SELECT toDate({day:String}), {lps:Array(String)} FROM lp_daily ORDER BY {column:Identifier}",
     "SHOW TABLES FROM lpstream LIKE '%map%'",

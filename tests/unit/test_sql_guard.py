@@ -114,12 +114,18 @@ def test_a_tree_that_passes(lines: tuple[str, ...]) -> None:
         ("Subquery", "Explain EXPLAIN"),
         ("InsertQuery  (children 1)",),
         ("a line (of another kind",),
-        ("SelectQuery (children 1)",),
     ],
 )
 def test_a_tree_that_is_not_listed_is_denied(lines: tuple[str, ...]) -> None:
     with pytest.raises(ServerError, match="Not enough privileges"):
         guard.check_tree(tree(*lines), 0, CLOSED)
+
+
+def test_a_select_that_the_tree_hides_is_denied() -> None:
+    shown = tree("SelectWithUnionQuery (children 1)", "ExpressionList (children 1)", "SelectQuery (children 1)")
+    guard.check_tree(shown, 1, CLOSED)
+    with pytest.raises(ServerError, match="does not show"):
+        guard.check_tree(shown, 2, CLOSED)
 
 
 @pytest.mark.parametrize(("right", "passes"), [("lp_daily", True), ("lpstream.lp_daily", True), ("others.t", False)])

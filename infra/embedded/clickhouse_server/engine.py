@@ -141,7 +141,7 @@ class Engine:
         selects = guard.check_text(text, query.parameters)
         if selects is not None:
             tree = connection.query(f"EXPLAIN AST {text}", "TabSeparatedRaw", params=dict(query.parameters))
-            guard.check_tree(bytes(tree.bytes()).decode(), selects, self._closed)
+            guard.check_tree(bytes(tree.bytes()).decode(errors="replace"), selects, self._closed)
         with self._lock:
             self._judged[key] = text
             while len(self._judged) > JUDGED_MOST:
@@ -180,7 +180,10 @@ def _canonical(connection: Any, text: str) -> str:
         found = connection.query(f"SELECT formatQuerySingleLine({_quoted(text)})", "TabSeparatedRaw")
     except (RuntimeError, chdb.ChdbError) as error:
         raise EngineError(_IN_SCOPE.sub(". (SYNTAX_ERROR)", str(error))) from error
-    return bytes(found.bytes()).decode().removesuffix("\n")
+    try:
+        return bytes(found.bytes()).decode().removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise ServerError(62, "SYNTAX_ERROR", "A string of the query is not UTF-8; write it with unhex().") from error
 
 
 def _answer(result: Any, fmt: str) -> Answer:
