@@ -8,14 +8,13 @@ import shutil
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
 from infra.embedded.clickhouse_server.access import Users
 from infra.embedded.clickhouse_server.engine import Engine
 from infra.embedded.clickhouse_server.recovery import forget_lost_tokens
-from infra.embedded.clickhouse_server.server import MAX_BODY, Server
+from infra.embedded.clickhouse_server.server import Server
 
 log = logging.getLogger("clickhouse_server")
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
@@ -34,15 +33,14 @@ async def _serve(engine: Engine, users: Users, port: int) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     handler = Server(engine, users)
 
-    def request_factory(*args: Any) -> web.BaseRequest:
-        return web.BaseRequest(*args, asyncio.get_running_loop(), client_max_size=MAX_BODY)  # type: ignore[misc, arg-type]
-
-    runner = web.ServerRunner(web.Server(handler, request_factory=request_factory, access_log=None))
+    # an analyst's query ends when its client leaves
+    runner = web.ServerRunner(web.Server(handler, handler_cancellation=True, access_log=None))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     log.info("serving chDB %s on 127.0.0.1:%d", engine.version, port)
     await stop.wait()
     await runner.cleanup()
+    handler.close()
 
 
 def main() -> int:

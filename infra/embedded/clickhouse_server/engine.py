@@ -8,35 +8,38 @@ import os
 import re
 import tempfile
 import threading
+from collections import OrderedDict
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import chdb
 
+from infra.embedded.clickhouse_server import allowed, guard
 from infra.embedded.clickhouse_server.errors import EngineError, ServerError
 from infra.embedded.clickhouse_server.sql import DataInsert
 
-WORKERS = 12
-MOST_QUERIES = 100
+JUDGED_MOST = 500
 _NAME = re.compile(r"[a-zA-Z_]\w*\Z")
+_IN_SCOPE = re.compile(r": In scope SELECT formatQuery.*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A query's result and what it read."""
+    """A query's result, its format, and what it read."""
 
     body: bytes
     rows: int
     read_rows: int
     read_bytes: int
+    format: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A statement, its data if it is such an INSERT, and all that surrounds it."""
+    """A statement, its data if it is such an INSERT, and all that surrounds it. `guarded`: it is an analyst's."""
 
     text: str
     format: str
@@ -45,10 +48,14 @@ class Query:
     parameters: Mapping[str, str]
     insert: DataInsert | None = None
     data: bytes = b""
+    guarded: bool = False
+    query_id: str = ""
+    # names the query to the engine, so that it can be cancelled
+    mark: str = field(default_factory=lambda: uuid4().hex)
 
 
 class Engine:
-    """Runs queries in threads; `close` before the process ends."""
+    """Runs queries in the caller's thread; `close` before the process ends."""
 
     def __init__(self, path: Path, scratch: Path) -> None:
         """`scratch` takes the data of inserts for as long as they run; shared memory is best."""
@@ -56,43 +63,90 @@ class Engine:
         self._scratch = scratch
         scratch.mkdir(parents=True, exist_ok=True)
         self._keep = chdb.connect(self._path)
-        self.pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="query")
-        self._running = 0
         self._lock = threading.Lock()
-        self.version = self._keep.query("SELECT version()", "TabSeparated").bytes().decode().strip()
+        self._running: dict[str, Query] = {}
+        self._judged: OrderedDict[tuple[str, tuple[tuple[str, str], ...]], str] = OrderedDict()
+        self.version = self._told("SELECT version()")
+        names = self._told("SELECT DISTINCT lower(name) FROM system.functions").split()
+        self._closed = frozenset(name for name in names if not allowed.function(name))
 
     def run(self, query: Query) -> Answer:
-        """The answer, or ServerError. Blocks: call it in `pool`."""
-        with self._slot(), contextlib.closing(chdb.connect(self._path)) as connection:
+        """The answer, or ServerError."""
+        with self._listed(query), contextlib.closing(chdb.connect(self._path)) as connection:
             try:
-                self._prepare(connection, query)
+                _prepare(connection, query)
                 if query.insert is not None:
                     return self._insert(connection, query, query.insert)
-                return _answer(connection.query(query.text, query.format, params=dict(query.parameters)))
+                if query.guarded:
+                    text = self._judge(connection, query)
+                    query = replace(query, text=text, format=guard.format_of(text, query.format))
+                return _answer(connection.query(query.text, query.format, params=dict(query.parameters)), query.format)
             except (RuntimeError, chdb.ChdbError) as error:
                 raise EngineError(str(error)) from error
 
-    @contextlib.contextmanager
-    def _slot(self) -> Any:
-        with self._lock:
-            if self._running >= MOST_QUERIES:
-                raise ServerError(
-                    202, "TOO_MANY_SIMULTANEOUS_QUERIES", f"Too many simultaneous queries. Maximum: {MOST_QUERIES}."
+    def kill(self, query: Query) -> Answer:
+        """Cancel an analyst's query by its id, as an analyst's KILL QUERY asks; a row for each that ran."""
+        with contextlib.closing(chdb.connect(self._path)) as connection:
+            try:
+                wanted, fmt = guard.kill_target(_canonical(connection, query.text))
+                with self._lock:
+                    running = [one for one in self._running.values() if one.guarded and one.query_id == wanted]
+                for one in running:
+                    self._cancel(connection, one)
+                told = (
+                    f"SELECT 'waiting' AS kill_status, '{wanted}' AS query_id, 'analyst' AS user LIMIT {len(running)}"
                 )
-            self._running += 1
+                fmt = fmt or query.format
+                return _answer(connection.query(told, fmt), fmt)
+            except (RuntimeError, chdb.ChdbError) as error:
+                raise EngineError(str(error)) from error
+
+    def cancel(self, query: Query) -> bool:
+        """Cancel the query if it runs; whether it does."""
+        with self._lock:
+            runs = query.mark in self._running
+        if runs:
+            with contextlib.closing(chdb.connect(self._path)) as connection:
+                self._cancel(connection, query)
+        return runs
+
+    def close(self) -> None:
+        """Let go of the path. No query may run any more."""
+        self._keep.close()
+
+    def _told(self, text: str) -> str:
+        return bytes(self._keep.query(text, "TabSeparated").bytes()).decode().strip()
+
+    @contextlib.contextmanager
+    def _listed(self, query: Query) -> Any:
+        with self._lock:
+            self._running[query.mark] = query
         try:
             yield
         finally:
             with self._lock:
-                self._running -= 1
+                del self._running[query.mark]
 
-    def _prepare(self, connection: Any, query: Query) -> None:
-        if query.database:
-            connection.query(f"USE {_quoted_name(query.database)}")
-        for name, value in query.settings.items():
-            if not _NAME.match(name):
-                raise ServerError(115, "UNKNOWN_SETTING", f"Unknown setting {name[:60]!r}.")
-            connection.query(f"SET {name} = {_quoted(value)}")
+    def _cancel(self, connection: Any, query: Query) -> None:
+        connection.query(f"KILL QUERY WHERE Settings['log_comment'] = '{query.mark}' ASYNC")
+
+    def _judge(self, connection: Any, query: Query) -> str:
+        """The statement as the engine writes it, if an analyst may run it; what was judged once is remembered."""
+        key = query.text, tuple(sorted(query.parameters.items()))
+        with self._lock:
+            if key in self._judged:
+                self._judged.move_to_end(key)
+                return self._judged[key]
+        text = _canonical(connection, query.text)
+        selects = guard.check_text(text, query.parameters)
+        if selects is not None:
+            tree = connection.query(f"EXPLAIN AST {text}", "TabSeparatedRaw", params=dict(query.parameters))
+            guard.check_tree(bytes(tree.bytes()).decode(errors="replace"), selects, self._closed)
+        with self._lock:
+            self._judged[key] = text
+            while len(self._judged) > JUDGED_MOST:
+                self._judged.popitem(last=False)
+        return text
 
     def _insert(self, connection: Any, query: Query, insert: DataInsert) -> Answer:
         if not query.data:
@@ -106,18 +160,39 @@ class Engine:
         finally:
             Path(name).unlink()
 
-    def close(self) -> None:
-        """Let running queries end, then let go of the path."""
-        self.pool.shutdown(wait=True)
-        self._keep.close()
+
+def _prepare(connection: Any, query: Query) -> None:
+    if query.database:
+        connection.query(f"USE {_quoted_name(query.database)}")
+    for name in query.settings:
+        if not _NAME.match(name):
+            raise ServerError(115, "UNKNOWN_SETTING", f"Unknown setting {name[:60]!r}.")
+    settings = {**query.settings, "log_comment": query.mark} if query.guarded else query.settings
+    if settings:
+        connection.query("SET " + ", ".join(f"{name} = {_quoted(value)}" for name, value in settings.items()))
+    if query.guarded:
+        connection.query("SET readonly = 1")
 
 
-def _answer(result: Any) -> Answer:
+def _canonical(connection: Any, text: str) -> str:
+    """The statement as the engine writes it; EngineError when it reads none, or more than one."""
+    try:
+        found = connection.query(f"SELECT formatQuerySingleLine({_quoted(text)})", "TabSeparatedRaw")
+    except (RuntimeError, chdb.ChdbError) as error:
+        raise EngineError(_IN_SCOPE.sub(". (SYNTAX_ERROR)", str(error))) from error
+    try:
+        return bytes(found.bytes()).decode().removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise ServerError(62, "SYNTAX_ERROR", "A string of the query is not UTF-8; write it with unhex().") from error
+
+
+def _answer(result: Any, fmt: str) -> Answer:
     return Answer(
         bytes(result.bytes() or b""),
         int(result.rows_read()),
         int(result.storage_rows_read()),
         int(result.storage_bytes_read()),
+        fmt,
     )
 
 

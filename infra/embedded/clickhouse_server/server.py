@@ -1,6 +1,7 @@
 """ClickHouse's HTTP interface over chDB: queries, inserts, formats, parameters, settings, errors, two users."""
 
 import asyncio
+import functools
 import json
 import logging
 import time
@@ -12,10 +13,18 @@ from aiohttp import web
 from infra.embedded.clickhouse_server import access, sql
 from infra.embedded.clickhouse_server.engine import Answer, Engine, Query
 from infra.embedded.clickhouse_server.errors import ServerError, status_of
+from infra.embedded.clickhouse_server.lanes import Lane
 
 log = logging.getLogger(__name__)
 
 MAX_BODY = 2**30
+# an analyst's statement with its parameters; ClickHouse's max_query_size is 256 KiB
+MAX_STATEMENT = 2**16
+WRITER_THREADS, WRITER_QUERIES = 12, 100
+ANALYST_THREADS, ANALYST_QUERIES = 4, 20
+PATIENCE_S = 30.0
+# after these pauses an analyst's query whose client left is cancelled, again if it had not begun yet
+CANCEL_PAUSES_S = (0.0, 0.2, 1.0, 5.0)
 DEFAULT_FORMAT = "TabSeparated"
 # parameters of the interface itself; any other is a setting of the query
 RESERVED = {
@@ -45,6 +54,16 @@ class Server:
     def __init__(self, engine: Engine, users: access.Users) -> None:
         self._engine = engine
         self._users = users
+        self._writers = Lane[Answer]("lpstream", WRITER_THREADS, WRITER_QUERIES, PATIENCE_S)
+        self._analysts = Lane[Answer]("analyst", ANALYST_THREADS, ANALYST_QUERIES, PATIENCE_S)
+        # a query is cancelled although its lane is full
+        self._cancels = Lane[Answer]("cancel", 1, ANALYST_QUERIES, PATIENCE_S)
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    def close(self) -> None:
+        """Let running queries end."""
+        for lane in (self._writers, self._analysts, self._cancels):
+            lane.close()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request."""
@@ -57,17 +76,34 @@ class Server:
         query_id = request.query.get("query_id") or str(uuid.uuid4())
         started = time.monotonic()
         try:
-            answer, fmt = await self._run(request)
+            answer = await self._run(request, query_id)
         except ServerError as error:
             log.info("query %s code %d ms %d", query_id, error.code, (time.monotonic() - started) * 1000)
             return self._failed(error, query_id)
-        return self._answered(request, answer, fmt, query_id, started)
+        return self._answered(request, answer, query_id, started)
 
-    async def _run(self, request: web.BaseRequest) -> tuple[Answer, str]:
+    async def _run(self, request: web.BaseRequest, query_id: str) -> Answer:
         user = self._users.login(request)
-        query = _query(request.query, await _body(request), user, request.headers, request.method)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._engine.pool, self._engine.run, query), query.format
+        if user == access.WRITER:
+            query = _writer_query(request, await _body(request, MAX_BODY))
+            return await self._writers.run(functools.partial(self._engine.run, query))
+        query = _analyst_query(request, await _body(request, MAX_STATEMENT), query_id)
+        if query.text.lstrip()[:4].upper() == "KILL":
+            return await self._cancels.run(functools.partial(self._engine.kill, query))
+        try:
+            return await self._analysts.run(functools.partial(self._engine.run, query))
+        except asyncio.CancelledError:
+            task = asyncio.create_task(self._cancel(query))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+            raise
+
+    async def _cancel(self, query: Query) -> None:
+        """The client has left: stop its query. One that waits never begins."""
+        for pause in CANCEL_PAUSES_S:
+            await asyncio.sleep(pause)
+            if not await asyncio.to_thread(self._engine.cancel, query):
+                return
 
     def _headers(self, query_id: str) -> dict[str, str]:
         return {
@@ -76,9 +112,7 @@ class Server:
             "X-ClickHouse-Timezone": "UTC",
         }
 
-    def _answered(
-        self, request: web.BaseRequest, answer: Answer, fmt: str, query_id: str, started: float
-    ) -> web.Response:
+    def _answered(self, request: web.BaseRequest, answer: Answer, query_id: str, started: float) -> web.Response:
         summary = {
             "read_rows": str(answer.read_rows),
             "read_bytes": str(answer.read_bytes),
@@ -90,9 +124,9 @@ class Server:
             "elapsed_ns": str(int((time.monotonic() - started) * 1e9)),
         }
         headers = self._headers(query_id) | {
-            "X-ClickHouse-Format": fmt,
+            "X-ClickHouse-Format": answer.format,
             "X-ClickHouse-Summary": json.dumps(summary),
-            "Content-Type": CONTENT_TYPES.get(fmt, "text/plain; charset=UTF-8"),
+            "Content-Type": CONTENT_TYPES.get(answer.format, "text/plain; charset=UTF-8"),
         }
         response = web.Response(body=answer.body, headers=headers)
         accepts = request.headers.get("Accept-Encoding", "")
@@ -105,43 +139,88 @@ class Server:
         return web.Response(status=status_of(error.code), text=error.body(self._engine.version), headers=headers)
 
 
-async def _body(request: web.BaseRequest) -> bytes:
+async def _body(request: web.BaseRequest, most: int) -> bytes:
+    """The body, inflated; error 307 when it is longer than `most`, however short it travels."""
+    too_long = ServerError(307, "TOO_MANY_BYTES", f"The body is larger than {most} bytes.")
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > most:
+            raise too_long
+    if request.headers.get("Content-Encoding", "").lower() != "lz4":
+        return bytes(body)
+    import lz4.frame
+
     try:
-        body = await request.read()
-    except web.HTTPRequestEntityTooLarge as error:
-        raise ServerError(307, "TOO_MANY_BYTES", f"The body is larger than {MAX_BODY} bytes.") from error
-    if request.headers.get("Content-Encoding", "").lower() == "lz4":
-        import lz4.frame
-
-        try:
-            return bytes(lz4.frame.decompress(body))
-        except RuntimeError as error:
-            raise ServerError(117, "INCORRECT_DATA", "The body is no lz4 frame.") from error
-    return body
+        inflated = bytes(lz4.frame.LZ4FrameDecompressor().decompress(bytes(body), max_length=most + 1))
+    except RuntimeError as error:
+        raise ServerError(117, "INCORRECT_DATA", "The body is no lz4 frame.") from error
+    if len(inflated) > most:
+        raise too_long
+    return inflated
 
 
-def _query(params: Mapping[str, str], body: bytes, user: str, headers: Mapping[str, str], method: str) -> Query:
-    for flag in ("compress", "decompress"):
-        if params.get(flag, "0") not in ("0", ""):
-            raise ServerError(48, "NOT_IMPLEMENTED", f"{flag}=1 is not supported here; use Content-Encoding.")
-    text, insert, data = _statement(params.get("query", ""), body)
-    if not text.strip():
-        raise ServerError(62, "SYNTAX_ERROR", "Empty query.")
-    database = params.get("database") or headers.get("X-ClickHouse-Database", "")
-    access.check_statement(insert.head if insert else text, user, database)
-    if method == "GET" and sql.first_word(sql.skeleton(text)) not in access.READS | {"USE"}:
-        raise ServerError(164, "READONLY", "Cannot execute query in readonly mode. Use POST to change data.")
-    default = params.get("default_format") or headers.get("X-ClickHouse-Format") or DEFAULT_FORMAT
-    asked = {k: v for k, v in params.items() if k not in RESERVED and not k.startswith("param_")}
+def _writer_query(request: web.BaseRequest, body: bytes) -> Query:
+    _check_flags(request.query)
+    text, insert, data = _statement(request.query.get("query", ""), body)
+    _check_not_empty(text)
+    access.check_writer(insert.head if insert else text, request.method)
     return Query(
         text=text,
-        format=sql.result_format(sql.skeleton(text), default),
-        database=database,
-        settings=access.settings_for(user, asked),
-        parameters={k.removeprefix("param_"): v for k, v in params.items() if k.startswith("param_")},
+        format=sql.result_format(sql.skeleton(text), _format(request)),
+        database=_database(request),
+        settings=access.writer_settings(_asked(request.query)),
+        parameters=_parameters(request.query),
         insert=insert,
         data=data,
     )
+
+
+def _analyst_query(request: web.BaseRequest, body: bytes, query_id: str) -> Query:
+    """Nothing of the text is looked at here: the engine reads it."""
+    _check_flags(request.query)
+    text = "\n".join(part for part in (request.query.get("query", ""), _text(body)) if part.strip())
+    _check_not_empty(text)
+    parameters = _parameters(request.query)
+    if len(text) + sum(len(name) + len(value) for name, value in parameters.items()) > MAX_STATEMENT:
+        raise ServerError(62, "SYNTAX_ERROR", f"The statement and its parameters are longer than {MAX_STATEMENT}.")
+    return Query(
+        text=text,
+        format=access.analyst_format(_format(request)),
+        database=access.analyst_database(_database(request)),
+        settings=access.analyst_settings(_asked(request.query)),
+        parameters=parameters,
+        guarded=True,
+        query_id=query_id,
+    )
+
+
+def _check_flags(params: Mapping[str, str]) -> None:
+    for flag in ("compress", "decompress"):
+        if params.get(flag, "0") not in ("0", ""):
+            raise ServerError(48, "NOT_IMPLEMENTED", f"{flag}=1 is not supported here; use Content-Encoding.")
+
+
+def _check_not_empty(text: str) -> None:
+    if not text.strip():
+        raise ServerError(62, "SYNTAX_ERROR", "Empty query.")
+
+
+def _format(request: web.BaseRequest) -> str:
+    in_url = request.query.get("default_format", "")
+    return str(in_url or request.headers.get("X-ClickHouse-Format", "") or DEFAULT_FORMAT)
+
+
+def _database(request: web.BaseRequest) -> str:
+    return str(request.query.get("database", "") or request.headers.get("X-ClickHouse-Database", ""))
+
+
+def _asked(params: Mapping[str, str]) -> dict[str, str]:
+    return {k: v for k, v in params.items() if k not in RESERVED and not k.startswith("param_")}
+
+
+def _parameters(params: Mapping[str, str]) -> dict[str, str]:
+    return {k.removeprefix("param_"): v for k, v in params.items() if k.startswith("param_")}
 
 
 def _statement(in_url: str, body: bytes) -> tuple[str, sql.DataInsert | None, bytes]:

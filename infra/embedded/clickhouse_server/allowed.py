@@ -1,0 +1,102 @@
+"""What an analyst may name: functions, tables, formats, settings. What is not listed is refused.
+
+`functions.txt` holds the functions of ClickHouse 26.9 that compute from their arguments alone. It leaves out what
+reaches files, the network, dictionaries, other users, other tables, settings or the machine, and what waits. A function
+that a newer engine brings is refused until somebody has read what it does and adds it.
+"""
+
+import os
+import re
+from importlib.resources import files
+
+FUNCTIONS = frozenset(files(__package__).joinpath("functions.txt").read_text("utf-8").lower().split()) | {
+    # what the parser makes of syntax; system.functions does not list them
+    "lambda", "exists", "grouping", "untuple", "countdistinct",
+}  # fmt: skip
+_COMBINATOR = re.compile(r"(?:if|array|map|state|merge|foreach|distinct|ordefault|ornull|resample|argmin|argmax)\Z")
+TABLE_FUNCTIONS = frozenset(
+    {"numbers", "numbers_mt", "zeros", "zeros_mt", "generateseries", "generate_series", "values", "null", "view"}
+)
+DATABASES = frozenset({"lpstream", "lpstream_warm", "information_schema", "INFORMATION_SCHEMA"})
+SYSTEM_TABLES = frozenset(
+    {
+        "settings", "tables", "columns", "databases", "functions", "formats", "data_type_families", "one", "numbers",
+        "numbers_mt", "parts", "time_zones", "contributors", "build_options", "table_engines", "table_functions",
+        "collations", "keywords", "aggregate_function_combinators",
+    }
+)  # fmt: skip
+# no format that reads a schema or a template from a file, or speaks a protocol
+FORMATS = frozenset(
+    {
+        "Null", "Values", "Vertical", "XML", "Markdown", "MD", "SQLInsert", "LineAsString", "RawBLOB", "TSKV",
+        "Arrow", "ArrowStream", "Avro", "BSONEachRow", "MsgPack", "Native", "Npy", "ORC", "Parquet", "NDJSON", "JSONL",
+        "RowBinary", "RowBinaryWithNames", "RowBinaryWithNamesAndTypes",
+        "CSV", "CSVWithNames", "CSVWithNamesAndTypes", "Raw", "RawWithNames", "RawWithNamesAndTypes",
+        "TSV", "TSVWithNames", "TSVWithNamesAndTypes", "TSVRaw", "TSVRawWithNames", "TSVRawWithNamesAndTypes",
+        "TabSeparated", "TabSeparatedWithNames", "TabSeparatedWithNamesAndTypes",
+        "TabSeparatedRaw", "TabSeparatedRawWithNames", "TabSeparatedRawWithNamesAndTypes",
+        "JSON", "JSONStrings", "JSONColumns", "JSONColumnsWithMetadata", "JSONLines", "JSONObjectEachRow",
+        "JSONCompact", "JSONCompactStrings", "JSONCompactColumns",
+        "JSONEachRow", "JSONEachRowWithProgress", "JSONStringsEachRow", "JSONStringsEachRowWithProgress",
+        "JSONCompactEachRow", "JSONCompactEachRowWithNames", "JSONCompactEachRowWithNamesAndTypes",
+        "JSONCompactStringsEachRow", "JSONCompactStringsEachRowWithNames", "JSONCompactStringsEachRowWithNamesAndTypes",
+        "Pretty", "PrettyCompact", "PrettyCompactMonoBlock", "PrettyMonoBlock", "PrettyNoEscapes", "PrettySpace",
+        "PrettyCompactNoEscapes", "PrettySpaceNoEscapes", "PrettyJSONEachRow", "PrettyJSONLines", "PrettyNDJSON",
+    }
+)  # fmt: skip
+# how an answer looks; none of these names a file, an address or a limit
+SETTINGS = re.compile(
+    r"output_format_(?:pretty|json|csv|tsv|parquet|arrow|orc|native|values|markdown|sql_insert|bson|msgpack)_\w+"
+    r"|output_format_(?:decimal_trailing_zeros|write_statistics|float_precision|parallel_formatting)"
+    r"|format_(?:csv|tsv)_\w+|date_time_output_format|extremes|join_use_nulls|enable_http_compression"
+    r"|send_progress_in_http_headers|http_headers_progress_interval_ms|session_timezone|wait_end_of_query"
+    r"|cancel_http_readonly_queries_on_client_close|output_format_binary_encode_types_in_binary_format"
+)
+# What a query may use at most. For each of these 0 means "no limit", so a client that asks for 0 gets the most.
+LIMITS = {
+    "max_execution_time": 30,
+    "max_result_rows": 1_000_000,
+    "max_result_bytes": 2**28,
+    "max_rows_to_read": 2_000_000_000,
+    "max_bytes_to_read": 200_000_000_000,
+    "max_memory_usage": 1_000_000_000,
+    "max_threads": os.cpu_count() or 1,
+    "max_block_size": 65_409,
+}
+# a client cannot change these
+FIXED = {
+    "timeout_overflow_mode": "throw",
+    "read_overflow_mode": "throw",
+    "result_overflow_mode": "throw",
+    "allow_introspection_functions": "0",
+    "format_display_secrets_in_show_and_select": "0",
+    "implicit_select": "0",
+}
+
+
+def function(name: str) -> bool:
+    """Whether a scalar or aggregate function is listed; aggregates also with what ClickHouse appends to their names."""
+    rest = name.lower()
+    while rest not in FUNCTIONS:
+        shorter = _COMBINATOR.sub("", rest)
+        if shorter == rest:
+            return False
+        rest = shorter
+    return True
+
+
+def table(name: str) -> bool:
+    """Whether a table is listed. A name without database is looked for in the one that the query runs in."""
+    parts = name.split(".")
+    if not all(re.fullmatch(r"\w+", part) for part in parts) or len(parts) > 2:
+        return False
+    if len(parts) == 1 or parts[0] in DATABASES:
+        return True
+    return parts[0] == "system" and parts[1] in SYSTEM_TABLES
+
+
+def least(asked: str | None, limit: int) -> int:
+    """The smaller of what is asked and the limit; the limit where nothing, 0 or no whole number is asked."""
+    if asked is None or not asked.isascii() or not asked.isdigit() or int(asked[:18]) == 0:
+        return limit
+    return min(int(asked[:18]), limit)

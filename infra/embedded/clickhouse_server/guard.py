@@ -1,0 +1,243 @@
+"""Whether an analyst may run a statement, judged by what the engine parsed.
+
+The engine writes the statement anew (`formatQuerySingleLine`): one statement, without comments, every string in single
+quotes, every odd name in backquotes. This text is what runs. The engine also shows its syntax tree (`EXPLAIN AST`, with
+the parameters in their places). Everything in both must be listed in `allowed`; what is not understood is refused.
+"""
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from infra.embedded.clickhouse_server import allowed
+from infra.embedded.clickhouse_server.errors import ServerError
+
+_NAME = r"(?:[^\W\d]\w*|`[^`\\]+`)"
+_STRING = r"'(?:[^'\\]|\\.)*'"
+_TOKEN = re.compile(
+    rf"(?P<string>{_STRING})|(?P<quoted>`[^`\\\x00-\x1f]+`)|(?P<word>[^\W\d]\w*)|(?P<number>\d[\w.]*(?:[eE][+-]\d+)?)"
+    r"|(?P<parameter>\{\w+:[^{}`]*\})|(?P<space>[ ]+)|(?P<wrong>--|/\*|//)|(?P<sign>[-()\[\],.+*/%=<>!|?:])",
+    re.DOTALL,
+)
+_LIKE = rf"(?: (?:NOT )?I?LIKE {_STRING})?"
+_TALES = re.compile(
+    rf"(?:SHOW (?:(?:FULL )?TABLES(?: FROM (?P<of>{_NAME}))?{_LIKE}(?: LIMIT \d+)?|DATABASES{_LIKE}(?: LIMIT \d+)?"
+    rf"|(?:EXTENDED )?(?:FULL )?COLUMNS FROM {_NAME}(?: FROM (?P<columns>{_NAME}))?{_LIKE}(?: LIMIT \d+)?"
+    rf"|INDEXES FROM {_NAME}(?: FROM (?P<indexes>{_NAME}))?|FUNCTIONS{_LIKE}|(?:CHANGED )?SETTINGS{_LIKE}"
+    rf"|SETTING {_NAME}|ENGINES|CREATE DATABASE (?P<d>{_NAME})"
+    rf"|CREATE (?:TABLE|VIEW) (?:(?P<created>{_NAME})\.)?{_NAME})"
+    rf"|EXISTS (?:TABLE|VIEW) (?:(?P<there>{_NAME})\.)?{_NAME}|EXISTS DATABASE {_NAME})(?: FORMAT \w+)?",
+    re.DOTALL,
+)
+_KILL = re.compile(r"KILL QUERY WHERE query_id = (?P<id>'[\w-]{1,100}')(?: A?SYNC)?(?: FORMAT (?P<format>\w+))?")
+READS = {"SELECT", "WITH", "SHOW", "DESCRIBE", "EXPLAIN", "EXISTS"}
+_LINE = re.compile(r"(?P<depth> *)(?P<kind>\w[\w:]*)(?: (?P<rest>.*))?\Z")
+_SUFFIX = re.compile(r" \((?:alias |children \d+\)\Z)")
+_PLAIN_KINDS = {
+    "SelectWithUnionQuery", "SelectIntersectExceptQuery", "SelectQuery", "ExpressionList", "Subquery", "WithElement",
+    "TablesInSelectQuery", "TablesInSelectQueryElement", "TableExpression", "TableJoin", "ArrayJoin", "SampleRatio",
+    "Asterisk", "QualifiedAsterisk", "ColumnsRegexpMatcher", "ColumnsListMatcher", "QualifiedColumnsRegexpMatcher",
+    "QualifiedColumnsListMatcher", "ColumnsTransformerList", "ColumnsApplyTransformer", "ColumnsExceptTransformer",
+    "ColumnsReplaceTransformer", "ColumnsReplaceTransformer::Replacement", "WindowDefinition", "WindowListElement",
+    "OrderByElement", "InterpolateElement", "Literal", "DescribeQuery",
+}  # fmt: skip
+_EXPLAINED = {"EXPLAIN", "EXPLAIN AST", "EXPLAIN SYNTAX", "EXPLAIN QUERY TREE", "EXPLAIN PIPELINE", "EXPLAIN ESTIMATE"}
+_PLAIN_NAME = re.compile(r"[^\W\d]\w*(?:\.\w+)?")
+_CALLED = {"COLUMNS"}
+_IN = re.compile(r"(?:global)?(?:not)?(?:null)?in(?:ignoreset)?\Z", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of the text that the engine wrote."""
+
+    kind: str
+    text: str
+    called: bool = False  # a bracket follows without a space: a function's name, or a word of _CALLED
+
+
+@dataclass(slots=True)
+class Node:
+    """A line of the syntax tree: its kind, its name, how many children it has had so far."""
+
+    depth: int
+    kind: str
+    name: str
+    children: int = 0
+
+
+def denied(what: str) -> ServerError:
+    """The refusal, to be raised. `what` completes "analyst: Not enough privileges for"."""
+    return ServerError(497, "ACCESS_DENIED", f"analyst: Not enough privileges for {what[:200]}.")
+
+
+def check_text(text: str, parameters: Mapping[str, str]) -> int | None:
+    """Judge the statement as the engine wrote it.
+
+    How many SELECTs its syntax tree has to show; None when there is nothing in the tree to be judged.
+    """
+    tokens = _tokens(text)
+    first = next((token.text for token in tokens if token.text != "("), "")
+    if first not in READS:
+        raise ServerError(164, "READONLY", "analyst: Cannot execute query in readonly mode.")
+    _check_format(tokens)
+    if first in ("SHOW", "EXISTS"):
+        _check_tale(text)
+        return None
+    _check_words(tokens)
+    _check_identifiers(tokens, parameters)
+    return sum(token.kind == "word" and token.text == "SELECT" for token in tokens)
+
+
+def check_tree(tree: str, selects: int, closed: frozenset[str]) -> None:
+    """Judge the syntax tree, which must show all `selects` of the text.
+
+    `closed` holds the engine's functions, in lower case, that are not listed.
+    """
+    above: list[Node] = []
+    for node in _nodes(tree):
+        selects -= node.kind == "SelectQuery"
+        while above and above[-1].depth >= node.depth:
+            above.pop()
+        _check_node(node, above, closed)
+        if above:
+            above[-1].children += 1
+        above.append(node)
+    # the engine repeats a WITH in each SELECT of a UNION: the tree may show more than the text has
+    if selects > 0:
+        raise denied("a SELECT that the engine does not show in its syntax tree")
+
+
+def kill_target(text: str) -> tuple[str, str]:
+    """The query and the format that `KILL QUERY WHERE query_id = '…'` names; ServerError for any other statement."""
+    found = _KILL.fullmatch(text)
+    if found is None:
+        raise denied("that statement; KILL QUERY takes WHERE query_id = '…' here")
+    name = found["format"] or ""
+    if name and name not in allowed.FORMATS:
+        raise denied(f"the format {name}")
+    return found["id"][1:-1], name
+
+
+def format_of(text: str, default: str) -> str:
+    """The format that a checked statement asks for."""
+    found = re.search(r" FORMAT (\w+)\Z", text)
+    return found.group(1) if found else default
+
+
+def _tokens(text: str) -> list[Token]:
+    tokens, at = [], 0
+    while at < len(text):
+        match = _TOKEN.match(text, at)
+        if match is None or match.lastgroup in (None, "wrong"):
+            raise denied(f"what stands at {text[at : at + 20]!r}: it is not understood")
+        if match.lastgroup != "space":
+            tokens.append(Token(str(match.lastgroup), match.group(), text.startswith("(", match.end())))
+        at = match.end()
+    return tokens
+
+
+def _check_format(tokens: list[Token]) -> None:
+    """INTO OUTFILE writes a file of this machine, and some formats read one."""
+    words = [token.text for token in tokens if token.kind == "word"]
+    for word in ("OUTFILE", "INFILE", "SETTINGS"):
+        if word in words and not (word == "SETTINGS" and words[0] == "SHOW"):
+            raise denied(f"{word}; a setting that is allowed goes into the URL" if word == "SETTINGS" else word)
+    if len(tokens) > 1 and tokens[-2].text == "FORMAT" and tokens[-1].text not in allowed.FORMATS:
+        raise denied(f"the format {tokens[-1].text}")
+
+
+def _check_tale(text: str) -> None:
+    """SHOW and EXISTS hide their conditions from the tree: only plain ones pass."""
+    found = _TALES.fullmatch(text)
+    if found is None:
+        raise denied(f"{text[:60]!r}")
+    for database in (name.strip("`") for name in found.groups() if name):
+        if database != "system" and database not in allowed.DATABASES:
+            raise denied(f"the database {database}")
+
+
+def _check_words(tokens: list[Token]) -> None:
+    """What the tree does not show: the functions of APPLY, and odd names that would make its lines ambiguous."""
+    for at, token in enumerate(tokens):
+        following = tokens[at + 1] if at + 1 < len(tokens) else Token("end", "")
+        if token.kind == "quoted" and ("(alias " in token.text or "(children " in token.text):
+            raise denied(f"the name {token.text}")
+        if token.kind in ("word", "quoted") and token.called and not _may_be_called(token.text.strip("`")):
+            raise denied(f"{token.text}()")
+        if token.text == "APPLY" and not (following.kind == "word" and allowed.function(following.text)):
+            raise denied(f"APPLY {following.text}: it takes the name of a function here")
+        if token.text == "APPLY" and following.called and not _only_literals(tokens[at + 3 : at + 100]):
+            raise denied(f"APPLY {following.text}() with anything but numbers and strings")
+
+
+def _may_be_called(name: str) -> bool:
+    return name in _CALLED or name.lower() in allowed.TABLE_FUNCTIONS or allowed.function(name)
+
+
+def _only_literals(tokens: list[Token]) -> bool:
+    """Whether nothing but numbers and strings comes before the closing bracket, which comes."""
+    inside = list(itertools.takewhile(lambda token: token.text != ")", tokens))
+    return len(inside) < len(tokens) and all(
+        token.kind in ("number", "string") or token.text in ",.-" for token in inside
+    )
+
+
+def _check_identifiers(tokens: list[Token], parameters: Mapping[str, str]) -> None:
+    """A parameter that stands for a name must be a plain one."""
+    for token in tokens:
+        name, _, kind = token.text[1:-1].partition(":")
+        a_name = token.kind == "parameter" and "identifier" in kind.lower()
+        if a_name and _PLAIN_NAME.fullmatch(parameters.get(name, "")) is None:
+            raise denied(f"the value of the parameter {name}: it is no plain name")
+
+
+def _nodes(tree: str) -> Iterator[Node]:
+    for line in tree.split("\n"):
+        if not line:
+            continue
+        found = _LINE.match(line)
+        if found is None:
+            raise denied(f"what the engine reads as {line.strip()!r}: it is not understood")
+        rest = f" {found['rest'] or ''}"
+        suffix = _SUFFIX.search(rest)
+        yield Node(len(found["depth"]), found["kind"], (rest[: suffix.start()] if suffix else rest).strip())
+
+
+def _check_node(node: Node, above: list[Node], closed: frozenset[str]) -> None:
+    parent = above[-1].kind if above else ""
+    if node.kind == "Function":
+        _check_function(node.name, in_place_of_a_table=parent == "TableExpression")
+    elif node.kind == "TableIdentifier":
+        _check_table(node.name)
+    elif node.kind == "Identifier":
+        _check_identifier(node.name, above, closed)
+    elif node.kind == "Explain":
+        if node.name not in _EXPLAINED or above:
+            raise denied(node.name)
+    elif not (node.kind in _PLAIN_KINDS or (node.kind == "Set" and parent == "Explain")):
+        raise denied(f"a statement with {node.kind}")
+
+
+def _check_function(name: str, *, in_place_of_a_table: bool) -> None:
+    known = name.lower() in allowed.TABLE_FUNCTIONS if in_place_of_a_table else allowed.function(name)
+    if not known:
+        raise denied(f"{name}()")
+
+
+def _check_table(name: str) -> None:
+    if not allowed.table(name):
+        raise denied(f"the table {name}")
+
+
+def _check_identifier(name: str, above: list[Node], closed: frozenset[str]) -> None:
+    """A name can be a function's (`arrayMap(file, …)`) or, right of IN, a table's."""
+    if name.lower() in closed:
+        raise denied(f"the name {name}, which is also a function's")
+    parts = name.split(".")
+    if parts[0] == "system" and len(parts) > 1 and not allowed.table(".".join(parts[:2])):
+        raise denied(f"the table {name}")
+    right_of_in = len(above) > 1 and above[-2].kind == "Function" and _IN.match(above[-2].name)
+    if right_of_in and above[-1].children == 1:
+        _check_table(name)

@@ -1,0 +1,164 @@
+"""The judge of analysts' statements, on texts and trees as the engine writes them."""
+
+import pytest
+
+from infra.embedded.clickhouse_server import allowed, guard
+from infra.embedded.clickhouse_server.errors import ServerError
+
+CLOSED = frozenset({"file", "sleep"})
+
+
+def tree(*lines: str) -> str:
+    """A tree of nodes, each below the one before it."""
+    return "\n".join(" " * depth + line for depth, line in enumerate(lines))
+
+
+@pytest.mark.parametrize(
+    ("text", "selects"),
+    [
+        ("SELECT 1", 1),
+        ("(SELECT 1) UNION ALL (SELECT 2)", 2),
+        ("SELECT 'SELECT', `SELECT` FROM lp_daily", 1),
+        ("DESCRIBE TABLE lp_daily", 0),
+        ("SHOW TABLES FROM lpstream LIKE '%it\\'s%' LIMIT 3 FORMAT JSON", None),
+        ("EXISTS TABLE lpstream.`lp_daily`", None),
+    ],
+)
+def test_a_text_that_passes_tells_its_selects(text: str, selects: int | None) -> None:
+    assert guard.check_text(text, {}) == selects
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SHOW TABLES WHERE file('x') != ''",
+        "SHOW TABLES FROM {d:Identifier}",
+        "SHOW COLUMNS FROM `x` FROM `default`",
+        "EXISTS TABLE default.x",
+        "SHOW CREATE USER default",
+        "SELECT 1 INTO OUTFILE 'x'",
+        "SELECT 1 SETTINGS max_threads = 1",
+        "SELECT 1 FORMAT Template",
+        "SELECT file('x')",
+        "SELECT `file`('x')",
+        "SELECT * APPLY file FROM t",
+        "SELECT * APPLY `sum` FROM t",
+        "SELECT * APPLY (x -> x) FROM t",
+        "SELECT * APPLY quantile(a) FROM t",
+        "SELECT * APPLY quantile(0.5",
+        "SELECT 1 -- x",
+        "SELECT 1 /* x */",
+        "SELECT $$x$$",
+        'SELECT "x"',
+        "SELECT `x\\n`",
+        "SELECT `x (alias y)`",
+        "SELECT 'x",
+        "SELECT @@x",
+        "SELECT 1; SELECT 2",
+    ],
+)
+def test_a_text_that_is_not_listed_is_denied(text: str) -> None:
+    with pytest.raises(ServerError) as caught:
+        guard.check_text(text, {"d": "lpstream"})
+    assert caught.value.code == 497
+
+
+@pytest.mark.parametrize("text", ["INSERT INTO t VALUES", "SET readonly = 0", "", "KILL QUERY WHERE 1", "select 1"])
+def test_what_does_not_read_is_denied(text: str) -> None:
+    with pytest.raises(ServerError) as caught:
+        guard.check_text(text, {})
+    assert caught.value.code == 164
+
+
+@pytest.mark.parametrize(
+    ("value", "passes"),
+    [("day", True), ("system.parts", True), ("x (children 1)", False), ("a\nb", False), ("", False)],
+)
+def test_a_parameter_for_a_name_is_a_plain_name(value: str, passes: bool) -> None:
+    if passes:
+        assert guard.check_text("SELECT {a:Identifier}", {"a": value}) == 1
+        return
+    with pytest.raises(ServerError, match="parameter a"):
+        guard.check_text("SELECT {a:Identifier}", {"a": value})
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("Function sumIf (alias x) (children 1)", "ExpressionList (children 1)", "Identifier a.b (alias c)"),
+        ("TableExpression (children 1)", "TableIdentifier lpstream.lp_daily (alias d)"),
+        ("TableExpression (children 1)", "Function numbers (children 1)"),
+        ("Explain EXPLAIN PIPELINE (children 2)", "Set"),
+        ("Literal 'Function file'",),
+    ],
+)
+def test_a_tree_that_passes(lines: tuple[str, ...]) -> None:
+    guard.check_tree(tree(*lines), 0, CLOSED)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("Function file (children 1)",),
+        ("Function lpstream.view (children 1)",),
+        ("Function numbers (children 1)",),
+        ("TableExpression (children 1)", "Function sum (children 1)"),
+        ("TableIdentifier system.processes",),
+        ("TableIdentifier default.x",),
+        ("TableIdentifier /etc/hostname",),
+        ("TableIdentifier lpstream.a.b",),
+        ("Identifier File (alias x)",),
+        ("Identifier system.processes",),
+        ("SelectQuery (children 1)", "Set"),
+        ("Explain EXPLAIN TABLE OVERRIDE (children 2)",),
+        ("Subquery", "Explain EXPLAIN"),
+        ("InsertQuery  (children 1)",),
+        ("a line (of another kind",),
+    ],
+)
+def test_a_tree_that_is_not_listed_is_denied(lines: tuple[str, ...]) -> None:
+    with pytest.raises(ServerError, match="Not enough privileges"):
+        guard.check_tree(tree(*lines), 0, CLOSED)
+
+
+def test_a_select_that_the_tree_hides_is_denied() -> None:
+    shown = tree("SelectWithUnionQuery (children 1)", "ExpressionList (children 1)", "SelectQuery (children 1)")
+    guard.check_tree(shown, 1, CLOSED)
+    with pytest.raises(ServerError, match="does not show"):
+        guard.check_tree(shown, 2, CLOSED)
+
+
+@pytest.mark.parametrize(("right", "passes"), [("lp_daily", True), ("lpstream.lp_daily", True), ("others.t", False)])
+def test_a_name_right_of_in_is_a_table(right: str, passes: bool) -> None:
+    text = (
+        f"Function globalNotIn (children 1)\n ExpressionList (children 2)\n  Identifier others.a\n  Identifier {right}"
+    )
+    if passes:
+        guard.check_tree(text, 0, CLOSED)
+        return
+    with pytest.raises(ServerError, match=r"the table others\.t"):
+        guard.check_tree(text, 0, CLOSED)
+
+
+@pytest.mark.parametrize("name", ["sum", "SUM", "quantileTDigestIf", "sumMapMerge", "countIfOrDefault", "lambda"])
+def test_a_function_is_known_with_its_combinators(name: str) -> None:
+    assert allowed.function(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["file", "fileIf", "Merge", "", "sleepArray", "dictGetOrNull", "joinGetOrNull", "sum.x"]
+)
+def test_a_combinator_opens_no_other_function(name: str) -> None:
+    assert not allowed.function(name)
+
+
+def test_kill_names_one_query() -> None:
+    assert guard.kill_target("KILL QUERY WHERE query_id = 'a-1' ASYNC FORMAT JSON") == ("a-1", "JSON")
+    for text in (
+        "KILL QUERY WHERE 1",
+        "KILL QUERY WHERE query_id = 'a' OR 1 SYNC",
+        "KILL MUTATION WHERE 1",
+        "SELECT 1",
+    ):
+        with pytest.raises(ServerError, match="KILL QUERY takes"):
+            guard.kill_target(text)
