@@ -40,6 +40,11 @@ DRAIN_LOOK_S = 0.1
 PREFLIGHT_S = 7_200
 OPEN_PATHS = {"/healthz", "/readyz"}
 STUDIO_PATH = "/studio"
+# A path that every program reads in the same way: caches and proxies before the edge know an answer by its path. No
+# empty, `.` or `..` segment, nothing encoded. A proxy may give the whole address (RFC 9112, 3.2.2).
+TARGET = re.compile(r"(?:https?://[^/?#]+)?(/|(?:/(?!\.\.?(?:[/?]|$))[A-Za-z0-9._-]+)+)(?:\?[^#]*)?")
+PARTS = {"lp_id": r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}?", "suffix": "[a-z]+", "digest": "[0-9a-f]+"}
+ANY_PART = "[A-Za-z0-9._-]{1,255}?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,11 @@ class Route:
 
 def route(method: str, template: str, handler: Handler, *roles: str) -> Route:
     """A route whose `{name}` parts match what may be in an id or a topic's name."""
-    pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[A-Za-z0-9._-]+?)", template.replace(".", r"\."))
+
+    def part(found: re.Match[str]) -> str:
+        return f"(?P<{found[1]}>{PARTS.get(found[1], ANY_PART)})"
+
+    pattern = re.sub(r"\{(\w+)\}", part, template.replace(".", r"\."))
     return Route(method, template, re.compile(pattern), handler, frozenset(roles))
 
 
@@ -173,11 +182,12 @@ class Edge:
         seconds.observe(time.perf_counter() - started)
 
     def _admit(self, request: web.BaseRequest, origin: str | None) -> None:
-        if self._listener == "public" and request.path not in OPEN_PATHS:
+        if self._listener == "public" and path_of(request.raw_path) not in OPEN_PATHS:
             self._admission.admit(request.headers, cast(Connection, request.protocol).client, origin)
 
     def _find(self, request: web.BaseRequest) -> tuple[Route, dict[str, str]]:
-        path = request.path
+        if (path := path_of(request.raw_path)) is None:
+            raise HttpError(404, "HTTP 404 Not Found")
         # aiohttp leaves the body of an answer to HEAD out
         method = "GET" if request.method == "HEAD" else request.method
         if (exact := self._fixed.get((method, path))) is not None:
@@ -200,6 +210,12 @@ class Edge:
         if found.roles and caller.role not in found.roles:
             raise HttpError(403, f"This needs a token with role {' or '.join(sorted(found.roles))}", 40301)
         return caller
+
+
+def path_of(target: str) -> str | None:
+    """The path of a request's target as it was sent; None for one that programs read in different ways."""
+    found = TARGET.fullmatch(target)
+    return found[1] if found else None
 
 
 def _preflight() -> web.Response:
