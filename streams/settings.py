@@ -218,7 +218,8 @@ class Settings(BaseSettings):
         Field(
             ge=0,
             le=8,
-            description="Proxies before the edge: the client is that many from the end of X-Forwarded-For. 0: none.",
+            description="Entries that proxies of yours append to X-Forwarded-For: the client is that many from its "
+            "end. nginx appends 1, Google's load balancer 2. 0: no proxy, the header says nothing.",
         ),
     ] = 0
     edge_head_timeout_s: Annotated[

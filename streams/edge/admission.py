@@ -5,7 +5,6 @@ address nor hash is stored or logged.
 """
 
 import hashlib
-import ipaddress
 import math
 import secrets
 import time
@@ -15,6 +14,7 @@ from multidict import CIMultiDictProxy
 
 from infra.tenants import Tenants
 from streams import metrics
+from streams.edge.clients import forwarded, network_of
 from streams.edge.errors import HttpError
 from streams.settings import Settings
 
@@ -98,27 +98,28 @@ class Admission:
         self.draining = False
 
     def client_of(self, address: str) -> bytes:
-        """The client of an address: IPv4 as it is, IPv6 by its /64, which one household has."""
-        try:
-            parsed = ipaddress.ip_address(address)
-        except ValueError:
-            return UNKNOWN
-        packed = parsed.packed if parsed.version == 4 else parsed.packed[:8]
-        return hashlib.blake2b(packed, key=self._key, digest_size=DIGEST_BYTES).digest()
+        """The client of an address, as a hash."""
+        network = network_of(address)
+        return UNKNOWN if network is None else self._hashed(network)
 
-    def forwarded(self, header: str) -> bytes:
-        """The client that the last of our own proxies names; the proxies' own client when the header is too short."""
-        hops = header.split(",")
-        at = len(hops) - self._settings.edge_trusted_proxies
-        return self.client_of(hops[max(0, at)].strip())
+    def _hashed(self, network: bytes) -> bytes:
+        return hashlib.blake2b(network, key=self._key, digest_size=DIGEST_BYTES).digest()
+
+    def forwarded(self, headers: CIMultiDictProxy[str], peer: bytes) -> bytes:
+        """The client that our proxies name; the peer, which is one of them, when the header is too short to name one.
+
+        A visitor writes the header's beginning. So it never names itself: all requests without a name are one client.
+        """
+        trusted = self._settings.edge_trusted_proxies
+        network = forwarded(headers.getall("X-Forwarded-For", ()), trusted) if trusted else None
+        return peer if network is None else self._hashed(network)
 
     def admit(self, headers: CIMultiDictProxy[str], client: bytes, origin: str | None) -> None:
         """Foreign origins and too frequent clients stop here, before a byte of a body is read: HttpError 403 or 429."""
         if origin is not None and not self._tenants.knows(origin):
             metrics.REFUSED.labels("origin").inc()
             raise HttpError(403, "This origin may not use this service; ask for it to be listed")
-        forwarded = headers.get("X-Forwarded-For") if self._settings.edge_trusted_proxies else None
-        self.check_rate(self.forwarded(forwarded) if forwarded else client)
+        self.check_rate(self.forwarded(headers, client))
 
     def check_rate(self, client: bytes) -> None:
         """HttpError 429 with the time to wait when the client, or all together, come too often."""
