@@ -21,7 +21,7 @@ from streams.collector import tune_collector
 from streams.edge import heatmaps, metadata, pages, routes
 from streams.edge.accepting import Site, listening
 from streams.edge.connections import Connection, Gate, Listener, Server, sweep
-from streams.edge.errors import SERVER_NAME, HttpError, error_response
+from streams.edge.errors import SERVER_NAME, HttpError, cors_headers, error_response
 from streams.edge.quick import QuickDoor
 from streams.edge.sender import Sender
 from streams.edge.services import Services, open_services
@@ -172,17 +172,15 @@ class Edge:
             if self._admission.draining:
                 response.force_close()
         if self._listener == "public" and not response.prepared:
-            headers = response.headers
-            headers[hdrs.VARY] = "Origin"
-            if origin is not None and self._tenants.knows(origin):
-                headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
-                headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "Retry-After"
+            response.headers[hdrs.VARY] = "Origin"
+            response.headers.update(cors_headers(self._tenants, origin, response.status))
         count, seconds = metrics.request(self._listener, template, response.status)
         count.inc()
         seconds.observe(time.perf_counter() - started)
 
     def _admit(self, request: web.BaseRequest, origin: str | None) -> None:
         if self._listener == "public" and path_of(request.raw_path) not in OPEN_PATHS:
+            origin = None if request.method == "OPTIONS" else origin
             self._admission.admit(request.headers, cast(Connection, request.protocol).client, origin)
 
     def _find(self, request: web.BaseRequest) -> tuple[Route, dict[str, str]]:
@@ -219,7 +217,9 @@ def path_of(target: str) -> str | None:
 
 
 def _preflight() -> web.Response:
+    """The answer to any origin: it may ask. The request itself is refused, so that its script can read why."""
     headers = {
+        hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
         "Access-Control-Allow-Methods": "POST, GET, OPTIONS",
         "Access-Control-Allow-Headers": "content-type, content-encoding, accept",
         "Access-Control-Max-Age": str(PREFLIGHT_S),
