@@ -8,6 +8,7 @@ import hashlib
 import math
 import secrets
 import time
+from collections import Counter
 from typing import Self
 
 from multidict import CIMultiDictProxy
@@ -22,6 +23,7 @@ BURST_S = 10.0
 MOST_CLIENTS = 100_000
 DIGEST_BYTES = 8
 UNKNOWN = b""
+LEAST_BODY = 65_536  # a slow body of one byte holds as much of everything else
 
 
 class Rate:
@@ -55,6 +57,22 @@ class Rate:
         return len(self._full_at)
 
 
+class Arriving:
+    """A body that is still to come from a client, until `release`."""
+
+    __slots__ = ("_admission", "_client", "_weight")
+
+    def __init__(self, admission: "Admission", client: bytes, weight: int) -> None:
+        self._admission = admission
+        self._client = client
+        self._weight = weight
+
+    def release(self) -> None:
+        """It has come, or never will; again is nothing."""
+        self._admission.arrived(self._client, self._weight)
+        self._weight = 0
+
+
 class Room:
     """Bytes that one request has reserved, for the time of a `with` block."""
 
@@ -85,7 +103,7 @@ class Room:
 
 
 class Admission:
-    """The limits of one process, for both of its listeners. `draining`: every connection is to end with its answer."""
+    """The limits of one listener of a process. `draining`: every connection is to end with its answer."""
 
     def __init__(self, settings: Settings, tenants: Tenants) -> None:
         self._settings = settings
@@ -93,6 +111,7 @@ class Admission:
         self._key = secrets.token_bytes(32)
         self._all = Rate(settings.edge_rate)
         self._clients = Rate(settings.edge_client_rate)
+        self._arriving: Counter[bytes] = Counter()
         self.requests = 0
         self.bytes = 0
         self.draining = False
@@ -141,6 +160,25 @@ class Admission:
     def end(self) -> None:
         """One less."""
         self.requests -= 1
+
+    def arriving(self, client: bytes, length: int | None) -> Arriving:
+        """A body that a client has yet to send, of unknown length maybe; HttpError 429 when it has too many such.
+
+        It holds a request, a connection, and the bytes that it has announced, for as long as its client likes.
+        """
+        most = self._settings.edge_client_body_bytes
+        weight = max(self._settings.edge_max_body_bytes if length is None else length, LEAST_BODY)
+        if most and self._arriving[client] + weight > most:
+            metrics.REFUSED.labels("client_bodies").inc()
+            raise HttpError(429, "Too many slow bodies from this address")
+        self._arriving[client] += weight
+        return Arriving(self, client, weight)
+
+    def arrived(self, client: bytes, weight: int) -> None:
+        """So much less is to come."""
+        self._arriving[client] -= weight
+        if not self._arriving[client]:
+            del self._arriving[client]
 
     def room(self) -> Room:
         """Room for one request's bytes."""

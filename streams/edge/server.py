@@ -7,7 +7,7 @@ import logging
 import re
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
@@ -39,6 +39,7 @@ Handler = Callable[..., Awaitable[web.StreamResponse]]
 DRAIN_LOOK_S = 0.1
 PREFLIGHT_S = 7_200
 OPEN_PATHS = {"/healthz", "/readyz"}
+STREAM = "/events"
 STUDIO_PATH = "/studio"
 # A path that every program reads in the same way: caches and proxies before the edge know an answer by its path. No
 # empty, `.` or `..` segment, nothing encoded. A proxy may give the whole address (RFC 9112, 3.2.2).
@@ -56,6 +57,11 @@ class Route:
     pattern: re.Pattern[str]
     handler: Handler
     roles: frozenset[str] = frozenset()
+
+    @property
+    def counted(self) -> bool:
+        """Whether it is a request in hand: a probe waits for none, and a stream lasts (ProgressFeed bounds those)."""
+        return self.template not in OPEN_PATHS and not self.template.endswith(STREAM)
 
 
 def route(method: str, template: str, handler: Handler, *roles: str) -> Route:
@@ -148,7 +154,7 @@ class Edge:
                 found, values = self._find(request)
                 template = found.template
                 caller = self._caller(request, found)
-                response = await self._handle(found.handler, request, caller, values)
+                response = await self._handle(found, request, caller, values)
         except HttpError as error:
             response = error_response(error)
         except Exception:
@@ -158,13 +164,31 @@ class Edge:
         return response
 
     async def _handle(
-        self, handler: Handler, request: web.BaseRequest, caller: Caller | None, values: dict[str, str]
+        self, found: Route, request: web.BaseRequest, caller: Caller | None, values: dict[str, str]
     ) -> web.StreamResponse:
+        if not found.counted:
+            return await found.handler(request, self._services, caller=caller, **values)
         self._admission.begin()
         try:
-            return await handler(request, self._services, caller=caller, **values)
+            with self._slow_body(request):
+                return await found.handler(request, self._services, caller=caller, **values)
         finally:
             self._admission.end()
+
+    @contextlib.contextmanager
+    def _slow_body(self, request: web.BaseRequest) -> Iterator[None]:
+        """Count a body that is yet to come, until it has come; visitors alone are bounded, applications have tokens."""
+        if self._listener != "public" or request.content.is_eof():
+            yield
+            return
+        peer = cast(Connection, request.protocol).client
+        client = self._admission.forwarded(request.headers, peer)
+        body = self._admission.arriving(client, request.content_length)
+        request.content.on_eof(body.release)
+        try:
+            yield
+        finally:
+            body.release()
 
     def _finish(self, response: web.StreamResponse, origin: str | None, template: str, started: float) -> None:
         if not response.prepared:
@@ -269,22 +293,26 @@ async def serve(settings: Settings, stop: Stop, sender: Sender | None = None) ->
     tenants = Tenants.load(settings.tenants_file, own_origins(settings))
     services = await open_services(settings, tenants, sender)
     ports: dict[Listener, int] = {"public": settings.edge_port, "private": settings.api_port}
-    gates = {name: Gate(name, settings, services.admission) for name in ports}
+    own: dict[Listener, Services] = {"public": services, "private": services.for_another_listener()}
+    admissions = [one.admission for one in own.values()]
+    gates = {name: Gate(name, settings, own[name].admission) for name in ports}
     quick = {"public": QuickDoor(settings, tenants, services.admission, services.sender)}
-    servers = [Server(Edge(name, settings, tenants, services), gates[name], quick.get(name)) for name in ports]
+    servers = [Server(Edge(name, settings, tenants, own[name]), gates[name], quick.get(name)) for name in ports]
     runners = [
         await _listen(server, settings, port, given)
         for server, port, given in zip(servers, ports.values(), handed or (None, None), strict=True)
     ]
-    sweeping = asyncio.create_task(sweep(list(gates.values()), services.admission, services.sender))
+    sweeping = asyncio.create_task(sweep(list(gates.values()), admissions, services.sender))
     tune_collector()
     gc.callbacks.append(metrics.observe_collection)
     log.info("edge on %s: public %d, private %d", settings.edge_host, settings.edge_port, settings.api_port)
     tell_ready()
     await stop.asked.wait()
-    services.admission.draining = True
+    for admission in admissions:
+        admission.draining = True
     await _drain(settings.edge_drain_s, stop, list(gates.values()), runners if handed else [])
-    services.ending = True
+    for one in own.values():
+        one.ending = True
     sweeping.cancel()
     await asyncio.gather(*(runner.cleanup() for runner in runners))
     await services.close()

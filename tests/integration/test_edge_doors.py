@@ -121,9 +121,9 @@ async def test_binary_records_and_an_explicit_partition(installation: Installati
 async def test_every_private_route_wants_a_token(installation: Installation) -> None:
     async with aiohttp.ClientSession() as http:
         for route in [*PRIVATE, *STUDIO]:
-            path = route.template
+            path = route.template.replace("{suffix}", "png")
             status = OPEN.get(path, 401)
-            for name in ("name", "topic", "partition", "lp_id", "suffix", "request_id"):
+            for name in ("name", "topic", "partition", "lp_id", "request_id"):
                 path = path.replace(f"{{{name}}}", "0")
             for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic x"}):
                 async with http.request(route.method, installation.api_url + path, headers=headers) as answer:
