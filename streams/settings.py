@@ -188,7 +188,7 @@ class Settings(BaseSettings):
         ),
     ] = 1_000_000
     edge_max_in_flight: Annotated[
-        int, Field(ge=1, description="Unacknowledged records at most; beyond, the edge answers 503.")
+        int, Field(ge=1, description="Unacknowledged records of each topic at most; beyond, 503.")
     ] = 3_000
     edge_max_in_flight_bytes: Annotated[
         int, Field(ge=2**20, description="Bytes of bodies that each listener of an edge holds at most; beyond, 503.")

@@ -44,7 +44,7 @@ STUDIO_PATH = "/studio"
 # A path that every program reads in the same way: caches and proxies before the edge know an answer by its path. No
 # empty, `.` or `..` segment, nothing encoded. A proxy may give the whole address (RFC 9112, 3.2.2).
 TARGET = re.compile(r"(?:https?://[^/?#]+)?(/|(?:/(?!\.\.?(?:[/?]|$))[A-Za-z0-9._-]+)+)(?:\?[^#]*)?")
-PARTS = {"lp_id": r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}?", "suffix": "[a-z]+", "digest": "[0-9a-f]+"}
+PARTS = {"lp_id": r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}?", "suffix": "[a-z]{1,8}", "digest": "[0-9a-f]{1,96}"}
 ANY_PART = "[A-Za-z0-9._-]{1,255}?"
 
 
