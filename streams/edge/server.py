@@ -178,12 +178,14 @@ class Edge:
     @contextlib.contextmanager
     def _slow_body(self, request: web.BaseRequest) -> Iterator[None]:
         """Count a body that is yet to come, until it has come; visitors alone are bounded, applications have tokens."""
-        if self._listener != "public" or request.content.is_eof():
+        length = request.content_length
+        refused = length is not None and length > self._settings.edge_max_body_bytes  # at once, by its length alone
+        if self._listener != "public" or refused or request.content.is_eof():
             yield
             return
         peer = cast(Connection, request.protocol).client
         client = self._admission.forwarded(request.headers, peer)
-        body = self._admission.arriving(client, request.content_length)
+        body = self._admission.arriving(client, length)
         request.content.on_eof(body.release)
         try:
             yield
