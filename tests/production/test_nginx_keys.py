@@ -1,6 +1,7 @@
 """What nginx keeps under a name is what the edge answers to that name, whatever a visitor asks for."""
 
 import asyncio
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,3 +110,21 @@ async def test_what_is_kept_is_found_whatever_the_query(front: str) -> None:
     first = await ask(front, get("/t.js?a"))
     again = await ask(front, get("/t.js?b"))
     assert (first.headers["x-cache"], again.headers["x-cache"], again.body) == ("MISS", "HIT", first.body)
+
+
+PIECES = ["/", "/", "t.js", "t.js", "..", ".", "%2e", "%2E%2e", "%2f", "%5c", "\\", ";", "#", "?", "%00", "%", "x"]
+SEED, PATHS = 18, 1_500
+
+
+async def test_no_path_of_any_pieces_spoils_a_key(front: str, edge: str) -> None:
+    rng, good = random.Random(SEED), await ask(edge, get("/t.js"))
+    for _ in range(PATHS):
+        path = "/" + "".join(rng.choices(PIECES, k=rng.randrange(1, 7)))
+        told = await ask(front, get(path))
+        assert told.status in (200, 400, 404, 503), path
+        if told.status == 200:
+            assert path.partition("?")[0] == "/t.js", "one path has one name"
+        if told.headers.get("x-cache") == "HIT":
+            assert told.body == good.body, path
+    kept = await ask(front, get("/t.js"))
+    assert (kept.status, kept.body) == (200, good.body)
