@@ -17,7 +17,7 @@ from streams.drawing import DrawingProcess
 
 Kind = Literal["og", "small"]
 IMMUTABLE = "public, max-age=31536000, immutable"
-NAME = re.compile(r"card-(?P<lp_id>[A-Za-z0-9._-]{1,128})-(?P<kind>og|small)\.png")
+NAME = re.compile(r"card-(?P<lp_id>[A-Za-z0-9_][A-Za-z0-9._-]{0,127})-(?P<kind>og|small)\.png")
 
 
 class Source(Model):

@@ -188,14 +188,30 @@ class Settings(BaseSettings):
         ),
     ] = 1_000_000
     edge_max_in_flight: Annotated[
-        int, Field(ge=1, description="Unacknowledged records at most; beyond, the edge answers 503.")
+        int, Field(ge=1, description="Unacknowledged records of each topic at most; beyond, 503.")
     ] = 3_000
     edge_max_in_flight_bytes: Annotated[
-        int, Field(ge=2**20, description="Bytes of bodies that one edge process holds at most; beyond, 503.")
+        int, Field(ge=2**20, description="Bytes of bodies that each listener of an edge holds at most; beyond, 503.")
     ] = 64 * 2**20
     edge_max_requests: Annotated[
-        int, Field(ge=1, description="Requests that one edge process works on at once; beyond, 503.")
+        int, Field(ge=1, description="Requests that each listener of an edge works on at once; beyond, 503.")
     ] = 4_096
+    edge_client_body_bytes: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Bytes of bodies that one client address has yet to send, each at least 64 KiB; beyond, 429; "
+            "0: no such limit.",
+        ),
+    ] = 8 * 2**20
+    edge_tenant_streams: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Event streams of one tenant at one edge process; beyond, 429. All tenants together have "
+            "half of the connections.",
+        ),
+    ] = 100
     edge_max_connections: Annotated[
         int, Field(ge=1, description="Open connections of one edge process and listener; beyond, 503 and closed.")
     ] = 12_000
@@ -218,7 +234,8 @@ class Settings(BaseSettings):
         Field(
             ge=0,
             le=8,
-            description="Proxies before the edge: the client is that many from the end of X-Forwarded-For. 0: none.",
+            description="Entries that proxies of yours append to X-Forwarded-For: the client is that many from its "
+            "end. nginx appends 1, Google's load balancer 2. 0: no proxy, the header says nothing.",
         ),
     ] = 0
     edge_head_timeout_s: Annotated[

@@ -5,16 +5,17 @@ address nor hash is stored or logged.
 """
 
 import hashlib
-import ipaddress
 import math
 import secrets
 import time
+from collections import Counter
 from typing import Self
 
 from multidict import CIMultiDictProxy
 
 from infra.tenants import Tenants
 from streams import metrics
+from streams.edge.clients import forwarded, network_of
 from streams.edge.errors import HttpError
 from streams.settings import Settings
 
@@ -22,6 +23,7 @@ BURST_S = 10.0
 MOST_CLIENTS = 100_000
 DIGEST_BYTES = 8
 UNKNOWN = b""
+LEAST_BODY = 65_536  # a slow body of one byte holds as much of everything else
 
 
 class Rate:
@@ -55,6 +57,22 @@ class Rate:
         return len(self._full_at)
 
 
+class Arriving:
+    """A body that is still to come from a client, until `release`."""
+
+    __slots__ = ("_admission", "_client", "_weight")
+
+    def __init__(self, admission: "Admission", client: bytes, weight: int) -> None:
+        self._admission = admission
+        self._client = client
+        self._weight = weight
+
+    def release(self) -> None:
+        """It has come, or never will; again is nothing."""
+        self._admission.arrived(self._client, self._weight)
+        self._weight = 0
+
+
 class Room:
     """Bytes that one request has reserved, for the time of a `with` block."""
 
@@ -85,7 +103,7 @@ class Room:
 
 
 class Admission:
-    """The limits of one process, for both of its listeners. `draining`: every connection is to end with its answer."""
+    """The limits of one listener of a process. `draining`: every connection is to end with its answer."""
 
     def __init__(self, settings: Settings, tenants: Tenants) -> None:
         self._settings = settings
@@ -93,32 +111,34 @@ class Admission:
         self._key = secrets.token_bytes(32)
         self._all = Rate(settings.edge_rate)
         self._clients = Rate(settings.edge_client_rate)
+        self._arriving: Counter[bytes] = Counter()
         self.requests = 0
         self.bytes = 0
         self.draining = False
 
     def client_of(self, address: str) -> bytes:
-        """The client of an address: IPv4 as it is, IPv6 by its /64, which one household has."""
-        try:
-            parsed = ipaddress.ip_address(address)
-        except ValueError:
-            return UNKNOWN
-        packed = parsed.packed if parsed.version == 4 else parsed.packed[:8]
-        return hashlib.blake2b(packed, key=self._key, digest_size=DIGEST_BYTES).digest()
+        """The client of an address, as a hash."""
+        network = network_of(address)
+        return UNKNOWN if network is None else self._hashed(network)
 
-    def forwarded(self, header: str) -> bytes:
-        """The client that the last of our own proxies names; the proxies' own client when the header is too short."""
-        hops = header.split(",")
-        at = len(hops) - self._settings.edge_trusted_proxies
-        return self.client_of(hops[max(0, at)].strip())
+    def _hashed(self, network: bytes) -> bytes:
+        return hashlib.blake2b(network, key=self._key, digest_size=DIGEST_BYTES).digest()
+
+    def forwarded(self, headers: CIMultiDictProxy[str], peer: bytes) -> bytes:
+        """The client that our proxies name; the peer, which is one of them, when the header is too short to name one.
+
+        A visitor writes the header's beginning. So it never names itself: all requests without a name are one client.
+        """
+        trusted = self._settings.edge_trusted_proxies
+        network = forwarded(headers.getall("X-Forwarded-For", ()), trusted) if trusted else None
+        return peer if network is None else self._hashed(network)
 
     def admit(self, headers: CIMultiDictProxy[str], client: bytes, origin: str | None) -> None:
         """Foreign origins and too frequent clients stop here, before a byte of a body is read: HttpError 403 or 429."""
         if origin is not None and not self._tenants.knows(origin):
             metrics.REFUSED.labels("origin").inc()
             raise HttpError(403, "This origin may not use this service; ask for it to be listed")
-        forwarded = headers.get("X-Forwarded-For") if self._settings.edge_trusted_proxies else None
-        self.check_rate(self.forwarded(forwarded) if forwarded else client)
+        self.check_rate(self.forwarded(headers, client))
 
     def check_rate(self, client: bytes) -> None:
         """HttpError 429 with the time to wait when the client, or all together, come too often."""
@@ -140,6 +160,25 @@ class Admission:
     def end(self) -> None:
         """One less."""
         self.requests -= 1
+
+    def arriving(self, client: bytes, length: int | None) -> Arriving:
+        """A body that a client has yet to send, of unknown length maybe; HttpError 429 when it has too many such.
+
+        It holds a request, a connection, and the bytes that it has announced, for as long as its client likes.
+        """
+        most = self._settings.edge_client_body_bytes
+        weight = max(self._settings.edge_max_body_bytes if length is None else length, LEAST_BODY)
+        if most and self._arriving[client] + weight > most:
+            metrics.REFUSED.labels("client_bodies").inc()
+            raise HttpError(429, "Too many slow bodies from this address")
+        self._arriving[client] += weight
+        return Arriving(self, client, weight)
+
+    def arrived(self, client: bytes, weight: int) -> None:
+        """So much less is to come."""
+        self._arriving[client] -= weight
+        if not self._arriving[client]:
+            del self._arriving[client]
 
     def room(self) -> Room:
         """Room for one request's bytes."""

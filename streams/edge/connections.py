@@ -219,7 +219,7 @@ class Server(web.Server):
         )
 
 
-async def sweep(gates: list[Gate], admission: Admission, sender: Sender) -> None:
+async def sweep(gates: list[Gate], admissions: list[Admission], sender: Sender) -> None:
     """Look around every second, until cancelled."""
     loop = asyncio.get_running_loop()
     with contextlib.suppress(asyncio.CancelledError):
@@ -227,5 +227,6 @@ async def sweep(gates: list[Gate], admission: Admission, sender: Sender) -> None
             await asyncio.sleep(LOOK_S)
             for gate in gates:
                 gate.sweep(loop.time())
-            admission.forget()
+            for admission in admissions:
+                admission.forget()
             metrics.IN_FLIGHT.set(sender.in_flight)

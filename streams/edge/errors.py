@@ -1,7 +1,9 @@
 """Errors of the edge, in the shape of the Kafka REST Proxy: `{"error_code": int, "message": str}`."""
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
+
+from infra.tenants import Tenants
 
 SERVER_NAME = "lpstream"  # aiohttp would tell its version and Python's
 
@@ -29,3 +31,15 @@ def error_response(error: HttpError) -> web.Response:
     if error.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
+
+
+def cors_headers(tenants: Tenants, origin: str | None, status: int) -> dict[str, str]:
+    """What lets a page's script read the answer: pages of a listed origin read all, others that they are refused.
+
+    A script that cannot read its 403 takes it for a network that is down, and tries again for ever.
+    """
+    if origin is None:
+        return {}
+    if tenants.knows(origin):
+        return {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: origin, hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: "Retry-After"}
+    return {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*"} if status == 403 else {}

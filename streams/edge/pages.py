@@ -64,7 +64,7 @@ async def events(
     Form: https://html.spec.whatwg.org/multipage/server-sent-events.html
     """
     wanted = _uuid(request_id)
-    with services.progress.follow(wanted) as coming:
+    with services.progress.follow(wanted, caller.tenant.id if caller else "") as coming:
         now = await _known(services, wanted, caller)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await response.prepare(request)

@@ -19,7 +19,7 @@ from streams import metrics
 from streams.edge.admission import Admission, Room
 from streams.edge.beacons import PATH, error_of, record_of
 from streams.edge.bodies import GZIP_MAGIC, check_size, inflate
-from streams.edge.errors import SERVER_NAME, HttpError
+from streams.edge.errors import SERVER_NAME, HttpError, cors_headers
 from streams.edge.sender import Sender, Sent
 from streams.settings import Settings
 
@@ -95,10 +95,8 @@ class QuickDoor:
 
     def _response(self, status: int, error: HttpError | None, origin: str | None) -> bytes:
         lines = [HEAD % (status, PHRASES[status], self._now())]
-        if origin is not None and self._tenants.knows(origin):
-            lines.append(
-                b"Access-Control-Allow-Origin: %b\r\nAccess-Control-Expose-Headers: Retry-After\r\n" % origin.encode()
-            )
+        for name, value in cors_headers(self._tenants, origin, status).items():
+            lines.append(f"{name}: {value}\r\n".encode())
         if error is None:
             lines.append(b"\r\n")
             return b"".join(lines)

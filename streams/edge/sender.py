@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
@@ -42,7 +43,7 @@ class Sent(Struct, frozen=True):
 
 
 class Sender:
-    """The producer with a bound on what is not acknowledged yet.
+    """The producer with a bound on what is not acknowledged yet, for each topic: visitors' beacons keep out no request.
 
     Without the bound a broker's return after an outage finds more than it can take, and never catches up.
     """
@@ -54,8 +55,13 @@ class Sender:
             settings.produce_timeout_s,
         )
         self._turn = itertools.count()
-        self.in_flight = 0
+        self._waiting: Counter[str] = Counter()
         self.ready = False
+
+    @property
+    def in_flight(self) -> int:
+        """Records that are not acknowledged yet."""
+        return self._waiting.total()
 
     async def start(self) -> None:
         """Connect; returns when the broker answers."""
@@ -81,7 +87,7 @@ class Sender:
 
     async def send(self, topic: str, records: list[Record]) -> list[Sent]:
         """Send all and wait for each; HttpError 503 before the first when there is no room for the batch."""
-        self._take_room(len(records))
+        self._take_room(topic, len(records))
         try:
             count = await self.partitions(topic)
             turn = next(self._turn)
@@ -92,15 +98,15 @@ class Sender:
             metrics.acknowledged(topic).inc(sum(one.error_code is None for one in done))
             return done
         finally:
-            self.in_flight -= len(records)
+            self._waiting[topic] -= len(records)
 
     def send_one(self, topic: str, record: Record, done: Callable[[Sent], None]) -> None:
         """Send a record without waiting; `done` is called later. HttpError 503 without room, and never called then."""
-        self._take_room(1)
+        self._take_room(topic, 1)
         count = self._producer.known_partitions(topic)
 
         def settle(sent: Sent) -> None:
-            self.in_flight -= 1
+            self._waiting[topic] -= 1
             if sent.error_code is None:
                 metrics.acknowledged(topic).inc()
             done(sent)
@@ -117,11 +123,11 @@ class Sender:
         self._start(topic, record, place, partitions, settle)
         return future
 
-    def _take_room(self, count: int) -> None:
-        if self.in_flight + count > self._settings.edge_max_in_flight:
+    def _take_room(self, topic: str, count: int) -> None:
+        if self._waiting[topic] + count > self._settings.edge_max_in_flight:
             metrics.REFUSED.labels("in_flight").inc()
             raise HttpError(503, "Too many records are waiting for the broker, try again")
-        self.in_flight += count
+        self._waiting[topic] += count
 
     def _start(self, topic: str, record: Record, place: int, partitions: int, done: Callable[[Sent], None]) -> None:
         if not 0 <= place < partitions:

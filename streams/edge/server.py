@@ -7,7 +7,7 @@ import logging
 import re
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
@@ -21,7 +21,7 @@ from streams.collector import tune_collector
 from streams.edge import heatmaps, metadata, pages, routes
 from streams.edge.accepting import Site, listening
 from streams.edge.connections import Connection, Gate, Listener, Server, sweep
-from streams.edge.errors import SERVER_NAME, HttpError, error_response
+from streams.edge.errors import SERVER_NAME, HttpError, cors_headers, error_response
 from streams.edge.quick import QuickDoor
 from streams.edge.sender import Sender
 from streams.edge.services import Services, open_services
@@ -39,7 +39,13 @@ Handler = Callable[..., Awaitable[web.StreamResponse]]
 DRAIN_LOOK_S = 0.1
 PREFLIGHT_S = 7_200
 OPEN_PATHS = {"/healthz", "/readyz"}
+STREAM = "/events"
 STUDIO_PATH = "/studio"
+# A path that every program reads in the same way: caches and proxies before the edge know an answer by its path. No
+# empty, `.` or `..` segment, nothing encoded. A proxy may give the whole address (RFC 9112, 3.2.2).
+TARGET = re.compile(r"(?:https?://[^/?#]+)?(/|(?:/(?!\.\.?(?:[/?]|$))[A-Za-z0-9._-]+)+)(?:\?[^#]*)?")
+PARTS = {"lp_id": r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}?", "suffix": "[a-z]{1,8}", "digest": "[0-9a-f]{1,96}"}
+ANY_PART = "[A-Za-z0-9._-]{1,255}?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +58,19 @@ class Route:
     handler: Handler
     roles: frozenset[str] = frozenset()
 
+    @property
+    def counted(self) -> bool:
+        """Whether it is a request in hand: a probe waits for none, and a stream lasts (ProgressFeed bounds those)."""
+        return self.template not in OPEN_PATHS and not self.template.endswith(STREAM)
+
 
 def route(method: str, template: str, handler: Handler, *roles: str) -> Route:
     """A route whose `{name}` parts match what may be in an id or a topic's name."""
-    pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[A-Za-z0-9._-]+?)", template.replace(".", r"\."))
+
+    def part(found: re.Match[str]) -> str:
+        return f"(?P<{found[1]}>{PARTS.get(found[1], ANY_PART)})"
+
+    pattern = re.sub(r"\{(\w+)\}", part, template.replace(".", r"\."))
     return Route(method, template, re.compile(pattern), handler, frozenset(roles))
 
 
@@ -139,7 +154,7 @@ class Edge:
                 found, values = self._find(request)
                 template = found.template
                 caller = self._caller(request, found)
-                response = await self._handle(found.handler, request, caller, values)
+                response = await self._handle(found, request, caller, values)
         except HttpError as error:
             response = error_response(error)
         except Exception:
@@ -149,13 +164,33 @@ class Edge:
         return response
 
     async def _handle(
-        self, handler: Handler, request: web.BaseRequest, caller: Caller | None, values: dict[str, str]
+        self, found: Route, request: web.BaseRequest, caller: Caller | None, values: dict[str, str]
     ) -> web.StreamResponse:
+        if not found.counted:
+            return await found.handler(request, self._services, caller=caller, **values)
         self._admission.begin()
         try:
-            return await handler(request, self._services, caller=caller, **values)
+            with self._slow_body(request):
+                return await found.handler(request, self._services, caller=caller, **values)
         finally:
             self._admission.end()
+
+    @contextlib.contextmanager
+    def _slow_body(self, request: web.BaseRequest) -> Iterator[None]:
+        """Count a body that is yet to come, until it has come; visitors alone are bounded, applications have tokens."""
+        length = request.content_length
+        refused = length is not None and length > self._settings.edge_max_body_bytes  # at once, by its length alone
+        if self._listener != "public" or refused or request.content.is_eof():
+            yield
+            return
+        peer = cast(Connection, request.protocol).client
+        client = self._admission.forwarded(request.headers, peer)
+        body = self._admission.arriving(client, length)
+        request.content.on_eof(body.release)
+        try:
+            yield
+        finally:
+            body.release()
 
     def _finish(self, response: web.StreamResponse, origin: str | None, template: str, started: float) -> None:
         if not response.prepared:
@@ -163,21 +198,20 @@ class Edge:
             if self._admission.draining:
                 response.force_close()
         if self._listener == "public" and not response.prepared:
-            headers = response.headers
-            headers[hdrs.VARY] = "Origin"
-            if origin is not None and self._tenants.knows(origin):
-                headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
-                headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "Retry-After"
+            response.headers[hdrs.VARY] = "Origin"
+            response.headers.update(cors_headers(self._tenants, origin, response.status))
         count, seconds = metrics.request(self._listener, template, response.status)
         count.inc()
         seconds.observe(time.perf_counter() - started)
 
     def _admit(self, request: web.BaseRequest, origin: str | None) -> None:
-        if self._listener == "public" and request.path not in OPEN_PATHS:
+        if self._listener == "public" and path_of(request.raw_path) not in OPEN_PATHS:
+            origin = None if request.method == "OPTIONS" else origin
             self._admission.admit(request.headers, cast(Connection, request.protocol).client, origin)
 
     def _find(self, request: web.BaseRequest) -> tuple[Route, dict[str, str]]:
-        path = request.path
+        if (path := path_of(request.raw_path)) is None:
+            raise HttpError(404, "HTTP 404 Not Found")
         # aiohttp leaves the body of an answer to HEAD out
         method = "GET" if request.method == "HEAD" else request.method
         if (exact := self._fixed.get((method, path))) is not None:
@@ -202,8 +236,16 @@ class Edge:
         return caller
 
 
+def path_of(target: str) -> str | None:
+    """The path of a request's target as it was sent; None for one that programs read in different ways."""
+    found = TARGET.fullmatch(target)
+    return found[1] if found else None
+
+
 def _preflight() -> web.Response:
+    """The answer to any origin: it may ask. The request itself is refused, so that its script can read why."""
     headers = {
+        hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
         "Access-Control-Allow-Methods": "POST, GET, OPTIONS",
         "Access-Control-Allow-Headers": "content-type, content-encoding, accept",
         "Access-Control-Max-Age": str(PREFLIGHT_S),
@@ -253,22 +295,26 @@ async def serve(settings: Settings, stop: Stop, sender: Sender | None = None) ->
     tenants = Tenants.load(settings.tenants_file, own_origins(settings))
     services = await open_services(settings, tenants, sender)
     ports: dict[Listener, int] = {"public": settings.edge_port, "private": settings.api_port}
-    gates = {name: Gate(name, settings, services.admission) for name in ports}
+    own: dict[Listener, Services] = {"public": services, "private": services.for_another_listener()}
+    admissions = [one.admission for one in own.values()]
+    gates = {name: Gate(name, settings, own[name].admission) for name in ports}
     quick = {"public": QuickDoor(settings, tenants, services.admission, services.sender)}
-    servers = [Server(Edge(name, settings, tenants, services), gates[name], quick.get(name)) for name in ports]
+    servers = [Server(Edge(name, settings, tenants, own[name]), gates[name], quick.get(name)) for name in ports]
     runners = [
         await _listen(server, settings, port, given)
         for server, port, given in zip(servers, ports.values(), handed or (None, None), strict=True)
     ]
-    sweeping = asyncio.create_task(sweep(list(gates.values()), services.admission, services.sender))
+    sweeping = asyncio.create_task(sweep(list(gates.values()), admissions, services.sender))
     tune_collector()
     gc.callbacks.append(metrics.observe_collection)
     log.info("edge on %s: public %d, private %d", settings.edge_host, settings.edge_port, settings.api_port)
     tell_ready()
     await stop.asked.wait()
-    services.admission.draining = True
+    for admission in admissions:
+        admission.draining = True
     await _drain(settings.edge_drain_s, stop, list(gates.values()), runners if handed else [])
-    services.ending = True
+    for one in own.values():
+        one.ending = True
     sweeping.cancel()
     await asyncio.gather(*(runner.cleanup() for runner in runners))
     await services.close()

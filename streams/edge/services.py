@@ -1,7 +1,7 @@
 """What the edge's routes use, opened once."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiokafka.errors import KafkaError
 
@@ -31,7 +31,8 @@ log = logging.getLogger(__name__)
 class Services:
     """Clients and files; `ending` is set when the process waits for no client any more.
 
-    `own_schemas` are those of topics whose records are checked, `schemas` those of the others.
+    `admission` is that of one listener; everything else is shared. `own_schemas` are those of topics whose records are
+    checked, `schemas` those of the others.
     """
 
     settings: Settings
@@ -51,6 +52,10 @@ class Services:
     drawing: tuple[DrawingProcess, DrawingProcess]
     shelf: Shelf
     ending: bool = False
+
+    def for_another_listener(self) -> "Services":
+        """The same with a budget of its own: whoever uses up one listener leaves the other as it is."""
+        return replace(self, admission=Admission(self.settings, self.tenants))
 
     async def close(self) -> None:
         """Bring out records on their way, then close."""
@@ -82,7 +87,7 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
         settings.s3_secret_access_key.get_secret_value(),
         settings.s3_bucket,
     )
-    progress = ProgressFeed(settings.kafka_bootstrap_servers)
+    progress = ProgressFeed(settings)
     progress.start()
     schemas, own_schemas = _schemas(settings)
     drawing, browsing = DrawingProcess(), DrawingProcess()  # a browser takes seconds: pictures do not wait for it

@@ -79,7 +79,7 @@ async def test_a_listed_origin_gets_cors_headers_also_on_errors(installation: In
     assert (status, headers["Access-Control-Allow-Origin"]) == (422, installation.edge_url)
     assert "Access-Control-Allow-Credentials" not in headers
     status, answer, headers = await post(door, b"{}", Origin="https://evil.example")
-    assert (status, answer["error_code"]) == (403, 403) and "Access-Control-Allow-Origin" not in headers
+    assert (status, answer["error_code"], headers["Access-Control-Allow-Origin"]) == (403, 403, "*")
     async with (
         aiohttp.ClientSession() as http,
         http.options(door, headers={"Origin": installation.edge_url, "Access-Control-Request-Method": "POST"}) as told,
@@ -121,9 +121,9 @@ async def test_binary_records_and_an_explicit_partition(installation: Installati
 async def test_every_private_route_wants_a_token(installation: Installation) -> None:
     async with aiohttp.ClientSession() as http:
         for route in [*PRIVATE, *STUDIO]:
-            path = route.template
+            path = route.template.replace("{suffix}", "png")
             status = OPEN.get(path, 401)
-            for name in ("name", "topic", "partition", "lp_id", "suffix", "request_id"):
+            for name in ("name", "topic", "partition", "lp_id", "request_id"):
                 path = path.replace(f"{{{name}}}", "0")
             for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic x"}):
                 async with http.request(route.method, installation.api_url + path, headers=headers) as answer:

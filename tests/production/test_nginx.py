@@ -2,11 +2,7 @@
 
 import json
 import re
-import shutil
-import socket
-import subprocess
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -14,9 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from production_tools import ROOT, run, tool
-
-CONFIG = ROOT / "infra" / "nginx" / "nginx.conf"
+from fronts import adapted, free_port, nginx_before, runnable
+from production_tools import run
 
 
 class Edge(BaseHTTPRequestHandler):
@@ -44,41 +39,9 @@ class Edge(BaseHTTPRequestHandler):
         """Nothing."""
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-def adapted(folder: Path, edge: int, public: int, status: int) -> Path:
-    """The configuration with addresses and folders of this machine."""
-    (folder / "mime.types").write_text("types { text/html html; }\n", "utf-8")
-    text = CONFIG.read_text("utf-8")
-    here = {
-        "/etc/nginx/mime.types": f"{folder}/mime.types",
-        "edge:8080": f"127.0.0.1:{edge}",
-        "listen 8080": f"listen 127.0.0.1:{public}",
-        "127.0.0.1:8083": f"127.0.0.1:{status}",
-        "/dev/stdout json buffer=32k flush=1s": f"{folder}/access.log json",
-        "/dev/stderr": f"{folder}/error.log",
-        " /tmp/": f" {folder}/",
-    }
-    assert [old for old in here if old not in text] == []
-    text = re.sub("|".join(map(re.escape, here)), lambda found: here[found[0]], text)
-    file = folder / "nginx.conf"
-    file.write_text(text, "utf-8")
-    return file
-
-
-def runnable() -> str:
-    found = tool("nginx")
-    if subprocess.run([found, "-v"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("nginx does not start here: install Debian's package nginx with what it needs")
-    return found
-
-
-def test_nginx_accepts_the_configuration(tmp_path: Path) -> None:
-    file = adapted(tmp_path, 9, free_port(), free_port())
+@pytest.mark.parametrize("client", ["direct", "google"])
+def test_nginx_accepts_the_configuration(tmp_path: Path, client: str) -> None:
+    file = adapted(tmp_path, 9, free_port(), free_port(), client)
     said = run(runnable(), "-t", "-q", "-e", tmp_path / "start.log", "-c", file)
     assert "emerg" not in said
 
@@ -88,24 +51,10 @@ def door(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     Edge.seen = []
     edge = ThreadingHTTPServer(("127.0.0.1", 0), Edge)
     threading.Thread(target=edge.serve_forever, daemon=True).start()
-    public = free_port()
-    file = adapted(tmp_path, edge.server_port, public, free_port())
-    # root's nginx would give its workers to nobody, who may not enter the folder
-    file.write_text(("user root;\n" if shutil.os.geteuid() == 0 else "") + file.read_text("utf-8"), "utf-8")
-    command = [runnable(), "-e", f"{tmp_path}/start.log", "-c", str(file), "-g", "daemon off;"]
-    running = subprocess.Popen(command)
-    address = f"http://127.0.0.1:{public}"
     try:
-        for _ in range(100):
-            try:
-                urllib.request.urlopen(f"{address}/healthz", timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        yield address, tmp_path
+        with nginx_before(edge.server_port, tmp_path) as address:
+            yield address, tmp_path
     finally:
-        running.terminate()
-        running.wait(10)
         edge.shutdown()
 
 
@@ -115,7 +64,7 @@ def test_pages_are_kept_beacons_pass_and_nothing_else_does(door: tuple[str, Path
         with urllib.request.urlopen(f"{address}/lp/demo-1?x=1", timeout=5) as page:
             assert page.read().startswith(b"/lp/demo-1")
     assert page.headers["X-Cache"] == "HIT"
-    assert [path for _, path, _, _ in Edge.seen] == ["/lp/demo-1?x=1"]
+    assert [path for _, path, _, _ in Edge.seen] == ["/lp/demo-1"], "what is asked for is the key"
     beacon = urllib.request.Request(f"{address}/e/heatmap.events", data=b"{}", method="POST")
     for _ in range(2):
         with urllib.request.urlopen(beacon, timeout=5) as answer:

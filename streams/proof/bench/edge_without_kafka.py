@@ -5,6 +5,7 @@
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import Callable
 
 from infra.kafka.producer import partition_of
@@ -20,7 +21,7 @@ class Nowhere(Sender):
 
     def __init__(self, settings: Settings) -> None:
         self._offsets = itertools.count()
-        self.in_flight = 0
+        self._waiting = Counter()
         self.ready = False
 
     async def start(self) -> None:

@@ -1,0 +1,27 @@
+"""The snippet before a real edge that does not list its page's origin: it gives up, whatever its transport."""
+
+from collections.abc import Iterator
+
+import pytest
+from conftest import Site, Visit
+from fronts import bare_edge
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+KEPT = "Object.keys(localStorage).flatMap((key) => Object.keys(JSON.parse(localStorage[key]))).length"
+
+
+@pytest.fixture(scope="module")
+def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with bare_edge(tmp_path_factory.mktemp("edge"), {"LPSTREAM_ALLOWED_ORIGINS": "[]"}) as (public, _):
+        yield public
+
+
+@pytest.mark.parametrize("transport", ["beacon", "kafka-rest"])
+async def test_a_page_of_an_unlisted_origin_gives_up(site: Site, visit: Visit, edge: str, transport: str) -> None:
+    options = f"data-endpoint={edge} data-transport={transport}"
+    page = await visit(host="shop.test", options=options)
+    statuses: list[int] = []
+    page.on("response", lambda answer: statuses.append(answer.status) if "heatmap.events" in answer.url else None)
+    await page.evaluate("lpstream.flush()")
+    await page.wait_for_function(f"{KEPT} === 0", timeout=8_000)
+    assert 403 in statuses and not site.posts

@@ -1,0 +1,55 @@
+"""Which path belongs to which route, and which path is none."""
+
+import pytest
+
+from streams.cards import NAME
+from streams.edge.server import PRIVATE, PUBLIC, STUDIO, Route, path_of
+
+
+def found(routes: list[Route], path: str) -> list[tuple[str, dict[str, str]]]:
+    return [(one.template, match.groupdict()) for one in routes if (match := one.pattern.fullmatch(path))]
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ("/", "/"),
+        ("/t.js", "/t.js"),
+        ("/t.js?../..//x", "/t.js"),
+        ("http://edge:8080/lp/a.b", "/lp/a.b"),
+        ("https://edge/lp/..a/...", "/lp/..a/..."),
+    ],
+)
+def test_a_plain_path_is_taken_as_it_was_sent(target: str, path: str) -> None:
+    assert path_of(target) == path
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["", "*", "t.js", "//t.js", "/a//b", "/a/", "/.", "/..", "/a/../t.js", "/lp/..", "/%74.js", "/a;b", "/a#b",
+     "/a?b#c", "/\\a", "/a b", "/a\n", "/é", "ftp://edge/t.js", "http://edge", "http://edge?/t.js", "/a\x00"],
+)  # fmt: skip
+def test_a_path_that_programs_read_differently_is_none(target: str) -> None:
+    assert path_of(target) is None
+
+
+@pytest.mark.parametrize("lp_id", ["a", "a.b", "a.png", "a.b.json", "_x-1.2.3", "a" * 128])
+@pytest.mark.parametrize("suffix", ["png", "json"])
+def test_the_heatmap_of_any_lp_id_has_a_route(lp_id: str, suffix: str) -> None:
+    assert found(PRIVATE, f"/heatmaps/{lp_id}.{suffix}") == [
+        ("/heatmaps/{lp_id}.{suffix}", {"lp_id": lp_id, "suffix": suffix})
+    ]
+    assert found(STUDIO, f"/studio/pictures/{lp_id}.png") == [("/studio/pictures/{lp_id}.png", {"lp_id": lp_id})]
+    assert found(PUBLIC, f"/lp/{lp_id}") == [("/lp/{lp_id}", {"lp_id": lp_id})]
+
+
+@pytest.mark.parametrize("lp_id", [".", "..", ".a", "-a", "a" * 129, "a/b", ""])
+def test_what_no_page_can_be_called_has_no_route(lp_id: str) -> None:
+    assert found(PUBLIC, f"/lp/{lp_id}") == []
+    assert found(PRIVATE, f"/heatmaps/{lp_id}.png") == []
+    assert found(STUDIO, f"/studio/maps/{lp_id}") == []
+
+
+def test_no_name_of_a_picture_leads_out_of_the_pages() -> None:
+    assert NAME.fullmatch("card-a.b-1-og.png")
+    assert not NAME.fullmatch("card-..-og.png") and not NAME.fullmatch("card-.-og.png")

@@ -1,0 +1,45 @@
+"""Records that wait for the broker: each topic has room of its own."""
+
+from typing import Any
+
+import pytest
+
+from streams.edge.errors import HttpError
+from streams.edge.sender import Record, Sender, Sent
+from streams.settings import Settings
+
+
+class Silent:
+    """A producer whose broker does not answer until it is told to."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Any] = []
+
+    def known_partitions(self, topic: str) -> int:
+        return 3
+
+    def send(self, topic: str, place: int, key: Any, value: Any, told: Any, headers: Any) -> None:
+        self.waiting.append(told)
+
+
+@pytest.fixture
+def sender() -> tuple[Sender, Silent]:
+    one, silent = Sender(Settings.model_construct(**{**Settings().model_dump(), "edge_max_in_flight": 2})), Silent()
+    one._producer = silent  # type: ignore[assignment]
+    return one, silent
+
+
+def test_beacons_that_wait_keep_out_no_request(sender: tuple[Sender, Silent]) -> None:
+    one, silent = sender
+    done: list[Sent] = []
+    for _ in range(2):
+        one.send_one("heatmap.events", Record(b"b", None, None, 0), done.append)
+    with pytest.raises(HttpError) as refused:
+        one.send_one("heatmap.events", Record(b"b", None, None, 0), done.append)
+    assert refused.value.status == 503
+    one.send_one("lp.requests", Record(b"r", None, None, 0), done.append)
+    assert one.in_flight == 3
+    for number, told in enumerate(silent.waiting):
+        told(number)
+    assert (one.in_flight, len(done)) == (0, 3)
+    one.send_one("heatmap.events", Record(b"b", None, None, 0), done.append)
