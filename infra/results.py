@@ -1,6 +1,7 @@
 """Generation's state in Redis: requests, finished steps, joins, progress, results.
 
-A view: the topics are the truth. Keys of one request are `lp:<what>:{request_id}`, of one step `lp:<what>:{step_id}`.
+A view: the topics are the truth. Keys of one request are `lp:<what>:{request_id}`, of one step `lp:<what>:{step_id}`,
+of a page's join `lp:join:{lp_id}`: a page takes up no words of another tenant's request, even if the ids are the same.
 """
 
 import json
@@ -101,14 +102,15 @@ class ResultStore:
         before = await self._line.call(work)
         return result if before is None else before
 
-    async def join(self, request_id: UUID, step: StepName, result: bytes) -> dict[str, bytes]:
-        """Add a step's result; all that have come so far, by step."""
+    async def join(self, lp_id: str, step: StepName, result: bytes) -> dict[str, bytes]:
+        """Add a step's result to those of its page; all that have come so far, by step."""
+        name = f"lp:join:{lp_id}"
 
         async def work(redis: Redis) -> dict[bytes, bytes]:
             async with redis.pipeline(transaction=False) as pipe:
-                pipe.hsetnx(f"lp:join:{request_id}", step.value, cast(str, result))
-                pipe.expire(f"lp:join:{request_id}", HOUR_S)
-                pipe.hgetall(f"lp:join:{request_id}")
+                pipe.hsetnx(name, step.value, cast(str, result))
+                pipe.expire(name, HOUR_S)
+                pipe.hgetall(name)
                 return cast("dict[bytes, bytes]", (await pipe.execute())[-1])
 
         return {name.decode(): value for name, value in (await self._line.call(work)).items()}

@@ -20,6 +20,7 @@ from schemas.generation import (
     Result,
     Step,
     StepName,
+    decode_model,
     encode_model,
     step_id_of,
 )
@@ -63,14 +64,15 @@ async def handle(clients: "Clients", message: Any) -> None:
 
 
 async def _known(clients: "Clients", request: GenerationRequest, value: bytes) -> bytes | None:
-    """The stored result of a request that was answered before; DecodeError when its id was used for another body."""
+    """The stored result of a request that was answered before; DecodeError when its id is another request's."""
     digest = hashlib.sha256(value).hexdigest()
     try:
         kept, stored = await clients.results.begin(request.request_id, digest)
     except Retryable as error:
         log.warning("request %s goes on without: %s", request.request_id, error)
         return None
-    if kept != digest:
+    # the digest is kept for an hour, the result for longer: no tenant is told of another's
+    if kept != digest or (stored is not None and decode_model(Result, stored).tenant_id != request.tenant_id):
         raise DecodeError("request_id", "was used for another request; give each request an id of its own")
     return stored
 
