@@ -110,12 +110,20 @@ def _ms_since(started: float) -> int:
     return round((time.monotonic() - started) * 1000)
 
 
+def identified(value: bytes) -> Identified | None:
+    """Who an invalid request says it is; None where it does not."""
+    try:
+        return None if is_framed(value) else msgspec.json.decode(value, type=Identified)
+    except (ValueError, RecursionError):
+        return None
+
+
 async def _reject(clients: "Clients", value: bytes, error: DecodeError) -> None:
     """A `rejected` result for a request that at least says who it is; DecodeError for anything else."""
-    if is_framed(value):
+    who = identified(value)
+    if who is None:
         raise error
     try:
-        who = msgspec.json.decode(value, type=Identified)
         result = Result.model_validate(
             {
                 "request_id": who.request_id,

@@ -40,6 +40,8 @@ DRAIN_LOOK_S = 0.1
 PREFLIGHT_S = 7_200
 OPEN_PATHS = {"/healthz", "/readyz"}
 STUDIO_PATH = "/studio"
+# the longest name of a topic; ids and files have shorter ones
+LONGEST_PART = 249
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,11 @@ class Route:
 
 
 def route(method: str, template: str, handler: Handler, *roles: str) -> Route:
-    """A route whose `{name}` parts match what may be in an id or a topic's name."""
-    pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[A-Za-z0-9._-]+?)", template.replace(".", r"\."))
+    """A route whose `{name}` parts match what may be in an id or a topic's name, at most LONGEST_PART of it.
+
+    Two parts in one path try each split between them: without a bound that takes seconds for one long path.
+    """
+    pattern = re.sub(r"\{(\w+)\}", rf"(?P<\1>[A-Za-z0-9._-]{{1,{LONGEST_PART}}}?)", template.replace(".", r"\."))
     return Route(method, template, re.compile(pattern), handler, frozenset(roles))
 
 
