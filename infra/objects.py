@@ -113,6 +113,18 @@ class Objects:
         except (exceptions.BaseError, OSError) as error:
             raise self._wrong(error) from error
 
+    async def folders(self, prefix: str, most: int) -> list[str]:
+        """Names of the folders below the prefix's last slash that begin with what stands behind it; `most` at most."""
+
+        def work() -> list[str]:
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=prefix, Delimiter="/", PaginationConfig={"MaxItems": most}
+            )
+            found = [one["Prefix"] for page in pages for one in page.get("CommonPrefixes", ())]
+            return [name.rstrip("/").rpartition("/")[2] for name in found]
+
+        return await self._call(work)
+
     async def delete(self, keys: list[str]) -> None:
         """Remove objects; those that are not there count as removed."""
         try:

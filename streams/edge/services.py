@@ -20,6 +20,7 @@ from streams.edge.progress import ProgressFeed
 from streams.edge.sender import Sender
 from streams.edge.shelf import Shelf
 from streams.edge.snippet import Snippet
+from streams.edge.studio.listing import Listing
 from streams.heatmaps import Heatmaps
 from streams.settings import Settings
 from streams.shots import Shots
@@ -50,6 +51,7 @@ class Services:
     cards: Cards
     drawing: tuple[DrawingProcess, DrawingProcess]
     shelf: Shelf
+    listing: Listing
     ending: bool = False
 
     async def close(self) -> None:
@@ -104,6 +106,7 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
         Cards(objects, drawing),
         (drawing, browsing),
         Shelf(objects),
+        Listing(clickhouse, objects),
     )
 
 

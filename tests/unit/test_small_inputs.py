@@ -24,6 +24,7 @@ TENANT, REQUEST_ID = "demo", "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 SPACES = "a" + " " * 998 + "b"
 LEAD = Solution.model_fields["lead"].metadata
 CHEAP_S = 0.1
+WRONG_TIME = "isoformat|no time of ours|month|year"
 
 
 def prices(text: str) -> tuple[Any, dict[str, str]]:
@@ -69,9 +70,9 @@ def test_prices_that_people_type_are_read() -> None:
 @pytest.mark.parametrize("start", ["0001-01-01", "0001-01-01T00:00", "9999-12-31", "1999-12-31", "2100-01-01", "", "x"])
 def test_a_time_beyond_our_years_is_wrong_and_no_error_of_ours(start: str) -> None:
     for zone in (ZoneInfo("Asia/Tokyo"), ZoneInfo("America/Los_Angeles")):
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError, match=WRONG_TIME):
             _custom(start, "2026-11-23", zone)
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError, match=WRONG_TIME):
             _custom("2026-11-23", start, zone)
 
 
