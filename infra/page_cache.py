@@ -202,6 +202,22 @@ class PageCache:
             self._drop(key)
         return len(gone)
 
+    async def forget_one(self, key: str, pattern: str) -> None:
+        """Remove one copy from every layer of every worker."""
+        await self._objects.delete([_object(key, pattern)])
+        await self._line.call(lambda redis: redis.unlink(_key(key, pattern), _refused(key)))
+        await self._line.call(lambda redis: redis.publish(CHANNEL, key))
+        self._drop(key)
+
+    async def forget_tenant(self, tenant_id: str) -> None:
+        """Forget which copy was made for the tenant. The copy itself names nobody."""
+
+        async def work(redis: Redis) -> None:
+            for name in [name async for name in redis.scan_iter(match=_near(f"*:tenant:{tenant_id}"), count=1_000)]:
+                await redis.unlink(name)
+
+        await self._line.call(work)
+
     def _drop(self, key: str) -> None:
         if key == ALL:
             self._memory.clear()

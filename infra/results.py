@@ -4,7 +4,9 @@ A view: the topics are the truth. Keys of one request are `lp:<what>:{request_id
 of a page's join `lp:join:{lp_id}`: a page takes up no words of another tenant's request, even if the ids are the same.
 """
 
+import contextlib
 import json
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import cast
 from uuid import UUID
@@ -12,9 +14,10 @@ from uuid import UUID
 from redis.asyncio import Redis
 
 from infra.redis import RedisLine
-from schemas.generation import Progress, Result, StepName, decode_model, encode_model
+from schemas.errors import DecodeError
+from schemas.generation import Progress, Result, StepName, decode_model, encode_model, step_id_of
 
-HOUR_S, RESULT_S = 3_600, 30 * 86_400
+HOUR_S, RESULT_S, SCANNED = 3_600, 30 * 86_400, 1_000
 PRESENT = "lp:present"
 
 
@@ -138,6 +141,34 @@ class ResultStore:
             return None
         kept = json.loads(cast(bytes, found))
         return kept["tenant_id"], decode_model(Progress, json.dumps(kept["progress"]).encode())
+
+    # -- erasing ---------------------------------------------------------------------------------------
+
+    async def of_tenant(self, tenant_id: str) -> AsyncIterator[Result]:
+        """Every stored result of the tenant. It looks through all results of all tenants."""
+        cursor: int = 0
+        while True:
+            cursor, names = await self._line.call(
+                lambda redis, at=cursor: redis.scan(at, match="lp:result:*", count=SCANNED)  # type: ignore[misc]
+            )
+            values = await self._line.call(lambda redis, all_=names: redis.mget(all_)) if names else []  # type: ignore[misc]
+            for value in filter(None, values):
+                with contextlib.suppress(DecodeError):
+                    if (result := decode_model(Result, value)).tenant_id == tenant_id:
+                        yield result
+            if cursor == 0:
+                return
+
+    async def forget(self, request_id: bytes) -> None:
+        """Remove a result."""
+        await self._line.call(lambda redis: redis.unlink(b"lp:result:" + request_id))
+
+    async def erase(self, request_id: UUID, lp_id: str) -> None:
+        """Remove all that is kept of a request and its page."""
+        steps = [step_id_of(request_id, name) for name in StepName]
+        of_steps = [f"lp:{what}:{one}" for one in steps for what in ("step", "parts")]
+        of_request = [f"lp:{what}:{request_id}" for what in ("request", "result", "progress")]
+        await self._line.call(lambda redis: redis.unlink(*of_request, *of_steps, f"lp:join:{lp_id}"))
 
     # -- whether this is the Redis that was filled -----------------------------------------------------
 

@@ -5,19 +5,16 @@ Neither the token nor the name lies anywhere. A session that was seen lately goe
 
 import hashlib
 import hmac
-import json
 import secrets
 from typing import cast
 
 from cachetools import TTLCache
-from redis.asyncio import Redis
 
 from infra.redis import RedisLine
 from schemas.errors import Retryable
 
-SESSION_S, REQUESTED_S = 12 * 3_600, 30 * 86_400
+SESSION_S = 12 * 3_600
 MOST_REMEMBERED, REMEMBERED_S = 10_000, 900
-MOST_REQUESTED = 30
 
 
 class Sessions:
@@ -53,28 +50,6 @@ class Sessions:
         self._seen.pop(_key(name), None)
         await self._line.call(lambda redis: redis.delete(_key(name)))
 
-    async def note_request(self, tenant_id: str, request_id: str, name: str, at_ms: int) -> None:
-        """Keep what was asked for in the studio, the latest first."""
-        value = json.dumps({"request_id": request_id, "name": name, "at_ms": at_ms})
-
-        async def work(redis: Redis) -> None:
-            async with redis.pipeline(transaction=False) as pipe:
-                pipe.lrem(_requested(tenant_id), 0, value)
-                pipe.lpush(_requested(tenant_id), value)
-                pipe.ltrim(_requested(tenant_id), 0, MOST_REQUESTED - 1)
-                pipe.expire(_requested(tenant_id), REQUESTED_S)
-                await pipe.execute()
-
-        await self._line.call(work)
-
-    async def requested(self, tenant_id: str) -> list[dict[str, str | int]]:
-        """What was asked for in the studio: request_id, name, at_ms; the latest first."""
-
-        async def work(redis: Redis) -> list[bytes]:
-            return cast("list[bytes]", await redis.lrange(_requested(tenant_id), 0, -1))
-
-        return [json.loads(one) for one in await self._line.call(work)]
-
 
 def form_token(name: str) -> str:
     """What forms of a session carry, so that no other site can fill them in."""
@@ -83,7 +58,3 @@ def form_token(name: str) -> str:
 
 def _key(name: str) -> str:
     return f"lp:session:{hashlib.sha256(name.encode()).hexdigest()}"
-
-
-def _requested(tenant_id: str) -> str:
-    return f"lp:requested:{tenant_id}"

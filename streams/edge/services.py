@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from aiokafka.errors import KafkaError
 
+from infra.asked import Asked
 from infra.clickhouse.client import ClickHouse
 from infra.kept import KeptAnswers
 from infra.objects import Objects
@@ -43,6 +44,7 @@ class Services:
     heatmaps: Heatmaps
     results: ResultStore
     sessions: Sessions
+    asked: Asked
     objects: Objects
     snippet: Snippet
     progress: ProgressFeed
@@ -98,6 +100,7 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
         Heatmaps(clickhouse, KeptAnswers(line, "lp:heatmap:"), shots, drawing, settings.timezone),
         results,
         Sessions(line),
+        Asked(line),
         objects,
         Snippet.load(),
         progress,

@@ -79,7 +79,7 @@ async def _counted(visit: Visit, lately: list[str]) -> PageList | None:
 
 async def _requested(visit: Visit) -> list[dict[str, Any]] | None:
     try:
-        found = await visit.services.sessions.requested(visit.known.tenant)
+        found = await visit.services.asked.of(visit.known.tenant)
     except LpstreamError:
         return None
     zone = ZoneInfo(visit.services.settings.timezone)
@@ -130,7 +130,7 @@ async def _send(visit: Visit, wanted: GenerationRequest) -> None:
     tenant = visit.known.tenant
     try:
         await visit.services.results.put_queued(tenant, wanted.request_id, now_ms)
-        await visit.services.sessions.note_request(tenant, key.decode(), wanted.business.name, now_ms)
+        await visit.services.asked.note(tenant, key.decode(), wanted.business.name, now_ms)
     except Retryable as error:
         log.warning("a request is in Kafka, and not noted: %s", error)
 
