@@ -42,7 +42,8 @@ FINISH_S = 10.0
 def writer(settings: Settings, database: str) -> ClickHouse:
     """ClickHouse as the user that writes."""
     password = settings.clickhouse_password.get_secret_value()
-    return ClickHouse.open(settings.clickhouse_url, settings.clickhouse_user, password, database)
+    url, user = settings.clickhouse_url, settings.clickhouse_user
+    return ClickHouse.open(url, user, password, database, ca_file=settings.ca_file)
 
 
 class Stores:
@@ -51,7 +52,7 @@ class Stores:
     def __init__(self, settings: Settings, *, database: str = "lpstream") -> None:
         self.settings = settings
         self.clickhouse = writer(settings, database)
-        self.redis: Redis = open_redis(settings.redis_url)
+        self.redis: Redis = open_redis(settings.redis_url, settings.redis_access)
         self.links = IdentityLinks(BucketIdentities(self.redis), settings.kafka_bootstrap_servers)
         self.producer: AIOKafkaProducer = build_producer(settings.kafka_bootstrap_servers, settings.broker)
 

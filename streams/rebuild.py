@@ -93,7 +93,8 @@ class Rebuild:
     def _clickhouse(self, kind: type[ClickHouse]) -> ClickHouse:
         settings = self._settings
         password = settings.clickhouse_password.get_secret_value()
-        return kind.open(settings.clickhouse_url, settings.clickhouse_user, password, LIVE, answer_timeout_s=ANSWER_S)
+        url, user = settings.clickhouse_url, settings.clickhouse_user
+        return kind.open(url, user, password, LIVE, answer_timeout_s=ANSWER_S, ca_file=settings.ca_file)
 
 
 class _Run:

@@ -11,14 +11,17 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, FilePath, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from infra.kafka.access import Brokers, KafkaAccess, Mechanism, Protocol
+from infra.redis import RedisAccess
 from infra.tenants import check_origin
 from schemas.errors import SettingError
 
 PREFIX = "LPSTREAM_"
+LEAST_SECRET = 32
 
 
 def _url(value: str) -> str:
@@ -26,6 +29,12 @@ def _url(value: str) -> str:
     if not parts.scheme or not parts.hostname:
         raise ValueError("give an address such as http://127.0.0.1:8123")
     return value.rstrip("/")
+
+
+def _without_login(value: str) -> str:
+    if "@" in urlsplit(value).netloc:
+        raise ValueError("give no login here, for an address is shown in messages; user and password are settings")
+    return value
 
 
 def _timezone(value: str) -> str:
@@ -104,6 +113,22 @@ class Settings(BaseSettings):
         Literal["apache", "tansu"],
         Field(description="What the broker can: `tansu` has no idempotent producer and no LogAppendTime."),
     ] = "apache"
+    kafka_protocol: Annotated[
+        Protocol,
+        Field(description="How the brokers are reached: with TLS (`SSL`), with a login (`SASL_…`), or with both."),
+    ] = "PLAINTEXT"
+    kafka_sasl_mechanism: Annotated[Mechanism, Field(description="How a login is made, if the protocol has one.")] = (
+        "SCRAM-SHA-512"
+    )
+    kafka_username: Annotated[str, Field(description="User of the brokers, if the protocol has a login.")] = ""
+    kafka_password: Annotated[SecretStr, Field(description="Its password.")] = SecretStr("")
+    tls_ca_file: Annotated[
+        FilePath | None,
+        Field(
+            description="Certificates (PEM) that sign those of Kafka, Redis and ClickHouse, where these have TLS; "
+            "unset: those of the system."
+        ),
+    ] = None
     kafka_replication_factor: Annotated[
         int,
         Field(ge=1, le=9, description="Copies of each partition that `migrate` asks for; 3 in production."),
@@ -116,7 +141,28 @@ class Settings(BaseSettings):
         str | None,
         Field(description="Name of this worker in its group (static membership): stable over restarts."),
     ] = None
-    redis_url: Annotated[Url, Field(description="Redis, `redis://` or `rediss://`.")] = "redis://127.0.0.1:6379"
+    redis_url: Annotated[
+        Url,
+        AfterValidator(_without_login),
+        Field(description="Redis: `redis://`, or `rediss://` for TLS. Its password is a setting of its own."),
+    ] = "redis://127.0.0.1:6379"
+    redis_username: Annotated[str, Field(description="User of Redis; empty: its default user.")] = ""
+    redis_password: Annotated[SecretStr, Field(description="Password of Redis; empty: it wants none.")] = SecretStr("")
+    studio_secret: Annotated[
+        SecretStr,
+        Field(
+            description="Signs the studio's sessions; the same in every edge, 32 characters or more. Empty: made from "
+            "the hashes in the tenants file, so a change of its tokens ends all sessions."
+        ),
+    ] = SecretStr("")
+    edge_wrong_logins: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Wrong tokens from one address within ten minutes; beyond, 429 for every login from there. "
+            "0: no limit.",
+        ),
+    ] = 20
     clickhouse_url: Annotated[Url, Field(description="ClickHouse's HTTP interface.")] = "http://127.0.0.1:8123"
     clickhouse_user: Annotated[str, Field(description="ClickHouse user that writes.")] = "lpstream"
     clickhouse_password: Annotated[SecretStr, Field(description="Password of the user that writes.")] = SecretStr("")
@@ -336,6 +382,38 @@ class Settings(BaseSettings):
     def api_base_url(self) -> str:
         """Where the private listener is reached, without a slash at the end."""
         return self.api_url or f"http://{self.edge_host}:{self.api_port}"
+
+    @property
+    def ca_file(self) -> str | None:
+        """The path of `tls_ca_file`."""
+        return None if self.tls_ca_file is None else str(self.tls_ca_file)
+
+    @property
+    def redis_access(self) -> RedisAccess:
+        """How Redis is reached."""
+        return RedisAccess(self.redis_username, self.redis_password.get_secret_value(), self.ca_file)
+
+    @model_validator(mode="after")
+    def _logins_whole(self) -> Self:
+        """Kafka's addresses carry its login from here on."""
+        if self.kafka_protocol.startswith("SASL") and not (
+            self.kafka_username and self.kafka_password.get_secret_value()
+        ):
+            raise ValueError(
+                f"{PREFIX}KAFKA_USERNAME, {PREFIX}KAFKA_PASSWORD: give both, for {PREFIX}KAFKA_PROTOCOL is "
+                f"{self.kafka_protocol}"
+            )
+        if 0 < len(self.studio_secret.get_secret_value()) < LEAST_SECRET:
+            raise ValueError(f"{PREFIX}STUDIO_SECRET: give {LEAST_SECRET} characters or more, made at random")
+        access = KafkaAccess(
+            self.kafka_protocol,
+            self.kafka_sasl_mechanism,
+            self.kafka_username,
+            self.kafka_password.get_secret_value(),
+            self.ca_file,
+        )
+        self.__dict__["kafka_bootstrap_servers"] = Brokers(self.kafka_bootstrap_servers, access)
+        return self
 
     @model_validator(mode="after")
     def _tiers_in_order(self) -> Self:

@@ -12,11 +12,12 @@ from infra.objects import Objects
 from infra.redis import RedisLine, open_redis
 from infra.results import ResultStore
 from infra.schema_registry import ConfluentRegistry, LateSchemas, OwnSchemas, SchemaRegistry
-from infra.sessions import Sessions
+from infra.sessions import Sessions, secret_of
 from infra.tenants import Tenants
 from streams.cards import Cards
 from streams.drawing import DrawingProcess
 from streams.edge.admission import Admission
+from streams.edge.logins import Logins
 from streams.edge.progress import ProgressFeed
 from streams.edge.sender import Sender
 from streams.edge.shelf import Shelf
@@ -44,6 +45,7 @@ class Services:
     heatmaps: Heatmaps
     results: ResultStore
     sessions: Sessions
+    logins: Logins
     asked: Asked
     objects: Objects
     snippet: Snippet
@@ -75,9 +77,12 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
         log.error("Kafka at %s: %s", settings.kafka_bootstrap_servers, error)
         raise SystemExit(1) from error
     clickhouse = ClickHouse.open(
-        settings.clickhouse_url, "analyst", settings.clickhouse_analyst_password.get_secret_value()
+        settings.clickhouse_url,
+        "analyst",
+        settings.clickhouse_analyst_password.get_secret_value(),
+        ca_file=settings.ca_file,
     )
-    line = RedisLine(open_redis(settings.redis_url))
+    line = RedisLine(open_redis(settings.redis_url, settings.redis_access))
     results = ResultStore(line)
     objects = Objects.open(
         settings.s3_endpoint_url,
@@ -99,7 +104,8 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
         clickhouse,
         Heatmaps(clickhouse, KeptAnswers(line, "lp:heatmap:"), shots, drawing, settings.timezone),
         results,
-        Sessions(line),
+        Sessions(line, secret_of(settings.studio_secret.get_secret_value(), tenants.digests)),
+        Logins(settings.edge_wrong_logins),
         Asked(line),
         objects,
         Snippet.load(),

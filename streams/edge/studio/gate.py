@@ -173,7 +173,7 @@ async def visitor_of(visit: Visit) -> Visitor | None:
     if not session or len(session) > 100:
         return None
     try:
-        digest = await visit.services.sessions.token_digest(session)
+        digest = await visit.services.sessions.token_digest(session, visit.services.tenants.digests)
     except LpstreamError as error:
         raise HttpError(503, visit.say("stores_away")) from error
     caller = None if digest is None else visit.services.tenants.holder(digest)

@@ -16,10 +16,11 @@ from schemas.errors import LpstreamError, Retryable
 from schemas.generation import GenerationRequest, Result, Stage, decode_model, encode_model, lp_id_of
 from streams.edge import pages as api
 from streams.edge.asks import send_asks
+from streams.edge.connections import Connection
 from streams.edge.errors import HttpError
 from streams.edge.sender import Record
 from streams.edge.studio.forms import EMPTY, INDUSTRIES, PURPOSES, read
-from streams.edge.studio.gate import PATH, Visit, drop_session, set_session
+from streams.edge.studio.gate import ASKS, LOOKS, PATH, Visit, drop_session, set_session
 from streams.edge.studio.listing import PageList
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,11 @@ async def home(visit: Visit) -> web.Response:
 async def log_in(visit: Visit) -> web.Response:
     """A token in, a cookie out."""
     token = visit.form.get("token", "").strip()[:LONGEST_TOKEN]
-    if visit.services.tenants.caller(token) is None:
+    client = cast(Connection, visit.request.protocol).client
+    visit.services.logins.check(client)
+    caller = visit.services.tenants.caller(token)
+    if caller is None or caller.role not in (*ASKS, *LOOKS):
+        visit.services.logins.wrong(client)
         return visit.page("login", status=401, error=visit.say("token_wrong"))
     try:
         session = await visit.services.sessions.begin(digest_of(token))
