@@ -73,8 +73,8 @@ class Settings(StoreSettings):
         int,
         Field(
             ge=0,
-            description="Wrong tokens from one address within ten minutes; beyond, 429 for every login from there. "
-            "0: no limit.",
+            description="Different wrong tokens from one address within ten minutes; beyond, 429 for every login from "
+            "there. 0: no limit.",
         ),
     ] = 20
     tier_hot_days: Annotated[

@@ -204,7 +204,7 @@ class Edge:
         caller = self._tenants.caller(token.strip()) if scheme.lower() == "bearer" else None
         if caller is None:
             if token:
-                self._services.logins.wrong(client)
+                self._services.logins.wrong(client, token)
             raise HttpError(401, "Give a token of your tenant: Authorization: Bearer …", 40101)
         if found.roles and caller.role not in found.roles:
             raise HttpError(403, f"This needs a token with role {' or '.join(sorted(found.roles))}", 40301)

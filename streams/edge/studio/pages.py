@@ -50,7 +50,7 @@ async def log_in(visit: Visit) -> web.Response:
     visit.services.logins.check(client)
     caller = visit.services.tenants.caller(token)
     if caller is None or caller.role not in (*ASKS, *LOOKS):
-        visit.services.logins.wrong(client)
+        visit.services.logins.wrong(client, token)
         return visit.page("login", status=401, error=visit.say("token_wrong"))
     try:
         session = await visit.services.sessions.begin(digest_of(token))
