@@ -20,7 +20,7 @@ from schemas.errors import Retryable
 log = logging.getLogger(__name__)
 
 HOLD_S, WAIT_S, LOOK_S = 30.0, 30.0, 0.05
-MOST_BYTES = 8 * 2**20
+MOST_BYTES, SCANNED = 8 * 2**20, 1_000
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -56,6 +56,16 @@ class KeptAnswers:
         if (found := await self._read(key, since_ms)) is not None:
             return found
         return await asyncio.shield(self._making.task(key, lambda: self._fly(key, make, since_ms)))
+
+    async def forget(self, beginning: str) -> None:
+        """Remove answers whose keys begin with this."""
+
+        async def work(redis: Redis) -> None:
+            names = [one async for one in redis.scan_iter(match=f"{self._prefix}{beginning}*", count=SCANNED)]
+            for at in range(0, len(names), SCANNED):
+                await redis.unlink(*names[at : at + SCANNED])
+
+        await self._line.call(work)
 
     async def _fly(self, key: str, make: Make, since_ms: int) -> Kept:
         owner = uuid4().hex

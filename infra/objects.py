@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 from typing import Any, Self, TypeVar
 
 import boto3
@@ -112,6 +113,27 @@ class Objects:
             return [str(one["path"]) for one in await obstore.list(self._store, prefix or None).collect_async()]
         except (exceptions.BaseError, OSError) as error:
             raise self._wrong(error) from error
+
+    async def folders(self, prefix: str, most: int | None = None) -> list[str]:
+        """Names of the folders below the prefix's last slash that begin with what stands behind it; `most` at most."""
+
+        def work() -> list[str]:
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=prefix, Delimiter="/"
+            )
+            found = (one["Prefix"] for page in pages for one in page.get("CommonPrefixes", ()))
+            return [name.rstrip("/").rpartition("/")[2] for name in islice(found, most)]
+
+        return await self._call(work)
+
+    async def names(self, beginning: str) -> list[str]:
+        """Keys that begin with a text, which may end within a name."""
+
+        def work() -> list[str]:
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=beginning)
+            return [one["Key"] for page in pages for one in page.get("Contents", ())]
+
+        return await self._call(work)
 
     async def delete(self, keys: list[str]) -> None:
         """Remove objects; those that are not there count as removed."""

@@ -1,14 +1,15 @@
 """Copy in three layers: memory, Redis, S3. A hit in a lower one fills those above it.
 
-What is cached is copy with slots, never a page: one customer's name cannot reach another's. S3 is the truth of the
-three; memory and Redis may be emptied at any time.
+What is cached is copy with slots, never a page: one customer's name cannot reach another's. A key is a hash of every
+word that a customer typed for the copy, so that it is found by whoever typed the same, and by nobody else; `near` is
+asked by names that keep to this. S3 is the truth of the three; memory and Redis may be emptied at any time.
 """
 
 import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -29,6 +30,7 @@ REFUSED_S = 600
 CHANNEL = "lp:copy:forget"
 ALL = "*"
 LISTEN_AGAIN_S = 1.0
+MOST_NEAR = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,27 +128,29 @@ class PageCache:
         fresh_s = times.fresh_s * (0.9 + 0.2 * _share(cached.key))
         return Found(cached, layer, age > fresh_s) if age <= times.fresh_s + times.stale_s else None
 
-    async def near(self, pattern: str) -> CachedCopy | None:
-        """The last copy of the same pattern that went through this cache; None when none is known."""
-        key = self._nearest.get(pattern)
-        if key is None:
-            try:
-                value = await self._line.call(lambda redis: redis.get(_near(pattern)))
-            except Retryable:
-                return None
-            if value is None:
-                return None
-            key = cast(bytes, value).decode()
-        found = await self.get(key, pattern)
-        return None if found is None else found.cached
+    async def near(self, pattern: str, names: Sequence[str]) -> AsyncIterator[CachedCopy]:
+        """Copy that was put under these names, in their order, at most MOST_NEAR."""
+        keys = dict.fromkeys(key for key in await self._pointed_to(names) if key)
+        for key in list(keys)[:MOST_NEAR]:
+            if (found := await self.get(key, pattern)) is not None:
+                yield found.cached
+
+    async def _pointed_to(self, names: Sequence[str]) -> list[str | None]:
+        """The key that each name points to, by Redis, or by memory while Redis is away."""
+        try:
+            told = await self._line.call(lambda redis: redis.mget([_near(name) for name in names]))
+        except Retryable:
+            return [self._nearest.get(name) for name in names]
+        return [None if one is None else cast(bytes, one).decode() for one in told]
 
     # -- writing ---------------------------------------------------------------------------------------
 
-    async def put(self, cached: CachedCopy) -> None:
-        """Into memory and, if it answers, Redis. `store` is what lasts."""
+    async def put(self, cached: CachedCopy, near_names: Sequence[str] = ()) -> None:
+        """Into memory and, if it answers, Redis. `near` finds it by these names; `store` is what lasts."""
         body = encode_model(cached)
         self._keep(cached, len(body))
-        await self._put_second(cached, body)
+        self._nearest.update(dict.fromkeys(near_names, cached.key))
+        await self._put_second(cached, body, near_names)
 
     async def store(self, cached: CachedCopy) -> None:
         """Into S3; Retryable or Refused when it does not take it."""
@@ -156,16 +160,16 @@ class PageCache:
     def _keep(self, cached: CachedCopy, size: int) -> None:
         with contextlib.suppress(ValueError):  # larger than the memory that there is
             self._memory[cached.key] = (cached, size)
-        self._nearest[cached.pattern] = cached.key
 
-    async def _put_second(self, cached: CachedCopy, body: bytes) -> None:
+    async def _put_second(self, cached: CachedCopy, body: bytes, near_names: Sequence[str] = ()) -> None:
         left = self._lifetimes.fresh_s + self._lifetimes.stale_s - (self._clock() - cached.made_ms / 1000)
         kept_s = max(1, round(left))
 
         async def work(redis: Redis) -> None:
             async with redis.pipeline(transaction=False) as pipe:
                 pipe.set(_key(cached.key, cached.pattern), body, ex=kept_s)
-                pipe.set(_near(cached.pattern), cached.key, ex=kept_s)
+                for name in near_names:
+                    pipe.set(_near(name), cached.key, ex=kept_s)
                 await pipe.execute()
 
         with contextlib.suppress(Retryable):
@@ -198,6 +202,22 @@ class PageCache:
             self._drop(key)
         return len(gone)
 
+    async def forget_one(self, key: str, pattern: str) -> None:
+        """Remove one copy from every layer of every worker."""
+        await self._objects.delete([_object(key, pattern)])
+        await self._line.call(lambda redis: redis.unlink(_key(key, pattern), _refused(key)))
+        await self._line.call(lambda redis: redis.publish(CHANNEL, key))
+        self._drop(key)
+
+    async def forget_tenant(self, tenant_id: str) -> None:
+        """Forget which copy was made for the tenant. The copy itself names nobody."""
+
+        async def work(redis: Redis) -> None:
+            for name in [name async for name in redis.scan_iter(match=_near(f"*:tenant:{tenant_id}"), count=1_000)]:
+                await redis.unlink(name)
+
+        await self._line.call(work)
+
     def _drop(self, key: str) -> None:
         if key == ALL:
             self._memory.clear()
@@ -222,7 +242,7 @@ class PageCache:
 async def _unlink(redis: Redis, pattern: str) -> set[str]:
     """Remove copy of a pattern (`*`: of all) and what points to it; the keys of what was there."""
     names = [name async for name in redis.scan_iter(match=f"lp:copy:{pattern}:*", count=1_000)]
-    pointers = [name async for name in redis.scan_iter(match=_near(pattern), count=1_000)]
+    pointers = [name async for name in redis.scan_iter(match=_near(f"{pattern}:*"), count=1_000)]
     for name in names + pointers:
         await redis.unlink(name)
     return {name.decode().rpartition(":")[2] for name in names}
@@ -232,8 +252,8 @@ def _key(key: str, pattern: str) -> str:
     return f"lp:copy:{pattern}:{key}"
 
 
-def _near(pattern: str) -> str:
-    return f"lp:near:{pattern}"
+def _near(name: str) -> str:
+    return f"lp:near:{name}"
 
 
 def _refused(key: str) -> str:

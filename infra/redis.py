@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -21,20 +22,36 @@ PATIENCE_S, AGAIN_S = 1.0, 0.5
 CONNECTIONS = 64
 
 
-def open_redis(url: str) -> Redis:
+@dataclass(frozen=True, slots=True)
+class RedisAccess:
+    """A login, and the certificates (PEM) for `rediss://`; None: those of the system."""
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    ca_file: str | None = None
+
+
+ANONYMOUS = RedisAccess()
+
+
+def open_redis(url: str, access: RedisAccess = ANONYMOUS) -> Redis:
     """A client for the URL; nothing is opened before the first call.
 
     A call that finds its connection broken is made once more on a new one: after a restart of Redis each connection of
     the pool would fail one call. So what is done by a call must be the same when it is done twice.
     """
+    tls = {"ssl_ca_certs": access.ca_file} if access.ca_file and url.startswith("rediss:") else {}
     pool = BlockingConnectionPool.from_url(
         url,
+        username=access.username or None,
+        password=access.password or None,
         max_connections=CONNECTIONS,
         timeout=3,
         socket_connect_timeout=2,
         socket_timeout=3,
         health_check_interval=30,
         retry=Retry(NoBackoff(), 1),
+        **tls,
     )
     return Redis.from_pool(pool)
 

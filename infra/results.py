@@ -1,9 +1,12 @@
 """Generation's state in Redis: requests, finished steps, joins, progress, results.
 
-A view: the topics are the truth. Keys of one request are `lp:<what>:{request_id}`, of one step `lp:<what>:{step_id}`.
+A view: the topics are the truth. Keys of one request are `lp:<what>:{request_id}`, of one step `lp:<what>:{step_id}`,
+of a page's join `lp:join:{lp_id}`: a page takes up no words of another tenant's request, even if the ids are the same.
 """
 
+import contextlib
 import json
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import cast
 from uuid import UUID
@@ -11,9 +14,10 @@ from uuid import UUID
 from redis.asyncio import Redis
 
 from infra.redis import RedisLine
-from schemas.generation import Progress, Result, StepName, decode_model, encode_model
+from schemas.errors import DecodeError
+from schemas.generation import Progress, Result, StepName, decode_model, encode_model, step_id_of
 
-HOUR_S, RESULT_S = 3_600, 30 * 86_400
+HOUR_S, RESULT_S, SCANNED = 3_600, 30 * 86_400, 1_000
 PRESENT = "lp:present"
 
 
@@ -101,14 +105,15 @@ class ResultStore:
         before = await self._line.call(work)
         return result if before is None else before
 
-    async def join(self, request_id: UUID, step: StepName, result: bytes) -> dict[str, bytes]:
-        """Add a step's result; all that have come so far, by step."""
+    async def join(self, lp_id: str, step: StepName, result: bytes) -> dict[str, bytes]:
+        """Add a step's result to those of its page; all that have come so far, by step."""
+        name = f"lp:join:{lp_id}"
 
         async def work(redis: Redis) -> dict[bytes, bytes]:
             async with redis.pipeline(transaction=False) as pipe:
-                pipe.hsetnx(f"lp:join:{request_id}", step.value, cast(str, result))
-                pipe.expire(f"lp:join:{request_id}", HOUR_S)
-                pipe.hgetall(f"lp:join:{request_id}")
+                pipe.hsetnx(name, step.value, cast(str, result))
+                pipe.expire(name, HOUR_S)
+                pipe.hgetall(name)
                 return cast("dict[bytes, bytes]", (await pipe.execute())[-1])
 
         return {name.decode(): value for name, value in (await self._line.call(work)).items()}
@@ -136,6 +141,34 @@ class ResultStore:
             return None
         kept = json.loads(cast(bytes, found))
         return kept["tenant_id"], decode_model(Progress, json.dumps(kept["progress"]).encode())
+
+    # -- erasing ---------------------------------------------------------------------------------------
+
+    async def of_tenant(self, tenant_id: str) -> AsyncIterator[Result]:
+        """Every stored result of the tenant. It looks through all results of all tenants."""
+        cursor: int = 0
+        while True:
+            cursor, names = await self._line.call(
+                lambda redis, at=cursor: redis.scan(at, match="lp:result:*", count=SCANNED)  # type: ignore[misc]
+            )
+            values = await self._line.call(lambda redis, all_=names: redis.mget(all_)) if names else []  # type: ignore[misc]
+            for value in filter(None, values):
+                with contextlib.suppress(DecodeError):
+                    if (result := decode_model(Result, value)).tenant_id == tenant_id:
+                        yield result
+            if cursor == 0:
+                return
+
+    async def forget(self, request_id: bytes) -> None:
+        """Remove a result."""
+        await self._line.call(lambda redis: redis.unlink(b"lp:result:" + request_id))
+
+    async def erase(self, request_id: UUID, lp_id: str) -> None:
+        """Remove all that is kept of a request and its page."""
+        steps = [step_id_of(request_id, name) for name in StepName]
+        of_steps = [f"lp:{what}:{one}" for one in steps for what in ("step", "parts")]
+        of_request = [f"lp:{what}:{request_id}" for what in ("request", "result", "progress")]
+        await self._line.call(lambda redis: redis.unlink(*of_request, *of_steps, f"lp:join:{lp_id}"))
 
     # -- whether this is the Redis that was filled -----------------------------------------------------
 

@@ -17,7 +17,7 @@ from schemas.errors import SettingError
 ANY = "*"
 MICRO = 1_000_000
 NOTHING = Caps(0, 0, 0)
-Role = Literal["application", "analyst", "operator"]
+Role = Literal["application", "analyst", "operator", "metrics"]
 # as browsers send it: scheme, host in lower case, a port unless it is the scheme's own
 LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 ORIGIN = re.compile(rf"https?://(?:{LABEL}(?:\.{LABEL})*|\[[0-9a-f:]+\])(?::\d{{1,5}})?")
@@ -125,6 +125,11 @@ class Tenants:
             first = error.errors(include_input=False, include_url=False)[0]
             at = ".".join(str(part) for part in first["loc"])
             raise SettingError(f"LPSTREAM_TENANTS_FILE: {path}: {at}: {first['msg']}") from error
+
+    @property
+    def digests(self) -> list[str]:
+        """SHA-256 of every token."""
+        return [one.sha256 for tenant in self._tenants for one in tenant.token]
 
     def caller(self, token: str) -> Caller | None:
         """Whose token it is."""

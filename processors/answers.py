@@ -14,7 +14,7 @@ from schemas.errors import DecodeError
 from schemas.generation import Model, error_of
 from schemas.sections import Emphasis, Headline, Section, of_group
 
-LONGEST = 20_000
+LONGEST, LONGEST_TEXT = 20_000, 1_000
 OTHER_NAMES = {
     "title": ("heading", "name", "label"),
     "text": ("description", "body", "detail", "content"),
@@ -24,11 +24,12 @@ OTHER_NAMES = {
     "features": ("items", "points"),
     "steps": ("items", "flow"),
 }
-# what only a customer can know: prices, shares, counts, years, ranks; and ways to reach someone
+# what only a customer can know: prices, shares, counts, years, ranks; and ways to reach someone.
+# No run is given back (`*+`): one that may be split in many ways takes seconds where nothing follows it.
 CLAIMS = re.compile(
-    r"[0-9０-９][0-9０-９,.，]*\s*(?:万|億|千)?\s*(?:円|%|％|パーセント|割引|割(?!り)|名様?|人(?!ひとり|一人)|件|社|店舗|周年|倍)"
+    r"[0-9０-９][0-9０-９,.，]*+\s*+(?:万|億|千)?\s*+(?:円|%|％|パーセント|割引|割(?!り)|名様?|人(?!ひとり|一人)|件|社|店舗|周年|倍)"
     r"|(?:創業|設立|開業|累計|満足度|合格率|成約率|リピート率|成功率)[^、。]{0,8}[0-9０-９]"
-    r"|(?:第|業界|地域|県内|市内)?(?:1|１|一)位|https?://|www\.|[\w.+-]+@[\w-]+\.[a-z]{2,}|0\d{1,4}-\d{1,4}-\d{3,4}",
+    r"|(?:第|業界|地域|県内|市内)?(?:1|１|一)位|https?://|www\.|[\w.+-]++@[\w-]+\.[a-z]{2,}|0\d{1,4}-\d{1,4}-\d{3,4}",
     re.IGNORECASE,
 )
 
@@ -148,6 +149,8 @@ def _fit_list(kind: Any, metadata: list[Any], value: Any) -> Any:
 
 
 def _fit_text(metadata: list[Any], text: str) -> str:
+    if len(text) > LONGEST_TEXT:  # longer than any field takes: not worth the cleaning
+        return text
     marks = [one for info in metadata for one in (info, *getattr(info, "metadata", ()))]
     text = emphasised(text) if any(isinstance(one, Emphasis) for one in marks) else plain(text)
     return text.rstrip("。") if any(isinstance(one, Headline) for one in marks) else text

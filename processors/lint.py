@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from processors.answers import walk
+from processors.text import shown
 from processors.trades import trade_of
 from schemas.copywriting import Copy, CopyFields
 from schemas.generation import GenerationRequest, Warning_
@@ -140,7 +141,7 @@ def lint_request(request: GenerationRequest) -> list[Warning_]:
     rules = OF_TRADE.get(trade, ()) + EVERY_TRADE
     typed = {"keywords": request.keywords, "facts": request.facts.model_dump(include={"testimonials", "licences"})}
     warnings = []
-    for path, words in walk(typed, ""):
+    for path, words in ((path, shown(words)) for path, words in walk(typed, "")):
         hits = ((rule, found) for rule in rules if (found := rule.pattern.search(words)) is not None)
         if (first := next(hits, None)) is not None:
             rule, found = first

@@ -24,6 +24,10 @@ ENGLISH = {
     "stores_away": "A store does not answer. Nothing is lost: try again in a moment.",
     "form_old": "This form is from another session. Open the page again.",
     "pages_lead": "Pages with visits in the last 30 days, and their heatmaps",
+    "unknown_pages": "Other ids that visits came in under",
+    "unknown_pages_lead": "No published page has these ids, and your tenants file does not list them. "
+    "They are your own pages with the snippet, or made up by someone: a visit needs no login.",
+    "unknown_pages_more": "Only those with most visits are shown.",
     "no_pages": "No visits in the last 30 days. Publish a page, or put the snippet into yours.",
     "page": "Page",
     "pageviews": "Pageviews",
@@ -182,6 +186,10 @@ JAPANESE = {
     "stores_away": "データの保存先が応答していません。失われたものはありません。少し待ってからお試しください。",
     "form_old": "この画面は別のセッションのものです。開き直してください。",
     "pages_lead": "直近30日間に閲覧のあったページ（選ぶとヒートマップを表示）",
+    "unknown_pages": "その他のIDで届いた閲覧",
+    "unknown_pages_lead": "公開済みのページにも登録済みのページにもないIDです。"
+    "計測タグを設置したご自身のページか、第三者が送った名前です（閲覧の送信にログインは不要です）。",
+    "unknown_pages_more": "閲覧の多いものだけを表示しています。",
     "no_pages": "直近30日間の閲覧はありません。ページを公開するか、計測タグを設置してください。",
     "page": "ページ",
     "pageviews": "閲覧数",

@@ -14,6 +14,7 @@ STEPS = "lp.steps"
 STEP_RESULTS = "lp.step-results"
 RESULTS = "lp.results"
 PROGRESS = "lp.progress"
+TENANT_PATTERN = r"^[a-z0-9][a-z0-9_]{0,31}$"
 
 
 class StepName(StrEnum):
@@ -94,7 +95,7 @@ class GenerationRequest(Model):
 
     schema_: Annotated[Literal[1], Field(alias="schema")] = 1
     request_id: UUID
-    tenant_id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,31}$")]
+    tenant_id: Annotated[str, Field(pattern=TENANT_PATTERN)]
     industry: Annotated[str, Field(min_length=1, max_length=50)]
     purpose: Annotated[str, Field(min_length=1, max_length=50)]
     keywords: Annotated[list[Annotated[str, Field(min_length=1, max_length=50)]], Field(max_length=20)] = []

@@ -21,6 +21,7 @@ COMMANDS = {
     "request": "streams.cli.request:request",
     "warm": "streams.cli.warm:warm",
     "sql": "streams.cli.sql:sql",
+    "erase": "streams.cli.erase:erase",
     "restore": "streams.cli.tier:restore",
     "rebuild": "streams.cli.rebuild:rebuild",
     "bench": "streams.cli.bench:bench",

@@ -4,8 +4,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 import faust
+from faust.auth import SASLCredentials, SSLCredentials
 from faust.transport.drivers import TRANSPORTS
 
+from infra.kafka.access import KafkaAccess, access_of
 from streams.membership import leave, watch
 from streams.settings import Settings
 
@@ -23,6 +25,7 @@ class App(faust.App):  # type: ignore[misc]  # faust publishes no types
     """
 
     before_leaving: Callable[[], Awaitable[None]] | None = None
+    brokers: str
 
     def _create_directories(self) -> None:
         """Nothing."""
@@ -60,7 +63,7 @@ class App(faust.App):  # type: ignore[misc]  # faust publishes no types
 def build_app(settings: Settings, name: AppName) -> faust.App:
     """A Faust app without tables, web server or leader; its consumer group is `lpstream-<name>`."""
     servers = settings.kafka_bootstrap_servers.split(",")
-    return App(
+    app = App(
         f"lpstream-{name}",
         broker=[f"{SCHEMES[name]}://{server.strip()}" for server in servers],
         store="memory://",
@@ -76,7 +79,24 @@ def build_app(settings: Settings, name: AppName) -> faust.App:
         # paused partitions are not polled while a store is away; that must not end the membership
         broker_max_poll_interval=86_400.0,
         worker_redirect_stdouts=False,
+        broker_credentials=_credentials(access_of(settings.kafka_bootstrap_servers)),
         **_broker_times(settings),
+    )
+    app.brokers = settings.kafka_bootstrap_servers
+    return app
+
+
+def _credentials(access: KafkaAccess) -> Any:
+    """The same login and TLS, as Faust takes them."""
+    if access.protocol == "PLAINTEXT":
+        return None
+    if access.protocol == "SSL":
+        return SSLCredentials(access.context())
+    return SASLCredentials(
+        username=access.username,
+        password=access.password,
+        ssl_context=access.context(),
+        mechanism=access.mechanism,
     )
 
 

@@ -45,7 +45,7 @@ class Desk:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.tenants = Tenants.load(settings.tenants_file)
-        self.line = RedisLine(open_redis(settings.redis_url))
+        self.line = RedisLine(open_redis(settings.redis_url, settings.redis_access))
         self.results = ResultStore(self.line)
         self.ledger = Ledger(self.line, settings.timezone, datetime.now, _on_alert)
         self.objects = open_objects(settings)

@@ -1,7 +1,8 @@
 """Copy for a request: from the cache, from providers section group by section group, or built in, always in time.
 
 One flight makes the copy of a key; whoever asks for the same meanwhile waits for it, in this process or in another.
-Nothing here depends on a customer's name, address or facts.
+Nothing here depends on a customer's name, address or facts. Flights, refused input and copy are shared by those who
+typed the same words; a bill, a cap and its cause are the payer's own.
 """
 
 import asyncio
@@ -35,8 +36,9 @@ from processors.copywriting import (
     parse,
     template_part,
 )
+from processors.near import lent
 from processors.page import TEMPLATE_VERSION
-from processors.page_cache import key_of, pattern_of
+from processors.page_cache import key_of, near_names, near_names_of, pattern_of
 from schemas.copywriting import Copy, CopyFields
 from schemas.errors import DecodeError, LpstreamError, Retryable
 from schemas.generation import Attempt, CacheLayer, GenerationRequest, Warning_
@@ -181,14 +183,20 @@ class Copywriter:
 
     async def _without_model(self, order: Order, cause: str, trail: Trail) -> Written:
         """What is near, else what is built in."""
-        near = await self._cache.near(order.pattern)
+        near = await self._near(order)
         if near is None:
             return _written(_built_in(order.fields, cause, trail))
         metrics.COPY_LOOKUPS.labels("near").inc()
         told = Warning_(code="near_copy", detail=f"copy of a like page was used: {CAUSES.get(cause, cause)}")
-        return Written(
-            near.copy_, "fallback", "near", [told, *near.warnings], trail.attempts, trail.provider_ms or None
-        )
+        copy, warnings = near
+        return Written(copy, "fallback", "near", [told, *warnings], trail.attempts, trail.provider_ms or None)
+
+    async def _near(self, order: Order) -> tuple[Copy, list[Warning_]] | None:
+        """Copy that may be lent to the order's page, and what lint says of it."""
+        async for donor in self._cache.near(order.pattern, near_names(order.fields, order.payer.tenant_id)):
+            if (copy := lent(order.fields, donor)) is not None:
+                return lint(order.fields, copy)
+        return None
 
     # -- flights ---------------------------------------------------------------------------------------
 
@@ -262,12 +270,13 @@ class Copywriter:
         cached = CachedCopy(
             key=order.key,
             pattern=order.pattern,
+            fields=order.fields,
             copy_=draft.copy,
             warnings=tuple(draft.warnings),
             made_ms=int(time.time() * 1000),
             model=next((name for name, _ in by.most_common(1)), ""),
         )
-        await self._cache.put(cached)
+        await self._cache.put(cached, near_names_of(order.fields, order.payer.tenant_id))
         task = asyncio.create_task(self._store(cached))  # nobody who waits for the copy waits for S3
         self._storing.add(task)
         task.add_done_callback(self._storing.discard)

@@ -5,6 +5,7 @@ once. A kill between a replay and its commit replays one letter again: a beacon 
 finds its result.
 """
 
+import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -67,7 +68,7 @@ class Letter:
             record.timestamp,
             told.get("error", ""),
             f"{told.get('topic', '')}[{place}]@{told.get('offset', '')}",
-            int(place) if place.isdigit() else None,
+            int(place) if re.fullmatch("[0-9]{1,9}", place) else None,
             record.key,
             record.value or b"",
             tuple(record.headers),

@@ -45,7 +45,8 @@ IDENTITY_BYTES = 60
 def writer(settings: Settings, database: str) -> ClickHouse:
     """ClickHouse as the user that writes."""
     password = settings.clickhouse_password.get_secret_value()
-    return ClickHouse.open(settings.clickhouse_url, settings.clickhouse_user, password, database)
+    url, user = settings.clickhouse_url, settings.clickhouse_user
+    return ClickHouse.open(url, user, password, database, ca_file=settings.ca_file)
 
 
 def folding_thread() -> ThreadPoolExecutor:
@@ -63,7 +64,7 @@ class Stores:
         self.settings = settings
         self.folding = folding_thread()
         self.clickhouse = writer(settings, database)
-        self.redis: Redis = open_redis(settings.redis_url)
+        self.redis: Redis = open_redis(settings.redis_url, settings.redis_access)
         self.links = IdentityLinks(BucketIdentities(self.redis), settings.kafka_bootstrap_servers)
         self.producer: AIOKafkaProducer = build_producer(settings.kafka_bootstrap_servers, settings.broker)
 

@@ -35,7 +35,9 @@ class ReadingThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fau
         self.reader = Reader(consumer)
         # where partitions are stopped and have no skip letter, until a fetch passes it
         self.stopped: dict[TopicPartition, int] = {}
-        self._letters = SkipLetters(",".join(driver.server_list(transport.url, transport.default_port)))
+        servers = ",".join(driver.server_list(transport.url, transport.default_port))
+        # Faust's addresses do not carry how the brokers are reached
+        self._letters = SkipLetters(getattr(transport.app, "brokers", servers))
         return consumer
 
     async def _fetch_records(

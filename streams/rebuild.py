@@ -4,6 +4,7 @@
 2. Bulk passes read the log up to the offsets that the workers have committed, with few large inserts. The workers go
    on meanwhile, so passes follow one another until one takes seconds.
 3. Days whose records the log no longer has all of are taken over from the old tables, days on S3 are left there.
+   What `lpstream erase` has erased is deleted from the new tables.
 4. The tables change places.
 5. What the workers have committed since the last pass is inserted. A bucket that a worker stored during the exchange
    may lie in the old tables, in the new ones, or half in each. The rebuild inserts these buckets under the workers'
@@ -92,7 +93,8 @@ class Rebuild:
     def _clickhouse(self, kind: type[ClickHouse]) -> ClickHouse:
         settings = self._settings
         password = settings.clickhouse_password.get_secret_value()
-        return kind.open(settings.clickhouse_url, settings.clickhouse_user, password, LIVE, answer_timeout_s=ANSWER_S)
+        url, user = settings.clickhouse_url, settings.clickhouse_user
+        return kind.open(url, user, password, LIVE, answer_timeout_s=ANSWER_S, ca_file=settings.ca_file)
 
 
 class _Run:
@@ -117,6 +119,7 @@ class _Run:
         await self._catch_up()
         self._figures.days_kept = await self._older_days()
         marks = await self._pass()
+        await self._tables.erase()
         await self._held.check()
         if marks.strange:
             await self._exchange_alone()

@@ -101,6 +101,12 @@ class NewTables:
     async def _alter(self, one: HotPartition, change: str) -> None:
         await self._clickhouse.command(f"ALTER TABLE {LIVE}.{ASIDE}{one.source} {change}")
 
+    async def erase(self) -> None:
+        """Delete what was to be erased (`lpstream erase`) and is still in the log."""
+        hot = HotTables(self._clickhouse)
+        for one in await Ledger(self._clickhouse, "rebuild").erasures():
+            await hot.erase(one, ASIDE)
+
     async def exchange(self) -> None:
         """Make them the live ones."""
         for table in TABLES:

@@ -20,6 +20,7 @@ from schemas.generation import (
     Result,
     Step,
     StepName,
+    decode_model,
     encode_model,
     step_id_of,
 )
@@ -63,14 +64,15 @@ async def handle(clients: "Clients", message: Any) -> None:
 
 
 async def _known(clients: "Clients", request: GenerationRequest, value: bytes) -> bytes | None:
-    """The stored result of a request that was answered before; DecodeError when its id was used for another body."""
+    """The stored result of a request that was answered before; DecodeError when its id is another request's."""
     digest = hashlib.sha256(value).hexdigest()
     try:
         kept, stored = await clients.results.begin(request.request_id, digest)
     except Retryable as error:
         log.warning("request %s goes on without: %s", request.request_id, error)
         return None
-    if kept != digest:
+    # the digest is kept for an hour, the result for longer: no tenant is told of another's
+    if kept != digest or (stored is not None and decode_model(Result, stored).tenant_id != request.tenant_id):
         raise DecodeError("request_id", "was used for another request; give each request an id of its own")
     return stored
 
@@ -108,12 +110,20 @@ def _ms_since(started: float) -> int:
     return round((time.monotonic() - started) * 1000)
 
 
+def identified(value: bytes) -> Identified | None:
+    """Who an invalid request says it is; None where it does not."""
+    try:
+        return None if is_framed(value) else msgspec.json.decode(value, type=Identified)
+    except (ValueError, RecursionError):
+        return None
+
+
 async def _reject(clients: "Clients", value: bytes, error: DecodeError) -> None:
     """A `rejected` result for a request that at least says who it is; DecodeError for anything else."""
-    if is_framed(value):
+    who = identified(value)
+    if who is None:
         raise error
     try:
-        who = msgspec.json.decode(value, type=Identified)
         result = Result.model_validate(
             {
                 "request_id": who.request_id,

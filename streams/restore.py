@@ -126,6 +126,9 @@ class _Run:
         return {"read": self._read, "restored": self._restored}
 
     async def _take(self, record: Any) -> None:
+        if record.value is None:  # `lpstream erase`: what stood under this key before is to be forgotten
+            await self._results.forget(record.key or b"")
+            return
         try:
             result = decode_model(Result, record.value or b"")
         except DecodeError as error:

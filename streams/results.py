@@ -72,7 +72,11 @@ class Publication:
     @property
     def lp_id(self) -> str:
         """The page's id."""
-        return lp_id_of(self.request.tenant_id, self.request.request_id)
+        return _lp_id(self.plan)
+
+
+def _lp_id(plan: Plan) -> str:
+    return lp_id_of(plan.request.tenant_id, plan.request.request_id)
 
 
 async def handle(clients: "Clients", message: Any) -> None:
@@ -86,7 +90,7 @@ async def handle(clients: "Clients", message: Any) -> None:
         await _publish(clients, plan, await _join(clients, plan, part))
         return
     with contextlib.suppress(Retryable):  # the copy's handler stands in for what it does not find
-        await clients.results.join(part.request_id, part.step, encode_model(part))
+        await clients.results.join(_lp_id(plan), part.step, encode_model(part))
     clients.arrivals.tell(part.request_id)
 
 
@@ -97,7 +101,7 @@ async def _join(clients: "Clients", plan: Plan, copy: StepResult) -> Parts:
         while True:
             arrived.clear()
             try:
-                found = await clients.results.join(copy.request_id, copy.step, encode_model(copy))
+                found = await clients.results.join(_lp_id(plan), copy.step, encode_model(copy))
             except Retryable:
                 return {copy.step: copy}
             parts = {StepName(name): decode_model(StepResult, value) for name, value in found.items()}

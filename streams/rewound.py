@@ -75,7 +75,7 @@ def _listed(partitions: list[int]) -> str:
 async def _newest_window(settings: Settings) -> int | None:
     """Return the start of the newest window in ms, None when the tables are empty."""
     password = settings.clickhouse_password.get_secret_value()
-    clickhouse = ClickHouse.open(settings.clickhouse_url, settings.clickhouse_user, password)
+    clickhouse = ClickHouse.open(settings.clickhouse_url, settings.clickhouse_user, password, ca_file=settings.ca_file)
     try:
         row = (await clickhouse.rows("SELECT count() AS n, max(window_start) AS newest FROM heatmap_windows"))[0]
     finally:

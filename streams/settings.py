@@ -8,24 +8,16 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, model_validator
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic_settings import SettingsError
 
 from infra.tenants import check_origin
 from schemas.errors import SettingError
+from streams.store_settings import PREFIX, StoreSettings, Url
 
-PREFIX = "LPSTREAM_"
-
-
-def _url(value: str) -> str:
-    parts = urlsplit(value)
-    if not parts.scheme or not parts.hostname:
-        raise ValueError("give an address such as http://127.0.0.1:8123")
-    return value.rstrip("/")
+__all__ = ["PREFIX", "LlmModel", "LlmProvider", "Settings", "any_address_set", "load_settings", "settings_page"]
 
 
 def _timezone(value: str) -> str:
@@ -36,7 +28,6 @@ def _timezone(value: str) -> str:
     return value
 
 
-Url = Annotated[str, AfterValidator(_url)]
 Origin = Annotated[str, AfterValidator(check_origin)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
@@ -75,73 +66,17 @@ class LlmProvider(BaseModel):
         return value
 
 
-class SecretFiles(PydanticBaseSettingsSource):
-    """Reads `LPSTREAM_<NAME>_FILE` for settings that are secret."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        path = os.environ.get(f"{PREFIX}{field_name.upper()}_FILE")
-        if path is None or field.annotation is not SecretStr:
-            return None, field_name, False
-        try:
-            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
-        except OSError as error:
-            raise SettingError(f"{PREFIX}{field_name.upper()}_FILE: {error.strerror}: {path}") from error
-
-    def __call__(self) -> dict[str, Any]:
-        values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
-        return {name: value for name, value in values.items() if value is not None}
-
-
-class Settings(BaseSettings):
+class Settings(StoreSettings):
     """Everything that a process of lpstream can be told. Every field is `LPSTREAM_<NAME>`."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
-
-    kafka_bootstrap_servers: Annotated[
-        str, Field(min_length=3, description="Kafka brokers, `host:port`, several with commas.")
-    ] = "127.0.0.1:9092"
-    broker: Annotated[
-        Literal["apache", "tansu"],
-        Field(description="What the broker can: `tansu` has no idempotent producer and no LogAppendTime."),
-    ] = "apache"
-    kafka_replication_factor: Annotated[
+    edge_wrong_logins: Annotated[
         int,
-        Field(ge=1, le=9, description="Copies of each partition that `migrate` asks for; 3 in production."),
-    ] = 1
-    kafka_min_insync_replicas: Annotated[
-        int,
-        Field(ge=1, le=9, description="Copies that must have a record before it counts; 2 in production."),
-    ] = 1
-    kafka_group_instance_id: Annotated[
-        str | None,
-        Field(description="Name of this worker in its group (static membership): stable over restarts."),
-    ] = None
-    redis_url: Annotated[Url, Field(description="Redis, `redis://` or `rediss://`.")] = "redis://127.0.0.1:6379"
-    clickhouse_url: Annotated[Url, Field(description="ClickHouse's HTTP interface.")] = "http://127.0.0.1:8123"
-    clickhouse_user: Annotated[str, Field(description="ClickHouse user that writes.")] = "lpstream"
-    clickhouse_password: Annotated[SecretStr, Field(description="Password of the user that writes.")] = SecretStr("")
-    clickhouse_replicated: Annotated[
-        bool, Field(description="Whether `migrate` makes replicated tables, on a cluster with Keeper.")
-    ] = False
-    clickhouse_s3_url: Annotated[
-        Url | None,
-        Field(description="The bucket as ClickHouse reaches it, if not by the S3 endpoint and the bucket's name."),
-    ] = None
-    clickhouse_analyst_password: Annotated[
-        SecretStr,
-        Field(description="Password of the read-only user `analyst`; pictures and `sql` read with it."),
-    ] = SecretStr("")
-    s3_endpoint_url: Annotated[Url | None, Field(description="S3 endpoint; unset means AWS itself by its region.")] = (
-        None
-    )
-    s3_bucket: Annotated[
-        str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="Bucket of pages and tiers.")
-    ] = "lpstream"
-    s3_region: Annotated[str, Field(description="Region of the bucket.")] = "ap-northeast-1"
-    s3_access_key_id: Annotated[SecretStr, Field(description="S3 access key; empty: boto3's own search.")] = SecretStr(
-        ""
-    )
-    s3_secret_access_key: Annotated[SecretStr, Field(description="S3 secret key.")] = SecretStr("")
+        Field(
+            ge=0,
+            description="Different wrong tokens from one address within ten minutes; beyond, 429 for every login from "
+            "there. 0: no limit.",
+        ),
+    ] = 20
     tier_hot_days: Annotated[
         int, Field(ge=1, le=29, description="Days before today (UTC) that stay in ClickHouse; older ones move to S3.")
     ] = 7
@@ -168,7 +103,7 @@ class Settings(BaseSettings):
     ] = SecretStr("")
     allowed_origins: Annotated[
         list[Origin], Field(description="JSON list of origins that may post beacons besides the edge's own.")
-    ] = []
+    ] = []  # noqa: RUF012 - pydantic copies it
     tenants_file: Annotated[Path, Field(description="Tenants: tokens by hash, origins, lp_ids, caps.")] = Path(
         "infra/tenants.toml"
     )
@@ -260,7 +195,7 @@ class Settings(BaseSettings):
             description="JSON list of further topics that the private listener may produce to; their records are not "
             "checked, as by any REST proxy."
         ),
-    ] = []
+    ] = []  # noqa: RUF012 - pydantic copies it
     produce_timeout_s: Annotated[
         float, Field(gt=0, le=60, description="How long the edge waits for the broker's acknowledgement.")
     ] = 8.0
@@ -282,7 +217,7 @@ class Settings(BaseSettings):
             description="JSON list of providers in order: name, base_url, key_variable, fast, high (id,"
             " usd_per_million_input, usd_per_million_output, options), concurrency, limit_field, json_mode."
         ),
-    ] = []
+    ] = []  # noqa: RUF012 - pydantic copies it
     llm_first_token_s: Annotated[
         float, Field(gt=0, le=30, description="Wait for a call's first token; then the next provider is asked.")
     ] = 1.5
@@ -338,13 +273,6 @@ class Settings(BaseSettings):
     ] = "INFO"
 
     @property
-    def warm_url(self) -> str:
-        """The bucket of the tiers as ClickHouse reaches it, with a slash at the end."""
-        aws = f"https://{self.s3_bucket}.s3.{self.s3_region}.amazonaws.com"
-        own = f"{self.s3_endpoint_url}/{self.s3_bucket}" if self.s3_endpoint_url else aws
-        return f"{self.clickhouse_s3_url or own}/"
-
-    @property
     def page_base_url(self) -> str:
         """Where published pages are reached, without a slash at the end."""
         return self.public_url or f"http://{self.edge_host}:{self.edge_port}"
@@ -361,18 +289,6 @@ class Settings(BaseSettings):
                 f"{PREFIX}TIER_WARM_DAYS: give more days than {PREFIX}TIER_HOT_DAYS ({self.tier_hot_days})"
             )
         return self
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then the environment, then files that it names."""
-        return init_settings, env_settings, SecretFiles(settings_cls)
 
 
 ADDRESSES = ("kafka_bootstrap_servers", "redis_url", "clickhouse_url", "s3_endpoint_url")

@@ -33,6 +33,11 @@ PRIVATE = "private, max-age=31536000, immutable"
 Missing = Literal["no_shot_foreign", "no_shot_browser", "no_shot_late", "no_shot_failed"]
 
 
+def shots_of(html: bytes) -> str:
+    """How the keys of a page's screenshots begin."""
+    return f"shots/{hashlib.sha256(html).hexdigest()[:24]}-"
+
+
 class Shots:
     """`chromium` is the setting: `auto`, `off`, or a path."""
 
@@ -54,7 +59,7 @@ class Shots:
             page = await self._objects.get(f"pages/{lp_id}/index.html")
             if page is None:
                 return "no_shot_foreign"
-            key = f"shots/{hashlib.sha256(page.body).hexdigest()[:24]}-{width}x{viewport_h}-{VERSION}.png"
+            key = f"{shots_of(page.body)}{width}x{viewport_h}-{VERSION}.png"
             if (found := await self._objects.get(key)) is not None:
                 return found.body
         except Refused:

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from mode import Service
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from infra.kafka.access import reach
 from infra.kafka.admin import partitions_of
 from infra.schema_registry import ConfluentRegistry
 from schemas.codec import learn_ids
@@ -145,7 +146,7 @@ async def _wait_for_topics(settings: Settings, name: AppName) -> None:
 async def _wait_for_kafka(settings: Settings) -> None:
     """A worker that is started while Kafka is away waits for it, and says so."""
     while True:
-        client = AIOKafkaClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+        client = AIOKafkaClient(**reach(settings.kafka_bootstrap_servers))
         try:
             await client.bootstrap()
         except KafkaError as error:

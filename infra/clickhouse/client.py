@@ -44,8 +44,11 @@ _CODE = re.compile(r"Code: (\d+)|error code (\d+)")
 class ClickHouse:
     """One server, one user. Calls run in a few threads; nothing is opened before the first call."""
 
-    def __init__(self, url: str, user: str, password: str, database: str, answer_timeout_s: float) -> None:
+    def __init__(
+        self, url: str, user: str, password: str, database: str, answer_timeout_s: float, ca_file: str | None
+    ) -> None:
         self._url, self._user, self._password, self._database = url, user, password, database
+        self._ca_file = ca_file
         self._answer_timeout_s = answer_timeout_s
         self._quorums: dict[str, tuple[str, float]] = {}
         self._client: Any = None
@@ -61,9 +64,10 @@ class ClickHouse:
         database: str = "lpstream",
         *,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
+        ca_file: str | None = None,
     ) -> Self:
-        """Make a client; it connects with its first call."""
-        return cls(url, user, password, database, answer_timeout_s)
+        """Make a client; it connects with its first call. `ca_file`: certificates for `https://`, PEM."""
+        return cls(url, user, password, database, answer_timeout_s, ca_file)
 
     async def insert(self, table: str, rows: pa.Table, token: str) -> None:
         """Insert all rows or none, once for each token however often it is called.
@@ -139,6 +143,7 @@ class ClickHouse:
             username=self._user,
             password=self._password,
             database=self._database,
+            ca_cert=self._ca_file,
             compress=False,
             autogenerate_session_id=False,
             connect_timeout=CONNECT_TIMEOUT_S,

@@ -7,6 +7,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, for_code
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
+from infra.kafka.access import reach
 from schemas.errors import Refused, Retryable
 
 DEAD = "Dead"
@@ -15,7 +16,7 @@ DEAD = "Dead"
 @asynccontextmanager
 async def open_admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
     """A client for the time of the block; Retryable when the brokers do not answer."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id="lpstream-admin")
+    admin = AIOKafkaAdminClient(**reach(bootstrap), client_id="lpstream-admin")
     try:
         await admin.start()
         yield admin

@@ -4,6 +4,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 
+from infra.kafka.access import reach
+
 READ_COMMITTED = "read_committed"
 
 
@@ -13,5 +15,5 @@ def build_consumer(bootstrap: str, *topics: str, **rest: Any) -> AIOKafkaConsume
     `end_offsets` is then the end of what is decided: the first offset of the oldest open transaction.
     """
     return AIOKafkaConsumer(
-        *topics, bootstrap_servers=bootstrap, enable_auto_commit=False, isolation_level=READ_COMMITTED, **rest
+        *topics, **reach(bootstrap), enable_auto_commit=False, isolation_level=READ_COMMITTED, **rest
     )

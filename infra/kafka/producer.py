@@ -5,6 +5,8 @@ from functools import lru_cache
 
 from aiokafka import AIOKafkaProducer
 
+from infra.kafka.access import reach
+
 LINGER_MS = 5
 SEED, MIX, ALL = 0x9747B28C, 0x5BD1E995, 0xFFFFFFFF
 BATCH_BYTES = 16_384  # aiokafka's own default
@@ -16,7 +18,7 @@ def build_producer(
 ) -> AIOKafkaProducer:
     """A producer, not started, inside a running loop: acks from all replicas, idempotent where the broker can."""
     return AIOKafkaProducer(
-        bootstrap_servers=bootstrap,
+        **reach(bootstrap),
         acks="all",
         enable_idempotence=broker != "tansu",
         linger_ms=linger_ms,

@@ -14,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError, KafkaError, for_code
 
+from infra.kafka.access import reach
 from schemas.errors import LpstreamError, Refused, Retryable
 
 Outcome = Literal["created", "exists", "updated"]
@@ -87,7 +88,7 @@ async def ensure_topics(
     another number of partitions than asked for.
     """
     wanted = [_wanted(spec, partitions, min_insync) for spec in topics or load_topics()]
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id="lpstream-migrate")
+    admin = AIOKafkaAdminClient(**reach(bootstrap), client_id="lpstream-migrate")
     try:
         await admin.start()
         return await _ensure(admin, wanted, replication_factor)

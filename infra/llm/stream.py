@@ -25,7 +25,7 @@ from infra.llm.filling import filling_response
 
 Billing = Literal["usage", "nothing", "unknown"]
 MOST_TEXT = 64 * 1024
-COOL_S = 1.0
+COOL_S, LONGEST_COOL_S = 1.0, 3_600.0
 # a timer is moved that often at most: moving it for each of a hundred reads costs as much as reading
 HEAR_S, KEEP_ALIVE_S = 0.1, 30.0
 
@@ -225,13 +225,17 @@ def _refused(error: BaseException | None) -> bool:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds by `retry-after-ms` or `Retry-After` (seconds or a date), else a moment."""
+    """Seconds by `retry-after-ms` or `Retry-After` (seconds or a date), else a moment; an hour at most."""
     with contextlib.suppress(ValueError):
         if milliseconds := headers.get("retry-after-ms"):
-            return max(0.0, float(milliseconds) / 1000)
+            return _bounded(float(milliseconds) / 1000)
     text = headers.get("retry-after", "")
     with contextlib.suppress(ValueError):
-        return max(0.0, float(text))
-    with contextlib.suppress(ValueError, TypeError):
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+        return _bounded(float(text))
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
+        return _bounded(parsedate_to_datetime(text).timestamp() - time.time())
     return COOL_S
+
+
+def _bounded(seconds: float) -> float:
+    return min(LONGEST_COOL_S, max(0.0, seconds))

@@ -17,6 +17,8 @@ NAME = re.compile(r"(\d{4})(\d\d)(\d\d)-(\d+)")
 IN_ORDER = "optimize_aggregation_in_order = 1"
 MATCHES = "(lp_id IN {lp_ids:Array(String)} OR ({prefix:String} != '' AND startsWith(lp_id, {prefix:String})))"
 
+CONCERNED = f"{MATCHES} AND window_start < {{before:DateTime('UTC')}}"
+
 
 class HotTables:
     """Partitions of the five tables: one for each day (UTC) and number of days late."""
@@ -57,17 +59,21 @@ class HotTables:
                 raise ValueError(name)
             await self._clickhouse.command(f"ALTER TABLE lpstream.{source} DROP PARTITION ID '{name}'")
 
-    async def erase(self, erasure: Erasure) -> int:
-        """Delete what an erasure means from every table; how many rows there were."""
+    async def erase(self, erasure: Erasure, prefix: str = "") -> int:
+        """Delete what an erasure means from every table, or from those with the prefix; how many rows there were."""
         parameters = erasure_parameters(erasure)
-        rows = 0
-        for source in HOT_TABLES:
-            where = f"{MATCHES} AND window_start < {{before:DateTime('UTC')}}"
-            found = await self._clickhouse.rows(f"SELECT count() AS n FROM lpstream.{source} WHERE {where}", parameters)
-            if count := int(found[0]["n"]):
-                rows += count
-                sql = f"ALTER TABLE lpstream.{source} DELETE WHERE {where} SETTINGS mutations_sync = 2"
-                await self._clickhouse.command(sql, parameters)
+        found = await self.concerned(erasure, prefix)
+        for table in [name for name, rows in found.items() if rows]:
+            sql = f"ALTER TABLE lpstream.{table} DELETE WHERE {CONCERNED} SETTINGS mutations_sync = 2"
+            await self._clickhouse.command(sql, parameters)
+        return sum(found.values())
+
+    async def concerned(self, erasure: Erasure, prefix: str = "") -> dict[str, int]:
+        """How many rows an erasure means, by table."""
+        rows = {}
+        for table in [prefix + source for source in HOT_TABLES]:
+            sql = f"SELECT count() AS n FROM lpstream.{table} WHERE {CONCERNED}"
+            rows[table] = int((await self._clickhouse.rows(sql, erasure_parameters(erasure)))[0]["n"])
         return rows
 
 

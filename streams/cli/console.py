@@ -26,13 +26,21 @@ def say(line: str) -> None:
     err.print(line, highlight=False, markup=False)
 
 
-def analyst(data: Path) -> tuple[str, str, str]:
-    """ClickHouse's address, user and password for reading: from the settings if any address is set, else the doors."""
+def analyst(data: Path) -> tuple[str, str, str, str | None]:
+    """ClickHouse's address, user, password and certificates for reading.
+
+    From the settings if any address is set, else the doors.
+    """
     if any_address_set():
         settings = load_settings()
-        return settings.clickhouse_url, "analyst", settings.clickhouse_analyst_password.get_secret_value()
+        return (
+            settings.clickhouse_url,
+            "analyst",
+            settings.clickhouse_analyst_password.get_secret_value(),
+            settings.ca_file,
+        )
     parts = urlsplit(str(read_doors(data)["clickhouse"]))
-    return f"{parts.scheme}://{parts.hostname}:{parts.port}", parts.username or "", parts.password or ""
+    return f"{parts.scheme}://{parts.hostname}:{parts.port}", parts.username or "", parts.password or "", None
 
 
 def settings_for(data: Path) -> Settings:

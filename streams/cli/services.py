@@ -111,7 +111,11 @@ async def prepare(settings: Settings) -> None:
     )
     say(f"topics: {sum(outcome == 'created' for outcome in topics.values())} created, {len(topics)} in all")
     clickhouse = ClickHouse.open(
-        settings.clickhouse_url, settings.clickhouse_user, settings.clickhouse_password.get_secret_value(), "default"
+        settings.clickhouse_url,
+        settings.clickhouse_user,
+        settings.clickhouse_password.get_secret_value(),
+        "default",
+        ca_file=settings.ca_file,
     )
     try:
         done = await apply_ddl(

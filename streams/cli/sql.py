@@ -70,8 +70,10 @@ def _defaults(query: KitQuery) -> dict[str, str]:
     return {name: value for name, value in known.items() if name in query.parameters}
 
 
-async def _rows(query: str, values: dict[str, str], url: str, user: str, password: str) -> list[dict[str, Any]]:
-    clickhouse = ClickHouse.open(url, user, password)
+async def _rows(
+    query: str, values: dict[str, str], url: str, user: str, password: str, ca_file: str | None
+) -> list[dict[str, Any]]:
+    clickhouse = ClickHouse.open(url, user, password, ca_file=ca_file)
     try:
         return await clickhouse.rows(query, values)
     finally:

@@ -121,7 +121,7 @@ PRIVATE = [
     route("GET", "/lp/requests/{request_id}", pages.status, "application", "operator"),
     route("GET", "/lp/requests/{request_id}/events", pages.events, "application", "operator"),
     route("GET", "/lp/requests/{request_id}/preview", pages.preview, "application", "operator"),
-    route("GET", "/metrics", routes.metrics_page, "operator"),
+    route("GET", "/metrics", routes.metrics_page, "metrics", "operator"),
     route("GET", "/healthz", routes.health),
     route("GET", "/readyz", routes.ready),
 ]
@@ -228,8 +228,12 @@ class Edge:
         if self._listener == "public" or found.template in OPEN_PATHS or found.template.startswith(STUDIO_PATH):
             return None  # the studio looks at its cookie itself
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        client = cast(Connection, request.protocol).client
+        self._services.logins.check(client)
         caller = self._tenants.caller(token.strip()) if scheme.lower() == "bearer" else None
         if caller is None:
+            if token:
+                self._services.logins.wrong(client, token)
             raise HttpError(401, "Give a token of your tenant: Authorization: Bearer …", 40101)
         if found.roles and caller.role not in found.roles:
             raise HttpError(403, f"This needs a token with role {' or '.join(sorted(found.roles))}", 40301)

@@ -5,21 +5,24 @@ from dataclasses import dataclass, replace
 
 from aiokafka.errors import KafkaError
 
+from infra.asked import Asked
 from infra.clickhouse.client import ClickHouse
 from infra.kept import KeptAnswers
 from infra.objects import Objects
 from infra.redis import RedisLine, open_redis
 from infra.results import ResultStore
 from infra.schema_registry import ConfluentRegistry, LateSchemas, OwnSchemas, SchemaRegistry
-from infra.sessions import Sessions
+from infra.sessions import Sessions, secret_of
 from infra.tenants import Tenants
 from streams.cards import Cards
 from streams.drawing import DrawingProcess
 from streams.edge.admission import Admission
+from streams.edge.logins import Logins
 from streams.edge.progress import ProgressFeed
 from streams.edge.sender import Sender
 from streams.edge.shelf import Shelf
 from streams.edge.snippet import Snippet
+from streams.edge.studio.listing import Listing
 from streams.heatmaps import Heatmaps
 from streams.settings import Settings
 from streams.shots import Shots
@@ -43,6 +46,8 @@ class Services:
     heatmaps: Heatmaps
     results: ResultStore
     sessions: Sessions
+    logins: Logins
+    asked: Asked
     objects: Objects
     snippet: Snippet
     progress: ProgressFeed
@@ -51,6 +56,7 @@ class Services:
     cards: Cards
     drawing: tuple[DrawingProcess, DrawingProcess]
     shelf: Shelf
+    listing: Listing
     ending: bool = False
 
     def for_another_listener(self) -> "Services":
@@ -76,9 +82,12 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
         log.error("Kafka at %s: %s", settings.kafka_bootstrap_servers, error)
         raise SystemExit(1) from error
     clickhouse = ClickHouse.open(
-        settings.clickhouse_url, "analyst", settings.clickhouse_analyst_password.get_secret_value()
+        settings.clickhouse_url,
+        "analyst",
+        settings.clickhouse_analyst_password.get_secret_value(),
+        ca_file=settings.ca_file,
     )
-    line = RedisLine(open_redis(settings.redis_url))
+    line = RedisLine(open_redis(settings.redis_url, settings.redis_access))
     results = ResultStore(line)
     objects = Objects.open(
         settings.s3_endpoint_url,
@@ -100,7 +109,9 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
         clickhouse,
         Heatmaps(clickhouse, KeptAnswers(line, "lp:heatmap:"), shots, drawing, settings.timezone),
         results,
-        Sessions(line),
+        Sessions(line, secret_of(settings.studio_secret.get_secret_value(), tenants.digests)),
+        Logins(settings.edge_wrong_logins),
+        Asked(line),
         objects,
         Snippet.load(),
         progress,
@@ -109,6 +120,7 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
         Cards(objects, drawing),
         (drawing, browsing),
         Shelf(objects),
+        Listing(clickhouse, objects),
     )
 
 

@@ -36,6 +36,7 @@ class Stores:
             settings.clickhouse_user,
             settings.clickhouse_password.get_secret_value(),
             answer_timeout_s=ANSWER_TIMEOUT_S,
+            ca_file=settings.ca_file,
         )
         self.archive = Archive.open(
             settings.s3_endpoint_url,
@@ -44,7 +45,7 @@ class Stores:
             settings.s3_secret_access_key.get_secret_value(),
             settings.s3_bucket,
         )
-        self.redis: Redis = open_redis(settings.redis_url)
+        self.redis: Redis = open_redis(settings.redis_url, settings.redis_access)
         self.owner = uuid4().hex
         self.hot = HotTables(self.clickhouse)
         self.warm = WarmTables(self.clickhouse)

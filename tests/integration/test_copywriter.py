@@ -41,11 +41,13 @@ class Room:
         self.provider = provider
         self.one = make()
 
-    def order(self, keyword: str = "", *, within_s: float = 6.0, caps: Caps = ROOMY, **rest: Any) -> Order:
-        request = FIRST.request(1) | {"keywords": [keyword or str(uuid4())]}
+    def order(
+        self, *keywords: str, within_s: float = 6.0, caps: Caps = ROOMY, tenant: str = "demo", **rest: Any
+    ) -> Order:
+        request = FIRST.request(1) | {"keywords": list(keywords) or [str(uuid4())]}
         fields = copy_fields(GenerationRequest.model_validate(request))
         step_id = uuid4()
-        return Order(fields, Payer("demo", str(step_id), caps), step_id, time.monotonic() + within_s, **rest)
+        return Order(fields, Payer(tenant, str(step_id), caps), step_id, time.monotonic() + within_s, **rest)
 
     def calls(self) -> int:
         return len(self.provider.bill.lines)
@@ -246,6 +248,17 @@ async def test_with_the_provider_away_what_is_near_is_used_else_what_is_built_in
         await it.one.cache.forget()
         none = await it.one.copywriter.write(it.order("居酒屋"))
         assert (none.status, none.cache) == ("fallback", "miss") and built_in(none)
+
+
+async def test_copy_of_another_tenant_is_lent_to_whoever_typed_its_words(stores: Any) -> None:
+    async with room(*stores, QUICK) as it:
+        await it.one.copywriter.write(it.order("ラーメン", "秘密の新商品", tenant="theirs"))
+        it.provider.script = faulty("http_500")
+        for desk in (it.one, it.make()):
+            stranger = await desk.copywriter.write(it.order("ラーメン"))
+            assert (stranger.status, stranger.cache) == ("fallback", "miss"), "it has a word that was not typed here"
+            same = await desk.copywriter.write(it.order("ラーメン", "秘密の新商品", "個室"))
+            assert (same.status, same.cache) == ("fallback", "near")
 
 
 async def test_late_orders_ask_nobody(stores: Any) -> None:

@@ -29,6 +29,14 @@ async def test_keys_by_prefix_and_their_removal(objects: Objects) -> None:
     assert sorted(await objects.keys("")) == ["copy/a/2.json", "copy/ab/3.json", "pages/4"]
 
 
+async def test_folders_by_the_beginning_of_their_names(objects: Objects) -> None:
+    for name in ("acme-1", "acme-2", "acmes-1", "rival-1"):
+        for file in ("index.html", "source.json"):
+            await objects.put(f"pages/{name}/{file}", b"x", "text/plain", "no-store")
+    assert await objects.folders("pages/acme-", 10) == ["acme-1", "acme-2"]
+    assert len(await objects.folders("pages/", 3)) == 3 and await objects.folders("pages/none-", 10) == []
+
+
 async def test_the_bucket_is_made_once(bucket: Bucket) -> None:
     fresh = Objects.open(bucket.url, "ap-northeast-1", bucket.key, bucket.secret, "another-bucket")
     assert await fresh.ensure_bucket() is True

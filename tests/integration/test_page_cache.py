@@ -29,7 +29,12 @@ def cached(keyword: str = "ラーメン", *, made_s: float | None = None, **chan
     copy = assemble(fields, {name: template_part(fields, name) for name in groups(fields)})
     made_ms = int((time.time() if made_s is None else made_s) * 1000)
     return CachedCopy(
-        key=key_of(fields, 1, 1), pattern=pattern_of(fields), copy_=copy, made_ms=made_ms, model="one/fast-1"
+        key=key_of(fields, 1, 1),
+        pattern=pattern_of(fields),
+        fields=fields,
+        copy_=copy,
+        made_ms=made_ms,
+        model="one/fast-1",
     )
 
 
@@ -54,7 +59,7 @@ async def test_a_hit_in_a_lower_layer_fills_those_above(line: RedisLine, objects
 
 async def test_what_is_nowhere_is_none(line: RedisLine, objects: Objects) -> None:
     assert await PageCache(line, objects, TIMES).get("0" * 64, "0" * 16) is None
-    assert await PageCache(line, objects, TIMES).near("0" * 16) is None
+    assert await near(PageCache(line, objects, TIMES), "0" * 16, "none") == []
 
 
 async def test_copy_grows_old_then_is_gone(line: RedisLine, objects: Objects) -> None:
@@ -85,14 +90,18 @@ async def test_memory_is_bounded_in_bytes(line: RedisLine, objects: Objects) -> 
     assert found is not None and found.layer == "l2"
 
 
-async def test_near_is_the_last_of_the_same_pattern_and_of_no_other(line: RedisLine, objects: Objects) -> None:
+async def near(cache: PageCache, pattern: str, *names: str) -> list[CachedCopy]:
+    return [one async for one in cache.near(pattern, names)]
+
+
+async def test_near_is_the_last_under_each_name_in_their_order(line: RedisLine, objects: Objects) -> None:
     cache = PageCache(line, objects, TIMES)
-    first, last, premium = cached("居酒屋"), cached("個室"), cached("個室", tone="premium")
-    for one in (first, last):
-        await kept(cache, one)
-    assert await cache.near(first.pattern) == last
-    assert await PageCache(line, objects, TIMES).near(first.pattern) == last
-    assert await cache.near(premium.pattern) is None
+    first, last, other = cached("居酒屋"), cached("個室"), cached("宴会")
+    for one, names in ((first, ["a"]), (last, ["a", "b"]), (other, ["c"])):
+        await cache.put(one, names)
+    for asked in (cache, PageCache(line, objects, TIMES)):
+        assert await near(asked, first.pattern, "b", "a", "c", "none") == [last, other]
+    assert await near(cache, first.pattern, "none") == []
 
 
 async def test_bytes_that_are_no_copy_are_passed_over(line: RedisLine, objects: Objects) -> None:
@@ -128,12 +137,13 @@ async def test_what_one_worker_forgets_is_gone_from_all(line: RedisLine, objects
     async with listening(there):
         for one in ones:
             await kept(here, one)
+            await here.put(one, [f"{one.pattern}:a"])
             assert await there.get(one.key, one.pattern)
         assert await here.forget(None if everything else ones[0].pattern) == (3 if everything else 2)
         await asyncio.sleep(0.2)
         left = [bool(await cache.get(one.key, one.pattern)) for cache in (here, there) for one in ones]
     assert left == [False, False, not everything] * 2
-    assert await there.near(ones[0].pattern) is None
+    assert await near(there, ones[0].pattern, f"{ones[0].pattern}:a") == []
 
 
 async def test_with_redis_away_memory_and_s3_serve(

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from infra.embedded.process import Server
-from infra.redis import RedisLine, open_redis
+from infra.redis import RedisAccess, RedisLine, open_redis
 from schemas.errors import Retryable
 
 AT_ONCE = 20
@@ -48,3 +48,16 @@ async def test_an_outage_fails_calls_at_once_and_its_end_is_noticed(valkey: tupl
         assert await line.call(lambda redis: redis.ping()) and len(told) == 1
     finally:
         await redis.aclose()
+
+
+async def test_a_password_opens_redis_and_none_or_a_wrong_one_does_not(valkey: tuple[Server, str]) -> None:
+    _, url = valkey
+    right = open_redis(url, RedisAccess(password="right"))
+    await open_redis(url).config_set("requirepass", "right")
+    try:
+        assert await right.ping()
+        for access in (RedisAccess(), RedisAccess(password="wrong")):
+            with pytest.raises(Retryable):
+                await RedisLine(open_redis(url, access)).call(lambda redis: redis.get("x"))
+    finally:
+        await right.config_set("requirepass", "")

@@ -23,8 +23,9 @@ PURPOSES: dict[Language, list[tuple[str, str]]] = {
     "en": [(one, f"{told}（{one}）") for one, told in _TOLD.items()],
 }
 SEPARATORS = re.compile(r"[,、，\n]+")
-PRICE = re.compile(r"(?P<label>.*?\S)[\s　:：]+[¥￥]?(?P<yen>[0-9０-９][0-9０-９,，]*)\s*円?")
-LONGEST = 5_000
+# it is tried on short lines alone: its time grows with the square of the length
+PRICE = re.compile(r"(?P<label>.*?\S)[\s　:：]+[¥￥]?(?P<yen>[0-9０-９][0-9０-９,，]{0,23})\s*円?")
+LONGEST, LONGEST_PRICE, MOST_DIGITS = 5_000, 240, 13
 CHOSEN = ("tone", "quality")  # a browser sends one of ours
 
 
@@ -69,10 +70,11 @@ def _prices(text: str) -> list[dict[str, Any]] | None:
     """Lines of a name and yen; None when one is neither."""
     found = []
     for line in filter(str.strip, text.splitlines()):
-        match = PRICE.fullmatch(line.strip())
-        if match is None:
+        match = PRICE.fullmatch(line.strip()) if len(line.strip()) <= LONGEST_PRICE else None
+        digits = re.sub("[,，]", "", match["yen"]) if match else ""
+        if match is None or len(digits) > MOST_DIGITS:
             return None
-        found.append({"label": match["label"], "yen": int(re.sub("[,，]", "", match["yen"]))})
+        found.append({"label": match["label"], "yen": int(digits)})
     return found
 
 

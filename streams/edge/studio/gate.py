@@ -8,7 +8,7 @@ import hmac
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from functools import cache, wraps
+from functools import wraps
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -173,7 +173,7 @@ async def visitor_of(visit: Visit) -> Visitor | None:
     if not session or len(session) > 100:
         return None
     try:
-        digest = await visit.services.sessions.token_digest(session)
+        digest = await visit.services.sessions.token_digest(session, visit.services.tenants.digests)
     except LpstreamError as error:
         raise HttpError(503, visit.say("stores_away")) from error
     caller = None if digest is None else visit.services.tenants.holder(digest)
@@ -260,7 +260,6 @@ def language_of(request: web.BaseRequest) -> Language:
     return _accepted(request.headers.get("Accept-Language", "")[:500])
 
 
-@cache
 def _first(language: str) -> Language | None:
     primary = language.partition("-")[0].strip().lower()
     return "ja" if primary == "ja" else "en" if primary == "en" else None

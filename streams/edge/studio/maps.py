@@ -21,7 +21,7 @@ from streams.heatmaps import Device, MapKind, MapQuery
 PRESETS = {"1h": (3_600, 300), "24h": (86_400, 3_600), "7d": (7 * 86_400, 3_600), "30d": (30 * 86_400, 3_600)}
 RANGES = (*PRESETS, "custom")
 COMPARISONS = ("none", "previous", "custom")
-LONGEST = timedelta(days=400)
+LONGEST, YEARS = timedelta(days=400), range(2000, 2100)
 MS = 1_000
 _decoder = msgspec.json.Decoder(MapSummary)
 
@@ -144,10 +144,19 @@ def preset(name: str, now: datetime) -> Range:
 
 
 def _custom(start: str, end: str, zone: ZoneInfo) -> Range:
-    first, last = (datetime.fromisoformat(one).replace(tzinfo=zone).astimezone(UTC) for one in (start, end))
-    if not first < last <= first + LONGEST or not 2000 <= first.year < 2100:
+    first, last = _local(start, zone), _local(end, zone)
+    if not first < last <= first + LONGEST:
         raise ValueError("no range")
     return Range(first, last)
+
+
+def _local(text: str, zone: ZoneInfo) -> datetime:
+    """A time of the zone in UTC; ValueError for what is none, or of no year that exists for us."""
+    at = datetime.fromisoformat(text)
+    # before any zone is put to it: the first and last years have no such time in another one
+    if at.year not in YEARS:
+        raise ValueError("no time of ours")
+    return at.replace(tzinfo=zone).astimezone(UTC)
 
 
 # -- the page ----------------------------------------------------------------------------------------------

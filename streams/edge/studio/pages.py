@@ -10,21 +10,22 @@ from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
-from infra import heatmaps
-from infra.tenants import ANY, digest_of
+from infra.tenants import digest_of
 from processors.studio_words import WORDS
 from schemas.errors import LpstreamError, Retryable
 from schemas.generation import GenerationRequest, Result, Stage, decode_model, encode_model, lp_id_of
 from streams.edge import pages as api
 from streams.edge.asks import send_asks
+from streams.edge.connections import Connection
 from streams.edge.errors import HttpError
 from streams.edge.sender import Record
 from streams.edge.studio.forms import EMPTY, INDUSTRIES, PURPOSES, read
-from streams.edge.studio.gate import PATH, Visit, drop_session, set_session
+from streams.edge.studio.gate import ASKS, LOOKS, PATH, Visit, drop_session, set_session
+from streams.edge.studio.listing import PageList
 
 log = logging.getLogger(__name__)
 
-DAYS, MOST_PAGES, LONGEST_TOKEN = 30, 200, 512
+DAYS, LONGEST_TOKEN = 30, 512
 STAGES: Sequence[str] = get_args(Stage)
 
 
@@ -35,17 +36,21 @@ async def home(visit: Visit) -> web.Response:
     """The list of pages; the door for who is not logged in."""
     if visit.visitor is None:
         return visit.page("login", error=visit.say("session_over") if "over" in visit.request.query else None)
-    pages = await _counted(visit) if visit.visitor.may_look else []
     requested = await _requested(visit) if visit.visitor.may_ask else []
     names = {lp_id_of(visit.visitor.tenant, UUID(one["request_id"])): one["name"] for one in requested or []}
-    most = max((one.pageviews for one in pages or []), default=1) or 1
-    return visit.page("home", here="home", pages=pages, names=names, most=most, requested=requested)
+    pages = await _counted(visit, list(names)) if visit.visitor.may_look else None
+    most = max((one.pageviews for one in pages.known + pages.unknown), default=1) if pages else 1
+    return visit.page("home", here="home", pages=pages, names=names, most=max(1, most), requested=requested)
 
 
 async def log_in(visit: Visit) -> web.Response:
     """A token in, a cookie out."""
     token = visit.form.get("token", "").strip()[:LONGEST_TOKEN]
-    if visit.services.tenants.caller(token) is None:
+    client = cast(Connection, visit.request.protocol).client
+    visit.services.logins.check(client)
+    caller = visit.services.tenants.caller(token)
+    if caller is None or caller.role not in (*ASKS, *LOOKS):
+        visit.services.logins.wrong(client, token)
         return visit.page("login", status=401, error=visit.say("token_wrong"))
     try:
         session = await visit.services.sessions.begin(digest_of(token))
@@ -67,21 +72,11 @@ async def log_out(visit: Visit) -> web.Response:
     return answer
 
 
-async def _counted(visit: Visit) -> list[heatmaps.PageTotals] | None:
+async def _counted(visit: Visit, lately: list[str]) -> PageList | None:
     """Pages of the tenant with visits lately; None without ClickHouse."""
-    tenant = visit.known.caller.tenant
     end = datetime.now(UTC).replace(microsecond=0)
-    listed = [one for one in tenant.lp_ids if one != ANY]
     try:
-        return await heatmaps.pages(
-            visit.services.clickhouse,
-            f"{tenant.id}-",
-            listed,
-            end - timedelta(days=DAYS),
-            end,
-            any_page=ANY in tenant.lp_ids,
-            most=MOST_PAGES,
-        )
+        return await visit.services.listing.of(visit.known.caller.tenant, end - timedelta(days=DAYS), end, lately)
     except LpstreamError as error:
         log.warning("pages of the studio: %s", error)
         return None
@@ -89,7 +84,7 @@ async def _counted(visit: Visit) -> list[heatmaps.PageTotals] | None:
 
 async def _requested(visit: Visit) -> list[dict[str, Any]] | None:
     try:
-        found = await visit.services.sessions.requested(visit.known.tenant)
+        found = await visit.services.asked.of(visit.known.tenant)
     except LpstreamError:
         return None
     zone = ZoneInfo(visit.services.settings.timezone)
@@ -140,7 +135,7 @@ async def _send(visit: Visit, wanted: GenerationRequest) -> None:
     tenant = visit.known.tenant
     try:
         await visit.services.results.put_queued(tenant, wanted.request_id, now_ms)
-        await visit.services.sessions.note_request(tenant, key.decode(), wanted.business.name, now_ms)
+        await visit.services.asked.note(tenant, key.decode(), wanted.business.name, now_ms)
     except Retryable as error:
         log.warning("a request is in Kafka, and not noted: %s", error)
 

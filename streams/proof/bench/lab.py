@@ -27,6 +27,7 @@ from infra.embedded.kafka import JARS
 from infra.embedded.ports import Ports
 from infra.embedded.process import ChildProcess
 from infra.embedded.stack import Stack
+from infra.kafka.access import reach
 from infra.kafka.admin import partitions_of
 from infra.kafka.consumer import build_consumer
 from infra.kafka.topics import ensure_topics
@@ -108,7 +109,7 @@ class Lab:
         await ensure_topics(servers, replication_factor=1, min_insync=1, partitions=partitions)
 
     async def _drop_topics(self) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka_bootstrap_servers)
+        admin = AIOKafkaAdminClient(**reach(self.settings.kafka_bootstrap_servers))
         try:
             await admin.start()
             ours = [name for name in await admin.list_topics() if not name.startswith("_")]

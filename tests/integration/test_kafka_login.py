@@ -1,0 +1,136 @@
+"""A real broker that asks for a login over TLS: our clients come in with the right one, and with no other."""
+
+import asyncio
+import base64
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.embedded.kafka import ApacheKafka, Quorum, apache_obstacle
+from infra.embedded.ports import Ports
+from infra.kafka.admin import members, partitions_of
+from infra.kafka.consumer import build_consumer
+from infra.kafka.producer import build_producer
+from infra.kafka.topics import ensure_topics
+from schemas.errors import Retryable
+from streams.settings import Settings, load_settings
+
+pytestmark = [pytest.mark.stack, pytest.mark.skipif(apache_obstacle() is not None, reason="needs Apache Kafka")]
+CLUSTER = base64.urlsafe_b64encode(bytes(range(16))).decode().rstrip("=")
+PASSWORD, TOPIC = "right-password", "lp.requests"
+
+
+class Guarded(ApacheKafka):
+    """A node with one more listener, which wants SCRAM over TLS."""
+
+    def __init__(self, data: Path, port: int, controller: int, guarded: int, certificate: Path) -> None:
+        super().__init__(data, port, Quorum((controller,), CLUSTER), say=print)
+        self._guarded, self._certificate = guarded, certificate
+
+    def prepare(self, cancelled: Any) -> None:
+        formatted = (self._data / "logs" / "meta.properties").exists()
+        super().prepare(cancelled)
+        file = self._data / "server.properties"
+        lines = []
+        for line in file.read_text("utf-8").splitlines():
+            if line.startswith(("listeners=", "advertised.listeners=")):
+                line += f",GUARDED://127.0.0.1:{self._guarded}"
+            lines.append(line)
+        scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+        lines += [
+            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,GUARDED:SASL_SSL",
+            "listener.name.guarded.sasl.enabled.mechanisms=SCRAM-SHA-512",
+            f"listener.name.guarded.scram-sha-512.sasl.jaas.config={scram}",
+            "listener.name.guarded.ssl.keystore.type=PEM",
+            f"listener.name.guarded.ssl.keystore.location={self._certificate}",
+        ]
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        if not formatted:
+            self._add_user()
+
+    def _add_user(self) -> None:
+        """Format anew with the user: before the first start is the only time without a login."""
+        shutil.rmtree(self._data / "logs")
+        tool = ["java", "-cp", f"{self._libs}/*", "kafka.tools.StorageTool", "format", "-t", self._quorum.cluster_id]
+        user = f"SCRAM-SHA-512=[name=lpstream,password={PASSWORD}]"
+        subprocess.run([*tool, "-c", str(self._data / "server.properties"), "--add-scram", user], check=True)
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    folder = tmp_path_factory.mktemp("login")
+    key, signed, both = folder / "key.pem", folder / "ca.pem", folder / "both.pem"
+    request = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run(["openssl", *request.split(), "-keyout", str(key), "-out", str(signed)], check=True)
+    both.write_bytes(key.read_bytes() + signed.read_bytes())
+    ports = Ports(folder)
+    node = Guarded(folder / "kafka", ports.get("kafka"), ports.get("controller"), ports.get("guarded"), both)
+    node.start()
+    yield f"127.0.0.1:{ports.get('guarded')}", signed
+    node.process.stop()
+
+
+def settings(broker: tuple[str, Path], **changes: Any) -> Settings:
+    servers, signed = broker
+    values = {
+        "kafka_bootstrap_servers": servers,
+        "kafka_protocol": "SASL_SSL",
+        "kafka_username": "lpstream",
+        "kafka_password": PASSWORD,
+        "tls_ca_file": signed,
+    }
+    return load_settings(**{**values, **changes})
+
+
+async def test_admin_producer_and_consumer_log_in(broker: tuple[str, Path]) -> None:
+    servers = settings(broker).kafka_bootstrap_servers
+    await ensure_topics(servers, replication_factor=1, min_insync=1, partitions=1)
+    producer, consumer = build_producer(servers, "apache"), build_consumer(servers)
+    await producer.start()
+    await producer.send_and_wait(TOPIC, b"x")
+    await producer.stop()
+    await consumer.start()
+    places = await partitions_of(servers, TOPIC)
+    consumer.assign(places)
+    await consumer.seek_to_beginning(*places)
+    assert (await consumer.getone()).value == b"x"
+    await consumer.stop()
+
+
+WRONG = [{"kafka_password": "wrong"}, {"tls_ca_file": None}, {"kafka_protocol": "PLAINTEXT"}]
+
+
+@pytest.mark.parametrize("change", WRONG, ids=lambda change: next(iter(change)))
+async def test_whoever_has_no_login_or_knows_no_certificate_stays_out(
+    broker: tuple[str, Path], change: dict[str, Any]
+) -> None:
+    with pytest.raises(Retryable) as caught:
+        async with asyncio.timeout(60):
+            await partitions_of(settings(broker, **change).kafka_bootstrap_servers, TOPIC)
+    assert PASSWORD not in str(caught.value) and "wrong" not in str(caught.value)
+
+
+async def test_a_worker_joins_its_group(broker: tuple[str, Path]) -> None:
+    servers = settings(broker).kafka_bootstrap_servers
+    await ensure_topics(servers, replication_factor=1, min_insync=1, partitions=1)
+    env = os.environ | {
+        "LPSTREAM_KAFKA_BOOTSTRAP_SERVERS": str(servers),
+        "LPSTREAM_KAFKA_PROTOCOL": "SASL_SSL",
+        "LPSTREAM_KAFKA_USERNAME": "lpstream",
+        "LPSTREAM_KAFKA_PASSWORD": PASSWORD,
+        "LPSTREAM_TLS_CA_FILE": str(broker[1]),
+    }
+    worker = await asyncio.create_subprocess_exec(sys.executable, "-m", "streams", "worker", "generation", env=env)
+    try:
+        async with asyncio.timeout(90):
+            while await members(servers, "lpstream-generation") == 0:
+                await asyncio.sleep(0.5)
+    finally:
+        worker.terminate()
+        await asyncio.wait_for(worker.wait(), 60)

@@ -1,0 +1,41 @@
+"""Wrong logins, and the role of metrics."""
+
+import pytest
+
+from infra.tenants import Caller, Tenant
+from streams.edge.errors import HttpError
+from streams.edge.logins import Logins
+from streams.edge.server import PRIVATE
+from streams.edge.studio.gate import Visitor
+
+
+def test_after_so_many_wrong_tokens_a_client_waits_and_others_do_not() -> None:
+    logins = Logins(3)
+    for number in range(3):
+        logins.check(b"one")
+        logins.wrong(b"one", f"guess{number}")
+    with pytest.raises(HttpError) as caught:
+        logins.check(b"one")
+    assert caught.value.status == 429 and caught.value.retry_after_s > 0
+    logins.check(b"two")
+
+
+def test_a_token_that_is_wrong_again_and_again_is_no_guess() -> None:
+    logins = Logins(3)
+    for _ in range(100):
+        logins.wrong(b"one", "of last year")
+    logins.check(b"one")
+
+
+def test_no_limit_lets_all_pass() -> None:
+    logins = Logins(0)
+    for number in range(100):
+        logins.wrong(b"one", f"\udcff{number}")
+    logins.check(b"one")
+
+
+def test_a_token_for_metrics_opens_metrics_alone() -> None:
+    opened = {one.template for one in PRIVATE if not one.roles or "metrics" in one.roles}
+    assert opened == {"/metrics", "/healthz", "/readyz"}
+    visitor = Visitor(Caller(Tenant(id="a"), "metrics"), "session")
+    assert not visitor.may_ask and not visitor.may_look
