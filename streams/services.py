@@ -28,7 +28,11 @@ LONGEST_PAUSE_S = 30.0
 # longer than the 5 s between two beacons of a visitor: every connection that is in use has its next answer by then
 EDGE_DRAIN_S = 8.0
 # every visitor of an installation on one machine has the same address
-ONE_ADDRESS = {"LPSTREAM_EDGE_CLIENT_RATE": "0", "LPSTREAM_EDGE_CLIENT_CONNECTIONS": "0"}
+ONE_ADDRESS = {
+    "LPSTREAM_EDGE_CLIENT_RATE": "0",
+    "LPSTREAM_EDGE_CLIENT_BYTE_RATE": "0",
+    "LPSTREAM_EDGE_CLIENT_CONNECTIONS": "0",
+}
 # the fold's large temporaries cost fewer page faults when glibc keeps them
 MALLOC = {"MALLOC_TRIM_THRESHOLD_": "536870912", "MALLOC_MMAP_THRESHOLD_": "268435456"}
 

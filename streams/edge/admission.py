@@ -9,8 +9,10 @@ import ipaddress
 import math
 import secrets
 import time
+from dataclasses import dataclass
 from typing import Self
 
+from msgspec import Struct
 from multidict import CIMultiDictProxy
 
 from infra.tenants import Tenants
@@ -20,6 +22,7 @@ from streams.settings import Settings
 
 BURST_S = 10.0
 MOST_CLIENTS = 100_000
+ROUNDING_S = 1e-6
 DIGEST_BYTES = 8
 UNKNOWN = b""
 
@@ -36,12 +39,20 @@ class Rate:
         self._most = most
         self._full_at: dict[bytes, float] = {}
 
-    def wait(self, key: bytes, now: float) -> float:
-        """Take a token at time `now` (s): 0.0, or the seconds until there is one, and none is taken."""
+    @property
+    def largest(self) -> float:
+        """The most tokens that can ever be taken at once."""
+        return max(BURST_S / self._step, 1.0) if self._step else math.inf
+
+    def wait(self, key: bytes, now: float, cost: float = 1) -> float:
+        """Take `cost` tokens at time `now` (s): 0.0, or the seconds until there are so many, and none is taken.
+
+        More than `largest` never come, however long one waits.
+        """
         if not self._step:
             return 0.0
-        full_at = max(now, self._full_at.get(key, 0.0)) + self._step
-        if (beyond := full_at - now - max(BURST_S, self._step)) > 0:
+        full_at = max(now, self._full_at.get(key, 0.0)) + self._step * cost
+        if (beyond := full_at - now - max(BURST_S, self._step)) > ROUNDING_S:
             return beyond
         if len(self._full_at) < self._most or key in self._full_at:
             self._full_at[key] = full_at
@@ -53,6 +64,55 @@ class Rate:
 
     def __len__(self) -> int:
         return len(self._full_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """A rate for each client, and one for all together: of requests and records, or of bytes.
+
+    `cause` and `all_cause` name them in metrics, `unit` to the client.
+    """
+
+    own: Rate
+    all: Rate
+    cause: str
+    all_cause: str
+    unit: str
+
+    def take(self, client: bytes, cost: float) -> None:
+        """HttpError 413 for more than may ever come at once, 429 with the time to wait for what comes too soon."""
+        largest = min(self.own.largest, self.all.largest)
+        if cost > largest:
+            metrics.REFUSED.labels(self.cause).inc()
+            raise HttpError(413, f"These are {cost:g} {self.unit} at once: send at most {int(largest)} in a request")
+        now = time.monotonic()
+        if wait := self.own.wait(client, now, cost):
+            metrics.REFUSED.labels(self.cause).inc()
+            raise HttpError(429, f"Too many {self.unit} from this address or tenant", retry_after_s=math.ceil(wait))
+        if wait := self.all.wait(UNKNOWN, now, cost):
+            metrics.REFUSED.labels(self.all_cause).inc()
+            raise HttpError(429, f"Too many {self.unit}", retry_after_s=math.ceil(wait))
+
+    def forget(self, now: float) -> None:
+        """Drop the clients whose buckets are full."""
+        self.own.forget(now)
+
+
+class Account(Struct, frozen=True):
+    """Who pays for what is in a request: a visitor's address, or a tenant. The request itself is paid for."""
+
+    client: bytes
+    records: Meter
+    bytes: Meter
+
+    def pay_bytes(self, size: int) -> None:
+        """Pay for a body's bytes when it is inflated, before it is parsed; HttpError 413 or 429."""
+        self.bytes.take(self.client, size)
+
+    def pay_records(self, count: int) -> None:
+        """Pay for a request's records before the first is sent; HttpError 413 or 429."""
+        if count > 1:  # the first came with the request
+            self.records.take(self.client, count - 1)
 
 
 class Room:
@@ -91,8 +151,12 @@ class Admission:
         self._settings = settings
         self._tenants = tenants
         self._key = secrets.token_bytes(32)
-        self._all = Rate(settings.edge_rate)
-        self._clients = Rate(settings.edge_client_rate)
+        client, all_, tenant = settings.edge_client_rate, settings.edge_rate, settings.edge_tenant_rate
+        self._visits = Meter(Rate(client), Rate(all_), "client_rate", "rate", "requests or records")
+        self._tenants_records = Meter(Rate(tenant), Rate(0), "tenant_rate", "rate", "requests or records")
+        client, all_, tenant = settings.edge_client_byte_rate, settings.edge_byte_rate, settings.edge_tenant_byte_rate
+        self._visits_bytes = Meter(Rate(client), Rate(all_), "client_byte_rate", "byte_rate", "bytes")
+        self._tenants_bytes = Meter(Rate(tenant), Rate(0), "tenant_byte_rate", "byte_rate", "bytes")
         self.requests = 0
         self.bytes = 0
         self.draining = False
@@ -112,23 +176,33 @@ class Admission:
         at = len(hops) - self._settings.edge_trusted_proxies
         return self.client_of(hops[max(0, at)].strip())
 
-    def admit(self, headers: CIMultiDictProxy[str], client: bytes, origin: str | None) -> None:
-        """Foreign origins and too frequent clients stop here, before a byte of a body is read: HttpError 403 or 429."""
+    def admit(self, headers: CIMultiDictProxy[str], client: bytes, origin: str | None) -> Account:
+        """Foreign origins and too frequent clients stop here, before a byte of a body is read: HttpError 403 or 429.
+
+        Returns the account that pays for what the body holds.
+        """
         if origin is not None and not self._tenants.knows(origin):
             metrics.REFUSED.labels("origin").inc()
             raise HttpError(403, "This origin may not use this service; ask for it to be listed")
+        account = self.visitor(headers, client)
+        self.check_rate(account.client)
+        return account
+
+    def visitor(self, headers: CIMultiDictProxy[str], client: bytes) -> Account:
+        """The account of a request's visitor, whom our own proxies name where there are any."""
         forwarded = headers.get("X-Forwarded-For") if self._settings.edge_trusted_proxies else None
-        self.check_rate(self.forwarded(forwarded) if forwarded else client)
+        payer = self.forwarded(forwarded) if forwarded else client
+        return Account(payer, self._visits, self._visits_bytes)
+
+    def tenant(self, tenant_id: str) -> Account:
+        """The account of a tenant at the private listener; HttpError 429 when its requests come too often."""
+        account = Account(tenant_id.encode(), self._tenants_records, self._tenants_bytes)
+        account.records.take(account.client, 1)
+        return account
 
     def check_rate(self, client: bytes) -> None:
         """HttpError 429 with the time to wait when the client, or all together, come too often."""
-        now = time.monotonic()
-        if wait := self._clients.wait(client, now):
-            metrics.REFUSED.labels("client_rate").inc()
-            raise HttpError(429, "Too many requests from this address", retry_after_s=math.ceil(wait))
-        if wait := self._all.wait(UNKNOWN, now):
-            metrics.REFUSED.labels("rate").inc()
-            raise HttpError(429, "Too many requests", retry_after_s=math.ceil(wait))
+        self._visits.take(client, 1)
 
     def begin(self) -> None:
         """One more request in hand; HttpError 503 when there are too many."""
@@ -154,4 +228,6 @@ class Admission:
 
     def forget(self) -> None:
         """Drop what is known of clients that have long been quiet."""
-        self._clients.forget(time.monotonic())
+        now = time.monotonic()
+        self._visits.forget(now)
+        self._visits_bytes.forget(now)

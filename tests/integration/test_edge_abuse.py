@@ -40,7 +40,8 @@ AVRO = "Content-Type: application/vnd.kafka.avro.v2+json"
 @pytest.fixture(scope="module")
 def edge(stack: Stack) -> Iterator[EdgeProcess]:
     asyncio.run(prepare(settings_of(stack)))
-    settings = {"LPSTREAM_EDGE_CLIENT_RATE": "0", "LPSTREAM_EDGE_RATE": "0", "LPSTREAM_EDGE_BODY_TIMEOUT_S": "2"}
+    rates = ("CLIENT_RATE", "CLIENT_BYTE_RATE", "RATE", "BYTE_RATE")
+    settings = {f"LPSTREAM_EDGE_{name}": "0" for name in rates} | {"LPSTREAM_EDGE_BODY_TIMEOUT_S": "2"}
     with edge_process(stack, "abuse", settings) as one:
         yield one
 
