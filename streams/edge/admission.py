@@ -36,13 +36,14 @@ class Rate:
 
     def __init__(self, rate: float, most: int = MOST_CLIENTS) -> None:
         self._step = 1 / rate if rate else 0.0
+        self._holds_s = max(BURST_S, self._step)
         self._most = most
         self._full_at: dict[bytes, float] = {}
 
     @property
     def largest(self) -> float:
         """The most tokens that can ever be taken at once."""
-        return max(BURST_S / self._step, 1.0) if self._step else math.inf
+        return self._holds_s / self._step if self._step else math.inf
 
     def wait(self, key: bytes, now: float, cost: float = 1) -> float:
         """Take `cost` tokens at time `now` (s): 0.0, or the seconds until there are so many, and none is taken.
@@ -51,8 +52,11 @@ class Rate:
         """
         if not self._step:
             return 0.0
-        full_at = max(now, self._full_at.get(key, 0.0)) + self._step * cost
-        if (beyond := full_at - now - max(BURST_S, self._step)) > ROUNDING_S:
+        full_at = self._full_at.get(key, now)
+        if full_at < now:
+            full_at = now
+        full_at += self._step * cost
+        if (beyond := full_at - now - self._holds_s) > ROUNDING_S:
             return beyond
         if len(self._full_at) < self._most or key in self._full_at:
             self._full_at[key] = full_at
@@ -81,17 +85,18 @@ class Meter:
 
     def take(self, client: bytes, cost: float) -> None:
         """HttpError 413 for more than may ever come at once, 429 with the time to wait for what comes too soon."""
-        largest = min(self.own.largest, self.all.largest)
-        if cost > largest:
-            metrics.REFUSED.labels(self.cause).inc()
-            raise HttpError(413, f"These are {cost:g} {self.unit} at once: send at most {int(largest)} in a request")
         now = time.monotonic()
         if wait := self.own.wait(client, now, cost):
-            metrics.REFUSED.labels(self.cause).inc()
-            raise HttpError(429, f"Too many {self.unit} from this address or tenant", retry_after_s=math.ceil(wait))
+            raise self._refused(self.cause, f"Too many {self.unit} from this address or tenant", cost, wait)
         if wait := self.all.wait(UNKNOWN, now, cost):
-            metrics.REFUSED.labels(self.all_cause).inc()
-            raise HttpError(429, f"Too many {self.unit}", retry_after_s=math.ceil(wait))
+            raise self._refused(self.all_cause, f"Too many {self.unit}", cost, wait)
+
+    def _refused(self, cause: str, message: str, cost: float, wait: float) -> HttpError:
+        metrics.REFUSED.labels(cause).inc()
+        largest = min(self.own.largest, self.all.largest)
+        if cost > largest:
+            return HttpError(413, f"These are {cost:.0f} {self.unit} at once: send at most {largest:.0f} in a request")
+        return HttpError(429, message, retry_after_s=math.ceil(wait))
 
     def forget(self, now: float) -> None:
         """Drop the clients whose buckets are full."""
