@@ -82,8 +82,7 @@ def parse(schema_id: int, text: str, own: str | None = None) -> Schema:
 
 def canonical(text: str) -> str:
     """Parsing canonical form: what two texts of one schema have in common. Refused when it is none."""
-    parse(0, text)
-    return str(to_parsing_canonical_form(json.loads(text)))
+    return str(to_parsing_canonical_form(parse(0, text).shape.parsed))
 
 
 def own_text(name: str) -> str:
