@@ -32,7 +32,6 @@ class Keeping(Sender):
 
     def __init__(self, settings: Settings) -> None:
         self.kept: list[tuple[str, Record]] = []
-        self.in_flight = 0
         self.ready = True
         self._offsets = itertools.count()
 

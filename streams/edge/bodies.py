@@ -6,8 +6,9 @@ from typing import Any, cast
 
 from aiohttp import hdrs, web
 
-from streams.edge.admission import Account, Admission, Room
+from streams.edge.admission import Admission, Room
 from streams.edge.errors import HttpError
+from streams.edge.rates import Account
 from streams.settings import Settings
 
 GZIP_MAGIC = b"\x1f\x8b"

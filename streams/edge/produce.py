@@ -23,13 +23,13 @@ from schemas.generation import REQUESTS, encode_model
 from schemas.heatmap import TOPIC as HEATMAP
 from schemas.heatmap import Beacon
 from streams import tracing
-from streams.edge.admission import Account
 from streams.edge.asks import send_asks
 from streams.edge.beacons import check_page, record_from
 from streams.edge.bodies import read_body, visitor_of
 from streams.edge.connections import Listener
 from streams.edge.errors import HttpError
 from streams.edge.formats import Avro, Binary, Format, FormatName, Json, open_schemas
+from streams.edge.rates import Account
 from streams.edge.sender import FORBIDDEN, NO_PARTITION, Record, Sent
 from streams.edge.services import Services
 from streams.settings import Settings

@@ -9,8 +9,9 @@ from doors import JSON, doors
 from test_edge_contents import BEACON, PLAIN, rest
 
 from infra.tenants import Tenants
-from streams.edge.admission import BURST_S, Admission, Rate
+from streams.edge.admission import Admission
 from streams.edge.errors import HttpError
+from streams.edge.rates import BURST_S, Rate
 from streams.settings import Settings
 
 
