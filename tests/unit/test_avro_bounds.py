@@ -209,7 +209,7 @@ def avro_beacon(**change: Any) -> bytes:
 
 def test_a_beacon_in_avro_is_decoded_without_a_step_in_python() -> None:
     assert encode_beacon(beacon_from_avro_json(avro_beacon())) == STORED
-    for change in ({"fixed": [0] * 20_000}, {"sections": [[]] * 20_000}, {"strange": [{}] * 20_000}):
+    for change in ({"x": [0] * 20_000}, {"sections": [[]] * 20_000}, {"strange": [{}] * 20_000}):
         assert calls(lambda change=change: beacon_from_avro_json(avro_beacon(**change))) < 400  # type: ignore[misc]
 
 
