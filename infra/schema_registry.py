@@ -4,6 +4,7 @@ Protocol: https://docs.confluent.io/platform/current/schema-registry/develop/api
 """
 
 import asyncio
+import hashlib
 import json
 import math
 import time
@@ -17,24 +18,39 @@ import aiohttp
 import fastavro
 from fastavro.schema import SchemaParseException, UnknownType, to_parsing_canonical_form
 
+from schemas.avro_bounds import read_schema
+from schemas.avro_json import Shape, shape_of
 from schemas.codec import learn_ids, registry
-from schemas.errors import Refused, Retryable
+from schemas.errors import DecodeError, Refused, Retryable
 
 # error codes of the REST proxy for what is wrong with a schema
 INVALID, NOT_FOUND = 42205, 42207
+# what fastavro raises for JSON that is no schema
+NO_SCHEMA = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    SchemaParseException,
+    UnknownType,
+)
 MOST_KEPT = 1_000
-MOST_TEXT = 65_536
+MOST_KEPT_VALUES = 200_000  # about 100 MB
+MOST_OWN_TEXT = 16_384  # strangers may say the project's schemas in their words, not at any length
+MOST_ANSWER = 1_048_576
 ANSWER_S = 5.0
 MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """A parsed schema under its id, with its named types. `own` names the project's schema that it is."""
+    """A parsed schema under its id. `own` names the project's schema that it is, `values` is how large its text is."""
 
     id: int
-    parsed: Any
-    named: dict[str, Any]
+    shape: Shape
+    values: int
     own: str | None = None
 
 
@@ -52,28 +68,21 @@ class SchemaRegistry(Protocol):
 
 
 def parse(schema_id: int, text: str, own: str | None = None) -> Schema:
-    """The schema of that text; Refused when the text is none."""
-    if len(text) > MOST_TEXT:
-        raise Refused(f"the schema is longer than {MOST_TEXT} characters", INVALID)
+    """The schema of that text; Refused when the text is none, or is beyond the bounds of `schemas/avro_bounds.py`."""
     named: dict[str, Any] = {}
     try:
-        return Schema(schema_id, fastavro.parse_schema(json.loads(text), named_schemas=named), named, own)
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        RecursionError,
-        SchemaParseException,
-        UnknownType,
-    ) as error:
+        schema, values = read_schema(text)
+        parsed = fastavro.parse_schema(schema, named_schemas=named)
+        return Schema(schema_id, shape_of(parsed, named, values), values, own)
+    except DecodeError as error:
+        raise Refused(f"the schema is not taken: {error}", INVALID) from error
+    except NO_SCHEMA as error:
         raise Refused("the schema is no Avro schema", INVALID) from error
 
 
 def canonical(text: str) -> str:
     """Parsing canonical form: what two texts of one schema have in common. Refused when it is none."""
-    parse(0, text)
-    return str(to_parsing_canonical_form(json.loads(text)))
+    return str(to_parsing_canonical_form(parse(0, text).shape.parsed))
 
 
 def own_text(name: str) -> str:
@@ -93,6 +102,8 @@ class OwnSchemas:
     async def by_text(self, subject: str, text: str, *, register: bool) -> Schema:
         """The subject's schema when the text says the same."""
         found = self._of(subject)
+        if len(text) > MOST_OWN_TEXT:
+            raise Refused(f"the schema is longer than {MOST_OWN_TEXT} characters", INVALID)
         if found is None or canonical(text) != self._canonical[str(found.own)]:
             raise Refused(f"subject {subject} does not have this schema", NOT_FOUND)
         return found
@@ -156,8 +167,8 @@ class ConfluentRegistry:
         """`url` may hold a user and a password."""
         self._url = url
         self._session: aiohttp.ClientSession | None = None
-        self._by_text: dict[tuple[str, str], Schema] = {}
-        self._by_id: dict[tuple[str, int], Schema] = {}
+        self._by_text = Kept()
+        self._by_id = Kept()
 
     async def own_ids(self) -> dict[str, int]:
         """Ids of the project's schemas by name, each registered under its subject unless it is there."""
@@ -170,14 +181,15 @@ class ConfluentRegistry:
 
     async def by_text(self, subject: str, text: str, *, register: bool) -> Schema:
         """As the protocol says."""
-        if (known := self._by_text.get((subject, text))) is not None:
+        key = (subject, hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+        if (known := self._by_text.get(key)) is not None:
             return known
         parsed = parse(0, text)
         if register:
             schema_id = await self.register(subject, text)
         else:
             schema_id = int((await self._ask("POST", f"/subjects/{quote(subject, safe='')}", {"schema": text}))["id"])
-        return _keep(self._by_text, (subject, text), replace(parsed, id=schema_id))
+        return self._by_text.keep(key, replace(parsed, id=schema_id))
 
     async def by_id(self, subject: str, schema_id: int) -> Schema:
         """As the protocol says."""
@@ -189,7 +201,7 @@ class ConfluentRegistry:
         versions = await self._ask("GET", f"/schemas/ids/{schema_id}/versions")
         if subject not in {one["subject"] for one in versions}:
             raise Refused(f"subject {subject} has no schema {schema_id}", NOT_FOUND)
-        return _keep(self._by_id, (subject, schema_id), parse(schema_id, answer["schema"]))
+        return self._by_id.keep((subject, schema_id), parse(schema_id, str(answer["schema"])))
 
     async def close(self) -> None:
         """Close connections."""
@@ -206,7 +218,7 @@ class ConfluentRegistry:
                 method, self._url + path, data=data, headers={"Content-Type": MEDIA_TYPE}
             ) as answer:
                 if answer.status == 200:
-                    return await answer.json(content_type=None)
+                    return json.loads(await _bounded(answer))
                 status = answer.status
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise Retryable("the schema registry does not answer") from error
@@ -215,8 +227,32 @@ class ConfluentRegistry:
         raise Retryable(f"the schema registry answered {status}")
 
 
-def _keep(kept: dict[Any, Schema], key: Any, schema: Schema) -> Schema:
-    if len(kept) >= MOST_KEPT:
-        kept.clear()
-    kept[key] = schema
-    return schema
+async def _bounded(answer: aiohttp.ClientResponse) -> bytes:
+    """The answer's body; ValueError when it is too large."""
+    body = bytearray()
+    async for part in answer.content.iter_any():
+        body += part
+        if len(body) > MOST_ANSWER:
+            raise ValueError(f"the answer is larger than {MOST_ANSWER} bytes")
+    return bytes(body)
+
+
+class Kept:
+    """Schemas that were looked up, bounded by their number and by their size: all are forgotten when there are more."""
+
+    def __init__(self) -> None:
+        self._schemas: dict[Any, Schema] = {}
+        self._values = 0
+
+    def get(self, key: Any) -> Schema | None:
+        """The schema under that key."""
+        return self._schemas.get(key)
+
+    def keep(self, key: Any, schema: Schema) -> Schema:
+        """The schema itself, which is kept."""
+        if len(self._schemas) >= MOST_KEPT or self._values + schema.values > MOST_KEPT_VALUES:
+            self._schemas.clear()
+            self._values = 0
+        self._schemas[key] = schema
+        self._values += schema.values
+        return schema

@@ -14,6 +14,7 @@ from importlib.resources import files
 from typing import Any
 
 import fastavro
+import msgspec
 
 from schemas.errors import DecodeError
 from schemas.generation import GenerationRequest, decode_model, model_from_object
@@ -23,6 +24,7 @@ MAGIC = 0
 HEADER = struct.Struct(">bI")
 # free-form objects travel as JSON text inside Avro
 JSON_FIELDS = {"step": ("input",), "step_result": ("output",)}
+SECTION_FIELDS = ("name", "top", "bottom")  # a list in JSON, a record in Avro
 # what fastavro raises for bytes that are no datum of the schema
 BROKEN = (ValueError, IndexError, EOFError, KeyError, TypeError, OverflowError, MemoryError, struct.error)
 
@@ -87,15 +89,14 @@ def _to_avro(name: str, value: dict[str, Any]) -> dict[str, Any]:
     for field in JSON_FIELDS.get(name, ()):
         changed[field] = json.dumps(value[field], ensure_ascii=False)
     if name == "heatmap_beacon":
-        keys = ("name", "top", "bottom")
-        changed["sections"] = [dict(zip(keys, part, strict=True)) for part in value.get("sections", [])]
+        changed["sections"] = [dict(zip(SECTION_FIELDS, part, strict=True)) for part in value.get("sections", [])]
     return {**value, **changed}
 
 
 def _from_avro(name: str, value: Any) -> dict[str, Any]:
     changed: dict[str, Any] = {field: json.loads(value[field]) for field in JSON_FIELDS.get(name, ())}
     if name == "heatmap_beacon":
-        changed["sections"] = [[part["name"], part["top"], part["bottom"]] for part in value["sections"]]
+        changed["sections"] = [[part[name] for name in SECTION_FIELDS] for part in value["sections"]]
     return {**value, **changed}
 
 
@@ -104,6 +105,32 @@ def to_beacon(value: bytes) -> Beacon:
     if is_framed(value):
         return beacon_from_object(decode_framed(value, "heatmap_beacon"))
     return decode_beacon(value)
+
+
+def beacon_from_avro_json(data: bytes) -> Beacon:
+    """A checked beacon from Avro's JSON encoding of it; DecodeError names the field at fault.
+
+    The schema has no unions, so that this is the beacon's own JSON but for the sections, which are objects. No datum is
+    built in between: that took half a second for a body of strangers that was 1.3 KB on the wire.
+    """
+    try:
+        value = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DecodeError("", f"is no JSON document: {error}") from error
+    if not isinstance(value, dict):
+        raise DecodeError("", "is no object")
+    return beacon_from_object({**value, "sections": _sections(value.get("sections", []))})
+
+
+def _sections(value: Any) -> list[list[Any]]:
+    try:
+        sections = msgspec.convert(value, list[dict[str, Any]])
+    except msgspec.ValidationError as error:
+        raise DecodeError("sections", "is no list of objects") from error
+    for at, one in enumerate(sections):
+        if missing := [name for name in SECTION_FIELDS if name not in one]:
+            raise DecodeError(f"sections[{at}].{missing[0]}", "is missing")
+    return [[one[name] for name in SECTION_FIELDS] for one in sections]
 
 
 def decode_request(value: bytes) -> GenerationRequest:

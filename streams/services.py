@@ -30,6 +30,7 @@ EDGE_DRAIN_S = 8.0
 # every visitor of an installation on one machine has the same address
 ONE_ADDRESS = {
     "LPSTREAM_EDGE_CLIENT_RATE": "0",
+    "LPSTREAM_EDGE_CLIENT_BYTE_RATE": "0",
     "LPSTREAM_EDGE_CLIENT_CONNECTIONS": "0",
     "LPSTREAM_EDGE_CLIENT_BODY_BYTES": "0",
 }

@@ -114,6 +114,18 @@ class Settings(StoreSettings):
     edge_max_body_bytes: Annotated[
         int, Field(ge=1_024, le=64 * 2**20, description="Largest body, on the wire and inflated.")
     ] = 2**20
+    edge_max_beacon_bytes: Annotated[
+        int,
+        Field(
+            ge=1_024,
+            le=2**20,
+            description="Largest beacon, on the wire and inflated, at every door; also the largest value in Avro's "
+            "JSON, and the largest Avro body of the public listener.",
+        ),
+    ] = 65_536
+    edge_max_key_bytes: Annotated[
+        int, Field(ge=64, le=32_768, description="Longest key of a record that is posted to a topic of its own.")
+    ] = 1_024
     edge_max_record_bytes: Annotated[
         int,
         Field(
@@ -154,16 +166,48 @@ class Settings(StoreSettings):
         int, Field(ge=0, description="The same from one client address (IPv6: one /64); 0: no such limit.")
     ] = 1_000
     edge_rate: Annotated[
-        float, Field(ge=0, description="Requests/s of one edge process's public listener; beyond, 429; 0: no limit.")
+        float,
+        Field(
+            ge=0,
+            description="Requests/s of one edge process's public listener, where each record after a request's first "
+            "counts as one more; beyond, 429; 0: no limit.",
+        ),
     ] = 20_000.0
     edge_client_rate: Annotated[
         float,
         Field(
             ge=0,
-            description="The same from one client address, with ten seconds' worth at once. Mobile carriers put "
-            "thousands of visitors behind one address: keep it generous. 0: no limit.",
+            description="The same from one client address, with ten seconds' worth at once; more than that in one "
+            "request is 413. Mobile carriers put thousands of visitors behind one address: keep it generous. "
+            "0: no limit.",
         ),
     ] = 100.0
+    edge_byte_rate: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="Bytes/s of inflated bodies of one edge process's public listener; beyond, 429; 0: no limit.",
+        ),
+    ] = 32.0 * 2**20
+    edge_client_byte_rate: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="The same from one client address, with ten seconds' worth at once; a larger body is 413. "
+            "0: no limit.",
+        ),
+    ] = 256.0 * 2**10
+    edge_tenant_rate: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="Requests and records/s that a tenant may produce at one edge process's private listener, "
+            "counted as those of a client address. 0: no limit.",
+        ),
+    ] = 2_000.0
+    edge_tenant_byte_rate: Annotated[
+        float, Field(ge=0, description="Bytes/s of the inflated bodies of the same; 0: no limit.")
+    ] = 4.0 * 2**20
     edge_trusted_proxies: Annotated[
         int,
         Field(

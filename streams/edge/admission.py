@@ -5,7 +5,6 @@ address nor hash is stored or logged.
 """
 
 import hashlib
-import math
 import secrets
 import time
 from collections import Counter
@@ -17,44 +16,11 @@ from infra.tenants import Tenants
 from streams import metrics
 from streams.edge.clients import forwarded, network_of
 from streams.edge.errors import HttpError
+from streams.edge.rates import UNKNOWN, Account, Meter, Rate
 from streams.settings import Settings
 
-BURST_S = 10.0
-MOST_CLIENTS = 100_000
 DIGEST_BYTES = 8
-UNKNOWN = b""
 LEAST_BODY = 65_536  # a slow body of one byte holds as much of everything else
-
-
-class Rate:
-    """A token bucket of `rate` a second that holds `BURST_S` seconds' worth, for many keys; rate 0 lets all pass.
-
-    Kept as one number a key, the time at which its bucket is full again: the generic cell rate algorithm, ITU-T
-    I.371. A key whose time has passed is as one never seen, so forgetting it changes nothing.
-    """
-
-    def __init__(self, rate: float, most: int = MOST_CLIENTS) -> None:
-        self._step = 1 / rate if rate else 0.0
-        self._most = most
-        self._full_at: dict[bytes, float] = {}
-
-    def wait(self, key: bytes, now: float) -> float:
-        """Take a token at time `now` (s): 0.0, or the seconds until there is one, and none is taken."""
-        if not self._step:
-            return 0.0
-        full_at = max(now, self._full_at.get(key, 0.0)) + self._step
-        if (beyond := full_at - now - max(BURST_S, self._step)) > 0:
-            return beyond
-        if len(self._full_at) < self._most or key in self._full_at:
-            self._full_at[key] = full_at
-        return 0.0
-
-    def forget(self, now: float) -> None:
-        """Drop the keys whose buckets are full."""
-        self._full_at = {key: at for key, at in self._full_at.items() if at > now}
-
-    def __len__(self) -> int:
-        return len(self._full_at)
 
 
 class Arriving:
@@ -109,8 +75,12 @@ class Admission:
         self._settings = settings
         self._tenants = tenants
         self._key = secrets.token_bytes(32)
-        self._all = Rate(settings.edge_rate)
-        self._clients = Rate(settings.edge_client_rate)
+        client, all_, tenant = settings.edge_client_rate, settings.edge_rate, settings.edge_tenant_rate
+        self._visits = Meter(Rate(client), Rate(all_), "client_rate", "rate", "requests or records")
+        self._tenants_records = Meter(Rate(tenant), Rate(0), "tenant_rate", "rate", "requests or records")
+        client, all_, tenant = settings.edge_client_byte_rate, settings.edge_byte_rate, settings.edge_tenant_byte_rate
+        self._visits_bytes = Meter(Rate(client), Rate(all_), "client_byte_rate", "byte_rate", "bytes")
+        self._tenants_bytes = Meter(Rate(tenant), Rate(0), "tenant_byte_rate", "byte_rate", "bytes")
         self._arriving: Counter[bytes] = Counter()
         self.requests = 0
         self.bytes = 0
@@ -133,22 +103,31 @@ class Admission:
         network = forwarded(headers.getall("X-Forwarded-For", ()), trusted) if trusted else None
         return peer if network is None else self._hashed(network)
 
-    def admit(self, headers: CIMultiDictProxy[str], client: bytes, origin: str | None) -> None:
-        """Foreign origins and too frequent clients stop here, before a byte of a body is read: HttpError 403 or 429."""
+    def admit(self, headers: CIMultiDictProxy[str], client: bytes, origin: str | None) -> Account:
+        """Foreign origins and too frequent clients stop here, before a byte of a body is read: HttpError 403 or 429.
+
+        Returns the account that pays for what the body holds.
+        """
         if origin is not None and not self._tenants.knows(origin):
             metrics.REFUSED.labels("origin").inc()
             raise HttpError(403, "This origin may not use this service; ask for it to be listed")
-        self.check_rate(self.forwarded(headers, client))
+        account = self.visitor(headers, client)
+        self.check_rate(account.client)
+        return account
+
+    def visitor(self, headers: CIMultiDictProxy[str], client: bytes) -> Account:
+        """The account of a request's visitor, whom our own proxies name where there are any."""
+        return Account(self.forwarded(headers, client), self._visits, self._visits_bytes)
+
+    def tenant(self, tenant_id: str) -> Account:
+        """The account of a tenant at the private listener; HttpError 429 when its requests come too often."""
+        account = Account(tenant_id.encode(), self._tenants_records, self._tenants_bytes)
+        account.records.take(account.client, 1)
+        return account
 
     def check_rate(self, client: bytes) -> None:
         """HttpError 429 with the time to wait when the client, or all together, come too often."""
-        now = time.monotonic()
-        if wait := self._clients.wait(client, now):
-            metrics.REFUSED.labels("client_rate").inc()
-            raise HttpError(429, "Too many requests from this address", retry_after_s=math.ceil(wait))
-        if wait := self._all.wait(UNKNOWN, now):
-            metrics.REFUSED.labels("rate").inc()
-            raise HttpError(429, "Too many requests", retry_after_s=math.ceil(wait))
+        self._visits.take(client, 1)
 
     def begin(self) -> None:
         """One more request in hand; HttpError 503 when there are too many."""
@@ -193,4 +172,6 @@ class Admission:
 
     def forget(self) -> None:
         """Drop what is known of clients that have long been quiet."""
-        self._clients.forget(time.monotonic())
+        now = time.monotonic()
+        self._visits.forget(now)
+        self._visits_bytes.forget(now)

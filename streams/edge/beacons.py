@@ -4,9 +4,9 @@ from aiohttp import hdrs, web
 
 from infra.tenants import Caller, Tenants
 from schemas.errors import DecodeError
-from schemas.heatmap import TOPIC, Beacon, decode_beacon
+from schemas.heatmap import TOPIC, Beacon, decode_beacon, encode_beacon
 from streams import metrics
-from streams.edge.bodies import read_body
+from streams.edge.bodies import read_body, visitor_of
 from streams.edge.errors import HttpError
 from streams.edge.sender import KAFKA_ERROR, Record, Sent
 from streams.edge.services import Services
@@ -16,8 +16,9 @@ PATH = f"/e/{TOPIC}"
 
 async def beacon_door(request: web.BaseRequest, services: Services) -> web.Response:
     """One beacon, of any content type; 204 once the broker has it."""
+    limit, account = services.settings.edge_max_beacon_bytes, visitor_of(request, services.admission)
     with services.admission.room() as room:
-        body = await read_body(request, services.settings, room)
+        body = await read_body(request, services.settings, room, limit=limit, account=account)
         record = record_of(body, services.tenants, request.headers.get(hdrs.ORIGIN))
         sent = (await services.sender.send(TOPIC, [record]))[0]
     if (error := error_of(sent)) is not None:
@@ -32,8 +33,17 @@ def record_of(body: bytes, tenants: Tenants, origin: str | None) -> Record:
     except DecodeError as error:
         raise HttpError(422, str(error)) from error
     check_page(tenants, beacon, None, origin)
+    return record_from(beacon)
+
+
+def record_from(beacon: Beacon) -> Record:
+    """The record of a checked beacon, the same from every door.
+
+    Its value is the beacon's own JSON, not what was posted: unknown fields, repeated ones and white space would fill
+    the log at no cost to the sender. Its key and its partition follow from the pageview.
+    """
     place = place_of(beacon)
-    return Record(body, place, place, None)
+    return Record(encode_beacon(beacon), place, place, None)
 
 
 def error_of(sent: Sent) -> HttpError | None:

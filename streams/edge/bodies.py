@@ -2,24 +2,34 @@
 
 import asyncio
 import zlib
+from typing import Any, cast
 
 from aiohttp import hdrs, web
 
-from streams.edge.admission import Room
+from streams.edge.admission import Admission, Room
 from streams.edge.errors import HttpError
+from streams.edge.rates import Account
 from streams.settings import Settings
 
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_WINDOW = 31  # zlib: with a gzip header
 
 
-async def read_body(request: web.BaseRequest, settings: Settings, room: Room) -> bytes:
+async def read_body(
+    request: web.BaseRequest,
+    settings: Settings,
+    room: Room,
+    *,
+    limit: int | None = None,
+    account: Account | None = None,
+) -> bytes:
     """The body, inflated when it is gzip (by its first bytes: browsers cannot say so without a preflight).
 
-    HttpError 413 over the limit, on the wire or inflated; 408 when it does not come in time; 400 when it is cut off;
+    `account` pays for its bytes. HttpError 413 over the limit (None: that of any body), on the wire or inflated; 429
+    when the account has had too many; 408 when it does not come in time; 400 when it is cut off;
     415 for another encoding; 503 without room.
     """
-    limit = settings.edge_max_body_bytes
+    limit = settings.edge_max_body_bytes if limit is None else limit
     check_size(request.content_length or 0, limit, room)
     encoding = request.headers.get(hdrs.CONTENT_ENCODING, "").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip"):
@@ -30,7 +40,15 @@ async def read_body(request: web.BaseRequest, settings: Settings, room: Room) ->
         room.grow(len(body))
     elif encoding not in ("", "identity"):
         raise HttpError(400, "The body does not fit its Content-Encoding")
+    if account is not None:
+        account.pay_bytes(len(body))
     return body
+
+
+def visitor_of(request: web.BaseRequest, admission: Admission) -> Account:
+    """The account of a visitor of the public listener."""
+    connection = cast(Any, request.protocol)  # a `Connection`, whose module imports this one
+    return admission.visitor(request.headers, connection.client)
 
 
 async def _whole(request: web.BaseRequest, settings: Settings, room: Room, limit: int) -> bytes:

@@ -13,9 +13,10 @@ from aiohttp import web
 from aiohttp.http import RawRequestMessage
 
 from streams import metrics
-from streams.edge.admission import UNKNOWN, Admission
+from streams.edge.admission import Admission
 from streams.edge.errors import HttpError, error_response
 from streams.edge.quick import QuickDoor
+from streams.edge.rates import UNKNOWN
 from streams.edge.sender import Sender
 from streams.settings import Settings
 

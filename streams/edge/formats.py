@@ -11,7 +11,7 @@ import fastavro
 import msgspec
 
 from infra.schema_registry import Schema, SchemaRegistry
-from schemas.avro_json import datum_of
+from schemas.avro_json import MOST_STEPS, Shape, Work
 from schemas.codec import HEADER, MAGIC
 from schemas.errors import DecodeError, Refused, Retryable
 from streams.edge.errors import HttpError
@@ -20,6 +20,7 @@ FormatName = Literal["json", "binary", "avro"]
 Part = Literal["key", "value"]
 
 REGISTRY_AWAY, NO_KEY_SCHEMA, NO_VALUE_SCHEMA, UNFIT = 40801, 42201, 42202, 42205
+STEPS_A_BYTE = 2  # a number and its comma are two bytes, and a union's branches count as well
 # what msgspec and fastavro raise for JSON that is no datum of the schema
 BROKEN = (ValueError, TypeError, KeyError, OverflowError, RecursionError, msgspec.DecodeError)
 
@@ -64,35 +65,56 @@ class Binary:
 
 
 class Avro:
-    """Avro's JSON encoding (unions as `{"type": value}`) to Confluent framing."""
+    """Avro's JSON encoding (unions as `{"type": value}`) to Confluent framing.
 
-    def __init__(self, schemas: Mapping[Part, Schema]) -> None:
+    Keys and values of one request share a budget of work, which is in proportion to the request's size.
+    """
+
+    def __init__(self, schemas: Mapping[Part, Schema], body_bytes: int, most_bytes: int) -> None:
+        """`most_bytes` is the largest JSON of a key or value."""
         self._schemas = schemas
+        self._left = MOST_STEPS + STEPS_A_BYTE * body_bytes
+        self._most_bytes = most_bytes
         self.key_schema_id = schemas["key"].id if "key" in schemas else None
         self.value_schema_id = schemas["value"].id if "value" in schemas else None
 
-    def encode(self, part: Part, posted: bytes, where: str) -> bytes | None:
-        """The framed datum; a null without a schema, or with one that has no null, is a null record."""
-        schema = self._schemas.get(part)
-        if posted == b"null":
-            return None
-        if schema is None:
+    def schema(self, part: Part, where: str) -> Schema:
+        """The schema that the request names for its keys or values; HttpError 422 without one."""
+        if (schema := self._schemas.get(part)) is None:
             code = NO_KEY_SCHEMA if part == "key" else NO_VALUE_SCHEMA
             raise HttpError(422, f"{where}: is given without {part}_schema or {part}_schema_id", code)
+        return schema
+
+    def encode(self, part: Part, posted: bytes, where: str) -> bytes | None:
+        """The framed datum; a null without a schema, or with one that has no null, is a null record."""
+        if posted == b"null":
+            return None
+        schema = self.schema(part, where)
+        if len(posted) > self._most_bytes:
+            raise HttpError(413, f"{where}: is larger than {self._most_bytes} bytes of JSON")
         out = io.BytesIO()
         out.write(HEADER.pack(MAGIC, schema.id))
         try:
-            datum = datum_of(msgspec.json.decode(posted), schema.parsed, schema.named)
-            fastavro.schemaless_writer(out, schema.parsed, datum)
+            fastavro.schemaless_writer(out, schema.shape.parsed, self._datum(schema.shape, posted))
         except DecodeError as error:
             raise HttpError(422, f"{where}: {error}", UNFIT) from error
         except BROKEN as error:
             raise HttpError(422, f"{where}: does not fit the {part} schema", UNFIT) from error
         return out.getvalue()
 
+    def _datum(self, shape: Shape, posted: bytes) -> Any:
+        granted = min(self._left, MOST_STEPS)
+        work = Work(granted)
+        try:
+            return shape.datum(msgspec.json.decode(posted), work)
+        finally:
+            self._left -= granted - max(work.left, 0)
 
-async def open_avro(envelope: Mapping[str, msgspec.Raw], topic: str, schemas: SchemaRegistry, register: bool) -> Avro:
-    """The format by what the request names; HttpError 422 for schemas that are wrong, 408 when there is no answer."""
+
+async def open_schemas(
+    envelope: Mapping[str, msgspec.Raw], topic: str, schemas: SchemaRegistry, register: bool
+) -> dict[Part, Schema]:
+    """The schemas that the request names; HttpError 422 for those that are wrong, 408 when there is no answer."""
     found: dict[Part, Schema] = {}
     parts: tuple[Part, ...] = ("key", "value")
     for part in parts:
@@ -108,7 +130,7 @@ async def open_avro(envelope: Mapping[str, msgspec.Raw], topic: str, schemas: Sc
             raise HttpError(422, f"{part}_schema: {error}", error.code) from error
         except Retryable as error:
             raise HttpError(408, f"{part}_schema: {error}, try again", REGISTRY_AWAY) from error
-    return Avro(found)
+    return found
 
 
 def _schema_id(envelope: Mapping[str, msgspec.Raw], name: str) -> int | None:

@@ -4,6 +4,7 @@ API: https://docs.confluent.io/platform/current/kafka-rest/api.html (v2). Everyt
 first record is sent; sending is not atomic, and each record has its own result.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Mapping
@@ -13,19 +14,22 @@ from uuid import UUID
 import msgspec
 from aiohttp import web
 
+from infra.kafka.producer import partition_of
 from infra.results import ResultStore
 from infra.tenants import Caller
-from schemas.codec import decode_request, to_beacon
+from schemas.codec import beacon_from_avro_json, decode_request, to_beacon
 from schemas.errors import DecodeError, Retryable
-from schemas.generation import REQUESTS
+from schemas.generation import REQUESTS, encode_model
 from schemas.heatmap import TOPIC as HEATMAP
+from schemas.heatmap import Beacon
 from streams import tracing
 from streams.edge.asks import send_asks
-from streams.edge.beacons import check_page, place_of
-from streams.edge.bodies import read_body
+from streams.edge.beacons import check_page, record_from
+from streams.edge.bodies import read_body, visitor_of
 from streams.edge.connections import Listener
 from streams.edge.errors import HttpError
-from streams.edge.formats import Binary, Format, FormatName, Json, open_avro
+from streams.edge.formats import Avro, Binary, Format, FormatName, Json, open_schemas
+from streams.edge.rates import Account
 from streams.edge.sender import FORBIDDEN, NO_PARTITION, Record, Sent
 from streams.edge.services import Services
 from streams.settings import Settings
@@ -42,10 +46,11 @@ ACCEPTED = {"*/*", "application/*", V2, "application/vnd.kafka+json", "applicati
 TOP_FIELDS = {"records", "key_schema", "key_schema_id", "value_schema", "value_schema_id"}
 MOST_RECORDS = 10_000
 MOST_SHOWN = 64
+TURN_RECORDS = 100
 
 
 class ProduceRecord(msgspec.Struct, forbid_unknown_fields=True):
-    """One record of a produce request; key and value stay the bytes that were posted."""
+    """One record of a produce request, not looked into yet."""
 
     key: msgspec.Raw = msgspec.Raw(b"null")
     value: msgspec.Raw = msgspec.Raw(b"null")
@@ -80,19 +85,28 @@ def topics_of(listener: Listener, settings: Settings) -> set[str]:
 async def rest_door(request: web.BaseRequest, services: Services, target: Target) -> web.Response:
     """All records of one request; 200 with a result for each."""
     name = _negotiate(request)
+    account = _account(request, services, target)
     if target.partition is not None and target.partition >= await services.sender.partitions(target.topic):
         raise HttpError(404, "Partition not found.", NO_PARTITION)
+    limit = services.settings.edge_max_beacon_bytes if name == "avro" and target.listener == "public" else None
     with services.admission.room() as room:
-        envelope = _parse(await read_body(request, services.settings, room))
-        form = await _format(name, envelope, target, services)
+        envelope = _parse(await read_body(request, services.settings, room, limit=limit, account=account))
         posted = _posted(envelope)
-        records = [_record(at, one, form, target, services) for at, one in enumerate(posted)]
+        account.pay_records(len(posted))
+        form = await _format(name, envelope, target, services)
+        records = await _placed(posted, await _records_of(posted, form, target, services), target, services)
         room.grow(sum(record.size for record in records))
         if target.topic != REQUESTS:
             return _answer(await services.sender.send(target.topic, records), form)
         sent = await send_asks(services.sender, records, request.headers.get(tracing.PARENT))
     await _note_queued(services.results, records, sent, target.caller)
     return _answer(sent, form)
+
+
+def _account(request: web.BaseRequest, services: Services, target: Target) -> Account:
+    if target.caller is None:
+        return visitor_of(request, services.admission)
+    return services.admission.tenant(target.caller.tenant.id)
 
 
 def _answer(sent: list[Sent], form: Format) -> web.Response:
@@ -158,7 +172,8 @@ async def _format(name: FormatName, envelope: Mapping[str, msgspec.Raw], target:
         return Binary()
     # strangers, and topics with a model of their own, bring no schemas of theirs into the registry
     schemas = services.own_schemas if target.checked else services.schemas
-    return await open_avro(envelope, target.topic, schemas, register=not target.checked)
+    found = await open_schemas(envelope, target.topic, schemas, register=not target.checked)
+    return Avro(found, len(envelope["records"]), services.settings.edge_max_beacon_bytes)
 
 
 def _posted(envelope: Mapping[str, msgspec.Raw]) -> list[ProduceRecord]:
@@ -176,26 +191,82 @@ def _posted(envelope: Mapping[str, msgspec.Raw]) -> list[ProduceRecord]:
     return records
 
 
-def _record(at: int, posted: ProduceRecord, form: Format, target: Target, services: Services) -> Record:
+async def _records_of(posted: list[ProduceRecord], form: Format, target: Target, services: Services) -> list[Record]:
+    """The records to send; HttpError for the first that is wrong. Other requests get their turns in between."""
+    found: list[Record] = []
+    turn = 1 if isinstance(form, Avro) else TURN_RECORDS
+    for at, one in enumerate(posted):
+        if at and at % turn == 0:
+            await asyncio.sleep(0)
+        record = _checked(at, one, form, target, services) if target.checked else _plain(at, one, form, services)
+        found.append(record)
+    return found
+
+
+def _plain(at: int, posted: ProduceRecord, form: Format, services: Services) -> Record:
+    """A record as its format has it, its partition as posted."""
     value = form.encode("value", bytes(posted.value), f"records[{at}].value")
     key = form.encode("key", bytes(posted.key), f"records[{at}].key")
-    where = target.partition if target.partition is not None else posted.partition
+    if key is not None and len(key) > (most := services.settings.edge_max_key_bytes):
+        raise HttpError(422, f"records[{at}].key: is longer than {most} bytes")
+    return Record(value, key, key, posted.partition)
+
+
+def _checked(at: int, posted: ProduceRecord, form: Format, target: Target, services: Services) -> Record:
+    """A record of a topic with a model: its value is the model's own JSON, its key and place follow from it."""
+    where, raw = f"records[{at}].value", bytes(posted.value)
     try:
         if target.topic == HEATMAP:
-            beacon = to_beacon(value or b"")
+            beacon = _beacon(form, raw, where, services.settings.edge_max_beacon_bytes)
             check_page(services.tenants, beacon, target.caller, target.origin)
-            place = place_of(beacon)
-            return Record(value, key if key is not None else place, place, where)
-        if target.topic == REQUESTS:
-            return Record(value, *_request_key(value or b"", target.caller), where)
+            return record_from(beacon)
+        return _request(form.encode("value", raw, where) or b"", target.caller)
     except DecodeError as error:
-        raise HttpError(422, f"records[{at}].value: {error}") from error
-    return Record(value, key, key, where)
+        raise HttpError(422, f"{where}: {error}") from error
 
 
-def _request_key(value: bytes, caller: Caller | None) -> tuple[bytes, bytes]:
+def _beacon(form: Format, posted: bytes, where: str, most: int) -> Beacon:
+    if isinstance(form, Avro):
+        form.schema("value", where)
+        return beacon_from_avro_json(_within(posted, where, most))
+    return to_beacon(_within(form.encode("value", posted, where) or b"", where, most))
+
+
+def _within(value: bytes, where: str, most: int) -> bytes:
+    if len(value) > most:
+        raise HttpError(413, f"{where}: is larger than {most} bytes")
+    return value
+
+
+def _request(value: bytes, caller: Caller | None) -> Record:
     wanted = decode_request(value)
     if caller is not None and wanted.tenant_id != caller.tenant.id:
         raise HttpError(403, f"tenant_id: this token belongs to tenant {caller.tenant.id}")
     key = str(wanted.request_id).encode()
-    return key, key
+    return Record(encode_model(wanted), key, key, None)
+
+
+async def _placed(
+    posted: list[ProduceRecord], records: list[Record], target: Target, services: Services
+) -> list[Record]:
+    """The records with their partitions; HttpError 400 for a partition that is not the record's.
+
+    On topics with a model the door chooses: a retry is known in its own partition alone, so that a beacon posted to
+    twelve partitions would count twelve times.
+    """
+    asked = [_asked(at, one.partition, target.partition) for at, one in enumerate(posted)]
+    if not target.checked:
+        return [msgspec.structs.replace(one, partition=place) for one, place in zip(records, asked, strict=True)]
+    if any(place is not None for place in asked):
+        count = await services.sender.partitions(target.topic)
+        for at, (record, place) in enumerate(zip(records, asked, strict=True)):
+            own = partition_of(record.place_by or b"", count)
+            if place not in (None, own):
+                raise HttpError(400, f"records[{at}].partition: give none, this record belongs to partition {own}")
+    return records
+
+
+def _asked(at: int, posted: int | None, path: int | None) -> int | None:
+    if path is not None and posted not in (None, path):
+        raise HttpError(400, f"records[{at}].partition: differs from partition {path} of the path")
+    return posted if path is None else path

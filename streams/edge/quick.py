@@ -65,20 +65,21 @@ class QuickDoor:
             finish(error_of(sent))
 
         try:
-            self._admission.admit(message.headers, client, origin)
+            account = self._admission.admit(message.headers, client, origin)
             self._admission.begin()
         except HttpError as error:
             self._answer(answer, error, origin, started)
             return
         try:
             body = self._whole(payload.read_nowait(), room)
+            account.pay_bytes(len(body))
             record = record_of(body, self._tenants, origin)
             self._sender.send_one(TOPIC, record, done)
         except HttpError as error:
             finish(error)
 
     def _whole(self, body: bytes, room: Room) -> bytes:
-        limit = self._settings.edge_max_body_bytes
+        limit = self._settings.edge_max_beacon_bytes
         check_size(len(body), limit, room)
         if body[:2] != GZIP_MAGIC:
             return body

@@ -25,8 +25,15 @@ REFERENCE = "#/components/schemas/{model}"
 MODELS = (GenerationRequest, Step, StepResult, Result, Progress)
 # what is on a topic, who writes it, who reads it
 MESSAGES: dict[str, tuple[str, str]] = {
-    "heatmap.events": ("Beacon", "Beacons of visitors' browsers: many events in columns. An empty record is a tick."),
-    "lp.requests": ("GenerationRequest", "Requests for a page."),
+    "heatmap.events": (
+        "Beacon",
+        "Beacons of visitors' browsers: many events in columns. The edge writes every beacon as the JSON of its known "
+        "fields, in whatever format it was posted, under its pageview's id. An empty record is a tick.",
+    ),
+    "lp.requests": (
+        "GenerationRequest",
+        "Requests for a page. The edge writes each as the JSON of its known fields, under its id.",
+    ),
     "lp.steps": ("Step", "Steps of a request, which run in parallel."),
     "lp.step-results": ("StepResult", "What came of each step."),
     "lp.results": ("Result", "Results, compacted by request; the first one stored is told."),

@@ -65,6 +65,7 @@ def _edge(stack: Stack, folder: Path) -> Iterator[Proxy]:
             "LPSTREAM_PROXY_TOPICS": json.dumps(TOPICS),
             "LPSTREAM_SCHEMA_REGISTRY_URL": registry,
             "LPSTREAM_EDGE_CLIENT_RATE": "0",
+            "LPSTREAM_EDGE_CLIENT_BYTE_RATE": "0",
             "LPSTREAM_PRODUCE_TIMEOUT_S": "3",
         }
         one = ending.enter_context(edge_process(stack, "conformance", settings))

@@ -40,8 +40,8 @@ AVRO = "Content-Type: application/vnd.kafka.avro.v2+json"
 @pytest.fixture(scope="module")
 def edge(stack: Stack) -> Iterator[EdgeProcess]:
     asyncio.run(prepare(settings_of(stack)))
-    unlimited = {f"LPSTREAM_EDGE_{name}": "0" for name in ("CLIENT_RATE", "RATE", "CLIENT_BODY_BYTES")}
-    settings = unlimited | {"LPSTREAM_EDGE_BODY_TIMEOUT_S": "2"}
+    rates = ("CLIENT_RATE", "CLIENT_BYTE_RATE", "RATE", "BYTE_RATE", "CLIENT_BODY_BYTES")
+    settings = {f"LPSTREAM_EDGE_{name}": "0" for name in rates} | {"LPSTREAM_EDGE_BODY_TIMEOUT_S": "2"}
     with edge_process(stack, "abuse", settings) as one:
         yield one
 
@@ -93,7 +93,10 @@ MANY_RECORDS = b'{"records":[' + b",".join([b"{}"] * 10_001) + b"]}"
 STRANGE_SCHEMA = b'{"value_schema":"\\"int\\"","records":[{"value":1}]}'
 DEEP_SCHEMA = json.dumps({"value_schema": "[" * 60_000, "records": [{}]}).encode()
 BOMB = gzip.compress(gzip.compress(b"0" * 10_000_000))
-DEEP = b'{"a":' * 20_000
+DEEP = b'{"a":' * 12_000
+PADDED = gzip.compress(GOOD_BODY + b" " * 65_536)
+FOREIGN_PLACES = b'{"records":[{"value":%b,"partition":12}]}' % GOOD_BODY
+WIDE_AVRO = json.dumps({"value_schema_id": 1, "records": [{"value": {"fixed": [0] * 15_000}}]}).encode()
 BIG_NUMBER = msgspec.json.encode({**GOOD, "seq": 1}).replace(b'"seq":1', b'"seq":' + b"9" * 5_000)
 Attack = tuple[str, Callable[[random.Random], bytes], set[int]]
 ATTACKS: list[Attack] = [
@@ -106,6 +109,10 @@ ATTACKS: list[Attack] = [
     ("oversized", lambda rng: request(b" " * 1_100_000), {413}),
     ("length of 10 GB", lambda rng: request(b"").replace(b"Length: 0", b"Length: 10000000000"), {413}),
     ("gzip bomb", lambda rng: request(gzip.compress(b"0" * 5_000_000), ["Content-Encoding: gzip"]), {413}),
+    ("padded beacon", lambda rng: request(PADDED), {413}),
+    ("foreign partition", lambda rng: rest(FOREIGN_PLACES), {400}),
+    ("wide avro", lambda rng: rest(WIDE_AVRO, AVRO), {422}),
+    ("avro over its limit", lambda rng: rest(gzip.compress(WIDE_AVRO * 2), AVRO), {413}),
     ("nested gzip", lambda rng: request(BOMB), {422}),
     ("cut gzip", lambda rng: request(gzip.compress(b"{}")[: rng.randrange(3, 15)]), {400}),
     ("encoding that is not so", lambda rng: request(b"{}", ["Content-Encoding: gzip"]), {400}),

@@ -14,6 +14,7 @@ import aiohttp
 import msgspec
 import pytest
 
+from infra.kafka.producer import partition_of
 from streams.edge.server import PRIVATE, STUDIO
 from streams.proof.visitors import visits
 from streams.services import Installation
@@ -62,11 +63,11 @@ async def test_bodies_are_bounded_also_when_inflated(installation: Installation)
     assert (await post(door, b""))[0] == 422
 
 
-async def test_what_the_broker_never_takes_is_not_to_be_tried_again(
+async def test_what_is_too_large_for_a_beacon_is_not_to_be_tried_again(
     installation: Installation, beacon: dict[str, Any]
 ) -> None:
     body = msgspec.json.encode(beacon)
-    padded = body + b" " * (2**20 - len(body))
+    padded = body + b" " * (2**16 + 1 - len(body))
     door = f"{installation.edge_url}/e/heatmap.events"
     status, answer, headers = await post(door, padded)
     assert (status, "Retry-After" in headers) == (413, False), answer
@@ -112,8 +113,13 @@ async def test_binary_records_and_an_explicit_partition(installation: Installati
     value = base64.b64encode(msgspec.json.encode(beacon)).decode()
     body = json.dumps({"records": [{"value": value, "key": base64.b64encode(b"k").decode()}]})
     kind = {"Content-Type": "application/vnd.kafka.binary.v2+json"}
-    status, answer, _ = await post(f"{installation.edge_url}/topics/heatmap.events/partitions/7", body, **kind)
-    assert (status, answer["offsets"][0]["partition"], answer["offsets"][0]["error_code"]) == (200, 7, None)
+    own = partition_of(beacon["pageview_id"].encode(), 12)
+    for number in (own, (own + 1) % 12):
+        path = f"/topics/heatmap.events/partitions/{number}"
+        status, answer, _ = await post(installation.edge_url + path, body, **kind)
+        assert status == (200 if number == own else 400), answer
+        if number == own:
+            assert (answer["offsets"][0]["partition"], answer["offsets"][0]["error_code"]) == (own, None)
     status, answer, _ = await post(f"{installation.edge_url}/topics/heatmap.events/partitions/99", body, **kind)
     assert (status, answer["error_code"]) == (404, 40402)
 

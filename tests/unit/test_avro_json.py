@@ -11,7 +11,8 @@ from fastavro.utils import generate_many
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.avro_json import datum_of
+from infra.schema_registry import parse
+from schemas.avro_json import Work
 from schemas.errors import DecodeError
 
 SCHEMA: dict[str, Any] = {
@@ -33,11 +34,10 @@ SCHEMA: dict[str, Any] = {
 
 
 def written(value: Any, schema: Any = SCHEMA) -> tuple[bytes, Any]:
-    named: dict[str, Any] = {}
-    parsed = fastavro.parse_schema(schema, named_schemas=named)
+    shape = parse(1, json.dumps(schema)).shape
     out = io.BytesIO()
-    fastavro.schemaless_writer(out, parsed, datum_of(value, parsed, named))
-    return out.getvalue(), parsed
+    fastavro.schemaless_writer(out, shape.parsed, shape.datum(value, Work()))
+    return out.getvalue(), shape.parsed
 
 
 def read(value: Any, schema: Any = SCHEMA) -> Any:

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.tenants import Tenants
-from streams.edge.admission import BURST_S, LEAST_BODY, UNKNOWN, Admission, Rate
+from streams.edge.admission import LEAST_BODY, Admission
 from streams.edge.errors import HttpError
+from streams.edge.rates import BURST_S, UNKNOWN, Rate
 from streams.settings import Settings
 
 

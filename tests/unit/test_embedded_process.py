@@ -211,6 +211,9 @@ def test_topics_of_the_contracts() -> None:
     assert specs["heatmap.events"].config["message.timestamp.type"] == "LogAppendTime"
     assert specs["lp.results"].config["cleanup.policy"] == "compact"
     assert specs["lp.progress"].config["retention.ms"] == "3600000"
+    for spec in specs.values():
+        if spec.config.get("cleanup.policy") != "compact":
+            assert int(spec.config["retention.bytes"]) >= int(spec.config["max.message.bytes"]), spec.name
     for name in flows:  # what came in fits into its dead letter, with headers
         sizes = [int(specs[topic].config["max.message.bytes"]) for topic in (name, f"{name}.dlq")]
         assert sizes[1] > sizes[0]

@@ -24,7 +24,8 @@ CONNECTIONS, RATE, SIZE, ADDRESSES = 10_000, 2_000.0, 20, 250
 SATURATING = 200
 TARGET_A_CORE, TARGET_P99_MS = 12_000, 50
 WARM_S, COUNTED_WITHIN_S, LOOK_S = 2.0, 120.0, 0.5
-UNLIMITED = {"LPSTREAM_EDGE_CLIENT_RATE": "0", "LPSTREAM_EDGE_RATE": "0"}
+RATES = ("CLIENT_RATE", "CLIENT_BYTE_RATE", "RATE", "BYTE_RATE")
+UNLIMITED = {f"LPSTREAM_EDGE_{name}": "0" for name in RATES}
 COUNTED = ("events", "pageviews", "clicks", "moves", "scrolls")
 WITHOUT_KAFKA = "streams.proof.bench.edge_without_kafka"
 KARAPACE = "no release of Karapace is on PyPI, and no other index or source host can be reached from here"
@@ -64,9 +65,8 @@ def edge_connections(*, rounds: int, say: Say = lambda _: None) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), on_event=say) as stack:
         asyncio.run(prepare(_settings(stack.env())))
         # the limits of the public listener are as they come, which is why the load has many addresses
-        services = Installation(
-            stack, say, {"LPSTREAM_EDGE_CLIENT_RATE": "100", "LPSTREAM_EDGE_CLIENT_CONNECTIONS": "1000"}
-        )
+        limits = {"CLIENT_RATE": "100", "CLIENT_BYTE_RATE": "262144", "CLIENT_CONNECTIONS": "1000"}
+        services = Installation(stack, say, {f"LPSTREAM_EDGE_{name}": value for name, value in limits.items()})
         try:
             services.start()
             services.children["heatmap"].stop()

@@ -1,0 +1,260 @@
+"""Small schemas and small bodies that ask for much work are refused, counted by calls and not by the clock."""
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import fastavro
+import msgspec
+import pytest
+from doors import AVRO, doors
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_edge_contents import BEACON, STORED
+
+from infra.schema_registry import Kept, OwnSchemas, own_text, parse
+from schemas.avro_bounds import MOST_DEPTH, MOST_NAME, MOST_NAMED, MOST_TEXT, MOST_VALUES
+from schemas.avro_json import MOST_DEFAULT, MOST_STEPS, TooMuchError, Work
+from schemas.codec import beacon_from_avro_json
+from schemas.errors import DecodeError, Refused
+from schemas.heatmap import encode_beacon
+from streams.edge.errors import HttpError
+from streams.edge.formats import Avro
+
+CALLS_A_STEP = 8
+
+
+def record(name: str, *fields: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "record", "name": name, "fields": list(fields)}
+
+
+def doubling(levels: int) -> dict[str, Any]:
+    """A record of two records of two records …, all of which may be left out."""
+    inner: Any = record("R0", {"name": "n", "type": "int", "default": 0})
+    for level in range(1, levels + 1):
+        first = {"name": "a", "type": inner, "default": {}}
+        inner = record(f"R{level}", first, {"name": "b", "type": f"R{level - 1}", "default": {}})
+    return dict(inner)
+
+
+def calls(work: Callable[[], object]) -> int:
+    """How many functions it called, Python's and C's; what it raises is let pass."""
+    count = 0
+
+    def note(_: FrameType, event: str, __: Any) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(note)
+    try:
+        work()
+    except (Refused, DecodeError, HttpError):
+        pass
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_defaults_that_double_with_each_level_are_refused() -> None:
+    assert parse(1, json.dumps(doubling(8))).shape.datum({}, Work()) is not None
+    for levels in (12, 15):
+        text = json.dumps(doubling(levels))
+        assert len(text) < 2_100
+        with pytest.raises(Refused, match="too much work"):
+            parse(1, text)
+        assert calls(lambda text=text: parse(1, text)) < 4_000  # type: ignore[misc]
+
+
+def test_a_default_that_holds_itself_is_refused() -> None:
+    schema = record("R", {"name": "next", "type": "R", "default": {}})
+    with pytest.raises(Refused, match="holds itself"):
+        parse(1, json.dumps(schema))
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        (record("R", {"name": "a", "type": "int", "doc": "x" * MOST_TEXT}), "longer than"),
+        (record("R", {"name": "a", "type": {"type": "enum", "name": "E", "symbols": ["A"] * MOST_VALUES}}), "values"),
+        ([{"type": "fixed", "name": f"F{number}", "size": 1} for number in range(MOST_NAMED + 1)], "named types"),
+        (record("R" * (MOST_NAME + 1)), "name of more"),
+        (record("R", {"name": "a", "type": "int", "default": [[[[[]]]]]}), "no Avro schema"),
+        ({"type": "fixed", "name": "F", "size": 10**400, "logicalType": "decimal", "precision": 1}, "no Avro schema"),
+        ({"type": "fixed", "name": "F", "size": "1", "logicalType": "decimal", "precision": 1}, "no Avro schema"),
+        ({"type": {"type": "int"}}, "no Avro schema"),
+    ],
+)
+def test_schemas_are_bounded_before_they_are_built(schema: Any, said: str) -> None:
+    with pytest.raises(Refused, match=said):
+        parse(1, json.dumps(schema))
+
+
+@pytest.mark.parametrize("text", ["[" * 60_000, '{"type":' * 8_000, "[" * MOST_DEPTH + "]" * MOST_DEPTH])
+def test_a_deep_schema_is_refused(text: str) -> None:
+    with pytest.raises(Refused):
+        parse(1, text)
+
+
+def test_a_default_of_a_union_is_written_by_its_first_branch_without_a_guess() -> None:
+    inner: Any = record("R0", {"name": "n", "type": "int", "default": 0})
+    for level in range(1, 13):
+        inner = record(f"R{level}", {"name": "a", "type": [inner, "null"], "default": {}})
+    shape = parse(1, json.dumps(inner)).shape
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, shape.parsed, shape.datum({}, Work()))
+    assert out.getvalue() == b"\x00" * 13
+
+
+def test_a_default_that_does_not_fit_is_none() -> None:
+    shape = parse(1, json.dumps(record("R", {"name": "a", "type": ["string", "null"], "default": None}))).shape
+    with pytest.raises(DecodeError, match="does not fit"):
+        shape.datum({}, Work())
+    assert shape.datum({"a": None}, Work()) == {"a": None}
+
+
+def avro(schema: Any, body: int = 0) -> Avro:
+    return Avro({"value": parse(1, json.dumps(schema))}, body, MOST_TEXT)
+
+
+MANY_DEFAULTS = {
+    "type": "array",
+    "items": record("R", *[{"name": f"f{number}", "type": "string", "default": "x" * 30} for number in range(50)]),
+}
+MANY_SYMBOLS = {"type": "array", "items": {"type": "enum", "name": "E", "symbols": [f"S{n}" for n in range(3_900)]}}
+WIDE = {"type": "array", "items": ["null", *[{"type": "fixed", "name": f"F{n}", "size": 1} for n in range(200)]]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        (MANY_DEFAULTS, [{}] * 20_000),
+        (MANY_SYMBOLS, ["S3899"] * 6_000),
+        (WIDE, [{"F199": "x"}] * 4_000),
+        (record("R", *[{"name": f"n{n}", "type": "null", "default": None} for n in range(900)]), {}),
+    ],
+)
+def test_a_value_asks_for_no_more_work_than_its_steps(schema: Any, value: Any) -> None:
+    posted = msgspec.json.encode(value)
+    form = avro(schema, len(posted))
+    assert len(posted) <= MOST_TEXT
+    assert calls(lambda: form.encode("value", posted, "records[0].value")) < CALLS_A_STEP * MOST_STEPS
+
+
+def test_many_values_share_the_budget_of_their_request() -> None:
+    wide = {"type": "array", "items": MANY_DEFAULTS["items"]}
+    form = avro(wide, 20_000)
+    with pytest.raises(HttpError, match="too much work"):
+        for _ in range(5_000):
+            form.encode("value", b"[]", "records[0].value")  # fastavro parses such a schema for each
+
+
+def test_a_large_value_is_refused_before_it_is_decoded() -> None:
+    form = Avro({"value": parse(1, '{"type":"array","items":"int"}')}, 2**20, MOST_TEXT)
+    posted = b"[" + b"1," * 40_000 + b"1]"
+    with pytest.raises(HttpError, match="larger than") as told:
+        form.encode("value", posted, "records[0].value")
+    assert told.value.status == 413 and calls(lambda: form.encode("value", posted, "x")) < 20
+
+
+PRIMITIVES = st.sampled_from(["null", "boolean", "int", "long", "float", "double", "string", "bytes", "R", "jp.R"])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text(max_size=3) | st.floats(allow_nan=False),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*"abn", "int", "R"]), inner, max_size=3)
+    ),
+    max_leaves=10,
+)
+
+
+def _grown(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    name = st.sampled_from(["R", "S", "jp.R", "E"])
+    field = st.fixed_dictionaries({"name": st.sampled_from("abn"), "type": inner}, optional={"default": JSON})
+    return st.one_of(
+        st.lists(inner, max_size=3),
+        st.fixed_dictionaries({"type": st.just("array"), "items": inner}, optional={"default": JSON}),
+        st.fixed_dictionaries({"type": st.just("map"), "values": inner}),
+        st.fixed_dictionaries({"type": st.just("record"), "name": name, "fields": st.lists(field, max_size=4)}),
+        st.fixed_dictionaries({"type": st.just("fixed"), "name": name, "size": JSON}),
+        st.fixed_dictionaries({"type": st.just("enum"), "name": name, "symbols": st.lists(st.text(max_size=2))}),
+        st.fixed_dictionaries({"type": PRIMITIVES}, optional={"logicalType": st.just("decimal"), "precision": JSON}),
+    )
+
+
+@settings(max_examples=300)
+@given(st.recursive(PRIMITIVES, _grown, max_leaves=12), JSON)
+def test_any_schema_and_any_value_cost_little_and_raise_nothing_strange(schema: Any, value: Any) -> None:
+    text, posted = json.dumps(schema), msgspec.json.encode(value) if _fits(value) else b"{}"
+
+    def work() -> None:
+        Avro({"value": parse(1, text)}, len(posted), MOST_TEXT).encode("value", posted, "records[0].value")
+
+    assert calls(work) < 2_000 + 40 * (len(text) + len(posted)) + CALLS_A_STEP * MOST_DEFAULT
+
+
+def _fits(value: Any) -> bool:
+    try:
+        msgspec.json.encode(value)
+    except OverflowError:
+        return False
+    return True
+
+
+def avro_beacon(**change: Any) -> bytes:
+    sections = [dict(zip(("name", "top", "bottom"), row, strict=True)) for row in BEACON["sections"]]
+    return json.dumps({**BEACON, "sections": sections, **change}).encode()
+
+
+def test_a_beacon_in_avro_is_decoded_without_a_step_in_python() -> None:
+    assert encode_beacon(beacon_from_avro_json(avro_beacon())) == STORED
+    for change in ({"x": [0] * 20_000}, {"sections": [[]] * 20_000}, {"strange": [{}] * 20_000}):
+        assert calls(lambda change=change: beacon_from_avro_json(avro_beacon(**change))) < 400  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"sections": 5}, "sections"),
+        ({"sections": [["hero", 0, 1]]}, "sections"),
+        ({"sections": [{"name": "hero", "top": 0}]}, "sections[0].bottom"),
+        ({"sections": [{"name": "hero", "top": 0, "bottom": "1"}]}, "sections"),
+        ({"dt": None}, "dt"),
+        ({"dt": [0]}, "dt"),
+    ],
+)
+def test_an_avro_beacon_names_the_field_at_fault(change: dict[str, Any], field: str) -> None:
+    with pytest.raises(DecodeError) as told:
+        beacon_from_avro_json(avro_beacon(**change))
+    assert told.value.field.startswith(field)
+
+
+async def test_an_avro_body_of_the_public_door_is_64_kib_at_most() -> None:
+    body = json.dumps({"value_schema_id": 1, "records": [{"value": json.loads(avro_beacon())}]}).encode()
+    async with doors() as one:
+        assert (await one.post("/topics/heatmap.events", body + b" " * 65_536, AVRO))[0] == 413
+        assert (await one.post("/topics/heatmap.events", body, AVRO))[0] == 200
+
+
+async def test_a_strangers_words_for_our_schema_are_bounded() -> None:
+    own = OwnSchemas()
+    text = json.dumps({**json.loads(own_text("heatmap_beacon")), "doc": "x" * 20_000})
+    with pytest.raises(Refused, match="longer than 16384"):
+        await own.by_text("heatmap.events-value", text, register=False)
+    with pytest.raises(Refused):
+        await own.by_text("heatmap.events-value", json.dumps(doubling(15)), register=False)
+
+
+def test_schemas_that_were_looked_up_are_kept_within_bounds() -> None:
+    kept = Kept()
+    schema = parse(1, json.dumps(MANY_SYMBOLS))
+    for number in range(500):
+        kept.keep(number, schema)
+    assert sum(kept.get(number) is not None for number in range(500)) <= 200_000 // schema.values
+    assert kept.get(499) is schema
+
+
+def test_a_refusal_for_too_much_work_is_told_as_one() -> None:
+    with pytest.raises(TooMuchError):
+        Work(3).take(4)
