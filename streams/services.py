@@ -35,7 +35,7 @@ ONE_ADDRESS = {
     "LPSTREAM_EDGE_CLIENT_BODY_BYTES": "0",
 }
 # the fold's large temporaries cost fewer page faults when glibc keeps them
-MALLOC = {"MALLOC_TRIM_THRESHOLD_": "536870912", "MALLOC_MMAP_THRESHOLD_": "268435456"}
+MALLOC = {"MALLOC_TRIM_THRESHOLD_": "67108864", "MALLOC_MMAP_THRESHOLD_": "33554432"}
 
 
 class Installation:
