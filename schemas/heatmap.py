@@ -117,6 +117,8 @@ def check_beacon(beacon: Beacon) -> Beacon:
     for name in ("dt", "x", "y", "dwell"):
         if (length := len(getattr(beacon, name))) != events:
             raise DecodeError(name, f"has {length} entries, `type` has {events} events: give one for each")
+    if len(beacon.fixed) > events:
+        raise TooMuchError("fixed", f"names {len(beacon.fixed)} events, `type` has {events} events")
     if any(index >= events for index in beacon.fixed):
         raise DecodeError("fixed", f"names event {max(beacon.fixed)}, `type` has {events} events")
     if len(set(beacon.fixed)) < len(beacon.fixed):

@@ -16,6 +16,7 @@ from infra.schema_registry import OwnSchemas, SchemaRegistry
 from infra.tenants import Tenants, TenantsFile, digest_of
 from streams.edge.admission import Admission
 from streams.edge.connections import Gate, Listener, Server
+from streams.edge.logins import Logins
 from streams.edge.quick import QuickDoor
 from streams.edge.sender import Record, Sender, Sent
 from streams.edge.server import Edge
@@ -81,7 +82,7 @@ async def doors(schemas: SchemaRegistry | None = None, **values: Any) -> AsyncIt
     own = OwnSchemas()
     services = SimpleNamespace(
         settings=settings, tenants=tenants, admission=admission, sender=sender, schemas=schemas or own,
-        own_schemas=own, results=Forgetful(), ending=False,
+        own_schemas=own, results=Forgetful(), ending=False, logins=Logins(settings.edge_wrong_logins),
     )  # fmt: skip
     names: tuple[Listener, ...] = ("public", "private")
     quick = {"public": QuickDoor(settings, tenants, admission, sender)}
