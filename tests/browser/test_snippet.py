@@ -376,3 +376,22 @@ async def test_a_kafka_rest_proxy_is_spoken_to_and_its_errors_are_heard(site: Si
     told_seqs = [seq for _, seq in site.identities]
     assert told_seqs[:3] == [0, 0, 1]
     assert told_seqs[3:] == list(range(2, len(told_seqs) - 1)), "what its own timer sends on a busy machine"
+
+
+async def test_a_sleep_of_the_machine_is_no_dwell_and_no_span(site: Site, visit: Visit) -> None:
+    page = await visit(clock=True)
+    now_s = await page.evaluate("Date.now()") / 1_000 + 1
+    await page.clock.pause_at(now_s)
+    await page.mouse.move(300, 200)
+    await page.clock.run_for(800)
+    await page.mouse.click(300, 200)
+    await page.clock.set_system_time((now_s + 4 * 3_600) * 1_000)
+    await page.mouse.click(320, 210)
+    await page.evaluate(SCROLLED, 600)
+    await page.clock.run_for(300)
+    await flush(page)
+    await page.goto("about:blank")
+    await site.until(lambda: len(site.events("cd")) == 2)
+    assert sorted(event[:3] for event in site.events("cd")) == [("c", 300, 200), ("c", 320, 210)]
+    assert max(max(beacon.dt) for beacon in site.taken) <= 60_000
+    assert max(max(beacon.dwell) for beacon in site.taken) <= 60_000

@@ -14,6 +14,8 @@
   let allowed = !refused && option("consent") !== "required";
 
   const FLUSH_MS = 5000, MOST_EVENTS = 100, REST_MS = 500, SETTLE_MS = 150, ROUTE_MS = 1000;
+  // a gap longer than this is a sleep of the machine: nobody looked, and the server takes no beacon that spans it
+  const GAP_MS = 60000;
   const RAGE_MS = 1000, RAGE_PX = 30, DEAD_MS = 2500;
   const FIELD = "input:not([type=button]),select,textarea,[contenteditable]";
   const ANSWER_MS = 15000, MOST_QUEUED = 300, MOST_KEPT = 250000, MOST_LEAVING = 45000;
@@ -46,7 +48,9 @@
   }
   function record(type, x, y, dwell, fixed, undecided) {
     if (!allowed) return;
-    const event = { type, x: Math.round(x), y: Math.round(y), dwell: Math.max(0, dwell), fixed, undecided, at: now() };
+    if (view.events[0] && now() - view.events[0].at > GAP_MS) flush(true);
+    const stood = Math.min(GAP_MS, Math.max(0, dwell));
+    const event = { type, x: Math.round(x), y: Math.round(y), dwell: stood, fixed, undecided, at: now() };
     view.events.push(event);
     if (type === "s") view.depth = Math.max(view.depth, Math.min(y + innerHeight, pageHeight()));
     if (view.events.length >= MOST_EVENTS) flush();
