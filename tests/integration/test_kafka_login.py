@@ -2,10 +2,13 @@
 
 import asyncio
 import base64
+import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,10 +73,20 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
     subprocess.run(["openssl", *request.split(), "-keyout", str(key), "-out", str(signed)], check=True)
     both.write_bytes(key.read_bytes() + signed.read_bytes())
     ports = Ports(folder)
-    node = Guarded(folder / "kafka", ports.get("kafka"), ports.get("controller"), ports.get("guarded"), both)
+    guarded = ports.get("guarded")
+    node = Guarded(folder / "kafka", ports.get("kafka"), ports.get("controller"), guarded, both)
     node.start()
-    yield f"127.0.0.1:{ports.get('guarded')}", signed
+    _wait_open(guarded)
+    yield f"127.0.0.1:{guarded}", signed
     node.process.stop()
+
+
+def _wait_open(port: int) -> None:
+    """The broker answers on one listener a moment before it opens the other."""
+    for _ in range(100):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.2)
 
 
 def settings(broker: tuple[str, Path], **changes: Any) -> Settings:
@@ -116,6 +129,13 @@ async def test_whoever_has_no_login_or_knows_no_certificate_stays_out(
     assert PASSWORD not in str(caught.value) and "wrong" not in str(caught.value)
 
 
+async def _joined(servers: str) -> bool:
+    """Whether the group has a member; a broker that nobody has joined yet has no coordinator either."""
+    with contextlib.suppress(Retryable):
+        return await members(servers, "lpstream-generation") > 0
+    return False
+
+
 async def test_a_worker_joins_its_group(broker: tuple[str, Path]) -> None:
     servers = settings(broker).kafka_bootstrap_servers
     await ensure_topics(servers, replication_factor=1, min_insync=1, partitions=1)
@@ -129,7 +149,7 @@ async def test_a_worker_joins_its_group(broker: tuple[str, Path]) -> None:
     worker = await asyncio.create_subprocess_exec(sys.executable, "-m", "streams", "worker", "generation", env=env)
     try:
         async with asyncio.timeout(90):
-            while await members(servers, "lpstream-generation") == 0:
+            while not await _joined(servers):
                 await asyncio.sleep(0.5)
     finally:
         worker.terminate()
