@@ -1,5 +1,6 @@
 """Small schemas and small bodies that ask for much work are refused, counted by calls and not by the clock."""
 
+import contextlib
 import io
 import json
 import sys
@@ -50,9 +51,8 @@ def calls(work: Callable[[], object]) -> int:
 
     sys.setprofile(note)
     try:
-        work()
-    except (Refused, DecodeError, HttpError):
-        pass
+        with contextlib.suppress(Refused, DecodeError, HttpError):
+            work()
     finally:
         sys.setprofile(None)
     return count

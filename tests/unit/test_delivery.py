@@ -386,15 +386,6 @@ async def test_a_tick_closes_a_bucket_and_counts_nothing(world: World) -> None:
     assert world.consumer.commits == [(TP0, 1)]
 
 
-async def test_too_many_bad_records_pause_the_partition_and_commit_nothing(world: World) -> None:
-    world.consumer.commits.append((TP0, 900))
-    await world.read([Record(900, 1_000), Record(901, 1_001)])
-    await world.read([Record(902, 6_000)])
-    assert world.consumer.braked == {TP0}
-    assert world.store.stored == []
-    assert world.consumer.commits == [(TP0, 900)]
-
-
 async def test_cancellation_passes_through(world: World) -> None:
     async def cancelled() -> Awaitable[None]:
         raise asyncio.CancelledError

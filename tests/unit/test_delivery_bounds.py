@@ -80,3 +80,13 @@ async def test_where_memory_is_short_the_oldest_bucket_alone_grows() -> None:
     await lanes.join()
     await world.delivery.settle()
     assert world.consumer.commits == [(TP0, 5), (TP1, 3)]
+
+
+async def test_too_many_bad_records_pause_the_partition_and_commit_nothing() -> None:
+    world = world_of(Consumer())
+    world.consumer.commits.append((TP0, 900))
+    await world.read([Record(900, 1_000), Record(901, 1_001)])
+    await world.read([Record(902, 6_000)])
+    assert world.consumer.braked == {TP0}
+    assert world.store.stored == []
+    assert world.consumer.commits == [(TP0, 900)]
