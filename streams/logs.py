@@ -1,4 +1,7 @@
-"""Logs on stderr: lines for people, or JSON objects with the ids of the request and the trace they belong to."""
+"""Logs on stderr: lines for people, or JSON objects with the ids of the request and the trace they belong to.
+
+A login within a URL is left out of each line, whoever logs it: tracebacks and libraries' messages hold URLs, too.
+"""
 
 import logging
 import re
@@ -14,6 +17,7 @@ from streams.settings import Settings
 TEXT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 _FIELDS = {"levelname": "level", "name": "logger"}
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_login = re.compile(r"(?<=://)[^/\s@]{1,500}@")
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
@@ -47,12 +51,27 @@ class _Ids(logging.Filter):
         return True
 
 
+class _Text(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return without_login(super().format(record))
+
+
+class _Json(JsonFormatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return without_login(super().format(record))
+
+
+def without_login(text: str) -> str:
+    """Return the text without user and password of the URLs in it."""
+    return _login.sub("", text)
+
+
 def log_to_stderr(settings: Settings, service: str) -> None:
     """Set the root logger up, once a process."""
-    if settings.log_format == "text":
-        logging.basicConfig(level=settings.log_level, format=TEXT, stream=sys.stderr)
-        return
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter("%(levelname)s%(name)s%(message)s", rename_fields=_FIELDS, timestamp=True))
-    handler.addFilter(_Ids(service))
+    if settings.log_format == "text":
+        handler.setFormatter(_Text(TEXT))
+    else:
+        handler.setFormatter(_Json("%(levelname)s%(name)s%(message)s", rename_fields=_FIELDS, timestamp=True))
+        handler.addFilter(_Ids(service))
     logging.basicConfig(level=settings.log_level, handlers=[handler])

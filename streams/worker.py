@@ -41,7 +41,7 @@ class Health(Service):  # type: ignore[misc]  # mypy does not follow mode
 
     async def on_start(self) -> None:
         """Listen."""
-        self._runner = web.ServerRunner(web.Server(self._answer))
+        self._runner = web.ServerRunner(web.Server(self._answer, access_log=None))
         await self._runner.setup()
         await web.TCPSite(self._runner, self._settings.edge_host, self._settings.worker_metrics_port).start()
 
