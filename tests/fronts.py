@@ -75,6 +75,15 @@ def nginx_before(edge: int, folder: Path, client: str = "direct") -> Iterator[st
 @contextlib.contextmanager
 def bare_edge(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[tuple[str, str]]:
     """An edge that acknowledges every beacon at once and has no store: its public and its private address."""
+    with bare_edge_process(folder, settings) as (_, public, private):
+        yield public, private
+
+
+@contextlib.contextmanager
+def bare_edge_process(
+    folder: Path, settings: Mapping[str, str] | None = None
+) -> Iterator[tuple[ChildProcess, str, str]]:
+    """The same, with its process."""
     public, private, nobody = free_port(), free_port(), free_port()
     env = {
         **os.environ,
@@ -94,7 +103,7 @@ def bare_edge(folder: Path, settings: Mapping[str, str] | None = None) -> Iterat
     try:
         child.start()
         _wait_for(f"{addresses[0]}/readyz")
-        yield addresses
+        yield child, *addresses
     finally:
         child.stop()
 
