@@ -160,6 +160,10 @@ class Tenants:
         prefix, dash, _ = lp_id.partition("-")
         return (self._by_id.get(prefix) if dash else None) or self._by_page.get(ANY)
 
+    def listed(self) -> list[str]:
+        """Return the ids of pages that tenants list."""
+        return [lp_id for lp_id in self._by_page if lp_id != ANY]
+
     def knows(self, origin: str) -> bool:
         """Whether any page may be served from there."""
         return origin in self._all

@@ -130,8 +130,9 @@ def check_beacon(beacon: Beacon) -> Beacon:
         limit = span_ms + MAX_EARLIER_MS
         raise TooMuchError("dwell", f"has {longest} ms, at most {limit} (the span of `dt` and a minute) are allowed")
     first_ms = min(beacon.dt)
-    # one more, because the beacon may begin anywhere in a window
-    windows = len({(dt - first_ms) // WINDOW_MS for dt in beacon.dt}) + 1
+    # The beacon may begin anywhere in a window: each of its stretches of 5 s may lie in two.
+    stretches = len({(dt - first_ms) // WINDOW_MS for dt in beacon.dt})
+    windows = min(2 * stretches, (span_ms - first_ms) // WINDOW_MS + 2)
     if windows > MAX_WINDOWS:
         raise TooMuchError("dt", f"has events in {windows} windows of 5 s, at most {MAX_WINDOWS}: post more often")
     rows = windows * (-(-min(beacon.page_h, MAX_PAGE_H) // BAND_PX) + len(beacon.sections))

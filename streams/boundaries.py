@@ -6,7 +6,7 @@ from collections.abc import Callable
 from faust.types import TP
 
 from processors.cuts import Cut
-from schemas.errors import LpstreamError, Refused, Retryable
+from schemas.errors import Refused, Retryable
 from streams import metrics
 from streams.bucket import SliceConsumer, StaleEpochError
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 class Boundaries:
     """Finds and commits the boundaries of partitions. `on_fatal` gets the error of a commit of a newer release."""
 
-    def __init__(self, consumer: SliceConsumer, cut: Cut, on_fatal: Callable[[LpstreamError], None]) -> None:
+    def __init__(self, consumer: SliceConsumer, cut: Cut, on_fatal: Callable[[Exception], None]) -> None:
         self._consumer = consumer
         self._cut = cut
         self._on_fatal = on_fatal

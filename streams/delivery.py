@@ -47,6 +47,8 @@ QUIET_S = 60.0
 # processors/cuts.py this bounds the memory, whatever the log holds.
 MOST_HELD = 96 * 2**20
 ROOM_LOOK_S = 0.02
+# A partition that has got no slice for this long cannot grow: its log is stopped at a batch, or has no leader.
+STILL_S = 30.0
 
 
 @dataclass(slots=True)
@@ -68,6 +70,7 @@ class Partition:
     flush: asyncio.Task[bool] | None = None
     storing_work: BucketWork | None = None
     waiting: bool = False
+    taken_at: float = 0.0
     braked: bool = False
     void_fetch: int | None = None
     seen_ms: int | None = None
@@ -95,7 +98,7 @@ class Delivery:
         *,
         cut: Cut,
         skew_s: float,
-        on_fatal: Callable[[LpstreamError], None],
+        on_fatal: Callable[[Exception], None],
         most_held: int = MOST_HELD,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -184,7 +187,7 @@ class Delivery:
         fresh.void_fetch = self._consumer.rewind(part.tp, fresh.expected)
 
     async def _take(self, state: Partition, part: Slice) -> None:
-        state.void_fetch = None
+        state.void_fetch, state.taken_at = None, self._clock()
         records = part.records
         if part.begin < state.expected:
             records = [record for record in records if record.offset >= state.expected]
@@ -231,9 +234,9 @@ class Delivery:
     def _may_grow(self, state: Partition) -> bool:
         if state.bucket is None or any(other.storing for other in self.partitions.values()):
             return False
-        return state.bucket.opened_at <= min(
-            other.bucket.opened_at for other in self.partitions.values() if other.bucket
-        )
+        still_since = self._clock() - STILL_S
+        growing = (other for other in self.partitions.values() if other.waiting or other.taken_at > still_since)
+        return state.bucket.opened_at <= min(other.bucket.opened_at for other in growing if other.bucket)
 
     async def _prepare(self, state: Partition, part: Slice) -> Callable[[int], BucketWork]:
         async def open_work() -> Callable[[int], BucketWork]:
@@ -304,6 +307,9 @@ class Delivery:
             try:
                 await self._store(state, bucket)
             except StaleEpochError:
+                return False
+            except Exception as error:  # noqa: BLE001 - a fault of ours: without an end the partition would stand still
+                self._on_fatal(error)
                 return False
             finally:
                 state.storing_work = None

@@ -139,6 +139,12 @@ class Erasing:
                 f"--lp {unknown[0]}: no page, visit, result or earlier erasure of it is known; nothing was erased. "
                 "Check the id; the studio lists those that there are"
             )
+        foreign = [one for one in tenants.listed() if meant.tenant_id and one.startswith(f"{meant.tenant_id}-")]
+        if others := [one for one in foreign if (owner := tenants.owner(one)) and owner.id != meant.tenant_id]:
+            raise LpstreamError(
+                f"--tenant {meant.tenant_id}: {others[0]} has its prefix, and another tenant lists it; nothing was "
+                "erased. Erase the tenant's own pages one by one with --lp, or give that page an id of its own"
+            )
         if meant.tenant_id and not found.known and tenants.named(meant.tenant_id) is None:
             raise LpstreamError(
                 f"--tenant {meant.tenant_id}: is not in {self._settings.tenants_file}, and no page, visit, result or "

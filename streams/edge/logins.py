@@ -1,4 +1,8 @@
-"""Wrong logins, by client: after so many different tokens, every login from there is refused for a while."""
+"""Wrong logins, by client: after so many different tokens, further wrong ones from there are answered 429.
+
+A right token always passes: clients may share an address, as those behind a proxy do. Tokens are 192 random bits, so
+trying them out is hopeless; the answer keeps a client from loading the service, and shows in the metrics.
+"""
 
 import hashlib
 import secrets
@@ -24,7 +28,7 @@ class Logins:
         self._wrong: TTLCache[bytes, frozenset[bytes]] = TTLCache(MOST_CLIENTS, WINDOW_S)
 
     def check(self, client: bytes) -> None:
-        """HttpError 429 when too many from there were wrong; before a token is looked at, or it would be tried out."""
+        """HttpError 429 when too many tokens from there were wrong; asked when another one is wrong."""
         if self._most and len(self._wrong.get(client, ())) >= self._most:
             metrics.REFUSED.labels("logins").inc()
             raise HttpError(429, "Too many wrong tokens from this address", retry_after_s=WINDOW_S)

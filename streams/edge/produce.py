@@ -95,7 +95,7 @@ async def rest_door(request: web.BaseRequest, services: Services, target: Target
         account.pay_records(len(posted))
         form = await _format(name, envelope, target, services)
         records = await _placed(posted, await _records_of(posted, form, target, services), target, services)
-        room.grow(sum(record.size for record in records))
+        room.grow(room.held + sum(record.size for record in records))
         if target.topic != REQUESTS:
             return _answer(await services.sender.send(target.topic, records), form)
         sent = await send_asks(services.sender, records, request.headers.get(tracing.PARENT))

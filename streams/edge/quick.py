@@ -4,6 +4,7 @@ It takes only what nearly every beacon is: a whole POST in one piece on a kept c
 ordinary way, which takes all else; a test holds the two together.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from email.utils import formatdate
@@ -22,6 +23,8 @@ from streams.edge.bodies import GZIP_MAGIC, check_size, inflate
 from streams.edge.errors import SERVER_NAME, HttpError, cors_headers
 from streams.edge.sender import Sender, Sent
 from streams.settings import Settings
+
+log = logging.getLogger(__name__)
 
 Answer = Callable[[bytes], None]
 
@@ -77,6 +80,9 @@ class QuickDoor:
             self._sender.send_one(TOPIC, record, done)
         except HttpError as error:
             finish(error)
+        except Exception:
+            log.exception("POST %s failed", PATH)
+            finish(HttpError(500, "Internal Server Error"))
 
     def _whole(self, body: bytes, room: Room) -> bytes:
         limit = self._settings.edge_max_beacon_bytes

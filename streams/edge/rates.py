@@ -71,6 +71,11 @@ class Meter:
     all_cause: str
     unit: str
 
+    @property
+    def largest(self) -> float:
+        """Return the most that may come at once."""
+        return min(self.own.largest, self.all.largest)
+
     def take(self, client: bytes, cost: float) -> None:
         """HttpError 413 for more than may ever come at once, 429 with the time to wait for what comes too soon."""
         now = time.monotonic()
@@ -81,10 +86,13 @@ class Meter:
 
     def _refused(self, cause: str, message: str, cost: float, wait: float) -> HttpError:
         metrics.REFUSED.labels(cause).inc()
-        largest = min(self.own.largest, self.all.largest)
-        if cost > largest:
-            return HttpError(413, f"These are {cost:.0f} {self.unit} at once: send at most {largest:.0f} in a request")
+        if cost > self.largest:
+            return self.too_large(cost)
         return HttpError(429, message, retry_after_s=math.ceil(wait))
+
+    def too_large(self, cost: float) -> HttpError:
+        """Return the answer to what could never pass."""
+        return HttpError(413, f"These are {cost:.0f} {self.unit} at once: send at most {self.largest:.0f} in a request")
 
     def forget(self, now: float) -> None:
         """Drop the clients whose buckets are full."""
@@ -104,5 +112,7 @@ class Account(Struct, frozen=True):
 
     def pay_records(self, count: int) -> None:
         """Pay for a request's records before the first is sent; HttpError 413 or 429."""
+        if count > self.records.largest:
+            raise self.records.too_large(count)
         if count > 1:  # the first came with the request
             self.records.take(self.client, count - 1)

@@ -124,6 +124,8 @@ class Sender:
         return future
 
     def _take_room(self, topic: str, count: int) -> None:
+        if count > (most := self._settings.edge_max_in_flight):
+            raise HttpError(413, f"records: these are {count}; at most {most} may wait for the broker, so send fewer")
         if self._waiting[topic] + count > self._settings.edge_max_in_flight:
             metrics.REFUSED.labels("in_flight").inc()
             raise HttpError(503, "Too many records are waiting for the broker, try again")

@@ -229,10 +229,10 @@ class Edge:
             return None  # the studio looks at its cookie itself
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         client = cast(Connection, request.protocol).client
-        self._services.logins.check(client)
         caller = self._tenants.caller(token.strip()) if scheme.lower() == "bearer" else None
         if caller is None:
             if token:
+                self._services.logins.check(client)
                 self._services.logins.wrong(client, token)
             raise HttpError(401, "Give a token of your tenant: Authorization: Bearer …", 40101)
         if found.roles and caller.role not in found.roles:

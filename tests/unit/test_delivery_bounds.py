@@ -82,6 +82,36 @@ async def test_where_memory_is_short_the_oldest_bucket_alone_grows() -> None:
     assert world.consumer.commits == [(TP0, 5), (TP1, 3)]
 
 
+async def test_a_partition_that_gets_nothing_holds_up_no_other() -> None:
+    """The oldest bucket may be of a partition whose log is stopped at a batch that cannot be read."""
+    world = memory_world(most_held=1)
+    lanes = Lanes(world.delivery.on_slice, lambda tp: None, lambda tp: None, world.fatal.append)  # type: ignore[arg-type]
+    lanes.put(cut(TP0, 1, 1, log_of(1_000))[0])
+    await lanes.join()
+    world.clock.now += 1.0
+    for part in cut(TP1, 1, 1, log_of(1_000, 1_001, 1_002, 6_000)):
+        lanes.put(part)
+    await asyncio.sleep(0.05)
+    await lanes.join()
+    await world.delivery.settle()
+    assert world.store.stored == [("heatmap.events:1:0-2:1000", [0, 1, 2])]
+
+
+async def test_a_fault_of_ours_in_a_store_ends_the_worker() -> None:
+    world = world_of(Consumer())
+
+    async def broken(*_: object) -> None:
+        raise MemoryError("no room for a part")
+
+    await world.read(log_of(1_000))
+    state = world.delivery.partitions[TP0]
+    assert state.bucket is not None
+    state.bucket.work.store = broken  # type: ignore[method-assign]
+    await world.read([Record(1, 6_000)])
+    assert [str(error) for error in world.fatal] == ["no room for a part"]
+    assert world.consumer.commits == []
+
+
 async def test_too_many_bad_records_pause_the_partition_and_commit_nothing() -> None:
     world = world_of(Consumer())
     world.consumer.commits.append((TP0, 900))

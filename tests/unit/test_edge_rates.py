@@ -48,6 +48,12 @@ async def test_a_request_of_2900_beacons_is_2900() -> None:
         assert one.kept == []
 
 
+async def test_one_record_over_the_burst_is_refused_for_good() -> None:
+    """A client that waits as it is told would otherwise come again for ever."""
+    async with doors(edge_client_byte_rate=0) as one:
+        assert (await one.post("/topics/heatmap.events", gzip.compress(many(1_001))))[0] == 413
+
+
 async def test_records_of_one_address_are_counted_over_its_requests() -> None:
     async with doors(edge_client_rate=10.0) as one:
         statuses = [(await one.post("/topics/heatmap.events", many(40)))[0] for _ in range(4)]

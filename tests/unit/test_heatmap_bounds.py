@@ -4,11 +4,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from processors.fold import Fold
 from processors.heatmap import decode
 from schemas.errors import DecodeError
-from schemas.heatmap import MAX_ROWS, MAX_SPAN_MS, decode_beacon
+from schemas.heatmap import MAX_ROWS, MAX_SPAN_MS, MAX_WINDOWS, decode_beacon
 
 NOW_MS = 1_795_451_375_000
 PLAIN: dict[str, Any] = {
@@ -32,12 +34,15 @@ PLAIN: dict[str, Any] = {
 }
 
 
+COLUMNS = ("x", "y", "dwell")
+
+
 def scrolling(events: int, every_ms: int, page_h: int, viewport_h: int = 844) -> dict[str, Any]:
     return PLAIN | {
         "type": "s" * events,
         "dt": [every_ms * at for at in range(events)],
         "fixed": [],
-        **{name: [0] * events for name in ("x", "y", "dwell")},
+        **{name: [0] * events for name in COLUMNS},
         "page_h": page_h,
         "viewport_h": viewport_h,
     }
@@ -55,6 +60,12 @@ TOO_MUCH = {
     "half a minute of the tallest page": ("dt", scrolling(6, 5_000, 65_536)),
     "a page beyond all": ("dt", scrolling(6, 5_000, 2**31 - 1)),
     "more than a minute of a usual page": ("dt", scrolling(13, 5_000, 6_000)),
+    "windows that do not follow each other": (
+        "dt",
+        PLAIN
+        | {"type": "c" * 9, "dt": [10_000 * at for at in range(9)], "fixed": []}
+        | dict.fromkeys(COLUMNS, [0] * 9),
+    ),
     "clicks for more than a minute": ("dt", scrolling(13, 5_000, 6_000) | {"type": "c" * 13}),
 }
 HONEST = {
@@ -87,7 +98,47 @@ def test_what_a_browser_really_sends_is_taken(name: str) -> None:
     assert decoded.columns.beacons == 2
 
 
-def test_no_beacon_makes_more_rows_than_its_bound() -> None:
+@settings(max_examples=60)
+@given(
+    st.lists(st.integers(0, 300_000), min_size=1, max_size=8), st.integers(0, 4_999), st.sampled_from([6_000, 65_536])
+)
+def test_no_beacon_makes_more_rows_than_its_bound(times: list[int], phase: int, page_h: int) -> None:
+    count = len(times)
+    beacon = scrolling(count, 0, page_h, 65_536) | {"dt": times, "dwell": [1] * count, "t0": NOW_MS - 400_000 + phase}
+    body = msgspec.json.encode(beacon | {"sections": [["a", 0, 65_536], ["b", 0, 65_536]]})
+    try:
+        decode_beacon(body)
+    except DecodeError:
+        return
     fold = Fold()
-    fold.add(decode([msgspec.json.encode(scrolling(5, 4_999, 65_536, 65_536) | {"dwell": [1] * 5})], [NOW_MS]).columns)
-    assert 2_000 < fold.tables()["heatmap_scroll"].num_rows <= MAX_ROWS
+    fold.add(decode([body], [NOW_MS]).columns)
+    tables = fold.tables()
+    assert tables["heatmap_windows"].num_rows <= MAX_WINDOWS
+    assert tables["heatmap_scroll"].num_rows + tables["heatmap_sections"].num_rows <= MAX_ROWS
+
+
+def test_parts_hold_the_rows_of_the_tables_in_order() -> None:
+    """A part that is repeated must be the part that it was: parts depend on the rows alone."""
+    bodies = [
+        msgspec.json.encode(scrolling(5, 4_000, 6_000) | {"lp_id": f"lp_{n}", "dwell": [1] * 5}) for n in range(9)
+    ]
+
+    def folded(step: int) -> Fold:
+        fold = Fold()
+        for at in range(0, len(bodies), step):
+            fold.add(decode(bodies[at : at + step], [NOW_MS] * len(bodies[at : at + step])).columns)
+        return fold
+
+    whole = folded(9).tables()
+    for most in (1, 7, 100):
+        parts = list(folded(9).parts(most))
+        again = list(folded(2).parts(most))
+        assert [(one.table, one.number, one.rows.to_pylist()) for one in parts] == [
+            (one.table, one.number, one.rows.to_pylist()) for one in again
+        ]
+        for table, rows in whole.items():
+            mine = [one for one in parts if one.table == table]
+            assert [one.number for one in mine] == list(range(len(mine)))
+            assert [row for one in mine for row in one.rows.to_pylist()] == rows.to_pylist()
+            assert max(one.rows.num_rows for one in mine) <= most + 656
+    assert len(list(folded(9).parts(100))) > len(whole)

@@ -43,3 +43,10 @@ def test_beacons_that_wait_keep_out_no_request(sender: tuple[Sender, Silent]) ->
         told(number)
     assert (one.in_flight, len(done)) == (0, 3)
     one.send_one("heatmap.events", Record(b"b", None, None, 0), done.append)
+
+
+async def test_more_records_than_may_ever_wait_are_refused_for_good(sender: tuple[Sender, Silent]) -> None:
+    one, _ = sender
+    with pytest.raises(HttpError) as refused:
+        await one.send("heatmap.events", [Record(b"b", None, None, 0)] * 3)
+    assert refused.value.status == 413

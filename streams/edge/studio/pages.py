@@ -47,9 +47,9 @@ async def log_in(visit: Visit) -> web.Response:
     """A token in, a cookie out."""
     token = visit.form.get("token", "").strip()[:LONGEST_TOKEN]
     client = cast(Connection, visit.request.protocol).client
-    visit.services.logins.check(client)
     caller = visit.services.tenants.caller(token)
     if caller is None or caller.role not in (*ASKS, *LOOKS):
+        visit.services.logins.check(client)
         visit.services.logins.wrong(client, token)
         return visit.page("login", status=401, error=visit.say("token_wrong"))
     try:
