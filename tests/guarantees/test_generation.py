@@ -310,7 +310,7 @@ async def test_slow_calls_never_block_a_partition(works: Works) -> None:
         took = time.monotonic() - started
     watch.tell(f"20 requests of one partition at once, {took:.1f} s")
     watch.assert_in_time()
-    assert took < 8
+    assert took < 30, "one after another they would take 60 s"
 
 
 @full_only

@@ -44,7 +44,7 @@ from streams.shots import shots_of
 pytestmark = pytest.mark.stack
 IDS = [UUID(int=number) for number in range(1, 4)]
 MINE, MINE_TOO, THEIRS = lp_id_of("acme", IDS[0]), lp_id_of("acme", IDS[1]), lp_id_of("rival", IDS[2])
-SITE = Traffic((MINE, MINE_TOO, "own-site", THEIRS), visits=120)
+SITE = Traffic((MINE, MINE_TOO, "own-site", THEIRS), visits=24)
 
 
 @pytest.fixture(scope="module")

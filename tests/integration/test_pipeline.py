@@ -15,6 +15,7 @@ from harness import full_only
 from infra.embedded.stack import Stack
 from infra.kafka.producer import partition_of
 from schemas.errors import Refused, Retryable
+from schemas.heatmap import decode_beacon, encode_beacon
 from streams.proof.visitors import tally
 from streams.services import Installation
 
@@ -135,9 +136,9 @@ async def test_the_edge_says_what_is_wrong_and_sends_nothing(installation: Insta
             assert answer.status == 401
 
 
-async def test_the_rest_door_gives_offsets_and_keeps_the_posted_bytes(stack: Stack, installation: Installation) -> None:
+async def test_the_rest_door_gives_offsets_and_keeps_the_beacon(stack: Stack, installation: Installation) -> None:
     beacon = some_beacons("rest", 1)[0]
-    value = msgspec.json.encode(beacon).replace(b'"schema":1', b'"schema" : 1')
+    value = msgspec.json.encode(beacon).replace(b'"schema":1', b'"unknown":"x","schema" : 1')
     body = b'{"records":[{"value":' + value + b"}]}"
     headers = {"Content-Type": "application/vnd.kafka.json.v2+json"}
     door = f"{installation.edge_url}/topics/heatmap.events"
@@ -151,7 +152,7 @@ async def test_the_rest_door_gives_offsets_and_keeps_the_posted_bytes(stack: Sta
         place = TopicPartition("heatmap.events", found["partition"])
         consumer.assign([place])
         consumer.seek(place, found["offset"])
-        assert (await consumer.getone()).value == value
+        assert (await consumer.getone()).value == encode_beacon(decode_beacon(value))
     finally:
         await consumer.stop()
 
