@@ -67,7 +67,7 @@ class Sessions:
         told, _, signature = value.partition(":")
         if not (told.isascii() and told.isdigit() and len(told) <= 12 and self._clock() < int(told) and signature):
             return None
-        given = signature.encode()
+        given = signature.encode(errors="surrogateescape")
         found = [one for one in known if hmac.compare_digest(self._signed(key, int(told), one).encode(), given)]
         return found[0] if found else None
 
@@ -75,7 +75,7 @@ class Sessions:
         return self._mac("session", f"{key}:{until}:{token_digest}")
 
     def _mac(self, what: str, text: str) -> str:
-        return hmac.new(self._secret, f"{what}:{text}".encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._secret, f"{what}:{text}".encode(errors="surrogateescape"), hashlib.sha256).hexdigest()
 
 
 def secret_of(given: str, token_digests: Iterable[str]) -> bytes:

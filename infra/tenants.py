@@ -94,8 +94,8 @@ class Caller:
 
 
 def digest_of(token: str) -> str:
-    """A token's SHA-256, as the file lists it."""
-    return hashlib.sha256(token.encode()).hexdigest()
+    """A token's SHA-256, as the file lists it; of any text, since a header may hold any bytes."""
+    return hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()
 
 
 class Tenants:

@@ -278,7 +278,9 @@ def _joined_integers(arrays: list[Raw], counts: Ints) -> Ints | None:
         return None
     own = np.ones(len(numbers), dtype=np.bool_)
     own[seams] = False
-    return numbers[own]
+    found: Ints = numbers[own]
+    # a number of a beacon that passes for a seam puts a true seam among the numbers
+    return None if len(found) and found.min() == BETWEEN else found
 
 
 def _odd_events(kind: Bytes, dt: Ints, x: Ints, y: Ints, dwell: Ints) -> list[Flags]:

@@ -145,5 +145,5 @@ def _schema_id(envelope: Mapping[str, msgspec.Raw], name: str) -> int | None:
 def _field(envelope: Mapping[str, msgspec.Raw], name: str, kind: Any) -> Any:
     try:
         return msgspec.json.decode(envelope.get(name, b"null"), type=kind | None)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise HttpError(400, f"{name}: is of the wrong type") from error

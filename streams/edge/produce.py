@@ -90,12 +90,15 @@ async def rest_door(request: web.BaseRequest, services: Services, target: Target
         raise HttpError(404, "Partition not found.", NO_PARTITION)
     limit = services.settings.edge_max_beacon_bytes if name == "avro" and target.listener == "public" else None
     with services.admission.room() as room:
-        envelope = _parse(await read_body(request, services.settings, room, limit=limit, account=account))
+        body = await read_body(request, services.settings, room, limit=limit, account=account)
+        envelope = _parse(body)
         posted = _posted(envelope)
         account.pay_records(len(posted))
         form = await _format(name, envelope, target, services)
         records = await _placed(posted, await _records_of(posted, form, target, services), target, services)
-        room.grow(room.held + sum(record.size for record in records))
+        stored = sum(record.size for record in records)
+        account.pay_bytes(max(0, stored - len(body)))  # Avro becomes longer as JSON
+        room.grow(room.held + stored)
         if target.topic != REQUESTS:
             return _answer(await services.sender.send(target.topic, records), form)
         sent = await send_asks(services.sender, records, request.headers.get(tracing.PARENT))

@@ -1,8 +1,10 @@
 """nginx in front of the edge: its configuration is sound, and it keeps, passes and hides what it should."""
 
+import contextlib
 import json
 import re
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -80,3 +82,21 @@ def test_pages_are_kept_beacons_pass_and_nothing_else_does(door: tuple[str, Path
     assert {line["route"] for line in lines} == {"/lp/{lp_id}", "/e/heatmap.events", "other"}
     assert lines[-5]["request_id"] == posts[1][2]["X-Request-Id"]
     assert "127.0.0.1" not in (folder / "access.log").read_text("utf-8")
+
+
+def test_no_text_of_a_visitor_reaches_the_log(door: tuple[str, Path]) -> None:
+    address, folder = door
+    before = (folder / "access.log").read_text("utf-8").count("\n")
+    trace = f"00-{'a' * 32}-{'b' * 16}-01"
+    for value, method in ((trace, "GET"), ("secret-text", "GET"), ("\xff\xfe", "GET"), ("z" * 7_000, "SECRETMETHOD")):
+        request = urllib.request.Request(f"{address}/t.js?secret", headers={"traceparent": value}, method=method)
+        with contextlib.suppress(urllib.error.HTTPError):
+            urllib.request.urlopen(request, timeout=5).close()
+    log, until = folder / "access.log", time.monotonic() + 10
+    while (text := log.read_text("utf-8")).count("\n") < before + 4 and time.monotonic() < until:
+        time.sleep(0.05)
+    lines = text.splitlines()[before:]
+    assert [json.loads(line)["trace"] for line in lines] == [trace, "", "", ""]
+    assert [json.loads(line)["method"] for line in lines] == ["GET", "GET", "GET", "other"]
+    assert max(map(len, lines)) < 400
+    assert "secret" not in "".join(lines).lower()

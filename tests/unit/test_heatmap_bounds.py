@@ -142,3 +142,16 @@ def test_parts_hold_the_rows_of_the_tables_in_order() -> None:
             assert [row for one in mine for row in one.rows.to_pylist()] == rows.to_pylist()
             assert max(one.rows.num_rows for one in mine) <= most + 656
     assert len(list(folded(9).parts(100))) > len(whole)
+
+
+@pytest.mark.parametrize("column", ["dt", "x", "y", "dwell"])
+def test_a_number_that_passes_for_a_seam_spoils_no_neighbour(column: str) -> None:
+    """The arrays of a slice are read as one, with the least number between them."""
+    one, two = PLAIN | {"type": "c", "fixed": []}, PLAIN | {"type": "cc", "fixed": []}
+    one |= {name: [1] for name in ("dt", *COLUMNS)} | {column: [1, -(2**63)]}
+    two |= {name: [1, 2] for name in ("dt", *COLUMNS)} | {column: [5]}
+    bodies = [msgspec.json.encode(beacon) for beacon in (one, two, PLAIN)]
+    for order in ((0, 1, 2), (1, 0, 2), (2, 0, 1)):
+        decoded = decode([bodies[at] for at in order], [NOW_MS] * 3)
+        assert len(decoded.rejected) == 2
+        assert decoded.columns.beacons == 1

@@ -99,3 +99,7 @@ async def test_a_session_that_was_seen_goes_on_while_redis_is_away(redis: FakeRe
 def test_without_a_setting_the_secret_follows_from_the_tokens() -> None:
     assert secret_of("", KNOWN) == secret_of("", KNOWN[::-1]) != secret_of("", [OPERATOR])
     assert secret_of("x" * 32, KNOWN) == b"x" * 32
+
+
+async def test_a_cookie_that_is_no_text_is_no_session(redis: FakeRedis) -> None:
+    assert await sessions(redis).token_digest("\udcff\udcfe", KNOWN) is None
