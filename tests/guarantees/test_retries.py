@@ -98,6 +98,7 @@ async def producers_times(stack: Stack) -> AsyncIterator[None]:
         await admin.close()
 
 
+@full_only
 async def test_retries_of_a_quiet_partition_count_once_without_redis(stack: Stack, installation: Installation) -> None:
     """32 minutes of log at a beacon each 20 s; Redis is emptied while the worker is stopped; then retries come."""
     lp_id = "quiet"

@@ -102,10 +102,14 @@ async def test_a_record_over_the_edges_own_limit_is_not_sent(sender: Sender, set
 async def test_a_batch_without_room_is_refused_before_its_first_record(
     stack: Stack, sender: Sender, topic: str
 ) -> None:
+    await sender.partitions(topic)
+    first = asyncio.create_task(sender.send(topic, [record(b"x", 2)] * MANY))
+    await asyncio.sleep(0)
     with pytest.raises(HttpError) as refused:
-        await sender.send(topic, [record(b"x", 2)] * (MANY + 1))
+        await sender.send(topic, [record(b"z", 2)])
     assert refused.value.status == 503
-    assert (await sender.send(topic, [record(b"y", 2)]))[0].offset == 0
+    await first
+    assert (await sender.send(topic, [record(b"y", 2)]))[0].offset == MANY
 
 
 @full_only
