@@ -24,7 +24,7 @@ CONNECTIONS = 64
 
 @dataclass(frozen=True, slots=True)
 class RedisAccess:
-    """A login, and the certificates (PEM) for `rediss://`; None: those of the system."""
+    """A login, and a file of certificates (PEM) for `rediss://`. None means the system's certificates."""
 
     username: str = ""
     password: str = field(default="", repr=False)
@@ -35,7 +35,7 @@ ANONYMOUS = RedisAccess()
 
 
 def open_redis(url: str, access: RedisAccess = ANONYMOUS) -> Redis:
-    """A client for the URL; nothing is opened before the first call.
+    """Return a client for the URL. It connects with its first call.
 
     A call that finds its connection broken is made once more on a new one: after a restart of Redis each connection of
     the pool would fail one call. So what is done by a call must be the same when it is done twice.
@@ -80,11 +80,11 @@ class RedisLine:
 
     @property
     def away(self) -> bool:
-        """Whether the last call failed."""
+        """Return whether Redis counts as away, because the last call failed."""
         return self._away_since is not None
 
     async def call(self, work: Callable[[Redis], Awaitable[Answer]]) -> Answer:
-        """The answer of Redis; Retryable when there is none within the patience, or there was none a moment ago."""
+        """Return the answer of Redis. Raise Retryable if it does not answer in time, or has just failed to."""
         now = self._clock()
         if self._away_since is not None:
             if now < self._try_at:

@@ -1,4 +1,4 @@
-"""A model's answer: read with tolerance, checked without."""
+"""Read the answer of a language model: repair its form where possible, then check its content strictly."""
 
 import json
 import re
@@ -36,7 +36,7 @@ CLAIMS = re.compile(
 
 @cache
 def json_schema(group: str) -> dict[str, Any]:
-    """The JSON Schema of one group's answer: an object with a property for each section, all required."""
+    """Return the JSON Schema of one group's answer: an object with one required property for each section."""
     sections = of_group(group)
     _, definitions = models_json_schema([(section.holds, "validation") for section in sections])
     properties = {section.name: {"$ref": f"#/$defs/{section.holds.__name__}"} for section in sections}
@@ -50,7 +50,7 @@ def json_schema(group: str) -> dict[str, Any]:
 
 
 def _lean(schema: dict[str, Any]) -> dict[str, Any]:
-    """Without what tells a model nothing: generated titles and English docstrings."""
+    """Return the schema without generated titles and descriptions, which do not help a model."""
     fields = {
         name: {key: value for key, value in field.items() if key != "title"}
         for name, field in schema["properties"].items()
@@ -59,7 +59,7 @@ def _lean(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def parse(fields: CopyFields, group: str, text: str) -> dict[str, Any]:
-    """One group's answer as {section: values}, fit for `assemble`.
+    """Return one group's answer as {section: values}, as `assemble` takes it.
 
     Fences, prose around the JSON, other names of a field, a lone object for a list and too many items are forgiven.
     DecodeError names section and field: of what is missing, too short or long, or states what was not given.
@@ -98,7 +98,7 @@ def _section(fields: CopyFields, section: Section, document: dict[str, Any]) -> 
 
 
 def claimed(words: str, keywords: list[str]) -> str | None:
-    """The first statement that only a customer can make, unless a keyword makes it."""
+    """Return the first statement that only a customer may make and that no keyword contains, or None."""
     for match in CLAIMS.finditer(words):
         if not any(folded(match[0]) in keyword for keyword in keywords):
             return match[0]
@@ -106,7 +106,7 @@ def claimed(words: str, keywords: list[str]) -> str | None:
 
 
 def walk(value: Any, path: str) -> list[tuple[str, str]]:
-    """All texts under a value with their paths ("faq.items.1.answer")."""
+    """Return all texts within a value, each with its path ("faq.items.1.answer")."""
     if isinstance(value, str):
         return [(path, value)]
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -130,7 +130,7 @@ def _named(raw: dict[str, Any], name: str) -> Any:
 
 
 def _fit(kind: Any, metadata: list[Any], value: Any) -> Any:
-    """A value brought nearer to what a field takes; validation is not done here."""
+    """Return the value in the form that the field expects, where that is possible. Validation comes later."""
     if get_origin(kind) is Annotated:
         kind, *metadata = get_args(kind)
     if get_origin(kind) is list:

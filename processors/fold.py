@@ -67,6 +67,7 @@ class Fold:
         self._layouts: dict[Layout, int] = {}
         self._pending: list[BeaconColumns] = []
         self._pending_weight = 0
+        self._pending_bytes = 0
         self._partials: list[Partial] = []
         self._merge_at = MERGE_ROWS
 
@@ -76,17 +77,18 @@ class Fold:
             return
         self.events += columns.events
         self.beacons += columns.beacons
+        new_sections = sum(len(layout) for layout in columns.layouts if layout not in self._layouts)
+        self._pending_bytes += columns.size + WORD_BYTES * new_sections
+        self._pending_weight += columns.weight + SECTION_WEIGHT * new_sections
         self._pending.append(self._recoded(columns))
-        self._pending_weight += columns.weight + SECTION_WEIGHT * sum(map(len, columns.layouts))
         if self._pending_weight >= CHUNK_WEIGHT:
             self._fold_pending()
 
     @property
     def held(self) -> int:
         """Return about how many bytes of memory it holds."""
-        arrays = sum(columns.size for columns in self._pending) + sum(partial.size for partial in self._partials)
-        words = len(self._lps) + len(self._names) + len(self._views) + sum(map(len, self._layouts))
-        return arrays + WORD_BYTES * words
+        words = len(self._lps) + len(self._names) + len(self._views)
+        return self._pending_bytes + sum(partial.size for partial in self._partials) + WORD_BYTES * words
 
     def tables(self) -> dict[str, pa.Table]:
         """Rows of the tables that have any, sorted by key: the same for the same beacons, however they came."""
@@ -122,7 +124,7 @@ class Fold:
             if sum(partial.rows for partial in self._partials) >= self._merge_at:
                 self._partials = [merged(self._partials)]
                 self._merge_at = max(MERGE_ROWS, 2 * self._partials[0].rows)
-        self._pending, self._pending_weight, self._layouts = [], 0, {}
+        self._pending, self._pending_weight, self._pending_bytes, self._layouts = [], 0, 0, {}
 
     def _partial(self, chunk: "_Chunk", sections: "_Sections") -> Partial:
         shown = _Shown.of(chunk)

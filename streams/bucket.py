@@ -101,7 +101,7 @@ class Bucket:
 
     def take(self, part: Slice, records: list[Any]) -> int:
         """Add the leading records that belong to the bucket; return how many."""
-        sizes = np.cumsum([len(record.value or b"") for record in records])
+        sizes = np.cumsum([len(record.value or b"") for record in records[: self.cut.records - self.records]])
         count = self._mine(part, records, self._room(sizes))
         if count:
             self.work.add(records[:count], part.bucket)

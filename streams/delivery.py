@@ -1,4 +1,4 @@
-"""The delivery rules: buckets cut from the log, flushed in order, committed at once, nothing in between.
+"""The delivery rules: cut the log into buckets, store each bucket, then commit its end. Nothing else is committed.
 
 What a bucket holds is a function of the log and of the cut alone, so that a replay after any fault makes the same
 inserts under the same tokens, and ClickHouse drops what it already has. Steps of one bucket, in this order:
@@ -79,17 +79,17 @@ class Partition:
         self.expected = self.boundary
 
     def drop_open(self) -> None:
-        """Drop the open bucket: the partition stands at its boundary again."""
+        """Drop the open bucket, so that reading continues at the boundary."""
         self.bucket, self.expected = None, self.boundary
 
     @property
     def storing(self) -> bool:
-        """Return whether a bucket is on its way."""
+        """Return whether a bucket is being stored."""
         return self.flush is not None and not self.flush.done()
 
 
 class Delivery:
-    """Feeds slices into buckets and brings full ones to the stores."""
+    """Adds slices to buckets and stores each full bucket."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class Delivery:
         self._finishing = False
 
     async def on_slice(self, part: Slice) -> None:
-        """Take one slice; returns when it is in a bucket and at most one of its partition's is on its way.
+        """Add one slice to its bucket. Wait while an earlier bucket of the partition is still being stored.
 
         Slices of a partition come one after another, those of several partitions may come beside each other. Raises
         nothing but cancellation: what fails is tried again, what is void is dropped.
@@ -136,7 +136,7 @@ class Delivery:
             self._drop_stale()
 
     async def _partition(self, part: Slice) -> Partition | None:
-        """Return the slice's partition, ready for this slice, or None when the slice is to be dropped."""
+        """Return the state of the slice's partition, or None if the slice must be dropped."""
         self._drop_stale()
         if self._finishing or not self._consumer.current(part.epoch):
             raise StaleEpochError
@@ -154,7 +154,7 @@ class Delivery:
         return state
 
     def _end_for(self, tp: TP, state: Partition) -> None:
-        """End the worker: the log is shorter than what was read of it."""
+        """End the worker, because the log is shorter than the part that was already read."""
         state.braked = True
         self._on_fatal(
             LpstreamError(
@@ -176,7 +176,7 @@ class Delivery:
         return Partition(part.epoch, boundary, earliest, cut, self._clock())
 
     async def _rewind(self, state: Partition, part: Slice) -> None:
-        """Drop what is open, and read again from the last boundary: a slice came out of turn."""
+        """Drop the open bucket and read again from the last boundary, because offsets before this slice are missing."""
         log.warning("%s: got offset %d, want %d: reading again", part.tp, part.begin, state.expected)
         await self._committed(state)
         state.drop_open()
@@ -218,7 +218,7 @@ class Delivery:
         state.expected = max(state.expected, part.next)
 
     async def _room(self, state: Partition) -> None:
-        """Wait while buckets hold too much memory; if none is on its way to the stores, the oldest goes on."""
+        """Wait while all buckets together hold too much memory. If none is being stored, the oldest may grow."""
         while self._held() > self._most_held and not self._may_grow(state):
             state.waiting = True
             await self._pause(state.epoch, ROOM_LOOK_S)
@@ -256,14 +256,14 @@ class Delivery:
         state.flush = asyncio.create_task(self._flush(state, bucket))
 
     def _brake(self, state: Partition, bucket: Bucket) -> None:
-        """Hold the partition where it is: too much cannot be decoded. What is open is made again later."""
+        """Pause the partition, because too many records cannot be decoded, and drop its open bucket."""
         state.braked = True
         state.drop_open()
         self._consumer.brake({bucket.tp})
         log.error("%s: too many records cannot be decoded, paused at offset %d", bucket.tp, bucket.first)
 
     async def _committed(self, state: Partition) -> None:
-        """Wait for the partition's bucket that is on its way; StaleEpochError when the epoch has ended."""
+        """Wait until the partition's bucket is stored. Raise StaleEpochError if the epoch has ended."""
         if state.flush is None:
             return
         done = await state.flush
@@ -272,7 +272,7 @@ class Delivery:
             raise StaleEpochError
 
     async def settle(self) -> None:
-        """Wait for all buckets that are on their way."""
+        """Wait until all buckets that are being stored have ended."""
         for state in list(self.partitions.values()):
             try:
                 await self._committed(state)
@@ -280,7 +280,7 @@ class Delivery:
                 self._drop_stale()
 
     async def finish(self, within_s: float) -> int:
-        """Store and commit each bucket whose store has begun, and begin no other; return how many were cut off.
+        """Finish the buckets that are being stored and start no other. Return how many did not end in time.
 
         After `within_s` seconds what is not committed is let go: its next owner makes it again.
         """
@@ -291,7 +291,7 @@ class Delivery:
         return len(late)
 
     async def close(self) -> None:
-        """Let go of what is on its way: its next owner makes it again."""
+        """Cancel the buckets that are being stored. The partition's next owner stores them again."""
         self._finishing = True
         flushes = [state.flush for state in self.partitions.values() if state.flush is not None]
         for flush in flushes:
@@ -299,7 +299,7 @@ class Delivery:
         await asyncio.gather(*flushes, return_exceptions=True)
 
     async def _flush(self, state: Partition, bucket: Bucket) -> bool:
-        """Store the bucket, then commit its boundary; False when the epoch ended before that."""
+        """Store the bucket, then commit its end. Return False if the epoch ended first."""
         async with self._slots:
             if self._finishing:
                 return False
@@ -328,7 +328,7 @@ class Delivery:
         state.committed_at = self._clock()
 
     async def _retry(self, epoch: int, store: str, call: Callable[[], Awaitable[Any]]) -> Any:
-        """Return the call's answer, however long it takes, while the epoch lasts; StaleEpochError after it."""
+        """Repeat the call until it succeeds, and return its answer. Raise StaleEpochError if the epoch ends."""
         pause = FIRST_PAUSE_S
         while True:
             if not self._consumer.owns(epoch):
@@ -356,7 +356,7 @@ class Delivery:
     # -- by the clock ----------------------------------------------------------------------------------
 
     def overdue(self) -> list[Bucket]:
-        """Return open buckets that nothing but a tick will close; each is returned again after a skew.
+        """Return open buckets that need a tick to end. A bucket is returned again after `skew_s` seconds.
 
         None of a partition whose bucket is on its way, or whose slices wait for memory: a tick makes that no faster.
         """
@@ -372,7 +372,7 @@ class Delivery:
         return due
 
     def commit_quiet(self) -> None:
-        """Commit what partitions without an open bucket have passed, as a bucket without records.
+        """Commit the read position of each partition that has no open bucket and has committed nothing for a minute.
 
         No bucket begins in what was passed, so this moves no cut.
         """
@@ -390,6 +390,6 @@ class Delivery:
                 self._start_flush(state, empty)
 
     def open_for_s(self) -> float:
-        """Return the age of the oldest open bucket in seconds, 0 without one."""
+        """Return the age of the oldest open bucket in seconds, or 0 if no bucket is open."""
         now = self._clock()
         return max((now - state.bucket.opened_at for state in self.partitions.values() if state.bucket), default=0.0)

@@ -1,4 +1,4 @@
-"""All that is kept of pages or of a tenant, erased wherever it can be, beside running workers.
+"""Erase all data of a page or of a tenant from every store, while workers run.
 
 Each part may be erased again at no harm, and a page's own files go last: they name what else belongs to it. So a run
 that is cut off anywhere is made whole by the next.
@@ -45,18 +45,18 @@ class Meant:
 
     @property
     def prefix(self) -> str:
-        """How the tenant's pages begin; empty for none."""
+        """Return the prefix of the tenant's page ids, or "" if no tenant is erased."""
         return f"{self.tenant_id}-" if self.tenant_id else ""
 
     def erasure(self, lp_ids: tuple[str, ...] | None = None) -> Erasure:
-        """As the tiers note it, until now; of some pages alone if they are given."""
+        """Return the entry for the tiers' list of erasures, with the current time; of `lp_ids` alone if given."""
         now = datetime.now(UTC)
         return Erasure(0, self.lp_ids, self.prefix, now) if lp_ids is None else Erasure(0, lp_ids, "", now)
 
 
 @dataclass(frozen=True, slots=True)
 class PageFiles:
-    """A page on S3: its own files, what was drawn of it, and whose it is where its source can be read."""
+    """A page on S3: its files, its cards and screenshots, and its source if that can be read."""
 
     lp_id: str
     own: list[str]
@@ -66,7 +66,7 @@ class PageFiles:
 
 @dataclass(slots=True)
 class Found:
-    """What there is. `requests` are page ids by request; `objects` are those of the tiers."""
+    """The data that was found. `requests` maps request ids to page ids; `objects` are objects of the tiers."""
 
     pages: list[PageFiles] = field(default_factory=list)
     requests: dict[UUID, str] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class Found:
     known: set[str] = field(default_factory=set)
 
     def plain(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Return the figures as a dict for JSON output."""
         return {
             "pages": [one.lp_id for one in self.pages],
             "files": sum(len(one.own) + len(one.drawn) for one in self.pages),
@@ -87,7 +87,7 @@ class Found:
 
 
 def meant_by(settings: Settings, lp_ids: list[str], tenant_id: str) -> Meant:
-    """The pages, or the tenant's prefix with the pages that the tenants file lists for it."""
+    """Return which pages to erase: the given ones, or those of the tenant, by prefix and by the tenants file."""
     if not tenant_id:
         return Meant(tuple(dict.fromkeys(lp_ids)))
     tenant = Tenants.load(settings.tenants_file).named(tenant_id)
@@ -95,7 +95,7 @@ def meant_by(settings: Settings, lp_ids: list[str], tenant_id: str) -> Meant:
 
 
 def copy_key(page: PageFiles) -> tuple[str, str] | None:
-    """Name and pattern of the cached copy that a page was made with."""
+    """Return the cache key and the pattern of the copy that the page uses."""
     if page.source is None:
         return None
     fields = copy_fields(page.source.request)
@@ -103,7 +103,7 @@ def copy_key(page: PageFiles) -> tuple[str, str] | None:
 
 
 class Erasing:
-    """One run, on stores that are open: `async with Erasing.open(…)`."""
+    """One erasure. Use it as `async with`, which closes the stores."""
 
     def __init__(self, settings: Settings, meant: Meant, say: Say) -> None:
         self._settings = settings
@@ -123,7 +123,7 @@ class Erasing:
     # -- looking ---------------------------------------------------------------------------------------
 
     async def look(self) -> Found:
-        """What there is; LpstreamError for a page or a tenant of which nothing is known."""
+        """Return the data that exists. Raise LpstreamError if the page or tenant is unknown."""
         meant, found = self._meant, Found()
         self._say("looking for pages")
         found.pages = await self._pages()
@@ -166,7 +166,7 @@ class Erasing:
         return [page for page in found if page is not None]
 
     async def _page(self, lp_id: str) -> PageFiles | None:
-        """A page's files; None when there are none."""
+        """Return the page's files on S3, or None if it has none."""
         own = await self._objects.keys(f"pages/{lp_id}/")
         cards = [card_key(lp_id, "og"), card_key(lp_id, "small")]
         drawn = [key for key in cards if key in await self._objects.names(key)]
@@ -184,7 +184,7 @@ class Erasing:
         return PageFiles(lp_id, own, drawn, source)
 
     async def _look_for_requests(self, found: Found) -> None:
-        """Requests of a tenant, or of pages whose source is no longer there."""
+        """Find the requests of the tenant, and of pages whose source file is missing."""
         meant, missing = self._meant, set(self._meant.lp_ids) - set(found.requests.values())
         tenants = {one.partition("-")[0] for one in missing if "-" in one} | ({meant.tenant_id} - {""})
         for tenant_id in sorted(tenants):
@@ -212,7 +212,7 @@ class Erasing:
     # -- erasing ---------------------------------------------------------------------------------------
 
     async def erase(self, found: Found) -> Report:
-        """Erase what was found, and what comes of it meanwhile; what the tiers did and what waits there."""
+        """Erase the data that was found, and data that workers add meanwhile. Return what the tiers did."""
         report = await self._maps()
         for _ in range(MOST_LOOKS):
             self._say(f"{len(found.pages)} pages, {len(found.requests)} requests: erasing")
@@ -227,7 +227,7 @@ class Erasing:
         return report
 
     async def _maps(self) -> Report:
-        """Heatmaps in every tier, then those that were drawn: they are not drawn again from what is gone."""
+        """Erase heatmaps from every tier, then cached pictures. In this order no picture is drawn again."""
         meant = self._meant
         tiers = Tiers(self._settings, Clock.at(None, datetime.now(UTC)), self._say)
         report = await tiers.erase(meant.lp_ids, meant.prefix, wait_s=TIER_WAIT_S)
@@ -249,7 +249,7 @@ class Erasing:
             await cache.forget_tenant(self._meant.tenant_id)
 
     async def _requests(self, found: Found) -> None:
-        """Results on the topic are superseded by nothing, which compaction makes nothing of; then Redis."""
+        """Append an empty record for each result, so that compaction deletes it, then delete the keys in Redis."""
         if found.requests:
             await self._bury(list(found.requests))
         for request_id, lp_id in found.requests.items():

@@ -99,6 +99,7 @@ class HeatmapBucket:
         self._rejected: list[tuple[Any, Rejected]] = []
         self._seen: list[tuple[int, list[bytes]]] = []
         self._records = 0
+        self._rejected_bytes = 0
         self._undecodable = 0
         self._undecodable_run = 0
 
@@ -109,6 +110,7 @@ class HeatmapBucket:
         self._seen.append((number, decoded.identities))
         self._fold.add(decoded.columns if keep.all() else decoded.columns.select(keep))
         self._rejected.extend((records[bad.index], bad) for bad in decoded.rejected)
+        self._rejected_bytes += sum(len(records[bad.index].value) for bad in decoded.rejected)
         undecodable = sum(not bad.too_much for bad in decoded.rejected)
         self._undecodable += undecodable
         whole = undecodable == len(decoded.identities) + len(decoded.rejected)
@@ -131,8 +133,7 @@ class HeatmapBucket:
 
     def held(self) -> int:
         """Return about how many bytes of memory it holds."""
-        rejected = sum(len(record.value) for record, _ in self._rejected)
-        return self._fold.held + rejected + IDENTITY_BYTES * self._records
+        return self._fold.held + self._rejected_bytes + IDENTITY_BYTES * self._records
 
     async def store(self, bucket: Bucket, retry: Retry) -> None:
         """Insert each table, dead-letter the rejects, hand the identities on."""

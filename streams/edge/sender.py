@@ -1,4 +1,4 @@
-"""Records to Kafka: bounded in number, acknowledged or reported, never silently dropped."""
+"""Send records to Kafka. Their number is bounded, and each is acknowledged or reported as failed."""
 
 import asyncio
 import itertools
@@ -19,7 +19,7 @@ KAFKA_ERROR, RETRIABLE_KAFKA_ERROR, FORBIDDEN, NO_PARTITION = 50002, 50003, 4030
 
 
 class Record(Struct, frozen=True):
-    """What is to be sent. `place_by` chooses the partition when none is given."""
+    """A record to send. `place_by` chooses the partition if `partition` is None."""
 
     value: bytes | None
     key: bytes | None
@@ -29,12 +29,12 @@ class Record(Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """Bytes of key and value."""
+        """Return the number of bytes of key and value together."""
         return len(self.value or b"") + len(self.key or b"")
 
 
 class Sent(Struct, frozen=True):
-    """Where a record lies, or why not: an error code of the REST proxy."""
+    """The partition and offset of a record, or the REST proxy's error code and message."""
 
     partition: int | None
     offset: int | None
@@ -60,33 +60,33 @@ class Sender:
 
     @property
     def in_flight(self) -> int:
-        """Records that are not acknowledged yet."""
+        """Return how many records are not acknowledged yet."""
         return self._waiting.total()
 
     async def start(self) -> None:
-        """Connect; returns when the broker answers."""
+        """Connect and wait until the broker answers."""
         await self._producer.start()
         self.ready = True
 
     async def stop(self) -> None:
-        """Bring out what is on its way."""
+        """Send all waiting records, then close the connection."""
         if self.ready:
             self.ready = False
             await self._producer.stop()
 
     async def partitions(self, topic: str) -> int:
-        """How many partitions the topic has; HttpError 503 when the broker does not tell in time."""
+        """Return the topic's number of partitions. Raise HttpError 503 if the broker does not answer in time."""
         try:
             return await self._producer.partitions(topic)
         except (KafkaError, TimeoutError) as error:
             raise HttpError(503, "The broker does not answer, try again") from error
 
     def knows(self, topic: str) -> bool:
-        """Whether `send_one` can be used: how many partitions there are is known."""
+        """Return whether the topic's number of partitions is known, which `send_one` needs."""
         return self._producer.known_partitions(topic) > 0
 
     async def send(self, topic: str, records: list[Record]) -> list[Sent]:
-        """Send all and wait for each; HttpError 503 before the first when there is no room for the batch."""
+        """Send all records and wait for each. Raise HttpError 503 before the first if too many records wait."""
         self._take_room(topic, len(records))
         try:
             count = await self.partitions(topic)
@@ -101,7 +101,7 @@ class Sender:
             self._waiting[topic] -= len(records)
 
     def send_one(self, topic: str, record: Record, done: Callable[[Sent], None]) -> None:
-        """Send a record without waiting; `done` is called later. HttpError 503 without room, and never called then."""
+        """Send a record and call `done` when its result is known. Raise HttpError 503 if too many records wait."""
         self._take_room(topic, 1)
         count = self._producer.known_partitions(topic)
 
@@ -146,7 +146,7 @@ def _tell(done: Callable[[Sent], None], place: int, outcome: Outcome) -> None:
 
 
 def _place(record: Record, partitions: int, turn: int) -> int:
-    """The partition asked for, else that of the key, else the request's turn: records of one request stay together."""
+    """Return the given partition, else that of the key, else the one that all records of this request share."""
     if record.partition is not None:
         return record.partition
     if record.place_by is not None:
@@ -155,7 +155,7 @@ def _place(record: Record, partitions: int, turn: int) -> int:
 
 
 def sent_of(partition: int, outcome: Outcome) -> Sent:
-    """An outcome in the terms of the REST proxy."""
+    """Return the producer's outcome as a result of the REST proxy."""
     if isinstance(outcome, int):
         return Sent(partition, outcome)
     if isinstance(outcome, TopicAuthorizationFailedError):

@@ -72,14 +72,14 @@ STATUS_OF: dict[tuple[str, str], tuple[str, str, Document | None]] = {
 
 
 def schemas() -> Document:
-    """JSON Schema of every message, under one roof."""
+    """Return the JSON Schemas of all messages, by name."""
     _, own = models_json_schema([(model, "validation") for model in MODELS], ref_template=REFERENCE)
     _, beacon = msgspec.json.schema_components([Beacon], ref_template="#/components/schemas/{name}")
     return dict(sorted({**own["$defs"], **beacon}.items()))
 
 
 def asyncapi() -> Document:
-    """The topics: channels, messages, and who sends and receives."""
+    """Return the AsyncAPI document of the topics."""
     topics = {one.name: one for one in load_topics()}
     channels: Document = {_id(name): _channel(topics[name]) for name in MESSAGES}
     for name, topic in topics.items():
@@ -163,13 +163,13 @@ def _operations() -> Document:
 
 
 def documented(listener: Listener) -> list[Route]:
-    """The routes for programs."""
+    """Return the routes that programs use: all but the studio's."""
     routes = PUBLIC if listener == "public" else PRIVATE
     return [route for route in routes if not route.template.startswith(FOR_PEOPLE)]
 
 
 def openapi(listener: Listener) -> Document:
-    """The routes of one of the edge's listeners."""
+    """Return the OpenAPI document of one listener's routes."""
     paths: Document = {}
     for route in documented(listener):
         paths.setdefault(route.template, {})[route.method.lower()] = _operation(route)
@@ -264,7 +264,7 @@ def _responses(route: Route) -> Document:
 
 
 def documents() -> dict[str, Document]:
-    """All of them, by file name."""
+    """Return all documents by file name."""
     return {
         "asyncapi.json": asyncapi(),
         "openapi-public.json": openapi("public"),
@@ -273,7 +273,7 @@ def documents() -> dict[str, Document]:
 
 
 def as_json(document: Document) -> str:
-    """A document's file."""
+    """Return the text of a document's file."""
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 

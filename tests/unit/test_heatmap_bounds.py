@@ -6,32 +6,14 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_heatmap_fold import NOW_MS, beacon
 
-from processors.fold import Fold
+from processors.fold import WORD_BYTES, Fold
 from processors.heatmap import decode
 from schemas.errors import DecodeError
 from schemas.heatmap import MAX_ROWS, MAX_SPAN_MS, MAX_WINDOWS, decode_beacon
 
-NOW_MS = 1_795_451_375_000
-PLAIN: dict[str, Any] = {
-    "schema": 1,
-    "lp_id": "lp_8f3a",
-    "pageview_id": "0b7f9e58-3f0e-4c55-9a53-6a1c80a8f0d7",
-    "seq": 7,
-    "device": "mobile",
-    "viewport_w": 390,
-    "viewport_h": 844,
-    "page_w": 390,
-    "page_h": 5_200,
-    "t0": NOW_MS - 1_000,
-    "depth": 0,
-    "type": "scm",
-    "dt": [0, 120, 480],
-    "x": [0, 1, 2],
-    "y": [0, 1, 2],
-    "dwell": [0, 0, 350],
-    "fixed": [1],
-}
+PLAIN = beacon(seq=7, fixed=[1])
 
 
 COLUMNS = ("x", "y", "dwell")
@@ -155,3 +137,17 @@ def test_a_number_that_passes_for_a_seam_spoils_no_neighbour(column: str) -> Non
         decoded = decode([bodies[at] for at in order], [NOW_MS] * 3)
         assert len(decoded.rejected) == 2
         assert decoded.columns.beacons == 1
+
+
+def test_memory_is_told_without_a_look_at_each_slice() -> None:
+    """The delivery asks before each slice: what is held is added up as it comes."""
+    fold, body = Fold(), msgspec.json.encode(PLAIN | {"sections": [["hero", 0, 900]]})
+    sizes = []
+    for _ in range(3):
+        columns = decode([body], [NOW_MS]).columns
+        sizes.append(columns.size)
+        fold.add(columns)
+    # one page id, and one section of one layout
+    assert fold.held == sum(sizes) + 2 * WORD_BYTES
+    assert len(list(fold.parts(100))) == 4
+    assert 0 < fold.held < 5_000

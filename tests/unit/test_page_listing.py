@@ -1,4 +1,4 @@
-"""The studio's list of pages: what strangers send stands apart, bounded, and pushes no page out."""
+"""The studio's list of pages: ids from strangers are listed apart, are bounded, and hide no page."""
 
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ def seen(lp_id: str, pageviews: int) -> PageTotals:
 
 
 class Bucket:
-    """Folders of pages, or none while it is away."""
+    """S3 with folders of pages. Without `names` it is away, and each call fails."""
 
     def __init__(self, names: list[str] | None) -> None:
         self.names, self.asked = names, 0
@@ -38,7 +38,7 @@ class Bucket:
 
 @pytest.fixture
 def traffic(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """Pageviews by page, as ClickHouse would tell them."""
+    """Pageviews by page, as ClickHouse returns them."""
     views: dict[str, int] = {}
 
     async def pages(_: Any, prefix: str, listed: list[str], *__: Any, any_page: bool, most: int) -> list[PageTotals]:

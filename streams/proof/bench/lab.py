@@ -1,4 +1,4 @@
-"""Where the pipeline is measured: a stack, one log, empty tables for every run, and a clock.
+"""The place where benchmarks run: one stack, one log, and empty tables for each run.
 
 A run is timed from the moment its processes have work in hand (ours: `/readyz`, which is before the first record;
 a peer: its first record) until the log's events are all in ClickHouse's answer.
@@ -50,7 +50,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run: seconds until `events` more were queryable, processor seconds of its processes, peak memory, sums."""
+    """Figures of one run: seconds until all `events` were queryable, processor seconds, peak memory, sums."""
 
     seconds: float
     events: int
@@ -62,13 +62,13 @@ class Run:
 
     @property
     def rate(self) -> float:
-        """Events per second."""
+        """Return the events per second."""
         return self.events / self.seconds
 
 
 @contextlib.contextmanager
 def lab(stack: Stack | None, folder: Path, say: Say) -> Iterator["Lab"]:
-    """A lab on that stack, whose heatmaps it wipes, or on one of its own below `folder`."""
+    """Give a lab on the stack, whose heatmaps it deletes. Without a stack, start one below `folder`."""
     if stack is not None:
         yield Lab(stack, say)
         return
@@ -87,20 +87,20 @@ class Lab:
         self.settings = Settings(**values)
 
     def clickhouse(self, database: str = "lpstream") -> ClickHouse:
-        """ClickHouse as the writer."""
+        """Return a ClickHouse client of the user that writes."""
         at = self.stack.addresses
         return ClickHouse.open(at.clickhouse_url, at.clickhouse_user, at.clickhouse_password, database)
 
     # -- the log ---------------------------------------------------------------------------------------
 
     def new_log(self, load: Load, *, partitions: int | None = None) -> Filled:
-        """The topic made anew and filled."""
+        """Delete and create the topic, then fill it."""
         self.empty_log(partitions=partitions)
         self.say(f"filling {TOPIC} with {load.records:,} beacons of {load.size}")
         return asyncio.run(fill(self.settings.kafka_bootstrap_servers, load))
 
     def empty_log(self, *, partitions: int | None = None) -> None:
-        """The topics made anew; with so many partitions, or as many as they have by themselves."""
+        """Delete and create the topics. `partitions` replaces their usual number of partitions."""
         asyncio.run(self._empty_log(partitions))
 
     async def _empty_log(self, partitions: int | None) -> None:
@@ -128,7 +128,7 @@ class Lab:
     # -- a run -----------------------------------------------------------------------------------------
 
     def reset(self) -> None:
-        """Empty tables, our group at the log's first record, and another group for the next peer."""
+        """Empty the tables, set our group to the log's first record, and choose a new group for the next peer."""
         self._resets += 1
         asyncio.run(self._reset())
 
@@ -156,20 +156,20 @@ class Lab:
             await consumer.stop()
 
     def job(self) -> Job:
-        """What a peer is told."""
+        """Return the addresses, topic and group that a peer gets."""
         at = self.stack.addresses
         records = self.settings.heatmap_bucket_records
         group = f"lpstream-bench-{self._resets}"
         return Job(at.kafka, TOPIC, group, at.clickhouse_url, at.clickhouse_user, at.clickhouse_password, records)
 
     def run_workers(self, filled: Filled, count: int = 1) -> Run:
-        """Our worker, `count` of them, from the log's beginning to its end."""
+        """Run `count` of our workers from the log's first record to its last."""
         with self.workers(count) as children:
             return asyncio.run(self._timed(filled, children))
 
     @contextlib.contextmanager
     def workers(self, count: int = 1) -> Iterator[list[ChildProcess]]:
-        """Our workers on empty tables, all with partitions, as the installation starts them but for static membership.
+        """Start our workers as an installation does, but without static membership, and wait for their partitions.
 
         A static member stays in the group for 45 s after it ended, and the next run would wait for that.
         """
@@ -186,7 +186,7 @@ class Lab:
         return ChildProcess(name, command, log=self.stack.data / "logs" / f"{name}.log", env=env)
 
     def run_peer(self, filled: Filled, name: str, command: Sequence[str]) -> Run:
-        """A peer."""
+        """Run a peer over the log."""
         self.reset()
         log = self.stack.data / "logs" / f"bench-{name}.log"
         log.unlink(missing_ok=True)
@@ -217,7 +217,7 @@ class Lab:
             await clickhouse.close()
 
     async def _sums(self, clickhouse: ClickHouse, filled: Filled) -> dict[str, tuple[int, ...]]:
-        """Sums of every table's figures; LpstreamError when they are not what was produced."""
+        """Return the sums of all tables. Raise LpstreamError if they differ from what was produced."""
         await asyncio.sleep(SETTLE_S)  # the table after the one that is looked at
         sums = {}
         for table, columns in SUMS.items():
@@ -233,7 +233,7 @@ class Lab:
 
 @contextlib.contextmanager
 def _running(children: list[ChildProcess], ready: Callable[[], bool]) -> Iterator[None]:
-    """Start them, go on when they are ready, stop them at the end."""
+    """Start the processes, wait until they are ready, and stop them when the block ends."""
     started = time.monotonic()
     try:
         for child in children:
@@ -260,7 +260,7 @@ async def _counted(clickhouse: ClickHouse) -> int:
 
 
 async def _written(clickhouse: ClickHouse) -> int:
-    """Rows of the largest table."""
+    """Return the number of rows of the largest table."""
     return int((await clickhouse.rows("SELECT count() AS rows FROM heatmap_cells"))[0]["rows"])
 
 
@@ -273,12 +273,12 @@ def _answers(port: int) -> bool:
 
 
 def cpu_s(child: ChildProcess | subprocess.Popen[str]) -> float:
-    """Processor seconds that the process has used."""
+    """Return the processor seconds that the process has used."""
     fields = Path(f"/proc/{child.pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
 def peak_mb(child: ChildProcess | subprocess.Popen[str]) -> float:
-    """Most memory that the process ever had, MB of 2^20 bytes."""
+    """Return the peak memory of the process in MB (2^20 bytes)."""
     lines = Path(f"/proc/{child.pid}/status").read_text(encoding="utf-8").splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) / 1024
