@@ -70,4 +70,6 @@ class Cards:
         kind: Kind = "og" if match["kind"] == "og" else "small"
         body = await self._process.run(draw, source.body, kind)
         await self._objects.put(key, body, "image/png", IMMUTABLE)
+        if await self._objects.get(source_key(match["lp_id"])) is None:  # the page was erased meanwhile
+            await self._objects.delete([key])
         return await self._objects.get(key)

@@ -24,6 +24,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from cachetools import LRUCache
 
+from infra.kafka.access import Brokers, KafkaAccess
 from infra.kafka.admin import partitions_of
 from infra.kafka.consumer import build_consumer
 from infra.kafka.producer import build_producer
@@ -233,13 +234,17 @@ class KafkaPages:
 
 
 @asynccontextmanager
-async def over_kafka(bootstrap_servers: str, broker: str = "apache") -> AsyncIterator[KafkaPages]:
-    """A client of the topics. It needs no group: it reads what is told of all requests, and keeps the latest.
+async def over_kafka(
+    bootstrap_servers: str, broker: str = "apache", access: KafkaAccess | None = None
+) -> AsyncIterator[KafkaPages]:
+    """Yield a client that writes to and reads from the topics. It joins no consumer group.
 
-    `broker` is as LPSTREAM_BROKER: tansu takes no idempotent producer.
+    `broker` is the same as LPSTREAM_BROKER: "tansu" has no idempotent producer. `access` holds the login and TLS;
+    None connects without both. Raise Retryable if the brokers do not answer.
     """
-    producer = build_producer(bootstrap_servers, broker, linger_ms=0)
-    consumer = build_consumer(bootstrap_servers)
+    servers = Brokers(bootstrap_servers, access or KafkaAccess())
+    producer = build_producer(servers, broker, linger_ms=0)
+    consumer = build_consumer(servers)
     async with contextlib.AsyncExitStack() as opened:
         for one in (producer, consumer):
             opened.push_async_callback(one.stop)
@@ -247,7 +252,7 @@ async def over_kafka(bootstrap_servers: str, broker: str = "apache") -> AsyncIte
                 await one.start()
             except KafkaError as error:
                 raise Retryable(f"Kafka at {bootstrap_servers}: {type(error).__name__}") from error
-        places = [place for topic in (RESULTS, PROGRESS) for place in await partitions_of(bootstrap_servers, topic)]
+        places = [place for topic in (RESULTS, PROGRESS) for place in await partitions_of(servers, topic)]
         consumer.assign(places)
         await consumer.seek_to_end(*places)
         for place in places:

@@ -24,7 +24,7 @@ from processors.page_cache import key_of, pattern_of
 from schemas.errors import DecodeError, LpstreamError, Retryable
 from schemas.generation import RESULTS, decode_model
 from schemas.tiers import Erasure, Step
-from streams.cards import Source, card_key, source_key
+from streams.cards import NAME, Source, card_key, source_key
 from streams.clients import open_cache, open_objects
 from streams.settings import Settings
 from streams.shots import shots_of
@@ -156,6 +156,8 @@ class Erasing:
         names = list(self._meant.lp_ids)
         if self._meant.tenant_id:
             names += await self._objects.folders(f"pages/{self._meant.prefix}")
+            cards = await self._objects.names(f"assets/card-{self._meant.prefix}")
+            names += [match["lp_id"] for key in cards if (match := NAME.fullmatch(key.removeprefix("assets/")))]
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def one(lp_id: str) -> PageFiles | None:
@@ -275,3 +277,5 @@ class Erasing:
     async def _files(self, pages: list[PageFiles]) -> None:
         for one in pages:
             await self._objects.delete([*one.drawn, *one.own])
+            # An edge that drew a card meanwhile deletes it unless it still found the source: then it is here by now.
+            await self._objects.delete([card_key(one.lp_id, "og"), card_key(one.lp_id, "small")])

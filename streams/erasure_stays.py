@@ -43,7 +43,7 @@ def _elsewhere(settings: Settings) -> list[Stay]:
         Stay("ClickHouse: erasures", "the ids that were erased", "never: late visits and `rebuild` look there"),
         Stay("ClickHouse: parts", "files of rows that were deleted", "8 minutes (`old_parts_lifetime`)"),
         Stay("Redis: cost ledger", "what was spent", f"{page_days} days for a page, {month_days} for a tenant's month"),
-        Stay("cached copy", "copy that was written for pages which never came out; it names nobody", "30 days"),
+        Stay("cached copy", "copy of pages which never came out, or of an earlier release; it names nobody", "30 days"),
         Stay("edge processes", "pages that were served lately, in memory", "10 s; an hour while S3 does not answer"),
         Stay("nginx, CDN, browsers", "pages, and their pictures", "an hour; pictures a day (nginx), a year (browsers)"),
         Stay("a page that is being made", "it is published when it is done", "you run this again, after a minute"),

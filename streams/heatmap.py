@@ -106,7 +106,9 @@ class HeatmapBucket:
     def add(self, records: list[Any], number: int) -> None:
         """Decode, drop retries, fold."""
         decoded = decoded_of(records)
+        early = self._identities.early
         keep = self._identities.fresh(decoded.identities, number)
+        metrics.FORGOTTEN.inc(self._identities.early - early)
         self._seen.append((number, decoded.identities))
         self._fold.add(decoded.columns if keep.all() else decoded.columns.select(keep))
         self._rejected.extend((records[bad.index], bad) for bad in decoded.rejected)

@@ -18,7 +18,7 @@ from processors.cuts import WINDOW_MS
 from processors.heatmap import Decoded, decode
 from schemas.errors import Retryable
 from streams import metrics
-from streams.identities import RETRY_WINDOW_MS, Identities
+from streams.identities import MOST, RETRY_WINDOW_MS, Identities
 from streams.transport import Slice, cut
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,8 @@ class IdentityLinks:
         found = await self._from_redis(part, boundary, oldest_ms)
         reached = found[-1].begin if found else boundary
         identities = Identities()
-        if reached > earliest and not (found and found[-1].timestamp_ms < oldest_ms):
+        enough = found and (found[-1].timestamp_ms < oldest_ms or _beacons(found) > MOST)
+        if reached > earliest and not enough:
             await self._from_log(identities, part.tp, oldest_ms, reached)
         for bucket in reversed(found):
             for number, seen in bucket.seen:
@@ -99,11 +100,13 @@ class IdentityLinks:
         if self._epoch != part.epoch:
             self._epoch, self._load_until = part.epoch, asyncio.get_running_loop().time() + LOAD_S
         found: list[ClosedBucket] = []
-        tp = part.tp
+        tp, held = part.tp, 0
         try:
             async with asyncio.timeout_at(self._load_until):
                 async for bucket in self._links.newest_first(tp.topic, tp.partition, boundary, oldest_ms):
-                    found.append(bucket)  # noqa: PERF401 - what came before the time is up counts
+                    found.append(bucket)
+                    if (held := held + sum(len(seen) for _, seen in bucket.seen)) > MOST:
+                        break
         except (Retryable, TimeoutError) as error:
             log.warning("%s: %r; reading the missing identities from the log", tp, error)
         return found
@@ -113,6 +116,10 @@ class IdentityLinks:
             for part in cut(tp, 0, 0, Fetched(0, records, end)):
                 identities.see(decoded_of(part.records).identities, part.bucket)
             await asyncio.sleep(0)
+
+
+def _beacons(buckets: list[ClosedBucket]) -> int:
+    return sum(len(seen) for bucket in buckets for _, seen in bucket.seen)
 
 
 def decoded_of(records: list[Any]) -> Decoded:

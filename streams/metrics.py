@@ -50,6 +50,7 @@ COMMIT_AGE = _gauge("lpstream_heatmap_commit_age_seconds")
 LAG = _gauge("lpstream_heatmap_lag_records")
 LOST = _counter("lpstream_heatmap_lost_offsets_total")
 IDENTITIES = _gauge("lpstream_heatmap_identities")
+FORGOTTEN = _counter("lpstream_heatmap_identities_forgotten_total")
 
 # -- tiers, by the heatmap workers ------------------------------------------------------------------------
 TIER_RUNS = _counter("lpstream_tier_runs_total")

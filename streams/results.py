@@ -126,6 +126,7 @@ async def _publish(clients: "Clients", plan: Plan, parts: Parts) -> None:
             await _put_page(clients, page)
             result = _result(clients, page)
         except LpstreamError as error:
+            log.warning("request %s failed: the page could not be stored: %s", page.request.request_id, error)
             result = _failed(page, error)
     await _tell(clients, page, result)
 

@@ -160,7 +160,7 @@ class Settings(StoreSettings):
         ),
     ] = 100
     edge_max_connections: Annotated[
-        int, Field(ge=1, description="Open connections of one edge process and listener; beyond, 503 and closed.")
+        int, Field(ge=2, description="Open connections of one edge process and listener; beyond, 503 and closed.")
     ] = 12_000
     edge_client_connections: Annotated[
         int, Field(ge=0, description="The same from one client address (IPv6: one /64); 0: no such limit.")
@@ -334,7 +334,24 @@ class Settings(StoreSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _room_for_a_body(self) -> Self:
+        """A limit below one body would refuse every body of that size for ever."""
+        body = max(self.edge_max_body_bytes, LEAST_BODY)
+        if 0 < self.edge_client_body_bytes < body:
+            raise ValueError(
+                f"{PREFIX}EDGE_CLIENT_BODY_BYTES: give 0, or at least the larger of {LEAST_BODY} and "
+                f"{PREFIX}EDGE_MAX_BODY_BYTES ({self.edge_max_body_bytes})"
+            )
+        if self.edge_max_in_flight_bytes < self.edge_max_body_bytes:
+            raise ValueError(
+                f"{PREFIX}EDGE_MAX_IN_FLIGHT_BYTES: give at least {PREFIX}EDGE_MAX_BODY_BYTES "
+                f"({self.edge_max_body_bytes})"
+            )
+        return self
 
+
+LEAST_BODY = 65_536  # bytes that a slow body counts at least: it holds a connection and a request as well
 ADDRESSES = ("kafka_bootstrap_servers", "redis_url", "clickhouse_url", "s3_endpoint_url")
 
 

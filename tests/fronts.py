@@ -62,11 +62,18 @@ def nginx_before(edge: int, folder: Path, client: str = "direct") -> Iterator[st
     """The address of an nginx before the edge on that port, for the time of the block."""
     public = free_port()
     file = adapted(folder, edge, public, free_port(), client)
-    running = subprocess.Popen([runnable(), "-e", f"{folder}/start.log", "-c", str(file), "-g", "daemon off;"])
     address = f"http://127.0.0.1:{public}"
-    try:
-        _wait_for(f"{address}/healthz")
+    with running_nginx(file, folder, f"{address}/healthz"):
         yield address
+
+
+@contextlib.contextmanager
+def running_nginx(file: Path, folder: Path, ready_url: str) -> Iterator[None]:
+    """nginx with that configuration, from when it answers at the address until the end of the block."""
+    running = subprocess.Popen([runnable(), "-e", f"{folder}/start.log", "-c", str(file), "-g", "daemon off;"])
+    try:
+        _wait_for(ready_url)
+        yield
     finally:
         running.terminate()
         running.wait(10)

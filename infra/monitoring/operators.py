@@ -210,7 +210,13 @@ ROWS = [
                 ],
                 unit="cps",
             ),
-            Panel("Identities in memory", [("sum(lpstream_heatmap_identities)", "beacons of 30 minutes")]),
+            Panel(
+                "Identities in memory",
+                [
+                    ("sum(lpstream_heatmap_identities)", "beacons of 30 minutes"),
+                    ("sum(increase(lpstream_heatmap_identities_forgotten_total[1h]))", "forgotten early, in an hour"),
+                ],
+            ),
         ],
     ),
     Row(

@@ -17,10 +17,9 @@ from streams import metrics
 from streams.edge.clients import forwarded, network_of
 from streams.edge.errors import HttpError
 from streams.edge.rates import UNKNOWN, Account, Meter, Rate
-from streams.settings import Settings
+from streams.settings import LEAST_BODY, Settings
 
 DIGEST_BYTES = 8
-LEAST_BODY = 65_536  # a slow body of one byte holds as much of everything else
 
 
 class Arriving:

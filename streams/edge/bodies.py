@@ -27,8 +27,10 @@ async def read_body(
 
     `account` pays for its bytes. HttpError 413 over the limit (None: that of any body), on the wire or inflated; 429
     when the account has had too many; 408 when it does not come in time; 400 when it is cut off;
-    415 for another encoding; 503 without room.
+    415 for another encoding; 501 for a transfer coding other than chunked (RFC 9112, section 6.1); 503 without room.
     """
+    if request.headers.get(hdrs.TRANSFER_ENCODING, "chunked").strip().lower() != "chunked":
+        raise HttpError(501, "Transfer-Encoding: give chunked or none")
     limit = settings.edge_max_body_bytes if limit is None else limit
     check_size(request.content_length or 0, limit, room)
     encoding = request.headers.get(hdrs.CONTENT_ENCODING, "").strip().lower()

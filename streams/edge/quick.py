@@ -50,6 +50,7 @@ class QuickDoor:
             and not message.upgrade
             and payload.is_eof()
             and hdrs.CONTENT_ENCODING not in message.headers
+            and hdrs.TRANSFER_ENCODING not in message.headers
             and self._sender.knows(TOPIC)
         )
 

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
 from beacons import analyst, totals, wait_counted
+from cgroups import limited
 from harness import Traffic, scaled
 from outsiders import PARTITIONS, producing
 
@@ -21,7 +22,7 @@ from streams.services import Installation
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 # of the 1 GiB that the manifests give the worker
-MOST_MB = 600
+MOST_MB, LIMIT = 600, 2**30
 MB = 2**20
 
 
@@ -96,14 +97,17 @@ async def test_a_log_full_of_costly_beacons_is_drained(
         await write(producer, [*bombs, *costly, *bombs])
     installation.launch("heatmap")
     clickhouse = analyst(stack)
-    try:
-        await wait_counted(clickhouse, traffic.lp_id, expected, 600)
-        found, of_bombs = await totals(clickhouse, traffic.lp_id), await totals(clickhouse, "bomb")
-    finally:
-        await clickhouse.close()
-    peak = peak_mb(installation)
+    with limited(installation.children["heatmap"].pid, LIMIT) as charged:
+        try:
+            await wait_counted(clickhouse, traffic.lp_id, expected, 600)
+            found, of_bombs = await totals(clickhouse, traffic.lp_id), await totals(clickhouse, "bomb")
+        finally:
+            await clickhouse.close()
+        peak = peak_mb(installation)
+        group = f"{charged()} MB in a cgroup of 1 GiB" if charged else "no cgroup could be made here"
     print(
-        f"{traffic.lp_id}: {len(costly):,} costly beacons of {size / MB:.0f} MB and 120 bombs, worker's peak {peak} MB"
+        f"{traffic.lp_id}: {len(costly):,} costly beacons of {size / MB:.0f} MB and 120 bombs, "
+        f"worker's peak {peak} MB resident, {group}"
     )
     assert (found["events"], of_bombs["events"]) == (expected, 0)
     assert peak < MOST_MB

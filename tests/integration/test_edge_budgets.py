@@ -92,7 +92,11 @@ async def test_streams_take_no_place_of_requests(edge: tuple[str, str]) -> None:
 
 
 async def test_a_client_has_so_many_bodies_yet_to_come(tmp_path: Path) -> None:
-    settings = {"LPSTREAM_EDGE_CLIENT_BODY_BYTES": str(2 * 65_536), "LPSTREAM_EDGE_TRUSTED_PROXIES": "1"}
+    settings = {
+        "LPSTREAM_EDGE_CLIENT_BODY_BYTES": str(2 * 65_536),
+        "LPSTREAM_EDGE_MAX_BODY_BYTES": str(2 * 65_536),
+        "LPSTREAM_EDGE_TRUSTED_PROXIES": "1",
+    }
     mine, others = "X-Forwarded-For: 192.0.2.7", "X-Forwarded-For: 192.0.2.8"
     beacon = msgspec.json.encode(some_beacons("slow", 1)[0])
     with bare_edge(tmp_path, settings) as (public, _):

@@ -23,6 +23,7 @@ from streams.proof.edge_process import EdgeProcess, edge_process
 from streams.proof.visitors import visits
 
 pytestmark = pytest.mark.stack
+V2 = "Content-Type: application/vnd.kafka.json.v2+json"
 SETTINGS = {
     "LPSTREAM_EDGE_CLIENT_RATE": "0",
     "LPSTREAM_EDGE_CLIENT_BYTE_RATE": "0",
@@ -185,6 +186,14 @@ async def test_what_is_no_http_is_told_in_our_shape_and_the_connection_ends(edge
     assert reply.status == 400 and json.loads(reply.body)["error_code"] == 400
     assert b"Traceback" not in reply.body and b"aiohttp" not in reply.body
     assert await connection.is_closed(3)
+
+
+@pytest.mark.parametrize("path", ["/e/heatmap.events", "/topics/heatmap.events"])
+async def test_a_transfer_coding_other_than_chunked_is_not_supported(edge: EdgeProcess, path: str) -> None:
+    body = a_beacon()
+    head = f"POST {path} HTTP/1.1\r\nHost: e\r\n{V2}\r\nTransfer-Encoding: gzip, chunked\r\n\r\n".encode()
+    reply = await ask(edge.url, head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+    assert reply.status == 501 and b"Transfer-Encoding" in reply.body
 
 
 async def test_connections_beyond_the_limit_are_told_so(edge: EdgeProcess) -> None:

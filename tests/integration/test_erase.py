@@ -34,17 +34,32 @@ from schemas.generation import (
 from schemas.page_cache import CachedCopy
 from schemas.tiers import Step
 from streams.__main__ import app
-from streams.cards import Source, card_key, source_key
+from streams.cards import Cards, Source, card_key, source_key
 from streams.clients import open_cache, open_objects
 from streams.proof.traffic import Traffic
 from streams.proof.twin import COPY
 from streams.rebuild_tables import ASIDE, NewTables
 from streams.shots import shots_of
 
-pytestmark = pytest.mark.stack
-IDS = [UUID(int=number) for number in range(1, 4)]
-MINE, MINE_TOO, THEIRS = lp_id_of("acme", IDS[0]), lp_id_of("acme", IDS[1]), lp_id_of("rival", IDS[2])
-SITE = Traffic((MINE, MINE_TOO, "own-site", THEIRS), visits=24)
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module")]
+
+
+class Customer:
+    """A tenant with two pages by its prefix and one that its entry in the tenants file lists."""
+
+    def __init__(self, tenant_id: str, number: int) -> None:
+        self.id = tenant_id
+        self.requests = [UUID(int=10 * number + count) for count in range(2)]
+        self.pages = [lp_id_of(tenant_id, request_id) for request_id in self.requests]
+        self.own = f"own-{tenant_id}"
+
+
+# each test that erases has a customer of its own, so that all tests share one world, which takes half a minute to make
+PAGE, WHOLE, CUT, TOPIC, LOG, DRAWN, RIVAL = CUSTOMERS = [
+    Customer(name, number)
+    for number, name in enumerate(("acme", "bloom", "crest", "dune", "ember", "fjord", "rival"), 1)
+]
+SITE = Traffic(tuple(lp_id for one in CUSTOMERS for lp_id in (*one.pages, one.own)), visits=72)
 
 
 @pytest.fixture(scope="module")
@@ -53,17 +68,18 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
-@pytest_asyncio.fixture(loop_scope="function")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(stack: Stack) -> AsyncIterator[World]:
-    """Four days of visits, one hot, two warm, one cold, and three pages with all that belongs to them."""
+    """Four days of visits, one hot, two warm, one cold, and two pages of each customer with what belongs to them."""
     made = World(stack, SITE, hot_days=1, warm_days=2)
     await made.open()
-    await made.stores.redis.flushall()
     for number in (-4, -3, -2, -1):
         await made.load(number)
     clean(await made.tiers(0).run(wait_s=5))
-    for request_id, tenant in zip(IDS, ("acme", "acme", "rival"), strict=True):
-        await publish(made, least(request_id=request_id, tenant_id=tenant, keywords=[f"語{request_id.int}"]))
+    for customer in CUSTOMERS:
+        for request_id in customer.requests:
+            keywords = [f"語{request_id.int}"]
+            await publish(made, least(request_id=request_id, tenant_id=customer.id, keywords=keywords))
     yield made
     await made.close()
 
@@ -120,9 +136,11 @@ async def counted(world: World) -> set[str]:
     return {row["lp_id"] for rows in hot for row in rows} | {lp_id for one in objects for lp_id in one.lp_ids}
 
 
-async def erase(world: World, *args: str) -> Any:
+async def erase(world: World, *args: str, listed_by_rival: str = "") -> Any:
     tenants = world.stack.data / "tenants-of-erase.toml"
-    tenants.write_text('[[tenant]]\nid = "acme"\nlp_ids = ["own-site"]\n', encoding="utf-8")
+    rows = [f'[[tenant]]\nid = "{one.id}"\nlp_ids = ["{one.own}"]\n' for one in CUSTOMERS[:-1]]
+    rows.append(f'[[tenant]]\nid = "{RIVAL.id}"\nlp_ids = ["{listed_by_rival}"]\n' if listed_by_rival else "")
+    tenants.write_text("".join(rows), encoding="utf-8")
     env = {"LPSTREAM_TIER_HOT_DAYS": "1", "LPSTREAM_TIER_WARM_DAYS": "2", "LPSTREAM_TENANTS_FILE": str(tenants)}
     command = ("erase", *args, "--json")
     done = await asyncio.to_thread(CliRunner().invoke, app, command, env=world.stack.env() | env)
@@ -135,61 +153,94 @@ def of(names: set[str], *told: object) -> set[str]:
 
 
 async def test_a_page_goes_from_every_store_and_others_stay(world: World) -> None:
-    before = await kept(world)
-    told = await erase(world, "--lp", MINE, "--dry-run")
-    assert told["would_erase"]["pages"] == [MINE] and told["would_erase"]["files"] == 5
+    mine, request_id = PAGE.pages[0], PAGE.requests[0]
+    before, maps = await kept(world), await counted(world)
+    told = await erase(world, "--lp", mine, "--dry-run")
+    assert told["would_erase"]["pages"] == [mine] and told["would_erase"]["files"] == 5
     assert told["would_erase"]["heatmap_rows"] > 0 and told["would_erase"]["heatmap_objects"] > 0
-    assert await kept(world) == before and MINE in await counted(world), "a dry run changes nothing"
+    assert await kept(world) == before and mine in await counted(world), "a dry run changes nothing"
 
-    told = await erase(world, "--lp", MINE)
+    told = await erase(world, "--lp", mine)
     assert (told["waiting"], told["problems"]) == ([], []) and told["stays"]
     objects, names = await kept(world)
-    step = step_id_of(IDS[0], StepName.COPY)
-    assert not of(objects | names, MINE, IDS[0], step)
-    assert await counted(world) == {MINE_TOO, "own-site", THEIRS}
+    step = step_id_of(request_id, StepName.COPY)
+    assert not of(objects | names, mine, request_id, step)
+    assert await counted(world) == maps - {mine}
     # a page, its source, two cards, a screenshot, cached copy; three of the request, two of its step, join, map, copy
     assert len(before[0]) - len(objects) == 6 and len(before[1]) - len(names) == 8
-    assert len(await world.stores.redis.lrange("lp:requested:acme", 0, -1)) == 1
+    assert len(await world.stores.redis.lrange(f"lp:requested:{PAGE.id}", 0, -1)) == 1
 
-    again = await erase(world, "--lp", MINE)
+    again = await erase(world, "--lp", mine)
     assert again["erased"]["pages"] == [] and again["erased"]["heatmap_rows"] == 0
     assert await kept(world) == (objects, names)
 
 
 async def test_a_tenant_goes_with_all_its_pages_and_no_other(world: World) -> None:
-    objects_before, names_before = await kept(world)
-    told = await erase(world, "--tenant", "acme")
-    assert set(told["erased"]["pages"]) == {MINE, MINE_TOO} and told["erased"]["requests"] == 2
+    (objects_before, names_before), maps = await kept(world), await counted(world)
+    told = await erase(world, "--tenant", WHOLE.id)
+    assert set(told["erased"]["pages"]) == set(WHOLE.pages) and told["erased"]["requests"] == 2
     objects, names = await kept(world)
-    assert not of(objects | names, "acme", *IDS[:2])
-    assert of(objects, THEIRS, "shots/", "copy/") == of(objects, "") and len(of(objects, THEIRS)) == 4
-    assert {name for name in names_before if str(IDS[2]) in name or THEIRS in name} <= names
-    assert await counted(world) == {THEIRS} and len(objects) < len(objects_before)
-    assert (await erase(world, "--tenant", "acme"))["erased"]["pages"] == []
+    assert not of(objects | names, WHOLE.id, *WHOLE.requests)
+    others = {one for one in CUSTOMERS if one is not WHOLE}
+    theirs = [name for one in others for name in (*one.pages, *one.requests)]
+    assert of(objects, *theirs) == of(objects_before, *theirs) and of(names, *theirs) == of(names_before, *theirs)
+    assert len(objects_before) - len(objects) == 12, "two pages of four files, a screenshot and cached copy each"
+    assert await counted(world) == maps - {*WHOLE.pages, WHOLE.own}
+    assert (await erase(world, "--tenant", WHOLE.id))["erased"]["pages"] == []
 
 
 async def test_a_run_that_was_cut_off_is_made_whole_by_the_next(world: World) -> None:
     """All but the page's last file and its result went; nothing but the result names the request now."""
     objects = open_objects(world.settings)
-    await objects.delete([source_key(MINE)])
-    await erase(world, "--lp", MINE)
+    await objects.delete([source_key(CUT.pages[0])])
+    await erase(world, "--lp", CUT.pages[0])
     left, names = await kept(world)
-    assert not of(left | names, MINE, IDS[0])
+    assert not of(left | names, CUT.pages[0], CUT.requests[0])
+
+
+async def test_a_card_that_is_drawn_during_an_erasure_goes_too(world: World) -> None:
+    objects, lp_id = open_objects(world.settings), DRAWN.pages[0]
+    source = await objects.get(source_key(lp_id))
+    assert source is not None
+    await objects.delete([card_key(lp_id, "og")])
+
+    class Drawing:
+        async def run(self, *_: object) -> bytes:
+            await objects.delete([source_key(lp_id)])  # the erasure comes by while the card is drawn
+            return b"png"
+
+    assert await Cards(objects, Drawing()).get(f"card-{lp_id}-og.png") is None  # type: ignore[arg-type]
+    assert await objects.get(card_key(lp_id, "og")) is None
+    await objects.put(source_key(lp_id), source.body, "application/json", "no-store")
+
+
+async def test_a_card_without_its_page_goes_with_its_tenant(world: World) -> None:
+    objects, alone = open_objects(world.settings), f"{DRAWN.id}-alone"
+    await objects.put(card_key(alone, "og"), b"png", "image/png", "no-store")
+    await erase(world, "--tenant", DRAWN.id)
+    assert not of((await kept(world))[0], DRAWN.id)
 
 
 @pytest.mark.parametrize(
     ("args", "said"), [(("--lp", "acme-none"), "--lp acme-none"), (("--tenant", "no"), "--tenant no")]
 )
 async def test_unknown_ids_are_refused(world: World, args: tuple[str, ...], said: str) -> None:
-    before = await kept(world)
+    before, maps = await kept(world), await counted(world)
     for more in ((), ("--dry-run",)):
         with pytest.raises(AssertionError, match=f"{said}.*nothing was erased"):
             await erase(world, *args, *more)
-    assert await kept(world) == before and MINE in await counted(world)
+    assert (await kept(world), await counted(world)) == (before, maps)
+
+
+async def test_a_tenant_whose_prefix_another_one_uses_is_not_erased(world: World) -> None:
+    before, maps, foreign = await kept(world), await counted(world), f"{LOG.id}-of-rival"
+    with pytest.raises(AssertionError, match=f"--tenant {LOG.id}: {foreign} has its prefix.*nothing was erased"):
+        await erase(world, "--tenant", LOG.id, listed_by_rival=foreign)
+    assert (await kept(world), await counted(world)) == (before, maps)
 
 
 async def test_the_result_on_the_topic_is_superseded_by_nothing(world: World) -> None:
-    await erase(world, "--lp", MINE)
+    await erase(world, "--lp", TOPIC.pages[0])
     consumer = AIOKafkaConsumer(bootstrap_servers=world.settings.kafka_bootstrap_servers)
     await consumer.start()
     try:
@@ -200,11 +251,12 @@ async def test_the_result_on_the_topic_is_superseded_by_nothing(world: World) ->
         keys = {record.key for records in read.values() for record in records if not record.value}
     finally:
         await consumer.stop()
-    assert str(IDS[0]).encode() in keys
+    assert str(TOPIC.requests[0]).encode() in keys
 
 
 async def test_a_rebuild_leaves_out_what_was_erased(world: World) -> None:
-    await erase(world, "--lp", MINE)
+    await erase(world, "--lp", LOG.pages[0])
+    maps = await counted(world)
     tables = NewTables(world.writer)
     await tables.create()
     for table in HOT_TABLES:  # as the log has them
@@ -212,5 +264,5 @@ async def test_a_rebuild_leaves_out_what_was_erased(world: World) -> None:
     await tables.erase()
     for table in HOT_TABLES:
         rows = await world.writer.rows(f"SELECT DISTINCT lp_id FROM lpstream.{ASIDE}{table}")
-        assert {row["lp_id"] for row in rows} == {MINE_TOO, "own-site", THEIRS}
+        assert {row["lp_id"] for row in rows} == maps
     await tables.finish()

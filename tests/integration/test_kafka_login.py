@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from requests_for_pages import least
 
 from infra.embedded.kafka import ApacheKafka, Quorum, apache_obstacle
 from infra.embedded.ports import Ports
+from infra.kafka.access import KafkaAccess
 from infra.kafka.admin import members, partitions_of
 from infra.kafka.consumer import build_consumer
 from infra.kafka.producer import build_producer
 from infra.kafka.topics import ensure_topics
 from schemas.errors import Retryable
+from streams.client import over_kafka
 from streams.settings import Settings, load_settings
 
 pytestmark = [pytest.mark.stack, pytest.mark.skipif(apache_obstacle() is not None, reason="needs Apache Kafka")]
@@ -114,6 +117,15 @@ async def test_admin_producer_and_consumer_log_in(broker: tuple[str, Path]) -> N
     await consumer.seek_to_beginning(*places)
     assert (await consumer.getone()).value == b"x"
     await consumer.stop()
+
+
+async def test_the_client_for_applications_logs_in(broker: tuple[str, Path]) -> None:
+    servers, signed = broker
+    await ensure_topics(settings(broker).kafka_bootstrap_servers, replication_factor=1, min_insync=1, partitions=1)
+    access = KafkaAccess("SASL_SSL", "SCRAM-SHA-512", "lpstream", PASSWORD, str(signed))
+    request = least()
+    async with over_kafka(servers, access=access) as pages:
+        assert await pages.request(request) == request.request_id
 
 
 WRONG = [{"kafka_password": "wrong"}, {"tls_ca_file": None}, {"kafka_protocol": "PLAINTEXT"}]

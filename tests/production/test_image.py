@@ -13,6 +13,7 @@ import yaml
 from production_tools import ROOT, run, tool
 
 from infra.embedded.kafka import kafka_version
+from infra.tenants import Tenants
 from streams.settings import Settings
 
 COMPOSE = ROOT / "infra" / "compose" / "compose.yml"
@@ -148,6 +149,20 @@ def test_prepare_makes_secrets_once_and_hides_them(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in secrets.iterdir()} == first
     assert secrets.stat().st_mode & 0o077 == 0
     assert len(first["clickhouse_password"]) >= 24
+
+
+def test_prepare_adds_a_metrics_token_to_an_earlier_tenants_file(tmp_path: Path) -> None:
+    script, secrets = tmp_path / "prepare", tmp_path / "secrets"
+    script.write_bytes((ROOT / "infra" / "compose" / "prepare").read_bytes())
+    secrets.mkdir()
+    earlier = '[[tenant]]\nid = "demo"\n\n[warming]\nlp_yen = 1\n'
+    (secrets / "tenants.toml").write_text(earlier, "utf-8")
+    for _ in range(2):
+        run("bash", script)
+        assert (secrets / "tenants.toml").read_text("utf-8").startswith(earlier)
+        caller = Tenants.load(secrets / "tenants.toml").caller((secrets / "metrics_token").read_text("utf-8"))
+        assert caller is not None and caller.role == "metrics"
+    assert (secrets / "tenants.toml").read_text("utf-8").count("[[tenant.token]]") == 1
 
 
 def test_promtool_accepts_prometheus_configuration(tmp_path: Path) -> None:

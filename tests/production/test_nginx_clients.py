@@ -1,11 +1,13 @@
 """Who a client is behind nginx, with the settings of compose and of Kubernetes."""
 
+import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from fronts import bare_edge, nginx_before, port_of
+from fronts import FOLDER, bare_edge, free_port, nginx_before, port_of, running_nginx
 from production_tools import ROOT
 from raw_http import ask, request
 
@@ -29,6 +31,47 @@ async def statuses(address: str, *lines: str, count: int = BURST + 1) -> list[in
     headers = [f"X-Forwarded-For: {line}" for line in lines]
     whole = request(b"", headers, "/t.abc.js", "GET")  # no such file: it is never kept
     return [(await ask(address, whole)).status for _ in range(count)]
+
+
+SAME = [  # ways in which a client may be written, all of it or of its /64
+    ("192.0.2.7", "::ffff:192.0.2.7"),
+    ("2001:db8:1::5", "2001:db8:1:0:1:2:3:4", "2001:db8:1:0:f::"),
+    ("2001:db8::5", "2001:db8:0:0:1::", "2001:db8:0:0:1:0:2:0"),
+    ("2001:db8:1:2::5", "2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+    ("2001::5", "2001:0:0:0:1:2:3:4"),
+    ("2001:db8:0:2::5", "2001:db8:0:2:3:4:5:6"),
+]
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an nginx that answers with the name by which the project's configuration limits a client."""
+    folder = tmp_path_factory.mktemp("names")
+    text = (FOLDER / "nginx.conf").read_text("utf-8")
+    found = re.search(r"    map \$client_address \$client \{.*?\n    \}\n", text, re.DOTALL)
+    assert found is not None
+    port = free_port()
+    file = folder / "nginx.conf"
+    bodies = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("proxy", "fastcgi", "uwsgi", "scgi"))
+    bodies += f"client_body_temp_path {folder}/body;"
+    file.write_text(
+        f"{'user root;' if os.geteuid() == 0 else ''} pid {folder}/pid; error_log {folder}/error.log; events {{}}\n"
+        f"http {{ access_log off; {bodies} include {FOLDER}/google.conf;\n{found[0]}"
+        f"    server {{ listen 127.0.0.1:{port}; return 200 $client; }} }}\n",
+        "utf-8",
+    )
+    with running_nginx(file, folder, f"http://127.0.0.1:{port}"):
+        yield f"http://127.0.0.1:{port}"
+
+
+async def test_nginx_limits_one_household_under_one_name(named: str) -> None:
+    names = []
+    for group in SAME:
+        asked = [request(b"", [f"X-Forwarded-For: {one}, 198.51.100.1"], "/", "GET") for one in group]
+        found = {(await ask(named, one)).body for one in asked}
+        assert len(found) == 1, group
+        names.append(found.pop())
+    assert len(set(names)) == len(SAME)
 
 
 @pytest.fixture

@@ -50,6 +50,36 @@ def test_the_last_thirty_minutes_alone_tell_what_memory_knows() -> None:
         assert read_back.known == live.known
 
 
+def test_a_flood_forgets_the_oldest_beacons_first() -> None:
+    identities = Identities(most=3)
+    identities.fresh([A, A], 0)
+    identities.fresh([B], 1)
+    assert identities.fresh([C], 2).tolist() == [True], "the fourth beacon: number 0 is forgotten whole"
+    assert (identities.held, identities.early, set(identities.known)) == (2, 2, {B, C})
+    assert identities.fresh([B, A], 2).tolist() == [False, True]
+
+
+def test_the_number_in_hand_is_never_forgotten() -> None:
+    identities = Identities(most=2)
+    identities.fresh([A, B], 0)
+    assert identities.fresh([C, A], 0).tolist() == [True, False] and identities.held == 4
+
+
+def test_a_read_back_forgets_in_a_flood_what_memory_forgot() -> None:
+    rng = random.Random(18)
+    live, log = Identities(most=20), []
+    for number in sorted(rng.randrange(600) for _ in range(2_000)):
+        log.append((number, [rng.randrange(40).to_bytes(20, "big") for _ in range(rng.randrange(9))]))
+        live.fresh(log[-1][1], number)
+        start = next(at for at, (earlier, _) in enumerate(log) if number - earlier <= RETRY_WINDOW)
+        read_back, groups = Identities(most=20), {}
+        for earlier, seen in log[start:]:
+            groups.setdefault(earlier, []).extend(seen)
+        for earlier, seen in groups.items():  # as Redis has them: a bucket's slices in one list
+            read_back.see(seen, earlier)
+        assert (read_back.known, read_back.held) == (live.known, live.held)
+
+
 def test_a_closed_bucket_comes_back_from_its_bytes() -> None:
     bucket = ClosedBucket(3, 9, 1_000, [(1, [A, B]), (2, []), (3, [C])])
     assert ClosedBucket.from_bytes(bucket.to_bytes()) == bucket

@@ -40,6 +40,21 @@ def test_a_list_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"edge_client_body_bytes": 65_535}, "LPSTREAM_EDGE_CLIENT_BODY_BYTES: give 0, or at least"),
+        ({"edge_client_body_bytes": 2**20, "edge_max_body_bytes": 2**21}, "LPSTREAM_EDGE_CLIENT_BODY_BYTES"),
+        ({"edge_max_in_flight_bytes": 2**20, "edge_max_body_bytes": 2**21}, "LPSTREAM_EDGE_MAX_IN_FLIGHT_BYTES"),
+        ({"edge_max_connections": 1}, "LPSTREAM_EDGE_MAX_CONNECTIONS"),
+    ],
+)
+def test_limits_that_would_refuse_every_body_are_named(changes: dict[str, int], named: str) -> None:
+    with pytest.raises(SettingError, match=named):
+        load_settings(**changes)
+    assert load_settings(edge_client_body_bytes=0).edge_client_body_bytes == 0
+
+
 def test_an_origin_with_a_path_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LPSTREAM_ALLOWED_ORIGINS", '["https://a.example/x"]')
     with pytest.raises(SettingError, match=r"LPSTREAM_ALLOWED_ORIGINS \(at 0\)"):

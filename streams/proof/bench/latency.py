@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaProducer
 
 from infra.clickhouse.client import ClickHouse
 from infra.embedded.stack import Stack
+from infra.kafka.access import reach
 from infra.kafka.producer import build_producer, partition_of
 from schemas.errors import LpstreamError
 from schemas.heatmap import TOPIC
@@ -100,7 +101,7 @@ async def _measure(place: Lab, rate: float, seconds: float) -> tuple[Probes, flo
     clickhouse = place.clickhouse()
     servers = place.settings.kafka_bootstrap_servers
     producer = build_producer(servers, place.settings.broker)
-    bulk = AIOKafkaProducer(bootstrap_servers=servers, max_batch_size=BATCH_BYTES, acks="all")
+    bulk = AIOKafkaProducer(**reach(servers), max_batch_size=BATCH_BYTES, acks="all")
     try:
         await producer.start()
         await bulk.start()

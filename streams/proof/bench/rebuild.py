@@ -21,6 +21,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
+from infra.kafka.access import reach
 from infra.kafka.admin import open_admin
 from infra.kafka.log import ends_of
 from processors.cuts import Cut
@@ -69,7 +70,7 @@ async def _fill(place: Lab, load: Load) -> int:
     async with open_admin(servers) as admin:
         own_times = {"message.timestamp.type": "CreateTime"}
         await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, TOPIC, own_times)])
-    producer = AIOKafkaProducer(bootstrap_servers=servers, acks="all")
+    producer = AIOKafkaProducer(**reach(servers), acks="all")
     await producer.start()
     try:
         partitions = len(await producer.partitions_for(TOPIC))
