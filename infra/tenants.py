@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from infra.budget import Caps
+from infra.redis.budget import Caps
 from schemas.errors import SettingError
 
 ANY = "*"

@@ -70,7 +70,7 @@ def main() -> None:
     try:
         app()
     except LpstreamError as error:
-        from streams.cli.console import err
+        from streams.local.console import err
 
         err.print(f"lpstream: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
         sys.exit(1)

@@ -13,8 +13,8 @@ from brute_force import COLUMNS, count
 from infra.clickhouse.client import ClickHouse
 from infra.embedded.stack import Stack
 from schemas.heatmap import decode_beacon
+from streams.local.installation import Installation
 from streams.proof.visitors import visits
-from streams.services import Installation
 
 COUNTED_WITHIN_S = 60
 SUMS = {

@@ -10,9 +10,8 @@ import pytest
 from stacks import stack_in, told
 
 from infra.embedded.stack import Stack
-from streams.cli.services import prepare
-from streams.cli.up import settings_of
-from streams.services import Installation
+from streams.local.installation import Installation
+from streams.local.prepare import prepare, settings_of
 
 # An example that takes long on a busy machine is no failure. The short run draws the same examples each time, so that a
 # change fails for its own faults alone; the full run searches anew.

@@ -14,14 +14,14 @@ from aiohttp import web
 
 from infra.schema_registry import OwnSchemas, SchemaRegistry
 from infra.tenants import Tenants, TenantsFile, digest_of
-from streams.edge.admission import Admission
-from streams.edge.connections import Gate, Listener, Server
-from streams.edge.logins import Logins
-from streams.edge.quick import QuickDoor
-from streams.edge.sender import Record, Sender, Sent
+from streams.edge.beacons.quick_path import QuickPath
+from streams.edge.beacons.sender import Record, Sender, Sent
+from streams.edge.http.admission import Admission
+from streams.edge.http.connections import Gate, Listener, Server
+from streams.edge.http.logins import Logins
 from streams.edge.server import Edge
 from streams.edge.services import Services
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 PARTITIONS = 12
 TOKEN = "token-of-demo"
@@ -85,7 +85,7 @@ async def doors(schemas: SchemaRegistry | None = None, **values: Any) -> AsyncIt
         own_schemas=own, results=Forgetful(), ending=False, logins=Logins(settings.edge_wrong_logins),
     )  # fmt: skip
     names: tuple[Listener, ...] = ("public", "private")
-    quick = {"public": QuickDoor(settings, tenants, admission, sender)}
+    quick = {"public": QuickPath(settings, tenants, admission, sender)}
     runners, urls = [], []
     for name in names:
         edge = Edge(name, settings, tenants, cast(Services, services))

@@ -14,8 +14,8 @@ from requests_for_pages import full
 
 from infra.embedded.stack import Stack
 from streams.client import over_http
+from streams.local.installation import Installation
 from streams.proof.visitors import DEVICE_WEIGHTS, HotSpot, Page, Visit, page_of, tally
-from streams.services import Installation
 
 SCREENS = {"mobile": (390, 844), "tablet": (820, 1_180), "desktop": (1_440, 900)}
 CALLS = """() => [...document.querySelectorAll("main .call")].map(one => one.getBoundingClientRect())

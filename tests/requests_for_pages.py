@@ -3,8 +3,8 @@
 from typing import Any
 from uuid import UUID
 
-from processors.copywriting import assemble, copy_fields
-from processors.page import choose_template, integrate, optimise
+from processors.pages.copywriting import assemble, copy_fields
+from processors.pages.page import choose_template, integrate, optimise
 from schemas.copywriting import NAME_SLOT, TOPIC_SLOT, Copy
 from schemas.generation import GenerationRequest
 from schemas.sections import BY_NAME

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from infra.embedded.process import Server
-from infra.objects import Objects
+from infra.s3.objects import Objects
 
 
 @dataclass(frozen=True, slots=True)

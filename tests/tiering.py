@@ -13,12 +13,12 @@ from typing import Any
 
 from infra.clickhouse.client import ClickHouse
 from infra.embedded.stack import Stack
-from infra.lease import Lease
+from infra.redis.lease import Lease
 from infra.tiers.archive import Archive
-from streams.cli.up import settings_of
+from streams.local.prepare import settings_of
 from streams.proof.traffic import Traffic
 from streams.proof.twin import COPY, Twin
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 from streams.tiers.run import Tiers
 from streams.tiers.stores import Clock, Report
 

@@ -11,12 +11,12 @@ from uuid import uuid4
 
 from openai import AsyncOpenAI
 
-from infra.budget import CapReached, Ledger, Payer, Reservation
 from infra.llm.breaker import Breaker, State
+from infra.llm.call_log import CallLog
 from infra.llm.endpoint import Endpoint
 from infra.llm.hedging import Allowance, FirstTokens
 from infra.llm.stream import Call, Limits, Reply, open_client
-from infra.llm.trail import Trail
+from infra.redis.budget import CapReached, Ledger, Payer, Reservation
 from schemas.errors import LpstreamError, Retryable
 from schemas.generation import Attempt
 
@@ -58,7 +58,7 @@ class Watchers:
     hedge: Callable[[Endpoint], None] = lambda _: None
 
 
-class Door:
+class ProviderPool:
     """One provider: its client, and room for so many calls at once. Its models share both."""
 
     def __init__(self, endpoint: Endpoint, concurrency: int, patience: Patience) -> None:
@@ -75,9 +75,9 @@ class Door:
 class Candidate:
     """An endpoint and what is known of it."""
 
-    def __init__(self, endpoint: Endpoint, door: Door, patience: Patience, watchers: Watchers) -> None:
+    def __init__(self, endpoint: Endpoint, pool: ProviderPool, patience: Patience, watchers: Watchers) -> None:
         self.endpoint = endpoint
-        self.door = door
+        self.pool = pool
         self.first_tokens = FirstTokens()
         self.cool_until = 0.0
         self.breaker = Breaker(
@@ -88,7 +88,7 @@ class Candidate:
 
     def ready(self, now: float) -> bool:
         """Whether a call may be made at once."""
-        return self.door.free > 0 and now >= self.cool_until and self.breaker.allows()
+        return self.pool.free > 0 and now >= self.cool_until and self.breaker.allows()
 
     def hopeful(self, until: float) -> bool:
         """Whether one may be made in time for an answer; a probe that is open will tell soon."""
@@ -96,7 +96,7 @@ class Candidate:
 
 
 class _Running:
-    """A call that runs: it holds room at its door and leave of its breaker until it has ended, however that comes."""
+    """A call that runs: it holds room at its pool and leave of its breaker until it has ended, however that comes."""
 
     def __init__(self, candidate: Candidate) -> None:
         self.candidate = candidate
@@ -105,7 +105,7 @@ class _Running:
         self.first: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.task: asyncio.Task[Reply]
         self._permit = candidate.breaker.begin()
-        candidate.door.free -= 1
+        candidate.pool.free -= 1
 
     def start(self, work: Coroutine[Any, Any, Reply]) -> None:
         """Run it."""
@@ -118,7 +118,7 @@ class _Running:
             self.first.set_result(token)
 
     def _ended(self, task: "asyncio.Task[Reply]") -> None:
-        self.candidate.door.free += 1
+        self.candidate.pool.free += 1
         if self._permit is not None:
             self.candidate.breaker.end(self._permit, self.succeeded)
         if not task.cancelled():
@@ -137,7 +137,7 @@ class Question:
     most_tokens: int
     until: float
     payer: Payer
-    trail: Trail
+    trail: CallLog
     again_after: str | None = None
 
 
@@ -233,7 +233,7 @@ class Router:
         candidate, endpoint = running.candidate, running.candidate.endpoint
         total = min(question.until - time.monotonic(), self._patience.cap_s)
         limits = Limits(total if patient else self._patience.first_token_s, self._patience.idle_s, total)
-        call = Call(candidate.door.client, endpoint, limits, running.told)
+        call = Call(candidate.pool.client, endpoint, limits, running.told)
         call_id = str(uuid4())
         reservation = await self._reserve(call_id, endpoint, question)
         try:
@@ -269,7 +269,7 @@ class Router:
             return None
         return reply.outcome.startswith(ANSWERED)
 
-    def _note(self, endpoint: Endpoint, reply: Reply, reservation: Reservation, trail: Trail) -> None:
+    def _note(self, endpoint: Endpoint, reply: Reply, reservation: Reservation, trail: CallLog) -> None:
         first = reply.first_token_s
         attempt = Attempt(
             provider=endpoint.provider,

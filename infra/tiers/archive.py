@@ -8,7 +8,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from infra.objects import Objects
+from infra.s3.objects import Objects
 
 MISSING = {"404", "NoSuchKey", "NotFound"}
 GLACIER, STANDARD = "GLACIER", "STANDARD"

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from schemas.errors import LpstreamError
-from streams.cli.console import AsJson, out, say
+from streams.local.console import AsJson, out, say
 
 Row = dict[str, Any]
 ROUNDS = 3

@@ -10,7 +10,7 @@ import typer
 from infra.prices import PriceFile, load_prices
 from processors.cost import Basis, Month, Option, Size, Workload, month, verdicts
 from schemas.errors import LpstreamError
-from streams.cli.console import AsJson
+from streams.local.console import AsJson
 
 HITS = (0.0, 0.3, 0.6, 0.68, 0.9)
 FACTORS = (0.1, 1.0, 10.0)

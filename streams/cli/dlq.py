@@ -12,9 +12,9 @@ from rich.table import Table
 
 from infra.kafka.skips import SUFFIX
 from schemas.errors import LpstreamError, Refused
-from streams.cli.console import DEFAULT_DATA, AsJson, Data, err, out, say, settings_for
-from streams.dead_letters import CHECKS, DeadLetters, Letter, OnError
-from streams.settings import Settings
+from streams.local.console import DEFAULT_DATA, AsJson, Data, err, out, say, settings_for
+from streams.operate.dead_letters import CHECKS, DeadLetters, Letter, OnError
+from streams.runtime.settings import Settings
 
 app = typer.Typer(add_completion=False, help="Dead letters: records that could not be decoded.", no_args_is_help=True)
 Topic = Annotated[str, typer.Argument(help="Topic, such as heatmap.events (or its .dlq).")]

@@ -13,10 +13,10 @@ from rich.table import Table
 from schemas.errors import LpstreamError
 from schemas.generation import TENANT_PATTERN
 from schemas.heatmap import LP_ID_PATTERN
-from streams.cli.console import DEFAULT_DATA, AsJson, Data, err, out, settings_for
-from streams.erasure import Erasing, Meant, meant_by
-from streams.erasure_stays import what_stays
-from streams.settings import Settings
+from streams.local.console import DEFAULT_DATA, AsJson, Data, err, out, settings_for
+from streams.operate.erasure import Erasing, Meant, meant_by
+from streams.operate.erasure_stays import what_stays
+from streams.runtime.settings import Settings
 from streams.tiers.stores import Say
 
 EPILOG = "It cannot be undone, and it asks nothing: look with --dry-run first. Cut off anywhere, run it again."

@@ -6,9 +6,9 @@ import json
 import typer
 from rich.progress import Progress
 
-from streams.cli.console import DEFAULT_DATA, AsJson, Data, err, out, say, settings_for
-from streams.collector import tune_collector
-from streams.rebuild import Rebuild
+from streams.local.console import DEFAULT_DATA, AsJson, Data, err, out, say, settings_for
+from streams.operate.rebuild import Rebuild
+from streams.runtime.gc_tuning import tune_collector
 
 
 def rebuild(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:

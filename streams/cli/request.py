@@ -15,8 +15,8 @@ from rich.table import Table
 
 from schemas.errors import LpstreamError, Retryable
 from schemas.generation import GenerationRequest, Result, model_from_object
-from streams.cli.console import DEFAULT_DATA, AsJson, Data, err, out, private_api
 from streams.client import over_http
+from streams.local.console import DEFAULT_DATA, AsJson, Data, err, out, private_api
 
 
 def request(

@@ -10,17 +10,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from infra.clickhouse.client import ClickHouse
-from infra.clickhouse.migrate import WarmStore
-from infra.clickhouse.migrate import migrate as apply_ddl
 from infra.embedded.process import ChildProcess
-from infra.kafka.topics import ensure_topics
-from infra.objects import Objects
 from schemas.errors import LpstreamError
 from schemas.heatmap import LP_ID_PATTERN
-from streams.cli.console import DEFAULT_DATA, Data, say, settings_for
-from streams.services import STOP_S
-from streams.settings import Settings, any_address_set
+from streams.local.console import DEFAULT_DATA, Data, say, settings_for
+from streams.local.installation import STOP_S
+from streams.local.prepare import prepare
+from streams.runtime.settings import any_address_set
 
 PLAIN = (
     "warning: LPSTREAM_CLICKHOUSE_REPLICATED is false. A ClickHouse server that is killed during an insert into plain "
@@ -40,7 +36,7 @@ def snippet(
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Print the tracking snippet's script tag, with the hash that browsers check it by."""
-    from streams.edge.snippet import Snippet
+    from streams.edge.site.snippet import Snippet
 
     if not re.fullmatch(LP_ID_PATTERN, lp_id):
         raise LpstreamError("--lp-id: give letters, digits, dots, dashes and underscores, 128 at most")
@@ -56,7 +52,7 @@ def worker(
     if name == "all":
         _run_all(data, settings.worker_metrics_port)
     else:
-        from streams.worker import run_worker
+        from streams.workers.process import run_worker
 
         run_worker(name, settings)
 
@@ -88,51 +84,6 @@ def _run_all(data: Path, port: int) -> None:
 def migrate(data: Data = DEFAULT_DATA) -> None:
     """Create topics, tables, views and the bucket; safe to run again."""
     settings = settings_for(data)
-    asyncio.run(prepare(settings))
+    asyncio.run(prepare(settings, say))
     if any_address_set() and not settings.clickhouse_replicated:
         say(PLAIN)
-
-
-def warm_store(settings: Settings) -> WarmStore:
-    """The bucket of the tiers as ClickHouse reaches it."""
-    return WarmStore(
-        settings.warm_url,
-        settings.s3_access_key_id.get_secret_value(),
-        settings.s3_secret_access_key.get_secret_value(),
-    )
-
-
-async def prepare(settings: Settings) -> None:
-    """Topics, then DDL; says what it did."""
-    topics = await ensure_topics(
-        settings.kafka_bootstrap_servers,
-        replication_factor=settings.kafka_replication_factor,
-        min_insync=settings.kafka_min_insync_replicas,
-    )
-    say(f"topics: {sum(outcome == 'created' for outcome in topics.values())} created, {len(topics)} in all")
-    clickhouse = ClickHouse.open(
-        settings.clickhouse_url,
-        settings.clickhouse_user,
-        settings.clickhouse_password.get_secret_value(),
-        "default",
-        ca_file=settings.ca_file,
-    )
-    try:
-        done = await apply_ddl(
-            clickhouse,
-            timezone=settings.timezone,
-            warm=warm_store(settings),
-            cluster=settings.clickhouse_replicated,
-        )
-    finally:
-        await clickhouse.close()
-    objects = Objects.open(
-        settings.s3_endpoint_url,
-        settings.s3_region,
-        settings.s3_access_key_id.get_secret_value(),
-        settings.s3_secret_access_key.get_secret_value(),
-        settings.s3_bucket,
-    )
-    made = await objects.ensure_bucket()
-    say(f"bucket {settings.s3_bucket}: {'created' if made else 'exists'}")
-    say(f"tables: {', '.join(done) or 'nothing new'}; views brought up to date")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from streams.settings import settings_page
+from streams.runtime.settings import settings_page
 
 
 def settings(write: Annotated[Path | None, typer.Option("--write", help="Write the page to a file.")] = None) -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 from infra.clickhouse.client import ClickHouse
 from infra.clickhouse.kit import KitQuery, kit, kit_query
 from schemas.errors import LpstreamError
-from streams.cli.console import DEFAULT_DATA, AsJson, Data, analyst, out
+from streams.local.console import DEFAULT_DATA, AsJson, Data, analyst, out
 
 KIT_DAYS = 30
 

@@ -14,8 +14,8 @@ from rich.table import Table
 from infra.tenants import Tenants
 from schemas.errors import LpstreamError
 from schemas.heatmap import LP_ID_PATTERN
-from streams.cli.console import DEFAULT_DATA, AsJson, Data, err, out, settings_for
-from streams.settings import Settings
+from streams.local.console import DEFAULT_DATA, AsJson, Data, err, out, settings_for
+from streams.runtime.settings import Settings
 from streams.tiers.run import Tiers, status
 from streams.tiers.stores import Clock, Report
 

@@ -15,10 +15,9 @@ from rich.table import Table
 
 from infra.embedded.kafka import Choice
 from infra.embedded.stack import Stack
-from streams.cli.console import DEFAULT_DATA, AsJson, Data, err, out, say
-from streams.cli.services import prepare
-from streams.services import Installation
-from streams.settings import Settings
+from streams.local.console import DEFAULT_DATA, AsJson, Data, err, out, say
+from streams.local.installation import Installation
+from streams.local.prepare import prepare, settings_of
 
 Kafka = Annotated[Choice, typer.Option("--kafka", help="Broker; auto: Apache Kafka where Java and Maven are.")]
 WATCH_S = 0.5
@@ -56,19 +55,13 @@ EXAMPLE = {
 def installation(data: Path, kafka: Choice) -> Iterator[tuple[Stack, Installation]]:
     """A stack with its services, ready; all gone at the end."""
     with Stack(data, kafka, say) as stack:
-        asyncio.run(prepare(settings_of(stack)))
+        asyncio.run(prepare(settings_of(stack), say))
         services = Installation(stack, say)
         try:
             services.start()
             yield stack, services
         finally:
             services.stop()
-
-
-def settings_of(stack: Stack) -> Settings:
-    """The settings of a process that uses the stack."""
-    values: dict[str, Any] = {name.removeprefix("LPSTREAM_").lower(): value for name, value in stack.env().items()}
-    return Settings(**values)
 
 
 def up(data: Data = DEFAULT_DATA, kafka: Kafka = "auto", as_json: AsJson = False) -> None:

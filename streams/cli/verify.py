@@ -20,16 +20,16 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.errors import LpstreamError
-from streams.cli.console import AsJson, err, out, say, settings_for
 from streams.cli.up import Kafka
-from streams.doors import read_doors
+from streams.local.addresses import read_addresses
+from streams.local.console import AsJson, err, out, say, settings_for
 from streams.proof.verify.measures import figures
 from streams.proof.verify.place import Models, Place, embedded, running, warm
 from streams.proof.verify.report import WORDS, figure, keep, write
 from streams.proof.verify.run import Asked, carry_out
 from streams.proof.verify.scenarios import SCENARIOS
 from streams.proof.verify.verdicts import Row, failed
-from streams.settings import any_address_set
+from streams.runtime.settings import any_address_set
 
 WARMED = 800
 EPILOG = "Exit code: 0 when every line of the scenarios that were run keeps its limit at the scale asked for, 1 else."
@@ -140,7 +140,7 @@ def _place(
     if edges > 1 or brokers > 1:
         raise LpstreamError("--edges and --brokers are of a stack of its own: leave --data and addresses away")
     where = data or Path()
-    doors = {} if any_address_set() else read_doors(where)
+    doors = {} if any_address_set() else read_addresses(where)
     yield running(settings_for(where), tenant, {name: one["pid"] for name, one in doors.get("services", {}).items()})
 
 

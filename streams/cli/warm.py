@@ -8,20 +8,21 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from processors.copywriting import copy_fields
-from processors.page_cache import pattern_of
+from processors.pages.cache_keys import pattern_of
+from processors.pages.copywriting import copy_fields
 from schemas.errors import LpstreamError
 from schemas.generation import GenerationRequest
-from streams.cli.console import DEFAULT_DATA, AsJson, Data, err, out, settings_for
-from streams.clients import Desk
-from streams.mix import Mix, Pattern
-from streams.settings import Settings
-from streams.warming import OnProgress, Warming
+from streams.generation.mix import Mix, Pattern
+from streams.generation.services import CopyServices
+from streams.generation.warming import OnProgress, Warming
+from streams.local.console import DEFAULT_DATA, AsJson, Data, err, out, settings_for
+from streams.runtime.settings import Settings
 
 
 def warm(
     file: Annotated[
-        Path | None, typer.Option("--file", help="Patterns, as streams/request_mix.toml; default: that file.")
+        Path | None,
+        typer.Option("--file", help="TOML file of patterns. Default: streams/generation/request_mix.toml."),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many patterns, the most frequent first.")] = 800,
     at_once: Annotated[int, typer.Option(min=1, max=200, help="Pages' copy that is written at once.")] = 8,
@@ -59,7 +60,7 @@ def warm(
 
 
 async def _warm(settings: Settings, patterns: list[Pattern], at_once: int, tell: OnProgress) -> dict[str, float]:
-    desk = Desk(settings)
+    desk = CopyServices(settings)
     try:
         return (await Warming(desk, tell).run(patterns, at_once)).as_dict()
     finally:
@@ -67,7 +68,7 @@ async def _warm(settings: Settings, patterns: list[Pattern], at_once: int, tell:
 
 
 async def _forget(settings: Settings, patterns: list[Pattern] | None) -> int:
-    desk = Desk(settings)
+    desk = CopyServices(settings)
     try:
         if patterns is None:
             return await desk.cache.forget()

@@ -15,13 +15,13 @@ import uvloop
 from prometheus_client.multiprocess import mark_process_dead
 
 from schemas.errors import SettingError
-from streams.edge.sender import Sender
+from streams.edge.beacons.sender import Sender
 from streams.edge.server import Stop, serve
-from streams.logs import log_to_stderr
-from streams.metrics import MULTIPROCESS
-from streams.settings import PREFIX, Settings
-from streams.supervised import handed_over
-from streams.tracing import start_tracing, stop_tracing
+from streams.runtime.logs import log_to_stderr
+from streams.runtime.metrics import MULTIPROCESS
+from streams.runtime.settings import PREFIX, Settings
+from streams.runtime.systemd import handed_over
+from streams.runtime.tracing import start_tracing, stop_tracing
 
 log = logging.getLogger(__name__)
 

@@ -4,19 +4,19 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from infra.tenants import Caller
-from streams import metrics
-from streams.edge.beacons import beacon_door
-from streams.edge.connections import Listener
-from streams.edge.errors import HttpError
-from streams.edge.produce import Target, rest_door, topics_of
+from streams.edge.beacons.judge import post_beacon
+from streams.edge.http.connections import Listener
+from streams.edge.http.errors import HttpError
+from streams.edge.rest.produce import Target, produce_records, topics_of
 from streams.edge.services import Services
+from streams.runtime import metrics
 
 SHORT_S, LONG_S = 300, 31_536_000
 
 
 async def beacon(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
     """One beacon."""
-    return await beacon_door(request, services)
+    return await post_beacon(request, services)
 
 
 async def produce(
@@ -34,7 +34,9 @@ async def produce(
     if partition is not None and not (partition.isascii() and partition.isdigit() and len(partition) < 10):
         raise HttpError(404, "HTTP 404 Not Found")
     where = int(partition) if partition is not None else None
-    return await rest_door(request, services, Target(topic, where, listener, caller, request.headers.get("Origin")))
+    return await produce_records(
+        request, services, Target(topic, where, listener, caller, request.headers.get("Origin"))
+    )
 
 
 async def snippet(

@@ -16,22 +16,24 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 
 from infra.tenants import Caller, Tenants
-from streams import metrics
-from streams.collector import tune_collector
-from streams.edge import heatmaps, metadata, pages, routes
-from streams.edge.accepting import Site, listening
-from streams.edge.connections import Connection, Gate, Listener, Server, sweep
-from streams.edge.errors import SERVER_NAME, HttpError, cors_headers, error_response
-from streams.edge.quick import QuickDoor
-from streams.edge.sender import Sender
+from streams.edge import routes
+from streams.edge.beacons.quick_path import QuickPath
+from streams.edge.beacons.sender import Sender
+from streams.edge.http.accepting import Site, listening
+from streams.edge.http.connections import Connection, Gate, Listener, Server, sweep
+from streams.edge.http.errors import SERVER_NAME, HttpError, cors_headers, error_response
+from streams.edge.rest import metadata
 from streams.edge.services import Services, open_services
+from streams.edge.site import maps, pages
 from streams.edge.studio import maps as studio_maps
 from streams.edge.studio import pages as studio_pages
+from streams.edge.studio.auth import ASKS, LOOKS, studio
 from streams.edge.studio.files import static
-from streams.edge.studio.gate import ASKS, LOOKS, studio
-from streams.logs import begin_request
-from streams.settings import Settings
-from streams.supervised import handed_over, tell_ready
+from streams.runtime import metrics
+from streams.runtime.gc_tuning import tune_collector
+from streams.runtime.logs import begin_request
+from streams.runtime.settings import Settings
+from streams.runtime.systemd import handed_over, tell_ready
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +119,7 @@ PRIVATE = [
     route("GET", "/topics/{topic}/partitions", metadata.partitions, "application", "operator"),
     route("GET", "/topics/{topic}/partitions/{partition}", metadata.partition, "application", "operator"),
     route("GET", "/topics/{topic}/partitions/{partition}/offsets", metadata.offsets, "application", "operator"),
-    route("GET", "/heatmaps/{lp_id}.{suffix}", heatmaps.heatmap, "analyst", "operator"),
+    route("GET", "/heatmaps/{lp_id}.{suffix}", maps.heatmap, "analyst", "operator"),
     route("GET", "/lp/requests/{request_id}", pages.status, "application", "operator"),
     route("GET", "/lp/requests/{request_id}/events", pages.events, "application", "operator"),
     route("GET", "/lp/requests/{request_id}/preview", pages.preview, "application", "operator"),
@@ -302,13 +304,13 @@ async def serve(settings: Settings, stop: Stop, sender: Sender | None = None) ->
     own: dict[Listener, Services] = {"public": services, "private": services.for_another_listener()}
     admissions = [one.admission for one in own.values()]
     gates = {name: Gate(name, settings, own[name].admission) for name in ports}
-    quick = {"public": QuickDoor(settings, tenants, services.admission, services.sender)}
+    quick = {"public": QuickPath(settings, tenants, services.admission, services.sender)}
     servers = [Server(Edge(name, settings, tenants, own[name]), gates[name], quick.get(name)) for name in ports]
     runners = [
         await _listen(server, settings, port, given)
         for server, port, given in zip(servers, ports.values(), handed or (None, None), strict=True)
     ]
-    sweeping = asyncio.create_task(sweep(list(gates.values()), admissions, services.sender))
+    sweeping = asyncio.create_task(sweep(list(gates.values()), admissions, lambda: services.sender.in_flight))
     tune_collector()
     gc.callbacks.append(metrics.observe_collection)
     log.info("edge on %s: public %d, private %d", settings.edge_host, settings.edge_port, settings.api_port)

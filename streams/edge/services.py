@@ -5,27 +5,27 @@ from dataclasses import dataclass, replace
 
 from aiokafka.errors import KafkaError
 
-from infra.asked import Asked
 from infra.clickhouse.client import ClickHouse
-from infra.kept import KeptAnswers
-from infra.objects import Objects
-from infra.redis import RedisLine, open_redis
-from infra.results import ResultStore
+from infra.redis.requested import Asked
+from infra.redis.response_cache import ResponseCache
+from infra.redis.results import ResultStore
+from infra.redis.sessions import Sessions, secret_of
+from infra.s3.objects import Objects
 from infra.schema_registry import ConfluentRegistry, LateSchemas, OwnSchemas, SchemaRegistry
-from infra.sessions import Sessions, secret_of
 from infra.tenants import Tenants
-from streams.cards import Cards
-from streams.drawing import DrawingProcess
-from streams.edge.admission import Admission
-from streams.edge.logins import Logins
-from streams.edge.progress import ProgressFeed
-from streams.edge.sender import Sender
-from streams.edge.shelf import Shelf
-from streams.edge.snippet import Snippet
+from streams.edge.beacons.sender import Sender
+from streams.edge.http.admission import Admission
+from streams.edge.http.logins import Logins
+from streams.edge.site.object_cache import ObjectCache
+from streams.edge.site.progress import ProgressFeed
+from streams.edge.site.snippet import Snippet
 from streams.edge.studio.listing import Listing
-from streams.heatmaps import Heatmaps
-from streams.settings import Settings
-from streams.shots import Shots
+from streams.pictures.cards import Cards
+from streams.pictures.drawing import DrawingProcess
+from streams.pictures.maps import Heatmaps
+from streams.pictures.screenshots import Shots
+from streams.runtime.settings import Settings
+from streams.runtime.stores import open_analyst, open_line, open_objects
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Services:
     own_schemas: SchemaRegistry
     cards: Cards
     drawing: tuple[DrawingProcess, DrawingProcess]
-    shelf: Shelf
+    shelf: ObjectCache
     listing: Listing
     ending: bool = False
 
@@ -81,21 +81,8 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
     except KafkaError as error:
         log.error("Kafka at %s: %s", settings.kafka_bootstrap_servers, error)
         raise SystemExit(1) from error
-    clickhouse = ClickHouse.open(
-        settings.clickhouse_url,
-        "analyst",
-        settings.clickhouse_analyst_password.get_secret_value(),
-        ca_file=settings.ca_file,
-    )
-    line = RedisLine(open_redis(settings.redis_url, settings.redis_access))
+    clickhouse, line, objects = open_analyst(settings), open_line(settings), open_objects(settings)
     results = ResultStore(line)
-    objects = Objects.open(
-        settings.s3_endpoint_url,
-        settings.s3_region,
-        settings.s3_access_key_id.get_secret_value(),
-        settings.s3_secret_access_key.get_secret_value(),
-        settings.s3_bucket,
-    )
     progress = ProgressFeed(settings)
     progress.start()
     schemas, own_schemas = _schemas(settings)
@@ -107,7 +94,7 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
         Admission(settings, tenants),
         sender,
         clickhouse,
-        Heatmaps(clickhouse, KeptAnswers(line, "lp:heatmap:"), shots, drawing, settings.timezone),
+        Heatmaps(clickhouse, ResponseCache(line, "lp:heatmap:"), shots, drawing, settings.timezone),
         results,
         Sessions(line, secret_of(settings.studio_secret.get_secret_value(), tenants.digests)),
         Logins(settings.edge_wrong_logins),
@@ -119,7 +106,7 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
         own_schemas,
         Cards(objects, drawing),
         (drawing, browsing),
-        Shelf(objects),
+        ObjectCache(objects),
         Listing(clickhouse, objects),
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from infra.budget import SETTLED
+from infra.redis.budget import SETTLED
 
 CALL = "lp:{cost}:call:"
 MONTHS = "lp:{cost}:month:*"

@@ -18,10 +18,10 @@ from infra.clickhouse.client import ClickHouse
 from infra.embedded.stack import Stack
 from schemas.errors import LpstreamError
 from schemas.heatmap import Kind
-from streams.cli.console import err, out
+from streams.local.console import err, out
+from streams.local.installation import Installation
 from streams.proof.gallery import save_page, write_gallery
 from streams.proof.visitors import DEVICES, tally, visits
-from streams.services import Installation
 
 REQUESTS = (
     ("飲食", "集客", ["ラーメン", "深夜営業"], "麺屋 一"),

@@ -15,7 +15,7 @@ from pydantic.json_schema import models_json_schema
 from infra.kafka.topics import TopicSpec, load_topics
 from schemas.generation import GenerationRequest, Progress, Result, Step, StepResult
 from schemas.heatmap import DEVICES, Beacon
-from streams.edge.connections import Listener
+from streams.edge.http.connections import Listener
 from streams.edge.server import PRIVATE, PUBLIC, Route
 
 FOLDER = Path(__file__).parents[2] / "docs"

@@ -12,7 +12,7 @@ from pathlib import Path
 import processors
 from infra.artwork import cut_font, render
 from processors.artwork import DRAWINGS
-from processors.pictures import ROLES
+from processors.pages.curated import ROLES
 
 TEMPLATES = Path(processors.__file__).parent / "templates"
 

@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from processors.heatmap import Fold, decode
-from processors.tiers import with_days_late
+from processors.heatmap.decode import Fold, decode
+from processors.heatmap.tiers import with_days_late
 from streams.proof.visitors import DEVICE_WEIGHTS, DEVICES, Visit, page_of
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000

@@ -5,14 +5,14 @@ from importlib.resources import files
 from typing import Any
 from uuid import uuid4
 
-from infra.clickhouse.client import ClickHouse
 from infra.clickhouse.kit import kit
 from infra.clickhouse.migrate import name_collection, statements
 from infra.tiers.tables import HOT_TABLES
-from processors.tiers import with_days_late
-from streams.cli.services import prepare, warm_store
+from processors.heatmap.tiers import with_days_late
+from streams.local.prepare import prepare
 from streams.proof.traffic import Traffic, folded
-from streams.settings import Settings
+from streams.runtime.settings import Settings
+from streams.runtime.stores import open_analyst, open_writer, warm_store
 from streams.tiers.run import LEASE, Tiers
 from streams.tiers.stores import Clock, Stores
 
@@ -34,19 +34,14 @@ class Twin:
         self.traffic = traffic
         self._name = uuid4().hex
         self.first = datetime.now(UTC).date()
-        self.writer = self._client("lpstream", "lpstream")
-        self.copy = self._client("lpstream", COPY)
-        self.analyst = self._client("analyst", "lpstream")
+        self.writer = open_writer(settings)
+        self.copy = open_writer(settings, COPY)
+        self.analyst = open_analyst(settings)
         self.stores = Stores(settings)
-
-    def _client(self, user: str, database: str) -> ClickHouse:
-        settings = self.settings
-        password = settings.clickhouse_password if user == "lpstream" else settings.clickhouse_analyst_password
-        return ClickHouse.open(settings.clickhouse_url, user, password.get_secret_value(), database)
 
     async def open(self) -> None:
         """Empty tables, twice, and an empty bucket."""
-        server = self._client("lpstream", "default")
+        server = open_writer(self.settings, "default")
         if not await server.rows("SELECT 1 FROM system.databases WHERE name = {name:String}", {"name": COPY}):
             await prepare(self.settings)
             await self._copy_tables()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from infra.lease import Lease
+from infra.redis.lease import Lease
 from infra.tiers.archive import GLACIER, STANDARD
 from infra.tiers.readers import readers_done
 from schemas.tiers import NO_DAY, WARM_STEPS, Step, TierObject

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
-from infra.lease import Lease
+from infra.redis.lease import Lease
 from infra.tiers.archive import GLACIER
 from schemas.tiers import ON_THE_WAY, Erasure, Step, TierObject, object_name
 from streams.tiers.cold import Freezer, is_warm

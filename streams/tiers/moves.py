@@ -8,9 +8,9 @@ from itertools import groupby
 from uuid import uuid4
 
 from infra.kafka.progress import has_read
-from infra.lease import Lease
+from infra.redis.lease import Lease
 from infra.tiers.readers import readers_done
-from processors.tiers import Move, moves
+from processors.heatmap.tiers import Move, moves
 from schemas.errors import Refused, Retryable
 from schemas.heatmap import GROUP, TOPIC
 from schemas.tiers import Fingerprint, Step, TierObject, object_name

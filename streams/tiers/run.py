@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import date
 from typing import Any
 
-from infra.lease import Lease, lease
-from processors.tiers import expired, to_chill, to_erase
+from infra.redis.lease import Lease, lease
+from processors.heatmap.tiers import expired, to_chill, to_erase
 from schemas.errors import LpstreamError
 from schemas.tiers import ON_THE_WAY, WARM_STEPS, Erasure, Step, TierObject
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 from streams.tiers.cold import Freezer
 from streams.tiers.erase import Eraser
 from streams.tiers.moves import Mover, due, why_not_yet

@@ -9,10 +9,10 @@ from typing import Any
 from mode import Service
 from redis.exceptions import RedisError
 
-from processors.tiers import days_behind
+from processors.heatmap.tiers import days_behind
 from schemas.errors import LpstreamError, Retryable
-from streams import metrics
-from streams.settings import Settings
+from streams.runtime import metrics
+from streams.runtime.settings import Settings
 from streams.tiers.run import Tiers, by_tier
 from streams.tiers.stores import Clock, Report, Stores
 

@@ -10,14 +10,12 @@ from uuid import uuid4
 
 from redis.asyncio import Redis
 
-from infra.clickhouse.client import ClickHouse
-from infra.redis import open_redis
-from infra.tiers.archive import Archive
 from infra.tiers.hot import HotTables
 from infra.tiers.ledger import Ledger
 from infra.tiers.warm import WarmTables
-from processors.tiers import TierRule
-from streams.settings import Settings
+from processors.heatmap.tiers import TierRule
+from streams.runtime.settings import Settings
+from streams.runtime.stores import open_archive, open_line, open_writer
 
 # a day of a busy site takes its time
 ANSWER_TIMEOUT_S = 3_600.0
@@ -31,21 +29,9 @@ class Stores:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.rule = TierRule(settings.tier_hot_days, settings.tier_warm_days)
-        self.clickhouse = ClickHouse.open(
-            settings.clickhouse_url,
-            settings.clickhouse_user,
-            settings.clickhouse_password.get_secret_value(),
-            answer_timeout_s=ANSWER_TIMEOUT_S,
-            ca_file=settings.ca_file,
-        )
-        self.archive = Archive.open(
-            settings.s3_endpoint_url,
-            settings.s3_region,
-            settings.s3_access_key_id.get_secret_value(),
-            settings.s3_secret_access_key.get_secret_value(),
-            settings.s3_bucket,
-        )
-        self.redis: Redis = open_redis(settings.redis_url, settings.redis_access)
+        self.clickhouse = open_writer(settings, answer_timeout_s=ANSWER_TIMEOUT_S)
+        self.archive = open_archive(settings)
+        self.redis: Redis = open_line(settings).redis
         self.owner = uuid4().hex
         self.hot = HotTables(self.clickhouse)
         self.warm = WarmTables(self.clickhouse)

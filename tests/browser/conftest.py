@@ -15,7 +15,7 @@ from aiohttp import web
 from playwright.async_api import Browser, Page, async_playwright
 
 from schemas.heatmap import Beacon, decode_beacon
-from streams.edge.snippet import Snippet
+from streams.edge.site.snippet import Snippet
 
 CHROMIUM = shutil.which("chromium")
 WIDTH, HEIGHT = 1_280, 800

@@ -25,9 +25,9 @@ from ledger import Expected, Ledger
 from playwright.async_api import Browser, BrowserContext, Page
 
 from infra.embedded.stack import Stack
-from streams.edge.snippet import Snippet
+from streams.edge.site.snippet import Snippet
+from streams.local.installation import Installation
 from streams.proof.edge_process import EdgeProcess, edge_process
-from streams.services import Installation
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.stack, pytest.mark.timeout(400)]
 

@@ -18,10 +18,10 @@ from playwright.async_api import Browser, Page
 from readers import CHROMIUM, launched, write_fonts
 from requests_for_pages import BUSINESS, INDUSTRIES, full, html_of, least, longest
 
-from processors.page import choose_template, pictures
+from processors.pages.page import choose_template, pictures
 from schemas.copywriting import Copy
-from streams.edge.pages import PAGE_CSP
-from streams.edge.snippet import Snippet
+from streams.edge.site.pages import PAGE_CSP
+from streams.edge.site.snippet import Snippet
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -20,8 +20,8 @@ from playwright.async_api import Browser, BrowserContext, Page, expect
 from readers import CHROMIUM, launched, write_fonts
 
 from infra.embedded.stack import Stack
-from processors.picture import GROUND, MARGIN_TOP
-from streams.services import Installation
+from processors.pictures.maps import GROUND, MARGIN_TOP
+from streams.local.installation import Installation
 
 pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module")]
 SCREENSHOTS = Path(__file__).parents[2] / "out" / "studio"

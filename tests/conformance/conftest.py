@@ -25,8 +25,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from conformance.proxy import PARTITIONS, TOPICS, Proxy
 
 from infra.embedded.stack import Stack
-from streams.cli.services import prepare
-from streams.cli.up import settings_of
+from streams.local.prepare import prepare, settings_of
 from streams.proof.edge_process import edge_process
 
 NUMBERS = (*range(1, 7), 8, 11, 12, 13, *range(15, 30), 32, 33, *range(35, 48), 49)

@@ -10,9 +10,8 @@ from stacks import KAFKA, containers, stack_in
 
 from infra.embedded.kafka import apache_obstacle
 from infra.embedded.stack import Stack
-from streams.cli.services import prepare
-from streams.cli.up import settings_of
-from streams.services import Installation
+from streams.local.installation import Installation
+from streams.local.prepare import prepare, settings_of
 
 NODES = int(os.environ.get("LPSTREAM_TEST_KAFKA_NODES", "1"))
 

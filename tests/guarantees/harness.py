@@ -22,8 +22,8 @@ from aiohttp import web
 from beacons import analyst, assert_tables_equal, some_beacons, totals, wait_counted
 
 from infra.embedded.stack import Stack
+from streams.local.installation import Installation
 from streams.proof.visitors import tally
-from streams.services import Installation
 
 FULL = os.environ.get("LPSTREAM_GUARANTEES", "short") == "full"
 # `make test` has to end in minutes; it keeps a test of each rule, and counts what it leaves to `make test-kafka`

@@ -8,8 +8,8 @@ from beacons import analyst
 from harness import FULL, full_only, scaled
 
 from infra.embedded.stack import Stack
+from streams.local.installation import Installation
 from streams.proof.bench.load import Load, fill
-from streams.services import Installation
 
 pytestmark = [full_only, pytest.mark.stack, pytest.mark.timeout(1_800)]
 PER_SECOND, SIZE = 2_000, 20

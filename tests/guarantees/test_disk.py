@@ -11,9 +11,8 @@ from harness import Traffic, full_only, scaled
 
 from infra.clickhouse.client import ClickHouse
 from infra.embedded.stack import Stack
-from streams.cli.services import prepare
-from streams.cli.up import settings_of
-from streams.services import Installation
+from streams.local.installation import Installation
+from streams.local.prepare import prepare, settings_of
 
 pytestmark = [full_only, pytest.mark.stack, pytest.mark.timeout(600)]
 SIZE_MB = 256

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from infra.embedded.process import ChildProcess
 from infra.embedded.stack import Stack
-from streams.services import Installation
+from streams.local.installation import Installation
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 STOP_WITHIN_S = 15

@@ -8,7 +8,7 @@ from aiohttp import web
 from harness import Forward, Proxy, Traffic, full_only, is_insert, refusal, scaled
 
 from infra.embedded.stack import Stack
-from streams.services import Installation
+from streams.local.installation import Installation
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 

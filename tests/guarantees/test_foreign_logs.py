@@ -22,11 +22,10 @@ from infra.embedded.stack import Stack
 from infra.kafka.admin import committed, members
 from schemas.errors import Refused
 from schemas.heatmap import GROUP, TOPIC
-from streams.cli.services import prepare
-from streams.cli.up import settings_of
+from streams.heatmap.rewound import refuse_rewound
+from streams.local.installation import Installation
+from streams.local.prepare import prepare, settings_of
 from streams.proof.visitors import tally
-from streams.rewound import refuse_rewound
-from streams.services import Installation
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
@@ -149,7 +148,7 @@ async def test_offsets_of_one_partition_deleted_by_hand_are_refused(
     java = ["java", "-cp", f"{next(JARS.glob('libs-*'))}/*", str(program), stack.addresses.kafka, GROUP, TOPIC]
     done = await asyncio.to_thread(subprocess.run, java, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    monkeypatch.setattr("streams.rewound.BEFORE_MS", -60_000)  # as if the tables went on for a while after
+    monkeypatch.setattr("streams.heatmap.rewound.BEFORE_MS", -60_000)  # as if the tables went on for a while after
     with pytest.raises(Refused, match=r"no offsets for partitions 4 of heatmap.events.*lpstream rebuild"):
         await refuse_rewound(settings_of(stack))
     installation.launch("heatmap")

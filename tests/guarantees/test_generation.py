@@ -18,17 +18,17 @@ import pytest
 from harness import FULL, full_only, scaled
 from works import BREAKER, DEADLINE_MS, OPEN_S, Watch, Works, metrics_of, requests_of
 
-from infra.budget import CONFIRM_S
 from infra.embedded.ports import Ports
 from infra.embedded.stack import Stack
-from processors.copywriting import copy_fields, groups, messages
+from infra.redis.budget import CONFIRM_S
+from processors.pages.copywriting import copy_fields, groups, messages
 from schemas.generation import StepName, step_id_of
-from streams.edge.shelf import FRESH_S
+from streams.edge.site.object_cache import FRESH_S
+from streams.local.installation import Installation
 from streams.proof.audit import total
 from streams.proof.bench.pages_lab import cold
 from streams.proof.provider.remote import RemoteProvider
 from streams.proof.provider.script import FAULTS, Script
-from streams.services import Installation
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 PACE = scaled(180, 300)  # requests a minute

@@ -18,7 +18,7 @@ from outsiders import PARTITIONS, producing
 from infra.embedded.stack import Stack
 from schemas.errors import TooMuchError
 from schemas.heatmap import TOPIC, decode_beacon
-from streams.services import Installation
+from streams.local.installation import Installation
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 # of the 1 GiB that the manifests give the worker

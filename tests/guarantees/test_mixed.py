@@ -9,7 +9,7 @@ from outsiders import append, in_transactions, producing
 from redis.asyncio import Redis
 
 from infra.embedded.stack import Stack
-from streams.services import Installation
+from streams.local.installation import Installation
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 KILLED = ("heatmap", "edge", "heatmap", "edge")

@@ -14,14 +14,13 @@ from outsiders import in_transactions, producing
 from infra.clickhouse.client import ClickHouse
 from infra.embedded.stack import Stack
 from infra.kafka.admin import members, open_admin, partitions_of
-from processors.fold import TABLES
+from processors.heatmap.fold import TABLES
 from schemas.heatmap import GROUP, TOPIC
-from streams.cli.services import prepare
-from streams.cli.up import settings_of
-from streams.marks import commit_for_group
+from streams.heatmap.rewound import UNFINISHED
+from streams.local.installation import Installation
+from streams.local.prepare import prepare, settings_of
+from streams.operate.marks import commit_for_group
 from streams.proof.visitors import tally
-from streams.rewound import UNFINISHED
-from streams.services import Installation
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 

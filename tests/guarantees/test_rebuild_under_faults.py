@@ -10,7 +10,7 @@ from command import lpstream
 from harness import Traffic, full_only, kill_and_launch, scaled
 
 from infra.embedded.stack import Stack
-from streams.services import Installation
+from streams.local.installation import Installation
 
 pytestmark = [full_only, pytest.mark.stack, pytest.mark.timeout(900)]
 

@@ -20,8 +20,8 @@ from redis.asyncio import Redis
 from infra.embedded.stack import Stack
 from infra.kafka.admin import committed
 from schemas.heatmap import GROUP, TOPIC
+from streams.local.installation import Installation
 from streams.proof.visitors import tally
-from streams.services import Installation
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 ANSWER_S = 2.5

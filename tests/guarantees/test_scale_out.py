@@ -13,8 +13,8 @@ from harness import full_only, scaled
 from infra.clickhouse.client import ClickHouse
 from infra.embedded.stack import Stack
 from infra.kafka.producer import build_producer, partition_of
+from streams.local.installation import Installation
 from streams.proof.load import beacons
-from streams.services import Installation
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 SIZE = 100

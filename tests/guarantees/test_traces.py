@@ -15,9 +15,8 @@ from harness import full_only
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from infra.embedded.stack import Stack
-from streams.cli.services import prepare
-from streams.cli.up import settings_of
-from streams.services import Installation
+from streams.local.installation import Installation
+from streams.local.prepare import prepare, settings_of
 
 pytestmark = [full_only, pytest.mark.stack]
 V2 = {"Content-Type": "application/vnd.kafka.json.v2+json"}

@@ -21,9 +21,9 @@ from infra.embedded.stack import Stack
 from infra.kafka.producer import partition_of
 from schemas.generation import REQUESTS, GenerationRequest, encode_model
 from schemas.heatmap import TOPIC
+from streams.local.installation import Installation
 from streams.proof.orders import Answer, Orders, orders
 from streams.proof.visitors import tally
-from streams.services import Installation
 
 pytestmark = [full_only, pytest.mark.stack, pytest.mark.timeout(400)]
 COMMAND = re.compile(r"lpstream (dlq skip \S+ \d+ \d+)$", re.MULTILINE)

@@ -17,13 +17,13 @@ from redis.exceptions import RedisError
 
 from infra.embedded.stack import Stack
 from schemas.generation import GenerationRequest
-from streams.mix import Pattern
+from streams.generation.mix import Pattern
+from streams.local.installation import Installation
 from streams.proof.audit import Audit, audit, forget_open_calls, total
 from streams.proof.bench.pages_lab import spread
 from streams.proof.orders import Answer, Orders, orders
 from streams.proof.provider.remote import RemoteProvider, settings_of
 from streams.proof.provider.script import Script
-from streams.services import Installation
 
 OPEN_S = 1.5
 DEADLINE_MS = 10_000

@@ -8,8 +8,8 @@ from stores import Bucket
 from infra.embedded import stores as servers
 from infra.embedded.ports import Ports
 from infra.embedded.process import Server
-from infra.objects import Objects
-from infra.redis import RedisLine, open_redis
+from infra.redis.line import RedisLine, open_redis
+from infra.s3.objects import Objects
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from infra.identities import BucketIdentities, ClosedBucket
-from infra.redis import RedisLine
+from infra.redis.identities import BucketIdentities, ClosedBucket
+from infra.redis.line import RedisLine
 
 pytestmark = pytest.mark.stack
 TOPIC = "heatmap.events"

@@ -13,12 +13,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from infra import budget
-from infra.budget import CALL_S, KEPT_S, Alert, CapReached, Caps, Ledger, Payer
 from infra.embedded import stores
 from infra.embedded.ports import Ports
 from infra.embedded.process import Server
-from infra.redis import RedisLine, open_redis
+from infra.redis import budget
+from infra.redis.budget import CALL_S, KEPT_S, Alert, CapReached, Caps, Ledger, Payer
+from infra.redis.line import RedisLine, open_redis
 from schemas.errors import Retryable
 
 CAPS = Caps(lp=2_000, day=10_000, month=100_000)

@@ -12,7 +12,7 @@ from infra.embedded.stack import Stack
 from schemas.errors import Refused, Retryable
 from schemas.generation import GenerationRequest, Progress
 from streams.client import Pages, over_http, over_kafka
-from streams.services import Installation
+from streams.local.installation import Installation
 
 pytestmark = pytest.mark.stack
 

@@ -13,7 +13,7 @@ from command import lpstream
 from harness import full_only
 
 from infra.embedded.stack import Stack
-from streams.services import Installation
+from streams.local.installation import Installation
 
 pytestmark = pytest.mark.stack
 

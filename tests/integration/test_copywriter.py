@@ -12,21 +12,21 @@ import pytest
 from providers import QUICK, simulated
 from stores import Bucket
 
-from infra import budget
-from infra.budget import Caps, Payer
 from infra.embedded.process import Server
-from infra.objects import Objects
-from infra.redis import RedisLine
-from processors.copywriting import copy_fields, groups
+from infra.redis import budget
+from infra.redis.budget import Caps, Payer
+from infra.redis.line import RedisLine
+from infra.s3.objects import Objects
+from processors.pages.copywriting import copy_fields, groups
 from schemas.generation import GenerationRequest
-from streams.clients import Desk
-from streams.copywriting import Order, Written
-from streams.mix import Mix
+from streams.generation.copywriting import Order, Written
+from streams.generation.mix import Mix
+from streams.generation.services import CopyServices
 from streams.proof.audit import total
 from streams.proof.provider.remote import KEY_VARIABLE, USD
 from streams.proof.provider.script import Script
 from streams.proof.provider.server import Provider
-from streams.settings import LlmProvider, Settings
+from streams.runtime.settings import LlmProvider, Settings
 
 ROOMY = Caps(10**12, 10**12, 10**12)
 FIRST = Mix.load().patterns()[0]
@@ -36,7 +36,7 @@ TENANTS = '[[tenant]]\nid = "demo"\nlp_ids = ["*"]\n'
 class Room:
     """Desks, each as a worker of its own, over the same stores and one provider."""
 
-    def __init__(self, make: Callable[..., Desk], provider: Provider) -> None:
+    def __init__(self, make: Callable[..., CopyServices], provider: Provider) -> None:
         self.make = make
         self.provider = provider
         self.one = make()
@@ -59,7 +59,7 @@ async def room(
 ) -> AsyncIterator[Room]:
     tenants = folder / "tenants.toml"
     tenants.write_text(TENANTS, encoding="utf-8")
-    desks: list[Desk] = []
+    desks: list[CopyServices] = []
     async with simulated(script) as one:
         provider = LlmProvider(
             name="one",
@@ -79,8 +79,8 @@ async def room(
             **changes,
         }
 
-        def make(**more: Any) -> Desk:
-            desks.append(Desk(Settings(**{**settings, **more})))
+        def make(**more: Any) -> CopyServices:
+            desks.append(CopyServices(Settings(**{**settings, **more})))
             return desks[-1]
 
         yield Room(make, one.provider)

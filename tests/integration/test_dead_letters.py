@@ -12,8 +12,8 @@ from command import lpstream
 
 from infra.embedded.stack import Stack
 from infra.kafka.producer import partition_of
+from streams.local.installation import Installation
 from streams.proof.visitors import tally
-from streams.services import Installation
 
 pytestmark = pytest.mark.stack
 

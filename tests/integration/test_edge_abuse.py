@@ -18,8 +18,7 @@ from attacks import ATTACKS, GOOD_BODY, Attack
 from raw_http import RawConnection, ask, request
 
 from infra.embedded.stack import Stack
-from streams.cli.services import prepare
-from streams.cli.up import settings_of
+from streams.local.prepare import prepare, settings_of
 from streams.proof.edge_process import EdgeProcess, edge_process
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]

@@ -17,9 +17,9 @@ from registries import SmallRegistry
 from infra.embedded.stack import Stack
 from infra.schema_registry import own_text
 from schemas.heatmap import beacon_from_object, encode_beacon
+from streams.local.installation import Installation
 from streams.proof.edge_process import EdgeProcess, edge_process
 from streams.proof.visitors import tally
-from streams.services import Installation
 
 pytestmark = pytest.mark.stack
 AVRO = "application/vnd.kafka.avro.v2+json"

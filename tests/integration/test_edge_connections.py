@@ -17,8 +17,7 @@ from harness import full_only
 from raw_http import RawConnection, Reply, ask, request
 
 from infra.embedded.stack import Stack
-from streams.cli.services import prepare
-from streams.cli.up import settings_of
+from streams.local.prepare import prepare, settings_of
 from streams.proof.edge_process import EdgeProcess, edge_process
 from streams.proof.visitors import visits
 

@@ -16,8 +16,8 @@ import pytest
 
 from infra.kafka.producer import partition_of
 from streams.edge.server import PRIVATE, STUDIO
+from streams.local.installation import Installation
 from streams.proof.visitors import visits
-from streams.services import Installation
 
 pytestmark = pytest.mark.stack
 # what a stranger gets; the studio's door and its own files are for those who are not logged in yet

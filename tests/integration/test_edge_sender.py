@@ -12,10 +12,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from harness import full_only
 
 from infra.embedded.stack import Stack
-from streams.cli.up import settings_of
-from streams.edge.errors import HttpError
-from streams.edge.sender import KAFKA_ERROR, NO_PARTITION, RETRIABLE_KAFKA_ERROR, Record, Sender
-from streams.settings import Settings
+from streams.edge.beacons.sender import KAFKA_ERROR, NO_PARTITION, RETRIABLE_KAFKA_ERROR, Record, Sender
+from streams.edge.http.errors import HttpError
+from streams.local.prepare import settings_of
+from streams.runtime.settings import Settings
 
 pytestmark = pytest.mark.stack
 MANY = 3_000

@@ -13,14 +13,14 @@ from requests_for_pages import built_in, least
 from tiering import World, clean
 from typer.testing import CliRunner
 
-from infra.asked import Asked
 from infra.embedded.stack import Stack
-from infra.redis import RedisLine
-from infra.results import ResultStore
+from infra.redis.line import RedisLine
+from infra.redis.requested import Asked
+from infra.redis.results import ResultStore
 from infra.tiers.tables import HOT_TABLES
-from processors.copywriting import PROMPT_VERSION, copy_fields
-from processors.page import TEMPLATE_VERSION
-from processors.page_cache import key_of, near_names_of, pattern_of
+from processors.pages.cache_keys import key_of, near_names_of, pattern_of
+from processors.pages.copywriting import PROMPT_VERSION, copy_fields
+from processors.pages.page import TEMPLATE_VERSION
 from schemas.generation import (
     RESULTS,
     GenerationRequest,
@@ -34,12 +34,13 @@ from schemas.generation import (
 from schemas.page_cache import CachedCopy
 from schemas.tiers import Step
 from streams.__main__ import app
-from streams.cards import Cards, Source, card_key, source_key
-from streams.clients import open_cache, open_objects
+from streams.generation.services import open_cache
+from streams.operate.rebuild_tables import ASIDE, NewTables
+from streams.pictures.cards import Cards, Source, card_key, source_key
+from streams.pictures.screenshots import shots_of
 from streams.proof.traffic import Traffic
 from streams.proof.twin import COPY
-from streams.rebuild_tables import ASIDE, NewTables
-from streams.shots import shots_of
+from streams.runtime.stores import open_objects
 
 pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module")]
 

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from requests_for_pages import HOSTILE
 
 from infra.embedded.stack import Stack
-from streams.services import Installation
+from streams.local.installation import Installation
 
 pytestmark = pytest.mark.stack
 WITHIN_S = 30

@@ -17,11 +17,11 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 from infra.embedded.stack import Stack
-from infra.redis import open_redis
-from processors.picture import MARGIN_TOP
+from infra.redis.line import open_redis
+from processors.pictures.maps import MARGIN_TOP
+from streams.local.installation import Installation
 from streams.proof.edge_process import EdgeProcess, edge_process
 from streams.proof.visitors import page_of, tally
-from streams.services import Installation
 
 pytestmark = pytest.mark.stack
 LP_ID = "acme-maps"

@@ -25,7 +25,7 @@ from infra.kafka.producer import build_producer
 from infra.kafka.topics import ensure_topics
 from schemas.errors import Retryable
 from streams.client import over_kafka
-from streams.settings import Settings, load_settings
+from streams.runtime.settings import Settings, load_settings
 
 pytestmark = [pytest.mark.stack, pytest.mark.skipif(apache_obstacle() is not None, reason="needs Apache Kafka")]
 CLUSTER = base64.urlsafe_b64encode(bytes(range(16))).decode().rstrip("=")

@@ -12,8 +12,7 @@ import pytest
 from infra.embedded.ports import Ports
 from infra.embedded.process import ChildProcess
 from infra.embedded.stack import Stack
-from streams.cli.services import prepare
-from streams.cli.up import settings_of
+from streams.local.prepare import prepare, settings_of
 
 pytestmark = pytest.mark.stack
 WITHIN_S = 60

@@ -6,7 +6,7 @@ import time
 import pytest
 from stores import Bucket
 
-from infra.objects import Objects
+from infra.s3.objects import Objects
 from schemas.errors import Refused, Retryable
 
 

@@ -10,14 +10,14 @@ import pytest
 from stores import Bucket
 
 from infra.embedded.process import Server
-from infra.objects import Objects
-from infra.page_cache import Lifetimes, PageCache
-from infra.redis import RedisLine, open_redis
-from processors.copywriting import assemble, copy_fields, groups, template_part
-from processors.page_cache import key_of, pattern_of
+from infra.redis.line import RedisLine, open_redis
+from infra.redis.page_cache import Lifetimes, PageCache
+from infra.s3.objects import Objects
+from processors.pages.cache_keys import key_of, pattern_of
+from processors.pages.copywriting import assemble, copy_fields, groups, template_part
 from schemas.generation import GenerationRequest
 from schemas.page_cache import CachedCopy
-from streams.mix import Mix
+from streams.generation.mix import Mix
 
 FIRST = Mix.load().patterns()[0]
 TIMES = Lifetimes(fresh_s=1_000, stale_s=500, l1_s=60, l1_bytes=2**20)

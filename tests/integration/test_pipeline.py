@@ -16,8 +16,8 @@ from infra.embedded.stack import Stack
 from infra.kafka.producer import partition_of
 from schemas.errors import Refused, Retryable
 from schemas.heatmap import decode_beacon, encode_beacon
+from streams.local.installation import Installation
 from streams.proof.visitors import tally
-from streams.services import Installation
 
 pytestmark = pytest.mark.stack
 COUNTED_WITHIN_S = 45

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from infra.embedded.process import Server
-from infra.redis import RedisAccess, RedisLine, open_redis
+from infra.redis.line import RedisAccess, RedisLine, open_redis
 from schemas.errors import Retryable
 
 AT_ONCE = 20

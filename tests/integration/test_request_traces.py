@@ -14,8 +14,8 @@ from requests_for_pages import BUSINESS
 
 from infra.embedded.stack import Stack
 from schemas.generation import REQUESTS
+from streams.local.installation import Installation
 from streams.proof.edge_process import EdgeProcess, edge_process
-from streams.services import Installation
 
 pytestmark = pytest.mark.stack
 JSON = {"Content-Type": "application/vnd.kafka.json.v2+json"}

@@ -12,8 +12,8 @@ from beacons import analyst, some_beacons, wait_counted
 
 from infra.embedded.process import ChildProcess
 from infra.embedded.stack import Stack
+from streams.local.installation import Installation
 from streams.proof.visitors import tally
-from streams.services import Installation
 
 pytestmark = pytest.mark.stack
 CLIENTS, PAUSE_S = 20, 0.05

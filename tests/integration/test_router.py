@@ -12,12 +12,12 @@ from uuid import uuid4
 import pytest
 from providers import MESSAGES, QUICK, Simulated, simulated
 
-from infra.budget import Caps, Ledger, Payer
 from infra.llm.breaker import State
+from infra.llm.call_log import CallLog
 from infra.llm.endpoint import Endpoint
-from infra.llm.router import Candidate, Door, NoAnswer, Patience, Question, Router, Watchers
-from infra.llm.trail import Trail
-from infra.redis import RedisLine
+from infra.llm.router import Candidate, NoAnswer, Patience, ProviderPool, Question, Router, Watchers
+from infra.redis.budget import Caps, Ledger, Payer
+from infra.redis.line import RedisLine
 from streams.proof.provider.script import Script
 
 ROOMY = Caps(10**12, 10**12, 10**12)
@@ -35,10 +35,12 @@ class Bench:
         self.hedges = 0
         self.ledger = Ledger(line, "Asia/Tokyo", datetime.now, lambda _: None)
         watchers = Watchers(breaker=self._breaker, hedge=self._hedge)
-        self.doors = [Door(one.endpoint(f"p{number}"), concurrency, patience) for number, one in enumerate(providers)]
+        self.pools = [
+            ProviderPool(one.endpoint(f"p{number}"), concurrency, patience) for number, one in enumerate(providers)
+        ]
         self.candidates = [
-            Candidate(one.endpoint(f"p{number}"), door, patience, watchers)
-            for number, (one, door) in enumerate(zip(providers, self.doors, strict=True))
+            Candidate(one.endpoint(f"p{number}"), pool, patience, watchers)
+            for number, (one, pool) in enumerate(zip(providers, self.pools, strict=True))
         ]
         self.router = Router(self.candidates, self.ledger, patience, watchers)
 
@@ -49,9 +51,9 @@ class Bench:
         self.hedges += 1
 
     async def ask(
-        self, within_s: float = 3.0, caps: Caps = ROOMY, trail: Trail | None = None, again_after: str | None = None
-    ) -> tuple[str, Trail]:
-        trail = trail or Trail()
+        self, within_s: float = 3.0, caps: Caps = ROOMY, trail: CallLog | None = None, again_after: str | None = None
+    ) -> tuple[str, CallLog]:
+        trail = trail or CallLog()
         payer = Payer("t1", str(uuid4()), caps)
         question = Question(MESSAGES, 200, time.monotonic() + within_s, payer, trail, again_after)
         return await self.router.ask(question), trail
@@ -60,8 +62,8 @@ class Bench:
         return (await self.ledger.spent(Payer("t1", "any", ROOMY)))["month"]
 
     async def close(self) -> None:
-        for door in self.doors:
-            await door.client.close()
+        for pool in self.pools:
+            await pool.client.close()
 
 
 @contextlib.asynccontextmanager
@@ -241,12 +243,12 @@ async def test_calls_beyond_the_room_of_a_provider_wait_or_go_to_the_next(line: 
         await asyncio.gather(*(one.ask(within_s=10) for _ in range(24)))
         assert first.bill.most_open <= 4 and second.bill.most_open <= 4
         assert len(first.bill.lines) + len(second.bill.lines) == 24
-        assert one.doors[0].free == one.doors[1].free == 4
+        assert one.pools[0].free == one.pools[1].free == 4
 
 
 async def test_what_is_called_off_gives_its_room_back_and_stays_at_its_reservation(line: RedisLine) -> None:
     async with bench(line, Script(total_s=5, first_token_s=0.1, spread=0)) as (one, (only,)):
-        trail = Trail()
+        trail = CallLog()
         tasks = [asyncio.create_task(one.ask(within_s=9, trail=trail)) for _ in range(3)]
         await asyncio.sleep(0.5)
         tasks.append(asyncio.create_task(one.ask(within_s=9, trail=trail)))
@@ -254,7 +256,7 @@ async def test_what_is_called_off_gives_its_room_back_and_stays_at_its_reservati
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0.2)
-        assert one.doors[0].free == 50 and only.bill.open == 0
+        assert one.pools[0].free == 50 and only.bill.open == 0
         assert [attempt.outcome for attempt in trail.attempts] == ["called_off"] * 3
         assert await one.month() == trail.cost_micro_jpy > only.bill.sums()["micro_jpy"] > 0
         await line.redis.flushall()
@@ -270,7 +272,7 @@ async def test_faults_of_every_kind_at_once_leave_the_books_right(line: RedisLin
         retry_after_s=0.1,
     )
     async with bench(line, mixed, mixed) as (one, (first, second)):
-        trail = Trail()
+        trail = CallLog()
         asked = [one.ask(trail=trail, within_s=4) for _ in range(60)]
         done = await asyncio.gather(*asked, return_exceptions=True)
         assert all(isinstance(each, (tuple, NoAnswer)) for each in done)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from infra.objects import Objects
-from infra.redis import RedisLine
+from infra.redis.line import RedisLine
+from infra.s3.objects import Objects
 from infra.screenshots import PageFiles, assets_in, find_chromium, take
 from schemas.errors import LpstreamError
-from streams.drawing import DrawingProcess
-from streams.shots import Shots
+from streams.pictures.drawing import DrawingProcess
+from streams.pictures.screenshots import Shots
 
 CHROMIUM = find_chromium("auto")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path")

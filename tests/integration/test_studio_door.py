@@ -11,10 +11,10 @@ import pytest
 from test_heatmap_routes import tokens
 
 from infra.embedded.stack import Stack
-from infra.redis import open_redis
+from infra.redis.line import open_redis
 from streams.edge.studio.forms import EMPTY
+from streams.local.installation import Installation
 from streams.proof.edge_process import EdgeProcess, edge_process
-from streams.services import Installation
 
 pytestmark = pytest.mark.stack
 ROLES = ("analyst", "application", "operator")

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, time
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -23,7 +24,6 @@ from tiering import LP_IDS, World, clean
 from typer.testing import CliRunner
 
 from infra.embedded.stack import Stack
-from infra.monitoring import analysts
 from infra.tiers.archive import GLACIER
 from schemas.errors import LpstreamError, Refused, Retryable
 from schemas.heatmap import GROUP, TOPIC
@@ -33,6 +33,7 @@ from streams.proof.twin import COPY
 from streams.tiers.run import Tiers, status
 from streams.tiers.stores import Clock
 
+ANALYSTS = Path(__file__).parents[2] / "infra" / "monitoring" / "grafana" / "dashboards" / "analysts.json"
 pytestmark = pytest.mark.stack
 OTHERS = ("t2-0000", "t2-0001")
 SITE = Traffic(LP_IDS + OTHERS, visits=250)
@@ -318,11 +319,12 @@ async def test_every_panel_of_the_analysts_dashboard_answers_from_hot_and_warm(w
     await world.run(3)
     since, until = datetime.combine(world.day(0), time(), UTC), datetime.combine(world.day(3), time(), UTC)
     picked = {"lp_id": list(LP_IDS), "device": ["mobile", "tablet", "desktop"]}
-    panels = {panel.title: panel for row in analysts.ROWS for panel in row.panels}
+    board = json.loads(ANALYSTS.read_text("utf-8"))
+    panels = {panel["title"]: panel["targets"] for panel in board["panels"] if panel["type"] != "row"}
     answers = {
-        title: await world.analyst.rows(sent(sql, picked, since, until))
-        for title, panel in panels.items()
-        for sql, _ in panel.queries
+        title: await world.analyst.rows(sent(target["rawSql"], picked, since, until))
+        for title, targets in panels.items()
+        for target in targets
     }
     assert [title for title, rows in answers.items() if not rows] == []
     own = f"lp_id IN {LP_IDS}"
@@ -330,9 +332,8 @@ async def test_every_panel_of_the_analysts_dashboard_answers_from_hot_and_warm(w
         f"SELECT sum(pageviews) AS value FROM heatmap_windows WHERE {own}"
     )
     assert sum(row["views"] for row in answers["Pages"]) == answers["Pageviews"][0]["value"]
-    variable = next(one for one in analysts.VARIABLES if one["name"] == "lp_id")
+    variable = next(one for one in board["templating"]["list"] if one["name"] == "lp_id")
     assert set(LP_IDS) < {row["lp_id"] for row in await world.analyst.rows(variable["query"])}
-    quoting = await world.analyst.rows(
-        sent(panels["Pageviews"].queries[0][0], picked | {"lp_id": ["'; --"]}, since, until)
-    )
+    hostile = sent(panels["Pageviews"][0]["rawSql"], picked | {"lp_id": ["'; --"]}, since, until)
+    quoting = await world.analyst.rows(hostile)
     assert quoting == [{"value": 0}]

@@ -14,8 +14,8 @@ from infra.embedded.stack import Stack
 from infra.kafka.admin import committed, partitions_of
 from infra.kafka.consumer import build_consumer
 from schemas.generation import REQUESTS, RESULTS, GenerationRequest, encode_model
+from streams.local.installation import Installation
 from streams.proof.orders import Answer, Orders, orders
-from streams.services import Installation
 
 pytestmark = pytest.mark.stack
 GROUP, TRANSACTIONS, WITHIN_S = "lpstream-generation", 20, 30

@@ -21,11 +21,11 @@ from infra.kafka.topics import ensure_topics
 from schemas.errors import Refused
 from schemas.generation import encode_model
 from schemas.heatmap import TOPIC
-from streams.dead_letters import DeadLetters
+from streams.local.installation import Installation
+from streams.operate.dead_letters import DeadLetters
 from streams.proof.orders import Answer, orders
 from streams.proof.visitors import tally
-from streams.services import Installation
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 pytestmark = pytest.mark.stack
 PLACE = 1

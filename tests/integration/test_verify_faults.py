@@ -8,8 +8,7 @@ import pytest
 from raw_http import ask, request
 
 from infra.embedded.stack import Stack
-from streams.cli.services import prepare
-from streams.cli.up import settings_of
+from streams.local.prepare import prepare, settings_of
 from streams.proof.edge_process import edge_process
 from streams.proof.verify.faults import Fault, inject
 from streams.proof.verify.place import Place

@@ -10,8 +10,8 @@ from command import lpstream
 from harness import full_only
 
 from infra.embedded.stack import Stack
+from streams.local.installation import Installation
 from streams.proof.verify.report import kept
-from streams.services import Installation
 
 pytestmark = pytest.mark.stack
 TINY = ("--scale", "0.01", "--ramp", "1", "--warm", "0", "--seed", "5")

@@ -14,7 +14,7 @@ from production_tools import ROOT, run, tool
 
 from infra.embedded.kafka import kafka_version
 from infra.tenants import Tenants
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 COMPOSE = ROOT / "infra" / "compose" / "compose.yml"
 BIN = Path(sys.executable).parent
@@ -26,7 +26,7 @@ class Absent:
         if name.split(".")[0] in %r:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Absent())
-import streams.edge.processes, streams.worker, streams.tiers.schedule
+import streams.edge.processes, streams.workers.process, streams.tiers.schedule
 from streams.__main__ import main
 sys.argv = ["lpstream", "edge", "--help"]
 main()

@@ -16,7 +16,7 @@ import yaml
 from production_tools import ROOT, run, tool
 
 from infra.prices import load_prices
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 OVERLAYS = ROOT / "infra" / "kubernetes" / "overlays"
 BASE = ROOT / "infra" / "kubernetes" / "base"

@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 import uvloop
 
-from streams.edge import accepting
-from streams.edge.accepting import AT_ONCE, Acceptor
+from streams.edge.http import accepting
+from streams.edge.http.accepting import AT_ONCE, Acceptor
 
 NEWCOMERS = 200
 

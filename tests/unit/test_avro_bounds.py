@@ -22,8 +22,8 @@ from schemas.avro_json import MOST_DEFAULT, MOST_STEPS, TooMuchError, Work
 from schemas.codec import beacon_from_avro_json
 from schemas.errors import DecodeError, Refused
 from schemas.heatmap import encode_beacon
-from streams.edge.errors import HttpError
-from streams.edge.formats import Avro
+from streams.edge.http.errors import HttpError
+from streams.edge.rest.formats import Avro
 
 CALLS_A_STEP = 8
 

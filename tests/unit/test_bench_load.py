@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from infra.kafka.producer import partition_of
-from processors.heatmap import Fold, decode
+from processors.heatmap.decode import Fold, decode
 from streams.proof.bench.load import Filled, Load, partitions_of, records
 
 NOW_MS = 1_795_000_000_000

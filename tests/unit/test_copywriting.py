@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from requests_for_pages import BUSINESS, FACTS, INDUSTRIES, PURPOSES, TONES, full, least
 
-from processors.answers import claimed
-from processors.copywriting import (
+from processors.pages.answers import claimed
+from processors.pages.copywriting import (
     ask_again,
     assemble,
     copy_fields,
@@ -22,8 +22,8 @@ from processors.copywriting import (
     parse,
     template_part,
 )
-from processors.legal import page_warnings
-from processors.trades import purpose_of, trade_of
+from processors.pages.legal import page_warnings
+from processors.pages.trades import purpose_of, trade_of
 from schemas.copywriting import Copy
 from schemas.errors import DecodeError
 from schemas.sections import GROUPS, SECTIONS, Filler

@@ -9,12 +9,12 @@ import pytest
 from faust.types import TP
 
 from infra.kafka.reading import Fetched
-from processors.cuts import Cut
+from processors.heatmap.cuts import Cut
 from schemas.errors import LpstreamError, Refused, Retryable
-from streams.bucket import Bucket, BucketWork, Retry
-from streams.delivery import Delivery
-from streams.transport import LOG_APPEND_TIME, Slice
-from streams.transport import cut as sliced
+from streams.heatmap.bucket import Bucket, BucketWork, Retry
+from streams.heatmap.delivery import Delivery
+from streams.transports.slices import LOG_APPEND_TIME, Slice
+from streams.transports.slices import cut as sliced
 
 TP0 = TP("heatmap.events", 0)
 TP1 = TP("heatmap.events", 1)
@@ -46,7 +46,7 @@ def cut(
 
 @dataclass
 class Consumer:
-    """Stands in for streams.transport.Consumer; the real one is run by tests/guarantees."""
+    """Stands in for streams.transports.slices.Consumer; the real one is run by tests/guarantees."""
 
     epoch: int = 1
     boundary: dict[TP, int] = field(default_factory=dict)

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from test_delivery import TP0, TP1, Consumer, Record, World, cut, log_of, world_of
 
-from processors.cuts import Cut
-from streams import metrics
-from streams.delivery import QUIET_S
+from processors.heatmap.cuts import Cut
+from streams.heatmap.delivery import QUIET_S
+from streams.runtime import metrics
 
 
 @pytest.fixture

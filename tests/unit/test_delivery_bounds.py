@@ -5,9 +5,9 @@ import time
 
 from test_delivery import TP0, TP1, Consumer, Record, World, cut, log_of, world_of
 
-from processors.cuts import MOST_BYTES, PART_ROWS, Cut
-from streams.delivery import Delivery
-from streams.lanes import Lanes
+from processors.heatmap.cuts import MOST_BYTES, PART_ROWS, Cut
+from streams.heatmap.delivery import Delivery
+from streams.heatmap.lanes import Lanes
 
 
 async def test_a_bucket_ends_before_its_bytes_are_too_many() -> None:

@@ -8,12 +8,12 @@ from faust.types import TP
 from test_delivery import TP0, TP1, Consumer, Record, World, cut, log_of, world_of
 from test_transport import Broker, Thread, given
 
-from processors.cuts import Cut
-from streams import metrics
-from streams.app import build_app
-from streams.delivery import QUIET_S
-from streams.partition_gauges import PartitionGauges
-from streams.settings import Settings
+from processors.heatmap.cuts import Cut
+from streams.heatmap.delivery import QUIET_S
+from streams.heatmap.partition_gauges import PartitionGauges
+from streams.runtime import metrics
+from streams.runtime.settings import Settings
+from streams.workers.app import build_app
 
 
 async def test_a_quiet_commit_keeps_the_cut_of_a_bucket_that_may_be_begun() -> None:

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.kafka.reading import Fetched
-from processors.cuts import Cut
+from processors.heatmap.cuts import Cut
 from schemas.errors import LpstreamError, Retryable
-from streams import metrics
-from streams.bucket import Bucket, BucketWork, Retry
-from streams.delivery import MOST_HELD, QUIET_S, Delivery
-from streams.lanes import Lanes
-from streams.transport import LOG_APPEND_TIME, Slice
-from streams.transport import cut as sliced
+from streams.heatmap.bucket import Bucket, BucketWork, Retry
+from streams.heatmap.delivery import MOST_HELD, QUIET_S, Delivery
+from streams.heatmap.lanes import Lanes
+from streams.runtime import metrics
+from streams.transports.slices import LOG_APPEND_TIME, Slice
+from streams.transports.slices import cut as sliced
 
 TABLES = ("views", "clicks", "bands")
 CUTS = [Cut(1), Cut(2), Cut(3), Cut(50), Cut(2, 2_000, 0), Cut(50, 7_000, 1_000)]

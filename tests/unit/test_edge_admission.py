@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.tenants import Tenants
-from streams.edge.admission import LEAST_BODY, Admission
-from streams.edge.errors import HttpError
-from streams.edge.rates import BURST_S, UNKNOWN, Rate
-from streams.settings import Settings
+from streams.edge.http.admission import LEAST_BODY, Admission
+from streams.edge.http.errors import HttpError
+from streams.edge.http.rates import BURST_S, UNKNOWN, Rate
+from streams.runtime.settings import Settings
 
 
 def settings(**values: object) -> Settings:

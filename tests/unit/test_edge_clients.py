@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from infra.tenants import Tenants
-from streams.edge.admission import Admission
-from streams.edge.clients import forwarded, network_of
-from streams.edge.errors import HttpError
-from streams.settings import Settings
+from streams.edge.http.addresses import forwarded, network_of
+from streams.edge.http.admission import Admission
+from streams.edge.http.errors import HttpError
+from streams.runtime.settings import Settings
 
 CLIENT, BALANCER, GOOGLE = "192.0.2.7", "198.51.100.1", "35.191.0.9"
 APPENDED = f"{CLIENT}, {BALANCER}, {GOOGLE}"  # Google's load balancer, then nginx

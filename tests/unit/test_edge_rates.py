@@ -9,10 +9,10 @@ from doors import JSON, doors
 from test_edge_contents import BEACON, PLAIN, rest
 
 from infra.tenants import Tenants
-from streams.edge.admission import Admission
-from streams.edge.errors import HttpError
-from streams.edge.rates import BURST_S, Rate
-from streams.settings import Settings
+from streams.edge.http.admission import Admission
+from streams.edge.http.errors import HttpError
+from streams.edge.http.rates import BURST_S, Rate
+from streams.runtime.settings import Settings
 
 
 def many(count: int) -> bytes:

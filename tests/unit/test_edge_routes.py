@@ -2,8 +2,8 @@
 
 import pytest
 
-from streams.cards import NAME
 from streams.edge.server import PRIVATE, PUBLIC, STUDIO, Route, path_of
+from streams.pictures.cards import NAME
 
 
 def found(routes: list[Route], path: str) -> list[tuple[str, dict[str, str]]]:

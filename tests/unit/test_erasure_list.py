@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 from infra.kafka.topics import load_topics
 from schemas.errors import LpstreamError
 from streams.__main__ import app
-from streams.erasure import Meant, meant_by
-from streams.erasure_stays import what_stays
-from streams.settings import Settings
+from streams.operate.erasure import Meant, meant_by
+from streams.operate.erasure_stays import what_stays
+from streams.runtime.settings import Settings
 
 PRIVACY = (Path(__file__).parents[2] / "docs" / "privacy.md").read_text("utf-8")
 STAYS = what_stays(Settings())

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_heatmap_fold import NOW_MS, beacon
 
-from processors.fold import WORD_BYTES, Fold
-from processors.heatmap import decode
+from processors.heatmap.decode import decode
+from processors.heatmap.fold import WORD_BYTES, Fold
 from schemas.errors import DecodeError
 from schemas.heatmap import MAX_ROWS, MAX_SPAN_MS, MAX_WINDOWS, decode_beacon
 

@@ -10,9 +10,9 @@ from harness import scaled
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from processors import heatmap
-from processors.columns import DEVICE_NAMES, KIND_CODES
-from processors.heatmap import Decoded, decode
+from processors.heatmap import decode as heatmap
+from processors.heatmap.columns import DEVICE_NAMES, KIND_CODES
+from processors.heatmap.decode import Decoded, decode
 from schemas.codec import encode_framed
 from schemas.errors import DecodeError
 from schemas.heatmap import Beacon, decode_beacon

@@ -11,9 +11,9 @@ from harness import scaled
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from processors import fold as fold_module
-from processors.heatmap import TABLES, Fold, decode
-from processors.tallies import Sums
+from processors.heatmap import fold as fold_module
+from processors.heatmap.decode import TABLES, Fold, decode
+from processors.heatmap.tallies import Sums
 from schemas.errors import DecodeError
 from schemas.heatmap import INT32_MAX, MAX_EARLIER_MS, MAX_SPAN_MS, Beacon, check_beacon, decode_beacon
 

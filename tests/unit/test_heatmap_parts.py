@@ -11,12 +11,12 @@ from beacons import some_beacons
 from test_delivery import TP0, Record
 
 from infra.kafka.reading import Fetched
-from processors.cuts import Cut
+from processors.heatmap.cuts import Cut
 from schemas.errors import Retryable
-from streams.bucket import Bucket
-from streams.heatmap import HeatmapBucket, Stores, folding_thread
-from streams.identities import Identities
-from streams.transport import cut as sliced
+from streams.heatmap.agent import HeatmapBucket, Stores, folding_thread
+from streams.heatmap.bucket import Bucket
+from streams.heatmap.identities import Identities
+from streams.transports.slices import cut as sliced
 
 NOW_MS = 1_795_451_375_000
 BODIES = [msgspec.json.encode(beacon) for beacon in some_beacons("parts", 40)]

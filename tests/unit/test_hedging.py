@@ -1,8 +1,8 @@
 """What hedges wait for, and how many there may be."""
 
+from infra.llm.call_log import CallLog
 from infra.llm.endpoint import Endpoint
 from infra.llm.hedging import ENOUGH, REMEMBERED, Allowance, FirstTokens
-from infra.llm.trail import Trail
 
 
 def test_p90_is_learned_from_the_last_times_only() -> None:
@@ -39,7 +39,7 @@ def test_cost_is_rounded_up_and_a_reservation_is_never_below_it() -> None:
 
 def test_calls_beside_each_other_count_their_wall_time_once() -> None:
     now = 0.0
-    trail = Trail(lambda: now)
+    trail = CallLog(lambda: now)
     with trail.calling():
         now = 1.0
         with trail.calling():

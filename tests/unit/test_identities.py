@@ -2,8 +2,8 @@
 
 import random
 
-from infra.identities import ClosedBucket
-from streams.identities import RETRY_WINDOW, Identities
+from infra.redis.identities import ClosedBucket
+from streams.heatmap.identities import RETRY_WINDOW, Identities
 
 A, B, C = b"a" * 20, b"b" * 20, b"c" * 20
 

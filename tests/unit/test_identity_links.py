@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from infra.identities import ClosedBucket
-from streams import identity_links
-from streams.identity_links import IdentityLinks
-from streams.transport import Slice
+from infra.redis.identities import ClosedBucket
+from streams.heatmap import identity_links
+from streams.heatmap.identity_links import IdentityLinks
+from streams.transports.slices import Slice
 
 A, B = b"a" * 20, b"b" * 20
 BUCKET = ClosedBucket(5, 9, 10_000_000, [(2_000, [A])])

@@ -5,8 +5,8 @@ from typing import Any
 
 from test_delivery import TP0, TP1, Consumer, Record, World, cut, world_of
 
-from streams.lanes import MOST_WAITING, Lanes
-from streams.transport import Slice
+from streams.heatmap.lanes import MOST_WAITING, Lanes
+from streams.transports.slices import Slice
 
 
 class Line:

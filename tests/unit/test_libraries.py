@@ -60,11 +60,11 @@ def missing(used: dict[Any, str]) -> list[str]:
 
 
 def test_aiokafka_has_what_we_use_of_it() -> None:
-    assert missing(AIOKAFKA) == [], "infra/kafka/reading.py, skips.py, streams/membership.py must be changed with it"
+    assert missing(AIOKAFKA) == [], "change infra/kafka/reading.py, skips.py, streams/workers/membership.py with it"
 
 
 def test_faust_has_what_we_use_of_it() -> None:
-    assert missing(FAUST) == [], "streams/reading.py, records.py, transport.py, app.py must be changed with it"
+    assert missing(FAUST) == [], "change streams/transports/ and streams/workers/app.py with it"
 
 
 def test_a_name_that_is_gone_is_seen() -> None:

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from streams.logs import log_to_stderr
-from streams.settings import Settings
+from streams.runtime.logs import log_to_stderr
+from streams.runtime.settings import Settings
 
 URL = "http://registry:s3cret%40word@schemas.test:8081/subjects"
 

@@ -3,10 +3,10 @@
 import pytest
 
 from infra.tenants import Caller, Tenant
-from streams.edge.errors import HttpError
-from streams.edge.logins import Logins
+from streams.edge.http.errors import HttpError
+from streams.edge.http.logins import Logins
 from streams.edge.server import PRIVATE
-from streams.edge.studio.gate import Visitor
+from streams.edge.studio.auth import Visitor
 
 
 def test_after_so_many_wrong_tokens_a_client_waits_and_others_do_not() -> None:

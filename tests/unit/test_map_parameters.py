@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from processors.map_summary import Reach, Spot, reach_of, spots_of
-from processors.picture import Cells
-from streams.edge.errors import HttpError
-from streams.edge.heatmaps import matches, query_of
+from processors.pictures.maps import Cells
+from processors.pictures.summary import Reach, Spot, reach_of, spots_of
+from streams.edge.http.errors import HttpError
+from streams.edge.site.maps import matches, query_of
 from streams.edge.studio.maps import preset
-from streams.heatmaps import MapQuery, key_of
+from streams.pictures.maps import MapQuery, key_of
 
 NOON = "2026-11-20T12:00:00Z"
 GOOD: dict[str, str] = {"kind": "click", "device": "mobile", "from": NOON, "to": "2026-11-21T12:00:00Z"}

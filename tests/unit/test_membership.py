@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from streams.membership import MOST_JOINS, FenceWatch, failure_of
+from streams.workers.membership import MOST_JOINS, FenceWatch, failure_of
 
 KUBERNETES = Path(__file__).parents[2] / "infra" / "kubernetes" / "base"
 

@@ -65,9 +65,9 @@ def test_migrate_warns_that_plain_tables_can_lose_a_bucket(
         monkeypatch.setenv("LPSTREAM_CLICKHOUSE_URL", url)
     monkeypatch.setenv("LPSTREAM_CLICKHOUSE_REPLICATED", replicated)
     # without an address it is the embedded stack, which puts right what plain tables lose
-    monkeypatch.setattr("streams.cli.console.read_settings", lambda _: {})
+    monkeypatch.setattr("streams.local.console.read_settings", lambda _: {})
 
-    async def prepared(_: Any) -> None:
+    async def prepared(*_: Any) -> None:
         pass
 
     said: list[str] = []

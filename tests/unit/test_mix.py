@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from processors.copywriting import copy_fields
-from processors.page_cache import key_of, pattern_of
+from processors.pages.cache_keys import key_of, pattern_of
+from processors.pages.copywriting import copy_fields
 from schemas.errors import SettingError
 from schemas.generation import GenerationRequest
-from streams.mix import Mix
+from streams.generation.mix import Mix
 
 
 def test_the_shares_of_all_patterns_are_those_of_the_draws() -> None:

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from requests_for_pages import FACTS, least
 
-from processors.copywriting import assemble, copy_fields
-from processors.near import lent
-from processors.page_cache import key_of, near_names, pattern_of
+from processors.pages.cache_keys import key_of, near_names, pattern_of
+from processors.pages.copywriting import assemble, copy_fields
+from processors.pages.near import lent
 from schemas.copywriting import CopyFields
 from schemas.page_cache import CachedCopy
 

@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
-from streams.ordered_acks import OrderedAcks
+from streams.generation.ordered_acks import OrderedAcks
 
 
 @dataclass

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from requests_for_pages import BUSINESS, FACTS, HOSTILE, INDUSTRIES, PURPOSES, built_in, full, html_of, least
 
-from processors.designs import DESIGNS
-from processors.page import (
+from processors.pages.designs import DESIGNS
+from processors.pages.page import (
     Asset,
     choose_template,
     og_image,

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from infra import heatmaps
-from infra.heatmaps import PageTotals
+from infra.clickhouse import map_queries
+from infra.clickhouse.map_queries import PageTotals
 from infra.tenants import Tenant
-from processors.studio import render
-from processors.studio_words import WORDS
+from processors.studio.pages import render
+from processors.studio.words import WORDS
 from schemas.errors import Retryable
 from streams.edge.studio import listing
 from streams.edge.studio.listing import Listing, PageList, page_list
@@ -49,8 +49,8 @@ def traffic(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         assert len(lp_ids) <= 50
         return [seen(one, views[one]) for one in lp_ids if one in views]
 
-    monkeypatch.setattr(heatmaps, "pages", pages)
-    monkeypatch.setattr(heatmaps, "pages_named", pages_named)
+    monkeypatch.setattr(map_queries, "pages", pages)
+    monkeypatch.setattr(map_queries, "pages_named", pages_named)
     return views
 
 

@@ -10,8 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from processors.heat import CELL_COLUMNS, CELL_H, STEP_PX, colours, field_of, levels_of, likely_width, spread_px
-from processors.picture import (
+from processors.pictures.heat import (
+    CELL_COLUMNS,
+    CELL_H,
+    STEP_PX,
+    colours,
+    field_of,
+    levels_of,
+    likely_width,
+    spread_px,
+)
+from processors.pictures.maps import (
     FOLD,
     LEAST,
     MARGIN_TOP,
@@ -25,7 +34,7 @@ from processors.picture import (
     render_bands,
     render_cells,
 )
-from processors.picture_words import WORDS
+from processors.pictures.words import WORDS
 from streams.proof.visitors import DEVICES, Visit, page_of
 
 

@@ -5,9 +5,9 @@ from uuid import uuid4
 
 import pytest
 
-from streams.edge.errors import HttpError
-from streams.edge.progress import ProgressFeed
-from streams.settings import Settings
+from streams.edge.http.errors import HttpError
+from streams.edge.site.progress import ProgressFeed
+from streams.runtime.settings import Settings
 
 
 def feed(**values: int) -> ProgressFeed:

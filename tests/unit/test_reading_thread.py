@@ -8,8 +8,8 @@ from aiokafka import TopicPartition
 
 from infra.kafka.reading import Unreadable
 from schemas.errors import Retryable
-from streams import metrics
-from streams.reading import ReadingThread
+from streams.runtime import metrics
+from streams.transports.reading import ReadingThread
 
 TP = TopicPartition("heatmap.events", 3)
 STOP = Unreadable(70, "CorruptRecordException: Invalid CRC")

@@ -7,12 +7,12 @@ from beacons import some_beacons
 from test_delivery import CUT, TP0, Consumer, Record, Store, Work, cut
 
 from infra.kafka.reading import Fetched
-from processors.cuts import Cut
-from streams.bulk import Stretch, _days
-from streams.delivery import Delivery
-from streams.follower import Follower
-from streams.identities import Identities
-from streams.marks import Mark
+from processors.heatmap.cuts import Cut
+from streams.heatmap.delivery import Delivery
+from streams.heatmap.identities import Identities
+from streams.operate.bulk import Stretch, _days
+from streams.operate.follower import Follower
+from streams.operate.marks import Mark
 
 PLACE = TopicPartition("heatmap.events", 0)
 DAY_MS = 86_400_000

@@ -2,7 +2,7 @@
 
 import gc
 
-from streams.records import Acks
+from streams.transports.records import Acks
 
 
 class Message:

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from streams.edge.errors import HttpError
-from streams.edge.sender import Record, Sender, Sent
-from streams.settings import Settings
+from streams.edge.beacons.sender import Record, Sender, Sent
+from streams.edge.http.errors import HttpError
+from streams.runtime.settings import Settings
 
 
 class Silent:

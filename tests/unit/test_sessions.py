@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from infra.sessions import SESSION_S, Sessions, secret_of
+from infra.redis.sessions import SESSION_S, Sessions, secret_of
 from schemas.errors import Retryable
 
 OPERATOR, ANALYST = "a" * 64, "b" * 64

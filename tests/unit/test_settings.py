@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import SettingError
-from streams.settings import LlmModel, LlmProvider, Settings, load_settings, settings_page
+from streams.runtime.settings import LlmModel, LlmProvider, Settings, load_settings, settings_page
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,9 @@ from typing import cast
 import pytest
 from prometheus_client import REGISTRY
 
-from infra.objects import Objects, StoredObject
+from infra.s3.objects import Objects, StoredObject
 from schemas.errors import Retryable
-from streams.edge.shelf import FRESH_S, PATIENCE_S, STALE_S, Shelf, Shelved
+from streams.edge.site.object_cache import FRESH_S, PATIENCE_S, STALE_S, CachedObject, ObjectCache
 
 
 class Counting:
@@ -42,14 +42,14 @@ def stale() -> float:
     return REGISTRY.get_sample_value("lpstream_edge_stale_total") or 0.0
 
 
-def body(found: Shelved | None) -> bytes:
+def body(found: CachedObject | None) -> bytes:
     assert found is not None
     return found.object.body
 
 
 async def test_a_crowd_is_one_read() -> None:
     store = Counting(PAGE)
-    shelf = Shelf(cast(Objects, store))
+    shelf = ObjectCache(cast(Objects, store))
     found = await asyncio.gather(*(shelf.get("pages/a") for _ in range(50)))
     assert [body(one) for one in found] == [b"page"] * 50
     assert body(await shelf.get("pages/a")) == b"page"
@@ -58,7 +58,7 @@ async def test_a_crowd_is_one_read() -> None:
 
 async def test_what_is_missing_is_asked_for_again() -> None:
     store = Counting(None)
-    shelf = Shelf(cast(Objects, store))
+    shelf = ObjectCache(cast(Objects, store))
     assert await shelf.get("pages/a") is None
     store.found = PAGE
     assert body(await shelf.get("pages/a")) == b"page"
@@ -67,7 +67,7 @@ async def test_what_is_missing_is_asked_for_again() -> None:
 async def test_a_store_that_is_away_is_told_to_all_and_tried_again() -> None:
     store = Counting(PAGE)
     store.away = True
-    shelf = Shelf(cast(Objects, store))
+    shelf = ObjectCache(cast(Objects, store))
     told = await asyncio.gather(*(shelf.get("pages/a") for _ in range(5)), return_exceptions=True)
     assert [type(one) for one in told] == [Retryable] * 5
     store.away = False
@@ -76,7 +76,7 @@ async def test_a_store_that_is_away_is_told_to_all_and_tried_again() -> None:
 
 async def test_a_reader_that_goes_away_does_not_take_the_page_from_others() -> None:
     store = Counting(PAGE)
-    shelf = Shelf(cast(Objects, store))
+    shelf = ObjectCache(cast(Objects, store))
     first, second = asyncio.create_task(shelf.get("pages/a")), asyncio.create_task(shelf.get("pages/a"))
     await asyncio.sleep(0)
     first.cancel()
@@ -89,7 +89,7 @@ async def test_a_reader_that_goes_away_does_not_take_the_page_from_others() -> N
 @pytest.mark.parametrize("how", ["away", "hanging"])
 async def test_what_was_read_in_the_last_hour_is_given_while_the_store_is_away(how: str) -> None:
     store, clock, before = Counting(PAGE), Clock(), stale()
-    shelf = Shelf(cast(Objects, store), clock)
+    shelf = ObjectCache(cast(Objects, store), clock)
     await shelf.get("pages/a")
     setattr(store, how, True)
     clock.now = FRESH_S + 1
@@ -110,7 +110,7 @@ async def test_what_was_read_in_the_last_hour_is_given_while_the_store_is_away(h
 
 async def test_nothing_is_given_after_an_hour_or_after_it_was_removed() -> None:
     store, clock = Counting(PAGE), Clock()
-    shelf = Shelf(cast(Objects, store), clock)
+    shelf = ObjectCache(cast(Objects, store), clock)
     await shelf.get("pages/a")
     store.away = True
     for clock.now in (FRESH_S, STALE_S / 2, STALE_S - 1):

@@ -10,15 +10,15 @@ import pytest
 from requests_for_pages import least
 
 from infra.llm.stream import _retry_after
-from processors.answers import _fit_text, claimed
-from processors.lint import lint_request
+from processors.pages.answers import _fit_text, claimed
+from processors.pages.lint import lint_request
 from schemas.errors import DecodeError
 from schemas.sections import Solution
-from streams.dead_letters import Letter
 from streams.edge.server import PRIVATE, PUBLIC, STUDIO
-from streams.edge.studio import gate
+from streams.edge.studio import auth
 from streams.edge.studio.forms import read
 from streams.edge.studio.maps import _custom
+from streams.operate.dead_letters import Letter
 
 TENANT, REQUEST_ID = "demo", "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 SPACES = "a" + " " * 998 + "b"
@@ -82,7 +82,7 @@ def test_a_range_of_our_years_is_read_in_its_zone() -> None:
 
 
 def test_languages_of_strangers_are_kept_nowhere() -> None:
-    assert not hasattr(gate._first, "cache_info")
+    assert not hasattr(auth._first, "cache_info")
 
 
 @pytest.mark.parametrize("told", ["inf", "1e999", "nan", "Mon, 01 Jan 0001 00:00:00 -0000", "9" * 4_900])
@@ -103,7 +103,7 @@ def test_a_letter_with_a_wrong_partition_is_read(place: str) -> None:
 @pytest.mark.parametrize("value", [b'{"request_id":"x","n":' + b"[" * 200_000, b'{"yen":' + b"9" * 100_000 + b"}"])
 def test_a_request_of_brackets_or_digits_is_a_decode_error(value: bytes) -> None:
     from schemas.codec import decode_request
-    from streams.requests import identified
+    from streams.generation.requests import identified
 
     with pytest.raises(DecodeError):
         decode_request(value)

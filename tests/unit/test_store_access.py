@@ -12,10 +12,10 @@ from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 from infra.kafka.access import Brokers, KafkaAccess, access_of, reach
 from infra.kafka.consumer import build_consumer
 from infra.kafka.producer import build_producer
-from infra.redis import open_redis
+from infra.redis.line import open_redis
 from schemas.errors import SettingError
-from streams.app import build_app
-from streams.settings import Settings, load_settings
+from streams.runtime.settings import Settings, load_settings
+from streams.workers.app import build_app
 
 CA = certifi.where()
 LOGIN = {"kafka_username": "lpstream", "kafka_password": "hunter2"}

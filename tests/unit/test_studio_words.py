@@ -10,11 +10,11 @@ import pytest
 from multidict import CIMultiDict
 
 import processors
-from processors.studio import render
-from processors.studio_words import WORDS
+from processors.studio.pages import render
+from processors.studio.words import WORDS
 from schemas.generation import Stage
+from streams.edge.studio.auth import language_of
 from streams.edge.studio.forms import CHOSEN, EMPTY, FIELDS, PURPOSES, read
-from streams.edge.studio.gate import language_of
 
 GOOD = EMPTY | {"name": "麺屋 一", "industry": "飲食", "request_id": str(uuid4())}
 TEMPLATES = Path(processors.__file__).parent / "templates" / "studio"

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from processors.tiers import (
+from processors.heatmap.tiers import (
     Move,
     TierRule,
     days_behind,

@@ -5,8 +5,8 @@ import gc
 
 import pytest
 
-from streams import metrics
-from streams.settings import load_settings
+from streams.runtime import metrics
+from streams.runtime.settings import load_settings
 from streams.tiers import schedule
 from streams.tiers.schedule import TierSchedule
 

@@ -13,8 +13,8 @@ import pytest
 pytest.importorskip("opentelemetry.sdk")
 from collectors import Collector, collecting
 
-from streams import logs, tracing
-from streams.settings import Settings
+from streams.runtime import logs, tracing
+from streams.runtime.settings import Settings
 
 
 def message(topic: str, headers: Any, key: bytes | None = None) -> Any:
@@ -121,12 +121,16 @@ def test_a_line_is_an_object_with_the_requests_ids(root_logger: logging.Logger, 
     request_id = uuid4()
     logs.begin_request(str(request_id).encode())
     with tracing.record(message("lp.requests", None), logs.request_uuid()):
-        logging.getLogger("streams.requests").warning('quote " and\nline')
+        logging.getLogger("streams.generation.requests").warning('quote " and\nline')
     logs.begin_request(b"\x00\n{evil}")
-    logging.getLogger("streams.requests").warning("another")
+    logging.getLogger("streams.generation.requests").warning("another")
     first, second = map(json.loads, written.getvalue().splitlines())
     assert first["message"] == 'quote " and\nline'
-    assert (first["level"], first["logger"], first["service"]) == ("WARNING", "streams.requests", "generation")
+    assert (first["level"], first["logger"], first["service"]) == (
+        "WARNING",
+        "streams.generation.requests",
+        "generation",
+    )
     assert (first["request_id"], first["trace_id"]) == (str(request_id), request_id.hex)
     assert len(first["span_id"]) == 16 and first["timestamp"]
     assert "request_id" not in second and "trace_id" not in second

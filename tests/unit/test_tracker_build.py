@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.edge.snippet import Snippet
+from streams.edge.site.snippet import Snippet
 
 TRACKER = Path(__file__).parents[2] / "streams" / "edge" / "tracker"
 STATIC = TRACKER.parent / "static"

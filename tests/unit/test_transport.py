@@ -11,9 +11,9 @@ from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from infra.kafka.reading import Fetched
-from streams.app import build_app
-from streams.settings import Settings
-from streams.transport import LOG_APPEND_TIME, Consumer
+from streams.runtime.settings import Settings
+from streams.transports.slices import LOG_APPEND_TIME, Consumer
+from streams.workers.app import build_app
 
 TP0, TP1 = TP("heatmap.events", 0), TP("heatmap.events", 1)
 

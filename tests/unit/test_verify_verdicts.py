@@ -26,7 +26,7 @@ from streams.proof.verify.run import Asked, Measured
 from streams.proof.verify.scenarios import AWAY_S, SCENARIOS
 from streams.proof.verify.verdicts import failed, row, rows
 from streams.proof.verify.visits import LONGEST, SHORTEST, pool
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 FIELDS = {"id", "scenario", "measure", "unit", "limit", "comparator", "value", "scale", "verdict"}
 JAPANESE_TABLE_ROWS = (

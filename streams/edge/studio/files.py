@@ -6,7 +6,7 @@ from importlib.resources import files
 from aiohttp import web
 
 from infra.tenants import Caller
-from streams.edge.errors import HttpError
+from streams.edge.http.errors import HttpError
 from streams.edge.services import Services
 
 YEAR_S = 31_536_000

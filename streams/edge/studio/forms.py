@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from processors.picture_words import Language
+from processors.pictures.words import Language
 from schemas.codec import decode_request
 from schemas.errors import DecodeError
 from schemas.generation import GenerationRequest

@@ -12,11 +12,11 @@ from datetime import datetime
 
 from cachetools import TTLCache
 
-from infra import heatmaps
+from infra.clickhouse import map_queries
 from infra.clickhouse.client import ClickHouse
-from infra.heatmaps import PageTotals
-from infra.objects import Objects
-from infra.once import Once
+from infra.clickhouse.map_queries import PageTotals
+from infra.s3.objects import Objects
+from infra.single_flight import SingleFlight
 from infra.tenants import ANY, Tenant
 from schemas.errors import LpstreamError
 
@@ -54,7 +54,7 @@ class Listing:
         self._clickhouse = clickhouse
         self._objects = objects
         self._folders: TTLCache[str, list[str]] = TTLCache(TENANTS, KEEP_S)
-        self._looking: Once[list[str]] = Once()
+        self._looking: SingleFlight[list[str]] = SingleFlight()
 
     async def of(self, tenant: Tenant, start: datetime, end: datetime, lately: Collection[str]) -> PageList:
         """The list of a time; `lately`: pages asked for lately, looked for first. Retryable without ClickHouse.
@@ -65,7 +65,7 @@ class Listing:
         listed = [one for one in tenant.lp_ids if one != ANY]
         existing = await self._existing(tenant)
         known = {*existing, *listed}
-        counted = await heatmaps.pages(
+        counted = await map_queries.pages(
             self._clickhouse,
             f"{tenant.id}-",
             listed,
@@ -78,7 +78,7 @@ class Listing:
             seen = {one.lp_id for one in counted}
             wanted = [one for one in (*lately, *listed, *existing) if one in known and one not in seen]
             named = list(dict.fromkeys(wanted))[:MOST_NAMED]
-            counted += await heatmaps.pages_named(self._clickhouse, named, start, end)
+            counted += await map_queries.pages_named(self._clickhouse, named, start, end)
         return page_list(counted, known)
 
     async def _existing(self, tenant: Tenant) -> list[str]:

@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 import msgspec
 from aiohttp import web
 
-from infra.kept import Kept
-from processors.map_summary import MapSummary
-from streams.edge.errors import HttpError
-from streams.edge.heatmaps import answer, found, owned, parsed
-from streams.edge.studio.gate import PATH, Elsewhere, Visit
-from streams.heatmaps import Device, MapKind, MapQuery
+from infra.redis.response_cache import Kept
+from processors.pictures.summary import MapSummary
+from streams.edge.http.errors import HttpError
+from streams.edge.site.maps import answer, found, owned, parsed
+from streams.edge.studio.auth import PATH, Redirect, Visit
+from streams.pictures.maps import Device, MapKind, MapQuery
 
 # how long a range is, and the clock's step at which it ends: so that a map is found again in the cache
 PRESETS = {"1h": (3_600, 300), "24h": (86_400, 3_600), "7d": (7 * 86_400, 3_600), "30d": (30 * 86_400, 3_600)}
@@ -81,7 +81,7 @@ async def _redraw(visit: Visit, wanted: Wanted, queries: list[MapQuery], summari
         )
     )
     left = [(name, value) for name, value in visit.request.query.items() if name != "again"]
-    raise Elsewhere(f"{PATH}/maps/{quote(queries[0].lp_id)}?{urlencode(left)}")
+    raise Redirect(f"{PATH}/maps/{quote(queries[0].lp_id)}?{urlencode(left)}")
 
 
 def _shown(query: MapQuery, summary: MapSummary, top: float | None) -> MapQuery:

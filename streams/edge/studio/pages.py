@@ -11,16 +11,16 @@ from zoneinfo import ZoneInfo
 from aiohttp import web
 
 from infra.tenants import digest_of
-from processors.studio_words import WORDS
+from processors.studio.words import WORDS
 from schemas.errors import LpstreamError, Retryable
 from schemas.generation import GenerationRequest, Result, Stage, decode_model, encode_model, lp_id_of
-from streams.edge import pages as api
-from streams.edge.asks import send_asks
-from streams.edge.connections import Connection
-from streams.edge.errors import HttpError
-from streams.edge.sender import Record
+from streams.edge.beacons.sender import Record
+from streams.edge.http.connections import Connection
+from streams.edge.http.errors import HttpError
+from streams.edge.rest.asks import send_asks
+from streams.edge.site import pages as api
+from streams.edge.studio.auth import ASKS, LOOKS, PATH, Visit, drop_session, set_session
 from streams.edge.studio.forms import EMPTY, INDUSTRIES, PURPOSES, read
-from streams.edge.studio.gate import ASKS, LOOKS, PATH, Visit, drop_session, set_session
 from streams.edge.studio.listing import PageList
 
 log = logging.getLogger(__name__)

@@ -13,12 +13,12 @@ from typing import Any
 from infra.clickhouse.client import ClickHouse
 from infra.embedded.stack import Stack
 from schemas.errors import LpstreamError
-from streams.cli.services import prepare
+from streams.local.installation import Installation
+from streams.local.prepare import prepare
 from streams.proof.bench.lab import TICKS_PER_S, cpu_s, peak_mb
 from streams.proof.edge_load import Generator, Outcome, Plan
 from streams.proof.edge_process import EdgeProcess, edge_process
-from streams.services import Installation
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 CONNECTIONS, RATE, SIZE, ADDRESSES = 10_000, 2_000.0, 20, 250
 SATURATING = 200

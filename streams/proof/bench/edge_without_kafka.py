@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Callable
 
 from infra.kafka.producer import partition_of
+from streams.edge.beacons.sender import Record, Sender, Sent
 from streams.edge.processes import run_one
-from streams.edge.sender import Record, Sender, Sent
-from streams.settings import Settings, load_settings
+from streams.runtime.settings import Settings, load_settings
 
 PARTITIONS = 12
 

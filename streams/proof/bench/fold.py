@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import LpstreamError
-from streams.collector import tune_collector
+from streams.local.installation import MALLOC
 from streams.proof.bench.tables import SUMS
 from streams.proof.load import beacons
-from streams.services import MALLOC
+from streams.runtime.gc_tuning import tune_collector
 
 Say = Callable[[str], None]
 SIZES = {1: 100_000, 10: 40_000, 100: 8_000}
@@ -92,7 +92,7 @@ def _ours(file: Path) -> dict[str, Any]:
 def _folded(values: list[bytes]) -> dict[str, Any]:
     import numpy as np
 
-    from processors.heatmap import Fold, decode
+    from processors.heatmap.decode import Fold, decode
 
     now, fold = int(time.time() * 1000), Fold()
     for at in range(0, len(values), SLICE):

@@ -16,7 +16,7 @@ from infra.clickhouse.kit import kit
 from infra.embedded.stack import Stack
 from infra.tiers.tables import HOT_TABLES, HotTable
 from schemas.errors import LpstreamError
-from streams.cli.up import settings_of
+from streams.local.prepare import settings_of
 from streams.proof.traffic import Traffic
 from streams.proof.twin import COPY, Twin
 from streams.tiers.run import status

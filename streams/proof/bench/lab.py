@@ -31,14 +31,14 @@ from infra.kafka.access import reach
 from infra.kafka.admin import partitions_of
 from infra.kafka.consumer import build_consumer
 from infra.kafka.topics import ensure_topics
-from processors.cuts import Cut
+from processors.heatmap.cuts import Cut
 from schemas.errors import LpstreamError, Retryable
 from schemas.heatmap import GROUP, TOPIC
+from streams.local.installation import MALLOC, NAMES
 from streams.proof.bench.load import Filled, Load, fill
 from streams.proof.bench.peers import FIRST, Job
 from streams.proof.bench.tables import SUMS
-from streams.services import MALLOC, NAMES
-from streams.settings import Settings
+from streams.runtime.settings import Settings
 
 CACHE = JARS.parent / "bench"
 START_S, LONGEST_S, SETTLE_S = 60.0, 300.0, 0.3

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from processors.windows import WINDOW_S
+from processors.heatmap.windows import WINDOW_S
 from schemas.errors import Retryable
 from schemas.heatmap import TOPIC
 from streams.proof.load import beacons

@@ -10,16 +10,16 @@ from typing import Any
 
 from infra.embedded import stores
 from infra.embedded.ports import Ports
-from infra.objects import Objects
-from infra.page_cache import Layer, Lifetimes, PageCache
-from infra.redis import RedisLine, open_redis
-from processors.copywriting import PROMPT_VERSION, assemble, copy_fields, groups, template_part
-from processors.page import TEMPLATE_VERSION
-from processors.page_cache import key_of, pattern_of
+from infra.redis.line import RedisLine, open_redis
+from infra.redis.page_cache import Layer, Lifetimes, PageCache
+from infra.s3.objects import Objects
+from processors.pages.cache_keys import key_of, pattern_of
+from processors.pages.copywriting import PROMPT_VERSION, assemble, copy_fields, groups, template_part
+from processors.pages.page import TEMPLATE_VERSION
 from schemas.errors import LpstreamError
 from schemas.generation import GenerationRequest
 from schemas.page_cache import CachedCopy
-from streams.mix import Mix
+from streams.generation.mix import Mix
 from streams.proof.bench.lab import Say
 from streams.proof.bench.pages_lab import spread
 

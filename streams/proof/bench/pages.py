@@ -13,13 +13,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from streams.clients import Desk
-from streams.mix import Mix, Pattern
+from streams.generation.mix import Mix, Pattern
+from streams.generation.services import CopyServices
+from streams.generation.warming import Warming
 from streams.proof.bench.lab import Say
 from streams.proof.bench.pages_lab import Flow, PagesLab, cold, mixed, pages_lab, spread
 from streams.proof.orders import Answer
 from streams.proof.provider.script import Script
-from streams.warming import Warming
 
 COPY_3_S = Script(total_s=3.0, first_token_s=0.6)
 AT_ONCE = Script(total_s=0.2, first_token_s=0.1)
@@ -100,7 +100,7 @@ async def _warm(place: PagesLab, say: Say) -> dict[str, float]:
     """By a provider that answers at once: it is not the warming that is measured."""
     place.provider.play(AT_ONCE)
     say(f"warming {WARMED} patterns")
-    desk = Desk(place.settings)
+    desk = CopyServices(place.settings)
     try:
         return (await Warming(desk).run(Mix.load().patterns()[:WARMED], WARMED_AT_ONCE)).as_dict()
     finally:

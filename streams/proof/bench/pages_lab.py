@@ -18,14 +18,14 @@ from typing import Any
 from infra.embedded.ports import Ports
 from infra.embedded.process import ChildProcess
 from infra.embedded.stack import Stack
-from streams.cli.services import prepare
-from streams.mix import Mix, Pattern
+from streams.generation.mix import Mix, Pattern
+from streams.local.installation import MALLOC
+from streams.local.prepare import prepare
 from streams.proof.bench.lab import TICKS_PER_S, Say
 from streams.proof.orders import Answer, orders
 from streams.proof.provider.remote import RemoteProvider, settings_of
 from streams.proof.provider.script import Script
-from streams.services import MALLOC
-from streams.settings import PREFIX, Settings
+from streams.runtime.settings import PREFIX, Settings
 
 READY_S, ANSWERED_WITHIN_S, LOOK_S = 60.0, 60.0, 0.05
 TENANTS = """\

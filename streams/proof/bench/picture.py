@@ -19,14 +19,13 @@ from infra.clickhouse.client import ClickHouse
 from infra.embedded.stack import Stack
 from schemas.errors import LpstreamError
 from schemas.generation import Business, GenerationRequest
-from streams.cli.services import prepare
-from streams.cli.up import settings_of
 from streams.client import over_http
-from streams.heatmaps import MapKind
+from streams.local.installation import Installation
+from streams.local.prepare import prepare, settings_of
+from streams.pictures.maps import MapKind
 from streams.proof.bench.lab import Say
 from streams.proof.bench.pages_lab import spread
 from streams.proof.traffic import Traffic, folded, midnight_ms
-from streams.services import Installation
 
 DAYS, VISITS = 7, 2_000
 COLD, CACHED = 8, 60  # pictures of each kind and device in a round

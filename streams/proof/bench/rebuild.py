@@ -24,10 +24,10 @@ from aiokafka.errors import KafkaError
 from infra.kafka.access import reach
 from infra.kafka.admin import open_admin
 from infra.kafka.log import ends_of
-from processors.cuts import Cut
+from processors.heatmap.cuts import Cut
 from schemas.errors import LpstreamError, Retryable
 from schemas.heatmap import TOPIC
-from streams.marks import commit_for_group
+from streams.operate.marks import commit_for_group
 from streams.proof.bench.lab import Lab, Say, cpu_s, lab, peak_mb
 from streams.proof.bench.load import Batches, Load, partitions_of, templates
 

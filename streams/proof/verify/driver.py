@@ -31,7 +31,7 @@ from geventhttpclient.connectionpool import ConnectionPool
 from locust import FastHttpUser, task
 from locust.env import Environment
 
-from streams.mix import Mix
+from streams.generation.mix import Mix
 from streams.proof.verify.fleet import Part
 from streams.proof.verify.visits import EVERY_MS, pool
 

@@ -11,17 +11,16 @@ from infra.embedded.kafka import Choice
 from infra.embedded.ports import Ports
 from infra.embedded.stack import Stack
 from schemas.errors import LpstreamError, SettingError
-from streams.cli.services import prepare
-from streams.cli.up import settings_of
-from streams.clients import Desk
-from streams.mix import Mix
+from streams.generation.mix import Mix
+from streams.generation.services import CopyServices
+from streams.generation.warming import Warming
+from streams.local.installation import Installation
+from streams.local.prepare import prepare, settings_of
 from streams.proof.provider.remote import KEY_VARIABLE, RemoteProvider
 from streams.proof.provider.remote import settings_of as provider_settings
 from streams.proof.provider.script import Script
 from streams.proof.verify.resources import port_of
-from streams.services import Installation
-from streams.settings import PREFIX, Settings, load_settings
-from streams.warming import Warming
+from streams.runtime.settings import PREFIX, Settings, load_settings
 
 COPY_3_S = Script(total_s=3.0, first_token_s=0.6)
 AT_ONCE = Script(total_s=0.2, first_token_s=0.1)
@@ -160,7 +159,7 @@ def warm(place: Place, patterns: int, say: Say) -> str:
 
 
 async def _warm(settings: Settings, patterns: int) -> str:
-    desk = Desk(settings.model_copy(update=PATIENT))
+    desk = CopyServices(settings.model_copy(update=PATIENT))
     try:
         done = await Warming(desk).run(Mix.load().patterns()[:patterns], WARMED_AT_ONCE)
         return f"{done.made} patterns, {done.there} were there, {done.failed} failed"

@@ -17,7 +17,7 @@ from infra.clickhouse.client import ClickHouse
 from schemas.errors import LpstreamError
 from schemas.generation import GenerationRequest
 from streams.client import over_http
-from streams.mix import Mix
+from streams.generation.mix import Mix
 from streams.proof.edge_load import Generator, Outcome, Plan
 from streams.proof.verify import faults
 from streams.proof.verify.counts import CROWD_COLUMNS, Answers, Difference, settled
@@ -27,6 +27,7 @@ from streams.proof.verify.place import Place
 from streams.proof.verify.probes import Probes
 from streams.proof.verify.resources import Watch
 from streams.proof.verify.scenarios import AWAY_S, Scenario
+from streams.runtime.stores import open_analyst
 
 PAGES = 8
 DRAIN_S, COUNTED_WITHIN_S, ANSWERED_WITHIN_S = 60.0, 120.0, 60.0
@@ -91,9 +92,7 @@ async def carry_out(place: Place, asked: Asked, folder: Path, stop: asyncio.Even
         asked.per_minute, 0, 1, asked.seed, asked.run, str(folder), DRAIN_S,
     )  # fmt: skip
     fleet = Fleet(part, folder)
-    clickhouse = ClickHouse.open(
-        place.settings.clickhouse_url, "analyst", place.settings.clickhouse_analyst_password.get_secret_value()
-    )
+    clickhouse = open_analyst(place.settings)
     try:
         async with _Run(place, asked, fleet, clickhouse, lp_ids[0], stop, tell) as run:
             await run.load()

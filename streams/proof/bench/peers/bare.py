@@ -13,8 +13,8 @@ from aiokafka import TopicPartition
 
 from infra.clickhouse.client import ClickHouse
 from infra.kafka.consumer import build_consumer
-from processors.cuts import SLICES
-from processors.heatmap import Fold, decode
+from processors.heatmap.cuts import SLICES
+from processors.heatmap.decode import Fold, decode
 from streams.proof.bench.peers import FIRST, Job
 
 FETCH_MS = 200

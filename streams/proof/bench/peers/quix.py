@@ -78,7 +78,7 @@ def main(job: Job, state: str) -> None:
     from quixstreams import Application  # type: ignore[import-not-found]
     from quixstreams.sinks import BatchingSink, SinkBatch  # type: ignore[import-not-found]
 
-    from processors.heatmap import Fold, decode
+    from processors.heatmap.decode import Fold, decode
 
     client = _client(job)
 

@@ -1,0 +1,181 @@
+"""Generation's state in Redis: requests, finished steps, joins, progress, results.
+
+A view: the topics are the truth. Keys of one request are `lp:<what>:{request_id}`, of one step `lp:<what>:{step_id}`,
+of a page's join `lp:join:{lp_id}`: a page takes up no words of another tenant's request, even if the ids are the same.
+"""
+
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import cast
+from uuid import UUID
+
+from redis.asyncio import Redis
+
+from infra.redis.line import RedisLine
+from schemas.errors import DecodeError
+from schemas.generation import Progress, Result, StepName, decode_model, encode_model, step_id_of
+
+HOUR_S, RESULT_S, SCANNED = 3_600, 30 * 86_400, 1_000
+PRESENT = "lp:present"
+
+
+@dataclass(frozen=True, slots=True)
+class StepState:
+    """A step's result if it is finished, its finished parts by name, and whether its request is answered."""
+
+    finished: bytes | None
+    parts: dict[str, bytes]
+    answered: bool
+
+
+class ResultStore:
+    """Every method raises Retryable when Redis does not answer."""
+
+    def __init__(self, line: RedisLine) -> None:
+        self._line = line
+
+    # -- requests and results --------------------------------------------------------------------------
+
+    async def begin(self, request_id: UUID, digest: str) -> tuple[str, bytes | None]:
+        """Keep the digest of a request unless one is kept; the one that is, and the result if there is one."""
+
+        async def work(redis: Redis) -> tuple[bytes | None, bytes | None]:
+            async with redis.pipeline(transaction=False) as pipe:
+                pipe.set(f"lp:request:{request_id}", digest, nx=True, get=True, ex=HOUR_S)
+                pipe.get(f"lp:result:{request_id}")
+                before, stored = await pipe.execute()
+            return before, stored
+
+        before, stored = await self._line.call(work)
+        return digest if before is None else before.decode(), stored
+
+    async def first(self, result: Result) -> bytes:
+        """Store the result unless there is one; what is stored. The first wins, also against a redelivery."""
+        mine = encode_model(result)
+        before = await self.keep(result.request_id, mine, RESULT_S)
+        return mine if before is None else before
+
+    async def keep(self, request_id: UUID, result: bytes, for_s: int) -> bytes | None:
+        """Store a result's bytes unless there are some; those."""
+        name = f"lp:result:{request_id}"
+
+        async def work(redis: Redis) -> bytes | None:
+            return cast("bytes | None", await redis.set(name, result, nx=True, get=True, ex=for_s))
+
+        return await self._line.call(work)
+
+    async def get(self, request_id: UUID) -> bytes | None:
+        """The stored result's bytes."""
+        return cast("bytes | None", await self._line.call(lambda redis: redis.get(f"lp:result:{request_id}")))
+
+    # -- steps -----------------------------------------------------------------------------------------
+
+    async def step(self, request_id: UUID, step_id: UUID) -> StepState:
+        """What is known of a step, so that a redelivered one repeats nothing."""
+
+        async def work(redis: Redis) -> StepState:
+            async with redis.pipeline(transaction=False) as pipe:
+                pipe.get(f"lp:step:{step_id}")
+                pipe.hgetall(f"lp:parts:{step_id}")
+                pipe.exists(f"lp:result:{request_id}")
+                finished, parts, answered = await pipe.execute()
+            return StepState(finished, {name.decode(): value for name, value in parts.items()}, bool(answered))
+
+        return await self._line.call(work)
+
+    async def finish_part(self, step_id: UUID, part: str, value: bytes) -> None:
+        """Keep a part of a step that is not finished yet."""
+
+        async def work(redis: Redis) -> None:
+            async with redis.pipeline(transaction=False) as pipe:
+                pipe.hset(f"lp:parts:{step_id}", part, cast(str, value))
+                pipe.expire(f"lp:parts:{step_id}", HOUR_S)
+                await pipe.execute()
+
+        await self._line.call(work)
+
+    async def finish_step(self, step_id: UUID, result: bytes) -> bytes:
+        """Keep a finished step's result unless there is one; the one that is kept."""
+
+        async def work(redis: Redis) -> bytes | None:
+            return cast("bytes | None", await redis.set(f"lp:step:{step_id}", result, nx=True, get=True, ex=HOUR_S))
+
+        before = await self._line.call(work)
+        return result if before is None else before
+
+    async def join(self, lp_id: str, step: StepName, result: bytes) -> dict[str, bytes]:
+        """Add a step's result to those of its page; all that have come so far, by step."""
+        name = f"lp:join:{lp_id}"
+
+        async def work(redis: Redis) -> dict[bytes, bytes]:
+            async with redis.pipeline(transaction=False) as pipe:
+                pipe.hsetnx(name, step.value, cast(str, result))
+                pipe.expire(name, HOUR_S)
+                pipe.hgetall(name)
+                return cast("dict[bytes, bytes]", (await pipe.execute())[-1])
+
+        return {name.decode(): value for name, value in (await self._line.call(work)).items()}
+
+    # -- progress --------------------------------------------------------------------------------------
+
+    async def put_progress(self, tenant_id: str, progress: Progress) -> None:
+        """Keep the last progress for an hour."""
+        await self._put_progress(tenant_id, progress, only_first=False)
+
+    async def put_queued(self, tenant_id: str, request_id: UUID, at_ms: int) -> None:
+        """Note that a request is in the topic, unless a worker was quicker."""
+        queued = Progress(request_id=request_id, percent=0, stage="queued", at_ms=at_ms)
+        await self._put_progress(tenant_id, queued, only_first=True)
+
+    async def _put_progress(self, tenant_id: str, progress: Progress, *, only_first: bool) -> None:
+        value = json.dumps({"tenant_id": tenant_id, "progress": progress.model_dump(mode="json")})
+        name = f"lp:progress:{progress.request_id}"
+        await self._line.call(lambda redis: redis.set(name, value, ex=HOUR_S, nx=only_first))
+
+    async def progress(self, request_id: UUID) -> tuple[str, Progress] | None:
+        """Tenant and last progress."""
+        found = await self._line.call(lambda redis: redis.get(f"lp:progress:{request_id}"))
+        if found is None:
+            return None
+        kept = json.loads(cast(bytes, found))
+        return kept["tenant_id"], decode_model(Progress, json.dumps(kept["progress"]).encode())
+
+    # -- erasing ---------------------------------------------------------------------------------------
+
+    async def of_tenant(self, tenant_id: str) -> AsyncIterator[Result]:
+        """Every stored result of the tenant. It looks through all results of all tenants."""
+        cursor: int = 0
+        while True:
+            cursor, names = await self._line.call(
+                lambda redis, at=cursor: redis.scan(at, match="lp:result:*", count=SCANNED)  # type: ignore[misc]
+            )
+            values = await self._line.call(lambda redis, all_=names: redis.mget(all_)) if names else []  # type: ignore[misc]
+            for value in filter(None, values):
+                with contextlib.suppress(DecodeError):
+                    if (result := decode_model(Result, value)).tenant_id == tenant_id:
+                        yield result
+            if cursor == 0:
+                return
+
+    async def forget(self, request_id: bytes) -> None:
+        """Remove a result."""
+        await self._line.call(lambda redis: redis.unlink(b"lp:result:" + request_id))
+
+    async def erase(self, request_id: UUID, lp_id: str) -> None:
+        """Remove all that is kept of a request and its page."""
+        steps = [step_id_of(request_id, name) for name in StepName]
+        of_steps = [f"lp:{what}:{one}" for one in steps for what in ("step", "parts")]
+        of_request = [f"lp:{what}:{request_id}" for what in ("request", "result", "progress")]
+        await self._line.call(lambda redis: redis.unlink(*of_request, *of_steps, f"lp:join:{lp_id}"))
+
+    # -- whether this is the Redis that was filled -----------------------------------------------------
+
+    async def present(self) -> bool:
+        """Whether the mark is there that `mark_present` leaves; without it Redis was emptied, or is a new one."""
+        return bool(await self._line.call(lambda redis: redis.exists(PRESENT)))
+
+    async def mark_present(self) -> None:
+        """Leave the mark."""
+        await self._line.call(lambda redis: redis.set(PRESENT, 1))

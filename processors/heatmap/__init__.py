@@ -1,0 +1,1 @@
+"""Beacons become sums of the five tables."""

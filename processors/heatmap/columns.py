@@ -1,0 +1,118 @@
+"""Beacons as columns: what decoding makes and what the fold reads."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from processors.heatmap.windows import Flags, Ints
+
+Bytes = npt.NDArray[np.uint8]
+
+# codes follow the alphabet of the full names, so that rows sorted by code are sorted by name
+DEVICE_NAMES = ("desktop", "mobile", "tablet")
+DEVICE_CODES = {name: code for code, name in enumerate(DEVICE_NAMES)}
+CELL_KINDS = ("click", "dead_click", "move", "rage_click")
+CLICK, DEAD_CLICK, MOVE, RAGE_CLICK, SCROLL, GOAL = range(6)
+KIND_CODES = {"c": CLICK, "d": DEAD_CLICK, "m": MOVE, "r": RAGE_CLICK, "s": SCROLL, "g": GOAL}
+
+# pages have few layouts and many beacons: each list of sections is kept once
+Layout = tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BeaconColumns:
+    """Checked beacons in columns. Times are ms UTC with clock skew mended; pixels are as given, not clamped.
+
+    One entry per beacon: `lp` (index in `lp_ids`) to `layout` (index in `layouts`). One entry per event, in the
+    order of the beacons: `kind` to `fixed`; beacon i owns the next `counts[i]` of them.
+    """
+
+    lp_ids: list[str]
+    layouts: list[Layout]
+    lp: Ints
+    device: Ints
+    opens: Flags
+    viewport_w: Ints
+    viewport_h: Ints
+    page_w: Ints
+    page_h: Ints
+    t0: Ints
+    depth: Ints
+    counts: Ints
+    layout: Ints
+    kind: Bytes
+    time: Ints
+    x: Ints
+    y: Ints
+    dwell: Ints
+    fixed: Flags
+
+    @property
+    def beacons(self) -> int:
+        """How many beacons."""
+        return len(self.counts)
+
+    @property
+    def events(self) -> int:
+        """How many events, of all kinds."""
+        return len(self.kind)
+
+    @property
+    def weights(self) -> Ints:
+        """Return each beacon's share of the work: its events, counted once more for each 8 sections of its page."""
+        sections = np.array([len(layout) for layout in self.layouts], dtype=np.int64)
+        weights: Ints = self.counts * (8 + sections[self.layout]) // 8
+        return weights
+
+    @property
+    def weight(self) -> int:
+        """Return the sum of the weights."""
+        return int(self.weights.sum())
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of the arrays."""
+        return sum(getattr(self, name).nbytes for name in (*PER_BEACON, *PER_EVENT))
+
+    def select(self, keep: Flags) -> "BeaconColumns":
+        """The beacons that are to be kept, with their events; `keep` has one entry per beacon."""
+        events = np.repeat(keep, self.counts)
+        return self._pick(keep, events)
+
+    def chunks(self, weight: int) -> Iterator["BeaconColumns"]:
+        """The same beacons in parts of about so much weight, for steps whose memory grows with it."""
+        ends, reached = np.cumsum(self.counts), np.cumsum(self.weights)
+        if reached[-1] <= weight:
+            yield self
+            return
+        first = 0
+        while first < self.beacons:
+            start, before = (int(ends[first - 1]), int(reached[first - 1])) if first else (0, 0)
+            last = max(first + 1, int(np.searchsorted(reached, before + weight, side="right")))
+            yield self._pick(slice(first, last), slice(start, int(ends[last - 1])))
+            first = last
+
+    def _pick(self, beacons: Flags | slice, events: Flags | slice) -> "BeaconColumns":
+        by_beacon = {name: getattr(self, name)[beacons] for name in PER_BEACON}
+        by_event = {name: getattr(self, name)[events] for name in PER_EVENT}
+        return replace(self, **by_beacon, **by_event)
+
+
+PER_BEACON = (
+    *("lp", "device", "opens", "viewport_w", "viewport_h", "page_w", "page_h"),
+    *("t0", "depth", "counts", "layout"),
+)
+PER_EVENT = ("kind", "time", "x", "y", "dwell", "fixed")
+
+
+def joined(parts: list[BeaconColumns], layouts: list[Layout]) -> BeaconColumns:
+    """Several columns as one, with the layouts that all of them name. They must share `lp_ids`."""
+    if len(parts) == 1:
+        return replace(parts[0], layouts=layouts)
+    together: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in (*PER_BEACON, *PER_EVENT)
+    }
+    return replace(parts[0], layouts=layouts, **together)

@@ -1,0 +1,360 @@
+"""Beacons from bytes to columns, a slice at a time.
+
+The fast path has msgspec read a beacon's single fields and leave its arrays as they were posted; the arrays of all
+beacons, joined to one JSON document a column, become int64 columns by simdjson, without a Python number. What is dear
+to check one by one (patterns, ranges of events) is checked for the whole slice at once. The fast path accepts less
+than `schemas.heatmap` and never more: what it does not like is decoded again, alone and strictly, which either
+accepts the beacon or says what is wrong with it.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from operator import attrgetter
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import simdjson
+from msgspec import Meta, Raw
+
+from processors.heatmap.columns import DEVICE_CODES, KIND_CODES, BeaconColumns, Layout
+from processors.heatmap.fold import TABLES, Fold
+from processors.heatmap.windows import Flags, Ints, clock_shift
+from schemas.codec import to_beacon
+from schemas.errors import DecodeError, TooMuchError
+from schemas.heatmap import (
+    BAND_PX,
+    INT32_MAX,
+    INT53_MAX,
+    LP_ID_PATTERN,
+    MAX_EARLIER_MS,
+    MAX_EVENTS,
+    MAX_PAGE_H,
+    MAX_ROWS,
+    MAX_SECTIONS,
+    MAX_SPAN_MS,
+    MAX_WINDOWS,
+    WINDOW_MS,
+    Count,
+    Device,
+    Millis,
+    Pixel,
+    SectionName,
+    Size,
+    encode_beacon,
+)
+
+__all__ = ["TABLES", "BeaconColumns", "Decoded", "Fold", "Rejected", "decode"]
+
+Bytes = npt.NDArray[np.uint8]
+Word = TypeVar("Word", str, bytes)
+Read = TypeVar("Read")
+
+UUID_CHARACTERS = 36
+HYPHENS = [8, 13, 18, 23]
+NO_CODE = 255
+BROKEN = (msgspec.MsgspecError, KeyError, TypeError, ValueError, RuntimeError, OverflowError, RecursionError)
+
+# stands between the arrays of two beacons in a joined column: out of range, so none of its own can pass for it
+BETWEEN = -(2**63)
+_between = b",%d," % BETWEEN
+_between_arrays = b"]" + _between + b"["
+
+_lp_id = re.compile(LP_ID_PATTERN.replace("$", r"\Z"))
+
+
+class _Head(msgspec.Struct, gc=False):
+    """A beacon with its arrays unread, and without the patterns, which cost more than all the rest."""
+
+    schema: Literal[1]
+    lp_id: str
+    pageview_id: Annotated[str, Meta(min_length=UUID_CHARACTERS, max_length=UUID_CHARACTERS)]
+    seq: Count
+    device: Device
+    viewport_w: Size
+    viewport_h: Size
+    page_w: Size
+    page_h: Size
+    t0: Millis
+    depth: Count
+    type: Annotated[str, Meta(min_length=1, max_length=MAX_EVENTS)]
+    dt: Raw
+    x: Raw
+    y: Raw
+    dwell: Raw
+    fixed: list[Count] = []
+    sections: Raw = Raw(b"[]")
+    rate: Annotated[float, Meta(gt=0, le=1)] = 1.0
+
+
+_head_of = msgspec.json.Decoder(_Head).decode
+_sections_of = msgspec.json.Decoder(
+    Annotated[list[tuple[SectionName, Pixel, Pixel]], Meta(max_length=MAX_SECTIONS)]
+).decode
+
+
+def _code_table(codes: dict[str, int]) -> Bytes:
+    table = np.full(256, NO_CODE, dtype=np.uint8)
+    for character, code in codes.items():
+        table[ord(character)] = code
+    return table
+
+
+_kind_table = _code_table(KIND_CODES)
+_hex_table = _code_table({digit: int(digit, 16) for digit in "0123456789abcdefABCDEF"})
+_hex_places = [place for place in range(UUID_CHARACTERS) if place not in HYPHENS]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A record that is no beacon: its place in the values, the field at fault ("" for the whole), and why.
+
+    `too_much` marks a beacon that could be decoded, but asks for too much work.
+    """
+
+    index: int
+    field: str
+    detail: str
+    too_much: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What became of a slice.
+
+    `identities` (16 bytes of the pageview's uuid, 4 of seq, big endian) and `positions` (index in the values) have
+    one entry per beacon of `columns`; `skewed` counts beacons whose clock was mended.
+    """
+
+    columns: BeaconColumns
+    identities: list[bytes]
+    positions: Ints
+    rejected: list[Rejected]
+    skewed: int
+
+
+def decode(values: Sequence[bytes], timestamps_ms: npt.NDArray[np.int64] | Sequence[int]) -> Decoded:
+    """Columns of a slice's records; never raises for what a record holds.
+
+    `timestamps_ms` are the records' own, as many as the values. Empty values are ticks and are skipped.
+    """
+    heads: dict[int, _Head] = {}
+    rejected: list[Rejected] = []
+    for position, value in enumerate(values):
+        if value:
+            try:
+                heads[position] = _head_of(value)
+            except BROKEN:
+                _take_strictly(heads, rejected, position, value)
+    wide = _Wide.of(list(heads.values()))
+    if wide.odd.any():
+        for position in np.fromiter(heads, np.int64)[wide.odd].tolist():
+            _take_strictly(heads, rejected, position, values[position])
+        rejected.sort(key=attrgetter("index"))
+        wide = _Wide.of(list(heads.values()))
+    return _decoded(heads, wide, np.asarray(timestamps_ms, dtype=np.int64), rejected)
+
+
+def _take_strictly(heads: dict[int, _Head], rejected: list[Rejected], position: int, value: bytes) -> None:
+    """Put a valid beacon in its place, written anew as the fast path likes it; reject any other."""
+    try:
+        heads[position] = _head_of(encode_beacon(to_beacon(value)))
+    except DecodeError as error:
+        heads.pop(position, None)
+        rejected.append(Rejected(position, error.field, error.detail, isinstance(error, TooMuchError)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Wide:
+    """Heads side by side in arrays. Those that are `odd` break what the schema says; their entries mean nothing."""
+
+    lp_ids: list[str]
+    lp: Ints
+    layouts: list[Layout]
+    layout: Ints
+    seq: Ints
+    uuids: Bytes
+    counts: Ints
+    kind: Bytes
+    dt: Ints
+    x: Ints
+    y: Ints
+    dwell: Ints
+    fixed: Flags
+    odd: Flags
+
+    @classmethod
+    def of(cls, heads: list[_Head]) -> "_Wide":
+        """Arrays of the heads, checked."""
+        letters = [head.type for head in heads]
+        counts = np.fromiter(map(len, letters), np.int64, len(heads))
+        kind = _kind_table[_ascii(letters)]
+        lp_ids, lp = _coded([head.lp_id for head in heads], _lp_id_of)
+        layouts, layout = _coded([bytes(head.sections) for head in heads], _layout_of)
+        digits, hyphens = _uuid_digits([head.pageview_id for head in heads])
+        odd = (lp < 0) | (layout < 0) | hyphens | (digits == NO_CODE).any(axis=1)
+        dt = _integers([head.dt for head in heads], counts, odd)
+        x = _integers([head.x for head in heads], counts, odd)
+        y = _integers([head.y for head in heads], counts, odd)
+        dwell = _integers([head.dwell for head in heads], counts, odd)
+        for flags in _odd_events(kind, dt, x, y, dwell):
+            odd |= np.logical_or.reduceat(flags, np.cumsum(counts) - counts)
+        fixed = _fixed([head.fixed for head in heads], counts, odd)
+        sections = np.array([len(found) for found in layouts], dtype=np.int64)[layout] if layouts else layout
+        odd |= _too_much(_column("page_h", heads), sections, counts, dt, dwell)
+        uuids: Bytes = np.left_shift(digits[:, ::2], 4, dtype=np.uint8) | digits[:, 1::2]
+        seq = _column("seq", heads)
+        return cls(lp_ids, lp, layouts, layout, seq, uuids, counts, kind, dt, x, y, dwell, fixed, odd)
+
+
+def _column(name: str, heads: list[_Head]) -> Ints:
+    return np.fromiter(map(attrgetter(name), heads), np.int64, len(heads))
+
+
+def _ascii(texts: Sequence[str]) -> Bytes:
+    """One byte per character of all the texts; what is not ASCII becomes a question mark."""
+    return np.frombuffer("".join(texts).encode("ascii", "replace"), np.uint8)
+
+
+def _uuid_digits(pageview_ids: Sequence[str]) -> tuple[Bytes, Flags]:
+    """Values of the 32 digits of each (NO_CODE where there is none), and where hyphens are out of place."""
+    characters = _ascii(pageview_ids).reshape(-1, UUID_CHARACTERS)
+    return _hex_table[characters[:, _hex_places]], (characters[:, HYPHENS] != ord("-")).any(axis=1)
+
+
+def _coded(words: list[Word], read: Callable[[Word], Read]) -> tuple[list[Read], Ints]:
+    """The different words, each read once, and of every word its place among them; -1 where it cannot be read."""
+    found: list[Read] = []
+    codes: dict[Word, int] = {}
+    for word in dict.fromkeys(words):
+        try:
+            found.append(read(word))
+            codes[word] = len(found) - 1
+        except BROKEN:
+            codes[word] = -1
+    return found, np.fromiter(map(codes.__getitem__, words), np.int64, len(words))
+
+
+def _lp_id_of(text: str) -> str:
+    if not _lp_id.match(text):
+        raise ValueError("lp_id")
+    return text
+
+
+def _layout_of(text: bytes) -> Layout:
+    return tuple(_sections_of(text))
+
+
+def _integers(arrays: list[Raw], counts: Ints, odd: Flags) -> Ints:
+    """The numbers of JSON arrays end to end, `counts` from each; rows without so many integers become odd."""
+    found = _joined_integers(arrays, counts)
+    if found is None:
+        for row, count in enumerate(counts.tolist()):
+            if _joined_integers([arrays[row]], counts[row : row + 1]) is None:
+                odd[row] = True
+                arrays[row] = Raw(msgspec.json.encode([0] * count))
+        return _integers(arrays, counts, odd)
+    return found
+
+
+def _joined_integers(arrays: list[Raw], counts: Ints) -> Ints | None:
+    """The same; None unless every one is a flat array of so many integers of 64 bits."""
+    if not arrays:
+        return counts
+    text = b"[" + _between.join(arrays) + b"]"
+    # a buffer comes flattened: each must be an array, of which all neighbours tell, and open no bracket but its own
+    if text.count(_between_arrays) != len(arrays) - 1 or text.count(b"[") != len(arrays) + 1:
+        return None
+    try:
+        document: Any = simdjson.Parser().parse(text)
+        numbers = np.frombuffer(document.as_buffer(of_type="i"), np.int64)
+    except BROKEN:
+        return None
+    seams = np.cumsum(counts + 1)[:-1] - 1
+    if len(numbers) != int(counts.sum()) + len(seams) or (numbers[seams] != BETWEEN).any():
+        return None
+    own = np.ones(len(numbers), dtype=np.bool_)
+    own[seams] = False
+    found: Ints = numbers[own]
+    # a number of a beacon that passes for a seam puts a true seam among the numbers
+    return None if len(found) and found.min() == BETWEEN else found
+
+
+def _odd_events(kind: Bytes, dt: Ints, x: Ints, y: Ints, dwell: Ints) -> list[Flags]:
+    """Masks of events out of range; none at all in an ordinary slice, whose extremes are looked at only."""
+    if not len(kind):
+        return []
+    masks = [kind == NO_CODE] if kind.max() == NO_CODE else []
+    bounds = ((dt, 0, INT32_MAX), (dwell, 0, INT32_MAX), (x, -INT53_MAX, INT53_MAX), (y, -INT53_MAX, INT53_MAX))
+    masks += [
+        (column < low) | (column > high) for column, low, high in bounds if column.min() < low or column.max() > high
+    ]
+    return masks
+
+
+def _fixed(indices: list[list[int]], counts: Ints, odd: Flags) -> Flags:
+    """Which events are in viewport pixels; beacons that name an event they lack become odd."""
+    flags = np.zeros(int(counts.sum()), dtype=np.bool_)
+    flat = np.fromiter(chain.from_iterable(indices), np.int64)
+    if len(flat):
+        owners = np.repeat(np.arange(len(counts)), np.fromiter(map(len, indices), np.int64, len(counts)))
+        inside = flat < counts[owners]
+        odd[owners[~inside]] = True
+        places = ((np.cumsum(counts) - counts)[owners] + flat)[inside]
+        flags[places] = True
+        if len(places) > np.count_nonzero(flags):
+            odd |= np.bincount(owners, minlength=len(counts)) > np.add.reduceat(flags, np.cumsum(counts) - counts)
+    return flags
+
+
+def _too_much(page_h: Ints, sections: Ints, counts: Ints, dt: Ints, dwell: Ints) -> Flags:
+    """Beacons that span or stand too long, or may make too many rows: of these the strict way allows some."""
+    if not len(counts):
+        return np.zeros(0, dtype=np.bool_)
+    starts = np.cumsum(counts) - counts
+    span = np.maximum.reduceat(dt, starts)
+    windows = span // WINDOW_MS + 2
+    details = -(-np.minimum(page_h, MAX_PAGE_H) // BAND_PX) + sections
+    stands = np.maximum.reduceat(dwell, starts) > span + MAX_EARLIER_MS
+    flags: Flags = (span > MAX_SPAN_MS) | stands | (windows > MAX_WINDOWS) | (windows * details > MAX_ROWS)
+    return flags
+
+
+def _decoded(by_position: dict[int, _Head], wide: _Wide, timestamps: Ints, rejected: list[Rejected]) -> Decoded:
+    heads, counts = list(by_position.values()), wide.counts
+    positions = np.fromiter(by_position, np.int64, len(heads))
+    t0 = _column("t0", heads)
+    last = t0 + np.maximum.reduceat(wide.dt, np.cumsum(counts) - counts) if len(t0) else t0
+    shift, skewed = clock_shift(last, timestamps[positions])
+    t0 = t0 + shift
+    devices = map(DEVICE_CODES.__getitem__, [head.device for head in heads])
+    columns = BeaconColumns(
+        lp_ids=wide.lp_ids,
+        layouts=wide.layouts,
+        lp=wide.lp,
+        device=np.fromiter(devices, np.int64, len(heads)),
+        opens=wide.seq == 0,
+        viewport_w=_column("viewport_w", heads),
+        viewport_h=_column("viewport_h", heads),
+        page_w=_column("page_w", heads),
+        page_h=_column("page_h", heads),
+        t0=t0,
+        depth=_column("depth", heads),
+        counts=counts,
+        layout=wide.layout,
+        kind=wide.kind,
+        time=np.repeat(t0, counts) + wide.dt,
+        x=wide.x,
+        y=wide.y,
+        dwell=wide.dwell,
+        fixed=wide.fixed,
+    )
+    return Decoded(columns, _identities(wide.uuids, wide.seq), positions, rejected, int(skewed.sum()))
+
+
+def _identities(uuids: Bytes, seq: Ints) -> list[bytes]:
+    joined = np.ascontiguousarray(np.hstack([uuids, seq.astype(">u4").view(np.uint8).reshape(-1, 4)]))
+    return list(joined.view("V20").ravel().tolist())

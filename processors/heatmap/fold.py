@@ -1,0 +1,331 @@
+"""Columns of beacons to sums of the five tables of the heatmap.
+
+Everything is counted by key. What all tables share of a key, (lp_id, window, device), is a group: 63 bits, whatever
+comes. A table's key is the place of the group among those at hand with the rest of the key below it; keys are sorted
+and their values summed. Until there are many, keys are only gathered: one sort for many slices.
+
+Readings of the contract: a view with bottom <= y shows nothing and leaves depth as it was; a section with no height
+overlaps no view; rows of zeros are not written; sizes in `heatmap_views` are of the clamped page_h.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from processors.heatmap.columns import MOVE, SCROLL, BeaconColumns, Layout, joined
+from processors.heatmap.rows import Part, View, Words, arrow_parts
+from processors.heatmap.tallies import (
+    BAND_BITS,
+    CODE_BITS,
+    DETAIL_BITS,
+    FIXED_BITS,
+    TABLES,
+    X_BITS,
+    Y_BITS,
+    Partial,
+    Sums,
+    group_keys,
+    merged,
+)
+from processors.heatmap.tallies import CELLS as CELLS_TABLE
+from processors.heatmap.windows import Ints, windows_of
+
+__all__ = ["TABLES", "Fold"]
+
+MAX_PIXEL = 65_535
+MAX_EDGE = 65_536
+CELL_PX_BITS = 4
+CELLS_ACROSS = 128
+BAND_PX = 100
+VIEW_PX = 16
+KINDS = 6
+Word = TypeVar("Word", str, View)
+
+# of events with the sections of their pages, see BeaconColumns.weights
+CHUNK_WEIGHT = 1 << 16
+MERGE_ROWS = 1 << 18
+PAIRED_EVENTS = 1 << 13
+ALL_ROWS = 1 << 62
+# a Python string with its entry in a dict, or a section of a layout
+WORD_BYTES = 250
+# a section of a layout that a slice brings takes more memory than an event
+SECTION_WEIGHT = 8
+
+
+class Fold:
+    """Sums of the beacons added; what it holds grows with distinct keys, not with beacons."""
+
+    def __init__(self) -> None:
+        self.events = 0
+        self.beacons = 0
+        self._lps: dict[str, int] = {}
+        self._names: dict[str, int] = {}
+        self._views: dict[View, int] = {}
+        self._layouts: dict[Layout, int] = {}
+        self._pending: list[BeaconColumns] = []
+        self._pending_weight = 0
+        self._pending_bytes = 0
+        self._partials: list[Partial] = []
+        self._merge_at = MERGE_ROWS
+
+    def add(self, columns: BeaconColumns) -> None:
+        """Count these beacons too."""
+        if not columns.beacons:
+            return
+        self.events += columns.events
+        self.beacons += columns.beacons
+        new_sections = sum(len(layout) for layout in columns.layouts if layout not in self._layouts)
+        self._pending_bytes += columns.size + WORD_BYTES * new_sections
+        self._pending_weight += columns.weight + SECTION_WEIGHT * new_sections
+        self._pending.append(self._recoded(columns))
+        if self._pending_weight >= CHUNK_WEIGHT:
+            self._fold_pending()
+
+    @property
+    def held(self) -> int:
+        """Return about how many bytes of memory it holds."""
+        words = len(self._lps) + len(self._names) + len(self._views)
+        return self._pending_bytes + sum(partial.size for partial in self._partials) + WORD_BYTES * words
+
+    def tables(self) -> dict[str, pa.Table]:
+        """Rows of the tables that have any, sorted by key: the same for the same beacons, however they came."""
+        return {part.table: part.rows for part in self.parts(ALL_ROWS)}
+
+    def parts(self, most_rows: int) -> Iterator[Part]:
+        """Yield the rows of `tables` in parts of about `most_rows`, made only when asked for."""
+        self._fold_pending()
+        if not self._partials:
+            return
+        self._sort()
+        words = Words(list(self._lps), list(self._names), list(self._views))
+        yield from arrow_parts(self._partials[0], words, most_rows)
+
+    def _sort(self) -> None:
+        """Code all words in their alphabet's order, and merge what is folded to one."""
+        lps, names, views = _ranks(self._lps), _ranks(self._names), _ranks(self._views)
+        self._partials = [merged(self._partials, lps, {"heatmap_sections": names, "heatmap_views": views})]
+        self._lps, self._names, self._views = _coded(self._lps), _coded(self._names), _coded(self._views)
+
+    def _recoded(self, columns: BeaconColumns) -> BeaconColumns:
+        lps = [self._lps.setdefault(lp_id, len(self._lps)) for lp_id in columns.lp_ids]
+        layouts = [self._layouts.setdefault(layout, len(self._layouts)) for layout in columns.layouts]
+        lp = np.array(lps, dtype=np.int64)[columns.lp]
+        return replace(columns, lp_ids=[], layouts=[], lp=lp, layout=np.array(layouts, dtype=np.int64)[columns.layout])
+
+    def _fold_pending(self) -> None:
+        if not self._pending:
+            return
+        sections = _Sections.of(list(self._layouts), self._names)
+        for columns in joined(self._pending, list(self._layouts)).chunks(CHUNK_WEIGHT):
+            self._partials.append(self._partial(_Chunk.of(columns), sections))
+            if sum(partial.rows for partial in self._partials) >= self._merge_at:
+                self._partials = [merged(self._partials)]
+                self._merge_at = max(MERGE_ROWS, 2 * self._partials[0].rows)
+        self._pending, self._pending_weight, self._pending_bytes, self._layouts = [], 0, 0, {}
+
+    def _partial(self, chunk: "_Chunk", sections: "_Sections") -> Partial:
+        shown = _Shown.of(chunk)
+        sums = (_cells(chunk), _scroll(shown), _in_sections(chunk, shown, sections), _windows(chunk), self._seen(chunk))
+        return Partial(chunk.groups, dict(zip(TABLES, sums, strict=True)))
+
+    def _seen(self, chunk: "_Chunk") -> Sums:
+        """Sizes of the pages and viewports of pageviews that begin."""
+        columns, opens = chunk.columns, chunk.columns.opens
+        page_h = np.minimum(columns.page_h, MAX_EDGE)
+        sizes = [
+            (column[opens] & -VIEW_PX).tolist()
+            for column in (columns.page_w, page_h, columns.viewport_w, columns.viewport_h)
+        ]
+        views = self._views
+        codes = [views.setdefault(view, len(views)) for view in zip(*sizes, strict=True)]
+        keys = chunk.open_group << CODE_BITS | np.array(codes, dtype=np.int64)
+        return Sums(keys, np.ones((1, len(keys)), dtype=np.int64))
+
+
+def _coded(words: Iterable[Word]) -> dict[Word, int]:
+    """Return the place of each word among the sorted."""
+    return {word: code for code, word in enumerate(sorted(words))}
+
+
+def _ranks(codes: dict[Word, int]) -> Ints:
+    """Return the new code of each old code."""
+    ranks = np.zeros(len(codes), dtype=np.int64)
+    ranks[[codes[word] for word in sorted(codes)]] = np.arange(len(codes))
+    return ranks
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Columns with, for each event, the beacon it is of and the place of its group in `groups`."""
+
+    columns: BeaconColumns
+    owner: Ints
+    group: Ints
+    open_group: Ints
+    groups: Ints
+
+    @classmethod
+    def of(cls, columns: BeaconColumns) -> "_Chunk":
+        """Groups are looked up once for each run of events of one beacon and window."""
+        owner = np.repeat(np.arange(columns.beacons), columns.counts)
+        window = windows_of(columns.time)
+        change = (window[1:] != window[:-1]) | (owner[1:] != owner[:-1])
+        starts = np.flatnonzero(np.concatenate(([True], change)))
+        of_run = owner[starts]
+        opens = columns.opens
+        keys = np.concatenate(
+            (
+                group_keys(columns.lp[of_run], window[starts], columns.device[of_run]),
+                group_keys(columns.lp[opens], windows_of(columns.t0[opens]), columns.device[opens]),
+            )
+        )
+        groups, places = np.unique(keys, return_inverse=True)
+        lengths = np.diff(starts, append=len(owner))
+        return cls(columns, owner, np.repeat(places[: len(starts)], lengths), places[len(starts) :], groups)
+
+
+def _cells(chunk: _Chunk) -> Sums:
+    """Hits and dwell of clicks and moves, by cell."""
+    columns = chunk.columns
+    # codes of kinds that have a cell are the lowest four
+    place = np.flatnonzero(columns.kind < SCROLL)
+    owner = chunk.owner[place]
+    fixed = columns.fixed[place]
+    width = columns.page_w[owner]
+    in_viewport = np.flatnonzero(fixed)
+    width[in_viewport] = columns.viewport_w[owner[in_viewport]]
+    x = np.clip(columns.x[place], 0, MAX_PIXEL)
+    y = np.clip(columns.y[place], 0, MAX_PIXEL) >> CELL_PX_BITS
+    # exact in floats below 128, where quotients lie 2^-31 apart at least, and what is above is cut off
+    across = np.minimum((x * CELLS_ACROSS / width).astype(np.int64), CELLS_ACROSS - 1)
+    keys = chunk.group[place] << DETAIL_BITS[CELLS_TABLE]
+    keys |= columns.kind[place].astype(np.int64) << (FIXED_BITS + X_BITS + Y_BITS)
+    keys |= fixed.astype(np.int64) << (X_BITS + Y_BITS)
+    keys |= across << Y_BITS | y
+    return Sums(keys, np.stack((np.ones(len(keys), dtype=np.int64), columns.dwell[place])))
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Scroll events that show something: page pixels `top` to `bottom`, and the `depth` known before each."""
+
+    owner: Ints
+    group: Ints
+    layout: Ints
+    top: Ints
+    bottom: Ints
+    depth: Ints
+    dwell: Ints
+
+    @classmethod
+    def of(cls, chunk: _Chunk) -> "_Shown":
+        """Views in the order of their events."""
+        columns = chunk.columns
+        place = np.flatnonzero(columns.kind == SCROLL)
+        owner = chunk.owner[place]
+        top = np.clip(columns.y[place], 0, MAX_PIXEL)
+        bottom = np.minimum(top + columns.viewport_h[owner], np.minimum(columns.page_h, MAX_EDGE)[owner])
+        shown = np.flatnonzero(bottom > top)
+        place, owner, top, bottom = place[shown], owner[shown], top[shown], bottom[shown]
+        depth = np.minimum(columns.depth, MAX_EDGE)[owner]
+        # a running maximum that starts anew with each beacon, as owners only grow
+        base = owner * (2 * MAX_EDGE)
+        reached = np.maximum.accumulate(base + bottom)
+        depth[1:] = np.maximum(depth[1:], reached[:-1] - base[1:])
+        group, dwell = chunk.group[place], columns.dwell[place]
+        return cls(owner, group, columns.layout[owner], top, bottom, depth, dwell)
+
+
+def _scroll(shown: _Shown) -> Sums:
+    """Steps of reached and exposure: up at the first band, down after the last."""
+    group = shown.group << BAND_BITS
+    after = group + ((shown.bottom - 1) // BAND_PX + 1)
+    first_new = group + (shown.depth + BAND_PX - 1) // BAND_PX
+    new = np.flatnonzero(first_new < after)
+    stood = np.flatnonzero(shown.dwell)
+    keys = (first_new[new], after[new], (group + shown.top // BAND_PX)[stood], after[stood])
+    one, dwell = np.ones(len(new), dtype=np.int64), shown.dwell[stood]
+    none = np.zeros_like
+    reached = np.concatenate((one, -one, none(dwell), none(dwell)))
+    exposure = np.concatenate((none(one), none(one), dwell, -dwell))
+    return Sums(np.concatenate(keys), np.stack((reached, exposure)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Sections:
+    """Sections of all layouts, end to end; layout i has `counts[i]` of them from `starts[i]`. Bounds are clamped."""
+
+    starts: Ints
+    counts: Ints
+    name: Ints
+    top: Ints
+    bottom: Ints
+
+    @classmethod
+    def of(cls, layouts: list[Layout], names: dict[str, int]) -> "_Sections":
+        """Sections in arrays; names not known yet are added to `names`."""
+        flat = [section for layout in layouts for section in layout]
+        counts = np.array([len(layout) for layout in layouts], dtype=np.int64)
+        codes = np.array([names.setdefault(name, len(names)) for name, _, _ in flat], dtype=np.int64)
+        bounds = np.array([(top, bottom) for _, top, bottom in flat], dtype=np.int64).reshape(-1, 2)
+        top, bottom = np.clip(bounds, 0, MAX_EDGE).T
+        return cls(np.cumsum(counts) - counts, counts, codes, top, bottom)
+
+    def pairs(self, layout: Ints) -> Iterator[tuple[Ints, Ints]]:
+        """Each event with each section of its layout, as indices of both; some thousand events at a time."""
+        for first in range(0, len(layout), PAIRED_EVENTS):
+            part = layout[first : first + PAIRED_EVENTS]
+            counts = self.counts[part]
+            event = np.repeat(np.arange(len(part)), counts)
+            within = np.arange(len(event)) - np.repeat(np.cumsum(counts) - counts, counts)
+            yield event + first, self.starts[part][event] + within
+
+
+def _in_sections(chunk: _Chunk, shown: _Shown, sections: _Sections) -> Sums:
+    keys: list[Ints] = [np.empty(0, dtype=np.int64)]
+    values: list[Ints] = [np.empty((3, 0), dtype=np.int64)]
+    if len(sections.name):
+        for found, columns in (*_section_clicks(chunk, sections), *_section_views(shown, sections)):
+            keys.append(found)
+            values.append(columns)
+    return Sums(np.concatenate(keys), np.concatenate(values, axis=1))
+
+
+def _section_clicks(chunk: _Chunk, sections: _Sections) -> Iterator[tuple[Ints, Ints]]:
+    columns = chunk.columns
+    clicks = (columns.kind < SCROLL) & (columns.kind != MOVE) & ~columns.fixed
+    place = np.flatnonzero(clicks)
+    y = np.clip(columns.y[place], 0, MAX_PIXEL)
+    group = chunk.group[place]
+    for event, section in sections.pairs(columns.layout[chunk.owner[place]]):
+        pixel = y[event]
+        inside = np.flatnonzero((sections.top[section] <= pixel) & (pixel < sections.bottom[section]))
+        keys = group[event[inside]] << CODE_BITS | sections.name[section[inside]]
+        values = np.zeros((3, len(keys)), dtype=np.int64)
+        values[0] = 1
+        yield keys, values
+
+
+def _section_views(shown: _Shown, sections: _Sections) -> Iterator[tuple[Ints, Ints]]:
+    for event, section in sections.pairs(shown.layout):
+        top, bottom = sections.top[section], sections.bottom[section]
+        below = top < shown.bottom[event]
+        reached = below & (shown.depth[event] <= top)
+        seen = below & (shown.top[event] < bottom) & (top < bottom)
+        exposure = shown.dwell[event] * seen
+        counted = np.flatnonzero(reached | (exposure > 0))
+        keys = shown.group[event[counted]] << CODE_BITS | sections.name[section[counted]]
+        yield keys, np.stack((np.zeros_like(keys), reached[counted].astype(np.int64), exposure[counted]))
+
+
+def _windows(chunk: _Chunk) -> Sums:
+    """Counts of every group: the columns of heatmap_windows, in their order."""
+    size = len(chunk.groups)
+    by_kind = np.bincount(chunk.group * KINDS + chunk.columns.kind, minlength=size * KINDS).reshape(size, KINDS).T
+    click, dead, move, rage, scroll, goal = by_kind
+    pageviews = np.bincount(chunk.open_group, minlength=size)
+    counts = (pageviews, by_kind.sum(axis=0), click + dead + rage, rage, dead, move, scroll, goal)
+    return Sums(np.arange(size), np.stack(counts).astype(np.int64))

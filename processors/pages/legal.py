@@ -1,0 +1,38 @@
+"""What the law asks of a page: which facts may not be shown, and which are missing."""
+
+from processors.pages.lint import lint_request
+from processors.pages.trades import purpose_of, trade_of
+from schemas.generation import GenerationRequest, Warning_
+
+LICENSED = {"realestate": "宅地建物取引業の免許番号", "counsel": "登録番号・所属会"}
+
+
+def forbids_testimonials(request: GenerationRequest) -> bool:
+    """Whether customers' voices may not be shown: patients' experiences may not advertise medicine
+    (医療法施行規則 第1条の9)."""
+    return trade_of(request.industry)[0] == "clinic"
+
+
+def page_warnings(request: GenerationRequest) -> list[Warning_]:
+    """What the customer should put right. Codes: `facts_not_shown`, `legal_slot_missing`, `advertising_law`."""
+    business, facts = request.business, request.facts
+    warnings = lint_request(request)
+    if facts.testimonials and forbids_testimonials(request):
+        detail = "facts.testimonials: 医療広告では患者の体験談を掲載できません（医療法施行規則第1条の9）"
+        warnings.append(Warning_(code="facts_not_shown", detail=detail))
+    if purpose_of(request.purpose) == "sale":
+        missing = {
+            "business.address": business.address,
+            "business.phone": business.phone,
+            "facts.prices": facts.prices,
+            "business.url": business.url,
+        }
+        warnings += [
+            Warning_(code="legal_slot_missing", detail=f"{name}: 特定商取引法第11条の表示に使います")
+            for name, given in missing.items()
+            if not given
+        ]
+    needed = LICENSED.get(trade_of(request.industry)[0])
+    if needed and not facts.licences:
+        warnings.append(Warning_(code="legal_slot_missing", detail=f"facts.licences: {needed}の表示に使います"))
+    return warnings

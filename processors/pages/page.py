@@ -1,0 +1,263 @@
+"""From copy and facts to a page: a design by rule, Jinja2 in a sandbox with autoescape, nothing unescaped.
+
+`og_image` and `thumbnail` are part of this interface and live in `cards.py`, `page_warnings` in `legal.py`.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+from urllib.parse import urlsplit
+
+import minify_html
+from jinja2 import FunctionLoader, StrictUndefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup, escape
+
+from processors.pages import curated
+from processors.pages.cards import og_image, thumbnail
+from processors.pages.copywriting import words_of
+from processors.pages.curated import Asset, Picture
+from processors.pages.designs import DESIGNS, Design
+from processors.pages.legal import forbids_testimonials, page_warnings
+from processors.pages.phrases import phrases
+from processors.pages.slots import fill, slots, topics
+from processors.pages.trades import purpose_of, trade_of
+from processors.text import address, shown
+from schemas.copywriting import Copy
+from schemas.generation import GenerationRequest, Model
+from schemas.sections import Footer, Form, Information, PriceList, Proof
+
+__all__ = [
+    "TEMPLATE_VERSION",
+    "Asset",
+    "choose_template",
+    "integrate",
+    "og_image",
+    "optimise",
+    "page_warnings",
+    "pictures",
+    "thumbnail",
+]
+
+TEMPLATE_VERSION = 2
+LONGEST_DESCRIPTION = 120
+# a browser may break behind these even where words are kept whole: a word joiner forbids it inside a phrase
+_JOINT = re.compile(r"([」』）〕】！？])(?=.)")
+GOTHIC = '"Hiragino Sans","Hiragino Kaku Gothic ProN","Noto Sans JP","Noto Sans CJK JP","Yu Gothic Medium",sans-serif'
+MINCHO = '"Hiragino Mincho ProN","Yu Mincho","Noto Serif JP","Noto Serif CJK JP","BIZ UDPMincho",serif'
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What the sections of one page share."""
+
+    design: Design
+    headings: dict[str, str]
+    pictures: dict[str, Picture]
+    name: str
+    phone: str | None
+    dial: str
+    url: str | None
+    site: str
+    hours: str | None
+    topics: list[str]
+    call: str
+    target: str
+    reachable: bool
+    priced: bool
+    form: dict[str, Any] | None
+
+    @property
+    def name_word(self) -> str:
+        """What the trade calls its name."""
+        return self.design.name_word
+
+    @property
+    def hours_word(self) -> str:
+        """What the trade calls its hours."""
+        return self.design.hours_word
+
+
+def choose_template(request: GenerationRequest) -> tuple[str, str]:
+    """The design's name and the reason for it, fit to be logged: it holds nothing that a customer typed."""
+    return trade_of(request.industry)
+
+
+def pictures(request: GenerationRequest, template: str) -> list[Asset]:
+    """The files that the page asks for, each in its widths and formats; few pages differ."""
+    return curated.all_of(request, _design(template).name)
+
+
+def _design(template: str) -> Design:
+    return DESIGNS.get(template, DESIGNS["generic"])
+
+
+def _source(name: str) -> str:
+    return files("processors").joinpath("templates", name).read_text("utf-8")
+
+
+@cache
+def _css(name: str) -> Markup:
+    """The design's style sheet, small: variables, the base and its own rules."""
+    design = DESIGNS[name]
+    colours = {
+        key: getattr(design, key)
+        for key in ("paper", "soft", "ink", "quiet", "line", "accent", "on_accent", "deep", "on_deep")
+    }
+    variables = "".join(f"--{key.replace('_', '-')}:{value};" for key, value in colours.items())
+    head = MINCHO if design.serif else GOTHIC
+    variables += f"--body:{GOTHIC};--head:{head};--latin:{head};--round:99px;--corner:10px;"
+    sheet = f":root{{{variables}}}{_source('css/base.css')}{_source(f'css/{name}.css')}"
+    small = minify_html.minify(f"<style>{sheet}</style>", minify_css=True, keep_closing_tags=True)
+    return Markup(small.removeprefix("<style>").removesuffix("</style>"))  # noqa: S704 - our own style sheets
+
+
+def _script_json(value: Any) -> Markup:
+    """JSON that cannot end the script element it stands in."""
+    text = json.dumps(value, ensure_ascii=False)
+    for letter, instead in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\u2028")):
+        text = text.replace(letter, instead)
+    return Markup(text)  # noqa: S704 - escaped above for exactly this place
+
+
+def _phrased(text: str) -> Markup:
+    """A heading that may break only between phrases."""
+    return Markup("<wbr>").join(escape(_JOINT.sub("\\1\u2060", phrase)) for phrase in phrases(text))
+
+
+@cache
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        loader=FunctionLoader(_source), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"script_json": _script_json, "phrased": _phrased, "shown": shown}
+    return environment
+
+
+def integrate(
+    request: GenerationRequest, copy: Copy, *, template: str, lp_id: str, base_url: str, og_key: str | None = None
+) -> str:
+    """The page's HTML. `base_url` is the public listener's; `og_key` is the key of `og_image`'s bytes in the store."""
+    design = _design(template)
+    words = fill(copy.model_dump(), slots(request))
+    page = _page(request, words, design, base_url)
+    macros = _environment().get_template("sections.html.j2").module
+    data = words | _given(request)
+    body = [getattr(macros, name)(data[name], page) for name in design.order if data.get(name)]
+    title = f"{words['hero']['catch']}｜{page.name}"
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            title=title,
+            description=words["hero"]["lead"].striptags()[:LONGEST_DESCRIPTION],
+            copy=words,
+            body=body,
+            footer=getattr(macros, "footer")(_footer(request, page).model_dump(), page),  # noqa: B009 - a macro, by name
+            css=_css(design.name),
+            hero=page.pictures["hero"],
+            structured=_structured(request, words, page, design, f"{base_url}/lp/{lp_id}"),
+            page=page,
+            design=design,
+            lp_id=lp_id,
+            base_url=base_url,
+            page_url=f"{base_url}/lp/{lp_id}",
+            og_url=f"{base_url}/{og_key}" if og_key else None,
+        )
+    )
+
+
+def _page(request: GenerationRequest, words: dict[str, Any], design: Design, base_url: str) -> Page:
+    business, facts = request.business, request.facts
+    phone = shown(business.phone or "") or None
+    located = bool(business.address or facts.hours or facts.access)
+    purpose = purpose_of(request.purpose)
+    return Page(
+        design=design,
+        headings=words_of(request.industry, request.purpose).headings,
+        pictures={
+            role: Picture(curated.drawing_of(request, design.name, role), role, base_url) for role in curated.ROLES
+        },
+        name=shown(business.name) or "—",
+        phone=phone,
+        dial="".join(letter for letter in phone or "" if letter in "+0123456789"),
+        url=address(business.url) if business.url else None,
+        site=shown(urlsplit(business.url).hostname or "") if business.url else "",
+        hours=shown(facts.hours or "") or None,
+        topics=topics(request),
+        call=words["hero"]["call"],
+        target="#information" if located and purpose == "visit" else "#contact",
+        reachable=bool(phone or business.url or business.form_url or located),
+        priced=bool(facts.prices),
+        form=Form(action=address(business.form_url), purpose=purpose).model_dump() if business.form_url else None,
+    )
+
+
+def _given(request: GenerationRequest) -> dict[str, dict[str, Any] | None]:
+    """The sections that only the customer's facts fill; None without them."""
+    business, facts = request.business, request.facts
+    url = address(business.url) if business.url else None
+    voices = [] if forbids_testimonials(request) else facts.testimonials
+    where = Information(address=business.address, hours=facts.hours, access=facts.access, phone=business.phone, url=url)
+    found: dict[str, Model | None] = {
+        "proof": Proof(testimonials=voices) if voices else None,
+        "price": PriceList(prices=facts.prices) if facts.prices else None,
+        "information": where if where.address or where.hours or where.access else None,
+    }
+    return {name: model.model_dump() if model else None for name, model in found.items()}
+
+
+def _footer(request: GenerationRequest, page: Page) -> Footer:
+    business = request.business
+    return Footer(
+        name=page.name,
+        address=business.address,
+        phone=page.phone,
+        url=page.url,
+        licences=request.facts.licences,
+        sale=purpose_of(request.purpose) == "sale",
+        form=page.form is not None,
+    )
+
+
+def _structured(
+    request: GenerationRequest, words: dict[str, Any], page: Page, design: Design, page_url: str
+) -> list[dict[str, Any]]:
+    """JSON-LD: the business with what was given, and the questions."""
+    business = request.business
+    optional = {
+        "telephone": page.phone,
+        "address": shown(business.address or ""),
+        "url": page.url,
+    }
+    return [
+        {
+            "@context": "https://schema.org",
+            "@type": design.kind,
+            "name": page.name,
+            "image": page.pictures["hero"].src,
+            "mainEntityOfPage": page_url,
+            **{key: value for key, value in optional.items() if value},
+        },
+        {
+            "@context": "https://schema.org",
+            "@type": "FAQPage",
+            "mainEntity": [
+                {
+                    "@type": "Question",
+                    "name": one["question"],
+                    "acceptedAnswer": {"@type": "Answer", "text": one["answer"].striptags()},
+                }
+                for one in words["faq"]["items"]
+            ],
+        },
+    ]
+
+
+def optimise(html: str) -> bytes:
+    """The page's bytes, minified; what people read and what scripts hold is untouched."""
+    small: str = minify_html.minify(html, keep_closing_tags=True, keep_html_and_head_opening_tags=True)
+    return small.encode()

@@ -1,0 +1,1 @@
+"""Counted cells become heatmap pictures and numbers."""

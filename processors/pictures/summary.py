@@ -1,0 +1,79 @@
+"""A heatmap in numbers that fit a table: its hottest places, how far visitors came, what its sections got."""
+
+import msgspec
+import numpy as np
+
+from processors.pictures.heat import BAND_H, CELL_COLUMNS, CELL_H, Ints
+from processors.pictures.maps import Cells
+
+HALF_COLUMNS, HALF_ROWS = 10, 3  # a place is a sixth of the width by a hundred pixels: about a button
+MOST_SPOTS = 5
+SHARES = (75, 50, 25)
+
+
+class Spot(msgspec.Struct, frozen=True):
+    """A place: centre as percent of the width and px from the top (of the view where fixed), and its share of all."""
+
+    x_percent: int
+    y_px: int
+    fixed: bool
+    share: float
+
+
+class Reach(msgspec.Struct, frozen=True):
+    """How deep so many percent of the pageviews came, px; None when fewer saw even the top."""
+
+    percent: int
+    px: int | None
+
+
+class SectionSeen(msgspec.Struct, frozen=True):
+    """A section: pageviews that saw its top, clicks in it, time in view."""
+
+    name: str
+    reached: int
+    clicks: int
+    exposure_ms: int
+
+
+class MapSummary(msgspec.Struct, frozen=True):
+    """A map's numbers. `total` and `peak` are hits, or ms of rest; `devices` are pageviews by kind of device."""
+
+    device: str
+    devices: dict[str, int]
+    pageviews: int
+    total: int
+    peak: float
+    fold: int
+    spots: list[Spot]
+    reached: list[Reach]
+    sections: list[SectionSeen]
+
+
+def spots_of(cells: Cells) -> list[Spot]:
+    """The heaviest places, one after the other, each without the cells of those before it."""
+    total = int(cells.weight.sum())
+    left = cells.weight.astype(np.int64, copy=True)
+    found: list[Spot] = []
+    while len(found) < MOST_SPOTS and left.any():
+        middle = int(left.argmax())
+        near = (
+            (np.abs(cells.x - cells.x[middle]) <= HALF_COLUMNS)
+            & (np.abs(cells.y - cells.y[middle]) <= HALF_ROWS)
+            & (cells.fixed == cells.fixed[middle])
+        )
+        weight = np.where(near, left, 0)
+        x, y = (float((weight * (along + 0.5)).sum() / weight.sum()) for along in (cells.x, cells.y))
+        share = round(float(weight.sum()) / total, 4)
+        found.append(Spot(round(100 * x / CELL_COLUMNS), round(y * CELL_H), bool(cells.fixed[middle]), share))
+        left[near] = 0
+    return sorted(found, key=lambda spot: -spot.share)
+
+
+def reach_of(band: Ints, reached: Ints, pageviews: int) -> list[Reach]:
+    """The depth that three quarters, half and a quarter of the pageviews saw."""
+    found = []
+    for percent in SHARES:
+        deep = band[reached * 100 >= percent * max(1, pageviews)]
+        found.append(Reach(percent, (int(deep.max()) + 1) * BAND_H if len(deep) else None))
+    return found

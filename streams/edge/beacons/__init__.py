@@ -1,0 +1,1 @@
+"""The beacon route: judge a beacon, send it to Kafka."""

@@ -1,0 +1,125 @@
+"""The beacon door without aiohttp's task, request and response objects, which cost more than everything else.
+
+It takes only what nearly every beacon is: a whole POST in one piece on a kept connection. The answers are those of the
+ordinary way, which takes all else; a test holds the two together.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from aiohttp import hdrs
+
+from infra.tenants import Tenants
+from schemas.heatmap import TOPIC
+from streams.edge.beacons.judge import PATH, error_of, record_of
+from streams.edge.beacons.sender import Sender, Sent
+from streams.edge.http.admission import Admission, Room
+from streams.edge.http.bodies import GZIP_MAGIC, check_size, inflate
+from streams.edge.http.errors import SERVER_NAME, HttpError, cors_headers
+from streams.runtime import metrics
+from streams.runtime.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Answer = Callable[[bytes], None]
+
+
+class QuickPath:
+    """Judges, sends and answers one beacon, all by calls that do not wait."""
+
+    def __init__(self, settings: Settings, tenants: Tenants, admission: Admission, sender: Sender) -> None:
+        self._settings = settings
+        self._tenants = tenants
+        self._admission = admission
+        self._sender = sender
+        self._second = 0
+        self._date = b""
+
+    def takes(self, message: Any, payload: Any) -> bool:
+        """Whether the request is one for this way; `message` and `payload` are those of aiohttp's parser."""
+        return bool(
+            message.path == PATH
+            and message.method == "POST"
+            and not message.should_close
+            and not self._admission.draining
+            and not message.upgrade
+            and payload.is_eof()
+            and hdrs.CONTENT_ENCODING not in message.headers
+            and hdrs.TRANSFER_ENCODING not in message.headers
+            and self._sender.knows(TOPIC)
+        )
+
+    def handle(self, message: Any, payload: Any, client: bytes, answer: Answer) -> None:
+        """Call `answer` with the response's bytes, now or when the broker has told."""
+        started = time.perf_counter()
+        origin = message.headers.get(hdrs.ORIGIN)
+        room = self._admission.room()
+
+        def finish(error: HttpError | None) -> None:
+            room.release()
+            self._admission.end()
+            self._answer(answer, error, origin, started)
+
+        def done(sent: Sent) -> None:
+            finish(error_of(sent))
+
+        try:
+            account = self._admission.admit(message.headers, client, origin)
+            self._admission.begin()
+        except HttpError as error:
+            self._answer(answer, error, origin, started)
+            return
+        try:
+            body = self._whole(payload.read_nowait(), room)
+            account.pay_bytes(len(body))
+            record = record_of(body, self._tenants, origin)
+            self._sender.send_one(TOPIC, record, done)
+        except HttpError as error:
+            finish(error)
+        except Exception:
+            log.exception("POST %s failed", PATH)
+            finish(HttpError(500, "Internal Server Error"))
+
+    def _whole(self, body: bytes, room: Room) -> bytes:
+        limit = self._settings.edge_max_beacon_bytes
+        check_size(len(body), limit, room)
+        if body[:2] != GZIP_MAGIC:
+            return body
+        body = inflate(body, limit)
+        room.grow(len(body))
+        return body
+
+    def _answer(self, answer: Answer, error: HttpError | None, origin: str | None, started: float) -> None:
+        status = 204 if error is None else error.status
+        answer(self._response(status, error, origin))
+        count, seconds = metrics.request("public", PATH, status)
+        count.inc()
+        seconds.observe(time.perf_counter() - started)
+
+    def _response(self, status: int, error: HttpError | None, origin: str | None) -> bytes:
+        lines = [HEAD % (status, PHRASES[status], self._now())]
+        for name, value in cors_headers(self._tenants, origin, status).items():
+            lines.append(f"{name}: {value}\r\n".encode())
+        if error is None:
+            lines.append(b"\r\n")
+            return b"".join(lines)
+        if status in (429, 503):
+            lines.append(b"Retry-After: %d\r\n" % error.retry_after_s)
+        body = msgspec.json.encode({"error_code": error.code, "message": error.message})
+        lines.append(b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        return b"".join(lines)
+
+    def _now(self) -> bytes:
+        now = int(time.time())
+        if now != self._second:
+            self._second, self._date = now, formatdate(now, usegmt=True).encode()
+        return self._date
+
+
+HEAD = b"HTTP/1.1 %%d %%b\r\nDate: %%b\r\nServer: %b\r\nVary: Origin\r\n" % SERVER_NAME.encode()
+PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}

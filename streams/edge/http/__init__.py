@@ -1,0 +1,1 @@
+"""HTTP for strangers: connections, bodies, rates, admission, errors."""

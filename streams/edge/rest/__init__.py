@@ -1,0 +1,1 @@
+"""The Kafka REST Proxy's v2 API."""

@@ -1,0 +1,99 @@
+"""The metadata GETs of the REST proxy's v2 API, for the topics that the caller may produce to."""
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from infra.kafka import metadata
+from infra.tenants import Caller
+from schemas.errors import Retryable
+from streams.edge.beacons.sender import NO_PARTITION
+from streams.edge.http.errors import HttpError
+from streams.edge.rest.produce import ACCEPTED, V2, accepts, topics_of
+from streams.edge.services import Services
+
+NO_TOPIC = HttpError(404, "Topic not found.", 40401)
+
+
+async def root(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
+    """An empty object, as the REST proxy has it."""
+    return _json(request, {})
+
+
+async def brokers(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
+    """Ids of the brokers."""
+    try:
+        return _json(request, {"brokers": await metadata.brokers(_bootstrap(services))})
+    except Retryable as error:
+        raise HttpError(503, "The broker does not answer, try again") from error
+
+
+async def topics(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
+    """Topics that may be produced to, and are there."""
+    try:
+        return _json(request, await metadata.existing(_bootstrap(services), topics_of("private", services.settings)))
+    except Retryable as error:
+        raise HttpError(503, "The broker does not answer, try again") from error
+
+
+async def topic(request: web.BaseRequest, services: Services, *, caller: Caller | None, topic: str) -> web.Response:
+    """A topic with its settings and partitions."""
+    found = await _partitions(services, topic)
+    configs = await metadata.configs(_bootstrap(services), topic)
+    return _json(request, {"name": topic, "configs": configs, "partitions": found})
+
+
+async def partitions(
+    request: web.BaseRequest, services: Services, *, caller: Caller | None, topic: str
+) -> web.Response:
+    """A topic's partitions."""
+    return _json(request, await _partitions(services, topic))
+
+
+async def partition(
+    request: web.BaseRequest, services: Services, *, caller: Caller | None, topic: str, partition: str
+) -> web.Response:
+    """One partition."""
+    return _json(request, await _partition(services, topic, partition))
+
+
+async def offsets(
+    request: web.BaseRequest, services: Services, *, caller: Caller | None, topic: str, partition: str
+) -> web.Response:
+    """The first and the next offset of a partition."""
+    found = await _partition(services, topic, partition)
+    try:
+        begin, end = await metadata.offsets(_bootstrap(services), topic, found["partition"])
+    except Retryable as error:
+        raise HttpError(503, "The broker does not answer, try again") from error
+    return _json(request, {"beginning_offset": begin, "end_offset": end})
+
+
+async def _partitions(services: Services, topic: str) -> list[dict[str, Any]]:
+    if topic not in topics_of("private", services.settings):
+        raise NO_TOPIC
+    try:
+        found = await metadata.partitions(_bootstrap(services), topic)
+    except Retryable as error:
+        raise HttpError(503, "The broker does not answer, try again") from error
+    if not found:
+        raise NO_TOPIC
+    return found
+
+
+async def _partition(services: Services, topic: str, number: str) -> dict[str, Any]:
+    for one in await _partitions(services, topic):
+        if str(one["partition"]) == number:
+            return one
+    raise HttpError(404, "Partition not found.", NO_PARTITION)
+
+
+def _bootstrap(services: Services) -> str:
+    return services.settings.kafka_bootstrap_servers
+
+
+def _json(request: web.BaseRequest, value: object) -> web.Response:
+    if not accepts(request.headers.get("Accept", "*/*"), ACCEPTED):
+        raise HttpError(406, "HTTP 406 Not Acceptable")
+    return web.Response(body=msgspec.json.encode(value), headers={"Content-Type": V2})

@@ -1,0 +1,275 @@
+"""The Kafka REST Proxy's v2 produce API, `POST /topics/…`, on both listeners.
+
+API: https://docs.confluent.io/platform/current/kafka-rest/api.html (v2). Everything of a request is checked before its
+first record is sent; sending is not atomic, and each record has its own result.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+import msgspec
+from aiohttp import web
+
+from infra.kafka.producer import partition_of
+from infra.redis.results import ResultStore
+from infra.tenants import Caller
+from schemas.codec import beacon_from_avro_json, decode_request, to_beacon
+from schemas.errors import DecodeError, Retryable
+from schemas.generation import REQUESTS, encode_model
+from schemas.heatmap import TOPIC as HEATMAP
+from schemas.heatmap import Beacon
+from streams.edge.beacons.judge import check_page, record_from
+from streams.edge.beacons.sender import FORBIDDEN, NO_PARTITION, Record, Sent
+from streams.edge.http.bodies import read_body, visitor_of
+from streams.edge.http.connections import Listener
+from streams.edge.http.errors import HttpError
+from streams.edge.http.rates import Account
+from streams.edge.rest.asks import send_asks
+from streams.edge.rest.formats import Avro, Binary, Format, FormatName, Json, open_schemas
+from streams.edge.services import Services
+from streams.runtime import tracing
+from streams.runtime.settings import Settings
+
+log = logging.getLogger(__name__)
+
+V2 = "application/vnd.kafka.v2+json"
+EMBEDDED: dict[str, FormatName] = {
+    "application/vnd.kafka.json.v2+json": "json",
+    "application/vnd.kafka.binary.v2+json": "binary",
+    "application/vnd.kafka.avro.v2+json": "avro",
+}
+ACCEPTED = {"*/*", "application/*", V2, "application/vnd.kafka+json", "application/json", *EMBEDDED}
+TOP_FIELDS = {"records", "key_schema", "key_schema_id", "value_schema", "value_schema_id"}
+MOST_RECORDS = 10_000
+MOST_SHOWN = 64
+TURN_RECORDS = 100
+
+
+class ProduceRecord(msgspec.Struct, forbid_unknown_fields=True):
+    """One record of a produce request, not looked into yet."""
+
+    key: msgspec.Raw = msgspec.Raw(b"null")
+    value: msgspec.Raw = msgspec.Raw(b"null")
+    partition: int | None = None
+
+
+_envelope = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_records: msgspec.json.Decoder[list[ProduceRecord] | None] = msgspec.json.Decoder(list[ProduceRecord] | None)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a request wants its records, and on whose behalf."""
+
+    topic: str
+    partition: int | None
+    listener: Listener
+    caller: Caller | None
+    origin: str | None
+
+    @property
+    def checked(self) -> bool:
+        """Whether records must be of the topic's model."""
+        return self.topic in (HEATMAP, REQUESTS)
+
+
+def topics_of(listener: Listener, settings: Settings) -> set[str]:
+    """Topics that may be produced to."""
+    return {HEATMAP} if listener == "public" else {HEATMAP, REQUESTS, *settings.proxy_topics}
+
+
+async def produce_records(request: web.BaseRequest, services: Services, target: Target) -> web.Response:
+    """All records of one request; 200 with a result for each."""
+    name = _negotiate(request)
+    account = _account(request, services, target)
+    if target.partition is not None and target.partition >= await services.sender.partitions(target.topic):
+        raise HttpError(404, "Partition not found.", NO_PARTITION)
+    limit = services.settings.edge_max_beacon_bytes if name == "avro" and target.listener == "public" else None
+    with services.admission.room() as room:
+        body = await read_body(request, services.settings, room, limit=limit, account=account)
+        envelope = _parse(body)
+        posted = _posted(envelope)
+        account.pay_records(len(posted))
+        form = await _format(name, envelope, target, services)
+        records = await _placed(posted, await _records_of(posted, form, target, services), target, services)
+        stored = sum(record.size for record in records)
+        account.pay_bytes(max(0, stored - len(body)))  # Avro becomes longer as JSON
+        room.grow(room.held + stored)
+        if target.topic != REQUESTS:
+            return _answer(await services.sender.send(target.topic, records), form)
+        sent = await send_asks(services.sender, records, request.headers.get(tracing.PARENT))
+    await _note_queued(services.results, records, sent, target.caller)
+    return _answer(sent, form)
+
+
+def _account(request: web.BaseRequest, services: Services, target: Target) -> Account:
+    if target.caller is None:
+        return visitor_of(request, services.admission)
+    return services.admission.tenant(target.caller.tenant.id)
+
+
+def _answer(sent: list[Sent], form: Format) -> web.Response:
+    offsets = [
+        {"partition": one.partition, "offset": one.offset, "error_code": one.error_code, "error": one.error}
+        for one in sent
+    ]
+    answer = {"offsets": offsets, "key_schema_id": form.key_schema_id, "value_schema_id": form.value_schema_id}
+    status = 403 if any(one.error_code == FORBIDDEN for one in sent) else 200
+    return web.Response(status=status, body=msgspec.json.encode(answer), headers={"Content-Type": V2})
+
+
+async def _note_queued(results: ResultStore, records: list[Record], sent: list[Sent], caller: Caller | None) -> None:
+    """Let the requests be found at once; with Redis away they are found as soon as a worker has seen them."""
+    if caller is None:
+        return
+    try:
+        for record, one in zip(records, sent, strict=True):
+            if one.error_code is None and record.place_by is not None:
+                await results.put_queued(caller.tenant.id, UUID(record.place_by.decode()), int(time.time() * 1000))
+    except Retryable as error:
+        log.warning("requests are in Kafka, and not noted as queued: %s", error)
+
+
+def accepts(header: str, wanted: set[str]) -> bool:
+    """Whether an Accept header takes one of the media types; what has q=0 is not taken."""
+    for part in header.split(","):
+        media, *parameters = (one.strip().lower() for one in part.split(";"))
+        refused = any(one.replace(" ", "").partition("=")[::2] in QUALITY_0 for one in parameters)
+        if media in wanted and not refused:
+            return True
+    return False
+
+
+QUALITY_0 = {("q", "0"), ("q", "0.0"), ("q", "0.00"), ("q", "0.000")}
+
+
+def _negotiate(request: web.BaseRequest) -> FormatName:
+    content_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if content_type not in EMBEDDED:
+        raise HttpError(415, "HTTP 415 Unsupported Media Type")
+    if not accepts(request.headers.get("Accept", "*/*"), ACCEPTED):
+        raise HttpError(406, "HTTP 406 Not Acceptable")
+    return EMBEDDED[content_type]
+
+
+def _parse(body: bytes) -> dict[str, msgspec.Raw]:
+    if not body:
+        raise HttpError(422, "The body is empty")
+    try:
+        envelope = _envelope.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise HttpError(400, f"Bad Request: {error}") from error
+    if unknown := sorted(envelope.keys() - TOP_FIELDS):
+        raise HttpError(422, f"Unrecognized field: {unknown[0][:MOST_SHOWN]}")
+    return envelope
+
+
+async def _format(name: FormatName, envelope: Mapping[str, msgspec.Raw], target: Target, services: Services) -> Format:
+    if name == "json":
+        return Json()
+    if name == "binary":
+        return Binary()
+    # strangers, and topics with a model of their own, bring no schemas of theirs into the registry
+    schemas = services.own_schemas if target.checked else services.schemas
+    found = await open_schemas(envelope, target.topic, schemas, register=not target.checked)
+    return Avro(found, len(envelope["records"]), services.settings.edge_max_beacon_bytes)
+
+
+def _posted(envelope: Mapping[str, msgspec.Raw]) -> list[ProduceRecord]:
+    try:
+        records = _records.decode(envelope.get("records", b"null"))
+    except msgspec.ValidationError as error:
+        status = 422 if "unknown field" in str(error) else 400
+        raise HttpError(status, f"records: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise HttpError(400, f"Bad Request: {error}") from error
+    if not records:
+        raise HttpError(422, "records: give at least one")
+    if len(records) > MOST_RECORDS:
+        raise HttpError(413, f"records: give at most {MOST_RECORDS}")
+    return records
+
+
+async def _records_of(posted: list[ProduceRecord], form: Format, target: Target, services: Services) -> list[Record]:
+    """The records to send; HttpError for the first that is wrong. Other requests get their turns in between."""
+    found: list[Record] = []
+    turn = 1 if isinstance(form, Avro) else TURN_RECORDS
+    for at, one in enumerate(posted):
+        if at and at % turn == 0:
+            await asyncio.sleep(0)
+        record = _checked(at, one, form, target, services) if target.checked else _plain(at, one, form, services)
+        found.append(record)
+    return found
+
+
+def _plain(at: int, posted: ProduceRecord, form: Format, services: Services) -> Record:
+    """A record as its format has it, its partition as posted."""
+    value = form.encode("value", bytes(posted.value), f"records[{at}].value")
+    key = form.encode("key", bytes(posted.key), f"records[{at}].key")
+    if key is not None and len(key) > (most := services.settings.edge_max_key_bytes):
+        raise HttpError(422, f"records[{at}].key: is longer than {most} bytes")
+    return Record(value, key, key, posted.partition)
+
+
+def _checked(at: int, posted: ProduceRecord, form: Format, target: Target, services: Services) -> Record:
+    """A record of a topic with a model: its value is the model's own JSON, its key and place follow from it."""
+    where, raw = f"records[{at}].value", bytes(posted.value)
+    try:
+        if target.topic == HEATMAP:
+            beacon = _beacon(form, raw, where, services.settings.edge_max_beacon_bytes)
+            check_page(services.tenants, beacon, target.caller, target.origin)
+            return record_from(beacon)
+        return _request(form.encode("value", raw, where) or b"", target.caller)
+    except DecodeError as error:
+        raise HttpError(422, f"{where}: {error}") from error
+
+
+def _beacon(form: Format, posted: bytes, where: str, most: int) -> Beacon:
+    if isinstance(form, Avro):
+        form.schema("value", where)
+        return beacon_from_avro_json(_within(posted, where, most))
+    return to_beacon(_within(form.encode("value", posted, where) or b"", where, most))
+
+
+def _within(value: bytes, where: str, most: int) -> bytes:
+    if len(value) > most:
+        raise HttpError(413, f"{where}: is larger than {most} bytes")
+    return value
+
+
+def _request(value: bytes, caller: Caller | None) -> Record:
+    wanted = decode_request(value)
+    if caller is not None and wanted.tenant_id != caller.tenant.id:
+        raise HttpError(403, f"tenant_id: this token belongs to tenant {caller.tenant.id}")
+    key = str(wanted.request_id).encode()
+    return Record(encode_model(wanted), key, key, None)
+
+
+async def _placed(
+    posted: list[ProduceRecord], records: list[Record], target: Target, services: Services
+) -> list[Record]:
+    """The records with their partitions; HttpError 400 for a partition that is not the record's.
+
+    On topics with a model the door chooses: a retry is known in its own partition alone, so that a beacon posted to
+    twelve partitions would count twelve times.
+    """
+    asked = [_asked(at, one.partition, target.partition) for at, one in enumerate(posted)]
+    if not target.checked:
+        return [msgspec.structs.replace(one, partition=place) for one, place in zip(records, asked, strict=True)]
+    if any(place is not None for place in asked):
+        count = await services.sender.partitions(target.topic)
+        for at, (record, place) in enumerate(zip(records, asked, strict=True)):
+            own = partition_of(record.place_by or b"", count)
+            if place not in (None, own):
+                raise HttpError(400, f"records[{at}].partition: give none, this record belongs to partition {own}")
+    return records
+
+
+def _asked(at: int, posted: int | None, path: int | None) -> int | None:
+    if path is not None and posted not in (None, path):
+        raise HttpError(400, f"records[{at}].partition: differs from partition {path} of the path")
+    return posted if path is None else path

@@ -1,0 +1,136 @@
+"""The route of heatmaps: its parameters, checked, and answers that a client may hold against its own copy."""
+
+import logging
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast, get_args
+
+from aiohttp import web
+
+from infra.redis.response_cache import Kept
+from infra.tenants import Caller
+from processors.pictures.words import Language
+from schemas.errors import LpstreamError
+from streams.edge.http.errors import HttpError
+from streams.edge.services import Services
+from streams.pictures.maps import DEFAULT_SPAN, Device, Form, MapKind, MapQuery, Suffix
+
+log = logging.getLogger(__name__)
+
+PARAMETERS = ("kind", "device", "from", "to", "lang", "top")
+FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+LONGEST = timedelta(days=400)
+LONGEST_LP_ID = 128
+MILLISECONDS = re.compile(r"[0-9]{12,14}")
+
+
+async def heatmap(
+    request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str, suffix: str
+) -> web.Response:
+    """A heatmap as a picture or as numbers, of a page of the caller's tenant."""
+    if suffix not in get_args(Suffix) or caller is None or not owned(caller, lp_id):
+        raise HttpError(404, "HTTP 404 Not Found")
+    query = parsed(lp_id, request)
+    again = "no-cache" in request.headers.get("Cache-Control", "")
+    return answer(request, await found(services, query, cast(Suffix, suffix), again=again))
+
+
+def owned(caller: Caller, lp_id: str) -> bool:
+    """Whether the page is one of the caller's tenant."""
+    return len(lp_id) <= LONGEST_LP_ID and caller.tenant.owns(lp_id)
+
+
+async def found(services: Services, query: MapQuery, form: Form, *, again: bool = False) -> Kept:
+    """The map; HttpError 503 when ClickHouse does not answer, or too much waits to be drawn."""
+    try:
+        return await services.heatmaps.get(query, form, again=again)
+    except LpstreamError as error:
+        log.warning("heatmap of %s: %s", query.lp_id, error)
+        raise HttpError(503, "The heatmap cannot be made now, try again", retry_after_s=5) from error
+
+
+def answer(request: web.BaseRequest, kept: Kept) -> web.Response:
+    """200 with the map, or 304 where the client has it. Clients ask each time: what is kept is kept here."""
+    headers = {
+        "ETag": kept.etag,
+        "Cache-Control": "private, no-cache",
+        "Vary": "Authorization, Cookie",
+        "X-Content-Type-Options": "nosniff",
+        "Last-Modified": f"{datetime.fromtimestamp(kept.made_ms / 1000, UTC):%a, %d %b %Y %H:%M:%S GMT}",
+    }
+    if matches(request.headers.get("If-None-Match", ""), kept.etag):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=kept.body, headers={**headers, "Content-Type": kept.content_type})
+
+
+def matches(header: str, etag: str) -> bool:
+    """Whether If-None-Match names the tag, by the weak comparison of RFC 9110, 13.1.2."""
+    return header.strip() == "*" or etag in (one.strip().removeprefix("W/") for one in header.split(","))
+
+
+def parsed(lp_id: str, request: web.BaseRequest) -> MapQuery:
+    """The query of a request's parameters; HttpError 422 names the one that is wrong."""
+    for name in PARAMETERS:
+        if len(request.query.getall(name, [])) > 1:
+            raise HttpError(422, f"{name}: give it once")
+    return query_of(lp_id, request.query)
+
+
+def query_of(lp_id: str, given: Mapping[str, str]) -> MapQuery:
+    """The query of parameters by name."""
+    kind = _one_of(given, "kind", get_args(MapKind), "click")
+    device = _one_of(given, "device", get_args(Device), None)
+    language = _one_of(given, "lang", get_args(Language), "en")
+    start, end = time_of(given, "from"), time_of(given, "to")
+    if start is not None and end is None:
+        end = min(LAST, datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1))
+    elif end is not None and start is None:
+        start = end - DEFAULT_SPAN
+    if start is not None and end is not None:
+        if start >= end:
+            raise HttpError(422, "from: give a time before `to`")
+        if end - start > LONGEST:
+            raise HttpError(422, f"from: give a time at most {LONGEST.days} days before `to`")
+    return MapQuery(lp_id, kind, device, start, end, language, _top(given))
+
+
+def _one_of(given: Mapping[str, str], name: str, known: tuple[str, ...], default: Any) -> Any:
+    value = given.get(name) or default
+    if value is not None and value not in known:
+        left_out = "" if default else ", or leave it out"
+        raise HttpError(422, f"{name}: give one of {', '.join(known)}{left_out}")
+    return value
+
+
+def time_of(given: Mapping[str, str], name: str) -> datetime | None:
+    """A time, of UTC where it names no zone, whole seconds; HttpError 422 for anything else."""
+    text = given.get(name)
+    if not text:
+        return None
+    try:
+        # a plus sign in an address means a space
+        if MILLISECONDS.fullmatch(text):
+            at = datetime.fromtimestamp(int(text) / 1000, UTC)
+        else:
+            at = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text)
+        at = (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC).replace(microsecond=0)
+    except (ValueError, OverflowError, OSError) as error:
+        raise HttpError(422, f"{name}: give a time as 2026-11-23T10:00:00Z or in milliseconds") from error
+    if not FIRST <= at <= LAST:
+        raise HttpError(422, f"{name}: give a time of this century")
+    return at
+
+
+def _top(given: Mapping[str, str]) -> float | None:
+    text = given.get("top")
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise HttpError(422, "top: give a number above 0") from error
+    if not math.isfinite(value) or not 0 < value < 1e15:
+        raise HttpError(422, "top: give a number above 0")
+    return value

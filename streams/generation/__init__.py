@@ -1,0 +1,1 @@
+"""The generation flow: a request becomes steps, the steps become a page before the deadline."""

@@ -1,0 +1,139 @@
+"""The generation worker: one safe loop for its three agents (requests, steps, results), and what runs beside them."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import faust
+from mode import Service
+
+from schemas.errors import DecodeError, LpstreamError
+from schemas.generation import REQUESTS, STEP_RESULTS, STEPS
+from streams.generation import publish, requests, steps
+from streams.generation.ordered_acks import OrderedAcks
+from streams.generation.restore import keep_restored
+from streams.generation.services import GenerationServices
+from streams.runtime import metrics, tracing
+from streams.runtime.logs import begin_request, request_uuid
+from streams.runtime.settings import Settings
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
+MOST_SURPRISES = 5
+
+Handler = Callable[[GenerationServices, Any], Awaitable[None]]
+
+
+class GenerationService(Service):  # type: ignore[misc]  # mypy does not follow mode
+    """Opens the services with the app; runs each record's work beside others, acknowledged in order."""
+
+    def __init__(self, settings: Settings, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._settings = settings
+        self._opened = asyncio.Event()
+        self._services: GenerationServices
+        self._beside: list[asyncio.Task[None]] = []
+        self._acks: list[OrderedAcks] = []
+
+    async def on_start(self) -> None:
+        """Open the services; stores that are away are waited for by the work itself."""
+        self._services = GenerationServices(self._settings)
+        await self._services.producer.start()
+        self._beside = [
+            asyncio.create_task(work) for work in (self._services.cache.listen(), keep_restored(self._services))
+        ]
+        self._opened.set()
+
+    async def on_stop(self) -> None:
+        """Close the services."""
+        for task in self._beside:
+            task.cancel()
+        await asyncio.gather(*self._beside, return_exceptions=True)
+        if self._opened.is_set():
+            await self._services.close()
+        await asyncio.to_thread(tracing.stop_tracing)
+
+    def agent(self, handle: Handler) -> Callable[[Any], Awaitable[None]]:
+        """A Faust agent that gives each record to `handle`. No exception leaves its loop."""
+
+        async def consume(stream: Any) -> None:
+            await self._opened.wait()
+            acks, slots, running = OrderedAcks(), asyncio.Semaphore(self._settings.lp_at_once), set()
+            self._acks.append(acks)
+            async for event in stream.noack().events():
+                await slots.acquire()
+                entry = acks.begin(event)
+                at_work = metrics.AT_WORK.labels(event.message.topic)
+                at_work.inc()
+                task = asyncio.create_task(self._until_done(handle, event.message))
+                running.add(task)
+
+                def done(ended: asyncio.Task[bool], entry: Any = entry, at_work: Any = at_work) -> None:
+                    running.discard(ended)
+                    slots.release()
+                    at_work.dec()
+                    if not ended.cancelled() and ended.result():
+                        acks.finish(entry)
+
+                task.add_done_callback(done)
+
+        return consume
+
+    async def on_revoked(self, _app: Any, revoked: Any, **_: Any) -> None:
+        """Forget partitions that went to others: what still runs there is acknowledged by nobody, and told again."""
+        for acks in self._acks:
+            acks.forget(revoked)
+
+    async def _until_done(self, handle: Handler, message: Any) -> bool:
+        """Repeat until the record's effects are delivered; what can never be is dead-lettered. False: stopping."""
+        begin_request(message.key)
+        with tracing.record(message, request_uuid()):
+            return await self._work(handle, message)
+
+    async def _work(self, handle: Handler, message: Any) -> bool:
+        pause, surprises = FIRST_PAUSE_S, 0
+        while not self.should_stop:
+            try:
+                await handle(self._services, message)
+            except DecodeError as error:
+                handle = _dead_letter(str(error))
+            except LpstreamError as error:
+                log.warning("%s, again in %.1f s: %s", message.topic, pause, error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_S)
+            except Exception as error:
+                log.exception("%s offset %d failed", message.topic, message.offset)
+                surprises += 1
+                if surprises >= MOST_SURPRISES:
+                    handle = _dead_letter(type(error).__name__)
+                await asyncio.sleep(pause)
+            else:
+                return True
+        return False
+
+
+def _dead_letter(reason: str) -> Handler:
+    async def send(services: GenerationServices, message: Any) -> None:
+        headers = [
+            ("error", reason[:1_000].encode()),
+            ("topic", message.topic.encode()),
+            ("partition", str(message.partition).encode()),
+            ("offset", str(message.offset).encode()),
+            ("timestamp", str(int((message.timestamp or 0) * 1000)).encode()),
+        ]
+        await services.send(f"{message.topic}.dlq", message.key, message.value, headers=headers)
+        metrics.DEAD_LETTERS.labels(message.topic).inc()
+
+    return send
+
+
+def register(app: faust.App, settings: Settings) -> None:
+    """Attach the three agents and their service to the app."""
+    service = GenerationService(settings)
+    app.service(service)
+    app.on_partitions_revoked.connect(service.on_revoked, weak=False)
+    for topic, handle in ((REQUESTS, requests.handle), (STEPS, steps.handle), (STEP_RESULTS, publish.handle)):
+        channel = app.topic(topic, value_type=bytes, value_serializer="raw", key_serializer="raw")
+        app.agent(channel, name=topic)(service.agent(handle))

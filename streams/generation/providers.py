@@ -1,0 +1,66 @@
+"""Routers from the settings: one for each tier, over the same providers."""
+
+from dataclasses import dataclass
+
+from infra.llm.endpoint import Endpoint
+from infra.llm.router import Candidate, Patience, ProviderPool, Router, Watchers
+from infra.redis.budget import Ledger
+from streams.runtime.settings import LlmModel, LlmProvider, Settings
+
+MICRO = 1_000_000
+TIERS = ("fast", "high")
+
+
+@dataclass(frozen=True, slots=True)
+class Routers:
+    """By tier, and the pools that they share."""
+
+    by_tier: dict[str, Router]
+    pools: list[ProviderPool]
+
+    async def close(self) -> None:
+        """Close connections."""
+        for pool in self.pools:
+            await pool.client.close()
+
+
+def open_routers(settings: Settings, ledger: Ledger, watchers: Watchers) -> Routers:
+    """All of them, inside a running loop; SettingError when a provider's key is missing."""
+    patience = Patience(
+        first_token_s=settings.llm_first_token_s,
+        idle_s=settings.llm_idle_s,
+        cap_s=settings.llm_call_cap_s,
+        breaker_failures=settings.llm_breaker_failures,
+        breaker_open_s=settings.llm_breaker_open_s,
+        hedge_share=settings.llm_hedge_share,
+    )
+    tiers: dict[str, list[Candidate]] = {tier: [] for tier in TIERS}
+    pools = []
+    for provider in settings.llm_providers:
+        endpoints = {"fast": _endpoint(settings, provider, provider.fast)}
+        endpoints["high"] = _endpoint(settings, provider, provider.high)
+        pool = ProviderPool(endpoints["fast"], provider.concurrency, patience)
+        pools.append(pool)
+        known: dict[str, Candidate] = {}
+        for tier, endpoint in endpoints.items():
+            # one model in both tiers has one breaker
+            known.setdefault(endpoint.model, Candidate(endpoint, pool, patience, watchers))
+            tiers[tier].append(known[endpoint.model])
+    return Routers({tier: Router(found, ledger, patience, watchers) for tier, found in tiers.items()}, pools)
+
+
+def _endpoint(settings: Settings, provider: LlmProvider, model: LlmModel) -> Endpoint:
+    def price(usd: float) -> int:
+        return round(usd * settings.jpy_per_usd * MICRO)
+
+    return Endpoint(
+        provider.name,
+        provider.base_url,
+        provider.key(),
+        model.id,
+        price(model.usd_per_million_input),
+        price(model.usd_per_million_output),
+        provider.limit_field,
+        provider.json_mode,
+        model.options,
+    )

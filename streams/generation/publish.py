@@ -1,0 +1,243 @@
+"""Step results become a page: join, integrate, optimise, publish.
+
+The copy's result publishes, once the other steps' are there. It waits for them a little and then stands in for them:
+template and assets follow from the request, so they can be made again at no price.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from processors.pages.page import choose_template, integrate, optimise, page_warnings, pictures
+from schemas.copywriting import Copy
+from schemas.errors import LpstreamError, Retryable
+from schemas.generation import (
+    RESULTS,
+    CacheLayer,
+    Failure,
+    GenerationRequest,
+    Plan,
+    Result,
+    Status,
+    StepName,
+    StepResult,
+    Timings,
+    Warning_,
+    decode_model,
+    encode_model,
+    lp_id_of,
+    model_from_object,
+)
+from streams.generation.deadline import ASSETS_S, PUBLISH_S, Deadline, now_ms
+from streams.generation.services import GenerationServices
+from streams.generation.steps import put_assets
+from streams.pictures.cards import Source, card_key, source_key
+from streams.runtime import metrics
+
+log = logging.getLogger(__name__)
+
+PAGE_CACHE = "public, max-age=3600"
+STAND_IN_S = ASSETS_S + 0.5
+GIVE_UP_S, AGAIN_S = 0.5, 0.2
+
+Parts = dict[StepName, StepResult]
+
+
+@dataclass(slots=True)
+class Publication:
+    """A page on its way out: what it is made of, and how long its stages took."""
+
+    plan: Plan
+    parts: Parts
+    copy: Copy
+    template: str
+    timings: dict[str, int | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, plan: Plan, parts: Parts) -> "Publication":
+        """From what came; the template follows from the request, whether its step came or not."""
+        copy = model_from_object(Copy, parts[StepName.COPY].output.get("copy"))
+        return cls(plan, parts, copy, choose_template(plan.request)[0])
+
+    @property
+    def request(self) -> GenerationRequest:
+        """What was asked for."""
+        return self.plan.request
+
+    @property
+    def lp_id(self) -> str:
+        """The page's id."""
+        return _lp_id(self.plan)
+
+
+def _lp_id(plan: Plan) -> str:
+    return lp_id_of(plan.request.tenant_id, plan.request.request_id)
+
+
+async def handle(services: GenerationServices, message: Any) -> None:
+    """One record of `lp.step-results`.
+
+    A redelivery joins and publishes again: the page has the same address, and the first result stored wins.
+    """
+    part = decode_model(StepResult, message.value or b"")
+    plan = model_from_object(Plan, part.output.get("plan"))
+    if part.step is StepName.COPY:
+        await _publish(services, plan, await _join(services, plan, part))
+        return
+    with contextlib.suppress(Retryable):  # the copy's handler stands in for what it does not find
+        await services.results.join(_lp_id(plan), part.step, encode_model(part))
+    services.arrivals.tell(part.request_id)
+
+
+async def _join(services: GenerationServices, plan: Plan, copy: StepResult) -> Parts:
+    """All steps' results, or those that have come when it is time to go on without the others."""
+    until = time.monotonic() + min(STAND_IN_S, Deadline.of(plan).left_s(keep_s=PUBLISH_S))
+    with services.arrivals.expect(copy.request_id) as arrived:
+        while True:
+            arrived.clear()
+            try:
+                found = await services.results.join(_lp_id(plan), copy.step, encode_model(copy))
+            except Retryable:
+                return {copy.step: copy}
+            parts = {StepName(name): decode_model(StepResult, value) for name, value in found.items()}
+            if len(parts) == len(StepName) or time.monotonic() >= until:
+                return parts
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(asyncio.get_running_loop().time() + until - time.monotonic()):
+                    await arrived.wait()
+
+
+async def _publish(services: GenerationServices, plan: Plan, parts: Parts) -> None:
+    """The page and its result. A page that is out already has its result told again, as it was."""
+    page = Publication.of(plan, parts)
+    result: Result | None = None
+    with contextlib.suppress(Retryable):
+        if (stored := await services.results.get(page.request.request_id)) is not None:
+            result = decode_model(Result, stored)
+    if result is None:
+        try:
+            if StepName.ASSETS not in parts:
+                await _stand_in_for_assets(services, plan)
+            await _put_page(services, page)
+            result = _result(services, page)
+        except LpstreamError as error:
+            log.warning("request %s failed: the page could not be stored: %s", page.request.request_id, error)
+            result = _failed(page, error)
+    await _tell(services, page, result)
+
+
+async def _stand_in_for_assets(services: GenerationServices, plan: Plan) -> None:
+    try:
+        async with asyncio.timeout(Deadline.of(plan).assets_s()):
+            await put_assets(services, pictures(plan.request, choose_template(plan.request)[0]))
+    except TimeoutError:
+        log.warning("request %s: pictures could not be put in time", plan.request.request_id)
+
+
+async def _put_page(services: GenerationServices, page: Publication) -> None:
+    """Build the page and put it where it is reached; Retryable or Refused when S3 does not take it in time."""
+    request, base_url = page.request, services.settings.page_base_url
+    services.progress(request.request_id, 75, "integrate")
+    marks = [time.monotonic()]
+    og_key = card_key(page.lp_id, "og")
+    html = integrate(request, page.copy, template=page.template, lp_id=page.lp_id, base_url=base_url, og_key=og_key)
+    marks.append(time.monotonic())
+    body = optimise(html)
+    marks.append(time.monotonic())
+    source = encode_model(Source(request=request, copy_=page.copy, template=page.template))
+    await asyncio.gather(
+        _put(services, page.plan, f"pages/{page.lp_id}/index.html", body, "text/html; charset=utf-8", PAGE_CACHE),
+        _put(services, page.plan, source_key(page.lp_id), source, "application/json", "private, no-store"),
+    )
+    marks.append(time.monotonic())
+    for stage, start, end in zip(("integrate", "optimize", "preview"), marks, marks[1:], strict=False):
+        page.timings[stage] = round((end - start) * 1000)
+        metrics.STAGE_SECONDS.labels(stage).observe(end - start)
+
+
+async def _put(
+    services: GenerationServices, plan: Plan, key: str, body: bytes, content_type: str, caching: str
+) -> None:
+    """Put an object; tried again until shortly before the deadline, then Retryable."""
+    while True:
+        try:
+            return await services.objects.put(key, body, content_type, caching)
+        except Retryable:
+            if Deadline.of(plan).left_s(keep_s=GIVE_UP_S) == 0:
+                raise
+            await asyncio.sleep(AGAIN_S)
+
+
+async def _tell(services: GenerationServices, page: Publication, result: Result) -> None:
+    """Store and publish the result, the first one told of; with Redis away it is published, and restored from there."""
+    try:
+        value = await services.results.first(result)
+    except Retryable as error:
+        log.warning("result of %s is published and not stored: %s", result.request_id, error)
+        value = encode_model(result)
+    await services.send(RESULTS, str(result.request_id).encode(), value)
+    services.progress(result.request_id, 100, "done")
+    total, provider = result.timings_ms.total or 0, result.timings_ms.provider or 0
+    metrics.RESULTS.labels(result.status, result.cache).inc()
+    metrics.TOTAL_SECONDS.labels(result.status).observe(total / 1000)
+    metrics.OWN_SECONDS.observe(max(0, total - provider) / 1000)
+    if now_ms() > page.plan.deadline_ms:
+        metrics.LATE.inc()
+
+
+def _timings(page: Publication) -> Timings:
+    plan, copy = page.plan, page.parts[StepName.COPY]
+    steps = {name.value: part.elapsed_ms for name, part in page.parts.items()}
+    if plan.cache != "miss":
+        steps["copy"] = None  # type: ignore[assignment]  # it did not run
+    times = {
+        "validate": plan.validate_ms,
+        "cache": plan.cache_ms,
+        **steps,
+        **page.timings,
+        "provider": copy.output.get("provider_ms"),
+        "total": now_ms() - plan.created_ms,
+    }
+    return Timings.model_validate(times)
+
+
+def _result(services: GenerationServices, page: Publication) -> Result:
+    """`degraded` when a model was to write the copy and did not, in part or whole.
+
+    Without a provider, built-in copy is the copy.
+    """
+    settings, request, copy = services.settings, page.request, page.parts[StepName.COPY]
+    configured = services.routers.by_tier[request.quality].configured
+    status: Status = "degraded" if copy.status == "fallback" and configured else "completed"
+    layer: CacheLayer = page.plan.cache if page.plan.cache != "miss" else copy.output.get("cache", "miss")
+    told = [Warning_.model_validate(one) for one in copy.output.get("warnings", [])]
+    return Result(
+        request_id=request.request_id,
+        tenant_id=request.tenant_id,
+        status=status,
+        lp_id=page.lp_id,
+        page_url=f"{settings.page_base_url}/lp/{page.lp_id}",
+        preview_url=f"{settings.api_base_url}/lp/requests/{request.request_id}/preview",
+        thumbnail_url=f"{settings.page_base_url}/{card_key(page.lp_id, 'small')}",
+        cache=layer,
+        timings_ms=_timings(page),
+        attempts=copy.attempts,
+        cost_micro_jpy=sum(attempt.cost_micro_jpy for attempt in copy.attempts),
+        warnings=[*told, *page_warnings(request)],
+    )
+
+
+def _failed(page: Publication, error: LpstreamError) -> Result:
+    copy = page.parts[StepName.COPY]
+    return Result(
+        request_id=page.request.request_id,
+        tenant_id=page.request.tenant_id,
+        status="failed",
+        timings_ms=_timings(page),
+        attempts=copy.attempts,
+        cost_micro_jpy=sum(attempt.cost_micro_jpy for attempt in copy.attempts),
+        error=Failure(code="page_store", detail=f"the page could not be stored: {error}"),
+    )

@@ -1,0 +1,148 @@
+"""What generation's agents reach, opened once inside the running loop."""
+
+import asyncio
+import logging
+from datetime import datetime
+from uuid import UUID
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from cachetools import LRUCache
+
+from infra.kafka.producer import build_producer
+from infra.llm.breaker import State
+from infra.llm.endpoint import Endpoint
+from infra.llm.router import Watchers
+from infra.redis.budget import Alert, Ledger, Payer
+from infra.redis.line import RedisLine
+from infra.redis.locks import CopyLocks
+from infra.redis.page_cache import Lifetimes, PageCache
+from infra.redis.results import ResultStore
+from infra.s3.objects import Objects
+from infra.tenants import Tenants
+from schemas.errors import LpstreamError, Retryable
+from schemas.generation import PROGRESS, Attempt, Progress, Stage, encode_model
+from streams.generation.arrivals import Arrivals
+from streams.generation.copywriting import Copywriter
+from streams.generation.deadline import now_ms
+from streams.generation.providers import Routers, open_routers
+from streams.runtime import metrics
+from streams.runtime.settings import Settings
+from streams.runtime.stores import open_line, open_objects
+from streams.runtime.tracing import carried as carried_on
+
+log = logging.getLogger(__name__)
+
+MICRO = 1_000_000
+FILES = 100_000
+BREAKER_LEVEL: dict[State, float] = {"closed": 0.0, "half_open": 0.5, "open": 1.0}
+# who pays for copy that no customer waits for; no tenant's id begins with an underscore
+REFRESHER = "_cache"
+
+
+class CopyServices:
+    """What writes copy: stores and providers. None of the stores must be there when it is made."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.tenants = Tenants.load(settings.tenants_file)
+        self.line = open_line(settings)
+        self.results = ResultStore(self.line)
+        self.ledger = Ledger(self.line, settings.timezone, datetime.now, _on_alert)
+        self.objects = open_objects(settings)
+        self.routers: Routers = open_routers(settings, self.ledger, Watchers(_on_attempt, _on_breaker, _on_hedge))
+        self.cache = open_cache(settings, self.line, self.objects)
+        self.copywriter = Copywriter(
+            self.routers.by_tier,
+            self.cache,
+            CopyLocks(self.line),
+            self.results,
+            Payer(REFRESHER, "refresh", self.tenants.warming),
+        )
+        self._confirming = asyncio.create_task(self.ledger.keep_confirmed())
+
+    async def close(self) -> None:
+        """Let what is being written be finished, and close all."""
+        await self.copywriter.settle_down()
+        self._confirming.cancel()
+        await asyncio.gather(self._confirming, return_exceptions=True)
+        await self.ledger.close()
+        await self.line.redis.aclose()
+        await self.routers.close()
+
+
+class GenerationServices(CopyServices):
+    """The desk, and what carries its work on."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.producer: AIOKafkaProducer = build_producer(settings.kafka_bootstrap_servers, settings.broker)
+        self.arrivals = Arrivals()
+        # names of files that this process has put; each is the hash of what it holds
+        self.put_before: LRUCache[str, bool] = LRUCache(FILES)
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def send(
+        self, topic: str, key: bytes, value: bytes, *, headers: list[tuple[str, bytes]] | None = None
+    ) -> None:
+        """Append a record, with the context of its trace, and wait for the broker."""
+        carried = [*(headers or ()), *carried_on()]
+        try:
+            await self.producer.send_and_wait(topic, value, key=key, headers=carried or None)
+        except KafkaError as error:
+            raise Retryable(f"Kafka: {type(error).__name__}") from error
+
+    def progress(
+        self, request_id: UUID, percent: int, stage: Stage, *, section: str | None = None, keep_for: str | None = None
+    ) -> "asyncio.Task[None]":
+        """Tell how far a request is, on the topic, and keep it in Redis for a tenant that asks.
+
+        Nobody must wait for it, and nothing hangs on it.
+        """
+        progress = Progress(request_id=request_id, percent=percent, stage=stage, section=section, at_ms=now_ms())
+        task = asyncio.create_task(self._progress(progress, keep_for))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+    async def _progress(self, progress: Progress, keep_for: str | None) -> None:
+        told = [self.send(PROGRESS, str(progress.request_id).encode(), encode_model(progress))]
+        if keep_for is not None:
+            told.append(self.results.put_progress(keep_for, progress))
+        for outcome in await asyncio.gather(*told, return_exceptions=True):
+            if isinstance(outcome, Exception) and not isinstance(outcome, LpstreamError):
+                log.error("progress of %s: %r", progress.request_id, outcome)
+
+    async def close(self) -> None:
+        """Bring out what is on its way, and close all."""
+        await asyncio.gather(*self._background)
+        await self.producer.stop()
+        await super().close()
+
+
+def open_cache(settings: Settings, line: RedisLine, objects: Objects) -> PageCache:
+    """The cache of copy."""
+    lifetimes = Lifetimes(settings.copy_fresh_s, settings.copy_stale_s, settings.copy_l1_s, settings.copy_l1_bytes)
+    return PageCache(line, objects, lifetimes, on_slow=lambda layer: metrics.COPY_SLOW.labels(layer).inc())
+
+
+def _on_alert(alert: Alert) -> None:
+    metrics.BUDGET_ALERTS.labels(alert.scope, str(alert.percent)).inc()
+    yen = alert.cap / MICRO
+    log.warning("cost of tenant %s per %s: %d %% of %.0f yen", alert.tenant_id, alert.scope, alert.percent, yen)
+
+
+def _on_attempt(attempt: Attempt) -> None:
+    metrics.MODEL_CALLS.labels(attempt.provider, attempt.outcome).inc()
+    metrics.COST.inc(attempt.cost_micro_jpy)
+    if attempt.first_token_ms is not None:
+        metrics.FIRST_TOKEN_SECONDS.labels(attempt.provider).observe(attempt.first_token_ms / 1000)
+
+
+def _on_breaker(endpoint: Endpoint, state: State) -> None:
+    metrics.BREAKER.labels(endpoint.provider, endpoint.model).set(BREAKER_LEVEL[state])
+    log.warning("breaker of %s %s: %s", endpoint.provider, endpoint.model, state)
+
+
+def _on_hedge(endpoint: Endpoint) -> None:
+    metrics.HEDGES.labels(endpoint.provider).inc()

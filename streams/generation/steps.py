@@ -1,0 +1,162 @@
+"""The parallel steps: template, copy, assets. A finished step is never done again."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from infra.redis.budget import Payer
+from infra.redis.results import StepState
+from processors.pages.copywriting import copy_fields
+from processors.pages.page import Asset, choose_template, pictures
+from schemas.errors import LpstreamError, Retryable
+from schemas.generation import (
+    STEP_RESULTS,
+    Attempt,
+    GenerationRequest,
+    Plan,
+    Step,
+    StepName,
+    StepResult,
+    decode_model,
+    encode_model,
+    model_from_object,
+    step_id_of,
+)
+from streams.generation.copywriting import Order
+from streams.generation.deadline import Deadline
+from streams.generation.services import GenerationServices
+from streams.pictures.cards import IMMUTABLE
+from streams.runtime import metrics
+
+log = logging.getLogger(__name__)
+
+
+NOTHING_KNOWN = StepState(None, {}, answered=False)
+AGAIN_S = 0.2
+Outcome = tuple[Literal["ok", "fallback", "error"], dict[str, Any], list[Attempt]]
+
+
+async def handle(services: GenerationServices, message: Any) -> None:
+    """One record of `lp.steps`."""
+    step = decode_model(Step, message.value or b"")
+    plan = model_from_object(Plan, step.input.get("plan"))
+    value = await (_copy_once(services, plan) if step.step is StepName.COPY else _work(services, plan, step.step))
+    if value is not None:
+        await services.send(STEP_RESULTS, str(step.request_id).encode(), value)
+
+
+async def _copy_once(services: GenerationServices, plan: Plan) -> bytes | None:
+    """The copy step's result: the one that is kept, if it was finished before. None: nobody waits for it any more.
+
+    The other steps follow from the request, at no price and in no time: nothing is kept of them.
+    """
+    step_id = step_id_of(plan.request.request_id, StepName.COPY)
+    try:
+        state = await services.results.step(plan.request.request_id, step_id)
+    except Retryable:
+        state = NOTHING_KNOWN
+    if state.answered:
+        return None
+    if state.finished is not None:
+        return state.finished
+    value = await _work(services, plan, StepName.COPY, state)
+    try:
+        return await services.results.finish_step(step_id, value)
+    except Retryable:
+        return value
+
+
+async def _work(services: GenerationServices, plan: Plan, name: StepName, state: StepState = NOTHING_KNOWN) -> bytes:
+    started = time.monotonic()
+    status, output, attempts = await WORK[name](services, plan, state)
+    elapsed = time.monotonic() - started
+    metrics.STAGE_SECONDS.labels(name.value).observe(elapsed)
+    return step_result(plan, name, status, output, attempts, elapsed)
+
+
+def step_result(
+    plan: Plan,
+    name: StepName,
+    status: Literal["ok", "fallback", "error"],
+    output: dict[str, Any],
+    attempts: Sequence[Attempt] = (),
+    elapsed_s: float = 0.0,
+) -> bytes:
+    """A step's result as it goes on the topic; the plan goes with it."""
+    request_id = plan.request.request_id
+    result = StepResult(
+        request_id=request_id,
+        step_id=step_id_of(request_id, name),
+        step=name,
+        status=status,
+        output={"plan": plan.model_dump(mode="json"), **output},
+        elapsed_ms=round(elapsed_s * 1000),
+        attempts=list(attempts),
+    )
+    return encode_model(result)
+
+
+async def _template(services: GenerationServices, plan: Plan, state: StepState) -> Outcome:
+    return "ok", {"template": template_of(plan.request)}, []
+
+
+def template_of(request: GenerationRequest) -> str:
+    """The template that is chosen; why is logged."""
+    template, reason = choose_template(request)
+    log.info("request %s: template %s, because %s", request.request_id, template, reason)
+    return template
+
+
+async def _copy(services: GenerationServices, plan: Plan, state: StepState) -> Outcome:
+    request = plan.request
+
+    async def on_section(name: str, done: int, of: int) -> None:
+        keep_for = request.tenant_id if done in (1, of) else None
+        services.progress(request.request_id, 10 + 60 * done // of, "copy", section=name, keep_for=keep_for)
+
+    order = Order(
+        fields=copy_fields(request),
+        payer=Payer(request.tenant_id, str(request.request_id), services.tenants.caps(request.tenant_id)),
+        step_id=step_id_of(request.request_id, StepName.COPY),
+        until=Deadline.of(plan).copy_until(),
+        finished=state.parts,
+        on_section=on_section,
+    )
+    written = await services.copywriter.write(order)
+    output = {
+        "copy": written.copy.model_dump(mode="json"),
+        "warnings": [one.model_dump(mode="json") for one in written.warnings],
+        "cache": written.cache,
+        "provider_ms": written.provider_ms,
+    }
+    return written.status, output, written.attempts
+
+
+async def _assets(services: GenerationServices, plan: Plan, state: StepState) -> Outcome:
+    wanted = pictures(plan.request, choose_template(plan.request)[0])
+    try:
+        async with asyncio.timeout(Deadline.of(plan).assets_s()):
+            await put_assets(services, wanted)
+    except TimeoutError:
+        return "error", {"keys": [one.key for one in wanted]}, []
+    return "ok", {"keys": [one.key for one in wanted]}, []
+
+
+async def put_assets(services: GenerationServices, wanted: Sequence[Asset]) -> None:
+    """Put files whose names are hashes of their bytes; those that this process has put are there."""
+    missing = [one for one in wanted if one.key not in services.put_before]
+    while missing:
+        work = (services.objects.put(one.key, one.body, one.content_type, IMMUTABLE) for one in missing)
+        done = await asyncio.gather(*work, return_exceptions=True)
+        for one, outcome in zip(missing, done, strict=True):
+            if outcome is None:
+                services.put_before[one.key] = True
+            elif not isinstance(outcome, LpstreamError):
+                raise outcome
+        if missing := [one for one, outcome in zip(missing, done, strict=True) if outcome is not None]:
+            await asyncio.sleep(AGAIN_S)
+
+
+WORK = {StepName.TEMPLATE: _template, StepName.COPY: _copy, StepName.ASSETS: _assets}

@@ -1,0 +1,256 @@
+"""The heatmap agent: slices of `heatmap.events` become rows of the five tables."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import faust
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from faust.types import TP
+from mode import Service
+from redis.asyncio import Redis
+
+from infra.kafka.producer import build_producer
+from infra.redis.identities import BucketIdentities, ClosedBucket
+from processors.heatmap.cuts import Cut
+from processors.heatmap.decode import Fold, Rejected
+from processors.heatmap.rows import Part
+from processors.heatmap.tiers import with_days_late
+from schemas.errors import LpstreamError, Retryable
+from schemas.heatmap import TOPIC
+from streams.heatmap.bucket import Bucket, BucketWork, Retry
+from streams.heatmap.delivery import Delivery
+from streams.heatmap.identities import Identities
+from streams.heatmap.identity_links import IdentityLinks, decoded_of
+from streams.heatmap.lanes import Lanes
+from streams.heatmap.partition_gauges import PartitionGauges
+from streams.runtime import metrics
+from streams.runtime.settings import Settings
+from streams.runtime.stores import open_line, open_writer
+from streams.transports.slices import PassThrough, Slice
+
+log = logging.getLogger(__name__)
+
+TICK_INTERVAL_S = 0.25
+# shorter than what the manifests and `lpstream up` give a worker to stop
+FINISH_S = 10.0
+IDENTITY_BYTES = 60
+
+
+def folding_thread() -> ThreadPoolExecutor:
+    """Return one thread that makes all parts.
+
+    Each further thread would keep a heap of its own: with six, a hostile log took 700 MB more.
+    """
+    return ThreadPoolExecutor(1, thread_name_prefix="fold")
+
+
+class Stores:
+    """The stores of the heatmap worker."""
+
+    def __init__(self, settings: Settings, *, database: str = "lpstream") -> None:
+        self.settings = settings
+        self.folding = folding_thread()
+        self.clickhouse = open_writer(settings, database)
+        self.redis: Redis = open_line(settings).redis
+        self.links = IdentityLinks(BucketIdentities(self.redis), settings.kafka_bootstrap_servers)
+        self.producer: AIOKafkaProducer = build_producer(settings.kafka_bootstrap_servers, settings.broker)
+
+    async def close(self) -> None:
+        """Close what is open."""
+        self.folding.shutdown(wait=False, cancel_futures=True)
+        await self.links.close()
+        await self.producer.stop()
+        await self.redis.aclose()
+        await self.clickhouse.close()
+
+    async def next_part(self, parts: Iterator[Part]) -> Part | None:
+        """Return the next part, None after the last."""
+        return await asyncio.get_running_loop().run_in_executor(self.folding, next, parts, None)
+
+    async def send(self, topic: str, partition: int | None, value: bytes, **rest: Any) -> None:
+        """Append one record and wait for the broker; Retryable when it does not take it."""
+        try:
+            await self.producer.send_and_wait(topic, value, partition=partition, **rest)
+        except KafkaError as error:
+            raise Retryable(f"Kafka: {type(error).__name__}") from error
+
+
+class HeatmapBucket:
+    """A bucket of beacons: its rows, its rejects, its identities."""
+
+    def __init__(self, stores: Stores, identities: Identities, at_ms: int) -> None:
+        self._stores = stores
+        self._identities = identities
+        self._at_ms = at_ms
+        self._fold = Fold()
+        self._rejected: list[tuple[Any, Rejected]] = []
+        self._seen: list[tuple[int, list[bytes]]] = []
+        self._records = 0
+        self._rejected_bytes = 0
+        self._undecodable = 0
+        self._undecodable_run = 0
+
+    def add(self, records: list[Any], number: int) -> None:
+        """Decode, drop retries, fold."""
+        decoded = decoded_of(records)
+        early = self._identities.early
+        keep = self._identities.fresh(decoded.identities, number)
+        metrics.FORGOTTEN.inc(self._identities.early - early)
+        self._seen.append((number, decoded.identities))
+        self._fold.add(decoded.columns if keep.all() else decoded.columns.select(keep))
+        self._rejected.extend((records[bad.index], bad) for bad in decoded.rejected)
+        self._rejected_bytes += sum(len(records[bad.index].value) for bad in decoded.rejected)
+        undecodable = sum(not bad.too_much for bad in decoded.rejected)
+        self._undecodable += undecodable
+        whole = undecodable == len(decoded.identities) + len(decoded.rejected)
+        self._undecodable_run = self._undecodable_run + undecodable if whole else undecodable
+        self._note(len(decoded.identities), len(decoded.rejected), int(keep.sum()), decoded.skewed)
+
+    def _note(self, beacons: int, rejected: int, counted: int, skewed: int) -> None:
+        self._records += beacons + rejected
+        metrics.RECORDS.inc(beacons + rejected)
+        metrics.CLOCK_SKEW.inc(skewed)
+        metrics.DROPPED.labels("retry").inc(beacons - counted)
+        metrics.DROPPED.labels("undecodable").inc(rejected)
+
+    def braked(self) -> bool:
+        """Return whether the share or the run of undecodable records is over the limits."""
+        settings = self._stores.settings
+        if self._undecodable_run >= settings.dlq_max_run:
+            return True
+        return self._records >= settings.dlq_max_run and self._undecodable > settings.dlq_max_ratio * self._records
+
+    def held(self) -> int:
+        """Return about how many bytes of memory it holds."""
+        return self._fold.held + self._rejected_bytes + IDENTITY_BYTES * self._records
+
+    async def store(self, bucket: Bucket, retry: Retry) -> None:
+        """Insert each table, dead-letter the rejects, hand the identities on."""
+        parts = self._fold.parts(bucket.cut.part_rows)
+        while (part := await self._stores.next_part(parts)) is not None:
+            rows = with_days_late(part.rows, self._at_ms)
+            token = bucket.token_of(part.number)
+            await retry("clickhouse", partial(self._stores.clickhouse.insert, part.table, rows, token))
+        await asyncio.gather(*(retry("dlq", partial(self._dead_letter, record, bad)) for record, bad in self._rejected))
+        self._stores.links.keep(bucket.tp, ClosedBucket(bucket.begin, bucket.last, bucket.timestamp_ms, self._seen))
+        metrics.EVENTS.inc(self._fold.events)
+
+    async def _dead_letter(self, record: Any, bad: Rejected) -> None:
+        error = f"{bad.field}: {bad.detail}" if bad.field else bad.detail
+        headers = [
+            ("error", error[:1_000].encode()),
+            ("topic", record.topic.encode()),
+            ("partition", str(record.partition).encode()),
+            ("offset", str(record.offset).encode()),
+            ("timestamp", str(record.timestamp).encode()),
+        ]
+        await self._stores.send(f"{record.topic}.dlq", None, record.value, key=record.key, headers=headers)
+        metrics.DEAD_LETTERS.labels(record.topic).inc()
+
+
+def opener(
+    stores: Stores, known: dict[TP, Identities]
+) -> Callable[[Slice, int, int], Awaitable[Callable[[int], BucketWork]]]:
+    """Return what prepares a newly assigned partition: it loads the identities and notes them in `known`."""
+
+    async def open_work(part: Slice, boundary: int, earliest: int) -> Callable[[int], BucketWork]:
+        identities = known[part.tp] = await stores.links.load(part, boundary, earliest)
+        return partial(HeatmapBucket, stores, identities)
+
+    return open_work
+
+
+class HeatmapService(Service):  # type: ignore[misc]  # mypy does not follow mode
+    """Opens the stores with the app, feeds the delivery, appends ticks, closes the stores."""
+
+    def __init__(self, app: faust.App, settings: Settings, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._app = app
+        self._settings = settings
+        self._opened = asyncio.Event()
+        self._identities: dict[TP, Identities] = {}
+        self._gauges = PartitionGauges()
+        self._stores: Stores
+        self._delivery: Delivery
+        self._lanes: Lanes
+
+    async def on_start(self) -> None:
+        """Open the clients; ClickHouse and Redis may be away, their calls are tried again."""
+        self._stores = Stores(self._settings)
+        await self._stores.producer.start()
+        cut = Cut(self._settings.heatmap_bucket_records)
+        self._app.consumer.metadata = cut.metadata
+        self._delivery = Delivery(
+            self._app.consumer,
+            opener(self._stores, self._identities),
+            cut=cut,
+            skew_s=self._settings.heatmap_skew_s,
+            on_fatal=self._end_for,
+        )
+        consumer = self._app.consumer
+        self._lanes = Lanes(self._delivery.on_slice, consumer.on_buffer_full, consumer.on_buffer_drop, self._end_for)
+        self._opened.set()
+
+    def _end_for(self, error: Exception) -> None:
+        """End the worker with the error."""
+        log.error("%s", error, exc_info=None if isinstance(error, LpstreamError) else error)
+        self.add_future(self._app.crash(error))
+
+    async def finish(self) -> None:
+        """Store what is begun before the worker leaves its group."""
+        if self._opened.is_set() and (late := await self._delivery.finish(FINISH_S)):
+            log.warning(
+                "%d buckets were begun and are not committed after %g s: the next worker repeats them", late, FINISH_S
+            )
+
+    async def on_stop(self) -> None:
+        """Close the clients."""
+        if self._opened.is_set():
+            await self._lanes.close()
+            await self._delivery.close()
+            await self._stores.close()
+
+    async def consume(self, stream: Any) -> None:
+        """Put each slice into its lane; what is open when the agent ends is made again by the next owner."""
+        await self._opened.wait()
+        async for event in stream.noack().events():
+            event.ack()
+            self._lanes.put(event.value)
+
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _tick(self) -> None:
+        await self._opened.wait()
+        while not self.should_stop:
+            await self.sleep(TICK_INTERVAL_S)
+            for bucket in self._delivery.overdue():
+                await self._append_tick(bucket)
+            self._delivery.commit_quiet()
+            self._update_gauges()
+
+    def _update_gauges(self) -> None:
+        """Bring the gauges up to date."""
+        metrics.OPEN_BUCKET_AGE.set(self._delivery.open_for_s())
+        self._gauges.update(self._app.consumer, self._delivery)
+        for tp in self._identities.keys() - self._app.consumer.assignment():
+            del self._identities[tp]
+        metrics.IDENTITIES.set(sum(len(one.known) for one in self._identities.values()))
+
+    async def _append_tick(self, bucket: Bucket) -> None:
+        try:
+            await self._stores.send(bucket.tp.topic, bucket.tp.partition, b"")
+            metrics.TICKS.inc()
+        except Retryable as error:
+            log.warning("tick for %s not sent: %s", bucket.tp, error)
+
+
+def register(app: faust.App, settings: Settings) -> None:
+    """Attach the heatmap agent and its service to the app."""
+    service = HeatmapService(app, settings)
+    app.service(service)
+    app.before_leaving = service.finish
+    app.agent(app.topic(TOPIC, schema=PassThrough()), name="heatmap")(service.consume)

@@ -1,0 +1,234 @@
+"""The services of one installation as child processes on the embedded stack."""
+
+import hashlib
+import os
+import secrets
+import signal
+import socket
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from infra.embedded.ports import Ports
+from infra.embedded.process import ChildProcess
+from infra.embedded.stack import Stack
+from schemas.errors import LpstreamError
+from streams.local.addresses import remove_addresses, write_addresses
+from streams.runtime.settings import PREFIX
+
+READY_S = 60
+STOP_S = 15
+NAMES = {"edge": ["edge"], "heatmap": ["worker", "heatmap"], "generation": ["worker", "generation"]}
+LONGEST_PAUSE_S = 30.0
+# longer than the 5 s between two beacons of a visitor: every connection that is in use has its next answer by then
+EDGE_DRAIN_S = 8.0
+# every visitor of an installation on one machine has the same address
+ONE_ADDRESS = {
+    "LPSTREAM_EDGE_CLIENT_RATE": "0",
+    "LPSTREAM_EDGE_CLIENT_BYTE_RATE": "0",
+    "LPSTREAM_EDGE_CLIENT_CONNECTIONS": "0",
+    "LPSTREAM_EDGE_CLIENT_BODY_BYTES": "0",
+}
+# the fold's large temporaries cost fewer page faults when glibc keeps them
+MALLOC = {"MALLOC_TRIM_THRESHOLD_": "67108864", "MALLOC_MMAP_THRESHOLD_": "33554432"}
+
+
+class Installation:
+    """Edge and workers beside a stack; restarts a service that dies, ends when a store dies."""
+
+    def __init__(self, stack: Stack, say: Callable[[str], None], overrides: Mapping[str, str] | None = None) -> None:
+        """`overrides` are settings that all services get instead of the stack's own."""
+        self._stack = stack
+        self._overrides = dict(overrides or {})
+        self._say = say
+        ports = Ports(stack.data)
+        workers = [name for name in NAMES if name != "edge"]
+        health = [f"{name}.health{turn}" for name in workers for turn in ("", "-b")]
+        self._ports = {name: ports.get(name) for name in ("edge", "api", *health)}
+        ports.save()
+        self.token = secrets.token_urlsafe(24)
+        self.edge_url = f"http://127.0.0.1:{self._ports['edge']}"
+        self.api_url = f"http://127.0.0.1:{self._ports['api']}"
+        self.children: dict[str, ChildProcess] = {}
+        self._sockets: list[socket.socket] = []
+        self._turn = dict.fromkeys(NAMES, 0)  # of the two names and ports that a service and its successor take
+        self._failures: dict[str, int] = {}
+
+    def start(self) -> None:
+        """Start all services, return when each is ready, and write `doors.json`."""
+        self._write_tenants()
+        self._listen()
+        for name in NAMES:
+            self.launch(name)
+        for name, child in self.children.items():
+            child.wait_ready(lambda name=name: _answers(self.ready_url(name)), READY_S)  # type: ignore[misc]
+        self.write_addresses()
+
+    def _listen(self) -> None:
+        """Hold the edge's sockets: who connects while it is started again waits, and is not refused."""
+        if int((os.environ | self.settings()).get(f"{PREFIX}EDGE_PROCESSES", "1")) == 1:
+            ports = [self._ports["edge"], self._ports["api"]]
+            self._sockets = [socket.create_server(("127.0.0.1", port)) for port in ports]
+
+    def _write_tenants(self) -> None:
+        digest = hashlib.sha256(self.token.encode()).hexdigest()
+        text = f'[[tenant]]\nid = "demo"\nlp_ids = ["*"]\n\n[[tenant.token]]\nsha256 = "{digest}"\nrole = "operator"\n'
+        self._tenants_file.write_text(text, encoding="utf-8")
+
+    @property
+    def _tenants_file(self) -> Path:
+        return self._stack.data / "tenants.toml"
+
+    def settings(self) -> dict[str, str]:
+        """What every service is told, by environment variable."""
+        return self._stack.env() | {
+            "LPSTREAM_EDGE_PORT": str(self._ports["edge"]),
+            "LPSTREAM_API_PORT": str(self._ports["api"]),
+            "LPSTREAM_TENANTS_FILE": str(self._tenants_file),
+            "LPSTREAM_API_TOKEN": self.token,
+            **ONE_ADDRESS,
+            **self._overrides,
+        }
+
+    def _env(self, name: str, turn: int) -> dict[str, str]:
+        env = self.settings() | MALLOC
+        if name == "edge":
+            return env | {"LPSTREAM_EDGE_DRAIN_S": str(EDGE_DRAIN_S)}
+        env["LPSTREAM_WORKER_METRICS_PORT"] = str(self._health_port(name, turn))
+        if self._stack.addresses.broker_kind == "apache":
+            env["LPSTREAM_KAFKA_GROUP_INSTANCE_ID"] = f"embedded-{name}{'-b' if turn else ''}"
+        return env
+
+    def _health_port(self, name: str, turn: int) -> int:
+        return self._ports[f"{name}.health{'-b' if turn else ''}"]
+
+    def launch(self, name: str, overrides: Mapping[str, str] | None = None) -> None:
+        """Start a service; the caller waits until it is ready. `overrides` are settings for this start alone."""
+        self.children[name] = self._child(name, self._env(name, self._turn[name]) | dict(overrides or {}))
+        self.children[name].start()
+
+    def spare(self, name: str, number: int) -> ChildProcess:
+        """One more process of a service, not started; the caller stops it."""
+        env = self._env(name, 0) | {"LPSTREAM_WORKER_METRICS_PORT": "0"}
+        if "LPSTREAM_KAFKA_GROUP_INSTANCE_ID" in env:
+            env["LPSTREAM_KAFKA_GROUP_INSTANCE_ID"] += f"-{number}"
+        return self._child(name, env)
+
+    def replace(self, name: str, overrides: Mapping[str, str] | None = None) -> None:
+        """Start a service anew without a gap: its successor first; when that can take work, SIGTERM for the old one.
+
+        A worker's successor can when it joins the group: partitions then change hands once, and the two do not share
+        them first. Returns when the old process has gone and the successor is ready. `overrides` are settings for the
+        successor alone. LpstreamError when the successor does not start, and the old one stays; and when the edge has
+        several processes, which cannot share a socket.
+        """
+        if name == "edge" and not self._sockets:
+            raise LpstreamError(f"{PREFIX}EDGE_PROCESSES: only an edge of one process can be replaced without a gap")
+        old, turn = self.children[name], 1 - self._turn[name]
+        with ReadyNotice() as notice:
+            env = self._env(name, turn) | dict(overrides or {}) | {"NOTIFY_SOCKET": notice.address}
+            successor = self._child(name, env)
+            successor.start()
+            try:
+                successor.wait_ready(notice.heard, READY_S)
+            except LpstreamError:
+                successor.stop()
+                raise
+        self.children[name], self._turn[name] = successor, turn
+        self.write_addresses()
+        old.stop_signal, old.grace_s = signal.SIGTERM, EDGE_DRAIN_S + STOP_S
+        old.stop()
+        successor.wait_ready(lambda: _answers(self.ready_url(name)), READY_S)
+
+    def _child(self, name: str, env: dict[str, str]) -> ChildProcess:
+        args = [sys.executable, "-m", "streams", *NAMES[name]]
+        sockets = self._sockets if name == "edge" else []
+        child = ChildProcess(name, args, log=self._stack.data / "logs" / f"{name}.log", env=env, sockets=sockets)
+        child.grace_s = STOP_S
+        if name == "edge":
+            child.stop_signal = signal.SIGINT  # where all ends, nobody is drained to
+        return child
+
+    def ready_url(self, name: str) -> str:
+        """Where a service says whether it is ready."""
+        port = self._ports["edge"] if name == "edge" else self._health_port(name, self._turn[name])
+        return f"http://127.0.0.1:{port}/readyz"
+
+    def doors(self) -> dict[str, Any]:
+        """The contents of `doors.json`."""
+        addresses = self._stack.addresses
+        host = addresses.clickhouse_url.removeprefix("http://")
+        return {
+            "edge": self.edge_url,
+            "api": self.api_url,
+            "token": self.token,
+            "kafka": addresses.kafka,
+            "clickhouse": f"http://analyst:{addresses.analyst_password}@{host}",
+            "redis": addresses.redis_url,
+            "s3": addresses.s3_endpoint_url,
+            "services": {name: {"pid": child.pid} for name, child in self.children.items()},
+        }
+
+    def write_addresses(self) -> None:
+        """Bring `doors.json` up to date."""
+        write_addresses(self._stack.data, self.doors(), self.settings())
+
+    def watch(self) -> None:
+        """One look around: restart dead services, LpstreamError when a store is gone."""
+        self._stack.check()
+        for name, child in list(self.children.items()):
+            if not child.alive:
+                self._revive(name, child)
+
+    def _revive(self, name: str, child: ChildProcess) -> None:
+        failures = self._failures[name] = self._failures.get(name, 0) + 1
+        self._say(f"{name} ended with code {child.returncode}, starting it again ({child.log})")
+        time.sleep(min(LONGEST_PAUSE_S, 0.5 * 2 ** min(failures - 1, 6)))
+        self.launch(name)
+        self.write_addresses()
+
+    def stop(self) -> None:
+        """Stop the services, workers first."""
+        remove_addresses(self._stack.data)
+        for child in reversed(list(self.children.values())):
+            child.stop()
+        for one in self._sockets:
+            one.close()
+
+
+class ReadyNotice:
+    """Hears one process say that it is ready, by the protocol of sd_notify(3)."""
+
+    def __enter__(self) -> Self:
+        """Listen."""
+        self._folder = tempfile.TemporaryDirectory(prefix="lpstream-ready-")
+        self.address = str(Path(self._folder.name) / "notice")
+        self._line = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._line.setblocking(False)
+        self._line.bind(self.address)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Listen no more."""
+        self._line.close()
+        self._folder.cleanup()
+
+    def heard(self) -> bool:
+        """Whether it has said so since the last look."""
+        try:
+            return b"READY=1" in self._line.recv(4_096)
+        except BlockingIOError:
+            return False
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own loopback address
+            return int(answer.status) == 200
+    except (urllib.error.URLError, OSError):
+        return False

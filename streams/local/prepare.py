@@ -1,0 +1,39 @@
+"""Prepare an installation: topics, tables and views, the bucket. Running it again changes nothing."""
+
+from collections.abc import Callable
+from typing import Any
+
+from infra.clickhouse.migrate import migrate
+from infra.embedded.stack import Stack
+from infra.kafka.topics import ensure_topics
+from streams.runtime.settings import PREFIX, Settings
+from streams.runtime.stores import open_objects, open_writer, warm_store
+
+
+async def prepare(settings: Settings, say: Callable[[str], None] = print) -> None:
+    """Create what is missing in Kafka, ClickHouse and S3, and say what was done."""
+    topics = await ensure_topics(
+        settings.kafka_bootstrap_servers,
+        replication_factor=settings.kafka_replication_factor,
+        min_insync=settings.kafka_min_insync_replicas,
+    )
+    say(f"topics: {sum(outcome == 'created' for outcome in topics.values())} created, {len(topics)} in all")
+    clickhouse = open_writer(settings, "default")
+    try:
+        done = await migrate(
+            clickhouse,
+            timezone=settings.timezone,
+            warm=warm_store(settings),
+            cluster=settings.clickhouse_replicated,
+        )
+    finally:
+        await clickhouse.close()
+    made = await open_objects(settings).ensure_bucket()
+    say(f"bucket {settings.s3_bucket}: {'created' if made else 'exists'}")
+    say(f"tables: {', '.join(done) or 'nothing new'}; views brought up to date")
+
+
+def settings_of(stack: Stack) -> Settings:
+    """Return the settings of a process that uses the stack."""
+    values: dict[str, Any] = {name.removeprefix(PREFIX).lower(): value for name, value in stack.env().items()}
+    return Settings(**values)

@@ -1,0 +1,133 @@
+"""The bulk pass of a rebuild: long stretches of the log as few large inserts, into tables that nobody else writes."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from aiokafka import TopicPartition
+
+from infra.clickhouse.client import ClickHouse
+from processors.heatmap.cuts import PART_ROWS, SLICES
+from processors.heatmap.decode import decode
+from processors.heatmap.fold import Fold
+from processors.heatmap.tiers import DAY_S, with_days_late
+from streams.heatmap.identities import Identities
+from streams.operate.replay import Log, patiently
+
+DAY_MS = DAY_S * 1000
+# Of one insert into each table. They bound the memory, together with the stretches on their way to ClickHouse.
+MOST_RECORDS, MOST_EVENTS = 200_000, 600_000
+STORES = 2
+# Partitions are read beside each other, and need not reach midnight at once.
+MOST_DAYS = 2
+
+
+@dataclass(slots=True)
+class Stretch:
+    """Records of one day (UTC), of all partitions, that become one insert into each table."""
+
+    day: int
+    token: str
+    records: int = 0
+    rejected: int = 0
+    fold: Fold = field(default_factory=Fold)
+
+    @property
+    def full(self) -> bool:
+        """Return whether it holds as much as memory has room for."""
+        return self.records >= MOST_RECORDS or self.fold.events >= MOST_EVENTS
+
+    def add(self, records: list[Any], partition: int, identities: Identities) -> None:
+        """Decode, drop retries, fold: many slices of one partition at once, for a call costs more than a record."""
+        times = np.array([record.timestamp for record in records], np.int64)
+        decoded = decode([record.value or b"" for record in records], times)
+        self.rejected += len(decoded.rejected)
+        self.records += len(records)
+        if not decoded.identities:
+            return
+        at: Any = times[decoded.positions]
+        numbers: Any = SLICES.bucket_of(at, partition)
+        edges = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
+        fresh = [identities.fresh(decoded.identities[start:end], int(numbers[start])) for start, end in pairwise(edges)]
+        keep = np.concatenate(fresh)
+        self.fold.add(decoded.columns if keep.all() else decoded.columns.select(keep))
+
+
+class Bulk:
+    """Reads the log into the tables of one database, and remembers the identities that it has seen.
+
+    Nobody repeats its inserts but itself. So it need not cut where the workers do, nor keep partitions apart.
+    """
+
+    def __init__(self, clickhouse: ClickHouse, on_read: Callable[[], None]) -> None:
+        self.clickhouse = clickhouse
+        self.identities: dict[TopicPartition, Identities] = defaultdict(Identities)
+        self.rejected = 0
+        self._on_read = on_read
+        self._run, self._stretches = uuid4().hex, 0
+        self._open: dict[int, Stretch] = {}
+        self._stores: set[asyncio.Task[None]] = set()
+
+    async def read(self, log: Log, until: Mapping[TopicPartition, int]) -> None:
+        """Read up to `until`; returns when all of it is inserted."""
+        while log.left(until):
+            for place, fetched in (await log.fetch(until)).items():
+                for day, records in _days(fetched.records):
+                    await self._take(place, day, records)
+            self._on_read()
+        while self._open:
+            await self._store(min(self._open))
+        await self._room(0)
+
+    async def _take(self, place: TopicPartition, day: int, records: list[Any]) -> None:
+        if day not in self._open:
+            self._stretches += 1
+            # No worker's token, for those begin with the topic, and none of a rebuild that was killed.
+            self._open[day] = Stretch(day, f"rebuild:{self._run}:{self._stretches}")
+        stretch = self._open[day]
+        # in a thread: the consumer asks for the next records meanwhile
+        await asyncio.to_thread(stretch.add, records, place.partition, self.identities[place])
+        if stretch.full:
+            await self._store(day)
+        elif len(self._open) > MOST_DAYS:
+            await self._store(min(self._open))
+
+    async def _store(self, day: int) -> None:
+        stretch = self._open.pop(day)
+        self.rejected += stretch.rejected
+        await self._room(STORES - 1)
+        self._stores.add(asyncio.create_task(self._insert(stretch)))
+
+    async def _room(self, most: int) -> None:
+        """Wait until no more than `most` stretches are on their way."""
+        while len(self._stores) > most:
+            done, self._stores = await asyncio.wait(self._stores, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+
+    async def _insert(self, stretch: Stretch) -> None:
+        parts = stretch.fold.parts(PART_ROWS)
+        while (part := await asyncio.to_thread(next, parts, None)) is not None:
+            rows, token = with_days_late(part.rows, stretch.day * DAY_MS), f"{stretch.token}:{part.number}"
+            await patiently("clickhouse", partial(self.clickhouse.insert, part.table, rows, token))
+
+
+def _days(records: list[Any]) -> Iterator[tuple[int, list[Any]]]:
+    """Yield the records by day (UTC); a record that is older than the one before it stays in that one's day."""
+    if not records:
+        return
+    start, day = 0, records[0].timestamp // DAY_MS
+    if records[-1].timestamp // DAY_MS == day:
+        yield day, records
+        return
+    for end in range(1, len(records) + 1):
+        day = records[start].timestamp // DAY_MS
+        if end == len(records) or records[end].timestamp // DAY_MS > day:
+            yield day, records[start:end]
+            start = end

@@ -1,0 +1,224 @@
+"""Dead letters: what is waiting, what is in it, and sending it to its topic again.
+
+How far letters were replayed is kept as committed offsets of a consumer group of its own, so that each is replayed
+once. A kill between a replay and its commit replays one letter again: a beacon then counts as a retry, a request
+finds its result.
+"""
+
+import re
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from infra.kafka.admin import partitions_of
+from infra.kafka.consumer import build_consumer
+from infra.kafka.producer import build_producer
+from infra.kafka.reading import Reader, stretch
+from infra.kafka.skips import SKIP_TO, SUFFIX, Skip, pass_over, probe, skip_of
+from schemas.codec import decode_request, to_beacon
+from schemas.errors import DecodeError, Refused, Retryable
+from schemas.generation import REQUESTS, STEP_RESULTS, STEPS, Step, StepResult, decode_model
+from schemas.heatmap import TOPIC as HEATMAP
+from streams.runtime.settings import Settings
+
+GROUP = "lpstream-dlq-replay"
+MOST_CAUSES = 5
+CHECKS: dict[str, Callable[[bytes], Any]] = {
+    HEATMAP: to_beacon,
+    REQUESTS: decode_request,
+    STEPS: lambda value: decode_model(Step, value),
+    STEP_RESULTS: lambda value: decode_model(StepResult, value),
+}
+OnError = Literal["stop", "requeue"]
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One dead letter: where it lies, where it came from, why it is here.
+
+    A skip letter holds no record: it says that the operator has passed a batch, up to before `skip_to`.
+    """
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    error: str
+    origin: str
+    origin_partition: int | None
+    key: bytes | None
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+    skip_to: int | None = None
+
+    @classmethod
+    def of(cls, record: Any) -> "Letter":
+        """From a record of a dead-letter topic; headers that are missing are empty."""
+        told = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
+        place = told.get("partition", "")
+        skip = skip_of(record)
+        return cls(
+            record.partition,
+            record.offset,
+            record.timestamp,
+            told.get("error", ""),
+            f"{told.get('topic', '')}[{place}]@{told.get('offset', '')}",
+            int(place) if re.fullmatch("[0-9]{1,9}", place) else None,
+            record.key,
+            record.value or b"",
+            tuple(record.headers),
+            skip.next if skip else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A dead-letter topic: letters not replayed yet, the time of the first and last (ms UTC), the commonest causes.
+
+    `skipped` are the skip letters: a replay passes over them.
+    """
+
+    topic: str
+    letters: int
+    skipped: int
+    first_ms: int | None
+    last_ms: int | None
+    causes: list[tuple[str, int]]
+
+
+def letters_of(topic: str) -> str:
+    """The dead-letter topic of a topic (or of its own name); Refused for one that has none."""
+    source = topic.removesuffix(SUFFIX)
+    if source not in CHECKS:
+        raise Refused(f"{topic} has no dead letters; topics that have: {', '.join(CHECKS)}")
+    return source + SUFFIX
+
+
+class DeadLetters:
+    """The dead letters of one topic."""
+
+    def __init__(self, settings: Settings, topic: str) -> None:
+        self.source = letters_of(topic).removesuffix(SUFFIX)
+        self.topic = letters_of(topic)
+        self._settings = settings
+
+    async def summary(self) -> Waiting:
+        """What waits, all of it read."""
+        letters = [letter async for letter in self.read()]
+        causes = Counter(letter.error for letter in letters).most_common(MOST_CAUSES)
+        times = [letter.timestamp_ms for letter in letters]
+        skipped = sum(letter.skip_to is not None for letter in letters)
+        first, last = min(times, default=None), max(times, default=None)
+        return Waiting(self.topic, len(letters) - skipped, skipped, first, last, causes)
+
+    async def count(self) -> int:
+        """Upper bound of what waits, by offsets alone."""
+        async with self._consumer() as consumer:
+            spans = await self._spans(consumer)
+        return sum(end - start for start, end in spans.values())
+
+    async def read(self) -> AsyncIterator[Letter]:
+        """Letters not replayed yet that are there now, partition by partition."""
+        async with self._consumer() as consumer:
+            for tp, (start, end) in (await self._spans(consumer)).items():
+                async for letter in _stretch(consumer, tp, start, end):
+                    yield letter
+
+    async def replay(self, limit: int, on_error: OnError) -> AsyncIterator[tuple[Letter, str | None]]:
+        """Send letters to their topic again, at most `limit`; each with what was wrong, None when it was replayed.
+
+        A letter that still cannot be decoded ends the replay before it (`stop`), or goes to the end of its queue
+        (`requeue`).
+        """
+        done = 0
+        async with self._consumer() as consumer, self._producer() as producer:
+            for tp, (start, end) in (await self._spans(consumer)).items():
+                async for letter in _stretch(consumer, tp, start, end):
+                    if done >= limit:
+                        return
+                    if letter.skip_to is not None:
+                        await consumer.commit({tp: letter.offset + 1})
+                        continue
+                    wrong = self._wrong(letter)
+                    if wrong is None:
+                        await self._send_back(producer, letter)
+                    elif on_error == "requeue":
+                        await producer.send_and_wait(
+                            self.topic, letter.value, key=letter.key, headers=list(letter.headers)
+                        )
+                    else:
+                        yield letter, wrong
+                        return
+                    await consumer.commit({tp: letter.offset + 1})
+                    done += 1
+                    yield letter, wrong
+
+    async def skip(self, partition: int, offset: int) -> Skip:
+        """Leave a skip letter for the batch at an offset of the source topic; the offsets that it passes.
+
+        Refused when the batch can be read, or is not in the log.
+        """
+        servers = self._settings.kafka_bootstrap_servers
+        place = TopicPartition(self.source, partition)
+        if place not in await partitions_of(servers, self.source):
+            raise Refused(f"{self.source} has no partition {partition}")
+        skip, reason = await probe(servers, place, offset)
+        error = f"skipped by the operator: offsets {skip.first} to {skip.next - 1} could not be read: {reason}"
+        headers = {
+            "error": error, "topic": self.source, "partition": partition, "offset": skip.first,
+            "timestamp": round(time.time() * 1000), SKIP_TO: skip.next,
+        }  # fmt: skip
+        async with self._producer() as producer:
+            encoded = [(name, str(value).encode()) for name, value in headers.items()]
+            await producer.send_and_wait(self.topic, b"", partition=partition, headers=encoded)
+        return skip
+
+    def _wrong(self, letter: Letter) -> str | None:
+        try:
+            CHECKS[self.source](letter.value)
+        except DecodeError as error:
+            return str(error)
+        return None
+
+    async def _send_back(self, producer: AIOKafkaProducer, letter: Letter) -> None:
+        # to the partition that it came from: identities of beacons live by partition
+        await producer.send_and_wait(self.source, letter.value, key=letter.key, partition=letter.origin_partition)
+
+    async def _spans(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, tuple[int, int]]:
+        """By partition: the first offset not replayed, and the end now."""
+        tps = await partitions_of(self._settings.kafka_bootstrap_servers, self.topic)
+        consumer.assign(tps)
+        begins, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
+        return {tp: (max(begins[tp], await consumer.committed(tp) or 0), ends[tp]) for tp in tps}
+
+    @asynccontextmanager
+    async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
+        consumer = build_consumer(self._settings.kafka_bootstrap_servers, group_id=f"{GROUP}-{self.source}")
+        try:
+            await consumer.start()
+            yield consumer
+        except KafkaError as error:
+            raise Retryable(f"Kafka: {type(error).__name__}: {error}") from error
+        finally:
+            await consumer.stop()
+
+    @asynccontextmanager
+    async def _producer(self) -> AsyncIterator[AIOKafkaProducer]:
+        producer = build_producer(self._settings.kafka_bootstrap_servers, self._settings.broker, linger_ms=0)
+        await producer.start()
+        try:
+            yield producer
+        finally:
+            await producer.stop()
+
+
+async def _stretch(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int) -> AsyncIterator[Letter]:
+    """Letters from `start` to before `end`."""
+    async for records in stretch(Reader(consumer), tp, start, end, pass_over):
+        for record in records:
+            yield Letter.of(record)

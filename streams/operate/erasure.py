@@ -1,0 +1,282 @@
+"""Erase all data of a page or of a tenant from every store, while workers run.
+
+Each part may be erased again at no harm, and a page's own files go last: they name what else belongs to it. So a run
+that is cut off anywhere is made whole by the next.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Self
+from uuid import UUID
+
+from aiokafka.errors import KafkaError
+
+from infra.kafka.producer import build_producer
+from infra.redis.line import RedisLine
+from infra.redis.requested import Asked
+from infra.redis.response_cache import ResponseCache
+from infra.redis.results import ResultStore
+from infra.tenants import ANY, Tenants
+from processors.pages.cache_keys import key_of, pattern_of
+from processors.pages.copywriting import PROMPT_VERSION, copy_fields
+from processors.pages.page import TEMPLATE_VERSION
+from schemas.errors import DecodeError, LpstreamError, Retryable
+from schemas.generation import RESULTS, decode_model
+from schemas.tiers import Erasure, Step
+from streams.generation.services import open_cache
+from streams.pictures.cards import NAME, Source, card_key, source_key
+from streams.pictures.screenshots import shots_of
+from streams.runtime.settings import Settings
+from streams.runtime.stores import open_objects
+from streams.tiers.run import Tiers
+from streams.tiers.stores import Clock, Report, Say, Stores
+
+AT_ONCE, MOST_LOOKS, TIER_WAIT_S = 16, 5, 600.0
+# a scan of Redis takes longer than a visitor may wait
+PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """What is to be erased: pages by id, and the pages of a tenant, whose ids begin with its prefix."""
+
+    lp_ids: tuple[str, ...]
+    tenant_id: str = ""
+
+    @property
+    def prefix(self) -> str:
+        """Return the prefix of the tenant's page ids, or "" if no tenant is erased."""
+        return f"{self.tenant_id}-" if self.tenant_id else ""
+
+    def erasure(self, lp_ids: tuple[str, ...] | None = None) -> Erasure:
+        """Return the entry for the tiers' list of erasures, with the current time; of `lp_ids` alone if given."""
+        now = datetime.now(UTC)
+        return Erasure(0, self.lp_ids, self.prefix, now) if lp_ids is None else Erasure(0, lp_ids, "", now)
+
+
+@dataclass(frozen=True, slots=True)
+class PageFiles:
+    """A page on S3: its files, its cards and screenshots, and its source if that can be read."""
+
+    lp_id: str
+    own: list[str]
+    drawn: list[str]
+    source: Source | None
+
+
+@dataclass(slots=True)
+class Found:
+    """The data that was found. `requests` maps request ids to page ids; `objects` are objects of the tiers."""
+
+    pages: list[PageFiles] = field(default_factory=list)
+    requests: dict[UUID, str] = field(default_factory=dict)
+    rows: int = 0
+    objects: list[str] = field(default_factory=list)
+    known: set[str] = field(default_factory=set)
+
+    def plain(self) -> dict[str, Any]:
+        """Return the figures as a dict for JSON output."""
+        return {
+            "pages": [one.lp_id for one in self.pages],
+            "files": sum(len(one.own) + len(one.drawn) for one in self.pages),
+            "copies": len({one for page in self.pages if (one := copy_key(page))}),
+            "requests": len(self.requests),
+            "heatmap_rows": self.rows,
+            "heatmap_objects": len(self.objects),
+        }
+
+
+def meant_by(settings: Settings, lp_ids: list[str], tenant_id: str) -> Meant:
+    """Return which pages to erase: the given ones, or those of the tenant, by prefix and by the tenants file."""
+    if not tenant_id:
+        return Meant(tuple(dict.fromkeys(lp_ids)))
+    tenant = Tenants.load(settings.tenants_file).named(tenant_id)
+    return Meant(tuple(one for one in tenant.lp_ids if one != ANY) if tenant else (), tenant_id)
+
+
+def copy_key(page: PageFiles) -> tuple[str, str] | None:
+    """Return the cache key and the pattern of the copy that the page uses."""
+    if page.source is None:
+        return None
+    fields = copy_fields(page.source.request)
+    return key_of(fields, TEMPLATE_VERSION, PROMPT_VERSION), pattern_of(fields)
+
+
+class Erasing:
+    """One erasure. Use it as `async with`, which closes the stores."""
+
+    def __init__(self, settings: Settings, meant: Meant, say: Say) -> None:
+        self._settings = settings
+        self._meant = meant
+        self._say = say
+        self._stores = Stores(settings)
+        self._line = RedisLine(self._stores.redis, patience_s=PATIENCE_S)
+        self._objects = open_objects(settings)
+        self._results = ResultStore(self._line)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stores.close()
+
+    # -- looking ---------------------------------------------------------------------------------------
+
+    async def look(self) -> Found:
+        """Return the data that exists. Raise LpstreamError if the page or tenant is unknown."""
+        meant, found = self._meant, Found()
+        self._say("looking for pages")
+        found.pages = await self._pages()
+        found.requests = {one.source.request.request_id: one.lp_id for one in found.pages if one.source}
+        found.known |= {one.lp_id for one in found.pages}
+        await self._look_for_requests(found)
+        self._say("looking for heatmaps")
+        await self._look_for_maps(found)
+        tenants = Tenants.load(self._settings.tenants_file)
+        found.known |= {one for one in meant.lp_ids if (owner := tenants.owner(one)) and one in owner.lp_ids}
+        if unknown := [one for one in meant.lp_ids if not meant.tenant_id and one not in found.known]:
+            raise LpstreamError(
+                f"--lp {unknown[0]}: no page, visit, result or earlier erasure of it is known; nothing was erased. "
+                "Check the id; the studio lists those that there are"
+            )
+        foreign = [one for one in tenants.listed() if meant.tenant_id and one.startswith(f"{meant.tenant_id}-")]
+        if others := [one for one in foreign if (owner := tenants.owner(one)) and owner.id != meant.tenant_id]:
+            raise LpstreamError(
+                f"--tenant {meant.tenant_id}: {others[0]} has its prefix, and another tenant lists it; nothing was "
+                "erased. Erase the tenant's own pages one by one with --lp, or give that page an id of its own"
+            )
+        if meant.tenant_id and not found.known and tenants.named(meant.tenant_id) is None:
+            raise LpstreamError(
+                f"--tenant {meant.tenant_id}: is not in {self._settings.tenants_file}, and no page, visit, result or "
+                "earlier erasure of it is known; nothing was erased"
+            )
+        return found
+
+    async def _pages(self) -> list[PageFiles]:
+        names = list(self._meant.lp_ids)
+        if self._meant.tenant_id:
+            names += await self._objects.folders(f"pages/{self._meant.prefix}")
+            cards = await self._objects.names(f"assets/card-{self._meant.prefix}")
+            names += [match["lp_id"] for key in cards if (match := NAME.fullmatch(key.removeprefix("assets/")))]
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def one(lp_id: str) -> PageFiles | None:
+            async with gate:
+                return await self._page(lp_id)
+
+        found = await asyncio.gather(*(one(name) for name in dict.fromkeys(names)))
+        return [page for page in found if page is not None]
+
+    async def _page(self, lp_id: str) -> PageFiles | None:
+        """Return the page's files on S3, or None if it has none."""
+        own = await self._objects.keys(f"pages/{lp_id}/")
+        cards = [card_key(lp_id, "og"), card_key(lp_id, "small")]
+        drawn = [key for key in cards if key in await self._objects.names(key)]
+        if not own:
+            return PageFiles(lp_id, [], drawn, None) if drawn else None
+        html = await self._objects.get(f"pages/{lp_id}/index.html")
+        if html is not None:
+            drawn += await self._objects.names(shots_of(html.body))
+        stored, source = await self._objects.get(source_key(lp_id)), None
+        if stored is not None:
+            try:
+                source = decode_model(Source, stored.body)
+            except DecodeError as error:
+                self._say(f"{source_key(lp_id)}: {error}; the page's copy and results are not found by it")
+        return PageFiles(lp_id, own, drawn, source)
+
+    async def _look_for_requests(self, found: Found) -> None:
+        """Find the requests of the tenant, and of pages whose source file is missing."""
+        meant, missing = self._meant, set(self._meant.lp_ids) - set(found.requests.values())
+        tenants = {one.partition("-")[0] for one in missing if "-" in one} | ({meant.tenant_id} - {""})
+        for tenant_id in sorted(tenants):
+            self._say(f"looking for results of {tenant_id}")
+            async for result in self._results.of_tenant(tenant_id):
+                if tenant_id == meant.tenant_id or result.lp_id in missing:
+                    found.requests[result.request_id] = result.lp_id or ""
+                    found.known.add(result.lp_id or tenant_id)
+
+    async def _look_for_maps(self, found: Found) -> None:
+        stores, meant = self._stores, self._meant
+        found.rows = sum((await stores.hot.concerned(meant.erasure())).values())
+        held = [one for one in await stores.ledger.objects() if one.step is not Step.GONE]
+        whole = meant.erasure()
+        found.objects = [one.name for one in held if any(map(whole.covers, one.lp_ids))]
+        found.known |= {lp_id for one in held for lp_id in one.lp_ids if whole.covers(lp_id)}
+        noted = await stores.ledger.erasures()
+        for lp_id in meant.lp_ids:
+            counted = found.rows and sum((await stores.hot.concerned(meant.erasure((lp_id,)))).values())
+            if counted or any(one.covers(lp_id) for one in noted):
+                found.known.add(lp_id)
+        if meant.prefix and (found.rows or any(one.prefix == meant.prefix for one in noted)):
+            found.known.add(meant.tenant_id)
+
+    # -- erasing ---------------------------------------------------------------------------------------
+
+    async def erase(self, found: Found) -> Report:
+        """Erase the data that was found, and data that workers add meanwhile. Return what the tiers did."""
+        report = await self._maps()
+        for _ in range(MOST_LOOKS):
+            self._say(f"{len(found.pages)} pages, {len(found.requests)} requests: erasing")
+            await self._copy(found)
+            await self._requests(found)
+            await self._files(found.pages)
+            again = await self._pages()  # a page that was being made while we looked
+            if not again:
+                return report
+            found = Found(again, {one.source.request.request_id: one.lp_id for one in again if one.source})
+        report.waiting.append("pages are made anew as fast as they are erased: stop who asks, then run this again")
+        return report
+
+    async def _maps(self) -> Report:
+        """Erase heatmaps from every tier, then cached pictures. In this order no picture is drawn again."""
+        meant = self._meant
+        tiers = Tiers(self._settings, Clock.at(None, datetime.now(UTC)), self._say)
+        report = await tiers.erase(meant.lp_ids, meant.prefix, wait_s=TIER_WAIT_S)
+        if report is None:
+            raise LpstreamError(
+                f"a run of `tier` or `rebuild` goes on for over {TIER_WAIT_S:g} s: nothing was erased; run this again "
+                "when it has ended"
+            )
+        kept = ResponseCache(self._line, "lp:heatmap:")
+        for beginning in (*(f"{one}:" for one in meant.lp_ids), *([meant.prefix] if meant.prefix else [])):
+            await kept.forget(beginning)
+        return report
+
+    async def _copy(self, found: Found) -> None:
+        cache = open_cache(self._settings, self._line, self._objects)
+        for key, pattern in sorted({one for page in found.pages if (one := copy_key(page))}):
+            await cache.forget_one(key, pattern)
+        if self._meant.tenant_id:
+            await cache.forget_tenant(self._meant.tenant_id)
+
+    async def _requests(self, found: Found) -> None:
+        """Append an empty record for each result, so that compaction deletes it, then delete the keys in Redis."""
+        if found.requests:
+            await self._bury(list(found.requests))
+        for request_id, lp_id in found.requests.items():
+            await self._results.erase(request_id, lp_id)
+        asked, ids = Asked(self._line), {str(one) for one in found.requests}
+        if self._meant.tenant_id:
+            await asked.forget(self._meant.tenant_id)
+        for tenant_id in {one.source.request.tenant_id for one in found.pages if one.source}:
+            await asked.forget(tenant_id, ids)
+
+    async def _bury(self, request_ids: list[UUID]) -> None:
+        producer = build_producer(self._settings.kafka_bootstrap_servers, self._settings.broker)
+        try:
+            await producer.start()
+            for at in range(0, len(request_ids), AT_ONCE):
+                some = request_ids[at : at + AT_ONCE]
+                await asyncio.gather(*(producer.send_and_wait(RESULTS, None, key=str(one).encode()) for one in some))
+        except KafkaError as error:
+            raise Retryable(f"Kafka: {type(error).__name__}; run this again") from error
+        finally:
+            await producer.stop()
+
+    async def _files(self, pages: list[PageFiles]) -> None:
+        for one in pages:
+            await self._objects.delete([*one.drawn, *one.own])
+            # An edge that drew a card meanwhile deletes it unless it still found the source: then it is here by now.
+            await self._objects.delete([card_key(one.lp_id, "og"), card_key(one.lp_id, "small")])

@@ -1,0 +1,1 @@
+"""Pictures that are made on demand: heatmaps, screenshots, cards of pages."""

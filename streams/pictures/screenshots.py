@@ -1,0 +1,114 @@
+"""Screenshots of published pages: from the object store, or taken, once, and kept there.
+
+They lie under a hash of the page's bytes, so a page that changes is taken anew. They are taken in a process of their
+own, which is given the page's files and has no access to anything else.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+from typing import Literal
+from uuid import uuid4
+
+from cachetools import TTLCache
+
+from infra.redis.line import RedisLine
+from infra.redis.locks import CopyLocks
+from infra.s3.objects import Objects
+from infra.screenshots import PageFiles, assets_in, find_chromium, take
+from infra.single_flight import SingleFlight
+from processors.pictures.maps import LEAST, MOST_W
+from schemas.errors import LpstreamError, Refused, Retryable
+from streams.pictures.drawing import DrawingProcess
+from streams.runtime import metrics
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+WITHIN_S, HOLD_S, LOOK_S = 10.0, 40.0, 0.25
+MOST_SCREEN_H = 2_400
+FAILED_S, MOST_FAILED = 600, 10_000
+PRIVATE = "private, max-age=31536000, immutable"
+Missing = Literal["no_shot_foreign", "no_shot_browser", "no_shot_late", "no_shot_failed"]
+
+
+def shots_of(html: bytes) -> str:
+    """How the keys of a page's screenshots begin."""
+    return f"shots/{hashlib.sha256(html).hexdigest()[:24]}-"
+
+
+class Shots:
+    """`chromium` is the setting: `auto`, `off`, or a path."""
+
+    def __init__(self, objects: Objects, line: RedisLine, process: DrawingProcess, chromium: str) -> None:
+        self._objects = objects
+        self._flights = CopyLocks(line)
+        self._process = process
+        self._chromium = find_chromium(chromium)
+        self._taking: SingleFlight[bytes] = SingleFlight()
+        self._failed: TTLCache[str, bool] = TTLCache(MOST_FAILED, FAILED_S)
+
+    async def get(self, lp_id: str, width: int, viewport_h: int) -> bytes | Missing:
+        """PNG of the page at that width, or why there is none; waits WITHIN_S at most for one that is taken.
+
+        Sizes are beacons' word: beyond what screens have, the nearest that they have is taken.
+        """
+        width, viewport_h = (min(max(one, LEAST), most) for one, most in ((width, MOST_W), (viewport_h, MOST_SCREEN_H)))
+        try:
+            page = await self._objects.get(f"pages/{lp_id}/index.html")
+            if page is None:
+                return "no_shot_foreign"
+            key = f"{shots_of(page.body)}{width}x{viewport_h}-{VERSION}.png"
+            if (found := await self._objects.get(key)) is not None:
+                return found.body
+        except Refused:
+            return "no_shot_foreign"
+        except LpstreamError as error:
+            log.warning("screenshot of %s: %s", lp_id, error)
+            return "no_shot_late"
+        if self._chromium is None:
+            return "no_shot_browser"
+        if key in self._failed:
+            return "no_shot_failed"
+        return await self._wait(key, page.body, width, viewport_h)
+
+    async def _wait(self, key: str, html: bytes, width: int, viewport_h: int) -> bytes | Missing:
+        task = self._taking.task(key, lambda: self._once(key, html, width, viewport_h))
+        await asyncio.wait({task}, timeout=WITHIN_S)
+        if not task.done():
+            return "no_shot_late"
+        try:
+            return task.result()
+        except LpstreamError as error:
+            log.warning("screenshot %s: %s", key, error)
+            metrics.SHOTS.labels("failed").inc()
+            if not isinstance(error, Retryable):
+                self._failed[key] = True
+            return "no_shot_failed"
+
+    async def _once(self, key: str, html: bytes, width: int, viewport_h: int) -> bytes:
+        """Taken by us, or, where another process is at it, awaited."""
+        owner = uuid4().hex
+        try:
+            while not await self._flights.take(key, owner, HOLD_S):
+                await asyncio.sleep(LOOK_S)
+                if (found := await self._objects.get(key)) is not None:
+                    return found.body
+        except Retryable:
+            log.info("screenshot %s: without Redis another process may take it as well", key)
+        try:
+            return await self._take(key, html, width, viewport_h)
+        finally:
+            with contextlib.suppress(Retryable):
+                await self._flights.release(key, owner)
+
+    async def _take(self, key: str, html: bytes, width: int, viewport_h: int) -> bytes:
+        assets = {}
+        for name in assets_in(html):
+            if (found := await self._objects.get(name)) is not None:
+                assets[name] = (found.body, found.content_type)
+        body = await self._process.run(take, PageFiles(html, assets), width, viewport_h, self._chromium or "")
+        metrics.SHOTS.labels("taken").inc()
+        await self._objects.put(key, body, "image/png", PRIVATE)
+        return body

@@ -1,0 +1,1 @@
+"""What every process of an installation uses: settings, metrics, logs, traces."""

@@ -1,0 +1,77 @@
+"""Logs on stderr: lines for people, or JSON objects with the ids of the request and the trace they belong to.
+
+A login within a URL is left out of each line, whoever logs it: tracebacks and libraries' messages hold URLs, too.
+"""
+
+import logging
+import re
+import sys
+from contextvars import ContextVar
+from uuid import UUID
+
+from pythonjsonlogger.json import JsonFormatter
+
+from streams.runtime import tracing
+from streams.runtime.settings import Settings
+
+TEXT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+_FIELDS = {"levelname": "level", "name": "logger"}
+_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_login = re.compile(r"(?<=://)[^/\s@]{1,500}@")
+_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+
+def begin_request(told: str | bytes | None) -> None:
+    """Lines of this task belong to the request from now on. What does not look like an id is not believed."""
+    text = told.decode("ascii", "replace") if isinstance(told, bytes) else told
+    _request_id.set(text if text and _ID.fullmatch(text) else None)
+
+
+def request_uuid() -> UUID | None:
+    """The request of this task, where its id is a UUID."""
+    try:
+        return UUID(_request_id.get() or "")
+    except ValueError:
+        return None
+
+
+class _Ids(logging.Filter):
+    """Adds what is known of the request to each record."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.service = self._service
+        if (request_id := _request_id.get()) is not None:
+            record.request_id = request_id
+        for name, value in tracing.ids().items():
+            setattr(record, name, value)
+        return True
+
+
+class _Text(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return without_login(super().format(record))
+
+
+class _Json(JsonFormatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return without_login(super().format(record))
+
+
+def without_login(text: str) -> str:
+    """Return the text without user and password of the URLs in it."""
+    return _login.sub("", text)
+
+
+def log_to_stderr(settings: Settings, service: str) -> None:
+    """Set the root logger up, once a process."""
+    handler = logging.StreamHandler(sys.stderr)
+    if settings.log_format == "text":
+        handler.setFormatter(_Text(TEXT))
+    else:
+        handler.setFormatter(_Json("%(levelname)s%(name)s%(message)s", rename_fields=_FIELDS, timestamp=True))
+        handler.addFilter(_Ids(service))
+    logging.basicConfig(level=settings.log_level, handlers=[handler])

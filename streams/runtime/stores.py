@@ -1,0 +1,76 @@
+"""Open the stores of an installation from its settings: ClickHouse, Redis, S3.
+
+Nothing connects here: each client connects with its first call. SettingError names a setting that cannot be used.
+"""
+
+from infra.clickhouse.client import ANSWER_TIMEOUT_S, ClickHouse
+from infra.clickhouse.migrate import WarmStore
+from infra.redis.line import PATIENCE_S, RedisLine, open_redis
+from infra.s3.objects import Objects
+from infra.tiers.archive import Archive
+from schemas.errors import SettingError
+from streams.runtime.settings import PREFIX, Settings
+
+
+def open_writer(
+    settings: Settings, database: str = "lpstream", *, answer_timeout_s: float = ANSWER_TIMEOUT_S
+) -> ClickHouse:
+    """Return ClickHouse as the user that writes."""
+    return ClickHouse.open(
+        settings.clickhouse_url,
+        settings.clickhouse_user,
+        settings.clickhouse_password.get_secret_value(),
+        database,
+        answer_timeout_s=answer_timeout_s,
+        ca_file=settings.ca_file,
+    )
+
+
+def open_analyst(settings: Settings) -> ClickHouse:
+    """Return ClickHouse as the user that only reads."""
+    password = settings.clickhouse_analyst_password.get_secret_value()
+    return ClickHouse.open(settings.clickhouse_url, "analyst", password, ca_file=settings.ca_file)
+
+
+def open_line(settings: Settings, *, patience_s: float = PATIENCE_S) -> RedisLine:
+    """Return Redis; a call fails after `patience_s` without an answer."""
+    try:
+        redis = open_redis(settings.redis_url, settings.redis_access)
+    except ValueError as error:
+        raise SettingError(f"{PREFIX}REDIS_URL: {error}") from error
+    return RedisLine(redis, patience_s=patience_s)
+
+
+def open_objects(settings: Settings) -> Objects:
+    """Return the bucket of pages, their files and copy."""
+    try:
+        return Objects.open(*_bucket(settings))
+    except ValueError as error:
+        raise _no_keys(error) from error
+
+
+def open_archive(settings: Settings) -> Archive:
+    """Return the same bucket as the tiers use it."""
+    try:
+        return Archive.open(*_bucket(settings))
+    except ValueError as error:
+        raise _no_keys(error) from error
+
+
+def warm_store(settings: Settings) -> WarmStore:
+    """Return the bucket as ClickHouse reaches it."""
+    key, secret = settings.s3_access_key_id, settings.s3_secret_access_key
+    return WarmStore(settings.warm_url, key.get_secret_value(), secret.get_secret_value())
+
+
+def _bucket(settings: Settings) -> tuple[str | None, str, str, str, str]:
+    key, secret = settings.s3_access_key_id, settings.s3_secret_access_key
+    endpoint, region = settings.s3_endpoint_url, settings.s3_region
+    return endpoint, region, key.get_secret_value(), secret.get_secret_value(), settings.s3_bucket
+
+
+def _no_keys(error: ValueError) -> SettingError:
+    return SettingError(
+        f"{PREFIX}S3_ACCESS_KEY_ID: no keys for S3 were found ({error}); set it and {PREFIX}S3_SECRET_ACCESS_KEY, or "
+        "give boto3 a role or a profile"
+    )

@@ -1,0 +1,108 @@
+"""The thread that owns a worker's Kafka consumer: it reads committed records, and stops at what cannot be read."""
+
+import logging
+import time
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+from aiokafka.structs import TopicPartition
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from mode import Service
+
+from infra.kafka.consumer import READ_COMMITTED
+from infra.kafka.reading import Fetched, Reader, Unreadable
+from infra.kafka.skips import SkipLetters, refusal
+from streams.runtime import metrics
+
+log = logging.getLogger(__name__)
+
+SOON_S, LOOK_S = 0.2, 5.0
+
+
+class ReadingThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # faust publishes no types
+    """Faust's consumer thread with our reader: a batch that cannot be read stops its own partition alone.
+
+    A stopped partition is fetched again every few seconds, and goes on behind its skip letter once there is one.
+    """
+
+    reader: Reader
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust has no setting for this, and aiokafka reads it when the consumer starts.
+        consumer._isolation_level = READ_COMMITTED
+        self.reader = Reader(consumer)
+        # where partitions are stopped and have no skip letter, until a fetch passes it
+        self.stopped: dict[TopicPartition, int] = {}
+        servers = ",".join(driver.server_list(transport.url, transport.default_port))
+        # Faust's addresses do not carry how the brokers are reached
+        self._letters = SkipLetters(getattr(transport.app, "brokers", servers))
+        return consumer
+
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: AbstractSet[TP], timeout: float = 0.0, max_records: int | None = None
+    ) -> dict[TP, Any]:
+        if not self.consumer.flow_active:
+            return {}
+        fetched = await self.reader.fetch(timeout, active_partitions, max_records)
+        for tp in self.stopped.keys() & fetched.keys():
+            self._clear(tp)
+            log.warning("%s[%d] goes on at offset %d", tp.topic, tp.partition, fetched[tp].next)
+        return self._answer(fetched)
+
+    def _answer(self, fetched: dict[TP, Fetched]) -> dict[TP, Any]:
+        """Return the records by partition, as Faust wants them."""
+        return {tp: part.records for tp, part in fetched.items() if part.records}
+
+    def _clear(self, tp: TopicPartition) -> None:
+        del self.stopped[tp]
+        metrics.UNREADABLE.remove(tp.topic, str(tp.partition))
+
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _go_on(self) -> None:
+        """Look for the skip letter of each partition that stops, at once and then every few seconds."""
+        looked = 0.0
+        while not self.should_stop:
+            await self.sleep(SOON_S)
+            due = time.monotonic() - looked >= LOOK_S
+            looked = time.monotonic() if due else looked
+            for tp, stop in list(self.reader.unreadable.items()):
+                if due or self.stopped.get(tp) != stop.offset:
+                    await self._look(tp, stop)
+
+    async def _look(self, tp: TopicPartition, stop: Unreadable) -> None:
+        to = await self._past(tp, stop.offset)
+        if self.reader.unreadable.get(tp) != stop:
+            return  # a rebalance came between
+        if to is not None:
+            log.warning("%s[%d] passes offsets %d to %d by its skip letter", *tp, stop.offset, to - 1)
+            self.reader.skip(tp, to)
+        elif self.stopped.get(tp) == stop.offset:
+            self.reader.retry(tp)
+        else:
+            self.stopped[tp] = stop.offset
+            metrics.UNREADABLE.labels(tp.topic, str(tp.partition)).set(1)
+            log.error("%s", refusal(tp, stop))
+
+    async def _past(self, tp: TopicPartition, offset: int) -> int | None:
+        try:
+            return await self._letters.past(tp, offset)
+        except Exception as error:  # noqa: BLE001 - a look that fails must not end the worker; it comes again
+            log.warning("skip letters of %s[%d] are not read: %r", *tp, error)
+            return None
+
+    def _forget(self) -> None:
+        self.reader.forget()
+        for tp in list(self.stopped):
+            self._clear(tp)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Forget where partitions are stopped: their next owner finds it out again."""
+        self._forget()
+        await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Begin anew with what is assigned."""
+        self._forget()
+        await super().on_partitions_assigned(assigned, generation_id)

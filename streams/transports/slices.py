@@ -1,0 +1,360 @@
+"""The slice transport: it hands Faust many records of a partition as one message.
+
+Faust spends 80 to 160 µs on every message, whatever the message holds. This driver makes one message of consecutive
+records; `streams/workers/app.py` registers it for broker URLs `lpstream://`. Faust's own acknowledgements do not fit
+slices: they would commit inside a bucket. So only a boundary that `complete` was given is ever committed.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import faust
+from aiokafka.errors import KafkaError
+from faust.transport.consumer import notify
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage, Message
+
+from infra.kafka.reading import Fetched
+from processors.heatmap.cuts import SLICES
+from streams.transports.reading import ReadingThread
+
+log = logging.getLogger(__name__)
+
+LOG_APPEND_TIME = 1
+# The broker gathers for a moment, unless there is much: a slice costs a millisecond and more, whatever it holds.
+FETCH_BYTES, FETCH_WAIT_MS = 262_144, 250
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Consecutive records of one partition, from one fetch (by number), of one bucket of `SLICES`.
+
+    The slice covers the offsets from `begin` to before `next`: those without a record hold none. A fetch that passed
+    only such offsets gives a slice without records.
+    """
+
+    tp: TP
+    epoch: int
+    fetch: int
+    bucket: int
+    records: list[Any]
+    begin: int
+    next: int
+
+
+def cut(tp: TP, epoch: int, fetch: int, fetched: Fetched) -> Iterator[Slice]:
+    """Yield the slices of one partition's fetched records, in order."""
+    records, begin = fetched.records, fetched.begin
+    for bucket, start, end in _stretches(records, tp.partition):
+        following = fetched.next if end == len(records) else records[end - 1].offset + 1
+        yield Slice(
+            tp, epoch, fetch, bucket, records[start:end] if end - start < len(records) else records, begin, following
+        )
+        begin = following
+    if not records:
+        yield Slice(tp, epoch, fetch, 0, records, begin, fetched.next)
+
+
+def _stretches(records: list[Any], partition: int) -> Iterator[tuple[int, int, int]]:
+    """Yield (bucket, start, end) of consecutive records with one bucket of `SLICES`."""
+    if not records:
+        return
+    start, bucket = 0, SLICES.bucket_of(records[0].timestamp, partition)
+    # The broker's times may go back, too: where a partition's leader changes to a broker whose clock is behind.
+    times = [record.timestamp for record in records]
+    if SLICES.bucket_of(min(times), partition) != SLICES.bucket_of(max(times), partition):
+        for index, time in enumerate(times):
+            if (this := SLICES.bucket_of(time, partition)) != bucket:
+                yield bucket, start, index
+                start, bucket = index, this
+    yield bucket, start, len(records)
+
+
+class PassThrough(faust.Schema):  # type: ignore[misc]  # faust publishes no types
+    """Keeps Faust's codecs away from slices."""
+
+    def loads_key(self, app: Any, message: Message, **_: Any) -> Any:
+        """The key as it is."""
+        return message.key
+
+    def loads_value(self, app: Any, message: Message, **_: Any) -> Any:
+        """The value as it is: a Slice."""
+        return message.value
+
+
+class ConsumerThread(ReadingThread):
+    """The thread that owns the aiokafka consumer; a failed commit is logged, and does not end the worker."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust has no settings for these, and aiokafka reads them when the consumer starts.
+        consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = FETCH_BYTES, FETCH_WAIT_MS
+        return consumer
+
+    def _answer(self, fetched: dict[TP, Fetched]) -> dict[TP, Any]:
+        return fetched
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        wanted = {
+            driver.ensure_aiokafka_TP(tp): driver.OffsetAndMetadata(offset, self.consumer.metadata)
+            for tp, offset in offsets.items()
+            if tp in self.assignment()
+        }
+        if not wanted:
+            return False
+        # Faust warns of partitions that it has not seen committed.
+        self.tp_last_committed_at.update(dict.fromkeys(offsets, time.monotonic()))
+        try:
+            await self._ensure_consumer().commit(wanted)
+        except KafkaError as error:
+            log.warning("commit refused, it will be tried again: %s", type(error).__name__)
+            return False
+        return True
+
+    async def committed(self, tp: TP) -> tuple[int, str] | None:
+        """Return the broker's committed offset of the partition with its metadata, None before the first commit."""
+        wanted = driver.ensure_aiokafka_TP(tp)
+        coordinator = self._ensure_consumer()._coordinator
+        found = (await self.call_thread(coordinator.fetch_committed_offsets, [wanted])).get(wanted)
+        return None if found is None or found.offset < 0 else (found.offset, found.metadata)
+
+    async def earliest(self, tp: TP) -> int:
+        """Return the partition's first offset that still exists."""
+        wanted = driver.ensure_aiokafka_TP(tp)
+        found = await self.call_thread(self._ensure_consumer().beginning_offsets, [wanted])
+        return int(found[wanted])
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """Continue partitions at other offsets, also where they are stopped."""
+        await self.call_thread(self._seek_all, partitions)
+
+    async def _seek_all(self, partitions: Mapping[TP, int]) -> None:
+        for tp, offset in partitions.items():
+            self.reader.seek(driver.ensure_aiokafka_TP(tp), offset)
+
+    def position(self, tp: TP) -> int | None:
+        """Return the offset that is fetched next, None while it is not known."""
+        subscription = self._ensure_consumer()._subscription.subscription
+        assignment = subscription.assignment if subscription is not None else None
+        if assignment is None or tp not in assignment.tps:
+            return None
+        state = assignment.state_value(driver.ensure_aiokafka_TP(tp))
+        return state.position if state.has_valid_position else None
+
+
+class NoReadOffsets(dict[TP, int | None]):
+    """Faust's note of what it last read, switched off.
+
+    It would drop what is read again after a rewind; the delivery sees whether slices follow each other.
+    """
+
+    def __getitem__(self, tp: TP) -> None:
+        return None
+
+    def __setitem__(self, tp: TP, offset: int | None) -> None:
+        """Nothing is kept."""
+
+
+class Consumer(driver.Consumer):  # type: ignore[misc]
+    """Hands out slices, and commits only boundaries.
+
+    `epoch` counts revocations and assignments: what was read in an older one is void.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.metadata = ""  # of commits; the heatmap service sets it before the first
+        self.epoch = 0
+        self._fetch = 0
+        self._rewinds: dict[TP, int] = {}
+        self._unread: set[TP] = set()
+        self._read_offset = NoReadOffsets()
+        self._boundaries: dict[TP, int] = {}
+        self._committed_boundaries: dict[TP, int] = {}
+        self._committing = asyncio.Lock()
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
+        """One fetch as slices; flow and epoch are looked at again before every slice."""
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        epoch = self.epoch
+        while (self._unread or self._rewinds) and self.current(epoch):
+            await self._seek()
+        self._fetch += 1
+        fetched, active = await self._wait_next_records(timeout)
+        if not fetched or self.should_stop:
+            return
+        # A fetch may go on over a rebalance. What is then not handed out must be read again in the new epoch.
+        self._unread.update(fetched)
+        for tp, part in self._slices(fetched, epoch, self._fetch):
+            if not self.current(epoch):
+                return
+            if active is None or tp in active or tp in self._buffered_partitions:
+                self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+                yield tp, self._message(part)
+        self._unread.clear()
+
+    async def _seek(self) -> None:
+        """Seek between two fetches, so that a fetch's number says whether it knows of a rewind."""
+        try:
+            for tp in self._unread & self.assignment():
+                committed = await self.committed(tp)
+                self._rewinds.setdefault(tp, max(committed[0] if committed else 0, await self.earliest(tp)))
+            self._unread.clear()
+            for tp in self._rewinds.keys() - self.assignment():
+                del self._rewinds[tp]
+            for tp, offset in list(self._rewinds.items()):
+                await self._thread.seek_wait({tp: offset})
+                if self._rewinds.get(tp) == offset:
+                    del self._rewinds[tp]
+        except (KafkaError, TimeoutError) as error:
+            log.warning("could not seek, trying again: %r", error)
+            await self.sleep(0.1)
+
+    def _slices(self, fetched: Mapping[TP, Fetched], epoch: int, fetch: int) -> Iterator[tuple[TP, Slice]]:
+        # aiokafka names partitions by a type of its own, and Faust refuses that for what it is to hold back
+        waiting = [(TP(*tp), cut(TP(*tp), epoch, fetch, part)) for tp, part in fetched.items()]
+        while waiting:
+            following = []
+            for tp, parts in waiting:
+                if (part := next(parts, None)) is not None:
+                    yield tp, part
+                    following.append((tp, parts))
+            waiting = following
+
+    def _message(self, part: Slice) -> ConsumerMessage:
+        return ConsumerMessage(
+            part.tp.topic,
+            part.tp.partition,
+            part.next - 1,
+            part.records[0].timestamp / 1000.0 if part.records else 0.0,
+            LOG_APPEND_TIME,
+            (),
+            None,
+            part,
+            None,
+            0,
+            0,
+            part.tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    # -- commits are ours ------------------------------------------------------------------------------
+
+    def current(self, epoch: int) -> bool:
+        """Return whether records that were read in that epoch still count."""
+        return self.owns(epoch) and self.flow_active and not self.should_stop
+
+    def owns(self, epoch: int) -> bool:
+        """Return whether the partitions of that epoch are still ours, also while the worker stops."""
+        return epoch == self.epoch
+
+    def complete(self, tp: TP, next_offset: int, epoch: int) -> bool:
+        """Note that all before `next_offset` is in the stores; False when the epoch is over."""
+        if not self.owns(epoch):
+            return False
+        self._boundaries[tp] = next_offset
+        return True
+
+    async def commit_boundary(self, tp: TP) -> bool:
+        """Commit the partition's boundary now; False when the broker has not taken it."""
+        boundary = self._boundaries.get(tp)
+        if boundary is not None and self._committed_boundaries.get(tp) != boundary:
+            await self.commit()
+        return boundary is not None and self._committed_boundaries.get(tp) == boundary
+
+    async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Commit all boundaries that are not committed yet; False when there are none, or the broker refused.
+
+        Whoever waits for a commit to end finds that the next one has taken all that waited.
+        """
+        async with self._committing:
+            epoch = self.epoch
+            offsets = {tp: at for tp, at in self._boundaries.items() if self._committed_boundaries.get(tp) != at}
+            if not offsets or not await self._thread.commit(offsets):
+                return False
+            if epoch == self.epoch:
+                self._committed_boundaries.update(offsets)
+            return True
+
+    def ack(self, message: Message) -> bool:
+        """Mark a slice as received, so that a rebalance never waits for an open bucket."""
+        if message.acked:
+            return False
+        message.acked = True
+        self._unacked_messages.discard(message)
+        notify(self._waiting_for_ack)
+        return True
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Nothing: boundaries know no gaps."""
+
+    # -- the group -------------------------------------------------------------------------------------
+
+    def _forget(self) -> None:
+        self.epoch += 1
+        self._rewinds.clear()
+        self._boundaries.clear()
+        self._committed_boundaries.clear()
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Forget boundaries before Faust looks for something to commit."""
+        self._forget()
+        await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Begin a new epoch with what is assigned."""
+        self._forget()
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    async def committed(self, tp: TP) -> tuple[int, str] | None:
+        """Return the broker's committed offset of the partition with its metadata, None before the first commit."""
+        return await cast(ConsumerThread, self._thread).committed(tp)
+
+    def committed_boundary(self, tp: TP) -> int | None:
+        """Return the boundary that this worker committed last, None before its first commit in this assignment."""
+        return self._committed_boundaries.get(tp)
+
+    def fetch_position(self, tp: TP) -> int | None:
+        """Return the offset that is fetched next, None while it is not known."""
+        return cast(ConsumerThread, self._thread).position(tp)
+
+    async def earliest(self, tp: TP) -> int:
+        """The partition's first offset that still exists."""
+        return await cast(ConsumerThread, self._thread).earliest(tp)
+
+    def rewind(self, tp: TP, offset: int) -> int:
+        """Have the partition read again from `offset`; every fetch after the returned number does so."""
+        self._rewinds[tp] = offset
+        return self._fetch
+
+    def end(self, tp: TP) -> int:
+        """Return the offset after the log's last record, as the last fetch knew it."""
+        return int(self.highwater(tp))
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """Fetch a partition again whose slices were too many, unless it is braked or no longer ours."""
+        if tp in self._paused_partitions or tp not in self.assignment():
+            self._buffered_partitions.discard(tp)
+        else:
+            super().on_buffer_drop(tp)
+
+    def brake(self, tps: Iterable[TP]) -> None:
+        """Stop reading partitions until the next assignment."""
+        self.pause_partitions(tps)
+
+
+class Transport(driver.Transport):  # type: ignore[misc]
+    """Faust's aiokafka transport with our consumer."""
+
+    Consumer = Consumer
