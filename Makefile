@@ -45,7 +45,7 @@ bench: $(INSTALLED) ## Measure against named references; writes out/bench.json
 up: $(INSTALLED) ## Start everything and keep it running; prints each door with an example
 	$(BIN)/lpstream up
 
-pictures: $(INSTALLED) ## Draw and encode the pages' pictures anew (needs Chromium)
+pictures: $(INSTALLED) ## Encode the pages' pictures anew from their drawings (needs Chromium)
 	$(BIN)/python -m streams.proof.pictures
 
 lock: $(INSTALLED) ## Pin versions and hashes of all dependencies anew (needs uv)

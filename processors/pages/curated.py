@@ -1,6 +1,6 @@
 """The curated pictures of the designs: encoded beforehand, named by their bytes.
 
-`make pictures` draws and encodes them from `processors/artwork/`; they lie among the templates as
+`make pictures` encodes them from `infra/artwork/`; they lie among the templates as
 `<design>-<role>-<width>.<format>`.
 """
 

@@ -1,4 +1,6 @@
-"""`make pictures`: the pages' pictures made anew from their drawings; with fonts named, the cards' fonts cut anew.
+"""`make pictures`: encode the pages' pictures anew from their drawings, `infra/artwork/*.svg`.
+
+With fonts named, cut the cards' fonts anew.
 
     python -m streams.proof.pictures [DRAWING ...] [FONT.ttf ...]
 
@@ -10,8 +12,7 @@ import sys
 from pathlib import Path
 
 import processors
-from infra.artwork import cut_font, render
-from processors.artwork import DRAWINGS
+from infra.artwork.encoder import cut_font, drawings, render
 from processors.pages.curated import ROLES
 
 TEMPLATES = Path(processors.__file__).parent / "templates"
@@ -23,9 +24,10 @@ def main(names: list[str]) -> None:
     for font in fonts:
         family, _, weight = font.stem.partition("_")
         cut_font(font, TEMPLATES / "fonts" / f"{family}-{weight.lstrip('0123456789')}.woff2")
-    wanted = [name for name in names if name in DRAWINGS] or ([] if fonts else list(DRAWINGS))
+    found = drawings()
+    wanted = [name for name in names if name in found] or ([] if fonts else list(found))
     widths = {name: role.widths for name, role in ROLES.items()}
-    asyncio.run(render({name: DRAWINGS[name]() for name in wanted}, widths, TEMPLATES / "pictures"))
+    asyncio.run(render({name: found[name] for name in wanted}, widths, TEMPLATES / "pictures"))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,13 @@ from playwright.async_api import async_playwright
 
 from schemas.errors import LpstreamError
 
+FOLDER = Path(__file__).parent
 QUALITY = {"avif": 58, "webp": 76}
+
+
+def drawings() -> dict[str, str]:
+    """Return every drawing (SVG) by its name, `<design>-<role>`."""
+    return {path.stem: path.read_text("utf-8") for path in sorted(FOLDER.glob("*.svg"))}
 
 
 async def render(drawings: dict[str, str], widths: dict[str, tuple[int, ...]], target: Path) -> None:
