@@ -1,4 +1,4 @@
-"""The price file: `prices.toml` beside this module, or another of its form."""
+"""The price file: `prices.toml` beside this module, or another file of the same form."""
 
 import tomllib
 from dataclasses import dataclass
@@ -15,27 +15,27 @@ Amount = Annotated[float, Field(ge=0)]
 
 
 class Strict(BaseModel):
-    """An unknown key is a misspelt one."""
+    """A base model that rejects unknown keys, because they are misspelt."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Price(Strict):
-    """US dollars, and where it was read."""
+    """A price in US dollars and its source."""
 
     usd: Amount
     source: str
 
 
 class Figure(Strict):
-    """A measured figure, and where it stands."""
+    """A measured figure and its source."""
 
     value: Amount
     source: str
 
 
 class Limits(Strict):
-    """The plan's."""
+    """The limits of the plan."""
 
     infrastructure_yen_month: Amount
     api_yen_per_lp: Amount
@@ -43,7 +43,7 @@ class Limits(Strict):
 
 
 class Work(Strict):
-    """A month's work."""
+    """A workload."""
 
     name: str
     visits_a_day: Amount
@@ -51,7 +51,7 @@ class Work(Strict):
 
 
 class Part(Strict):
-    """One kind of instance of a region."""
+    """A kind of instance in each region."""
 
     count: Annotated[int, Field(ge=1)]
     vcpu: Amount
@@ -60,7 +60,7 @@ class Part(Strict):
 
 
 class Way(Strict):
-    """A way to run it; with `vcpu`, `gb` and `disk_gb` on one machine."""
+    """A deployment option. With `vcpu`, `gb` and `disk_gb` it is one machine."""
 
     name: str
     regions: Annotated[int, Field(ge=1)]
@@ -70,7 +70,7 @@ class Way(Strict):
 
 
 class PriceFile(Strict):
-    """All of it."""
+    """The whole price file."""
 
     dated: date
     jpy_per_usd: Annotated[float, Field(gt=0)]
@@ -84,14 +84,14 @@ class PriceFile(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A price file that was read, and its name."""
+    """A loaded price file and its name."""
 
     name: str
     content: PriceFile
 
 
 def load_prices(path: Path | None = None) -> Read:
-    """The file (None: ours); SettingError names what is wrong with it."""
+    """Load the price file (None: ours). Raise SettingError with the cause if it is invalid."""
     source = path or files("infra").joinpath("prices.toml")
     try:
         content = PriceFile.model_validate(tomllib.loads(source.read_text(encoding="utf-8")))

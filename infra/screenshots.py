@@ -1,7 +1,7 @@
-"""Pictures of published pages, by a headless Chromium that is given the page and reaches nothing else.
+"""Screenshots of published pages, made by a headless Chromium without network access.
 
-Scripts are off (a picture must not count as a visit), every request is answered from the files at hand or dropped, and
-the browser sees nothing of our environment. Needs the extra `screenshots`, and a Chromium on the machine.
+Scripts are off, because a screenshot must not count as a visit. Every request is answered from local files or aborted.
+The browser sees only five variables of our environment. Needs the extra `screenshots` and an installed Chromium.
 """
 
 import io
@@ -23,7 +23,7 @@ ASSET = re.compile(rb"/(assets/[A-Za-z0-9._-]{1,200})")
 MOST_ASSETS, MOST_H, PATIENCE_MS = 64, 12_000, 15_000
 ORIGIN = "http://page.invalid"
 ARGUMENTS = ("--disable-dev-shm-usage", "--disable-gpu", "--hide-scrollbars")
-# a machine without Japanese fonts would show boxes; those of the cards are there anyway
+# a machine without Japanese fonts would show boxes; these fonts ship with the package
 FONTS = {
     "Noto Sans JP": ("NotoSansJP-Bold", "Noto Sans CJK JP"),
     "Noto Serif JP": ("NotoSerifJP-SemiBold", "Noto Serif CJK JP"),
@@ -39,41 +39,42 @@ HEIGHT = "() => document.documentElement.scrollHeight"
 
 @dataclass(frozen=True, slots=True)
 class PageFiles:
-    """A page: its HTML, and its files with their media types by path, such as `assets/1f.avif`."""
+    """A page: its HTML, and its files and media types by path, such as `assets/1f.avif`."""
 
     html: bytes
     assets: dict[str, tuple[bytes, str]]
 
 
 def find_chromium(setting: str) -> str | None:
-    """The browser's path: the first that is on the path where the setting is `auto`; None for `off` or none there."""
+    """Return the browser's path, or None for `off` or if there is none. `auto` searches PATH."""
     if setting == "off" or find_spec("playwright") is None:
         return None
     if setting != "auto":
         return shutil.which(setting)
-    return next((found for name in NAMES if (found := shutil.which(name))), None)
+    return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
 def assets_in(html: bytes) -> list[str]:
-    """Paths of the files that a page names, at most MOST_ASSETS."""
+    """Return the paths of the files that a page refers to, at most MOST_ASSETS."""
     return list(dict.fromkeys(name.decode() for name in ASSET.findall(html)))[:MOST_ASSETS]
 
 
 def take(page: PageFiles, width: int, viewport_h: int, chromium: str) -> bytes:
-    """PNG of the page at that width, at most MOST_H high; LpstreamError says what went wrong. Blocks for seconds.
+    """Return a PNG of the page at that width, at most MOST_H px high. Blocks for seconds.
 
-    What is fixed to the viewport is seen where a visitor first sees it, and nowhere below.
+    An element that is fixed to the viewport appears only where a visitor first sees it. Raise LpstreamError if Chromium
+    fails.
     """
     from playwright.sync_api import Error, sync_playwright  # the extra `screenshots`
 
-    kept = {
+    environment = {
         name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "FONTCONFIG_FILE") if name in os.environ
     }
     arguments = [*ARGUMENTS, *(["--no-sandbox"] if os.getuid() == 0 else [])]
     try:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(
-                executable_path=chromium, args=arguments, env=dict(kept), timeout=PATIENCE_MS
+                executable_path=chromium, args=arguments, env=dict(environment), timeout=PATIENCE_MS
             )
             try:
                 return _taken(browser, page, width, viewport_h)
@@ -89,13 +90,13 @@ def _taken(browser: Any, page: PageFiles, width: int, viewport_h: int) -> bytes:
     )
     context.set_default_timeout(PATIENCE_MS)
     context.route("**/*", lambda route: _answer(route, page))
-    opened = context.new_page()
-    opened.goto(f"{ORIGIN}/", wait_until="load")
-    first = opened.screenshot(animations="disabled")
-    opened.evaluate(HIDE_FIXED)
-    height = min(MOST_H, max(viewport_h, int(opened.evaluate(HEIGHT))))
+    tab = context.new_page()
+    tab.goto(f"{ORIGIN}/", wait_until="load")
+    first = tab.screenshot(animations="disabled")
+    tab.evaluate(HIDE_FIXED)
+    height = min(MOST_H, max(viewport_h, int(tab.evaluate(HEIGHT))))
     clip = {"x": 0, "y": 0, "width": width, "height": height}
-    whole = Image.open(io.BytesIO(opened.screenshot(full_page=True, clip=clip, animations="disabled")))
+    whole = Image.open(io.BytesIO(tab.screenshot(full_page=True, clip=clip, animations="disabled")))
     whole.paste(Image.open(io.BytesIO(first)), (0, 0))
     out = io.BytesIO()
     whole.convert("RGB").save(out, "PNG", compress_level=6)
@@ -106,7 +107,7 @@ def _answer(route: Any, page: PageFiles) -> None:
     parts = urlsplit(route.request.url)
     path = parts.path.removeprefix("/")
     if f"{parts.scheme}://{parts.netloc}" == ORIGIN and not path:
-        # a style element is taken anywhere, also behind the end
+        # browsers accept a style element anywhere, even after </html>
         body = page.html + f"<style>{FACES}</style>".encode()
         route.fulfill(status=200, content_type="text/html; charset=utf-8", body=body)
     elif path in page.assets:

@@ -1,4 +1,4 @@
-"""Work that is done once in this process for all who ask for it at the same time."""
+"""Single flight: concurrent requests for the same work in this process share one run."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -8,13 +8,13 @@ Answer = TypeVar("Answer")
 
 
 class SingleFlight(Generic[Answer]):
-    """A task for each key while it runs. It is nobody's own: a waiter that is called off leaves it to the others."""
+    """The running task of each key. It is shared: cancelling one waiter does not cancel the work."""
 
     def __init__(self) -> None:
         self._running: dict[str, asyncio.Task[Answer]] = {}
 
     def task(self, key: str, work: Callable[[], Coroutine[Any, Any, Answer]]) -> "asyncio.Task[Answer]":
-        """The task that runs for the key, or one that is started now; to be awaited through `asyncio.shield`."""
+        """Return the running task of the key, or start it. Await it through `asyncio.shield`."""
         task = self._running.get(key)
         if task is None:
             task = self._running[key] = asyncio.create_task(work())

@@ -18,27 +18,27 @@ ANY = "*"
 MICRO = 1_000_000
 NOTHING = Caps(0, 0, 0)
 Role = Literal["application", "analyst", "operator", "metrics"]
-# as browsers send it: scheme, host in lower case, a port unless it is the scheme's own
+# as browsers send it: scheme, host in lower case, port unless it is the scheme's default
 LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 ORIGIN = re.compile(rf"https?://(?:{LABEL}(?:\.{LABEL})*|\[[0-9a-f:]+\])(?::\d{{1,5}})?")
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 class Strict(BaseModel):
-    """An unknown key is a misspelt one."""
+    """A base model that rejects unknown keys, because they are misspelt."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Token(Strict):
-    """A token by its SHA-256, and what it opens."""
+    """A token by its SHA-256, and its role."""
 
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     role: Role
 
 
 def check_origin(value: str) -> str:
-    """The origin itself; ValueError when no browser would ever send it so."""
+    """Return the origin. Raise ValueError if no browser sends it in this form."""
     scheme = value.partition("://")[0]
     if not ORIGIN.fullmatch(value) or value.endswith(DEFAULT_PORTS.get(scheme, " ")):
         raise ValueError("give an exact origin as browsers send it, such as https://www.example.jp, with no path")
@@ -49,21 +49,21 @@ Origin = Annotated[str, AfterValidator(check_origin)]
 
 
 class Spending(Strict):
-    """Most that model calls may cost, yen: for one LP, in a day, in a month."""
+    """Spending caps for model calls in yen: for one LP, in a day, in a month."""
 
     lp_yen: Annotated[int, Field(ge=0)] = 2_000
     day_yen: Annotated[int, Field(ge=0)] = 50_000
     month_yen: Annotated[int, Field(ge=0)] = 1_000_000
 
     def caps(self) -> Caps:
-        """In micro-yen."""
+        """Return the caps in micro-yen."""
         return Caps(self.lp_yen * MICRO, self.day_yen * MICRO, self.month_yen * MICRO)
 
 
 class Tenant(Strict):
-    """One customer. `lp_ids` lists pages beside those with its own prefix; `*` is any page.
+    """A customer. `lp_ids` lists pages besides those with the tenant's own prefix; `*` is any page.
 
-    `origins` are where its pages may be served from, `lp_origins` the same for single pages, instead.
+    Its pages may be served from `origins`. For a page in `lp_origins` that list replaces `origins`.
     """
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,31}$")]
@@ -74,12 +74,12 @@ class Tenant(Strict):
     caps: Spending = Spending()
 
     def owns(self, lp_id: str) -> bool:
-        """Whether the page is this tenant's."""
+        """Return whether the page belongs to this tenant."""
         return lp_id.startswith(f"{self.id}-") or lp_id in self.lp_ids or ANY in self.lp_ids
 
 
 class TenantsFile(Strict):
-    """The file as a whole."""
+    """The whole tenants file."""
 
     tenant: list[Tenant]
     warming: Spending = Spending()
@@ -87,33 +87,33 @@ class TenantsFile(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who a token belongs to, and what it may do."""
+    """The tenant and the role of a token."""
 
     tenant: Tenant
     role: Role
 
 
 def digest_of(token: str) -> str:
-    """A token's SHA-256, as the file lists it; of any text, since a header may hold any bytes."""
+    """Return the SHA-256 of a token as the file lists it. Accept any text: a header may hold any bytes."""
     return hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()
 
 
 class Tenants:
-    """All tenants. `own_origins` are the edge's: its published pages post from there, whoever's they are."""
+    """All tenants. `own_origins` are the edge's origins: published pages of every tenant post from there."""
 
     def __init__(self, tenants: list[Tenant], own_origins: Iterable[str] = (), warming: Spending | None = None) -> None:
         self._tenants = tenants
         self._own = frozenset(own_origins)
         self._by_id = {tenant.id: tenant for tenant in tenants}
         self._by_page = {lp_id: tenant for tenant in reversed(tenants) for lp_id in tenant.lp_ids}
-        listed = (origin for one in tenants for row in (one.origins, *one.lp_origins.values()) for origin in row)
+        listed = (origin for each in tenants for row in (each.origins, *each.lp_origins.values()) for origin in row)
         self._all = self._own.union(listed)
         self._caps = {tenant.id: tenant.caps.caps() for tenant in tenants}
         self.warming = (warming or Spending()).caps()
 
     @classmethod
     def load(cls, path: Path, own_origins: Iterable[str] = ()) -> "Tenants":
-        """From a file; SettingError names the file and the key."""
+        """Load a file. Raise SettingError with the file and the key if it is invalid."""
         try:
             file = TenantsFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
             return cls(file.tenant, own_origins, file.warming)
@@ -128,33 +128,36 @@ class Tenants:
 
     @property
     def digests(self) -> list[str]:
-        """SHA-256 of every token."""
-        return [one.sha256 for tenant in self._tenants for one in tenant.token]
+        """The SHA-256 of every token."""
+        return [token.sha256 for tenant in self._tenants for token in tenant.token]
 
     def caller(self, token: str) -> Caller | None:
-        """Whose token it is."""
+        """Return the tenant and role of the token, or None."""
         return self.holder(digest_of(token))
 
     def holder(self, digest: str) -> Caller | None:
-        """Whose token has that SHA-256; every hash is compared, each in constant time."""
-        found = [
+        """Return the tenant and role of the token with that SHA-256, or None.
+
+        Every hash is compared, each in constant time.
+        """
+        matches = [
             Caller(tenant, known.role)
             for tenant in self._tenants
             for known in tenant.token
             if hmac.compare_digest(known.sha256, digest)
         ]
-        return found[0] if found else None
+        return matches[0] if matches else None
 
     def caps(self, tenant_id: str) -> Caps:
-        """What a tenant may spend; nothing for one that is not in the file."""
+        """Return the caps of a tenant: zeros if it is not in the file."""
         return self._caps.get(tenant_id, NOTHING)
 
     def named(self, tenant_id: str) -> Tenant | None:
-        """The tenant of that id."""
+        """Return the tenant with that id, or None."""
         return next((tenant for tenant in self._tenants if tenant.id == tenant_id), None)
 
     def owner(self, lp_id: str) -> Tenant | None:
-        """The tenant whose page it is: one that lists it, else the one whose prefix it has, else one that takes any."""
+        """Return the page's tenant: by `lp_ids`, else by prefix, else the tenant that lists `*`, or None."""
         if (lister := self._by_page.get(lp_id)) is not None:
             return lister
         prefix, dash, _ = lp_id.partition("-")
@@ -165,11 +168,14 @@ class Tenants:
         return [lp_id for lp_id in self._by_page if lp_id != ANY]
 
     def knows(self, origin: str) -> bool:
-        """Whether any page may be served from there."""
+        """Return whether any page may be served from the origin."""
         return origin in self._all
 
     def allows(self, origin: str, lp_id: str) -> bool:
-        """Whether this page may be: from the edge itself, from its own list if it has one, else from its tenant's."""
+        """Return whether the page may be served from the origin.
+
+        Allowed are the edge's origins, and the page's own list or else its tenant's.
+        """
         if origin in self._own:
             return True
         owner = self.owner(lp_id)

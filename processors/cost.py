@@ -1,6 +1,6 @@
-"""What a month costs: from prices, measured figures and a month's work to lines of yen, and verdicts against the plan.
+"""The cost model: a month's yen from prices, measured figures and work, and checks against the plan.
 
-Amounts are yen (float: an estimate, not a bill), storage is GB of 10^9 bytes, a month has 30 days.
+Amounts are yen (float, because they are estimates), storage is GB of 10^9 bytes, a month has 30 days.
 """
 
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from typing import Literal
 HOURS, DAYS, GB = 730, 30, 1e9
 HOT_DAYS, WARM_DAYS, LOG_DAYS, LOG_COPIES = 8, 24, 7, 3
 FILES_PER_PAGE = 4
-HEADROOM = 1.5  # cores beyond what was measured: those of the measurements were busy to the end
+HEADROOM = 1.5  # factor on measured cores, because the cores were fully busy during the measurements
 SIZED = ("edge", "heatmap", "clickhouse", "generation")
 
 Tier = Literal["fast", "high"]
@@ -17,7 +17,7 @@ Tier = Literal["fast", "high"]
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """One kind of instance: how many, and vCPU, GB of memory and GB of disk of each."""
+    """A type of instance: their number, and vCPU, GB of memory and GB of disk of each."""
 
     count: float
     vcpu: float
@@ -27,7 +27,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A way to run it: in how many regions, of the footprint; or on one machine of the size given."""
+    """A way to run lpstream: the footprint in a number of regions, or one machine of a given size."""
 
     name: str
     regions: int
@@ -36,20 +36,20 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A month's work."""
+    """The work of a month."""
 
     name: str
     visits_a_day: float
     pages_a_month: float
 
     def times(self, factor: float) -> "Workload":
-        """So many times the work."""
+        """Return the workload multiplied by `factor`."""
         return Workload(f"{self.name} × {factor:g}", self.visits_a_day * factor, self.pages_a_month * factor)
 
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What is counted with: US dollars by price, measured figures, the plan's limits, one region's parts."""
+    """The inputs: US dollars by price, measured figures, the plan's limits, the instances of one region."""
 
     jpy_per_usd: float
     usd: dict[str, float]
@@ -58,13 +58,13 @@ class Basis:
     footprint: dict[str, Size]
 
     def with_hits(self, hit_rate: float) -> "Basis":
-        """The same with another share of pages whose copy is found."""
+        """Return the basis with another share of pages whose copy is cached."""
         return replace(self, measured=self.measured | {"hit_rate": hit_rate})
 
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """What a month costs. `lines` are yen by what they are for; `storage_gb` what is stored at its end."""
+    """The cost of a month. `lines` are yen by item; `storage_gb` is the storage at its end."""
 
     option: str
     workload: str
@@ -78,13 +78,13 @@ class Month:
 
     @property
     def infrastructure_yen(self) -> float:
-        """All lines together; calls of models are apart, as the plan has them."""
+        """The sum of all lines, without model calls, for which the plan has its own limit."""
         return sum(self.lines.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One line of the plan."""
+    """The check of a figure against a limit of the plan."""
 
     measure: str
     value: float
@@ -93,12 +93,12 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether it is within the limit."""
+        """Whether the value is within the limit."""
         return self.value <= self.limit
 
 
 def per_miss_yen(basis: Basis, tier: Tier = "fast") -> float:
-    """Calls of models for one page whose copy is not found, hedges and second tries included, yen."""
+    """Return the yen for model calls of one page without cached copy, including hedges and retries."""
     prefix = "high_" if tier == "high" else ""
     measured = basis.measured
     usd = (
@@ -109,7 +109,7 @@ def per_miss_yen(basis: Basis, tier: Tier = "fast") -> float:
 
 
 def needed_cores(basis: Basis, work: Workload) -> dict[str, float]:
-    """Cores that the month's peak asks for, over all regions, with headroom."""
+    """Return the cores that the month's peak needs in all regions together, with headroom."""
     measured = basis.measured
     peak = measured["peak_over_average"]
     events_s = work.visits_a_day * measured["events_per_visit"] / 86_400 * peak
@@ -125,20 +125,23 @@ def needed_cores(basis: Basis, work: Workload) -> dict[str, float]:
 
 
 def sizes(basis: Basis, option: Option, work: Workload) -> dict[str, Size]:
-    """What runs: the smallest, and more of what the peak asks for beyond it."""
+    """Return the instances by part: at least the footprint, and more where the peak needs it."""
     needed = needed_cores(basis, work)
     if option.machine is not None:
-        beyond = max(1.0, sum(needed.values()) / option.machine.vcpu)
-        return {"machine": replace(option.machine, count=beyond)}
-    found = {name: replace(size, count=size.count * option.regions) for name, size in basis.footprint.items()}
+        count = max(1.0, sum(needed.values()) / option.machine.vcpu)
+        return {"machine": replace(option.machine, count=count)}
+    parts = {name: replace(size, count=size.count * option.regions) for name, size in basis.footprint.items()}
     for name in SIZED:
-        size = found[name]
-        found[name] = replace(size, count=max(size.count, needed[name] / size.vcpu))
-    return found
+        size = parts[name]
+        parts[name] = replace(size, count=max(size.count, needed[name] / size.vcpu))
+    return parts
 
 
 def stored_gb(basis: Basis, work: Workload) -> dict[str, float]:
-    """GB at the end of a month, by where: 30 days of heatmaps, 7 days of the log in three copies, the month's pages."""
+    """Return the GB at the end of a month, by store.
+
+    They are heatmaps of HOT_DAYS + WARM_DAYS, LOG_DAYS of the log in LOG_COPIES copies, and the month's pages.
+    """
     events_a_day = work.visits_a_day * basis.measured["events_per_visit"]
     page_kb = basis.measured["page_kb"] + basis.measured["files_kb_per_page"]
     return {
@@ -150,10 +153,10 @@ def stored_gb(basis: Basis, work: Workload) -> dict[str, float]:
 
 
 def month(basis: Basis, option: Option, work: Workload) -> Month:
-    """A month of the work, run in one way."""
+    """Return the cost of a month of the work under an option."""
     usd, runs, stored = basis.usd, sizes(basis, option, work), stored_gb(basis, work)
     disk = sum(size.count * size.disk_gb for size in runs.values())
-    # a year of cold days is kept on average: the first year's middle
+    # 182 days of cold data: the average over the first year
     cold_gb = work.visits_a_day * basis.measured["events_per_visit"] * basis.measured["warm_bytes_per_event"] * 182 / GB
     lines = {
         "processors": sum(size.count * size.vcpu for size in runs.values()) * HOURS * usd["vcpu_hour"],
@@ -181,7 +184,10 @@ def month(basis: Basis, option: Option, work: Workload) -> Month:
 
 
 def verdicts(basis: Basis, found: Month) -> list[Verdict]:
-    """The plan's three lines. The dearest page is held against the cap: a miss, in the high tier."""
+    """Return the checks of the plan's three limits.
+
+    The limit per page is checked for the most expensive page: one without cached copy, in the high tier.
+    """
     limits = basis.limits
     return [
         Verdict("infrastructure a month", found.infrastructure_yen, limits["infrastructure_yen_month"], "yen"),

@@ -1,4 +1,4 @@
-"""Text that people or models typed, made fit to be shown: one line, no control or direction marks."""
+"""Cleaning of text from people or models: one line, without control or direction marks."""
 
 import re
 import unicodedata
@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import nh3
 
 # C0/C1 controls, line and paragraph separators, zero-width space, byte order mark, marks and overrides of direction,
-# surrogates, private use and noncharacters: none of them can be seen, all of them can mislead
+# surrogates, private use and noncharacters: all are invisible and can mislead
 _UNSEEN = re.compile(
     "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff"
     "\ud800-\udfff\ue000-\uf8ff\U000e0000-\U000e0fff\U000f0000-\U0010ffff]"
@@ -19,37 +19,37 @@ _EMPHASIS = {"strong", "em"}
 
 
 def shown(text: str) -> str:
-    """The text as one line, without what cannot be seen."""
+    """Return the text as one line without invisible characters."""
     return _SPACE.sub(" ", _UNSEEN.sub("", text.replace("\r", "\n"))).strip()
 
 
 def written(text: str) -> str:
-    """A writer's text: as `shown`, full-width letters and digits made half-width, punctuation left Japanese."""
+    """Return a writer's text as `shown` does, with half-width letters and digits."""
     return shown(text).translate(_WIDE)
 
 
 def plain(text: str) -> str:
-    """A writer's text without any markup."""
+    """Return a writer's text without any markup."""
     return written(unescape(nh3.clean(text, tags=set())) if "<" in text or "&" in text else text)
 
 
 def emphasised(text: str) -> str:
-    """A writer's text as HTML in which nothing but `<strong>` and `<em>` stands."""
+    """Return a writer's text as HTML with no other markup than `<strong>` and `<em>`."""
     return written(nh3.clean(text, tags=_EMPHASIS, attributes={}))
 
 
 def folded(text: str) -> str:
-    """Text as it is compared: NFKC, case folded, one line."""
+    """Return the text in the form for comparisons: NFKC, case folded, one line."""
     return shown(unicodedata.normalize("NFKC", text)).casefold()
 
 
 def address(url: str) -> str:
-    """A web address fit for an attribute: what may not stand in path, query or fragment is percent-encoded."""
+    """Return a URL for an attribute; percent-encode invalid characters after its host."""
     parts = urlsplit(shown(url))
     path, query, fragment = (quote(part, safe="/:@!$&'()*+,;=-._~%?") for part in parts[2:])
     return urlunsplit((parts.scheme, parts.netloc, path, query, fragment))
 
 
 def cut(text: str, most: int) -> str:
-    """At most so many characters; an ellipsis says that there were more."""
+    """Return at most `most` characters of the text; an ellipsis replaces the rest."""
     return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"

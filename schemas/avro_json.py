@@ -1,10 +1,10 @@
-"""Avro's JSON encoding to data that fastavro writes, checked by the schema.
+"""Conversion of Avro's JSON encoding to data that fastavro writes, checked by the schema.
 
 Encoding: https://avro.apache.org/docs/1.12.0/specification/#json-encoding (unions as `{"type": value}`, bytes as
-characters 0 to 255). fastavro's own reader of it takes a string where a record is wanted, and only JSON of one line.
+characters 0 to 255). fastavro's own JSON reader accepts a string in place of a record, and reads only JSON on one line.
 
-What a client sends is bounded in what it makes us do, not only in its size: a schema's defaults are worked out once,
-and every value and every default takes steps from a budget.
+Client input is bounded in the work it causes, not only in its size: a schema's defaults are computed once, and every
+value and every default takes steps from a budget.
 """
 
 import json
@@ -16,31 +16,31 @@ from schemas.errors import DecodeError
 
 INT, LONG = 2**31, 2**63
 MOST_STEPS = 65_536  # for one key or value
-MOST_DEFAULT = 4_096  # for one default, with the defaults within it
+MOST_DEFAULT = 4_096  # for one default, including the defaults inside it
 BYTES_A_STEP = 8
 SYMBOLS_A_STEP = 32
 MOST_SHOWN = 64
 
 
 class TooMuchError(DecodeError):
-    """More steps than there may be."""
+    """A value or a schema that takes more steps than its budget allows."""
 
 
 class Work:
-    """A budget of steps: one for each value, one for each field of a record, and what its defaults are worth."""
+    """A budget of steps: each value and each field of a record takes one, each default its own steps."""
 
     def __init__(self, steps: int = MOST_STEPS) -> None:
         self.left = steps
 
     def take(self, steps: int) -> None:
-        """TooMuchError when there are not so many left."""
+        """Take steps from the budget; raise TooMuchError if too few are left."""
         self.left -= steps
         if self.left < 0:
             raise TooMuchError("", "takes too much work: send fewer values, or a schema with smaller defaults")
 
 
 class Default(NamedTuple):
-    """A field's default as a datum, which is never changed, and the steps that it is worth."""
+    """A field's default as a datum, which nothing may change, and the steps that it costs."""
 
     datum: Any
     steps: int
@@ -48,9 +48,9 @@ class Default(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A schema as `fastavro.parse_schema(…, named_schemas=named)` leaves it, and its defaults.
+    """A schema as `fastavro.parse_schema(…, named_schemas=named)` returns it, and its defaults.
 
-    `steps` is what it takes to write anything by it: fastavro parses a schema that is no record anew each time.
+    `steps` is the cost of any write: fastavro parses a schema that is not a record again for each write.
     """
 
     parsed: Any
@@ -59,48 +59,55 @@ class Shape:
     steps: int
 
     def datum(self, value: Any, work: Work) -> Any:
-        """The datum that decoded JSON stands for; DecodeError names the field that does not fit, or is TooMuchError.
+        """Return the datum for decoded JSON.
 
-        A record's missing fields take their defaults, fields that it does not have are left out.
+        Missing fields of a record take their defaults; unknown fields are dropped. Raise DecodeError with the field
+        that does not fit, or TooMuchError if `work` runs out.
         """
         work.take(self.steps)
         return _datum(value, self.parsed, self, work)
 
 
 def shape_of(parsed: Any, named: Mapping[str, Any], values: int) -> Shape:
-    """A parsed schema whose text had so many values; TooMuchError when its defaults grow out of all bounds."""
+    """Return the Shape of a parsed schema whose text had `values` values.
+
+    Raise TooMuchError if a default is larger than MOST_DEFAULT steps or contains itself.
+    """
     steps = len(named) if isinstance(parsed, dict) and "__fastavro_parsed" in parsed else values
     shape = Shape(parsed, named, Defaults(), steps)
-    for record in [one for one in named.values() if one["type"] in ("record", "error")]:
+    for record in [schema for schema in named.values() if schema["type"] in ("record", "error")]:
         for field in record["fields"]:
             shape.defaults.of(record["name"], field, shape)
     return shape
 
 
 class Defaults:
-    """Defaults by record and field, each made once."""
+    """Defaults by record and field, each computed once."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[str, str], Default | None] = {}
-        self._making: set[tuple[str, str]] = set()
+        self._defaults: dict[tuple[str, str], Default | None] = {}
+        self._in_progress: set[tuple[str, str]] = set()
 
     def of(self, record: str, field: Mapping[str, Any], shape: Shape) -> Default | None:
-        """The field's default; None when there is none that fits it. TooMuchError for one that is too large."""
+        """Return the field's default; None if it has none, or one that does not fit its type.
+
+        Raise TooMuchError if the default is too large or contains itself.
+        """
         key = (record, field["name"])
-        if key not in self._made:
-            if key in self._making:
+        if key not in self._defaults:
+            if key in self._in_progress:
                 raise TooMuchError(field["name"], "has a default that holds itself")
-            self._making.add(key)
-            self._made[key] = _made(field, shape) if "default" in field else None
-            self._making.discard(key)
-        return self._made[key]
+            self._in_progress.add(key)
+            self._defaults[key] = _compute_default(field, shape) if "default" in field else None
+            self._in_progress.discard(key)
+        return self._defaults[key]
 
 
-def _made(field: Mapping[str, Any], shape: Shape) -> Default | None:
+def _compute_default(field: Mapping[str, Any], shape: Shape) -> Default | None:
     work = Work(MOST_DEFAULT)
     try:
         work.take(1 + len(json.dumps(field["default"])) // BYTES_A_STEP)
-        datum = _default(field["default"], field["type"], shape, work)
+        datum = _default_datum(field["default"], field["type"], shape, work)
     except TooMuchError:
         raise
     except DecodeError:
@@ -108,8 +115,8 @@ def _made(field: Mapping[str, Any], shape: Shape) -> Default | None:
     return Default(datum, MOST_DEFAULT - work.left)
 
 
-def _default(value: Any, kind: Any, shape: Shape, work: Work) -> Any:
-    """A default is of a union's first branch, and written without its type."""
+def _default_datum(value: Any, kind: Any, shape: Shape, work: Work) -> Any:
+    """Return a default's datum. In a union, a default has the first branch's type and does not name it."""
     if not isinstance(kind, list):
         return _datum(value, kind, shape, work)
     datum = _datum(value, kind[0], shape, work)
@@ -134,14 +141,14 @@ def _union(value: Any, branches: list[Any], shape: Shape, work: Work) -> Any:
             return None
         raise DecodeError("", "is null, which the schema does not allow")
     if not isinstance(value, dict) or len(value) != 1:
-        raise DecodeError("", 'is no {"type": value}, as a union is written')
+        raise DecodeError("", 'is not of the form {"type": value}, which a union needs')
     name, inner = next(iter(value.items()))
     for branch in branches:
         full = _name(branch)
         if name in (full, full.rpartition(".")[2]) and full != "null":
-            # fastavro's form, so that it does not guess
+            # the tuple names the branch, so that fastavro does not guess it
             return full, _within(name, _datum, inner, branch, shape, work)
-    raise DecodeError("", f"names type {name[:MOST_SHOWN]!r}, which the union does not have")
+    raise DecodeError("", f"names the type {name[:MOST_SHOWN]!r}, which the union does not have")
 
 
 def _name(branch: Any) -> str:
@@ -150,73 +157,74 @@ def _name(branch: Any) -> str:
     return str(branch)
 
 
-def _within(name: str, read: Callable[..., Any], *given: Any) -> Any:
-    """What `read` makes of it; an error names the field from here on."""
+def _within(name: str, read: Callable[..., Any], *arguments: Any) -> Any:
+    """Return the result of `read`; put `name` before the field path of its DecodeError."""
     try:
-        return read(*given)
+        return read(*arguments)
     except DecodeError as error:
-        raise _beneath(name, error) from error
+        raise _with_prefix(name, error) from error
 
 
-def _beneath(name: str, error: DecodeError) -> DecodeError:
-    """The error one level further up; of its path the first characters are enough."""
+def _with_prefix(name: str, error: DecodeError) -> DecodeError:
+    """Return the error with `name` before its field path, which is cut to its first characters."""
     between = "." if error.field and not error.field.startswith("[") else ""
     return type(error)(f"{name[:MOST_SHOWN]}{between}{error.field}"[: 4 * MOST_SHOWN], error.detail)
 
 
 def _record(value: Any, schema: Any, shape: Shape, work: Work) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise DecodeError("", "is no object")
+        raise DecodeError("", "is not an object")
     work.take(1 + len(schema["fields"]))
-    found = {}
+    record = {}
     for field in schema["fields"]:
         name = field["name"]
         if name in value:
-            found[name] = _within(name, _datum, value[name], field["type"], shape, work)
+            record[name] = _within(name, _datum, value[name], field["type"], shape, work)
         else:
-            found[name] = _within(name, _missing, schema["name"], field, shape, work)
-    return found
+            record[name] = _within(name, _missing, schema["name"], field, shape, work)
+    return record
 
 
 def _missing(record: str, field: Any, shape: Shape, work: Work) -> Any:
-    if (made := shape.defaults.of(record, field, shape)) is None:
+    if (default := shape.defaults.of(record, field, shape)) is None:
         raise DecodeError("", "is missing, and its default does not fit" if "default" in field else "is missing")
-    work.take(made.steps)
-    return made.datum
+    work.take(default.steps)
+    return default.datum
 
 
 def _array(value: Any, schema: Any, shape: Shape, work: Work) -> list[Any]:
     if not isinstance(value, list):
-        raise DecodeError("", "is no list")
+        raise DecodeError("", "is not a list")
     work.take(len(value))
-    found: list[Any] = []
+    items: list[Any] = []
     try:
-        found.extend(_datum(one, schema["items"], shape, work) for one in value)  # keeps what came before an error
+        # on an error, extend keeps the items before it: their number is the failed index
+        items.extend(_datum(item, schema["items"], shape, work) for item in value)
     except DecodeError as error:
-        raise _beneath(f"[{len(found)}]", error) from error
-    return found
+        raise _with_prefix(f"[{len(items)}]", error) from error
+    return items
 
 
 def _map(value: Any, schema: Any, shape: Shape, work: Work) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise DecodeError("", "is no object")
+        raise DecodeError("", "is not an object")
     work.take(len(value))
-    return {key: _within(key, _datum, one, schema["values"], shape, work) for key, one in value.items()}
+    return {key: _within(key, _datum, item, schema["values"], shape, work) for key, item in value.items()}
 
 
 def _enum(value: Any, schema: Any, shape: Shape, work: Work) -> str:
     symbols = schema["symbols"]
     work.take(len(symbols) // SYMBOLS_A_STEP)
     if not isinstance(value, str) or value not in symbols:
-        raise DecodeError("", f"is none of {', '.join(symbols[:MOST_SHOWN])}")
+        raise DecodeError("", f"is not one of {', '.join(symbols[:MOST_SHOWN])}")
     return value
 
 
 def _fixed(value: Any, schema: Any, shape: Shape, work: Work) -> bytes:
-    found = _bytes(value)
-    if len(found) != schema["size"]:
-        raise DecodeError("", f"is not of {schema['size']} bytes")
-    return found
+    data = _bytes(value)
+    if len(data) != schema["size"]:
+        raise DecodeError("", f"does not have {schema['size']} bytes")
+    return data
 
 
 def _null(value: Any) -> None:
@@ -240,22 +248,22 @@ def _long(value: Any) -> int:
 
 def _whole(value: Any, bound: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not -bound <= value < bound:
-        raise DecodeError("", f"is no whole number of {bound.bit_length()} bits")
+        raise DecodeError("", f"is not a whole number of {bound.bit_length()} bits")
     return value
 
 
 def _number(value: Any) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise DecodeError("", "is no number")
+        raise DecodeError("", "is not a number")
     try:
         return float(value)
     except OverflowError as error:
-        raise DecodeError("", "is a number beyond all bounds") from error
+        raise DecodeError("", "is a number too large for a double") from error
 
 
 def _string(value: Any) -> str:
     if not isinstance(value, str):
-        raise DecodeError("", "is no string")
+        raise DecodeError("", "is not a string")
     return value
 
 
@@ -263,7 +271,7 @@ def _bytes(value: Any) -> bytes:
     try:
         return _string(value).encode("iso-8859-1")
     except UnicodeEncodeError as error:
-        raise DecodeError("", "has characters beyond 255, which stand for no byte") from error
+        raise DecodeError("", "has characters above U+00FF, which are not bytes") from error
 
 
 SIMPLE: dict[str, Callable[[Any], Any]] = {

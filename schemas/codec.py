@@ -1,7 +1,7 @@
-"""Avro in Confluent framing: a zero byte, the schema's id in four bytes (big endian), the datum.
+"""Codec of framed Avro: a zero byte, the schema's id in four bytes (big endian), the datum.
 
-Ids are fixed in `schemas/registry.json`; an installation with a schema registry has others beside them, which a process
-is told at its start (`learn_ids`). JSON and Avro both become the same models here.
+Ids are fixed in `schemas/registry.json`. An installation with a schema registry has more ids, which each process learns
+at its start (`learn_ids`). JSON and Avro are decoded to the same models.
 Protocol: https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/
 """
 
@@ -22,23 +22,23 @@ from schemas.heatmap import Beacon, beacon_from_object, decode_beacon
 
 MAGIC = 0
 HEADER = struct.Struct(">bI")
-# free-form objects travel as JSON text inside Avro
+# free-form objects are JSON text inside Avro
 JSON_FIELDS = {"step": ("input",), "step_result": ("output",)}
 SECTION_FIELDS = ("name", "top", "bottom")  # a list in JSON, a record in Avro
-# what fastavro raises for bytes that are no datum of the schema
+# errors of fastavro for bytes that are not a datum of the schema
 BROKEN = (ValueError, IndexError, EOFError, KeyError, TypeError, OverflowError, MemoryError, struct.error)
 
 
 @cache
 def registry() -> dict[str, dict[str, Any]]:
-    """Name to id, subject and file of each schema."""
-    found: dict[str, dict[str, Any]] = json.loads(files("schemas").joinpath("registry.json").read_text("utf-8"))
-    return found
+    """Return id, subject and file of each schema, by name."""
+    entries: dict[str, dict[str, Any]] = json.loads(files("schemas").joinpath("registry.json").read_text("utf-8"))
+    return entries
 
 
 @cache
 def avro_schema(name: str) -> Any:
-    """The parsed schema by name."""
+    """Return the parsed schema of that name."""
     text = files("schemas").joinpath("avro", registry()[name]["file"]).read_text("utf-8")
     return fastavro.parse_schema(json.loads(text), named_schemas={})
 
@@ -49,17 +49,20 @@ def _names() -> dict[int, str]:
 
 
 def learn_ids(ids: Mapping[str, int]) -> None:
-    """Let schemas be known under further ids, by name: those that the installation's registry gave them."""
-    _names().update({known: name for name, known in ids.items()})
+    """Add the ids that the installation's registry gave to schemas, by schema name."""
+    _names().update({schema_id: name for name, schema_id in ids.items()})
 
 
 def is_framed(value: bytes) -> bool:
-    """Whether a value is framed Avro; no JSON document begins with a zero byte."""
+    """Return whether a value is framed Avro: it begins with a zero byte, which JSON never does."""
     return value[:1] == b"\x00"
 
 
 def encode_framed(name: str, value: dict[str, Any], schema_id: int | None = None) -> bytes:
-    """A message as framed Avro, under the fixed id or another. `value` is as the model dumps it for JSON."""
+    """Return a message as framed Avro, under the fixed id or `schema_id`.
+
+    `value` is the model's dump for JSON.
+    """
     out = io.BytesIO()
     out.write(HEADER.pack(MAGIC, registry()[name]["id"] if schema_id is None else schema_id))
     fastavro.schemaless_writer(out, avro_schema(name), _to_avro(name, value))
@@ -67,21 +70,24 @@ def encode_framed(name: str, value: dict[str, Any], schema_id: int | None = None
 
 
 def decode_framed(value: bytes, expected: str) -> dict[str, Any]:
-    """The datum as the model takes it; DecodeError for another schema, cut-off or left-over bytes."""
+    """Return the datum in the form that the model takes.
+
+    Raise DecodeError for a schema other than `expected`, and for missing or extra bytes.
+    """
     if len(value) < HEADER.size:
         raise DecodeError("", "is framed Avro cut off before its schema id")
     _, schema_id = HEADER.unpack_from(value)
     name = _names().get(schema_id)
     if name != expected:
-        raise DecodeError("", f"names schema {schema_id}; {expected} has id {registry()[expected]['id']}")
+        raise DecodeError("", f"has schema id {schema_id}; {expected} has id {registry()[expected]['id']}")
     source = io.BytesIO(value[HEADER.size :])
     try:
-        found = fastavro.schemaless_reader(source, avro_schema(name))
+        datum = fastavro.schemaless_reader(source, avro_schema(name))
         if source.read(1):
             raise DecodeError("", "has bytes after the Avro datum")
-        return _from_avro(name, found)
+        return _from_avro(name, datum)
     except BROKEN as error:
-        raise DecodeError("", f"is no datum of schema {name}: {type(error).__name__}") from error
+        raise DecodeError("", f"is not a datum of the schema {name}: {type(error).__name__}") from error
 
 
 def _to_avro(name: str, value: dict[str, Any]) -> dict[str, Any]:
@@ -101,24 +107,24 @@ def _from_avro(name: str, value: Any) -> dict[str, Any]:
 
 
 def to_beacon(value: bytes) -> Beacon:
-    """A checked beacon from JSON or framed Avro; DecodeError names the field at fault."""
+    """Return the checked beacon of JSON or framed Avro; raise DecodeError with the field at fault."""
     if is_framed(value):
         return beacon_from_object(decode_framed(value, "heatmap_beacon"))
     return decode_beacon(value)
 
 
 def beacon_from_avro_json(data: bytes) -> Beacon:
-    """A checked beacon from Avro's JSON encoding of it; DecodeError names the field at fault.
+    """Return the checked beacon of its Avro JSON encoding; raise DecodeError with the field at fault.
 
-    The schema has no unions, so that this is the beacon's own JSON but for the sections, which are objects. No datum is
-    built in between: that took half a second for a body of strangers that was 1.3 KB on the wire.
+    The schema has no unions, so this encoding differs from the beacon's own JSON only in the sections, which are
+    objects. No datum is built in between: a hostile body of 1.3 KB on the wire made that take half a second.
     """
     try:
         value = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DecodeError("", f"is no JSON document: {error}") from error
+        raise DecodeError("", f"is not a JSON document: {error}") from error
     if not isinstance(value, dict):
-        raise DecodeError("", "is no object")
+        raise DecodeError("", "is not an object")
     return beacon_from_object({**value, "sections": _sections(value.get("sections", []))})
 
 
@@ -126,15 +132,15 @@ def _sections(value: Any) -> list[list[Any]]:
     try:
         sections = msgspec.convert(value, list[dict[str, Any]])
     except msgspec.ValidationError as error:
-        raise DecodeError("sections", "is no list of objects") from error
-    for at, one in enumerate(sections):
-        if missing := [name for name in SECTION_FIELDS if name not in one]:
+        raise DecodeError("sections", "is not a list of objects") from error
+    for at, section in enumerate(sections):
+        if missing := [name for name in SECTION_FIELDS if name not in section]:
             raise DecodeError(f"sections[{at}].{missing[0]}", "is missing")
-    return [[one[name] for name in SECTION_FIELDS] for one in sections]
+    return [[section[name] for name in SECTION_FIELDS] for section in sections]
 
 
 def decode_request(value: bytes) -> GenerationRequest:
-    """A checked request from JSON or framed Avro; DecodeError names the field at fault."""
+    """Return the checked request of JSON or framed Avro; raise DecodeError with the field at fault."""
     if is_framed(value):
         return model_from_object(GenerationRequest, decode_framed(value, "generation_request"))
     return decode_model(GenerationRequest, value)

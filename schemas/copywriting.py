@@ -1,4 +1,4 @@
-"""The copy of a page: what a model or the built-in texts write. Facts and names are slots, filled later."""
+"""The copy of a page: a model's or built-in texts. Facts and names are slots that are filled later."""
 
 from typing import Annotated, Literal
 
@@ -13,7 +13,10 @@ GIVEN = ("prices", "testimonials", "licences", "hours", "access")
 
 
 class CopyFields(Model):
-    """All that copy depends on. No name, no address, no fact: `given` names the facts, without their values."""
+    """The fields of a request that its copy depends on.
+
+    They hold no name, address or fact: `given` lists the names of the facts, without their values.
+    """
 
     industry: str
     purpose: str
@@ -25,7 +28,7 @@ class CopyFields(Model):
 
 
 class Copy(Model):
-    """The words of one page, section by section; texts may hold NAME_SLOT and TOPIC_SLOT."""
+    """The texts of one page, by section. They may contain NAME_SLOT and TOPIC_SLOT."""
 
     hero: Hero
     problems: Problems

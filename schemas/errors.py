@@ -1,14 +1,14 @@
-"""Errors that cross rooms. Whoever raises one says what is wrong, with what, and what to do."""
+"""Errors that several packages use. A message says what is wrong, with which value, and what to do."""
 
 
 class LpstreamError(Exception):
-    """Root of all errors of lpstream; its text is fit to be shown to a user."""
+    """Base of all errors of lpstream. Its text may be shown to a user."""
 
 
 class DecodeError(LpstreamError):
-    """A record or a body that cannot become its model.
+    """A record or a body that cannot be decoded to its model.
 
-    `field` is the path of the field at fault ("sections[2]"), or "" when the whole is no document.
+    `field` is the path of the field at fault ("sections[2]"), or "" for the whole document.
     """
 
     def __init__(self, field: str, detail: str) -> None:
@@ -18,23 +18,23 @@ class DecodeError(LpstreamError):
 
 
 class TooMuchError(DecodeError):
-    """A document that fits its model, but asks for more work than one record may."""
+    """A document that fits its model, but takes more work than one record may cause."""
 
 
 class SettingError(LpstreamError):
     """One or more settings are missing or wrong."""
 
 
-class Retryable(LpstreamError):  # noqa: N818 - named for what the caller does with it
-    """A store or a peer did not answer, or said "not now": the same call may go through later."""
+class Retryable(LpstreamError):  # noqa: N818 - the name says what the caller does
+    """A store or a peer that did not answer, or is busy: the same call may succeed later."""
 
     def __init__(self, detail: str, retry_after_s: float | None = None) -> None:
         super().__init__(detail)
         self.retry_after_s = retry_after_s
 
 
-class Refused(LpstreamError):  # noqa: N818 - named for what happened
-    """A store or a peer will not do this, now or later."""
+class Refused(LpstreamError):  # noqa: N818 - the name says what happened
+    """A call that a store or a peer refuses: the same call will fail again."""
 
     def __init__(self, detail: str, code: int | None = None) -> None:
         super().__init__(detail)

@@ -1,4 +1,4 @@
-"""Generation: request, step, step result, result, progress; and the ids that follow from them."""
+"""Messages of generation (request, step, step result, result, progress) and ids computed from them."""
 
 from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeVar
@@ -18,7 +18,7 @@ TENANT_PATTERN = r"^[a-z0-9][a-z0-9_]{0,31}$"
 
 
 class StepName(StrEnum):
-    """The steps that run in parallel, each a record of its own on `lp.steps`."""
+    """The steps that run in parallel. Each is one record on `lp.steps`."""
 
     TEMPLATE = "template"
     COPY = "copy"
@@ -44,7 +44,7 @@ Micro = Annotated[int, Field(ge=0)]
 
 
 class Model(BaseModel):
-    """Base of all generation messages: unknown fields are ignored, values do not change."""
+    """Base of all generation messages. Unknown fields are ignored; instances are immutable."""
 
     model_config = ConfigDict(
         extra="ignore",
@@ -57,7 +57,7 @@ class Model(BaseModel):
 
 
 class Business(Model):
-    """Who the page is for. These values fill slots of the page; no model ever sees them."""
+    """The business that the page is for. Its values fill slots of the page; no model sees them."""
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     phone: Annotated[str, Field(max_length=30, pattern=r"^[0-9+() -]*$")] | None = None
@@ -81,7 +81,7 @@ class Testimonial(Model):
 
 
 class Facts(Model):
-    """What may be claimed on the page, and nothing besides."""
+    """The only claims that the page may make."""
 
     prices: Annotated[list[Price], Field(max_length=50)] = []
     testimonials: Annotated[list[Testimonial], Field(max_length=20)] = []
@@ -107,9 +107,9 @@ class GenerationRequest(Model):
 
 
 class Plan(Model):
-    """What travels with a request through its steps and their results: nothing must be looked up to go on.
+    """The state of a request that its steps and their results carry, so that a worker looks up nothing.
 
-    Times of day are ms UTC. `cache` says where copy was found, and how long that took.
+    Points in time are ms UTC. `cache` is the layer in which copy was found, `cache_ms` the time that the lookup took.
     """
 
     request: GenerationRequest
@@ -121,7 +121,7 @@ class Plan(Model):
 
 
 class Attempt(Model):
-    """One call of a model: who, how it ended, how long, what it cost."""
+    """A call of a model: provider, outcome, duration and cost."""
 
     provider: str
     model: str
@@ -143,7 +143,7 @@ class Step(Model):
 
 
 class StepResult(Model):
-    """A step's answer, on `lp.step-results`. `output` is `{"plan": Plan}` and what the step made."""
+    """The result of a step, on `lp.step-results`. `output` is `{"plan": Plan}` and the step's own values."""
 
     schema_: Annotated[Literal[1], Field(alias="schema")] = 1
     request_id: UUID
@@ -171,14 +171,14 @@ class Timings(Model):
 
 
 class Warning_(Model):  # noqa: N801 - Warning is Python's own
-    """What a customer should know of a page that came."""
+    """A notice to the customer about a page that was made."""
 
     code: str
     detail: str
 
 
 class Failure(Model):
-    """Why there is no page."""
+    """The reason why no page was made."""
 
     code: str
     field: str | None = None
@@ -205,7 +205,7 @@ class Result(Model):
 
 
 class Progress(Model):
-    """How far a request is, on `lp.progress`."""
+    """The progress of a request, on `lp.progress`."""
 
     schema_: Annotated[Literal[1], Field(alias="schema")] = 1
     request_id: UUID
@@ -216,12 +216,12 @@ class Progress(Model):
 
 
 def lp_id_of(tenant_id: str, request_id: UUID) -> str:
-    """The page's id: the tenant and 16 hex digits of uuid5(request_id)."""
+    """Return the page's id: the tenant and 16 hex digits of uuid5(request_id)."""
     return f"{tenant_id}-{uuid5(request_id, 'lp').hex[:16]}"
 
 
 def step_id_of(request_id: UUID, step: StepName) -> UUID:
-    """The step's id: the same each time the same request is planned."""
+    """Return the step's id, which is the same each time the request is planned."""
     return uuid5(request_id, step.value)
 
 
@@ -229,13 +229,13 @@ AnyModel = TypeVar("AnyModel", bound=Model)
 
 
 def error_of(error: ValidationError) -> DecodeError:
-    """The first thing that pydantic found wrong, as field path and text, without the value itself."""
+    """Return pydantic's first error as field path and text, without the value itself."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     return DecodeError(".".join(str(part) for part in first["loc"]), first["msg"])
 
 
 def decode_model(model: type[AnyModel], data: bytes) -> AnyModel:
-    """A model from its JSON bytes; DecodeError names the field at fault."""
+    """Return the model of JSON bytes; raise DecodeError with the field at fault."""
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
@@ -243,7 +243,7 @@ def decode_model(model: type[AnyModel], data: bytes) -> AnyModel:
 
 
 def model_from_object(model: type[AnyModel], value: object) -> AnyModel:
-    """A model from decoded JSON or Avro (a dict); DecodeError names the field at fault."""
+    """Return the model of decoded JSON or Avro (a dict); raise DecodeError with the field at fault."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -251,5 +251,5 @@ def model_from_object(model: type[AnyModel], value: object) -> AnyModel:
 
 
 def encode_model(message: Model) -> bytes:
-    """A model as JSON bytes, all fields present."""
+    """Return a model as JSON bytes with all fields."""
     return message.model_dump_json().encode()

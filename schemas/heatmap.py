@@ -1,4 +1,4 @@
-"""The heatmap beacon: one record that carries many events of one pageview, in columns."""
+"""The heatmap beacon: a record that carries many events of one pageview, in columns."""
 
 import re
 from enum import StrEnum
@@ -14,14 +14,14 @@ GROUP = "lpstream-heatmap"  # consumer group of the workers
 SCHEMA_VERSION = 1
 MAX_EVENTS = 500
 MAX_SECTIONS = 30
-# Bounds of what one beacon makes the pipeline do. The snippet posts every 5 s; a browser that is stopped for a while (a
-# laptop asleep, a busy page) may be late. The snippet ends a beacon and a rest by these bounds, too.
+# Bounds of the work that one beacon causes. The snippet posts every 5 s, but a paused browser (a laptop asleep, a busy
+# page) may post late. The snippet ends a beacon and a rest at the same bounds.
 MAX_SPAN_MS = 300_000
-# A view or a rest may have begun before the beacon's first event.
+# a view or a rest may begin before the beacon's first event
 MAX_EARLIER_MS = 60_000
-# windows of 5 s that have events: a minute's, and the next
+# windows of 5 s that have events: twelve for a minute, and one more because a minute may begin inside a window
 MAX_WINDOWS = 13
-# those windows times the bands and sections of the page
+# number of windows times number of bands and sections of the page
 MAX_ROWS = 4_000
 WINDOW_MS = 5_000
 BAND_PX = 100
@@ -34,7 +34,7 @@ DEVICES: tuple[Device, ...] = ("mobile", "tablet", "desktop")
 
 
 class Kind(StrEnum):
-    """Kinds of events by their full names, as ClickHouse stores them."""
+    """The kinds of events, by the full names that ClickHouse stores."""
 
     CLICK = "click"
     RAGE_CLICK = "rage_click"
@@ -68,7 +68,7 @@ SectionName = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class Beacon(Struct, frozen=True, kw_only=True):
-    """One beacon, checked by type and range. `decode_beacon` checks what fields say of each other.
+    """A beacon, checked by type and range. `decode_beacon` checks that its fields agree.
 
     Pixels are CSS pixels, times are milliseconds (UTC). `dt`, `x`, `y`, `dwell` are as long as `type`.
     """
@@ -95,7 +95,7 @@ class Beacon(Struct, frozen=True, kw_only=True):
 
     @property
     def last_event_ms(self) -> int:
-        """Time of the latest event, ms UTC, by the browser's clock."""
+        """The time of the latest event, ms UTC, by the browser's clock."""
         return self.t0 + max(self.dt)
 
 
@@ -112,15 +112,15 @@ def _decode_error(error: msgspec.ValidationError) -> DecodeError:
 
 
 def check_beacon(beacon: Beacon) -> Beacon:
-    """The beacon itself, or DecodeError naming the field that disagrees with another."""
+    """Return the beacon; raise DecodeError with the field that disagrees with another one."""
     events = len(beacon.type)
     for name in ("dt", "x", "y", "dwell"):
         if (length := len(getattr(beacon, name))) != events:
-            raise DecodeError(name, f"has {length} entries, `type` has {events} events: give one for each")
+            raise DecodeError(name, f"has {length} entries, `type` has {events} events: give one entry per event")
     if len(beacon.fixed) > events:
         raise TooMuchError("fixed", f"names {len(beacon.fixed)} events, `type` has {events} events")
     if any(index >= events for index in beacon.fixed):
-        raise DecodeError("fixed", f"names event {max(beacon.fixed)}, `type` has {events} events")
+        raise DecodeError("fixed", f"names event {max(beacon.fixed)}, `type` has {events} events: count from 0")
     if len(set(beacon.fixed)) < len(beacon.fixed):
         raise TooMuchError("fixed", "names an event twice: name each once")
     span_ms = max(beacon.dt)
@@ -128,31 +128,33 @@ def check_beacon(beacon: Beacon) -> Beacon:
         raise TooMuchError("dt", f"spans {span_ms} ms, at most {MAX_SPAN_MS} are allowed: post beacons more often")
     if (longest := max(beacon.dwell)) > span_ms + MAX_EARLIER_MS:
         limit = span_ms + MAX_EARLIER_MS
-        raise TooMuchError("dwell", f"has {longest} ms, at most {limit} (the span of `dt` and a minute) are allowed")
+        raise TooMuchError("dwell", f"has {longest} ms, at most {limit} (the span of `dt` plus a minute) are allowed")
     first_ms = min(beacon.dt)
-    # The beacon may begin anywhere in a window: each of its stretches of 5 s may lie in two.
+    # A beacon may begin anywhere in a window, so each of its 5 s stretches may overlap two windows.
     stretches = len({(dt - first_ms) // WINDOW_MS for dt in beacon.dt})
     windows = min(2 * stretches, (span_ms - first_ms) // WINDOW_MS + 2)
     if windows > MAX_WINDOWS:
         raise TooMuchError("dt", f"has events in {windows} windows of 5 s, at most {MAX_WINDOWS}: post more often")
     rows = windows * (-(-min(beacon.page_h, MAX_PAGE_H) // BAND_PX) + len(beacon.sections))
     if rows > MAX_ROWS:
-        raise TooMuchError("dt", f"has windows times bands and sections of {rows}, at most {MAX_ROWS}: post more often")
+        raise TooMuchError(
+            "dt", f"makes {rows} rows (windows x bands and sections), at most {MAX_ROWS}: post more often"
+        )
     return beacon
 
 
 def decode_beacon(data: bytes) -> Beacon:
-    """A checked Beacon from its JSON bytes; DecodeError names the field at fault."""
+    """Return the checked Beacon of JSON bytes; raise DecodeError with the field at fault."""
     try:
         return check_beacon(_decoder.decode(data))
     except msgspec.ValidationError as error:
         raise _decode_error(error) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DecodeError("", f"is no JSON document: {error}") from error
+        raise DecodeError("", f"is not a JSON document: {error}") from error
 
 
 def beacon_from_object(value: object) -> Beacon:
-    """A checked Beacon from decoded JSON or Avro (a dict); DecodeError names the field at fault."""
+    """Return the checked Beacon of decoded JSON or Avro (a dict); raise DecodeError with the bad field."""
     try:
         return check_beacon(msgspec.convert(value, Beacon))
     except msgspec.ValidationError as error:
@@ -160,5 +162,5 @@ def beacon_from_object(value: object) -> Beacon:
 
 
 def encode_beacon(beacon: Beacon) -> bytes:
-    """The beacon as JSON bytes, as the snippet posts it."""
+    """Return the beacon as JSON bytes, in the format that the snippet posts."""
     return msgspec.json.encode(beacon)

@@ -1,4 +1,4 @@
-"""A cached copy: what a model wrote for one set of copy fields, slots unfilled."""
+"""Cached copy: the texts that a model wrote for one set of copy fields, with unfilled slots."""
 
 from typing import Annotated, Literal
 
@@ -9,9 +9,11 @@ from schemas.generation import Model, Warning_
 
 
 class CachedCopy(Model):
-    """`key` names the copy fields and versions, `pattern` the industry, purpose, tone and locale alone.
+    """An entry of the copy cache.
 
-    `fields` is what it was written of; None in copy from before it was kept, which is lent to no other page.
+    `key` is computed from the copy fields and the versions, `pattern` from industry, purpose, tone and locale only.
+    `fields` are the copy fields that it was written for. Entries of older releases have None there, and no other page
+    may use them.
     """
 
     schema_: Annotated[Literal[1], Field(alias="schema")] = 1

@@ -1,7 +1,7 @@
-"""The sections of a page: what each holds, how long, and who fills it.
+"""The sections of a page: fields, lengths and the source of their content.
 
-The registry gives the JSON Schema that a model writes to and names the Jinja2 macro that shows the section.
-Lengths are characters; descriptions are Japanese because a model reads them.
+The registry defines the JSON Schema of a model's answer and the Jinja2 macro that renders the section.
+Lengths are characters. Descriptions are Japanese because a model reads them.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from schemas.generation import Line, Model, Price, Testimonial
 
 
 class Filler(StrEnum):
-    """Who may fill a section. What only a customer knows is never written by a model."""
+    """The source of a section's content. A model never writes facts that only the customer knows."""
 
     MODEL = "model"
     CUSTOMER = "customer"
@@ -22,11 +22,11 @@ class Filler(StrEnum):
 
 
 class Emphasis:
-    """Marks a text in which `<strong>` and `<em>` may stand; every other text is plain."""
+    """A mark on texts that may contain `<strong>` and `<em>`; all other texts are plain."""
 
 
 class Headline:
-    """Marks a text that ends without a full stop."""
+    """A mark on texts that end without a full stop."""
 
 
 Title = Annotated[str, Field(min_length=2, max_length=24, description="見出し。4〜14文字。句点なし"), Headline()]
@@ -61,38 +61,38 @@ class Hero(Model):
 
 
 class Problems(Model):
-    """What the reader struggles with, in the reader's words."""
+    """The reader's problems, in the reader's words."""
 
     items: Annotated[list[Item], Field(min_length=3, max_length=4, description="読み手の悩み。3つ")]
 
 
 class Solution(Model):
-    """How it is solved: a lead and the features behind it."""
+    """The answer to the problems: a lead and features."""
 
     lead: Annotated[str, Field(min_length=10, max_length=120, description="悩みへの答え。35〜70文字"), Emphasis()]
     features: Annotated[list[Point], Field(min_length=3, max_length=4, description="特徴。3つ")]
 
 
 class Benefits(Model):
-    """What is better afterwards."""
+    """The improvements that the reader can expect."""
 
     items: Annotated[list[Item], Field(min_length=3, max_length=4, description="利用したあとの良い変化。3つ")]
 
 
 class Flow(Model):
-    """The way from first contact to the end."""
+    """The steps from first contact to the end."""
 
     steps: Annotated[list[Point], Field(min_length=3, max_length=5, description="手順。3〜4つ")]
 
 
 class Faq(Model):
-    """Questions that come before a decision."""
+    """Questions that readers have before they decide."""
 
     items: Annotated[list[Question], Field(min_length=3, max_length=6, description="質問と回答。3〜4つ")]
 
 
 class Closing(Model):
-    """The last call."""
+    """The last call to action."""
 
     heading: Annotated[
         str, Field(min_length=4, max_length=34, description="結びの見出し。8〜20文字。句点なし"), Headline()
@@ -101,19 +101,19 @@ class Closing(Model):
 
 
 class Proof(Model):
-    """Customers' own words, shown as given."""
+    """Customers' testimonials, shown as given."""
 
     testimonials: Annotated[list[Testimonial], Field(min_length=1)]
 
 
 class PriceList(Model):
-    """Prices as given."""
+    """Prices, shown as given."""
 
     prices: Annotated[list[Price], Field(min_length=1)]
 
 
 class Information(Model):
-    """Where and when."""
+    """Address, hours and contacts of the business."""
 
     address: Line | None
     hours: Line | None
@@ -123,14 +123,14 @@ class Information(Model):
 
 
 class Form(Model):
-    """The form and where it posts to."""
+    """The contact form and the address that it posts to."""
 
     action: str
     purpose: str
 
 
 class Footer(Model):
-    """Who stands behind the page, and what the law wants said."""
+    """The business behind the page, and the legal notices."""
 
     name: str
     address: str | None
@@ -143,7 +143,10 @@ class Footer(Model):
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One entry of the registry. `name` is also the macro's; sections of one `group` are written by one call."""
+    """An entry of the registry.
+
+    `name` is also the macro's name. One call of a model writes all sections of a `group`.
+    """
 
     name: str
     holds: type[Model]
@@ -171,7 +174,7 @@ GROUPS = ("hero", "story", "solution", "flow", "faq")
 
 
 def of_group(group: str) -> tuple[Section, ...]:
-    """The sections that one call writes; KeyError for a group that there is not."""
+    """Return the sections of a group, which one call writes; raise KeyError for an unknown group."""
     if group not in GROUPS:
         raise KeyError(group)
     return tuple(section for section in SECTIONS if section.group == group)

@@ -1,4 +1,4 @@
-"""Days that left the hot tables: objects of the warm and the cold tier, and their steps."""
+"""Data outside the hot tables: objects of the warm and the cold tier, their steps, and erasures."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Step(StrEnum):
-    """Where an object is on its way; table `tier_objects` says what each means to a reader."""
+    """The state of an object. The DDL of table `tier_objects` explains each state for readers."""
 
     PUBLISHED = "published"
     DROPPING = "dropping"
@@ -23,7 +23,7 @@ NO_DAY = date(1970, 1, 1)
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What a set of summed rows comes to: their number, the sum of each measure, the sum of their hashes (mod 2^64)."""
+    """A checksum of summed rows: their number, the sum of each measure, the sum of hashes (mod 2^64)."""
 
     rows: int
     sums: tuple[int, ...]
@@ -32,7 +32,10 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True)
 class HotPartition:
-    """A partition of a hot table: events of `day` whose records came `days_late` days after it. Days are UTC."""
+    """A partition of a hot table: events of `day` whose records came `days_late` days later.
+
+    Days are UTC.
+    """
 
     source: str
     day: date
@@ -44,7 +47,7 @@ class HotPartition:
 
 @dataclass(frozen=True, slots=True)
 class TierObject:
-    """One Parquet object: rows of one hot table and one day (UTC), after its step number `revision`."""
+    """A Parquet object with rows of one hot table and one day (UTC), after its step number `revision`."""
 
     source: str
     day: date
@@ -60,23 +63,23 @@ class TierObject:
 
     @property
     def key(self) -> str:
-        """Where it is while it is warm."""
+        """The object's key while it is warm."""
         return f"heatmap/table={self.source}/date={self.day.isoformat()}/{self.name.rpartition('_')[2]}.parquet"
 
     @property
     def cold_key(self) -> str:
-        """Where it is from the day that it is cold."""
+        """The object's key from the day on which it becomes cold."""
         return f"heatmap-cold/{self.key.removeprefix('heatmap/')}"
 
 
 def object_name(source: str, day: date, ident: str) -> str:
-    """Name of an object and of its table; `ident` is of letters and digits."""
+    """Return the name of an object and of its table; `ident` consists of letters and digits."""
     return f"{source}_{day:%Y%m%d}_{ident}"
 
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """Pages to erase, by id or by the beginning of their ids: what was counted of them before `asked_at` (UTC)."""
+    """An order to erase all counts of pages before `asked_at` (UTC), by page id or id prefix."""
 
     number: int
     lp_ids: tuple[str, ...]
@@ -84,5 +87,5 @@ class Erasure:
     asked_at: datetime
 
     def covers(self, lp_id: str) -> bool:
-        """Whether a page is meant."""
+        """Return whether the erasure includes a page."""
         return lp_id in self.lp_ids or (bool(self.prefix) and lp_id.startswith(self.prefix))

@@ -1,4 +1,4 @@
-"""The command line: `lpstream`. A command's module is imported when the command is called, which makes starts short."""
+"""The command line `lpstream`. Each command's module is imported when it is called, for fast starts."""
 
 import sys
 from collections.abc import Callable
@@ -10,9 +10,10 @@ from typer.core import TyperGroup
 
 from schemas.errors import LpstreamError
 
-# in the order of `lpstream --help`: where each command's function or group of commands is
+# the import path of each command's function or group of commands, in the order of `lpstream --help`
 COMMANDS = {
     "up": "streams.cli.up:up",
+    "env": "streams.cli.env:env",
     "demo": "streams.cli.demo:demo",
     "edge": "streams.cli.services:edge",
     "worker": "streams.cli.services:worker",
@@ -34,24 +35,24 @@ COMMANDS = {
 
 
 class Commands(TyperGroup):
-    """Commands by `COMMANDS`."""
+    """The group of all commands in `COMMANDS`."""
 
     def list_commands(self, _context: Any) -> list[str]:
-        """Their names."""
+        """Return the names of the commands."""
         return list(COMMANDS)
 
     def get_command(self, _context: Any, name: str) -> Any:
-        """The command, imported; None when there is none of that name."""
+        """Import the command and return it; None if there is no such command."""
         if name not in COMMANDS:
             return None
-        place, _, attribute = COMMANDS[name].partition(":")
-        module = import_module(place)
-        found: typer.Typer | Callable[..., Any] = getattr(module, attribute)
-        if isinstance(found, typer.Typer):
-            group = found
+        path, _, attribute = COMMANDS[name].partition(":")
+        module = import_module(path)
+        target: typer.Typer | Callable[..., Any] = getattr(module, attribute)
+        if isinstance(target, typer.Typer):
+            group = target
         else:
             group = typer.Typer(add_completion=False)
-            group.command(epilog=getattr(module, "EPILOG", None))(found)
+            group.command(epilog=getattr(module, "EPILOG", None))(target)
         command = typer.main.get_command(group)
         command.name = name
         return command
@@ -66,7 +67,7 @@ def lpstream() -> None:
 
 
 def main() -> None:
-    """Run a command; what goes wrong is one clear message and exit code 1."""
+    """Run a command; print an LpstreamError as one message and exit with code 1."""
     try:
         app()
     except LpstreamError as error:

@@ -1,4 +1,4 @@
-"""The client for applications: ask for a page, follow it, have its result, over HTTP or over Kafka.
+"""The client for applications: request a page, follow its progress, get its result, by HTTP or Kafka.
 
     async with over_http("http://127.0.0.1:8081", token) as pages:
         request_id = await pages.request(GenerationRequest(request_id=uuid4(), tenant_id="demo", ...))
@@ -6,8 +6,8 @@
             print(step.percent, step.stage, step.section)
         print((await pages.result(request_id)).page_url)
 
-Asking again with the same request_id and body costs nothing and gives the same result, so `request` may be repeated
-after a Retryable. `over_kafka` is for applications inside the network, which have the topics themselves.
+A repeated request with the same request_id and body costs nothing and gives the same result, so repeat `request`
+after a Retryable. `over_kafka` is for applications inside the network that have access to the topics.
 """
 
 import asyncio
@@ -51,73 +51,73 @@ NOT_NOW = (429, 500, 502, 503, 504)
 
 
 class Pages(Protocol):
-    """What both clients do. Retryable: the same call may go through later; Refused: it never will."""
+    """The interface of both clients. Retryable: the same call may succeed later; Refused: it never will."""
 
     async def request(self, request: GenerationRequest) -> UUID:
-        """Ask; the request's id, once Kafka has acknowledged it."""
+        """Send the request. Return its id once Kafka has acknowledged it."""
 
     def progress(self, request_id: UUID) -> AsyncIterator[Progress]:
-        """How far it is, each step once, until it is done."""
+        """Yield each step of the progress once, until the page is done."""
 
     async def result(self, request_id: UUID, within_s: float = WITHIN_S) -> Result:
-        """Its result as soon as there is one; Retryable when there is none after so long."""
+        """Return the result when there is one. Raise Retryable if there is none after `within_s`."""
 
 
 # -- HTTP --------------------------------------------------------------------------------------------------
 
 
 class HttpPages:
-    """Over the private listener; opened by `over_http`."""
+    """A client of the private listener, opened by `over_http`."""
 
     def __init__(self, api_url: str, session: aiohttp.ClientSession) -> None:
         self._api = api_url.rstrip("/")
         self._session = session
 
     async def request(self, request: GenerationRequest) -> UUID:
-        """As in `Pages`; Refused names the field of a request that is invalid."""
-        body = b'{"records":[{"value":' + encode_model(request) + b"}]}"
+        """Send the request, as in `Pages`. Refused names the field that is invalid."""
+        payload = b'{"records":[{"value":' + encode_model(request) + b"}]}"
         with self._errors():
-            async with self._session.post(f"{self._api}/topics/{REQUESTS}", data=body, headers=V2) as answer:
-                told = await _told(answer)
-        if error := told["offsets"][0].get("error"):
+            async with self._session.post(f"{self._api}/topics/{REQUESTS}", data=payload, headers=V2) as answer:
+                body = await _body_of(answer)
+        if error := body["offsets"][0].get("error"):
             raise Retryable(f"Kafka did not take the request: {error}")
         return request.request_id
 
     async def progress(self, request_id: UUID) -> AsyncIterator[Progress]:
-        """As in `Pages`; Refused when the token's tenant has no such request."""
-        patience = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=ANSWER_S)
+        """Yield the progress, as in `Pages`. Raise Refused if the tenant has no such request."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=ANSWER_S)
         with self._errors():
-            async with self._session.get(f"{self._where(request_id)}/events", timeout=patience) as answer:
+            async with self._session.get(f"{self._url_of(request_id)}/events", timeout=timeout) as answer:
                 if answer.status != 200:
-                    await _told(answer)
+                    await _body_of(answer)
                 async for line in answer.content:
                     if line.startswith(b"data: "):
                         yield decode_model(Progress, line.removeprefix(b"data: "))
 
     async def result(self, request_id: UUID, within_s: float = WITHIN_S) -> Result:
-        """As in `Pages`; Refused when the token's tenant has no such request."""
-        wrong: Exception | None = None
+        """Return the result, as in `Pages`. Raise Refused if the tenant has no such request."""
+        last_error: Exception | None = None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 while True:
                     try:
-                        if (found := await self._stored(request_id)) is not None:
-                            return found
+                        if (stored := await self._stored(request_id)) is not None:
+                            return stored
                         async for _ in self.progress(request_id):
                             pass
                     except Retryable as error:
-                        wrong = error
+                        last_error = error
                         await asyncio.sleep(error.retry_after_s or AGAIN_S)
-        raise _none(request_id, within_s) from wrong
+        raise _no_result(request_id, within_s) from last_error
 
     async def _stored(self, request_id: UUID) -> Result | None:
         with self._errors():
-            async with self._session.get(self._where(request_id)) as answer:
+            async with self._session.get(self._url_of(request_id)) as answer:
                 if answer.status == 202:
                     return None
-                return decode_model(Result, await answer.read()) if answer.status == 200 else await _told(answer)
+                return decode_model(Result, await answer.read()) if answer.status == 200 else await _body_of(answer)
 
-    def _where(self, request_id: UUID) -> str:
+    def _url_of(self, request_id: UUID) -> str:
         return f"{self._api}/lp/requests/{request_id}"
 
     @contextlib.contextmanager
@@ -130,15 +130,15 @@ class HttpPages:
 
 @asynccontextmanager
 async def over_http(api_url: str, token: str) -> AsyncIterator[HttpPages]:
-    """A client of the private listener at that address, with a token of the tenant that the requests name."""
-    patience = aiohttp.ClientTimeout(total=ANSWER_S, sock_connect=CONNECT_S)
+    """Yield a client of the private listener at `api_url`. `token` is of the tenant in the requests."""
+    timeout = aiohttp.ClientTimeout(total=ANSWER_S, sock_connect=CONNECT_S)
     headers = {"Authorization": f"Bearer {token}"}
-    async with aiohttp.ClientSession(headers=headers, timeout=patience) as session:
+    async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
         yield HttpPages(api_url, session)
 
 
-async def _told(answer: aiohttp.ClientResponse) -> Any:
-    """The body of a good answer; Retryable or Refused by the status of another."""
+async def _body_of(answer: aiohttp.ClientResponse) -> Any:
+    """Return the body of a response 200. Raise Retryable or Refused for any other status."""
     try:
         body = await answer.json(content_type=None)
     except ValueError:
@@ -156,7 +156,7 @@ async def _told(answer: aiohttp.ClientResponse) -> Any:
 
 
 class KafkaPages:
-    """Over the topics; opened by `over_kafka`. Only what comes after it was opened is seen."""
+    """A client of the topics, opened by `over_kafka`. It sees only records that are newer than itself."""
 
     def __init__(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer) -> None:
         self._producer = producer
@@ -166,7 +166,7 @@ class KafkaPages:
         self._news = asyncio.Condition()
 
     async def request(self, request: GenerationRequest) -> UUID:
-        """As in `Pages`."""
+        """Send the request, as in `Pages`."""
         key = str(request.request_id).encode()
         try:
             await self._producer.send_and_wait(REQUESTS, encode_model(request), key=key)
@@ -175,44 +175,44 @@ class KafkaPages:
         return request.request_id
 
     async def progress(self, request_id: UUID) -> AsyncIterator[Progress]:
-        """As in `Pages`; it ends with the result, whether all steps were seen or not."""
-        told = 0
+        """Yield the progress, as in `Pages`. It ends with the result, even if steps were missed."""
+        seen = 0
         while True:
-            for step in await self._steps_after(request_id, told):
-                told += 1
+            for step in await self._steps_after(request_id, seen):
+                seen += 1
                 yield step
                 if step.percent == 100:
                     return
-            if request_id in self._results:  # the result was quicker than its last step
+            if request_id in self._results:  # the result arrived before the last step
                 yield Progress(request_id=request_id, percent=100, stage="done", at_ms=round(time.time() * 1000))
                 return
 
-    async def _steps_after(self, request_id: UUID, told: int) -> list[Progress]:
-        """Waits until there are some, or the result."""
+    async def _steps_after(self, request_id: UUID, seen: int) -> list[Progress]:
+        """Return the steps after the first `seen`. Wait until there is a step or the result."""
         async with self._news:
             await self._news.wait_for(
-                lambda: len(self._steps.get(request_id, ())) > told or request_id in self._results
+                lambda: len(self._steps.get(request_id, ())) > seen or request_id in self._results
             )
-            return self._steps.get(request_id, [])[told:]
+            return self._steps.get(request_id, [])[seen:]
 
     async def result(self, request_id: UUID, within_s: float = WITHIN_S) -> Result:
-        """As in `Pages`."""
+        """Return the result, as in `Pages`."""
         try:
             async with asyncio.timeout(within_s), self._news:
                 await self._news.wait_for(lambda: request_id in self._results)
         except TimeoutError as error:
-            raise _none(request_id, within_s) from error
+            raise _no_result(request_id, within_s) from error
         return self._results[request_id]
 
     async def read(self) -> None:
-        """Take in results and progress until cancelled."""
+        """Read results and progress until cancelled."""
         while True:
             try:
                 if self._reader.unreadable:
                     await pass_over(self._reader)
                 fetched = await self._reader.fetch(AGAIN_S)
             except (KafkaError, Retryable) as error:
-                log.warning("Kafka: %s, reading on", type(error).__name__)
+                log.warning("Kafka: %s, trying again", type(error).__name__)
                 await asyncio.sleep(AGAIN_S)
                 continue
             async with self._news:
@@ -246,10 +246,10 @@ async def over_kafka(
     producer = build_producer(servers, broker, linger_ms=0)
     consumer = build_consumer(servers)
     async with contextlib.AsyncExitStack() as opened:
-        for one in (producer, consumer):
-            opened.push_async_callback(one.stop)
+        for client in (producer, consumer):
+            opened.push_async_callback(client.stop)
             try:
-                await one.start()
+                await client.start()
             except KafkaError as error:
                 raise Retryable(f"Kafka at {bootstrap_servers}: {type(error).__name__}") from error
         places = [place for topic in (RESULTS, PROGRESS) for place in await partitions_of(servers, topic)]
@@ -266,5 +266,5 @@ async def over_kafka(
             await asyncio.gather(reading, return_exceptions=True)
 
 
-def _none(request_id: UUID, within_s: float) -> Retryable:
-    return Retryable(f"no result of {request_id} within {within_s:g} s; is a worker running? Ask later")
+def _no_result(request_id: UUID, within_s: float) -> Retryable:
+    return Retryable(f"no result of {request_id} within {within_s:g} s; check that a worker runs, or ask later")

@@ -1,4 +1,4 @@
-"""Requests that a hostile visitor sends, each with the answers that are right."""
+"""Hostile requests, each with the set of correct statuses."""
 
 import gzip
 import json
@@ -20,7 +20,7 @@ GOOD_BODY = msgspec.json.encode(GOOD)
 
 
 def change(rng: random.Random) -> bytes:
-    """A beacon with one field of the wrong type, out of range, missing or too long."""
+    """Return a beacon with one field that is missing, too long, out of range or of the wrong type."""
     wrong = [None, True, -1, 2**31, 2**63, 2**200, 1.5, "x", "", [], {}, [[1]], "\u0000", "a\nb", "=" * 1_000]
     beacon = dict(GOOD)
     name = rng.choice(
@@ -37,13 +37,13 @@ def change(rng: random.Random) -> bytes:
 def _is_beacon(body: bytes) -> bool:
     try:
         decode_beacon(body)
-    except Exception:  # noqa: BLE001 - whatever it is, it is no beacon
+    except Exception:  # noqa: BLE001 - any error means that it is no beacon
         return False
     return True
 
 
 def cut(rng: random.Random) -> bytes:
-    """A beacon with bytes cut out or changed."""
+    """Return a beacon with bytes removed or changed."""
     body = bytearray(GOOD_BODY)
     at = rng.randrange(len(body))
     body[at : at + rng.randrange(1, 9)] = rng.randbytes(rng.randrange(4))
@@ -51,7 +51,7 @@ def cut(rng: random.Random) -> bytes:
 
 
 def rest(body: bytes, kind: str = JSON) -> bytes:
-    """A request to the rest door."""
+    """Return a request to the REST Proxy path."""
     return request(body, [kind], "/topics/heatmap.events")
 
 

@@ -1,4 +1,4 @@
-"""What tests of the pipeline share: beacons of the visitor model, posting them, totals by the views."""
+"""Helpers for the heatmap pipeline: beacons of the visitor model, posting them, and totals in ClickHouse."""
 
 import asyncio
 import time
@@ -24,25 +24,25 @@ SUMS = {
 
 
 def some_beacons(lp_id: str, count_: int) -> list[dict[str, Any]]:
-    """Beacons of visits to a page; every page has its own pageviews, or they would be taken for retries."""
+    """Return beacons of visits to a page; pageview ids differ by page, so that they do not look like retries."""
     seed = zlib.crc32(lp_id.encode())
     start = int(time.time() * 1000) - 60_000
     return [beacon for visit in visits(seed, [lp_id], count_, start, 60_000) for beacon in visit.beacons()]
 
 
 async def post(session: aiohttp.ClientSession, services: Installation, beacon: dict[str, Any]) -> int:
-    """Status of one post to the beacon door."""
+    """Post a beacon; return the status."""
     async with session.post(f"{services.edge_url}/e/heatmap.events", data=msgspec.json.encode(beacon)) as answer:
         return answer.status
 
 
 def analyst(stack: Stack) -> ClickHouse:
-    """ClickHouse as an analyst reads it."""
+    """Return a ClickHouse client with the analyst's login."""
     return ClickHouse.open(stack.addresses.clickhouse_url, "analyst", stack.addresses.analyst_password)
 
 
 async def totals(clickhouse: ClickHouse, lp_id: str) -> dict[str, int]:
-    """Pageviews and events of a page by the view."""
+    """Return the pageviews and events of a page from lp_daily."""
     sql = "SELECT sum(pageviews) AS pageviews, sum(events) AS events FROM lp_daily WHERE lp_id = {lp:String}"
     return {name: int(value) for name, value in (await clickhouse.rows(sql, {"lp": lp_id}))[0].items()}
 
@@ -50,7 +50,7 @@ async def totals(clickhouse: ClickHouse, lp_id: str) -> dict[str, int]:
 async def wait_counted(
     clickhouse: ClickHouse, lp_id: str, events: int, within_s: float = COUNTED_WITHIN_S
 ) -> dict[str, int]:
-    """Totals once they are as many, or after the longest wait."""
+    """Wait until `events` are counted or the timeout ends; return the totals."""
     deadline = time.monotonic() + within_s
     while (found := await totals(clickhouse, lp_id))["events"] < events and time.monotonic() < deadline:
         await asyncio.sleep(0.3)
@@ -58,7 +58,7 @@ async def wait_counted(
 
 
 async def assert_tables_equal(clickhouse: ClickHouse, lp_id: str, beacons: list[dict[str, Any]]) -> None:
-    """All five tables hold, row by row, what a plain count of the beacons says."""
+    """Assert that all five tables equal a plain count of the beacons, row by row."""
     now_ms = int(time.time() * 1000)
     expected = count([(decode_beacon(msgspec.json.encode(beacon)), now_ms) for beacon in beacons])
     for table, rows in expected.items():

@@ -1,4 +1,4 @@
-"""The five tables counted from Beacon objects one event at a time, straight from the contract, without numpy."""
+"""A plain count of the five tables: one event at a time, as the contract says, without numpy."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -27,23 +27,23 @@ COUNTER = {"c": ["clicks"], "r": ["clicks", "rage_clicks"], "d": ["clicks", "dea
 
 
 def clamp(value: int, low: int, high: int) -> int:
-    """The value, or the bound it is beyond."""
+    """Return the value limited to the range from `low` to `high`."""
     return max(low, min(high, value))
 
 
 def skewed(beacon: Beacon, timestamp_ms: int) -> bool:
-    """Whether the browser's clock cannot be believed."""
+    """Return whether the browser's clock is wrong: more than a day late or five minutes early."""
     last = beacon.last_event_ms
     return last < timestamp_ms - DAY_MS or last > timestamp_ms + FIVE_MINUTES_MS
 
 
 def window_start(time_ms: int) -> int:
-    """Seconds at which the event's 5-second window starts, within what DateTime holds."""
+    """Return the start of the event's 5-second window in seconds, limited to the range of DateTime."""
     return clamp(time_ms // 5000 * 5, 0, LAST_SECOND)
 
 
 def count(records: Iterable[tuple[Beacon, int]]) -> dict[str, list[tuple[object, ...]]]:
-    """Rows of each table that has any, in order, of beacons with their records' timestamps (ms)."""
+    """Return the sorted rows of each non-empty table, for beacons with their records' timestamps (ms)."""
     tables: dict[str, Rows] = {name: defaultdict(lambda n=n: [0] * n) for name, n in MEASURES.items()}
     for beacon, timestamp_ms in records:
         count_beacon(tables, beacon, timestamp_ms)
@@ -100,7 +100,7 @@ def count_view(
     depth: int,
     dwell: int,
 ) -> None:
-    """Add what one `s` event shows: bands and sections."""
+    """Add the bands and sections that one `s` event shows."""
     y, bottom = shown
     for band in range(656):
         if depth <= 100 * band < bottom:

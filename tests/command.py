@@ -1,4 +1,4 @@
-"""The command line as a person types it."""
+"""The command line as a subprocess."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def lpstream(*args: str, data: Path, stdin: str = "", within_s: float = 60) -> subprocess.CompletedProcess[str]:
-    """`lpstream ARGS --data DATA` without the tests' own settings."""
+    """Run `lpstream ARGS --data DATA` without LPSTREAM_ variables of the test's environment."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("LPSTREAM_")}
     command = [sys.executable, "-m", "streams", *args, "--data", str(data)]
     return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=within_s, check=False, env=env)

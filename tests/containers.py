@@ -1,6 +1,6 @@
-"""The same stack from containers, for machines where a Docker engine answers: Kafka, ClickHouse server, Redis.
+"""The stack in containers, for machines with a Docker engine: Kafka, ClickHouse server, Redis.
 
-S3 stays SeaweedFS as a child process. Ports are bound to free ones of this machine that a container keeps over a
+S3 is still SeaweedFS as a child process. Each container has a fixed free port of this machine, which it keeps over a
 restart, so that tests can kill and restart these stores as they do the embedded ones.
 """
 
@@ -26,7 +26,7 @@ READY_S, POLL_S = 120.0, 0.1
 
 
 def docker_answers() -> bool:
-    """Whether there is an engine to start containers on."""
+    """Return whether a Docker engine answers."""
     if shutil.which("docker") is None:
         return False
     try:
@@ -37,7 +37,7 @@ def docker_answers() -> bool:
 
 
 class ContainerServer:
-    """One store in a container: what infra.embedded's Server and its process are to the stack."""
+    """A store in a container, with the interface of infra.embedded's Server and ChildProcess."""
 
     kind = "apache"
 
@@ -55,7 +55,7 @@ class ContainerServer:
             self._container.with_env(key, value)
 
     def start(self, cancelled: Callable[[], bool] = lambda: False) -> None:
-        """Start it; returns once it answers."""
+        """Start the container and wait until the store answers."""
         self._container.start()
         self._wait(cancelled)
 
@@ -73,7 +73,7 @@ class ContainerServer:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs."""
+        """Return whether the container runs."""
         if self._docker is None:
             return False
         self._docker.reload()
@@ -81,36 +81,36 @@ class ContainerServer:
 
     @property
     def pid(self) -> int:
-        """Process id on the host."""
+        """Return the process id on the host, 0 if the container does not run."""
         return int(self._docker.attrs["State"]["Pid"]) if self.alive else 0
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Kill the container with SIGKILL."""
         self._docker.kill()
 
     def restart(self) -> None:
-        """Start it again on its data and port."""
+        """Start the container again with its data and port."""
         self._docker.start()
         self._wait(lambda: False)
 
     def stop(self) -> None:
-        """Remove it."""
+        """Stop and remove the container."""
         self._container.stop()
 
     def memory_mb(self) -> float:
-        """Memory of the container, MB of 2^20 bytes."""
+        """Return the container's memory in MB of 2^20 bytes."""
         return float(self._docker.stats(stream=False)["memory_stats"].get("usage", 0)) / 2**20
 
     def tail(self, lines: int = 15) -> str:
-        """The last lines of its log."""
+        """Return the last lines of the log."""
         return str(self._docker.logs(tail=lines).decode(errors="replace"))
 
     def obituary(self) -> str:
-        """How it ended."""
+        """Return a message about the stopped container, with the end of its log."""
         return f"{self.name} ({self.image}) does not run\n{self.tail()}"
 
     def version(self) -> str:
-        """The image."""
+        """Return the image."""
         return self.image
 
 
@@ -146,7 +146,7 @@ class ContainerStack(Stack):
         )
 
     def versions(self) -> dict[str, str]:
-        """Images, and SeaweedFS's version."""
+        """Return the images and SeaweedFS's version."""
         images = {name: one.image for name, one in self._servers.items() if isinstance(one, ContainerServer)}
         return {**stores.versions(), **images}
 
@@ -188,12 +188,12 @@ def _pings(url: str) -> bool:
 
 
 def _create_analyst(url: str, password: str, analyst_password: str) -> None:
-    """The read-only user; clickhouse-connect sets what it reads with, which `readonly = 2` allows."""
+    """Create the read-only user; `readonly = 2` allows the settings that clickhouse-connect sends."""
     for statement in (
         f"CREATE USER IF NOT EXISTS {ANALYST} IDENTIFIED BY '{analyst_password}' SETTINGS readonly = 2",
         f"GRANT SELECT ON lpstream.* TO {ANALYST}",
         f"GRANT SELECT ON system.* TO {ANALYST}",
     ):
         login = {"X-ClickHouse-User": WRITER, "X-ClickHouse-Key": password}
-        asked = urllib.request.Request(f"{url}/", data=statement.encode(), headers=login, method="POST")
-        urllib.request.urlopen(asked, timeout=10).close()
+        request = urllib.request.Request(f"{url}/", data=statement.encode(), headers=login, method="POST")
+        urllib.request.urlopen(request, timeout=10).close()

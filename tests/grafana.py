@@ -1,4 +1,4 @@
-"""What Grafana and its ClickHouse data source make of a panel's SQL before they send it."""
+"""The SQL that Grafana's ClickHouse data source sends for a panel: variables and macros replaced."""
 
 import re
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ def _quoted(values: list[str]) -> str:
 
 
 def sent(sql: str, picked: dict[str, list[str]], start: datetime, end: datetime) -> str:
-    """The statement with its variables and macros replaced, as the data source's documentation says."""
+    """Return the statement with variables and macros replaced as the data source's documentation says."""
     for name, values in picked.items():
         sql = sql.replace(f"${{{name}:sqlstring}}", _quoted(values))
     first, last = (int(one.astimezone(UTC).timestamp()) for one in (start, end))
@@ -19,5 +19,5 @@ def sent(sql: str, picked: dict[str, list[str]], start: datetime, end: datetime)
     sql = re.sub(r"\$__timeFilter\((\w+)\)", rf"\1 >= toDateTime({first}) AND \1 <= toDateTime({last})", sql)
     sql = re.sub(r"\$__dateFilter\((\w+)\)", rf"\1 >= toDate('{days[0]}') AND \1 <= toDate('{days[1]}')", sql)
     sql = re.sub(r"\$__timeInterval\((\w+)\)", rf"toStartOfInterval(toDateTime(\1), INTERVAL {INTERVAL_S} second)", sql)
-    assert "$" not in sql, f"Grafana leaves this as it is: {sql}"
+    assert "$" not in sql, f"unknown variable or macro: {sql}"
     return sql

@@ -1,4 +1,4 @@
-"""Simulated providers for tests: real servers on loopback ports, in the test's own loop."""
+"""Simulated model providers: real servers on loopback ports, in the test's event loop."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ MESSAGES = [{"role": "system", "content": f"JSONで返してください。{SCHE
 
 @dataclass(slots=True)
 class Simulated:
-    """A provider and its address."""
+    """A simulated provider and its address."""
 
     provider: Provider
     url: str
@@ -28,7 +28,7 @@ class Simulated:
 
 @contextlib.asynccontextmanager
 async def simulated(script: Script = QUICK, seed: int = 1) -> AsyncIterator[Simulated]:
-    """A provider while the block runs."""
+    """Run a simulated provider while the block runs."""
     provider = Provider(Prices(INPUT, OUTPUT), seed)
     provider.script = script
     runner = await serve(provider, 0)

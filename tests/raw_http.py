@@ -1,4 +1,4 @@
-"""HTTP by hand, for what no client would send: parts with pauses between, and whatever comes back."""
+"""Raw HTTP over sockets, for requests that no client sends: parts with pauses between, and any answer."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ Part = bytes | float
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer; status 0: the connection was closed without one. `closed`: it was closed afterwards."""
+    """An answer. Status 0: the connection was closed without an answer. `closed`: it was closed afterwards."""
 
     status: int
     headers: dict[str, str]
@@ -20,19 +20,19 @@ class Reply:
 
 
 class RawConnection:
-    """One connection."""
+    """A raw connection to a server."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
 
     @classmethod
     async def open(cls, url: str) -> "RawConnection":
-        """To the server of that URL."""
+        """Connect to the server of that URL."""
         parts = urlsplit(url)
         return cls(*await asyncio.open_connection(parts.hostname, parts.port, limit=2**20))
 
     async def send(self, *parts: Part) -> None:
-        """Send; what the server no longer takes is dropped."""
+        """Send the parts; stop without an error if the server has closed the connection."""
         for part in parts:
             if isinstance(part, float):
                 await asyncio.sleep(part)
@@ -44,7 +44,7 @@ class RawConnection:
                 return
 
     async def reply(self, within_s: float = 20) -> Reply:
-        """The next answer."""
+        """Return the next answer."""
         try:
             async with asyncio.timeout(within_s):
                 head = await self._reader.readuntil(b"\r\n\r\n")
@@ -59,7 +59,7 @@ class RawConnection:
             return Reply(0, {}, b"", closed=True)
 
     async def is_closed(self, within_s: float) -> bool:
-        """Whether the server closes within the time; what it still sends is dropped."""
+        """Return whether the server closes the connection in time; ignore what it still sends."""
         try:
             async with asyncio.timeout(within_s):
                 while await self._reader.read(65_536):
@@ -71,12 +71,12 @@ class RawConnection:
         return True
 
     async def close(self) -> None:
-        """End."""
+        """Close the connection."""
         self._writer.close()
 
 
 async def ask(url: str, *parts: Part, within_s: float = 20) -> Reply:
-    """One answer on a connection of its own."""
+    """Send the parts on a new connection; return the answer."""
     connection = await RawConnection.open(url)
     try:
         await connection.send(*parts)
@@ -86,6 +86,6 @@ async def ask(url: str, *parts: Part, within_s: float = 20) -> Reply:
 
 
 def request(body: bytes, headers: Sequence[str] = (), path: str = "/e/heatmap.events", method: str = "POST") -> bytes:
-    """A request with its length."""
+    """Return a request with its Content-Length."""
     lines = [f"{method} {path} HTTP/1.1", "Host: edge", f"Content-Length: {len(body)}", *headers, "", ""]
     return "\r\n".join(lines).encode("latin-1") + body

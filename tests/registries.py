@@ -1,6 +1,6 @@
-"""A schema registry for tests: Apicurio's, which speaks Confluent's protocol, or a small one of the tests' own.
+"""Schema registries for tests: Apicurio's, which speaks Confluent's protocol, or a small one in memory.
 
-Karapace and Confluent's own cannot be had from the indexes that a build reaches; Apicurio Registry is on Maven Central.
+Karapace and Confluent's registry are in no package index that a build can reach; Apicurio Registry is on Maven Central.
 """
 
 import asyncio
@@ -30,12 +30,12 @@ READY_S = 60
 
 
 def is_fetched() -> bool:
-    """Whether Apicurio Registry is here already."""
+    """Return whether Apicurio Registry is already downloaded."""
     return (CACHE / "lib").is_dir() and shutil.which("java") is not None
 
 
 def fetch() -> None:
-    """Get it by Maven (142 MB, once)."""
+    """Download Apicurio Registry with Maven (142 MB, once)."""
     if is_fetched():
         return
     partial = CACHE.with_name(f"{VERSION}.partial")
@@ -53,7 +53,7 @@ def fetch() -> None:
 
 @contextlib.contextmanager
 def apicurio(folder: Path) -> Iterator[str]:
-    """A running Apicurio Registry in memory: its address for Confluent's protocol."""
+    """Run Apicurio Registry in memory; yield its address for Confluent's protocol."""
     port = _free_port()
     child = ChildProcess(
         "registry",
@@ -73,14 +73,14 @@ def apicurio(folder: Path) -> Iterator[str]:
 
 
 def _compatible_backwards(url: str) -> None:
-    """What Confluent's registry and Karapace do unless told otherwise."""
-    wanted = urllib.request.Request(
+    """Set backward compatibility, the default of Confluent's registry and Karapace."""
+    request = urllib.request.Request(
         f"{url}/config",
         data=b'{"compatibility":"BACKWARD"}',
         method="PUT",
         headers={"Content-Type": "application/vnd.schemaregistry.v1+json"},
     )
-    urllib.request.urlopen(wanted, timeout=10).close()
+    urllib.request.urlopen(request, timeout=10).close()
 
 
 def _answers(url: str) -> bool:
@@ -98,15 +98,15 @@ def _free_port() -> int:
 
 
 class SmallRegistry:
-    """What the edge asks of a registry, in memory and in a thread of its own. `away`: every answer is a 503.
+    """A small registry in memory with the calls that the edge uses, in its own thread. `away`: it answers only 503.
 
-    Compatible is a schema that can read what the one before wrote, as far as the suite asks (fields of records).
+    A schema is compatible if it can read data of the last one; the check covers fields of records only.
     """
 
     def __init__(self) -> None:
         self.url = ""
         self.away = False
-        self.asked = 0
+        self.calls = 0
         self._texts: list[str] = []
         self._subjects: dict[str, list[int]] = {}
         self._loop = asyncio.new_event_loop()
@@ -120,7 +120,7 @@ class SmallRegistry:
         self._loop.run_forever()
 
     def stop(self) -> None:
-        """Let its thread end."""
+        """Stop the thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     async def _listen(self) -> None:
@@ -136,11 +136,11 @@ class SmallRegistry:
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
 
     def fill(self, count: int) -> None:
-        """Let it have so many schemas of others, so that ids are not those of an empty one."""
+        """Add `count` other schemas, so that new ids do not start at 1."""
         self._texts += [f'{{"type":"fixed","name":"F{number}","size":{number + 1}}}' for number in range(count)]
 
     def _answer(self, value: Any, status: int = 200) -> web.Response:
-        self.asked += 1
+        self.calls += 1
         if self.away:
             return web.json_response({"error_code": 50003, "message": "away"}, status=503)
         return web.json_response(value, status=status)
@@ -152,7 +152,7 @@ class SmallRegistry:
         text = (await request.json())["schema"]
         try:
             form = to_parsing_canonical_form(json.loads(text))
-        except Exception:  # noqa: BLE001 - whatever is wrong with it
+        except Exception:  # noqa: BLE001 - any error means an invalid schema
             return self._answer({"error_code": 42201, "message": "no schema"}, 422)
         ids = self._subjects.setdefault(request.match_info["subject"], [])
         known = next((at + 1 for at, one in enumerate(self._texts) if _form(one) == form), None)
@@ -188,7 +188,7 @@ def _form(text: str) -> str:
 
 
 def _reads(old: str, new: str) -> bool:
-    """Whether data of the old schema can be read by the new one, as far as the suite asks: fields of records."""
+    """Return whether the new schema can read data of the old one; it checks fields of records only."""
     before, after = json.loads(old), json.loads(new)
     if not isinstance(before, dict) or not isinstance(after, dict) or "fields" not in after or "fields" not in before:
         return bool(_form(old) == _form(new))

@@ -1,4 +1,4 @@
-"""What tests of the tiers share: the twin of tiered and untiered tables, readers throughout, runs that are killed."""
+"""Helpers for tests of tiers: tiered tables with an untiered copy, concurrent readers, and killed runs."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ LP_IDS = tuple(f"t1-{number:04d}" for number in range(6))
 
 
 class World(Twin):
-    """The twin, with what the tests ask of it."""
+    """The tiered tables and their untiered copy, with assertions for tests."""
 
     def __init__(self, stack: Stack, traffic: Traffic, *, hot_days: int, warm_days: int, **settings: Any) -> None:
         rule = {"tier_hot_days": hot_days, "tier_warm_days": warm_days}
@@ -35,37 +35,37 @@ class World(Twin):
         self.stack = stack
 
     async def run(self, number: int) -> Report:
-        """A run of `tier` on a day, which must find nothing wrong and leave nothing waiting."""
+        """Run `tier` on a day; assert that it reports no problems and leaves nothing waiting."""
         return clean(await self.tiers(number).run(wait_s=5))
 
     async def assert_same(self, first: int, until: int, where: str = "1") -> None:
-        """Every row that readers get is that of the untiered copy, and there are some."""
+        """Assert that readers get the rows of the untiered copy, and that there are rows."""
         expected = await self.sums(COPY, first, until, where)
         assert await self.sums("lpstream", first, until, where) == expected
         assert "0" not in {rows[0][0] for rows in expected.values()}
 
     @contextlib.asynccontextmanager
     async def read(self, first: int, until: int, where: str = "1") -> AsyncIterator[list[int]]:
-        """A reader who asks again and again meanwhile, and must always get the copy's answers; gives their number."""
-        expected, stop, asked = await self.sums(COPY, first, until, where), asyncio.Event(), [0]
+        """Query repeatedly while the block runs and compare with the copy; yield a list with the number of queries."""
+        expected, stop, queries = await self.sums(COPY, first, until, where), asyncio.Event(), [0]
 
         async def ask() -> None:
             while not stop.is_set():
                 assert await self.sums("lpstream", first, until, where) == expected
-                asked[0] += 1
+                queries[0] += 1
                 await asyncio.sleep(PAUSE_S)
 
         task = asyncio.create_task(ask())
         try:
-            yield asked
+            yield queries
         finally:
             stop.set()
             await task
 
 
 def clean(report: Report | None) -> Report:
-    """A report that says that all was done."""
-    assert report is not None, "another run goes on"
+    """Return the report after asserting that everything was done."""
+    assert report is not None, "another run is in progress"
     assert (report.problems, report.waiting) == ([], [])
     return report
 
@@ -75,9 +75,9 @@ FORKS.set_forkserver_preload(["streams.tiers.run"])
 
 
 async def killed(world: World, number: int, call: int, delay_s: float = 0.0) -> tuple[int, str]:
-    """Run `tier` in a process that ends itself by SIGKILL that long after it began its `call`th call of a store.
+    """Run `tier` in a process that kills itself `delay_s` after the start of its `call`th store call.
 
-    How many calls it began, and the last; its text is empty when the run ended before.
+    Return the number of started calls and the last call; its text is empty if the run finished before the kill.
     """
     ours, theirs = FORKS.Pipe(duplex=False)
     process = FORKS.Process(target=_run_and_die, args=(world.settings, world.day(number), call, delay_s, theirs))
@@ -96,7 +96,7 @@ async def killed(world: World, number: int, call: int, delay_s: float = 0.0) -> 
     return len(begun), begun[-1] if process.exitcode else ""
 
 
-def _run_and_die(settings: Settings, today: date, call: int, delay_s: float, told: Connection) -> None:
+def _run_and_die(settings: Settings, today: date, call: int, delay_s: float, calls: Connection) -> None:
     count = 0
 
     def counting(owner: type, name: str) -> None:
@@ -105,7 +105,7 @@ def _run_and_die(settings: Settings, today: date, call: int, delay_s: float, tol
         async def counted(self: Any, first: Any = "", *rest: Any, **named: Any) -> Any:
             nonlocal count
             count += 1
-            told.send(" ".join(f"{owner.__name__}.{name} {first}".split()[:6]))
+            calls.send(" ".join(f"{owner.__name__}.{name} {first}".split()[:6]))
             if count == call:
                 threading.Timer(delay_s, os.kill, (os.getpid(), signal.SIGKILL)).start()
             return await original(self, *((first, *rest) if first != "" else ()), **named)
@@ -120,4 +120,4 @@ def _run_and_die(settings: Settings, today: date, call: int, delay_s: float, tol
         for name in names.split():
             counting(owner, name)
     asyncio.run(Tiers(settings, Clock.at(today, datetime.now(UTC))).run(wait_s=5))
-    os._exit(0)  # a timer that has not struck yet
+    os._exit(0)  # a timer may still be pending

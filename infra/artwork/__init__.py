@@ -1,1 +1,1 @@
-"""Drawings of the curated pictures (SVG), and the encoder that makes the files that pages use."""
+"""The drawings of the curated pictures (SVG), and the encoder that makes the files for pages."""

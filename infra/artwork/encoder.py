@@ -1,6 +1,6 @@
-"""Drawings into the files that pages use: rendered by Chromium, encoded by Pillow; fonts cut by fonttools.
+"""The encoder of drawings: Chromium renders them, Pillow encodes them, fonttools subsets the fonts.
 
-For developers only: needs the `dev` extra and a Chromium on the path.
+For developers only: needs the `dev` extra and a Chromium on PATH.
 """
 
 import io
@@ -23,10 +23,13 @@ def drawings() -> dict[str, str]:
 
 
 async def render(drawings: dict[str, str], widths: dict[str, tuple[int, ...]], target: Path) -> None:
-    """Each drawing (SVG by `<design>-<role>`) as AVIF and WebP in its role's widths; LpstreamError without Chromium."""
+    """Write each drawing (SVG by `<design>-<role>`) as AVIF and WebP in the widths of its role.
+
+    Raise LpstreamError if there is no Chromium.
+    """
     chromium = shutil.which("chromium")
     if chromium is None:
-        raise LpstreamError("no chromium on the path; install Debian's package chromium")
+        raise LpstreamError("there is no chromium on PATH; install Debian's package chromium")
     arguments = ["--no-sandbox"] if os.getuid() == 0 else []
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=arguments)
@@ -40,7 +43,7 @@ async def render(drawings: dict[str, str], widths: dict[str, tuple[int, ...]], t
 
 
 def encode(picture: Image.Image, name: str, widths: tuple[int, ...], target: Path) -> None:
-    """One picture in all widths and formats, as `<name>-<width>.<format>`."""
+    """Write a picture in all widths and formats, as `<name>-<width>.<format>`."""
     for width in widths:
         small = picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
         for suffix, quality in QUALITY.items():
@@ -48,7 +51,7 @@ def encode(picture: Image.Image, name: str, widths: tuple[int, ...], target: Pat
 
 
 def cut_font(source: Path, target: Path) -> None:
-    """A font with the letters of cp932 (JIS X 0208 and its usual extensions) and Latin, as WOFF2."""
+    """Write a font subset as WOFF2: Latin and the letters of cp932 (JIS X 0208 with extensions)."""
     from fontTools import subset
 
     options = subset.Options()

@@ -1,4 +1,4 @@
-"""ClickHouse over its HTTP interface: idempotent inserts, bound queries, two kinds of errors."""
+"""The ClickHouse client over HTTP: idempotent inserts, bound parameters, two kinds of errors."""
 
 import asyncio
 import re
@@ -20,18 +20,19 @@ Answer = TypeVar("Answer")
 THREADS = 4
 CONNECT_TIMEOUT_S = 3
 ANSWER_TIMEOUT_S = 30
-# the store is overloaded, out of space or memory, read-only, starting, or its answer is unknown: try again
+# the server is overloaded, out of space or memory, read-only, starting, or its answer is unknown
 RETRYABLE = {
     74, 159, 160, 164, 173, 201, 202, 203, 209, 210, 225, 235, 236, 241, 242, 243, 244, 252, 285, 286, 319, 394, 439,
     473, 499, 999, 1000,
 }  # fmt: skip
-# What makes an insert durable and known again. The client asks for it, whatever the server's profile of the user says.
+# Contract 12.
+# Settings that make an insert durable and idempotent. They override the user's profile on the server.
 GUARANTEED: dict[str, Any] = {
     "deduplicate_insert": "enable",
     "async_insert": 0,
     "optimize_on_insert": 0,
     "insert_quorum_parallel": 1,
-    # the server gives up before ANSWER_TIMEOUT_S, and its answer says why
+    # ms; less than ANSWER_TIMEOUT_S, so that the server answers with the cause
     "insert_quorum_timeout": 10_000,
 }
 REPLICAS = (
@@ -42,7 +43,7 @@ _CODE = re.compile(r"Code: (\d+)|error code (\d+)")
 
 
 class ClickHouse:
-    """One server, one user. Calls run in a few threads; nothing is opened before the first call."""
+    """A client for one server and user. Calls run in THREADS threads; the first call connects."""
 
     def __init__(
         self, url: str, user: str, password: str, database: str, answer_timeout_s: float, ca_file: str | None
@@ -66,58 +67,58 @@ class ClickHouse:
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
         ca_file: str | None = None,
     ) -> Self:
-        """Make a client; it connects with its first call. `ca_file`: certificates for `https://`, PEM."""
+        """Return a client, which connects with its first call. `ca_file` (PEM) is for `https://`."""
         return cls(url, user, password, database, answer_timeout_s, ca_file)
 
     async def insert(self, table: str, rows: pa.Table, token: str) -> None:
-        """Insert all rows or none, once for each token however often it is called.
+        """Insert all rows or none, once for each token, however often it is called.
 
-        On replicated tables it returns when a majority of the replicas has the rows. Rows must differ in the table's
-        sorting key: the server does not sum them first, which costs it half of the work of an insert.
+        On replicated tables this returns when a majority of the replicas has the rows. Each row must have its own
+        sorting key: to save half of the work of an insert, the server does not sum rows with the same key.
         """
         quorum = await self._quorum(table)
         settings = {**GUARANTEED, "insert_deduplication_token": token, "insert_quorum": quorum}
         try:
             await self._call(lambda client: client.insert_arrow(table, rows, settings=settings))
         except Retryable:
-            self._quorums.pop(table, None)  # it may have another number of replicas now
+            self._quorums.pop(table, None)  # the number of replicas may have changed
             raise
 
     async def _quorum(self, table: str) -> str:
-        """Return `auto`, a majority, which plain tables ignore; `0` for a table with one replica.
+        """Return `auto` (a majority; plain tables ignore it), or `0` for a table with one replica.
 
-        With `auto` the only replica waits for a second one to confirm, until the timeout (seen with 26.9).
+        With `auto` a single replica waits for a second replica until the timeout (seen with 26.9).
         """
         quorum, looked_at = self._quorums.get(table, ("", float("-inf")))
         if time.monotonic() - looked_at >= LOOK_AGAIN_S:
             database, _, name = table.rpartition(".")
-            found = await self.rows(REPLICAS, {"database": database or self._database, "table": name})
-            if any(row["n"] == 0 for row in found):
-                raise Retryable(f"ClickHouse: Keeper does not tell how many replicas {table} has")
-            quorum = "0" if any(row["n"] == 1 for row in found) else "auto"
+            replicas = await self.rows(REPLICAS, {"database": database or self._database, "table": name})
+            if any(row["n"] == 0 for row in replicas):
+                raise Retryable(f"ClickHouse: Keeper does not report the number of replicas of {table}")
+            quorum = "0" if any(row["n"] == 1 for row in replicas) else "auto"
             self._quorums[table] = quorum, time.monotonic()
         return quorum
 
     async def query(self, sql: str, parameters: dict[str, Any] | None = None) -> pa.Table:
-        """The answer as an Arrow table. Parameters are bound by the server: `{name:Type}`."""
-        found: pa.Table = await self._call(lambda client: client.query_arrow(sql, parameters=parameters))
-        return found
+        """Return the answer as an Arrow table. The server binds parameters: `{name:Type}`."""
+        table: pa.Table = await self._call(lambda client: client.query_arrow(sql, parameters=parameters))
+        return table
 
     async def rows(self, sql: str, parameters: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-        """The answer as row dicts."""
-        found = await self._call(lambda client: client.query(sql, parameters=parameters))
-        return list(found.named_results())
+        """Return the answer as a list of dicts."""
+        answer = await self._call(lambda client: client.query(sql, parameters=parameters))
+        return list(answer.named_results())
 
     async def command(self, sql: str, parameters: dict[str, Any] | None = None) -> Any:
-        """Run a statement without a result. Parameters are bound by the server: `{name:Type}`."""
+        """Run a statement without a result. The server binds parameters: `{name:Type}`."""
         return await self._call(lambda client: client.command(sql, parameters=parameters))
 
     async def ping(self) -> None:
-        """Retryable when the server does not answer."""
+        """Raise Retryable if the server does not answer."""
         await self._call(lambda client: client.command("SELECT 1"))
 
     async def close(self) -> None:
-        """Let go of connections and threads."""
+        """Close connections and threads."""
         if self._client is not None:
             self._client.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -154,8 +155,8 @@ class ClickHouse:
 
 def _translated(error: Exception) -> Retryable | Refused:
     text = str(error)
-    found = _CODE.search(text)
-    code = int(found.group(1) or found.group(2)) if found else None
+    match = _CODE.search(text)
+    code = int(match.group(1) or match.group(2)) if match else None
     detail = f"ClickHouse: {text[:300]}"
-    # without a code it is the connection that failed
+    # without a code the connection failed
     return Retryable(detail) if code is None or code in RETRYABLE else Refused(detail, code)

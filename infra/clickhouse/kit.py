@@ -1,4 +1,4 @@
-"""The analysts' worked queries: files of `queries/`, each with a title, a sentence, and named parameters."""
+"""The analysts' example queries: files in `queries/` with a title, a description and parameters."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _PARAMETER = re.compile(r"\{(\w+):(\w+)\}")
 
 @dataclass(frozen=True, slots=True)
 class KitQuery:
-    """One query. `parameters` are names and ClickHouse types, in the order in which they come."""
+    """A query. `parameters` maps names to ClickHouse types, in order of appearance."""
 
     name: str
     title: str
@@ -21,16 +21,17 @@ class KitQuery:
 
 
 def kit() -> list[KitQuery]:
-    """All of them, by name."""
-    found = [one for one in files("infra.clickhouse").joinpath("queries").iterdir() if one.name.endswith(".sql")]
-    return sorted((_read(one.name, one.read_text("utf-8")) for one in found), key=lambda one: one.name)
+    """Return all queries, sorted by name."""
+    folder = files("infra.clickhouse").joinpath("queries")
+    queries = (_read(file.name, file.read_text("utf-8")) for file in folder.iterdir() if file.name.endswith(".sql"))
+    return sorted(queries, key=lambda query: query.name)
 
 
 def kit_query(name: str) -> KitQuery:
-    """One by its name; LpstreamError lists the names there are."""
-    known = {one.name: one for one in kit()}
+    """Return the query with that name. Raise LpstreamError with the known names if it is missing."""
+    known = {query.name: query for query in kit()}
     if name not in known:
-        raise LpstreamError(f"--kit {name}: there is none; there are {', '.join(known)}")
+        raise LpstreamError(f"--kit {name}: no such query; choose one of {', '.join(known)}")
     return known[name]
 
 

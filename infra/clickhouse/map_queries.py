@@ -1,4 +1,4 @@
-"""Queries behind heatmap pictures and numbers. Values are bound by the server, never spliced."""
+"""The queries for heatmap pictures and numbers. The server binds all values."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -49,7 +49,7 @@ PAGES_LISTED = f"{TOTALS} WHERE {TIMES} AND {LISTED} {BUSIEST}"
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which page, device and stretch of time, to before `end`."""
+    """A page, a device and a time range from `start` up to but without `end`."""
 
     lp_id: str
     device: str
@@ -57,13 +57,13 @@ class Selection:
     end: datetime
 
     def parameters(self) -> dict[str, Any]:
-        """As the queries take them."""
+        """Return the parameters of the queries."""
         return {"lp_id": self.lp_id, "device": self.device, "start": self.start, "end": self.end}
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceViews:
-    """Pageviews of one kind of device, and the width most of them had, with the median height and fold at it (px)."""
+    """Pageviews of a kind of device, its most common width, and the median height and fold there (px)."""
 
     device: str
     pageviews: int
@@ -74,7 +74,7 @@ class DeviceViews:
 
 @dataclass(frozen=True, slots=True)
 class PageTotals:
-    """A page and what was counted of it."""
+    """A page and its totals."""
 
     lp_id: str
     pageviews: int
@@ -83,22 +83,25 @@ class PageTotals:
 
 
 async def cells(clickhouse: ClickHouse, kind: str, selection: Selection) -> pa.Table:
-    """Columns x (0..127), y (rows of 16 px), fixed, weight (hits, or ms of dwell); the MOST_CELLS heaviest."""
+    """Return the MOST_CELLS heaviest cells.
+
+    Columns: x (0..127), y (rows of 16 px), fixed, weight (hits, or ms of dwell).
+    """
     return await clickhouse.query(CELLS[kind], selection.parameters())
 
 
 async def bands(clickhouse: ClickHouse, selection: Selection) -> pa.Table:
-    """Columns band (of 100 px), reached, exposure_ms."""
+    """Return the columns band (of 100 px), reached and exposure_ms."""
     return await clickhouse.query(BANDS, selection.parameters())
 
 
 async def sections(clickhouse: ClickHouse, selection: Selection) -> list[dict[str, Any]]:
-    """Rows section, reached, clicks, exposure_ms; most seen first."""
+    """Return rows with section, reached, clicks and exposure_ms, most seen first."""
     return await clickhouse.rows(SECTIONS, selection.parameters())
 
 
 async def devices(clickhouse: ClickHouse, lp_id: str, start: datetime, end: datetime) -> list[DeviceViews]:
-    """The kinds of devices that saw a page, most pageviews first."""
+    """Return the kinds of devices that saw a page, most pageviews first."""
     rows = await clickhouse.rows(DEVICES, {"lp_id": lp_id, "start": start, "end": end})
     return [
         DeviceViews(row["name"], int(row["pageviews"]), int(row["w"]), int(row["h"]), int(row["fold"])) for row in rows
@@ -108,13 +111,16 @@ async def devices(clickhouse: ClickHouse, lp_id: str, start: datetime, end: date
 async def pages(
     clickhouse: ClickHouse, prefix: str, listed: list[str], start: datetime, end: datetime, *, any_page: bool, most: int
 ) -> list[PageTotals]:
-    """The pages with that prefix, or listed, or any; most pageviews first."""
+    """Return the pages with that prefix, listed, or any, most pageviews first."""
     values = {"prefix": prefix, "listed": listed, "any": int(any_page), "start": start, "end": end, "most": most}
     return _totals(await clickhouse.rows(PAGES_OF_TENANT, values))
 
 
 async def pages_named(clickhouse: ClickHouse, lp_ids: list[str], start: datetime, end: datetime) -> list[PageTotals]:
-    """Those of these pages that have visits; most pageviews first. They travel in the request's head: 50 at most."""
+    """Return those of the pages that have visits, most pageviews first.
+
+    The ids are sent in the request's head, so give at most 50.
+    """
     values = {"listed": lp_ids, "start": start, "end": end, "most": len(lp_ids)}
     return _totals(await clickhouse.rows(PAGES_LISTED, values))
 

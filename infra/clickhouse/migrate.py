@@ -1,4 +1,4 @@
-"""Numbered DDL, applied once each and remembered; views anew each time."""
+"""Migrations: numbered DDL files, each applied once and recorded; views are replaced each time."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ COLLECTION = "lpstream_s3"
 
 @dataclass(frozen=True, slots=True)
 class WarmStore:
-    """Where ClickHouse finds the bucket of the warm tier; empty keys leave the search for them to ClickHouse."""
+    """The bucket of the warm tier for ClickHouse. With empty keys ClickHouse finds credentials."""
 
     url: str
     access_key: str = field(repr=False)
@@ -38,7 +38,7 @@ class WarmStore:
 
 
 def statements(text: str) -> list[str]:
-    """The statements of a DDL file of ours: each ends with `;` and a line's end; `--` lines are comments."""
+    """Return the statements of a DDL file. Each ends with `;` and a newline; `--` lines are comments."""
     lines = [line for line in text.splitlines() if not line.startswith("--")]
     return [part.strip() for part in "\n".join(lines).split(";\n") if part.strip(" ;\n")]
 
@@ -46,11 +46,11 @@ def statements(text: str) -> list[str]:
 async def migrate(
     clickhouse: ClickHouse, *, timezone: str, warm: WarmStore | None = None, cluster: bool = False
 ) -> list[str]:
-    """Apply what is not applied yet, and the views; names of the files that changed something.
+    """Apply pending migrations and replace the views. Return the names of the files applied.
 
-    `clickhouse` must be open on a database that exists (`default`). `timezone` is a checked name of the tz database.
-    Without `warm` the credentials of the warm tier stay as they are. `cluster`: databases and tables are replicated.
-    Refused when tables or databases are there that are not as `cluster` says.
+    `clickhouse` must use a database that exists (`default`). `timezone` is a validated tz name. Without `warm` the
+    credentials of the warm tier stay. `cluster` makes databases and tables replicated. Raise Refused if existing tables
+    or databases do not match `cluster`, or if the text of an applied file changed.
     """
     await _check_kinds(clickhouse, cluster)
     if warm is not None:
@@ -63,40 +63,41 @@ async def migrate(
     known = {
         row["name"]: row["digest"] for row in await clickhouse.rows("SELECT name, digest FROM lpstream.migrations")
     }
-    done = []
+    applied = []
     for file in _numbered():
         text = file.read_text("utf-8")
         digest = hashlib.sha256(text.encode()).hexdigest()
         if known.get(file.name, digest) != digest:
-            raise Refused(f"{file.name} was applied with another text: undo the change, and add a new numbered file")
+            raise Refused(f"{file.name} changed after it was applied: undo the change and add a new numbered file")
         if file.name not in known:
             await _apply(clickhouse, text, cluster)
             row = pa.table({"name": [file.name], "digest": [digest]})
             await clickhouse.insert("lpstream.migrations", row, token=digest)
-            done.append(file.name)
+            applied.append(file.name)
     await _apply(clickhouse, _ddl().joinpath("views.sql").read_text("utf-8").replace("{timezone}", timezone), cluster)
-    return done
+    return applied
 
 
 async def _check_kinds(clickhouse: ClickHouse, cluster: bool) -> None:
-    found = await clickhouse.rows(KINDS)
-    other = ", ".join(row["name"] for row in found if row["engine"].startswith("Replicated") is not cluster)
+    kinds = await clickhouse.rows(KINDS)
+    other = ", ".join(row["name"] for row in kinds if row["engine"].startswith("Replicated") is not cluster)
     if other and cluster:
         raise Refused(
             f"LPSTREAM_CLICKHOUSE_REPLICATED is true, but these are not replicated: {other}. "
-            'Migrate changes no engine: see "From plain to replicated tables" in docs/production.md'
+            'Migrations do not change engines: see "From plain to replicated tables" in docs/production.md'
         )
     if other:
         raise Refused(f"these are replicated: {other}. Set LPSTREAM_CLICKHOUSE_REPLICATED=true")
 
 
 async def name_collection(clickhouse: ClickHouse, warm: WarmStore, *, cluster: bool = False) -> None:
-    """Keep the bucket's address and keys in ClickHouse under a name, which is all that tables and views say of them.
+    """Create or update the named collection with the bucket's address and keys.
 
-    Nobody can override them in a query. A collection of that name in the server's own configuration is left alone.
+    Tables and views refer to it by name only, and queries cannot override it. A collection of that name in the server's
+    configuration is left unchanged.
     """
-    named = f"SELECT source FROM system.named_collections WHERE name = '{COLLECTION}'"
-    if [row["source"] for row in await clickhouse.rows(named)] == ["CONFIG"]:
+    query = f"SELECT source FROM system.named_collections WHERE name = '{COLLECTION}'"
+    if [row["source"] for row in await clickhouse.rows(query)] == ["CONFIG"]:
         return
     values = {"url": warm.url}
     if warm.access_key:

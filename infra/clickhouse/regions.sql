@@ -1,5 +1,5 @@
--- Heatmaps of all regions as one, for analysts, on the read replicas of one region (cluster: config.d/regions.xml).
--- Each region answers with its own hot and warm sums; `region` is who answered. Apply once with clickhouse-client as writer.
+-- Heatmaps of all regions in one view, for analysts, on the read replicas of one region (cluster: config.d/regions.xml).
+-- Each region returns its own hot and warm sums; `region` names it. Apply once with clickhouse-client as writer.
 CREATE DATABASE IF NOT EXISTS lpstream_all COMMENT 'The views of lpstream over all regions';
 
 CREATE OR REPLACE VIEW lpstream_all.click_map AS

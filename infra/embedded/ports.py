@@ -1,7 +1,7 @@
-"""Free loopback ports, kept for a data folder while they stay free.
+"""Free loopback ports, which a data folder keeps while they stay free.
 
-Below 32768: above it the kernel takes ports for outgoing connections, and a client that waits for a server
-can end up connected to itself.
+All are below 32768. Above that the kernel takes ports for outgoing connections, and a client that waits for a server
+can connect to itself.
 """
 
 import fcntl
@@ -14,15 +14,15 @@ from pathlib import Path
 
 LOWEST, HIGHEST = 18_000, 29_999
 ATTEMPTS = 1_000
-# by port: the data folder that has claimed it in this process
+# the data folder that claimed the port in this process, by port
 _claimed: dict[int, Path] = {}
 
 
 def claim(port: int, data: Path) -> bool:
-    """Whether the port is the folder's, among all processes of this user, until this process ends.
+    """Claim the port for the folder against all processes of this user. Return False if it is taken.
 
-    A port that is free now may be so because the server it was given to is still starting: without a claim, two
-    stacks that start at once could choose the same one.
+    The claim lasts until this process ends. A free port may belong to a server that is still starting. Without a claim
+    two stacks that start at once could choose the same port.
     """
     if port in _claimed:
         return _claimed[port] == data
@@ -39,7 +39,7 @@ def claim(port: int, data: Path) -> bool:
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could bind the port on loopback now."""
+    """Return whether a server can bind the port on loopback now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -50,46 +50,46 @@ def is_free(port: int) -> bool:
 
 
 def answers(port: int) -> bool:
-    """Whether something accepts connections there."""
+    """Return whether a server accepts connections on the port."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Ports:
-    """Ports by name, remembered in `<data>/ports.json` so that addresses survive a restart."""
+    """Ports by name, stored in `<data>/ports.json`, so that addresses survive a restart."""
 
     def __init__(self, data: Path) -> None:
         self._data = data.resolve()
         self._file = data / "ports.json"
-        self._kept = _kept(self._file)
+        self._stored = _stored(self._file)
         self._taken: set[int] = set()
 
     def get(self, name: str) -> int:
-        """A free port for that name: the one it had, or a new one. RuntimeError when none is free."""
-        candidates = [self._kept.get(name, 0), *random.sample(range(LOWEST, HIGHEST + 1), ATTEMPTS)]
-        # a kept port of another name is spared too, so that asking in another order changes nothing
-        spared = {port for other, port in self._kept.items() if other != name} | self._taken
+        """Return the name's stored port if it is free, else a new one. Raise RuntimeError if none is free."""
+        candidates = [self._stored.get(name, 0), *random.sample(range(LOWEST, HIGHEST + 1), ATTEMPTS)]
+        # stored ports of other names are not used, so that the order of calls does not matter
+        reserved = {port for other, port in self._stored.items() if other != name} | self._taken
         for port in candidates:
-            if LOWEST <= port <= HIGHEST and port not in spared and is_free(port) and claim(port, self._data):
+            if LOWEST <= port <= HIGHEST and port not in reserved and is_free(port) and claim(port, self._data):
                 self._taken.add(port)
-                self._kept[name] = port
+                self._stored[name] = port
                 return port
-        raise RuntimeError(f"no free port on 127.0.0.1 in {LOWEST}-{HIGHEST} for {name}")
+        raise RuntimeError(f"there is no free port on 127.0.0.1 in {LOWEST}-{HIGHEST} for {name}")
 
     def save(self) -> None:
-        """Remember the ports given out."""
+        """Store the ports."""
         partial = self._file.with_suffix(f".{os.getpid()}.tmp")
-        partial.write_text(json.dumps(self._kept, indent=1), encoding="utf-8")
+        partial.write_text(json.dumps(self._stored, indent=1), encoding="utf-8")
         partial.replace(self._file)
 
 
-def _kept(file: Path) -> dict[str, int]:
-    """What was remembered; nothing when the file is missing or spoilt, since ports can be chosen anew."""
+def _stored(file: Path) -> dict[str, int]:
+    """Return the stored ports, empty if the file is missing or damaged: ports can be chosen again."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         return {}
-    return {str(name): port for name, port in found.items() if isinstance(port, int)}
+    return {str(name): port for name, port in content.items() if isinstance(port, int)}

@@ -1,4 +1,4 @@
-"""Child processes that are gone when their parent is, however it ends."""
+"""Child processes that end with their parent, however it ends."""
 
 import contextlib
 import os
@@ -21,10 +21,10 @@ T = TypeVar("T")
 POLL_S = 0.05
 TAIL_BYTES = 16_384
 
-# The kernel kills the program when its parent is gone (PR_SET_PDEATHSIG = 1, SIGKILL = 9). Set by a launcher that
-# becomes the program, and not in `preexec_fn`, which may deadlock in a parent that has threads. The parent may have
-# gone before the kernel was told: then the launcher ends by itself. Sockets are handed over as systemd does it, from
-# descriptor 3 on (sd_listen_fds(3)); copies out of the way first, for they may lie in each other's place.
+# The kernel kills the program when its parent dies (PR_SET_PDEATHSIG = 1, SIGKILL = 9). A launcher sets this and then
+# becomes the program; `preexec_fn` may deadlock in a parent with threads. If the parent died before that call, the
+# launcher exits. Sockets are passed like systemd's, from descriptor 3 on (sd_listen_fds(3)). They are first copied to
+# high numbers, because their own numbers may be targets.
 LAUNCHER = """\
 import ctypes, fcntl, os, sys
 if sys.platform == "linux":
@@ -44,10 +44,10 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 
 class _Spawner:
-    """One thread that starts every child and never ends.
+    """A thread that starts every child and never ends.
 
-    The kernel's "parent is gone" means the thread that forked: a child started by a worker thread would be killed
-    when that thread ends.
+    For the kernel the parent is the thread that forked: a child started by a worker thread would be killed when that
+    thread ends.
     """
 
     def __init__(self) -> None:
@@ -56,9 +56,9 @@ class _Spawner:
         self._owner = 0
 
     def run(self, work: Callable[[], T]) -> T:
-        """The result of `work`, run in that thread."""
+        """Run `work` in the thread and return its result."""
         with self._lock:
-            if self._owner != os.getpid():  # the first time, and in a process that was forked from one with a spawner
+            if self._owner != os.getpid():  # the first call, or a process forked from one with a spawner
                 self._work = queue.SimpleQueue()
                 threading.Thread(target=self._serve, args=(self._work,), name="spawner", daemon=True).start()
                 self._owner = os.getpid()
@@ -67,7 +67,7 @@ class _Spawner:
         def job() -> None:
             try:
                 future.set_result(work())
-            except BaseException as error:  # noqa: BLE001 - handed to the caller
+            except BaseException as error:  # noqa: BLE001 - raised again in the caller
                 future.set_exception(error)
 
         self._work.put(job)
@@ -83,7 +83,7 @@ _spawner = _Spawner()
 
 
 class ChildProcess:
-    """One child in a session and process group of its own, with a log file. It can be started again once it ended."""
+    """A child with its own session, process group and log file. It can be started again after its end."""
 
     def __init__(
         self,
@@ -95,7 +95,10 @@ class ChildProcess:
         cwd: Path | None = None,
         sockets: Sequence[socket.socket] = (),
     ) -> None:
-        """`env` is added to this process's environment; `log` is appended to; `sockets` stay open here, too."""
+        """Set up the child. `env` extends this process's environment; `log` is appended to.
+
+        `sockets` are passed to the child and stay open here too.
+        """
         self.name = name
         self.log = log
         self._args = list(args)
@@ -110,27 +113,27 @@ class ChildProcess:
 
     @property
     def pid(self) -> int:
-        """Process id; 0 before the first start."""
+        """The process id, 0 before the first start."""
         return self._process.pid if self._process else 0
 
     @property
     def returncode(self) -> int | None:
-        """How it ended, negative by a signal; None while it runs or before the start."""
+        """The exit code, negative for a signal; None while it runs or before the start."""
         return self._process.poll() if self._process else None
 
     @property
     def alive(self) -> bool:
-        """Whether it runs."""
+        """Whether the child runs."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start it; LpstreamError when the program cannot be run."""
+        """Start the child. Raise LpstreamError if it already runs or the program is missing."""
         if self.alive:
-            raise LpstreamError(f"{self.name} runs already (pid {self.pid})")
+            raise LpstreamError(f"{self.name} already runs (pid {self.pid})")
         program = shutil.which(self._args[0])
         if program is None:
-            raise LpstreamError(f"{self.name}: {self._args[0]} is not found, or not executable")
-        given = ",".join(str(one.fileno()) for one in self._sockets)
+            raise LpstreamError(f"{self.name}: the program {self._args[0]} is missing or not executable")
+        given = ",".join(str(listener.fileno()) for listener in self._sockets)
         command = [sys.executable, "-I", "-S", "-c", LAUNCHER, str(os.getpid()), given, program, *self._args[1:]]
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._started_at = time.monotonic()
@@ -146,15 +149,16 @@ class ChildProcess:
                 env={**os.environ, **self._env},
                 cwd=self._cwd,
                 start_new_session=True,
-                pass_fds=[one.fileno() for one in self._sockets],
+                pass_fds=[listener.fileno() for listener in self._sockets],
             )
 
     def wait_ready(
         self, probe: Callable[[], bool], timeout_s: float, cancelled: Callable[[], bool] = lambda: False
     ) -> None:
-        """Return when `probe` is true; LpstreamError with the log's last lines when it ends first or takes too long.
+        """Wait until `probe` returns True.
 
-        `cancelled` turning true ends the wait with an LpstreamError as well.
+        Raise LpstreamError with the last lines of the log if the child ends first or takes longer than `timeout_s`.
+        Raise LpstreamError if `cancelled` returns True.
         """
         started = time.monotonic()
         while time.monotonic() - started < timeout_s:
@@ -169,7 +173,7 @@ class ChildProcess:
         raise LpstreamError(f"{self.name} did not answer within {timeout_s:g} s\n{self.tail()}")
 
     def obituary(self) -> str:
-        """How it ended, for a user: its name, the signal or code, its log and the log's last lines."""
+        """Return how the child ended, for a user: name, signal or code, log path and last lines."""
         code = self.returncode
         if code is None:
             return f"{self.name} {'runs' if self.alive else 'was not started'}"
@@ -177,7 +181,7 @@ class ChildProcess:
         return f"{self.name} {how}\n{self.tail()}"
 
     def tail(self, lines: int = 15) -> str:
-        """The log's path and its last lines."""
+        """Return the log's path and its last lines."""
         try:
             with self.log.open("rb") as log:
                 log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL_BYTES))
@@ -187,7 +191,7 @@ class ChildProcess:
         return "\n".join([f"log: {self.log}", *(f"  {line}" for line in text[-lines:])])
 
     def memory_mb(self) -> float:
-        """Resident memory, MB of 2^20 bytes; 0 when it does not run."""
+        """Return the resident memory in MB of 2^20 bytes, 0 if the child does not run."""
         try:
             status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii", errors="replace")
         except OSError:
@@ -196,17 +200,17 @@ class ChildProcess:
         return int(row.split()[1]) / 1024
 
     def signal(self, number: int) -> None:
-        """Send a signal to its whole group; nothing when it is gone."""
+        """Send a signal to the child's process group, if it runs."""
         if self.alive:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
 
     def stop(self) -> None:
-        """SIGTERM or `stop_signal`, then SIGKILL to what is left of its group after `grace_s`. Safe to call again."""
+        """Send `stop_signal`, then SIGKILL to the rest of the group after `grace_s` seconds. Idempotent."""
         self._end(self.stop_signal, self.grace_s)
 
     def kill(self) -> None:
-        """SIGKILL at once, as a crash would."""
+        """Send SIGKILL at once, like a crash."""
         self._end(signal.SIGKILL, 5.0)
 
     def _end(self, number: int, grace_s: float) -> None:
@@ -215,7 +219,7 @@ class ChildProcess:
         self.signal(number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(grace_s)
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # the group is empty: the usual case
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # usually the group is empty
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
 
@@ -228,20 +232,23 @@ def _signal_name(number: int) -> str:
 
 
 class Server:
-    """A child process that serves at an address: a store of the stack."""
+    """A server of the stack: a child process and the check that it answers."""
 
     def __init__(self, process: ChildProcess, ready: Callable[[], bool], timeout_s: float = 60.0) -> None:
-        """`ready` asks the server something real and says whether it answered; it never raises."""
+        """Set the process and `ready`, which sends a real request and returns whether it was answered.
+
+        `ready` never raises.
+        """
         self.process = process
         self.name = process.name
         self._ready = ready
         self._timeout_s = timeout_s
 
     def prepare(self, cancelled: Callable[[], bool]) -> None:
-        """What must be done before the process can start; nothing by default."""
+        """Do the work that must precede the start of the process; nothing by default."""
 
     def start(self, cancelled: Callable[[], bool] = lambda: False) -> None:
-        """Prepare, start, and return once it answers. LpstreamError when it does not."""
+        """Prepare and start the server, and wait until it answers. Raise LpstreamError if it does not."""
         self.prepare(cancelled)
         if cancelled():
             raise LpstreamError(f"{self.name}: start cancelled")
@@ -249,10 +256,10 @@ class Server:
         self.process.wait_ready(self._ready, self._timeout_s, cancelled)
 
     def kill(self) -> None:
-        """SIGKILL, for tests of faults."""
+        """Send SIGKILL, for fault tests."""
         self.process.kill()
 
     def restart(self) -> None:
-        """Start again on the same data and ports, after `kill` or a crash; return once it answers."""
+        """Start again with the same data and ports after `kill` or a crash, and wait until it answers."""
         self.process.start()
         self.process.wait_ready(self._ready, self._timeout_s)

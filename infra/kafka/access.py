@@ -1,4 +1,4 @@
-"""How to reach the brokers: their addresses, and with them a login and TLS."""
+"""Access to the brokers: their addresses, login and TLS."""
 
 import ssl
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 @dataclass(frozen=True, slots=True)
 class KafkaAccess:
-    """A login and TLS. `ca_file` holds certificates in PEM; None: those of the system."""
+    """A login and TLS. `ca_file` holds CA certificates in PEM; None means the system's certificates."""
 
     protocol: Protocol = "PLAINTEXT"
     mechanism: Mechanism = "SCRAM-SHA-512"
@@ -22,11 +22,11 @@ class KafkaAccess:
         return f"KafkaAccess({self.protocol}, {self.mechanism}, {self.username!r})"
 
     def context(self) -> ssl.SSLContext | None:
-        """For TLS: the brokers' certificates and names are checked."""
+        """Return the TLS context, which checks the brokers' certificates and names; None without TLS."""
         return ssl.create_default_context(cafile=self.ca_file) if self.protocol.endswith("SSL") else None
 
     def arguments(self) -> dict[str, Any]:
-        """As aiokafka's clients take them."""
+        """Return the keyword arguments for aiokafka's clients."""
         if self.protocol == "PLAINTEXT":
             return {}
         login = {
@@ -39,29 +39,29 @@ class KafkaAccess:
 
 
 class Brokers(str):
-    """Addresses of brokers, `host:port` with commas between, that carry how they are reached.
+    """Broker addresses, `host:port` separated by commas, that carry their access.
 
-    So that whoever is handed addresses can open them; text without access is plain and anonymous.
+    So every function that gets the addresses can connect. A plain `str` means no TLS and no login.
     """
 
     __slots__ = ("access",)
     access: KafkaAccess
 
     def __new__(cls, addresses: str, access: KafkaAccess) -> Self:
-        """The addresses with their access."""
-        made = super().__new__(cls, addresses)
-        made.access = access
-        return made
+        """Create the addresses with their access."""
+        brokers = super().__new__(cls, addresses)
+        brokers.access = access
+        return brokers
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Brokers, (str(self), self.access)
 
 
 def access_of(bootstrap: str) -> KafkaAccess:
-    """How the brokers of these addresses are reached."""
+    """Return the access of the addresses."""
     return bootstrap.access if isinstance(bootstrap, Brokers) else KafkaAccess()
 
 
 def reach(bootstrap: str) -> dict[str, Any]:
-    """Arguments of any of aiokafka's clients: where the brokers are, and how they are reached."""
+    """Return the keyword arguments for aiokafka's clients: addresses, login and TLS."""
     return {"bootstrap_servers": str(bootstrap), **access_of(bootstrap).arguments()}

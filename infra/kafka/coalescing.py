@@ -1,13 +1,13 @@
-"""Records to Kafka in batches of our own: one on its way for each partition, whatever waits goes with the next.
+"""A Kafka producer with its own batches: one batch in flight for each partition.
 
-Three things that aiokafka's own `send` does not do, each needed by a door that strangers may use:
+Waiting records form the next batch. A public endpoint needs three things that aiokafka's `send` does not do:
 
-- A call back for each record, no future and no timers of its own: half of the processor time at 2,000 records/s.
-- A deadline for every record. A record whose deadline passes while it waits is never sent; one that is on its way may
-  still arrive. An idempotent aiokafka producer alone tries for as long as its process lives.
-- After a batch that the broker refuses, an idempotent producer has a gap in its sequence, and each later batch of the
+- A callback for each record instead of a future and timers: half of the CPU time at 2,000 records/s.
+- A deadline for every record. A record whose deadline passes while it waits is never sent; a record in flight may
+  still arrive. An idempotent aiokafka producer retries as long as its process lives.
+- After the broker refuses a batch, an idempotent producer has a gap in its sequence, and each later batch of the
   partition fails with OutOfOrderSequenceNumber. So a producer whose batch failed is replaced, and the records of a
-  refused batch go once more, each alone: nobody's record fails for its neighbour's.
+  refused batch are sent again one by one: a bad record does not fail the others.
 """
 
 import asyncio
@@ -31,86 +31,86 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 log = logging.getLogger(__name__)
 
-BATCH_BYTES = 131_072  # far below any broker's limit, so that only a record that is too large alone is refused
+BATCH_BYTES = 131_072  # far below any broker's limit, so that only a single oversized record is refused
 LOOK_S = 0.25
 AGAIN_S = 0.5
-PARTITIONS_S = 60.0  # a topic's partitions may be added to, seldom
+PARTITIONS_S = 60.0  # partitions may be added, but seldom
 STOP_S = 5.0
-# failures of the producer, not of what it was given
+# failures of the producer, not of the records
 OURS = (OutOfOrderSequenceNumber, DuplicateSequenceNumber, UnknownProducerId, ProducerClosed)
 
 Headers = list[tuple[str, bytes]]
 Outcome = int | Exception
-"""Offset of a record, or why it has none: a KafkaError, or TimeoutError past its deadline."""
+"""The offset of a record, or its error: a KafkaError, or TimeoutError after its deadline."""
 
 
 def is_refused(error: Exception) -> bool:
-    """Whether the broker will never take the record, now or later."""
+    """Return whether the broker will never accept the record, now or later."""
     return isinstance(error, KafkaError) and not error.retriable and not isinstance(error, OURS)
 
 
 @dataclass(slots=True)
 class _Pending:
-    """`told` is who is to be told, until it was."""
+    """A record that waits or is in flight. `callback` runs once, then is None."""
 
     key: bytes | None
     value: bytes | None
     headers: Headers | None
     deadline: float
-    told: Callable[[Outcome], None] | None
+    callback: Callable[[Outcome], None] | None
 
     def settle(self, outcome: Outcome) -> None:
-        told, self.told = self.told, None
-        if told is None:
+        callback, self.callback = self.callback, None
+        if callback is None:
             return
         try:
-            told(outcome)
+            callback(outcome)
         except Exception:
-            log.exception("an outcome could not be told")  # and its neighbours' can
+            log.exception("the callback of a record failed")  # the callbacks of other records still run
 
 
 @dataclass(slots=True)
 class _Lane:
-    """One partition: what waits, and what is on its way. The next `alone` records go one by one."""
+    """A partition: waiting records and records in flight. The next `alone` records are sent one by one."""
 
     topic: str
     partition: int
     waiting: deque[_Pending] = field(default_factory=deque)
-    on_its_way: list[_Pending] = field(default_factory=list)
+    in_flight: list[_Pending] = field(default_factory=list)
     alone: int = 0
     task: asyncio.Task[None] | None = None
 
     def take(self, batch: BatchBuilder) -> list[_Pending]:
-        """Move into the batch what fits and is still wanted."""
+        """Move records that fit and have not expired into the batch. Return them."""
         taken: list[_Pending] = []
         most = 1 if self.alone else len(self.waiting)
         while self.waiting and len(taken) < most:
-            one = self.waiting[0]
-            if one.told is not None:
-                if batch.append(timestamp=None, key=one.key, value=one.value, headers=one.headers) is None:
+            pending = self.waiting[0]
+            if pending.callback is not None:
+                if batch.append(timestamp=None, key=pending.key, value=pending.value, headers=pending.headers) is None:
                     break
-                taken.append(one)
+                taken.append(pending)
             self.waiting.popleft()
         self.alone = max(0, self.alone - 1)
         return taken
 
     def put_back(self, taken: list[_Pending]) -> None:
-        """The next records are these, each alone."""
+        """Put the records back at the front, to be sent one by one."""
         self.waiting.extendleft(reversed(taken))
         self.alone = len(taken)
 
     def expire(self, now: float) -> None:
-        """Tell those past their deadline; each row is in order of deadlines."""
-        for one in self.on_its_way:
-            if one.deadline > now:
+        """Settle records past their deadline. Both rows are in order of deadlines."""
+        for pending in self.in_flight:
+            if pending.deadline > now:
                 break
-            one.settle(TimeoutError())
+            pending.settle(TimeoutError())
         while self.waiting and self.waiting[0].deadline <= now:
             self.waiting.popleft().settle(TimeoutError())
 
 
 class CoalescingProducer:
-    """Sends records with a deadline each. `build` makes producers, inside a running loop and not started."""
+    """A producer with a deadline for each record. `build` makes producers that are not started."""
 
     def __init__(self, build: Callable[[], AIOKafkaProducer], timeout_s: float) -> None:
         self._build = build
@@ -123,12 +123,12 @@ class CoalescingProducer:
         self._looking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Connect; KafkaError when no broker answers."""
+        """Connect. Raise KafkaError if no broker answers."""
         self._producer = await self._started()
         self._looking = asyncio.create_task(self._look())
 
     async def stop(self) -> None:
-        """Bring out what waits, within bounds."""
+        """Send waiting records for at most STOP_S seconds, then close."""
         running = [lane.task for lane in self._lanes.values() if lane.task is not None]
         if running:
             await asyncio.wait(running, timeout=STOP_S)
@@ -141,12 +141,12 @@ class CoalescingProducer:
         await asyncio.gather(*self._stopping, return_exceptions=True)
 
     def known_partitions(self, topic: str) -> int:
-        """How many the topic had a short while ago; 0 when that must be asked."""
+        """Return the cached number of partitions, 0 if it is unknown or too old."""
         known, until = self._partitions.get(topic, (0, 0.0))
         return known if time.monotonic() <= until else 0
 
     async def partitions(self, topic: str) -> int:
-        """How many the topic has, as last seen; KafkaError or TimeoutError when that cannot be learnt."""
+        """Return the number of partitions. Raise KafkaError or TimeoutError if it cannot be fetched."""
         now = time.monotonic()
         known, until = self._partitions.get(topic, (0, 0.0))
         if not known or (now > until and self._producer is not None):
@@ -162,14 +162,14 @@ class CoalescingProducer:
         partition: int,
         key: bytes | None,
         value: bytes | None,
-        told: Callable[[Outcome], None],
+        callback: Callable[[Outcome], None],
         headers: Headers | None = None,
     ) -> None:
-        """Line a record up behind those of its partition. `told` is always called, soon after the timeout at last."""
+        """Queue a record. `callback` is always called, at the latest soon after the timeout."""
         lane = self._lanes.get((topic, partition))
         if lane is None:
             lane = self._lanes[topic, partition] = _Lane(topic, partition)
-        lane.waiting.append(_Pending(key, value, headers, time.monotonic() + self._timeout_s, told))
+        lane.waiting.append(_Pending(key, value, headers, time.monotonic() + self._timeout_s, callback))
         if lane.task is None:
             lane.task = asyncio.get_running_loop().create_task(self._drain(lane))
 
@@ -181,10 +181,10 @@ class CoalescingProducer:
             lane.task = None
 
     async def _deliver(self, lane: _Lane) -> None:
-        """One batch, until the broker has it or will not have it."""
+        """Send one batch until the broker accepts or refuses it."""
         producer = await self._ready()
         batch = producer.create_batch()
-        taken = lane.on_its_way = lane.take(batch)
+        taken = lane.in_flight = lane.take(batch)
         if not taken:
             return
         batch.close()
@@ -195,22 +195,22 @@ class CoalescingProducer:
             self._replace(producer, error)
             self._failed(lane, taken, error)
         else:
-            for at, one in enumerate(taken):
-                one.settle(first + at if first >= 0 else -1)
+            for at, pending in enumerate(taken):
+                pending.settle(first + at if first >= 0 else -1)
         finally:
-            lane.on_its_way = []
+            lane.in_flight = []
 
     def _failed(self, lane: _Lane, taken: list[_Pending], error: Exception) -> None:
         if is_refused(error) and len(taken) > 1:
             lane.put_back(taken)
             return
-        for one in taken:
-            one.settle(error)
+        for pending in taken:
+            pending.settle(error)
 
     def _replace(self, failed: AIOKafkaProducer, error: Exception) -> None:
         if isinstance(error, TopicAuthorizationFailedError) or failed is not self._producer:
             return
-        log.warning("the producer is replaced, its batch failed: %s", type(error).__name__)
+        log.warning("a batch failed with %s; the producer is replaced", type(error).__name__)
         self._producer = None
         task = asyncio.create_task(_stop(failed))
         self._stopping.add(task)
@@ -224,7 +224,7 @@ class CoalescingProducer:
                 try:
                     self._producer = await self._started()
                 except KafkaError as error:
-                    log.warning("Kafka does not answer, trying again: %s", type(error).__name__)
+                    log.warning("Kafka does not answer (%s); the connection is retried", type(error).__name__)
                     await asyncio.sleep(AGAIN_S)
         return self._producer
 
@@ -246,7 +246,7 @@ class CoalescingProducer:
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:
-    """Stop it; not longer than it may take, for it waits for a broker that is away."""
+    """Stop the producer within STOP_S seconds. Without the limit it waits for a broker that is away."""
     with contextlib.suppress(KafkaError, TimeoutError):
         async with asyncio.timeout(STOP_S):
             await producer.stop()

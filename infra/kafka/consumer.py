@@ -1,4 +1,4 @@
-"""The consumer: every reader of ours sees committed records alone, and commits by itself or not at all."""
+"""The consumer: it reads committed records only and never commits automatically."""
 
 from typing import Any
 
@@ -6,13 +6,14 @@ from aiokafka import AIOKafkaConsumer
 
 from infra.kafka.access import reach
 
+# Contract 1.
 READ_COMMITTED = "read_committed"
 
 
 def build_consumer(bootstrap: str, *topics: str, **rest: Any) -> AIOKafkaConsumer:
-    """A consumer, not started, inside a running loop; `rest` are further arguments of aiokafka's.
+    """Return a consumer that is not started. Call it inside a running loop.
 
-    `end_offsets` is then the end of what is decided: the first offset of the oldest open transaction.
+    `rest` holds more arguments of AIOKafkaConsumer. Its `end_offsets` stop at the oldest open transaction.
     """
     return AIOKafkaConsumer(
         *topics, **reach(bootstrap), enable_auto_commit=False, isolation_level=READ_COMMITTED, **rest

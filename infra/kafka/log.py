@@ -1,4 +1,4 @@
-"""Reading back a stretch of one partition's log, outside any group."""
+"""Reads of a range of one partition's log, outside any group."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,12 +20,12 @@ FETCH_WAIT_MS = 20
 async def read_back(
     bootstrap: str, topic: str, partition: int, since_ms: int, end_offset: int
 ) -> AsyncIterator[list[ConsumerRecord]]:
-    """Records with time >= `since_ms` and offset < `end_offset`, a fetch at a time.
+    """Yield records with time >= `since_ms` and offset < `end_offset`, one fetch at a time.
 
-    A batch that cannot be read is passed where it has a skip letter; Refused where it has none. Retryable on failure.
+    An unreadable batch is skipped if it has a skip letter. Raise Refused if it has none, Retryable on failure.
     """
     tp = TopicPartition(topic, partition)
-    # assigned before it can seek, the consumer first asks at the log's end, and would wait there for half a second
+    # right after assignment the consumer fetches at the log's end, where the default wait is half a second
     consumer = build_consumer(bootstrap, fetch_max_wait_ms=FETCH_WAIT_MS)
     try:
         await consumer.start()
@@ -40,7 +40,7 @@ async def read_back(
 
 
 async def with_records_before(bootstrap: str, topic: str, time_ms: int) -> list[TopicPartition]:
-    """Return the partitions that still hold a record older than that. Retryable on failure."""
+    """Return the partitions with a record older than `time_ms`. Raise Retryable on failure."""
     async with _asking(bootstrap, topic) as (consumer, places):
         begins, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
         later = await consumer.offsets_for_times(dict.fromkeys(places, max(0, time_ms)))
@@ -48,14 +48,14 @@ async def with_records_before(bootstrap: str, topic: str, time_ms: int) -> list[
 
 
 async def ends_of(bootstrap: str, topic: str) -> dict[TopicPartition, int]:
-    """Return the offset after the last record of each partition. Retryable on failure."""
+    """Return the offset after the last record of each partition. Raise Retryable on failure."""
     async with _asking(bootstrap, topic) as (consumer, places):
         return dict(await consumer.end_offsets(places))
 
 
 @asynccontextmanager
 async def _asking(bootstrap: str, topic: str) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
-    """Open a consumer that reads nothing, for questions about the topic's partitions."""
+    """Yield a consumer without assignment, for offset requests, and the topic's partitions."""
     places = await partitions_of(bootstrap, topic)
     consumer = build_consumer(bootstrap)
     try:

@@ -1,4 +1,4 @@
-"""What the metadata GETs of the REST proxy tell: topics with their settings, partitions, offsets, brokers."""
+"""The metadata for GET routes of the REST proxy: topics, settings, partitions, offsets, brokers."""
 
 from typing import Any
 
@@ -14,47 +14,47 @@ Json = dict[str, Any]
 
 
 async def brokers(bootstrap: str) -> list[int]:
-    """Ids of the brokers."""
+    """Return the ids of the brokers."""
     async with open_admin(bootstrap) as admin:
         described = await admin.describe_cluster()
-    return sorted(int(one["node_id"]) for one in described["brokers"])
+    return sorted(int(broker["node_id"]) for broker in described["brokers"])
 
 
 async def existing(bootstrap: str, wanted: set[str]) -> list[str]:
-    """Those of the topics that are there."""
+    """Return those of the topics that exist."""
     async with open_admin(bootstrap) as admin:
         return sorted(wanted & set(await admin.list_topics()))
 
 
 async def partitions(bootstrap: str, topic: str) -> list[Json]:
-    """The topic's partitions in the REST proxy's form; empty when it is not there."""
+    """Return the topic's partitions in the REST proxy's form, empty if the topic does not exist."""
     async with open_admin(bootstrap) as admin:
         described = (await admin.describe_topics([topic]))[0]
-    return [_partition(one) for one in sorted(described["partitions"], key=lambda one: int(one["partition"]))]
+    return [_partition(row) for row in sorted(described["partitions"], key=lambda row: int(row["partition"]))]
 
 
-def _partition(one: Json) -> Json:
-    leader = int(one["leader"])
+def _partition(row: Json) -> Json:
+    leader = int(row["leader"])
     replicas = [
-        {"broker": int(broker), "leader": int(broker) == leader, "in_sync": broker in one["isr"]}
-        for broker in one["replicas"]
+        {"broker": int(broker), "leader": int(broker) == leader, "in_sync": broker in row["isr"]}
+        for broker in row["replicas"]
     ]
-    return {"partition": int(one["partition"]), "leader": leader, "replicas": replicas}
+    return {"partition": int(row["partition"]), "leader": leader, "replicas": replicas}
 
 
 async def configs(bootstrap: str, topic: str) -> dict[str, str]:
-    """The topic's settings in force; empty where the broker does not tell."""
+    """Return the topic's effective settings, empty if the broker does not report them."""
     try:
         async with open_admin(bootstrap) as admin:
             responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
-    except (IncompatibleBrokerVersion, KafkaConnectionError, Retryable):  # Tansu hangs up on this question
+    except (IncompatibleBrokerVersion, KafkaConnectionError, Retryable):  # Tansu closes the connection on this request
         return {}
     rows = [row for response in responses for row in response.resources if row[0] == 0]
     return {str(entry[0]): str(entry[1]) for row in rows for entry in row[4] if entry[1] is not None}
 
 
 async def offsets(bootstrap: str, topic: str, partition: int) -> tuple[int, int]:
-    """The first offset that is kept, and the next to be written. Retryable on failure."""
+    """Return the first offset in the log and the next to be written. Raise Retryable on failure."""
     place = TopicPartition(topic, partition)
     consumer = build_consumer(bootstrap)
     try:

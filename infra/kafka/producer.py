@@ -9,14 +9,17 @@ from infra.kafka.access import reach
 
 LINGER_MS = 5
 SEED, MIX, ALL = 0x9747B28C, 0x5BD1E995, 0xFFFFFFFF
-BATCH_BYTES = 16_384  # aiokafka's own default
+BATCH_BYTES = 16_384  # aiokafka's default
 KNOWN_KEYS = 16_384
 
 
 def build_producer(
     bootstrap: str, broker: str, *, linger_ms: int = LINGER_MS, batch_bytes: int = BATCH_BYTES
 ) -> AIOKafkaProducer:
-    """A producer, not started, inside a running loop: acks from all replicas, idempotent where the broker can."""
+    """Return a producer that is not started: acks from all replicas, idempotent except on Tansu.
+
+    Call it inside a running loop.
+    """
     return AIOKafkaProducer(
         **reach(bootstrap),
         acks="all",
@@ -30,15 +33,15 @@ def build_producer(
 
 @lru_cache(maxsize=KNOWN_KEYS)
 def partition_of(key: bytes, partitions: int) -> int:
-    """The partition of a key as Kafka's default partitioner has it (murmur2, made positive).
+    """Return the partition of a key as Kafka's default partitioner does (murmur2, made positive).
 
-    A pageview posts every few seconds: its partition is not worked out each time.
+    A pageview posts every few seconds, so the result is cached.
     """
     return (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
 def murmur2(key: bytes) -> int:
-    """The hash of Kafka's Java client, 32 bits; aiokafka's own, word by word, takes more than twice as long.
+    """Return the 32-bit hash of Kafka's Java client. aiokafka's own takes more than twice as long.
 
     Source: org.apache.kafka.common.utils.Utils.murmur2.
     """

@@ -1,4 +1,4 @@
-"""How far a group has read a topic."""
+"""The progress of a group on a topic."""
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -8,15 +8,18 @@ from infra.kafka.consumer import build_consumer
 from infra.kafka.reading import Reader, stretch
 from schemas.errors import Retryable
 
-# a partition that rests has a tick or two behind its last committed record, never so many
+# an idle partition has a tick or two after its last committed record, never this many
 MOST_TICKS = 1_000
 WAIT_S = 1.0
 
 
 async def has_read(bootstrap: str, group: str, topic: str, before_ms: int) -> bool:
-    """Whether the group has committed every record older than that, empty ones aside. Retryable on failure."""
+    """Return whether the group has committed all records older than that, except empty records.
+
+    Raise Retryable on failure.
+    """
     places = await partitions_of(bootstrap, topic)
-    # a consumer that names its partitions is no member of the group, and can ask for its offsets
+    # with manual assignment the consumer can fetch the group's offsets without being a member
     consumer = build_consumer(bootstrap, group_id=group)
     try:
         await consumer.start()
@@ -25,9 +28,9 @@ async def has_read(bootstrap: str, group: str, topic: str, before_ms: int) -> bo
         later = await consumer.offsets_for_times(dict.fromkeys(places, max(0, before_ms)))
         for tp in places:
             at = max(begins[tp], await consumer.committed(tp) or 0)
-            found = later.get(tp)
-            # "none": Kafka leaves it out, Tansu gives it a time of -1
-            until = found.offset if found is not None and found.timestamp >= 0 else ends[tp]
+            first = later.get(tp)
+            # no such record: Kafka omits the entry, Tansu returns a time of -1
+            until = first.offset if first is not None and first.timestamp >= 0 else ends[tp]
             if at < until and not await _only_ticks(consumer, tp, at, until):
                 return False
     except KafkaError as error:
@@ -38,7 +41,7 @@ async def has_read(bootstrap: str, group: str, topic: str, before_ms: int) -> bo
 
 
 async def _only_ticks(consumer: AIOKafkaConsumer, tp: TopicPartition, at: int, until: int) -> bool:
-    """Whether the stretch holds ticks and markers alone; False also where it cannot be read."""
+    """Return whether the range holds only ticks and markers; False also if it cannot be read."""
     if until - at > MOST_TICKS:
         return False
 

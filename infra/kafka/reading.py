@@ -1,11 +1,11 @@
-"""Reads fetched records partition by partition, with the offsets that each fetch passed.
+"""A reader of fetched records by partition, with the position before and after each fetch.
 
-Offsets of a partition are not consecutive: transaction markers, aborted transactions and compaction leave holes.
-Only the consumer knows that a hole holds no record, because it passed the hole within one fetch. So each answer names
-the position before and after it.
+Offsets of a partition are not consecutive: transaction markers, aborted transactions and compaction leave gaps. Only
+the consumer knows that a gap holds no record, because it passed the gap within one fetch. So each answer holds the
+position before and after it.
 
-A batch that cannot be read (bad checksum, unknown codec) stops its own partition. aiokafka's `getmany` would raise,
-lose what it had read of other partitions, and pass over the records before the bad batch.
+An unreadable batch (bad checksum, unknown codec) stops its own partition only. aiokafka's `getmany` raises, loses the
+records of other partitions, and skips the records before the bad batch.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ IDLE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """Records of one partition from one fetch; between `begin` and `next` there are no others."""
+    """The records of one partition from one fetch: all records from `begin` to before `next`."""
 
     begin: int
     records: list[ConsumerRecord]
@@ -35,16 +35,16 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """The first offset of a partition that cannot be read, and the error."""
+    """The first unreadable offset of a partition, and the error."""
 
     offset: int
     reason: str
 
 
 class Reader:
-    """Takes fetched records from an aiokafka consumer, in the consumer's own event loop.
+    """A reader on an aiokafka consumer, in the consumer's own event loop.
 
-    `unreadable` holds the partitions that are stopped. It uses attributes of aiokafka that are not public;
+    `unreadable` holds the stopped partitions. The reader uses private attributes of aiokafka;
     tests/unit/test_libraries.py checks that they exist.
     """
 
@@ -57,10 +57,10 @@ class Reader:
     async def fetch(
         self, timeout_s: float, partitions: Collection[TopicPartition] = (), most: int | None = None
     ) -> dict[TopicPartition, Fetched]:
-        """Return what is fetched of the partitions (none named: of all), at most `most` records of each.
+        """Return the fetched records of the partitions (empty: all), at most `most` of each.
 
-        Waits up to `timeout_s` seconds for a fetch and returns an empty dict when none came. KafkaError when the
-        consumer is stopped or may not read.
+        Wait up to `timeout_s` seconds for a fetch, and return an empty dict if none comes. Raise KafkaError if the
+        consumer is stopped or has no permission to read.
         """
         fetcher = self.consumer._fetcher
         if self.consumer._closed or fetcher._closed:
@@ -80,22 +80,22 @@ class Reader:
             return {} if fetcher._closed else self._take(partitions, most)
 
     def seek(self, tp: TopicPartition, offset: int) -> None:
-        """Continue at `offset`, also where the partition is stopped."""
+        """Continue at `offset`, even if the partition is stopped."""
         self._forget(tp)
         self.consumer.seek(tp, offset)
 
     def skip(self, tp: TopicPartition, next_offset: int) -> None:
-        """Continue a stopped partition at `next_offset`; the next answer passes the offsets between."""
+        """Continue a stopped partition at `next_offset`. The next answer covers the skipped offsets."""
         stopped = self.unreadable[tp]
         self.seek(tp, next_offset)
         self._passed[tp] = stopped.offset
 
     def retry(self, tp: TopicPartition) -> None:
-        """Fetch a stopped partition's batch once more: another replica may have it whole."""
+        """Fetch a stopped partition's batch again, because another replica may have an intact copy."""
         self.seek(tp, self.unreadable[tp].offset)
 
     def forget(self) -> None:
-        """Forget all partitions: a new assignment begins, and aiokafka has forgotten its pauses."""
+        """Reset all partitions for a new assignment, for which aiokafka drops its pauses."""
         self._careful.clear()
         self._passed.clear()
         self.unreadable.clear()
@@ -107,7 +107,7 @@ class Reader:
             self.consumer.resume(tp)
 
     def _state(self, tp: TopicPartition) -> Any:
-        """Where the partition stands by aiokafka; None when it is not assigned, or its position is not known yet."""
+        """Return aiokafka's state of the partition; None without an assignment or a position."""
         subscription = self.consumer._fetcher._subscriptions.subscription
         assignment = subscription.assignment if subscription is not None else None
         state = assignment.state_value(tp) if assignment is not None else None
@@ -117,7 +117,7 @@ class Reader:
         for tp, stopped in list(self.unreadable.items()):
             state = self._state(tp)
             if state is not None and state.position != stopped.offset:
-                self._forget(tp)  # somebody has moved the consumer past the Reader
+                self._forget(tp)  # other code has moved the consumer
         taken = self._take_passed(partitions)
         for tp, result in list(self.consumer._fetcher._records.items()):
             state = self._state(tp)
@@ -143,7 +143,7 @@ class Reader:
         self._drop(tp)
         if not isinstance(result._error, RecordTooLargeError):
             result.check_raise()
-        # a broker sends the first batch whole: its length is wrong. aiokafka has moved the position behind it by one
+        # A broker sends the first batch whole, so its length is wrong. aiokafka has advanced the position by one.
         offset = state.position - 1
         self.consumer.seek(tp, offset)
         self._stop(tp, offset, result._error)
@@ -158,10 +158,10 @@ class Reader:
                 self._careful.discard(tp)
             else:
                 records = result.getall(most)
-        except Exception as failure:  # noqa: BLE001 - decoders raise what they like; the batch cannot be read
+        except Exception as failure:  # noqa: BLE001 - decoders raise any error; the batch is unreadable
             error = failure
         if error is not None:
-            # Go on at the bad batch. `getall` has lost what it read before it, `getone` has given each record.
+            # Continue at the bad batch. `getall` has lost the records before it, `getone` has returned each record.
             self.consumer.seek(tp, result._partition_records.next_fetch_offset if careful else begin)
             if careful and state.position == begin:
                 self._stop(tp, begin, error)
@@ -171,7 +171,7 @@ class Reader:
         return None if state.position == begin else Fetched(begin, records, state.position)
 
     def _drop(self, tp: TopicPartition) -> None:
-        """Remove a result so that the fetcher asks for the next."""
+        """Remove a result so that the fetcher requests the next."""
         fetcher = self.consumer._fetcher
         del fetcher._records[tp]
         fetcher._notify(fetcher._wait_consume_future)
@@ -189,9 +189,10 @@ async def stretch(
     when_stopped: Callable[[Reader], Awaitable[None]],
     idle_s: float = IDLE_S,
 ) -> AsyncIterator[list[ConsumerRecord]]:
-    """Records from `start` to before `end`, a fetch at a time, never none; the partition is the consumer's own.
+    """Yield the records from `start` to before `end`, one non-empty fetch at a time.
 
-    `when_stopped` goes past what cannot be read, or raises. Retryable when nothing comes for `idle_s` seconds.
+    The partition must be assigned to the consumer. `when_stopped` skips an unreadable batch or raises. Raise Retryable
+    if no data comes for `idle_s` seconds.
     """
     reader.seek(tp, start)
     at, heard = start, time.monotonic()
@@ -204,4 +205,4 @@ async def stretch(
         elif reader.unreadable:
             await when_stopped(reader)
         elif time.monotonic() - heard >= idle_s:
-            raise Retryable(f"Kafka: {tp.topic}[{tp.partition}] gave nothing from offset {at} on")
+            raise Retryable(f"Kafka: {tp.topic}[{tp.partition}] sent no data from offset {at} on for {idle_s:g} s")

@@ -1,7 +1,7 @@
-"""Skip letters: batches that cannot be read and that an operator has decided to pass.
+"""Skip letters: an operator's decisions to skip unreadable batches.
 
-`lpstream dlq skip TOPIC PARTITION OFFSET` leaves the letter in the topic's dead-letter topic, in the partition of the
-same number. Its header `skip_to` is the offset at which readers go on. Every reader of ours looks for it there.
+`lpstream dlq skip TOPIC PARTITION OFFSET` writes the letter to the topic's dead-letter topic, in the partition with the
+same number. Its header `skip_to` is the offset at which readers continue. All our readers look for it there.
 """
 
 import logging
@@ -28,34 +28,34 @@ PROBE_BYTES, PROBE_MS = 2**20, 1_000
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Offsets from `first` to before `next` are passed by decision of the operator."""
+    """The offsets from `first` to before `next`, which an operator decided to skip."""
 
     first: int
     next: int
 
 
 def skip_of(record: ConsumerRecord) -> Skip | None:
-    """The decision in a dead letter; None in one that holds a record."""
+    """Return the decision in a dead letter, None for a letter that holds a record."""
     headers = {name: value or b"" for name, value in record.headers}
     first, next_ = headers.get("offset", b""), headers.get(SKIP_TO, b"")
     return Skip(int(first), int(next_)) if first.isdigit() and next_.isdigit() else None
 
 
 def skip_command(tp: TopicPartition, offset: int) -> str:
-    """What an operator types to pass the batch at an offset."""
+    """Return the command that skips the batch at an offset."""
     return f"lpstream dlq skip {tp.topic} {tp.partition} {offset}"
 
 
 def refusal(tp: TopicPartition, stopped: Unreadable) -> str:
-    """What is wrong and what to do, for the log or an error."""
+    """Return the message for the log or an error: the cause and the command that skips the batch."""
     return (
         f"{tp.topic}[{tp.partition}] offset {stopped.offset} cannot be read: {stopped.reason}; the partition stops "
-        f"here. To pass this batch, and lose what is in it: {skip_command(tp, stopped.offset)}"
+        f"here. To skip this batch and lose its records, run: {skip_command(tp, stopped.offset)}"
     )
 
 
 class SkipLetters:
-    """The skip letters of partitions: each dead-letter partition is read once, then only what is new in it."""
+    """The skip letters by partition. A dead-letter partition is read once, then only its new records."""
 
     def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
@@ -63,10 +63,13 @@ class SkipLetters:
         self._read_to: dict[TopicPartition, int] = {}
 
     async def past(self, tp: TopicPartition, offset: int) -> int | None:
-        """The offset at which to go on behind `offset`; None when nobody has decided so. Retryable on failure."""
+        """Return the offset to continue at after `offset`, None without a skip letter.
+
+        Raise Retryable on failure.
+        """
         letters = TopicPartition(tp.topic + SUFFIX, tp.partition)
         await self._read(letters)
-        return max((one.next for one in self._known[letters] if one.first <= offset < one.next), default=None)
+        return max((skip.next for skip in self._known[letters] if skip.first <= offset < skip.next), default=None)
 
     async def _read(self, letters: TopicPartition) -> None:
         known = self._known.setdefault(letters, [])
@@ -78,7 +81,7 @@ class SkipLetters:
             consumer.assign([letters])
             end = (await consumer.end_offsets([letters]))[letters]
             start = self._read_to.get(letters)
-            if start is None or start > end:  # the first time, or the topic has been made anew
+            if start is None or start > end:  # the first read, or the topic was recreated
                 start = await start_at(consumer, letters, int(time.time() * 1000) - KEPT_MS)
             async for records in stretch(Reader(consumer), letters, start, end, pass_over):
                 known += [skip for record in records if (skip := skip_of(record)) is not None]
@@ -90,12 +93,12 @@ class SkipLetters:
 
 
 async def skip_past(reader: Reader, bootstrap: str) -> None:
-    """Have each stopped partition go on behind its skip letter. Refused for one that has none."""
+    """Continue each stopped partition as its skip letter says. Raise Refused if it has none."""
     letters = SkipLetters(bootstrap)
     for tp, stopped in list(reader.unreadable.items()):
         try:
             to = await letters.past(tp, stopped.offset)
-        except Refused:  # its topic has no dead letters
+        except Refused:  # the topic has no dead-letter topic
             to = None
         if to is None:
             raise Refused(refusal(tp, stopped))
@@ -103,30 +106,36 @@ async def skip_past(reader: Reader, bootstrap: str) -> None:
 
 
 async def pass_over(reader: Reader) -> None:
-    """Have each stopped partition go on behind its bad batch, where no decision is needed; the log names it."""
+    """Continue each stopped partition after its bad batch and log the skipped offsets.
+
+    For reads that need no operator's decision.
+    """
     for tp, stopped in list(reader.unreadable.items()):
         _, next_ = await batch_at(reader.consumer, tp, stopped.offset)
         log.error(
-            "%s[%d] offsets %d to %d cannot be read and are left out: %s",
+            "%s[%d] offsets %d to %d cannot be read and are skipped: %s",
             tp.topic, tp.partition, stopped.offset, next_ - 1, stopped.reason,
         )  # fmt: skip
         reader.skip(tp, next_)
 
 
 async def probe(bootstrap: str, tp: TopicPartition, offset: int) -> tuple[Skip, str]:
-    """The offsets around `offset` that cannot be read, and why. Refused when it can be read, or is not in the log."""
+    """Return the unreadable offsets around `offset`, and the cause.
+
+    Raise Refused if `offset` can be read or is not in the log.
+    """
     consumer = build_consumer(bootstrap)
     try:
         await consumer.start()
         consumer.assign([tp])
         begin, end = (await consumer.beginning_offsets([tp]))[tp], (await consumer.end_offsets([tp]))[tp]
         if not begin <= offset < end:
-            raise Refused(f"{tp.topic}[{tp.partition}] has offsets {begin} to {end - 1}, and not {offset}")
+            raise Refused(f"{tp.topic}[{tp.partition}] has offsets {begin} to {end - 1}; {offset} is not one of them")
         first, next_ = await batch_at(consumer, tp, offset)
-        found: list[Unreadable] = []
+        unreadable: list[Unreadable] = []
 
         async def note(reader: Reader) -> None:
-            found.append(reader.unreadable[tp])
+            unreadable.append(reader.unreadable[tp])
             reader.skip(tp, next_)
 
         async for _ in stretch(Reader(consumer), tp, max(begin, first), next_, note):
@@ -135,31 +144,31 @@ async def probe(bootstrap: str, tp: TopicPartition, offset: int) -> tuple[Skip, 
         raise Retryable(f"Kafka: {type(error).__name__}: {error}") from error
     finally:
         await consumer.stop()
-    if not found or found[0].offset > offset:
+    if not unreadable or unreadable[0].offset > offset:
         raise Refused(
-            f"{tp.topic}[{tp.partition}] offset {offset} can be read, or holds no record: there is nothing to skip"
+            f"{tp.topic}[{tp.partition}] offset {offset} can be read or holds no record; there is nothing to skip"
         )
-    return Skip(found[0].offset, next_), found[0].reason
+    return Skip(unreadable[0].offset, next_), unreadable[0].reason
 
 
 async def batch_at(consumer: AIOKafkaConsumer, tp: TopicPartition, offset: int) -> tuple[int, int]:
-    """The first offset of the batch that holds `offset`, and the first one behind it, by the batch's header.
+    """Return the first offset of the batch that holds `offset`, and the first offset after the batch.
 
-    Where the header is wrong, too: `offset` and the one behind it.
+    Both come from the batch's header. If the header is wrong too, return `offset` and `offset + 1`.
     """
     node = consumer._client.cluster.leader_for_partition(tp)
     if node is None or node < 0:
-        raise Retryable(f"Kafka: {tp.topic}[{tp.partition}] has no leader now")
+        raise Retryable(f"Kafka: {tp.topic}[{tp.partition}] has no leader at the moment")
     place = (tp.topic, [(tp.partition, offset, PROBE_BYTES)])
     answer = await consumer._client.send(node, FetchRequest(PROBE_MS, 1, PROBE_BYTES, 0, [place]))
     _, error, end, *_, raw = answer.topics[0][1][0]
     if error:
-        raise Retryable(f"Kafka: {tp.topic}[{tp.partition}] offset {offset}: the broker answers with error {error}")
+        raise Retryable(f"Kafka: {tp.topic}[{tp.partition}] offset {offset}: the broker answered with error {error}")
     return bounds(raw or b"", offset, end)
 
 
 def bounds(raw: bytes, offset: int, end: int) -> tuple[int, int]:
-    """The offsets of the first batch in fetched bytes, as `batch_at` has them; `end` is the log's end."""
+    """Return the bounds of the first batch in fetched bytes, like `batch_at`. `end` is the log's end."""
     here = offset, offset + 1
     try:
         records = MemoryRecords(raw)
@@ -175,7 +184,7 @@ def bounds(raw: bytes, offset: int, end: int) -> tuple[int, int]:
 
 
 async def start_at(consumer: AIOKafkaConsumer, tp: TopicPartition, since_ms: int) -> int:
-    """The partition's first offset with a time of at least `since_ms`; its first of all when there is none."""
+    """Return the first offset with time >= `since_ms`; the partition's first offset if there is none."""
     earliest = int((await consumer.beginning_offsets([tp]))[tp])
-    found = (await consumer.offsets_for_times({tp: max(0, since_ms)})).get(tp)
-    return max(earliest, int(found.offset)) if found else earliest
+    first = (await consumer.offsets_for_times({tp: max(0, since_ms)})).get(tp)
+    return max(earliest, int(first.offset)) if first else earliest

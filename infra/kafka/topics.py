@@ -1,4 +1,4 @@
-"""Topics from one file: created where missing, their settings brought to what the file says. Idempotent."""
+"""Topics from one file: missing topics are created, different settings updated. Idempotent."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ KNOWN_S, POLL_S = 30.0, 0.05
 
 @dataclass(frozen=True)
 class TopicSpec:
-    """One topic: its name, partitions and settings, as Kafka names them."""
+    """A topic: its name, its number of partitions and its settings by Kafka's names."""
 
     name: str
     partitions: int
@@ -33,7 +33,7 @@ class TopicSpec:
 
 
 class TopicOutcomes(dict[str, Outcome]):
-    """Outcome by topic; `refused` holds, by topic, the settings that the broker does not keep."""
+    """The outcome by topic. `refused` holds, by topic, the settings that the broker does not apply."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,19 +41,19 @@ class TopicOutcomes(dict[str, Outcome]):
 
 
 def load_topics(path: Path | Traversable | None = None) -> tuple[TopicSpec, ...]:
-    """Topics of a file like `topics.toml` (None: that one). LpstreamError names what is wrong with it."""
+    """Load the topics of a file like `topics.toml` (the default). Raise LpstreamError if it is invalid."""
     source = path or files("infra.kafka").joinpath("topics.toml")
     try:
         text = tomllib.loads(source.read_text(encoding="utf-8"))
         partitions = _positive(text["partitions"])
         dlq = _config(text["dlq"])
-        found = [spec for entry in text["topic"] for spec in _specs(entry, partitions, dlq)]
+        specs = [spec for entry in text["topic"] for spec in _specs(entry, partitions, dlq)]
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise LpstreamError(f"{source}: {type(error).__name__}: {error}") from error
-    names = [spec.name for spec in found]
+    names = [spec.name for spec in specs]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise LpstreamError(f"{source}: named twice: {', '.join(sorted(twice))}")
-    return tuple(found)
+        raise LpstreamError(f"{source}: topics named twice: {', '.join(sorted(twice))}")
+    return tuple(specs)
 
 
 def _specs(entry: dict[str, Any], partitions: int, dlq: dict[str, str]) -> list[TopicSpec]:
@@ -82,38 +82,38 @@ async def ensure_topics(
     partitions: int | None = None,
     topics: tuple[TopicSpec, ...] | None = None,
 ) -> TopicOutcomes:
-    """Create what is missing, update settings that differ; `partitions` is that of new topics, for all.
+    """Create missing topics and update settings that differ.
 
-    Retryable when the broker does not answer; Refused when it will not create a topic, or when one exists with
-    another number of partitions than asked for.
+    `partitions` overrides the file for all topics. Raise Retryable if the broker does not answer. Raise Refused if it
+    refuses to create a topic, or if a topic exists with another number of partitions.
     """
-    wanted = [_wanted(spec, partitions, min_insync) for spec in topics or load_topics()]
+    specs = [_desired(spec, partitions, min_insync) for spec in topics or load_topics()]
     admin = AIOKafkaAdminClient(**reach(bootstrap), client_id="lpstream-migrate")
     try:
         await admin.start()
-        return await _ensure(admin, wanted, replication_factor)
+        return await _ensure(admin, specs, replication_factor)
     except KafkaError as error:
         raise Retryable(f"Kafka at {bootstrap}: {type(error).__name__}: {error}") from error
     finally:
         await admin.close()
 
 
-def _wanted(spec: TopicSpec, partitions: int | None, min_insync: int) -> TopicSpec:
+def _desired(spec: TopicSpec, partitions: int | None, min_insync: int) -> TopicSpec:
     config = {**spec.config, "min.insync.replicas": str(min_insync)}
     return TopicSpec(spec.name, partitions or spec.partitions, config)
 
 
-async def _ensure(admin: AIOKafkaAdminClient, wanted: list[TopicSpec], replication_factor: int) -> TopicOutcomes:
+async def _ensure(admin: AIOKafkaAdminClient, specs: list[TopicSpec], replication_factor: int) -> TopicOutcomes:
     outcomes = TopicOutcomes()
-    counts = await _partition_counts(admin, [spec.name for spec in wanted])
-    _same_partitions([spec for spec in wanted if spec.name in counts], counts)
-    missing = [spec for spec in wanted if spec.name not in counts]
+    counts = await _partition_counts(admin, [spec.name for spec in specs])
+    _same_partitions([spec for spec in specs if spec.name in counts], counts)
+    missing = [spec for spec in specs if spec.name not in counts]
     created = {spec.name for spec in missing if await _create(admin, spec, replication_factor)}
     if missing:
         _same_partitions(missing, await _until_known(admin, missing))
-    kept = await _configs(admin, wanted)
-    for spec in wanted:
-        differing = {key for key, value in spec.config.items() if kept.get(spec.name, {}).get(key) != value}
+    current = await _configs(admin, specs)
+    for spec in specs:
+        differing = {key for key, value in spec.config.items() if current.get(spec.name, {}).get(key) != value}
         changed = bool(differing) and await _alter(admin, spec)
         if differing and not changed:
             outcomes.refused[spec.name] = tuple(sorted(differing))
@@ -122,7 +122,10 @@ async def _ensure(admin: AIOKafkaAdminClient, wanted: list[TopicSpec], replicati
 
 
 async def _until_known(admin: AIOKafkaAdminClient, created: list[TopicSpec]) -> dict[str, int]:
-    """Their partitions once the broker serves them all: it acknowledges a creation before it knows of it itself."""
+    """Return the partition counts once the broker serves all created topics.
+
+    The broker acknowledges a creation before its own metadata has the topic.
+    """
     names = [spec.name for spec in created]
     deadline = time.monotonic() + KNOWN_S
     while time.monotonic() < deadline:
@@ -134,10 +137,10 @@ async def _until_known(admin: AIOKafkaAdminClient, created: list[TopicSpec]) -> 
 
 
 async def _partition_counts(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, int]:
-    """Partitions by name, of those that exist."""
+    """Return the partition counts of the topics that exist, by name."""
     existing = set(await admin.list_topics())
-    asked = [name for name in names if name in existing]
-    described = await admin.describe_topics(asked) if asked else []
+    present = [name for name in names if name in existing]
+    described = await admin.describe_topics(present) if present else []
     return {topic["topic"]: len(topic["partitions"]) for topic in described if topic["error_code"] != UNKNOWN_TOPIC}
 
 
@@ -145,17 +148,17 @@ def _same_partitions(existing: list[TopicSpec], counts: dict[str, int]) -> None:
     for spec in existing:
         if counts[spec.name] != spec.partitions:
             raise Refused(
-                f"topic {spec.name} has {counts[spec.name]} partitions, {spec.partitions} are asked for: the number "
-                "is not changed, because identities live by partition; set `partitions` in infra/kafka/topics.toml to "
-                "the topic's number, or delete the topic"
+                f"topic {spec.name} has {counts[spec.name]} partitions, not {spec.partitions}. The number is fixed, "
+                "because identities are stored by partition. Set `partitions` in infra/kafka/topics.toml to the number "
+                "of the topic, or delete the topic"
             )
 
 
 async def _create(admin: AIOKafkaAdminClient, spec: TopicSpec, replication_factor: int) -> bool:
-    """Whether it was created; False when it was there by then."""
+    """Create a topic. Return False if it exists by now."""
     code, detail = await _try_create(admin, spec, replication_factor, spec.config)
     if code in (INVALID_CONFIG, INVALID_REQUEST) and TIMESTAMP_TYPE in spec.config:
-        # a broker without LogAppendTime may refuse the whole topic for it
+        # a broker without LogAppendTime may refuse the topic because of this setting
         fewer = {key: value for key, value in spec.config.items() if key != TIMESTAMP_TYPE}
         code, detail = await _try_create(admin, spec, replication_factor, fewer)
     if code not in (0, TOPIC_EXISTS):
@@ -173,23 +176,23 @@ async def _try_create(
 
 
 async def _configs(admin: AIOKafkaAdminClient, specs: list[TopicSpec]) -> dict[str, dict[str, str]]:
-    """Settings in force by topic; empty where the broker does not tell."""
+    """Return the effective settings by topic, empty if the broker does not report them."""
     resources = [ConfigResource(ConfigResourceType.TOPIC, spec.name, dict(spec.config)) for spec in specs]
-    found: dict[str, dict[str, str]] = {}
+    configs: dict[str, dict[str, str]] = {}
     try:
         responses = await admin.describe_configs(resources)
-    except (IncompatibleBrokerVersion, KafkaConnectionError):  # Tansu hangs up on this question
-        return found
+    except (IncompatibleBrokerVersion, KafkaConnectionError):  # Tansu closes the connection on this request
+        return configs
     for response in responses:
         for code, _, _, name, entries in response.resources:
             if code == 0:
-                found[name] = {entry[0]: entry[1] for entry in entries}
-    return found
+                configs[name] = {entry[0]: entry[1] for entry in entries}
+    return configs
 
 
 async def _alter(admin: AIOKafkaAdminClient, spec: TopicSpec) -> bool:
-    """Whether the broker took the settings."""
-    # this call replaces all settings that a topic has of its own: the file is their only source
+    """Replace the topic's settings. Return whether the broker accepted them."""
+    # the request replaces all settings of the topic: the file is their only source
     resource = ConfigResource(ConfigResourceType.TOPIC, spec.name, dict(spec.config))
     try:
         responses = await admin.alter_configs([resource])

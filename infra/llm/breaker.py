@@ -1,4 +1,4 @@
-"""A circuit breaker: open after failures in a row, closed again by one probe that succeeds."""
+"""A circuit breaker: consecutive failures open it, and one successful probe closes it."""
 
 import time
 from collections.abc import Callable
@@ -10,15 +10,15 @@ State = Literal["closed", "half_open", "open"]
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Leave to make one call; give it back with how the call ended."""
+    """A permit for one call. Return it to `end` with the outcome."""
 
     turn: int
 
 
 class Breaker:
-    """For one provider and model. `failures` in a row open it for `open_s`; then one call at a time may probe.
+    """A breaker for one provider and model: open for `open_s` seconds after `failures` in a row.
 
-    What ends after the state has changed says nothing about the new state: it is ignored.
+    After that, one call at a time may probe. A call that ends after the state has changed is ignored.
     """
 
     def __init__(
@@ -40,23 +40,23 @@ class Breaker:
 
     @property
     def state(self) -> State:
-        """`half_open` from the end of `open_s` until a probe has ended."""
+        """The state; `half_open` from the end of `open_s` until a probe has ended."""
         if self._opened_at is None:
             return "closed"
         return "open" if self._clock() < self._opened_at + self._open_s else "half_open"
 
     @property
     def probing(self) -> bool:
-        """Whether a probe is open whose end will tell."""
+        """Whether a probe is running."""
         return self._probing
 
     def allows(self) -> bool:
-        """Whether `begin` would give leave now."""
+        """Return whether `begin` would return a permit now."""
         state = self.state
         return state == "closed" or (state == "half_open" and not self._probing)
 
     def begin(self) -> Permit | None:
-        """Leave for one call, or None."""
+        """Return a permit for one call, or None."""
         if not self.allows():
             return None
         if self.state == "half_open":
@@ -65,7 +65,7 @@ class Breaker:
         return Permit(self._turn)
 
     def end(self, permit: Permit, succeeded: bool | None) -> None:
-        """How a call ended; None: it was called off, which says nothing about the provider."""
+        """Record how a call ended. None means that it was cancelled, which says nothing about the provider."""
         if permit.turn != self._turn:
             return
         if succeeded is None:

@@ -1,4 +1,4 @@
-"""What was tried for one page: its calls, and how long any of them was open."""
+"""The log of model calls for one page, with the time in which any call was open."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from schemas.generation import Attempt
 
 
 class CallLog:
-    """Attempts in the order in which they ended. Calls of a branch are open calls of its parent."""
+    """The attempts in the order in which they ended. Time of a branch's calls counts in its parent."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, parent: "CallLog | None" = None) -> None:
         self.attempts: list[Attempt] = []
@@ -20,7 +20,7 @@ class CallLog:
 
     @contextmanager
     def calling(self) -> Iterator[None]:
-        """A call is open while the block runs; calls beside each other count once."""
+        """Count the time of the block as an open call. The time of concurrent calls counts once."""
         if self._parent is not None:
             with self._parent.calling():
                 yield
@@ -36,22 +36,22 @@ class CallLog:
                 self._total += self._clock() - self._since
 
     def branch(self) -> "CallLog":
-        """A trail of its own for calls whose time counts here."""
+        """Return a log with its own attempts, whose time counts in this log."""
         return CallLog(self._clock, self)
 
     def spoil(self, outcome: str) -> str:
-        """The last answer turned out to be of no use; the provider it came from."""
-        at = max(at for at, one in enumerate(self.attempts) if one.outcome == "ok")
+        """Change the outcome of the last good answer, because it is unusable. Return its provider."""
+        at = max(at for at, attempt in enumerate(self.attempts) if attempt.outcome == "ok")
         self.attempts[at] = self.attempts[at].model_copy(update={"outcome": outcome})
         return self.attempts[at].provider
 
     @property
     def provider_ms(self) -> int:
-        """Wall time with a call open, ms."""
+        """The wall time with a call open, ms."""
         running = self._clock() - self._since if self._open else 0.0
         return round((self._total + running) * 1000)
 
     @property
     def cost_micro_jpy(self) -> int:
-        """What all calls cost, micro-yen: as billed, or as reserved where a call was cut off."""
+        """The cost of all calls in micro-yen: as billed, or as reserved if a call was cut off."""
         return sum(attempt.cost_micro_jpy for attempt in self.attempts)

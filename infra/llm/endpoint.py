@@ -1,4 +1,4 @@
-"""A provider's model: where it is, what it costs, how it wants to be asked."""
+"""The endpoint of a provider's model: address, prices and request options."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,9 +10,9 @@ PER_MESSAGE = 16
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One model of one provider. Prices are micro-yen per million tokens.
+    """A model of a provider. Prices are micro-yen per million tokens.
 
-    `limit_field` is what the provider calls the most tokens of an answer; `options` go into every request as they are.
+    `limit_field` is the provider's field for the token limit of an answer. `options` are added to every request.
     """
 
     provider: str
@@ -26,10 +26,13 @@ class Endpoint:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def cost(self, input_tokens: int, output_tokens: int) -> int:
-        """What a call costs, micro-yen, rounded up."""
+        """Return the cost of a call in micro-yen, rounded up."""
         return -(-(input_tokens * self.micro_jpy_input + output_tokens * self.micro_jpy_output) // MICRO)
 
     def most(self, messages: Sequence[Mapping[str, str]], most_tokens: int) -> int:
-        """What a call can cost at most, micro-yen: byte-level tokenizers make no more tokens than there are bytes."""
+        """Return the maximum cost of a call in micro-yen.
+
+        The bytes of the messages bound their tokens: byte-level tokenizers make at most one token per byte.
+        """
         size = sum(len(message["content"].encode()) + PER_MESSAGE for message in messages)
         return self.cost(size, most_tokens)

@@ -1,7 +1,7 @@
-"""Answers that fill up before they are read.
+"""Responses that pause between reads, so that each read returns more data.
 
-A provider sends a token at a time. With hundreds of streams open, waking up for each costs more than all that is done
-with it: so the socket is left alone between two reads, and the kernel collects.
+A provider sends one token at a time. With hundreds of open streams, a wake-up for each token costs more than all the
+work with it. So the socket is not read for a pause after each read, and the kernel buffers the data.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ LAST = b"data: [DONE]\n\n"
 
 
 class _Filling:
-    """A body whose socket is not looked at for a pause after each read. All else is the body's own."""
+    """A body whose socket is not read for a pause after each read. Other attributes are the body's."""
 
     def __init__(self, body: StreamReader, protocol: BaseProtocol, pause: Callable[[], float]) -> None:
         self._body = body
@@ -28,7 +28,7 @@ class _Filling:
         return getattr(self._body, name)
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
-        """As the body's."""
+        """Yield chunks of at most `size` bytes, and pause the socket after each."""
         while data := await self._body.read(size):
             yield data
             pause = self._pause()
@@ -42,13 +42,13 @@ class _Filling:
 
 
 def filling_response(pause: Callable[[], float]) -> type[ClientResponse]:
-    """A class of responses for aiohttp's sessions; `pause` says how long to let each fill between two reads, s."""
+    """Return a response class for aiohttp's sessions. `pause` returns the seconds between two reads."""
 
     class FillingResponse(ClientResponse):
         async def start(self, connection: Any) -> ClientResponse:
-            started = await super().start(connection)
+            response = await super().start(connection)
             if not self.content.is_eof():
                 self.content = _Filling(self.content, connection.protocol, pause)  # type: ignore[assignment]
-            return started
+            return response
 
     return FillingResponse

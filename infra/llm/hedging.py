@@ -1,6 +1,6 @@
-"""When a second call is worth its price: at the learned p90 of first tokens, for a tenth of the calls at most.
+"""Hedging: a second call starts at the measured p90 of first tokens, for a share of the calls.
 
-Calibrated on first tokens, not on headers: servers send those early, and every call would be hedged.
+It uses first tokens, not headers: servers send headers early, so they do not show a slow answer.
 """
 
 import math
@@ -11,35 +11,38 @@ MOST_SAVED = 5.0
 
 
 class FirstTokens:
-    """The last first-token times of one endpoint, s."""
+    """The last REMEMBERED first-token times of an endpoint, s."""
 
     def __init__(self) -> None:
         self._times: deque[float] = deque(maxlen=REMEMBERED)
 
     def learn(self, seconds: float) -> None:
-        """Note one."""
+        """Add a first-token time."""
         self._times.append(seconds)
 
     def p90(self) -> float | None:
-        """The 90th percentile (nearest rank); None while too little is known."""
+        """Return the 90th percentile (nearest rank), None with fewer than ENOUGH times."""
         if len(self._times) < ENOUGH:
             return None
         return sorted(self._times)[math.ceil(0.9 * len(self._times)) - 1]
 
 
 class Allowance:
-    """Every call earns a share of a hedge. A long outage cannot double the calls, nor an idle hour save up for it."""
+    """The budget of hedges: every call earns a share of a hedge, and at most MOST_SAVED hedges are saved.
+
+    So a long outage cannot double the calls, even after a quiet hour.
+    """
 
     def __init__(self, share: float) -> None:
         self._share = share
         self._saved = 0.0
 
     def earn(self) -> None:
-        """One call was made."""
+        """Add the share of one call."""
         self._saved = min(MOST_SAVED, self._saved + self._share)
 
     def take(self) -> bool:
-        """Whether a hedge may be made; it is then spent."""
+        """Spend one hedge. Return False if there is none."""
         if self._saved < 1:
             return False
         self._saved -= 1

@@ -1,4 +1,4 @@
-"""Which provider is asked, and what is done when it does not answer: fall back, hedge, wait, give up in time."""
+"""The router of model calls: it chooses a provider, hedges, falls back, waits, and gives up in time."""
 
 import asyncio
 import math
@@ -24,13 +24,13 @@ Messages = Sequence[Mapping[str, str]]
 MOST_TRIES, TRIES_EACH = 4, 2
 LEAST_S, LOOK_S, LATE_S = 0.8, 0.05, 0.25
 MOST_PAUSE_S, PAUSE_EACH_S = 0.2, 0.0008
-# what says nothing against the provider's health: it answered
+# prefixes of outcomes that show a healthy provider: it answered
 ANSWERED = ("ok", "finish_")
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Limits of calls, s; `cap_s` bounds one call whatever the deadline."""
+    """The limits of calls, s. `cap_s` bounds one call whatever the deadline."""
 
     first_token_s: float = 1.5
     idle_s: float = 1.0
@@ -41,8 +41,11 @@ class Patience:
 
 
 class NoAnswer(LpstreamError):  # noqa: N818 - named for what happened
-    """No provider gave an answer. `cause` is one of: none_configured, refused_input, cap_lp, cap_day, cap_month,
-    no_ledger, out_of_time, providers_failed."""
+    """The error that no provider gave an answer.
+
+    `cause` is one of: none_configured, refused_input, cap_lp, cap_day, cap_month, no_ledger, out_of_time,
+    providers_failed.
+    """
 
     def __init__(self, cause: str) -> None:
         super().__init__(cause)
@@ -51,7 +54,7 @@ class NoAnswer(LpstreamError):  # noqa: N818 - named for what happened
 
 @dataclass(frozen=True, slots=True)
 class Watchers:
-    """Who is told: of each attempt, of each change of a breaker, of each hedge."""
+    """The callbacks for each attempt, each change of a breaker and each hedge."""
 
     attempt: Callable[[Attempt], None] = lambda _: None
     breaker: Callable[[Endpoint, State], None] = lambda *_: None
@@ -59,7 +62,7 @@ class Watchers:
 
 
 class ProviderPool:
-    """One provider: its client, and room for so many calls at once. Its models share both."""
+    """A provider: its client and its limit of concurrent calls. Its models share both."""
 
     def __init__(self, endpoint: Endpoint, concurrency: int, patience: Patience) -> None:
         self.free = self._room = concurrency
@@ -68,12 +71,12 @@ class ProviderPool:
         )
 
     def pause(self) -> float:
-        """Between two reads of a stream, s: the more streams are open, the longer each may fill up."""
+        """Return the pause between two reads of a stream, s. It grows with the number of open streams."""
         return min(MOST_PAUSE_S, (self._room - self.free) * PAUSE_EACH_S)
 
 
 class Candidate:
-    """An endpoint and what is known of it."""
+    """An endpoint with its pool, first-token times, cool-down and breaker."""
 
     def __init__(self, endpoint: Endpoint, pool: ProviderPool, patience: Patience, watchers: Watchers) -> None:
         self.endpoint = endpoint
@@ -87,33 +90,36 @@ class Candidate:
         )
 
     def ready(self, now: float) -> bool:
-        """Whether a call may be made at once."""
+        """Return whether a call may start at once."""
         return self.pool.free > 0 and now >= self.cool_until and self.breaker.allows()
 
     def hopeful(self, until: float) -> bool:
-        """Whether one may be made in time for an answer; a probe that is open will tell soon."""
+        """Return whether a call may start early enough for an answer.
+
+        A running probe counts, because it ends soon.
+        """
         return (self.breaker.allows() or self.breaker.probing) and self.cool_until + LEAST_S < until
 
 
 class _Running:
-    """A call that runs: it holds room at its pool and leave of its breaker until it has ended, however that comes."""
+    """A running call. It holds a slot of its pool and a permit of its breaker until it ends in any way."""
 
     def __init__(self, candidate: Candidate) -> None:
         self.candidate = candidate
         self.succeeded: bool | None = None
-        # whether there is a token; done at the first, or at the end without one
+        # True at the first token; False if the call ends without a token
         self.first: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.task: asyncio.Task[Reply]
         self._permit = candidate.breaker.begin()
         candidate.pool.free -= 1
 
     def start(self, work: Coroutine[Any, Any, Reply]) -> None:
-        """Run it."""
+        """Start the task."""
         self.task = asyncio.create_task(work)
         self.task.add_done_callback(self._ended)
 
-    def told(self, token: bool = True) -> None:
-        """The first token is there."""
+    def resolve(self, token: bool = True) -> None:
+        """Set the result of `first`, once."""
         if not self.first.done():
             self.first.set_result(token)
 
@@ -122,15 +128,15 @@ class _Running:
         if self._permit is not None:
             self.candidate.breaker.end(self._permit, self.succeeded)
         if not task.cancelled():
-            task.exception()  # seen: whoever waits for the call gets it as well
-        self.told(token=False)
+            task.exception()  # marks it as retrieved; the waiter for the call gets it too
+        self.resolve(token=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked, until when (of the loop's monotonic clock), and who pays.
+    """A request: messages, deadline `until` (monotonic clock), payer and call log.
 
-    `again_after` is the provider whose answer could not be used: it is asked again only if nobody else can be.
+    `again_after` is the provider whose answer was unusable. It is called again only if no other provider can be.
     """
 
     messages: Messages
@@ -142,7 +148,7 @@ class Question:
 
 
 class Router:
-    """One tier: its endpoints in order."""
+    """A tier of models: its endpoints in order of preference."""
 
     def __init__(self, candidates: Sequence[Candidate], ledger: Ledger, patience: Patience, watchers: Watchers) -> None:
         self._candidates = list(candidates)
@@ -153,12 +159,15 @@ class Router:
 
     @property
     def configured(self) -> bool:
-        """Whether there is any provider."""
+        """Whether the tier has any provider."""
         return bool(self._candidates)
 
     async def ask(self, question: Question) -> str:
-        """The first whole answer; NoAnswer when there is none in time. What was tried is in the question's trail."""
-        tried = Counter(one for one in self._candidates if one.endpoint.provider == question.again_after)
+        """Return the first complete answer. Raise NoAnswer if there is none in time.
+
+        The question's trail gets every attempt.
+        """
+        tried = Counter(each for each in self._candidates if each.endpoint.provider == question.again_after)
         cause = "providers_failed" if self._candidates else "none_configured"
         for number in range(MOST_TRIES):
             candidate = await self._next(tried, question.until)
@@ -171,36 +180,36 @@ class Router:
             if reply.outcome == "ok":
                 return reply.text
             if reply.outcome.startswith("finish_"):
-                tried[candidate] = TRIES_EACH  # it would end so again
+                tried[candidate] = TRIES_EACH  # a retry would end the same way
             if reply.outcome == "finish_content_filter":
                 cause = "refused_input"
         raise NoAnswer(cause)
 
-    # -- who is asked ----------------------------------------------------------------------------------
+    # -- the choice of the provider --------------------------------------------------------------------
 
     async def _next(self, tried: Counter[Candidate], until: float) -> Candidate | None:
-        """A candidate that is ready; waits while one may become so in time. None: there is no use in waiting."""
+        """Return a ready candidate; wait while one may become ready in time, else return None."""
         while (now := time.monotonic()) + LEAST_S < until:
-            if (found := self._choose(tried, until, ready_at=now)) is not None:
-                return found
+            if (candidate := self._choose(tried, until, ready_at=now)) is not None:
+                return candidate
             if self._choose(tried, until) is None:
                 return None
             await asyncio.sleep(LOOK_S)
         return None
 
     def _choose(self, tried: Counter[Candidate], until: float, ready_at: float | None = None) -> Candidate | None:
-        """The first in order of those tried least."""
+        """Return the first candidate in order among those with the fewest tries."""
         fit = [
-            one
-            for one in self._candidates
-            if tried[one] < TRIES_EACH and (one.hopeful(until) if ready_at is None else one.ready(ready_at))
+            each
+            for each in self._candidates
+            if tried[each] < TRIES_EACH and (each.hopeful(until) if ready_at is None else each.ready(ready_at))
         ]
-        return min(fit, key=lambda one: tried[one], default=None)
+        return min(fit, key=lambda each: tried[each], default=None)
 
     # -- one try, and its hedge ------------------------------------------------------------------------
 
     async def _race(self, candidate: Candidate, question: Question, *, patient: bool) -> Reply:
-        """The reply of the call whose first token came first; the other is called off."""
+        """Return the reply of the call with the earliest first token, and cancel the other call."""
         self._allowance.earn()
         running = [self._begin(candidate, question, patient)]
         try:
@@ -209,19 +218,19 @@ class Router:
                 self._watchers.hedge(spare.endpoint)
                 running.append(self._begin(spare, question, patient))
             reply = await _leader(running)
-            await _call_off([one for one in running if not one.task.done()])
+            await _call_off([call for call in running if not call.task.done()])
             return reply
         finally:
-            for one in running:
-                one.task.cancel()
+            for call in running:
+                call.task.cancel()
 
     def _spare(self, candidate: Candidate) -> Candidate | None:
-        """Whom to ask beside a candidate that is slow: another one, else the same, if a hedge may be made."""
+        """Return the candidate for a hedge: another, else the same; None if no hedge is allowed."""
         now = time.monotonic()
-        others = [one for one in self._candidates if one is not candidate and one.ready(now)]
+        others = [each for each in self._candidates if each is not candidate and each.ready(now)]
         same = [candidate] if candidate.ready(now) else []
-        found = (others + same)[:1]
-        return found[0] if found and self._allowance.take() else None
+        spares = others + same
+        return spares[0] if spares and self._allowance.take() else None
 
     def _begin(self, candidate: Candidate, question: Question, patient: bool) -> _Running:
         running = _Running(candidate)
@@ -229,11 +238,14 @@ class Router:
         return running
 
     async def _call(self, running: _Running, question: Question, patient: bool) -> Reply:
-        """Reserve, ask, note the outcome, settle. Without a known price, the call stays at its reservation."""
+        """Reserve the cost, make the call, record the outcome, settle.
+
+        Without a known price the call stays at its reservation.
+        """
         candidate, endpoint = running.candidate, running.candidate.endpoint
         total = min(question.until - time.monotonic(), self._patience.cap_s)
         limits = Limits(total if patient else self._patience.first_token_s, self._patience.idle_s, total)
-        call = Call(candidate.pool.client, endpoint, limits, running.told)
+        call = Call(candidate.pool.client, endpoint, limits, running.resolve)
         call_id = str(uuid4())
         reservation = await self._reserve(call_id, endpoint, question)
         try:
@@ -258,7 +270,7 @@ class Router:
             raise NoAnswer("no_ledger") from error
 
     def _judge(self, candidate: Candidate, reply: Reply) -> bool | None:
-        """Whether the provider is well; None where the call says nothing of it."""
+        """Return whether the provider is healthy, None if the call does not show it."""
         if reply.first_token_s is not None:
             candidate.first_tokens.learn(reply.first_token_s)
         if reply.retry_after_s is not None:
@@ -292,28 +304,31 @@ def _billed(endpoint: Endpoint, reply: Reply, reservation: Reservation) -> int:
 
 
 async def _wait_for(first: "asyncio.Future[bool]", seconds: float | None) -> bool:
-    """Wait for it, so long at most; whether the loop woke in time. If not, we are slow and not the provider."""
+    """Wait for `first` for at most `seconds`. Return False if the event loop woke up late.
+
+    In that case this process is slow, not the provider.
+    """
     due = math.inf if seconds is None else time.monotonic() + seconds
     await asyncio.wait({first}, timeout=seconds)
     return time.monotonic() < due + LATE_S
 
 
 async def _leader(running: list[_Running]) -> Reply:
-    """The reply of the call that had a token first, or of the last to end when none had."""
+    """Return the reply of the call with the first token, or of the last call to end if none had one."""
     waiting = list(running)
     while True:
-        await asyncio.wait({one.first for one in waiting}, return_when=asyncio.FIRST_COMPLETED)
-        ahead = next(one for one in waiting if one.first.done())
+        await asyncio.wait({call.first for call in waiting}, return_when=asyncio.FIRST_COMPLETED)
+        ahead = next(call for call in waiting if call.first.done())
         if len(waiting) == 1 or ahead.first.result():
             break
         waiting.remove(ahead)
-    await _call_off([one for one in waiting if one is not ahead])
+    await _call_off([call for call in waiting if call is not ahead])
     return await ahead.task
 
 
 async def _call_off(running: list[_Running]) -> None:
-    """Cancel calls, and wait until they have noted it in their trail."""
-    for one in running:
-        one.task.cancel()
+    """Cancel calls, and wait until they have recorded it in their trail."""
+    for call in running:
+        call.task.cancel()
     if running:
-        await asyncio.wait([one.task for one in running])
+        await asyncio.wait([call.task for call in running])

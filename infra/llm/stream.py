@@ -1,7 +1,7 @@
-"""One streaming call through the `openai` client, and every way in which it can end.
+"""A streaming call through the `openai` client, with every possible outcome.
 
-The client builds the request and maps its errors; the stream is read raw: for 150 chunks the client's own objects cost
-35 ms of processor time, this 8.
+The client builds the request and maps errors. The stream is read raw: 150 chunks cost 8 ms of CPU time, against 35 ms
+with the client's own objects.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ import httpx2
 import msgspec
 import openai
 from openai import AsyncOpenAI, DefaultAioHttpClient
-from openai._vendor.httpx_aiohttp.transport import AiohttpTransport  # the one that DefaultAioHttpClient uses
+from openai._vendor.httpx_aiohttp.transport import AiohttpTransport  # the transport of DefaultAioHttpClient
 
 from infra.llm.endpoint import Endpoint
 from infra.llm.filling import filling_response
@@ -26,12 +26,12 @@ from infra.llm.filling import filling_response
 Billing = Literal["usage", "nothing", "unknown"]
 MOST_TEXT = 64 * 1024
 COOL_S, LONGEST_COOL_S = 1.0, 3_600.0
-# a timer is moved that often at most: moving it for each of a hundred reads costs as much as reading
+# the minimum time between moves of the timer: a move for each read costs as much as the read
 HEAR_S, KEEP_ALIVE_S = 0.1, 30.0
 
 
 class Usage(msgspec.Struct):
-    """Tokens as the provider counts them."""
+    """The provider's token counts."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -57,7 +57,7 @@ _chunks = msgspec.json.Decoder(_Chunk)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Patience with one call, s: until its first token, between tokens, in all."""
+    """The time limits of a call, s: until the first token, between tokens, in total."""
 
     first_token_s: float
     idle_s: float
@@ -66,7 +66,7 @@ class Limits:
 
 @dataclass(slots=True)
 class Reply:
-    """What came of a call. `billing` says what is known of its price; `retry_after_s` when to come again."""
+    """The result of a call. `billing` says how its price is known; `retry_after_s` when to retry."""
 
     outcome: str = "ok"
     text: str = ""
@@ -80,16 +80,16 @@ class Reply:
 def open_client(
     endpoint: Endpoint, *, connections: int, cap_s: float, pause: Callable[[], float] = lambda: 0.0
 ) -> AsyncOpenAI:
-    """A client that retries nothing by itself: it would not know the deadline.
+    """Return a client without own retries, because it does not know the deadline.
 
-    `pause` says how long to let a stream fill between two reads, s: fewer, larger reads cost less.
+    `pause` returns the seconds between two reads of a stream: fewer, larger reads cost less.
     """
 
     def session() -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEP_ALIVE_S),
             response_class=filling_response(pause),
-            trust_env=bool(getproxies()),  # aiohttp looks for a proxy in a thread, for each request
+            trust_env=bool(getproxies()),  # with trust_env aiohttp looks for a proxy in a thread, for each request
         )
 
     return AsyncOpenAI(
@@ -102,7 +102,7 @@ def open_client(
 
 
 class Call:
-    """One call. `run` never raises but when it is cancelled."""
+    """A call. `run` raises only CancelledError."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class Call:
         self.reply = Reply()
 
     async def run(self, messages: Sequence[Mapping[str, str]], most_tokens: int, call_id: str) -> Reply:
-        """Ask, read to the end, and say how it went."""
+        """Send the request, read the stream to its end, and return the reply."""
         reply = self.reply
         patience = asyncio.timeout(min(self._limits.first_token_s, self._limits.total_s))
         try:
@@ -143,7 +143,7 @@ class Call:
         return reply
 
     def called_off(self) -> Reply:
-        """The reply of a call that was cancelled."""
+        """Return the reply of a cancelled call."""
         self.reply.outcome, self.reply.billing = "called_off", "unknown"
         self.reply.usage = None
         self.reply.total_s = time.monotonic() - self._started
@@ -162,15 +162,15 @@ class Call:
         body |= {"stream_options": {"include_usage": True}, **endpoint.options}
         if endpoint.json_mode:
             body.setdefault("response_format", {"type": "json_object"})
-        asked = self._client.chat.completions.with_streaming_response.create(
+        request = self._client.chat.completions.with_streaming_response.create(
             model=endpoint.model,
-            messages=[],  # the body's are sent: the client would walk through these, for 2 ms
+            messages=[],  # `extra_body` holds the messages: the client would take 2 ms to walk through them here
             stream=True,
             extra_body=body,
             extra_headers={"X-Client-Request-Id": call_id},
         )
         loop = asyncio.get_running_loop()
-        async with asked as response:
+        async with request as response:
             rest, heard = b"", 0.0
             async for data in response.iter_bytes():
                 *lines, rest = (rest + data).split(b"\n")
@@ -180,19 +180,19 @@ class Call:
             self._take([rest])
 
     def _take(self, lines: list[bytes]) -> bool:
-        """Read lines of server-sent events; whether they told anything of the answer."""
-        told = False
+        """Read lines of server-sent events. Return whether they held a part of the answer."""
+        progress = False
         for line in lines:
             if not line.startswith(b"data:") or (data := line[5:].strip()) == b"[DONE]":
                 continue
             chunk = _chunks.decode(data)
             if chunk.error is not None:
-                raise msgspec.DecodeError("the provider reports an error in the stream")
+                raise msgspec.DecodeError("the provider reported an error in the stream")
             if chunk.usage is not None:
                 self.reply.usage, self.reply.billing = chunk.usage, "usage"
             for choice in chunk.choices:
-                told = self._choice(choice) or told
-        return told
+                progress = self._choice(choice) or progress
+        return progress
 
     def _choice(self, choice: _Choice) -> bool:
         self._finish = choice.finish_reason or self._finish
@@ -216,7 +216,7 @@ class Call:
 
 
 def _refused(error: BaseException | None) -> bool:
-    """Whether no connection came about; the client's own classes do not tell this from a lost one."""
+    """Return whether the connection never opened; the client's classes do not distinguish it from a loss."""
     while error is not None:
         if isinstance(error, aiohttp.ClientConnectorError):
             return True
@@ -225,7 +225,10 @@ def _refused(error: BaseException | None) -> bool:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds by `retry-after-ms` or `Retry-After` (seconds or a date), else a moment; an hour at most."""
+    """Return the seconds of `retry-after-ms` or `Retry-After` (seconds or a date), else COOL_S.
+
+    At most LONGEST_COOL_S.
+    """
     with contextlib.suppress(ValueError):
         if milliseconds := headers.get("retry-after-ms"):
             return _bounded(float(milliseconds) / 1000)

@@ -1,1 +1,1 @@
-"""What is measured and watched: metric definitions, Prometheus rules, Grafana dashboards."""
+"""The monitoring: metric definitions, Prometheus rules, Grafana dashboards."""

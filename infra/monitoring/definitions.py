@@ -1,4 +1,4 @@
-"""Metric definitions from `metrics.toml`: what is exported, under which name, type, unit and labels."""
+"""Metric definitions from `metrics.toml`: the name, type, unit and labels of each metric."""
 
 import tomllib
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ Kind = Literal["counter", "gauge", "histogram"]
 
 @dataclass(frozen=True, slots=True)
 class MetricDefinition:
-    """One metric. `labels` holds, by label, its closed set of values, or one sentence that says what set it is.
+    """A metric. `labels` maps each label to its values, or to a sentence that describes them.
 
-    `across` is how a gauge is put together over the edge's processes, as prometheus_client names it.
+    `across` is the prometheus_client mode that combines a gauge over the edge's processes.
     """
 
     name: str
@@ -26,22 +26,22 @@ class MetricDefinition:
     across: Literal["all", "livesum"] = "all"
 
     def closed(self) -> list[tuple[str, ...]]:
-        """All combinations of label values, where every label's values are listed; else none."""
+        """Return all combinations of label values, empty unless every label lists its values."""
         sets = [values for values in self.labels.values() if not isinstance(values, str)]
         return list(product(*sets)) if self.labels and len(sets) == len(self.labels) else []
 
     def series(self) -> set[str]:
-        """Names of the series that a query may ask for."""
+        """Return the names of the series that a query may use."""
         endings = ("_bucket", "_sum", "_count") if self.kind == "histogram" else ("",)
         return {self.name + ending for ending in endings}
 
 
 @cache
 def metric_definitions() -> dict[str, MetricDefinition]:
-    """All of them, by name."""
+    """Return all metric definitions by name."""
     text = tomllib.loads(files("infra.monitoring").joinpath("metrics.toml").read_text(encoding="utf-8"))
-    found = [_definition(entry) for entry in text["metric"]]
-    return {one.name: one for one in found}
+    definitions = [_definition(entry) for entry in text["metric"]]
+    return {definition.name: definition for definition in definitions}
 
 
 def _definition(entry: dict[str, Any]) -> MetricDefinition:

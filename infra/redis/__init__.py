@@ -1,1 +1,1 @@
-"""Everything that is kept in Redis."""
+"""Clients for all data stored in Redis."""

@@ -1,9 +1,9 @@
 """The cost ledger in Redis, micro-yen: reserved before a call, settled after it, both atomically.
 
-A reservation is the most that the call can cost, and counts at once. A call that is cut off, by us or by a crash,
-stays at its reservation, because nobody tells what was billed: the ledger is never below the bill.
-Redis may lose its last second, or all that it holds, so each process writes its recent calls a second time.
-All keys carry the hash tag `{cost}`, so that a script finds them in one slot of a cluster.
+A reservation is the maximum cost of the call, and it counts at once. A call that we or a crash cut off stays at its
+reservation, because its bill is unknown: the ledger is never below the bill.
+Redis may lose its last second or all its data, so each process writes its recent calls a second time.
+All keys carry the hash tag `{cost}`, so that they share one slot of a cluster and a script can use them together.
 """
 
 import asyncio
@@ -31,14 +31,14 @@ DAY_S = 86_400
 KEPT_S = (2 * DAY_S, 40 * DAY_S, 400 * DAY_S)
 CALL_S = 3_600
 LEVELS = (50, 80, 100)
-# Redis may lose two seconds with `everysec`, and ten in a failover. An emptied Redis gets the costs of published pages
-# from their results, and 15 s after a call its page is published.
+# Redis may lose two seconds with `everysec`, and ten in a failover. After a total loss the costs of published pages
+# come back from their results. 15 s after a call its page is published.
 CONFIRM_S, LOOK_S = 15.0, 0.5
 MOST_RECENT, BATCH = 10_000, 100
 SETTLED = "settled"
 
-# KEYS: totals of lp, day, month; the call. ARGV: amount; their caps; how long each is kept; how long the call is.
-# Returns 0, or the number of the total whose cap stands in the way.
+# KEYS: totals of lp, day, month; the call. ARGV: amount; three caps; TTL of each total; TTL of the call.
+# Returns 0 if the amount is reserved, or the number (1 to 3) of the first total that would exceed its cap.
 RESERVE = """
 if redis.call('EXISTS', KEYS[4]) == 1 then return 0 end
 for i = 1, 3 do
@@ -52,8 +52,8 @@ redis.call('SET', KEYS[4], ARGV[1], 'EX', ARGV[8])
 return 0
 """
 
-# KEYS as above. ARGV: amount; what the call's key holds then (SETTLED, or the reserved amount); how long each is kept.
-# A call that Redis lost counts from 0. Returns the three totals; nothing when Redis knew all of it.
+# KEYS as above. ARGV: amount; new value of the call's key (SETTLED, or the reserved amount); the four TTLs.
+# A call that Redis lost counts from 0. Returns the three totals, or nothing if Redis already had this state.
 SETTLE = """
 local known = redis.call('GET', KEYS[4])
 if known == 'settled' or known == ARGV[2] then return {} end
@@ -66,7 +66,7 @@ redis.call('SET', KEYS[4], ARGV[2], 'EX', ARGV[6])
 return totals
 """
 
-# KEYS: a total; how much of it came from results. ARGV: what results tell; how long both are kept.
+# KEYS: a total; the part of it that came from results. ARGV: the sum of the results; TTL of both keys.
 REFILL = """
 local more = tonumber(ARGV[1]) - tonumber(redis.call('GET', KEYS[2]) or '0')
 if more <= 0 then return end
@@ -78,20 +78,20 @@ redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[2])
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """Most that may be spent, micro-yen: for one LP, for one tenant in a day and in a month."""
+    """Spending caps in micro-yen: for one LP, for one tenant in a day and in a month."""
 
     lp: int
     day: int
     month: int
 
     def of(self, scope: Scope) -> int:
-        """By scope."""
+        """Return the cap of the scope."""
         return {"lp": self.lp, "day": self.day, "month": self.month}[scope]
 
 
 @dataclass(frozen=True, slots=True)
 class Payer:
-    """Who pays for calls, and for which LP."""
+    """The tenant that pays for calls, the LP they are for, and the caps."""
 
     tenant_id: str
     lp: str
@@ -100,7 +100,7 @@ class Payer:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """One call's place in the ledger."""
+    """One call in the ledger: its reserved amount, its four keys and its payer."""
 
     amount: int
     keys: tuple[str, str, str, str]
@@ -109,7 +109,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class _Recent:
-    """What Redis must know of a call: its amount now, what its key holds, and when to write both again."""
+    """A recent call: its amount, its key's value in Redis, and when to write both again (monotonic s)."""
 
     reservation: Reservation
     amount: int
@@ -119,7 +119,7 @@ class _Recent:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A total has come to 50, 80 or 100 % of its cap, for the first time in its period."""
+    """The alert that a total reached 50, 80 or 100 % of its cap, sent once in the period."""
 
     scope: Scope
     tenant_id: str
@@ -128,7 +128,7 @@ class Alert:
 
 
 class CapReached(Refused):
-    """A call would have gone over a cap; it was not made."""
+    """The error that a call would exceed a cap; the call was not made."""
 
     def __init__(self, scope: Scope) -> None:
         super().__init__(f"the cap per {scope} is reached; raise it in the tenants file")
@@ -136,7 +136,7 @@ class CapReached(Refused):
 
 
 class Ledger:
-    """Totals by LP, tenant's day and tenant's month. Days begin at midnight of the time zone."""
+    """The totals by LP, tenant and day, tenant and month. Days begin at midnight of the time zone."""
 
     def __init__(
         self, line: RedisLine, timezone: str, clock: Callable[[ZoneInfo], datetime], on_alert: Callable[[Alert], None]
@@ -145,36 +145,36 @@ class Ledger:
         self._zone = ZoneInfo(timezone)
         self._clock = clock
         self._on_alert = on_alert
-        # what this process has told already, so that a total over its level costs no call each time
-        self._told: LRUCache[tuple[str, int], bool] = LRUCache(10_000)
-        # calls that Redis may lose, by their key, those due first in front
+        # levels that have raised an alert, so that a total over its level costs no Redis call each time
+        self._alerted: LRUCache[tuple[str, int], bool] = LRUCache(10_000)
+        # calls that Redis may lose, by their key; the earliest due comes first
         self._recent: dict[str, _Recent] = {}
 
     async def reserve(self, call_id: str, payer: Payer, amount: int) -> Reservation:
-        """Set the amount aside; CapReached when there is no room, Retryable when Redis does not answer."""
+        """Reserve the amount. Raise CapReached if a cap is reached, Retryable if Redis does not answer."""
         keys = (*self._totals(payer), f"lp:{{cost}}:call:{call_id}")
         caps = [payer.caps.of(scope) for scope in SCOPES]
-        kept = (*KEPT_S, CALL_S)
+        ttls = (*KEPT_S, CALL_S)
 
         async def work(redis: Redis) -> int:
-            return int(cast(int, await redis.eval(RESERVE, 4, *keys, amount, *caps, *kept)))
+            return int(cast(int, await redis.eval(RESERVE, 4, *keys, amount, *caps, *ttls)))
 
         if over := await self._line.call(work):
             scope = SCOPES[over - 1]
-            await self._tell(payer, scope, keys[over - 1], 100)
+            await self._alert_once(payer, scope, keys[over - 1], 100)
             raise CapReached(scope)
         reservation = Reservation(amount, keys, payer)
         self._remember(reservation, amount, str(amount))
         return reservation
 
     async def settle(self, reservation: Reservation, amount: int) -> None:
-        """Replace the reserved amount by the billed one; if Redis is away, `confirm` does it later."""
+        """Replace the reserved amount by the billed amount; if Redis is away, `confirm` does it later."""
         recent = self._remember(reservation, amount, SETTLED)
         with contextlib.suppress(Retryable):
             [totals] = await self._write([recent])
             await self._alert(reservation, totals)
 
-    # -- what Redis may lose ---------------------------------------------------------------------------
+    # -- calls that Redis may lose ---------------------------------------------------------------------
 
     async def keep_confirmed(self) -> None:
         """Confirm recent calls until cancelled."""
@@ -184,31 +184,31 @@ class Ledger:
                 await self.confirm()
 
     async def confirm(self, *, all_calls: bool = False) -> None:
-        """Write recent calls to Redis again, if due or all; Retryable when Redis does not answer.
+        """Write the due (or all) recent calls to Redis again. Raise Retryable if Redis does not answer.
 
-        A call that Redis still knew is on its disk by now: it is forgotten. Any other may be lost again.
+        A call that Redis still had is on its disk by now, so it is dropped. Other calls may be lost again and stay.
         """
         now = math.inf if all_calls else time.monotonic()
-        due = [one for one in self._recent.values() if one.due <= now]
+        due = [recent for recent in self._recent.values() if recent.due <= now]
         for start in range(0, len(due), BATCH):
             batch = due[start : start + BATCH]
             answers = await self._write(batch)
-            for one, totals in zip(batch, answers, strict=True):
-                if self._recent.get(one.reservation.keys[3]) is not one:
-                    continue  # settled while this was written
+            for recent, totals in zip(batch, answers, strict=True):
+                if self._recent.get(recent.reservation.keys[3]) is not recent:
+                    continue  # settled during the write
                 if totals:
-                    self._remember(one.reservation, one.amount, one.holds)
+                    self._remember(recent.reservation, recent.amount, recent.holds)
                 else:
-                    del self._recent[one.reservation.keys[3]]
-            for one, totals in zip(batch, answers, strict=True):
-                await self._alert(one.reservation, totals)
+                    del self._recent[recent.reservation.keys[3]]
+            for recent, totals in zip(batch, answers, strict=True):
+                await self._alert(recent.reservation, totals)
 
     async def close(self) -> None:
-        """Confirm all calls a last time."""
+        """Confirm all recent calls a last time."""
         try:
             await self.confirm(all_calls=True)
         except Retryable as error:
-            amount = sum(one.amount for one in self._recent.values())
+            amount = sum(recent.amount for recent in self._recent.values())
             log.warning("%s; the ledger may lack %d calls of %d micro-yen", error, len(self._recent), amount)
 
     def _remember(self, reservation: Reservation, amount: int, holds: str) -> _Recent:
@@ -222,12 +222,12 @@ class Ledger:
         return recent
 
     async def _write(self, calls: Sequence[_Recent]) -> list[list[int]]:
-        """Totals after each call's change; none where Redis knew the call."""
+        """Return the totals after each call's change; an empty list where Redis already had the call."""
 
         async def work(redis: Redis) -> list[list[int]]:
             async with redis.pipeline(transaction=False) as pipe:
-                for one in calls:
-                    pipe.eval(SETTLE, 4, *one.reservation.keys, one.amount, one.holds, *KEPT_S, CALL_S)
+                for recent in calls:
+                    pipe.eval(SETTLE, 4, *recent.reservation.keys, recent.amount, recent.holds, *KEPT_S, CALL_S)
                 return await pipe.execute()
 
         return await self._line.call(work)
@@ -239,33 +239,33 @@ class Ledger:
         for scope, key, total in zip(SCOPES, reservation.keys, totals, strict=False):
             cap = payer.caps.of(scope)
             if reached := max((level for level in LEVELS if total * 100 >= level * cap > 0), default=0):
-                await self._tell(payer, scope, key, reached)
+                await self._alert_once(payer, scope, key, reached)
 
-    async def _tell(self, payer: Payer, scope: Scope, key: str, percent: int) -> None:
-        """Tell it once in the period of the total."""
-        if (key, percent) in self._told:
+    async def _alert_once(self, payer: Payer, scope: Scope, key: str, percent: int) -> None:
+        """Call `on_alert` once in the period of the total."""
+        if (key, percent) in self._alerted:
             return
-        kept = KEPT_S[SCOPES.index(scope)]
-        first = await self._line.call(lambda redis: redis.set(f"{key}:told:{percent}", 1, nx=True, ex=kept))
-        self._told[key, percent] = True
+        ttl_s = KEPT_S[SCOPES.index(scope)]
+        first = await self._line.call(lambda redis: redis.set(f"{key}:told:{percent}", 1, nx=True, ex=ttl_s))
+        self._alerted[key, percent] = True
         if first:
             self._on_alert(Alert(scope, payer.tenant_id, percent, payer.caps.of(scope)))
 
     async def spent(self, payer: Payer) -> dict[Scope, int]:
-        """Totals now, reservations included, micro-yen."""
+        """Return the current totals in micro-yen, reservations included."""
         keys = self._totals(payer)
-        found = await self._line.call(lambda redis: redis.mget(keys))
-        return {scope: int(one or 0) for scope, one in zip(SCOPES, found, strict=True)}
+        totals = await self._line.call(lambda redis: redis.mget(keys))
+        return {scope: int(total or 0) for scope, total in zip(SCOPES, totals, strict=True)}
 
     async def refill(self, scope: Literal["day", "month"], tenant_id: str, period: str, amount: int) -> None:
-        """Add what results tell to a total of an emptied Redis; a second time, add only what is new."""
-        kept = KEPT_S[SCOPES.index(scope)]
+        """Add costs found in results to a total after a Redis loss. A repeated call adds the difference."""
+        ttl_s = KEPT_S[SCOPES.index(scope)]
         name = f"{tenant_id}:{period}"
         keys = (_key(scope, name), f"lp:{{cost}}:from_results:{scope}:{name}")
-        await self._line.call(lambda redis: redis.eval(REFILL, 2, *keys, amount, kept))
+        await self._line.call(lambda redis: redis.eval(REFILL, 2, *keys, amount, ttl_s))
 
     def periods(self, at: datetime) -> tuple[str, str]:
-        """Names of the day and the month of a time."""
+        """Return the names of the day and the month of a time."""
         local = at.astimezone(self._zone)
         return local.strftime("%Y-%m-%d"), local.strftime("%Y-%m")
 

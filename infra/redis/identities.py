@@ -1,4 +1,4 @@
-"""Identities of closed buckets in Redis: one value for each bucket, chained from newest to oldest."""
+"""The identities of closed buckets in Redis: one value per bucket, chained from newest to oldest."""
 
 import struct
 from collections.abc import AsyncIterator
@@ -19,9 +19,9 @@ AT_ONCE = 64
 
 @dataclass(frozen=True, slots=True)
 class ClosedBucket:
-    """A closed bucket: the offsets from `begin` to `last`, its first record's time (ms), the identities in it.
+    """A closed bucket: offsets `begin` to `last`, the time of its first record (ms), and its identities.
 
-    `seen` holds all identities in log order, retries too, by number of the slices' 5-second bucket.
+    `seen` holds all identities in log order, retries included, by number of the slices' 5-second bucket.
     """
 
     begin: int
@@ -30,13 +30,13 @@ class ClosedBucket:
     seen: list[tuple[int, list[bytes]]]
 
     def to_bytes(self) -> bytes:
-        """Return a header of three int64, then for each number an int64, a count, and 20 bytes an identity."""
+        """Return three int64 as header; then for each number an int64, a count, and 20 bytes an identity."""
         groups = [GROUP.pack(number, len(identities)) + b"".join(identities) for number, identities in self.seen]
         return HEADER.pack(self.begin, self.last, self.timestamp_ms) + b"".join(groups)
 
     @classmethod
     def from_bytes(cls, value: bytes) -> "ClosedBucket":
-        """Return the bucket of `to_bytes`."""
+        """Return the bucket that `to_bytes` encoded."""
         begin, last, timestamp_ms = HEADER.unpack_from(value)
         seen, at = [], HEADER.size
         while at < len(value):
@@ -49,11 +49,11 @@ class ClosedBucket:
 
 
 class BucketIdentities:
-    """Closed buckets by topic, partition and last offset.
+    """The store of closed buckets by topic, partition and last offset.
 
-    An index names each partition's by time, so that a worker that takes the partition over gets half an hour of them
-    in a few answers: asked for one by one, 360 of each of twelve partitions cost it seconds. Only the chain decides
-    what belongs to it, and where the index is silent the bucket is asked for alone.
+    An index lists the buckets of each partition by time. A worker that takes over a partition reads half an hour of
+    buckets in a few calls; single reads of 360 buckets for each of twelve partitions take seconds. The index only
+    saves time: the chain decides which buckets belong to it, and a bucket that the index lacks is read alone.
     """
 
     def __init__(self, redis: Redis) -> None:
@@ -68,7 +68,7 @@ class BucketIdentities:
         return f"heatmap:seen:{topic}:{partition}"
 
     async def put(self, topic: str, partition: int, bucket: ClosedBucket) -> None:
-        """Store a closed bucket for an hour; Retryable when Redis does not answer."""
+        """Store a closed bucket for an hour. Raise Retryable if Redis does not answer."""
         index = self._index(topic, partition)
         try:
             async with self._redis.pipeline(transaction=False) as line:
@@ -83,9 +83,10 @@ class BucketIdentities:
     async def newest_first(
         self, topic: str, partition: int, boundary: int, oldest_ms: int
     ) -> AsyncIterator[ClosedBucket]:
-        """Yield the buckets before `boundary`, each where the one after it begins; end where a link is missing.
+        """Yield the buckets before `boundary`, newest first; stop where the chain lacks a bucket.
 
-        The last one is the first whose records may all be older than `oldest_ms`. Retryable when Redis is away.
+        Each bucket ends where the next newer bucket begins. The last bucket is the first whose records may all be older
+        than `oldest_ms`. Raise Retryable if Redis is away.
         """
         last = boundary - 1
         try:
@@ -106,10 +107,10 @@ class BucketIdentities:
             raise Retryable(f"Redis: {type(error).__name__}") from error
 
     async def _names(self, topic: str, partition: int, last: int, oldest_ms: int) -> list[int]:
-        """Return the last offsets that the index names, newest first."""
-        named = cast("list[bytes]", await self._redis.zrangebyscore(self._index(topic, partition), oldest_ms, "+inf"))
-        return sorted((one for one in map(int, named) if one <= last), reverse=True)
+        """Return the last offsets of the buckets in the index, newest first."""
+        members = cast("list[bytes]", await self._redis.zrangebyscore(self._index(topic, partition), oldest_ms, "+inf"))
+        return sorted((offset for offset in map(int, members) if offset <= last), reverse=True)
 
     async def _values(self, topic: str, partition: int, names: list[int]) -> dict[int, bytes]:
-        values = await self._redis.mget([self._key(topic, partition, one) for one in names])
-        return {one: cast(bytes, value) for one, value in zip(names, values, strict=True) if value is not None}
+        values = await self._redis.mget([self._key(topic, partition, name) for name in names])
+        return {name: cast(bytes, value) for name, value in zip(names, values, strict=True) if value is not None}

@@ -1,4 +1,4 @@
-"""A lease in Redis: one holder at a time, kept while the work goes on, over when its holder dies."""
+"""Leases in Redis: one holder at a time, renewed during the work, expired when the holder dies."""
 
 import asyncio
 import contextlib
@@ -16,25 +16,25 @@ KEEPS = 4
 
 
 class Lease:
-    """A lease that is held. What must not be done twice at once asks `check` first."""
+    """A held lease. Call `check` before each step that two processes must not do at once."""
 
     def __init__(self, redis: Redis, name: str, owner: str, for_s: float) -> None:
         self._redis, self._name, self._owner, self._for_s = redis, name, owner, for_s
 
     async def check(self) -> None:
-        """Prolong it; LpstreamError when it is lost, Retryable when Redis does not answer."""
+        """Renew the lease. Raise LpstreamError if it is lost, Retryable if Redis does not answer."""
         if not await self._run(KEEP, str(round(self._for_s * 1000))):
-            raise LpstreamError(f"lease {self._name}: was lost to another process; what was begun is left to it")
+            raise LpstreamError(f"lease {self._name} was lost to another process, which will finish the work")
 
     async def keep(self) -> None:
-        """Prolong it again and again, until cancelled."""
+        """Renew the lease regularly until cancelled."""
         while True:
             await asyncio.sleep(self._for_s / KEEPS)
-            with contextlib.suppress(Retryable):  # `check` says so in time
+            with contextlib.suppress(Retryable):  # `check` raises it when it matters
                 await self._run(KEEP, str(round(self._for_s * 1000)))
 
     async def release(self) -> None:
-        """Give it back, if it is still ours; a Redis that is away lets it end by itself."""
+        """Release the lease if it is still ours. If Redis is away, the lease expires."""
         with contextlib.suppress(Retryable):
             await self._run(RELEASE)
 
@@ -47,7 +47,10 @@ class Lease:
 
 @contextlib.asynccontextmanager
 async def lease(redis: Redis, name: str, owner: str, for_s: float) -> AsyncIterator[Lease | None]:
-    """The lease, kept while inside; None when someone else holds it. Retryable when Redis does not answer."""
+    """Yield the lease and renew it inside the block; yield None if another owner holds it.
+
+    Raise Retryable if Redis does not answer.
+    """
     try:
         taken = await redis.set(name, owner, nx=True, px=round(for_s * 1000))
     except (RedisError, OSError) as error:
@@ -55,10 +58,10 @@ async def lease(redis: Redis, name: str, owner: str, for_s: float) -> AsyncItera
     if not taken:
         yield None
         return
-    mine = Lease(redis, name, owner, for_s)
-    keeper = asyncio.create_task(mine.keep())
+    held = Lease(redis, name, owner, for_s)
+    keeper = asyncio.create_task(held.keep())
     try:
-        yield mine
+        yield held
     finally:
         keeper.cancel()
-        await mine.release()
+        await held.release()

@@ -1,4 +1,4 @@
-"""The Redis client: bytes in and out, and a short patience, so that a store that is away costs nobody a deadline."""
+"""The Redis client: bytes in and out, with short timeouts, so that an outage breaks no deadline."""
 
 import asyncio
 import logging
@@ -18,13 +18,13 @@ log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 PATIENCE_S, AGAIN_S = 1.0, 0.5
-# beyond so many calls at once the next waits; the client's own pool raises an error instead
+# more concurrent calls than this wait for a connection; the client's default pool raises an error instead
 CONNECTIONS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class RedisAccess:
-    """A login, and a file of certificates (PEM) for `rediss://`. None means the system's certificates."""
+    """A login, and a CA file (PEM) for `rediss://`. None means the system's certificates."""
 
     username: str = ""
     password: str = field(default="", repr=False)
@@ -37,8 +37,8 @@ ANONYMOUS = RedisAccess()
 def open_redis(url: str, access: RedisAccess = ANONYMOUS) -> Redis:
     """Return a client for the URL. It connects with its first call.
 
-    A call that finds its connection broken is made once more on a new one: after a restart of Redis each connection of
-    the pool would fail one call. So what is done by a call must be the same when it is done twice.
+    A call on a broken connection is repeated once on a new connection. Otherwise, after a restart of Redis, each
+    connection of the pool would fail one call. So every call must be idempotent.
     """
     tls = {"ssl_ca_certs": access.ca_file} if access.ca_file and url.startswith("rediss:") else {}
     pool = BlockingConnectionPool.from_url(
@@ -57,10 +57,10 @@ def open_redis(url: str, access: RedisAccess = ANONYMOUS) -> Redis:
 
 
 class RedisLine:
-    """Calls to Redis. After one that failed, others fail at once for a moment; then one alone tries again.
+    """Calls to Redis with a circuit breaker: after a failure, calls fail at once; then one call tries.
 
-    Work that can do without Redis goes on without it: a store that hangs must not take a second of each of its calls.
-    `on_return` is called when Redis answers again, with how long it was away, s.
+    Work that can do without Redis continues without it: a Redis that hangs must not cost each call a second.
+    `on_return` runs when Redis answers again, with the length of the outage in seconds.
     """
 
     def __init__(
@@ -80,16 +80,16 @@ class RedisLine:
 
     @property
     def away(self) -> bool:
-        """Return whether Redis counts as away, because the last call failed."""
+        """Return whether Redis counts as away because the last call failed."""
         return self._away_since is not None
 
     async def call(self, work: Callable[[Redis], Awaitable[Answer]]) -> Answer:
-        """Return the answer of Redis. Raise Retryable if it does not answer in time, or has just failed to."""
+        """Return the answer of Redis. Raise Retryable if it does not answer in time or failed just before."""
         now = self._clock()
         if self._away_since is not None:
             if now < self._try_at:
-                raise Retryable("Redis: is away")
-            self._try_at = now + self._patience_s + AGAIN_S  # this call is the one that tries
+                raise Retryable("Redis is away")
+            self._try_at = now + self._patience_s + AGAIN_S  # this call tries; others fail until then
         try:
             async with asyncio.timeout(self._patience_s):
                 answer = await work(self.redis)

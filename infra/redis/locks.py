@@ -1,4 +1,4 @@
-"""Who makes a copy while others wait for it: one lock for each key, over all workers."""
+"""Locks in Redis, one for each key over all workers, so that one worker makes a copy and others wait."""
 
 from typing import cast
 
@@ -10,13 +10,16 @@ RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL'
 
 
 class CopyLocks:
-    """A lock ends by itself, so that a worker that dies keeps nobody waiting for longer than its time."""
+    """The locks. Each expires, so that a dead worker blocks others for a limited time."""
 
     def __init__(self, line: RedisLine) -> None:
         self._line = line
 
     async def take(self, key: str, owner: str, for_s: float) -> bool:
-        """Whether the lock is the owner's now; it is also when it was before, as for a step that is delivered again."""
+        """Return whether the owner holds the lock now.
+
+        An owner that already holds it gets True again, as for a redelivered step.
+        """
         name = f"lp:flight:{key}"
 
         async def work(redis: Redis) -> bytes | None:
@@ -27,7 +30,7 @@ class CopyLocks:
         return before is None or before.decode() == owner
 
     async def release(self, key: str, owner: str) -> None:
-        """Give it back, if it is still the owner's."""
+        """Release the lock if the owner still holds it."""
 
         async def work(redis: Redis) -> None:
             await redis.eval(RELEASE, 1, f"lp:flight:{key}", owner)

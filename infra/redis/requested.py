@@ -1,4 +1,4 @@
-"""What was asked for in the studio, by tenant, in Redis: its latest requests."""
+"""The latest requests from the studio, by tenant, in Redis."""
 
 import json
 from collections.abc import Collection
@@ -12,13 +12,13 @@ KEEP_S, MOST = 30 * 86_400, 30
 
 
 class Asked:
-    """Methods raise Retryable when Redis does not answer."""
+    """The latest requests of each tenant. Methods raise Retryable if Redis does not answer."""
 
     def __init__(self, line: RedisLine) -> None:
         self._line = line
 
     async def note(self, tenant_id: str, request_id: str, name: str, at_ms: int) -> None:
-        """Keep what was asked for, the latest first."""
+        """Add a request at the head of the tenant's list."""
         value = json.dumps({"request_id": request_id, "name": name, "at_ms": at_ms})
 
         async def work(redis: Redis) -> None:
@@ -32,23 +32,23 @@ class Asked:
         await self._line.call(work)
 
     async def of(self, tenant_id: str) -> list[dict[str, str | int]]:
-        """What was asked for: request_id, name, at_ms; the latest first."""
+        """Return the requests, newest first, each with request_id, name and at_ms."""
 
         async def work(redis: Redis) -> list[bytes]:
             return cast("list[bytes]", await redis.lrange(_key(tenant_id), 0, -1))
 
-        return [json.loads(one) for one in await self._line.call(work)]
+        return [json.loads(entry) for entry in await self._line.call(work)]
 
     async def forget(self, tenant_id: str, request_ids: Collection[str] | None = None) -> None:
-        """Take these requests from the list; None: remove the list."""
+        """Remove these requests from the list, or the whole list for None."""
 
         async def work(redis: Redis) -> None:
             if request_ids is None:
                 await redis.unlink(_key(tenant_id))
                 return
-            for one in cast("list[bytes]", await redis.lrange(_key(tenant_id), 0, -1)):
-                if json.loads(one)["request_id"] in request_ids:
-                    await redis.lrem(_key(tenant_id), 0, cast(str, one))
+            for entry in cast("list[bytes]", await redis.lrange(_key(tenant_id), 0, -1)):
+                if json.loads(entry)["request_id"] in request_ids:
+                    await redis.lrem(_key(tenant_id), 0, cast(str, entry))
 
         await self._line.call(work)
 

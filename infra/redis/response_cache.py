@@ -1,4 +1,7 @@
-"""Answers that are kept in Redis for a while, each made by one process at a time; without Redis by whoever asks."""
+"""The cache of HTTP answers in Redis.
+
+One process at a time makes an answer; without Redis each process makes its own.
+"""
 
 import asyncio
 import contextlib
@@ -24,7 +27,7 @@ MOST_BYTES, SCANNED = 8 * 2**20, 1_000
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """An answer, its media type, its strong entity tag, when it was made (ms UTC), and for how long it may be kept."""
+    """An answer: body, media type, strong entity tag, time it was made (ms UTC), and TTL (s)."""
 
     body: bytes
     content_type: str
@@ -34,7 +37,7 @@ class Kept(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, body: bytes, content_type: str, for_s: int) -> Self:
-        """These bytes, made now."""
+        """Return an answer with this body, made now."""
         return cls(body, content_type, f'"{hashlib.sha256(body).hexdigest()[:32]}"', int(time.time() * 1000), for_s)
 
 
@@ -43,7 +46,7 @@ _encoder, _decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(Kept)
 
 
 class ResponseCache:
-    """Keys begin with `prefix`. What is larger than MOST_BYTES is not kept."""
+    """The cache. All keys begin with `prefix`; bodies larger than MOST_BYTES are not stored."""
 
     def __init__(self, line: RedisLine, prefix: str) -> None:
         self._line = line
@@ -52,16 +55,16 @@ class ResponseCache:
         self._making: SingleFlight[Kept] = SingleFlight()
 
     async def get(self, key: str, make: Make, *, since_ms: int = 0) -> Kept:
-        """The answer that is kept and no older than `since_ms`, else one that is made: once, however many ask."""
-        if (found := await self._read(key, since_ms)) is not None:
-            return found
+        """Return the cached answer made at `since_ms` or later, else make it once for all callers."""
+        if (cached := await self._read(key, since_ms)) is not None:
+            return cached
         return await asyncio.shield(self._making.task(key, lambda: self._fly(key, make, since_ms)))
 
     async def forget(self, beginning: str) -> None:
-        """Remove answers whose keys begin with this."""
+        """Remove the answers whose keys begin with the text."""
 
         async def work(redis: Redis) -> None:
-            names = [one async for one in redis.scan_iter(match=f"{self._prefix}{beginning}*", count=SCANNED)]
+            names = [name async for name in redis.scan_iter(match=f"{self._prefix}{beginning}*", count=SCANNED)]
             for at in range(0, len(names), SCANNED):
                 await redis.unlink(*names[at : at + SCANNED])
 
@@ -71,17 +74,17 @@ class ResponseCache:
         owner = uuid4().hex
         name = f"{self._prefix}{key}"
         until = time.monotonic() + WAIT_S
-        # whoever waits longest makes it as well: better twice than never
+        # after WAIT_S a waiter makes the answer too: twice is better than never
         while not await self._take(name, owner) and time.monotonic() < until:
             await asyncio.sleep(LOOK_S)
-            if (found := await self._read(key, since_ms)) is not None:
-                return found
+            if (cached := await self._read(key, since_ms)) is not None:
+                return cached
         try:
-            if (found := await self._read(key, since_ms)) is not None:
-                return found
-            kept = await make()
-            await self._write(key, kept)
-            return kept
+            if (cached := await self._read(key, since_ms)) is not None:
+                return cached
+            answer = await make()
+            await self._write(key, answer)
+            return answer
         finally:
             with contextlib.suppress(Retryable):
                 await self._flights.release(name, owner)
@@ -95,21 +98,21 @@ class ResponseCache:
     async def _read(self, key: str, since_ms: int) -> Kept | None:
         try:
             value = cast("bytes | None", await self._line.call(lambda redis: redis.get(f"{self._prefix}{key}")))
-            kept = None if value is None else _decoder.decode(value)
+            cached = None if value is None else _decoder.decode(value)
         except Retryable:
             return None
         except msgspec.DecodeError as error:
-            log.warning("%s%s cannot be read: %s", self._prefix, key, error)
+            log.warning("cached answer %s%s cannot be decoded and is ignored: %s", self._prefix, key, error)
             return None
-        return kept if kept is not None and kept.made_ms >= since_ms else None
+        return cached if cached is not None and cached.made_ms >= since_ms else None
 
-    async def _write(self, key: str, kept: Kept) -> None:
-        if len(kept.body) > MOST_BYTES:
+    async def _write(self, key: str, answer: Kept) -> None:
+        if len(answer.body) > MOST_BYTES:
             return
-        value = _encoder.encode(kept)
+        value = _encoder.encode(answer)
 
         async def work(redis: Redis) -> None:
-            await redis.set(f"{self._prefix}{key}", value, ex=kept.for_s)
+            await redis.set(f"{self._prefix}{key}", value, ex=answer.for_s)
 
         with contextlib.suppress(Retryable):
             await self._line.call(work)

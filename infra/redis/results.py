@@ -1,7 +1,8 @@
-"""Generation's state in Redis: requests, finished steps, joins, progress, results.
+"""The state of generation in Redis: requests, finished steps, joins, progress, results.
 
-A view: the topics are the truth. Keys of one request are `lp:<what>:{request_id}`, of one step `lp:<what>:{step_id}`,
-of a page's join `lp:join:{lp_id}`: a page takes up no words of another tenant's request, even if the ids are the same.
+This is a view; the topics are the source of truth. Keys are `lp:<kind>:{request_id}` for a request,
+`lp:<kind>:{step_id}` for a step and `lp:join:{lp_id}` for the join of a page. So a page never takes words of another
+tenant's request, even if the request ids are the same.
 """
 
 import contextlib
@@ -31,7 +32,7 @@ class StepState:
 
 
 class ResultStore:
-    """Every method raises Retryable when Redis does not answer."""
+    """The store of results and steps. Every method raises Retryable if Redis does not answer."""
 
     def __init__(self, line: RedisLine) -> None:
         self._line = line
@@ -39,7 +40,7 @@ class ResultStore:
     # -- requests and results --------------------------------------------------------------------------
 
     async def begin(self, request_id: UUID, digest: str) -> tuple[str, bytes | None]:
-        """Keep the digest of a request unless one is kept; the one that is, and the result if there is one."""
+        """Store the digest of a request if it is new. Return the stored digest, and the result or None."""
 
         async def work(redis: Redis) -> tuple[bytes | None, bytes | None]:
             async with redis.pipeline(transaction=False) as pipe:
@@ -52,13 +53,13 @@ class ResultStore:
         return digest if before is None else before.decode(), stored
 
     async def first(self, result: Result) -> bytes:
-        """Store the result unless there is one; what is stored. The first wins, also against a redelivery."""
-        mine = encode_model(result)
-        before = await self.keep(result.request_id, mine, RESULT_S)
-        return mine if before is None else before
+        """Store the result unless one is stored, and return the stored bytes: the first result wins."""
+        value = encode_model(result)
+        before = await self.keep(result.request_id, value, RESULT_S)
+        return value if before is None else before
 
     async def keep(self, request_id: UUID, result: bytes, for_s: int) -> bytes | None:
-        """Store a result's bytes unless there are some; those."""
+        """Store a result's bytes unless some are stored. Return the bytes stored before, or None."""
         name = f"lp:result:{request_id}"
 
         async def work(redis: Redis) -> bytes | None:
@@ -67,13 +68,13 @@ class ResultStore:
         return await self._line.call(work)
 
     async def get(self, request_id: UUID) -> bytes | None:
-        """The stored result's bytes."""
+        """Return the stored result's bytes, or None."""
         return cast("bytes | None", await self._line.call(lambda redis: redis.get(f"lp:result:{request_id}")))
 
     # -- steps -----------------------------------------------------------------------------------------
 
     async def step(self, request_id: UUID, step_id: UUID) -> StepState:
-        """What is known of a step, so that a redelivered one repeats nothing."""
+        """Return the state of a step, so that a redelivered step repeats no work."""
 
         async def work(redis: Redis) -> StepState:
             async with redis.pipeline(transaction=False) as pipe:
@@ -86,7 +87,7 @@ class ResultStore:
         return await self._line.call(work)
 
     async def finish_part(self, step_id: UUID, part: str, value: bytes) -> None:
-        """Keep a part of a step that is not finished yet."""
+        """Store a finished part of a step that is not finished yet."""
 
         async def work(redis: Redis) -> None:
             async with redis.pipeline(transaction=False) as pipe:
@@ -97,7 +98,7 @@ class ResultStore:
         await self._line.call(work)
 
     async def finish_step(self, step_id: UUID, result: bytes) -> bytes:
-        """Keep a finished step's result unless there is one; the one that is kept."""
+        """Store a step's result unless one is stored. Return the stored result."""
 
         async def work(redis: Redis) -> bytes | None:
             return cast("bytes | None", await redis.set(f"lp:step:{step_id}", result, nx=True, get=True, ex=HOUR_S))
@@ -106,7 +107,7 @@ class ResultStore:
         return result if before is None else before
 
     async def join(self, lp_id: str, step: StepName, result: bytes) -> dict[str, bytes]:
-        """Add a step's result to those of its page; all that have come so far, by step."""
+        """Add a step's result to its page. Return all results of the page so far, by step."""
         name = f"lp:join:{lp_id}"
 
         async def work(redis: Redis) -> dict[bytes, bytes]:
@@ -121,11 +122,11 @@ class ResultStore:
     # -- progress --------------------------------------------------------------------------------------
 
     async def put_progress(self, tenant_id: str, progress: Progress) -> None:
-        """Keep the last progress for an hour."""
+        """Store the latest progress for an hour."""
         await self._put_progress(tenant_id, progress, only_first=False)
 
     async def put_queued(self, tenant_id: str, request_id: UUID, at_ms: int) -> None:
-        """Note that a request is in the topic, unless a worker was quicker."""
+        """Store the stage `queued`, unless a worker has already stored progress."""
         queued = Progress(request_id=request_id, percent=0, stage="queued", at_ms=at_ms)
         await self._put_progress(tenant_id, queued, only_first=True)
 
@@ -135,17 +136,17 @@ class ResultStore:
         await self._line.call(lambda redis: redis.set(name, value, ex=HOUR_S, nx=only_first))
 
     async def progress(self, request_id: UUID) -> tuple[str, Progress] | None:
-        """Tenant and last progress."""
-        found = await self._line.call(lambda redis: redis.get(f"lp:progress:{request_id}"))
-        if found is None:
+        """Return the tenant id and the latest progress, or None."""
+        value = await self._line.call(lambda redis: redis.get(f"lp:progress:{request_id}"))
+        if value is None:
             return None
-        kept = json.loads(cast(bytes, found))
-        return kept["tenant_id"], decode_model(Progress, json.dumps(kept["progress"]).encode())
+        entry = json.loads(cast(bytes, value))
+        return entry["tenant_id"], decode_model(Progress, json.dumps(entry["progress"]).encode())
 
     # -- erasing ---------------------------------------------------------------------------------------
 
     async def of_tenant(self, tenant_id: str) -> AsyncIterator[Result]:
-        """Every stored result of the tenant. It looks through all results of all tenants."""
+        """Yield every stored result of the tenant. This scans the results of all tenants."""
         cursor: int = 0
         while True:
             cursor, names = await self._line.call(
@@ -164,18 +165,18 @@ class ResultStore:
         await self._line.call(lambda redis: redis.unlink(b"lp:result:" + request_id))
 
     async def erase(self, request_id: UUID, lp_id: str) -> None:
-        """Remove all that is kept of a request and its page."""
+        """Remove all keys of a request and the join of its page."""
         steps = [step_id_of(request_id, name) for name in StepName]
-        of_steps = [f"lp:{what}:{one}" for one in steps for what in ("step", "parts")]
-        of_request = [f"lp:{what}:{request_id}" for what in ("request", "result", "progress")]
+        of_steps = [f"lp:{kind}:{step}" for step in steps for kind in ("step", "parts")]
+        of_request = [f"lp:{kind}:{request_id}" for kind in ("request", "result", "progress")]
         await self._line.call(lambda redis: redis.unlink(*of_request, *of_steps, f"lp:join:{lp_id}"))
 
-    # -- whether this is the Redis that was filled -----------------------------------------------------
+    # -- the mark that shows whether Redis lost its data -----------------------------------------------
 
     async def present(self) -> bool:
-        """Whether the mark is there that `mark_present` leaves; without it Redis was emptied, or is a new one."""
+        """Return whether the mark of `mark_present` exists. Without it Redis is new or lost its data."""
         return bool(await self._line.call(lambda redis: redis.exists(PRESENT)))
 
     async def mark_present(self) -> None:
-        """Leave the mark."""
+        """Set the mark."""
         await self._line.call(lambda redis: redis.set(PRESENT, 1))

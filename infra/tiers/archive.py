@@ -1,4 +1,4 @@
-"""Objects of the tiers on S3: between storage classes, back from Glacier, and away. boto3 runs in threads."""
+"""The objects of the tiers on S3: storage classes, Glacier restores, deletion. boto3 runs in threads."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ from infra.s3.objects import Objects
 
 MISSING = {"404", "NoSuchKey", "NotFound"}
 GLACIER, STANDARD = "GLACIER", "STANDARD"
-# answers of stores that have the storage class and no restore: what is cold there can be read as it is
+# errors of stores that have the storage class but no restore: their cold objects can be read directly
 NO_RESTORE = {"MethodNotAllowed", "NotImplemented", "501", "405"}
 COPY_S = 300
 AT_A_TIME = 1_000
@@ -20,7 +20,7 @@ AT_A_TIME = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An object as the store has it; `bytes` is its size."""
+    """An object in the store's listing; `bytes` is its size."""
 
     key: str
     bytes: int
@@ -30,40 +30,40 @@ class Held:
 
 
 class Archive(Objects):
-    """The bucket of the tiers."""
+    """A client for the bucket of the tiers."""
 
     @classmethod
     def open(cls, endpoint_url: str | None, region: str, access_key: str, secret_key: str, bucket: str) -> Self:
-        """A client that waits as long as a copy within the store may take."""
-        made = super().open(endpoint_url, region, access_key, secret_key, bucket)
+        """Return a client with a timeout of COPY_S, enough for a copy within the store."""
+        archive = super().open(endpoint_url, region, access_key, secret_key, bucket)
         config = Config(connect_timeout=3, read_timeout=COPY_S, retries={"total_max_attempts": 2})
         session = boto3.Session(access_key or None, secret_key or None, region_name=region)
-        made._client = session.client("s3", endpoint_url=endpoint_url, config=config)
-        return made
+        archive._client = session.client("s3", endpoint_url=endpoint_url, config=config)
+        return archive
 
     async def held(self, prefix: str) -> list[Held]:
-        """Objects whose keys begin with the prefix."""
+        """Return the objects whose keys begin with the prefix."""
 
         def read() -> list[Held]:
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
             return [
-                Held(one["Key"], one["Size"], one["ETag"], one.get("StorageClass", STANDARD), one["LastModified"])
+                Held(row["Key"], row["Size"], row["ETag"], row.get("StorageClass", STANDARD), row["LastModified"])
                 for page in pages
-                for one in page.get("Contents", ())
+                for row in page.get("Contents", ())
             ]
 
         return await self._call(read)
 
     async def look(self, key: str) -> Held | None:
-        """One object, None when there is none."""
-        found = await self._head(key)
-        if found is None:
+        """Return the object, or None if it does not exist."""
+        head = await self._head(key)
+        if head is None:
             return None
-        storage_class = found.get("StorageClass", STANDARD)
-        return Held(key, found["ContentLength"], found["ETag"], storage_class, found["LastModified"])
+        storage_class = head.get("StorageClass", STANDARD)
+        return Held(key, head["ContentLength"], head["ETag"], storage_class, head["LastModified"])
 
     async def copy(self, key: str, to: str, storage_class: str) -> None:
-        """Copy an object within the store, in parts where it is large; the copy is there whole or not at all."""
+        """Copy an object within the store, in parts if it is large. The copy is complete or absent."""
         await self._call(
             lambda: self._client.copy(
                 {"Bucket": self._bucket, "Key": key}, self._bucket, to, ExtraArgs={"StorageClass": storage_class}
@@ -71,24 +71,24 @@ class Archive(Objects):
         )
 
     async def delete(self, keys: list[str]) -> None:
-        """Remove objects; those that are not there count as removed."""
+        """Remove objects; missing objects count as removed."""
 
         def remove() -> None:
             for start in range(0, len(keys), AT_A_TIME):
-                named = [{"Key": key} for key in keys[start : start + AT_A_TIME]]
-                self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": named, "Quiet": True})
+                batch = [{"Key": key} for key in keys[start : start + AT_A_TIME]]
+                self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": batch, "Quiet": True})
 
         await self._call(remove)
 
     async def thaw(self, key: str, days: int) -> bool:
-        """Whether a cold object can be read now; when not, it has been asked for, for that many days.
+        """Return whether a cold object can be read now; if not, request a restore for `days` days.
 
-        S3 takes hours (tier Standard: 3 to 5). A store without restores is told by its answer.
+        S3 takes 3 to 5 hours (tier Standard). A store without restores answers with a code of NO_RESTORE.
         """
-        found = await self._head(key)
-        if found is None or found.get("StorageClass", STANDARD) != GLACIER or 'request="false"' in _restore(found):
+        head = await self._head(key)
+        if head is None or head.get("StorageClass", STANDARD) != GLACIER or 'request="false"' in _restore(head):
             return True
-        if 'request="true"' in _restore(found):
+        if 'request="true"' in _restore(head):
             return False
 
         def ask() -> bool:
@@ -107,15 +107,15 @@ class Archive(Objects):
     async def _head(self, key: str) -> dict[str, Any] | None:
         def read() -> dict[str, Any] | None:
             try:
-                found: dict[str, Any] = self._client.head_object(Bucket=self._bucket, Key=key)
+                head: dict[str, Any] = self._client.head_object(Bucket=self._bucket, Key=key)
             except ClientError as error:
                 if error.response["Error"]["Code"] in MISSING:
                     return None
                 raise
-            return found
+            return head
 
         return await self._call(read)
 
 
-def _restore(found: dict[str, Any]) -> str:
-    return str(found.get("Restore", ""))
+def _restore(head: dict[str, Any]) -> str:
+    return str(head.get("Restore", ""))

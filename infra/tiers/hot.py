@@ -1,4 +1,4 @@
-"""The hot tables, as days leave them."""
+"""The hot tables: their partitions by day, fingerprints, drops and erasures."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ PARTITIONS = (
     " WHERE active AND database = {database:String} AND table IN {tables:Array(String)} GROUP BY table, partition_id"
 )
 NAME = re.compile(r"(\d{4})(\d\d)(\d\d)-(\d+)")
-# rows come in the order of the key: the sums of a day need little memory
+# rows are read in key order, so that the sums of a day need little memory
 IN_ORDER = "optimize_aggregation_in_order = 1"
 MATCHES = "(lp_id IN {lp_ids:Array(String)} OR ({prefix:String} != '' AND startsWith(lp_id, {prefix:String})))"
 
@@ -21,13 +21,13 @@ CONCERNED = f"{MATCHES} AND window_start < {{before:DateTime('UTC')}}"
 
 
 class HotTables:
-    """Partitions of the five tables: one for each day (UTC) and number of days late."""
+    """The partitions of the five hot tables: one for each day (UTC) and number of days late."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
 
     async def partitions(self, database: str = "lpstream", prefix: str = "") -> list[HotPartition]:
-        """All that there are, of the tables of these names, or of names with the prefix, in a database."""
+        """Return the partitions of the five tables in a database. `prefix` precedes the table names."""
         tables = [prefix + name for name in HOT_TABLES]
         return [
             _partition(
@@ -37,7 +37,7 @@ class HotTables:
         ]
 
     async def fingerprint(self, source: str, partitions: Sequence[str]) -> Fingerprint:
-        """Of the partitions' rows, summed by key; zeros when they do not exist."""
+        """Return the fingerprint of the partitions' rows, summed by key; zeros if they do not exist."""
         table = HOT_TABLES[source]
         sql = (
             f"SELECT {table.fingerprint} FROM (SELECT {table.summed} FROM lpstream.{source} AS t"
@@ -47,29 +47,29 @@ class HotTables:
         return fingerprint_of((await self._clickhouse.rows(sql, {"partitions": list(partitions)}))[0])
 
     async def lp_ids(self, source: str, partitions: Sequence[str]) -> tuple[str, ...]:
-        """Pages in the partitions."""
+        """Return the ids of the pages in the partitions."""
         sql = f"SELECT DISTINCT lp_id FROM lpstream.{source} WHERE _partition_id IN {{partitions:Array(String)}}"
-        found = await self._clickhouse.rows(sql, {"partitions": list(partitions)})
-        return tuple(sorted(row["lp_id"] for row in found))
+        rows = await self._clickhouse.rows(sql, {"partitions": list(partitions)})
+        return tuple(sorted(row["lp_id"] for row in rows))
 
     async def drop(self, source: str, partitions: Sequence[str]) -> None:
-        """Drop partitions; those that do not exist count as dropped."""
+        """Drop partitions; missing partitions count as dropped. Raise ValueError for an invalid name."""
         for name in partitions:
             if not NAME.fullmatch(name):
-                raise ValueError(name)
+                raise ValueError(f"partition {name}: the name must match {NAME.pattern}")
             await self._clickhouse.command(f"ALTER TABLE lpstream.{source} DROP PARTITION ID '{name}'")
 
     async def erase(self, erasure: Erasure, prefix: str = "") -> int:
-        """Delete what an erasure means from every table, or from those with the prefix; how many rows there were."""
+        """Delete the rows of an erasure from every table (with the prefix). Return their number."""
         parameters = erasure_parameters(erasure)
-        found = await self.concerned(erasure, prefix)
-        for table in [name for name, rows in found.items() if rows]:
+        counts = await self.concerned(erasure, prefix)
+        for table in [name for name, rows in counts.items() if rows]:
             sql = f"ALTER TABLE lpstream.{table} DELETE WHERE {CONCERNED} SETTINGS mutations_sync = 2"
             await self._clickhouse.command(sql, parameters)
-        return sum(found.values())
+        return sum(counts.values())
 
     async def concerned(self, erasure: Erasure, prefix: str = "") -> dict[str, int]:
-        """How many rows an erasure means, by table."""
+        """Return the number of rows of an erasure, by table."""
         rows = {}
         for table in [prefix + source for source in HOT_TABLES]:
             sql = f"SELECT count() AS n FROM lpstream.{table} WHERE {CONCERNED}"
@@ -78,21 +78,21 @@ class HotTables:
 
 
 def erasure_parameters(erasure: Erasure) -> dict[str, object]:
-    """What `MATCHES` and a condition on time take."""
+    """Return the parameters of `MATCHES` and of the condition `window_start < before`."""
     return {"lp_ids": list(erasure.lp_ids), "prefix": erasure.prefix, "before": erasure.asked_at}
 
 
 def fingerprint_of(row: dict[str, object]) -> Fingerprint:
-    """From a row of `HotTable.fingerprint`."""
+    """Return the fingerprint in a row of `HotTable.fingerprint`."""
     sums = row["sums"]
     if not isinstance(sums, Sequence):
-        raise TypeError(f"sums: {sums!r}")
-    return Fingerprint(int(str(row["row_count"])), tuple(int(one) for one in sums), int(str(row["digest"])))
+        raise TypeError(f"sums: expected an array, got {sums!r}")
+    return Fingerprint(int(str(row["row_count"])), tuple(int(each) for each in sums), int(str(row["digest"])))
 
 
 def _partition(table: str, name: str, rows: int, size: int) -> HotPartition:
     match = NAME.fullmatch(name)
     if match is None:
-        raise ValueError(f"{table}: partition {name}")
+        raise ValueError(f"table {table}: partition {name}: the name must match {NAME.pattern}")
     year, month, day, late = map(int, match.groups())
     return HotPartition(table, date(year, month, day), late, name, rows, size)

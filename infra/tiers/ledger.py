@@ -1,6 +1,6 @@
-"""What has left the hot tables: steps of objects, and erasures.
+"""The ledger of the tiers: the steps of objects that left the hot tables, and erasures.
 
-Rows are added under tokens, so that of two who take the same step at once one does, and both know which.
+Rows are inserted with deduplication tokens. When two runs take the same step at once, one wins and both know which.
 """
 
 from collections.abc import Sequence
@@ -49,38 +49,38 @@ ERASURE_ROW = pa.schema(
 
 
 class Ledger:
-    """The tables tier_objects and erasures."""
+    """The tables `tier_objects` and `erasures`."""
 
     def __init__(self, clickhouse: ClickHouse, author: str) -> None:
-        """`author` is of one run, and of no other."""
+        """Set the author, which must be unique to this run."""
         self._clickhouse = clickhouse
         self._author = author
 
     async def objects(self) -> list[TierObject]:
-        """Every object after its last step, oldest day first."""
+        """Return every object after its last step, oldest day first."""
         return [_object(row) for row in await self._clickhouse.rows(LATEST)]
 
-    async def publish(self, one: TierObject, number: int, now: datetime) -> bool:
-        """Take the first step of an object, the `number`th of its table and day; False when someone else took it.
+    async def publish(self, item: TierObject, number: int, now: datetime) -> bool:
+        """Take the first step of the `number`th object of a table and day; False if another run took it.
 
-        Whoever moves a day knows how many objects it has, and looks at the partitions after that: of two who would
-        move the same rows, both would publish the same number.
+        A run first counts the day's objects, then reads the partitions. So two runs that would move the same rows
+        publish the same number, and one of them fails.
         """
-        return await self._add([one], f"publish:{one.source}:{one.day.isoformat()}:{number}", now)
+        return await self._add([item], f"publish:{item.source}:{item.day.isoformat()}:{number}", now)
 
     async def take(self, steps: Sequence[TierObject], now: datetime) -> bool:
-        """Take the steps, all or none at one moment; False when the first was taken by someone else."""
+        """Take all steps or none, atomically. Return False if another run took the first."""
         return await self._add(steps, f"{steps[0].name}:{steps[0].revision}", now)
 
     async def _add(self, steps: Sequence[TierObject], token: str, now: datetime) -> bool:
-        rows = [_row(one, self._author, now) for one in steps]
+        rows = [_row(step, self._author, now) for step in steps]
         first = steps[0]
         await self._clickhouse.insert("lpstream.tier_objects", pa.Table.from_pylist(rows, OBJECT_ROW), token)
-        found = await self._clickhouse.rows(AUTHOR, {"object": first.name, "revision": first.revision})
-        return [row["author"] for row in found] == [self._author]
+        authors = await self._clickhouse.rows(AUTHOR, {"object": first.name, "revision": first.revision})
+        return [row["author"] for row in authors] == [self._author]
 
     async def erasures(self) -> list[Erasure]:
-        """Every erasure, in order."""
+        """Return every erasure, in order."""
         rows = await self._clickhouse.rows("SELECT * FROM lpstream.erasures ORDER BY number")
         return [
             Erasure(int(row["number"]), tuple(row["lp_ids"]), row["prefix"], row["asked_at"].replace(tzinfo=UTC))
@@ -88,7 +88,7 @@ class Ledger:
         ]
 
     async def ask(self, erasure: Erasure) -> None:
-        """Note an erasure; from then on every run brings it further until it is done."""
+        """Record an erasure. From then on every run continues it until it is done."""
         row = {
             "number": erasure.number,
             "lp_ids": list(erasure.lp_ids),
@@ -99,21 +99,21 @@ class Ledger:
         await self._clickhouse.insert("lpstream.erasures", table, f"erasure:{erasure.number}")
 
 
-def _row(one: TierObject, author: str, now: datetime) -> dict[str, Any]:
+def _row(step: TierObject, author: str, now: datetime) -> dict[str, Any]:
     return {
-        "source": one.source,
-        "day": one.day,
-        "object": one.name,
-        "revision": one.revision,
-        "step": one.step.value,
-        "partitions": list(one.partitions),
-        "rows": one.fingerprint.rows,
-        "bytes": one.bytes,
-        "sums": list(one.fingerprint.sums),
-        "digest": one.fingerprint.digest,
-        "lp_ids": list(one.lp_ids),
-        "erased": one.erased,
-        "until": one.until,
+        "source": step.source,
+        "day": step.day,
+        "object": step.name,
+        "revision": step.revision,
+        "step": step.step.value,
+        "partitions": list(step.partitions),
+        "rows": step.fingerprint.rows,
+        "bytes": step.bytes,
+        "sums": list(step.fingerprint.sums),
+        "digest": step.fingerprint.digest,
+        "lp_ids": list(step.lp_ids),
+        "erased": step.erased,
+        "until": step.until,
         "author": author,
         "noted_at": now,
     }

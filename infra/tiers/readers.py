@@ -1,4 +1,4 @@
-"""Waiting for readers that began before a step."""
+"""The wait for SELECTs that began before a step."""
 
 import asyncio
 import time
@@ -6,14 +6,14 @@ import time
 from infra.clickhouse.client import ClickHouse
 
 LOOK_S = 0.05
-# what reads now, but for this question itself
+# all running SELECTs except this query
 READING = "SELECT query_id FROM system.processes WHERE query_kind = 'Select' AND query_id != queryID()"
 
 
 async def readers_done(clickhouse: ClickHouse, patience_s: float) -> bool:
-    """Whether all SELECTs that run now have ended within that time.
+    """Return whether all SELECTs that run now end within `patience_s`.
 
-    One that began before a step may still look where rows were before it.
+    A SELECT that began before a step may still read the rows at their old place.
     """
     deadline = time.monotonic() + patience_s
     waited = await _reading(clickhouse)

@@ -1,38 +1,41 @@
-"""The hot tables as the tiers see them: what a row is known by, and what is summed."""
+"""The hot tables for the tiers: their key columns and the columns that are summed."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class HotTable:
-    """A table: its key columns in the order of its sorting key, its measures in the order of its columns."""
+    """A table: key columns in the order of the sorting key, measures in the order of the columns."""
 
     keys: tuple[str, ...]
     measures: tuple[str, ...]
 
     @property
     def columns(self) -> str:
-        """Keys and measures, for a list of columns."""
+        """Return keys and measures as a list of columns."""
         return ", ".join((*self.keys, *self.measures))
 
     @property
     def summed(self) -> str:
-        """Keys and sums, for a SELECT that groups by the keys."""
+        """Return keys and sums for a SELECT that groups by the keys."""
         return ", ".join((*self.keys, *(f"sum(t.{name}) AS {name}" for name in self.measures)))
 
     @property
     def key_list(self) -> str:
-        """Keys, for GROUP BY and ORDER BY."""
+        """Return the keys for GROUP BY and ORDER BY."""
         return ", ".join(self.keys)
 
     @property
     def counts(self) -> str:
-        """Whether a summed row says anything: the server drops rows of zeros when it merges, so they do not count."""
+        """Return the condition that a summed row is not all zeros.
+
+        Such rows do not count, because the server drops them when it merges.
+        """
         return " OR ".join(f"{name} != 0" for name in self.measures)
 
     @property
     def fingerprint(self) -> str:
-        """Aggregates of schemas.tiers.Fingerprint over summed rows."""
+        """Return the aggregates of `schemas.tiers.Fingerprint` over summed rows."""
         sums = ", ".join(f"sum({name})" for name in self.measures)
         return f"count() AS row_count, [{sums}] AS sums, sum(cityHash64({self.columns})) AS digest"
 

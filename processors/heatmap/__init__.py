@@ -1,1 +1,1 @@
-"""Beacons become sums of the five tables."""
+"""Computation of the five heatmap tables from beacons."""

@@ -1,4 +1,4 @@
-"""Beacons as columns: what decoding makes and what the fold reads."""
+"""Beacons in columns: the output of decoding and the input of the fold."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,23 +11,24 @@ from processors.heatmap.windows import Flags, Ints
 
 Bytes = npt.NDArray[np.uint8]
 
-# codes follow the alphabet of the full names, so that rows sorted by code are sorted by name
+# codes are in alphabetical order of the full names, so that rows sorted by code are sorted by name
 DEVICE_NAMES = ("desktop", "mobile", "tablet")
 DEVICE_CODES = {name: code for code, name in enumerate(DEVICE_NAMES)}
 CELL_KINDS = ("click", "dead_click", "move", "rage_click")
 CLICK, DEAD_CLICK, MOVE, RAGE_CLICK, SCROLL, GOAL = range(6)
 KIND_CODES = {"c": CLICK, "d": DEAD_CLICK, "m": MOVE, "r": RAGE_CLICK, "s": SCROLL, "g": GOAL}
 
-# pages have few layouts and many beacons: each list of sections is kept once
+# pages have few layouts and many beacons, so each list of sections is stored once
 Layout = tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class BeaconColumns:
-    """Checked beacons in columns. Times are ms UTC with clock skew mended; pixels are as given, not clamped.
+    """Checked beacons in columns.
 
-    One entry per beacon: `lp` (index in `lp_ids`) to `layout` (index in `layouts`). One entry per event, in the
-    order of the beacons: `kind` to `fixed`; beacon i owns the next `counts[i]` of them.
+    Times are ms UTC with clock skew corrected; pixels are as given, not clamped. `lp` (index in `lp_ids`) to `layout`
+    (index in `layouts`) have one entry per beacon. `kind` to `fixed` have one entry per event, in the order of the
+    beacons; beacon i owns the next `counts[i]` of them.
     """
 
     lp_ids: list[str]
@@ -52,38 +53,38 @@ class BeaconColumns:
 
     @property
     def beacons(self) -> int:
-        """How many beacons."""
+        """The number of beacons."""
         return len(self.counts)
 
     @property
     def events(self) -> int:
-        """How many events, of all kinds."""
+        """The number of events, of all kinds."""
         return len(self.kind)
 
     @property
     def weights(self) -> Ints:
-        """Return each beacon's share of the work: its events, counted once more for each 8 sections of its page."""
+        """Each beacon's share of the work: its events times (1 + sections of its page / 8)."""
         sections = np.array([len(layout) for layout in self.layouts], dtype=np.int64)
         weights: Ints = self.counts * (8 + sections[self.layout]) // 8
         return weights
 
     @property
     def weight(self) -> int:
-        """Return the sum of the weights."""
+        """The sum of the weights."""
         return int(self.weights.sum())
 
     @property
     def size(self) -> int:
-        """Return the bytes of the arrays."""
+        """The size of the arrays, bytes."""
         return sum(getattr(self, name).nbytes for name in (*PER_BEACON, *PER_EVENT))
 
     def select(self, keep: Flags) -> "BeaconColumns":
-        """The beacons that are to be kept, with their events; `keep` has one entry per beacon."""
+        """Return the beacons marked in `keep`, with their events; `keep` has one entry per beacon."""
         events = np.repeat(keep, self.counts)
         return self._pick(keep, events)
 
     def chunks(self, weight: int) -> Iterator["BeaconColumns"]:
-        """The same beacons in parts of about so much weight, for steps whose memory grows with it."""
+        """Yield the beacons in parts of about `weight`, for steps whose memory grows with it."""
         ends, reached = np.cumsum(self.counts), np.cumsum(self.weights)
         if reached[-1] <= weight:
             yield self
@@ -109,7 +110,7 @@ PER_EVENT = ("kind", "time", "x", "y", "dwell", "fixed")
 
 
 def joined(parts: list[BeaconColumns], layouts: list[Layout]) -> BeaconColumns:
-    """Several columns as one, with the layouts that all of them name. They must share `lp_ids`."""
+    """Return several columns as one, with `layouts`, to which all refer. They must share `lp_ids`."""
     if len(parts) == 1:
         return replace(parts[0], layouts=layouts)
     together: dict[str, Any] = {

@@ -1,10 +1,10 @@
-"""Beacons from bytes to columns, a slice at a time.
+"""Decoding of beacons from bytes to columns, one slice at a time.
 
-The fast path has msgspec read a beacon's single fields and leave its arrays as they were posted; the arrays of all
-beacons, joined to one JSON document a column, become int64 columns by simdjson, without a Python number. What is dear
-to check one by one (patterns, ranges of events) is checked for the whole slice at once. The fast path accepts less
-than `schemas.heatmap` and never more: what it does not like is decoded again, alone and strictly, which either
-accepts the beacon or says what is wrong with it.
+In the fast path, msgspec reads a beacon's scalar fields and leaves its arrays unparsed. The arrays of all beacons are
+joined to one JSON document per column, which simdjson turns into int64 columns without Python numbers. Checks that are
+expensive per beacon (patterns, ranges of events) run once per slice. The fast path accepts no beacon that
+`schemas.heatmap` rejects. It may reject a valid one, so each beacon that it rejects is decoded again, alone and
+strictly; that accepts the beacon or returns the error.
 """
 
 import re
@@ -58,7 +58,7 @@ HYPHENS = [8, 13, 18, 23]
 NO_CODE = 255
 BROKEN = (msgspec.MsgspecError, KeyError, TypeError, ValueError, RuntimeError, OverflowError, RecursionError)
 
-# stands between the arrays of two beacons in a joined column: out of range, so none of its own can pass for it
+# The separator between the arrays of two beacons in a joined column. It is out of range, so no valid value equals it.
 BETWEEN = -(2**63)
 _between = b",%d," % BETWEEN
 _between_arrays = b"]" + _between + b"["
@@ -67,7 +67,7 @@ _lp_id = re.compile(LP_ID_PATTERN.replace("$", r"\Z"))
 
 
 class _Head(msgspec.Struct, gc=False):
-    """A beacon with its arrays unread, and without the patterns, which cost more than all the rest."""
+    """A beacon with unparsed arrays, and without patterns, which cost more than all other checks."""
 
     schema: Literal[1]
     lp_id: str
@@ -110,9 +110,9 @@ _hex_places = [place for place in range(UUID_CHARACTERS) if place not in HYPHENS
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A record that is no beacon: its place in the values, the field at fault ("" for the whole), and why.
+    """A record that is not a valid beacon: index in the values, field at fault, reason.
 
-    `too_much` marks a beacon that could be decoded, but asks for too much work.
+    `field` is "" for the whole record. `too_much` marks a beacon that can be decoded, but causes too much work.
     """
 
     index: int
@@ -123,10 +123,10 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What became of a slice.
+    """The result of decoding a slice.
 
     `identities` (16 bytes of the pageview's uuid, 4 of seq, big endian) and `positions` (index in the values) have
-    one entry per beacon of `columns`; `skewed` counts beacons whose clock was mended.
+    one entry per beacon of `columns`. `skewed` is the number of beacons whose clock was corrected.
     """
 
     columns: BeaconColumns
@@ -137,9 +137,9 @@ class Decoded:
 
 
 def decode(values: Sequence[bytes], timestamps_ms: npt.NDArray[np.int64] | Sequence[int]) -> Decoded:
-    """Columns of a slice's records; never raises for what a record holds.
+    """Decode a slice's records to columns; never raise for a record's content.
 
-    `timestamps_ms` are the records' own, as many as the values. Empty values are ticks and are skipped.
+    `timestamps_ms` has the timestamp of each record in `values`. Empty values are ticks and are skipped.
     """
     heads: dict[int, _Head] = {}
     rejected: list[Rejected] = []
@@ -159,7 +159,7 @@ def decode(values: Sequence[bytes], timestamps_ms: npt.NDArray[np.int64] | Seque
 
 
 def _take_strictly(heads: dict[int, _Head], rejected: list[Rejected], position: int, value: bytes) -> None:
-    """Put a valid beacon in its place, written anew as the fast path likes it; reject any other."""
+    """Store a valid beacon in `heads`, encoded again for the fast path; reject an invalid one."""
     try:
         heads[position] = _head_of(encode_beacon(to_beacon(value)))
     except DecodeError as error:
@@ -169,7 +169,7 @@ def _take_strictly(heads: dict[int, _Head], rejected: list[Rejected], position: 
 
 @dataclass(frozen=True, slots=True)
 class _Wide:
-    """Heads side by side in arrays. Those that are `odd` break what the schema says; their entries mean nothing."""
+    """Heads in arrays. Heads marked `odd` do not fit the schema, and their entries are meaningless."""
 
     lp_ids: list[str]
     lp: Ints
@@ -188,7 +188,7 @@ class _Wide:
 
     @classmethod
     def of(cls, heads: list[_Head]) -> "_Wide":
-        """Arrays of the heads, checked."""
+        """Return the checked arrays of the heads."""
         letters = [head.type for head in heads]
         counts = np.fromiter(map(len, letters), np.int64, len(heads))
         kind = _kind_table[_ascii(letters)]
@@ -203,7 +203,7 @@ class _Wide:
         for flags in _odd_events(kind, dt, x, y, dwell):
             odd |= np.logical_or.reduceat(flags, np.cumsum(counts) - counts)
         fixed = _fixed([head.fixed for head in heads], counts, odd)
-        sections = np.array([len(found) for found in layouts], dtype=np.int64)[layout] if layouts else layout
+        sections = np.array([len(entry) for entry in layouts], dtype=np.int64)[layout] if layouts else layout
         odd |= _too_much(_column("page_h", heads), sections, counts, dt, dwell)
         uuids: Bytes = np.left_shift(digits[:, ::2], 4, dtype=np.uint8) | digits[:, 1::2]
         seq = _column("seq", heads)
@@ -215,27 +215,27 @@ def _column(name: str, heads: list[_Head]) -> Ints:
 
 
 def _ascii(texts: Sequence[str]) -> Bytes:
-    """One byte per character of all the texts; what is not ASCII becomes a question mark."""
+    """Return one byte per character of all texts; a character outside ASCII becomes a question mark."""
     return np.frombuffer("".join(texts).encode("ascii", "replace"), np.uint8)
 
 
 def _uuid_digits(pageview_ids: Sequence[str]) -> tuple[Bytes, Flags]:
-    """Values of the 32 digits of each (NO_CODE where there is none), and where hyphens are out of place."""
+    """Return each id's 32 hex digits (NO_CODE for other characters), and flags of ids with bad hyphens."""
     characters = _ascii(pageview_ids).reshape(-1, UUID_CHARACTERS)
     return _hex_table[characters[:, _hex_places]], (characters[:, HYPHENS] != ord("-")).any(axis=1)
 
 
 def _coded(words: list[Word], read: Callable[[Word], Read]) -> tuple[list[Read], Ints]:
-    """The different words, each read once, and of every word its place among them; -1 where it cannot be read."""
-    found: list[Read] = []
+    """Return the distinct words, each read once, and each word's index among them; -1 if `read` fails."""
+    distinct: list[Read] = []
     codes: dict[Word, int] = {}
     for word in dict.fromkeys(words):
         try:
-            found.append(read(word))
-            codes[word] = len(found) - 1
+            distinct.append(read(word))
+            codes[word] = len(distinct) - 1
         except BROKEN:
             codes[word] = -1
-    return found, np.fromiter(map(codes.__getitem__, words), np.int64, len(words))
+    return distinct, np.fromiter(map(codes.__getitem__, words), np.int64, len(words))
 
 
 def _lp_id_of(text: str) -> str:
@@ -249,23 +249,24 @@ def _layout_of(text: bytes) -> Layout:
 
 
 def _integers(arrays: list[Raw], counts: Ints, odd: Flags) -> Ints:
-    """The numbers of JSON arrays end to end, `counts` from each; rows without so many integers become odd."""
-    found = _joined_integers(arrays, counts)
-    if found is None:
+    """Return the numbers of all JSON arrays, `counts[i]` from each; mark other arrays as odd."""
+    numbers = _joined_integers(arrays, counts)
+    if numbers is None:
         for row, count in enumerate(counts.tolist()):
             if _joined_integers([arrays[row]], counts[row : row + 1]) is None:
                 odd[row] = True
                 arrays[row] = Raw(msgspec.json.encode([0] * count))
         return _integers(arrays, counts, odd)
-    return found
+    return numbers
 
 
 def _joined_integers(arrays: list[Raw], counts: Ints) -> Ints | None:
-    """The same; None unless every one is a flat array of so many integers of 64 bits."""
+    """Return the numbers of flat arrays of `counts[i]` 64-bit integers, or None if an array differs."""
     if not arrays:
         return counts
     text = b"[" + _between.join(arrays) + b"]"
-    # a buffer comes flattened: each must be an array, of which all neighbours tell, and open no bracket but its own
+    # The buffer is flattened, so nesting is checked in the text: each part must be an array (brackets around every
+    # separator) and may open no other bracket.
     if text.count(_between_arrays) != len(arrays) - 1 or text.count(b"[") != len(arrays) + 1:
         return None
     try:
@@ -278,13 +279,13 @@ def _joined_integers(arrays: list[Raw], counts: Ints) -> Ints | None:
         return None
     own = np.ones(len(numbers), dtype=np.bool_)
     own[seams] = False
-    found: Ints = numbers[own]
-    # a number of a beacon that passes for a seam puts a true seam among the numbers
-    return None if len(found) and found.min() == BETWEEN else found
+    values: Ints = numbers[own]
+    # if a beacon's own number equals a separator and takes its place, a real separator is left among the values
+    return None if len(values) and values.min() == BETWEEN else values
 
 
 def _odd_events(kind: Bytes, dt: Ints, x: Ints, y: Ints, dwell: Ints) -> list[Flags]:
-    """Masks of events out of range; none at all in an ordinary slice, whose extremes are looked at only."""
+    """Return masks of events out of range; an ordinary slice has none, as its minima and maxima show."""
     if not len(kind):
         return []
     masks = [kind == NO_CODE] if kind.max() == NO_CODE else []
@@ -296,7 +297,7 @@ def _odd_events(kind: Bytes, dt: Ints, x: Ints, y: Ints, dwell: Ints) -> list[Fl
 
 
 def _fixed(indices: list[list[int]], counts: Ints, odd: Flags) -> Flags:
-    """Which events are in viewport pixels; beacons that name an event they lack become odd."""
+    """Return the events in viewport pixels; mark beacons that name a missing event, or one twice, as odd."""
     flags = np.zeros(int(counts.sum()), dtype=np.bool_)
     flat = np.fromiter(chain.from_iterable(indices), np.int64)
     if len(flat):
@@ -311,15 +312,18 @@ def _fixed(indices: list[list[int]], counts: Ints, odd: Flags) -> Flags:
 
 
 def _too_much(page_h: Ints, sections: Ints, counts: Ints, dt: Ints, dwell: Ints) -> Flags:
-    """Beacons that span or stand too long, or may make too many rows: of these the strict way allows some."""
+    """Return the beacons whose span, dwell or rows may exceed a bound.
+
+    The strict check accepts some of them.
+    """
     if not len(counts):
         return np.zeros(0, dtype=np.bool_)
     starts = np.cumsum(counts) - counts
     span = np.maximum.reduceat(dt, starts)
     windows = span // WINDOW_MS + 2
     details = -(-np.minimum(page_h, MAX_PAGE_H) // BAND_PX) + sections
-    stands = np.maximum.reduceat(dwell, starts) > span + MAX_EARLIER_MS
-    flags: Flags = (span > MAX_SPAN_MS) | stands | (windows > MAX_WINDOWS) | (windows * details > MAX_ROWS)
+    rests = np.maximum.reduceat(dwell, starts) > span + MAX_EARLIER_MS
+    flags: Flags = (span > MAX_SPAN_MS) | rests | (windows > MAX_WINDOWS) | (windows * details > MAX_ROWS)
     return flags
 
 

@@ -1,11 +1,11 @@
-"""Columns of beacons to sums of the five tables of the heatmap.
+"""The fold: sums of the five heatmap tables from columns of beacons.
 
-Everything is counted by key. What all tables share of a key, (lp_id, window, device), is a group: 63 bits, whatever
-comes. A table's key is the place of the group among those at hand with the rest of the key below it; keys are sorted
-and their values summed. Until there are many, keys are only gathered: one sort for many slices.
+Everything is counted by key. The part of a key that all tables share, (lp_id, window, device), is a group of at most 63
+bits. A table's key is the group's index among the current groups, with the rest of the key in the lower bits. Keys are
+sorted and their values summed. Small inputs are only collected, so that one sort serves many slices.
 
-Readings of the contract: a view with bottom <= y shows nothing and leaves depth as it was; a section with no height
-overlaps no view; rows of zeros are not written; sizes in `heatmap_views` are of the clamped page_h.
+Interpretation of the contract: a view with bottom <= y shows nothing and does not change depth; a section without
+height overlaps no view; rows of zeros are not written; sizes in `heatmap_views` use the clamped page_h.
 """
 
 from collections.abc import Iterable, Iterator
@@ -44,19 +44,19 @@ VIEW_PX = 16
 KINDS = 6
 Word = TypeVar("Word", str, View)
 
-# of events with the sections of their pages, see BeaconColumns.weights
+# in units of BeaconColumns.weights: events, and sections of their pages
 CHUNK_WEIGHT = 1 << 16
 MERGE_ROWS = 1 << 18
 PAIRED_EVENTS = 1 << 13
 ALL_ROWS = 1 << 62
-# a Python string with its entry in a dict, or a section of a layout
+# bytes of a Python string with its entry in a dict, or of a section of a layout
 WORD_BYTES = 250
-# a section of a layout that a slice brings takes more memory than an event
+# a section of a new layout takes more memory than an event
 SECTION_WEIGHT = 8
 
 
 class Fold:
-    """Sums of the beacons added; what it holds grows with distinct keys, not with beacons."""
+    """The sums of all beacons that were added. Its memory grows with distinct keys, not with beacons."""
 
     def __init__(self) -> None:
         self.events = 0
@@ -72,7 +72,7 @@ class Fold:
         self._merge_at = MERGE_ROWS
 
     def add(self, columns: BeaconColumns) -> None:
-        """Count these beacons too."""
+        """Add beacons to the sums."""
         if not columns.beacons:
             return
         self.events += columns.events
@@ -86,16 +86,19 @@ class Fold:
 
     @property
     def held(self) -> int:
-        """Return about how many bytes of memory it holds."""
+        """The estimated memory in use, bytes."""
         words = len(self._lps) + len(self._names) + len(self._views)
         return self._pending_bytes + sum(partial.size for partial in self._partials) + WORD_BYTES * words
 
     def tables(self) -> dict[str, pa.Table]:
-        """Rows of the tables that have any, sorted by key: the same for the same beacons, however they came."""
+        """Return the rows of each table that has rows, sorted by key.
+
+        They depend only on the beacons, not on their order or on the slices.
+        """
         return {part.table: part.rows for part in self.parts(ALL_ROWS)}
 
     def parts(self, most_rows: int) -> Iterator[Part]:
-        """Yield the rows of `tables` in parts of about `most_rows`, made only when asked for."""
+        """Yield the rows of `tables` in parts of about `most_rows`, each built lazily."""
         self._fold_pending()
         if not self._partials:
             return
@@ -104,7 +107,7 @@ class Fold:
         yield from arrow_parts(self._partials[0], words, most_rows)
 
     def _sort(self) -> None:
-        """Code all words in their alphabet's order, and merge what is folded to one."""
+        """Give all words codes in alphabetical order, and merge all partials to one."""
         lps, names, views = _ranks(self._lps), _ranks(self._names), _ranks(self._views)
         self._partials = [merged(self._partials, lps, {"heatmap_sections": names, "heatmap_views": views})]
         self._lps, self._names, self._views = _coded(self._lps), _coded(self._names), _coded(self._views)
@@ -132,7 +135,7 @@ class Fold:
         return Partial(chunk.groups, dict(zip(TABLES, sums, strict=True)))
 
     def _seen(self, chunk: "_Chunk") -> Sums:
-        """Sizes of the pages and viewports of pageviews that begin."""
+        """Return the sizes of page and viewport of each pageview that begins."""
         columns, opens = chunk.columns, chunk.columns.opens
         page_h = np.minimum(columns.page_h, MAX_EDGE)
         sizes = [
@@ -146,12 +149,12 @@ class Fold:
 
 
 def _coded(words: Iterable[Word]) -> dict[Word, int]:
-    """Return the place of each word among the sorted."""
+    """Return each word's index in alphabetical order."""
     return {word: code for code, word in enumerate(sorted(words))}
 
 
 def _ranks(codes: dict[Word, int]) -> Ints:
-    """Return the new code of each old code."""
+    """Return the new code for each old code."""
     ranks = np.zeros(len(codes), dtype=np.int64)
     ranks[[codes[word] for word in sorted(codes)]] = np.arange(len(codes))
     return ranks
@@ -159,7 +162,7 @@ def _ranks(codes: dict[Word, int]) -> Ints:
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """Columns with, for each event, the beacon it is of and the place of its group in `groups`."""
+    """Columns with, for each event, the index of its beacon and of its group in `groups`."""
 
     columns: BeaconColumns
     owner: Ints
@@ -169,7 +172,7 @@ class _Chunk:
 
     @classmethod
     def of(cls, columns: BeaconColumns) -> "_Chunk":
-        """Groups are looked up once for each run of events of one beacon and window."""
+        """Return the chunk; look up groups once per run of events of one beacon and window."""
         owner = np.repeat(np.arange(columns.beacons), columns.counts)
         window = windows_of(columns.time)
         change = (window[1:] != window[:-1]) | (owner[1:] != owner[:-1])
@@ -188,9 +191,9 @@ class _Chunk:
 
 
 def _cells(chunk: _Chunk) -> Sums:
-    """Hits and dwell of clicks and moves, by cell."""
+    """Return hits and dwell of clicks and moves, by cell."""
     columns = chunk.columns
-    # codes of kinds that have a cell are the lowest four
+    # kinds with a cell have the four lowest codes
     place = np.flatnonzero(columns.kind < SCROLL)
     owner = chunk.owner[place]
     fixed = columns.fixed[place]
@@ -199,7 +202,7 @@ def _cells(chunk: _Chunk) -> Sums:
     width[in_viewport] = columns.viewport_w[owner[in_viewport]]
     x = np.clip(columns.x[place], 0, MAX_PIXEL)
     y = np.clip(columns.y[place], 0, MAX_PIXEL) >> CELL_PX_BITS
-    # exact in floats below 128, where quotients lie 2^-31 apart at least, and what is above is cut off
+    # exact in floats: below 128, quotients are at least 2^-31 apart, and larger ones are clamped
     across = np.minimum((x * CELLS_ACROSS / width).astype(np.int64), CELLS_ACROSS - 1)
     keys = chunk.group[place] << DETAIL_BITS[CELLS_TABLE]
     keys |= columns.kind[place].astype(np.int64) << (FIXED_BITS + X_BITS + Y_BITS)
@@ -210,7 +213,7 @@ def _cells(chunk: _Chunk) -> Sums:
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """Scroll events that show something: page pixels `top` to `bottom`, and the `depth` known before each."""
+    """Scroll events with a visible view: pixels `top` to `bottom`, and the `depth` reached before each."""
 
     owner: Ints
     group: Ints
@@ -222,7 +225,7 @@ class _Shown:
 
     @classmethod
     def of(cls, chunk: _Chunk) -> "_Shown":
-        """Views in the order of their events."""
+        """Return the views in the order of their events."""
         columns = chunk.columns
         place = np.flatnonzero(columns.kind == SCROLL)
         owner = chunk.owner[place]
@@ -231,7 +234,7 @@ class _Shown:
         shown = np.flatnonzero(bottom > top)
         place, owner, top, bottom = place[shown], owner[shown], top[shown], bottom[shown]
         depth = np.minimum(columns.depth, MAX_EDGE)[owner]
-        # a running maximum that starts anew with each beacon, as owners only grow
+        # a running maximum that restarts with each beacon, because owners only grow
         base = owner * (2 * MAX_EDGE)
         reached = np.maximum.accumulate(base + bottom)
         depth[1:] = np.maximum(depth[1:], reached[:-1] - base[1:])
@@ -240,23 +243,26 @@ class _Shown:
 
 
 def _scroll(shown: _Shown) -> Sums:
-    """Steps of reached and exposure: up at the first band, down after the last."""
+    """Return steps of reached and exposure: up at the first band, down after the last."""
     group = shown.group << BAND_BITS
     after = group + ((shown.bottom - 1) // BAND_PX + 1)
     first_new = group + (shown.depth + BAND_PX - 1) // BAND_PX
     new = np.flatnonzero(first_new < after)
     stood = np.flatnonzero(shown.dwell)
     keys = (first_new[new], after[new], (group + shown.top // BAND_PX)[stood], after[stood])
-    one, dwell = np.ones(len(new), dtype=np.int64), shown.dwell[stood]
-    none = np.zeros_like
-    reached = np.concatenate((one, -one, none(dwell), none(dwell)))
-    exposure = np.concatenate((none(one), none(one), dwell, -dwell))
+    ones, dwell = np.ones(len(new), dtype=np.int64), shown.dwell[stood]
+    zeros = np.zeros_like
+    reached = np.concatenate((ones, -ones, zeros(dwell), zeros(dwell)))
+    exposure = np.concatenate((zeros(ones), zeros(ones), dwell, -dwell))
     return Sums(np.concatenate(keys), np.stack((reached, exposure)))
 
 
 @dataclass(frozen=True, slots=True)
 class _Sections:
-    """Sections of all layouts, end to end; layout i has `counts[i]` of them from `starts[i]`. Bounds are clamped."""
+    """The sections of all layouts in sequence, with clamped bounds.
+
+    Layout i has `counts[i]` of them from `starts[i]`.
+    """
 
     starts: Ints
     counts: Ints
@@ -266,7 +272,7 @@ class _Sections:
 
     @classmethod
     def of(cls, layouts: list[Layout], names: dict[str, int]) -> "_Sections":
-        """Sections in arrays; names not known yet are added to `names`."""
+        """Return the sections in arrays; add new names to `names`."""
         flat = [section for layout in layouts for section in layout]
         counts = np.array([len(layout) for layout in layouts], dtype=np.int64)
         codes = np.array([names.setdefault(name, len(names)) for name, _, _ in flat], dtype=np.int64)
@@ -275,7 +281,7 @@ class _Sections:
         return cls(np.cumsum(counts) - counts, counts, codes, top, bottom)
 
     def pairs(self, layout: Ints) -> Iterator[tuple[Ints, Ints]]:
-        """Each event with each section of its layout, as indices of both; some thousand events at a time."""
+        """Yield each event with each section of its layout, as indices of both, for 8192 events at a time."""
         for first in range(0, len(layout), PAIRED_EVENTS):
             part = layout[first : first + PAIRED_EVENTS]
             counts = self.counts[part]
@@ -288,9 +294,9 @@ def _in_sections(chunk: _Chunk, shown: _Shown, sections: _Sections) -> Sums:
     keys: list[Ints] = [np.empty(0, dtype=np.int64)]
     values: list[Ints] = [np.empty((3, 0), dtype=np.int64)]
     if len(sections.name):
-        for found, columns in (*_section_clicks(chunk, sections), *_section_views(shown, sections)):
-            keys.append(found)
-            values.append(columns)
+        for part_keys, part_values in (*_section_clicks(chunk, sections), *_section_views(shown, sections)):
+            keys.append(part_keys)
+            values.append(part_values)
     return Sums(np.concatenate(keys), np.concatenate(values, axis=1))
 
 
@@ -322,7 +328,7 @@ def _section_views(shown: _Shown, sections: _Sections) -> Iterator[tuple[Ints, I
 
 
 def _windows(chunk: _Chunk) -> Sums:
-    """Counts of every group: the columns of heatmap_windows, in their order."""
+    """Return the counts of every group: the columns of heatmap_windows, in their order."""
     size = len(chunk.groups)
     by_kind = np.bincount(chunk.group * KINDS + chunk.columns.kind, minlength=size * KINDS).reshape(size, KINDS).T
     click, dead, move, rage, scroll, goal = by_kind

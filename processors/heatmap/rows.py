@@ -1,4 +1,4 @@
-"""Sums of the fold as Arrow tables, column for column as ClickHouse has them."""
+"""Conversion of the fold's sums to Arrow tables with the columns of the ClickHouse tables."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ View = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What codes stand for, in order: lp_ids, names of sections, and sizes (page w, h, viewport w, h)."""
+    """The values of codes, in order: lp_ids, names of sections, and sizes (page w, h, viewport w, h)."""
 
     lp_ids: list[str]
     names: list[str]
@@ -42,7 +42,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Consecutive rows of a table, and the part's number in the table, from 0."""
+    """Consecutive rows of a table, and the part's number in the table, counted from 0."""
 
     table: str
     number: int
@@ -50,10 +50,9 @@ class Part:
 
 
 def arrow_parts(partial: Partial, words: Words, most_rows: int) -> Iterator[Part]:
-    """Yield all rows in parts of about `most_rows`, made only when asked for; tables without rows have no part.
+    """Yield all rows in parts of about `most_rows`, each built lazily; tables without rows have no part.
 
-    Rows come in the order of their keys, so that the same sums make the same parts. `window_start` is in seconds UTC
-    (uint32).
+    Rows are in the order of their keys, so that equal sums make equal parts. `window_start` is seconds UTC (uint32).
     """
     makers: dict[str, Callable[[Sums, Words], tuple[Ints, dict[str, pa.Array]]]] = {
         CELLS: _cells,
@@ -72,7 +71,7 @@ def arrow_parts(partial: Partial, words: Words, most_rows: int) -> Iterator[Part
 
 
 def _stretches(name: str, sums: Sums, most_rows: int) -> Iterator[Sums]:
-    """Yield consecutive keys that make about `most_rows` rows; steps of one group of bands stay together."""
+    """Yield runs of keys that make about `most_rows` rows; the scroll steps of a group stay together."""
     size = len(sums.keys)
     rows = _band_rows(sums) if name == SCROLL else np.ones(size, dtype=np.int64)
     stretch = (np.cumsum(rows) - rows) // most_rows
@@ -85,7 +84,7 @@ def _stretches(name: str, sums: Sums, most_rows: int) -> Iterator[Sums]:
 
 
 def _band_rows(sums: Sums) -> Ints:
-    """How many bands follow each step before the next; none where the level is 0."""
+    """Return the number of bands from each step to the next, 0 where the level is 0."""
     lengths = np.diff(sums.keys, append=sums.keys[-1:])
     rows: Ints = lengths * (np.cumsum(sums.values, axis=1) != 0).any(axis=0)
     return rows
@@ -122,10 +121,10 @@ def _cells(sums: Sums, _: Words) -> tuple[Ints, dict[str, pa.Array]]:
 
 
 def _scroll(sums: Sums, _: Words) -> tuple[Ints, dict[str, pa.Array]]:
-    """The sums are steps up and down at the bands where something begins and ends."""
+    """Return the rows of heatmap_scroll; its sums are steps up and down at the first and last bands."""
     levels = np.cumsum(sums.values, axis=1)
     flat = np.flatnonzero((levels != 0).any(axis=0))
-    # within a group all that begins ends: where a level is not 0 the next key is of the same group
+    # every step up has a step down in its group, so where a level is not 0 the next key is in the same group
     starts = sums.keys[flat]
     lengths = (sums.keys[flat + 1] - starts) if len(flat) else starts
     within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)

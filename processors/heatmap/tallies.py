@@ -1,4 +1,4 @@
-"""Sums under packed integer keys, and how partial results of the fold add up."""
+"""Sums by packed integer key, and the merge of the fold's partial results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ LP_SHIFT = WINDOW_BITS + DEVICE_BITS
 BAND_BITS = 10
 X_BITS, Y_BITS, FIXED_BITS, KIND_BITS = 7, 12, 1, 2
 CODE_BITS = 31
-# bits of a key below the rank of its group, which has 31: all tables stay within 63
+# bits of a key below its group's index, which has at most 31 bits: the keys of all tables fit in 63
 DETAIL_BITS = {
     CELLS: KIND_BITS + FIXED_BITS + X_BITS + Y_BITS,
     SCROLL: BAND_BITS,
@@ -35,13 +35,13 @@ DIGIT_BITS = 16
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Keys, and under each a column of `values` (value columns x keys). Keys may repeat until summed."""
+    """Keys, and a column of `values` for each (value columns x keys). Keys may repeat until summed."""
 
     keys: Ints
     values: Ints
 
     def summed(self) -> "Sums":
-        """Sorted, distinct keys with the sums of their values."""
+        """Return sorted, distinct keys with the sums of their values."""
         if not len(self.keys):
             return self
         ordered, order = _sorted(self.keys)
@@ -51,13 +51,13 @@ class Sums:
 
 
 def _sorted(keys: Ints) -> tuple[Ints, Ints]:
-    """The keys in order, and the places they came from. Keys are not negative."""
+    """Return the sorted keys and their old indices. Keys are not negative."""
     order = _order(_squeezed(keys))
     return keys.take(order), order
 
 
 def _squeezed(keys: Ints) -> Ints:
-    """Keys in the same order among themselves, without the bits that none of them uses."""
+    """Return the keys without the bits that are 0 in all of them; their order stays the same."""
     used = int(np.bitwise_or.reduce(keys))
     squeezed, width = np.zeros_like(keys), 0
     while used:
@@ -71,10 +71,10 @@ def _squeezed(keys: Ints) -> Ints:
 
 
 def _order(keys: Ints) -> Ints:
-    """Places of the keys in ascending order; each way costs a third less than the next."""
+    """Return the indices that sort the keys. Each of the three ways costs a third less than the next one."""
     highest, places = int(keys.max()), len(keys).bit_length()
     if highest >> (2 * DIGIT_BITS) == 0:
-        # 16 bits are what numpy sorts by radix
+        # numpy uses radix sort for 16 bits only
         order = np.argsort(keys.astype(np.uint16), kind="stable")
         if highest >> DIGIT_BITS:
             order = order.take(np.argsort((keys >> DIGIT_BITS).astype(np.uint16).take(order), kind="stable"))
@@ -89,31 +89,31 @@ def _order(keys: Ints) -> Ints:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """What some beacons come to: their groups, sorted and distinct, and sums by table."""
+    """The partial result of some beacons: their groups, sorted and distinct, and sums by table."""
 
     groups: Ints
     tables: dict[str, Sums]
 
     @property
     def rows(self) -> int:
-        """How many keys are held."""
+        """The number of keys."""
         return sum(len(sums.keys) for sums in self.tables.values())
 
     @property
     def size(self) -> int:
-        """Return the bytes of the arrays."""
+        """The size of the arrays, bytes."""
         return self.groups.nbytes + sum(sums.keys.nbytes + sums.values.nbytes for sums in self.tables.values())
 
 
 def group_keys(lp: Ints, window: Ints, device: Ints) -> Ints:
-    """Groups packed so that they sort by lp, window, device."""
+    """Return the packed groups, which sort by lp, window, device."""
     return lp << LP_SHIFT | window << DEVICE_BITS | device
 
 
 def merged(partials: Sequence[Partial], lp_ranks: Ints | None = None, ranks: dict[str, Ints] | None = None) -> Partial:
-    """One partial of several, summed.
+    """Merge several partials to one and sum their values.
 
-    With `lp_ranks` (new code by old) lps are coded anew, and with `ranks` the details of the tables it names.
+    `lp_ranks` (new code by old) replaces the codes of lps, `ranks` the codes in the details of the tables it names.
     """
     groups = [partial.groups if lp_ranks is None else _recoded_groups(partial.groups, lp_ranks) for partial in partials]
     union = np.unique(np.concatenate(groups))
@@ -136,7 +136,7 @@ def _recoded_groups(groups: Ints, lp_ranks: Ints) -> Ints:
 
 
 def _moved(name: str, keys: Ints, places: Ints) -> Ints:
-    """Keys whose groups have moved to other places."""
+    """Return the keys with their groups' new indices."""
     bits = DETAIL_BITS[name]
     moved: Ints = places[keys >> bits] << bits | keys & ((1 << bits) - 1)
     return moved

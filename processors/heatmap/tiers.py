@@ -1,4 +1,7 @@
-"""Which days belong in which tier, and how late a row is. Days are UTC dates; `today` is always an argument."""
+"""Rules of the tiers: the tier of each day, and the lateness of rows.
+
+Days are UTC dates; `today` is always an argument.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,29 +16,32 @@ from schemas.tiers import ON_THE_WAY, Erasure, HotPartition, Step, TierObject
 
 DAY_S = 86_400
 MOST_DAYS_LATE = 255
-# a day of the analysts' time zone reaches into two of UTC, so the first of theirs needs one more of ours
+# a day in the analysts' time zone overlaps two UTC days, so their first day needs one more UTC day
 OTHER_ZONE_DAYS = 1
 
 
 @dataclass(frozen=True, slots=True)
 class TierRule:
-    """Days before today that stay in the hot tables, and that are read at all, whole in every time zone."""
+    """Limits in days before today: `hot_days` stay in the hot tables, `warm_days` are readable.
+
+    The readable days are complete in every time zone.
+    """
 
     hot_days: int
     warm_days: int
 
     def leaves_hot(self, day: date, today: date) -> bool:
-        """Whether a day's place is on S3."""
+        """Return whether a day is too old for the hot tables and belongs on S3."""
         return (today - day).days > self.hot_days
 
     def leaves_warm(self, day: date, today: date) -> bool:
-        """Whether a day's place is on Glacier."""
+        """Return whether a day is too old for S3 and belongs on Glacier."""
         return (today - day).days > self.warm_days + OTHER_ZONE_DAYS
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Partitions of one hot table that hold one day, to become the `number`th object of that table and day."""
+    """Partitions of one hot table and one day that will become object `number` of that table and day."""
 
     source: str
     day: date
@@ -44,10 +50,11 @@ class Move:
 
 
 def with_days_late(rows: pa.Table, record_ms: int) -> pa.Table:
-    """The rows with a column `days_late` (uint8): days from the date of `window_start` (s, uint32) to the record's.
+    """Return the rows with a column `days_late` (uint8).
 
-    It is a function of the log alone, as is the insert that it is part of. By the end of a date no more rows come
-    that were late by that date: their partitions are complete.
+    It has the days from the date of `window_start` (s, uint32) to the record's date. It depends only on the log, as the
+    whole insert does. A partition of a day and its `days_late` gets no rows after the date that they add up to, so it
+    is complete when that date ends.
     """
     late = record_ms // (DAY_S * 1000) - rows["window_start"].to_numpy().astype(np.int64) // DAY_S
     column = np.clip(late, 0, MOST_DAYS_LATE).astype(np.uint8)
@@ -55,24 +62,24 @@ def with_days_late(rows: pa.Table, record_ms: int) -> pa.Table:
 
 
 def is_complete(partition: HotPartition, today: date) -> bool:
-    """Whether no more rows can come into a partition once the log is read up to the beginning of `today`."""
+    """Return whether a partition gets no more rows once the log is read up to the start of `today`."""
     return partition.days_late < MOST_DAYS_LATE and partition.day + timedelta(partition.days_late) < today
 
 
 def moves(partitions: Iterable[HotPartition], objects: Iterable[TierObject], rule: TierRule, today: date) -> list[Move]:
-    """What has to leave the hot tables, oldest day first, but for what is on its way already.
+    """Return the moves out of the hot tables that are due and not under way yet, oldest day first.
 
-    The partitions must have been looked at after the objects.
+    The caller must list the objects first and the partitions after them.
     """
     known = list(objects)
-    taken = {(one.source, name) for one in known if one.step in ON_THE_WAY for name in one.partitions}
-    numbers = Counter((one.source, one.day) for one in known)
+    taken = {(item.source, name) for item in known if item.step in ON_THE_WAY for name in item.partitions}
+    numbers = Counter((item.source, item.day) for item in known)
     due = sorted(
-        (one.day, one.source, one.name)
-        for one in partitions
-        if rule.leaves_hot(one.day, today) and is_complete(one, today) and (one.source, one.name) not in taken
+        (part.day, part.source, part.name)
+        for part in partitions
+        if rule.leaves_hot(part.day, today) and is_complete(part, today) and (part.source, part.name) not in taken
     )
-    grouped = groupby(due, key=lambda one: one[:2])
+    grouped = groupby(due, key=lambda entry: entry[:2])
     return [
         Move(source, day, tuple(name for *_, name in names), numbers[source, day] + 1)
         for (day, source), names in grouped
@@ -80,29 +87,29 @@ def moves(partitions: Iterable[HotPartition], objects: Iterable[TierObject], rul
 
 
 def to_chill(objects: Iterable[TierObject], rule: TierRule, today: date) -> list[TierObject]:
-    """Objects whose place is on Glacier by now, and that are neither there nor called back."""
-    return [one for one in objects if one.step is Step.SETTLED and rule.leaves_warm(one.day, today)]
+    """Return the objects that belong on Glacier and are neither there nor restored."""
+    return [item for item in objects if item.step is Step.SETTLED and rule.leaves_warm(item.day, today)]
 
 
 def expired(objects: Iterable[TierObject], today: date) -> list[TierObject]:
-    """Restored objects whose time is over."""
-    return [one for one in objects if one.step is Step.RESTORED and one.until < today]
+    """Return the restored objects whose last readable day is over."""
+    return [item for item in objects if item.step is Step.RESTORED and item.until < today]
 
 
 def days_behind(partitions: Iterable[HotPartition], rule: TierRule, today: date) -> int:
-    """For how many days the hot partition that waits the longest could have been moved; 0 when none could before today.
+    """Return the days for which the most overdue hot partition could have been moved, or 0.
 
-    A row that comes late for a day that is moved can be moved on the day after it came.
+    A late row of a moved day can be moved on the day after it came.
     """
-    waits = [(today - one.day).days - max(rule.hot_days, one.days_late) - 1 for one in partitions]
+    waits = [(today - part.day).days - max(rule.hot_days, part.days_late) - 1 for part in partitions]
     return max(0, *waits, 0)
 
 
 def to_erase(objects: Iterable[TierObject], erasures: Sequence[Erasure]) -> list[tuple[TierObject, list[Erasure]]]:
-    """Objects that still hold pages that were to be erased, each with the erasures that concern it."""
-    found = [
-        (one, [erasure for erasure in erasures if erasure.number > one.erased and any(map(erasure.covers, one.lp_ids))])
-        for one in objects
-        if one.step is not Step.GONE
+    """Return the objects that still hold pages to erase, each with the erasures that apply to it."""
+    candidates = [
+        (item, [order for order in erasures if order.number > item.erased and any(map(order.covers, item.lp_ids))])
+        for item in objects
+        if item.step is not Step.GONE
     ]
-    return [(one, concerned) for one, concerned in found if concerned]
+    return [(item, orders) for item, orders in candidates if orders]

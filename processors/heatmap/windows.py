@@ -1,4 +1,4 @@
-"""The 5-second windows, and the rule for clocks that cannot be believed."""
+"""The 5-second windows, and the correction of wrong browser clocks."""
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +15,16 @@ LAST_WINDOW = (2**32 - 1) // WINDOW_S
 
 
 def windows_of(times_ms: Ints) -> Ints:
-    """Numbers of the windows of many times, held to what ClickHouse's DateTime can say (1970 to 2106)."""
+    """Return each time's window number, clamped to the range of ClickHouse's DateTime (1970 to 2106)."""
     windows: Ints = np.clip(times_ms // WINDOW_MS, 0, LAST_WINDOW)
     return windows
 
 
 def clock_shift(last_event_ms: Ints, timestamps_ms: Ints) -> tuple[Ints, Flags]:
-    """What to add to each beacon's times, and which beacons' clocks were wrong.
+    """Return the ms to add to each beacon's times, and flags of the beacons whose clocks were wrong.
 
-    A beacon whose last event is over 24 h before or 5 min after its record is moved as a whole, so that its
-    last event falls on the record's timestamp.
+    If a beacon's last event is more than 24 h before or 5 min after its record, all its times are shifted so that the
+    last event has the record's timestamp.
     """
     ahead = last_event_ms - timestamps_ms
     skewed: Flags = (ahead < -EARLY_LIMIT_MS) | (ahead > LATE_LIMIT_MS)

@@ -1,1 +1,1 @@
-"""A request and its copy become a page."""
+"""Pages, made from a request and its copy."""

@@ -1,4 +1,4 @@
-"""Read the answer of a language model: repair its form where possible, then check its content strictly."""
+"""The parser of a language model's answers: it repairs the form and checks the content strictly."""
 
 import json
 import re
@@ -24,8 +24,8 @@ OTHER_NAMES = {
     "features": ("items", "points"),
     "steps": ("items", "flow"),
 }
-# what only a customer can know: prices, shares, counts, years, ranks; and ways to reach someone.
-# No run is given back (`*+`): one that may be split in many ways takes seconds where nothing follows it.
+# Facts that only the customer knows: prices, shares, counts, years, ranks; and contact details.
+# Repetitions are possessive (`*+`): with backtracking, a long run that does not match would take seconds.
 CLAIMS = re.compile(
     r"[0-9０-９][0-9０-９,.，]*+\s*+(?:万|億|千)?\s*+(?:円|%|％|パーセント|割引|割(?!り)|名様?|人(?!ひとり|一人)|件|社|店舗|周年|倍)"
     r"|(?:創業|設立|開業|累計|満足度|合格率|成約率|リピート率|成功率)[^、。]{0,8}[0-9０-９]"
@@ -36,7 +36,7 @@ CLAIMS = re.compile(
 
 @cache
 def json_schema(group: str) -> dict[str, Any]:
-    """Return the JSON Schema of one group's answer: an object with one required property for each section."""
+    """Return the JSON Schema of a group's answer: an object with one required property per section."""
     sections = of_group(group)
     _, definitions = models_json_schema([(section.holds, "validation") for section in sections])
     properties = {section.name: {"$ref": f"#/$defs/{section.holds.__name__}"} for section in sections}
@@ -45,7 +45,7 @@ def json_schema(group: str) -> dict[str, Any]:
         "properties": properties,
         "required": list(properties),
         "additionalProperties": False,
-        "$defs": {name: _lean(one) for name, one in definitions["$defs"].items()},
+        "$defs": {name: _lean(definition) for name, definition in definitions["$defs"].items()},
     }
 
 
@@ -59,10 +59,11 @@ def _lean(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def parse(fields: CopyFields, group: str, text: str) -> dict[str, Any]:
-    """Return one group's answer as {section: values}, as `assemble` takes it.
+    """Return one group's answer as {section: values}, the form that `assemble` takes.
 
-    Fences, prose around the JSON, other names of a field, a lone object for a list and too many items are forgiven.
-    DecodeError names section and field: of what is missing, too short or long, or states what was not given.
+    Fences, prose around the JSON, other names of a field, a single object instead of a list and extra items are
+    accepted. Raise DecodeError with section and field if a text is missing, too short, too long or makes a claim that
+    the customer did not give.
     """
     document = _document(text)
     return {section.name: _section(fields, section, document) for section in of_group(group)}
@@ -73,12 +74,12 @@ def _document(text: str) -> dict[str, Any]:
         raise DecodeError("", f"is longer than {LONGEST} characters")
     start = text.find("{")
     try:
-        found = json.JSONDecoder(strict=False).raw_decode(text, start)[0] if start >= 0 else None
+        document = json.JSONDecoder(strict=False).raw_decode(text, start)[0] if start >= 0 else None
     except (ValueError, RecursionError) as error:
-        raise DecodeError("", "is no JSON, or is cut off") from error
-    if not isinstance(found, dict):
-        raise DecodeError("", "is no JSON object")
-    return found
+        raise DecodeError("", "is not JSON, or is cut off") from error
+    if not isinstance(document, dict):
+        raise DecodeError("", "is not a JSON object")
+    return document
 
 
 def _section(fields: CopyFields, section: Section, document: dict[str, Any]) -> dict[str, Any]:
@@ -86,19 +87,19 @@ def _section(fields: CopyFields, section: Section, document: dict[str, Any]) -> 
     if isinstance(raw, dict) and isinstance(raw.get(section.name), dict):
         raw = raw[section.name]
     try:
-        found = section.holds.model_validate(_fit_model(section.holds, raw))
+        model = section.holds.model_validate(_fit_model(section.holds, raw))
     except ValidationError as error:
-        wrong = error_of(error)
-        raise DecodeError(f"{section.name}.{wrong.field}", wrong.detail) from error
-    values = found.model_dump()
+        cause = error_of(error)
+        raise DecodeError(f"{section.name}.{cause.field}", cause.detail) from error
+    values = model.model_dump()
     for path, words in walk(values, section.name):
         if (claim := claimed(words, fields.keywords)) is not None:
-            raise DecodeError(path, f"states {claim}, which was not given")
+            raise DecodeError(path, f"claims {claim}, which was not given")
     return values
 
 
 def claimed(words: str, keywords: list[str]) -> str | None:
-    """Return the first statement that only a customer may make and that no keyword contains, or None."""
+    """Return the first claim that only the customer may make and that no keyword contains, or None."""
     for match in CLAIMS.finditer(words):
         if not any(folded(match[0]) in keyword for keyword in keywords):
             return match[0]
@@ -106,31 +107,31 @@ def claimed(words: str, keywords: list[str]) -> str | None:
 
 
 def walk(value: Any, path: str) -> list[tuple[str, str]]:
-    """Return all texts within a value, each with its path ("faq.items.1.answer")."""
+    """Return all texts in a value, each with its path ("faq.items.1.answer")."""
     if isinstance(value, str):
         return [(path, value)]
-    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [pair for key, one in inside for pair in walk(one, f"{path}.{key}")]
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [pair for key, child in children for pair in walk(child, f"{path}.{key}")]
 
 
 def _fit_model(model: type[Model], raw: Any) -> Any:
-    wanted = model.model_fields
-    if isinstance(raw, list) and len(wanted) == 1:
-        raw = {next(iter(wanted)): raw}
-    if isinstance(raw, str) and set(wanted) == {"title", "text"}:
+    fields = model.model_fields
+    if isinstance(raw, list) and len(fields) == 1:
+        raw = {next(iter(fields)): raw}
+    if isinstance(raw, str) and set(fields) == {"title", "text"}:
         title, _, text = re.sub("[:：]", "：", raw, count=1).partition("：")
         raw = {"title": title, "text": text}
     if not isinstance(raw, dict):
         return raw
-    return {name: _fit(info.annotation, info.metadata, _named(raw, name)) for name, info in wanted.items()}
+    return {name: _fit(info.annotation, info.metadata, _named(raw, name)) for name, info in fields.items()}
 
 
 def _named(raw: dict[str, Any], name: str) -> Any:
-    return next((raw[one] for one in (name, *OTHER_NAMES.get(name, ())) if one in raw), None)
+    return next((raw[alias] for alias in (name, *OTHER_NAMES.get(name, ())) if alias in raw), None)
 
 
 def _fit(kind: Any, metadata: list[Any], value: Any) -> Any:
-    """Return the value in the form that the field expects, where that is possible. Validation comes later."""
+    """Return the value in the form that the field expects, if possible. Validation comes later."""
     if get_origin(kind) is Annotated:
         kind, *metadata = get_args(kind)
     if get_origin(kind) is list:
@@ -138,19 +139,19 @@ def _fit(kind: Any, metadata: list[Any], value: Any) -> Any:
     if isinstance(kind, type) and issubclass(kind, Model):
         return _fit_model(kind, value)
     if kind is str and isinstance(value, dict):
-        value = next((one for one in value.values() if isinstance(one, str)), None)
+        value = next((text for text in value.values() if isinstance(text, str)), None)
     return _fit_text(metadata, value) if isinstance(value, str) else value
 
 
 def _fit_list(kind: Any, metadata: list[Any], value: Any) -> Any:
     values = value if isinstance(value, list) else [] if value is None else [value]
-    most = next((one.max_length for one in metadata if hasattr(one, "max_length")), None)
-    return [_fit(kind, [], one) for one in values[:most]]
+    most = next((info.max_length for info in metadata if hasattr(info, "max_length")), None)
+    return [_fit(kind, [], item) for item in values[:most]]
 
 
 def _fit_text(metadata: list[Any], text: str) -> str:
-    if len(text) > LONGEST_TEXT:  # longer than any field takes: not worth the cleaning
+    if len(text) > LONGEST_TEXT:  # no field accepts such a text, so do not clean it
         return text
-    marks = [one for info in metadata for one in (info, *getattr(info, "metadata", ()))]
-    text = emphasised(text) if any(isinstance(one, Emphasis) for one in marks) else plain(text)
-    return text.rstrip("。") if any(isinstance(one, Headline) for one in marks) else text
+    marks = [mark for info in metadata for mark in (info, *getattr(info, "metadata", ()))]
+    text = emphasised(text) if any(isinstance(mark, Emphasis) for mark in marks) else plain(text)
+    return text.rstrip("。") if any(isinstance(mark, Headline) for mark in marks) else text

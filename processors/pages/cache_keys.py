@@ -1,4 +1,4 @@
-"""Names of cached copy: a function of the copy fields and of what turns them into copy, and of nothing else."""
+"""Keys of cached copy: functions of the copy fields and of the template and prompt versions only."""
 
 import hashlib
 import json
@@ -11,28 +11,28 @@ SHORT = 16
 
 
 def key_of(fields: CopyFields, template_version: int, prompt_version: int) -> str:
-    """SHA-256 of the canonical JSON of the fields, which are normalised already, and both versions."""
+    """Return the SHA-256 of the canonical JSON of the normalised fields and both versions."""
     return _digest([fields.model_dump(mode="json"), template_version, prompt_version])
 
 
 def pattern_of(fields: CopyFields) -> str:
-    """What copy that is near has in common: industry, purpose, tone, locale. 16 hex digits."""
+    """Return the digest of industry, purpose, tone and locale, which near copy shares: 16 hex digits."""
     return _digest([fields.industry, fields.purpose, fields.tone, fields.locale])[:SHORT]
 
 
 def near_names(fields: CopyFields, tenant_id: str) -> list[str]:
-    """Under which names copy that may be lent to these fields is found, the best first.
+    """Return the names under which to look for copy that may be lent to these fields, best first.
 
-    One for the keywords themselves and one for each smaller set of them: such copy holds no word that the asker has
-    not typed, whoever it was made for. The last name is of copy that was made for the same tenant.
+    There is a name for the keywords and for each smaller set of them: such copy has no keyword that the customer did
+    not type, whichever tenant it was made for. The last name is for copy that was made for the same tenant.
     """
     pattern, words = pattern_of(fields), fields.keywords
-    sets = [one for size in range(len(words), -1, -1) for one in combinations(words, size)]
-    return [f"{pattern}:words:{_digest(one)[:SHORT]}" for one in sets] + [_of_tenant(pattern, tenant_id)]
+    subsets = [subset for size in range(len(words), -1, -1) for subset in combinations(words, size)]
+    return [f"{pattern}:words:{_digest(subset)[:SHORT]}" for subset in subsets] + [_of_tenant(pattern, tenant_id)]
 
 
 def near_names_of(fields: CopyFields, tenant_id: str) -> list[str]:
-    """Under which names copy that was made of these fields for the tenant is found by others."""
+    """Return the names under which to store copy of these fields and tenant for use by other pages."""
     names = near_names(fields, tenant_id)
     return [names[0], names[-1]]
 

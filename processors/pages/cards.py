@@ -1,7 +1,7 @@
-"""Pictures with a page's words on them: the Open Graph card and the thumbnail, in Japanese type.
+"""Pictures with a page's texts: the Open Graph card and the thumbnail.
 
-Fonts: Noto Sans JP and Noto Serif JP, cut to JIS X 0208 and its usual extensions (SIL Open Font License, beside them).
-Both are PNG with a palette: a tenth of the bytes of full colour.
+Fonts: Noto Sans JP and Noto Serif JP, subset to JIS X 0208 and its usual extensions (the SIL Open Font License is in
+their folder). Both pictures are PNG with a palette: a tenth of the bytes of full colour.
 """
 
 import io
@@ -36,12 +36,12 @@ def _font(serif: bool, size: int) -> Font:
 
 @cache
 def _hero(drawing: str, width: int, height: int) -> Image.Image:
-    """A first picture, filled into a size."""
+    """Return a hero picture, scaled and cropped to fill a size."""
     whole = Image.open(io.BytesIO(asset(drawing, "hero", 1080, "webp").body)).convert("RGB")
     scale = max(width / whole.width, height / whole.height)
-    grown = whole.resize((round(whole.width * scale), round(whole.height * scale)), Image.Resampling.LANCZOS)
-    left, top = (grown.width - width) // 2, (grown.height - height) // 2
-    return grown.crop((left, top, left + width, top + height))
+    scaled = whole.resize((round(whole.width * scale), round(whole.height * scale)), Image.Resampling.LANCZOS)
+    left, top = (scaled.width - width) // 2, (scaled.height - height) // 2
+    return scaled.crop((left, top, left + width, top + height))
 
 
 @cache
@@ -51,16 +51,19 @@ def _blank(serif: bool) -> bytes:
 
 @cache
 def _drawable(letter: str, serif: bool) -> bool:
-    """Whether the font has the letter; what it lacks would be a box."""
+    """Return whether the font has the letter; a missing letter would be drawn as a box."""
     return letter.isspace() or bytes(_font(serif, 32).getmask(letter)) != _blank(serif)
 
 
-def _known(text: str, serif: bool) -> str:
+def _drawable_text(text: str, serif: bool) -> str:
     return "".join(letter for letter in shown(text) if _drawable(letter, serif))
 
 
 def lines_of(text: str, font: Font, width: int) -> list[str]:
-    """The text in lines no wider than `width` pixels, broken between phrases, within one only where it is too wide."""
+    """Return the text in lines of at most `width` pixels.
+
+    Lines break between phrases; a phrase that is wider than a line breaks inside.
+    """
     lines = [""]
     for phrase in phrases(text):
         if font.getlength(lines[-1] + phrase) <= width:
@@ -77,7 +80,7 @@ def lines_of(text: str, font: Font, width: int) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Pen:
-    """A colour of text and the ground that it stands on: names of a design's colours."""
+    """The colours of text and of its background, by their names in a design."""
 
     fore: str
     ground: str = "paper"
@@ -87,9 +90,10 @@ PENS = (Pen("ink"), Pen("quiet"), Pen("on_accent", "accent"))
 
 
 class Card:
-    """A picture with a palette: its ground is made once for a design, text is laid on in steps of a ramp.
+    """A picture with a palette, whose background is made once per design.
 
-    So a card costs the drawing of its text and PNG's own compression, and no search for colours.
+    Text uses steps of a colour ramp in the palette. So a card costs only text drawing and PNG compression, and no
+    search for colours.
     """
 
     def __init__(self, design: Design, ground: Image.Image) -> None:
@@ -110,10 +114,13 @@ class Card:
         serif: bool | None = None,
         centred: bool = False,
     ) -> float:
-        """At most so many lines of text from (x, y) on; where they end. The last line tells that there was more."""
+        """Draw at most `most` lines of text from (x, y) down, and return the y of their end.
+
+        If the text is longer, the last line ends with an ellipsis.
+        """
         serif = self._design.serif if serif is None else serif
         font = _font(serif, size)
-        lines = lines_of(_known(text, serif), font, width)
+        lines = lines_of(_drawable_text(text, serif), font, width)
         if len(lines) > most:
             lines = [*lines[: most - 1], cut("".join(lines[most - 1 :]), max(2, width // size - 1))]
         draw = ImageDraw.Draw(self._masks[pen])
@@ -124,7 +131,7 @@ class Card:
         return y
 
     def png(self) -> bytes:
-        """The picture's bytes."""
+        """Return the picture as PNG bytes."""
         for at, mask in enumerate(self._masks.values()):
             if (box := mask.getbbox()) is None:
                 continue
@@ -138,17 +145,17 @@ class Card:
 
 
 def _with_ramps(design: Design, picture: Image.Image) -> Image.Image:
-    """The picture in few colours, its palette followed by the steps of each pen."""
-    found = picture.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    palette = (found.getpalette() or [])[: COLOURS * 3]
+    """Return the picture in COLOURS colours, with the ramp of each pen behind them in the palette."""
+    reduced = picture.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    palette = (reduced.getpalette() or [])[: COLOURS * 3]
     palette += [0] * (COLOURS * 3 - len(palette))
     for pen in PENS:
         fore, ground = (ImageColor.getrgb(getattr(design, name)) for name in (pen.fore, pen.ground))
         for step in range(STEPS):
             share = step / (STEPS - 1)
             palette += [round(low + (high - low) * share) for low, high in zip(ground, fore, strict=True)]
-    found.putpalette(palette)
-    return found
+    reduced.putpalette(palette)
+    return reduced
 
 
 @cache
@@ -170,8 +177,8 @@ def _thumbnail_ground(design: Design, drawing: str) -> Image.Image:
 
 
 def _fitting(text: str, serif: bool, width: int, sizes: tuple[int, ...], most: int) -> tuple[int, int]:
-    """The largest size at which the text takes no more than so many lines, and the width at which these are even."""
-    known = _known(text, serif)
+    """Return the largest font size that needs at most `most` lines, and the width that evens them out."""
+    known = _drawable_text(text, serif)
 
     def count(size: int, width: int) -> int:
         return len(lines_of(known, _font(serif, size), width))
@@ -179,8 +186,8 @@ def _fitting(text: str, serif: bool, width: int, sizes: tuple[int, ...], most: i
     size = next((size for size in sizes if count(size, width) <= most), sizes[-1])
     lines = count(size, width)
     widest = max((int(_font(serif, size).getlength(phrase)) + 1 for phrase in phrases(known)), default=width)
-    narrow = next((one for one in range(max(width // 2, widest), width, 24) if count(size, one) == lines), width)
-    return size, narrow
+    widths = range(max(width // 2, widest), width, 24)
+    return size, next((narrow for narrow in widths if count(size, narrow) == lines), width)
 
 
 def _words(request: GenerationRequest, copy: Copy) -> dict[str, Any]:
@@ -188,20 +195,20 @@ def _words(request: GenerationRequest, copy: Copy) -> dict[str, Any]:
 
 
 def og_image(request: GenerationRequest, copy: Copy, template: str) -> bytes:
-    """PNG, 1200 x 630: the catch copy and the name beside the design's picture."""
+    """Return the Open Graph PNG, 1200 x 630: the catch copy and the name beside the design's picture."""
     design = DESIGNS.get(template, DESIGNS["generic"])
     words = _words(request, copy)
     card = Card(design, _og_ground(design, drawing_of(request, design.name, "hero")))
     catch = words["hero"]["catch"]
     size, width = _fitting(catch, design.serif, 560, (74, 66, 58, 50, 44), 3)
-    count = min(4, len(lines_of(_known(catch, design.serif), _font(design.serif, size), width)))
+    count = min(4, len(lines_of(_drawable_text(catch, design.serif), _font(design.serif, size), width)))
     card.write(catch, size, Pen("ink"), (80, (530 - count * size * 1.45) / 2), width, most=4, leading=1.45)
     card.write(words["name"], 32, Pen("quiet"), (80, 526), 560, most=1)
     return card.png()
 
 
 def thumbnail(request: GenerationRequest, copy: Copy, template: str) -> bytes:
-    """PNG, 480 x 600: the page's first view as a phone shows it, made small."""
+    """Return the thumbnail PNG, 480 x 600: the page's first view on a phone, scaled down."""
     design = DESIGNS.get(template, DESIGNS["generic"])
     words = _words(request, copy)
     card = Card(design, _thumbnail_ground(design, drawing_of(request, design.name, "hero")))

@@ -1,7 +1,7 @@
-"""Copy: what it depends on, the prompt for a model, and the built-in Japanese copy that always comes.
+"""Copy of a page: its input fields, the prompt for a model, and the built-in Japanese copy.
 
-All of it is a function of `CopyFields`: no name, address or fact reaches a model or a cache. `parse` and `lint` are
-part of this interface and live in `answers.py` and `lint.py`.
+Prompt and copy depend only on `CopyFields`, so no name, address or fact reaches a model or a cache. `parse` and `lint`
+belong to this interface; they are defined in `answers.py` and `lint.py`.
 """
 
 import json
@@ -33,7 +33,7 @@ __all__ = [
 PROMPT_VERSION = 2
 MOST_KEYWORDS = 5
 WITHOUT_FLOW = ("restaurant", "beauty", "shop")
-# one character of Japanese is about one token; JSON and a fence around it take the rest
+# a Japanese character is about one token; the rest is for JSON and a fence around it
 TOKENS_PER_CHARACTER, TOKENS_OF_JSON = 1.3, 120
 RULES = f"""\
 あなたは日本の中小事業者のランディングページを書く、経験豊かなコピーライターです。JSONだけを返してください。
@@ -54,12 +54,12 @@ TONES = {
 
 
 def normalised(keywords: list[str]) -> list[str]:
-    """Keywords as they are compared: NFKC, folded, without doubles, sorted."""
+    """Return the keywords in the form for comparisons: NFKC, case folded, distinct, sorted."""
     return sorted({folded(word) for word in keywords} - {""})
 
 
 def copy_fields(request: GenerationRequest) -> CopyFields:
-    """What the copy of a request's page depends on."""
+    """Return the fields that the copy of a request's page depends on."""
     return CopyFields(
         industry=folded(request.industry),
         purpose=folded(request.purpose),
@@ -72,18 +72,21 @@ def copy_fields(request: GenerationRequest) -> CopyFields:
 
 
 def groups(fields: CopyFields) -> tuple[str, ...]:
-    """Names of the section groups, the hero's first; each is written by one call. A shop to walk into has no flow."""
+    """Return the names of the section groups, the hero's first; one call writes each group.
+
+    Pages for visits to a restaurant, beauty salon or shop have no flow.
+    """
     walk_in = purpose_of(fields.purpose) == "visit" and trade_of(fields.industry)[0] in WITHOUT_FLOW
     return tuple(group for group in GROUPS if not (walk_in and group == "flow"))
 
 
 def words_of(industry: str, purpose: str) -> Trade:
-    """The words for a page: of its trade, or of a search for staff."""
+    """Return the texts for a page: those of its trade, or those for recruiting."""
     return trade(RECRUIT if purpose_of(purpose) == "recruit" else trade_of(industry)[0])
 
 
 def messages(fields: CopyFields, group: str) -> list[dict[str, str]]:
-    """Chat messages for one group. What a customer typed stands in the user's JSON document, as data."""
+    """Return the chat messages for one group. The customer's input is data in the user's JSON document."""
     words = words_of(fields.industry, fields.purpose)
     schema = json.dumps(json_schema(group), ensure_ascii=False, separators=(",", ":"))
     system = (
@@ -98,7 +101,7 @@ def messages(fields: CopyFields, group: str) -> list[dict[str, str]]:
 
 
 def ask_again(asked: list[dict[str, str]], text: str, error: str) -> list[dict[str, str]]:
-    """The messages for the one re-ask: the answer as it was, and what is wrong with it."""
+    """Return the messages for the only second attempt, with the first answer and its error."""
     return [
         *asked,
         {"role": "assistant", "content": text[:4_000]},
@@ -111,26 +114,26 @@ def ask_again(asked: list[dict[str, str]], text: str, error: str) -> list[dict[s
 
 
 def most_tokens(group: str) -> int:
-    """The most tokens that a right answer of the group takes."""
+    """Return the most tokens that a valid answer of the group takes."""
     characters = sum(_longest(section.holds.model_json_schema()) for section in of_group(group))
     return int(characters * TOKENS_PER_CHARACTER) + TOKENS_OF_JSON
 
 
 def _longest(schema: dict[str, Any]) -> int:
-    def of(one: dict[str, Any]) -> int:
-        if "$ref" in one:
-            return of(schema["$defs"][one["$ref"].rsplit("/", 1)[1]])
-        if one["type"] == "array":
-            return int(one["maxItems"]) * of(one["items"])
-        if one["type"] == "object":
-            return sum(of(field) for field in one["properties"].values())
-        return int(one["maxLength"])
+    def of(part: dict[str, Any]) -> int:
+        if "$ref" in part:
+            return of(schema["$defs"][part["$ref"].rsplit("/", 1)[1]])
+        if part["type"] == "array":
+            return int(part["maxItems"]) * of(part["items"])
+        if part["type"] == "object":
+            return sum(of(field) for field in part["properties"].values())
+        return int(part["maxLength"])
 
     return of(schema)
 
 
 def template_part(fields: CopyFields, group: str) -> dict[str, Any]:
-    """The built-in copy for one group, as `parse` returns a model's."""
+    """Return the built-in copy for one group, in the form that `parse` returns."""
     words, purpose = words_of(fields.industry, fields.purpose), purpose_of(fields.purpose)
     hero = words.hero[fields.tone]
     topic = f"{TOPIC_SLOT}をお探しの方へ。" if fields.keywords and words.name != RECRUIT else ""
@@ -147,7 +150,7 @@ def template_part(fields: CopyFields, group: str) -> dict[str, Any]:
 
 
 def assemble(fields: CopyFields, parts: dict[str, dict[str, Any]]) -> Copy:
-    """The groups' parts as one copy; a group that is missing is filled with the built-in copy."""
+    """Return the parts of all groups as one copy; built-in copy fills missing groups."""
     whole: dict[str, Any] = {}
     for group in groups(fields):
         whole |= parts.get(group) or template_part(fields, group)

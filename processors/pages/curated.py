@@ -1,6 +1,6 @@
-"""The curated pictures of the designs: encoded beforehand, named by their bytes.
+"""The curated pictures of the designs: encoded in advance, with a hash of their content as key.
 
-`make pictures` encodes them from `infra/artwork/`; they lie among the templates as
+`make pictures` encodes them from `infra/artwork/` to the templates' folder `pictures`, as
 `<design>-<role>-<width>.<format>`.
 """
 
@@ -17,7 +17,7 @@ TYPES = {"avif": "image/avif", "webp": "image/webp", "svg": "image/svg+xml", "pn
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What a picture is for: widths it comes in, its shape, and how wide a page shows it."""
+    """The role of a picture on a page: available widths, aspect ratio, and `sizes` for the browser."""
 
     widths: tuple[int, ...]
     ratio: tuple[int, int]
@@ -34,7 +34,7 @@ NOODLES = ("ラーメン", "らーめん", "らぁめん", "拉麺", "中華そ�
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A file for the object store; its key is its content's hash, so it never changes and is stored once."""
+    """A file for the object store. Its key is its content's hash: it never changes and is stored once."""
 
     key: str
     body: bytes
@@ -42,64 +42,67 @@ class Asset:
 
     @classmethod
     def of(cls, body: bytes, suffix: str) -> "Asset":
-        """The asset of these bytes."""
+        """Return the asset of these bytes."""
         return cls(f"assets/{hashlib.sha256(body).hexdigest()[:16]}.{suffix}", body, TYPES[suffix])
 
 
 @cache
 def asset(design: str, role: str, width: int, suffix: str) -> Asset:
-    """One packaged picture; FileNotFoundError when there is none."""
+    """Return a packaged picture; raise FileNotFoundError if it does not exist."""
     name = f"{design}-{role}-{width}.{suffix}"
     return Asset.of(files("processors").joinpath("templates", "pictures", name).read_bytes(), suffix)
 
 
 def drawing_of(request: GenerationRequest, design: str, role: str) -> str:
-    """Whose picture a page shows in a role: its design's, but only who names noodles is shown with noodles."""
-    named = folded(" ".join((request.industry, *request.keywords)))
-    noodles = design == "restaurant" and role == "hero" and any(word in named for word in NOODLES)
+    """Return the name of the drawing that a page shows in a role.
+
+    It is the design's own, but a restaurant whose industry or keywords name noodles gets the hero with noodles.
+    """
+    typed = folded(" ".join((request.industry, *request.keywords)))
+    noodles = design == "restaurant" and role == "hero" and any(word in typed for word in NOODLES)
     return "noodles" if noodles else design
 
 
 def all_of(request: GenerationRequest, design: str) -> list[Asset]:
-    """Every file that the request's page may ask for."""
+    """Return all files that the request's page may load."""
     return [
-        asset(drawing_of(request, design, role), role, width, suffix)
-        for role, wanted in ROLES.items()
-        for width in wanted.widths
+        asset(drawing_of(request, design, name), name, width, suffix)
+        for name, role in ROLES.items()
+        for width in role.widths
         for suffix in FORMATS
     ]
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture as a page names it. `base_url` is where `/assets/` is served from."""
+    """A picture on a page. `base_url` is the address under which `/assets/` is served."""
 
     drawing: str
     role: str
     base_url: str
 
     def srcset(self, suffix: str) -> str:
-        """Addresses by width, for `srcset`."""
+        """Return the addresses by width, for `srcset`."""
         return ", ".join(f"{self._url(width, suffix)} {width}w" for width in ROLES[self.role].widths)
 
     @property
     def src(self) -> str:
-        """The address for a browser that takes no `source`."""
+        """The address for browsers that use no `source`."""
         return self._url(ROLES[self.role].widths[1], "webp")
 
     @property
     def sizes(self) -> str:
-        """How wide the page shows it, for `sizes`."""
+        """The displayed width, for `sizes`."""
         return ROLES[self.role].sizes
 
     @property
     def width(self) -> int:
-        """Pixels of the address in `src`."""
+        """The width of the picture in `src`, pixels."""
         return ROLES[self.role].widths[1]
 
     @property
     def height(self) -> int:
-        """Pixels of the address in `src`."""
+        """The height of the picture in `src`, pixels."""
         wide, high = ROLES[self.role].ratio
         return self.width * high // wide
 

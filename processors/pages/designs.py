@@ -1,4 +1,4 @@
-"""The designs: one for each trade. Colours, type, order of sections; the rest is CSS of the same name."""
+"""The designs, one per trade: colours, type and order of sections. CSS files have the rest."""
 
 from dataclasses import dataclass, field
 
@@ -17,14 +17,17 @@ ENGLISH = {
 
 
 def ordered(*first: str) -> tuple[str, ...]:
-    """The hero, these, and the rest in the usual order."""
+    """Return the hero, then the given sections, then all others in the usual order."""
     return ("hero", *first, *(name for name in USUAL if name not in ("hero", *first)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Design:
-    """A design. Contrast is at least 4.5 for ink on paper and on soft, accent on paper, on_accent on accent, and
-    on_deep on deep; a test computes it."""
+    """The design of a trade.
+
+    A test checks that contrast is at least 4.5 for ink on paper and on soft, accent on paper, on_accent on accent, and
+    on_deep on deep.
+    """
 
     name: str
     kind: str
@@ -45,14 +48,14 @@ class Design:
     english: dict[str, str] = field(default_factory=dict)
 
     def label(self, section: str) -> str:
-        """The small English word above a section's heading."""
+        """Return the small English word above a section's heading."""
         return self.english.get(section, ENGLISH.get(section, ""))
 
 
 KANJI = ("一", "二", "三", "四", "五")
 DESIGNS = {
-    one.name: one
-    for one in (
+    design.name: design
+    for design in (
         Design(
             "restaurant", "Restaurant",
             paper="#fbf6ec", soft="#f3e9d8", ink="#33261c", quiet="#6d5a4a", line="#dccbb2",

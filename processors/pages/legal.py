@@ -1,4 +1,4 @@
-"""What the law asks of a page: which facts may not be shown, and which are missing."""
+"""Legal rules of a page: facts that it may not show, and facts that it needs."""
 
 from processors.pages.lint import lint_request
 from processors.pages.trades import purpose_of, trade_of
@@ -8,20 +8,25 @@ LICENSED = {"realestate": "宅地建物取引業の免許番号", "counsel": "�
 
 
 def forbids_testimonials(request: GenerationRequest) -> bool:
-    """Whether customers' voices may not be shown: patients' experiences may not advertise medicine
-    (医療法施行規則 第1条の9)."""
+    """Return whether the page may not show testimonials.
+
+    Patients' experiences may not advertise medical services (医療法施行規則 第1条の9).
+    """
     return trade_of(request.industry)[0] == "clinic"
 
 
 def page_warnings(request: GenerationRequest) -> list[Warning_]:
-    """What the customer should put right. Codes: `facts_not_shown`, `legal_slot_missing`, `advertising_law`."""
+    """Return warnings about input that the customer should correct.
+
+    Codes: `facts_not_shown`, `legal_slot_missing`, `advertising_law`.
+    """
     business, facts = request.business, request.facts
     warnings = lint_request(request)
     if facts.testimonials and forbids_testimonials(request):
         detail = "facts.testimonials: 医療広告では患者の体験談を掲載できません（医療法施行規則第1条の9）"
         warnings.append(Warning_(code="facts_not_shown", detail=detail))
     if purpose_of(request.purpose) == "sale":
-        missing = {
+        required = {
             "business.address": business.address,
             "business.phone": business.phone,
             "facts.prices": facts.prices,
@@ -29,8 +34,8 @@ def page_warnings(request: GenerationRequest) -> list[Warning_]:
         }
         warnings += [
             Warning_(code="legal_slot_missing", detail=f"{name}: 特定商取引法第11条の表示に使います")
-            for name, given in missing.items()
-            if not given
+            for name, value in required.items()
+            if not value
         ]
     needed = LICENSED.get(trade_of(request.industry)[0])
     if needed and not facts.licences:

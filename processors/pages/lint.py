@@ -1,7 +1,7 @@
-"""Words that Japanese advertising law does not want: rewritten where the sentence stays whole, else warned about.
+"""The lint for Japanese advertising law. It rewrites a word where the sentence allows it, else warns.
 
 Sources: 景品表示法 (優良誤認・有利誤認), 医療広告ガイドライン, 不動産の表示に関する公正競争規約 第18条.
-A lint finds words, not meanings: it helps a lawyer's eye and does not replace it.
+A lint finds words, not meanings, so it does not replace a legal review.
 """
 
 import re
@@ -20,7 +20,7 @@ from schemas.sections import BY_NAME
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A pattern, what takes its place (None: nothing can, so warn), and the law behind it."""
+    """A pattern, its replacement (None: warn only), and the law behind it."""
 
     pattern: re.Pattern[str]
     instead: str | None
@@ -85,22 +85,22 @@ OF_TRADE = {
 
 
 def lint(fields: CopyFields, copy: Copy) -> tuple[Copy, list[Warning_]]:
-    """The copy with words rewritten, and a warning for each that was, or that could not be.
+    """Return the rewritten copy, and a warning for each word that was or could not be rewritten.
 
-    Codes: `advertising_rewritten`, `advertising_law`. A section that rewriting would make too short or too long
-    stays as it was.
+    Codes: `advertising_rewritten`, `advertising_law`. If rewriting would make a section too short or too long, the
+    section does not change.
     """
     trade, _ = trade_of(fields.industry)
     rules = OF_TRADE.get(trade, ()) + EVERY_TRADE
     before, after = copy.model_dump(), {}
     warnings: list[Warning_] = []
     for name, section in before.items():
-        found: list[Warning_] = []
-        after[name] = _rewritten(section, name, rules, found)
+        of_section: list[Warning_] = []
+        after[name] = _rewritten(section, name, rules, of_section)
         if not _fits(name, after[name]):
             after[name] = section
-            found = [one.model_copy(update={"code": "advertising_law"}) for one in found]
-        warnings += found
+            of_section = [warning.model_copy(update={"code": "advertising_law"}) for warning in of_section]
+        warnings += of_section
     return Copy.model_validate(after), warnings
 
 
@@ -114,36 +114,36 @@ def _fits(name: str, section: Any) -> bool:
 
 def _rewritten(value: Any, path: str, rules: tuple[Rule, ...], warnings: list[Warning_]) -> Any:
     if isinstance(value, dict):
-        return {key: _rewritten(one, f"{path}.{key}", rules, warnings) for key, one in value.items()}
+        return {key: _rewritten(item, f"{path}.{key}", rules, warnings) for key, item in value.items()}
     if isinstance(value, list):
-        return [_rewritten(one, f"{path}.{at}", rules, warnings) for at, one in enumerate(value)]
+        return [_rewritten(item, f"{path}.{at}", rules, warnings) for at, item in enumerate(value)]
     return _text(value, path, rules, warnings) if isinstance(value, str) else value
 
 
 def _text(text: str, path: str, rules: tuple[Rule, ...], warnings: list[Warning_]) -> str:
     for rule in rules:
-        found = rule.pattern.search(text)
-        if found is None:
+        match = rule.pattern.search(text)
+        if match is None:
             continue
         if rule.instead is None:
-            warnings.append(Warning_(code="advertising_law", detail=f"{path}: 「{found[0]}」{rule.law}"))
+            warnings.append(Warning_(code="advertising_law", detail=f"{path}: 「{match[0]}」{rule.law}"))
             continue
         warnings.append(
-            Warning_(code="advertising_rewritten", detail=f"{path}: 「{found[0]}」→「{rule.instead}」{rule.law}")
+            Warning_(code="advertising_rewritten", detail=f"{path}: 「{match[0]}」→「{rule.instead}」{rule.law}")
         )
         text = rule.pattern.sub(rule.instead, text)
     return text
 
 
 def lint_request(request: GenerationRequest) -> list[Warning_]:
-    """Warnings for what the customer typed: it is shown as given, so nothing is rewritten."""
+    """Return warnings for the customer's own texts, which are shown as given and never rewritten."""
     trade, _ = trade_of(request.industry)
     rules = OF_TRADE.get(trade, ()) + EVERY_TRADE
     typed = {"keywords": request.keywords, "facts": request.facts.model_dump(include={"testimonials", "licences"})}
     warnings = []
     for path, words in ((path, shown(words)) for path, words in walk(typed, "")):
-        hits = ((rule, found) for rule in rules if (found := rule.pattern.search(words)) is not None)
+        hits = ((rule, match) for rule in rules if (match := rule.pattern.search(words)) is not None)
         if (first := next(hits, None)) is not None:
-            rule, found = first
-            warnings.append(Warning_(code="advertising_law", detail=f"{path[1:]}: 「{found[0]}」{rule.law}"))
+            rule, match = first
+            warnings.append(Warning_(code="advertising_law", detail=f"{path[1:]}: 「{match[0]}」{rule.law}"))
     return warnings

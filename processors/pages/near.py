@@ -1,7 +1,7 @@
-"""Copy that was written for one page, lent to another of the same industry, purpose, tone and locale.
+"""Near copy: copy of one page, lent to another page with the same industry, purpose, tone and locale.
 
-What was written for a page may hold its keywords, and claims that only its keywords make. A group of sections that
-holds either is not lent: the built-in copy takes its place.
+Copy may contain its page's keywords, and claims that only these keywords support. A group of sections that contains
+either is not lent; built-in copy replaces it.
 """
 
 import re
@@ -17,7 +17,10 @@ _BETWEEN = re.compile(r"[\s・、,]+")
 
 
 def lent(asker: CopyFields, donor: CachedCopy) -> Copy | None:
-    """The donor's copy as far as the asker's keywords and facts bear it; None when they bear no group of it."""
+    """Return the donor's copy with only the groups that the asker's keywords and facts support.
+
+    Built-in copy fills the other groups. Return None if no group is supported.
+    """
     if donor.fields is None or not set(donor.fields.given) <= set(asker.given):
         return None
     foreign = _foreign(donor.fields.keywords, asker.keywords)
@@ -25,17 +28,17 @@ def lent(asker: CopyFields, donor: CachedCopy) -> Copy | None:
     parts = {}
     for group in groups(asker):
         part = {section.name: written[section.name] for section in of_group(group)}
-        if None not in part.values() and all(_borne(words, asker, foreign) for _, words in walk(part, group)):
+        if None not in part.values() and all(_supported(words, asker, foreign) for _, words in walk(part, group)):
             parts[group] = part
     return assemble(asker, parts) if parts else None
 
 
 def _foreign(theirs: list[str], mine: list[str]) -> list[str]:
-    """Words of the donor's keywords that are in none of the asker's."""
+    """Return the words of the donor's keywords that no keyword of the asker contains."""
     words = {word for keyword in theirs for word in _BETWEEN.split(keyword) if word}
     return [word for word in words if not any(word in keyword for keyword in mine)]
 
 
-def _borne(text: str, asker: CopyFields, foreign: list[str]) -> bool:
-    compared = folded(plain(text))
-    return claimed(text, asker.keywords) is None and not any(word in compared for word in foreign)
+def _supported(text: str, asker: CopyFields, foreign: list[str]) -> bool:
+    comparable = folded(plain(text))
+    return claimed(text, asker.keywords) is None and not any(word in comparable for word in foreign)

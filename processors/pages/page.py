@@ -1,6 +1,6 @@
-"""From copy and facts to a page: a design by rule, Jinja2 in a sandbox with autoescape, nothing unescaped.
+"""The page renderer: copy and facts to HTML, by sandboxed Jinja2 with autoescape.
 
-`og_image` and `thumbnail` are part of this interface and live in `cards.py`, `page_warnings` in `legal.py`.
+`og_image` and `thumbnail` belong to this interface and are defined in `cards.py`, `page_warnings` in `legal.py`.
 """
 
 import json
@@ -44,7 +44,7 @@ __all__ = [
 
 TEMPLATE_VERSION = 2
 LONGEST_DESCRIPTION = 120
-# a browser may break behind these even where words are kept whole: a word joiner forbids it inside a phrase
+# A browser may break a line after these even with `word-break: keep-all`; a word joiner prevents it inside a phrase.
 _JOINT = re.compile(r"([」』）〕】！？])(?=.)")
 GOTHIC = '"Hiragino Sans","Hiragino Kaku Gothic ProN","Noto Sans JP","Noto Sans CJK JP","Yu Gothic Medium",sans-serif'
 MINCHO = '"Hiragino Mincho ProN","Yu Mincho","Noto Serif JP","Noto Serif CJK JP","BIZ UDPMincho",serif'
@@ -52,7 +52,7 @@ MINCHO = '"Hiragino Mincho ProN","Yu Mincho","Noto Serif JP","Noto Serif CJK JP"
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What the sections of one page share."""
+    """The values that all sections of a page share."""
 
     design: Design
     headings: dict[str, str]
@@ -72,22 +72,22 @@ class Page:
 
     @property
     def name_word(self) -> str:
-        """What the trade calls its name."""
+        """The trade's word for the name of the business."""
         return self.design.name_word
 
     @property
     def hours_word(self) -> str:
-        """What the trade calls its hours."""
+        """The trade's word for opening hours."""
         return self.design.hours_word
 
 
 def choose_template(request: GenerationRequest) -> tuple[str, str]:
-    """The design's name and the reason for it, fit to be logged: it holds nothing that a customer typed."""
+    """Return the design's name and the reason, which is safe to log: it contains no customer input."""
     return trade_of(request.industry)
 
 
 def pictures(request: GenerationRequest, template: str) -> list[Asset]:
-    """The files that the page asks for, each in its widths and formats; few pages differ."""
+    """Return the picture files that the page loads, in all widths and formats; most pages share them."""
     return curated.all_of(request, _design(template).name)
 
 
@@ -101,7 +101,7 @@ def _source(name: str) -> str:
 
 @cache
 def _css(name: str) -> Markup:
-    """The design's style sheet, small: variables, the base and its own rules."""
+    """Return the design's minified style sheet: variables, the base and its own rules."""
     design = DESIGNS[name]
     colours = {
         key: getattr(design, key)
@@ -116,15 +116,15 @@ def _css(name: str) -> Markup:
 
 
 def _script_json(value: Any) -> Markup:
-    """JSON that cannot end the script element it stands in."""
+    """Return JSON that cannot end the script element around it."""
     text = json.dumps(value, ensure_ascii=False)
     for letter, instead in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\u2028")):
         text = text.replace(letter, instead)
-    return Markup(text)  # noqa: S704 - escaped above for exactly this place
+    return Markup(text)  # noqa: S704 - escaped above for a script element
 
 
 def _phrased(text: str) -> Markup:
-    """A heading that may break only between phrases."""
+    """Return a heading that can break only between phrases."""
     return Markup("<wbr>").join(escape(_JOINT.sub("\\1\u2060", phrase)) for phrase in phrases(text))
 
 
@@ -140,7 +140,10 @@ def _environment() -> ImmutableSandboxedEnvironment:
 def integrate(
     request: GenerationRequest, copy: Copy, *, template: str, lp_id: str, base_url: str, og_key: str | None = None
 ) -> str:
-    """The page's HTML. `base_url` is the public listener's; `og_key` is the key of `og_image`'s bytes in the store."""
+    """Return the page's HTML.
+
+    `base_url` is the public listener's address; `og_key` is the key of `og_image`'s bytes in the store.
+    """
     design = _design(template)
     words = fill(copy.model_dump(), slots(request))
     page = _page(request, words, design, base_url)
@@ -197,17 +200,17 @@ def _page(request: GenerationRequest, words: dict[str, Any], design: Design, bas
 
 
 def _given(request: GenerationRequest) -> dict[str, dict[str, Any] | None]:
-    """The sections that only the customer's facts fill; None without them."""
+    """Return the sections that only the customer's facts fill; None for a section without facts."""
     business, facts = request.business, request.facts
     url = address(business.url) if business.url else None
     voices = [] if forbids_testimonials(request) else facts.testimonials
     where = Information(address=business.address, hours=facts.hours, access=facts.access, phone=business.phone, url=url)
-    found: dict[str, Model | None] = {
+    sections: dict[str, Model | None] = {
         "proof": Proof(testimonials=voices) if voices else None,
         "price": PriceList(prices=facts.prices) if facts.prices else None,
         "information": where if where.address or where.hours or where.access else None,
     }
-    return {name: model.model_dump() if model else None for name, model in found.items()}
+    return {name: model.model_dump() if model else None for name, model in sections.items()}
 
 
 def _footer(request: GenerationRequest, page: Page) -> Footer:
@@ -226,7 +229,7 @@ def _footer(request: GenerationRequest, page: Page) -> Footer:
 def _structured(
     request: GenerationRequest, words: dict[str, Any], page: Page, design: Design, page_url: str
 ) -> list[dict[str, Any]]:
-    """JSON-LD: the business with what was given, and the questions."""
+    """Return the JSON-LD of the business with its given details, and of the questions."""
     business = request.business
     optional = {
         "telephone": page.phone,
@@ -248,16 +251,16 @@ def _structured(
             "mainEntity": [
                 {
                     "@type": "Question",
-                    "name": one["question"],
-                    "acceptedAnswer": {"@type": "Answer", "text": one["answer"].striptags()},
+                    "name": item["question"],
+                    "acceptedAnswer": {"@type": "Answer", "text": item["answer"].striptags()},
                 }
-                for one in words["faq"]["items"]
+                for item in words["faq"]["items"]
             ],
         },
     ]
 
 
 def optimise(html: str) -> bytes:
-    """The page's bytes, minified; what people read and what scripts hold is untouched."""
+    """Return the page as minified bytes; visible text and scripts do not change."""
     small: str = minify_html.minify(html, keep_closing_tags=True, keep_html_and_head_opening_tags=True)
     return small.encode()

@@ -1,11 +1,11 @@
-"""Japanese in phrases: where a heading may break."""
+"""Phrases of Japanese text, between which a heading may break."""
 
 from functools import cache
 
 import budoux
 
 PARTICLES = "をがはにでとのへもや"
-# what must not begin a line
+# characters that must not begin a line
 CLOSING = "、。，．,.」』）〕】)！？!?ー…・"
 
 
@@ -15,11 +15,11 @@ def _parser() -> budoux.Parser:
 
 
 def phrases(text: str) -> list[str]:
-    """The text's phrases in order; a particle stays with the quotation before it."""
-    found: list[str] = []
+    """Return the text's phrases in order; a particle stays with the quotation before it."""
+    parts: list[str] = []
     for phrase in _parser().parse(text):
-        if found and (phrase[0] in CLOSING or (found[-1][-1] in "」』" and phrase[0] in PARTICLES)):
-            found[-1] += phrase
+        if parts and (phrase[0] in CLOSING or (parts[-1][-1] in "」』" and phrase[0] in PARTICLES)):
+            parts[-1] += phrase
         else:
-            found.append(phrase)
-    return found
+            parts.append(phrase)
+    return parts

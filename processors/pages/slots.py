@@ -1,4 +1,4 @@
-"""Slots of a copy filled with what only the request knows; what comes out is ready for autoescape."""
+"""Filling of a copy's slots with values of the request; the result is ready for autoescape."""
 
 import re
 from typing import Any
@@ -18,31 +18,32 @@ EMPHASISED = {
     name
     for model in _WRITTEN
     for name, info in model.model_fields.items()
-    if any(isinstance(one, Emphasis) for one in info.metadata)
+    if any(isinstance(mark, Emphasis) for mark in info.metadata)
 }
 
 
 def topics(request: GenerationRequest) -> list[str]:
-    """The request's first keywords as they were typed, fit to be shown."""
-    found = dict.fromkeys(cut(shown(word), TOPIC_LENGTH) for word in request.keywords)
-    return [word for word in found if word][:MOST_TOPICS]
+    """Return the request's first distinct keywords as typed, cleaned for display."""
+    words = dict.fromkeys(cut(shown(word), TOPIC_LENGTH) for word in request.keywords)
+    return [word for word in words if word][:MOST_TOPICS]
 
 
 def slots(request: GenerationRequest) -> dict[str, str]:
-    """What each slot stands for."""
+    """Return the value of each slot."""
     topic = "・".join(topics(request)[:2]) or cut(shown(request.industry), TOPIC_LENGTH)
     return {NAME_SLOT: shown(request.business.name), TOPIC_SLOT: topic}
 
 
 def fill(value: Any, known: dict[str, str], emphasis: bool = False) -> Any:
-    """A dumped copy with its slots filled, once: a value that looks like a slot stays what it is.
+    """Return a dumped copy with filled slots.
 
-    Texts that may carry emphasis become Markup, with what was filled in escaped; all others stay plain strings.
+    Slots are filled once: a filled-in value that looks like a slot does not change. Texts that may contain emphasis
+    become Markup with escaped values; all others stay plain strings.
     """
     if isinstance(value, dict):
-        return {key: fill(one, known, key in EMPHASISED) for key, one in value.items()}
+        return {key: fill(item, known, key in EMPHASISED) for key, item in value.items()}
     if isinstance(value, list):
-        return [fill(one, known) for one in value]
+        return [fill(item, known) for item in value]
     if not isinstance(value, str):
         return value
     if emphasis:

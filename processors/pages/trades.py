@@ -1,4 +1,4 @@
-"""Trades: what an industry that a customer typed is taken for, by rule and with a reason."""
+"""Trades: the rules that map the industry and purpose that a customer typed, and each trade's texts."""
 
 import re
 import tomllib
@@ -10,7 +10,7 @@ from typing import Any
 from processors.text import folded
 
 GENERIC, RECRUIT = "generic", "recruit"
-# the first entry whose word stands in the industry wins: 美容クリニック is medicine, 料理教室 a school
+# the first entry with a word that the industry contains wins: 美容クリニック is medicine, 料理教室 a school
 WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("clinic", ("医療", "医院", "クリニック", "歯科", "病院", "診療", "整形外科", "内科", "皮膚科", "薬局")),
     ("school", ("教育", "学習", "塾", "スクール", "教室", "学校", "講座", "予備校", "保育", "幼稚園", "習い事")),
@@ -32,13 +32,13 @@ PURPOSES = (
 )
 
 
-# a short word of kana or letters stands in many others (パン in カンパニー): it must end the industry
+# a short word of kana or letters is part of many others (パン in カンパニー), so it must be the industry's end
 SHORT, _KANA = 3, re.compile("[a-zぁ-んァ-ヶー]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """An industry's words: how to write for it, headings, buttons, and the built-in copy."""
+    """The texts of a trade: writing style, headings, buttons, and the built-in copy."""
 
     name: str
     style: str
@@ -55,24 +55,24 @@ class Trade:
 
 
 def trade_of(industry: str) -> tuple[str, str]:
-    """The trade's name, and why."""
+    """Return the trade's name and the reason."""
     typed = folded(industry)
     for name, words in WORDS:
         for word in words:
             if typed.endswith(word) if len(word) < SHORT and _KANA.fullmatch(word) else word in typed:
-                return name, f"the industry holds {word}"
-    return GENERIC, "the industry is none of those known"
+                return name, f"the industry contains {word}"
+    return GENERIC, "the industry matches no known trade"
 
 
 def purpose_of(purpose: str) -> str:
-    """What a page is for: recruit, booking, sale, visit, else inquiry."""
+    """Return the purpose of a page: recruit, booking, sale, visit, else inquiry."""
     typed = folded(purpose)
     return next((kind for kind, words in PURPOSES if any(word in typed for word in words)), "inquiry")
 
 
 @cache
 def trade(name: str) -> Trade:
-    """A trade's words, from its file among the templates; KeyError for a name that there is not."""
+    """Return a trade's texts from its template file; raise KeyError for an unknown name."""
     if name not in (*NAMES, RECRUIT):
         raise KeyError(name)
     source = files("processors").joinpath("templates", "words", f"{name}.toml").read_text("utf-8")

@@ -1,1 +1,1 @@
-"""Counted cells become heatmap pictures and numbers."""
+"""Heatmap pictures and summaries, made from counted cells."""

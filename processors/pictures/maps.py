@@ -1,6 +1,6 @@
-"""Heatmaps as pictures: heat over the page's screenshot, with the fold, a scale, and words in Japanese or English.
+"""Heatmap pictures: heat over a screenshot, with the fold, a scale, and Japanese or English text.
 
-What a picture may take is bounded, whatever sizes beacons tell: MOST_W by MOST_H and MOST_PIXELS.
+A picture's size is bounded by MOST_W, MOST_H and MOST_PIXELS, whatever sizes the beacons report.
 """
 
 import io
@@ -29,14 +29,15 @@ INK, QUIET, PAPER, LINE, FOLD = (28, 30, 38), (96, 101, 115), (255, 255, 255), (
 GROUND, GRID = (246, 247, 250), (232, 235, 241)
 BAND_OPACITY = 0.5
 RULES = (75, 50, 25)
-WIDE, WIDER = 900, 1.35  # wide pictures are looked at made smaller: their letters are larger
+WIDE, WIDER = 900, 1.35  # wide pictures are usually viewed scaled down, so their text is larger
 
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """What is drawn over: page and fold in CSS pixels, its screenshot (PNG) or why there is none, and the words above.
+    """The background of a map: size of the page and fold in CSS pixels, screenshot (PNG), and texts.
 
-    `title` and `notes` (at most two lines) stand above the picture. `no_shot` is a key of the words.
+    `title` and `notes` (at most two lines) are above the picture. Without a screenshot, `no_shot` is the key in WORDS
+    of the reason.
     """
 
     width: int
@@ -51,9 +52,9 @@ class Canvas:
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """Counted cells: column 0..127, row of 16 px, whether counted from the viewport, and their weight.
+    """Counted cells: column 0..127, row of 16 px, whether relative to the viewport, and weight.
 
-    `blur` makes their spots wider than a finger's.
+    `blur` makes their spots wider.
     """
 
     x: Ints
@@ -65,7 +66,7 @@ class Cells:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The size in which a page is drawn: `scale` picture pixels to a CSS pixel; `shown` CSS pixels of its height."""
+    """The size of a drawn page: `scale` in pixels per CSS pixel, `shown` as the height in CSS pixels."""
 
     scale: float
     width: int
@@ -74,7 +75,10 @@ class Frame:
 
 
 def frame_of(width: int, height: int) -> Frame:
-    """A page as it is if that is bearable; else smaller, down to half; else the rest of its height is not shown."""
+    """Return the frame of a page.
+
+    A page that is too large is scaled down, to half at the least; what is still too high is cut off at the bottom.
+    """
     wide = min(1.0, MOST_W / width)
     fitting = min(1.0, MOST_H / height, math.sqrt(MOST_PIXELS / (width * height)))
     scale = min(wide, max(LEAST_SCALE * wide, fitting))
@@ -84,12 +88,12 @@ def frame_of(width: int, height: int) -> Frame:
 
 
 def height_of(shot: bytes) -> int:
-    """Height of a PNG, pixels."""
+    """Return the height of a PNG, pixels."""
     return Image.open(io.BytesIO(shot)).height
 
 
 def peak_of(cells: Cells, width: int, height: int) -> float:
-    """The hottest place's value, for pictures that are to share one scale."""
+    """Return the value of the hottest place, for pictures with a common scale."""
     return float(_field(cells, max(LEAST, width), frame_of(max(LEAST, width), max(LEAST, height))).max())
 
 
@@ -97,23 +101,23 @@ def _field(cells: Cells, width: int, frame: Frame) -> Floats:
     return heat.field_of(cells.x, cells.y, cells.weight, width, frame.shown, frame.scale, cells.blur)
 
 
-def _sensible(canvas: Canvas) -> Canvas:
-    """A beacon may tell of a page one pixel wide; no words would fit."""
+def _with_least_size(canvas: Canvas) -> Canvas:
+    """Return the canvas with at least LEAST x LEAST pixels: beacons may report pages too small for text."""
     return replace(canvas, width=max(LEAST, canvas.width), height=max(LEAST, canvas.height))
 
 
 def render_cells(canvas: Canvas, cells: Cells, *, unit: Unit, top: float | None = None) -> bytes:
-    """PNG of a click or attention map. The fixed layer is drawn where it is in the first view.
+    """Return the PNG of a click or attention map.
 
-    Colours are scaled to the hottest place, or to `top`.
+    Fixed targets are drawn at their place in the first view. Colours are scaled to the hottest place, or to `top`.
     """
-    canvas = _sensible(canvas)
+    canvas = _with_least_size(canvas)
     frame = frame_of(canvas.width, canvas.height)
-    found = _field(cells, canvas.width, frame)
-    peak = float(found.max()) if top is None else top
+    values = _field(cells, canvas.width, frame)
+    peak = float(values.max()) if top is None else top
     picture = _ground(canvas, frame)
-    level = _grown(heat.levels_of(found, peak), frame)
-    picture.paste(_coloured(level), (0, 0), level.point([int(one) for one in heat.opacity(np.arange(256) / 255)]))
+    level = _enlarged(heat.levels_of(values, peak), frame)
+    picture.paste(_coloured(level), (0, 0), level.point([int(alpha) for alpha in heat.opacity(np.arange(256) / 255)]))
     words = WORDS[canvas.language]
     hottest = words["hottest_clicks" if unit == "clicks" else "hottest_seconds"].format(peak=_number(peak))
     marks = ((0.0, "0"), (0.5, "25 %"), (1.0, "100 %"))
@@ -124,8 +128,11 @@ def render_cells(canvas: Canvas, cells: Cells, *, unit: Unit, top: float | None 
 
 
 def render_bands(canvas: Canvas, reached: Ints, *, pageviews: int) -> bytes:
-    """PNG of a scroll map: each band of 100 px in the colour of the share of pageviews that saw its first pixel."""
-    canvas = _sensible(canvas)
+    """Return the PNG of a scroll map.
+
+    The colour of each band of 100 px is the share of pageviews that saw its first pixel.
+    """
+    canvas = _with_least_size(canvas)
     frame = frame_of(canvas.width, canvas.height)
     share = heat.reached_levels(reached, pageviews, frame.shown)
     picture = _ground(canvas, frame)
@@ -148,7 +155,7 @@ def _number(value: float) -> str:
 
 
 def _ground(canvas: Canvas, frame: Frame) -> Image.Image:
-    """The screenshot, a little faded so that heat stands out; a ruled sheet that says so where there is none."""
+    """Return the screenshot, a little faded so that heat stands out, or a ruled sheet with the reason."""
     if canvas.shot is None:
         return _sheet(canvas, frame)
     ground = Image.new("RGB", (frame.width, frame.height), GROUND)
@@ -178,8 +185,8 @@ def _sheet(canvas: Canvas, frame: Frame) -> Image.Image:
     return sheet
 
 
-def _grown(levels: Floats, frame: Frame) -> Image.Image:
-    """Levels 0..255 in the picture's size."""
+def _enlarged(levels: Floats, frame: Frame) -> Image.Image:
+    """Return levels 0..255 in the picture's size."""
     small = Image.fromarray((levels * 255).astype(np.uint8))
     right, bottom = frame.width / heat.STEP_PX, frame.height / heat.STEP_PX
     box = (0, 0, min(right, small.width), min(bottom, small.height))
@@ -187,24 +194,24 @@ def _grown(levels: Floats, frame: Frame) -> Image.Image:
 
 
 def _coloured(level: Image.Image) -> Image.Image:
-    found = level.copy()
+    coloured = level.copy()
     palette: Bytes = heat.colours(np.arange(256) / 255)
-    found.putpalette(palette.tobytes())
-    return found.convert("RGB")
+    coloured.putpalette(palette.tobytes())
+    return coloured.convert("RGB")
 
 
-# -- what is written ---------------------------------------------------------------------------------------
+# -- text and scale ----------------------------------------------------------------------------------------
 
 
 @cache
 def font_of(size: int) -> Font:
-    """The cards' Noto Sans JP, which has Latin as well."""
+    """Return Noto Sans JP, the font of the cards, which includes Latin."""
     source = files("processors").joinpath("templates", "fonts", "NotoSansJP-Bold.woff2").read_bytes()
     return ImageFont.truetype(io.BytesIO(source), size, layout_engine=ImageFont.Layout.BASIC)
 
 
 def _shares(picture: Image.Image, share: Floats, frame: Frame, language: Language) -> None:
-    """Percentages along the right edge, and rules where three quarters, half and a quarter are left."""
+    """Draw percentages along the right edge, and rules where 75, 50 and 25 percent are left."""
     draw = ImageDraw.Draw(picture)
     font = font_of(_sized(12, frame.width))
     for band in range(0, len(share), 3):
@@ -241,7 +248,7 @@ def _finished(
     marks: tuple[tuple[float, str], ...],
     legend: tuple[str, ...],
 ) -> bytes:
-    """The picture between its words and its scale, with the fold."""
+    """Return the PNG of the picture with its fold, title, notes and scale."""
     words = WORDS[canvas.language]
     fold = round(canvas.fold * frame.scale)
     if 0 < fold < frame.height:
@@ -257,7 +264,7 @@ def _finished(
         legend = (*legend, words["cut"].format(shown=f"{frame.shown:,}", height=f"{canvas.height:,}"))
     _scale(whole, 85, marks, legend)
     out = io.BytesIO()
-    whole.save(out, "PNG", compress_level=3)  # above, a sixth fewer bytes cost half as much time again
+    whole.save(out, "PNG", compress_level=3)  # higher levels save a sixth of the bytes and take 1.5 times as long
     return out.getvalue()
 
 
@@ -266,7 +273,7 @@ def _sized(size: int, width: int) -> int:
 
 
 def _fitting(text: str, size: int, width: int) -> Font:
-    """The font at which a line fits, not below 9 pixels."""
+    """Return the largest font in which a line fits, at least 9 pixels."""
     while size > 9 and font_of(size).getlength(text) > width - 2 * PAD:
         size -= 1
     return font_of(size)

@@ -1,4 +1,4 @@
-"""A heatmap in numbers that fit a table: its hottest places, how far visitors came, what its sections got."""
+"""The numbers of a heatmap for a table: hottest places, scroll depth, and figures by section."""
 
 import msgspec
 import numpy as np
@@ -6,13 +6,16 @@ import numpy as np
 from processors.pictures.heat import BAND_H, CELL_COLUMNS, CELL_H, Ints
 from processors.pictures.maps import Cells
 
-HALF_COLUMNS, HALF_ROWS = 10, 3  # a place is a sixth of the width by a hundred pixels: about a button
+HALF_COLUMNS, HALF_ROWS = 10, 3  # a place is a sixth of the width by 100 px: about the size of a button
 MOST_SPOTS = 5
 SHARES = (75, 50, 25)
 
 
 class Spot(msgspec.Struct, frozen=True):
-    """A place: centre as percent of the width and px from the top (of the view where fixed), and its share of all."""
+    """A place: its centre in percent of the width and px from the top, and its share of the total.
+
+    The top is that of the page, or of the view for a fixed place.
+    """
 
     x_percent: int
     y_px: int
@@ -21,14 +24,14 @@ class Spot(msgspec.Struct, frozen=True):
 
 
 class Reach(msgspec.Struct, frozen=True):
-    """How deep so many percent of the pageviews came, px; None when fewer saw even the top."""
+    """The depth in px that `percent` of the pageviews reached; None if fewer saw the top."""
 
     percent: int
     px: int | None
 
 
 class SectionSeen(msgspec.Struct, frozen=True):
-    """A section: pageviews that saw its top, clicks in it, time in view."""
+    """The figures of a section: pageviews that saw its top, clicks in it, time in view."""
 
     name: str
     reached: int
@@ -37,7 +40,7 @@ class SectionSeen(msgspec.Struct, frozen=True):
 
 
 class MapSummary(msgspec.Struct, frozen=True):
-    """A map's numbers. `total` and `peak` are hits, or ms of rest; `devices` are pageviews by kind of device."""
+    """A map's numbers. `total` and `peak` are hits or ms of rest, `devices` pageviews by device type."""
 
     device: str
     devices: dict[str, int]
@@ -51,11 +54,11 @@ class MapSummary(msgspec.Struct, frozen=True):
 
 
 def spots_of(cells: Cells) -> list[Spot]:
-    """The heaviest places, one after the other, each without the cells of those before it."""
+    """Return the heaviest places; each one excludes the cells of the places before it."""
     total = int(cells.weight.sum())
     left = cells.weight.astype(np.int64, copy=True)
-    found: list[Spot] = []
-    while len(found) < MOST_SPOTS and left.any():
+    spots: list[Spot] = []
+    while len(spots) < MOST_SPOTS and left.any():
         middle = int(left.argmax())
         near = (
             (np.abs(cells.x - cells.x[middle]) <= HALF_COLUMNS)
@@ -65,15 +68,15 @@ def spots_of(cells: Cells) -> list[Spot]:
         weight = np.where(near, left, 0)
         x, y = (float((weight * (along + 0.5)).sum() / weight.sum()) for along in (cells.x, cells.y))
         share = round(float(weight.sum()) / total, 4)
-        found.append(Spot(round(100 * x / CELL_COLUMNS), round(y * CELL_H), bool(cells.fixed[middle]), share))
+        spots.append(Spot(round(100 * x / CELL_COLUMNS), round(y * CELL_H), bool(cells.fixed[middle]), share))
         left[near] = 0
-    return sorted(found, key=lambda spot: -spot.share)
+    return sorted(spots, key=lambda spot: -spot.share)
 
 
 def reach_of(band: Ints, reached: Ints, pageviews: int) -> list[Reach]:
-    """The depth that three quarters, half and a quarter of the pageviews saw."""
-    found = []
+    """Return the depth that 75, 50 and 25 percent of the pageviews reached."""
+    depths = []
     for percent in SHARES:
         deep = band[reached * 100 >= percent * max(1, pageviews)]
-        found.append(Reach(percent, (int(deep.max()) + 1) * BAND_H if len(deep) else None))
-    return found
+        depths.append(Reach(percent, (int(deep.max()) + 1) * BAND_H if len(deep) else None))
+    return depths

@@ -1,4 +1,4 @@
-"""What stands on heatmap pictures, in both languages."""
+"""The texts on heatmap pictures, in English and Japanese."""
 
 from typing import Literal
 
@@ -13,20 +13,20 @@ WORDS: dict[Language, dict[str, str]] = {
         "tablet": "tablet",
         "desktop": "desktop",
         "counted_click": "{total:,} clicks in {pageviews:,} pageviews",
-        "counted_attention": "pointers rested {total:,} s in {pageviews:,} pageviews",
+        "counted_attention": "{total:,} s of pointer rest in {pageviews:,} pageviews",
         "counted_scroll": "{pageviews:,} pageviews",
-        "nothing": "Nothing was counted in this time",
+        "nothing": "There is no data for this time",
         "hottest_clicks": "100 % = {peak} clicks around one place",
         "hottest_seconds": "100 % = {peak} s of rest around one place",
         "reached": "Share of pageviews that saw this far",
-        "left": "{percent} % came this far",
+        "left": "{percent} % reached this point",
         "fold": "fold: half of the screens end near {px} px",
-        "fixed_layer": "fixed targets: in the first view",
+        "fixed_layer": "fixed targets: shown in the first view",
         "cut": "first {shown} of {height} px",
-        "no_shot_foreign": "No picture of this page:\nit is not one that lpstream published.",
-        "no_shot_browser": "No picture of this page:\nthe server has no Chromium to take one.",
-        "no_shot_late": "No picture of this page yet:\nit is being taken, ask again in a minute.",
-        "no_shot_failed": "No picture of this page:\ntaking it did not work, see the edge's log.",
+        "no_shot_foreign": "No screenshot of this page:\nlpstream did not publish it.",
+        "no_shot_browser": "No screenshot of this page:\nthe server has no Chromium.",
+        "no_shot_late": "No screenshot of this page yet:\ntry again in a minute.",
+        "no_shot_failed": "No screenshot of this page:\nit failed, see the edge's log.",
     },
     "ja": {
         "click": "クリック",

@@ -1,1 +1,1 @@
-"""The studio's pages and their words."""
+"""The studio's pages and their texts."""

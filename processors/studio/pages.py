@@ -1,4 +1,4 @@
-"""The studio's pages: Jinja2 in a sandbox with autoescape, words in Japanese or English."""
+"""The studio's pages: sandboxed Jinja2 with autoescape, texts in Japanese or English."""
 
 from functools import cache
 from importlib.resources import files
@@ -16,7 +16,7 @@ def _source(name: str) -> str:
 
 
 def _percent(value: float) -> str:
-    """A share of 1 as percent."""
+    """Return a share 0..1 as percent."""
     return f"{100 * value:.0f} %" if value >= 0.0995 or not value else f"{100 * value:.1f} %"
 
 
@@ -34,5 +34,5 @@ def _environment() -> ImmutableSandboxedEnvironment:
 
 
 def render(page: str, language: Language, **values: Any) -> str:
-    """A page of `templates/studio/`; what it shows is named in its own template."""
+    """Return the HTML of a page of `templates/studio/`; `values` are the variables of its template."""
     return _environment().get_template(f"{page}.html.j2").render(language=language, w=WORDS[language], **values)

@@ -1,4 +1,4 @@
-"""`lpstream bench`: figures against named references, as a table and `out/bench.json`."""
+"""`lpstream bench`: measure figures against named references, as a table and in `out/bench.json`."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from streams.local.console import AsJson, out, say
 
 Row = dict[str, Any]
 ROUNDS = 3
-# by id: the module of streams.proof.bench, its function, and the arguments that it gets besides `rounds` and `say`
+# by id: the module of streams.proof.bench, its function, and the function's arguments besides `rounds` and `say`
 PARTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "fold": ("fold", "fold", {}),
     "drain_1": ("drain", "drain", {"size": 1}),
@@ -40,21 +40,21 @@ PARTS: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 
 def bench(
-    only: Annotated[str, typer.Option("--only", help="Ids, with commas; default: all.")] = "",
+    only: Annotated[str, typer.Option("--only", help="Ids, separated by commas; default: all.")] = "",
     rounds: Annotated[
-        int, typer.Option(min=1, help="How often each figure is measured, in turns with its reference; medians count.")
+        int, typer.Option(min=1, help="Measurements of each figure, alternating with its reference; the median counts.")
     ] = ROUNDS,
-    target: Annotated[Path, typer.Option("--out", help="Where the figures go; others in the file stay.")] = Path(
+    target: Annotated[Path, typer.Option("--out", help="File of the figures; other figures in it are kept.")] = Path(
         "out/bench.json"
     ),
     as_json: AsJson = False,
 ) -> None:
-    """Measure, each figure against a reference that runs in the same minutes on this machine."""
-    wanted = [name.strip() for name in only.split(",")] if only else list(PARTS)
-    if unknown := sorted(set(wanted) - PARTS.keys()):
-        raise LpstreamError(f"--only {unknown[0]}: give ids of {', '.join(PARTS)}")
+    """Measure each figure against a reference that runs in the same minutes on this machine."""
+    names = [name.strip() for name in only.split(",")] if only else list(PARTS)
+    if unknown := sorted(set(names) - PARTS.keys()):
+        raise LpstreamError(f"--only {unknown[0]}: unknown; give ids of {', '.join(PARTS)}")
     rows: list[Row] = []
-    for name in wanted:
+    for name in names:
         say(f"{name} …")
         rows += _measure(name, rounds)
         _merge(target, rows)
@@ -83,12 +83,12 @@ def _shown(value: float | None) -> str:
 
 
 def _merge(target: Path, rows: list[Row]) -> None:
-    """Put rows into the file, instead of those with the same ids."""
+    """Write rows to the file; they replace rows with the same ids."""
     try:
-        known: list[Row] = json.loads(target.read_text(encoding="utf-8"))
+        old: list[Row] = json.loads(target.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        known = []
-    new = {row["id"] for row in rows}
+        old = []
+    new_ids = {row["id"] for row in rows}
     target.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps([row for row in known if row["id"] not in new] + rows, ensure_ascii=False, indent=2)
+    text = json.dumps([row for row in old if row["id"] not in new_ids] + rows, ensure_ascii=False, indent=2)
     target.write_text(text + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""`lpstream cost`: what a month costs, against the plan's limits."""
+"""`lpstream cost`: the cost of a month, compared with the plan's limits."""
 
 import json
 from dataclasses import asdict
@@ -17,57 +17,57 @@ FACTORS = (0.1, 1.0, 10.0)
 
 
 def cost(
-    workload: Annotated[str, typer.Option(help="Which month of the price file.")] = "plan",
-    prices: Annotated[Path | None, typer.Option(help="Another price file; default: infra/prices.toml.")] = None,
+    workload: Annotated[str, typer.Option(help="Name of a workload in the price file.")] = "plan",
+    prices: Annotated[Path | None, typer.Option(help="Price file; default: infra/prices.toml.")] = None,
     as_json: AsJson = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print docs/cost.md.")] = False,
 ) -> None:
-    """Say what a month costs in each way to run it, in yen, and whether that is within the plan."""
-    told = load_prices(prices).content
-    report = make_report(told, workload)
+    """Show the cost of a month in yen for each deployment, and whether it is within the plan."""
+    file = load_prices(prices).content
+    report = make_report(file, workload)
     if as_json:
         typer.echo(json.dumps(report, ensure_ascii=False, indent=1))
     else:
-        typer.echo(page(told, report) if markdown else "\n".join(_summary(report)))
+        typer.echo(page(file, report) if markdown else "\n".join(_summary(report)))
 
 
-def basis_of(told: PriceFile) -> Basis:
-    """What is counted with."""
+def basis_of(file: PriceFile) -> Basis:
+    """Return the inputs of the calculation."""
     return Basis(
-        jpy_per_usd=told.jpy_per_usd,
-        usd={name: one.usd for name, one in told.prices.items()},
-        measured={name: one.value for name, one in told.measured.items()},
-        limits=told.limits.model_dump(),
-        footprint={name: Size(one.count, one.vcpu, one.gb, one.disk_gb) for name, one in told.footprint.items()},
+        jpy_per_usd=file.jpy_per_usd,
+        usd={name: price.usd for name, price in file.prices.items()},
+        measured={name: figure.value for name, figure in file.measured.items()},
+        limits=file.limits.model_dump(),
+        footprint={name: Size(part.count, part.vcpu, part.gb, part.disk_gb) for name, part in file.footprint.items()},
     )
 
 
-def options_of(told: PriceFile) -> list[Option]:
-    """Ways to run it."""
+def options_of(file: PriceFile) -> list[Option]:
+    """Return the deployments that are compared."""
     return [
-        Option(one.name, one.regions, None if one.vcpu is None else Size(1, one.vcpu, one.gb, one.disk_gb))
-        for one in told.option
+        Option(each.name, each.regions, None if each.vcpu is None else Size(1, each.vcpu, each.gb, each.disk_gb))
+        for each in file.option
     ]
 
 
-def make_report(told: PriceFile, workload: str) -> dict[str, Any]:
-    """Every month that the command tells of; LpstreamError when the workload is not in the file."""
-    works = {one.name: Workload(one.name, one.visits_a_day, one.pages_a_month) for one in told.workload}
-    if workload not in works:
-        raise LpstreamError(f"--workload {workload}: there is none; there are {', '.join(works)}")
-    basis, options, work = basis_of(told), options_of(told), works[workload]
+def make_report(file: PriceFile, workload: str) -> dict[str, Any]:
+    """Return all months of the report; raise LpstreamError if the workload is not in the file."""
+    workloads = {each.name: Workload(each.name, each.visits_a_day, each.pages_a_month) for each in file.workload}
+    if workload not in workloads:
+        raise LpstreamError(f"--workload {workload}: is not in the price file; there are {', '.join(workloads)}")
+    basis, options, work = basis_of(file), options_of(file), workloads[workload]
     return {
-        "dated": told.dated.isoformat(),
+        "dated": file.dated.isoformat(),
         "workload": asdict(work),
-        "months": [_told(basis, month(basis, option, work)) for option in options],
-        "hit_rates": [_told(basis, month(basis.with_hits(rate), options[-1], work)) for rate in HITS],
-        "traffic": [_told(basis, month(basis, option, work.times(factor))) for option in options for factor in FACTORS],
+        "months": [_row(basis, month(basis, option, work)) for option in options],
+        "hit_rates": [_row(basis, month(basis.with_hits(rate), options[-1], work)) for rate in HITS],
+        "traffic": [_row(basis, month(basis, option, work.times(factor))) for option in options for factor in FACTORS],
     }
 
 
-def _told(basis: Basis, found: Month) -> dict[str, Any]:
-    judged = [asdict(one) | {"verdict": "pass" if one.passed else "fail"} for one in verdicts(basis, found)]
-    return asdict(found) | {"infrastructure_yen": found.infrastructure_yen, "verdicts": judged}
+def _row(basis: Basis, total: Month) -> dict[str, Any]:
+    judged = [asdict(each) | {"verdict": "pass" if each.passed else "fail"} for each in verdicts(basis, total)]
+    return asdict(total) | {"infrastructure_yen": total.infrastructure_yen, "verdicts": judged}
 
 
 def _summary(report: dict[str, Any]) -> list[str]:
@@ -75,13 +75,13 @@ def _summary(report: dict[str, Any]) -> list[str]:
         f"{report['workload']['name']}: {report['workload']['visits_a_day']:,.0f} visits a day, "
         f"{report['workload']['pages_a_month']:,.0f} pages a month (prices of {report['dated']})"
     ]
-    for one in report["months"]:
+    for row in report["months"]:
         lines.append(
-            f"\n{one['option']}: ¥{one['infrastructure_yen']:,.0f} a month, calls of models ¥{one['api_yen']:,.0f}"
+            f"\n{row['option']}: ¥{row['infrastructure_yen']:,.0f} a month, model calls ¥{row['api_yen']:,.0f}"
         )
         lines += [
             f"  {each['verdict']}  {each['measure']}: {each['value']:,.1f} {each['unit']}, limit {each['limit']:,.0f}"
-            for each in one["verdicts"]
+            for each in row["verdicts"]
         ]
     return lines
 
@@ -90,78 +90,78 @@ def _table(head: list[str], rows: list[list[str]]) -> list[str]:
     return [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *(f"| {' | '.join(row)} |" for row in rows), ""]
 
 
-def page(told: PriceFile, report: dict[str, Any]) -> str:
-    """`docs/cost.md`."""
+def page(file: PriceFile, report: dict[str, Any]) -> str:
+    """Return the text of `docs/cost.md`."""
     work = report["workload"]
     text = [
         "# What a month costs",
         "",
-        "Made by `lpstream cost --markdown` from `infra/prices.toml`, and compared by a test. An estimate, not a bill.",
+        "`lpstream cost --markdown` makes this page from `infra/prices.toml`. It is an estimate, not a bill.",
         "",
         f"{work['visits_a_day']:,.0f} visits a day, {work['pages_a_month']:,.0f} pages a month; "
-        f"{told.measured['hit_rate'].value:.0%} of the pages find their copy. "
-        f"Prices of {told.dated}, ¥{told.jpy_per_usd:g} a dollar.",
+        f"{file.measured['hit_rate'].value:.0%} of the pages find their copy in the cache. "
+        f"Prices of {file.dated}, ¥{file.jpy_per_usd:g} a dollar.",
         "",
         *_months(report["months"]),
-        "## When copy is found more or less often",
+        "## Cost by cache hit rate",
         "",
         *_hit_rates(report["hit_rates"]),
-        "## With less and more traffic",
+        "## Cost by traffic",
         "",
         *_traffic(report["traffic"]),
-        "## What it is counted with",
+        "## Inputs",
         "",
-        *_table(["price", "US dollars", "source"], [[k, f"{v.usd:g}", v.source] for k, v in told.prices.items()]),
-        *_table(["figure", "value", "source"], [[k, f"{v.value:g}", v.source] for k, v in told.measured.items()]),
-        "The caps that hold at run time are the tenants file's (`lp_yen`, `day_yen`, `month_yen`).",
+        *_table(["price", "US dollars", "source"], [[k, f"{v.usd:g}", v.source] for k, v in file.prices.items()]),
+        *_table(["figure", "value", "source"], [[k, f"{v.value:g}", v.source] for k, v in file.measured.items()]),
+        "At run time, the caps of the tenants file apply (`lp_yen`, `day_yen`, `month_yen`).",
         "The alerts CostCap50, 80, 100 and CostPerPageHigh watch the same ¥2,000 a page (`docs/runbooks.md`).",
         "",
-        "One host is a single point of failure. A region's fixed part is Redis of the plan's three nodes of 16 GB and",
-        "four ClickHouse servers; both hold far more than this work needs, so smaller ones are the first saving.",
+        "One host is a single point of failure. The fixed cost of a region is Redis with the plan's three nodes of",
+        "16 GB and four ClickHouse servers. Both are far larger than this work needs: reduce them first to save money.",
     ]
     return "\n".join(text)
 
 
 def _months(months: list[dict[str, Any]]) -> list[str]:
-    """Verdicts, then yen by line, a column for each way to run it."""
-    options = [one["option"] for one in months]
+    """Return the tables of verdicts and of yen by line, with a column for each deployment."""
+    options = [row["option"] for row in months]
     judged = [
         [
             first["measure"],
             f"{first['limit']:,.0f} {first['unit']}",
-            *(f"{each['verdicts'][at]['value']:,.1f}: {each['verdicts'][at]['verdict']}" for each in months),
+            *(f"{row['verdicts'][index]['value']:,.1f}: {row['verdicts'][index]['verdict']}" for row in months),
         ]
-        for at, first in enumerate(months[0]["verdicts"])
+        for index, first in enumerate(months[0]["verdicts"])
     ]
-    lines = [[name, *(f"{one['lines'][name]:,.0f}" for one in months)] for name in months[0]["lines"]]
-    lines.append(["**infrastructure**", *(f"**{one['infrastructure_yen']:,.0f}**" for one in months)])
-    lines.append(["calls of models", *(f"{one['api_yen']:,.0f}" for one in months)])
+    lines = [[name, *(f"{row['lines'][name]:,.0f}" for row in months)] for name in months[0]["lines"]]
+    lines.append(["**infrastructure**", *(f"**{row['infrastructure_yen']:,.0f}**" for row in months)])
+    lines.append(["model calls", *(f"{row['api_yen']:,.0f}" for row in months)])
     return [*_table(["the plan", "limit", *options], judged), *_table(["yen a month", *options], lines)]
 
 
 def _hit_rates(rates: list[dict[str, Any]]) -> list[str]:
     rows = [
         [
-            f"{one['hit_rate']:.0%}",
-            f"¥{one['api_yen']:,.0f}",
-            f"¥{one['api_yen_per_lp']:.3f}",
-            f"¥{one['api_yen_per_miss']:.2f}, ¥{one['api_yen_per_miss_high']:.2f}",
+            f"{row['hit_rate']:.0%}",
+            f"¥{row['api_yen']:,.0f}",
+            f"¥{row['api_yen_per_lp']:.3f}",
+            f"¥{row['api_yen_per_miss']:.2f}, ¥{row['api_yen_per_miss_high']:.2f}",
         ]
-        for one in rates
+        for row in rates
     ]
-    return _table(["hits", "calls of models a month", "a page on average", "a page that misses: fast, high"], rows)
+    return _table(["hit rate", "model calls a month", "average per page", "per page that misses: fast, high"], rows)
 
 
 def _traffic(traffic: list[dict[str, Any]]) -> list[str]:
     rows = [
         [
-            one["option"],
-            one["workload"],
-            f"¥{one['infrastructure_yen']:,.0f}",
-            f"¥{one['api_yen']:,.0f}",
-            f"{one['storage_gb']:,.0f} GB",
-            "yes" if all(judged["verdict"] == "pass" for judged in one["verdicts"]) else "no",
+            row["option"],
+            row["workload"],
+            f"¥{row['infrastructure_yen']:,.0f}",
+            f"¥{row['api_yen']:,.0f}",
+            f"{row['storage_gb']:,.0f} GB",
+            "yes" if all(judged["verdict"] == "pass" for judged in row["verdicts"]) else "no",
         ]
-        for one in traffic
+        for row in traffic
     ]
-    return _table(["run as", "work", "infrastructure", "calls of models", "stored", "within the plan"], rows)
+    return _table(["deployment", "workload", "infrastructure", "model calls", "stored", "within the plan"], rows)

@@ -1,4 +1,4 @@
-"""`lpstream demo`: the pipeline once, end to end, on a stack of its own."""
+"""`lpstream demo`: run the pipeline once, end to end, on an embedded stack."""
 
 import asyncio
 import tempfile
@@ -13,12 +13,12 @@ from streams.proof.demo import run
 
 def demo(
     kafka: Kafka = "auto",
-    visits: Annotated[int, typer.Option(min=1, help="How many visits to send.")] = 3_000,
-    target: Annotated[Path, typer.Option("--out", help="Where to put what came out.")] = Path("out/demo"),
+    visits: Annotated[int, typer.Option(min=1, help="Number of visits to send.")] = 3_000,
+    target: Annotated[Path, typer.Option("--out", help="Folder of the output.")] = Path("out/demo"),
     data: Annotated[Path | None, typer.Option("--data", help="Folder of the stack; default: a temporary one.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the visitor model.")] = 1,
 ) -> None:
-    """Send visits through the whole pipeline, compare what was acknowledged with what was counted, draw the maps."""
+    """Send visits through the pipeline, compare acknowledged with counted events, draw the maps."""
     target.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="lpstream-") as folder,

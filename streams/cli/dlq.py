@@ -1,4 +1,4 @@
-"""`lpstream dlq`: dead letters, looked at and sent again; batches that cannot be read, passed."""
+"""`lpstream dlq`: list, show and replay dead letters; skip batches that cannot be read."""
 
 import asyncio
 import dataclasses
@@ -23,7 +23,7 @@ SHOWN_BYTES = 300
 
 @app.command("ls")
 def list_(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
-    """List what waits, by topic, with the commonest causes."""
+    """List the number of waiting letters by topic, with the most common causes."""
     settings = settings_for(data)
 
     async def collect() -> list[dict[str, Any]]:
@@ -44,11 +44,11 @@ def list_(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
 @app.command()
 def show(
     topic: Topic,
-    limit: Annotated[int, typer.Option(min=1, help="How many letters.")] = 10,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of letters.")] = 10,
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Show waiting letters: where each came from, what is wrong, its bytes."""
+    """Show waiting letters: their origin, error and bytes."""
     letters = asyncio.run(_first(DeadLetters(settings_for(data), topic), limit))
     if as_json:
         typer.echo(json.dumps([_plain(letter) for letter in letters], ensure_ascii=False))
@@ -58,22 +58,22 @@ def show(
             f"[{letter.partition}]@{letter.offset} {_time(letter.timestamp_ms)} from {letter.origin}", markup=False
         )
         out.print(f"  {_safe(letter.error)}", markup=False, style="red")
-        holds = _shown(letter.value) if letter.skip_to is None else "nothing to replay"
-        out.print(f"  {holds}", markup=False, highlight=False)
+        content = _shown(letter.value) if letter.skip_to is None else "nothing to replay"
+        out.print(f"  {content}", markup=False, highlight=False)
     say(f"{len(letters)} shown")
 
 
 @app.command()
 def replay(
     topic: Topic,
-    limit: Annotated[int, typer.Option(min=1, help="Replay at most so many.")] = 1_000,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of letters.")] = 1_000,
     on_error: Annotated[
-        OnError, typer.Option(help="A letter that still cannot be decoded: stop there, or requeue it and go on.")
+        OnError, typer.Option(help="If a letter still cannot be decoded: stop there, or requeue it and continue.")
     ] = "stop",
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Send waiting letters to their topic again, each once."""
+    """Send each waiting letter to its topic again, once."""
     replayed, requeued, stopped = asyncio.run(_replay(settings_for(data), topic, limit, on_error))
     if as_json:
         typer.echo(json.dumps({"replayed": replayed, "requeued": requeued, "stopped": stopped is not None}))
@@ -83,26 +83,26 @@ def replay(
         letter, wrong = stopped
         raise LpstreamError(
             f"stopped at {topic}[{letter.partition}]@{letter.offset}, which still cannot be decoded: {_safe(wrong)}; "
-            "look at it with `lpstream dlq show`, or go on with --on-error requeue"
+            "see it with `lpstream dlq show`, or continue past it with --on-error requeue"
         )
 
 
 @app.command()
 def skip(
-    topic: Annotated[str, typer.Argument(help="Topic that is stopped, such as heatmap.events.")],
-    partition: Annotated[int, typer.Argument(min=0, help="Its partition, as the log names it.")],
-    offset: Annotated[int, typer.Argument(min=0, help="The offset that cannot be read, as the log names it.")],
+    topic: Annotated[str, typer.Argument(help="Stopped topic, such as heatmap.events.")],
+    partition: Annotated[int, typer.Argument(min=0, help="Stopped partition, from the worker's log.")],
+    offset: Annotated[int, typer.Argument(min=0, help="Offset that cannot be read, from the worker's log.")],
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Pass a batch that cannot be read: what is in it is lost, and a dead letter says so."""
+    """Skip a batch that cannot be read: its records are lost, and a dead letter records that."""
     if topic.endswith(SUFFIX):
-        raise Refused(f"{topic} holds dead letters; name the topic that is stopped, {topic.removesuffix(SUFFIX)}")
-    passed = asyncio.run(DeadLetters(settings_for(data), topic).skip(partition, offset))
+        raise Refused(f"{topic} holds dead letters; give the stopped topic, {topic.removesuffix(SUFFIX)}")
+    skipped = asyncio.run(DeadLetters(settings_for(data), topic).skip(partition, offset))
     if as_json:
-        typer.echo(json.dumps({"first": passed.first, "next": passed.next}))
+        typer.echo(json.dumps({"first": skipped.first, "next": skipped.next}))
     else:
-        say(f"offsets {passed.first} to {passed.next - 1} are passed; a running worker goes on within seconds")
+        say(f"offsets {skipped.first} to {skipped.next - 1} are skipped; a running worker continues within seconds")
 
 
 async def _replay(
@@ -122,18 +122,18 @@ async def _replay(
 
 
 async def _first(letters: DeadLetters, limit: int) -> list[Letter]:
-    found: list[Letter] = []
+    first: list[Letter] = []
     async for letter in letters.read():
-        found.append(letter)
-        if len(found) == limit:
+        first.append(letter)
+        if len(first) == limit:
             break
-    return found
+    return first
 
 
 def _plain(letter: Letter) -> dict[str, Any]:
     names = ("partition", "offset", "timestamp_ms", "error", "origin", "skip_to")
-    kept = {name: getattr(letter, name) for name in names}
-    return {**kept, "key": _text(letter.key), "value": _text(letter.value)}
+    fields = {name: getattr(letter, name) for name in names}
+    return {**fields, "key": _text(letter.key), "value": _text(letter.value)}
 
 
 def _text(value: bytes | None) -> str | None:
@@ -146,8 +146,8 @@ def _shown(value: bytes) -> str:
 
 
 def _safe(text: str) -> str:
-    """Without what a terminal would obey."""
-    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
+    """Escape characters that could control the terminal."""
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
 
 
 def _time(at_ms: int | None) -> str:

@@ -1,4 +1,4 @@
-"""`lpstream rebuild`: the heatmap tables anew from the log."""
+"""`lpstream rebuild`: rebuild the heatmap tables from the log."""
 
 import asyncio
 import json
@@ -12,7 +12,10 @@ from streams.runtime.gc_tuning import tune_collector
 
 
 def rebuild(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
-    """Make the heatmap tables anew from the log's first record, then exchange them; traffic and workers go on."""
+    """Rebuild the heatmap tables from the log's first record, then exchange them.
+
+    Traffic and workers continue meanwhile.
+    """
     settings = settings_for(data)
     tune_collector()
     with Progress(console=err) as progress:

@@ -1,4 +1,4 @@
-"""`lpstream request`: ask for one landing page and follow it to its end."""
+"""`lpstream request`: request one landing page and follow it until it is finished."""
 
 import asyncio
 import contextlib
@@ -20,23 +20,23 @@ from streams.local.console import DEFAULT_DATA, AsJson, Data, err, out, private_
 
 
 def request(
-    industry: Annotated[str, typer.Option(help="Trade of the customer.")] = "飲食",
-    purpose: Annotated[str, typer.Option(help="What the page is for.")] = "集客",
+    industry: Annotated[str, typer.Option(help="Industry of the business.")] = "飲食",
+    purpose: Annotated[str, typer.Option(help="Purpose of the page.")] = "集客",
     keyword: Annotated[list[str] | None, typer.Option(help="A keyword; may be given several times.")] = None,
     name: Annotated[str, typer.Option(help="Name of the business.")] = "麺屋 一",
-    phone: Annotated[str | None, typer.Option(help="Its telephone number.")] = None,
+    phone: Annotated[str | None, typer.Option(help="Phone number of the business.")] = None,
     tone: Annotated[Literal["friendly", "formal", "premium"], typer.Option(help="Tone of the copy.")] = "friendly",
     quality: Annotated[Literal["fast", "high"], typer.Option(help="Tier of the model.")] = "fast",
     tenant: Annotated[str, typer.Option(help="Tenant that the token belongs to.")] = "demo",
     file: Annotated[
-        Path | None, typer.Option("--file", help="A whole request as JSON instead; - reads standard input.")
+        Path | None, typer.Option("--file", help="Whole request as JSON instead; - reads standard input.")
     ] = None,
     save: Annotated[Path | None, typer.Option("--out", help="Save the page's HTML here.")] = None,
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Ask for one landing page, follow its progress, print its result."""
-    wanted: dict[str, Any] = {
+    """Request one landing page, follow its progress, print its result."""
+    body: dict[str, Any] = {
         "schema": 1,
         "request_id": str(uuid4()),
         "tenant_id": tenant,
@@ -48,9 +48,9 @@ def request(
         "quality": quality,
     }
     if file is not None:
-        wanted = {"schema": 1, "request_id": wanted["request_id"], "tenant_id": tenant, **_read(file)}
-    told, page = asyncio.run(_ask(*private_api(data), model_from_object(GenerationRequest, wanted)))
-    result = told.model_dump(mode="json")
+        body = {"schema": 1, "request_id": body["request_id"], "tenant_id": tenant, **_read(file)}
+    answer, page = asyncio.run(_ask(*private_api(data), model_from_object(GenerationRequest, body)))
+    result = answer.model_dump(mode="json")
     if save is not None and page is not None:
         save.write_bytes(page)
     if as_json:
@@ -64,29 +64,29 @@ def request(
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        found = json.loads(sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8"))
+        content = json.loads(sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise LpstreamError(f"--file {file}: {error}") from error
-    if not isinstance(found, dict):
-        raise LpstreamError(f"--file {file}: give one request, a JSON object")
-    return found
+    if not isinstance(content, dict):
+        raise LpstreamError(f"--file {file}: is not a JSON object; give one request")
+    return content
 
 
-async def _ask(api: str, token: str, wanted: GenerationRequest) -> tuple[Result, bytes | None]:
-    """The result, and the page if there is one."""
+async def _ask(api: str, token: str, body: GenerationRequest) -> tuple[Result, bytes | None]:
+    """Send the request; return its result, and the page if there is one."""
     async with over_http(api, token) as pages:
-        request_id = await pages.request(wanted)
-        with Progress(console=err) as shown:
-            task = shown.add_task("queued", total=100)
-            with contextlib.suppress(Retryable):  # the result is waited for all the same
+        request_id = await pages.request(body)
+        with Progress(console=err) as bar:
+            task = bar.add_task("queued", total=100)
+            with contextlib.suppress(Retryable):  # progress is optional; the result is awaited in any case
                 async for now in pages.progress(request_id):
-                    shown.update(task, completed=now.percent, description=now.section or now.stage)
+                    bar.update(task, completed=now.percent, description=now.section or now.stage)
         result = await pages.result(request_id)
     return result, await _page(result.page_url) if result.page_url else None
 
 
 async def _page(url: str) -> bytes:
-    # without the token: the public listener must not see it
+    # sent without the token: the public listener must not see it
     try:
         async with aiohttp.ClientSession(raise_for_status=True) as session, session.get(url) as answer:
             return await answer.read()

@@ -1,4 +1,4 @@
-"""`lpstream edge`, `worker`, `migrate`: the processes of an installation, by the settings alone."""
+"""`lpstream edge`, `worker`, `snippet` and `migrate`: single processes, configured by the settings."""
 
 import asyncio
 import re
@@ -18,36 +18,36 @@ from streams.local.installation import STOP_S
 from streams.local.prepare import prepare
 from streams.runtime.settings import any_address_set
 
-PLAIN = (
-    "warning: LPSTREAM_CLICKHOUSE_REPLICATED is false. A ClickHouse server that is killed during an insert into plain "
-    "tables can lose a bucket of one table (docs/production.md); only the embedded server repairs that."
+NOT_REPLICATED = (
+    "warning: LPSTREAM_CLICKHOUSE_REPLICATED is false. If a ClickHouse server is killed during an insert, plain tables "
+    "can lose a bucket of one table (docs/production.md). Only the embedded server repairs this."
 )
 
 
 def edge(data: Data = DEFAULT_DATA) -> None:
-    """Run the edge: the public and the private listener, in as many processes as the settings say."""
+    """Run the edge: the public and the private listener, in LPSTREAM_EDGE_PROCESSES processes."""
     from streams.edge.processes import run_edge
 
     run_edge(settings_for(data))
 
 
 def snippet(
-    lp_id: Annotated[str, typer.Option("--lp-id", help="Page that the tag is for.")] = "lp_8f3a",
+    lp_id: Annotated[str, typer.Option("--lp-id", help="Id of the page that the tag is for.")] = "lp_8f3a",
     data: Data = DEFAULT_DATA,
 ) -> None:
-    """Print the tracking snippet's script tag, with the hash that browsers check it by."""
+    """Print the script tag of the tracking snippet, with the hash by which browsers check it."""
     from streams.edge.site.snippet import Snippet
 
     if not re.fullmatch(LP_ID_PATTERN, lp_id):
-        raise LpstreamError("--lp-id: give letters, digits, dots, dashes and underscores, 128 at most")
+        raise LpstreamError("--lp-id: give at most 128 letters, digits, dots, dashes and underscores")
     typer.echo(Snippet.load().tag(settings_for(data).page_base_url, lp_id))
 
 
 def worker(
-    name: Annotated[Literal["heatmap", "generation", "all"], typer.Argument(help="Which worker.")],
+    name: Annotated[Literal["heatmap", "generation", "all"], typer.Argument(help="Worker to run.")],
     data: Data = DEFAULT_DATA,
 ) -> None:
-    """Run a worker of the pipeline; `all` runs each in a process of its own."""
+    """Run a worker of the pipeline; `all` runs both, each in its own process."""
     settings = settings_for(data)
     if name == "all":
         _run_all(data, settings.worker_metrics_port)
@@ -58,7 +58,10 @@ def worker(
 
 
 def _run_all(data: Path, port: int) -> None:
-    """Run both until a signal; when one ends by itself the other is stopped. The second listens on the next port."""
+    """Run both workers until a signal; if one ends by itself, stop the other.
+
+    The second worker serves its metrics on the next port.
+    """
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -86,4 +89,4 @@ def migrate(data: Data = DEFAULT_DATA) -> None:
     settings = settings_for(data)
     asyncio.run(prepare(settings, say))
     if any_address_set() and not settings.clickhouse_replicated:
-        say(PLAIN)
+        say(NOT_REPLICATED)

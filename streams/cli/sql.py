@@ -1,4 +1,4 @@
-"""`lpstream sql`: read-only SQL against the views and tables, by hand or from the analysts' kit."""
+"""`lpstream sql`: read-only SQL on the views and tables, free or from the analysts' kit."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ KIT_DAYS = 30
 
 def sql(
     query: Annotated[str, typer.Argument(help='For example: "SELECT * FROM lp_daily".')] = "",
-    name: Annotated[str, typer.Option("--kit", help="A query of the analysts' kit instead; `list` shows them.")] = "",
+    name: Annotated[str, typer.Option("--kit", help="Run a query of the analysts' kit; `list` shows all.")] = "",
     param: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE for a {NAME:Type} of the query; may be given several times.")
     ] = None,
@@ -28,12 +28,12 @@ def sql(
     """Run one SQL query as the read-only analyst and print its rows."""
     if bool(query) == bool(name):
         raise LpstreamError("give either a query or --kit NAME; `--kit list` shows the names")
-    values = dict(_pair(one) for one in param or [])
+    values = dict(_pair(text) for text in param or [])
     if name == "list":
-        rows: list[dict[str, Any]] = [{"name": one.name, "answers": f"{one.title}. {one.about}"} for one in kit()]
+        rows: list[dict[str, Any]] = [{"name": each.name, "answers": f"{each.title}. {each.about}"} for each in kit()]
     elif name:
-        found = kit_query(name)
-        rows = asyncio.run(_rows(found.sql, _filled(found, values), *analyst(data)))
+        entry = kit_query(name)
+        rows = asyncio.run(_rows(entry.sql, _filled(entry, values), *analyst(data)))
     else:
         rows = asyncio.run(_rows(query, values, *analyst(data)))
     if as_json:
@@ -61,13 +61,13 @@ def _filled(query: KitQuery, values: dict[str, str]) -> dict[str, str]:
 
 
 def _defaults(query: KitQuery) -> dict[str, str]:
-    """The last 30 days, a change in their middle, and all pages where the query can take all."""
+    """Return default parameters: the last 30 days, a change in their middle, and all pages if possible."""
     today = datetime.now(UTC).date()
-    days = {"from": KIT_DAYS, "change": KIT_DAYS // 2, "to": -1}
-    known = {name: (today - timedelta(days=back)).isoformat() for name, back in days.items()}
+    days_ago = {"from": KIT_DAYS, "change": KIT_DAYS // 2, "to": -1}
+    defaults = {name: (today - timedelta(days=days)).isoformat() for name, days in days_ago.items()}
     if "{lp_id:String} = ''" in query.sql:
-        known["lp_id"] = ""
-    return {name: value for name, value in known.items() if name in query.parameters}
+        defaults["lp_id"] = ""
+    return {name: value for name, value in defaults.items() if name in query.parameters}
 
 
 async def _rows(

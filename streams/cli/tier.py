@@ -1,4 +1,4 @@
-"""`lpstream tier` and `lpstream restore`: days on their way through the tiers, by hand."""
+"""`lpstream tier` and `lpstream restore`: move days between the tiers by hand."""
 
 import asyncio
 import json
@@ -21,13 +21,13 @@ from streams.tiers.stores import Clock, Report
 
 app = typer.Typer(
     add_completion=False,
-    help="Bring days where they belong: old ones to S3, older ones to Glacier. The heatmap workers do it hourly.",
+    help="Move old days to S3 and older ones to Glacier. The heatmap workers do this hourly.",
     invoke_without_command=True,
 )
 WAIT_S = 60.0
 Today = Annotated[
     datetime | None,
-    typer.Option("--today", formats=["%Y-%m-%d"], help="Take this day for today (UTC); default: it is."),
+    typer.Option("--today", formats=["%Y-%m-%d"], help="Act as if this day were today (UTC); default: today."),
 ]
 Work = Callable[[Tiers], Awaitable[Report | None]]
 
@@ -35,14 +35,16 @@ Work = Callable[[Tiers], Awaitable[Report | None]]
 @app.callback()
 def tier(
     context: typer.Context,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")] = False,
     today: Today = None,
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Move days older than LPSTREAM_TIER_HOT_DAYS to S3 and those older than LPSTREAM_TIER_WARM_DAYS to Glacier.
+    """Move days from ClickHouse to S3, and from S3 to Glacier, by their age.
 
-    Cut off anywhere, run it again: it finishes what was begun, and nothing is lost or counted twice.
+    LPSTREAM_TIER_HOT_DAYS and LPSTREAM_TIER_WARM_DAYS set the ages.
+
+    If it is interrupted, run it again: it finishes the moves that were begun; nothing is lost or counted twice.
     """
     if context.invoked_subcommand is not None:
         return
@@ -55,7 +57,7 @@ def tier(
 
 @app.command()
 def show(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
-    """Show what each tier holds."""
+    """Show the days, rows and bytes of each tier."""
     rows = asyncio.run(status(settings_for(data)))
     if as_json:
         typer.echo(json.dumps(rows))
@@ -76,24 +78,27 @@ def erase(
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Erase what was counted of pages or of a tenant until now, in every tier. It cannot be undone."""
+    """Erase all heatmap data of pages or of a tenant until now, in every tier. This cannot be undone."""
     settings = settings_for(data)
-    lp_ids, prefix = _meant(settings, lp_id or [], tenant)
-    named = ", ".join([*lp_ids, *([f"{prefix}…"] if prefix else [])])
-    if not yes and not typer.confirm(f"Erase all heatmaps of {named}?", err=True):
-        raise LpstreamError("nothing was erased")
+    lp_ids, prefix = _selection(settings, lp_id or [], tenant)
+    names = ", ".join([*lp_ids, *([f"{prefix}…"] if prefix else [])])
+    if not yes and not typer.confirm(f"Erase all heatmaps of {names}?", err=True):
+        raise LpstreamError("nothing was erased: the question was not answered with yes")
     _run(settings, _clock(today), lambda tiers: tiers.erase(lp_ids, prefix, wait_s=WAIT_S), as_json)
 
 
 def restore(
     first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day (UTC).")],
     last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day (UTC).")],
-    days: Annotated[int, typer.Option(min=1, max=365, help="For how many days.")] = 7,
+    days: Annotated[int, typer.Option(min=1, max=365, help="Number of days that they stay restored.")] = 7,
     today: Today = None,
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Bring cold days back into the views for a while. Glacier itself takes hours: run it again until nothing waits."""
+    """Restore cold days into the views for some days.
+
+    Glacier takes hours: run the command again until no day is waiting.
+    """
     if last < first:
         raise LpstreamError("--to: is before --from")
 
@@ -107,28 +112,28 @@ def _clock(today: datetime | None) -> Clock:
     return Clock.at(today.date() if today else None, datetime.now(UTC))
 
 
-def _meant(settings: Settings, lp_ids: list[str], tenant: str) -> tuple[list[str], str]:
-    """Pages and the beginning of pages' ids; LpstreamError when it is neither or both."""
+def _selection(settings: Settings, lp_ids: list[str], tenant: str) -> tuple[list[str], str]:
+    """Return page ids and a prefix of page ids; raise LpstreamError unless exactly one option is given."""
     if bool(lp_ids) == bool(tenant):
         raise LpstreamError("give either --lp-id or --tenant")
-    for one in lp_ids:
-        if not re.fullmatch(LP_ID_PATTERN.strip("^$"), one):
-            raise LpstreamError(f"--lp-id {one!r}: is no lp_id")
+    for lp_id in lp_ids:
+        if not re.fullmatch(LP_ID_PATTERN.strip("^$"), lp_id):
+            raise LpstreamError(f"--lp-id {lp_id!r}: is not a valid page id")
     if not tenant:
         return lp_ids, ""
-    found = Tenants.load(settings.tenants_file).named(tenant)
-    if found is None:
+    entry = Tenants.load(settings.tenants_file).named(tenant)
+    if entry is None:
         raise LpstreamError(f"--tenant {tenant!r}: is not in {settings.tenants_file}")
-    return [one for one in found.lp_ids if one != "*"], f"{found.id}-"
+    return [lp_id for lp_id in entry.lp_ids if lp_id != "*"], f"{entry.id}-"
 
 
 def _run(settings: Settings, clock: Clock, work: Work, as_json: bool) -> None:
     with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=err) as progress:
-        task = progress.add_task("looking")
+        task = progress.add_task("searching")
         tiers = Tiers(settings, clock, lambda line: progress.update(task, description=line))
         report = asyncio.run(_awaited(work(tiers)))
     if report is None:
-        raise LpstreamError(f"another run goes on for over {WAIT_S:g} s; try again when it has ended")
+        raise LpstreamError(f"another run has held the lock for over {WAIT_S:g} s; try again when it has ended")
     if as_json:
         typer.echo(json.dumps(report.plain()))
     else:
@@ -143,17 +148,17 @@ async def _awaited(work: Awaitable[Report | None]) -> Report | None:
 
 def _show(report: Report) -> None:
     table = Table("done", "days", "objects", "rows", "bytes", title=f"{report.seconds:g} s")
-    for what, rows in report.done.items():
+    for action, rows in report.done.items():
         days = sorted({row["day"] for row in rows})
-        stretch = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+        period = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
         sums = (f"{sum(row[name] for row in rows):,}" for name in ("rows", "bytes"))
-        table.add_row(what, stretch, str(len(rows)), *sums)
+        table.add_row(action, period, str(len(rows)), *sums)
     if report.done:
         out.print(table)
     else:
-        out.print("every day is where it belongs")
+        out.print("nothing to do: every day is in its tier")
     for line in report.waiting:
-        out.print(f"waits: {line}", markup=False, highlight=False)
+        out.print(f"waiting: {line}", markup=False, highlight=False)
 
 
 def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
@@ -161,9 +166,9 @@ def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
         typer.echo(json.dumps(plan))
         return
     table = Table("would", "table", "day")
-    for what in ("finish", "erase", "move", "chill", "expire"):
-        for row in plan[what]:
-            table.add_row(what, row["table"], row["day"])
+    for action in ("finish", "erase", "move", "chill", "expire"):
+        for row in plan[action]:
+            table.add_row(action, row["table"], row["day"])
     out.print(table)
     for line in plan["waiting"]:
-        out.print(f"waits: {line}", markup=False, highlight=False)
+        out.print(f"waiting: {line}", markup=False, highlight=False)

@@ -1,4 +1,4 @@
-"""`lpstream up`: the embedded stack and all services, until Ctrl-C."""
+"""`lpstream up`: run the embedded stack and all services until Ctrl-C."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from streams.local.console import DEFAULT_DATA, AsJson, Data, err, out, say
 from streams.local.installation import Installation
 from streams.local.prepare import prepare, settings_of
 
-Kafka = Annotated[Choice, typer.Option("--kafka", help="Broker; auto: Apache Kafka where Java and Maven are.")]
+Kafka = Annotated[Choice, typer.Option("--kafka", help="Broker; auto: Apache Kafka if Java and Maven are installed.")]
 WATCH_S = 0.5
 BEACON = {
     "schema": 1,
@@ -52,11 +52,11 @@ EXAMPLE = {
 
 
 @contextlib.contextmanager
-def installation(data: Path, kafka: Choice) -> Iterator[tuple[Stack, Installation]]:
-    """A stack with its services, ready; all gone at the end."""
+def installation(data: Path, kafka: Choice, port: int | None = None) -> Iterator[tuple[Stack, Installation]]:
+    """Yield a running stack and its services; stop both at the end."""
     with Stack(data, kafka, say) as stack:
         asyncio.run(prepare(settings_of(stack), say))
-        services = Installation(stack, say)
+        services = Installation(stack, say, port=port)
         try:
             services.start()
             yield stack, services
@@ -64,12 +64,20 @@ def installation(data: Path, kafka: Choice) -> Iterator[tuple[Stack, Installatio
             services.stop()
 
 
-def up(data: Data = DEFAULT_DATA, kafka: Kafka = "auto", as_json: AsJson = False) -> None:
-    """Start everything on this machine, print each door, keep it running until Ctrl-C."""
+def up(
+    data: Data = DEFAULT_DATA,
+    kafka: Kafka = "auto",
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=1024, max=65_534, help="Port of the edge; the private listener has the next."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start the stack and all services on this machine, print the addresses, run until Ctrl-C."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with installation(data, kafka) as (stack, services):
+    with installation(data, kafka, port) as (stack, services):
         if as_json:
             out.print_json(json.dumps(services.doors()))
         else:
@@ -81,8 +89,8 @@ def up(data: Data = DEFAULT_DATA, kafka: Kafka = "auto", as_json: AsJson = False
 
 
 def show_processes(stack: Stack, services: Installation) -> None:
-    """How long each process took to start, and its memory."""
-    table = Table("process", "pid", "start ms", "memory MB", title="What runs")
+    """Print the start time and memory of each process."""
+    table = Table("process", "pid", "start ms", "memory MB", title="Processes")
     for name, child in stack.processes.items():
         table.add_row(name, str(child.pid), str(stack.startup_ms[name]), f"{child.memory_mb():.0f}")
     for name, child in services.children.items():
@@ -97,23 +105,23 @@ def _show_doors(doors: dict[str, Any]) -> None:
     login, _, host = doors["clickhouse"].removeprefix("http://").partition("@")
     out.print(
         f"""
-Snippet, for a page:
+Snippet for a page:
   <script async src="{doors["edge"]}/t.js" data-lp-id="demo-page"></script>
-What it posts, by hand:
+Post a beacon by hand, as the snippet does:
   curl -i "{doors["edge"]}/e/heatmap.events" -d '{beacon}'
-A picture of what was counted:
+Get a click map:
   curl -H "Authorization: Bearer {doors["token"]}" -o map.png "{doors["api"]}/heatmaps/demo-page.png?kind=click"
-A landing page, asked for and looked up:
+Request a landing page and read its result:
   lpstream request --industry 美容 --purpose 予約 --keyword 髪質改善 --name "サロン 凪"
   curl -X POST -H "Authorization: Bearer {doors["token"]}" -H "Content-Type: application/vnd.kafka.json.v2+json" \\
     "{doors["api"]}/topics/lp.requests" -d '{request}'
   curl -H "Authorization: Bearer {doors["token"]}" "{doors["api"]}/lp/requests/{EXAMPLE_ID}"
-The studio, to make pages and see their maps in a browser; log in with {doors["token"]}
+The studio makes pages and shows their maps in a browser; log in with {doors["token"]}
   {doors["api"]}/studio
 SQL, read-only:
   lpstream sql "{example}"
   curl -u {login} "http://{host}/?database=lpstream" -d "{example} FORMAT PrettyCompact"
-Ctrl-C ends everything.
+Press Ctrl-C to stop everything.
 """,
         highlight=False,
         markup=False,

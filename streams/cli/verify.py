@@ -1,4 +1,4 @@
-"""`lpstream verify`: the verification plan carried out, and its report."""
+"""`lpstream verify`: run the verification plan and write its report."""
 
 import asyncio
 import json
@@ -32,42 +32,38 @@ from streams.proof.verify.verdicts import Row, failed
 from streams.runtime.settings import any_address_set
 
 WARMED = 800
-EPILOG = "Exit code: 0 when every line of the scenarios that were run keeps its limit at the scale asked for, 1 else."
+EPILOG = "Exit code: 0 if every line of the scenarios that ran keeps its limit at the given scale, otherwise 1."
 
 
 Scenarios = Annotated[
     list[str] | None,
-    typer.Option("--scenario", help=f"Which: {', '.join(SCENARIOS)} or all; may be given several times."),
+    typer.Option("--scenario", help=f"Scenario to run: {', '.join(SCENARIOS)} or all; may be given several times."),
 ]
-Duration = Annotated[
-    float, typer.Option(min=0, help="Seconds that are measured, after the ramp; 0: the scenario's own.")
-]
+Duration = Annotated[float, typer.Option(min=0, help="Seconds to measure after the ramp; 0: the scenario's default.")]
 Ramp = Annotated[
-    float, typer.Option(help="Seconds over which connections come; 0: all at once; below 0: the scenario's own.")
+    float, typer.Option(help="Seconds over which connections open; 0: all at once; below 0: the scenario's default.")
 ]
 Scale = Annotated[
     float,
-    typer.Option(min=0.001, max=10, help="Factor on connections and rates; the report says it with each verdict."),
+    typer.Option(min=0.001, max=10, help="Factor on connections and rates; the report shows it at each verdict."),
 ]
 ByLocust = Annotated[
-    int, typer.Option(min=1, help="Most connections that Locust drives; those beyond post beacons by raw sockets.")
+    int, typer.Option(min=1, help="Maximum of connections that Locust drives; raw sockets post beacons for the rest.")
 ]
-Warmed = Annotated[
-    int, typer.Option("--warm", min=0, help="Most frequent patterns whose copy is made before; 0: none.")
-]
+Warmed = Annotated[int, typer.Option("--warm", min=0, help="Number of most frequent patterns to warm first; 0: none.")]
 Provider = Annotated[
     Models, typer.Option("--provider", help="Models: the simulator (copy takes 3 s), or those of the settings.")
 ]
-Tenant = Annotated[str, typer.Option(help="Tenant that LPSTREAM_API_TOKEN belongs to, where the stack runs.")]
-Seed = Annotated[int, typer.Option(help="Seed of visitors, requests and faults; 0: a new one.")]
-Target = Annotated[Path, typer.Option("--out", help="Where the report goes; scenarios in it stay.")]
+Tenant = Annotated[str, typer.Option(help="Tenant that LPSTREAM_API_TOKEN belongs to, on a running stack.")]
+Seed = Annotated[int, typer.Option(help="Seed of visitors, requests and faults; 0: a random seed.")]
+Target = Annotated[Path, typer.Option("--out", help="Folder of the report; other scenarios in it are kept.")]
 Edges = Annotated[
-    int, typer.Option(min=1, max=16, help="Processes of the edge, on a stack of its own; chaos then kills one of them.")
+    int, typer.Option(min=1, max=16, help="Edge processes of the embedded stack; chaos kills one if there are several.")
 ]
 Brokers = Annotated[
-    int, typer.Option(min=1, max=9, help="Apache Kafka nodes, on a stack of its own; chaos then kills one of them.")
+    int, typer.Option(min=1, max=9, help="Apache Kafka nodes of the embedded stack; chaos kills one if several.")
 ]
-Running = Annotated[Path | None, typer.Option("--data", help="Folder of a running stack; default: a stack of its own.")]
+Running = Annotated[Path | None, typer.Option("--data", help="Folder of a running stack; default: an embedded stack.")]
 
 
 def verify(
@@ -87,45 +83,45 @@ def verify(
     data: Running = None,
     as_json: AsJson = False,
 ) -> None:
-    """Carry out the verification plan: load by Locust, faults, measures, verdicts, and a report in two languages.
+    """Run the verification plan: load by Locust, faults, measures, verdicts, a report in two languages.
 
-    Runs on an embedded stack of its own, on the one that `up` runs on --data, or at the addresses of the settings.
-    Ctrl-C ends the load and still writes what was measured.
+    The target is a new embedded stack, the stack that `up` runs in --data, or the addresses of the settings.
+    Ctrl-C ends the load; the results so far are still written.
     """
-    for client in ("aiokafka", "clickhouse_connect"):  # that a store is away is measured, not news
+    for client in ("aiokafka", "clickhouse_connect"):  # store outages are part of the test; do not log them
         logging.getLogger(client).setLevel(logging.CRITICAL)
     names = _names(scenario)
     if edges > 1 and "rolling" in names:
-        raise LpstreamError("--edges: rolling replaces an edge of one process; leave it at 1, or leave rolling away")
+        raise LpstreamError("--scenario rolling needs --edges 1: it replaces an edge of one process")
     with (
         tempfile.TemporaryDirectory(prefix="lpstream-verify-") as folder,
         _place(Path(folder), tenant, data, kafka=kafka, models=models, edges=edges, brokers=brokers) as place,
     ):
         copy = warm(place, warmed, say)
         for name in names:
-            one = SCENARIOS[name]
+            chosen = SCENARIOS[name]
             asked = Asked(
-                one, scale, duration or one.seconds, one.ramp_s if ramp < 0 else ramp, locust,
+                chosen, scale, duration or chosen.seconds, chosen.ramp_s if ramp < 0 else ramp, locust,
                 seed or random.SystemRandom().randrange(1, 2**31),
             )  # fmt: skip
             run = _run(place, asked, Path(folder) / f"drivers-{name}")
             run |= {"models": _models(place, models), "warmed": copy}
             keep(target, run)
-            told = write(target)
+            verdicts = write(target)
             if run["interrupted"]:
                 break
-    mine = [row for row in told if row["scenario"] in names]
-    _show(mine, target, as_json)
-    if wrong := failed(mine):
-        raise LpstreamError(f"{len(wrong)} lines of the plan do not hold: {', '.join(row['id'] for row in wrong)}")
+    rows = [row for row in verdicts if row["scenario"] in names]
+    _show(rows, target, as_json)
+    if wrong := failed(rows):
+        raise LpstreamError(f"{len(wrong)} lines of the plan fail: {', '.join(row['id'] for row in wrong)}")
 
 
-def _names(wanted: list[str] | None) -> list[str]:
-    names = wanted or ["normal"]
+def _names(scenarios: list[str] | None) -> list[str]:
+    names = scenarios or ["normal"]
     if "all" in names:
         return list(SCENARIOS)
     if unknown := [name for name in names if name not in SCENARIOS]:
-        raise LpstreamError(f"--scenario {unknown[0]}: give one of {', '.join(SCENARIOS)}, or all")
+        raise LpstreamError(f"--scenario {unknown[0]}: unknown; give one of {', '.join(SCENARIOS)}, or all")
     return list(dict.fromkeys(names))
 
 
@@ -138,20 +134,21 @@ def _place(
             yield place
         return
     if edges > 1 or brokers > 1:
-        raise LpstreamError("--edges and --brokers are of a stack of its own: leave --data and addresses away")
-    where = data or Path()
-    doors = {} if any_address_set() else read_addresses(where)
-    yield running(settings_for(where), tenant, {name: one["pid"] for name, one in doors.get("services", {}).items()})
+        raise LpstreamError("--edges and --brokers need an embedded stack: omit --data and unset LPSTREAM_* addresses")
+    stack_data = data or Path()
+    doors = {} if any_address_set() else read_addresses(stack_data)
+    pids = {name: service["pid"] for name, service in doors.get("services", {}).items()}
+    yield running(settings_for(stack_data), tenant, pids)
 
 
 def _models(place: Place, models: Models) -> str:
     if place.provider is not None:
         return "simulator (copy takes 3 s, first token 0.6 s)"
-    return "the settings'" if models == "settings" else "those of the running workers"
+    return "those of the settings" if models == "settings" else "those of the running workers"
 
 
 def _run(place: Place, asked: Asked, folder: Path) -> dict[str, Any]:
-    """One scenario, with a progress line; its figures."""
+    """Run one scenario with a progress line and return its figures."""
     began = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     with Live(console=err, refresh_per_second=4, transient=True) as live:
         last = 0.0
@@ -175,12 +172,12 @@ def _run(place: Place, asked: Asked, folder: Path) -> dict[str, Any]:
 
 
 async def _carry_out(place: Place, asked: Asked, folder: Path, tell: Any) -> Any:
-    """The first Ctrl-C ends the load; a second one ends everything at once."""
+    """Carry out one scenario; the first Ctrl-C ends the load, the second ends the command at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def end() -> None:
-        say("stopping; what was measured is still counted and written")
+        say("stopping the load; the results so far are still counted and written")
         stop.set()
         loop.remove_signal_handler(signal.SIGINT)
 
@@ -191,12 +188,12 @@ async def _carry_out(place: Place, asked: Asked, folder: Path, tell: Any) -> Any
         loop.remove_signal_handler(signal.SIGINT)
 
 
-def _show(told: list[Row], target: Path, as_json: bool) -> None:
+def _show(rows: list[Row], target: Path, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(told, ensure_ascii=False))
+        typer.echo(json.dumps(rows, ensure_ascii=False))
         return
     table = Table("line", "limit", "measured", "scale", "verdict", title="Verdicts")
-    for row in told:
+    for row in rows:
         limit = f"{row['comparator']} {figure(row['limit'], row['unit'])}"
         table.add_row(row["id"], limit, figure(row["value"], row["unit"]), f"{row['scale']:g}", WORDS[row["verdict"]])
     out.print(table)

@@ -1,4 +1,4 @@
-"""`lpstream warm`: copy for frequent patterns, made beforehand; or forgotten, so that it is made anew."""
+"""`lpstream warm`: write copy for frequent patterns in advance, or remove it from the cache."""
 
 import asyncio
 import json
@@ -24,24 +24,27 @@ def warm(
         Path | None,
         typer.Option("--file", help="TOML file of patterns. Default: streams/generation/request_mix.toml."),
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many patterns, the most frequent first.")] = 800,
-    at_once: Annotated[int, typer.Option(min=1, max=200, help="Pages' copy that is written at once.")] = 8,
+    top: Annotated[int, typer.Option(min=1, help="Number of patterns, the most frequent first.")] = 800,
+    at_once: Annotated[int, typer.Option(min=1, max=200, help="Number of patterns to write in parallel.")] = 8,
     forget: Annotated[
-        bool, typer.Option("--forget", help="Forget the cached copy instead: all, or of --industry and --purpose.")
+        bool, typer.Option("--forget", help="Remove cached copy instead: all, or that of --industry and --purpose.")
     ] = False,
     industry: Annotated[str | None, typer.Option(help="Only patterns of this industry.")] = None,
     purpose: Annotated[str | None, typer.Option(help="Only patterns of this purpose.")] = None,
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Make copy for frequent patterns before anyone asks; what is there and fresh is left, so run it again any time."""
+    """Write copy for frequent patterns in advance.
+
+    Patterns with fresh copy in the cache are skipped, so it is safe to run again.
+    """
     patterns = [
-        one
-        for one in Mix.load(file).patterns()
-        if (industry is None or one.industry == industry) and (purpose is None or one.purpose == purpose)
+        pattern
+        for pattern in Mix.load(file).patterns()
+        if (industry is None or pattern.industry == industry) and (purpose is None or pattern.purpose == purpose)
     ]
     if not patterns:
-        raise LpstreamError("no pattern of the file has this --industry and --purpose")
+        raise LpstreamError("--industry, --purpose: no pattern of the file matches; give other values")
     settings = settings_for(data)
     figures: dict[str, float]
     if forget:
@@ -59,20 +62,20 @@ def warm(
         out.print(", ".join(f"{name} {value:g}" for name, value in figures.items()))
 
 
-async def _warm(settings: Settings, patterns: list[Pattern], at_once: int, tell: OnProgress) -> dict[str, float]:
-    desk = CopyServices(settings)
+async def _warm(settings: Settings, patterns: list[Pattern], at_once: int, on_progress: OnProgress) -> dict[str, float]:
+    services = CopyServices(settings)
     try:
-        return (await Warming(desk, tell).run(patterns, at_once)).as_dict()
+        return (await Warming(services, on_progress).run(patterns, at_once)).as_dict()
     finally:
-        await desk.close()
+        await services.close()
 
 
 async def _forget(settings: Settings, patterns: list[Pattern] | None) -> int:
-    desk = CopyServices(settings)
+    services = CopyServices(settings)
     try:
         if patterns is None:
-            return await desk.cache.forget()
-        names = {pattern_of(copy_fields(GenerationRequest.model_validate(one.request(0)))) for one in patterns}
-        return sum([await desk.cache.forget(name) for name in sorted(names)])
+            return await services.cache.forget()
+        names = {pattern_of(copy_fields(GenerationRequest.model_validate(each.request(0)))) for each in patterns}
+        return sum([await services.cache.forget(name) for name in sorted(names)])
     finally:
-        await desk.close()
+        await services.close()

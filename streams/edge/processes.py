@@ -1,4 +1,4 @@
-"""The edge's processes: one, or several that share its ports (SO_REUSEPORT) under a parent that restarts them."""
+"""The edge's processes: one, or several on the same ports (SO_REUSEPORT) that a parent restarts."""
 
 import asyncio
 import logging
@@ -7,6 +7,7 @@ import os
 import signal
 import tempfile
 import time
+from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from typing import cast
@@ -20,13 +21,14 @@ from streams.edge.server import Stop, serve
 from streams.runtime.logs import log_to_stderr
 from streams.runtime.metrics import MULTIPROCESS
 from streams.runtime.settings import PREFIX, Settings
+from streams.runtime.supervisor import Restarts
 from streams.runtime.systemd import handed_over
 from streams.runtime.tracing import start_tracing, stop_tracing
 
 log = logging.getLogger(__name__)
 
 STOP_S = 15.0
-SHORT_LIFE_S, LONGEST_PAUSE_S = 10.0, 10.0
+LONGEST_PAUSE_S, LOOK_S = 10.0, 0.5
 
 
 def run_edge(settings: Settings) -> None:
@@ -37,14 +39,14 @@ def run_edge(settings: Settings) -> None:
         run_one(settings)
         return
     if handed_over():
-        raise SettingError(f"{PREFIX}EDGE_PROCESSES: is {count}; sockets are handed over (LISTEN_FDS) to one process")
+        raise SettingError(f"{PREFIX}EDGE_PROCESSES: is {count}; set it to 1 with sockets of a supervisor (LISTEN_FDS)")
     with tempfile.TemporaryDirectory(prefix="lpstream-edge-") as folder:
         os.environ[MULTIPROCESS] = folder
         Parent(settings, count).run()
 
 
 def run_one(settings: Settings, sender: Sender | None = None) -> None:
-    """One process, also as a child: it ends when its parent has gone. `sender` replaces Kafka's."""
+    """Run one edge process; as a child it ends with its parent. `sender` replaces Kafka's."""
     _log_to_stderr(settings)
     start_tracing(settings, "lpstream-edge")
     try:
@@ -66,12 +68,20 @@ async def _serve(settings: Settings, sender: Sender | None) -> None:
 
 def _log_to_stderr(settings: Settings) -> None:
     log_to_stderr(settings, "edge")
-    # aiohttp logs several lines for every malformed request; a flood of requests must not be one of logs
+    # aiohttp logs several lines for every malformed request; a flood of them must not flood the log
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
 
 
+@dataclass(slots=True)
+class Slot:
+    """The place of one child process."""
+
+    child: SpawnProcess
+    restarts: Restarts = field(default_factory=lambda: Restarts(LONGEST_PAUSE_S))
+
+
 class Parent:
-    """Keeps so many children running."""
+    """A parent that keeps `count` child processes running."""
 
     def __init__(self, settings: Settings, count: int) -> None:
         self._settings = settings
@@ -80,23 +90,25 @@ class Parent:
         self._stopping = self._urgent = False
 
     def run(self) -> None:
-        """Until a signal; then every child answers what it has, and ends."""
+        """Run until a signal. Then each child finishes its open requests and ends."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
-        children = [self._start() for _ in range(self._count)]
-        pause = 0.5
+        slots = [Slot(self._start()) for _ in range(self._count)]
         while not self._stopping:
-            wait([child.sentinel for child in children], timeout=0.5)
-            dead = [child for child in children if not child.is_alive()]
-            for child in dead:
-                if self._stopping:
-                    break
-                mark_process_dead(child.pid)  # type: ignore[no-untyped-call]
-                log.warning("edge process %d ended with code %s, starting another", child.pid, child.exitcode)
-                time.sleep(pause)
-                pause = min(LONGEST_PAUSE_S, pause * 2)
-                children[children.index(child)] = self._start()
-        self._end(children)
+            wait([slot.child.sentinel for slot in slots if slot.child.is_alive()], timeout=LOOK_S)
+            for slot in slots:
+                if not slot.child.is_alive() and not self._stopping:
+                    self._replace(slot)
+        self._end([slot.child for slot in slots])
+
+    def _replace(self, slot: Slot) -> None:
+        """Start another child in the place of a dead child, after its pause."""
+        if not slot.restarts.pausing:
+            mark_process_dead(slot.child.pid)  # type: ignore[no-untyped-call]
+            log.warning("edge process %d ended with code %s; starting another", slot.child.pid, slot.child.exitcode)
+        if slot.restarts.due():
+            slot.child = self._start()
+            slot.restarts.started()
 
     def _start(self) -> SpawnProcess:
         child = self._context.Process(target=run_one, args=(self._settings,), daemon=True)
@@ -108,14 +120,14 @@ class Parent:
         self._stopping = True
 
     def _end(self, children: list[SpawnProcess]) -> None:
-        told: signal.Signals | None = None
+        sent: signal.Signals | None = None
         deadline = time.monotonic() + self._settings.edge_drain_s + STOP_S
         while (running := [child for child in children if child.is_alive()]) and time.monotonic() < deadline:
-            wanted = signal.SIGINT if self._urgent else signal.SIGTERM
-            if told is not wanted:
-                told = wanted
+            number = signal.SIGINT if self._urgent else signal.SIGTERM
+            if sent is not number:
+                sent = number
                 for child in running:
-                    os.kill(cast(int, child.pid), wanted)
+                    os.kill(cast(int, child.pid), number)
             wait([child.sentinel for child in running], timeout=0.2)
         for child in running:
             child.kill()

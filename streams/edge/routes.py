@@ -1,4 +1,4 @@
-"""Handlers of the routes: from a request to a response, by the services."""
+"""Route handlers, which turn a request into a response with the help of the services."""
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -15,7 +15,7 @@ SHORT_S, LONG_S = 300, 31_536_000
 
 
 async def beacon(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
-    """One beacon."""
+    """Take one beacon. Answer 204 once the broker has acknowledged it."""
     return await post_beacon(request, services)
 
 
@@ -28,7 +28,7 @@ async def produce(
     topic: str,
     partition: str | None = None,
 ) -> web.Response:
-    """Records by the REST Proxy's v2 API. A topic that may not be used answers as one that is not there."""
+    """Take records by the REST Proxy's v2 API. A forbidden topic gets the same 404 as a missing one."""
     if topic not in topics_of(listener, services.settings):
         raise HttpError(404, "Topic not found.", 40401)
     if partition is not None and not (partition.isascii() and partition.isdigit() and len(partition) < 10):
@@ -42,7 +42,7 @@ async def produce(
 async def snippet(
     request: web.BaseRequest, services: Services, *, caller: Caller | None, digest: str | None = None
 ) -> web.Response:
-    """The tracking snippet."""
+    """Return the tracking snippet."""
     if digest is not None and digest != services.snippet.digest:
         raise HttpError(404, "HTTP 404 Not Found")
     caching = f"public, max-age={SHORT_S}" if digest is None else f"public, max-age={LONG_S}, immutable"
@@ -51,23 +51,23 @@ async def snippet(
 
 
 async def source_map(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
-    """What debuggers read the snippet by."""
+    """Return the snippet's source map, for debuggers."""
     headers = {"Cache-Control": f"public, max-age={SHORT_S}", "X-Content-Type-Options": "nosniff"}
     return web.Response(body=services.snippet.source_map, content_type="application/json", headers=headers)
 
 
 async def health(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
-    """The loop turns."""
+    """Answer 200 while the event loop runs."""
     return web.Response(text="ok\n")
 
 
 async def ready(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
-    """Records can be taken."""
+    """Answer 200 while records can be taken, else 503."""
     if services.admission.draining or not services.sender.ready:
         raise HttpError(503, "not ready")
     return web.Response(text="ready\n")
 
 
 async def metrics_page(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
-    """Prometheus text."""
+    """Return the metrics in Prometheus text format."""
     return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})

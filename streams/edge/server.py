@@ -1,4 +1,4 @@
-"""The edge: aiohttp's low-level server on uvloop, a public and a private listener, routes by hand."""
+"""The edge server: aiohttp's low-level server on uvloop, two listeners, and a route table."""
 
 import asyncio
 import contextlib
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
+from infra.kafka.admin import wait_for_brokers
 from infra.tenants import Caller, Tenants
 from streams.edge import routes
 from streams.edge.beacons.quick_path import QuickPath
@@ -43,8 +44,8 @@ PREFLIGHT_S = 7_200
 OPEN_PATHS = {"/healthz", "/readyz"}
 STREAM = "/events"
 STUDIO_PATH = "/studio"
-# A path that every program reads in the same way: caches and proxies before the edge know an answer by its path. No
-# empty, `.` or `..` segment, nothing encoded. A proxy may give the whole address (RFC 9112, 3.2.2).
+# A path that every program reads in the same way, because caches and proxies in front of the edge store responses by
+# path: no empty, `.` or `..` segment, nothing percent-encoded. A proxy may send the whole URL (RFC 9112, 3.2.2).
 TARGET = re.compile(r"(?:https?://[^/?#]+)?(/|(?:/(?!\.\.?(?:[/?]|$))[A-Za-z0-9._-]+)+)(?:\?[^#]*)?")
 PARTS = {"lp_id": r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}?", "suffix": "[a-z]{1,8}", "digest": "[0-9a-f]{1,96}"}
 ANY_PART = "[A-Za-z0-9._-]{1,255}?"
@@ -52,7 +53,7 @@ ANY_PART = "[A-Za-z0-9._-]{1,255}?"
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One route: its template is the label of its metrics."""
+    """A route. Its template is the label of its metrics."""
 
     method: str
     template: str
@@ -62,15 +63,18 @@ class Route:
 
     @property
     def counted(self) -> bool:
-        """Whether it is a request in hand: a probe waits for none, and a stream lasts (ProgressFeed bounds those)."""
+        """Return whether its requests count as open.
+
+        Probes do not, so that they never wait. Streams do not, because they are long; ProgressFeed limits them.
+        """
         return self.template not in OPEN_PATHS and not self.template.endswith(STREAM)
 
 
 def route(method: str, template: str, handler: Handler, *roles: str) -> Route:
-    """A route whose `{name}` parts match what may be in an id or a topic's name."""
+    """Return a route. A `{name}` in the template matches the characters of ids and topic names."""
 
-    def part(found: re.Match[str]) -> str:
-        return f"(?P<{found[1]}>{PARTS.get(found[1], ANY_PART)})"
+    def part(match: re.Match[str]) -> str:
+        return f"(?P<{match[1]}>{PARTS.get(match[1], ANY_PART)})"
 
     pattern = re.sub(r"\{(\w+)\}", part, template.replace(".", r"\."))
     return Route(method, template, re.compile(pattern), handler, frozenset(roles))
@@ -130,7 +134,7 @@ PRIVATE = [
 
 
 class Edge:
-    """Answers the requests of one listener."""
+    """The request handler of one listener."""
 
     def __init__(self, listener: Listener, settings: Settings, tenants: Tenants, services: Services) -> None:
         self._listener: Listener = listener
@@ -139,10 +143,13 @@ class Edge:
         self._services = services
         self._admission = services.admission
         self._routes = PUBLIC if listener == "public" else [*PRIVATE, *STUDIO]
-        self._fixed = {(one.method, one.template): one for one in self._routes if "{" not in one.template}
+        self._fixed = {(item.method, item.template): item for item in self._routes if "{" not in item.template}
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        """One request: origin, rates, route, caller, handler; errors in one shape, CORS headers on all."""
+        """Answer one request: check origin, rates, route and caller, then call the handler.
+
+        All errors have the same JSON shape. All public responses have CORS headers.
+        """
         started = time.perf_counter()
         begin_request(request.headers.get("X-Request-Id"))
         origin = request.headers.get(hdrs.ORIGIN) if self._listener == "public" else None
@@ -153,10 +160,10 @@ class Edge:
             if request.method == "OPTIONS" and origin is not None:
                 template, response = "preflight", _preflight()
             else:
-                found, values = self._find(request)
-                template = found.template
-                caller = self._caller(request, found)
-                response = await self._handle(found, request, caller, values)
+                matched, values = self._find(request)
+                template = matched.template
+                caller = self._caller(request, matched)
+                response = await self._handle(matched, request, caller, values)
         except HttpError as error:
             response = error_response(error)
         except Exception:
@@ -166,22 +173,22 @@ class Edge:
         return response
 
     async def _handle(
-        self, found: Route, request: web.BaseRequest, caller: Caller | None, values: dict[str, str]
+        self, matched: Route, request: web.BaseRequest, caller: Caller | None, values: dict[str, str]
     ) -> web.StreamResponse:
-        if not found.counted:
-            return await found.handler(request, self._services, caller=caller, **values)
+        if not matched.counted:
+            return await matched.handler(request, self._services, caller=caller, **values)
         self._admission.begin()
         try:
             with self._slow_body(request):
-                return await found.handler(request, self._services, caller=caller, **values)
+                return await matched.handler(request, self._services, caller=caller, **values)
         finally:
             self._admission.end()
 
     @contextlib.contextmanager
     def _slow_body(self, request: web.BaseRequest) -> Iterator[None]:
-        """Count a body that is yet to come, until it has come; visitors alone are bounded, applications have tokens."""
+        """Count a body until it has arrived. This limits visitors only: applications have tokens."""
         length = request.content_length
-        refused = length is not None and length > self._settings.edge_max_body_bytes  # at once, by its length alone
+        refused = length is not None and length > self._settings.edge_max_body_bytes  # by its length, before it is read
         if self._listener != "public" or refused or request.content.is_eof():
             yield
             return
@@ -214,21 +221,21 @@ class Edge:
     def _find(self, request: web.BaseRequest) -> tuple[Route, dict[str, str]]:
         if (path := path_of(request.raw_path)) is None:
             raise HttpError(404, "HTTP 404 Not Found")
-        # aiohttp leaves the body of an answer to HEAD out
+        # aiohttp omits the body of a response to HEAD
         method = "GET" if request.method == "HEAD" else request.method
         if (exact := self._fixed.get((method, path))) is not None:
             return exact, {}
-        at_path = [(one, found) for one in self._routes if (found := one.pattern.fullmatch(path))]
+        at_path = [(item, match) for item in self._routes if (match := item.pattern.fullmatch(path))]
         if not at_path:
             raise HttpError(404, "HTTP 404 Not Found")
-        for one, found in at_path:
-            if one.method == method:
-                return one, found.groupdict()
+        for item, match in at_path:
+            if item.method == method:
+                return item, match.groupdict()
         raise HttpError(405, "HTTP 405 Method Not Allowed")
 
-    def _caller(self, request: web.BaseRequest, found: Route) -> Caller | None:
-        if self._listener == "public" or found.template in OPEN_PATHS or found.template.startswith(STUDIO_PATH):
-            return None  # the studio looks at its cookie itself
+    def _caller(self, request: web.BaseRequest, matched: Route) -> Caller | None:
+        if self._listener == "public" or matched.template in OPEN_PATHS or matched.template.startswith(STUDIO_PATH):
+            return None  # the studio checks its own cookie
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         client = cast(Connection, request.protocol).client
         caller = self._tenants.caller(token.strip()) if scheme.lower() == "bearer" else None
@@ -237,19 +244,22 @@ class Edge:
                 self._services.logins.check(client)
                 self._services.logins.wrong(client, token)
             raise HttpError(401, "Give a token of your tenant: Authorization: Bearer …", 40101)
-        if found.roles and caller.role not in found.roles:
-            raise HttpError(403, f"This needs a token with role {' or '.join(sorted(found.roles))}", 40301)
+        if matched.roles and caller.role not in matched.roles:
+            raise HttpError(403, f"This route needs a token with role {' or '.join(sorted(matched.roles))}", 40301)
         return caller
 
 
 def path_of(target: str) -> str | None:
-    """The path of a request's target as it was sent; None for one that programs read in different ways."""
-    found = TARGET.fullmatch(target)
-    return found[1] if found else None
+    """Return the path of a request target as it was sent, or None if programs read it differently."""
+    match = TARGET.fullmatch(target)
+    return match[1] if match else None
 
 
 def _preflight() -> web.Response:
-    """The answer to any origin: it may ask. The request itself is refused, so that its script can read why."""
+    """Return the preflight response, which lets any origin send its request.
+
+    The request itself is refused if its origin is not listed, so that its script can read why.
+    """
     headers = {
         hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
         "Access-Control-Allow-Methods": "POST, GET, OPTIONS",
@@ -260,7 +270,7 @@ def _preflight() -> web.Response:
 
 
 def own_origins(settings: Settings) -> set[str]:
-    """The edge's own origin, its loopback spellings, and those of the settings."""
+    """Return the edge's own origin, its loopback spellings, and the allowed origins of the settings."""
     parts = urlsplit(settings.page_base_url)
     origins = {f"{parts.scheme}://{parts.netloc}", *settings.allowed_origins}
     if settings.edge_host in ("127.0.0.1", "localhost"):
@@ -277,32 +287,34 @@ async def _listen(server: Server, settings: Settings, port: int, given: socket.s
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Whether the edge is asked to end, and whether it is to do so without waiting for clients."""
+    """A request to stop: `asked` starts the draining, `now` ends it without waiting for clients."""
 
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     now: asyncio.Event = field(default_factory=asyncio.Event)
 
     def drain(self) -> None:
-        """End in its own time; the second time it is urgent."""
+        """Ask to drain and stop. A second call ends the draining."""
         (self.now if self.asked.is_set() else self.asked).set()
 
     def at_once(self) -> None:
-        """End without draining."""
+        """Stop without draining."""
         self.now.set()
         self.asked.set()
 
 
 async def serve(settings: Settings, stop: Stop, sender: Sender | None = None) -> None:
-    """Listen until it is told to stop, then drain, answer what is open and bring out what is on its way.
+    """Listen until asked to stop, then drain, finish open requests and send waiting records.
 
     `sender` replaces Kafka's.
     """
     handed = handed_over()
     tenants = Tenants.load(settings.tenants_file, own_origins(settings))
+    if sender is None and not await _kafka_answers(settings, stop):
+        return
     services = await open_services(settings, tenants, sender)
     ports: dict[Listener, int] = {"public": settings.edge_port, "private": settings.api_port}
     own: dict[Listener, Services] = {"public": services, "private": services.for_another_listener()}
-    admissions = [one.admission for one in own.values()]
+    admissions = [each.admission for each in own.values()]
     gates = {name: Gate(name, settings, own[name].admission) for name in ports}
     quick = {"public": QuickPath(settings, tenants, services.admission, services.sender)}
     servers = [Server(Edge(name, settings, tenants, own[name]), gates[name], quick.get(name)) for name in ports]
@@ -319,19 +331,29 @@ async def serve(settings: Settings, stop: Stop, sender: Sender | None = None) ->
     for admission in admissions:
         admission.draining = True
     await _drain(settings.edge_drain_s, stop, list(gates.values()), runners if handed else [])
-    for one in own.values():
-        one.ending = True
+    for each in own.values():
+        each.ending = True
     sweeping.cancel()
     await asyncio.gather(*(runner.cleanup() for runner in runners))
     await services.close()
 
 
-async def _drain(seconds: float, stop: Stop, gates: list[Gate], replaced: list[web.ServerRunner]) -> None:
-    """Answer on, while every connection is closed after its next answer.
+async def _kafka_answers(settings: Settings, stop: Stop) -> bool:
+    """Wait until Kafka answers. Return False if the process was asked to stop first."""
+    waiting = asyncio.create_task(wait_for_brokers(settings.kafka_bootstrap_servers))
+    asked = asyncio.create_task(stop.asked.wait())
+    done, _ = await asyncio.wait((waiting, asked), return_when=asyncio.FIRST_COMPLETED)
+    for task in (waiting, asked):
+        task.cancel()
+    return waiting in done
 
-    A load balancer that has not seen `/readyz` yet still sends new connections, so the listeners stay open for the
-    whole time. Those in `replaced` have a successor on the same socket: they are closed first, and all is over with
-    the last connection.
+
+async def _drain(seconds: float, stop: Stop, gates: list[Gate], replaced: list[web.ServerRunner]) -> None:
+    """Continue to answer for `seconds`, closing each connection after its next response.
+
+    A load balancer that has not yet seen `/readyz` fail still sends new connections, so the listeners stay open for
+    the whole time. Those in `replaced` have a successor on the same socket: they stop accepting first, and draining
+    ends with the last connection.
     """
     for site in [site for runner in replaced for site in runner.sites]:
         await site.stop()

@@ -1,4 +1,4 @@
-"""What the edge's routes use, opened once."""
+"""The services that the edge's routes use, opened once per process."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -32,10 +32,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Services:
-    """Clients and files; `ending` is set when the process waits for no client any more.
+    """The clients, caches and files of a process.
 
-    `admission` is that of one listener; everything else is shared. `own_schemas` are those of topics whose records are
-    checked, `schemas` those of the others.
+    `admission` belongs to one listener; everything else is shared. `own_schemas` serves topics whose records are
+    checked, `schemas` the other topics. `ending` is set when the process no longer waits for clients.
     """
 
     settings: Settings
@@ -60,11 +60,11 @@ class Services:
     ending: bool = False
 
     def for_another_listener(self) -> "Services":
-        """The same with a budget of its own: whoever uses up one listener leaves the other as it is."""
+        """Return the same services with separate limits: an overload of one listener spares the other."""
         return replace(self, admission=Admission(self.settings, self.tenants))
 
     async def close(self) -> None:
-        """Bring out records on their way, then close."""
+        """Send the waiting records, then close all services."""
         await self.progress.stop()
         for process in self.drawing:
             process.close()
@@ -74,19 +74,26 @@ class Services:
 
 
 async def open_services(settings: Settings, tenants: Tenants, sender: Sender | None = None) -> Services:
-    """Open all; waits for Kafka, which every beacon needs, and for no other store. `sender` replaces Kafka's."""
+    """Open all services. `sender` replaces Kafka's.
+
+    Wait for Kafka, which every beacon needs, but for no other store. Raise SystemExit(1) if Kafka cannot be reached.
+    """
     sender = sender or Sender(settings)
     try:
         await sender.start()
     except KafkaError as error:
-        log.error("Kafka at %s: %s", settings.kafka_bootstrap_servers, error)
+        log.error(
+            "cannot connect to Kafka at %s (LPSTREAM_KAFKA_BOOTSTRAP_SERVERS): %s",
+            settings.kafka_bootstrap_servers,
+            error,
+        )
         raise SystemExit(1) from error
     clickhouse, line, objects = open_analyst(settings), open_line(settings), open_objects(settings)
     results = ResultStore(line)
     progress = ProgressFeed(settings)
     progress.start()
     schemas, own_schemas = _schemas(settings)
-    drawing, browsing = DrawingProcess(), DrawingProcess()  # a browser takes seconds: pictures do not wait for it
+    drawing, browsing = DrawingProcess(), DrawingProcess()  # screenshots take seconds: pictures have their own process
     shots = Shots(objects, line, browsing, settings.chromium)
     return Services(
         settings,

@@ -1,1 +1,1 @@
-"""The generation flow: a request becomes steps, the steps become a page before the deadline."""
+"""The generation flow: a request is split into steps, and the steps give a page before the deadline."""

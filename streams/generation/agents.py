@@ -1,4 +1,4 @@
-"""The generation worker: one safe loop for its three agents (requests, steps, results), and what runs beside them."""
+"""The generation worker: its three agents (requests, steps, results) and its background tasks."""
 
 import asyncio
 import logging
@@ -27,36 +27,36 @@ Handler = Callable[[GenerationServices, Any], Awaitable[None]]
 
 
 class GenerationService(Service):  # type: ignore[misc]  # mypy does not follow mode
-    """Opens the services with the app; runs each record's work beside others, acknowledged in order."""
+    """The service that opens the stores and runs records in parallel; it acknowledges them in order."""
 
     def __init__(self, settings: Settings, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._settings = settings
         self._opened = asyncio.Event()
         self._services: GenerationServices
-        self._beside: list[asyncio.Task[None]] = []
+        self._background: list[asyncio.Task[None]] = []
         self._acks: list[OrderedAcks] = []
 
     async def on_start(self) -> None:
-        """Open the services; stores that are away are waited for by the work itself."""
+        """Open the services. Stores may be unreachable: the handlers wait for them."""
         self._services = GenerationServices(self._settings)
         await self._services.producer.start()
-        self._beside = [
+        self._background = [
             asyncio.create_task(work) for work in (self._services.cache.listen(), keep_restored(self._services))
         ]
         self._opened.set()
 
     async def on_stop(self) -> None:
         """Close the services."""
-        for task in self._beside:
+        for task in self._background:
             task.cancel()
-        await asyncio.gather(*self._beside, return_exceptions=True)
+        await asyncio.gather(*self._background, return_exceptions=True)
         if self._opened.is_set():
             await self._services.close()
         await asyncio.to_thread(tracing.stop_tracing)
 
     def agent(self, handle: Handler) -> Callable[[Any], Awaitable[None]]:
-        """A Faust agent that gives each record to `handle`. No exception leaves its loop."""
+        """Return a Faust agent that passes each record to `handle`. No exception leaves its loop."""
 
         async def consume(stream: Any) -> None:
             await self._opened.wait()
@@ -82,12 +82,15 @@ class GenerationService(Service):  # type: ignore[misc]  # mypy does not follow 
         return consume
 
     async def on_revoked(self, _app: Any, revoked: Any, **_: Any) -> None:
-        """Forget partitions that went to others: what still runs there is acknowledged by nobody, and told again."""
+        """Forget revoked partitions: their records in progress are not acknowledged here and are redelivered."""
         for acks in self._acks:
             acks.forget(revoked)
 
     async def _until_done(self, handle: Handler, message: Any) -> bool:
-        """Repeat until the record's effects are delivered; what can never be is dead-lettered. False: stopping."""
+        """Retry until the record's effects are delivered; dead-letter a record that cannot succeed.
+
+        Return False if the worker stops first.
+        """
         begin_request(message.key)
         with tracing.record(message, request_uuid()):
             return await self._work(handle, message)

@@ -1,4 +1,4 @@
-"""Steps' results that come to this process, told to whoever waits for those of the same request."""
+"""Notices of arrived step results, for tasks of this process that wait for the same request."""
 
 import asyncio
 from collections.abc import Iterator
@@ -7,19 +7,19 @@ from uuid import UUID
 
 
 class Arrivals:
-    """Waiters by request."""
+    """The waiting tasks' events, by request."""
 
     def __init__(self) -> None:
         self._waiting: dict[UUID, asyncio.Event] = {}
 
     def tell(self, request_id: UUID) -> None:
-        """Something has come."""
+        """Wake the tasks that wait for this request: a step result has arrived."""
         if (event := self._waiting.get(request_id)) is not None:
             event.set()
 
     @contextmanager
     def expect(self, request_id: UUID) -> Iterator[asyncio.Event]:
-        """An event that is set when something comes, from now on. Whoever comes second shares it."""
+        """Yield an event that is set when a result of the request arrives; a second waiter shares it."""
         event = self._waiting.setdefault(request_id, asyncio.Event())
         try:
             yield event

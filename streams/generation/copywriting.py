@@ -1,8 +1,8 @@
-"""Copy for a request: from the cache, from providers section group by section group, or built in, always in time.
+"""Copy for a request: from the cache, from providers by section group, or built in; always in time.
 
-One flight makes the copy of a key; whoever asks for the same meanwhile waits for it, in this process or in another.
-Nothing here depends on a customer's name, address or facts. CopyLocks, refused input and copy are shared by those who
-typed the same words; a bill, a cap and its cause are the payer's own.
+Single flight: one task (a flight) makes the copy of a key; other requests for the key wait for it, in this process or
+another. Nothing here depends on a customer's name, address or facts. Requests with the same words share locks, refused
+input and copy. Costs and caps belong to each payer alone.
 """
 
 import asyncio
@@ -52,15 +52,15 @@ REFRESH_S, REFRESHES = 20.0, 4
 CAUSES = {
     "none_configured": "no provider is configured",
     "refused_input": "the providers refuse this input",
-    "cap_lp": "the cost cap of one page is reached",
-    "cap_day": "the tenant's cost cap of a day is reached",
-    "cap_month": "the tenant's cost cap of a month is reached",
-    "no_ledger": "the cost ledger does not answer, and nothing is spent without it",
+    "cap_lp": "the cost cap per page is reached",
+    "cap_day": "the tenant's daily cost cap is reached",
+    "cap_month": "the tenant's monthly cost cap is reached",
+    "no_ledger": "the cost ledger does not answer, and no money is spent without it",
     "out_of_time": "no time was left",
     "providers_failed": "no provider answered",
-    "invalid": "what came back could not be used",
+    "invalid": "the provider's answer was invalid",
 }
-# why a flight may fail for the request that took off, and not for one that waits for it
+# causes that concern only the request that started the flight, not the requests that wait for it
 LEADERS_OWN = {"cap_lp", "cap_day", "cap_month", "out_of_time"}
 most_of = cache(most_tokens)
 OnSection = Callable[[str, int, int], Awaitable[None]]
@@ -68,7 +68,10 @@ OnSection = Callable[[str, int, int], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be written, for whom, and until when (monotonic clock). `step_id` names it over redeliveries."""
+    """The copy to write, its payer, and its deadline `until` (monotonic clock).
+
+    `step_id` identifies the order across redeliveries.
+    """
 
     fields: CopyFields
     payer: Payer
@@ -79,18 +82,18 @@ class Order:
 
     @property
     def key(self) -> str:
-        """Name in the cache."""
+        """The key in the cache."""
         return key_of(self.fields, TEMPLATE_VERSION, PROMPT_VERSION)
 
     @property
     def pattern(self) -> str:
-        """Name of what is near."""
+        """The name that similar copy in the cache shares."""
         return pattern_of(self.fields)
 
 
 @dataclass(slots=True)
 class Draft:
-    """Copy as it came out. `causes` says why groups got built-in copy, by group."""
+    """The outcome of a flight. `causes` says, by group, why it got built-in copy."""
 
     copy: Copy
     warnings: list[Warning_]
@@ -100,7 +103,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Copy for one request, and what is told of it in the result."""
+    """The copy for one request, and what its result says about it."""
 
     copy: Copy
     status: Literal["ok", "fallback"]
@@ -111,14 +114,14 @@ class Written:
 
 
 class Part(msgspec.Struct):
-    """A finished group, as it is kept in Redis until its step is finished."""
+    """A finished group, stored in Redis until its step is finished."""
 
     value: dict[str, Any]
     attempts: list[dict[str, Any]]
 
 
 class Copywriter:
-    """All that writes copy in one process."""
+    """The copywriter of one process, with its flights."""
 
     def __init__(
         self,
@@ -128,31 +131,31 @@ class Copywriter:
         results: ResultStore,
         refresher: Payer,
     ) -> None:
-        """`refresher` pays for copy that is made anew because it has grown old."""
+        """Keep the services that copywriting needs; `refresher` pays for renewing stale copy."""
         self._routers = routers
         self._cache = cache
         self._locks = locks
         self._results = results
         self._refresher = refresher
-        self._open: dict[str, asyncio.Task[Draft]] = {}
+        self._flights: dict[str, asyncio.Task[Draft]] = {}
         self._storing: set[asyncio.Task[None]] = set()
         self._refreshing: set[asyncio.Task[Draft]] = set()
 
     # -- the cache -------------------------------------------------------------------------------------
 
     async def lookup(self, request: GenerationRequest) -> Found | None:
-        """Copy that is there already. What has grown old is served, and made anew behind the reader's back."""
+        """Return cached copy, or None; stale copy is returned and renewed in the background."""
         order = self.background_order(copy_fields(request))
-        found = await self._cache.get(order.key, order.pattern)
-        metrics.COPY_LOOKUPS.labels("miss" if found is None else "stale" if found.stale else found.layer).inc()
-        if found is not None and found.stale and order.key not in self._open and len(self._refreshing) < REFRESHES:
-            flight = self._take_off(order)
+        hit = await self._cache.get(order.key, order.pattern)
+        metrics.COPY_LOOKUPS.labels("miss" if hit is None else "stale" if hit.stale else hit.layer).inc()
+        if hit is not None and hit.stale and order.key not in self._flights and len(self._refreshing) < REFRESHES:
+            flight = self._start_flight(order)
             self._refreshing.add(flight)
             flight.add_done_callback(self._refreshing.discard)
-        return found
+        return hit
 
     def background_order(self, fields: CopyFields) -> Order:
-        """An order that no customer waits for: warming and refreshing."""
+        """Return an order that no customer waits for, for warming and refreshing."""
         key = key_of(fields, TEMPLATE_VERSION, PROMPT_VERSION)
         payer = Payer(self._refresher.tenant_id, f"{self._refresher.lp}-{key[:16]}", self._refresher.caps)
         return Order(fields, payer, UUID(key[:32]), time.monotonic() + REFRESH_S)
@@ -160,22 +163,22 @@ class Copywriter:
     # -- writing ---------------------------------------------------------------------------------------
 
     async def write(self, order: Order) -> Written:
-        """Copy soon after `order.until` at the latest, whatever happens."""
+        """Return copy, at the latest soon after `order.until`, whatever happens."""
         if not self._routers[order.fields.quality].configured:
             return _written(_built_in(order.fields, "none_configured"))
         if await self._cache.refused(order.key):
             return await self._without_model(order, "refused_input", CallLog())
         started = time.monotonic()
         while order.until - time.monotonic() >= LEAST_S:
-            flight = self._open.get(order.key)
+            flight = self._flights.get(order.key)
             own = flight is None
-            flight = flight or self._take_off(order)
+            flight = flight or self._start_flight(order)
             await asyncio.wait({flight}, timeout=max(0.0, order.until + GRACE_S - time.monotonic()))
             if not flight.done():
                 break
             draft = flight.result()
             if not own and not LEADERS_OWN.isdisjoint(draft.causes.values()):
-                continue  # its payer's cap or its deadline, and not ours
+                continue  # the cap or deadline of the other request, not of this one
             trail = draft.trail if own else CallLog()
             if len(draft.causes) == len(groups(order.fields)):
                 return await self._without_model(order, next(iter(draft.causes.values())), trail)
@@ -183,42 +186,42 @@ class Copywriter:
         return await self._without_model(order, "out_of_time", CallLog())
 
     async def make(self, order: Order) -> Draft:
-        """Copy for the cache, by the flight that there is or by one of its own."""
-        return await asyncio.shield(self._open.get(order.key) or self._take_off(order))
+        """Make copy for the cache: join the open flight of the key, or start one."""
+        return await asyncio.shield(self._flights.get(order.key) or self._start_flight(order))
 
     async def _without_model(self, order: Order, cause: str, trail: CallLog) -> Written:
-        """What is near, else what is built in."""
+        """Return similar cached copy, or else built-in copy."""
         near = await self._near(order)
         if near is None:
             return _written(_built_in(order.fields, cause, trail))
         metrics.COPY_LOOKUPS.labels("near").inc()
-        told = Warning_(code="near_copy", detail=f"copy of a like page was used: {CAUSES.get(cause, cause)}")
+        notice = Warning_(code="near_copy", detail=f"copy of a similar page was used: {CAUSES.get(cause, cause)}")
         copy, warnings = near
-        return Written(copy, "fallback", "near", [told, *warnings], trail.attempts, trail.provider_ms or None)
+        return Written(copy, "fallback", "near", [notice, *warnings], trail.attempts, trail.provider_ms or None)
 
     async def _near(self, order: Order) -> tuple[Copy, list[Warning_]] | None:
-        """Copy that may be lent to the order's page, and what lint says of it."""
+        """Return similar copy that the order's page may use, with lint's warnings; None if there is none."""
         async for donor in self._cache.near(order.pattern, near_names(order.fields, order.payer.tenant_id)):
             if (copy := lent(order.fields, donor)) is not None:
                 return lint(order.fields, copy)
         return None
 
-    # -- locks ---------------------------------------------------------------------------------------
+    # -- flights -------------------------------------------------------------------------------------
 
-    def _take_off(self, order: Order) -> "asyncio.Task[Draft]":
-        """One flight for the key: a task of its own, which no waiting request can call off."""
-        flight = self._open[order.key] = asyncio.create_task(self._fly(order))
-        flight.add_done_callback(lambda _: self._open.pop(order.key, None))
+    def _start_flight(self, order: Order) -> "asyncio.Task[Draft]":
+        """Start the flight of the key: a task that a waiting request cannot cancel."""
+        flight = self._flights[order.key] = asyncio.create_task(self._fly(order))
+        flight.add_done_callback(lambda _: self._flights.pop(order.key, None))
         return flight
 
     async def _fly(self, order: Order) -> Draft:
         trail = CallLog()
         try:
-            landed = await self._wait_for_lock(order, trail)
+            draft = await self._wait_for_lock(order, trail)
         except Retryable:
             return await self._draft(order, trail)  # without Redis there is no ledger either
-        if landed is not None:
-            return landed
+        if draft is not None:
+            return draft
         try:
             return await self._draft(order, trail)
         finally:
@@ -226,41 +229,44 @@ class Copywriter:
                 await self._locks.release(order.key, str(order.step_id))
 
     async def _wait_for_lock(self, order: Order, trail: CallLog) -> Draft | None:
-        """None: the lock is ours, and there is nothing new in the cache. A draft: another worker made it meanwhile."""
+        """Take the lock and return None; or return the draft that another worker made meanwhile.
+
+        If the time is over before the lock is free, return built-in copy.
+        """
         owner = str(order.step_id)
         while not await self._locks.take(order.key, owner, max(LEAST_S, order.until - time.monotonic())):
             if order.until - time.monotonic() < LEAST_S:
                 return _built_in(order.fields, "out_of_time", trail)
-            with trail.calling():  # the other's call
+            with trail.calling():  # the other worker's call counts as provider time
                 await asyncio.sleep(LOOK_S)
-        found = await self._cache.get(order.key, order.pattern, lasting=False)
-        if found is None or found.stale:
+        hit = await self._cache.get(order.key, order.pattern, lasting=False)
+        if hit is None or hit.stale:
             return None
         with contextlib.suppress(Retryable):
             await self._locks.release(order.key, owner)
-        return Draft(found.cached.copy_, list(found.cached.warnings), {}, trail)
+        return Draft(hit.cached.copy_, list(hit.cached.warnings), {}, trail)
 
     async def settle_down(self) -> None:
-        """Wait for the locks that are in the air, and for what they brought to be stored."""
-        await asyncio.gather(*self._open.values(), return_exceptions=True)
+        """Wait until open flights have ended and their copy is stored."""
+        await asyncio.gather(*self._flights.values(), return_exceptions=True)
         await asyncio.gather(*self._storing)
 
     # -- one draft -------------------------------------------------------------------------------------
 
     async def _draft(self, order: Order, trail: CallLog) -> Draft:
-        """All groups at once, the hero's call first; each by a model, or built in."""
+        """Write all groups in parallel, the hero's call first; each by a model, or built in."""
         names = groups(order.fields)
         causes: dict[str, str] = {}
         done: list[str] = []
 
-        async def one(name: str) -> dict[str, Any]:
+        async def write_group(name: str) -> dict[str, Any]:
             part = await self._group(order, name, trail, causes)
             done.append(name)
             if order.on_section is not None:
                 await order.on_section(name, len(done), len(names))
             return part
 
-        parts = await asyncio.gather(*(one(name) for name in names))
+        parts = await asyncio.gather(*(write_group(name) for name in names))
         copy, warnings = lint(order.fields, assemble(order.fields, dict(zip(names, parts, strict=True))))
         draft = Draft(copy, warnings, causes, trail)
         if "refused_input" in causes.values():
@@ -270,8 +276,11 @@ class Copywriter:
         return draft
 
     async def _keep(self, order: Order, draft: Draft) -> None:
-        """Only what models have written whole: built-in copy in the cache would outlive the outage that caused it."""
-        by = Counter(f"{one.provider}/{one.model}" for one in draft.trail.attempts if one.outcome == "ok")
+        """Cache copy that models wrote completely.
+
+        Built-in copy is not cached: it would outlive the outage that caused it.
+        """
+        models = Counter(f"{call.provider}/{call.model}" for call in draft.trail.attempts if call.outcome == "ok")
         cached = CachedCopy(
             key=order.key,
             pattern=order.pattern,
@@ -279,10 +288,10 @@ class Copywriter:
             copy_=draft.copy,
             warnings=tuple(draft.warnings),
             made_ms=int(time.time() * 1000),
-            model=next((name for name, _ in by.most_common(1)), ""),
+            model=next((name for name, _ in models.most_common(1)), ""),
         )
         await self._cache.put(cached, near_names_of(order.fields, order.payer.tenant_id))
-        task = asyncio.create_task(self._store(cached))  # nobody who waits for the copy waits for S3
+        task = asyncio.create_task(self._store(cached))  # requests that wait for the copy do not wait for S3
         self._storing.add(task)
         task.add_done_callback(self._storing.discard)
 
@@ -290,13 +299,13 @@ class Copywriter:
         try:
             await self._cache.store(cached)
         except LpstreamError as error:
-            log.warning("copy is not kept on S3: %s", error)
+            log.warning("copy is not stored on S3: %s", error)
 
     async def _group(self, order: Order, name: str, trail: CallLog, causes: dict[str, str]) -> dict[str, Any]:
-        """One section group, by the ladder: what is finished, an answer, a second one, what is built in."""
-        if (kept := order.finished.get(name)) is not None:
-            part = msgspec.json.decode(kept, type=Part)
-            trail.attempts += [Attempt.model_validate(one) for one in part.attempts]
+        """Return one section group: the finished part, a provider's first or second answer, or built-in copy."""
+        if (stored := order.finished.get(name)) is not None:
+            part = msgspec.json.decode(stored, type=Part)
+            trail.attempts += [Attempt.model_validate(attempt) for attempt in part.attempts]
             return part.value
         branch = trail.branch()
         try:
@@ -310,17 +319,20 @@ class Copywriter:
         return value
 
     async def _ask(self, order: Order, name: str, trail: CallLog) -> dict[str, Any]:
-        """A valid answer; the second time the question holds what was wrong with the first."""
-        asked, router = messages(order.fields, name), self._routers[order.fields.quality]
-        text = await router.ask(Question(asked, most_of(name), order.until, order.payer, trail))
+        """Return a valid answer; if the first is invalid, ask again and name its error.
+
+        NoAnswer if there is no valid answer in time.
+        """
+        prompt, router = messages(order.fields, name), self._routers[order.fields.quality]
+        text = await router.ask(Question(prompt, most_of(name), order.until, order.payer, trail))
         try:
             return parse(order.fields, name, text)
         except DecodeError as error:
             spoilt_by = trail.spoil(f"invalid: {error.field}"[:80])
             if order.until - time.monotonic() < ASK_AGAIN_S:
                 raise NoAnswer("invalid") from error
-            asked = ask_again(asked, text, str(error))
-        text = await router.ask(Question(asked, most_of(name), order.until, order.payer, trail, spoilt_by))
+            prompt = ask_again(prompt, text, str(error))
+        text = await router.ask(Question(prompt, most_of(name), order.until, order.payer, trail, spoilt_by))
         try:
             return parse(order.fields, name, text)
         except DecodeError as error:
@@ -328,7 +340,7 @@ class Copywriter:
             raise NoAnswer("invalid") from error
 
     async def _finish(self, order: Order, name: str, value: dict[str, Any], trail: CallLog) -> None:
-        part = Part(value, [one.model_dump(mode="json") for one in trail.attempts])
+        part = Part(value, [attempt.model_dump(mode="json") for attempt in trail.attempts])
         with contextlib.suppress(Retryable):
             await self._results.finish_part(order.step_id, name, msgspec.json.encode(part))
 
@@ -340,16 +352,19 @@ def _built_in(fields: CopyFields, cause: str, trail: CallLog | None = None) -> D
 
 
 def _written(draft: Draft, waited_ms: int | None = None) -> Written:
-    """One who waited for another's flight is not billed for it; its provider's time is what it waited."""
+    """Return the draft as copy for one request.
+
+    A request that waited for another's flight (`waited_ms`) is not billed; its provider time is the time it waited.
+    """
     by_cause: dict[str, list[str]] = {}
     for group, cause in draft.causes.items():
         metrics.FALLBACKS.labels(cause).inc()
         by_cause.setdefault(cause, []).append(group)
-    told = [
+    notices = [
         Warning_(code="template_copy", detail=f"built-in copy for {', '.join(names)}: {CAUSES.get(cause, cause)}")
         for cause, names in by_cause.items()
     ]
     attempts = draft.trail.attempts if waited_ms is None else []
     provider_ms = (draft.trail.provider_ms or None) if waited_ms is None else waited_ms
     status: Literal["ok", "fallback"] = "fallback" if draft.causes else "ok"
-    return Written(draft.copy, status, "miss", [*told, *draft.warnings], attempts, provider_ms)
+    return Written(draft.copy, status, "miss", [*notices, *draft.warnings], attempts, provider_ms)

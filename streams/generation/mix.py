@@ -1,4 +1,4 @@
-"""The mix of generation requests, from its file: patterns by how often they come, and requests drawn from it."""
+"""The mix of generation requests, from a TOML file: patterns by frequency, and random requests."""
 
 import itertools
 import random
@@ -16,7 +16,7 @@ from schemas.errors import SettingError
 
 NAMESPACE = UUID("6f0f3f0e-4a55-4d3b-9a3e-0d9b3a6f1c11")
 NAMES = ("麺屋 一", "サロン 凪", "青葉ホーム", "みどり医院", "まなび舎", "小径商店", "つばさ事務所", "山手製作所")
-# what stands for a fact that a customer gives; copy depends on whether it is given, not on what it says
+# sample facts: copy depends on which facts are given, not on their content
 GIVEN: dict[str, Any] = {
     "prices": [{"label": "基本プラン", "yen": 5_500}],
     "hours": "10時から19時まで",
@@ -31,13 +31,13 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Strict(BaseModel):
-    """An unknown key is a misspelt one."""
+    """The base model: unknown keys are errors, because they are usually misspelt."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Industry(Strict):
-    """An industry, its purposes and keywords in order of frequency."""
+    """An industry, with its purposes and keywords in order of frequency."""
 
     name: Annotated[str, Field(min_length=1, max_length=50)]
     purposes: Annotated[list[str], Field(min_length=1)]
@@ -45,14 +45,14 @@ class Industry(Strict):
 
 
 class Facts(Strict):
-    """Which facts are given, and the share of requests that give them."""
+    """A set of facts, and the share of requests that give exactly this set."""
 
     share: Share
     given: list[Literal["prices", "hours", "access", "testimonials", "licences"]] = []
 
 
 class Wanted(Strict):
-    """A pattern that is warmed before others."""
+    """A pattern that is warmed before the others."""
 
     industry: str
     purpose: str
@@ -64,7 +64,7 @@ class Wanted(Strict):
 
 
 class MixFile(Strict):
-    """The file as a whole."""
+    """The content of the file."""
 
     zipf: Annotated[float, Field(ge=0, le=5)] = 1.0
     keywords: Annotated[list[Share], Field(min_length=1, max_length=3)] = [1.0]
@@ -79,18 +79,18 @@ class MixFile(Strict):
         for name, shares in (
             ("tones", self.tones.values()),
             ("qualities", self.qualities.values()),
-            ("facts", [one.share for one in self.facts]),
+            ("facts", [facts.share for facts in self.facts]),
         ):
             if abs(sum(shares) - 1) > 1e-6:
-                raise ValueError(f"{name}: the shares must come to 1")
+                raise ValueError(f"{name}: the shares must add up to 1")
         if sum(self.keywords) > 1 + 1e-6:
-            raise ValueError("keywords: the shares must not come to more than 1")
+            raise ValueError("keywords: the shares must not add up to more than 1")
         return self
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """What copy depends on, and the share of requests that ask for just this."""
+    """The fields that copy depends on, and the share of requests that have exactly these."""
 
     industry: str
     purpose: str
@@ -101,7 +101,7 @@ class Pattern:
     share: float = 0.0
 
     def request(self, number: int, seed: int = 0, tenant_id: str = "demo") -> dict[str, Any]:
-        """A request for it; number and seed give its id."""
+        """Return a request with this pattern; its id follows from `number` and `seed`."""
         return {
             "schema": 1,
             "request_id": str(uuid5(NAMESPACE, f"{seed}:{number}")),
@@ -118,7 +118,7 @@ class Pattern:
 
 
 class Mix:
-    """Requests as customers send them."""
+    """The distribution of customers' requests."""
 
     def __init__(self, file: MixFile) -> None:
         self._file = file
@@ -126,7 +126,7 @@ class Mix:
 
     @classmethod
     def load(cls, path: Path | None = None) -> "Mix":
-        """From a file, or the built-in one; SettingError names the key at fault."""
+        """Read a file, or the built-in one; raise SettingError, which names the invalid key."""
         source = files("streams.generation").joinpath("request_mix.toml") if path is None else path
         try:
             return cls(MixFile.model_validate(tomllib.loads(source.read_text(encoding="utf-8"))))
@@ -136,49 +136,49 @@ class Mix:
             raise SettingError(f"{source}: {error}") from error
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
-            at = ".".join(str(part) for part in first["loc"])
-            raise SettingError(f"{source}: {at}: {first['msg']}") from error
+            key = ".".join(str(part) for part in first["loc"])
+            raise SettingError(f"{source}: {key}: {first['msg']}") from error
 
     def patterns(self) -> list[Pattern]:
-        """All that can be asked for twice: those with a priority, then the others, the most frequent first."""
-        every = {_identity(one): one for one in sorted(self._all(), key=lambda one: -one.share)}
+        """Return all patterns that can recur: first those with a priority, then the others by frequency."""
+        by_identity = {_identity(pattern): pattern for pattern in sorted(self._all(), key=lambda each: -each.share)}
         first = {}
-        for one in sorted(self._file.pattern, key=lambda one: one.priority):
-            keywords, given = tuple(sorted(one.keywords)), tuple(one.given)
-            pattern = Pattern(one.industry, one.purpose, keywords, one.tone, one.quality, given)
-            first[_identity(pattern)] = every.get(_identity(pattern), pattern)
-        return list((first | {name: one for name, one in every.items() if name not in first}).values())
+        for entry in sorted(self._file.pattern, key=lambda entry: entry.priority):
+            keywords, given = tuple(sorted(entry.keywords)), tuple(entry.given)
+            pattern = Pattern(entry.industry, entry.purpose, keywords, entry.tone, entry.quality, given)
+            first[_identity(pattern)] = by_identity.get(_identity(pattern), pattern)
+        return list((first | {name: each for name, each in by_identity.items() if name not in first}).values())
 
     def _all(self) -> Iterator[Pattern]:
         file = self._file
-        for industry, part in self._industries:
-            words = [(names, part * share) for names, share in self._keyword_sets(industry)]
+        for industry, industry_share in self._industries:
+            keyword_sets = [(words, industry_share * share) for words, share in self._keyword_sets(industry)]
             purposes = _ranked(industry.purposes, file.zipf)
-            for (purpose, often), (names, share) in itertools.product(purposes, words):
-                for (tone, of_tone), (quality, of_quality), facts in itertools.product(
+            for (purpose, purpose_share), (words, words_share) in itertools.product(purposes, keyword_sets):
+                for (tone, tone_share), (quality, quality_share), facts in itertools.product(
                     file.tones.items(), file.qualities.items(), file.facts
                 ):
-                    whole = often * share * of_tone * of_quality * facts.share
-                    yield Pattern(industry.name, purpose, names, tone, quality, tuple(facts.given), whole)
+                    share = purpose_share * words_share * tone_share * quality_share * facts.share
+                    yield Pattern(industry.name, purpose, words, tone, quality, tuple(facts.given), share)
 
     def _keyword_sets(self, industry: Industry) -> list[tuple[tuple[str, ...], float]]:
         ranked = _ranked(industry.keywords, self._file.zipf)
         shares = [*self._file.keywords, 0.0, 0.0]
         sets: dict[tuple[str, ...], float] = {(): shares[0]}
-        for word, often in ranked:
-            sets[word,] = shares[1] * often
-        for (one, often), (other, again) in itertools.permutations(ranked, 2):
-            pair = tuple(sorted((one, other)))
-            sets[pair] = sets.get(pair, 0.0) + shares[2] * often * again / (1 - often)
+        for word, weight in ranked:
+            sets[word,] = shares[1] * weight
+        for (first, first_weight), (second, second_weight) in itertools.permutations(ranked, 2):
+            pair = tuple(sorted((first, second)))
+            sets[pair] = sets.get(pair, 0.0) + shares[2] * first_weight * second_weight / (1 - first_weight)
         return list(sets.items())
 
     def draw(self, rng: random.Random) -> Pattern:
-        """One request's pattern."""
+        """Return the pattern of one random request."""
         file = self._file
         industry = _pick(rng, self._industries)
         purpose = _pick(rng, _ranked(industry.purposes, file.zipf))
         tone, quality = _pick(rng, list(file.tones.items())), _pick(rng, list(file.qualities.items()))
-        facts = _pick(rng, [(one, one.share) for one in file.facts])
+        facts = _pick(rng, [(facts, facts.share) for facts in file.facts])
         return Pattern(industry.name, purpose, self._draw_keywords(rng, industry), tone, quality, tuple(facts.given))
 
     def _draw_keywords(self, rng: random.Random, industry: Industry) -> tuple[str, ...]:
@@ -188,13 +188,13 @@ class Mix:
             if (dice := dice - share) < 0:
                 chosen: list[str] = []
                 for _ in range(min(count, len(ranked))):
-                    chosen.append(_pick(rng, [one for one in ranked if one[0] not in chosen]))
+                    chosen.append(_pick(rng, [(word, weight) for word, weight in ranked if word not in chosen]))
                 return tuple(sorted(chosen))
         return (f"商品{rng.randrange(10**9):09d}",)
 
 
 def _ranked(names: list[Any], zipf: float) -> list[tuple[Any, float]]:
-    """Each with its share: 1 / rank^zipf of the whole."""
+    """Return each name with its share; shares are proportional to 1 / rank^zipf and add up to 1."""
     weights = [1 / rank**zipf for rank in range(1, len(names) + 1)]
     return [(name, weight / sum(weights)) for name, weight in zip(names, weights, strict=True)]
 
@@ -203,5 +203,5 @@ def _pick(rng: random.Random, ranked: list[tuple[Any, float]]) -> Any:
     return rng.choices([name for name, _ in ranked], [weight for _, weight in ranked])[0]
 
 
-def _identity(one: Pattern) -> tuple[Any, ...]:
-    return (one.industry, one.purpose, one.keywords, one.tone, one.quality, one.given)
+def _identity(pattern: Pattern) -> tuple[Any, ...]:
+    return (pattern.industry, pattern.purpose, pattern.keywords, pattern.tone, pattern.quality, pattern.given)

@@ -1,6 +1,6 @@
-"""Acknowledging in order of offset while work finishes in any order.
+"""Acknowledgement in order of offset, while work finishes in any order.
 
-Faust commits past messages that are still at work when a later one is acknowledged first (faust #606).
+If a later message is acknowledged first, Faust commits past messages that are still in progress (faust #606).
 """
 
 from collections import deque
@@ -10,12 +10,12 @@ from typing import Any, Protocol
 
 
 class Acknowledged(Protocol):
-    """A Faust event: its message's partition and offset, and its ack."""
+    """A Faust event: the message with its partition and offset, and the ack."""
 
     message: Any
 
     def ack(self) -> bool:
-        """Acknowledge it."""
+        """Acknowledge the message."""
 
 
 @dataclass(slots=True)
@@ -26,24 +26,27 @@ class _Entry:
 
 
 class OrderedAcks:
-    """Per partition, events in the order in which they came; the finished ones at the head are acknowledged."""
+    """The open events of each partition, in order of arrival.
+
+    Finished events at the head are acknowledged.
+    """
 
     def __init__(self) -> None:
         self._waiting: dict[Any, deque[_Entry]] = {}
 
     def begin(self, event: Acknowledged) -> _Entry:
-        """Note an event; give what comes back to `finish`."""
+        """Add an event and return its entry, which the caller passes to `finish`."""
         waiting = self._waiting.setdefault(event.message.tp, deque())
         entry = _Entry(event, waiting)
         waiting.append(entry)
         return entry
 
     def finish(self, entry: _Entry) -> int:
-        """Note that the work of an event is done; how many events that let be acknowledged."""
+        """Mark an event as done and return how many events were acknowledged as a result."""
         entry.done = True
         waiting = entry.waiting
         if self._waiting.get(entry.event.message.tp) is not waiting:
-            return 0  # the partition was given up meanwhile
+            return 0  # the partition was revoked meanwhile
         acknowledged = 0
         while waiting and waiting[0].done:
             waiting.popleft().event.ack()
@@ -51,6 +54,9 @@ class OrderedAcks:
         return acknowledged
 
     def forget(self, partitions: Iterable[Any]) -> None:
-        """Acknowledge nothing more of what came from these; they may come back, and begin anew."""
+        """Drop the open events of these partitions without acknowledging them.
+
+        A partition may be assigned again later. Then it starts with no open events.
+        """
         for tp in partitions:
             self._waiting.pop(tp, None)

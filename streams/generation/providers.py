@@ -1,4 +1,4 @@
-"""Routers from the settings: one for each tier, over the same providers."""
+"""The routers that the settings describe: one for each tier, over the same providers."""
 
 from dataclasses import dataclass
 
@@ -13,19 +13,19 @@ TIERS = ("fast", "high")
 
 @dataclass(frozen=True, slots=True)
 class Routers:
-    """By tier, and the pools that they share."""
+    """The routers by tier, and the provider pools that they share."""
 
     by_tier: dict[str, Router]
     pools: list[ProviderPool]
 
     async def close(self) -> None:
-        """Close connections."""
+        """Close the providers' connections."""
         for pool in self.pools:
             await pool.client.close()
 
 
 def open_routers(settings: Settings, ledger: Ledger, watchers: Watchers) -> Routers:
-    """All of them, inside a running loop; SettingError when a provider's key is missing."""
+    """Open all routers inside a running loop; raise SettingError if a provider's key is missing."""
     patience = Patience(
         first_token_s=settings.llm_first_token_s,
         idle_s=settings.llm_idle_s,
@@ -43,10 +43,11 @@ def open_routers(settings: Settings, ledger: Ledger, watchers: Watchers) -> Rout
         pools.append(pool)
         known: dict[str, Candidate] = {}
         for tier, endpoint in endpoints.items():
-            # one model in both tiers has one breaker
+            # a model that serves both tiers has one circuit breaker
             known.setdefault(endpoint.model, Candidate(endpoint, pool, patience, watchers))
             tiers[tier].append(known[endpoint.model])
-    return Routers({tier: Router(found, ledger, patience, watchers) for tier, found in tiers.items()}, pools)
+    routers = {tier: Router(candidates, ledger, patience, watchers) for tier, candidates in tiers.items()}
+    return Routers(routers, pools)
 
 
 def _endpoint(settings: Settings, provider: LlmProvider, model: LlmModel) -> Endpoint:

@@ -1,7 +1,7 @@
-"""Step results become a page: join, integrate, optimise, publish.
+"""The handler of step results: join, integrate, optimise, publish.
 
-The copy's result publishes, once the other steps' are there. It waits for them a little and then stands in for them:
-template and assets follow from the request, so they can be made again at no price.
+The handler of the copy's result publishes the page. It waits a little for the results of the other steps, then does
+without them: template and assets follow from the request, so they can be made again at no cost.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ Parts = dict[StepName, StepResult]
 
 @dataclass(slots=True)
 class Publication:
-    """A page on its way out: what it is made of, and how long its stages took."""
+    """A page that is being published: its plan, its parts, and how long each stage took (ms)."""
 
     plan: Plan
     parts: Parts
@@ -58,13 +58,13 @@ class Publication:
 
     @classmethod
     def of(cls, plan: Plan, parts: Parts) -> "Publication":
-        """From what came; the template follows from the request, whether its step came or not."""
+        """Build a publication; the template follows from the request, even if its step's result is missing."""
         copy = model_from_object(Copy, parts[StepName.COPY].output.get("copy"))
         return cls(plan, parts, copy, choose_template(plan.request)[0])
 
     @property
     def request(self) -> GenerationRequest:
-        """What was asked for."""
+        """The page's request."""
         return self.plan.request
 
     @property
@@ -78,31 +78,32 @@ def _lp_id(plan: Plan) -> str:
 
 
 async def handle(services: GenerationServices, message: Any) -> None:
-    """One record of `lp.step-results`.
+    """Handle one record of `lp.step-results`.
 
-    A redelivery joins and publishes again: the page has the same address, and the first result stored wins.
+    A redelivery joins and publishes again. This is idempotent: the page has the same address, and the first stored
+    result wins.
     """
     part = decode_model(StepResult, message.value or b"")
     plan = model_from_object(Plan, part.output.get("plan"))
     if part.step is StepName.COPY:
         await _publish(services, plan, await _join(services, plan, part))
         return
-    with contextlib.suppress(Retryable):  # the copy's handler stands in for what it does not find
+    with contextlib.suppress(Retryable):  # the copy's handler makes up for a missing result
         await services.results.join(_lp_id(plan), part.step, encode_model(part))
     services.arrivals.tell(part.request_id)
 
 
 async def _join(services: GenerationServices, plan: Plan, copy: StepResult) -> Parts:
-    """All steps' results, or those that have come when it is time to go on without the others."""
+    """Return the results of all steps, or those that have arrived when the wait is over."""
     until = time.monotonic() + min(STAND_IN_S, Deadline.of(plan).left_s(keep_s=PUBLISH_S))
     with services.arrivals.expect(copy.request_id) as arrived:
         while True:
             arrived.clear()
             try:
-                found = await services.results.join(_lp_id(plan), copy.step, encode_model(copy))
+                stored = await services.results.join(_lp_id(plan), copy.step, encode_model(copy))
             except Retryable:
                 return {copy.step: copy}
-            parts = {StepName(name): decode_model(StepResult, value) for name, value in found.items()}
+            parts = {StepName(name): decode_model(StepResult, value) for name, value in stored.items()}
             if len(parts) == len(StepName) or time.monotonic() >= until:
                 return parts
             with contextlib.suppress(TimeoutError):
@@ -111,7 +112,7 @@ async def _join(services: GenerationServices, plan: Plan, copy: StepResult) -> P
 
 
 async def _publish(services: GenerationServices, plan: Plan, parts: Parts) -> None:
-    """The page and its result. A page that is out already has its result told again, as it was."""
+    """Publish the page and its result. If the page is published already, send its stored result again."""
     page = Publication.of(plan, parts)
     result: Result | None = None
     with contextlib.suppress(Retryable):
@@ -126,7 +127,7 @@ async def _publish(services: GenerationServices, plan: Plan, parts: Parts) -> No
         except LpstreamError as error:
             log.warning("request %s failed: the page could not be stored: %s", page.request.request_id, error)
             result = _failed(page, error)
-    await _tell(services, page, result)
+    await _send_result(services, page, result)
 
 
 async def _stand_in_for_assets(services: GenerationServices, plan: Plan) -> None:
@@ -134,11 +135,11 @@ async def _stand_in_for_assets(services: GenerationServices, plan: Plan) -> None
         async with asyncio.timeout(Deadline.of(plan).assets_s()):
             await put_assets(services, pictures(plan.request, choose_template(plan.request)[0]))
     except TimeoutError:
-        log.warning("request %s: pictures could not be put in time", plan.request.request_id)
+        log.warning("request %s: the pictures could not be stored in time", plan.request.request_id)
 
 
 async def _put_page(services: GenerationServices, page: Publication) -> None:
-    """Build the page and put it where it is reached; Retryable or Refused when S3 does not take it in time."""
+    """Build the page and store it; raise Retryable or Refused if S3 does not accept it in time."""
     request, base_url = page.request, services.settings.page_base_url
     services.progress(request.request_id, 75, "integrate")
     marks = [time.monotonic()]
@@ -161,7 +162,7 @@ async def _put_page(services: GenerationServices, page: Publication) -> None:
 async def _put(
     services: GenerationServices, plan: Plan, key: str, body: bytes, content_type: str, caching: str
 ) -> None:
-    """Put an object; tried again until shortly before the deadline, then Retryable."""
+    """Store an object; retry until shortly before the deadline, then raise Retryable."""
     while True:
         try:
             return await services.objects.put(key, body, content_type, caching)
@@ -171,12 +172,15 @@ async def _put(
             await asyncio.sleep(AGAIN_S)
 
 
-async def _tell(services: GenerationServices, page: Publication, result: Result) -> None:
-    """Store and publish the result, the first one told of; with Redis away it is published, and restored from there."""
+async def _send_result(services: GenerationServices, page: Publication, result: Result) -> None:
+    """Store the result and publish it; a result that is stored already wins.
+
+    Without Redis the result is only published. `restore` stores it later, from the topic.
+    """
     try:
         value = await services.results.first(result)
     except Retryable as error:
-        log.warning("result of %s is published and not stored: %s", result.request_id, error)
+        log.warning("result of %s is published but not stored: %s", result.request_id, error)
         value = encode_model(result)
     await services.send(RESULTS, str(result.request_id).encode(), value)
     services.progress(result.request_id, 100, "done")
@@ -205,15 +209,15 @@ def _timings(page: Publication) -> Timings:
 
 
 def _result(services: GenerationServices, page: Publication) -> Result:
-    """`degraded` when a model was to write the copy and did not, in part or whole.
+    """Return the result; `degraded` if a provider is configured but did not write all of the copy.
 
-    Without a provider, built-in copy is the copy.
+    Without a provider, built-in copy is the normal case.
     """
     settings, request, copy = services.settings, page.request, page.parts[StepName.COPY]
     configured = services.routers.by_tier[request.quality].configured
     status: Status = "degraded" if copy.status == "fallback" and configured else "completed"
     layer: CacheLayer = page.plan.cache if page.plan.cache != "miss" else copy.output.get("cache", "miss")
-    told = [Warning_.model_validate(one) for one in copy.output.get("warnings", [])]
+    copy_warnings = [Warning_.model_validate(warning) for warning in copy.output.get("warnings", [])]
     return Result(
         request_id=request.request_id,
         tenant_id=request.tenant_id,
@@ -226,7 +230,7 @@ def _result(services: GenerationServices, page: Publication) -> Result:
         timings_ms=_timings(page),
         attempts=copy.attempts,
         cost_micro_jpy=sum(attempt.cost_micro_jpy for attempt in copy.attempts),
-        warnings=[*told, *page_warnings(request)],
+        warnings=[*copy_warnings, *page_warnings(request)],
     )
 
 

@@ -1,4 +1,4 @@
-"""Requests become steps: validate, look for copy, plan, fan out."""
+"""The handler of requests: validate, look up copy, plan, fan out into steps."""
 
 import asyncio
 import hashlib
@@ -32,14 +32,17 @@ log = logging.getLogger(__name__)
 
 
 class Identified(msgspec.Struct):
-    """What an invalid request must still tell for a rejection to reach its sender."""
+    """The fields that an invalid request must still have, so that its rejection reaches the sender."""
 
     request_id: str
     tenant_id: str = ""
 
 
 async def handle(services: GenerationServices, message: Any) -> None:
-    """One record of `lp.requests`. Returns when every effect is delivered; DecodeError: to the dead letters."""
+    """Handle one record of `lp.requests`; raise DecodeError if it is a dead letter.
+
+    Returns when every effect is delivered.
+    """
     started = time.monotonic()
     value = message.value or b""
     try:
@@ -62,31 +65,31 @@ async def handle(services: GenerationServices, message: Any) -> None:
 
 
 async def _known(services: GenerationServices, request: GenerationRequest, value: bytes) -> bytes | None:
-    """The stored result of a request that was answered before; DecodeError when its id is another request's."""
+    """Return the stored result if the request is answered; raise DecodeError if its id was reused."""
     digest = hashlib.sha256(value).hexdigest()
     try:
-        kept, stored = await services.results.begin(request.request_id, digest)
+        first_digest, stored = await services.results.begin(request.request_id, digest)
     except Retryable as error:
-        log.warning("request %s goes on without: %s", request.request_id, error)
+        log.warning("request %s continues without a look-up of earlier results: %s", request.request_id, error)
         return None
-    # the digest is kept for an hour, the result for longer: no tenant is told of another's
-    if kept != digest or (stored is not None and decode_model(Result, stored).tenant_id != request.tenant_id):
+    # The digest expires after an hour, the result later. A tenant must not get another tenant's result.
+    if first_digest != digest or (stored is not None and decode_model(Result, stored).tenant_id != request.tenant_id):
         raise DecodeError("request_id", "was used for another request; give each request an id of its own")
     return stored
 
 
 async def _fan_out(services: GenerationServices, plan: Plan) -> None:
-    """Each step goes on the topic. Where there is copy already its result goes out at once, in the step's place."""
+    """Send each step to its topic. If copy is cached, send the copy step's result instead of the step."""
     request = plan.request
     key = str(request.request_id).encode()
     started = time.monotonic()
-    found = await services.copywriter.lookup(request)
-    layer = "miss" if found is None else "stale" if found.stale else found.layer
+    hit = await services.copywriter.lookup(request)
+    layer = "miss" if hit is None else "stale" if hit.stale else hit.layer
     plan = plan.model_copy(update={"cache": layer, "cache_ms": _ms_since(started)})
     sending = []
     for name in StepName:
-        if name is StepName.COPY and found is not None:
-            output = {"copy": found.cached.copy_.model_dump(mode="json"), "warnings": _dumped(found.cached.warnings)}
+        if name is StepName.COPY and hit is not None:
+            output = {"copy": hit.cached.copy_.model_dump(mode="json"), "warnings": _dumped(hit.cached.warnings)}
             sending.append(services.send(STEP_RESULTS, key, step_result(plan, name, "ok", output)))
         else:
             step = Step(
@@ -101,7 +104,7 @@ async def _fan_out(services: GenerationServices, plan: Plan) -> None:
 
 
 def _dumped(warnings: Any) -> list[dict[str, Any]]:
-    return [one.model_dump(mode="json") for one in warnings]
+    return [warning.model_dump(mode="json") for warning in warnings]
 
 
 def _ms_since(started: float) -> int:
@@ -109,7 +112,7 @@ def _ms_since(started: float) -> int:
 
 
 def identified(value: bytes) -> Identified | None:
-    """Who an invalid request says it is; None where it does not."""
+    """Return the ids that an invalid request gives, or None if it gives none."""
     try:
         return None if is_framed(value) else msgspec.json.decode(value, type=Identified)
     except (ValueError, RecursionError):
@@ -117,21 +120,21 @@ def identified(value: bytes) -> Identified | None:
 
 
 async def _reject(services: GenerationServices, value: bytes, error: DecodeError) -> None:
-    """A `rejected` result for a request that at least says who it is; DecodeError for anything else."""
-    who = identified(value)
-    if who is None:
+    """Send a `rejected` result if the request has a valid id; raise the DecodeError otherwise."""
+    ids = identified(value)
+    if ids is None:
         raise error
     try:
         result = Result.model_validate(
             {
-                "request_id": who.request_id,
-                "tenant_id": who.tenant_id,
+                "request_id": ids.request_id,
+                "tenant_id": ids.tenant_id,
                 "status": "rejected",
                 "error": Failure(code="invalid_request", field=error.field or None, detail=error.detail),
             }
         )
-    except ValueError as no_identity:
-        raise error from no_identity
+    except ValueError as invalid_ids:
+        raise error from invalid_ids
     stored = await services.results.first(result)
     await services.send(RESULTS, str(result.request_id).encode(), stored)
     services.progress(result.request_id, 100, "done")

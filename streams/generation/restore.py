@@ -1,7 +1,7 @@
-"""Results put back into Redis from `lp.results`, and what they cost into the ledger: Redis is a view of the topic.
+"""The restoring of results from `lp.results` into Redis, and of their costs into the ledger.
 
-A generation worker does it when Redis answers again after an outage, for all that was published meanwhile, and wholly
-when it finds a Redis that was emptied.
+Redis is a view of the topic. After an outage of Redis, a generation worker restores the results that were published
+meanwhile. If Redis is empty, the worker restores all of them.
 """
 
 import asyncio
@@ -33,22 +33,22 @@ OnProgress = Callable[[int, int], None]
 
 
 async def keep_restored(services: GenerationServices) -> None:
-    """Look after Redis until cancelled."""
-    away: list[float] = []
-    services.line.on_return = away.append
+    """Restore results whenever Redis has lost some, until cancelled."""
+    outages_s: list[float] = []
+    services.line.on_return = outages_s.append
     while True:
         await asyncio.sleep(LOOK_S)
         try:
             if not await services.results.present():
                 await _restore(services, time.time() - RESULT_S, emptied=True)
-            elif away:
-                await _restore(services, time.time() - max(away) - MARGIN_S, emptied=False)
+            elif outages_s:
+                await _restore(services, time.time() - max(outages_s) - MARGIN_S, emptied=False)
             else:
                 continue
-            away.clear()
+            outages_s.clear()
             await services.results.mark_present()
         except LpstreamError as error:
-            log.warning("results are not restored yet: %s", error)
+            log.warning("results are not restored yet, trying again: %s", error)
 
 
 async def _restore(services: GenerationServices, since_s: float, *, emptied: bool) -> None:
@@ -66,9 +66,9 @@ async def restore(
     *,
     emptied: bool,
 ) -> dict[str, int]:
-    """Read the topic from a time (s UTC) to its end now; how many results were read, and how many were missing.
+    """Restore results from a time (s UTC) to the topic's end; return how many were read and restored.
 
-    Costs go into the ledger only if Redis was emptied. Otherwise the ledger has them.
+    Costs are added to the ledger only if Redis was emptied. Otherwise the ledger has them already.
     """
     consumer = build_consumer(servers)
     try:
@@ -91,8 +91,8 @@ async def restore(
 async def _starts(
     consumer: AIOKafkaConsumer, places: list[TopicPartition], ends: dict[TopicPartition, int], since_s: float
 ) -> dict[TopicPartition, int]:
-    found = await consumer.offsets_for_times(dict.fromkeys(places, max(0, int(since_s * 1000))))
-    return {tp: ends[tp] if at is None else at.offset for tp, at in found.items()}
+    offsets = await consumer.offsets_for_times(dict.fromkeys(places, max(0, int(since_s * 1000))))
+    return {tp: ends[tp] if start is None else start.offset for tp, start in offsets.items()}
 
 
 class _Run:
@@ -109,12 +109,12 @@ class _Run:
     async def read(
         self, consumer: AIOKafkaConsumer, starts: dict[TopicPartition, int], ends: dict[TopicPartition, int]
     ) -> dict[str, int]:
-        """All partitions, one after the other."""
+        """Read the partitions in turn and restore their results; return the counts."""
         total = sum(ends[tp] - starts[tp] for tp in starts)
         done = 0
         reader = Reader(consumer)
         for tp, start in starts.items():
-            # results have no dead letters, and a batch that cannot be read must not keep the others from Redis
+            # Results have no dead letters. A batch that cannot be read is skipped, so that the others are restored.
             async for records in stretch(reader, tp, start, ends[tp], pass_over):
                 for record in records:
                     await self._take(record)
@@ -124,13 +124,13 @@ class _Run:
         return {"read": self._read, "restored": self._restored}
 
     async def _take(self, record: Any) -> None:
-        if record.value is None:  # `lpstream erase`: what stood under this key before is to be forgotten
+        if record.value is None:  # a tombstone of `lpstream erase`: forget the results of this key
             await self._results.forget(record.key or b"")
             return
         try:
             result = decode_model(Result, record.value or b"")
         except DecodeError as error:
-            log.warning("%s[%d] offset %d is no result: %s", RESULTS, record.partition, record.offset, error.field)
+            log.warning("%s[%d]@%d is not a result: %s", RESULTS, record.partition, record.offset, error.field)
             return
         self._read += 1
         left_s = round(RESULT_S - (time.time() - record.timestamp / 1000))

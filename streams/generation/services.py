@@ -1,4 +1,4 @@
-"""What generation's agents reach, opened once inside the running loop."""
+"""The stores, providers and producer of the generation worker, opened once in the running loop."""
 
 import asyncio
 import logging
@@ -29,19 +29,19 @@ from streams.generation.providers import Routers, open_routers
 from streams.runtime import metrics
 from streams.runtime.settings import Settings
 from streams.runtime.stores import open_line, open_objects
-from streams.runtime.tracing import carried as carried_on
+from streams.runtime.tracing import carried as trace_headers
 
 log = logging.getLogger(__name__)
 
 MICRO = 1_000_000
 FILES = 100_000
 BREAKER_LEVEL: dict[State, float] = {"closed": 0.0, "half_open": 0.5, "open": 1.0}
-# who pays for copy that no customer waits for; no tenant's id begins with an underscore
+# the payer of copy that no customer waits for; a tenant's id cannot begin with an underscore
 REFRESHER = "_cache"
 
 
 class CopyServices:
-    """What writes copy: stores and providers. None of the stores must be there when it is made."""
+    """The stores and providers that copywriting needs. The stores may be unreachable when it is created."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -62,7 +62,7 @@ class CopyServices:
         self._confirming = asyncio.create_task(self.ledger.keep_confirmed())
 
     async def close(self) -> None:
-        """Let what is being written be finished, and close all."""
+        """Wait for copy that is being written, then close everything."""
         await self.copywriter.settle_down()
         self._confirming.cancel()
         await asyncio.gather(self._confirming, return_exceptions=True)
@@ -72,32 +72,32 @@ class CopyServices:
 
 
 class GenerationServices(CopyServices):
-    """The desk, and what carries its work on."""
+    """The services of the whole generation flow: copywriting, the Kafka producer and progress."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.producer: AIOKafkaProducer = build_producer(settings.kafka_bootstrap_servers, settings.broker)
         self.arrivals = Arrivals()
-        # names of files that this process has put; each is the hash of what it holds
+        # names of files that this process has stored; a name is the hash of the content
         self.put_before: LRUCache[str, bool] = LRUCache(FILES)
         self._background: set[asyncio.Task[None]] = set()
 
     async def send(
         self, topic: str, key: bytes, value: bytes, *, headers: list[tuple[str, bytes]] | None = None
     ) -> None:
-        """Append a record, with the context of its trace, and wait for the broker."""
-        carried = [*(headers or ()), *carried_on()]
+        """Append a record, with its trace context, and wait for the broker; raise Retryable if Kafka fails."""
+        all_headers = [*(headers or ()), *trace_headers()]
         try:
-            await self.producer.send_and_wait(topic, value, key=key, headers=carried or None)
+            await self.producer.send_and_wait(topic, value, key=key, headers=all_headers or None)
         except KafkaError as error:
             raise Retryable(f"Kafka: {type(error).__name__}") from error
 
     def progress(
         self, request_id: UUID, percent: int, stage: Stage, *, section: str | None = None, keep_for: str | None = None
     ) -> "asyncio.Task[None]":
-        """Tell how far a request is, on the topic, and keep it in Redis for a tenant that asks.
+        """Send a request's progress to the topic; also store it in Redis if `keep_for` names its tenant.
 
-        Nobody must wait for it, and nothing hangs on it.
+        The caller need not await the task, and a failure has no effect on the request.
         """
         progress = Progress(request_id=request_id, percent=percent, stage=stage, section=section, at_ms=now_ms())
         task = asyncio.create_task(self._progress(progress, keep_for))
@@ -106,22 +106,22 @@ class GenerationServices(CopyServices):
         return task
 
     async def _progress(self, progress: Progress, keep_for: str | None) -> None:
-        told = [self.send(PROGRESS, str(progress.request_id).encode(), encode_model(progress))]
+        sending = [self.send(PROGRESS, str(progress.request_id).encode(), encode_model(progress))]
         if keep_for is not None:
-            told.append(self.results.put_progress(keep_for, progress))
-        for outcome in await asyncio.gather(*told, return_exceptions=True):
+            sending.append(self.results.put_progress(keep_for, progress))
+        for outcome in await asyncio.gather(*sending, return_exceptions=True):
             if isinstance(outcome, Exception) and not isinstance(outcome, LpstreamError):
-                log.error("progress of %s: %r", progress.request_id, outcome)
+                log.error("progress of request %s could not be sent: %r", progress.request_id, outcome)
 
     async def close(self) -> None:
-        """Bring out what is on its way, and close all."""
+        """Send pending progress, then close everything."""
         await asyncio.gather(*self._background)
         await self.producer.stop()
         await super().close()
 
 
 def open_cache(settings: Settings, line: RedisLine, objects: Objects) -> PageCache:
-    """The cache of copy."""
+    """Return the cache of copy."""
     lifetimes = Lifetimes(settings.copy_fresh_s, settings.copy_stale_s, settings.copy_l1_s, settings.copy_l1_bytes)
     return PageCache(line, objects, lifetimes, on_slow=lambda layer: metrics.COPY_SLOW.labels(layer).inc())
 
@@ -129,7 +129,7 @@ def open_cache(settings: Settings, line: RedisLine, objects: Objects) -> PageCac
 def _on_alert(alert: Alert) -> None:
     metrics.BUDGET_ALERTS.labels(alert.scope, str(alert.percent)).inc()
     yen = alert.cap / MICRO
-    log.warning("cost of tenant %s per %s: %d %% of %.0f yen", alert.tenant_id, alert.scope, alert.percent, yen)
+    log.warning("tenant %s used %d %% of its cap per %s, %.0f yen", alert.tenant_id, alert.percent, alert.scope, yen)
 
 
 def _on_attempt(attempt: Attempt) -> None:
@@ -141,7 +141,7 @@ def _on_attempt(attempt: Attempt) -> None:
 
 def _on_breaker(endpoint: Endpoint, state: State) -> None:
     metrics.BREAKER.labels(endpoint.provider, endpoint.model).set(BREAKER_LEVEL[state])
-    log.warning("breaker of %s %s: %s", endpoint.provider, endpoint.model, state)
+    log.warning("circuit breaker of %s %s is now %s", endpoint.provider, endpoint.model, state)
 
 
 def _on_hedge(endpoint: Endpoint) -> None:

@@ -1,4 +1,4 @@
-"""The parallel steps: template, copy, assets. A finished step is never done again."""
+"""The handler of the parallel steps: template, copy, assets. A finished copy step is not repeated."""
 
 import asyncio
 import logging
@@ -39,7 +39,7 @@ Outcome = tuple[Literal["ok", "fallback", "error"], dict[str, Any], list[Attempt
 
 
 async def handle(services: GenerationServices, message: Any) -> None:
-    """One record of `lp.steps`."""
+    """Handle one record of `lp.steps`."""
     step = decode_model(Step, message.value or b"")
     plan = model_from_object(Plan, step.input.get("plan"))
     value = await (_copy_once(services, plan) if step.step is StepName.COPY else _work(services, plan, step.step))
@@ -48,9 +48,10 @@ async def handle(services: GenerationServices, message: Any) -> None:
 
 
 async def _copy_once(services: GenerationServices, plan: Plan) -> bytes | None:
-    """The copy step's result: the one that is kept, if it was finished before. None: nobody waits for it any more.
+    """Run the copy step and return its result; None if the request is answered already.
 
-    The other steps follow from the request, at no price and in no time: nothing is kept of them.
+    If the step was finished before, return its stored result. The other steps' results are not stored: they are free
+    to recompute from the request.
     """
     step_id = step_id_of(plan.request.request_id, StepName.COPY)
     try:
@@ -84,7 +85,7 @@ def step_result(
     attempts: Sequence[Attempt] = (),
     elapsed_s: float = 0.0,
 ) -> bytes:
-    """A step's result as it goes on the topic; the plan goes with it."""
+    """Return a step's result as it is sent to the topic, with the plan inside."""
     request_id = plan.request.request_id
     result = StepResult(
         request_id=request_id,
@@ -103,7 +104,7 @@ async def _template(services: GenerationServices, plan: Plan, state: StepState) 
 
 
 def template_of(request: GenerationRequest) -> str:
-    """The template that is chosen; why is logged."""
+    """Choose the template and log the reason."""
     template, reason = choose_template(request)
     log.info("request %s: template %s, because %s", request.request_id, template, reason)
     return template
@@ -127,7 +128,7 @@ async def _copy(services: GenerationServices, plan: Plan, state: StepState) -> O
     written = await services.copywriter.write(order)
     output = {
         "copy": written.copy.model_dump(mode="json"),
-        "warnings": [one.model_dump(mode="json") for one in written.warnings],
+        "warnings": [warning.model_dump(mode="json") for warning in written.warnings],
         "cache": written.cache,
         "provider_ms": written.provider_ms,
     }
@@ -135,27 +136,27 @@ async def _copy(services: GenerationServices, plan: Plan, state: StepState) -> O
 
 
 async def _assets(services: GenerationServices, plan: Plan, state: StepState) -> Outcome:
-    wanted = pictures(plan.request, choose_template(plan.request)[0])
+    assets = pictures(plan.request, choose_template(plan.request)[0])
     try:
         async with asyncio.timeout(Deadline.of(plan).assets_s()):
-            await put_assets(services, wanted)
+            await put_assets(services, assets)
     except TimeoutError:
-        return "error", {"keys": [one.key for one in wanted]}, []
-    return "ok", {"keys": [one.key for one in wanted]}, []
+        return "error", {"keys": [asset.key for asset in assets]}, []
+    return "ok", {"keys": [asset.key for asset in assets]}, []
 
 
-async def put_assets(services: GenerationServices, wanted: Sequence[Asset]) -> None:
-    """Put files whose names are hashes of their bytes; those that this process has put are there."""
-    missing = [one for one in wanted if one.key not in services.put_before]
+async def put_assets(services: GenerationServices, assets: Sequence[Asset]) -> None:
+    """Store files whose names are hashes of their bytes; skip those that this process has stored before."""
+    missing = [asset for asset in assets if asset.key not in services.put_before]
     while missing:
-        work = (services.objects.put(one.key, one.body, one.content_type, IMMUTABLE) for one in missing)
+        work = (services.objects.put(asset.key, asset.body, asset.content_type, IMMUTABLE) for asset in missing)
         done = await asyncio.gather(*work, return_exceptions=True)
-        for one, outcome in zip(missing, done, strict=True):
+        for asset, outcome in zip(missing, done, strict=True):
             if outcome is None:
-                services.put_before[one.key] = True
+                services.put_before[asset.key] = True
             elif not isinstance(outcome, LpstreamError):
                 raise outcome
-        if missing := [one for one, outcome in zip(missing, done, strict=True) if outcome is not None]:
+        if missing := [asset for asset, outcome in zip(missing, done, strict=True) if outcome is not None]:
             await asyncio.sleep(AGAIN_S)
 
 

@@ -1,4 +1,4 @@
-"""Copy made before anyone asks for it, the most frequent patterns first, at a pace that leaves room for customers."""
+"""Warming: copy for frequent patterns, written in advance at a pace that leaves room for customers."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ CAPS = {"cap_lp", "cap_day", "cap_month"}
 
 @dataclass(slots=True)
 class Figures:
-    """How many patterns were there already, were made, could not be made; what that cost (yen) and took (s)."""
+    """The numbers of patterns that were cached already, made and failed; the cost (yen) and the time (s)."""
 
     there: int = 0
     made: int = 0
@@ -26,33 +26,36 @@ class Figures:
     seconds: float = 0.0
 
     def as_dict(self) -> dict[str, float]:
-        """For JSON."""
+        """Return the figures for JSON."""
         return asdict(self)
 
 
 class Warming:
-    """One run over some patterns."""
+    """One run over a list of patterns."""
 
-    def __init__(self, desk: CopyServices, on_progress: OnProgress = lambda *_: None) -> None:
-        self._desk = desk
+    def __init__(self, services: CopyServices, on_progress: OnProgress = lambda *_: None) -> None:
+        self._services = services
         self._on_progress = on_progress
         self._figures = Figures()
         self._stopped_by = ""
 
     async def run(self, patterns: Sequence[Pattern], at_once: int) -> Figures:
-        """Make what is missing, so many at once; LpstreamError when a cap ends it, or no provider is configured."""
-        if not self._desk.routers.by_tier["fast"].configured:
-            raise LpstreamError("LPSTREAM_LLM_PROVIDERS: no provider is set, so there is no copy to be made beforehand")
+        """Make missing copy, `at_once` patterns in parallel.
+
+        LpstreamError if a cost cap ends the run, or if no provider is configured.
+        """
+        if not self._services.routers.by_tier["fast"].configured:
+            raise LpstreamError("LPSTREAM_LLM_PROVIDERS: no provider is set; warming needs one")
         started = time.monotonic()
-        waiting = iter(patterns)
+        queue = iter(patterns)
         done = 0
 
         async def work() -> None:
             nonlocal done
-            for pattern in waiting:
+            for pattern in queue:
                 if self._stopped_by:
                     return
-                await self._one(pattern)
+                await self._warm(pattern)
                 done += 1
                 self._on_progress(done, len(patterns))
 
@@ -61,15 +64,15 @@ class Warming:
         if self._stopped_by:
             raise LpstreamError(
                 f"{self._stopped_by}: warming stopped after {self._figures.made} patterns; "
-                "raise [warming] in the tenants file, or go on tomorrow"
+                "raise the caps in [warming] of the tenants file, or run it again tomorrow"
             )
         return self._figures
 
-    async def _one(self, pattern: Pattern) -> None:
-        writer, figures = self._desk.copywriter, self._figures
+    async def _warm(self, pattern: Pattern) -> None:
+        writer, figures = self._services.copywriter, self._figures
         order = writer.background_order(copy_fields(GenerationRequest.model_validate(pattern.request(0))))
-        found = await self._desk.cache.get(order.key, order.pattern)
-        if found is not None and not found.stale:
+        hit = await self._services.cache.get(order.key, order.pattern)
+        if hit is not None and not hit.stale:
             figures.there += 1
             return
         draft = await writer.make(order)

@@ -1,1 +1,1 @@
-"""The heatmap flow: slices of the log become buckets, buckets become rows in ClickHouse, then offsets are committed."""
+"""The heatmap flow: log slices become buckets, then rows in ClickHouse; then offsets are committed."""

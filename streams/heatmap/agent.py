@@ -1,4 +1,4 @@
-"""The heatmap agent: slices of `heatmap.events` become rows of the five tables."""
+"""The heatmap agent, which turns slices of `heatmap.events` into rows of the five tables."""
 
 import asyncio
 import logging
@@ -36,15 +36,15 @@ from streams.transports.slices import PassThrough, Slice
 log = logging.getLogger(__name__)
 
 TICK_INTERVAL_S = 0.25
-# shorter than what the manifests and `lpstream up` give a worker to stop
+# shorter than the time that the manifests and `lpstream up` give a worker to stop
 FINISH_S = 10.0
 IDENTITY_BYTES = 60
 
 
 def folding_thread() -> ThreadPoolExecutor:
-    """Return one thread that makes all parts.
+    """Return an executor with a single thread, which builds all parts.
 
-    Each further thread would keep a heap of its own: with six, a hostile log took 700 MB more.
+    Each further thread would keep its own heap: with six threads, a hostile log took 700 MB more.
     """
     return ThreadPoolExecutor(1, thread_name_prefix="fold")
 
@@ -61,7 +61,7 @@ class Stores:
         self.producer: AIOKafkaProducer = build_producer(settings.kafka_bootstrap_servers, settings.broker)
 
     async def close(self) -> None:
-        """Close what is open."""
+        """Close all clients and the thread."""
         self.folding.shutdown(wait=False, cancel_futures=True)
         await self.links.close()
         await self.producer.stop()
@@ -69,11 +69,11 @@ class Stores:
         await self.clickhouse.close()
 
     async def next_part(self, parts: Iterator[Part]) -> Part | None:
-        """Return the next part, None after the last."""
+        """Return the next part, or None after the last."""
         return await asyncio.get_running_loop().run_in_executor(self.folding, next, parts, None)
 
     async def send(self, topic: str, partition: int | None, value: bytes, **rest: Any) -> None:
-        """Append one record and wait for the broker; Retryable when it does not take it."""
+        """Append one record and wait for the broker. Raise Retryable if the broker refuses it."""
         try:
             await self.producer.send_and_wait(topic, value, partition=partition, **rest)
         except KafkaError as error:
@@ -81,7 +81,7 @@ class Stores:
 
 
 class HeatmapBucket:
-    """A bucket of beacons: its rows, its rejects, its identities."""
+    """The work of a bucket of beacons: its rows, its rejected records and its identities."""
 
     def __init__(self, stores: Stores, identities: Identities, at_ms: int) -> None:
         self._stores = stores
@@ -96,7 +96,7 @@ class HeatmapBucket:
         self._undecodable_run = 0
 
     def add(self, records: list[Any], number: int) -> None:
-        """Decode, drop retries, fold."""
+        """Decode the records, drop retries, and add the rest to the rows."""
         decoded = decoded_of(records)
         early = self._identities.early
         keep = self._identities.fresh(decoded.identities, number)
@@ -119,18 +119,18 @@ class HeatmapBucket:
         metrics.DROPPED.labels("undecodable").inc(rejected)
 
     def braked(self) -> bool:
-        """Return whether the share or the run of undecodable records is over the limits."""
+        """Return whether the share of undecodable records, or their run, is over the limit."""
         settings = self._stores.settings
         if self._undecodable_run >= settings.dlq_max_run:
             return True
         return self._records >= settings.dlq_max_run and self._undecodable > settings.dlq_max_ratio * self._records
 
     def held(self) -> int:
-        """Return about how many bytes of memory it holds."""
+        """Return the approximate memory of the bucket in bytes."""
         return self._fold.held + self._rejected_bytes + IDENTITY_BYTES * self._records
 
     async def store(self, bucket: Bucket, retry: Retry) -> None:
-        """Insert each table, dead-letter the rejects, hand the identities on."""
+        """Insert the rows, send rejected records to the dead-letter topic, pass the identities on."""
         parts = self._fold.parts(bucket.cut.part_rows)
         while (part := await self._stores.next_part(parts)) is not None:
             rows = with_days_late(part.rows, self._at_ms)
@@ -156,7 +156,10 @@ class HeatmapBucket:
 def opener(
     stores: Stores, known: dict[TP, Identities]
 ) -> Callable[[Slice, int, int], Awaitable[Callable[[int], BucketWork]]]:
-    """Return what prepares a newly assigned partition: it loads the identities and notes them in `known`."""
+    """Return the function that prepares a newly assigned partition.
+
+    It loads the partition's identities and stores them in `known`.
+    """
 
     async def open_work(part: Slice, boundary: int, earliest: int) -> Callable[[int], BucketWork]:
         identities = known[part.tp] = await stores.links.load(part, boundary, earliest)
@@ -166,7 +169,7 @@ def opener(
 
 
 class HeatmapService(Service):  # type: ignore[misc]  # mypy does not follow mode
-    """Opens the stores with the app, feeds the delivery, appends ticks, closes the stores."""
+    """The service that opens and closes the stores, feeds the delivery and appends ticks."""
 
     def __init__(self, app: faust.App, settings: Settings, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -180,7 +183,7 @@ class HeatmapService(Service):  # type: ignore[misc]  # mypy does not follow mod
         self._lanes: Lanes
 
     async def on_start(self) -> None:
-        """Open the clients; ClickHouse and Redis may be away, their calls are tried again."""
+        """Open the clients. ClickHouse and Redis may be unavailable: their calls are retried."""
         self._stores = Stores(self._settings)
         await self._stores.producer.start()
         cut = Cut(self._settings.heatmap_bucket_records)
@@ -197,15 +200,15 @@ class HeatmapService(Service):  # type: ignore[misc]  # mypy does not follow mod
         self._opened.set()
 
     def _end_for(self, error: Exception) -> None:
-        """End the worker with the error."""
+        """Log the error and end the worker with it."""
         log.error("%s", error, exc_info=None if isinstance(error, LpstreamError) else error)
         self.add_future(self._app.crash(error))
 
     async def finish(self) -> None:
-        """Store what is begun before the worker leaves its group."""
+        """Wait for the buckets that are being stored, before the worker leaves its group."""
         if self._opened.is_set() and (late := await self._delivery.finish(FINISH_S)):
             log.warning(
-                "%d buckets were begun and are not committed after %g s: the next worker repeats them", late, FINISH_S
+                "%d buckets are not committed after %g s; the partition's next worker stores them again", late, FINISH_S
             )
 
     async def on_stop(self) -> None:
@@ -216,7 +219,10 @@ class HeatmapService(Service):  # type: ignore[misc]  # mypy does not follow mod
             await self._stores.close()
 
     async def consume(self, stream: Any) -> None:
-        """Put each slice into its lane; what is open when the agent ends is made again by the next owner."""
+        """Put each slice into its lane.
+
+        The partition's next owner builds again the buckets that are open when the agent ends.
+        """
         await self._opened.wait()
         async for event in stream.noack().events():
             event.ack()
@@ -233,12 +239,12 @@ class HeatmapService(Service):  # type: ignore[misc]  # mypy does not follow mod
             self._update_gauges()
 
     def _update_gauges(self) -> None:
-        """Bring the gauges up to date."""
+        """Update the gauges."""
         metrics.OPEN_BUCKET_AGE.set(self._delivery.open_for_s())
         self._gauges.update(self._app.consumer, self._delivery)
         for tp in self._identities.keys() - self._app.consumer.assignment():
             del self._identities[tp]
-        metrics.IDENTITIES.set(sum(len(one.known) for one in self._identities.values()))
+        metrics.IDENTITIES.set(sum(len(identities.known) for identities in self._identities.values()))
 
     async def _append_tick(self, bucket: Bucket) -> None:
         try:

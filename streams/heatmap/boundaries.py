@@ -1,4 +1,4 @@
-"""Boundaries: committed offsets behind which all is stored, with the parameters of the cut."""
+"""Boundaries: committed offsets before which all records are stored, with the parameters of the cut."""
 
 import logging
 from collections.abc import Callable
@@ -14,7 +14,10 @@ log = logging.getLogger(__name__)
 
 
 class Boundaries:
-    """Finds and commits the boundaries of partitions. `on_fatal` gets the error of a commit of a newer release."""
+    """The reader and writer of the partitions' boundaries.
+
+    `on_fatal` gets the error if a newer release has committed the offset.
+    """
 
     def __init__(self, consumer: SliceConsumer, cut: Cut, on_fatal: Callable[[Exception], None]) -> None:
         self._consumer = consumer
@@ -23,21 +26,26 @@ class Boundaries:
         self._lost_to: dict[TP, int] = {}
 
     async def commit(self, tp: TP, boundary: int, epoch: int) -> None:
-        """Commit a boundary; Retryable when the broker has not taken it, StaleEpochError when the epoch has ended."""
+        """Commit a boundary.
+
+        Raise Retryable if the broker has not accepted it, StaleEpochError if the epoch has ended.
+        """
         if not self._consumer.complete(tp, boundary, epoch):
             raise StaleEpochError
         if not await self._consumer.commit_boundary(tp):
             raise Retryable(f"Kafka: {tp} is not committed yet")
 
     async def find(self, tp: TP, epoch: int) -> tuple[int, int, Cut]:
-        """Return where the partition goes on, the log's first offset, and the cut of the first bucket."""
+        """Return the offset to continue at, the log's first offset, and the cut of the first bucket."""
         earliest = await self._consumer.earliest(tp)
         committed = await self._consumer.committed(tp)
         if committed is None:
-            # Nothing of a partition is stored before it has an offset: a missing offset then means a deleted one.
+            # A worker commits an offset before it stores any row of the partition. So afterwards, a missing offset
+            # means that somebody deleted it.
             await self.commit(tp, earliest, epoch)
             return earliest, earliest, self._cut
         offset, metadata = committed
+        # Contract 7: the first bucket is cut as the commit says.
         if offset >= earliest:
             return offset, earliest, self._cut_of(metadata)
         self._count_loss(tp, offset, earliest)
@@ -52,7 +60,7 @@ class Boundaries:
             raise StaleEpochError from error
 
     def _count_loss(self, tp: TP, offset: int, earliest: int) -> None:
-        """Name what was deleted uncounted, once: the commit behind it may be tried several times."""
+        """Count and log deleted records that were never counted, once, though the commit may be retried."""
         lost = earliest - max(offset, self._lost_to.get(tp, 0))
         if lost <= 0:
             return
@@ -60,7 +68,8 @@ class Boundaries:
         metrics.LOST.labels(str(tp.partition)).inc(lost)
         log.error(
             "%s: the log begins at offset %d, but only offsets before %d were counted: %d records or markers were "
-            "deleted uncounted; raise retention.ms or retention.bytes of the topic, or keep a worker running",
+            "deleted before they were counted; raise retention.ms or retention.bytes of the topic, or keep a worker "
+            "running",
             tp,
             earliest,
             offset,

@@ -1,4 +1,4 @@
-"""A bucket: a stretch of one partition's log, and what the delivery needs of its surroundings."""
+"""A bucket, which is a range of one partition's log, and the protocols that the delivery needs."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -12,54 +12,57 @@ from streams.transports.slices import Slice
 
 
 class StaleEpochError(Exception):
-    """The partition was taken away: what is open of it must be dropped."""
+    """The partition was taken away: its open bucket must be dropped."""
 
 
 class SliceConsumer(Protocol):
-    """What the delivery needs of streams.transports.slices.Consumer."""
+    """The part of streams.transports.slices.Consumer that the delivery uses."""
 
     def current(self, epoch: int) -> bool:
-        """Return whether records that were read in that epoch still count."""
+        """Return whether records that were read in that epoch are still valid."""
 
     def owns(self, epoch: int) -> bool:
-        """Return whether the partitions of that epoch are still ours, also while the worker stops."""
+        """Return whether this worker still owns the epoch's partitions, also while it stops."""
 
     def complete(self, tp: TP, next_offset: int, epoch: int) -> bool:
-        """Note a boundary."""
+        """Record a boundary. Return False if the epoch has ended."""
 
     async def commit_boundary(self, tp: TP) -> bool:
-        """Commit the boundary."""
+        """Commit the boundary. Return False if the broker has not accepted it."""
 
     async def committed(self, tp: TP) -> tuple[int, str] | None:
-        """Return the broker's committed offset and its metadata."""
+        """Return the committed offset and its metadata from the broker."""
 
     async def earliest(self, tp: TP) -> int:
         """Return the first offset that exists."""
 
     def rewind(self, tp: TP, offset: int) -> int:
-        """Read again from there; return the number of the last fetch that does not know of it."""
+        """Read again from the offset. Return the number of the last fetch from before that."""
 
     def end(self, tp: TP) -> int:
-        """Return the offset after the log's last record, as the last fetch knew it."""
+        """Return the offset after the log's last record, as of the last fetch."""
 
     def brake(self, tps: set[TP]) -> None:
-        """Stop reading."""
+        """Stop reading the partitions."""
 
 
 class BucketWork(Protocol):
-    """What a bucket's records become. One object a bucket."""
+    """The work on the records of one bucket."""
 
     def add(self, records: list[Any], number: int) -> None:
-        """Take consecutive records, ticks among them, of slices' bucket `number`; never raises for what they hold."""
+        """Add consecutive records, which may include ticks, of the slices' bucket `number`.
+
+        No content of a record makes it raise.
+        """
 
     def braked(self) -> bool:
-        """Return whether so much cannot be decoded that the partition must stop."""
+        """Return whether the partition must stop, because too many records cannot be decoded."""
 
     def held(self) -> int:
-        """Return about how many bytes of memory it holds."""
+        """Return the approximate memory of the bucket in bytes."""
 
     async def store(self, bucket: "Bucket", retry: "Retry") -> None:
-        """Do steps 1 to 3 of the module's list."""
+        """Do steps 1 to 3 of the list in streams/heatmap/delivery.py."""
 
 
 Retry = Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]]
@@ -68,10 +71,10 @@ OpenWork = Callable[[Slice, int, int], Awaitable[Callable[[int], BucketWork]]]
 
 @dataclass(slots=True)
 class Bucket:
-    """A stretch of one partition's log that is stored as one.
+    """A range of one partition's log that is stored as a unit.
 
-    It covers the offsets from `begin` to `last`. Its records go from `first` to `last`; before `first` there are none
-    that count.
+    It covers the offsets from `begin` to `last`. Its records go from `first` to `last`; before `first` no record
+    counts.
     """
 
     tp: TP
@@ -89,18 +92,19 @@ class Bucket:
 
     @property
     def token(self) -> str:
-        """Return the text that makes a repeated insert of this bucket known to ClickHouse.
+        """Return the token by which ClickHouse recognises a repeated insert of this bucket.
 
-        The time of the first record is in it because a topic made anew has the same offsets again.
+        It contains the time of the first record, because a topic that is created again has the same offsets.
         """
         return f"{self.tp.topic}:{self.tp.partition}:{self.first}-{self.last}:{self.timestamp_ms}"
 
     def token_of(self, number: int) -> str:
-        """Return the token of a table's part; that of the first part is the bucket's."""
+        """Return the token of a table's part. The first part has the token of the bucket."""
+        # Contract 5: one token a part.
         return f"{self.token}:{number}" if number else self.token
 
     def take(self, part: Slice, records: list[Any]) -> int:
-        """Add the leading records that belong to the bucket; return how many."""
+        """Add the leading records that belong to the bucket. Return their number."""
         sizes = np.cumsum([len(record.value or b"") for record in records[: self.cut.records - self.records]])
         count = self._mine(part, records, self._room(sizes))
         if count:
@@ -111,7 +115,7 @@ class Bucket:
         return count
 
     def _room(self, sizes: Any) -> int:
-        """Return for how many records there is room, by their running sums of bytes; always for a first record."""
+        """Return how many more records fit, by the running sums of their bytes. A first record always fits."""
         within = int(np.searchsorted(sizes, self.cut.most_bytes - self.bytes, side="right"))
         return min(max(within, int(not self.records)), self.cut.records - self.records)
 
@@ -127,6 +131,6 @@ class Bucket:
         return index > self.index or index < self.index - 1
 
     def overdue(self, now: float, skew_s: float) -> bool:
-        """Return whether the bucket is past its end plus the skew, by the worker's monotonic clock."""
+        """Return whether the bucket's end plus the skew has passed, by the worker's monotonic clock."""
         left_ms = self.cut.end_ms(self.index, self.tp.partition) - self.timestamp_ms
         return now >= max(self.opened_at + left_ms / 1000, self.ticked_at) + skew_s

@@ -1,21 +1,22 @@
-"""The delivery rules: cut the log into buckets, store each bucket, then commit its end. Nothing else is committed.
+"""The delivery rules: cut the log into buckets, store each bucket, then commit its end.
 
-What a bucket holds is a function of the log and of the cut alone, so that a replay after any fault makes the same
-inserts under the same tokens, and ClickHouse drops what it already has. Steps of one bucket, in this order:
+Nothing else is committed. The content of a bucket is a function of the log and the cut alone. So a replay after any
+fault makes the same inserts under the same tokens, and ClickHouse drops the inserts that it already has. The steps of
+a bucket, in this order:
 
 1. insert each table under the bucket's token,
-2. send what could not be decoded to the dead-letter topic, delivery awaited,
-3. hand the bucket's identities to Redis, without waiting for it,
-4. note the boundary (`complete`) and commit it, with the parameters of the cut.
+2. send the records that cannot be decoded to the dead-letter topic and wait for the delivery,
+3. start to write the bucket's identities to Redis, without waiting,
+4. record the boundary (`complete`) and commit it, with the parameters of the cut.
 
-Any failure repeats the step; when the partition is taken away meanwhile, the bucket is dropped and its next
-owner makes it again. While a bucket is on its way the next one of its partition fills, and no more than that: buckets
-of one partition are stored one after another, those of several beside each other.
+A failed step is repeated. If the partition is taken away meanwhile, the bucket is dropped and the partition's next
+owner builds it again. While a bucket is being stored, the partition's next bucket fills, and no further bucket begins:
+buckets of a partition are stored one after another, those of different partitions concurrently.
 
-Offsets are not consecutive. Each slice says which offsets its fetch has passed, and a slice must begin where the one
-before it ended.
+Offsets are not consecutive. Each slice states which offsets its fetch has passed. A slice must begin where the
+previous slice ended.
 
-This module knows no business words: what a record means is the `Bucket`'s affair.
+This module does not know what a record means: that is the task of `BucketWork`.
 """
 
 import asyncio
@@ -38,25 +39,25 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
-# buckets on their way to the stores at once
+# Most buckets that are stored at the same time.
 FLUSHES = 4
-# A partition without an open bucket commits what it has passed this long after its last commit. Otherwise retention
-# would some day pass the committed offset of a quiet partition, and that would look like a loss.
+# A partition without an open bucket commits its read position this long after its last commit. Otherwise retention
+# would at some time pass the committed offset of a quiet partition, and that would look like a loss.
 QUIET_S = 60.0
-# Of all buckets together. Beyond it only the oldest open bucket grows, until it is stored: with MOST_BYTES of
-# processors/heatmap/cuts.py this bounds the memory, whatever the log holds.
+# Bytes of all buckets together. Beyond this only the oldest open bucket grows, until it is stored. Together with
+# MOST_BYTES of processors/heatmap/cuts.py this bounds the memory for every log.
 MOST_HELD = 96 * 2**20
 ROOM_LOOK_S = 0.02
-# A partition that has got no slice for this long cannot grow: its log is stopped at a batch, or has no leader.
+# A partition without a slice for this long cannot grow: an unreadable batch stops it, or it has no leader.
 STILL_S = 30.0
 
 
 @dataclass(slots=True)
 class Partition:
-    """What is open of one partition in one epoch.
+    """The state of one partition in one epoch.
 
-    The open bucket, or the next, begins at `boundary` and is cut by `cut`. `expected` is the next offset to take,
-    `seen_ms` the time of the last record that was taken or passed.
+    The open bucket, or else the next, begins at `boundary` and is cut by `cut`. `expected` is the next offset to take.
+    `seen_ms` is the time of the last record that was taken or passed. Slices up to fetch `void_fetch` are dropped.
     """
 
     epoch: int
@@ -89,7 +90,7 @@ class Partition:
 
 
 class Delivery:
-    """Adds slices to buckets and stores each full bucket."""
+    """The delivery of one worker: it adds slices to buckets and stores each full bucket."""
 
     def __init__(
         self,
@@ -103,10 +104,10 @@ class Delivery:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`open_work(slice, boundary, earliest)` prepares a partition and returns what opens its buckets.
+        """Create a delivery.
 
-        `on_fatal` gets the error of a log that this worker cannot go on with. `most_held` bounds the bytes of memory
-        of all buckets.
+        `open_work(slice, boundary, earliest)` prepares a partition and returns the function that opens its buckets.
+        `on_fatal` gets the error that the worker must end with. `most_held` bounds the memory of all buckets in bytes.
         """
         self._consumer = consumer
         self._on_fatal = on_fatal
@@ -124,15 +125,15 @@ class Delivery:
     async def on_slice(self, part: Slice) -> None:
         """Add one slice to its bucket. Wait while an earlier bucket of the partition is still being stored.
 
-        Slices of a partition come one after another, those of several partitions may come beside each other. Raises
-        nothing but cancellation: what fails is tried again, what is void is dropped.
+        Call it for one slice of a partition after another; calls for different partitions may run concurrently. It
+        raises nothing but cancellation: failed calls are retried, slices of an old epoch are dropped.
         """
         try:
             state = await self._partition(part)
             if state is not None:
                 await self._take(state, part)
         except StaleEpochError:
-            # Where only the flow has stopped, the partition is still ours, and so is its bucket that is on its way.
+            # If only the flow has stopped, the worker still owns the partition, and its bucket is still being stored.
             self._drop_stale()
 
     async def _partition(self, part: Slice) -> Partition | None:
@@ -145,6 +146,7 @@ class Delivery:
             state = self.partitions[part.tp] = await self._open(part)
         if state.braked or (state.void_fetch is not None and part.fetch <= state.void_fetch):
             return None
+        # Contract 2: a slice begins where the one before it ended.
         if part.begin > state.expected:
             await self._rewind(state, part)
             return None
@@ -154,16 +156,17 @@ class Delivery:
         return state
 
     def _end_for(self, tp: TP, state: Partition) -> None:
-        """End the worker, because the log is shorter than the part that was already read."""
+        """End the worker, because the log is now shorter than the part that was read."""
         state.braked = True
         self._on_fatal(
             LpstreamError(
                 f"{tp}: the log ends at offset {self._consumer.end(tp)}, but offset {state.expected} was next: the "
-                "topic was deleted and created again, or truncated; the worker ends so that it starts on the new log"
+                "topic was deleted and created again, or truncated; the worker ends, so that it starts on the new log"
             )
         )
 
     def _drop_stale(self) -> None:
+        # Contract 9: state belongs to one epoch.
         for tp, state in list(self.partitions.items()):
             if not self._consumer.owns(state.epoch):
                 del self.partitions[tp]
@@ -176,8 +179,8 @@ class Delivery:
         return Partition(part.epoch, boundary, earliest, cut, self._clock())
 
     async def _rewind(self, state: Partition, part: Slice) -> None:
-        """Drop the open bucket and read again from the last boundary, because offsets before this slice are missing."""
-        log.warning("%s: got offset %d, want %d: reading again", part.tp, part.begin, state.expected)
+        """Drop the open bucket and read again from the boundary, because offsets are missing."""
+        log.warning("%s: got offset %d instead of %d: reading again", part.tp, part.begin, state.expected)
         await self._committed(state)
         state.drop_open()
         fresh = await self._open(part)
@@ -218,7 +221,7 @@ class Delivery:
         state.expected = max(state.expected, part.next)
 
     async def _room(self, state: Partition) -> None:
-        """Wait while all buckets together hold too much memory. If none is being stored, the oldest may grow."""
+        """Wait while all buckets hold too much memory. If none is being stored, the oldest may grow."""
         while self._held() > self._most_held and not self._may_grow(state):
             state.waiting = True
             await self._pause(state.epoch, ROOM_LOOK_S)
@@ -256,11 +259,11 @@ class Delivery:
         state.flush = asyncio.create_task(self._flush(state, bucket))
 
     def _brake(self, state: Partition, bucket: Bucket) -> None:
-        """Pause the partition, because too many records cannot be decoded, and drop its open bucket."""
+        """Pause the partition and drop its open bucket, because too many records cannot be decoded."""
         state.braked = True
         state.drop_open()
         self._consumer.brake({bucket.tp})
-        log.error("%s: too many records cannot be decoded, paused at offset %d", bucket.tp, bucket.first)
+        log.error("%s: too many records cannot be decoded; paused at offset %d", bucket.tp, bucket.first)
 
     async def _committed(self, state: Partition) -> None:
         """Wait until the partition's bucket is stored. Raise StaleEpochError if the epoch has ended."""
@@ -272,7 +275,7 @@ class Delivery:
             raise StaleEpochError
 
     async def settle(self) -> None:
-        """Wait until all buckets that are being stored have ended."""
+        """Wait for all buckets that are being stored."""
         for state in list(self.partitions.values()):
             try:
                 await self._committed(state)
@@ -280,10 +283,11 @@ class Delivery:
                 self._drop_stale()
 
     async def finish(self, within_s: float) -> int:
-        """Finish the buckets that are being stored and start no other. Return how many did not end in time.
+        """Finish the buckets that are being stored and start no other. Return how many were not in time.
 
-        After `within_s` seconds what is not committed is let go: its next owner makes it again.
+        After `within_s` seconds the others are cancelled: the partition's next owner stores them again.
         """
+        # Contract 10: finish what has begun, and begin nothing else.
         self._finishing = True
         flushes = {state.flush for state in self.partitions.values() if state.storing and state.flush}
         _, late = await asyncio.wait(flushes, timeout=within_s) if flushes else (None, set())
@@ -308,7 +312,7 @@ class Delivery:
                 await self._store(state, bucket)
             except StaleEpochError:
                 return False
-            except Exception as error:  # noqa: BLE001 - a fault of ours: without an end the partition would stand still
+            except Exception as error:  # noqa: BLE001 - a bug: unless the worker ends, the partition stands still
                 self._on_fatal(error)
                 return False
             finally:
@@ -321,6 +325,7 @@ class Delivery:
         async def retry(store: str, call: Callable[[], Awaitable[Any]]) -> Any:
             return await self._retry(state.epoch, store, call)
 
+        # Contract 6: the commit comes after all tables.
         await bucket.work.store(bucket, retry)
         await self._retry(
             state.epoch, "kafka", lambda: self._boundaries.commit(bucket.tp, bucket.last + 1, state.epoch)
@@ -328,7 +333,7 @@ class Delivery:
         state.committed_at = self._clock()
 
     async def _retry(self, epoch: int, store: str, call: Callable[[], Awaitable[Any]]) -> Any:
-        """Repeat the call until it succeeds, and return its answer. Raise StaleEpochError if the epoch ends."""
+        """Repeat the call until it succeeds; return its result. Raise StaleEpochError if the epoch ends."""
         pause = FIRST_PAUSE_S
         while True:
             if not self._consumer.owns(epoch):
@@ -341,14 +346,15 @@ class Delivery:
                 level = logging.WARNING if isinstance(error, Retryable) else logging.ERROR
                 log.log(level, "%s, again in %.1f s: %s", store, pause, error)
             except Exception:
-                # Nothing may leave the loop: Faust would restart the agent beside the old one and lose events.
+                # Contract 11.
+                # No exception may leave the loop: Faust would start a second agent beside this one and lose events.
                 log.exception("%s, again in %.1f s", store, pause)
             metrics.RETRIES.labels(store).inc()
             await self._pause(epoch, pause)
             pause = min(pause * 2, LONGEST_PAUSE_S)
 
     async def _pause(self, epoch: int, seconds: float) -> None:
-        """Sleep, but wake early when the epoch ends, so that a rebalance never waits for us."""
+        """Sleep, but wake early when the epoch ends, so that a rebalance never waits for this worker."""
         until = self._clock() + seconds
         while self._consumer.owns(epoch) and (left := until - self._clock()) > 0:
             await self._sleep(min(left, FIRST_PAUSE_S))
@@ -358,7 +364,7 @@ class Delivery:
     def overdue(self) -> list[Bucket]:
         """Return open buckets that need a tick to end. A bucket is returned again after `skew_s` seconds.
 
-        None of a partition whose bucket is on its way, or whose slices wait for memory: a tick makes that no faster.
+        A tick does not help while the partition stores a bucket or waits for memory, so these are left out.
         """
         if self._finishing:
             return []
@@ -372,14 +378,14 @@ class Delivery:
         return due
 
     def commit_quiet(self) -> None:
-        """Commit the read position of each partition that has no open bucket and has committed nothing for a minute.
+        """Commit the read position of each partition that is idle and has not committed for a minute.
 
-        No bucket begins in what was passed, so this moves no cut.
+        No bucket begins in the offsets that were passed, so this does not move a cut.
         """
         now = self._clock()
         for tp, state in self.partitions.items():
             idle = state.bucket is None and not state.storing and not state.braked
-            # A first bucket that is cut otherwise may be stored in part: only its own commit moves the boundary.
+            # A first bucket with another cut may be stored in part: only its own commit moves the boundary.
             passed = state.expected > state.boundary and state.cut == self._cut
             if not idle or not passed or now - state.committed_at < QUIET_S:
                 continue

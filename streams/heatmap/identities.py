@@ -1,13 +1,13 @@
-"""Identities of beacons that a partition's log held in its last 30 minutes.
+"""Identities of the beacons in the last 30 minutes of a partition's log.
 
-Every retry of a beacon lands in the partition of its first try, so the partition's owner alone can recognise it. A
-beacon is a retry when its identity was seen within the last 30 minutes of the log, counted or not. So the last 30
-minutes of the log alone decide, and a worker that reads them back knows exactly what the one before it knew.
+Every retry of a beacon lands in the partition of its first try, so the partition's owner can recognise it alone. A
+beacon is a retry if its identity was seen within the last 30 minutes of the log, counted or not. So only the last 30
+minutes of the log decide: a worker that reads them back has exactly the identities of the worker before it.
 
 A partition remembers `MOST` beacons at most, so that a flood of small beacons cannot fill the worker's memory. Beyond
-that it forgets the oldest bucket numbers first, which is a function of the log as well.
+that it forgets the oldest bucket numbers first. That is also a function of the log.
 
-Times are numbers of slices' 5-second buckets: a slice has one, and it is a function of the log.
+Times are numbers of the slices' 5-second buckets. Each slice has one, which is a function of the log.
 """
 
 from collections import deque
@@ -26,9 +26,10 @@ MOST = 300_000
 
 @dataclass(slots=True)
 class Identities:
-    """Identities of one partition, with the bucket number at which each was last seen.
+    """The identities of one partition, with the bucket number in which each was last seen.
 
-    `held` counts the beacons in `order`, retries too. `early` counts those forgotten before their 30 minutes were over.
+    `held` counts the beacons in `order`, including retries. `early` counts the beacons that were forgotten before
+    their 30 minutes were over.
     """
 
     most: int = MOST
@@ -38,10 +39,11 @@ class Identities:
     early: int = 0
 
     def fresh(self, identities: list[bytes], number: int) -> NDArray[np.bool_]:
-        """Return which beacons are counted (True) and which are retries, and remember them all.
+        """Remember all beacons. Return which of them count (True) and which are retries (False).
 
-        `identities` has one entry a beacon, in log order; `number` is the number of their slice's bucket.
+        `identities` has one entry for each beacon, in log order. `number` is the bucket number of their slice.
         """
+        # Contract 8: the log of the last 30 minutes decides.
         batch = dict.fromkeys(identities, number)
         keep = np.ones(len(identities), dtype=bool)
         if len(batch) < len(identities) or not self.known.keys().isdisjoint(batch):
@@ -54,7 +56,10 @@ class Identities:
         return keep
 
     def see(self, identities: list[bytes], number: int) -> None:
-        """Remember identities as seen in that bucket. Forget those past the window, and the oldest beyond `most`."""
+        """Remember identities as seen in bucket `number`.
+
+        Forget identities that are older than the window, and the oldest beyond `most`.
+        """
         self.known.update(dict.fromkeys(identities, number))
         self.order.append((number, identities))
         self.held += len(identities)

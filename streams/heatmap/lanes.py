@@ -1,4 +1,4 @@
-"""Lanes: slices wait by partition, so that a partition whose bucket is on its way holds up no other."""
+"""Lanes: one queue of slices for each partition, so that a waiting partition does not delay others."""
 
 import asyncio
 from collections import deque
@@ -8,17 +8,17 @@ from faust.types import TP
 
 from streams.transports.slices import Slice
 
-# A lane with slices of so many fetches, or so many slices, is not fetched for. It may grow by what a fetch under way
-# brings; a fetch brings 1 MB of a partition.
+# The partition of a lane with slices of this many fetches, or with this many slices, is not fetched. The lane may
+# still grow by the fetch under way, which brings 1 MB of a partition.
 MOST_FETCHES = 3
 MOST_WAITING = 8
 
 
 class Lanes:
-    """Hands each partition's slices to `take` in order, partitions beside each other.
+    """The lanes of a worker: `take` gets each partition's slices in order, partitions concurrently.
 
-    `hold` and `release` stop and continue the fetching of a partition. `on_fault` gets an error that `take` raised:
-    the lane has stopped then, and the worker must end.
+    `hold` and `release` stop and continue the fetching of a partition. `on_fault` gets an error that `take` raised.
+    The lane has then stopped, and the worker must end.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Lanes:
         self._tasks: dict[TP, asyncio.Task[None]] = {}
 
     def put(self, part: Slice) -> None:
-        """Append a slice to its partition's lane; never waits."""
+        """Append a slice to its partition's lane without waiting."""
         tp = part.tp
         lane = self._waiting.setdefault(tp, deque())
         lane.append(part)
@@ -52,18 +52,18 @@ class Lanes:
                 if len(lane) < MOST_WAITING // 2:
                     self._release(tp)
                 await self._take(part)
-        except Exception as error:  # noqa: BLE001 - a fault of ours: without an end, the partition would stand still
+        except Exception as error:  # noqa: BLE001 - a bug: unless the worker ends, the partition stands still
             self._on_fault(error)
             return
         del self._tasks[tp], self._waiting[tp]
 
     async def join(self) -> None:
-        """Wait until no slice waits."""
+        """Wait until all lanes are empty."""
         while running := [task for task in self._tasks.values() if not task.done()]:
             await asyncio.wait(running)
 
     async def close(self) -> None:
-        """Drop the slices that wait: nothing of them is committed."""
+        """Drop the waiting slices. None of them is committed."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()

@@ -1,4 +1,4 @@
-"""How far each assigned partition is behind the end of its log, and how long it has not advanced."""
+"""The gauges of each assigned partition: its lag, and the time since its commit last advanced."""
 
 import time
 from collections.abc import Callable
@@ -11,10 +11,10 @@ from streams.runtime import metrics
 
 
 class PartitionGauges:
-    """Keeps the gauges of partitions up to date.
+    """The gauges of partitions.
 
     A partition is late while its log has records that are not committed. Its age counts from the last commit that
-    moved it, or from when it was last not late. Reading again from a boundary resets neither age nor lag.
+    advanced it, or from when it was last not late. Reading again from a boundary resets neither age nor lag.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -23,7 +23,7 @@ class PartitionGauges:
         self._shown: set[TP] = set()
 
     def update(self, consumer: Any, delivery: Delivery) -> None:
-        """Set the gauges of the consumer's partitions, and remove those of partitions that are gone."""
+        """Set the gauges of the assigned partitions, and remove those of other partitions."""
         assigned = set(consumer.assignment())
         metrics.BRAKED.set(sum(state.braked for state in delivery.partitions.values()))
         for tp in assigned:

@@ -1,4 +1,4 @@
-"""Refuse to start where offsets and tables do not fit together: beacons would be counted twice or never."""
+"""The check at start that offsets and tables match: otherwise beacons count twice or never."""
 
 from datetime import UTC
 
@@ -13,22 +13,22 @@ from streams.runtime.settings import Settings
 from streams.runtime.stores import open_writer
 
 BEFORE_MS = 10 * 60 * 1000
-# The mark of a group whose tables a rebuild exchanges at this time: no worker may start on it.
+# The metadata of offsets while a rebuild exchanges the tables: no worker may start with it.
 UNFINISHED = "lpstream-rebuild"
-REBUILD = "run `lpstream rebuild`, which makes the tables anew from the log"
+REBUILD = "run `lpstream rebuild`, which builds the tables again from the log"
 Offsets = dict[TopicPartition, OffsetAndMetadata]
 
 
 async def refuse_rewound(settings: Settings) -> None:
-    """Raise Refused when somebody else has moved or deleted the group's offsets, or has replaced the log.
+    """Raise Refused if the group's offsets were moved or deleted by hand, or the log was replaced.
 
-    Only commits of ours carry our mark, and no partition is counted before it has an offset. Retryable when a store
-    is away.
+    Only the workers and the rebuild commit offsets with the metadata of a cut. A worker counts no partition before it
+    has an offset. Raise Retryable if a store is unavailable.
     """
-    if settings.broker == "tansu":  # its log ends with the broker, and it keeps no metadata
+    if settings.broker == "tansu":  # its log ends with the broker, and it stores no metadata
         return
-    found = await committed(settings.kafka_bootstrap_servers, GROUP)
-    offsets = {tp: one for tp, one in found.items() if tp.topic == TOPIC}
+    by_partition = await committed(settings.kafka_bootstrap_servers, GROUP)
+    offsets = {tp: offset for tp, offset in by_partition.items() if tp.topic == TOPIC}
     _refuse_moved(offsets, Cut(settings.heatmap_bucket_records))
     await _refuse_replaced(settings, offsets)
     if (newest_ms := await _newest_window(settings)) is not None:
@@ -36,24 +36,25 @@ async def refuse_rewound(settings: Settings) -> None:
 
 
 def _refuse_moved(offsets: Offsets, cut: Cut) -> None:
-    if any(one.metadata == UNFINISHED for one in offsets.values()):
+    if any(offset.metadata == UNFINISHED for offset in offsets.values()):
         raise Refused(
-            "a rebuild of the heatmap tables runs or was cut off: when none runs, run `lpstream rebuild` again"
+            "a rebuild of the heatmap tables is running or was interrupted; if none is running, run "
+            "`lpstream rebuild` again"
         )
-    moved = [tp.partition for tp, one in offsets.items() if cut.parse(one.metadata) is None]
+    moved = [tp.partition for tp, offset in offsets.items() if cut.parse(offset.metadata) is None]
     if moved:
         raise Refused(
-            f"the offsets of group {GROUP} were moved by hand (partitions {_listed(moved)} of {TOPIC}), which would "
-            f"count beacons twice or never: {REBUILD}"
+            f"the offsets of group {GROUP} were moved by hand (partitions {_listed(moved)} of {TOPIC}), so beacons "
+            f"would count twice or never: {REBUILD}"
         )
 
 
 async def _refuse_replaced(settings: Settings, offsets: Offsets) -> None:
     ends = await ends_of(settings.kafka_bootstrap_servers, TOPIC)
-    beyond = [tp.partition for tp, one in offsets.items() if tp in ends and one.offset > ends[tp]]
+    beyond = [tp.partition for tp, offset in offsets.items() if tp in ends and offset.offset > ends[tp]]
     if beyond:
         raise Refused(
-            f"the offsets of group {GROUP} lie beyond the end of the log (partitions {_listed(beyond)} of {TOPIC}): "
+            f"the offsets of group {GROUP} are beyond the end of the log (partitions {_listed(beyond)} of {TOPIC}): "
             f"the topic was created again or truncated; {REBUILD}"
         )
 
@@ -63,8 +64,8 @@ async def _refuse_deleted(settings: Settings, offsets: Offsets, newest_ms: int) 
     deleted = [tp.partition for tp in older if tp not in offsets]
     if deleted:
         raise Refused(
-            f"group {GROUP} has no offsets for partitions {_listed(deleted)} of {TOPIC}, while the tables hold windows "
-            f"that their log covers: beacons would be counted twice; {REBUILD}"
+            f"group {GROUP} has no offsets for partitions {_listed(deleted)} of {TOPIC}, but the tables have windows "
+            f"from their log: beacons would count twice; {REBUILD}"
         )
 
 
@@ -73,7 +74,7 @@ def _listed(partitions: list[int]) -> str:
 
 
 async def _newest_window(settings: Settings) -> int | None:
-    """Return the start of the newest window in ms, None when the tables are empty."""
+    """Return the start of the newest window in ms UTC, or None if the tables are empty."""
     clickhouse = open_writer(settings)
     try:
         row = (await clickhouse.rows("SELECT count() AS n, max(window_start) AS newest FROM heatmap_windows"))[0]

@@ -1,1 +1,1 @@
-"""An installation on this machine: its services as child processes, their addresses, its preparation."""
+"""An installation on this machine: services as child processes, their addresses, preparation."""

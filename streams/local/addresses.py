@@ -1,6 +1,6 @@
-"""What a running `lpstream up` leaves for other commands, readable by its owner only.
+"""Files that a running `lpstream up` writes for other commands, readable by their owner only.
 
-`doors.json` says where each door is; `settings.json` holds the `LPSTREAM_*` that its services have.
+`doors.json` holds the address of each service; `settings.json` holds the `LPSTREAM_*` settings of the services.
 """
 
 import json
@@ -14,7 +14,7 @@ DOORS, SETTINGS = "doors.json", "settings.json"
 
 
 def write_addresses(data: Path, doors: dict[str, Any], settings: dict[str, str]) -> None:
-    """Write both files, each whole or not at all."""
+    """Write both files, each atomically."""
     _write(data, SETTINGS, settings)
     _write(data, DOORS, doors)
 
@@ -27,35 +27,38 @@ def _write(data: Path, name: str, value: dict[str, Any]) -> None:
 
 
 def remove_addresses(data: Path) -> None:
-    """The stack is gone."""
+    """Remove both files when the stack stops."""
     for name in (DOORS, SETTINGS):
         (data / name).unlink(missing_ok=True)
 
 
 def read_addresses(data: Path) -> dict[str, Any]:
-    """The doors of a running stack; LpstreamError when there is none, or when it was killed."""
+    """Return the addresses of a running stack; raise LpstreamError if none runs, or if it was killed."""
     doors = _read(data, DOORS)
     if not any(_alive(int(service["pid"])) for service in doors["services"].values()):
-        raise LpstreamError(f"the stack of {data} does not run any more: start it again with `lpstream up`")
+        raise LpstreamError(f"--data {data}: the stack does not run any more; start it again with `lpstream up`")
     return doors
 
 
 def read_settings(data: Path) -> dict[str, str]:
-    """The settings of a running stack's services, by environment variable; LpstreamError as `read_addresses`."""
+    """Return the settings of a running stack's services, by environment variable.
+
+    Raises LpstreamError like `read_addresses`.
+    """
     read_addresses(data)
     return _read(data, SETTINGS)
 
 
 def _read(data: Path, name: str) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads((data / name).read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads((data / name).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise LpstreamError(
-            f"no stack runs on {data}: start one with `lpstream up`, or set LPSTREAM_* addresses"
+            f"--data {data}: no stack runs here; start one with `lpstream up`, or set LPSTREAM_* addresses"
         ) from error
     except (OSError, ValueError) as error:
         raise LpstreamError(f"{data / name} cannot be read: {error}") from error
-    return found
+    return content
 
 
 def _alive(pid: int) -> bool:

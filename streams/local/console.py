@@ -1,4 +1,4 @@
-"""What commands share: where the stack is, how a line is said, how a command fails."""
+"""Shared parts of the commands: common options, output, and the settings of the stack in use."""
 
 import sys
 from pathlib import Path
@@ -22,14 +22,14 @@ DEFAULT_DATA = Path(".lpstream")
 
 
 def say(line: str) -> None:
-    """A line for the person who waits."""
+    """Print a status line to standard error."""
     err.print(line, highlight=False, markup=False)
 
 
 def analyst(data: Path) -> tuple[str, str, str, str | None]:
-    """ClickHouse's address, user, password and certificates for reading.
+    """Return ClickHouse's URL, read-only user, password and CA file.
 
-    From the settings if any address is set, else the doors.
+    They come from the settings if any address is set there, else from `doors.json`.
     """
     if any_address_set():
         settings = load_settings()
@@ -44,17 +44,17 @@ def analyst(data: Path) -> tuple[str, str, str, str | None]:
 
 
 def settings_for(data: Path) -> Settings:
-    """The settings if any address is set in them, wholly; else those of the stack that runs on the folder."""
+    """Return the settings if any address is set there, else those of the stack that runs in the folder."""
     if any_address_set():
         return load_settings()
-    found = read_settings(data)
-    return load_settings(**{name.removeprefix(PREFIX).lower(): value for name, value in found.items()})
+    stored = read_settings(data)
+    return load_settings(**{name.removeprefix(PREFIX).lower(): value for name, value in stored.items()})
 
 
 def private_api(data: Path) -> tuple[str, str]:
-    """Address and token of the private listener."""
+    """Return the address of the private listener and the token for it."""
     settings = settings_for(data)
     token = settings.api_token.get_secret_value()
     if not token:
-        raise SettingError(f"{PREFIX}API_TOKEN: is not set; give a token of your tenant for the private listener")
+        raise SettingError(f"{PREFIX}API_TOKEN: is not set; set it to a token of your tenant for the private listener")
     return settings.api_base_url, token

@@ -1,5 +1,6 @@
 """The services of one installation as child processes on the embedded stack."""
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -7,42 +8,52 @@ import signal
 import socket
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from infra.embedded.ports import Ports
+from infra.embedded.ports import Ports, is_free
 from infra.embedded.process import ChildProcess
 from infra.embedded.stack import Stack
 from schemas.errors import LpstreamError
 from streams.local.addresses import remove_addresses, write_addresses
 from streams.runtime.settings import PREFIX
+from streams.runtime.supervisor import Restarts
 
 READY_S = 60
 STOP_S = 15
 NAMES = {"edge": ["edge"], "heatmap": ["worker", "heatmap"], "generation": ["worker", "generation"]}
 LONGEST_PAUSE_S = 30.0
-# longer than the 5 s between two beacons of a visitor: every connection that is in use has its next answer by then
+# longer than the 5 s between two beacons of a visitor, so that each connection in use gets one more response
 EDGE_DRAIN_S = 8.0
-# every visitor of an installation on one machine has the same address
+# limits per client are off: all visitors of an installation on one machine have the same address
 ONE_ADDRESS = {
     "LPSTREAM_EDGE_CLIENT_RATE": "0",
     "LPSTREAM_EDGE_CLIENT_BYTE_RATE": "0",
     "LPSTREAM_EDGE_CLIENT_CONNECTIONS": "0",
     "LPSTREAM_EDGE_CLIENT_BODY_BYTES": "0",
 }
-# the fold's large temporaries cost fewer page faults when glibc keeps them
+# the fold's large temporary arrays cause fewer page faults if glibc keeps their memory
 MALLOC = {"MALLOC_TRIM_THRESHOLD_": "67108864", "MALLOC_MMAP_THRESHOLD_": "33554432"}
 
 
 class Installation:
-    """Edge and workers beside a stack; restarts a service that dies, ends when a store dies."""
+    """The edge and workers on a stack; a service that dies is restarted, a dead store is an error."""
 
-    def __init__(self, stack: Stack, say: Callable[[str], None], overrides: Mapping[str, str] | None = None) -> None:
-        """`overrides` are settings that all services get instead of the stack's own."""
+    def __init__(
+        self,
+        stack: Stack,
+        say: Callable[[str], None],
+        overrides: Mapping[str, str] | None = None,
+        *,
+        port: int | None = None,
+    ) -> None:
+        """Set the ports and the token; `overrides` replace settings of the stack for all services.
+
+        `port` is the port of the public listener; the private listener has the next. None: those of the last start.
+        """
         self._stack = stack
         self._overrides = dict(overrides or {})
         self._say = say
@@ -51,16 +62,18 @@ class Installation:
         health = [f"{name}.health{turn}" for name in workers for turn in ("", "-b")]
         self._ports = {name: ports.get(name) for name in ("edge", "api", *health)}
         ports.save()
-        self.token = secrets.token_urlsafe(24)
+        if port is not None:
+            self._ports |= {"edge": _free(port), "api": _free(port + 1)}
+        self.token = _token(stack.data / "token")
         self.edge_url = f"http://127.0.0.1:{self._ports['edge']}"
         self.api_url = f"http://127.0.0.1:{self._ports['api']}"
         self.children: dict[str, ChildProcess] = {}
         self._sockets: list[socket.socket] = []
-        self._turn = dict.fromkeys(NAMES, 0)  # of the two names and ports that a service and its successor take
-        self._failures: dict[str, int] = {}
+        self._turn = dict.fromkeys(NAMES, 0)  # 0 or 1: a service and its successor alternate between two ports
+        self._restarts = {name: Restarts(LONGEST_PAUSE_S) for name in NAMES}
 
     def start(self) -> None:
-        """Start all services, return when each is ready, and write `doors.json`."""
+        """Start all services, wait until each is ready, and write `doors.json`."""
         self._write_tenants()
         self._listen()
         for name in NAMES:
@@ -70,7 +83,7 @@ class Installation:
         self.write_addresses()
 
     def _listen(self) -> None:
-        """Hold the edge's sockets: who connects while it is started again waits, and is not refused."""
+        """Open the edge's sockets here, so that clients wait during a restart instead of being refused."""
         if int((os.environ | self.settings()).get(f"{PREFIX}EDGE_PROCESSES", "1")) == 1:
             ports = [self._ports["edge"], self._ports["api"]]
             self._sockets = [socket.create_server(("127.0.0.1", port)) for port in ports]
@@ -85,7 +98,7 @@ class Installation:
         return self._stack.data / "tenants.toml"
 
     def settings(self) -> dict[str, str]:
-        """What every service is told, by environment variable."""
+        """Return the settings of all services, by environment variable."""
         return self._stack.env() | {
             "LPSTREAM_EDGE_PORT": str(self._ports["edge"]),
             "LPSTREAM_API_PORT": str(self._ports["api"]),
@@ -108,27 +121,29 @@ class Installation:
         return self._ports[f"{name}.health{'-b' if turn else ''}"]
 
     def launch(self, name: str, overrides: Mapping[str, str] | None = None) -> None:
-        """Start a service; the caller waits until it is ready. `overrides` are settings for this start alone."""
+        """Start a service without waiting until it is ready; `overrides` are settings for this start only."""
         self.children[name] = self._child(name, self._env(name, self._turn[name]) | dict(overrides or {}))
         self.children[name].start()
+        self._restarts[name].started()
 
     def spare(self, name: str, number: int) -> ChildProcess:
-        """One more process of a service, not started; the caller stops it."""
+        """Return one more process of a service, which the caller starts and stops."""
         env = self._env(name, 0) | {"LPSTREAM_WORKER_METRICS_PORT": "0"}
         if "LPSTREAM_KAFKA_GROUP_INSTANCE_ID" in env:
             env["LPSTREAM_KAFKA_GROUP_INSTANCE_ID"] += f"-{number}"
         return self._child(name, env)
 
     def replace(self, name: str, overrides: Mapping[str, str] | None = None) -> None:
-        """Start a service anew without a gap: its successor first; when that can take work, SIGTERM for the old one.
+        """Replace a service without downtime: start a successor, then send SIGTERM to the old process.
 
-        A worker's successor can when it joins the group: partitions then change hands once, and the two do not share
-        them first. Returns when the old process has gone and the successor is ready. `overrides` are settings for the
-        successor alone. LpstreamError when the successor does not start, and the old one stays; and when the edge has
-        several processes, which cannot share a socket.
+        SIGTERM is sent when the successor can take work. For a worker this is when it joins the group, so that
+        partitions move once and the two processes never share them. Returns when the old process has ended and the
+        successor is ready. `overrides` are settings for the successor only.
+        LpstreamError if the successor does not start (the old process then stays), or if the edge has several
+        processes, because these cannot share a socket.
         """
         if name == "edge" and not self._sockets:
-            raise LpstreamError(f"{PREFIX}EDGE_PROCESSES: only an edge of one process can be replaced without a gap")
+            raise LpstreamError(f"{PREFIX}EDGE_PROCESSES: must be 1 to replace the edge without downtime")
         old, turn = self.children[name], 1 - self._turn[name]
         with ReadyNotice() as notice:
             env = self._env(name, turn) | dict(overrides or {}) | {"NOTIFY_SOCKET": notice.address}
@@ -151,16 +166,16 @@ class Installation:
         child = ChildProcess(name, args, log=self._stack.data / "logs" / f"{name}.log", env=env, sockets=sockets)
         child.grace_s = STOP_S
         if name == "edge":
-            child.stop_signal = signal.SIGINT  # where all ends, nobody is drained to
+            child.stop_signal = signal.SIGINT  # stops without draining, because no successor takes the connections
         return child
 
     def ready_url(self, name: str) -> str:
-        """Where a service says whether it is ready."""
+        """Return the URL that answers 200 when the service is ready."""
         port = self._ports["edge"] if name == "edge" else self._health_port(name, self._turn[name])
         return f"http://127.0.0.1:{port}/readyz"
 
     def doors(self) -> dict[str, Any]:
-        """The contents of `doors.json`."""
+        """Return the content of `doors.json`."""
         addresses = self._stack.addresses
         host = addresses.clickhouse_url.removeprefix("http://")
         return {
@@ -175,37 +190,56 @@ class Installation:
         }
 
     def write_addresses(self) -> None:
-        """Bring `doors.json` up to date."""
+        """Write `doors.json` and `settings.json` anew."""
         write_addresses(self._stack.data, self.doors(), self.settings())
 
     def watch(self) -> None:
-        """One look around: restart dead services, LpstreamError when a store is gone."""
+        """Start dead services again, each after its pause. Raise LpstreamError if a store is gone."""
         self._stack.check()
         for name, child in list(self.children.items()):
             if not child.alive:
                 self._revive(name, child)
 
     def _revive(self, name: str, child: ChildProcess) -> None:
-        failures = self._failures[name] = self._failures.get(name, 0) + 1
-        self._say(f"{name} ended with code {child.returncode}, starting it again ({child.log})")
-        time.sleep(min(LONGEST_PAUSE_S, 0.5 * 2 ** min(failures - 1, 6)))
-        self.launch(name)
-        self.write_addresses()
+        restarts = self._restarts[name]
+        if not restarts.pausing:
+            self._say(f"{name} ended with code {child.returncode}; restarting it (log: {child.log})")
+        if restarts.due():
+            self.launch(name)
+            self.write_addresses()
 
     def stop(self) -> None:
         """Stop the services, workers first."""
         remove_addresses(self._stack.data)
         for child in reversed(list(self.children.values())):
             child.stop()
-        for one in self._sockets:
-            one.close()
+        for listener in self._sockets:
+            listener.close()
+
+
+def _token(file: Path) -> str:
+    """Return the token of the data folder, which stays the same from one start to the next."""
+    with contextlib.suppress(FileNotFoundError):
+        if token := file.read_text("ascii").strip():
+            return token
+    token = secrets.token_urlsafe(24)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as out:
+        out.write(token)
+    return token
+
+
+def _free(port: int) -> int:
+    """Return the port. Raise LpstreamError if another program listens there."""
+    if not is_free(port):
+        raise LpstreamError(f"--port: {port} of 127.0.0.1 is in use; give another port, or leave --port out")
+    return port
 
 
 class ReadyNotice:
-    """Hears one process say that it is ready, by the protocol of sd_notify(3)."""
+    """The receiver of one process's ready notice, by the protocol of sd_notify(3)."""
 
     def __enter__(self) -> Self:
-        """Listen."""
+        """Open the socket."""
         self._folder = tempfile.TemporaryDirectory(prefix="lpstream-ready-")
         self.address = str(Path(self._folder.name) / "notice")
         self._line = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -214,12 +248,12 @@ class ReadyNotice:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Listen no more."""
+        """Close the socket and remove its folder."""
         self._line.close()
         self._folder.cleanup()
 
     def heard(self) -> bool:
-        """Whether it has said so since the last look."""
+        """Return whether READY=1 has arrived since the last call."""
         try:
             return b"READY=1" in self._line.recv(4_096)
         except BlockingIOError:

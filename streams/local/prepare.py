@@ -1,4 +1,4 @@
-"""Prepare an installation: topics, tables and views, the bucket. Running it again changes nothing."""
+"""The preparation of an installation: topics, tables, views and the bucket. It is idempotent."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from streams.runtime.stores import open_objects, open_writer, warm_store
 
 
 async def prepare(settings: Settings, say: Callable[[str], None] = print) -> None:
-    """Create what is missing in Kafka, ClickHouse and S3, and say what was done."""
+    """Create missing objects in Kafka, ClickHouse and S3, and say what was created."""
     topics = await ensure_topics(
         settings.kafka_bootstrap_servers,
         replication_factor=settings.kafka_replication_factor,
@@ -20,7 +20,7 @@ async def prepare(settings: Settings, say: Callable[[str], None] = print) -> Non
     say(f"topics: {sum(outcome == 'created' for outcome in topics.values())} created, {len(topics)} in all")
     clickhouse = open_writer(settings, "default")
     try:
-        done = await migrate(
+        changes = await migrate(
             clickhouse,
             timezone=settings.timezone,
             warm=warm_store(settings),
@@ -28,9 +28,9 @@ async def prepare(settings: Settings, say: Callable[[str], None] = print) -> Non
         )
     finally:
         await clickhouse.close()
-    made = await open_objects(settings).ensure_bucket()
-    say(f"bucket {settings.s3_bucket}: {'created' if made else 'exists'}")
-    say(f"tables: {', '.join(done) or 'nothing new'}; views brought up to date")
+    created = await open_objects(settings).ensure_bucket()
+    say(f"bucket {settings.s3_bucket}: {'created' if created else 'exists'}")
+    say(f"tables: {', '.join(changes) or 'nothing new'}; views are up to date")
 
 
 def settings_of(stack: Stack) -> Settings:

@@ -1,1 +1,1 @@
-"""What operators do to stored data: rebuild tables, send dead letters again, erase pages."""
+"""The operators' work on stored data: rebuild tables, replay dead letters, erase pages."""

@@ -1,4 +1,4 @@
-"""The bulk pass of a rebuild: long stretches of the log as few large inserts, into tables that nobody else writes."""
+"""The bulk pass of a rebuild: it inserts long stretches of the log with few large inserts."""
 
 import asyncio
 from collections import defaultdict
@@ -21,16 +21,16 @@ from streams.heatmap.identities import Identities
 from streams.operate.replay import Log, patiently
 
 DAY_MS = DAY_S * 1000
-# Of one insert into each table. They bound the memory, together with the stretches on their way to ClickHouse.
+# Limits of one insert into each table. With the number of inserts under way (STORES) they bound the memory.
 MOST_RECORDS, MOST_EVENTS = 200_000, 600_000
 STORES = 2
-# Partitions are read beside each other, and need not reach midnight at once.
+# Partitions are read concurrently and may reach midnight at different times.
 MOST_DAYS = 2
 
 
 @dataclass(slots=True)
 class Stretch:
-    """Records of one day (UTC), of all partitions, that become one insert into each table."""
+    """Records of one day (UTC) from all partitions, for one insert into each table."""
 
     day: int
     token: str
@@ -40,11 +40,14 @@ class Stretch:
 
     @property
     def full(self) -> bool:
-        """Return whether it holds as much as memory has room for."""
+        """Return whether the stretch has reached a limit and must be inserted."""
         return self.records >= MOST_RECORDS or self.fold.events >= MOST_EVENTS
 
     def add(self, records: list[Any], partition: int, identities: Identities) -> None:
-        """Decode, drop retries, fold: many slices of one partition at once, for a call costs more than a record."""
+        """Decode the records of one partition, drop retries, and add the rest to the rows.
+
+        It takes many slices at once, because a call costs more than a record.
+        """
         times = np.array([record.timestamp for record in records], np.int64)
         decoded = decode([record.value or b"" for record in records], times)
         self.rejected += len(decoded.rejected)
@@ -60,9 +63,9 @@ class Stretch:
 
 
 class Bulk:
-    """Reads the log into the tables of one database, and remembers the identities that it has seen.
+    """The reader of the log into tables that no other process writes. It remembers the seen identities.
 
-    Nobody repeats its inserts but itself. So it need not cut where the workers do, nor keep partitions apart.
+    No worker repeats its inserts. So it need not cut the log as the workers do, nor separate partitions.
     """
 
     def __init__(self, clickhouse: ClickHouse, on_read: Callable[[], None]) -> None:
@@ -75,7 +78,7 @@ class Bulk:
         self._stores: set[asyncio.Task[None]] = set()
 
     async def read(self, log: Log, until: Mapping[TopicPartition, int]) -> None:
-        """Read up to `until`; returns when all of it is inserted."""
+        """Read up to the offsets `until`, and return when all records are inserted."""
         while log.left(until):
             for place, fetched in (await log.fetch(until)).items():
                 for day, records in _days(fetched.records):
@@ -88,10 +91,10 @@ class Bulk:
     async def _take(self, place: TopicPartition, day: int, records: list[Any]) -> None:
         if day not in self._open:
             self._stretches += 1
-            # No worker's token, for those begin with the topic, and none of a rebuild that was killed.
+            # The token differs from workers' tokens, which begin with the topic, and from those of other rebuilds.
             self._open[day] = Stretch(day, f"rebuild:{self._run}:{self._stretches}")
         stretch = self._open[day]
-        # in a thread: the consumer asks for the next records meanwhile
+        # in a thread, so that the consumer fetches the next records meanwhile
         await asyncio.to_thread(stretch.add, records, place.partition, self.identities[place])
         if stretch.full:
             await self._store(day)
@@ -105,7 +108,7 @@ class Bulk:
         self._stores.add(asyncio.create_task(self._insert(stretch)))
 
     async def _room(self, most: int) -> None:
-        """Wait until no more than `most` stretches are on their way."""
+        """Wait until at most `most` inserts are under way."""
         while len(self._stores) > most:
             done, self._stores = await asyncio.wait(self._stores, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -119,7 +122,7 @@ class Bulk:
 
 
 def _days(records: list[Any]) -> Iterator[tuple[int, list[Any]]]:
-    """Yield the records by day (UTC); a record that is older than the one before it stays in that one's day."""
+    """Yield the records by day (UTC). A record that is older than the one before stays in its day."""
     if not records:
         return
     start, day = 0, records[0].timestamp // DAY_MS

@@ -1,8 +1,8 @@
-"""Dead letters: what is waiting, what is in it, and sending it to its topic again.
+"""Dead letters: count them, read them, and send them to their topic again.
 
-How far letters were replayed is kept as committed offsets of a consumer group of its own, so that each is replayed
-once. A kill between a replay and its commit replays one letter again: a beacon then counts as a retry, a request
-finds its result.
+The committed offsets of a separate consumer group mark the replayed letters, so that each is replayed once. After a
+kill between a replay and its commit, one letter is replayed again: a beacon then counts as a retry, a request finds
+its stored result.
 """
 
 import re
@@ -40,9 +40,9 @@ OnError = Literal["stop", "requeue"]
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One dead letter: where it lies, where it came from, why it is here.
+    """A dead letter: its place, its origin, and its error.
 
-    A skip letter holds no record: it says that the operator has passed a batch, up to before `skip_to`.
+    A skip letter has no record: it says that the operator skips a batch, up to before `skip_to`.
     """
 
     partition: int
@@ -58,16 +58,16 @@ class Letter:
 
     @classmethod
     def of(cls, record: Any) -> "Letter":
-        """From a record of a dead-letter topic; headers that are missing are empty."""
-        told = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
-        place = told.get("partition", "")
+        """Build a letter from a record of a dead-letter topic. Missing headers count as empty."""
+        headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
+        place = headers.get("partition", "")
         skip = skip_of(record)
         return cls(
             record.partition,
             record.offset,
             record.timestamp,
-            told.get("error", ""),
-            f"{told.get('topic', '')}[{place}]@{told.get('offset', '')}",
+            headers.get("error", ""),
+            f"{headers.get('topic', '')}[{place}]@{headers.get('offset', '')}",
             int(place) if re.fullmatch("[0-9]{1,9}", place) else None,
             record.key,
             record.value or b"",
@@ -78,9 +78,9 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A dead-letter topic: letters not replayed yet, the time of the first and last (ms UTC), the commonest causes.
+    """The waiting letters of a dead-letter topic: their number, first and last time (ms UTC), top causes.
 
-    `skipped` are the skip letters: a replay passes over them.
+    `skipped` counts the skip letters, which a replay ignores.
     """
 
     topic: str
@@ -92,10 +92,10 @@ class Waiting:
 
 
 def letters_of(topic: str) -> str:
-    """The dead-letter topic of a topic (or of its own name); Refused for one that has none."""
+    """Return the dead-letter topic of a topic, or of its own name. Raise Refused if it has none."""
     source = topic.removesuffix(SUFFIX)
     if source not in CHECKS:
-        raise Refused(f"{topic} has no dead letters; topics that have: {', '.join(CHECKS)}")
+        raise Refused(f"{topic} has no dead letters; choose one of {', '.join(CHECKS)}")
     return source + SUFFIX
 
 
@@ -108,7 +108,7 @@ class DeadLetters:
         self._settings = settings
 
     async def summary(self) -> Waiting:
-        """What waits, all of it read."""
+        """Read all waiting letters and return their summary."""
         letters = [letter async for letter in self.read()]
         causes = Counter(letter.error for letter in letters).most_common(MOST_CAUSES)
         times = [letter.timestamp_ms for letter in letters]
@@ -117,22 +117,22 @@ class DeadLetters:
         return Waiting(self.topic, len(letters) - skipped, skipped, first, last, causes)
 
     async def count(self) -> int:
-        """Upper bound of what waits, by offsets alone."""
+        """Return an upper bound of the number of waiting letters, by their offsets."""
         async with self._consumer() as consumer:
             spans = await self._spans(consumer)
         return sum(end - start for start, end in spans.values())
 
     async def read(self) -> AsyncIterator[Letter]:
-        """Letters not replayed yet that are there now, partition by partition."""
+        """Yield the letters that are not replayed yet, partition by partition, up to the present end."""
         async with self._consumer() as consumer:
             for tp, (start, end) in (await self._spans(consumer)).items():
                 async for letter in _stretch(consumer, tp, start, end):
                     yield letter
 
     async def replay(self, limit: int, on_error: OnError) -> AsyncIterator[tuple[Letter, str | None]]:
-        """Send letters to their topic again, at most `limit`; each with what was wrong, None when it was replayed.
+        """Send at most `limit` letters to their topic again. Yield each with its error, or None if sent.
 
-        A letter that still cannot be decoded ends the replay before it (`stop`), or goes to the end of its queue
+        A letter that still cannot be decoded stays and ends the replay (`stop`), or goes to the end of its queue
         (`requeue`).
         """
         done = 0
@@ -144,24 +144,24 @@ class DeadLetters:
                     if letter.skip_to is not None:
                         await consumer.commit({tp: letter.offset + 1})
                         continue
-                    wrong = self._wrong(letter)
-                    if wrong is None:
+                    error = self._error_of(letter)
+                    if error is None:
                         await self._send_back(producer, letter)
                     elif on_error == "requeue":
                         await producer.send_and_wait(
                             self.topic, letter.value, key=letter.key, headers=list(letter.headers)
                         )
                     else:
-                        yield letter, wrong
+                        yield letter, error
                         return
                     await consumer.commit({tp: letter.offset + 1})
                     done += 1
-                    yield letter, wrong
+                    yield letter, error
 
     async def skip(self, partition: int, offset: int) -> Skip:
-        """Leave a skip letter for the batch at an offset of the source topic; the offsets that it passes.
+        """Send a skip letter for the batch at an offset of the source topic. Return the skipped offsets.
 
-        Refused when the batch can be read, or is not in the log.
+        Raise Refused if the batch can be read, or is not in the log.
         """
         servers = self._settings.kafka_bootstrap_servers
         place = TopicPartition(self.source, partition)
@@ -178,7 +178,7 @@ class DeadLetters:
             await producer.send_and_wait(self.topic, b"", partition=partition, headers=encoded)
         return skip
 
-    def _wrong(self, letter: Letter) -> str | None:
+    def _error_of(self, letter: Letter) -> str | None:
         try:
             CHECKS[self.source](letter.value)
         except DecodeError as error:
@@ -186,11 +186,11 @@ class DeadLetters:
         return None
 
     async def _send_back(self, producer: AIOKafkaProducer, letter: Letter) -> None:
-        # to the partition that it came from: identities of beacons live by partition
+        # to the partition of its origin, because each partition has its own identities of beacons
         await producer.send_and_wait(self.source, letter.value, key=letter.key, partition=letter.origin_partition)
 
     async def _spans(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, tuple[int, int]]:
-        """By partition: the first offset not replayed, and the end now."""
+        """Return the first offset that is not replayed and the present end, by partition."""
         tps = await partitions_of(self._settings.kafka_bootstrap_servers, self.topic)
         consumer.assign(tps)
         begins, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
@@ -218,7 +218,7 @@ class DeadLetters:
 
 
 async def _stretch(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int) -> AsyncIterator[Letter]:
-    """Letters from `start` to before `end`."""
+    """Yield the letters from `start` to before `end`."""
     async for records in stretch(Reader(consumer), tp, start, end, pass_over):
         for record in records:
             yield Letter.of(record)

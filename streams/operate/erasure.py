@@ -1,7 +1,7 @@
-"""Erase all data of a page or of a tenant from every store, while workers run.
+"""The erasure of all data of a page or a tenant from every store, while workers run.
 
-Each part may be erased again at no harm, and a page's own files go last: they name what else belongs to it. So a run
-that is cut off anywhere is made whole by the next.
+Every step is idempotent, and a page's own files are deleted last, because they name its other data. So the next run
+completes a run that was interrupted anywhere.
 """
 
 import asyncio
@@ -33,24 +33,24 @@ from streams.tiers.run import Tiers
 from streams.tiers.stores import Clock, Report, Say, Stores
 
 AT_ONCE, MOST_LOOKS, TIER_WAIT_S = 16, 5, 600.0
-# a scan of Redis takes longer than a visitor may wait
+# a scan of Redis takes longer than the calls that visitors wait for
 PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Meant:
-    """What is to be erased: pages by id, and the pages of a tenant, whose ids begin with its prefix."""
+    """The pages to erase: pages by id, and the pages of a tenant, whose ids begin with its prefix."""
 
     lp_ids: tuple[str, ...]
     tenant_id: str = ""
 
     @property
     def prefix(self) -> str:
-        """Return the prefix of the tenant's page ids, or "" if no tenant is erased."""
+        """The prefix of the tenant's page ids, or "" if no tenant is erased."""
         return f"{self.tenant_id}-" if self.tenant_id else ""
 
     def erasure(self, lp_ids: tuple[str, ...] | None = None) -> Erasure:
-        """Return the entry for the tiers' list of erasures, with the current time; of `lp_ids` alone if given."""
+        """Return the entry for the tiers' list of erasures with the current time, of `lp_ids` if given."""
         now = datetime.now(UTC)
         return Erasure(0, self.lp_ids, self.prefix, now) if lp_ids is None else Erasure(0, lp_ids, "", now)
 
@@ -67,7 +67,11 @@ class PageFiles:
 
 @dataclass(slots=True)
 class Found:
-    """The data that was found. `requests` maps request ids to page ids; `objects` are objects of the tiers."""
+    """The data that was found.
+
+    `requests` maps request ids to page ids, `rows` counts rows of the hot tables, `objects` names objects of the tiers.
+    `known` has the page and tenant ids of which any data exists.
+    """
 
     pages: list[PageFiles] = field(default_factory=list)
     requests: dict[UUID, str] = field(default_factory=dict)
@@ -78,9 +82,9 @@ class Found:
     def plain(self) -> dict[str, Any]:
         """Return the figures as a dict for JSON output."""
         return {
-            "pages": [one.lp_id for one in self.pages],
-            "files": sum(len(one.own) + len(one.drawn) for one in self.pages),
-            "copies": len({one for page in self.pages if (one := copy_key(page))}),
+            "pages": [page.lp_id for page in self.pages],
+            "files": sum(len(page.own) + len(page.drawn) for page in self.pages),
+            "copies": len({key for page in self.pages if (key := copy_key(page))}),
             "requests": len(self.requests),
             "heatmap_rows": self.rows,
             "heatmap_objects": len(self.objects),
@@ -88,15 +92,15 @@ class Found:
 
 
 def meant_by(settings: Settings, lp_ids: list[str], tenant_id: str) -> Meant:
-    """Return which pages to erase: the given ones, or those of the tenant, by prefix and by the tenants file."""
+    """Return the pages to erase: the given ids, or the tenant's, by prefix and by the tenants file."""
     if not tenant_id:
         return Meant(tuple(dict.fromkeys(lp_ids)))
     tenant = Tenants.load(settings.tenants_file).named(tenant_id)
-    return Meant(tuple(one for one in tenant.lp_ids if one != ANY) if tenant else (), tenant_id)
+    return Meant(tuple(lp_id for lp_id in tenant.lp_ids if lp_id != ANY) if tenant else (), tenant_id)
 
 
 def copy_key(page: PageFiles) -> tuple[str, str] | None:
-    """Return the cache key and the pattern of the copy that the page uses."""
+    """Return the cache key and the pattern of the page's copy, or None if its source is unknown."""
     if page.source is None:
         return None
     fields = copy_fields(page.source.request)
@@ -104,7 +108,7 @@ def copy_key(page: PageFiles) -> tuple[str, str] | None:
 
 
 class Erasing:
-    """One erasure. Use it as `async with`, which closes the stores."""
+    """An erasure. Use it with `async with`, which closes the stores."""
 
     def __init__(self, settings: Settings, meant: Meant, say: Say) -> None:
         self._settings = settings
@@ -128,28 +132,28 @@ class Erasing:
         meant, found = self._meant, Found()
         self._say("looking for pages")
         found.pages = await self._pages()
-        found.requests = {one.source.request.request_id: one.lp_id for one in found.pages if one.source}
-        found.known |= {one.lp_id for one in found.pages}
+        found.requests = {page.source.request.request_id: page.lp_id for page in found.pages if page.source}
+        found.known |= {page.lp_id for page in found.pages}
         await self._look_for_requests(found)
         self._say("looking for heatmaps")
         await self._look_for_maps(found)
         tenants = Tenants.load(self._settings.tenants_file)
-        found.known |= {one for one in meant.lp_ids if (owner := tenants.owner(one)) and one in owner.lp_ids}
-        if unknown := [one for one in meant.lp_ids if not meant.tenant_id and one not in found.known]:
+        found.known |= {lp_id for lp_id in meant.lp_ids if (owner := tenants.owner(lp_id)) and lp_id in owner.lp_ids}
+        if unknown := [lp_id for lp_id in meant.lp_ids if not meant.tenant_id and lp_id not in found.known]:
             raise LpstreamError(
-                f"--lp {unknown[0]}: no page, visit, result or earlier erasure of it is known; nothing was erased. "
-                "Check the id; the studio lists those that there are"
+                f"--lp {unknown[0]}: no page, visit, result or earlier erasure has this id; nothing was erased. "
+                "Check the id; the studio lists the existing ids"
             )
-        foreign = [one for one in tenants.listed() if meant.tenant_id and one.startswith(f"{meant.tenant_id}-")]
-        if others := [one for one in foreign if (owner := tenants.owner(one)) and owner.id != meant.tenant_id]:
+        foreign = [lp_id for lp_id in tenants.listed() if meant.tenant_id and lp_id.startswith(f"{meant.tenant_id}-")]
+        if others := [lp_id for lp_id in foreign if (owner := tenants.owner(lp_id)) and owner.id != meant.tenant_id]:
             raise LpstreamError(
                 f"--tenant {meant.tenant_id}: {others[0]} has its prefix, and another tenant lists it; nothing was "
-                "erased. Erase the tenant's own pages one by one with --lp, or give that page an id of its own"
+                "erased. Erase the tenant's own pages one by one with --lp, or give that page another id"
             )
         if meant.tenant_id and not found.known and tenants.named(meant.tenant_id) is None:
             raise LpstreamError(
-                f"--tenant {meant.tenant_id}: is not in {self._settings.tenants_file}, and no page, visit, result or "
-                "earlier erasure of it is known; nothing was erased"
+                f"--tenant {meant.tenant_id}: is not in {self._settings.tenants_file}, and it has no page, visit, "
+                "result or earlier erasure; nothing was erased. Check the id"
             )
         return found
 
@@ -161,12 +165,12 @@ class Erasing:
             names += [match["lp_id"] for key in cards if (match := NAME.fullmatch(key.removeprefix("assets/")))]
         gate = asyncio.Semaphore(AT_ONCE)
 
-        async def one(lp_id: str) -> PageFiles | None:
+        async def look_up(lp_id: str) -> PageFiles | None:
             async with gate:
                 return await self._page(lp_id)
 
-        found = await asyncio.gather(*(one(name) for name in dict.fromkeys(names)))
-        return [page for page in found if page is not None]
+        pages = await asyncio.gather(*(look_up(name) for name in dict.fromkeys(names)))
+        return [page for page in pages if page is not None]
 
     async def _page(self, lp_id: str) -> PageFiles | None:
         """Return the page's files on S3, or None if it has none."""
@@ -183,13 +187,13 @@ class Erasing:
             try:
                 source = decode_model(Source, stored.body)
             except DecodeError as error:
-                self._say(f"{source_key(lp_id)}: {error}; the page's copy and results are not found by it")
+                self._say(f"{source_key(lp_id)}: {error}; the page's copy and results cannot be found by it")
         return PageFiles(lp_id, own, drawn, source)
 
     async def _look_for_requests(self, found: Found) -> None:
         """Find the requests of the tenant, and of pages whose source file is missing."""
         meant, missing = self._meant, set(self._meant.lp_ids) - set(found.requests.values())
-        tenants = {one.partition("-")[0] for one in missing if "-" in one} | ({meant.tenant_id} - {""})
+        tenants = {lp_id.partition("-")[0] for lp_id in missing if "-" in lp_id} | ({meant.tenant_id} - {""})
         for tenant_id in sorted(tenants):
             self._say(f"looking for results of {tenant_id}")
             async for result in self._results.of_tenant(tenant_id):
@@ -200,83 +204,84 @@ class Erasing:
     async def _look_for_maps(self, found: Found) -> None:
         stores, meant = self._stores, self._meant
         found.rows = sum((await stores.hot.concerned(meant.erasure())).values())
-        held = [one for one in await stores.ledger.objects() if one.step is not Step.GONE]
+        objects = [entry for entry in await stores.ledger.objects() if entry.step is not Step.GONE]
         whole = meant.erasure()
-        found.objects = [one.name for one in held if any(map(whole.covers, one.lp_ids))]
-        found.known |= {lp_id for one in held for lp_id in one.lp_ids if whole.covers(lp_id)}
+        found.objects = [entry.name for entry in objects if any(map(whole.covers, entry.lp_ids))]
+        found.known |= {lp_id for entry in objects for lp_id in entry.lp_ids if whole.covers(lp_id)}
         noted = await stores.ledger.erasures()
         for lp_id in meant.lp_ids:
             counted = found.rows and sum((await stores.hot.concerned(meant.erasure((lp_id,)))).values())
-            if counted or any(one.covers(lp_id) for one in noted):
+            if counted or any(erasure.covers(lp_id) for erasure in noted):
                 found.known.add(lp_id)
-        if meant.prefix and (found.rows or any(one.prefix == meant.prefix for one in noted)):
+        if meant.prefix and (found.rows or any(erasure.prefix == meant.prefix for erasure in noted)):
             found.known.add(meant.tenant_id)
 
     # -- erasing ---------------------------------------------------------------------------------------
 
     async def erase(self, found: Found) -> Report:
-        """Erase the data that was found, and data that workers add meanwhile. Return what the tiers did."""
+        """Erase the data that was found, and data that workers add meanwhile. Return the tiers' report."""
         report = await self._maps()
         for _ in range(MOST_LOOKS):
             self._say(f"{len(found.pages)} pages, {len(found.requests)} requests: erasing")
             await self._copy(found)
             await self._requests(found)
             await self._files(found.pages)
-            again = await self._pages()  # a page that was being made while we looked
+            again = await self._pages()  # pages that were generated meanwhile
             if not again:
                 return report
-            found = Found(again, {one.source.request.request_id: one.lp_id for one in again if one.source})
-        report.waiting.append("pages are made anew as fast as they are erased: stop who asks, then run this again")
+            found = Found(again, {page.source.request.request_id: page.lp_id for page in again if page.source})
+        report.waiting.append("pages are generated as fast as they are erased: stop the requests, then run this again")
         return report
 
     async def _maps(self) -> Report:
-        """Erase heatmaps from every tier, then cached pictures. In this order no picture is drawn again."""
+        """Erase heatmaps from every tier, then cached pictures, so that no picture is drawn again."""
         meant = self._meant
         tiers = Tiers(self._settings, Clock.at(None, datetime.now(UTC)), self._say)
         report = await tiers.erase(meant.lp_ids, meant.prefix, wait_s=TIER_WAIT_S)
         if report is None:
             raise LpstreamError(
-                f"a run of `tier` or `rebuild` goes on for over {TIER_WAIT_S:g} s: nothing was erased; run this again "
-                "when it has ended"
+                f"another run of `tier` or `rebuild` has lasted over {TIER_WAIT_S:g} s; nothing was erased; run this "
+                "again when it has ended"
             )
-        kept = ResponseCache(self._line, "lp:heatmap:")
-        for beginning in (*(f"{one}:" for one in meant.lp_ids), *([meant.prefix] if meant.prefix else [])):
-            await kept.forget(beginning)
+        response_cache = ResponseCache(self._line, "lp:heatmap:")
+        for prefix in (*(f"{lp_id}:" for lp_id in meant.lp_ids), *([meant.prefix] if meant.prefix else [])):
+            await response_cache.forget(prefix)
         return report
 
     async def _copy(self, found: Found) -> None:
         cache = open_cache(self._settings, self._line, self._objects)
-        for key, pattern in sorted({one for page in found.pages if (one := copy_key(page))}):
+        for key, pattern in sorted({names for page in found.pages if (names := copy_key(page))}):
             await cache.forget_one(key, pattern)
         if self._meant.tenant_id:
             await cache.forget_tenant(self._meant.tenant_id)
 
     async def _requests(self, found: Found) -> None:
-        """Append an empty record for each result, so that compaction deletes it, then delete the keys in Redis."""
+        """Append an empty record for each result, so that compaction deletes it; delete the keys in Redis."""
         if found.requests:
             await self._bury(list(found.requests))
         for request_id, lp_id in found.requests.items():
             await self._results.erase(request_id, lp_id)
-        asked, ids = Asked(self._line), {str(one) for one in found.requests}
+        requested, ids = Asked(self._line), {str(request_id) for request_id in found.requests}
         if self._meant.tenant_id:
-            await asked.forget(self._meant.tenant_id)
-        for tenant_id in {one.source.request.tenant_id for one in found.pages if one.source}:
-            await asked.forget(tenant_id, ids)
+            await requested.forget(self._meant.tenant_id)
+        for tenant_id in {page.source.request.tenant_id for page in found.pages if page.source}:
+            await requested.forget(tenant_id, ids)
 
     async def _bury(self, request_ids: list[UUID]) -> None:
         producer = build_producer(self._settings.kafka_bootstrap_servers, self._settings.broker)
         try:
             await producer.start()
             for at in range(0, len(request_ids), AT_ONCE):
-                some = request_ids[at : at + AT_ONCE]
-                await asyncio.gather(*(producer.send_and_wait(RESULTS, None, key=str(one).encode()) for one in some))
+                keys = [str(request_id).encode() for request_id in request_ids[at : at + AT_ONCE]]
+                await asyncio.gather(*(producer.send_and_wait(RESULTS, None, key=key) for key in keys))
         except KafkaError as error:
             raise Retryable(f"Kafka: {type(error).__name__}; run this again") from error
         finally:
             await producer.stop()
 
     async def _files(self, pages: list[PageFiles]) -> None:
-        for one in pages:
-            await self._objects.delete([*one.drawn, *one.own])
-            # An edge that drew a card meanwhile deletes it unless it still found the source: then it is here by now.
-            await self._objects.delete([card_key(one.lp_id, "og"), card_key(one.lp_id, "small")])
+        for page in pages:
+            await self._objects.delete([*page.drawn, *page.own])
+            # An edge may have drawn a card meanwhile. It deletes the card itself unless it still found the source; then
+            # the card is on S3 by now.
+            await self._objects.delete([card_key(page.lp_id, "og"), card_key(page.lp_id, "small")])

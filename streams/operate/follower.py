@@ -1,4 +1,4 @@
-"""After a rebuild's exchange: the buckets that workers stored around it, inserted again as the workers do."""
+"""The last step of a rebuild: it inserts again the buckets that workers stored around the exchange."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,17 +24,17 @@ LOOK_S = 0.3
 
 
 class NoLinks(IdentityLinks):
-    """Identities that are kept nowhere: those of the workers must not be overwritten."""
+    """Identity links that store nothing, so that the identities of the workers are not overwritten."""
 
     def __init__(self) -> None:
         pass
 
     def keep(self, tp: TP, bucket: ClosedBucket) -> None:
-        """Nothing."""
+        """Store nothing."""
 
 
 class LiveTables(Stores):
-    """The live tables and no other store: the workers keep identities and dead letters."""
+    """The live tables without other stores: only the workers store identities and dead letters."""
 
     def __init__(self, settings: Settings, clickhouse: ClickHouse) -> None:
         self.settings = settings
@@ -43,15 +43,15 @@ class LiveTables(Stores):
         self.links = NoLinks()
 
     async def send(self, topic: str, partition: int | None, value: bytes, **rest: Any) -> None:
-        """Nothing."""
+        """Send nothing."""
 
 
 class Follower:
-    """One partition's buckets from a mark on, under the cuts and tokens of the workers.
+    """The buckets of one partition from a mark on, with the cuts and tokens of the workers.
 
-    Whether a worker has put a bucket into the old tables, into the new ones, or half into each, this inserts it again.
-    The new tables drop what they have. It inserts no bucket before its worker has committed it: a worker that inserts
-    a bucket much later than the rebuild would count it twice.
+    A worker may have inserted a bucket into the old tables, into the new ones, or half into each. The follower inserts
+    it again in each case, and the new tables drop the inserts that they have. It inserts no bucket before its worker
+    has committed it: a worker that inserts a bucket much later than the rebuild would count it twice.
     """
 
     def __init__(self, place: TopicPartition, mark: Mark, new_work: Callable[[int], BucketWork]) -> None:
@@ -63,11 +63,14 @@ class Follower:
         self._bucket: Bucket | None = None
 
     def is_before(self, mark: Mark) -> bool:
-        """Return whether the workers have counted more than what is stored here."""
+        """Return whether the workers have counted more than the follower has stored."""
         return self._mark.offset < mark.offset
 
     async def take(self, fetched: Fetched, mark: Mark, *, one: bool) -> None:
-        """Take records. Buckets behind the first are cut by `mark`; with `one`, keep the first that is whole."""
+        """Add records to buckets. Buckets after the first are cut by `mark`.
+
+        With `one`, stop at the first whole bucket and do not store it.
+        """
         for part in cut(self.place, 0, 0, fetched):
             records = part.records
             while records and not self.stuck and not self.whole:
@@ -90,14 +93,17 @@ class Follower:
         return Bucket(tp, worker_cut, index, offset, head.offset, head.timestamp, self._new_work(head.timestamp), 0.0)
 
     async def close(self, mark: Mark) -> None:
-        """Store the open bucket, if there is one; the next one begins at `mark`."""
+        """Store the open bucket, if any. The next bucket begins at `mark`."""
         bucket, self._bucket, self._mark = self._bucket, None, mark
         if bucket is not None:
             await bucket.work.store(bucket, patiently)
 
 
 class Follow:
-    """Inserts the buckets from the marks before the exchange up to the first that can only be in the new tables."""
+    """The run over all partitions, from the marks before the exchange on.
+
+    It ends at the first bucket that can only be in the new tables.
+    """
 
     def __init__(
         self,
@@ -121,33 +127,39 @@ class Follow:
         read_marks: Callable[[], Awaitable[Marks]],
         say: Callable[[str], None],
     ) -> None:
-        """Return when every bucket that may be in the old tables is in the new ones.
+        """Insert every bucket that may be in the old tables into the new ones.
 
-        `marks` and `ends` are those right after the exchange. A worker stores one bucket of a partition at a time, from
-        its committed offset on, and only when a record behind the bucket is in the log. So what is before the marks may
-        be in the old tables, and the bucket behind a mark if it was whole. Such a bucket is waited for: its worker
-        commits it, or has gone. Then it is the next worker's, who stores it anew.
+        `marks` and `ends` are from right after the exchange. A worker stores one bucket of a partition at a time, from
+        its committed offset on, and only when a record behind the bucket is in the log. So the old tables may have the
+        buckets before the marks, and the bucket behind a mark if it was whole. This waits for such a bucket until its
+        worker has committed it or has gone. In the second case the next worker stores it again.
         """
         await self._up_to(marks, self._followers)
-        while self._log.left(until := {place: ends[place] for place, one in self._followers.items() if not one.whole}):
+        while self._log.left(
+            until := {place: ends[place] for place, follower in self._followers.items() if not follower.whole}
+        ):
             await self._read(until, marks, one=True)
-        waiting = {place: one for place, one in self._followers.items() if one.whole and not one.stuck}
+        waiting = {
+            place: follower for place, follower in self._followers.items() if follower.whole and not follower.stuck
+        }
         while waiting and marks.members:
             await asyncio.sleep(LOOK_S)
             marks = await patiently("kafka", read_marks)
-            stored = {place: one for place, one in waiting.items() if one.is_before(marks.by_place[place])}
+            stored = {
+                place: follower for place, follower in waiting.items() if follower.is_before(marks.by_place[place])
+            }
             await self._up_to(marks, stored)
-            waiting = {place: one for place, one in waiting.items() if place not in stored}
+            waiting = {place: follower for place, follower in waiting.items() if place not in stored}
             if stored:
-                say(f"{len(waiting)} buckets are still to be stored by the workers that had begun them")
+                say(f"{len(waiting)} buckets are not yet stored by the workers")
 
     async def _up_to(self, marks: Marks, followers: Mapping[TopicPartition, Follower]) -> None:
-        """Read up to the marks, where a bucket ends."""
+        """Read up to the marks, at which buckets end."""
         until = {place: marks.by_place[place].offset for place in followers}
         while self._log.left(until):
             await self._read(until, marks, one=False)
-        for place, one in followers.items():
-            await one.close(marks.by_place[place])
+        for place, follower in followers.items():
+            await follower.close(marks.by_place[place])
 
     async def _read(self, until: Mapping[TopicPartition, int], marks: Marks, *, one: bool) -> None:
         fetched = await self._log.fetch(until)

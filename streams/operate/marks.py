@@ -1,4 +1,4 @@
-"""The committed offsets of the heatmap workers' group, as a rebuild reads and sets them."""
+"""The committed offsets of the heatmap workers' group, which a rebuild reads and sets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Offsets = Mapping[TopicPartition, int]
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """All before `offset` is counted; the bucket that begins there is cut by `cut`."""
+    """A committed offset: all records before `offset` are counted. Its next bucket is cut by `cut`."""
 
     offset: int
     cut: Cut
@@ -26,9 +26,9 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """A mark for each partition.
+    """The marks by partition, and the number of group members.
 
-    `strange` names the partitions whose offset is not a worker's, or lies beyond the end of the log.
+    `strange` lists the partitions whose offset no worker committed, or whose offset is beyond the end of the log.
     """
 
     members: int
@@ -37,33 +37,35 @@ class Marks:
 
 
 async def read_marks(settings: Settings, begins: Offsets, consumer: AIOKafkaConsumer) -> Marks:
-    """Return the group's marks in the log that begins at `begins`. Retryable when the brokers do not answer.
+    """Return the group's marks in the log that begins at `begins`.
 
-    A worker commits an offset before it stores the first bucket of a partition. So a partition without an offset is
-    not counted while workers run. Without workers the offset may have been deleted.
+    Raise Retryable if the brokers do not answer.
+
+    A worker commits an offset before it stores the first bucket of a partition. So if workers run, a partition without
+    an offset is not counted. If no worker runs, its offset may have been deleted.
     """
     servers, ours = settings.kafka_bootstrap_servers, Cut(settings.heatmap_bucket_records)
-    # in this order: who has committed was a member before, and the log was as long
+    # In this order: a member that has committed is counted, and the log is at least as long as its offsets.
     members = await admin.members(servers, GROUP)
     committed = await admin.committed(servers, GROUP)
     ends: dict[TopicPartition, int] = await consumer.end_offsets(list(begins))
     marks, strange = {}, []
     for place, begin in begins.items():
-        found = committed.get(place)
-        cut = ours if settings.broker == "tansu" or found is None else ours.parse(found.metadata)
+        commit = committed.get(place)
+        cut = ours if settings.broker == "tansu" or commit is None else ours.parse(commit.metadata)
         marks[place] = Mark(begin, ours)
-        if found is None:
+        if commit is None:
             if not members and begin < ends[place]:
                 strange.append(place)
-        elif cut is None or found.offset > ends[place]:
+        elif cut is None or commit.offset > ends[place]:
             strange.append(place)
-        elif found.offset >= begin:
-            marks[place] = Mark(found.offset, cut)
+        elif commit.offset >= begin:
+            marks[place] = Mark(commit.offset, cut)
     return Marks(members, marks, strange)
 
 
 async def commit_for_group(servers: str, offsets: Offsets, metadata: str) -> None:
-    """Set the offsets of a group that has no members; Refused when it has one, or the broker does not take them."""
+    """Set the offsets of a group without members. Raise Refused if it has members or the broker refuses."""
     consumer = build_consumer(servers, group_id=GROUP)
     try:
         await consumer.start()
@@ -71,7 +73,7 @@ async def commit_for_group(servers: str, offsets: Offsets, metadata: str) -> Non
         await consumer.commit({place: (offset, metadata) for place, offset in offsets.items()})
     except KafkaError as error:
         raise Refused(
-            f"the offsets of group {GROUP} in {TOPIC} cannot be set ({type(error).__name__}): a worker may have been "
+            f"could not set the offsets of group {GROUP} in {TOPIC} ({type(error).__name__}): maybe a worker was "
             "started meanwhile; stop the heatmap workers, then run `lpstream rebuild` again"
         ) from error
     finally:

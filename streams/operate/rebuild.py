@@ -1,20 +1,21 @@
-"""Heatmap tables made anew from the log, beside the running workers, then exchanged with the old ones.
+"""The rebuild of the heatmap tables from the log, beside running workers.
 
-1. Empty tables beside the live ones.
-2. Bulk passes read the log up to the offsets that the workers have committed, with few large inserts. The workers go
-   on meanwhile, so passes follow one another until one takes seconds.
-3. Days whose records the log no longer has all of are taken over from the old tables, days on S3 are left there.
-   What `lpstream erase` has erased is deleted from the new tables.
-4. The tables change places.
-5. What the workers have committed since the last pass is inserted. A bucket that a worker stored during the exchange
-   may lie in the old tables, in the new ones, or half in each. The rebuild inserts these buckets under the workers'
-   cut and token, and the new tables drop what they have. There is one such bucket in each partition, and no more than
-   the workers committed during the exchange.
+1. Create empty tables beside the live tables.
+2. Read the log in bulk passes up to the offsets that the workers have committed, with few large inserts. The workers
+   continue meanwhile, so repeat the pass until it takes only seconds.
+3. Copy days from the old tables if the log no longer has all of their records. Leave out days that are on S3. Delete
+   the pages that `lpstream erase` has erased from the new tables.
+4. Exchange the tables.
+5. Insert the records that the workers have committed since the last pass. A bucket that a worker stored during the
+   exchange may be in the old tables, in the new ones, or half in each. The rebuild inserts these buckets with the
+   workers' cut and token, and the new tables drop the inserts that they have. Each partition has one such bucket, and
+   in addition the buckets that the workers committed during the exchange.
 
-Where the offsets are not the workers' own and no worker runs, 2 reads up to the log's end, and there is no 5: the group
-is marked as unfinished before the exchange, so that no worker starts, and is set to that end after it.
+If the offsets were not committed by workers and no worker runs, step 2 reads to the end of the log and there is no
+step 5. Then the group is marked as unfinished before the exchange, so that no worker starts, and set to that end
+afterwards.
 
-A rebuild that is cut off before 4 has changed nothing. After that, run it again.
+A rebuild that is interrupted before step 4 has changed nothing. After an interruption at step 4 or later, run it again.
 """
 
 import time
@@ -43,10 +44,10 @@ from streams.tiers.run import no_moves
 TIER_WAIT_S = 600.0
 # inserts of a bulk pass are large
 ANSWER_S = 300.0
-# The exchange waits for a pass that is as short as this: what a reader misses after it is what one pass had left.
+# The exchange waits for a pass that is as short as this. After it, readers miss the records of one such pass.
 SHORT_PASS_S = 10.0
 MOST_PASSES = 20
-AGAIN = "the tables are exchanged and may miss records or have some twice: run `lpstream rebuild` again"
+AGAIN = "the tables are exchanged, but may miss records or count some twice: run `lpstream rebuild` again"
 
 Say = Callable[[str], None]
 OnProgress = Callable[[int, int], None]
@@ -54,7 +55,7 @@ OnProgress = Callable[[int, int], None]
 
 @dataclass(slots=True)
 class Figures:
-    """What a rebuild did. `records` counts offsets, `undecodable` the records that were passed over."""
+    """The result of a rebuild. `records` counts offsets, `undecodable` counts skipped records."""
 
     records: int = 0
     undecodable: int = 0
@@ -65,7 +66,7 @@ class Figures:
 
 
 class Rebuild:
-    """One run. `on_progress` gets records read and records to read."""
+    """A run of the rebuild. `on_progress` gets the number of records read and the number to read."""
 
     def __init__(self, settings: Settings, say: Say, on_progress: OnProgress) -> None:
         self._settings = settings
@@ -73,7 +74,10 @@ class Rebuild:
         self._on_progress = on_progress
 
     async def run(self) -> dict[str, Any]:
-        """Do all steps and return figures of them. Refused when the log holds nothing to rebuild from."""
+        """Do all steps and return their figures.
+
+        Raise Refused if the log covers no whole day, the workers stay ahead, or their offsets were moved.
+        """
         started = time.monotonic()
         async with no_moves(self._settings, TIER_WAIT_S) as held:
             log = await Log.open(self._settings.kafka_bootstrap_servers)
@@ -98,7 +102,7 @@ class Rebuild:
 
 
 class _Run:
-    """The steps, on open clients: for DDL, for the new tables, for the live tables."""
+    """The steps of a run, with open clients for DDL, for the new tables and for the live tables."""
 
     def __init__(
         self, settings: Settings, say: Say, on_progress: OnProgress, log: Log, clients: list[ClickHouse], held: Lease
@@ -110,7 +114,7 @@ class _Run:
         self._log = log
         self._held = held
         self._tables = NewTables(admin)
-        self._bulk = Bulk(aside, self._tell)
+        self._bulk = Bulk(aside, self._report_progress)
         self._figures = Figures()
         self._until: dict[TopicPartition, int] = {}
 
@@ -140,14 +144,14 @@ class _Run:
             took = time.monotonic() - started
             if took < SHORT_PASS_S:
                 return
-            self._say(f"pass {self._figures.passes} took {took:.0f} s; reading what the workers have counted meanwhile")
+            self._say(f"pass {self._figures.passes} took {took:.0f} s; reading the records counted meanwhile")
         raise Refused(
-            f"the workers count as fast as the rebuild reads: pass {MOST_PASSES} still took {took:.0f} s; nothing is "
+            f"the workers count as fast as the rebuild reads: pass {MOST_PASSES} still took {took:.0f} s; nothing was "
             "changed; run `lpstream rebuild` when they have caught up with the log, or when there is less traffic"
         )
 
     async def _pass(self) -> Marks:
-        """Read up to what is counted, or to the log's end where that is not known."""
+        """Read up to the workers' offsets, or to the log's end if these were moved. Return the marks."""
         marks = await self._marks()
         ends = await self._log.ends() if marks.strange else {}
         self._until = ends or {place: mark.offset for place, mark in marks.by_place.items()}
@@ -166,12 +170,12 @@ class _Run:
         positions = self._log.positions
         if not marks.strange and any(mark.offset < positions[place] for place, mark in marks.by_place.items()):
             raise Refused(
-                f"group {GROUP} has gone back in {TOPIC}, or a worker was started that has no offsets yet: nothing is "
+                f"group {GROUP} has gone back in {TOPIC}, or a worker was started that has no offsets yet; nothing was "
                 "changed; run `lpstream rebuild` again"
             )
         return marks
 
-    def _tell(self) -> None:
+    def _report_progress(self) -> None:
         total = sum(end - self._log.begins[place] for place, end in self._until.items())
         self._on_progress(total - self._log.left(self._until), total)
 
@@ -181,16 +185,17 @@ class _Run:
         marks = await self._marks()
         covered = await self._tables.first_whole_day(self._log)
         if covered > datetime.now(UTC).date():
-            # a day that still gets events cannot be copied without losing some
+            # A day that still gets events cannot be copied without losing some.
             raise Refused(
-                f"the log of {TOPIC} covers no whole day: there is nothing to rebuild from before {covered} (UTC)"
+                f"the log of {TOPIC} covers no whole day before {covered} (UTC), so there is nothing to rebuild from; "
+                "run `lpstream rebuild` on that day or later"
             )
         if covered > date.min and not marks.strange:
             await self._wait_past(covered)
         return await self._tables.keep_older_days(covered)
 
     async def _wait_past(self, covered: date) -> None:
-        """Wait until the workers have counted all records of the days that are taken over."""
+        """Wait until the workers have counted all records of the days that are copied."""
         first_ms = datetime.combine(covered, datetime.min.time(), UTC).timestamp() * 1000
         for _ in range(MOST_PASSES):
             ends = await self._log.ends()
@@ -199,17 +204,17 @@ class _Run:
                 for place, position in self._log.positions.items()
             ):
                 return
-            self._say(f"waiting for the workers: they have not counted all records of before {covered} (UTC)")
+            self._say(f"waiting for the workers to count all records from before {covered} (UTC)")
             await self._pass()
         raise Refused(
-            f"the workers have not counted all records of before {covered} (UTC), days that the log of {TOPIC} no "
-            "longer covers: nothing is changed; run `lpstream rebuild` when they have"
+            f"the workers have not counted all records from before {covered} (UTC), and the log of {TOPIC} no longer "
+            "covers these days; nothing was changed; run `lpstream rebuild` when the workers have caught up"
         )
 
     # -- the exchange ----------------------------------------------------------------------------------
 
     async def _exchange_alone(self) -> None:
-        """Exchange while no worker can start, then have the group begin where the log was read to."""
+        """Exchange while no worker can start, then set the group to the end of the read log."""
         servers, positions = self._settings.kafka_bootstrap_servers, self._log.positions
         await commit_for_group(servers, positions, UNFINISHED)
         try:
@@ -221,12 +226,12 @@ class _Run:
     async def _exchange_beside_workers(self) -> None:
         before = await self._marks()
         if before.strange:
-            raise Refused(f"the offsets of group {GROUP} were moved by hand meanwhile: run `lpstream rebuild` again")
+            raise Refused(f"the offsets of group {GROUP} were moved by hand meanwhile; run `lpstream rebuild` again")
         try:
             await self._tables.exchange()
             after, ends = await patiently("kafka", self._marks_after), await patiently("kafka", self._log.ends)
             blocks = await self._tables.blocks()
-            self._say("tables exchanged; inserting what the workers have counted since the last pass")
+            self._say("tables exchanged; inserting the records that the workers have counted since the last pass")
             self._bulk.clickhouse = self._live
             self._until = {place: mark.offset for place, mark in before.by_place.items()}
             await self._bulk.read(self._log, self._until)
@@ -247,6 +252,6 @@ class _Run:
         most = max((number - before.get(table, 0) for table, number in after.items()), default=0)
         if most >= WINDOW:
             raise LpstreamError(
-                f"{most} inserts came while the rebuild followed the workers, and the tables recognise a repeated one "
-                f"among {WINDOW}"
+                f"{most} inserts came while the rebuild followed the workers, but the tables recognise a repeated "
+                f"insert only among the last {WINDOW}"
             )

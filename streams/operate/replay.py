@@ -1,4 +1,4 @@
-"""The log outside any group, as a rebuild reads it."""
+"""The reader of the log for a rebuild, outside any consumer group."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 
 
 async def patiently(store: str, call: Callable[[], Awaitable[Any]]) -> Any:
-    """Return the call's answer, however long the store is away."""
+    """Return the result of the call, and repeat it as long as the store is unavailable."""
     pause = PAUSE_S
     while True:
         try:
@@ -35,7 +35,7 @@ async def patiently(store: str, call: Callable[[], Awaitable[Any]]) -> Any:
 
 
 class Log:
-    """The topic from its first record on, outside any group."""
+    """The topic `heatmap.events` from its first record on, outside any group."""
 
     def __init__(self, servers: str, consumer: AIOKafkaConsumer, begins: dict[TopicPartition, int]) -> None:
         self._servers = servers
@@ -48,7 +48,7 @@ class Log:
 
     @classmethod
     async def open(cls, servers: str) -> "Log":
-        """Return the log at its first record. Retryable when the brokers do not answer."""
+        """Return the log at its first record. Raise Retryable if the brokers do not answer."""
         places = await admin.partitions_of(servers, TOPIC)
         consumer = build_consumer(
             servers, auto_offset_reset="none", max_partition_fetch_bytes=PARTITION_BYTES, fetch_max_wait_ms=100
@@ -67,19 +67,20 @@ class Log:
 
     async def ends(self) -> dict[TopicPartition, int]:
         """Return the offset after the last committed record of each partition."""
-        found: dict[TopicPartition, int] = await self.consumer.end_offsets(list(self.begins))
-        return found
+        ends: dict[TopicPartition, int] = await self.consumer.end_offsets(list(self.begins))
+        return ends
 
     def left(self, until: Mapping[TopicPartition, int]) -> int:
-        """Return how many offsets are still to be read before `until`."""
+        """Return the number of offsets that are not read yet before `until`."""
         return sum(max(0, end - self.positions[place]) for place, end in until.items())
 
     async def fetch(
         self, until: Mapping[TopicPartition, int], most: int | None = None
     ) -> dict[TopicPartition, Fetched]:
-        """Return what one fetch gave of the partitions that are read up to `until`; nothing beyond is in it.
+        """Fetch once from the partitions that are not read up to `until`. Return records before `until`.
 
-        Refused when a batch cannot be read and has no skip letter. Retryable when the log lost its beginning meanwhile.
+        Raise Refused if a batch cannot be read and has no skip letter, Retryable if retention has deleted records that
+        were not read yet.
         """
         behind = [place for place, end in until.items() if self.positions[place] < end]
         if not behind:
@@ -88,8 +89,8 @@ class Log:
             fetched = await self._reader.fetch(FETCH_S, behind)
         except OffsetOutOfRangeError as error:
             raise Retryable(
-                f"{TOPIC}: its oldest records were deleted before they were read (retention.ms, retention.bytes): run "
-                "`lpstream rebuild` again"
+                f"{TOPIC}: retention (retention.ms, retention.bytes) deleted its oldest records before they were read; "
+                "run `lpstream rebuild` again"
             ) from error
         if self._reader.unreadable:
             await skip_past(self._reader, self._servers)

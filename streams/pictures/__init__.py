@@ -1,1 +1,1 @@
-"""Pictures that are made on demand: heatmaps, screenshots, cards of pages."""
+"""Pictures that are made on demand: heatmaps, screenshots and cards of pages."""

@@ -1,8 +1,7 @@
-"""Pictures of published pages, their preview for social networks and their thumbnail, drawn when first asked for.
+"""The preview picture for social networks and the thumbnail of a page, drawn at the first request.
 
-Drawing one page's pictures takes 40 ms of a processor, twenty times what the page itself takes, and most are never
-looked at. So a page leaves what they are drawn from beside it in the object store; the edge draws, in a process of
-its own, and keeps what it drew.
+Drawing both takes 40 ms of CPU time, twenty times as long as the page itself, and most are never requested. So
+publishing stores the source of the pictures beside the page. The edge draws them in a separate process and stores them.
 """
 
 import asyncio
@@ -21,7 +20,7 @@ NAME = re.compile(r"card-(?P<lp_id>[A-Za-z0-9_][A-Za-z0-9._-]{0,127})-(?P<kind>o
 
 
 class Source(Model):
-    """What a page's pictures are drawn from."""
+    """The data that a page's pictures are drawn from."""
 
     request: GenerationRequest
     copy_: Copy
@@ -29,29 +28,29 @@ class Source(Model):
 
 
 def source_key(lp_id: str) -> str:
-    """Where the source lies."""
+    """Return the object key of the source."""
     return f"pages/{lp_id}/source.json"
 
 
 def card_key(lp_id: str, kind: Kind) -> str:
-    """Where a picture lies, and under which name the edge serves it."""
+    """Return the object key of a picture, which is also the path that the edge serves."""
     return f"assets/card-{lp_id}-{kind}.png"
 
 
 def draw(source: bytes, kind: Kind) -> bytes:
-    """The picture, PNG."""
-    from processors.pages.page import (  # not in the edge's own process: it brings fonts and templates
+    """Draw the picture and return it as PNG."""
+    from processors.pages.page import (  # not in the edge's main process: it loads fonts and templates
         og_image,
         thumbnail,
     )
 
-    found = decode_model(Source, source)
-    work = og_image if kind == "og" else thumbnail
-    return work(found.request, found.copy_, found.template)
+    page = decode_model(Source, source)
+    render = og_image if kind == "og" else thumbnail
+    return render(page.request, page.copy_, page.template)
 
 
 class Cards:
-    """Draws what is asked for and not there yet, each once, in the process given."""
+    """The cards of pages: a missing card is drawn once, in the drawing process, and stored."""
 
     def __init__(self, objects: Objects, process: DrawingProcess) -> None:
         self._objects = objects
@@ -59,10 +58,10 @@ class Cards:
         self._drawing: SingleFlight[StoredObject | None] = SingleFlight()
 
     async def get(self, name: str) -> StoredObject | None:
-        """The picture by the name under which it is served; None when there is no such page."""
+        """Return the picture with this file name; None if there is no such page."""
         key = f"assets/{name}"
-        if (found := await self._objects.get(key)) is not None:
-            return found
+        if (stored := await self._objects.get(key)) is not None:
+            return stored
         return await asyncio.shield(self._drawing.task(key, lambda: self._make(name, key)))
 
     async def _make(self, name: str, key: str) -> StoredObject | None:

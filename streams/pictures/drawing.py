@@ -1,4 +1,4 @@
-"""Work that would hold up an event loop, in a process of its own at low priority."""
+"""A separate process at low priority, for work that would block an event loop."""
 
 import asyncio
 import ctypes
@@ -21,18 +21,21 @@ PR_SET_PDEATHSIG = 1
 
 
 class DrawingProcess:
-    """One process, started when there is work, ended with its parent. What it is given and gives is pickled."""
+    """One worker process: it starts with the first work and ends with its parent.
+
+    Arguments and results are pickled.
+    """
 
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
         self._waiting = 0
 
     async def run(self, work: Callable[[Unpack[Arguments]], Answer], *args: *Arguments) -> Answer:
-        """The work's answer; Retryable when too much waits for the process, or it died."""
+        """Run the work and return its result; raise Retryable if the queue is full or the process died."""
         if self._waiting >= MOST_WAITING:
-            raise Retryable("too much waits to be drawn")
+            raise Retryable("the queue of the drawing process is full")
         if self._pool is None:
-            # a fork would take the loop's sockets and other threads' locks with it
+            # a forked process would inherit the loop's sockets and the locks of other threads
             spawn = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(1, spawn, _start, (os.getpid(),))
         self._waiting += 1
@@ -40,22 +43,22 @@ class DrawingProcess:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
         except BrokenProcessPool as error:
             self._pool = None
-            raise Retryable("the process that draws pictures died") from error
+            raise Retryable("the drawing process died") from error
         finally:
             self._waiting -= 1
 
     def close(self) -> None:
-        """End the process at once; what it does or what waits is not done."""
+        """End the process at once; running and waiting work is cancelled."""
         if self._pool is not None:
             running = list((self._pool._processes or {}).values())
             self._pool.shutdown(wait=False, cancel_futures=True)
-            for process in running:  # as kill_workers() of Python 3.14: a browser's work would take seconds to end
+            for process in running:  # like terminate_workers() of Python 3.14: a browser would need seconds to finish
                 process.terminate()
 
 
 def _start(parent: int) -> None:
     os.nice(NICE)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent tells it when to end
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:

@@ -1,4 +1,4 @@
-"""Heatmaps on demand: aggregates from ClickHouse become numbers or a picture, made once and kept for an hour."""
+"""Heatmaps on demand, as JSON or PNG, made from aggregates in ClickHouse and cached for an hour."""
 
 import hashlib
 import time
@@ -28,24 +28,24 @@ Suffix = Literal["png", "json"]
 Form = Literal["png", "json", "summary"]
 Device = Literal["mobile", "tablet", "desktop"]
 
-VERSION = 1  # of what is drawn: another one is another key
+VERSION = 1  # of the drawing, part of the cache key
 KEEP_S, KEEP_WITHOUT_SHOT_S = 3_600, 60
 DEFAULT_SPAN = timedelta(days=1)
-# what a page that nobody saw is drawn as
+# the size at which a page without pageviews is drawn
 UNSEEN = {
     "mobile": DeviceViews("mobile", 0, 384, 832, 832),
     "tablet": DeviceViews("tablet", 0, 816, 1_168, 1_168),
     "desktop": DeviceViews("desktop", 0, 1_440, 896, 896),
 }
 MS = 1_000
-REST_BLUR = 1.5  # eyes are not where the pointer rests to the pixel
+REST_BLUR = 1.5  # a resting pointer shows only roughly where the visitor looks
 
 
 @dataclass(frozen=True, slots=True)
 class MapQuery:
-    """A map that is asked for. No device: the one most seen; no times: the day until now.
+    """A request for a map. Default device: the most used one; default times: the last 24 hours.
 
-    `top` is what the hottest colour stands for, in hits or ms, instead of the hottest place of this map.
+    `top` is the value of the hottest colour, in hits or ms. By default it is the map's own maximum.
     """
 
     lp_id: str
@@ -59,7 +59,7 @@ class MapQuery:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was counted: of which device, when, and the rows."""
+    """The data of a map: the device, the time range and the rows."""
 
     query: MapQuery
     seen: DeviceViews
@@ -69,30 +69,33 @@ class Found:
     rows: pa.Table | None
 
     def column(self, name: str) -> Any:
-        """A column as int64."""
+        """Return a column as an int64 array."""
         return np.zeros(0, np.int64) if self.rows is None else self.rows[name].to_numpy().astype(np.int64)
 
     def cells(self, unit: int = 1) -> Cells:
-        """The cells, weights divided by the unit."""
+        """Return the cells, with weights divided by `unit`."""
         weight = self.column("weight") if unit == 1 else self.column("weight") / unit
         blur = REST_BLUR if self.query.kind == "attention" else 1.0
         return Cells(self.column("x"), self.column("y"), self.column("fixed"), weight, blur)
 
 
 class Heatmaps:
-    """Answers for one ClickHouse. Times on pictures are of the time zone."""
+    """The maps of one ClickHouse. Times on pictures are in `timezone`."""
 
     def __init__(
         self, clickhouse: ClickHouse, kept: ResponseCache, shots: Shots, process: DrawingProcess, timezone: str
     ) -> None:
         self._clickhouse = clickhouse
-        self._kept = kept
+        self._cache = kept
         self._shots = shots
         self._process = process
         self._zone = ZoneInfo(timezone)
 
     async def get(self, query: MapQuery, form: Form, *, again: bool = False) -> Kept:
-        """The map in that form, kept, or made where none is kept or `again` is said; Retryable without ClickHouse."""
+        """Return the map in that form from the cache, or make it; raise Retryable without ClickHouse.
+
+        `again` makes it even if it is cached.
+        """
         made = False
 
         async def make() -> Kept:
@@ -102,22 +105,22 @@ class Heatmaps:
                 return await self._make(await self._find(query), form)
 
         since_ms = int(time.time() * MS) if again else 0
-        kept = await self._kept.get(key_of(query, form, str(self._zone)), make, since_ms=since_ms)
+        answer = await self._cache.get(key_of(query, form, str(self._zone)), make, since_ms=since_ms)
         metrics.MAPS.labels(form, "made" if made else "kept").inc()
-        return kept
+        return answer
 
     async def _find(self, query: MapQuery) -> Found:
         end = query.end or datetime.now(UTC).replace(microsecond=0)
         start = query.start or end - DEFAULT_SPAN
         seen = await map_queries.devices(self._clickhouse, query.lp_id, start, end)
-        wanted = query.device or (seen[0].device if seen else "mobile")
-        mine = next((one for one in seen if one.device == wanted), None)
-        selection = Selection(query.lp_id, wanted, start, end)
+        device = query.device or (seen[0].device if seen else "mobile")
+        views = next((each for each in seen if each.device == device), UNSEEN[device])
+        selection = Selection(query.lp_id, device, start, end)
         if query.kind == "scroll":
             rows = await map_queries.bands(self._clickhouse, selection)
         else:
             rows = await map_queries.cells(self._clickhouse, query.kind, selection)
-        return Found(query, mine or UNSEEN[wanted], seen, start, end, rows)
+        return Found(query, views, seen, start, end, rows)
 
     async def _make(self, found: Found, form: Form) -> Kept:
         if form == "png":
@@ -134,8 +137,8 @@ class Heatmaps:
         shot = await self._shots.get(found.query.lp_id, width, likely_height(seen.fold))
         canvas = self._canvas(found, width, shot)
         body = await self._process.run(draw, found, canvas)
-        lasting = shot not in ("no_shot_late", "no_shot_failed")
-        return Kept.of(body, "image/png", KEEP_S if lasting else KEEP_WITHOUT_SHOT_S)
+        try_again_soon = shot in ("no_shot_late", "no_shot_failed")
+        return Kept.of(body, "image/png", KEEP_WITHOUT_SHOT_S if try_again_soon else KEEP_S)
 
     def _canvas(self, found: Found, width: int, shot: bytes | str) -> Canvas:
         query, words = found.query, WORDS[found.query.language]
@@ -147,24 +150,27 @@ class Heatmaps:
             found.seen.h,
             likely_height(found.seen.fold) if found.seen.pageviews else 0,
             f"{words[query.kind]} · {words[found.seen.device]}",
-            (counted, f"{self._told(found.start)} – {self._told(found.end)} ({self._zone})"),
+            (counted, f"{self._local(found.start)} – {self._local(found.end)} ({self._zone})"),
             query.language,
             shot if isinstance(shot, bytes) else None,
             shot if isinstance(shot, str) else "",
         )
 
-    def _told(self, at: datetime) -> str:
-        return f"{at.astimezone(self._zone):%Y-%m-%d %H:%M}"
+    def _local(self, moment: datetime) -> str:
+        return f"{moment.astimezone(self._zone):%Y-%m-%d %H:%M}"
 
 
 def key_of(query: MapQuery, form: Form, timezone: str) -> str:
-    """The cache's key: the page, and a hash of everything else that the answer depends on."""
-    told = {**asdict(query), "form": form, "timezone": timezone, "version": VERSION}
-    return f"{query.lp_id}:{hashlib.sha256(msgspec.json.encode(told, order='sorted')).hexdigest()[:32]}"
+    """Return the cache key: the page, and a hash of everything else that the answer depends on."""
+    inputs = {**asdict(query), "form": form, "timezone": timezone, "version": VERSION}
+    return f"{query.lp_id}:{hashlib.sha256(msgspec.json.encode(inputs, order='sorted')).hexdigest()[:32]}"
 
 
 def numbers(found: Found) -> bytes:
-    """The map as JSON: cells of [x, y, fixed, weight], or bands of [band, reached, exposure_ms]. Runs aside."""
+    """Return the map as JSON: cells of [x, y, fixed, weight], or bands of [band, reached, exposure_ms].
+
+    Runs in the drawing process.
+    """
     query, seen = found.query, found.seen
     answer: dict[str, Any] = {
         "lp_id": query.lp_id,
@@ -185,14 +191,14 @@ def numbers(found: Found) -> bytes:
 
 
 def summary(found: Found, sections: list[dict[str, Any]]) -> bytes:
-    """What a table tells of the map, as the JSON of a MapSummary. Runs aside."""
+    """Return the map's figures for a table, as the JSON of a MapSummary. Runs in the drawing process."""
     query, seen = found.query, found.seen
     weight = found.column("weight") if query.kind != "scroll" else np.zeros(0, np.int64)
     cells = None if query.kind == "scroll" else found.cells()
     return msgspec.json.encode(
         MapSummary(
             device=seen.device,
-            devices={one.device: one.pageviews for one in found.devices},
+            devices={views.device: views.pageviews for views in found.devices},
             pageviews=seen.pageviews,
             total=int(weight.sum()),
             peak=0.0 if cells is None else peak_of(cells, likely_width(seen.w), seen.h),
@@ -200,8 +206,8 @@ def summary(found: Found, sections: list[dict[str, Any]]) -> bytes:
             spots=[] if cells is None else spots_of(cells),
             reached=reach_of(found.column("band"), found.column("reached"), seen.pageviews) if cells is None else [],
             sections=[
-                SectionSeen(one["section"], int(one["reached"]), int(one["clicks"]), int(one["exposure_ms"]))
-                for one in sections
+                SectionSeen(row["section"], int(row["reached"]), int(row["clicks"]), int(row["exposure_ms"]))
+                for row in sections
             ],
         )
     )
@@ -213,14 +219,14 @@ def _rows(found: Found, names: tuple[str, ...]) -> list[list[int]]:
 
 
 def draw(found: Found, canvas: Canvas) -> bytes:
-    """The map as PNG. Runs aside."""
+    """Draw the map as PNG. Runs in the drawing process."""
     kind, top = found.query.kind, found.query.top
-    if canvas.shot is not None:  # the page may have grown since, or its footer have been seen by nobody
+    if canvas.shot is not None:  # the page may have grown since, or no visitor may have reached its footer
         canvas = replace(canvas, height=max(canvas.height, height_of(canvas.shot)))
     if kind == "scroll":
-        band, counted = found.column("band"), found.column("reached")
+        band, counts = found.column("band"), found.column("reached")
         reached = np.zeros(int(band.max(initial=0)) + 1, dtype=np.int64)
-        reached[band] = counted
+        reached[band] = counts
         return render_bands(canvas, reached, pageviews=found.seen.pageviews)
     unit = MS if kind == "attention" else 1
     return render_cells(

@@ -1,7 +1,7 @@
-"""Screenshots of published pages: from the object store, or taken, once, and kept there.
+"""Screenshots of published pages: read from the object store, or taken once and stored there.
 
-They lie under a hash of the page's bytes, so a page that changes is taken anew. They are taken in a process of their
-own, which is given the page's files and has no access to anything else.
+The object key contains a hash of the page's bytes, so a changed page gets a new screenshot. A separate process takes
+them. It gets the page's files and has no access to anything else.
 """
 
 import asyncio
@@ -34,38 +34,39 @@ Missing = Literal["no_shot_foreign", "no_shot_browser", "no_shot_late", "no_shot
 
 
 def shots_of(html: bytes) -> str:
-    """How the keys of a page's screenshots begin."""
+    """Return the prefix of the object keys of a page's screenshots."""
     return f"shots/{hashlib.sha256(html).hexdigest()[:24]}-"
 
 
 class Shots:
-    """`chromium` is the setting: `auto`, `off`, or a path."""
+    """The screenshots of pages. `chromium` is the setting: `auto`, `off`, or a path."""
 
     def __init__(self, objects: Objects, line: RedisLine, process: DrawingProcess, chromium: str) -> None:
         self._objects = objects
-        self._flights = CopyLocks(line)
+        self._locks = CopyLocks(line)
         self._process = process
         self._chromium = find_chromium(chromium)
         self._taking: SingleFlight[bytes] = SingleFlight()
         self._failed: TTLCache[str, bool] = TTLCache(MOST_FAILED, FAILED_S)
 
     async def get(self, lp_id: str, width: int, viewport_h: int) -> bytes | Missing:
-        """PNG of the page at that width, or why there is none; waits WITHIN_S at most for one that is taken.
+        """Return a PNG of the page at that width, or why there is none; wait at most WITHIN_S for a new one.
 
-        Sizes are beacons' word: beyond what screens have, the nearest that they have is taken.
+        Sizes come from beacons and are not trusted: they are clamped to the sizes of real screens.
         """
-        width, viewport_h = (min(max(one, LEAST), most) for one, most in ((width, MOST_W), (viewport_h, MOST_SCREEN_H)))
+        width = min(max(width, LEAST), MOST_W)
+        viewport_h = min(max(viewport_h, LEAST), MOST_SCREEN_H)
         try:
             page = await self._objects.get(f"pages/{lp_id}/index.html")
             if page is None:
                 return "no_shot_foreign"
             key = f"{shots_of(page.body)}{width}x{viewport_h}-{VERSION}.png"
-            if (found := await self._objects.get(key)) is not None:
-                return found.body
+            if (stored := await self._objects.get(key)) is not None:
+                return stored.body
         except Refused:
             return "no_shot_foreign"
         except LpstreamError as error:
-            log.warning("screenshot of %s: %s", lp_id, error)
+            log.warning("screenshot of page %s is not available: %s", lp_id, error)
             return "no_shot_late"
         if self._chromium is None:
             return "no_shot_browser"
@@ -81,33 +82,33 @@ class Shots:
         try:
             return task.result()
         except LpstreamError as error:
-            log.warning("screenshot %s: %s", key, error)
+            log.warning("screenshot %s failed: %s", key, error)
             metrics.SHOTS.labels("failed").inc()
             if not isinstance(error, Retryable):
                 self._failed[key] = True
             return "no_shot_failed"
 
     async def _once(self, key: str, html: bytes, width: int, viewport_h: int) -> bytes:
-        """Taken by us, or, where another process is at it, awaited."""
+        """Take the screenshot, or wait for it if another process takes it."""
         owner = uuid4().hex
         try:
-            while not await self._flights.take(key, owner, HOLD_S):
+            while not await self._locks.take(key, owner, HOLD_S):
                 await asyncio.sleep(LOOK_S)
-                if (found := await self._objects.get(key)) is not None:
-                    return found.body
+                if (stored := await self._objects.get(key)) is not None:
+                    return stored.body
         except Retryable:
-            log.info("screenshot %s: without Redis another process may take it as well", key)
+            log.info("screenshot %s: Redis does not answer, so another process may take it too", key)
         try:
             return await self._take(key, html, width, viewport_h)
         finally:
             with contextlib.suppress(Retryable):
-                await self._flights.release(key, owner)
+                await self._locks.release(key, owner)
 
     async def _take(self, key: str, html: bytes, width: int, viewport_h: int) -> bytes:
         assets = {}
         for name in assets_in(html):
-            if (found := await self._objects.get(name)) is not None:
-                assets[name] = (found.body, found.content_type)
+            if (stored := await self._objects.get(name)) is not None:
+                assets[name] = (stored.body, stored.content_type)
         body = await self._process.run(take, PageFiles(html, assets), width, viewport_h, self._chromium or "")
         metrics.SHOTS.labels("taken").inc()
         await self._objects.put(key, body, "image/png", PRIVATE)

@@ -1,4 +1,7 @@
-"""The demo: visits over HTTP, windows in ClickHouse, pictures; every acknowledged event must be counted."""
+"""The demo: pages, visits over HTTP, counts in ClickHouse and pictures.
+
+Every acknowledged event must be counted once.
+"""
 
 import asyncio
 import json
@@ -42,7 +45,10 @@ TOTALS = (
 
 
 async def run(stack: Stack, services: Installation, target: Path, *, visits: int, seed: int) -> None:
-    """Send, wait, compare, draw; LpstreamError when acknowledged and counted differ by one."""
+    """Send visits, wait for their counts, draw the heatmaps and write the gallery.
+
+    Raise LpstreamError if acknowledged and counted events differ.
+    """
     for old in ("pages", "assets", "heatmaps"):
         shutil.rmtree(target / old, ignore_errors=True)
     pages = await _request_pages(services, target)
@@ -74,13 +80,13 @@ async def run(stack: Stack, services: Installation, target: Path, *, visits: int
 
 
 async def _request_pages(services: Installation, target: Path) -> list[dict[str, Any]]:
-    """Three LPs by the private API; LpstreamError when one does not come."""
+    """Request three pages by the private API and save them. Raise LpstreamError if a page fails."""
     folder = target / "pages"
     folder.mkdir(exist_ok=True)
     pages = []
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {services.token}"}) as session:
         for industry, purpose, keywords, name in REQUESTS:
-            wanted = {
+            page_request = {
                 "schema": 1,
                 "request_id": str(uuid4()),
                 "tenant_id": "demo",
@@ -89,24 +95,24 @@ async def _request_pages(services: Installation, target: Path) -> list[dict[str,
                 "keywords": keywords,
                 "business": {"name": name, "phone": "03-0000-0000"},
             }
-            result = await _page(session, services.api_url, wanted)
+            result = await _page(session, services.api_url, page_request)
             await save_page(services.edge_url, result["page_url"], folder / f"{result['lp_id']}.html")
-            kept = {key: result[key] for key in ("request_id", "status", "page_url", "timings_ms", "lp_id")}
-            pages.append({**kept, "industry": industry})
+            summary = {key: result[key] for key in ("request_id", "status", "page_url", "timings_ms", "lp_id")}
+            pages.append({**summary, "industry": industry})
             err.print(f"{industry}: {result['page_url']} in {result['timings_ms']['total']} ms", highlight=False)
     return pages
 
 
-async def _page(session: aiohttp.ClientSession, api_url: str, wanted: dict[str, Any]) -> dict[str, Any]:
-    """Request one page and wait for its result."""
-    body = msgspec.json.encode({"records": [{"value": wanted}]})
+async def _page(session: aiohttp.ClientSession, api_url: str, page_request: dict[str, Any]) -> dict[str, Any]:
+    """Request a page and return its result."""
+    body = msgspec.json.encode({"records": [{"value": page_request}]})
     headers = {"Content-Type": "application/vnd.kafka.json.v2+json"}
     async with session.post(f"{api_url}/topics/lp.requests", data=body, headers=headers) as answer:
         if answer.status != 200:
             raise LpstreamError(f"the edge answered {answer.status}: {(await answer.text())[:300]}")
     deadline = time.monotonic() + PAGE_WITHIN_S
     while time.monotonic() < deadline:
-        async with session.get(f"{api_url}/lp/requests/{wanted['request_id']}") as answer:
+        async with session.get(f"{api_url}/lp/requests/{page_request['request_id']}") as answer:
             if answer.status == 200:
                 result: dict[str, Any] = await answer.json()
                 if result["status"] != "completed":
@@ -122,13 +128,16 @@ def _beacons(lp_ids: list[str], count: int, seed: int) -> list[dict[str, Any]]:
 
 
 async def _send(edge_url: str, beacons: list[dict[str, Any]], progress: Progress) -> Counter[str]:
-    """Post every beacon, some twice as a browser would after a lost answer; events of those acknowledged, once each."""
+    """Post every beacon, and return the events of acknowledged beacons, each counted once.
+
+    Some beacons are posted twice, as a browser does after a lost answer.
+    """
     task = progress.add_task("beacons", total=len(beacons))
-    waiting = iter(enumerate(beacons))
+    queue = iter(enumerate(beacons))
     acknowledged: Counter[str] = Counter()
 
     async def worker(session: aiohttp.ClientSession) -> None:
-        for at, beacon in waiting:
+        for at, beacon in queue:
             body = msgspec.json.encode(beacon)
             if await _post(session, f"{edge_url}/e/heatmap.events", body):
                 acknowledged.update(tally([beacon]))
@@ -143,7 +152,7 @@ async def _send(edge_url: str, beacons: list[dict[str, Any]], progress: Progress
 
 
 async def _post(session: aiohttp.ClientSession, url: str, body: bytes) -> bool:
-    """Whether the edge has acknowledged the beacon; tries again as the snippet does."""
+    """Post a beacon with retries, as the snippet does. Return whether the edge acknowledged it."""
     for attempt in range(8):
         try:
             async with session.post(url, data=body, headers={"Content-Type": "text/plain"}) as answer:
@@ -158,7 +167,7 @@ async def _post(session: aiohttp.ClientSession, url: str, body: bytes) -> bool:
 
 
 async def _wait(clickhouse: ClickHouse, lp_ids: list[str], expected: Counter[str], progress: Progress) -> Counter[str]:
-    """Totals in ClickHouse, once they are as expected, or as they are after the longest wait."""
+    """Return the totals in ClickHouse, once they are as expected or after COUNTED_WITHIN_S."""
     task: TaskID = progress.add_task("counted", total=expected.total())
     deadline = time.monotonic() + COUNTED_WITHIN_S
     while True:
@@ -173,11 +182,11 @@ async def _wait(clickhouse: ClickHouse, lp_ids: list[str], expected: Counter[str
 async def _pictures(services: Installation, lp_ids: list[str], target: Path, progress: Progress) -> None:
     folder = target / "heatmaps"
     folder.mkdir(exist_ok=True)
-    wanted = [(lp_id, kind, device) for lp_id in lp_ids for kind in MAPS for device in DEVICES]
-    task = progress.add_task("pictures", total=len(wanted))
+    maps = [(lp_id, kind, device) for lp_id in lp_ids for kind in MAPS for device in DEVICES]
+    task = progress.add_task("pictures", total=len(maps))
     headers = {"Authorization": f"Bearer {services.token}"}
     async with aiohttp.ClientSession(headers=headers, raise_for_status=True) as session:
-        for lp_id, kind, device in wanted:
+        for lp_id, kind, device in maps:
             address = f"{services.api_url}/heatmaps/{lp_id}.png"
             async with session.get(address, params={"kind": kind, "device": device}) as answer:
                 (folder / f"{lp_id}-{kind}-{device}.png").write_bytes(await answer.read())
@@ -189,4 +198,4 @@ def _show(events: dict[str, dict[str, int]], target: Path) -> None:
     for kind, row in events.items():
         table.add_row(kind, *(f"{number:,}" for number in row.values()))
     out.print(table)
-    out.print(f"Look at {target / 'index.html'}", highlight=False)
+    out.print(f"Open {target / 'index.html'}", highlight=False)

@@ -1,8 +1,8 @@
 """Load for the edge over HTTP: thousands of real keep-alive connections from a few processes.
 
-Open loop: posts are due at times fixed beforehand, whatever the server does, and latency runs from the due time (so a
-server that stalls is seen as its visitors see it). With rate 0 the loop is closed: each connection posts again as soon
-as it is answered. What is not acknowledged is tried again as the snippet does, under the same identity.
+Open loop: the due time of each post is fixed in advance, and latency is measured from the due time. So a stall of the
+server is measured as visitors see it. With rate 0 the loop is closed: each connection posts again after each answer.
+A beacon that is not acknowledged is sent again under the same pageview id, as the snippet does.
 """
 
 import argparse
@@ -40,9 +40,10 @@ SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to send: `rate` posts/s over all connections (0: as many as go), each a beacon of `size` events.
+    """A plan of the load: `rate` posts/s over all connections (0: as fast as possible).
 
-    `addresses` client addresses of the loopback range are used in turn. The names of the pages begin with `prefix`.
+    Each post is a beacon of `size` events. Connections take turns at `addresses` client addresses of the loopback
+    range. The ids of the pages begin with `prefix`.
     """
 
     url: str
@@ -59,9 +60,9 @@ class Plan:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of it, and the processor seconds of the generator.
+    """The result of a run, with the processor seconds of the generator.
 
-    Latencies are ms from the due time; `counts` are of acknowledged beacons, by column.
+    Latencies are ms from the due time. `counts` sums the columns of acknowledged beacons.
     """
 
     posts: int = 0
@@ -74,20 +75,20 @@ class Outcome:
 
     @property
     def errors(self) -> int:
-        """Answers other than 204, and connections that broke."""
+        """The number of answers other than 204, broken connections and failed attempts to connect."""
         return self.statuses.total() - self.statuses["204"]
 
     def latency(self) -> dict[str, float]:
-        """p50, p95, p99 and max, ms; empty without any."""
+        """Return p50, p95, p99 and max in ms; empty if nothing was acknowledged."""
         ordered = sorted(self.latencies)
         if not ordered:
             return {}
-        found = {name: ordered[max(0, math.ceil(share * len(ordered)) - 1)] for name, share in SHARES.items()}
-        return {name: round(value, 1) for name, value in {**found, "max": ordered[-1]}.items()}
+        shares = {name: ordered[max(0, math.ceil(share * len(ordered)) - 1)] for name, share in SHARES.items()}
+        return {name: round(value, 1) for name, value in {**shares, "max": ordered[-1]}.items()}
 
 
 class Poster(asyncio.Protocol):
-    """One connection; one request at a time, those due meanwhile wait."""
+    """A connection with one request at a time. Requests that are due meanwhile wait."""
 
     def __init__(self, run: "Run") -> None:
         self._run = run
@@ -100,11 +101,11 @@ class Poster(asyncio.Protocol):
         self._answer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ready."""
+        """Store the transport."""
         self._transport = cast(asyncio.Transport, transport)
 
     def post(self, due: float) -> None:
-        """Post the next beacon, now or after the one on its way."""
+        """Post the next beacon, now or after the open request."""
         if self._request:
             self._waiting.append(due)
             return
@@ -120,7 +121,7 @@ class Poster(asyncio.Protocol):
             self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
-        """An answer, or part of one."""
+        """Collect the bytes of an answer; handle the answer once it is complete."""
         self._answer += data
         end = self._answer.find(b"\r\n\r\n")
         if end < 0:
@@ -152,7 +153,7 @@ class Poster(asyncio.Protocol):
             run.idle()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Connect again, and send again what was not answered."""
+        """Connect again, and send the open request again."""
         if self._run.finished:
             return
         cause = type(exc).__name__ if exc else "closed by the server"
@@ -167,17 +168,17 @@ class Poster(asyncio.Protocol):
 
     @property
     def busy(self) -> bool:
-        """Whether an answer is outstanding."""
+        """Whether a request waits for its answer."""
         return bool(self._request)
 
     def close(self) -> None:
-        """End."""
+        """Close the connection."""
         if self._transport is not None:
             self._transport.close()
 
 
 class Run:
-    """One process's part of a plan."""
+    """The part of a plan that one process runs."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -188,7 +189,7 @@ class Run:
         self._began = 0.0
         self.finished = False
         self._rng = random.Random(plan.seed)
-        self._requests = [self._request(one) for one in self._pool()]
+        self._requests = [self._request(template) for template in self._pool()]
         self._posters = [Poster(self) for _ in range(plan.connections)]
         self._numbers = {id(poster): number for number, poster in enumerate(self._posters)}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -206,17 +207,17 @@ class Run:
         return template, head.encode()
 
     def beacon(self) -> tuple[bytes, Counter[str]]:
-        """A request with a beacon of a pageview of its own, and what it counts."""
+        """Return a request with a beacon under a new pageview id, and the beacon's counts."""
         template, head = self._requests[self._rng.randrange(len(self._requests))]
         pageview_id = str(UUID(int=self._rng.getrandbits(128), version=4)).encode()
-        # the templates' times are those of the start: beacons move on with the clock
+        # the templates hold the times of the start; shift each beacon to the current time
         return head + template.beacon(pageview_id, -int(self._elapsed_ms())), template.counts
 
     def _elapsed_ms(self) -> float:
         return (self.loop.time() - self._began) * 1000
 
     async def connect(self, poster: Poster) -> None:
-        """Open the poster's connection, from an address of its own; tries until it goes."""
+        """Open the poster's connection from its address. Try again until it succeeds."""
         parts = urlsplit(self._plan.url)
         number = self._plan.first_address + self._numbers[id(poster)] % self._plan.addresses
         address = str(ipaddress.IPv4Address("127.0.0.1") + number)
@@ -231,18 +232,21 @@ class Run:
                 return
 
     def spawn(self, work: Any) -> None:
-        """Run in the background."""
+        """Run a coroutine in the background."""
         task = self.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def idle(self) -> None:
-        """A poster has nothing to do."""
+        """Note that a poster is idle; end the wait if the time is over and none is busy."""
         if self.loop.time() >= self.ends and not any(poster.busy for poster in self._posters):
             self._quiet.set()
 
     async def all(self) -> Outcome:
-        """Connect, say so on stdout, wait for the word on stdin, send, wait for the last answer."""
+        """Run the plan and return its outcome.
+
+        Connect, print "connected", wait for a line on stdin, send, wait for the last answer.
+        """
         for first in range(0, len(self._posters), CONNECTING):
             await asyncio.gather(*map(self.connect, self._posters[first : first + CONNECTING]))
         sys.stdout.write("connected\n")
@@ -277,7 +281,7 @@ class Run:
 
 
 class Generator:
-    """Child processes that share a plan. `connect` them all, then `run`; `seconds` begin then."""
+    """Child processes that share a plan. Call `connect`, then `run`; `seconds` begin with `run`."""
 
     def __init__(self, plan: Plan, processes: int) -> None:
         self._plan = plan
@@ -296,25 +300,25 @@ class Generator:
         return subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def connect(self) -> None:
-        """Return when every connection is open; LpstreamError when a process fails."""
+        """Return when every connection is open. Raise LpstreamError if a process fails."""
         for child in self._children:
-            assert child.stdout is not None  # noqa: S101 - it was asked for
+            assert child.stdout is not None  # noqa: S101 - it is a pipe
             if child.stdout.readline() != "connected\n":
-                raise LpstreamError("a load generator could not connect; is the limit of open files high enough?")
+                raise LpstreamError("a load generator could not connect; check the limit of open files (ulimit -n)")
 
     def run(self) -> Outcome:
-        """Send, and put the results together; LpstreamError when a process fails."""
+        """Send, and return the merged outcome. Raise LpstreamError if a process fails."""
         for child in self._children:
-            assert child.stdin is not None  # noqa: S101 - it was asked for
+            assert child.stdin is not None  # noqa: S101 - it is a pipe
             child.stdin.write("go\n")
             child.stdin.flush()
-        told = [child.communicate()[0] for child in self._children]
+        outputs = [child.communicate()[0] for child in self._children]
         if any(child.returncode for child in self._children):
-            raise LpstreamError("a load generator failed")
-        return merged([json.loads(text) for text in told])
+            raise LpstreamError("a load generator failed; its error is on stderr")
+        return merged([json.loads(text) for text in outputs])
 
     def stop(self) -> None:
-        """End what still runs."""
+        """Kill the processes that still run."""
         for child in self._children:
             if child.poll() is None:
                 child.kill()
@@ -322,7 +326,7 @@ class Generator:
 
 
 def merged(parts: Sequence[dict[str, Any]]) -> Outcome:
-    """The outcome of all processes."""
+    """Return the outcome of all processes as one."""
     whole = Outcome()
     for part in parts:
         whole.posts += part["posts"]
@@ -335,7 +339,7 @@ def merged(parts: Sequence[dict[str, Any]]) -> Outcome:
     return whole
 
 
-def _told(outcome: Outcome) -> Iterator[tuple[str, Any]]:
+def _fields(outcome: Outcome) -> Iterator[tuple[str, Any]]:
     yield from (
         ("posts", outcome.posts),
         ("acknowledged", outcome.acknowledged),
@@ -349,11 +353,11 @@ def _told(outcome: Outcome) -> Iterator[tuple[str, Any]]:
 
 async def _main(plan: Plan) -> None:
     outcome = await Run(plan).all()
-    sys.stdout.write(json.dumps(dict(_told(outcome))))
+    sys.stdout.write(json.dumps(dict(_fields(outcome))))
 
 
 def main() -> None:
-    """A child of `Generator`: its part of the plan is the only argument, as JSON."""
+    """Run as a child of `Generator`. The only argument is its part of the plan, as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("plan")
     plan = Plan(**json.loads(parser.parse_args().plan))

@@ -1,4 +1,4 @@
-"""One edge on a stack, with settings of its own: for benchmarks and tests."""
+"""An edge process with its own settings on a stack, for benchmarks and tests."""
 
 import contextlib
 import hashlib
@@ -19,7 +19,7 @@ TENANTS = '[[tenant]]\nid = "demo"\nlp_ids = ["*"]\n\n[[tenant.token]]\nsha256 =
 
 @dataclass(frozen=True, slots=True)
 class EdgeProcess:
-    """Its doors, its token, and the process."""
+    """A running edge: its public and private URL, its token and its process."""
 
     url: str
     api_url: str
@@ -36,7 +36,7 @@ def edge_process(
     tenants: str = "",
     module: Sequence[str] = ("streams", "edge"),
 ) -> Iterator[EdgeProcess]:
-    """An edge that is ready, for the time of the block. `tenants` are added to its tenants file."""
+    """Run an edge while the block runs; it is ready at the start. `tenants` is added to its tenants file."""
     ports = Ports(stack.data)
     token = secrets.token_urlsafe(24)
     tenants_file = stack.data / f"{name}.tenants.toml"
@@ -60,7 +60,7 @@ def edge_process(
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:  # noqa: S310 - our own loopback address
+        with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:  # noqa: S310 - loopback address
             return int(answer.status) == 200
     except (urllib.error.URLError, OSError):
         return False

@@ -1,4 +1,4 @@
-"""The demo's results as one page to look at: landing pages and heatmaps."""
+"""The demo's gallery: one HTML page with the landing pages and heatmaps."""
 
 import asyncio
 import re
@@ -17,7 +17,7 @@ STYLE = (
 
 
 async def save_page(edge_url: str, page_url: str, target: Path) -> None:
-    """The page as a file that shows without the edge; its files go to `assets/` beside the target's folder."""
+    """Save a page that opens without the edge. Its assets go to `assets/` beside the target's folder."""
     async with aiohttp.ClientSession(raise_for_status=True) as session:
         async with session.get(page_url) as answer:
             html = await answer.text()
@@ -33,7 +33,7 @@ def _write(target: Path, body: bytes) -> None:
 
 
 def write_gallery(target: Path) -> None:
-    """`index.html` in the target folder, over its `pages/` and `heatmaps/`."""
+    """Write `index.html` in the target folder, with its `pages/` and `heatmaps/`."""
     pages = "\n".join(
         f'<figure><iframe src="pages/{escape(page.name)}" title="{escape(page.stem)}" loading="lazy"></iframe>'
         f"<figcaption>{escape(page.stem)}</figcaption></figure>"
@@ -46,7 +46,7 @@ def write_gallery(target: Path) -> None:
     )
     text = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>lpstream demo</title><style>{STYLE}</style>'
-        f"<h1>What the demo made</h1><h2>Landing pages</h2><main>{pages}</main>"
+        f"<h1>Results of the demo</h1><h2>Landing pages</h2><main>{pages}</main>"
         f"<h2>Heatmaps of their visitors</h2><main>{maps}</main></html>"
     )
     (target / "index.html").write_text(text, encoding="utf-8")

@@ -1,6 +1,6 @@
-"""Beacons in bulk, all of one size, for benchmarks: realistic in content, cheap to make.
+"""Beacons in bulk, all of the same size, for benchmarks: realistic content, cheap to generate.
 
-A pool of bodies is made once by a seeded model; each beacon is one of them under a pageview of its own.
+A seeded model makes a pool of bodies once. Each beacon is a body of the pool with a new pageview id.
 """
 
 import random
@@ -20,8 +20,10 @@ PLACE = "00000000-0000-4000-8000-000000000000"
 def beacons(
     size: int, count: int, *, lps: int = 200, seed: int = 1, now_ms: int, prefix: str = "lp_"
 ) -> Iterator[tuple[bytes, bytes]]:
-    """`count` pairs of (pageview_id, body) of `size` events each, over `lps` pages, whose names begin with `prefix`;
-    all end before `now_ms`."""
+    """Yield `count` pairs of (pageview_id, body) of `size` events each; all end before `now_ms`.
+
+    The beacons are spread over `lps` pages, whose ids begin with `prefix`.
+    """
     rng = random.Random(seed)
     pages = [page_of(f"{prefix}{number:05d}", device) for number in range(lps) for device in DEVICES]
     pool = [_body(rng, _page(rng, pages), size, now_ms).split(PLACE.encode()) for _ in range(min(POOL, count))]

@@ -1,4 +1,7 @@
-"""Generation requests put on their topic, and what became of each: for load, benchmarks and guarantee tests."""
+"""A client that puts generation requests on their topic and collects the results.
+
+Load tests, benchmarks and guarantee tests use it.
+"""
 
 import asyncio
 import json
@@ -21,7 +24,10 @@ FETCH_MS = 200
 
 @dataclass(slots=True)
 class Answer:
-    """A request and its results on the topic; times are those of the records, ms."""
+    """A request and its results on the topic. Times are the records' timestamps in ms.
+
+    `asked_ms` is the request's time, `told_ms` the first result's, None until then.
+    """
 
     asked_ms: int
     told_ms: int | None = None
@@ -30,24 +36,24 @@ class Answer:
     @property
     def result(self) -> dict[str, Any]:
         """The first result."""
-        found: dict[str, Any] = json.loads(self.values[0])
-        return found
+        result: dict[str, Any] = json.loads(self.values[0])
+        return result
 
     @property
     def total_ms(self) -> int:
-        """From the request's record to the result's."""
+        """The time from the request's record to the result's."""
         if self.told_ms is None:
-            raise LpstreamError("the request was not answered")
+            raise LpstreamError("the request has no result yet; call wait() first")
         return self.told_ms - self.asked_ms
 
     @property
     def own_ms(self) -> int:
-        """The same, less the time with a model call open."""
+        """The total time minus the time with an open model call."""
         return self.total_ms - (self.result["timings_ms"]["provider"] or 0)
 
 
 class Orders:
-    """Opened by `orders`. Answers by request id, in the order of asking."""
+    """The client that `orders` opens. `answers` are by request id, in the order of the requests."""
 
     def __init__(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer) -> None:
         self._producer = producer
@@ -55,8 +61,10 @@ class Orders:
         self.answers: dict[str, Answer] = {}
 
     async def ask(self, request: dict[str, Any], partition: int | None = None, asked_ms: int | None = None) -> str:
-        """Put one request on the topic; its id, once the broker has it. The partition is its key's by default, the
-        time now."""
+        """Put a request on the topic. Return its id once the broker has acknowledged it.
+
+        By default the key decides the partition, and the time is now.
+        """
         request_id = str(request["request_id"])
         answer = self.answers.setdefault(request_id, Answer(0))
         value = json.dumps(request, ensure_ascii=False).encode()
@@ -67,7 +75,7 @@ class Orders:
         return request_id
 
     async def flow(self, requests: Iterable[dict[str, Any]], per_minute: float) -> None:
-        """All of them, at that pace, whatever becomes of those before."""
+        """Send all requests at a fixed pace, without waiting for the results."""
         sending = []
         started = time.monotonic()
         for number, request in enumerate(requests):
@@ -77,11 +85,11 @@ class Orders:
 
     @property
     def open(self) -> list[str]:
-        """Those not answered yet."""
+        """The ids of requests without a result."""
         return [name for name, answer in self.answers.items() if answer.told_ms is None]
 
     async def wait(self, within_s: float) -> list[Answer]:
-        """All answers; LpstreamError when some are missing after so long."""
+        """Return all answers. Raise LpstreamError if results are missing after `within_s`."""
         until = time.monotonic() + within_s
         while missing := self.open:
             if time.monotonic() > until:
@@ -93,7 +101,7 @@ class Orders:
         return list(self.answers.values())
 
     async def read(self) -> None:
-        """Take in results until cancelled."""
+        """Read results until cancelled."""
         while True:
             for records in (await self._consumer.getmany(timeout_ms=FETCH_MS)).values():
                 for record in records:
@@ -105,19 +113,19 @@ class Orders:
 
 @asynccontextmanager
 async def orders(servers: str, broker: str) -> AsyncIterator[Orders]:
-    """Ask and be answered while the block runs; results from before are not seen."""
+    """Open the client while the block runs. Results from before are not read."""
     producer = build_producer(servers, broker, linger_ms=0)
     consumer = build_consumer(servers)
     await producer.start()
     await consumer.start()
     try:
-        places = await partitions_of(servers, RESULTS)
-        consumer.assign(places)
-        await consumer.seek_to_end(*places)
-        made = Orders(producer, consumer)
-        reading = asyncio.create_task(made.read())
+        partitions = await partitions_of(servers, RESULTS)
+        consumer.assign(partitions)
+        await consumer.seek_to_end(*partitions)
+        client = Orders(producer, consumer)
+        reading = asyncio.create_task(client.read())
         try:
-            yield made
+            yield client
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)

@@ -1,6 +1,6 @@
-"""`make pictures`: encode the pages' pictures anew from their drawings, `infra/artwork/*.svg`.
+"""The program of `make pictures`: it encodes the pages' pictures from `infra/artwork/*.svg`.
 
-With fonts named, cut the cards' fonts anew.
+For each font named, it makes the cards' subset font.
 
     python -m streams.proof.pictures [DRAWING ...] [FONT.ttf ...]
 
@@ -19,15 +19,15 @@ TEMPLATES = Path(processors.__file__).parent / "templates"
 
 
 def main(names: list[str]) -> None:
-    """Make what is named, or every picture."""
+    """Make the named pictures and fonts; without names, every picture."""
     fonts = [Path(name) for name in names if name.endswith(".ttf")]
     for font in fonts:
         family, _, weight = font.stem.partition("_")
         cut_font(font, TEMPLATES / "fonts" / f"{family}-{weight.lstrip('0123456789')}.woff2")
-    found = drawings()
-    wanted = [name for name in names if name in found] or ([] if fonts else list(found))
+    sources = drawings()
+    chosen = [name for name in names if name in sources] or ([] if fonts else list(sources))
     widths = {name: role.widths for name, role in ROLES.items()}
-    asyncio.run(render({name: found[name] for name in wanted}, widths, TEMPLATES / "pictures"))
+    asyncio.run(render({name: sources[name] for name in chosen}, widths, TEMPLATES / "pictures"))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Tables that are tiered beside the same tables that are not: tests and benches hold the ones against the others."""
+"""The same heatmap tables with and without tiers. Tests and benchmarks compare them."""
 
 from datetime import UTC, date, datetime, timedelta
 from importlib.resources import files
@@ -23,10 +23,10 @@ Answers = dict[str, Rows]
 
 
 class Twin:
-    """A site whose days come when told, into both. Days are numbered from the machine's today, for rows older than 30
-    days by its clock are gone as soon as they are inserted; `tier` is told what day it is.
+    """A site whose traffic is inserted day by day into both copies of the tables.
 
-    Opening it wipes the heatmaps of the stack, in every tier.
+    Day 0 is the machine's current date: ClickHouse deletes rows older than 30 days by its clock at once. The tiers
+    get their date from `tiers`. Opening a twin deletes the heatmaps of the stack in every tier.
     """
 
     def __init__(self, settings: Settings, traffic: Traffic) -> None:
@@ -40,12 +40,12 @@ class Twin:
         self.stores = Stores(settings)
 
     async def open(self) -> None:
-        """Empty tables, twice, and an empty bucket."""
+        """Create both copies of the tables if missing; empty them and the bucket."""
         server = open_writer(self.settings, "default")
         if not await server.rows("SELECT 1 FROM system.databases WHERE name = {name:String}", {"name": COPY}):
             await prepare(self.settings)
             await self._copy_tables()
-        # which bucket it is may have changed
+        # the bucket may have changed since the collection was named
         await name_collection(server, warm_store(self.settings))
         await self.stores.archive.ensure_bucket()
         await server.close()
@@ -54,7 +54,7 @@ class Twin:
         for name in await self.stores.warm.names():
             await self.stores.warm.drop(name)
         for prefix in ("heatmap/", "heatmap-cold/"):
-            await self.stores.archive.delete([one.key for one in await self.stores.archive.held(prefix)])
+            await self.stores.archive.delete([item.key for item in await self.stores.archive.held(prefix)])
         await self.forget_lease()
 
     async def _copy_tables(self) -> None:
@@ -70,36 +70,39 @@ class Twin:
             await client.close()
 
     async def forget_lease(self) -> None:
-        """Let the time pass for which a run that was killed keeps the others out."""
+        """Delete the lease, so that a run can start at once after another was killed."""
         await self.stores.redis.delete(LEASE)
 
     def day(self, number: int) -> date:
-        """Day `number` of the world's calendar."""
+        """Return the date of day `number`."""
         return self.first + timedelta(days=number)
 
     async def load(self, number: int) -> int:
-        """A day of traffic into both; how many rows."""
+        """Insert a day of traffic into both copies. Return the number of rows."""
         return await self.insert(self.traffic.day(self.day(number)), f"{number}")
 
     async def insert(self, records: list[tuple[int, bytes]], name: str, *, came_ms: int | None = None) -> int:
-        """Records, with the time of each (ms UTC), into both, as if they had come at another time if one is given; how
-        many rows.
+        """Insert records, with their times in ms UTC, into both copies. Return the number of rows.
+
+        `came_ms` replaces the time of arrival of all records.
         """
         rows = 0
         for number, (_, tables) in enumerate(folded(records)):
-            for table, found in tables.items():
-                part = found if came_ms is None else with_days_late(found.drop_columns(["days_late"]), came_ms)
+            for table, folded_rows in tables.items():
+                part = folded_rows
+                if came_ms is not None:
+                    part = with_days_late(folded_rows.drop_columns(["days_late"]), came_ms)
                 rows += part.num_rows
                 for database in ("lpstream", COPY):
                     await self.writer.insert(f"{database}.{table}", part, f"{self._name}/{name}/{number}")
         return rows
 
     def tiers(self, number: int) -> Tiers:
-        """The tiers on a day."""
+        """Return the tiers with their clock set to day `number`."""
         return Tiers(self.settings, Clock.at(self.day(number), datetime.now(UTC)))
 
     async def kit_answers(self, database: str, first: int, until: int) -> Answers:
-        """What the kit says of the days from `first` to before `until`."""
+        """Return the answers of the kit's queries for the days from `first` until before `until`."""
         client = self.copy if database == COPY else self.analyst
         values = {
             "from": self.day(first).isoformat(),
@@ -114,7 +117,10 @@ class Twin:
         return answers
 
     async def sums(self, database: str, first: int, until: int, where: str = "1") -> Answers:
-        """All rows of the five tables as readers get them, told by number, sums and hashes; days as for the kit."""
+        """Return the fingerprint of each table: the number, sums and hashes of its rows as readers get them.
+
+        Days are as for `kit_answers`.
+        """
         client = self.copy if database == COPY else self.analyst
         days = f"utc_date >= '{self.day(first)}' AND utc_date < '{self.day(until)}'"
         answers: Answers = {}

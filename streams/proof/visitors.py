@@ -1,6 +1,6 @@
-"""A seeded model of visitors: they scroll down with drop-off, pause, rest the pointer, click hot spots.
+"""A seeded model of visitors who scroll down, leave, pause, rest the pointer and click hot spots.
 
-What a page's visitors do is known (`Page.hot_spots`), so that pictures and totals can be held against it.
+The hot spots are known (`Page.hot_spots`), so tests can compare pictures and totals with them.
 """
 
 import random
@@ -16,13 +16,13 @@ SECTIONS = ("hero", "problems", "features", "benefits", "price", "faq", "closing
 SHARES = (0.16, 0.13, 0.2, 0.16, 0.12, 0.13, 0.1)
 SIZES = {"mobile": (390, 844, 5_200), "tablet": (820, 1_180, 4_200), "desktop": (1_440, 900, 3_600)}
 DEVICES, DEVICE_WEIGHTS = ("mobile", "tablet", "desktop"), (0.68, 0.07, 0.25)
-GO_ON = 0.82  # chance to scroll one step further
+GO_ON = 0.82  # probability of another scroll step
 BEACON_MS, MOST_EVENTS = 5_000, 100
 
 
 @dataclass(frozen=True, slots=True)
 class HotSpot:
-    """A place that is clicked: centre in page pixels, spread, and its share of clicks."""
+    """A place that visitors click: its centre and spread in page pixels, and its share of clicks."""
 
     x: int
     y: int
@@ -44,7 +44,10 @@ class Page:
 
 
 def page_of(lp_id: str, device: str) -> Page:
-    """The model's page: sections by share of its height, calls to action at the top, in the price list, at the end."""
+    """Return the model's page on a device.
+
+    Sections take fixed shares of its height. Calls to action are at the top, in the price list and at the end.
+    """
     width, viewport_h, height = SIZES[device]
     sections, top = [], 0
     for name, share in zip(SECTIONS, SHARES, strict=True):
@@ -61,7 +64,7 @@ def page_of(lp_id: str, device: str) -> Page:
 
 
 class Visit:
-    """One pageview: a row of events, cut into beacons as the snippet would."""
+    """One pageview: a list of events, split into beacons as the snippet does."""
 
     def __init__(self, rng: random.Random, page: Page, start_ms: int) -> None:
         self._rng, self._page = rng, page
@@ -116,7 +119,7 @@ class Visit:
             self._note("g", 0, 0)
 
     def beacons(self) -> Iterator[dict[str, Any]]:
-        """The visit's beacons, first to last."""
+        """Yield the visit's beacons in order."""
         part: list[tuple[str, int, int, int, int, bool]] = []
         seq, depth = 0, 0
         for event in self._events:
@@ -157,7 +160,7 @@ class Visit:
 
 
 def visits(seed: int, lp_ids: list[str], count: int, start_ms: int, span_ms: int) -> Iterator[Visit]:
-    """`count` visits to the pages, begun at random within `span_ms` from `start_ms` (ms UTC)."""
+    """Yield `count` visits to the pages. Each starts at random within `span_ms` from `start_ms` (ms UTC)."""
     rng = random.Random(seed)
     pages = {(lp_id, device): page_of(lp_id, device) for lp_id in lp_ids for device in DEVICES}
     for _ in range(count):
@@ -166,7 +169,7 @@ def visits(seed: int, lp_ids: list[str], count: int, start_ms: int, span_ms: int
 
 
 def tally(beacons: Iterable[dict[str, Any]]) -> Counter[str]:
-    """Events by the full names of their kinds."""
+    """Count events by the full names of their kinds."""
     letters: Counter[str] = Counter()
     for beacon in beacons:
         letters.update(beacon["type"])

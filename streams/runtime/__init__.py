@@ -1,1 +1,1 @@
-"""What every process of an installation uses: settings, metrics, logs, traces."""
+"""The parts that every process of an installation uses: settings, metrics, logs, traces."""

@@ -1,6 +1,6 @@
-"""Logs on stderr: lines for people, or JSON objects with the ids of the request and the trace they belong to.
+"""Logs on stderr: text lines, or JSON objects with the ids of their request and trace.
 
-A login within a URL is left out of each line, whoever logs it: tracebacks and libraries' messages hold URLs, too.
+The login within a URL is removed from each line, because tracebacks and messages of libraries also contain URLs.
 """
 
 import logging
@@ -21,14 +21,14 @@ _login = re.compile(r"(?<=://)[^/\s@]{1,500}@")
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
-def begin_request(told: str | bytes | None) -> None:
-    """Lines of this task belong to the request from now on. What does not look like an id is not believed."""
-    text = told.decode("ascii", "replace") if isinstance(told, bytes) else told
+def begin_request(request_id: str | bytes | None) -> None:
+    """Add the request's id to this task's lines from now on. Ignore a value that is no id."""
+    text = request_id.decode("ascii", "replace") if isinstance(request_id, bytes) else request_id
     _request_id.set(text if text and _ID.fullmatch(text) else None)
 
 
 def request_uuid() -> UUID | None:
-    """The request of this task, where its id is a UUID."""
+    """Return the id of this task's request, or None if it is no UUID."""
     try:
         return UUID(_request_id.get() or "")
     except ValueError:
@@ -36,7 +36,7 @@ def request_uuid() -> UUID | None:
 
 
 class _Ids(logging.Filter):
-    """Adds what is known of the request to each record."""
+    """A filter that adds the service and the ids of request and trace to each record."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
@@ -62,12 +62,12 @@ class _Json(JsonFormatter):
 
 
 def without_login(text: str) -> str:
-    """Return the text without user and password of the URLs in it."""
+    """Return the text without the users and passwords of its URLs."""
     return _login.sub("", text)
 
 
 def log_to_stderr(settings: Settings, service: str) -> None:
-    """Set the root logger up, once a process."""
+    """Set up the root logger. Call it once in a process."""
     handler = logging.StreamHandler(sys.stderr)
     if settings.log_format == "text":
         handler.setFormatter(_Text(TEXT))

@@ -1,4 +1,4 @@
-"""Every metric, made from the definitions in `infra/monitoring/metrics.toml`; nothing else makes one."""
+"""All metrics of this project, built from the definitions in `infra/monitoring/metrics.toml`."""
 
 import os
 import time
@@ -14,21 +14,22 @@ _DEFINED = metric_definitions()
 
 
 def _counter(name: str) -> Counter:
-    found = _DEFINED[name]
-    counter = Counter(name, found.help, list(found.labels))
-    for values in found.closed():
+    definition = _DEFINED[name]
+    counter = Counter(name, definition.help, list(definition.labels))
+    for values in definition.closed():
         counter.labels(*values)
     return counter
 
 
 def _gauge(name: str) -> Gauge:
-    found = _DEFINED[name]
-    return Gauge(name, found.help, list(found.labels), multiprocess_mode=found.across)
+    definition = _DEFINED[name]
+    return Gauge(name, definition.help, list(definition.labels), multiprocess_mode=definition.across)
 
 
 def _histogram(name: str) -> Histogram:
-    found = _DEFINED[name]
-    return Histogram(name, found.help, list(found.labels), buckets=found.buckets or Histogram.DEFAULT_BUCKETS)
+    definition = _DEFINED[name]
+    buckets = definition.buckets or Histogram.DEFAULT_BUCKETS
+    return Histogram(name, definition.help, list(definition.labels), buckets=buckets)
 
 
 # -- both workers -----------------------------------------------------------------------------------------
@@ -94,13 +95,13 @@ COLLECTIONS = _histogram("lpstream_edge_collection_seconds")
 
 @cache
 def request(listener: str, template: str, status: int) -> tuple[Counter, Histogram]:
-    """What a request is counted in; looking a label up costs more than counting."""
+    """Return the counter and histogram of a request, cached because the label lookup is slow."""
     return REQUESTS.labels(listener, template, str(status)), REQUEST_SECONDS.labels(listener, template)
 
 
 @cache
 def acknowledged(topic: str) -> Counter:
-    """What the topic's acknowledged records are counted in."""
+    """Return the counter of the topic's acknowledged records."""
     return ACKNOWLEDGED.labels(topic)
 
 
@@ -108,7 +109,7 @@ _collection_began = 0.0
 
 
 def observe_collection(phase: str, info: dict[str, int]) -> None:
-    """For `gc.callbacks`: how long a collection took."""
+    """Observe the duration of a garbage collection, as a callback of `gc.callbacks`."""
     global _collection_began
     if phase == "start":
         _collection_began = time.perf_counter()
@@ -117,7 +118,7 @@ def observe_collection(phase: str, info: dict[str, int]) -> None:
 
 
 def exposition() -> bytes:
-    """All metrics as Prometheus reads them; summed over the processes where several share a folder."""
+    """Return all metrics in Prometheus format, summed over the processes that share a folder."""
     if MULTIPROCESS not in os.environ:
         return generate_latest()
     registry = CollectorRegistry()

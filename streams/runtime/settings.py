@@ -1,7 +1,7 @@
-"""One typed settings object from `LPSTREAM_*`, checked once at start.
+"""The typed settings from `LPSTREAM_*` variables, checked once at start.
 
-A secret can also come from a file: `LPSTREAM_S3_SECRET_ACCESS_KEY_FILE` names the file that holds the value
-of `LPSTREAM_S3_SECRET_ACCESS_KEY`, for any setting whose type is secret.
+A secret can also come from a file: `LPSTREAM_S3_SECRET_ACCESS_KEY_FILE` names the file with the value of
+`LPSTREAM_S3_SECRET_ACCESS_KEY`. The same is possible for each secret setting.
 """
 
 import os
@@ -24,7 +24,7 @@ def _timezone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (KeyError, ValueError, OSError) as error:
-        raise ValueError("give a name of the tz database such as Asia/Tokyo") from error
+        raise ValueError("give a name from the tz database, such as Asia/Tokyo") from error
     return value
 
 
@@ -33,9 +33,9 @@ Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
 class LlmModel(BaseModel):
-    """One model of a provider and its prices in US dollars per million tokens.
+    """A model of a provider, with its prices in US dollars per million tokens.
 
-    `options` go into every request as they are, such as `{"reasoning_effort": "minimal"}`.
+    `options` are added to every request unchanged, such as `{"reasoning_effort": "minimal"}`.
     """
 
     id: str
@@ -45,9 +45,9 @@ class LlmModel(BaseModel):
 
 
 class LlmProvider(BaseModel):
-    """An OpenAI-compatible endpoint. The key itself stays in the environment variable `key_variable`.
+    """An OpenAI-compatible endpoint. Its key stays in the environment variable `key_variable`.
 
-    `concurrency` bounds its open calls in one worker; `limit_field` is what it calls the most tokens of an answer.
+    `concurrency` bounds its open calls in one worker. `limit_field` is its field for the most tokens of an answer.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
@@ -60,125 +60,127 @@ class LlmProvider(BaseModel):
     json_mode: bool = True
 
     def key(self) -> str:
-        """The provider's key; SettingError when its variable is not set."""
+        """Return the provider's key. Raise SettingError if its variable is not set."""
         if not (value := os.environ.get(self.key_variable)):
-            raise SettingError(f"{self.key_variable}: is not set; provider {self.name!r} takes its key from it")
+            raise SettingError(f"{self.key_variable}: is not set; set it to the key of provider {self.name!r}")
         return value
 
 
 class Settings(StoreSettings):
-    """Everything that a process of lpstream can be told. Every field is `LPSTREAM_<NAME>`."""
+    """All settings of lpstream's processes. Each field is set by `LPSTREAM_<NAME>`."""
 
     edge_wrong_logins: Annotated[
         int,
         Field(
             ge=0,
-            description="Different wrong tokens from one address within ten minutes; beyond, 429 for every login from "
-            "there. 0: no limit.",
+            description="Most different wrong tokens from one address within ten minutes; above it, every login from "
+            "there gets 429. 0: no limit.",
         ),
     ] = 20
     tier_hot_days: Annotated[
         int, Field(ge=1, le=29, description="Days before today (UTC) that stay in ClickHouse; older ones move to S3.")
     ] = 7
     tier_warm_days: Annotated[
-        int, Field(ge=2, description="Days before today that are read from S3; older ones move to Glacier.")
+        int, Field(ge=2, description="Days before today (UTC) that stay readable; older ones move from S3 to Glacier.")
     ] = 30
     tier_interval_s: Annotated[
-        float, Field(ge=0, description="Seconds between runs of `tier` by one of the heatmap workers; 0: none.")
+        float, Field(ge=0, description="Seconds between runs of `tier` by one of the heatmap workers; 0: no runs.")
     ] = 3_600.0
     tier_patience_s: Annotated[
         float,
-        Field(gt=0, description="How long a move waits for queries that began before it; then the next run ends it."),
+        Field(gt=0, description="Seconds that a move waits for earlier queries; after that the next run finishes it."),
     ] = 120.0
     edge_host: Annotated[str, Field(description="Address that both listeners bind.")] = "127.0.0.1"
-    edge_port: Annotated[Port, Field(description="Public listener, for browsers.")] = 8080
-    api_port: Annotated[Port, Field(description="Private listener, for applications, analysts, operators.")] = 8081
+    edge_port: Annotated[Port, Field(description="Port of the public listener, for browsers.")] = 8080
+    api_port: Annotated[
+        Port, Field(description="Port of the private listener, for applications, analysts and operators.")
+    ] = 8081
     public_url: Annotated[
         Url | None,
-        Field(description="The public listener as browsers reach it; page addresses begin with it."),
+        Field(description="URL of the public listener for browsers; page addresses begin with it."),
     ] = None
-    api_url: Annotated[Url | None, Field(description="The private listener as applications reach it.")] = None
+    api_url: Annotated[Url | None, Field(description="URL of the private listener for applications.")] = None
     api_token: Annotated[
-        SecretStr, Field(description="Token that `lpstream request` gives to the private listener.")
+        SecretStr, Field(description="Token that `lpstream request` sends to the private listener.")
     ] = SecretStr("")
     allowed_origins: Annotated[
-        list[Origin], Field(description="JSON list of origins that may post beacons besides the edge's own.")
+        list[Origin], Field(description="JSON list of origins that may post beacons, besides the edge's own origin.")
     ] = []  # noqa: RUF012 - pydantic copies it
-    tenants_file: Annotated[Path, Field(description="Tenants: tokens by hash, origins, lp_ids, caps.")] = Path(
+    tenants_file: Annotated[Path, Field(description="File of tenants: token hashes, origins, lp_ids, caps.")] = Path(
         "infra/tenants.toml"
     )
     schema_registry_url: Annotated[
         Url | None,
-        Field(description="Confluent-compatible schema registry instead of `schemas/registry.json`."),
+        Field(description="URL of a Confluent-compatible schema registry, instead of `schemas/registry.json`."),
     ] = None
     edge_max_body_bytes: Annotated[
-        int, Field(ge=1_024, le=64 * 2**20, description="Largest body, on the wire and inflated.")
+        int, Field(ge=1_024, le=64 * 2**20, description="Largest body in bytes, on the wire and inflated.")
     ] = 2**20
     edge_max_beacon_bytes: Annotated[
         int,
         Field(
             ge=1_024,
             le=2**20,
-            description="Largest beacon, on the wire and inflated, at every door; also the largest value in Avro's "
-            "JSON, and the largest Avro body of the public listener.",
+            description="Largest beacon in bytes, on the wire and inflated, on all routes; also the largest value in "
+            "Avro's JSON, and the largest Avro body of the public listener.",
         ),
     ] = 65_536
     edge_max_key_bytes: Annotated[
-        int, Field(ge=64, le=32_768, description="Longest key of a record that is posted to a topic of its own.")
+        int, Field(ge=64, le=32_768, description="Longest key in bytes of a record that is posted to a topic.")
     ] = 1_024
     edge_max_record_bytes: Annotated[
         int,
         Field(
             ge=1_024,
             le=64 * 2**20,
-            description="Largest record that the edge sends; keep it below the topics' `max.message.bytes`.",
+            description="Largest record in bytes that the edge sends; keep it below the topics' `max.message.bytes`.",
         ),
     ] = 1_000_000
     edge_max_in_flight: Annotated[
-        int, Field(ge=1, description="Unacknowledged records of each topic at most; beyond, 503.")
+        int, Field(ge=1, description="Most unacknowledged records of each topic; above it, 503.")
     ] = 3_000
     edge_max_in_flight_bytes: Annotated[
-        int, Field(ge=2**20, description="Bytes of bodies that each listener of an edge holds at most; beyond, 503.")
+        int, Field(ge=2**20, description="Most bytes of bodies in memory of each listener of an edge; above it, 503.")
     ] = 64 * 2**20
     edge_max_requests: Annotated[
-        int, Field(ge=1, description="Requests that each listener of an edge works on at once; beyond, 503.")
+        int, Field(ge=1, description="Most concurrent requests of each listener of an edge; above it, 503.")
     ] = 4_096
     edge_client_body_bytes: Annotated[
         int,
         Field(
             ge=0,
-            description="Bytes of bodies that one client address has yet to send, each at least 64 KiB; beyond, 429; "
-            "0: no such limit.",
+            description="Most bytes that one client address has yet to send of its bodies, where each counts at least "
+            "64 KiB; above it, 429. 0: no limit.",
         ),
     ] = 8 * 2**20
     edge_tenant_streams: Annotated[
         int,
         Field(
             ge=1,
-            description="Event streams of one tenant at one edge process; beyond, 429. All tenants together have "
-            "half of the connections.",
+            description="Most event streams of one tenant at one edge process; above it, 429. All tenants together "
+            "get half of the connections.",
         ),
     ] = 100
     edge_max_connections: Annotated[
-        int, Field(ge=2, description="Open connections of one edge process and listener; beyond, 503 and closed.")
+        int, Field(ge=2, description="Most connections of one edge process and listener; above it, 503 and closed.")
     ] = 12_000
     edge_client_connections: Annotated[
-        int, Field(ge=0, description="The same from one client address (IPv6: one /64); 0: no such limit.")
+        int, Field(ge=0, description="Most connections of one client address (IPv6: one /64); 0: no limit.")
     ] = 1_000
     edge_rate: Annotated[
         float,
         Field(
             ge=0,
-            description="Requests/s of one edge process's public listener, where each record after a request's first "
-            "counts as one more; beyond, 429; 0: no limit.",
+            description="Most requests/s of one edge process's public listener, where each further record of a "
+            "request counts as another request; above it, 429. 0: no limit.",
         ),
     ] = 20_000.0
     edge_client_rate: Annotated[
         float,
         Field(
             ge=0,
-            description="The same from one client address, with ten seconds' worth at once; more than that in one "
-            "request is 413. Mobile carriers put thousands of visitors behind one address: keep it generous. "
+            description="Most requests and records/s of one client address, in bursts of up to ten seconds' worth; a "
+            "larger request gets 413. Mobile carriers put thousands of visitors behind one address: keep it high. "
             "0: no limit.",
         ),
     ] = 100.0
@@ -186,144 +188,148 @@ class Settings(StoreSettings):
         float,
         Field(
             ge=0,
-            description="Bytes/s of inflated bodies of one edge process's public listener; beyond, 429; 0: no limit.",
+            description="Most inflated bytes/s of one edge process's public listener; above it, 429. 0: no limit.",
         ),
     ] = 32.0 * 2**20
     edge_client_byte_rate: Annotated[
         float,
         Field(
             ge=0,
-            description="The same from one client address, with ten seconds' worth at once; a larger body is 413. "
-            "0: no limit.",
+            description="Most inflated bytes/s of one client address, in bursts of up to ten seconds' worth; a larger "
+            "body gets 413. 0: no limit.",
         ),
     ] = 256.0 * 2**10
     edge_tenant_rate: Annotated[
         float,
         Field(
             ge=0,
-            description="Requests and records/s that a tenant may produce at one edge process's private listener, "
-            "counted as those of a client address. 0: no limit.",
+            description="Most requests and records/s of one tenant at one edge process's private listener, counted as "
+            "for a client address. 0: no limit.",
         ),
     ] = 2_000.0
     edge_tenant_byte_rate: Annotated[
-        float, Field(ge=0, description="Bytes/s of the inflated bodies of the same; 0: no limit.")
+        float, Field(ge=0, description="Most inflated bytes/s of one tenant there; 0: no limit.")
     ] = 4.0 * 2**20
     edge_trusted_proxies: Annotated[
         int,
         Field(
             ge=0,
             le=8,
-            description="Entries that proxies of yours append to X-Forwarded-For: the client is that many from its "
-            "end. nginx appends 1, Google's load balancer 2. 0: no proxy, the header says nothing.",
+            description="Entries that your proxies append to X-Forwarded-For: the client's address is that many "
+            "entries from the end. nginx appends 1, Google's load balancer 2. 0: no proxy, the header is ignored.",
         ),
     ] = 0
     edge_head_timeout_s: Annotated[
-        float, Field(gt=0, le=60, description="From a request's first byte to the end of its head.")
+        float, Field(gt=0, le=60, description="Most seconds from a request's first byte to the end of its head.")
     ] = 5.0
-    edge_body_timeout_s: Annotated[float, Field(gt=0, le=60, description="From the head to the body's end.")] = 10.0
+    edge_body_timeout_s: Annotated[
+        float, Field(gt=0, le=60, description="Most seconds from the end of the head to the end of the body.")
+    ] = 10.0
     edge_processes: Annotated[
-        int, Field(ge=0, le=64, description="Edge processes that share the ports; 0: one for each core.")
+        int, Field(ge=0, le=64, description="Number of edge processes that share the ports; 0: one for each core.")
     ] = 1
     edge_drain_s: Annotated[
         float,
         Field(
             ge=0,
             le=300,
-            description="After SIGTERM: how long the edge still answers, and closes each connection with its answer. "
-            "30 behind a load balancer; a second signal ends it.",
+            description="Seconds after SIGTERM in which the edge still answers and closes each connection after its "
+            "answer. Use 30 behind a load balancer. A second signal ends the edge at once.",
         ),
     ] = 0
     proxy_topics: Annotated[
         list[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]],
         Field(
-            description="JSON list of further topics that the private listener may produce to; their records are not "
-            "checked, as by any REST proxy."
+            description="JSON list of further topics to which the private listener may produce; their records are not "
+            "checked, as in other REST proxies."
         ),
     ] = []  # noqa: RUF012 - pydantic copies it
     produce_timeout_s: Annotated[
-        float, Field(gt=0, le=60, description="How long the edge waits for the broker's acknowledgement.")
+        float, Field(gt=0, le=60, description="Most seconds that the edge waits for the broker's acknowledgement.")
     ] = 8.0
     heatmap_bucket_records: Annotated[int, Field(ge=1, description="Most records of a bucket.")] = 50_000
     heatmap_skew_s: Annotated[
-        float, Field(gt=0, le=60, description="Wait past a bucket's end before a tick closes it.")
+        float, Field(gt=0, le=60, description="Seconds after a bucket's end before a tick closes it.")
     ] = 1.0
     dlq_max_run: Annotated[
-        int, Field(ge=1, description="Undecodable records in a row after which a partition is paused.")
+        int, Field(ge=1, description="Number of undecodable records in a row that pauses a partition.")
     ] = 1_000
     dlq_max_ratio: Annotated[
         float,
         Field(gt=0, le=1, description="Share of undecodable records in a bucket that pauses a partition."),
     ] = 0.5
-    worker_metrics_port: Annotated[Port, Field(description="Worker's /metrics and /readyz; 0: any free port.")] = 0
+    worker_metrics_port: Annotated[
+        Port, Field(description="Port of a worker's /metrics, /healthz and /readyz; 0: any free port.")
+    ] = 0
     llm_providers: Annotated[
         list[LlmProvider],
         Field(
-            description="JSON list of providers in order: name, base_url, key_variable, fast, high (id,"
+            description="JSON list of providers in order of use: name, base_url, key_variable, fast, high (id,"
             " usd_per_million_input, usd_per_million_output, options), concurrency, limit_field, json_mode."
         ),
     ] = []  # noqa: RUF012 - pydantic copies it
     llm_first_token_s: Annotated[
-        float, Field(gt=0, le=30, description="Wait for a call's first token; then the next provider is asked.")
+        float, Field(gt=0, le=30, description="Seconds to wait for a first token before calling the next provider.")
     ] = 1.5
-    llm_idle_s: Annotated[float, Field(gt=0, le=30, description="Longest silence within an answer.")] = 1.0
-    llm_call_cap_s: Annotated[float, Field(gt=0, le=120, description="Longest call, whatever the deadline.")] = 30.0
+    llm_idle_s: Annotated[float, Field(gt=0, le=30, description="Most seconds of silence within an answer.")] = 1.0
+    llm_call_cap_s: Annotated[float, Field(gt=0, le=120, description="Longest call (s), for any deadline.")] = 30.0
     llm_breaker_failures: Annotated[
-        int, Field(ge=1, description="Failures in a row after which a provider's model is left alone.")
+        int, Field(ge=1, description="Failures in a row after which a provider's model is not called for a time.")
     ] = 5
     llm_breaker_open_s: Annotated[
-        float, Field(gt=0, description="How long it is left alone, until one call may probe it.")
+        float, Field(gt=0, description="Seconds without calls after that, before a call probes the model.")
     ] = 60.0
     llm_hedge_share: Annotated[
-        float, Field(ge=0, le=1, description="Second calls beside slow ones, as a share of calls; 0: none.")
+        float, Field(ge=0, le=1, description="Most second calls beside slow ones, as a share of calls; 0: none.")
     ] = 0.1
     copy_fresh_s: Annotated[
-        int, Field(ge=1, description="Age at which cached copy is made anew, while the old is still served.")
+        int, Field(ge=1, description="Age in seconds at which cached copy is written again, while it is still served.")
     ] = 7 * 86_400
-    copy_stale_s: Annotated[int, Field(ge=0, description="How long after that it may still be served.")] = 23 * 86_400
-    copy_l1_s: Annotated[int, Field(ge=1, description="How long copy stays in a worker's memory.")] = 600
-    copy_l1_bytes: Annotated[int, Field(ge=0, description="Most memory for it, bytes.")] = 64 * 2**20
+    copy_stale_s: Annotated[int, Field(ge=0, description="Seconds after that in which it may be served.")] = 23 * 86_400
+    copy_l1_s: Annotated[int, Field(ge=1, description="Seconds that copy stays in a worker's memory.")] = 600
+    copy_l1_bytes: Annotated[int, Field(ge=0, description="Most bytes of copy in a worker's memory.")] = 64 * 2**20
     lp_at_once: Annotated[
-        int, Field(ge=1, description="Records of one topic that a generation worker works on at once.")
+        int, Field(ge=1, description="Most records of one topic that a generation worker processes concurrently.")
     ] = 2_000
     jpy_per_usd: Annotated[float, Field(gt=0, description="Exchange rate for the cost of model calls.")] = 155.0
-    timezone: Annotated[str, AfterValidator(_timezone), Field(description="Time zone of days in `lp_daily`.")] = (
+    timezone: Annotated[str, AfterValidator(_timezone), Field(description="Time zone of the days in `lp_daily`.")] = (
         "Asia/Tokyo"
     )
-    lp_deadline_s: Annotated[float, Field(gt=0, le=300, description="Seconds from a request's record to its page.")] = (
-        10.0
-    )
+    lp_deadline_s: Annotated[
+        float, Field(gt=0, le=300, description="Most seconds from a request's record to its page.")
+    ] = 10.0
     chromium: Annotated[
         str,
         Field(
             min_length=1,
-            description="Chromium that takes pictures of published pages, behind heatmaps: a path, `auto` (one on "
+            description="Chromium for the screenshots of published pages under heatmaps: a path, `auto` (search "
             "PATH), or `off`. Needs the extra `screenshots`.",
         ),
     ] = "auto"
     log_format: Annotated[
         Literal["text", "json"],
-        Field(description="Lines for people, or one JSON object a line for a collector of logs."),
+        Field(description="Format of log lines: `text`, or `json` with an object on each line for a log collector."),
     ] = "text"
     otlp_endpoint: Annotated[
         Url | None,
-        Field(description="OTLP/HTTP collector of traces; unset: none are made. Needs the extra `tracing`."),
+        Field(description="URL of an OTLP/HTTP collector of traces; unset: no traces. Needs the extra `tracing`."),
     ] = None
     trace_share: Annotated[
         float,
-        Field(ge=0, le=1, description="Share of generation requests that are traced, where nobody decided before."),
+        Field(ge=0, le=1, description="Share of generation requests to trace, for requests without a `traceparent`."),
     ] = 1.0
     log_level: Annotated[
-        Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="Least level that is logged.")
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="Lowest level that is logged.")
     ] = "INFO"
 
     @property
     def page_base_url(self) -> str:
-        """Where published pages are reached, without a slash at the end."""
+        """The base URL of published pages, without a slash at the end."""
         return self.public_url or f"http://{self.edge_host}:{self.edge_port}"
 
     @property
     def api_base_url(self) -> str:
-        """Where the private listener is reached, without a slash at the end."""
+        """The base URL of the private listener, without a slash at the end."""
         return self.api_url or f"http://{self.edge_host}:{self.api_port}"
 
     @model_validator(mode="after")
@@ -336,7 +342,7 @@ class Settings(StoreSettings):
 
     @model_validator(mode="after")
     def _room_for_a_body(self) -> Self:
-        """A limit below one body would refuse every body of that size for ever."""
+        """Raise ValueError if a limit is below one body: it would refuse every body of that size."""
         body = max(self.edge_max_body_bytes, LEAST_BODY)
         if 0 < self.edge_client_body_bytes < body:
             raise ValueError(
@@ -351,17 +357,17 @@ class Settings(StoreSettings):
         return self
 
 
-LEAST_BODY = 65_536  # bytes that a slow body counts at least: it holds a connection and a request as well
+LEAST_BODY = 65_536  # a body counts at least these bytes, because it also holds a connection and a request
 ADDRESSES = ("kafka_bootstrap_servers", "redis_url", "clickhouse_url", "s3_endpoint_url")
 
 
 def any_address_set() -> bool:
-    """Whether the environment names a store: then settings are used wholly, and no `doors.json`."""
+    """Return whether the environment sets a store's address: then `doors.json` is ignored."""
     return any(f"{PREFIX}{name.upper()}" in os.environ for name in ADDRESSES)
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """The settings, or SettingError with a line for each wrong one: its name, why, and what it does."""
+    """Return the settings. Raise SettingError with a line for each wrong one: name, reason, meaning."""
     try:
         return Settings(**overrides)
     except ValidationError as error:
@@ -370,11 +376,11 @@ def load_settings(**overrides: Any) -> Settings:
     except SettingsError as error:
         name = re.search(r'field "(\w+)"', str(error))
         setting = f"{PREFIX}{name.group(1).upper()}" if name else PREFIX + "*"
-        raise SettingError(f'{setting}: is no JSON; give a JSON list, such as ["…"]') from error
+        raise SettingError(f'{setting}: is not valid JSON; give a JSON list, such as ["…"]') from error
 
 
 def _line(item: Any) -> str:
-    if not item["loc"]:  # two settings disagree: the text names them
+    if not item["loc"]:  # two settings contradict each other: the message names them
         return str(item["msg"]).removeprefix("Value error, ")
     name = str(item["loc"][0])
     inside = ".".join(str(part) for part in item["loc"][1:])
@@ -383,10 +389,20 @@ def _line(item: Any) -> str:
     return f"{PREFIX}{name.upper()}{at}: {item['msg']}. {description}".strip()
 
 
+HEADER = f"""# Settings
+
+Every process reads `{PREFIX}*` from its environment once, when it starts. If a value is wrong, the process ends. It names the
+setting and the reason. `{PREFIX}<NAME>_FILE` names a file that holds the value of a secret.
+
+`lpstream settings --write docs/settings.md` makes this page.
+
+"""
+
+
 def settings_page() -> str:
-    """The settings as a Markdown table: name, default, meaning."""
+    """Return a Markdown page that lists the name, default and meaning of each setting."""
     rows = ["| setting | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = "" if field.annotation is SecretStr or field.default is None else f"`{field.default}`"
         rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |")
-    return "\n".join(rows) + "\n"
+    return HEADER + "\n".join(rows) + "\n"

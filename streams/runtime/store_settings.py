@@ -1,4 +1,4 @@
-"""Settings of the stores: where each is, and how it is reached. `streams/runtime/settings.py` has all the others."""
+"""The settings of the stores: addresses, logins, TLS. `streams/runtime/settings.py` has all others."""
 
 import os
 from pathlib import Path
@@ -26,7 +26,7 @@ def _url(value: str) -> str:
 
 def _without_login(value: str) -> str:
     if "@" in urlsplit(value).netloc:
-        raise ValueError("give no login here, for an address is shown in messages; user and password are settings")
+        raise ValueError("give no login here: messages show the address; set user and password in their own settings")
     return value
 
 
@@ -34,7 +34,7 @@ Url = Annotated[str, AfterValidator(_url)]
 
 
 class SecretFiles(PydanticBaseSettingsSource):
-    """Reads `LPSTREAM_<NAME>_FILE` for settings that are secret."""
+    """A source of settings that reads `LPSTREAM_<NAME>_FILE` for secret settings."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         path = os.environ.get(f"{PREFIX}{field_name.upper()}_FILE")
@@ -51,88 +51,88 @@ class SecretFiles(PydanticBaseSettingsSource):
 
 
 class StoreSettings(BaseSettings):
-    """Kafka, Redis, ClickHouse, S3, and the secrets that are kept out of them."""
+    """The settings of Kafka, Redis, ClickHouse, S3, and the secret of the studio."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     kafka_bootstrap_servers: Annotated[
-        str, Field(min_length=3, description="Kafka brokers, `host:port`, several with commas.")
+        str, Field(min_length=3, description="Kafka brokers as `host:port`, separated by commas.")
     ] = "127.0.0.1:9092"
     broker: Annotated[
         Literal["apache", "tansu"],
-        Field(description="What the broker can: `tansu` has no idempotent producer and no LogAppendTime."),
+        Field(description="Kind of broker: `tansu` has no idempotent producer and no LogAppendTime."),
     ] = "apache"
     kafka_protocol: Annotated[
         Protocol,
-        Field(description="How the brokers are reached: with TLS (`SSL`), with a login (`SASL_…`), or with both."),
+        Field(description="Protocol of the brokers: with TLS (`SSL`), with a login (`SASL_…`), or both (`SASL_SSL`)."),
     ] = "PLAINTEXT"
-    kafka_sasl_mechanism: Annotated[Mechanism, Field(description="How a login is made, if the protocol has one.")] = (
-        "SCRAM-SHA-512"
-    )
+    kafka_sasl_mechanism: Annotated[
+        Mechanism, Field(description="SASL mechanism of the login, if the protocol has one.")
+    ] = "SCRAM-SHA-512"
     kafka_username: Annotated[str, Field(description="User of the brokers, if the protocol has a login.")] = ""
-    kafka_password: Annotated[SecretStr, Field(description="Its password.")] = SecretStr("")
+    kafka_password: Annotated[SecretStr, Field(description="Password of that user.")] = SecretStr("")
     tls_ca_file: Annotated[
         FilePath | None,
         Field(
-            description="Certificates (PEM) that sign those of Kafka, Redis and ClickHouse, where these have TLS; "
-            "unset: those of the system."
+            description="File of CA certificates (PEM) for the TLS of Kafka, Redis and ClickHouse; unset: the system's "
+            "certificates."
         ),
     ] = None
     kafka_replication_factor: Annotated[
         int,
-        Field(ge=1, le=9, description="Copies of each partition that `migrate` asks for; 3 in production."),
+        Field(ge=1, le=9, description="Copies of each partition that `migrate` creates; 3 in production."),
     ] = 1
     kafka_min_insync_replicas: Annotated[
         int,
-        Field(ge=1, le=9, description="Copies that must have a record before it counts; 2 in production."),
+        Field(ge=1, le=9, description="Copies that must have a record before it is acknowledged; 2 in production."),
     ] = 1
     kafka_group_instance_id: Annotated[
         str | None,
-        Field(description="Name of this worker in its group (static membership): stable over restarts."),
+        Field(description="Unique name of this worker in its group (static membership), the same after a restart."),
     ] = None
     redis_url: Annotated[
         Url,
         AfterValidator(_without_login),
-        Field(description="Redis: `redis://`, or `rediss://` for TLS. Its password is a setting of its own."),
+        Field(description="URL of Redis: `redis://`, or `rediss://` for TLS. The password is another setting."),
     ] = "redis://127.0.0.1:6379"
-    redis_username: Annotated[str, Field(description="User of Redis; empty: its default user.")] = ""
-    redis_password: Annotated[SecretStr, Field(description="Password of Redis; empty: it wants none.")] = SecretStr("")
+    redis_username: Annotated[str, Field(description="User of Redis; empty: the default user.")] = ""
+    redis_password: Annotated[SecretStr, Field(description="Password of Redis; empty: no password.")] = SecretStr("")
     studio_secret: Annotated[
         SecretStr,
         Field(
-            description="Signs the studio's sessions; the same in every edge, 32 characters or more. Empty: made from "
-            "the hashes in the tenants file, so a change of its tokens ends all sessions."
+            description="Secret that signs the studio's sessions: at least 32 characters, the same for every edge. "
+            "Empty: derived from the hashes in the tenants file, so a change of its tokens ends all sessions."
         ),
     ] = SecretStr("")
-    clickhouse_url: Annotated[Url, Field(description="ClickHouse's HTTP interface.")] = "http://127.0.0.1:8123"
+    clickhouse_url: Annotated[Url, Field(description="URL of ClickHouse's HTTP interface.")] = "http://127.0.0.1:8123"
     clickhouse_user: Annotated[str, Field(description="ClickHouse user that writes.")] = "lpstream"
     clickhouse_password: Annotated[SecretStr, Field(description="Password of the user that writes.")] = SecretStr("")
     clickhouse_replicated: Annotated[
-        bool, Field(description="Whether `migrate` makes replicated tables, on a cluster with Keeper.")
+        bool, Field(description="Whether `migrate` creates replicated tables, on a cluster with Keeper.")
     ] = False
     clickhouse_s3_url: Annotated[
         Url | None,
-        Field(description="The bucket as ClickHouse reaches it, if not by the S3 endpoint and the bucket's name."),
+        Field(description="URL of the bucket for ClickHouse; unset: the S3 endpoint and the bucket's name."),
     ] = None
     clickhouse_analyst_password: Annotated[
         SecretStr,
-        Field(description="Password of the read-only user `analyst`; pictures and `sql` read with it."),
+        Field(description="Password of the read-only user `analyst`, which pictures and `sql` use."),
     ] = SecretStr("")
-    s3_endpoint_url: Annotated[Url | None, Field(description="S3 endpoint; unset means AWS itself by its region.")] = (
+    s3_endpoint_url: Annotated[Url | None, Field(description="URL of the S3 endpoint; unset: AWS, by the region.")] = (
         None
     )
     s3_bucket: Annotated[
         str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="Bucket of pages and tiers.")
     ] = "lpstream"
     s3_region: Annotated[str, Field(description="Region of the bucket.")] = "ap-northeast-1"
-    s3_access_key_id: Annotated[SecretStr, Field(description="S3 access key; empty: boto3's own search.")] = SecretStr(
-        ""
+    s3_access_key_id: Annotated[SecretStr, Field(description="S3 access key; empty: boto3 searches for it.")] = (
+        SecretStr("")
     )
     s3_secret_access_key: Annotated[SecretStr, Field(description="S3 secret key.")] = SecretStr("")
 
     @property
     def warm_url(self) -> str:
-        """The bucket of the tiers as ClickHouse reaches it, with a slash at the end."""
+        """The URL of the tiers' bucket for ClickHouse, with a slash at the end."""
         aws = f"https://{self.s3_bucket}.s3.{self.s3_region}.amazonaws.com"
         own = f"{self.s3_endpoint_url}/{self.s3_bucket}" if self.s3_endpoint_url else aws
         return f"{self.clickhouse_s3_url or own}/"
@@ -144,21 +144,21 @@ class StoreSettings(BaseSettings):
 
     @property
     def redis_access(self) -> RedisAccess:
-        """How Redis is reached."""
+        """The login and TLS of Redis."""
         return RedisAccess(self.redis_username, self.redis_password.get_secret_value(), self.ca_file)
 
     @model_validator(mode="after")
     def _logins_whole(self) -> Self:
-        """Kafka's addresses carry its login from here on."""
+        """Check the logins, and add Kafka's login to its addresses."""
         if self.kafka_protocol.startswith("SASL") and not (
             self.kafka_username and self.kafka_password.get_secret_value()
         ):
             raise ValueError(
-                f"{PREFIX}KAFKA_USERNAME, {PREFIX}KAFKA_PASSWORD: give both, for {PREFIX}KAFKA_PROTOCOL is "
+                f"{PREFIX}KAFKA_USERNAME, {PREFIX}KAFKA_PASSWORD: give both, because {PREFIX}KAFKA_PROTOCOL is "
                 f"{self.kafka_protocol}"
             )
         if 0 < len(self.studio_secret.get_secret_value()) < LEAST_SECRET:
-            raise ValueError(f"{PREFIX}STUDIO_SECRET: give {LEAST_SECRET} characters or more, made at random")
+            raise ValueError(f"{PREFIX}STUDIO_SECRET: give at least {LEAST_SECRET} random characters")
         access = KafkaAccess(
             self.kafka_protocol,
             self.kafka_sasl_mechanism,
@@ -178,5 +178,5 @@ class StoreSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then the environment, then files that it names."""
+        """Return the sources in order: arguments, the environment, the files that it names."""
         return init_settings, env_settings, SecretFiles(settings_cls)

@@ -1,6 +1,6 @@
-"""Open the stores of an installation from its settings: ClickHouse, Redis, S3.
+"""The clients of an installation's stores, built from its settings: ClickHouse, Redis, S3.
 
-Nothing connects here: each client connects with its first call. SettingError names a setting that cannot be used.
+No client connects here: each connects at its first call. SettingError names a setting that cannot be used.
 """
 
 from infra.clickhouse.client import ANSWER_TIMEOUT_S, ClickHouse
@@ -15,7 +15,7 @@ from streams.runtime.settings import PREFIX, Settings
 def open_writer(
     settings: Settings, database: str = "lpstream", *, answer_timeout_s: float = ANSWER_TIMEOUT_S
 ) -> ClickHouse:
-    """Return ClickHouse as the user that writes."""
+    """Return a client of ClickHouse for the user that writes."""
     return ClickHouse.open(
         settings.clickhouse_url,
         settings.clickhouse_user,
@@ -27,13 +27,13 @@ def open_writer(
 
 
 def open_analyst(settings: Settings) -> ClickHouse:
-    """Return ClickHouse as the user that only reads."""
+    """Return a client of ClickHouse for the read-only user."""
     password = settings.clickhouse_analyst_password.get_secret_value()
     return ClickHouse.open(settings.clickhouse_url, "analyst", password, ca_file=settings.ca_file)
 
 
 def open_line(settings: Settings, *, patience_s: float = PATIENCE_S) -> RedisLine:
-    """Return Redis; a call fails after `patience_s` without an answer."""
+    """Return a client of Redis. Its calls fail after `patience_s` seconds without an answer."""
     try:
         redis = open_redis(settings.redis_url, settings.redis_access)
     except ValueError as error:
@@ -42,7 +42,7 @@ def open_line(settings: Settings, *, patience_s: float = PATIENCE_S) -> RedisLin
 
 
 def open_objects(settings: Settings) -> Objects:
-    """Return the bucket of pages, their files and copy."""
+    """Return a client of the S3 bucket for pages, their files and copy."""
     try:
         return Objects.open(*_bucket(settings))
     except ValueError as error:
@@ -50,7 +50,7 @@ def open_objects(settings: Settings) -> Objects:
 
 
 def open_archive(settings: Settings) -> Archive:
-    """Return the same bucket as the tiers use it."""
+    """Return a client of the same bucket for the tiers."""
     try:
         return Archive.open(*_bucket(settings))
     except ValueError as error:
@@ -58,7 +58,7 @@ def open_archive(settings: Settings) -> Archive:
 
 
 def warm_store(settings: Settings) -> WarmStore:
-    """Return the bucket as ClickHouse reaches it."""
+    """Return the URL and keys by which ClickHouse reaches the bucket."""
     key, secret = settings.s3_access_key_id, settings.s3_secret_access_key
     return WarmStore(settings.warm_url, key.get_secret_value(), secret.get_secret_value())
 
@@ -71,6 +71,6 @@ def _bucket(settings: Settings) -> tuple[str | None, str, str, str, str]:
 
 def _no_keys(error: ValueError) -> SettingError:
     return SettingError(
-        f"{PREFIX}S3_ACCESS_KEY_ID: no keys for S3 were found ({error}); set it and {PREFIX}S3_SECRET_ACCESS_KEY, or "
+        f"{PREFIX}S3_ACCESS_KEY_ID: no keys for S3 were found ({error}); set this and {PREFIX}S3_SECRET_ACCESS_KEY, or "
         "give boto3 a role or a profile"
     )

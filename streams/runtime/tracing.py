@@ -1,9 +1,9 @@
-"""Traces of generation requests over their topics, by OpenTelemetry; off unless LPSTREAM_OTLP_ENDPOINT is set.
+"""OpenTelemetry traces of generation requests across topics, if LPSTREAM_OTLP_ENDPOINT is set.
 
-A record's span is a child of the context in its `traceparent` header. A request that came without one has its own id
-for its trace, so who knows a request's id finds its trace. The edge's span of a request's sending is a child of the
-`traceparent` of the HTTP request in the same way. Beacons are not traced: a slice of thousands has no use for a span
-each. Names and attributes: https://opentelemetry.io/docs/specs/semconv/messaging/kafka/.
+A record's span is a child of the context in its `traceparent` header. Without that header the request's id is the
+trace id, so that the trace can be found by the request's id. In the same way the edge's span for sending a request is
+a child of the `traceparent` of the HTTP request. Beacons are not traced: one span for each of thousands in a slice has
+no use. Names and attributes: https://opentelemetry.io/docs/specs/semconv/messaging/kafka/.
 """
 
 import hashlib
@@ -20,22 +20,27 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
 PARENT = "traceparent"
-COLLECTOR_S = 2  # a collector that is away must not hold up a worker that stops
+COLLECTOR_S = 2  # an unavailable collector must not delay the end of a worker
 Headers = list[tuple[str, bytes]]
 
 
 class Tracing:
-    """What makes and sends spans of one process."""
+    """The creator and sender of one process's spans."""
 
     def __init__(self, settings: Settings, service: str, exporter: "SpanExporter | None" = None) -> None:
-        """SettingError when the extra is not installed. `exporter` replaces the one to the endpoint."""
+        """Open the exporter. Raise SettingError if the extra is not installed.
+
+        `exporter` replaces the exporter to the endpoint.
+        """
         try:
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
             from opentelemetry.sdk.resources import Resource
             from opentelemetry.sdk.trace import TracerProvider
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
         except ImportError as error:
-            raise SettingError("LPSTREAM_OTLP_ENDPOINT: install the extra: pip install -e '.[tracing]'") from error
+            raise SettingError(
+                "LPSTREAM_OTLP_ENDPOINT: OpenTelemetry is missing; install it with pip install -e '.[tracing]'"
+            ) from error
         sender = exporter or OTLPSpanExporter(endpoint=f"{settings.otlp_endpoint}/v1/traces", timeout=COLLECTOR_S)
         self._share = settings.trace_share
         self._provider: TracerProvider = TracerProvider(resource=Resource.create({"service.name": service}))
@@ -44,7 +49,7 @@ class Tracing:
 
     @contextmanager
     def record(self, message: Any, request_id: UUID | None) -> Iterator[None]:
-        """The span of the work on one record of a topic; records sent inside carry its context on."""
+        """Trace the work on one record of a topic. Records that are sent inside carry its context."""
         attributes = {
             "messaging.system": "kafka",
             "messaging.operation.type": "process",
@@ -58,11 +63,11 @@ class Tracing:
             yield
 
     @contextmanager
-    def sending(self, topic: str, request_ids: Sequence[UUID], told: str | None) -> Iterator[list[Headers]]:
-        """A span for each request, until all are sent."""
+    def sending(self, topic: str, request_ids: Sequence[UUID], traceparent: str | None) -> Iterator[list[Headers]]:
+        """Trace each request until all are sent. `traceparent` is the header of the HTTP request."""
         from opentelemetry import trace
 
-        parent = _parent([(PARENT, told.encode("ascii", "replace"))]) if told else None
+        parent = _parent([(PARENT, traceparent.encode("ascii", "replace"))]) if traceparent else None
         spans = [
             self._tracer.start_span(
                 f"send {topic}",
@@ -84,7 +89,7 @@ class Tracing:
                 span.end()
 
     def _origin(self, request_id: UUID | None) -> "Context | None":
-        """A context whose trace is the request's id; the same in every process and for a record that is told again."""
+        """Return a context with the request's id as trace id, equal in every process and on redelivery."""
         if request_id is None:
             return None
         from opentelemetry import trace
@@ -95,7 +100,7 @@ class Tracing:
         return trace.set_span_in_context(trace.NonRecordingSpan(context))
 
     def close(self) -> None:
-        """Send what is left."""
+        """Send the remaining spans."""
         self._provider.shutdown()
 
 
@@ -104,10 +109,10 @@ def _parent(headers: Any) -> "Context | None":
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     pairs = headers.items() if isinstance(headers, dict) else headers or ()
-    told = next((value for name, value in pairs if name == PARENT), None)
-    if not told:
+    traceparent = next((value for name, value in pairs if name == PARENT), None)
+    if not traceparent:
         return None
-    context = TraceContextTextMapPropagator().extract({PARENT: told.decode("ascii", "replace")})
+    context = TraceContextTextMapPropagator().extract({PARENT: traceparent.decode("ascii", "replace")})
     return context if trace.get_current_span(context).get_span_context().is_valid else None
 
 
@@ -115,14 +120,14 @@ _open: Tracing | None = None
 
 
 def start_tracing(settings: Settings, service: str) -> None:
-    """Make traces from now on, if the settings name a collector."""
+    """Start tracing, if the settings name a collector."""
     global _open
     if settings.otlp_endpoint is not None:
         _open = Tracing(settings, service)
 
 
 def stop_tracing() -> None:
-    """Send what is left and make no more."""
+    """Send the remaining spans and stop tracing."""
     global _open
     if _open is not None:
         _open.close()
@@ -131,7 +136,7 @@ def stop_tracing() -> None:
 
 @contextmanager
 def record(message: Any, request_id: UUID | None) -> Iterator[None]:
-    """The span of the work on one record, if traces are made."""
+    """Trace the work on one record, if tracing is on."""
     if _open is None:
         yield
     else:
@@ -140,20 +145,20 @@ def record(message: Any, request_id: UUID | None) -> Iterator[None]:
 
 
 @contextmanager
-def sending(topic: str, request_ids: Sequence[UUID], told: str | None) -> Iterator[list[Headers]]:
-    """The spans of requests on their way to a topic, if traces are made; gives the headers of each one's record.
+def sending(topic: str, request_ids: Sequence[UUID], traceparent: str | None) -> Iterator[list[Headers]]:
+    """Trace the sending of requests to a topic, if tracing is on. Yield the headers of each record.
 
-    `told` is the `traceparent` header that the requests came with.
+    `traceparent` is the header of the HTTP request that brought the requests.
     """
     if _open is None:
         yield [[] for _ in request_ids]
     else:
-        with _open.sending(topic, request_ids, told) as headers:
+        with _open.sending(topic, request_ids, traceparent) as headers:
             yield headers
 
 
 def carried() -> Headers:
-    """The headers that carry the present context to the next topic; none when no traces are made."""
+    """Return the headers that carry the current context to the next topic, empty if tracing is off."""
     return [] if _open is None else _carried(None)
 
 
@@ -166,7 +171,7 @@ def _carried(context: "Context | None") -> Headers:
 
 
 def ids() -> dict[str, str]:
-    """`trace_id` and `span_id` of the present span, in hex; nothing when there is none."""
+    """Return `trace_id` and `span_id` of the current span in hex, empty if there is none."""
     if _open is None:
         return {}
     from opentelemetry import trace

@@ -1,8 +1,8 @@
-"""From warm to cold and back for a while.
+"""The moves between S3 (warm) and Glacier (cold).
 
-To Glacier: the object is copied there, `cold` is noted, which takes it out of the views, earlier readers are waited
-for, and the warm copy is removed. Back: the cold copy stays where it is and a warm one is made of it, so that nothing
-that a view reads can fall back to Glacier under it.
+To Glacier: copy the object, record `cold`, which removes it from the views, wait for earlier readers, and remove the
+warm copy. Back: keep the cold copy and create a warm copy from it, so that no object that a view reads can return to
+Glacier.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from infra.tiers.readers import readers_done
 from schemas.tiers import NO_DAY, WARM_STEPS, Step, TierObject
 from streams.tiers.stores import Clock, Report, Say, Stores
 
-# how long S3 keeps the readable copy from which ours is made
+# Days that S3 keeps the readable copy of an object from Glacier, from which the warm copy is created.
 THAW_DAYS = 2
 AT_ONCE = 8
 
 
 class Freezer:
-    """Moves objects between S3 and Glacier."""
+    """The mover of objects between S3 and Glacier."""
 
     def __init__(self, stores: Stores, clock: Clock, lease: Lease, report: Report, say: Say) -> None:
         self._stores = stores
@@ -33,79 +33,89 @@ class Freezer:
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def chill(self, objects: Sequence[TierObject]) -> None:
-        """Move objects to Glacier."""
+        """Copy objects to Glacier, then remove their warm copies."""
         if objects:
             self._say(f"{len(objects)} objects: moving to Glacier")
-        await asyncio.gather(*(self._freeze(one) for one in objects))
+        await asyncio.gather(*(self._freeze(entry) for entry in objects))
         await self.hide(objects, "chilled")
 
-    async def _freeze(self, one: TierObject) -> None:
+    async def _freeze(self, entry: TierObject) -> None:
         async with self._slots:
-            held = await self._stores.archive.look(one.cold_key)
-            if held is None or held.bytes != one.bytes or held.storage_class != GLACIER:
-                await self._stores.archive.copy(one.key, one.cold_key, GLACIER)
+            held = await self._stores.archive.look(entry.cold_key)
+            if held is None or held.bytes != entry.bytes or held.storage_class != GLACIER:
+                await self._stores.archive.copy(entry.key, entry.cold_key, GLACIER)
 
     async def hide(self, objects: Sequence[TierObject], what: str) -> None:
-        """Take objects out of the views, then remove their warm copies; the cold ones are there."""
+        """Remove objects from the views, then their warm copies. Each must have a copy on Glacier."""
         hidden = []
-        for one in objects:
+        for entry in objects:
             await self._lease.check()
-            held = await self._stores.archive.look(one.cold_key)
-            if held is None or held.bytes != one.bytes:
-                self._report.problems.append(f"{one.name}: its copy on Glacier is not whole; it stays warm")
+            held = await self._stores.archive.look(entry.cold_key)
+            if held is None or held.bytes != entry.bytes:
+                self._report.problems.append(
+                    f"{entry.name}: its copy on Glacier is missing or incomplete; it stays warm"
+                )
                 continue
-            cold = replace(one, revision=one.revision + 1, step=Step.COLD, until=NO_DAY)
+            cold = replace(entry, revision=entry.revision + 1, step=Step.COLD, until=NO_DAY)
             if await self._stores.ledger.take([cold], self._clock.now):
                 hidden.append(cold)
-                self._report.note(what, one.source, one.day, one.fingerprint.rows, one.bytes)
+                self._report.note(what, entry.source, entry.day, entry.fingerprint.rows, entry.bytes)
         await self.remove_warm(hidden)
 
     async def remove_warm(self, objects: Sequence[TierObject]) -> None:
-        """Remove tables and warm copies of objects that no new reader looks at."""
+        """Remove tables and warm copies of objects that are no longer in the views, after their readers."""
         if not objects:
             return
         if not await readers_done(self._stores.clickhouse, self._stores.settings.tier_patience_s):
-            self._report.waiting.append(f"{len(objects)} objects: queries from before still run; a later run goes on")
+            self._report.waiting.append(
+                f"{len(objects)} objects: earlier queries are still running; a later run continues"
+            )
             return
-        for one in objects:
-            await self._stores.warm.drop(one.name)
-        await self._stores.archive.delete([one.key for one in objects])
+        for entry in objects:
+            await self._stores.warm.drop(entry.name)
+        await self._stores.archive.delete([entry.key for entry in objects])
 
     async def restore(self, objects: Sequence[TierObject], days: int) -> None:
-        """Bring cold objects back until `days` days from today; what Glacier still holds is asked for, and waits."""
+        """Restore cold objects until `days` days from today.
+
+        Request objects from Glacier that are not readable yet; a later call restores them.
+        """
         until = self._clock.today + timedelta(days=days)
-        asleep = [one for one in objects if one.step is Step.COLD and not await self.thawed(one)]
-        if asleep:
-            self._report.waiting.append(
-                f"{len(asleep)} objects: Glacier is asked for them; run the command again later"
-            )
-        waiting = {one.name for one in asleep}
-        for one in objects:
-            if one.name in waiting or one.step not in (Step.COLD, Step.RESTORED):
+        frozen = [entry for entry in objects if entry.step is Step.COLD and not await self.thawed(entry)]
+        if frozen:
+            self._report.waiting.append(f"{len(frozen)} objects: requested from Glacier; run the command again later")
+        waiting = {entry.name for entry in frozen}
+        for entry in objects:
+            if entry.name in waiting or entry.step not in (Step.COLD, Step.RESTORED):
                 continue
-            if one.step is Step.COLD and not await self.bring_back(one):
+            if entry.step is Step.COLD and not await self.bring_back(entry):
                 continue
             await self._lease.check()
-            back = replace(one, revision=one.revision + 1, step=Step.RESTORED, until=until)
+            back = replace(entry, revision=entry.revision + 1, step=Step.RESTORED, until=until)
             if await self._stores.ledger.take([back], self._clock.now):
-                self._report.note("restored", one.source, one.day, one.fingerprint.rows, one.bytes)
+                self._report.note("restored", entry.source, entry.day, entry.fingerprint.rows, entry.bytes)
 
-    async def thawed(self, one: TierObject) -> bool:
-        """Whether the cold copy can be read; it has been asked for when not."""
-        return await self._stores.archive.thaw(one.cold_key, THAW_DAYS)
+    async def thawed(self, entry: TierObject) -> bool:
+        """Return whether the cold copy can be read. If not, request it from Glacier."""
+        return await self._stores.archive.thaw(entry.cold_key, THAW_DAYS)
 
-    async def bring_back(self, one: TierObject) -> bool:
-        """A warm copy of a cold object that can be read, and its table; False, and a problem, when it differs."""
-        await self._stores.archive.copy(one.cold_key, one.key, STANDARD)
-        await self._stores.warm.create(one)
-        found = await self._stores.warm.fingerprint(one)
-        if found != one.fingerprint:
-            self._report.problems.append(f"{one.name}: came back from Glacier as {found}, not {one.fingerprint}")
-            await self._stores.warm.drop(one.name)
+    async def bring_back(self, entry: TierObject) -> bool:
+        """Create the warm copy and the table of a cold object that can be read.
+
+        Return False and report a problem if the copy differs from the object.
+        """
+        await self._stores.archive.copy(entry.cold_key, entry.key, STANDARD)
+        await self._stores.warm.create(entry)
+        fingerprint = await self._stores.warm.fingerprint(entry)
+        if fingerprint != entry.fingerprint:
+            self._report.problems.append(
+                f"{entry.name}: its copy from Glacier has {fingerprint} instead of {entry.fingerprint}; it stays cold"
+            )
+            await self._stores.warm.drop(entry.name)
             return False
         return True
 
 
-def is_warm(one: TierObject) -> bool:
-    """Whether the views read it."""
-    return one.step in WARM_STEPS
+def is_warm(entry: TierObject) -> bool:
+    """Return whether the views read the object."""
+    return entry.step in WARM_STEPS

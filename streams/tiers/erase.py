@@ -1,8 +1,8 @@
-"""Pages and tenants out of every tier.
+"""The erasure of pages and tenants from every tier.
 
-An erasure is noted first, and every run brings what is noted further: rows of the hot tables are deleted, an object
-that holds such pages is written anew without them and takes its place at one moment. A cold one is brought back for
-that. What comes in later of before the time of the erasure, late or by a rebuild, is erased by the next run.
+An erasure is recorded first. Every run continues the recorded erasures: it deletes rows of the hot tables, and it
+replaces each object that has such pages by an object without them, in one step. A cold object is restored for that.
+The next run erases data from before the time of the erasure that comes later, by late events or by a rebuild.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from streams.tiers.cold import Freezer, is_warm
 from streams.tiers.moves import IDENT_LENGTH, NOTHING, Mover
 from streams.tiers.stores import Clock, Report, Say, Stores
 
-# rows of before an erasure come no later than the log and the hot tables reach back
+# Rows from before an erasure cannot come later than this: the log and the hot tables do not reach back further.
 MOST_DAYS_LATE = 40
 
 
 class Eraser:
-    """Brings erasures further."""
+    """The executor of recorded erasures."""
 
     def __init__(
         self, stores: Stores, clock: Clock, lease: Lease, report: Report, say: Say, mover: Mover, freezer: Freezer
@@ -36,34 +36,34 @@ class Eraser:
         self._freezer = freezer
 
     async def erase_hot(self, erasures: Sequence[Erasure]) -> None:
-        """Delete rows of the hot tables."""
+        """Delete the erased pages' rows from the hot tables."""
         recent = self._clock.now - timedelta(days=MOST_DAYS_LATE)
-        for one in erasures:
-            if one.asked_at >= recent and (rows := await self._stores.hot.erase(one)):
-                self._report.note("erased", "hot tables", one.asked_at.date(), rows, 0)
+        for erasure in erasures:
+            if erasure.asked_at >= recent and (rows := await self._stores.hot.erase(erasure)):
+                self._report.note("erased", "hot tables", erasure.asked_at.date(), rows, 0)
 
-    async def erase_objects(self, wanted: Sequence[tuple[TierObject, list[Erasure]]]) -> None:
-        """Write objects anew without what was to be erased."""
-        if wanted:
-            self._say(f"{len(wanted)} objects: erasing")
+    async def erase_objects(self, pairs: Sequence[tuple[TierObject, list[Erasure]]]) -> None:
+        """Replace each object by an object without the pages of its erasures."""
+        if pairs:
+            self._say(f"{len(pairs)} objects: erasing")
         replaced = []
-        for one, concerned in wanted:
-            if one.step in ON_THE_WAY:
-                self._report.waiting.append(f"{one.name}: is on its way; a later run erases in it")
+        for entry, concerned in pairs:
+            if entry.step in ON_THE_WAY:
+                self._report.waiting.append(f"{entry.name}: a move is not finished; a later run erases the pages")
                 continue
-            if one.step is Step.COLD:
-                if not await self._freezer.thawed(one):
-                    self._report.waiting.append(f"{one.name}: Glacier is asked for it; a later run erases in it")
+            if entry.step is Step.COLD:
+                if not await self._freezer.thawed(entry):
+                    self._report.waiting.append(f"{entry.name}: requested from Glacier; a later run erases the pages")
                     continue
-                if not await self._freezer.bring_back(one):
+                if not await self._freezer.bring_back(entry):
                     continue
-            if await self._replace(one, concerned):
-                replaced.append(one)
+            if await self._replace(entry, concerned):
+                replaced.append(entry)
         await self._freezer.remove_warm(replaced)
-        await self._stores.archive.delete([one.cold_key for one in replaced])
+        await self._stores.archive.delete([entry.cold_key for entry in replaced])
 
     async def _replace(self, old: TierObject, concerned: list[Erasure]) -> bool:
-        """One object by another, or by nothing when no row is left; whether it was done."""
+        """Replace an object by another, or remove it if no row is left. Return whether this was done."""
         stores = self._stores
         gone = replace(old, revision=old.revision + 1, step=Step.GONE)
         steps = [gone]
@@ -87,7 +87,7 @@ class Eraser:
 
     async def _rewritten(self, old: TierObject, concerned: list[Erasure]) -> TierObject:
         name = object_name(old.source, old.day, uuid4().hex[:IDENT_LENGTH])
-        erased = max(one.number for one in concerned)
+        erased = max(erasure.number for erasure in concerned)
         new = replace(old, name=name, revision=1, fingerprint=NOTHING, bytes=0, erased=erased)
         await self._stores.warm.create(new)
         await self._stores.warm.copy_without(old, new, concerned)

@@ -1,4 +1,4 @@
-"""From hot to warm: see the steps in the package's text."""
+"""The moves from hot to warm, with the steps of the package's docstring."""
 
 import asyncio
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ NOTHING = Fingerprint(0, (), 0)
 
 
 class Mover:
-    """Moves days from the hot tables to S3."""
+    """The mover of days from the hot tables to S3."""
 
     def __init__(self, stores: Stores, clock: Clock, lease: Lease, report: Report, say: Say) -> None:
         self._stores = stores
@@ -31,121 +31,133 @@ class Mover:
         self._say = say
 
     async def plan(self, objects: Sequence[TierObject]) -> list[Move]:
-        """What has to move; nothing, and the report says why, while the workers have not read the log up to today.
+        """Return the moves that are due, none while the workers have not read the log up to today.
 
-        Until then rows may still come into partitions that look complete.
+        Until then rows may still come into partitions that look complete. The report gets the reason.
         """
-        found = await due(self._stores, self._clock.today, objects)
-        if found and (reason := await why_not_yet(self._stores, self._clock)):
+        due_moves = await due(self._stores, self._clock.today, objects)
+        if due_moves and (reason := await why_not_yet(self._stores, self._clock)):
             self._report.waiting.append(reason)
             return []
-        return found
+        return due_moves
 
-    async def move(self, wanted: Sequence[Move], erased: int) -> None:
-        """Steps 1 to 5, day by day."""
-        for day, group in groupby(wanted, key=lambda one: one.day):
+    async def move(self, due_moves: Sequence[Move], erased: int) -> None:
+        """Do steps 1 to 5, day by day."""
+        for day, group in groupby(due_moves, key=lambda move: move.day):
             self._say(f"{day}: moving to S3")
             of_day = list(group)
-            made = await asyncio.gather(*(self._export(one, erased) for one in of_day))
-            await self._publish([(one, move.number) for one, move in zip(made, of_day, strict=True) if one is not None])
+            exports = await asyncio.gather(*(self._export(move, erased) for move in of_day))
+            pairs = zip(exports, of_day, strict=True)
+            await self._publish([(export, move.number) for export, move in pairs if export is not None])
 
-    async def _export(self, wanted: Move, erased: int) -> TierObject | None:
-        """Steps 1 and 2; None when nothing is left to move, and, with a problem, when the object does not say what the
-        partitions say.
+    async def _export(self, move: Move, erased: int) -> TierObject | None:
+        """Do steps 1 and 2. Return None if no rows are left, or if object and partitions differ.
+
+        The second case is a problem in the report.
         """
         stores = self._stores
-        if not (await stores.hot.fingerprint(wanted.source, wanted.partitions)).rows:
+        if not (await stores.hot.fingerprint(move.source, move.partitions)).rows:
             await self._lease.check()
-            await stores.hot.drop(wanted.source, wanted.partitions)
+            await stores.hot.drop(move.source, move.partitions)
             return None
-        lp_ids = await stores.hot.lp_ids(wanted.source, wanted.partitions)
-        one = TierObject(
-            source=wanted.source,
-            day=wanted.day,
-            name=object_name(wanted.source, wanted.day, uuid4().hex[:IDENT_LENGTH]),
+        lp_ids = await stores.hot.lp_ids(move.source, move.partitions)
+        entry = TierObject(
+            source=move.source,
+            day=move.day,
+            name=object_name(move.source, move.day, uuid4().hex[:IDENT_LENGTH]),
             revision=1,
             step=Step.PUBLISHED,
-            partitions=wanted.partitions,
+            partitions=move.partitions,
             fingerprint=NOTHING,
             bytes=0,
             lp_ids=lp_ids,
             erased=erased,
         )
-        await stores.warm.create(one)
-        await stores.warm.fill(one)
-        expected = await stores.hot.fingerprint(one.source, one.partitions)
-        return await self.verified(one, expected)
+        await stores.warm.create(entry)
+        await stores.warm.fill(entry)
+        expected = await stores.hot.fingerprint(entry.source, entry.partitions)
+        return await self.verified(entry, expected)
 
-    async def verified(self, one: TierObject, expected: Fingerprint) -> TierObject | None:
-        """The object with its fingerprint and size when it is as expected; else None, and a problem is noted."""
-        found = await self._stores.warm.fingerprint(one)
-        held = await self._stores.archive.look(one.key)
-        if found != expected or held is None:
-            self._report.problems.append(f"{one.name}: holds {found}, not {expected}; it is not published")
-            await self._stores.warm.drop(one.name)
+    async def verified(self, entry: TierObject, expected: Fingerprint) -> TierObject | None:
+        """Return the object with its fingerprint and size if it has the expected rows.
+
+        Otherwise drop its table, report a problem and return None.
+        """
+        fingerprint = await self._stores.warm.fingerprint(entry)
+        held = await self._stores.archive.look(entry.key)
+        if fingerprint != expected or held is None:
+            self._report.problems.append(
+                f"{entry.name}: has {fingerprint} on S3 instead of {expected}; it is not published"
+            )
+            await self._stores.warm.drop(entry.name)
             return None
-        return replace(one, fingerprint=found, bytes=held.bytes)
+        return replace(entry, fingerprint=fingerprint, bytes=held.bytes)
 
-    async def _publish(self, made: Sequence[tuple[TierObject, int]]) -> None:
-        """Steps 3 to 5."""
+    async def _publish(self, exports: Sequence[tuple[TierObject, int]]) -> None:
+        """Do steps 3 to 5."""
         published = []
-        for one, number in made:
+        for entry, number in exports:
             await self._lease.check()
-            if await self._stores.ledger.publish(one, number, self._clock.now):
-                published.append(one)
+            if await self._stores.ledger.publish(entry, number, self._clock.now):
+                published.append(entry)
             else:
-                self._report.waiting.append(f"{one.name}: someone else moved this day in the meantime")
+                self._report.waiting.append(f"{entry.name}: another process has moved this day meanwhile")
         await self.finish(published)
 
     async def finish(self, published: Sequence[TierObject]) -> None:
-        """Steps 4 and 5, for objects that are published."""
+        """Do steps 4 and 5 for published objects."""
         if not published:
             return
         if not await readers_done(self._stores.clickhouse, self._stores.settings.tier_patience_s):
-            self._report.waiting.append(f"{len(published)} objects: queries from before still run; a later run goes on")
+            self._report.waiting.append(
+                f"{len(published)} objects: earlier queries are still running; a later run continues"
+            )
             return
-        await asyncio.gather(*(self._drop(one) for one in published))
+        await asyncio.gather(*(self._drop(entry) for entry in published))
 
-    async def _drop(self, one: TierObject) -> None:
-        """Step 5. Where a run was cut off some partitions may be gone: that they were whole is told by the step."""
+    async def _drop(self, entry: TierObject) -> None:
+        """Do step 5.
+
+        An interrupted run may have dropped some partitions: the step `dropping` says that they were compared before.
+        """
         stores = self._stores
-        if await stores.archive.look(one.key) is None:
-            self._report.problems.append(f"{one.name}: its object is missing; the partitions are kept")
+        if await stores.archive.look(entry.key) is None:
+            self._report.problems.append(f"{entry.name}: its object on S3 is missing; the partitions are kept")
             return
-        if one.step is Step.PUBLISHED:
-            if not await self._is_whole(one):
+        if entry.step is Step.PUBLISHED:
+            if not await self._is_whole(entry):
                 return
             await self._lease.check()
-            one = replace(one, revision=one.revision + 1, step=Step.DROPPING)
-            if not await stores.ledger.take([one], self._clock.now):
+            entry = replace(entry, revision=entry.revision + 1, step=Step.DROPPING)
+            if not await stores.ledger.take([entry], self._clock.now):
                 return
         await self._lease.check()
-        await stores.hot.drop(one.source, one.partitions)
-        await stores.ledger.take([replace(one, revision=one.revision + 1, step=Step.SETTLED)], self._clock.now)
-        self._report.note("moved", one.source, one.day, one.fingerprint.rows, one.bytes)
+        await stores.hot.drop(entry.source, entry.partitions)
+        await stores.ledger.take([replace(entry, revision=entry.revision + 1, step=Step.SETTLED)], self._clock.now)
+        self._report.note("moved", entry.source, entry.day, entry.fingerprint.rows, entry.bytes)
 
-    async def _is_whole(self, one: TierObject) -> bool:
-        """Whether the partitions hold what the object holds, or nothing any more; a problem is noted when not."""
-        left = await self._stores.hot.fingerprint(one.source, one.partitions)
-        # no rows: dropped by the table's TTL
-        if not left.rows or left == one.fingerprint:
+    async def _is_whole(self, entry: TierObject) -> bool:
+        """Return whether the partitions equal the object or have no rows. If not, report a problem."""
+        left = await self._stores.hot.fingerprint(entry.source, entry.partitions)
+        # no rows: the table's TTL has dropped them
+        if not left.rows or left == entry.fingerprint:
             return True
         self._report.problems.append(
-            f"{one.name}: partitions {', '.join(one.partitions)} of {one.source} hold {left}, the object holds "
-            f"{one.fingerprint}; they are kept, and the views read the object"
+            f"{entry.name}: partitions {', '.join(entry.partitions)} of {entry.source} have {left}, the object has "
+            f"{entry.fingerprint}; they are kept, and the views read the object"
         )
         return False
 
 
 async def due(stores: Stores, today: date, objects: Sequence[TierObject]) -> list[Move]:
-    """What has to leave the hot tables."""
+    """Return the moves that the rule requires today."""
     return moves(await stores.hot.partitions(), objects, stores.rule, today)
 
 
 async def why_not_yet(stores: Stores, clock: Clock) -> str:
-    """Why nothing can move now; empty when it can."""
+    """Return why no day can move now, or "" if days can move."""
     try:
         read = await has_read(stores.settings.kafka_bootstrap_servers, GROUP, TOPIC, clock.midnight_ms)
     except (Retryable, Refused) as error:
-        return f"whether the log of {TOPIC} is read cannot be told: {error}"
+        return f"could not check whether the workers have read the log of {TOPIC}: {error}"
     return "" if read else f"the heatmap workers have not read {TOPIC} up to {clock.today} yet"

@@ -1,4 +1,4 @@
-"""A run through the tiers, under a lease: one at a time, whoever starts it."""
+"""A run through the tiers, under a lease that allows one run at a time."""
 
 import asyncio
 import contextlib
@@ -23,11 +23,11 @@ AGAIN_S = 0.5
 
 
 def silent(_: str) -> None:
-    """Say nothing."""
+    """Ignore a progress message."""
 
 
 class Tiers:
-    """What `tier`, `restore` and the schedule do. Every method opens the stores and closes them."""
+    """The operations of `tier`, `restore` and the schedule. Each method opens and closes the stores."""
 
     def __init__(self, settings: Settings, clock: Clock, say: Say = silent) -> None:
         self._settings = settings
@@ -36,7 +36,7 @@ class Tiers:
         self._report = Report()
 
     async def run(self, *, wait_s: float = 0.0) -> Report | None:
-        """Bring every day where it belongs; None when someone else is at it for longer than `wait_s`."""
+        """Move every day to its tier. Return None if another run holds the lease longer than `wait_s`."""
 
         async def work(run: "_Run") -> None:
             await run.all()
@@ -44,19 +44,19 @@ class Tiers:
         return await self._under_lease(work, wait_s)
 
     async def restore(self, first: date, last: date, days: int, *, wait_s: float = 0.0) -> Report | None:
-        """Bring the cold days from `first` to `last` (both included) back until `days` days from today."""
+        """Restore the cold days from `first` to `last` (both included) until `days` days from today."""
 
         async def work(run: "_Run") -> None:
-            found = [one for one in await run.objects() if first <= one.day <= last]
-            await run.freezer.restore(found, days)
+            objects = [entry for entry in await run.objects() if first <= entry.day <= last]
+            await run.freezer.restore(objects, days)
 
         return await self._under_lease(work, wait_s)
 
     async def erase(self, lp_ids: Sequence[str], prefix: str, *, wait_s: float = 0.0) -> Report | None:
-        """Erase pages, by id or by the beginning of their ids, in every tier."""
+        """Erase pages in every tier, by id or by the prefix of their ids."""
 
         async def work(run: "_Run") -> None:
-            number = 1 + max((one.number for one in await run.stores.ledger.erasures()), default=0)
+            number = 1 + max((erasure.number for erasure in await run.stores.ledger.erasures()), default=0)
             asked_at = self._clock.now.replace(microsecond=0)
             await run.stores.ledger.ask(Erasure(number, tuple(lp_ids), prefix, asked_at))
             await run.all()
@@ -64,16 +64,16 @@ class Tiers:
         return await self._under_lease(work, wait_s)
 
     async def plan(self) -> dict[str, Any]:
-        """What `run` would do now."""
+        """Return what `run` would do now."""
         async with _open(self._settings) as stores:
             objects = await stores.ledger.objects()
             moves = await due(stores, self._clock.today, objects)
             return {
-                "move": [{"table": one.source, "day": one.day.isoformat()} for one in moves],
+                "move": [{"table": move.source, "day": move.day.isoformat()} for move in moves],
                 "chill": _named(to_chill(objects, stores.rule, self._clock.today)),
                 "expire": _named(expired(objects, self._clock.today)),
-                "erase": _named([one for one, _ in to_erase(objects, await stores.ledger.erasures())]),
-                "finish": _named([one for one in objects if one.step in ON_THE_WAY]),
+                "erase": _named([entry for entry, _ in to_erase(objects, await stores.ledger.erasures())]),
+                "finish": _named([entry for entry in objects if entry.step in ON_THE_WAY]),
                 "waiting": [reason] if moves and (reason := await why_not_yet(stores, self._clock)) else [],
             }
 
@@ -92,7 +92,7 @@ class Tiers:
 
 
 class _Run:
-    """One run: its parts in order."""
+    """The parts of a run, in order."""
 
     def __init__(self, stores: Stores, clock: Clock, held: Lease, report: Report, say: Say) -> None:
         self.stores = stores
@@ -103,15 +103,15 @@ class _Run:
         self._eraser = Eraser(stores, clock, held, report, say, self.mover, self.freezer)
 
     async def objects(self) -> list[TierObject]:
-        """As they are now."""
+        """Return the objects in their present state."""
         return await self.stores.ledger.objects()
 
     async def all(self) -> None:
-        """What was left over, what was published, erasures, moves, Glacier, restored days whose time is over."""
+        """Sweep leftovers, finish published objects, erase, move, chill, and expire restored days."""
         today, rule, report = self._clock.today, self.stores.rule, self._report
         with report.part("look"):
             await sweep(self.stores, self._clock, await self.objects(), report)
-            await self.mover.finish([one for one in await self.objects() if one.step in ON_THE_WAY])
+            await self.mover.finish([entry for entry in await self.objects() if entry.step in ON_THE_WAY])
         with report.part("erase"):
             erasures = await self._erase()
         with report.part("move"):
@@ -121,18 +121,18 @@ class _Run:
             await self.freezer.hide(expired(await self.objects(), today), "expired")
 
     async def _move(self, erasures: Sequence[Erasure]) -> None:
-        wanted = await self.mover.plan(await self.objects())
-        if wanted:
-            # rows that came since, of what was to be erased: none come into these partitions any more
+        due_moves = await self.mover.plan(await self.objects())
+        if due_moves:
+            # Erase rows that came since the first erasure of this run. No more rows come into these partitions.
             await self._eraser.erase_hot(erasures)
-        await self.mover.move(wanted, erasures[-1].number if erasures else 0)
+        await self.mover.move(due_moves, erasures[-1].number if erasures else 0)
 
     async def _erase(self) -> list[Erasure]:
         erasures = await self.stores.ledger.erasures()
         objects = await self.objects()
-        if erasures and any(one.step in ON_THE_WAY for one in objects):
-            # what the partitions of a move hold must not change before they are held against the object
-            self._report.waiting.append("erasures: a move is on its way; a later run goes on")
+        if erasures and any(entry.step in ON_THE_WAY for entry in objects):
+            # The rows of a move's partitions must not change before they are compared with the object.
+            self._report.waiting.append("erasures: a move is not finished; a later run continues")
             return erasures
         await self._eraser.erase_hot(erasures)
         await self._eraser.erase_objects(to_erase(objects, erasures))
@@ -150,7 +150,10 @@ async def _open(settings: Settings) -> AsyncIterator[Stores]:
 
 @contextlib.asynccontextmanager
 async def no_moves(settings: Settings, wait_s: float) -> AsyncIterator[Lease]:
-    """Nothing moves between the tiers while inside and the lease is held; LpstreamError when a run does not end."""
+    """Hold the lease, so that no run moves days between the tiers. Yield it.
+
+    Raise LpstreamError if a run does not end within `wait_s` seconds.
+    """
     async with _open(settings) as stores:
         deadline = time.monotonic() + wait_s
         while True:
@@ -159,20 +162,22 @@ async def no_moves(settings: Settings, wait_s: float) -> AsyncIterator[Lease]:
                     yield held
                     return
             if time.monotonic() > deadline:
-                raise LpstreamError(f"a run of `tier` goes on for over {wait_s:g} s; try again when it has ended")
+                raise LpstreamError(f"another run of `tier` has lasted over {wait_s:g} s; try again when it has ended")
             await asyncio.sleep(AGAIN_S)
 
 
 def _named(objects: Sequence[TierObject]) -> list[dict[str, Any]]:
-    return [{"table": one.source, "day": one.day.isoformat(), "object": one.name} for one in objects]
+    return [{"table": entry.source, "day": entry.day.isoformat(), "object": entry.name} for entry in objects]
 
 
 async def status(settings: Settings) -> list[dict[str, Any]]:
-    """What each tier holds: days, the first and the last of them, rows, bytes."""
+    """Return for each tier the number of days, the first and last day, rows and bytes."""
     async with _open(settings) as stores:
         hot, objects = await stores.hot.partitions(), await stores.ledger.objects()
-    held = {"hot": [(one.day, one.rows, one.bytes) for one in hot]}
-    held |= {tier: [(one.day, one.fingerprint.rows, one.bytes) for one in mine] for tier, mine in by_tier(objects)}
+    held = {"hot": [(part.day, part.rows, part.bytes) for part in hot]}
+    held |= {
+        tier: [(entry.day, entry.fingerprint.rows, entry.bytes) for entry in mine] for tier, mine in by_tier(objects)
+    }
     return [
         {
             "tier": tier,
@@ -187,6 +192,6 @@ async def status(settings: Settings) -> list[dict[str, Any]]:
 
 
 def by_tier(objects: Sequence[TierObject]) -> list[tuple[str, list[TierObject]]]:
-    """Objects of the warm and of the cold tier."""
+    """Return the objects of the warm tier and of the cold tier."""
     tiers = {"warm": WARM_STEPS, "cold": (Step.COLD,)}
-    return [(tier, [one for one in objects if one.step in steps]) for tier, steps in tiers.items()]
+    return [(tier, [entry for entry in objects if entry.step in steps]) for tier, steps in tiers.items()]

@@ -1,4 +1,4 @@
-"""`tier` by the heatmap workers: each looks, one runs."""
+"""The schedule of `tier` in the heatmap workers: each worker checks, one of them runs."""
 
 import asyncio
 import gc
@@ -23,7 +23,7 @@ FIRST_LOOK_S, LOOK_S = 20.0, 60.0
 
 
 class TierSchedule(Service):  # type: ignore[misc]  # mypy does not follow mode
-    """Looks every minute how the tiers stand, and runs when nobody has within the interval."""
+    """A service that checks the tiers every minute, and runs `tier` if no run was within the interval."""
 
     def __init__(self, settings: Settings, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -32,7 +32,7 @@ class TierSchedule(Service):  # type: ignore[misc]  # mypy does not follow mode
     @Service.task  # type: ignore[untyped-decorator]
     async def _look(self) -> None:
         await self.sleep(FIRST_LOOK_S)
-        # opened once: a client of boto3 is 24 MB of cycles, which this process's collector looks for seldom
+        # opened once: a boto3 client is 24 MB of cycles, which this process's garbage collector frees late
         stores = Stores(self._settings)
         try:
             while not self.should_stop:
@@ -48,7 +48,7 @@ class TierSchedule(Service):  # type: ignore[misc]  # mypy does not follow mode
     async def _once(self, stores: Stores, clock: Clock) -> None:
         if self._settings.tier_interval_s and not await _ran_lately(stores):
             report = await Tiers(self._settings, clock, log.info).run()
-            gc.collect()  # the run had clients of its own
+            gc.collect()  # frees the clients of the run
             if report is not None:
                 tell(report)
                 await _note_run(stores, self._settings.tier_interval_s)
@@ -56,18 +56,18 @@ class TierSchedule(Service):  # type: ignore[misc]  # mypy does not follow mode
 
 
 async def observe(stores: Stores, clock: Clock) -> None:
-    """Bring the gauges up to date."""
+    """Update the gauges of the tiers."""
     partitions, objects = await asyncio.gather(stores.hot.partitions(), stores.ledger.objects())
     metrics.TIER_BEHIND.set(days_behind(partitions, stores.rule, clock.today))
-    metrics.TIER_BYTES.labels("hot").set(sum(one.bytes for one in partitions))
-    metrics.TIER_ROWS.labels("hot").set(sum(one.rows for one in partitions))
-    for tier, mine in by_tier(objects):
-        metrics.TIER_BYTES.labels(tier).set(sum(one.bytes for one in mine))
-        metrics.TIER_ROWS.labels(tier).set(sum(one.fingerprint.rows for one in mine))
+    metrics.TIER_BYTES.labels("hot").set(sum(part.bytes for part in partitions))
+    metrics.TIER_ROWS.labels("hot").set(sum(part.rows for part in partitions))
+    for tier, of_tier in by_tier(objects):
+        metrics.TIER_BYTES.labels(tier).set(sum(entry.bytes for entry in of_tier))
+        metrics.TIER_ROWS.labels(tier).set(sum(entry.fingerprint.rows for entry in of_tier))
 
 
 def tell(report: Report) -> None:
-    """Log a run and count it."""
+    """Log and count a run."""
     outcome = "problems" if report.problems else "waiting" if report.waiting else "done"
     metrics.TIER_RUNS.labels(outcome).inc()
     metrics.TIER_PROBLEMS.set(len(report.problems))

@@ -1,4 +1,4 @@
-"""What a run through the tiers works with."""
+"""The stores, the clock and the report of a run through the tiers."""
 
 import contextlib
 import time
@@ -17,14 +17,14 @@ from processors.heatmap.tiers import TierRule
 from streams.runtime.settings import Settings
 from streams.runtime.stores import open_archive, open_line, open_writer
 
-# a day of a busy site takes its time
+# moving a day of a busy site takes long
 ANSWER_TIMEOUT_S = 3_600.0
 
 Say = Callable[[str], None]
 
 
 class Stores:
-    """The stores, open."""
+    """The open stores of a run."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -38,39 +38,39 @@ class Stores:
         self.ledger = Ledger(self.clickhouse, self.owner)
 
     async def close(self) -> None:
-        """Close what is open."""
+        """Close all clients."""
         await self.redis.aclose()
         await self.clickhouse.close()
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The time of a run. Nothing in a run asks for another."""
+    """The fixed time of a run. All parts of the run use it."""
 
     now: datetime
 
     @classmethod
     def at(cls, today: date | None, now: datetime) -> "Clock":
-        """`now` itself, or the beginning of a day that is named."""
+        """Return a clock at `now`, or at the start of `today` (UTC) if given."""
         return cls(now if today is None else datetime(today.year, today.month, today.day, tzinfo=UTC))
 
     @property
     def today(self) -> date:
-        """Its date, UTC."""
+        """The date of the run in UTC."""
         return self.now.astimezone(UTC).date()
 
     @property
     def midnight_ms(self) -> int:
-        """Beginning of today, ms UTC."""
+        """The start of today in ms UTC."""
         today = self.today
         return int(datetime(today.year, today.month, today.day, tzinfo=UTC).timestamp()) * 1000
 
 
 @dataclass(slots=True)
 class Report:
-    """What a run did: objects by what happened to them, with their rows and bytes; what waits, and what is wrong.
+    """The result of a run: `done` by action, with rows and bytes; messages on waiting work and problems.
 
-    `parts` are the seconds of what it did first to last: look, erase, move, chill.
+    `parts` has the seconds of each part, in order: look, erase, move, chill.
     """
 
     done: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -81,18 +81,18 @@ class Report:
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Time a part of the run."""
+        """Measure the time of a part of the run."""
         started = time.monotonic()
         yield
         self.parts[name] = round(time.monotonic() - started, 3)
 
     def note(self, what: str, source: str, day: date, rows: int, size: int) -> None:
-        """One object, partition group or table that something happened to."""
+        """Add an object, a group of partitions or a table to `done`, under the action `what`."""
         row = {"table": source, "day": day.isoformat(), "rows": rows, "bytes": size}
         self.done.setdefault(what, []).append(row)
 
     def plain(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Return the report as a dict for JSON output."""
         return {
             "done": self.done,
             "waiting": self.waiting,

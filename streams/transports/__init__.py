@@ -1,1 +1,1 @@
-"""How Faust reads Kafka here: a thread that owns the consumer, and two transports, of slices and of records."""
+"""Faust's Kafka transports: the consumer thread, a transport of slices and a transport of records."""

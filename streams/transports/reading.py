@@ -1,4 +1,4 @@
-"""The thread that owns a worker's Kafka consumer: it reads committed records, and stops at what cannot be read."""
+"""The thread that owns a worker's Kafka consumer: it stops a partition at an unreadable batch."""
 
 import logging
 import time
@@ -21,9 +21,10 @@ SOON_S, LOOK_S = 0.2, 5.0
 
 
 class ReadingThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # faust publishes no types
-    """Faust's consumer thread with our reader: a batch that cannot be read stops its own partition alone.
+    """Faust's consumer thread with our reader, which reads committed records only.
 
-    A stopped partition is fetched again every few seconds, and goes on behind its skip letter once there is one.
+    A batch that cannot be read stops only its own partition. A stopped partition is fetched again every few seconds.
+    It continues behind the batch as soon as the dead-letter topic has a skip letter for it.
     """
 
     reader: Reader
@@ -33,10 +34,10 @@ class ReadingThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fau
         # Faust has no setting for this, and aiokafka reads it when the consumer starts.
         consumer._isolation_level = READ_COMMITTED
         self.reader = Reader(consumer)
-        # where partitions are stopped and have no skip letter, until a fetch passes it
+        # The offsets of partitions that are stopped without a skip letter, until a fetch passes them.
         self.stopped: dict[TopicPartition, int] = {}
         servers = ",".join(driver.server_list(transport.url, transport.default_port))
-        # Faust's addresses do not carry how the brokers are reached
+        # Faust's addresses do not include the protocol and login of the brokers.
         self._letters = SkipLetters(getattr(transport.app, "brokers", servers))
         return consumer
 
@@ -48,11 +49,11 @@ class ReadingThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fau
         fetched = await self.reader.fetch(timeout, active_partitions, max_records)
         for tp in self.stopped.keys() & fetched.keys():
             self._clear(tp)
-            log.warning("%s[%d] goes on at offset %d", tp.topic, tp.partition, fetched[tp].next)
+            log.warning("%s[%d] continues at offset %d", tp.topic, tp.partition, fetched[tp].next)
         return self._answer(fetched)
 
     def _answer(self, fetched: dict[TP, Fetched]) -> dict[TP, Any]:
-        """Return the records by partition, as Faust wants them."""
+        """Return the records by partition, in the form that Faust expects."""
         return {tp: part.records for tp, part in fetched.items() if part.records}
 
     def _clear(self, tp: TopicPartition) -> None:
@@ -61,7 +62,7 @@ class ReadingThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fau
 
     @Service.task  # type: ignore[untyped-decorator]
     async def _go_on(self) -> None:
-        """Look for the skip letter of each partition that stops, at once and then every few seconds."""
+        """Look for the skip letter of each stopped partition, at once and then every few seconds."""
         looked = 0.0
         while not self.should_stop:
             await self.sleep(SOON_S)
@@ -74,9 +75,9 @@ class ReadingThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fau
     async def _look(self, tp: TopicPartition, stop: Unreadable) -> None:
         to = await self._past(tp, stop.offset)
         if self.reader.unreadable.get(tp) != stop:
-            return  # a rebalance came between
+            return  # a rebalance has changed it meanwhile
         if to is not None:
-            log.warning("%s[%d] passes offsets %d to %d by its skip letter", *tp, stop.offset, to - 1)
+            log.warning("%s[%d] skips offsets %d to %d, as its skip letter says", *tp, stop.offset, to - 1)
             self.reader.skip(tp, to)
         elif self.stopped.get(tp) == stop.offset:
             self.reader.retry(tp)
@@ -88,8 +89,8 @@ class ReadingThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fau
     async def _past(self, tp: TopicPartition, offset: int) -> int | None:
         try:
             return await self._letters.past(tp, offset)
-        except Exception as error:  # noqa: BLE001 - a look that fails must not end the worker; it comes again
-            log.warning("skip letters of %s[%d] are not read: %r", *tp, error)
+        except Exception as error:  # noqa: BLE001 - a failure must not end the worker; it looks again later
+            log.warning("%s[%d]: could not read the skip letters: %r", *tp, error)
             return None
 
     def _forget(self) -> None:
@@ -98,11 +99,11 @@ class ReadingThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fau
             self._clear(tp)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Forget where partitions are stopped: their next owner finds it out again."""
+        """Forget the stopped partitions: their next owner stops at the same offsets."""
         self._forget()
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Begin anew with what is assigned."""
+        """Start with no stopped partitions."""
         self._forget()
         await super().on_partitions_assigned(assigned, generation_id)

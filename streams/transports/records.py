@@ -1,8 +1,8 @@
-"""The record transport: Faust, record by record, with commits that know which offsets hold no record.
+"""The record transport: it hands Faust single records, and its commits pass gaps in the offsets.
 
-Offsets of a partition are not consecutive: transaction markers, aborted transactions and compaction leave holes.
-Faust books a hole only between two records, and none behind a record at offset 0; its commits would then stop there.
-Here each record knows the offset at which reading goes on behind it, so that commits pass holes anywhere in the log.
+Offsets of a partition are not consecutive: transaction markers, aborted transactions and compaction leave gaps.
+Faust handles a gap only between two records, and not behind a record at offset 0. Its commits would stop at other
+gaps. Here each record has the offset at which reading continues behind it, so commits pass gaps anywhere in the log.
 """
 
 import logging
@@ -25,9 +25,10 @@ log = logging.getLogger(__name__)
 
 
 class Acks:
-    """How far one partition may be committed: behind the last message of those acknowledged from the first on.
+    """The acknowledgements of one partition, and the offset up to which it may be committed.
 
-    It refers to messages weakly: Faust waits for each that is alive, and lets go of those that it has dropped.
+    That is the offset behind the longest acknowledged run from the first message on. References to messages are weak:
+    Faust waits for each message that exists, so messages that it has dropped must be freed.
     """
 
     def __init__(self) -> None:
@@ -37,7 +38,7 @@ class Acks:
         self._done: set[int] = set()
 
     def begin(self, messages: list[Message], next_offset: int) -> None:
-        """Note messages of one fetch; behind the last of them reading goes on at `next_offset`."""
+        """Add the messages of one fetch. Reading continues behind them at `next_offset`."""
         self.expected = next_offset
         if messages:
             ends = [*(message.offset for message in messages[1:]), next_offset]
@@ -50,7 +51,7 @@ class Acks:
             self.boundary = next_offset
 
     def finish(self, message: Message) -> None:
-        """Note that a message is acknowledged; nothing when it is one of an earlier assignment."""
+        """Record that a message is acknowledged. Ignore messages of an earlier assignment."""
         offset = message.offset
         held = self._open.get(offset)
         if held is None or held[0]() is not message:
@@ -62,17 +63,17 @@ class Acks:
 
 
 class RecordThread(ReadingThread):
-    """Gives each fetch with the offsets that it passed."""
+    """The consumer thread, which returns each fetch with the offsets that it passed."""
 
     def _answer(self, fetched: dict[TP, Fetched]) -> dict[TP, Any]:
-        """Return all parts, those without records too."""
+        """Return all parts, including those without records."""
         return dict(fetched)
 
 
 class Consumer(driver.Consumer):  # type: ignore[misc]  # faust publishes no types
-    """Hands out records, and commits behind those that are acknowledged.
+    """A consumer that yields records and commits behind the acknowledged ones.
 
-    `epoch` counts revocations and assignments: what was read in an older one is void.
+    `epoch` counts revocations and assignments. Records that were read in an earlier epoch are invalid.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -89,7 +90,10 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # faust publishes no typ
     # -- reading ---------------------------------------------------------------------------------------
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
-        """One fetch as messages; what a rebalance makes void is read again from the committed offset."""
+        """Yield one fetch as messages.
+
+        Records that a rebalance makes invalid are read again from the committed offset.
+        """
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
         epoch = self.epoch
@@ -99,7 +103,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # faust publishes no typ
         if not fetched or self.should_stop:
             return
         if not self._current(epoch):
-            # a fetch may go on over a rebalance, and has then moved positions of the new assignment
+            # A fetch may span a rebalance. It has then moved positions of the new assignment.
             self._unread.update(fetched)
             return
         messages = {tp: self._begin(tp, part) for tp, part in fetched.items()}
@@ -126,7 +130,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # faust publishes no typ
                 await self.seek_wait({tp: max(committed or 0, earliest)})
             self._unread.clear()
         except (KafkaError, TimeoutError) as error:
-            log.warning("could not seek, trying again: %r", error)
+            log.warning("could not seek, again in 0.1 s: %r", error)
             await self.sleep(0.1)
 
     def _current(self, epoch: int) -> bool:
@@ -135,7 +139,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # faust publishes no typ
     # -- acknowledging and committing ------------------------------------------------------------------
 
     def ack(self, message: Message) -> bool:
-        """Mark a message as done."""
+        """Mark a message as processed. Return False if it was already marked."""
         if message.acked:
             return False
         message.acked = True
@@ -146,7 +150,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # faust publishes no typ
         return True
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Nothing: a message knows where reading goes on behind it."""
+        """Do nothing: a message has the offset at which reading continues behind it."""
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         return (tp for tp in list(self._acks) if topics is None or tp in topics or tp.topic in topics)
@@ -174,12 +178,12 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # faust publishes no typ
         self._committed.clear()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Let what is at work be finished and committed, then forget all partitions."""
+        """Let Faust finish and commit the messages under way, then forget all partitions."""
         await super().on_partitions_revoked(revoked)
         self._forget()
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Begin a new epoch with what is assigned."""
+        """Begin a new epoch with the assigned partitions."""
         self._forget()
         await super().on_partitions_assigned(assigned, generation_id)
 

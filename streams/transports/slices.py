@@ -1,8 +1,8 @@
 """The slice transport: it hands Faust many records of a partition as one message.
 
-Faust spends 80 to 160 µs on every message, whatever the message holds. This driver makes one message of consecutive
-records; `streams/workers/app.py` registers it for broker URLs `lpstream://`. Faust's own acknowledgements do not fit
-slices: they would commit inside a bucket. So only a boundary that `complete` was given is ever committed.
+Faust spends 80 to 160 µs on every message, whatever its size. This driver makes one message of consecutive records;
+`streams/workers/app.py` registers it for broker URLs `lpstream://`. Faust's own acknowledgements do not fit slices:
+they would commit inside a bucket. So only boundaries that were passed to `complete` are committed.
 """
 
 import asyncio
@@ -26,16 +26,16 @@ from streams.transports.reading import ReadingThread
 log = logging.getLogger(__name__)
 
 LOG_APPEND_TIME = 1
-# The broker gathers for a moment, unless there is much: a slice costs a millisecond and more, whatever it holds.
+# The broker waits this long for this many bytes: a slice costs at least a millisecond, whatever its size.
 FETCH_BYTES, FETCH_WAIT_MS = 262_144, 250
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Consecutive records of one partition, from one fetch (by number), of one bucket of `SLICES`.
+    """Consecutive records of one partition, from one fetch (by number) and one bucket of `SLICES`.
 
-    The slice covers the offsets from `begin` to before `next`: those without a record hold none. A fetch that passed
-    only such offsets gives a slice without records.
+    The slice covers the offsets from `begin` to before `next`, also offsets without a record. A fetch that passed only
+    such offsets gives a slice without records.
     """
 
     tp: TP
@@ -61,11 +61,11 @@ def cut(tp: TP, epoch: int, fetch: int, fetched: Fetched) -> Iterator[Slice]:
 
 
 def _stretches(records: list[Any], partition: int) -> Iterator[tuple[int, int, int]]:
-    """Yield (bucket, start, end) of consecutive records with one bucket of `SLICES`."""
+    """Yield (bucket, start, end) for each run of records in the same bucket of `SLICES`."""
     if not records:
         return
     start, bucket = 0, SLICES.bucket_of(records[0].timestamp, partition)
-    # The broker's times may go back, too: where a partition's leader changes to a broker whose clock is behind.
+    # The broker's times may go back, if a partition's new leader is a broker whose clock is behind.
     times = [record.timestamp for record in records]
     if SLICES.bucket_of(min(times), partition) != SLICES.bucket_of(max(times), partition):
         for index, time in enumerate(times):
@@ -76,19 +76,19 @@ def _stretches(records: list[Any], partition: int) -> Iterator[tuple[int, int, i
 
 
 class PassThrough(faust.Schema):  # type: ignore[misc]  # faust publishes no types
-    """Keeps Faust's codecs away from slices."""
+    """A schema that passes slices through, without Faust's codecs."""
 
     def loads_key(self, app: Any, message: Message, **_: Any) -> Any:
-        """The key as it is."""
+        """Return the key unchanged."""
         return message.key
 
     def loads_value(self, app: Any, message: Message, **_: Any) -> Any:
-        """The value as it is: a Slice."""
+        """Return the value, a Slice, unchanged."""
         return message.value
 
 
 class ConsumerThread(ReadingThread):
-    """The thread that owns the aiokafka consumer; a failed commit is logged, and does not end the worker."""
+    """The thread that owns the aiokafka consumer. A failed commit is logged and does not end the worker."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -100,37 +100,37 @@ class ConsumerThread(ReadingThread):
         return fetched
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        wanted = {
+        commits = {
             driver.ensure_aiokafka_TP(tp): driver.OffsetAndMetadata(offset, self.consumer.metadata)
             for tp, offset in offsets.items()
             if tp in self.assignment()
         }
-        if not wanted:
+        if not commits:
             return False
-        # Faust warns of partitions that it has not seen committed.
+        # Without this, Faust warns about partitions whose commits it has not seen.
         self.tp_last_committed_at.update(dict.fromkeys(offsets, time.monotonic()))
         try:
-            await self._ensure_consumer().commit(wanted)
+            await self._ensure_consumer().commit(commits)
         except KafkaError as error:
-            log.warning("commit refused, it will be tried again: %s", type(error).__name__)
+            log.warning("Kafka refused a commit, which will be retried: %s", type(error).__name__)
             return False
         return True
 
     async def committed(self, tp: TP) -> tuple[int, str] | None:
-        """Return the broker's committed offset of the partition with its metadata, None before the first commit."""
-        wanted = driver.ensure_aiokafka_TP(tp)
+        """Return the committed offset and its metadata from the broker, or None before the first commit."""
+        place = driver.ensure_aiokafka_TP(tp)
         coordinator = self._ensure_consumer()._coordinator
-        found = (await self.call_thread(coordinator.fetch_committed_offsets, [wanted])).get(wanted)
-        return None if found is None or found.offset < 0 else (found.offset, found.metadata)
+        commit = (await self.call_thread(coordinator.fetch_committed_offsets, [place])).get(place)
+        return None if commit is None or commit.offset < 0 else (commit.offset, commit.metadata)
 
     async def earliest(self, tp: TP) -> int:
         """Return the partition's first offset that still exists."""
-        wanted = driver.ensure_aiokafka_TP(tp)
-        found = await self.call_thread(self._ensure_consumer().beginning_offsets, [wanted])
-        return int(found[wanted])
+        place = driver.ensure_aiokafka_TP(tp)
+        offsets = await self.call_thread(self._ensure_consumer().beginning_offsets, [place])
+        return int(offsets[place])
 
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
-        """Continue partitions at other offsets, also where they are stopped."""
+        """Continue partitions at other offsets, including stopped partitions."""
         await self.call_thread(self._seek_all, partitions)
 
     async def _seek_all(self, partitions: Mapping[TP, int]) -> None:
@@ -138,7 +138,7 @@ class ConsumerThread(ReadingThread):
             self.reader.seek(driver.ensure_aiokafka_TP(tp), offset)
 
     def position(self, tp: TP) -> int | None:
-        """Return the offset that is fetched next, None while it is not known."""
+        """Return the offset that is fetched next, or None while it is unknown."""
         subscription = self._ensure_consumer()._subscription.subscription
         assignment = subscription.assignment if subscription is not None else None
         if assignment is None or tp not in assignment.tps:
@@ -148,27 +148,28 @@ class ConsumerThread(ReadingThread):
 
 
 class NoReadOffsets(dict[TP, int | None]):
-    """Faust's note of what it last read, switched off.
+    """A replacement for Faust's dict of read offsets, which stores nothing.
 
-    It would drop what is read again after a rewind; the delivery sees whether slices follow each other.
+    With that dict, Faust would drop records that are read again after a rewind. The delivery itself checks that slices
+    are consecutive.
     """
 
     def __getitem__(self, tp: TP) -> None:
         return None
 
     def __setitem__(self, tp: TP, offset: int | None) -> None:
-        """Nothing is kept."""
+        """Store nothing."""
 
 
 class Consumer(driver.Consumer):  # type: ignore[misc]
-    """Hands out slices, and commits only boundaries.
+    """A consumer that yields slices and commits only boundaries.
 
-    `epoch` counts revocations and assignments: what was read in an older one is void.
+    `epoch` counts revocations and assignments. Records that were read in an earlier epoch are invalid.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.metadata = ""  # of commits; the heatmap service sets it before the first
+        self.metadata = ""  # of commits; the heatmap service sets it before the first commit
         self.epoch = 0
         self._fetch = 0
         self._rewinds: dict[TP, int] = {}
@@ -184,7 +185,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     # -- reading ---------------------------------------------------------------------------------------
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
-        """One fetch as slices; flow and epoch are looked at again before every slice."""
+        """Yield one fetch as slices. Check flow and epoch before every slice."""
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
         epoch = self.epoch
@@ -194,7 +195,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         fetched, active = await self._wait_next_records(timeout)
         if not fetched or self.should_stop:
             return
-        # A fetch may go on over a rebalance. What is then not handed out must be read again in the new epoch.
+        # A fetch may span a rebalance. Slices that are then not yielded must be read again in the new epoch.
         self._unread.update(fetched)
         for tp, part in self._slices(fetched, epoch, self._fetch):
             if not self.current(epoch):
@@ -205,7 +206,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._unread.clear()
 
     async def _seek(self) -> None:
-        """Seek between two fetches, so that a fetch's number says whether it knows of a rewind."""
+        """Seek between two fetches, so that a fetch's number tells whether it came after a rewind."""
         try:
             for tp in self._unread & self.assignment():
                 committed = await self.committed(tp)
@@ -218,11 +219,11 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
                 if self._rewinds.get(tp) == offset:
                     del self._rewinds[tp]
         except (KafkaError, TimeoutError) as error:
-            log.warning("could not seek, trying again: %r", error)
+            log.warning("could not seek, again in 0.1 s: %r", error)
             await self.sleep(0.1)
 
     def _slices(self, fetched: Mapping[TP, Fetched], epoch: int, fetch: int) -> Iterator[tuple[TP, Slice]]:
-        # aiokafka names partitions by a type of its own, and Faust refuses that for what it is to hold back
+        # aiokafka has its own type for partitions, which Faust refuses for partitions that it buffers
         waiting = [(TP(*tp), cut(TP(*tp), epoch, fetch, part)) for tp, part in fetched.items()]
         while waiting:
             following = []
@@ -252,31 +253,32 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     # -- commits are ours ------------------------------------------------------------------------------
 
     def current(self, epoch: int) -> bool:
-        """Return whether records that were read in that epoch still count."""
+        """Return whether records that were read in that epoch are still valid."""
         return self.owns(epoch) and self.flow_active and not self.should_stop
 
     def owns(self, epoch: int) -> bool:
-        """Return whether the partitions of that epoch are still ours, also while the worker stops."""
+        """Return whether this worker still owns the epoch's partitions, also while it stops."""
         return epoch == self.epoch
 
     def complete(self, tp: TP, next_offset: int, epoch: int) -> bool:
-        """Note that all before `next_offset` is in the stores; False when the epoch is over."""
+        """Record that all records before `next_offset` are stored. Return False if the epoch has ended."""
         if not self.owns(epoch):
             return False
         self._boundaries[tp] = next_offset
         return True
 
     async def commit_boundary(self, tp: TP) -> bool:
-        """Commit the partition's boundary now; False when the broker has not taken it."""
+        """Commit the partition's boundary now. Return False if the broker has not accepted it."""
         boundary = self._boundaries.get(tp)
         if boundary is not None and self._committed_boundaries.get(tp) != boundary:
             await self.commit()
         return boundary is not None and self._committed_boundaries.get(tp) == boundary
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
-        """Commit all boundaries that are not committed yet; False when there are none, or the broker refused.
+        """Commit all boundaries that are not committed yet.
 
-        Whoever waits for a commit to end finds that the next one has taken all that waited.
+        Return False if there are none, or if the broker refused. Callers that wait for a commit under way are all
+        served by the next one.
         """
         async with self._committing:
             epoch = self.epoch
@@ -288,7 +290,10 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             return True
 
     def ack(self, message: Message) -> bool:
-        """Mark a slice as received, so that a rebalance never waits for an open bucket."""
+        """Mark a slice as received, so that a rebalance never waits for an open bucket.
+
+        Return False if it was already marked.
+        """
         if message.acked:
             return False
         message.acked = True
@@ -297,7 +302,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         return True
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Nothing: boundaries know no gaps."""
+        """Do nothing: boundaries do not depend on gaps."""
 
     # -- the group -------------------------------------------------------------------------------------
 
@@ -308,42 +313,42 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._committed_boundaries.clear()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Forget boundaries before Faust looks for something to commit."""
+        """Forget boundaries before Faust looks for offsets to commit."""
         self._forget()
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Begin a new epoch with what is assigned."""
+        """Begin a new epoch with the assigned partitions."""
         self._forget()
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def committed(self, tp: TP) -> tuple[int, str] | None:
-        """Return the broker's committed offset of the partition with its metadata, None before the first commit."""
+        """Return the committed offset and its metadata from the broker, or None before the first commit."""
         return await cast(ConsumerThread, self._thread).committed(tp)
 
     def committed_boundary(self, tp: TP) -> int | None:
-        """Return the boundary that this worker committed last, None before its first commit in this assignment."""
+        """Return this worker's last committed boundary, or None before its first commit in this assignment."""
         return self._committed_boundaries.get(tp)
 
     def fetch_position(self, tp: TP) -> int | None:
-        """Return the offset that is fetched next, None while it is not known."""
+        """Return the offset that is fetched next, or None while it is unknown."""
         return cast(ConsumerThread, self._thread).position(tp)
 
     async def earliest(self, tp: TP) -> int:
-        """The partition's first offset that still exists."""
+        """Return the partition's first offset that still exists."""
         return await cast(ConsumerThread, self._thread).earliest(tp)
 
     def rewind(self, tp: TP, offset: int) -> int:
-        """Have the partition read again from `offset`; every fetch after the returned number does so."""
+        """Read the partition again from `offset`. Return the number of the last fetch from before that."""
         self._rewinds[tp] = offset
         return self._fetch
 
     def end(self, tp: TP) -> int:
-        """Return the offset after the log's last record, as the last fetch knew it."""
+        """Return the offset after the log's last record, as of the last fetch."""
         return int(self.highwater(tp))
 
     def on_buffer_drop(self, tp: TP) -> None:
-        """Fetch a partition again whose slices were too many, unless it is braked or no longer ours."""
+        """Fetch a held partition again, unless it is braked or no longer assigned."""
         if tp in self._paused_partitions or tp not in self.assignment():
             self._buffered_partitions.discard(tp)
         else:

@@ -1,4 +1,4 @@
-"""The Faust apps: one for heatmaps (slices), one for generation (a message a record)."""
+"""The Faust apps of the workers: heatmap (messages are slices) and generation (messages are records)."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from streams.workers.membership import leave, watch
 
 AppName = Literal["heatmap", "generation"]
 
-# heatmap records come in slices (streams/transports/slices.py), generation's one by one (streams/transports/records.py)
+# The heatmap app reads slices (streams/transports/slices.py), generation reads records (streams/transports/records.py).
 SCHEMES: dict[AppName, str] = {"heatmap": "lpstream", "generation": "lpstream-records"}
 TRANSPORTS.aliases |= {
     "lpstream": "streams.transports.slices:Transport",
@@ -22,27 +22,27 @@ TRANSPORTS.aliases |= {
 
 
 class App(faust.App):  # type: ignore[misc]  # faust publishes no types
-    """A Faust app that leaves its group when it is stopped, and no folders behind: there are no tables to keep.
+    """A Faust app that leaves its group when it stops. It has no tables, so it creates no folders.
 
-    `before_leaving` is called when the app stops, while its partitions are still its own.
+    `before_leaving` is called when the app stops, while it still owns its partitions.
     """
 
     before_leaving: Callable[[], Awaitable[None]] | None = None
     brokers: str
 
     def _create_directories(self) -> None:
-        """Nothing."""
+        """Create no folders."""
 
     async def on_start(self) -> None:
-        """Watch over the membership from the beginning: services of the app start only with the first partitions."""
+        """Start to watch the membership: services of the app start only with the first partitions."""
         await super().on_start()
         self.add_future(watch(self))
 
     async def _consumer_wait_empty(self, consumer: Any, logger: Any) -> None:
-        """Leave the group before Faust waits for the work under way, so that other workers take over at once.
+        """Leave the group before Faust waits for work under way, so that other workers take over at once.
 
-        The generation worker finishes that work without committing it: the next owner gets the same messages, as
-        after a kill, and finds the results stored.
+        The generation worker finishes that work without committing it. The partitions' next owner gets the same
+        messages, as after a kill, and finds the stored results.
         """
         if self.should_stop:
             if self.before_leaving is not None:
@@ -52,19 +52,19 @@ class App(faust.App):  # type: ignore[misc]  # faust publishes no types
         await super()._consumer_wait_empty(consumer, logger)
 
     def _on_rebalance_when_stopped(self) -> None:
-        """Nothing: Faust would close the connection under a member that has yet to leave.
+        """Do nothing. Faust would close the connection before the member has left the group.
 
-        It would then hang until it is killed, and its partitions be nobody's for the rest of its session.
+        The worker would then hang until it is killed, and no worker would get its partitions until its session ends.
         """
 
     async def on_stop(self) -> None:
-        """Leave also when there were no partitions."""
+        """Leave the group, also if the worker had no partitions."""
         await super().on_stop()
         await leave(self)
 
 
 def build_app(settings: Settings, name: AppName) -> faust.App:
-    """A Faust app without tables, web server or leader; its consumer group is `lpstream-<name>`."""
+    """Return a Faust app without tables, web server or leader. Its consumer group is `lpstream-<name>`."""
     servers = settings.kafka_bootstrap_servers.split(",")
     app = App(
         f"lpstream-{name}",
@@ -72,14 +72,14 @@ def build_app(settings: Settings, name: AppName) -> faust.App:
         store="memory://",
         value_serializer="raw",
         key_serializer="raw",
-        topic_allow_declare=False,  # `lpstream migrate` creates topics, with their settings
+        topic_allow_declare=False,  # `lpstream migrate` creates topics with their settings
         topic_disable_leader=True,
         web_enabled=False,
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=settings.kafka_group_instance_id,
-        # slices are big; a small buffer bounds memory while a store is away (design, section 4 rule 11)
+        # slices are large: a small buffer bounds memory while a store is unavailable (design, section 4 rule 11)
         stream_buffer_maxsize=16 if name == "heatmap" else 4_096,
-        # paused partitions are not polled while a store is away; that must not end the membership
+        # paused partitions are not polled while a store is unavailable, which must not end the membership
         broker_max_poll_interval=86_400.0,
         worker_redirect_stdouts=False,
         broker_credentials=_credentials(access_of(settings.kafka_bootstrap_servers)),
@@ -90,7 +90,7 @@ def build_app(settings: Settings, name: AppName) -> faust.App:
 
 
 def _credentials(access: KafkaAccess) -> Any:
-    """The same login and TLS, as Faust takes them."""
+    """Return the login and TLS of the brokers in Faust's types."""
     if access.protocol == "PLAINTEXT":
         return None
     if access.protocol == "SSL":
@@ -111,7 +111,8 @@ def _broker_times(settings: Settings) -> dict[str, Any]:
             "broker_session_timeout": 10.0,
             "broker_heartbeat_interval": 2.0,
         }
-    # a member that dies while the group forms holds up the others for this long; ours give partitions up at once
+    # A member that dies during a rebalance delays the others for the rebalance timeout. It can be short, because our
+    # workers give up partitions at once.
     joining = {"broker_rebalance_timeout": 15.0, "broker_heartbeat_interval": 1.5}
-    # a static member that comes back within its session takes its partitions without a rebalance
+    # a static member that returns within its session takes its partitions without a rebalance
     return joining | {"broker_session_timeout": 45.0 if settings.kafka_group_instance_id else 6.0}

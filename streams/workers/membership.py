@@ -1,4 +1,4 @@
-"""A worker's membership in its consumer group, where aiokafka leaves the two of them to themselves."""
+"""A worker's membership in its consumer group: leaving it, and failures that aiokafka ignores."""
 
 import asyncio
 import logging
@@ -14,28 +14,28 @@ from streams.runtime.systemd import tell_ready
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.2
-# Metadata may lack a topic for a moment while brokers restart.
+# Metadata may lack a topic for a short time while brokers restart.
 GONE_S = 3.0
-# A worker gets a membership at its start, and one more where it was away for longer than its session.
+# A worker joins at its start, and again if it lost contact for longer than its session.
 MOST_JOINS, JOINS_WITHIN_S = 6, 60.0
 
 
 def consumer_of(app: faust.App) -> Any:
-    """aiokafka's consumer; None before it is made."""
+    """Return the app's aiokafka consumer, or None before it is created."""
     return getattr(getattr(app.consumer, "_thread", None), "_consumer", None)
 
 
 def coordinator_of(app: faust.App) -> Any:
-    """aiokafka's side of the group; None before the consumer has started."""
+    """Return aiokafka's group coordinator, or None before the consumer has started."""
     return getattr(consumer_of(app), "_coordinator", None)
 
 
 async def leave(app: faust.App) -> None:
-    """Have a member say that it goes; its partitions are others' as soon as these hear of it. Once is enough.
+    """Send LeaveGroup, so that the partitions are reassigned at once. Further calls have no effect.
 
-    A static member that dies keeps its partitions for the session, so that it takes them again without a rebalance.
-    One that is stopped on purpose would keep them, too, and nobody would read them: aiokafka sends no LeaveGroup for
-    it, though KIP-345 allows that.
+    A static member that dies keeps its partitions for its session, so that it gets them back without a rebalance. A
+    static member that is stopped on purpose would also keep them, and no worker would read them: aiokafka sends no
+    LeaveGroup for it, though KIP-345 allows that. So this removes the instance id first.
     """
     coordinator = coordinator_of(app)
     if coordinator is None:
@@ -46,13 +46,13 @@ async def leave(app: faust.App) -> None:
 
 
 async def _leave(consumer: Any) -> None:
-    """In the consumer's thread: it has no partitions from here on, and commits nothing."""
+    """Drop the partitions and leave the group, in the consumer's thread. It commits nothing afterwards."""
     consumer._subscription.unsubscribe()
     await consumer._coordinator._maybe_leave_group()
 
 
 def missing_topics(app: faust.App) -> set[str]:
-    """Return the topics of the worker's subscription that the brokers no longer have."""
+    """Return the topics of the worker's subscription that do not exist at the brokers."""
     consumer = app.consumer._thread._consumer
     subscription = consumer._subscription.subscription
     topics = subscription.topics if subscription is not None else ()
@@ -60,9 +60,9 @@ def missing_topics(app: faust.App) -> set[str]:
 
 
 class TopicWatch:
-    """Notices a topic that was deleted under a worker.
+    """A check for topics that are deleted while the worker runs.
 
-    The group then assigns no partitions, and aiokafka asks for the topic again only minutes after it is there.
+    The group then assigns no partitions. After the topic exists again, aiokafka takes minutes to ask for it.
     """
 
     def __init__(self, app: faust.App) -> None:
@@ -70,7 +70,7 @@ class TopicWatch:
         self._gone_since: float | None = None
 
     def error(self) -> LpstreamError | None:
-        """Return why the worker must end, None while all topics are there."""
+        """Return the error that the worker must end with, or None while all topics exist."""
         missing = missing_topics(self._app)
         if not missing:
             self._gone_since = None
@@ -80,16 +80,16 @@ class TopicWatch:
         if now - self._gone_since < GONE_S:
             return None
         return LpstreamError(
-            f"topic {', '.join(sorted(missing))} was deleted: the worker ends; started again, it waits until "
-            "`lpstream migrate` has created the topic"
+            f"topic {', '.join(sorted(missing))} was deleted, so the worker ends; run `lpstream migrate` to create the "
+            "topic: a worker that is started again waits for it"
         )
 
 
 def failure_of(app: faust.App) -> str | None:
-    """What has ended of the things without which a worker reads nothing; None while all of them live.
+    """Return which thread or task has ended that the worker needs to read, or None while all are alive.
 
-    aiokafka's own tasks may die of an error that it does not expect; the consumer then neither fails nor gets
-    records, and the process would idle until somebody looks.
+    aiokafka's tasks may end with an error that aiokafka does not expect. The consumer then neither fails nor gets
+    records, and the process would stay idle unnoticed.
     """
     if app.crashed:
         return f"the worker has crashed: {app.crash_reason!r}"
@@ -105,10 +105,10 @@ def failure_of(app: faust.App) -> str | None:
 
 
 class FenceWatch:
-    """Notices that another worker has the same instance id.
+    """A check for another worker with the same instance id.
 
-    Each of the two then takes the other's membership again and again, and both drop their open buckets. aiokafka does
-    not know Kafka's error for that, and joins anew without end.
+    The two workers then take the membership from each other again and again, and both drop their open buckets.
+    aiokafka does not know Kafka's error for that and joins again without end.
     """
 
     def __init__(self, app: faust.App) -> None:
@@ -117,7 +117,7 @@ class FenceWatch:
         self._joined: deque[float] = deque(maxlen=MOST_JOINS)
 
     def error(self) -> LpstreamError | None:
-        """Return why the worker must end, None while it keeps its membership."""
+        """Return the error that the worker must end with, or None while it keeps its membership."""
         member_id, now = coordinator_of(self._app).member_id, time.monotonic()
         if not member_id or member_id == self._member_id:
             return None
@@ -126,24 +126,24 @@ class FenceWatch:
         if len(self._joined) < MOST_JOINS or now - self._joined[0] > JOINS_WITHIN_S:
             return None
         return LpstreamError(
-            f"the group has given this worker {MOST_JOINS} memberships within {JOINS_WITHIN_S:g} s: another worker has "
-            "the same LPSTREAM_KAFKA_GROUP_INSTANCE_ID; give each worker its own"
+            f"this worker has joined its group {MOST_JOINS} times within {JOINS_WITHIN_S:g} s: another worker has the "
+            "same LPSTREAM_KAFKA_GROUP_INSTANCE_ID; give each worker its own id"
         )
 
 
 async def watch(app: faust.App) -> None:
-    """Tell the supervisor when the worker joins its group, and end it when it can no longer be in one, or read.
+    """Tell the supervisor when the consumer has started; end the worker if it can no longer join or read.
 
     A supervisor starts it again.
     """
-    told = False
+    notified = False
     topics, fence = TopicWatch(app), FenceWatch(app)
     while not app.should_stop:
         await asyncio.sleep(LOOK_S)
         if coordinator_of(app) is None or app.should_stop:
             continue
-        if not told:
-            told = True
+        if not notified:
+            notified = True
             tell_ready()
         error = topics.error() or fence.error()
         if (failure := failure_of(app)) is not None:

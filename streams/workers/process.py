@@ -1,4 +1,4 @@
-"""A worker process: one Faust app, its agents, and a small server for health and metrics."""
+"""The worker process: one Faust app, its agents, and an HTTP server for health and metrics."""
 
 import asyncio
 import logging
@@ -8,13 +8,10 @@ from typing import Any
 import faust
 import uvloop
 from aiohttp import web
-from aiokafka import AIOKafkaClient
-from aiokafka.errors import KafkaError
 from mode import Service
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from infra.kafka.access import reach
-from infra.kafka.admin import partitions_of
+from infra.kafka.admin import partitions_of, wait_for_brokers
 from infra.schema_registry import ConfluentRegistry
 from schemas.codec import learn_ids
 from schemas.errors import LpstreamError, Refused, Retryable
@@ -27,11 +24,15 @@ from streams.runtime.tracing import start_tracing
 from streams.workers.app import AppName, build_app
 from streams.workers.membership import failure_of
 
+AGENTS: dict[AppName, str] = {"heatmap": "streams.heatmap.agent", "generation": "streams.generation.agents"}
 log = logging.getLogger(__name__)
 
 
 class Health(Service):  # type: ignore[misc]  # mypy does not follow mode
-    """`/healthz` (the loop turns, and the consumer lives), `/readyz` (partitions are assigned), `/metrics`."""
+    """The HTTP server for `/healthz`, `/readyz` and `/metrics`.
+
+    `/healthz` answers 200 while the event loop runs and the consumer is alive, `/readyz` while partitions are assigned.
+    """
 
     def __init__(self, app: faust.App, settings: Settings, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -40,7 +41,7 @@ class Health(Service):  # type: ignore[misc]  # mypy does not follow mode
         self._runner: web.ServerRunner | None = None
 
     async def on_start(self) -> None:
-        """Listen."""
+        """Start to listen."""
         self._runner = web.ServerRunner(web.Server(self._answer, access_log=None))
         await self._runner.setup()
         await web.TCPSite(self._runner, self._settings.edge_host, self._settings.worker_metrics_port).start()
@@ -63,18 +64,18 @@ class Health(Service):  # type: ignore[misc]  # mypy does not follow mode
 
 
 def run_worker(name: AppName, settings: Settings) -> None:
-    """Run the worker until a signal ends it; the process exits non-zero when Faust crashes."""
+    """Run the worker until a signal ends it. The process exits non-zero if Faust crashes."""
     log_to_stderr(settings, name)
     for noisy in ("httpx2", "openai"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)  # a line for each model call
+        logging.getLogger(noisy).setLevel(logging.WARNING)  # otherwise a line for each model call
     _require_cython()
     if name == "generation":
         start_tracing(settings, f"lpstream-{name}")
-        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # hundreds of open streams: a fifth less processor time
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # a fifth less CPU time with hundreds of open streams
     asyncio.run(_prepare(name, settings))
     tune_collector()
     app = build_app(settings, name)
-    import_module(f"streams.{name}").register(app, settings)  # the other's libraries stay out of this process
+    import_module(AGENTS[name]).register(app, settings)  # do not load the other app's libraries
     app.service(Health(app, settings))
     if name == "heatmap":
         from streams.tiers.schedule import TierSchedule
@@ -84,7 +85,10 @@ def run_worker(name: AppName, settings: Settings) -> None:
 
 
 def _require_cython() -> None:
-    """The pure-Python stream acknowledges messages of a stale generation without processing them."""
+    """Raise LpstreamError if Faust runs without Cython.
+
+    Its pure-Python stream acknowledges messages of an old generation without processing them.
+    """
     from faust import streams as faust_streams
 
     if faust_streams._CStreamIterator is None:
@@ -92,8 +96,8 @@ def _require_cython() -> None:
 
 
 async def _prepare(name: AppName, settings: Settings) -> None:
-    """Wait for the stores that the start itself needs; Refused when the worker must not run."""
-    await _wait_for_kafka(settings)
+    """Wait for the stores that the start needs. Raise Refused if the worker must not run."""
+    await wait_for_brokers(settings.kafka_bootstrap_servers)
     await _wait_for_topics(settings, name)
     await _learn_schemas(settings)
     if name == "heatmap":
@@ -114,7 +118,7 @@ async def _refuse_rewound(settings: Settings) -> None:
 
 
 async def _learn_schemas(settings: Settings) -> None:
-    """Under which ids the installation's registry has our schemas; waits for it, where there is one."""
+    """Load the ids of our schemas from the installation's schema registry, if set. Wait for it."""
     if settings.schema_registry_url is None:
         return None
     registry = ConfluentRegistry(settings.schema_registry_url)
@@ -130,7 +134,7 @@ async def _learn_schemas(settings: Settings) -> None:
 
 
 async def _wait_for_topics(settings: Settings, name: AppName) -> None:
-    """Wait until the worker's topics exist: Faust would idle, and never look again."""
+    """Wait until the worker's topics exist: Faust would stay idle and not look for them again."""
     topics = [HEATMAP] if name == "heatmap" else [REQUESTS, STEPS, STEP_RESULTS]
     while True:
         try:
@@ -141,18 +145,3 @@ async def _wait_for_topics(settings: Settings, name: AppName) -> None:
             await asyncio.sleep(1)
         else:
             return
-
-
-async def _wait_for_kafka(settings: Settings) -> None:
-    """A worker that is started while Kafka is away waits for it, and says so."""
-    while True:
-        client = AIOKafkaClient(**reach(settings.kafka_bootstrap_servers))
-        try:
-            await client.bootstrap()
-        except KafkaError as error:
-            log.warning("Kafka at %s: %s; waiting", settings.kafka_bootstrap_servers, type(error).__name__)
-            await asyncio.sleep(1)
-        else:
-            return
-        finally:
-            await client.close()

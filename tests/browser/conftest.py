@@ -1,4 +1,4 @@
-"""A site of the tests' own: it serves pages with the snippet, takes beacons, and fails when told to."""
+"""A test site that serves pages with the snippet, receives beacons, and fails on request."""
 
 import asyncio
 import json
@@ -52,7 +52,7 @@ PAGE = """<!doctype html>
 
 @dataclass
 class Post:
-    """One beacon as it came, and how it was answered (0: not at all)."""
+    """A received beacon and the status of its answer (0: no answer)."""
 
     path: str
     body: bytes
@@ -62,7 +62,7 @@ class Post:
 
     @property
     def beacon(self) -> Beacon:
-        """The beacon, decoded strictly."""
+        """Return the beacon, decoded strictly."""
         if self.path.startswith("/e/"):
             return decode_beacon(self.body)
         records = json.loads(self.body)["records"]
@@ -72,7 +72,10 @@ class Post:
 
 @dataclass
 class Site:
-    """`answers` are used up first: a status, (status, headers), (status, headers, body), HANG or CUT; then `always`."""
+    """The test site. It gives `answers` in turn, then `always`.
+
+    An answer is a status, (status, headers), (status, headers, body), HANG or CUT.
+    """
 
     port: int = 0
     posts: list[Post] = field(default_factory=list)
@@ -82,66 +85,66 @@ class Site:
     _preflights: int = 0
 
     def url(self, host: str = "127.0.0.1") -> str:
-        """Where the site is, by a name of one's choice."""
+        """Return the site's URL with the given host name."""
         return f"http://{host}:{self.port}"
 
     @property
     def identities(self) -> list[tuple[str, int]]:
-        """(pageview_id, seq) of all posts, in the order they came."""
+        """Return (pageview_id, seq) of all posts in the order of arrival."""
         return [(one.beacon.pageview_id, one.beacon.seq) for one in self.posts]
 
     @property
-    def taken(self) -> list[Beacon]:
-        """Beacons that were answered well, each of them once, by pageview and seq."""
+    def accepted(self) -> list[Beacon]:
+        """Return the accepted beacons without duplicates, by pageview and seq."""
         once = {(one.beacon.pageview_id, one.beacon.seq): one.beacon for one in self.posts if 200 <= one.status < 300}
         first = {identity[0]: at for at, identity in reversed(list(enumerate(once)))}
         return [once[key] for key in sorted(once, key=lambda key: (first[key[0]], key[1]))]
 
     def events(self, letters: str = "crdmsg") -> list[tuple[str, int, int, int, bool]]:
-        """(type, x, y, dwell, fixed) of all taken beacons' events of these types."""
+        """Return (type, x, y, dwell, fixed) of the accepted events of these types."""
         return [
             (kind, beacon.x[at], beacon.y[at], beacon.dwell[at], at in beacon.fixed)
-            for beacon in self.taken
+            for beacon in self.accepted
             for at, kind in enumerate(beacon.type)
             if kind in letters
         ]
 
     @property
     def letters(self) -> str:
-        """Types of all taken events."""
+        """Return the types of all accepted events."""
         return "".join(event[0] for event in self.events())
 
     async def until(self, condition: Callable[[], object], within_s: float = 8) -> None:
-        """Wait for what is to come; AssertionError shows what has come."""
+        """Wait until the condition is true; on a timeout, the AssertionError shows all posts."""
         deadline = time.monotonic() + within_s
         while not condition():
             assert time.monotonic() < deadline, [(one.status, one.body.decode()) for one in self.posts]
             await asyncio.sleep(0.02)
 
     async def posted(self, count: int, within_s: float = 8) -> None:
-        """Wait until so many posts have come."""
+        """Wait until `count` posts have arrived."""
         await self.until(lambda: len(self.posts) >= count, within_s)
 
     def release(self) -> None:
-        """Let go of requests that hang."""
+        """End the requests that hang."""
         self._released.set()
 
     async def serve_page(self, request: web.Request) -> web.Response:
-        """The page; `head` and `options` of the query go into it, `script` says where the snippet is."""
+        """Serve the page; the query may set `head`, `options` and the snippet's address `script`."""
         query = request.query
         body = PAGE.replace("HEAD", query.get("head", "")).replace("OPTIONS", query.get("options", ""))
         return web.Response(text=body.replace("SCRIPT", query.get("script", "/t.js")), content_type="text/html")
 
     async def serve_other(self, request: web.Request) -> web.Response:
-        """A page without the snippet."""
+        """Serve a page without the snippet."""
         return web.Response(text="<title>other</title>", content_type="text/html")
 
     async def serve_script(self, request: web.Request) -> web.Response:
-        """The snippet as the edge serves it."""
+        """Serve the snippet as the edge does."""
         return web.Response(body=Snippet.load().body, content_type="text/javascript")
 
     async def allow(self, request: web.Request) -> web.Response:
-        """The answer to a preflight."""
+        """Answer a preflight."""
         self._preflights += 1
         headers = {
             "Access-Control-Allow-Origin": "*",
@@ -151,7 +154,7 @@ class Site:
         return web.Response(status=204, headers=headers)
 
     async def take(self, request: web.Request) -> web.Response:
-        """One beacon."""
+        """Receive a beacon and give the next answer."""
         body = await request.read()
         answer = self.answers.popleft() if self.answers else self.always
         status, headers, text = _answer(answer)
@@ -202,7 +205,7 @@ async def site() -> AsyncIterator[Site]:
     site.release()
     await runner.cleanup()
     for one in site.posts:
-        assert one.beacon, "every body that was posted is a beacon by the strict decoder"
+        assert one.beacon, "every posted body must pass the strict decoder"
 
 
 Visit = Callable[..., Awaitable[Page]]
@@ -214,18 +217,18 @@ SCROLL = """([y, ms]) => scrollY === y || new Promise((done) => {
 
 
 async def wait_in(page: Page, seconds: float) -> None:
-    """Wait by the page's own timers: those that were due before have run then, however busy the machine is."""
+    """Wait with the page's own timers, so that earlier timers have run even on a busy machine."""
     await page.evaluate("ms => new Promise((done) => setTimeout(done, ms))", 1_000 * seconds)
 
 
 async def scroll_to(page: Page, y: int) -> None:
-    """Scroll, and wait until the snippet has seen that it has settled."""
+    """Scroll, and wait until the snippet has noticed the end of scrolling."""
     await page.evaluate(SCROLL, [y, 1_000 * SETTLED_S])
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def visit(browser: Browser, site: Site) -> AsyncIterator[Visit]:
-    """Open the page as a new visitor and wait for the snippet; no error may be seen by the page."""
+    """Return a function that opens the page as a new visitor and waits for the snippet; errors in the page fail."""
     context = await browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
     errors: list[str] = []
     context.on("weberror", lambda error: errors.append(str(error.error)))

@@ -1,7 +1,7 @@
-"""Real visits, from a browser's clicks to ClickHouse's cells: the snippet, the edge, Kafka and the worker as they are.
+"""End-to-end tests from a browser's clicks to ClickHouse's cells, with the real snippet, edge, Kafka and worker.
 
-A site of the test's own serves the pages from another origin, which the edge lists. What visitors do is known, so the
-cells are; what could be lost or counted twice is counted.
+A test site serves the pages from another origin, which the edge lists. The visitors' actions are known, so the
+expected cells are known too; losses and duplicates are counted.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ import pytest_asyncio
 from aiohttp import web
 from beacons import analyst
 from conftest import DEAD_S, scroll_to, wait_in
-from ledger import Expected, Ledger
+from expectations import Expectations, Expected
 from playwright.async_api import Browser, BrowserContext, Page
 
 from infra.embedded.stack import Stack
@@ -35,7 +35,7 @@ FULL = os.environ.get("LPSTREAM_GUARANTEES") == "full"
 DOWN_S = 30 if FULL else 4
 
 WIDTH, HEIGHT = 1_440, 800
-# headless Chromium never hides a tab by itself: the page is told what a browser would tell it
+# Headless Chromium never hides a tab, so the page gets the events of a hidden tab.
 HIDE = """state => {
   Object.defineProperty(document, "visibilityState", { get: () => state, configurable: true });
   document.dispatchEvent(new Event("visibilitychange"));
@@ -56,23 +56,23 @@ PAGE = """<!doctype html>
 
 @dataclasses.dataclass
 class World:
-    """The site, the edge, and the test's page."""
+    """The site, the edge, the expectations, and the test's page."""
 
     url: str
     edge: EdgeProcess
-    ledger: Ledger
+    expectations: Expectations
     lp_id: str
 
     def expect(self, lp_id: str | None = None, **totals: int) -> Expected:
-        """Note what the page, or another, must come to."""
+        """Add the expected totals of this page or another."""
         expected = Expected(lp_id or self.lp_id, totals)
-        self.ledger.expected.append(expected)
+        self.expectations.expected.append(expected)
         return expected
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def site() -> AsyncIterator[tuple[str, dict[str, str]]]:
-    """A site on a port of its own; what it serves is filled in later."""
+    """Run a site on a free port; the tag in its pages is set later."""
     pages = {"tag": ""}
 
     async def serve(request: web.Request) -> web.Response:
@@ -95,24 +95,24 @@ async def site() -> AsyncIterator[tuple[str, dict[str, str]]]:
 async def edge(
     stack: Stack, installation: Installation, browser: Browser, site: tuple[str, dict[str, str]]
 ) -> AsyncIterator[EdgeProcess]:
-    """An edge that lists the site's origin, and lets one visitor come only so often."""
+    """Start an edge that lists the site's origin and limits each client to 20 requests/s."""
     settings = {"LPSTREAM_ALLOWED_ORIGINS": json.dumps([site[0]]), "LPSTREAM_EDGE_CLIENT_RATE": "20"}
     with edge_process(stack, "end-to-end", settings) as one:
-        # as `lpstream snippet` prints it: by the hash, with integrity
+        # The tag as `lpstream snippet` prints it: address with hash, and integrity.
         site[1]["tag"] = Snippet.load().tag(one.url, "LP")
         yield one
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def ledger(stack: Stack, installation: Installation) -> AsyncIterator[Ledger]:
+async def expectations(stack: Stack, installation: Installation) -> AsyncIterator[Expectations]:
     clickhouse = analyst(stack)
-    yield Ledger(clickhouse, stack.addresses.kafka)
+    yield Expectations(clickhouse, stack.addresses.kafka)
     await clickhouse.close()
 
 
 @pytest.fixture
-def world(ledger: Ledger, edge: EdgeProcess, site: tuple[str, dict[str, str]]) -> World:
-    return World(site[0], edge, ledger, f"e2e_{uuid4().hex[:8]}")
+def world(expectations: Expectations, edge: EdgeProcess, site: tuple[str, dict[str, str]]) -> World:
+    return World(site[0], edge, expectations, f"e2e_{uuid4().hex[:8]}")
 
 
 Open = Callable[..., Awaitable[Page]]
@@ -127,7 +127,7 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def visit(context: BrowserContext, world: World) -> Open:
-    """Open the test's page, or another, and wait for the snippet."""
+    """Return a function that opens the test's page, or another, and waits for the snippet."""
 
     async def opened(lp_id: str = world.lp_id, width: int = WIDTH) -> Page:
         page = await context.new_page()
@@ -140,7 +140,7 @@ async def visit(context: BrowserContext, world: World) -> Open:
 
 
 async def until(condition: Callable[[], bool], within_s: float = 20) -> None:
-    """Wait for what is to come."""
+    """Wait until the condition is true."""
     async with asyncio.timeout(within_s):
         while not condition():
             await asyncio.sleep(0.05)
@@ -156,7 +156,7 @@ def cell(kind: str, x: int, y: int, width: int, fixed: bool = False) -> tuple[st
 
 async def test_known_visits_become_the_expected_cells(world: World, visit: Open) -> None:
     widths = (390, 820, 1_440)
-    await asyncio.gather(*(_known(visit, f"{world.lp_id}_{width}", width) for width in widths))
+    await asyncio.gather(*(_known_visit(visit, f"{world.lp_id}_{width}", width) for width in widths))
     for width in widths:
         expected = world.expect(f"{world.lp_id}_{width}", pageviews=1, clicks=8, rage_clicks=2, dead_clicks=3, goals=1)
         expected.cells = Counter({
@@ -168,11 +168,11 @@ async def test_known_visits_become_the_expected_cells(world: World, visit: Open)
         expected.reached = Counter(dict.fromkeys(range((1_500 + HEIGHT) // 100), 1))
 
 
-async def _known(visit: Open, lp_id: str, width: int) -> None:
-    """A visit of which it is known what comes of it."""
+async def _known_visit(visit: Open, lp_id: str, width: int) -> None:
+    """Make a visit with known actions."""
     page = await visit(lp_id, width)
-    await page.mouse.click(200, 120)  # a button that changes
-    await wait_in(page, 0.02)  # its change is over before the next press
+    await page.mouse.click(200, 120)  # a button that reacts
+    await wait_in(page, 0.02)  # the change ends before the next press
     await page.mouse.click(50, 700)  # nothing there
     await wait_in(page, DEAD_S)
     await scroll_to(page, 1_500)
@@ -186,7 +186,7 @@ async def _known(visit: Open, lp_id: str, width: int) -> None:
     await page.close(run_before_unload=True)
 
 
-async def test_routes_of_an_application_are_pages_of_their_own(world: World, visit: Open) -> None:
+async def test_routes_of_an_application_are_separate_pages(world: World, visit: Open) -> None:
     first, second = world.lp_id, f"{world.lp_id}_plans"
     page = await visit()
     await page.mouse.click(200, 120)
@@ -202,7 +202,7 @@ async def test_routes_of_an_application_are_pages_of_their_own(world: World, vis
     world.expect(second, pageviews=1, clicks=2).cells = Counter({cell("click", 200, 120, WIDTH): 2})
 
 
-async def test_offline_and_back(world: World, visit: Open, context: BrowserContext) -> None:
+async def test_events_while_offline_are_sent_later(world: World, visit: Open, context: BrowserContext) -> None:
     page = await visit()
     await context.set_offline(True)
     for _ in range(3):
@@ -210,15 +210,15 @@ async def test_offline_and_back(world: World, visit: Open, context: BrowserConte
         await page.evaluate("lpstream.goal()")
         await asyncio.sleep(1.1)
         await flush(page)
-    told: list[int] = []
-    page.on("response", lambda answer: told.append(answer.status) if answer.request.method == "POST" else None)
+    statuses: list[int] = []
+    page.on("response", lambda answer: statuses.append(answer.status) if answer.request.method == "POST" else None)
     await context.set_offline(False)
-    await until(lambda: told.count(204) >= 3)
+    await until(lambda: statuses.count(204) >= 3)
     await page.close(run_before_unload=True)
     world.expect(pageviews=1, clicks=3, goals=3)
 
 
-async def test_the_edge_down_for_a_while(world: World, visit: Open, stack: Stack) -> None:
+async def test_events_while_the_edge_is_down_are_sent_later(world: World, visit: Open, stack: Stack) -> None:
     page = await visit()
     await page.mouse.click(200, 120)
     await asyncio.to_thread(world.edge.child.kill)
@@ -228,7 +228,7 @@ async def test_the_edge_down_for_a_while(world: World, visit: Open, stack: Stack
         await asyncio.sleep(1.1)
         await page.mouse.click(200, 120)
         clicks += 1
-    await page.close(run_before_unload=True)  # what it could not send waits in the browser
+    await page.close(run_before_unload=True)  # unsent beacons wait in the browser
     world.edge.child.start()
     await _until_ready(world.edge)
     other = await visit()
@@ -249,27 +249,27 @@ async def _until_ready(edge: EdgeProcess) -> None:
         await asyncio.sleep(0.1)
 
 
-async def test_a_visitor_who_comes_too_often_is_heard_later(world: World, visit: Open) -> None:
+async def test_events_over_the_rate_limit_are_sent_later(world: World, visit: Open) -> None:
     page = await visit()
-    told: list[int] = []
-    page.on("response", lambda answer: told.append(answer.status) if answer.request.method == "POST" else None)
+    statuses: list[int] = []
+    page.on("response", lambda answer: statuses.append(answer.status) if answer.request.method == "POST" else None)
     clicks = 0
     neighbours = asyncio.create_task(_neighbours(world.edge.url))
-    while 429 not in told and clicks < 20:
+    while 429 not in statuses and clicks < 20:
         await page.mouse.click(200, 120)
         clicks += 1
         await flush(page)
         await asyncio.sleep(1.1)
     neighbours.cancel()
-    assert 429 in told
-    before = told.count(204)
-    await until(lambda: told.count(204) > before)
+    assert 429 in statuses
+    before = statuses.count(204)
+    await until(lambda: statuses.count(204) > before)
     await page.close(run_before_unload=True)
     world.expect(pageviews=1, clicks=clicks)
 
 
 async def _neighbours(url: str) -> None:
-    """Others at the visitor's address, who use up what it may post."""
+    """Act as other visitors at the same address, who use up its rate."""
     async with aiohttp.ClientSession() as http:
         while True:
             for _ in range(20):
@@ -278,7 +278,7 @@ async def _neighbours(url: str) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_hidden_reloaded_and_brought_back(world: World, visit: Open) -> None:
+async def test_hiding_reloading_and_back_forward_cache_lose_no_events(world: World, visit: Open) -> None:
     page = await visit()
     await page.mouse.click(200, 120)
     await page.evaluate(HIDE, "hidden")
@@ -292,13 +292,13 @@ async def test_hidden_reloaded_and_brought_back(world: World, visit: Open) -> No
     await page.goto(world.url + "/other")
     await page.go_back(wait_until="commit")
     kept = await page.evaluate("window.kept === true")
-    assert kept, "the browser kept the page"
+    assert kept, "the browser must restore the page from its cache"
     await page.mouse.click(200, 130)
     await page.close(run_before_unload=True)
     world.expect(pageviews=3, clicks=4)
 
 
-async def test_closed_right_after_a_click(world: World, visit: Open) -> None:
+async def test_a_click_right_before_closing_is_counted(world: World, visit: Open) -> None:
     for number in range(1, 6):
         page = await visit()
         await page.mouse.click(200, 120)
@@ -307,11 +307,11 @@ async def test_closed_right_after_a_click(world: World, visit: Open) -> None:
     world.expect(pageviews=5, clicks=5)
 
 
-async def test_an_origin_that_is_not_listed_is_not_heard(world: World, browser: Browser, site: Any) -> None:
+async def test_an_unlisted_origin_is_not_counted(world: World, browser: Browser, site: Any) -> None:
     context = await browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
     try:
         page = await context.new_page()
-        # the same site by another name is another origin: the script's check by hash needs it to be listed
+        # The same site under another name is another origin; the script's integrity check needs a listed origin.
         await page.goto(f"{world.url.replace('127.0.0.1', 'shop.test')}/page?lp={world.lp_id}")
         await asyncio.sleep(0.5)
         assert not await page.evaluate("Boolean(window.lpstream)")
@@ -325,6 +325,6 @@ async def test_an_origin_that_is_not_listed_is_not_heard(world: World, browser: 
     world.expect(pageviews=0, clicks=0)
 
 
-async def test_everything_is_counted_and_nothing_twice(ledger: Ledger) -> None:
-    assert ledger.expected, "run the tests before this one too"
-    await ledger.check()
+async def test_all_events_are_counted_exactly_once(expectations: Expectations) -> None:
+    assert expectations.expected, "run this test together with the tests before it"
+    await expectations.check()

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from requests_for_pages import BUSINESS, INDUSTRIES, PURPOSES, full, html_of, least
+from page_requests import BUSINESS, INDUSTRIES, PURPOSES, full, html_of, least
 
 VERSION = "26.9.27"
 DIGEST = "22f15dd39a33bed929d2a5c0cddf5946849a647eca9272bf4d5d00bc7e7a4d47"
@@ -30,7 +30,7 @@ def checker() -> Path:
         )
         if done.returncode:
             pytest.skip(f"npm could not fetch vnu-jar: {done.stderr[-200:]}")
-    assert hashlib.sha256(JAR.read_bytes()).hexdigest() == DIGEST, "another vnu.jar than the one that was looked at"
+    assert hashlib.sha256(JAR.read_bytes()).hexdigest() == DIGEST, "this vnu.jar is not the reviewed version"
     return JAR
 
 
@@ -55,7 +55,7 @@ def test_every_page_is_valid(checker: Path, tmp_path: Path) -> None:
     assert complaints(checker, *pages) == []
 
 
-def test_a_wrong_page_is_seen(checker: Path, tmp_path: Path) -> None:
+def test_an_invalid_page_is_detected(checker: Path, tmp_path: Path) -> None:
     page = tmp_path / "wrong.html"
     page.write_text(html_of(full()).replace("<h1", "<h7").replace("</h1>", "</h7>"), encoding="utf-8")
     assert any("h7" in line for line in complaints(checker, page))

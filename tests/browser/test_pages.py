@@ -1,6 +1,6 @@
-"""Pages in a real browser: eight designs on a phone and a desktop, under the policy that the edge sends.
+"""Pages in a real browser: eight designs on a phone and a desktop, with the edge's Content-Security-Policy.
 
-Screenshots go to out/pages/. axe-core comes with axe-playwright-python; Japanese type is the cards' own.
+Screenshots go to out/pages/. axe-core comes with axe-playwright-python; Japanese fonts are the cards' fonts.
 """
 
 import asyncio
@@ -13,10 +13,10 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from axe_playwright_python.async_playwright import Axe
+from font_browser import CHROMIUM, launched, write_fonts
 from harness import full_only
+from page_requests import BUSINESS, INDUSTRIES, full, html_of, least, longest
 from playwright.async_api import Browser, Page
-from readers import CHROMIUM, launched, write_fonts
-from requests_for_pages import BUSINESS, INDUSTRIES, full, html_of, least, longest
 
 from processors.pages.page import choose_template, pictures
 from schemas.copywriting import Copy
@@ -52,8 +52,8 @@ OUTSIDE = """() => [...document.querySelectorAll("h1,h2,h3,.ph,.call")]
   .map(one => one.outerHTML.slice(0, 60))"""
 
 
-class Press:
-    """Serves pages as the edge does."""
+class PageServer:
+    """A server that serves pages as the edge does."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -62,18 +62,18 @@ class Press:
 
     @property
     def url(self) -> str:
-        """Its origin."""
+        """Return the server's origin."""
         return f"http://127.0.0.1:{self.port}"
 
     def publish(self, request: Any, copy: Copy | None = None) -> str:
-        """Put a page up; its HTML."""
+        """Publish a page; return its HTML."""
         template, _ = choose_template(request)
         self.files = {one.key: (one.body, one.content_type) for one in pictures(request, template)}
         self.html = html_of(request, copy, base_url=self.url)
         return self.html
 
     async def serve(self, request: web.Request) -> web.Response:
-        """A page, its files, the snippet, and a door for its beacons."""
+        """Serve the page, its files and the snippet; accept beacons."""
         path = request.path[1:]
         if path in self.files:
             body, content_type = self.files[path]
@@ -86,35 +86,39 @@ class Press:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def press() -> AsyncIterator[Press]:
-    press = Press()
+async def page_server() -> AsyncIterator[PageServer]:
+    page_server = PageServer()
     app = web.Application()
-    app.router.add_route("*", "/{path:.*}", press.serve)
+    app.router.add_route("*", "/{path:.*}", page_server.serve)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    press.port = runner.addresses[0][1]
-    yield press
+    page_server.port = runner.addresses[0][1]
+    yield page_server
     await runner.cleanup()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def reader(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
-    """A browser that has the cards' fonts and no other."""
+    """Run a browser with only the cards' fonts."""
     if CHROMIUM is None:
         pytest.skip("no chromium on the path")
     async with launched(write_fonts(tmp_path_factory.mktemp("fonts"))) as running:
         yield running
 
 
-async def opened(reader: Browser, press: Press, size: tuple[int, int], complaints: list[str], **options: Any) -> Page:
+async def opened(
+    reader: Browser, page_server: PageServer, size: tuple[int, int], complaints: list[str], **options: Any
+) -> Page:
     page = await reader.new_page(viewport={"width": size[0], "height": size[1]}, **options)
-    page.on("console", lambda told: complaints.append(told.text) if told.type in ("error", "warning") else None)
+    page.on(
+        "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
+    )
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("requestfailed", lambda failed: complaints.append(f"{failed.url} {failed.failure}"))
     page.on("response", lambda came: complaints.append(f"{came.url} {came.status}") if came.status >= 400 else None)
     await page.add_init_script(WATCH)
-    await page.goto(f"{press.url}/lp/t1-1", wait_until="load")
+    await page.goto(f"{page_server.url}/lp/t1-1", wait_until="load")
     return page
 
 
@@ -127,10 +131,12 @@ async def until(page: Page, condition: str, within_s: float = 8) -> None:
 
 @pytest.mark.parametrize("device", ["mobile", pytest.param("desktop", marks=full_only)])
 @pytest.mark.parametrize("template", INDUSTRIES)
-async def test_a_page_is_fit_to_be_published(reader: Browser, press: Press, template: str, device: str) -> None:
-    press.publish(full(INDUSTRIES[template], purpose="販売" if template == "shop" else "予約"))
+async def test_a_page_meets_layout_speed_and_accessibility_limits(
+    reader: Browser, page_server: PageServer, template: str, device: str
+) -> None:
+    page_server.publish(full(INDUSTRIES[template], purpose="販売" if template == "shop" else "予約"))
     complaints: list[str] = []
-    page = await opened(reader, press, DEVICES[device], complaints)
+    page = await opened(reader, page_server, DEVICES[device], complaints)
     await until(page, "window.lpstream && seen.paint > 0")
     seen = await page.evaluate("seen")
     assert seen["shift"] <= CLS and seen["paint"] <= LCP_MS, seen
@@ -139,7 +145,7 @@ async def test_a_page_is_fit_to_be_published(reader: Browser, press: Press, temp
     call = page.locator(".bar-call" if device == "mobile" else ".hero .call")
     box = await call.bounding_box()
     assert box is not None and box["y"] + box["height"] <= DEVICES[device][1], (
-        "the first call is seen without scrolling"
+        "the first call to action must be visible without scrolling"
     )
     assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     for image in await page.locator("img").all():
@@ -147,8 +153,8 @@ async def test_a_page_is_fit_to_be_published(reader: Browser, press: Press, temp
         await image.evaluate("one => one.decode()")
         assert await image.evaluate("one => one.naturalWidth") > 0
         assert (await image.evaluate("one => one.currentSrc")).endswith(".avif")
-    hero = (await page.locator("img").first.evaluate("one => one.currentSrc")).removeprefix(f"{press.url}/")
-    assert len(press.files[hero][0]) <= HERO_BYTES
+    hero = (await page.locator("img").first.evaluate("one => one.currentSrc")).removeprefix(f"{page_server.url}/")
+    assert len(page_server.files[hero][0]) <= HERO_BYTES
     assert await page.evaluate(TARGETS) == [] and await page.evaluate(SMALL) == []
     await page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
     found = await Axe().run(page)
@@ -162,9 +168,11 @@ async def test_a_page_is_fit_to_be_published(reader: Browser, press: Press, temp
 
 
 @pytest.mark.parametrize("template", INDUSTRIES)
-async def test_a_narrow_phone_and_zoomed_text_cut_nothing_off(reader: Browser, press: Press, template: str) -> None:
-    press.publish(full(INDUSTRIES[template], business={**BUSINESS, "name": "とても長い名前の株式会社" * 5}))
-    page = await opened(reader, press, (320, 568), [])
+async def test_a_narrow_phone_and_zoomed_text_do_not_overflow(
+    reader: Browser, page_server: PageServer, template: str
+) -> None:
+    page_server.publish(full(INDUSTRIES[template], business={**BUSINESS, "name": "とても長い名前の株式会社" * 5}))
+    page = await opened(reader, page_server, (320, 568), [])
     for width, size in ((320, "100%"), (390, "200%")):
         await page.set_viewport_size({"width": width, "height": 568})
         await page.evaluate("size => { document.documentElement.style.fontSize = size }", size)
@@ -174,10 +182,10 @@ async def test_a_narrow_phone_and_zoomed_text_cut_nothing_off(reader: Browser, p
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("template", INDUSTRIES)
-async def test_the_longest_copy_fits(reader: Browser, press: Press, template: str, device: str) -> None:
+async def test_the_longest_copy_fits(reader: Browser, page_server: PageServer, template: str, device: str) -> None:
     request = full(INDUSTRIES[template], purpose="予約")
-    press.publish(request, longest(request))
-    page = await opened(reader, press, DEVICES[device], [])
+    page_server.publish(request, longest(request))
+    page = await opened(reader, page_server, DEVICES[device], [])
     assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     assert await page.evaluate(OUTSIDE) == []
     heading, lead = await page.locator("h1").bounding_box(), await page.locator(".lead").bounding_box()
@@ -190,34 +198,36 @@ async def test_the_longest_copy_fits(reader: Browser, press: Press, template: st
 
 
 @pytest.mark.parametrize("template", INDUSTRIES)
-async def test_the_least_page_has_no_violation_and_no_dead_link(reader: Browser, press: Press, template: str) -> None:
-    press.publish(least(INDUSTRIES[template]))
-    page = await opened(reader, press, DEVICES["mobile"], [])
+async def test_a_minimal_page_has_no_violations_or_dead_links(
+    reader: Browser, page_server: PageServer, template: str
+) -> None:
+    page_server.publish(least(INDUSTRIES[template]))
+    page = await opened(reader, page_server, DEVICES["mobile"], [])
     assert (await Axe().run(page)).response["violations"] == []
     assert await page.locator("a:not(.skip):visible").count() == 0
     await page.close()
 
 
-async def test_the_form_posts_what_was_typed_to_the_customers_address(reader: Browser, press: Press) -> None:
-    press.publish(full("美容", business={**BUSINESS, "form_url": f"{press.url}/taken"}))
-    page = await opened(reader, press, DEVICES["mobile"], [])
+async def test_the_form_posts_its_fields_to_the_customers_address(reader: Browser, page_server: PageServer) -> None:
+    page_server.publish(full("美容", business={**BUSINESS, "form_url": f"{page_server.url}/taken"}))
+    page = await opened(reader, page_server, DEVICES["mobile"], [])
     await page.get_by_label("お名前").fill("山田 花子")
     await page.get_by_label("メールアドレス").fill("hanako@example.com")
     await page.locator("form .call").click()
-    assert await page.evaluate("document.activeElement.name") == "message", "an empty field is asked for"
+    assert await page.evaluate("document.activeElement.name") == "message", "the empty required field gets the focus"
     await page.locator("textarea").fill("明日の午後、お願いします。")
-    async with page.expect_request(lambda asked: asked.method == "POST" and asked.url.endswith("/taken")) as sent:
+    async with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/taken")) as sent:
         await page.locator("form .call").click()
     posted = (await sent.value).post_data or ""
     assert {part.split("=")[0] for part in posted.split("&")} == {"name", "email", "message"}
     await page.close()
 
 
-async def test_questions_open_and_all_is_read_without_scripts(reader: Browser, press: Press) -> None:
-    press.publish(full())
+async def test_questions_can_be_opened_without_scripts(reader: Browser, page_server: PageServer) -> None:
+    page_server.publish(full())
     context = await reader.new_context(java_script_enabled=False)
     page = await context.new_page()
-    await page.goto(f"{press.url}/lp/t1-1")
+    await page.goto(f"{page_server.url}/lp/t1-1")
     closed = page.locator(".questions details").nth(1)
     assert not await closed.locator("p").is_visible()
     await closed.locator("summary").click()
@@ -225,13 +235,13 @@ async def test_questions_open_and_all_is_read_without_scripts(reader: Browser, p
     await context.close()
 
 
-async def test_what_a_customer_typed_runs_nothing(reader: Browser, press: Press) -> None:
+async def test_customer_text_runs_no_scripts(reader: Browser, page_server: PageServer) -> None:
     evil = '"><img src=x onerror="window.hit=1"><script>window.hit=1</script><svg onload="window.hit=1">'
     facts = {"hours": evil, "access": evil, "licences": [evil], "testimonials": [{"text": evil, "author": evil}]}
     business = {"name": evil[:100], "address": evil, "url": 'https://example.com/"onmouseover="window.hit=1'}
-    press.publish(full(keywords=[evil[:50]], business=business, facts=facts))
+    page_server.publish(full(keywords=[evil[:50]], business=business, facts=facts))
     complaints: list[str] = []
-    page = await opened(reader, press, DEVICES["desktop"], complaints)
+    page = await opened(reader, page_server, DEVICES["desktop"], complaints)
     await until(page, "window.lpstream")
     assert await page.evaluate("window.hit") is None
     assert complaints == []

@@ -1,4 +1,4 @@
-"""The snippet in a real browser: what it posts, when, and what it never posts."""
+"""The snippet in a real browser: which events it posts, when, and which data it never posts."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from conftest import CUT, DEAD_S, HANG, HEIGHT, SETTLED_S, WIDTH, Site, Visit, s
 from playwright.async_api import Page
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-# heard by the snippet, also while the page's clock stands still
+# Waits for the scroll event itself, so that it works while the page's clock is paused.
 SCROLLED = """y => new Promise((done) => {
   addEventListener("scroll", () => done(), { capture: true, once: true });
   scrollTo(0, y);
@@ -34,16 +34,16 @@ async def click(page: Page, selector: str, times: int = 1) -> None:
         await page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
 
 
-async def test_a_pageview_begins_with_a_scroll_and_its_beacons_count(site: Site, visit: Visit) -> None:
+async def test_a_pageview_starts_with_a_scroll_and_numbers_its_beacons(site: Site, visit: Visit) -> None:
     began = int(time.time() * 1000)
     page = await visit()
     for number in (1, 2, 3):
         await flush(page)
         await site.posted(number)
-    first, second, third = site.taken
+    first, second, third = site.accepted
     assert (first.type[0], first.depth, first.x[0], first.y[0], first.dwell[0]) == ("s", 0, 0, 0, 0)
     assert [first.seq, second.seq, third.seq] == [0, 1, 2]
-    assert len({beacon.pageview_id for beacon in site.taken}) == 1
+    assert len({beacon.pageview_id for beacon in site.accepted}) == 1
     assert (first.lp_id, first.device, first.rate) == ("lp_test", "desktop", 1.0)
     assert (first.viewport_w, first.viewport_h) == (WIDTH, HEIGHT)
     height = await page.evaluate("document.documentElement.scrollHeight")
@@ -51,27 +51,27 @@ async def test_a_pageview_begins_with_a_scroll_and_its_beacons_count(site: Site,
     assert began - 1000 <= first.t0 <= int(time.time() * 1000)
 
 
-async def test_beacons_go_by_themselves_every_five_seconds_without_preflight(site: Site, visit: Visit) -> None:
+async def test_beacons_are_sent_every_five_seconds_without_preflight(site: Site, visit: Visit) -> None:
     await visit(host="shop.test", script=f"{site.url()}/t.js")
     opened = time.monotonic()
     await site.posted(1)
     assert time.monotonic() - opened < 9
     assert site.posts[0].path == "/e/heatmap.events"
-    assert not site.posts[0].preflight, "text/plain across origins needs none"
+    assert not site.posts[0].preflight, "text/plain across origins needs no preflight"
     assert 4_000 < sum(event[3] for event in site.events("s")) < 6_500
     assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", site.identities[0][0])
 
 
 @pytest.mark.parametrize(("width", "device"), [(390, "mobile"), (820, "tablet")])
-async def test_the_device_is_told_by_the_width(site: Site, visit: Visit, width: int, device: str) -> None:
+async def test_the_device_follows_from_the_width(site: Site, visit: Visit, width: int, device: str) -> None:
     page = await visit()
     await page.set_viewport_size({"width": width, "height": 600})
     await flush(page)
     await site.posted(1)
-    assert (site.taken[0].device, site.taken[0].viewport_w, site.taken[0].viewport_h) == (device, width, 600)
+    assert (site.accepted[0].device, site.accepted[0].viewport_w, site.accepted[0].viewport_h) == (device, width, 600)
 
 
-async def test_clicks_are_in_page_pixels_and_on_fixed_elements_in_viewport_pixels(site: Site, visit: Visit) -> None:
+async def test_clicks_use_page_pixels_or_viewport_pixels_if_fixed(site: Site, visit: Visit) -> None:
     page = await visit()
     await scroll_to(page, 700)
     await page.mouse.click(321, 234)
@@ -80,10 +80,10 @@ async def test_clicks_are_in_page_pixels_and_on_fixed_elements_in_viewport_pixel
     await page.goto("about:blank")
     await site.posted(1)
     assert [event[:3] + event[4:] for event in site.events("crd")] == [("c", 321, 934, False), ("c", 40, 20, True)]
-    assert all(beacon.type[at] == "c" for beacon in site.taken for at in beacon.fixed)
+    assert all(beacon.type[at] == "c" for beacon in site.accepted for at in beacon.fixed)
 
 
-async def test_a_physical_click_is_one_event_also_on_a_label_and_a_key_is_none(site: Site, visit: Visit) -> None:
+async def test_a_mouse_click_is_one_event_and_a_key_press_is_no_event(site: Site, visit: Visit) -> None:
     page = await visit()
     await click(page, "#label")
     assert await page.locator("#box").is_checked()
@@ -94,7 +94,7 @@ async def test_a_physical_click_is_one_event_also_on_a_label_and_a_key_is_none(s
     assert len(site.events("crd")) == 1
 
 
-async def test_rage_is_the_third_click_at_one_place_whatever_lies_between(site: Site, visit: Visit) -> None:
+async def test_the_third_click_at_a_place_within_a_second_is_rage(site: Site, visit: Visit) -> None:
     page = await visit()
     for x, y in ((400, 700), (410, 700), (900, 700), (400, 715), (405, 710), (425, 745)):
         await page.mouse.click(x, y)
@@ -109,7 +109,7 @@ async def test_rage_is_the_third_click_at_one_place_whatever_lies_between(site: 
     ]  # fmt: skip
 
 
-async def test_clicks_without_effect_are_dead_and_wait_until_that_is_known(site: Site, visit: Visit) -> None:
+async def test_clicks_without_effect_are_sent_later_as_dead(site: Site, visit: Visit) -> None:
     page = await visit()
     await click(page, "#dead")
     await asyncio.sleep(0.2)
@@ -123,13 +123,13 @@ async def test_clicks_without_effect_are_dead_and_wait_until_that_is_known(site:
 
 
 @pytest.mark.parametrize("selector", ["#works", "#types", "#name", "#box", "#moves"])
-async def test_a_click_that_changes_the_page_or_the_focus_is_a_click(site: Site, visit: Visit, selector: str) -> None:
+async def test_a_click_that_changes_page_or_focus_is_not_dead(site: Site, visit: Visit, selector: str) -> None:
     page = await visit()
     box = await page.locator(selector).bounding_box()
     assert box is not None
     await page.mouse.move(box["x"] + 5, box["y"] + 5)
     await page.mouse.down()
-    await asyncio.sleep(0.1)  # a press takes its time, and focus comes with its beginning
+    await asyncio.sleep(0.1)  # a press takes some time, and the focus changes at its start
     await page.mouse.up()
     await wait_in(page, DEAD_S)
     await flush(page)
@@ -137,9 +137,11 @@ async def test_a_click_that_changes_the_page_or_the_focus_is_a_click(site: Site,
     assert [event[0] for event in site.events("crd")] == ["c"]
 
 
-async def test_a_pointer_that_rests_is_told_once_with_how_long(site: Site, visit: Visit) -> None:
+async def test_a_resting_pointer_is_sent_once_with_its_duration(site: Site, visit: Visit) -> None:
     page = await visit(clock=True)
-    await page.clock.pause_at(await page.evaluate("Date.now()") / 1_000 + 1)  # or a busy machine lengthens each rest
+    await page.clock.pause_at(
+        await page.evaluate("Date.now()") / 1_000 + 1
+    )  # otherwise a busy machine lengthens each rest
     await page.mouse.move(500, 600)
     await page.clock.run_for(1_200)
     await page.mouse.move(700, 640)
@@ -155,12 +157,12 @@ async def test_a_pointer_that_rests_is_told_once_with_how_long(site: Site, visit
     assert 750 <= rests[1][3] < 1_200
 
 
-async def test_scrolling_tells_how_long_the_view_stood_and_how_deep_it_reached(site: Site, visit: Visit) -> None:
+async def test_scroll_events_have_dwell_time_and_depth(site: Site, visit: Visit) -> None:
     began = time.monotonic()
     page = await visit()
     await wait_in(page, 0.6)
     await scroll_to(page, 900)
-    stood_ms = 1_000 * (time.monotonic() - began)
+    dwell_ms = 1_000 * (time.monotonic() - began)
     await flush(page)
     await site.posted(1)
     await scroll_to(page, 400)
@@ -168,13 +170,13 @@ async def test_scrolling_tells_how_long_the_view_stood_and_how_deep_it_reached(s
     await wait_in(page, SETTLED_S)
     await flush(page)
     await site.posted(2)
-    first, second = site.taken
+    first, second = site.accepted
     assert [(kind, y) for kind, _, y, _, _ in site.events("s")] == [
         ("s", 0), ("s", 0), ("s", 900), ("s", 900), ("s", 900), ("s", 400), ("s", 400)
     ]  # fmt: skip
     assert (first.depth, second.depth) == (0, 900 + HEIGHT)
     assert [event[3] > 0 for event in site.events("s")] == [False, True, False, True, True, False, True]
-    assert 600 <= site.events("s")[1][3] < stood_ms
+    assert 600 <= site.events("s")[1][3] < dwell_ms
 
 
 async def test_sections_are_named_and_measured_in_page_pixels(site: Site, visit: Visit) -> None:
@@ -183,10 +185,10 @@ async def test_sections_are_named_and_measured_in_page_pixels(site: Site, visit:
     await flush(page)
     await site.posted(1)
     long_name = "名" * 63 + "🍜"
-    assert site.taken[0].sections == [("hero", 0, 1000), ("price", 1000, 2000), (long_name, 2000, 3000)]
+    assert site.accepted[0].sections == [("hero", 0, 1000), ("price", 1000, 2000), (long_name, 2000, 3000)]
 
 
-async def test_goals_are_forms_that_are_sent_and_what_the_page_tells(site: Site, visit: Visit) -> None:
+async def test_submitted_forms_and_goal_calls_are_goals(site: Site, visit: Visit) -> None:
     page = await visit()
     await page.evaluate("lpstream.goal('reserved')")
     await page.fill("#name", "secret-name")
@@ -200,20 +202,20 @@ async def test_goals_are_forms_that_are_sent_and_what_the_page_tells(site: Site,
         assert not re.search(rb"secret|example|reserved|thanks|http", post.body)
 
 
-async def test_a_route_change_begins_a_pageview(site: Site, visit: Visit) -> None:
+async def test_a_route_change_starts_a_pageview(site: Site, visit: Visit) -> None:
     page = await visit()
     await page.evaluate("history.pushState({}, '', '/plans')")
     await page.evaluate("history.replaceState({}, '', '/plans?tab=2')")
     await page.go_back()
     await flush(page)
     await site.until(lambda: len({identity[0] for identity in site.identities}) == 3)
-    assert [(beacon.seq, beacon.type[0], beacon.depth, beacon.lp_id) for beacon in site.taken] == [
+    assert [(beacon.seq, beacon.type[0], beacon.depth, beacon.lp_id) for beacon in site.accepted] == [
         (0, "s", 0, "lp_test")
     ] * 3
 
 
 @pytest.mark.parametrize("first", ["route", "page"])
-async def test_a_route_that_the_application_names_is_one_pageview(site: Site, visit: Visit, first: str) -> None:
+async def test_a_route_named_by_the_application_is_one_pageview(site: Site, visit: Visit, first: str) -> None:
     page = await visit()
     calls = ["history.pushState({}, '', '/plans')", "lpstream.page('lp_plans')"]
     for call in calls if first == "route" else reversed(calls):
@@ -221,10 +223,10 @@ async def test_a_route_that_the_application_names_is_one_pageview(site: Site, vi
     await flush(page)
     await site.posted(2)
     await asyncio.sleep(0.3)
-    assert [(beacon.seq, beacon.lp_id) for beacon in site.taken] == [(0, "lp_test"), (0, "lp_plans")]
+    assert [(beacon.seq, beacon.lp_id) for beacon in site.accepted] == [(0, "lp_test"), (0, "lp_plans")]
 
 
-async def test_closing_the_page_sends_the_last(site: Site, visit: Visit) -> None:
+async def test_closing_the_page_sends_the_last_events(site: Site, visit: Visit) -> None:
     page = await visit()
     await scroll_to(page, 600)
     await page.mouse.click(200, 700)
@@ -234,11 +236,11 @@ async def test_closing_the_page_sends_the_last(site: Site, visit: Visit) -> None
     assert site.events("s")[-1][2] == 600
 
 
-async def test_hiding_the_page_sends_the_last_and_hidden_time_does_not_count(site: Site, visit: Visit) -> None:
+async def test_hiding_the_page_sends_events_and_stops_the_dwell_time(site: Site, visit: Visit) -> None:
     page = await visit(clock=True)
     await page.clock.pause_at(await page.evaluate("Date.now()") / 1_000 + 1)
     await page.evaluate(HIDE, "hidden")
-    await site.until(lambda: len(site.taken) == 1)
+    await site.until(lambda: len(site.accepted) == 1)
     seen = sum(event[3] for event in site.events("s"))
     assert seen >= 1_000
     await page.clock.run_for(1_500)
@@ -246,24 +248,24 @@ async def test_hiding_the_page_sends_the_last_and_hidden_time_does_not_count(sit
     await page.clock.run_for(300)
     await page.evaluate(HIDE, "hidden")
     await page.close(run_before_unload=True)
-    await site.until(lambda: len(site.taken) == 2)
+    await site.until(lambda: len(site.accepted) == 2)
     assert sum(event[3] for event in site.events("s")) == seen + 300
 
 
-async def test_coming_back_from_the_back_forward_cache_is_a_pageview(site: Site, visit: Visit) -> None:
+async def test_returning_from_the_back_forward_cache_is_a_pageview(site: Site, visit: Visit) -> None:
     page = await visit()
     await page.evaluate("window.kept = true")
     await page.goto(site.url() + "/other")
     await page.go_back(wait_until="commit")
-    assert await page.evaluate("window.kept"), "the browser kept the page"
+    assert await page.evaluate("window.kept"), "the browser must restore the page from its cache"
     await flush(page)
     await site.posted(2)
-    assert [(beacon.seq, beacon.type[0]) for beacon in site.taken] == [(0, "s"), (0, "s")]
-    assert len({beacon.pageview_id for beacon in site.taken}) == 2
+    assert [(beacon.seq, beacon.type[0]) for beacon in site.accepted] == [(0, "s"), (0, "s")]
+    assert len({beacon.pageview_id for beacon in site.accepted}) == 2
 
 
 @pytest.mark.parametrize("answer", [503, 500, 429, 408, CUT])
-async def test_what_was_not_taken_is_sent_again_as_the_same_beacon(site: Site, visit: Visit, answer: object) -> None:
+async def test_a_failed_beacon_is_retried_unchanged(site: Site, visit: Visit, answer: object) -> None:
     page = await visit()
     site.answers.append(answer)
     await page.evaluate("lpstream.goal()")
@@ -272,13 +274,13 @@ async def test_what_was_not_taken_is_sent_again_as_the_same_beacon(site: Site, v
     await flush(page)
     await asyncio.sleep(1.1)
     await flush(page)
-    await site.until(lambda: len(site.taken) == 3)
+    await site.until(lambda: len(site.accepted) == 3)
     assert site.posts[1].body == site.posts[0].body
-    assert [beacon.seq for beacon in site.taken] == [0, 1, 2]
+    assert [beacon.seq for beacon in site.accepted] == [0, 1, 2]
     assert site.letters.count("g") == 1
 
 
-async def test_the_server_says_when_to_come_again(site: Site, visit: Visit) -> None:
+async def test_retry_after_delays_the_retry(site: Site, visit: Visit) -> None:
     page = await visit()
     site.answers.append((503, {"Retry-After": "3"}))
     await flush(page)
@@ -289,11 +291,11 @@ async def test_the_server_says_when_to_come_again(site: Site, visit: Visit) -> N
         await asyncio.sleep(0.1)
     assert 2.9 < site.posts[1].at - site.posts[0].at < 6
     assert site.identities[1] == site.identities[0]
-    await site.until(lambda: len(site.taken) > 10)
-    assert [beacon.seq for beacon in site.taken] == list(range(len(site.taken)))
+    await site.until(lambda: len(site.accepted) > 10)
+    assert [beacon.seq for beacon in site.accepted] == list(range(len(site.accepted)))
 
 
-async def test_a_server_that_hangs_is_given_up_and_asked_again(site: Site, visit: Visit) -> None:
+async def test_a_hanging_request_times_out_and_is_retried(site: Site, visit: Visit) -> None:
     page = await visit(clock=True)
     site.answers.append(HANG)
     await flush(page)
@@ -301,12 +303,12 @@ async def test_a_server_that_hangs_is_given_up_and_asked_again(site: Site, visit
     await page.clock.run_for(16_000)
     await asyncio.sleep(0.2)
     await page.clock.run_for(6_000)
-    await site.until(lambda: len(site.taken) >= 3)
+    await site.until(lambda: len(site.accepted) >= 3)
     assert site.identities[1] == site.identities[0]
-    assert [beacon.seq for beacon in site.taken] == list(range(len(site.taken)))
+    assert [beacon.seq for beacon in site.accepted] == list(range(len(site.accepted)))
 
 
-async def test_leaving_while_a_request_hangs_sends_the_rest_beside_it(site: Site, visit: Visit) -> None:
+async def test_leaving_during_a_hanging_request_sends_the_rest(site: Site, visit: Visit) -> None:
     page = await visit()
     site.answers.append(HANG)
     await flush(page)
@@ -320,7 +322,7 @@ async def test_leaving_while_a_request_hangs_sends_the_rest_beside_it(site: Site
 
 
 @pytest.mark.parametrize("status", [400, 403, 413, 422])
-async def test_what_the_server_refuses_is_not_sent_again(site: Site, visit: Visit, status: int) -> None:
+async def test_a_refused_beacon_is_not_retried(site: Site, visit: Visit, status: int) -> None:
     page = await visit()
     site.answers.append(status)
     await flush(page)
@@ -331,7 +333,7 @@ async def test_what_the_server_refuses_is_not_sent_again(site: Site, visit: Visi
     assert [seq for _, seq in site.identities] == [0, 1]
 
 
-async def test_what_was_tried_is_dropped_after_twenty_minutes_and_what_was_not_waits(site: Site, visit: Visit) -> None:
+async def test_a_tried_beacon_is_dropped_after_twenty_minutes(site: Site, visit: Visit) -> None:
     page = await visit(clock=True)
     site.always = 503
     await flush(page)
@@ -347,7 +349,7 @@ async def test_what_was_tried_is_dropped_after_twenty_minutes_and_what_was_not_w
 
 
 @pytest.mark.parametrize("broken", ["throw new Error('ours')", "return Promise.reject(new Error('ours'))"])
-async def test_a_page_whose_fetch_is_broken_sees_no_error(site: Site, visit: Visit, broken: str) -> None:
+async def test_a_broken_fetch_causes_no_error_in_the_page(site: Site, visit: Visit, broken: str) -> None:
     watch = "addEventListener('unhandledrejection', () => { window.seen = true });"
     page = await visit(init=f"{watch} window.fetch = () => {{ {broken} }}")
     await flush(page)
@@ -358,27 +360,27 @@ async def test_a_page_whose_fetch_is_broken_sees_no_error(site: Site, visit: Vis
     assert site.posts == []
 
 
-async def test_a_kafka_rest_proxy_is_spoken_to_and_its_errors_are_heard(site: Site, visit: Visit) -> None:
-    def told(error: int | None) -> tuple[int, dict[str, str], str]:
+async def test_the_kafka_rest_transport_retries_record_errors(site: Site, visit: Visit) -> None:
+    def rest_answer(error: int | None) -> tuple[int, dict[str, str], str]:
         offset: dict[str, Any] = {"partition": 0, "offset": 7, "error_code": error, "error": error and "not now"}
         headers = {"Content-Type": "application/vnd.kafka.v2+json"}
         return 200, headers, json.dumps({"offsets": [offset]})
 
     page = await visit(host="shop.test", options=f'data-transport="kafka-rest" data-endpoint="{site.url()}/"')
-    site.answers.append(told(50003))
-    site.always = told(None)
+    site.answers.append(rest_answer(50003))
+    site.always = rest_answer(None)
     await flush(page)
     await site.posted(1)
     await asyncio.sleep(1.2)
     await flush(page)
     await site.posted(3)
     assert {post.path for post in site.posts} == {"/topics/heatmap.events"}
-    told_seqs = [seq for _, seq in site.identities]
-    assert told_seqs[:3] == [0, 0, 1]
-    assert told_seqs[3:] == list(range(2, len(told_seqs) - 1)), "what its own timer sends on a busy machine"
+    seqs = [seq for _, seq in site.identities]
+    assert seqs[:3] == [0, 0, 1]
+    assert seqs[3:] == list(range(2, len(seqs) - 1)), "the snippet's timer may send more on a busy machine"
 
 
-async def test_a_sleep_of_the_machine_is_no_dwell_and_no_span(site: Site, visit: Visit) -> None:
+async def test_a_sleep_of_the_machine_is_not_counted_as_dwell(site: Site, visit: Visit) -> None:
     page = await visit(clock=True)
     now_s = await page.evaluate("Date.now()") / 1_000 + 1
     await page.clock.pause_at(now_s)
@@ -386,7 +388,7 @@ async def test_a_sleep_of_the_machine_is_no_dwell_and_no_span(site: Site, visit:
     await page.clock.run_for(800)
     await page.mouse.click(300, 200)
     await page.clock.set_system_time((now_s + 4 * 3_600) * 1_000)
-    await page.clock.run_for(1)  # two clicks at one time are one
+    await page.clock.run_for(1)  # two clicks at the same time would be one
     await page.mouse.click(320, 210)
     await page.evaluate(SCROLLED, 600)
     await page.clock.run_for(300)
@@ -394,5 +396,5 @@ async def test_a_sleep_of_the_machine_is_no_dwell_and_no_span(site: Site, visit:
     await page.goto("about:blank")
     await site.until(lambda: len(site.events("cd")) == 2)
     assert sorted(event[:3] for event in site.events("cd")) == [("c", 300, 200), ("c", 320, 210)]
-    assert max(max(beacon.dt) for beacon in site.taken) <= 60_000
-    assert max(max(beacon.dwell) for beacon in site.taken) <= 60_000
+    assert max(max(beacon.dt) for beacon in site.accepted) <= 60_000
+    assert max(max(beacon.dwell) for beacon in site.accepted) <= 60_000

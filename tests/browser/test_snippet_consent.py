@@ -1,4 +1,4 @@
-"""Whom the snippet does not measure: refusals, consent and sampling, in a real browser."""
+"""Visitors that the snippet must not measure: refusals, consent and sampling, in a real browser."""
 
 import asyncio
 
@@ -20,14 +20,14 @@ async def flush(page: Page) -> None:
         "Object.defineProperty(navigator, 'globalPrivacyControl', { get: () => true })",
     ],
 )
-async def test_who_refuses_is_not_measured_even_with_consent(site: Site, visit: Visit, refusal: str) -> None:
+async def test_do_not_track_and_gpc_override_consent(site: Site, visit: Visit, refusal: str) -> None:
     page = await visit(init=refusal)
     await page.evaluate("lpstream.consent(true)")
     await use_and_leave(page)
     assert site.posts == []
 
 
-async def test_a_sample_of_none_sends_nothing(site: Site, visit: Visit) -> None:
+async def test_a_sample_of_zero_sends_no_beacons(site: Site, visit: Visit) -> None:
     page = await visit(options="data-sample=0")
     await page.evaluate("lpstream.consent(true)")
     await use_and_leave(page)
@@ -35,11 +35,11 @@ async def test_a_sample_of_none_sends_nothing(site: Site, visit: Visit) -> None:
 
 
 @pytest.mark.parametrize(("sample", "rate"), [("0.999999", 0.999999), ("7", 1.0), ("all", 1.0)])
-async def test_the_sampling_rate_is_told(site: Site, visit: Visit, sample: str, rate: float) -> None:
+async def test_the_sampling_rate_is_sent(site: Site, visit: Visit, sample: str, rate: float) -> None:
     page = await visit(options=f"data-sample={sample}")
     await flush(page)
     await site.posted(1)
-    assert site.taken[0].rate == rate
+    assert site.accepted[0].rate == rate
 
 
 async def use_and_leave(page: Page) -> None:
@@ -51,7 +51,7 @@ async def use_and_leave(page: Page) -> None:
     await asyncio.sleep(0.5)
 
 
-async def test_nothing_is_measured_before_consent_or_without_it(site: Site, visit: Visit) -> None:
+async def test_events_without_consent_are_not_measured(site: Site, visit: Visit) -> None:
     page = await visit(options='data-consent="required"')
     await page.mouse.click(200, 700)
     await scroll_to(page, 300)
@@ -69,4 +69,4 @@ async def test_nothing_is_measured_before_consent_or_without_it(site: Site, visi
     await flush(page)
     await site.posted(2)
     assert [event[0] for event in site.events("crdmg")] == []
-    assert [(beacon.seq, beacon.type[0], beacon.y[0]) for beacon in site.taken] == [(0, "s", 300), (0, "s", 900)]
+    assert [(beacon.seq, beacon.type[0], beacon.y[0]) for beacon in site.accepted] == [(0, "s", 300), (0, "s", 900)]

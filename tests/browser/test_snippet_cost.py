@@ -1,4 +1,4 @@
-"""What the snippet takes of a page's main thread while its visitor is busy, by the browser's own profiler.
+"""The snippet's share of a page's main thread during a busy visit, measured with the browser's profiler.
 
 Short for every change; LPSTREAM_GUARANTEES=full takes a minute. The figures are printed: `pytest -s`.
 """
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 SECONDS = 60 if os.environ.get("LPSTREAM_GUARANTEES") == "full" else 6
 MOVES_A_S, SAMPLE_US = 60, 100
 MOST_SHARE = 0.01
-# a page of some weight: 3,000 elements, the deepest of them 12 below the body
+# A heavier page: 3,000 elements, up to 12 levels deep.
 CROWD = """() => {
   for (let row = 0; row < 250; row++) {
     let box = document.querySelector("main");
@@ -28,7 +28,7 @@ CROWD = """() => {
 }"""
 
 
-async def test_it_takes_next_to_nothing_of_a_busy_minute(site: Site, visit: Visit) -> None:
+async def test_the_snippet_uses_under_one_percent_of_the_main_thread(site: Site, visit: Visit) -> None:
     page = await visit()
     await page.evaluate(CROWD)
     session = await page.context.new_cdp_session(page)
@@ -52,7 +52,7 @@ async def test_it_takes_next_to_nothing_of_a_busy_minute(site: Site, visit: Visi
 
 
 async def _busy(page: Page) -> int:
-    """Move, and every second click, scroll or rest; the number of moves."""
+    """Move the mouse, and click, scroll or rest every second; return the number of moves."""
     rng, started, moves, x, y = random.Random(1), time.monotonic(), 0, WIDTH / 2, HEIGHT / 2
     for second in range(SECONDS):
         while (now := time.monotonic() - started) < second + 1:
@@ -70,13 +70,13 @@ async def _busy(page: Page) -> int:
 
 
 async def _task_s(session: CDPSession) -> float:
-    """Seconds that the page's main thread has worked."""
-    told = await session.send("Performance.getMetrics")
-    return float(next(one["value"] for one in told["metrics"] if one["name"] == "TaskDuration"))
+    """Return the seconds that the page's main thread has worked."""
+    metrics = await session.send("Performance.getMetrics")
+    return float(next(one["value"] for one in metrics["metrics"] if one["name"] == "TaskDuration"))
 
 
 def _took_s(profile: dict[str, Any], script: str) -> float:
-    """Seconds of all samples with a function of the script on the stack, what it called of the browser included."""
+    """Return the seconds of all samples with a function of the script on the stack, including browser calls."""
     parents = {child: node["id"] for node in profile["nodes"] for child in node.get("children", [])}
     own = {node["id"] for node in profile["nodes"] if node["callFrame"]["url"].endswith(script)}
 

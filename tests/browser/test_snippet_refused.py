@@ -1,13 +1,13 @@
-"""The snippet before a real edge that does not list its page's origin: it gives up, whatever its transport."""
+"""The snippet with a real edge that does not list its origin: it gives up with every transport."""
 
 from collections.abc import Iterator
 
 import pytest
 from conftest import Site, Visit
-from fronts import bare_edge
+from nginx_and_edge import bare_edge
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-KEPT = "Object.keys(localStorage).flatMap((key) => Object.keys(JSON.parse(localStorage[key]))).length"
+STORED = "Object.keys(localStorage).flatMap((key) => Object.keys(JSON.parse(localStorage[key]))).length"
 
 
 @pytest.fixture(scope="module")
@@ -17,11 +17,11 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("transport", ["beacon", "kafka-rest"])
-async def test_a_page_of_an_unlisted_origin_gives_up(site: Site, visit: Visit, edge: str, transport: str) -> None:
+async def test_the_snippet_gives_up_on_an_unlisted_origin(site: Site, visit: Visit, edge: str, transport: str) -> None:
     options = f"data-endpoint={edge} data-transport={transport}"
     page = await visit(host="shop.test", options=options)
     statuses: list[int] = []
     page.on("response", lambda answer: statuses.append(answer.status) if "heatmap.events" in answer.url else None)
     await page.evaluate("lpstream.flush()")
-    await page.wait_for_function(f"{KEPT} === 0", timeout=8_000)
+    await page.wait_for_function(f"{STORED} === 0", timeout=8_000)
     assert 403 in statuses and not site.posts

@@ -1,4 +1,4 @@
-"""What the snippet stores, so that the next page sends what this one could not: never twice, never for long."""
+"""The snippet's local storage: the next page sends unsent beacons, once, and only for a limited time."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ async def until_empty(page: Page) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_what_is_acknowledged_is_not_kept(site: Site, visit: Visit) -> None:
+async def test_an_acknowledged_beacon_is_removed_from_the_store(site: Site, visit: Visit) -> None:
     page = await visit()
     await page.evaluate("lpstream.goal()")
     await flush(page)
@@ -42,7 +42,7 @@ async def test_what_is_acknowledged_is_not_kept(site: Site, visit: Visit) -> Non
 
 
 @pytest.mark.parametrize("answer", [503, 429, CUT])
-async def test_the_next_page_sends_what_this_one_could_not(site: Site, visit: Visit, answer: object) -> None:
+async def test_the_next_page_sends_unsent_beacons(site: Site, visit: Visit, answer: object) -> None:
     page = await visit()
     site.always = answer
     await page.evaluate("lpstream.goal()")
@@ -54,12 +54,12 @@ async def test_the_next_page_sends_what_this_one_could_not(site: Site, visit: Vi
     site.always = 204
     other = await visit()
     await flush(other)
-    await site.until(lambda: failed <= {(one.pageview_id, one.seq) for one in site.taken})
+    await site.until(lambda: failed <= {(one.pageview_id, one.seq) for one in site.accepted})
     assert site.letters.count("g") == 1
     await until_empty(other)
 
 
-async def test_a_reload_while_a_request_hangs_loses_nothing(site: Site, visit: Visit) -> None:
+async def test_a_reload_during_a_hanging_request_loses_no_event(site: Site, visit: Visit) -> None:
     page = await visit()
     site.answers.append(HANG)
     await page.evaluate("lpstream.goal()")
@@ -72,7 +72,7 @@ async def test_a_reload_while_a_request_hangs_loses_nothing(site: Site, visit: V
     await until_empty(page)
 
 
-async def test_what_another_tab_has_sent_is_not_sent_again(site: Site, visit: Visit) -> None:
+async def test_a_beacon_sent_by_another_tab_is_not_sent_again(site: Site, visit: Visit) -> None:
     first, second = await visit(), await visit()
     site.always = 503
     await first.evaluate("lpstream.goal()")
@@ -82,15 +82,15 @@ async def test_what_another_tab_has_sent_is_not_sent_again(site: Site, visit: Vi
     await flush(second)
     await until_empty(second)
     taken = len(site.posts)
-    await asyncio.sleep(1.2)  # the first tab's pause
+    await asyncio.sleep(1.2)  # the first tab's retry delay
     await flush(first)
     await site.posted(taken + 1)
     await until_empty(first)
     sent = [identity for identity, post in zip(site.identities, site.posts, strict=True) if post.status == 204]
-    assert len(sent) == len(set(sent)), "nothing is taken twice"
+    assert len(sent) == len(set(sent)), "no beacon may be accepted twice"
 
 
-async def test_what_was_tried_is_dropped_after_twenty_minutes_on_any_page(site: Site, visit: Visit) -> None:
+async def test_any_page_drops_tried_beacons_after_twenty_minutes(site: Site, visit: Visit) -> None:
     page = await visit(clock=True)
     site.always = 503
     await flush(page)
@@ -112,21 +112,21 @@ async def test_the_store_is_bounded_and_keeps_the_newest(site: Site, visit: Visi
     site.always = 503
     await page.evaluate("for (let at = 0; at < 320; at++) lpstream.flush()")
     await asyncio.sleep(0.3)
-    kept = await stored(page)
-    seqs = [json.loads(one[0])["seq"] for one in kept.values()]
+    content = await stored(page)
+    seqs = [json.loads(one[0])["seq"] for one in content.values()]
     assert len(seqs) == 300 and seqs == list(range(seqs[0], seqs[0] + 300)) and seqs[-1] >= 319
     await page.evaluate("""for (let at = 0; at < 200; at++) {
         for (let event = 0; event < 99; event++) lpstream.goal();
         lpstream.flush();
     }""")
-    kept = await stored(page)
-    assert 100_000 < sum(len(one[0]) for one in kept.values()) <= 250_000
-    seqs = [json.loads(one[0])["seq"] for one in kept.values()]
+    content = await stored(page)
+    assert 100_000 < sum(len(one[0]) for one in content.values()) <= 250_000
+    seqs = [json.loads(one[0])["seq"] for one in content.values()]
     assert seqs == list(range(seqs[0], seqs[0] + len(seqs))) and seqs[-1] >= 519
 
 
 @pytest.mark.parametrize("init", [FORBID, FULL])
-async def test_a_page_that_may_not_store_still_sends_and_tries_again(site: Site, visit: Visit, init: str) -> None:
+async def test_a_page_without_storage_still_sends_and_retries(site: Site, visit: Visit, init: str) -> None:
     page = await visit(init=init)
     site.answers.append(503)
     await page.evaluate("lpstream.goal()")
@@ -139,7 +139,7 @@ async def test_a_page_that_may_not_store_still_sends_and_tries_again(site: Site,
 
 
 @pytest.mark.parametrize("text", ["{", "5", "null", '"x"', "[]", '{"a":5}', '{"a":["x"]}'])
-async def test_a_store_that_someone_else_wrote_harms_nobody(site: Site, visit: Visit, text: str) -> None:
+async def test_foreign_data_in_the_store_is_ignored(site: Site, visit: Visit, text: str) -> None:
     page = await visit()
     await page.evaluate("text => { localStorage['lpstream ' + location.origin + '/e/heatmap.events'] = text }", text)
     await page.evaluate("lpstream.goal()")
@@ -147,7 +147,7 @@ async def test_a_store_that_someone_else_wrote_harms_nobody(site: Site, visit: V
     await site.until(lambda: site.letters.count("g") == 1)
 
 
-async def test_without_consent_nothing_is_stored_and_withdrawing_it_empties_the_store(site: Site, visit: Visit) -> None:
+async def test_the_store_is_empty_without_consent(site: Site, visit: Visit) -> None:
     page = await visit(options='data-consent="required"')
     await page.evaluate("lpstream.goal()")
     await flush(page)

@@ -1,6 +1,6 @@
-"""The studio in Chromium: by mouse, by keyboard, without scripts, in both languages; axe finds nothing.
+"""The studio in Chromium: by mouse, by keyboard, without scripts, in both languages, without axe violations.
 
-Its maps are held against a page whose calls to action a browser was asked for. Screenshots go to out/studio/.
+Its maps are compared with the calls to action that a browser shows. Screenshots go to out/studio/.
 """
 
 import asyncio
@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
-from lived_in import LivedIn, lived_in
+from font_browser import CHROMIUM, launched, write_fonts
 from PIL import Image
 from playwright.async_api import Browser, BrowserContext, Page, expect
-from readers import CHROMIUM, launched, write_fonts
+from visited_page import VisitedPage, visited_page
 
 from infra.embedded.stack import Stack
 from processors.pictures.maps import GROUND, MARGIN_TOP
@@ -27,9 +27,9 @@ pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module")]
 SCREENSHOTS = Path(__file__).parents[2] / "out" / "studio"
 DESKTOP, PHONE = (1_360, 900), (390, 844)
 VISITS = 250
-# the previewed page brings the snippet, which its sandbox does not run
+# The preview contains the snippet, which its sandbox blocks.
 EXPECTED = re.compile("Blocked script execution in .*/preview")
-# links within text may be as high as the text
+# Links within text may be as small as the text.
 SMALL_TARGETS = """() => [...document.querySelectorAll("a,button,summary,select,input,textarea")]
   .filter(one => one.offsetParent && !one.closest(".skip,p,li,td,th,figcaption,.crumbs,label"))
   .map(one => [one.outerHTML.slice(0, 60), one.getBoundingClientRect()])
@@ -45,8 +45,8 @@ async def chromium(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Br
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def home(stack: Stack, installation: Installation, chromium: Browser) -> LivedIn:
-    return await lived_in(stack, installation, chromium, VISITS)
+async def home(stack: Stack, installation: Installation, chromium: Browser) -> VisitedPage:
+    return await visited_page(stack, installation, chromium, VISITS)
 
 
 async def opened(context: BrowserContext, complaints: list[str]) -> Page:
@@ -57,15 +57,15 @@ async def opened(context: BrowserContext, complaints: list[str]) -> Page:
     return page
 
 
-async def logged_in(page: Page, installation: Installation) -> None:
+async def log_in_to_studio(page: Page, installation: Installation) -> None:
     await page.goto(f"{installation.api_url}/studio")
     await page.locator("#token").fill(installation.token)
     await page.keyboard.press("Enter")
-    await expect(page.locator(".nav")).to_be_visible()  # the address is the door's own
+    await expect(page.locator(".nav")).to_be_visible()  # the login keeps the address
 
 
 async def clean(page: Page, name: str) -> None:
-    """No violation, nothing wider than the screen, targets large enough; a screenshot."""
+    """Assert no axe violations, no overflow and large enough targets; take a screenshot."""
     found = await Axe().run(page)
     assert found.response["violations"] == [], found.generate_report()
     assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
@@ -75,15 +75,15 @@ async def clean(page: Page, name: str) -> None:
 
 
 async def shown(page: Page) -> None:
-    """The maps are there."""
+    """Assert that all maps are loaded."""
     for picture in await page.locator(".view img").all():
         await picture.evaluate("one => one.decode()")
         assert await picture.evaluate("one => one.naturalWidth") > 100
 
 
 @pytest.mark.parametrize(("size", "locale"), [(DESKTOP, "ja-JP"), (PHONE, "en-GB")])
-async def test_a_page_is_made_followed_and_looked_at(
-    chromium: Browser, installation: Installation, home: LivedIn, size: tuple[int, int], locale: str
+async def test_a_page_can_be_requested_followed_and_inspected(
+    chromium: Browser, installation: Installation, home: VisitedPage, size: tuple[int, int], locale: str
 ) -> None:
     width, height = size
     context = await chromium.new_context(viewport={"width": width, "height": height}, locale=locale)
@@ -93,7 +93,7 @@ async def test_a_page_is_made_followed_and_looked_at(
     await page.goto(f"{installation.api_url}/studio")
     assert await page.locator("html").get_attribute("lang") == locale[:2]
     await clean(page, f"{name}-door")
-    await logged_in(page, installation)
+    await log_in_to_studio(page, installation)
     await clean(page, f"{name}-home")
     await page.goto(f"{installation.api_url}/studio/new")
     await clean(page, f"{name}-new")
@@ -127,43 +127,47 @@ async def test_a_page_is_made_followed_and_looked_at(
     await context.close()
 
 
-def on_a_sheet(picture: np.ndarray) -> bool:
-    """Whether the map is drawn on the sheet that stands for a screenshot."""
+def on_a_placeholder(picture: np.ndarray) -> bool:
+    """Return whether the map is drawn on the placeholder instead of a screenshot."""
     return bool((picture == np.array(GROUND)).all(axis=2).mean() > 0.5)
 
 
 @pytest.mark.parametrize("device", ["mobile", "desktop"])
-async def test_the_map_is_hot_on_the_pages_own_calls_to_action(
-    installation: Installation, home: LivedIn, device: str
+async def test_the_map_is_hot_on_the_pages_calls_to_action(
+    installation: Installation, home: VisitedPage, device: str
 ) -> None:
     headers = {"Authorization": f"Bearer {installation.token}", "Cache-Control": "no-cache"}
     address = f"{installation.api_url}/heatmaps/{home.lp_id}.png?kind=click&device={device}"
     picture = np.zeros(0)
     async with aiohttp.ClientSession(headers=headers) as session, asyncio.timeout(60):
-        while not picture.size or on_a_sheet(picture):  # a busy machine may take longer than a request waits
+        while not picture.size or on_a_placeholder(picture):  # a busy machine may take longer than a request waits
             async with session.get(address) as answer:
                 body = await answer.read()
             picture = np.asarray(Image.open(io.BytesIO(body)).convert("RGB")).astype(int)[MARGIN_TOP:]
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     (SCREENSHOTS / f"map-{device}.png").write_bytes(body)
     place = home.places[device]
-    assert picture.shape[1] == place.width and abs(picture.shape[0] - place.height) <= 16, "the page is as it was seen"
+    assert picture.shape[1] == place.width and abs(picture.shape[0] - place.height) <= 16, (
+        "the map has the size of the page"
+    )
     yellow = picture[:, :, 1] - picture[:, :, 2]
     spot = place.hot_spots[0]
     assert yellow[spot.y - 6 : spot.y + 6, spot.x - 6 : spot.x + 6].mean() > 70
-    # the page shows through elsewhere: its button beside the heat is still its own colour
+    # Only a small part is hot; elsewhere the page shows through.
     heat = (yellow > 60).sum() / yellow.size
     assert 0 < heat < 0.02
 
 
-async def test_the_keyboard_is_enough(chromium: Browser, installation: Installation, home: LivedIn) -> None:
+async def test_the_studio_works_with_the_keyboard(
+    chromium: Browser, installation: Installation, home: VisitedPage
+) -> None:
     context = await chromium.new_context(viewport={"width": 1_360, "height": 900}, locale="en-US")
     page = await context.new_page()
     await page.goto(f"{installation.api_url}/studio")
     assert await page.evaluate("document.activeElement.id") == "token"
     await page.keyboard.type(installation.token)
     await page.keyboard.press("Enter")
-    await expect(page.locator(".nav")).to_be_visible()  # the address is the door's own
+    await expect(page.locator(".nav")).to_be_visible()  # the login keeps the address
     await page.keyboard.press("Tab")
     assert await page.evaluate("document.activeElement.className") == "skip"
     await page.keyboard.press("Enter")
@@ -181,23 +185,25 @@ async def test_the_keyboard_is_enough(chromium: Browser, installation: Installat
     view = page.locator(".view")
     await view.focus()
     async with asyncio.timeout(20):
-        while await view.evaluate("one => one.scrollTop") < 100:  # what is not drawn yet takes no key
+        while await view.evaluate("one => one.scrollTop") < 100:  # a map that is not drawn yet ignores keys
             await page.keyboard.press("End")
             await asyncio.sleep(0.2)
     await context.close()
 
 
-async def test_without_scripts_everything_works(chromium: Browser, installation: Installation, home: LivedIn) -> None:
+async def test_the_studio_works_without_scripts(
+    chromium: Browser, installation: Installation, home: VisitedPage
+) -> None:
     context = await chromium.new_context(java_script_enabled=False, locale="ja-JP")
     page = await context.new_page()
-    await logged_in(page, installation)
+    await log_in_to_studio(page, installation)
     await page.goto(f"{installation.api_url}/studio/new")
     await page.locator("#name").fill("麺屋 一")
     await page.locator("#industry").fill("飲食")
     await page.locator("#prices").fill("無料です")
     await page.locator("form.stack .call").click()
     await expect(page.locator("#prices-error")).to_be_visible()
-    assert await page.locator("#name").input_value() == "麺屋 一", "what was typed stays"
+    assert await page.locator("#name").input_value() == "麺屋 一", "the typed text is kept"
     assert await page.locator("#prices").get_attribute("aria-invalid") == "true"
     await page.locator("#prices").fill("")
     await page.locator("form.stack .call").click()

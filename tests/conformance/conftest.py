@@ -1,11 +1,11 @@
-"""What the conformance suite runs against: the edge of this checkout, or any REST proxy that the environment names.
+"""Fixtures of the conformance suite: it tests this checkout's edge, or any REST proxy named by the environment.
 
     LPSTREAM_CONFORMANCE_URL       base URL of the proxy; unset: an edge is started on the embedded stack
-    LPSTREAM_CONFORMANCE_KAFKA     its brokers, where the suite makes topics and reads them
+    LPSTREAM_CONFORMANCE_KAFKA     its brokers; the suite creates and reads topics there
     LPSTREAM_CONFORMANCE_REGISTRY  its schema registry; unset: Avro is not tested
-    LPSTREAM_CONFORMANCE_TOKEN     bearer token, if it wants one
-    LPSTREAM_CONFORMANCE_ORIGIN    an origin that it allows
-    LPSTREAM_CONFORMANCE_DIALECT   ours, confluent or karapace: which of the known deviations are let pass
+    LPSTREAM_CONFORMANCE_TOKEN     bearer token, if the proxy needs a token
+    LPSTREAM_CONFORMANCE_ORIGIN    an origin that the proxy allows
+    LPSTREAM_CONFORMANCE_DIALECT   ours, confluent or karapace: the known deviations to accept
 
 Each test names the lines of the checklist that it covers; the summary at the end counts them.
 """
@@ -36,7 +36,7 @@ FULL = os.environ.get("LPSTREAM_GUARANTEES") == "full"
 
 @pytest.fixture(scope="session")
 def proxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    """The proxy that the environment names, else an edge with a registry."""
+    """Return the proxy that the environment names, or start an edge with a registry."""
     url = os.environ.get(f"{ENV}URL")
     if url is None:
         yield from _edge(request.getfixturevalue("stack"), tmp_path_factory.mktemp("conformance"))
@@ -51,15 +51,15 @@ def proxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def _edge(stack: Stack, folder: Path) -> Iterator[Proxy]:
     asyncio.run(prepare(settings_of(stack)))
     with contextlib.ExitStack() as ending:
-        small = None
+        small_registry = None
         if FULL:
             registries.fetch()
         if registries.is_fetched():
             registry = ending.enter_context(registries.apicurio(folder))
         else:
-            small = registries.SmallRegistry()
-            ending.callback(small.stop)
-            registry = small.url
+            small_registry = registries.SmallRegistry()
+            ending.callback(small_registry.stop)
+            registry = small_registry.url
         settings = {
             "LPSTREAM_PROXY_TOPICS": json.dumps(TOPICS),
             "LPSTREAM_SCHEMA_REGISTRY_URL": registry,
@@ -67,14 +67,14 @@ def _edge(stack: Stack, folder: Path) -> Iterator[Proxy]:
             "LPSTREAM_EDGE_CLIENT_BYTE_RATE": "0",
             "LPSTREAM_PRODUCE_TIMEOUT_S": "3",
         }
-        one = ending.enter_context(edge_process(stack, "conformance", settings))
+        edge = ending.enter_context(edge_process(stack, "conformance", settings))
         kafka = stack.addresses.kafka
-        yield Proxy(one.api_url, one.url, kafka, registry, "ours", one.token, one.url, small)
+        yield Proxy(edge.api_url, edge.url, kafka, registry, "ours", edge.token, edge.url, small_registry)
 
 
 @pytest_asyncio.fixture
 async def topic(proxy: Proxy) -> str:
-    """A topic of three partitions that nobody has used."""
+    """Create an empty topic with three partitions."""
     name = next(proxy.topics)
     admin = AIOKafkaAdminClient(bootstrap_servers=proxy.kafka)
     await admin.start()
@@ -101,18 +101,19 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """How much of the checklist was covered, and passed."""
-    told: dict[str, set[str]] = {"passed": set(), "failed": set(), "skipped": set()}
-    for outcome, lines in told.items():
+    """Print how many lines of the checklist were covered and passed."""
+    covered: dict[str, set[str]] = {"passed": set(), "failed": set(), "skipped": set()}
+    for outcome, lines in covered.items():
         for report in terminalreporter.stats.get(outcome, []):
             for name, value in getattr(report, "user_properties", []):
                 if name == "covers":
                     lines.update(value)
-    passed = told["passed"] - told["failed"]
-    if not passed | told["failed"]:
+    passed = covered["passed"] - covered["failed"]
+    if not passed | covered["failed"]:
         return
     nice = {line for line in passed if line.startswith("N")}
     terminalreporter.write_line(
         f"conformance: {len(passed & MUST)} of {len(MUST)} MUST lines pass, and {len(nice)} NICE ones"
-        f"; failed: {sorted(told['failed']) or 'none'}; not run: {sorted(MUST - passed - told['failed']) or 'none'}"
+        f"; failed: {sorted(covered['failed']) or 'none'}"
+        f"; not run: {sorted(MUST - passed - covered['failed']) or 'none'}"
     )

@@ -1,4 +1,4 @@
-"""The proxy under test, as a client of it."""
+"""A client of the proxy under test."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ TOPICS = [f"conformance-{RUN}-{number}" for number in range(150)]
 
 @dataclass
 class Answer:
-    """Status, headers and body of one answer, and how long it took (s)."""
+    """Status, headers, body and duration (s) of an answer."""
 
     status: int
     headers: Any
@@ -40,7 +40,7 @@ class Answer:
 
 @dataclass
 class Proxy:
-    """The proxy under test. `public` is where browsers come to, the same as `url` but for the edge."""
+    """The proxy under test. `public` is the URL for browsers; it differs from `url` for the edge only."""
 
     url: str
     public: str
@@ -57,7 +57,7 @@ class Proxy:
         return self.dialect == "ours"
 
     async def ask(self, method: str, path: str, data: Any = None, *, public: bool = False, **headers: str) -> Answer:
-        """One request; header names with _ for -."""
+        """Send a request; `_` in header names stands for `-`."""
         wanted = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.token and not public:
             wanted["Authorization"] = f"Bearer {self.token}"
@@ -77,11 +77,11 @@ class Proxy:
             return Answer(answer.status, answer.headers, parsed, seconds)
 
     async def produce(self, topic: str, data: Any, content_type: str = JSON, **headers: str) -> Answer:
-        """POST /topics/{topic}."""
+        """Send POST /topics/{topic}."""
         return await self.ask("POST", f"/topics/{topic}", data, Content_Type=content_type, **headers)
 
     async def records(self, topic: str, count: int) -> list[ConsumerRecord]:
-        """The topic's records, by partition and offset, once there are so many."""
+        """Wait for `count` records of the topic; return them sorted by partition and offset."""
         consumer = AIOKafkaConsumer(bootstrap_servers=self.kafka, auto_offset_reset="earliest")
         await consumer.start()
         consumer.assign([TopicPartition(topic, number) for number in range(PARTITIONS)])
@@ -96,7 +96,7 @@ class Proxy:
         return sorted(found, key=lambda one: (one.partition, one.offset))
 
     async def end_offsets(self, topic: str) -> int:
-        """How many records the topic has."""
+        """Return the number of records in the topic."""
         consumer = AIOKafkaConsumer(bootstrap_servers=self.kafka)
         await consumer.start()
         try:

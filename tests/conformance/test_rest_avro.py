@@ -1,4 +1,4 @@
-"""REST Proxy v2, Avro: schemas by text and by id, framing, and what does not fit."""
+"""REST Proxy v2, Avro: schemas by text and by id, framing, and invalid values."""
 
 import json
 import struct
@@ -16,7 +16,7 @@ TEXT = json.dumps(USER)
 @pytest.fixture(autouse=True)
 def registry(proxy: Proxy) -> str:
     if proxy.registry is None:
-        pytest.skip("no registry is named")
+        pytest.skip("LPSTREAM_CONFORMANCE_REGISTRY is not set")
     return proxy.registry
 
 
@@ -33,7 +33,7 @@ def framed(value: bytes) -> int:
 
 
 @pytest.mark.covers("M15", "M16", "M20", "N02")
-async def test_a_schema_by_its_text_and_then_by_its_id(proxy: Proxy, topic: str, registry: str) -> None:
+async def test_a_schema_can_be_given_by_text_and_by_id(proxy: Proxy, topic: str, registry: str) -> None:
     sent = [{"value": {"name": "a"}}, {"key": None, "value": {"name": "b"}}]
     answer = await proxy.produce(topic, {"value_schema": TEXT, "records": sent}, AVRO)
     assert answer.status == 200
@@ -49,7 +49,7 @@ async def test_a_schema_by_its_text_and_then_by_its_id(proxy: Proxy, topic: str,
 
 
 @pytest.mark.covers("M17")
-async def test_keys_have_schemas_and_primitives_are_schemas(proxy: Proxy, topic: str) -> None:
+async def test_keys_may_have_schemas_and_primitive_types(proxy: Proxy, topic: str) -> None:
     body = {"key_schema": '"string"', "value_schema": '{"type":"int"}', "records": [{"key": "k", "value": 5}]}
     answer = await proxy.produce(topic, body, AVRO)
     assert answer.status == 200
@@ -59,7 +59,7 @@ async def test_keys_have_schemas_and_primitives_are_schemas(proxy: Proxy, topic:
 
 
 @pytest.mark.covers("M18", "M19")
-async def test_what_is_given_needs_a_schema(proxy: Proxy, topic: str) -> None:
+async def test_every_key_and_value_needs_a_schema(proxy: Proxy, topic: str) -> None:
     answer = await proxy.produce(topic, {"records": [{"value": {"name": "a"}}]}, AVRO)
     assert (answer.status, answer.code) == (422, 42202)
     body = {"value_schema": TEXT, "records": [{"key": "k", "value": {"name": "a"}}]}
@@ -69,14 +69,14 @@ async def test_what_is_given_needs_a_schema(proxy: Proxy, topic: str) -> None:
 
 
 @pytest.mark.covers("M21")
-async def test_an_id_that_is_not_there(proxy: Proxy, topic: str) -> None:
+async def test_an_unknown_schema_id_is_refused(proxy: Proxy, topic: str) -> None:
     answer = await proxy.produce(topic, {"value_schema_id": 666_666, "records": [{"value": 1}]}, AVRO)
     if proxy.ours:
         assert (answer.status, answer.code) == (422, 42207)
     assert answer.code in (42205, 42207, 40801)
 
 
-async def test_an_id_of_another_subject(proxy: Proxy, topic: str) -> None:
+async def test_a_schema_id_of_another_subject_is_refused(proxy: Proxy, topic: str) -> None:
     other = next(proxy.topics)
     body = {"value_schema": '{"type":"fixed","size":2,"name":"F"}', "records": []}
     answer = await proxy.produce(topic, {**body, "records": [{"value": "ab"}]}, AVRO)
@@ -89,7 +89,7 @@ async def test_an_id_of_another_subject(proxy: Proxy, topic: str) -> None:
 
 @pytest.mark.covers("M22")
 @pytest.mark.parametrize("value", [{"nome": "a"}, {"name": 5}, 5, "x", [], {"name": None}, {}])
-async def test_what_does_not_fit_is_refused_whole(proxy: Proxy, topic: str, value: Any) -> None:
+async def test_an_invalid_value_refuses_the_whole_request(proxy: Proxy, topic: str, value: Any) -> None:
     body = {"value_schema": TEXT, "records": [{"value": {"name": "a"}}, {"value": value}]}
     answer = await proxy.produce(topic, body, AVRO)
     assert answer.status in (400, 422) and answer.code in (400, 42203, 42205)
@@ -98,14 +98,14 @@ async def test_what_does_not_fit_is_refused_whole(proxy: Proxy, topic: str, valu
 
 @pytest.mark.covers("M22")
 @pytest.mark.parametrize("number", [2**31, -(2**31) - 1, 1.5, True, "1", 10**30])
-async def test_numbers_beyond_their_type_do_not_fit(proxy: Proxy, topic: str, number: Any) -> None:
+async def test_numbers_outside_their_type_are_refused(proxy: Proxy, topic: str, number: Any) -> None:
     answer = await proxy.produce(topic, {"value_schema": '"int"', "records": [{"value": number}]}, AVRO)
     assert answer.status in (400, 422)
     assert await proxy.end_offsets(topic) == 0
 
 
 @pytest.mark.covers("M23")
-async def test_a_schema_that_cannot_read_what_is_there(proxy: Proxy, topic: str) -> None:
+async def test_an_incompatible_schema_is_refused(proxy: Proxy, topic: str) -> None:
     assert (
         await proxy.produce(topic, {"value_schema": TEXT, "records": [{"value": {"name": "a"}}]}, AVRO)
     ).status == 200
@@ -115,14 +115,14 @@ async def test_a_schema_that_cannot_read_what_is_there(proxy: Proxy, topic: str)
 
 
 @pytest.mark.parametrize("text", ["{", '{"type":"record"}', '"nope"', "5", "[" * 3_000])
-async def test_what_is_no_schema(proxy: Proxy, topic: str, text: str) -> None:
+async def test_an_invalid_schema_is_refused(proxy: Proxy, topic: str, text: str) -> None:
     answer = await proxy.produce(topic, {"value_schema": text, "records": [{"value": 1}]}, AVRO)
     assert (answer.status, answer.code) in (
         {(422, 42205)} if proxy.ours else {(422, 42205), (422, 42207), (408, 40801)}
     )
 
 
-async def test_unions_are_written_with_their_type(proxy: Proxy, topic: str) -> None:
+async def test_union_values_are_given_with_their_type(proxy: Proxy, topic: str) -> None:
     schema = '{"type":"record","name":"R","fields":[{"name":"a","type":["null","string"]}]}'
     sent = [{"value": {"a": None}}, {"value": {"a": {"string": "x"}}}]
     answer = await proxy.produce(topic, {"value_schema": schema, "records": sent}, AVRO)

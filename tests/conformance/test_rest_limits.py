@@ -1,4 +1,4 @@
-"""REST Proxy v2 at its limits: sizes, rates, a broker or a registry that is away; and what browsers are told."""
+"""REST Proxy v2 at its limits: sizes, rates, a broker or registry that is down, and CORS headers."""
 
 import asyncio
 import json
@@ -14,13 +14,13 @@ pytestmark = pytest.mark.stack
 LIMIT = 2**20
 
 
-def ours_alone(proxy: Proxy) -> None:
+def skip_unless_ours(proxy: Proxy) -> None:
     if not proxy.ours:
-        pytest.skip("needs a proxy with limits that the suite has set")
+        pytest.skip("needs an edge whose limits the suite sets")
 
 
 @pytest.mark.covers("M35")
-async def test_a_record_over_the_maximum_is_told_beside_its_neighbours(proxy: Proxy, topic: str) -> None:
+async def test_a_record_over_the_maximum_fails_alone(proxy: Proxy, topic: str) -> None:
     sent = [{"partition": 0, "value": "a"}, {"partition": 0, "value": "x" * 1_045_000}, {"partition": 0, "value": "b"}]
     answer = await proxy.produce(topic, {"records": sent})
     codes = [one.get("error_code") for one in answer.offsets]
@@ -35,24 +35,24 @@ async def chunks(total: int, sent: list[int]) -> AsyncIterator[bytes]:
     for _ in range(total // 65_536):
         yield b" " * 65_536
         sent.append(65_536)
-        await asyncio.sleep(0.01)  # an edge may go on reading for a second, so that its answer is not lost
+        await asyncio.sleep(0.01)  # the edge reads on for up to a second, so that its answer arrives
 
 
 @pytest.mark.covers("M45")
-async def test_a_body_over_the_limit_is_not_read(proxy: Proxy, topic: str) -> None:
-    ours_alone(proxy)
+async def test_a_body_over_the_limit_is_not_read_to_its_end(proxy: Proxy, topic: str) -> None:
+    skip_unless_ours(proxy)
     answer = await proxy.produce(topic, b" " * (LIMIT + 1))
     assert (answer.status, answer.code) == (413, 413)
     sent: list[int] = []
     answer = await proxy.produce(topic, chunks(64 * LIMIT, sent))
     assert (answer.status, answer.code) == (413, 413)
-    assert sum(sent) < 16 * LIMIT, "reading stops near the limit, buffers of both sides aside"
+    assert sum(sent) < 16 * LIMIT, "apart from buffers, reading stops near the limit"
 
 
 @pytest.fixture
 def narrow(stack: Stack, proxy: Proxy) -> Iterator[EdgeProcess]:
-    """An edge with little room."""
-    ours_alone(proxy)
+    """Start an edge with low limits."""
+    skip_unless_ours(proxy)
     settings = {
         "LPSTREAM_EDGE_CLIENT_RATE": "1",
         "LPSTREAM_EDGE_MAX_IN_FLIGHT": "10",
@@ -63,13 +63,13 @@ def narrow(stack: Stack, proxy: Proxy) -> Iterator[EdgeProcess]:
 
 
 @pytest.mark.covers("M46", "M49")
-async def test_too_often_and_too_much_say_when_to_come_again(proxy: Proxy, narrow: EdgeProcess, topic: str) -> None:
+async def test_a_rate_limit_answers_with_retry_after(proxy: Proxy, narrow: EdgeProcess, topic: str) -> None:
     other = Proxy(narrow.api_url, narrow.url, proxy.kafka, None, "ours", narrow.token)
     body = {"records": [{"value": 1}] * 11}
     answer = await other.produce("lp.requests", json.dumps(body).replace("1}", "{}}"))
     assert answer.status == 422
     answer = await other.produce("narrow", body)
-    assert (answer.status, answer.code) == (413, 413), "it could never wait for the broker: no sense in coming again"
+    assert (answer.status, answer.code) == (413, 413), "more records than may ever wait: a retry cannot succeed"
     answers = [await other.ask("POST", "/e/heatmap.events", "{}", public=True, Origin=narrow.url) for _ in range(15)]
     assert [answer.status for answer in answers] == [422] * 10 + [429] * 5
     assert int(answers[-1].headers["Retry-After"]) >= 1
@@ -77,8 +77,8 @@ async def test_too_often_and_too_much_say_when_to_come_again(proxy: Proxy, narro
 
 
 @pytest.mark.covers("M24")
-async def test_a_registry_that_is_away_is_no_fault_of_the_client(stack: Stack, proxy: Proxy) -> None:
-    ours_alone(proxy)
+async def test_a_registry_that_is_down_gives_408(stack: Stack, proxy: Proxy) -> None:
+    skip_unless_ours(proxy)
     name = next(proxy.topics)
     settings = {
         "LPSTREAM_SCHEMA_REGISTRY_URL": "http://127.0.0.1:9",
@@ -93,7 +93,7 @@ async def test_a_registry_that_is_away_is_no_fault_of_the_client(stack: Stack, p
 
 
 @pytest.mark.covers("M47")
-async def test_a_preflight_is_answered_and_may_be_kept(proxy: Proxy, topic: str) -> None:
+async def test_a_preflight_is_answered_and_cacheable(proxy: Proxy, topic: str) -> None:
     if proxy.origin is None:
         pytest.skip("no allowed origin is named")
     path = "/topics/heatmap.events" if proxy.ours else f"/topics/{topic}"
@@ -109,7 +109,7 @@ async def test_a_preflight_is_answered_and_may_be_kept(proxy: Proxy, topic: str)
 
 
 @pytest.mark.covers("M49")
-async def test_errors_carry_cors_headers_too(proxy: Proxy) -> None:
+async def test_errors_have_cors_headers(proxy: Proxy) -> None:
     if proxy.origin is None:
         pytest.skip("no allowed origin is named")
     topic = "heatmap.events"
@@ -130,8 +130,8 @@ async def test_errors_carry_cors_headers_too(proxy: Proxy) -> None:
 
 
 @pytest.mark.covers("M36")
-async def test_a_broker_that_is_away_is_told_within_the_deadline(stack: Stack, proxy: Proxy, topic: str) -> None:
-    ours_alone(proxy)
+async def test_a_broker_that_is_down_is_reported_within_the_deadline(stack: Stack, proxy: Proxy, topic: str) -> None:
+    skip_unless_ours(proxy)
     assert (await proxy.produce(topic, {"records": [{"value": 1}]})).status == 200
     await asyncio.to_thread(stack.kill, "kafka")
     try:

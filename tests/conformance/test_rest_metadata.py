@@ -1,4 +1,4 @@
-"""REST Proxy v2: what the metadata GETs tell."""
+"""REST Proxy v2: the GET requests for metadata."""
 
 import pytest
 from conformance.proxy import PARTITIONS, V2, Proxy
@@ -7,7 +7,7 @@ pytestmark = pytest.mark.stack
 
 
 @pytest.mark.covers("M41")
-async def test_topics_brokers_and_the_root(proxy: Proxy, topic: str) -> None:
+async def test_topics_brokers_and_the_root_are_listed(proxy: Proxy, topic: str) -> None:
     answer = await proxy.ask("GET", "/topics")
     assert answer.status == 200 and topic in answer.body and answer.body == sorted(answer.body)
     assert answer.headers["Content-Type"].startswith("application/")
@@ -23,14 +23,14 @@ async def test_topics_brokers_and_the_root(proxy: Proxy, topic: str) -> None:
 
 
 @pytest.mark.covers("M42")
-async def test_a_topic_that_is_not_there(proxy: Proxy) -> None:
+async def test_an_unknown_topic_is_404(proxy: Proxy) -> None:
     for path in ("/topics/missing", "/topics/missing/partitions", "/topics/missing/partitions/0"):
         answer = await proxy.ask("GET", path)
         assert (answer.status, answer.code) in ((404, 40401), *([(404, 40403)] if proxy.dialect == "karapace" else []))
 
 
 @pytest.mark.covers("M43", "N04")
-async def test_partitions(proxy: Proxy, topic: str) -> None:
+async def test_partitions_are_listed_with_their_offsets(proxy: Proxy, topic: str) -> None:
     found = (await proxy.ask("GET", f"/topics/{topic}/partitions")).body
     assert [one["partition"] for one in found] == list(range(PARTITIONS))
     assert (await proxy.ask("GET", f"/topics/{topic}/partitions/1")).body == found[1]
@@ -42,6 +42,6 @@ async def test_partitions(proxy: Proxy, topic: str) -> None:
 
 
 @pytest.mark.covers("M40")
-async def test_what_is_not_accepted(proxy: Proxy) -> None:
+async def test_an_unacceptable_type_is_406(proxy: Proxy) -> None:
     assert (await proxy.ask("GET", "/topics", Accept="text/html")).status == 406
     assert (await proxy.ask("GET", "/topics", Accept=V2)).status == 200

@@ -1,4 +1,4 @@
-"""REST Proxy v2, JSON and binary: what is stored, and what is told of what is wrong."""
+"""REST Proxy v2, JSON and binary: stored records, and errors for invalid requests."""
 
 import base64
 import json
@@ -19,7 +19,7 @@ def records(*values: Any) -> dict[str, Any]:
 
 
 @pytest.mark.covers("M01", "M02", "M39")
-async def test_one_record(proxy: Proxy, topic: str) -> None:
+async def test_a_record_is_stored_and_its_offset_returned(proxy: Proxy, topic: str) -> None:
     answer = await proxy.produce(topic, records({"a": 1}))
     assert answer.status == 200
     assert answer.headers["Content-Type"] in ({V2} if proxy.ours else {V2, JSON})
@@ -42,7 +42,7 @@ async def test_results_are_in_the_order_of_records(proxy: Proxy, topic: str) -> 
 
 
 @pytest.mark.covers("M04")
-async def test_a_key_has_its_partition(proxy: Proxy, topic: str) -> None:
+async def test_records_with_the_same_key_share_a_partition(proxy: Proxy, topic: str) -> None:
     sent = [{"key": "k", "value": number} for number in range(4)]
     offsets = (await proxy.produce(topic, {"records": sent})).offsets
     assert len({one["partition"] for one in offsets}) == 1
@@ -50,21 +50,21 @@ async def test_a_key_has_its_partition(proxy: Proxy, topic: str) -> None:
 
 
 @pytest.mark.covers("M05")
-async def test_partitions_may_be_named(proxy: Proxy, topic: str) -> None:
+async def test_a_record_may_name_its_partition(proxy: Proxy, topic: str) -> None:
     wanted = [0, 1, 1, 2]
     sent = [{"partition": number, "value": number} for number in wanted]
     assert [one["partition"] for one in (await proxy.produce(topic, {"records": sent})).offsets] == wanted
 
 
 @pytest.mark.covers("M06")
-async def test_a_partition_in_the_path(proxy: Proxy, topic: str) -> None:
+async def test_the_path_may_name_the_partition(proxy: Proxy, topic: str) -> None:
     answer = await proxy.ask("POST", f"/topics/{topic}/partitions/1", records(1, 2, 3), Content_Type=JSON)
     assert [one["partition"] for one in answer.offsets] == [1, 1, 1]
 
 
 @pytest.mark.covers("M08")
 @pytest.mark.parametrize("record", [{"key": "k", "value": None}, {"key": "k"}])
-async def test_a_tombstone(proxy: Proxy, topic: str, record: dict[str, Any]) -> None:
+async def test_a_record_without_a_value_is_a_tombstone(proxy: Proxy, topic: str, record: dict[str, Any]) -> None:
     assert (await proxy.produce(topic, {"records": [record]})).offsets[0].get("error_code") is None
     (stored,) = await proxy.records(topic, 1)
     assert stored.value is None if proxy.dialect != "karapace" else stored.value == b""
@@ -72,7 +72,7 @@ async def test_a_tombstone(proxy: Proxy, topic: str, record: dict[str, Any]) -> 
 
 
 @pytest.mark.covers("M11")
-async def test_binary_is_stored_byte_by_byte(proxy: Proxy, topic: str) -> None:
+async def test_binary_values_are_stored_unchanged(proxy: Proxy, topic: str) -> None:
     key, value = bytes(range(256)), b"\x00\xff\xfe\n" * 100
     answer = await proxy.produce(topic, {"records": [{"key": b64(key), "value": b64(value)}]}, BINARY)
     assert answer.status == 200
@@ -82,7 +82,7 @@ async def test_binary_is_stored_byte_by_byte(proxy: Proxy, topic: str) -> None:
 
 @pytest.mark.covers("M12", "M13")
 @pytest.mark.parametrize("value", ["not base64", "Zm9v!", {"a": 1}, 5, [1]])
-async def test_what_is_no_base64_is_refused_whole(proxy: Proxy, topic: str, value: Any) -> None:
+async def test_invalid_base64_refuses_the_whole_request(proxy: Proxy, topic: str, value: Any) -> None:
     answer = await proxy.produce(topic, records(b64(b"good"), value), BINARY)
     assert (answer.status, answer.code) == (400, 400)
     assert await proxy.end_offsets(topic) == 0
@@ -90,14 +90,14 @@ async def test_what_is_no_base64_is_refused_whole(proxy: Proxy, topic: str, valu
 
 @pytest.mark.covers("M25", "M28")
 @pytest.mark.parametrize("body", ["{}", '{"records":[]}', ""])
-async def test_without_records(proxy: Proxy, topic: str, body: str) -> None:
+async def test_a_request_without_records_is_refused(proxy: Proxy, topic: str, body: str) -> None:
     answer = await proxy.produce(topic, body)
     assert (answer.status, answer.code) == (422, 422) or (proxy.dialect == "karapace" and answer.status == 400)
 
 
 @pytest.mark.covers("M26", "M27")
 @pytest.mark.parametrize("body", [{"records": [{"value": 1}], "receiver": 1}, {"records": [{"value": 1, "valur": 1}]}])
-async def test_unknown_fields(proxy: Proxy, topic: str, body: Any) -> None:
+async def test_unknown_fields_are_refused(proxy: Proxy, topic: str, body: Any) -> None:
     answer = await proxy.produce(topic, body)
     assert (answer.status, answer.code) == (422, 422)
     if "receiver" in body:
@@ -120,16 +120,16 @@ async def test_unknown_fields(proxy: Proxy, topic: str, body: Any) -> None:
         "\ufeff{}",
     ],
 )
-async def test_malformed_json(proxy: Proxy, topic: str, body: str) -> None:
+async def test_malformed_json_is_refused(proxy: Proxy, topic: str, body: str) -> None:
     answer = await proxy.produce(topic, body)
     assert (answer.status, answer.code) == (400, 400)
 
 
 @pytest.mark.covers("M32")
-async def test_a_topic_that_is_not_there_and_one_that_may_not_be_used_are_told_apart_by_nothing(proxy: Proxy) -> None:
+async def test_missing_and_forbidden_topics_get_the_same_answer(proxy: Proxy) -> None:
     answers = [await proxy.produce(name, records(1)) for name in ("no-such-topic", "__consumer_offsets", "lp.results")]
     for answer in answers:
-        if proxy.dialect == "confluent" and answer.status == 200:  # it waits for the topic, and tells per record
+        if proxy.dialect == "confluent" and answer.status == 200:  # it waits for the topic and answers per record
             assert answer.offsets[0]["error_code"]
             continue
         assert (answer.status, answer.code) == (404, 40401)
@@ -139,7 +139,7 @@ async def test_a_topic_that_is_not_there_and_one_that_may_not_be_used_are_told_a
 
 @pytest.mark.covers("M33")
 @pytest.mark.parametrize(("partition", "code"), [("99", 40402), ("abc", None), ("-1", None), ("1" * 30, None)])
-async def test_a_partition_that_is_not_there(proxy: Proxy, topic: str, partition: str, code: int | None) -> None:
+async def test_an_unknown_partition_is_404(proxy: Proxy, topic: str, partition: str, code: int | None) -> None:
     answer = await proxy.ask("POST", f"/topics/{topic}/partitions/{partition}", records(1), Content_Type=JSON)
     assert answer.status == 404
     assert code is None or answer.code == code
@@ -150,7 +150,7 @@ async def test_a_partition_that_is_not_there(proxy: Proxy, topic: str, partition
     "content_type",
     [f"{JSON}; charset=utf-8", f"{JSON};charset=UTF-8", "Application/Vnd.Kafka.JSON.v2+json", f" {JSON} ; a=b"],
 )
-async def test_content_types_have_parameters_and_no_case(proxy: Proxy, topic: str, content_type: str) -> None:
+async def test_content_types_ignore_case_and_parameters(proxy: Proxy, topic: str, content_type: str) -> None:
     assert (await proxy.produce(topic, records(1), content_type)).status == 200
 
 
@@ -162,7 +162,7 @@ async def test_content_types_have_parameters_and_no_case(proxy: Proxy, topic: st
         "application/vnd.kafka.binary.v1+foo", "application/x-www-form-urlencoded", "",
     ],
 )  # fmt: skip
-async def test_other_content_types(proxy: Proxy, topic: str, content_type: str) -> None:
+async def test_other_content_types_are_415(proxy: Proxy, topic: str, content_type: str) -> None:
     answer = await proxy.produce(topic, records(1), content_type)
     assert (answer.status, answer.code, answer.body["message"]) == (415, 415, "HTTP 415 Unsupported Media Type")
 
@@ -175,20 +175,20 @@ async def test_other_content_types(proxy: Proxy, topic: str, content_type: str) 
         "text/html, */*;q=0.1",
     ],
 )  # fmt: skip
-async def test_what_a_client_accepts(proxy: Proxy, topic: str, accept: str) -> None:
+async def test_acceptable_types_are_served(proxy: Proxy, topic: str, accept: str) -> None:
     assert (await proxy.produce(topic, records(1), Accept=accept)).status == 200
 
 
 @pytest.mark.covers("M40")
 @pytest.mark.parametrize("accept", ["text/html", "foo/*", "text/html, image/png"])
-async def test_what_it_does_not(proxy: Proxy, topic: str, accept: str) -> None:
+async def test_unacceptable_types_are_406(proxy: Proxy, topic: str, accept: str) -> None:
     answer = await proxy.produce(topic, records(1), Accept=accept)
     assert (answer.status, answer.code) == (406, 406)
     assert await proxy.end_offsets(topic) == 0
 
 
 @pytest.mark.covers("M44")
-async def test_other_methods_and_paths_answer_in_the_same_shape(proxy: Proxy, topic: str) -> None:
+async def test_unknown_methods_and_paths_use_the_same_error_format(proxy: Proxy, topic: str) -> None:
     for method, path, status in (
         ("PUT", f"/topics/{topic}", 405),
         ("DELETE", f"/topics/{topic}", 405),
@@ -205,9 +205,9 @@ async def test_other_methods_and_paths_answer_in_the_same_shape(proxy: Proxy, to
 
 
 @pytest.mark.covers("N06")
-async def test_the_beacon_door_is_for_text_plain_and_the_rest_door_is_not(proxy: Proxy) -> None:
+async def test_text_plain_is_accepted_for_beacons_only(proxy: Proxy) -> None:
     if not proxy.ours:
-        pytest.skip("a door of the edge's own")
+        pytest.skip("only the edge has the beacon path")
     beacon = {
         "schema": 1, "lp_id": "conformance", "pageview_id": "2b1f5e4e-5d0a-4b8e-9a86-0b8a2fd6e0c1", "seq": 0,
         "device": "mobile", "viewport_w": 390, "viewport_h": 844, "page_w": 390, "page_h": 5200, "t0": 1,

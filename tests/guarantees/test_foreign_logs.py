@@ -14,8 +14,8 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from beacons import analyst, some_beacons, wait_counted
+from foreign_producers import in_transactions, producing
 from harness import Traffic, full_only, kill_and_launch, scaled
-from outsiders import in_transactions, producing
 
 from infra.embedded.kafka import JARS
 from infra.embedded.stack import Stack

@@ -15,8 +15,8 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from generation_worker import BREAKER, DEADLINE_MS, OPEN_S, Watch, Works, metrics_of, requests_of
 from harness import FULL, full_only, scaled
-from works import BREAKER, DEADLINE_MS, OPEN_S, Watch, Works, metrics_of, requests_of
 
 from infra.embedded.ports import Ports
 from infra.embedded.stack import Stack

@@ -12,8 +12,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from beacons import analyst, totals, wait_counted
 from cgroups import limited
+from foreign_producers import PARTITIONS, producing
 from harness import Traffic, scaled
-from outsiders import PARTITIONS, producing
 
 from infra.embedded.stack import Stack
 from schemas.errors import TooMuchError

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 from beacons import some_beacons
+from foreign_producers import append, in_transactions, producing
 from harness import Traffic, full_only, kill_and_launch, scaled
-from outsiders import append, in_transactions, producing
 from redis.asyncio import Redis
 
 from infra.embedded.stack import Stack

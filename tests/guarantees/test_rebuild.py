@@ -8,8 +8,8 @@ import aiohttp
 import pytest
 from beacons import analyst, assert_tables_equal, post, some_beacons, totals, wait_counted
 from command import lpstream
+from foreign_producers import in_transactions, producing
 from harness import Traffic, full_only, scaled
-from outsiders import in_transactions, producing
 
 from infra.clickhouse.client import ClickHouse
 from infra.embedded.stack import Stack
@@ -155,7 +155,7 @@ async def test_a_group_moved_by_hand_is_refused_until_a_rebuild(stack: Stack, in
         assert refused.returncode == 1 and "lpstream rebuild" in refused.stderr and "moved by hand" in refused.stderr
         await commit_for_group(stack.addresses.kafka, dict.fromkeys(places, 0), UNFINISHED)
         refused = await command(stack, "worker", "heatmap")
-        assert refused.returncode == 1 and "was cut off" in refused.stderr
+        assert refused.returncode == 1 and "was interrupted" in refused.stderr
         done = await command(stack, "rebuild")
         assert done.returncode == 0, done.stderr
     finally:

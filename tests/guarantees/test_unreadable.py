@@ -13,9 +13,9 @@ import msgspec
 import pytest
 from beacons import analyst, assert_tables_equal, some_beacons, totals, wait_counted
 from command import lpstream
+from damaged_batches import Damage, damage, logs_of, put
 from harness import full_only
-from requests_for_pages import least
-from spoiling import Harm, logs_of, put, spoil
+from page_requests import least
 
 from infra.embedded.stack import Stack
 from infra.kafka.producer import partition_of
@@ -80,8 +80,8 @@ def split(lp_id: str) -> tuple[int, Beacons, dict[int, Beacons]]:
     return most, by_partition.pop(most), by_partition
 
 
-@pytest.mark.parametrize("harm", ["flipped bit", "codec 7"])
-async def test_heatmaps_count_all_but_the_skipped_batch(stack: Stack, installation: Installation, harm: Harm) -> None:
+@pytest.mark.parametrize("kind", ["flipped bit", "codec 7"])
+async def test_heatmaps_count_all_but_the_skipped_batch(stack: Stack, installation: Installation, kind: Damage) -> None:
     place, here, elsewhere = split(lp_id := f"bad{uuid4().hex[:8]}")
     third = len(here) // 3
     before, bad, behind = here[:third], here[third : 2 * third], here[2 * third :]
@@ -92,7 +92,7 @@ async def test_heatmaps_count_all_but_the_skipped_batch(stack: Stack, installati
     for partition, some in elsewhere.items():
         await put_beacons(stack, some, partition)
     others = [one for some in elsewhere.values() for one in some]
-    spoil(logs_of(stack), TOPIC, place, offset, harm)
+    damage(logs_of(stack), TOPIC, place, offset, kind)
     installation.launch("heatmap")
     clickhouse = analyst(stack)
     await until(lambda: stopped(installation, "heatmap") == {gauge(TOPIC, place)})
@@ -118,7 +118,7 @@ async def test_a_worker_that_starts_later_finds_the_letter(stack: Stack, install
     stop(installation, "heatmap")
     offset = await put_beacons(stack, here[:3], place)
     await put_beacons(stack, here[3:], place)
-    spoil(logs_of(stack), TOPIC, place, offset, "flipped bit")
+    damage(logs_of(stack), TOPIC, place, offset, "flipped bit")
     run(stack, f"dlq skip {TOPIC} {place} {offset + 1}")
     installation.launch("heatmap")
     clickhouse, expected = analyst(stack), tally(here[3:]).total()
@@ -142,7 +142,7 @@ async def test_pages_are_made_of_all_but_the_skipped_batch(stack: Stack, install
     async with orders(stack.addresses.kafka, "apache") as asked:
         (first, _), (bad, offset), (behind, _) = [await put_request(asked, stack, 5) for _ in range(3)]
         other, _ = await put_request(asked, stack, 6)
-        spoil(logs_of(stack), REQUESTS, 5, offset, "flipped bit")
+        damage(logs_of(stack), REQUESTS, 5, offset, "flipped bit")
         installation.launch("generation")
         await until(lambda: set(asked.open) == {bad, behind} and stopped(installation, "generation") != set())
         assert stopped(installation, "generation") == {gauge(REQUESTS, 5)}

@@ -1,9 +1,9 @@
-"""Valkey and SeaweedFS alone, for tests that need no more than that."""
+"""Fixtures for tests that need only Valkey and SeaweedFS."""
 
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from stores import Bucket
+from seaweedfs_bucket import Bucket
 
 from infra.embedded import stores as servers
 from infra.embedded.ports import Ports
@@ -26,7 +26,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, s
 async def line(valkey: tuple[Server, str]) -> AsyncIterator[RedisLine]:
     redis = open_redis(valkey[1])
     await redis.flushall()
-    yield RedisLine(redis, patience_s=10)  # the machine may be busy with other tests; patience has tests of its own
+    yield RedisLine(redis, patience_s=10)  # generous, because the machine may be busy; other tests cover the timeout
     await redis.aclose()
 
 

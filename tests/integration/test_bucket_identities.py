@@ -1,4 +1,4 @@
-"""Identities of closed buckets in a real Redis, as a worker finds them that takes a partition over."""
+"""Identities of closed buckets in a real Redis, as the next owner of a partition loads them."""
 
 import os
 import time
@@ -15,7 +15,7 @@ NOW_MS = int(time.time() * 1000)
 
 
 def bucket(number: int) -> ClosedBucket:
-    """Three records, 5 s after those of the bucket before."""
+    """Return a bucket of three records, 5 s after the previous bucket."""
     begin = number * 3
     seen = [(number, [os.urandom(20), os.urandom(20)])]
     return ClosedBucket(begin, begin + 2, NOW_MS - (BUCKETS - number) * 5_000, seen)
@@ -31,7 +31,7 @@ async def kept(line: RedisLine) -> list[ClosedBucket]:
 
 
 async def chain(line: RedisLine, boundary: int, oldest_ms: int, partition: int = 3) -> list[ClosedBucket]:
-    """The chain before a boundary, oldest first."""
+    """Return the buckets before a boundary, oldest first."""
     found = [one async for one in BucketIdentities(line.redis).newest_first(TOPIC, partition, boundary, oldest_ms)]
     return found[::-1]
 
@@ -40,7 +40,7 @@ async def commands(line: RedisLine) -> int:
     return int((await line.redis.info("stats"))["total_commands_processed"])
 
 
-async def test_half_an_hour_is_taken_over_in_a_few_answers(line: RedisLine, kept: list[ClosedBucket]) -> None:
+async def test_half_an_hour_of_buckets_loads_in_a_few_commands(line: RedisLine, kept: list[ClosedBucket]) -> None:
     before = await commands(line)
     assert await chain(line, kept[-1].last + 1, kept[40].timestamp_ms) == kept[39:]
     assert await commands(line) - before < 12
@@ -56,19 +56,19 @@ async def test_a_chain_ends_where_a_link_is_missing(line: RedisLine, kept: list[
     assert await chain(line, kept[-1].last + 1, kept[100].timestamp_ms) == kept[201:]
 
 
-async def test_without_the_index_the_chain_is_the_same(line: RedisLine, kept: list[ClosedBucket]) -> None:
+async def test_the_chain_is_the_same_without_the_index(line: RedisLine, kept: list[ClosedBucket]) -> None:
     await line.redis.delete(f"heatmap:seen:{TOPIC}:3")
     assert await chain(line, kept[-1].last + 1, kept[300].timestamp_ms) == kept[299:]
 
 
-async def test_a_bucket_that_was_never_committed_is_no_link(line: RedisLine, kept: list[ClosedBucket]) -> None:
-    """A bucket whose worker died before the commit may be cut otherwise by the next worker; Redis has both."""
+async def test_an_uncommitted_bucket_is_not_in_the_chain(line: RedisLine, kept: list[ClosedBucket]) -> None:
+    """If a worker dies before the commit, the next may cut the bucket differently; then Redis has both."""
     half = ClosedBucket(kept[-1].begin, kept[-1].begin + 1, kept[-1].timestamp_ms, [])
     await BucketIdentities(line.redis).put(TOPIC, 3, half)
     assert await chain(line, kept[-1].last + 1, kept[390].timestamp_ms) == kept[389:]
 
 
-async def test_the_index_forgets_after_an_hour(line: RedisLine, kept: list[ClosedBucket]) -> None:
+async def test_index_entries_expire_after_an_hour(line: RedisLine, kept: list[ClosedBucket]) -> None:
     late = ClosedBucket(9_000, 9_000, NOW_MS + 3_600_000, [])
     await BucketIdentities(line.redis).put(TOPIC, 3, late)
     index = f"heatmap:seen:{TOPIC}:3"

@@ -1,4 +1,4 @@
-"""The cost ledger on a real Valkey: atomic, idempotent, never below what was billed."""
+"""The cost ledger on a real Valkey: atomic, idempotent, never below the provider's bill."""
 
 import asyncio
 import os
@@ -35,7 +35,7 @@ def payer(lp: str = "lp-1", caps: Caps = CAPS) -> Payer:
     return Payer("t1", lp, caps)
 
 
-async def test_what_was_billed_takes_the_place_of_what_was_reserved_once(line: RedisLine) -> None:
+async def test_settling_replaces_a_reservation_once(line: RedisLine) -> None:
     books = ledger(line)
     reservation = await books.reserve("call-1", payer(), 900)
     assert await books.spent(payer()) == {"lp": 900, "day": 900, "month": 900}
@@ -44,19 +44,19 @@ async def test_what_was_billed_takes_the_place_of_what_was_reserved_once(line: R
     assert await books.spent(payer()) == {"lp": 250, "day": 250, "month": 250}
 
 
-async def test_a_call_that_is_never_settled_stays_at_its_reservation(line: RedisLine) -> None:
+async def test_an_unsettled_call_stays_at_its_reservation(line: RedisLine) -> None:
     await ledger(line).reserve("call-1", payer(), 900)
     assert (await ledger(line).spent(payer()))["month"] == 900
 
 
-async def test_reserving_the_same_call_again_counts_once(line: RedisLine) -> None:
+async def test_repeated_reservations_of_a_call_count_once(line: RedisLine) -> None:
     books = ledger(line)
     for _ in range(3):
         await books.reserve("call-1", payer(), 100)
     assert (await books.spent(payer()))["lp"] == 100
 
 
-async def test_no_cap_is_passed_however_many_reserve_at_once(line: RedisLine) -> None:
+async def test_concurrent_reservations_do_not_exceed_a_cap(line: RedisLine) -> None:
     books = [ledger(line) for _ in range(4)]
 
     async def one(number: int) -> bool:
@@ -67,8 +67,8 @@ async def test_no_cap_is_passed_however_many_reserve_at_once(line: RedisLine) ->
             return False
         return True
 
-    taken = await asyncio.gather(*(one(number) for number in range(400)))
-    assert sum(taken) == 10_000 // 70
+    accepted = await asyncio.gather(*(one(number) for number in range(400)))
+    assert sum(accepted) == 10_000 // 70
     assert (await books[0].spent(payer()))["day"] == 10_000 // 70 * 70
 
 
@@ -84,10 +84,10 @@ async def test_each_cap_refuses_and_reserves_nothing(line: RedisLine, caps: Caps
     assert await books.spent(payer()) == {"lp": 30, "day": 30, "month": 30}
 
 
-async def test_alerts_come_once_at_50_80_and_100_percent(line: RedisLine) -> None:
+async def test_alerts_are_sent_once_at_50_80_and_100_percent(line: RedisLine) -> None:
     alerts: list[Alert] = []
     for number in range(25):
-        books = ledger(line, alerts)  # a fresh worker each time: what was told is known to Redis
+        books = ledger(line, alerts)  # a new ledger each time: Redis stores which alerts were sent
         try:
             reservation = await books.reserve(f"call-{number}", payer(f"lp-{number}", Caps(10**6, 1_000, 10**9)), 50)
         except CapReached:
@@ -96,7 +96,7 @@ async def test_alerts_come_once_at_50_80_and_100_percent(line: RedisLine) -> Non
     assert [(alert.scope, alert.percent) for alert in alerts] == [("day", 50), ("day", 80), ("day", 100)]
 
 
-async def test_days_and_months_begin_at_midnight_in_tokyo(line: RedisLine) -> None:
+async def test_days_and_months_start_at_midnight_in_tokyo(line: RedisLine) -> None:
     before = ledger(line, now=datetime(2026, 11, 30, 14, 59, tzinfo=UTC))
     after = ledger(line, now=datetime(2026, 11, 30, 15, 0, tzinfo=UTC))
     await before.reserve("call-1", payer(), 100)
@@ -105,7 +105,7 @@ async def test_days_and_months_begin_at_midnight_in_tokyo(line: RedisLine) -> No
 
 
 class Spending:
-    """Calls for one tenant, some settled and some cut off, and what they were billed."""
+    """Calls of one tenant, some settled and some cut off, with the sums that they were billed."""
 
     def __init__(self, books: Ledger) -> None:
         self._books = books
@@ -114,7 +114,7 @@ class Spending:
         self.ended = False
 
     async def go_on(self) -> None:
-        """Make one call after the other until it is ended."""
+        """Make calls one after another until `ended` is set."""
         while not self.ended:
             reserved = random.randint(500, 1_000)
             billed = random.randint(100, reserved)
@@ -122,7 +122,7 @@ class Spending:
                 reservation = await self._books.reserve(str(uuid4()), self.payer, reserved)
             except Retryable as error:
                 if "is away" not in str(error):
-                    self.sums["unanswered"] += reserved  # Redis may have counted it
+                    self.sums["unanswered"] += reserved  # Redis may have counted the reservation
                 await asyncio.sleep(0.1)
                 continue
             self.sums["calls"] += 1
@@ -135,7 +135,7 @@ class Spending:
 
 
 class PowerCut:
-    """A Valkey that loses the last second of its append-only file, as it does with `everysec` and a power cut."""
+    """A power cut of a Valkey with `everysec`: it loses the last second of the append-only file."""
 
     def __init__(self, server: Server, folder: Path) -> None:
         self._server = server
@@ -143,13 +143,13 @@ class PowerCut:
         self._sizes: list[tuple[float, int]] = []
 
     async def watch(self) -> None:
-        """Note the size of the file until cancelled."""
+        """Record the size of the file until cancelled."""
         while True:
             self._sizes.append((time.monotonic(), self._file.stat().st_size))
             await asyncio.sleep(0.02)
 
     async def happen(self) -> int:
-        """Kill the server, cut its file, start it again; how many bytes were lost."""
+        """Kill the server, truncate its file and restart it; return the number of lost bytes."""
         await asyncio.to_thread(self._server.kill)
         before, now = self._file.stat().st_size, time.monotonic()
         left = max(size for at, size in self._sizes if at <= now - 1.0)
@@ -169,7 +169,7 @@ async def test_the_ledger_is_never_below_the_bill_after_power_cuts(
     redis = open_redis(f"redis://127.0.0.1:{port}")
     books, cut = ledger(RedisLine(redis)), PowerCut(server, tmp_path)
     spending, lost = Spending(books), []
-    beside = [asyncio.create_task(one) for one in (books.keep_confirmed(), cut.watch())]
+    background = [asyncio.create_task(one) for one in (books.keep_confirmed(), cut.watch())]
     calls = [asyncio.create_task(spending.go_on()) for _ in range(40)]
     try:
         for _ in range(4):
@@ -181,9 +181,9 @@ async def test_the_ledger_is_never_below_the_bill_after_power_cuts(
         await asyncio.sleep(budget.CONFIRM_S + 1)
         totals, sums = await books.spent(spending.payer), spending.sums
     finally:
-        for task in (*calls, *beside):
+        for task in (*calls, *background):
             task.cancel()
-        await asyncio.gather(*calls, *beside, return_exceptions=True)
+        await asyncio.gather(*calls, *background, return_exceptions=True)
         await redis.aclose()
         await asyncio.to_thread(server.process.stop)
     assert min(lost) > 0
@@ -191,10 +191,10 @@ async def test_the_ledger_is_never_below_the_bill_after_power_cuts(
         assert sums["billed"] < sums["expected"] <= total <= sums["expected"] + sums["unanswered"], (sums, totals)
 
 
-# -- Redis loses what it has not written to its disk yet ---------------------------------------------------
+# -- Redis loses writes that are not on its disk yet -------------------------------------------------------
 
 
-async def test_a_call_that_redis_lost_is_settled_at_its_amount_once(line: RedisLine) -> None:
+async def test_a_call_lost_by_redis_is_settled_once(line: RedisLine) -> None:
     books = ledger(line)
     reservation = await books.reserve("call-1", payer(), 900)
     await line.redis.flushall()
@@ -205,17 +205,17 @@ async def test_a_call_that_redis_lost_is_settled_at_its_amount_once(line: RedisL
     assert all(0 < found <= most for found, most in zip(kept, (*KEPT_S, CALL_S), strict=True))
 
 
-async def test_a_reservation_repeated_after_the_settle_counts_nothing(line: RedisLine) -> None:
+async def test_a_reservation_repeated_after_settling_is_ignored(line: RedisLine) -> None:
     books = ledger(line)
     await books.settle(await books.reserve("call-1", payer(), 900), 250)
     await books.reserve("call-1", payer(), 900)
     assert await books.spent(payer()) == {"lp": 250, "day": 250, "month": 250}
 
 
-async def test_a_settled_call_that_redis_lost_is_written_again(line: RedisLine) -> None:
+async def test_a_settled_call_lost_by_redis_is_written_again(line: RedisLine) -> None:
     books = ledger(line)
     await books.settle(await books.reserve("call-1", payer(), 900), 250)
-    for _ in range(3):  # the second write may be lost as the first was
+    for _ in range(3):  # the second write may be lost like the first
         await line.redis.flushall()
         await books.confirm(all_calls=True)
         assert await books.spent(payer()) == {"lp": 250, "day": 250, "month": 250}
@@ -223,7 +223,7 @@ async def test_a_settled_call_that_redis_lost_is_written_again(line: RedisLine) 
     assert (await books.spent(payer()))["lp"] == 250
 
 
-async def test_a_lost_settle_replaces_the_reservation_that_was_not_lost(line: RedisLine) -> None:
+async def test_a_lost_settlement_replaces_the_remaining_reservation(line: RedisLine) -> None:
     books = ledger(line)
     reservation = await books.reserve("call-1", payer(), 900)
     before = {key: await line.redis.get(key) for key in reservation.keys}
@@ -233,7 +233,7 @@ async def test_a_lost_settle_replaces_the_reservation_that_was_not_lost(line: Re
     assert await books.spent(payer()) == {"lp": 250, "day": 250, "month": 250}
 
 
-async def test_a_lost_reservation_that_is_never_settled_is_written_again(line: RedisLine) -> None:
+async def test_a_lost_unsettled_reservation_is_written_again(line: RedisLine) -> None:
     books = ledger(line)
     await books.reserve("call-1", payer(), 900)
     await line.redis.flushall()
@@ -242,7 +242,7 @@ async def test_a_lost_reservation_that_is_never_settled_is_written_again(line: R
     assert await books.spent(payer()) == {"lp": 900, "day": 900, "month": 900}
 
 
-async def test_a_lost_call_is_written_to_the_day_in_which_it_began(line: RedisLine) -> None:
+async def test_a_lost_call_is_written_to_the_day_it_started(line: RedisLine) -> None:
     times = iter([datetime(2026, 11, 30, 14, 59, tzinfo=UTC), datetime(2026, 11, 30, 15, 0, tzinfo=UTC)])
     books = Ledger(line, "Asia/Tokyo", lambda zone: next(times).astimezone(zone), lambda _: None)
     reservation = await books.reserve("call-1", payer(), 900)
@@ -252,7 +252,7 @@ async def test_a_lost_call_is_written_to_the_day_in_which_it_began(line: RedisLi
     assert await line.redis.mget(reservation.keys[:3]) == [b"250"] * 3
 
 
-async def test_a_call_is_confirmed_after_some_seconds_and_then_forgotten(
+async def test_a_call_is_confirmed_after_some_seconds_and_dropped(
     line: RedisLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
@@ -270,7 +270,7 @@ async def test_a_call_is_confirmed_after_some_seconds_and_then_forgotten(
     assert not books._recent
 
 
-async def test_a_settle_with_redis_away_is_written_when_it_is_back(valkey: tuple[Server, str]) -> None:
+async def test_a_settlement_without_redis_is_written_when_it_returns(valkey: tuple[Server, str]) -> None:
     server, url = valkey
     redis = open_redis(url)
     await redis.flushall()
@@ -289,7 +289,7 @@ async def test_a_settle_with_redis_away_is_written_when_it_is_back(valkey: tuple
     await redis.aclose()
 
 
-async def test_calls_beyond_the_bound_are_forgotten_with_a_warning(
+async def test_calls_over_the_memory_limit_are_dropped_with_a_warning(
     line: RedisLine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(budget, "MOST_RECENT", 2)
@@ -302,7 +302,7 @@ async def test_calls_beyond_the_bound_are_forgotten_with_a_warning(
     assert "100 micro-yen of tenant t1" in caplog.text
 
 
-async def test_caps_and_alerts_see_what_is_written_again(line: RedisLine) -> None:
+async def test_caps_and_alerts_include_rewritten_calls(line: RedisLine) -> None:
     alerts: list[Alert] = []
     books, caps = ledger(line, alerts), Caps(10**6, 1_000, 10**9)
     await books.reserve("call-1", payer(caps=caps), 800)
@@ -313,7 +313,7 @@ async def test_caps_and_alerts_see_what_is_written_again(line: RedisLine) -> Non
         await books.reserve("call-2", payer(caps=caps), 300)
 
 
-async def test_an_alert_that_redis_did_not_hear_of_comes_later(
+async def test_an_alert_that_redis_did_not_store_is_sent_later(
     line: RedisLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alerts: list[Alert] = []
@@ -332,15 +332,15 @@ async def test_an_alert_that_redis_did_not_hear_of_comes_later(
     assert [(alert.scope, alert.percent) for alert in alerts] == [("day", 50)]
 
 
-async def test_an_emptied_ledger_gets_what_results_tell_added_once(line: RedisLine) -> None:
+async def test_an_empty_ledger_is_refilled_once_from_results(line: RedisLine) -> None:
     books = ledger(line)
     await books.reserve("call-1", payer(), 300)
-    for told in (700, 700, 750):  # by one worker, by another, and once more after a further result
-        await books.refill("month", "t1", "2026-11", told)
+    for amount in (700, 700, 750):  # from one worker, from another, and again after a further result
+        await books.refill("month", "t1", "2026-11", amount)
     assert (await books.spent(payer()))["month"] == 300 + 750
 
 
-async def test_with_redis_away_nothing_is_reserved_and_the_wait_is_short(valkey: tuple[Server, str]) -> None:
+async def test_reservations_without_redis_fail_quickly(valkey: tuple[Server, str]) -> None:
     server, url = valkey
     redis = open_redis(url)
     books = ledger(RedisLine(redis))
@@ -349,7 +349,7 @@ async def test_with_redis_away_nothing_is_reserved_and_the_wait_is_short(valkey:
     for number in range(50):
         with pytest.raises(Retryable):
             await books.reserve(f"call-{number}", payer(), 1)
-    assert asyncio.get_running_loop().time() - started < 5, "not a second for each of the 50"
+    assert asyncio.get_running_loop().time() - started < 5, "the calls must not wait a second each"
     await asyncio.to_thread(server.restart)
     await asyncio.sleep(0.6)
     await books.reserve("call-x", payer(), 1)

@@ -1,4 +1,4 @@
-"""The client for applications, over both ways, against a running stack."""
+"""The client for applications, over HTTP and over Kafka, against a running stack."""
 
 import time
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ from streams.local.installation import Installation
 pytestmark = pytest.mark.stack
 
 
-def wanted(**rest: Any) -> GenerationRequest:
+def page_request(**rest: Any) -> GenerationRequest:
     values = {"tenant_id": "demo", "industry": "飲食", "purpose": "集客", "business": {"name": "麺屋 一"}}
     return GenerationRequest.model_validate({"request_id": str(uuid4()), **values, **rest})
 
@@ -32,8 +32,8 @@ async def pages(request: pytest.FixtureRequest, stack: Stack, installation: Inst
             yield await opened.enter_async_context(over_kafka(at.kafka, at.broker_kind))
 
 
-async def test_a_page_is_asked_for_followed_and_had(pages: Pages) -> None:
-    request_id = await pages.request(wanted(industry="美容"))
+async def test_a_page_is_requested_followed_and_returned(pages: Pages) -> None:
+    request_id = await pages.request(page_request(industry="美容"))
     steps: list[Progress] = [step async for step in pages.progress(request_id)]
     percents = [step.percent for step in steps]
     assert percents[-1] == 100 and percents == sorted(set(percents))
@@ -42,16 +42,16 @@ async def test_a_page_is_asked_for_followed_and_had(pages: Pages) -> None:
     assert result.page_url is not None and result.lp_id is not None and result.lp_id in result.page_url
 
 
-async def test_asking_again_gives_the_same_result(pages: Pages) -> None:
-    asked = wanted()
-    first = await pages.result(await pages.request(asked))
-    assert await pages.result(await pages.request(asked)) == first
+async def test_a_repeated_request_has_the_same_result(pages: Pages) -> None:
+    request = page_request()
+    first = await pages.result(await pages.request(request))
+    assert await pages.result(await pages.request(request)) == first
 
 
-async def test_without_a_result_in_time_it_can_be_asked_for_later(pages: Pages, installation: Installation) -> None:
+async def test_a_result_after_the_timeout_can_be_fetched_later(pages: Pages, installation: Installation) -> None:
     installation.children["generation"].stop()
     try:
-        request_id = await pages.request(wanted())
+        request_id = await pages.request(page_request())
         started = time.monotonic()
         with pytest.raises(Retryable, match="worker"):
             await pages.result(request_id, within_s=1.0)
@@ -61,15 +61,15 @@ async def test_without_a_result_in_time_it_can_be_asked_for_later(pages: Pages, 
     assert (await pages.result(request_id)).status in ("completed", "degraded")
 
 
-async def test_over_http_wrong_tenants_tokens_and_addresses_are_told_apart(installation: Installation) -> None:
+async def test_http_errors_name_tenant_token_or_address(installation: Installation) -> None:
     async with over_http(installation.api_url, installation.token) as pages:
         with pytest.raises(Refused, match="tenant"):
-            await pages.request(wanted(tenant_id="other"))
+            await pages.request(page_request(tenant_id="other"))
         with pytest.raises(Refused, match="404"):
             await pages.result(uuid4())
     async with over_http(installation.api_url, "wrong") as pages:
         with pytest.raises(Refused, match="401"):
-            await pages.request(wanted())
+            await pages.request(page_request())
     async with over_http("http://127.0.0.1:9", "any") as pages:
         with pytest.raises(Retryable, match=r"127\.0\.0\.1:9"):
-            await pages.request(wanted())
+            await pages.request(page_request())

@@ -1,4 +1,4 @@
-"""The command line against a running stack, as a person types it."""
+"""The command line as a subprocess, against a running stack."""
 
 import contextlib
 import json
@@ -28,16 +28,16 @@ def test_request_prints_the_result_and_saves_the_page(stack: Stack, installation
     assert "サロン 凪" in page.read_text(encoding="utf-8")
 
 
-def test_request_takes_a_whole_request_from_standard_input(stack: Stack, installation: Installation) -> None:
-    wanted = {"industry": "士業", "purpose": "問い合わせ", "business": {"name": "青空法律事務所"}}
-    done = lpstream("request", "--file", "-", data=stack.data, stdin=json.dumps(wanted))
+def test_request_reads_a_request_from_standard_input(stack: Stack, installation: Installation) -> None:
+    page_request = {"industry": "士業", "purpose": "問い合わせ", "business": {"name": "青空法律事務所"}}
+    done = lpstream("request", "--file", "-", data=stack.data, stdin=json.dumps(page_request))
     assert done.returncode == 0 and "completed" in done.stdout
 
 
 @pytest.mark.parametrize(
     ("args", "said"), [(["--purpose", ""], "purpose"), (["--tenant", "other"], "tenant_id"), (["--file", "no"], "no")]
 )
-def test_request_says_in_one_line_what_is_wrong(
+def test_request_reports_an_error_in_one_line(
     stack: Stack, installation: Installation, args: list[str], said: str
 ) -> None:
     done = lpstream("request", *args, data=stack.data)
@@ -45,19 +45,19 @@ def test_request_says_in_one_line_what_is_wrong(
     assert done.stderr.startswith("lpstream: ") and said in done.stderr and len(done.stderr.splitlines()) == 1
 
 
-def test_sql_gives_rows_as_json_and_errors_as_a_line(stack: Stack, installation: Installation) -> None:
+def test_sql_prints_rows_as_json_and_errors_as_a_line(stack: Stack, installation: Installation) -> None:
     done = lpstream("sql", "SELECT 1 AS one, 'ラーメン' AS word", "--json", data=stack.data)
     assert json.loads(done.stdout) == [{"one": 1, "word": "ラーメン"}]
     wrong = lpstream("sql", "SELECT nothing FROM nowhere", data=stack.data)
     assert wrong.returncode == 1 and "nowhere" in wrong.stderr and "Traceback" not in wrong.stderr
 
 
-def test_migrate_may_run_again(stack: Stack, installation: Installation) -> None:
+def test_migrate_can_run_again(stack: Stack, installation: Installation) -> None:
     done = lpstream("migrate", data=stack.data)
     assert done.returncode == 0 and "0 created" in done.stderr and "nothing new" in done.stderr
 
 
-def test_without_a_stack_a_command_says_how_to_get_one(tmp_path: Path) -> None:
+def test_a_command_without_a_stack_names_lpstream_up(tmp_path: Path) -> None:
     done = lpstream("sql", "SELECT 1", data=tmp_path)
     assert done.returncode == 1 and "lpstream up" in done.stderr
     (tmp_path / "doors.json").write_text(json.dumps({"services": {"edge": {"pid": 0}}}), encoding="utf-8")
@@ -65,26 +65,28 @@ def test_without_a_stack_a_command_says_how_to_get_one(tmp_path: Path) -> None:
 
 
 def await_children(process: "subprocess.Popen[bytes]", count: int) -> list[int]:
-    """Ids of the processes that it has started, once there are so many."""
+    """Wait until the process has `count` children; return their ids."""
     for _ in range(600):
         children = children_of(process.pid)
         if len(children) == count:
             return children
         time.sleep(0.1)
-    raise AssertionError(f"{children} are not {count} children")
+    raise AssertionError(f"expected {count} children, there are {children}")
 
 
 def children_of(parent: int) -> list[int]:
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the process has ended meanwhile
             if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
                 found.append(int(stat.parent.name))
     return found
 
 
 @full_only
-def test_worker_all_runs_both_and_ends_on_sigterm(stack: Stack, installation: Installation, tmp_path: Path) -> None:
+def test_worker_all_runs_both_workers_and_stops_on_sigterm(
+    stack: Stack, installation: Installation, tmp_path: Path
+) -> None:
     log = tmp_path / "log"
     with log.open("w") as out:
         command = [sys.executable, "-m", "streams", "worker", "all", "--data", str(stack.data)]

@@ -1,4 +1,4 @@
-"""Copy on real stores and simulated providers: flights, the ladder, what is near, what is built in."""
+"""Copywriting on real stores and simulated providers: shared flights, retries, near copy and built-in copy."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 from providers import QUICK, simulated
-from stores import Bucket
+from seaweedfs_bucket import Bucket
 
 from infra.embedded.process import Server
 from infra.redis import budget
@@ -33,8 +33,8 @@ FIRST = Mix.load().patterns()[0]
 TENANTS = '[[tenant]]\nid = "demo"\nlp_ids = ["*"]\n'
 
 
-class Room:
-    """Desks, each as a worker of its own, over the same stores and one provider."""
+class Workers:
+    """Copy services, each as in its own worker, over the same stores and one provider."""
 
     def __init__(self, make: Callable[..., CopyServices], provider: Provider) -> None:
         self.make = make
@@ -54,9 +54,9 @@ class Room:
 
 
 @contextlib.asynccontextmanager
-async def room(
+async def workers(
     valkey: tuple[Server, str], bucket: Bucket, folder: Path, script: Script, **changes: Any
-) -> AsyncIterator[Room]:
+) -> AsyncIterator[Workers]:
     tenants = folder / "tenants.toml"
     tenants.write_text(TENANTS, encoding="utf-8")
     desks: list[CopyServices] = []
@@ -83,7 +83,7 @@ async def room(
             desks.append(CopyServices(Settings(**{**settings, **more})))
             return desks[-1]
 
-        yield Room(make, one.provider)
+        yield Workers(make, one.provider)
         for desk in desks:
             await desk.close()
 
@@ -95,7 +95,7 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def stores(valkey: tuple[Server, str], bucket: Bucket, line: RedisLine, objects: Objects, tmp_path: Path) -> Any:
-    """Emptied stores, as the first arguments of `room`."""
+    """Return empty stores, as the first arguments of `workers`."""
     return valkey, bucket, tmp_path
 
 
@@ -107,19 +107,19 @@ def built_in(written: Written) -> list[str]:
     return [one.detail for one in written.warnings if one.code == "template_copy"]
 
 
-async def test_copy_is_written_by_groups_at_once_and_kept_in_all_layers(stores: Any) -> None:
-    async with room(*stores, QUICK) as it:
-        told: list[tuple[str, int, int]] = []
+async def test_copy_is_written_in_parallel_groups_and_cached(stores: Any) -> None:
+    async with workers(*stores, QUICK) as it:
+        sections: list[tuple[str, int, int]] = []
 
         async def on_section(name: str, done: int, of: int) -> None:
-            told.append((name, done, of))
+            sections.append((name, done, of))
 
         order = it.order(on_section=on_section)
         names = groups(order.fields)
         written = await it.one.copywriter.write(order)
         assert (written.status, written.cache, built_in(written)) == ("ok", "miss", [])
         assert it.calls() == len(names) == len(written.attempts) and it.provider.bill.most_open == len(names)
-        assert {name for name, _, _ in told} == set(names) and [done for _, done, _ in told] == [1, 2, 3, 4][
+        assert {name for name, _, _ in sections} == set(names) and [done for _, done, _ in sections] == [1, 2, 3, 4][
             : len(names)
         ]
         assert written.provider_ms is not None and 200 < written.provider_ms < 1_500
@@ -131,8 +131,8 @@ async def test_copy_is_written_by_groups_at_once_and_kept_in_all_layers(stores: 
         assert "麺屋" not in str(it.provider.bill.lines)
 
 
-async def test_ten_who_ask_for_the_same_share_one_flight_and_one_pays(stores: Any) -> None:
-    async with room(*stores, QUICK) as it:
+async def test_ten_equal_orders_share_one_flight_and_one_pays(stores: Any) -> None:
+    async with workers(*stores, QUICK) as it:
         orders = [it.order("ラーメン") for _ in range(10)]
         done = await asyncio.gather(*(it.one.copywriter.write(order) for order in orders))
         assert it.calls() == len(groups(orders[0].fields))
@@ -142,8 +142,8 @@ async def test_ten_who_ask_for_the_same_share_one_flight_and_one_pays(stores: An
         assert sorted(map(bool, spent)) == [False] * 9 + [True]
 
 
-async def test_workers_share_a_flight(stores: Any) -> None:
-    async with room(*stores, QUICK) as it:
+async def test_equal_orders_of_several_workers_share_a_flight(stores: Any) -> None:
+    async with workers(*stores, QUICK) as it:
         desks = [it.make() for _ in range(4)]
         orders = [it.order("ラーメン") for _ in desks]
         done = await asyncio.gather(*(desk.copywriter.write(order) for desk, order in zip(desks, orders, strict=True)))
@@ -151,17 +151,17 @@ async def test_workers_share_a_flight(stores: Any) -> None:
         assert len({one.copy.model_dump_json() for one in done}) == 1 and {one.status for one in done} == {"ok"}
 
 
-async def test_a_waiter_that_gives_up_takes_nobody_down(stores: Any) -> None:
-    async with room(*stores, QUICK) as it:
+async def test_cancelling_the_leader_does_not_cancel_waiters(stores: Any) -> None:
+    async with workers(*stores, QUICK) as it:
         tasks = [asyncio.create_task(it.one.copywriter.write(it.order("ラーメン"))) for _ in range(5)]
         await asyncio.sleep(0.15)
-        tasks[0].cancel()  # the one who took off
+        tasks[0].cancel()  # the leader of the flight
         rest = await asyncio.gather(*tasks[1:])
         assert {one.status for one in rest} == {"ok"}
 
 
-async def test_one_who_waits_is_not_held_to_the_leaders_cap(stores: Any) -> None:
-    async with room(*stores, QUICK) as it:
+async def test_a_waiter_is_not_limited_by_the_leaders_cap(stores: Any) -> None:
+    async with workers(*stores, QUICK) as it:
         poor, rich = it.order("ラーメン", caps=Caps(1, 1, 1)), it.order("ラーメン")
         leading = asyncio.create_task(it.one.copywriter.write(poor))
         while not it.one.copywriter._flights:
@@ -171,8 +171,8 @@ async def test_one_who_waits_is_not_held_to_the_leaders_cap(stores: Any) -> None
         assert second.status == "ok"
 
 
-async def test_finished_groups_are_not_asked_for_again(stores: Any) -> None:
-    async with room(*stores, QUICK) as it:
+async def test_finished_groups_are_not_requested_again(stores: Any) -> None:
+    async with workers(*stores, QUICK) as it:
         order = it.order()
         await it.one.copywriter.write(order)
         state = await it.one.results.step(uuid4(), order.step_id)
@@ -186,15 +186,15 @@ async def test_finished_groups_are_not_asked_for_again(stores: Any) -> None:
         assert it.calls() == len(names) + 1 and written.status == "ok" and len(written.attempts) == len(names)
 
 
-async def test_a_step_delivered_again_takes_over_the_lock_of_its_first_try(stores: Any) -> None:
-    async with room(*stores, QUICK) as it:
+async def test_a_redelivered_step_takes_over_its_own_lock(stores: Any) -> None:
+    async with workers(*stores, QUICK) as it:
         order = it.order()
         await it.one.results._line.redis.set(f"lp:flight:{order.key}", str(order.step_id), px=60_000)
         assert (await it.one.copywriter.write(order)).status == "ok"
 
 
-async def test_a_lock_that_nobody_gives_back_costs_its_time_and_no_more(stores: Any) -> None:
-    async with room(*stores, QUICK) as it:
+async def test_an_abandoned_lock_costs_only_its_expiry(stores: Any) -> None:
+    async with workers(*stores, QUICK) as it:
         order = it.order(within_s=4)
         await it.one.results._line.redis.set(f"lp:flight:{order.key}", "dead", px=1_500)
         started = time.monotonic()
@@ -203,19 +203,19 @@ async def test_a_lock_that_nobody_gives_back_costs_its_time_and_no_more(stores: 
 
 
 @pytest.mark.parametrize("fault", ["malformed", "wrong_schema"])
-async def test_what_cannot_be_used_is_asked_for_once_more_then_built_in(stores: Any, fault: str) -> None:
-    async with room(*stores, faulty(fault)) as it:
+async def test_unusable_answers_are_retried_once_then_built_in(stores: Any, fault: str) -> None:
+    async with workers(*stores, faulty(fault)) as it:
         order = it.order()
         names = groups(order.fields)
         written = await it.one.copywriter.write(order)
         assert it.calls() == 2 * len(names) and written.status == "fallback"
-        assert built_in(written) == [f"built-in copy for {', '.join(names)}: what came back could not be used"]
+        assert built_in(written) == [f"built-in copy for {', '.join(names)}: the provider's answer was invalid"]
         assert all(one.outcome.startswith("invalid") for one in written.attempts)
-        assert await it.one.cache.get(order.key, order.pattern) is None, "what is built in is not cached"
+        assert await it.one.cache.get(order.key, order.pattern) is None, "built-in copy is not cached"
 
 
-async def test_one_group_may_be_built_in_while_the_others_are_written(stores: Any) -> None:
-    async with room(*stores, faulty("wrong_schema", 0.55)) as it:
+async def test_single_groups_may_fall_back_to_built_in_copy(stores: Any) -> None:
+    async with workers(*stores, faulty("wrong_schema", 0.55)) as it:
         kinds: set[bool] = set()
         for _ in range(12):
             if True in kinds:
@@ -227,8 +227,8 @@ async def test_one_group_may_be_built_in_while_the_others_are_written(stores: An
         assert True in kinds
 
 
-async def test_refused_input_is_asked_for_once_in_ten_minutes(stores: Any) -> None:
-    async with room(*stores, faulty("content_filter")) as it:
+async def test_refused_input_is_sent_once_in_ten_minutes(stores: Any) -> None:
+    async with workers(*stores, faulty("content_filter")) as it:
         order = it.order("ひどい言葉")
         first = await it.one.copywriter.write(order)
         calls = it.calls()
@@ -237,8 +237,8 @@ async def test_refused_input_is_asked_for_once_in_ten_minutes(stores: Any) -> No
         assert it.calls() == calls and "refuse" in built_in(again)[0]
 
 
-async def test_with_the_provider_away_what_is_near_is_used_else_what_is_built_in(stores: Any) -> None:
-    async with room(*stores, QUICK) as it:
+async def test_without_a_provider_near_copy_is_used_then_built_in(stores: Any) -> None:
+    async with workers(*stores, QUICK) as it:
         await it.one.copywriter.write(it.order("ラーメン"))
         it.provider.script = faulty("http_500")
         near = await it.one.copywriter.write(it.order("居酒屋"))
@@ -250,41 +250,43 @@ async def test_with_the_provider_away_what_is_near_is_used_else_what_is_built_in
         assert (none.status, none.cache) == ("fallback", "miss") and built_in(none)
 
 
-async def test_copy_of_another_tenant_is_lent_to_whoever_typed_its_words(stores: Any) -> None:
-    async with room(*stores, QUICK) as it:
+async def test_copy_is_shared_only_with_pages_of_the_same_keywords(stores: Any) -> None:
+    async with workers(*stores, QUICK) as it:
         await it.one.copywriter.write(it.order("ラーメン", "秘密の新商品", tenant="theirs"))
         it.provider.script = faulty("http_500")
         for desk in (it.one, it.make()):
             stranger = await desk.copywriter.write(it.order("ラーメン"))
-            assert (stranger.status, stranger.cache) == ("fallback", "miss"), "it has a word that was not typed here"
+            assert (stranger.status, stranger.cache) == ("fallback", "miss"), (
+                "the copy has a keyword that this page lacks"
+            )
             same = await desk.copywriter.write(it.order("ラーメン", "秘密の新商品", "個室"))
             assert (same.status, same.cache) == ("fallback", "near")
 
 
-async def test_late_orders_ask_nobody(stores: Any) -> None:
-    async with room(*stores, QUICK) as it:
+async def test_late_orders_call_no_provider(stores: Any) -> None:
+    async with workers(*stores, QUICK) as it:
         written = await it.one.copywriter.write(it.order(within_s=0.5))
         assert it.calls() == 0 and "no time" in built_in(written)[0]
 
 
 @pytest.mark.parametrize("fault", ["hang_headers", "drip", "stall"])
-async def test_copy_comes_in_time_whatever_hangs(stores: Any, fault: str) -> None:
-    async with room(*stores, faulty(fault)) as it:
+async def test_copy_arrives_in_time_when_the_provider_hangs(stores: Any, fault: str) -> None:
+    async with workers(*stores, faulty(fault)) as it:
         started = time.monotonic()
         written = await it.one.copywriter.write(it.order(within_s=2.5))
         assert written.status == "fallback" and time.monotonic() - started < 5
 
 
-async def test_groups_that_came_are_used_when_time_ran_out_for_the_others(stores: Any) -> None:
-    async with room(*stores, faulty("hang_first", 0.5), llm_first_token_s=20.0) as it:
+async def test_finished_groups_are_used_when_time_runs_out(stores: Any) -> None:
+    async with workers(*stores, faulty("hang_first", 0.5), llm_first_token_s=20.0) as it:
         written = await it.one.copywriter.write(it.order(within_s=2.0))
         assert written.status == "fallback"
         assert sum(one.outcome == "ok" for one in written.attempts) >= 1
         assert 1 <= len(built_in(written)[0].split(":")[0].split(",")) < len(groups(it.order().fields))
 
 
-async def test_old_copy_is_served_and_made_anew_behind_the_readers_back(stores: Any) -> None:
-    async with room(*stores, QUICK, copy_fresh_s=1, copy_stale_s=600) as it:
+async def test_stale_copy_is_served_and_refreshed_in_background(stores: Any) -> None:
+    async with workers(*stores, QUICK, copy_fresh_s=1, copy_stale_s=600) as it:
         request = GenerationRequest.model_validate(FIRST.request(1))
         assert await it.one.copywriter.lookup(request) is None
         order = it.one.copywriter.background_order(copy_fields(request))
@@ -296,14 +298,14 @@ async def test_old_copy_is_served_and_made_anew_behind_the_readers_back(stores: 
         old = [await it.one.copywriter.lookup(request) for _ in range(5)]
         assert all(one is not None and one.stale and one.cached == first.cached for one in old)
         await it.one.copywriter.settle_down()
-        assert it.calls() == calls + len(groups(order.fields)), "made anew once"
+        assert it.calls() == calls + len(groups(order.fields)), "refreshed once"
         new = await it.one.copywriter.lookup(request)
         assert new is not None and new.cached.made_ms > first.cached.made_ms
 
 
-async def test_with_redis_away_nothing_is_spent_and_copy_is_built_in_at_once(stores: Any) -> None:
+async def test_without_redis_copy_is_built_in_and_free(stores: Any) -> None:
     server: Server = stores[0][0]
-    async with room(*stores, QUICK) as it:
+    async with workers(*stores, QUICK) as it:
         server.kill()
         try:
             started = time.monotonic()
@@ -313,11 +315,11 @@ async def test_with_redis_away_nothing_is_spent_and_copy_is_built_in_at_once(sto
             await asyncio.to_thread(server.restart)
 
 
-async def test_costs_that_redis_lost_come_back_while_the_worker_runs(
+async def test_costs_lost_by_redis_return_while_the_worker_runs(
     stores: Any, line: RedisLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(budget, "CONFIRM_S", 1.0)
-    async with room(*stores, QUICK) as it:
+    async with workers(*stores, QUICK) as it:
         await it.one.copywriter.write(it.order())
         await line.redis.flushall()
         billed, until = it.provider.bill.sums()["micro_jpy"], time.monotonic() + 10
@@ -327,14 +329,14 @@ async def test_costs_that_redis_lost_come_back_while_the_worker_runs(
     assert await total(line.redis) == billed > 0
 
 
-async def test_costs_that_redis_lost_come_back_when_the_worker_stops(stores: Any, line: RedisLine) -> None:
-    async with room(*stores, QUICK) as it:
+async def test_costs_lost_by_redis_return_when_the_worker_stops(stores: Any, line: RedisLine) -> None:
+    async with workers(*stores, QUICK) as it:
         await it.one.copywriter.write(it.order())
         await line.redis.flushall()
     assert await total(line.redis) == it.provider.bill.sums()["micro_jpy"] > 0
 
 
-async def test_without_a_provider_built_in_copy_is_what_was_asked_for(stores: Any) -> None:
-    async with room(*stores, QUICK, llm_providers=[]) as it:
+async def test_without_providers_copy_is_built_in(stores: Any) -> None:
+    async with workers(*stores, QUICK, llm_providers=[]) as it:
         written = await it.one.copywriter.write(it.order())
         assert built_in(written) and it.calls() == 0

@@ -1,4 +1,4 @@
-"""`lpstream dlq`: what could not be decoded is shown, and sent again once it can be."""
+"""`lpstream dlq`: dead letters are listed, shown, and replayed once they can be decoded."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.stack
 
 
 async def put(stack: Stack, letters: list[tuple[bytes, int]]) -> None:
-    """Letters as the worker writes them, with the partition that each came from."""
+    """Produce dead letters as the worker writes them, with the partition of each record's origin."""
     producer = AIOKafkaProducer(bootstrap_servers=stack.addresses.kafka)
     await producer.start()
     try:
@@ -40,7 +40,7 @@ def dlq(stack: Stack, *args: str) -> Any:
     return done.returncode, done.stdout, done.stderr
 
 
-async def test_letters_are_listed_shown_and_replayed_once(stack: Stack, installation: Installation) -> None:
+async def test_dead_letters_are_listed_shown_and_replayed_once(stack: Stack, installation: Installation) -> None:
     before = {row["topic"]: row["letters"] for row in json.loads(dlq(stack, "ls", "--json")[1])}
     beacons = some_beacons("replayed", 3)
     letters = [(msgspec.json.encode(one), partition_of(one["pageview_id"].encode(), 12)) for one in beacons]
@@ -51,8 +51,8 @@ async def test_letters_are_listed_shown_and_replayed_once(stack: Stack, installa
     code, shown, _ = dlq(stack, "show", "heatmap.events", "--limit", "1000")
     assert code == 0 and "seq: wrong" in shown and "replayed" in shown and "\x1b[31m" not in shown
 
-    code, told, _ = dlq(stack, "replay", "heatmap.events", "--on-error", "requeue", "--json")
-    figures = json.loads(told)
+    code, printed, _ = dlq(stack, "replay", "heatmap.events", "--on-error", "requeue", "--json")
+    figures = json.loads(printed)
     assert code == 0 and figures["replayed"] == len(letters)
     assert figures["requeued"] == before["heatmap.events.dlq"]
     clickhouse = analyst(stack)
@@ -63,15 +63,15 @@ async def test_letters_are_listed_shown_and_replayed_once(stack: Stack, installa
     await clickhouse.close()
 
 
-async def test_a_replay_stops_at_what_still_cannot_be_decoded(stack: Stack, installation: Installation) -> None:
+async def test_a_replay_stops_at_an_undecodable_record(stack: Stack, installation: Installation) -> None:
     beacon = some_beacons("stopped", 1)[0]
     await put(stack, [(b"{broken", 3), (msgspec.json.encode(beacon), 3)])
-    code, _, said = dlq(stack, "replay", "heatmap.events")
-    assert code == 1 and "still cannot be decoded" in said and "--on-error requeue" in said
+    code, _, message = dlq(stack, "replay", "heatmap.events")
+    assert code == 1 and "still cannot be decoded" in message and "--on-error requeue" in message
     waiting = {row["topic"]: row["letters"] for row in json.loads(dlq(stack, "ls", "--json")[1])}
-    assert waiting["heatmap.events.dlq"] >= 2, "nothing is passed over"
+    assert waiting["heatmap.events.dlq"] >= 2, "the replay must skip nothing"
 
 
 def test_a_topic_without_dead_letters_is_named(stack: Stack, installation: Installation) -> None:
-    code, _, said = dlq(stack, "show", "lp.results")
-    assert code == 1 and "lp.results has no dead letters" in said
+    code, _, message = dlq(stack, "show", "lp.results")
+    assert code == 1 and "lp.results has no dead letters" in message

@@ -1,4 +1,4 @@
-"""A flood of what strangers send: nothing crashes, nothing leaks, nothing is produced, each gets its status.
+"""A flood of hostile requests: no crash, no leak, no record produced, and the right status for each.
 
 Short for every change; LPSTREAM_GUARANTEES=full sends 100,000.
 """
@@ -39,7 +39,7 @@ def edge(stack: Stack) -> Iterator[EdgeProcess]:
 
 
 async def end_offsets(stack: Stack) -> int:
-    """Records in the topics that strangers can reach."""
+    """Return the number of records in the topics that the public can reach."""
     consumer = AIOKafkaConsumer(bootstrap_servers=stack.addresses.kafka)
     await consumer.start()
     try:
@@ -49,18 +49,18 @@ async def end_offsets(stack: Stack) -> int:
         await consumer.stop()
 
 
-async def attacker(url: str, attacks: Iterator[Attack], rng: random.Random, told: Counter[tuple[str, int]]) -> None:
-    """One client; it keeps its connection for as long as the server does."""
+async def attacker(url: str, attacks: Iterator[Attack], rng: random.Random, statuses: Counter[tuple[str, int]]) -> None:
+    """Send attacks as one client, which keeps its connection until the server closes it."""
     connection = await RawConnection.open(url)
     for name, make, allowed in attacks:
         await connection.send(make(rng))
         reply = await connection.reply()
-        if reply.status == 0:  # the server closed while we sent: a connection that had been told so, or a huge body
+        if reply.status == 0:  # the server closed during the send, after `Connection: close` or a huge body
             await connection.close()
             connection = await RawConnection.open(url)
             await connection.send(make(rng))
             reply = await connection.reply()
-        told[name, reply.status] += 1
+        statuses[name, reply.status] += 1
         assert reply.status in allowed | ({0} if name in ("oversized", "length of 10 GB") else set()), (name, reply)
         if reply.headers.get("connection", "").lower() == "close" or reply.status in (0, 413):
             await connection.close()
@@ -68,14 +68,14 @@ async def attacker(url: str, attacks: Iterator[Attack], rng: random.Random, told
     await connection.close()
 
 
-async def test_a_flood_leaves_the_edge_as_it_was(stack: Stack, edge: EdgeProcess) -> None:
+async def test_a_flood_does_not_change_the_edge(stack: Stack, edge: EdgeProcess) -> None:
     seed = int.from_bytes(os.urandom(4), "big")
     print("seed", seed)
-    told: Counter[tuple[str, int]] = Counter()
-    await _flood(edge, seed, 600, told)  # caches and pools are filled before memory is looked at
+    statuses: Counter[tuple[str, int]] = Counter()
+    await _flood(edge, seed, 600, statuses)  # fill caches and pools before the first look at memory
     before, offsets, logged = edge.child.memory_mb(), await end_offsets(stack), _log(edge).stat().st_size
     started = time.monotonic()
-    await asyncio.gather(_flood(edge, seed + 1, REQUESTS, told), *(_slow(edge, number) for number in range(SLOW)))
+    await asyncio.gather(_flood(edge, seed + 1, REQUESTS, statuses), *(_slow(edge, number) for number in range(SLOW)))
     seconds = time.monotonic() - started
     assert await end_offsets(stack) == offsets, "nothing was produced"
     assert edge.child.alive
@@ -83,23 +83,23 @@ async def test_a_flood_leaves_the_edge_as_it_was(stack: Stack, edge: EdgeProcess
     await asyncio.sleep(2)
     after = edge.child.memory_mb()
     print(f"{REQUESTS:,} requests in {seconds:.0f} s; memory {before:.0f} MB before, {after:.0f} after")
-    for (name, status), count in sorted(told.items()):
+    for (name, status), count in sorted(statuses.items()):
         print(f"  {name}: {status} × {count:,}")
     assert after - before < GROWN_MB
-    assert _log(edge).stat().st_size - logged < 20_000, "a flood of requests is none of log lines"
+    assert _log(edge).stat().st_size - logged < 20_000, "a flood of requests must not flood the log"
     assert "127.0.0.1:" not in _log(edge).read_text("utf-8").replace(edge.url, "")[logged:], "no client's address"
-    assert {name for name, _ in told} == {name for name, _, _ in ATTACKS}
+    assert {name for name, _ in statuses} == {name for name, _, _ in ATTACKS}
 
 
-async def _flood(edge: EdgeProcess, seed: int, count: int, told: Counter[tuple[str, int]]) -> None:
+async def _flood(edge: EdgeProcess, seed: int, count: int, statuses: Counter[tuple[str, int]]) -> None:
     rng = random.Random(seed)
     attacks = iter(list(itertools.islice(itertools.cycle(ATTACKS), count)))
-    clients = [attacker(edge.url, attacks, random.Random(rng.random()), told) for _ in range(CONNECTIONS)]
+    clients = [attacker(edge.url, attacks, random.Random(rng.random()), statuses) for _ in range(CONNECTIONS)]
     await asyncio.gather(*clients)
 
 
 async def _slow(edge: EdgeProcess, number: int) -> None:
-    """A client that sends a byte now and then, or reads no answer."""
+    """Act as a slow client: send few bytes, or read no answers."""
     connection = await RawConnection.open(edge.url)
     if number % 3 == 0:
         await connection.send(b"POST /e/heat")

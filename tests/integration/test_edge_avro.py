@@ -1,4 +1,4 @@
-"""Avro beacons at the public door, under the project's own ids and under a registry's, to rows in ClickHouse."""
+"""Avro beacons at the public listener, with the project's ids and a registry's ids, to rows in ClickHouse."""
 
 import asyncio
 import copy
@@ -34,7 +34,7 @@ def registry() -> Iterator[SmallRegistry]:
 
 
 def as_avro(beacon: dict[str, Any]) -> dict[str, Any]:
-    """A beacon in Avro's JSON encoding."""
+    """Return a beacon in Avro's JSON encoding."""
     sections = [dict(zip(("name", "top", "bottom"), one, strict=True)) for one in beacon["sections"]]
     return {**beacon, "sections": sections}
 
@@ -59,7 +59,7 @@ async def stored(stack: Stack, offset: dict[str, int]) -> bytes:
         await consumer.stop()
 
 
-async def test_the_projects_own_schema_by_text_or_id(stack: Stack, installation: Installation) -> None:
+async def test_the_projects_schema_is_accepted_by_text_or_id(stack: Stack, installation: Installation) -> None:
     lp_id = "avro_own"
     beacons = some_beacons(lp_id, 5)
     reordered = json.dumps({**json.loads(own_text("heatmap_beacon")), "doc": "another"})
@@ -68,7 +68,7 @@ async def test_the_projects_own_schema_by_text_or_id(stack: Stack, installation:
         status, answer = await post(installation.edge_url, {**schema, "records": [{"value": as_avro(beacon)}]})
         assert (status, answer["value_schema_id"]) == (200, 1), answer
         value = await stored(stack, answer["offsets"][0])
-        assert value == encode_beacon(beacon_from_object(beacon)), "the same JSON as from any other door"
+        assert value == encode_beacon(beacon_from_object(beacon)), "the same JSON as in every other format"
     clickhouse = analyst(stack)
     assert (await wait_counted(clickhouse, lp_id, tally(beacons).total()))["events"] == tally(beacons).total()
     await clickhouse.close()
@@ -83,14 +83,14 @@ async def test_the_projects_own_schema_by_text_or_id(stack: Stack, installation:
         ({}, 422, 42202),
     ],
 )
-async def test_strangers_bring_no_schema_of_their_own(
+async def test_foreign_schemas_are_refused(
     installation: Installation, schema: dict[str, Any], status: int, code: int
 ) -> None:
     found, answer = await post(installation.edge_url, {**schema, "records": [{"value": {"a": 1}}]})
     assert (found, answer["error_code"]) == (status, code)
 
 
-async def test_an_avro_beacon_is_checked_as_any_beacon(installation: Installation) -> None:
+async def test_an_avro_beacon_is_validated_like_json(installation: Installation) -> None:
     beacon = as_avro(some_beacons("avro_bad", 1)[0])
     for change, named in (({"dt": []}, "dt"), ({"lp_id": "a b"}, "lp_id"), ({"seq": -1}, "seq"), ({"x": "1"}, "x")):
         status, answer = await post(
@@ -100,13 +100,13 @@ async def test_an_avro_beacon_is_checked_as_any_beacon(installation: Installatio
 
 
 @full_only
-async def test_a_registry_has_them_under_ids_of_its_own(
+async def test_beacons_are_accepted_with_a_registrys_ids(
     stack: Stack, installation: Installation, registry: SmallRegistry
 ) -> None:
     lp_id = "avro_registry"
     registry.fill(5)
     settings = {"LPSTREAM_SCHEMA_REGISTRY_URL": registry.url}
-    # the installation's worker knows no registry: this one does
+    # Restart the worker with the registry's address.
     worker = installation.children["heatmap"]
     worker.stop()
     installation.launch("heatmap", settings)
@@ -129,18 +129,18 @@ async def _post_all(stack: Stack, edge: EdgeProcess, beacons: list[dict[str, Any
         assert await stored(stack, answer["offsets"][0]) == encode_beacon(beacon_from_object(beacon))
 
 
-async def test_with_the_registry_away_a_stranger_cannot_have_it_asked_again_and_again(
+async def test_a_registry_that_is_down_is_not_asked_for_each_request(
     stack: Stack, installation: Installation, registry: SmallRegistry
 ) -> None:
     registry.away = True
     with edge_process(stack, "avro-away", {"LPSTREAM_SCHEMA_REGISTRY_URL": registry.url}) as one:
         body = {"value_schema_id": 1, "records": [{"value": {}}]}
         assert (await post(one.url, body))[0] == 408
-        asked = registry.asked
+        calls = registry.calls
         for _ in range(20):
             status, answer = await post(one.url, body)
             assert (status, answer["error_code"]) == (408, 40801)
-        assert registry.asked <= asked + 2
+        assert registry.calls <= calls + 2
         registry.away = False
         await asyncio.sleep(1.1)
         assert (await post(one.url, body))[0] == 422

@@ -1,4 +1,4 @@
-"""What visitors use up is theirs alone: the private listener, its streams and the probes have budgets of their own."""
+"""Budgets of the edge: visitors, the private listener, its streams and the probes have separate limits."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 from beacons import some_beacons
-from fronts import bare_edge
+from nginx_and_edge import bare_edge
 from raw_http import RawConnection, ask, request
 
 TOKENS = {"acme": "acme-token", "other": "other-token"}
@@ -42,7 +42,7 @@ def get(path: str, tenant: str = "acme") -> bytes:
 
 @contextlib.asynccontextmanager
 async def slow_posts(url: str, count: int, length: int, *headers: str) -> AsyncIterator[list[RawConnection]]:
-    """Posts whose body does not come."""
+    """Hold posts open whose body is never sent."""
     path = "/topics/heatmap.events" if JSON in headers else "/e/heatmap.events"
     head = request(b"", headers, path).replace(b"Content-Length: 0", b"Content-Length: %d" % length)
     held = [await RawConnection.open(url) for _ in range(count)]
@@ -57,7 +57,7 @@ async def slow_posts(url: str, count: int, length: int, *headers: str) -> AsyncI
         await asyncio.sleep(0.2)
 
 
-async def test_visitors_who_fill_their_requests_fill_no_others(edge: tuple[str, str]) -> None:
+async def test_visitors_cannot_use_up_the_private_requests(edge: tuple[str, str]) -> None:
     public, private = edge
     async with slow_posts(public, 3, 10):
         assert (await ask(public, request(b"{}"))).status == 503
@@ -66,17 +66,17 @@ async def test_visitors_who_fill_their_requests_fill_no_others(edge: tuple[str, 
         assert (await ask(private, get("/"))).status == 200
 
 
-async def test_visitors_who_fill_their_bytes_fill_no_others(edge: tuple[str, str]) -> None:
+async def test_visitors_cannot_use_up_the_private_bytes(edge: tuple[str, str]) -> None:
     public, private = edge
     async with slow_posts(public, 1, 2**20, JSON):
         assert (await ask(public, request(b"{}"))).status == 503
-        told = await ask(
+        answer = await ask(
             private, request(b"{", [JSON, f"Authorization: Bearer {TOKENS['acme']}"], "/topics/lp.requests")
         )
-        assert told.status == 400, "the body was read"
+        assert answer.status == 400, "the body was read"
 
 
-async def test_probes_wait_for_no_application_either(edge: tuple[str, str]) -> None:
+async def test_probes_are_answered_when_private_requests_are_full(edge: tuple[str, str]) -> None:
     public, private = edge
     async with slow_posts(private, 3, 10, JSON, f"Authorization: Bearer {TOKENS['acme']}"):
         assert (await ask(private, get("/"))).status == 503
@@ -85,13 +85,13 @@ async def test_probes_wait_for_no_application_either(edge: tuple[str, str]) -> N
         assert (await ask(public, request(b"{}"))).status == 422
 
 
-async def test_streams_take_no_place_of_requests(edge: tuple[str, str]) -> None:
+async def test_streams_do_not_count_as_requests(edge: tuple[str, str]) -> None:
     async with slow_posts(edge[1], 3, 10, JSON, f"Authorization: Bearer {TOKENS['acme']}"):
-        told = await ask(edge[1], get(f"/lp/requests/{uuid4()}/events"))
-        assert b"Redis" in told.body, "it was let in, as far as the store, which is away here"
+        answer = await ask(edge[1], get(f"/lp/requests/{uuid4()}/events"))
+        assert b"Redis" in answer.body, "the stream was admitted; only Redis is missing here"
 
 
-async def test_a_client_has_so_many_bodies_yet_to_come(tmp_path: Path) -> None:
+async def test_a_clients_unfinished_bodies_are_limited(tmp_path: Path) -> None:
     settings = {
         "LPSTREAM_EDGE_CLIENT_BODY_BYTES": str(2 * 65_536),
         "LPSTREAM_EDGE_MAX_BODY_BYTES": str(2 * 65_536),
@@ -105,15 +105,17 @@ async def test_a_client_has_so_many_bodies_yet_to_come(tmp_path: Path) -> None:
                 assert (await beyond[0].reply()).status == 429
             async with slow_posts(public, 1, 65_537, others, JSON) as whole:
                 await whole[0].send(b" " * 65_537)
-                assert (await whole[0].reply()).status == 400, "another client has its own"
-            assert (await ask(public, request(beacon, [mine]))).status == 204, "a body that comes with its head is none"
+                assert (await whole[0].reply()).status == 400, "another client has its own limit"
+            assert (await ask(public, request(beacon, [mine]))).status == 204, (
+                "a body that arrives with its head does not count"
+            )
             await held[0].send(beacon)
             assert (await held[0].reply()).status == 204
             async with slow_posts(public, 1, 10, mine) as again:
                 await again[0].send(b"{}        ")
-                assert (await again[0].reply()).status == 422, "what has come counts no more"
+                assert (await again[0].reply()).status == 422, "a complete body no longer counts"
         async with slow_posts(public, 2, 10, mine):
             assert (await ask(public, request(b"", [mine]).replace(b"Length: 0", b"Length: 9999999"))).status == 413
         async with slow_posts(public, 1, 65_536 * 2, mine, JSON) as alone:
             await alone[0].send(b" " * 65_536 * 2)
-            assert (await alone[0].reply()).status == 400, "clients that have gone count no more"
+            assert (await alone[0].reply()).status == 400, "closed connections no longer count"

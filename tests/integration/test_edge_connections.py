@@ -1,4 +1,4 @@
-"""The edge's connections by hand: limits, deadlines, order, and that the quick door answers as the ordinary way."""
+"""The edge's connections in raw HTTP: limits, deadlines, order, and equal answers of quick and ordinary path."""
 
 import asyncio
 import gzip
@@ -48,7 +48,7 @@ def edge(stack: Stack) -> Iterator[EdgeProcess]:
 
 @pytest.fixture(scope="module")
 def impatient_edge(edge: EdgeProcess, stack: Stack) -> Iterator[EdgeProcess]:
-    """For the deadlines alone: a busy machine keeps a client that means well waiting for as long."""
+    """Start an edge with short deadlines, for tests of deadlines only: a busy machine could exceed them."""
     with edge_process(stack, "impatient", SETTINGS | IMPATIENT) as one:
         yield one
 
@@ -60,7 +60,7 @@ def a_beacon(**change: Any) -> bytes:
 
 
 def in_two(whole: bytes) -> list[bytes | float]:
-    """A request whose body comes after its head: the quick door takes only what comes in one piece."""
+    """Split a request into head and body: the quick path takes only requests that arrive in one piece."""
     head, _, body = whole.partition(b"\r\n\r\n")
     return [head + b"\r\n\r\n", 0.05, body] if body else [whole]
 
@@ -92,8 +92,10 @@ def same(reply: Reply) -> tuple[int, dict[str, str], bytes]:
         (a_beacon() + b" " * 1_000_001, [], 413),
     ],
 )
-async def test_both_ways_give_the_same_answer(edge: EdgeProcess, body: bytes, headers: list[str], status: int) -> None:
-    await ask(edge.url, *in_two(request(a_beacon())))  # it knows the partitions from now on
+async def test_quick_and_ordinary_path_give_the_same_answer(
+    edge: EdgeProcess, body: bytes, headers: list[str], status: int
+) -> None:
+    await ask(edge.url, *in_two(request(a_beacon())))  # let the edge load the partitions
     quick, ordinary = [
         await ask(edge.url, *parts) for parts in ([request(body, headers)], in_two(request(body, headers)))
     ]
@@ -102,9 +104,9 @@ async def test_both_ways_give_the_same_answer(edge: EdgeProcess, body: bytes, he
     assert "aiohttp" not in str(quick.headers) and quick.headers["server"] == "lpstream"
 
 
-async def test_answers_come_in_the_order_of_requests_on_one_connection(edge: EdgeProcess) -> None:
+async def test_answers_have_the_order_of_requests_on_a_connection(edge: EdgeProcess) -> None:
     connection = await RawConnection.open(edge.url)
-    wanted = [204, 422, 204, 200, 204, 404, 204, 422]
+    expected = [204, 422, 204, 200, 204, 404, 204, 422]
     sent = {
         204: lambda: request(a_beacon()),
         422: lambda: request(b"{}"),
@@ -112,9 +114,9 @@ async def test_answers_come_in_the_order_of_requests_on_one_connection(edge: Edg
         404: lambda: request(b"", path="/nope"),
     }
     for _ in range(5):
-        await connection.send(b"".join(sent[status]() for status in wanted))
-        assert [(await connection.reply()).status for _ in wanted] == wanted
-    for status in wanted * 3:  # one after the other, cut anywhere
+        await connection.send(b"".join(sent[status]() for status in expected))
+        assert [(await connection.reply()).status for _ in expected] == expected
+    for status in expected * 3:  # one after another, each in two pieces
         whole = sent[status]()
         cut = len(whole) // 3
         await connection.send(whole[:cut], 0.01, whole[cut:])
@@ -122,7 +124,7 @@ async def test_answers_come_in_the_order_of_requests_on_one_connection(edge: Edg
     await connection.close()
 
 
-async def test_heads_and_bodies_that_drip_are_cut_off(impatient_edge: EdgeProcess) -> None:
+async def test_dripping_heads_and_bodies_time_out(impatient_edge: EdgeProcess) -> None:
     async def dripping(start: bytes, drop: bytes) -> tuple[float, Reply]:
         connection = await RawConnection.open(impatient_edge.url)
         started = time.monotonic()
@@ -151,7 +153,7 @@ async def test_a_length_over_the_limit_is_refused_at_once(edge: EdgeProcess) -> 
     assert time.monotonic() - started < 4
 
 
-async def test_a_client_that_asks_first_is_told_to_go_on(edge: EdgeProcess) -> None:
+async def test_expect_100_continue_is_answered(edge: EdgeProcess) -> None:
     body = a_beacon()
     connection = await RawConnection.open(edge.url)
     head = request(body, ["Expect: 100-continue"])[: -len(body)]
@@ -178,7 +180,7 @@ async def test_a_client_that_asks_first_is_told_to_go_on(edge: EdgeProcess) -> N
         b"nonsense\r\n\r\n",
     ],
 )
-async def test_what_is_no_http_is_told_in_our_shape_and_the_connection_ends(edge: EdgeProcess, whole: bytes) -> None:
+async def test_invalid_http_gets_a_json_error_and_a_closed_connection(edge: EdgeProcess, whole: bytes) -> None:
     connection = await RawConnection.open(edge.url)
     await connection.send(whole)
     reply = await connection.reply()
@@ -195,14 +197,14 @@ async def test_a_transfer_coding_other_than_chunked_is_not_supported(edge: EdgeP
     assert reply.status == 501 and b"Transfer-Encoding" in reply.body
 
 
-async def test_connections_beyond_the_limit_are_told_so(edge: EdgeProcess) -> None:
+async def test_connections_over_the_limit_get_503(edge: EdgeProcess) -> None:
     held = [await RawConnection.open(edge.url) for _ in range(50)]
     try:
         await asyncio.sleep(0.2)
         reply = await ask(edge.url, request(a_beacon()))
         assert (reply.status, "retry-after" in reply.headers) in ((503, True), (0, False))
         await held[0].send(request(a_beacon()))
-        assert (await held[0].reply()).status == 204, "who is in is served"
+        assert (await held[0].reply()).status == 204, "earlier connections are still served"
     finally:
         for connection in held:
             await connection.close()
@@ -210,7 +212,7 @@ async def test_connections_beyond_the_limit_are_told_so(edge: EdgeProcess) -> No
     assert (await ask(edge.url, request(a_beacon()))).status == 204
 
 
-async def test_bytes_in_hand_are_bounded_over_all_connections(impatient_edge: EdgeProcess) -> None:
+async def test_bytes_in_memory_are_bounded_over_all_connections(impatient_edge: EdgeProcess) -> None:
     kind = "Content-Type: application/vnd.kafka.json.v2+json"
     head = request(b"", [kind], "/topics/heatmap.events").replace(b"Length: 0", b"Length: 1000000")
     held = [await RawConnection.open(impatient_edge.url) for _ in range(2)]
@@ -220,12 +222,12 @@ async def test_bytes_in_hand_are_bounded_over_all_connections(impatient_edge: Ed
     reply = await ask(impatient_edge.url, head)
     assert reply.status == 503 and int(reply.headers["retry-after"]) >= 1
     assert [(await connection.reply()).status for connection in held] == [408, 408]
-    assert (await ask(impatient_edge.url, head, b" " * 1_000_000)).status == 400, "what was held is given back"
+    assert (await ask(impatient_edge.url, head, b" " * 1_000_000)).status == 400, "the reserved bytes are released"
     for connection in held:
         await connection.close()
 
 
-async def test_a_terminated_edge_answers_what_it_has(stack: Stack) -> None:
+async def test_a_terminated_edge_answers_the_requests_it_has(stack: Stack) -> None:
     with edge_process(stack, "terminated", SETTINGS) as one:
         await ask(one.url, request(a_beacon()))
         connections = [await RawConnection.open(one.url) for _ in range(40)]
@@ -241,7 +243,7 @@ async def test_a_terminated_edge_answers_what_it_has(stack: Stack) -> None:
         assert one.child.returncode == 0
 
 
-async def test_a_draining_edge_says_so_answers_and_closes(stack: Stack) -> None:
+async def test_a_draining_edge_fails_readyz_answers_and_closes(stack: Stack) -> None:
     with edge_process(stack, "draining", SETTINGS | {"LPSTREAM_EDGE_DRAIN_S": "60"}) as one:
         before = await RawConnection.open(one.url)
         await before.send(request(a_beacon()))
@@ -251,7 +253,10 @@ async def test_a_draining_edge_says_so_answers_and_closes(stack: Stack) -> None:
         while (await ask(one.url, request(b"", [], "/readyz", "GET"))).status != 503:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)
-        for connection in (before, await RawConnection.open(one.url)):  # a balancer may not have heard of it yet
+        for connection in (
+            before,
+            await RawConnection.open(one.url),
+        ):  # a balancer may not know yet that the edge drains
             await connection.send(request(a_beacon()))
             reply = await connection.reply()
             assert (reply.status, reply.headers["connection"]) == (204, "close")
@@ -259,7 +264,7 @@ async def test_a_draining_edge_says_so_answers_and_closes(stack: Stack) -> None:
             await connection.close()
         one.child.signal(signal.SIGTERM)
         while one.child.alive:
-            assert time.monotonic() < deadline + 10, "the second signal is urgent"
+            assert time.monotonic() < deadline + 10, "a second signal ends the draining"
             await asyncio.sleep(0.05)
         assert one.child.returncode == 0
 
@@ -279,7 +284,7 @@ async def test_processes_share_the_port_and_their_metrics_are_summed(stack: Stac
         one.child.kill()
         deadline = time.monotonic() + 10
         while any(_runs(pid) for pid in children):
-            assert time.monotonic() < deadline, "children end with their parent"
+            assert time.monotonic() < deadline, "child processes must end with their parent"
             await asyncio.sleep(0.1)
 
 

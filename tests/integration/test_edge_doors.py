@@ -1,4 +1,4 @@
-"""The edge's doors by plain HTTP, as a browser, a proxy client or an application meets them."""
+"""The edge's HTTP interface, as seen by a browser, a REST Proxy client and an application."""
 
 import asyncio
 import base64
@@ -20,7 +20,7 @@ from streams.local.installation import Installation
 from streams.proof.visitors import visits
 
 pytestmark = pytest.mark.stack
-# what a stranger gets; the studio's door and its own files are for those who are not logged in yet
+# Statuses without a login; the studio's login page and its files are open to visitors without a session.
 OPEN = {
     "/healthz": 200,
     "/readyz": 200,
@@ -48,7 +48,7 @@ async def post(url: str, data: Any, **headers: str) -> tuple[int, Any, Any]:
 
 
 @pytest.mark.parametrize("how", ["plain", "encoded", "bare gzip"])
-async def test_a_beacon_may_come_compressed(installation: Installation, beacon: dict[str, Any], how: str) -> None:
+async def test_a_beacon_may_be_compressed(installation: Installation, beacon: dict[str, Any], how: str) -> None:
     body = msgspec.json.encode(beacon)
     headers = {"Content-Type": "text/plain"} | ({"Content-Encoding": "gzip"} if how == "encoded" else {})
     data = body if how == "plain" else gzip.compress(body)
@@ -56,14 +56,14 @@ async def test_a_beacon_may_come_compressed(installation: Installation, beacon: 
     assert (status, answer) == (204, None)
 
 
-async def test_bodies_are_bounded_also_when_inflated(installation: Installation) -> None:
+async def test_bodies_are_bounded_before_and_after_inflating(installation: Installation) -> None:
     door = f"{installation.edge_url}/e/heatmap.events"
     assert (await post(door, gzip.compress(b" " * (2**20 + 1))))[0] == 413
     assert (await post(door, gzip.compress(b"{}")[:-5]))[0] == 400
     assert (await post(door, b""))[0] == 422
 
 
-async def test_what_is_too_large_for_a_beacon_is_not_to_be_tried_again(
+async def test_a_beacon_that_is_too_large_gets_no_retry_after(
     installation: Installation, beacon: dict[str, Any]
 ) -> None:
     body = msgspec.json.encode(beacon)
@@ -71,10 +71,10 @@ async def test_what_is_too_large_for_a_beacon_is_not_to_be_tried_again(
     door = f"{installation.edge_url}/e/heatmap.events"
     status, answer, headers = await post(door, padded)
     assert (status, "Retry-After" in headers) == (413, False), answer
-    assert (await post(door, body))[0] == 204, "the next of the same partition is taken"
+    assert (await post(door, body))[0] == 204, "the next beacon of the same partition is accepted"
 
 
-async def test_a_listed_origin_gets_cors_headers_also_on_errors(installation: Installation) -> None:
+async def test_a_listed_origin_gets_cors_headers_on_errors_too(installation: Installation) -> None:
     door = f"{installation.edge_url}/e/heatmap.events"
     status, _, headers = await post(door, b"{}", Origin=installation.edge_url)
     assert (status, headers["Access-Control-Allow-Origin"]) == (422, installation.edge_url)
@@ -102,14 +102,14 @@ async def test_a_listed_origin_gets_cors_headers_also_on_errors(installation: In
         (b'{"records":[{"value":{}}]}', V2 | {"Accept": "text/html"}, 406, 406),
     ],
 )
-async def test_the_rest_door_names_what_is_wrong(
+async def test_the_rest_proxy_reports_errors_with_codes(
     installation: Installation, body: bytes, headers: dict[str, str], status: int, code: int
 ) -> None:
     found, answer, _ = await post(f"{installation.edge_url}/topics/heatmap.events", body, **headers)
     assert (found, answer["error_code"]) == (status, code) and answer["message"]
 
 
-async def test_binary_records_and_an_explicit_partition(installation: Installation, beacon: dict[str, Any]) -> None:
+async def test_binary_records_may_name_their_own_partition(installation: Installation, beacon: dict[str, Any]) -> None:
     value = base64.b64encode(msgspec.json.encode(beacon)).decode()
     body = json.dumps({"records": [{"value": value, "key": base64.b64encode(b"k").decode()}]})
     kind = {"Content-Type": "application/vnd.kafka.binary.v2+json"}
@@ -124,7 +124,7 @@ async def test_binary_records_and_an_explicit_partition(installation: Installati
     assert (status, answer["error_code"]) == (404, 40402)
 
 
-async def test_every_private_route_wants_a_token(installation: Installation) -> None:
+async def test_every_private_route_requires_a_token(installation: Installation) -> None:
     async with aiohttp.ClientSession() as http:
         for route in [*PRIVATE, *STUDIO]:
             path = route.template.replace("{suffix}", "png")
@@ -146,7 +146,7 @@ async def test_the_public_listener_has_no_private_route(installation: Installati
             assert (answer.status, (await answer.json())["error_code"]) == (404, 40401)
 
 
-async def test_the_snippet_is_cached_for_long_by_its_hash(installation: Installation) -> None:
+async def test_the_snippet_is_cached_for_long_under_its_hash(installation: Installation) -> None:
     async with aiohttp.ClientSession() as http:
         async with http.get(f"{installation.edge_url}/t.js") as answer:
             body = await answer.read()
@@ -178,7 +178,7 @@ async def test_head_answers_as_get_without_a_body(installation: Installation) ->
             assert answer.status == 405
 
 
-async def test_metrics_count_what_was_acknowledged(installation: Installation, beacon: dict[str, Any]) -> None:
+async def test_metrics_count_acknowledged_beacons(installation: Installation, beacon: dict[str, Any]) -> None:
     async def acknowledged() -> float:
         async with (
             aiohttp.ClientSession(headers=bearer(installation)) as http,
@@ -194,9 +194,9 @@ async def test_metrics_count_what_was_acknowledged(installation: Installation, b
     assert await acknowledged() == before + 1
 
 
-async def test_progress_is_streamed_to_its_end(installation: Installation) -> None:
+async def test_progress_is_streamed_until_done(installation: Installation) -> None:
     request_id = str(uuid4())
-    wanted = {
+    page_request = {
         "request_id": request_id,
         "tenant_id": "demo",
         "industry": "教育",
@@ -206,7 +206,7 @@ async def test_progress_is_streamed_to_its_end(installation: Installation) -> No
     async with aiohttp.ClientSession(headers=bearer(installation)) as http:
         async with http.get(f"{installation.api_url}/lp/requests/{request_id}/events") as answer:
             assert answer.status == 404
-        body = json.dumps({"records": [{"value": wanted}]})
+        body = json.dumps({"records": [{"value": page_request}]})
         async with http.post(f"{installation.api_url}/topics/lp.requests", data=body, headers=V2) as answer:
             assert answer.status == 200
         async with asyncio.timeout(20), http.get(f"{installation.api_url}/lp/requests/{request_id}/events") as answer:

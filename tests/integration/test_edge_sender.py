@@ -1,4 +1,4 @@
-"""The edge's sender against a real broker: order, batches, and what one bad record does to its neighbours."""
+"""The edge's sender against a real broker: order, batches, bad records, and an outage."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ def settings(stack: Stack) -> Settings:
 
 @pytest_asyncio.fixture
 async def topic(stack: Stack) -> str:
-    """A topic of its own with three partitions and a limit below the edge's."""
+    """Create a topic with three partitions and a size limit below the edge's."""
     name = f"sender-{uuid4().hex[:8]}"
     admin = AIOKafkaAdminClient(bootstrap_servers=stack.addresses.kafka)
     await admin.start()
@@ -46,7 +46,7 @@ async def sender(settings: Settings) -> AsyncIterator[Sender]:
 
 
 async def values(stack: Stack, topic: str, partition: int, count: int) -> list[bytes | None]:
-    """The partition's first `count` values."""
+    """Return the partition's first `count` values."""
     consumer = AIOKafkaConsumer(bootstrap_servers=stack.addresses.kafka, auto_offset_reset="earliest")
     await consumer.start()
     consumer.assign([TopicPartition(topic, partition)])
@@ -65,43 +65,37 @@ def record(value: bytes, partition: int | None = None, key: bytes | None = None)
     return Record(value, key, key, partition)
 
 
-async def test_records_of_a_request_keep_their_order_and_share_batches(
-    stack: Stack, sender: Sender, topic: str
-) -> None:
-    wanted = [b"%05d" % number for number in range(MANY // 3)]
-    requests = [sender.send(topic, [record(value, 1) for value in wanted]) for _ in range(2)]
+async def test_records_of_a_request_keep_their_order(stack: Stack, sender: Sender, topic: str) -> None:
+    expected = [b"%05d" % number for number in range(MANY // 3)]
+    requests = [sender.send(topic, [record(value, 1) for value in expected]) for _ in range(2)]
     first, second = await asyncio.gather(*requests)
-    assert [one.offset for one in first] == list(range(len(wanted)))
-    assert [one.offset for one in second] == list(range(len(wanted), 2 * len(wanted)))
-    assert await values(stack, topic, 1, 2 * len(wanted)) == wanted * 2
+    assert [one.offset for one in first] == list(range(len(expected)))
+    assert [one.offset for one in second] == list(range(len(expected), 2 * len(expected)))
+    assert await values(stack, topic, 1, 2 * len(expected)) == expected * 2
 
 
-async def test_keyless_records_of_a_request_stay_together_and_requests_are_spread(sender: Sender, topic: str) -> None:
+async def test_keyless_records_of_a_request_share_a_partition(sender: Sender, topic: str) -> None:
     placed = [[one.partition for one in await sender.send(topic, [record(b"x")] * 5)] for _ in range(6)]
     assert all(len(set(row)) == 1 for row in placed)
     assert {row[0] for row in placed} == {0, 1, 2}
 
 
-async def test_what_the_broker_refuses_harms_neither_its_neighbours_nor_what_comes_after(
-    stack: Stack, sender: Sender, topic: str
-) -> None:
+async def test_a_record_refused_by_the_broker_harms_no_other(stack: Stack, sender: Sender, topic: str) -> None:
     if stack.addresses.broker_kind == "tansu":
         pytest.skip("Tansu refuses no record for its size")
-    for _ in range(2):  # an idempotent producer would be broken for the partition after the first
+    for _ in range(2):  # the first refusal would break an idempotent producer for this partition
         sent = await sender.send(topic, [record(b"a", 0), record(b"b" * 300_000, 0), record(b"c", 0)])
         assert [one.error_code for one in sent] == [None, KAFKA_ERROR, None]
     assert await values(stack, topic, 0, 4) == [b"a", b"c"] * 2
 
 
-async def test_a_record_over_the_edges_own_limit_is_not_sent(sender: Sender, settings: Settings, topic: str) -> None:
+async def test_a_record_over_the_edges_limit_is_not_sent(sender: Sender, settings: Settings, topic: str) -> None:
     large = b"x" * (settings.edge_max_record_bytes + 1)
     sent = await sender.send(topic, [record(b"a", 0), record(large, 0), record(b"b", 7)])
     assert [one.error_code for one in sent] == [None, KAFKA_ERROR, NO_PARTITION]
 
 
-async def test_a_batch_without_room_is_refused_before_its_first_record(
-    stack: Stack, sender: Sender, topic: str
-) -> None:
+async def test_a_batch_over_the_limit_is_refused_as_a_whole(stack: Stack, sender: Sender, topic: str) -> None:
     await sender.partitions(topic)
     first = asyncio.create_task(sender.send(topic, [record(b"x", 2)] * MANY))
     await asyncio.sleep(0)
@@ -113,11 +107,11 @@ async def test_a_batch_without_room_is_refused_before_its_first_record(
 
 
 @full_only
-async def test_with_the_broker_away_every_record_is_told_in_time_and_what_waited_is_never_sent(
+async def test_without_a_broker_records_fail_in_time_and_stay_unsent(
     stack: Stack, sender: Sender, settings: Settings, topic: str
 ) -> None:
     if stack.addresses.broker_kind == "tansu":
-        pytest.skip("Tansu forgets its log when it is killed")
+        pytest.skip("Tansu loses its log when it is killed")
     await sender.send(topic, [record(b"before", 0)])
     await asyncio.to_thread(stack.kill, "kafka")
     try:
@@ -125,8 +119,8 @@ async def test_with_the_broker_away_every_record_is_told_in_time_and_what_waited
         on_its_way = asyncio.create_task(sender.send(topic, [record(b"on its way", 0)]))
         await asyncio.sleep(0.2)
         waiting = [asyncio.create_task(sender.send(topic, [record(b"waits", 0)])) for _ in range(100)]
-        told = [code for task in (on_its_way, *waiting) for code in {one.error_code for one in await task}]
-        assert set(told) == {RETRIABLE_KAFKA_ERROR}
+        codes = [code for task in (on_its_way, *waiting) for code in {one.error_code for one in await task}]
+        assert set(codes) == {RETRIABLE_KAFKA_ERROR}
         assert time.monotonic() - started < settings.produce_timeout_s + 1
     finally:
         await asyncio.to_thread(stack.restart, "kafka")

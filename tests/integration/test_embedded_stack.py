@@ -1,4 +1,4 @@
-"""The embedded stack with its real servers: each answers a real client, and none outlives the stack."""
+"""The embedded stack with real servers: each answers a real client, and none outlives the stack."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ STORES = {"kafka", "clickhouse", "redis", "s3"}
 def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come true"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.05)
 
 
@@ -90,7 +90,7 @@ async def test_kafka_keeps_topics_and_records(stack: Stack) -> None:
     first = await ensure_topics(at.kafka, replication_factor=1, min_insync=1)
     assert first == dict.fromkeys(names, "created")
     assert await ensure_topics(at.kafka, replication_factor=1, min_insync=1) == dict.fromkeys(names, "exists")
-    with pytest.raises(Refused, match=r"has 12 partitions, 3 are asked for"):
+    with pytest.raises(Refused, match=r"has 12 partitions, not 3"):
         await ensure_topics(at.kafka, replication_factor=1, min_insync=1, partitions=3)
     before = time.time() * 1000
     await produce(stack, "heatmap.events", [b"one", b"two"])
@@ -103,7 +103,7 @@ async def test_kafka_keeps_topics_and_records(stack: Stack) -> None:
         assert "message.timestamp.type" in first.refused["heatmap.events"]
 
 
-async def test_changed_settings_are_updated(stack: Stack) -> None:
+async def test_changed_topic_settings_are_updated(stack: Stack) -> None:
     def spec(retention: int) -> tuple[TopicSpec, ...]:
         return (TopicSpec("changing", 2, {"retention.ms": str(retention)}),)
 
@@ -115,7 +115,7 @@ async def test_changed_settings_are_updated(stack: Stack) -> None:
     changed = "updated" if stack.addresses.broker_kind == "apache" else "exists"
     assert await ensure(2_000_000) == {"changing": changed}
     async with asyncio.timeout(10):
-        while await ensure(2_000_000) != {"changing": "exists"}:  # a broker shows a change a moment after it took it
+        while await ensure(2_000_000) != {"changing": "exists"}:  # a broker shows a change with a short delay
             await asyncio.sleep(0.1)
 
 
@@ -125,7 +125,7 @@ def test_redis_answers(stack: Stack) -> None:
         assert client.config_get("appendonly")["appendonly"] == "yes"
 
 
-def test_s3_keeps_objects_for_its_key_only(stack: Stack) -> None:
+def test_s3_stores_objects_and_refuses_a_wrong_key(stack: Stack) -> None:
     client = s3_of(stack)
     client.create_bucket(Bucket="lpstream")
     client.put_object(Bucket="lpstream", Key="pages/a/index.html", Body="頁".encode(), ContentType="text/html")
@@ -148,7 +148,7 @@ async def test_clickhouse_answers(stack: Stack) -> None:
                 assert await answer.read() == b"1\n"
 
 
-def test_what_the_stack_tells(stack: Stack) -> None:
+def test_the_stack_reports_its_processes_and_settings(stack: Stack) -> None:
     at = stack.addresses
     assert set(at.pids) == STORES
     assert all(runs(pid) for pid in at.pids.values())
@@ -177,13 +177,13 @@ def test_every_listener_is_on_loopback_below_the_ephemeral_range(stack: Stack) -
                 assert int(port, 16) < 32_768
 
 
-def test_a_data_folder_has_one_stack(stack: Stack) -> None:
+def test_a_data_folder_can_run_only_one_stack(stack: Stack) -> None:
     with pytest.raises(LpstreamError, match=rf"in use by another lpstream \(pid {os.getpid()}\)"), Stack(stack.data):
         pytest.fail("a second stack started on the same folder")
     assert stack.dead() == []
 
 
-def test_a_killed_store_is_told_and_can_start_again(stack: Stack) -> None:
+def test_a_killed_store_is_reported_and_can_restart(stack: Stack) -> None:
     os.kill(stack.addresses.pids["redis"], signal.SIGKILL)
     until(lambda: stack.dead() == ["redis"])
     with pytest.raises(LpstreamError, match="redis was killed by SIGKILL") as caught:
@@ -197,7 +197,7 @@ def test_a_killed_store_is_told_and_can_start_again(stack: Stack) -> None:
 
 @full_only
 @pytest.mark.skipif(NO_APACHE is not None, reason=str(NO_APACHE))
-async def test_data_and_addresses_survive(tmp_path: Path) -> None:
+async def test_data_and_addresses_survive_restarts(tmp_path: Path) -> None:
     topics = (TopicSpec("kept", 1, {}),)
     with Stack(tmp_path, "apache") as first:
         await ensure_topics(first.addresses.kafka, replication_factor=1, min_insync=1, topics=topics)
@@ -222,15 +222,15 @@ async def test_data_and_addresses_survive(tmp_path: Path) -> None:
             assert client.get("kept") == b"value"
 
 
-def test_a_store_that_cannot_start_ends_all(tmp_path: Path) -> None:
+def test_a_store_that_cannot_start_stops_the_others(tmp_path: Path) -> None:
     (tmp_path / "valkey").mkdir()
     (tmp_path / "valkey" / "appendonlydir").write_text("in the way")
     stack = Stack(tmp_path, "tansu")
     with pytest.raises(LpstreamError, match=r"redis ended with code [\s\S]*valkey\.log"), stack:
-        pytest.fail("it started")
+        pytest.fail("the stack started")
     assert not [child.name for child in stack.processes.values() if child.alive]
     (tmp_path / "valkey" / "appendonlydir").unlink()
-    with stack.__class__(tmp_path, "tansu") as again:  # the folder is free again
+    with stack.__class__(tmp_path, "tansu") as again:  # the folder is no longer locked
         assert again.dead() == []
 
 
@@ -240,7 +240,7 @@ def test_a_store_that_cannot_start_ends_all(tmp_path: Path) -> None:
     ids=["SIGINT", "SIGTERM", "SIGKILL"],
 )
 @pytest.mark.parametrize("early", [False, True], ids=["running", "starting"])
-def test_a_signal_to_the_parent_leaves_no_process(tmp_path: Path, number: int, code: int, early: bool) -> None:
+def test_a_signal_to_the_parent_stops_all_processes(tmp_path: Path, number: int, code: int, early: bool) -> None:
     program = f"""
         import json, signal, sys, threading, time
         from pathlib import Path

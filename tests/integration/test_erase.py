@@ -1,4 +1,4 @@
-"""`lpstream erase` on real stores: all that is kept of a page or a tenant goes, all of others stays."""
+"""`lpstream erase` on real stores: all data of a page or tenant is erased, all other data stays."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from requests_for_pages import built_in, least
+from page_requests import built_in, least
 from tiering import World, clean
 from typer.testing import CliRunner
 
@@ -46,7 +46,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module")]
 
 
 class Customer:
-    """A tenant with two pages by its prefix and one that its entry in the tenants file lists."""
+    """A tenant with two pages by its prefix and one page listed in the tenants file."""
 
     def __init__(self, tenant_id: str, number: int) -> None:
         self.id = tenant_id
@@ -55,7 +55,7 @@ class Customer:
         self.own = f"own-{tenant_id}"
 
 
-# each test that erases has a customer of its own, so that all tests share one world, which takes half a minute to make
+# Each test erases its own customer, so that all tests can share one world, which takes half a minute to set up.
 PAGE, WHOLE, CUT, TOPIC, LOG, DRAWN, RIVAL = CUSTOMERS = [
     Customer(name, number)
     for number, name in enumerate(("acme", "bloom", "crest", "dune", "ember", "fjord", "rival"), 1)
@@ -71,7 +71,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(stack: Stack) -> AsyncIterator[World]:
-    """Four days of visits, one hot, two warm, one cold, and two pages of each customer with what belongs to them."""
+    """Set up four days of visits (one hot, two warm, one cold) and two pages of each customer with their data."""
     made = World(stack, SITE, hot_days=1, warm_days=2)
     await made.open()
     for number in (-4, -3, -2, -1):
@@ -86,7 +86,7 @@ async def world(stack: Stack) -> AsyncIterator[World]:
 
 
 async def publish(world: World, request: GenerationRequest) -> None:
-    """What generation, the studio and the edge keep of a page, put there by their own code."""
+    """Store everything that generation, studio and edge keep of a page, with their own code."""
     objects, line = open_objects(world.settings), RedisLine(world.stores.redis, patience_s=10)
     lp_id, copy, html = lp_id_of(request.tenant_id, request.request_id), built_in(request), str(request.request_id)
     source = Source(request=request, copy_=copy, template="restaurant")
@@ -123,15 +123,15 @@ async def publish(world: World, request: GenerationRequest) -> None:
     await world.stores.redis.set(f"lp:heatmap:{lp_id}:abc", b"png")
 
 
-async def kept(world: World) -> tuple[set[str], set[str]]:
-    """Names of everything on S3 but the tiers, and in Redis."""
+async def stored_names(world: World) -> tuple[set[str], set[str]]:
+    """Return all keys on S3 except the tiers', and all keys in Redis."""
     found = await open_objects(world.settings).keys("")
     names = {name.decode() for name in await world.stores.redis.keys("lp:*")}
     return {key for key in found if not key.startswith("heatmap")}, names
 
 
-async def counted(world: World) -> set[str]:
-    """Pages that any tier still has rows of."""
+async def pages_in_tiers(world: World) -> set[str]:
+    """Return the pages that still have rows in any tier."""
     hot = [await world.writer.rows(f"SELECT DISTINCT lp_id FROM lpstream.{table}") for table in HOT_TABLES]
     objects = [one for one in await world.stores.ledger.objects() if one.step is not Step.GONE]
     return {row["lp_id"] for rows in hot for row in rows} | {lp_id for one in objects for lp_id in one.lp_ids}
@@ -149,57 +149,58 @@ async def erase(world: World, *args: str, listed_by_rival: str = "") -> Any:
     return json.loads(done.stdout)
 
 
-def of(names: set[str], *told: object) -> set[str]:
-    return {name for name in names if any(str(one) in name for one in told)}
+def of(names: set[str], *report: object) -> set[str]:
+    return {name for name in names if any(str(one) in name for one in report)}
 
 
-async def test_a_page_goes_from_every_store_and_others_stay(world: World) -> None:
+async def test_a_page_is_erased_from_every_store(world: World) -> None:
     mine, request_id = PAGE.pages[0], PAGE.requests[0]
-    before, maps = await kept(world), await counted(world)
-    told = await erase(world, "--lp", mine, "--dry-run")
-    assert told["would_erase"]["pages"] == [mine] and told["would_erase"]["files"] == 5
-    assert told["would_erase"]["heatmap_rows"] > 0 and told["would_erase"]["heatmap_objects"] > 0
-    assert await kept(world) == before and mine in await counted(world), "a dry run changes nothing"
+    before, maps = await stored_names(world), await pages_in_tiers(world)
+    report = await erase(world, "--lp", mine, "--dry-run")
+    assert report["would_erase"]["pages"] == [mine] and report["would_erase"]["files"] == 5
+    assert report["would_erase"]["heatmap_rows"] > 0 and report["would_erase"]["heatmap_objects"] > 0
+    assert await stored_names(world) == before and mine in await pages_in_tiers(world), "a dry run changes nothing"
 
-    told = await erase(world, "--lp", mine)
-    assert (told["waiting"], told["problems"]) == ([], []) and told["stays"]
-    objects, names = await kept(world)
+    report = await erase(world, "--lp", mine)
+    assert (report["waiting"], report["problems"]) == ([], []) and report["stays"]
+    objects, names = await stored_names(world)
     step = step_id_of(request_id, StepName.COPY)
     assert not of(objects | names, mine, request_id, step)
-    assert await counted(world) == maps - {mine}
-    # a page, its source, two cards, a screenshot, cached copy; three of the request, two of its step, join, map, copy
+    assert await pages_in_tiers(world) == maps - {mine}
+    # S3: page, source, two cards, screenshot, cached copy.
+    # Redis: three keys of the request, two of its step, join, map, copy.
     assert len(before[0]) - len(objects) == 6 and len(before[1]) - len(names) == 8
     assert len(await world.stores.redis.lrange(f"lp:requested:{PAGE.id}", 0, -1)) == 1
 
     again = await erase(world, "--lp", mine)
     assert again["erased"]["pages"] == [] and again["erased"]["heatmap_rows"] == 0
-    assert await kept(world) == (objects, names)
+    assert await stored_names(world) == (objects, names)
 
 
-async def test_a_tenant_goes_with_all_its_pages_and_no_other(world: World) -> None:
-    (objects_before, names_before), maps = await kept(world), await counted(world)
-    told = await erase(world, "--tenant", WHOLE.id)
-    assert set(told["erased"]["pages"]) == set(WHOLE.pages) and told["erased"]["requests"] == 2
-    objects, names = await kept(world)
+async def test_a_tenant_is_erased_with_all_its_pages(world: World) -> None:
+    (objects_before, names_before), maps = await stored_names(world), await pages_in_tiers(world)
+    report = await erase(world, "--tenant", WHOLE.id)
+    assert set(report["erased"]["pages"]) == set(WHOLE.pages) and report["erased"]["requests"] == 2
+    objects, names = await stored_names(world)
     assert not of(objects | names, WHOLE.id, *WHOLE.requests)
     others = {one for one in CUSTOMERS if one is not WHOLE}
     theirs = [name for one in others for name in (*one.pages, *one.requests)]
     assert of(objects, *theirs) == of(objects_before, *theirs) and of(names, *theirs) == of(names_before, *theirs)
-    assert len(objects_before) - len(objects) == 12, "two pages of four files, a screenshot and cached copy each"
-    assert await counted(world) == maps - {*WHOLE.pages, WHOLE.own}
+    assert len(objects_before) - len(objects) == 12, "two pages with four files, a screenshot and cached copy each"
+    assert await pages_in_tiers(world) == maps - {*WHOLE.pages, WHOLE.own}
     assert (await erase(world, "--tenant", WHOLE.id))["erased"]["pages"] == []
 
 
-async def test_a_run_that_was_cut_off_is_made_whole_by_the_next(world: World) -> None:
-    """All but the page's last file and its result went; nothing but the result names the request now."""
+async def test_an_interrupted_erasure_is_completed_by_the_next_run(world: World) -> None:
+    """Only the page's last file and its result remain; only the result names the request."""
     objects = open_objects(world.settings)
     await objects.delete([source_key(CUT.pages[0])])
     await erase(world, "--lp", CUT.pages[0])
-    left, names = await kept(world)
+    left, names = await stored_names(world)
     assert not of(left | names, CUT.pages[0], CUT.requests[0])
 
 
-async def test_a_card_that_is_drawn_during_an_erasure_goes_too(world: World) -> None:
+async def test_a_card_drawn_during_an_erasure_is_not_stored(world: World) -> None:
     objects, lp_id = open_objects(world.settings), DRAWN.pages[0]
     source = await objects.get(source_key(lp_id))
     assert source is not None
@@ -207,7 +208,7 @@ async def test_a_card_that_is_drawn_during_an_erasure_goes_too(world: World) -> 
 
     class Drawing:
         async def run(self, *_: object) -> bytes:
-            await objects.delete([source_key(lp_id)])  # the erasure comes by while the card is drawn
+            await objects.delete([source_key(lp_id)])  # the erasure runs while the card is drawn
             return b"png"
 
     assert await Cards(objects, Drawing()).get(f"card-{lp_id}-og.png") is None  # type: ignore[arg-type]
@@ -215,32 +216,32 @@ async def test_a_card_that_is_drawn_during_an_erasure_goes_too(world: World) -> 
     await objects.put(source_key(lp_id), source.body, "application/json", "no-store")
 
 
-async def test_a_card_without_its_page_goes_with_its_tenant(world: World) -> None:
+async def test_a_card_without_a_page_is_erased_with_its_tenant(world: World) -> None:
     objects, alone = open_objects(world.settings), f"{DRAWN.id}-alone"
     await objects.put(card_key(alone, "og"), b"png", "image/png", "no-store")
     await erase(world, "--tenant", DRAWN.id)
-    assert not of((await kept(world))[0], DRAWN.id)
+    assert not of((await stored_names(world))[0], DRAWN.id)
 
 
 @pytest.mark.parametrize(
     ("args", "said"), [(("--lp", "acme-none"), "--lp acme-none"), (("--tenant", "no"), "--tenant no")]
 )
 async def test_unknown_ids_are_refused(world: World, args: tuple[str, ...], said: str) -> None:
-    before, maps = await kept(world), await counted(world)
+    before, maps = await stored_names(world), await pages_in_tiers(world)
     for more in ((), ("--dry-run",)):
         with pytest.raises(AssertionError, match=f"{said}.*nothing was erased"):
             await erase(world, *args, *more)
-    assert (await kept(world), await counted(world)) == (before, maps)
+    assert (await stored_names(world), await pages_in_tiers(world)) == (before, maps)
 
 
-async def test_a_tenant_whose_prefix_another_one_uses_is_not_erased(world: World) -> None:
-    before, maps, foreign = await kept(world), await counted(world), f"{LOG.id}-of-rival"
+async def test_a_tenant_is_not_erased_if_another_uses_its_prefix(world: World) -> None:
+    before, maps, foreign = await stored_names(world), await pages_in_tiers(world), f"{LOG.id}-of-rival"
     with pytest.raises(AssertionError, match=f"--tenant {LOG.id}: {foreign} has its prefix.*nothing was erased"):
         await erase(world, "--tenant", LOG.id, listed_by_rival=foreign)
-    assert (await kept(world), await counted(world)) == (before, maps)
+    assert (await stored_names(world), await pages_in_tiers(world)) == (before, maps)
 
 
-async def test_the_result_on_the_topic_is_superseded_by_nothing(world: World) -> None:
+async def test_the_result_on_the_topic_gets_a_tombstone(world: World) -> None:
     await erase(world, "--lp", TOPIC.pages[0])
     consumer = AIOKafkaConsumer(bootstrap_servers=world.settings.kafka_bootstrap_servers)
     await consumer.start()
@@ -255,12 +256,12 @@ async def test_the_result_on_the_topic_is_superseded_by_nothing(world: World) ->
     assert str(TOPIC.requests[0]).encode() in keys
 
 
-async def test_a_rebuild_leaves_out_what_was_erased(world: World) -> None:
+async def test_a_rebuild_leaves_out_erased_pages(world: World) -> None:
     await erase(world, "--lp", LOG.pages[0])
-    maps = await counted(world)
+    maps = await pages_in_tiers(world)
     tables = NewTables(world.writer)
     await tables.create()
-    for table in HOT_TABLES:  # as the log has them
+    for table in HOT_TABLES:  # the rows as in the log
         await world.writer.command(f"INSERT INTO lpstream.{ASIDE}{table} SELECT * FROM {COPY}.{table}")
     await tables.erase()
     for table in HOT_TABLES:

@@ -1,4 +1,4 @@
-"""Requests to pages, on the embedded stack."""
+"""The generation flow: requests become pages on the embedded stack."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ import html5lib
 import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from requests_for_pages import HOSTILE
+from page_requests import HOSTILE
 
 from infra.embedded.stack import Stack
 from streams.local.installation import Installation
@@ -21,7 +21,7 @@ WITHIN_S = 30
 V2 = {"Content-Type": "application/vnd.kafka.json.v2+json"}
 
 
-def wanted(**rest: Any) -> dict[str, Any]:
+def page_request(**rest: Any) -> dict[str, Any]:
     return {
         "schema": 1,
         "request_id": str(uuid4()),
@@ -57,7 +57,7 @@ async def result(http: aiohttp.ClientSession, installation: Installation, reques
 
 async def test_three_requests_become_three_pages(installation: Installation) -> None:
     async with session(installation) as http:
-        requests = [wanted(industry=industry) for industry in ("飲食", "美容", "不動産")]
+        requests = [page_request(industry=industry) for industry in ("飲食", "美容", "不動産")]
         for request in requests:
             assert await ask(http, installation, request) == 200
         for request in requests:
@@ -70,12 +70,12 @@ async def test_three_requests_become_three_pages(installation: Installation) -> 
                 assert answer.status == 200 and page.find(".//header/p").text == "麺屋 <b>&一"
                 assert page.find(".//script[@async]").get("data-lp-id") == found["lp_id"]
                 assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
-            async with http.head(found["page_url"]) as told:
-                assert (told.status, await told.read()) == (200, b"")
-                assert told.headers["ETag"] == answer.headers["ETag"]
-                assert told.headers["Content-Length"] == answer.headers["Content-Length"]
-            async with http.head(f"{installation.api_url}/lp/requests/{request['request_id']}/events") as told:
-                assert (told.status, told.content_type, await told.read()) == (200, "text/event-stream", b"")
+            async with http.head(found["page_url"]) as head:
+                assert (head.status, await head.read()) == (200, b"")
+                assert head.headers["ETag"] == answer.headers["ETag"]
+                assert head.headers["Content-Length"] == answer.headers["Content-Length"]
+            async with http.head(f"{installation.api_url}/lp/requests/{request['request_id']}/events") as head:
+                assert (head.status, head.content_type, await head.read()) == (200, "text/event-stream", b"")
             async with http.get(found["preview_url"]) as answer:
                 assert answer.status == 200 and "sandbox" in answer.headers["Content-Security-Policy"]
             card = page.find(".//meta[@property='og:image']").get("content")
@@ -85,9 +85,9 @@ async def test_three_requests_become_three_pages(installation: Installation) -> 
                     assert answer.status == 200 and answer.headers["Content-Type"] == content_type
 
 
-async def test_a_request_told_twice_has_one_result_and_an_unknown_one_none(installation: Installation) -> None:
+async def test_a_repeated_request_has_one_result(installation: Installation) -> None:
     async with session(installation) as http:
-        request = wanted()
+        request = page_request()
         for _ in range(2):
             assert await ask(http, installation, request) == 200
         first = await result(http, installation, request["request_id"])
@@ -98,16 +98,16 @@ async def test_a_request_told_twice_has_one_result_and_an_unknown_one_none(insta
             assert answer.status == 404
 
 
-async def test_what_is_wrong_is_said_by_field(installation: Installation) -> None:
+async def test_an_invalid_request_is_refused_with_its_field(installation: Installation) -> None:
     async with session(installation) as http:
-        body = msgspec.json.encode({"records": [{"value": wanted(tone="loud")}]})
+        body = msgspec.json.encode({"records": [{"value": page_request(tone="loud")}]})
         async with http.post(f"{installation.api_url}/topics/lp.requests", data=body, headers=V2) as answer:
             assert answer.status == 422 and "tone" in (await answer.json())["message"]
-        assert await ask(http, installation, wanted(tenant_id="other")) == 403
+        assert await ask(http, installation, page_request(tenant_id="other")) == 403
 
 
-async def test_hostile_words_come_through_the_whole_flow_as_words(installation: Installation) -> None:
-    """Each kind in every field that takes it. Ids, scripts and elements are those of a page without any."""
+async def test_hostile_text_stays_text_through_the_whole_flow(installation: Installation) -> None:
+    """Put each hostile text into every field; ids, scripts and elements must equal those of a plain page."""
     requests = {kind: hostile(words) for kind, words in HOSTILE.items()}
     requests["plain"] = hostile("ふつうの言葉")
     async with session(installation) as http:
@@ -128,7 +128,7 @@ def hostile(words: str) -> dict[str, Any]:
     line = words[:200]
     facts = {"licences": [line], "hours": line, "access": line, "prices": [{"label": line, "yen": 1}]}
     business = {"name": words[:100], "address": line, "form_url": "https://example.com/form"}
-    return wanted(keywords=["a", words[:50]], business=business, facts=facts)
+    return page_request(keywords=["a", words[:50]], business=business, facts=facts)
 
 
 async def test_a_bad_record_on_the_topic_is_rejected_or_dead_lettered(stack: Stack, installation: Installation) -> None:
@@ -138,7 +138,7 @@ async def test_a_bad_record_on_the_topic_is_rejected_or_dead_lettered(stack: Sta
     await consumer.start()
     try:
         await consumer.seek_to_end()
-        bad = wanted(purpose="")
+        bad = page_request(purpose="")
         await producer.send_and_wait("lp.requests", json.dumps(bad).encode())
         await producer.send_and_wait("lp.requests", b"no json")
         async with asyncio.timeout(WITHIN_S):
@@ -154,7 +154,7 @@ async def test_a_bad_record_on_the_topic_is_rejected_or_dead_lettered(stack: Sta
 
 async def test_a_killed_worker_loses_no_request(installation: Installation) -> None:
     async with session(installation) as http:
-        requests = [wanted() for _ in range(30)]
+        requests = [page_request() for _ in range(30)]
         for number, request in enumerate(requests):
             assert await ask(http, installation, request) == 200
             if number == 10:

@@ -1,4 +1,4 @@
-"""What an insert asks of ClickHouse: the real client, the embedded server, a recorder between them."""
+"""Settings of inserts: the real client and the embedded ClickHouse server, with a recording proxy between."""
 
 from collections.abc import AsyncIterator, Iterator
 from urllib.parse import parse_qs
@@ -19,7 +19,7 @@ ROWS = pa.table({"n": [1, 2, 3]})
 
 
 class Recorder:
-    """Passes requests on and keeps the parameters of inserts."""
+    """A proxy that forwards requests and records the parameters of inserts."""
 
     def __init__(self, target: str) -> None:
         self.target = target
@@ -72,10 +72,10 @@ async def clickhouse(recorder: Recorder) -> AsyncIterator[ClickHouse]:
     await opened.close()
 
 
-async def test_an_insert_asks_for_all_that_its_guarantee_needs(clickhouse: ClickHouse, recorder: Recorder) -> None:
+async def test_an_insert_sends_the_settings_of_its_guarantee(clickhouse: ClickHouse, recorder: Recorder) -> None:
     await clickhouse.insert("numbers", ROWS, "token-1")
-    (asked,) = recorder.inserts
-    wanted = {
+    (sent,) = recorder.inserts
+    expected = {
         "insert_deduplication_token": "token-1",
         "deduplicate_insert": "enable",
         "async_insert": "0",
@@ -83,12 +83,12 @@ async def test_an_insert_asks_for_all_that_its_guarantee_needs(clickhouse: Click
         "insert_quorum": "auto",
         "insert_quorum_parallel": "1",
     }
-    assert {name: asked.get(name) for name in wanted} == wanted
-    # the server gives up before the client does, so that the log says why
-    assert 1_000 <= int(asked["insert_quorum_timeout"]) < ANSWER_TIMEOUT_S * 1_000
+    assert {name: sent.get(name) for name in expected} == expected
+    # The server must give up before the client, so that the log has the reason.
+    assert 1_000 <= int(sent["insert_quorum_timeout"]) < ANSWER_TIMEOUT_S * 1_000
 
 
-async def test_a_quorum_says_nothing_on_plain_tables(clickhouse: ClickHouse) -> None:
+async def test_a_quorum_has_no_effect_on_plain_tables(clickhouse: ClickHouse) -> None:
     for _ in range(2):
         await clickhouse.insert("numbers", ROWS, "token-1")
     await clickhouse.insert("default.numbers", ROWS, "token-2")
@@ -96,7 +96,7 @@ async def test_a_quorum_says_nothing_on_plain_tables(clickhouse: ClickHouse) -> 
 
 
 @pytest.mark.parametrize(("replicas", "quorum"), [([1], "0"), ([3], "auto"), ([], "auto")])
-async def test_a_single_replica_is_not_asked_for_a_quorum(
+async def test_a_single_replica_gets_no_quorum(
     clickhouse: ClickHouse, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, replicas: list[int], quorum: str
 ) -> None:
     monkeypatch.setattr(module, "REPLICAS", f"SELECT arrayJoin({replicas}::Array(UInt32)) AS n")
@@ -104,7 +104,7 @@ async def test_a_single_replica_is_not_asked_for_a_quorum(
     assert recorder.inserts[0]["insert_quorum"] == quorum
 
 
-async def test_an_insert_is_put_off_while_keeper_is_away(
+async def test_an_insert_is_postponed_while_keeper_is_down(
     clickhouse: ClickHouse, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "REPLICAS", "SELECT 0 AS n")
@@ -116,7 +116,7 @@ async def test_an_insert_is_put_off_while_keeper_is_away(
     assert len(recorder.inserts) == 1
 
 
-async def test_the_number_of_replicas_is_asked_again_in_time(
+async def test_the_number_of_replicas_is_refreshed_after_a_time(
     clickhouse: ClickHouse, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for replicas, wait_s in ((1, 60.0), (3, 60.0), (3, 0.0)):
@@ -126,7 +126,7 @@ async def test_the_number_of_replicas_is_asked_again_in_time(
     assert [one["insert_quorum"] for one in recorder.inserts] == ["0", "0", "auto"]
 
 
-async def test_the_number_of_replicas_is_asked_again_after_an_error(
+async def test_the_number_of_replicas_is_refreshed_after_an_error(
     clickhouse: ClickHouse, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = recorder.target
@@ -140,10 +140,10 @@ async def test_the_number_of_replicas_is_asked_again_after_an_error(
     assert [one["insert_quorum"] for one in recorder.inserts] == ["auto", "auto", "0", "0"]
 
 
-async def test_errors_of_keeper_and_of_a_quorum_may_be_tried_again(clickhouse: ClickHouse) -> None:
+async def test_errors_of_keeper_and_quorum_are_retryable(clickhouse: ClickHouse) -> None:
     names = (
         "NO_ZOOKEEPER",
-        "DUPLICATE_DATA_PART",  # Keeper and the server disagree about a part; the server puts it right
+        "DUPLICATE_DATA_PART",  # Keeper and the server disagree about a part; the server repairs it
         "TABLE_IS_READ_ONLY",
         "UNEXPECTED_ZOOKEEPER_ERROR",
         "TOO_FEW_LIVE_REPLICAS",

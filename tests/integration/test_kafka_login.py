@@ -1,4 +1,4 @@
-"""A real broker that asks for a login over TLS: our clients come in with the right one, and with no other."""
+"""A real broker with SASL over TLS: clients connect with the right login and fail with any other."""
 
 import asyncio
 import base64
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from requests_for_pages import least
+from page_requests import least
 
 from infra.embedded.kafka import ApacheKafka, Quorum, apache_obstacle
 from infra.embedded.ports import Ports
@@ -33,7 +33,7 @@ PASSWORD, TOPIC = "right-password", "lp.requests"
 
 
 class Guarded(ApacheKafka):
-    """A node with one more listener, which wants SCRAM over TLS."""
+    """A Kafka node with an additional listener that requires SCRAM over TLS."""
 
     def __init__(self, data: Path, port: int, controller: int, guarded: int, certificate: Path) -> None:
         super().__init__(data, port, Quorum((controller,), CLUSTER), say=print)
@@ -61,7 +61,7 @@ class Guarded(ApacheKafka):
             self._add_user()
 
     def _add_user(self) -> None:
-        """Format anew with the user: before the first start is the only time without a login."""
+        """Format the storage again with the user; a user without a login can be added only before the first start."""
         shutil.rmtree(self._data / "logs")
         tool = ["java", "-cp", f"{self._libs}/*", "kafka.tools.StorageTool", "format", "-t", self._quorum.cluster_id]
         user = f"SCRAM-SHA-512=[name=lpstream,password={PASSWORD}]"
@@ -71,21 +71,21 @@ class Guarded(ApacheKafka):
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     folder = tmp_path_factory.mktemp("login")
-    key, signed, both = folder / "key.pem", folder / "ca.pem", folder / "both.pem"
+    key, certificate, both = folder / "key.pem", folder / "ca.pem", folder / "both.pem"
     request = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
-    subprocess.run(["openssl", *request.split(), "-keyout", str(key), "-out", str(signed)], check=True)
-    both.write_bytes(key.read_bytes() + signed.read_bytes())
+    subprocess.run(["openssl", *request.split(), "-keyout", str(key), "-out", str(certificate)], check=True)
+    both.write_bytes(key.read_bytes() + certificate.read_bytes())
     ports = Ports(folder)
     guarded = ports.get("guarded")
     node = Guarded(folder / "kafka", ports.get("kafka"), ports.get("controller"), guarded, both)
     node.start()
     _wait_open(guarded)
-    yield f"127.0.0.1:{guarded}", signed
+    yield f"127.0.0.1:{guarded}", certificate
     node.process.stop()
 
 
 def _wait_open(port: int) -> None:
-    """The broker answers on one listener a moment before it opens the other."""
+    """Wait for the second listener; the broker opens it a moment after the first."""
     for _ in range(100):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
@@ -93,13 +93,13 @@ def _wait_open(port: int) -> None:
 
 
 def settings(broker: tuple[str, Path], **changes: Any) -> Settings:
-    servers, signed = broker
+    servers, certificate = broker
     values = {
         "kafka_bootstrap_servers": servers,
         "kafka_protocol": "SASL_SSL",
         "kafka_username": "lpstream",
         "kafka_password": PASSWORD,
-        "tls_ca_file": signed,
+        "tls_ca_file": certificate,
     }
     return load_settings(**{**values, **changes})
 
@@ -120,9 +120,9 @@ async def test_admin_producer_and_consumer_log_in(broker: tuple[str, Path]) -> N
 
 
 async def test_the_client_for_applications_logs_in(broker: tuple[str, Path]) -> None:
-    servers, signed = broker
+    servers, certificate = broker
     await ensure_topics(settings(broker).kafka_bootstrap_servers, replication_factor=1, min_insync=1, partitions=1)
-    access = KafkaAccess("SASL_SSL", "SCRAM-SHA-512", "lpstream", PASSWORD, str(signed))
+    access = KafkaAccess("SASL_SSL", "SCRAM-SHA-512", "lpstream", PASSWORD, str(certificate))
     request = least()
     async with over_kafka(servers, access=access) as pages:
         assert await pages.request(request) == request.request_id
@@ -132,9 +132,7 @@ WRONG = [{"kafka_password": "wrong"}, {"tls_ca_file": None}, {"kafka_protocol": 
 
 
 @pytest.mark.parametrize("change", WRONG, ids=lambda change: next(iter(change)))
-async def test_whoever_has_no_login_or_knows_no_certificate_stays_out(
-    broker: tuple[str, Path], change: dict[str, Any]
-) -> None:
+async def test_wrong_login_certificate_or_protocol_is_refused(broker: tuple[str, Path], change: dict[str, Any]) -> None:
     with pytest.raises(Retryable) as caught:
         async with asyncio.timeout(60):
             await partitions_of(settings(broker, **change).kafka_bootstrap_servers, TOPIC)
@@ -142,7 +140,7 @@ async def test_whoever_has_no_login_or_knows_no_certificate_stays_out(
 
 
 async def _joined(servers: str) -> bool:
-    """Whether the group has a member; a broker that nobody has joined yet has no coordinator either."""
+    """Return whether the group has a member; before the first join there is no coordinator."""
     with contextlib.suppress(Retryable):
         return await members(servers, "lpstream-generation") > 0
     return False

@@ -1,4 +1,4 @@
-"""A worker whose fetch task has died fails its liveness probe, and ends: a supervisor starts it again."""
+"""A worker with a dead fetch task: its liveness probe fails and it exits, so that a supervisor restarts it."""
 
 import asyncio
 import sys
@@ -45,7 +45,7 @@ def health(port: int) -> tuple[int, str]:
         return 0, ""
 
 
-def test_a_worker_with_a_dead_fetch_task_fails_its_probe_and_ends(stack: Stack, tmp_path: Path) -> None:
+def test_a_worker_with_a_dead_fetch_task_fails_its_probe_and_exits(stack: Stack, tmp_path: Path) -> None:
     asyncio.run(prepare(settings_of(stack)))
     port, flag = Ports(tmp_path).get("health"), tmp_path / "broken"
     env = stack.env() | {"LPSTREAM_WORKER_METRICS_PORT": str(port), "BROKEN_BY": str(flag)}

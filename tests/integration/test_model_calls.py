@@ -1,4 +1,4 @@
-"""The real openai client against the simulated provider: every way in which a call can end."""
+"""The real openai client against the simulated provider: every outcome of a call."""
 
 import asyncio
 import json
@@ -11,8 +11,10 @@ from infra.llm.endpoint import Endpoint
 from infra.llm.stream import Call, Limits, Reply, open_client
 from streams.proof.provider.script import FAULTS, Script
 
-PATIENT = Limits(first_token_s=30.0, idle_s=30.0, total_s=60.0)  # a busy machine is not a fault of the provider
-# A fault that is a silence ends at the limit that the fault is about, and at no other.
+PATIENT = Limits(
+    first_token_s=30.0, idle_s=30.0, total_s=60.0
+)  # long, so that a busy machine does not look like a fault
+# A silent fault ends at the limit for that fault; the other limits are long.
 SHORT = {
     "hang_headers": Limits(1.0, 30.0, 60.0),
     "hang_first": Limits(1.0, 30.0, 60.0),
@@ -35,7 +37,7 @@ def faulty(fault: str) -> Script:
     return Script(total_s=0.25, first_token_s=0.08, faults={fault: 1.0}, retry_after_s=7.0, drip_s=0.2)  # type: ignore[dict-item]
 
 
-async def test_an_answer_comes_whole_with_its_times_and_its_price() -> None:
+async def test_an_answer_has_text_times_and_cost() -> None:
     async with simulated(Script(total_s=0.5, first_token_s=0.2, spread=0)) as one:
         reply = await ask(one)
         line = one.provider.bill.lines[0]
@@ -63,26 +65,26 @@ async def test_an_answer_comes_whole_with_its_times_and_its_price() -> None:
         ("content_filter", "finish_content_filter", "usage"),
     ],
 )
-async def test_every_fault_is_told_apart(fault: str, outcome: str, billing: str) -> None:
+async def test_every_fault_has_its_own_outcome(fault: str, outcome: str, billing: str) -> None:
     async with simulated(faulty(fault)) as one:
         reply = await ask(one, SHORT.get(fault, PATIENT))
     assert (reply.outcome, reply.billing) == (outcome, billing)
     assert reply.retry_after_s == (7.0 if fault == "http_429" else None)
 
 
-def test_every_fault_of_the_simulator_is_in_the_test_above() -> None:
-    [mark] = [mark for mark in test_every_fault_is_told_apart.pytestmark if mark.name == "parametrize"]  # type: ignore[attr-defined]
+def test_every_fault_of_the_simulator_is_tested() -> None:
+    [mark] = [mark for mark in test_every_fault_has_its_own_outcome.pytestmark if mark.name == "parametrize"]  # type: ignore[attr-defined]
     assert {fault for fault, *_ in mark.args[1]} == set(FAULTS)
 
 
 async def test_a_provider_that_refuses_connections_bills_nothing() -> None:
     async with simulated() as one:
-        gone = one
-    reply = await ask(gone)
+        stopped = one
+    reply = await ask(stopped)
     assert (reply.outcome, reply.billing) == ("refused", "nothing")
 
 
-async def test_a_name_that_does_not_resolve_is_refused_as_well() -> None:
+async def test_an_unresolvable_host_is_refused() -> None:
     endpoint = Endpoint("one", "http://nowhere.invalid/v1", "key", "m", 1, 1)
     client = open_client(endpoint, connections=1, cap_s=5.0)
     reply = await Call(client, endpoint, PATIENT).run(MESSAGES, 10, "x")
@@ -90,12 +92,12 @@ async def test_a_name_that_does_not_resolve_is_refused_as_well() -> None:
     assert reply.outcome in ("refused", "first_token_timeout")
 
 
-async def test_an_answer_longer_than_its_limit_ends_with_length() -> None:
+async def test_an_answer_over_the_token_limit_ends_with_length() -> None:
     async with simulated() as one:
         assert (await ask(one, most_tokens=3)).outcome == "finish_length"
 
 
-async def test_a_call_that_is_called_off_closes_its_connection_and_is_billed_for_what_was_made() -> None:
+async def test_a_cancelled_call_closes_its_connection_and_is_billed() -> None:
     async with simulated(Script(total_s=5.0, first_token_s=0.1, spread=0)) as one:
         task = asyncio.create_task(ask(one))
         while not one.provider.bill.lines or not one.provider.bill.lines[0].completion_tokens:
@@ -109,7 +111,7 @@ async def test_a_call_that_is_called_off_closes_its_connection_and_is_billed_for
     assert not line.whole and line.micro_jpy > 0
 
 
-async def test_many_calls_share_their_connections() -> None:
+async def test_many_calls_run_in_parallel() -> None:
     async with simulated(QUICK) as one:
         endpoint = one.endpoint()
         client = open_client(endpoint, connections=100, cap_s=5.0)

@@ -1,16 +1,16 @@
-"""Objects on a real S3 store: what was put comes back, what is wrong is told apart."""
+"""Objects on a real S3 store: reads, writes, listings, and errors."""
 
 import asyncio
 import time
 
 import pytest
-from stores import Bucket
+from seaweedfs_bucket import Bucket
 
 from infra.s3.objects import Objects
 from schemas.errors import Refused, Retryable
 
 
-async def test_what_was_put_comes_back_with_its_type_and_a_tag_that_follows_its_bytes(objects: Objects) -> None:
+async def test_an_object_is_returned_with_its_type_and_etag(objects: Objects) -> None:
     assert await objects.get("pages/x/index.html") is None
     for body in (b"<p>1</p>", b"<p>2</p>", "日本語".encode() * 100_000):
         await objects.put("pages/x/index.html", body, "text/html; charset=utf-8", "public, max-age=60")
@@ -20,7 +20,7 @@ async def test_what_was_put_comes_back_with_its_type_and_a_tag_that_follows_its_
         assert again is not None and again.etag == found.etag and found.etag.startswith('"')
 
 
-async def test_keys_by_prefix_and_their_removal(objects: Objects) -> None:
+async def test_keys_are_listed_by_prefix_and_deleted(objects: Objects) -> None:
     for key in ("copy/a/1.json", "copy/a/2.json", "copy/ab/3.json", "pages/4"):
         await objects.put(key, b"x", "text/plain", "no-store")
     assert sorted(await objects.keys("copy/a/")) == ["copy/a/1.json", "copy/a/2.json"]
@@ -29,7 +29,7 @@ async def test_keys_by_prefix_and_their_removal(objects: Objects) -> None:
     assert sorted(await objects.keys("")) == ["copy/a/2.json", "copy/ab/3.json", "pages/4"]
 
 
-async def test_folders_by_the_beginning_of_their_names(objects: Objects) -> None:
+async def test_folders_are_listed_by_prefix(objects: Objects) -> None:
     for name in ("acme-1", "acme-2", "acmes-1", "rival-1"):
         for file in ("index.html", "source.json"):
             await objects.put(f"pages/{name}/{file}", b"x", "text/plain", "no-store")
@@ -37,20 +37,20 @@ async def test_folders_by_the_beginning_of_their_names(objects: Objects) -> None
     assert len(await objects.folders("pages/", 3)) == 3 and await objects.folders("pages/none-", 10) == []
 
 
-async def test_the_bucket_is_made_once(bucket: Bucket) -> None:
+async def test_the_bucket_is_created_once(bucket: Bucket) -> None:
     fresh = Objects.open(bucket.url, "ap-northeast-1", bucket.key, bucket.secret, "another-bucket")
     assert await fresh.ensure_bucket() is True
     assert await fresh.ensure_bucket() is False
 
 
-async def test_a_wrong_key_is_refused_for_good(bucket: Bucket, objects: Objects) -> None:
+async def test_a_wrong_key_is_not_retryable(bucket: Bucket, objects: Objects) -> None:
     wrong = Objects.open(bucket.url, "ap-northeast-1", bucket.key, "wrong-secret", bucket.name)
     for work in (wrong.put("a", b"x", "text/plain", "no-store"), wrong.get("a")):
         with pytest.raises(Refused, match="LPSTREAM_S3"):
             await work
 
 
-async def test_a_store_that_is_away_is_told_soon(bucket: Bucket, objects: Objects) -> None:
+async def test_a_store_that_is_down_fails_quickly(bucket: Bucket, objects: Objects) -> None:
     bucket.server.kill()
     try:
         started = time.monotonic()

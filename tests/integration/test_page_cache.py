@@ -1,4 +1,4 @@
-"""The three layers on a real Valkey and a real object store."""
+"""The three cache layers (memory, Valkey, S3) on a real Valkey and a real object store."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
-from stores import Bucket
+from seaweedfs_bucket import Bucket
 
 from infra.embedded.process import Server
 from infra.redis.line import RedisLine, open_redis
@@ -38,14 +38,14 @@ def cached(keyword: str = "ラーメン", *, made_s: float | None = None, **chan
     )
 
 
-async def kept(cache: PageCache, one: CachedCopy) -> None:
+async def put_everywhere(cache: PageCache, one: CachedCopy) -> None:
     await cache.put(one)
     await cache.store(one)
 
 
-async def test_a_hit_in_a_lower_layer_fills_those_above(line: RedisLine, objects: Objects) -> None:
+async def test_a_hit_in_a_lower_layer_fills_the_upper_layers(line: RedisLine, objects: Objects) -> None:
     one = cached()
-    await kept(PageCache(line, objects, TIMES), one)
+    await put_everywhere(PageCache(line, objects, TIMES), one)
     await line.redis.flushall()
     other = PageCache(line, objects, TIMES)
     layers = []
@@ -57,17 +57,17 @@ async def test_a_hit_in_a_lower_layer_fills_those_above(line: RedisLine, objects
     assert [*layers, third and third.layer] == ["l3", "l1", "l2"]
 
 
-async def test_what_is_nowhere_is_none(line: RedisLine, objects: Objects) -> None:
+async def test_a_missing_key_returns_none(line: RedisLine, objects: Objects) -> None:
     assert await PageCache(line, objects, TIMES).get("0" * 64, "0" * 16) is None
     assert await near(PageCache(line, objects, TIMES), "0" * 16, "none") == []
 
 
-async def test_copy_grows_old_then_is_gone(line: RedisLine, objects: Objects) -> None:
+async def test_copy_becomes_stale_and_then_expires(line: RedisLine, objects: Objects) -> None:
     now = time.time()
     clock = [now]
     cache = PageCache(line, objects, TIMES, clock=lambda: clock[0])
     one = cached(made_s=now)
-    await kept(cache, one)
+    await put_everywhere(cache, one)
     for age, stale in ((850, False), (1_150, True), (1_499, True)):
         clock[0] = now + age
         found = await cache.get(one.key, one.pattern)
@@ -76,7 +76,7 @@ async def test_copy_grows_old_then_is_gone(line: RedisLine, objects: Objects) ->
     assert await cache.get(one.key, one.pattern) is None
 
 
-async def test_memory_is_bounded_in_bytes(line: RedisLine, objects: Objects) -> None:
+async def test_the_memory_layer_is_bounded_in_bytes(line: RedisLine, objects: Objects) -> None:
     ones = [cached(f"語{number}") for number in range(20)]
     size = len(ones[0].model_dump_json().encode())
     cache = PageCache(line, objects, Lifetimes(1_000, 500, 60, size * 5))
@@ -94,7 +94,7 @@ async def near(cache: PageCache, pattern: str, *names: str) -> list[CachedCopy]:
     return [one async for one in cache.near(pattern, names)]
 
 
-async def test_near_is_the_last_under_each_name_in_their_order(line: RedisLine, objects: Objects) -> None:
+async def test_near_returns_the_last_copy_of_each_name_in_order(line: RedisLine, objects: Objects) -> None:
     cache = PageCache(line, objects, TIMES)
     first, last, other = cached("居酒屋"), cached("個室"), cached("宴会")
     for one, names in ((first, ["a"]), (last, ["a", "b"]), (other, ["c"])):
@@ -104,7 +104,7 @@ async def test_near_is_the_last_under_each_name_in_their_order(line: RedisLine, 
     assert await near(cache, first.pattern, "none") == []
 
 
-async def test_bytes_that_are_no_copy_are_passed_over(line: RedisLine, objects: Objects) -> None:
+async def test_invalid_bytes_in_redis_are_ignored(line: RedisLine, objects: Objects) -> None:
     one = cached()
     cache = PageCache(line, objects, TIMES)
     await cache.store(one)
@@ -113,7 +113,7 @@ async def test_bytes_that_are_no_copy_are_passed_over(line: RedisLine, objects: 
     assert found is not None and found.layer == "l3"
 
 
-async def test_input_that_is_refused_is_known_to_all(line: RedisLine, objects: Objects) -> None:
+async def test_refused_input_is_known_to_all_workers(line: RedisLine, objects: Objects) -> None:
     await PageCache(line, objects, TIMES).refuse("k")
     assert await PageCache(line, objects, TIMES).refused("k")
     assert not await PageCache(line, objects, TIMES).refused("other")
@@ -131,12 +131,12 @@ async def listening(cache: PageCache) -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("everything", [False, True])
-async def test_what_one_worker_forgets_is_gone_from_all(line: RedisLine, objects: Objects, everything: bool) -> None:
+async def test_forgotten_copy_is_removed_from_all_workers(line: RedisLine, objects: Objects, everything: bool) -> None:
     here, there = PageCache(line, objects, TIMES), PageCache(line, objects, TIMES)
     ones = [cached("居酒屋"), cached("個室"), cached("個室", industry="美容")]
     async with listening(there):
         for one in ones:
-            await kept(here, one)
+            await put_everywhere(here, one)
             await here.put(one, [f"{one.pattern}:a"])
             assert await there.get(one.key, one.pattern)
         assert await here.forget(None if everything else ones[0].pattern) == (3 if everything else 2)
@@ -146,9 +146,7 @@ async def test_what_one_worker_forgets_is_gone_from_all(line: RedisLine, objects
     assert await near(there, ones[0].pattern, f"{ones[0].pattern}:a") == []
 
 
-async def test_with_redis_away_memory_and_s3_serve(
-    valkey: tuple[Server, str], line: RedisLine, objects: Objects
-) -> None:
+async def test_without_redis_memory_and_s3_serve(valkey: tuple[Server, str], line: RedisLine, objects: Objects) -> None:
     server, url = valkey
     one = cached(str(uuid4()))
     await PageCache(line, objects, TIMES).store(one)
@@ -167,7 +165,7 @@ async def test_with_redis_away_memory_and_s3_serve(
         await redis.aclose()
 
 
-async def test_with_s3_away_memory_and_redis_serve_and_a_miss_is_quick(line: RedisLine, bucket: Bucket) -> None:
+async def test_without_s3_memory_and_redis_serve(line: RedisLine, bucket: Bucket) -> None:
     objects = bucket.open()
     one = cached(str(uuid4()))
     cache = PageCache(line, objects, TIMES)

@@ -1,4 +1,4 @@
-"""Beacons over HTTP to rows in ClickHouse, on the embedded stack: exact totals, also after kills."""
+"""The heatmap pipeline on the embedded stack, from HTTP to ClickHouse: exact totals, also after kills."""
 
 import asyncio
 import random
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.stack
 COUNTED_WITHIN_S = 45
 
 
-async def test_all_five_tables_hold_what_a_plain_count_says(stack: Stack, installation: Installation) -> None:
+async def test_all_five_tables_equal_a_plain_count(stack: Stack, installation: Installation) -> None:
     lp_id = "exact"
     beacons = some_beacons(lp_id, 60)
     async with aiohttp.ClientSession() as session:
@@ -35,7 +35,7 @@ async def test_all_five_tables_hold_what_a_plain_count_says(stack: Stack, instal
     await clickhouse.close()
 
 
-async def test_a_beacon_sent_again_counts_nothing(stack: Stack, installation: Installation) -> None:
+async def test_a_retry_is_counted_once(stack: Stack, installation: Installation) -> None:
     lp_id = "again"
     beacons = some_beacons(lp_id, 10)
     async with aiohttp.ClientSession() as session:
@@ -50,7 +50,7 @@ async def test_a_beacon_sent_again_counts_nothing(stack: Stack, installation: In
 
 
 @full_only
-async def test_a_killed_worker_loses_nothing_and_counts_nothing_twice(stack: Stack, installation: Installation) -> None:
+async def test_events_are_counted_once_after_kills_of_the_worker(stack: Stack, installation: Installation) -> None:
     lp_id = "killed"
     rng = random.Random(7)
     acknowledged: Counter[str] = Counter()
@@ -77,9 +77,7 @@ async def test_a_killed_worker_loses_nothing_and_counts_nothing_twice(stack: Sta
     await clickhouse.close()
 
 
-async def test_what_cannot_be_decoded_goes_to_the_dead_letters_and_the_rest_is_counted(
-    stack: Stack, installation: Installation
-) -> None:
+async def test_undecodable_records_become_dead_letters(stack: Stack, installation: Installation) -> None:
     lp_id = "poison"
     beacons = some_beacons(lp_id, 5)
     producer = AIOKafkaProducer(bootstrap_servers=stack.addresses.kafka)
@@ -110,7 +108,7 @@ async def test_what_cannot_be_decoded_goes_to_the_dead_letters_and_the_rest_is_c
     await clickhouse.close()
 
 
-async def test_the_edge_says_what_is_wrong_and_sends_nothing(installation: Installation) -> None:
+async def test_the_edge_refuses_invalid_beacons_with_the_field(installation: Installation) -> None:
     good = some_beacons("strict", 1)[0]
     door = f"{installation.edge_url}/e/heatmap.events"
     v2 = {"Content-Type": "application/vnd.kafka.json.v2+json"}
@@ -136,7 +134,7 @@ async def test_the_edge_says_what_is_wrong_and_sends_nothing(installation: Insta
             assert answer.status == 401
 
 
-async def test_the_rest_door_gives_offsets_and_keeps_the_beacon(stack: Stack, installation: Installation) -> None:
+async def test_the_rest_proxy_returns_offsets_and_stores_the_beacon(stack: Stack, installation: Installation) -> None:
     beacon = some_beacons("rest", 1)[0]
     value = msgspec.json.encode(beacon).replace(b'"schema":1', b'"unknown":"x","schema" : 1')
     body = b'{"records":[{"value":' + value + b"}]}"
@@ -157,7 +155,7 @@ async def test_the_rest_door_gives_offsets_and_keeps_the_beacon(stack: Stack, in
         await consumer.stop()
 
 
-async def test_the_analyst_reads_and_cannot_write(stack: Stack, installation: Installation) -> None:
+async def test_the_analyst_can_read_but_not_write(stack: Stack, installation: Installation) -> None:
     clickhouse = analyst(stack)
     for refused in (
         "INSERT INTO heatmap_windows (lp_id, window_start, device) VALUES ('x', now(), 'mobile')",
@@ -172,7 +170,7 @@ async def test_the_analyst_reads_and_cannot_write(stack: Stack, installation: In
     await clickhouse.close()
 
 
-async def test_tables_and_columns_carry_comments(stack: Stack, installation: Installation) -> None:
+async def test_every_column_has_a_comment(stack: Stack, installation: Installation) -> None:
     clickhouse = analyst(stack)
     bare = await clickhouse.rows(
         "SELECT table, name FROM system.columns WHERE database = 'lpstream' AND comment = '' AND table LIKE 'heatmap%'"

@@ -1,4 +1,4 @@
-"""The line to a real Redis: a restart costs nobody a call, an outage is told soon and over soon."""
+"""The Redis line on a real Redis: no failed calls after a restart, quick failure and recovery in an outage."""
 
 import asyncio
 import time
@@ -12,30 +12,30 @@ from schemas.errors import Retryable
 AT_ONCE = 20
 
 
-async def _twenty(line: RedisLine) -> None:
+async def _call_in_parallel(line: RedisLine) -> None:
     done = await asyncio.gather(*(line.call(lambda redis: redis.incr("n")) for _ in range(AT_ONCE)))
     assert len(set(done)) == AT_ONCE
 
 
-async def test_connections_that_a_restart_broke_fail_no_call(valkey: tuple[Server, str]) -> None:
+async def test_calls_succeed_after_a_restart_of_redis(valkey: tuple[Server, str]) -> None:
     server, url = valkey
     redis = open_redis(url)
     line = RedisLine(redis)
     try:
-        await _twenty(line)
+        await _call_in_parallel(line)
         server.kill()
         await asyncio.to_thread(server.restart)
-        await _twenty(line)
+        await _call_in_parallel(line)
         assert not line.away
     finally:
         await redis.aclose()
 
 
-async def test_an_outage_fails_calls_at_once_and_its_end_is_noticed(valkey: tuple[Server, str]) -> None:
+async def test_calls_fail_quickly_in_an_outage_and_recover(valkey: tuple[Server, str]) -> None:
     server, url = valkey
     redis = open_redis(url)
-    told: list[float] = []
-    line = RedisLine(redis, on_return=told.append)
+    returns: list[float] = []
+    line = RedisLine(redis, on_return=returns.append)
     try:
         server.kill()
         started = time.monotonic()
@@ -45,12 +45,12 @@ async def test_an_outage_fails_calls_at_once_and_its_end_is_noticed(valkey: tupl
         assert time.monotonic() - started < 5 and line.away
         await asyncio.to_thread(server.restart)
         await asyncio.sleep(0.6)
-        assert await line.call(lambda redis: redis.ping()) and len(told) == 1
+        assert await line.call(lambda redis: redis.ping()) and len(returns) == 1
     finally:
         await redis.aclose()
 
 
-async def test_a_password_opens_redis_and_none_or_a_wrong_one_does_not(valkey: tuple[Server, str]) -> None:
+async def test_redis_requires_the_right_password(valkey: tuple[Server, str]) -> None:
     _, url = valkey
     right = open_redis(url, RedisAccess(password="right"))
     await open_redis(url).config_set("requirepass", "right")

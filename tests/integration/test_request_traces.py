@@ -1,4 +1,4 @@
-"""A request that is posted to an edge, as its record and a collector of traces see it."""
+"""Traces of page requests, from the edge to the Kafka record and the OTLP collector."""
 
 from typing import Any
 from uuid import uuid4
@@ -9,8 +9,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 pytest.importorskip("opentelemetry.sdk")
-from collectors import collecting
-from requests_for_pages import BUSINESS
+from otlp_collector import collecting
+from page_requests import BUSINESS
 
 from infra.embedded.stack import Stack
 from schemas.generation import REQUESTS
@@ -20,7 +20,7 @@ from streams.proof.edge_process import EdgeProcess, edge_process
 pytestmark = pytest.mark.stack
 JSON = {"Content-Type": "application/vnd.kafka.json.v2+json"}
 LEAST = {"industry": "飲食", "purpose": "集客", "business": BUSINESS}
-THEIRS = "0af7651916cd43dd8448eb211c80319c"
+FOREIGN_TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
 async def ask(edge: EdgeProcess, request_id: str, **headers: str) -> dict[str, Any]:
@@ -31,9 +31,9 @@ async def ask(edge: EdgeProcess, request_id: str, **headers: str) -> dict[str, A
         aiohttp.ClientSession() as http,
         http.post(f"{edge.api_url}/topics/{REQUESTS}", data=body, headers=headers) as answer,
     ):
-        told = await answer.json(content_type=None)
-        assert answer.status == 200, told
-        return dict(told["offsets"][0])
+        content = await answer.json(content_type=None)
+        assert answer.status == 200, content
+        return dict(content["offsets"][0])
 
 
 async def header_of(stack: Stack, place: dict[str, Any]) -> str:
@@ -53,12 +53,12 @@ async def test_a_request_is_traced_from_the_edge(stack: Stack, installation: Ins
     followed, alone = str(uuid4()), uuid4()
     with collecting() as collector:
         with edge_process(stack, "traced", {"LPSTREAM_OTLP_ENDPOINT": collector.url}) as edge:
-            with_theirs = await ask(edge, followed, traceparent=f"00-{THEIRS}-b7ad6b7169203331-01")
-            with_own = await ask(edge, str(alone))
-        # the edge has ended: it must have sent its last spans before
+            with_foreign_trace = await ask(edge, followed, traceparent=f"00-{FOREIGN_TRACE}-b7ad6b7169203331-01")
+            with_own_trace = await ask(edge, str(alone))
+        # The edge has stopped, so it must have sent its last spans.
         spans = {span.trace_id.hex(): span for span in collector.spans}
         assert collector.services == {"lpstream-edge"} and len(collector.spans) == 2
-    for place, trace_id in ((with_theirs, THEIRS), (with_own, alone.hex)):
+    for place, trace_id in ((with_foreign_trace, FOREIGN_TRACE), (with_own_trace, alone.hex)):
         assert spans[trace_id].name == "send lp.requests"
         assert await header_of(stack, place) == f"00-{trace_id}-{spans[trace_id].span_id.hex()}-01"
-    assert spans[THEIRS].parent_span_id.hex() == "b7ad6b7169203331"
+    assert spans[FOREIGN_TRACE].parent_span_id.hex() == "b7ad6b7169203331"

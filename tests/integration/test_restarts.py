@@ -1,4 +1,4 @@
-"""A service started anew while it is used; a worker that has lost its group without noticing."""
+"""Restarts: replacing an edge under load, and a worker that lost its consumer group."""
 
 import asyncio
 import sys
@@ -31,7 +31,7 @@ main()
 """
 
 
-async def test_the_edge_is_replaced_and_nobody_notices(stack: Stack, installation: Installation) -> None:
+async def test_replacing_the_edge_fails_no_request(stack: Stack, installation: Installation) -> None:
     old = installation.children["edge"].pid
     waiting, sent, over = some_beacons("replaced", 4_000), [], asyncio.Event()
 
@@ -60,7 +60,7 @@ async def test_the_edge_is_replaced_and_nobody_notices(stack: Stack, installatio
     await clickhouse.close()
 
 
-def test_a_worker_that_lost_its_group_ends_and_says_why(stack: Stack, tmp_path: Path) -> None:
+def test_a_worker_that_lost_its_group_exits_with_a_reason(stack: Stack, tmp_path: Path) -> None:
     env = stack.env() | {"LPSTREAM_WORKER_METRICS_PORT": "0"}
     worker = ChildProcess("deaf", [sys.executable, "-c", DEAF], log=tmp_path / "deaf.log", env=env)
     worker.start()

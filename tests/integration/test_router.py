@@ -1,4 +1,4 @@
-"""The router against simulated providers and a real ledger: fallback, breaker, hedge, caps; the books fit the bill."""
+"""The router with simulated providers and a real ledger: fallback, breaker, hedges, caps, and exact costs."""
 
 import asyncio
 import contextlib
@@ -21,12 +21,12 @@ from infra.redis.line import RedisLine
 from streams.proof.provider.script import Script
 
 ROOMY = Caps(10**12, 10**12, 10**12)
-# a first token takes 0.08 s; on a machine that runs other tests beside this one, some tenths more
+# A first token takes 0.08 s, and some tenths of a second more on a machine that runs other tests.
 SHORT = Patience(first_token_s=0.9, idle_s=0.6, breaker_open_s=0.5, hedge_share=0.0)
 
 
 class Bench:
-    """A router over some providers, and what its watchers were told."""
+    """A router over simulated providers that records state changes and hedges."""
 
     def __init__(
         self, line: RedisLine, providers: Sequence[Simulated], patience: Patience = SHORT, concurrency: int = 50
@@ -81,7 +81,7 @@ def faulty(fault: str, share: float = 1.0) -> Script:
     return Script(total_s=0.25, first_token_s=0.08, faults={fault: share}, retry_after_s=0.5)  # type: ignore[dict-item]
 
 
-async def test_the_first_provider_answers_and_the_books_fit_its_bill(line: RedisLine) -> None:
+async def test_the_first_provider_answers_and_costs_equal_its_bill(line: RedisLine) -> None:
     async with bench(line, QUICK, QUICK) as (one, (first, second)):
         text, trail = await one.ask()
         assert json.loads(text)["catch"]
@@ -93,7 +93,7 @@ async def test_the_first_provider_answers_and_the_books_fit_its_bill(line: Redis
 
 
 @pytest.mark.parametrize("fault", ["http_500", "http_429", "hang_first", "cut", "empty", "stall", "length"])
-async def test_a_fault_of_the_first_falls_back_to_the_second(line: RedisLine, fault: str) -> None:
+async def test_a_fault_of_the_first_provider_falls_back_to_the_second(line: RedisLine, fault: str) -> None:
     async with bench(line, faulty(fault), QUICK) as (one, (first, second)):
         text, trail = await one.ask()
         assert json.loads(text)["catch"]
@@ -105,7 +105,7 @@ async def test_a_fault_of_the_first_falls_back_to_the_second(line: RedisLine, fa
         assert books == billed if not cut_off else books > billed
 
 
-async def test_five_failures_open_the_breaker_then_the_first_is_left_alone_and_one_probe_closes_it(
+async def test_five_failures_open_the_breaker_and_a_probe_closes_it(
     line: RedisLine,
 ) -> None:
     patience = Patience(first_token_s=0.4, breaker_open_s=2.0, hedge_share=0.0)
@@ -116,13 +116,13 @@ async def test_five_failures_open_the_breaker_then_the_first_is_left_alone_and_o
         first.script = QUICK
         await asyncio.sleep(2.1)
         await asyncio.gather(*(one.ask() for _ in range(5)))
-        assert len(first.bill.lines) == 6, "one probe alone"
+        assert len(first.bill.lines) == 6, "only one probe"
         assert one.states == [("p0", "open"), ("p0", "half_open"), ("p0", "closed")]
         await one.ask()
         assert len(first.bill.lines) == 7
 
 
-async def test_with_every_breaker_open_the_answer_is_no_at_once(line: RedisLine) -> None:
+async def test_open_breakers_fail_a_call_at_once(line: RedisLine) -> None:
     async with bench(line, faulty("http_500"), faulty("http_500")) as (one, (first, second)):
         for _ in range(4):
             with pytest.raises(NoAnswer):
@@ -136,9 +136,7 @@ async def test_with_every_breaker_open_the_answer_is_no_at_once(line: RedisLine)
 
 
 @pytest.mark.parametrize(("fault", "cause"), [("content_filter", "refused_input"), ("length", "providers_failed")])
-async def test_an_answer_that_would_end_so_again_is_asked_for_once_of_each(
-    line: RedisLine, fault: str, cause: str
-) -> None:
+async def test_permanent_failures_are_not_retried_at_a_provider(line: RedisLine, fault: str, cause: str) -> None:
     async with bench(line, faulty(fault), faulty(fault)) as (one, (first, second)):
         with pytest.raises(NoAnswer) as no:
             await one.ask()
@@ -147,7 +145,7 @@ async def test_an_answer_that_would_end_so_again_is_asked_for_once_of_each(
 
 
 @pytest.mark.parametrize("well", [True, False])
-async def test_while_the_only_provider_is_probed_the_others_wait_for_what_it_tells(line: RedisLine, well: bool) -> None:
+async def test_calls_wait_for_the_probe_of_the_only_provider(line: RedisLine, well: bool) -> None:
     async with bench(line, faulty("http_500")) as (one, (first,)):
         for _ in range(3):
             with pytest.raises(NoAnswer):
@@ -158,11 +156,11 @@ async def test_while_the_only_provider_is_probed_the_others_wait_for_what_it_tel
         started = time.monotonic()
         answers = await asyncio.gather(*(one.ask() for _ in range(5)), return_exceptions=True)
         assert [isinstance(answer, NoAnswer) for answer in answers] == [not well] * 5
-        assert len(first.bill.lines) == (5 if well else 1), "one probe alone, and nobody beside it"
+        assert len(first.bill.lines) == (5 if well else 1), "only one probe, no other calls"
         assert time.monotonic() - started < 2.9, "the deadline of 3 s is not used up"
 
 
-async def test_retry_after_is_waited_for_when_it_ends_in_time_and_not_when_it_does_not(line: RedisLine) -> None:
+async def test_retry_after_is_respected_within_the_deadline(line: RedisLine) -> None:
     async with bench(line, faulty("http_429")) as (one, (only,)):
         started = time.monotonic()
         asking = asyncio.create_task(one.ask(within_s=3))
@@ -177,31 +175,31 @@ async def test_retry_after_is_waited_for_when_it_ends_in_time_and_not_when_it_do
         with pytest.raises(NoAnswer):
             await one.ask(within_s=3)
         assert time.monotonic() - started < 2.5
-        assert len(only.bill.lines) == asked, "nobody is asked before the time"
+        assert len(only.bill.lines) == asked, "no call before Retry-After ends"
 
 
-async def test_a_hung_provider_costs_its_first_token_timeout_and_no_more(line: RedisLine) -> None:
+async def test_a_hung_provider_costs_only_its_first_token_timeout(line: RedisLine) -> None:
     async with bench(line, faulty("hang_headers"), QUICK) as (one, _):
         started = time.monotonic()
         await one.ask()
         assert 0.9 < time.monotonic() - started < 2.9, "the deadline of 3 s is not used up"
 
 
-async def test_the_last_hope_may_take_all_the_time_that_is_left(line: RedisLine) -> None:
+async def test_the_last_attempt_may_use_all_remaining_time(line: RedisLine) -> None:
     slow = Script(total_s=1.2, first_token_s=0.9, spread=0)
     async with bench(line, slow) as (one, (only,)):
         await one.ask(within_s=3)
-        assert len(only.bill.lines) == 2, "cut at its first token once, then waited for"
+        assert len(only.bill.lines) == 2, "the first call ends at the first-token timeout; the second may wait"
 
 
-async def test_no_call_is_made_that_could_not_end_in_time(line: RedisLine) -> None:
+async def test_no_call_is_made_without_enough_time(line: RedisLine) -> None:
     async with bench(line, QUICK) as (one, (only,)):
         with pytest.raises(NoAnswer) as no:
             await one.ask(within_s=0.3)
         assert no.value.cause == "out_of_time" and not only.bill.lines
 
 
-async def test_after_an_answer_of_no_use_the_next_provider_is_asked_if_there_is_one(line: RedisLine) -> None:
+async def test_an_unusable_answer_is_retried_at_the_next_provider(line: RedisLine) -> None:
     async with bench(line, QUICK, QUICK) as (one, _):
         _, trail = await one.ask(again_after="p0")
         assert [attempt.provider for attempt in trail.attempts] == ["p1"]
@@ -211,7 +209,7 @@ async def test_after_an_answer_of_no_use_the_next_provider_is_asked_if_there_is_
 
 
 @pytest.mark.parametrize(("caps", "cause"), [(Caps(1, 10**9, 10**9), "cap_lp"), (Caps(10**9, 1, 10**9), "cap_day")])
-async def test_over_a_cap_nobody_is_asked(line: RedisLine, caps: Caps, cause: str) -> None:
+async def test_no_provider_is_called_over_a_cap(line: RedisLine, caps: Caps, cause: str) -> None:
     async with bench(line, QUICK, QUICK) as (one, (first, second)):
         with pytest.raises(NoAnswer) as no:
             await one.ask(caps=caps)
@@ -219,13 +217,13 @@ async def test_over_a_cap_nobody_is_asked(line: RedisLine, caps: Caps, cause: st
         assert await one.month() == 0
 
 
-async def test_a_slow_first_token_is_hedged_at_the_learned_p90_and_for_a_tenth_of_the_calls_at_most(
+async def test_slow_calls_are_hedged_for_a_tenth_of_calls_at_most(
     line: RedisLine,
 ) -> None:
     patience = Patience(first_token_s=0.9, idle_s=1.0, hedge_share=0.1)
     async with bench(line, QUICK, QUICK, patience=patience) as (one, (first, second)):
         await asyncio.gather(*(one.ask() for _ in range(40)))
-        assert one.hedges == 0 or len(first.bill.lines) >= 20, "nothing is hedged before anything is known"
+        assert one.hedges == 0 or len(first.bill.lines) >= 20, "no hedges before the p90 is known"
         first.script = faulty("hang_first", 0.3)
         before = one.hedges
         took = []
@@ -238,7 +236,7 @@ async def test_a_slow_first_token_is_hedged_at_the_learned_p90_and_for_a_tenth_o
         assert len(second.bill.lines) >= one.hedges
 
 
-async def test_calls_beyond_the_room_of_a_provider_wait_or_go_to_the_next(line: RedisLine) -> None:
+async def test_calls_over_the_concurrency_wait_or_use_the_next_provider(line: RedisLine) -> None:
     async with bench(line, QUICK, QUICK, concurrency=4) as (one, (first, second)):
         await asyncio.gather(*(one.ask(within_s=10) for _ in range(24)))
         assert first.bill.most_open <= 4 and second.bill.most_open <= 4
@@ -246,7 +244,7 @@ async def test_calls_beyond_the_room_of_a_provider_wait_or_go_to_the_next(line: 
         assert one.pools[0].free == one.pools[1].free == 4
 
 
-async def test_what_is_called_off_gives_its_room_back_and_stays_at_its_reservation(line: RedisLine) -> None:
+async def test_a_cancelled_call_frees_its_place_and_keeps_its_reservation(line: RedisLine) -> None:
     async with bench(line, Script(total_s=5, first_token_s=0.1, spread=0)) as (one, (only,)):
         trail = CallLog()
         tasks = [asyncio.create_task(one.ask(within_s=9, trail=trail)) for _ in range(3)]
@@ -264,7 +262,7 @@ async def test_what_is_called_off_gives_its_room_back_and_stays_at_its_reservati
         assert await one.month() == trail.cost_micro_jpy, "also when Redis lost it"
 
 
-async def test_faults_of_every_kind_at_once_leave_the_books_right(line: RedisLine) -> None:
+async def test_mixed_faults_keep_the_ledger_correct(line: RedisLine) -> None:
     mixed = Script(
         total_s=0.2,
         first_token_s=0.05,
@@ -281,7 +279,7 @@ async def test_faults_of_every_kind_at_once_leave_the_books_right(line: RedisLin
         billed = Counter(call.micro_jpy for call in lines if call.whole)
         known = Counter(tried.cost_micro_jpy for tried in trail.attempts if tried.cost_micro_jpy not in (0, reserved))
         cut_off = sum(tried.cost_micro_jpy == reserved for tried in trail.attempts)
-        # an answer that the provider sent whole may have been given up here, on a busy machine
+        # On a busy machine, the router may give up a call whose answer the provider sent completely.
         assert known <= billed and (billed - known).total() <= cut_off
         assert await one.month() == trail.cost_micro_jpy == sum(known.elements()) + reserved * cut_off
         assert await one.month() >= sum(billed.elements())

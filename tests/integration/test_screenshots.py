@@ -1,4 +1,4 @@
-"""Screenshots of pages by a real Chromium, and where they lie; what a page asks for beside its own files is not had."""
+"""Screenshots of pages with a real Chromium: storage, and no access to other addresses than the page's files."""
 
 import asyncio
 import io
@@ -39,11 +39,11 @@ def pixels(png: bytes) -> np.ndarray:
 
 
 @needs_chromium
-async def test_a_page_is_taken_whole_without_scripts_and_without_a_network() -> None:
-    asked: list[bytes] = []
+async def test_a_screenshot_is_full_height_without_scripts_or_network() -> None:
+    foreign_requests: list[bytes] = []
 
     async def evil(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(await reader.read(100))
+        foreign_requests.append(await reader.read(100))
         writer.close()
 
     server = await asyncio.start_server(evil, "127.0.0.1", 0)
@@ -52,41 +52,41 @@ async def test_a_page_is_taken_whole_without_scripts_and_without_a_network() -> 
     files = PageFiles(html, {"assets/green.png": (green(), "image/png")})
     shot = pixels(await asyncio.to_thread(take, files, 400, 700, CHROMIUM or ""))
     server.close()
-    assert shot.shape[:2] == (2_000, 400) and asked == []
+    assert shot.shape[:2] == (2_000, 400) and foreign_requests == []
     assert tuple(shot[400, 200]) == RED, "the script did not run"
-    assert tuple(shot[125, 25]) == GREEN == tuple(shot[1_825, 25]), "its own files are there, also far below"
+    assert tuple(shot[125, 25]) == GREEN == tuple(shot[1_825, 25]), "the page's own files are shown, also far below"
     assert tuple(shot[1_550, 200]) == BLACK
-    assert tuple(shot[680, 200]) == BLUE, "what is fixed is where a visitor first sees it"
-    assert tuple(shot[1_980, 200]) == RED, "and nowhere below"
+    assert tuple(shot[680, 200]) == BLUE, "the fixed bar is at the bottom of the first view"
+    assert tuple(shot[1_980, 200]) == RED, "the fixed bar is drawn once"
 
 
-async def in_the_end(shots: Shots) -> bytes | str:
-    """The screenshot, also where a busy machine takes longer for it than a request waits."""
+async def finished_screenshot(shots: Shots) -> bytes | str:
+    """Return the screenshot; ask again while a busy machine takes longer than a request waits."""
     while (found := await shots.get("demo-1", 400, 700)) == "no_shot_late":
         await asyncio.sleep(0.1)
     return found
 
 
 @needs_chromium
-async def test_it_is_taken_once_and_kept_and_a_new_page_is_taken_anew(objects: Objects, line: RedisLine) -> None:
+async def test_a_screenshot_is_stored_until_the_page_changes(objects: Objects, line: RedisLine) -> None:
     process = DrawingProcess()
     shots = Shots(objects, line, process, "auto")
     try:
         assert await shots.get("demo-1", 400, 700) == "no_shot_foreign"
         await objects.put("pages/demo-1/index.html", PAGE.encode(), "text/html", "")
-        first, second = await asyncio.gather(*(in_the_end(shots) for _ in range(2)))
+        first, second = await asyncio.gather(*(finished_screenshot(shots) for _ in range(2)))
         assert isinstance(first, bytes) and first == second
         assert len(await objects.keys("shots/")) == 1
         without = Shots(objects, line, process, "off")
-        assert await without.get("demo-1", 400, 700) == first, "what is there needs no browser"
+        assert await without.get("demo-1", 400, 700) == first, "a stored screenshot needs no browser"
         assert await without.get("demo-1", 500, 700) == "no_shot_browser"
         await objects.put("pages/demo-1/index.html", PAGE.replace("#f00", "#00f").encode(), "text/html", "")
-        assert await without.get("demo-1", 400, 700) == "no_shot_browser", "another page, another picture"
+        assert await without.get("demo-1", 400, 700) == "no_shot_browser", "a changed page needs a new screenshot"
     finally:
         process.close()
 
 
-async def test_a_browser_that_fails_is_not_tried_at_once_again(objects: Objects, line: RedisLine) -> None:
+async def test_a_failing_browser_is_not_retried_at_once(objects: Objects, line: RedisLine) -> None:
     process = DrawingProcess()
     shots = Shots(objects, line, process, shutil.which("false") or "")
     try:

@@ -1,4 +1,4 @@
-"""The SQL door of the embedded server: what an analyst may say, and that an analyst disturbs nobody."""
+"""The embedded server's SQL guard: which statements analysts may run, and their isolation from writers."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ NAMES = {"processes": "system.processes", "system": "system", "table": "processe
 
 @dataclass(frozen=True)
 class Door:
-    """The server, and a file that nobody may read."""
+    """The embedded server, and a secret file that no query may read."""
 
     url: str
     secret: Path
@@ -42,15 +42,15 @@ class Door:
         ):
             yield answer
 
-    async def told(self, text: str, user: str = "analyst", **params: str) -> tuple[int, str]:
-        """The error's code, 0 for none, and the text."""
+    async def result(self, text: str, user: str = "analyst", **params: str) -> tuple[int, str]:
+        """Return the error code (0 for none) and the text of the answer."""
         async with self.ask(text, user, **params) as answer:
             return int(answer.headers.get("X-ClickHouse-Exception-Code", "0")), await answer.text()
 
     async def running(self, mark: str) -> int:
-        """How many slow queries with this mark the engine runs."""
+        """Return the number of running slow queries with this mark."""
         query = "SELECT count() FROM system.processes WHERE query LIKE {like:String}"
-        return int((await self.told(query, "lpstream", param_like=f"SELECT sum%'{mark}')%"))[1])
+        return int((await self.result(query, "lpstream", param_like=f"SELECT sum%'{mark}')%"))[1])
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ async def _migrate(url: str) -> None:
 
 
 ATTACKS = [
-    # the analysts' text was read by other rules than ClickHouse's
+    # texts that a guard may parse differently from ClickHouse
     "SELECT 1 AS a$x$, file(SECRET)",
     "SELECT 1 /* /* */ , file(SECRET)",
     "SELECT 1 /* , file(SECRET)",
@@ -85,7 +85,7 @@ ATTACKS = [
     "SELECT * FROM {processes:Identifier}",
     "SELECT * FROM {system:Identifier}.{table:Identifier}",
     "SHOW PROCESSLIST",
-    # functions by other ways than name(…)
+    # functions called without name(…)
     "SELECT `file`(SECRET)",
     "SELECT file/**/(SECRET)",
     "SELECT arrayMap(file, [SECRET])",
@@ -109,7 +109,7 @@ ATTACKS = [
     "SELECT joinGet(others.t, 'a', 1)",
     "SELECT getClientHTTPHeader('x')",
     "SELECT hasColumnInTable('others', 't', 'a')",
-    # tables: chDB's database `default` finds files by their names
+    # tables: chDB's database `default` opens files by name
     "SELECT * FROM SECRET",
     "SELECT * FROM default.`/etc/hostname`",
     "DESCRIBE TABLE SECRET",
@@ -163,14 +163,14 @@ ATTACKS = [
     "SHOW GRANTS",
     "SHOW CLUSTERS",
     "1 + length(file(SECRET))",
-    # what an answer is written with
+    # output files and formats
     "SELECT 1 INTO OUTFILE 'OUT'",
     "SHOW TABLES INTO OUTFILE 'OUT'",
     "EXPLAIN SELECT 1 INTO OUTFILE 'OUT'",
     "SELECT 1 FORMAT Template SETTINGS format_template_row = SECRET",
     "SELECT 1 FORMAT CapnProto",
     "SELECT formatRow('Template', 1)",
-    # settings, of which 0 is often "no limit"
+    # settings: 0 often means "no limit"
     "SELECT 1 SETTINGS max_execution_time = 0",
     "SELECT (SELECT 1 SETTINGS readonly = 0)",
     "DESCRIBE TABLE lp_daily SETTINGS readonly = 0",
@@ -186,13 +186,13 @@ ATTACKS = [
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda text: text[:60])
 @pytest.mark.parametrize("database", ["lpstream", "default"])
-async def test_an_analyst_is_refused(door: Door, tmp_path: Path, attack: str, database: str) -> None:
+async def test_a_forbidden_statement_is_refused(door: Door, tmp_path: Path, attack: str, database: str) -> None:
     text = attack.replace("SECRET", f"'{door.secret}'").replace("OUT", str(tmp_path / "out"))
     names = {f"param_{name}": value for name, value in NAMES.items() if f"{{{name}:" in attack}
-    code, told = await door.told(text, database=database, **names)
-    assert code in REFUSED, told
-    assert "CANARY" not in told
-    assert os.listdir(tmp_path) == []  # noqa: PTH208 - pathlib is no better in an async function
+    code, result = await door.result(text, database=database, **names)
+    assert code in REFUSED, result
+    assert "CANARY" not in result
+    assert os.listdir(tmp_path) == []  # noqa: PTH208 - pathlib has no advantage in an async function
 
 
 @pytest.mark.parametrize(
@@ -203,23 +203,23 @@ async def test_an_analyst_is_refused(door: Door, tmp_path: Path, attack: str, da
 async def test_large_texts_are_refused_at_once(door: Door, text: str, expected: int) -> None:
     parameter = {"param_a": "x" * 7_000} if "{" in text else {}
     text = text + " " * 60_000 if parameter else text
-    assert (await door.told(f"SELECT {text}", **parameter))[0] == expected
+    assert (await door.result(f"SELECT {text}", **parameter))[0] == expected
 
 
 @pytest.mark.parametrize("database", ["system", "others", "nothing", "SYSTEM"])
-async def test_a_database_of_others_is_refused(door: Door, database: str) -> None:
-    assert (await door.told("SELECT * FROM processes", database=database))[0] == 497
+async def test_another_database_is_refused(door: Door, database: str) -> None:
+    assert (await door.result("SELECT * FROM processes", database=database))[0] == 497
 
 
 @pytest.mark.parametrize("name", ["Template", "CapnProto", "dataframe", "PostgreSQLWire"])
 async def test_an_unlisted_format_is_refused(door: Door, name: str) -> None:
-    assert (await door.told("SELECT 1", default_format=name))[0] == 497
+    assert (await door.result("SELECT 1", default_format=name))[0] == 497
 
 
 async def test_the_body_is_part_of_the_statement(door: Door) -> None:
-    code, told = await door.told(f"file('{door.secret}')", query="SELECT 1 AS a, ")
+    code, result = await door.result(f"file('{door.secret}')", query="SELECT 1 AS a, ")
     assert code == 497
-    assert "CANARY" not in told
+    assert "CANARY" not in result
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "lz4"])
@@ -233,7 +233,7 @@ async def test_a_long_body_is_not_read_to_its_end(door: Door, packed: bool) -> N
             async with session.post(door.url, data=body) as answer:
                 assert answer.headers["X-ClickHouse-Exception-Code"] == "307"
         except aiohttp.ClientError:
-            assert not packed  # the server hung up while the body was still on its way
+            assert not packed  # the server closed the connection before it received the whole body
 
 
 GOOD = [
@@ -269,65 +269,69 @@ GOOD = [
 
 
 @pytest.mark.parametrize("query", GOOD)
-async def test_an_analyst_may_ask(door: Door, query: str) -> None:
+async def test_an_allowed_statement_is_accepted(door: Door, query: str) -> None:
     values = {"day": "2026-01-01", "lps": "['a', 'b']", "column": "day"}
-    asked = {f"param_{name}": value for name, value in values.items() if f"{{{name}:" in query}
-    code, told = await door.told(query, **asked)
-    assert code == 0, told
+    parameters = {f"param_{name}": value for name, value in values.items() if f"{{{name}:" in query}
+    code, result = await door.result(query, **parameters)
+    assert code == 0, result
 
 
 @pytest.mark.parametrize("one", kit(), ids=lambda one: one.name)
-async def test_the_kit_is_let_through(door: Door, one: KitQuery) -> None:
+async def test_the_kits_queries_are_accepted(door: Door, one: KitQuery) -> None:
     values = {"String": "demo-page", "Date": "2026-01-01"}
-    code, told = await door.told(
+    code, result = await door.result(
         one.sql, **{f"param_{name}": values.get(kind, "1") for name, kind in one.parameters.items()}
     )
-    assert code == 0, told
+    assert code == 0, result
 
 
-async def test_an_answer_has_the_format_that_the_statement_names(door: Door) -> None:
+async def test_the_answer_has_the_statements_format(door: Door) -> None:
     async with door.ask("SELECT 1 AS n FORMAT JSONEachRow") as answer:
         assert (answer.headers["X-ClickHouse-Format"], await answer.text()) == ("JSONEachRow", '{"n":1}\n')
 
 
-async def test_the_lists_hold_nothing_that_reaches_out(door: Door) -> None:
-    _, text = await door.told("SELECT name FROM system.functions", "lpstream")
+async def test_the_allowed_functions_have_no_outside_access(door: Door) -> None:
+    _, text = await door.result("SELECT name FROM system.functions", "lpstream")
     known = text.split()
     closed = [name for name in known if not allowed.function(name)]
     assert {"file", "sleep", "sleepEachRow", "dictGet", "joinGet", "hostName", "fuzzQuery", "formatRow"} <= set(closed)
     assert {name.lower() for name in closed}.isdisjoint(allowed.FUNCTIONS)
-    _, text = await door.told("SELECT name FROM system.table_functions", "lpstream")
-    assert {name for name in text.split() if allowed.function(name)} == {"format"}  # it reads its own argument
+    _, text = await door.result("SELECT name FROM system.table_functions", "lpstream")
+    assert {name for name in text.split() if allowed.function(name)} == {
+        "format"
+    }  # `format` reads only its own argument
 
 
-@pytest.mark.parametrize("asked", ["0", "", "99999999999999999999999", "-1", "1e99", "nan"])
-async def test_no_limit_can_be_switched_off(door: Door, asked: str) -> None:
+@pytest.mark.parametrize("parameters", ["0", "", "99999999999999999999999", "-1", "1e99", "nan"])
+async def test_limits_cannot_be_switched_off(door: Door, parameters: str) -> None:
     query = "SELECT name, value FROM system.settings WHERE name IN {names:Array(String)}"
-    code, told = await door.told(query, param_names=str(list(allowed.LIMITS)), **dict.fromkeys(allowed.LIMITS, asked))
-    assert code == 0, told
-    held = dict(line.split("\t") for line in told.splitlines())
-    assert {name: int(held[name]) for name in allowed.LIMITS} == allowed.LIMITS
+    code, result = await door.result(
+        query, param_names=str(list(allowed.LIMITS)), **dict.fromkeys(allowed.LIMITS, parameters)
+    )
+    assert code == 0, result
+    effective = dict(line.split("\t") for line in result.splitlines())
+    assert {name: int(effective[name]) for name in allowed.LIMITS} == allowed.LIMITS
 
 
-async def test_a_lower_limit_can_be_asked_for(door: Door) -> None:
-    code, told = await door.told("SELECT count() FROM numbers(1000)", max_rows_to_read="10")
-    assert (code, "max_rows_to_read" in told) == (158, True)
-    assert (await door.told(SLOW, max_execution_time="1"))[0] == 159
+async def test_a_lower_limit_can_be_requested(door: Door) -> None:
+    code, result = await door.result("SELECT count() FROM numbers(1000)", max_rows_to_read="10")
+    assert (code, "max_rows_to_read" in result) == (158, True)
+    assert (await door.result(SLOW, max_execution_time="1"))[0] == 159
 
 
 @pytest.mark.parametrize("name", ["readonly", "format_template_row", "format_schema", "log_comment", "implicit_select"])
-async def test_other_settings_are_left_out(door: Door, name: str) -> None:
+async def test_other_settings_are_ignored(door: Door, name: str) -> None:
     query = f"SELECT value = '7' FROM system.settings WHERE name = '{name}'"
-    assert await door.told(query, **{name: "7"}) == (0, "0\n")
+    assert await door.result(query, **{name: "7"}) == (0, "0\n")
 
 
 @asynccontextmanager
 async def slow_queries(door: Door, count: int, mark: str) -> AsyncIterator[list["asyncio.Task[tuple[int, str]]"]]:
-    """So many slow queries of analysts, with ids `mark-0`, `mark-1` …; they are cancelled at the end."""
-    asked = [
-        door.told(SLOW.replace("MARK", mark), query_id=f"{mark}-{n}", max_execution_time="25") for n in range(count)
+    """Run `count` slow queries as analyst, with ids `mark-0`, `mark-1` …, and cancel them at the end."""
+    parameters = [
+        door.result(SLOW.replace("MARK", mark), query_id=f"{mark}-{n}", max_execution_time="25") for n in range(count)
     ]
-    tasks = [asyncio.create_task(one) for one in asked]
+    tasks = [asyncio.create_task(one) for one in parameters]
     while await door.running(mark) < min(count, 4):
         await asyncio.sleep(0.05)
     yield tasks
@@ -338,7 +342,7 @@ async def slow_queries(door: Door, count: int, mark: str) -> AsyncIterator[list[
         await asyncio.sleep(0.05)
 
 
-async def test_the_writer_does_not_wait_behind_analysts(door: Door) -> None:
+async def test_the_writer_does_not_wait_for_analysts(door: Door) -> None:
     writer = ClickHouse.open(door.url, "lpstream", PASSWORDS["lpstream"], "others")
     await writer.insert("t", pa.table({"a": pa.array([1], pa.uint8())}), "before")
     async with slow_queries(door, 14, "writer"):
@@ -350,36 +354,36 @@ async def test_the_writer_does_not_wait_behind_analysts(door: Door) -> None:
     await writer.close()
 
 
-async def test_analysts_who_are_too_many_are_told(door: Door) -> None:
+async def test_too_many_analyst_queries_get_error_202(door: Door) -> None:
     async with slow_queries(door, 20, "many"):
         await asyncio.sleep(0.5)
-        code, told = await door.told("SELECT 1")
-        assert (code, "Too many simultaneous queries for analyst" in told) == (202, True)
+        code, result = await door.result("SELECT 1")
+        assert (code, "Too many simultaneous queries for analyst" in result) == (202, True)
 
 
-async def test_a_client_that_leaves_cancels_its_query(door: Door) -> None:
+async def test_a_disconnected_client_cancels_its_query(door: Door) -> None:
     async with slow_queries(door, 6, "leaves") as tasks:
         for task in tasks:
             task.cancel()
         async with asyncio.timeout(8):
             while await door.running("leaves"):
                 await asyncio.sleep(0.05)
-            assert await door.told("SELECT 1") == (0, "1\n")
+            assert await door.result("SELECT 1") == (0, "1\n")
 
 
-async def test_kill_query_is_for_ones_own(door: Door) -> None:
+async def test_an_analyst_can_kill_its_own_query(door: Door) -> None:
     async with slow_queries(door, 6, "killed") as tasks:
-        code, told = await door.told("KILL QUERY WHERE query_id = 'killed-0' SYNC")
-        assert (code, told) == (0, "waiting\tkilled-0\tanalyst\n")
-        code, told = await asyncio.wait_for(tasks[0], 8)
-        assert (code, "Query was cancelled" in told) == (394, True)
+        code, result = await door.result("KILL QUERY WHERE query_id = 'killed-0' SYNC")
+        assert (code, result) == (0, "waiting\tkilled-0\tanalyst\n")
+        code, result = await asyncio.wait_for(tasks[0], 8)
+        assert (code, "Query was cancelled" in result) == (394, True)
         assert not tasks[1].done()
 
 
-async def test_an_analyst_does_not_kill_the_writers_query(door: Door) -> None:
-    owner = door.told(SLOW.replace("MARK", "owners"), "lpstream", query_id="owners-0", max_execution_time="3")
+async def test_an_analyst_cannot_kill_the_writers_query(door: Door) -> None:
+    owner = door.result(SLOW.replace("MARK", "owners"), "lpstream", query_id="owners-0", max_execution_time="3")
     task = asyncio.create_task(owner)
     while not await door.running("owners"):
         await asyncio.sleep(0.05)
-    assert await door.told("KILL QUERY WHERE query_id = 'owners-0'") == (0, "")
+    assert await door.result("KILL QUERY WHERE query_id = 'owners-0'") == (0, "")
     assert (await task)[0] in (0, 159)

@@ -1,4 +1,4 @@
-"""The studio by plain HTTP, as an attacker or another tenant meets it."""
+"""The studio over plain HTTP, used by an attacker or another tenant."""
 
 import hashlib
 import re
@@ -31,7 +31,7 @@ def edge(stack: Stack, installation: Installation) -> Iterator[EdgeProcess]:
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client that keeps cookies out of sight, so that tests say which they send."""
+    """Return a client without a cookie jar, so that tests send cookies explicitly."""
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         yield session
 
@@ -59,7 +59,7 @@ async def form_of(http: aiohttp.ClientSession, edge: EdgeProcess, session: dict[
     return found[1]
 
 
-async def test_a_token_goes_in_and_a_cookie_comes_out(
+async def test_a_login_with_a_token_sets_a_session_cookie(
     http: aiohttp.ClientSession, edge: EdgeProcess, stack: Stack
 ) -> None:
     answer = await log_in(http, edge, "acme-operator")
@@ -70,22 +70,24 @@ async def test_a_token_goes_in_and_a_cookie_comes_out(
     digest = hashlib.sha256(b"acme-operator").hexdigest()
     assert "acme" not in morsel.value and digest not in morsel.value
     redis = open_redis(stack.addresses.redis_url)
-    kept = [(name, await redis.get(name)) async for name in redis.scan_iter(match="lp:session:*")]
+    sessions = [(name, await redis.get(name)) async for name in redis.scan_iter(match="lp:session:*")]
     await redis.aclose()
-    assert kept and not any(morsel.value.encode() in name + value for name, value in kept), "only its hash is kept"
+    assert sessions and not any(morsel.value.encode() in name + value for name, value in sessions), (
+        "Redis must store only its hash"
+    )
     for wrong in ("", "acme", "acme-operator2", "x" * 5_000):
         refused = await log_in(http, edge, wrong)
         assert refused.status == 401 and "lpstream_studio" not in refused.cookies
 
 
-async def test_without_https_the_cookie_works_too(http: aiohttp.ClientSession, installation: Installation) -> None:
+async def test_the_cookie_works_without_https(http: aiohttp.ClientSession, installation: Installation) -> None:
     url = f"{installation.api_url}/studio/session"
     async with http.post(url, data={"token": installation.token}, allow_redirects=False) as answer:
         morsel = answer.cookies["lpstream_studio"]
     assert morsel["httponly"] and not morsel["secure"] and morsel["samesite"] == "Strict"
 
 
-async def test_every_answer_is_under_the_policy(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:
+async def test_every_page_has_the_security_headers(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:
     session = await cookie(http, edge, "acme-operator")
     for path in (
         "/studio",
@@ -95,7 +97,7 @@ async def test_every_answer_is_under_the_policy(http: aiohttp.ClientSession, edg
         f"/studio/requests/{uuid4()}",
     ):
         _, html, headers = await get(http, edge, path, **session)
-        assert path != "/studio" or 'role="alert"' not in html, "the list of pages is there"
+        assert path != "/studio" or 'role="alert"' not in html, "the list of pages is shown"
         policy = dict(part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";"))
         assert (
             policy["default-src"] == "'none'" and policy["script-src"] == "'self'" and policy["style-src"] == "'self'"
@@ -103,10 +105,10 @@ async def test_every_answer_is_under_the_policy(http: aiohttp.ClientSession, edg
         assert policy["frame-ancestors"] == "'none'" and policy["form-action"] == "'self'"
         assert policy["base-uri"] == "'none'" and "unsafe" not in headers["Content-Security-Policy"]
         assert headers["Cache-Control"] == "no-store" and headers["X-Content-Type-Options"] == "nosniff"
-        assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon\w+=", html), "nothing inline"
+        assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon\w+=", html), "no inline scripts or styles"
 
 
-async def test_other_tenants_pages_are_not_there_and_roles_hold(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:
+async def test_access_follows_tenant_and_role_in_the_studio(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:
     rival, analyst, application = [
         await cookie(http, edge, token) for token in ("rival-operator", "acme-analyst", "acme-application")
     ]
@@ -116,16 +118,16 @@ async def test_other_tenants_pages_are_not_there_and_roles_hold(http: aiohttp.Cl
         assert (await get(http, edge, path, **analyst))[0] == 200
         assert (await get(http, edge, path))[0] == 401
     assert (await get(http, edge, "/studio/new", **analyst))[0] == 403
-    asked = await ask(http, edge, application)
-    assert asked.status == 303
-    where = asked.headers["Location"]
+    posted = await ask(http, edge, application)
+    assert posted.status == 303
+    where = posted.headers["Location"]
     for suffix in ("", "/events", "/state", "/preview"):
         assert (await get(http, edge, where + suffix, **rival))[0] == 404, suffix
         assert (await get(http, edge, where + suffix, **analyst))[0] == 403, suffix
         assert (await get(http, edge, where + suffix))[0] == 401, suffix
     assert (await get(http, edge, where, **application))[0] == 200
     status, _, headers = await get(http, edge, where, **HTML)
-    assert (status, headers["Location"]) == (303, "/studio?over=1"), "a person is led to the door"
+    assert (status, headers["Location"]) == (303, "/studio?over=1"), "a browser is redirected to the login"
 
 
 async def ask(
@@ -136,7 +138,7 @@ async def ask(
     return await http.post(f"{edge.api_url}/studio/requests", data=form, headers=session, allow_redirects=False)
 
 
-async def test_nobody_else_can_fill_in_a_form(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:
+async def test_a_form_needs_its_sessions_token_and_origin(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:
     session, other = [await cookie(http, edge, "acme-operator") for _ in range(2)]
     foreign = await form_of(http, edge, other)
     for wrong in ("", "0" * 32, foreign):
@@ -151,13 +153,13 @@ async def test_nobody_else_can_fill_in_a_form(http: aiohttp.ClientSession, edge:
         assert answer.status == 415
 
 
-async def test_the_same_form_posted_twice_is_one_request(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:
+async def test_a_form_posted_twice_makes_one_request(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:
     session, request_id = await cookie(http, edge, "acme-operator"), str(uuid4())
     answers = [await ask(http, edge, session, request_id=request_id) for _ in range(2)]
     assert {one.headers["Location"] for one in answers} == {f"/studio/requests/{request_id}"}
 
 
-async def test_a_session_that_is_over_opens_nothing(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:
+async def test_an_ended_session_is_unauthorised(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:
     session = await cookie(http, edge, "acme-operator")
     form = {"form": await form_of(http, edge, session)}
     url = f"{edge.api_url}/studio/session/end"
@@ -172,7 +174,7 @@ async def test_a_session_that_is_over_opens_nothing(http: aiohttp.ClientSession,
     assert (await get(http, edge, "/heatmaps/acme-1.png", **alive))[0] == 401, "and the API takes no sessions"
 
 
-async def test_a_map_is_drawn_anew_once_and_not_by_every_reload(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:
+async def test_a_redraw_redirects_so_that_reloads_do_not_redraw(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:
     session = await cookie(http, edge, "acme-operator")
     status, _, headers = await get(http, edge, "/studio/maps/acme-1?kind=scroll&range=24h&again=1", **session)
     assert (status, headers["Location"]) == (303, "/studio/maps/acme-1?kind=scroll&range=24h")
@@ -188,9 +190,7 @@ async def test_a_map_is_drawn_anew_once_and_not_by_every_reload(http: aiohttp.Cl
         "from=%22%3E%3Csvg%20onload=1%3E&range=custom",
     ],
 )
-async def test_nothing_asked_for_comes_back_as_markup(
-    http: aiohttp.ClientSession, edge: EdgeProcess, query: str
-) -> None:
+async def test_query_parameters_are_escaped(http: aiohttp.ClientSession, edge: EdgeProcess, query: str) -> None:
     session = await cookie(http, edge, "acme-operator")
     status, html, _ = await get(http, edge, f"/studio/maps/acme-1?{query}&lang=en", **session)
     assert status in (200, 422) and not re.search(r"<script>|<img src=x|<svg onload", html)

@@ -1,4 +1,4 @@
-"""Days through hot, warm and cold on a clock of the tests: readers get the answers of an untiered copy throughout."""
+"""Days moving through hot, warm and cold on a test clock; readers always get the answers of an untiered copy."""
 
 import asyncio
 import io
@@ -47,7 +47,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest_asyncio.fixture(loop_scope="function")
 async def world(stack: Stack) -> AsyncIterator[World]:
-    """One day before today is hot, two are warm."""
+    """Open a world in which one day before today is hot and two are warm."""
     made = World(stack, SITE, hot_days=1, warm_days=2)
     await made.open()
     yield made
@@ -60,40 +60,40 @@ async def load(world: World, days: int) -> None:
 
 
 async def stretches(world: World) -> dict[str, tuple[str | None, str | None]]:
-    """First and last day of each tier."""
+    """Return the first and last day of each tier."""
     return {row["tier"]: (row["first"], row["last"]) for row in await status(world.settings)}
 
 
 @full_only
-async def test_readers_see_one_set_of_tables_while_days_move(world: World) -> None:
+async def test_queries_are_unchanged_while_days_move(world: World) -> None:
     await load(world, 3)
     for today in (4, 5):
         await world.load(today - 1)
-        async with world.read(today - 2, today) as asked:
+        async with world.read(today - 2, today) as reads:
             await world.run(today)
-        assert asked[0] > 0
+        assert reads[0] > 0
     assert await stretches(world) == {
         "hot": (f"{world.day(4)}", f"{world.day(4)}"),
         "warm": (f"{world.day(2)}", f"{world.day(3)}"),
         "cold": (f"{world.day(0)}", f"{world.day(1)}"),
     }
-    # days of the kit are those of Tokyo: the first begins in the day of UTC before it
+    # The kit's days are in Tokyo time, so the first begins on the UTC day before.
     answers = await world.kit_answers("lpstream", 3, 5)
     assert answers == await world.kit_answers(COPY, 3, 5)
     assert [name for name, rows in answers.items() if not rows] == []
-    held = await world.stores.archive.held("heatmap-cold/")
-    assert Counter(one.storage_class for one in held) == {GLACIER: 2 * 5}
+    objects = await world.stores.archive.held("heatmap-cold/")
+    assert Counter(one.storage_class for one in objects) == {GLACIER: 2 * 5}
     assert (await world.run(5)).done == {}
 
 
 @full_only
-async def test_late_rows_of_a_day_that_moved_are_read_at_once_and_move_on_their_own(world: World) -> None:
+async def test_late_rows_of_a_moved_day_are_visible_and_move_later(world: World) -> None:
     await load(world, 2)
     await world.run(3)
     late = Traffic(LP_IDS, visits=20, seed=2).day(world.day(1))
     await world.insert(late, "late", came_ms=midnight_ms(world.day(3)))
     await world.assert_same(0, 2)
-    assert (await world.run(3)).done == {}  # more may come until the day is over
+    assert (await world.run(3)).done == {}  # more late rows may arrive until the day is over
     async with world.read(1, 2):
         moved = (await world.run(4)).done["moved"]
     assert Counter(row["day"] for row in moved)[f"{world.day(1)}"] == 5
@@ -101,7 +101,7 @@ async def test_late_rows_of_a_day_that_moved_are_read_at_once_and_move_on_their_
 
 
 @full_only
-async def test_restore_brings_cold_days_back_for_a_while(stack: Stack) -> None:
+async def test_restore_brings_cold_days_back_for_some_days(stack: Stack) -> None:
     glacier = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     glacier.start()
     host, port = glacier.get_host_and_port()
@@ -116,7 +116,7 @@ async def test_restore_brings_cold_days_back_for_a_while(stack: Stack) -> None:
         assert {rows[0][0] for rows in (await world.sums("lpstream", 0, 1)).values()} == {"0"}
         first = await world.tiers(4).restore(world.day(0), world.day(1), 1)
         assert first is not None
-        assert first.waiting == ["5 objects: Glacier is asked for them; run the command again later"]
+        assert first.waiting == ["5 objects: requested from Glacier; run the command again later"]
         assert await world.sums("lpstream", 0, 3) == before
         for _ in range(5):
             report = await world.tiers(4).restore(world.day(0), world.day(1), 1)
@@ -136,13 +136,13 @@ async def test_restore_brings_cold_days_back_for_a_while(stack: Stack) -> None:
 
 
 def _make_slow(url: str) -> None:
-    """Restores are ready when they have been asked about three times."""
+    """Make the fake Glacier finish a restore after it was queried three times."""
     slow = {"model_name": "s3::keyrestore", "transition": {"progression": "manual", "times": 3}}
     requests.post(f"{url}/moto-api/state-manager/set-transition", json=slow, timeout=10).raise_for_status()
 
 
 async def pages_at_rest(world: World) -> set[str]:
-    """Pages in all Parquet objects of the bucket, warm and cold."""
+    """Return the pages in all Parquet objects of the bucket, warm and cold."""
     s3 = boto3.client(
         "s3",
         endpoint_url=world.settings.s3_endpoint_url,
@@ -160,7 +160,7 @@ async def pages_at_rest(world: World) -> set[str]:
 
 
 @full_only
-async def test_erasing_a_page_and_a_tenant_erases_them_in_every_tier(world: World) -> None:
+async def test_pages_and_tenants_are_erased_in_every_tier(world: World) -> None:
     await load(world, 4)
     await world.run(4)
     assert [days for days, _ in (await stretches(world)).values()] == [f"{world.day(number)}" for number in (3, 1, 0)]
@@ -182,7 +182,7 @@ async def test_erasing_a_page_and_a_tenant_erases_them_in_every_tier(world: Worl
     assert (await world.run(4)).done == {}
 
 
-async def test_a_day_with_nothing_left_moves_to_nowhere(world: World) -> None:
+async def test_a_day_without_rows_makes_no_object(world: World) -> None:
     await load(world, 2)
     clean(await world.tiers(2).erase([], "t"))
     await world.run(3)
@@ -191,7 +191,7 @@ async def test_a_day_with_nothing_left_moves_to_nowhere(world: World) -> None:
 
 
 @full_only
-async def test_a_query_from_before_is_waited_for_and_changed_partitions_are_kept(world: World) -> None:
+async def test_running_queries_and_changed_partitions_delay_a_drop(world: World) -> None:
     await load(world, 3)
     tiers = Tiers(world.settings.model_copy(update={"tier_patience_s": 0.3}), Clock.at(world.day(2), datetime.now(UTC)))
     slow = asyncio.create_task(
@@ -200,13 +200,13 @@ async def test_a_query_from_before_is_waited_for_and_changed_partitions_are_kept
     await asyncio.sleep(0.3)
     report = await tiers.run()
     assert report is not None
-    assert report.waiting == ["5 objects: queries from before still run; a later run goes on"]
+    assert report.waiting == ["5 objects: earlier queries are still running; a later run continues"]
     assert not slow.done()
     await world.writer.command("KILL QUERY WHERE query LIKE '%sleepEachRow%' AND query_kind = 'Select' SYNC")
     with pytest.raises(Refused, match="cancelled"):
         await slow
     await world.assert_same(0, 3)
-    # as no worker does: a row for a partition that is complete
+    # A worker never does this: insert a row into a complete partition.
     await world.insert(Traffic(LP_IDS, visits=5, seed=3).day(world.day(0)), "never", came_ms=midnight_ms(world.day(0)))
     report = await world.tiers(2).run()
     assert report is not None
@@ -215,7 +215,7 @@ async def test_a_query_from_before_is_waited_for_and_changed_partitions_are_kept
     assert {one.day for one in await world.stores.hot.partitions()} >= {world.day(0)}
 
 
-async def test_nothing_moves_before_the_log_is_read(world: World) -> None:
+async def test_days_do_not_move_before_the_log_is_read(world: World) -> None:
     await load(world, 2)
     servers = world.settings.kafka_bootstrap_servers
     producer = AIOKafkaProducer(bootstrap_servers=servers)
@@ -234,7 +234,7 @@ async def test_nothing_moves_before_the_log_is_read(world: World) -> None:
     assert len((await world.run(2)).done["moved"]) == 5
 
 
-async def test_what_is_wrong_is_said(world: World) -> None:
+async def test_missing_objects_and_unavailable_s3_are_reported(world: World) -> None:
     await load(world, 3)
     away = World(world.stack, SITE, hot_days=1, warm_days=2, s3_endpoint_url="http://127.0.0.1:9")
     with pytest.raises(Retryable, match="S3"):
@@ -247,12 +247,12 @@ async def test_what_is_wrong_is_said(world: World) -> None:
     report = await world.tiers(3).run()
     assert report is not None
     assert [line for line in report.problems if missing.key in line and "is missing" in line]
-    await world.assert_same(1, 3)  # what is asked by utc_date opens no other day
+    await world.assert_same(1, 3)  # a filter on utc_date opens no other day
     with pytest.raises(LpstreamError, match=r"S3|key"):
         await world.sums("lpstream", 0, 3)
 
 
-async def test_analysts_see_no_keys(world: World) -> None:
+async def test_analysts_cannot_see_s3_keys(world: World) -> None:
     await load(world, 3)
     await world.run(3)
     secrets = [
@@ -260,11 +260,11 @@ async def test_analysts_see_no_keys(world: World) -> None:
         world.settings.s3_secret_access_key.get_secret_value(),
     ]
     for client in (world.analyst, world.writer):
-        told = str(
+        definitions = str(
             await client.rows("SELECT name, create_table_query FROM system.tables WHERE database LIKE 'lpstream%'")
         )
-        assert "heatmap_cells" in told
-        assert not [one for one in secrets if one in told]
+        assert "heatmap_cells" in definitions
+        assert not [one for one in secrets if one in definitions]
     for query in (
         "SELECT * FROM s3(lpstream_s3, filename = 'heatmap/**', format = 'Parquet')",
         "SELECT * FROM system.named_collections",
@@ -274,12 +274,12 @@ async def test_analysts_see_no_keys(world: World) -> None:
 
 
 async def command(world: World, *args: str) -> Any:
-    """`lpstream ARGS` with the world's settings in the environment."""
+    """Run `lpstream ARGS` with the world's settings in the environment."""
     rule = {"LPSTREAM_TIER_HOT_DAYS": "1", "LPSTREAM_TIER_WARM_DAYS": "2"}
     return await asyncio.to_thread(CliRunner().invoke, app, args, env=world.stack.env() | rule)
 
 
-async def test_command_line(world: World) -> None:
+async def test_the_tier_commands_plan_run_and_report(world: World) -> None:
     await load(world, 3)
     today = f"{world.day(4)}"
     plan = json.loads((await command(world, "tier", "--dry-run", "--today", today, "--json")).stdout)
@@ -296,8 +296,8 @@ async def test_command_line(world: World) -> None:
     assert "--to: is before --from" in str(wrong.exception)
 
 
-async def test_users_of_the_real_server_are_told_in_words_that_it_knows(world: World) -> None:
-    """No server with users from files runs here: settings and grants are held against the engine's own lists."""
+async def test_the_users_files_have_valid_settings_and_grants(world: World) -> None:
+    """No server with users files runs here, so settings and grants are compared with the engine's lists."""
     known = {row["name"] for row in await world.writer.rows("SELECT name FROM system.settings")}
     found = sorted(one for one in files("infra.clickhouse").joinpath("users.d").iterdir() if one.name.endswith(".xml"))
     assert [one.name for one in found] == ["analyst.xml", "writer.xml"]
@@ -314,7 +314,7 @@ async def test_users_of_the_real_server_are_told_in_words_that_it_knows(world: W
             assert rows[0]["text"] == grant
 
 
-async def test_every_panel_of_the_analysts_dashboard_answers_from_hot_and_warm(world: World) -> None:
+async def test_every_panel_of_the_analysts_dashboard_has_data(world: World) -> None:
     await load(world, 3)
     await world.run(3)
     since, until = datetime.combine(world.day(0), time(), UTC), datetime.combine(world.day(3), time(), UTC)

@@ -1,4 +1,4 @@
-"""A transactional producer of requests: what it commits is answered once, what it aborts never."""
+"""Requests from a transactional producer: committed requests are answered once, aborted requests never."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
-from requests_for_pages import least
+from page_requests import least
 
 from infra.embedded.stack import Stack
 from infra.kafka.admin import committed, partitions_of
@@ -24,7 +24,7 @@ GROUP, TRANSACTIONS, WITHIN_S = "lpstream-generation", 20, 30
 @pytest.fixture(autouse=True)
 def apache(stack: Stack) -> None:
     if stack.addresses.broker_kind != "apache":
-        pytest.skip("transactions are those of Apache Kafka")
+        pytest.skip("transactions need Apache Kafka")
 
 
 def request() -> GenerationRequest:
@@ -41,10 +41,10 @@ async def transactional(kafka: str) -> AsyncIterator[AIOKafkaProducer]:
         await producer.stop()
 
 
-async def transact(producer: AIOKafkaProducer, asked: Orders, partition: int, *, aborted: bool) -> str:
-    """One request in a transaction of its own; its id."""
+async def transact(producer: AIOKafkaProducer, sent_requests: Orders, partition: int, *, aborted: bool) -> str:
+    """Send a request in its own transaction; return its id."""
     one = request()
-    asked.answers[str(one.request_id)] = Answer(1)
+    sent_requests.answers[str(one.request_id)] = Answer(1)
     await producer.begin_transaction()
     await producer.send_and_wait(REQUESTS, encode_model(one), key=str(one.request_id).encode(), partition=partition)
     await (producer.abort_transaction() if aborted else producer.commit_transaction())
@@ -61,16 +61,16 @@ async def ends(kafka: str, topic: str) -> dict[TopicPartition, int]:
 
 
 async def empty_partition(kafka: str) -> int:
-    """One in which the first record has offset 0; the last partition when all have records."""
+    """Return the partition with the fewest records; an empty partition if there is one."""
     return min((end, tp.partition) for tp, end in (await ends(kafka, REQUESTS)).items())[1]
 
 
 async def committed_to_the_end(kafka: str) -> bool:
-    wanted = {tp: end for tp, end in (await ends(kafka, REQUESTS)).items() if end}
+    expected = {tp: end for tp, end in (await ends(kafka, REQUESTS)).items() if end}
     deadline = time.monotonic() + WITHIN_S
     while time.monotonic() < deadline:
         found = await committed(kafka, GROUP)
-        if all(tp in found and found[tp].offset == end for tp, end in wanted.items()):
+        if all(tp in found and found[tp].offset == end for tp, end in expected.items()):
             return True
         await asyncio.sleep(0.3)
     return False
@@ -81,41 +81,44 @@ def restart(installation: Installation) -> None:
     installation.launch("generation")
 
 
-async def test_each_committed_request_is_answered_once(stack: Stack, installation: Installation) -> None:
+async def test_committed_requests_are_answered_once(stack: Stack, installation: Installation) -> None:
     kafka = stack.addresses.kafka
     partition = await empty_partition(kafka)
-    async with orders(kafka, "apache") as asked, transactional(kafka) as producer:
-        ids = [await transact(producer, asked, partition, aborted=number % 4 == 3) for number in range(TRANSACTIONS)]
+    async with orders(kafka, "apache") as sent_requests, transactional(kafka) as producer:
+        ids = [
+            await transact(producer, sent_requests, partition, aborted=number % 4 == 3)
+            for number in range(TRANSACTIONS)
+        ]
         aborted = [one for number, one in enumerate(ids) if number % 4 == 3]
         for one in aborted:
-            del asked.answers[one]
-        assert len(await asked.wait(60)) == TRANSACTIONS - len(aborted) == 15
-        assert await committed_to_the_end(kafka), "the last offset is a marker's, or an aborted request's"
+            del sent_requests.answers[one]
+        assert len(await sent_requests.wait(60)) == TRANSACTIONS - len(aborted) == 15
+        assert await committed_to_the_end(kafka), "the commit must pass markers and aborted requests"
 
         before = await ends(kafka, RESULTS)
         await asyncio.to_thread(restart, installation)
-        kept = {one: asked.answers.setdefault(one, Answer(1)) for one in aborted}
-        ids.append(await transact(producer, asked, partition, aborted=False))
-        while ids[-1] in asked.open:
+        aborted_answers = {one: sent_requests.answers.setdefault(one, Answer(1)) for one in aborted}
+        ids.append(await transact(producer, sent_requests, partition, aborted=False))
+        while ids[-1] in sent_requests.open:
             await asyncio.sleep(0.1)
-        assert sum((await ends(kafka, RESULTS)).values()) == sum(before.values()) + 1, "nothing was done again"
-        assert not any(answer.values for answer in kept.values())
-        assert {len(asked.answers[one].values) for one in ids if one not in aborted} == {1}
+        assert sum((await ends(kafka, RESULTS)).values()) == sum(before.values()) + 1, "no request was processed again"
+        assert not any(answer.values for answer in aborted_answers.values())
+        assert {len(sent_requests.answers[one].values) for one in ids if one not in aborted} == {1}
         assert await committed_to_the_end(kafka)
 
 
-async def test_an_open_transaction_holds_up_its_partition_alone(stack: Stack, installation: Installation) -> None:
+async def test_an_open_transaction_blocks_only_its_partition(stack: Stack, installation: Installation) -> None:
     kafka = stack.addresses.kafka
-    async with orders(kafka, "apache") as asked, transactional(kafka) as slow:
+    async with orders(kafka, "apache") as sent_requests, transactional(kafka) as slow:
         held = request()
         await slow.begin_transaction()
         await slow.send_and_wait(REQUESTS, encode_model(held), partition=2)
         other = request()
-        await asked.ask(other.model_dump(mode="json"), partition=3)
-        await asked.wait(60)
-        asked.answers[str(held.request_id)] = Answer(1)
+        await sent_requests.ask(other.model_dump(mode="json"), partition=3)
+        await sent_requests.wait(60)
+        sent_requests.answers[str(held.request_id)] = Answer(1)
         await asyncio.sleep(1)
-        assert asked.open == [str(held.request_id)]
+        assert sent_requests.open == [str(held.request_id)]
         await slow.commit_transaction()
-        await asked.wait(60)
+        await sent_requests.wait(60)
         assert await committed_to_the_end(kafka)

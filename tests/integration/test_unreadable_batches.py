@@ -1,4 +1,4 @@
-"""Every codec of Kafka is read; what cannot be read is named, and passed by decision of the operator alone."""
+"""Kafka's codecs and unreadable batches: every codec is read; a bad batch is skipped only by the operator."""
 
 import asyncio
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from aiokafka import TopicPartition
 from beacons import analyst, some_beacons, wait_counted
-from requests_for_pages import least
-from spoiling import CODECS, codec_of, logs_of, put, spoil
+from damaged_batches import CODECS, codec_of, damage, logs_of, put
+from page_requests import least
 
 from infra.embedded.kafka import apache_obstacle, choose_kafka
 from infra.embedded.ports import Ports
@@ -33,9 +33,9 @@ PLACE = 1
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """Apache Kafka alone, whose log may be harmed: its address, and the folder of its logs."""
+    """Start Apache Kafka only, for damaged logs; return its address and the folder of its logs."""
     if obstacle := apache_obstacle():
-        pytest.skip(f"the log of Apache Kafka is harmed: {obstacle}")
+        pytest.skip(f"this test damages the log of Apache Kafka: {obstacle}")
     data = tmp_path_factory.mktemp("unreadable")
     server = choose_kafka("apache", data, Ports(data))[0]
     server.start()
@@ -52,41 +52,41 @@ async def offsets_read(kafka: str, end: int) -> list[int]:
     return [record.offset async for part in read_back(kafka, TOPIC, PLACE, 0, end) for record in part]
 
 
-async def test_a_record_of_each_codec_is_counted_and_answered(stack: Stack, installation: Installation) -> None:
+async def test_records_of_each_codec_are_processed(stack: Stack, installation: Installation) -> None:
     kafka, beacons = stack.addresses.kafka, some_beacons("codecs", len(CODECS))[: len(CODECS)]
-    async with orders(kafka, stack.addresses.broker_kind) as asked:
+    async with orders(kafka, stack.addresses.broker_kind) as sent_requests:
         for codec, beacon in zip(CODECS, beacons, strict=True):
             partition = partition_of(beacon["pageview_id"].encode(), 12)
             offset = await put(kafka, TOPIC, partition, [msgspec.json.encode(beacon)], codec)
             request = least(request_id=f"00000000-0000-4000-8000-0000000{CODECS[codec]:05}", tenant_id="demo")
-            asked.answers[str(request.request_id)] = Answer(1)
-            answered = await put(kafka, "lp.requests", 0, [encode_model(request) + b" " * 2_000], codec)
+            sent_requests.answers[str(request.request_id)] = Answer(1)
+            request_offset = await put(kafka, "lp.requests", 0, [encode_model(request) + b" " * 2_000], codec)
             if stack.addresses.broker_kind == "apache" and (logs := logs_of(stack)).exists():
                 assert codec_of(logs, TOPIC, partition, offset) == CODECS[codec]
-                assert codec_of(logs, "lp.requests", 0, answered) == CODECS[codec]
-        assert {answer.result["status"] for answer in await asked.wait(60)} == {"completed"}
+                assert codec_of(logs, "lp.requests", 0, request_offset) == CODECS[codec]
+        assert {answer.result["status"] for answer in await sent_requests.wait(60)} == {"completed"}
     clickhouse, events = analyst(stack), tally(beacons).total()
     assert (await wait_counted(clickhouse, "codecs", events))["events"] == events > 0
     await clickhouse.close()
 
 
-async def test_a_bad_batch_is_passed_by_its_skip_letter_alone(broker: tuple[str, Path]) -> None:
+async def test_a_bad_batch_is_skipped_only_by_its_skip_letter(broker: tuple[str, Path]) -> None:
     kafka, logs = broker
     first = [await put(kafka, TOPIC, PLACE, [b"a", b"b", b"c"]) for _ in range(3)]
-    spoil(logs, TOPIC, PLACE, first[1], "flipped bit")
+    damage(logs, TOPIC, PLACE, first[1], "flipped bit")
     with pytest.raises(Refused, match=rf"lpstream dlq skip {TOPIC} {PLACE} {first[1]}$"):
         await offsets_read(kafka, first[2] + 3)
-    assert await offsets_read(kafka, first[1]) == [*range(first[0], first[1])], "what is before it is read"
+    assert await offsets_read(kafka, first[1]) == [*range(first[0], first[1])], "records before the bad batch are read"
 
     skip = await letters(kafka).skip(PLACE, first[1] + 1)
-    assert skip == Skip(first[1], first[1] + 3), "the whole batch, whichever of its offsets is named"
+    assert skip == Skip(first[1], first[1] + 3), "any offset of a batch skips the whole batch"
     assert await offsets_read(kafka, first[2] + 3) == [*range(first[0], first[1]), *range(first[2], first[2] + 3)]
 
 
-async def test_a_codec_of_tomorrow_is_named(broker: tuple[str, Path]) -> None:
+async def test_an_unknown_codec_is_named(broker: tuple[str, Path]) -> None:
     kafka, logs = broker
     offset = await put(kafka, TOPIC, PLACE, [b"a", b"b"])
-    spoil(logs, TOPIC, PLACE, offset, "codec 7")
+    damage(logs, TOPIC, PLACE, offset, "codec 7")
     known = SkipLetters(kafka)
     place = TopicPartition(TOPIC, PLACE)
     assert await known.past(place, offset) is None
@@ -97,7 +97,7 @@ async def test_a_codec_of_tomorrow_is_named(broker: tuple[str, Path]) -> None:
     assert "codec" in letter.error and letter.partition == PLACE and letter.origin == f"{TOPIC}[{PLACE}]@{offset}"
 
 
-async def test_what_can_be_read_is_not_skipped(broker: tuple[str, Path]) -> None:
+async def test_a_readable_batch_cannot_be_skipped(broker: tuple[str, Path]) -> None:
     kafka, _ = broker
     offset = await put(kafka, TOPIC, 0, [b"whole"])
     for partition, at, said in (
@@ -111,10 +111,10 @@ async def test_what_can_be_read_is_not_skipped(broker: tuple[str, Path]) -> None
         letters(kafka, "lp.results")
 
 
-async def test_a_replay_passes_over_skip_letters(broker: tuple[str, Path]) -> None:
+async def test_a_replay_ignores_skip_letters(broker: tuple[str, Path]) -> None:
     kafka, logs = broker
     offset = await put(kafka, "lp.steps", 0, [b"bad"])
-    spoil(logs, "lp.steps", 0, offset, "flipped bit")
+    damage(logs, "lp.steps", 0, offset, "flipped bit")
     dlq = letters(kafka, "lp.steps")
     await dlq.skip(0, offset)
     before = await dlq.summary()
@@ -122,4 +122,4 @@ async def test_a_replay_passes_over_skip_letters(broker: tuple[str, Path]) -> No
     assert [one async for one in dlq.replay(10, "stop")] == []
     after = await dlq.summary()
     assert (after.letters, after.skipped) == (0, 0)
-    assert await SkipLetters(kafka).past(TopicPartition("lp.steps", 0), offset) == offset + 1, "it still counts"
+    assert await SkipLetters(kafka).past(TopicPartition("lp.steps", 0), offset) == offset + 1, "the skip stays valid"

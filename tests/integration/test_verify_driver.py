@@ -1,4 +1,4 @@
-"""The load driver's connections, beyond the thousand file descriptors that select(2) knows."""
+"""The load driver's connections with file descriptors above the 1,024 of select(2)."""
 
 import resource
 import subprocess
@@ -23,9 +23,9 @@ print(told, pool._is_socket_alive(ours))
 """
 
 
-# found, not imported: gevent would patch the sockets of all tests
+# find_spec does not import locust: gevent would patch the sockets of all tests.
 @pytest.mark.skipif(find_spec("locust") is None, reason="the extra `verify` is not installed")
-def test_a_visitor_beyond_the_thousandth_keeps_its_connection() -> None:
+def test_connections_above_1024_descriptors_are_kept() -> None:
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 1_200:
         pytest.skip("fewer than 1,200 files may be open here")
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120, check=False)

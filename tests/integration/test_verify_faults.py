@@ -1,4 +1,4 @@
-"""Faults of `lpstream verify` where there are several of what is killed."""
+"""Faults of `lpstream verify` with several processes of the killed service."""
 
 import asyncio
 import time
@@ -17,13 +17,13 @@ from streams.proof.verify.resources import listening, port_of
 pytestmark = pytest.mark.stack
 
 
-def is_there(pid: int) -> bool:
-    """Whether its parent has not waited for it yet: only then have all its threads ended, and closed its sockets."""
+def exists(pid: int) -> bool:
+    """Return whether the process still exists; its sockets are closed only when its parent has reaped it."""
     return Path(f"/proc/{pid}").exists()
 
 
 async def both(port: int) -> set[int]:
-    """The two processes that listen at the port, once they do."""
+    """Wait until two processes listen on the port; return them."""
     async with asyncio.timeout(30):
         while True:
             found = await asyncio.to_thread(listening, port)
@@ -32,7 +32,7 @@ async def both(port: int) -> set[int]:
             await asyncio.sleep(0.05)
 
 
-async def test_one_of_two_edge_processes_is_killed_and_nobody_is_refused(stack: Stack) -> None:
+async def test_killing_one_of_two_edge_processes_refuses_no_request(stack: Stack) -> None:
     await prepare(settings_of(stack))
     with edge_process(stack, "two", {"LPSTREAM_EDGE_PROCESSES": "2"}) as edge:
         port = port_of(edge.url)
@@ -41,7 +41,7 @@ async def test_one_of_two_edge_processes_is_killed_and_nobody_is_refused(stack: 
         fault = Fault(0, "edge")
         healing = asyncio.create_task(inject(Place(settings, "demo", ""), fault, time.monotonic()))
         async with asyncio.timeout(30):
-            while is_there(min(before)):
+            while exists(min(before)):
                 await asyncio.sleep(0.02)
         while not healing.done():
             assert (await ask(edge.url, request(b"", path="/healthz", method="GET"))).status == 200

@@ -1,4 +1,4 @@
-"""`lpstream verify` against a running stack: a tiny scenario, whole, as a person types it."""
+"""`lpstream verify` as a subprocess against a running stack: a tiny scenario from start to report."""
 
 import json
 import subprocess
@@ -22,7 +22,9 @@ def verify(stack: Stack, target: Path, *args: str) -> "subprocess.CompletedProce
 
 
 @full_only
-def test_a_tiny_scenario_is_driven_counted_and_told(stack: Stack, installation: Installation, tmp_path: Path) -> None:
+def test_a_tiny_scenario_is_driven_counted_and_reported(
+    stack: Stack, installation: Installation, tmp_path: Path
+) -> None:
     done = verify(stack, tmp_path, "--scenario", "normal", *TINY, "--duration", "8", "--json")
     told: list[dict[str, Any]] = json.loads(done.stdout)
     verdicts = {row["measure"]: row["verdict"] for row in told}
@@ -43,7 +45,7 @@ def test_a_tiny_scenario_is_driven_counted_and_told(stack: Stack, installation: 
         assert (tmp_path / name).stat().st_size > 1_000
 
 
-def test_chaos_is_for_a_stack_of_its_own(stack: Stack, installation: Installation, tmp_path: Path) -> None:
+def test_chaos_needs_a_stack_of_its_own(stack: Stack, installation: Installation, tmp_path: Path) -> None:
     done = verify(stack, tmp_path, "--scenario", "chaos", *TINY)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "chaos ends processes" in done.stderr
@@ -52,16 +54,16 @@ def test_chaos_is_for_a_stack_of_its_own(stack: Stack, installation: Installatio
 @pytest.mark.parametrize(
     ("args", "told"),
     [
-        (("--brokers", "3"), "--edges and --brokers are of a stack of its own"),
-        (("--edges", "2", "--scenario", "rolling"), "rolling replaces an edge of one process"),
+        (("--brokers", "3"), "--edges and --brokers need an embedded stack"),
+        (("--edges", "2", "--scenario", "rolling"), "rolling needs --edges 1"),
     ],
 )
-def test_several_of_what_cannot_be_several_is_an_error_at_once(tmp_path: Path, args: list[str], told: str) -> None:
+def test_options_that_exclude_each_other_are_an_error(tmp_path: Path, args: list[str], told: str) -> None:
     done = lpstream("verify", *args, "--out", str(tmp_path), data=tmp_path)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert told in " ".join(done.stderr.split())
 
 
-def test_a_scenario_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_an_unknown_scenario_is_an_error_that_names_the_choices(tmp_path: Path) -> None:
     done = lpstream("verify", "--scenario", "stroll", data=tmp_path)
     assert done.returncode == 1 and "stroll" in done.stderr and "normal" in done.stderr

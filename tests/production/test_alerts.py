@@ -1,4 +1,4 @@
-"""Prometheus rules: promtool accepts them, each alert fires when it should and has its runbook."""
+"""Prometheus rules: promtool accepts them, and each alert has a firing scenario and a runbook."""
 
 import re
 from pathlib import Path
@@ -30,7 +30,7 @@ def test_promtool_accepts_the_rules() -> None:
     run(tool("promtool"), "check", "rules", "--lint-fatal", *sorted(RULES.glob("*.yml")))
 
 
-def test_promtool_sees_a_broken_rule(tmp_path: Path) -> None:
+def test_promtool_detects_a_broken_rule(tmp_path: Path) -> None:
     broken = tmp_path / "broken.yml"
     broken.write_text((RULES / "region.yml").read_text(encoding="utf-8").replace("vector(", "vector(("), "utf-8")
     with pytest.raises(AssertionError, match="parse error"):
@@ -38,7 +38,7 @@ def test_promtool_sees_a_broken_rule(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.stem)
-def test_alerts_fire_when_they_should_and_only_then(scenario: Path) -> None:
+def test_alerts_fire_exactly_as_the_scenario_says(scenario: Path) -> None:
     run(tool("promtool"), "test", "rules", scenario)
 
 
@@ -47,7 +47,7 @@ def test_every_alert_fires_in_a_scenario() -> None:
     assert set(re.findall(r'alertname="(\w+)", alertstate="firing"', text)) == set(ALERTS)
 
 
-def test_every_alert_has_its_runbook_and_every_runbook_its_alert() -> None:
+def test_alerts_and_runbooks_match() -> None:
     sections = re.split(r"^### ", RUNBOOKS.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
     written = {section.splitlines()[0]: section for section in sections}
     assert set(written) == set(ALERTS)
@@ -58,20 +58,20 @@ def test_every_alert_has_its_runbook_and_every_runbook_its_alert() -> None:
         assert ALERTS[name]["annotations"]["runbook_url"] == f"docs/runbooks.md#{name.lower()}"
 
 
-def test_every_alert_says_how_urgent_it_is() -> None:
+def test_every_alert_has_a_severity_and_annotations() -> None:
     assert {rule["labels"]["severity"] for rule in ALERTS.values()} == {"page", "ticket", "info"}
     for rule in ALERTS.values():
         assert {"summary", "description", "runbook_url"} == set(rule["annotations"])
 
 
-def test_rules_name_no_metric_that_is_not_exported() -> None:
+def test_rules_use_only_exported_metrics() -> None:
     series = {name for one in metric_definitions().values() for name in one.series()}
     for name, expression in {**{k: v["expr"] for k, v in ALERTS.items()}, **RECORDINGS}.items():
         assert set(SERIES.findall(expression)) <= series, name
         assert set(RECORDED.findall(expression)) <= set(RECORDINGS), name
 
 
-def test_runbooks_name_no_metric_that_is_not_there() -> None:
+def test_runbooks_name_only_existing_metrics() -> None:
     text = RUNBOOKS.read_text(encoding="utf-8")
     series = {name for one in metric_definitions().values() for name in one.series() | {one.name}}
     assert set(SERIES.findall(text)) <= series

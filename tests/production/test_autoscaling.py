@@ -1,4 +1,4 @@
-"""The document's autoscaling rule, as promtool evaluates it."""
+"""The specification's autoscaling rule, evaluated by promtool."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ UP, STAY, DOWN = 2 * INSTANCES, INSTANCES, 0
 
 
 def series(cpu: float, memory: float, connections: float) -> list[dict[str, str]]:
-    """Use of six edges, each with one core, 512 MiB and 200 connections; values in percent."""
+    """Return the usage series of six edges, each with one core, 512 MiB and 200 connections; values in percent."""
     found = []
     for number in range(INSTANCES):
         pod = f'namespace="lpstream", container="edge", pod="edge-{number}"'
@@ -45,7 +45,7 @@ def series(cpu: float, memory: float, connections: float) -> list[dict[str, str]
         (29, 39, 29, DOWN),
     ],
 )
-def test_edges_are_asked_for_by_their_use(
+def test_the_number_of_edges_follows_their_usage(
     tmp_path: Path, cpu: float, memory: float, connections: float, asked: int
 ) -> None:
     samples = [{"labels": "lpstream:edge_replicas:asked", "value": asked}]

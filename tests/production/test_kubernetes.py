@@ -1,4 +1,4 @@
-"""Kubernetes manifests: kustomize builds each region, Kubernetes' schemas hold, the document's numbers are there.
+"""Kubernetes manifests: kustomize builds each region, schemas are valid, the specification's numbers are set.
 
 Custom resources (KEDA, Strimzi, Altinity, GKE, ExternalDNS) have no schema here: their numbers are asserted, not their
 shape.
@@ -20,7 +20,7 @@ from streams.runtime.settings import Settings
 
 OVERLAYS = ROOT / "infra" / "kubernetes" / "overlays"
 BASE = ROOT / "infra" / "kubernetes" / "base"
-# weight, connections, edges, nginx: the document's 60/30/10 of 10,000, of 5 to 50, of 3 to 20
+# Weight, connections, edges, nginx: the specification's 60/30/10 of 10,000, of 5 to 50, of 3 to 20.
 REGIONS = {
     "asia-northeast1": (60, 6_000, (3, 30), (1, 12)),
     "us-west1": (30, 3_000, (1, 15), (1, 6)),
@@ -54,23 +54,23 @@ def one(manifests: list[Manifest], kind: str, name: str) -> Manifest:
 
 
 def pods(manifests: list[Manifest]) -> dict[str, Manifest]:
-    """Pod specs by the name of what makes them."""
+    """Return pod specs by the name of their Deployment, StatefulSet or Job."""
     makers = ("Deployment", "StatefulSet", "Job")
     return {item["metadata"]["name"]: item["spec"]["template"]["spec"] for item in manifests if item["kind"] in makers}
 
 
-def test_kubernetes_own_schemas_hold() -> None:
+def test_manifests_match_kubernetes_schemas() -> None:
     every = {json.dumps(item, sort_keys=True): item for region in REGIONS for item in built(region)}
     assert {item["kind"] for item in every.values()} > CUSTOM
-    judged: Counter[str] = Counter()
+    validated: Counter[str] = Counter()
     for item in every.values():
         if item["kind"] not in CUSTOM:
             kubernetes_validate.validate(item, "1.37", strict=True)
-            judged[item["kind"]] += 1
-    assert judged["NetworkPolicy"] >= 12 and judged["Deployment"] == 4 and judged["StatefulSet"] >= 4
+            validated[item["kind"]] += 1
+    assert validated["NetworkPolicy"] >= 12 and validated["Deployment"] == 4 and validated["StatefulSet"] >= 4
 
 
-def test_a_misspelt_field_is_seen() -> None:
+def test_a_misspelt_field_is_detected() -> None:
     item = json.loads(json.dumps(one(built("us-west1"), "Deployment", "edge")))
     item["spec"]["template"]["spec"]["containers"][0]["readinessprobe"] = {}
     with pytest.raises(kubernetes_validate.ValidationError, match="readinessprobe"):
@@ -78,7 +78,7 @@ def test_a_misspelt_field_is_seen() -> None:
 
 
 @pytest.mark.parametrize("region", REGIONS)
-def test_a_region_has_its_share(region: str) -> None:
+def test_a_region_has_its_share_of_the_load(region: str) -> None:
     weight, cap, edges, nginxes = REGIONS[region]
     manifests = built(region)
     answer = one(manifests, "DNSEndpoint", "lpstream")["spec"]["endpoints"][0]
@@ -89,18 +89,18 @@ def test_a_region_has_its_share(region: str) -> None:
         assert scaled["fallback"]["replicas"] == least
     rules = next(item for item in manifests if item["metadata"]["name"].startswith("prometheus-rules"))
     assert f"vector({cap})" in rules["data"]["region.yml"]
-    # an edge takes 200 connections, an nginx 500: the largest counts are the cap
+    # An edge takes 200 connections, an nginx 500; the maximum counts reach the cap.
     assert edges[1] * 200 == nginxes[1] * 500 == cap
 
 
-def test_the_regions_add_up_to_the_document() -> None:
+def test_the_regions_add_up_to_the_specification() -> None:
     assert sum(weight for weight, *_ in REGIONS.values()) == 100
     assert sum(cap for _, cap, *_ in REGIONS.values()) == 10_000
     assert [sum(edges[at] for _, _, edges, _ in REGIONS.values()) for at in (0, 1)] == [5, 50]
     assert [sum(nginxes[at] for *_, nginxes in REGIONS.values()) for at in (0, 1)] == [3, 20]
 
 
-def test_scaling_takes_two_up_and_one_down_after_300_s() -> None:
+def test_scaling_adds_two_and_removes_one_after_300_s() -> None:
     for name in ("edge", "nginx"):
         scaled = one(built("us-west1"), "ScaledObject", name)["spec"]
         steps = scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
@@ -110,14 +110,14 @@ def test_scaling_takes_two_up_and_one_down_after_300_s() -> None:
         assert scaled["triggers"][0]["metadata"]["query"] == f"lpstream:{name}_replicas:asked"
 
 
-def test_connections_of_an_instance_are_the_documents() -> None:
+def test_connections_per_instance_match_the_specification() -> None:
     edge = pods(built("us-west1"))["edge"]["containers"][0]
     assert {"name": "LPSTREAM_EDGE_MAX_CONNECTIONS", "value": "200"} in edge["env"]
     assert {"name": "LPSTREAM_EDGE_PROCESSES", "value": "1"} in edge["env"]
     assert "limit_conn instance 500;" in (ROOT / "infra" / "nginx" / "nginx.conf").read_text("utf-8")
 
 
-def test_probes_ask_every_5_s_and_connections_are_drained_for_30() -> None:
+def test_probes_run_every_5_s_and_connections_drain_for_30_s() -> None:
     manifests = built("us-west1")
     for name, spec in pods(manifests).items():
         for container in spec["containers"]:
@@ -132,11 +132,11 @@ def test_probes_ask_every_5_s_and_connections_are_drained_for_30() -> None:
     assert {"name": "LPSTREAM_EDGE_DRAIN_S", "value": "30"} in edge["containers"][0]["env"]
     assert nginx["containers"][0]["lifecycle"]["preStop"] == {"sleep": {"seconds": 30}}
     for spec in (edge, nginx):
-        # 30 s of draining, then what the process itself may take (streams/edge/processes.py: 15 s)
+        # 30 s of draining, then the process's own limit (streams/edge/processes.py: 15 s)
         assert spec["terminationGracePeriodSeconds"] >= 30 + 15
 
 
-def test_the_cdn_keeps_files_from_an_hour_to_a_day() -> None:
+def test_the_cdn_caches_files_for_an_hour_to_a_day() -> None:
     cdn = one(built("us-west1"), "BackendConfig", "lpstream")["spec"]["cdn"]
     assert (cdn["defaultTtl"], cdn["maxTtl"]) == (3_600, 86_400)
 
@@ -148,7 +148,7 @@ def test_redis_has_three_nodes_of_16_gb_with_an_append_only_file() -> None:
     assert "appendonly yes" in (BASE / "redis.conf").read_text("utf-8").splitlines()
 
 
-def test_three_replicas_are_read_and_one_is_written() -> None:
+def test_clickhouse_has_three_readers_and_a_writer() -> None:
     manifests = built("us-west1")
     store = one(manifests, "ClickHouseInstallation", "clickhouse")["spec"]
     replicas = store["configuration"]["clusters"][0]["layout"]["shards"][0]["replicas"]
@@ -166,7 +166,7 @@ def test_three_replicas_are_read_and_one_is_written() -> None:
     assert one(manifests, "ConfigMap", "settings")["data"]["LPSTREAM_CLICKHOUSE_REPLICATED"] == "true"
 
 
-def test_kafka_keeps_three_copies_of_which_two_must_be_in_sync() -> None:
+def test_kafka_has_three_replicas_and_two_in_sync() -> None:
     manifests = built("us-west1")
     assert one(manifests, "KafkaNodePool", "nodes")["spec"]["replicas"] == 3
     config = one(manifests, "Kafka", "lpstream")["spec"]["kafka"]["config"]
@@ -178,14 +178,14 @@ def test_kafka_keeps_three_copies_of_which_two_must_be_in_sync() -> None:
     assert settings["LPSTREAM_KAFKA_MIN_INSYNC_REPLICAS"] == "2"
 
 
-def test_workers_follow_the_lag_of_their_own_group() -> None:
+def test_workers_scale_by_the_lag_of_their_group() -> None:
     for name in ("heatmap", "generation"):
         scaled = one(built("us-west1"), "ScaledObject", name)["spec"]
         assert scaled["triggers"][0]["metadata"]["consumerGroup"] == f"lpstream-{name}"
-        assert scaled["maxReplicaCount"] == 12  # partitions
+        assert scaled["maxReplicaCount"] == 12  # the number of partitions
 
 
-def test_every_pod_is_bounded_and_without_rights() -> None:
+def test_every_pod_has_limits_and_no_privileges() -> None:
     for name, spec in pods(built("us-west1")).items():
         assert spec["securityContext"]["runAsNonRoot"] is True, name
         for container in spec["containers"]:
@@ -196,7 +196,7 @@ def test_every_pod_is_bounded_and_without_rights() -> None:
             assert not container["image"].endswith(":latest") and ":" in container["image"], name
 
 
-def test_every_pod_has_its_network_policy_and_what_stays_up_its_budget() -> None:
+def test_pods_have_network_policies_and_disruption_budgets() -> None:
     manifests = built("us-west1")
     policies = {
         item["spec"]["podSelector"]["matchLabels"].get("app.kubernetes.io/component")
@@ -217,17 +217,17 @@ def test_every_pod_has_its_network_policy_and_what_stays_up_its_budget() -> None
     assert {"edge", "nginx", "heatmap", "generation", "redis", "redis-primary", "clickhouse"} <= budgets
 
 
-def test_settings_are_settings() -> None:
+def test_the_manifests_contain_only_known_settings() -> None:
     known = {f"LPSTREAM_{name.upper()}" for name in Settings.model_fields}
     manifests = built("us-west1")
-    told = set(one(manifests, "ConfigMap", "settings")["data"])
+    used = set(one(manifests, "ConfigMap", "settings")["data"])
     for name in OURS:
-        told |= {item["name"] for item in pods(manifests)[name]["containers"][0].get("env", [])}
-    assert {name for name in told if name not in known and name.removesuffix("_FILE") not in known} == set()
-    assert "LPSTREAM_CLICKHOUSE_URL" in told
+        used |= {item["name"] for item in pods(manifests)[name]["containers"][0].get("env", [])}
+    assert {name for name in used if name not in known and name.removesuffix("_FILE") not in known} == set()
+    assert "LPSTREAM_CLICKHOUSE_URL" in used
 
 
-def test_secrets_are_those_that_the_page_says_to_make() -> None:
+def test_the_page_tells_how_to_create_every_secret() -> None:
     page = (ROOT / "docs" / "production.md").read_text("utf-8")
     paths = set(re.findall(r"/run/secrets/(?:lpstream/)?([\w.]+)", json.dumps(built("us-west1"))))
     by_strimzi = {"kafka_password", "kafka_ca.crt"}
@@ -235,7 +235,7 @@ def test_secrets_are_those_that_the_page_says_to_make() -> None:
     assert paths - {"kubernetes.io", "lpstream"} - by_strimzi <= made
 
 
-def test_images_are_those_of_the_compose_file() -> None:
+def test_images_equal_those_of_the_compose_file() -> None:
     compose = yaml.safe_load((ROOT / "infra" / "compose" / "compose.yml").read_text("utf-8"))
     there = {item["image"].split(":")[0]: item["image"] for item in compose["services"].values()}
     here = {c["image"] for spec in pods(built("us-west1")).values() for c in spec["containers"]}
@@ -255,7 +255,10 @@ def test_promtool_accepts_the_configuration_of_a_region(tmp_path: Any) -> None:
 
 
 def _without_secrets(folder: Any, text: str) -> Any:
-    """promtool wants the files of credentials to be there; Debian's is built without discovery in Kubernetes."""
+    """Write a config that promtool can check: with a token file, and without Kubernetes discovery.
+
+    promtool needs the credentials files, and Debian's build lacks Kubernetes discovery.
+    """
     config = yaml.safe_load(text)
     (folder / "token").write_text("t", "utf-8")
     for job in config["scrape_configs"]:
@@ -267,9 +270,9 @@ def _without_secrets(folder: Any, text: str) -> Any:
     return file
 
 
-def test_what_is_paid_for_is_what_the_manifests_ask() -> None:
+def test_the_priced_footprint_matches_the_manifests() -> None:
     manifests = built("us-west1")
-    told = load_prices().content.footprint
+    priced = load_prices().content.footprint
     asked = pods(manifests)
     counts = {
         item["metadata"]["name"]: item["spec"].get("replicas")
@@ -279,16 +282,16 @@ def test_what_is_paid_for_is_what_the_manifests_ask() -> None:
     for item in manifests:
         if item["kind"] == "ScaledObject":
             counts[item["metadata"]["name"]] = item["spec"]["minReplicaCount"]
-    for name in set(told) - {"kafka", "clickhouse", "keeper"}:
+    for name in set(priced) - {"kafka", "clickhouse", "keeper"}:
         requests = [one["resources"]["requests"] for one in asked[name]["containers"]]
-        part = told[name]
+        part = priced[name]
         assert part.vcpu == pytest.approx(sum(amount(one["cpu"]) for one in requests)), name
         assert part.gb == pytest.approx(sum(amount(one["memory"]) for one in requests) / 2**30), name
         assert part.count == (counts[name] or 1), name
 
 
 def amount(text: str) -> float:
-    """A quantity of Kubernetes."""
+    """Return a Kubernetes quantity as a number."""
     for unit, factor in (("Gi", 2.0**30), ("Mi", 2.0**20), ("m", 0.001)):
         if text.endswith(unit):
             return float(text.removesuffix(unit)) * factor

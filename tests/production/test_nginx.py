@@ -1,4 +1,4 @@
-"""nginx in front of the edge: its configuration is sound, and it keeps, passes and hides what it should."""
+"""nginx in front of the edge: valid configuration, caching of pages, passing of beacons, hidden routes."""
 
 import contextlib
 import json
@@ -12,12 +12,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from fronts import adapted, free_port, nginx_before, runnable
+from nginx_and_edge import adapted, free_port, nginx_before, runnable
 from production_tools import run
 
 
 class Edge(BaseHTTPRequestHandler):
-    """Stands in for the edge: tells what reached it."""
+    """A fake edge that records requests."""
 
     protocol_version = "HTTP/1.1"
     seen: list[tuple[str, str, dict[str, str], bytes]]
@@ -38,14 +38,14 @@ class Edge(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @pytest.mark.parametrize("client", ["direct", "google"])
 def test_nginx_accepts_the_configuration(tmp_path: Path, client: str) -> None:
     file = adapted(tmp_path, 9, free_port(), free_port(), client)
-    said = run(runnable(), "-t", "-q", "-e", tmp_path / "start.log", "-c", file)
-    assert "emerg" not in said
+    output = run(runnable(), "-t", "-q", "-e", tmp_path / "start.log", "-c", file)
+    assert "emerg" not in output
 
 
 @pytest.fixture
@@ -60,13 +60,13 @@ def door(tmp_path: Path) -> Iterator[tuple[str, Path]]:
         edge.shutdown()
 
 
-def test_pages_are_kept_beacons_pass_and_nothing_else_does(door: tuple[str, Path]) -> None:
+def test_nginx_caches_pages_and_passes_beacons_only(door: tuple[str, Path]) -> None:
     address, folder = door
     for _ in range(3):
         with urllib.request.urlopen(f"{address}/lp/demo-1?x=1", timeout=5) as page:
             assert page.read().startswith(b"/lp/demo-1")
     assert page.headers["X-Cache"] == "HIT"
-    assert [path for _, path, _, _ in Edge.seen] == ["/lp/demo-1"], "what is asked for is the key"
+    assert [path for _, path, _, _ in Edge.seen] == ["/lp/demo-1"], "the cache key is the path without the query"
     beacon = urllib.request.Request(f"{address}/e/heatmap.events", data=b"{}", method="POST")
     for _ in range(2):
         with urllib.request.urlopen(beacon, timeout=5) as answer:
@@ -84,7 +84,7 @@ def test_pages_are_kept_beacons_pass_and_nothing_else_does(door: tuple[str, Path
     assert "127.0.0.1" not in (folder / "access.log").read_text("utf-8")
 
 
-def test_no_text_of_a_visitor_reaches_the_log(door: tuple[str, Path]) -> None:
+def test_a_visitors_text_does_not_reach_the_log(door: tuple[str, Path]) -> None:
     address, folder = door
     before = (folder / "access.log").read_text("utf-8").count("\n")
     trace = f"00-{'a' * 32}-{'b' * 16}-01"

@@ -1,4 +1,4 @@
-"""Who a client is behind nginx, with the settings of compose and of Kubernetes."""
+"""The client's identity behind nginx, with the settings of compose and of Kubernetes."""
 
 import os
 import re
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fronts import FOLDER, bare_edge, free_port, nginx_before, port_of, running_nginx
+from nginx_and_edge import FOLDER, bare_edge, free_port, nginx_before, port_of, running_nginx
 from production_tools import ROOT
 from raw_http import ask, request
 
 BURST = 5
-RATE = {"LPSTREAM_EDGE_CLIENT_RATE": "0.5"}  # with ten seconds' worth at once
+RATE = {"LPSTREAM_EDGE_CLIENT_RATE": "0.5"}  # a burst of ten seconds is allowed
 NAME = "LPSTREAM_EDGE_TRUSTED_PROXIES"
 
 
@@ -29,11 +29,11 @@ def of_compose() -> dict[str, str]:
 
 async def statuses(address: str, *lines: str, count: int = BURST + 1) -> list[int]:
     headers = [f"X-Forwarded-For: {line}" for line in lines]
-    whole = request(b"", headers, "/t.abc.js", "GET")  # no such file: it is never kept
+    whole = request(b"", headers, "/t.abc.js", "GET")  # no such file, so it is never cached
     return [(await ask(address, whole)).status for _ in range(count)]
 
 
-SAME = [  # ways in which a client may be written, all of it or of its /64
+SAME = [  # each row: spellings of one IPv4 client or of one IPv6 /64
     ("192.0.2.7", "::ffff:192.0.2.7"),
     ("2001:db8:1::5", "2001:db8:1:0:1:2:3:4", "2001:db8:1:0:f::"),
     ("2001:db8::5", "2001:db8:0:0:1::", "2001:db8:0:0:1:0:2:0"),
@@ -45,7 +45,7 @@ SAME = [  # ways in which a client may be written, all of it or of its /64
 
 @pytest.fixture(scope="module")
 def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an nginx that answers with the name by which the project's configuration limits a client."""
+    """Run an nginx that answers with the client name by which the project's configuration sets limits."""
     folder = tmp_path_factory.mktemp("names")
     text = (FOLDER / "nginx.conf").read_text("utf-8")
     found = re.search(r"    map \$client_address \$client \{.*?\n    \}\n", text, re.DOTALL)
@@ -64,7 +64,7 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-async def test_nginx_limits_one_household_under_one_name(named: str) -> None:
+async def test_nginx_has_one_name_for_all_addresses_of_a_client(named: str) -> None:
     names = []
     for group in SAME:
         asked = [request(b"", [f"X-Forwarded-For: {one}, 198.51.100.1"], "/", "GET") for one in group]
@@ -83,7 +83,7 @@ def behind_google(tmp_path: Path) -> Iterator[str]:
         yield front
 
 
-async def test_visitors_behind_google_have_buckets_of_their_own(behind_google: str) -> None:
+async def test_visitors_behind_google_have_separate_rates(behind_google: str) -> None:
     one, other = "192.0.2.7, 198.51.100.1", "192.0.2.8, 198.51.100.1"
     assert await statuses(behind_google, one) == [404] * BURST + [429]
     assert await statuses(behind_google, other) == [404] * BURST + [429]
@@ -91,7 +91,7 @@ async def test_visitors_behind_google_have_buckets_of_their_own(behind_google: s
         assert await statuses(behind_google, *spoof, count=1) == [429], spoof
 
 
-async def test_a_visitor_of_compose_cannot_name_itself(tmp_path: Path) -> None:
+async def test_a_visitor_of_compose_cannot_forge_its_address(tmp_path: Path) -> None:
     with bare_edge(tmp_path, RATE | of_compose()) as (edge, _), nginx_before(port_of(edge), tmp_path) as front:
         assert await statuses(front, "192.0.2.7") == [404] * BURST + [429]
         assert await statuses(front, "192.0.2.8", "203.0.113.9, 203.0.113.10", count=1) == [429]

@@ -1,4 +1,4 @@
-"""What nginx keeps under a name is what the edge answers to that name, whatever a visitor asks for."""
+"""nginx's cache keys: no request of a visitor changes the cached answer of a path."""
 
 import asyncio
 import random
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fronts import bare_edge, nginx_before, port_of
+from nginx_and_edge import bare_edge, nginx_before, port_of
 from raw_http import ask, request
 
 ORIGIN = "https://shop.example"
@@ -29,7 +29,7 @@ def get(path: str, *headers: str) -> bytes:
     return request(b"", headers, path, "GET")
 
 
-# every way to write another path that some program takes for /t.js
+# Other spellings of paths that some programs resolve to /t.js.
 DISGUISED = [
     "//t.js",
     "/x/../t.js",
@@ -54,11 +54,11 @@ DISGUISED = [
 
 
 @pytest.mark.parametrize("path", DISGUISED)
-async def test_a_disguised_path_is_refused_and_spoils_no_key(front: str, edge: str, path: str) -> None:
+async def test_a_disguised_path_is_refused_and_not_cached(front: str, edge: str, path: str) -> None:
     for door in (front, edge):
         assert (await ask(door, get(path))).status in (400, 404), door
-    kept = await ask(front, get("/t.js"))
-    assert (kept.status, kept.headers["x-cache"]) == (200, "MISS"), "nothing was kept under the name"
+    cached = await ask(front, get("/t.js"))
+    assert (cached.status, cached.headers["x-cache"]) == (200, "MISS"), "nothing was cached for /t.js"
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ async def test_a_disguised_path_is_refused_and_spoils_no_key(front: str, edge: s
         get("/t.js", "Origin: https://evil.example"),
     ],
 )
-async def test_no_header_query_or_method_changes_what_others_get(front: str, edge: str, whole: bytes) -> None:
+async def test_headers_query_and_method_do_not_poison_the_cache(front: str, edge: str, whole: bytes) -> None:
     good = await ask(edge, get("/t.js"))
     connection = ask(front, whole, within_s=5)
     if not whole.startswith(b"HEAD"):
@@ -88,25 +88,25 @@ async def test_no_header_query_or_method_changes_what_others_get(front: str, edg
         writer.write(whole)
         await asyncio.sleep(0.3)
         writer.close()
-    kept = await ask(front, get("/t.js"))
-    assert (kept.status, kept.body) == (200, good.body)
+    cached = await ask(front, get("/t.js"))
+    assert (cached.status, cached.body) == (200, good.body)
 
 
-async def test_a_listed_origin_and_none_have_answers_of_their_own(front: str) -> None:
+async def test_answers_with_and_without_an_origin_are_cached_apart(front: str) -> None:
     for _ in range(2):
         assert "access-control-allow-origin" not in (await ask(front, get("/t.js"))).headers
         listed = await ask(front, get("/t.js", f"Origin: {ORIGIN}"))
         assert listed.headers["access-control-allow-origin"] == ORIGIN
 
 
-async def test_no_error_is_kept(front: str) -> None:
+async def test_errors_are_not_cached(front: str) -> None:
     for path, status in (("/t.0123456789abcdef.js", 404), ("/lp/demo-1", 503), ("/assets/x.css", 503)):
         for _ in range(2):
             answer = await ask(front, get(path))
             assert (answer.status, answer.headers.get("x-cache", "MISS")) == (status, "MISS")
 
 
-async def test_what_is_kept_is_found_whatever_the_query(front: str) -> None:
+async def test_the_query_is_not_part_of_the_cache_key(front: str) -> None:
     first = await ask(front, get("/t.js?a"))
     again = await ask(front, get("/t.js?b"))
     assert (first.headers["x-cache"], again.headers["x-cache"], again.body) == ("MISS", "HIT", first.body)
@@ -116,15 +116,15 @@ PIECES = ["/", "/", "t.js", "t.js", "..", ".", "%2e", "%2E%2e", "%2f", "%5c", "\
 SEED, PATHS = 18, 1_500
 
 
-async def test_no_path_of_any_pieces_spoils_a_key(front: str, edge: str) -> None:
+async def test_random_paths_do_not_poison_the_cache(front: str, edge: str) -> None:
     rng, good = random.Random(SEED), await ask(edge, get("/t.js"))
     for _ in range(PATHS):
         path = "/" + "".join(rng.choices(PIECES, k=rng.randrange(1, 7)))
-        told = await ask(front, get(path))
-        assert told.status in (200, 400, 404, 503), path
-        if told.status == 200:
-            assert path.partition("?")[0] == "/t.js", "one path has one name"
-        if told.headers.get("x-cache") == "HIT":
-            assert told.body == good.body, path
-    kept = await ask(front, get("/t.js"))
-    assert (kept.status, kept.body) == (200, good.body)
+        reply = await ask(front, get(path))
+        assert reply.status in (200, 400, 404, 503), path
+        if reply.status == 200:
+            assert path.partition("?")[0] == "/t.js", "only /t.js may answer as /t.js"
+        if reply.headers.get("x-cache") == "HIT":
+            assert reply.body == good.body, path
+    cached = await ask(front, get("/t.js"))
+    assert (cached.status, cached.body) == (200, good.body)

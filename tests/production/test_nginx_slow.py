@@ -1,4 +1,4 @@
-"""Slow visitors behind nginx: one of them takes its own share, and no body takes longer than the edge waits."""
+"""Slow visitors behind nginx: limits per visitor, and the edge's timeout of bodies."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from beacons import some_beacons
-from fronts import bare_edge, nginx_before, port_of
+from nginx_and_edge import bare_edge, nginx_before, port_of
 from raw_http import RawConnection, Reply, ask, request
 
 BEACON = msgspec.json.encode(some_beacons("slow", 1)[0])
@@ -31,7 +31,7 @@ def front(edge: str, tmp_path: Path) -> Iterator[str]:
 
 
 def via(address: str) -> str:
-    """The header by which Google's load balancer tells of a visitor."""
+    """Return the X-Forwarded-For header that Google's load balancer sets for a visitor."""
     return f"X-Forwarded-For: {address}, 198.51.100.1"
 
 
@@ -41,7 +41,7 @@ def slow_head(visitor: str, path: str = "/e/heatmap.events", method: str = "POST
 
 @asynccontextmanager
 async def slow_posts(front: str, visitors: list[str]) -> AsyncIterator[list[RawConnection]]:
-    """Posts of one byte whose rest does not come."""
+    """Hold posts open that have sent one byte of their body."""
     held = [await RawConnection.open(front) for _ in visitors]
     try:
         for one, visitor in zip(held, visitors, strict=True):
@@ -54,19 +54,19 @@ async def slow_posts(front: str, visitors: list[str]) -> AsyncIterator[list[RawC
 
 
 async def refused(connections: list[RawConnection]) -> int:
-    """How many were told at once."""
+    """Return how many connections were refused within 0.5 s."""
 
-    async def told(one: RawConnection) -> Reply | None:
+    async def answer(one: RawConnection) -> Reply | None:
         try:
             return await one.reply(0.5)
         except TimeoutError:
             return None
 
-    replies = await asyncio.gather(*(told(one) for one in connections))
+    replies = await asyncio.gather(*(answer(one) for one in connections))
     return sum(reply is not None and reply.status in (429, 503) for reply in replies)
 
 
-async def test_a_slow_visitor_leaves_nginx_to_the_others(front: str) -> None:
+async def test_a_slow_visitor_does_not_block_other_visitors(front: str) -> None:
     async with slow_posts(front, ["192.0.2.7"] * 500) as held:
         assert (await ask(front, request(BEACON, [via("192.0.2.8")]))).status == 204
         assert (await ask(front, request(b"", [via("192.0.2.8")], "/t.js", "GET"))).status == 200
@@ -84,13 +84,13 @@ async def test_a_slow_visitor_leaves_nginx_to_the_others(front: str) -> None:
         ["203.0.113.1, 192.0.2.9", "203.0.113.2, 192.0.2.9"],
     ],
 )
-async def test_one_visitor_by_many_addresses_is_one(front: str, forms: list[str]) -> None:
+async def test_addresses_of_a_visitor_share_its_limit(front: str, forms: list[str]) -> None:
     async with slow_posts(front, [forms[number % len(forms)] for number in range(60)]) as held:
         assert await refused(held) == 10
         assert (await ask(front, request(BEACON, [via("2001:db8:1:3::7")]))).status == 204
 
 
-async def test_a_dripping_body_ends_when_the_edge_no_longer_waits(front: str) -> None:
+async def test_a_dripping_body_ends_with_the_edges_timeout(front: str) -> None:
     connection = await RawConnection.open(front)
     started = time.monotonic()
     await connection.send(slow_head("192.0.2.7"))
@@ -101,19 +101,19 @@ async def test_a_dripping_body_ends_when_the_edge_no_longer_waits(front: str) ->
     assert BODY_S - 0.1 < time.monotonic() - started < BODY_S + 5
     while not await connection.is_closed(0.1):
         await connection.send(b" ", 0.1)
-        assert time.monotonic() - started < BODY_S + 15, "what is left of the body is read for five seconds"
+        assert time.monotonic() - started < BODY_S + 15, "the rest of the body is read for five seconds at most"
     await connection.close()
 
 
 @pytest.mark.parametrize("path", ["/t.js", "/lp/demo-1", "/assets/x.css", "/readyz", "/healthz", "/other"])
-async def test_where_no_body_belongs_none_is_waited_for(front: str, path: str) -> None:
+async def test_nginx_waits_for_no_body_on_routes_without_bodies(front: str, path: str) -> None:
     for method in ("GET", "POST"):
         assert (await ask(front, slow_head("192.0.2.7", path, method), within_s=3)).status in (200, 404, 413)
 
 
-async def test_a_refusal_comes_before_the_body_has(front: str) -> None:
+async def test_a_refusal_comes_before_the_body(front: str) -> None:
     head = slow_head("192.0.2.7").replace(b"Host: edge", b"Host: edge\r\nOrigin: https://evil.example")
-    told = await ask(front, head, within_s=3)
-    assert (told.status, told.headers["access-control-allow-origin"]) == (403, "*")
+    answer = await ask(front, head, within_s=3)
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (403, "*")
     big = slow_head("192.0.2.7").replace(b"Length: 900", b"Length: 1048577")
     assert (await ask(front, big, within_s=3)).status == 413

@@ -1,4 +1,4 @@
-"""Newcomers do not wait a turn of the loop each; and come in again when there was no room for them."""
+"""The edge's acceptor: many connections per turn of the loop, and a retry when file descriptors run out."""
 
 import asyncio
 import errno
@@ -12,10 +12,10 @@ import uvloop
 from streams.edge.http import accepting
 from streams.edge.http.accepting import AT_ONCE, Acceptor
 
-NEWCOMERS = 200
+CONNECTIONS = 200
 
 
-class Counted(asyncio.Protocol):
+class CountingProtocol(asyncio.Protocol):
     made = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -28,54 +28,54 @@ class Counted(asyncio.Protocol):
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    Counted.made = 0
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        yield one
+    CountingProtocol.made = 0
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server
 
 
-def knock(listener: socket.socket, count: int) -> list[socket.socket]:
-    """So many connections that the kernel has taken and nobody has accepted."""
+def connect(listener: socket.socket, count: int) -> list[socket.socket]:
+    """Open `count` connections that wait in the kernel's backlog."""
     return [socket.create_connection(listener.getsockname(), timeout=5) for _ in range(count)]
 
 
-def test_a_crowd_is_let_in_in_a_few_turns(listener: socket.socket) -> None:
-    uvloop.run(a_crowd_comes(listener))
+def test_many_connections_are_accepted_in_few_loop_turns(listener: socket.socket) -> None:
+    uvloop.run(accept_many(listener))
 
 
-async def a_crowd_comes(listener: socket.socket) -> None:
-    acceptor = Acceptor(listener, Counted)
-    crowd = knock(listener, NEWCOMERS)
+async def accept_many(listener: socket.socket) -> None:
+    acceptor = Acceptor(listener, CountingProtocol)
+    clients = connect(listener, CONNECTIONS)
     turns = 0
-    while Counted.made < NEWCOMERS:
+    while CountingProtocol.made < CONNECTIONS:
         await asyncio.sleep(0)
         turns += 1
-        assert turns < 40, f"{Counted.made} of {NEWCOMERS}, {AT_ONCE} at a time"
-    reader, writer = await asyncio.open_connection(sock=crowd[0])
+        assert turns < 40, f"{CountingProtocol.made} of {CONNECTIONS}, {AT_ONCE} at a time"
+    reader, writer = await asyncio.open_connection(sock=clients[0])
     writer.write(b"served")
     assert await asyncio.wait_for(reader.read(6), 5) == b"SERVED"
     writer.close()
     await acceptor.close()
-    for one in crowd[1:]:
-        one.close()
+    for client in clients[1:]:
+        client.close()
 
 
-def test_who_was_accepted_before_the_end_is_counted_after_it(listener: socket.socket) -> None:
-    uvloop.run(the_last_one_comes(listener))
+def test_connections_accepted_before_close_are_still_served(listener: socket.socket) -> None:
+    uvloop.run(close_while_accepting(listener))
 
 
-async def the_last_one_comes(listener: socket.socket) -> None:
-    acceptor = Acceptor(listener, Counted)
-    crowd = knock(listener, 3)
+async def close_while_accepting(listener: socket.socket) -> None:
+    acceptor = Acceptor(listener, CountingProtocol)
+    clients = connect(listener, 3)
     while not acceptor.arriving:
         await asyncio.sleep(0)
     await acceptor.close()
-    assert Counted.made == 3, "an edge that drains would end without them"
-    for one in crowd:
-        one.close()
+    assert CountingProtocol.made == 3, "a draining edge would exit without serving them"
+    for client in clients:
+        client.close()
 
 
-class Full:
-    """A listening socket of a process that has no file descriptor left, for once."""
+class ExhaustedListener:
+    """A listening socket whose first accept() fails: no file descriptor is left."""
 
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
@@ -91,17 +91,17 @@ class Full:
         return getattr(self._listener, name)
 
 
-async def test_without_a_file_descriptor_it_tries_again(
+async def test_accepting_resumes_after_file_descriptors_run_out(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(accepting, "AGAIN_S", 0.05)
-    full: Any = Full(listener)
-    acceptor = Acceptor(full, Counted)
-    crowd = knock(listener, 3)
+    full: Any = ExhaustedListener(listener)
+    acceptor = Acceptor(full, CountingProtocol)
+    clients = connect(listener, 3)
     async with asyncio.timeout(5):
-        while Counted.made < 3:
+        while CountingProtocol.made < 3:
             await asyncio.sleep(0.01)
     assert full.refused == 1
     await acceptor.close()
-    for one in crowd:
-        one.close()
+    for client in clients:
+        client.close()

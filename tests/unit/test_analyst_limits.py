@@ -1,4 +1,4 @@
-"""The analyst's limits on a real server, by its users file: none can be raised, and none can be switched off with 0."""
+"""The analyst's limits in ClickHouse's users file: they cannot be raised, nor switched off with 0."""
 
 from importlib.resources import files
 from xml.etree import ElementTree
@@ -7,7 +7,7 @@ import pytest
 
 from infra.embedded.clickhouse_server import allowed
 
-# for each of these ClickHouse takes 0 as "no limit"
+# ClickHouse takes 0 as "no limit" for each of these settings.
 SWITCHED_OFF_BY_0 = {
     "max_execution_time", "max_result_rows", "max_result_bytes", "max_rows_to_read", "max_bytes_to_read",
     "max_memory_usage", "max_memory_usage_for_user", "max_concurrent_queries_for_user", "max_threads", "priority",
@@ -23,7 +23,7 @@ def profile() -> ElementTree.Element:
 
 
 @pytest.mark.parametrize("name", sorted(SWITCHED_OFF_BY_0))
-def test_a_limit_is_not_switched_off_with_0(name: str) -> None:
+def test_zero_does_not_switch_a_limit_off(name: str) -> None:
     setting, constraint = profile().find(name), profile().find(f"constraints/{name}")
     assert setting is not None
     assert constraint is not None
@@ -32,28 +32,32 @@ def test_a_limit_is_not_switched_off_with_0(name: str) -> None:
         assert 0 < low <= int(setting.text or "0") <= high
 
 
-def test_every_constraint_has_both_ends() -> None:
+def test_every_constraint_has_a_minimum_and_a_maximum() -> None:
     constraints = profile().find("constraints")
     assert constraints is not None
-    for one in constraints:
-        assert {end.tag for end in one} in ({"min", "max"}, {"readonly"}), one.tag
+    for constraint in constraints:
+        assert {end.tag for end in constraint} in ({"min", "max"}, {"readonly"}), constraint.tag
 
 
-def test_what_happens_at_a_limit_is_not_the_clients_choice() -> None:
+def test_clients_cannot_change_the_overflow_mode() -> None:
     for mode in ("timeout_overflow_mode", "read_overflow_mode", "result_overflow_mode"):
         assert profile().findtext(mode) == "throw"
         assert profile().find(f"constraints/{mode}/readonly") is not None
 
 
 def test_the_embedded_server_has_the_same_limits() -> None:
-    own = {"max_memory_usage", "max_threads", "max_block_size"}  # as its machine is smaller
-    held = {name: int(profile().findtext(name, "0")) for name in allowed.LIMITS.keys() - own}
-    assert held == {name: allowed.LIMITS[name] for name in held}
+    own = {
+        "max_memory_usage",
+        "max_threads",
+        "max_block_size",
+    }  # lower, because the embedded server's machine is smaller
+    shared = {name: int(profile().findtext(name, "0")) for name in allowed.LIMITS.keys() - own}
+    assert shared == {name: allowed.LIMITS[name] for name in shared}
     assert all(limit > 0 for limit in allowed.LIMITS.values())
 
 
 @pytest.mark.parametrize(
-    ("asked", "given"),
+    ("requested", "expected"),
     [
         (None, 30),
         ("", 30),
@@ -67,5 +71,5 @@ def test_the_embedded_server_has_the_same_limits() -> None:
         ("9" * 5_000, 30),
     ],
 )
-def test_the_least_of_what_is_asked_and_the_limit(asked: str | None, given: int) -> None:
-    assert allowed.least(asked, 30) == given
+def test_a_requested_limit_is_lowered_to_the_allowed_limit(requested: str | None, expected: int) -> None:
+    assert allowed.least(requested, 30) == expected

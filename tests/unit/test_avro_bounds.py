@@ -1,4 +1,4 @@
-"""Small schemas and small bodies that ask for much work are refused, counted by calls and not by the clock."""
+"""Small schemas and bodies that cause much work are refused; work is counted in function calls, not time."""
 
 import contextlib
 import io
@@ -11,7 +11,7 @@ from typing import Any
 import fastavro
 import msgspec
 import pytest
-from doors import AVRO, doors
+from edge_listeners import AVRO, running_edge
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_edge_contents import BEACON, STORED
@@ -33,7 +33,7 @@ def record(name: str, *fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def doubling(levels: int) -> dict[str, Any]:
-    """A record of two records of two records …, all of which may be left out."""
+    """Return a record of two records of two records …; every field has a default."""
     inner: Any = record("R0", {"name": "n", "type": "int", "default": 0})
     for level in range(1, levels + 1):
         first = {"name": "a", "type": inner, "default": {}}
@@ -42,7 +42,7 @@ def doubling(levels: int) -> dict[str, Any]:
 
 
 def calls(work: Callable[[], object]) -> int:
-    """How many functions it called, Python's and C's; what it raises is let pass."""
+    """Return how many Python and C functions `work` calls. Refusals that it raises are ignored."""
     count = 0
 
     def note(_: FrameType, event: str, __: Any) -> None:
@@ -58,7 +58,7 @@ def calls(work: Callable[[], object]) -> int:
     return count
 
 
-def test_defaults_that_double_with_each_level_are_refused() -> None:
+def test_defaults_that_double_at_each_level_are_refused() -> None:
     assert parse(1, json.dumps(doubling(8))).shape.datum({}, Work()) is not None
     for levels in (12, 15):
         text = json.dumps(doubling(levels))
@@ -68,27 +68,27 @@ def test_defaults_that_double_with_each_level_are_refused() -> None:
         assert calls(lambda text=text: parse(1, text)) < 4_000  # type: ignore[misc]
 
 
-def test_a_default_that_holds_itself_is_refused() -> None:
+def test_a_default_that_contains_itself_is_refused() -> None:
     schema = record("R", {"name": "next", "type": "R", "default": {}})
     with pytest.raises(Refused, match="holds itself"):
         parse(1, json.dumps(schema))
 
 
 @pytest.mark.parametrize(
-    ("schema", "said"),
+    ("schema", "message"),
     [
         (record("R", {"name": "a", "type": "int", "doc": "x" * MOST_TEXT}), "longer than"),
         (record("R", {"name": "a", "type": {"type": "enum", "name": "E", "symbols": ["A"] * MOST_VALUES}}), "values"),
         ([{"type": "fixed", "name": f"F{number}", "size": 1} for number in range(MOST_NAMED + 1)], "named types"),
         (record("R" * (MOST_NAME + 1)), "name of more"),
-        (record("R", {"name": "a", "type": "int", "default": [[[[[]]]]]}), "no Avro schema"),
-        ({"type": "fixed", "name": "F", "size": 10**400, "logicalType": "decimal", "precision": 1}, "no Avro schema"),
-        ({"type": "fixed", "name": "F", "size": "1", "logicalType": "decimal", "precision": 1}, "no Avro schema"),
-        ({"type": {"type": "int"}}, "no Avro schema"),
+        (record("R", {"name": "a", "type": "int", "default": [[[[[]]]]]}), "not an Avro schema"),
+        ({"type": "fixed", "name": "F", "size": 10**400, "logicalType": "decimal", "precision": 1}, "not an Avro"),
+        ({"type": "fixed", "name": "F", "size": "1", "logicalType": "decimal", "precision": 1}, "not an Avro schema"),
+        ({"type": {"type": "int"}}, "not an Avro schema"),
     ],
 )
-def test_schemas_are_bounded_before_they_are_built(schema: Any, said: str) -> None:
-    with pytest.raises(Refused, match=said):
+def test_schema_limits_apply_before_the_schema_is_built(schema: Any, message: str) -> None:
+    with pytest.raises(Refused, match=message):
         parse(1, json.dumps(schema))
 
 
@@ -98,7 +98,7 @@ def test_a_deep_schema_is_refused(text: str) -> None:
         parse(1, text)
 
 
-def test_a_default_of_a_union_is_written_by_its_first_branch_without_a_guess() -> None:
+def test_a_union_default_is_written_by_the_first_branch() -> None:
     inner: Any = record("R0", {"name": "n", "type": "int", "default": 0})
     for level in range(1, 13):
         inner = record(f"R{level}", {"name": "a", "type": [inner, "null"], "default": {}})
@@ -108,7 +108,7 @@ def test_a_default_of_a_union_is_written_by_its_first_branch_without_a_guess() -
     assert out.getvalue() == b"\x00" * 13
 
 
-def test_a_default_that_does_not_fit_is_none() -> None:
+def test_a_default_of_the_wrong_type_is_ignored() -> None:
     shape = parse(1, json.dumps(record("R", {"name": "a", "type": ["string", "null"], "default": None}))).shape
     with pytest.raises(DecodeError, match="does not fit"):
         shape.datum({}, Work())
@@ -136,27 +136,27 @@ WIDE = {"type": "array", "items": ["null", *[{"type": "fixed", "name": f"F{n}", 
         (record("R", *[{"name": f"n{n}", "type": "null", "default": None} for n in range(900)]), {}),
     ],
 )
-def test_a_value_asks_for_no_more_work_than_its_steps(schema: Any, value: Any) -> None:
+def test_encoding_a_value_stays_within_its_step_budget(schema: Any, value: Any) -> None:
     posted = msgspec.json.encode(value)
     form = avro(schema, len(posted))
     assert len(posted) <= MOST_TEXT
     assert calls(lambda: form.encode("value", posted, "records[0].value")) < CALLS_A_STEP * MOST_STEPS
 
 
-def test_many_values_share_the_budget_of_their_request() -> None:
+def test_values_of_a_request_share_one_budget() -> None:
     wide = {"type": "array", "items": MANY_DEFAULTS["items"]}
     form = avro(wide, 20_000)
     with pytest.raises(HttpError, match="too much work"):
         for _ in range(5_000):
-            form.encode("value", b"[]", "records[0].value")  # fastavro parses such a schema for each
+            form.encode("value", b"[]", "records[0].value")  # fastavro parses such a schema for each value
 
 
 def test_a_large_value_is_refused_before_it_is_decoded() -> None:
     form = Avro({"value": parse(1, '{"type":"array","items":"int"}')}, 2**20, MOST_TEXT)
     posted = b"[" + b"1," * 40_000 + b"1]"
-    with pytest.raises(HttpError, match="larger than") as told:
+    with pytest.raises(HttpError, match="larger than") as caught:
         form.encode("value", posted, "records[0].value")
-    assert told.value.status == 413 and calls(lambda: form.encode("value", posted, "x")) < 20
+    assert caught.value.status == 413 and calls(lambda: form.encode("value", posted, "x")) < 20
 
 
 PRIMITIVES = st.sampled_from(["null", "boolean", "int", "long", "float", "double", "string", "bytes", "R", "jp.R"])
@@ -185,7 +185,7 @@ def _grown(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 @settings(max_examples=300)
 @given(st.recursive(PRIMITIVES, _grown, max_leaves=12), JSON)
-def test_any_schema_and_any_value_cost_little_and_raise_nothing_strange(schema: Any, value: Any) -> None:
+def test_any_schema_and_value_cost_little_and_raise_only_refusals(schema: Any, value: Any) -> None:
     text, posted = json.dumps(schema), msgspec.json.encode(value) if _fits(value) else b"{}"
 
     def work() -> None:
@@ -207,7 +207,7 @@ def avro_beacon(**change: Any) -> bytes:
     return json.dumps({**BEACON, "sections": sections, **change}).encode()
 
 
-def test_a_beacon_in_avro_is_decoded_without_a_step_in_python() -> None:
+def test_an_avro_beacon_is_decoded_in_few_python_calls() -> None:
     assert encode_beacon(beacon_from_avro_json(avro_beacon())) == STORED
     for change in ({"x": [0] * 20_000}, {"sections": [[]] * 20_000}, {"strange": [{}] * 20_000}):
         assert calls(lambda change=change: beacon_from_avro_json(avro_beacon(**change))) < 400  # type: ignore[misc]
@@ -224,20 +224,20 @@ def test_a_beacon_in_avro_is_decoded_without_a_step_in_python() -> None:
         ({"dt": [0]}, "dt"),
     ],
 )
-def test_an_avro_beacon_names_the_field_at_fault(change: dict[str, Any], field: str) -> None:
-    with pytest.raises(DecodeError) as told:
+def test_an_invalid_avro_beacon_names_the_field(change: dict[str, Any], field: str) -> None:
+    with pytest.raises(DecodeError) as caught:
         beacon_from_avro_json(avro_beacon(**change))
-    assert told.value.field.startswith(field)
+    assert caught.value.field.startswith(field)
 
 
-async def test_an_avro_body_of_the_public_door_is_64_kib_at_most() -> None:
+async def test_an_avro_body_on_the_public_port_is_64_kib_at_most() -> None:
     body = json.dumps({"value_schema_id": 1, "records": [{"value": json.loads(avro_beacon())}]}).encode()
-    async with doors() as one:
-        assert (await one.post("/topics/heatmap.events", body + b" " * 65_536, AVRO))[0] == 413
-        assert (await one.post("/topics/heatmap.events", body, AVRO))[0] == 200
+    async with running_edge() as edge:
+        assert (await edge.post("/topics/heatmap.events", body + b" " * 65_536, AVRO))[0] == 413
+        assert (await edge.post("/topics/heatmap.events", body, AVRO))[0] == 200
 
 
-async def test_a_strangers_words_for_our_schema_are_bounded() -> None:
+async def test_a_foreign_text_of_our_schema_is_bounded_in_size() -> None:
     own = OwnSchemas()
     text = json.dumps({**json.loads(own_text("heatmap_beacon")), "doc": "x" * 20_000})
     with pytest.raises(Refused, match="longer than 16384"):
@@ -246,15 +246,15 @@ async def test_a_strangers_words_for_our_schema_are_bounded() -> None:
         await own.by_text("heatmap.events-value", json.dumps(doubling(15)), register=False)
 
 
-def test_schemas_that_were_looked_up_are_kept_within_bounds() -> None:
-    kept = Kept()
+def test_the_schema_cache_is_bounded() -> None:
+    cache = Kept()
     schema = parse(1, json.dumps(MANY_SYMBOLS))
     for number in range(500):
-        kept.keep(number, schema)
-    assert sum(kept.get(number) is not None for number in range(500)) <= 200_000 // schema.values
-    assert kept.get(499) is schema
+        cache.keep(number, schema)
+    assert sum(cache.get(number) is not None for number in range(500)) <= 200_000 // schema.values
+    assert cache.get(499) is schema
 
 
-def test_a_refusal_for_too_much_work_is_told_as_one() -> None:
+def test_exceeding_the_work_budget_raises_too_much_error() -> None:
     with pytest.raises(TooMuchError):
         Work(3).take(4)

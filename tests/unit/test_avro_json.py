@@ -1,4 +1,4 @@
-"""Avro's JSON encoding: what fits is what Avro reads back, what does not is named."""
+"""Avro's JSON encoding: valid values survive a round trip, invalid ones raise an error that names the field."""
 
 import contextlib
 import io
@@ -45,13 +45,13 @@ def read(value: Any, schema: Any = SCHEMA) -> Any:
     return fastavro.schemaless_reader(io.BytesIO(data), parsed)
 
 
-def test_missing_fields_take_their_defaults_and_strange_ones_are_left_out() -> None:
-    found = read({"n": 1, "strange": 2})
-    assert found["b"] == b"\xff" and found["f"] == b"ab" and found["u"] is None and found["l"] == -1
-    assert "strange" not in found
+def test_missing_fields_get_defaults_and_unknown_fields_are_dropped() -> None:
+    decoded = read({"n": 1, "strange": 2})
+    assert decoded["b"] == b"\xff" and decoded["f"] == b"ab" and decoded["u"] is None and decoded["l"] == -1
+    assert "strange" not in decoded
 
 
-def test_a_recursive_record() -> None:
+def test_a_recursive_record_survives_a_round_trip() -> None:
     value = {"n": 1, "next": {"jp.R": {"n": 2, "next": {"R": {"n": 3}}}}}
     assert read(value)["next"]["next"]["n"] == 3
 
@@ -59,7 +59,7 @@ def test_a_recursive_record() -> None:
 @pytest.mark.parametrize(
     ("posted", "branch"), [({"int": 5}, 1), ({"long": 5}, 2), ({"string": "A"}, 3), ({"E": "A"}, 4), ({"jp.E": "A"}, 4)]
 )
-def test_the_branch_that_is_named_is_the_branch_that_is_written(posted: Any, branch: int) -> None:
+def test_a_union_value_is_written_as_its_named_branch(posted: Any, branch: int) -> None:
     data, _ = written(posted, ["null", "int", "long", "string", {"type": "enum", "name": "jp.E", "symbols": ["A"]}])
     assert data[0] == branch * 2
 
@@ -76,14 +76,14 @@ def test_the_branch_that_is_named_is_the_branch_that_is_written(posted: Any, bra
         ({"next": {"R": {"n": "x"}}}, "next.R.n"), ({"t": "now"}, "t"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_named(change: dict[str, Any], field: str) -> None:
-    with pytest.raises(DecodeError) as told:
+def test_an_invalid_value_names_its_field(change: dict[str, Any], field: str) -> None:
+    with pytest.raises(DecodeError) as caught:
         read({"n": 1, **change})
-    assert told.value.field == field
+    assert caught.value.field == field
 
 
 @pytest.mark.parametrize("value", ["x", "n", 5, [], None, ["n"], {}])
-def test_what_is_no_record_at_all(value: Any) -> None:
+def test_a_value_that_is_not_a_record_is_refused(value: Any) -> None:
     with pytest.raises(DecodeError):
         read(value)
 
@@ -98,12 +98,12 @@ PLAIN = st.recursive(
 
 
 @given(PLAIN)
-def test_nothing_but_decode_errors_comes_of_any_json(value: Any) -> None:
+def test_any_json_raises_only_decode_errors(value: Any) -> None:
     with contextlib.suppress(DecodeError):
         read(value)
 
 
-def test_what_avro_generates_survives_its_own_json_encoding() -> None:
+def test_generated_data_survives_the_json_encoding() -> None:
     schema = fastavro.parse_schema(SCHEMA | {"name": "jp.S", "fields": SCHEMA["fields"][:8]}, named_schemas={})
     for datum in generate_many(schema, 50):
         text = io.StringIO()

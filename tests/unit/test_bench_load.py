@@ -1,4 +1,4 @@
-"""The benchmark's load: what it says it produced is what the fold counts, placed as the edge places it."""
+"""The benchmark's load: its totals equal the fold's counts, and its partitions equal the edge's."""
 
 from collections import Counter
 from uuid import UUID
@@ -21,7 +21,7 @@ def produced(load: Load) -> tuple[Filled, list[tuple[int, bytes]]]:
 
 
 @pytest.mark.parametrize("size", [1, 10, 100])
-def test_the_fold_counts_exactly_what_the_load_says(size: int) -> None:
+def test_the_fold_counts_equal_the_loads_totals(size: int) -> None:
     filled, made = produced(Load(size, 300, lps=7, pool=50))
     values = [body for _, body in made]
     decoded = decode(values, np.full(len(values), NOW_MS))
@@ -36,7 +36,7 @@ def test_the_fold_counts_exactly_what_the_load_says(size: int) -> None:
     assert filled.bytes == sum(map(len, values))
 
 
-def test_every_beacon_is_its_own_and_lies_where_the_edge_would_put_it() -> None:
+def test_beacons_are_unique_and_in_the_edges_partition() -> None:
     _, made = produced(Load(10, 400, pool=20))
     identities: set[tuple[str, int]] = set()
     for partition, body in made:
@@ -47,7 +47,7 @@ def test_every_beacon_is_its_own_and_lies_where_the_edge_would_put_it() -> None:
     assert min(Counter(partition for partition, _ in made).values()) > 400 / PARTITIONS / 3
 
 
-def test_pages_times_and_bodies_are_as_many_as_asked_for() -> None:
+def test_the_load_has_the_requested_pages_time_span_and_bodies() -> None:
     load = Load(10, 3_000, lps=5, span_ms=30_000, pool=2_500)
     beacons = [msgspec.json.decode(body) for _, body in produced(load)[1]]
     times = [beacon["t0"] for beacon in beacons]
@@ -64,6 +64,6 @@ def test_the_same_seed_makes_the_same_log() -> None:
 
 
 @pytest.mark.parametrize("partitions", [1, 3, 12, 48])
-def test_many_keys_at_once_are_placed_like_one(partitions: int) -> None:
+def test_keys_in_bulk_get_the_same_partition_as_one_by_one(partitions: int) -> None:
     keys = [str(UUID(int=number**9 + number)).encode() for number in range(500)]
     assert partitions_of(keys, partitions) == [partition_of(key, partitions) for key in keys]

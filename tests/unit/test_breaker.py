@@ -1,4 +1,4 @@
-"""The breaker's states, by a clock of the test's own."""
+"""The circuit breaker's states, on a fake clock."""
 
 from infra.llm.breaker import Breaker, State
 
@@ -18,7 +18,7 @@ def fail(breaker: Breaker, times: int) -> None:
         breaker.end(permit, False)
 
 
-def test_five_failures_in_a_row_open_it_and_a_success_between_does_not() -> None:
+def test_five_failures_in_a_row_open_the_breaker() -> None:
     breaker = Breaker(clock=Clock())
     fail(breaker, 4)
     permit = breaker.begin()
@@ -30,9 +30,9 @@ def test_five_failures_in_a_row_open_it_and_a_success_between_does_not() -> None
     assert breaker.state == "open" and breaker.begin() is None
 
 
-def test_one_probe_after_a_minute_closes_it_or_opens_it_again() -> None:
-    clock, told = Clock(), list[State]()
-    breaker = Breaker(clock=clock, on_change=told.append)
+def test_a_probe_after_a_minute_closes_or_reopens_the_breaker() -> None:
+    clock, states = Clock(), list[State]()
+    breaker = Breaker(clock=clock, on_change=states.append)
     fail(breaker, 5)
     clock.now += 59.9
     assert not breaker.allows()
@@ -47,10 +47,10 @@ def test_one_probe_after_a_minute_closes_it_or_opens_it_again() -> None:
     assert probe is not None
     breaker.end(probe, True)
     assert breaker.state == "closed" and breaker.begin() is not None
-    assert told == ["open", "half_open", "open", "half_open", "closed"]
+    assert states == ["open", "half_open", "open", "half_open", "closed"]
 
 
-def test_a_probe_that_is_called_off_leaves_room_for_the_next() -> None:
+def test_a_cancelled_probe_allows_the_next_probe() -> None:
     clock = Clock()
     breaker = Breaker(clock=clock)
     fail(breaker, 5)
@@ -61,7 +61,7 @@ def test_a_probe_that_is_called_off_leaves_room_for_the_next() -> None:
     assert breaker.state == "half_open" and breaker.begin() is not None
 
 
-def test_calls_from_before_it_opened_say_nothing_afterwards() -> None:
+def test_calls_begun_before_opening_do_not_close_the_breaker() -> None:
     clock = Clock()
     breaker = Breaker(clock=clock)
     late = [breaker.begin() for _ in range(3)]
@@ -72,7 +72,7 @@ def test_calls_from_before_it_opened_say_nothing_afterwards() -> None:
     assert breaker.state == "open"
 
 
-def test_called_off_calls_do_not_break_a_row_of_failures() -> None:
+def test_a_cancelled_call_does_not_reset_the_failure_count() -> None:
     breaker = Breaker(clock=Clock())
     fail(breaker, 4)
     permit = breaker.begin()

@@ -1,4 +1,4 @@
-"""Models and Avro agree, nothing but DecodeError comes of bad bytes, and old data stays readable."""
+"""The Avro codec: models match schemas, bad bytes raise DecodeError only, and old data stays readable."""
 
 import copy
 import io
@@ -61,14 +61,14 @@ MODELS: dict[str, generation.Model] = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_model_comes_back_from_avro_as_it_was(name: str) -> None:
+def test_a_model_survives_an_avro_round_trip(name: str) -> None:
     message = MODELS[name]
     framed = codec.encode_framed(name, message.model_dump(mode="json"))
     assert codec.is_framed(framed)
     assert generation.model_from_object(type(message), codec.decode_framed(framed, name)) == message
 
 
-def test_a_beacon_comes_back_from_avro_as_it_was() -> None:
+def test_a_beacon_survives_an_avro_round_trip() -> None:
     framed = codec.encode_framed("heatmap_beacon", BEACON)
     assert codec.to_beacon(framed) == codec.to_beacon(json.dumps(BEACON).encode())
 
@@ -84,7 +84,7 @@ def test_model_and_avro_have_the_same_fields(name: str) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_nothing_but_a_decode_error_comes_of_any_bytes(data: bytes) -> None:
+def test_any_bytes_raise_only_decode_errors(data: bytes) -> None:
     for framed in (data, b"\x00\x00\x00\x00\x01" + data, b"\x00\x00\x00\x00\x02" + data):
         for decode in (codec.to_beacon, codec.decode_request):
             try:
@@ -94,7 +94,7 @@ def test_nothing_but_a_decode_error_comes_of_any_bytes(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 4, 5, 20, -1])
-def test_cut_off_and_left_over_bytes_are_refused(cut: int) -> None:
+def test_truncated_and_trailing_bytes_are_refused(cut: int) -> None:
     framed = codec.encode_framed("heatmap_beacon", BEACON)
     with pytest.raises(DecodeError):
         codec.to_beacon(framed[:cut])
@@ -102,14 +102,14 @@ def test_cut_off_and_left_over_bytes_are_refused(cut: int) -> None:
         codec.to_beacon(framed + b"\x00")
 
 
-def test_another_schema_is_refused_by_name() -> None:
+def test_data_of_another_schema_is_refused_by_name() -> None:
     framed = codec.encode_framed("progress", MODELS["progress"].model_dump(mode="json"))
     with pytest.raises(DecodeError, match="heatmap_beacon has id 1"):
         codec.to_beacon(framed)
 
 
-def reads(writer: Any, reader: Any, datum: Any) -> Any:
-    """The datum, written with one schema and read with the other."""
+def write_then_read(writer: Any, reader: Any, datum: Any) -> Any:
+    """Write the datum with one schema and read it with the other."""
     out = io.BytesIO()
     fastavro.schemaless_writer(out, fastavro.parse_schema(copy.deepcopy(writer), named_schemas={}), datum)
     out.seek(0)
@@ -133,13 +133,13 @@ RELEASED = sorted(AVRO.glob("released/*/*.avsc"))
 def test_data_of_every_released_schema_is_still_read(released: Path) -> None:
     old = json.loads(released.read_text(encoding="utf-8"))
     new = json.loads((AVRO / released.name).read_text(encoding="utf-8"))
-    found = reads(old, new, datum_of(released.stem))
-    assert found["schema"] == 1
+    decoded = write_then_read(old, new, datum_of(released.stem))
+    assert decoded["schema"] == 1
 
 
-def test_a_change_that_breaks_old_data_is_seen() -> None:
+def test_an_incompatible_schema_change_is_detected() -> None:
     old = json.loads((AVRO / "progress.avsc").read_text(encoding="utf-8"))
     new = copy.deepcopy(old)
     new["fields"].append({"name": "added_without_default", "type": "string"})
     with pytest.raises(SchemaResolutionError, match="added_without_default"):
-        reads(old, new, datum_of("progress"))
+        write_then_read(old, new, datum_of("progress"))

@@ -1,4 +1,4 @@
-"""The delivery rules on a log held in memory: what is cut, flushed, committed, repeated and dropped."""
+"""The delivery rules on a log in memory: when buckets are cut, stored, committed, retried and dropped."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -38,7 +38,7 @@ def log_of(*timestamps: int) -> list[Record]:
 def cut(
     tp: TP, epoch: int, fetch: int, records: list[Any], begin: int | None = None, following: int | None = None
 ) -> list[Slice]:
-    """Slices of a fetch that passed nothing but its records, unless said."""
+    """Return the slices of a fetch; without `begin` and `following` it covers its records only."""
     begin = records[0].offset if begin is None else begin
     following = records[-1].offset + 1 if following is None else following
     return list(sliced(tp, epoch, fetch, Fetched(begin, records, following)))
@@ -46,7 +46,7 @@ def cut(
 
 @dataclass
 class Consumer:
-    """Stands in for streams.transports.slices.Consumer; the real one is run by tests/guarantees."""
+    """A fake of streams.transports.slices.Consumer; tests/guarantees run the real consumer."""
 
     epoch: int = 1
     boundary: dict[TP, int] = field(default_factory=dict)
@@ -98,7 +98,7 @@ class Consumer:
 
 
 class Store:
-    """Takes buckets; can fail a number of times, or run something in the middle of a store."""
+    """A store of buckets that can fail a number of times, or run `meanwhile` during an insert."""
 
     def __init__(self) -> None:
         self.stored: list[tuple[str, list[int]]] = []
@@ -188,20 +188,20 @@ def world_of(consumer: Consumer, cut: Cut = CUT) -> World:
     return World(consumer, store, clock, delivery, fatal)
 
 
-async def test_a_bucket_ends_before_the_first_record_of_a_later_one(world: World) -> None:
+async def test_a_bucket_ends_before_the_first_record_of_a_later_bucket(world: World) -> None:
     await world.read(log_of(1_000, 4_999, 5_000))
     assert world.store.stored == [("heatmap.events:0:0-1:1000", [0, 1])]
     assert world.consumer.commits == [(TP0, 2)]
 
 
-async def test_a_record_one_bucket_back_stays_and_two_back_cuts(world: World) -> None:
+async def test_a_record_two_buckets_back_cuts_the_bucket(world: World) -> None:
     await world.read(log_of(10_000, 5_000, 10_001))
     assert world.store.stored == []
     await world.read([Record(3, 4_999)])
     assert world.store.stored == [("heatmap.events:0:0-2:10000", [0, 1, 2])]
 
 
-async def test_a_bucket_ends_after_n_records_wherever_fetches_end(world: World) -> None:
+async def test_a_bucket_ends_after_n_records_regardless_of_fetches(world: World) -> None:
     records = log_of(*([1_000] * 25))
     await world.read(records[:7])
     await world.read(records[7:25])
@@ -209,7 +209,7 @@ async def test_a_bucket_ends_after_n_records_wherever_fetches_end(world: World) 
     assert world.consumer.commits == [(TP0, 10), (TP0, 20)]
 
 
-async def test_the_same_log_gives_the_same_tokens_however_it_is_fetched(world: World) -> None:
+async def test_tokens_do_not_depend_on_the_sizes_of_fetches(world: World) -> None:
     records = log_of(*range(0, 60_000, 700))
     tokens = []
     for step in (1, 3, 50):
@@ -221,7 +221,7 @@ async def test_the_same_log_gives_the_same_tokens_however_it_is_fetched(world: W
     assert len(tokens[0]) > 10
 
 
-async def test_a_store_that_fails_gets_the_same_token_again_and_nothing_is_committed_before(
+async def test_a_failed_insert_is_retried_with_its_token_before_a_commit(
     world: World,
 ) -> None:
     world.store.failures = [Retryable("away"), Refused("table is not there", 60), RuntimeError("surprise")]
@@ -234,14 +234,14 @@ async def test_a_store_that_fails_gets_the_same_token_again_and_nothing_is_commi
     assert world.clock.now == pytest.approx(0.1 + 0.2 + 0.4)
 
 
-async def test_a_commit_that_is_refused_is_tried_again_without_a_second_insert(world: World) -> None:
+async def test_a_refused_commit_is_retried_without_a_second_insert(world: World) -> None:
     world.consumer.refuse_commits = 3
     await world.read(log_of(1_000, 6_000))
     assert len(world.store.stored) == 1
     assert world.consumer.commits == [(TP0, 1)]
 
 
-async def test_a_partition_taken_away_during_a_retry_is_dropped_at_once(world: World) -> None:
+async def test_a_partition_revoked_during_a_retry_is_dropped_at_once(world: World) -> None:
     world.store.failures = [Retryable("away")] * 1_000
 
     def revoke() -> None:
@@ -269,20 +269,20 @@ async def test_a_revoke_after_the_insert_leaves_the_commit_to_the_next_owner(wor
     assert world.consumer.commits == [(TP0, 1)]
 
 
-async def test_open_buckets_are_dropped_not_flushed_when_a_new_epoch_begins(world: World) -> None:
+async def test_a_new_epoch_drops_open_buckets_without_storing_them(world: World) -> None:
     await world.read(log_of(1_000, 1_001))
     world.consumer.epoch = 2
     await world.read(log_of(1_000, 1_001, 1_002, 6_000), epoch=2)
     assert world.store.stored == [("heatmap.events:0:0-2:1000", [0, 1, 2])]
 
 
-async def test_a_slice_of_an_old_epoch_counts_nothing(world: World) -> None:
+async def test_a_slice_of_an_old_epoch_is_ignored(world: World) -> None:
     world.consumer.epoch = 2
     await world.read(log_of(1_000, 6_000), epoch=1)
     assert world.store.stored == []
 
 
-async def test_a_slice_that_leaves_records_out_is_read_again_from_the_boundary(world: World) -> None:
+async def test_a_gap_in_a_slice_causes_a_rewind_to_the_boundary(world: World) -> None:
     records = log_of(1_000, 1_001, 1_002, 1_003, 6_000)
     await world.read(records[:2])
     await world.read(records[3:])
@@ -292,7 +292,7 @@ async def test_a_slice_that_leaves_records_out_is_read_again_from_the_boundary(w
     assert world.store.stored == [("heatmap.events:0:0-3:1000", [0, 1, 2, 3])]
 
 
-async def test_slices_fetched_before_the_rewind_prove_no_gap(world: World) -> None:
+async def test_slices_fetched_before_a_rewind_cause_no_second_rewind(world: World) -> None:
     records = log_of(1_000, 1_001, 1_002, 1_003, 6_000)
     await world.read(records[:1])
     world.consumer.fetch += 1
@@ -304,7 +304,7 @@ async def test_slices_fetched_before_the_rewind_prove_no_gap(world: World) -> No
     assert world.store.stored == [("heatmap.events:0:0-3:1000", [0, 1, 2, 3])]
 
 
-async def test_what_was_here_already_is_passed_over(world: World) -> None:
+async def test_records_that_were_already_read_are_skipped(world: World) -> None:
     records = log_of(1_000, 1_001, 6_000)
     await world.read(records)
     await world.read(records[:1])
@@ -318,7 +318,7 @@ async def test_partitions_do_not_mix(world: World) -> None:
     assert world.consumer.commits == [(TP1, 1)]
 
 
-async def test_other_partitions_fill_while_a_bucket_is_on_its_way_and_their_own_next_one_waits(world: World) -> None:
+async def test_an_insert_blocks_its_own_partition_only(world: World) -> None:
     world.store.open.clear()
     for tp, records in ((TP0, log_of(1_000, 6_000)), (TP1, log_of(1_000, 6_000))):
         for part in cut(tp, 1, 1, records):
@@ -340,7 +340,7 @@ async def test_other_partitions_fill_while_a_bucket_is_on_its_way_and_their_own_
     assert world.consumer.commits == [(TP0, 1), (TP1, 1), (TP0, 2)]
 
 
-async def test_reading_again_begins_after_what_is_on_its_way(world: World) -> None:
+async def test_a_rewind_starts_after_the_bucket_being_stored(world: World) -> None:
     world.store.open.clear()
     records = log_of(1_000, 6_000, 6_001, 6_002, 11_000)
     for part in cut(TP0, 1, 1, records[:2]):
@@ -356,7 +356,7 @@ async def test_reading_again_begins_after_what_is_on_its_way(world: World) -> No
     assert [offsets for _, offsets in world.store.stored] == [[0], [1, 2, 3]]
 
 
-async def test_closing_lets_go_of_what_is_on_its_way(world: World) -> None:
+async def test_close_drops_buckets_that_are_being_stored(world: World) -> None:
     world.store.open.clear()
     for part in cut(TP0, 1, 1, log_of(1_000, 6_000)):
         await world.delivery.on_slice(part)
@@ -365,7 +365,7 @@ async def test_closing_lets_go_of_what_is_on_its_way(world: World) -> None:
     assert world.consumer.commits == []
 
 
-async def test_an_open_bucket_asks_for_a_tick_each_skew(world: World) -> None:
+async def test_an_open_bucket_requests_a_tick_every_skew_interval(world: World) -> None:
     await world.read(log_of(1_000))
     await world.read([Record(0, 1_000, value=b"")], tp=TP1)
     world.clock.now = 4.9
@@ -377,7 +377,7 @@ async def test_an_open_bucket_asks_for_a_tick_each_skew(world: World) -> None:
     assert [bucket.tp for bucket in world.delivery.overdue()] == [TP0]
 
 
-async def test_a_tick_closes_a_bucket_and_counts_nothing(world: World) -> None:
+async def test_a_tick_closes_a_bucket_and_is_not_counted(world: World) -> None:
     await world.read(log_of(1_000))
     await world.read([Record(1, 6_000, value=b"")])
     assert world.store.stored == [("heatmap.events:0:0-0:1000", [0])]
@@ -386,7 +386,7 @@ async def test_a_tick_closes_a_bucket_and_counts_nothing(world: World) -> None:
     assert world.consumer.commits == [(TP0, 1)]
 
 
-async def test_cancellation_passes_through(world: World) -> None:
+async def test_cancellation_is_not_swallowed(world: World) -> None:
     async def cancelled() -> Awaitable[None]:
         raise asyncio.CancelledError
 

@@ -15,8 +15,8 @@ def world() -> World:
     return world_of(Consumer())
 
 
-async def test_holes_that_a_fetch_passed_are_no_loss(world: World) -> None:
-    """Transaction markers stand at 1, 3 and 4, an aborted record at 6."""
+async def test_offsets_without_records_are_no_loss(world: World) -> None:
+    """Offsets 1, 3 and 4 are transaction markers; offset 6 is an aborted record."""
     await world.read([Record(0, 1_000), Record(2, 1_001)], following=4)
     await world.read([Record(5, 6_000)], begin=4, following=7)
     assert world.consumer.rewinds == []
@@ -24,7 +24,7 @@ async def test_holes_that_a_fetch_passed_are_no_loss(world: World) -> None:
     assert world.consumer.commits == [(TP0, 3)]
 
 
-async def test_a_fetch_of_markers_alone_moves_the_place(world: World) -> None:
+async def test_a_fetch_of_markers_alone_moves_the_position(world: World) -> None:
     await world.read([Record(0, 1_000)])
     await world.read([], begin=1, following=9)
     await world.read([Record(9, 6_000)])
@@ -32,24 +32,22 @@ async def test_a_fetch_of_markers_alone_moves_the_place(world: World) -> None:
     assert world.store.stored == [("heatmap.events:0:0-0:1000", [0])]
 
 
-async def test_a_hole_between_two_fetches_is_read_again(world: World) -> None:
+async def test_a_gap_between_two_fetches_causes_a_rewind(world: World) -> None:
     await world.read([Record(0, 1_000)], following=2)
     await world.read([Record(5, 1_001)], begin=4)
     assert world.consumer.rewinds == [(TP0, 0)]
 
 
-async def test_records_that_retention_deleted_are_counted_as_lost(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_records_deleted_by_retention_are_counted_as_lost(world: World, caplog: pytest.LogCaptureFixture) -> None:
     world.consumer.first = 7
     before = metrics.LOST.labels("0")._value.get()
     await world.read([Record(7, 1_000), Record(8, 6_000)])
     assert metrics.LOST.labels("0")._value.get() - before == 7
-    assert "7 records or markers were deleted uncounted" in caplog.text
+    assert "7 records or markers were deleted before they were counted" in caplog.text
     assert world.store.stored == [("heatmap.events:0:7-7:1000", [7])]
 
 
-async def test_a_log_that_became_shorter_ends_the_worker(world: World) -> None:
+async def test_a_log_that_became_shorter_stops_the_worker(world: World) -> None:
     await world.read([Record(offset, 1_000) for offset in range(5)])
     world.consumer.log_end = 3
     await world.read([Record(0, 90_000)])
@@ -57,14 +55,14 @@ async def test_a_log_that_became_shorter_ends_the_worker(world: World) -> None:
     assert world.store.stored == []
 
 
-async def test_the_first_bucket_is_cut_as_the_commit_says() -> None:
+async def test_the_first_bucket_uses_the_cut_of_the_commit() -> None:
     consumer = Consumer(metadata=Cut(records=2).metadata)
     world = world_of(consumer, Cut(records=3))
     await world.read(log_of(*([1_000] * 9)))
     assert [offsets for _, offsets in world.store.stored] == [[0, 1], [2, 3, 4], [5, 6, 7]]
 
 
-async def test_the_first_bucket_keeps_the_windows_of_the_commit() -> None:
+async def test_the_first_bucket_uses_the_windows_of_the_commit() -> None:
     consumer = Consumer(metadata=Cut(records=10, window_ms=2_000, phase_ms=0).metadata)
     world = world_of(consumer)
     await world.read(log_of(500, 1_999, 2_000, 4_999, 5_000))
@@ -79,7 +77,7 @@ async def test_a_commit_of_the_first_release_keeps_its_leading_tick() -> None:
     assert world.store.stored == [("heatmap.events:0:0-1:1000", [1]), ("heatmap.events:0:3-3:6001", [3])]
 
 
-async def test_a_quiet_partition_commits_the_ticks_it_passed(world: World) -> None:
+async def test_a_quiet_partition_commits_past_its_ticks(world: World) -> None:
     await world.read(log_of(1_000))
     await world.read([Record(1, 6_000, value=b"")])
     world.delivery.commit_quiet()
@@ -93,7 +91,7 @@ async def test_a_quiet_partition_commits_the_ticks_it_passed(world: World) -> No
     assert world.store.stored[1:] == [("heatmap.events:0:2-2:12000", [2])]
 
 
-async def test_a_stop_finishes_what_is_begun_and_begins_nothing(world: World) -> None:
+async def test_a_stop_finishes_started_inserts_and_starts_no_others(world: World) -> None:
     world.store.open.clear()
     for tp, records in ((TP0, log_of(1_000, 6_000)), (TP1, log_of(1_000))):
         for part in cut(tp, 1, 1, records):
@@ -111,7 +109,7 @@ async def test_a_stop_finishes_what_is_begun_and_begins_nothing(world: World) ->
     assert world.consumer.commits == [(TP0, 1)]
 
 
-async def test_a_stop_gives_up_after_its_time(world: World) -> None:
+async def test_a_stop_gives_up_after_its_timeout(world: World) -> None:
     world.store.open.clear()
     for part in cut(TP0, 1, 1, log_of(1_000, 6_000)):
         await world.delivery.on_slice(part)
@@ -120,11 +118,11 @@ async def test_a_stop_gives_up_after_its_time(world: World) -> None:
     assert world.consumer.commits == []
 
 
-def test_slices_are_cut_where_the_five_seconds_change() -> None:
+def test_slices_end_at_five_second_boundaries() -> None:
     parts = cut(TP0, 1, 1, log_of(1_000, 4_999, 5_000, 9_999, 10_000), following=7)
     assert [(part.begin, part.next, part.bucket) for part in parts] == [(0, 2, 0), (2, 4, 1), (4, 7, 2)]
 
 
-def test_another_partition_s_slices_are_cut_at_its_own_times() -> None:
+def test_each_partition_has_its_own_slice_boundaries() -> None:
     parts = cut(TP1, 1, 1, log_of(1_000, 1_909, 1_910, 6_909, 6_910))
     assert [(part.begin, part.next, part.bucket) for part in parts] == [(0, 2, 0), (2, 4, 1), (4, 5, 2)]

@@ -1,4 +1,4 @@
-"""Bounds of a bucket and of all buckets together: bytes, parts of rows, memory."""
+"""Limits of one bucket and of all buckets: bytes, rows per part, memory."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ from streams.heatmap.delivery import Delivery
 from streams.heatmap.lanes import Lanes
 
 
-async def test_a_bucket_ends_before_its_bytes_are_too_many() -> None:
+async def test_a_bucket_ends_before_it_exceeds_its_bytes() -> None:
     few = Cut(records=10, most_bytes=5)
     world = world_of(Consumer(metadata=few.metadata), few)
     values = [b"xx", b"xx", b"xx", b"xxxxxxxxx", b"x", b"x"]
@@ -19,7 +19,7 @@ async def test_a_bucket_ends_before_its_bytes_are_too_many() -> None:
     assert [offsets for _, offsets in world.store.stored] == [[0, 1], [2], [3], [4, 5]]
 
 
-async def test_the_bytes_cut_alike_however_the_log_is_fetched() -> None:
+async def test_cuts_by_bytes_do_not_depend_on_the_sizes_of_fetches() -> None:
     values = [b"x" * (1 + offset * 7 % 4) for offset in range(40)]
     records = [*(Record(offset, 1_000 + offset, value) for offset, value in enumerate(values)), Record(40, 6_000)]
     found = []
@@ -33,7 +33,7 @@ async def test_the_bytes_cut_alike_however_the_log_is_fetched() -> None:
     assert len(found[0]) > 5
 
 
-def test_commits_of_earlier_releases_bound_no_bytes_and_no_parts() -> None:
+def test_commits_of_earlier_releases_have_no_byte_or_part_limit() -> None:
     earlier = "lpstream rule=2 window_ms=5000 phase_ms=3090 records=50000"
     found = Cut(records=7).parse(earlier)
     assert found is not None
@@ -53,12 +53,12 @@ def memory_world(most_held: int) -> World:
         skew_s=1.0,
         on_fatal=world.fatal.append,
         most_held=most_held,
-        clock=lambda: time.monotonic() + world.clock.now,  # a fake clock that sleeps move would run away here
+        clock=lambda: time.monotonic() + world.clock.now,  # sleeps would advance a fake clock without end here
     )
     return world
 
 
-async def test_where_memory_is_short_the_oldest_bucket_alone_grows() -> None:
+async def test_only_the_oldest_bucket_grows_when_memory_is_short() -> None:
     world = memory_world(most_held=4)
     lanes = Lanes(world.delivery.on_slice, lambda tp: None, lambda tp: None, world.fatal.append)  # type: ignore[arg-type]
     for part in (*cut(TP0, 1, 1, log_of(1_000, 1_001, 1_002)), *cut(TP1, 1, 1, log_of(1_000, 1_001))):
@@ -69,7 +69,7 @@ async def test_where_memory_is_short_the_oldest_bucket_alone_grows() -> None:
         lanes.put(part)
     await asyncio.sleep(0.05)
     open_now = {tp: state.bucket.last for tp, state in world.delivery.partitions.items() if state.bucket}
-    assert open_now == {TP0: 4, TP1: 1}, "the second partition waits, the first goes on"
+    assert open_now == {TP0: 4, TP1: 1}, "the second partition waits while the first continues"
     world.clock.now += 100.0
     assert [bucket.tp for bucket in world.delivery.overdue()] == [TP0]
     lanes.put(cut(TP0, 1, 3, [Record(5, 6_000)])[0])
@@ -82,8 +82,8 @@ async def test_where_memory_is_short_the_oldest_bucket_alone_grows() -> None:
     assert world.consumer.commits == [(TP0, 5), (TP1, 3)]
 
 
-async def test_a_partition_that_gets_nothing_holds_up_no_other() -> None:
-    """The oldest bucket may be of a partition whose log is stopped at a batch that cannot be read."""
+async def test_a_partition_without_records_does_not_block_others() -> None:
+    """The oldest bucket may belong to a partition that has stopped at an unreadable batch."""
     world = memory_world(most_held=1)
     lanes = Lanes(world.delivery.on_slice, lambda tp: None, lambda tp: None, world.fatal.append)  # type: ignore[arg-type]
     lanes.put(cut(TP0, 1, 1, log_of(1_000))[0])
@@ -97,7 +97,7 @@ async def test_a_partition_that_gets_nothing_holds_up_no_other() -> None:
     assert world.store.stored == [("heatmap.events:1:0-2:1000", [0, 1, 2])]
 
 
-async def test_a_fault_of_ours_in_a_store_ends_the_worker() -> None:
+async def test_an_unexpected_error_in_a_store_stops_the_worker() -> None:
     world = world_of(Consumer())
 
     async def broken(*_: object) -> None:
@@ -112,7 +112,7 @@ async def test_a_fault_of_ours_in_a_store_ends_the_worker() -> None:
     assert world.consumer.commits == []
 
 
-async def test_too_many_bad_records_pause_the_partition_and_commit_nothing() -> None:
+async def test_too_many_bad_records_pause_the_partition_without_a_commit() -> None:
     world = world_of(Consumer())
     world.consumer.commits.append((TP0, 900))
     await world.read([Record(900, 1_000), Record(901, 1_001)])

@@ -1,4 +1,4 @@
-"""Faults that an attack on the delivery found, each by its smallest input."""
+"""Regression tests for faults in the delivery, each with its smallest input."""
 
 import asyncio
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from faust.types import TP
 from test_delivery import TP0, TP1, Consumer, Record, World, cut, log_of, world_of
-from test_transport import Broker, Thread, given
+from test_transport import Broker, Thread, slices_of_fetch
 
 from processors.heatmap.cuts import Cut
 from streams.heatmap.delivery import QUIET_S
@@ -16,10 +16,10 @@ from streams.runtime.settings import Settings
 from streams.workers.app import build_app
 
 
-async def test_a_quiet_commit_keeps_the_cut_of_a_bucket_that_may_be_begun() -> None:
-    """The worker before cut after 2 records, stored 1 to 2 in some tables, and died.
+async def test_a_quiet_commit_keeps_the_cut_of_a_partly_stored_bucket() -> None:
+    """The previous worker cut after 2 records, stored offsets 1 to 2 in some tables, and died.
 
-    This one has read a tick, then waits for ClickHouse with a bucket of another partition, for a minute.
+    This worker has read a tick, then waits a minute for ClickHouse with a bucket of another partition.
     """
     world = world_of(Consumer(metadata=Cut(records=2).metadata))
     await world.read([Record(0, 1_000, b"")])
@@ -30,14 +30,14 @@ async def test_a_quiet_commit_keeps_the_cut_of_a_bucket_that_may_be_begun() -> N
     assert world.store.stored[0] == ("heatmap.events:0:1-2:1001", [1, 2])
 
 
-def test_slices_of_times_that_went_back_do_not_depend_on_the_fetch() -> None:
+def test_slices_of_decreasing_times_do_not_depend_on_fetches() -> None:
     records = log_of(10_000, 3_000, 10_500)
     whole = [(part.begin, part.bucket) for part in cut(TP0, 1, 1, records)]
     split = [(part.begin, part.bucket) for start in range(3) for part in cut(TP0, 1, 1, records[start : start + 1])]
     assert whole == split
 
 
-async def test_tokens_of_times_that_went_back_do_not_depend_on_the_fetch() -> None:
+async def test_tokens_of_decreasing_times_do_not_depend_on_fetches() -> None:
     records = log_of(10_000, 3_000, 10_500, 20_000)
     tokens = []
     for step in (1, 3):
@@ -48,7 +48,7 @@ async def test_tokens_of_times_that_went_back_do_not_depend_on_the_fetch() -> No
     assert tokens[0] == tokens[1]
 
 
-async def test_a_loss_is_counted_though_the_answer_of_its_commit_is_lost(world: World) -> None:
+async def test_a_loss_is_counted_when_its_commits_answer_is_lost(world: World) -> None:
     world.consumer.first = 7
     commit = world.consumer.commit_boundary
     answers = [False]
@@ -63,7 +63,7 @@ async def test_a_loss_is_counted_though_the_answer_of_its_commit_is_lost(world: 
     assert metrics.LOST.labels("0")._value.get() - before == 7
 
 
-async def test_no_rewind_outlives_its_epoch(world: World) -> None:
+async def test_a_rewind_is_dropped_when_its_epoch_ends(world: World) -> None:
     await world.read(log_of(1_000, 1_001))
     committed = world.consumer.committed
 
@@ -77,23 +77,23 @@ async def test_no_rewind_outlives_its_epoch(world: World) -> None:
 
 
 class StrictThread(Thread):
-    """As aiokafka: a partition that is not assigned has no position."""
+    """A thread that refuses to seek unassigned partitions, as aiokafka does."""
 
     async def seek_wait(self, places: dict[TP, int]) -> None:
         self.failures = int(not places.keys() <= self.assigned)
         await super().seek_wait(places)
 
 
-async def test_a_rewind_of_a_partition_that_is_gone_does_not_stop_reading() -> None:
+async def test_a_rewind_of_a_revoked_partition_does_not_stop_reading() -> None:
     consumer = build_app(Settings(), "heatmap").consumer
     consumer._thread, consumer.flow_active, consumer.sleep = StrictThread(assigned={TP1}), True, asyncio.sleep
     consumer._wait_next_records = Broker([{TP1: [Record(5, 1_000)]}]).fetch
     consumer.rewind(TP0, 3)
     async with asyncio.timeout(0.5):
-        assert await given(consumer) == [(1, 5, 6)]
+        assert await slices_of_fetch(consumer) == [(1, 5, 6)]
 
 
-async def test_a_commit_of_a_newer_release_does_not_stop_other_partitions(world: World) -> None:
+async def test_a_commit_of_a_newer_release_does_not_block_partitions(world: World) -> None:
     committed = world.consumer.committed
 
     async def newer(tp: TP) -> tuple[int, str] | None:
@@ -105,11 +105,11 @@ async def test_a_commit_of_a_newer_release_does_not_stop_other_partitions(world:
     stuck = not agent.done()
     agent.cancel()
     await asyncio.gather(agent, return_exceptions=True)
-    assert not stuck or world.fatal, "neither passed over, nor the end of the worker"
+    assert not stuck or world.fatal, "the slice was neither skipped nor fatal to the worker"
 
 
 class Watched(Consumer):
-    """What the gauges ask of a consumer: all that exists is fetched, the log ends at 10."""
+    """A fake consumer for the gauges: everything is fetched, and the log ends at 10."""
 
     def assignment(self) -> set[TP]:
         return {TP0}
@@ -128,7 +128,7 @@ def age() -> float:
     return float(metrics.COMMIT_AGE.labels("0")._value.get())
 
 
-async def test_reading_again_resets_no_age_while_the_broker_is_slow() -> None:
+async def test_a_rewind_does_not_reset_the_commit_age() -> None:
     consumer = Watched(log_end=10)
     world = world_of(consumer)
     now = [0.0]
@@ -149,7 +149,7 @@ async def test_reading_again_resets_no_age_while_the_broker_is_slow() -> None:
     assert age() == 100.0
 
 
-async def test_a_braked_partition_ages_where_nothing_comes_behind_it() -> None:
+async def test_the_commit_age_of_a_braked_partition_grows() -> None:
     consumer = Watched(log_end=901)
     consumer.highwater = lambda tp: 901  # type: ignore[method-assign]
     consumer.commits.append((TP0, 900))
@@ -164,7 +164,7 @@ async def test_a_braked_partition_ages_where_nothing_comes_behind_it() -> None:
     assert age() == 100.0
 
 
-async def test_a_partition_that_comes_back_is_not_late_since_it_left() -> None:
+async def test_the_commit_age_restarts_when_a_partition_returns() -> None:
     consumer = Watched(log_end=10)
     world = world_of(consumer)
     now = [0.0]
@@ -179,7 +179,7 @@ async def test_a_partition_that_comes_back_is_not_late_since_it_left() -> None:
     assert age() == 0.0
 
 
-async def test_the_answer_of_a_commit_does_not_outlive_its_epoch() -> None:
+async def test_a_commit_answer_is_ignored_after_its_epoch() -> None:
     consumer: Any = build_app(Settings(), "heatmap").consumer
 
     class Slow(Thread):

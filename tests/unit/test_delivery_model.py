@@ -1,4 +1,4 @@
-"""A model of brokers, tables and workers that die: whatever happens, each record is in each table exactly once."""
+"""A model of brokers, tables and workers that die: each record ends in each table exactly once."""
 
 import asyncio
 from collections import Counter, deque
@@ -23,7 +23,7 @@ from streams.transports.slices import cut as sliced
 
 TABLES = ("views", "clicks", "bands")
 CUTS = [Cut(1), Cut(2), Cut(3), Cut(50), Cut(2, 2_000, 0), Cut(50, 7_000, 1_000)]
-FEW = 3  # workers with this cut hold little at once
+FEW = 3  # workers with this cut hold few records in memory
 TURNS = 25
 LAST_MS = 60_000
 
@@ -40,7 +40,7 @@ class Record:
 
 @dataclass
 class Place:
-    """One partition at the broker, and what was stored and committed of it."""
+    """A partition at the broker, with its committed offset and stored rows."""
 
     records: list[Record]
     end: int
@@ -53,7 +53,7 @@ class Place:
     tables: dict[str, dict[str, list[int]]] = field(default_factory=lambda: {table: {} for table in TABLES})
 
     def half_stored(self) -> bool:
-        """Return whether a table has, or may soon have, what is not committed."""
+        """Return whether a table has, or may soon have, uncommitted records."""
         begin = self.committed[0] if self.committed else 0
         stored = (offset for tokens in self.tables.values() for offsets in tokens.values() for offset in offsets)
         return self.inserts > 0 or any(offset >= begin for offset in stored)
@@ -63,7 +63,7 @@ class Place:
 
 
 class World:
-    """The stores. Each of their steps waits for a permit, so that workers can die between any two steps."""
+    """The stores. Every step waits for a permit, so that workers can die between any two steps."""
 
     def __init__(self, logs: list[list[tuple[int, int, bool]]]) -> None:
         self.places = {TP("heatmap.events", number): place_of(log) for number, log in enumerate(logs)}
@@ -82,7 +82,7 @@ class World:
 
 
 class Worker:
-    """A delivery, its lanes, and a stand-in for its consumer."""
+    """A delivery with its lanes; the worker itself is the fake consumer."""
 
     def __init__(self, world: World, cut: Cut) -> None:
         self.world, self.cut, self.now = world, cut, 0.0
@@ -116,7 +116,7 @@ class Worker:
             self.positions[tp] = place.committed[0] if place.committed else place.head
 
     def fetch(self, tp: TP, offsets: int, hand_out: int = 1_000) -> None:
-        """Fetch so many offsets, markers or records, and hand out so many of the slices."""
+        """Fetch that many offsets (records or markers) and hand out at most `hand_out` slices."""
         place = self.world.places[tp]
         begin = max(self.positions[tp], place.head)
         following = self.positions[tp] = min(begin + offsets, place.end)
@@ -159,7 +159,7 @@ class Worker:
             place.committed = boundary, self.cut.metadata
 
         try:
-            # not where records were lost: test_delivery.py shows what a lost answer does there
+            # No fault where records were lost: test_delivery_faults.py covers a lost answer there.
             await self.world.step(commit, Retryable, may_fail=not place.passed_by_retention())
         except Retryable:
             return False
@@ -181,7 +181,7 @@ class Worker:
         return self.world.places[tp].end
 
     def brake(self, tps: set[TP]) -> None:
-        raise AssertionError("nothing here cannot be decoded")
+        raise AssertionError("every record of this model can be decoded")
 
 
 class Work:
@@ -205,10 +205,10 @@ class Work:
         place = self.worker.world.places[bucket.tp]
 
         async def insert(tokens: dict[str, list[int]]) -> None:
-            def drop_what_is_here() -> None:
+            def store_once() -> None:
                 tokens.setdefault(bucket.token, self.offsets)
 
-            await self.worker.world.step(drop_what_is_here, RuntimeError)
+            await self.worker.world.step(store_once, RuntimeError)
 
         place.inserts += 1
         try:
@@ -221,7 +221,7 @@ class Work:
 
 
 def place_of(log: list[tuple[int, int, bool]]) -> Place:
-    """Return a log of (offsets left out before the record, ms after the one before, whether it is a tick)."""
+    """Return a partition from (offsets to skip before the record, ms after the last record, is a tick)."""
     records, offset, now = [], 0, 20_000
     for hole, step, tick in [*log, (0, LAST_MS, True)]:
         offset, now = offset + hole, max(now + step, 0)
@@ -236,7 +236,7 @@ async def turn() -> None:
 
 
 class Play:
-    """What happens to the world, by the names of the methods."""
+    """A run of the model: each act is a method, chosen by its name."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -245,9 +245,9 @@ class Play:
         self.zombies = False
 
     def may_die(self) -> bool:
-        """Return whether a death leaves nothing half stored that retention has begun to delete.
+        """Return whether no partition is half stored while retention deletes its records.
 
-        What is stored and not committed then counts as lost and as stored, or twice. This limit is not tested here.
+        Stored but uncommitted records would then count as lost and stored, or twice. This model leaves that limit out.
         """
         return not any(place.passed_by_retention() and place.half_stored() for place in self.world.places.values())
 
@@ -285,7 +285,7 @@ class Play:
             self.worker = Worker(self.world, CUTS[(a + b) % len(CUTS)])
 
     async def live_on_unknown(self, a: int, b: int) -> None:
-        """The worker goes on for a while though its partitions are another's."""
+        """Keep the worker alive as a zombie after its partitions moved to another worker."""
         if not any(place.passed_by_retention() for place in self.world.places.values()):
             self.worker.fenced = self.zombies = True
             self.worker = Worker(self.world, CUTS[(a + b) % len(CUTS)])
@@ -317,7 +317,7 @@ class Play:
             await turn()
 
     async def end(self, cut: Cut) -> None:
-        """Nothing fails any more: a last worker reads all."""
+        """Let a last worker read everything without faults."""
         self.world.faults.clear()
         await self.let_die()
         await self.kill_all()
@@ -350,10 +350,10 @@ async def play(logs: list[Any], acts: list[tuple[str, int, int]], last_cut: Cut)
     await run.end(last_cut)
     for tp, place in world.places.items():
         assert place.committed is not None
-        # A quiet partition whose commit has another cut is committed with its first bucket.
+        # A quiet partition whose commit has another cut commits with its first bucket.
         assert place.committed[0] == place.end or place.committed[1] != last_cut.metadata
         uncovered = set(range(place.base or 0, place.committed[0])) - place.covered
-        # A worker counts a loss before it commits behind it. When it dies in between, the next worker counts it again.
+        # A worker counts a loss before the commit. If it dies in between, the next worker counts the loss again.
         named = lost(tp) - before[tp]
         assert named >= len(uncovered) if uncovered else named == 0
         assert place.lossy or not uncovered
@@ -362,7 +362,7 @@ async def play(logs: list[Any], acts: list[tuple[str, int, int]], last_cut: Cut)
             assert Counter(offset for offsets in tokens.values() for offset in offsets) == counted, table
 
 
-def test_a_loss_is_named_again_when_the_worker_dies_before_its_commit() -> None:
+def test_a_loss_is_counted_again_if_the_worker_dies_before_commit() -> None:
     acts = [("fetch", 0, 0), ("permit", 1, 2), ("retention", 4, 1), ("rebalance", 0, 0), ("fetch", 0, 3)]
     logs = [[(0, 0, False)]]
     before = lost(TP("heatmap.events", 0))
@@ -386,7 +386,7 @@ LOGS = st.lists(
     st.lists(st.tuples(st.sampled_from(ACTS), st.integers(0, 7), st.integers(0, 7)), max_size=50),
     st.sampled_from(CUTS),
 )
-def test_each_record_is_in_each_table_once_whatever_dies(
+def test_each_record_is_in_each_table_exactly_once(
     logs: list[Any], acts: list[tuple[str, int, int]], last_cut: Cut
 ) -> None:
     asyncio.run(play(logs, acts, last_cut))

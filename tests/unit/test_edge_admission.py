@@ -1,4 +1,4 @@
-"""Rates and reservations of the edge."""
+"""The edge's admission: rates and reservations of memory."""
 
 import pytest
 from hypothesis import given
@@ -23,14 +23,14 @@ def taken(rate: Rate, key: bytes, times: list[float]) -> int:
     return sum(rate.wait(key, now) == 0.0 for now in times)
 
 
-def test_a_burst_passes_and_then_the_rate() -> None:
+def test_a_burst_passes_then_the_rate_applies() -> None:
     rate = Rate(10)
     assert taken(rate, b"a", [100.0] * 500) == 10 * BURST_S
     assert taken(rate, b"a", [101.0] * 500) == 10
-    assert taken(rate, b"b", [101.0] * 500) == 10 * BURST_S, "another client is another bucket"
+    assert taken(rate, b"b", [101.0] * 500) == 10 * BURST_S, "each client has its own bucket"
 
 
-def test_who_waits_as_long_as_told_gets_through() -> None:
+def test_a_client_passes_after_its_wait() -> None:
     rate = Rate(2)
     taken(rate, b"a", [0.0] * 100)
     wait = rate.wait(b"a", 0.0)
@@ -39,17 +39,17 @@ def test_who_waits_as_long_as_told_gets_through() -> None:
     assert rate.wait(b"a", wait) == 0.0
 
 
-def test_a_rate_slower_than_one_a_burst_still_lets_one_pass() -> None:
+def test_a_rate_below_one_per_burst_still_admits_one_request() -> None:
     rate = Rate(0.01)
     assert [rate.wait(b"a", now) == 0.0 for now in (0.0, 1.0, 99.0, 100.0)] == [True, False, False, True]
 
 
-def test_rate_zero_is_no_limit() -> None:
+def test_a_rate_of_zero_is_no_limit() -> None:
     assert taken(Rate(0), b"a", [0.0] * 10_000) == 10_000
 
 
 @given(st.lists(st.floats(0, 1_000), max_size=300), st.floats(0.5, 50))
-def test_no_window_ever_lets_more_pass_than_burst_and_rate(times: list[float], per_second: float) -> None:
+def test_no_window_admits_more_than_burst_and_rate(times: list[float], per_second: float) -> None:
     rate = Rate(per_second)
     passed = [now for now in sorted(times) if rate.wait(b"a", now) == 0.0]
     for first, start in enumerate(passed):
@@ -57,7 +57,7 @@ def test_no_window_ever_lets_more_pass_than_burst_and_rate(times: list[float], p
             assert last - first + 1 <= per_second * (BURST_S + passed[last] - start) + 1.001
 
 
-def test_quiet_clients_are_forgotten_and_their_number_is_bounded() -> None:
+def test_quiet_clients_are_dropped_and_their_number_is_bounded() -> None:
     rate = Rate(1, most=3)
     for number in range(10):
         rate.wait(bytes([number]), 0.0)
@@ -67,7 +67,7 @@ def test_quiet_clients_are_forgotten_and_their_number_is_bounded() -> None:
     assert len(rate) == 0
 
 
-def test_a_client_is_known_by_a_hash_that_another_process_would_not_make() -> None:
+def test_a_clients_hash_differs_between_processes() -> None:
     one, other = admission(), admission()
     assert one.client_of("192.0.2.7") == one.client_of("192.0.2.7") != one.client_of("192.0.2.8")
     assert one.client_of("192.0.2.7") != other.client_of("192.0.2.7")
@@ -75,7 +75,7 @@ def test_a_client_is_known_by_a_hash_that_another_process_would_not_make() -> No
     assert one.client_of("nobody") == UNKNOWN
 
 
-def test_the_client_is_stopped_before_all_others() -> None:
+def test_the_client_rate_limits_one_client_only() -> None:
     one = admission(edge_client_rate=1.0, edge_rate=1_000.0)
     mine, others = one.client_of("192.0.2.7"), one.client_of("192.0.2.8")
     for _ in range(int(BURST_S)):
@@ -86,7 +86,7 @@ def test_the_client_is_stopped_before_all_others() -> None:
     one.check_rate(others)
 
 
-def test_bytes_are_given_back_whatever_happens() -> None:
+def test_reserved_bytes_are_released_after_an_error() -> None:
     one = admission(edge_max_in_flight_bytes=2**20)
     with pytest.raises(HttpError) as refused, one.room() as room:
         room.grow(2**20)
@@ -97,7 +97,7 @@ def test_bytes_are_given_back_whatever_happens() -> None:
     assert one.bytes == 0
 
 
-def test_requests_in_hand_are_bounded() -> None:
+def test_concurrent_requests_are_bounded() -> None:
     one = admission(edge_max_requests=1)
     one.begin()
     with pytest.raises(HttpError):
@@ -106,7 +106,7 @@ def test_requests_in_hand_are_bounded() -> None:
     one.begin()
 
 
-def test_bodies_that_are_yet_to_come_are_bounded_for_each_client() -> None:
+def test_expected_body_bytes_are_bounded_for_each_client() -> None:
     one = admission(edge_client_body_bytes=2 * LEAST_BODY, edge_max_body_bytes=2 * LEAST_BODY)
     mine, others = one.client_of("192.0.2.7"), one.client_of("192.0.2.8")
     small = [one.arriving(mine, 1), one.arriving(mine, 1)]
@@ -114,14 +114,14 @@ def test_bodies_that_are_yet_to_come_are_bounded_for_each_client() -> None:
         one.arriving(mine, 1)
     assert refused.value.status == 429
     one.arriving(others, None)
-    for body in (*small, *small):  # released twice: by its end, and by that of its request
+    for body in (*small, *small):  # released twice: at the end of the body and of its request
         body.release()
     with pytest.raises(HttpError):
         one.arriving(mine, 2 * LEAST_BODY + 1)
     one.arriving(mine, None).release()
 
 
-def test_zero_bounds_no_body_that_is_yet_to_come() -> None:
+def test_zero_is_no_limit_for_expected_body_bytes() -> None:
     one = admission(edge_client_body_bytes=0)
     for _ in range(1_000):
         one.arriving(UNKNOWN, None)

@@ -1,4 +1,4 @@
-"""Who a client is: by its address, and by what proxies of ours say of it."""
+"""Client addresses: from the connection, and from X-Forwarded-For of trusted proxies."""
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ APPENDED = f"{CLIENT}, {BALANCER}, {GOOGLE}"  # Google's load balancer, then ngi
     "address",
     ["192.0.2.7", " 192.0.2.7 ", "192.0.2.7:443", "::ffff:192.0.2.7", "[::ffff:192.0.2.7]:443", "::FFFF:c000:207"],
 )
-def test_one_ipv4_client_however_it_is_written(address: str) -> None:
+def test_spellings_of_an_ipv4_address_are_one_client(address: str) -> None:
     assert network_of(address) == network_of(CLIENT) != network_of("192.0.2.8")
 
 
@@ -27,12 +27,12 @@ def test_one_ipv4_client_however_it_is_written(address: str) -> None:
     "address",
     ["2001:db8::1", "2001:DB8:0:0:ffff::2", "[2001:db8::3]", "[2001:db8::3]:65535", "2001:db8::4%eth0"],
 )
-def test_one_ipv6_client_is_its_64(address: str) -> None:
+def test_an_ipv6_client_is_its_64_bit_network(address: str) -> None:
     assert network_of(address) == network_of("2001:db8::") != network_of("2001:db8:0:1::1")
 
 
 @pytest.mark.parametrize("text", ["", "unknown", "192.0.2", "192.0.2.7:x", "[192.0.2.7", "[::1]x", "1" * 9_999, "é"])
-def test_what_is_no_address_is_no_client(text: str) -> None:
+def test_an_invalid_address_is_no_client(text: str) -> None:
     assert network_of(text) is None
 
 
@@ -48,7 +48,7 @@ def test_what_is_no_address_is_no_client(text: str) -> None:
         [f"{CLIENT}:4711,{BALANCER}:443,{GOOGLE}:80"],
     ],
 )
-def test_trusted_hops_are_counted_from_the_right_over_all_lines(lines: list[str]) -> None:
+def test_trusted_hops_count_from_the_right_over_all_header_lines(lines: list[str]) -> None:
     assert forwarded(lines, 3) == network_of(CLIENT)
 
 
@@ -56,17 +56,17 @@ SHORT: list[list[str]] = [[], [""], ["203.0.113.9"], ["203.0.113.9, 203.0.113.10
 
 
 @pytest.mark.parametrize("lines", SHORT)
-def test_a_header_too_short_names_nobody(lines: list[str]) -> None:
+def test_a_header_with_too_few_hops_names_no_client(lines: list[str]) -> None:
     assert forwarded(lines, 3) is None
 
 
 @given(st.lists(st.text(st.characters(codec="latin-1", exclude_characters="\r\n"), max_size=40), max_size=5))
-def test_nothing_that_a_client_sends_changes_who_it_is(sent: list[str]) -> None:
+def test_a_client_cannot_forge_its_address(sent: list[str]) -> None:
     assert forwarded([*sent, APPENDED], 3) == network_of(CLIENT)
     assert forwarded([", ".join([*sent, APPENDED])], 3) == network_of(CLIENT)
 
 
-def test_with_too_short_a_header_the_connection_is_the_client() -> None:
+def test_the_connection_is_the_client_if_the_header_is_too_short() -> None:
     one = Admission(
         Settings.model_construct(**{**Settings().model_dump(), "edge_trusted_proxies": 2, "edge_client_rate": 0.1}),
         Tenants([]),
@@ -78,7 +78,7 @@ def test_with_too_short_a_header_the_connection_is_the_client() -> None:
     one.admit(_headers("203.0.113.2", CLIENT, BALANCER), peer, None)
 
 
-def test_without_proxies_the_header_says_nothing() -> None:
+def test_the_header_is_ignored_without_trusted_proxies() -> None:
     one = Admission(Settings.model_construct(**{**Settings().model_dump(), "edge_client_rate": 0.1}), Tenants([]))
     one.admit(_headers("203.0.113.1"), one.client_of(CLIENT), None)
     with pytest.raises(HttpError, match="Too many"):

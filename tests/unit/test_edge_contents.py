@@ -1,4 +1,4 @@
-"""What the doors store of what is posted: the checked model's own bytes, under a key and in a place of the door's."""
+"""What the edge stores: the validated model's own bytes, with a key and partition that the edge chooses."""
 
 import base64
 import gzip
@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from doors import AVRO, BINARY, JSON, PARTITIONS, doors
+from edge_listeners import AVRO, BINARY, JSON, PARTITIONS, running_edge
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,20 +40,20 @@ REQUEST: dict[str, Any] = {
 
 
 def rest(*values: bytes, **fields: Any) -> bytes:
-    """A body of the REST door."""
+    """Return a body for the REST Proxy with these values; `fields` are added to each record."""
     more = b"".join(b"," + json.dumps(name).encode() + b":" + json.dumps(one).encode() for name, one in fields.items())
     return b'{"records":[' + b",".join(b'{"value":' + value + more + b"}" for value in values) + b"]}"
 
 
 @pytest.mark.parametrize("name", INFLATED)
-async def test_what_is_stored_of_a_beacon_is_the_beacon(name: str) -> None:
+async def test_a_beacon_is_stored_without_padding_or_unknown_fields(name: str) -> None:
     body = INFLATED[name]
-    async with doors() as one:
-        assert (await one.post("/e/heatmap.events", body, "text/plain"))[0] == 204
-        assert (await one.post("/e/heatmap.events", gzip.compress(body), "text/plain"))[0] == 204
-        assert (await one.post("/topics/heatmap.events", rest(body)))[0] == 200
-        assert (await one.post("/topics/heatmap.events", rest(body), private=True))[0] == 200
-        assert {(record.value, record.key, record.partition) for record in one.kept} == {(STORED, KEY, None)}
+    async with running_edge() as edge:
+        assert (await edge.post("/e/heatmap.events", body, "text/plain"))[0] == 204
+        assert (await edge.post("/e/heatmap.events", gzip.compress(body), "text/plain"))[0] == 204
+        assert (await edge.post("/topics/heatmap.events", rest(body)))[0] == 200
+        assert (await edge.post("/topics/heatmap.events", rest(body), private=True))[0] == 200
+        assert {(record.value, record.key, record.partition) for record in edge.records} == {(STORED, KEY, None)}
 
 
 @pytest.mark.parametrize("private", [False, True])
@@ -61,93 +61,95 @@ async def test_a_beacon_is_stored_as_json_from_every_format(private: bool) -> No
     sections = [dict(zip(("name", "top", "bottom"), row, strict=True)) for row in BEACON["sections"]]
     avro = json.dumps({"value_schema_id": 1, "records": [{"value": {**BEACON, "sections": sections}}]}).encode()
     framed, bare = (base64.b64encode(value).decode() for value in (encode_framed("heatmap_beacon", BEACON), PLAIN))
-    async with doors() as one:
+    async with running_edge() as edge:
         for body, kind in (
             (avro, AVRO),
             (rest(json.dumps(framed).encode()), BINARY),
             (rest(json.dumps(bare).encode()), BINARY),
         ):
-            status, answer = await one.post("/topics/heatmap.events", body, kind, private=private)
+            status, answer = await edge.post("/topics/heatmap.events", body, kind, private=private)
             assert (status, answer["value_schema_id"]) == (200, 1 if kind == AVRO else None), answer
-        assert [record.value for record in one.kept] == [STORED] * 3
+        assert [record.value for record in edge.records] == [STORED] * 3
 
 
-async def test_a_request_for_a_page_is_stored_without_what_it_does_not_mean() -> None:
+async def test_a_page_request_is_stored_without_padding() -> None:
     plain = json.dumps(REQUEST).encode()
     padded = (
         plain[:-1] + b',"padding":"' + b"x" * 100_000 + b'","tone":"friendly"' + b',"quality":"fast"' * 1_000 + b"}"
     )
-    async with doors() as one:
+    async with running_edge() as edge:
         for value in (plain, padded):
-            assert (await one.post("/topics/lp.requests", rest(value, key="k" * 9_000), private=True))[0] == 200
-        first, second = one.kept
+            assert (await edge.post("/topics/lp.requests", rest(value, key="k" * 9_000), private=True))[0] == 200
+        first, second = edge.records
         assert first == second and first.key == REQUEST["request_id"].encode()
         assert len(first.value or b"") < 1_000 and json.loads(first.value or b"")["business"]["name"] == "一"
 
 
 @pytest.mark.parametrize("body", [b" " * 65_537, gzip.compress(PLAIN + b" " * 65_536)])
-async def test_a_beacon_inflates_to_64_kib_at_most(body: bytes) -> None:
-    async with doors() as one:
+async def test_a_beacon_over_64_kib_inflated_is_refused(body: bytes) -> None:
+    async with running_edge() as edge:
         for _ in range(2):
-            status, answer = await one.post("/e/heatmap.events", body, "text/plain")
+            status, answer = await edge.post("/e/heatmap.events", body, "text/plain")
             assert status == 413 and "65536" in answer["message"]
         wide = rest(PLAIN, PLAIN[:-1] + b',"padding":"' + b"x" * 65_536 + b'"}')
         for private in (False, True):
-            status, answer = await one.post("/topics/heatmap.events", wide, private=private)
+            status, answer = await edge.post("/topics/heatmap.events", wide, private=private)
             assert (status, answer["message"]) == (413, "records[1].value: is larger than 65536 bytes")
-        assert one.kept == []
+        assert edge.records == []
 
 
 @pytest.mark.parametrize("kind", ["json", "binary"])
-async def test_keys_are_bounded_in_length(kind: str) -> None:
+async def test_a_key_that_is_too_long_is_refused(kind: str) -> None:
     value = b"1" if kind == "json" else b'"MQ=="'
     key = "k" * 1_200 if kind == "json" else base64.b64encode(b"k" * 1_025).decode()
-    async with doors(proxy_topics=["other"]) as one:
-        status, answer = await one.post(
+    async with running_edge(proxy_topics=["other"]) as edge:
+        status, answer = await edge.post(
             "/topics/other", rest(value, key=key), JSON if kind == "json" else BINARY, private=True
         )
         assert (status, answer["message"]) == (422, "records[0].key: is longer than 1024 bytes")
-        assert (await one.post("/topics/other", rest(b"1", key="k" * 1_022), private=True))[0] == 200
+        assert (await edge.post("/topics/other", rest(b"1", key="k" * 1_022), private=True))[0] == 200
 
 
 @pytest.mark.parametrize("private", [False, True])
-async def test_a_beacon_counts_in_one_partition_alone(private: bool) -> None:
-    async with doors() as one:
-        told = []
+async def test_a_beacon_is_accepted_for_its_own_partition_only(private: bool) -> None:
+    async with running_edge() as edge:
+        statuses = []
         for number in range(PARTITIONS):
-            told.append((await one.post("/topics/heatmap.events", rest(PLAIN, partition=number), private=private))[0])
+            statuses.append(
+                (await edge.post("/topics/heatmap.events", rest(PLAIN, partition=number), private=private))[0]
+            )
             path = f"/topics/heatmap.events/partitions/{number}"
-            told.append((await one.post(path, rest(PLAIN), private=private))[0])
-            assert (await one.post("/topics/heatmap.events", rest(PLAIN, key=f"k{number}"), private=private))[0] == 200
-        assert [at // 2 for at, status in enumerate(told) if status == 200] == [OWN, OWN]
-        assert set(told) == {200, 400}
-        assert {(record.key, record.place_by, record.partition) for record in one.kept} == {(KEY, KEY, None)}
+            statuses.append((await edge.post(path, rest(PLAIN), private=private))[0])
+            assert (await edge.post("/topics/heatmap.events", rest(PLAIN, key=f"k{number}"), private=private))[0] == 200
+        assert [at // 2 for at, status in enumerate(statuses) if status == 200] == [OWN, OWN]
+        assert set(statuses) == {200, 400}
+        assert {(record.key, record.place_by, record.partition) for record in edge.records} == {(KEY, KEY, None)}
 
 
-async def test_a_request_for_a_page_has_its_own_partition_as_well() -> None:
+async def test_a_page_request_is_accepted_for_its_own_partition_only() -> None:
     value = json.dumps(REQUEST).encode()
     own = partition_of(REQUEST["request_id"].encode(), PARTITIONS)
-    async with doors() as one:
+    async with running_edge() as edge:
         for number in range(PARTITIONS):
-            status, answer = await one.post("/topics/lp.requests", rest(value, partition=number), private=True)
+            status, answer = await edge.post("/topics/lp.requests", rest(value, partition=number), private=True)
             assert status == (200 if number == own else 400), answer
-        assert [record.partition for record in one.kept] == [None]
+        assert [record.partition for record in edge.records] == [None]
 
 
-async def test_a_partition_beside_another_in_the_path_is_refused() -> None:
-    async with doors(proxy_topics=["other"]) as one:
+async def test_a_partition_that_contradicts_the_path_is_refused() -> None:
+    async with running_edge(proxy_topics=["other"]) as edge:
         path = f"/topics/heatmap.events/partitions/{OWN}"
-        status, answer = await one.post(path, rest(PLAIN, partition=OTHER))
+        status, answer = await edge.post(path, rest(PLAIN, partition=OTHER))
         assert status == 400 and "records[0].partition" in answer["message"]
         path = "/topics/other/partitions/3"
-        status, answer = await one.post(path, rest(b"1", partition=4), private=True)
+        status, answer = await edge.post(path, rest(b"1", partition=4), private=True)
         assert status == 400 and "records[0].partition" in answer["message"]
-        assert (await one.post(path, rest(b"1", b"2", partition=3), private=True))[0] == 200
-        assert [record.partition for record in one.kept] == [3, 3]
+        assert (await edge.post(path, rest(b"1", b"2", partition=3), private=True))[0] == 200
+        assert [record.partition for record in edge.records] == [3, 3]
 
 
 @given(st.binary(max_size=60), st.integers(0, len(PLAIN)), st.integers(0, 30))
-def test_every_beacon_that_is_taken_can_be_stored_and_read_again(cut: bytes, at: int, length: int) -> None:
+def test_every_accepted_beacon_survives_a_round_trip(cut: bytes, at: int, length: int) -> None:
     try:
         beacon = decode_beacon(PLAIN[:at] + cut + PLAIN[at + length :])
     except DecodeError:

@@ -1,4 +1,4 @@
-"""Which path belongs to which route, and which path is none."""
+"""The edge's routes: which paths match, and which are refused."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def found(routes: list[Route], path: str) -> list[tuple[str, dict[str, str]]]:
         ("https://edge/lp/..a/...", "/lp/..a/..."),
     ],
 )
-def test_a_plain_path_is_taken_as_it_was_sent(target: str, path: str) -> None:
+def test_a_plain_path_is_accepted_unchanged(target: str, path: str) -> None:
     assert path_of(target) == path
 
 
@@ -29,7 +29,7 @@ def test_a_plain_path_is_taken_as_it_was_sent(target: str, path: str) -> None:
     ["", "*", "t.js", "//t.js", "/a//b", "/a/", "/.", "/..", "/a/../t.js", "/lp/..", "/%74.js", "/a;b", "/a#b",
      "/a?b#c", "/\\a", "/a b", "/a\n", "/é", "ftp://edge/t.js", "http://edge", "http://edge?/t.js", "/a\x00"],
 )  # fmt: skip
-def test_a_path_that_programs_read_differently_is_none(target: str) -> None:
+def test_an_ambiguous_path_is_refused(target: str) -> None:
     assert path_of(target) is None
 
 
@@ -44,12 +44,12 @@ def test_the_heatmap_of_any_lp_id_has_a_route(lp_id: str, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("lp_id", [".", "..", ".a", "-a", "a" * 129, "a/b", ""])
-def test_what_no_page_can_be_called_has_no_route(lp_id: str) -> None:
+def test_an_invalid_lp_id_has_no_route(lp_id: str) -> None:
     assert found(PUBLIC, f"/lp/{lp_id}") == []
     assert found(PRIVATE, f"/heatmaps/{lp_id}.png") == []
     assert found(STUDIO, f"/studio/maps/{lp_id}") == []
 
 
-def test_no_name_of_a_picture_leads_out_of_the_pages() -> None:
+def test_a_picture_name_cannot_leave_its_folder() -> None:
     assert NAME.fullmatch("card-a.b-1-og.png")
     assert not NAME.fullmatch("card-..-og.png") and not NAME.fullmatch("card-.-og.png")

@@ -1,4 +1,4 @@
-"""Child processes, ports, the choice of a broker and the topics file, without any store."""
+"""The embedded stack without stores: child processes, ports, choice of broker, topics file."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
 def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come true"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.02)
 
 
@@ -40,7 +40,7 @@ def child(tmp_path: Path, code: str) -> ChildProcess:
     return ChildProcess("thing", [sys.executable, "-u", "-c", textwrap.dedent(code)], log=tmp_path / "thing.log")
 
 
-def test_ready_memory_and_stop(tmp_path: Path) -> None:
+def test_a_child_becomes_ready_and_can_stop_and_restart(tmp_path: Path) -> None:
     one = child(tmp_path, "import time; print('up'); time.sleep(600)")
     one.start()
     one.wait_ready(lambda: "up" in one.log.read_text(), 10)
@@ -55,7 +55,7 @@ def test_ready_memory_and_stop(tmp_path: Path) -> None:
     assert "thing was killed by SIGKILL" in one.obituary()
 
 
-def test_an_early_end_tells_the_log(tmp_path: Path) -> None:
+def test_an_early_exit_raises_with_the_log(tmp_path: Path) -> None:
     one = child(tmp_path, "import sys; print('no such disk'); sys.exit(3)")
     one.start()
     with pytest.raises(LpstreamError, match="no such disk") as caught:
@@ -64,7 +64,7 @@ def test_an_early_end_tells_the_log(tmp_path: Path) -> None:
     assert str(one.log) in str(caught.value)
 
 
-def test_no_answer_and_no_program(tmp_path: Path) -> None:
+def test_a_child_without_an_answer_or_program_raises(tmp_path: Path) -> None:
     one = child(tmp_path, "import time; time.sleep(600)")
     one.start()
     try:
@@ -78,7 +78,7 @@ def test_no_answer_and_no_program(tmp_path: Path) -> None:
         ChildProcess("thing", [str(tmp_path / "nowhere")], log=tmp_path / "log").start()
 
 
-def test_one_that_ignores_sigterm_goes_with_its_children(tmp_path: Path) -> None:
+def test_a_child_that_ignores_sigterm_is_killed_with_its_children(tmp_path: Path) -> None:
     code = """
         import signal, subprocess, sys, time
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -102,13 +102,13 @@ def test_a_child_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
     thread.start()
     thread.join()
     one.wait_ready(lambda: "up" in one.log.read_text(), 10)
-    time.sleep(0.2)  # the kernel's signal, were there one, would have come with the thread's end
+    time.sleep(0.2)  # a parent-death signal would arrive when the thread ends
     assert one.alive
     one.stop()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's signal at a parent's death is Linux's")
-def test_children_of_a_killed_parent_are_gone(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG exists on Linux only")
+def test_children_of_a_killed_parent_die(tmp_path: Path) -> None:
     code = f"""
         import sys, time
         from pathlib import Path
@@ -126,7 +126,7 @@ def test_children_of_a_killed_parent_are_gone(tmp_path: Path) -> None:
     until(lambda: not runs(pid))
 
 
-def test_ports_are_kept_below_the_ephemeral_range(tmp_path: Path) -> None:
+def test_ports_are_stable_and_below_the_ephemeral_range(tmp_path: Path) -> None:
     first = Ports(tmp_path)
     given = [first.get(name) for name in "abcdef"]
     first.save()
@@ -142,7 +142,7 @@ def test_ports_are_kept_below_the_ephemeral_range(tmp_path: Path) -> None:
     assert LOWEST <= Ports(tmp_path).get("a") <= HIGHEST
 
 
-def test_a_port_that_was_given_out_is_nobody_elses_though_nothing_listens_yet(tmp_path: Path) -> None:
+def test_a_claimed_port_cannot_be_claimed_again(tmp_path: Path) -> None:
     port = Ports(tmp_path).get("a")
     assert not claim(port, tmp_path / "other")
     code = "import sys, pathlib; from infra.embedded.ports import claim; print(claim(int(sys.argv[1]), pathlib.Path()))"
@@ -158,7 +158,7 @@ def fake_tools(folder: Path, monkeypatch: pytest.MonkeyPatch, *, java: str = "21
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}/usr/bin{os.pathsep}/bin")
 
 
-def test_without_java_the_broker_is_tansu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_broker_is_tansu_without_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     said: list[str] = []
     (broker,) = choose_kafka("auto", tmp_path, Ports(tmp_path), say=said.append)
@@ -169,12 +169,12 @@ def test_without_java_the_broker_is_tansu(tmp_path: Path, monkeypatch: pytest.Mo
         choose_kafka("apache", tmp_path, Ports(tmp_path))
 
 
-def test_an_old_java_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_java_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_tools(tmp_path / "bin", monkeypatch, java="11.0.2", mvn="exit 0")
     assert apache_obstacle() == "java is version 11, 17 is needed"
 
 
-def test_a_fetch_that_fails_falls_back_for_auto_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_download_falls_back_to_tansu_for_auto_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_tools(tmp_path / "bin", monkeypatch, mvn="echo 'Unknown host'; exit 1")
     said: list[str] = []
     jars = tmp_path / "jars"
@@ -187,7 +187,7 @@ def test_a_fetch_that_fails_falls_back_for_auto_only(tmp_path: Path, monkeypatch
     assert not list(jars.glob("partial-*"))
 
 
-def test_parallel_starts_fetch_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parallel_starts_download_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mvn = 'for a; do case "$a" in -DoutputDirectory=*) out="${a#*=}";; esac; done\n'
     mvn += f'echo once >> {tmp_path}/calls; sleep 0.3; mkdir -p "$out"; : > "$out/kafka_2.13-9.9.9.jar"'
     fake_tools(tmp_path / "bin", monkeypatch, mvn=mvn)
@@ -203,7 +203,7 @@ def test_parallel_starts_fetch_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert brokers[3].version() == "apache kafka 9.9.9"
 
 
-def test_topics_of_the_contracts() -> None:
+def test_the_topics_file_has_the_contracts_topics() -> None:
     specs = {spec.name: spec for spec in load_topics()}
     flows = ["heatmap.events", "lp.requests", "lp.steps", "lp.step-results"]
     assert set(specs) == {*flows, *(f"{name}.dlq" for name in flows), "lp.results", "lp.progress"}
@@ -214,7 +214,7 @@ def test_topics_of_the_contracts() -> None:
     for spec in specs.values():
         if spec.config.get("cleanup.policy") != "compact":
             assert int(spec.config["retention.bytes"]) >= int(spec.config["max.message.bytes"]), spec.name
-    for name in flows:  # what came in fits into its dead letter, with headers
+    for name in flows:  # a dead letter holds the original record and headers
         sizes = [int(specs[topic].config["max.message.bytes"]) for topic in (name, f"{name}.dlq")]
         assert sizes[1] > sizes[0]
 
@@ -228,7 +228,7 @@ def test_topics_of_the_contracts() -> None:
         ("partitions = ", "TOMLDecodeError"),
     ],
 )
-def test_a_wrong_topics_file_is_told(tmp_path: Path, text: str, said: str) -> None:
+def test_an_invalid_topics_file_is_an_error(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "topics.toml"
     path.write_text(text)
     with pytest.raises(LpstreamError, match=said):
@@ -245,15 +245,15 @@ for number in (3, 4):
 """
 
 
-def test_who_connects_while_a_child_is_started_again_waits_for_it(tmp_path: Path) -> None:
+def test_clients_that_connect_during_a_restart_are_served(tmp_path: Path) -> None:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     one = ChildProcess("thing", [sys.executable, "-c", SERVER], log=tmp_path / "thing.log", sockets=sockets)
     try:
         for _ in range(2):
             clients = [socket.create_connection(held.getsockname(), timeout=10) for held in sockets]
             one.start()
-            told = [client.recv(100).decode() for client in clients]
-            assert told == [f"3 of {one.pid}", f"4 of {one.pid}"], one.tail()
+            replies = [client.recv(100).decode() for client in clients]
+            assert replies == [f"3 of {one.pid}", f"4 of {one.pid}"], one.tail()
             for client in clients:
                 client.close()
             while one.alive:

@@ -1,4 +1,4 @@
-"""`lpstream erase` without stores: what it refuses, and the list of what stays."""
+"""`lpstream erase` without stores: refused arguments, and the list of data that stays."""
 
 from pathlib import Path
 
@@ -21,19 +21,19 @@ STAYS = what_stays(Settings())
     [
         ([], "--lp or --tenant"),
         (["--lp", "a", "--tenant", "b"], "--lp or --tenant"),
-        (["--lp", "../x"], "--lp '../x': is no id"),
-        (["--lp", ""], "is no id"),
-        (["--lp", "x" * 5_000], "is no id"),
-        (["--tenant", "acme-"], "--tenant 'acme-': is no id"),
-        (["--tenant", "*"], "is no id"),
+        (["--lp", "../x"], "--lp '../x': is not a valid"),
+        (["--lp", ""], "is not a valid"),
+        (["--lp", "x" * 5_000], "is not a valid"),
+        (["--tenant", "acme-"], "--tenant 'acme-': is not a valid"),
+        (["--tenant", "*"], "is not a valid"),
     ],
 )
-def test_what_is_no_id_is_refused_before_any_store_is_asked(args: list[str], said: str) -> None:
+def test_an_invalid_id_is_refused_without_asking_a_store(args: list[str], said: str) -> None:
     done = CliRunner().invoke(app, ["erase", *args])
     assert isinstance(done.exception, LpstreamError) and said in str(done.exception)
 
 
-def test_a_tenant_means_its_prefix_and_the_pages_that_are_listed(tmp_path: Path) -> None:
+def test_a_tenant_covers_its_prefix_and_its_listed_pages(tmp_path: Path) -> None:
     path = tmp_path / "tenants.toml"
     path.write_text('[[tenant]]\nid = "acme"\nlp_ids = ["own-site", "*"]\n', encoding="utf-8")
     settings = Settings(tenants_file=path)
@@ -44,14 +44,14 @@ def test_a_tenant_means_its_prefix_and_the_pages_that_are_listed(tmp_path: Path)
     assert meant_by(settings, ["a", "a", "b"], "") == Meant(("a", "b"))
 
 
-def test_every_topic_is_on_the_list_of_what_stays() -> None:
-    told = " ".join(one.where for one in STAYS)
-    assert all(topic.name in told for topic in load_topics())
+def test_the_list_of_remaining_data_names_every_topic() -> None:
+    places = " ".join(one.where for one in STAYS)
+    assert all(topic.name in places for topic in load_topics())
     assert all(one.where and one.what and one.until for one in STAYS)
 
 
 @pytest.mark.parametrize("one", STAYS, ids=lambda one: one.where)
-def test_the_privacy_page_lists_what_stays(one: object) -> None:
+def test_the_privacy_page_lists_the_remaining_data(one: object) -> None:
     section = PRIVACY.split("## Deleting")[1].split("\n## ")[0]
     row = f"| {one.where} | {one.what} | {one.until} |"  # type: ignore[attr-defined]
     assert row in section

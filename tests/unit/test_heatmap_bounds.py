@@ -1,4 +1,4 @@
-"""A beacon is bounded in what it makes the pipeline do; edge and worker judge alike."""
+"""Limits of the work that one beacon can cause; edge and worker apply the same limits."""
 
 from typing import Any
 
@@ -61,7 +61,7 @@ HONEST = {
 
 
 @pytest.mark.parametrize("name", TOO_MUCH)
-def test_a_beacon_that_asks_too_much_is_refused_by_field(name: str) -> None:
+def test_a_beacon_over_a_limit_is_refused_with_its_field(name: str) -> None:
     field, beacon = TOO_MUCH[name]
     body = msgspec.json.encode(beacon)
     with pytest.raises(DecodeError) as refused:
@@ -72,7 +72,7 @@ def test_a_beacon_that_asks_too_much_is_refused_by_field(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HONEST)
-def test_what_a_browser_really_sends_is_taken(name: str) -> None:
+def test_beacons_that_browsers_send_are_accepted(name: str) -> None:
     body = msgspec.json.encode(HONEST[name])
     decode_beacon(body)
     decoded = decode([body, msgspec.json.encode(PLAIN)], [NOW_MS, NOW_MS])
@@ -84,7 +84,7 @@ def test_what_a_browser_really_sends_is_taken(name: str) -> None:
 @given(
     st.lists(st.integers(0, 300_000), min_size=1, max_size=8), st.integers(0, 4_999), st.sampled_from([6_000, 65_536])
 )
-def test_no_beacon_makes_more_rows_than_its_bound(times: list[int], phase: int, page_h: int) -> None:
+def test_a_beacon_never_makes_more_rows_than_the_limit(times: list[int], phase: int, page_h: int) -> None:
     count = len(times)
     beacon = scrolling(count, 0, page_h, 65_536) | {"dt": times, "dwell": [1] * count, "t0": NOW_MS - 400_000 + phase}
     body = msgspec.json.encode(beacon | {"sections": [["a", 0, 65_536], ["b", 0, 65_536]]})
@@ -99,8 +99,8 @@ def test_no_beacon_makes_more_rows_than_its_bound(times: list[int], phase: int, 
     assert tables["heatmap_scroll"].num_rows + tables["heatmap_sections"].num_rows <= MAX_ROWS
 
 
-def test_parts_hold_the_rows_of_the_tables_in_order() -> None:
-    """A part that is repeated must be the part that it was: parts depend on the rows alone."""
+def test_parts_contain_the_tables_rows_in_order() -> None:
+    """A retried part must equal the first: parts depend on the rows only."""
     bodies = [
         msgspec.json.encode(scrolling(5, 4_000, 6_000) | {"lp_id": f"lp_{n}", "dwell": [1] * 5}) for n in range(9)
     ]
@@ -127,8 +127,8 @@ def test_parts_hold_the_rows_of_the_tables_in_order() -> None:
 
 
 @pytest.mark.parametrize("column", ["dt", "x", "y", "dwell"])
-def test_a_number_that_passes_for_a_seam_spoils_no_neighbour(column: str) -> None:
-    """The arrays of a slice are read as one, with the least number between them."""
+def test_a_number_equal_to_the_separator_harms_no_neighbour(column: str) -> None:
+    """The decoder joins the arrays of a slice with the smallest int64 between them."""
     one, two = PLAIN | {"type": "c", "fixed": []}, PLAIN | {"type": "cc", "fixed": []}
     one |= {name: [1] for name in ("dt", *COLUMNS)} | {column: [1, -(2**63)]}
     two |= {name: [1, 2] for name in ("dt", *COLUMNS)} | {column: [5]}
@@ -139,15 +139,15 @@ def test_a_number_that_passes_for_a_seam_spoils_no_neighbour(column: str) -> Non
         assert decoded.columns.beacons == 1
 
 
-def test_memory_is_told_without_a_look_at_each_slice() -> None:
-    """The delivery asks before each slice: what is held is added up as it comes."""
+def test_the_folds_memory_is_a_running_sum() -> None:
+    """The delivery reads the size before each slice, so the fold keeps a running sum."""
     fold, body = Fold(), msgspec.json.encode(PLAIN | {"sections": [["hero", 0, 900]]})
     sizes = []
     for _ in range(3):
         columns = decode([body], [NOW_MS]).columns
         sizes.append(columns.size)
         fold.add(columns)
-    # one page id, and one section of one layout
+    # Two words: one page id, and one section of one layout.
     assert fold.held == sum(sizes) + 2 * WORD_BYTES
     assert len(list(fold.parts(100))) == 4
     assert 0 < fold.held < 5_000

@@ -1,4 +1,4 @@
-"""The fast decoder against the strict one: the same beacons accepted, the same columns of them."""
+"""The fast decoder against the strict decoder: both accept the same beacons and return the same columns."""
 
 import random
 from typing import Any
@@ -30,12 +30,12 @@ EXAMPLE = (
 
 
 def one(text: str | bytes) -> Decoded:
-    """What becomes of a single record."""
+    """Decode a single record."""
     return decode([text if isinstance(text, bytes) else text.encode()], [NOW_MS])
 
 
 def strict(value: bytes) -> Beacon | None:
-    """The beacon by msgspec, or None."""
+    """Decode a beacon with msgspec; return None if it is invalid."""
     try:
         return decode_beacon(value)
     except (DecodeError, UnicodeDecodeError):
@@ -43,7 +43,7 @@ def strict(value: bytes) -> Beacon | None:
 
 
 def beacons_of(decoded: Decoded) -> list[dict[str, Any]]:
-    """The columns, beacon by beacon, with everything that counts."""
+    """Return the columns as one dict per beacon."""
     columns, start, found = decoded.columns, 0, []
     for index, events in enumerate(columns.counts.tolist()):
         part = slice(start, start + events)
@@ -69,7 +69,7 @@ SCALARS = ("viewport_w", "viewport_h", "page_w", "page_h", "depth")
 
 
 def expected(beacon: Beacon) -> dict[str, Any]:
-    """The same of a strictly decoded beacon."""
+    """Return a strictly decoded beacon as the same dict."""
     return {
         **{name: getattr(beacon, name) for name in ("lp_id", "device", *SCALARS, "type", "dt", "x", "y", "dwell")},
         "opens": beacon.seq == 0,
@@ -80,17 +80,17 @@ def expected(beacon: Beacon) -> dict[str, Any]:
 
 
 def agree(values: list[bytes]) -> None:
-    """Both decoders accept the same of the values and make the same of them."""
+    """Assert that both decoders accept the same values and return the same columns."""
     decoded = decode(values, [NOW_MS] * len(values))
-    wanted = {index: beacon for index, value in enumerate(values) if value and (beacon := strict(value))}
-    assert decoded.positions.tolist() == list(wanted)
-    assert [bad.index for bad in decoded.rejected] == [i for i, v in enumerate(values) if v and i not in wanted]
-    assert beacons_of(decoded) == [expected(beacon) for beacon in wanted.values()]
+    valid = {index: beacon for index, value in enumerate(values) if value and (beacon := strict(value))}
+    assert decoded.positions.tolist() == list(valid)
+    assert [bad.index for bad in decoded.rejected] == [i for i, v in enumerate(values) if v and i not in valid]
+    assert beacons_of(decoded) == [expected(beacon) for beacon in valid.values()]
 
 
-def test_example_goes_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_uses_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
     def strictly(value: bytes) -> Beacon:
-        raise AssertionError("the strict decoder was asked")
+        raise AssertionError("the strict decoder was called")
 
     monkeypatch.setattr(heatmap, "to_beacon", strictly)
     decoded = one(EXAMPLE)
@@ -99,22 +99,22 @@ def test_example_goes_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (decoded.columns.beacons, decoded.columns.events, decoded.skewed) == (1, 3, 0)
 
 
-def test_options_may_be_absent_on_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_optional_fields_may_be_absent_on_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
     bare = EXAMPLE.split(',"fixed"')[0]
     values = [f"{bare}{rest}}}".encode() for rest in ("", ',"rate":1', ',"fixed":[]', ',"sections":[],"fixed":[0,2]')]
-    wanted = [expected(decode_beacon(value)) for value in values]
+    valid = [expected(decode_beacon(value)) for value in values]
     monkeypatch.setattr(heatmap, "to_beacon", None)
-    assert beacons_of(decode(values, [NOW_MS] * 4)) == wanted
+    assert beacons_of(decode(values, [NOW_MS] * 4)) == valid
 
 
-def test_ticks_are_skipped_and_positions_kept() -> None:
+def test_ticks_are_skipped_and_positions_are_preserved() -> None:
     decoded = decode([b"", EXAMPLE.encode(), b"", b"{}", EXAMPLE.encode(), b"\x00"], [NOW_MS] * 6)
     assert decoded.positions.tolist() == [1, 4]
     assert [bad.index for bad in decoded.rejected] == [3, 5]
     assert decoded.rejected[0].field == "schema"
 
 
-def test_nothing_becomes_empty_columns() -> None:
+def test_no_records_give_empty_columns() -> None:
     decoded = decode([], [])
     assert (decoded.columns.beacons, decoded.columns.events, decoded.identities) == (0, 0, [])
 
@@ -170,7 +170,7 @@ def test_avro_makes_the_same_columns() -> None:
         ('{"schema"', '\ufeff{"schema"', ""),
     ],
 )
-def test_rejects_name_the_field(old: str, new: str, at_fault: str) -> None:
+def test_a_rejected_beacon_names_the_field(old: str, new: str, at_fault: str) -> None:
     assert old in EXAMPLE
     decoded = decode([EXAMPLE.encode(), EXAMPLE.replace(old, new).encode(), EXAMPLE.encode()], [NOW_MS] * 3)
     (bad,) = decoded.rejected
@@ -241,7 +241,7 @@ def _valid(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def _mutated(draw: st.DrawFn, document: dict[str, Any]) -> bytes:
-    """The document's bytes after none to two changes of its fields and at most one of its text."""
+    """Return the document's bytes after up to two changes of fields and up to one change of the text."""
     fields = list(document)
     for name in draw(st.lists(st.sampled_from(fields), max_size=2)):
         document[name] = draw(_rows if name == "sections" else st.one_of(_texts, _odd))

@@ -1,4 +1,4 @@
-"""The fold against a count by hand and against one by brute force."""
+"""The fold against counts by hand and against the brute-force count."""
 
 import random
 from typing import Any
@@ -24,25 +24,25 @@ Row = tuple[Any, ...]
 
 
 def rows_of(fold: Fold) -> dict[str, list[Row]]:
-    """Rows as tuples, in the order in which they would be inserted."""
+    """Return each table's rows as tuples, in the order of insertion."""
     return {name: list(zip(*table.to_pydict().values(), strict=True)) for name, table in fold.tables().items()}
 
 
 def folded(records: list[tuple[bytes, int]], sizes: list[int] | None = None) -> tuple[Fold, int]:
-    """A fold of the records in slices of those sizes, and the clocks mended."""
-    fold, mended, start = Fold(), 0, 0
+    """Return a fold of the records in slices of these sizes, and how many clocks were corrected."""
+    fold, corrected, start = Fold(), 0, 0
     for size in [*(sizes or []), len(records)]:
         part = records[start : start + size]
         decoded = decode([value for value, _ in part], [time for _, time in part])
         assert decoded.rejected == []
         fold.add(decoded.columns)
-        mended += decoded.skewed
+        corrected += decoded.skewed
         start += size
-    return fold, mended
+    return fold, corrected
 
 
 def beacon(**changes: Any) -> dict[str, Any]:
-    """The contract's example, changed."""
+    """Return the contract's example beacon with changes."""
     return {
         "schema": 1,
         "lp_id": "lp_8f3a",
@@ -65,11 +65,11 @@ def beacon(**changes: Any) -> dict[str, Any]:
 
 
 def one(**changes: Any) -> dict[str, list[Row]]:
-    """Rows of a single beacon."""
+    """Return the rows of a single beacon."""
     return rows_of(folded([(msgspec.json.encode(beacon(**changes)), NOW_MS)])[0])
 
 
-def test_example_of_the_contract() -> None:
+def test_the_contracts_example_gives_the_contracts_rows() -> None:
     rows = one(fixed=[1], sections=[["hero", 0, 820], ["price", 820, 1640]], rate=1.0)
     key = ("lp_8f3a", (NOW_MS - 1000) // 5000 * 5, "mobile")
     assert rows["heatmap_cells"] == [(*key, "click", 1, 39, 21, 1, 0), (*key, "move", 0, 14, 56, 1, 350)]
@@ -91,14 +91,14 @@ def test_columns_are_named_and_typed_for_clickhouse() -> None:
     assert {types[name] for name in ("hits", "dwell_ms", "reached", "exposure_ms", "events")} == {"uint64"}
 
 
-def test_depth_of_earlier_views_is_not_reached_again() -> None:
+def test_bands_above_the_earlier_depth_are_not_reached_again() -> None:
     rows = one(type="sss", y=[0, 400, 100], dwell=[10, 20, 40], viewport_h=300, dt=[0, 1, 2], x=[0, 0, 0], depth=150)
     bands = {row[3]: row[4:] for row in rows["heatmap_scroll"]}
-    # by y: 0..300, then 400..700, then 100..400
+    # The views in px of y: 0..300, then 400..700, then 100..400.
     assert bands == {0: (0, 10), 1: (0, 50), 2: (1, 50), 3: (1, 40), 4: (1, 20), 5: (1, 20), 6: (1, 20)}
 
 
-def test_a_view_below_the_page_shows_nothing_and_deepens_nothing() -> None:
+def test_a_view_below_the_page_counts_nothing() -> None:
     rows = one(type="ss", y=[5200, 0], dwell=[70, 5], dt=[0, 1], x=[0, 0], sections=[["hero", 0, 100]])
     assert [row[3:] for row in rows["heatmap_scroll"]] == [(band, 1, 5) for band in range(9)]
     assert [row[3:] for row in rows["heatmap_sections"]] == [("hero", 0, 1, 5)]
@@ -113,33 +113,35 @@ def test_events_of_a_beacon_fall_into_their_own_windows() -> None:
     ]
 
 
-@pytest.mark.parametrize(("ahead_ms", "mended"), [(5 * 60_000, 0), (5 * 60_000 + 1, 1), (-DAY_MS, 0), (-DAY_MS - 1, 1)])
-def test_clock_skew_is_mended_beyond_the_limits_only(ahead_ms: int, mended: int) -> None:
+@pytest.mark.parametrize(
+    ("ahead_ms", "corrected"), [(5 * 60_000, 0), (5 * 60_000 + 1, 1), (-DAY_MS, 0), (-DAY_MS - 1, 1)]
+)
+def test_clock_skew_is_corrected_beyond_the_limits_only(ahead_ms: int, corrected: int) -> None:
     value = msgspec.json.encode(beacon(t0=NOW_MS + ahead_ms - 480))
     fold, found = folded([(value, NOW_MS)])
-    assert found == mended
-    last = NOW_MS if mended else NOW_MS + ahead_ms
+    assert found == corrected
+    last = NOW_MS if corrected else NOW_MS + ahead_ms
     assert rows_of(fold)["heatmap_windows"][-1][1] == last // 5000 * 5
 
 
-def test_what_falls_before_1970_is_counted_in_the_first_window() -> None:
+def test_events_before_1970_count_in_the_first_window() -> None:
     rows = rows_of(folded([(msgspec.json.encode(beacon(dt=[0, 0, MAX_SPAN_MS])), 1_000)])[0])
     assert [row[1] for row in rows["heatmap_windows"]] == [0]
 
 
-def test_nothing_added_makes_no_tables() -> None:
+def test_an_empty_fold_has_no_tables() -> None:
     fold = Fold()
     fold.add(decode([b"", b""], [NOW_MS, NOW_MS]).columns)
     assert (fold.tables(), fold.events, fold.beacons) == ({}, 0, 0)
 
 
-def test_selected_beacons_alone_are_counted() -> None:
+def test_only_selected_beacons_are_counted() -> None:
     values = [msgspec.json.encode(beacon(seq=seq, sections=[[f"s{seq}", 0, 90]])) for seq in range(5)]
     keep = np.array([True, False, False, True, True])
     fold = Fold()
     fold.add(decode(values, [NOW_MS] * 5).columns.select(keep))
-    wanted = [(decode_beacon(values[index]), NOW_MS) for index in (0, 3, 4)]
-    assert rows_of(fold) == count(wanted)
+    expected = [(decode_beacon(values[index]), NOW_MS) for index in (0, 3, 4)]
+    assert rows_of(fold) == count(expected)
     assert (fold.beacons, fold.events) == (3, 9)
 
 
@@ -158,13 +160,13 @@ def test_selected_beacons_alone_are_counted() -> None:
         max_size=40,
     )
 )
-def test_sums_under_keys_of_any_width(pairs: list[tuple[int, int]]) -> None:
+def test_sums_are_right_for_keys_of_any_width(pairs: list[tuple[int, int]]) -> None:
     keys, values = (np.array(column, dtype=np.int64) for column in (list(zip(*pairs, strict=True)) or [(), ()]))
     sums = Sums(keys, values.reshape(1, -1)).summed()
-    wanted: dict[int, int] = {}
+    expected: dict[int, int] = {}
     for key, value in pairs:
-        wanted[key] = wanted.get(key, 0) + value
-    assert list(zip(sums.keys.tolist(), sums.values[0].tolist(), strict=True)) == sorted(wanted.items())
+        expected[key] = expected.get(key, 0) + value
+    assert list(zip(sums.keys.tolist(), sums.values[0].tolist(), strict=True)) == sorted(expected.items())
 
 
 def _near(*edges: int) -> st.SearchStrategy[int]:
@@ -235,9 +237,9 @@ def test_tables_equal_the_brute_force_count(
 ) -> None:
     values = [(msgspec.json.encode(beacon), time) for beacon, time in records]
     shuffler.shuffle(values)
-    fold, mended = folded(values, sizes)
+    fold, corrected = folded(values, sizes)
     assert rows_of(fold) == count(records)
-    assert mended == sum(skewed(beacon, time) for beacon, time in records)
+    assert corrected == sum(skewed(beacon, time) for beacon, time in records)
     assert fold.events == sum(len(beacon.type) for beacon, _ in records)
 
 

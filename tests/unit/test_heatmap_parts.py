@@ -1,4 +1,4 @@
-"""A bucket's rows go out in parts: each under a token of its own, the same however often the bucket is made."""
+"""A bucket's rows are inserted in parts; every attempt has the same parts and tokens."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ BODIES = [msgspec.json.encode(beacon) for beacon in some_beacons("parts", 40)]
 
 
 class Tables:
-    """ClickHouse as far as a token goes: the first insert under a token counts. Answers `lost` are lost."""
+    """A fake ClickHouse that keeps the first insert of each token; the answers of calls in `lost` are lost."""
 
     def __init__(self, lost: set[int]) -> None:
         self.lost = lost
@@ -46,7 +46,7 @@ async def again(store: str, call: Callable[[], Awaitable[Any]]) -> Any:
 
 
 async def stored(step: int, tables: Tables, part_rows: int) -> None:
-    """Make the bucket of a log that is fetched `step` records at a time, and store it."""
+    """Store the bucket of a log that is fetched `step` records at a time."""
     stores: Any = SimpleNamespace(
         clickhouse=tables, folding=folding_thread(), links=SimpleNamespace(keep=lambda *_: None), settings=None
     )
@@ -63,12 +63,12 @@ async def stored(step: int, tables: Tables, part_rows: int) -> None:
     stores.folding.shutdown()
 
 
-async def test_parts_are_the_same_however_the_log_is_fetched_and_answers_are_lost() -> None:
+async def test_parts_do_not_depend_on_fetches_or_lost_answers() -> None:
     whole, parts, repeated = Tables(set()), Tables(set()), Tables({1, 3, 4, 9})
     await stored(40, whole, 10**9)
     await stored(40, parts, 20)
     await stored(7, repeated, 20)
-    await stored(3, repeated, 20)  # another worker makes the bucket again
+    await stored(3, repeated, 20)  # another worker stores the bucket again
     assert parts.rows == repeated.rows
     assert len(parts.rows) > len(whole.rows) + 5
     for (table, token), rows in whole.rows.items():

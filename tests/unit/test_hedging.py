@@ -1,11 +1,11 @@
-"""What hedges wait for, and how many there may be."""
+"""Hedged model calls: the delay before a hedge, how many are allowed, and their cost."""
 
 from infra.llm.call_log import CallLog
 from infra.llm.endpoint import Endpoint
 from infra.llm.hedging import ENOUGH, REMEMBERED, Allowance, FirstTokens
 
 
-def test_p90_is_learned_from_the_last_times_only() -> None:
+def test_p90_uses_the_latest_times_only() -> None:
     times = FirstTokens()
     for number in range(ENOUGH - 1):
         times.learn(number)
@@ -17,7 +17,7 @@ def test_p90_is_learned_from_the_last_times_only() -> None:
     assert times.p90() == 0.5
 
 
-def test_a_tenth_of_the_calls_may_be_hedged_and_an_idle_hour_saves_up_little() -> None:
+def test_hedges_are_a_tenth_of_calls_without_large_savings() -> None:
     allowance = Allowance(0.1)
     hedges = 0
     for _ in range(1_000):
@@ -29,7 +29,7 @@ def test_a_tenth_of_the_calls_may_be_hedged_and_an_idle_hour_saves_up_little() -
     assert sum(allowance.take() for _ in range(100)) <= 5
 
 
-def test_cost_is_rounded_up_and_a_reservation_is_never_below_it() -> None:
+def test_cost_is_rounded_up_and_reservations_cover_it() -> None:
     endpoint = Endpoint("one", "http://127.0.0.1", "key", "m", micro_jpy_input=23_250_000, micro_jpy_output=93_000_000)
     assert endpoint.cost(1, 0) == 24 and endpoint.cost(0, 1) == 93 and endpoint.cost(1_000_000, 0) == 23_250_000
     text = "ラーメン"
@@ -37,7 +37,7 @@ def test_cost_is_rounded_up_and_a_reservation_is_never_below_it() -> None:
     assert most >= endpoint.cost(len(text.encode()) + 8, 100)
 
 
-def test_calls_beside_each_other_count_their_wall_time_once() -> None:
+def test_parallel_calls_count_their_wall_time_once() -> None:
     now = 0.0
     trail = CallLog(lambda: now)
     with trail.calling():

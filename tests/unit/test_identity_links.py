@@ -1,4 +1,4 @@
-"""Redis is a view: it holds up no bucket, and what it does not give in time is read from the log."""
+"""Identities in Redis: a slow Redis delays no bucket, and missing identities are read from the log."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ def first_slice(partition: int) -> Slice:
 
 
 class SilentRedis:
-    """Takes each call and never answers."""
+    """A fake Redis that never finishes a call."""
 
     calls = 0
 
@@ -43,13 +43,13 @@ class SilentRedis:
 
 @pytest.fixture
 def links(monkeypatch: pytest.MonkeyPatch) -> IdentityLinks:
-    """Links over a silent Redis, and a log that names the stretches that were read."""
+    """Return links over a silent Redis, with short timeouts."""
     monkeypatch.setattr(identity_links, "LOAD_S", 0.05)
     monkeypatch.setattr(identity_links, "KEEP_S", 0.05)
     return IdentityLinks(SilentRedis(), "")
 
 
-async def test_keeping_identities_waits_for_nothing(links: IdentityLinks) -> None:
+async def test_storing_identities_does_not_block(links: IdentityLinks) -> None:
     for _ in range(2 * identity_links.MOST_KEEPING):
         links.keep(TP("heatmap.events", 0), BUCKET)
     assert len(links._keeping) == identity_links.MOST_KEEPING
@@ -57,7 +57,7 @@ async def test_keeping_identities_waits_for_nothing(links: IdentityLinks) -> Non
     assert links._keeping == set()
 
 
-async def test_all_partitions_share_one_budget(links: IdentityLinks, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_partitions_share_one_load_timeout(links: IdentityLinks, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[tuple[int, int]] = []
 
     async def read_back(_: str, __: str, partition: int, ___: int, end: int) -> AsyncIterator[list[Any]]:
@@ -71,6 +71,6 @@ async def test_all_partitions_share_one_budget(links: IdentityLinks, monkeypatch
     until = links._load_until
     known += [await links.load(first_slice(partition), 10, 0) for partition in (1, 2)]
     assert links._load_until == until < loop.time()
-    assert read[0] == (0, 5), "what Redis gave in time is not read again"
+    assert read[0] == (0, 5), "buckets that Redis returned in time are not read again"
     assert read[1:] == [(1, 10), (2, 10)]
     assert set(known[0].known) == {A}

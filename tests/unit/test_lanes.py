@@ -1,4 +1,4 @@
-"""Slices wait by partition: order within a partition, none waits for another, and fetching stops where many wait."""
+"""Lanes of slices: ordered within a partition, independent across partitions, with backpressure on fetching."""
 
 import asyncio
 from typing import Any
@@ -9,8 +9,8 @@ from streams.heatmap.lanes import MOST_WAITING, Lanes
 from streams.transports.slices import Slice
 
 
-class Line:
-    """Lanes before a take that can be held up by partition; keeps what it is asked to do."""
+class LanesRun:
+    """Lanes with a consumer that can block a partition; records slices, holds and releases."""
 
     def __init__(self) -> None:
         self.taken: list[tuple[int, int]] = []
@@ -35,55 +35,55 @@ class Line:
             self.lanes.put(Slice(tp, 1, 1, 0, [], offset, offset + 1))
 
 
-async def test_a_partition_that_waits_holds_up_no_other() -> None:
-    line = Line()
-    line.open[1].set()
-    line.put(TP0, 0, 1)
-    line.put(TP1, 0, 1)
+async def test_a_blocked_partition_does_not_block_others() -> None:
+    run = LanesRun()
+    run.open[1].set()
+    run.put(TP0, 0, 1)
+    run.put(TP1, 0, 1)
     await asyncio.sleep(0.01)
-    assert line.taken == [(1, 0), (1, 1)]
-    line.open[0].set()
-    await line.lanes.join()
-    assert line.taken[2:] == [(0, 0), (0, 1)]
+    assert run.taken == [(1, 0), (1, 1)]
+    run.open[0].set()
+    await run.lanes.join()
+    assert run.taken[2:] == [(0, 0), (0, 1)]
 
 
-async def test_a_long_lane_is_not_fetched_for_until_half_of_it_is_taken() -> None:
-    line = Line()
-    line.put(TP0, *range(MOST_WAITING))
+async def test_fetching_resumes_when_half_of_a_full_lane_is_taken() -> None:
+    run = LanesRun()
+    run.put(TP0, *range(MOST_WAITING))
     await asyncio.sleep(0)
-    assert line.asked == [("hold", 0)]
-    line.open[0].set()
-    await line.lanes.join()
-    assert line.asked[:2] == [("hold", 0), ("release", 0)]
-    assert line.taken == [(0, offset) for offset in range(MOST_WAITING)]
+    assert run.asked == [("hold", 0)]
+    run.open[0].set()
+    await run.lanes.join()
+    assert run.asked[:2] == [("hold", 0), ("release", 0)]
+    assert run.taken == [(0, offset) for offset in range(MOST_WAITING)]
 
 
-async def test_a_lane_with_much_of_the_log_is_not_fetched_for() -> None:
-    line = Line()
+async def test_fetching_stops_for_a_lane_with_many_fetches() -> None:
+    run = LanesRun()
     for fetch in range(3):
-        line.lanes.put(Slice(TP0, 1, fetch, 0, [], fetch, fetch + 1))
-    assert line.asked == [("hold", 0)]
-    await line.lanes.close()
+        run.lanes.put(Slice(TP0, 1, fetch, 0, [], fetch, fetch + 1))
+    assert run.asked == [("hold", 0)]
+    await run.lanes.close()
 
 
-async def test_an_error_of_ours_ends_the_worker_instead_of_stopping_one_partition() -> None:
-    line = Line()
-    line.put(TP0, 99, 1)
+async def test_an_unexpected_error_stops_the_worker() -> None:
+    run = LanesRun()
+    run.put(TP0, 99, 1)
     await asyncio.sleep(0.01)
-    assert [str(fault) for fault in line.faults] == ["a fault of ours"]
-    assert line.taken == []
+    assert [str(fault) for fault in run.faults] == ["a fault of ours"]
+    assert run.taken == []
 
 
-async def test_closing_drops_what_waits() -> None:
-    line = Line()
-    line.put(TP0, 0, 1)
-    await line.lanes.close()
-    line.open[0].set()
+async def test_close_drops_waiting_slices() -> None:
+    run = LanesRun()
+    run.put(TP0, 0, 1)
+    await run.lanes.close()
+    run.open[0].set()
     await asyncio.sleep(0.01)
-    assert line.taken == []
+    assert run.taken == []
 
 
-async def test_buckets_of_other_partitions_are_stored_while_one_cannot_be() -> None:
+async def test_a_stuck_store_does_not_block_other_partitions() -> None:
     world: World = world_of(Consumer())
     stuck = world.store.held[TP0] = asyncio.Event()
     lanes = Lanes(world.delivery.on_slice, lambda tp: None, lambda tp: None, lambda error: None)

@@ -1,4 +1,4 @@
-"""Attributes of aiokafka and Faust that are not public and that we use: an upgrade must not take them away."""
+"""Private attributes of aiokafka and Faust that this project uses; upgrades must not remove them."""
 
 import contextlib
 import inspect
@@ -41,16 +41,16 @@ FAUST: dict[Any, str] = {
 
 
 def source_of(owner: Any) -> str:
-    """The source of a module, or of a class and its bases."""
-    found = ""
+    """Return the source of a module, or of a class and its bases."""
+    source = ""
     for one in getattr(owner, "__mro__", [owner]):
-        with contextlib.suppress(OSError, TypeError):  # built in
-            found += inspect.getsource(one)
-    return found
+        with contextlib.suppress(OSError, TypeError):  # builtins have no source
+            source += inspect.getsource(one)
+    return source
 
 
 def missing(used: dict[Any, str]) -> list[str]:
-    """Names that neither the owner has nor its source sets as `self.NAME`."""
+    """Return names that the owner lacks and that its source does not set as `self.NAME`."""
     return [
         f"{owner.__name__}.{name}"
         for owner, names in used.items()
@@ -59,13 +59,13 @@ def missing(used: dict[Any, str]) -> list[str]:
     ]
 
 
-def test_aiokafka_has_what_we_use_of_it() -> None:
-    assert missing(AIOKAFKA) == [], "change infra/kafka/reading.py, skips.py, streams/workers/membership.py with it"
+def test_aiokafka_has_the_attributes_in_use() -> None:
+    assert missing(AIOKAFKA) == [], "adapt infra/kafka/reading.py, skips.py and streams/workers/membership.py"
 
 
-def test_faust_has_what_we_use_of_it() -> None:
-    assert missing(FAUST) == [], "change streams/transports/ and streams/workers/app.py with it"
+def test_faust_has_the_attributes_in_use() -> None:
+    assert missing(FAUST) == [], "adapt streams/transports/ and streams/workers/app.py"
 
 
-def test_a_name_that_is_gone_is_seen() -> None:
+def test_a_removed_attribute_is_detected() -> None:
     assert missing({fetcher.Fetcher: "_records _gone"}) == ["Fetcher._gone"]

@@ -1,4 +1,4 @@
-"""No line of a log holds a login, whoever wrote it."""
+"""Log lines never contain a login, also in messages of libraries."""
 
 import logging
 
@@ -11,10 +11,10 @@ URL = "http://registry:s3cret%40word@schemas.test:8081/subjects"
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_a_login_in_a_url_is_left_out_of_each_line(
+def test_logins_in_urls_are_removed_from_log_lines(
     form: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logging.root, "handlers", [])  # without those of pytest
+    monkeypatch.setattr(logging.root, "handlers", [])  # without pytest's handlers
     monkeypatch.setattr(logging.root, "level", logging.root.level)
     log_to_stderr(Settings(log_format=form), "edge")  # type: ignore[arg-type]
     log = logging.getLogger("anybody")

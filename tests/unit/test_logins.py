@@ -1,4 +1,4 @@
-"""Wrong logins, and the role of metrics."""
+"""Limits on wrong logins, and the role `metrics`."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from streams.edge.server import PRIVATE
 from streams.edge.studio.auth import Visitor
 
 
-def test_after_so_many_wrong_tokens_a_client_waits_and_others_do_not() -> None:
+def test_wrong_tokens_lock_out_only_their_client() -> None:
     logins = Logins(3)
     for number in range(3):
         logins.check(b"one")
@@ -20,21 +20,21 @@ def test_after_so_many_wrong_tokens_a_client_waits_and_others_do_not() -> None:
     logins.check(b"two")
 
 
-def test_a_token_that_is_wrong_again_and_again_is_no_guess() -> None:
+def test_a_repeated_wrong_token_counts_once() -> None:
     logins = Logins(3)
     for _ in range(100):
         logins.wrong(b"one", "of last year")
     logins.check(b"one")
 
 
-def test_no_limit_lets_all_pass() -> None:
+def test_a_limit_of_zero_locks_out_no_client() -> None:
     logins = Logins(0)
     for number in range(100):
         logins.wrong(b"one", f"\udcff{number}")
     logins.check(b"one")
 
 
-def test_a_token_for_metrics_opens_metrics_alone() -> None:
+def test_the_metrics_role_opens_only_metrics_and_probes() -> None:
     opened = {one.template for one in PRIVATE if not one.roles or "metrics" in one.roles}
     assert opened == {"/metrics", "/healthz", "/readyz"}
     visitor = Visitor(Caller(Tenant(id="a"), "metrics"), "session")

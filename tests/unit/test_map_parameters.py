@@ -1,4 +1,4 @@
-"""Parameters of heatmaps, entity tags, and the numbers beside a map."""
+"""Heatmap parameters, entity tags, and the figures beside a map."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -38,27 +38,27 @@ GOOD: dict[str, str] = {"kind": "click", "device": "mobile", "from": NOON, "to":
         ({"top": "many"}, "top"),
     ],
 )
-def test_a_wrong_parameter_is_named(given: dict[str, str], named: str) -> None:
-    with pytest.raises(HttpError) as told:
+def test_an_invalid_parameter_is_named(given: dict[str, str], named: str) -> None:
+    with pytest.raises(HttpError) as caught:
         query_of("lp", GOOD | given)
-    assert told.value.status == 422 and told.value.message.startswith(f"{named}: ")
+    assert caught.value.status == 422 and caught.value.message.startswith(f"{named}: ")
 
 
 @pytest.mark.parametrize(
     "text",
     [NOON, "2026-11-20T21:00:00+09:00", "2026-11-20T21:00:00 09:00", "1795176000000", "2026-11-20T12:00:00.900Z"],
 )
-def test_a_time_is_one_moment_however_it_is_written(text: str) -> None:
+def test_spellings_of_a_time_give_the_same_moment(text: str) -> None:
     assert query_of("lp", GOOD | {"from": text}).start == datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
-def test_what_is_left_out_is_the_last_day_until_now() -> None:
+def test_the_default_range_is_the_last_day() -> None:
     assert query_of("lp", {}) == MapQuery("lp")
     only_to = query_of("lp", {"to": NOON})
     assert only_to.start == datetime(2026, 11, 19, 12, tzinfo=UTC)
 
 
-def test_the_key_holds_all_that_changes_the_answer() -> None:
+def test_the_cache_key_contains_every_parameter() -> None:
     base = query_of("lp", GOOD)
     changed: list[dict[str, str]] = [
         {"kind": "scroll"}, {"device": "desktop"}, {"device": ""}, {"from": "2026-11-20T12:00:01Z"},
@@ -75,12 +75,12 @@ def test_the_key_holds_all_that_changes_the_answer() -> None:
     ("header", "same"),
     [('"a"', True), ('W/"a"', True), ('"b", "a"', True), ("*", True), ('"b"', False), ("", False), ("a", False)],
 )
-def test_entity_tags_are_compared_as_http_says(header: str, same: bool) -> None:
+def test_entity_tags_are_compared_by_http_rules(header: str, same: bool) -> None:
     assert matches(header, '"a"') is same
 
 
 @pytest.mark.parametrize("name", ["1h", "24h", "7d", "30d"])
-def test_a_range_that_ends_now_stays_the_same_for_a_while_and_holds_now(name: str) -> None:
+def test_a_preset_range_is_rounded_and_contains_now(name: str) -> None:
     now = datetime(2026, 11, 24, 16, 4, 59, tzinfo=UTC)
     found = preset(name, now)
     assert found.start < now < found.end and found == preset(name, now - timedelta(seconds=200))
@@ -92,14 +92,14 @@ def cells(*places: tuple[int, int, int, int]) -> Cells:
     return Cells(*columns)
 
 
-def test_the_hottest_places_are_told_once_each() -> None:
-    # one button over two cells, one far away, and the fixed layer apart
+def test_the_hottest_places_are_listed_once() -> None:
+    # One button over two cells, one far away, and one in the fixed layer.
     found = spots_of(cells((63, 100, 0, 30), (65, 101, 0, 30), (10, 300, 0, 25), (64, 100, 1, 15)))
     assert found == [Spot(50, 1_616, False, 0.6), Spot(8, 4_808, False, 0.25), Spot(50, 1_608, True, 0.15)]
     assert spots_of(Cells(*(np.zeros(0, dtype=np.int64) for _ in range(4)))) == []
 
 
-def test_how_far_visitors_came() -> None:
+def test_reach_gives_the_depth_of_75_50_and_25_percent() -> None:
     bands = np.arange(4)
     assert reach_of(bands, np.array([100, 80, 50, 20]), 100) == [Reach(75, 200), Reach(50, 300), Reach(25, 300)]
     assert reach_of(bands[:0], bands[:0], 0) == [Reach(75, None), Reach(50, None), Reach(25, None)]

@@ -1,4 +1,4 @@
-"""What a worker's liveness probe looks at: the consumer's thread and tasks, and the app itself."""
+"""A worker's liveness probe: the consumer's thread and tasks, the app, and the group membership."""
 
 import asyncio
 from pathlib import Path
@@ -18,7 +18,7 @@ def task(*, done: bool = False) -> Any:
 
 
 def app(**dead: bool) -> Any:
-    """A worker, of which one part is dead."""
+    """Return a fake worker in which the given parts are dead."""
     consumer = Stub(
         _fetcher=Stub(_fetch_task=task(done=dead.get("fetcher", False))),
         _coordinator=Stub(_coordination_task=task(done=dead.get("coordinator", False))),
@@ -27,11 +27,11 @@ def app(**dead: bool) -> Any:
     return Stub(crashed=dead.get("app", False), crash_reason=ValueError("why"), consumer=Stub(_thread=thread))
 
 
-def test_a_worker_is_well_while_all_parts_live() -> None:
+def test_a_worker_is_healthy_while_all_parts_run() -> None:
     assert failure_of(app()) is None
 
 
-def test_a_worker_is_well_before_its_consumer_has_started() -> None:
+def test_a_worker_is_healthy_before_its_consumer_starts() -> None:
     started = Stub(_consumer=None, _thread=None)
     assert failure_of(Stub(crashed=False, consumer=Stub(_thread=started))) is None
 
@@ -44,7 +44,7 @@ def test_a_dead_part_is_named(part: str, said: str) -> None:
     assert said in (failure_of(app(**{part: True})) or "")
 
 
-async def test_a_real_task_that_failed_is_dead() -> None:
+async def test_a_failed_asyncio_task_is_dead() -> None:
     async def fail() -> None:
         raise ValueError
 
@@ -57,14 +57,14 @@ async def test_a_real_task_that_failed_is_dead() -> None:
 
 
 @pytest.mark.parametrize("worker", ["heatmap", "generation"])
-def test_the_liveness_probe_of_a_worker_asks_for_health(worker: str) -> None:
+def test_the_liveness_probe_of_a_worker_uses_healthz(worker: str) -> None:
     documents = yaml.safe_load_all((KUBERNETES / f"{worker}.yaml").read_text(encoding="utf-8"))
     pods = [one["spec"]["template"]["spec"] for one in documents if one["kind"] in ("Deployment", "StatefulSet")]
     probes = [container["livenessProbe"] for pod in pods for container in pod["containers"]]
     assert [probe["httpGet"]["path"] for probe in probes] == ["/healthz"]
 
 
-def test_a_worker_whose_membership_is_taken_again_and_again_ends() -> None:
+def test_a_worker_that_is_fenced_repeatedly_stops() -> None:
     worker = app()
     fence = FenceWatch(worker)
     errors = []

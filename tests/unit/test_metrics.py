@@ -1,4 +1,4 @@
-"""Metrics: what is exported is defined, what is defined is exported and written, and no label leaves its set."""
+"""Metrics: definitions and exports match, every metric is written, and labels stay in their closed sets."""
 
 import ast
 from pathlib import Path
@@ -10,19 +10,19 @@ from streams.runtime import metrics
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("schemas", "processors", "infra", "streams")
-MADE = {name: made for name, made in vars(metrics).items() if isinstance(made, Counter | Gauge | Histogram)}
+METRICS = {name: metric for name, metric in vars(metrics).items() if isinstance(metric, Counter | Gauge | Histogram)}
 
 
 def modules() -> list[Path]:
     return [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
 
 
-def name_of(made: Counter | Gauge | Histogram) -> str:
-    family = next(iter(made.collect()))
+def name_of(metric: Counter | Gauge | Histogram) -> str:
+    family = next(iter(metric.collect()))
     return family.name + ("_total" if family.type == "counter" else "")
 
 
-def test_what_is_exported_is_defined_and_what_is_defined_is_exported() -> None:
+def test_exported_and_defined_metrics_are_the_same() -> None:
     exported = {}
     for family in REGISTRY.collect():
         if family.name.startswith("lpstream_"):
@@ -37,13 +37,13 @@ def test_every_metric_is_written_somewhere() -> None:
     own = (ROOT / "streams" / "runtime" / "metrics.py").read_text(encoding="utf-8").split("@cache", 1)[1]
     unwritten = [
         name
-        for name in MADE
+        for name in METRICS
         if not any(f"metrics.{name}." in source for source in sources) and f"{name}.labels" not in own
     ]
     assert unwritten == []
 
 
-def test_metrics_are_made_in_one_module_only() -> None:
+def test_only_one_module_creates_metrics() -> None:
     makers = {
         str(path.relative_to(ROOT))
         for path in modules()
@@ -56,7 +56,7 @@ def test_metrics_are_made_in_one_module_only() -> None:
 
 
 def literal_labels(source: str) -> list[tuple[str, int, str]]:
-    """(metric's Python name, place of the label, value) of each `metrics.NAME.labels("value", …)`."""
+    """Return (metric's Python name, label index, value) of each `metrics.NAME.labels("value", …)`."""
     found = []
     for node in ast.walk(ast.parse(source)):
         match node:
@@ -71,20 +71,20 @@ def literal_labels(source: str) -> list[tuple[str, int, str]]:
     return found
 
 
-def test_no_label_leaves_its_closed_set() -> None:
+def test_label_values_are_in_their_closed_set() -> None:
     used = [one for path in modules() for one in literal_labels(path.read_text(encoding="utf-8"))]
     assert len(used) > 10
     for python_name, at, value in used:
-        label, values = list(metric_definitions()[name_of(MADE[python_name])].labels.items())[at]
+        label, values = list(metric_definitions()[name_of(METRICS[python_name])].labels.items())[at]
         assert isinstance(values, str) or value in values, (python_name, label, value)
 
 
-def test_a_counter_of_a_closed_set_is_there_before_its_first_increment() -> None:
+def test_counters_with_closed_sets_start_at_zero() -> None:
     text = metrics.exposition().decode()
     assert 'lpstream_lp_budget_alerts_total{percent="100",scope="month"} 0.0' in text
 
 
-def test_names_tell_their_unit() -> None:
+def test_metric_names_end_with_their_unit() -> None:
     for one in metric_definitions().values():
         assert one.name.endswith("_total") == (one.kind == "counter"), one.name
         if one.unit == "seconds":

@@ -1,4 +1,4 @@
-"""`migrate` against tables of the other kind, which `CREATE … IF NOT EXISTS` would keep in silence."""
+"""`migrate` with existing tables of the other kind, which `CREATE … IF NOT EXISTS` would silently keep."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from streams.cli import services
 
 
 class Server:
-    """ClickHouse that has tables of given engines, and notes what it is told to do."""
+    """A fake ClickHouse that has tables of these engines and records commands."""
 
     def __init__(self, engines: dict[str, str]) -> None:
         self.engines = engines
@@ -28,17 +28,17 @@ class Server:
         self.commands.append(f"INSERT INTO {table}")
 
 
-async def test_plain_tables_are_refused_where_replicated_are_asked_for() -> None:
+async def test_plain_tables_are_refused_when_replication_is_set() -> None:
     server = Server({"heatmap_cells": "SummingMergeTree", "heatmap_views": "ReplicatedSummingMergeTree"})
     with pytest.raises(Refused) as caught:
         await migrate(server, timezone="Asia/Tokyo", cluster=True)  # type: ignore[arg-type]
-    told = str(caught.value)
-    assert "heatmap_cells" in told and "heatmap_views" not in told
-    assert "LPSTREAM_CLICKHOUSE_REPLICATED" in told and "docs/production.md" in told
+    message = str(caught.value)
+    assert "heatmap_cells" in message and "heatmap_views" not in message
+    assert "LPSTREAM_CLICKHOUSE_REPLICATED" in message and "docs/production.md" in message
     assert server.commands == []
 
 
-async def test_replicated_tables_are_refused_where_plain_are_asked_for() -> None:
+async def test_replicated_tables_are_refused_without_replication() -> None:
     server = Server({"heatmap_cells": "ReplicatedSummingMergeTree"})
     with pytest.raises(Refused, match="LPSTREAM_CLICKHOUSE_REPLICATED=true"):
         await migrate(server, timezone="Asia/Tokyo")  # type: ignore[arg-type]
@@ -46,7 +46,7 @@ async def test_replicated_tables_are_refused_where_plain_are_asked_for() -> None
 
 
 @pytest.mark.parametrize("cluster", [True, False])
-async def test_tables_of_the_kind_that_is_asked_for_are_migrated(cluster: bool) -> None:
+async def test_tables_of_the_configured_kind_are_migrated(cluster: bool) -> None:
     server = Server({"heatmap_cells": "ReplicatedSummingMergeTree" if cluster else "SummingMergeTree"})
     done = await migrate(server, timezone="Asia/Tokyo", cluster=cluster)  # type: ignore[arg-type]
     assert "0001_heatmap_tables.sql" in done
@@ -64,15 +64,15 @@ def test_migrate_warns_that_plain_tables_can_lose_a_bucket(
     if url is not None:
         monkeypatch.setenv("LPSTREAM_CLICKHOUSE_URL", url)
     monkeypatch.setenv("LPSTREAM_CLICKHOUSE_REPLICATED", replicated)
-    # without an address it is the embedded stack, which puts right what plain tables lose
+    # Without an address the embedded stack is used, which repairs the losses of plain tables.
     monkeypatch.setattr("streams.local.console.read_settings", lambda _: {})
 
     async def prepared(*_: Any) -> None:
         pass
 
-    said: list[str] = []
+    messages: list[str] = []
     monkeypatch.setattr(services, "prepare", prepared)
-    monkeypatch.setattr(services, "say", said.append)
+    monkeypatch.setattr(services, "say", messages.append)
     services.migrate()
-    assert [line for line in said if "LPSTREAM_CLICKHOUSE_REPLICATED" in line and "lose" in line] == said
-    assert bool(said) is warned
+    assert [line for line in messages if "LPSTREAM_CLICKHOUSE_REPLICATED" in line and "lose" in line] == messages
+    assert bool(messages) is warned

@@ -1,4 +1,4 @@
-"""The mix of requests: shares that come to one, draws that follow them, patterns in order."""
+"""The mix of requests: shares, draws that follow them, and the order of patterns."""
 
 import random
 from collections import Counter
@@ -13,21 +13,21 @@ from schemas.generation import GenerationRequest
 from streams.generation.mix import Mix
 
 
-def test_the_shares_of_all_patterns_are_those_of_the_draws() -> None:
+def test_draws_follow_the_shares_of_patterns() -> None:
     mix = Mix.load()
     patterns = mix.patterns()
     drawn = Counter(mix.draw(random.Random(seed)).industry for seed in range(3_000))
     by_industry: Counter[str] = Counter()
     for pattern in mix._all():
         by_industry[pattern.industry] += pattern.share  # type: ignore[assignment]
-    assert sum(by_industry.values()) == pytest.approx(0.9, abs=1e-6), "the rest can never be warmed"
+    assert sum(by_industry.values()) == pytest.approx(0.9, abs=1e-6), "the other 10 % cannot be warmed"
     for industry, share in by_industry.items():
         assert drawn[industry] / 3_000 == pytest.approx(share / 0.9, abs=0.03)
     shares = [pattern.share for pattern in patterns[3:]]
     assert shares == sorted(shares, reverse=True) and len(patterns) > 5_000
 
 
-def test_a_drawn_pattern_is_among_the_patterns_or_has_a_word_of_its_own() -> None:
+def test_a_drawn_pattern_is_known_or_has_a_unique_keyword() -> None:
     mix = Mix.load()
     known = {(one.industry, one.purpose, one.keywords, one.tone, one.quality, one.given) for one in mix.patterns()}
     rng = random.Random(1)
@@ -40,7 +40,7 @@ def test_a_drawn_pattern_is_among_the_patterns_or_has_a_word_of_its_own() -> Non
     assert 60 < unknown < 140
 
 
-def test_the_documents_patterns_come_first() -> None:
+def test_the_patterns_of_the_specification_come_first() -> None:
     first = Mix.load().patterns()[:3]
     assert [(one.industry, one.purpose) for one in first] == [
         ("飲食", "集客"),
@@ -49,7 +49,7 @@ def test_the_documents_patterns_come_first() -> None:
     ]
 
 
-def test_requests_are_valid_and_their_ids_follow_from_number_and_seed() -> None:
+def test_requests_are_valid_and_ids_depend_on_number_and_seed() -> None:
     mix, rng = Mix.load(), random.Random(2)
     ids = set()
     for number in range(200):
@@ -60,7 +60,7 @@ def test_requests_are_valid_and_their_ids_follow_from_number_and_seed() -> None:
     assert again["request_id"] in {str(one) for one in ids}
 
 
-def test_a_key_tells_fields_apart_and_not_the_customer() -> None:
+def test_the_cache_key_depends_on_fields_not_on_the_customer() -> None:
     pattern = Mix.load().patterns()[0]
     one = GenerationRequest.model_validate(pattern.request(1))
     other = GenerationRequest.model_validate(pattern.request(2) | {"keywords": []})
@@ -84,7 +84,7 @@ def test_a_key_tells_fields_apart_and_not_the_customer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "key"),
     [
         ("zipf = 'x'", "zipf"),
         ("[tones]\nfriendly = 0.5", "tones"),
@@ -93,8 +93,8 @@ def test_a_key_tells_fields_apart_and_not_the_customer() -> None:
         ("zipf =", "value"),
     ],
 )
-def test_a_wrong_file_is_refused_by_its_key(tmp_path: Path, text: str, told: str) -> None:
+def test_an_invalid_mix_file_is_refused_with_its_key(tmp_path: Path, text: str, key: str) -> None:
     path = tmp_path / "mix.toml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(SettingError, match=told):
+    with pytest.raises(SettingError, match=key):
         Mix.load(path)

@@ -1,4 +1,4 @@
-"""Acks leave in order of offset, whatever finishes first."""
+"""Acks are sent in order of offset, in whatever order events finish."""
 
 import random
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class Event:
         return True
 
 
-def test_any_order_of_finishing_gives_ascending_acks_without_a_gap() -> None:
+def test_acks_ascend_without_gaps_for_any_finishing_order() -> None:
     rng = random.Random(1)
     for _ in range(200):
         acks, acked = OrderedAcks(), list[int]()

@@ -1,4 +1,4 @@
-"""A page says what was given and nothing else, and what was given cannot break out of it."""
+"""Pages contain only the given facts, and customer text cannot inject markup."""
 
 import gzip
 import io
@@ -7,8 +7,8 @@ from collections import Counter
 
 import html5lib
 import pytest
+from page_requests import BUSINESS, FACTS, HOSTILE, INDUSTRIES, PURPOSES, built_in, full, html_of, least
 from PIL import Image
-from requests_for_pages import BUSINESS, FACTS, HOSTILE, INDUSTRIES, PURPOSES, built_in, full, html_of, least
 
 from processors.pages.designs import DESIGNS
 from processors.pages.page import (
@@ -27,7 +27,7 @@ BUDGET = 90_000
 
 
 class Tags:
-    """What a browser makes of a page: elements, attributes, sections, text."""
+    """The elements, attributes, sections and text of a page, parsed as a browser does."""
 
     def __init__(self, html: str) -> None:
         elements = list(html5lib.parse(html, namespaceHTMLElements=False).iter())
@@ -54,7 +54,7 @@ def structured(html: str) -> list[dict[str, object]]:
 
 @pytest.mark.parametrize("template", INDUSTRIES)
 @pytest.mark.parametrize("make", [least, full])
-def test_a_page_has_one_heading_the_snippet_its_meta_and_stays_small(template: str, make: object) -> None:
+def test_a_page_has_heading_snippet_and_meta_and_is_small(template: str, make: object) -> None:
     request = make(INDUSTRIES[template])  # type: ignore[operator]
     assert choose_template(request)[0] == template
     html = html_of(request)
@@ -70,7 +70,7 @@ def test_a_page_has_one_heading_the_snippet_its_meta_and_stays_small(template: s
 
 
 @pytest.mark.parametrize("template", INDUSTRIES)
-def test_without_facts_nothing_is_claimed_and_nothing_leads_nowhere(template: str) -> None:
+def test_a_page_without_facts_has_no_claims_or_dead_links(template: str) -> None:
     html = html_of(least(INDUSTRIES[template]))
     found = Tags(html)
     assert not {"testimonials", "price", "information"} & set(found.sections)
@@ -78,7 +78,7 @@ def test_without_facts_nothing_is_claimed_and_nothing_leads_nowhere(template: st
     assert "円" not in html and "tel:" not in html and "class=call" not in html
 
 
-def test_given_facts_are_shown_as_given() -> None:
+def test_facts_are_shown_unchanged() -> None:
     html = html_of(full())
     for shown in (
         "はじめての方の案内",
@@ -98,14 +98,14 @@ def test_given_facts_are_shown_as_given() -> None:
     assert names == set(found.all_of("for"))
 
 
-def test_medicine_shows_no_patients_voices_and_says_so() -> None:
+def test_a_clinic_page_hides_testimonials_with_a_warning() -> None:
     request = full("内科クリニック")
     assert "testimonials" not in Tags(html_of(request)).sections
     assert "facts_not_shown" in {warning.code for warning in page_warnings(request)}
     assert "facts_not_shown" not in {warning.code for warning in page_warnings(full())}
 
 
-def test_a_sale_has_its_legal_slots_and_warns_of_those_that_are_empty() -> None:
+def test_a_sale_page_has_legal_notices_and_warns_of_gaps() -> None:
     assert "特定商取引法に基づく表記" in html_of(full("EC", purpose="販売"))
     assert "特定商取引法に基づく表記" not in html_of(full("EC", purpose="集客"))
     codes = [warning.detail for warning in page_warnings(least("EC", purpose="販売"))]
@@ -118,7 +118,7 @@ def test_a_sale_has_its_legal_slots_and_warns_of_those_that_are_empty() -> None:
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_what_a_customer_typed_cannot_break_out(kind: str) -> None:
+def test_customer_text_cannot_inject_markup(kind: str) -> None:
     words = HOSTILE[kind]
     line = words[:200]
     facts = {
@@ -141,7 +141,7 @@ def test_what_a_customer_typed_cannot_break_out(kind: str) -> None:
 
 
 @pytest.mark.parametrize("field", ["industry", "purpose", "keywords.0", "business.name", "facts.hours"])
-def test_ten_thousand_characters_are_refused_by_field(field: str) -> None:
+def test_a_text_of_ten_thousand_characters_is_refused(field: str) -> None:
     values = full().model_dump(mode="json")
     *way, last = field.split(".")
     inside = values
@@ -153,7 +153,7 @@ def test_ten_thousand_characters_are_refused_by_field(field: str) -> None:
     assert caught.value.field == field
 
 
-def test_the_longest_that_may_be_typed_still_makes_a_small_page() -> None:
+def test_the_longest_allowed_texts_make_a_small_page() -> None:
     facts = {
         "prices": [{"label": "長" * 200, "yen": 10**12}] * 50,
         "testimonials": [{"text": "長" * 1_000, "author": "長" * 200}] * 10,
@@ -165,14 +165,14 @@ def test_the_longest_that_may_be_typed_still_makes_a_small_page() -> None:
     assert len(gzip.compress(html.encode())) < BUDGET
 
 
-def test_a_name_that_looks_like_a_slot_stays_what_it_is() -> None:
+def test_a_name_that_looks_like_a_slot_is_not_replaced() -> None:
     copy = built_in(full())
     hero = copy.hero.model_copy(update={"lead": f"{NAME_SLOT}の<strong>一皿</strong>を、どうぞ召し上がってください。"})
     html = html_of(full(business={**BUSINESS, "name": f"{TOPIC_SLOT}<i>&"}), copy.model_copy(update={"hero": hero}))
     assert "〔題材〕<i>&の" in Tags(html).text and "<strong>一皿</strong>" in html
 
 
-def test_a_model_that_writes_markup_gets_emphasis_and_nothing_else() -> None:
+def test_only_emphasis_survives_from_a_models_markup() -> None:
     copy = built_in(full())
     evil = '<em>手仕事</em><img src=x onerror=alert(1)><a href="javascript:alert(1)">ここ</a><script>x</script>です。'
     point = copy.solution.features[0].model_copy(update={"text": evil, "title": evil[:24]})
@@ -200,7 +200,7 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("design", DESIGNS.values(), ids=lambda one: one.name)
-def test_colours_can_be_read(design: object) -> None:
+def test_colours_have_enough_contrast(design: object) -> None:
     pairs = (
         ("ink", "paper"), ("ink", "soft"), ("quiet", "paper"), ("quiet", "soft"), ("accent", "paper"),
         ("accent", "soft"),
@@ -211,7 +211,7 @@ def test_colours_can_be_read(design: object) -> None:
 
 
 @pytest.mark.parametrize("template", INDUSTRIES)
-def test_pictures_are_named_by_their_bytes_and_are_what_the_page_asks_for(template: str) -> None:
+def test_pictures_are_content_addressed_and_match_the_page(template: str) -> None:
     request = full(INDUSTRIES[template])
     found = pictures(request, template)
     assert [one.key for one in found] == [Asset.of(one.body, one.key.rsplit(".")[-1]).key for one in found]
@@ -225,7 +225,7 @@ def test_pictures_are_named_by_their_bytes_and_are_what_the_page_asks_for(templa
 
 
 @pytest.mark.parametrize("template", INDUSTRIES)
-def test_card_and_thumbnail_are_pictures_of_the_right_size_and_the_same_each_time(template: str) -> None:
+def test_card_and_thumbnail_have_fixed_sizes_and_bytes(template: str) -> None:
     request = full(INDUSTRIES[template])
     copy = built_in(request)
     for make, size in ((og_image, (1200, 630)), (thumbnail, (480, 600))):
@@ -238,7 +238,7 @@ def test_card_and_thumbnail_are_pictures_of_the_right_size_and_the_same_each_tim
 
 
 @pytest.mark.parametrize("words", ["𠮷野家😀🍜", "W" * 100, "。" * 100, "\u202e", "あ" * 100])
-def test_a_card_bears_any_name(words: str) -> None:
+def test_a_card_can_be_drawn_for_any_name(words: str) -> None:
     request = full(business={"name": words})
     copy = built_in(request)
     hero = copy.hero.model_copy(update={"catch": f"{NAME_SLOT}の{TOPIC_SLOT}" * 2})

@@ -1,4 +1,4 @@
-"""The studio's list of pages: ids from strangers are listed apart, are bounded, and hide no page."""
+"""The studio's list of pages: unknown ids are listed separately, are bounded, and hide no known page."""
 
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ def seen(lp_id: str, pageviews: int) -> PageTotals:
 
 
 class Bucket:
-    """S3 with folders of pages. Without `names` it is away, and each call fails."""
+    """A fake S3 with page folders. With `names` None, every call fails."""
 
     def __init__(self, names: list[str] | None) -> None:
         self.names, self.asked = names, 0
@@ -38,7 +38,7 @@ class Bucket:
 
 @pytest.fixture
 def traffic(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """Pageviews by page, as ClickHouse returns them."""
+    """Return pageviews by page; the fake queries read this dict."""
     views: dict[str, int] = {}
 
     async def pages(_: Any, prefix: str, listed: list[str], *__: Any, any_page: bool, most: int) -> list[PageTotals]:
@@ -58,14 +58,14 @@ async def listed(bucket: Bucket, lately: tuple[str, ...] = ()) -> PageList:
     return await Listing(None, bucket).of(ACME, START, END, lately)  # type: ignore[arg-type]
 
 
-async def test_ids_that_strangers_chose_stand_apart(traffic: dict[str, int]) -> None:
+async def test_unknown_ids_are_listed_separately(traffic: dict[str, int]) -> None:
     traffic |= {"acme-1": 5, "own-site": 2, "acme-buy-at-evil.example": 900}
     found = await listed(Bucket(["acme-1", "acme-2", "rival-1"]))
     assert [one.lp_id for one in found.known] == ["acme-1", "own-site"]
     assert [one.lp_id for one in found.unknown] == ["acme-buy-at-evil.example"] and not found.more
 
 
-async def test_many_made_up_ids_push_no_page_out(traffic: dict[str, int]) -> None:
+async def test_many_made_up_ids_hide_no_known_page(traffic: dict[str, int]) -> None:
     traffic |= {f"acme-fake{number}": 1_000 + number for number in range(5_000)} | {"acme-1": 5, "own-site": 2}
     found = await listed(Bucket([*(f"acme-0{number:03}" for number in range(200)), "acme-1"]), ("acme-1", "acme-gone"))
     assert [one.lp_id for one in found.known] == ["acme-1", "own-site"]
@@ -73,13 +73,13 @@ async def test_many_made_up_ids_push_no_page_out(traffic: dict[str, int]) -> Non
     assert found.unknown[0].lp_id == "acme-fake4999"
 
 
-async def test_with_s3_away_only_listed_pages_are_known(traffic: dict[str, int]) -> None:
+async def test_without_s3_only_the_tenants_listed_pages_are_known(traffic: dict[str, int]) -> None:
     traffic |= {"acme-1": 5, "own-site": 2}
     found = await listed(Bucket(None))
     assert [one.lp_id for one in found.known] == ["own-site"] and [one.lp_id for one in found.unknown] == ["acme-1"]
 
 
-async def test_s3_is_asked_once_a_minute(traffic: dict[str, int]) -> None:
+async def test_s3_is_queried_once_a_minute(traffic: dict[str, int]) -> None:
     bucket = Bucket(["acme-1"])
     mine = Listing(None, bucket)  # type: ignore[arg-type]
     for _ in range(3):
@@ -87,7 +87,7 @@ async def test_s3_is_asked_once_a_minute(traffic: dict[str, int]) -> None:
     assert bucket.asked == 1
 
 
-def test_the_list_is_by_traffic_and_bounded() -> None:
+def test_the_list_is_sorted_by_traffic_and_bounded() -> None:
     known = {f"p{number}" for number in range(250)}
     found = page_list([seen(f"p{number}", number) for number in range(300)] * 2, known)
     assert [one.pageviews for one in found.known] == list(range(249, 49, -1))
@@ -95,7 +95,7 @@ def test_the_list_is_by_traffic_and_bounded() -> None:
 
 
 @pytest.mark.parametrize("language", ["ja", "en"])
-def test_the_page_shows_both_and_escapes_names(language: Any) -> None:
+def test_the_page_shows_both_lists_and_escapes_names(language: Any) -> None:
     pages = page_list([seen("acme-1", 3), seen("acme-<b>", 9)], {"acme-1"})
     caller = SimpleNamespace(role="analyst")
     values = {

@@ -1,4 +1,4 @@
-"""A key's partition is that of every other Kafka client."""
+"""The partitioner: keys get the same partition as in other Kafka clients."""
 
 import aiokafka.partitioner
 import pytest
@@ -9,7 +9,7 @@ from infra.kafka.producer import murmur2, partition_of
 
 
 @given(st.binary(max_size=100))
-def test_the_hash_is_that_of_other_clients(key: bytes) -> None:
+def test_the_hash_equals_aiokafkas_murmur2(key: bytes) -> None:
     assert murmur2(key) == aiokafka.partitioner.murmur2(key) & 0xFFFFFFFF
 
 
@@ -24,6 +24,6 @@ def test_the_hash_is_that_of_other_clients(key: bytes) -> None:
         (b"abc", 479470107),
     ],
 )
-def test_known_hashes(key: bytes, hashed: int) -> None:
+def test_the_hash_equals_kafkas_own_examples(key: bytes, hashed: int) -> None:
     assert murmur2(key) == hashed & 0xFFFFFFFF
     assert partition_of(key, 12) == (hashed & 0x7FFFFFFF) % 12

@@ -1,4 +1,4 @@
-"""docs/privacy.md names every topic, table and bucket prefix, with the retention that is set."""
+"""docs/privacy.md: every topic and table with its configured retention."""
 
 import re
 from importlib.resources import files
@@ -20,7 +20,7 @@ def row_of(name: str) -> str:
     return found[0]
 
 
-def told(topic: TopicSpec) -> str:
+def retention(topic: TopicSpec) -> str:
     if topic.config.get("cleanup.policy") == "compact":
         return "compacted"
     kept_ms = int(topic.config["retention.ms"])
@@ -29,11 +29,11 @@ def told(topic: TopicSpec) -> str:
 
 
 @pytest.mark.parametrize("topic", load_topics(), ids=lambda topic: topic.name)
-def test_every_topic_is_there_with_its_retention(topic: TopicSpec) -> None:
-    assert told(topic) in row_of(topic.name).split("|")[3]
+def test_the_page_lists_every_topic_with_its_retention(topic: TopicSpec) -> None:
+    assert retention(topic) in row_of(topic.name).split("|")[3]
 
 
-def test_every_table_is_there_with_its_ttl() -> None:
+def test_the_page_lists_every_table_with_its_ttl() -> None:
     ddl = files("infra.clickhouse").joinpath("ddl", "0001_heatmap_tables.sql").read_text("utf-8")
     days = set(re.findall(r"TTL window_start \+ INTERVAL (\d+) DAY DELETE", ddl))
     assert len(days) == 1
@@ -41,7 +41,7 @@ def test_every_table_is_there_with_its_ttl() -> None:
         assert f"{min(days)} days (TTL)" in row_of(table)
 
 
-def test_the_model_notice_is_in_japanese_and_names_what_is_sent() -> None:
+def test_the_notice_is_in_japanese_and_names_the_data_sent() -> None:
     notice = PAGE.split("## 外部送信規律")[1]
     for word in ("送信される情報", "送信先", "利用目的", "クリック", "スクロール", "お問い合わせ先"):
         assert word in notice

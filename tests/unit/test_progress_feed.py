@@ -1,4 +1,4 @@
-"""Who follows requests: each tenant so many streams, all together so many."""
+"""Progress streams: limits for each tenant and for all tenants together."""
 
 import contextlib
 from uuid import uuid4
@@ -14,7 +14,7 @@ def feed(**values: int) -> ProgressFeed:
     return ProgressFeed(Settings.model_construct(**{**Settings().model_dump(), **values}))
 
 
-def test_a_tenant_has_its_streams_and_no_more() -> None:
+def test_a_tenant_cannot_exceed_its_streams() -> None:
     one = feed(edge_tenant_streams=2, edge_max_connections=100)
     with contextlib.ExitStack() as open_:
         for _ in range(2):
@@ -28,7 +28,7 @@ def test_a_tenant_has_its_streams_and_no_more() -> None:
         pass
 
 
-def test_streams_leave_half_of_the_connections_to_requests() -> None:
+def test_streams_use_at_most_half_of_the_connections() -> None:
     one = feed(edge_tenant_streams=50, edge_max_connections=6)
     with contextlib.ExitStack() as open_:
         for tenant in ("a", "b", "c"):
@@ -38,7 +38,7 @@ def test_streams_leave_half_of_the_connections_to_requests() -> None:
         assert refused.value.status == 503
 
 
-def test_a_stream_that_ends_by_an_error_gives_its_place_back() -> None:
+def test_a_failed_stream_releases_its_place() -> None:
     one = feed(edge_tenant_streams=1)
     for _ in range(3):
         with contextlib.suppress(ConnectionResetError), one.follow(uuid4(), "acme"):

@@ -1,4 +1,4 @@
-"""Lanes of queries: bounded, patient for so long, each with its own threads."""
+"""Query lanes: bounded queues with a timeout, each with its own threads."""
 
 import asyncio
 import threading
@@ -9,12 +9,12 @@ from infra.embedded.clickhouse_server.errors import ServerError
 from infra.embedded.clickhouse_server.lanes import Lane
 
 
-def tells(event: threading.Event) -> bool:
+def set_event(event: threading.Event) -> bool:
     event.set()
     return True
 
 
-async def test_a_full_lane_refuses_and_another_goes_on() -> None:
+async def test_a_full_lane_refuses_while_another_lane_continues() -> None:
     gate = threading.Event()
     slow, other = Lane[bool]("analyst", 1, 2, 30), Lane[bool]("lpstream", 1, 2, 30)
     held = [asyncio.create_task(slow.run(gate.wait)) for _ in range(2)]
@@ -30,10 +30,10 @@ async def test_a_full_lane_refuses_and_another_goes_on() -> None:
     other.close()
 
 
-async def test_a_place_is_free_when_the_work_ends_not_when_its_caller_leaves() -> None:
+async def test_cancelling_a_caller_does_not_free_its_place_early() -> None:
     gate, begun = threading.Event(), threading.Event()
     lane = Lane[bool]("analyst", 1, 1, 30)
-    task = asyncio.create_task(lane.run(lambda: tells(begun) and gate.wait()))
+    task = asyncio.create_task(lane.run(lambda: set_event(begun) and gate.wait()))
     await asyncio.to_thread(begun.wait)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -51,11 +51,11 @@ async def test_a_place_is_free_when_the_work_ends_not_when_its_caller_leaves() -
     lane.close()
 
 
-async def test_work_that_waited_too_long_is_not_begun() -> None:
+async def test_work_that_waited_too_long_is_not_started() -> None:
     gate, ran = threading.Event(), threading.Event()
     lane = Lane[bool]("analyst", 1, 2, 0.05)
     first = asyncio.create_task(lane.run(gate.wait))
-    second = asyncio.create_task(lane.run(lambda: tells(ran)))
+    second = asyncio.create_task(lane.run(lambda: set_event(ran)))
     await asyncio.sleep(0.1)
     gate.set()
     with pytest.raises(ServerError, match="waited 0 s for its turn"):
@@ -65,11 +65,11 @@ async def test_work_that_waited_too_long_is_not_begun() -> None:
     lane.close()
 
 
-async def test_work_whose_caller_left_in_the_queue_is_not_begun() -> None:
+async def test_cancelled_work_in_the_queue_is_not_started() -> None:
     gate, ran = threading.Event(), threading.Event()
     lane = Lane[bool]("analyst", 1, 2, 30)
     first = asyncio.create_task(lane.run(gate.wait))
-    second = asyncio.create_task(lane.run(lambda: tells(ran)))
+    second = asyncio.create_task(lane.run(lambda: set_event(ran)))
     await asyncio.sleep(0)
     second.cancel()
     with pytest.raises(asyncio.CancelledError):

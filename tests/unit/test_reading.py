@@ -1,4 +1,4 @@
-"""The Reader: what it gives of fetches, where it stops, and how it goes on. aiokafka's own fetcher, fed by hand."""
+"""The Reader on aiokafka's fetcher with prepared batches: results, stops at bad batches, and resuming."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +22,7 @@ COMMIT = (b"\x00\x00\x00\x01", b"\x00\x00\x00\x00\x00\x00")
 
 
 def batch(base: int, count: int = 1, *, codec: int = 0, flip: bool = False, control: bool = False) -> bytes:
-    """A batch as a broker keeps it; `codec` is what its header says, `flip` breaks its checksum."""
+    """Return a batch in the broker's format; `codec` is set in its header, `flip` breaks its checksum."""
     builder = DefaultRecordBatchBuilder(2, 0, int(control), 1 if control else -1, 0, -1, 2**20)
     for delta in range(count):
         key, value = COMMIT if control else (None, b"v%d" % (base + delta))
@@ -37,7 +37,7 @@ def batch(base: int, count: int = 1, *, codec: int = 0, flip: bool = False, cont
 
 
 class Broker:
-    """A log by partition; hands its consumer what a fetch at the present position would bring."""
+    """A fake broker: gives its consumer the batches that a fetch at the current position returns."""
 
     def __init__(self, consumer: AIOKafkaConsumer, **logs: list[bytes]) -> None:
         self.logs = logs
@@ -72,7 +72,7 @@ async def reader() -> Any:
 
 
 async def read(reader: Reader, log: list[bytes], tp: TopicPartition = TP) -> tuple[int, list[int], int] | None:
-    """One fetch: begin, offsets of its records, next."""
+    """Fetch once; return begin, offsets of the records, and next."""
     Broker(reader.consumer).answer(tp, log)
     got = (await reader.fetch(0.0)).get(tp)
     return got and (got.begin, [record.offset for record in got.records], got.next)
@@ -82,7 +82,7 @@ def position(reader: Reader, tp: TopicPartition = TP) -> int:
     return int(reader.consumer._subscription.subscription.assignment.state_value(tp).position)
 
 
-async def test_an_answer_passes_markers_and_holes(reader: Reader) -> None:
+async def test_a_fetch_passes_markers_and_gaps(reader: Reader) -> None:
     log = [batch(0), batch(1, control=True), batch(5, 2), batch(7, control=True)]
     assert await read(reader, log) == (0, [0, 5, 6], 8)
 
@@ -92,16 +92,16 @@ async def test_a_fetch_of_markers_alone_has_no_records(reader: Reader) -> None:
 
 
 @pytest.mark.parametrize("bad", [{"flip": True}, {"codec": 7}])
-async def test_what_is_before_a_bad_batch_is_given(reader: Reader, bad: dict[str, Any]) -> None:
+async def test_records_before_a_bad_batch_are_returned(reader: Reader, bad: dict[str, Any]) -> None:
     log = [batch(0, 2), batch(2, control=True), batch(3, 4, **bad), batch(7)]
-    assert await read(reader, log) is None, "the first try loses what it has read, and tries again with care"
-    assert await read(reader, log) == (0, [0, 1], 3), "up to the bad batch itself, past the marker"
+    assert await read(reader, log) is None, "the first fetch fails as a whole; the next goes batch by batch"
+    assert await read(reader, log) == (0, [0, 1], 3), "past the marker, up to the bad batch"
     assert await read(reader, log) is None
     assert reader.unreadable[TP].offset == 3 == position(reader)
     assert "Error" in reader.unreadable[TP].reason or "CRC" in reader.unreadable[TP].reason
 
 
-async def test_other_partitions_go_on(reader: Reader) -> None:
+async def test_a_bad_batch_does_not_stop_other_partitions(reader: Reader) -> None:
     bad = [batch(0, flip=True)]
     for _ in range(2):
         await read(reader, bad)
@@ -110,7 +110,7 @@ async def test_other_partitions_go_on(reader: Reader) -> None:
     assert reader.consumer.paused() == {TP}
 
 
-async def test_a_skip_is_an_answer_without_records(reader: Reader) -> None:
+async def test_a_skip_returns_a_fetch_without_records(reader: Reader) -> None:
     log = [batch(0, 4, flip=True), batch(4)]
     for _ in range(2):
         await read(reader, log)
@@ -120,7 +120,7 @@ async def test_a_skip_is_an_answer_without_records(reader: Reader) -> None:
     assert await read(reader, log) == (4, [4], 5)
 
 
-async def test_a_retry_reads_a_batch_that_has_become_whole(reader: Reader) -> None:
+async def test_a_retry_reads_a_repaired_batch(reader: Reader) -> None:
     for _ in range(2):
         await read(reader, [batch(0, 2, flip=True)])
     reader.retry(TP)
@@ -128,28 +128,28 @@ async def test_a_retry_reads_a_batch_that_has_become_whole(reader: Reader) -> No
     assert not reader.unreadable
 
 
-async def test_a_seek_past_the_reader_ends_a_stop(reader: Reader) -> None:
+async def test_a_seek_clears_a_stop(reader: Reader) -> None:
     for _ in range(2):
         await read(reader, [batch(5, 2, flip=True)])
     reader.consumer.seek(TP, 3)
     await reader.fetch(0.0)
-    assert not reader.unreadable and not reader.consumer.paused(), "a skip would now pass what was never read"
+    assert not reader.unreadable and not reader.consumer.paused(), "a skip would now pass unread records"
 
 
-async def test_a_batch_longer_than_the_answer_stops_its_partition(reader: Reader) -> None:
+async def test_a_batch_larger_than_the_fetch_stops_its_partition(reader: Reader) -> None:
     reader.consumer.seek(TP, 6)  # aiokafka sets the error, and moves the position from 5 to 6
     Broker(reader.consumer).fail(TP, RecordTooLargeError("too large"))
     assert await reader.fetch(0.0) == {}
     assert reader.unreadable[TP].offset == 5 == position(reader)
 
 
-async def test_a_reader_without_rights_is_told_so(reader: Reader) -> None:
+async def test_an_authorisation_error_is_raised(reader: Reader) -> None:
     Broker(reader.consumer).fail(TP, TopicAuthorizationFailedError("t"))
     with pytest.raises(TopicAuthorizationFailedError):
         await reader.fetch(0.0)
 
 
-async def test_at_most_so_many_records_are_given(reader: Reader) -> None:
+async def test_a_fetch_returns_at_most_the_requested_records(reader: Reader) -> None:
     Broker(reader.consumer).answer(TP, [batch(0, 5)])
     first = (await reader.fetch(0.0, most=2))[TP]
     assert ([one.offset for one in first.records], first.next) == ([0, 1], 2)
@@ -161,7 +161,7 @@ async def never(_: Reader) -> None:
     raise AssertionError
 
 
-async def test_a_stretch_ends_where_only_markers_remain(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stretch_ends_when_only_markers_remain(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
     log, fetch = [batch(0, 2), batch(2, control=True)], reader.fetch
 
     async def fetch_from_log(*args: Any) -> Any:
@@ -173,29 +173,29 @@ async def test_a_stretch_ends_where_only_markers_remain(reader: Reader, monkeypa
     assert found == [[1]]
 
 
-async def test_a_stretch_that_hears_nothing_says_so(reader: Reader) -> None:
-    with pytest.raises(Retryable, match=r"t\[0\] gave nothing from offset 4 on"):
+async def test_a_stretch_without_answers_raises(reader: Reader) -> None:
+    with pytest.raises(Retryable, match=r"t\[0\] sent no data from offset 4 on"):
         _ = [part async for part in stretch(reader, TP, 4, 9, never, 0.05)]
 
 
 @pytest.mark.parametrize(
-    ("raw", "wanted"),
+    ("raw", "expected"),
     [
         (batch(3, 4, flip=True) + batch(7), (3, 7)),
         (batch(3, 4, codec=7), (3, 7)),
-        (batch(3, 99) + batch(7), (3, 7)),  # a last offset that reaches into the next batch is wrong
+        (batch(3, 99) + batch(7), (3, 7)),  # the header's last offset overlaps the next batch, so it is wrong
         (batch(3, 99), (3, 50)),
-        (batch(9, 2), (5, 11)),  # compaction has left nothing between
+        (batch(9, 2), (5, 11)),  # compaction removed the offsets between
         (batch(0, 2), (5, 6)),
         (batch(3, 4)[:40], (5, 6)),
         (b"", (5, 6)),
     ],
 )
-def test_a_batch_has_the_bounds_of_its_header(raw: bytes, wanted: tuple[int, int]) -> None:
-    assert bounds(raw, 5, 50) == wanted
+def test_a_bad_batchs_bounds_come_from_its_header(raw: bytes, expected: tuple[int, int]) -> None:
+    assert bounds(raw, 5, 50) == expected
 
 
-async def test_an_error_of_the_group_is_raised(reader: Any) -> None:
+async def test_a_consumer_group_error_is_raised(reader: Any) -> None:
     def refused() -> None:
         raise GroupAuthorizationFailedError
 

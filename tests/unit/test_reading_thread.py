@@ -1,4 +1,4 @@
-"""A worker's consumer thread at a batch that cannot be read: what it says, when, and how it goes on."""
+"""A worker's consumer thread at an unreadable batch: log, metric, retries and skips."""
 
 import logging
 from typing import Any
@@ -16,7 +16,7 @@ STOP = Unreadable(70, "CorruptRecordException: Invalid CRC")
 
 
 class Reader:
-    """Stopped at one place; notes what it is asked for."""
+    """A fake reader that is stopped at one batch and records skips and retries."""
 
     def __init__(self) -> None:
         self.unreadable = {TP: STOP}
@@ -33,7 +33,7 @@ class Reader:
 
 
 class Letters:
-    """Answers with what a test says."""
+    """Fake dead letters with a fixed answer."""
 
     def __init__(self) -> None:
         self.answer: int | Exception | None = None
@@ -56,36 +56,40 @@ def gauge() -> dict[tuple[str, ...], float]:
     return {labels: one._value.get() for labels, one in metrics.UNREADABLE._metrics.items()}
 
 
-async def test_a_stop_is_said_once_with_the_command(thread: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_stop_is_logged_once_with_the_command(thread: Any, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(3):
         await thread._look(TP, STOP)
-    (said,) = [one.getMessage() for one in caplog.records if one.levelno == logging.ERROR]
-    assert said.startswith("heatmap.events[3] offset 70 cannot be read: CorruptRecordException: Invalid CRC;")
-    assert said.endswith("lpstream dlq skip heatmap.events 3 70")
+    (line,) = [one.getMessage() for one in caplog.records if one.levelno == logging.ERROR]
+    assert line.startswith("heatmap.events[3] offset 70 cannot be read: CorruptRecordException: Invalid CRC;")
+    assert line.endswith("lpstream dlq skip heatmap.events 3 70")
     assert gauge() == {("heatmap.events", "3"): 1.0}
-    assert thread.reader.done == ["retry", "retry"], "another replica may have the batch whole"
+    assert thread.reader.done == ["retry", "retry"], "another replica may have an intact batch"
 
 
-async def test_a_batch_with_a_letter_is_passed_without_an_alarm(thread: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_batch_with_a_dead_letter_is_skipped_without_an_alarm(
+    thread: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     thread._letters.answer = 74
     await thread._look(TP, STOP)
     assert thread.reader.done == [("skip", 74)]
     assert gauge() == {} and not [one for one in caplog.records if one.levelno == logging.ERROR]
 
 
-async def test_letters_that_are_away_do_not_hide_the_stop(thread: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_stop_is_logged_when_dead_letters_are_unavailable(
+    thread: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     thread._letters.answer = Retryable("Kafka: away")
     await thread._look(TP, STOP)
     assert "cannot be read" in caplog.text and gauge() == {("heatmap.events", "3"): 1.0}
 
 
-async def test_a_partition_that_is_taken_away_leaves_no_gauge(thread: Any) -> None:
+async def test_a_revoked_partition_leaves_no_gauge(thread: Any) -> None:
     await thread._look(TP, STOP)
     thread._forget()
     assert gauge() == {} and thread.stopped == {}
 
 
-async def test_a_stop_that_is_over_meanwhile_is_left_alone(thread: Any) -> None:
+async def test_a_stop_that_ended_meanwhile_is_ignored(thread: Any) -> None:
     thread.reader.unreadable.clear()
     thread._letters.answer = 74
     await thread._look(TP, STOP)

@@ -1,4 +1,4 @@
-"""What a rebuild makes of a log: the sums of the workers in the bulk pass, and their buckets after the exchange."""
+"""Steps of a rebuild: the bulk pass has the workers' sums, and the follower stores the workers' buckets."""
 
 import msgspec
 import pytest
@@ -19,7 +19,7 @@ DAY_MS = 86_400_000
 
 
 def minutes_of_beacons() -> list[Record]:
-    """Some beacons, every third of them twice, 40 minutes apart in the end: the last retry counts again."""
+    """Return 60 beacons, retries of every third, and a late retry after 40 minutes, which counts again."""
     bodies = [msgspec.json.encode(one) for one in some_beacons("bulk", 20)][:60]
     start = 1_700_000_000_000
     records = [Record(at, start + at * 900, body) for at, body in enumerate(bodies)]
@@ -27,7 +27,7 @@ def minutes_of_beacons() -> list[Record]:
     return [*records, Record(200, start + 2_400_000 + 60_000, bodies[0]), Record(201, start + 2_500_000, b"no beacon")]
 
 
-def test_a_bulk_stretch_has_the_sums_of_slices() -> None:
+def test_a_bulk_stretch_has_the_same_sums_as_slices() -> None:
     records = minutes_of_beacons()
     whole, known = Stretch(0, "whole"), Identities()
     whole.add(records, 0, known)
@@ -42,7 +42,7 @@ def test_a_bulk_stretch_has_the_sums_of_slices() -> None:
     assert known.known == other.known
 
 
-def test_a_stretch_ends_at_midnight_but_not_at_a_time_that_goes_back() -> None:
+def test_a_stretch_ends_at_midnight_and_ignores_decreasing_times() -> None:
     records = [Record(at, time) for at, time in enumerate((DAY_MS - 2, DAY_MS, DAY_MS - 1, DAY_MS + 5))]
     found = [(day, [one.offset for one in part]) for day, part in _days(records)]
     assert found == [(0, [0]), (1, [1, 2, 3])]
@@ -50,7 +50,7 @@ def test_a_stretch_ends_at_midnight_but_not_at_a_time_that_goes_back() -> None:
 
 
 async def delivered(records: list[Record], worker_cut: Cut) -> list[str]:
-    """Tokens under which a worker stores the records."""
+    """Return the tokens under which a worker stores the records."""
     store, consumer = Store(), Consumer(metadata=worker_cut.metadata)
     delivery = Delivery(consumer, store.open_work, cut=CUT, skew_s=1.0, on_fatal=pytest.fail)
     for part in cut(TP0, 1, 1, records):
@@ -64,7 +64,7 @@ def follower_of(store: Store, worker_cut: Cut) -> Follower:
 
 
 @pytest.mark.parametrize("worker_cut", [CUT, Cut(records=3), Cut(records=10, window_ms=7_000, rule=1)])
-async def test_a_follower_stores_what_workers_store(worker_cut: Cut) -> None:
+async def test_a_follower_stores_the_same_buckets_as_workers(worker_cut: Cut) -> None:
     times = [at * 700 + (at // 9) * 9_000 for at in range(60)]
     records = [Record(at, time, b"" if at % 7 == 3 else b"x") for at, time in enumerate(times)]
     store = Store()
@@ -74,7 +74,7 @@ async def test_a_follower_stores_what_workers_store(worker_cut: Cut) -> None:
     assert [token for token, _ in store.stored] == expected
 
 
-async def test_a_follower_stores_no_bucket_before_its_worker_has() -> None:
+async def test_a_follower_stores_no_bucket_before_the_worker() -> None:
     store, records = Store(), [Record(at, at * 1_000) for at in range(30)]
     follower = follower_of(store, CUT)
     await follower.take(Fetched(0, records, 30), Mark(0, CUT), one=True)
@@ -83,7 +83,7 @@ async def test_a_follower_stores_no_bucket_before_its_worker_has() -> None:
     assert [offsets for _, offsets in store.stored] == [list(range(5))]
 
 
-async def test_a_follower_closes_a_bucket_where_the_workers_committed() -> None:
+async def test_a_follower_closes_a_bucket_at_the_workers_commit() -> None:
     store, records = Store(), [Record(at, at * 1_000) for at in range(3)]
     follower = follower_of(store, CUT)
     assert follower.is_before(Mark(3, CUT))
@@ -93,7 +93,7 @@ async def test_a_follower_closes_a_bucket_where_the_workers_committed() -> None:
     assert not follower.is_before(Mark(3, CUT))
 
 
-async def test_a_follower_stops_where_the_worker_has_stopped() -> None:
+async def test_a_follower_stops_where_the_worker_stopped() -> None:
     store, records = Store(), [Record(900, 0), Record(901, 9_000)]
     follower = follower_of(store, CUT)
     await follower.take(Fetched(900, records, 902), Mark(0, CUT), one=True)

@@ -1,4 +1,4 @@
-"""The record transport's acks: commits pass holes, and never a record that is at work."""
+"""The record transport's acks: commits pass gaps, but never a record in progress."""
 
 import gc
 
@@ -14,31 +14,31 @@ def some(*offsets: int) -> list[Message]:
     return [Message(offset) for offset in offsets]
 
 
-def test_a_commit_passes_the_marker_behind_offset_zero() -> None:
+def test_a_commit_passes_the_marker_after_offset_zero() -> None:
     acks, messages = Acks(), some(0)
     acks.begin(messages, 2)
     acks.finish(messages[0])
     assert acks.boundary == 2
 
 
-def test_markers_alone_are_passed_at_the_logs_beginning() -> None:
+def test_a_commit_passes_markers_at_the_start_of_the_log() -> None:
     acks = Acks()
     acks.begin([], 4)
     assert acks.boundary == 4
 
 
-def test_a_hole_behind_a_record_at_work_waits_for_it() -> None:
+def test_a_gap_after_a_record_in_progress_waits_for_it() -> None:
     acks, messages = Acks(), some(4, 7)
     acks.begin(messages, 8)
     acks.begin([], 11)
     assert acks.boundary is None
     acks.finish(messages[0])
-    assert acks.boundary == 7, "the hole between two records"
+    assert acks.boundary == 7, "the gap between two records"
     acks.finish(messages[1])
     assert acks.boundary == 11
 
 
-def test_a_record_that_is_done_waits_for_those_before_it() -> None:
+def test_a_finished_record_waits_for_earlier_records() -> None:
     acks, messages = Acks(), some(3, 4, 9)
     acks.begin(messages, 10)
     acks.begin([], 12)
@@ -49,16 +49,18 @@ def test_a_record_that_is_done_waits_for_those_before_it() -> None:
     assert acks.boundary == 12
 
 
-def test_an_old_message_of_the_same_offset_finishes_nothing() -> None:
+def test_an_old_message_with_the_same_offset_is_ignored() -> None:
     acks, messages, old = Acks(), some(3), some(3)
     acks.begin(messages, 4)
     acks.finish(old[0])
     assert acks.boundary is None
 
 
-def test_a_message_that_was_dropped_is_not_kept_alive() -> None:
+def test_a_dropped_message_is_not_kept_alive() -> None:
     acks, messages = Acks(), some(3)
     acks.begin(messages, 4)
     messages.clear()
     gc.collect()
-    assert not [one for one in gc.get_objects() if isinstance(one, Message)], "Faust would wait for it for ever"
+    assert not [one for one in gc.get_objects() if isinstance(one, Message)], (
+        "Faust would wait for the message for ever"
+    )

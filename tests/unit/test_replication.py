@@ -1,4 +1,4 @@
-"""DDL for a cluster: nothing is left that only one replica would have, and ClickHouse's own parser takes it."""
+"""DDL for a cluster: every table is replicated, and ClickHouse's parser accepts the statements."""
 
 import re
 import subprocess
@@ -23,7 +23,7 @@ print("parsed")
 """
 
 
-def test_every_table_of_rows_is_replicated_and_remembers_its_inserts() -> None:
+def test_row_tables_are_replicated_with_a_deduplication_window() -> None:
     changed = [replicated(statement) for statement in (APPLIED, *DDL)]
     engines = re.findall(r"ENGINE = (\w*MergeTree)", "\n".join(changed))
     assert len(engines) == 8 and all(engine.startswith("Replicated") for engine in engines)
@@ -31,38 +31,38 @@ def test_every_table_of_rows_is_replicated_and_remembers_its_inserts() -> None:
     assert sum("replicated_deduplication_window = " in statement for statement in changed) == 7
 
 
-def test_replicated_tables_remember_tokens_for_a_week() -> None:
-    # the server's default is an hour: a worker that was down for longer would insert its last bucket twice
+def test_replicated_tables_keep_insert_tokens_for_a_week() -> None:
+    # The server's default is an hour: a worker that was down longer would insert its last bucket twice.
     windows = [replicated(statement) for statement in DDL if "deduplication_window = " in statement]
     assert len(windows) == 7
     for statement in windows:
         assert statement.count(f"replicated_deduplication_window_seconds = {7 * 86_400}") == 1
 
 
-def test_databases_are_made_on_every_replica() -> None:
+def test_databases_are_created_on_every_replica() -> None:
     made = [replicated(statement) for statement in DDL if statement.startswith("CREATE DATABASE")]
     assert len(made) == 2
     assert all("ON CLUSTER '{cluster}' ENGINE = Replicated(" in statement for statement in made)
 
 
-def test_views_and_tables_over_s3_stay_as_they_are() -> None:
+def test_views_and_merge_tables_are_unchanged() -> None:
     same = [statement for statement in DDL if "VIEW" in statement or "ENGINE = Merge(" in statement]
     assert len(same) > 10
     assert [replicated(statement) for statement in same] == same
 
 
-def test_clickhouse_parses_what_comes_out() -> None:
+def test_clickhouse_parses_the_replicated_ddl() -> None:
     pytest.importorskip("chdb")
     import json
 
-    told = json.dumps([replicated(statement) for statement in DDL])
+    statements_json = json.dumps([replicated(statement) for statement in DDL])
     done = subprocess.run(
-        [sys.executable, "-c", PARSE], input=told, capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", PARSE], input=statements_json, capture_output=True, text=True, check=False, timeout=120
     )
     assert done.stdout.strip() == "parsed", done.stderr[-2000:]
 
 
-def test_the_regions_views_are_those_that_analysts_know() -> None:
+def test_the_regions_views_match_the_analysts_views() -> None:
     text = files("infra.clickhouse").joinpath("regions.sql").read_text("utf-8")
     over = set(re.findall(r"cluster\('lpstream_regions', lpstream\.(\w+)\)", text))
     own = {name for one in DDL if (name := "".join(re.findall(r"VIEW lpstream\.(\w+)", one)))}

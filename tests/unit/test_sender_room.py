@@ -1,4 +1,4 @@
-"""Records that wait for the broker: each topic has room of its own."""
+"""The sender's limit of records that wait for the broker: separate for each topic."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from streams.runtime.settings import Settings
 
 
 class Silent:
-    """A producer whose broker does not answer until it is told to."""
+    """A fake producer whose broker answers only when the test calls the callbacks."""
 
     def __init__(self) -> None:
         self.waiting: list[Any] = []
@@ -18,8 +18,8 @@ class Silent:
     def known_partitions(self, topic: str) -> int:
         return 3
 
-    def send(self, topic: str, place: int, key: Any, value: Any, told: Any, headers: Any) -> None:
-        self.waiting.append(told)
+    def send(self, topic: str, place: int, key: Any, value: Any, callback: Any, headers: Any) -> None:
+        self.waiting.append(callback)
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def sender() -> tuple[Sender, Silent]:
     return one, silent
 
 
-def test_beacons_that_wait_keep_out_no_request(sender: tuple[Sender, Silent]) -> None:
+def test_waiting_beacons_do_not_block_page_requests(sender: tuple[Sender, Silent]) -> None:
     one, silent = sender
     done: list[Sent] = []
     for _ in range(2):
@@ -39,13 +39,13 @@ def test_beacons_that_wait_keep_out_no_request(sender: tuple[Sender, Silent]) ->
     assert refused.value.status == 503
     one.send_one("lp.requests", Record(b"r", None, None, 0), done.append)
     assert one.in_flight == 3
-    for number, told in enumerate(silent.waiting):
-        told(number)
+    for number, callback in enumerate(silent.waiting):
+        callback(number)
     assert (one.in_flight, len(done)) == (0, 3)
     one.send_one("heatmap.events", Record(b"b", None, None, 0), done.append)
 
 
-async def test_more_records_than_may_ever_wait_are_refused_for_good(sender: tuple[Sender, Silent]) -> None:
+async def test_more_records_than_the_limit_get_413(sender: tuple[Sender, Silent]) -> None:
     one, _ = sender
     with pytest.raises(HttpError) as refused:
         await one.send("heatmap.events", [Record(b"b", None, None, 0)] * 3)

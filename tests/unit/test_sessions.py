@@ -1,4 +1,4 @@
-"""The studio's sessions against whoever can read and write Redis."""
+"""The studio's sessions against an attacker who can read and write Redis."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,20 +13,20 @@ KNOWN = [OPERATOR, ANALYST]
 
 
 class FakeRedis:
-    """What sessions use of Redis, and its line."""
+    """A fake Redis with the calls that sessions use."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
+        self.values: dict[str, bytes] = {}
         self.away = False
 
     async def set(self, key: str, value: str, ex: int) -> None:
-        self.kept[key] = value.encode()
+        self.values[key] = value.encode()
 
     async def get(self, key: str) -> bytes | None:
-        return self.kept.get(key)
+        return self.values.get(key)
 
     async def delete(self, key: str) -> None:
-        self.kept.pop(key, None)
+        self.values.pop(key, None)
 
     async def call(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
         if self.away:
@@ -43,7 +43,7 @@ def sessions(redis: FakeRedis, secret: bytes = b"s" * 32, now: float = 1_000.0) 
     return Sessions(redis, secret, lambda: now)  # type: ignore[arg-type]
 
 
-async def test_a_session_is_known_to_every_edge_with_the_secret(redis: FakeRedis) -> None:
+async def test_a_session_is_valid_on_every_edge_with_the_secret(redis: FakeRedis) -> None:
     name = await sessions(redis).begin(OPERATOR)
     assert await sessions(redis).token_digest(name, KNOWN) == OPERATOR
     assert await sessions(redis, b"t" * 32).token_digest(name, KNOWN) is None
@@ -52,40 +52,40 @@ async def test_a_session_is_known_to_every_edge_with_the_secret(redis: FakeRedis
     assert await sessions(redis).token_digest(name, KNOWN) is None
 
 
-async def test_redis_holds_neither_name_nor_token(redis: FakeRedis) -> None:
+async def test_redis_contains_neither_session_name_nor_token(redis: FakeRedis) -> None:
     name = await sessions(redis).begin(OPERATOR)
-    told = str(redis.kept)
-    assert name not in told and OPERATOR not in told
+    content = str(redis.values)
+    assert name not in content and OPERATOR not in content
 
 
-async def test_a_session_that_is_written_into_redis_is_none(redis: FakeRedis) -> None:
+async def test_a_session_forged_in_redis_is_invalid(redis: FakeRedis) -> None:
     mine = await sessions(redis).begin(ANALYST)
-    (key,) = redis.kept
+    (key,) = redis.values
     for forged in (OPERATOR, f"9999999999:{OPERATOR}", "9999999999:", ":", "²:x", "9" * 5_000 + ":x", "\udcff"):
-        redis.kept[key] = forged.encode(errors="surrogateescape")
+        redis.values[key] = forged.encode(errors="surrogateescape")
         assert await sessions(redis).token_digest(mine, KNOWN) is None
 
 
-async def test_a_session_of_another_is_not_taken_over(redis: FakeRedis) -> None:
+async def test_a_copied_session_of_another_caller_is_invalid(redis: FakeRedis) -> None:
     mine = await sessions(redis).begin(ANALYST)
-    (my_key,) = redis.kept
+    (my_key,) = redis.values
     await sessions(redis).begin(OPERATOR)
-    (theirs,) = redis.kept.keys() - {my_key}
-    redis.kept[my_key] = redis.kept[theirs]
+    (theirs,) = redis.values.keys() - {my_key}
+    redis.values[my_key] = redis.values[theirs]
     assert await sessions(redis).token_digest(mine, KNOWN) is None
 
 
-async def test_a_session_is_not_prolonged(redis: FakeRedis) -> None:
+async def test_a_session_cannot_be_prolonged(redis: FakeRedis) -> None:
     name = await sessions(redis).begin(OPERATOR)
     later = 1_000.0 + SESSION_S + 1
     assert await sessions(redis, now=later).token_digest(name, KNOWN) is None
-    (key,) = redis.kept
-    signature = redis.kept[key].partition(b":")[2]
-    redis.kept[key] = b"9999999999:" + signature
+    (key,) = redis.values
+    signature = redis.values[key].partition(b":")[2]
+    redis.values[key] = b"9999999999:" + signature
     assert await sessions(redis).token_digest(name, KNOWN) is None
 
 
-async def test_a_session_that_was_seen_goes_on_while_redis_is_away(redis: FakeRedis) -> None:
+async def test_a_known_session_stays_valid_while_redis_is_down(redis: FakeRedis) -> None:
     one = sessions(redis)
     name = await one.begin(OPERATOR)
     assert await one.token_digest(name, KNOWN) == OPERATOR
@@ -96,10 +96,10 @@ async def test_a_session_that_was_seen_goes_on_while_redis_is_away(redis: FakeRe
         await sessions(redis).token_digest(name, KNOWN)
 
 
-def test_without_a_setting_the_secret_follows_from_the_tokens() -> None:
+def test_the_default_secret_is_derived_from_the_tokens() -> None:
     assert secret_of("", KNOWN) == secret_of("", KNOWN[::-1]) != secret_of("", [OPERATOR])
     assert secret_of("x" * 32, KNOWN) == b"x" * 32
 
 
-async def test_a_cookie_that_is_no_text_is_no_session(redis: FakeRedis) -> None:
+async def test_a_cookie_that_is_not_utf8_is_no_session(redis: FakeRedis) -> None:
     assert await sessions(redis).token_digest("\udcff\udcfe", KNOWN) is None

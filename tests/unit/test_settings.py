@@ -1,4 +1,4 @@
-"""Settings: what an operator sees when one is wrong, and where secrets may come from."""
+"""Settings: error messages for invalid values, and sources of secrets."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-def test_every_wrong_setting_is_named_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_invalid_setting_is_named_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LPSTREAM_EDGE_PORT", "eighty")
     monkeypatch.setenv("LPSTREAM_TIMEZONE", "Tokyo")
     with pytest.raises(SettingError) as caught:
@@ -27,16 +27,16 @@ def test_every_wrong_setting_is_named_with_its_reason(monkeypatch: pytest.Monkey
     assert zone.startswith("LPSTREAM_TIMEZONE: ") and "Asia/Tokyo" in zone
 
 
-def test_the_value_of_a_wrong_setting_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_value_of_an_invalid_setting_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LPSTREAM_REDIS_URL", "hunter2")
     with pytest.raises(SettingError) as caught:
         load_settings()
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_list_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_that_is_not_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LPSTREAM_ALLOWED_ORIGINS", "https://a.example")
-    with pytest.raises(SettingError, match="LPSTREAM_ALLOWED_ORIGINS: is no JSON"):
+    with pytest.raises(SettingError, match="LPSTREAM_ALLOWED_ORIGINS: is not valid JSON"):
         load_settings()
 
 
@@ -61,9 +61,7 @@ def test_an_origin_with_a_path_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
         load_settings()
 
 
-def test_a_secret_comes_from_the_file_that_the_environment_names(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_secret_is_read_from_the_file_in_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("from-file\n", encoding="utf-8")
     monkeypatch.setenv("LPSTREAM_CLICKHOUSE_PASSWORD_FILE", str(tmp_path / "password"))
     settings = load_settings()
@@ -71,13 +69,13 @@ def test_a_secret_comes_from_the_file_that_the_environment_names(
     assert "from-file" not in repr(settings)
 
 
-def test_a_secret_file_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_secret_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LPSTREAM_S3_SECRET_ACCESS_KEY_FILE", str(tmp_path / "absent"))
     with pytest.raises(SettingError, match="LPSTREAM_S3_SECRET_ACCESS_KEY_FILE"):
         load_settings()
 
 
-def test_a_provider_without_its_key_says_which_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_provider_without_its_key_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     model = LlmModel(id="m", usd_per_million_input=1, usd_per_million_output=2)
     provider = LlmProvider(name="p", base_url="http://127.0.0.1:1", key_variable="SOME_KEY", fast=model, high=model)
     with pytest.raises(SettingError, match="SOME_KEY"):
@@ -91,3 +89,8 @@ def test_every_setting_is_documented() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, name
         assert f"`LPSTREAM_{name.upper()}`" in page
+
+
+def test_the_page_of_settings_is_up_to_date() -> None:
+    page = Path(__file__).parents[2] / "docs" / "settings.md"
+    assert page.read_text("utf-8") == settings_page(), "run `.venv/bin/lpstream settings --write docs/settings.md`"

@@ -1,4 +1,4 @@
-"""Small inputs that took the processor for long, or ended in an error of ours; each from a visitor or a customer."""
+"""Small inputs from visitors and customers that once took much processor time or caused internal errors."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from requests_for_pages import least
+from page_requests import least
 
 from infra.llm.stream import _retry_after
 from processors.pages.answers import _fit_text, claimed
@@ -24,13 +24,13 @@ TENANT, REQUEST_ID = "demo", "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 SPACES = "a" + " " * 998 + "b"
 LEAD = Solution.model_fields["lead"].metadata
 CHEAP_S = 0.1
-WRONG_TIME = "isoformat|no time of ours|month|year"
+WRONG_TIME = "isoformat|month|year"
 
 
 def prices(text: str) -> tuple[Any, dict[str, str]]:
     form = {"name": "麺屋", "industry": "飲食", "purpose": "集客", "request_id": REQUEST_ID, "prices": text}
-    _, wanted, errors = read(form, TENANT)
-    return wanted and wanted.facts.prices, errors
+    _, request, errors = read(form, TENANT)
+    return request and request.facts.prices, errors
 
 
 def match_all(path: str) -> None:
@@ -50,25 +50,25 @@ SLOW: dict[str, Callable[[], object]] = {
 
 
 @pytest.mark.parametrize("name", SLOW)
-def test_a_small_input_costs_little(name: str) -> None:
-    SLOW[name]()  # what is loaded once is not measured
+def test_a_small_input_takes_little_processor_time(name: str) -> None:
+    SLOW[name]()  # one-time loading is not measured
     started = time.thread_time()
     SLOW[name]()
     assert time.thread_time() - started < CHEAP_S
 
 
 @pytest.mark.parametrize("yen", ["9" * 4_900, "9" * 40, "1" + "0" * 13, "1,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,2"])
-def test_a_price_beyond_all_prices_is_told_to_be_wrong(yen: str) -> None:
+def test_a_price_out_of_range_is_an_error(yen: str) -> None:
     assert prices(f"ラーメン {yen}")[1] == {"prices": "error_prices"}
 
 
-def test_prices_that_people_type_are_read() -> None:
+def test_common_spellings_of_prices_are_accepted() -> None:
     found, errors = prices(f"ラーメン 980円\n会席　￥１２，０００\n{'長' * 200}: 1,000,000,000,000 円")
     assert not errors and [one.yen for one in found] == [980, 12_000, 10**12]
 
 
 @pytest.mark.parametrize("start", ["0001-01-01", "0001-01-01T00:00", "9999-12-31", "1999-12-31", "2100-01-01", "", "x"])
-def test_a_time_beyond_our_years_is_wrong_and_no_error_of_ours(start: str) -> None:
+def test_a_time_out_of_range_raises_value_error(start: str) -> None:
     for zone in (ZoneInfo("Asia/Tokyo"), ZoneInfo("America/Los_Angeles")):
         with pytest.raises(ValueError, match=WRONG_TIME):
             _custom(start, "2026-11-23", zone)
@@ -76,23 +76,23 @@ def test_a_time_beyond_our_years_is_wrong_and_no_error_of_ours(start: str) -> No
             _custom("2026-11-23", start, zone)
 
 
-def test_a_range_of_our_years_is_read_in_its_zone() -> None:
+def test_a_custom_range_is_read_in_its_time_zone() -> None:
     found = _custom("2026-11-23", "2026-11-24T12:00", ZoneInfo("Asia/Tokyo"))
     assert (found.start, found.end) == (datetime(2026, 11, 22, 15, tzinfo=UTC), datetime(2026, 11, 24, 3, tzinfo=UTC))
 
 
-def test_languages_of_strangers_are_kept_nowhere() -> None:
+def test_accept_language_values_are_not_cached() -> None:
     assert not hasattr(auth._first, "cache_info")
 
 
-@pytest.mark.parametrize("told", ["inf", "1e999", "nan", "Mon, 01 Jan 0001 00:00:00 -0000", "9" * 4_900])
-def test_a_wait_that_a_provider_asks_for_is_bounded(told: str) -> None:
-    assert 0 <= _retry_after({"retry-after": told}) <= 3_600
-    assert 0 <= _retry_after({"retry-after-ms": told}) <= 3_600
+@pytest.mark.parametrize("header", ["inf", "1e999", "nan", "Mon, 01 Jan 0001 00:00:00 -0000", "9" * 4_900])
+def test_a_providers_retry_after_is_bounded(header: str) -> None:
+    assert 0 <= _retry_after({"retry-after": header}) <= 3_600
+    assert 0 <= _retry_after({"retry-after-ms": header}) <= 3_600
 
 
 @pytest.mark.parametrize("place", ["²", "9" * 5_000, "-1", "x"])
-def test_a_letter_with_a_wrong_partition_is_read(place: str) -> None:
+def test_a_dead_letter_with_an_invalid_partition_is_readable(place: str) -> None:
     class Record:
         partition, offset, timestamp, key, value = 0, 1, 2, None, b""
         headers = (("partition", place.encode()),)
@@ -101,7 +101,7 @@ def test_a_letter_with_a_wrong_partition_is_read(place: str) -> None:
 
 
 @pytest.mark.parametrize("value", [b'{"request_id":"x","n":' + b"[" * 200_000, b'{"yen":' + b"9" * 100_000 + b"}"])
-def test_a_request_of_brackets_or_digits_is_a_decode_error(value: bytes) -> None:
+def test_a_request_of_many_brackets_or_digits_is_a_decode_error(value: bytes) -> None:
     from schemas.codec import decode_request
     from streams.generation.requests import identified
 

@@ -1,4 +1,4 @@
-"""The judge of analysts' statements, on texts and trees as the engine writes them."""
+"""The guard of analysts' SQL, on statement texts and on syntax trees as ClickHouse prints them."""
 
 import pytest
 
@@ -9,7 +9,7 @@ CLOSED = frozenset({"file", "sleep"})
 
 
 def tree(*lines: str) -> str:
-    """A tree of nodes, each below the one before it."""
+    """Return a tree of nodes, each the child of the node before it."""
     return "\n".join(" " * depth + line for depth, line in enumerate(lines))
 
 
@@ -24,7 +24,7 @@ def tree(*lines: str) -> str:
         ("EXISTS TABLE lpstream.`lp_daily`", None),
     ],
 )
-def test_a_text_that_passes_tells_its_selects(text: str, selects: int | None) -> None:
+def test_an_allowed_text_returns_its_number_of_selects(text: str, selects: int | None) -> None:
     assert guard.check_text(text, {}) == selects
 
 
@@ -57,14 +57,14 @@ def test_a_text_that_passes_tells_its_selects(text: str, selects: int | None) ->
         "SELECT 1; SELECT 2",
     ],
 )
-def test_a_text_that_is_not_listed_is_denied(text: str) -> None:
+def test_a_text_outside_the_allowed_list_is_denied(text: str) -> None:
     with pytest.raises(ServerError) as caught:
         guard.check_text(text, {"d": "lpstream"})
     assert caught.value.code == 497
 
 
 @pytest.mark.parametrize("text", ["INSERT INTO t VALUES", "SET readonly = 0", "", "KILL QUERY WHERE 1", "select 1"])
-def test_what_does_not_read_is_denied(text: str) -> None:
+def test_a_statement_that_does_not_read_is_denied(text: str) -> None:
     with pytest.raises(ServerError) as caught:
         guard.check_text(text, {})
     assert caught.value.code == 164
@@ -74,7 +74,7 @@ def test_what_does_not_read_is_denied(text: str) -> None:
     ("value", "passes"),
     [("day", True), ("system.parts", True), ("x (children 1)", False), ("a\nb", False), ("", False)],
 )
-def test_a_parameter_for_a_name_is_a_plain_name(value: str, passes: bool) -> None:
+def test_an_identifier_parameter_must_be_a_plain_name(value: str, passes: bool) -> None:
     if passes:
         assert guard.check_text("SELECT {a:Identifier}", {"a": value}) == 1
         return
@@ -92,7 +92,7 @@ def test_a_parameter_for_a_name_is_a_plain_name(value: str, passes: bool) -> Non
         ("Literal 'Function file'",),
     ],
 )
-def test_a_tree_that_passes(lines: tuple[str, ...]) -> None:
+def test_an_allowed_tree_passes(lines: tuple[str, ...]) -> None:
     guard.check_tree(tree(*lines), 0, CLOSED)
 
 
@@ -116,12 +116,12 @@ def test_a_tree_that_passes(lines: tuple[str, ...]) -> None:
         ("a line (of another kind",),
     ],
 )
-def test_a_tree_that_is_not_listed_is_denied(lines: tuple[str, ...]) -> None:
+def test_a_tree_outside_the_allowed_list_is_denied(lines: tuple[str, ...]) -> None:
     with pytest.raises(ServerError, match="Not enough privileges"):
         guard.check_tree(tree(*lines), 0, CLOSED)
 
 
-def test_a_select_that_the_tree_hides_is_denied() -> None:
+def test_a_select_missing_from_the_tree_is_denied() -> None:
     shown = tree("SelectWithUnionQuery (children 1)", "ExpressionList (children 1)", "SelectQuery (children 1)")
     guard.check_tree(shown, 1, CLOSED)
     with pytest.raises(ServerError, match="does not show"):
@@ -129,7 +129,7 @@ def test_a_select_that_the_tree_hides_is_denied() -> None:
 
 
 @pytest.mark.parametrize(("right", "passes"), [("lp_daily", True), ("lpstream.lp_daily", True), ("others.t", False)])
-def test_a_name_right_of_in_is_a_table(right: str, passes: bool) -> None:
+def test_a_name_on_the_right_of_in_is_checked_as_a_table(right: str, passes: bool) -> None:
     text = (
         f"Function globalNotIn (children 1)\n ExpressionList (children 2)\n  Identifier others.a\n  Identifier {right}"
     )
@@ -141,18 +141,18 @@ def test_a_name_right_of_in_is_a_table(right: str, passes: bool) -> None:
 
 
 @pytest.mark.parametrize("name", ["sum", "SUM", "quantileTDigestIf", "sumMapMerge", "countIfOrDefault", "lambda"])
-def test_a_function_is_known_with_its_combinators(name: str) -> None:
+def test_an_allowed_function_may_have_combinators(name: str) -> None:
     assert allowed.function(name)
 
 
 @pytest.mark.parametrize(
     "name", ["file", "fileIf", "Merge", "", "sleepArray", "dictGetOrNull", "joinGetOrNull", "sum.x"]
 )
-def test_a_combinator_opens_no_other_function(name: str) -> None:
+def test_a_combinator_does_not_allow_another_function(name: str) -> None:
     assert not allowed.function(name)
 
 
-def test_kill_names_one_query() -> None:
+def test_kill_must_name_exactly_one_query() -> None:
     assert guard.kill_target("KILL QUERY WHERE query_id = 'a-1' ASYNC FORMAT JSON") == ("a-1", "JSON")
     for text in (
         "KILL QUERY WHERE 1",

@@ -1,4 +1,4 @@
-"""Logins and TLS of the stores: from settings to each client, and into no message."""
+"""Logins and TLS of the stores: settings reach each client and never appear in messages."""
 
 import pickle
 import ssl
@@ -26,22 +26,22 @@ def settings(**values: Any) -> Settings:
     return load_settings(**values)
 
 
-def test_without_settings_brokers_are_plain() -> None:
+def test_brokers_without_settings_use_plaintext() -> None:
     assert reach(settings().kafka_bootstrap_servers) == {"bootstrap_servers": "127.0.0.1:9092"}
     assert reach("a:1,b:2") == {"bootstrap_servers": "a:1,b:2"}
 
 
 @pytest.mark.parametrize("protocol", ["SSL", "SASL_PLAINTEXT", "SASL_SSL"])
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
-async def test_every_client_of_kafka_logs_in(protocol: str, mechanism: str) -> None:
+async def test_every_kafka_client_logs_in(protocol: str, mechanism: str) -> None:
     found = settings(kafka_protocol=protocol, kafka_sasl_mechanism=mechanism, tls_ca_file=CA, **LOGIN)
     wanted = reach(found.kafka_bootstrap_servers)
     assert wanted["security_protocol"] == protocol
     assert ("sasl_plain_password" in wanted) == protocol.startswith("SASL")
     assert isinstance(wanted["ssl_context"], ssl.SSLContext) == protocol.endswith("SSL")
     app = build_app(found, "generation")
-    told = credentials_to_aiokafka_auth(app.conf.broker_credentials, None)
-    assert [told.get(name) for name in EACH] == [wanted.get(name) for name in EACH]
+    credentials = credentials_to_aiokafka_auth(app.conf.broker_credentials, None)
+    assert [credentials.get(name) for name in EACH] == [wanted.get(name) for name in EACH]
     assert access_of(app.brokers) == access_of(found.kafka_bootstrap_servers)
     servers = found.kafka_bootstrap_servers
     consumer, producer = build_consumer(servers), build_producer(servers, "")
@@ -50,13 +50,13 @@ async def test_every_client_of_kafka_logs_in(protocol: str, mechanism: str) -> N
         assert (client._ssl_context is not None) == protocol.endswith("SSL")
 
 
-def test_addresses_keep_their_access_in_another_process() -> None:
+def test_brokers_keep_their_access_when_pickled() -> None:
     brokers = Brokers("a:1", KafkaAccess("SASL_SSL", "PLAIN", "u", "p"))
     again = pickle.loads(pickle.dumps(brokers))  # noqa: S301 - our own bytes
     assert again == "a:1" and access_of(again) == brokers.access
 
 
-def test_a_certificate_that_is_not_signed_is_not_taken() -> None:
+def test_the_tls_context_requires_a_valid_certificate() -> None:
     context = KafkaAccess("SSL", ca_file=CA).context()
     assert context is not None and context.check_hostname and context.verify_mode is ssl.CERT_REQUIRED
 
@@ -70,11 +70,11 @@ def test_redis_gets_its_password_and_certificates() -> None:
     assert "ssl_ca_certs" not in plain.connection_kwargs
 
 
-def test_no_secret_is_shown() -> None:
+def test_secrets_are_hidden_in_repr() -> None:
     found = settings(kafka_protocol="SASL_SSL", redis_password="hunter2", studio_secret="hunter2" * 6, **LOGIN)
     servers = found.kafka_bootstrap_servers
-    told = f"{found!r} {servers!r} {access_of(servers)!r} {found.redis_access!r}"
-    assert "hunter2" not in told
+    shown = f"{found!r} {servers!r} {access_of(servers)!r} {found.redis_access!r}"
+    assert "hunter2" not in shown
 
 
 @pytest.mark.parametrize("name", ["REDIS_PASSWORD", "KAFKA_PASSWORD", "STUDIO_SECRET"])
@@ -89,12 +89,12 @@ def test_each_secret_may_come_from_a_file(name: str, monkeypatch: pytest.MonkeyP
     [
         ({"kafka_protocol": "SASL_SSL"}, "LPSTREAM_KAFKA_USERNAME, LPSTREAM_KAFKA_PASSWORD: give both"),
         ({"kafka_protocol": "SASL_SSL", "kafka_username": "u"}, "LPSTREAM_KAFKA_PASSWORD"),
-        ({"studio_secret": "hunter2"}, "LPSTREAM_STUDIO_SECRET: give 32 characters"),
+        ({"studio_secret": "hunter2"}, "LPSTREAM_STUDIO_SECRET: give at least 32"),
         ({"redis_url": "redis://:hunter2@redis:6379"}, "LPSTREAM_REDIS_URL: .*give no login here"),
         ({"tls_ca_file": "/no/such/file"}, "LPSTREAM_TLS_CA_FILE"),
     ],
 )
-def test_what_does_not_fit_is_named_and_not_repeated(values: dict[str, Any], said: str) -> None:
+def test_an_invalid_setting_is_named_without_its_secret(values: dict[str, Any], said: str) -> None:
     with pytest.raises(SettingError, match=said) as caught:
         settings(**values)
     assert "hunter2" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""The studio's form, words and languages, without a server."""
+"""The studio's form, texts and languages, without a server."""
 
 import re
 from pathlib import Path
@@ -20,17 +20,17 @@ GOOD = EMPTY | {"name": "麺屋 一", "industry": "飲食", "request_id": str(uu
 TEMPLATES = Path(processors.__file__).parent / "templates" / "studio"
 
 
-def test_a_form_becomes_a_request() -> None:
+def test_a_form_is_read_into_a_request() -> None:
     given = GOOD | {
         "keywords": "ラーメン、 深夜営業,つけ麺",
         "prices": "ラーメン 900\n味玉　¥1,200円\n",
         "phone": "03-0000-0000",
     }
-    _, wanted, errors = read(given, "acme")
-    assert wanted is not None and errors == {}
-    assert wanted.tenant_id == "acme" and wanted.keywords == ["ラーメン", "深夜営業", "つけ麺"]
-    assert [(one.label, one.yen) for one in wanted.facts.prices] == [("ラーメン", 900), ("味玉", 1_200)]
-    assert wanted.business.url is None and str(wanted.request_id) == given["request_id"]
+    _, page_request, errors = read(given, "acme")
+    assert page_request is not None and errors == {}
+    assert page_request.tenant_id == "acme" and page_request.keywords == ["ラーメン", "深夜営業", "つけ麺"]
+    assert [(one.label, one.yen) for one in page_request.facts.prices] == [("ラーメン", 900), ("味玉", 1_200)]
+    assert page_request.business.url is None and str(page_request.request_id) == given["request_id"]
 
 
 @pytest.mark.parametrize(
@@ -48,19 +48,19 @@ def test_a_form_becomes_a_request() -> None:
         ({"request_id": "1"}, "other"),
     ],
 )
-def test_a_wrong_field_is_named_and_what_was_typed_stays(change: dict[str, str], field: str) -> None:
-    given, wanted, errors = read(GOOD | change, "acme")
-    assert wanted is None and list(errors) == [field]
+def test_an_invalid_field_is_named_and_input_is_kept(change: dict[str, str], field: str) -> None:
+    given, page_request, errors = read(GOOD | change, "acme")
+    assert page_request is None and list(errors) == [field]
     assert errors[field] in WORDS["ja"]
     assert given["industry"] == (GOOD | change)["industry"].strip()
 
 
-def test_the_tenant_is_the_sessions_whatever_a_form_says() -> None:
-    _, wanted, _ = read(GOOD | {"tenant_id": "rival"}, "acme")
-    assert wanted is not None and wanted.tenant_id == "acme"
+def test_a_form_cannot_change_the_tenant() -> None:
+    _, page_request, _ = read(GOOD | {"tenant_id": "rival"}, "acme")
+    assert page_request is not None and page_request.tenant_id == "acme"
 
 
-def test_both_languages_have_every_word_that_a_template_uses() -> None:
+def test_both_languages_have_every_text_that_templates_use() -> None:
     assert WORDS["en"].keys() == WORDS["ja"].keys()
     for name in WORDS["en"]:
         holes = [sorted(re.findall(r"\{\w+\}", WORDS[one][name])) for one in ("en", "ja")]
@@ -84,7 +84,7 @@ def test_both_languages_have_every_word_that_a_template_uses() -> None:
         ("en;q=0", "ja"),
     ],
 )
-def test_the_language_is_the_browsers(header: str, language: str) -> None:
+def test_the_language_follows_query_cookie_and_header(header: str, language: str) -> None:
     request: Any = SimpleNamespace(query={}, cookies={}, headers=CIMultiDict({"Accept-Language": header}))
     assert language_of(request) == language
     request.cookies = {"lpstream_language": "en"}
@@ -93,7 +93,7 @@ def test_the_language_is_the_browsers(header: str, language: str) -> None:
     assert language_of(request) == "ja"
 
 
-def test_nothing_typed_becomes_markup() -> None:
+def test_typed_text_is_escaped() -> None:
     evil = '"><script>alert(1)</script>{{ 7*7 }}'
     html = render(
         "error", "en", visitor=None, here="", files={"icon": "i", "css": "c", "js": "j"},

@@ -1,4 +1,4 @@
-"""Tenants: whose a page is, and where its beacons may come from."""
+"""Tenants: the owner of a page, and the origins that may send its beacons."""
 
 from pathlib import Path
 
@@ -38,12 +38,12 @@ def tenants(tmp_path: Path) -> Tenants:
     ("lp_id", "owner"),
     [("acme-1", "acme"), ("lp_8f3a", "acme"), ("acme", "demo"), ("other-1", "demo"), ("demo-1", "demo")],
 )
-def test_a_page_is_of_who_lists_it_or_whose_prefix_it_has(tenants: Tenants, lp_id: str, owner: str) -> None:
+def test_a_page_belongs_to_its_lister_or_its_prefix(tenants: Tenants, lp_id: str, owner: str) -> None:
     found = tenants.owner(lp_id)
     assert found is not None and found.id == owner
 
 
-def test_without_one_that_takes_any_a_strange_page_is_nobodys(tmp_path: Path) -> None:
+def test_an_unknown_page_has_no_owner_without_a_catch_all(tmp_path: Path) -> None:
     path = tmp_path / "tenants.toml"
     path.write_text('[[tenant]]\nid = "acme"\n', encoding="utf-8")
     assert Tenants.load(path).owner("other-1") is None
@@ -66,11 +66,11 @@ def test_without_one_that_takes_any_a_strange_page_is_nobodys(tmp_path: Path) ->
         (OWN, "demo-1", True),
     ],
 )
-def test_origins_are_exact_by_page(tenants: Tenants, origin: str, lp_id: str, allowed: bool) -> None:
+def test_origins_are_matched_exactly_for_each_page(tenants: Tenants, origin: str, lp_id: str, allowed: bool) -> None:
     assert tenants.allows(origin, lp_id) is allowed
 
 
-def test_what_no_page_has_is_not_known(tenants: Tenants) -> None:
+def test_an_origin_of_no_page_is_unknown(tenants: Tenants) -> None:
     assert [tenants.knows(one) for one in (OWN, "https://campaign.acme.example", "https://evil.example", "null")] == [
         True, True, False, False
     ]  # fmt: skip
@@ -80,14 +80,14 @@ def test_what_no_page_has_is_not_known(tenants: Tenants) -> None:
     "origin",
     ["https://a.example/", "https://*.example", "a.example", "https://A.example", "https://a.example:443", "null"],
 )
-def test_an_origin_that_no_browser_sends_is_refused(tmp_path: Path, origin: str) -> None:
+def test_an_origin_in_a_non_browser_form_is_refused(tmp_path: Path, origin: str) -> None:
     path = tmp_path / "tenants.toml"
     path.write_text(f'[[tenant]]\nid = "acme"\norigins = ["{origin}"]\n', encoding="utf-8")
     with pytest.raises(SettingError, match=r"tenant\.0\.origins\.0"):
         Tenants.load(path)
 
 
-def test_a_token_opens_its_tenants_role_and_nothing_else(tenants: Tenants) -> None:
+def test_a_token_gives_its_tenant_and_role(tenants: Tenants) -> None:
     caller = tenants.caller("token")
     assert caller is None
     known = tenants.caller("secret")

@@ -1,4 +1,4 @@
-"""Which day belongs where, what moves, and when tiering is behind."""
+"""The tier rule: which tier a day belongs to, what moves, and when tiering is behind."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -33,13 +33,15 @@ def partition(days_ago: int, days_late: int = 0, source: str = "heatmap_cells") 
     return HotPartition(source, day, days_late, f"{day:%Y%m%d}-{days_late}", 10, 100)
 
 
-def thing(days_ago: int, step: Step, partitions: tuple[str, ...] = (), lp_ids: tuple[str, ...] = ("a",)) -> TierObject:
+def tier_object(
+    days_ago: int, step: Step, partitions: tuple[str, ...] = (), lp_ids: tuple[str, ...] = ("a",)
+) -> TierObject:
     day = ago(days_ago)
     name = f"heatmap_cells_{day:%Y%m%d}_x"
     return TierObject("heatmap_cells", day, name, 1, step, partitions, Fingerprint(1, (1,), 1), 1, lp_ids)
 
 
-def test_seven_days_before_today_stay_hot_and_thirty_whole_days_of_any_time_zone_are_read() -> None:
+def test_days_leave_hot_after_7_and_warm_after_31_days() -> None:
     assert [RULE.leaves_hot(ago(days), TODAY) for days in (0, 7, 8)] == [False, False, True]
     assert [RULE.leaves_warm(ago(days), TODAY) for days in (30, 31, 32)] == [False, False, True]
 
@@ -47,15 +49,15 @@ def test_seven_days_before_today_stay_hot_and_thirty_whole_days_of_any_time_zone
 @pytest.mark.parametrize(
     ("days", "late", "complete"), [(8, 0, True), (1, 0, True), (0, 0, False), (1, 1, False), (2, 1, True)]
 )
-def test_a_partition_is_complete_when_the_date_of_its_records_is_over(days: int, late: int, complete: bool) -> None:
+def test_a_partition_is_complete_when_its_records_date_is_over(days: int, late: int, complete: bool) -> None:
     assert is_complete(partition(days, late), TODAY) == complete
 
 
-def test_rows_that_came_more_days_late_than_can_be_told_never_move() -> None:
+def test_rows_with_the_maximum_days_late_never_move() -> None:
     assert not is_complete(partition(400, 255), TODAY)
 
 
-def test_a_move_takes_the_complete_partitions_of_a_day_and_table_that_no_object_on_its_way_holds() -> None:
+def test_a_move_takes_complete_partitions_not_already_moving() -> None:
     found = [
         partition(9, 1),
         partition(9),
@@ -64,19 +66,19 @@ def test_a_move_takes_the_complete_partitions_of_a_day_and_table_that_no_object_
         partition(7),
         partition(9, 0, "heatmap_views"),
     ]
-    wanted = moves(found, [], RULE, TODAY)
-    assert wanted == [
+    planned = moves(found, [], RULE, TODAY)
+    assert planned == [
         Move("heatmap_cells", ago(9), (found[1].name, found[0].name), 1),
         Move("heatmap_views", ago(9), (found[5].name,), 1),
         Move("heatmap_cells", ago(8), (found[2].name,), 1),
     ]
     for step, left in ((Step.PUBLISHED, 1), (Step.DROPPING, 1), (Step.SETTLED, 2)):
-        again = moves([found[0], found[2]], [thing(9, step, (found[0].name,))], RULE, TODAY)
+        again = moves([found[0], found[2]], [tier_object(9, step, (found[0].name,))], RULE, TODAY)
         assert len(again) == left
         assert again[0].number == (2 if step is Step.SETTLED else 1)
 
 
-def test_days_late_are_those_from_the_window_to_the_record() -> None:
+def test_days_late_count_from_the_window_to_the_record() -> None:
     second = int(datetime(2026, 11, 24, 23, 59, 55, tzinfo=UTC).timestamp())
     rows = pa.table({"window_start": pa.array(np.array([second, second - 86_400, second + 5], dtype=np.uint32))})
     assert with_days_late(rows, (second + 10) * 1000)["days_late"].to_pylist() == [1, 2, 0]
@@ -84,23 +86,23 @@ def test_days_late_are_those_from_the_window_to_the_record() -> None:
     assert early["days_late"].to_pylist() == [0, 0, 0]
 
 
-def test_tiering_is_behind_by_the_days_for_which_a_partition_could_have_moved() -> None:
+def test_days_behind_count_since_a_partition_could_move() -> None:
     assert days_behind([], RULE, TODAY) == 0
     assert [days_behind([partition(days)], RULE, TODAY) for days in (7, 8, 9, 12)] == [0, 0, 1, 4]
     assert days_behind([partition(12, 10)], RULE, TODAY) == 1
 
 
-def test_what_is_settled_cools_and_what_was_restored_ends() -> None:
-    old = [thing(32, step) for step in Step]
+def test_settled_objects_chill_and_restored_objects_expire() -> None:
+    old = [tier_object(32, step) for step in Step]
     assert [one.step for one in to_chill(old, RULE, TODAY)] == [Step.SETTLED]
-    until = [replace(thing(40, Step.RESTORED), until=ago(days)) for days in (-1, 0, 1)]
+    until = [replace(tier_object(40, Step.RESTORED), until=ago(days)) for days in (-1, 0, 1)]
     assert expired(until, TODAY) == until[2:]
 
 
-def test_an_erasure_concerns_objects_that_hold_its_pages_and_are_not_free_of_it() -> None:
+def test_an_erasure_covers_objects_that_still_hold_its_pages() -> None:
     page = Erasure(1, ("a",), "", datetime.now(UTC))
     tenant = Erasure(2, (), "t1-", datetime.now(UTC))
-    both = thing(9, Step.SETTLED, lp_ids=("a", "t1-x"))
+    both = tier_object(9, Step.SETTLED, lp_ids=("a", "t1-x"))
     assert to_erase([both], [page, tenant]) == [(both, [page, tenant])]
     free = replace(both, erased=1)
     assert to_erase([free], [page, tenant]) == [(free, [tenant])]

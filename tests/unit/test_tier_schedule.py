@@ -1,4 +1,4 @@
-"""The heatmap worker's look at the tiers: it goes on for months, so what a look leaves behind adds up."""
+"""The heatmap worker's tier schedule: it runs for months, so its checks must not leak clients."""
 
 import asyncio
 import gc
@@ -17,7 +17,7 @@ def failed_looks() -> float:
     return metrics.TIER_RUNS.labels("failed")._value.get()  # type: ignore[no-any-return]
 
 
-async def test_looks_leave_no_clients_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_checks_leave_no_clients_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schedule, "FIRST_LOOK_S", 0.0)
     monkeypatch.setattr(schedule, "LOOK_S", 0.01)
     nowhere = "127.0.0.1:1"
@@ -27,7 +27,7 @@ async def test_looks_leave_no_clients_behind(monkeypatch: pytest.MonkeyPatch) ->
     )  # fmt: skip
     before = failed_looks()
     gc.collect()
-    gc.disable()  # the worker's collector comes as seldom
+    gc.disable()  # the worker's garbage collector also runs rarely
     try:
         service = TierSchedule(settings)
         await service.start()

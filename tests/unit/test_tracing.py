@@ -1,4 +1,4 @@
-"""Traces and structured logs: one trace a request over its topics, ids in each line, nothing when nobody listens."""
+"""Traces and structured logs: one trace per request across topics, ids in log lines, none without a collector."""
 
 import io
 import json
@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 pytest.importorskip("opentelemetry.sdk")
-from collectors import Collector, collecting
+from otlp_collector import Collector, collecting
 
 from streams.runtime import logs, tracing
 from streams.runtime.settings import Settings
@@ -28,7 +28,7 @@ def collector() -> Iterator[Collector]:
         tracing.stop_tracing()
 
 
-def test_a_request_is_one_trace_over_its_topics(collector: Collector) -> None:
+def test_a_request_is_one_trace_across_topics(collector: Collector) -> None:
     tracing.start_tracing(Settings(otlp_endpoint=collector.url), "lpstream-generation")
     request_id = uuid4()
     with tracing.record(message("lp.requests", None), request_id):
@@ -48,35 +48,35 @@ def test_a_request_is_one_trace_over_its_topics(collector: Collector) -> None:
     assert second.parent_span_id == first.span_id and third.parent_span_id == second.span_id
 
 
-def test_a_producers_own_trace_goes_on(collector: Collector) -> None:
+def test_a_producers_trace_is_continued(collector: Collector) -> None:
     tracing.start_tracing(Settings(otlp_endpoint=collector.url), "lpstream-generation")
-    theirs = "0af7651916cd43dd8448eb211c80319c"
-    header = ("traceparent", f"00-{theirs}-b7ad6b7169203331-01".encode())
+    foreign_trace = "0af7651916cd43dd8448eb211c80319c"
+    header = ("traceparent", f"00-{foreign_trace}-b7ad6b7169203331-01".encode())
     with tracing.record(message("lp.requests", [header]), uuid4()):
-        assert tracing.ids()["trace_id"] == theirs
+        assert tracing.ids()["trace_id"] == foreign_trace
     for wrong in (b"\xff\xfe", b"00-zz-1-01", b""):
         request_id = uuid4()
         with tracing.record(message("lp.requests", [("traceparent", wrong)]), request_id):
             assert tracing.ids()["trace_id"] == request_id.hex
 
 
-def test_each_request_that_is_sent_has_a_span_that_its_record_carries_on(collector: Collector) -> None:
+def test_each_sent_request_has_a_span_that_its_record_continues(collector: Collector) -> None:
     tracing.start_tracing(Settings(otlp_endpoint=collector.url), "lpstream-edge")
-    theirs = "0af7651916cd43dd8448eb211c80319c"
+    foreign_trace = "0af7651916cd43dd8448eb211c80319c"
     requests = [uuid4(), uuid4()]
     with tracing.sending("lp.requests", requests, None) as headers:
         pass
-    with tracing.sending("lp.requests", requests[:1], f"00-{theirs}-b7ad6b7169203331-01") as followed:
+    with tracing.sending("lp.requests", requests[:1], f"00-{foreign_trace}-b7ad6b7169203331-01") as followed:
         pass
     with tracing.sending("lp.requests", requests[:1], "nonsense \u2028") as unbelieved:
         pass
-    for request_id, told, trace_id in zip(
+    for request_id, carried, trace_id in zip(
         [*requests, requests[0], requests[0]],
         [*headers, *followed, *unbelieved],
-        [*(one.hex for one in requests), theirs, requests[0].hex],
+        [*(one.hex for one in requests), foreign_trace, requests[0].hex],
         strict=True,
     ):
-        with tracing.record(message("lp.requests", told), request_id):
+        with tracing.record(message("lp.requests", carried), request_id):
             assert tracing.ids()["trace_id"] == trace_id
     tracing.stop_tracing()
     sent, processed = collector.spans[:4], collector.spans[4:]
@@ -84,7 +84,7 @@ def test_each_request_that_is_sent_has_a_span_that_its_record_carries_on(collect
     assert [one.parent_span_id for one in processed] == [one.span_id for one in sent]
 
 
-def test_a_share_of_none_sends_none(collector: Collector) -> None:
+def test_a_trace_share_of_zero_sends_no_spans(collector: Collector) -> None:
     tracing.start_tracing(Settings(otlp_endpoint=collector.url, trace_share=0.0), "lpstream-generation")
     with tracing.record(message("lp.requests", None), uuid4()):
         assert tracing.carried()[0][1].endswith(b"-00")
@@ -92,7 +92,7 @@ def test_a_share_of_none_sends_none(collector: Collector) -> None:
     assert collector.spans == []
 
 
-def test_without_a_collector_nothing_is_made() -> None:
+def test_without_a_collector_no_spans_are_made() -> None:
     tracing.start_tracing(Settings(), "lpstream-generation")
     with tracing.record(message("lp.requests", None), uuid4()):
         assert tracing.carried() == [] and tracing.ids() == {}
@@ -109,9 +109,9 @@ def root_logger() -> Iterator[logging.Logger]:
     root.setLevel(level)
 
 
-def test_a_line_is_an_object_with_the_requests_ids(root_logger: logging.Logger, collector: Collector) -> None:
+def test_a_json_log_line_has_the_requests_ids(root_logger: logging.Logger, collector: Collector) -> None:
     settings = Settings(log_format="json", otlp_endpoint=collector.url)
-    root_logger.handlers = []  # pytest's own would be taken for ours
+    root_logger.handlers = []  # without pytest's handlers
     logs.log_to_stderr(settings, "generation")
     written = io.StringIO()
     handler = root_logger.handlers[0]

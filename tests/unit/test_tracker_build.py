@@ -1,4 +1,4 @@
-"""The snippet that is served is what its source builds to, and small."""
+"""The served snippet: it equals the build of its source, and it is small."""
 
 import gzip
 import json
@@ -15,13 +15,13 @@ STATIC = TRACKER.parent / "static"
 MOST_BYTES = 3 * 1024
 
 
-def test_it_is_at_most_3_kb_gzipped() -> None:
+def test_the_snippet_is_at_most_3_kb_gzipped() -> None:
     assert len(gzip.compress((STATIC / "t.js").read_bytes(), 9)) <= MOST_BYTES
 
 
-def test_it_is_built_from_its_source(tmp_path: Path) -> None:
+def test_the_snippet_equals_the_build_of_its_source(tmp_path: Path) -> None:
     if shutil.which("npm") is None:
-        pytest.skip("npm is not here: the built file is compared where it is")
+        pytest.skip("npm is not installed, so the snippet cannot be built")
     for name in ("t.js", "build.mjs", "package.json", "package-lock.json"):
         shutil.copy(TRACKER / name, tmp_path / name)
     installed = subprocess.run(
@@ -38,15 +38,15 @@ def test_it_is_built_from_its_source(tmp_path: Path) -> None:
         )
 
 
-def test_the_lock_names_hashes_and_no_addresses() -> None:
+def test_the_lock_file_has_hashes_and_no_addresses() -> None:
     packages = json.loads((TRACKER / "package-lock.json").read_text("utf-8"))["packages"]
     others = {name: one for name, one in packages.items() if name}
     assert others and all("integrity" in one and "resolved" not in one for one in others.values())
 
 
-def test_the_source_map_holds_the_source() -> None:
-    told = json.loads((STATIC / "t.js.map").read_text("utf-8"))
-    assert told["sourcesContent"] == [(TRACKER / "t.js").read_text("utf-8")]
+def test_the_source_map_contains_the_source() -> None:
+    source_map = json.loads((STATIC / "t.js.map").read_text("utf-8"))
+    assert source_map["sourcesContent"] == [(TRACKER / "t.js").read_text("utf-8")]
     assert (STATIC / "t.js").read_text("utf-8").endswith("//# sourceMappingURL=t.js.map")
 
 

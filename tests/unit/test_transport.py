@@ -1,4 +1,4 @@
-"""What the slice transport hands out of a fetch, and what becomes of the rest when a rebalance comes between."""
+"""The slice transport: slices of a fetch, and records that a rebalance interrupts."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class Record:
 
 @dataclass
 class Thread:
-    """Stands in for the thread that owns aiokafka's consumer; the real one is run by tests/guarantees."""
+    """A fake of the thread that owns aiokafka's consumer; tests/guarantees run the real thread."""
 
     assigned: set[TP] = field(default_factory=lambda: {TP0, TP1})
     offsets: dict[TP, int] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Thread:
 
 @dataclass
 class Broker:
-    """Fetches that the consumer gets, one after another; `meanwhile` happens while one is on its way."""
+    """A fake broker that returns `fetches` in turn and runs `meanwhile` during each fetch."""
 
     fetches: list[dict[TP, list[Record]]] = field(default_factory=list)
     meanwhile: Callable[[], None] = lambda: None
@@ -88,46 +88,46 @@ def rebalance(consumer: Any) -> None:
     consumer._forget()
 
 
-async def given(consumer: Any) -> list[tuple[int, int, int]]:
-    """(partition, begin, next) of one fetch's slices."""
+async def slices_of_fetch(consumer: Any) -> list[tuple[int, int, int]]:
+    """Return (partition, begin, next) of each slice of one fetch."""
     return [(tp.partition, one.value.begin, one.value.next) async for tp, one in consumer.getmany(0.0)]
 
 
-async def test_partitions_take_turns_and_slices_end_with_their_five_seconds(consumer: Any) -> None:
+async def test_partitions_take_turns_and_slices_end_at_five_seconds(consumer: Any) -> None:
     log = [Record(7, 1_000), Record(8, 4_999), Record(9, 5_000)]
     consumer._wait_next_records = Broker([{TP0: log, TP1: [Record(1, 2_000)]}]).fetch
-    assert await given(consumer) == [(0, 7, 9), (1, 1, 2), (0, 9, 10)]
-    assert await given(consumer) == []
+    assert await slices_of_fetch(consumer) == [(0, 7, 9), (1, 1, 2), (0, 9, 10)]
+    assert await slices_of_fetch(consumer) == []
     assert consumer._thread.seeks == []
 
 
-async def test_a_fetch_that_goes_on_over_a_rebalance_is_read_again(consumer: Any) -> None:
-    """Otherwise its records would wait, uncounted, until more came behind them."""
+async def test_a_fetch_during_a_rebalance_is_read_again(consumer: Any) -> None:
+    """Otherwise its records would stay uncounted until later records arrive."""
     broker = Broker([{TP0: [Record(7, 1_000)], TP1: [Record(5, 1_000)]}], lambda: rebalance(consumer))
     consumer._wait_next_records = broker.fetch
     consumer._thread.offsets = {TP0: 7}
-    assert await given(consumer) == []
+    assert await slices_of_fetch(consumer) == []
     broker.meanwhile = lambda: None
     consumer._thread.failures = 1
-    await given(consumer)
-    assert sorted(consumer._thread.seeks) == [(TP0, 7), (TP1, 3)], "to what is committed, or the log's beginning"
-    await given(consumer)
+    await slices_of_fetch(consumer)
+    assert sorted(consumer._thread.seeks) == [(TP0, 7), (TP1, 3)], "to the committed offset, or to the start of the log"
+    await slices_of_fetch(consumer)
     assert len(consumer._thread.seeks) == 2
 
 
-async def test_what_a_rebalance_leaves_of_a_fetch_is_read_again_where_the_partition_stays(consumer: Any) -> None:
+async def test_slices_left_by_a_rebalance_are_read_again(consumer: Any) -> None:
     consumer._wait_next_records = Broker([{TP0: [Record(7, 1_000)], TP1: [Record(5, 1_000)]}]).fetch
     taken = consumer.getmany(0.0)
     assert (await anext(taken))[1].value.begin == 7
     rebalance(consumer)
     consumer._thread.assigned = {TP1}
     assert [one async for one in taken] == []
-    await given(consumer)
+    await slices_of_fetch(consumer)
     assert consumer._thread.seeks == [(TP1, 3)]
 
 
-async def test_boundaries_that_wait_for_a_commit_share_the_next(consumer: Any) -> None:
-    """Twelve partitions that are assigned at once would otherwise commit one after another."""
+async def test_waiting_boundaries_share_the_next_commit(consumer: Any) -> None:
+    """Otherwise twelve partitions that are assigned at once would commit one after another."""
     places = [TP("heatmap.events", number) for number in range(12)]
     for offset, tp in enumerate(places):
         consumer.complete(tp, offset, consumer.epoch)
@@ -138,7 +138,7 @@ async def test_boundaries_that_wait_for_a_commit_share_the_next(consumer: Any) -
     assert consumer._thread.commits == [{places[0]: 0}, dict(zip(places[1:], range(1, 12), strict=True))]
 
 
-async def test_a_partition_that_is_held_back_is_not_fetched_until_it_is_released(consumer: Any) -> None:
+async def test_a_held_partition_is_not_fetched_until_released(consumer: Any) -> None:
     broker = Broker([{TopicPartition(*TP0): [Record(0, 1_000)]}])  # type: ignore[dict-item]
     consumer._wait_next_records = broker.fetch
     consumer._set_active_tps({TP0, TP1})
@@ -149,7 +149,7 @@ async def test_a_partition_that_is_held_back_is_not_fetched_until_it_is_released
     assert consumer._get_active_partitions() == {TP0, TP1}
 
 
-async def test_a_braked_partition_is_not_fetched_again_when_its_slices_are_taken(consumer: Any) -> None:
+async def test_a_braked_partition_stays_paused_when_its_lane_empties(consumer: Any) -> None:
     consumer._set_active_tps({TP0, TP1})
     consumer.on_buffer_full(TP0)
     consumer.brake({TP0})

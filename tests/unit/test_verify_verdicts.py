@@ -1,4 +1,4 @@
-"""The verification plan: verdicts, the departure model, capacity, faults, the report's tables, from given figures."""
+"""The verification plan on fixed figures: verdicts, departure model, capacity, faults and the report."""
 
 import json
 import re
@@ -60,59 +60,59 @@ def check_of(scenario: str, measure: str) -> Any:
         ("soak", "memory_growth", None, 1.0, 0.1, "not_run"),
     ],
 )  # fmt: skip
-def test_a_line_is_held_against_its_limit(
+def test_a_measure_is_compared_with_its_limit(
     scenario: str, measure: str, value: float | None, scale: float, limit: float, verdict: str
 ) -> None:
-    told = row(SCENARIOS[scenario], check_of(scenario, measure), value, scale, 1_800)
-    assert set(told) == FIELDS
-    assert (told["limit"], told["scale"], told["verdict"]) == (pytest.approx(limit), scale, verdict)
+    line = row(SCENARIOS[scenario], check_of(scenario, measure), value, scale, 1_800)
+    assert set(line) == FIELDS
+    assert (line["limit"], line["scale"], line["verdict"]) == (pytest.approx(limit), scale, verdict)
 
 
-def test_growth_is_judged_after_the_whole_time_only() -> None:
+def test_memory_growth_is_judged_only_after_the_full_time() -> None:
     check = check_of("soak", "memory_growth")
     verdicts = [row(SCENARIOS["soak"], check, 0.2, 1.0, seconds)["verdict"] for seconds in (240, 1_800)]
     assert verdicts == ["not_run", "fail"]
 
 
-def test_what_was_not_run_has_a_line_all_the_same() -> None:
-    told = rows({})
-    assert len(told) == sum(len(one.checks) for one in SCENARIOS.values())
-    assert {one["verdict"] for one in told} == {"not_run"}
-    assert failed(told) == []
-    assert len({one["id"] for one in told}) == len(told)
+def test_a_scenario_that_was_not_run_has_lines() -> None:
+    lines = rows({})
+    assert len(lines) == sum(len(one.checks) for one in SCENARIOS.values())
+    assert {one["verdict"] for one in lines} == {"not_run"}
+    assert failed(lines) == []
+    assert len({one["id"] for one in lines}) == len(lines)
 
 
 # -- models ------------------------------------------------------------------------------------------------
 
 
-def test_the_departure_model_goes_through_the_documents_points() -> None:
+def test_the_departure_model_matches_the_specifications_points() -> None:
     assert leaving(10) == pytest.approx(0.15)
     assert leaving(30) == pytest.approx(0.60)
     assert leaving(0) == 0
     assert leaving(3) < leaving(5) < leaving(60) < 1
 
 
-def test_the_departure_rate_counts_the_unanswered_as_gone() -> None:
+def test_the_departure_rate_counts_unanswered_requests_as_left() -> None:
     assert departure_rate([]) is None
     assert departure_rate([10, 30]) == pytest.approx(0.375)
     assert departure_rate([10], unanswered=1) == pytest.approx((0.15 + 1) / 2)
 
 
-def test_capacity_is_carried_in_proportion() -> None:
+def test_capacity_is_scaled_in_proportion() -> None:
     processes = {"edge": {"cores": 0.2}, "generation": {"cores": 0.5}, "driver-0": {"cores": 0.9}}
     model = capacity(1_000, 100, processes)
     assert model == {"per_1000_connections": {"edge": 0.2}, "per_100_lps_a_minute": {"generation": 0.5}}
     assert carried(model, 10_000, 1_000) == {"edge": 2.0, "generation": 5.0}
     assert (instances(0.1), instances(0.7), instances(0.71), instances(5.0)) == (1, 1, 2, 8)
-    told = {"machine_cores": 1.95, "processes": {"edge": {"cores": 0.95}, "kafka": {"cores": 0.97}}}
-    assert ran_out(told, 2) == ["processor", "edge's core"]
+    use = {"machine_cores": 1.95, "processes": {"edge": {"cores": 0.95}, "kafka": {"cores": 0.97}}}
+    assert ran_out(use, 2) == ["processor", "edge's core"]
     assert ran_out({"machine_cores": 1.0, "processes": {}}, 2) == []
 
 
 # -- faults and counting -----------------------------------------------------------------------------------
 
 
-def test_faults_are_those_of_the_seed_one_a_minute_each_kind_before_any_again() -> None:
+def test_faults_follow_the_seed_one_per_minute_each_kind_once() -> None:
     found = planned(5, 480)
     assert [one.name for one in found] == [one.name for one in planned(5, 480)]
     assert {one.name for one in found} == set(AWAY_S)
@@ -121,12 +121,12 @@ def test_faults_are_those_of_the_seed_one_a_minute_each_kind_before_any_again() 
     assert planned(5, 30) == []
 
 
-def test_losses_and_doubles_do_not_cancel_each_other() -> None:
-    told = compare({"a": {"click": 5, "move": 5}}, {"a": {"click": 4, "move": 6}}, {})
-    assert (told.acknowledged, told.counted, told.lost, told.doubled) == (10, 10, 1, 1)
+def test_losses_and_duplicates_do_not_cancel_out() -> None:
+    difference = compare({"a": {"click": 5, "move": 5}}, {"a": {"click": 4, "move": 6}}, {})
+    assert (difference.acknowledged, difference.counted, difference.lost, difference.doubled) == (10, 10, 1, 1)
 
 
-def test_what_was_never_answered_may_be_counted_or_not() -> None:
+def test_unanswered_events_may_be_counted_or_not() -> None:
     unresolved = {"a": {"click": 2}}
     assert compare({"a": {"click": 5}}, {"a": {"click": 7}}, unresolved).doubled == 0
     assert compare({"a": {"click": 5}}, {"a": {"click": 8}}, unresolved).doubled == 1
@@ -137,7 +137,7 @@ def test_what_was_never_answered_may_be_counted_or_not() -> None:
 # -- visitors and drivers ----------------------------------------------------------------------------------
 
 
-def test_a_visit_is_beacons_that_the_edge_takes_in_order() -> None:
+def test_a_visits_beacons_are_valid_and_in_order() -> None:
     for visit in pool(3, 40):
         assert SHORTEST <= len(visit) <= LONGEST
         beacons = [
@@ -161,7 +161,7 @@ def test_the_load_is_split_without_losing_a_connection(tmp_path: Path) -> None:
     assert {one.drivers for one in split(part(5_001), tmp_path)} == {2}
 
 
-def test_drivers_notes_are_put_together() -> None:
+def test_the_notes_of_drivers_are_merged() -> None:
     one = {
         "at": {"beacon": [0.1]}, "ms": {"beacon": [5.0]}, "errors": {"beacon": {"server": 1}}, "error_at": [0.1],
         "sent": {"beacon": 100}, "received": {}, "acknowledged": {"demo-1": {"c": 2, "s": 1}}, "unresolved": {},
@@ -177,17 +177,23 @@ def test_drivers_notes_are_put_together() -> None:
 # -- figures -----------------------------------------------------------------------------------------------
 
 
-def test_percentiles_are_by_nearest_rank() -> None:
+def test_percentiles_use_the_nearest_rank() -> None:
     assert spread(range(1, 101)) == {"p50": 50, "p95": 95, "p99": 99, "max": 100, "count": 100}
     assert spread([]) == {}
 
 
-def test_outages_are_from_the_first_failure_to_the_next_answer_of_a_door() -> None:
-    told = [(1.0, "page", True), (2.0, "page", False), (3.0, "beacon", True), (4.0, "page", True), (5.0, "page", False)]
-    assert outages(told) == [(2.0, 4.0), (5.0, 5.0)]
+def test_an_outage_lasts_from_a_failure_to_the_next_answer() -> None:
+    probes = [
+        (1.0, "page", True),
+        (2.0, "page", False),
+        (3.0, "beacon", True),
+        (4.0, "page", True),
+        (5.0, "page", False),
+    ]
+    assert outages(probes) == [(2.0, 4.0), (5.0, 5.0)]
 
 
-def test_growth_and_slowdown() -> None:
+def test_memory_growth_and_slowdown_are_computed() -> None:
     samples = [Sample(at, 0.0, {"edge": Use(memory=100 + (at >= 80) * 25)}) for at in range(100)]
     assert memory_growth(samples) == pytest.approx(0.25)
     assert memory_growth(samples[:10]) is None
@@ -199,7 +205,7 @@ def test_growth_and_slowdown() -> None:
 
 
 def run_of(name: str, scale: float = 1.0) -> dict[str, Any]:
-    """Figures as `measures.figures` makes them."""
+    """Return figures in the shape of `measures.figures`."""
     scenario = SCENARIOS[name]
     process = {
         "cores": 0.3, "memory_mb": {"first": 200, "last": 210, "peak": 220}, "disk_kb_s": {"read": 0.0, "written": 5.0},
@@ -243,11 +249,11 @@ def report(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_report_is_written_whole_and_read_back(report: Path) -> None:
+def test_a_written_report_can_be_read_back(report: Path) -> None:
     assert list(kept(report)) == ["normal", "limit", "chaos"]
-    told = json.loads((report / "report.json").read_text(encoding="utf-8"))
-    assert {one["verdict"] for one in told if one["scenario"] == "normal"} == {"pass"}
-    assert {one["verdict"] for one in told if one["scenario"] == "peak"} == {"not_run"}
+    lines = json.loads((report / "report.json").read_text(encoding="utf-8"))
+    assert {one["verdict"] for one in lines if one["scenario"] == "normal"} == {"pass"}
+    assert {one["verdict"] for one in lines if one["scenario"] == "peak"} == {"not_run"}
     assert (report / "pictures" / "normal-lps.svg").read_text(encoding="utf-8").startswith("<svg")
     text = (report / "report.md").read_text(encoding="utf-8")
     for picture in re.findall(r"\]\((pictures/[^)]+)\)", text):
@@ -255,7 +261,7 @@ def test_the_report_is_written_whole_and_read_back(report: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["report.md", "report.ja.md"])
-def test_every_table_is_whole(report: Path, name: str) -> None:
+def test_every_table_row_has_the_same_columns(report: Path, name: str) -> None:
     tables = re.findall(r"(?:^\|.*\n)+", (report / name).read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert len(tables) >= 6
     for table in tables:
@@ -264,7 +270,7 @@ def test_every_table_is_whole(report: Path, name: str) -> None:
         assert len({line.count("|") for line in lines}) == 1, table
 
 
-def test_the_documents_tables_and_sign_off_are_there(report: Path) -> None:
+def test_the_report_has_the_specifications_tables_and_sign_off(report: Path) -> None:
     text = (report / "report.ja.md").read_text(encoding="utf-8")
     for begin in JAPANESE_TABLE_ROWS:
         assert begin in text
@@ -273,7 +279,7 @@ def test_the_documents_tables_and_sign_off_are_there(report: Path) -> None:
     assert "{{" not in text and "None" not in text
 
 
-def test_a_pass_at_a_smaller_scale_says_so(report: Path) -> None:
+def test_a_pass_at_a_smaller_scale_shows_the_scale(report: Path) -> None:
     japanese = (report / "report.ja.md").read_text(encoding="utf-8")
     line = next(line for line in japanese.splitlines() if line.startswith("| 3. 限界負荷"))
     assert "| 0.5 | 合格（規模 0.5） |" in line
@@ -282,26 +288,26 @@ def test_a_pass_at_a_smaller_scale_says_so(report: Path) -> None:
     assert all("| 0.5 |" in line for line in english.splitlines() if line.startswith("| limit |"))
 
 
-def test_a_run_of_another_version_is_left_out(report: Path) -> None:
+def test_a_run_of_another_schema_version_is_ignored(report: Path) -> None:
     path = report / "runs" / "limit.json"
     path.write_text(path.read_text(encoding="utf-8").replace('"schema": 1', '"schema": 0'), encoding="utf-8")
-    told = write(report)
+    lines = write(report)
     assert list(kept(report)) == ["normal", "chaos"]
-    assert {one["verdict"] for one in told if one["scenario"] == "limit"} == {"not_run"}
+    assert {one["verdict"] for one in lines if one["scenario"] == "limit"} == {"not_run"}
 
 
-def test_nothing_that_was_measured_becomes_markup(report: Path) -> None:
+def test_measured_texts_are_escaped(report: Path) -> None:
     text = (report / "report.html").read_text(encoding="utf-8")
     assert "a &lt;script&gt;" in text and "<script>" not in text
     assert "SIGKILL &lt;b&gt;" in text
 
 
-def test_the_report_of_nothing_renders() -> None:
+def test_a_report_without_runs_renders() -> None:
     for name in ("report.md", "report.ja.md", "report.html"):
         assert render(name, {}, rows({}))
 
 
-def test_numbers_are_told_as_readers_want_them() -> None:
+def test_numbers_and_shares_are_formatted_for_readers() -> None:
     assert [figure(one) for one in (None, 0, 3.14159, 1234.5, 10_000)] == ["–", "0", "3.14", "1,234", "10,000"]
     assert [share(one) for one in (1.0, 0.999, 0.9999, 0.05, 0.0, 4e-5)] == [
         "100 %",
@@ -313,7 +319,7 @@ def test_numbers_are_told_as_readers_want_them() -> None:
     ]
 
 
-def test_a_chart_draws_lines_gaps_and_marks_and_escapes_names() -> None:
+def test_a_chart_draws_lines_gaps_marks_and_escapes_names() -> None:
     drawn = chart(
         "<t>", "ms", [Line("a<b", [(0, 1.0), (1, None), (2, 3.0)]), Line("c", [])], marks=[(1, "edge")], limit=2
     )
@@ -322,7 +328,7 @@ def test_a_chart_draws_lines_gaps_and_marks_and_escapes_names() -> None:
     assert [ceiling(one) for one in (1, 1.1, 3, 7, 0.03, 900)] == pytest.approx([1, 2, 5, 10, 0.05, 1000])
 
 
-def test_a_run_that_was_stopped_before_it_began_is_told_all_the_same(tmp_path: Path) -> None:
+def test_an_interrupted_run_is_still_reported(tmp_path: Path) -> None:
     asked = Asked(SCENARIOS["spike"], 0.5, 60, 0, 10, 1)
     place = Place(Settings(), "demo", "nowhere")
     probes = Probes(place, "demo-1", "demo-probe", 0.0)
@@ -337,15 +343,15 @@ def test_a_run_that_was_stopped_before_it_began_is_told_all_the_same(tmp_path: P
         "machine": {"cores": 2, "memory_gb": 1},
     }
     keep(tmp_path, run)
-    told = {one["measure"]: one for one in write(tmp_path) if one["scenario"] == "spike"}
-    assert told["connections"]["verdict"] == "not_run"
-    assert told["events_lost"]["verdict"] == "not_run", "nothing was counted"
+    lines = {one["measure"]: one for one in write(tmp_path) if one["scenario"] == "spike"}
+    assert lines["connections"]["verdict"] == "not_run"
+    assert lines["events_lost"]["verdict"] == "not_run", "no events were counted"
     assert run["errors"] == {
         "requests": 3, "total": 3, "timeout": 0, "server": 2, "connection": 1, "refused": 0, "rate": 1.0,
     }  # fmt: skip
     assert "**interrupted**" in (tmp_path / "report.md").read_text(encoding="utf-8")
 
 
-def test_every_run_has_ids_of_its_own_whatever_its_seed() -> None:
+def test_runs_with_the_same_seed_have_different_ids() -> None:
     one, other = (Asked(SCENARIOS["normal"], 1, 60, 0, 10, seed=5) for _ in range(2))
     assert one.seed == other.seed and one.run != other.run

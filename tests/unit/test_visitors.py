@@ -1,4 +1,4 @@
-"""The visitor model: valid beacons, the same by the same seed, as a browser would cut them."""
+"""The visitor model: valid beacons, reproducible by seed, split as a browser splits them."""
 
 from collections import defaultdict
 from itertools import chain
@@ -34,7 +34,7 @@ def test_beacons_are_valid_and_numbered_from_zero() -> None:
         assert all(beacon.dt == sorted(beacon.dt) and max(beacon.dt) <= BEACON_MS * 2 for beacon in beacons)
 
 
-def test_clicks_gather_at_the_hot_spots() -> None:
+def test_clicks_concentrate_at_the_hot_spots() -> None:
     page = page_of("a", "mobile")
     near = total = 0
     for beacon in some(5, 1_000):

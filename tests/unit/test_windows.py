@@ -1,4 +1,4 @@
-"""Where the 5 seconds of each partition begin and end."""
+"""The 5-second windows of each partition: their start and end."""
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ PARTITIONS = st.integers(0, 10_000)
 
 
 @given(st.integers(0, 2**53), PARTITIONS)
-def test_a_bucket_is_five_seconds_and_ends_where_the_next_begins(at: int, partition: int) -> None:
+def test_a_bucket_lasts_five_seconds_and_borders_the_next(at: int, partition: int) -> None:
     index = SLICES.bucket_of(at, partition)
     end = SLICES.end_ms(index, partition)
     assert end - WINDOW_MS <= at < end
@@ -19,7 +19,7 @@ def test_a_bucket_is_five_seconds_and_ends_where_the_next_begins(at: int, partit
 
 @pytest.mark.parametrize("count", [3, 6, 12, 48])
 @pytest.mark.parametrize("workers", [1, 2, 3])
-def test_the_buckets_of_one_worker_end_one_after_another(count: int, workers: int) -> None:
+def test_the_buckets_of_a_worker_end_at_spread_times(count: int, workers: int) -> None:
     mine = range(0, count, workers)
     ends = sorted(SLICES.end_ms(0, partition) % WINDOW_MS for partition in mine)
     apart = [later - end for end, later in zip(ends, [*ends[1:], ends[0] + WINDOW_MS], strict=True)]

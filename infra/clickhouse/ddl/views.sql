@@ -1,6 +1,6 @@
--- The analysts' views. Applied anew by every migration: the time zone of days is a setting.
--- The tiered_ views are the tables of all tiers as one. What is warm and what a warm object stands for comes from one
--- look at tier_objects, so that a day that moves is read from one place or from the other, never from both or neither.
+-- The analysts' views. Every migration replaces them, because the time zone of days is a setting.
+-- The tiered_ views join the tables of all tiers. One read of tier_objects decides which objects are warm and which hot
+-- partitions they replace, so a day that moves is read from exactly one place, never from both or neither.
 CREATE OR REPLACE VIEW lpstream.tier_now
 (
     source LowCardinality(String) COMMENT 'The hot table that the rows were moved from.',

@@ -1,5 +1,5 @@
 -- Attention by band
--- Where pointers rest, in bands of 100 pixels, beside how long each band was in view: a high share of rest is reading.
+-- Pointer rests in bands of 100 pixels, and how long each band was in view: a high share of rests means reading.
 SELECT
     from_px,
     sum(rest_ms) AS rest_ms,

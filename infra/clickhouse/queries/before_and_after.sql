@@ -1,5 +1,5 @@
 -- Before and after a change
--- Goals per pageview before and from the day of a change; |z| over 1.96 is a difference that chance makes in one of twenty.
+-- Goals per pageview before and from the day of a change; |z| over 1.96 happens by chance in one case of twenty.
 WITH
     sumIf(w.pageviews, utc_date < {change:Date}) AS views_before,
     sumIf(w.pageviews, utc_date >= {change:Date}) AS views_after,

@@ -1,5 +1,5 @@
 -- Busiest moments
--- The five-second windows with the most events: what the pipeline has to take.
+-- The five-second windows with the most events: the peak load of the pipeline.
 SELECT
     window_start,
     sum(w.events) AS events,

@@ -1,5 +1,5 @@
 -- Concentration of clicks
--- How few cells take half of all clicks: a page with one message needs few.
+-- The number of cells with half of all clicks: a page with one message has few.
 SELECT
     device,
     count() AS cells,

@@ -1,5 +1,5 @@
 -- Dead clicks
--- The places where clicks have no effect: what do visitors expect there?
+-- The places where clicks have no effect, although visitors expect one.
 SELECT
     device,
     round(100 * (x + 0.5) / 128, 1) AS percent_of_width,

@@ -1,5 +1,5 @@
 -- Dead zones
--- Bands that are in view for long and where nobody clicks or rests: candidates for a cut.
+-- Bands that are in view for long, but without clicks or pointer rests: candidates for removal.
 SELECT
     from_px,
     round(sum(view_ms) / 1000) AS seconds_in_view,

@@ -1,5 +1,5 @@
 -- First screen only
--- What share of pageviews never scrolls a whole screen down.
+-- The share of pageviews that never scroll down a full screen.
 WITH screens AS
 (
     SELECT device, toUInt32(quantileExactWeighted(0.5)(viewport_h, pageviews)) AS fold, sum(p.pageviews) AS views

@@ -1,5 +1,5 @@
 -- Fixed elements
--- What share of clicks goes to things that do not scroll: a bar with a button, a chat bubble.
+-- The share of clicks on elements that do not scroll, such as a bar with a button or a chat bubble.
 SELECT
     device,
     sum(m.hits) AS clicks,

@@ -1,5 +1,5 @@
 -- Hot spots
--- The most clicked cells of a page on each device, and how far each stands out.
+-- The most clicked cells of a page on each device, and the share of clicks of each.
 SELECT
     device,
     round(100 * (x + 0.5) / 128, 1) AS percent_of_width,

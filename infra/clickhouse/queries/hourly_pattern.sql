@@ -1,5 +1,5 @@
 -- Hourly pattern
--- Visits and goals by hour of the day in Tokyo, over all days: when to answer, when to advertise.
+-- Visits and goals by hour of the day in Tokyo, over all days: the hours to advertise and to answer.
 SELECT
     toHour(window_start, 'Asia/Tokyo') AS hour,
     sum(w.pageviews) AS pageviews,

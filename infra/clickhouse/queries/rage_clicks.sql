@@ -1,5 +1,5 @@
 -- Rage clicks
--- The places where visitors click again and again: something there looks like a button, or answers too slowly.
+-- The places where visitors click repeatedly: an element there looks like a button, or reacts too slowly.
 SELECT
     device,
     fixed,

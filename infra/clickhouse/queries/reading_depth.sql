@@ -1,5 +1,5 @@
 -- Reading depth
--- How far down the page a quarter, half and three quarters of the pageviews come, by device.
+-- The depth that a quarter, half and three quarters of the pageviews reach, by device.
 SELECT
     device,
     maxIf(from_px + 100, reached >= 0.75 * most) AS px_of_75_percent,

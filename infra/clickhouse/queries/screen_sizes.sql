@@ -1,5 +1,5 @@
 -- Screen sizes
--- The viewports that a page is seen in.
+-- The viewport sizes of the pageviews of a page.
 SELECT
     device,
     viewport_w,

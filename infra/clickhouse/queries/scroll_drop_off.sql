@@ -1,5 +1,5 @@
 -- Scroll drop-off
--- How many pageviews came to each band of 100 pixels, and what share of them each band loses.
+-- The pageviews that reach each band of 100 pixels, and the share that each band loses.
 WITH (
     SELECT sum(pageviews) FROM lp_windows
     WHERE lp_id = {lp_id:String} AND utc_date >= {from:Date} AND utc_date < {to:Date}

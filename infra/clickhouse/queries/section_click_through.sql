@@ -1,5 +1,5 @@
 -- Click-through by section
--- Of the pageviews that saw a section's top, how many clicked in it, and how long it was in view.
+-- For the pageviews that saw the top of a section: clicks in it, and how long it was in view.
 SELECT
     section,
     sum(f.reached) AS reached,

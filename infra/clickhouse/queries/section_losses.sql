@@ -1,5 +1,5 @@
 -- Losses from section to section
--- In the order in which sections are reached: who goes on, and who leaves in between.
+-- Sections in the order in which they are reached, and the share of pageviews that go on to each.
 SELECT
     section,
     sum(f.reached) AS reached,

@@ -1,5 +1,5 @@
 -- Top landing pages
--- The most visited pages, with what their visitors do.
+-- The most visited pages, with their clicks, goals and rage clicks.
 SELECT
     lp_id,
     sum(d.pageviews) AS pageviews,

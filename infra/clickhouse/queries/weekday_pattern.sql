@@ -1,5 +1,5 @@
 -- Weekday pattern
--- The mean day of each weekday in Tokyo.
+-- The average day of each weekday in Tokyo.
 SELECT
     toDayOfWeek(day) AS weekday,
     count() AS days,

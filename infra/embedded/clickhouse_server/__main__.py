@@ -1,4 +1,4 @@
-"""`python -m infra.embedded.clickhouse_server --path DIR --port N`: the process that owns a chDB path."""
+"""The chDB server process: `python -m infra.embedded.clickhouse_server --path DIR --port N`."""
 
 import argparse
 import asyncio
@@ -17,7 +17,7 @@ from infra.embedded.clickhouse_server.recovery import forget_lost_tokens
 from infra.embedded.clickhouse_server.server import Server
 
 log = logging.getLogger("clickhouse_server")
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - only for our own folder in it
 
 
 def _arguments() -> argparse.Namespace:
@@ -33,7 +33,7 @@ async def _serve(engine: Engine, users: Users, port: int) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     handler = Server(engine, users)
 
-    # an analyst's query ends when its client leaves
+    # handler_cancellation: an analyst's query ends when its client disconnects
     runner = web.ServerRunner(web.Server(handler, handler_cancellation=True, access_log=None))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
@@ -44,17 +44,17 @@ async def _serve(engine: Engine, users: Users, port: int) -> None:
 
 
 def main() -> int:
-    """Serve until a signal; 1 when the path cannot be opened."""
+    """Serve until a signal. Return 1 if the path cannot be opened."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     arguments = _arguments()
     users = Users(
         os.environ.get("LPSTREAM_CLICKHOUSE_PASSWORD", ""), os.environ.get("LPSTREAM_CLICKHOUSE_ANALYST_PASSWORD", "")
     )
-    os.umask(0o077)  # the keys of the bucket are kept below the path
+    os.umask(0o077)  # the path will hold the keys of the bucket
     arguments.path.mkdir(parents=True, exist_ok=True)
-    forgotten = forget_lost_tokens(arguments.path)
-    if forgotten:
-        log.warning("forgot %d insert tokens whose part does not exist", forgotten)
+    removed = forget_lost_tokens(arguments.path)
+    if removed:
+        log.warning("removed %d insert tokens whose part does not exist", removed)
     scratch = (SHARED_MEMORY if SHARED_MEMORY.is_dir() else arguments.path) / f"lpstream-clickhouse-{os.getpid()}"
     try:
         engine = Engine(arguments.path, scratch)

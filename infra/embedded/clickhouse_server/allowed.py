@@ -1,8 +1,8 @@
-"""What an analyst may name: functions, tables, formats, settings. What is not listed is refused.
+"""The allowlist for analysts: functions, tables, formats and settings. Everything else is refused.
 
-`functions.txt` holds the functions of ClickHouse 26.9 that compute from their arguments alone. It leaves out what
-reaches files, the network, dictionaries, other users, other tables, settings or the machine, and what waits. A function
-that a newer engine brings is refused until somebody has read what it does and adds it.
+`functions.txt` holds the functions of ClickHouse 26.9 that depend only on their arguments. It omits functions that
+reach files, the network, dictionaries, other users, other tables, settings or the machine, and functions that wait. A
+function of a newer engine is refused until somebody reviews and adds it.
 """
 
 import os
@@ -10,7 +10,7 @@ import re
 from importlib.resources import files
 
 FUNCTIONS = frozenset(files(__package__).joinpath("functions.txt").read_text("utf-8").lower().split()) | {
-    # what the parser makes of syntax; system.functions does not list them
+    # functions that the parser creates from syntax; system.functions does not list them
     "lambda", "exists", "grouping", "untuple", "countdistinct",
 }  # fmt: skip
 _COMBINATOR = re.compile(r"(?:if|array|map|state|merge|foreach|distinct|ordefault|ornull|resample|argmin|argmax)\Z")
@@ -25,7 +25,7 @@ SYSTEM_TABLES = frozenset(
         "collations", "keywords", "aggregate_function_combinators",
     }
 )  # fmt: skip
-# no format that reads a schema or a template from a file, or speaks a protocol
+# without formats that read a schema or a template from a file, or implement a protocol
 FORMATS = frozenset(
     {
         "Null", "Values", "Vertical", "XML", "Markdown", "MD", "SQLInsert", "LineAsString", "RawBLOB", "TSKV",
@@ -44,7 +44,7 @@ FORMATS = frozenset(
         "PrettyCompactNoEscapes", "PrettySpaceNoEscapes", "PrettyJSONEachRow", "PrettyJSONLines", "PrettyNDJSON",
     }
 )  # fmt: skip
-# how an answer looks; none of these names a file, an address or a limit
+# settings for the form of an answer; none of them names a file, an address or a limit
 SETTINGS = re.compile(
     r"output_format_(?:pretty|json|csv|tsv|parquet|arrow|orc|native|values|markdown|sql_insert|bson|msgpack)_\w+"
     r"|output_format_(?:decimal_trailing_zeros|write_statistics|float_precision|parallel_formatting)"
@@ -52,7 +52,7 @@ SETTINGS = re.compile(
     r"|send_progress_in_http_headers|http_headers_progress_interval_ms|session_timezone|wait_end_of_query"
     r"|cancel_http_readonly_queries_on_client_close|output_format_binary_encode_types_in_binary_format"
 )
-# What a query may use at most. For each of these 0 means "no limit", so a client that asks for 0 gets the most.
+# Upper limits of a query. In ClickHouse 0 means "no limit", so a client that sends 0 gets the upper limit.
 LIMITS = {
     "max_execution_time": 30,
     "max_result_rows": 1_000_000,
@@ -75,7 +75,7 @@ FIXED = {
 
 
 def function(name: str) -> bool:
-    """Whether a scalar or aggregate function is listed; aggregates also with what ClickHouse appends to their names."""
+    """Return whether a scalar or aggregate function is allowed, aggregates also with combinators."""
     rest = name.lower()
     while rest not in FUNCTIONS:
         shorter = _COMBINATOR.sub("", rest)
@@ -86,7 +86,7 @@ def function(name: str) -> bool:
 
 
 def table(name: str) -> bool:
-    """Whether a table is listed. A name without database is looked for in the one that the query runs in."""
+    """Return whether a table is allowed. A name without database belongs to the query's database."""
     parts = name.split(".")
     if not all(re.fullmatch(r"\w+", part) for part in parts) or len(parts) > 2:
         return False
@@ -96,7 +96,7 @@ def table(name: str) -> bool:
 
 
 def least(asked: str | None, limit: int) -> int:
-    """The smaller of what is asked and the limit; the limit where nothing, 0 or no whole number is asked."""
+    """Return the smaller of `asked` and the limit; the limit if `asked` is None, 0 or no whole number."""
     if asked is None or not asked.isascii() or not asked.isdigit() or int(asked[:18]) == 0:
         return limit
     return min(int(asked[:18]), limit)

@@ -1,6 +1,6 @@
-"""The chDB engine: one process owns the path, every query gets a connection of its own.
+"""The chDB engine: one process owns the path, and every query has its own connection.
 
-A connection costs a millisecond, queries on different ones run at the same time, and settings die with it.
+A connection costs a millisecond. Queries on different connections run in parallel, and settings end with it.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ _IN_SCOPE = re.compile(r": In scope SELECT formatQuery.*", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A query's result, its format, and what it read."""
+    """A query's result, its format, and the rows and bytes it read."""
 
     body: bytes
     rows: int
@@ -39,7 +39,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A statement, its data if it is such an INSERT, and all that surrounds it. `guarded`: it is an analyst's."""
+    """A statement, its data if it is an INSERT with data, and its context.
+
+    `guarded` marks a query of an analyst.
+    """
 
     text: str
     format: str
@@ -50,15 +53,15 @@ class Query:
     data: bytes = b""
     guarded: bool = False
     query_id: str = ""
-    # names the query to the engine, so that it can be cancelled
+    # identifies the query in the engine, so that it can be cancelled
     mark: str = field(default_factory=lambda: uuid4().hex)
 
 
 class Engine:
-    """Runs queries in the caller's thread; `close` before the process ends."""
+    """The engine. Queries run in the caller's thread. Call `close` before the process ends."""
 
     def __init__(self, path: Path, scratch: Path) -> None:
-        """`scratch` takes the data of inserts for as long as they run; shared memory is best."""
+        """Open the path. `scratch` holds the data of running inserts; shared memory is best."""
         self._path = str(path)
         self._scratch = scratch
         scratch.mkdir(parents=True, exist_ok=True)
@@ -66,12 +69,12 @@ class Engine:
         self._lock = threading.Lock()
         self._running: dict[str, Query] = {}
         self._judged: OrderedDict[tuple[str, tuple[tuple[str, str], ...]], str] = OrderedDict()
-        self.version = self._told("SELECT version()")
-        names = self._told("SELECT DISTINCT lower(name) FROM system.functions").split()
+        self.version = self._text("SELECT version()")
+        names = self._text("SELECT DISTINCT lower(name) FROM system.functions").split()
         self._closed = frozenset(name for name in names if not allowed.function(name))
 
     def run(self, query: Query) -> Answer:
-        """The answer, or ServerError."""
+        """Run a query and return its answer. Raise ServerError if it fails."""
         with self._listed(query), contextlib.closing(chdb.connect(self._path)) as connection:
             try:
                 _prepare(connection, query)
@@ -85,24 +88,24 @@ class Engine:
                 raise EngineError(str(error)) from error
 
     def kill(self, query: Query) -> Answer:
-        """Cancel an analyst's query by its id, as an analyst's KILL QUERY asks; a row for each that ran."""
+        """Run an analyst's KILL QUERY, which cancels queries by id. Return a row for each."""
         with contextlib.closing(chdb.connect(self._path)) as connection:
             try:
-                wanted, fmt = guard.kill_target(_canonical(connection, query.text))
+                target, fmt = guard.kill_target(_canonical(connection, query.text))
                 with self._lock:
-                    running = [one for one in self._running.values() if one.guarded and one.query_id == wanted]
-                for one in running:
-                    self._cancel(connection, one)
-                told = (
-                    f"SELECT 'waiting' AS kill_status, '{wanted}' AS query_id, 'analyst' AS user LIMIT {len(running)}"
+                    running = [each for each in self._running.values() if each.guarded and each.query_id == target]
+                for each in running:
+                    self._cancel(connection, each)
+                status = (
+                    f"SELECT 'waiting' AS kill_status, '{target}' AS query_id, 'analyst' AS user LIMIT {len(running)}"
                 )
                 fmt = fmt or query.format
-                return _answer(connection.query(told, fmt), fmt)
+                return _answer(connection.query(status, fmt), fmt)
             except (RuntimeError, chdb.ChdbError) as error:
                 raise EngineError(str(error)) from error
 
     def cancel(self, query: Query) -> bool:
-        """Cancel the query if it runs; whether it does."""
+        """Cancel the query if it runs. Return whether it runs."""
         with self._lock:
             runs = query.mark in self._running
         if runs:
@@ -111,10 +114,10 @@ class Engine:
         return runs
 
     def close(self) -> None:
-        """Let go of the path. No query may run any more."""
+        """Close the path. No query may be running."""
         self._keep.close()
 
-    def _told(self, text: str) -> str:
+    def _text(self, text: str) -> str:
         return bytes(self._keep.query(text, "TabSeparated").bytes()).decode().strip()
 
     @contextlib.contextmanager
@@ -131,7 +134,10 @@ class Engine:
         connection.query(f"KILL QUERY WHERE Settings['log_comment'] = '{query.mark}' ASYNC")
 
     def _judge(self, connection: Any, query: Query) -> str:
-        """The statement as the engine writes it, if an analyst may run it; what was judged once is remembered."""
+        """Return the statement in the engine's form. Raise ServerError if an analyst may not run it.
+
+        The last JUDGED_MOST accepted statements are cached.
+        """
         key = query.text, tuple(sorted(query.parameters.items()))
         with self._lock:
             if key in self._judged:
@@ -155,8 +161,8 @@ class Engine:
         try:
             with os.fdopen(handle, "wb") as out:
                 out.write(query.data)
-            done = connection.query(insert.from_file(name), "TabSeparated", params=dict(query.parameters))
-            return Answer(b"", int(done.rows_read()), 0, 0)
+            result = connection.query(insert.from_file(name), "TabSeparated", params=dict(query.parameters))
+            return Answer(b"", int(result.rows_read()), 0, 0)
         finally:
             Path(name).unlink()
 
@@ -175,13 +181,13 @@ def _prepare(connection: Any, query: Query) -> None:
 
 
 def _canonical(connection: Any, text: str) -> str:
-    """The statement as the engine writes it; EngineError when it reads none, or more than one."""
+    """Return the statement in the engine's form. Raise EngineError unless it parses as one statement."""
     try:
-        found = connection.query(f"SELECT formatQuerySingleLine({_quoted(text)})", "TabSeparatedRaw")
+        result = connection.query(f"SELECT formatQuerySingleLine({_quoted(text)})", "TabSeparatedRaw")
     except (RuntimeError, chdb.ChdbError) as error:
         raise EngineError(_IN_SCOPE.sub(". (SYNTAX_ERROR)", str(error))) from error
     try:
-        return bytes(found.bytes()).decode().removesuffix("\n")
+        return bytes(result.bytes()).decode().removesuffix("\n")
     except UnicodeDecodeError as error:
         raise ServerError(62, "SYNTAX_ERROR", "A string of the query is not UTF-8; write it with unhex().") from error
 

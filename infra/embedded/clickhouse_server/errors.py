@@ -1,8 +1,8 @@
-"""Errors as ClickHouse's HTTP interface gives them: a code, a name, a text, and the status that fits the code."""
+"""Errors in the form of ClickHouse's HTTP interface: code, name, text and HTTP status."""
 
 import re
 
-# statuses by code as ClickHouse's HTTPHandler maps them; any other code is 500
+# error codes by HTTP status, as in ClickHouse's HTTPHandler; other codes give 500
 BAD_REQUEST = {6, 26, 27, 38, 41, 43, 44, 53, 62, 69, 72, 117, 130, 167, 168, 182, 348, 427, 441, 457, 675, 676}
 NOT_FOUND = {46, 47, 50, 56, 60, 63, 73, 78, 81, 115, 284, 336}
 FORBIDDEN = {192, 193, 497, 516}
@@ -14,7 +14,7 @@ _CODE = re.compile(r"Code: (\d+)\.")
 
 
 class ServerError(Exception):
-    """An error to be told to the client."""
+    """An error for the client."""
 
     def __init__(self, code: int, name: str, text: str) -> None:
         super().__init__(text)
@@ -23,24 +23,24 @@ class ServerError(Exception):
         self.text = text
 
     def body(self, version: str) -> str:
-        """What the client reads."""
+        """Return the body of the response."""
         return f"Code: {self.code}. DB::Exception: {self.text} ({self.name}) (version {version})\n"
 
 
 class EngineError(ServerError):
-    """An error that the engine itself worded."""
+    """An error with the engine's own text."""
 
     def __init__(self, message: str) -> None:
-        found = _CODE.search(message)
-        super().__init__(int(found.group(1)) if found else 1002, "", message)
+        match = _CODE.search(message)
+        super().__init__(int(match.group(1)) if match else 1002, "", message)
 
     def body(self, version: str) -> str:
-        """The engine's own words."""
+        """Return the engine's own text."""
         return f"{self.text.rstrip()} (version {version})\n"
 
 
 def status_of(code: int) -> int:
-    """The HTTP status for an error code."""
+    """Return the HTTP status for an error code."""
     for codes, status in ((BAD_REQUEST, 400), (NOT_FOUND, 404), (FORBIDDEN, 403), (UNAVAILABLE, 503)):
         if code in codes:
             return status

@@ -1,8 +1,8 @@
-"""Whether an analyst may run a statement, judged by what the engine parsed.
+"""The guard that decides whether an analyst may run a statement, based on the engine's own parse.
 
-The engine writes the statement anew (`formatQuerySingleLine`): one statement, without comments, every string in single
-quotes, every odd name in backquotes. This text is what runs. The engine also shows its syntax tree (`EXPLAIN AST`, with
-the parameters in their places). Everything in both must be listed in `allowed`; what is not understood is refused.
+The engine formats the statement (`formatQuerySingleLine`): one statement, no comments, strings in single quotes,
+unusual names in backquotes. Only this text runs. The engine also returns the syntax tree (`EXPLAIN AST`, with
+parameters inserted). Everything in both must be in `allowed`; the guard refuses all that it does not understand.
 """
 
 import itertools
@@ -21,7 +21,7 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _LIKE = rf"(?: (?:NOT )?I?LIKE {_STRING})?"
-_TALES = re.compile(
+_SHOWS = re.compile(
     rf"(?:SHOW (?:(?:FULL )?TABLES(?: FROM (?P<of>{_NAME}))?{_LIKE}(?: LIMIT \d+)?|DATABASES{_LIKE}(?: LIMIT \d+)?"
     rf"|(?:EXTENDED )?(?:FULL )?COLUMNS FROM {_NAME}(?: FROM (?P<columns>{_NAME}))?{_LIKE}(?: LIMIT \d+)?"
     rf"|INDEXES FROM {_NAME}(?: FROM (?P<indexes>{_NAME}))?|FUNCTIONS{_LIKE}|(?:CHANGED )?SETTINGS{_LIKE}"
@@ -50,16 +50,16 @@ _IN = re.compile(r"(?:global)?(?:not)?(?:null)?in(?:ignoreset)?\Z", re.IGNORECAS
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A piece of the text that the engine wrote."""
+    """A token of the engine's text."""
 
     kind: str
     text: str
-    called: bool = False  # a bracket follows without a space: a function's name, or a word of _CALLED
+    called: bool = False  # "(" follows without a space: a function name or a word of _CALLED
 
 
 @dataclass(slots=True)
 class Node:
-    """A line of the syntax tree: its kind, its name, how many children it has had so far."""
+    """A line of the syntax tree: its kind, its name, and the number of its children so far."""
 
     depth: int
     kind: str
@@ -68,14 +68,14 @@ class Node:
 
 
 def denied(what: str) -> ServerError:
-    """The refusal, to be raised. `what` completes "analyst: Not enough privileges for"."""
+    """Return the error to raise. `what` completes "analyst: Not enough privileges for"."""
     return ServerError(497, "ACCESS_DENIED", f"analyst: Not enough privileges for {what[:200]}.")
 
 
 def check_text(text: str, parameters: Mapping[str, str]) -> int | None:
-    """Judge the statement as the engine wrote it.
+    """Check the statement in the engine's form. Raise ServerError if it is not allowed.
 
-    How many SELECTs its syntax tree has to show; None when there is nothing in the tree to be judged.
+    Return the number of SELECTs that the syntax tree must show, or None if the tree needs no check.
     """
     tokens = _tokens(text)
     first = next((token.text for token in tokens if token.text != "("), "")
@@ -83,7 +83,7 @@ def check_text(text: str, parameters: Mapping[str, str]) -> int | None:
         raise ServerError(164, "READONLY", "analyst: Cannot execute query in readonly mode.")
     _check_format(tokens)
     if first in ("SHOW", "EXISTS"):
-        _check_tale(text)
+        _check_show(text)
         return None
     _check_words(tokens)
     _check_identifiers(tokens, parameters)
@@ -91,9 +91,9 @@ def check_text(text: str, parameters: Mapping[str, str]) -> int | None:
 
 
 def check_tree(tree: str, selects: int, closed: frozenset[str]) -> None:
-    """Judge the syntax tree, which must show all `selects` of the text.
+    """Check the syntax tree, which must show all `selects` of the text.
 
-    `closed` holds the engine's functions, in lower case, that are not listed.
+    `closed` holds the engine's functions that are not allowed, in lower case.
     """
     above: list[Node] = []
     for node in _nodes(tree):
@@ -104,26 +104,29 @@ def check_tree(tree: str, selects: int, closed: frozenset[str]) -> None:
         if above:
             above[-1].children += 1
         above.append(node)
-    # the engine repeats a WITH in each SELECT of a UNION: the tree may show more than the text has
+    # the engine repeats a WITH in each SELECT of a UNION, so the tree may have more SELECTs than the text
     if selects > 0:
         raise denied("a SELECT that the engine does not show in its syntax tree")
 
 
 def kill_target(text: str) -> tuple[str, str]:
-    """The query and the format that `KILL QUERY WHERE query_id = '…'` names; ServerError for any other statement."""
-    found = _KILL.fullmatch(text)
-    if found is None:
-        raise denied("that statement; KILL QUERY takes WHERE query_id = '…' here")
-    name = found["format"] or ""
+    """Return the query id and the format of `KILL QUERY WHERE query_id = '…'`.
+
+    Raise ServerError for any other statement.
+    """
+    match = _KILL.fullmatch(text)
+    if match is None:
+        raise denied("that statement; KILL QUERY takes only WHERE query_id = '…'")
+    name = match["format"] or ""
     if name and name not in allowed.FORMATS:
         raise denied(f"the format {name}")
-    return found["id"][1:-1], name
+    return match["id"][1:-1], name
 
 
 def format_of(text: str, default: str) -> str:
-    """The format that a checked statement asks for."""
-    found = re.search(r" FORMAT (\w+)\Z", text)
-    return found.group(1) if found else default
+    """Return the format in a checked statement, or the default."""
+    match = re.search(r" FORMAT (\w+)\Z", text)
+    return match.group(1) if match else default
 
 
 def _tokens(text: str) -> list[Token]:
@@ -131,7 +134,7 @@ def _tokens(text: str) -> list[Token]:
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None or match.lastgroup in (None, "wrong"):
-            raise denied(f"what stands at {text[at : at + 20]!r}: it is not understood")
+            raise denied(f"the text at {text[at : at + 20]!r}: it cannot be parsed")
         if match.lastgroup != "space":
             tokens.append(Token(str(match.lastgroup), match.group(), text.startswith("(", match.end())))
         at = match.end()
@@ -139,27 +142,27 @@ def _tokens(text: str) -> list[Token]:
 
 
 def _check_format(tokens: list[Token]) -> None:
-    """INTO OUTFILE writes a file of this machine, and some formats read one."""
+    """Refuse INTO OUTFILE, which writes a local file, and formats that read one."""
     words = [token.text for token in tokens if token.kind == "word"]
     for word in ("OUTFILE", "INFILE", "SETTINGS"):
         if word in words and not (word == "SETTINGS" and words[0] == "SHOW"):
-            raise denied(f"{word}; a setting that is allowed goes into the URL" if word == "SETTINGS" else word)
+            raise denied(f"{word}; put allowed settings into the URL" if word == "SETTINGS" else word)
     if len(tokens) > 1 and tokens[-2].text == "FORMAT" and tokens[-1].text not in allowed.FORMATS:
         raise denied(f"the format {tokens[-1].text}")
 
 
-def _check_tale(text: str) -> None:
-    """SHOW and EXISTS hide their conditions from the tree: only plain ones pass."""
-    found = _TALES.fullmatch(text)
-    if found is None:
+def _check_show(text: str) -> None:
+    """Refuse SHOW and EXISTS except in simple forms, because the tree does not show their conditions."""
+    match = _SHOWS.fullmatch(text)
+    if match is None:
         raise denied(f"{text[:60]!r}")
-    for database in (name.strip("`") for name in found.groups() if name):
+    for database in (name.strip("`") for name in match.groups() if name):
         if database != "system" and database not in allowed.DATABASES:
             raise denied(f"the database {database}")
 
 
 def _check_words(tokens: list[Token]) -> None:
-    """What the tree does not show: the functions of APPLY, and odd names that would make its lines ambiguous."""
+    """Check what the tree does not show: functions of APPLY, and names that make its lines ambiguous."""
     for at, token in enumerate(tokens):
         following = tokens[at + 1] if at + 1 < len(tokens) else Token("end", "")
         if token.kind == "quoted" and ("(alias " in token.text or "(children " in token.text):
@@ -167,9 +170,9 @@ def _check_words(tokens: list[Token]) -> None:
         if token.kind in ("word", "quoted") and token.called and not _may_be_called(token.text.strip("`")):
             raise denied(f"{token.text}()")
         if token.text == "APPLY" and not (following.kind == "word" and allowed.function(following.text)):
-            raise denied(f"APPLY {following.text}: it takes the name of a function here")
+            raise denied(f"APPLY {following.text}: it takes only the name of an allowed function")
         if token.text == "APPLY" and following.called and not _only_literals(tokens[at + 3 : at + 100]):
-            raise denied(f"APPLY {following.text}() with anything but numbers and strings")
+            raise denied(f"APPLY {following.text}() with arguments other than numbers and strings")
 
 
 def _may_be_called(name: str) -> bool:
@@ -177,7 +180,7 @@ def _may_be_called(name: str) -> bool:
 
 
 def _only_literals(tokens: list[Token]) -> bool:
-    """Whether nothing but numbers and strings comes before the closing bracket, which comes."""
+    """Return whether there is a closing bracket, with only numbers and strings before it."""
     inside = list(itertools.takewhile(lambda token: token.text != ")", tokens))
     return len(inside) < len(tokens) and all(
         token.kind in ("number", "string") or token.text in ",.-" for token in inside
@@ -185,30 +188,30 @@ def _only_literals(tokens: list[Token]) -> bool:
 
 
 def _check_identifiers(tokens: list[Token], parameters: Mapping[str, str]) -> None:
-    """A parameter that stands for a name must be a plain one."""
+    """Refuse an Identifier parameter whose value is not a plain name."""
     for token in tokens:
         name, _, kind = token.text[1:-1].partition(":")
-        a_name = token.kind == "parameter" and "identifier" in kind.lower()
-        if a_name and _PLAIN_NAME.fullmatch(parameters.get(name, "")) is None:
-            raise denied(f"the value of the parameter {name}: it is no plain name")
+        is_identifier = token.kind == "parameter" and "identifier" in kind.lower()
+        if is_identifier and _PLAIN_NAME.fullmatch(parameters.get(name, "")) is None:
+            raise denied(f"the value of the parameter {name}: it is not a plain name")
 
 
 def _nodes(tree: str) -> Iterator[Node]:
     for line in tree.split("\n"):
         if not line:
             continue
-        found = _LINE.match(line)
-        if found is None:
-            raise denied(f"what the engine reads as {line.strip()!r}: it is not understood")
-        rest = f" {found['rest'] or ''}"
+        match = _LINE.match(line)
+        if match is None:
+            raise denied(f"{line.strip()!r} in the syntax tree: it is unknown")
+        rest = f" {match['rest'] or ''}"
         suffix = _SUFFIX.search(rest)
-        yield Node(len(found["depth"]), found["kind"], (rest[: suffix.start()] if suffix else rest).strip())
+        yield Node(len(match["depth"]), match["kind"], (rest[: suffix.start()] if suffix else rest).strip())
 
 
 def _check_node(node: Node, above: list[Node], closed: frozenset[str]) -> None:
     parent = above[-1].kind if above else ""
     if node.kind == "Function":
-        _check_function(node.name, in_place_of_a_table=parent == "TableExpression")
+        _check_function(node.name, as_table=parent == "TableExpression")
     elif node.kind == "TableIdentifier":
         _check_table(node.name)
     elif node.kind == "Identifier":
@@ -220,8 +223,8 @@ def _check_node(node: Node, above: list[Node], closed: frozenset[str]) -> None:
         raise denied(f"a statement with {node.kind}")
 
 
-def _check_function(name: str, *, in_place_of_a_table: bool) -> None:
-    known = name.lower() in allowed.TABLE_FUNCTIONS if in_place_of_a_table else allowed.function(name)
+def _check_function(name: str, *, as_table: bool) -> None:
+    known = name.lower() in allowed.TABLE_FUNCTIONS if as_table else allowed.function(name)
     if not known:
         raise denied(f"{name}()")
 
@@ -232,9 +235,9 @@ def _check_table(name: str) -> None:
 
 
 def _check_identifier(name: str, above: list[Node], closed: frozenset[str]) -> None:
-    """A name can be a function's (`arrayMap(file, …)`) or, right of IN, a table's."""
+    """Refuse names of closed functions (`arrayMap(file, …)`) and, right of IN, of closed tables."""
     if name.lower() in closed:
-        raise denied(f"the name {name}, which is also a function's")
+        raise denied(f"the name {name}, which is also the name of a function")
     parts = name.split(".")
     if parts[0] == "system" and len(parts) > 1 and not allowed.table(".".join(parts[:2])):
         raise denied(f"the table {name}")

@@ -1,4 +1,4 @@
-"""Lanes: each kind of user has threads and a queue of its own, so that nobody waits behind others' slow queries."""
+"""Lanes: each kind of user has its own threads and queue, so that slow queries delay only their kind."""
 
 import asyncio
 import threading
@@ -13,23 +13,23 @@ Result = TypeVar("Result")
 
 
 class Lane(Generic[Result]):
-    """So many pieces of work run at the same time, so many more wait, for so long."""
+    """A thread pool with a bounded queue and a bounded waiting time."""
 
     def __init__(self, name: str, threads: int, most: int, patience_s: float) -> None:
-        """`most` counts those that run and those that wait."""
+        """Set the limits. `most` counts running and waiting work."""
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._name, self._most, self._patience_s = name, most, patience_s
         self._inside = 0
         self._lock = threading.Lock()
 
     async def run(self, work: Callable[[], Result]) -> Result:
-        """What the work returns. ServerError 202 when too many are here, or when its turn does not come in time."""
+        """Run the work and return its result. Raise ServerError 202 if the lane is full or the wait too long."""
         self._enter()
-        asked = time.monotonic()
+        entered = time.monotonic()
 
         def in_turn() -> Result:
-            if time.monotonic() - asked > self._patience_s:
-                raise self._full(f"this one waited {self._patience_s:.0f} s for its turn")
+            if time.monotonic() - entered > self._patience_s:
+                raise self._full(f"this query waited {self._patience_s:.0f} s for its turn")
             return work()
 
         future = self._pool.submit(in_turn)
@@ -37,7 +37,7 @@ class Lane(Generic[Result]):
         return await asyncio.wrap_future(future)
 
     def close(self) -> None:
-        """Let what runs end."""
+        """Wait for running work and cancel waiting work."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _enter(self) -> None:

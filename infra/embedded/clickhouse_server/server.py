@@ -1,4 +1,4 @@
-"""ClickHouse's HTTP interface over chDB: queries, inserts, formats, parameters, settings, errors, two users."""
+"""ClickHouse's HTTP interface over chDB, for two users."""
 
 import asyncio
 import functools
@@ -23,7 +23,7 @@ MAX_STATEMENT = 2**16
 WRITER_THREADS, WRITER_QUERIES = 12, 100
 ANALYST_THREADS, ANALYST_QUERIES = 4, 20
 PATIENCE_S = 30.0
-# after these pauses an analyst's query whose client left is cancelled, again if it had not begun yet
+# pauses before each attempt to cancel the query of a disconnected client, which may not have begun yet
 CANCEL_PAUSES_S = (0.0, 0.2, 1.0, 5.0)
 DEFAULT_FORMAT = "TabSeparated"
 # parameters of the interface itself; any other is a setting of the query
@@ -49,24 +49,24 @@ CONTENT_TYPES = {
 
 
 class Server:
-    """Answers requests; one engine behind it."""
+    """The HTTP server of one engine."""
 
     def __init__(self, engine: Engine, users: access.Users) -> None:
         self._engine = engine
         self._users = users
         self._writers = Lane[Answer]("lpstream", WRITER_THREADS, WRITER_QUERIES, PATIENCE_S)
         self._analysts = Lane[Answer]("analyst", ANALYST_THREADS, ANALYST_QUERIES, PATIENCE_S)
-        # a query is cancelled although its lane is full
+        # KILL QUERY has its own lane, so that it works while the analysts' lane is full
         self._cancels = Lane[Answer]("cancel", 1, ANALYST_QUERIES, PATIENCE_S)
         self._leaving: set[asyncio.Task[None]] = set()
 
     def close(self) -> None:
-        """Let running queries end."""
+        """Wait for running queries."""
         for lane in (self._writers, self._analysts, self._cancels):
             lane.close()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        """One request."""
+        """Answer a request."""
         if request.path == "/ping" or (request.path == "/" and not request.query and not request.body_exists):
             return web.Response(text="Ok.\n", content_type="text/html")
         if request.path == "/replicas_status":
@@ -99,7 +99,7 @@ class Server:
             raise
 
     async def _cancel(self, query: Query) -> None:
-        """The client has left: stop its query. One that waits never begins."""
+        """Cancel the query of a disconnected client. A waiting query never begins."""
         for pause in CANCEL_PAUSES_S:
             await asyncio.sleep(pause)
             if not await asyncio.to_thread(self._engine.cancel, query):
@@ -140,7 +140,7 @@ class Server:
 
 
 async def _body(request: web.BaseRequest, most: int) -> bytes:
-    """The body, inflated; error 307 when it is longer than `most`, however short it travels."""
+    """Return the body, decompressed. Raise error 307 if it is larger than `most`, also when compressed."""
     too_long = ServerError(307, "TOO_MANY_BYTES", f"The body is larger than {most} bytes.")
     body = bytearray()
     async for chunk in request.content.iter_any():
@@ -154,7 +154,7 @@ async def _body(request: web.BaseRequest, most: int) -> bytes:
     try:
         inflated = bytes(lz4.frame.LZ4FrameDecompressor().decompress(bytes(body), max_length=most + 1))
     except RuntimeError as error:
-        raise ServerError(117, "INCORRECT_DATA", "The body is no lz4 frame.") from error
+        raise ServerError(117, "INCORRECT_DATA", "The body is not an lz4 frame.") from error
     if len(inflated) > most:
         raise too_long
     return inflated
@@ -169,7 +169,7 @@ def _writer_query(request: web.BaseRequest, body: bytes) -> Query:
         text=text,
         format=sql.result_format(sql.skeleton(text), _format(request)),
         database=_database(request),
-        settings=access.writer_settings(_asked(request.query)),
+        settings=access.writer_settings(_requested_settings(request.query)),
         parameters=_parameters(request.query),
         insert=insert,
         data=data,
@@ -177,18 +177,18 @@ def _writer_query(request: web.BaseRequest, body: bytes) -> Query:
 
 
 def _analyst_query(request: web.BaseRequest, body: bytes, query_id: str) -> Query:
-    """Nothing of the text is looked at here: the engine reads it."""
+    """Return the query without a check of its text: the engine parses it."""
     _check_flags(request.query)
     text = "\n".join(part for part in (request.query.get("query", ""), _text(body)) if part.strip())
     _check_not_empty(text)
     parameters = _parameters(request.query)
     if len(text) + sum(len(name) + len(value) for name, value in parameters.items()) > MAX_STATEMENT:
-        raise ServerError(62, "SYNTAX_ERROR", f"The statement and its parameters are longer than {MAX_STATEMENT}.")
+        raise ServerError(62, "SYNTAX_ERROR", f"The statement and its parameters exceed {MAX_STATEMENT} characters.")
     return Query(
         text=text,
         format=access.analyst_format(_format(request)),
         database=access.analyst_database(_database(request)),
-        settings=access.analyst_settings(_asked(request.query)),
+        settings=access.analyst_settings(_requested_settings(request.query)),
         parameters=parameters,
         guarded=True,
         query_id=query_id,
@@ -198,7 +198,7 @@ def _analyst_query(request: web.BaseRequest, body: bytes, query_id: str) -> Quer
 def _check_flags(params: Mapping[str, str]) -> None:
     for flag in ("compress", "decompress"):
         if params.get(flag, "0") not in ("0", ""):
-            raise ServerError(48, "NOT_IMPLEMENTED", f"{flag}=1 is not supported here; use Content-Encoding.")
+            raise ServerError(48, "NOT_IMPLEMENTED", f"{flag}=1 is not supported; use Content-Encoding.")
 
 
 def _check_not_empty(text: str) -> None:
@@ -215,7 +215,7 @@ def _database(request: web.BaseRequest) -> str:
     return str(request.query.get("database", "") or request.headers.get("X-ClickHouse-Database", ""))
 
 
-def _asked(params: Mapping[str, str]) -> dict[str, str]:
+def _requested_settings(params: Mapping[str, str]) -> dict[str, str]:
     return {k: v for k, v in params.items() if k not in RESERVED and not k.startswith("param_")}
 
 
@@ -224,13 +224,16 @@ def _parameters(params: Mapping[str, str]) -> dict[str, str]:
 
 
 def _statement(in_url: str, body: bytes) -> tuple[str, sql.DataInsert | None, bytes]:
-    """The statement, how its data is given, and the data: in the body alone, or split between URL and body."""
+    """Return the statement, the form of its data, and the data.
+
+    They are in the body alone, or split between URL and body.
+    """
     if in_url.strip():
         insert = sql.data_insert(in_url + "\n")
         if insert is not None:
             return in_url, insert, (in_url + "\n")[insert.data_at :].lstrip().encode() + body
         return (in_url if not body else f"{in_url}\n{_text(body)}"), None, b""
-    # the data that follows FORMAT can be binary: look for the statement in what can be read as text
+    # the data after FORMAT can be binary, so the statement is searched in a lenient decoding
     head = body[:65_536].decode("utf-8", errors="surrogateescape")
     insert = sql.data_insert(head)
     if insert is None:

@@ -1,4 +1,4 @@
-"""Just enough of ClickHouse's lexis to know what kind of statement a text is."""
+"""A minimal lexer for ClickHouse that finds out the kind of a statement."""
 
 import re
 from dataclasses import dataclass
@@ -21,42 +21,42 @@ _FILES = re.compile(r"\bINTO\s+OUTFILE\b|\bFROM\s+INFILE\b", re.IGNORECASE)
 
 
 def skeleton(text: str) -> str:
-    """The text with strings and comments blanked and names unquoted; every character keeps its place."""
+    """Return the text with strings and comments blanked and names unquoted, at the same positions."""
 
     def blank(match: re.Match[str]) -> str:
-        found = match.group()
+        token = match.group()
         if match.lastgroup == "quoted" or match.group("quoted"):
-            return " " + found[1:-1] + " " if len(found) > 1 else " "
-        return "".join("\n" if letter == "\n" else " " for letter in found)
+            return " " + token[1:-1] + " " if len(token) > 1 else " "
+        return "".join("\n" if letter == "\n" else " " for letter in token)
 
     return _TOKENS.sub(blank, text)
 
 
 def first_word(bones: str) -> str:
-    """The statement's first keyword in capitals, "" when there is none."""
+    """Return the statement's first keyword in capitals, or ""."""
     match = re.match(r"[\s(]*([A-Za-z]+)", bones)
     return match.group(1).upper() if match else ""
 
 
 def has_second_statement(bones: str) -> bool:
-    """Whether something follows a semicolon."""
+    """Return whether text follows a semicolon."""
     return bool(bones.partition(";")[2].strip(" \t\r\n;"))
 
 
 def names_client_files(bones: str) -> bool:
-    """INTO OUTFILE and FROM INFILE are the client's, and would be this process's files here."""
+    """Return whether the text has INTO OUTFILE or FROM INFILE, which here would use this process's files."""
     return bool(_FILES.search(bones))
 
 
 def result_format(bones: str, default: str) -> str:
-    """The format that the text asks for."""
+    """Return the format in the text, or the default."""
     match = _FORMAT.search(bones)
     return match.group(1) if match else default
 
 
 @dataclass(frozen=True, slots=True)
 class DataInsert:
-    """An INSERT that brings its rows as data: the statement up to FORMAT, the format, where the data begins."""
+    """An INSERT with data: the statement up to FORMAT, the format, and where the data begins."""
 
     head: str
     settings_at: int
@@ -64,22 +64,22 @@ class DataInsert:
     data_at: int
 
     def from_file(self, path: str) -> str:
-        """The same statement, reading its rows from a file that this server wrote."""
+        """Return the statement with its rows read from a file that this server wrote."""
         before, after = self.head[: self.settings_at], self.head[self.settings_at :]
         return f"{before} FROM INFILE '{path}' {after} FORMAT {self.format}"
 
 
 def data_insert(text: str) -> DataInsert | None:
-    """How an INSERT with data is made up; None for any other statement."""
+    """Return the parts of an INSERT with data, None for any other statement."""
     bones = skeleton(text)
     if not _INSERT.match(bones):
         return None
-    found = _INSERT_DATA.search(bones)
-    if found is None:
+    match = _INSERT_DATA.search(bones)
+    if match is None:
         return None
-    head_bones = bones[: found.start()]
+    head_bones = bones[: match.start()]
     if _SELECTS.search(head_bones):
         return None
     settings = _SETTINGS.search(head_bones)
-    at = settings.start() if settings else found.start()
-    return DataInsert(text[: found.start()], at, found.group("format"), found.end())
+    at = settings.start() if settings else match.start()
+    return DataInsert(text[: match.start()], at, match.group("format"), match.end())

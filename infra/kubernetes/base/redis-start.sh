@@ -1,6 +1,6 @@
 #!/bin/sh
-# Starts a node (`data`) or its sentinel (`sentinel`). Who is primary is asked of the sentinels; redis-0 when none answers.
-# Nodes and sentinels have one password, from the secret.
+# Starts a node (`data`) or its sentinel (`sentinel`). The sentinels name the primary; if none answers, it is redis-0.
+# Nodes and sentinels share one password, from the secret.
 set -eu
 REDISCLI_AUTH=$(cat /run/secrets/lpstream/redis_password)
 export REDISCLI_AUTH

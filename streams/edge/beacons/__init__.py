@@ -1,1 +1,1 @@
-"""The beacon route: judge a beacon, send it to Kafka."""
+"""The beacon route, which checks a beacon and sends it to Kafka."""

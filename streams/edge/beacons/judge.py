@@ -1,4 +1,4 @@
-"""The beacon door, `POST /e/heatmap.events`, and whose pages a beacon may be of."""
+"""The beacon route, `POST /e/heatmap.events`, and the check of a beacon's page and origin."""
 
 from aiohttp import hdrs, web
 
@@ -15,7 +15,7 @@ PATH = f"/e/{TOPIC}"
 
 
 async def post_beacon(request: web.BaseRequest, services: Services) -> web.Response:
-    """One beacon, of any content type; 204 once the broker has it."""
+    """Take one beacon of any content type. Return 204 once the broker has acknowledged it."""
     limit, account = services.settings.edge_max_beacon_bytes, visitor_of(request, services.admission)
     with services.admission.room() as room:
         body = await read_body(request, services.settings, room, limit=limit, account=account)
@@ -27,7 +27,7 @@ async def post_beacon(request: web.BaseRequest, services: Services) -> web.Respo
 
 
 def record_of(body: bytes, tenants: Tenants, origin: str | None) -> Record:
-    """The record of a posted body; HttpError 422 for what is no beacon, 403 for one that may not be posted."""
+    """Return the record of a posted body. Raise HttpError 422 if it is no beacon, 403 if not allowed."""
     try:
         beacon = decode_beacon(body)
     except DecodeError as error:
@@ -37,17 +37,17 @@ def record_of(body: bytes, tenants: Tenants, origin: str | None) -> Record:
 
 
 def record_from(beacon: Beacon) -> Record:
-    """The record of a checked beacon, the same from every door.
+    """Return the record of a checked beacon, the same for every route.
 
-    Its value is the beacon's own JSON, not what was posted: unknown fields, repeated ones and white space would fill
-    the log at no cost to the sender. Its key and its partition follow from the pageview.
+    Its value is the beacon encoded again, not the posted bytes: unknown or repeated fields and white space would fill
+    the log at no cost to the sender. The pageview decides the key and the partition.
     """
     place = place_of(beacon)
     return Record(encode_beacon(beacon), place, place, None)
 
 
 def error_of(sent: Sent) -> HttpError | None:
-    """What the browser is told when the broker has not taken the record."""
+    """Return the error for the client, or None if the broker has acknowledged the record."""
     if sent.error_code is None:
         return None
     status = 413 if sent.error_code == KAFKA_ERROR else 503
@@ -55,15 +55,15 @@ def error_of(sent: Sent) -> HttpError | None:
 
 
 def place_of(beacon: Beacon) -> bytes:
-    """What the partition is chosen by: a pageview's beacons lie in one, so that its retries are known there."""
+    """Return the partition key, the pageview: its retries must reach the partition that knows it."""
     return beacon.pageview_id.lower().encode()
 
 
 def check_page(tenants: Tenants, beacon: Beacon, caller: Caller | None, origin: str | None) -> None:
-    """HttpError 403 for a page that is not the caller's, or none of ours, or not to be posted from that origin."""
+    """Raise HttpError 403 if the page is unknown, not the caller's, or not allowed from that origin."""
     owner = tenants.owner(beacon.lp_id)
     if owner is None or (caller is not None and not caller.tenant.owns(beacon.lp_id)):
         raise HttpError(403, f"lp_id: no tenant of this service has page {beacon.lp_id}")
     if caller is None and origin is not None and not tenants.allows(origin, beacon.lp_id):
         metrics.REFUSED.labels("origin").inc()
-        raise HttpError(403, f"Beacons of page {beacon.lp_id} may not come from this origin; ask for it to be listed")
+        raise HttpError(403, f"Page {beacon.lp_id} takes no beacons from this origin; ask the operator to list it")

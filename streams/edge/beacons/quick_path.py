@@ -1,7 +1,7 @@
-"""The beacon door without aiohttp's task, request and response objects, which cost more than everything else.
+"""A quick path for beacons, without aiohttp's task, request and response objects.
 
-It takes only what nearly every beacon is: a whole POST in one piece on a kept connection. The answers are those of the
-ordinary way, which takes all else; a test holds the two together.
+Those objects cost more than all other work. The path takes only the usual beacon: a complete POST in one piece on a
+keep-alive connection. The ordinary path takes all other requests. A test checks that both give the same responses.
 """
 
 import logging
@@ -30,7 +30,7 @@ Answer = Callable[[bytes], None]
 
 
 class QuickPath:
-    """Judges, sends and answers one beacon, all by calls that do not wait."""
+    """A handler that checks, sends and answers one beacon, with calls that never wait."""
 
     def __init__(self, settings: Settings, tenants: Tenants, admission: Admission, sender: Sender) -> None:
         self._settings = settings
@@ -41,7 +41,7 @@ class QuickPath:
         self._date = b""
 
     def takes(self, message: Any, payload: Any) -> bool:
-        """Whether the request is one for this way; `message` and `payload` are those of aiohttp's parser."""
+        """Return whether this path answers the request; the arguments are those of aiohttp's parser."""
         return bool(
             message.path == PATH
             and message.method == "POST"
@@ -55,7 +55,7 @@ class QuickPath:
         )
 
     def handle(self, message: Any, payload: Any, client: bytes, answer: Answer) -> None:
-        """Call `answer` with the response's bytes, now or when the broker has told."""
+        """Call `answer` with the response's bytes, now or when the broker has answered."""
         started = time.perf_counter()
         origin = message.headers.get(hdrs.ORIGIN)
         room = self._admission.room()

@@ -1,4 +1,4 @@
-"""Send records to Kafka. Their number is bounded, and each is acknowledged or reported as failed."""
+"""The sender of records to Kafka, of a bounded number. Each is acknowledged or reported as failed."""
 
 import asyncio
 import itertools
@@ -29,7 +29,7 @@ class Record(Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """Return the number of bytes of key and value together."""
+        """The number of bytes of key and value together."""
         return len(self.value or b"") + len(self.key or b"")
 
 
@@ -43,9 +43,10 @@ class Sent(Struct, frozen=True):
 
 
 class Sender:
-    """The producer with a bound on what is not acknowledged yet, for each topic: visitors' beacons keep out no request.
+    """A producer with a limit on unacknowledged records.
 
-    Without the bound a broker's return after an outage finds more than it can take, and never catches up.
+    Each topic has its own limit, so that beacons cannot block generation requests. Without a limit, a broker that
+    returns after an outage gets more records than it can take, and never catches up.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -60,7 +61,7 @@ class Sender:
 
     @property
     def in_flight(self) -> int:
-        """Return how many records are not acknowledged yet."""
+        """The number of records that are not acknowledged yet."""
         return self._waiting.total()
 
     async def start(self) -> None:
@@ -92,16 +93,16 @@ class Sender:
             count = await self.partitions(topic)
             turn = next(self._turn)
             places = [_place(record, count, turn) for record in records]
-            # everything is lined up before the first wait, so that one request's records stay together and in order
+            # all are started before the first wait, so that a request's records stay together and in order
             started = [self._future(topic, record, place, count) for record, place in zip(records, places, strict=True)]
-            done = [await one for one in started]
-            metrics.acknowledged(topic).inc(sum(one.error_code is None for one in done))
-            return done
+            results = [await future for future in started]
+            metrics.acknowledged(topic).inc(sum(sent.error_code is None for sent in results))
+            return results
         finally:
             self._waiting[topic] -= len(records)
 
     def send_one(self, topic: str, record: Record, done: Callable[[Sent], None]) -> None:
-        """Send a record and call `done` when its result is known. Raise HttpError 503 if too many records wait."""
+        """Send a record; call `done` with its result. Raise HttpError 503 if too many records wait."""
         self._take_room(topic, 1)
         count = self._producer.known_partitions(topic)
 
@@ -125,7 +126,7 @@ class Sender:
 
     def _take_room(self, topic: str, count: int) -> None:
         if count > (most := self._settings.edge_max_in_flight):
-            raise HttpError(413, f"records: these are {count}; at most {most} may wait for the broker, so send fewer")
+            raise HttpError(413, f"records: the request has {count}; send at most {most} at once")
         if self._waiting[topic] + count > self._settings.edge_max_in_flight:
             metrics.REFUSED.labels("in_flight").inc()
             raise HttpError(503, "Too many records are waiting for the broker, try again")
@@ -137,16 +138,16 @@ class Sender:
         if record.size > self._settings.edge_max_record_bytes:
             most = self._settings.edge_max_record_bytes
             return done(Sent(None, None, KAFKA_ERROR, f"The record is larger than {most} bytes."))
-        told = partial(_tell, done, place)
-        return self._producer.send(topic, place, record.key, record.value, told, record.headers)
+        report = partial(_report, done, place)
+        return self._producer.send(topic, place, record.key, record.value, report, record.headers)
 
 
-def _tell(done: Callable[[Sent], None], place: int, outcome: Outcome) -> None:
+def _report(done: Callable[[Sent], None], place: int, outcome: Outcome) -> None:
     done(sent_of(place, outcome))
 
 
 def _place(record: Record, partitions: int, turn: int) -> int:
-    """Return the given partition, else that of the key, else the one that all records of this request share."""
+    """Return the given partition, else the key's, else one that all records of this request share."""
     if record.partition is not None:
         return record.partition
     if record.place_by is not None:

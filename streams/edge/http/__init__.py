@@ -1,1 +1,1 @@
-"""HTTP for strangers: connections, bodies, rates, admission, errors."""
+"""The HTTP layer for untrusted clients: connections, bodies, rates, admission, errors."""

@@ -1,7 +1,7 @@
-"""Accepting connections by the dozen.
+"""An acceptor that takes many connections in each turn of the event loop.
 
-libuv (1.52, in uvloop 0.23) accepts one connection in each turn of the event loop. Turns are long when there is much to
-do, and newcomers then wait for as many of them as there are newcomers: with a core in full use, seconds.
+libuv (1.52, in uvloop 0.23) accepts one connection per turn. Turns are long under load. The last of many new
+connections then waits for as many turns: seconds, when a core is fully used.
 """
 
 import asyncio
@@ -15,21 +15,24 @@ from aiohttp import web
 log = logging.getLogger(__name__)
 
 BACKLOG = 4_096
-AT_ONCE = 64  # who is connected already must not wait for newcomers either
+AT_ONCE = 64  # a limit, so that open connections do not wait for new ones
 AGAIN_S = 0.2
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket on which several processes may listen; OSError when the address cannot be had."""
+    """Return a socket on which several processes may listen. Raise OSError if it cannot be bound."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=True)
 
 
 class Acceptor:
-    """Takes connections from a listening socket, which is its own from now on."""
+    """The acceptor of a listening socket, which it owns and closes."""
 
     def __init__(self, listener: socket.socket, protocol: Callable[[], asyncio.Protocol]) -> None:
-        """`protocol` makes the protocol of a new connection; `arriving` are accepted, and have none yet."""
+        """Start accepting. `protocol` builds the protocol of each connection.
+
+        `arriving` holds the connections that are accepted but have no protocol yet.
+        """
         self._listener = listener
         self._protocol = protocol
         self._loop = asyncio.get_running_loop()
@@ -46,22 +49,22 @@ class Acceptor:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                # no file descriptors, most likely: the socket stays ready, and asking at once would be all we do
-                log.error("no connection can be accepted for %.1f s: %s", AGAIN_S, error)
+                # most likely no file descriptors are left: the socket stays readable, and a retry at once would loop
+                log.error("cannot accept connections, trying again in %.1f s: %s", AGAIN_S, error)
                 self._loop.remove_reader(self._listener)
                 self._pause = self._loop.call_later(AGAIN_S, self._loop.add_reader, self._listener, self._accept)
                 return
-            arriving = self._loop.create_task(self._arrive(connection))
-            self.arriving.add(arriving)
-            arriving.add_done_callback(self.arriving.discard)
+            task = self._loop.create_task(self._arrive(connection))
+            self.arriving.add(task)
+            task.add_done_callback(self.arriving.discard)
 
     async def _arrive(self, connection: socket.socket) -> None:
         connection.setblocking(False)
-        with contextlib.suppress(OSError):  # it has gone already
+        with contextlib.suppress(OSError):  # the client has disconnected already
             await self._loop.connect_accepted_socket(self._protocol, connection)
 
     async def close(self) -> None:
-        """Accept no more. Returns when those that were accepted have their protocol, and are counted; they stay."""
+        """Stop accepting. Return when each accepted connection has its protocol; it stays open."""
         if self._pause is not None:
             self._pause.cancel()
         self._loop.remove_reader(self._listener)
@@ -79,19 +82,19 @@ class Site(web.BaseSite):
 
     @property
     def name(self) -> str:
-        """The address."""
+        """The URL of the socket's address."""
         return "http://{}:{}".format(*self._listener.getsockname())
 
     async def start(self) -> None:
-        """Accept from now on."""
+        """Start accepting."""
         await super().start()
         server = self._runner.server
         if server is None:
-            raise RuntimeError("the runner is not set up")
+            raise RuntimeError("the runner is not set up: call its setup() first")
         self._acceptor = Acceptor(self._listener, server)
 
     async def stop(self) -> None:
-        """Accept no more; connections that are open go on."""
+        """Stop accepting; open connections continue."""
         await super().stop()
         if self._acceptor is not None:
             await self._acceptor.close()

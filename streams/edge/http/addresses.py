@@ -1,4 +1,4 @@
-"""Who a client is, by its address or by what the proxies before the edge say of it."""
+"""Client addresses: the peer's own, or the one that trusted proxies in front of the edge report."""
 
 import ipaddress
 from collections.abc import Iterable
@@ -7,9 +7,9 @@ LONGEST = 64  # an address with its zone and port
 
 
 def network_of(text: str) -> bytes | None:
-    """The client of an address: IPv4 as it is, IPv6 by its /64, which one household has; None for no address.
+    """Return the bytes of an IPv4 address, or of the /64 of an IPv6 address; None if it is no address.
 
-    A port counts for nothing, and an IPv4 address within IPv6 (`::ffff:192.0.2.7`) is that IPv4 address.
+    One household has one /64. A port is ignored. An IPv4 address within IPv6 (`::ffff:192.0.2.7`) is that IPv4 address.
     """
     text = text.strip()
     if len(text) > LONGEST:
@@ -24,7 +24,7 @@ def network_of(text: str) -> bytes | None:
 
 
 def _without_port(text: str) -> str:
-    """The address of `192.0.2.7:80` or `[2001:db8::1]:80`; what is no port stays, and makes it no address."""
+    """Return the address of `192.0.2.7:80` or `[2001:db8::1]:80`. An invalid port is not removed."""
     if text.startswith("["):
         address, end, rest = text[1:].partition("]")
         return address if end and (not rest or (rest[0] == ":" and rest[1:].isdecimal())) else text
@@ -33,10 +33,10 @@ def _without_port(text: str) -> str:
 
 
 def forwarded(lines: Iterable[str], trusted: int) -> bytes | None:
-    """The client that the outermost of `trusted` proxies saw; None when the header does not name it.
+    """Return the client that the outermost of `trusted` proxies saw, or None if it is not named.
 
-    Each proxy appends the address that it was asked from. So the last `trusted` entries are theirs, over all lines of
-    `X-Forwarded-For`, and whatever stands before them the client may have written itself.
+    Each proxy appends the address of its own client. So the last `trusted` entries, over all lines of
+    `X-Forwarded-For`, come from proxies. A client may have forged all entries before them.
     """
     entries = ",".join(lines).rsplit(",", trusted)
     return network_of(entries[-trusted]) if len(entries) >= trusted else None

@@ -1,7 +1,7 @@
-"""What is let in, decided before anything is parsed: rates, requests and bytes in hand, connections.
+"""Admission control before a body is parsed: rates, open requests and bytes in memory.
 
-A client is known by a keyed hash of its address, under a key of this process that is never written anywhere: neither
-address nor hash is stored or logged.
+A client is identified by a keyed hash of its address. The key exists only in the memory of this process. Neither the
+address nor the hash is stored or logged.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ DIGEST_BYTES = 8
 
 
 class Arriving:
-    """A body that is still to come from a client, until `release`."""
+    """A request body that a client is still sending, until `release`."""
 
     __slots__ = ("_admission", "_client", "_weight")
 
@@ -33,13 +33,13 @@ class Arriving:
         self._weight = weight
 
     def release(self) -> None:
-        """It has come, or never will; again is nothing."""
+        """Count the body as received or given up. A second call does nothing."""
         self._admission.arrived(self._client, self._weight)
         self._weight = 0
 
 
 class Room:
-    """Bytes that one request has reserved, for the time of a `with` block."""
+    """The bytes that one request has reserved, for the duration of a `with` block."""
 
     __slots__ = ("_admission", "held")
 
@@ -54,12 +54,12 @@ class Room:
         self.release()
 
     def release(self) -> None:
-        """Give everything back."""
+        """Give back all reserved bytes."""
         self._admission.bytes -= self.held
         self.held = 0
 
     def grow(self, total: int) -> None:
-        """Hold so many in all; HttpError 503 when the process has not that many left."""
+        """Raise the reservation to `total` bytes. Raise HttpError 503 if the process has too few left."""
         more = total - self.held
         if more <= 0:
             return
@@ -68,7 +68,7 @@ class Room:
 
 
 class Admission:
-    """The limits of one listener of a process. `draining`: every connection is to end with its answer."""
+    """The limits of one listener of a process. If `draining`, each connection closes after its response."""
 
     def __init__(self, settings: Settings, tenants: Tenants) -> None:
         self._settings = settings
@@ -86,7 +86,7 @@ class Admission:
         self.draining = False
 
     def client_of(self, address: str) -> bytes:
-        """The client of an address, as a hash."""
+        """Return the client of an address as a keyed hash."""
         network = network_of(address)
         return UNKNOWN if network is None else self._hashed(network)
 
@@ -94,83 +94,84 @@ class Admission:
         return hashlib.blake2b(network, key=self._key, digest_size=DIGEST_BYTES).digest()
 
     def forwarded(self, headers: CIMultiDictProxy[str], peer: bytes) -> bytes:
-        """The client that our proxies name; the peer, which is one of them, when the header is too short to name one.
+        """Return the client that the trusted proxies name, or `peer` if the header is too short.
 
-        A visitor writes the header's beginning. So it never names itself: all requests without a name are one client.
+        A visitor can forge the beginning of the header, so only the proxies' entries count. `peer` is then a proxy:
+        all requests without a named client count as that one client.
         """
         trusted = self._settings.edge_trusted_proxies
         network = forwarded(headers.getall("X-Forwarded-For", ()), trusted) if trusted else None
         return peer if network is None else self._hashed(network)
 
     def admit(self, headers: CIMultiDictProxy[str], client: bytes, origin: str | None) -> Account:
-        """Foreign origins and too frequent clients stop here, before a byte of a body is read: HttpError 403 or 429.
+        """Return the account that pays for the contents of the body. No byte of the body is read before.
 
-        Returns the account that pays for what the body holds.
+        Raise HttpError 403 for an origin that is not listed, 429 for a client that comes too often.
         """
         if origin is not None and not self._tenants.knows(origin):
             metrics.REFUSED.labels("origin").inc()
-            raise HttpError(403, "This origin may not use this service; ask for it to be listed")
+            raise HttpError(403, "This origin may not use this service; ask the operator to list it")
         account = self.visitor(headers, client)
         self.check_rate(account.client)
         return account
 
     def visitor(self, headers: CIMultiDictProxy[str], client: bytes) -> Account:
-        """The account of a request's visitor, whom our own proxies name where there are any."""
+        """Return the visitor's account, identified by the trusted proxies if there are any."""
         return Account(self.forwarded(headers, client), self._visits, self._visits_bytes)
 
     def tenant(self, tenant_id: str) -> Account:
-        """The account of a tenant at the private listener; HttpError 429 when its requests come too often."""
+        """Return a tenant's account at the private listener. Raise HttpError 429 above its rate."""
         account = Account(tenant_id.encode(), self._tenants_records, self._tenants_bytes)
         account.records.take(account.client, 1)
         return account
 
     def check_rate(self, client: bytes) -> None:
-        """HttpError 429 with the time to wait when the client, or all together, come too often."""
+        """Count a request. Raise HttpError 429 with the time to wait if a rate is exceeded."""
         self._visits.take(client, 1)
 
     def begin(self) -> None:
-        """One more request in hand; HttpError 503 when there are too many."""
+        """Count a request as open. Raise HttpError 503 if too many are open."""
         if self.requests >= self._settings.edge_max_requests:
             metrics.REFUSED.labels("requests").inc()
             raise HttpError(503, "Too many requests at once, try again")
         self.requests += 1
 
     def end(self) -> None:
-        """One less."""
+        """Count a request as finished."""
         self.requests -= 1
 
     def arriving(self, client: bytes, length: int | None) -> Arriving:
-        """A body that a client has yet to send, of unknown length maybe; HttpError 429 when it has too many such.
+        """Count a body that the client has yet to send. Raise HttpError 429 above the client's limit.
 
-        It holds a request, a connection, and the bytes that it has announced, for as long as its client likes.
+        `length` is None if unknown. A slow client holds a request, a connection and the announced bytes for long.
         """
         most = self._settings.edge_client_body_bytes
         weight = max(self._settings.edge_max_body_bytes if length is None else length, LEAST_BODY)
         if most and self._arriving[client] + weight > most:
             metrics.REFUSED.labels("client_bodies").inc()
-            raise HttpError(429, "Too many slow bodies from this address")
+            raise HttpError(429, "Too many unfinished request bodies from this address, try again")
         self._arriving[client] += weight
         return Arriving(self, client, weight)
 
     def arrived(self, client: bytes, weight: int) -> None:
-        """So much less is to come."""
+        """Subtract a body that was received or given up."""
         self._arriving[client] -= weight
         if not self._arriving[client]:
             del self._arriving[client]
 
     def room(self) -> Room:
-        """Room for one request's bytes."""
+        """Return an empty reservation for one request."""
         return Room(self)
 
     def take_bytes(self, count: int) -> None:
-        """Reserve; HttpError 503 when there is not enough left."""
+        """Reserve bytes. Raise HttpError 503 if too few are left."""
         if self.bytes + count > self._settings.edge_max_in_flight_bytes:
             metrics.REFUSED.labels("bytes").inc()
-            raise HttpError(503, "Too much is waiting for the broker, try again")
+            raise HttpError(503, "Too many bytes are waiting for the broker, try again")
         self.bytes += count
 
     def forget(self) -> None:
-        """Drop what is known of clients that have long been quiet."""
+        """Forget the clients whose buckets are full again."""
         now = time.monotonic()
         self._visits.forget(now)
         self._visits_bytes.forget(now)

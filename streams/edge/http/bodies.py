@@ -1,4 +1,4 @@
-"""Bodies of requests: bounded on the wire, in time and when inflated, and counted before they are read."""
+"""Request bodies, limited in size, inflated size and time. Room is reserved before reading."""
 
 import asyncio
 import zlib
@@ -23,11 +23,12 @@ async def read_body(
     limit: int | None = None,
     account: Account | None = None,
 ) -> bytes:
-    """The body, inflated when it is gzip (by its first bytes: browsers cannot say so without a preflight).
+    """Return the body, inflated if it is gzip.
 
-    `account` pays for its bytes. HttpError 413 over the limit (None: that of any body), on the wire or inflated; 429
-    when the account has had too many; 408 when it does not come in time; 400 when it is cut off;
-    415 for another encoding; 501 for a transfer coding other than chunked (RFC 9112, section 6.1); 503 without room.
+    Gzip is recognised by its first bytes, because browsers cannot declare it without a preflight. `account` pays for
+    the inflated bytes. Raise HttpError 413 over `limit` (None: `edge_max_body_bytes`), on the wire or inflated; 429
+    above the account's rate; 408 if the body is late; 400 if it is incomplete; 415 for another encoding; 501 for a
+    transfer coding other than chunked (RFC 9112, section 6.1); 503 without room.
     """
     if request.headers.get(hdrs.TRANSFER_ENCODING, "chunked").strip().lower() != "chunked":
         raise HttpError(501, "Transfer-Encoding: give chunked or none")
@@ -41,21 +42,21 @@ async def read_body(
         body = inflate(body, limit)
         room.grow(len(body))
     elif encoding not in ("", "identity"):
-        raise HttpError(400, "The body does not fit its Content-Encoding")
+        raise HttpError(400, "Content-Encoding: says gzip, but the body is not gzip")
     if account is not None:
         account.pay_bytes(len(body))
     return body
 
 
 def visitor_of(request: web.BaseRequest, admission: Admission) -> Account:
-    """The account of a visitor of the public listener."""
-    connection = cast(Any, request.protocol)  # a `Connection`, whose module imports this one
+    """Return the account of a visitor of the public listener."""
+    connection = cast(Any, request.protocol)  # a `Connection`, not imported: this module does not depend on connections
     return admission.visitor(request.headers, connection.client)
 
 
 async def _whole(request: web.BaseRequest, settings: Settings, room: Room, limit: int) -> bytes:
     content = request.content
-    if content.is_eof():  # a small body comes with its head
+    if content.is_eof():  # a small body arrives together with the head
         body = content.read_nowait()
         check_size(len(body), limit, room)
         return body
@@ -70,28 +71,28 @@ async def _whole(request: web.BaseRequest, settings: Settings, room: Room, limit
                 check_size(total, limit, room)
                 parts.append(part)
     except TimeoutError as error:
-        raise HttpError(408, "The body did not come in time") from error
+        raise HttpError(408, "The body did not arrive in time") from error
     except (web.RequestPayloadError, ConnectionError) as error:
-        raise HttpError(400, "The body is cut off") from error
+        raise HttpError(400, "The connection closed before the body was complete") from error
     return b"".join(parts)
 
 
 def check_size(total: int, limit: int, room: Room) -> None:
-    """Reserve room for so many bytes; HttpError 413 over the limit, 503 without room."""
+    """Reserve room for `total` bytes. Raise HttpError 413 over the limit, 503 without room."""
     if total > limit:
         raise HttpError(413, f"The body is larger than {limit} bytes")
     room.grow(total)
 
 
 def inflate(body: bytes, limit: int) -> bytes:
-    """A gzip body of one member, at most `limit` bytes; HttpError 400 or 413."""
+    """Return the inflated body of one gzip member, at most `limit` bytes. Raise HttpError 400 or 413."""
     inflater = zlib.decompressobj(wbits=GZIP_WINDOW)
     try:
         inflated = inflater.decompress(body, limit + 1)
     except zlib.error as error:
-        raise HttpError(400, "The body is no gzip") from error
+        raise HttpError(400, "The body is not valid gzip") from error
     if len(inflated) > limit:
         raise HttpError(413, f"The body is larger than {limit} bytes when inflated")
     if not inflater.eof or inflater.unused_data:
-        raise HttpError(400, "The body's gzip is cut off, or goes on after its end")
+        raise HttpError(400, "The gzip body is incomplete, or has data after its end")
     return inflated

@@ -1,7 +1,7 @@
-"""aiohttp's low-level server with the limits of a server that strangers may talk to.
+"""aiohttp's low-level server with limits for untrusted clients.
 
-What aiohttp leaves open is closed here: how many connections there are, how long a request's head may take, how long
-an answer may go unread. Idle keep-alive connections are closed by aiohttp's own timer.
+aiohttp does not limit the number of connections, the time for a request's head, or the time that a response stays
+unread. This module does. aiohttp's own timer closes idle keep-alive connections.
 """
 
 import asyncio
@@ -37,14 +37,14 @@ class ShortPath(Protocol):
     """A way to answer a request without aiohttp's task: `streams.edge.beacons.quick_path`."""
 
     def takes(self, message: Any, payload: Any) -> bool:
-        """Return whether it answers this request; the arguments are those of aiohttp's parser."""
+        """Return whether this path answers the request; the arguments are those of aiohttp's parser."""
 
     def handle(self, message: Any, payload: Any, client: bytes, answer: Callable[[bytes], None]) -> None:
         """Call `answer` with the bytes of the response, now or later."""
 
 
 class Connection(web.RequestHandler):
-    """One connection. Its client is known by a hash alone."""
+    """A connection. Its client is identified only by a hash."""
 
     __slots__ = ("_flying", "_gate", "_quick", "_refused", "client")
 
@@ -57,7 +57,7 @@ class Connection(web.RequestHandler):
         self.client = UNKNOWN
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Count it, or refuse it."""
+        """Count the connection, or answer 503 and close it."""
         peer = transport.get_extra_info("peername")
         self.client = self._gate.client_of(peer[0]) if isinstance(peer, tuple) else UNKNOWN
         if self._gate.enter(self):
@@ -68,27 +68,27 @@ class Connection(web.RequestHandler):
         transport.close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Count it off."""
+        """Remove the connection from the count."""
         if not self._refused:
             self._gate.leave(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Let aiohttp parse, then hand the requests to the quick door or to aiohttp's task."""
+        """Let aiohttp parse, then pass the requests to the quick path or to aiohttp's task."""
         if self._refused:
             return
-        seen = self._request_count
-        waiter, self._waiter = self._waiter, None  # aiohttp wakes its task by it, before we can look
+        parsed_before = self._request_count
+        waiter, self._waiter = self._waiter, None  # otherwise aiohttp would wake its task before `_next` decides
         super().data_received(data)
         self._waiter = waiter
-        if self._request_count != seen:
+        if self._request_count != parsed_before:
             self._gate.heads.pop(self, None)
         elif self._current_request is None and not self._messages and not self._flying:
             self._gate.heads.setdefault(self, self._loop.time())
         self._next()
 
     def _next(self) -> None:
-        """Begin the first request that waits, unless another is being answered: answers are in order of requests."""
+        """Begin the first waiting request, unless another is open: responses keep the order of requests."""
         waiter = self._waiter
         if not self._messages or self._flying or waiter is None or waiter.done():
             return
@@ -103,9 +103,9 @@ class Connection(web.RequestHandler):
         self._quick.handle(message, payload, self.client, self._answered)
 
     def _answered(self, response: bytes) -> None:
-        """Write the quick door's answer, and go on."""
+        """Write the quick path's response, then continue with the next request."""
         self._flying = self._request_in_progress = False
-        if self._handler_waiter is not None:  # the server is stopping, and waits for this answer
+        if self._handler_waiter is not None:  # the server is stopping and waits for this response
             self._handler_waiter.set_result(None)
         if self.transport is None:
             return
@@ -119,45 +119,51 @@ class Connection(web.RequestHandler):
             self._next()
 
     def _process_keepalive(self) -> None:
-        """Close when idle; a request at the quick door is not idleness, though aiohttp's task waits."""
+        """Close an idle connection. A request on the quick path is not idle, though aiohttp's task waits."""
         if self._flying:
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         super()._process_keepalive()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        """Go on reading. aiohttp calls this for every part of a body, and would parse nothing anew each time."""
+        """Resume reading if it is paused.
+
+        aiohttp calls this for every part of a body. Without the check its parser would run each time without data.
+        """
         if self._reading_paused:
             super().resume_reading(resume_parser)
 
     def pause_writing(self) -> None:
-        """The client reads slower than we write."""
+        """Record the time since which the client reads too slowly."""
         super().pause_writing()
         self._gate.stalled.setdefault(self, self._loop.time())
 
     def resume_writing(self) -> None:
-        """It has caught up."""
+        """Forget that time: the client has caught up."""
         super().resume_writing()
         self._gate.stalled.pop(self, None)
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        """What is no HTTP gets an error in our shape, and no line in the log: a flood of it must not be one of logs."""
+        """Return an error in the edge's JSON shape for malformed HTTP.
+
+        Nothing is logged, so that a flood of malformed requests does not flood the log.
+        """
         if request.writer.output_size > 0:
-            raise ConnectionError("an answer has begun already")
+            raise ConnectionError("the response has begun already")
         metrics.REFUSED.labels("malformed").inc()
         response = error_response(HttpError(status, "HTTP 400 Bad Request" if status == 400 else "HTTP error"))
         response.force_close()
         return response
 
     def abort(self) -> None:
-        """Drop it at once."""
+        """Drop the connection at once."""
         if self.transport is not None:
             self.transport.abort()
 
 
 class Gate:
-    """The connections of one listener: how many, whose, and which are too slow."""
+    """The connections of one listener: their number, in all and by client, and the slow ones."""
 
     def __init__(self, listener: Listener, settings: Settings, admission: Admission) -> None:
         self._listener = listener
@@ -169,7 +175,7 @@ class Gate:
         self.stalled: dict[Connection, float] = {}
 
     def enter(self, connection: Connection) -> bool:
-        """Whether it may stay."""
+        """Count the connection and return True, or return False if there are too many."""
         per_client = self._settings.edge_client_connections
         if per_client and self._by_client[connection.client] >= per_client:
             metrics.REFUSED.labels("client_connections").inc()
@@ -183,7 +189,7 @@ class Gate:
         return True
 
     def leave(self, connection: Connection) -> None:
-        """It has gone."""
+        """Remove the connection from all counts."""
         self.open -= 1
         self._by_client[connection.client] -= 1
         if not self._by_client[connection.client]:
@@ -193,9 +199,10 @@ class Gate:
         metrics.CONNECTIONS.labels(self._listener).dec()
 
     def sweep(self, now: float) -> None:
-        """Drop connections whose head is not whole in time, or whose answer is not read."""
-        late = [one for one, since in self.heads.items() if now - since > self._settings.edge_head_timeout_s]
-        stalled = [one for one, since in self.stalled.items() if now - since > STALL_S]
+        """Drop connections whose head is incomplete, or whose response is unread, for too long."""
+        head_s = self._settings.edge_head_timeout_s
+        late = [connection for connection, since in self.heads.items() if now - since > head_s]
+        stalled = [connection for connection, since in self.stalled.items() if now - since > STALL_S]
         for cause, connections in (("slow_head", late), ("slow_reader", stalled)):
             for connection in connections:
                 metrics.REFUSED.labels(cause).inc()
@@ -215,7 +222,7 @@ class Server(web.Server):
         self._quick = quick
 
     def __call__(self) -> web.RequestHandler:
-        """The protocol of a new connection."""
+        """Return the protocol of a new connection."""
         return Connection(
             self,
             self._gate,
@@ -225,12 +232,12 @@ class Server(web.Server):
             keepalive_timeout=KEEPALIVE_S,
             lingering_time=LINGER_S,
             max_headers=MOST_HEADERS,
-            auto_decompress=False,  # bodies are inflated within bounds of ours
+            auto_decompress=False,  # `bodies.inflate` has a size limit
         )
 
 
 async def sweep(gates: list[Gate], admissions: list[Admission], in_flight: Callable[[], int]) -> None:
-    """Look around every second, until cancelled."""
+    """Drop slow connections, forget idle clients and set the metric, every LOOK_S until cancelled."""
     loop = asyncio.get_running_loop()
     with contextlib.suppress(asyncio.CancelledError):
         while True:

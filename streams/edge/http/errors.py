@@ -5,13 +5,13 @@ from aiohttp import hdrs, web
 
 from infra.tenants import Tenants
 
-SERVER_NAME = "lpstream"  # aiohttp would tell its version and Python's
+SERVER_NAME = "lpstream"  # aiohttp's default shows its version and Python's
 
 
 class HttpError(Exception):
-    """An answer that is an error; `code` is the proxy's sub-code, the status by default.
+    """An error response. `code` is the REST proxy's sub-code, by default the status.
 
-    `retry_after_s` is told with 429 and 503.
+    Responses 429 and 503 carry `retry_after_s` as `Retry-After`.
     """
 
     def __init__(self, status: int, message: str, code: int | None = None, *, retry_after_s: int = 1) -> None:
@@ -23,7 +23,7 @@ class HttpError(Exception):
 
 
 def error_response(error: HttpError) -> web.Response:
-    """The error as a response; 429 and 503 say when to come again, 401 what is wanted."""
+    """Return the error as a response, with Retry-After for 429 and 503, WWW-Authenticate for 401."""
     body = msgspec.json.encode({"error_code": error.code, "message": error.message})
     response = web.Response(status=error.status, body=body, content_type="application/json")
     if error.status in (429, 503):
@@ -34,9 +34,10 @@ def error_response(error: HttpError) -> web.Response:
 
 
 def cors_headers(tenants: Tenants, origin: str | None, status: int) -> dict[str, str]:
-    """What lets a page's script read the answer: pages of a listed origin read all, others that they are refused.
+    """Return the CORS headers that let a page's script read the response.
 
-    A script that cannot read its 403 takes it for a network that is down, and tries again for ever.
+    Listed origins may read every response, other origins only a 403. A script that cannot read its 403 takes it for a
+    network failure, and tries again for ever.
     """
     if origin is None:
         return {}

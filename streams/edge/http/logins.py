@@ -1,7 +1,7 @@
-"""Wrong logins, by client: after so many different tokens, further wrong ones from there are answered 429.
+"""The limit on wrong logins: after a number of different wrong tokens, a client's next ones get 429.
 
-A right token always passes: clients may share an address, as those behind a proxy do. Tokens are 192 random bits, so
-trying them out is hopeless; the answer keeps a client from loading the service, and shows in the metrics.
+A correct token always passes, because clients behind a proxy share an address. Tokens are 192 random bits, so guessing
+is hopeless. The limit keeps such a client from loading the service, and shows it in the metrics.
 """
 
 import hashlib
@@ -16,10 +16,10 @@ WINDOW_S, MOST_CLIENTS, DIGEST_BYTES = 600, 100_000, 8
 
 
 class Logins:
-    """Of one process. 0 for `most` lets all pass.
+    """The wrong tokens that one process has seen. `most` 0 means no limit.
 
-    Who tries tokens out gives another one each time. A program with a token that is no longer right repeats it, and
-    must not lock out those that share its address. The window begins anew with each token that was not seen yet.
+    An attacker sends a different token each time. A program with an outdated token repeats it, and must not lock out
+    clients at its address, so a repeated token counts once. Each new wrong token restarts the client's window.
     """
 
     def __init__(self, most: int) -> None:
@@ -28,14 +28,14 @@ class Logins:
         self._wrong: TTLCache[bytes, frozenset[bytes]] = TTLCache(MOST_CLIENTS, WINDOW_S)
 
     def check(self, client: bytes) -> None:
-        """HttpError 429 when too many tokens from there were wrong; asked when another one is wrong."""
+        """Raise HttpError 429 if the client sent too many wrong tokens. Call this for a wrong token only."""
         if self._most and len(self._wrong.get(client, ())) >= self._most:
             metrics.REFUSED.labels("logins").inc()
             raise HttpError(429, "Too many wrong tokens from this address", retry_after_s=WINDOW_S)
 
     def wrong(self, client: bytes, token: str) -> None:
-        """Count it; kept is a hash of it under a key of this process."""
+        """Count a wrong token. Only its hash, under a key of this process, is stored."""
         seen = self._wrong.get(client, frozenset())
-        one = hashlib.blake2b(token.encode(errors="replace"), key=self._key, digest_size=DIGEST_BYTES).digest()
-        if one not in seen and len(seen) < self._most:
-            self._wrong[client] = seen | {one}
+        digest = hashlib.blake2b(token.encode(errors="replace"), key=self._key, digest_size=DIGEST_BYTES).digest()
+        if digest not in seen and len(seen) < self._most:
+            self._wrong[client] = seen | {digest}

@@ -1,4 +1,4 @@
-"""Token buckets: what one client, and all together, may use in a second and at once, and who pays for a request."""
+"""Token buckets for each client and for all together, and the account that pays for a request."""
 
 import math
 import time
@@ -16,10 +16,10 @@ UNKNOWN = b""
 
 
 class Rate:
-    """A token bucket of `rate` a second that holds `BURST_S` seconds' worth, for many keys; rate 0 lets all pass.
+    """A token bucket for each key: `rate` tokens/s, at most `BURST_S` seconds' worth. Rate 0 is no limit.
 
-    Kept as one number a key, the time at which its bucket is full again: the generic cell rate algorithm, ITU-T
-    I.371. A key whose time has passed is as one never seen, so forgetting it changes nothing.
+    A key has one number, the time at which its bucket is full again: the generic cell rate algorithm, ITU-T I.371.
+    A key whose time has passed is like an unknown key, so forgetting it changes nothing.
     """
 
     def __init__(self, rate: float, most: int = MOST_CLIENTS) -> None:
@@ -30,13 +30,13 @@ class Rate:
 
     @property
     def largest(self) -> float:
-        """The most tokens that can ever be taken at once."""
+        """The most tokens that can be taken at once."""
         return self._holds_s / self._step if self._step else math.inf
 
     def wait(self, key: bytes, now: float, cost: float = 1) -> float:
-        """Take `cost` tokens at time `now` (s): 0.0, or the seconds until there are so many, and none is taken.
+        """Take `cost` tokens at time `now` (s). Return 0.0, or the seconds until they are available.
 
-        More than `largest` never come, however long one waits.
+        If they are not available, none is taken. More than `largest` tokens never become available.
         """
         if not self._step:
             return 0.0
@@ -60,9 +60,9 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """A rate for each client, and one for all together: of requests and records, or of bytes.
+    """A rate for each client and a rate for all together, of requests and records or of bytes.
 
-    `cause` and `all_cause` name them in metrics, `unit` to the client.
+    `cause` and `all_cause` name them in metrics, `unit` in messages.
     """
 
     own: Rate
@@ -73,11 +73,11 @@ class Meter:
 
     @property
     def largest(self) -> float:
-        """Return the most that may come at once."""
+        """The most that can be taken at once."""
         return min(self.own.largest, self.all.largest)
 
     def take(self, client: bytes, cost: float) -> None:
-        """HttpError 413 for more than may ever come at once, 429 with the time to wait for what comes too soon."""
+        """Take `cost` from both rates. Raise HttpError 429 with the time to wait, 413 above `largest`."""
         now = time.monotonic()
         if wait := self.own.wait(client, now, cost):
             raise self._refused(self.cause, f"Too many {self.unit} from this address or tenant", cost, wait)
@@ -91,8 +91,8 @@ class Meter:
         return HttpError(429, message, retry_after_s=math.ceil(wait))
 
     def too_large(self, cost: float) -> HttpError:
-        """Return the answer to what could never pass."""
-        return HttpError(413, f"These are {cost:.0f} {self.unit} at once: send at most {self.largest:.0f} in a request")
+        """Return the error for a request that can never pass."""
+        return HttpError(413, f"The request has {cost:.0f} {self.unit}; send at most {self.largest:.0f} in one request")
 
     def forget(self, now: float) -> None:
         """Drop the clients whose buckets are full."""
@@ -100,19 +100,19 @@ class Meter:
 
 
 class Account(Struct, frozen=True):
-    """Who pays for what is in a request: a visitor's address, or a tenant. The request itself is paid for."""
+    """The visitor or tenant that pays for a request's contents. The request itself is paid for already."""
 
     client: bytes
     records: Meter
     bytes: Meter
 
     def pay_bytes(self, size: int) -> None:
-        """Pay for a body's bytes when it is inflated, before it is parsed; HttpError 413 or 429."""
+        """Pay for the bytes of an inflated body before it is parsed. Raise HttpError 413 or 429."""
         self.bytes.take(self.client, size)
 
     def pay_records(self, count: int) -> None:
-        """Pay for a request's records before the first is sent; HttpError 413 or 429."""
+        """Pay for a request's records before the first is sent. Raise HttpError 413 or 429."""
         if count > self.records.largest:
             raise self.records.too_large(count)
-        if count > 1:  # the first came with the request
+        if count > 1:  # the request itself paid for the first
             self.records.take(self.client, count - 1)

@@ -1,4 +1,4 @@
-"""Generation requests on their way to Kafka, each with a span that those of its worker follow."""
+"""The sending of generation requests to Kafka, each with a span that its worker's spans follow."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -11,8 +11,8 @@ from streams.runtime import tracing
 
 
 async def send_asks(sender: Sender, records: Sequence[Record], traceparent: str | None) -> list[Sent]:
-    """Send requests, placed by their ids, each in the trace of the HTTP request or in one of its own."""
-    request_ids = [UUID((one.place_by or b"").decode()) for one in records]
+    """Send requests, partitioned by their ids, in the trace of the HTTP request or each in its own."""
+    request_ids = [UUID((record.place_by or b"").decode()) for record in records]
     with tracing.sending(REQUESTS, request_ids, traceparent) as headers:
-        told = [msgspec.structs.replace(one, headers=own) for one, own in zip(records, headers, strict=True)]
-        return await sender.send(REQUESTS, told)
+        traced = [msgspec.structs.replace(record, headers=own) for record, own in zip(records, headers, strict=True)]
+        return await sender.send(REQUESTS, traced)

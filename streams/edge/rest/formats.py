@@ -1,4 +1,4 @@
-"""Embedded formats of the REST proxy: how a key and a value of a request become the bytes of a record."""
+"""The embedded formats of the REST proxy, which turn posted keys and values into record bytes."""
 
 import base64
 import binascii
@@ -21,57 +21,57 @@ Part = Literal["key", "value"]
 
 REGISTRY_AWAY, NO_KEY_SCHEMA, NO_VALUE_SCHEMA, UNFIT = 40801, 42201, 42202, 42205
 STEPS_A_BYTE = 2  # a number and its comma are two bytes, and a union's branches count as well
-# what msgspec and fastavro raise for JSON that is no datum of the schema
+# raised by msgspec and fastavro for JSON that does not fit the schema
 BROKEN = (ValueError, TypeError, KeyError, OverflowError, RecursionError, msgspec.DecodeError)
 
 
 class Format(Protocol):
-    """Turns posted JSON into bytes; HttpError 400 or 422 names what does not fit."""
+    """An encoder of posted JSON. HttpError 400 or 422 names the part that does not fit."""
 
     key_schema_id: int | None
     value_schema_id: int | None
 
     def encode(self, part: Part, posted: bytes, where: str) -> bytes | None:
-        """Bytes of a posted key or value, None for null; `where` names it to the client."""
+        """Return the bytes of a posted key or value, None for null. `where` names it in errors."""
 
 
 @dataclass(slots=True)
 class Json:
-    """The posted bytes themselves."""
+    """The json format, which keeps the posted bytes."""
 
     key_schema_id: int | None = None
     value_schema_id: int | None = None
 
     def encode(self, part: Part, posted: bytes, where: str) -> bytes | None:
-        """As posted."""
+        """Return the posted bytes, None for null."""
         return None if posted == b"null" else posted
 
 
 @dataclass(slots=True)
 class Binary:
-    """Standard base64."""
+    """The binary format, standard base64."""
 
     key_schema_id: int | None = None
     value_schema_id: int | None = None
 
     def encode(self, part: Part, posted: bytes, where: str) -> bytes | None:
-        """What the base64 stands for."""
+        """Return the decoded bytes, None for null."""
         if posted == b"null":
             return None
         try:
             return base64.b64decode(msgspec.json.decode(posted, type=str), validate=True)
         except (msgspec.DecodeError, binascii.Error, ValueError) as error:
-            raise HttpError(400, f"{where}: is no base64 string") from error
+            raise HttpError(400, f"{where}: is not a base64 string") from error
 
 
 class Avro:
-    """Avro's JSON encoding (unions as `{"type": value}`) to Confluent framing.
+    """The avro format: Avro's JSON encoding (unions as `{"type": value}`) to Confluent framing.
 
-    Keys and values of one request share a budget of work, which is in proportion to the request's size.
+    Keys and values of one request share a budget of work in proportion to the request's size.
     """
 
     def __init__(self, schemas: Mapping[Part, Schema], body_bytes: int, most_bytes: int) -> None:
-        """`most_bytes` is the largest JSON of a key or value."""
+        """Take the request's schemas. `most_bytes` is the largest JSON of a key or value."""
         self._schemas = schemas
         self._left = MOST_STEPS + STEPS_A_BYTE * body_bytes
         self._most_bytes = most_bytes
@@ -79,14 +79,14 @@ class Avro:
         self.value_schema_id = schemas["value"].id if "value" in schemas else None
 
     def schema(self, part: Part, where: str) -> Schema:
-        """The schema that the request names for its keys or values; HttpError 422 without one."""
+        """Return the request's schema for keys or values. Raise HttpError 422 if there is none."""
         if (schema := self._schemas.get(part)) is None:
             code = NO_KEY_SCHEMA if part == "key" else NO_VALUE_SCHEMA
-            raise HttpError(422, f"{where}: is given without {part}_schema or {part}_schema_id", code)
+            raise HttpError(422, f"{where}: needs {part}_schema or {part}_schema_id in the request", code)
         return schema
 
     def encode(self, part: Part, posted: bytes, where: str) -> bytes | None:
-        """The framed datum; a null without a schema, or with one that has no null, is a null record."""
+        """Return the framed datum, None for null whatever the schema."""
         if posted == b"null":
             return None
         schema = self.schema(part, where)
@@ -114,8 +114,11 @@ class Avro:
 async def open_schemas(
     envelope: Mapping[str, msgspec.Raw], topic: str, schemas: SchemaRegistry, register: bool
 ) -> dict[Part, Schema]:
-    """The schemas that the request names; HttpError 422 for those that are wrong, 408 when there is no answer."""
-    found: dict[Part, Schema] = {}
+    """Return the schemas that the request names.
+
+    Raise HttpError 422 for a wrong schema, 408 if the registry does not answer.
+    """
+    opened: dict[Part, Schema] = {}
     parts: tuple[Part, ...] = ("key", "value")
     for part in parts:
         text = _field(envelope, f"{part}_schema", str)
@@ -123,21 +126,21 @@ async def open_schemas(
         subject = f"{topic}-{part}"
         try:
             if schema_id is not None:
-                found[part] = await schemas.by_id(subject, schema_id)
+                opened[part] = await schemas.by_id(subject, schema_id)
             elif text is not None:
-                found[part] = await schemas.by_text(subject, text, register=register)
+                opened[part] = await schemas.by_text(subject, text, register=register)
         except Refused as error:
             raise HttpError(422, f"{part}_schema: {error}", error.code) from error
         except Retryable as error:
             raise HttpError(408, f"{part}_schema: {error}, try again", REGISTRY_AWAY) from error
-    return found
+    return opened
 
 
 def _schema_id(envelope: Mapping[str, msgspec.Raw], name: str) -> int | None:
     value = _field(envelope, name, int | str)
     if isinstance(value, str):
         if not (value.isascii() and value.isdigit() and len(value) < 10):
-            raise HttpError(400, f"{name}: is no schema id")
+            raise HttpError(400, f"{name}: is not a schema id")
         return int(value)
     return value  # type: ignore[no-any-return]
 
@@ -146,4 +149,4 @@ def _field(envelope: Mapping[str, msgspec.Raw], name: str, kind: Any) -> Any:
     try:
         return msgspec.json.decode(envelope.get(name, b"null"), type=kind | None)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise HttpError(400, f"{name}: is of the wrong type") from error
+        raise HttpError(400, f"{name}: has the wrong type") from error

@@ -17,12 +17,12 @@ NO_TOPIC = HttpError(404, "Topic not found.", 40401)
 
 
 async def root(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
-    """An empty object, as the REST proxy has it."""
+    """Return an empty object, as the REST proxy does."""
     return _json(request, {})
 
 
 async def brokers(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
-    """Ids of the brokers."""
+    """Return the ids of the brokers."""
     try:
         return _json(request, {"brokers": await metadata.brokers(_bootstrap(services))})
     except Retryable as error:
@@ -30,7 +30,7 @@ async def brokers(request: web.BaseRequest, services: Services, *, caller: Calle
 
 
 async def topics(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
-    """Topics that may be produced to, and are there."""
+    """Return the existing topics that accept records."""
     try:
         return _json(request, await metadata.existing(_bootstrap(services), topics_of("private", services.settings)))
     except Retryable as error:
@@ -38,33 +38,33 @@ async def topics(request: web.BaseRequest, services: Services, *, caller: Caller
 
 
 async def topic(request: web.BaseRequest, services: Services, *, caller: Caller | None, topic: str) -> web.Response:
-    """A topic with its settings and partitions."""
-    found = await _partitions(services, topic)
+    """Return a topic with its settings and partitions."""
+    described = await _partitions(services, topic)
     configs = await metadata.configs(_bootstrap(services), topic)
-    return _json(request, {"name": topic, "configs": configs, "partitions": found})
+    return _json(request, {"name": topic, "configs": configs, "partitions": described})
 
 
 async def partitions(
     request: web.BaseRequest, services: Services, *, caller: Caller | None, topic: str
 ) -> web.Response:
-    """A topic's partitions."""
+    """Return a topic's partitions."""
     return _json(request, await _partitions(services, topic))
 
 
 async def partition(
     request: web.BaseRequest, services: Services, *, caller: Caller | None, topic: str, partition: str
 ) -> web.Response:
-    """One partition."""
+    """Return one partition."""
     return _json(request, await _partition(services, topic, partition))
 
 
 async def offsets(
     request: web.BaseRequest, services: Services, *, caller: Caller | None, topic: str, partition: str
 ) -> web.Response:
-    """The first and the next offset of a partition."""
-    found = await _partition(services, topic, partition)
+    """Return the first and the next offset of a partition."""
+    described = await _partition(services, topic, partition)
     try:
-        begin, end = await metadata.offsets(_bootstrap(services), topic, found["partition"])
+        begin, end = await metadata.offsets(_bootstrap(services), topic, described["partition"])
     except Retryable as error:
         raise HttpError(503, "The broker does not answer, try again") from error
     return _json(request, {"beginning_offset": begin, "end_offset": end})
@@ -74,18 +74,18 @@ async def _partitions(services: Services, topic: str) -> list[dict[str, Any]]:
     if topic not in topics_of("private", services.settings):
         raise NO_TOPIC
     try:
-        found = await metadata.partitions(_bootstrap(services), topic)
+        described = await metadata.partitions(_bootstrap(services), topic)
     except Retryable as error:
         raise HttpError(503, "The broker does not answer, try again") from error
-    if not found:
+    if not described:
         raise NO_TOPIC
-    return found
+    return described
 
 
 async def _partition(services: Services, topic: str, number: str) -> dict[str, Any]:
-    for one in await _partitions(services, topic):
-        if str(one["partition"]) == number:
-            return one
+    for described in await _partitions(services, topic):
+        if str(described["partition"]) == number:
+            return described
     raise HttpError(404, "Partition not found.", NO_PARTITION)
 
 

@@ -1,7 +1,7 @@
 """The Kafka REST Proxy's v2 produce API, `POST /topics/…`, on both listeners.
 
-API: https://docs.confluent.io/platform/current/kafka-rest/api.html (v2). Everything of a request is checked before its
-first record is sent; sending is not atomic, and each record has its own result.
+API: https://docs.confluent.io/platform/current/kafka-rest/api.html (v2). The whole request is checked before its first
+record is sent. Sending is not atomic: each record has its own result.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ TURN_RECORDS = 100
 
 
 class ProduceRecord(msgspec.Struct, forbid_unknown_fields=True):
-    """One record of a produce request, not looked into yet."""
+    """A record of a produce request, not decoded yet."""
 
     key: msgspec.Raw = msgspec.Raw(b"null")
     value: msgspec.Raw = msgspec.Raw(b"null")
@@ -63,7 +63,7 @@ _records: msgspec.json.Decoder[list[ProduceRecord] | None] = msgspec.json.Decode
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a request wants its records, and on whose behalf."""
+    """The topic and partition of a request's records, and their sender."""
 
     topic: str
     partition: int | None
@@ -73,17 +73,17 @@ class Target:
 
     @property
     def checked(self) -> bool:
-        """Whether records must be of the topic's model."""
+        """Return whether records must follow the topic's model."""
         return self.topic in (HEATMAP, REQUESTS)
 
 
 def topics_of(listener: Listener, settings: Settings) -> set[str]:
-    """Topics that may be produced to."""
+    """Return the topics that accept records at the listener."""
     return {HEATMAP} if listener == "public" else {HEATMAP, REQUESTS, *settings.proxy_topics}
 
 
 async def produce_records(request: web.BaseRequest, services: Services, target: Target) -> web.Response:
-    """All records of one request; 200 with a result for each."""
+    """Send all records of a request. Return a result for each: 200, or 403 if the broker forbids one."""
     name = _negotiate(request)
     account = _account(request, services, target)
     if target.partition is not None and target.partition >= await services.sender.partitions(target.topic):
@@ -97,7 +97,7 @@ async def produce_records(request: web.BaseRequest, services: Services, target: 
         form = await _format(name, envelope, target, services)
         records = await _placed(posted, await _records_of(posted, form, target, services), target, services)
         stored = sum(record.size for record in records)
-        account.pay_bytes(max(0, stored - len(body)))  # Avro becomes longer as JSON
+        account.pay_bytes(max(0, stored - len(body)))  # Avro is stored as JSON, which is longer
         room.grow(room.held + stored)
         if target.topic != REQUESTS:
             return _answer(await services.sender.send(target.topic, records), form)
@@ -114,32 +114,35 @@ def _account(request: web.BaseRequest, services: Services, target: Target) -> Ac
 
 def _answer(sent: list[Sent], form: Format) -> web.Response:
     offsets = [
-        {"partition": one.partition, "offset": one.offset, "error_code": one.error_code, "error": one.error}
-        for one in sent
+        {"partition": each.partition, "offset": each.offset, "error_code": each.error_code, "error": each.error}
+        for each in sent
     ]
     answer = {"offsets": offsets, "key_schema_id": form.key_schema_id, "value_schema_id": form.value_schema_id}
-    status = 403 if any(one.error_code == FORBIDDEN for one in sent) else 200
+    status = 403 if any(each.error_code == FORBIDDEN for each in sent) else 200
     return web.Response(status=status, body=msgspec.json.encode(answer), headers={"Content-Type": V2})
 
 
 async def _note_queued(results: ResultStore, records: list[Record], sent: list[Sent], caller: Caller | None) -> None:
-    """Let the requests be found at once; with Redis away they are found as soon as a worker has seen them."""
+    """Store the requests as queued, so that they are found at once.
+
+    Without Redis they are found once a worker has seen them.
+    """
     if caller is None:
         return
     try:
-        for record, one in zip(records, sent, strict=True):
-            if one.error_code is None and record.place_by is not None:
+        for record, result in zip(records, sent, strict=True):
+            if result.error_code is None and record.place_by is not None:
                 await results.put_queued(caller.tenant.id, UUID(record.place_by.decode()), int(time.time() * 1000))
     except Retryable as error:
-        log.warning("requests are in Kafka, and not noted as queued: %s", error)
+        log.warning("requests are in Kafka, but Redis did not store them as queued: %s", error)
 
 
-def accepts(header: str, wanted: set[str]) -> bool:
-    """Whether an Accept header takes one of the media types; what has q=0 is not taken."""
+def accepts(header: str, media_types: set[str]) -> bool:
+    """Return whether an Accept header takes one of the media types; q=0 excludes a type."""
     for part in header.split(","):
-        media, *parameters = (one.strip().lower() for one in part.split(";"))
-        refused = any(one.replace(" ", "").partition("=")[::2] in QUALITY_0 for one in parameters)
-        if media in wanted and not refused:
+        media, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        refused = any(parameter.replace(" ", "").partition("=")[::2] in QUALITY_0 for parameter in parameters)
+        if media in media_types and not refused:
             return True
     return False
 
@@ -173,10 +176,10 @@ async def _format(name: FormatName, envelope: Mapping[str, msgspec.Raw], target:
         return Json()
     if name == "binary":
         return Binary()
-    # strangers, and topics with a model of their own, bring no schemas of theirs into the registry
+    # untrusted clients, and topics with a model of their own, must not register schemas
     schemas = services.own_schemas if target.checked else services.schemas
-    found = await open_schemas(envelope, target.topic, schemas, register=not target.checked)
-    return Avro(found, len(envelope["records"]), services.settings.edge_max_beacon_bytes)
+    opened = await open_schemas(envelope, target.topic, schemas, register=not target.checked)
+    return Avro(opened, len(envelope["records"]), services.settings.edge_max_beacon_bytes)
 
 
 def _posted(envelope: Mapping[str, msgspec.Raw]) -> list[ProduceRecord]:
@@ -195,19 +198,19 @@ def _posted(envelope: Mapping[str, msgspec.Raw]) -> list[ProduceRecord]:
 
 
 async def _records_of(posted: list[ProduceRecord], form: Format, target: Target, services: Services) -> list[Record]:
-    """The records to send; HttpError for the first that is wrong. Other requests get their turns in between."""
-    found: list[Record] = []
+    """Return the records to send. Raise HttpError for the first wrong one. Other requests run in between."""
+    records: list[Record] = []
     turn = 1 if isinstance(form, Avro) else TURN_RECORDS
-    for at, one in enumerate(posted):
+    for at, each in enumerate(posted):
         if at and at % turn == 0:
             await asyncio.sleep(0)
-        record = _checked(at, one, form, target, services) if target.checked else _plain(at, one, form, services)
-        found.append(record)
-    return found
+        record = _checked(at, each, form, target, services) if target.checked else _plain(at, each, form, services)
+        records.append(record)
+    return records
 
 
 def _plain(at: int, posted: ProduceRecord, form: Format, services: Services) -> Record:
-    """A record as its format has it, its partition as posted."""
+    """Return a record as its format encodes it, with the posted partition."""
     value = form.encode("value", bytes(posted.value), f"records[{at}].value")
     key = form.encode("key", bytes(posted.key), f"records[{at}].key")
     if key is not None and len(key) > (most := services.settings.edge_max_key_bytes):
@@ -216,7 +219,7 @@ def _plain(at: int, posted: ProduceRecord, form: Format, services: Services) -> 
 
 
 def _checked(at: int, posted: ProduceRecord, form: Format, target: Target, services: Services) -> Record:
-    """A record of a topic with a model: its value is the model's own JSON, its key and place follow from it."""
+    """Return a record of a topic with a model: the model's JSON, with the key that follows from it."""
     where, raw = f"records[{at}].value", bytes(posted.value)
     try:
         if target.topic == HEATMAP:
@@ -242,34 +245,34 @@ def _within(value: bytes, where: str, most: int) -> bytes:
 
 
 def _request(value: bytes, caller: Caller | None) -> Record:
-    wanted = decode_request(value)
-    if caller is not None and wanted.tenant_id != caller.tenant.id:
+    generation = decode_request(value)
+    if caller is not None and generation.tenant_id != caller.tenant.id:
         raise HttpError(403, f"tenant_id: this token belongs to tenant {caller.tenant.id}")
-    key = str(wanted.request_id).encode()
-    return Record(encode_model(wanted), key, key, None)
+    key = str(generation.request_id).encode()
+    return Record(encode_model(generation), key, key, None)
 
 
 async def _placed(
     posted: list[ProduceRecord], records: list[Record], target: Target, services: Services
 ) -> list[Record]:
-    """The records with their partitions; HttpError 400 for a partition that is not the record's.
+    """Return the records with their partitions. Raise HttpError 400 for a wrong partition.
 
-    On topics with a model the door chooses: a retry is known in its own partition alone, so that a beacon posted to
-    twelve partitions would count twelve times.
+    On topics with a model the edge chooses the partition. A retry is recognised only in its own partition, so a beacon
+    posted to twelve partitions would count twelve times.
     """
-    asked = [_asked(at, one.partition, target.partition) for at, one in enumerate(posted)]
+    requested = [_requested(at, each.partition, target.partition) for at, each in enumerate(posted)]
     if not target.checked:
-        return [msgspec.structs.replace(one, partition=place) for one, place in zip(records, asked, strict=True)]
-    if any(place is not None for place in asked):
+        return [msgspec.structs.replace(each, partition=place) for each, place in zip(records, requested, strict=True)]
+    if any(place is not None for place in requested):
         count = await services.sender.partitions(target.topic)
-        for at, (record, place) in enumerate(zip(records, asked, strict=True)):
+        for at, (record, place) in enumerate(zip(records, requested, strict=True)):
             own = partition_of(record.place_by or b"", count)
             if place not in (None, own):
-                raise HttpError(400, f"records[{at}].partition: give none, this record belongs to partition {own}")
+                raise HttpError(400, f"records[{at}].partition: leave it out; this record belongs to partition {own}")
     return records
 
 
-def _asked(at: int, posted: int | None, path: int | None) -> int | None:
+def _requested(at: int, posted: int | None, path: int | None) -> int | None:
     if path is not None and posted not in (None, path):
         raise HttpError(400, f"records[{at}].partition: differs from partition {path} of the path")
     return posted if path is None else path

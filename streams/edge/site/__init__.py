@@ -1,1 +1,1 @@
-"""Routes of pages, files, the snippet, progress and heatmaps."""
+"""The routes of pages, files, the snippet, progress and heatmaps."""

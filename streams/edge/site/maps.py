@@ -1,4 +1,4 @@
-"""The route of heatmaps: its parameters, checked, and answers that a client may hold against its own copy."""
+"""The heatmap route: checked parameters, and responses that a client can revalidate by ETag."""
 
 import logging
 import math
@@ -29,7 +29,7 @@ MILLISECONDS = re.compile(r"[0-9]{12,14}")
 async def heatmap(
     request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str, suffix: str
 ) -> web.Response:
-    """A heatmap as a picture or as numbers, of a page of the caller's tenant."""
+    """Return a heatmap of a page of the caller's tenant, as a picture or as numbers."""
     if suffix not in get_args(Suffix) or caller is None or not owned(caller, lp_id):
         raise HttpError(404, "HTTP 404 Not Found")
     query = parsed(lp_id, request)
@@ -38,12 +38,12 @@ async def heatmap(
 
 
 def owned(caller: Caller, lp_id: str) -> bool:
-    """Whether the page is one of the caller's tenant."""
+    """Return whether the page belongs to the caller's tenant."""
     return len(lp_id) <= LONGEST_LP_ID and caller.tenant.owns(lp_id)
 
 
 async def found(services: Services, query: MapQuery, form: Form, *, again: bool = False) -> Kept:
-    """The map; HttpError 503 when ClickHouse does not answer, or too much waits to be drawn."""
+    """Return the map. Raise HttpError 503 if ClickHouse does not answer or too many maps wait."""
     try:
         return await services.heatmaps.get(query, form, again=again)
     except LpstreamError as error:
@@ -51,27 +51,27 @@ async def found(services: Services, query: MapQuery, form: Form, *, again: bool 
         raise HttpError(503, "The heatmap cannot be made now, try again", retry_after_s=5) from error
 
 
-def answer(request: web.BaseRequest, kept: Kept) -> web.Response:
-    """200 with the map, or 304 where the client has it. Clients ask each time: what is kept is kept here."""
+def answer(request: web.BaseRequest, cached: Kept) -> web.Response:
+    """Return 200 with the map, or 304 if the client has it. Clients revalidate; the server caches."""
     headers = {
-        "ETag": kept.etag,
+        "ETag": cached.etag,
         "Cache-Control": "private, no-cache",
         "Vary": "Authorization, Cookie",
         "X-Content-Type-Options": "nosniff",
-        "Last-Modified": f"{datetime.fromtimestamp(kept.made_ms / 1000, UTC):%a, %d %b %Y %H:%M:%S GMT}",
+        "Last-Modified": f"{datetime.fromtimestamp(cached.made_ms / 1000, UTC):%a, %d %b %Y %H:%M:%S GMT}",
     }
-    if matches(request.headers.get("If-None-Match", ""), kept.etag):
+    if matches(request.headers.get("If-None-Match", ""), cached.etag):
         return web.Response(status=304, headers=headers)
-    return web.Response(body=kept.body, headers={**headers, "Content-Type": kept.content_type})
+    return web.Response(body=cached.body, headers={**headers, "Content-Type": cached.content_type})
 
 
 def matches(header: str, etag: str) -> bool:
-    """Whether If-None-Match names the tag, by the weak comparison of RFC 9110, 13.1.2."""
-    return header.strip() == "*" or etag in (one.strip().removeprefix("W/") for one in header.split(","))
+    """Return whether If-None-Match names the tag, by the weak comparison of RFC 9110, 13.1.2."""
+    return header.strip() == "*" or etag in (tag.strip().removeprefix("W/") for tag in header.split(","))
 
 
 def parsed(lp_id: str, request: web.BaseRequest) -> MapQuery:
-    """The query of a request's parameters; HttpError 422 names the one that is wrong."""
+    """Return the query of a request's parameters. HttpError 422 names the wrong parameter."""
     for name in PARAMETERS:
         if len(request.query.getall(name, [])) > 1:
             raise HttpError(422, f"{name}: give it once")
@@ -79,7 +79,7 @@ def parsed(lp_id: str, request: web.BaseRequest) -> MapQuery:
 
 
 def query_of(lp_id: str, given: Mapping[str, str]) -> MapQuery:
-    """The query of parameters by name."""
+    """Return the query of parameters by name. HttpError 422 names the wrong parameter."""
     kind = _one_of(given, "kind", get_args(MapKind), "click")
     device = _one_of(given, "device", get_args(Device), None)
     language = _one_of(given, "lang", get_args(Language), "en")
@@ -105,12 +105,12 @@ def _one_of(given: Mapping[str, str], name: str, known: tuple[str, ...], default
 
 
 def time_of(given: Mapping[str, str], name: str) -> datetime | None:
-    """A time, of UTC where it names no zone, whole seconds; HttpError 422 for anything else."""
+    """Return a time in whole seconds, UTC if it names no zone. Raise HttpError 422 if it is invalid."""
     text = given.get(name)
     if not text:
         return None
     try:
-        # a plus sign in an address means a space
+        # a plus sign in a URL is decoded as a space
         if MILLISECONDS.fullmatch(text):
             at = datetime.fromtimestamp(int(text) / 1000, UTC)
         else:
@@ -119,7 +119,7 @@ def time_of(given: Mapping[str, str], name: str) -> datetime | None:
     except (ValueError, OverflowError, OSError) as error:
         raise HttpError(422, f"{name}: give a time as 2026-11-23T10:00:00Z or in milliseconds") from error
     if not FIRST <= at <= LAST:
-        raise HttpError(422, f"{name}: give a time of this century")
+        raise HttpError(422, f"{name}: give a time between 2000 and 2100")
     return at
 
 

@@ -1,4 +1,4 @@
-"""Routes of published pages, their files, and generation requests."""
+"""The routes of published pages, their files, and generation requests."""
 
 import asyncio
 import contextlib
@@ -26,25 +26,25 @@ SAFE = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "strict-origin-w
 
 
 async def page(request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str) -> web.Response:
-    """A published page."""
-    found = await _object(services, f"pages/{lp_id}/index.html")
-    return _answer(request, found, {"Content-Security-Policy": PAGE_CSP, "Cache-Control": "public, max-age=3600"})
+    """Return a published page."""
+    cached = await _object(services, f"pages/{lp_id}/index.html")
+    return _answer(request, cached, {"Content-Security-Policy": PAGE_CSP, "Cache-Control": "public, max-age=3600"})
 
 
 async def asset(request: web.BaseRequest, services: Services, *, caller: Caller | None, name: str) -> web.Response:
-    """A page's file; its name is a hash of its bytes, or that of its page."""
-    found = await (_card(services, name) if name.startswith("card-") else _object(services, f"assets/{name}"))
-    return _answer(request, found, {"Cache-Control": "public, max-age=31536000, immutable"})
+    """Return a page's file. Its name holds a hash of its bytes or, for a card, the page's id."""
+    cached = await (_card(services, name) if name.startswith("card-") else _object(services, f"assets/{name}"))
+    return _answer(request, cached, {"Cache-Control": "public, max-age=31536000, immutable"})
 
 
 async def status(
     request: web.BaseRequest, services: Services, *, caller: Caller | None, request_id: str
 ) -> web.Response:
-    """A request's result, or how far it is."""
-    wanted = _uuid(request_id)
+    """Return a request's result (200), or its progress (202)."""
+    request_uuid = _uuid(request_id)
     try:
-        stored = await services.results.get(wanted)
-        progress = await services.results.progress(wanted)
+        stored = await services.results.get(request_uuid)
+        progress = await services.results.progress(request_uuid)
     except LpstreamError as error:
         raise HttpError(503, "Redis does not answer, try again") from error
     if stored is not None and _owns(caller, decode_model(Result, stored).tenant_id):
@@ -59,40 +59,40 @@ async def status(
 async def events(
     request: web.BaseRequest, services: Services, *, caller: Caller | None, request_id: str
 ) -> web.StreamResponse:
-    """Progress as server-sent events, from where the request is to its end; then the stream closes.
+    """Send progress as server-sent events until the request is done, then close the stream.
 
-    Form: https://html.spec.whatwg.org/multipage/server-sent-events.html
+    Format: https://html.spec.whatwg.org/multipage/server-sent-events.html
     """
-    wanted = _uuid(request_id)
-    with services.progress.follow(wanted, caller.tenant.id if caller else "") as coming:
-        now = await _known(services, wanted, caller)
+    request_uuid = _uuid(request_id)
+    with services.progress.follow(request_uuid, caller.tenant.id if caller else "") as coming:
+        now = await _progress_of(services, request_uuid, caller)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await response.prepare(request)
         if request.method == "HEAD":
             return response
-        with contextlib.suppress(ConnectionResetError):  # the reader has gone: nobody to tell
-            await _tell(services, response, now, coming)
+        with contextlib.suppress(ConnectionResetError):  # the client has disconnected
+            await _send_events(services, response, now, coming)
     return response
 
 
-async def _known(services: Services, wanted: UUID, caller: Caller | None) -> Progress:
-    """Where the request is; HttpError 404 when it is none of the caller's."""
+async def _progress_of(services: Services, request_uuid: UUID, caller: Caller | None) -> Progress:
+    """Return the request's progress. Raise HttpError 404 if it is not the caller's."""
     try:
-        progress = await services.results.progress(wanted)
-        stored = await services.results.get(wanted)
+        progress = await services.results.progress(request_uuid)
+        stored = await services.results.get(request_uuid)
     except LpstreamError as error:
         raise HttpError(503, "Redis does not answer, try again") from error
     if stored is not None and _owns(caller, decode_model(Result, stored).tenant_id):
-        return _done(wanted)
+        return _done(request_uuid)
     if progress is not None and _owns(caller, progress[0]):
         return progress[1]
     raise HttpError(404, "No such request")
 
 
-async def _tell(
+async def _send_events(
     services: Services, response: web.StreamResponse, now: Progress, coming: asyncio.Queue[Progress]
 ) -> None:
-    """Write what is new, and a comment where a while has brought nothing, until the end."""
+    """Write each new progress until the end, and a comment when there is none for HEARTBEAT_S."""
     percent = -1
     while not services.ending:
         if now.percent > percent:
@@ -106,7 +106,7 @@ async def _tell(
 
 
 async def _next(services: Services, now: Progress, coming: asyncio.Queue[Progress]) -> Progress:
-    """The next progress; the same again after a while without one, unless there is a result by now."""
+    """Return the next progress, or after HEARTBEAT_S `now` again, or done if there is a result."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(HEARTBEAT_S):
             return await coming.get()
@@ -123,7 +123,7 @@ def _done(request_id: UUID) -> Progress:
 async def preview(
     request: web.BaseRequest, services: Services, *, caller: Caller | None, request_id: str
 ) -> web.Response:
-    """The page of a finished request, without scripts."""
+    """Return the page of a finished request, without scripts."""
     try:
         stored = await services.results.get(_uuid(request_id))
     except LpstreamError as error:
@@ -131,9 +131,9 @@ async def preview(
     result = decode_model(Result, stored) if stored is not None else None
     if result is None or result.lp_id is None or not _owns(caller, result.tenant_id):
         raise HttpError(404, "No such request, or it has no page")
-    found = await _object(services, f"pages/{result.lp_id}/index.html")
+    cached = await _object(services, f"pages/{result.lp_id}/index.html")
     policy = PREVIEW_CSP.format(public=services.settings.page_base_url)
-    return _answer(request, found, {"Content-Security-Policy": policy, "Cache-Control": "no-store"})
+    return _answer(request, cached, {"Content-Security-Policy": policy, "Cache-Control": "no-store"})
 
 
 def _owns(caller: Caller | None, tenant_id: str) -> bool:
@@ -148,29 +148,29 @@ def _uuid(text: str) -> UUID:
 
 
 async def _card(services: Services, name: str) -> CachedObject:
-    """A picture of a page, drawn now if nobody has asked for it before."""
+    """Return a picture of a page, drawn on its first request."""
     try:
-        found = await services.cards.get(name)
+        card = await services.cards.get(name)
     except LpstreamError as error:
         raise HttpError(503, "The page store does not answer, try again") from error
-    if found is None:
+    if card is None:
         raise HttpError(404, "HTTP 404 Not Found")
-    return CachedObject(found, 0.0)
+    return CachedObject(card, 0.0)
 
 
 async def _object(services: Services, key: str) -> CachedObject:
     try:
-        found = await services.shelf.get(key)
+        cached = await services.shelf.get(key)
     except LpstreamError as error:
         raise HttpError(503, "The page store does not answer, try again") from error
-    if found is None:
+    if cached is None:
         raise HttpError(404, "HTTP 404 Not Found")
-    return found
+    return cached
 
 
-def _answer(request: web.BaseRequest, shelved: CachedObject, headers: dict[str, str]) -> web.Response:
-    found = shelved.object
-    headers = {**SAFE, **headers, "ETag": found.etag, "Age": str(int(shelved.age_s))}
-    if request.headers.get("If-None-Match") == found.etag:
+def _answer(request: web.BaseRequest, cached: CachedObject, headers: dict[str, str]) -> web.Response:
+    stored = cached.object
+    headers = {**SAFE, **headers, "ETag": stored.etag, "Age": str(int(cached.age_s))}
+    if request.headers.get("If-None-Match") == stored.etag:
         return web.Response(status=304, headers=headers)
-    return web.Response(body=found.body, headers={**headers, "Content-Type": found.content_type})
+    return web.Response(body=stored.body, headers={**headers, "Content-Type": stored.content_type})

@@ -1,4 +1,4 @@
-"""Progress of generation requests, from `lp.progress` to whoever follows one of them."""
+"""The feed of generation progress, from `lp.progress` to the clients that follow a request."""
 
 import asyncio
 import contextlib
@@ -26,10 +26,10 @@ AGAIN_S = 1.0
 
 
 class ProgressFeed:
-    """One reader of the topic for all followers. It is outside any group: every edge reads every partition.
+    """A reader of the topic for all followers, outside any group: every edge reads every partition.
 
-    A stream lasts, so it is no request in hand. A tenant has `edge_tenant_streams`, and all tenants together half of
-    the listener's connections: the other half is for requests and probes.
+    A stream is long, so it does not count as an open request. A tenant may have `edge_tenant_streams`, all tenants
+    together half of the listener's connections. The other half is for requests and probes.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -51,9 +51,9 @@ class ProgressFeed:
 
     @contextlib.contextmanager
     def follow(self, request_id: UUID, tenant_id: str) -> Iterator[asyncio.Queue[Progress]]:
-        """A queue of what comes from now on; one that is not emptied loses its newest entries.
+        """Yield a queue of the progress from now on. A full queue loses new entries.
 
-        HttpError 429 when the tenant has too many, 503 when all together have.
+        Raise HttpError 429 if the tenant has too many streams, 503 if all tenants together have.
         """
         with self._place(tenant_id), self._queue(request_id) as queue:
             yield queue
@@ -71,7 +71,7 @@ class ProgressFeed:
             yield
         finally:
             self._streams[tenant_id] -= 1
-            self._streams += Counter()  # drops the tenants that have none
+            self._streams += Counter()  # removes the tenants without streams
 
     @contextlib.contextmanager
     def _queue(self, request_id: UUID) -> Iterator[asyncio.Queue[Progress]]:
@@ -109,7 +109,7 @@ class ProgressFeed:
         try:
             progress = decode_model(Progress, value)
         except DecodeError as error:
-            log.warning("%s holds what is no progress: %s", PROGRESS, error.field)
+            log.warning("%s holds a record that is not a Progress: %s", PROGRESS, error.field)
             return
         for queue in self._followers.get(progress.request_id, ()):
             if not queue.full():

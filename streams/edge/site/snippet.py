@@ -1,4 +1,4 @@
-"""The tracking snippet's files, by their plain names and by the hash of the script's bytes."""
+"""The tracking snippet's files, by plain name and by the hash of the script's bytes."""
 
 import base64
 import hashlib
@@ -9,7 +9,7 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """`digest` is the name in the long-lived URL, `integrity` the value of the script tag's attribute."""
+    """The files. `digest` is the name in the long-lived URL, `integrity` the script tag's attribute."""
 
     body: bytes
     source_map: bytes
@@ -18,7 +18,7 @@ class Snippet:
 
     @classmethod
     def load(cls) -> Self:
-        """The files as they are installed."""
+        """Return the installed files."""
         static = files("streams.edge").joinpath("static")
         body = static.joinpath("t.js").read_bytes()
         digest = hashlib.sha384(body).digest()
@@ -26,7 +26,7 @@ class Snippet:
         return cls(body, static.joinpath("t.js.map").read_bytes(), digest.hex()[:16], integrity)
 
     def tag(self, base_url: str, lp_id: str) -> str:
-        """The script tag for a page: cached for long, and refused by browsers if a byte of it is changed."""
+        """Return a page's script tag. Browsers cache the script for long, and refuse changed bytes."""
         return (
             f'<script async src="{base_url}/t.{self.digest}.js" integrity="{self.integrity}" crossorigin="anonymous"'
             f' data-lp-id="{lp_id}"></script>'

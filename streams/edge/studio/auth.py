@@ -1,7 +1,7 @@
-"""Who uses the studio, in which language, and what every answer of it carries.
+"""The studio's sessions, languages and response headers.
 
-A browser comes with a cookie, never with a token: HttpOnly, SameSite=Strict, for `/studio` alone. What changes
-something is posted from a page of ours: by its origin, and by a value that only the session's own pages have.
+A browser sends a cookie, never a token: HttpOnly, SameSite=Strict, for `/studio` only. A POST must come from a studio
+page. Its origin shows this, and a form token that only the session's own pages contain.
 """
 
 import hmac
@@ -40,7 +40,7 @@ HEADERS = {
     "Content-Security-Policy": CSP,
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
-    # `no-referrer` would take the origin from our own forms
+    # with `no-referrer`, browsers would remove the origin from the studio's own forms
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -51,7 +51,7 @@ LOOKS: tuple[Role, ...] = ("analyst", "operator")
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who is logged in, and the session's name."""
+    """The caller who is logged in, and the session's name."""
 
     caller: Caller
     session: str
@@ -63,23 +63,23 @@ class Visitor:
 
     @property
     def form_token(self) -> str:
-        """What this session's forms carry."""
+        """The token in this session's forms."""
         return form_token(self.session)
 
     @property
     def may_ask(self) -> bool:
-        """Whether pages may be requested."""
+        """Return whether the visitor may request pages."""
         return self.caller.role in ASKS
 
     @property
     def may_look(self) -> bool:
-        """Whether heatmaps may be seen."""
+        """Return whether the visitor may see heatmaps."""
         return self.caller.role in LOOKS
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One request to the studio."""
+    """A request to the studio."""
 
     request: web.BaseRequest
     services: Services
@@ -89,17 +89,17 @@ class Visit:
 
     @property
     def known(self) -> Visitor:
-        """Who it is; only for what nobody else may see."""
+        """The visitor. HttpError 401 if nobody is logged in."""
         if self.visitor is None:
             raise HttpError(401, self.say("session_over"))
         return self.visitor
 
     def say(self, word: str, **values: object) -> str:
-        """A word in the visitor's language."""
+        """Return a text in the visitor's language."""
         return WORDS[self.language][word].format(**values)
 
     def page(self, name: str, *, status: int = 200, here: str = "", **values: Any) -> web.Response:
-        """A page of the studio."""
+        """Return a page of the studio."""
         html = render(
             name,
             self.language,
@@ -112,14 +112,14 @@ class Visit:
         return web.Response(status=status, text=html, content_type="text/html", charset="utf-8")
 
     def _in(self, language: Language) -> str:
-        """This page in that language; what a form showed is asked for anew."""
+        """Return the address of this page in that language, after a POST that of the start page."""
         if self.request.method != "GET":
             return f"{PATH}?lang={language}"
         return str(self.request.rel_url.update_query(lang=language))
 
 
-class Redirect(Exception):  # noqa: N818 - no error
-    """What was asked for is at another address of ours."""
+class Redirect(Exception):  # noqa: N818 - not an error
+    """A redirect to another address of the studio."""
 
     def __init__(self, address: str) -> None:
         super().__init__(address)
@@ -130,7 +130,7 @@ View = Callable[..., Awaitable[web.StreamResponse]]
 
 
 def studio(view: View, *roles: Role, open_to_all: bool = False) -> View:
-    """The handler of a view: `view(visit, **values)`. Errors become pages, and every answer gets its headers."""
+    """Return the handler of `view(visit, **values)`. Errors become pages; all responses get the headers."""
 
     @wraps(view)
     async def handle(
@@ -140,17 +140,17 @@ def studio(view: View, *roles: Role, open_to_all: bool = False) -> View:
         try:
             visit = await _admitted(visit, roles, open_to_all=open_to_all)
             answer = await view(visit, **values)
-        except Redirect as elsewhere:
-            answer = web.Response(status=303, headers={"Location": elsewhere.address})
+        except Redirect as redirect:
+            answer = web.Response(status=303, headers={"Location": redirect.address})
         except HttpError as error:
-            answer = _told(visit, error)
-        return _dressed(visit, answer)
+            answer = _error_page(visit, error)
+        return _with_headers(visit, answer)
 
     return handle
 
 
 async def _admitted(visit: Visit, roles: tuple[Role, ...], *, open_to_all: bool) -> Visit:
-    """The visit with who it is and what was posted; HttpError when it may not go on."""
+    """Return the visit with its visitor and form. Raise HttpError or Redirect if it is not allowed."""
     posts = visit.request.method == "POST"
     if posts:
         _check_origin(visit)
@@ -161,14 +161,14 @@ async def _admitted(visit: Visit, roles: tuple[Role, ...], *, open_to_all: bool)
         raise HttpError(401, visit.say("session_over"))
     if visitor is not None and roles and visitor.caller.role not in roles:
         raise HttpError(403, visit.say("forbidden", roles=", ".join(roles)))
-    found = replace(visit, visitor=visitor, form=await _posted(visit) if posts else {})
+    admitted = replace(visit, visitor=visitor, form=await _posted(visit) if posts else {})
     if posts and not open_to_all:
-        check_form(found)
-    return found
+        check_form(admitted)
+    return admitted
 
 
 async def visitor_of(visit: Visit) -> Visitor | None:
-    """Who the cookie's session belongs to, if its token is still in the tenants' file."""
+    """Return the visitor of the cookie's session, if its token is still in the tenants' file."""
     session = visit.request.cookies.get(COOKIE)
     if not session or len(session) > 100:
         return None
@@ -181,7 +181,7 @@ async def visitor_of(visit: Visit) -> Visitor | None:
 
 
 def _check_origin(visit: Visit) -> None:
-    """What is posted comes from our own pages, as far as the browser tells; HttpError 403."""
+    """Raise HttpError 403 if the browser says that the POST comes from another site."""
     headers = visit.request.headers
     site, origin = headers.get("Sec-Fetch-Site"), headers.get(hdrs.ORIGIN)
     ours = {visit.request.host, urlsplit(visit.services.settings.api_base_url).netloc}
@@ -201,7 +201,7 @@ async def _posted(visit: Visit) -> dict[str, str]:
 
 
 def check_form(visit: Visit) -> None:
-    """The form is one of this session's; HttpError 403."""
+    """Raise HttpError 403 if the form is not from this session."""
     given = visit.form.get("form", "")
     if not hmac.compare_digest(given.encode(), visit.known.form_token.encode()):
         raise HttpError(403, visit.say("form_old"))
@@ -210,17 +210,17 @@ def check_form(visit: Visit) -> None:
 # -- answers -----------------------------------------------------------------------------------------------
 
 
-def _told(visit: Visit, error: HttpError) -> web.Response:
+def _error_page(visit: Visit, error: HttpError) -> web.Response:
     known = {404: "not_found", 503: "stores_away"}.get(error.status)
-    told = visit.say(known) if known else error.message
-    answer = visit.page("error", status=error.status, told=told, status_code=error.status)
+    message = visit.say(known) if known else error.message
+    answer = visit.page("error", status=error.status, told=message, status_code=error.status)
     if error.status in (429, 503):
         answer.headers["Retry-After"] = str(error.retry_after_s)
     return answer
 
 
-def _dressed(visit: Visit, answer: web.StreamResponse) -> web.StreamResponse:
-    """What every answer carries; a stream has gone out already, and was given its headers by its handler."""
+def _with_headers(visit: Visit, answer: web.StreamResponse) -> web.StreamResponse:
+    """Add the studio's headers. A stream is sent already, with the headers of its handler."""
     if answer.prepared:
         return answer
     for name, value in HEADERS.items():
@@ -234,14 +234,14 @@ def _dressed(visit: Visit, answer: web.StreamResponse) -> web.StreamResponse:
 
 
 def set_session(visit: Visit, answer: web.Response, session: str) -> None:
-    """Give the browser its session."""
+    """Set the session cookie."""
     answer.set_cookie(
         COOKIE, session, max_age=SESSION_S, path=PATH, httponly=True, samesite="Strict", secure=_https(visit)
     )
 
 
 def drop_session(visit: Visit, answer: web.Response) -> None:
-    """Take it from the browser."""
+    """Delete the session cookie."""
     answer.del_cookie(COOKIE, path=PATH, httponly=True, samesite="Strict", secure=_https(visit))
 
 
@@ -253,7 +253,7 @@ def _https(visit: Visit) -> bool:
 
 
 def language_of(request: web.BaseRequest) -> Language:
-    """What was chosen, else the first of the browser's that there is, else Japanese."""
+    """Return the chosen language, else the browser's preferred supported one, else Japanese."""
     for chosen in (request.query.get("lang"), request.cookies.get(LANGUAGE_COOKIE)):
         if chosen in WORDS:
             return chosen
@@ -266,7 +266,7 @@ def _first(language: str) -> Language | None:
 
 
 def _accepted(header: str) -> Language:
-    wanted = []
+    ranked = []
     for at, part in enumerate(header.split(",")):
         name, _, quality = part.partition(";")
         try:
@@ -274,5 +274,5 @@ def _accepted(header: str) -> Language:
         except ValueError:
             weight = 0.0
         if (language := _first(name)) is not None and weight > 0:
-            wanted.append((-weight, at, language))
-    return min(wanted)[2] if wanted else "ja"
+            ranked.append((-weight, at, language))
+    return min(ranked)[2] if ranked else "ja"

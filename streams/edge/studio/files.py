@@ -1,4 +1,4 @@
-"""The studio's style sheet, script and icon, under names that change with what is in them."""
+"""The studio's style sheet, script and icon, under names that hold a hash of their bytes."""
 
 import hashlib
 from importlib.resources import files
@@ -27,7 +27,7 @@ NAMES, _BODIES = _load()
 
 
 async def static(request: web.BaseRequest, services: Services, *, caller: Caller | None, name: str) -> web.Response:
-    """One of the files."""
+    """Return one of the files."""
     if name not in _BODIES:
         raise HttpError(404, "HTTP 404 Not Found")
     body, content_type = _BODIES[name]

@@ -1,4 +1,4 @@
-"""The form of a new page: fields as a browser posts them, and the request that they make."""
+"""The form of a new page: the fields that a browser posts, and the request made from them."""
 
 import re
 from typing import Any
@@ -17,33 +17,33 @@ EMPTY = dict.fromkeys(FIELDS, "") | {"purpose": "集客", "tone": "friendly", "q
 INDUSTRIES: dict[Language, tuple[str, ...]] = dict.fromkeys(
     ("ja", "en"), ("飲食", "美容", "不動産", "医療", "教育", "EC", "士業")
 )
-_TOLD = {"集客": "Come by", "予約": "Book", "問い合わせ": "Ask", "販売": "Buy", "採用": "Apply for a job"}
+_ENGLISH = {"集客": "Come by", "予約": "Book", "問い合わせ": "Ask", "販売": "Buy", "採用": "Apply for a job"}
 PURPOSES: dict[Language, list[tuple[str, str]]] = {
-    "ja": [(one, one) for one in _TOLD],
-    "en": [(one, f"{told}（{one}）") for one, told in _TOLD.items()],
+    "ja": [(purpose, purpose) for purpose in _ENGLISH],
+    "en": [(purpose, f"{english}（{purpose}）") for purpose, english in _ENGLISH.items()],
 }
 SEPARATORS = re.compile(r"[,、，\n]+")
-# it is tried on short lines alone: its time grows with the square of the length
+# used on short lines only, because its time grows with the square of the length
 PRICE = re.compile(r"(?P<label>.*?\S)[\s　:：]+[¥￥]?(?P<yen>[0-9０-９][0-9０-９,，]{0,23})\s*円?")
 LONGEST, LONGEST_PRICE, MOST_DIGITS = 5_000, 240, 13
-CHOSEN = ("tone", "quality")  # a browser sends one of ours
+CHOSEN = ("tone", "quality")  # a browser sends only the form's own values
 
 
 def read(form: dict[str, str], tenant_id: str) -> tuple[dict[str, str], GenerationRequest | None, dict[str, str]]:
-    """What was given, the request that it makes or None, and for each field that is wrong the word that says why."""
+    """Return the fields, the request or None, and the key of the error text for each wrong field."""
     given = EMPTY | {name: form[name].strip()[:LONGEST] for name in FIELDS if name in form}
     prices = _prices(given["prices"])
     if prices is None:
         return given, None, {"prices": "error_prices"}
-    wanted = _wanted(given, prices, form.get("request_id", ""), tenant_id)
+    values = _values(given, prices, form.get("request_id", ""), tenant_id)
     try:
-        return given, decode_request(msgspec.json.encode(wanted)), {}
+        return given, decode_request(msgspec.json.encode(values)), {}
     except DecodeError as error:
         name = _field_of(error.field)
         return given, None, {name or "other": f"error_{name}" if name and name not in CHOSEN else "error_other"}
 
 
-def _wanted(given: dict[str, str], prices: list[dict[str, Any]], request_id: str, tenant_id: str) -> dict[str, Any]:
+def _values(given: dict[str, str], prices: list[dict[str, Any]], request_id: str, tenant_id: str) -> dict[str, Any]:
     known = {name: given[name] or None for name in FIELDS}
     return {
         "schema": 1,
@@ -51,7 +51,7 @@ def _wanted(given: dict[str, str], prices: list[dict[str, Any]], request_id: str
         "tenant_id": tenant_id,
         "industry": given["industry"],
         "purpose": given["purpose"],
-        "keywords": [one.strip() for one in SEPARATORS.split(given["keywords"]) if one.strip()],
+        "keywords": [word.strip() for word in SEPARATORS.split(given["keywords"]) if word.strip()],
         "business": {name: known[name] for name in ("name", "phone", "address", "url", "form_url")},
         "facts": {"prices": prices, "hours": known["hours"], "access": known["access"]},
         "tone": given["tone"],
@@ -67,18 +67,18 @@ def _uuid(text: str) -> str:
 
 
 def _prices(text: str) -> list[dict[str, Any]] | None:
-    """Lines of a name and yen; None when one is neither."""
-    found = []
+    """Return the label and yen of each line, or None if a line has not both."""
+    prices = []
     for line in filter(str.strip, text.splitlines()):
         match = PRICE.fullmatch(line.strip()) if len(line.strip()) <= LONGEST_PRICE else None
         digits = re.sub("[,，]", "", match["yen"]) if match else ""
         if match is None or len(digits) > MOST_DIGITS:
             return None
-        found.append({"label": match["label"], "yen": int(digits)})
-    return found
+        prices.append({"label": match["label"], "yen": int(digits)})
+    return prices
 
 
 def _field_of(path: str) -> str | None:
-    """The form's field of a request's, such as `name` of `business.name`."""
+    """Return the form's field for a path in the request, such as `name` for `business.name`."""
     parts = [re.sub(r"\[\d+\]", "", part) for part in path.split(".")]
     return next((part for part in reversed(parts) if part in FIELDS), None)

@@ -17,7 +17,7 @@ from streams.edge.site.maps import answer, found, owned, parsed
 from streams.edge.studio.auth import PATH, Redirect, Visit
 from streams.pictures.maps import Device, MapKind, MapQuery
 
-# how long a range is, and the clock's step at which it ends: so that a map is found again in the cache
+# length of a range and step of its end, in s: with steps, the cache finds a map again
 PRESETS = {"1h": (3_600, 300), "24h": (86_400, 3_600), "7d": (7 * 86_400, 3_600), "30d": (30 * 86_400, 3_600)}
 RANGES = (*PRESETS, "custom")
 COMPARISONS = ("none", "previous", "custom")
@@ -28,13 +28,13 @@ _decoder = msgspec.json.Decoder(MapSummary)
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A stretch of time, to before `end`."""
+    """A period of time that ends before `end`."""
 
     start: datetime
     end: datetime
 
     def before(self) -> "Range":
-        """The same length, just before."""
+        """Return the period of the same length just before."""
         return Range(self.start - (self.end - self.start), self.start)
 
 
@@ -51,46 +51,48 @@ class Wanted:
 
 
 async def maps(visit: Visit, lp_id: str) -> web.Response:
-    """The page of a page's heatmaps."""
+    """Return the studio page with the heatmaps of a landing page."""
     _check_owner(visit, lp_id)
-    wanted = _wanted(visit)
+    filters = _filters(visit)
     zone = ZoneInfo(visit.services.settings.timezone)
     try:
-        ranges = _ranges(wanted, zone)
+        ranges = _ranges(filters, zone)
     except ValueError:
-        return _page(visit, lp_id, wanted, zone, told=visit.say("wrong_time"))
-    queries = [MapQuery(lp_id, wanted.kind, wanted.device, one.start, one.end, visit.language) for one in ranges]
-    kept = await asyncio.gather(*(found(visit.services, one, "summary", again=wanted.again) for one in queries))
-    summaries = [_decoder.decode(one.body) for one in kept]
+        return _page(visit, lp_id, filters, zone, error=visit.say("wrong_time"))
+    queries = [MapQuery(lp_id, filters.kind, filters.device, each.start, each.end, visit.language) for each in ranges]
+    responses = await asyncio.gather(
+        *(found(visit.services, query, "summary", again=filters.again) for query in queries)
+    )
+    summaries = [_decoder.decode(response.body) for response in responses]
     if len(queries) == 2 and summaries[0].device != summaries[1].device:
-        # a phone's map beside a desktop's says nothing: the first decides
+        # maps of two devices cannot be compared: use the first map's device
         queries[1] = replace(queries[1], device=cast(Device, summaries[0].device))
         summaries[1] = _decoder.decode((await found(visit.services, queries[1], "summary")).body)
-    if wanted.again:
-        await _redraw(visit, wanted, queries, summaries)
-    return _page(visit, lp_id, wanted, zone, queries=queries, summaries=summaries, kept=kept)
+    if filters.again:
+        await _redraw(visit, filters, queries, summaries)
+    return _page(visit, lp_id, filters, zone, queries=queries, summaries=summaries, responses=responses)
 
 
-async def _redraw(visit: Visit, wanted: Wanted, queries: list[MapQuery], summaries: list[MapSummary]) -> None:
-    """Make the pictures anew, and show them by an address that does not ask for it again when it is reloaded."""
-    tops = _tops(wanted.kind, summaries)
+async def _redraw(visit: Visit, filters: Wanted, queries: list[MapQuery], summaries: list[MapSummary]) -> None:
+    """Redraw the pictures, then redirect to an address whose reload does not redraw again."""
+    tops = _tops(filters.kind, summaries)
     await asyncio.gather(
         *(
             found(visit.services, _shown(query, summary, top), "png", again=True)
             for query, summary, top in zip(queries, summaries, tops, strict=True)
         )
     )
-    left = [(name, value) for name, value in visit.request.query.items() if name != "again"]
-    raise Redirect(f"{PATH}/maps/{quote(queries[0].lp_id)}?{urlencode(left)}")
+    query = [(name, value) for name, value in visit.request.query.items() if name != "again"]
+    raise Redirect(f"{PATH}/maps/{quote(queries[0].lp_id)}?{urlencode(query)}")
 
 
 def _shown(query: MapQuery, summary: MapSummary, top: float | None) -> MapQuery:
-    """The picture that stands for a summary."""
+    """Return the query of a summary's picture."""
     return replace(query, device=cast(Device, summary.device), top=top)
 
 
 async def picture(visit: Visit, lp_id: str) -> web.Response:
-    """A map's PNG for the page's own images."""
+    """Return a map's PNG, for the images of the page."""
     _check_owner(visit, lp_id)
     query = parsed(lp_id, visit.request)
     return answer(visit.request, await found(visit.services, query, "png", again="again" in visit.request.query))
@@ -104,8 +106,8 @@ def _check_owner(visit: Visit, lp_id: str) -> None:
 # -- filters -----------------------------------------------------------------------------------------------
 
 
-def _wanted(visit: Visit) -> Wanted:
-    """The filters; what is no filter's value counts as not set, for they come from a form of ours."""
+def _filters(visit: Visit) -> Wanted:
+    """Return the filters. An unknown value counts as not set: the form sends only known values."""
     query = visit.request.query
 
     def one_of(name: str, known: tuple[str, ...], default: str) -> str:
@@ -123,21 +125,21 @@ def _wanted(visit: Visit) -> Wanted:
     )
 
 
-def _ranges(wanted: Wanted, zone: ZoneInfo) -> list[Range]:
-    """The range, and what it is compared with; ValueError when a time is missing or wrong."""
-    if wanted.range == "custom":
-        first = _custom(wanted.given["from"], wanted.given["to"], zone)
+def _ranges(filters: Wanted, zone: ZoneInfo) -> list[Range]:
+    """Return the range, and the one to compare. Raise ValueError if a time is missing or wrong."""
+    if filters.range == "custom":
+        first = _custom(filters.given["from"], filters.given["to"], zone)
     else:
-        first = preset(wanted.range, datetime.now(UTC))
-    if wanted.compare == "previous":
+        first = preset(filters.range, datetime.now(UTC))
+    if filters.compare == "previous":
         return [first, first.before()]
-    if wanted.compare == "custom":
-        return [first, _custom(wanted.given["from2"], wanted.given["to2"], zone)]
+    if filters.compare == "custom":
+        return [first, _custom(filters.given["from2"], filters.given["to2"], zone)]
     return [first]
 
 
 def preset(name: str, now: datetime) -> Range:
-    """A range that ends now, or by the next step of its clock."""
+    """Return a range that ends at the first step of its clock after `now`."""
     span, step = PRESETS[name]
     end = datetime.fromtimestamp((int(now.timestamp()) // step + 1) * step, UTC)
     return Range(end - timedelta(seconds=span), end)
@@ -146,16 +148,16 @@ def preset(name: str, now: datetime) -> Range:
 def _custom(start: str, end: str, zone: ZoneInfo) -> Range:
     first, last = _local(start, zone), _local(end, zone)
     if not first < last <= first + LONGEST:
-        raise ValueError("no range")
+        raise ValueError("the range is empty, or longer than 400 days")
     return Range(first, last)
 
 
 def _local(text: str, zone: ZoneInfo) -> datetime:
-    """A time of the zone in UTC; ValueError for what is none, or of no year that exists for us."""
+    """Return a time of the zone in UTC. Raise ValueError if it is invalid or outside YEARS."""
     at = datetime.fromisoformat(text)
-    # before any zone is put to it: the first and last years have no such time in another one
+    # checked before the zone is set: times of the years 1 and 9999 may not exist in another zone
     if at.year not in YEARS:
-        raise ValueError("no time of ours")
+        raise ValueError("the year is not between 2000 and 2099")
     return at.replace(tzinfo=zone).astimezone(UTC)
 
 
@@ -165,79 +167,79 @@ def _local(text: str, zone: ZoneInfo) -> datetime:
 def _page(
     visit: Visit,
     lp_id: str,
-    wanted: Wanted,
+    filters: Wanted,
     zone: ZoneInfo,
     *,
-    told: str | None = None,
+    error: str | None = None,
     queries: list[MapQuery] | None = None,
     summaries: list[MapSummary] | None = None,
-    kept: list[Kept] | None = None,
+    responses: list[Kept] | None = None,
 ) -> web.Response:
     summaries, queries = summaries or [], queries or []
-    made = datetime.fromtimestamp(min((one.made_ms for one in kept or []), default=0) / MS, zone)
-    again = visit.request.rel_url.update_query(again="1")
+    made = datetime.fromtimestamp(min((each.made_ms for each in responses or []), default=0) / MS, zone)
+    redraw = visit.request.rel_url.update_query(again="1")
     return visit.page(
         "map",
-        status=422 if told else 200,
+        status=422 if error else 200,
         lp_id=lp_id,
-        told=told,
-        kind=wanted.kind,
-        kinds=[(one, visit.say(f"kind_{one}")) for one in get_args(MapKind)],
-        device=wanted.device or "any",
+        told=error,
+        kind=filters.kind,
+        kinds=[(kind, visit.say(f"kind_{kind}")) for kind in get_args(MapKind)],
+        device=filters.device or "any",
         devices=_devices(visit, summaries),
-        range=wanted.range,
+        range=filters.range,
         ranges=RANGES,
-        compare=wanted.compare,
-        given=wanted.given,
+        compare=filters.compare,
+        given=filters.given,
         zone=zone,
-        maps=_figures(visit, wanted, zone, queries, summaries),
-        rows=_rows(visit, wanted.kind, summaries),
+        maps=_figures(visit, filters, zone, queries, summaries),
+        rows=_rows(visit, filters.kind, summaries),
         made=f"{made:%H:%M}",
-        redraw=str(again),
-        now=wanted.range in PRESETS,
+        redraw=str(redraw),
+        now=filters.range in PRESETS,
     )
 
 
 def _devices(visit: Visit, summaries: list[MapSummary]) -> list[tuple[str, str]]:
     seen = summaries[0].devices if summaries else {}
-    named = [(one, visit.say(f"device_{one}")) for one in get_args(Device)]
-    counted = [(one, f"{name} {seen[one]:,}" if one in seen else name) for one, name in named]
+    named = [(device, visit.say(f"device_{device}")) for device in get_args(Device)]
+    counted = [(device, f"{name} {seen[device]:,}" if device in seen else name) for device, name in named]
     return [("any", visit.say("device_any")), *counted]
 
 
 def _figures(
-    visit: Visit, wanted: Wanted, zone: ZoneInfo, queries: list[MapQuery], summaries: list[MapSummary]
+    visit: Visit, filters: Wanted, zone: ZoneInfo, queries: list[MapQuery], summaries: list[MapSummary]
 ) -> list[dict[str, Any]]:
-    second = "range_b" if wanted.compare == "previous" else "range_b_other"
+    second = "range_b" if filters.compare == "previous" else "range_b_other"
     titles = (visit.say("range_a"), visit.say(second))
-    tops = _tops(wanted.kind, summaries)
-    made = []
+    tops = _tops(filters.kind, summaries)
+    figures = []
     for title, query, summary, top in zip(titles, queries, summaries, tops, strict=False):
         device = visit.say(f"device_{summary.device}")
         name = visit.say(f"kind_{query.kind}")
         alt = visit.say("picture", kind=name, lp_id=query.lp_id, device=device, pageviews=f"{summary.pageviews:,}")
-        made.append(
+        figures.append(
             {
                 "title": title if len(summaries) == 2 else f"{name} · {device}",
-                "told": _told(query, zone),
+                "told": _period(query, zone),
                 "picture": _address(_shown(query, summary, top)),
                 "alt": alt,
                 "summary": summary,
             }
         )
-    return made
+    return figures
 
 
-def _told(query: MapQuery, zone: ZoneInfo) -> str:
+def _period(query: MapQuery, zone: ZoneInfo) -> str:
     return " – ".join(f"{at.astimezone(zone):%Y-%m-%d %H:%M}" for at in (query.start, query.end) if at)
 
 
 def _tops(kind: MapKind, summaries: list[MapSummary]) -> list[float | None]:
-    """What each of two maps' hottest colour stands for, so that a colour means the same for each pageview."""
+    """Return the value of each map's hottest colour, so that a colour means the same per pageview."""
     if len(summaries) < 2 or kind == "scroll":
         return [None] * len(summaries)
-    each = max((one.peak / one.pageviews for one in summaries if one.pageviews), default=0.0)
-    return [float(f"{each * one.pageviews:.3g}") or None if one.pageviews else None for one in summaries]
+    per_view = max((each.peak / each.pageviews for each in summaries if each.pageviews), default=0.0)
+    return [float(f"{per_view * each.pageviews:.3g}") or None if each.pageviews else None for each in summaries]
 
 
 def _address(query: MapQuery) -> str:
@@ -251,13 +253,13 @@ def _address(query: MapQuery) -> str:
 
 
 def _rows(visit: Visit, kind: MapKind, summaries: list[MapSummary]) -> list[dict[str, Any]]:
-    """The table's rows: a name, a value for each range, and the change between them."""
+    """Return the table's rows: a name, a value for each range, and the change between them."""
     if not summaries:
         return []
-    rows = [_row(visit.say("pageviews"), [float(one.pageviews) for one in summaries], lambda value: f"{value:,.0f}")]
+    rows = [_row(visit.say("pageviews"), [float(each.pageviews) for each in summaries], lambda value: f"{value:,.0f}")]
     if kind == "scroll":
         for at, reach in enumerate(summaries[0].reached):
-            depths = [one.reached[at].px for one in summaries]
+            depths = [each.reached[at].px for each in summaries]
             shown = ["–" if px is None else f"{px:,} px" for px in depths]
             rows.append({"name": visit.say("came_to", percent=reach.percent), "cells": shown, "change": ""})
         return rows
@@ -266,12 +268,12 @@ def _rows(visit: Visit, kind: MapKind, summaries: list[MapSummary]) -> list[dict
     def total(value: float) -> str:
         return visit.say("seconds", s=f"{value:,.0f}") if unit == MS else f"{value:,.0f}"
 
-    def each(value: float) -> str:
+    def mean(value: float) -> str:
         return visit.say("seconds", s=f"{value:.1f}") if unit == MS else f"{value:.2f}"
 
-    rows.append(_row(visit.say(f"total_{kind}"), [one.total / unit for one in summaries], total))
-    means = [one.total / unit / one.pageviews if one.pageviews else 0.0 for one in summaries]
-    rows.append(_row(visit.say("per_view"), means, each))
+    rows.append(_row(visit.say(f"total_{kind}"), [each.total / unit for each in summaries], total))
+    means = [each.total / unit / each.pageviews if each.pageviews else 0.0 for each in summaries]
+    rows.append(_row(visit.say("per_view"), means, mean))
     return rows
 
 
@@ -279,4 +281,4 @@ def _row(name: str, values: list[float], shown: Any) -> dict[str, Any]:
     change = ""
     if len(values) == 2 and values[1]:
         change = f"{100 * (values[0] / values[1] - 1):+.0f} %"
-    return {"name": name, "cells": [shown(one) for one in values], "change": change}
+    return {"name": name, "cells": [shown(value) for value in values], "change": change}

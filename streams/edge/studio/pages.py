@@ -1,4 +1,4 @@
-"""The studio's pages but for the maps: the door, the list of pages, a new page and its progress."""
+"""The studio's pages except the maps: login, the list of pages, a new page and its progress."""
 
 import logging
 import time
@@ -29,22 +29,22 @@ DAYS, LONGEST_TOKEN = 30, 512
 STAGES: Sequence[str] = get_args(Stage)
 
 
-# -- the door ----------------------------------------------------------------------------------------------
+# -- login and the list ------------------------------------------------------------------------------------
 
 
 async def home(visit: Visit) -> web.Response:
-    """The list of pages; the door for who is not logged in."""
+    """Return the list of pages, or the login page if nobody is logged in."""
     if visit.visitor is None:
         return visit.page("login", error=visit.say("session_over") if "over" in visit.request.query else None)
     requested = await _requested(visit) if visit.visitor.may_ask else []
-    names = {lp_id_of(visit.visitor.tenant, UUID(one["request_id"])): one["name"] for one in requested or []}
+    names = {lp_id_of(visit.visitor.tenant, UUID(row["request_id"])): row["name"] for row in requested or []}
     pages = await _counted(visit, list(names)) if visit.visitor.may_look else None
-    most = max((one.pageviews for one in pages.known + pages.unknown), default=1) if pages else 1
+    most = max((page.pageviews for page in pages.known + pages.unknown), default=1) if pages else 1
     return visit.page("home", here="home", pages=pages, names=names, most=max(1, most), requested=requested)
 
 
 async def log_in(visit: Visit) -> web.Response:
-    """A token in, a cookie out."""
+    """Exchange a token for a session cookie."""
     token = visit.form.get("token", "").strip()[:LONGEST_TOKEN]
     client = cast(Connection, visit.request.protocol).client
     caller = visit.services.tenants.caller(token)
@@ -62,7 +62,7 @@ async def log_in(visit: Visit) -> web.Response:
 
 
 async def log_out(visit: Visit) -> web.Response:
-    """The session is over, here and on the server."""
+    """End the session, on the server and in the browser."""
     try:
         await visit.services.sessions.end(visit.known.session)
     except LpstreamError as error:
@@ -73,33 +73,33 @@ async def log_out(visit: Visit) -> web.Response:
 
 
 async def _counted(visit: Visit, lately: list[str]) -> PageList | None:
-    """Pages of the tenant with visits lately; None without ClickHouse."""
+    """Return the tenant's pages with visits in the last DAYS days, or None without ClickHouse."""
     end = datetime.now(UTC).replace(microsecond=0)
     try:
         return await visit.services.listing.of(visit.known.caller.tenant, end - timedelta(days=DAYS), end, lately)
     except LpstreamError as error:
-        log.warning("pages of the studio: %s", error)
+        log.warning("cannot count the visits of the studio's pages: %s", error)
         return None
 
 
 async def _requested(visit: Visit) -> list[dict[str, Any]] | None:
     try:
-        found = await visit.services.asked.of(visit.known.tenant)
+        stored = await visit.services.asked.of(visit.known.tenant)
     except LpstreamError:
         return None
     zone = ZoneInfo(visit.services.settings.timezone)
-    told = []
-    for one in found:
-        at = datetime.fromtimestamp(int(one["at_ms"]) / 1000, zone)
-        told.append({**one, "at": f"{at:%Y-%m-%d %H:%M}", "iso": at.isoformat(timespec="seconds")})
-    return told
+    rows = []
+    for row in stored:
+        at = datetime.fromtimestamp(int(row["at_ms"]) / 1000, zone)
+        rows.append({**row, "at": f"{at:%Y-%m-%d %H:%M}", "iso": at.isoformat(timespec="seconds")})
+    return rows
 
 
 # -- a new page --------------------------------------------------------------------------------------------
 
 
 async def new(visit: Visit) -> web.Response:
-    """The form."""
+    """Return the empty form."""
     return _form(visit, EMPTY, {}, str(uuid4()))
 
 
@@ -117,50 +117,50 @@ def _form(visit: Visit, given: dict[str, str], errors: dict[str, str], request_i
 
 
 async def ask(visit: Visit) -> web.Response:
-    """A posted form becomes a request; the same form posted twice is the same request."""
-    given, wanted, errors = read(visit.form, visit.known.tenant)
-    if wanted is None:
-        told = {name: visit.say(word) for name, word in errors.items()}
-        return _form(visit, given, told, str(uuid4()))
-    await _send(visit, wanted)
-    return web.Response(status=303, headers={"Location": f"{PATH}/requests/{wanted.request_id}"})
+    """Send the posted form as a request. The same form posted twice is the same request."""
+    given, generation, errors = read(visit.form, visit.known.tenant)
+    if generation is None:
+        messages = {name: visit.say(word) for name, word in errors.items()}
+        return _form(visit, given, messages, str(uuid4()))
+    await _send(visit, generation)
+    return web.Response(status=303, headers={"Location": f"{PATH}/requests/{generation.request_id}"})
 
 
-async def _send(visit: Visit, wanted: GenerationRequest) -> None:
-    key = str(wanted.request_id).encode()
-    sent = await send_asks(visit.services.sender, [Record(encode_model(wanted), key, key, None)], None)
+async def _send(visit: Visit, generation: GenerationRequest) -> None:
+    key = str(generation.request_id).encode()
+    sent = await send_asks(visit.services.sender, [Record(encode_model(generation), key, key, None)], None)
     if sent[0].error_code is not None:
         raise HttpError(503, visit.say("stores_away"))
     now_ms = int(time.time() * 1000)
     tenant = visit.known.tenant
     try:
-        await visit.services.results.put_queued(tenant, wanted.request_id, now_ms)
-        await visit.services.asked.note(tenant, key.decode(), wanted.business.name, now_ms)
+        await visit.services.results.put_queued(tenant, generation.request_id, now_ms)
+        await visit.services.asked.note(tenant, key.decode(), generation.business.name, now_ms)
     except Retryable as error:
-        log.warning("a request is in Kafka, and not noted: %s", error)
+        log.warning("a request is in Kafka, but Redis did not store its state: %s", error)
 
 
 # -- its progress ------------------------------------------------------------------------------------------
 
 
 async def progress(visit: Visit, request_id: str) -> web.Response:
-    """How far a request is, or its page."""
-    wanted = _uuid(visit, request_id)
+    """Return the page of a request's progress or result."""
+    request_uuid = _uuid(visit, request_id)
     tenant = visit.known.tenant
     try:
-        stored = await visit.services.results.get(wanted)
-        told = await visit.services.results.progress(wanted)
+        stored = await visit.services.results.get(request_uuid)
+        latest = await visit.services.results.progress(request_uuid)
     except LpstreamError as error:
         raise HttpError(503, visit.say("stores_away")) from error
     result = None if stored is None else decode_model(Result, stored)
-    if (result and result.tenant_id != tenant) or (result is None and (told is None or told[0] != tenant)):
+    if (result and result.tenant_id != tenant) or (result is None and (latest is None or latest[0] != tenant)):
         raise HttpError(404, visit.say("not_found"))
-    stage = told[1].stage if told else "queued"
+    stage = latest[1].stage if latest else "queued"
     return visit.page(
         "request",
-        request_id=str(wanted),
+        request_id=str(request_uuid),
         result=result,
-        percent=told[1].percent if told else 0,
+        percent=latest[1].percent if latest else 0,
         stage=stage,
         stages=STAGES,
         at=STAGES.index(stage),
@@ -169,28 +169,28 @@ async def progress(visit: Visit, request_id: str) -> web.Response:
 
 
 def _warnings(visit: Visit, result: Result | None) -> list[str]:
-    """What a customer should know, in the visitor's language where there are words for it."""
-    found = []
-    for one in result.warnings if result else []:
-        word = f"warning_{one.code}"
-        found.append(visit.say(word) if word in WORDS[visit.language] else one.detail)
-    return list(dict.fromkeys(found))
+    """Return the result's warnings, in the visitor's language if there is a text for them."""
+    texts = []
+    for warning in result.warnings if result else []:
+        word = f"warning_{warning.code}"
+        texts.append(visit.say(word) if word in WORDS[visit.language] else warning.detail)
+    return list(dict.fromkeys(texts))
 
 
 async def state(visit: Visit, request_id: str) -> web.StreamResponse:
-    """The same for the script, where server-sent events do not come through."""
+    """Return the state as JSON, for the script if server-sent events do not arrive."""
     return await api.status(visit.request, visit.services, caller=visit.known.caller, request_id=request_id)
 
 
 async def events(visit: Visit, request_id: str) -> web.StreamResponse:
-    """Progress as server-sent events."""
+    """Send progress as server-sent events."""
     return await api.events(visit.request, visit.services, caller=visit.known.caller, request_id=request_id)
 
 
 async def preview(visit: Visit, request_id: str) -> web.StreamResponse:
-    """The page itself, for the frame: without scripts, and a stranger to the studio's origin.
+    """Return the page for the frame: without scripts, and with an origin other than the studio's.
 
-    A stranger's origin is `null`, which the public listener lets nothing have: so its pictures come from here.
+    That origin is `null`, which the public listener refuses. So the page's pictures come from the studio.
     """
     answer = await api.preview(visit.request, visit.services, caller=visit.known.caller, request_id=request_id)
     public = visit.services.settings.page_base_url

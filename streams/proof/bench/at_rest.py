@@ -1,8 +1,8 @@
-"""`lpstream bench --only bytes_at_rest`: bytes per event in each tier against the same events kept in other ways.
+"""`lpstream bench --only bytes_at_rest`: bytes per event in each tier, compared with other formats.
 
-The others: the beacons as JSON lines, the same gzipped, and the table of points that PostHog documents
-(posthog/heatmaps/sql.py: a row per click or rest of the pointer, 16-pixel grid, their codecs, order and types),
-which holds no scrolling. Every table is merged to one part per partition before it is weighed.
+The other formats are the beacons as JSON lines, the same gzipped, and the table of points that PostHog documents
+(posthog/heatmaps/sql.py: a row per click or rest of the pointer, 16-pixel grid, their codecs, order and types), which
+has no scrolling. Every table is merged to one part per partition before its size is read.
 """
 
 import asyncio
@@ -44,15 +44,18 @@ Say = Callable[[str], None]
 
 
 def bytes_at_rest(*, rounds: int, say: Say = lambda _: None) -> list[Row]:
-    """Rows `bytes_at_rest`: bytes per event, of each tier against each other way. Sizes do not vary: one round."""
+    """Return the rows `bytes_at_rest`: bytes per event of each tier, with each other format as reference.
+
+    It runs a single round, whatever `rounds` is, because sizes do not vary.
+    """
     del rounds
     with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), "tansu", say) as stack:
         settings = settings_of(stack).model_copy(update={"tier_hot_days": 1, "tier_warm_days": 2})
-        found = []
+        rows = []
         for visits in VISITS:
             say(f"{visits:,} visits")
-            found += asyncio.run(_weigh(Twin(settings, Traffic(PAGES, visits)), visits))
-        return found
+            rows += asyncio.run(_weigh(Twin(settings, Traffic(PAGES, visits)), visits))
+        return rows
 
 
 async def _weigh(twin: Twin, visits: int) -> list[Row]:
@@ -64,7 +67,7 @@ async def _weigh(twin: Twin, visits: int) -> list[Row]:
             await twin.writer.command(f"OPTIMIZE TABLE {name} FINAL")
         others = await _others(twin, records)
         tiers = {"hot": await _tier(twin, "hot")}
-        # days of UTC: the last beacons of the day began in it and came in the next
+        # UTC days: the last beacons of the day arrive on the next day
         for today, tier in ((3, "warm"), (5, "cold")):
             await twin.tiers(today).run()
             tiers[tier] = await _tier(twin, tier)
@@ -88,10 +91,10 @@ async def _weigh(twin: Twin, visits: int) -> list[Row]:
 
 
 async def _tier(twin: Twin, tier: str) -> int:
-    """Bytes of a tier, which must hold everything."""
+    """Return the bytes of a tier. Raise LpstreamError if another tier holds rows."""
     held = {row["tier"]: row for row in await status(twin.settings)}
     if any(row["rows"] for name, row in held.items() if name != tier):
-        raise LpstreamError(f"bytes_at_rest: not all is {tier}: {held}")
+        raise LpstreamError(f"bytes_at_rest: not all rows are {tier}: {held}")
     return int(held[tier]["bytes"])
 
 
@@ -105,37 +108,37 @@ async def _others(twin: Twin, records: list[tuple[int, bytes]]) -> dict[str, int
 
 
 async def _points(twin: Twin, records: list[tuple[int, bytes]]) -> int:
-    """Bytes of the table of points."""
+    """Fill the table of points, and return its bytes."""
     await twin.writer.command(POINTS)
     rows = [point for offset, record in enumerate(records) for point in _points_of(*record, offset)]
     for at in range(0, len(rows), AT_ONCE):
         await twin.writer.insert(f"{COPY}.points", pa.Table.from_pylist(rows[at : at + AT_ONCE]), f"points/{at}")
     await twin.writer.command(f"OPTIMIZE TABLE {COPY}.points FINAL")
-    weighed = (
+    query = (
         "SELECT sum(bytes_on_disk) AS n FROM system.parts WHERE active AND database = {d:String} AND table = 'points'"
     )
-    return int((await twin.writer.rows(weighed, {"d": COPY}))[0]["n"])
+    return int((await twin.writer.rows(query, {"d": COPY}))[0]["n"])
 
 
 def _points_of(at_ms: int, body: bytes, offset: int) -> Iterator[dict[str, Any]]:
-    """A beacon's points as PostHog would keep them; its pageview is the session, and the visitor."""
-    one = msgspec.json.decode(body)
-    fixed = set(one.get("fixed", ()))
-    visitor = str(uuid5(NAMESPACE_URL, one["pageview_id"]))
-    for index, letter in enumerate(one["type"]):
+    """Yield a beacon's points as PostHog stores them. The pageview stands for session and visitor."""
+    beacon = msgspec.json.decode(body)
+    fixed = set(beacon.get("fixed", ()))
+    visitor = str(uuid5(NAMESPACE_URL, beacon["pageview_id"]))
+    for index, letter in enumerate(beacon["type"]):
         if letter in POINT_TYPES:
             yield {
-                "session_id": one["pageview_id"],
+                "session_id": beacon["pageview_id"],
                 "team_id": 1,
                 "distinct_id": visitor,
-                "timestamp": (one["t0"] + one["dt"][index]) * 1000,
-                "x": round(one["x"][index] / SCALE),
-                "y": round(one["y"][index] / SCALE),
+                "timestamp": (beacon["t0"] + beacon["dt"][index]) * 1000,
+                "x": round(beacon["x"][index] / SCALE),
+                "y": round(beacon["y"][index] / SCALE),
                 "scale_factor": SCALE,
-                "viewport_width": round(one["viewport_w"] / SCALE),
-                "viewport_height": round(one["viewport_h"] / SCALE),
+                "viewport_width": round(beacon["viewport_w"] / SCALE),
+                "viewport_height": round(beacon["viewport_h"] / SCALE),
                 "pointer_target_fixed": index in fixed,
-                "current_url": f"https://www.example.com/{one['lp_id']}",
+                "current_url": f"https://www.example.com/{beacon['lp_id']}",
                 "type": POINT_TYPES[letter],
                 "_timestamp": at_ms // 1000,
                 "_offset": offset,

@@ -1,7 +1,7 @@
-"""`lpstream bench --only drain_100`: a full log into ClickHouse, by our worker and by peers that do the same work.
+"""`lpstream bench --only drain_100`: the drain of a full log into ClickHouse.
 
-All read the same log from its first record into empty tables of the same database, in turns. Every run must come to
-the sums that were produced, in all five tables.
+Our worker and its peers take turns. Each reads the same log from its first record into empty tables of the same
+database. The sums of all five tables must equal those of the produced events in every run.
 """
 
 import os
@@ -27,7 +27,7 @@ Row = dict[str, Any]
 
 @dataclass(slots=True)
 class Contender:
-    """A peer, its command (None: it cannot be run here, and why), and its runs."""
+    """A peer, its command and its runs. If it cannot run here, `command` is None and `obstacle` says why."""
 
     peer: Peer
     command: list[str] | None = None
@@ -36,7 +36,7 @@ class Contender:
 
 
 def all_peers() -> list[Peer]:
-    """The peers, the nearest first."""
+    """Return the peers, the most similar to our worker first."""
     return [Bare(), Quix(), KafkaStreams()]
 
 
@@ -49,9 +49,9 @@ def drain(
     stack: Stack | None = None,
     say: Say = lambda _: None,
 ) -> list[Row]:
-    """Rows `drain_<size>`, one for each peer: events/s, or records/s for beacons of one event.
+    """Return a row `drain_<size>` for each peer: events/s, or records/s for beacons of one event.
 
-    `stack` must run no heatmap worker, and loses its heatmaps; None: one in a temporary folder.
+    `stack` must not run a heatmap worker, and its heatmaps are deleted. None starts a stack in a temporary folder.
     """
     load = load or Load(size, RECORDS[size])
     contenders = [_prepared(peer, say) for peer in (all_peers() if peers is None else peers)]
@@ -76,7 +76,7 @@ def _prepared(peer: Peer, say: Say) -> Contender:
 
 
 def _run(place: Lab, filled: Filled, contender: Contender, ours: list[Run]) -> None:
-    """One run; a peer that fails is not run again, and its row says why."""
+    """Run a peer once. A peer that fails is not run again, and its row says why."""
     if contender.command is None:
         return
     try:
@@ -88,7 +88,7 @@ def _run(place: Lab, filled: Filled, contender: Contender, ours: list[Run]) -> N
 def _same_sums(known: list[Run], run: Run) -> Run:
     for other in known[:1]:
         if other.sums != run.sums:
-            raise LpstreamError(f"tables differ: {run.sums} is not {other.sums}")
+            raise LpstreamError(f"drain: the sums of two runs differ: {run.sums} and {other.sums}")
     return run
 
 
@@ -126,7 +126,7 @@ def _row(filled: Filled, ours: list[Run], contender: Contender, versions: dict[s
 
 
 def summary(runs: list[Run]) -> Row:
-    """Figures of some runs: seconds of each; medians of processor seconds (theirs, ClickHouse's); peak memory."""
+    """Return the seconds of each run, the median processor seconds (also ClickHouse's) and peak memory."""
     return {
         "seconds": [round(run.seconds, 2) for run in runs],
         "cpu_s": round(statistics.median(run.cpu_s for run in runs), 2),

@@ -1,4 +1,4 @@
-"""`lpstream bench --only edge,edge_connections`: the edge saturated, and with ten thousand connections open."""
+"""`lpstream bench --only edge,edge_connections`: a saturated edge; an edge with 10,000 connections."""
 
 import asyncio
 import os
@@ -35,17 +35,20 @@ Say = Callable[[str], None]
 
 
 def edge(*, rounds: int, seconds: float = 10.0, say: Say = lambda _: None) -> list[Row]:
-    """Beacons acknowledged per second of processor time of one saturated edge process, and what bounds it."""
+    """Return the rows `edge`: acknowledged beacons per processor second of a saturated edge process.
+
+    The reference is the same edge without Kafka, which is an upper bound.
+    """
     ours: list[Row] = []
     bounds: list[Row] = []
     with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), on_event=say) as stack:
         asyncio.run(prepare(_settings(stack.env())))
         for number in range(rounds):
             say(f"round {number + 1} of {rounds}")
-            with edge_process(stack, "bench-edge", UNLIMITED) as one:
-                ours.append(_saturate(one, seconds, say))
-            with edge_process(stack, "bench-edge", UNLIMITED, module=[WITHOUT_KAFKA]) as one:
-                bounds.append(_saturate(one, seconds, say))
+            with edge_process(stack, "bench-edge", UNLIMITED) as process:
+                ours.append(_saturate(process, seconds, say))
+            with edge_process(stack, "bench-edge", UNLIMITED, module=[WITHOUT_KAFKA]) as process:
+                bounds.append(_saturate(process, seconds, say))
         versions = stack.versions()
     detail = {"edge": ours, "without_kafka": bounds, "events_per_beacon": SIZE, "cores": os.cpu_count(), **versions}
     value, bound = (round(statistics.median(run["per_core"] for run in runs)) for runs in (ours, bounds))
@@ -57,14 +60,15 @@ def edge(*, rounds: int, seconds: float = 10.0, say: Say = lambda _: None) -> li
 
 
 def edge_connections(*, rounds: int, say: Say = lambda _: None) -> list[Row]:
-    """p99 with all connections open, with the broker and the load generator beside it, and with the whole pipeline.
+    """Return the rows `edge_connections`: p99 in ms with all connections open.
 
-    One run of `rounds` minutes, since a pause of the garbage collector comes seldom, and one of a third of it. What
-    was acknowledged must be what ClickHouse has counted.
+    The first run has only the broker and the load generator beside the edge, and lasts `rounds` minutes, because
+    pauses of the garbage collector are rare. The second has the whole pipeline and lasts a third of that. Raise
+    LpstreamError if acknowledged and counted events differ.
     """
     with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), on_event=say) as stack:
         asyncio.run(prepare(_settings(stack.env())))
-        # the limits of the public listener are as they come, which is why the load has many addresses
+        # the default limits of the public listener are per client address, so the load has many addresses
         limits = {"CLIENT_RATE": "100", "CLIENT_BYTE_RATE": "262144", "CLIENT_CONNECTIONS": "1000"}
         services = Installation(stack, say, {f"LPSTREAM_EDGE_{name}": value for name, value in limits.items()})
         try:
@@ -82,12 +86,12 @@ def edge_connections(*, rounds: int, say: Say = lambda _: None) -> list[Row]:
 
 
 def _plan(services: Installation, seconds: float, seed: int) -> Plan:
-    """The load. Each run has a seed of its own: the same pageviews again would be taken for retries."""
+    """Return the plan of a run. Each run needs another seed, because repeated pageviews count as retries."""
     return Plan(services.edge_url, CONNECTIONS, RATE, seconds, SIZE, addresses=ADDRESSES, seed=seed)
 
 
 def _connections(stack: Stack, services: Installation, plan: Plan, say: Say) -> Row:
-    """One run, and what is counted afterwards; the worker is started for that, if it does not run."""
+    """Run the load, then count its events. Start the heatmap worker for that if it is not running."""
     before = asyncio.run(_counted(stack, 0))
     outcome, usage = _measured(stack, services, plan, say)
     if not services.children["heatmap"].alive:
@@ -118,21 +122,21 @@ def _settings(env: dict[str, str]) -> Settings:
     return Settings(**values)
 
 
-def _saturate(one: EdgeProcess, seconds: float, say: Say) -> Row:
-    _load(Plan(one.url, SATURATING, 0, WARM_S, SIZE, seed=7))
-    before = cpu_s(one.child)
-    outcome = _load(Plan(one.url, SATURATING, 0, seconds, SIZE))
-    used = cpu_s(one.child) - before
+def _saturate(process: EdgeProcess, seconds: float, say: Say) -> Row:
+    _load(Plan(process.url, SATURATING, 0, WARM_S, SIZE, seed=7))
+    before = cpu_s(process.child)
+    outcome = _load(Plan(process.url, SATURATING, 0, seconds, SIZE))
+    used = cpu_s(process.child) - before
     if outcome.errors:
         raise LpstreamError(f"the saturated edge answered {dict(outcome.statuses)}")
-    found = {
+    run = {
         "per_core": round(outcome.acknowledged / used),
         "beacons_per_second": round(outcome.acknowledged / outcome.seconds),
         "cores_used": round(used / outcome.seconds, 2),
         **outcome.latency(),
     }
-    say(f"{found['per_core']:,} beacons/s a core")
-    return found
+    say(f"{run['per_core']:,} beacons/s per core")
+    return run
 
 
 def _load(plan: Plan, processes: int = 1) -> Outcome:
@@ -145,9 +149,12 @@ def _load(plan: Plan, processes: int = 1) -> Outcome:
 
 
 def _measured(stack: Stack, services: Installation, plan: Plan, say: Say) -> tuple[Outcome, Row]:
-    """The outcome, and what it took: cores of each process, of the load generator and of the machine; memory."""
+    """Run the plan. Return the outcome, and the cores and memory used.
+
+    Cores are by process, with the load generator, other programs and the machine.
+    """
     edge_process = services.children["edge"]
-    running = {name: one for name, one in {**services.children, **stack.processes}.items() if one.alive}
+    running = {name: child for name, child in {**services.children, **stack.processes}.items() if child.alive}
     idle_mb = edge_process.memory_mb()
     generator = Generator(plan, processes=2)
     try:
@@ -172,13 +179,13 @@ def _measured(stack: Stack, services: Installation, plan: Plan, say: Say) -> tup
 
 
 def _machine_s() -> float:
-    """Processor seconds that all programs of the machine have used: all but idle and waiting, proc(5)."""
+    """Return the machine's busy processor seconds since boot: all except idle and I/O wait, proc(5)."""
     user, nice, system, _, _, *rest = Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0].split()[1:9]
     return sum(map(int, (user, nice, system, *rest))) / TICKS_PER_S
 
 
 async def _counted(stack: Stack, events: int) -> dict[str, int]:
-    """Sums in ClickHouse once they have reached so many events, or after the longest wait."""
+    """Return the sums in ClickHouse once they reach `events`, or after COUNTED_WITHIN_S."""
     at = stack.addresses
     clickhouse = ClickHouse.open(at.clickhouse_url, at.analyst_user, at.analyst_password)
     query = f"SELECT {', '.join(f'sum({name}) AS {name}' for name in COUNTED)} FROM heatmap_windows"
@@ -186,33 +193,37 @@ async def _counted(stack: Stack, events: int) -> dict[str, int]:
     try:
         while True:
             row = (await clickhouse.rows(query))[0]
-            found = {name: int(row[name]) for name in COUNTED}
-            if found["events"] >= events or time.monotonic() > deadline:
-                return found
+            sums = {name: int(row[name]) for name in COUNTED}
+            if sums["events"] >= events or time.monotonic() > deadline:
+                return sums
             await asyncio.sleep(LOOK_S)
     finally:
         await clickhouse.close()
 
 
 def _collections(services: Installation) -> dict[str, Row]:
-    """By generation of Python's collector: how often it ran, and the least bound over its longest pause, s."""
-    request = urllib.request.Request(  # noqa: S310 - our own loopback address
+    """Return the runs and seconds of Python's garbage collector, by generation.
+
+    `longest_below` is the smallest histogram bound above its longest pause, in seconds.
+    """
+    request = urllib.request.Request(  # noqa: S310 - loopback address
         f"{services.api_url}/metrics", headers={"Authorization": f"Bearer {services.token}"}
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - the same
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - loopback address
         lines = [line for line in answer.read().decode().splitlines() if "edge_collection_seconds" in line]
-    found: dict[str, Row] = {}
+    generations: dict[str, Row] = {}
     for line in lines:
         name, _, value = line.rpartition(" ")
         if 'generation="' not in name:
             continue
-        row = found.setdefault(name.split('generation="')[1][0], {"count": 0, "seconds": 0.0, "longest_below": None})
+        generation = name.split('generation="')[1][0]
+        row = generations.setdefault(generation, {"count": 0, "seconds": 0.0, "longest_below": None})
         if "_count{" in name:
             row["count"] = int(float(value))
         elif "_sum{" in name:
             row["seconds"] = round(float(value), 3)
         elif "_bucket{" in name:
             row.setdefault("buckets", []).append((name.split('le="')[1].split('"')[0], float(value)))
-    for row in found.values():
+    for row in generations.values():
         row["longest_below"] = next((bound for bound, seen in row.pop("buckets", []) if seen == row["count"]), None)
-    return found
+    return generations

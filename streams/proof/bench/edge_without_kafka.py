@@ -1,6 +1,6 @@
-"""The edge with a sender that acknowledges at once: what the HTTP side alone can do, as a bound for the whole.
+"""The edge with a sender that acknowledges at once. Its rate is the upper bound of the HTTP side.
 
-`python -m streams.proof.bench.edge_without_kafka`, by the settings of an edge.
+Run `python -m streams.proof.bench.edge_without_kafka` with the settings of an edge.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ PARTITIONS = 12
 
 
 class Nowhere(Sender):
-    """Takes every record, and keeps none."""
+    """A sender that accepts every record and discards it."""
 
     def __init__(self, settings: Settings) -> None:
         self._offsets = itertools.count()
@@ -25,27 +25,27 @@ class Nowhere(Sender):
         self.ready = False
 
     async def start(self) -> None:
-        """Nothing to connect to."""
+        """Become ready; there is no broker to connect to."""
         self.ready = True
 
     async def stop(self) -> None:
-        """Nothing is open."""
+        """Do nothing; no connection is open."""
 
     async def partitions(self, topic: str) -> int:
-        """As many as the topic has by itself."""
+        """Return the topic's default number of partitions."""
         return PARTITIONS
 
     def knows(self, topic: str) -> bool:
-        """They are known."""
+        """Return True: the number of partitions is always known."""
         return True
 
     def send_one(self, topic: str, record: Record, done: Callable[[Sent], None]) -> None:
-        """It is acknowledged, in the next turn of the loop as by a broker that takes no time."""
-        place = partition_of(record.place_by or b"", PARTITIONS)
-        asyncio.get_running_loop().call_soon(done, Sent(place, next(self._offsets)))
+        """Acknowledge the record in the loop's next iteration, as an infinitely fast broker would."""
+        partition = partition_of(record.place_by or b"", PARTITIONS)
+        asyncio.get_running_loop().call_soon(done, Sent(partition, next(self._offsets)))
 
     async def send(self, topic: str, records: list[Record]) -> list[Sent]:
-        """All are acknowledged."""
+        """Acknowledge all records."""
         return [Sent(0, next(self._offsets)) for _ in records]
 
 

@@ -1,6 +1,6 @@
-"""`lpstream bench --only fold`: decode and fold on one core against ClickHouse on the same bytes, on one core.
+"""`lpstream bench --only fold`: decode and fold on one core, compared with ClickHouse on one core.
 
-Each measurement runs in a process of its own, in turns; both sides must come to the same sums.
+The two sides read the same bytes in turn, each measurement in a new process. Their sums must be equal.
 """
 
 import json
@@ -27,7 +27,7 @@ SLICE = 2_000
 
 
 def fold(*, rounds: int, say: Say = lambda _: None) -> list[dict[str, Any]]:
-    """Rows `fold`, one for each size of beacon."""
+    """Return a row `fold` for each size of beacon."""
     with tempfile.TemporaryDirectory() as folder:
         return [_compare(Path(folder) / f"{size}.jsonl", size, count, rounds, say) for size, count in SIZES.items()]
 
@@ -39,12 +39,13 @@ def _compare(file: Path, size: int, count: int, rounds: int, say: Say) -> dict[s
     version = ""
     for number in range(rounds):
         say(f"beacons of {size}, round {number + 1} of {rounds}")
-        mine, its = _run("ours", file), _run("clickhouse", file)
-        if mine["sums"] != its["sums"]:
-            raise LpstreamError(f"fold: beacons of {size}: {mine['sums']} is not {its['sums']}")
-        ours.append(size * count / mine["seconds"])
-        theirs.append(size * count / its["seconds"])
-        version = its["version"]
+        fold_run, clickhouse_run = _run("ours", file), _run("clickhouse", file)
+        if fold_run["sums"] != clickhouse_run["sums"]:
+            sums = f"{fold_run['sums']} and {clickhouse_run['sums']}"
+            raise LpstreamError(f"fold: beacons of {size}: the sums of fold and ClickHouse differ: {sums}")
+        ours.append(size * count / fold_run["seconds"])
+        theirs.append(size * count / clickhouse_run["seconds"])
+        version = clickhouse_run["version"]
     value, reference = statistics.median(ours), statistics.median(theirs)
     return {
         "id": "fold",
@@ -66,13 +67,13 @@ def _compare(file: Path, size: int, count: int, rounds: int, say: Say) -> dict[s
 
 
 def _run(side: str, file: Path) -> dict[str, Any]:
-    """One measurement in a process of its own."""
+    """Run one measurement in a new process."""
     command = [sys.executable, "-m", "streams.proof.bench.fold", side, str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
     if done.returncode != 0:
         raise LpstreamError(f"fold: {side} failed: {done.stderr[-500:]}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
 
 
 def _environment() -> dict[str, str]:
@@ -82,7 +83,7 @@ def _environment() -> dict[str, str]:
 def _ours(file: Path) -> dict[str, Any]:
     tune_collector()
     values = file.read_bytes().splitlines()
-    _folded(values)  # once before, as the other side: what is loaded at first use is not timed
+    _folded(values)  # warm up, as the other side does, so that lazy loading is not timed
     started = time.perf_counter()
     tables = _folded(values)
     seconds = time.perf_counter() - started
@@ -124,9 +125,9 @@ def _clickhouse(file: Path) -> dict[str, Any]:
         seconds = time.perf_counter() - started
     sums = {}
     for name, columns in SUMS.items():
-        wanted = ", ".join(f"sum({column})" for column in columns)
-        found = server.query(f"SELECT {wanted} FROM {name}", "JSONCompactColumns")
-        row = [int(column[0]) for column in json.loads(found.bytes())]
+        selected = ", ".join(f"sum({column})" for column in columns)
+        answer = server.query(f"SELECT {selected} FROM {name}", "JSONCompactColumns")
+        row = [int(column[0]) for column in json.loads(answer.bytes())]
         if any(row):
             sums[name] = row
     return {"seconds": seconds, "sums": sums, "version": chdb.engine_version}

@@ -1,7 +1,7 @@
-"""`lpstream bench --only kit`: times of the analysts' kit on ten million cells, warm against hot.
+"""`lpstream bench --only kit`: times of the analysts' kit on ten million cells, warm and hot.
 
-Seven days of a site, of the visitor model's traffic of one day, copied to each day and to pages of other names; asked
-while it is hot, then, moved to S3, while it is warm.
+The data are seven days of a site: one day of the visitor model's traffic, copied to each day and to more pages. The
+queries run first on hot data, then again after the data have moved to S3 (warm).
 """
 
 import asyncio
@@ -29,7 +29,10 @@ Say = Callable[[str], None]
 
 
 def kit_times(*, rounds: int, say: Say = lambda _: None) -> list[Row]:
-    """Rows `kit`, one for each query: median ms over the rounds, warm against hot, after one that is not counted."""
+    """Return a row `kit` for each query: the median ms on warm data, with hot data as the reference.
+
+    The first round of each side is not counted.
+    """
     with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), "tansu", say) as stack:
         settings = settings_of(stack).model_copy(update={"tier_hot_days": 1, "tier_warm_days": 30})
         return asyncio.run(_run(Twin(settings, Traffic(PAGES, VISITS)), rounds, say))
@@ -44,7 +47,7 @@ async def _run(twin: Twin, rounds: int, say: Say) -> list[Row]:
         report = await twin.tiers(DAYS + 2).run()
         held = {row["tier"]: row for row in await status(twin.settings)}
         if report is None or report.problems or report.waiting or held["hot"]["rows"]:
-            raise LpstreamError(f"kit: not all was moved: {held} {report}")
+            raise LpstreamError(f"kit: not all data were moved to S3: {held} {report}")
         warm, warm_answers = await _times(twin, rounds)
         if hot_answers != warm_answers:
             raise LpstreamError("kit: hot and warm answers differ")
@@ -67,7 +70,7 @@ async def _fill(twin: Twin, say: Say) -> None:
 
 
 def _copied(name: str, table: HotTable, day: int, copy: int) -> str:
-    """The first day's rows again, on another day, for pages of other names."""
+    """Return the INSERT that copies the first day's rows to another day and to pages with other names."""
     changed = {"window_start": f"window_start + INTERVAL {day} DAY", "lp_id": f"replaceOne(lp_id, 't1', 't1_{copy}')"}
     columns = (*table.keys, *table.measures)
     values = ", ".join(changed.get(column, column) if copy or column != "lp_id" else column for column in columns)
@@ -86,9 +89,9 @@ async def _times(twin: Twin, rounds: int) -> tuple[Times, dict[str, list[Any]]]:
     answers: dict[str, list[Any]] = {}
     for number in range(rounds + 1):
         for query in kit():
-            asked = {name: values[name] for name in query.parameters}
+            parameters = {name: values[name] for name in query.parameters}
             started = time.perf_counter()
-            rows = await twin.analyst.rows(query.sql, asked)
+            rows = await twin.analyst.rows(query.sql, parameters)
             if number:
                 times.setdefault(query.name, []).append((time.perf_counter() - started) * 1000)
             answers[query.name] = [tuple(row.values()) for row in rows]

@@ -1,7 +1,7 @@
-"""The place where benchmarks run: one stack, one log, and empty tables for each run.
+"""The lab of the benchmarks: one stack, one log, and empty tables for each run.
 
-A run is timed from the moment its processes have work in hand (ours: `/readyz`, which is before the first record;
-a peer: its first record) until the log's events are all in ClickHouse's answer.
+The clock of a run starts when its processes are ready (our worker: `/readyz`, before its first record; a peer: its
+first record). It stops when ClickHouse returns all of the log's events.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Figures of one run: seconds until all `events` were queryable, processor seconds, peak memory, sums."""
+    """The figures of a run: seconds until all `events` are queryable, processor seconds, memory, sums."""
 
     seconds: float
     events: int
@@ -68,7 +68,7 @@ class Run:
 
 @contextlib.contextmanager
 def lab(stack: Stack | None, folder: Path, say: Say) -> Iterator["Lab"]:
-    """Give a lab on the stack, whose heatmaps it deletes. Without a stack, start one below `folder`."""
+    """Open a lab on the stack, and delete its heatmaps. Without a stack, start one below `folder`."""
     if stack is not None:
         yield Lab(stack, say)
         return
@@ -77,7 +77,7 @@ def lab(stack: Stack | None, folder: Path, say: Say) -> Iterator["Lab"]:
 
 
 class Lab:
-    """One stack to measure on. It owns the topic, the tables and the groups."""
+    """A stack to measure on. It owns the topic, the tables and the groups."""
 
     def __init__(self, stack: Stack, say: Say) -> None:
         self.stack = stack
@@ -112,14 +112,14 @@ class Lab:
         admin = AIOKafkaAdminClient(**reach(self.settings.kafka_bootstrap_servers))
         try:
             await admin.start()
-            ours = [name for name in await admin.list_topics() if not name.startswith("_")]
-            if ours:
-                await admin.delete_topics(ours)
+            topics = [name for name in await admin.list_topics() if not name.startswith("_")]
+            if topics:
+                await admin.delete_topics(topics)
             for _ in range(round(START_S / LOOK_S)):
-                if not set(ours) & set(await admin.list_topics()):
+                if not set(topics) & set(await admin.list_topics()):
                     return
                 await asyncio.sleep(LOOK_S)
-            raise Retryable(f"Kafka: topics are still there {START_S:g} s after their deletion")
+            raise Retryable(f"Kafka: topics still exist {START_S:g} s after their deletion")
         except KafkaError as error:
             raise Retryable(f"Kafka: {type(error).__name__}: {error}") from error
         finally:
@@ -128,7 +128,7 @@ class Lab:
     # -- a run -----------------------------------------------------------------------------------------
 
     def reset(self) -> None:
-        """Empty the tables, set our group to the log's first record, and choose a new group for the next peer."""
+        """Empty the tables, rewind our group to the log's start, and choose a new group for the next peer."""
         self._resets += 1
         asyncio.run(self._reset())
 
@@ -169,9 +169,10 @@ class Lab:
 
     @contextlib.contextmanager
     def workers(self, count: int = 1) -> Iterator[list[ChildProcess]]:
-        """Start our workers as an installation does, but without static membership, and wait for their partitions.
+        """Start our workers as an installation does, and wait until they have their partitions.
 
-        A static member stays in the group for 45 s after it ended, and the next run would wait for that.
+        They have no static membership: a static member stays in the group for 45 s after it ends, and the next run
+        would wait for that.
         """
         self.reset()
         ports = Ports(self.stack.data)
@@ -217,17 +218,17 @@ class Lab:
             await clickhouse.close()
 
     async def _sums(self, clickhouse: ClickHouse, filled: Filled) -> dict[str, tuple[int, ...]]:
-        """Return the sums of all tables. Raise LpstreamError if they differ from what was produced."""
-        await asyncio.sleep(SETTLE_S)  # the table after the one that is looked at
+        """Return the sums of all tables. Raise LpstreamError if they differ from the produced events."""
+        await asyncio.sleep(SETTLE_S)  # heatmap_windows is not the last table of an insert
         sums = {}
         for table, columns in SUMS.items():
             row = (
-                await clickhouse.rows(f"SELECT {', '.join(f'sum({one}) AS {one}' for one in columns)} FROM {table}")
+                await clickhouse.rows(f"SELECT {', '.join(f'sum({name}) AS {name}' for name in columns)} FROM {table}")
             )[0]
-            sums[table] = tuple(int(row[one]) for one in columns)
-        wanted = tuple(filled.totals[name] for name in SUMS["heatmap_windows"])
-        if sums["heatmap_windows"] != wanted:
-            raise LpstreamError(f"counted {sums['heatmap_windows']}, produced {wanted} of {SUMS['heatmap_windows']}")
+            sums[table] = tuple(int(row[name]) for name in columns)
+        produced = tuple(filled.totals[name] for name in SUMS["heatmap_windows"])
+        if sums["heatmap_windows"] != produced:
+            raise LpstreamError(f"counted {sums['heatmap_windows']}, produced {produced} of {SUMS['heatmap_windows']}")
         return sums
 
 

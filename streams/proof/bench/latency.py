@@ -1,7 +1,7 @@
-"""`lpstream bench --only latency`: from the broker's append until a SELECT sees it, under load.
+"""`lpstream bench --only latency`: the time from the broker's append to a SELECT, under load.
 
-Probes, beacons of pages of their own, travel among the load. A probe counts as seen when the last of the five tables
-that a bucket is inserted into has it.
+Probes are beacons of separate pages, sent among the load. A probe is seen when a SELECT on the last of a bucket's five
+tables returns it.
 """
 
 import asyncio
@@ -39,22 +39,22 @@ Row = dict[str, Any]
 
 @dataclass(slots=True)
 class Probes:
-    """When each probe was appended by the broker's clock, and when it was first seen by ours: one machine, ms."""
+    """The times of the probes in ms: appended (broker's clock), first seen (ours, same machine)."""
 
     appended: dict[str, int] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
 
     def delays(self) -> list[int]:
-        """Sorted, ms."""
+        """Return the delays in ms, sorted."""
         return sorted(self.seen[name] - at for name, at in self.appended.items())
 
 
 def latency(
     *, rounds: int, rate: float = 0.0, seconds: float = 20.0, stack: Stack | None = None, say: Say = lambda _: None
 ) -> list[Row]:
-    """The row `latency`: p99 in ms over `rounds` times `seconds` at `rate` events/s in beacons of 100.
+    """Return the row `latency`: p99 in ms over `rounds` times `seconds` at `rate` events/s.
 
-    A rate of 0 is half of what a drain reaches first. `stack` as for `drain`.
+    Beacons have 100 events. A rate of 0 means half the rate of a drain that runs first. `stack` is as for `drain`.
     """
     with tempfile.TemporaryDirectory() as folder, lab(stack, Path(folder), say) as place:
         peak = 0.0
@@ -96,7 +96,7 @@ def _percentile(ordered: Sequence[int], share: float) -> int:
 
 
 async def _measure(place: Lab, rate: float, seconds: float) -> tuple[Probes, float]:
-    """The probes, and the events per second that were really sent."""
+    """Return the probes, and the events per second actually sent."""
     probes = Probes()
     clickhouse = place.clickhouse()
     servers = place.settings.kafka_bootstrap_servers
@@ -125,9 +125,9 @@ async def _load(producer: AIOKafkaProducer, rate: float, seconds: float) -> floa
     partitions = len(await producer.partitions_for(TOPIC))
     batches = Batches(producer, partitions)
     step = max(1, round(rate * STEP_S / SIZE))
-    wanted = records(load, partitions, Filled(load), int(time.time() * 1000))
+    stream = records(load, partitions, Filled(load), int(time.time() * 1000))
     started = time.monotonic()
-    for number, (partition, body) in enumerate(wanted, 1):
+    for number, (partition, body) in enumerate(stream, 1):
         await batches.append(partition, body)
         if number % step == 0:
             await batches.finish()
@@ -141,8 +141,8 @@ async def _probe(producer: AIOKafkaProducer, probes: Probes, seconds: float) -> 
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         name, pageview_id = f"probe_{len(probes.appended):06d}", str(uuid4())
-        place = partition_of(pageview_id.encode(), partitions)
-        done = await producer.send_and_wait(TOPIC, _beacon(name, pageview_id), partition=place)
+        partition = partition_of(pageview_id.encode(), partitions)
+        done = await producer.send_and_wait(TOPIC, _beacon(name, pageview_id), partition=partition)
         probes.appended[name] = int(done.timestamp)
         await asyncio.sleep(PROBE_EVERY_S)
 
@@ -157,8 +157,8 @@ def _beacon(name: str, pageview_id: str) -> bytes:
 
 async def _look(clickhouse: ClickHouse, probes: Probes, done: asyncio.Event) -> None:
     while not done.is_set() or len(probes.seen) < len(probes.appended):
-        found = await clickhouse.rows(SEEN)
+        rows = await clickhouse.rows(SEEN)
         now = int(time.time() * 1000)
-        for row in found:
+        for row in rows:
             probes.seen.setdefault(row["lp_id"], now)
         await asyncio.sleep(LOOK_S)

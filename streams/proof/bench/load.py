@@ -1,7 +1,7 @@
-"""Logs for the benchmarks of the pipeline: `heatmap.events` filled with beacons of one size, and what they come to.
+"""The logs of the pipeline benchmarks: `heatmap.events` with beacons of the same size, and the totals.
 
-Bodies are drawn from a seeded pool of the visitor model's, each under a pageview and a time of its own. The pool and
-the span of times decide how far events fold together, so both are arguments, and rows per event are reported.
+Bodies come from a seeded pool of the visitor model, each with a new pageview id and time. The pool and the span of
+times decide how many events fold into a row. So both are arguments, and the benchmarks report rows per event.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from schemas.errors import Retryable
 from schemas.heatmap import TOPIC
 from streams.proof.load import beacons
 
-POOL_PART = 2_000  # distinct bodies that streams.proof.load makes for one seed
-BATCH_BYTES = 16_384  # Kafka's and aiokafka's own default for producers
+POOL_PART = 2_000  # distinct bodies that streams.proof.load makes per seed
+BATCH_BYTES = 16_384  # the default of producers in Kafka and aiokafka
 BLOCK = 20_000
 T0_DIGITS = 13
 MURMUR, MURMUR_SEED = 0x5BD1E995, 0x9747B28C
@@ -35,9 +35,9 @@ Words = npt.NDArray[np.uint32]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What to fill a log with: `records` beacons of `size` events over `lps` pages, begun within `span_ms`.
+    """The content of a log: `records` beacons of `size` events over `lps` pages, begun within `span_ms`.
 
-    The snippet posts every 5 s at the latest: what is in a record of a live log is as old as that at most.
+    The snippet posts at least every 5 s, so the events in a record of a live log are at most that old.
     """
 
     size: int
@@ -50,13 +50,13 @@ class Load:
 
     @property
     def events(self) -> int:
-        """Events in all."""
+        """The total number of events."""
         return self.size * self.records
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A body cut at its pageview_id and its t0, and what it counts."""
+    """A body split at its pageview_id and its t0, with its counts by column."""
 
     head: bytes
     middle: bytes
@@ -65,13 +65,13 @@ class Template:
     counts: Counter[str]
 
     def beacon(self, pageview_id: bytes, earlier_ms: int) -> bytes:
-        """The body under that pageview, `earlier_ms` before the template's time."""
+        """Return the body with a pageview id, `earlier_ms` before the template's time."""
         return b"%b%b%b%d%b" % (self.head, pageview_id, self.middle, self.t0 - earlier_ms, self.tail)
 
 
 @dataclass(slots=True)
 class Filled:
-    """What lies in the log: totals by column of heatmap_windows, bytes, and the time it took."""
+    """The result of filling a log: totals by column of heatmap_windows, bytes, and seconds."""
 
     load: Load
     totals: Counter[str] = field(default_factory=Counter)
@@ -83,18 +83,18 @@ LETTERS = {"c": "clicks", "m": "moves", "s": "scrolls"}
 
 
 def templates(load: Load, now_ms: int) -> list[Template]:
-    """The pool of bodies."""
-    wanted = min(load.pool, load.records)
+    """Return the pool of bodies."""
+    count = min(load.pool, load.records)
     parts = [
         beacons(
             load.size,
-            min(POOL_PART, wanted - first),
+            min(POOL_PART, count - first),
             lps=load.lps,
             seed=load.seed + first,
             now_ms=now_ms,
             prefix=load.prefix,
         )
-        for first in range(0, wanted, POOL_PART)
+        for first in range(0, count, POOL_PART)
     ]
     return [_template(pageview_id, body) for part in parts for pageview_id, body in part]
 
@@ -102,14 +102,17 @@ def templates(load: Load, now_ms: int) -> list[Template]:
 def _template(pageview_id: bytes, body: bytes) -> Template:
     head, rest = body.split(pageview_id)
     middle, mark, tail = rest.partition(b'"t0":')
-    plain = msgspec.json.decode(body)
-    counts = Counter({name: plain["type"].count(letter) for letter, name in LETTERS.items()})
-    counts.update(events=len(plain["type"]), pageviews=int(plain["seq"] == 0))
+    beacon = msgspec.json.decode(body)
+    counts = Counter({name: beacon["type"].count(letter) for letter, name in LETTERS.items()})
+    counts.update(events=len(beacon["type"]), pageviews=int(beacon["seq"] == 0))
     return Template(head, middle + mark, int(tail[:T0_DIGITS]), tail[T0_DIGITS:], counts)
 
 
 def partitions_of(keys: Sequence[bytes], partitions: int) -> list[int]:
-    """infra.kafka.producer.partition_of of many keys of one length, a multiple of four, at once."""
+    """Return `infra.kafka.producer.partition_of` of many keys at once.
+
+    All keys must have the same length, a multiple of four.
+    """
     words = np.frombuffer(b"".join(keys), "<u4").reshape(len(keys), -1)
     length = words.shape[1] * WORD
     hashes: Words = np.full(len(keys), MURMUR_SEED ^ length, dtype=np.uint32)
@@ -126,7 +129,7 @@ def partitions_of(keys: Sequence[bytes], partitions: int) -> list[int]:
 
 
 def records(load: Load, partitions: int, filled: Filled, now_ms: int) -> Iterator[tuple[int, bytes]]:
-    """Partition and body of each record, in order; `filled` is kept up to date block by block."""
+    """Yield the partition and body of each record in order, and update `filled` block by block."""
     rng = random.Random(load.seed)
     pool = templates(load, now_ms)
     left = load.records
@@ -145,10 +148,10 @@ def records(load: Load, partitions: int, filled: Filled, now_ms: int) -> Iterato
 
 
 async def fill(bootstrap: str, load: Load, *, seconds: float = 0.0) -> Filled:
-    """Append the load to `heatmap.events`, then close it; as fast as it goes, or spread over `seconds`.
+    """Append the load to `heatmap.events` at full speed or spread over `seconds`, then close its buckets.
 
-    Batches are put together by hand (a future for each record would take several times as long), of the size that
-    a busy producer makes.
+    The function builds the batches itself, in the size of a busy producer's. A future for each record would take
+    several times as long.
     """
     filled = Filled(load)
     started = time.monotonic()
@@ -172,7 +175,7 @@ async def fill(bootstrap: str, load: Load, *, seconds: float = 0.0) -> Filled:
 
 
 class Batches:
-    """One open batch for each partition."""
+    """The open batches, one for each partition."""
 
     def __init__(self, producer: AIOKafkaProducer, partitions: int) -> None:
         self._producer = producer
@@ -180,7 +183,7 @@ class Batches:
         self._sent: list[asyncio.Future[object]] = []
 
     async def append(self, partition: int, body: bytes, time_ms: int | None = None) -> None:
-        """Append a record; a full batch is sent first."""
+        """Append a record; send a full batch first."""
         if self._open[partition].append(key=None, value=body, timestamp=time_ms) is None:
             await self._send(partition)
             self._open[partition].append(key=None, value=body, timestamp=time_ms)
@@ -191,7 +194,7 @@ class Batches:
         self._sent.append(await self._producer.send_batch(batch, TOPIC, partition=partition))
 
     async def finish(self) -> None:
-        """Send what is open and wait until the broker has acknowledged everything."""
+        """Send the open batches, and wait until the broker has acknowledged everything."""
         for partition, batch in enumerate(self._open):
             if batch.record_count():
                 await self._send(partition)
@@ -200,10 +203,10 @@ class Batches:
 
 
 async def _close(producer: AIOKafkaProducer, partitions: int) -> None:
-    """Put an empty record of a later 5-second bucket behind each partition's records, so that the log closes them.
+    """Append an empty record of a later 5-second bucket to each partition, to close the last bucket.
 
-    A log that goes on has that by itself. Without it the last bucket of each partition would wait for the worker's
-    clock, and a drain's time would be mostly that.
+    A live log does that by itself. Without it, the last bucket of each partition would wait for the worker's clock,
+    which would be most of a drain's time.
     """
     await asyncio.sleep(WINDOW_S + 0.1)
-    await asyncio.gather(*(producer.send_and_wait(TOPIC, b"", partition=one) for one in range(partitions)))
+    await asyncio.gather(*(producer.send_and_wait(TOPIC, b"", partition=number) for number in range(partitions)))

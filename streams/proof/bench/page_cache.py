@@ -1,4 +1,7 @@
-"""`lpstream bench --only cache_l1,cache_l2,cache_l3`: a lookup of copy in each layer, on real stores, one at a time."""
+"""`lpstream bench --only cache_l1,cache_l2,cache_l3`: lookups of copy in each layer, on real stores.
+
+The lookups run one at a time.
+"""
 
 import asyncio
 import tempfile
@@ -32,7 +35,7 @@ Row = dict[str, Any]
 
 
 def layer(*, layer: Layer, rounds: int, say: Say = lambda _: None) -> list[Row]:
-    """The row `cache_<layer>`: p99 of a lookup that finds its copy there, ms, over `rounds` times 2,000 lookups."""
+    """Return the row `cache_<layer>`: p99 in ms of `rounds` times 2,000 lookups that hit that layer."""
     with tempfile.TemporaryDirectory() as folder:
         times = asyncio.run(_measure(Path(folder), layer, rounds * PASSES))
     p99 = spread(times)["p99"]
@@ -53,14 +56,14 @@ def layer(*, layer: Layer, rounds: int, say: Say = lambda _: None) -> list[Row]:
 
 
 def entries(count: int) -> list[CachedCopy]:
-    """Built-in copy of as many patterns of the mix: as long as what models write."""
-    made = []
+    """Return built-in copy, as long as a model's, for the first `count` patterns of the mix."""
+    copies = []
     for pattern in Mix.load().patterns()[:count]:
         fields = copy_fields(GenerationRequest.model_validate(pattern.request(0)))
         copy = assemble(fields, {name: template_part(fields, name) for name in groups(fields)})
         key, name = key_of(fields, TEMPLATE_VERSION, PROMPT_VERSION), pattern_of(fields)
-        made.append(CachedCopy(key=key, pattern=name, copy_=copy, made_ms=int(time.time() * 1000), model=""))
-    return made
+        copies.append(CachedCopy(key=key, pattern=name, copy_=copy, made_ms=int(time.time() * 1000), model=""))
+    return copies
 
 
 async def _measure(folder: Path, layer: Layer, passes: int) -> list[float]:
@@ -75,16 +78,16 @@ async def _measure(folder: Path, layer: Layer, passes: int) -> list[float]:
         opened.push_async_callback(redis.aclose)
         objects = Objects.open(f"http://127.0.0.1:{s3_port}", REGION, KEY, SECRET, BUCKET)
         await objects.ensure_bucket()
-        line, made = RedisLine(redis), entries(ENTRIES)
+        line, copies = RedisLine(redis), entries(ENTRIES)
         cache = _cache(line, objects)
-        for one in made:
-            await cache.put(one)
-            await cache.store(one)
+        for copy in copies:
+            await cache.put(copy)
+            await cache.store(copy)
         times: list[float] = []
         for _ in range(passes):
             if layer == "l3":
                 await redis.flushall()
-            times += await _lookups(cache if layer == "l1" else _cache(line, objects), made, layer)
+            times += await _lookups(cache if layer == "l1" else _cache(line, objects), copies, layer)
         return times
 
 
@@ -92,12 +95,12 @@ def _cache(line: RedisLine, objects: Objects) -> PageCache:
     return PageCache(line, objects, Lifetimes(DAY_S, DAY_S, DAY_S, 256 * 1024 * 1024))
 
 
-async def _lookups(cache: PageCache, made: Sequence[CachedCopy], layer: Layer) -> list[float]:
+async def _lookups(cache: PageCache, copies: Sequence[CachedCopy], layer: Layer) -> list[float]:
     times = []
-    for one in made:
+    for copy in copies:
         started = time.perf_counter()
-        found = await cache.get(one.key, one.pattern)
+        hit = await cache.get(copy.key, copy.pattern)
         times.append((time.perf_counter() - started) * 1000)
-        if found is None or found.layer != layer:
-            raise LpstreamError(f"copy was to be found in {layer}, and was in {found and found.layer}")
+        if hit is None or hit.layer != layer:
+            raise LpstreamError(f"page cache: expected copy in {layer}, found it in {hit and hit.layer}")
     return times

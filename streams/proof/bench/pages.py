@@ -1,7 +1,7 @@
-"""`lpstream bench --only lp_total,lp_own,lp_mix`: page generation with copy of 3 s, by one worker.
+"""`lpstream bench --only lp_total,lp_own,lp_mix`: page generation by one worker, with copy of 3 s.
 
-`lp_total` and `lp_own` come from one run, in which nothing can be in the cache. `lp_mix` is the request mix after
-warming. Each pace is held for a minute, after a few requests that count for nothing.
+`lp_total` and `lp_own` come from the same run, which cannot hit the cache. `lp_mix` is the request mix after warming.
+Each pace lasts a minute, after a few requests that are not counted.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from streams.proof.provider.script import Script
 
 COPY_3_S = Script(total_s=3.0, first_token_s=0.6)
 AT_ONCE = Script(total_s=0.2, first_token_s=0.1)
-# requests a minute: the share that must be answered, and within how many ms
+# by requests per minute: the share (%) that must be answered, and within how many ms
 TARGETS = {100: (95, 6_000), 500: (95, 10_000), 1_000: (90, 15_000)}
 OWN_MS = {"p50": 300, "p99": 1_000}
 FEW, FEW_A_MINUTE = 20, 300.0
@@ -36,31 +36,34 @@ Draw = Callable[[int], Sequence[Pattern]]
 
 
 def total(*, rounds: int, say: Say = lambda _: None, seconds: float = 60.0) -> list[Row]:
-    """Rows `lp_total`, one a pace: the target's percentile in ms against the target. `rounds` changes nothing."""
+    """Return a row `lp_total` for each pace: the target's percentile in ms. `rounds` has no effect."""
     flows = _cold(say, seconds)
     return [_percentile("lp_total", pace, flow, "cold cache") for pace, flow in flows.items()]
 
 
 def own(*, rounds: int, say: Say = lambda _: None, seconds: float = 60.0) -> list[Row]:
-    """Rows `lp_own`, two a pace: p50 and p99 in ms of the time without the provider's, of the run of `lp_total`."""
+    """Return two rows `lp_own` for each pace, from the run of `lp_total`.
+
+    The values are p50 and p99 of the time without the provider's, in ms.
+    """
     rows = []
     for pace, flow in _cold(say, seconds).items():
         figures = flow.figures()
         for name, target in OWN_MS.items():
-            told = f"target: {name} within {target} ms at {pace:,} a minute, cold cache"
-            rows.append(_row("lp_own", told, figures["own_ms"][name], "ms", target, figures))
+            reference = f"target: {name} within {target} ms at {pace:,} a minute, cold cache"
+            rows.append(_row("lp_own", reference, figures["own_ms"][name], "ms", target, figures))
     return rows
 
 
 def mix(*, rounds: int, say: Say = lambda _: None, seconds: float = 60.0) -> list[Row]:
-    """Rows `lp_mix`: as `lp_total`; the share of hits; by how much the mean time is shorter on a hit than on a miss."""
+    """Return the rows `lp_mix`: as `lp_total`, then the share of hits and their cut of the mean time."""
     with _place(say) as place:
         warmed = asyncio.run(_warm(place, say))
         with place.worker():
             place.provider.play(COPY_3_S)
             flows = _flows(place, seconds, lambda count: mixed(count, seed=count), say)
     rows = [_percentile("lp_mix", pace, flow, "request mix") for pace, flow in flows.items()]
-    answers = [one for flow in flows.values() for one in flow.answers]
+    answers = [answer for flow in flows.values() for answer in flow.answers]
     hit, miss = _by_cache(answers)
     detail = {
         "warmed": warmed,
@@ -87,7 +90,7 @@ def _place(say: Say) -> Iterator[PagesLab]:
 
 
 def _flows(place: PagesLab, seconds: float, draw: Draw, say: Say) -> dict[int, Flow]:
-    """By pace. The few before them open connections, and fill what a worker fills once in its life."""
+    """Return the flows by pace. A few requests before them open connections and warm up the worker."""
     place.flow(cold(FEW), FEW_A_MINUTE)
     flows = {}
     for pace in TARGETS:
@@ -97,7 +100,7 @@ def _flows(place: PagesLab, seconds: float, draw: Draw, say: Say) -> dict[int, F
 
 
 async def _warm(place: PagesLab, say: Say) -> dict[str, float]:
-    """By a provider that answers at once: it is not the warming that is measured."""
+    """Warm the cache with a fast provider, because the warming is not measured."""
     place.provider.play(AT_ONCE)
     say(f"warming {WARMED} patterns")
     desk = CopyServices(place.settings)
@@ -108,22 +111,22 @@ async def _warm(place: PagesLab, say: Say) -> dict[str, float]:
 
 
 def _by_cache(answers: Sequence[Answer]) -> tuple[list[int], list[int]]:
-    """Total times, ms, of those that were a hit and of those that were a miss."""
-    hit = [one.total_ms for one in answers if one.result["cache"] in HITS]
-    return hit, [one.total_ms for one in answers if one.result["cache"] == "miss"]
+    """Return the total times in ms of cache hits and of cache misses."""
+    hit = [answer.total_ms for answer in answers if answer.result["cache"] in HITS]
+    return hit, [answer.total_ms for answer in answers if answer.result["cache"] == "miss"]
 
 
 def _lookups(answers: Sequence[Answer]) -> dict[str, dict[str, float]]:
-    """How long the lookup took under load, ms, by what it found."""
+    """Return the lookup times under load in ms, by cache layer."""
     by_layer: dict[str, list[int]] = {}
-    for one in answers:
-        by_layer.setdefault(one.result["cache"], []).append(one.result["timings_ms"]["cache"] or 0)
+    for answer in answers:
+        by_layer.setdefault(answer.result["cache"], []).append(answer.result["timings_ms"]["cache"] or 0)
     return {layer: spread(times) for layer, times in sorted(by_layer.items())}
 
 
 def _percentile(name: str, pace: int, flow: Flow, cache: str) -> Row:
     share, target = TARGETS[pace]
-    ordered = sorted(one.total_ms for one in flow.answers)
+    ordered = sorted(answer.total_ms for answer in flow.answers)
     value = ordered[max(0, -(-share * len(ordered) // 100) - 1)]
     return _row(
         name,

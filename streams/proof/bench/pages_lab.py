@@ -1,4 +1,4 @@
-"""Where page generation is measured: a stack, one worker, a simulated provider, and requests at a steady pace."""
+"""The lab of page generation: a stack, a worker, a simulated provider, and requests at a fixed pace."""
 
 import asyncio
 import contextlib
@@ -41,30 +41,30 @@ day_yen = 1000000
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """One run: its answers, processor seconds by process, and how long it took, s."""
+    """A run: its answers, processor seconds by process, and its duration in seconds."""
 
     answers: list[Answer]
     cpu_s: dict[str, float]
     seconds: float
 
     def figures(self) -> dict[str, Any]:
-        """Percentiles of total and own time, shares by status and cache, load of each process in cores."""
-        results = [one.result for one in self.answers]
+        """Return percentiles of total and own time, counts by status and cache, and cores by process."""
+        results = [answer.result for answer in self.answers]
         count = len(results)
         return {
             "requests": count,
-            "total_ms": spread([one.total_ms for one in self.answers]),
-            "own_ms": spread([one.own_ms for one in self.answers]),
-            "degraded_share": round(sum(one["status"] == "degraded" for one in results) / count, 4),
-            "status": dict(Counter(one["status"] for one in results)),
-            "cache": dict(Counter(one["cache"] for one in results)),
+            "total_ms": spread([answer.total_ms for answer in self.answers]),
+            "own_ms": spread([answer.own_ms for answer in self.answers]),
+            "degraded_share": round(sum(result["status"] == "degraded" for result in results) / count, 4),
+            "status": dict(Counter(result["status"] for result in results)),
+            "cache": dict(Counter(result["cache"] for result in results)),
             "cores": {name: round(used / self.seconds, 2) for name, used in self.cpu_s.items()},
             "seconds": round(self.seconds, 1),
         }
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """p50, p95, p99 (nearest rank) and the largest."""
+    """Return p50, p95, p99 (nearest rank) and the maximum."""
     ordered = sorted(values)
     ranks = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
     return {name: ordered[max(0, math.ceil(share * len(ordered)) - 1)] for name, share in ranks.items()}
@@ -72,7 +72,7 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 @contextlib.contextmanager
 def pages_lab(stack: Stack | None, folder: Path, say: Say, script: Script) -> Iterator["PagesLab"]:
-    """A lab on that stack, which must run no generation worker, or on one of its own below `folder`."""
+    """Open a lab on the stack, which must run no generation worker. None starts a stack below `folder`."""
     with contextlib.ExitStack() as opened:
         if stack is None:
             stack = opened.enter_context(Stack(folder / "stack", on_event=say))
@@ -86,7 +86,7 @@ def pages_lab(stack: Stack | None, folder: Path, say: Say, script: Script) -> It
 
 
 class PagesLab:
-    """One stack, one provider, and a worker for as long as `worker` is entered."""
+    """A stack, a provider, and a worker that runs inside `worker`."""
 
     def __init__(self, stack: Stack, provider: RemoteProvider, ports: Ports, say: Say) -> None:
         self.stack = stack
@@ -107,7 +107,7 @@ class PagesLab:
 
     @contextlib.contextmanager
     def worker(self) -> Iterator[ChildProcess]:
-        """A generation worker with all partitions."""
+        """Run a generation worker with all partitions."""
         log = self.stack.data / "logs" / "bench-generation.log"
         args = [sys.executable, "-m", "streams", "worker", "generation"]
         child = self._worker = ChildProcess("bench-generation", args, log=log, env=self._env)
@@ -128,9 +128,10 @@ class PagesLab:
             return False
 
     def flow(self, patterns: Iterable[Pattern], per_minute: float) -> Flow:
-        """Requests at that pace, and all their answers."""
+        """Send requests at a fixed pace, and return the flow with all answers."""
         seed = random.SystemRandom().randrange(2**32)
-        return asyncio.run(self._flow([one.request(number, seed) for number, one in enumerate(patterns)], per_minute))
+        requests = [pattern.request(number, seed) for number, pattern in enumerate(patterns)]
+        return asyncio.run(self._flow(requests, per_minute))
 
     async def _flow(self, requests: list[dict[str, Any]], per_minute: float) -> Flow:
         async with orders(self.settings.kafka_bootstrap_servers, self.settings.broker) as sent:
@@ -142,7 +143,7 @@ class PagesLab:
         return Flow(answers, used, seconds)
 
     def _cpu_s(self) -> dict[str, float]:
-        """Processor seconds so far, children of each process with it."""
+        """Return the processor seconds so far by process; `drawing` is the worker's child processes."""
         pids = {name: child.pid for name, child in self.stack.processes.items()}
         pids |= {"provider": self.provider.process.pid, "load": os.getpid()}
         if self._worker is not None:
@@ -163,23 +164,25 @@ def _used_s(pid: int) -> float:
 
 def _children(pid: int) -> list[int]:
     try:
-        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()]
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()]
     except OSError:
         return []
 
 
 def cold(count: int) -> list[Pattern]:
-    """Requests of the mix, each with a word that no other has: nothing can be in the cache."""
+    """Return patterns of the mix, each with a unique keyword, so that none is in the cache."""
     mix, rng = Mix.load(), random.Random(7)
     drawn = (mix.draw(rng) for _ in range(count))
     novel = random.SystemRandom().randrange(2**32)
     return [
-        Pattern(one.industry, one.purpose, (f"品{novel:08x}{number}",), one.tone, one.quality, one.given)
-        for number, one in enumerate(drawn)
+        Pattern(
+            pattern.industry, pattern.purpose, (f"品{novel:08x}{number}",), pattern.tone, pattern.quality, pattern.given
+        )
+        for number, pattern in enumerate(drawn)
     ]
 
 
 def mixed(count: int, seed: int = 11) -> list[Pattern]:
-    """Requests as the mix has them."""
+    """Return patterns drawn from the mix."""
     mix, rng = Mix.load(), random.Random(seed)
     return [mix.draw(rng) for _ in range(count)]

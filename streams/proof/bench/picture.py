@@ -1,8 +1,8 @@
-"""`lpstream bench --only picture_cold,picture_cached`: a heatmap's picture by HTTP, drawn anew, and from the cache.
+"""`lpstream bench --only picture_cold,picture_cached`: heatmap pictures by HTTP, new and cached.
 
-A page that the installation made, with a week of the visitor model's traffic on it; the edge, ClickHouse, Redis, S3 and
-Chromium are real. Cold: the cache is not asked, the screenshot is there. What the first picture of a page costs, which
-waits for its screenshot, is in the details.
+The page is a generated page with a week of the visitor model's traffic. The edge, ClickHouse, Redis, S3 and Chromium
+are real. A cold picture bypasses the cache, but its screenshot exists. The details have the time of each first
+picture, which waits for the screenshot.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from streams.proof.bench.pages_lab import spread
 from streams.proof.traffic import Traffic, folded, midnight_ms
 
 DAYS, VISITS = 7, 2_000
-COLD, CACHED = 8, 60  # pictures of each kind and device in a round
+COLD, CACHED = 8, 60  # pictures per kind, device and round
 MAPS: tuple[tuple[MapKind, str], ...] = tuple(
     (kind, device) for kind in ("click", "attention", "scroll") for device in ("mobile", "desktop")
 )
@@ -37,7 +37,7 @@ Which = Literal["picture_cold", "picture_cached"]
 
 
 def picture(*, which: Which, rounds: int, say: Say = lambda _: None) -> list[Row]:
-    """Rows `picture_cold` or `picture_cached`: p50 and p99, ms, over all kinds of maps on a phone and a desktop."""
+    """Return the rows `which`: p50 and p99 in ms over all kinds of maps on a phone and a desktop."""
     with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), "tansu", say) as stack:
         asyncio.run(prepare(settings_of(stack)))
         services = Installation(stack, say)
@@ -70,12 +70,12 @@ async def _run(stack: Stack, services: Installation, which: Which, rounds: int, 
 
 
 async def _page(services: Installation) -> str:
-    wanted = GenerationRequest(
+    request = GenerationRequest(
         request_id=uuid4(), tenant_id="demo", industry="美容", purpose="予約", business=Business(name="サロン 凪")
     )
     async with over_http(services.api_url, services.token) as pages:
-        await pages.request(wanted)
-        result = await pages.result(wanted.request_id)
+        await pages.request(request)
+        result = await pages.result(request.request_id)
     if result.lp_id is None:
         raise LpstreamError(f"picture: no page was made: {result.error}")
     return result.lp_id
@@ -88,25 +88,28 @@ async def _fill(stack: Stack, lp_id: str, first: date, say: Say) -> int:
     traffic, rows = Traffic((lp_id,), VISITS), 0
     for day in range(DAYS):
         for number, (_, tables) in enumerate(folded(traffic.day(first + timedelta(days=day)))):
-            for table, found in tables.items():
-                rows += found.num_rows
-                await writer.insert(table, found, f"{lp_id}/{day}/{number}/{table}")
+            for table, part in tables.items():
+                rows += part.num_rows
+                await writer.insert(table, part, f"{lp_id}/{day}/{number}/{table}")
     await writer.close()
     return rows
 
 
 async def _timed(http: aiohttp.ClientSession, address: str, *, anew: bool = False) -> tuple[float, int]:
-    """Milliseconds until the whole picture is there, and its bytes; LpstreamError when there is none."""
+    """Fetch a picture. Return the milliseconds until it is complete, and its bytes.
+
+    Raise LpstreamError if the answer is no picture.
+    """
     started = time.perf_counter()
     async with http.get(address, headers={"Cache-Control": "no-cache"} if anew else {}) as answer:
         body = await answer.read()
     if answer.status != 200 or not body.startswith(b"\x89PNG"):
-        raise LpstreamError(f"picture: the edge answered {answer.status} to {address}")
+        raise LpstreamError(f"picture: the edge answered {answer.status} without a PNG to {address}")
     return (time.perf_counter() - started) * 1000, len(body)
 
 
 def _rows(which: Which, times: dict[str, list[float]], before: list[tuple[float, int]], rows: int) -> list[Row]:
-    together = spread([one for each in times.values() for one in each])
+    together = spread([ms for each in times.values() for ms in each])
     detail: dict[str, Any] = {
         "pictures": sum(len(each) for each in times.values()),
         "rows": rows,

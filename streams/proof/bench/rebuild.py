@@ -1,7 +1,7 @@
-"""`lpstream bench --only rebuild`: the pace of `lpstream rebuild` on a log of the normal load's shape.
+"""`lpstream bench --only rebuild`: the rate of `lpstream rebuild` on a log like the normal load's.
 
-The records' own times are set, 200 beacons a second, so the log has many small buckets, as a live log has. A log that
-is filled as fast as it goes has few large ones.
+The benchmark sets the records' timestamps to 200 beacons per second. So the log has many small buckets, as a live log
+has; a log filled at full speed would have few large buckets.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ Row = dict[str, Any]
 
 
 def rebuild(*, rounds: int, load: Load = LOAD, say: Say = lambda _: None) -> list[Row]:
-    """One row: records/s of a rebuild, against the pace that reads seven days of the normal load in an hour."""
+    """Return the row: records/s of a rebuild. The reference reads seven days of normal load in an hour."""
     with tempfile.TemporaryDirectory() as folder, lab(None, Path(folder), say) as place:
         place.empty_log()
         place.reset()
@@ -65,7 +65,7 @@ def rebuild(*, rounds: int, load: Load = LOAD, say: Say = lambda _: None) -> lis
 
 
 async def _fill(place: Lab, load: Load) -> int:
-    """Append the load with times of its own, the last one now, and mark it as counted; return its events."""
+    """Append the load with set timestamps, the last one now, and mark it as counted. Return its events."""
     servers = place.settings.kafka_bootstrap_servers
     async with open_admin(servers) as admin:
         own_times = {"message.timestamp.type": "CreateTime"}
@@ -103,7 +103,7 @@ def _run(place: Lab, events: int) -> Row:
         while child.poll() is None:
             try:
                 own_cpu_s, rss_mb = cpu_s(child), peak_mb(child)
-            except (OSError, StopIteration):  # it has ended meanwhile
+            except (OSError, StopIteration):  # the process has ended
                 break
             time.sleep(LOOK_S)
         out = child.communicate()[0]

@@ -1,4 +1,4 @@
-"""`lpstream bench --only scale_out`: what workers, pages and partitions do to the rate of a drain."""
+"""`lpstream bench --only scale_out`: the effect of workers, pages and partitions on a drain's rate."""
 
 import os
 import statistics
@@ -22,7 +22,7 @@ Row = dict[str, Any]
 def scale_out(
     *, rounds: int, records: int = RECORDS, stack: Stack | None = None, say: Say = lambda _: None
 ) -> list[Row]:
-    """Rows `scale_out`, one for each comparison, in events/s. `stack` as for `drain`."""
+    """Return a row `scale_out` in events/s for each comparison. `stack` is as for `drain`."""
     load = Load(SIZE, records)
     with tempfile.TemporaryDirectory() as folder, lab(stack, Path(folder), say) as place:
         one, two = _workers(place, load, rounds)
@@ -39,7 +39,7 @@ def scale_out(
 
 
 def _workers(place: Lab, load: Load, rounds: int) -> tuple[list[Run], list[Run]]:
-    """Runs of one worker and of two on the same log, in turns."""
+    """Return the runs of one worker and of two workers, taken in turn on the same log."""
     filled = place.new_log(load, partitions=USUAL)
     one: list[Run] = []
     two: list[Run] = []

@@ -1,4 +1,4 @@
-"""Figures by which two ways of doing the heatmap worker's work are compared."""
+"""The sums that must agree between two implementations of the heatmap worker's job."""
 
 SUMS = {
     "heatmap_cells": ("hits", "dwell_ms"),

@@ -1,7 +1,7 @@
-"""`lpstream bench --only tiers`: forty days of a site, tiered each day, against the same tables untiered.
+"""`lpstream bench --only tiers`: forty days of a site, tiered daily, compared with untiered tables.
 
-Traffic is the visitor model's, by hours of the day, loaded day by day; `tier` is told what day it is. Each day the kit
-over the last 30 days, 30 days of Tokyo, is asked of both.
+Traffic comes from the visitor model and is loaded day by day; the tiers get the date of the day. On the days `ASKED`
+the benchmark runs the kit's queries over the last 30 days on both sides and compares the answers.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from streams.tiers.stores import Report
 
 DAYS, HOT_DAYS, WARM_DAYS = 40, 7, 30
 VISITS, PAGES = 2_000, 20
-# the kit on both sides takes a while: on these days, when the tiers are about to fill and after
+# the kit is slow on both sides, so it runs on these days only: before and after the tiers fill
 ASKED = (7, 8, 9, 15, 20, 25, 30, 31, 32, 33, 36, 40)
 SITE = tuple(f"t1-{number:04d}" for number in range(PAGES))
 Row = dict[str, Any]
@@ -34,23 +34,26 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True)
 class Seen:
-    """What forty days showed. Seconds by part of a run; answers that were compared, and rows in them."""
+    """The results of forty days: seconds by part of a run, and the answers and rows compared."""
 
     seconds: dict[str, list[float]] = field(default_factory=dict)
     answers: int = 0
     rows: int = 0
 
     def take(self, report: Report) -> None:
-        """A day's run; LpstreamError when it left anything wrong or waiting."""
+        """Add a day's report. Raise LpstreamError if it has problems or waiting work."""
         if report.problems or report.waiting:
-            raise LpstreamError(f"tiers: {report.problems + report.waiting}")
-        for part, what in (("move", "moved"), ("chill", "chilled")):
-            if what in report.done:
+            raise LpstreamError(f"tiers: problems or waiting work: {report.problems + report.waiting}")
+        for part, action in (("move", "moved"), ("chill", "chilled")):
+            if action in report.done:
                 self.seconds.setdefault(part, []).append(report.parts[part])
 
 
 def forty_days(*, rounds: int, say: Say = lambda _: None) -> list[Row]:
-    """Rows `tiers`: equal answers, then bytes and seconds of each tier. One round only: days follow each other."""
+    """Return the rows `tiers`: equal answers, then bytes and seconds of each tier.
+
+    It runs a single round, whatever `rounds` is, because the days follow each other.
+    """
     del rounds
     with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), "tansu", say) as stack:
         rule = {"tier_hot_days": HOT_DAYS, "tier_warm_days": WARM_DAYS}
@@ -66,7 +69,7 @@ async def _run(twin: Twin, say: Say) -> list[Row]:
             await twin.load(today - 1)
             report = await twin.tiers(today).run()
             if report is None:
-                raise LpstreamError("tiers: someone else holds the lease")
+                raise LpstreamError("tiers: another run holds the lease")
             seen.take(report)
             if today in ASKED:
                 await _compare(twin, today, seen)
@@ -79,11 +82,11 @@ async def _run(twin: Twin, say: Say) -> list[Row]:
 async def _compare(twin: Twin, today: int, seen: Seen) -> None:
     first = max(0, today - WARM_DAYS)
     if await twin.sums("lpstream", first, today) != await twin.sums(COPY, first, today):
-        raise LpstreamError(f"tiers: day {today}: the tables differ")
+        raise LpstreamError(f"tiers: day {today}: the tiered and untiered tables differ")
     ours, theirs = await twin.kit_answers("lpstream", first, today), await twin.kit_answers(COPY, first, today)
     for name, rows in theirs.items():
         if ours[name] != rows:
-            raise LpstreamError(f"tiers: day {today}: {name}: {ours[name]} is not {rows}")
+            raise LpstreamError(f"tiers: day {today}: {name}: tiered {ours[name]}, untiered {rows}")
         seen.answers, seen.rows = seen.answers + 1, seen.rows + len(rows)
 
 
@@ -92,23 +95,23 @@ async def _rows(twin: Twin, seen: Seen, seconds: float) -> list[Row]:
     events = (await twin.copy.rows("SELECT sum(events) AS n FROM heatmap_windows"))[0]["n"]
     whole = {"days": DAYS, "visits_a_day": VISITS, "pages": PAGES, "events": events, "seconds": seconds}
     detail = whole | {"days_asked": ASKED, "rows_compared": seen.rows}
-    found = [_row("untiered copy: answers of the kit that are equal", seen.answers, "answers", seen.answers, detail)]
+    rows = [_row("untiered copy: answers of the kit that are equal", seen.answers, "answers", seen.answers, detail)]
     for tier in await status(twin.settings):
         first, last = str(tier["first"]), str(tier["last"])
         untiered = sum(size for day, size in copy.items() if first <= day <= last)
         timed = {"warm": seen.seconds.get("move"), "cold": seen.seconds.get("chill")}.get(tier["tier"])
         detail = {"days": tier["days"], "first": first, "last": last, "rows": tier["rows"], **_spread(timed)}
-        found.append(_row(f"untiered copy: bytes of {tier['tier']} days", tier["bytes"], "bytes", untiered, detail))
-    return found
+        rows.append(_row(f"untiered copy: bytes of {tier['tier']} days", tier["bytes"], "bytes", untiered, detail))
+    return rows
 
 
 async def days_of_copy(twin: Twin) -> dict[str, int]:
-    """Bytes of the untiered copy by day, its parts merged."""
+    """Merge the parts of the untiered copy, and return its bytes by day."""
     for name in HOT_TABLES:
         await twin.writer.command(f"OPTIMIZE TABLE {COPY}.{name} FINAL")
     sizes = Counter[str]()
-    for one in await twin.stores.hot.partitions(COPY):
-        sizes[one.day.isoformat()] += one.bytes
+    for partition in await twin.stores.hot.partitions(COPY):
+        sizes[partition.day.isoformat()] += partition.bytes
     return sizes
 
 

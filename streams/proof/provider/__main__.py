@@ -1,4 +1,4 @@
-"""Run a simulated provider as a process: `python -m streams.proof.provider --port 9000`."""
+"""A simulated model provider as a process: `python -m streams.proof.provider --port 9000`."""
 
 import argparse
 import asyncio
@@ -11,11 +11,11 @@ from streams.proof.provider.server import Provider, serve
 
 
 async def main() -> None:
-    """Serve until a signal."""
+    """Serve until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--input", type=int, default=23_250_000, help="micro-yen per million tokens")
-    parser.add_argument("--output", type=int, default=93_000_000, help="micro-yen per million tokens")
+    parser.add_argument("--input", type=int, default=23_250_000, help="price in micro-yen per million input tokens")
+    parser.add_argument("--output", type=int, default=93_000_000, help="price in micro-yen per million output tokens")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     stop = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Japanese answers that fit a JSON Schema: the one that stands in the prompt."""
+"""Random Japanese answers that fit the JSON Schema of a request."""
 
 import json
 import random
@@ -18,10 +18,10 @@ DEPTH = 12
 
 
 def schema_in(messages: list[dict[str, Any]], response_format: Any) -> dict[str, Any] | None:
-    """The schema that the answer is to fit: of the response format, else the first in a message."""
+    """Return the response format's schema, else the first schema in a message, else None."""
     if isinstance(response_format, dict) and response_format.get("type") == "json_schema":
-        found: dict[str, Any] = response_format["json_schema"]["schema"]
-        return found
+        schema: dict[str, Any] = response_format["json_schema"]["schema"]
+        return schema
     decoder = json.JSONDecoder()
     for message in messages:
         text = str(message.get("content", ""))
@@ -38,7 +38,7 @@ def schema_in(messages: list[dict[str, Any]], response_format: Any) -> dict[str,
 
 
 def answer(schema: dict[str, Any] | None, rng: random.Random) -> str:
-    """JSON text that fits the schema; an object with one text where there is none."""
+    """Return JSON text that fits the schema; without a schema, an object with a single text."""
     value = {"text": rng.choice(WORDS)} if schema is None else _value(schema, schema, rng, 0)
     return json.dumps(value, ensure_ascii=False)
 
@@ -69,7 +69,7 @@ def _list(part: dict[str, Any], whole: dict[str, Any], rng: random.Random, depth
 
 
 def _text(least: int, most: int, rng: random.Random) -> str:
-    """A sentence, or the beginning of one."""
+    """Return sentences of at least `least` characters, cut to `most`."""
     text = rng.choice(WORDS)
     while len(text) < least:
         text += rng.choice(WORDS)

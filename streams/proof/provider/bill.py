@@ -1,4 +1,4 @@
-"""What the simulated provider bills: its own count, by its own price list."""
+"""The simulated provider's bill: its own token count, at its own prices."""
 
 import math
 import time
@@ -11,14 +11,17 @@ CHARACTERS_A_TOKEN = 1
 
 
 class Prices(msgspec.Struct, frozen=True):
-    """Micro-yen per million tokens."""
+    """Prices in micro-yen per million tokens."""
 
     input: int
     output: int
 
 
 class Line(msgspec.Struct):
-    """One call: the client's id for it, a hash of what was asked, what was done, what is billed for."""
+    """The bill's line for one call.
+
+    `call_id` is the client's id; `asked` is a hash of the messages. `whole` is whether the answer was complete.
+    """
 
     call_id: str
     asked: str
@@ -33,7 +36,7 @@ class Line(msgspec.Struct):
 
 
 class Bill:
-    """All calls since the last reset. What was generated is billed, whether the client stayed to read it or not."""
+    """All calls since the last reset. Generated tokens are billed even if the client has disconnected."""
 
     def __init__(self, prices: Prices) -> None:
         self._prices = prices
@@ -42,13 +45,13 @@ class Bill:
         self.most_open = 0
 
     def begin(self, line: Line) -> None:
-        """A call has come."""
+        """Add the line of a new call."""
         self.lines.append(line)
         self.open += 1
         self.most_open = max(self.most_open, self.open)
 
     def end(self, line: Line) -> None:
-        """It has ended: its price, rounded up to a whole micro-yen."""
+        """Set the end and the price of a call. The price is rounded up to a whole micro-yen."""
         self.open -= 1
         line.ended_ms = int(time.time() * 1000)
         if line.billed:
@@ -57,7 +60,7 @@ class Bill:
             line.micro_jpy = math.ceil(price / 1_000_000)
 
     def sums(self) -> dict[str, Any]:
-        """Figures of all calls; those cut off before their end are counted apart."""
+        """Return the sums of all calls. `cut_off` counts billed calls that ended early."""
         return {
             "calls": len(self.lines),
             "open": self.open,
@@ -69,10 +72,10 @@ class Bill:
 
 
 def prompt_tokens(messages: list[dict[str, Any]]) -> int:
-    """Tokens of a prompt."""
+    """Return the number of tokens of a prompt."""
     return sum(4 + len(str(message.get("content", ""))) for message in messages)
 
 
 def tokens_of(text: str) -> list[str]:
-    """An answer as tokens, in order."""
+    """Split an answer into tokens, in order."""
     return [text[at : at + CHARACTERS_A_TOKEN] for at in range(0, len(text), CHARACTERS_A_TOKEN)]

@@ -1,4 +1,4 @@
-"""A simulated provider in a process of its own, and the talk with it."""
+"""A simulated provider in its own process, and its client."""
 
 import json
 import os
@@ -15,13 +15,13 @@ from streams.proof.provider.bill import Prices
 from streams.proof.provider.script import Script
 
 PRICES = Prices(23_250_000, 93_000_000)
-USD = {"usd_per_million_input": 0.15, "usd_per_million_output": 0.60}  # the same at 155 yen a dollar
+USD = {"usd_per_million_input": 0.15, "usd_per_million_output": 0.60}  # equals PRICES at 155 yen per dollar
 KEY_VARIABLE = "LPSTREAM_SIMULATED_KEY"
 READY_S = 20.0
 
 
 class RemoteProvider:
-    """The process, its script and its bill."""
+    """The provider's process, with its script and its bill."""
 
     def __init__(self, name: str, port: int, log: Path) -> None:
         self.name = name
@@ -32,7 +32,7 @@ class RemoteProvider:
         self.process.grace_s = 2.0
 
     def start(self, script: Script | None = None) -> None:
-        """Run it; return when it answers."""
+        """Start the process; return when it answers."""
         self.process.start()
         self.process.wait_ready(self._answers, READY_S)
         if script is not None:
@@ -46,31 +46,34 @@ class RemoteProvider:
         return True
 
     def play(self, script: Script) -> None:
-        """Behave so from now on."""
+        """Set how the provider behaves from now on."""
         self._call("PUT", "/script", msgspec.json.encode(script))
 
     def bill(self) -> dict[str, Any]:
-        """Sums and lines since the last reset."""
-        found: dict[str, Any] = json.loads(self._call("GET", "/bill"))
-        return found
+        """Return the sums and lines since the last reset."""
+        bill: dict[str, Any] = json.loads(self._call("GET", "/bill"))
+        return bill
 
     def reset(self) -> None:
-        """Begin a new bill."""
+        """Start a new bill."""
         self._call("DELETE", "/bill")
 
     def _call(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        request = urllib.request.Request(self.url + path, data=body, method=method)  # noqa: S310 - our own loopback
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - the same
+        request = urllib.request.Request(self.url + path, data=body, method=method)  # noqa: S310 - loopback address
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - loopback address
             return bytes(answer.read())
 
     def setting(self) -> dict[str, Any]:
-        """Its entry in LPSTREAM_LLM_PROVIDERS."""
+        """Return the provider's entry in LPSTREAM_LLM_PROVIDERS."""
         models = {tier: {"id": f"{self.name}-{tier}", **USD} for tier in ("fast", "high")}
         return {"name": self.name, "base_url": f"{self.url}/v1", "key_variable": KEY_VARIABLE, **models}
 
 
 def settings_of(providers: list[RemoteProvider]) -> dict[str, str]:
-    """What a worker must be told to ask these, in this order."""
+    """Return the settings for a worker that calls these providers, in this order.
+
+    Also set the key in this process's environment.
+    """
     os.environ.setdefault(KEY_VARIABLE, "simulated")
-    text = json.dumps([one.setting() for one in providers])
+    text = json.dumps([provider.setting() for provider in providers])
     return {"LPSTREAM_LLM_PROVIDERS": text, KEY_VARIABLE: "simulated"}

@@ -1,4 +1,4 @@
-"""What the simulated provider is told to do: how fast it is, and which faults it has."""
+"""The simulated provider's script: its speed and its faults."""
 
 import math
 import random
@@ -9,25 +9,26 @@ import msgspec
 Fault = Literal[
     "http_429",  # with Retry-After
     "http_500",
-    "hang_headers",  # the connection is taken, and nothing answered
-    "hang_first",  # headers, and never a token
-    "stall",  # half of the answer, then silence
-    "drip",  # a token every `drip_s`, for ever
+    "hang_headers",  # the connection is accepted, but no headers follow
+    "hang_first",  # headers, but no token
+    "stall",  # half of the answer, then nothing
+    "drip",  # a token every `drip_s`
     "cut",  # half of the answer, then the connection is closed
     "empty",  # a stream without content
-    "malformed",  # half of a JSON document, as if it were whole
-    "wrong_schema",  # JSON that is no answer to the question
-    "bad_stream",  # an event that is no JSON
-    "length",  # cut at the token limit, and says so
+    "malformed",  # half of a JSON document, with finish_reason "stop"
+    "wrong_schema",  # JSON that does not fit the schema
+    "bad_stream",  # an event that is not JSON
+    "length",  # half of the answer, with finish_reason "length"
     "content_filter",
 ]
 FAULTS: tuple[str, ...] = Fault.__args__  # type: ignore[attr-defined]
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):
-    """`total_s` is the median of a call's whole time; its first token comes at a lognormal time around `first_token_s`.
+    """The timing and the faults of calls.
 
-    `faults` gives each fault's share of the calls; `fault_in` names models that have them, all when empty.
+    `total_s` is the median of a call's total time. The time to the first token is lognormal around `first_token_s`.
+    `faults` gives each fault's share of the calls.
     """
 
     total_s: float = 3.0
@@ -38,7 +39,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     drip_s: float = 0.7
 
     def draw(self, rng: random.Random) -> "Manner":
-        """How one call goes."""
+        """Draw the timing and the fault of one call."""
         first = min(self.first_token_s * math.exp(rng.gauss(0, self.spread)), 0.9 * self.total_s)
         total = self.total_s * math.exp(rng.gauss(0, self.spread / 5))
         dice = rng.random()
@@ -49,7 +50,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manner(msgspec.Struct, frozen=True):
-    """How one call goes: its first token and its end, s after the request, and its fault."""
+    """One call's first token and end, in seconds after the request, and its fault."""
 
     first_token_s: float
     total_s: float

@@ -1,7 +1,7 @@
-"""A provider that is not there: OpenAI's chat completions API over HTTP, with timing, faults and a bill.
+"""A simulated provider: OpenAI's chat completions API over HTTP, with timing, faults and a bill.
 
-`POST /v1/chat/completions` (streaming only) and `GET /v1/models` are the provider's. Beside them, for whoever runs it:
-`PUT /script` sets how it behaves from now on, `GET /bill` tells its count, `DELETE /bill` begins a new one.
+The provider's API is `POST /v1/chat/completions` (streaming only) and `GET /v1/models`. Three routes are for tests:
+`PUT /script` sets how it behaves from now on, `GET /bill` returns the bill, `DELETE /bill` starts a new bill.
 """
 
 import asyncio
@@ -20,14 +20,14 @@ from streams.proof.provider.answers import answer, schema_in
 from streams.proof.provider.bill import Bill, Line, Prices, prompt_tokens, tokens_of
 from streams.proof.provider.script import Manner, Script
 
-# tokens that fall due within this time leave in one write, as they do behind a real provider's proxies
+# tokens due within this time are sent in one write, as behind a real provider's proxies
 WRITE_EVERY_S = 0.03
 FOREVER_S = 3_600
 STREAM = {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
 
 
 class Provider:
-    """The API's handlers. What is random follows from the seed and the order of calls."""
+    """The API's handlers. The seed and the order of calls decide everything random."""
 
     def __init__(self, prices: Prices, seed: int = 1) -> None:
         self.script = Script()
@@ -37,7 +37,7 @@ class Provider:
         self._numbers = itertools.count(1)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        """One request."""
+        """Answer one request."""
         match request.method, request.path:
             case "POST", "/v1/chat/completions":
                 return await self._complete(request)
@@ -55,25 +55,25 @@ class Provider:
 
     async def _complete(self, request: web.BaseRequest) -> web.StreamResponse:
         started = time.monotonic()
-        asked: dict[str, Any] = msgspec.json.decode(await request.read())
+        body: dict[str, Any] = msgspec.json.decode(await request.read())
         manner = self.script.draw(self._rng)
-        messages = asked["messages"]
+        messages = body["messages"]
         call_id = request.headers.get("X-Client-Request-Id", "")
         digest = hashlib.sha256(msgspec.json.encode(messages)).hexdigest()[:16]
-        line = Line(call_id, digest, str(asked["model"]), manner.fault, prompt_tokens(messages))
+        line = Line(call_id, digest, str(body["model"]), manner.fault, prompt_tokens(messages))
         with self._billed(line):
             if manner.fault in ("http_429", "http_500"):
                 line.billed = False
                 return self._refuse(manner.fault)
-            if not asked.get("stream"):
+            if not body.get("stream"):
                 line.billed = False
-                return _error(400, "invalid_request_error", "stream: only true is simulated")
+                return _error(400, "invalid_request_error", "stream must be true: only streaming is simulated")
             if manner.fault == "hang_headers":
                 await asyncio.sleep(FOREVER_S)
-            text = answer(schema_in(messages, asked.get("response_format")), self._rng)
-            most = int(asked.get("max_completion_tokens") or asked.get("max_tokens") or 4_096)
+            text = answer(schema_in(messages, body.get("response_format")), self._rng)
+            most_tokens = int(body.get("max_completion_tokens") or body.get("max_tokens") or 4_096)
             writer = _Stream(request, f"chatcmpl-{next(self._numbers)}", line, started)
-            await writer.play(text, manner, most, self.script.drip_s)
+            await writer.play(text, manner, most_tokens, self.script.drip_s)
             return writer.response
 
     @contextlib.contextmanager
@@ -104,7 +104,7 @@ class _Stream:
         self._started = started
 
     async def play(self, text: str, manner: Manner, most_tokens: int, drip_s: float) -> None:
-        """The whole answer, or what the fault leaves of it."""
+        """Write the answer, or the part of it that the fault allows."""
         await self.response.prepare(self._request)
         fault = manner.fault
         if fault == "hang_first":
@@ -175,7 +175,10 @@ def _error(status: int, code: str, message: str) -> web.Response:
 
 
 async def serve(provider: Provider, port: int) -> web.ServerRunner:
-    """Listen on a loopback port (0: any free one; `runner.addresses` tells it) until the runner is cleaned up."""
+    """Listen on a loopback port until the runner is cleaned up.
+
+    Port 0 means any free port; `runner.addresses` holds it.
+    """
     runner = web.ServerRunner(web.Server(provider, access_log=None, handler_cancellation=True), shutdown_timeout=0.5)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, backlog=4_096).start()

@@ -1,4 +1,4 @@
-"""What was acknowledged against what came of it: events in ClickHouse, results on their topic."""
+"""The comparison of acknowledged events and LPs with ClickHouse and the results topic."""
 
 import asyncio
 import hashlib
@@ -18,7 +18,7 @@ from schemas.heatmap import Kind
 
 LOOK_S, FETCH_MS, SETTLE_S = 1.0, 200, 6.0
 KINDS = [kind.value for kind in Kind]
-CROWD_COLUMNS = ("clicks", "moves", "scrolls")  # all that the crowd does
+CROWD_COLUMNS = ("clicks", "moves", "scrolls")  # the only kinds in the crowd's beacons
 BY_PAGE = (
     "SELECT lp_id, sum(clicks) - sum(rage_clicks) - sum(dead_clicks) AS click, sum(rage_clicks) AS rage_click,"
     " sum(dead_clicks) AS dead_click, sum(moves) AS move, sum(scrolls) AS scroll, sum(goals) AS goal"
@@ -34,7 +34,7 @@ Tally = Mapping[str, Mapping[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Events: acknowledged, counted, and what the two do not have in common, cell by cell."""
+    """Acknowledged and counted events, with losses and doubles summed cell by cell."""
 
     acknowledged: int
     counted: int
@@ -44,12 +44,15 @@ class Difference:
 
 
 def compare(acknowledged: Tally, counted: Tally, unresolved: Tally) -> Difference:
-    """By page and kind. What was posted and never answered may be counted or not: it is neither lost nor doubled."""
+    """Compare by page and kind.
+
+    Unresolved events, posted but never answered, may be counted or not: they are neither lost nor doubled.
+    """
     lost = doubled = 0
     for page in acknowledged.keys() | counted.keys():
-        kinds, found, open_ = acknowledged.get(page, {}), counted.get(page, {}), unresolved.get(page, {})
-        for kind in kinds.keys() | found.keys():
-            missing = kinds.get(kind, 0) - found.get(kind, 0)
+        sent, stored, open_ = acknowledged.get(page, {}), counted.get(page, {}), unresolved.get(page, {})
+        for kind in sent.keys() | stored.keys():
+            missing = sent.get(kind, 0) - stored.get(kind, 0)
             lost += max(0, missing)
             doubled += max(0, -missing - open_.get(kind, 0))
     return Difference(_total(acknowledged), _total(counted), lost, doubled, _total(unresolved))
@@ -60,7 +63,7 @@ def _total(tally: Tally) -> int:
 
 
 async def counted_by_page(clickhouse: ClickHouse, lp_ids: Collection[str]) -> dict[str, Counter[str]]:
-    """Events in ClickHouse by page and kind."""
+    """Return the events in ClickHouse by page and kind."""
     rows = await clickhouse.rows(BY_PAGE, {"lp_ids": list(lp_ids)})
     return {row["lp_id"]: Counter({kind: int(row[kind]) for kind in KINDS if row[kind]}) for row in rows}
 
@@ -69,7 +72,10 @@ async def settled(
     clickhouse: ClickHouse, acknowledged: Tally, unresolved: Tally, prefix: str, crowd: Mapping[str, int],
     within_s: float,
 ) -> tuple[Difference, Difference]:  # fmt: skip
-    """Visitors' events and the crowd's, once nothing is missing and a while has passed, or after the longest wait."""
+    """Return the differences of the visitors and the crowd.
+
+    Wait until no event is missing for SETTLE_S, at most `within_s`.
+    """
     until = time.monotonic() + within_s
     quiet_until: float | None = None
     while True:
@@ -81,8 +87,8 @@ async def settled(
                 raise
             await asyncio.sleep(LOOK_S)
             continue
-        found = {name: int(value) for name, value in row.items()}
-        columns = compare({"crowd": crowd}, {"crowd": found}, {})
+        counted = {name: int(value) for name, value in row.items()}
+        columns = compare({"crowd": crowd}, {"crowd": counted}, {})
         now = time.monotonic()
         if not pages.lost and not columns.lost:
             quiet_until = quiet_until or now + SETTLE_S
@@ -93,22 +99,22 @@ async def settled(
 
 @dataclass(slots=True)
 class Answers:
-    """What `lp.results` told while it was read: the different results of each request, by hash."""
+    """A reader of `lp.results`. `told` holds the hashes of each request's different results."""
 
     servers: str
     told: dict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
     reading: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def read(self) -> None:
-        """From now on, until cancelled. The broker may go away meanwhile: the consumer finds it again."""
+        """Read new results until cancelled. The consumer reconnects if the broker goes away."""
         consumer = build_consumer(self.servers)
         await consumer.start()
         try:
-            places = await partitions_of(self.servers, RESULTS)
-            consumer.assign(places)
-            await consumer.seek_to_end(*places)
-            for place in places:
-                await consumer.position(place)
+            partitions = await partitions_of(self.servers, RESULTS)
+            consumer.assign(partitions)
+            await consumer.seek_to_end(*partitions)
+            for partition in partitions:
+                await consumer.position(partition)
             self.reading.set()
             while True:
                 try:
@@ -124,10 +130,10 @@ class Answers:
             await consumer.stop()
 
     async def wait(self, asked: Collection[str], within_s: float) -> tuple[int, int]:
-        """How many of those asked for have no result after so long, and how many have several different ones."""
+        """Wait for the results. Return how many requests have no result, and how many have different ones."""
         until = time.monotonic() + within_s
         while True:
-            lost = sum(one not in self.told for one in asked)
+            lost = sum(request_id not in self.told for request_id in asked)
             if not lost or time.monotonic() > until:
-                return lost, sum(len(self.told.get(one, ())) > 1 for one in asked)
+                return lost, sum(len(self.told.get(request_id, ())) > 1 for request_id in asked)
             await asyncio.sleep(LOOK_S)

@@ -1,16 +1,16 @@
-"""One load driver: Locust in a process of its own, so that gevent's patched sockets never meet asyncio.
+"""A load driver: Locust in its own process, so that gevent's patched sockets do not mix with asyncio.
 
-Visitors are Locust's users, each on a keep-alive connection of its own: they fetch a page, post a beacon every 5 s,
-leave, and the next visitor comes. One more user stands for the applications: it asks for LPs when they are due,
-whatever became of those before, and follows each to its result, half of them on a progress stream.
+Each Locust user is a visitor on its own keep-alive connection. It fetches a page, posts a beacon every 5 s and leaves;
+then the next visitor comes. An additional user stands for the applications: it requests LPs at fixed times (open loop)
+and follows each to its result, half of them on a progress stream.
 
-The parent and its drivers talk by files of one folder: `<n>.ready`, `go` (the epoch second of the start), `stop`,
-`<n>.now` (once a second) and at the end `<n>.json`.
+The parent and its drivers communicate by files in a folder: `<n>.ready`, `go`, `stop`, `<n>.now` (once a second),
+`<n>.json` (the notes at the end), `<n>.done` and `quit`.
 """
 
 from gevent import monkey
 
-monkey.patch_all()  # before anything that opens a socket is imported
+monkey.patch_all()  # must come before the imports of modules that open sockets
 
 import json
 import random
@@ -41,12 +41,15 @@ VISITS = 400
 NOT_NOW = {0, 408, 429, 500, 502, 503, 504}
 TEXT = {"Content-Type": "text/plain"}
 V2 = {"Content-Type": "application/vnd.kafka.json.v2+json"}
-SPAWN_ALL = 1_000.0  # Locust's users a second when they wait for the start anyway
+SPAWN_ALL = 1_000.0  # Locust users per second without a ramp; they wait for the start
 
 
 @dataclass(slots=True)
 class Notes:
-    """What one driver saw. Times are s after the start, or ms; kinds are page, beacon, ask, status, progress."""
+    """The notes of a driver, by kind of request: page, beacon, ask, status, progress.
+
+    Times are in seconds after the start, or in ms where the name says so.
+    """
 
     at: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     ms: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -63,7 +66,7 @@ class Notes:
 
 
 class Driver:
-    """What the users of one process share."""
+    """The state that the users of a process share."""
 
     def __init__(self, part: Part) -> None:
         self.part = part
@@ -78,13 +81,13 @@ class Driver:
         self.folder = Path(part.folder)
 
     def since(self) -> float:
-        """Seconds after the start; negative while users are still coming."""
+        """Return the seconds after the start; negative before it."""
         return time.time() - self.began
 
     def note(
         self, *, name: str, response_time: float, response_length: int, response: Any, exception: Any, **_: Any
     ) -> None:
-        """For Locust's request event."""
+        """Note a request. Listener of Locust's request event."""
         at = self.since()
         if at < 0 or at > self.part.seconds + self.part.drain_s:
             return
@@ -98,16 +101,16 @@ class Driver:
 
 
 def _is_alive(_pool: ConnectionPool, connection: socket.socket | None) -> bool:
-    """Whether an idle connection is still open; one that can be read has ended.
+    """Return whether an idle connection is still open. A readable idle connection has ended.
 
-    geventhttpclient asks select(2), which knows no file descriptor beyond 1,023, takes those for closed, and would open
-    a new connection for each request of every visitor beyond the thousandth.
+    geventhttpclient uses select(2), which fails for file descriptors above 1,023. It then takes the connection for
+    closed and opens a new connection for each request of every visitor beyond the thousandth.
     """
     if connection is None or connection.fileno() < 0:
         return False
-    waiting = _poll()
-    waiting.register(connection.fileno(), select.POLLIN)
-    return not waiting.poll(0)
+    poller = _poll()
+    poller.register(connection.fileno(), select.POLLIN)
+    return not poller.poll(0)
 
 
 _poll = monkey.get_original("select", "poll")
@@ -115,7 +118,7 @@ ConnectionPool._is_socket_alive = _is_alive
 
 
 def cause_of(status: int, exception: Any) -> str:
-    """timeout, server (5xx), refused (4xx) or connection."""
+    """Return the cause of an error: timeout, server (5xx), refused (4xx) or connection."""
     if status >= 500:
         return "server"
     if status >= 400:
@@ -125,7 +128,7 @@ def cause_of(status: int, exception: Any) -> str:
 
 
 class Visitor(FastHttpUser):
-    """One connection, and one visitor after the other on it."""
+    """A connection that serves visitors one after another."""
 
     driver: Driver
     network_timeout = 15.0
@@ -134,7 +137,7 @@ class Visitor(FastHttpUser):
 
     @task
     def visits(self) -> None:
-        """Until the scenario ends."""
+        """Visit pages until the scenario ends."""
         driver = self.driver
         driver.here += 1
         driver.gate.wait()
@@ -161,7 +164,10 @@ class Visitor(FastHttpUser):
             due = max(due + EVERY_MS / 1000, time.monotonic())
 
     def _post(self, lp_id: str, beacon: Any, body: str) -> None:
-        """Until it is acknowledged, as the snippet does; what is left at the end of the draining is unresolved."""
+        """Post a beacon until it is acknowledged, as the snippet does.
+
+        A beacon without an answer at the end of the drain stays unresolved.
+        """
         driver = self.driver
         driver.busy += 1
         driver.notes.unresolved[lp_id].update(beacon.letters)
@@ -180,7 +186,7 @@ class Visitor(FastHttpUser):
 
 
 class Applications(FastHttpUser):
-    """Asks for LPs at their times; every one is followed by a greenlet of its own."""
+    """The applications: they request LPs at fixed times. A greenlet follows each LP."""
 
     driver: Driver
     fixed_count = 1
@@ -190,7 +196,7 @@ class Applications(FastHttpUser):
 
     @task
     def ask(self) -> None:
-        """From the start to the end."""
+        """Request LPs from the start to the end."""
         driver, part = self.driver, self.driver.part
         driver.here += 1
         driver.gate.wait()
@@ -216,14 +222,14 @@ class Applications(FastHttpUser):
         driver = self.driver
         driver.busy += 1
         began = time.monotonic()
-        told: dict[str, Any] = {"id": request["request_id"], "at": round(driver.since(), 1), "asked": False}
-        driver.notes.lps.append(told)
+        lp: dict[str, Any] = {"id": request["request_id"], "at": round(driver.since(), 1), "asked": False}
+        driver.notes.lps.append(lp)
         try:
-            if self._ask(request, told):
+            if self._ask(request, lp):
                 result = self._result(request["request_id"], by_stream)
                 if result is not None:
                     timings = result["timings_ms"]
-                    told |= {
+                    lp |= {
                         "wait_ms": round((time.monotonic() - began) * 1000), "status": result["status"],
                         "cache": result["cache"], "total_ms": timings["total"], "provider_ms": timings["provider"],
                         "cost": result["cost_micro_jpy"],
@@ -231,17 +237,17 @@ class Applications(FastHttpUser):
         finally:
             driver.busy -= 1
 
-    def _left(self) -> bool:
+    def _time_left(self) -> bool:
         return self.driver.since() < self.driver.part.seconds + self.driver.part.drain_s
 
-    def _ask(self, request: dict[str, Any], told: dict[str, Any]) -> bool:
+    def _ask(self, request: dict[str, Any], lp: dict[str, Any]) -> bool:
         body = json.dumps({"records": [{"value": request}]})
         url, until = f"{self.driver.part.api}/topics/lp.requests", time.monotonic() + ASK_WITHIN_S
-        while time.monotonic() < until and self._left():
+        while time.monotonic() < until and self._time_left():
             answer = self.client.post(url, data=body, name="ask", headers=self._headers() | V2)
             self.driver.notes.sent["ask"] += len(body)
             if answer.status_code == 200 and not answer.json()["offsets"][0].get("error"):
-                told["asked"] = True
+                lp["asked"] = True
                 return True
             if answer.status_code not in (200, *NOT_NOW):
                 return False
@@ -252,23 +258,23 @@ class Applications(FastHttpUser):
         return {"Authorization": f"Bearer {self.driver.part.token}"}
 
     def _result(self, request_id: str, by_stream: bool) -> dict[str, Any] | None:
-        """The result, once there is one; None when the draining ends first."""
+        """Return the result once there is one; None if the drain ends first."""
         url = f"{self.driver.part.api}/lp/requests/{request_id}"
-        while self._left():
+        while self._time_left():
             if by_stream:
                 self._stream(f"{url}/events")
-            # "not yet" (202) and "not known yet" (404 of a request that is on its way) are answers, and no errors
+            # 202 (not done yet) and 404 (not read from Kafka yet) are answers, not errors
             with self.client.get(url, name="status", headers=self._headers(), catch_response=True) as answer:
                 if answer.status_code in (200, 202, 404):
                     answer.success()
             if answer.status_code == 200:
-                found: dict[str, Any] = answer.json()
-                return found
+                result: dict[str, Any] = answer.json()
+                return result
             gevent.sleep(POLL_S)
         return None
 
     def _stream(self, url: str) -> None:
-        """Read to the end of the stream, or until it breaks."""
+        """Read the progress stream to its end, or until it breaks."""
         with self.client.get(url, name="progress", headers=self._headers(), stream=True, catch_response=True) as answer:
             if answer.status_code == 404:
                 answer.success()
@@ -278,12 +284,12 @@ class Applications(FastHttpUser):
             try:
                 for chunk in answer.iter_content(chunk_size=512):
                     self.driver.notes.received["progress"] += len(chunk)
-            except Exception as error:  # noqa: BLE001 - whatever breaks a stream is one failed request
+            except Exception as error:  # noqa: BLE001 - any error counts as one failed request
                 answer.failure(f"broken: {type(error).__name__}")
 
 
 def run(part: Part) -> None:
-    """Bring the users on, wait for the word, drive, drain, write what was seen."""
+    """Start the users, wait for `go`, drive, drain, and write the notes."""
     driver = Driver(part)
     Visitor.driver = Applications.driver = driver
     Visitor.host = Applications.host = part.edge
@@ -309,18 +315,19 @@ def run(part: Part) -> None:
     while driver.busy and driver.since() < part.seconds + part.drain_s:
         gevent.sleep(LOOK_S)
     gevent.sleep(LOOK_S)
-    _write(driver.folder / f"{part.number}.json", {one.name: getattr(driver.notes, one.name) for one in fields(Notes)})
+    notes = {item.name: getattr(driver.notes, item.name) for item in fields(Notes)}
+    _write(driver.folder / f"{part.number}.json", notes)
     (driver.folder / f"{part.number}.done").touch()
     while not (driver.folder / "quit").exists():
         gevent.sleep(LOOK_S)
 
 
 def _drive(driver: Driver) -> None:
-    told = 0.0
+    written_at = 0.0
     while driver.since() < driver.part.seconds and not (driver.folder / "stop").exists():
         gevent.sleep(LOOK_S)
-        if time.monotonic() - told > TOLD_EVERY_S:
-            told = time.monotonic()
+        if time.monotonic() - written_at > TOLD_EVERY_S:
+            written_at = time.monotonic()
             _tell(driver, "now")
 
 
@@ -333,7 +340,7 @@ def _tell(driver: Driver, name: str) -> None:
             "requests": sum(map(len, notes.ms.values())),
             "errors": len(notes.error_at),
             "lps": len(notes.lps),
-            "answered": sum("wait_ms" in one for one in notes.lps),
+            "answered": sum("wait_ms" in lp for lp in notes.lps),
         },
     )
 
@@ -345,7 +352,10 @@ def _write(target: Path, value: Any) -> None:
 
 
 def main() -> None:
-    """Its part is the file that the only argument names: a command line could be read by others."""
+    """Run the part of the load in the file that the only argument names.
+
+    The part holds a token, and other users can read a command line.
+    """
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     run(Part(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))

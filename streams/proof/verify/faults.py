@@ -1,4 +1,4 @@
-"""Trials of a stack of our own: a fault a minute from a seeded list, or a restart of each service in turn."""
+"""The trials of an embedded stack: a fault every minute from a seeded list, or rolling restarts."""
 
 import asyncio
 import contextlib
@@ -23,11 +23,10 @@ SERVICES: tuple[ServiceName, ...] = ("edge", "heatmap", "generation")
 
 @dataclass(slots=True)
 class Fault:
-    """What is done, and when, s after the start; `healed_s` is when it answered again.
+    """A fault at `at_s` seconds after the start; the killed process answers again at `healed_s`.
 
-    `victim` is who of several was killed.
-
-    A `planned` one is no fault but a restart as for a new version: the successor first, then SIGTERM.
+    `victim` names the killed process if there are several. A `planned` fault is a restart as for a new version: the
+    successor starts first, then the old process gets SIGTERM.
     """
 
     at_s: float
@@ -38,7 +37,7 @@ class Fault:
 
     @property
     def text(self) -> str:
-        """For a reader."""
+        """The description for the report."""
         if self.planned:
             return f"{self.name}: successor started, then SIGTERM"
         how = "SIGKILL, started again" if self.name in SERVICES else f"SIGKILL, away for {AWAY_S[self.name]:g} s"
@@ -46,19 +45,19 @@ class Fault:
 
 
 def planned(seed: int, seconds: float, names: Iterable[FaultName] = tuple(AWAY_S)) -> list[Fault]:
-    """Faults for so long: each kind once in a random order, then all again in another."""
-    rng, names, waiting, found = random.Random(seed), list(names), list[FaultName](), list[Fault]()
+    """Return the faults for a run of `seconds`: each kind once in random order, then all again."""
+    rng, names, queue, faults = random.Random(seed), list(names), list[FaultName](), list[Fault]()
     at = FIRST_FAULT_S
     while at <= seconds - LAST_BEFORE_END_S:
-        if not waiting:
-            waiting = rng.sample(names, len(names))
-        found.append(Fault(at, waiting.pop()))
+        if not queue:
+            queue = rng.sample(names, len(names))
+        faults.append(Fault(at, queue.pop()))
         at += FAULT_EVERY_S
-    return found
+    return faults
 
 
 def rolling(seconds: float) -> list[Fault]:
-    """Restarts for so long: the services in turn."""
+    """Return the restarts for a run of `seconds`: each service in turn."""
     count = int((seconds - LAST_BEFORE_END_S - FIRST_FAULT_S) // ROLL_EVERY_S) + 1
     return [
         Fault(FIRST_FAULT_S + number * ROLL_EVERY_S, SERVICES[number % len(SERVICES)], planned=True)
@@ -67,7 +66,7 @@ def rolling(seconds: float) -> list[Fault]:
 
 
 async def inject(place: Place, fault: Fault, began: float) -> None:
-    """Do it and wait until it is healed; times are s after `began`, of the monotonic clock."""
+    """Inject a fault and wait until it is healed. `began` is the start on the monotonic clock."""
     fault.at_s = time.monotonic() - began
     if fault.planned:
         await _replace(place, fault.name)
@@ -84,13 +83,13 @@ async def inject(place: Place, fault: Fault, began: float) -> None:
 
 async def _replace(place: Place, name: str) -> None:
     if place.services is None:
-        raise LpstreamError("only services of our own stack are restarted")
+        raise LpstreamError("services can be restarted on an embedded stack only; leave out --data and addresses")
     await asyncio.to_thread(place.services.replace, name)
 
 
 async def _service(place: Place, name: str) -> None:
     if place.services is None:
-        raise LpstreamError("only services of our own stack are killed")
+        raise LpstreamError("services can be killed on an embedded stack only; leave out --data and addresses")
     await asyncio.to_thread(place.services.children[name].kill)
     await asyncio.to_thread(place.services.launch, name)
     if name == "edge":
@@ -98,11 +97,11 @@ async def _service(place: Place, name: str) -> None:
 
 
 async def _one_of_the_edges(place: Place, fault: Fault) -> None:
-    """Kill one process; its parent starts another. It is healed when as many listen as before."""
+    """Kill one edge process; its parent starts another. Return when as many listen as before."""
     port, count = port_of(place.edge), place.settings.edge_processes
     before = await asyncio.to_thread(listening, port)
     if len(before) < count:
-        raise LpstreamError(f"ss(8) tells {len(before)} processes that listen at port {port}, not {count}")
+        raise LpstreamError(f"ss(8) shows {len(before)} edge processes on port {port}, but {count} should listen")
     fault.victim = f"one of {len(before)} edge processes"
     os.kill(min(before), signal.SIGKILL)
     async with asyncio.timeout(READY_WITHIN_S):
@@ -122,9 +121,9 @@ async def _provider(place: Place) -> None:
 
 async def _store(place: Place, fault: Fault) -> None:
     if place.stack is None:
-        raise LpstreamError("only stores of our own stack are killed")
-    # of several brokers one, and one is as good as another
-    name = [one for one in place.stack.processes if one.startswith(fault.name)][-1]
+        raise LpstreamError("stores can be killed on an embedded stack only; leave out --data and addresses")
+    # with several brokers, kill the last
+    name = [process for process in place.stack.processes if process.startswith(fault.name)][-1]
     fault.victim = name
     await asyncio.to_thread(place.stack.kill, name)
     await asyncio.sleep(AWAY_S[fault.name])
@@ -137,7 +136,7 @@ async def _answers(url: str) -> None:
         asyncio.timeout(READY_WITHIN_S),
     ):
         while True:
-            # until it answers it is not healed: that is what is waited for
+            # errors are expected until it answers
             with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                 async with session.get(url) as answer:
                     if answer.status == 200:

@@ -1,6 +1,6 @@
-"""The load drivers as the parent sees them: start, go, stop, and what they saw, put together.
+"""The parent's side of the load drivers: start, go, stop, and the merged notes.
 
-Nothing of Locust is imported here: gevent patches the sockets of whatever process it is imported into.
+Locust is not imported here, because gevent would patch the sockets of this process.
 """
 
 import importlib.util
@@ -22,16 +22,17 @@ from schemas.heatmap import KIND_BY_LETTER
 
 READY_WITHIN_S, LOOK_S = 240.0, 0.1
 END_WITHIN_S = 30.0
-A_DRIVER = 1_000  # connections that one driver takes before there is a second
+A_DRIVER = 1_000  # most connections of a driver before a second driver starts
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A driver's part of a scenario; `number` of `drivers`, `per_minute` LPs are those of all drivers.
+    """A driver's part of a scenario: number `number` of `drivers`.
 
-    `seed` decides what is done, `run` the ids of requests: the same ids again would be taken for retries.
+    `per_minute` is the LPs of all drivers together. `seed` decides visits and requests. `run` makes the ids of requests
+    unique; repeated ids would count as retries.
     """
 
     edge: str
@@ -53,7 +54,10 @@ class Part:
 
 @dataclass(slots=True)
 class Seen:
-    """What all drivers saw. `at` are s after the start, by kind, as are `ms`; events by page and full kind name."""
+    """The merged notes of all drivers.
+
+    `at` (seconds after the start) and `ms` are by kind of request. Events are by page and full kind name.
+    """
 
     at: dict[str, Floats] = field(default_factory=dict)
     ms: dict[str, Floats] = field(default_factory=dict)
@@ -70,78 +74,81 @@ class Seen:
 
 
 class Fleet:
-    """So many drivers with one part of the load each."""
+    """The drivers, each with a part of the load."""
 
     def __init__(self, part: Part, folder: Path) -> None:
-        """`part` is the whole load; `folder` is empty, and theirs."""
+        """Split the whole load `part` between drivers. `folder` is created for their files.
+
+        Raise LpstreamError if Locust is not installed.
+        """
         if importlib.util.find_spec("locust") is None:
             raise LpstreamError("verify needs Locust, which is not installed: pip install 'lpstream[verify]'")
         folder.mkdir(parents=True)
         self._folder = folder
         self._parts = split(part, folder)
-        self._children = [self._child(one) for one in self._parts]
+        self._children = [self._child(part) for part in self._parts]
 
     def _child(self, part: Part) -> ChildProcess:
-        told = self._folder / f"{part.number}.part.json"
-        told.touch(0o600)
-        told.write_text(json.dumps(asdict(part)), encoding="utf-8")
-        args = [sys.executable, "-m", "streams.proof.verify.driver", str(told)]
+        part_file = self._folder / f"{part.number}.part.json"
+        part_file.touch(0o600)
+        part_file.write_text(json.dumps(asdict(part)), encoding="utf-8")
+        args = [sys.executable, "-m", "streams.proof.verify.driver", str(part_file)]
         return ChildProcess(f"driver-{part.number}", args, log=self._folder / f"{part.number}.log")
 
     @property
     def pids(self) -> dict[str, int]:
-        """Process id by driver."""
+        """The process ids by driver."""
         return {child.name: child.pid for child in self._children}
 
     def start(self) -> None:
-        """Start all; `ready` says when their users are there."""
+        """Start all drivers; `ready` returns whether their users have started."""
         for child in self._children:
             child.start()
 
     def ready(self) -> bool:
-        """Whether every user is there; LpstreamError when a driver has ended."""
+        """Return whether every user has started. Raise LpstreamError if a driver has ended."""
         for child in self._children:
             if not child.alive:
                 raise LpstreamError(child.obituary())
-        return all((self._folder / f"{one.number}.ready").exists() for one in self._parts)
+        return all((self._folder / f"{part.number}.ready").exists() for part in self._parts)
 
     def go(self) -> None:
-        """Begin to measure."""
+        """Start the measurement."""
         (self._folder / "go").touch()
 
     def stop(self) -> None:
-        """No new visits and requests; those under way are ended."""
+        """Stop new visits and requests; open ones are finished."""
         (self._folder / "stop").touch()
 
     def now(self) -> Counter[str]:
-        """Sums of what the drivers told last."""
+        """Return the sums of the drivers' latest progress."""
         whole: Counter[str] = Counter()
-        for one in self._parts:
-            told = self._folder / f"{one.number}.now"
-            if told.exists():
-                whole.update(json.loads(told.read_text(encoding="utf-8")))
+        for part in self._parts:
+            progress = self._folder / f"{part.number}.now"
+            if progress.exists():
+                whole.update(json.loads(progress.read_text(encoding="utf-8")))
         return whole
 
     @property
     def done(self) -> bool:
-        """Whether all have drained and written, or died."""
+        """Whether every driver has drained and written its notes, or has ended."""
         return all(
-            (self._folder / f"{one.number}.done").exists() or not child.alive
-            for one, child in zip(self._parts, self._children, strict=True)
+            (self._folder / f"{part.number}.done").exists() or not child.alive
+            for part, child in zip(self._parts, self._children, strict=True)
         )
 
     def collect(self) -> Seen:
-        """What they saw; LpstreamError when one has not written it."""
-        told = []
-        for one, child in zip(self._parts, self._children, strict=True):
-            found = self._folder / f"{one.number}.json"
-            if not found.exists():
-                raise LpstreamError(f"a load driver has told nothing: {child.obituary()}")
-            told.append(json.loads(found.read_text(encoding="utf-8")))
-        return merged(told)
+        """Return the merged notes. Raise LpstreamError if a driver has not written its notes."""
+        notes = []
+        for part, child in zip(self._parts, self._children, strict=True):
+            path = self._folder / f"{part.number}.json"
+            if not path.exists():
+                raise LpstreamError(f"a load driver has written no notes: {child.obituary()}")
+            notes.append(json.loads(path.read_text(encoding="utf-8")))
+        return merged(notes)
 
     def end(self) -> None:
-        """Close the connections, end the processes."""
+        """Let the drivers close their connections and end; kill those that do not."""
         (self._folder / "quit").touch()
         until = time.monotonic() + END_WITHIN_S
         for child in self._children:
@@ -151,7 +158,10 @@ class Fleet:
 
 
 def split(whole: Part, folder: Path, processors: int = 2) -> list[Part]:
-    """The load in parts for as many drivers as there are processors, or fewer when it is small."""
+    """Split the load into parts, one for each driver.
+
+    There is a driver for every 1,000 connections, but not more than `processors`.
+    """
     drivers = max(1, min(processors, -(-whole.connections // A_DRIVER)))
     shares = [whole.connections // drivers + (number < whole.connections % drivers) for number in range(drivers)]
     return [
@@ -160,24 +170,24 @@ def split(whole: Part, folder: Path, processors: int = 2) -> list[Part]:
     ]
 
 
-def merged(told: Sequence[dict[str, Any]]) -> Seen:
-    """The notes of all drivers as one."""
+def merged(drivers: Sequence[dict[str, Any]]) -> Seen:
+    """Merge the notes of all drivers."""
     whole = Seen()
-    for one in told:
-        for kind in one["ms"]:
+    for notes in drivers:
+        for kind in notes["ms"]:
             for into, name in ((whole.at, "at"), (whole.ms, "ms")):
-                into[kind] = np.append(into.get(kind, np.empty(0)), np.array(one[name][kind], dtype=np.float64))
-        for kind, causes in one["errors"].items():
+                into[kind] = np.append(into.get(kind, np.empty(0)), np.array(notes[name][kind], dtype=np.float64))
+        for kind, causes in notes["errors"].items():
             whole.errors.setdefault(kind, Counter()).update(causes)
-        whole.error_at += one["error_at"]
-        whole.sent.update(one["sent"])
-        whole.received.update(one["received"])
+        whole.error_at += notes["error_at"]
+        whole.sent.update(notes["sent"])
+        whole.received.update(notes["received"])
         for events, name in ((whole.acknowledged, "acknowledged"), (whole.unresolved, "unresolved")):
-            for lp_id, letters in one[name].items():
+            for lp_id, letters in notes[name].items():
                 kinds = {KIND_BY_LETTER[letter].value: count for letter, count in letters.items()}
                 events.setdefault(lp_id, Counter()).update(kinds)
-        whole.lps += one["lps"]
-        whole.late_ms += one["late_ms"]
-        whole.cpu_s += one["cpu_s"]
-        whole.seconds = max(whole.seconds, one["seconds"])
+        whole.lps += notes["lps"]
+        whole.late_ms += notes["late_ms"]
+        whole.cpu_s += notes["cpu_s"]
+        whole.seconds = max(whole.seconds, notes["seconds"])
     return whole

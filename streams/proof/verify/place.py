@@ -1,4 +1,4 @@
-"""Where a verification runs: a stack of its own, a running one, or given addresses."""
+"""The place of a verification: a new embedded stack, a running stack, or given addresses."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ from streams.runtime.settings import PREFIX, Settings, load_settings
 COPY_3_S = Script(total_s=3.0, first_token_s=0.6)
 AT_ONCE = Script(total_s=0.2, first_token_s=0.1)
 WARMED_AT_ONCE = 16
-# a machine that is busy before the measuring begins is no reason to leave a provider alone
+# long timeouts for the warming: a busy machine must not open the provider's breaker
 PATIENT = {"llm_first_token_s": 20.0, "llm_idle_s": 20.0, "llm_breaker_failures": 1_000}
 
 Say = Callable[[str], None]
@@ -34,7 +34,10 @@ Models = Literal["simulator", "settings"]
 
 @dataclass(slots=True)
 class Place:
-    """The doors, and, where it is our own stack, what can be killed. `ports` are those of servers, by name."""
+    """The addresses and, for an embedded stack, the processes that can be killed.
+
+    `told` describes the place for the report; `ports` maps a server's port to its name.
+    """
 
     settings: Settings
     tenant: str
@@ -48,12 +51,12 @@ class Place:
 
     @property
     def edge(self) -> str:
-        """The public listener."""
+        """The URL of the public listener."""
         return self.settings.page_base_url
 
     @property
     def api(self) -> str:
-        """The private listener."""
+        """The URL of the private listener."""
         return self.settings.api_base_url
 
     @property
@@ -62,29 +65,29 @@ class Place:
         return self.settings.api_token.get_secret_value()
 
     def pids(self) -> dict[str, int]:
-        """Process id by name, of all that we know of."""
-        found = dict(self.services_pids)
+        """Return the ids of all known processes, by name."""
+        pids = dict(self.services_pids)
         if self.services is not None:
-            found |= {name: child.pid for name, child in self.services.children.items()}
+            pids |= {name: child.pid for name, child in self.services.children.items()}
         if self.stack is not None:
-            found |= {name: child.pid for name, child in self.stack.processes.items()}
+            pids |= {name: child.pid for name, child in self.stack.processes.items()}
         if self.provider is not None:
-            found["provider"] = self.provider.process.pid
-        return found
+            pids["provider"] = self.provider.process.pid
+        return pids
 
 
 @contextlib.contextmanager
 def embedded(
     folder: Path, kafka: Choice, models: Models, say: Say, *, edges: int = 1, brokers: int = 1
 ) -> Iterator[Place]:
-    """A stack and its services, with the simulated provider or those of the settings; all gone at the end.
+    """Run a stack and its services while the block runs, with simulated or configured providers.
 
-    LpstreamError for several brokers where Apache Kafka cannot be had.
+    Raise LpstreamError if several brokers are asked for and Apache Kafka is not available.
     """
     with contextlib.ExitStack() as opened:
         stack = opened.enter_context(Stack(folder, kafka, say, kafka_nodes=brokers))
         if brokers > 1 and stack.broker.kind == "tansu":
-            raise LpstreamError(f"--brokers {brokers}: only Apache Kafka has several, and it cannot be had here")
+            raise LpstreamError(f"--brokers {brokers} needs Apache Kafka, which is not available here; use --brokers 1")
         asyncio.run(prepare(settings_of(stack)))
         provider, overrides = None, {}
         if models == "simulator":
@@ -100,25 +103,25 @@ def embedded(
         services.start()
         settings = _settings(services.settings(), provider)
         yield Place(
-            settings, "demo", _told(stack, edges, brokers), _ports(settings, provider), stack, services, provider,
+            settings, "demo", _described(stack, edges, brokers), _ports(settings, provider), stack, services, provider,
             versions=stack.versions(),
         )  # fmt: skip
 
 
-def _told(stack: Stack, edges: int, brokers: int) -> str:
+def _described(stack: Stack, edges: int, brokers: int) -> str:
     several = [f"{count} {name}" for count, name in ((brokers, "brokers"), (edges, "edge processes")) if count > 1]
     return ", ".join(["embedded stack", stack.broker.version(), *several])
 
 
 def running(settings: Settings, tenant: str, pids: Mapping[str, int]) -> Place:
-    """What runs at the settings' addresses. SettingError without a token."""
+    """Return the place at the settings' addresses. Raise SettingError without a token."""
     if not settings.api_token.get_secret_value():
         raise SettingError(f"{PREFIX}API_TOKEN: is not set; give a token of your tenant for the private listener")
     return Place(settings, tenant, f"{settings.page_base_url}", _ports(settings, None), services_pids=pids)
 
 
 def _settings(env: Mapping[str, str], provider: RemoteProvider | None) -> Settings:
-    """The services' settings as this process has them. Lists are JSON in the environment, and lists here."""
+    """Return the services' settings for this process. Lists are JSON in the environment, but lists here."""
     values: dict[str, Any] = {
         name.removeprefix(PREFIX).lower(): value
         for name, value in env.items()
@@ -142,26 +145,26 @@ def _ports(settings: Settings, provider: RemoteProvider | None) -> dict[int, str
 
 
 def warm(place: Place, patterns: int, say: Say) -> str:
-    """Make copy for the frequent patterns, by a provider that answers at once where it is ours: it is not measured.
+    """Make copy for the most frequent patterns before the measurement. Return a summary for the report.
 
-    What came of it, for the report: copy that could not be made is missing from the hits.
+    The simulated provider answers quickly meanwhile. Copy that fails here lowers the hit rate.
     """
     if not patterns:
         return "none"
     say(f"warming {patterns} patterns")
     if place.provider is not None:
         place.provider.play(AT_ONCE)
-    told = asyncio.run(_warm(place.settings, patterns))
+    summary = asyncio.run(_warm(place.settings, patterns))
     if place.provider is not None:
         place.provider.play(COPY_3_S)
-    say(f"copy made beforehand: {told}")
-    return told
+    say(f"copy made beforehand: {summary}")
+    return summary
 
 
 async def _warm(settings: Settings, patterns: int) -> str:
     desk = CopyServices(settings.model_copy(update=PATIENT))
     try:
         done = await Warming(desk).run(Mix.load().patterns()[:patterns], WARMED_AT_ONCE)
-        return f"{done.made} patterns, {done.there} were there, {done.failed} failed"
+        return f"{done.made} patterns, {done.there} already there, {done.failed} failed"
     finally:
         await desk.close()

@@ -1,4 +1,4 @@
-"""Small line charts as SVG, for the report: no more than axes, lines, a legend, and marks where something was done."""
+"""Small SVG line charts for the report: axes, lines, a legend, and marks at the faults."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from html import escape
 
 WIDTH, HEIGHT = 760, 260
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 34, 54
-# Okabe and Ito's colours: told apart by colour-blind readers too
+# the palette of Okabe and Ito, which colour-blind readers can distinguish
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555", "#a6761d", "#7570b3", "#1b9e77")
 
 Point = tuple[float, float | None]
@@ -15,7 +15,7 @@ Point = tuple[float, float | None]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line or, with `dots`, one cloud of points; a value of None is a gap."""
+    """A line or, with `dots`, a cloud of points. A value of None is a gap."""
 
     name: str
     points: Sequence[Point]
@@ -25,7 +25,10 @@ class Line:
 def chart(
     title: str, unit: str, lines: Sequence[Line], *, marks: Sequence[tuple[float, str]] = (), limit: float | None = None
 ) -> str:
-    """An SVG element; x is s after the start. `limit` is drawn as a dashed line, `marks` as labelled vertical ones."""
+    """Return the chart as an SVG element; x is seconds after the start.
+
+    `limit` is a dashed horizontal line; `marks` are labelled vertical lines.
+    """
     known = [(x, y) for line in lines for x, y in line.points if y is not None]
     most_x = max([x for x, _ in known] + [x for x, _ in marks] + [1.0])
     most_y = ceiling(max([y for _, y in known] + [limit or 0.0, 1e-9]))
@@ -57,7 +60,7 @@ def chart(
 
 
 def ceiling(value: float) -> float:
-    """The next of 1, 2, 2.5, 5 and 10 times a power of ten."""
+    """Round up to 1, 2, 2.5, 5 or 10 times a power of ten."""
     power: float = 10.0 ** math.floor(math.log10(value))
     return next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= value * 0.999999)
 
@@ -71,21 +74,21 @@ def _y(value: float, most: float) -> float:
 
 
 def _axes(most_x: float, most_y: float) -> list[str]:
-    found = []
+    parts = []
     for number in range(5):
         value = most_y * number / 4
         y = _y(value, most_y)
-        found.append(
+        parts.append(
             f'<path d="M{LEFT} {y}H{WIDTH - RIGHT}" stroke="#ddd" fill="none"/>'
             f'<text x="{LEFT - 6}" y="{y + 4}" text-anchor="end" fill="#555">{value:,.4g}</text>'
         )
     step = ceiling(most_x / 8)
     for number in range(int(most_x / step) + 1):
         x = _x(number * step, most_x)
-        found.append(
+        parts.append(
             f'<text x="{x}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle" fill="#555">{number * step:g} s</text>'
         )
-    return found
+    return parts
 
 
 def _drawn(line: Line, colour: str, most_x: float, most_y: float) -> str:
@@ -106,12 +109,12 @@ def _drawn(line: Line, colour: str, most_x: float, most_y: float) -> str:
 
 
 def _legend(names: Sequence[str]) -> str:
-    found, x = [], float(LEFT)
+    parts, x = [], float(LEFT)
     for number, name in enumerate(names):
         colour = COLOURS[number % len(COLOURS)]
-        found.append(
+        parts.append(
             f'<rect x="{x}" y="{HEIGHT - 18}" width="10" height="10" fill="{colour}"/>'
             f'<text x="{x + 14}" y="{HEIGHT - 9}">{escape(name)}</text>'
         )
         x += 24 + 6.4 * len(name)
-    return "".join(found)
+    return "".join(parts)

@@ -1,4 +1,4 @@
-"""What a visitor of its own sees beside the load: whether the doors answer, and when a beacon can be queried."""
+"""Probes beside the load: whether the edge answers, and when a beacon can be queried."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,11 @@ SEEN = "SELECT DISTINCT lp_id FROM heatmap_views WHERE startsWith(lp_id, {prefix
 
 @dataclass(slots=True)
 class Probes:
-    """`answered` holds (s after the start, door, whether it answered within 5 s); pages seen by name, s."""
+    """The probes and their results.
+
+    `answered` holds (seconds after the start, door, whether it answered within 5 s). `sent` and `seen` hold the
+    monotonic times of posting and of the first SELECT with the beacon, by page name.
+    """
 
     place: Place
     lp_id: str
@@ -34,24 +38,24 @@ class Probes:
     connections: list[tuple[float, int]] = field(default_factory=list)
 
     def delays_s(self) -> list[float]:
-        """From posting to a SELECT that has it, of all that were acknowledged and seen."""
+        """Return the seconds from posting to the first SELECT with the beacon, for all beacons seen."""
         return [self.seen[name] - at for name, at in self.sent.items() if name in self.seen]
 
     @property
     def unseen(self) -> list[str]:
-        """Acknowledged, and not to be queried yet."""
+        """The acknowledged beacons that no SELECT has returned yet."""
         return [name for name in self.sent if name not in self.seen]
 
     def availability(self) -> float | None:
-        """Share of probes that were answered; None without any."""
+        """Return the share of answered probes; None without probes."""
         return sum(ok for _, _, ok in self.answered) / len(self.answered) if self.answered else None
 
     async def ask(self) -> None:
-        """A page and a beacon in turns, until cancelled; each by a connection of its own, as a new visitor has."""
-        patience = aiohttp.ClientTimeout(total=WITHIN_S)
+        """Send pages and beacons in turn until cancelled; each on a new connection, as a new visitor does."""
+        timeout = aiohttp.ClientTimeout(total=WITHIN_S)
         connector = aiohttp.TCPConnector(force_close=True)
         async with (
-            aiohttp.ClientSession(timeout=patience, connector=connector) as session,
+            aiohttp.ClientSession(timeout=timeout, connector=connector) as session,
             asyncio.TaskGroup() as group,
         ):
             number = 0
@@ -62,7 +66,7 @@ class Probes:
 
     async def _page(self, session: aiohttp.ClientSession) -> None:
         at, ok = time.monotonic(), False
-        with contextlib.suppress(aiohttp.ClientError, TimeoutError):  # no answer is a measure, too: `ok` stays False
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):  # no answer is a result too: `ok` stays False
             async with session.get(f"{self.place.edge}/lp/{self.lp_id}") as answer:
                 ok = answer.status == 200 and bool(await answer.read())
         self.answered.append((at - self.began, "page", ok))
@@ -77,20 +81,20 @@ class Probes:
             self.sent[name] = at
 
     async def look(self, clickhouse: ClickHouse) -> None:
-        """Ask ClickHouse which have come, until cancelled."""
+        """Query ClickHouse for the beacons until cancelled."""
         while True:
             if self.unseen:
                 try:
-                    found = await clickhouse.rows(SEEN, {"prefix": self.prefix})
+                    rows = await clickhouse.rows(SEEN, {"prefix": self.prefix})
                 except LpstreamError:
-                    found = []
+                    rows = []
                 now = time.monotonic()
-                for row in found:
+                for row in rows:
                     self.seen.setdefault(row["lp_id"], now)
             await asyncio.sleep(LOOK_S)
 
     async def count_connections(self) -> None:
-        """Open connections by the edge's own metric, until cancelled."""
+        """Read the edge's metric of open connections until cancelled."""
         headers = {"Authorization": f"Bearer {self.place.token}"}
         async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=WITHIN_S)) as session:
             while True:

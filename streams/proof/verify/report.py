@@ -1,4 +1,4 @@
-"""The report of all scenarios run so far: JSON, Markdown, HTML with plots, the document's own tables in Japanese."""
+"""The report of all scenarios run so far: JSON, Markdown, HTML with plots, Japanese tables."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from streams.proof.verify.plots import Line, chart
 from streams.proof.verify.scenarios import SCENARIOS
 from streams.proof.verify.verdicts import Row, rows
 
-SCHEMA = 1  # of the kept runs: those of another are left out of a report
+SCHEMA = 1  # of the stored runs; the report leaves out runs of another schema
 RUNS, PICTURES = "runs", "pictures"
 TEMPLATES = ("report.md", "report.ja.md", "report.html")
 WORDS = {"pass": "pass", "fail": "FAIL", "not_run": "not run"}
@@ -24,7 +24,7 @@ Run = Mapping[str, Any]
 
 
 def keep(target: Path, run: Run) -> None:
-    """Put one scenario's figures beside those of the others."""
+    """Store one scenario's figures in `runs/<scenario>.json`."""
     folder = target / RUNS
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"schema": SCHEMA, **run}, ensure_ascii=False, indent=1)
@@ -32,21 +32,21 @@ def keep(target: Path, run: Run) -> None:
 
 
 def kept(target: Path) -> dict[str, Run]:
-    """By scenario, in the plan's order."""
-    found = {}
+    """Return the stored runs by scenario, in the plan's order."""
+    runs = {}
     for name in SCENARIOS:
         path = target / RUNS / f"{name}.json"
         run = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         if run.get("schema") == SCHEMA:
-            found[name] = run
-    return found
+            runs[name] = run
+    return runs
 
 
 def write(target: Path) -> list[Row]:
-    """All files anew, from what is kept; the rows of report.json."""
+    """Write all files of the report from the stored runs. Return the rows of report.json."""
     runs = kept(target)
-    told = rows(runs)
-    text = json.dumps(told, ensure_ascii=False, indent=2)
+    verdicts = rows(runs)
+    text = json.dumps(verdicts, ensure_ascii=False, indent=2)
     (target / "report.json").write_text(text + "\n", encoding="utf-8")
     pictures = {name: plots(run) for name, run in runs.items()}
     (target / PICTURES).mkdir(exist_ok=True)
@@ -54,24 +54,24 @@ def write(target: Path) -> list[Row]:
         for plot, svg in drawn.items():
             (target / PICTURES / f"{name}-{plot}.svg").write_text(svg, encoding="utf-8")
     for name in TEMPLATES:
-        (target / name).write_text(render(name, runs, told, pictures), encoding="utf-8")
-    return told
+        (target / name).write_text(render(name, runs, verdicts, pictures), encoding="utf-8")
+    return verdicts
 
 
 def render(
-    name: str, runs: Mapping[str, Run], told: Sequence[Row], pictures: Mapping[str, Mapping[str, str]] | None = None
+    name: str, runs: Mapping[str, Run], verdicts: Sequence[Row], pictures: Mapping[str, Mapping[str, str]] | None = None
 ) -> str:
-    """One of the templates, filled in."""
+    """Render one of the templates."""
     environment = Environment(
         autoescape=name.endswith(".html"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True,
     )  # fmt: skip
     environment.filters.update(figure=figure, share=share, size=scale_text, seconds=seconds, lasted=lasted)
     source = files("streams.proof.verify").joinpath(f"{name}.j2").read_text(encoding="utf-8")
-    by_id = {row["id"]: row for row in told}
-    checks = {f"{one.name}.{check.measure}": check for one in SCENARIOS.values() for check in one.checks}
+    by_id = {row["id"]: row for row in verdicts}
+    checks = {f"{scenario.name}.{check.measure}": check for scenario in SCENARIOS.values() for check in scenario.checks}
     return environment.from_string(source).render(
-        scenarios=SCENARIOS, runs=runs, rows=told, by_id=by_id, checks=checks, words=WORDS, japanese=JAPANESE,
+        scenarios=SCENARIOS, runs=runs, rows=verdicts, by_id=by_id, checks=checks, words=WORDS, japanese=JAPANESE,
         pictures=pictures or {},
         model={name: model_of(run) for name, run in runs.items()}, shape=SHAPE, scale_s=SCALE_S,
         best=best(runs),
@@ -79,15 +79,20 @@ def render(
 
 
 def best(runs: Mapping[str, Run]) -> Run | None:
-    """The run that the document's general tables are filled from: the largest of its three loads at full size, else
-    the largest of all."""
+    """Return the run for the plan's general tables, of the scenarios limit, peak and normal.
+
+    It is the largest run at full size, else the run with the most connections.
+    """
     loads = [runs[name] for name in ("limit", "peak", "normal") if name in runs]
-    full = [one for one in loads if one["scale"] >= 1]
-    return next(iter(full or sorted(loads, key=lambda one: -one["asked"]["connections"])), None)
+    full = [run for run in loads if run["scale"] >= 1]
+    return next(iter(full or sorted(loads, key=lambda run: -run["asked"]["connections"])), None)
 
 
 def model_of(run: Run) -> dict[str, Any]:
-    """The scenario's full size by the capacity model: cores by process, processes of one core, cores in all."""
+    """Return the capacity model at the scenario's full size.
+
+    The result has the cores by process, the number of instances of our processes, and the cores in total.
+    """
     scenario = SCENARIOS[run["scenario"]]
     cores = carried(run["capacity"], scenario.connections, scenario.per_minute)
     ours = {name: instances(cores[name]) for name in ("edge", "heatmap", "generation") if name in cores}
@@ -95,41 +100,41 @@ def model_of(run: Run) -> dict[str, Any]:
 
 
 def plots(run: Run) -> dict[str, str]:
-    """SVG by name."""
-    told, marks = run["series"], [(one["at_s"], one["text"].split(":")[0]) for one in run["faults"]]
-    at = told["at"]
-    within = SCENARIOS[run["scenario"]].within_s if told["lp_wait_s"] else None
-    found = {
+    """Return the plots of a run as SVG, by name."""
+    series, marks = run["series"], [(fault["at_s"], fault["text"].split(":")[0]) for fault in run["faults"]]
+    at = series["at"]
+    within = SCENARIOS[run["scenario"]].within_s if series["lp_wait_s"] else None
+    charts = {
         "requests": chart(
             "Requests and errors", "per second",
-            [Line(name, list(zip(at, told[name], strict=True))) for name in ("requests", "errors")], marks=marks,
+            [Line(name, list(zip(at, series[name], strict=True))) for name in ("requests", "errors")], marks=marks,
         ),
         "beacons": chart(
-            "Beacons, p95 of the answer", "ms", [Line("p95", list(zip(at, told["beacon_p95_ms"], strict=True)))],
+            "Beacons, p95 response time", "ms", [Line("p95", list(zip(at, series["beacon_p95_ms"], strict=True)))],
             marks=marks,
         ),
         "connections": chart(
-            "Open connections at the edge", "", [Line("connections", told["connections"])], marks=marks
+            "Open connections at the edge", "", [Line("connections", series["connections"])], marks=marks
         ),
-        "cores": chart("Processor", "cores", _lines(told, "cores"), marks=marks),
-        "memory": chart("Memory", "MB", _lines(told, "memory_mb"), marks=marks),
+        "cores": chart("Processor", "cores", _lines(series, "cores"), marks=marks),
+        "memory": chart("Memory", "MB", _lines(series, "memory_mb"), marks=marks),
     }  # fmt: skip
-    if told["lp_wait_s"]:
-        waits = Line("wait", told["lp_wait_s"], dots=True)
-        found["lps"] = chart("Landing pages, from asking to having", "s", [waits], marks=marks, limit=within)
-    return found
+    if series["lp_wait_s"]:
+        waits = Line("wait", series["lp_wait_s"], dots=True)
+        charts["lps"] = chart("Landing pages, from request to result", "s", [waits], marks=marks, limit=within)
+    return charts
 
 
-def _lines(told: Run, name: str) -> list[Line]:
-    at = told["sampled_at"]
-    return [Line(process, list(zip(at, values, strict=True))) for process, values in told[name].items()]
+def _lines(series: Run, name: str) -> list[Line]:
+    at = series["sampled_at"]
+    return [Line(process, list(zip(at, values, strict=True))) for process, values in series[name].items()]
 
 
-# -- words of a table --------------------------------------------------------------------------------------
+# -- filters of the templates ------------------------------------------------------------------------------
 
 
 def figure(value: float | None, unit: str = "") -> str:
-    """A number for a reader: shares as per cent, the others with three figures or as whole numbers."""
+    """Format a number: a share as per cent, others with three significant digits or as whole numbers."""
     if value is None:
         return "–"
     if unit == "share":
@@ -140,7 +145,7 @@ def figure(value: float | None, unit: str = "") -> str:
 
 
 def share(value: float | None) -> str:
-    """Per cent, with as many decimals as it takes to tell 99.9 from 100."""
+    """Format a share as per cent, with enough decimals to distinguish 99.9 from 100."""
     if value is None:
         return "–"
     text = f"{100 * value:.2f}" if value >= 0.0001 or not value else f"{100 * value:.4f}"
@@ -148,15 +153,15 @@ def share(value: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Seconds, with two decimals below ten."""
+    """Format seconds, with two decimals below ten."""
     return "–" if value is None else f"{value:.2f} s" if value < 10 else f"{value:,.1f} s"
 
 
 def lasted(value: float) -> str:
-    """A duration, in minutes when there are any."""
+    """Format a duration, in minutes from 60 s on."""
     return f"{value / 60:.3g} min" if value >= 60 else f"{value:.0f} s"
 
 
 def scale_text(value: float) -> str:
-    """A scale; the full size is said to be that."""
+    """Format a scale; 1 is "full size"."""
     return "full size" if value == 1 else f"scale {value:g}"

@@ -1,4 +1,7 @@
-"""What processes use, by /proc (proc(5)) and ss(8): processor, memory, disk, network; once a second while it runs."""
+"""The resource monitor: processor, memory, disk and network of processes.
+
+It reads /proc (proc(5)) once a second, and ss(8) every 10 s.
+"""
 
 import asyncio
 import contextlib
@@ -23,7 +26,7 @@ Pids = Callable[[], Mapping[str, int]]
 
 @dataclass(slots=True)
 class Use:
-    """One process with its children, so far: processor seconds, disk bytes; and its memory now, bytes."""
+    """The use of a process and its children: processor seconds and disk bytes so far, memory bytes now."""
 
     cpu_s: float = 0.0
     memory: int = 0
@@ -33,7 +36,7 @@ class Use:
 
 @dataclass(slots=True)
 class Sample:
-    """One look: s of a monotonic clock, by process, and the machine's busy processor seconds."""
+    """A sample: seconds of the monotonic clock, the machine's busy processor seconds, the use by process."""
 
     at: float
     machine_s: float
@@ -42,7 +45,7 @@ class Sample:
 
 @dataclass(slots=True)
 class Watch:
-    """Samples while `run` is awaited. A process that was restarted begins again from zero: its parts are summed."""
+    """The samples that `run` takes. A restarted process starts at zero again, so its lives are summed."""
 
     pids: Pids
     ports: Mapping[int, str]
@@ -52,22 +55,22 @@ class Watch:
     _sockets: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
 
     async def run(self) -> None:
-        """Until cancelled."""
-        looked = 0.0
+        """Take samples until cancelled."""
+        sockets_at = 0.0
         await self._look_at_sockets(first=True)
         while True:
             self.samples.append(self.look())
-            if time.monotonic() - looked > SOCKETS_EVERY_S:
-                looked = time.monotonic()
+            if time.monotonic() - sockets_at > SOCKETS_EVERY_S:
+                sockets_at = time.monotonic()
                 await self._look_at_sockets()
             await asyncio.sleep(SAMPLE_S)
 
     def look(self) -> Sample:
-        """One sample, now."""
+        """Take a sample."""
         return Sample(time.monotonic(), machine_s(), {name: self._use(name, pid) for name, pid in self.pids().items()})
 
     def _use(self, name: str, pid: int) -> Use:
-        """Of all lives of the process: those before are kept as they were last seen."""
+        """Return the use of all lives of the process; earlier lives count as last sampled."""
         now = used(pid)
         known, before, last = self._lives.get(name, (pid, Use(), Use()))
         if known != pid:
@@ -78,39 +81,42 @@ class Watch:
         return whole
 
     async def _look_at_sockets(self, *, first: bool = False) -> None:
-        """Bytes of each server's connections, by its port. What a connection carried after the last look is lost."""
-        found = await asyncio.to_thread(sockets, frozenset(self.ports))
-        for (local, peer), (sent, received) in found.items():
+        """Add the bytes of each server's connections, by its port.
+
+        Bytes between the last look and the end of a connection are not counted.
+        """
+        connections = await asyncio.to_thread(sockets, frozenset(self.ports))
+        for (local, peer), (sent, received) in connections.items():
             name = self.ports[int(local.rpartition(":")[2])]
             sent_before, received_before = (sent, received) if first else self._sockets.get((local, peer), (0, 0))
             into = self.network.setdefault(name, Counter())
-            # a port may come again with another connection, which began from zero
+            # a new connection may reuse the port of an old one; its counters start at zero
             into["sent"] += sent - sent_before if sent >= sent_before else sent
             into["received"] += received - received_before if received >= received_before else received
-        self._sockets = found
+        self._sockets = connections
 
 
-def _plus(one: Use, other: Use) -> Use:
+def _plus(before: Use, now: Use) -> Use:
     return Use(
-        one.cpu_s + other.cpu_s,
-        other.memory,
-        one.disk_read + other.disk_read,
-        one.disk_written + other.disk_written,
+        before.cpu_s + now.cpu_s,
+        now.memory,
+        before.disk_read + now.disk_read,
+        before.disk_written + now.disk_written,
     )
 
 
 def used(pid: int) -> Use:
-    """What the process and its children have used; zeros when it is gone."""
+    """Return the use of a process and its children; zeros if the process has ended."""
     use = Use()
-    waiting = [pid] if pid else []
-    while waiting:
-        one = waiting.pop()
+    pids = [pid] if pid else []
+    while pids:
+        current = pids.pop()
         with contextlib.suppress(OSError, ValueError, IndexError):
-            fields = _read(one, "stat").rpartition(") ")[2].split()
+            fields = _read(current, "stat").rpartition(") ")[2].split()
             use.cpu_s += (int(fields[11]) + int(fields[12])) / TICKS_PER_S
             use.memory += int(fields[21]) * PAGE_BYTES
-            waiting += map(int, _read(one, f"task/{one}/children").split())
-            for line in _read(one, "io").splitlines():
+            pids += map(int, _read(current, f"task/{current}/children").split())
+            for line in _read(current, "io").splitlines():
                 name, _, value = line.partition(": ")
                 if name == "read_bytes":
                     use.disk_read += int(value)
@@ -124,29 +130,29 @@ def _read(pid: int, name: str) -> str:
 
 
 def machine_s() -> float:
-    """Processor seconds that all programs of the machine have used: all but idle and waiting."""
+    """Return the machine's busy processor seconds since boot: all except idle and I/O wait."""
     user, nice, system, _, _, *rest = Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0].split()[1:9]
     return sum(map(int, (user, nice, system, *rest))) / TICKS_PER_S
 
 
 def sockets(ports: frozenset[int]) -> dict[tuple[str, str], tuple[int, int]]:
-    """Bytes sent and received so far by each open connection to one of the ports; nothing where there is no ss."""
+    """Return the bytes sent and received by each open connection to the ports; empty without ss(8)."""
     try:
         text = subprocess.run(SS, capture_output=True, text=True, timeout=20, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):
         return {}
-    found = {}
+    connections = {}
     for line in text.splitlines():
         _, _, local, peer, *rest = line.split()
         if int(local.rpartition(":")[2]) not in ports:
             continue
-        told = dict(part.split(":", 1) for part in rest if part.startswith(("bytes_acked:", "bytes_received:")))
-        found[local, peer] = (int(told.get("bytes_acked", 0)), int(told.get("bytes_received", 0)))
-    return found
+        counts = dict(part.split(":", 1) for part in rest if part.startswith(("bytes_acked:", "bytes_received:")))
+        connections[local, peer] = (int(counts.get("bytes_acked", 0)), int(counts.get("bytes_received", 0)))
+    return connections
 
 
 def listening(port: int) -> set[int]:
-    """Process ids of those that listen at a port; none where there is no ss."""
+    """Return the ids of the processes that listen on a port; empty without ss(8)."""
     try:
         text = subprocess.run(
             [*SS_LISTENING, f":{port}"], capture_output=True, text=True, timeout=20, check=False
@@ -157,5 +163,5 @@ def listening(port: int) -> set[int]:
 
 
 def port_of(address: str) -> int:
-    """The port of an address or URL."""
+    """Return the port of an address or URL; 0 if it has none."""
     return urlsplit(address if "//" in address else f"//{address}").port or 0

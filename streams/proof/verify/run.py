@@ -1,6 +1,6 @@
-"""One scenario carried out: drivers, probes, faults, and the watch over all processes; then the counting.
+"""The run of a scenario: drivers, probes, faults and the resource monitor, then the counting.
 
-Ctrl-C or a failure ends the load early; what was measured until then is counted and told all the same.
+Ctrl-C or a failure ends the load early. The run still counts and reports the load until then.
 """
 
 import asyncio
@@ -38,9 +38,9 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A scenario as it is run: at a scale, for so many seconds; more than `by_locust` connections go to the crowd.
+    """A scenario with the scale and the times of a run. Connections above `by_locust` go to the crowd.
 
-    `seed` decides what is done; `run` makes ids that no other run has.
+    `seed` decides visits, requests and faults; `run` makes the ids of this run unique.
     """
 
     scenario: Scenario
@@ -53,18 +53,18 @@ class Asked:
 
     @property
     def connections(self) -> int:
-        """At this scale."""
+        """The number of connections at this scale."""
         return max(1, round(self.scenario.connections * self.scale))
 
     @property
     def per_minute(self) -> float:
-        """At this scale."""
+        """The number of LPs per minute at this scale."""
         return self.scenario.per_minute * self.scale
 
 
 @dataclass(slots=True)
 class Measured:
-    """Everything that was seen. Differences and LP counts are None when they could not be counted."""
+    """All results of a run. Differences and LP counts are None if they could not be counted."""
 
     asked: Asked
     seen: Seen
@@ -83,8 +83,11 @@ class Measured:
 
 
 async def carry_out(place: Place, asked: Asked, folder: Path, stop: asyncio.Event, tell: Tell) -> Measured:
-    """Run it. `stop` ends the load early, `folder` is for the drivers' files, `tell` takes the progress line."""
-    tell("pages for the visitors")
+    """Run the scenario.
+
+    `stop` ends the load early, `folder` is for the drivers' files, `tell` receives the progress line.
+    """
+    tell("making pages for the visitors")
     lp_ids = await _pages(place, asked.seed)
     by_locust = min(asked.connections, asked.by_locust)
     part = Part(
@@ -103,22 +106,22 @@ async def carry_out(place: Place, asked: Asked, folder: Path, stop: asyncio.Even
 
 
 async def _pages(place: Place, seed: int) -> list[str]:
-    """Pages that the visitors come to, new ones: nobody else's events are among theirs."""
+    """Make new pages for the visitors, so that their counts hold only this run's events."""
     rng, mix = random.Random(seed), Mix.load()
     async with over_http(place.api, place.token) as pages:
-        wanted = [
+        requests = [
             mix.draw(rng).request(number, seed, place.tenant) | {"request_id": str(uuid4())} for number in range(PAGES)
         ]
-        ids = [await pages.request(GenerationRequest.model_validate(one)) for one in wanted]
+        ids = [await pages.request(GenerationRequest.model_validate(request)) for request in requests]
         results = await asyncio.gather(*map(pages.result, ids))
-    found = [result.lp_id for result in results if result.lp_id is not None and result.page_url is not None]
-    if not found:
+    lp_ids = [result.lp_id for result in results if result.lp_id is not None and result.page_url is not None]
+    if not lp_ids:
         raise LpstreamError("no page could be made for the visitors; see the generation worker's log")
-    return found
+    return lp_ids
 
 
 class _Run:
-    """A context: what runs beside the load is started when it is entered and gone when it is left."""
+    """The run as a context manager. Leaving it cancels the tasks beside the load."""
 
     def __init__(
         self, place: Place, asked: Asked, fleet: Fleet, clickhouse: ClickHouse, lp_id: str, stop: asyncio.Event,
@@ -143,11 +146,11 @@ class _Run:
         if trial == "none":
             return []
         if self.place.stack is None:
-            raise LpstreamError(f"{trial} ends processes: it runs on a stack of its own, without --data and addresses")
+            raise LpstreamError(f"{trial} ends processes and needs an embedded stack; leave out --data and addresses")
         if trial == "rolling":
             return faults.rolling(self.asked.seconds)
         names = [name for name in AWAY_S if name != "provider" or self.place.provider is not None]
-        # Tansu's memory is its log: killing it loses what was acknowledged, as its documentation says
+        # Tansu keeps its log in memory: killing it loses acknowledged records, as its documentation says
         if self.place.stack.addresses.broker_kind == "tansu":
             names.remove("kafka")
         return faults.planned(self.asked.seed, self.asked.seconds, names)
@@ -169,7 +172,7 @@ class _Run:
         self._tasks.append(asyncio.create_task(work))
 
     async def load(self) -> None:
-        """Ramp, measure, stop, drain."""
+        """Ramp up, measure, stop and drain."""
         self.fleet.start()
         await self._open_crowd()
         until = time.monotonic() + READY_WITHIN_S
@@ -211,23 +214,23 @@ class _Run:
                 self.problems.append(f"the crowd's generator: {error}")
 
     async def _watch_over(self, began: float) -> None:
-        """Until the time is over or somebody stops it: faults when they are due, dead services started again."""
-        waiting = list(self.faults)
+        """Inject due faults and restart dead services until the time is over or `stop` is set."""
+        pending = list(self.faults)
         injecting: asyncio.Task[None] | None = None
         while (at := time.monotonic() - began) < self.asked.seconds and not self.stop.is_set():
-            if waiting and at >= waiting[0].at_s and (injecting is None or injecting.done()):
-                injecting = asyncio.create_task(self._inject(waiting.pop(0), began))
+            if pending and at >= pending[0].at_s and (injecting is None or injecting.done()):
+                injecting = asyncio.create_task(self._inject(pending.pop(0), began))
             if injecting is None or injecting.done():
                 self._revive()
             now = self.fleet.now()
-            healed = sum(one.healed_s is not None for one in self.faults)
+            healed = sum(fault.healed_s is not None for fault in self.faults)
             self.tell(
                 f"{at:,.0f} of {self.asked.seconds:,.0f} s: {now['requests']:,} requests, {now['errors']:,} errors, "
                 f"{now['answered']:,} of {now['lps']:,} LPs"
                 + (f", {healed} of {len(self.faults)} trials over" if self.faults else "")
             )
             await asyncio.sleep(0.5)
-        self.faults = [one for one in self.faults if one not in waiting]
+        self.faults = [fault for fault in self.faults if fault not in pending]
         if injecting is not None:
             await injecting
 
@@ -240,17 +243,17 @@ class _Run:
     def _revive(self) -> None:
         services, stack = self.place.services, self.place.stack
         if stack is not None and (dead := stack.dead()):
-            self.problems.append(f"{', '.join(dead)} ended by itself, which ended the run")
+            self.problems.append(f"{', '.join(dead)} ended unexpectedly, which ended the run")
             self.stop.set()
             return
         for name, child in services.children.items() if services is not None else ():
             if not child.alive:
-                self.problems.append(f"{name} ended by itself with code {child.returncode}, and was started again")
+                self.problems.append(f"{name} ended unexpectedly with code {child.returncode} and was started again")
                 services.launch(name)  # type: ignore[union-attr]
                 return
 
     async def _drain(self) -> None:
-        self.tell("waiting for what is under way")
+        self.tell("waiting for open requests")
         until = time.monotonic() + DRAIN_S + READY_WITHIN_S
         while time.monotonic() < until:
             if self.fleet.done:
@@ -258,14 +261,14 @@ class _Run:
             await asyncio.sleep(LOOK_S)
 
     async def count(self) -> Measured:
-        """What was acknowledged against what has come of it."""
+        """Compare acknowledged events and LPs with the counts. Return all results of the run."""
         self.tell("counting")
         seen = self.fleet.collect()
         measured = Measured(
             self.asked, seen, self.probes, self.watch, self._span, self.faults, tuple(self.fleet.pids),
             crowd_outcome=self._outcome, problems=self.problems, interrupted=self.stop.is_set(),
         )  # fmt: skip
-        asked = [one["id"] for one in seen.lps if one["asked"]]
+        asked = [lp["id"] for lp in seen.lps if lp["asked"]]
         measured.lps_lost, measured.lps_doubled = await self.answers.wait(asked, ANSWERED_WITHIN_S)
         crowd = {name: self._outcome.counts[name] for name in CROWD_COLUMNS} if self._outcome else {}
         with contextlib.suppress(LpstreamError):

@@ -1,6 +1,6 @@
-"""The verification plan as data: its four load tests, two of ours, and the limit that each line is held against.
+"""The verification plan as data: the scenarios, their checks and limits.
 
-The first four are the document's own (通常, ピーク, 限界, スパイク負荷); soak, chaos and rolling are ours.
+The plan defines the first four (通常, ピーク, 限界, スパイク負荷). This project adds soak, chaos and rolling.
 """
 
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from typing import Literal
 Comparator = Literal[">=", "<="]
 ServiceName = Literal["edge", "heatmap", "generation"]
 FaultName = ServiceName | Literal["provider", "redis", "clickhouse", "s3", "kafka"]
-# what the stack goes through meanwhile: nothing, a kill or an outage every minute, or a restart of each service in turn
+# during the load: nothing, a kill or an outage every minute, or a restart of each service in turn
 Trial = Literal["none", "chaos", "rolling"]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of the plan: the measure by its name in `measures.py`, its unit, and the limit that it must keep.
+    """One line of the plan: a measure of `measures.py`, its unit and its limit.
 
-    A limit that is `sized` shrinks with `--scale`; shares are 0 to 1. A `whole` one is only judged after the
-    scenario's whole time: a short run says nothing about it.
+    Shares are 0 to 1. A `sized` limit is multiplied by `--scale`. A `whole` check needs a run of the scenario's full
+    time; a shorter run gives no verdict.
     """
 
     measure: str
@@ -33,7 +33,11 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A load at its full size: connections, LPs a minute, s of ramp (0: all at once) and of measuring after it."""
+    """A load at its full size.
+
+    `ramp_s` is the time to open the connections (0: all at once), `seconds` the measured time after it, `within_s` the
+    time in which an LP must be done.
+    """
 
     name: str
     title: str
@@ -54,9 +58,9 @@ def _connections(count: int) -> Check:
 
 
 def _pace(per_minute: float) -> Check:
-    # a request that is due in the last second is not asked any more
+    # a request that is due at the very end is not sent any more
     return Check(
-        "lps_per_minute", "LPs/min", ">=", 0.97 * per_minute, f"{per_minute:,g} LPs asked for a minute",
+        "lps_per_minute", "LPs/min", ">=", 0.97 * per_minute, f"{per_minute:,g} LPs requested per minute",
         f"LP生成 {per_minute:,g}件/分", sized=True,
     )  # fmt: skip
 
@@ -71,7 +75,7 @@ EXACT = (
     Check("events_lost", "events", "<=", 0, "no acknowledged event lost", "受領済みイベントの欠損 0"),
     Check("events_doubled", "events", "<=", 0, "no event counted twice", "イベントの二重計上 0"),
     Check("lps_lost", "LPs", "<=", 0, "no LP lost", "LPの欠損 0"),
-    Check("lps_doubled", "LPs", "<=", 0, "no LP answered in two ways", "LPの二重生成 0"),
+    Check("lps_doubled", "LPs", "<=", 0, "no LP with two different results", "LPの二重生成 0"),
 )
 AVAILABLE = Check("availability", "share", ">=", 0.999, "availability 99.9 %", "可用性 99.9%")
 QUERYABLE = Check(
@@ -80,14 +84,14 @@ QUERYABLE = Check(
 LEAVING = Check("departure_rate", "share", "<=", 0.15, "departure rate 15 % (model)", "離脱率 15%（モデル値）")
 CACHE = (
     Check("cache_hit_rate", "share", ">=", 0.6, "60 % cache hits", "キャッシュヒット率 60%"),
-    Check("hit_time_cut", "share", ">=", 0.8, "time 80 % shorter on hits", "生成時間短縮 平均80%"),
+    Check("hit_time_cut", "share", ">=", 0.8, "generation time 80 % shorter on hits", "生成時間短縮 平均80%"),
 )
-COST = Check("api_cost_jpy", "JPY/LP", "<=", 2_000, "dearest LP 2,000 yen", "API使用料 1LPあたり2,000円以下")
+COST = Check("api_cost_jpy", "JPY/LP", "<=", 2_000, "most expensive LP 2,000 yen", "API使用料 1LPあたり2,000円以下")
 STEADY = (AVAILABLE, QUERYABLE, LEAVING, *CACHE, COST, *EXACT)
 
 SCENARIOS = {
-    one.name: one
-    for one in (
+    scenario.name: scenario
+    for scenario in (
         Scenario(
             "normal", "normal load", "通常負荷", 1_000, 100, 180, 10, 10,
             (_connections(1_000), _pace(100), _within(1.0, 10), *STEADY),
@@ -112,9 +116,9 @@ SCENARIOS = {
             "soak", "soak", "耐久", 1_000, 100, 1_800, 10, 10,
             (
                 _connections(1_000), _pace(100), _within(1.0, 10), AVAILABLE, *EXACT,
-                Check("memory_growth", "share", "<=", 0.1, "memory of the services grows by 10 % at most",
+                Check("memory_growth", "share", "<=", 0.1, "memory of the services grows by at most 10 %",
                       "サービスのメモリ増加 10%以内", whole=True),
-                Check("slowdown", "ratio", "<=", 1.5, "p95 of the last third 1.5 times the first's at most",
+                Check("slowdown", "ratio", "<=", 1.5, "p95 of the last third at most 1.5 times the first third's",
                       "応答p95の悪化 1.5倍以内", whole=True),
             ),
         ),
@@ -135,7 +139,7 @@ SCENARIOS = {
     )
 }  # fmt: skip
 
-# chaos: what may happen, and for how many seconds it is away; a killed service is started again at once
+# chaos: the possible faults, and how many seconds each is away; a killed service is started again at once
 AWAY_S: dict[FaultName, float] = {
     "edge": 0,
     "heatmap": 0,
@@ -147,7 +151,7 @@ AWAY_S: dict[FaultName, float] = {
     "kafka": 2,
 }
 FAULT_EVERY_S = 60.0
-# rolling: every service this often, the next one so long after it; a restart takes up to 15 s
+# rolling: seconds between two restarts; a restart takes up to 15 s
 ROLL_EVERY_S = 30.0
-# the first comes early, so that the last has time to heal in
+# the first fault comes early, so that the last has time to heal
 FIRST_FAULT_S = 20.0

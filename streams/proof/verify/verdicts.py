@@ -1,4 +1,7 @@
-"""The plan's lines held against what was measured: rows of `report.json`, as `contracts.md` has them."""
+"""The verdicts: the plan's checks compared with the measured values.
+
+Each check becomes a row of `report.json` (`docs/contracts.md`).
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,13 +10,13 @@ from streams.proof.verify.scenarios import SCENARIOS, Check, Scenario
 
 Row = dict[str, Any]
 TOLERANCE = 1e-9
-WHOLE = 0.99  # drivers look at the clock a few times a second
+WHOLE = 0.99  # tolerance: drivers read the clock only a few times a second
 
 
 def row(scenario: Scenario, check: Check, value: float | None, scale: float, seconds: float) -> Row:
-    """One line, measured for so many s. A limit that is sized is the limit at that scale.
+    """Return the row of one check, measured for `seconds`. A `sized` limit is multiplied by the scale.
 
-    `not_run` is what was not measured, and what would have needed the scenario's whole time.
+    The verdict is `not_run` if there is no value, or if a `whole` check was measured for too short a time.
     """
     limit = check.limit * scale if check.sized else check.limit
     if value is None or (check.whole and seconds < WHOLE * scenario.seconds):
@@ -36,16 +39,16 @@ def row(scenario: Scenario, check: Check, value: float | None, scale: float, sec
 
 
 def rows(runs: Mapping[str, Mapping[str, Any]]) -> list[Row]:
-    """All lines of the plan; those of a scenario that was not run are `not_run`."""
-    found = []
+    """Return the rows of all checks; a scenario that was not run has `not_run` rows."""
+    verdicts = []
     for name, scenario in SCENARIOS.items():
         run = runs.get(name)
         measures = run["measures"] if run else {}
         scale, seconds = (run["scale"], run["seconds"]) if run else (1.0, 0.0)
-        found += [row(scenario, check, measures.get(check.measure), scale, seconds) for check in scenario.checks]
-    return found
+        verdicts += [row(scenario, check, measures.get(check.measure), scale, seconds) for check in scenario.checks]
+    return verdicts
 
 
-def failed(told: Iterable[Row]) -> list[Row]:
-    """Lines that did not keep their limit."""
-    return [one for one in told if one["verdict"] == "fail"]
+def failed(verdicts: Iterable[Row]) -> list[Row]:
+    """Return the rows whose verdict is `fail`."""
+    return [verdict for verdict in verdicts if verdict["verdict"] == "fail"]

@@ -1,8 +1,8 @@
-"""Programs that do the heatmap worker's work in other ways: read, decode, fold, insert five tables, commit.
+"""Other implementations of the heatmap worker's job: read, decode, fold, insert five tables, commit.
 
-Each runs as a process of its own, is told by its environment what to do (Job), and writes FIRST to its output when it
-has its first records in hand. None drops retried beacons, keeps dead letters or survives faults exactly: what they
-leave out counts for them.
+Each peer is a process. It gets its Job from environment variables and prints FIRST when it has its first records. No
+peer drops retried beacons, stores dead letters or is exact under faults. So each does less work than our worker, which
+favours the peers.
 """
 
 import os
@@ -16,7 +16,10 @@ PREFIX = "LPSTREAM_BENCH_"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Where a peer reads and writes. A bucket is one partition's records of 5 seconds, `bucket_records` at most."""
+    """The addresses that a peer reads and writes.
+
+    A bucket has a partition's records of 5 seconds, at most `bucket_records`.
+    """
 
     kafka: str
     topic: str
@@ -27,23 +30,26 @@ class Job:
     bucket_records: int
 
     def env(self) -> dict[str, str]:
-        """As environment variables of the peer."""
+        """Return the job as environment variables of the peer."""
         return {f"{PREFIX}{name.upper()}": str(getattr(self, name)) for name in self.__slots__}
 
     @classmethod
     def from_env(cls) -> Self:
-        """The inverse of `env`, in the peer."""
+        """Read the job from the environment, in the peer."""
         values = {name: os.environ[f"{PREFIX}{name.upper()}"] for name in cls.__slots__}
         return cls(**values | {"bucket_records": int(values["bucket_records"])})  # type: ignore[arg-type]
 
 
 class Peer(Protocol):
-    """One way of doing the work."""
+    """An implementation of the heatmap worker's job."""
 
     name: str
 
     def prepare(self, cache: Path) -> list[str]:
-        """Fetch and build what is missing below `cache`; the command line. LpstreamError says why it cannot run."""
+        """Fetch and build missing parts below `cache`; return the command line.
+
+        Raise LpstreamError with the reason if the peer cannot run.
+        """
 
     def version(self) -> str:
-        """Its version, once prepared."""
+        """Return its version; call `prepare` first."""

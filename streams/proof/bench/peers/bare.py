@@ -1,4 +1,7 @@
-"""A bare aiokafka loop: `getmany`, the processors' own decode and fold, inserts, a commit for each bucket. No Faust."""
+"""The bare aiokafka peer, without Faust: `getmany`, decode, fold, inserts, a commit per bucket.
+
+It uses the processors' decode and fold.
+"""
 
 import asyncio
 import sys
@@ -21,16 +24,16 @@ FETCH_MS = 200
 
 
 class Bare:
-    """The peer."""
+    """The bare aiokafka peer."""
 
     name = f"bare aiokafka loop {version('aiokafka')}"
 
     def prepare(self, cache: Path) -> list[str]:
-        """Nothing is needed."""
+        """Return the command line; there is nothing to fetch or build."""
         return [sys.executable, "-m", __name__]
 
     def version(self) -> str:
-        """aiokafka's."""
+        """Return aiokafka's version."""
         return f"aiokafka {version('aiokafka')}"
 
 
@@ -46,7 +49,7 @@ class Open:
 
 
 class Loop:
-    """The whole program."""
+    """The program of the peer."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -55,15 +58,15 @@ class Loop:
         self._consumer = build_consumer(job.kafka, job.topic, group_id=job.group, auto_offset_reset="earliest")
 
     async def run(self) -> None:
-        """Until a signal ends the process."""
+        """Run until a signal ends the process."""
         await self._consumer.start()
-        said = False
+        reported = False
         while True:
             for tp, records in (await self._consumer.getmany(timeout_ms=FETCH_MS)).items():
-                if not said:
+                if not reported:
                     sys.stdout.write(f"{FIRST}\n")
                     sys.stdout.flush()
-                    said = True
+                    reported = True
                 for part in _by_bucket(tp, records):
                     await self._take(tp, part)
 
@@ -88,7 +91,7 @@ class Loop:
 
 
 def _by_bucket(tp: TopicPartition, records: list[Any]) -> Iterator[list[Any]]:
-    """Runs of records of one 5-second bucket; times only grow."""
+    """Split records into runs of the same 5-second bucket; timestamps do not decrease."""
     while records:
         index = SLICES.bucket_of(records[0].timestamp, tp.partition)
         count = len(records)
@@ -101,7 +104,7 @@ def _by_bucket(tp: TopicPartition, records: list[Any]) -> Iterator[list[Any]]:
 
 
 async def main() -> None:
-    """The program."""
+    """Run the peer."""
     await Loop(Job.from_env()).run()
 
 

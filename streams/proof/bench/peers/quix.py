@@ -1,7 +1,7 @@
-"""Quix Streams: its batching sink, written at each checkpoint with the processors' own decode and fold.
+"""The Quix Streams peer: a batching sink that writes at each checkpoint.
 
-It pins versions that lpstream does not run with (pydantic), so it gets an environment of its own, which sees
-lpstream's packages behind its own.
+It uses the processors' decode and fold. Quix Streams pins a version of pydantic that lpstream does not run with. So the
+peer has its own virtual environment, in which lpstream's packages come after its own.
 """
 
 import os
@@ -22,12 +22,12 @@ ROOT = Path(__file__).resolve().parents[4]
 
 
 class Quix:
-    """The peer."""
+    """The Quix Streams peer."""
 
     name = f"Quix Streams {VERSION}"
 
     def prepare(self, cache: Path) -> list[str]:
-        """Make the environment unless it is there."""
+        """Make the virtual environment unless it exists; return the command line."""
         home = cache / f"quixstreams-{VERSION}"
         python = home / "bin" / "python"
         if not (home / "done").exists():
@@ -41,7 +41,7 @@ class Quix:
         return [str(python), "-m", __name__, str(state)]
 
     def version(self) -> str:
-        """quixstreams'."""
+        """Return the version of quixstreams."""
         return f"quixstreams {VERSION}"
 
 
@@ -73,7 +73,7 @@ def _client(job: Job) -> Any:
 
 
 def main(job: Job, state: str) -> None:
-    """The program, in the environment of its own."""
+    """Run the peer, in its own virtual environment."""
     import numpy as np
     from quixstreams import Application  # type: ignore[import-not-found]
     from quixstreams.sinks import BatchingSink, SinkBatch  # type: ignore[import-not-found]
@@ -83,15 +83,15 @@ def main(job: Job, state: str) -> None:
     client = _client(job)
 
     class Tables(BatchingSink):  # type: ignore[misc]
-        """A partition's records since the last checkpoint, as rows of the five tables."""
+        """The sink: it writes a partition's records since the last checkpoint as rows of the five tables."""
 
-        said = False
+        reported = False
 
         def add(self, *args: Any, **kwargs: Any) -> None:
-            if not self.said:
+            if not self.reported:
                 sys.stdout.write(f"{FIRST}\n")
                 sys.stdout.flush()
-                self.said = True
+                self.reported = True
             super().add(*args, **kwargs)
 
         def write(self, batch: SinkBatch) -> None:

@@ -1,4 +1,4 @@
-"""Kafka Streams: the jars by Maven, one Java file compiled beside them."""
+"""The Kafka Streams peer: Maven fetches the jars, javac compiles the Java file."""
 
 import hashlib
 import os
@@ -16,23 +16,23 @@ SOURCE = "HeatmapStreams.java"
 
 
 class KafkaStreams:
-    """The peer."""
+    """The Kafka Streams peer."""
 
     name = "Kafka Streams"
 
     def __init__(self) -> None:
         self._here = files(__name__)
         pom = self._here.joinpath("pom.xml").read_text("utf-8")
-        found = re.search(r"<kafka\.version>([\w.-]+)<", pom)
-        self._version = found[1] if found else "?"
+        match = re.search(r"<kafka\.version>([\w.-]+)<", pom)
+        self._version = match[1] if match else "?"
         self.name = f"Kafka Streams {self._version}"
 
     def prepare(self, cache: Path) -> list[str]:
-        """Fetch the jars (96 MB) and compile, each unless it is done already."""
+        """Fetch the jars (96 MB) and compile, unless already done; return the command line."""
         if obstacle := apache_obstacle():
             raise LpstreamError(obstacle)
         if shutil.which("javac") is None:
-            raise LpstreamError("no javac on the PATH")
+            raise LpstreamError("javac is not on the PATH; install a JDK")
         folder = cache / f"kafka-streams-{self._version}"
         libs = folder / "libs"
         if not libs.exists():
@@ -41,7 +41,7 @@ class KafkaStreams:
         return ["java", "-Xmx2g", "-cp", f"{classes}:{libs}/*", "HeatmapStreams", str(folder / f"state-{os.getpid()}")]
 
     def version(self) -> str:
-        """That of the jars."""
+        """Return the version of the jars."""
         return f"kafka-streams {self._version}"
 
     def _fetch(self, folder: Path, libs: Path) -> None:
@@ -56,7 +56,7 @@ class KafkaStreams:
             shutil.rmtree(partial, ignore_errors=True)
 
     def _compiled(self, folder: Path, libs: Path) -> Path:
-        """The folder of classes of this very source."""
+        """Compile the source unless already done; return the folder of its classes."""
         source = self._here.joinpath(SOURCE).read_bytes()
         classes = folder / f"classes-{hashlib.sha256(source).hexdigest()[:12]}"
         if not classes.exists():
@@ -70,7 +70,7 @@ class KafkaStreams:
 
 
 def _run(command: list[str], within_s: float) -> None:
-    """LpstreamError with the last lines of what the command said when it fails."""
+    """Run a command. Raise LpstreamError with the last lines of its output if it fails."""
     try:
         done = subprocess.run(command, capture_output=True, check=False, timeout=within_s)
     except (OSError, subprocess.TimeoutExpired) as error:

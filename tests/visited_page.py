@@ -1,4 +1,4 @@
-"""A page of this installation with visitors who click what is there: its calls to action, as a browser shows them."""
+"""A published page of this installation, with visits that click its calls to action where a browser shows them."""
 
 import asyncio
 import random
@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 
 import aiohttp
 from beacons import analyst, post, wait_counted
+from page_requests import full
 from playwright.async_api import Browser
-from requests_for_pages import full
 
 from infra.embedded.stack import Stack
 from streams.client import over_http
@@ -26,8 +26,8 @@ CONNECTIONS = 16
 
 
 @dataclass(frozen=True)
-class LivedIn:
-    """A published page, its visitors' places by device, and what was sent."""
+class VisitedPage:
+    """A published page: its ids, its layout by device, and the number of events sent."""
 
     lp_id: str
     request_id: UUID
@@ -36,20 +36,20 @@ class LivedIn:
 
 
 async def publish(services: Installation, **rest: Any) -> tuple[UUID, str]:
-    """Ask for a page and wait for it; its request and its lp_id."""
-    wanted = full(rest.pop("industry", "美容"), request_id=uuid4(), tenant_id="demo", **rest)
+    """Request a page and wait for it; return the request id and the lp_id."""
+    request = full(rest.pop("industry", "美容"), request_id=uuid4(), tenant_id="demo", **rest)
     async with over_http(services.api_url, services.token) as pages:
-        await pages.request(wanted)
-        result = await pages.result(wanted.request_id)
+        await pages.request(request)
+        result = await pages.result(request.request_id)
     assert result.lp_id is not None, result
-    return wanted.request_id, result.lp_id
+    return request.request_id, result.lp_id
 
 
 async def places_of(browser: Browser, url: str, lp_id: str) -> dict[str, Page]:
-    """The page on each device as a browser lays it out, with its calls to action as hot spots."""
+    """Return the page's layout in a browser for each device, with its calls to action as hot spots."""
     found = {}
     for device, (width, height) in SCREENS.items():
-        # without scripts: whoever measures is no visitor
+        # Without scripts, so that the measurement is not counted as a visit.
         context = await browser.new_context(viewport={"width": width, "height": height}, java_script_enabled=False)
         page = await context.new_page()
         await page.goto(f"{url}/lp/{lp_id}")
@@ -74,7 +74,7 @@ async def places_of(browser: Browser, url: str, lp_id: str) -> dict[str, Page]:
 async def visit(
     stack: Stack, services: Installation, places: dict[str, Page], count: int, *, ago_ms: int = 0, seed: int = 5
 ) -> int:
-    """So many visits within the ten minutes before `ago_ms` ago, posted and counted; their events."""
+    """Post `count` visits of the ten minutes that end `ago_ms` ago; return the number of their events."""
     rng = random.Random(seed)
     start = int(time.time() * 1000) - ago_ms - 600_000
     beacons = [
@@ -95,12 +95,12 @@ async def visit(
     return tally(beacons).total()
 
 
-async def lived_in(stack: Stack, services: Installation, browser: Browser, count: int, **rest: Any) -> LivedIn:
-    """A new page with that many visits, counted."""
+async def visited_page(stack: Stack, services: Installation, browser: Browser, count: int, **rest: Any) -> VisitedPage:
+    """Publish a page, send that many visits, and wait until they are counted."""
     request_id, lp_id = await publish(services, **rest)
     places = await places_of(browser, services.edge_url, lp_id)
     events = await visit(stack, services, places, count)
     clickhouse = analyst(stack)
     await wait_counted(clickhouse, lp_id, events)
     await clickhouse.close()
-    return LivedIn(lp_id, request_id, places, events)
+    return VisitedPage(lp_id, request_id, places, events)

@@ -1,4 +1,4 @@
-"""The edge's shelf: one read for a crowd, and nothing kept that is not there. The store counts its reads."""
+"""The edge's object cache: one read for concurrent requests, and no caching of missing objects."""
 
 import asyncio
 from typing import cast
@@ -12,7 +12,7 @@ from streams.edge.site.object_cache import FRESH_S, PATIENCE_S, STALE_S, CachedO
 
 
 class Counting:
-    """Stands for the store, which cannot be asked how often it was read."""
+    """A fake object store that counts its reads."""
 
     def __init__(self, found: StoredObject | None) -> None:
         self.found, self.reads = found, 0
@@ -30,7 +30,7 @@ PAGE = StoredObject(b"page", "text/html", "1")
 
 
 class Clock:
-    """Seconds that pass when a test says so."""
+    """A clock that a test sets, in seconds."""
 
     now = 0.0
 
@@ -47,37 +47,37 @@ def body(found: CachedObject | None) -> bytes:
     return found.object.body
 
 
-async def test_a_crowd_is_one_read() -> None:
+async def test_concurrent_requests_share_one_read() -> None:
     store = Counting(PAGE)
-    shelf = ObjectCache(cast(Objects, store))
-    found = await asyncio.gather(*(shelf.get("pages/a") for _ in range(50)))
+    cache = ObjectCache(cast(Objects, store))
+    found = await asyncio.gather(*(cache.get("pages/a") for _ in range(50)))
     assert [body(one) for one in found] == [b"page"] * 50
-    assert body(await shelf.get("pages/a")) == b"page"
+    assert body(await cache.get("pages/a")) == b"page"
     assert store.reads == 1
 
 
-async def test_what_is_missing_is_asked_for_again() -> None:
+async def test_a_missing_object_is_read_again() -> None:
     store = Counting(None)
-    shelf = ObjectCache(cast(Objects, store))
-    assert await shelf.get("pages/a") is None
+    cache = ObjectCache(cast(Objects, store))
+    assert await cache.get("pages/a") is None
     store.found = PAGE
-    assert body(await shelf.get("pages/a")) == b"page"
+    assert body(await cache.get("pages/a")) == b"page"
 
 
-async def test_a_store_that_is_away_is_told_to_all_and_tried_again() -> None:
+async def test_a_store_error_reaches_all_readers_and_is_not_cached() -> None:
     store = Counting(PAGE)
     store.away = True
-    shelf = ObjectCache(cast(Objects, store))
-    told = await asyncio.gather(*(shelf.get("pages/a") for _ in range(5)), return_exceptions=True)
-    assert [type(one) for one in told] == [Retryable] * 5
+    cache = ObjectCache(cast(Objects, store))
+    results = await asyncio.gather(*(cache.get("pages/a") for _ in range(5)), return_exceptions=True)
+    assert [type(one) for one in results] == [Retryable] * 5
     store.away = False
-    assert body(await shelf.get("pages/a")) == b"page"
+    assert body(await cache.get("pages/a")) == b"page"
 
 
-async def test_a_reader_that_goes_away_does_not_take_the_page_from_others() -> None:
+async def test_a_cancelled_reader_does_not_cancel_the_shared_read() -> None:
     store = Counting(PAGE)
-    shelf = ObjectCache(cast(Objects, store))
-    first, second = asyncio.create_task(shelf.get("pages/a")), asyncio.create_task(shelf.get("pages/a"))
+    cache = ObjectCache(cast(Objects, store))
+    first, second = asyncio.create_task(cache.get("pages/a")), asyncio.create_task(cache.get("pages/a"))
     await asyncio.sleep(0)
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -87,42 +87,42 @@ async def test_a_reader_that_goes_away_does_not_take_the_page_from_others() -> N
 
 
 @pytest.mark.parametrize("how", ["away", "hanging"])
-async def test_what_was_read_in_the_last_hour_is_given_while_the_store_is_away(how: str) -> None:
+async def test_a_stale_object_is_served_while_the_store_is_down(how: str) -> None:
     store, clock, before = Counting(PAGE), Clock(), stale()
-    shelf = ObjectCache(cast(Objects, store), clock)
-    await shelf.get("pages/a")
+    cache = ObjectCache(cast(Objects, store), clock)
+    await cache.get("pages/a")
     setattr(store, how, True)
     clock.now = FRESH_S + 1
-    found = await asyncio.gather(*(shelf.get("pages/a") for _ in range(5)))
+    found = await asyncio.gather(*(cache.get("pages/a") for _ in range(5)))
     assert [body(one) for one in found] == [b"page"] * 5
     assert [one.age_s for one in found if one] == [FRESH_S + 1] * 5
     assert store.reads == 2
-    await shelf.get("pages/a")
-    assert store.reads == 2, "a store that is away is not asked by every visitor"
+    await cache.get("pages/a")
+    assert store.reads == 2, "a store that is down is not read for every visitor"
     assert stale() - before == 6
-    await asyncio.sleep(PATIENCE_S * 0.4)  # the read that hangs ends as well
+    await asyncio.sleep(PATIENCE_S * 0.4)  # let the hanging read end
     setattr(store, how, False)
     store.found = StoredObject(b"newer", "text/html", "2")
     clock.now += FRESH_S
-    newer = await shelf.get("pages/a")
+    newer = await cache.get("pages/a")
     assert (body(newer), newer and newer.age_s) == (b"newer", 0)
 
 
-async def test_nothing_is_given_after_an_hour_or_after_it_was_removed() -> None:
+async def test_a_stale_object_expires_after_an_hour_or_a_removal() -> None:
     store, clock = Counting(PAGE), Clock()
-    shelf = ObjectCache(cast(Objects, store), clock)
-    await shelf.get("pages/a")
+    cache = ObjectCache(cast(Objects, store), clock)
+    await cache.get("pages/a")
     store.away = True
     for clock.now in (FRESH_S, STALE_S / 2, STALE_S - 1):
-        assert body(await shelf.get("pages/a")) == b"page"
+        assert body(await cache.get("pages/a")) == b"page"
     clock.now = STALE_S
     with pytest.raises(Retryable):
-        await shelf.get("pages/a")
+        await cache.get("pages/a")
     store.away = False
-    assert body(await shelf.get("pages/a")) == b"page"
+    assert body(await cache.get("pages/a")) == b"page"
     store.found = None
     clock.now += FRESH_S
-    assert await shelf.get("pages/a") is None
+    assert await cache.get("pages/a") is None
     store.away = True
     with pytest.raises(Retryable):
-        await shelf.get("pages/a")
+        await cache.get("pages/a")

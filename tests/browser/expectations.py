@@ -1,4 +1,4 @@
-"""What visits of browsers must come to in ClickHouse, and whether they do."""
+"""Expected results of browser visits in ClickHouse, and their check."""
 
 import asyncio
 import dataclasses
@@ -20,7 +20,7 @@ Cells = Counter[tuple[str, bool, int, int]]
 
 @dataclasses.dataclass
 class Expected:
-    """What a test's page must come to: totals, and, where given, cells and bands reached."""
+    """The expected totals of a test's page and, if given, its cells and reached bands."""
 
     lp_id: str
     totals: dict[str, int]
@@ -28,8 +28,8 @@ class Expected:
     reached: Counter[int] | None = None
 
 
-class Ledger:
-    """What the tests of this module expect of ClickHouse. The last test looks, so that none waits alone."""
+class Expectations:
+    """The expectations of all tests of a module. The last test checks them together, to wait only once."""
 
     def __init__(self, clickhouse: ClickHouse, kafka: str) -> None:
         self._clickhouse = clickhouse
@@ -37,19 +37,19 @@ class Ledger:
         self.expected: list[Expected] = []
 
     async def totals(self, lp_id: str, names: Iterable[str]) -> dict[str, int]:
-        """Totals of a page."""
+        """Return the totals of a page."""
         sums = ", ".join(f"sum({name}) AS {name}" for name in names)
         query = f"SELECT {sums} FROM heatmap_windows WHERE lp_id = {{lp:String}}"
         row = (await self._clickhouse.rows(query, {"lp": lp_id}))[0]
         return {name: int(row[name]) for name in names}
 
     async def differing(self) -> dict[str, Any]:
-        """Totals that are not as expected, by page."""
+        """Return (found, expected) totals of the pages that differ."""
         found = {one.lp_id: await self.totals(one.lp_id, one.totals) for one in self.expected}
         return {one.lp_id: (found[one.lp_id], one.totals) for one in self.expected if found[one.lp_id] != one.totals}
 
     async def cells(self, lp_id: str) -> Cells:
-        """Hits by kind, fixed, x and y; pointer rests left out."""
+        """Return hits by kind, fixed, x and y, without pointer rests."""
         query = (
             "SELECT kind, fixed, x, y, sum(hits) AS hits FROM heatmap_cells"
             " WHERE lp_id = {lp:String} AND kind != 'move' GROUP BY kind, fixed, x, y"
@@ -58,18 +58,18 @@ class Ledger:
         return Counter({(row["kind"], bool(row["fixed"]), row["x"], row["y"]): int(row["hits"]) for row in rows})
 
     async def reached(self, lp_id: str) -> Counter[int]:
-        """Views that reached each band of 100 px."""
+        """Return the number of views that reached each band of 100 px."""
         query = "SELECT band, sum(reached) AS reached FROM heatmap_scroll WHERE lp_id = {lp:String} GROUP BY band"
         rows = await self._clickhouse.rows(query, {"lp": lp_id})
         return Counter({int(row["band"]): int(row["reached"]) for row in rows if int(row["reached"])})
 
     async def check(self) -> None:
-        """Wait until all totals are as expected, see that they stay so, then compare the rest."""
+        """Wait until all totals are as expected and stay so, then compare cells, bands and tables."""
         deadline = time.monotonic() + COUNTED_S
         while differing := await self.differing():
             assert time.monotonic() < deadline, differing
             await asyncio.sleep(0.5)
-        await asyncio.sleep(7)  # what was counted twice would be in the next windows
+        await asyncio.sleep(7)  # duplicates would be counted in the next windows
         assert await self.differing() == {}
         for one in self.expected:
             if one.cells is not None:
@@ -81,7 +81,7 @@ class Ledger:
             await assert_tables_equal(self._clickhouse, one.lp_id, log.get(one.lp_id, []))
 
     async def _log(self) -> dict[str, list[dict[str, Any]]]:
-        """Beacons that the log holds, each identity once, by page."""
+        """Return the beacons in the log without duplicates, by page."""
         consumer = AIOKafkaConsumer(bootstrap_servers=self._kafka, auto_offset_reset="earliest")
         await consumer.start()
         places = [TopicPartition("heatmap.events", number) for number in range(12)]

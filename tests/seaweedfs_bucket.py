@@ -1,4 +1,4 @@
-"""How tests reach stores that run alone."""
+"""A SeaweedFS server with a bucket, for tests without the whole stack."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from infra.s3.objects import Objects
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """SeaweedFS, and how a client reaches its bucket."""
+    """A SeaweedFS server with the address and login of its bucket."""
 
     server: Server
     url: str

@@ -1,4 +1,4 @@
-"""Both listeners of an edge by real HTTP, with a sender that keeps its records: no Kafka, no store."""
+"""Both listeners of an edge over real HTTP, with a sender that keeps records in memory: no Kafka, no stores."""
 
 import asyncio
 import contextlib
@@ -28,11 +28,11 @@ TOKEN = "token-of-demo"
 JSON, BINARY, AVRO = (f"application/vnd.kafka.{name}.v2+json" for name in ("json", "binary", "avro"))
 
 
-class Keeping(Sender):
-    """Takes every record, and keeps it."""
+class MemorySender(Sender):
+    """A sender that accepts every record and keeps it in memory."""
 
     def __init__(self, settings: Settings) -> None:
-        self.kept: list[tuple[str, Record]] = []
+        self.sent: list[tuple[str, Record]] = []
         self.ready = True
         self._offsets = itertools.count()
 
@@ -43,25 +43,25 @@ class Keeping(Sender):
         return True
 
     def send_one(self, topic: str, record: Record, done: Callable[[Sent], None]) -> None:
-        self.kept.append((topic, record))
+        self.sent.append((topic, record))
         asyncio.get_running_loop().call_soon(done, Sent(0, next(self._offsets)))
 
     async def send(self, topic: str, records: list[Record]) -> list[Sent]:
-        self.kept += [(topic, record) for record in records]
+        self.sent += [(topic, record) for record in records]
         return [Sent(0, next(self._offsets)) for _ in records]
 
 
 @dataclass
-class Doors:
-    """The addresses of both listeners, and what came out behind them."""
+class RunningEdge:
+    """The addresses of both listeners, and the records that the edge has sent."""
 
     public: str
     private: str
-    sender: Keeping
+    sender: MemorySender
     session: aiohttp.ClientSession = field(repr=False)
 
     async def post(self, path: str, body: bytes, kind: str = JSON, *, private: bool = False) -> tuple[int, Any]:
-        """Status and body of one answer."""
+        """Post a body; return the status and the JSON body of the answer."""
         headers = {"Content-Type": kind} | ({"Authorization": f"Bearer {TOKEN}"} if private else {})
         url = (self.private if private else self.public) + path
         async with self.session.post(url, data=body, headers=headers) as answer:
@@ -69,20 +69,20 @@ class Doors:
             return answer.status, json.loads(text) if text else None
 
     @property
-    def kept(self) -> list[Record]:
-        return [record for _, record in self.sender.kept]
+    def records(self) -> list[Record]:
+        return [record for _, record in self.sender.sent]
 
 
 @contextlib.asynccontextmanager
-async def doors(schemas: SchemaRegistry | None = None, **values: Any) -> AsyncIterator[Doors]:
-    """An edge with settings of its own, for the time of the block."""
+async def running_edge(schemas: SchemaRegistry | None = None, **values: Any) -> AsyncIterator[RunningEdge]:
+    """Run an edge with these settings while the block runs."""
     settings = Settings.model_construct(**{**Settings().model_dump(), **values})
     tenants = a_tenant()
-    sender, admission = Keeping(settings), Admission(settings, tenants)
+    sender, admission = MemorySender(settings), Admission(settings, tenants)
     own = OwnSchemas()
     services = SimpleNamespace(
         settings=settings, tenants=tenants, admission=admission, sender=sender, schemas=schemas or own,
-        own_schemas=own, results=Forgetful(), ending=False, logins=Logins(settings.edge_wrong_logins),
+        own_schemas=own, results=NoResults(), ending=False, logins=Logins(settings.edge_wrong_logins),
     )  # fmt: skip
     names: tuple[Listener, ...] = ("public", "private")
     quick = {"public": QuickPath(settings, tenants, admission, sender)}
@@ -95,19 +95,19 @@ async def doors(schemas: SchemaRegistry | None = None, **values: Any) -> AsyncIt
         urls.append(f"http://127.0.0.1:{runner.addresses[0][1]}")
         runners.append(runner)
     async with aiohttp.ClientSession() as session:
-        yield Doors(*urls, sender, session)
+        yield RunningEdge(*urls, sender, session)
     for runner in runners:
         await runner.cleanup()
 
 
-class Forgetful:
-    """Results that nobody asks for."""
+class NoResults:
+    """A result store that stores nothing."""
 
     async def put_queued(self, *_: object) -> None:
-        """Nothing is kept."""
+        """Store nothing."""
 
 
 def a_tenant() -> Tenants:
-    """One tenant who owns every page, with a token."""
+    """Return one tenant that owns every page, with an operator token."""
     tenant = {"id": "demo", "lp_ids": ["*"], "token": [{"sha256": digest_of(TOKEN), "role": "operator"}]}
     return Tenants(TenantsFile.model_validate({"tenant": [tenant]}).tenant)

@@ -1,4 +1,4 @@
-"""The real nginx with the project's configuration, and an edge without stores, for tests of what stands in front."""
+"""The real nginx with the project's configuration, and an edge without stores behind it."""
 
 import contextlib
 import os
@@ -28,7 +28,7 @@ def free_port() -> int:
 
 
 def adapted(folder: Path, edge: int, public: int, status: int, client: str = "direct") -> Path:
-    """The configuration with addresses and folders of this machine."""
+    """Write the configuration with addresses and folders of this machine; return the file."""
     (folder / "mime.types").write_text("types { text/html html; }\n", "utf-8")
     text = (FOLDER / "nginx.conf").read_text("utf-8")
     here = {
@@ -43,23 +43,23 @@ def adapted(folder: Path, edge: int, public: int, status: int, client: str = "di
     }
     assert [old for old in here if old not in text] == []
     text = re.sub("|".join(map(re.escape, here)), lambda found: here[found[0]], text)
-    # root's nginx would give its workers to nobody, who may not enter the folder
+    # As root, nginx would run its workers as `nobody`, who cannot enter the folder.
     file = folder / "nginx.conf"
     file.write_text(("user root;\n" if os.geteuid() == 0 else "") + text, "utf-8")
     return file
 
 
 def runnable() -> str:
-    """nginx; the test is skipped where it does not start."""
+    """Return the nginx program, or skip the test if it does not start."""
     found = tool("nginx")
     if subprocess.run([found, "-v"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("nginx does not start here: install Debian's package nginx with what it needs")
+        pytest.skip("nginx does not start: install Debian's package nginx with its dependencies")
     return found
 
 
 @contextlib.contextmanager
 def nginx_before(edge: int, folder: Path, client: str = "direct") -> Iterator[str]:
-    """The address of an nginx before the edge on that port, for the time of the block."""
+    """Run an nginx in front of the edge on that port; yield its address."""
     public = free_port()
     file = adapted(folder, edge, public, free_port(), client)
     address = f"http://127.0.0.1:{public}"
@@ -69,7 +69,7 @@ def nginx_before(edge: int, folder: Path, client: str = "direct") -> Iterator[st
 
 @contextlib.contextmanager
 def running_nginx(file: Path, folder: Path, ready_url: str) -> Iterator[None]:
-    """nginx with that configuration, from when it answers at the address until the end of the block."""
+    """Run nginx with that configuration while the block runs; start when `ready_url` answers."""
     running = subprocess.Popen([runnable(), "-e", f"{folder}/start.log", "-c", str(file), "-g", "daemon off;"])
     try:
         _wait_for(ready_url)
@@ -81,7 +81,7 @@ def running_nginx(file: Path, folder: Path, ready_url: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def bare_edge(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[tuple[str, str]]:
-    """An edge that acknowledges every beacon at once and has no store: its public and its private address."""
+    """Run an edge without stores that acknowledges every beacon; yield its public and private address."""
     with bare_edge_process(folder, settings) as (_, public, private):
         yield public, private
 
@@ -90,7 +90,7 @@ def bare_edge(folder: Path, settings: Mapping[str, str] | None = None) -> Iterat
 def bare_edge_process(
     folder: Path, settings: Mapping[str, str] | None = None
 ) -> Iterator[tuple[ChildProcess, str, str]]:
-    """The same, with its process."""
+    """Run an edge like `bare_edge`; yield its process and both addresses."""
     public, private, nobody = free_port(), free_port(), free_port()
     env = {
         **os.environ,
@@ -116,7 +116,7 @@ def bare_edge_process(
 
 
 def port_of(address: str) -> int:
-    """The port of an address."""
+    """Return the port of an address."""
     return int(address.rpartition(":")[2])
 
 

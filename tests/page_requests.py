@@ -1,4 +1,4 @@
-"""Requests for pages: one that is full of facts for each trade, and the least that a request may be."""
+"""Page requests for tests: minimal ones, ones with every fact, and hostile texts."""
 
 from typing import Any
 from uuid import UUID
@@ -36,7 +36,7 @@ BUSINESS = {
     "form_url": "https://example.com/form",
 }
 
-# what may be typed into any field
+# Hostile texts for every field.
 HOSTILE = {
     "title": "</title></style></textarea><script>alert(1)</script>",
     "comment": "<!--<script>--><svg onload=alert(1)>]]>",
@@ -53,7 +53,7 @@ HOSTILE = {
 
 
 def least(industry: str = "飲食", **rest: Any) -> GenerationRequest:
-    """The least request, with some fields changed."""
+    """Return a minimal request with some fields changed."""
     values = {
         "request_id": UUID(int=1),
         "tenant_id": "t1",
@@ -66,17 +66,17 @@ def least(industry: str = "飲食", **rest: Any) -> GenerationRequest:
 
 
 def full(industry: str = "飲食", **rest: Any) -> GenerationRequest:
-    """A request with every fact."""
+    """Return a request with every fact."""
     return least(industry, **{"business": BUSINESS, "facts": FACTS, **rest})
 
 
 def built_in(request: GenerationRequest) -> Copy:
-    """The built-in copy of a request."""
+    """Return the built-in copy for a request."""
     return assemble(copy_fields(request), {})
 
 
 def longest(request: GenerationRequest) -> Copy:
-    """A copy whose every text is as long as it may be."""
+    """Return a copy in which every text has its maximum length."""
     words = built_in(request).model_dump()
 
     def grown(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> Any:
@@ -95,7 +95,7 @@ def longest(request: GenerationRequest) -> Copy:
 
 
 def html_of(request: GenerationRequest, copy: Copy | None = None, base_url: str = "http://edge.test") -> str:
-    """The finished page of a request."""
+    """Return the finished HTML page for a request."""
     template, _ = choose_template(request)
     copy = copy or built_in(request)
     page = integrate(request, copy, template=template, lp_id="t1-1", base_url=base_url, og_key="assets/card.png")

@@ -1,4 +1,4 @@
-"""A browser that has the cards' fonts and no other, so that what it lays out is the same on every machine."""
+"""A browser with only the cards' fonts, so that layouts are the same on every machine."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ CONFIG = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontco
 
 
 def write_fonts(folder: Path) -> dict[str, str]:
-    """Put the fonts there; what a browser's environment must say to have no others."""
+    """Write the fonts to the folder; return the environment variables that make a browser use only these."""
     for source in (Path(processors.__file__).parent / "templates" / "fonts").glob("*.woff2"):
         font = TTFont(source)
         font.flavor = None
@@ -28,7 +28,7 @@ def write_fonts(folder: Path) -> dict[str, str]:
 
 @asynccontextmanager
 async def launched(fonts: dict[str, str]) -> AsyncIterator[Browser]:
-    """Chromium, as that environment says."""
+    """Run Chromium with these environment variables."""
     arguments = ["--no-sandbox"] if os.getuid() == 0 else []
     async with async_playwright() as playwright:
         running = await playwright.chromium.launch(

@@ -1,4 +1,4 @@
-"""An OTLP/HTTP collector that keeps the spans which it is sent."""
+"""An OTLP/HTTP collector that keeps the spans it receives."""
 
 import gzip
 import threading
@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """Where it listens, and what it has."""
+    """The collector's URL, spans and service names."""
 
     url: str
     spans: list[Any] = field(default_factory=list)
@@ -28,25 +28,25 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        told = ExportTraceServiceRequest.FromString(
+        export = ExportTraceServiceRequest.FromString(
             gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
         )
         collector = cast(_Server, self.server).collector
-        for one in told.resource_spans:
-            collector.spans.extend(span for scope in one.scope_spans for span in scope.spans)
-            named = [pair.value.string_value for pair in one.resource.attributes if pair.key == "service.name"]
-            collector.services.update(named)
+        for resource_spans in export.resource_spans:
+            collector.spans.extend(span for scope in resource_spans.scope_spans for span in scope.spans)
+            attributes = resource_spans.resource.attributes
+            collector.services.update(pair.value.string_value for pair in attributes if pair.key == "service.name")
         self.send_response(200)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def collecting() -> Iterator[Collector]:
-    """A collector for the time of the block."""
+    """Run a collector while the block runs."""
     with _Server(("127.0.0.1", 0), _Handler) as server:
         server.collector = Collector(f"http://127.0.0.1:{server.server_port}")
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -1,8 +1,8 @@
-"""Batches in chosen codecs, and batches that no consumer can read.
+"""Batches with a chosen codec, and damaged batches that no consumer can read.
 
-A broker checks what it is sent, so that a bad batch can only be made in its log. It is made in the segment file of the
-running broker, byte for byte in place: broker and test read and write one page cache, and the broker does not check
-what it has stored before it sends it. Nothing is stopped, so that no recovery cuts the log.
+A broker checks incoming batches, so a batch can only be damaged in its log. It is changed in the segment file of the
+running broker, byte by byte in place: broker and test share the page cache, and the broker does not check
+stored batches before it sends them. The broker keeps running, so that no recovery truncates the log.
 """
 
 import struct
@@ -13,13 +13,13 @@ from typing import Any, Literal
 from aiokafka import AIOKafkaProducer
 from aiokafka.record.util import calc_crc32c
 
-Harm = Literal["flipped bit", "codec 7"]
+Damage = Literal["flipped bit", "codec 7"]
 CODECS = {"gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 OVERHEAD, CRC, ATTRIBUTES, DELTA = 12, 17, 21, 23
 
 
 async def put(kafka: str, topic: str, partition: int, values: Sequence[bytes], codec: str | None = None) -> int:
-    """Append one batch; the offset of its first record."""
+    """Append one batch; return the offset of its first record."""
     producer = AIOKafkaProducer(bootstrap_servers=kafka, compression_type=codec)
     await producer.start()
     try:
@@ -33,7 +33,7 @@ async def put(kafka: str, topic: str, partition: int, values: Sequence[bytes], c
 
 
 def batches(log: Path) -> list[tuple[int, int, bytes]]:
-    """(place in the file, base offset, bytes) of each batch of a segment."""
+    """Return (position in the file, base offset, bytes) of each batch of a segment."""
     raw, at, found = log.read_bytes(), 0, []
     while at + OVERHEAD <= len(raw):
         base, length = struct.unpack_from(">qi", raw, at)
@@ -45,7 +45,7 @@ def batches(log: Path) -> list[tuple[int, int, bytes]]:
 
 
 def batch_in(logs: Path, topic: str, partition: int, offset: int) -> tuple[Path, int, bytes]:
-    """The segment, the place in it and the bytes of the batch that holds an offset."""
+    """Return the segment, the position and the bytes of the batch that contains an offset."""
     for log in sorted((logs / f"{topic}-{partition}").glob("*.log")):
         for at, base, raw in batches(log):
             if base <= offset <= base + struct.unpack_from(">i", raw, DELTA)[0]:
@@ -54,24 +54,24 @@ def batch_in(logs: Path, topic: str, partition: int, offset: int) -> tuple[Path,
 
 
 def codec_of(logs: Path, topic: str, partition: int, offset: int) -> int:
-    """The codec of a batch, by its header."""
+    """Return the codec in the header of the batch that contains an offset."""
     return batch_in(logs, topic, partition, offset)[2][ATTRIBUTES + 1] & 7
 
 
-def spoil(logs: Path, topic: str, partition: int, offset: int, harm: Harm) -> None:
-    """Make the batch that holds an offset unreadable. `logs` is the broker's folder."""
+def damage(logs: Path, topic: str, partition: int, offset: int, kind: Damage) -> None:
+    """Make the batch that contains an offset unreadable. `logs` is the broker's folder."""
     log, at, raw = batch_in(logs, topic, partition, offset)
-    made = bytearray(raw)
-    if harm == "flipped bit":
-        made[-3] ^= 1
-    else:  # a whole batch, but of a codec of tomorrow
-        made[ATTRIBUTES + 1] |= 7
-        made[CRC:ATTRIBUTES] = calc_crc32c(bytes(made[ATTRIBUTES:])).to_bytes(4, "big")
+    damaged = bytearray(raw)
+    if kind == "flipped bit":
+        damaged[-3] ^= 1
+    else:  # a valid batch with an unknown codec
+        damaged[ATTRIBUTES + 1] |= 7
+        damaged[CRC:ATTRIBUTES] = calc_crc32c(bytes(damaged[ATTRIBUTES:])).to_bytes(4, "big")
     with log.open("r+b") as file:
         file.seek(at)
-        file.write(made)
+        file.write(damaged)
 
 
 def logs_of(stack: Any) -> Path:
-    """The folder of an embedded Apache Kafka's logs."""
+    """Return the folder of an embedded Apache Kafka's logs."""
     return Path(stack.data) / "kafka-data" / "logs"
