@@ -1,4 +1,7 @@
-"""Helpers for the heatmap pipeline: beacons of the visitor model, posting them, and totals in ClickHouse."""
+"""Helpers for the heatmap pipeline.
+
+Beacons of the visitor model, posting them, and totals in ClickHouse.
+"""
 
 import asyncio
 import time
@@ -24,7 +27,10 @@ SUMS = {
 
 
 def some_beacons(lp_id: str, count_: int) -> list[dict[str, Any]]:
-    """Return beacons of visits to a page; pageview ids differ by page, so that they do not look like retries."""
+    """Return beacons of visits to a page.
+
+    Pageview ids differ by page, so that they do not look like retries.
+    """
     seed = zlib.crc32(lp_id.encode())
     start = int(time.time() * 1000) - 60_000
     return [beacon for visit in visits(seed, [lp_id], count_, start, 60_000) for beacon in visit.beacons()]

@@ -1,4 +1,7 @@
-"""Both listeners of an edge over real HTTP, with a sender that keeps records in memory: no Kafka, no stores."""
+"""Both listeners of an edge over real HTTP, with a sender that keeps records in memory.
+
+No Kafka, no stores.
+"""
 
 import asyncio
 import contextlib

@@ -1,4 +1,7 @@
-"""Raw HTTP over sockets, for requests that no client sends: parts with pauses between, and any answer."""
+"""Raw HTTP over sockets, for requests that no client sends.
+
+Parts with pauses between, and any answer.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,7 +14,10 @@ Part = bytes | float
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer. Status 0: the connection was closed without an answer. `closed`: it was closed afterwards."""
+    """An answer.
+
+    Status 0: the connection was closed without an answer. `closed`: it was closed afterwards.
+    """
 
     status: int
     headers: dict[str, str]

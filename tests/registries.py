@@ -1,4 +1,6 @@
-"""Schema registries for tests: Apicurio's, which speaks Confluent's protocol, or a small one in memory.
+"""Schema registries for tests.
+
+Apicurio's, which speaks Confluent's protocol, or a small one in memory.
 
 Karapace and Confluent's registry are in no package index that a build can reach; Apicurio Registry is on Maven Central.
 """
@@ -98,7 +100,9 @@ def _free_port() -> int:
 
 
 class SmallRegistry:
-    """A small registry in memory with the calls that the edge uses, in its own thread. `away`: it answers only 503.
+    """A small registry in memory with the calls that the edge uses, in its own thread.
+
+    `away`: it answers only 503.
 
     A schema is compatible if it can read data of the last one; the check covers fields of records only.
     """

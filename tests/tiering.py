@@ -1,4 +1,7 @@
-"""Helpers for tests of tiers: tiered tables with an untiered copy, concurrent readers, and killed runs."""
+"""Helpers for tests of tiers.
+
+Tiered tables with an untiered copy, concurrent readers, and killed runs.
+"""
 
 import asyncio
 import contextlib
@@ -46,7 +49,10 @@ class World(Twin):
 
     @contextlib.asynccontextmanager
     async def read(self, first: int, until: int, where: str = "1") -> AsyncIterator[list[int]]:
-        """Query repeatedly while the block runs and compare with the copy; yield a list with the number of queries."""
+        """Query repeatedly while the block runs and compare with the copy.
+
+        Yield a list with the number of queries.
+        """
         expected, stop, queries = await self.sums(COPY, first, until, where), asyncio.Event(), [0]
 
         async def ask() -> None:

@@ -1,4 +1,4 @@
-"""A published page of this installation, with visits that click its calls to action where a browser shows them."""
+"""A published page with visits that click its calls to action."""
 
 import asyncio
 import random

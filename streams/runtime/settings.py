@@ -391,8 +391,8 @@ def _line(item: Any) -> str:
 
 HEADER = f"""# Settings
 
-Every process reads `{PREFIX}*` from its environment once, when it starts. If a value is wrong, the process ends. It names the
-setting and the reason. `{PREFIX}<NAME>_FILE` names a file that holds the value of a secret.
+Every process reads `{PREFIX}*` from its environment once, when it starts. If a value is wrong, the process ends
+and names the setting and the reason. `{PREFIX}<NAME>_FILE` names a file that holds the value of a secret.
 
 `lpstream settings --write docs/settings.md` makes this page.
 

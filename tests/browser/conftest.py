@@ -228,7 +228,10 @@ async def scroll_to(page: Page, y: int) -> None:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def visit(browser: Browser, site: Site) -> AsyncIterator[Visit]:
-    """Return a function that opens the page as a new visitor and waits for the snippet; errors in the page fail."""
+    """Return a function that opens the page as a new visitor and waits for the snippet.
+
+    Errors in the page fail.
+    """
     context = await browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
     errors: list[str] = []
     context.on("weberror", lambda error: errors.append(str(error.error)))

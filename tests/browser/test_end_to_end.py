@@ -1,4 +1,4 @@
-"""End-to-end tests from a browser's clicks to ClickHouse's cells, with the real snippet, edge, Kafka and worker.
+"""End-to-end tests from a browser's clicks to ClickHouse's cells.
 
 A test site serves the pages from another origin, which the edge lists. The visitors' actions are known, so the
 expected cells are known too; losses and duplicates are counted.

@@ -1,4 +1,6 @@
-"""Pages in a real browser: eight designs on a phone and a desktop, with the edge's Content-Security-Policy.
+"""Pages in a real browser.
+
+Eight designs on a phone and a desktop, with the edge's Content-Security-Policy.
 
 Screenshots go to out/pages/. axe-core comes with axe-playwright-python; Japanese fonts are the cards' fonts.
 """

@@ -1,4 +1,4 @@
-"""The snippet's share of a page's main thread during a busy visit, measured with the browser's profiler.
+"""The snippet's share of a page's main thread, measured with the browser's profiler.
 
 Short for every change; LPSTREAM_GUARANTEES=full takes a minute. The figures are printed: `pytest -s`.
 """
@@ -76,7 +76,7 @@ async def _task_s(session: CDPSession) -> float:
 
 
 def _took_s(profile: dict[str, Any], script: str) -> float:
-    """Return the seconds of all samples with a function of the script on the stack, including browser calls."""
+    """Return the seconds of all samples that have a function of the script on the stack."""
     parents = {child: node["id"] for node in profile["nodes"] for child in node.get("children", [])}
     own = {node["id"] for node in profile["nodes"] if node["callFrame"]["url"].endswith(script)}
 

@@ -1,4 +1,6 @@
-"""The studio in Chromium: by mouse, by keyboard, without scripts, in both languages, without axe violations.
+"""The studio in Chromium.
+
+By mouse, by keyboard, without scripts, in both languages, without axe violations.
 
 Its maps are compared with the calls to action that a browser shows. Screenshots go to out/studio/.
 """
@@ -33,7 +35,7 @@ EXPECTED = re.compile("Blocked script execution in .*/preview")
 SMALL_TARGETS = """() => [...document.querySelectorAll("a,button,summary,select,input,textarea")]
   .filter(one => one.offsetParent && !one.closest(".skip,p,li,td,th,figcaption,.crumbs,label"))
   .map(one => [one.outerHTML.slice(0, 60), one.getBoundingClientRect()])
-  .filter(([, box]) => box.height < 44 && box.width > 1).map(([told]) => told)"""
+  .filter(([, box]) => box.height < 44 && box.width > 1).map(([name]) => name)"""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -51,7 +53,9 @@ async def home(stack: Stack, installation: Installation, chromium: Browser) -> V
 
 async def opened(context: BrowserContext, complaints: list[str]) -> Page:
     page = await context.new_page()
-    page.on("console", lambda told: complaints.append(told.text) if told.type in ("error", "warning") else None)
+    page.on(
+        "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
+    )
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("response", lambda came: complaints.append(f"{came.url} {came.status}") if came.status >= 400 else None)
     return page

@@ -1,4 +1,6 @@
-"""Fixtures of the conformance suite: it tests this checkout's edge, or any REST proxy named by the environment.
+"""Fixtures of the conformance suite.
+
+It tests this checkout's edge, or any REST proxy named by the environment.
 
     LPSTREAM_CONFORMANCE_URL       base URL of the proxy; unset: an edge is started on the embedded stack
     LPSTREAM_CONFORMANCE_KAFKA     its brokers; the suite creates and reads topics there

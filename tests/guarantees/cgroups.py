@@ -1,4 +1,4 @@
-"""Run a process under a limit of memory, as a container does, where this machine lets us make control groups."""
+"""Memory limits for a process, as in a container, on machines that allow control groups."""
 
 import contextlib
 import uuid
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
-# files of cgroup v1 and of v2: https://docs.kernel.org/admin-guide/cgroup-v1/memory.html, .../cgroup-v2.html
+# Files of cgroup v1 and v2: https://docs.kernel.org/admin-guide/cgroup-v1/memory.html, .../cgroup-v2.html
 V1 = (ROOT / "memory", "memory.limit_in_bytes", "memory.max_usage_in_bytes")
 V2 = (ROOT, "memory.max", "memory.peak")
 MB = 2**20

@@ -1,4 +1,4 @@
-"""Producers of other programs: they write beacons to the log without the edge."""
+"""Producers other than the edge that write beacons directly to the log."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ PARTITIONS = 12
 
 @contextlib.asynccontextmanager
 async def producing(stack: Stack, **settings: Any) -> AsyncIterator[AIOKafkaProducer]:
-    """A producer of another program's making."""
+    """Run a plain aiokafka producer with these settings while the block runs."""
     producer = AIOKafkaProducer(bootstrap_servers=stack.addresses.kafka, acks="all", **settings)
     await producer.start()
     try:
@@ -27,13 +27,16 @@ async def producing(stack: Stack, **settings: Any) -> AsyncIterator[AIOKafkaProd
 
 
 async def append(producer: AIOKafkaProducer, beacon: dict[str, Any]) -> None:
-    """Append a beacon where the edge would; retries of a beacon must share its partition."""
+    """Append a beacon to the edge's partition; retries of a beacon must share its partition."""
     place = partition_of(beacon["pageview_id"].encode(), PARTITIONS)
     await producer.send_and_wait(TOPIC, msgspec.json.encode(beacon), partition=place)
 
 
 async def in_transactions(producer: AIOKafkaProducer, beacons: list[dict[str, Any]], abort_every: int) -> int:
-    """Append five beacons a transaction; each `abort_every`th is aborted and then made again. Returns the aborts."""
+    """Append five beacons per transaction; abort and repeat each `abort_every`th.
+
+    Return the number of aborts.
+    """
     aborted = 0
     for start in range(0, len(beacons), 5):
         five = beacons[start : start + 5]

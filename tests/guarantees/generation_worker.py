@@ -1,4 +1,4 @@
-"""The generation worker on simulated providers, and what is seen of it while requests are answered."""
+"""The generation worker on two simulated providers, and measurements of its answers."""
 
 import asyncio
 import contextlib
@@ -27,12 +27,12 @@ from streams.proof.provider.script import Script
 
 OPEN_S = 1.5
 DEADLINE_MS = 10_000
-# in the short run two other test processes are on the cores
+# In the short run, two other test processes share the cores.
 LATE_MS = scaled(3_000, 300)
 BREAKER = re.compile(r'lpstream_lp_breaker_open\{model="[^"]+-fast",provider="([^"]+)"\} ([0-9.]+)')
 
 
-class Works:
+class GenerationWorker:
     """The generation worker on two simulated providers."""
 
     def __init__(self, stack: Stack, services: Installation, providers: list[RemoteProvider]) -> None:
@@ -42,26 +42,26 @@ class Works:
         self.env = settings_of(providers) | {"LPSTREAM_LLM_BREAKER_OPEN_S": f"{OPEN_S}"}
 
     def launch(self, **more: str) -> None:
-        """Start the worker, and return when it has partitions."""
+        """Start the worker and wait until it has partitions."""
         self.services.launch("generation", self.env | more)
         child = self.services.children["generation"]
         child.wait_ready(lambda: _ready(self.services), 60)
 
     def replace(self) -> None:
-        """Have a successor take the worker's place; return when it has partitions."""
+        """Replace the worker by a successor and wait until that has partitions."""
         self.services.replace("generation", self.env)
 
     def kill(self) -> None:
         self.services.children["generation"].kill()
 
     def play(self, *scripts: Script) -> None:
-        """Both providers behave so from now on; one script is for both."""
+        """Give both providers a script; a single script is for both."""
         for provider, script in zip(self.providers, scripts * 2 if len(scripts) == 1 else scripts, strict=True):
             provider.play(script)
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator["Watch"]:
-        """Requests sent in the block are answered when it ends; then books and breakers can be looked at."""
+        """Send requests in the block and wait for their answers at its end; yield the watch."""
         redis = Redis.from_url(self.stack.addresses.redis_url)
         for provider in self.providers:
             if provider.process.alive:
@@ -72,22 +72,22 @@ class Works:
         try:
             async with orders(at.kafka, at.broker_kind) as sent:
                 watch = Watch(self, sent, redis, before)
-                looking = asyncio.create_task(watch.look())
+                watching = asyncio.create_task(watch.look())
                 try:
                     yield watch
                     await sent.wait(60)
                 finally:
-                    looking.cancel()
-                    await asyncio.gather(looking, return_exceptions=True)
+                    watching.cancel()
+                    await asyncio.gather(watching, return_exceptions=True)
         finally:
             await redis.aclose()
 
 
 class Watch:
-    """What is seen while requests are answered."""
+    """The requests, answers, breaker states and costs of a test."""
 
-    def __init__(self, works: Works, sent: Orders, redis: Redis, before: int) -> None:
-        self.works = works
+    def __init__(self, worker: GenerationWorker, sent: Orders, redis: Redis, before: int) -> None:
+        self.worker = worker
         self.sent = sent
         self.redis = redis
         self._before = before
@@ -102,19 +102,19 @@ class Watch:
         await self.sent.flow(bodies, per_minute)
 
     async def look(self) -> None:
-        """Note each change of a breaker, with its time, s; and how far this machine lags behind."""
+        """Record each change of a breaker with its time (s), and the lag of this machine (ms)."""
         while True:
             slept = time.monotonic()
             await asyncio.sleep(0.25)
             self.lag_ms += max(0.0, time.monotonic() - slept - 0.25) * 1000
-            page = await asyncio.to_thread(metrics_of, self.works.services)
+            page = await asyncio.to_thread(metrics_of, self.worker.services)
             for provider, state in BREAKER.findall(page):
                 known = self.breakers[provider]
                 if not known or known[-1][1] != float(state):
                     known.append((round(time.monotonic() - self._started, 1), float(state)))
 
     async def assert_stored(self, within_s: float) -> None:
-        """Every result that is on the topic is in Redis, with the same bytes."""
+        """Assert that every result on the topic is in Redis with the same bytes."""
         until = time.monotonic() + within_s
         missing = list(self.sent.answers)
         while missing:
@@ -125,19 +125,19 @@ class Watch:
             await asyncio.sleep(0.2)
 
     async def books(self) -> Audit:
-        await asyncio.sleep(0.5)  # what was called off a moment ago is noted
-        bills = [await asyncio.to_thread(one.bill) for one in self.works.providers if one.process.alive]
+        await asyncio.sleep(0.5)  # let cancelled calls be recorded
+        bills = [await asyncio.to_thread(one.bill) for one in self.worker.providers if one.process.alive]
         return await audit(self.redis, bills, self._before)
 
     def answers(self) -> list[Answer]:
         return list(self.sent.answers.values())
 
-    def tell(self, what: str) -> None:
+    def print_summary(self, title: str) -> None:
         answers = self.answers()
         status = Counter(one.result["status"] for one in answers)
         share = status["degraded"] / len(answers)
         times = spread([one.total_ms for one in answers])
-        print(f"{what}: {len(answers)} requests, {dict(status)}, degraded {share:.0%}, total ms {times}")
+        print(f"{title}: {len(answers)} requests, {dict(status)}, degraded {share:.0%}, total ms {times}")
         causes = Counter(
             warning["detail"].rpartition(": ")[2]
             for one in answers
@@ -145,12 +145,12 @@ class Watch:
             if warning["code"] in ("template_copy", "near_copy")
         )
         calls = Counter(each["outcome"] for one in answers for each in one.result["attempts"])
-        print(f"  built in because: {dict(causes)}; calls: {dict(calls)}")
+        print(f"  built-in copy because: {dict(causes)}; calls: {dict(calls)}")
         if self.breakers:
             print(f"  breakers (s, state): {dict(self.breakers)}")
 
     def assert_in_time(self) -> None:
-        """All answered, each with one result and a page, within the deadline (and the lag of a busy machine)."""
+        """Assert that every request has one result and a page in time, plus the lag of the machine."""
         for one in self.answers():
             assert one.result["status"] in ("completed", "degraded"), one.result
             assert len(set(one.values)) == 1, "two different results"
@@ -159,7 +159,7 @@ class Watch:
 
 
 def requests_of(patterns: Sequence[Pattern]) -> list[dict[str, Any]]:
-    """A request for each, with an id that no other run has."""
+    """Return a request for each pattern, with ids that are unique to this run."""
     seed = random.SystemRandom().randrange(2**32)
     return [one.request(number, seed) for number, one in enumerate(patterns)]
 

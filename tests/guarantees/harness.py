@@ -1,7 +1,9 @@
-"""What the guarantee tests share: traffic that is told what was acknowledged, and a proxy that loses answers.
+"""Helpers for guarantee tests.
 
-Traffic behaves as the snippet does: what is not acknowledged is tried again until it is. So at the end every beacon
-is acknowledged, and the totals must be those of all beacons, exactly.
+Traffic that records acknowledgements, and a proxy that injects faults.
+
+Traffic behaves like the snippet: it retries a beacon until it is acknowledged. So at the end every beacon
+is acknowledged, and the totals must equal those of all beacons.
 """
 
 import asyncio
@@ -26,7 +28,7 @@ from streams.local.installation import Installation
 from streams.proof.visitors import tally
 
 FULL = os.environ.get("LPSTREAM_GUARANTEES", "short") == "full"
-# `make test` has to end in minutes; it keeps a test of each rule, and counts what it leaves to `make test-kafka`
+# `make test` must take minutes: it keeps a test of each rule and shows the skipped tests, which `make test-kafka` runs.
 full_only = pytest.mark.skipif(not FULL, reason="takes minutes: `make test-kafka` runs it (LPSTREAM_GUARANTEES=full)")
 SETTLE_S = 8
 DUPLICATES = 0.1
@@ -34,13 +36,13 @@ PER_SECOND = 60
 
 
 def scaled(short: float, full: float) -> float:
-    """A figure of the short run, or of the full one (LPSTREAM_GUARANTEES=full)."""
+    """Return the value for the short run, or for the full run (LPSTREAM_GUARANTEES=full)."""
     return full if FULL else short
 
 
 @dataclass(slots=True)
 class Traffic:
-    """Beacons of one page, posted for as long as the block of `flowing` runs."""
+    """Traffic of one page: beacons that are posted while the block of `flowing` runs."""
 
     stack: Stack
     services: Installation
@@ -52,7 +54,10 @@ class Traffic:
 
     @contextlib.asynccontextmanager
     async def flowing(self) -> AsyncIterator[random.Random]:
-        """Post until the block ends, then until all is acknowledged; gives the run's randomness, whose seed is told."""
+        """Post until the block ends and all is acknowledged.
+
+        Yield the run's random generator; its seed is printed.
+        """
         seed = int.from_bytes(os.urandom(4), "big")
         rng = random.Random(seed)
         print(f"{self.lp_id}: seed {seed}")
@@ -94,7 +99,7 @@ class Traffic:
         self.acknowledged.append(beacon)
 
     async def assert_exact(self, within_s: float = 120) -> None:
-        """Every acknowledged event is in ClickHouse, once; told with the figures of the run."""
+        """Assert that every acknowledged event is in ClickHouse exactly once; print the figures of the run."""
         events = tally(self.acknowledged).total()
         clickhouse = analyst(self.stack)
         started = time.monotonic()
@@ -103,9 +108,9 @@ class Traffic:
             caught_up = time.monotonic() - started
             await asyncio.sleep(SETTLE_S)
             found = await totals(clickhouse, self.lp_id)
-            told = ", ".join(f"{count} × {fault}" for fault, count in self.faults.items()) or "no faults"
+            faults = ", ".join(f"{count} × {fault}" for fault, count in self.faults.items()) or "no faults"
             print(
-                f"{self.lp_id}: {told}; beacons {len(self.acknowledged):,} in {self.tries:,} posts"
+                f"{self.lp_id}: {faults}; beacons {len(self.acknowledged):,} in {self.tries:,} posts"
                 f" ({self.failed:,} failed),"
                 f" events in {events:,}, counted {found['events']:,}, caught up {caught_up:.1f} s after the last"
             )
@@ -127,9 +132,9 @@ Fault = Callable[[web.BaseRequest, Forward], Awaitable[web.Response | None]]
 
 @dataclass(slots=True)
 class Proxy:
-    """An HTTP proxy before ClickHouse whose `fault` may replace what happens to a request.
+    """An HTTP proxy before ClickHouse whose `fault` may replace the handling of a request.
 
-    It gets the request and what forwards it, and returns an answer; None means: close the connection without one.
+    `fault` gets the request and a function that forwards it, and returns an answer, or None to close the connection.
     """
 
     target: str
@@ -158,9 +163,11 @@ class Proxy:
         async def forward() -> web.Response:
             headers = {name: value for name, value in request.headers.items() if name.lower() != "host"}
             address = self.target + request.raw_path
-            async with self.session.request(request.method, address, data=body, headers=headers) as told:
-                kept = {name: value for name, value in told.headers.items() if name.lower() not in HOP_BY_HOP}
-                return web.Response(status=told.status, body=await told.read(), headers=kept)
+            async with self.session.request(request.method, address, data=body, headers=headers) as upstream:
+                passed_headers = {
+                    name: value for name, value in upstream.headers.items() if name.lower() not in HOP_BY_HOP
+                }
+                return web.Response(status=upstream.status, body=await upstream.read(), headers=passed_headers)
 
         answer = await (self.fault(request, forward) if self.fault is not None else forward())
         if answer is None:
@@ -179,12 +186,12 @@ def _big_request(*args: Any) -> web.BaseRequest:
 
 
 def refusal(code: int, name: str) -> web.Response:
-    """An error as ClickHouse gives it."""
+    """Return an error in ClickHouse's format."""
     text = f"Code: {code}. DB::Exception: injected by the test. ({name}) (version 26.9.2.1)\n"
     return web.Response(status=500, text=text, headers={"X-ClickHouse-Exception-Code": str(code)})
 
 
 def is_insert(request: web.BaseRequest, table: str = "") -> bool:
-    """Whether the request inserts (into that table)."""
+    """Return whether the request is an insert (into that table)."""
     query = request.query.get("query", "")
     return query.upper().startswith("INSERT") and table in query

@@ -1,4 +1,7 @@
-"""A stop is clean, and a worker that cuts otherwise finishes what the one before has begun."""
+"""Stops and changed cuts.
+
+A stop is clean, and a worker with another cut finishes half-stored buckets.
+"""
 
 import asyncio
 import signal
@@ -14,15 +17,15 @@ from streams.local.installation import Installation
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 FEW, MANY = "20", "50000"
 TABLES = 5
-# Each bucket has rows for so many tables at least.
+# Each bucket has rows for at least this many tables.
 FEWEST = 3
 
 
 @full_only
-async def test_another_cut_finishes_the_bucket_that_is_begun(
+async def test_a_worker_with_another_cut_finishes_the_started_bucket(
     traffic: Traffic, stack: Stack, installation: Installation
 ) -> None:
-    """Each insert takes a while, so that most kills fall between the tables of a bucket."""
+    """Inserts are slow, so that most kills happen between the tables of a bucket."""
     proxy = Proxy(stack.addresses.clickhouse_url)
     begun: Counter[str] = Counter()
 
@@ -54,16 +57,14 @@ async def test_another_cut_finishes_the_bucket_that_is_begun(
                 await asyncio.to_thread(worker.stop if round_ % 3 == 2 else worker.kill)
                 traffic.faults["worker ended between tables, started under another cut"] += 1
             await relaunch(MANY)
-        proxy.fault = None  # what waits by now is drained at full speed
+        proxy.fault = None  # drain the remaining buckets at full speed
         await traffic.assert_exact()
     await asyncio.to_thread(installation.children["heatmap"].stop)
     installation.launch("heatmap")
 
 
 @full_only
-async def test_a_stop_finishes_the_buckets_that_are_begun(
-    traffic: Traffic, stack: Stack, installation: Installation
-) -> None:
+async def test_a_stop_finishes_the_started_buckets(traffic: Traffic, stack: Stack, installation: Installation) -> None:
     proxy = Proxy(stack.addresses.clickhouse_url)
     inserted: Counter[str] = Counter()
 
@@ -85,7 +86,7 @@ async def test_a_stop_finishes_the_buckets_that_are_begun(
                 worker.signal(signal.SIGTERM)
                 while worker.alive:
                     await asyncio.sleep(0.05)
-                assert min(inserted.values()) >= FEWEST, "a bucket was left between its tables"
+                assert min(inserted.values()) >= FEWEST, "a bucket was stored in some tables only"
                 tokens = set(inserted)
                 installation.launch("heatmap", {"LPSTREAM_CLICKHOUSE_URL": proxy.url})
                 traffic.faults["SIGTERM of the worker"] += 1

@@ -1,4 +1,7 @@
-"""ClickHouse's disk full, and read-only: a real file system of its own, so that only ClickHouse is hit."""
+"""ClickHouse with a full or read-only disk.
+
+A separate real file system, so that only ClickHouse is affected.
+"""
 
 import asyncio
 import contextlib
@@ -21,7 +24,7 @@ BLOCK = 64 * 1024
 
 @pytest.fixture(scope="module")
 def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of ClickHouse's data, on a small disk in memory."""
+    """Mount a small disk in memory as the folder of ClickHouse's data."""
     folder = tmp_path_factory.mktemp("disk") / "clickhouse" / "store"
     folder.mkdir(parents=True)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "tmpfs", str(folder)]
@@ -52,7 +55,9 @@ def installation(stack: Stack) -> Iterator[Installation]:
         services.stop()
 
 
-async def test_disk_full(traffic: Traffic, stack: Stack, installation: Installation, disk: Path) -> None:
+async def test_events_are_counted_once_after_a_full_disk(
+    traffic: Traffic, stack: Stack, installation: Installation, disk: Path
+) -> None:
     async with traffic.flowing() as rng:
         for _ in range(int(scaled(1, 3))):
             await asyncio.sleep(rng.uniform(2, 5))
@@ -64,7 +69,9 @@ async def test_disk_full(traffic: Traffic, stack: Stack, installation: Installat
     await traffic.assert_exact()
 
 
-async def test_disk_read_only(traffic: Traffic, stack: Stack, installation: Installation, disk: Path) -> None:
+async def test_events_are_counted_once_after_a_read_only_disk(
+    traffic: Traffic, stack: Stack, installation: Installation, disk: Path
+) -> None:
     async with traffic.flowing() as rng:
         for _ in range(int(scaled(1, 3))):
             await asyncio.sleep(rng.uniform(2, 5))
@@ -79,10 +86,10 @@ async def test_disk_read_only(traffic: Traffic, stack: Stack, installation: Inst
 
 @contextlib.asynccontextmanager
 async def no_merges(stack: Stack) -> AsyncIterator[None]:
-    """Merges stand still while the block runs.
+    """Stop merges while the block runs.
 
-    ClickHouse 26.9 goes on when a write of a merge fails, and puts a part with empty files in the place of whole ones.
-    It reserves the room that a merge needs, so that this takes another program on its disk: give it one of its own.
+    When a write of a merge fails, ClickHouse 26.9 continues and replaces whole parts by a part with empty files.
+    It reserves the space of a merge, so this needs another program on the disk: give ClickHouse its own disk.
     """
     clickhouse = ClickHouse.open(stack.addresses.clickhouse_url, "lpstream", stack.addresses.clickhouse_password)
     await clickhouse.command("SYSTEM STOP MERGES")
@@ -95,10 +102,10 @@ async def no_merges(stack: Stack) -> AsyncIterator[None]:
 
 @contextlib.contextmanager
 def filled(disk: Path) -> Iterator[None]:
-    """No room on the disk while the block runs."""
+    """Fill the disk while the block runs."""
     ballast = disk / "ballast"
     try:
-        with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):  # the disk's own "no space left"
+        with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):  # until "no space left on device"
             while True:
                 file.write(bytes(BLOCK))
         yield
@@ -107,11 +114,14 @@ def filled(disk: Path) -> Iterator[None]:
 
 
 def freeze(disk: Path, flag: str) -> None:
-    """Let nothing be made on the disk, or let it again. A mount cannot become read-only while a file is open on it."""
+    """Set or clear the immutable flag on the disk.
+
+    A mount cannot become read-only while a file on it is open.
+    """
     subprocess.run(["chattr", "-R", "-f", flag, str(disk)], check=False)
 
 
 async def refused(installation: Installation, *texts: str) -> None:
-    """The worker was told, and said so."""
-    said = installation.children["heatmap"].log.read_text(encoding="utf-8")
-    assert any(text in said for text in texts)
+    """Assert that the worker logged one of the errors."""
+    log = installation.children["heatmap"].log.read_text(encoding="utf-8")
+    assert any(text in log for text in texts)

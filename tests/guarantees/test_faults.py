@@ -1,6 +1,8 @@
-"""Nothing lost, nothing twice: faults at random times under load, totals compared with what was acknowledged.
+"""Faults at random times under load.
 
-The short run is for every change; LPSTREAM_GUARANTEES=full (`make test-kafka`) has the numbers of the issue.
+Totals must equal the acknowledged events, without loss or duplicates.
+
+The short run is for every change; LPSTREAM_GUARANTEES=full (`make test-kafka`) uses the numbers of the specification.
 """
 
 import asyncio
@@ -21,7 +23,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 STOP_WITHIN_S = 15
 
 
-async def test_worker_killed(traffic: Traffic, installation: Installation) -> None:
+async def test_events_are_counted_once_when_the_worker_is_killed(traffic: Traffic, installation: Installation) -> None:
     async with traffic.flowing() as rng:
         for _ in range(int(scaled(3, 20))):
             await asyncio.sleep(rng.uniform(1, 7))
@@ -31,7 +33,9 @@ async def test_worker_killed(traffic: Traffic, installation: Installation) -> No
 
 
 @full_only
-async def test_worker_terminated(traffic: Traffic, installation: Installation) -> None:
+async def test_events_are_counted_once_when_the_worker_is_terminated(
+    traffic: Traffic, installation: Installation
+) -> None:
     took = []
     async with traffic.flowing() as rng:
         for _ in range(int(scaled(2, 6))):
@@ -42,7 +46,7 @@ async def test_worker_terminated(traffic: Traffic, installation: Installation) -
             while worker.alive:
                 await asyncio.sleep(0.05)
             took.append(time.monotonic() - started)
-            assert worker.returncode in (0, -signal.SIGTERM), "it ended by itself"
+            assert worker.returncode in (0, -signal.SIGTERM), "the worker must exit on SIGTERM without SIGKILL"
             installation.launch("heatmap")
             traffic.faults["SIGTERM of the worker"] += 1
     print("SIGTERM to end, s:", [round(seconds, 1) for seconds in took])
@@ -51,7 +55,7 @@ async def test_worker_terminated(traffic: Traffic, installation: Installation) -
 
 
 @full_only
-async def test_edge_killed(traffic: Traffic, installation: Installation) -> None:
+async def test_events_are_counted_once_when_the_edge_is_killed(traffic: Traffic, installation: Installation) -> None:
     async with traffic.flowing() as rng:
         for _ in range(int(scaled(2, 6))):
             await asyncio.sleep(rng.uniform(2, 5))
@@ -61,7 +65,9 @@ async def test_edge_killed(traffic: Traffic, installation: Installation) -> None
 
 
 @full_only
-async def test_second_worker_joins_and_leaves(traffic: Traffic, installation: Installation) -> None:
+async def test_events_are_counted_once_when_workers_join_and_leave(
+    traffic: Traffic, installation: Installation
+) -> None:
     async with traffic.flowing() as rng:
         for round_ in range(int(scaled(2, 5))):
             second = installation.spare("heatmap", round_)
@@ -74,7 +80,7 @@ async def test_second_worker_joins_and_leaves(traffic: Traffic, installation: In
 
 
 @full_only
-async def test_broker_killed(traffic: Traffic, stack: Stack) -> None:
+async def test_events_are_counted_once_when_a_broker_is_killed(traffic: Traffic, stack: Stack) -> None:
     names = [name for name in stack.processes if name.startswith("kafka")]
     async with traffic.flowing() as rng:
         for _ in range(int(scaled(1, 4))):
@@ -92,21 +98,23 @@ async def test_broker_killed(traffic: Traffic, stack: Stack) -> None:
 async def test_brokers_restarted_in_turn_fail_no_request(traffic: Traffic, stack: Stack) -> None:
     names = [name for name in stack.processes if name.startswith("kafka")]
     if len(names) < 3:
-        pytest.skip("with a broker away two must be left: LPSTREAM_TEST_KAFKA_NODES=3")
+        pytest.skip("two brokers must remain: set LPSTREAM_TEST_KAFKA_NODES=3")
     async with traffic.flowing():
         for name in names:
             await asyncio.sleep(5)
             await asyncio.to_thread(stack.processes[name].stop)
             await asyncio.to_thread(stack.restart, name)
             traffic.faults[f"restart of {name}"] += 1
-            await asyncio.sleep(15)  # until its copies are in sync again
+            await asyncio.sleep(15)  # until its replicas are in sync again
     await traffic.assert_exact()
     assert traffic.failed == 0
 
 
 @full_only
 @pytest.mark.parametrize("store", ["clickhouse", "redis"])
-async def test_store_away(traffic: Traffic, stack: Stack, installation: Installation, store: str) -> None:
+async def test_events_are_counted_once_when_a_store_is_down(
+    traffic: Traffic, stack: Stack, installation: Installation, store: str
+) -> None:
     away = scaled(8, 60)
     async with traffic.flowing() as rng:
         await asyncio.sleep(rng.uniform(2, 6))
@@ -121,7 +129,9 @@ async def test_store_away(traffic: Traffic, stack: Stack, installation: Installa
 
 
 @full_only
-async def test_redis_emptied(traffic: Traffic, stack: Stack, installation: Installation) -> None:
+async def test_events_are_counted_once_when_redis_is_emptied(
+    traffic: Traffic, stack: Stack, installation: Installation
+) -> None:
     redis = Redis.from_url(stack.addresses.redis_url)
     async with traffic.flowing() as rng:
         for _ in range(int(scaled(2, 6))):
@@ -133,7 +143,7 @@ async def test_redis_emptied(traffic: Traffic, stack: Stack, installation: Insta
     await traffic.assert_exact()
 
 
-async def test_poison_records(traffic: Traffic, stack: Stack) -> None:
+async def test_events_are_counted_once_among_poison_records(traffic: Traffic, stack: Stack) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=stack.addresses.kafka)
     await producer.start()
     async with traffic.flowing() as rng:
@@ -148,7 +158,9 @@ async def test_poison_records(traffic: Traffic, stack: Stack) -> None:
 
 
 @full_only
-async def test_everything_at_once(traffic: Traffic, stack: Stack, installation: Installation) -> None:
+async def test_events_are_counted_once_under_all_faults(
+    traffic: Traffic, stack: Stack, installation: Installation
+) -> None:
     async def one(fault: str, rng: Any) -> None:
         if fault in ("edge", "heatmap"):
             await kill_and_launch(installation, fault)

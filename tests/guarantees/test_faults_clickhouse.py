@@ -1,4 +1,7 @@
-"""Faults between the worker and ClickHouse, put in by a proxy: totals compared with what was acknowledged."""
+"""Faults between the worker and ClickHouse, injected by a proxy.
+
+Totals must equal the acknowledged events.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +18,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 @pytest.fixture
 async def proxy(stack: Stack, installation: Installation) -> AsyncIterator[Proxy]:
-    """The worker's way to ClickHouse leads through the proxy while the test runs."""
+    """Run the worker with a proxy between it and ClickHouse."""
     async with Proxy(stack.addresses.clickhouse_url).running() as running:
         await relaunch(installation, {"LPSTREAM_CLICKHOUSE_URL": running.url})
         yield running
@@ -28,7 +31,7 @@ async def relaunch(installation: Installation, overrides: dict[str, str]) -> Non
 
 
 @full_only
-async def test_answer_of_an_insert_lost(traffic: Traffic, proxy: Proxy) -> None:
+async def test_events_are_counted_once_when_insert_answers_are_lost(traffic: Traffic, proxy: Proxy) -> None:
     async with traffic.flowing() as rng:
 
         async def fault(request: web.BaseRequest, forward: Forward) -> web.Response | None:
@@ -50,7 +53,9 @@ async def test_answer_of_an_insert_lost(traffic: Traffic, proxy: Proxy) -> None:
 
 
 @full_only
-async def test_one_table_done_the_next_refused(traffic: Traffic, proxy: Proxy, installation: Installation) -> None:
+async def test_events_are_counted_once_when_a_table_refuses_inserts(
+    traffic: Traffic, proxy: Proxy, installation: Installation
+) -> None:
     async with traffic.flowing() as rng:
 
         async def fault(request: web.BaseRequest, forward: Forward) -> web.Response | None:

@@ -1,4 +1,4 @@
-"""Logs that other producers wrote: transactions, aborted ones, deleted records, topics made anew."""
+"""Logs of other producers: transactions, aborted transactions, deleted records, recreated topics."""
 
 import asyncio
 import contextlib
@@ -34,9 +34,7 @@ def worker_log(stack: Stack) -> str:
     return Path(stack.data / "logs" / "heatmap.log").read_text(encoding="utf-8")
 
 
-async def test_transactions_are_counted_and_aborted_ones_are_not(
-    traffic: Traffic, stack: Stack, installation: Installation
-) -> None:
+async def test_aborted_transactions_are_not_counted(traffic: Traffic, stack: Stack, installation: Installation) -> None:
     mine = some_beacons(traffic.lp_id, 20_000)[-int(scaled(150, 300)) :]
     before = worker_log(stack).count("reading again")
     async with producing(stack, transactional_id="outside") as producer, traffic.flowing():
@@ -61,9 +59,7 @@ async def administering(stack: Stack) -> AsyncIterator[AIOKafkaAdminClient]:
 
 
 @full_only
-async def test_a_topic_made_anew_under_a_worker_loses_nothing(
-    traffic: Traffic, stack: Stack, installation: Installation
-) -> None:
+async def test_a_recreated_topic_loses_no_events(traffic: Traffic, stack: Stack, installation: Installation) -> None:
     async with traffic.flowing():
         await asyncio.sleep(3)
     await traffic.assert_exact()
@@ -94,13 +90,13 @@ async def stop_worker(stack: Stack, installation: Installation) -> None:
         await asyncio.sleep(0.2)
 
 
-async def test_records_deleted_before_they_were_counted_are_named(stack: Stack, installation: Installation) -> None:
-    gone = TopicPartition(TOPIC, 4)
+async def test_records_deleted_before_counting_are_reported(stack: Stack, installation: Installation) -> None:
+    place = TopicPartition(TOPIC, 4)
     beacons = some_beacons("lost", 10)[:5]
     clickhouse = analyst(stack)
 
     async def append_here(producer: AIOKafkaProducer, beacon: dict[str, Any]) -> int:
-        sent = await producer.send_and_wait(TOPIC, msgspec.json.encode(beacon), partition=gone.partition)
+        sent = await producer.send_and_wait(TOPIC, msgspec.json.encode(beacon), partition=place.partition)
         return int(sent.offset)
 
     async with producing(stack) as producer, administering(stack) as admin:
@@ -109,13 +105,13 @@ async def test_records_deleted_before_they_were_counted_are_named(stack: Stack, 
         await stop_worker(stack, installation)
         offsets = await committed(stack.addresses.kafka, GROUP)
         last = [await append_here(producer, beacon) for beacon in beacons[1:4]][-1]
-        await admin.delete_records({gone: RecordsToDelete(before_offset=last + 1)})
+        await admin.delete_records({place: RecordsToDelete(before_offset=last + 1)})
         await append_here(producer, beacons[4])
     installation.launch("heatmap")
-    kept = tally([beacons[0], beacons[4]]).total()
-    assert (await wait_counted(clickhouse, "lost", kept, 240))["events"] == kept
+    remaining = tally([beacons[0], beacons[4]]).total()
+    assert (await wait_counted(clickhouse, "lost", remaining, 240))["events"] == remaining
     await clickhouse.close()
-    missing = last + 1 - offsets[gone].offset
+    missing = last + 1 - offsets[place].offset
     assert f"{missing} records or markers were deleted uncounted" in worker_log(stack)
     shown = await asyncio.to_thread(metrics_of, installation)
     assert f'lpstream_heatmap_lost_offsets_total{{partition="4"}} {missing}.0' in shown
@@ -136,7 +132,7 @@ class DeleteOffsets {
 
 
 @full_only
-async def test_offsets_of_one_partition_deleted_by_hand_are_refused(
+async def test_manually_deleted_offsets_of_a_partition_are_refused(
     traffic: Traffic, stack: Stack, installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with traffic.flowing():
@@ -148,7 +144,9 @@ async def test_offsets_of_one_partition_deleted_by_hand_are_refused(
     java = ["java", "-cp", f"{next(JARS.glob('libs-*'))}/*", str(program), stack.addresses.kafka, GROUP, TOPIC]
     done = await asyncio.to_thread(subprocess.run, java, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    monkeypatch.setattr("streams.heatmap.rewound.BEFORE_MS", -60_000)  # as if the tables went on for a while after
+    monkeypatch.setattr(
+        "streams.heatmap.rewound.BEFORE_MS", -60_000
+    )  # as if the tables had rows after the missing offsets
     with pytest.raises(Refused, match=r"no offsets for partitions 4 of heatmap.events.*lpstream rebuild"):
         await refuse_rewound(settings_of(stack))
     installation.launch("heatmap")

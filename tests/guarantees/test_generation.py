@@ -1,6 +1,8 @@
-"""Every request is answered within its deadline, once, at a price that the books know, whatever the providers do.
+"""Generation under faults.
 
-The short run is for every change; LPSTREAM_GUARANTEES=full has every fault by itself, and the larger numbers.
+Every request is answered once, within its deadline, and its cost is in the ledger.
+
+The short run is for every change; LPSTREAM_GUARANTEES=full tests every fault separately, with larger numbers.
 """
 
 import asyncio
@@ -15,7 +17,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
-from generation_worker import BREAKER, DEADLINE_MS, OPEN_S, Watch, Works, metrics_of, requests_of
+from generation_worker import BREAKER, DEADLINE_MS, OPEN_S, GenerationWorker, Watch, metrics_of, requests_of
 from harness import FULL, full_only, scaled
 
 from infra.embedded.ports import Ports
@@ -37,7 +39,7 @@ COPY_3_S = Script(total_s=3.0, first_token_s=0.6)
 
 
 @pytest.fixture(scope="module")
-def works(stack: Stack, installation: Installation) -> Iterator[Works]:
+def worker(stack: Stack, installation: Installation) -> Iterator[GenerationWorker]:
     ports = Ports(stack.data)
     providers = []
     for name in ("one", "two"):
@@ -45,9 +47,9 @@ def works(stack: Stack, installation: Installation) -> Iterator[Works]:
         provider.start(QUICK)
         providers.append(provider)
     installation.children["generation"].stop()
-    made = Works(stack, installation, providers)
-    made.launch()
-    yield made
+    worker = GenerationWorker(stack, installation, providers)
+    worker.launch()
+    yield worker
     installation.children["generation"].stop()
     installation.launch("generation")
     for provider in providers:
@@ -55,14 +57,14 @@ def works(stack: Stack, installation: Installation) -> Iterator[Works]:
 
 
 @pytest.fixture(autouse=True)
-def calm(works: Works) -> Iterator[None]:
-    """Both providers well, and breakers closed, before each test."""
+def calm(worker: GenerationWorker) -> Iterator[None]:
+    """Reset both providers and wait for closed breakers after each test."""
     yield
-    for provider in works.providers:
+    for provider in worker.providers:
         if not provider.process.alive:
             provider.start()
-    works.play(QUICK)
-    if any(float(state) for _, state in BREAKER.findall(metrics_of(works.services))):
+    worker.play(QUICK)
+    if any(float(state) for _, state in BREAKER.findall(metrics_of(worker.services))):
         time.sleep(OPEN_S + 0.1)
 
 
@@ -70,15 +72,15 @@ def faulty(fault: str, share: float = 1.0) -> Script:
     return Script(total_s=1.0, first_token_s=0.3, faults={fault: share}, retry_after_s=1.0)  # type: ignore[dict-item]
 
 
-# -- what providers do -------------------------------------------------------------------------------------
+# -- faults of providers -----------------------------------------------------------------------------------
 
 
-async def test_every_fault_at_once(works: Works) -> None:
+async def test_requests_are_answered_in_time_under_every_fault(worker: GenerationWorker) -> None:
     shares: dict[Any, float] = dict.fromkeys(FAULTS, 0.015)
-    works.play(Script(total_s=1.0, first_token_s=0.3, faults=shares, retry_after_s=1.0))
-    async with works.watched() as watch:
+    worker.play(Script(total_s=1.0, first_token_s=0.3, faults=shares, retry_after_s=1.0))
+    async with worker.watched() as watch:
         await watch.flow(cold(int(scaled(30, 600))), PACE)
-    watch.tell("every fault, 1.5 % each, at both providers")
+    watch.print_summary("every fault, 1.5 % each, at both providers")
     watch.assert_in_time()
     books = await watch.books()
     print(f"  {books}")
@@ -86,11 +88,11 @@ async def test_every_fault_at_once(works: Works) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS if FULL else ["hang_headers", "http_500"])
-async def test_a_provider_with_one_fault_is_stood_in_for(works: Works, fault: str) -> None:
-    works.play(faulty(fault), QUICK)
-    async with works.watched() as watch:
+async def test_the_second_provider_replaces_a_faulty_first(worker: GenerationWorker, fault: str) -> None:
+    worker.play(faulty(fault), QUICK)
+    async with worker.watched() as watch:
         await watch.flow(cold(int(scaled(12, 100))), PACE)
-    watch.tell(f"{fault} at the first provider")
+    watch.print_summary(f"{fault} at the first provider")
     watch.assert_in_time()
     books = await watch.books()
     print(f"  {books}")
@@ -100,11 +102,11 @@ async def test_a_provider_with_one_fault_is_stood_in_for(works: Works, fault: st
 
 
 @pytest.mark.parametrize("fault", FAULTS if FULL else ["drip"])
-async def test_a_fault_everywhere_leaves_built_in_copy_in_time(works: Works, fault: str) -> None:
-    works.play(faulty(fault))
-    async with works.watched() as watch:
+async def test_faults_of_all_providers_give_built_in_copy_in_time(worker: GenerationWorker, fault: str) -> None:
+    worker.play(faulty(fault))
+    async with worker.watched() as watch:
         await watch.flow(cold(int(scaled(8, 60))), PACE)
-    watch.tell(f"{fault} at both providers")
+    watch.print_summary(f"{fault} at both providers")
     watch.assert_in_time()
     assert {one.result["status"] for one in watch.answers()} == {"degraded"}
     books = await watch.books()
@@ -113,64 +115,64 @@ async def test_a_fault_everywhere_leaves_built_in_copy_in_time(works: Works, fau
 
 
 @full_only
-async def test_a_provider_goes_away_and_comes_back(works: Works) -> None:
-    async with works.watched() as watch:
+async def test_a_provider_that_returns_is_used_again(worker: GenerationWorker) -> None:
+    async with worker.watched() as watch:
         flowing = asyncio.create_task(watch.flow(cold(int(scaled(30, 300))), PACE))
         await asyncio.sleep(2)
-        await asyncio.to_thread(works.providers[0].process.kill)
+        await asyncio.to_thread(worker.providers[0].process.kill)
         await asyncio.sleep(scaled(3, 20))
-        await asyncio.to_thread(works.providers[0].start, QUICK)
+        await asyncio.to_thread(worker.providers[0].start, QUICK)
         await flowing
-    watch.tell("the first provider refuses connections for a while")
+    watch.print_summary("the first provider refuses connections for a while")
     watch.assert_in_time()
     states = [state for _, state in watch.breakers["one"]]
-    assert 1.0 in states, "its breaker opened"
+    assert 1.0 in states, "the breaker must open"
     by_provider = Counter(one["provider"] for each in watch.answers()[-5:] for one in each.result["attempts"])
-    assert by_provider["one"] > 0, "and it is asked again"
+    assert by_provider["one"] > 0, "the returned provider must be used again"
     assert not any(one.result["status"] == "degraded" for one in watch.answers())
 
 
-async def test_with_no_provider_at_all_every_page_comes_from_built_in_copy(works: Works) -> None:
-    async with works.watched() as watch:
-        for provider in works.providers:
+async def test_without_providers_every_page_has_built_in_copy(worker: GenerationWorker) -> None:
+    async with worker.watched() as watch:
+        for provider in worker.providers:
             await asyncio.to_thread(provider.process.kill)
         await watch.flow(cold(int(scaled(10, 100))), PACE)
-    watch.tell("both providers refuse connections")
+    watch.print_summary("both providers refuse connections")
     watch.assert_in_time()
     assert {one.result["status"] for one in watch.answers()} == {"degraded"}
-    assert await total(watch.redis) == watch._before, "nothing was billed"
+    assert await total(watch.redis) == watch._before, "no call was billed"
 
 
-# -- what happens to the worker and to Redis ---------------------------------------------------------------
+# -- faults of the worker and the stores -------------------------------------------------------------------
 
 
-async def test_a_killed_worker_leaves_one_result_each_and_repeats_nothing_that_is_finished(works: Works) -> None:
+async def test_a_killed_worker_repeats_no_finished_group(worker: GenerationWorker) -> None:
     kills = int(scaled(1, 8))
-    noted: list[Counter[str]] = []
-    async with works.watched() as watch:
+    calls_before: list[Counter[str]] = []
+    async with worker.watched() as watch:
         flowing = asyncio.create_task(watch.flow(cold(int(scaled(25, 500))), PACE))
         for _ in range(kills):
             await asyncio.sleep(random.uniform(2.5, 4.5))
-            await asyncio.to_thread(works.kill)
-            noted.append(await _calls_of_finished_groups(watch))
-            await asyncio.to_thread(works.launch)
+            await asyncio.to_thread(worker.kill)
+            calls_before.append(await _calls_of_finished_groups(watch))
+            await asyncio.to_thread(worker.launch)
         await flowing
-    watch.tell(f"{kills} × SIGKILL")
+    watch.print_summary(f"{kills} × SIGKILL")
     for name, one in watch.sent.answers.items():
-        assert len(set(one.values)) == 1, "redelivery publishes the same bytes"
-        assert await watch.redis.get(f"lp:result:{name}") == one.values[0], "and they are those that are stored"
+        assert len(set(one.values)) == 1, "a redelivery must publish the same bytes"
+        assert await watch.redis.get(f"lp:result:{name}") == one.values[0], "Redis must store the same bytes"
         assert one.result["status"] in ("completed", "degraded")
     books = await watch.books()
-    print(f"  {books}; groups finished before a kill: {sum(map(len, noted))}")
+    print(f"  {books}; groups finished before a kill: {sum(map(len, calls_before))}")
     assert books.right and books.cut_off > 0
-    asked = await _asked(works)
-    assert all(noted), "some groups were finished before each kill"
-    for before in noted:
-        assert before == Counter({digest: asked[digest] for digest in before}), "a finished group was asked for again"
+    calls = await _calls_by_question(worker)
+    assert all(calls_before), "some groups must be finished before each kill"
+    for before in calls_before:
+        assert before == Counter({digest: calls[digest] for digest in before}), "a finished group was requested again"
 
 
 async def _calls_of_finished_groups(watch: Watch) -> Counter[str]:
-    """How often each question was put so far whose answer is noted as finished, by the question's digest."""
+    """Return the number of calls for each finished question, by the question's digest."""
     finished: set[str] = set()
     for request in watch.requests:
         step_id = step_id_of(request.request_id, StepName.COPY)
@@ -179,45 +181,48 @@ async def _calls_of_finished_groups(watch: Watch) -> Counter[str]:
         if await watch.redis.exists(f"lp:step:{step_id}"):
             names = set(groups(fields))
         finished |= {hashlib.sha256(msgspec.json.encode(messages(fields, name))).hexdigest()[:16] for name in names}
-    asked = await _asked(watch.works)
-    return Counter({digest: asked[digest] for digest in finished})
+    calls = await _calls_by_question(watch.worker)
+    return Counter({digest: calls[digest] for digest in finished})
 
 
-async def _asked(works: Works) -> Counter[str]:
-    """Calls by question, of both providers."""
-    bills = [await asyncio.to_thread(provider.bill) for provider in works.providers]
+async def _calls_by_question(worker: GenerationWorker) -> Counter[str]:
+    """Return the number of calls by question, at both providers."""
+    bills = [await asyncio.to_thread(provider.bill) for provider in worker.providers]
     return Counter(line["asked"] for bill in bills for line in bill["lines"])
 
 
 @full_only
-async def test_a_worker_that_is_told_to_stop_finishes_what_it_has(works: Works) -> None:
-    works.play(COPY_3_S)
-    async with works.watched() as watch:
+async def test_a_terminated_worker_finishes_its_requests(worker: GenerationWorker) -> None:
+    worker.play(COPY_3_S)
+    async with worker.watched() as watch:
         flowing = asyncio.create_task(watch.flow(cold(int(scaled(12, 200))), PACE))
         await asyncio.sleep(3)
         started = time.monotonic()
-        await asyncio.to_thread(works.services.children["generation"].stop)
+        await asyncio.to_thread(worker.services.children["generation"].stop)
         took = time.monotonic() - started
-        await asyncio.to_thread(works.launch)
+        await asyncio.to_thread(worker.launch)
         await flowing
-    watch.tell(f"SIGTERM, which took {took:.1f} s")
+    watch.print_summary(f"SIGTERM, which took {took:.1f} s")
     assert took < 12
     for one in watch.answers():
         assert len(set(one.values)) == 1
     assert (await watch.books()).right
 
 
-async def test_a_worker_that_is_replaced_keeps_nobody_waiting(works: Works) -> None:
-    """The group forms anew while the old one finishes its work, which it must neither hold up nor be lost in."""
-    works.play(COPY_3_S)
-    async with works.watched() as watch:
+async def test_requests_are_answered_in_time_while_a_worker_is_replaced(worker: GenerationWorker) -> None:
+    """The group rebalances while the old worker finishes.
+
+    Its work must neither be lost nor delay the new worker.
+    """
+    worker.play(COPY_3_S)
+    async with worker.watched() as watch:
         flowing = asyncio.create_task(watch.flow(cold(int(scaled(24, 120))), PACE))
         for _ in range(int(scaled(1, 5))):
             await asyncio.sleep(3)
-            await asyncio.to_thread(works.replace)
+            await asyncio.to_thread(worker.replace)
         await flowing
         await watch.sent.wait(60)
-        watch.tell("replaced")
+        watch.print_summary("replaced")
         watch.assert_in_time()
     for one in watch.answers():
         assert len(set(one.values)) == 1
@@ -225,27 +230,27 @@ async def test_a_worker_that_is_replaced_keeps_nobody_waiting(works: Works) -> N
 
 
 @full_only
-async def test_with_redis_away_pages_still_come_and_their_results_are_restored(works: Works) -> None:
-    async with works.watched() as watch:
+async def test_without_redis_pages_are_made_and_results_restored(worker: GenerationWorker) -> None:
+    async with worker.watched() as watch:
         flowing = asyncio.create_task(watch.flow(cold(int(scaled(20, 300))), PACE))
         await asyncio.sleep(1.5)
-        await asyncio.to_thread(works.stack.kill, "redis")
+        await asyncio.to_thread(worker.stack.kill, "redis")
         await asyncio.sleep(scaled(3, 30))
-        await asyncio.to_thread(works.stack.restart, "redis")
+        await asyncio.to_thread(worker.stack.restart, "redis")
         await flowing
         await watch.sent.wait(60)
-        watch.tell("Redis away for a while")
+        watch.print_summary("Redis away for a while")
         watch.assert_in_time()
         await watch.assert_stored(within_s=20)
 
 
-async def test_with_s3_away_pages_that_were_read_are_given_and_new_ones_say_that_they_failed(works: Works) -> None:
-    stack = works.stack
-    async with aiohttp.ClientSession() as visitor, works.watched() as watch:
+async def test_without_s3_cached_pages_are_served_and_new_ones_fail(worker: GenerationWorker) -> None:
+    stack = worker.stack
+    async with aiohttp.ClientSession() as visitor, worker.watched() as watch:
         await watch.flow(cold(1), 600)
         await watch.sent.wait(30)
-        [made] = watch.answers()
-        page = f"{works.services.edge_url}/lp/{made.result['lp_id']}"
+        [first] = watch.answers()
+        page = f"{worker.services.edge_url}/lp/{first.result['lp_id']}"
         async with visitor.get(page) as answer:
             before = await answer.read()
             assert answer.status == 200
@@ -256,36 +261,36 @@ async def test_with_s3_away_pages_that_were_read_are_given_and_new_ones_say_that
                 assert (answer.status, await answer.read()) == (200, before)
                 assert int(answer.headers["Age"]) > FRESH_S
             async with visitor.get(f"{page}x") as answer:
-                assert answer.status == 503, "nobody knows whether it is there"
+                assert answer.status == 503, "without S3, the edge cannot tell whether the page exists"
             await watch.flow(cold(1), 600)
             await watch.sent.wait(30)
         finally:
             await asyncio.to_thread(stack.restart, "s3")
-        assert [one.result["status"] for one in watch.answers() if one is not made] == ["failed"]
+        assert [one.result["status"] for one in watch.answers() if one is not first] == ["failed"]
         until = time.monotonic() + FRESH_S + 5
         while int((await visitor.get(page)).headers["Age"]) > FRESH_S:
-            assert time.monotonic() < until, "it is read again once S3 answers"
+            assert time.monotonic() < until, "the page must be read again once S3 answers"
             await asyncio.sleep(0.5)
 
 
-async def test_an_emptied_redis_is_filled_from_the_topic(works: Works) -> None:
-    async with works.watched() as watch:
+async def test_an_emptied_redis_is_restored_from_the_topic(worker: GenerationWorker) -> None:
+    async with worker.watched() as watch:
         await watch.flow(cold(5), 600)
         await watch.sent.wait(30)
-        await asyncio.sleep(CONFIRM_S + 1)  # the worker remembers no call, and results alone fill the ledger
+        await asyncio.sleep(CONFIRM_S + 1)  # then the worker remembers no call, so only results can fill the ledger
         await watch.redis.flushall()
         await watch.assert_stored(within_s=30)
         spent = sum(one.result["cost_micro_jpy"] for one in watch.answers())
         until = time.monotonic() + 10
         while await total(watch.redis) < spent:
-            assert time.monotonic() < until, "the ledger is below what results tell"
+            assert time.monotonic() < until, "the ledger is below the costs of the results"
             await asyncio.sleep(0.2)
         assert spent > 0
 
 
-async def test_a_redis_emptied_under_load_leaves_the_ledger_above_the_bill(works: Works) -> None:
-    works.play(COPY_3_S)
-    async with works.watched() as watch:
+async def test_the_ledger_covers_the_bill_after_redis_is_emptied(worker: GenerationWorker) -> None:
+    worker.play(COPY_3_S)
+    async with worker.watched() as watch:
         flowing = asyncio.create_task(watch.flow(cold(int(scaled(30, 120))), PACE))
         await asyncio.sleep(5)
         await watch.redis.flushall()
@@ -300,25 +305,25 @@ async def test_a_redis_emptied_under_load_leaves_the_ledger_above_the_bill(works
 # -- load --------------------------------------------------------------------------------------------------
 
 
-async def test_slow_calls_never_block_a_partition(works: Works) -> None:
-    works.play(COPY_3_S)
-    async with works.watched() as watch:
+async def test_slow_calls_never_block_a_partition(worker: GenerationWorker) -> None:
+    worker.play(COPY_3_S)
+    async with worker.watched() as watch:
         requests = requests_of(cold(20))
         started = time.monotonic()
         await asyncio.gather(*(watch.sent.ask(one, partition=3) for one in requests))
         await watch.sent.wait(30)
         took = time.monotonic() - started
-    watch.tell(f"20 requests of one partition at once, {took:.1f} s")
+    watch.print_summary(f"20 requests of one partition at once, {took:.1f} s")
     watch.assert_in_time()
-    assert took < 30, "one after another they would take 60 s"
+    assert took < 30, "one after another, the requests would take 60 s"
 
 
 @full_only
-async def test_a_thousand_a_minute_with_copy_of_3_s(works: Works) -> None:
-    works.play(COPY_3_S)
-    async with works.watched() as watch:
+async def test_a_thousand_requests_a_minute_with_copy_of_3_s(worker: GenerationWorker) -> None:
+    worker.play(COPY_3_S)
+    async with worker.watched() as watch:
         await watch.flow(cold(int(scaled(60, 1_000))), 1_000)
-    watch.tell("1,000 a minute")
+    watch.print_summary("1,000 a minute")
     for one in watch.answers():
         assert len(set(one.values)) == 1 and one.result["status"] in ("completed", "degraded")
     within = sum(one.total_ms <= 15_000 for one in watch.answers()) / len(watch.answers())
@@ -326,14 +331,14 @@ async def test_a_thousand_a_minute_with_copy_of_3_s(works: Works) -> None:
     assert (await watch.books()).right
 
 
-async def test_what_waited_too_long_is_answered_at_once_and_asks_nobody(works: Works) -> None:
-    async with works.watched() as watch:
+async def test_late_requests_are_answered_at_once_without_a_call(worker: GenerationWorker) -> None:
+    async with worker.watched() as watch:
         since = time.monotonic()
         for one in requests_of(cold(10)):
             await watch.sent.ask(one, asked_ms=int(time.time() * 1000) - DEADLINE_MS - 1_000)
         await watch.sent.wait(20)
         took = time.monotonic() - since
-    watch.tell(f"asked for 11 s ago, answered within {took:.1f} s")
+    watch.print_summary(f"asked for 11 s ago, answered within {took:.1f} s")
     assert took < 5
     assert {one.result["status"] for one in watch.answers()} == {"degraded"}
     assert all("no time" in json.dumps(one.result["warnings"], ensure_ascii=False) for one in watch.answers())

@@ -1,4 +1,7 @@
-"""A log full of costly beacons: the worker drains it within its memory, and counts what is allowed."""
+"""A log full of costly beacons.
+
+The worker drains it within its memory limit and counts the allowed ones.
+"""
 
 import asyncio
 import random
@@ -21,12 +24,12 @@ from schemas.heatmap import TOPIC, decode_beacon
 from streams.local.installation import Installation
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
-# of the 1 GiB that the manifests give the worker
+# The manifests give the worker 1 GiB.
 MOST_MB, LIMIT = 600, 2**30
 MB = 2**20
 
 
-def made(lp_id: str, rng: random.Random, **rest: Any) -> dict[str, Any]:
+def beacon_of(lp_id: str, rng: random.Random, **rest: Any) -> dict[str, Any]:
     return {
         "schema": 1,
         "lp_id": lp_id,
@@ -50,21 +53,21 @@ def events(letter: str, count: int, every_ms: int, **rest: Any) -> dict[str, Any
 
 
 def bomb(lp_id: str, rng: random.Random) -> dict[str, Any]:
-    """500 views of the tallest page, 5 s apart, with 30 sections: a third of a million rows."""
+    """Return 500 views of the tallest page, 5 s apart, with 30 sections: a third of a million rows."""
     sections = [[f"s{number}", 0, 65_536] for number in range(30)]
-    return made(lp_id, rng, **events("s", 500, 5_000), sections=sections)
+    return beacon_of(lp_id, rng, **events("s", 500, 5_000), sections=sections)
 
 
-def allowed(lp_id: str, rng: random.Random) -> dict[str, Any]:
-    """One of the costliest beacons that are allowed."""
+def costly_beacon(lp_id: str, rng: random.Random) -> dict[str, Any]:
+    """Return one of the costliest allowed beacons."""
     kind = rng.randrange(3)
     if kind == 0:
         sections = [[f"{rng.randrange(10**6)}", 0, 9_000] for _ in range(30)]
-        return made(lp_id, rng, **events("s", 12, 5_000), page_h=6_000, sections=sections)
+        return beacon_of(lp_id, rng, **events("s", 12, 5_000), page_h=6_000, sections=sections)
     if kind == 1:
-        return made(lp_id, rng, **events("s", 4, 4_999))
+        return beacon_of(lp_id, rng, **events("s", 4, 4_999))
     tops = [rng.randrange(600) * 100 for _ in range(500)]
-    return made(lp_id, rng, **events("s", 500, 38, viewport_h=100, y=tops))
+    return beacon_of(lp_id, rng, **events("s", 500, 38, viewport_h=100, y=tops))
 
 
 async def write(producer: AIOKafkaProducer, beacons: list[bytes]) -> None:
@@ -89,7 +92,7 @@ async def test_a_log_full_of_costly_beacons_is_drained(
         decode_beacon(bombs[0])
     costly, size = [], 0
     while size < scaled(2, 12) * MB:
-        costly.append(msgspec.json.encode(allowed(traffic.lp_id, rng)))
+        costly.append(msgspec.json.encode(costly_beacon(traffic.lp_id, rng)))
         size += len(costly[-1])
     expected = sum(len(decode_beacon(body).type) for body in costly)
     await asyncio.to_thread(installation.children["heatmap"].stop)
@@ -104,7 +107,7 @@ async def test_a_log_full_of_costly_beacons_is_drained(
         finally:
             await clickhouse.close()
         peak = peak_mb(installation)
-        group = f"{charged()} MB in a cgroup of 1 GiB" if charged else "no cgroup could be made here"
+        group = f"{charged()} MB in a cgroup of 1 GiB" if charged else "this machine allows no cgroup"
     print(
         f"{traffic.lp_id}: {len(costly):,} costly beacons of {size / MB:.0f} MB and 120 bombs, "
         f"worker's peak {peak} MB resident, {group}"

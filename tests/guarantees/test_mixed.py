@@ -1,4 +1,4 @@
-"""Everything at once: edges, transactions, codecs, retries, kills, an emptied Redis; acknowledged = counted."""
+"""All kinds of producers under faults: edges, transactions, codecs, retries, kills, an emptied Redis."""
 
 import asyncio
 
@@ -21,7 +21,7 @@ async def test_producers_of_all_kinds_under_faults_are_counted_once(
     traffic: Traffic, stack: Stack, installation: Installation
 ) -> None:
     count = int(scaled(150, 400))
-    beacons = some_beacons(traffic.lp_id, 24_000)[-3 * count :]  # none of those that the traffic posts
+    beacons = some_beacons(traffic.lp_id, 24_000)[-3 * count :]  # different from the beacons that the traffic posts
     second = installation.spare("edge", 1)
     second.start()
     redis = Redis.from_url(stack.addresses.redis_url)

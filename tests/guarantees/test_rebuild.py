@@ -1,4 +1,7 @@
-"""`lpstream rebuild`: the tables anew from the log while traffic goes on, and the refusal that leads to it."""
+"""`lpstream rebuild`.
+
+Rebuilding the tables from the log under traffic, and the errors that ask for it.
+"""
 
 import asyncio
 import json
@@ -47,7 +50,7 @@ async def stop_worker(stack: Stack, installation: Installation) -> None:
         await asyncio.sleep(0.5)
 
 
-async def test_a_window_of_15_inserts_is_enough_under_traffic(traffic: Traffic, stack: Stack) -> None:
+async def test_a_rebuild_under_traffic_needs_a_window_of_15_inserts(traffic: Traffic, stack: Stack) -> None:
     clickhouse = writer(stack)
     for table in TABLES:
         await clickhouse.command(f"ALTER TABLE {table} MODIFY SETTING non_replicated_deduplication_window = 15")
@@ -61,9 +64,9 @@ async def test_a_window_of_15_inserts_is_enough_under_traffic(traffic: Traffic, 
         await asyncio.sleep(2)
     await traffic.assert_exact()
     for row in await clickhouse.rows(
-        "SELECT engine_full AS told FROM system.tables WHERE startsWith(name, 'heatmap_')"
+        "SELECT engine_full AS definition FROM system.tables WHERE startsWith(name, 'heatmap_')"
     ):
-        assert "deduplication_window = 15," in row["told"]
+        assert "deduplication_window = 15," in row["definition"]
     for table in TABLES:
         await clickhouse.command(f"ALTER TABLE {table} MODIFY SETTING non_replicated_deduplication_window = 20000")
     await clickhouse.close()
@@ -90,7 +93,7 @@ async def test_transactions_and_their_markers_are_rebuilt(
 
 
 @full_only
-async def test_a_topic_made_anew_keeps_the_days_before_it(stack: Stack, installation: Installation) -> None:
+async def test_a_rebuild_after_a_recreated_topic_keeps_older_days(stack: Stack, installation: Installation) -> None:
     beacons = some_beacons("made-anew", 20)
     clickhouse, owner = analyst(stack), writer(stack)
     await stop_worker(stack, installation)
@@ -116,7 +119,7 @@ async def test_a_topic_made_anew_keeps_the_days_before_it(stack: Stack, installa
 
 
 @full_only
-async def test_tables_are_the_same_after_a_rebuild_under_traffic(stack: Stack, installation: Installation) -> None:
+async def test_a_rebuild_under_traffic_restores_the_tables(stack: Stack, installation: Installation) -> None:
     lp_id = "rebuilt"
     beacons = some_beacons(lp_id, 200)
     half = len(beacons) // 2
@@ -124,7 +127,7 @@ async def test_tables_are_the_same_after_a_rebuild_under_traffic(stack: Stack, i
     clickhouse = analyst(stack)
     await wait_counted(clickhouse, lp_id, tally(beacons[:half]).total())
     owner = writer(stack)
-    # damage that only a rebuild can mend
+    # Damage that only a rebuild can repair.
     await owner.command("ALTER TABLE heatmap_windows DELETE WHERE lp_id = 'rebuilt' SETTINGS mutations_sync = 1")
     traffic = asyncio.create_task(send(installation, beacons[half:], 0.05))
     for _ in range(2):
@@ -141,7 +144,7 @@ async def test_tables_are_the_same_after_a_rebuild_under_traffic(stack: Stack, i
 
 
 @full_only
-async def test_a_group_moved_by_hand_is_refused_until_a_rebuild(stack: Stack, installation: Installation) -> None:
+async def test_manually_moved_offsets_are_refused_until_a_rebuild(stack: Stack, installation: Installation) -> None:
     lp_id = "rewound"
     beacons = some_beacons(lp_id, 20)
     await send(installation, beacons)

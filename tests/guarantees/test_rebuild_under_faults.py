@@ -1,4 +1,4 @@
-"""`lpstream rebuild` from offset 0 while traffic goes on and the worker is killed: nothing lost, nothing twice."""
+"""`lpstream rebuild` from offset 0 under traffic and kills: no loss and no duplicates."""
 
 import asyncio
 import json
@@ -15,7 +15,9 @@ from streams.local.installation import Installation
 pytestmark = [full_only, pytest.mark.stack, pytest.mark.timeout(900)]
 
 
-async def test_rebuild_while_traffic_goes_on(traffic: Traffic, stack: Stack, installation: Installation) -> None:
+async def test_events_are_counted_once_after_rebuilds_under_traffic(
+    traffic: Traffic, stack: Stack, installation: Installation
+) -> None:
     async with traffic.flowing() as rng:
         await asyncio.sleep(5)
         for round_ in range(int(scaled(2, 5))):
@@ -34,13 +36,13 @@ async def test_rebuild_while_traffic_goes_on(traffic: Traffic, stack: Stack, ins
     await traffic.assert_exact()
 
 
-async def test_a_rebuild_that_is_killed_is_run_again(traffic: Traffic, stack: Stack) -> None:
+async def test_a_killed_rebuild_can_run_again(traffic: Traffic, stack: Stack) -> None:
     async with traffic.flowing() as rng:
         await asyncio.sleep(5)
         for _ in range(int(scaled(2, 6))):
-            with _started(stack) as running:
+            with _start_rebuild(stack) as running:
                 if rng.random() < 0.5:
-                    await asyncio.to_thread(_hears, running, "tables exchanged")
+                    await asyncio.to_thread(_wait_for_line, running, "tables exchanged")
                     await asyncio.sleep(rng.uniform(0, 2))
                 else:
                     await asyncio.sleep(rng.uniform(2, 8))
@@ -51,13 +53,13 @@ async def test_a_rebuild_that_is_killed_is_run_again(traffic: Traffic, stack: St
     await traffic.assert_exact()
 
 
-def _started(stack: Stack) -> subprocess.Popen[str]:
+def _start_rebuild(stack: Stack) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "streams", "rebuild", "--data", str(stack.data)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 
-def _hears(running: subprocess.Popen[str], said: str) -> None:
+def _wait_for_line(running: subprocess.Popen[str], text: str) -> None:
     assert running.stderr is not None
     while line := running.stderr.readline():
-        if said in line:
+        if text in line:
             return

@@ -1,4 +1,4 @@
-"""Retries are recognised by a worker that finds Redis empty, or slow."""
+"""Retries of beacons with an empty or slow Redis."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ EVERY_MS, LOG_MS = 20_000, 32 * 60_000
 
 @dataclass
 class SlowRedis:
-    """A proxy before Redis that gives each answer so many seconds late."""
+    """A proxy before Redis that delays each answer by ANSWER_S seconds."""
 
     target: str
     url: str = ""
@@ -58,7 +58,7 @@ class SlowRedis:
 
 
 async def until_all_move(stack: Stack) -> None:
-    """Wait until each partition that had an offset was committed again."""
+    """Wait until every partition with an offset has committed again."""
     before = await committed(stack.addresses.kafka, GROUP)
     started = time.monotonic()
     while waiting := [tp for tp in before if (await committed(stack.addresses.kafka, GROUP))[tp] == before[tp]]:
@@ -68,7 +68,7 @@ async def until_all_move(stack: Stack) -> None:
 
 
 @full_only
-async def test_a_slow_redis_holds_up_no_bucket(traffic: Traffic, stack: Stack, installation: Installation) -> None:
+async def test_a_slow_redis_does_not_block_buckets(traffic: Traffic, stack: Stack, installation: Installation) -> None:
     async with SlowRedis(stack.addresses.redis_url).running() as slow:
         await asyncio.to_thread(installation.children["heatmap"].stop)
         async with traffic.flowing():
@@ -100,7 +100,7 @@ async def producers_times(stack: Stack) -> AsyncIterator[None]:
 
 @full_only
 async def test_retries_of_a_quiet_partition_count_once_without_redis(stack: Stack, installation: Installation) -> None:
-    """32 minutes of log at a beacon each 20 s; Redis is emptied while the worker is stopped; then retries come."""
+    """Write 32 minutes of log, empty Redis while the worker is stopped, then send retries."""
     lp_id = "quiet"
     beacons = some_beacons(lp_id, 200)[: LOG_MS // EVERY_MS]
     start_ms = int(time.time() * 1000) - LOG_MS

@@ -1,4 +1,7 @@
-"""The same events give the same tables on one worker and on three; one hot page is spread over all partitions."""
+"""Scaling out.
+
+One and three workers make the same tables, and a hot page is spread over all partitions.
+"""
 
 import asyncio
 import time
@@ -23,7 +26,7 @@ NEXT = bytes.maketrans(HEX, HEX[1:] + HEX[:1])
 
 
 async def produce(producer: AIOKafkaProducer, load: list[tuple[bytes, bytes]]) -> list[int]:
-    """Append all; records by partition."""
+    """Append all records; return their number by partition."""
     sent: list[Any] = []
     for pageview_id, body in load:
         sent.append(await producer.send("heatmap.events", body, partition=partition_of(pageview_id, 12)))
@@ -32,7 +35,7 @@ async def produce(producer: AIOKafkaProducer, load: list[tuple[bytes, bytes]]) -
 
 
 def renamed(load: list[tuple[bytes, bytes]], prefix: bytes) -> list[tuple[bytes, bytes]]:
-    """The same beacons on pages of other names, as other pageviews."""
+    """Return the same beacons with other page names and other pageview ids."""
     out = []
     for pageview_id, body in load:
         other = pageview_id[:8].translate(NEXT) + pageview_id[8:]
@@ -56,7 +59,7 @@ async def tables(clickhouse: ClickHouse, prefix: str) -> dict[str, list[tuple[An
 
 
 async def counted(clickhouse: ClickHouse, prefix: str, events: int) -> float:
-    """Seconds until so many events are counted."""
+    """Wait until `events` are counted; return the seconds."""
     started = time.monotonic()
     sql = f"SELECT sum(events) AS n FROM heatmap_windows WHERE startsWith(lp_id, '{prefix}')"
     while time.monotonic() - started < 240:
@@ -69,7 +72,7 @@ async def counted(clickhouse: ClickHouse, prefix: str, events: int) -> float:
 
 
 @full_only
-async def test_one_worker_and_three_make_the_same_tables(stack: Stack, installation: Installation) -> None:
+async def test_one_and_three_workers_make_the_same_tables(stack: Stack, installation: Installation) -> None:
     count = int(scaled(2_000, 10_000))
     load = list(beacons(SIZE, count, now_ms=int(time.time() * 1000)))
     clickhouse = ClickHouse.open(stack.addresses.clickhouse_url, "lpstream", stack.addresses.clickhouse_password)

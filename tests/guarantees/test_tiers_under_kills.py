@@ -1,4 +1,7 @@
-"""`tier` killed at random points of its work: readers get every row once at any time, and a later run finishes it."""
+"""`tier` killed at random points.
+
+Readers always get every row once, and a later run finishes the work.
+"""
 
 import os
 import random
@@ -17,12 +20,12 @@ from streams.proof.traffic import Traffic
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 SITE = Traffic(LP_IDS, visits=100)
 HOT, WARM = 1, 2
-CALLS = 15, 50, 150  # of stores; a run that moves one day and cools another makes about 150
+CALLS = 15, 50, 150  # store calls; a run that moves one day and cools another makes about 150
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack of its own: the broker only has to say that nothing waits."""
+    """Start a separate stack; its broker only has to report an empty log."""
     with Stack(tmp_path_factory.mktemp("tiers"), "tansu", print) as running:
         yield running
 
@@ -36,7 +39,7 @@ async def world(stack: Stack) -> AsyncIterator[World]:
 
 
 @full_only
-async def test_kills_of_a_run_lose_and_double_nothing(world: World) -> None:
+async def test_kills_of_a_run_cause_no_loss_or_duplicates(world: World) -> None:
     seed = int.from_bytes(os.urandom(4), "big")
     rng, hit = random.Random(seed), Counter[str]()
     print(f"seed {seed}")
@@ -45,11 +48,11 @@ async def test_kills_of_a_run_lose_and_double_nothing(world: World) -> None:
         await world.load(number)
     for today in range(3, days + 1):
         for _ in range(kills_a_day):
-            # often early, so that what is left of a day's work is cut off too
+            # Often an early call, so that the rest of a day's work is interrupted too.
             call = rng.randint(1, rng.choice(CALLS))
             _, last = await killed(world, today, call, rng.uniform(0, 0.03))
             hit[last or "ended before"] += 1
-            # at once, while ClickHouse may still be at what the dead one asked of it
+            # Compare at once: ClickHouse may still run queries of the killed process.
             await world.assert_same(max(0, today - WARM), today)
             await world.forget_lease()
             if not last:
@@ -60,7 +63,7 @@ async def test_kills_of_a_run_lose_and_double_nothing(world: World) -> None:
     await world.run(days + 1)
     clean(await world.tiers(days + 1).restore(world.day(0), world.day(days - 1), 3))
     await world.assert_same(0, days + 1)
-    print(f"SIGKILLs by what was asked for last: {dict(hit)}")
+    print(f"SIGKILLs by the last call: {dict(hit)}")
     assert hit.total() - hit["ended before"] >= scaled(1, 20)
     warm = {one.name for one in await world.stores.ledger.objects() if one.step in WARM_STEPS}
     assert await world.stores.warm.names() == warm

@@ -1,4 +1,4 @@
-"""A request over real topics is one trace, and the worker's lines carry its ids."""
+"""Traces over real topics: a request is one trace, and the logs are JSON lines."""
 
 import asyncio
 import json
@@ -24,19 +24,19 @@ SPANS_S = 60
 
 
 class Collector(BaseHTTPRequestHandler):
-    """An OTLP/HTTP collector: keeps the spans that it is sent."""
+    """An OTLP/HTTP collector that keeps the spans it receives."""
 
     spans: list[Any]
 
     def do_POST(self) -> None:
-        told = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["Content-Length"])))
-        self.spans += [span for one in told.resource_spans for scope in one.scope_spans for span in scope.spans]
+        export = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["Content-Length"])))
+        self.spans += [span for one in export.resource_spans for scope in one.scope_spans for span in scope.spans]
         self.send_response(200)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ async def test_a_request_is_one_trace_from_its_record_to_its_result(traced: Inst
             in {
                 "process lp.requests": {None},
                 "process lp.steps": {"process lp.requests"},
-                # copy that was found goes out in its step's place
+                # cached copy is sent without its own step
                 "process lp.step-results": {"process lp.steps", "process lp.requests"},
             }[one.name]
         )

@@ -1,4 +1,4 @@
-"""A batch that cannot be read stops its partition alone, and its skip letter lets the workers go on."""
+"""An unreadable batch stops only its partition, and its skip letter lets the workers continue."""
 
 import asyncio
 import re
@@ -39,7 +39,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 def stopped(services: Installation, worker: str) -> set[str]:
-    """The stopped partitions, as the worker's gauge has them."""
+    """Return the stopped partitions from the worker's gauge."""
     try:
         with urllib.request.urlopen(services.ready_url(worker).replace("/readyz", "/metrics"), timeout=2) as answer:
             text = answer.read().decode()
@@ -58,7 +58,7 @@ def stop(services: Installation, worker: str) -> None:
 
 
 def commands(services: Installation, worker: str) -> list[str]:
-    """The commands that the worker's log names."""
+    """Return the skip commands in the worker's log."""
     return COMMAND.findall(services.children[worker].log.read_text(encoding="utf-8").replace('"', "\n"))
 
 
@@ -72,7 +72,7 @@ async def put_beacons(stack: Stack, beacons: Beacons, partition: int) -> int:
 
 
 def split(lp_id: str) -> tuple[int, Beacons, dict[int, Beacons]]:
-    """The partition with the most of some beacons, those in it, and the others by partition."""
+    """Return the partition with the most beacons, its beacons, and the other beacons by partition."""
     by_partition: dict[int, Beacons] = {}
     for one in some_beacons(lp_id, 40):
         by_partition.setdefault(partition_of(one["pageview_id"].encode(), 12), []).append(one)
@@ -81,7 +81,9 @@ def split(lp_id: str) -> tuple[int, Beacons, dict[int, Beacons]]:
 
 
 @pytest.mark.parametrize("kind", ["flipped bit", "codec 7"])
-async def test_heatmaps_count_all_but_the_skipped_batch(stack: Stack, installation: Installation, kind: Damage) -> None:
+async def test_heatmaps_count_everything_but_the_skipped_batch(
+    stack: Stack, installation: Installation, kind: Damage
+) -> None:
     place, here, elsewhere = split(lp_id := f"bad{uuid4().hex[:8]}")
     third = len(here) // 3
     before, bad, behind = here[:third], here[third : 2 * third], here[2 * third :]
@@ -99,8 +101,12 @@ async def test_heatmaps_count_all_but_the_skipped_batch(stack: Stack, installati
     assert (await wait_counted(clickhouse, lp_id, tally(others).total()))["events"] >= tally(others).total()
     await asyncio.sleep(SETTLE_S)
     counted = (await totals(clickhouse, lp_id))["events"]
-    assert tally(others).total() <= counted <= tally(others + before).total(), "nothing behind the bad batch"
-    assert commands(installation, "heatmap") == [f"dlq skip {TOPIC} {place} {offset}"], "said once"
+    assert tally(others).total() <= counted <= tally(others + before).total(), (
+        "records after the bad batch must not be counted yet"
+    )
+    assert commands(installation, "heatmap") == [f"dlq skip {TOPIC} {place} {offset}"], (
+        "the command must be logged once"
+    )
 
     run(stack, commands(installation, "heatmap")[0])
     expected = tally(others + before + behind).total()
@@ -113,7 +119,7 @@ async def test_heatmaps_count_all_but_the_skipped_batch(stack: Stack, installati
     await clickhouse.close()
 
 
-async def test_a_worker_that_starts_later_finds_the_letter(stack: Stack, installation: Installation) -> None:
+async def test_a_worker_that_starts_later_reads_the_skip_letter(stack: Stack, installation: Installation) -> None:
     place, here, _ = split(lp_id := f"late{uuid4().hex[:8]}")
     stop(installation, "heatmap")
     offset = await put_beacons(stack, here[:3], place)
@@ -131,27 +137,27 @@ def restart(installation: Installation, worker: str) -> None:
     installation.launch(worker)
 
 
-async def put_request(asked: Orders, stack: Stack, partition: int) -> tuple[str, int]:
+async def put_request(sent_requests: Orders, stack: Stack, partition: int) -> tuple[str, int]:
     one: GenerationRequest = least(request_id=str(uuid4()), tenant_id="demo")
-    asked.answers[str(one.request_id)] = Answer(1)
+    sent_requests.answers[str(one.request_id)] = Answer(1)
     return str(one.request_id), await put(stack.addresses.kafka, REQUESTS, partition, [encode_model(one)])
 
 
-async def test_pages_are_made_of_all_but_the_skipped_batch(stack: Stack, installation: Installation) -> None:
+async def test_all_requests_but_the_skipped_batch_become_pages(stack: Stack, installation: Installation) -> None:
     stop(installation, "generation")
-    async with orders(stack.addresses.kafka, "apache") as asked:
-        (first, _), (bad, offset), (behind, _) = [await put_request(asked, stack, 5) for _ in range(3)]
-        other, _ = await put_request(asked, stack, 6)
+    async with orders(stack.addresses.kafka, "apache") as sent_requests:
+        (first, _), (bad, offset), (behind, _) = [await put_request(sent_requests, stack, 5) for _ in range(3)]
+        other, _ = await put_request(sent_requests, stack, 6)
         damage(logs_of(stack), REQUESTS, 5, offset, "flipped bit")
         installation.launch("generation")
-        await until(lambda: set(asked.open) == {bad, behind} and stopped(installation, "generation") != set())
+        await until(lambda: set(sent_requests.open) == {bad, behind} and stopped(installation, "generation") != set())
         assert stopped(installation, "generation") == {gauge(REQUESTS, 5)}
         assert commands(installation, "generation") == [f"dlq skip {REQUESTS} 5 {offset}"]
 
         run(stack, commands(installation, "generation")[0])
-        await until(lambda: asked.open == [bad] and not stopped(installation, "generation"))
+        await until(lambda: sent_requests.open == [bad] and not stopped(installation, "generation"))
         await asyncio.sleep(4)  # a commit interval
         await asyncio.to_thread(restart, installation, "generation")
-        last, _ = await put_request(asked, stack, 5)
-        await until(lambda: asked.open == [bad])
-        assert {len(asked.answers[one].values) for one in (first, other, behind, last)} == {1}
+        last, _ = await put_request(sent_requests, stack, 5)
+        await until(lambda: sent_requests.open == [bad])
+        assert {len(sent_requests.answers[one].values) for one in (first, other, behind, last)} == {1}

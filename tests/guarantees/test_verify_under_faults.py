@@ -1,4 +1,4 @@
-"""The verification itself under faults and Ctrl-C: what it says must be what happened."""
+"""`lpstream verify` under faults and Ctrl-C: its report must match the events."""
 
 import json
 import os
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(600), full_only]
 COMMAND = [sys.executable, "-m", "streams", "verify", "--scale", "0.02", "--ramp", "2", "--warm", "0"]
 
 
-def test_chaos_loses_and_doubles_nothing(apache: None, tmp_path: Path) -> None:
+def test_chaos_has_no_losses_or_duplicates(apache: None, tmp_path: Path) -> None:
     subprocess.run([*COMMAND, "--scenario", "chaos", "--duration", "170", "--out", str(tmp_path)], check=False)
     run = kept(tmp_path)["chaos"]
     assert len(run["faults"]) == 3 and all(one["healed_s"] for one in run["faults"])
@@ -27,7 +27,7 @@ def test_chaos_loses_and_doubles_nothing(apache: None, tmp_path: Path) -> None:
     print(run["faults"], run["availability"])
 
 
-def test_all_services_are_restarted_and_no_request_fails(apache: None, tmp_path: Path) -> None:
+def test_restarting_all_services_fails_no_request(apache: None, tmp_path: Path) -> None:
     subprocess.run([*COMMAND, "--scenario", "rolling", "--duration", "110", "--out", str(tmp_path)], check=False)
     run = kept(tmp_path)["rolling"]
     assert [one["text"].split(":")[0] for one in run["faults"]] == ["edge", "heatmap", "generation"]
@@ -37,10 +37,10 @@ def test_all_services_are_restarted_and_no_request_fails(apache: None, tmp_path:
     assert (run["lps"]["lost"], run["lps"]["doubled"]) == (0, 0)
 
 
-def test_ctrl_c_ends_the_load_and_writes_what_was_measured(apache: None, tmp_path: Path) -> None:
+def test_ctrl_c_stops_the_load_and_writes_the_measurements(apache: None, tmp_path: Path) -> None:
     args = [*COMMAND, "--scenario", "normal", "--scenario", "peak", "--duration", "300", "--out", str(tmp_path)]
-    with (tmp_path / "said").open("w", encoding="utf-8") as said:
-        running = subprocess.Popen(args, stderr=said, start_new_session=True)
+    with (tmp_path / "said").open("w", encoding="utf-8") as stderr:
+        running = subprocess.Popen(args, stderr=stderr, start_new_session=True)
         try:
             until = time.monotonic() + 120
             while " of 300 s:" not in (tmp_path / "said").read_text(encoding="utf-8"):
@@ -54,5 +54,5 @@ def test_ctrl_c_ends_the_load_and_writes_what_was_measured(apache: None, tmp_pat
     runs = kept(tmp_path)
     assert list(runs) == ["normal"] and runs["normal"]["interrupted"]
     assert runs["normal"]["events"]["acknowledged"] == runs["normal"]["events"]["counted"] > 0
-    told = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    assert {row["verdict"] for row in told if row["scenario"] == "peak"} == {"not_run"}
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert {row["verdict"] for row in report if row["scenario"] == "peak"} == {"not_run"}

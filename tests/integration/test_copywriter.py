@@ -1,4 +1,7 @@
-"""Copywriting on real stores and simulated providers: shared flights, retries, near copy and built-in copy."""
+"""Copywriting on real stores and simulated providers.
+
+Shared flights, retries, near copy and built-in copy.
+"""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Avro beacons at the public listener, with the project's ids and a registry's ids, to rows in ClickHouse."""
+"""Avro beacons from the public listener to rows in ClickHouse."""
 
 import asyncio
 import copy

@@ -1,4 +1,7 @@
-"""Budgets of the edge: visitors, the private listener, its streams and the probes have separate limits."""
+"""Budgets of the edge.
+
+Visitors, the private listener, its streams and the probes have separate limits.
+"""
 
 import asyncio
 import contextlib

@@ -1,4 +1,7 @@
-"""The edge's connections in raw HTTP: limits, deadlines, order, and equal answers of quick and ordinary path."""
+"""The edge's connections in raw HTTP.
+
+Limits, deadlines, order, and equal answers of quick and ordinary path.
+"""
 
 import asyncio
 import gzip

@@ -83,10 +83,12 @@ async def test_a_listed_origin_gets_cors_headers_on_errors_too(installation: Ins
     assert (status, answer["error_code"], headers["Access-Control-Allow-Origin"]) == (403, 403, "*")
     async with (
         aiohttp.ClientSession() as http,
-        http.options(door, headers={"Origin": installation.edge_url, "Access-Control-Request-Method": "POST"}) as told,
+        http.options(
+            door, headers={"Origin": installation.edge_url, "Access-Control-Request-Method": "POST"}
+        ) as preflight,
     ):
-        assert told.status == 204 and "POST" in told.headers["Access-Control-Allow-Methods"]
-        assert int(told.headers["Access-Control-Max-Age"]) > 0
+        assert preflight.status == 204 and "POST" in preflight.headers["Access-Control-Allow-Methods"]
+        assert int(preflight.headers["Access-Control-Max-Age"]) > 0
 
 
 @pytest.mark.parametrize(
@@ -168,12 +170,12 @@ async def test_head_answers_as_get_without_a_body(installation: Installation) ->
             f"{installation.edge_url}/lp/not-there",
             f"{installation.api_url}/topics",
         ):
-            async with http.get(url) as got, http.head(url) as told:
+            async with http.get(url) as got, http.head(url) as head:
                 body = await got.read()
-                assert (told.status, await told.read()) == (got.status, b""), url
+                assert (head.status, await head.read()) == (got.status, b""), url
                 names = {"Content-Type", "Content-Length", "Cache-Control", "Vary"}
-                assert {one: told.headers.get(one) for one in names} == {one: got.headers.get(one) for one in names}
-                assert int(told.headers["Content-Length"]) == len(body) > 0
+                assert {one: head.headers.get(one) for one in names} == {one: got.headers.get(one) for one in names}
+                assert int(head.headers["Content-Length"]) == len(body) > 0
         async with http.head(f"{installation.edge_url}/e/heatmap.events") as answer:
             assert answer.status == 405
 
@@ -212,9 +214,9 @@ async def test_progress_is_streamed_until_done(installation: Installation) -> No
         async with asyncio.timeout(20), http.get(f"{installation.api_url}/lp/requests/{request_id}/events") as answer:
             assert answer.headers["Content-Type"] == "text/event-stream"
             lines = (await answer.text()).splitlines()
-        told = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
-        percents = [one["percent"] for one in told]
-        assert percents == sorted(percents) and percents[-1] == 100 and told[-1]["stage"] == "done"
-        assert {one["request_id"] for one in told} == {request_id}
+        steps = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+        percents = [one["percent"] for one in steps]
+        assert percents == sorted(percents) and percents[-1] == 100 and steps[-1]["stage"] == "done"
+        assert {one["request_id"] for one in steps} == {request_id}
         async with http.get(f"{installation.api_url}/lp/requests/{request_id}") as answer:
             assert (answer.status, (await answer.json())["status"]) == (200, "completed")

@@ -71,7 +71,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(stack: Stack) -> AsyncIterator[World]:
-    """Set up four days of visits (one hot, two warm, one cold) and two pages of each customer with their data."""
+    """Set up days of visits in all tiers, and two pages of each customer with their data."""
     made = World(stack, SITE, hot_days=1, warm_days=2)
     await made.open()
     for number in (-4, -3, -2, -1):

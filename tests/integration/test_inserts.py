@@ -1,4 +1,7 @@
-"""Settings of inserts: the real client and the embedded ClickHouse server, with a recording proxy between."""
+"""Settings of inserts.
+
+The real client and the embedded ClickHouse server, with a recording proxy between.
+"""
 
 from collections.abc import AsyncIterator, Iterator
 from urllib.parse import parse_qs
@@ -29,15 +32,15 @@ class Recorder:
     async def answer(self, request: web.BaseRequest) -> web.Response:
         body = await request.read()
         if body.startswith(b"INSERT") or "INSERT" in request.query.get("query", ""):
-            self.inserts.append({name: told[0] for name, told in parse_qs(request.query_string).items()})
+            self.inserts.append({name: values[0] for name, values in parse_qs(request.query_string).items()})
         kept = {name: value for name, value in request.headers.items() if name.lower() != "host"}
         async with (
             aiohttp.ClientSession() as session,
-            session.request(request.method, self.target + request.raw_path, data=body, headers=kept) as told,
+            session.request(request.method, self.target + request.raw_path, data=body, headers=kept) as answer,
         ):
             names = ("X-ClickHouse-Exception-Code", "X-ClickHouse-Timezone", "X-ClickHouse-Format")
-            headers = {name: told.headers[name] for name in names if name in told.headers}
-            return web.Response(status=told.status, body=await told.read(), headers=headers)
+            headers = {name: answer.headers[name] for name in names if name in answer.headers}
+            return web.Response(status=answer.status, body=await answer.read(), headers=headers)
 
 
 @pytest.fixture(scope="module")

@@ -61,7 +61,10 @@ class Guarded(ApacheKafka):
             self._add_user()
 
     def _add_user(self) -> None:
-        """Format the storage again with the user; a user without a login can be added only before the first start."""
+        """Format the storage again with the user.
+
+        A user without a login can be added only before the first start.
+        """
         shutil.rmtree(self._data / "logs")
         tool = ["java", "-cp", f"{self._libs}/*", "kafka.tools.StorageTool", "format", "-t", self._quorum.cluster_id]
         user = f"SCRAM-SHA-512=[name=lpstream,password={PASSWORD}]"

@@ -1,4 +1,7 @@
-"""A worker with a dead fetch task: its liveness probe fails and it exits, so that a supervisor restarts it."""
+"""A worker with a dead fetch task.
+
+Its liveness probe fails and it exits, so that a supervisor restarts it.
+"""
 
 import asyncio
 import sys

@@ -1,4 +1,7 @@
-"""The heatmap pipeline on the embedded stack, from HTTP to ClickHouse: exact totals, also after kills."""
+"""The heatmap pipeline on the embedded stack, from HTTP to ClickHouse.
+
+Exact totals, also after kills.
+"""
 
 import asyncio
 import random

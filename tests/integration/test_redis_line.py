@@ -1,4 +1,7 @@
-"""The Redis line on a real Redis: no failed calls after a restart, quick failure and recovery in an outage."""
+"""The Redis line on a real Redis.
+
+No failed calls after a restart, quick failure and recovery in an outage.
+"""
 
 import asyncio
 import time

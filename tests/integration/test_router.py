@@ -1,4 +1,7 @@
-"""The router with simulated providers and a real ledger: fallback, breaker, hedges, caps, and exact costs."""
+"""The router with simulated providers and a real ledger.
+
+Fallback, breaker, hedges, caps, and exact costs.
+"""
 
 import asyncio
 import contextlib

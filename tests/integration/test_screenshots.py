@@ -1,4 +1,7 @@
-"""Screenshots of pages with a real Chromium: storage, and no access to other addresses than the page's files."""
+"""Screenshots of pages with a real Chromium.
+
+Storage, and no access to other addresses than the page's files.
+"""
 
 import asyncio
 import io

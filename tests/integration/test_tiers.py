@@ -1,4 +1,7 @@
-"""Days moving through hot, warm and cold on a test clock; readers always get the answers of an untiered copy."""
+"""Days moving through hot, warm and cold on a test clock.
+
+Readers always get the answers of an untiered copy.
+"""
 
 import asyncio
 import io

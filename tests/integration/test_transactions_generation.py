@@ -1,4 +1,7 @@
-"""Requests from a transactional producer: committed requests are answered once, aborted requests never."""
+"""Requests from a transactional producer.
+
+Committed requests are answered once, aborted requests never.
+"""
 
 import asyncio
 import time

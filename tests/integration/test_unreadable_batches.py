@@ -1,4 +1,7 @@
-"""Kafka's codecs and unreadable batches: every codec is read; a bad batch is skipped only by the operator."""
+"""Kafka's codecs and unreadable batches.
+
+Every codec is read; a bad batch is skipped only by the operator.
+"""
 
 import asyncio
 from collections.abc import Iterator

@@ -15,11 +15,11 @@ held = [os.open("/dev/null", os.O_RDONLY) for _ in range(1_100)]
 ours, theirs = socket.socketpair()
 assert ours.fileno() > 1_023
 pool = driver.ConnectionPool("127.0.0.1", 1, "127.0.0.1", 1)
-told = [pool._is_socket_alive(None), pool._is_socket_alive(ours)]
+alive = [pool._is_socket_alive(None), pool._is_socket_alive(ours)]
 theirs.close()
-told.append(pool._is_socket_alive(ours))
+alive.append(pool._is_socket_alive(ours))
 ours.close()
-print(told, pool._is_socket_alive(ours))
+print(alive, pool._is_socket_alive(ours))
 """
 
 

@@ -26,13 +26,13 @@ def test_a_tiny_scenario_is_driven_counted_and_reported(
     stack: Stack, installation: Installation, tmp_path: Path
 ) -> None:
     done = verify(stack, tmp_path, "--scenario", "normal", *TINY, "--duration", "8", "--json")
-    told: list[dict[str, Any]] = json.loads(done.stdout)
-    verdicts = {row["measure"]: row["verdict"] for row in told}
-    assert {row["scenario"] for row in told} == {"normal"}
-    assert {row["scale"] for row in told} == {0.01}
+    lines: list[dict[str, Any]] = json.loads(done.stdout)
+    verdicts = {row["measure"]: row["verdict"] for row in lines}
+    assert {row["scenario"] for row in lines} == {"normal"}
+    assert {row["scale"] for row in lines} == {0.01}
     assert done.returncode == ("fail" in verdicts.values()), done.stderr
     for measure in ("connections", "events_lost", "events_doubled", "lps_lost", "lps_doubled", "lp_in_time"):
-        assert verdicts[measure] == "pass", (measure, told, done.stderr)
+        assert verdicts[measure] == "pass", (measure, lines, done.stderr)
     run = kept(tmp_path)["normal"]
     assert run["events"]["acknowledged"] == run["events"]["counted"] > 10
     assert run["kinds"]["beacon"]["ms"]["count"] >= 10 and run["errors"]["total"] == 0
@@ -52,16 +52,16 @@ def test_chaos_needs_a_stack_of_its_own(stack: Stack, installation: Installation
 
 
 @pytest.mark.parametrize(
-    ("args", "told"),
+    ("args", "message"),
     [
         (("--brokers", "3"), "--edges and --brokers need an embedded stack"),
         (("--edges", "2", "--scenario", "rolling"), "rolling needs --edges 1"),
     ],
 )
-def test_options_that_exclude_each_other_are_an_error(tmp_path: Path, args: list[str], told: str) -> None:
+def test_options_that_exclude_each_other_are_an_error(tmp_path: Path, args: list[str], message: str) -> None:
     done = lpstream("verify", *args, "--out", str(tmp_path), data=tmp_path)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert told in " ".join(done.stderr.split())
+    assert message in " ".join(done.stderr.split())
 
 
 def test_an_unknown_scenario_is_an_error_that_names_the_choices(tmp_path: Path) -> None:

@@ -12,7 +12,10 @@ UP, STAY, DOWN = 2 * INSTANCES, INSTANCES, 0
 
 
 def series(cpu: float, memory: float, connections: float) -> list[dict[str, str]]:
-    """Return the usage series of six edges, each with one core, 512 MiB and 200 connections; values in percent."""
+    """Return the usage series of six edges, each with one core, 512 MiB and 200 connections.
+
+    Values in percent.
+    """
     found = []
     for number in range(INSTANCES):
         pod = f'namespace="lpstream", container="edge", pod="edge-{number}"'

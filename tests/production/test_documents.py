@@ -1,4 +1,7 @@
-"""AsyncAPI and OpenAPI documents: generated from the code, and valid by their specifications' schemas."""
+"""AsyncAPI and OpenAPI documents.
+
+Generated from the code, and valid by their specifications' schemas.
+"""
 
 import json
 from typing import Any

@@ -1,4 +1,6 @@
-"""Kubernetes manifests: kustomize builds each region, schemas are valid, the specification's numbers are set.
+"""Kubernetes manifests.
+
+Kustomize builds each region, schemas are valid, the specification's numbers are set.
 
 Custom resources (KEDA, Strimzi, Altinity, GKE, ExternalDNS) have no schema here: their numbers are asserted, not their
 shape.

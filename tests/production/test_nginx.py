@@ -1,4 +1,7 @@
-"""nginx in front of the edge: valid configuration, caching of pages, passing of beacons, hidden routes."""
+"""nginx in front of the edge.
+
+Valid configuration, caching of pages, passing of beacons, hidden routes.
+"""
 
 import contextlib
 import json

@@ -1,4 +1,7 @@
-"""The edge's acceptor: many connections per turn of the loop, and a retry when file descriptors run out."""
+"""The edge's acceptor.
+
+Many connections per turn of the loop, and a retry when file descriptors run out.
+"""
 
 import asyncio
 import errno

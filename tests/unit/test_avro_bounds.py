@@ -1,4 +1,7 @@
-"""Small schemas and bodies that cause much work are refused; work is counted in function calls, not time."""
+"""Small schemas and bodies that cause much work are refused.
+
+Work is counted in function calls, not time.
+"""
 
 import contextlib
 import io

@@ -1,4 +1,7 @@
-"""Avro's JSON encoding: valid values survive a round trip, invalid ones raise an error that names the field."""
+"""Avro's JSON encoding.
+
+Valid values survive a round trip, invalid ones raise an error that names the field.
+"""
 
 import contextlib
 import io

@@ -1,4 +1,7 @@
-"""The Avro codec: models match schemas, bad bytes raise DecodeError only, and old data stays readable."""
+"""The Avro codec.
+
+Models match schemas, bad bytes raise DecodeError only, and old data stays readable.
+"""
 
 import copy
 import io

@@ -1,4 +1,7 @@
-"""The delivery rules on a log in memory: when buckets are cut, stored, committed, retried and dropped."""
+"""The delivery rules on a log in memory.
+
+When buckets are cut, stored, committed, retried and dropped.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable

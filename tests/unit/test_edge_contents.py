@@ -1,4 +1,7 @@
-"""What the edge stores: the validated model's own bytes, with a key and partition that the edge chooses."""
+"""What the edge stores.
+
+The validated model's own bytes, with a key and partition that the edge chooses.
+"""
 
 import base64
 import gzip

@@ -1,4 +1,7 @@
-"""The fast decoder against the strict decoder: both accept the same beacons and return the same columns."""
+"""The fast decoder against the strict decoder.
+
+Both accept the same beacons and return the same columns.
+"""
 
 import random
 from typing import Any

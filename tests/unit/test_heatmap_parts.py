@@ -23,7 +23,10 @@ BODIES = [msgspec.json.encode(beacon) for beacon in some_beacons("parts", 40)]
 
 
 class Tables:
-    """A fake ClickHouse that keeps the first insert of each token; the answers of calls in `lost` are lost."""
+    """A fake ClickHouse that keeps the first insert of each token.
+
+    The answers of calls in `lost` are lost.
+    """
 
     def __init__(self, lost: set[int]) -> None:
         self.lost = lost

@@ -1,4 +1,7 @@
-"""Lanes of slices: ordered within a partition, independent across partitions, with backpressure on fetching."""
+"""Lanes of slices.
+
+Ordered within a partition, independent across partitions, with backpressure on fetching.
+"""
 
 import asyncio
 from typing import Any

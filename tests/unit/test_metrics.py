@@ -1,4 +1,7 @@
-"""Metrics: definitions and exports match, every metric is written, and labels stay in their closed sets."""
+"""Metrics.
+
+Definitions and exports match, every metric is written, and labels stay in their closed sets.
+"""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`migrate` with existing tables of the other kind, which `CREATE … IF NOT EXISTS` would silently keep."""
+"""`migrate` refuses tables of the other kind, which `IF NOT EXISTS` would keep silently."""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""Heatmap pictures: heat at the right places on every width, the fold line, the scale, and bounded sizes."""
+"""Heatmap pictures.
+
+Heat at the right places on every width, the fold line, the scale, and bounded sizes.
+"""
 
 import io
 import itertools

@@ -1,4 +1,7 @@
-"""The Reader on aiokafka's fetcher with prepared batches: results, stops at bad batches, and resuming."""
+"""The Reader on aiokafka's fetcher with prepared batches.
+
+Results, stops at bad batches, and resuming.
+"""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,4 +1,7 @@
-"""Steps of a rebuild: the bulk pass has the workers' sums, and the follower stores the workers' buckets."""
+"""Steps of a rebuild.
+
+The bulk pass has the workers' sums, and the follower stores the workers' buckets.
+"""
 
 import msgspec
 import pytest

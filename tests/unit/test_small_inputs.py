@@ -1,4 +1,4 @@
-"""Small inputs from visitors and customers that once took much processor time or caused internal errors."""
+"""Small inputs that once took much processor time or caused internal errors."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,7 @@
-"""Traces and structured logs: one trace per request across topics, ids in log lines, none without a collector."""
+"""Traces and structured logs.
+
+One trace per request across topics, ids in log lines, none without a collector.
+"""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The logs of the pipeline benchmarks: `heatmap.events` with beacons of the same size, and the totals.
+"""The logs of the pipeline benchmarks: beacons of one size in `heatmap.events`, and their totals.
 
 Bodies come from a seeded pool of the visitor model, each with a new pageview id and time. The pool and the span of
 times decide how many events fold into a row. So both are arguments, and the benchmarks report rows per event.
