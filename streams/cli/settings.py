@@ -4,8 +4,27 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import SecretStr
 
-from streams.runtime.settings import settings_page
+from streams.runtime.settings import PREFIX, Settings
+
+HEADER = f"""# Settings
+
+Every process reads `{PREFIX}*` from its environment once, when it starts. If a value is wrong, the process ends
+and names the setting and the reason. `{PREFIX}<NAME>_FILE` names a file that holds the value of a secret.
+
+`lpstream settings --write docs/settings.md` makes this page.
+
+"""
+
+
+def settings_page() -> str:
+    """Return a Markdown page that lists the name, default and meaning of each setting."""
+    rows = ["| setting | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = "" if field.annotation is SecretStr or field.default is None else f"`{field.default}`"
+        rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |")
+    return HEADER + "\n".join(rows) + "\n"
 
 
 def settings(write: Annotated[Path | None, typer.Option("--write", help="Write the page to a file.")] = None) -> None:

@@ -346,8 +346,7 @@ class Delivery:
                 level = logging.WARNING if isinstance(error, Retryable) else logging.ERROR
                 log.log(level, "%s, again in %.1f s: %s", store, pause, error)
             except Exception:
-                # Contract 11.
-                # No exception may leave the loop: Faust would start a second agent beside this one and lose events.
+                # Contract 11. If an exception left the loop, Faust would start a second agent and lose events.
                 log.exception("%s, again in %.1f s", store, pause)
             metrics.RETRIES.labels(store).inc()
             await self._pause(epoch, pause)

@@ -17,7 +17,7 @@ from infra.tenants import check_origin
 from schemas.errors import SettingError
 from streams.runtime.store_settings import PREFIX, StoreSettings, Url
 
-__all__ = ["PREFIX", "LlmModel", "LlmProvider", "Settings", "any_address_set", "load_settings", "settings_page"]
+__all__ = ["PREFIX", "LlmModel", "LlmProvider", "Settings", "any_address_set", "load_settings"]
 
 
 def _timezone(value: str) -> str:
@@ -387,22 +387,3 @@ def _line(item: Any) -> str:
     description = Settings.model_fields[name].description if name in Settings.model_fields else ""
     at = f" (at {inside})" if inside else ""
     return f"{PREFIX}{name.upper()}{at}: {item['msg']}. {description}".strip()
-
-
-HEADER = f"""# Settings
-
-Every process reads `{PREFIX}*` from its environment once, when it starts. If a value is wrong, the process ends
-and names the setting and the reason. `{PREFIX}<NAME>_FILE` names a file that holds the value of a secret.
-
-`lpstream settings --write docs/settings.md` makes this page.
-
-"""
-
-
-def settings_page() -> str:
-    """Return a Markdown page that lists the name, default and meaning of each setting."""
-    rows = ["| setting | default | meaning |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        default = "" if field.annotation is SecretStr or field.default is None else f"`{field.default}`"
-        rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |")
-    return HEADER + "\n".join(rows) + "\n"

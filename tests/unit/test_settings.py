@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import SettingError
-from streams.runtime.settings import LlmModel, LlmProvider, Settings, load_settings, settings_page
+from streams.cli.settings import settings_page
+from streams.runtime.settings import LlmModel, LlmProvider, Settings, load_settings
 
 
 @pytest.fixture(autouse=True)
