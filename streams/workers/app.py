@@ -77,7 +77,7 @@ def build_app(settings: Settings, name: AppName) -> faust.App:
         web_enabled=False,
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=settings.kafka_group_instance_id,
-        # slices are large: a small buffer bounds memory while a store is unavailable (design, section 4 rule 11)
+        # slices are large: a small buffer bounds memory while a store is unavailable
         stream_buffer_maxsize=16 if name == "heatmap" else 4_096,
         # paused partitions are not polled while a store is unavailable, which must not end the membership
         broker_max_poll_interval=86_400.0,
