@@ -1,10 +1,11 @@
-"""Private attributes of aiokafka and Faust that this project uses; upgrades must not remove them."""
+"""Private attributes of libraries that this project uses; upgrades must not remove them."""
 
 import contextlib
 import inspect
 import re
 from typing import Any
 
+from aiohttp import web
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer import fetcher, group_coordinator
 from aiokafka.consumer.consumer import AIOKafkaConsumer
@@ -13,6 +14,7 @@ from faust.transport import consumer as faust_consumer
 from faust.transport import drivers
 from faust.transport.drivers import aiokafka as driver
 from mode.threads import ServiceThread
+from openai._vendor.httpx_aiohttp import transport
 
 AIOKAFKA: dict[Any, str] = {
     AIOKafkaConsumer: "_closed _client _coordinator _fetcher _fetch_max_wait_ms _fetch_min_bytes _isolation_level"
@@ -27,6 +29,12 @@ AIOKAFKA: dict[Any, str] = {
     TopicPartitionState: "has_valid_position paused position",
     group_coordinator.GroupCoordinator: "_coordination_task _group_instance_id _maybe_leave_group",
 }
+AIOHTTP: dict[Any, str] = {
+    web.RequestHandler: "_buffer_paused _close _current_request _handler_waiter _keepalive_timeout _loop _messages"
+    " _next_keepalive_close_time _parser _process_keepalive _reading_paused _request_count _request_in_progress"
+    " _resume_reading_if_drained _waiter",
+}
+OPENAI: dict[Any, str] = {transport: "AiohttpTransport"}
 FAUST: dict[Any, str] = {
     type(drivers.TRANSPORTS): "aliases",
     driver.AIOKafkaConsumerThread: "_consumer _create_worker_consumer _ensure_consumer _fetch_records"
@@ -61,6 +69,14 @@ def missing(used: dict[Any, str]) -> list[str]:
 
 def test_aiokafka_has_the_attributes_in_use() -> None:
     assert missing(AIOKAFKA) == [], "adapt infra/kafka/reading.py, skips.py and streams/workers/membership.py"
+
+
+def test_aiohttp_has_the_attributes_in_use() -> None:
+    assert missing(AIOHTTP) == [], "adapt streams/edge/http/connections.py"
+
+
+def test_openai_has_the_transport_in_use() -> None:
+    assert missing(OPENAI) == [], "adapt infra/llm/stream.py"
 
 
 def test_faust_has_the_attributes_in_use() -> None:
