@@ -81,7 +81,10 @@ async def test_a_stop_finishes_the_started_buckets(traffic: Traffic, stack: Stac
         installation.launch("heatmap", {"LPSTREAM_CLICKHOUSE_URL": proxy.url})
         async with traffic.flowing() as rng:
             for _ in range(int(scaled(2, 5))):
-                await asyncio.sleep(rng.uniform(9, 12))
+                before = len(inserted)
+                while len(inserted) == before:  # however long the worker takes to start
+                    await asyncio.sleep(0.05)
+                await asyncio.sleep(rng.uniform(0, 3))
                 worker = installation.children["heatmap"]
                 worker.signal(signal.SIGTERM)
                 while worker.alive:
