@@ -19,6 +19,10 @@ FULL = os.environ.get("LPSTREAM_GUARANTEES") == "full"
 hypothesis.settings.register_profile("lpstream", deadline=None, derandomize=not FULL)
 hypothesis.settings.load_profile("lpstream")
 
+# Brokers of the short run live for a minute or two. Java's quick compiler starts them in half of the processor time.
+if not FULL:
+    os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+
 
 def pytest_report_header() -> list[str]:
     chromium = shutil.which("chromium") or "none found: browser tests are skipped"
