@@ -21,7 +21,7 @@ hypothesis.settings.load_profile("lpstream")
 
 # Brokers of the short run live for a minute or two. Java's quick compiler starts them in half of the processor time.
 if not FULL:
-    os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+    os.environ.setdefault("KAFKA_JVM_PERFORMANCE_OPTS", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1")
 
 
 def pytest_report_header() -> list[str]:

@@ -143,7 +143,8 @@ class ApacheKafka(Server):
         }
         self._say = say
         config = f"-Dlog4j2.configurationFile={data / 'log4j2.properties'}"
-        args = ["java", "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", config, "-cp", f"{self._libs}/*"]
+        options = os.environ.get("KAFKA_JVM_PERFORMANCE_OPTS", "-XX:+UseSerialGC").split()  # as Kafka's own scripts
+        args = ["java", "-Xms256m", "-Xmx512m", *options, config, "-cp", f"{self._libs}/*"]
         name = "kafka" if node == 1 else f"kafka-{node}"
         process = ChildProcess(
             name, [*args, "kafka.Kafka", str(data / "server.properties")], log=data / "kafka.log", cwd=data

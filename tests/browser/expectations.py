@@ -13,7 +13,7 @@ from beacons import assert_tables_equal
 
 from infra.clickhouse.client import ClickHouse
 
-COUNTED_S = 60
+COUNTED_S = 240
 
 Cells = Counter[tuple[str, bool, int, int]]
 

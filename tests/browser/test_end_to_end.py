@@ -118,11 +118,19 @@ def world(expectations: Expectations, edge: EdgeProcess, site: tuple[str, dict[s
 Open = Callable[..., Awaitable[Page]]
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
-    opened = await browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def contexts(browser: Browser) -> AsyncIterator[list[BrowserContext]]:
+    """Close all contexts at the end: a context that closes early drops the last beacon of a page that was just left."""
+    opened: list[BrowserContext] = []
     yield opened
-    await opened.close()
+    for one in opened:
+        await one.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def context(browser: Browser, contexts: list[BrowserContext]) -> BrowserContext:
+    contexts.append(await browser.new_context(viewport={"width": WIDTH, "height": HEIGHT}))
+    return contexts[-1]
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -112,7 +112,7 @@ async def test_records_deleted_before_counting_are_reported(stack: Stack, instal
     assert (await wait_counted(clickhouse, "lost", remaining, 240))["events"] == remaining
     await clickhouse.close()
     missing = last + 1 - offsets[place].offset
-    assert f"{missing} records or markers were deleted uncounted" in worker_log(stack)
+    assert f"{missing} records or markers were deleted before they were counted" in worker_log(stack)
     shown = await asyncio.to_thread(metrics_of, installation)
     assert f'lpstream_heatmap_lost_offsets_total{{partition="4"}} {missing}.0' in shown
 

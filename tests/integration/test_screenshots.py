@@ -94,7 +94,9 @@ async def test_a_failing_browser_is_not_retried_at_once(objects: Objects, line: 
     shots = Shots(objects, line, process, shutil.which("false") or "")
     try:
         await objects.put("pages/demo-2/index.html", PAGE.encode(), "text/html", "")
-        assert [await shots.get("demo-2", 400, 700) for _ in range(2)] == ["no_shot_failed"] * 2
+        while await shots.get("demo-2", 400, 700) == "no_shot_late":  # a busy machine takes long to start it
+            await asyncio.sleep(0.1)
+        assert await shots.get("demo-2", 400, 700) == "no_shot_failed"
     finally:
         process.close()
     with pytest.raises(LpstreamError, match="Chromium"):
