@@ -120,7 +120,10 @@ Open = Callable[..., Awaitable[Page]]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def contexts(browser: Browser) -> AsyncIterator[list[BrowserContext]]:
-    """Close all contexts at the end: a context that closes early drops the last beacon of a page that was just left."""
+    """Close all contexts at the end.
+
+    A context that closes early drops the last beacon of a page that was just left.
+    """
     opened: list[BrowserContext] = []
     yield opened
     for one in opened:
