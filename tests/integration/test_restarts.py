@@ -60,6 +60,7 @@ async def test_replacing_the_edge_fails_no_request(stack: Stack, installation: I
     await clickhouse.close()
 
 
+@pytest.mark.usefixtures("installation")  # it prepares the topics
 def test_a_worker_that_lost_its_group_exits_with_a_reason(stack: Stack, tmp_path: Path) -> None:
     env = stack.env() | {"LPSTREAM_WORKER_METRICS_PORT": "0"}
     worker = ChildProcess("deaf", [sys.executable, "-c", DEAF], log=tmp_path / "deaf.log", env=env)
