@@ -80,9 +80,7 @@ async def test_clicks_use_page_pixels_or_viewport_pixels_if_fixed(site: Site, vi
     await page.goto("about:blank")
     await site.posted(1)
     assert [event[:3] + event[4:] for event in site.events("crd")] == [("c", 321, 934, False), ("c", 40, 20, True)]
-    assert all(beacon.type[at] in "cm" for beacon in site.accepted for at in beacon.fixed), (
-        "m: a slow pointer rests there"
-    )
+    assert all(beacon.type[at] in "cm" for beacon in site.accepted for at in beacon.fixed)
 
 
 async def test_a_mouse_click_is_one_event_and_a_key_press_is_no_event(site: Site, visit: Visit) -> None:
