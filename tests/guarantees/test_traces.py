@@ -76,12 +76,13 @@ async def test_a_request_is_one_trace_from_its_record_to_its_result(traced: Inst
         async with http.post(f"{traced.api_url}/topics/lp.requests", data=body, headers=V2) as answer:
             assert answer.status == 200
     deadline = time.monotonic() + SPANS_S
-    while len(mine := spans_of(request_id)) < 7 and time.monotonic() < deadline:
+    while len(mine := spans_of(request_id)) < 8 and time.monotonic() < deadline:
         await asyncio.sleep(0.2)
     assert sorted(one.name for one in mine) == [
         "process lp.requests",
         *["process lp.step-results"] * 3,
         *["process lp.steps"] * 3,
+        "send lp.requests",  # by the edge
     ]
     by_id = {one.span_id: one for one in mine}
     for one in mine:
@@ -89,7 +90,8 @@ async def test_a_request_is_one_trace_from_its_record_to_its_result(traced: Inst
         assert (
             above
             in {
-                "process lp.requests": {None},
+                "send lp.requests": {None},
+                "process lp.requests": {"send lp.requests"},
                 "process lp.steps": {"process lp.requests"},
                 # cached copy is sent without its own step
                 "process lp.step-results": {"process lp.steps", "process lp.requests"},
