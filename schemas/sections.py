@@ -92,7 +92,7 @@ class Faq(Model):
 
 
 class Closing(Model):
-    """The last call to action."""
+    """The section at the end of a page, with the last call to action."""
 
     heading: Annotated[
         str, Field(min_length=4, max_length=34, description="結びの見出し。8〜20文字。句点なし"), Headline()

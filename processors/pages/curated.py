@@ -82,7 +82,7 @@ class Picture:
     base_url: str
 
     def srcset(self, suffix: str) -> str:
-        """Return the addresses by width, for `srcset`."""
+        """Return the value of the HTML attribute `srcset`: an address for each width."""
         return ", ".join(f"{self._url(width, suffix)} {width}w" for width in ROLES[self.role].widths)
 
     @property

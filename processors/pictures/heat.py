@@ -94,7 +94,7 @@ def _spread(field: Floats, kernel: Floats) -> Floats:
 
 
 def levels_of(field: Floats, top: float) -> Floats:
-    """Return levels 0..1: the square root of each value's share of `top`.
+    """Return a level from 0 to 1 for each value: the square root of value / `top`.
 
     A place that is a quarter as hot has half the level.
     """

@@ -63,7 +63,7 @@ class Route:
 
     @property
     def counted(self) -> bool:
-        """Return whether its requests count as open.
+        """Return whether requests of this route count against the limit of requests in progress.
 
         Probes do not, so that they never wait. Streams do not, because they are long; ProgressFeed limits them.
         """

@@ -65,7 +65,7 @@ class Binary:
 
 
 class Avro:
-    """The avro format: Avro's JSON encoding (unions as `{"type": value}`) to Confluent framing.
+    """The format `avro`: it turns Avro's JSON encoding into Avro bytes with Confluent framing.
 
     Keys and values of one request share a budget of work in proportion to the request's size.
     """
