@@ -66,13 +66,15 @@ redis.call('SET', KEYS[4], ARGV[2], 'EX', ARGV[6])
 return totals
 """
 
-# KEYS: a total; the part of it that came from results. ARGV: the sum of the results; TTL of both keys.
+# KEYS: totals of lp, day, month. ARGV: cost of the request; TTL of each total.
+# The total of the lp is the part of the cost that the ledger has already.
 REFILL = """
-local more = tonumber(ARGV[1]) - tonumber(redis.call('GET', KEYS[2]) or '0')
+local more = tonumber(ARGV[1]) - tonumber(redis.call('GET', KEYS[1]) or '0')
 if more <= 0 then return end
-redis.call('INCRBY', KEYS[1], more)
-redis.call('EXPIRE', KEYS[1], ARGV[2])
-redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[2])
+for i = 1, 3 do
+  redis.call('INCRBY', KEYS[i], more)
+  redis.call('EXPIRE', KEYS[i], ARGV[1 + i])
+end
 """
 
 
@@ -96,6 +98,16 @@ class Payer:
     tenant_id: str
     lp: str
     caps: Caps
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """The cost of an answered request, in micro-yen, from its result. `at` is the time of the result."""
+
+    tenant_id: str
+    lp: str
+    at: datetime
+    amount: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,22 +269,27 @@ class Ledger:
         totals = await self._line.call(lambda redis: redis.mget(keys))
         return {scope: int(total or 0) for scope, total in zip(SCOPES, totals, strict=True)}
 
-    async def refill(self, scope: Literal["day", "month"], tenant_id: str, period: str, amount: int) -> None:
-        """Add costs found in results to a total after a Redis loss. A repeated call adds the difference."""
-        ttl_s = KEPT_S[SCOPES.index(scope)]
-        name = f"{tenant_id}:{period}"
-        keys = (_key(scope, name), f"lp:{{cost}}:from_results:{scope}:{name}")
-        await self._line.call(lambda redis: redis.eval(REFILL, 2, *keys, amount, ttl_s))
+    async def refill(self, costs: Sequence[Cost]) -> None:
+        """Add the costs of requests after a Redis loss, without the part that the ledger has already.
 
-    def periods(self, at: datetime) -> tuple[str, str]:
-        """Return the names of the day and the month of a time."""
-        local = at.astimezone(self._zone)
-        return local.strftime("%Y-%m-%d"), local.strftime("%Y-%m")
+        A repeated refill adds nothing.
+        """
+
+        async def work(redis: Redis) -> None:
+            async with redis.pipeline(transaction=False) as pipe:
+                for cost in costs:
+                    keys = self._keys(cost.tenant_id, cost.lp, cost.at.astimezone(self._zone))
+                    pipe.eval(REFILL, 3, *keys, cost.amount, *KEPT_S)
+                await pipe.execute()
+
+        await self._line.call(work)
 
     def _totals(self, payer: Payer) -> tuple[str, str, str]:
-        day, month = self.periods(self._clock(self._zone))
-        tenant = payer.tenant_id
-        return _key("lp", payer.lp), _key("day", f"{tenant}:{day}"), _key("month", f"{tenant}:{month}")
+        return self._keys(payer.tenant_id, payer.lp, self._clock(self._zone))
+
+    def _keys(self, tenant_id: str, lp: str, local: datetime) -> tuple[str, str, str]:
+        day, month = local.strftime("%Y-%m-%d"), local.strftime("%Y-%m")
+        return _key("lp", lp), _key("day", f"{tenant_id}:{day}"), _key("month", f"{tenant_id}:{month}")
 
 
 def _key(scope: Scope, name: str) -> str:

@@ -174,9 +174,13 @@ class ResultStore:
     # -- the mark that shows whether Redis lost its data -----------------------------------------------
 
     async def present(self) -> bool:
-        """Return whether the mark of `mark_present` exists. Without it Redis is new or lost its data."""
-        return bool(await self._line.call(lambda redis: redis.exists(PRESENT)))
+        """Return whether Redis is marked as present. Without the mark Redis is new or lost its data."""
+        return await self._line.call(lambda redis: redis.get(PRESENT)) == b"1"
+
+    async def mark_restoring(self) -> None:
+        """Mark Redis as being restored, unless another worker has done it."""
+        await self._line.call(lambda redis: redis.set(PRESENT, "restoring", nx=True))
 
     async def mark_present(self) -> None:
-        """Set the mark."""
-        await self._line.call(lambda redis: redis.set(PRESENT, 1))
+        """Mark Redis as present, unless it lost its data again since `mark_restoring`."""
+        await self._line.call(lambda redis: redis.set(PRESENT, "1", xx=True))

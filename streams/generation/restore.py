@@ -1,26 +1,27 @@
 """The restoring of results from `lp.results` into Redis, and of their costs into the ledger.
 
 Redis is a view of the topic. After an outage of Redis, a generation worker restores the results that were published
-meanwhile. If Redis is empty, the worker restores all of them.
+meanwhile. If Redis is empty, the worker restores all of them, and then the costs.
+
+Costs wait until the workers have written the calls that they remember (`Ledger.confirm`). So the ledger knows which
+calls it has, and no call counts twice.
 """
 
 import asyncio
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
 
 from infra.kafka.admin import partitions_of
 from infra.kafka.consumer import build_consumer
 from infra.kafka.reading import Reader, stretch
 from infra.kafka.skips import pass_over
-from infra.redis.budget import Ledger
-from infra.redis.results import RESULT_S, ResultStore
+from infra.redis.budget import CONFIRM_S, Cost
+from infra.redis.results import RESULT_S
 from schemas.errors import DecodeError, LpstreamError, Retryable
 from schemas.generation import RESULTS, Result, decode_model
 from streams.generation.services import GenerationServices
@@ -29,7 +30,8 @@ from streams.runtime import metrics
 log = logging.getLogger(__name__)
 
 LOOK_S, MARGIN_S = 2.0, 60.0
-OnProgress = Callable[[int, int], None]
+# by then each worker that can reach Redis has confirmed its calls from before the loss
+REFILL_AFTER_S = CONFIRM_S + LOOK_S
 
 
 async def keep_restored(services: GenerationServices) -> None:
@@ -38,114 +40,100 @@ async def keep_restored(services: GenerationServices) -> None:
     services.line.on_return = outages_s.append
     while True:
         await asyncio.sleep(LOOK_S)
+        known = len(outages_s)
         try:
             if not await services.results.present():
-                await _restore(services, time.time() - RESULT_S, emptied=True)
+                await _restore_all(services)
             elif outages_s:
-                await _restore(services, time.time() - max(outages_s) - MARGIN_S, emptied=False)
-            else:
-                continue
-            outages_s.clear()
-            await services.results.mark_present()
+                await _restore_results(services, time.time() - max(outages_s) - MARGIN_S)
         except LpstreamError as error:
             log.warning("results are not restored yet, trying again: %s", error)
+        else:
+            del outages_s[:known]
 
 
-async def _restore(services: GenerationServices, since_s: float, *, emptied: bool) -> None:
+async def _restore_all(services: GenerationServices) -> None:
+    since_s = time.time() - RESULT_S
+    await services.results.mark_restoring()
+    await _restore_results(services, since_s)
+    await asyncio.sleep(REFILL_AFTER_S)
+    await _restore_costs(services, since_s)
+    await services.results.mark_present()
+
+
+async def _restore_results(services: GenerationServices, since_s: float) -> None:
+    read = restored = 0
+
+    async def take(records: list[ConsumerRecord]) -> None:
+        nonlocal read, restored
+        for record in records:
+            read += 1
+            restored += await _restore_result(services, record)
+
+    await _read(services, since_s, take)
+    metrics.RESTORED.inc(restored)
+    log.info("read %d results from %s; Redis lacked %d", read, RESULTS, restored)
+
+
+async def _restore_result(services: GenerationServices, record: ConsumerRecord) -> bool:
+    """Store a result that Redis lacks; return whether it did. A tombstone of `lpstream erase` removes it."""
+    if record.value is None:
+        await services.results.forget(record.key or b"")
+        return False
+    left_s = round(RESULT_S - (time.time() - record.timestamp / 1000))
+    if left_s <= 0 or (result := _result(record)) is None:
+        return False
+    return await services.results.keep(result.request_id, record.value, left_s) is None
+
+
+async def _restore_costs(services: GenerationServices, since_s: float) -> None:
+    async def take(records: list[ConsumerRecord]) -> None:
+        results = [(record, result) for record in records if (result := _result(record)) is not None]
+        await services.ledger.refill(
+            [
+                Cost(result.tenant_id, str(result.request_id), _time(record), result.cost_micro_jpy)
+                for record, result in results
+                if result.cost_micro_jpy
+            ]
+        )
+
+    await _read(services, since_s, take)
+
+
+async def _read(
+    services: GenerationServices, since_s: float, take: Callable[[list[ConsumerRecord]], Awaitable[None]]
+) -> None:
+    """Pass the topic's records from a time (s UTC) to the current end to `take`. Raise Retryable if Kafka fails."""
     servers = services.settings.kafka_bootstrap_servers
-    figures = await restore(servers, services.results, services.ledger, since_s, emptied=emptied)
-    log.info("restored results from %s: %s", RESULTS, figures)
-
-
-async def restore(
-    servers: str,
-    results: ResultStore,
-    ledger: Ledger,
-    since_s: float,
-    on_progress: OnProgress = lambda *_: None,
-    *,
-    emptied: bool,
-) -> dict[str, int]:
-    """Restore results from a time (s UTC) to the topic's end; return how many were read and restored.
-
-    Costs are added to the ledger only if Redis was emptied. Otherwise the ledger has them already.
-    """
     consumer = build_consumer(servers)
     try:
         await consumer.start()
         places = await partitions_of(servers, RESULTS)
         consumer.assign(places)
         ends = await consumer.end_offsets(places)
-        starts = await _starts(consumer, places, ends, since_s)
-        run = _Run(results, ledger, on_progress)
-        figures = await run.read(consumer, starts, ends)
-        if emptied:
-            await run.refill()
-        return figures
+        starts = await consumer.offsets_for_times(dict.fromkeys(places, max(0, int(since_s * 1000))))
+        reader = Reader(consumer)
+        for tp, start in starts.items():
+            if start is not None:
+                # Results have no dead letters. An unreadable batch is skipped, so that the others are restored.
+                async for records in stretch(reader, tp, start.offset, ends[tp], pass_over):
+                    await take(records)
     except KafkaError as error:
         raise Retryable(f"Kafka: {type(error).__name__}: {error}") from error
     finally:
         await consumer.stop()
 
 
-async def _starts(
-    consumer: AIOKafkaConsumer, places: list[TopicPartition], ends: dict[TopicPartition, int], since_s: float
-) -> dict[TopicPartition, int]:
-    offsets = await consumer.offsets_for_times(dict.fromkeys(places, max(0, int(since_s * 1000))))
-    return {tp: ends[tp] if start is None else start.offset for tp, start in offsets.items()}
+def _result(record: ConsumerRecord) -> Result | None:
+    """Return the result of a record, None for a tombstone or a record that is no result."""
+    if record.value is None:
+        return None
+    try:
+        return decode_model(Result, record.value)
+    except DecodeError as error:
+        log.warning("%s[%d]@%d is not a result: %s", RESULTS, record.partition, record.offset, error.field)
+        return None
 
 
-class _Run:
-    """One pass over the topic."""
-
-    def __init__(self, results: ResultStore, ledger: Ledger, on_progress: OnProgress) -> None:
-        self._results = results
-        self._ledger = ledger
-        self._on_progress = on_progress
-        self._read = self._restored = 0
-        self._costs: dict[str, Counter[tuple[str, str]]] = {"day": Counter(), "month": Counter()}
-        self._counted: set[str] = set()
-
-    async def read(
-        self, consumer: AIOKafkaConsumer, starts: dict[TopicPartition, int], ends: dict[TopicPartition, int]
-    ) -> dict[str, int]:
-        """Read the partitions in turn and restore their results; return the counts."""
-        total = sum(ends[tp] - starts[tp] for tp in starts)
-        done = 0
-        reader = Reader(consumer)
-        for tp, start in starts.items():
-            # Results have no dead letters. A batch that cannot be read is skipped, so that the others are restored.
-            async for records in stretch(reader, tp, start, ends[tp], pass_over):
-                for record in records:
-                    await self._take(record)
-                self._on_progress(done + records[-1].offset - start, total)
-            done += ends[tp] - start
-            self._on_progress(done, total)
-        return {"read": self._read, "restored": self._restored}
-
-    async def _take(self, record: Any) -> None:
-        if record.value is None:  # a tombstone of `lpstream erase`: forget the results of this key
-            await self._results.forget(record.key or b"")
-            return
-        try:
-            result = decode_model(Result, record.value or b"")
-        except DecodeError as error:
-            log.warning("%s[%d]@%d is not a result: %s", RESULTS, record.partition, record.offset, error.field)
-            return
-        self._read += 1
-        left_s = round(RESULT_S - (time.time() - record.timestamp / 1000))
-        if left_s > 0 and await self._results.keep(result.request_id, record.value, left_s) is None:
-            self._restored += 1
-            metrics.RESTORED.inc()
-        if result.cost_micro_jpy and str(result.request_id) not in self._counted:
-            self._counted.add(str(result.request_id))
-            periods = self._ledger.periods(datetime.fromtimestamp(record.timestamp / 1000, UTC))
-            for scope, period in zip(("day", "month"), periods, strict=True):
-                self._costs[scope][result.tenant_id, period] += result.cost_micro_jpy
-
-    async def refill(self) -> None:
-        """Add the costs to the ledger."""
-        for (tenant_id, period), amount in self._costs["day"].items():
-            await self._ledger.refill("day", tenant_id, period, amount)
-        for (tenant_id, period), amount in self._costs["month"].items():
-            await self._ledger.refill("month", tenant_id, period, amount)
+def _time(record: ConsumerRecord) -> datetime:
+    return datetime.fromtimestamp(record.timestamp / 1000, UTC)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import random
 import re
 import time
@@ -95,6 +96,13 @@ class Watch:
         self.requests: list[GenerationRequest] = []
         self.breakers: dict[str, list[tuple[float, float]]] = defaultdict(list)
         self.lag_ms = 0.0
+
+    async def empty_redis(self) -> None:
+        """Remove all data. Of the costs of earlier tests, the worker restores those in results."""
+        names = [name async for name in self.redis.scan_iter(match="lp:result:*", count=1_000)]
+        results = await self.redis.mget(names) if names else []
+        self._before = sum(json.loads(result)["cost_micro_jpy"] for result in results)
+        await self.redis.flushall()
 
     async def flow(self, patterns: Sequence[Pattern], per_minute: float) -> None:
         bodies = requests_of(patterns)

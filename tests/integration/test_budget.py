@@ -17,7 +17,7 @@ from infra.embedded import stores
 from infra.embedded.ports import Ports
 from infra.embedded.process import Server
 from infra.redis import budget
-from infra.redis.budget import CALL_S, KEPT_S, Alert, CapReached, Caps, Ledger, Payer
+from infra.redis.budget import CALL_S, KEPT_S, Alert, CapReached, Caps, Cost, Ledger, Payer
 from infra.redis.line import RedisLine, open_redis
 from schemas.errors import Retryable
 
@@ -101,7 +101,6 @@ async def test_days_and_months_start_at_midnight_in_tokyo(line: RedisLine) -> No
     after = ledger(line, now=datetime(2026, 11, 30, 15, 0, tzinfo=UTC))
     await before.reserve("call-1", payer(), 100)
     assert await after.spent(payer()) == {"lp": 100, "day": 0, "month": 0}
-    assert after.periods(datetime(2026, 11, 30, 15, 0, tzinfo=UTC)) == ("2026-12-01", "2026-12")
 
 
 class Spending:
@@ -332,12 +331,33 @@ async def test_an_alert_that_redis_did_not_store_is_sent_later(
     assert [(alert.scope, alert.percent) for alert in alerts] == [("day", 50)]
 
 
+def cost_of(request: str, amount: int, at: datetime = datetime(2026, 11, 24, 3, tzinfo=UTC)) -> Cost:
+    return Cost("t1", request, at, amount)
+
+
 async def test_an_empty_ledger_is_refilled_once_from_results(line: RedisLine) -> None:
     books = ledger(line)
-    await books.reserve("call-1", payer(), 300)
-    for amount in (700, 700, 750):  # from one worker, from another, and again after a further result
-        await books.refill("month", "t1", "2026-11", amount)
-    assert (await books.spent(payer()))["month"] == 300 + 750
+    results = [cost_of("request-1", 700), cost_of("request-2", 50)]
+    for _ in range(2):  # by one worker, and by another
+        await books.refill(results)
+    assert await books.spent(payer("request-1")) == {"lp": 700, "day": 750, "month": 750}
+
+
+async def test_a_refill_adds_no_calls_that_the_ledger_has(line: RedisLine) -> None:
+    books = ledger(line)
+    await books.settle(await books.reserve("call-1", payer("request-1"), 300), 200)
+    await books.refill([cost_of("request-1", 200)])
+    assert (await books.spent(payer()))["month"] == 200, "the call was counted after the loss"
+    await books.refill([cost_of("request-1", 250)])
+    assert (await books.spent(payer()))["month"] == 250, "the request had a call before the loss too"
+
+
+async def test_a_refill_counts_each_result_in_its_own_month(line: RedisLine) -> None:
+    books = ledger(line)
+    await books.refill([cost_of("request-1", 70, datetime(2026, 10, 31, 14, 59, tzinfo=UTC)), cost_of("request-2", 5)])
+    assert (await books.spent(payer()))["month"] == 5
+    october = ledger(line, now=datetime(2026, 10, 31, 3, tzinfo=UTC))
+    assert (await october.spent(payer()))["day"] == 70
 
 
 async def test_reservations_without_redis_fail_quickly(valkey: tuple[Server, str]) -> None:
