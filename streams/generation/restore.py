@@ -1,4 +1,4 @@
-"""The restoring of results from `lp.results` into Redis, and of their costs into the ledger.
+"""Restore results from `lp.results` into Redis, and their costs into the ledger.
 
 Redis is a view of the topic. After an outage of Redis, a generation worker restores the results that were published
 meanwhile. If Redis is empty, the worker restores all of them, and then the costs.
