@@ -26,9 +26,11 @@ if not FULL:
 
 def pytest_report_header() -> list[str]:
     chromium = shutil.which("chromium") or "none found: browser tests are skipped"
+    firefox = shutil.which("firefox-esr") or shutil.which("firefox") or "none found: its browser tests are skipped"
     return [
         f"stack: {told()}",
         f"chromium: {chromium}",
+        f"firefox: {firefox}",
     ]
 
 

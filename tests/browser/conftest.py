@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import shutil
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,12 +10,12 @@ from dataclasses import dataclass, field
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from playwright.async_api import Browser, Page, async_playwright
+from engines import ENGINES, LAUNCHED
+from playwright.async_api import Browser, Page
 
 from schemas.heatmap import Beacon, decode_beacon
 from streams.edge.site.snippet import Snippet
 
-CHROMIUM = shutil.which("chromium")
 WIDTH, HEIGHT = 1_280, 800
 HANG = "hang"
 CUT = "cut"
@@ -174,17 +172,17 @@ def _answer(answer: object) -> tuple[int, dict[str, str], str | None]:
     return (answer, {}, None) if isinstance(answer, int) else (0, {}, None)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test that uses `browser` in all engines, or in Chromium if it is marked so."""
+    if "browser" in metafunc.fixturenames:
+        alone = metafunc.definition.get_closest_marker("chromium_only")
+        metafunc.parametrize("browser", ENGINES[:1] if alone else ENGINES, indirect=True, scope="module")
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no chromium on the path")
-    arguments = ["--host-resolver-rules=MAP *.test 127.0.0.1", *(["--no-sandbox"] if os.getuid() == 0 else [])]
-    async with async_playwright() as playwright:
-        running = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=arguments, ignore_default_args=["--disable-back-forward-cache"]
-        )
+async def browser(request: pytest.FixtureRequest) -> AsyncIterator[Browser]:
+    async with LAUNCHED[request.param]() as running:
         yield running
-        await running.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -224,6 +222,17 @@ async def wait_in(page: Page, seconds: float) -> None:
 async def scroll_to(page: Page, y: int) -> None:
     """Scroll, and wait until the snippet has noticed the end of scrolling."""
     await page.evaluate(SCROLL, [y, 1_000 * SETTLED_S])
+
+
+async def leave_and_return(page: Page, url: str) -> None:
+    """Open another page and go back; fail unless the back/forward cache restores the first page.
+
+    Playwright's `go_back` waits for an event that Firefox does not send for a restored page.
+    """
+    await page.evaluate("window.kept = true")
+    await page.goto(url)
+    await page.evaluate("history.back()")
+    await page.wait_for_function("window.kept", timeout=15_000)
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -29,7 +29,12 @@ from streams.edge.site.snippet import Snippet
 from streams.local.installation import Installation
 from streams.proof.edge_process import EdgeProcess, edge_process
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.stack, pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.stack,
+    pytest.mark.timeout(400),
+    pytest.mark.chromium_only("tests the way from the edge to ClickHouse; test_snippet.py compares the engines"),
+]
 
 FULL = os.environ.get("LPSTREAM_GUARANTEES") == "full"
 DOWN_S = 30 if FULL else 4

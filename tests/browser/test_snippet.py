@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from conftest import CUT, DEAD_S, HANG, HEIGHT, SETTLED_S, WIDTH, Site, Visit, scroll_to, wait_in
+from conftest import CUT, DEAD_S, HANG, HEIGHT, SETTLED_S, WIDTH, Site, Visit, leave_and_return, scroll_to, wait_in
 from playwright.async_api import Page
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -254,10 +254,7 @@ async def test_hiding_the_page_sends_events_and_stops_the_dwell_time(site: Site,
 
 async def test_returning_from_the_back_forward_cache_is_a_pageview(site: Site, visit: Visit) -> None:
     page = await visit()
-    await page.evaluate("window.kept = true")
-    await page.goto(site.url() + "/other")
-    await page.go_back(wait_until="commit")
-    assert await page.evaluate("window.kept"), "the browser must restore the page from its cache"
+    await leave_and_return(page, site.url() + "/other")
     await flush(page)
     await site.posted(2)
     assert [(beacon.seq, beacon.type[0]) for beacon in site.accepted] == [(0, "s"), (0, "s")]

@@ -13,7 +13,10 @@ import pytest
 from conftest import HEIGHT, WIDTH, Site, Visit
 from playwright.async_api import CDPSession, Page
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.chromium_only("reads Chromium's profiler by CDP"),
+]
 
 SECONDS = 60 if os.environ.get("LPSTREAM_GUARANTEES") == "full" else 6
 MOVES_A_S, SAMPLE_US = 60, 100

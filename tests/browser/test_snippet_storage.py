@@ -14,7 +14,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 STORED = """() => Object.entries(localStorage).filter(([key]) => key.startsWith('lpstream ')).map(([, text]) => text)"""
 FORBID = """Object.defineProperty(window, 'localStorage', { get() { throw new Error('forbidden') } })"""
 FULL = """Storage.prototype.setItem = () => { throw new Error('full') };
-localStorage.__proto__.constructor; Object.defineProperty(window, 'localStorage', { value: new Proxy({}, {
+Object.defineProperty(window, 'localStorage', { value: new Proxy({}, {
   set() { throw new Error('full') }, get() { return undefined } }) });"""
 
 

@@ -1,0 +1,58 @@
+"""The browsers of the snippet's tests: Debian's Chromium and Firefox, both driven by Playwright.
+
+Playwright drives Chromium by CDP and an unpatched Firefox by WebDriver BiDi. Neither is downloaded.
+Mouse, wheel and keyboard give trusted events in both. In Firefox `touchscreen.tap` does nothing.
+"""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from font_browser import CHROMIUM
+from playwright.async_api import Browser, async_playwright
+
+ENGINES = ("chromium", "firefox")
+FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")
+MEDIA_FIX = Path(__file__).with_name("firefox_media.cjs")
+PREFERENCES: dict[str, str | float | bool] = {
+    "network.dns.forceResolve": "127.0.0.1",  # so *.test is the test site, and no request leaves the machine
+    "network.proxy.type": 0,  # the machine's proxy does not know *.test
+}
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """Run Chromium with the back/forward cache, or skip the test."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium on the path: install Debian's package chromium")
+    arguments = ["--host-resolver-rules=MAP *.test 127.0.0.1", *(["--no-sandbox"] if os.getuid() == 0 else [])]
+    async with async_playwright() as playwright:
+        running = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=arguments, ignore_default_args=["--disable-back-forward-cache"]
+        )
+        yield running
+        await running.close()
+
+
+@asynccontextmanager
+async def firefox() -> AsyncIterator[Browser]:
+    """Run Firefox by WebDriver BiDi, which the channel's name selects, or skip the test."""
+    if FIREFOX is None:
+        pytest.skip("no firefox-esr on the path: install Debian's package firefox-esr")
+    with mock.patch.dict(os.environ, NODE_OPTIONS=f'--require "{MEDIA_FIX}"'):
+        playwright = await async_playwright().start()
+    try:
+        running = await playwright.firefox.launch(
+            executable_path=FIREFOX, channel="moz-firefox", firefox_user_prefs=PREFERENCES
+        )
+        yield running
+        await running.close()
+    finally:
+        await playwright.stop()
+
+
+LAUNCHED = {"chromium": chromium, "firefox": firefox}
