@@ -42,6 +42,11 @@ class Kind(StrEnum):
     MOVE = "move"
     SCROLL = "scroll"
     GOAL = "goal"
+    GOAL_FORM = "goal_form"
+    GOAL_MAIL = "goal_mail"
+    GOAL_OUTBOUND = "goal_outbound"
+    GOAL_TEL = "goal_tel"
+    CONVERSION = "conversion"
 
 
 KIND_BY_LETTER = {
@@ -51,6 +56,11 @@ KIND_BY_LETTER = {
     "m": Kind.MOVE,
     "s": Kind.SCROLL,
     "g": Kind.GOAL,
+    "f": Kind.GOAL_FORM,
+    "e": Kind.GOAL_MAIL,
+    "o": Kind.GOAL_OUTBOUND,
+    "t": Kind.GOAL_TEL,
+    "v": Kind.CONVERSION,
 }
 
 LP_ID_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$"
@@ -63,14 +73,15 @@ Count = Annotated[int, Meta(ge=0, le=INT32_MAX)]
 Size = Annotated[int, Meta(ge=1, le=INT32_MAX)]
 Millis = Annotated[int, Meta(ge=0, le=INT53_MAX)]
 Pixel = Annotated[int, Meta(ge=-INT53_MAX, le=INT53_MAX)]
-Letters = Annotated[str, Meta(min_length=1, max_length=MAX_EVENTS, pattern=r"^[crdmsg]+\Z")]
+Letters = Annotated[str, Meta(min_length=1, max_length=MAX_EVENTS, pattern=r"^[crdmsgfeotv]+\Z")]
 SectionName = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class Beacon(Struct, frozen=True, kw_only=True):
     """A beacon, checked by type and range. `decode_beacon` checks that its fields agree.
 
-    Pixels are CSS pixels, times are milliseconds (UTC). `dt`, `x`, `y`, `dwell` are as long as `type`.
+    Pixels are CSS pixels, times are milliseconds (UTC). `dt`, `x`, `y`, `dwell` are as long as `type`. `new_sections`
+    names the sections that the pageview reached for the first time; without it, the depth decides.
     """
 
     schema: Literal[1]
@@ -91,6 +102,7 @@ class Beacon(Struct, frozen=True, kw_only=True):
     dwell: list[Count]
     fixed: list[Count] = []
     sections: Annotated[list[tuple[SectionName, Pixel, Pixel]], Meta(max_length=MAX_SECTIONS)] = []
+    new_sections: Annotated[list[SectionName], Meta(max_length=MAX_SECTIONS)] | None = None
     rate: Annotated[float, Meta(gt=0, le=1)] = 1.0
 
     @property
@@ -135,7 +147,9 @@ def check_beacon(beacon: Beacon) -> Beacon:
     windows = min(2 * stretches, (span_ms - first_ms) // WINDOW_MS + 2)
     if windows > MAX_WINDOWS:
         raise TooMuchError("dt", f"has events in {windows} windows of 5 s, at most {MAX_WINDOWS}: post more often")
-    rows = windows * (-(-min(beacon.page_h, MAX_PAGE_H) // BAND_PX) + len(beacon.sections))
+    names = {name for name, _, _ in beacon.sections}
+    sections = len(beacon.sections) + len(set(beacon.new_sections or ()) - names)
+    rows = windows * (-(-min(beacon.page_h, MAX_PAGE_H) // BAND_PX) + sections)
     if rows > MAX_ROWS:
         raise TooMuchError(
             "dt", f"makes {rows} rows (windows x bands and sections), at most {MAX_ROWS}: post more often"

@@ -22,7 +22,8 @@ WINDOW_COLUMNS = COLUMNS["heatmap_windows"].split()[3:]
 COUNTER = {"c": ["clicks"], "r": ["clicks", "rage_clicks"], "d": ["clicks", "dead_clicks"]} | {
     "m": ["moves"],
     "s": ["scrolls"],
-    "g": ["goals"],
+    **{letter: ["goals"] for letter in "gfeot"},
+    "v": [],
 }
 
 
@@ -60,7 +61,7 @@ def add(rows: Rows, key: tuple[object, ...], *values: int) -> None:
         row[place] += value
 
 
-def count_beacon(tables: dict[str, Rows], beacon: Beacon, timestamp_ms: int) -> None:
+def count_beacon(tables: dict[str, Rows], beacon: Beacon, timestamp_ms: int) -> None:  # noqa: C901 - the contract's order
     """Add one beacon to all tables."""
     shift = timestamp_ms - beacon.last_event_ms if skewed(beacon, timestamp_ms) else 0
     page_h = clamp(beacon.page_h, 0, 65536)
@@ -70,6 +71,9 @@ def count_beacon(tables: dict[str, Rows], beacon: Beacon, timestamp_ms: int) -> 
         sizes = tuple(size // 16 * 16 for size in (beacon.page_w, page_h, beacon.viewport_w, beacon.viewport_h))
         add(tables["heatmap_views"], (*shared, *sizes), 1)
         tables["heatmap_windows"][shared][0] += 1
+    for name in dict.fromkeys(beacon.new_sections or ()):
+        first = (beacon.lp_id, window_start(beacon.t0 + shift + beacon.dt[0]), beacon.device)
+        add(tables["heatmap_sections"], (*first, name), 0, 1)
     for index, letter in enumerate(beacon.type):
         shared = (beacon.lp_id, window_start(beacon.t0 + shift + beacon.dt[index]), beacon.device)
         x, y = clamp(beacon.x[index], 0, 65535), clamp(beacon.y[index], 0, 65535)
@@ -110,4 +114,5 @@ def count_view(
     for name, section_top, section_bottom in beacon.sections:
         top, end = clamp(section_top, 0, 65536), clamp(section_bottom, 0, 65536)
         overlaps = max(top, y) < min(end, bottom)
-        add(tables["heatmap_sections"], (*shared, name), 0, int(depth <= top < bottom), dwell if overlaps else 0)
+        new = beacon.new_sections is None and depth <= top < bottom
+        add(tables["heatmap_sections"], (*shared, name), 0, int(new), dwell if overlaps else 0)

@@ -15,11 +15,20 @@ Bytes = npt.NDArray[np.uint8]
 DEVICE_NAMES = ("desktop", "mobile", "tablet")
 DEVICE_CODES = {name: code for code, name in enumerate(DEVICE_NAMES)}
 CELL_KINDS = ("click", "dead_click", "move", "rage_click")
-CLICK, DEAD_CLICK, MOVE, RAGE_CLICK, SCROLL, GOAL = range(6)
-KIND_CODES = {"c": CLICK, "d": DEAD_CLICK, "m": MOVE, "r": RAGE_CLICK, "s": SCROLL, "g": GOAL}
+CLICK, DEAD_CLICK, MOVE, RAGE_CLICK, SCROLL, CONVERSION, GOAL, FORM, MAIL, OUTBOUND, TEL = range(11)
+KIND_CODES = {"c": CLICK, "d": DEAD_CLICK, "m": MOVE, "r": RAGE_CLICK, "s": SCROLL, "v": CONVERSION} | {
+    "g": GOAL,
+    "f": FORM,
+    "e": MAIL,
+    "o": OUTBOUND,
+    "t": TEL,
+}
 
-# pages have few layouts and many beacons, so each list of sections is stored once
-Layout = tuple[tuple[str, int, int], ...]
+# how a section is known to be reached for the first time: not in this beacon, by the browser, or by the depth
+SEEN, NEW, BY_DEPTH = range(3)
+# The sections of a page: name, top, bottom, and one of the three. Pages have few layouts and many beacons, so each
+# layout is stored once.
+Layout = tuple[tuple[str, int, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import simdjson
 from msgspec import Meta, Raw
 
-from processors.heatmap.columns import DEVICE_CODES, KIND_CODES, BeaconColumns, Layout
+from processors.heatmap.columns import BY_DEPTH, DEVICE_CODES, KIND_CODES, NEW, SEEN, BeaconColumns, Layout
 from processors.heatmap.fold import TABLES, Fold
 from processors.heatmap.windows import Flags, Ints, clock_shift
 from schemas.codec import to_beacon
@@ -50,7 +50,7 @@ from schemas.heatmap import (
 __all__ = ["TABLES", "BeaconColumns", "Decoded", "Fold", "Rejected", "decode"]
 
 Bytes = npt.NDArray[np.uint8]
-Word = TypeVar("Word", str, bytes)
+Word = TypeVar("Word", str, tuple[bytes, bytes])
 Read = TypeVar("Read")
 
 UUID_CHARACTERS = 36
@@ -87,6 +87,7 @@ class _Head(msgspec.Struct, gc=False):
     dwell: Raw
     fixed: list[Count] = []
     sections: Raw = Raw(b"[]")
+    new_sections: Raw = Raw(b"null")
     rate: Annotated[float, Meta(gt=0, le=1)] = 1.0
 
 
@@ -94,6 +95,7 @@ _head_of = msgspec.json.Decoder(_Head).decode
 _sections_of = msgspec.json.Decoder(
     Annotated[list[tuple[SectionName, Pixel, Pixel]], Meta(max_length=MAX_SECTIONS)]
 ).decode
+_names_of = msgspec.json.Decoder(Annotated[list[SectionName], Meta(max_length=MAX_SECTIONS)] | None).decode
 
 
 def _code_table(codes: dict[str, int]) -> Bytes:
@@ -193,7 +195,7 @@ class _Wide:
         counts = np.fromiter(map(len, letters), np.int64, len(heads))
         kind = _kind_table[_ascii(letters)]
         lp_ids, lp = _coded([head.lp_id for head in heads], _lp_id_of)
-        layouts, layout = _coded([bytes(head.sections) for head in heads], _layout_of)
+        layouts, layout = _coded([(bytes(head.sections), bytes(head.new_sections)) for head in heads], _layout_of)
         digits, hyphens = _uuid_digits([head.pageview_id for head in heads])
         odd = (lp < 0) | (layout < 0) | hyphens | (digits == NO_CODE).any(axis=1)
         dt = _integers([head.dt for head in heads], counts, odd)
@@ -244,8 +246,14 @@ def _lp_id_of(text: str) -> str:
     return text
 
 
-def _layout_of(text: bytes) -> Layout:
-    return tuple(_sections_of(text))
+def _layout_of(texts: tuple[bytes, bytes]) -> Layout:
+    """Return the layout of the JSON of `sections` and `new_sections`. A new section without a place has no height."""
+    sections, names = _sections_of(texts[0]), _names_of(texts[1])
+    if names is None:
+        return tuple((*section, BY_DEPTH) for section in sections)
+    new = dict.fromkeys(names)
+    placed = [(*section, NEW if new.pop(section[0], 0) is None else SEEN) for section in sections]
+    return (*placed, *((name, 0, 0, NEW) for name in new))
 
 
 def _integers(arrays: list[Raw], counts: Ints, odd: Flags) -> Ints:

@@ -10,12 +10,13 @@ height overlaps no view; rows of zeros are not written; sizes in `heatmap_views`
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from processors.heatmap.columns import MOVE, SCROLL, BeaconColumns, Layout, joined
+from processors.heatmap.columns import BY_DEPTH, CONVERSION, GOAL, MOVE, NEW, SCROLL, BeaconColumns, Layout, joined
 from processors.heatmap.rows import Part, View, Words, arrow_parts
 from processors.heatmap.tallies import (
     BAND_BITS,
@@ -41,7 +42,7 @@ CELL_PX_BITS = 4
 CELLS_ACROSS = 128
 BAND_PX = 100
 VIEW_PX = 16
-KINDS = 6
+KINDS = 11
 Word = TypeVar("Word", str, View)
 
 # in units of BeaconColumns.weights: events, and sections of their pages
@@ -269,16 +270,17 @@ class _Sections:
     name: Ints
     top: Ints
     bottom: Ints
+    first: Ints
 
     @classmethod
     def of(cls, layouts: list[Layout], names: dict[str, int]) -> "_Sections":
         """Return the sections in arrays; add new names to `names`."""
         flat = [section for layout in layouts for section in layout]
         counts = np.array([len(layout) for layout in layouts], dtype=np.int64)
-        codes = np.array([names.setdefault(name, len(names)) for name, _, _ in flat], dtype=np.int64)
-        bounds = np.array([(top, bottom) for _, top, bottom in flat], dtype=np.int64).reshape(-1, 2)
-        top, bottom = np.clip(bounds, 0, MAX_EDGE).T
-        return cls(np.cumsum(counts) - counts, counts, codes, top, bottom)
+        codes = np.array([names.setdefault(section[0], len(names)) for section in flat], dtype=np.int64)
+        numbers = np.array([section[1:] for section in flat], dtype=np.int64).reshape(-1, 3)
+        top, bottom = np.clip(numbers[:, :2], 0, MAX_EDGE).T
+        return cls(np.cumsum(counts) - counts, counts, codes, top, bottom, numbers[:, 2])
 
     def pairs(self, layout: Ints) -> Iterator[tuple[Ints, Ints]]:
         """Yield each event with each section of its layout, as indices of both, for 8192 events at a time."""
@@ -294,7 +296,8 @@ def _in_sections(chunk: _Chunk, shown: _Shown, sections: _Sections) -> Sums:
     keys: list[Ints] = [np.empty(0, dtype=np.int64)]
     values: list[Ints] = [np.empty((3, 0), dtype=np.int64)]
     if len(sections.name):
-        for part_keys, part_values in (*_section_clicks(chunk, sections), *_section_views(shown, sections)):
+        counted = (_section_clicks(chunk, sections), _section_views(shown, sections), _new_sections(chunk, sections))
+        for part_keys, part_values in chain(*counted):
             keys.append(part_keys)
             values.append(part_values)
     return Sums(np.concatenate(keys), np.concatenate(values, axis=1))
@@ -319,7 +322,7 @@ def _section_views(shown: _Shown, sections: _Sections) -> Iterator[tuple[Ints, I
     for event, section in sections.pairs(shown.layout):
         top, bottom = sections.top[section], sections.bottom[section]
         below = top < shown.bottom[event]
-        reached = below & (shown.depth[event] <= top)
+        reached = below & (shown.depth[event] <= top) & (sections.first[section] == BY_DEPTH)
         seen = below & (shown.top[event] < bottom) & (top < bottom)
         exposure = shown.dwell[event] * seen
         counted = np.flatnonzero(reached | (exposure > 0))
@@ -327,11 +330,24 @@ def _section_views(shown: _Shown, sections: _Sections) -> Iterator[tuple[Ints, I
         yield keys, np.stack((np.zeros_like(keys), reached[counted].astype(np.int64), exposure[counted]))
 
 
+def _new_sections(chunk: _Chunk, sections: _Sections) -> Iterator[tuple[Ints, Ints]]:
+    """Yield the sections that the browsers saw for the first time, in the window of each beacon's first event."""
+    counts = chunk.columns.counts
+    group = chunk.group[np.cumsum(counts) - counts]
+    for beacon, section in sections.pairs(chunk.columns.layout):
+        new = np.flatnonzero(sections.first[section] == NEW)
+        keys = group[beacon[new]] << CODE_BITS | sections.name[section[new]]
+        values = np.zeros((3, len(keys)), dtype=np.int64)
+        values[1] = 1
+        yield keys, values
+
+
 def _windows(chunk: _Chunk) -> Sums:
     """Return the counts of every group: the columns of heatmap_windows, in their order."""
     size = len(chunk.groups)
     by_kind = np.bincount(chunk.group * KINDS + chunk.columns.kind, minlength=size * KINDS).reshape(size, KINDS).T
-    click, dead, move, rage, scroll, goal = by_kind
+    click, dead, move, rage, scroll = by_kind[:CONVERSION]
     pageviews = np.bincount(chunk.open_group, minlength=size)
-    counts = (pageviews, by_kind.sum(axis=0), click + dead + rage, rage, dead, move, scroll, goal)
+    goals = by_kind[GOAL:].sum(axis=0)
+    counts = (pageviews, by_kind.sum(axis=0), click + dead + rage, rage, dead, move, scroll, goals)
     return Sums(np.arange(size), np.stack(counts).astype(np.int64))

@@ -6,12 +6,13 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from aiohttp import web
 from engines import ENGINES, LAUNCHED
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, BrowserContext, Page
 
 from schemas.heatmap import Beacon, decode_beacon
 from streams.edge.site.snippet import Snippet
@@ -79,6 +80,7 @@ class Site:
     posts: list[Post] = field(default_factory=list)
     answers: deque[object] = field(default_factory=deque)
     always: object = 204
+    html: str = ""
     _released: asyncio.Event = field(default_factory=asyncio.Event)
     _preflights: int = 0
 
@@ -98,7 +100,7 @@ class Site:
         first = {identity[0]: at for at, identity in reversed(list(enumerate(once)))}
         return [once[key] for key in sorted(once, key=lambda key: (first[key[0]], key[1]))]
 
-    def events(self, letters: str = "crdmsg") -> list[tuple[str, int, int, int, bool]]:
+    def events(self, letters: str = "crdmsgfeotv") -> list[tuple[str, int, int, int, bool]]:
         """Return (type, x, y, dwell, fixed) of the accepted events of these types."""
         return [
             (kind, beacon.x[at], beacon.y[at], beacon.dwell[at], at in beacon.fixed)
@@ -130,7 +132,7 @@ class Site:
     async def serve_page(self, request: web.Request) -> web.Response:
         """Serve the page; the query may set `head`, `options` and the snippet's address `script`."""
         query = request.query
-        body = PAGE.replace("HEAD", query.get("head", "")).replace("OPTIONS", query.get("options", ""))
+        body = self.html or PAGE.replace("HEAD", query.get("head", "")).replace("OPTIONS", query.get("options", ""))
         return web.Response(text=body.replace("SCRIPT", query.get("script", "/t.js")), content_type="text/html")
 
     async def serve_other(self, request: web.Request) -> web.Response:
@@ -239,22 +241,35 @@ async def leave_and_return(page: Page, url: str) -> None:
 async def visit(browser: Browser, site: Site) -> AsyncIterator[Visit]:
     """Return a function that opens the page as a new visitor and waits for the snippet.
 
-    Errors in the page fail.
+    `html` replaces the whole page, `options` are those of the browser's context. Errors in the page fail.
     """
-    context = await browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
+    contexts: list[BrowserContext] = []
     errors: list[str] = []
-    context.on("weberror", lambda error: errors.append(str(error.error)))
 
-    async def opened(host: str = "127.0.0.1", init: str = "", clock: bool = False, **query: str) -> Page:
-        page = await context.new_page()
+    async def opened(
+        host: str = "127.0.0.1", init: str = "", clock: bool = False, html: str = "", device: Any = None, **query: str
+    ) -> Page:
+        if device is not None or not contexts:
+            contexts.append(await person(browser, **(device or {})))
+            contexts[-1].on("weberror", lambda error: errors.append(str(error.error)))
+        page = await contexts[-1].new_page()
+        site.html = html
         if clock:
             await page.clock.install()
         if init:
             await page.add_init_script(init)
         await page.goto(site.url(host) + "/page?" + "&".join(f"{name}={value}" for name, value in query.items()))
-        await page.wait_for_function("window.lpstream")
+        await page.wait_for_function("window.lpstream && lpstream.running")
         return page
 
     yield opened
-    await context.close()
+    for context in contexts:
+        await context.close()
     assert errors == []
+
+
+async def person(browser: Browser, **options: Any) -> BrowserContext:
+    """Return a context whose pages do not look like a robot's."""
+    context = await browser.new_context(**({"viewport": {"width": WIDTH, "height": HEIGHT}} | options))
+    await context.add_init_script("Object.defineProperty(Navigator.prototype, 'webdriver', { get: () => false })")
+    return context

@@ -137,7 +137,7 @@ async def contexts(browser: Browser) -> AsyncIterator[list[BrowserContext]]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def context(browser: Browser, contexts: list[BrowserContext]) -> BrowserContext:
-    contexts.append(await browser.new_context(viewport={"width": WIDTH, "height": HEIGHT}))
+    contexts.append(await person(browser))
     return contexts[-1]
 
 
@@ -324,7 +324,7 @@ async def test_a_click_right_before_closing_is_counted(world: World, visit: Open
 
 
 async def test_an_unlisted_origin_is_not_counted(world: World, browser: Browser, site: Any) -> None:
-    context = await browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
+    context = await person(browser)
     try:
         page = await context.new_page()
         # The same site under another name is another origin; the script's integrity check needs a listed origin.

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from processors.heatmap import decode as heatmap
-from processors.heatmap.columns import DEVICE_NAMES, KIND_CODES
+from processors.heatmap.columns import BY_DEPTH, DEVICE_NAMES, KIND_CODES, NEW, SEEN
 from processors.heatmap.decode import Decoded, decode
 from schemas.codec import encode_framed
 from schemas.errors import DecodeError
@@ -77,9 +77,20 @@ def expected(beacon: Beacon) -> dict[str, Any]:
         **{name: getattr(beacon, name) for name in ("lp_id", "device", *SCALARS, "type", "dt", "x", "y", "dwell")},
         "opens": beacon.seq == 0,
         "fixed": sorted(set(beacon.fixed)),
-        "sections": beacon.sections,
+        "sections": layout(beacon),
         "identity": bytes.fromhex(beacon.pageview_id.replace("-", "")) + beacon.seq.to_bytes(4, "big"),
     }
+
+
+def layout(beacon: Beacon) -> list[tuple[str, int, int, int]]:
+    """Return the sections with the way in which each is known to be new; new sections without a place follow."""
+    if beacon.new_sections is None:
+        return [(*section, BY_DEPTH) for section in beacon.sections]
+    new, found = list(dict.fromkeys(beacon.new_sections)), []
+    for name, top, bottom in beacon.sections:
+        found.append((name, top, bottom, NEW if name in new else SEEN))
+        new = [other for other in new if other != name]
+    return found + [(name, 0, 0, NEW) for name in new]
 
 
 def agree(values: list[bytes]) -> None:
@@ -232,13 +243,14 @@ def _valid(draw: st.DrawFn) -> dict[str, Any]:
         "lp_id": draw(st.from_regex(r"\A[A-Za-z0-9_][A-Za-z0-9._-]{0,12}\Z")),
         "pageview_id": draw(st.uuids().map(str)),
         "seq": draw(st.sampled_from([0, 1, 2**31 - 1])),
-        "type": "".join(rng.choices("crdmsg", k=events)),
+        "type": "".join(rng.choices("crdmsgfeotv", k=events)),
         **{name: [rng.randrange(2**31) for _ in range(events)] for name in ("dt", "dwell")},
         **{name: [rng.randrange(1 - 2**53, 2**53) for _ in range(events)] for name in ("x", "y")},
         "fixed": [rng.randrange(events) for _ in range(rng.randrange(3))],
         "sections": [[draw(names), rng.randrange(9000), rng.randrange(9000)] for _ in range(rng.randrange(4))],
+        "new_sections": draw(st.none() | st.lists(names, max_size=3)),
     }
-    for name in draw(st.sets(st.sampled_from(["fixed", "sections", "rate"]))):
+    for name in draw(st.sets(st.sampled_from(["fixed", "sections", "new_sections", "rate"]))):
         del document[name]
     return document
 

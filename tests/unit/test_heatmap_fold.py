@@ -104,6 +104,16 @@ def test_a_view_below_the_page_counts_nothing() -> None:
     assert [row[3:] for row in rows["heatmap_sections"]] == [("hero", 0, 1, 5)]
 
 
+def test_the_browser_says_which_sections_are_new() -> None:
+    rows = one(sections=[["hero", 0, 820], ["price", 820, 1640]], new_sections=["price", "gone", "price"])
+    assert [row[3:] for row in rows["heatmap_sections"]] == [("gone", 0, 1, 0), ("hero", 1, 0, 0), ("price", 0, 1, 0)]
+
+
+def test_all_kinds_of_goals_count_as_goals_and_conversions_as_events() -> None:
+    goals = dict.fromkeys(("dt", "x", "y", "dwell"), [0] * 6)
+    assert one(type="vgfeot", **goals)["heatmap_windows"][0][4:] == (6, 0, 0, 0, 0, 0, 5)
+
+
 def test_events_of_a_beacon_fall_into_their_own_windows() -> None:
     start = NOW_MS // 5000 * 5000
     rows = one(t0=start - 1, type="cc", dt=[0, 1], x=[0, 0], y=[0, 0], dwell=[0, 0])
@@ -204,13 +214,14 @@ def _beacons(draw: st.DrawFn) -> Beacon:
         page_h=draw(_sizes(16, 100, 65_536, 70_000, INT32_MAX)),
         t0=max(0, NOW_MS + draw(st.integers(-6, 6)) * 2_499 + draw(skew)),
         depth=draw(st.one_of(st.just(0), st.integers(0, 3000), st.sampled_from([65_536, INT32_MAX]))),
-        type="".join(draw(st.lists(st.sampled_from("crdmssg"), min_size=events, max_size=events))),
+        type="".join(draw(st.lists(st.sampled_from("crdmssgfeotv"), min_size=events, max_size=events))),
         dt=each(st.one_of(st.integers(0, 12_000), st.sampled_from([0, 5000, MAX_SPAN_MS]))),
         x=each(_pixels()),
         y=each(_pixels()),
         dwell=each(st.one_of(st.integers(0, 3), st.just(MAX_EARLIER_MS))),
         fixed=draw(st.lists(st.integers(0, events - 1), max_size=4, unique=True)),
         sections=draw(st.lists(st.tuples(names, _pixels(), _pixels()), max_size=5)),
+        new_sections=draw(st.none() | st.lists(names, max_size=4)),
         rate=draw(st.sampled_from([1.0, 0.5])),
     )
 

@@ -12,10 +12,10 @@ from streams.edge.site.snippet import Snippet
 
 TRACKER = Path(__file__).parents[2] / "streams" / "edge" / "tracker"
 STATIC = TRACKER.parent / "static"
-MOST_BYTES = 3 * 1024
+MOST_BYTES = 4 * 1024
 
 
-def test_the_snippet_is_at_most_3_kb_gzipped() -> None:
+def test_the_snippet_is_at_most_4_kb_gzipped() -> None:
     assert len(gzip.compress((STATIC / "t.js").read_bytes(), 9)) <= MOST_BYTES
 
 

@@ -4,10 +4,15 @@ import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import { minify } from "terser";
 
-const source = readFileSync(fileURLToPath(new URL("t.js", import.meta.url)), "utf8");
+// one keyword for all variables compresses better than two; the positions in the source map stay right by the spaces
+const source = readFileSync(fileURLToPath(new URL("t.js", import.meta.url)), "utf8").replace(/\bconst\b/g, "let  ");
 const { code, map } = await minify({ "t.js": source }, {
-  ecma: 2017,
-  compress: { ecma: 2017, passes: 3, unsafe_arrows: true, unsafe_methods: true, keep_fargs: false, pure_getters: true },
+  ecma: 2020,
+  // of the options tried, these gave the smallest gzip
+  compress: {
+    ecma: 2020, passes: 2, conditionals: false, booleans_as_integers: true, keep_fargs: false, pure_getters: true,
+    unsafe: true, unsafe_arrows: true, unsafe_comps: true, unsafe_methods: true,
+  },
   mangle: true,
   toplevel: true,
   format: { comments: false },

@@ -1,95 +1,192 @@
 /* lpstream tracking snippet: clicks, pointer rests and scrolling of one page, in batches, without personal data.
    <script async src="…/t.js" data-lp-id="lp_8f3a"></script>
-   `npm run build` in this folder makes ../static/t.js of it; every byte of that is paid for by every visitor. */
+   `npm run build` in this folder makes ../static/t.js of it. Each visitor loads it, so each byte counts: the state of
+   the pageview is in variables, whose names the build shortens, and an event is an array.
+   Pages change built-in prototypes, so the code uses few of their methods, and options inherit nothing. */
 (() => {
   "use strict";
-  const script = document.currentScript;
-  if (!script || window.lpstream) return;
-  const option = (name) => script.dataset[name];
-  const endpoint = (option("endpoint") || new URL(script.src || location.href).origin).replace(/\/+$/, "");
-  const proxied = option("transport") === "kafka-rest";
-  const door = endpoint + (proxied ? "/topics/heatmap.events" : "/e/heatmap.events");
-  const share = Number(option("sample") || 1), rate = Number.isNaN(share) ? 1 : Math.min(1, share);
-  const refused = navigator.doNotTrack === "1" || navigator.globalPrivacyControl === true || Math.random() >= rate;
-  let allowed = !refused && option("consent") !== "required";
+  const root = document.documentElement, before = window.lpstream;
+  const script = document.currentScript || document.querySelector('script[data-lp-id],script[src$="/t.js"]');
+  const options = { __proto__: null, ...window.lpstreamConfig, ...script?.dataset };
+  // `running` is true in our own object only: an element with the id "lpstream" is also a global of that name
+  if (before?.running === true) return before.page(options.lpId, true);
+  const origin = (options.endpoint || new URL(script?.src || location).origin).replace(/\/+$/, "");
+  const proxied = options.transport === "kafka-rest";
+  const door = origin + (proxied ? "/topics/heatmap.events" : "/e/heatmap.events");
+  const share = +(options.sample || 1), rate = share >= 0 ? Math.min(1, share) : 1;
+  const refused = navigator.webdriver || navigator.doNotTrack == 1 || navigator.globalPrivacyControl === true ||
+    Math.random() >= rate;
+  let allowed = !refused && options.consent !== "required";
 
-  const FLUSH_MS = 5000, MOST_EVENTS = 100, REST_MS = 500, SETTLE_MS = 150, ROUTE_MS = 1000;
-  // a gap longer than this is a sleep of the machine: nobody looked, and the server takes no beacon that spans it
+  const FLUSH_MS = 5000, MOST_EVENTS = 100, REST_MS = 500, SETTLE_MS = 150, MOST_SECTIONS = 30;
+  const ROUTE_MS = 1000, NAMED_MS = 3000, POLL_MS = 250;
+  // without input, scrolling or return for this time, nobody looks
+  const IDLE_MS = 30000;
+  // a gap longer than this is a sleep of the machine: the server takes no beacon that spans it
   const GAP_MS = 60000;
   const RAGE_MS = 1000, RAGE_PX = 30, DEAD_MS = 2500;
   const FIELD = "input:not([type=button]),select,textarea,[contenteditable]";
-  const ANSWER_MS = 15000, MOST_QUEUED = 300, MOST_KEPT = 250000, MOST_LEAVING = 45000;
+  const UNSEEN = FIELD + ",label,video,audio,canvas,svg a";
+  const ANSWER_MS = 15000, MOST_KEPT = 250000, MOST_LEAVING = 55000;
   // the server forgets after 30 minutes what it has counted: what may have arrived must not come later than that
   const KEEP_TRIED_MS = 20 * 60 * 1000, KEEP_UNTRIED_MS = 24 * 60 * 60 * 1000;
-  const now = () => Date.now();
-  const safely = (work) => (event) => { try { return work(event); } catch { /* a page must never notice us */ } };
+  // how a pageview began, if not by loading the page
+  const ROUTE = 1, PAGE = 2;
+  // the places in an event
+  const TYPE = 0, AT = 1, X = 2, Y = 3, DWELL = 4, FIXED = 5, UNDECIDED = 6;
 
-  const uuid = () => crypto.randomUUID ? crypto.randomUUID() :
-    "10000000-1000-4000-8000-100000000000".replace(/[018]/g, (c) =>
-      (c ^ (crypto.getRandomValues(new Uint8Array(1))[0] & (15 >> (c / 4)))).toString(16));
-  const device = () => innerWidth < 768 ? "mobile" : innerWidth < 1100 ? "tablet" : "desktop";
-  const visible = () => document.visibilityState === "visible";
-  const top = () => Math.max(0, Math.round(scrollY));
-  const pageHeight = () => Math.max(1, document.documentElement.scrollHeight);
-  const sections = () => [...document.querySelectorAll("[data-section],section[id]")].map((element) => {
-    const box = element.getBoundingClientRect(), name = [...(element.dataset.section || element.id)];
-    return [name.slice(0, 64).join(""), Math.round(box.top + scrollY), Math.round(box.bottom + scrollY)];
-  }).filter(([name, from, to]) => name && from < to).slice(0, 30);
+  const now = Date.now, { min, max, round, abs } = Math;
+  const safely = (work) => (...all) => { try { return work(...all); } catch { /* a page must never notice us */ } };
+  const later = (work, ms) => setTimeout(safely(work), ms);
+  const on = (target, listeners) => {
+    for (const name of Object.keys(listeners)) {
+      target.addEventListener(name, safely(listeners[name]), { __proto__: null, capture: true, passive: true });
+    }
+  };
+  // JSON.stringify calls the page's `toJSON` of objects, but not of texts and numbers
+  const json = (value) => {
+    if (!value || typeof value !== "object") return JSON.stringify(value);
+    const list = Array.isArray(value);
+    let text = "";
+    for (const key of Object.keys(value)) {
+      text += (text && ",") + (list ? "" : JSON.stringify(key) + ":") + json(value[key]);
+    }
+    return list ? `[${text}]` : `{${text}}`;
+  };
+  // crypto.randomUUID is for https only; the name of a blob is a random UUID everywhere
+  const uuid = () => URL.createObjectURL(new Blob()).slice(-36);
+  const up = (element) => element.assignedSlot || element.parentElement || element.getRootNode().host;
 
-  /* What happens in a pageview becomes events, events become beacons. */
-  let lpId = option("lpId"), view, timer, still, stillTimer, settleTimer, changedAt = 0, pressedAt = 0, clickedAt = 0, pressed;
-  function begin(by) {
-    still = null;
-    view = {
-      lpId, by, id: uuid(), seq: 0, depth: 0, sent: 0, events: [], clicks: [], y: top(),
-      beganAt: now(), seenAt: visible() ? now() : 0
-    };
-    record("s", 0, view.y, 0);
+  /* The page: the document, or the element that scrolls in its place. Sizes are of the layout, not of the zoomed view. */
+  const frame = () => document.scrollingElement || root, style = getComputedStyle;
+  let scroller = root, viewW, viewH, pageW, pageH, sections, changedAt = 0;
+  const top = () => max(0, round(scroller.scrollTop));
+  const left = () => {
+    const { direction, writingMode } = style(document.body || root);
+    // pages that begin at the right have negative positions
+    return scroller.scrollLeft + (/-rl|^h.*rtl/.test(writingMode + direction) ? pageW - viewW : 0);
+  };
+  const clipped = (name) => /hidden|clip/.test(style(root)[name] + style(document.body || root)[name]);
+  const scrolls = (element) => element.scrollHeight > element.clientHeight + 1;
+  function measure() {
+    const page = frame();
+    viewW = page.clientWidth;
+    viewH = page.clientHeight;
+    if (scroller === page || !scrolls(scroller)) {
+      scroller = !(scrolls(page) && !clipped("overflowY")) && document.elementsFromPoint(viewW / 2, viewH / 2).find(
+        (element) => element.clientHeight * element.clientWidth > viewW * viewH / 2 && scrolls(element) &&
+          /auto|scroll/.test(style(element).overflowY)) || page;
+    }
+    pageW = viewW + (scroller === page && clipped("overflowX") ? 0 : scroller.scrollWidth - scroller.clientWidth);
+    pageH = viewH + scroller.scrollHeight - scroller.clientHeight;
+    sections = [];
+    for (const element of document.querySelectorAll("[data-section],section[id]")) {
+      const box = element.getBoundingClientRect(), name = [...(element.dataset.section || element.id)];
+      const from = round(box.top + top()), to = round(box.bottom + top());
+      if (name[0] && from < to && sections.length < MOST_SECTIONS) sections.push([name.slice(0, 64).join(""), from, to]);
+    }
   }
-  function record(type, x, y, dwell, fixed, undecided) {
+  // a phone stays a phone when it lies on its side
+  const device = () => navigator.maxTouchPoints && min(screen.width, screen.height) < 600 || viewW < 768 ? "mobile" :
+    viewW < 1100 ? "tablet" : "desktop";
+
+  /* Attention: the time that the page was visible and somebody used it, in ms. A gap counts one flush at most. */
+  let attention = 0, tickAt = now(), activeAt = tickAt, shown = !document.hidden;
+  function attend() {
+    const at = now();
+    if (shown) attention += max(0, min(at - tickAt, FLUSH_MS, activeAt + IDLE_MS - tickAt));
+    tickAt = at;
+    return attention;
+  }
+  function active() {
+    attend();
+    activeAt = now();
+  }
+
+  /* The pageview. What happens in it becomes events, events become beacons. */
+  let lpId = options.lpId, viewId, by, named, routed, opened, frozen, beganAt, path, seq, depth, sent, seen, events, clicks,
+    kind, y, goals, known, told, timer, still, stillTimer, settleTimer;
+  const where = () => location.pathname.replace(/\/$/, "") + (/^#[/!]/.test(location.hash) ? location.hash : "");
+  function begin(how) {
+    viewId = uuid();
+    by = how;
+    opened = routed = still = null;
+    named = how === PAGE && lpId;
+    beganAt = now();
+    path = where();
+    seq = depth = sent = told = 0;
+    seen = attend();
+    events = [];
+    clicks = [];
+    goals = "";
+    known = [];
+    clearTimeout(settleTimer);
+    // after a route change the application draws the new page and scrolls to its top
+    if (how) settleTimer = later(settled, ROUTE_MS);
+    else open();
+  }
+  /* The pageview counts once it is visible and its first position is known. */
+  function open() {
+    if (opened || !shown) return;
+    opened = true;
+    measure();
+    kind = device();
+    y = top();
+    record("s", 0, y);
+  }
+  function record(type, x = 0, y = 0, dwell = 0, fixed, undecided) {
     if (!allowed) return;
-    if (view.events[0] && now() - view.events[0].at > GAP_MS) flush(true);
-    const stood = Math.min(GAP_MS, Math.max(0, dwell));
-    const event = { type, x: Math.round(x), y: Math.round(y), dwell: stood, fixed, undecided, at: now() };
-    view.events.push(event);
-    if (type === "s") view.depth = Math.max(view.depth, Math.min(y + innerHeight, pageHeight()));
-    if (view.events.length >= MOST_EVENTS) flush();
+    open();
+    if (now() - events[0]?.[AT] > GAP_MS) flush(true);
+    if (!frozen && opened) measure();
+    const event = [type, now(), round(x), round(y), min(GAP_MS, round(dwell)), fixed, undecided];
+    events.push(event);
+    if (type === "s") {
+      const bottom = min(y + viewH, pageH);
+      depth = max(depth, bottom);
+      for (const [name, from] of sections) {
+        if (from < bottom && !known.includes(name)) known.push(name);
+      }
+    }
+    if (events.length >= MOST_EVENTS) flush();
     return event;
   }
   function exposure() {
-    if (!view.seenAt) return;
-    const dwell = now() - view.seenAt;
-    view.seenAt = now();
-    record("s", 0, view.y, dwell);
+    const dwell = attend() - seen;
+    if (!opened || !dwell) return;
+    seen += dwell;
+    record("s", 0, y, dwell);
   }
   function endRest() {
     clearTimeout(stillTimer);
-    if (still) record("m", still.x, still.y, now() - still.since, still.fixed);
+    if (still) still();
     still = null;
   }
-  function leave() { endRest(); exposure(); view.seenAt = 0; flush(true); }
+  function leave() {
+    endRest();
+    flush(true);
+  }
   function flush(leaving) {
+    // a route change waits for its name: the application may call page() after it has loaded the route's data
+    if (!leaving && by === ROUTE && !named && !seq && now() - beganAt < NAMED_MS) return;
+    open();
+    exposure();
     // a click of which it is not known whether it is dead waits for the next beacon, unless there may be none
-    const events = view.events.filter((event) => leaving || !event.undecided);
-    view.events = view.events.filter((event) => !leaving && event.undecided);
-    if (allowed && events.length) {
-      const beacon = beaconOf(events), all = load();
-      all[beacon.pageview_id + beacon.seq] = [JSON.stringify(beacon), now(), 0];
+    const ready = events.filter((event) => leaving || !event[UNDECIDED]);
+    if (allowed && opened && ready.length) {
+      events = events.filter((event) => !leaving && event[UNDECIDED]);
+      const all = load(), t0 = ready[0][AT], column = (place) => ready.map((event) => event[place]);
+      all[viewId + seq] = [json({
+        schema: 1, lp_id: lpId, pageview_id: viewId, seq: seq++, device: kind, viewport_w: viewW, viewport_h: viewH,
+        page_w: pageW, page_h: pageH, t0, depth: sent, type: column(TYPE).join(""),
+        dt: column(AT).map((at) => max(0, at - t0)), x: column(X), y: column(Y), dwell: column(DWELL),
+        fixed: ready.flatMap((event, place) => event[FIXED] ? [place] : []), sections, new_sections: known.slice(told), rate
+      }), now(), 0];
+      sent = depth;
+      told = known.length;
       keep(all);
     }
     send(leaving);
-  }
-  function beaconOf(events) {
-    const t0 = events[0].at, column = (of) => events.map(of), depth = view.sent;
-    view.sent = Math.round(view.depth);
-    return {
-      schema: 1, lp_id: view.lpId, pageview_id: view.id, seq: view.seq++, device: device(),
-      viewport_w: Math.max(1, innerWidth), viewport_h: Math.max(1, innerHeight),
-      page_w: Math.max(1, document.documentElement.scrollWidth), page_h: pageHeight(),
-      t0, depth, type: column((e) => e.type).join(""), dt: column((e) => Math.max(0, e.at - t0)),
-      x: column((e) => e.x), y: column((e) => e.y), dwell: column((e) => e.dwell),
-      fixed: events.flatMap((e, at) => e.fixed ? [at] : []), sections: sections(), rate
-    };
   }
 
   /* Beacons are kept until the server has them, by identity, each as [body, made at, tried at]; in localStorage, so that
@@ -106,170 +203,256 @@
     return {};
   }
   function keep(all) {
-    const identities = Object.keys(all);
     let room = MOST_KEPT;
-    identities.reverse().forEach((identity, newer) => {
-      if ((room -= all[identity][0].length) < 0 || newer >= MOST_QUEUED) delete all[identity];
-    });
+    for (const identity of Object.keys(all).reverse()) if ((room -= all[identity][0].length) < 0) delete all[identity];
     if (!own) {
-      try { return void (localStorage[KEY] = JSON.stringify(all)); } catch { /* full, or forbidden */ }
+      try { return void (localStorage[KEY] = json(all)); } catch { /* full, or forbidden */ }
     }
     own = all;
   }
-  function forget(identity) {
-    const all = load();
-    delete all[identity];
-    keep(all);
-  }
 
-  /* One request at a time, all that may go at once when the page leaves. */
+  /* One request at a time, all that may go at once when the page leaves: then the newest first. */
   const flying = new Set();
   let waitUntil = 0, backoff = 1000;
   function send(leaving) {
     if (!allowed) return;
-    const all = load();
-    let room = MOST_LEAVING, due = leaving ? MOST_QUEUED : flying.size || now() < waitUntil ? 0 : 1;
-    for (const identity in all) {
-      const [body, madeAt, triedAt] = all[identity];
-      if (triedAt ? now() - triedAt > KEEP_TRIED_MS : now() - madeAt > KEEP_UNTRIED_MS) delete all[identity];
-      // browsers refuse more than 64 KiB of requests that outlive the page, ours and the page's together
-      else if (due && !flying.has(identity) && (room -= body.length) >= 0) {
+    const all = load(), identities = Object.keys(all);
+    let room = MOST_LEAVING, due = leaving ? Infinity : flying.size || now() < waitUntil ? 0 : 1;
+    // browsers refuse more than 64 KiB of requests that outlive the page, ours and the page's together
+    for (const identity of leaving ? identities.reverse() : identities) {
+      const [body, madeAt, triedAt] = all[identity], bytes = new Blob([body]).size;
+      if (now() - (triedAt || madeAt) > (triedAt ? KEEP_TRIED_MS : KEEP_UNTRIED_MS)) delete all[identity];
+      else if (due && bytes < room && !flying.has(identity)) {
         due--;
+        room -= bytes;
         all[identity][2] = triedAt || now();
+        flying.add(identity);
         post(identity, body);
       }
     }
     keep(all);
   }
   async function post(identity, body) {
-    flying.add(identity);
-    const pause = await delivered(body).catch(() => 0);
-    flying.delete(identity);
-    safely(() => {
-      if (pause === null) {
-        backoff = 1000;
-        forget(identity);
-        send();
-      } else if (now() >= waitUntil) {
-        waitUntil = now() + Math.max(backoff, pause);
-        backoff = Math.min(backoff * 2, 60000);
-      }
-    })();
-  }
-  /* null: it has arrived, or never will. A number: try again, after so many ms at least. */
-  async function delivered(beacon) {
-    const cut = new AbortController(), limit = setTimeout(() => cut.abort(), ANSWER_MS);
+    const cut = new AbortController();
+    let arrived, pause;
+    later(() => cut.abort(), ANSWER_MS);
     try {
       const answer = await fetch(door, {
-        method: "POST", body: proxied ? `{"records":[{"value":${beacon}}]}` : beacon,
+        __proto__: null, method: "POST", body: proxied ? `{"records":[{"value":${body}}]}` : body,
         keepalive: true, credentials: "omit", signal: cut.signal,
-        headers: { "Content-Type": proxied ? "application/vnd.kafka.json.v2+json" : "text/plain" }
-      });
-      if (answer.status === 408 || answer.status === 429 || answer.status >= 500) {
-        return 1000 * Number(answer.headers.get("Retry-After")) || 0;
-      }
-      // a Kafka REST proxy answers 200 and tells of each record whether the broker took it
-      if (proxied && answer.ok && (await answer.json()).offsets.some((one) => one.error_code || one.error)) return 0;
-      return null;
-    } finally { clearTimeout(limit); }
+        headers: proxied ? { "Content-Type": "application/vnd.kafka.json.v2+json" } : {}
+      }), { status } = answer;
+      pause = 1000 * answer.headers.get("Retry-After");
+      // it has arrived, or never will; a Kafka REST proxy answers 200 and says for each record whether the broker took it
+      arrived = !/408|429|5../.test(status) &&
+        !(proxied && answer.ok && (await answer.json()).offsets.some((one) => one.error_code || one.error));
+    } catch { /* try again */ }
+    flying.delete(identity);
+    if (arrived) {
+      const all = load();
+      delete all[identity];
+      keep(all);
+      backoff = 1000;
+      send();
+    } else if (now() >= waitUntil) {
+      waitUntil = now() + max(backoff, pause || 0);
+      backoff = min(backoff * 2, 60000);
+    }
   }
 
   /* What a visitor does. */
-  function place(event) {
-    for (let element = event.target; element instanceof Element; element = element.parentElement) {
-      const position = getComputedStyle(element).position;
-      if (position === "fixed" || position === "sticky") return { x: event.clientX, y: event.clientY, fixed: true };
-    }
-    return { x: event.clientX + scrollX, y: event.clientY + scrollY, fixed: false };
+  let pressed, pressedAt, selected;
+  const changed = () => { changedAt = now(); };
+  const observer = new MutationObserver(changed);
+  const observe = (tree) => observer.observe(tree, {
+    __proto__: null, subtree: true, childList: true, attributes: true, characterData: true
+  });
+  function goal(letter) {
+    if (!beganAt || !allowed || goals.includes(letter)) return;
+    if (!goals) record("v");
+    goals += letter;
+    record(letter);
   }
+  /* Whether the element keeps its place in the viewport: it is fixed, or sticky and stuck. */
+  function stuck(element, css) {
+    if (css.position !== "sticky") return css.position === "fixed";
+    const box = element.getBoundingClientRect();
+    return top() && abs(box.top - parseFloat(css.top)) < 2 || abs(viewH - box.bottom - parseFloat(css.bottom)) < 2;
+  }
+  /* Look at the element and all around it. Return its place, in pixels of the page, or of the viewport if it keeps its
+     place there; its link; and whether a press may do something that the page cannot see. */
+  function look(element, { clientX: x, clientY: y }) {
+    let fixed = false, inside = scroller === frame(), unseen, link;
+    for (; element && element !== root; element = up(element)) {
+      const css = style(element), tree = element.shadowRoot;
+      if (tree) observe(tree);
+      if (!link && element.href && element.protocol) link = element;
+      unseen = unseen || element.matches(UNSEEN) && element.control !== null ||
+        !tree && customElements.get(element.localName);
+      inside = inside || element === scroller;
+      if (element === scroller || element === document.body) continue;
+      if (stuck(element, css)) fixed = true;
+      else if (css.transform !== "none") fixed = false; // it moves the fixed elements in it
+    }
+    fixed = fixed || !inside;
+    return [fixed ? x : x + left(), fixed ? y : y + top(), fixed, link, unseen];
+  }
+  const goalOf = ({ protocol, hostname }) => protocol === "tel:" ? "t" : protocol === "mailto:" ? "e" :
+    hostname === location.hostname || /^(ja|bl|da)/.test(protocol) ? "" : "o";
+  /* Whether the link leads to another page, in this tab or elsewhere. */
+  const leads = ({ href, protocol }) => protocol !== "javascript:" &&
+    (!/#/.test(href) || href.split("#")[0] !== location.href.split("#")[0]);
   function click(event) {
-    // scripts and keys press buttons too, and a label presses its field within the same event: those are no clicks
-    if (!event.isTrusted || !event.detail || event.timeStamp === clickedAt || !allowed) return;
-    clickedAt = event.timeStamp;
-    const { x, y, fixed } = place(event), at = now(), since = Math.min(at, pressedAt || at);
-    view.clicks = view.clicks.filter((one) => at - one.at <= RAGE_MS);
-    view.clicks.push({ x, y, at });
-    const near = view.clicks.filter((one) => Math.hypot(one.x - x, one.y - y) <= RAGE_PX);
-    if (near.length >= 3) return record("r", x, y, 0, fixed);
+    if (!event.isTrusted || !allowed) return;
+    const [x, y, fixed, link, unseen] = look(event.composedPath()[0], event);
+    if (link) goal(goalOf(link));
+    // keys press buttons too, and a label presses its field with the same press: those are no clicks
+    if (!event.detail || !pressedAt) return;
+    const at = now(), since = pressedAt;
+    pressedAt = 0;
+    clicks.push([x, y, at, since]);
+    const near = clicks.filter((one) => at - one[2] <= RAGE_MS && Math.hypot(one[0] - x, one[1] - y) <= RAGE_PX);
+    if (near.length >= 3 && changedAt < near[0][3]) return record("r", x, y, 0, fixed);
     const mark = record("c", x, y, 0, fixed, true);
-    setTimeout(() => {
-      if (changedAt < since) mark.type = "d";
-      mark.undecided = false;
+    later(() => {
+      if (changedAt < since && !unseen && !(link && !event.defaultPrevented && leads(link))) mark[TYPE] = "d";
+      mark[UNDECIDED] = false;
     }, DEAD_MS);
   }
   function move(event) {
+    active();
     endRest();
     if (event.pointerType === "touch") return; // a finger that is gone rests nowhere
-    const since = now();
-    stillTimer = setTimeout(safely(() => { still = { ...place(event), since }; }), REST_MS);
+    const since = attend(), target = event.composedPath()[0];
+    stillTimer = later(() => {
+      const [x, y, fixed] = look(target, event);
+      still = () => record("m", x, y, attend() - since, fixed);
+    }, REST_MS);
   }
   function scrolled() {
-    changedAt = now();
+    changed();
+    active();
     endRest();
     clearTimeout(settleTimer);
-    settleTimer = setTimeout(safely(() => {
-      if (top() === view.y) return; // a box within the page, or sideways
-      exposure();
-      view.y = top();
-      record("s", 0, view.y, 0);
-    }), SETTLE_MS);
+    settleTimer = later(settled, SETTLE_MS);
   }
-  let path = location.pathname;
-  function moved() {
-    if (location.pathname === path) return;
-    path = location.pathname;
-    turn("route");
+  function settled() {
+    open();
+    measure();
+    if (top() === y) return; // a box within the page, or sideways
+    exposure();
+    y = top();
+    record("s", 0, y);
   }
-  /* A new pageview. An application tells a route change twice, to the browser and by page(): that is one. */
-  function turn(by) {
-    if (view.by && view.by !== by && !view.seq && now() - view.beganAt < ROUTE_MS) {
-      view.lpId = lpId;
-      view.by = "";
-      return;
-    }
+  /* Events before a new size belong to the old size. */
+  function resized() {
+    if (!opened || frame().clientWidth === viewW && frame().clientHeight === viewH) return;
+    frozen = true;
+    if (events.length) flush(true);
+    frozen = false;
+    measure();
+  }
+
+  /* Routes of an application. It may tell a route change twice, to the browser and by page(): that is one. */
+  function moved(event) {
+    if (where() === path) return;
+    if (by === PAGE && !routed && now() - beganAt < NAMED_MS || by && !opened && event.navigationType === "replace") {
+      path = where();
+      routed = true;
+    } else turn(ROUTE);
+  }
+  function turn(how, id) {
+    frozen = true; // the application may have drawn the new page already
     leave();
-    begin(by);
+    frozen = false;
+    lpId = id || lpId;
+    begin(how);
+  }
+  function page(id, byTag) {
+    if (!id) return;
+    if (!beganAt) {
+      lpId = String(id);
+      if (allowed) start();
+    } else if (id === lpId ? byTag || !named || now() - beganAt < ROUTE_MS : by === ROUTE && !named && !seq) {
+      lpId = named = String(id);
+    } else turn(PAGE, String(id));
   }
   function start() {
     if (!lpId) return;
     begin();
-    timer = setInterval(safely(() => { exposure(); flush(); }), FLUSH_MS);
-    const changed = () => { changedAt = now(); };
-    new MutationObserver(changed)
-      .observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
-    const on = (target, name, work) => target.addEventListener(name, safely(work), { capture: true, passive: true });
-    on(document, "pointerdown", (event) => { pressedAt = now(); pressed = event.target; });
-    on(document, "click", click);
-    on(document, "focusin", ({ target }) => {
-      // a button takes the focus of its press whether it does anything or not; a field is there to take it
-      if (target.matches(FIELD) || !target.contains(pressed)) changed();
+    timer = setInterval(safely(() => flush()), FLUSH_MS);
+    observe(document);
+    on(window, {
+      pointerdown(event) {
+        active();
+        pressedAt = now();
+        pressed = event.target;
+      },
+      click,
+      focusin({ target }) {
+        // a button takes the focus of its press whether it does anything or not; a field is there to take it
+        if (target.matches(FIELD) || !target.contains(pressed)) changed();
+      },
+      blur({ target }) { if (target === window) changed(); },
+      selectionchange() {
+        const range = getSelection().type === "Range";
+        if (range || selected) changed();
+        selected = range;
+      },
+      submit({ target, submitter }) {
+        changed();
+        if ((submitter?.formMethod || target.method) !== "dialog") goal("f");
+      },
+      keydown: active,
+      pointermove: move,
+      pointerout(event) { if (!event.relatedTarget) endRest(); },
+      scroll: scrolled,
+      resize: resized,
+      visibilitychange() {
+        if (!document.hidden) return appear();
+        leave();
+        shown = false;
+      },
+      pagehide: leave,
+      pageshow(event) {
+        if (!event.persisted) return;
+        flying.clear(); // requests of the frozen page may never end
+        appear();
+        begin();
+      },
+      // each of these shows that a press has done something
+      input: changed, reset: changed, toggle: changed, play: changed, pause: changed, hashchange: changed
     });
-    on(document, "input", changed);
-    on(document, "submit", () => { changed(); record("g", 0, 0, 0); });
-    on(document, "pointermove", move);
-    on(document, "pointerout", (event) => { if (!event.relatedTarget) endRest(); });
-    on(window, "scroll", scrolled);
-    on(document, "visibilitychange", () => { if (visible()) view.seenAt = now(); else leave(); });
-    on(window, "pagehide", leave);
-    on(window, "online", () => send());
-    on(window, "pageshow", (event) => { if (event.persisted) begin(); });
-    for (const name of ["pushState", "replaceState"]) {
-      const original = history[name];
-      history[name] = function (...args) { const back = original.apply(this, args); safely(moved)(); return back; };
-    }
-    on(window, "popstate", moved);
+    if (window.navigation?.currentEntry) on(navigation, { currententrychange: moved });
+    else setInterval(safely(moved), POLL_MS, {});
+    const clipboard = navigator.clipboard, write = clipboard?.writeText;
+    if (write) clipboard.writeText = (text) => { changed(); return write.call(clipboard, text); };
+  }
+  function appear() {
+    active();
+    shown = true;
+    open();
   }
 
-  window.lpstream = {
+  const api = window.lpstream = {
+    running: true,
     consent: safely((given) => {
       const before = allowed;
       allowed = Boolean(given) && !refused;
-      if (!allowed) { keep({}); if (view) view.events = []; }
-      else if (!before) { if (timer) begin(); else start(); }
+      if (!allowed) {
+        keep({});
+        events = [];
+      } else if (!before) {
+        if (timer) begin();
+        else start();
+      }
     }),
-    goal: safely(() => { if (view) record("g", 0, 0, 0); }),
-    page: safely((id) => { lpId = String(id); if (view) turn("page"); else if (allowed) start(); }),
-    flush: safely(() => { if (view) { exposure(); flush(); } })
+    goal: safely(() => goal("g")),
+    page: safely(page),
+    flush: safely(() => flush())
   };
   if (allowed) safely(start)();
+  // calls before this script has loaded
+  safely(() => { for (const [name, value] of before.q) api[name](value); })();
+  if (!lpId) console.warn("lpstream: set data-lp-id");
 })();
