@@ -4,7 +4,6 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from infra.tenants import Caller
-from streams.edge.beacons.judge import post_beacon
 from streams.edge.http.connections import Listener
 from streams.edge.http.errors import HttpError
 from streams.edge.rest.produce import Target, produce_records, topics_of
@@ -12,11 +11,6 @@ from streams.edge.services import Services
 from streams.runtime import metrics
 
 SHORT_S, LONG_S = 300, 31_536_000
-
-
-async def beacon(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
-    """Take one beacon. Answer 204 once the broker has acknowledged it."""
-    return await post_beacon(request, services)
 
 
 async def produce(

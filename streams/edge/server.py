@@ -18,6 +18,7 @@ from aiohttp import hdrs, web
 from infra.kafka.admin import wait_for_brokers
 from infra.tenants import Caller, Tenants
 from streams.edge import routes
+from streams.edge.beacons.ordinary_path import PATH, post_beacon
 from streams.edge.beacons.quick_path import QuickPath
 from streams.edge.beacons.sender import Sender
 from streams.edge.http.accepting import Site, listening
@@ -96,7 +97,7 @@ STUDIO = [
     route("GET", "/studio/assets/{name}", pages.asset),
 ]
 PUBLIC = [
-    route("POST", "/e/heatmap.events", routes.beacon),
+    route("POST", PATH, post_beacon),
     route("POST", "/topics/{topic}", partial(routes.produce, listener="public")),
     route("POST", "/topics/{topic}/partitions/{partition}", partial(routes.produce, listener="public")),
     route("GET", "/lp/{lp_id}", pages.page),

@@ -7,7 +7,7 @@ record is sent. Sending is not atomic: each record has its own result.
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -22,7 +22,8 @@ from schemas.errors import DecodeError, Retryable
 from schemas.generation import REQUESTS, encode_model
 from schemas.heatmap import TOPIC as HEATMAP
 from schemas.heatmap import Beacon
-from streams.edge.beacons.judge import check_page, record_from
+from streams.edge.beacons.judge import Refusal, judge
+from streams.edge.beacons.ordinary_path import refused
 from streams.edge.beacons.sender import FORBIDDEN, NO_PARTITION, Record, Sent
 from streams.edge.http.bodies import read_body, visitor_of
 from streams.edge.http.connections import Listener
@@ -221,31 +222,30 @@ def _plain(at: int, posted: ProduceRecord, form: Format, services: Services) -> 
 def _checked(at: int, posted: ProduceRecord, form: Format, target: Target, services: Services) -> Record:
     """Return a record of a topic with a model: the model's JSON, with the key that follows from it."""
     where, raw = f"records[{at}].value", bytes(posted.value)
+    if target.topic == HEATMAP:
+        return _beacon(form, raw, where, target, services)
+    return _request(form.encode("value", raw, where) or b"", where, target.caller)
+
+
+def _beacon(form: Format, posted: bytes, where: str, target: Target, services: Services) -> Record:
+    decode: Callable[[bytes], Beacon] = to_beacon
+    if isinstance(form, Avro):
+        form.schema("value", where)  # raises if the request names none
+        decode = beacon_from_avro_json
+    else:
+        posted = form.encode("value", posted, where) or b""
+    limit = services.settings.edge_max_beacon_bytes
+    decision = judge(posted, limit, services.tenants, target.origin, target.caller, decode)
+    if isinstance(decision, Refusal):
+        raise refused(decision, where)
+    return decision
+
+
+def _request(value: bytes, where: str, caller: Caller | None) -> Record:
     try:
-        if target.topic == HEATMAP:
-            beacon = _beacon(form, raw, where, services.settings.edge_max_beacon_bytes)
-            check_page(services.tenants, beacon, target.caller, target.origin)
-            return record_from(beacon)
-        return _request(form.encode("value", raw, where) or b"", target.caller)
+        generation = decode_request(value)
     except DecodeError as error:
         raise HttpError(422, f"{where}: {error}") from error
-
-
-def _beacon(form: Format, posted: bytes, where: str, most: int) -> Beacon:
-    if isinstance(form, Avro):
-        form.schema("value", where)
-        return beacon_from_avro_json(_within(posted, where, most))
-    return to_beacon(_within(form.encode("value", posted, where) or b"", where, most))
-
-
-def _within(value: bytes, where: str, most: int) -> bytes:
-    if len(value) > most:
-        raise HttpError(413, f"{where}: is larger than {most} bytes")
-    return value
-
-
-def _request(value: bytes, caller: Caller | None) -> Record:
-    generation = decode_request(value)
     if caller is not None and generation.tenant_id != caller.tenant.id:
         raise HttpError(403, f"tenant_id: this token belongs to tenant {caller.tenant.id}")
     key = str(generation.request_id).encode()
