@@ -2,7 +2,8 @@
 
 import pytest
 
-from streams.edge.server import PRIVATE, PUBLIC, STUDIO, Route, path_of
+from streams.edge.routes import PRIVATE, PUBLIC, STUDIO, Route
+from streams.edge.server import path_of
 from streams.pictures.cards import NAME
 
 

@@ -38,8 +38,9 @@ from streams.runtime.settings import Settings
 log = logging.getLogger(__name__)
 
 V2 = "application/vnd.kafka.v2+json"
+KAFKA_JSON = "application/vnd.kafka.json.v2+json"
 EMBEDDED: dict[str, FormatName] = {
-    "application/vnd.kafka.json.v2+json": "json",
+    KAFKA_JSON: "json",
     "application/vnd.kafka.binary.v2+json": "binary",
     "application/vnd.kafka.avro.v2+json": "avro",
 }
@@ -81,6 +82,25 @@ class Target:
 def topics_of(listener: Listener, settings: Settings) -> set[str]:
     """Return the topics that accept records at the listener."""
     return {HEATMAP} if listener == "public" else {HEATMAP, REQUESTS, *settings.proxy_topics}
+
+
+async def produce(
+    request: web.BaseRequest,
+    services: Services,
+    *,
+    caller: Caller | None,
+    listener: Listener,
+    topic: str,
+    partition: str | None = None,
+) -> web.Response:
+    """Take records by the REST Proxy's v2 API. A forbidden topic gets the same 404 as a missing one."""
+    if topic not in topics_of(listener, services.settings):
+        raise HttpError(404, "Topic not found.", 40401)
+    if partition is not None and not (partition.isascii() and partition.isdigit() and len(partition) < 10):
+        raise HttpError(404, "HTTP 404 Not Found")
+    where = int(partition) if partition is not None else None
+    target = Target(topic, where, listener, caller, request.headers.get("Origin"))
+    return await produce_records(request, services, target)
 
 
 async def produce_records(request: web.BaseRequest, services: Services, target: Target) -> web.Response:

@@ -19,7 +19,15 @@ from streams.pictures.maps import DEFAULT_SPAN, Device, Form, MapKind, MapQuery,
 
 log = logging.getLogger(__name__)
 
-PARAMETERS = ("kind", "device", "from", "to", "lang", "top")
+# the parameters as OpenAPI describes them
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "kind": {"schema": {"enum": get_args(MapKind), "default": "click"}},
+    "device": {"schema": {"enum": get_args(Device)}},
+    "from": {"schema": {"type": "string"}, "description": "ISO 8601, or ms UTC; default: a day before `to`."},
+    "to": {"schema": {"type": "string"}, "description": "The same; default: now."},
+    "lang": {"schema": {"enum": get_args(Language), "default": "en"}},
+    "top": {"schema": {"type": "number", "exclusiveMinimum": 0}, "description": "What 100 % stands for."},
+}
 FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 LONGEST = timedelta(days=400)
 LONGEST_LP_ID = 128

@@ -1,4 +1,4 @@
-"""The routes of published pages, their files, and generation requests."""
+"""The routes of published pages, their files, the snippet, and generation requests."""
 
 import asyncio
 import contextlib
@@ -21,6 +21,7 @@ PAGE_CSP = (
     " form-action https: http:; base-uri 'none'; frame-ancestors 'self'"
 )
 PREVIEW_CSP = "default-src 'none'; img-src {public}; style-src 'unsafe-inline'; sandbox; base-uri 'none'"
+SHORTLY, FOREVER = "public, max-age=300", "public, max-age=31536000, immutable"
 HEARTBEAT_S = 5.0
 SAFE = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "strict-origin-when-cross-origin"}
 
@@ -34,7 +35,23 @@ async def page(request: web.BaseRequest, services: Services, *, caller: Caller |
 async def asset(request: web.BaseRequest, services: Services, *, caller: Caller | None, name: str) -> web.Response:
     """Return a page's file. Its name holds a hash of its bytes or, for a card, the page's id."""
     cached = await (_card(services, name) if name.startswith("card-") else _object(services, f"assets/{name}"))
-    return _answer(request, cached, {"Cache-Control": "public, max-age=31536000, immutable"})
+    return _answer(request, cached, {"Cache-Control": FOREVER})
+
+
+async def snippet(
+    request: web.BaseRequest, services: Services, *, caller: Caller | None, digest: str | None = None
+) -> web.Response:
+    """Return the tracking snippet."""
+    if digest is not None and digest != services.snippet.digest:
+        raise HttpError(404, "HTTP 404 Not Found")
+    headers = {"Cache-Control": SHORTLY if digest is None else FOREVER, "X-Content-Type-Options": "nosniff"}
+    return web.Response(body=services.snippet.body, content_type="text/javascript", charset="utf-8", headers=headers)
+
+
+async def source_map(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
+    """Return the snippet's source map, for debuggers."""
+    headers = {"Cache-Control": SHORTLY, "X-Content-Type-Options": "nosniff"}
+    return web.Response(body=services.snippet.source_map, content_type="application/json", headers=headers)
 
 
 async def status(
