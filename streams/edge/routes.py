@@ -24,7 +24,6 @@ from streams.edge.studio.auth import ASKS, LOOKS, studio
 from streams.edge.studio.files import static
 
 Handler = Callable[..., Awaitable[web.StreamResponse]]
-OPEN_PATHS = {"/healthz", "/readyz"}
 STREAM = "/events"
 PARTS = {"lp_id": r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}?", "suffix": "[a-z]{1,8}", "digest": "[0-9a-f]{1,96}"}
 ANY_PART = "[A-Za-z0-9._-]{1,255}?"
@@ -86,6 +85,7 @@ BEACON = Content("Beacon", ("text/plain", "application/json"))
 RESULT = Content("Result")
 EVENTS = Content("Progress", ("text/event-stream",))
 PROBES = [Route("GET", "/healthz", probes.health), Route("GET", "/readyz", probes.ready)]
+OPEN_PATHS = {probe.template for probe in PROBES}
 PUBLIC = [
     Route("POST", PATH, post_beacon, takes=BEACON, status=204, about="Acknowledged by the broker."),
     *producing("public"),

@@ -9,7 +9,6 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import cast
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
@@ -19,7 +18,7 @@ from infra.tenants import Caller, Tenants
 from streams.edge.beacons.quick_path import QuickPath
 from streams.edge.beacons.sender import Sender
 from streams.edge.http.accepting import Site, listening
-from streams.edge.http.connections import Connection, Gate, Listener, Server, sweep
+from streams.edge.http.connections import Gate, Listener, Server, peer_of, sweep
 from streams.edge.http.errors import SERVER_NAME, HttpError, cors_headers, error_response
 from streams.edge.routes import OPEN_PATHS, PRIVATE, PUBLIC, STUDIO, Route
 from streams.edge.services import Services, open_services
@@ -98,8 +97,7 @@ class Edge:
         if self._listener != "public" or refused or request.content.is_eof():
             yield
             return
-        peer = cast(Connection, request.protocol).client
-        client = self._admission.forwarded(request.headers, peer)
+        client = self._admission.forwarded(request.headers, peer_of(request))
         body = self._admission.arriving(client, length)
         request.content.on_eof(body.release)
         try:
@@ -112,9 +110,9 @@ class Edge:
             response.headers[hdrs.SERVER] = SERVER_NAME
             if self._admission.draining:
                 response.force_close()
-        if self._listener == "public" and not response.prepared:
-            response.headers[hdrs.VARY] = "Origin"
-            response.headers.update(cors_headers(self._tenants, origin, response.status))
+            if self._listener == "public":
+                response.headers[hdrs.VARY] = "Origin"
+                response.headers.update(cors_headers(self._tenants, origin, response.status))
         count, seconds = metrics.request(self._listener, template, response.status)
         count.inc()
         seconds.observe(time.perf_counter() - started)
@@ -122,7 +120,7 @@ class Edge:
     def _admit(self, request: web.BaseRequest, origin: str | None) -> None:
         if self._listener == "public" and path_of(request.raw_path) not in OPEN_PATHS:
             origin = None if request.method == "OPTIONS" else origin
-            self._admission.admit(request.headers, cast(Connection, request.protocol).client, origin)
+            self._admission.admit(request.headers, peer_of(request), origin)
 
     def _find(self, request: web.BaseRequest) -> tuple[Route, dict[str, str]]:
         if (path := path_of(request.raw_path)) is None:
@@ -143,7 +141,7 @@ class Edge:
         if self._listener == "public" or matched.template in OPEN_PATHS or matched.template.startswith(STUDIO_PATH):
             return None  # the studio checks its own cookie
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        client = cast(Connection, request.protocol).client
+        client = peer_of(request)
         caller = self._tenants.caller(token.strip()) if scheme.lower() == "bearer" else None
         if caller is None:
             if token:

@@ -11,7 +11,6 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 
-import msgspec
 from aiohttp import hdrs
 
 from infra.tenants import Tenants
@@ -105,14 +104,15 @@ class QuickPath:
 
     def _response(self, status: int, error: HttpError | None, origin: str | None) -> bytes:
         lines = [HEAD % (status, PHRASES[status], self._now())]
-        for name, value in cors_headers(self._tenants, origin, status).items():
+        headers = cors_headers(self._tenants, origin, status)
+        if error is not None:
+            headers |= error.headers
+        for name, value in headers.items():
             lines.append(f"{name}: {value}\r\n".encode())
         if error is None:
             lines.append(b"\r\n")
             return b"".join(lines)
-        if status in (429, 503):
-            lines.append(b"Retry-After: %d\r\n" % error.retry_after_s)
-        body = msgspec.json.encode({"error_code": error.code, "message": error.message})
+        body = error.body
         lines.append(b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
         return b"".join(lines)
 
