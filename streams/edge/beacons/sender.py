@@ -34,7 +34,7 @@ class Record(Struct, frozen=True):
 
 
 class Sent(Struct, frozen=True):
-    """The partition and offset of a record, or the REST proxy's error code and message."""
+    """The partition and offset of a record, or an error code and message, as the REST proxy answers them."""
 
     partition: int | None
     offset: int | None

@@ -9,10 +9,8 @@ from infra.kafka import metadata
 from infra.tenants import Caller
 from streams.edge.beacons.sender import NO_PARTITION
 from streams.edge.http.errors import HttpError, needing
-from streams.edge.rest.produce import ACCEPTED, V2, accepts, topics_of
+from streams.edge.rest.produce import ACCEPTED, V2, accepts, no_topic, topics_of
 from streams.edge.services import Services
-
-NO_TOPIC = HttpError(404, "Topic not found.", 40401)
 
 
 async def root(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
@@ -65,11 +63,11 @@ async def offsets(
 
 async def _partitions(services: Services, topic: str) -> list[dict[str, Any]]:
     if topic not in topics_of("private", services.settings):
-        raise NO_TOPIC
+        raise no_topic()
     with needing("The broker"):
         described = await metadata.partitions(_bootstrap(services), topic)
     if not described:
-        raise NO_TOPIC
+        raise no_topic()
     return described
 
 

@@ -84,6 +84,11 @@ def topics_of(listener: Listener, settings: Settings) -> set[str]:
     return {HEATMAP} if listener == "public" else {HEATMAP, REQUESTS, *settings.proxy_topics}
 
 
+def no_topic() -> HttpError:
+    """Return the error for a topic that is missing or forbidden."""
+    return HttpError(404, "Topic not found.", 40401)
+
+
 async def produce(
     request: web.BaseRequest,
     services: Services,
@@ -95,7 +100,7 @@ async def produce(
 ) -> web.Response:
     """Take records by the REST Proxy's v2 API. A forbidden topic gets the same 404 as a missing one."""
     if topic not in topics_of(listener, services.settings):
-        raise HttpError(404, "Topic not found.", 40401)
+        raise no_topic()
     if partition is not None and not (partition.isascii() and partition.isdigit() and len(partition) < 10):
         raise HttpError(404, "HTTP 404 Not Found")
     where = int(partition) if partition is not None else None
@@ -134,11 +139,7 @@ def _account(request: web.BaseRequest, services: Services, target: Target) -> Ac
 
 
 def _answer(sent: list[Sent], form: Format) -> web.Response:
-    offsets = [
-        {"partition": each.partition, "offset": each.offset, "error_code": each.error_code, "error": each.error}
-        for each in sent
-    ]
-    answer = {"offsets": offsets, "key_schema_id": form.key_schema_id, "value_schema_id": form.value_schema_id}
+    answer = {"offsets": sent, "key_schema_id": form.key_schema_id, "value_schema_id": form.value_schema_id}
     status = 403 if any(each.error_code == FORBIDDEN for each in sent) else 200
     return web.Response(status=status, body=msgspec.json.encode(answer), headers={"Content-Type": V2})
 
