@@ -93,7 +93,10 @@ async def events(
 
 
 async def state_of(services: Services, request_uuid: UUID) -> tuple[bytes | None, tuple[str, Progress] | None]:
-    """Return a request's result, and its tenant and progress. A result that comes in between is not missed."""
+    """Return a request's result, and its tenant and progress.
+
+    The result is read last: a request that finishes in between has its result.
+    """
     with needing("Redis"):
         progress = await services.results.progress(request_uuid)
         return await services.results.get(request_uuid), progress
