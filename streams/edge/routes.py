@@ -1,73 +1,139 @@
-"""Route handlers, which turn a request into a response with the help of the services."""
+"""The table of routes: each with its handler, its roles and its words in the OpenAPI document.
+
+`streams.proof.documents` makes the OpenAPI documents from this table. A summary is the handler's docstring.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST
 
-from infra.tenants import Caller
-from streams.edge.beacons.judge import post_beacon
+from infra.tenants import Role
+from streams.edge.beacons.ordinary_path import PATH, post_beacon
+from streams.edge.http import probes
 from streams.edge.http.connections import Listener
-from streams.edge.http.errors import HttpError
-from streams.edge.rest.produce import Target, produce_records, topics_of
-from streams.edge.services import Services
-from streams.runtime import metrics
+from streams.edge.rest import metadata
+from streams.edge.rest.produce import KAFKA_JSON, produce
+from streams.edge.site import maps, pages
+from streams.edge.studio import maps as studio_maps
+from streams.edge.studio import pages as studio_pages
+from streams.edge.studio.auth import ASKS, LOOKS, studio
+from streams.edge.studio.files import static
 
-SHORT_S, LONG_S = 300, 31_536_000
-
-
-async def beacon(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
-    """Take one beacon. Answer 204 once the broker has acknowledged it."""
-    return await post_beacon(request, services)
-
-
-async def produce(
-    request: web.BaseRequest,
-    services: Services,
-    *,
-    caller: Caller | None,
-    listener: Listener,
-    topic: str,
-    partition: str | None = None,
-) -> web.Response:
-    """Take records by the REST Proxy's v2 API. A forbidden topic gets the same 404 as a missing one."""
-    if topic not in topics_of(listener, services.settings):
-        raise HttpError(404, "Topic not found.", 40401)
-    if partition is not None and not (partition.isascii() and partition.isdigit() and len(partition) < 10):
-        raise HttpError(404, "HTTP 404 Not Found")
-    where = int(partition) if partition is not None else None
-    return await produce_records(
-        request, services, Target(topic, where, listener, caller, request.headers.get("Origin"))
-    )
+Handler = Callable[..., Awaitable[web.StreamResponse]]
+STREAM = "/events"
+PARTS = {"lp_id": r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}?", "suffix": "[a-z]{1,8}", "digest": "[0-9a-f]{1,96}"}
+ANY_PART = "[A-Za-z0-9._-]{1,255}?"
 
 
-async def snippet(
-    request: web.BaseRequest, services: Services, *, caller: Caller | None, digest: str | None = None
-) -> web.Response:
-    """Return the tracking snippet."""
-    if digest is not None and digest != services.snippet.digest:
-        raise HttpError(404, "HTTP 404 Not Found")
-    caching = f"public, max-age={SHORT_S}" if digest is None else f"public, max-age={LONG_S}, immutable"
-    headers = {"Cache-Control": caching, "X-Content-Type-Options": "nosniff"}
-    return web.Response(body=services.snippet.body, content_type="text/javascript", charset="utf-8", headers=headers)
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The body of a request or response: the name of its schema, and its media types."""
+
+    schema: str
+    media: tuple[str, ...] = ("application/json",)
 
 
-async def source_map(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
-    """Return the snippet's source map, for debuggers."""
-    headers = {"Cache-Control": f"public, max-age={SHORT_S}", "X-Content-Type-Options": "nosniff"}
-    return web.Response(body=services.snippet.source_map, content_type="application/json", headers=headers)
+@dataclass(slots=True)
+class Route:
+    """A route. Its template is the label of its metrics.
+
+    A `{name}` in the template matches the characters of ids and topic names. The fields from `takes` on are for the
+    OpenAPI document only: request and response body, status and description of the response, query parameters.
+    """
+
+    method: str
+    template: str
+    handler: Handler
+    roles: tuple[Role, ...] = ()
+    pattern: re.Pattern[str] = field(init=False)
+    takes: Content | None = None
+    gives: Content | None = None
+    status: int = 200
+    about: str = "Done."
+    query: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Compile the template."""
+
+        def part(match: re.Match[str]) -> str:
+            return f"(?P<{match[1]}>{PARTS.get(match[1], ANY_PART)})"
+
+        self.pattern = re.compile(re.sub(r"\{(\w+)\}", part, self.template.replace(".", r"\.")))
+
+    @property
+    def counted(self) -> bool:
+        """Return whether requests of this route count against the limit of requests in progress.
+
+        Probes do not, so that they never wait. Streams do not, because they are long; ProgressFeed limits them.
+        """
+        return self.template not in OPEN_PATHS and not self.template.endswith(STREAM)
 
 
-async def health(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
-    """Answer 200 while the event loop runs."""
-    return web.Response(text="ok\n")
+def producing(listener: Listener, roles: tuple[Role, ...] = ()) -> list[Route]:
+    """Return the routes that take records."""
+    templates = ("/topics/{topic}", "/topics/{topic}/partitions/{partition}")
+    handler = partial(produce, listener=listener)
+    return [Route("POST", each, handler, roles, takes=RECORDS, gives=Content("Offsets")) for each in templates]
 
 
-async def ready(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
-    """Answer 200 while records can be taken, else 503."""
-    if services.admission.draining or not services.sender.ready:
-        raise HttpError(503, "not ready")
-    return web.Response(text="ready\n")
-
-
-async def metrics_page(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
-    """Return the metrics in Prometheus text format."""
-    return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+RECORDS = Content("Records", (KAFKA_JSON,))
+BEACON = Content("Beacon", ("text/plain", "application/json"))
+RESULT = Content("Result")
+EVENTS = Content("Progress", ("text/event-stream",))
+PROBES = [Route("GET", "/healthz", probes.health), Route("GET", "/readyz", probes.ready)]
+OPEN_PATHS = {probe.template for probe in PROBES}
+PUBLIC = [
+    Route("POST", PATH, post_beacon, takes=BEACON, status=204, about="Acknowledged by the broker."),
+    *producing("public"),
+    Route("GET", "/lp/{lp_id}", pages.page),
+    Route("GET", "/assets/{name}", pages.asset),
+    Route("GET", "/t.js", pages.snippet),
+    Route("GET", "/t.js.map", pages.source_map),
+    Route("GET", "/t.{digest}.js", pages.snippet),
+    *PROBES,
+]
+PRIVATE = [
+    *producing("private", ASKS),
+    Route("GET", "/", metadata.root, ASKS),
+    Route("GET", "/brokers", metadata.brokers, ASKS),
+    Route("GET", "/topics", metadata.topics, ASKS),
+    Route("GET", "/topics/{topic}", metadata.topic, ASKS),
+    Route("GET", "/topics/{topic}/partitions", metadata.partitions, ASKS),
+    Route("GET", "/topics/{topic}/partitions/{partition}", metadata.partition, ASKS),
+    Route("GET", "/topics/{topic}/partitions/{partition}/offsets", metadata.offsets, ASKS),
+    Route("GET", "/heatmaps/{lp_id}.{suffix}", maps.heatmap, LOOKS, query=maps.PARAMETERS),
+    Route(
+        "GET", "/lp/requests/{request_id}", pages.status, ASKS, gives=RESULT, about="The result; 202 while it is made."
+    ),
+    Route(
+        "GET",
+        "/lp/requests/{request_id}/events",
+        pages.events,
+        ASKS,
+        gives=EVENTS,
+        about="Progress, as server-sent events.",
+    ),
+    Route("GET", "/lp/requests/{request_id}/preview", pages.preview, ASKS),
+    Route("GET", "/metrics", probes.metrics_page, ("metrics", "operator")),
+    *PROBES,
+]
+# pages and forms for people, not in the OpenAPI document
+STUDIO = [
+    Route("GET", "/studio", studio(studio_pages.home, open_to_all=True)),
+    Route("POST", "/studio/session", studio(studio_pages.log_in, open_to_all=True)),
+    Route("POST", "/studio/session/end", studio(studio_pages.log_out)),
+    Route("GET", "/studio/new", studio(studio_pages.new, *ASKS)),
+    Route("POST", "/studio/requests", studio(studio_pages.ask, *ASKS)),
+    Route("GET", "/studio/requests/{request_id}", studio(studio_pages.progress, *ASKS)),
+    Route("GET", "/studio/requests/{request_id}/events", studio(studio_pages.events, *ASKS)),
+    Route("GET", "/studio/requests/{request_id}/state", studio(studio_pages.state, *ASKS)),
+    Route("GET", "/studio/requests/{request_id}/preview", studio(studio_pages.preview, *ASKS)),
+    Route("GET", "/studio/maps/{lp_id}", studio(studio_maps.maps, *LOOKS)),
+    Route("GET", "/studio/pictures/{lp_id}.png", studio(studio_maps.picture, *LOOKS)),
+    Route("GET", "/studio/static/{name}", static),
+    Route("GET", "/studio/assets/{name}", pages.asset),
+]

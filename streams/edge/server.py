@@ -1,4 +1,4 @@
-"""The edge server: aiohttp's low-level server on uvloop, two listeners, and a route table."""
+"""The edge server: aiohttp's low-level server on uvloop, with two listeners."""
 
 import asyncio
 import contextlib
@@ -7,29 +7,22 @@ import logging
 import re
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
-from typing import cast
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
 from infra.kafka.admin import wait_for_brokers
 from infra.tenants import Caller, Tenants
-from streams.edge import routes
 from streams.edge.beacons.quick_path import QuickPath
 from streams.edge.beacons.sender import Sender
 from streams.edge.http.accepting import Site, listening
-from streams.edge.http.connections import Connection, Gate, Listener, Server, sweep
+from streams.edge.http.connections import Gate, Listener, Server, peer_of, sweep
 from streams.edge.http.errors import SERVER_NAME, HttpError, cors_headers, error_response
-from streams.edge.rest import metadata
+from streams.edge.routes import OPEN_PATHS, PRIVATE, PUBLIC, STUDIO, Route
 from streams.edge.services import Services, open_services
-from streams.edge.site import maps, pages
-from streams.edge.studio import maps as studio_maps
-from streams.edge.studio import pages as studio_pages
-from streams.edge.studio.auth import ASKS, LOOKS, studio
-from streams.edge.studio.files import static
+from streams.edge.studio.auth import PATH as STUDIO_PATH
 from streams.runtime import metrics
 from streams.runtime.gc_tuning import tune_collector
 from streams.runtime.logs import begin_request
@@ -38,99 +31,11 @@ from streams.runtime.systemd import handed_over, tell_ready
 
 log = logging.getLogger(__name__)
 
-Handler = Callable[..., Awaitable[web.StreamResponse]]
 DRAIN_LOOK_S = 0.1
 PREFLIGHT_S = 7_200
-OPEN_PATHS = {"/healthz", "/readyz"}
-STREAM = "/events"
-STUDIO_PATH = "/studio"
 # A path that every program reads in the same way, because caches and proxies in front of the edge store responses by
 # path: no empty, `.` or `..` segment, nothing percent-encoded. A proxy may send the whole URL (RFC 9112, 3.2.2).
 TARGET = re.compile(r"(?:https?://[^/?#]+)?(/|(?:/(?!\.\.?(?:[/?]|$))[A-Za-z0-9._-]+)+)(?:\?[^#]*)?")
-PARTS = {"lp_id": r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}?", "suffix": "[a-z]{1,8}", "digest": "[0-9a-f]{1,96}"}
-ANY_PART = "[A-Za-z0-9._-]{1,255}?"
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A route. Its template is the label of its metrics."""
-
-    method: str
-    template: str
-    pattern: re.Pattern[str]
-    handler: Handler
-    roles: frozenset[str] = frozenset()
-
-    @property
-    def counted(self) -> bool:
-        """Return whether requests of this route count against the limit of requests in progress.
-
-        Probes do not, so that they never wait. Streams do not, because they are long; ProgressFeed limits them.
-        """
-        return self.template not in OPEN_PATHS and not self.template.endswith(STREAM)
-
-
-def route(method: str, template: str, handler: Handler, *roles: str) -> Route:
-    """Return a route. A `{name}` in the template matches the characters of ids and topic names."""
-
-    def part(match: re.Match[str]) -> str:
-        return f"(?P<{match[1]}>{PARTS.get(match[1], ANY_PART)})"
-
-    pattern = re.sub(r"\{(\w+)\}", part, template.replace(".", r"\."))
-    return Route(method, template, re.compile(pattern), handler, frozenset(roles))
-
-
-STUDIO = [
-    route("GET", "/studio", studio(studio_pages.home, open_to_all=True)),
-    route("POST", "/studio/session", studio(studio_pages.log_in, open_to_all=True)),
-    route("POST", "/studio/session/end", studio(studio_pages.log_out)),
-    route("GET", "/studio/new", studio(studio_pages.new, *ASKS)),
-    route("POST", "/studio/requests", studio(studio_pages.ask, *ASKS)),
-    route("GET", "/studio/requests/{request_id}", studio(studio_pages.progress, *ASKS)),
-    route("GET", "/studio/requests/{request_id}/events", studio(studio_pages.events, *ASKS)),
-    route("GET", "/studio/requests/{request_id}/state", studio(studio_pages.state, *ASKS)),
-    route("GET", "/studio/requests/{request_id}/preview", studio(studio_pages.preview, *ASKS)),
-    route("GET", "/studio/maps/{lp_id}", studio(studio_maps.maps, *LOOKS)),
-    route("GET", "/studio/pictures/{lp_id}.png", studio(studio_maps.picture, *LOOKS)),
-    route("GET", "/studio/static/{name}", static),
-    route("GET", "/studio/assets/{name}", pages.asset),
-]
-PUBLIC = [
-    route("POST", "/e/heatmap.events", routes.beacon),
-    route("POST", "/topics/{topic}", partial(routes.produce, listener="public")),
-    route("POST", "/topics/{topic}/partitions/{partition}", partial(routes.produce, listener="public")),
-    route("GET", "/lp/{lp_id}", pages.page),
-    route("GET", "/assets/{name}", pages.asset),
-    route("GET", "/t.js", routes.snippet),
-    route("GET", "/t.js.map", routes.source_map),
-    route("GET", "/t.{digest}.js", routes.snippet),
-    route("GET", "/healthz", routes.health),
-    route("GET", "/readyz", routes.ready),
-]
-PRIVATE = [
-    route("POST", "/topics/{topic}", partial(routes.produce, listener="private"), "application", "operator"),
-    route(
-        "POST",
-        "/topics/{topic}/partitions/{partition}",
-        partial(routes.produce, listener="private"),
-        "application",
-        "operator",
-    ),
-    route("GET", "/", metadata.root, "application", "operator"),
-    route("GET", "/brokers", metadata.brokers, "application", "operator"),
-    route("GET", "/topics", metadata.topics, "application", "operator"),
-    route("GET", "/topics/{topic}", metadata.topic, "application", "operator"),
-    route("GET", "/topics/{topic}/partitions", metadata.partitions, "application", "operator"),
-    route("GET", "/topics/{topic}/partitions/{partition}", metadata.partition, "application", "operator"),
-    route("GET", "/topics/{topic}/partitions/{partition}/offsets", metadata.offsets, "application", "operator"),
-    route("GET", "/heatmaps/{lp_id}.{suffix}", maps.heatmap, "analyst", "operator"),
-    route("GET", "/lp/requests/{request_id}", pages.status, "application", "operator"),
-    route("GET", "/lp/requests/{request_id}/events", pages.events, "application", "operator"),
-    route("GET", "/lp/requests/{request_id}/preview", pages.preview, "application", "operator"),
-    route("GET", "/metrics", routes.metrics_page, "metrics", "operator"),
-    route("GET", "/healthz", routes.health),
-    route("GET", "/readyz", routes.ready),
-]
 
 
 class Edge:
@@ -192,8 +97,7 @@ class Edge:
         if self._listener != "public" or refused or request.content.is_eof():
             yield
             return
-        peer = cast(Connection, request.protocol).client
-        client = self._admission.forwarded(request.headers, peer)
+        client = self._admission.forwarded(request.headers, peer_of(request))
         body = self._admission.arriving(client, length)
         request.content.on_eof(body.release)
         try:
@@ -206,9 +110,9 @@ class Edge:
             response.headers[hdrs.SERVER] = SERVER_NAME
             if self._admission.draining:
                 response.force_close()
-        if self._listener == "public" and not response.prepared:
-            response.headers[hdrs.VARY] = "Origin"
-            response.headers.update(cors_headers(self._tenants, origin, response.status))
+            if self._listener == "public":
+                response.headers[hdrs.VARY] = "Origin"
+                response.headers.update(cors_headers(self._tenants, origin, response.status))
         count, seconds = metrics.request(self._listener, template, response.status)
         count.inc()
         seconds.observe(time.perf_counter() - started)
@@ -216,7 +120,7 @@ class Edge:
     def _admit(self, request: web.BaseRequest, origin: str | None) -> None:
         if self._listener == "public" and path_of(request.raw_path) not in OPEN_PATHS:
             origin = None if request.method == "OPTIONS" else origin
-            self._admission.admit(request.headers, cast(Connection, request.protocol).client, origin)
+            self._admission.admit(request.headers, peer_of(request), origin)
 
     def _find(self, request: web.BaseRequest) -> tuple[Route, dict[str, str]]:
         if (path := path_of(request.raw_path)) is None:
@@ -237,7 +141,7 @@ class Edge:
         if self._listener == "public" or matched.template in OPEN_PATHS or matched.template.startswith(STUDIO_PATH):
             return None  # the studio checks its own cookie
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        client = cast(Connection, request.protocol).client
+        client = peer_of(request)
         caller = self._tenants.caller(token.strip()) if scheme.lower() == "bearer" else None
         if caller is None:
             if token:

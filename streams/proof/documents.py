@@ -14,9 +14,9 @@ from pydantic.json_schema import models_json_schema
 
 from infra.kafka.topics import TopicSpec, load_topics
 from schemas.generation import GenerationRequest, Progress, Result, Step, StepResult
-from schemas.heatmap import DEVICES, Beacon
+from schemas.heatmap import Beacon
 from streams.edge.http.connections import Listener
-from streams.edge.server import PRIVATE, PUBLIC, Route
+from streams.edge.routes import PRIVATE, PUBLIC, Content, Route
 
 FOLDER = Path(__file__).parents[2] / "docs"
 VERSION = "0.1.0"
@@ -40,35 +40,6 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "lp.progress": ("Progress", "How far a request is."),
 }
 OWN_TOPICS = ("lp.steps", "lp.step-results")  # only the workers write and read these
-QUERY: dict[str, list[Document]] = {
-    "/heatmaps/{lp_id}.{suffix}": [
-        {"name": "kind", "schema": {"enum": ["click", "attention", "scroll"], "default": "click"}},
-        {"name": "device", "schema": {"enum": list(DEVICES)}},
-        {
-            "name": "from",
-            "schema": {"type": "string"},
-            "description": "ISO 8601, or ms UTC; default: a day before `to`.",
-        },
-        {"name": "to", "schema": {"type": "string"}, "description": "The same; default: now."},
-        {"name": "lang", "schema": {"enum": ["en", "ja"], "default": "en"}},
-        {"name": "top", "schema": {"type": "number", "exclusiveMinimum": 0}, "description": "What 100 % stands for."},
-    ]
-}
-FOR_PEOPLE = "/studio"  # pages and forms, not an API for programs
-KAFKA_JSON = "application/vnd.kafka.json.v2+json"
-STATUS_OF: dict[tuple[str, str], tuple[str, str, Document | None]] = {
-    ("POST", "/e/heatmap.events"): ("204", "Acknowledged by the broker.", None),
-    ("GET", "/lp/requests/{request_id}"): (
-        "200",
-        "The result; 202 while it is made.",
-        {"$ref": "#/components/schemas/Result"},
-    ),
-    ("GET", "/lp/requests/{request_id}/events"): (
-        "200",
-        "Progress, as server-sent events.",
-        {"$ref": "#/components/schemas/Progress"},
-    ),
-}
 
 
 def schemas() -> Document:
@@ -162,16 +133,10 @@ def _operations() -> Document:
     return operations
 
 
-def documented(listener: Listener) -> list[Route]:
-    """Return the routes for programs: all except the studio's."""
-    routes = PUBLIC if listener == "public" else PRIVATE
-    return [route for route in routes if not route.template.startswith(FOR_PEOPLE)]
-
-
 def openapi(listener: Listener) -> Document:
     """Return the OpenAPI document of one listener's routes."""
     paths: Document = {}
-    for route in documented(listener):
+    for route in PUBLIC if listener == "public" else PRIVATE:
         paths.setdefault(route.template, {})[route.method.lower()] = _operation(route)
     document: Document = {
         "openapi": "3.1.0",
@@ -229,38 +194,24 @@ def _operation(route: Route) -> Document:
         "summary": " ".join((handler.__doc__ or "").split()),
         "operationId": f"{route.method.lower()}{re.sub(r'[^A-Za-z0-9]+', '_', route.template).rstrip('_')}",
         "parameters": [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
-        + [{"in": "query", **parameter} for parameter in QUERY.get(route.template, [])],
-        "responses": _responses(route),
+        + [{"in": "query", "name": name, **parameter} for name, parameter in route.query.items()],
+        "responses": {
+            str(route.status): {"description": route.about, **_content(route.gives)},
+            "default": {"description": "An error.", **_content(Content("Error"))},
+        },
     }
-    if route.method == "POST":
-        operation["requestBody"] = _body(route)
+    if route.takes is not None:
+        operation["requestBody"] = {"required": True, **_content(route.takes)}
     if route.roles:
         operation["security"] = [{"token": []}]
         operation["description"] = f"Needs a token of role {' or '.join(sorted(route.roles))}."
     return operation
 
 
-def _body(route: Route) -> Document:
-    beacon = {"schema": {"$ref": "#/components/schemas/Beacon"}}
-    if route.template == "/e/heatmap.events":
-        return {"required": True, "content": {"text/plain": beacon, "application/json": beacon}}
-    return {"required": True, "content": {KAFKA_JSON: {"schema": {"$ref": "#/components/schemas/Records"}}}}
-
-
-def _responses(route: Route) -> Document:
-    error = {
-        "description": "An error.",
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-    }
-    status, about, schema = STATUS_OF.get((route.method, route.template), ("200", "Done.", None))
-    if route.method == "POST" and status == "200":
-        schema = {"$ref": "#/components/schemas/Offsets"}
-    ok: Document = {"description": about}
-    if schema is not None:
-        ok["content"] = {
-            "text/event-stream" if route.template.endswith("/events") else "application/json": {"schema": schema}
-        }
-    return {status: ok, "default": error}
+def _content(content: Content | None) -> Document:
+    if content is None:
+        return {}
+    return {"content": {media: {"schema": {"$ref": REFERENCE.format(model=content.schema)}} for media in content.media}}
 
 
 def documents() -> dict[str, Document]:

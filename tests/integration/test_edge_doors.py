@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from infra.kafka.producer import partition_of
-from streams.edge.server import PRIVATE, STUDIO
+from streams.edge.routes import PRIVATE, STUDIO
 from streams.local.installation import Installation
 from streams.proof.visitors import visits
 

@@ -1,8 +1,13 @@
 """The edge's routes: which paths match, and which are refused."""
 
-import pytest
+import gc
 
-from streams.edge.server import PRIVATE, PUBLIC, STUDIO, Route, path_of
+import pytest
+from aiohttp import web
+from edge_listeners import TOKEN, running_edge
+
+from streams.edge.routes import PRIVATE, PUBLIC, STUDIO, Route
+from streams.edge.server import path_of
 from streams.pictures.cards import NAME
 
 
@@ -53,3 +58,14 @@ def test_an_invalid_lp_id_has_no_route(lp_id: str) -> None:
 def test_a_picture_name_cannot_leave_its_folder() -> None:
     assert NAME.fullmatch("card-a.b-1-og.png")
     assert not NAME.fullmatch("card-..-og.png") and not NAME.fullmatch("card-.-og.png")
+
+
+async def test_requests_for_a_missing_topic_do_not_stay_in_memory() -> None:
+    async with running_edge() as edge:
+        for _ in range(20):
+            async with edge.session.get(
+                f"{edge.private}/topics/missing", headers={"Authorization": f"Bearer {TOKEN}"}
+            ) as answer:
+                assert (await answer.json())["error_code"] == 40401
+        gc.collect()
+        assert sum(isinstance(one, web.BaseRequest) for one in gc.get_objects()) < 10

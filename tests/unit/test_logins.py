@@ -5,7 +5,7 @@ import pytest
 from infra.tenants import Caller, Tenant
 from streams.edge.http.errors import HttpError
 from streams.edge.http.logins import Logins
-from streams.edge.server import PRIVATE
+from streams.edge.routes import PRIVATE
 from streams.edge.studio.auth import Visitor
 
 

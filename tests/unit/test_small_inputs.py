@@ -14,7 +14,7 @@ from processors.pages.answers import _fit_text, claimed
 from processors.pages.lint import lint_request
 from schemas.errors import DecodeError
 from schemas.sections import Solution
-from streams.edge.server import PRIVATE, PUBLIC, STUDIO
+from streams.edge.routes import PRIVATE, PUBLIC, STUDIO
 from streams.edge.studio import auth
 from streams.edge.studio.forms import read
 from streams.edge.studio.maps import _custom

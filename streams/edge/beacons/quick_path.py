@@ -11,12 +11,12 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 
-import msgspec
 from aiohttp import hdrs
 
 from infra.tenants import Tenants
 from schemas.heatmap import TOPIC
-from streams.edge.beacons.judge import PATH, error_of, record_of
+from streams.edge.beacons.judge import Refusal, judge
+from streams.edge.beacons.ordinary_path import PATH, error_of, refused
 from streams.edge.beacons.sender import Sender, Sent
 from streams.edge.http.admission import Admission, Room
 from streams.edge.http.bodies import GZIP_MAGIC, check_size, inflate
@@ -33,7 +33,7 @@ class QuickPath:
     """A handler that checks, sends and answers one beacon, with calls that never wait."""
 
     def __init__(self, settings: Settings, tenants: Tenants, admission: Admission, sender: Sender) -> None:
-        self._settings = settings
+        self._limit = settings.edge_max_beacon_bytes
         self._tenants = tenants
         self._admission = admission
         self._sender = sender
@@ -77,8 +77,10 @@ class QuickPath:
         try:
             body = self._whole(payload.read_nowait(), room)
             account.pay_bytes(len(body))
-            record = record_of(body, self._tenants, origin)
-            self._sender.send_one(TOPIC, record, done)
+            decision = judge(body, self._limit, self._tenants, origin)
+            if isinstance(decision, Refusal):
+                raise refused(decision)
+            self._sender.send_one(TOPIC, decision, done)
         except HttpError as error:
             finish(error)
         except Exception:
@@ -86,11 +88,10 @@ class QuickPath:
             finish(HttpError(500, "Internal Server Error"))
 
     def _whole(self, body: bytes, room: Room) -> bytes:
-        limit = self._settings.edge_max_beacon_bytes
-        check_size(len(body), limit, room)
+        check_size(len(body), self._limit, room)
         if body[:2] != GZIP_MAGIC:
             return body
-        body = inflate(body, limit)
+        body = inflate(body, self._limit)
         room.grow(len(body))
         return body
 
@@ -103,14 +104,15 @@ class QuickPath:
 
     def _response(self, status: int, error: HttpError | None, origin: str | None) -> bytes:
         lines = [HEAD % (status, PHRASES[status], self._now())]
-        for name, value in cors_headers(self._tenants, origin, status).items():
+        headers = cors_headers(self._tenants, origin, status)
+        if error is not None:
+            headers |= error.headers
+        for name, value in headers.items():
             lines.append(f"{name}: {value}\r\n".encode())
         if error is None:
             lines.append(b"\r\n")
             return b"".join(lines)
-        if status in (429, 503):
-            lines.append(b"Retry-After: %d\r\n" % error.retry_after_s)
-        body = msgspec.json.encode({"error_code": error.code, "message": error.message})
+        body = error.body
         lines.append(b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
         return b"".join(lines)
 

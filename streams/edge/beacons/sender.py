@@ -34,7 +34,7 @@ class Record(Struct, frozen=True):
 
 
 class Sent(Struct, frozen=True):
-    """The partition and offset of a record, or the REST proxy's error code and message."""
+    """The partition and offset of a record, or an error code and message, as the REST proxy answers them."""
 
     partition: int | None
     offset: int | None
@@ -142,8 +142,15 @@ class Sender:
         return self._producer.send(topic, place, record.key, record.value, report, record.headers)
 
 
-def _report(done: Callable[[Sent], None], place: int, outcome: Outcome) -> None:
-    done(sent_of(place, outcome))
+def _report(done: Callable[[Sent], None], partition: int, outcome: Outcome) -> None:
+    """Call `done` with the producer's outcome as a result of the REST proxy."""
+    if isinstance(outcome, int):
+        done(Sent(partition, outcome))
+    elif isinstance(outcome, TopicAuthorizationFailedError):
+        done(Sent(None, None, FORBIDDEN, "The edge may not write to this topic."))
+    else:
+        code = KAFKA_ERROR if is_refused(outcome) else RETRIABLE_KAFKA_ERROR
+        done(Sent(None, None, code, f"Kafka: {type(outcome).__name__}"))
 
 
 def _place(record: Record, partitions: int, turn: int) -> int:
@@ -153,13 +160,3 @@ def _place(record: Record, partitions: int, turn: int) -> int:
     if record.place_by is not None:
         return partition_of(record.place_by, partitions)
     return turn % partitions
-
-
-def sent_of(partition: int, outcome: Outcome) -> Sent:
-    """Return the producer's outcome as a result of the REST proxy."""
-    if isinstance(outcome, int):
-        return Sent(partition, outcome)
-    if isinstance(outcome, TopicAuthorizationFailedError):
-        return Sent(None, None, FORBIDDEN, "The edge may not write to this topic.")
-    code = KAFKA_ERROR if is_refused(outcome) else RETRIABLE_KAFKA_ERROR
-    return Sent(None, None, code, f"Kafka: {type(outcome).__name__}")

@@ -2,11 +2,11 @@
 
 import asyncio
 import zlib
-from typing import Any, cast
 
 from aiohttp import hdrs, web
 
 from streams.edge.http.admission import Admission, Room
+from streams.edge.http.connections import peer_of
 from streams.edge.http.errors import HttpError
 from streams.edge.http.rates import Account
 from streams.runtime.settings import Settings
@@ -50,8 +50,7 @@ async def read_body(
 
 def visitor_of(request: web.BaseRequest, admission: Admission) -> Account:
     """Return the account of a visitor of the public listener."""
-    connection = cast(Any, request.protocol)  # a `Connection`, not imported: this module does not depend on connections
-    return admission.visitor(request.headers, connection.client)
+    return admission.visitor(request.headers, peer_of(request))
 
 
 async def _whole(request: web.BaseRequest, settings: Settings, room: Room, limit: int) -> bytes:

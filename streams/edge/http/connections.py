@@ -162,6 +162,11 @@ class Connection(web.RequestHandler):
             self.transport.abort()
 
 
+def peer_of(request: web.BaseRequest) -> bytes:
+    """Return the client at the other end of the request's connection."""
+    return cast(Connection, request.protocol).client
+
+
 class Gate:
     """The connections of one listener: their number, in all and by client, and the slow ones."""
 

@@ -1,9 +1,13 @@
 """Errors of the edge, in the shape of the Kafka REST Proxy: `{"error_code": int, "message": str}`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import msgspec
 from aiohttp import hdrs, web
 
 from infra.tenants import Tenants
+from schemas.errors import LpstreamError
 
 SERVER_NAME = "lpstream"  # aiohttp's default shows its version and Python's
 
@@ -21,16 +25,30 @@ class HttpError(Exception):
         self.code = code or status
         self.retry_after_s = retry_after_s
 
+    @property
+    def body(self) -> bytes:
+        """The JSON of the response."""
+        return msgspec.json.encode({"error_code": self.code, "message": self.message})
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of the response: Retry-After for 429 and 503."""
+        return {hdrs.RETRY_AFTER: str(self.retry_after_s)} if self.status in (429, 503) else {}
+
+
+@contextmanager
+def needing(name: str) -> Iterator[None]:
+    """Raise HttpError 503 if the store or peer of that name does not answer within the block."""
+    try:
+        yield
+    except LpstreamError as error:
+        raise HttpError(503, f"{name} does not answer, try again") from error
+
 
 def error_response(error: HttpError) -> web.Response:
     """Return the error as a response, with Retry-After for 429 and 503, WWW-Authenticate for 401."""
-    body = msgspec.json.encode({"error_code": error.code, "message": error.message})
-    response = web.Response(status=error.status, body=body, content_type="application/json")
-    if error.status in (429, 503):
-        response.headers["Retry-After"] = str(error.retry_after_s)
-    if error.status == 401:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    return response
+    headers = error.headers | ({hdrs.WWW_AUTHENTICATE: "Bearer"} if error.status == 401 else {})
+    return web.Response(status=error.status, body=error.body, content_type="application/json", headers=headers)
 
 
 def cors_headers(tenants: Tenants, origin: str | None, status: int) -> dict[str, str]:

@@ -4,7 +4,6 @@ import base64
 import binascii
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import fastavro
@@ -28,31 +27,23 @@ BROKEN = (ValueError, TypeError, KeyError, OverflowError, RecursionError, msgspe
 class Format(Protocol):
     """An encoder of posted JSON. HttpError 400 or 422 names the part that does not fit."""
 
-    key_schema_id: int | None
-    value_schema_id: int | None
+    key_schema_id: int | None = None
+    value_schema_id: int | None = None
 
     def encode(self, part: Part, posted: bytes, where: str) -> bytes | None:
         """Return the bytes of a posted key or value, None for null. `where` names it in errors."""
 
 
-@dataclass(slots=True)
-class Json:
+class Json(Format):
     """The json format, which keeps the posted bytes."""
-
-    key_schema_id: int | None = None
-    value_schema_id: int | None = None
 
     def encode(self, part: Part, posted: bytes, where: str) -> bytes | None:
         """Return the posted bytes, None for null."""
         return None if posted == b"null" else posted
 
 
-@dataclass(slots=True)
-class Binary:
+class Binary(Format):
     """The binary format, standard base64."""
-
-    key_schema_id: int | None = None
-    value_schema_id: int | None = None
 
     def encode(self, part: Part, posted: bytes, where: str) -> bytes | None:
         """Return the decoded bytes, None for null."""
@@ -64,7 +55,7 @@ class Binary:
             raise HttpError(400, f"{where}: is not a base64 string") from error
 
 
-class Avro:
+class Avro(Format):
     """The format `avro`: it turns Avro's JSON encoding into Avro bytes with Confluent framing.
 
     Keys and values of one request share a budget of work in proportion to the request's size.

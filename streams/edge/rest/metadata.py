@@ -7,13 +7,10 @@ from aiohttp import web
 
 from infra.kafka import metadata
 from infra.tenants import Caller
-from schemas.errors import Retryable
 from streams.edge.beacons.sender import NO_PARTITION
-from streams.edge.http.errors import HttpError
-from streams.edge.rest.produce import ACCEPTED, V2, accepts, topics_of
+from streams.edge.http.errors import HttpError, needing
+from streams.edge.rest.produce import ACCEPTED, V2, accepts, no_topic, topics_of
 from streams.edge.services import Services
-
-NO_TOPIC = HttpError(404, "Topic not found.", 40401)
 
 
 async def root(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
@@ -23,18 +20,14 @@ async def root(request: web.BaseRequest, services: Services, *, caller: Caller |
 
 async def brokers(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
     """Return the ids of the brokers."""
-    try:
+    with needing("The broker"):
         return _json(request, {"brokers": await metadata.brokers(_bootstrap(services))})
-    except Retryable as error:
-        raise HttpError(503, "The broker does not answer, try again") from error
 
 
 async def topics(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
     """Return the existing topics that accept records."""
-    try:
+    with needing("The broker"):
         return _json(request, await metadata.existing(_bootstrap(services), topics_of("private", services.settings)))
-    except Retryable as error:
-        raise HttpError(503, "The broker does not answer, try again") from error
 
 
 async def topic(request: web.BaseRequest, services: Services, *, caller: Caller | None, topic: str) -> web.Response:
@@ -63,22 +56,18 @@ async def offsets(
 ) -> web.Response:
     """Return the first and the next offset of a partition."""
     described = await _partition(services, topic, partition)
-    try:
+    with needing("The broker"):
         begin, end = await metadata.offsets(_bootstrap(services), topic, described["partition"])
-    except Retryable as error:
-        raise HttpError(503, "The broker does not answer, try again") from error
     return _json(request, {"beginning_offset": begin, "end_offset": end})
 
 
 async def _partitions(services: Services, topic: str) -> list[dict[str, Any]]:
     if topic not in topics_of("private", services.settings):
-        raise NO_TOPIC
-    try:
+        raise no_topic()
+    with needing("The broker"):
         described = await metadata.partitions(_bootstrap(services), topic)
-    except Retryable as error:
-        raise HttpError(503, "The broker does not answer, try again") from error
     if not described:
-        raise NO_TOPIC
+        raise no_topic()
     return described
 
 

@@ -7,7 +7,7 @@ record is sent. Sending is not atomic: each record has its own result.
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -22,7 +22,8 @@ from schemas.errors import DecodeError, Retryable
 from schemas.generation import REQUESTS, encode_model
 from schemas.heatmap import TOPIC as HEATMAP
 from schemas.heatmap import Beacon
-from streams.edge.beacons.judge import check_page, record_from
+from streams.edge.beacons.judge import Refusal, judge
+from streams.edge.beacons.ordinary_path import refused
 from streams.edge.beacons.sender import FORBIDDEN, NO_PARTITION, Record, Sent
 from streams.edge.http.bodies import read_body, visitor_of
 from streams.edge.http.connections import Listener
@@ -37,8 +38,9 @@ from streams.runtime.settings import Settings
 log = logging.getLogger(__name__)
 
 V2 = "application/vnd.kafka.v2+json"
+KAFKA_JSON = "application/vnd.kafka.json.v2+json"
 EMBEDDED: dict[str, FormatName] = {
-    "application/vnd.kafka.json.v2+json": "json",
+    KAFKA_JSON: "json",
     "application/vnd.kafka.binary.v2+json": "binary",
     "application/vnd.kafka.avro.v2+json": "avro",
 }
@@ -82,6 +84,30 @@ def topics_of(listener: Listener, settings: Settings) -> set[str]:
     return {HEATMAP} if listener == "public" else {HEATMAP, REQUESTS, *settings.proxy_topics}
 
 
+def no_topic() -> HttpError:
+    """Return the error for a topic that is missing or forbidden."""
+    return HttpError(404, "Topic not found.", 40401)
+
+
+async def produce(
+    request: web.BaseRequest,
+    services: Services,
+    *,
+    caller: Caller | None,
+    listener: Listener,
+    topic: str,
+    partition: str | None = None,
+) -> web.Response:
+    """Take records by the REST Proxy's v2 API. A forbidden topic gets the same 404 as a missing one."""
+    if topic not in topics_of(listener, services.settings):
+        raise no_topic()
+    if partition is not None and not (partition.isascii() and partition.isdigit() and len(partition) < 10):
+        raise HttpError(404, "HTTP 404 Not Found")
+    where = int(partition) if partition is not None else None
+    target = Target(topic, where, listener, caller, request.headers.get("Origin"))
+    return await produce_records(request, services, target)
+
+
 async def produce_records(request: web.BaseRequest, services: Services, target: Target) -> web.Response:
     """Send all records of a request. Return a result for each: 200, or 403 if the broker forbids one."""
     name = _negotiate(request)
@@ -113,11 +139,7 @@ def _account(request: web.BaseRequest, services: Services, target: Target) -> Ac
 
 
 def _answer(sent: list[Sent], form: Format) -> web.Response:
-    offsets = [
-        {"partition": each.partition, "offset": each.offset, "error_code": each.error_code, "error": each.error}
-        for each in sent
-    ]
-    answer = {"offsets": offsets, "key_schema_id": form.key_schema_id, "value_schema_id": form.value_schema_id}
+    answer = {"offsets": sent, "key_schema_id": form.key_schema_id, "value_schema_id": form.value_schema_id}
     status = 403 if any(each.error_code == FORBIDDEN for each in sent) else 200
     return web.Response(status=status, body=msgspec.json.encode(answer), headers={"Content-Type": V2})
 
@@ -221,31 +243,30 @@ def _plain(at: int, posted: ProduceRecord, form: Format, services: Services) -> 
 def _checked(at: int, posted: ProduceRecord, form: Format, target: Target, services: Services) -> Record:
     """Return a record of a topic with a model: the model's JSON, with the key that follows from it."""
     where, raw = f"records[{at}].value", bytes(posted.value)
+    if target.topic == HEATMAP:
+        return _beacon(form, raw, where, target, services)
+    return _request(form.encode("value", raw, where) or b"", where, target.caller)
+
+
+def _beacon(form: Format, posted: bytes, where: str, target: Target, services: Services) -> Record:
+    decode: Callable[[bytes], Beacon] = to_beacon
+    if isinstance(form, Avro):
+        form.schema("value", where)  # raises if the request names none
+        decode = beacon_from_avro_json
+    else:
+        posted = form.encode("value", posted, where) or b""
+    limit = services.settings.edge_max_beacon_bytes
+    decision = judge(posted, limit, services.tenants, target.origin, target.caller, decode)
+    if isinstance(decision, Refusal):
+        raise refused(decision, where)
+    return decision
+
+
+def _request(value: bytes, where: str, caller: Caller | None) -> Record:
     try:
-        if target.topic == HEATMAP:
-            beacon = _beacon(form, raw, where, services.settings.edge_max_beacon_bytes)
-            check_page(services.tenants, beacon, target.caller, target.origin)
-            return record_from(beacon)
-        return _request(form.encode("value", raw, where) or b"", target.caller)
+        generation = decode_request(value)
     except DecodeError as error:
         raise HttpError(422, f"{where}: {error}") from error
-
-
-def _beacon(form: Format, posted: bytes, where: str, most: int) -> Beacon:
-    if isinstance(form, Avro):
-        form.schema("value", where)
-        return beacon_from_avro_json(_within(posted, where, most))
-    return to_beacon(_within(form.encode("value", posted, where) or b"", where, most))
-
-
-def _within(value: bytes, where: str, most: int) -> bytes:
-    if len(value) > most:
-        raise HttpError(413, f"{where}: is larger than {most} bytes")
-    return value
-
-
-def _request(value: bytes, caller: Caller | None) -> Record:
-    generation = decode_request(value)
     if caller is not None and generation.tenant_id != caller.tenant.id:
         raise HttpError(403, f"tenant_id: this token belongs to tenant {caller.tenant.id}")
     key = str(generation.request_id).encode()

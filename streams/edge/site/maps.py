@@ -1,7 +1,7 @@
 """The heatmap route: checked parameters, and responses that a client can revalidate by ETag."""
 
+import contextlib
 import logging
-import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -19,10 +19,17 @@ from streams.pictures.maps import DEFAULT_SPAN, Device, Form, MapKind, MapQuery,
 
 log = logging.getLogger(__name__)
 
-PARAMETERS = ("kind", "device", "from", "to", "lang", "top")
+# the parameters as OpenAPI describes them
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "kind": {"schema": {"enum": get_args(MapKind), "default": "click"}},
+    "device": {"schema": {"enum": get_args(Device)}},
+    "from": {"schema": {"type": "string"}, "description": "ISO 8601, or ms UTC; default: a day before `to`."},
+    "to": {"schema": {"type": "string"}, "description": "The same; default: now."},
+    "lang": {"schema": {"enum": get_args(Language), "default": "en"}},
+    "top": {"schema": {"type": "number", "exclusiveMinimum": 0}, "description": "What 100 % stands for."},
+}
 FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 LONGEST = timedelta(days=400)
-LONGEST_LP_ID = 128
 MILLISECONDS = re.compile(r"[0-9]{12,14}")
 
 
@@ -30,16 +37,11 @@ async def heatmap(
     request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str, suffix: str
 ) -> web.Response:
     """Return a heatmap of a page of the caller's tenant, as a picture or as numbers."""
-    if suffix not in get_args(Suffix) or caller is None or not owned(caller, lp_id):
+    if suffix not in get_args(Suffix) or caller is None or not caller.tenant.owns(lp_id):
         raise HttpError(404, "HTTP 404 Not Found")
     query = parsed(lp_id, request)
     again = "no-cache" in request.headers.get("Cache-Control", "")
     return answer(request, await found(services, query, cast(Suffix, suffix), again=again))
-
-
-def owned(caller: Caller, lp_id: str) -> bool:
-    """Return whether the page belongs to the caller's tenant."""
-    return len(lp_id) <= LONGEST_LP_ID and caller.tenant.owns(lp_id)
 
 
 async def found(services: Services, query: MapQuery, form: Form, *, again: bool = False) -> Kept:
@@ -127,10 +129,7 @@ def _top(given: Mapping[str, str]) -> float | None:
     text = given.get("top")
     if not text:
         return None
-    try:
-        value = float(text)
-    except ValueError as error:
-        raise HttpError(422, "top: give a number above 0") from error
-    if not math.isfinite(value) or not 0 < value < 1e15:
-        raise HttpError(422, "top: give a number above 0")
-    return value
+    with contextlib.suppress(ValueError):
+        if 0 < (value := float(text)) < 1e15:
+            return value
+    raise HttpError(422, "top: give a number above 0")

@@ -1,4 +1,4 @@
-"""The routes of published pages, their files, and generation requests."""
+"""The routes of published pages, their files, the snippet, and generation requests."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from aiohttp import web
 from infra.tenants import Caller
 from schemas.errors import LpstreamError
 from schemas.generation import Progress, Result, decode_model, encode_model
-from streams.edge.http.errors import HttpError
+from streams.edge.http.errors import HttpError, needing
 from streams.edge.services import Services
 from streams.edge.site.object_cache import CachedObject
 
@@ -21,32 +21,49 @@ PAGE_CSP = (
     " form-action https: http:; base-uri 'none'; frame-ancestors 'self'"
 )
 PREVIEW_CSP = "default-src 'none'; img-src {public}; style-src 'unsafe-inline'; sandbox; base-uri 'none'"
+SHORTLY, FOREVER = "public, max-age=300", "public, max-age=31536000, immutable"
 HEARTBEAT_S = 5.0
 SAFE = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "strict-origin-when-cross-origin"}
 
 
 async def page(request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str) -> web.Response:
     """Return a published page."""
-    cached = await _object(services, f"pages/{lp_id}/index.html")
+    cached = await _page(services, lp_id)
     return _answer(request, cached, {"Content-Security-Policy": PAGE_CSP, "Cache-Control": "public, max-age=3600"})
 
 
 async def asset(request: web.BaseRequest, services: Services, *, caller: Caller | None, name: str) -> web.Response:
     """Return a page's file. Its name holds a hash of its bytes or, for a card, the page's id."""
-    cached = await (_card(services, name) if name.startswith("card-") else _object(services, f"assets/{name}"))
-    return _answer(request, cached, {"Cache-Control": "public, max-age=31536000, immutable"})
+    with needing("The page store"):
+        if name.startswith("card-"):
+            card = await services.cards.get(name)
+            cached = CachedObject(card, 0.0) if card is not None else None
+        else:
+            cached = await services.shelf.get(f"assets/{name}")
+    return _answer(request, cached, {"Cache-Control": FOREVER})
+
+
+async def snippet(
+    request: web.BaseRequest, services: Services, *, caller: Caller | None, digest: str | None = None
+) -> web.Response:
+    """Return the tracking snippet."""
+    if digest is not None and digest != services.snippet.digest:
+        raise HttpError(404, "HTTP 404 Not Found")
+    headers = {"Cache-Control": SHORTLY if digest is None else FOREVER, "X-Content-Type-Options": "nosniff"}
+    return web.Response(body=services.snippet.body, content_type="text/javascript", charset="utf-8", headers=headers)
+
+
+async def source_map(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
+    """Return the snippet's source map, for debuggers."""
+    headers = {"Cache-Control": SHORTLY, "X-Content-Type-Options": "nosniff"}
+    return web.Response(body=services.snippet.source_map, content_type="application/json", headers=headers)
 
 
 async def status(
     request: web.BaseRequest, services: Services, *, caller: Caller | None, request_id: str
 ) -> web.Response:
     """Return a request's result (200), or its progress (202)."""
-    request_uuid = _uuid(request_id)
-    try:
-        stored = await services.results.get(request_uuid)
-        progress = await services.results.progress(request_uuid)
-    except LpstreamError as error:
-        raise HttpError(503, "Redis does not answer, try again") from error
+    stored, progress = await state_of(services, uuid_of(request_id))
     if stored is not None and _owns(caller, decode_model(Result, stored).tenant_id):
         return web.Response(body=stored, content_type="application/json")
     if stored is None and progress is not None and _owns(caller, progress[0]):
@@ -63,7 +80,7 @@ async def events(
 
     Format: https://html.spec.whatwg.org/multipage/server-sent-events.html
     """
-    request_uuid = _uuid(request_id)
+    request_uuid = uuid_of(request_id)
     with services.progress.follow(request_uuid, caller.tenant.id if caller else "") as coming:
         now = await _progress_of(services, request_uuid, caller)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
@@ -75,13 +92,19 @@ async def events(
     return response
 
 
+async def state_of(services: Services, request_uuid: UUID) -> tuple[bytes | None, tuple[str, Progress] | None]:
+    """Return a request's result, and its tenant and progress.
+
+    The result is read last: a request that finishes in between has its result.
+    """
+    with needing("Redis"):
+        progress = await services.results.progress(request_uuid)
+        return await services.results.get(request_uuid), progress
+
+
 async def _progress_of(services: Services, request_uuid: UUID, caller: Caller | None) -> Progress:
     """Return the request's progress. Raise HttpError 404 if it is not the caller's."""
-    try:
-        progress = await services.results.progress(request_uuid)
-        stored = await services.results.get(request_uuid)
-    except LpstreamError as error:
-        raise HttpError(503, "Redis does not answer, try again") from error
+    stored, progress = await state_of(services, request_uuid)
     if stored is not None and _owns(caller, decode_model(Result, stored).tenant_id):
         return _done(request_uuid)
     if progress is not None and _owns(caller, progress[0]):
@@ -124,14 +147,12 @@ async def preview(
     request: web.BaseRequest, services: Services, *, caller: Caller | None, request_id: str
 ) -> web.Response:
     """Return the page of a finished request, without scripts."""
-    try:
-        stored = await services.results.get(_uuid(request_id))
-    except LpstreamError as error:
-        raise HttpError(503, "Redis does not answer, try again") from error
+    with needing("Redis"):
+        stored = await services.results.get(uuid_of(request_id))
     result = decode_model(Result, stored) if stored is not None else None
     if result is None or result.lp_id is None or not _owns(caller, result.tenant_id):
         raise HttpError(404, "No such request, or it has no page")
-    cached = await _object(services, f"pages/{result.lp_id}/index.html")
+    cached = await _page(services, result.lp_id)
     policy = PREVIEW_CSP.format(public=services.settings.page_base_url)
     return _answer(request, cached, {"Content-Security-Policy": policy, "Cache-Control": "no-store"})
 
@@ -140,35 +161,22 @@ def _owns(caller: Caller | None, tenant_id: str) -> bool:
     return caller is not None and caller.tenant.id == tenant_id
 
 
-def _uuid(text: str) -> UUID:
+def uuid_of(text: str) -> UUID:
+    """Return the id of a request. Raise HttpError 404 if it is none."""
     try:
         return UUID(text)
     except ValueError as error:
         raise HttpError(404, "No such request") from error
 
 
-async def _card(services: Services, name: str) -> CachedObject:
-    """Return a picture of a page, drawn on its first request."""
-    try:
-        card = await services.cards.get(name)
-    except LpstreamError as error:
-        raise HttpError(503, "The page store does not answer, try again") from error
-    if card is None:
-        raise HttpError(404, "HTTP 404 Not Found")
-    return CachedObject(card, 0.0)
+async def _page(services: Services, lp_id: str) -> CachedObject | None:
+    with needing("The page store"):
+        return await services.shelf.get(f"pages/{lp_id}/index.html")
 
 
-async def _object(services: Services, key: str) -> CachedObject:
-    try:
-        cached = await services.shelf.get(key)
-    except LpstreamError as error:
-        raise HttpError(503, "The page store does not answer, try again") from error
+def _answer(request: web.BaseRequest, cached: CachedObject | None, headers: dict[str, str]) -> web.Response:
     if cached is None:
         raise HttpError(404, "HTTP 404 Not Found")
-    return cached
-
-
-def _answer(request: web.BaseRequest, cached: CachedObject, headers: dict[str, str]) -> web.Response:
     stored = cached.object
     headers = {**SAFE, **headers, "ETag": stored.etag, "Age": str(int(cached.age_s))}
     if request.headers.get("If-None-Match") == stored.etag:

@@ -19,9 +19,8 @@ from infra.tenants import Caller, Role
 from processors.pictures.words import Language
 from processors.studio.pages import render
 from processors.studio.words import WORDS
-from schemas.errors import LpstreamError
 from streams.edge.http.bodies import read_body
-from streams.edge.http.errors import SERVER_NAME, HttpError
+from streams.edge.http.errors import SERVER_NAME, HttpError, needing
 from streams.edge.services import Services
 from streams.edge.studio.files import NAMES
 
@@ -172,10 +171,8 @@ async def visitor_of(visit: Visit) -> Visitor | None:
     session = visit.request.cookies.get(COOKIE)
     if not session or len(session) > 100:
         return None
-    try:
+    with needing("Redis"):
         digest = await visit.services.sessions.token_digest(session, visit.services.tenants.digests)
-    except LpstreamError as error:
-        raise HttpError(503, visit.say("stores_away")) from error
     caller = None if digest is None else visit.services.tenants.holder(digest)
     return None if caller is None else Visitor(caller, session)
 
@@ -214,8 +211,7 @@ def _error_page(visit: Visit, error: HttpError) -> web.Response:
     known = {404: "not_found", 503: "stores_away"}.get(error.status)
     message = visit.say(known) if known else error.message
     answer = visit.page("error", status=error.status, told=message, status_code=error.status)
-    if error.status in (429, 503):
-        answer.headers["Retry-After"] = str(error.retry_after_s)
+    answer.headers.update(error.headers)
     return answer
 
 

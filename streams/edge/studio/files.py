@@ -8,8 +8,8 @@ from aiohttp import web
 from infra.tenants import Caller
 from streams.edge.http.errors import HttpError
 from streams.edge.services import Services
+from streams.edge.site.pages import FOREVER
 
-YEAR_S = 31_536_000
 TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
@@ -32,7 +32,7 @@ async def static(request: web.BaseRequest, services: Services, *, caller: Caller
         raise HttpError(404, "HTTP 404 Not Found")
     body, content_type = _BODIES[name]
     headers = {
-        "Cache-Control": f"public, max-age={YEAR_S}, immutable",
+        "Cache-Control": FOREVER,
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
         "Content-Type": content_type if content_type == "image/svg+xml" else f"{content_type}; charset=utf-8",

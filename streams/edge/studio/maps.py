@@ -13,7 +13,7 @@ from aiohttp import web
 from infra.redis.response_cache import Kept
 from processors.pictures.summary import MapSummary
 from streams.edge.http.errors import HttpError
-from streams.edge.site.maps import answer, found, owned, parsed
+from streams.edge.site.maps import LONGEST, answer, found, parsed
 from streams.edge.studio.auth import PATH, Redirect, Visit
 from streams.pictures.maps import Device, MapKind, MapQuery
 
@@ -21,7 +21,7 @@ from streams.pictures.maps import Device, MapKind, MapQuery
 PRESETS = {"1h": (3_600, 300), "24h": (86_400, 3_600), "7d": (7 * 86_400, 3_600), "30d": (30 * 86_400, 3_600)}
 RANGES = (*PRESETS, "custom")
 COMPARISONS = ("none", "previous", "custom")
-LONGEST, YEARS = timedelta(days=400), range(2000, 2100)
+YEARS = range(2000, 2100)
 MS = 1_000
 _decoder = msgspec.json.Decoder(MapSummary)
 
@@ -99,7 +99,7 @@ async def picture(visit: Visit, lp_id: str) -> web.Response:
 
 
 def _check_owner(visit: Visit, lp_id: str) -> None:
-    if not owned(visit.known.caller, lp_id):
+    if not visit.known.caller.tenant.owns(lp_id):
         raise HttpError(404, visit.say("not_found"))
 
 

@@ -15,8 +15,8 @@ from processors.studio.words import WORDS
 from schemas.errors import LpstreamError, Retryable
 from schemas.generation import GenerationRequest, Result, Stage, decode_model, encode_model, lp_id_of
 from streams.edge.beacons.sender import Record
-from streams.edge.http.connections import Connection
-from streams.edge.http.errors import HttpError
+from streams.edge.http.connections import peer_of
+from streams.edge.http.errors import HttpError, needing
 from streams.edge.rest.asks import send_asks
 from streams.edge.site import pages as api
 from streams.edge.studio.auth import ASKS, LOOKS, PATH, Visit, drop_session, set_session
@@ -46,16 +46,14 @@ async def home(visit: Visit) -> web.Response:
 async def log_in(visit: Visit) -> web.Response:
     """Exchange a token for a session cookie."""
     token = visit.form.get("token", "").strip()[:LONGEST_TOKEN]
-    client = cast(Connection, visit.request.protocol).client
+    client = peer_of(visit.request)
     caller = visit.services.tenants.caller(token)
     if caller is None or caller.role not in (*ASKS, *LOOKS):
         visit.services.logins.check(client)
         visit.services.logins.wrong(client, token)
         return visit.page("login", status=401, error=visit.say("token_wrong"))
-    try:
+    with needing("Redis"):
         session = await visit.services.sessions.begin(digest_of(token))
-    except LpstreamError as error:
-        raise HttpError(503, visit.say("stores_away")) from error
     answer = web.Response(status=303, headers={"Location": PATH})
     set_session(visit, answer, session)
     return answer
@@ -63,10 +61,8 @@ async def log_in(visit: Visit) -> web.Response:
 
 async def log_out(visit: Visit) -> web.Response:
     """End the session, on the server and in the browser."""
-    try:
+    with needing("Redis"):
         await visit.services.sessions.end(visit.known.session)
-    except LpstreamError as error:
-        raise HttpError(503, visit.say("stores_away")) from error
     answer = web.Response(status=303, headers={"Location": PATH})
     drop_session(visit, answer)
     return answer
@@ -145,13 +141,9 @@ async def _send(visit: Visit, generation: GenerationRequest) -> None:
 
 async def progress(visit: Visit, request_id: str) -> web.Response:
     """Return the page of a request's progress or result."""
-    request_uuid = _uuid(visit, request_id)
+    request_uuid = api.uuid_of(request_id)
     tenant = visit.known.tenant
-    try:
-        stored = await visit.services.results.get(request_uuid)
-        latest = await visit.services.results.progress(request_uuid)
-    except LpstreamError as error:
-        raise HttpError(503, visit.say("stores_away")) from error
+    stored, latest = await api.state_of(visit.services, request_uuid)
     result = None if stored is None else decode_model(Result, stored)
     if (result and result.tenant_id != tenant) or (result is None and (latest is None or latest[0] != tenant)):
         raise HttpError(404, visit.say("not_found"))
@@ -199,10 +191,3 @@ async def preview(visit: Visit, request_id: str) -> web.StreamResponse:
     return web.Response(
         body=body, headers={"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": policy}
     )
-
-
-def _uuid(visit: Visit, text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise HttpError(404, visit.say("not_found")) from error
