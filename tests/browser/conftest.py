@@ -21,6 +21,7 @@ WIDTH, HEIGHT = 1_280, 800
 HANG = "hang"
 CUT = "cut"
 
+TAG = '<script async src="SCRIPT" data-lp-id="lp_test" OPTIONS></script>'
 PAGE = """<!doctype html>
 <html lang="ja"><head><meta charset="utf-8"><title>試験のページ</title>
 <style>
@@ -29,7 +30,7 @@ PAGE = """<!doctype html>
   #bar { position: fixed; top: 0; left: 0; width: 100%; height: 50px; background: #eee }
   .at { position: absolute; width: 200px; height: 40px }
   #inner { width: 200px; height: 100px; overflow: auto } #inner div { height: 900px }
-</style><script>HEAD</script><script async src="SCRIPT" data-lp-id="lp_test" OPTIONS></script></head><body>
+</style><script>HEAD</script>TAG</head><body>
 <div id="bar">いつも見える帯</div>
 <main>
   <section data-section="hero"></section>
@@ -46,7 +47,7 @@ PAGE = """<!doctype html>
 <input id="name" name="name"><button>送る</button></form>
 <button class="at" style="top:160px;left:400px" id="moves" onclick="works.focus()">移す</button>
 <div class="at" style="top:400px;left:100px" id="inner"><div></div></div>
-</body></html>""".replace("EMOJI", "名" * 63 + "🍜" + "あふれ")
+</body></html>""".replace("EMOJI", "名" * 63 + "🍜" + "あふれ").replace("TAG", TAG)
 
 
 @dataclass
@@ -135,6 +136,11 @@ class Site:
         body = self.html or PAGE.replace("HEAD", query.get("head", "")).replace("OPTIONS", query.get("options", ""))
         return web.Response(text=body.replace("SCRIPT", query.get("script", "/t.js")), content_type="text/html")
 
+    async def serve_slowly(self, request: web.Request) -> web.Response:
+        """Answer after the test, as a server that hangs."""
+        await self._released.wait()
+        return web.Response(text="slow")
+
     async def serve_other(self, request: web.Request) -> web.Response:
         """Serve a page without the snippet."""
         return web.Response(text="<title>other</title>", content_type="text/html")
@@ -193,6 +199,7 @@ async def site() -> AsyncIterator[Site]:
     app = web.Application()
     app.router.add_get("/t.js", site.serve_script)
     app.router.add_get("/other", site.serve_other)
+    app.router.add_get("/slow", site.serve_slowly)
     app.router.add_get("/{page:.*}", site.serve_page)
     for door in ("/e/heatmap.events", "/topics/heatmap.events"):
         app.router.add_post(door, site.take)

@@ -55,6 +55,7 @@
   };
   // crypto.randomUUID is for https only; the name of a blob is a random UUID everywhere
   const uuid = () => URL.createObjectURL(new Blob()).slice(-36);
+  const visible = () => document.visibilityState === "visible";
   const up = (element) => element.assignedSlot || element.parentElement || element.getRootNode().host;
 
   /* The page: the document, or the element that scrolls in its place. Sizes are of the layout, not of the zoomed view. */
@@ -91,7 +92,7 @@
     viewW < 1100 ? "tablet" : "desktop";
 
   /* Attention: the time that the page was visible and somebody used it, in ms. A gap counts one flush at most. */
-  let attention = 0, tickAt = now(), activeAt = tickAt, shown = !document.hidden;
+  let attention = 0, tickAt = now(), activeAt = tickAt, shown = visible();
   function attend() {
     const at = now();
     if (shown) attention += max(0, min(at - tickAt, FLUSH_MS, activeAt + IDLE_MS - tickAt));
@@ -106,7 +107,7 @@
   /* The pageview. What happens in it becomes events, events become beacons. */
   let lpId = options.lpId, viewId, by, named, routed, opened, frozen, beganAt, path, seq, depth, sent, seen, events, clicks,
     kind, y, goals, known, told, timer, still, stillTimer, settleTimer;
-  const where = () => location.pathname.replace(/\/$/, "") + (/^#[/!]/.test(location.hash) ? location.hash : "");
+  const where = () => location.pathname+ (/^#[/!]/.test(location.hash) ? location.hash : "");
   function begin(how) {
     viewId = uuid();
     by = how;
@@ -409,11 +410,10 @@
       scroll: scrolled,
       resize: resized,
       visibilitychange() {
-        if (!document.hidden) return appear();
-        leave();
-        shown = false;
+        if (visible()) appear();
+        else disappear();
       },
-      pagehide: leave,
+      pagehide: disappear,
       pageshow(event) {
         if (!event.persisted) return;
         flying.clear(); // requests of the frozen page may never end
@@ -427,6 +427,10 @@
     else setInterval(safely(moved), POLL_MS, {});
     const clipboard = navigator.clipboard, write = clipboard?.writeText;
     if (write) clipboard.writeText = (text) => { changed(); return write.call(clipboard, text); };
+  }
+  function disappear() {
+    leave();
+    shown = false;
   }
   function appear() {
     active();

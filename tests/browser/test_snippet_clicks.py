@@ -1,0 +1,189 @@
+"""The snippet's clicks: one for each press, dead only without effect, and in the right pixels."""
+
+import asyncio
+
+import pytest
+from conftest import DEAD_S, TAG, Site, Visit, scroll_to, wait_in
+from playwright.async_api import Page
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+BLANK = f"<!doctype html><meta charset=utf-8>{TAG}<body style='margin:0;height:3000px'>"
+
+
+async def press(page: Page, selector: str = "#it", **options: object) -> None:
+    """Press the middle of an element as a mouse does."""
+    box = await page.locator(selector).bounding_box()
+    assert box is not None
+    await page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, **options)  # type: ignore[arg-type]
+
+
+async def clicked(site: Site, page: Page) -> str:
+    """Wait until each click is known to be dead or not, and return the letters of the clicks."""
+    await wait_in(page, DEAD_S)
+    await page.evaluate("lpstream.flush()")
+    await site.until(lambda: site.events("crd"))
+    return "".join(event[0] for event in site.events("crd"))
+
+
+WORKING = {
+    "tel": "<a id=it href='tel:0312345678'>電話</a>",
+    "mailto": "<a id=it href='mailto:a@example.jp'>メール</a>",
+    "download": "<a id=it download href='data:text/plain,x'>資料</a>",
+    "blank": "<a id=it target=_blank href='/other'>別の窓</a>",
+    "slow": "<a id=it href='/slow'>遅いリンク</a>",
+    "svg": "<svg width=90 height=30><a href='/slow'><rect id=it width=90 height=30 /></a></svg>",
+    "target": "<style>#m{display:none}#m:target{display:block}</style><a id=it href='#m'>開く</a><p id=m>品書き</p>",
+    "shadow": "<div id=host></div><script>host.attachShadow({mode:'open'}).innerHTML = '<button id=it>数</button>';"
+    "host.shadowRoot.firstChild.onclick = ({target}) => target.textContent += '1'</script>",
+    "closed": "<x-box id=it style='display:block;width:99px;height:30px'></x-box><script>customElements.define('x-box',"
+    "class extends HTMLElement { constructor() { super(); this.attachShadow({mode:'closed'}).innerHTML = 'x' } })</script>",
+    "copy": "<button id=it onclick='navigator.clipboard.writeText(1)'>写す</button>",
+    "popover": "<button id=it popovertarget=p>開く</button><p popover id=p>中身</p>",
+    "details": "<details><summary id=it>詳しく</summary>中身</details>",
+    "canvas": "<canvas id=it width=90 height=30></canvas>",
+    "reset": "<form><input value=a><button id=it type=reset>消す</button></form>",
+    "invalid": "<form><input required><button id=it>送る</button></form>",
+    "css box": "<style>#b:checked + label{color:red}</style><input id=b type=checkbox hidden><label for=b id=it>印</label>",
+}
+
+
+@pytest.mark.parametrize("kind", WORKING)
+async def test_a_click_that_may_work_is_not_dead(site: Site, visit: Visit, kind: str) -> None:
+    page = await visit(html=BLANK + WORKING[kind])
+    await press(page)
+    await page.bring_to_front()
+    if kind == "slow":  # the page stays until the server answers
+        await asyncio.sleep(DEAD_S + 0.5)
+        await page.evaluate("lpstream.flush()")
+        await site.until(lambda: site.events("crd"))
+        assert "d" not in site.letters
+        return
+    assert await clicked(site, page) == "c"
+
+
+async def test_ctrl_clicks_on_links_are_not_dead(site: Site, visit: Visit) -> None:
+    page = await visit(html=BLANK + "<a id=it href='/other'>別の窓</a>")
+    await page.keyboard.down("Control")
+    await press(page)
+    await page.keyboard.up("Control")
+    await page.bring_to_front()
+    assert await clicked(site, page) == "c"
+
+
+DEAD = {
+    "text": "<p id=it>ただの文</p>",
+    "button": "<button id=it>動かない</button>",
+    "hash": "<a id=it href='#'>動かない</a>",
+    "script": "<a id=it href='javascript:void 0'>動かない</a>",
+    "prevented": "<a id=it href='/other' onclick='event.preventDefault()'>動かない</a>",
+    "label": "<label id=it>何もない札</label>",
+}
+
+
+@pytest.mark.parametrize("kind", DEAD)
+async def test_a_click_without_any_effect_is_dead(site: Site, visit: Visit, kind: str) -> None:
+    page = await visit(html=BLANK + DEAD[kind])
+    if kind == "hash":
+        await page.evaluate("location.hash = ''")
+    await press(page)
+    assert await clicked(site, page) == "d"
+
+
+async def test_selecting_and_unselecting_text_is_not_dead(site: Site, visit: Visit) -> None:
+    page = await visit(html=BLANK + "<p id=it>えらぶ 文字</p>")
+    await press(page, click_count=2)
+    await wait_in(page, 1.2)  # otherwise the third click is one of a burst
+    await press(page)
+    assert await clicked(site, page) == "ccc"
+
+
+async def test_a_click_in_the_focused_field_is_not_dead(site: Site, visit: Visit) -> None:
+    page = await visit(html=BLANK + "<input id=it>")
+    await page.focus("#it")
+    await press(page)
+    assert await clicked(site, page) == "c"
+
+
+async def test_a_stepper_that_works_is_no_rage(site: Site, visit: Visit) -> None:
+    page = await visit(html=BLANK + "<button id=it onclick='n.value++'>＋</button><input id=n value=1><output></output>"
+                       "<script>it.addEventListener('click', () => { document.querySelector('output').value = n.value })</script>")  # fmt: skip
+    for _ in range(5):
+        await press(page)
+    assert await clicked(site, page) == "ccccc"
+
+
+@pytest.mark.parametrize(
+    "page", ["<label id=it><input type=checkbox>同意</label>", "<label for=x id=it>同意</label><input id=x>"]
+)
+async def test_a_label_and_its_field_are_one_click(site: Site, visit: Visit, page: str) -> None:
+    opened = await visit(html=BLANK + page)
+    box = await opened.locator("#it").bounding_box()
+    assert box is not None
+    await opened.mouse.click(box["x"] + box["width"] - 4, box["y"] + 8)
+    assert await clicked(site, opened) == "c"
+
+
+STICKY = {
+    # where a click at (600, 310) after a scroll of 1,000 px belongs
+    "not stuck": ("<aside style='position:sticky;top:20px;margin-top:1200px;height:300px'>", (600, 1310, False)),
+    "stuck": ("<div style='height:2900px'><aside style='position:sticky;top:300px;height:300px'></aside></div>", (600, 310, True)),
+    "fixed": ("<div style='position:fixed;top:300px;width:100%;height:50px'></div>", (600, 310, True)),
+    "carried": ("<div style='transform:translateX(0)'><div style='position:fixed;top:1300px;width:100%;height:50px'>", (600, 1310, False)),
+    "in shadow": (
+        "<div id=host></div><script>host.attachShadow({mode:'open'}).innerHTML ="
+        " '<nav style=\"position:fixed;top:300px;width:100%;height:50px\"><b>x</b></nav>'</script>",
+        (600, 310, True),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", STICKY)
+async def test_only_elements_that_keep_their_place_are_fixed(site: Site, visit: Visit, kind: str) -> None:
+    body, expected = STICKY[kind]
+    page = await visit(html=BLANK + body)
+    await scroll_to(page, 1_000)
+    await page.mouse.click(600, 310)
+    await clicked(site, page)
+    assert [(x, y, fixed) for _, x, y, _, fixed in site.events("crd")] == [expected]
+
+
+GOALS = {
+    "tel": ("<a id=it href='tel:0312345678'>電話</a>", "vt"),
+    "mail": ("<a id=it href='mailto:a@example.jp'>メール</a>", "ve"),
+    "outbound": ("<a id=it target=_blank href='http://shop.test/buy'>買う</a>", "vo"),
+    "line": ("<a id=it href='line://ti/p/x'>LINE</a>", "vo"),
+    "same site": ("<a id=it href='#x'>中</a>", ""),
+    "dialog": ("<dialog open><form method=dialog><button id=it>閉じる</button></form></dialog>", ""),
+    "form": ("<form action='javascript:void 0'><button id=it>送る</button></form>", "vf"),
+    "key": ("<a id=it href='tel:0312345678'>電話</a>", "vt"),
+}
+
+
+@pytest.mark.parametrize("kind", GOALS)
+async def test_goals_are_told_apart_and_counted_once(site: Site, visit: Visit, kind: str) -> None:
+    body, expected = GOALS[kind]
+    page = await visit(html=BLANK + body)
+    if kind == "key":
+        await page.focus("#it")
+        await page.keyboard.press("Enter")
+        await page.keyboard.press("Enter")
+    else:
+        await press(page)
+        await page.bring_to_front()
+        if kind != "dialog":
+            await press(page)
+    await page.bring_to_front()
+    await wait_in(page, DEAD_S)
+    await page.evaluate("lpstream.flush()")
+    await site.posted(1)
+    assert "".join(event[0] for event in site.events("vgfeot")) == expected
+
+
+async def test_two_kinds_of_goals_are_one_conversion(site: Site, visit: Visit) -> None:
+    page = await visit(html=BLANK + "<a id=it href='tel:0312345678'>電話</a>")
+    await press(page)
+    await page.evaluate("lpstream.goal(); lpstream.goal()")
+    await page.evaluate("lpstream.flush()")
+    await site.until(lambda: "g" in site.letters)
+    assert "".join(event[0] for event in site.events("vgfeot")) == "vtg"
