@@ -6,15 +6,10 @@ first record). It stops when ClickHouse returns all of the log's events.
 
 import asyncio
 import contextlib
-import os
-import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -34,18 +29,18 @@ from infra.kafka.topics import ensure_topics
 from processors.heatmap.cuts import Cut
 from schemas.errors import LpstreamError, Retryable
 from schemas.heatmap import GROUP, TOPIC
-from streams.local.installation import MALLOC, NAMES
+from streams.local.installation import MALLOC, NAMES, answers
+from streams.local.prepare import settings_of
+from streams.proof.bench.frame import Say, own_stack
 from streams.proof.bench.load import Filled, Load, fill
 from streams.proof.bench.peers import FIRST, Job
 from streams.proof.bench.tables import SUMS
-from streams.runtime.settings import Settings
+from streams.proof.processes import cpu_s, peak_mb
+from streams.runtime.stores import open_writer
 
 CACHE = JARS.parent / "bench"
 START_S, LONGEST_S, SETTLE_S = 60.0, 300.0, 0.3
 LOOK_S, READY_LOOK_S = 0.2, 0.01
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +62,10 @@ class Run:
 
 
 @contextlib.contextmanager
-def lab(stack: Stack | None, folder: Path, say: Say) -> Iterator["Lab"]:
-    """Open a lab on the stack, and delete its heatmaps. Without a stack, start one below `folder`."""
-    if stack is not None:
+def lab(say: Say) -> Iterator["Lab"]:
+    """Open a lab on a stack of its own."""
+    with own_stack(say) as stack:
         yield Lab(stack, say)
-        return
-    with Stack(folder, on_event=say) as own:
-        yield Lab(own, say)
 
 
 class Lab:
@@ -83,13 +75,7 @@ class Lab:
         self.stack = stack
         self.say = say
         self._resets = 0
-        values: Any = {name.removeprefix("LPSTREAM_").lower(): value for name, value in stack.env().items()}
-        self.settings = Settings(**values)
-
-    def clickhouse(self, database: str = "lpstream") -> ClickHouse:
-        """Return a ClickHouse client of the user that writes."""
-        at = self.stack.addresses
-        return ClickHouse.open(at.clickhouse_url, at.clickhouse_user, at.clickhouse_password, database)
+        self.settings = settings_of(stack)
 
     # -- the log ---------------------------------------------------------------------------------------
 
@@ -133,7 +119,7 @@ class Lab:
         asyncio.run(self._reset())
 
     async def _reset(self) -> None:
-        clickhouse = self.clickhouse("default")
+        clickhouse = open_writer(self.settings, "default")
         try:
             await clickhouse.command("DROP DATABASE IF EXISTS lpstream SYNC")
             await migrate(clickhouse, timezone="Asia/Tokyo")
@@ -178,7 +164,7 @@ class Lab:
         ports = Ports(self.stack.data)
         listening = {name: ports.get(name) for name in (f"bench-heatmap-{number}" for number in range(count))}
         children = [self._child(name, port) for name, port in listening.items()]
-        with _running(children, lambda: all(map(_answers, listening.values()))):
+        with _running(children, lambda: all(answers(f"http://127.0.0.1:{port}/readyz") for port in listening.values())):
             yield children
 
     def _child(self, name: str, port: int) -> ChildProcess:
@@ -197,20 +183,21 @@ class Lab:
 
     async def _timed(self, filled: Filled, children: list[ChildProcess]) -> Run:
         started = time.monotonic()
-        clickhouse = self.clickhouse()
+        clickhouse = open_writer(self.settings)
+        pids, store_pid = [child.pid for child in children], self.stack.processes["clickhouse"].pid
         try:
-            before = await _counted(clickhouse)
-            cpu, store = sum(map(cpu_s, children)), cpu_s(self.stack.processes["clickhouse"])
-            while (counted := await _counted(clickhouse)) < filled.totals["events"]:
+            before = await events_in(clickhouse)
+            cpu, store = sum(map(cpu_s, pids)), cpu_s(store_pid)
+            while (counted := await events_in(clickhouse)) < filled.totals["events"]:
                 _check(children, started)
                 await asyncio.sleep(LOOK_S)
             seconds = time.monotonic() - started
             return Run(
                 seconds=seconds,
                 events=counted - before,
-                cpu_s=sum(map(cpu_s, children)) - cpu,
-                clickhouse_cpu_s=cpu_s(self.stack.processes["clickhouse"]) - store,
-                rss_mb=sum(map(peak_mb, children)),
+                cpu_s=sum(map(cpu_s, pids)) - cpu,
+                clickhouse_cpu_s=cpu_s(store_pid) - store,
+                rss_mb=sum(map(peak_mb, pids)),
                 rows=await _written(clickhouse),
                 sums=await self._sums(clickhouse, filled),
             )
@@ -256,30 +243,11 @@ def _check(children: list[ChildProcess], started: float, within_s: float = LONGE
             raise LpstreamError(f"{child.name} took longer than {within_s:g} s\n{child.tail()}")
 
 
-async def _counted(clickhouse: ClickHouse) -> int:
+async def events_in(clickhouse: ClickHouse) -> int:
+    """Return the number of events in ClickHouse."""
     return int((await clickhouse.rows("SELECT sum(events) AS events FROM heatmap_windows"))[0]["events"])
 
 
 async def _written(clickhouse: ClickHouse) -> int:
     """Return the number of rows of the largest table."""
     return int((await clickhouse.rows("SELECT count() AS rows FROM heatmap_cells"))[0]["rows"])
-
-
-def _answers(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
-            return int(answer.status) == 200
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def cpu_s(child: ChildProcess | subprocess.Popen[str]) -> float:
-    """Return the processor seconds that the process has used."""
-    fields = Path(f"/proc/{child.pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
-
-
-def peak_mb(child: ChildProcess | subprocess.Popen[str]) -> float:
-    """Return the peak memory of the process in MB (2^20 bytes)."""
-    lines = Path(f"/proc/{child.pid}/status").read_text(encoding="utf-8").splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) / 1024

@@ -107,9 +107,7 @@ class Answers:
 
     async def read(self) -> None:
         """Read new results until cancelled. The consumer reconnects if the broker goes away."""
-        consumer = build_consumer(self.servers)
-        await consumer.start()
-        try:
+        async with build_consumer(self.servers) as consumer:
             partitions = await partitions_of(self.servers, RESULTS)
             consumer.assign(partitions)
             await consumer.seek_to_end(*partitions)
@@ -126,8 +124,6 @@ class Answers:
                     for record in records:
                         digest = hashlib.blake2b(record.value or b"", digest_size=16).digest()
                         self.told[(record.key or b"").decode()].add(digest)
-        finally:
-            await consumer.stop()
 
     async def wait(self, asked: Collection[str], within_s: float) -> tuple[int, int]:
         """Wait for the results. Return how many requests have no result, and how many have different ones."""

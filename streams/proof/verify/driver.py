@@ -160,7 +160,8 @@ class Visitor(FastHttpUser):
                 return
             if len(driver.notes.late_ms) < 200_000:
                 driver.notes.late_ms.append(round(max(0.0, time.monotonic() - due) * 1000, 1))
-            self._post(lp_id, beacon, beacon.body(lp_id.encode(), pageview, int(time.time() * 1000)).decode())
+            t0 = int(time.time() * 1000) - beacon.span_ms
+            self._post(lp_id, beacon, beacon.body(pageview, t0, lp_id.encode()).decode())
             due = max(due + EVERY_MS / 1000, time.monotonic())
 
     def _post(self, lp_id: str, beacon: Any, body: str) -> None:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import aiohttp
 
 from schemas.errors import LpstreamError
-from streams.proof.verify.place import COPY_3_S, Place
+from streams.proof.provider.script import COPY_3_S
+from streams.proof.verify.place import Place
 from streams.proof.verify.resources import listening, port_of
 from streams.proof.verify.scenarios import AWAY_S, FAULT_EVERY_S, FIRST_FAULT_S, ROLL_EVERY_S, FaultName, ServiceName
 
