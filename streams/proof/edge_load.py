@@ -18,7 +18,7 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, cast
+from typing import Any, Self, cast
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -277,7 +277,10 @@ class Run:
 
 
 class Generator:
-    """Child processes that share a plan. Call `connect`, then `run`; `seconds` begin with `run`."""
+    """Child processes that share a plan. Call `connect`, then `run`; `seconds` begin with `run`.
+
+    As a context manager it connects, and stops the processes when the block ends.
+    """
 
     def __init__(self, plan: Plan, processes: int) -> None:
         self._plan = plan
@@ -296,6 +299,19 @@ class Generator:
         )
         args = [sys.executable, "-m", "streams.proof.edge_load", json.dumps(asdict(part))]
         return subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self) -> Self:
+        """Open every connection."""
+        try:
+            self.connect()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the processes."""
+        self.stop()
 
     def connect(self) -> None:
         """Return when every connection is open. Raise LpstreamError if a process fails."""

@@ -335,7 +335,7 @@ def test_an_interrupted_run_is_still_reported(tmp_path: Path) -> None:
     probes = Probes(place, "demo-1", "demo-probe", 0.0)
     crowd = Outcome(statuses=Counter({"503": 2, "connection lost: closed by the server": 1}))
     watch = Watch(dict, {})
-    measured = Measured(asked, Seen(), probes, watch, (0.0, 0.0), [], (), crowd_outcome=crowd, interrupted=True)
+    measured = Measured(asked, Seen(), probes, watch, (0.0, 0.0), [], crowd_outcome=crowd, interrupted=True)
     run = figures(measured) | {
         "began": "now",
         "place": "nowhere",

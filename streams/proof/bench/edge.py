@@ -115,12 +115,8 @@ def _saturate(process: EdgeProcess, seconds: float, say: Say) -> Row:
 
 
 def _load(plan: Plan, processes: int = 1) -> Outcome:
-    generator = Generator(plan, processes)
-    try:
-        generator.connect()
+    with Generator(plan, processes) as generator:
         return generator.run()
-    finally:
-        generator.stop()
 
 
 def _measured(stack: Stack, services: Installation, plan: Plan, say: Say) -> tuple[Outcome, Row]:
@@ -131,9 +127,7 @@ def _measured(stack: Stack, services: Installation, plan: Plan, say: Say) -> tup
     edge_process = services.children["edge"]
     running = {name: child for name, child in {**services.children, **stack.processes}.items() if child.alive}
     idle_mb = edge_process.memory_mb()
-    generator = Generator(plan, processes=2)
-    try:
-        generator.connect()
+    with Generator(plan, processes=2) as generator:
         open_mb = edge_process.memory_mb()
         say(f"{plan.connections:,} connections are open, {plan.rate:,.0f} beacons/s for {plan.seconds:g} s")
         before, machine = {name: cpu_s(child.pid) for name, child in running.items()}, machine_s()
@@ -142,8 +136,6 @@ def _measured(stack: Stack, services: Installation, plan: Plan, say: Say) -> tup
         seconds = time.monotonic() - began
         machine = machine_s() - machine
         used = {name: cpu_s(child.pid) - before[name] for name, child in running.items()}
-    finally:
-        generator.stop()
     cores = {**used, "load generator": outcome.cpu_s}
     cores |= {"other programs": machine - sum(cores.values()), "machine": machine}
     return outcome, {

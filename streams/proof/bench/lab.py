@@ -10,11 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 
 from infra.clickhouse.client import ClickHouse
 from infra.clickhouse.migrate import migrate
@@ -22,15 +17,14 @@ from infra.embedded.kafka import JARS
 from infra.embedded.ports import Ports
 from infra.embedded.process import ChildProcess
 from infra.embedded.stack import Stack
-from infra.kafka.access import reach
-from infra.kafka.admin import partitions_of
-from infra.kafka.consumer import build_consumer
+from infra.kafka.admin import open_admin, partitions_of
 from infra.kafka.topics import ensure_topics
 from processors.heatmap.cuts import Cut
 from schemas.errors import LpstreamError, Retryable
-from schemas.heatmap import GROUP, TOPIC
+from schemas.heatmap import TOPIC
 from streams.local.installation import MALLOC, NAMES, answers
 from streams.local.prepare import settings_of
+from streams.operate.marks import commit_for_group
 from streams.proof.bench.frame import Say, own_stack
 from streams.proof.bench.load import Filled, Load, fill
 from streams.proof.bench.peers import FIRST, Job
@@ -95,9 +89,7 @@ class Lab:
         await ensure_topics(servers, replication_factor=1, min_insync=1, partitions=partitions)
 
     async def _drop_topics(self) -> None:
-        admin = AIOKafkaAdminClient(**reach(self.settings.kafka_bootstrap_servers))
-        try:
-            await admin.start()
+        async with open_admin(self.settings.kafka_bootstrap_servers) as admin:
             topics = [name for name in await admin.list_topics() if not name.startswith("_")]
             if topics:
                 await admin.delete_topics(topics)
@@ -106,10 +98,6 @@ class Lab:
                     return
                 await asyncio.sleep(LOOK_S)
             raise Retryable(f"Kafka: topics still exist {START_S:g} s after their deletion")
-        except KafkaError as error:
-            raise Retryable(f"Kafka: {type(error).__name__}: {error}") from error
-        finally:
-            await admin.close()
 
     # -- a run -----------------------------------------------------------------------------------------
 
@@ -125,21 +113,8 @@ class Lab:
             await migrate(clickhouse, timezone="Asia/Tokyo")
         finally:
             await clickhouse.close()
-        await self._rewind()
-
-    async def _rewind(self) -> None:
-        servers = self.settings.kafka_bootstrap_servers
-        consumer = build_consumer(servers, group_id=GROUP)
-        try:
-            await consumer.start()
-            mark = Cut(self.settings.heatmap_bucket_records).metadata
-            places: dict[TopicPartition, Any] = dict.fromkeys(await partitions_of(servers, TOPIC), (0, mark))
-            consumer.assign(list(places))
-            await consumer.commit(places)
-        except KafkaError as error:
-            raise Retryable(f"Kafka: {type(error).__name__}: {error}") from error
-        finally:
-            await consumer.stop()
+        servers, mark = self.settings.kafka_bootstrap_servers, Cut(self.settings.heatmap_bucket_records).metadata
+        await commit_for_group(servers, dict.fromkeys(await partitions_of(servers, TOPIC), 0), mark)
 
     def job(self) -> Job:
         """Return the addresses, topic and group that a peer gets."""

@@ -78,10 +78,8 @@ async def _measure(place: Lab, rate: float, seconds: float) -> tuple[Probes, flo
     probes = Probes()
     clickhouse = open_writer(place.settings)
     servers = place.settings.kafka_bootstrap_servers
-    producer = build_producer(servers, place.settings.broker)
     try:
-        await producer.start()
-        async with appending(servers) as batches:
+        async with build_producer(servers, place.settings.broker) as producer, appending(servers) as batches:
             done = asyncio.Event()
             looking = asyncio.create_task(_look(clickhouse, probes, done))
             sent, _ = await asyncio.gather(_load(batches, rate, seconds), _probe(producer, probes, seconds))
@@ -91,7 +89,6 @@ async def _measure(place: Lab, rate: float, seconds: float) -> tuple[Probes, flo
         missing = len(probes.appended) - len(probes.seen)
         raise LpstreamError(f"{missing} probes were not seen within {SEEN_WITHIN_S:g} s") from error
     finally:
-        await producer.stop()
         await clickhouse.close()
     return probes, sent
 

@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from infra.embedded.ports import Ports
@@ -140,12 +140,7 @@ def cold(count: int) -> list[Pattern]:
     mix, rng = Mix.load(), random.Random(7)
     drawn = (mix.draw(rng) for _ in range(count))
     novel = random.SystemRandom().randrange(2**32)
-    return [
-        Pattern(
-            pattern.industry, pattern.purpose, (f"品{novel:08x}{number}",), pattern.tone, pattern.quality, pattern.given
-        )
-        for number, pattern in enumerate(drawn)
-    ]
+    return [replace(pattern, keywords=(f"品{novel:08x}{number}",), share=0.0) for number, pattern in enumerate(drawn)]
 
 
 def mixed(count: int, seed: int = 11) -> list[Pattern]:

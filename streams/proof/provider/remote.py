@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from infra.embedded.stack import Stack
 from streams.generation.mix import Mix
 from streams.generation.services import CopyServices
 from streams.generation.warming import Figures, Warming
+from streams.local.installation import answers
 from streams.proof.provider.bill import Prices
 from streams.proof.provider.script import Script
 from streams.runtime.settings import PREFIX, Settings, load_settings
@@ -43,16 +43,9 @@ class RemoteProvider:
     def start(self, script: Script | None = None) -> None:
         """Start the process; return when it answers."""
         self.process.start()
-        self.process.wait_ready(self._answers, READY_S)
+        self.process.wait_ready(lambda: answers(f"{self.url}/v1/models"), READY_S)
         if script is not None:
             self.play(script)
-
-    def _answers(self) -> bool:
-        try:
-            self._call("GET", "/v1/models")
-        except (urllib.error.URLError, OSError):
-            return False
-        return True
 
     def play(self, script: Script) -> None:
         """Set how the provider behaves from now on."""

@@ -19,11 +19,11 @@ from schemas.heatmap import Kind
 LOOK_S, FETCH_MS, SETTLE_S = 1.0, 200, 6.0
 KINDS = [kind.value for kind in Kind]
 CROWD_COLUMNS = ("clicks", "moves", "scrolls")  # the only kinds in the crowd's beacons
-BY_PAGE = (
-    "SELECT lp_id, sum(clicks) - sum(rage_clicks) - sum(dead_clicks) AS click, sum(rage_clicks) AS rage_click,"
+BY_KIND = (
+    "sum(clicks) - sum(rage_clicks) - sum(dead_clicks) AS click, sum(rage_clicks) AS rage_click,"
     " sum(dead_clicks) AS dead_click, sum(moves) AS move, sum(scrolls) AS scroll, sum(goals) AS goal"
-    " FROM heatmap_windows WHERE lp_id IN {lp_ids:Array(String)} GROUP BY lp_id"
 )
+BY_PAGE = f"SELECT lp_id, {BY_KIND} FROM heatmap_windows WHERE lp_id IN {{lp_ids:Array(String)}} GROUP BY lp_id"
 BY_PREFIX = (
     "SELECT sum(clicks) AS clicks, sum(moves) AS moves, sum(scrolls) AS scrolls FROM heatmap_windows"
     " WHERE startsWith(lp_id, {prefix:String})"
