@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 from beacons import example_beacon
-from edge_listeners import AVRO, BINARY, JSON, PARTITIONS, running_edge
+from edge_listeners import AVRO, BINARY, JSON, running_edge
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +19,7 @@ from infra.kafka.producer import partition_of
 from schemas.codec import encode_framed
 from schemas.errors import DecodeError
 from schemas.heatmap import decode_beacon, encode_beacon
+from streams.proof.bench.edge_without_kafka import PARTITIONS
 
 BEACON = example_beacon(fixed=[], sections=[["hero", 0, 820]], rate=1.0)
 PLAIN = json.dumps(BEACON).encode()
