@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from schemas.errors import DecodeError
+from schemas.errors import DecodeError, TooMuchError
 
 INT, LONG = 2**31, 2**63
 MOST_STEPS = 65_536  # for one key or value
@@ -20,10 +20,6 @@ MOST_DEFAULT = 4_096  # for one default, including the defaults inside it
 BYTES_A_STEP = 8
 SYMBOLS_A_STEP = 32
 MOST_SHOWN = 64
-
-
-class TooMuchError(DecodeError):
-    """A value or a schema that takes more steps than its budget allows."""
 
 
 class Work:

@@ -18,7 +18,7 @@ class DecodeError(LpstreamError):
 
 
 class TooMuchError(DecodeError):
-    """A document that fits its model, but takes more work than one record may cause."""
+    """A document or a schema that takes more work than one record may cause."""
 
 
 class SettingError(LpstreamError):

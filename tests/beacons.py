@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from brute_force import COLUMNS, count
 
 from infra.clickhouse.client import ClickHouse
@@ -36,10 +37,50 @@ def some_beacons(lp_id: str, count_: int) -> list[dict[str, Any]]:
     return [beacon for visit in visits(seed, [lp_id], count_, start, 60_000) for beacon in visit.beacons()]
 
 
+def example_beacon(**changes: Any) -> dict[str, Any]:
+    """Return the contract's example beacon with changes."""
+    return {
+        "schema": 1,
+        "lp_id": "lp_8f3a",
+        "pageview_id": "0b7f9e58-3f0e-4c55-9a53-6a1c80a8f0d7",
+        "seq": 0,
+        "device": "mobile",
+        "viewport_w": 390,
+        "viewport_h": 844,
+        "page_w": 390,
+        "page_h": 5200,
+        "t0": 1_795_451_374_000,
+        "depth": 0,
+        "type": "scm",
+        "dt": [0, 120, 480],
+        "x": [0, 120, 44],
+        "y": [0, 340, 900],
+        "dwell": [0, 0, 350],
+        **changes,
+    }
+
+
 async def post(session: aiohttp.ClientSession, services: Installation, beacon: dict[str, Any]) -> int:
     """Post a beacon; return the status."""
     async with session.post(f"{services.edge_url}/e/heatmap.events", data=msgspec.json.encode(beacon)) as answer:
         return answer.status
+
+
+async def post_all(services: Installation, beacons: list[dict[str, Any]], *, times: int = 1) -> None:
+    """Post each beacon `times` times; assert that each post is acknowledged."""
+    async with aiohttp.ClientSession() as session:
+        for beacon in beacons:
+            for _ in range(times):
+                assert await post(session, services, beacon) == 204
+
+
+async def record_at(stack: Stack, topic: str, place: dict[str, int]) -> Any:
+    """Return the record at the partition and offset that the edge answered."""
+    async with AIOKafkaConsumer(bootstrap_servers=stack.addresses.kafka) as consumer:
+        partition = TopicPartition(topic, place["partition"])
+        consumer.assign([partition])
+        consumer.seek(partition, place["offset"])
+        return await consumer.getone()
 
 
 def analyst(stack: Stack) -> ClickHouse:
@@ -61,6 +102,13 @@ async def wait_counted(
     while (found := await totals(clickhouse, lp_id))["events"] < events and time.monotonic() < deadline:
         await asyncio.sleep(0.3)
     return found
+
+
+async def assert_counted(stack: Stack, lp_id: str, events: int) -> None:
+    """Wait until the events of a page are counted; assert that there are no more."""
+    clickhouse = analyst(stack)
+    assert (await wait_counted(clickhouse, lp_id, events))["events"] == events > 0
+    await clickhouse.close()
 
 
 async def assert_tables_equal(clickhouse: ClickHouse, lp_id: str, beacons: list[dict[str, Any]]) -> None:

@@ -43,9 +43,5 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def installation(stack: Stack) -> Iterator[Installation]:
     asyncio.run(prepare(settings_of(stack)))
-    services = Installation(stack, print)
-    try:
-        services.start()
+    with Installation(stack, print) as services:
         yield services
-    finally:
-        services.stop()

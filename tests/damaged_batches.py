@@ -20,16 +20,12 @@ OVERHEAD, CRC, ATTRIBUTES, DELTA = 12, 17, 21, 23
 
 async def put(kafka: str, topic: str, partition: int, values: Sequence[bytes], codec: str | None = None) -> int:
     """Append one batch; return the offset of its first record."""
-    producer = AIOKafkaProducer(bootstrap_servers=kafka, compression_type=codec)
-    await producer.start()
-    try:
+    async with AIOKafkaProducer(bootstrap_servers=kafka, compression_type=codec) as producer:
         batch = producer.create_batch()
         for value in values:
             assert batch.append(key=None, value=value, timestamp=None) is not None
         done = await (await producer.send_batch(batch, topic, partition=partition))
         return int(done.offset)
-    finally:
-        await producer.stop()
 
 
 def batches(log: Path) -> list[tuple[int, int, bytes]]:

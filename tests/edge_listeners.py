@@ -3,9 +3,7 @@
 No Kafka, no stores.
 """
 
-import asyncio
 import contextlib
-import itertools
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -18,40 +16,34 @@ from aiohttp import web
 from infra.schema_registry import OwnSchemas, SchemaRegistry
 from infra.tenants import Tenants, TenantsFile, digest_of
 from streams.edge.beacons.quick_path import QuickPath
-from streams.edge.beacons.sender import Record, Sender, Sent
+from streams.edge.beacons.sender import Record, Sent
 from streams.edge.http.admission import Admission
 from streams.edge.http.connections import Gate, Listener, Server
 from streams.edge.http.logins import Logins
 from streams.edge.server import Edge
 from streams.edge.services import Services
+from streams.proof.bench.edge_without_kafka import Nowhere
 from streams.runtime.settings import Settings
 
-PARTITIONS = 12
 TOKEN = "token-of-demo"
 JSON, BINARY, AVRO = (f"application/vnd.kafka.{name}.v2+json" for name in ("json", "binary", "avro"))
 
 
-class MemorySender(Sender):
+class MemorySender(Nowhere):
     """A sender that accepts every record and keeps it in memory."""
 
     def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
         self.sent: list[tuple[str, Record]] = []
         self.ready = True
-        self._offsets = itertools.count()
-
-    async def partitions(self, topic: str) -> int:
-        return PARTITIONS
-
-    def knows(self, topic: str) -> bool:
-        return True
 
     def send_one(self, topic: str, record: Record, done: Callable[[Sent], None]) -> None:
         self.sent.append((topic, record))
-        asyncio.get_running_loop().call_soon(done, Sent(0, next(self._offsets)))
+        super().send_one(topic, record, done)
 
     async def send(self, topic: str, records: list[Record]) -> list[Sent]:
         self.sent += [(topic, record) for record in records]
-        return [Sent(0, next(self._offsets)) for _ in records]
+        return await super().send(topic, records)
 
 
 @dataclass

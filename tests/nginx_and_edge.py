@@ -7,8 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import pytest
 from production_tools import ROOT, tool
 
 from infra.embedded.process import ChildProcess
+from streams.local.installation import answers
 
 FOLDER = ROOT / "infra" / "nginx"
 READY_S = 60.0
@@ -109,7 +108,7 @@ def bare_edge_process(
     addresses = f"http://127.0.0.1:{public}", f"http://127.0.0.1:{private}"
     try:
         child.start()
-        _wait_for(f"{addresses[0]}/readyz")
+        child.wait_ready(lambda: answers(f"{addresses[0]}/readyz"), READY_S)
         yield child, *addresses
     finally:
         child.stop()
@@ -122,10 +121,6 @@ def port_of(address: str) -> int:
 
 def _wait_for(url: str) -> None:
     deadline = time.monotonic() + READY_S
-    while time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(url, timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError(f"{url} does not answer")
+    while not answers(url):
+        assert time.monotonic() < deadline, f"{url} does not answer"
+        time.sleep(0.05)

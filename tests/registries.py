@@ -24,6 +24,7 @@ from fastavro.schema import to_parsing_canonical_form
 
 from infra.embedded.kafka import JARS
 from infra.embedded.process import ChildProcess
+from streams.local.installation import answers
 
 VERSION = "2.6.13.Final"
 CACHE = JARS.parent / "registry" / VERSION
@@ -67,7 +68,7 @@ def apicurio(folder: Path) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}/apis/ccompat/v7"
     try:
         child.start()
-        child.wait_ready(lambda: _answers(f"{url}/subjects"), READY_S)
+        child.wait_ready(lambda: answers(f"{url}/subjects"), READY_S)
         _compatible_backwards(url)
         yield url
     finally:
@@ -83,14 +84,6 @@ def _compatible_backwards(url: str) -> None:
         headers={"Content-Type": "application/vnd.schemaregistry.v1+json"},
     )
     urllib.request.urlopen(request, timeout=10).close()
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            return int(answer.status) == 200
-    except OSError:
-        return False
 
 
 def _free_port() -> int:

@@ -15,11 +15,8 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from infra.clickhouse.client import ClickHouse
-from infra.embedded.stack import Stack
 from infra.redis.lease import Lease
 from infra.tiers.archive import Archive
-from streams.local.prepare import settings_of
-from streams.proof.traffic import Traffic
 from streams.proof.twin import COPY, Twin
 from streams.runtime.settings import Settings
 from streams.tiers.run import Tiers
@@ -31,11 +28,6 @@ LP_IDS = tuple(f"t1-{number:04d}" for number in range(6))
 
 class World(Twin):
     """The tiered tables and their untiered copy, with assertions for tests."""
-
-    def __init__(self, stack: Stack, traffic: Traffic, *, hot_days: int, warm_days: int, **settings: Any) -> None:
-        rule = {"tier_hot_days": hot_days, "tier_warm_days": warm_days}
-        super().__init__(settings_of(stack).model_copy(update=rule | settings), traffic)
-        self.stack = stack
 
     async def run(self, number: int) -> Report:
         """Run `tier` on a day; assert that it reports no problems and leaves nothing waiting."""

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import aiohttp
-from beacons import analyst, post, wait_counted
+from beacons import assert_counted, post
 from page_requests import full
 from playwright.async_api import Browser
 
@@ -100,7 +100,5 @@ async def visited_page(stack: Stack, services: Installation, browser: Browser, c
     request_id, lp_id = await publish(services, **rest)
     places = await places_of(browser, services.edge_url, lp_id)
     events = await visit(stack, services, places, count)
-    clickhouse = analyst(stack)
-    await wait_counted(clickhouse, lp_id, events)
-    await clickhouse.close()
+    await assert_counted(stack, lp_id, events)
     return VisitedPage(lp_id, request_id, places, events)

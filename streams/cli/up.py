@@ -56,12 +56,8 @@ def installation(data: Path, kafka: Choice, port: int | None = None) -> Iterator
     """Yield a running stack and its services; stop both at the end."""
     with Stack(data, kafka, say) as stack:
         asyncio.run(prepare(settings_of(stack), say))
-        services = Installation(stack, say, port=port)
-        try:
-            services.start()
+        with Installation(stack, say, port=port) as services:
             yield stack, services
-        finally:
-            services.stop()
 
 
 def up(

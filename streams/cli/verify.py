@@ -24,7 +24,7 @@ from streams.cli.up import Kafka
 from streams.local.addresses import read_addresses
 from streams.local.console import AsJson, err, out, say, settings_for
 from streams.proof.verify.measures import figures
-from streams.proof.verify.place import Models, Place, embedded, running, warm
+from streams.proof.verify.place import Models, Place, embedded, running, warm_copy
 from streams.proof.verify.report import WORDS, figure, keep, write
 from streams.proof.verify.run import Asked, carry_out
 from streams.proof.verify.scenarios import SCENARIOS
@@ -97,7 +97,7 @@ def verify(
         tempfile.TemporaryDirectory(prefix="lpstream-verify-") as folder,
         _place(Path(folder), tenant, data, kafka=kafka, models=models, edges=edges, brokers=brokers) as place,
     ):
-        copy = warm(place, warmed, say)
+        copy = warm_copy(place, warmed, say)
         for name in names:
             chosen = SCENARIOS[name]
             asked = Asked(

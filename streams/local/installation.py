@@ -40,7 +40,10 @@ MALLOC = {"MALLOC_TRIM_THRESHOLD_": "67108864", "MALLOC_MMAP_THRESHOLD_": "33554
 
 
 class Installation:
-    """The edge and workers on a stack; a service that dies is restarted, a dead store is an error."""
+    """The edge and workers on a stack; a service that dies is restarted, a dead store is an error.
+
+    As a context manager it starts the services, and stops them when the block ends.
+    """
 
     def __init__(
         self,
@@ -72,6 +75,19 @@ class Installation:
         self._turn = dict.fromkeys(NAMES, 0)  # 0 or 1: a service and its successor alternate between two ports
         self._restarts = {name: Restarts(LONGEST_PAUSE_S) for name in NAMES}
 
+    def __enter__(self) -> Self:
+        """Start all services; stop them if one does not start."""
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop all services."""
+        self.stop()
+
     def start(self) -> None:
         """Start all services, wait until each is ready, and write `doors.json`."""
         self._write_tenants()
@@ -79,7 +95,7 @@ class Installation:
         for name in NAMES:
             self.launch(name)
         for name, child in self.children.items():
-            child.wait_ready(lambda name=name: _answers(self.ready_url(name)), READY_S)  # type: ignore[misc]
+            child.wait_ready(lambda name=name: answers(self.ready_url(name)), READY_S)  # type: ignore[misc]
         self.write_addresses()
 
     def _listen(self) -> None:
@@ -158,7 +174,7 @@ class Installation:
         self.write_addresses()
         old.stop_signal, old.grace_s = signal.SIGTERM, EDGE_DRAIN_S + STOP_S
         old.stop()
-        successor.wait_ready(lambda: _answers(self.ready_url(name)), READY_S)
+        successor.wait_ready(lambda: answers(self.ready_url(name)), READY_S)
 
     def _child(self, name: str, env: dict[str, str]) -> ChildProcess:
         args = [sys.executable, "-m", "streams", *NAMES[name]]
@@ -260,7 +276,8 @@ class ReadyNotice:
             return False
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Return whether a GET of the URL is answered with 200."""
     try:
         with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own loopback address
             return int(answer.status) == 200

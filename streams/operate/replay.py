@@ -74,9 +74,7 @@ class Log:
         """Return the number of offsets that are not read yet before `until`."""
         return sum(max(0, end - self.positions[place]) for place, end in until.items())
 
-    async def fetch(
-        self, until: Mapping[TopicPartition, int], most: int | None = None
-    ) -> dict[TopicPartition, Fetched]:
+    async def fetch(self, until: Mapping[TopicPartition, int]) -> dict[TopicPartition, Fetched]:
         """Fetch once from the partitions that are not read up to `until`. Return records before `until`.
 
         Raise Refused if a batch cannot be read and has no skip letter, Retryable if retention has deleted records that

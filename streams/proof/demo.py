@@ -20,11 +20,16 @@ from rich.table import Table
 from infra.clickhouse.client import ClickHouse
 from infra.embedded.stack import Stack
 from schemas.errors import LpstreamError
+from schemas.generation import Business, GenerationRequest, encode_model
 from schemas.heatmap import Kind
+from streams.client import over_http
 from streams.local.console import err, out
 from streams.local.installation import Installation
+from streams.local.prepare import settings_of
 from streams.proof.gallery import save_page, write_gallery
+from streams.proof.verify.counts import BY_KIND
 from streams.proof.visitors import DEVICES, tally, visits
+from streams.runtime.stores import open_analyst
 
 REQUESTS = (
     ("飲食", "集客", ["ラーメン", "深夜営業"], "麺屋 一"),
@@ -37,11 +42,7 @@ CONNECTIONS = 32
 RETRIED_EVERY = 20
 COUNTED_WITHIN_S = 60
 MAPS = ("click", "attention", "scroll")
-TOTALS = (
-    "SELECT sum(clicks) - sum(rage_clicks) - sum(dead_clicks) AS click, sum(rage_clicks) AS rage_click,"
-    " sum(dead_clicks) AS dead_click, sum(moves) AS move, sum(scrolls) AS scroll, sum(goals) AS goal"
-    " FROM lpstream.lp_daily WHERE lp_id IN {lp_ids:Array(String)}"
-)
+TOTALS = f"SELECT {BY_KIND} FROM lpstream.lp_daily WHERE lp_id IN {{lp_ids:Array(String)}}"
 
 
 async def run(stack: Stack, services: Installation, target: Path, *, visits: int, seed: int) -> None:
@@ -54,9 +55,7 @@ async def run(stack: Stack, services: Installation, target: Path, *, visits: int
     pages = await _request_pages(services, target)
     lp_ids = [page["lp_id"] for page in pages]
     beacons = _beacons(lp_ids, visits, seed)
-    clickhouse = ClickHouse.open(
-        stack.addresses.clickhouse_url, stack.addresses.analyst_user, stack.addresses.analyst_password
-    )
+    clickhouse = open_analyst(settings_of(stack))
     with Progress(console=err) as progress:
         acknowledged = await _send(services.edge_url, beacons, progress)
         counted = await _wait(clickhouse, lp_ids, acknowledged, progress)
@@ -84,42 +83,25 @@ async def _request_pages(services: Installation, target: Path) -> list[dict[str,
     folder = target / "pages"
     folder.mkdir(exist_ok=True)
     pages = []
-    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {services.token}"}) as session:
+    async with over_http(services.api_url, services.token) as client:
         for industry, purpose, keywords, name in REQUESTS:
-            page_request = {
-                "schema": 1,
-                "request_id": str(uuid4()),
-                "tenant_id": "demo",
-                "industry": industry,
-                "purpose": purpose,
-                "keywords": keywords,
-                "business": {"name": name, "phone": "03-0000-0000"},
-            }
-            result = await _page(session, services.api_url, page_request)
+            page_request = GenerationRequest(
+                request_id=uuid4(),
+                tenant_id="demo",
+                industry=industry,
+                purpose=purpose,
+                keywords=keywords,
+                business=Business(name=name, phone="03-0000-0000"),
+            )
+            await client.request(page_request)
+            result = json.loads(encode_model(await client.result(page_request.request_id, PAGE_WITHIN_S)))
+            if result["status"] != "completed":
+                raise LpstreamError(f"a page ended as {result['status']}: {result['error']}")
             await save_page(services.edge_url, result["page_url"], folder / f"{result['lp_id']}.html")
             summary = {key: result[key] for key in ("request_id", "status", "page_url", "timings_ms", "lp_id")}
             pages.append({**summary, "industry": industry})
             err.print(f"{industry}: {result['page_url']} in {result['timings_ms']['total']} ms", highlight=False)
     return pages
-
-
-async def _page(session: aiohttp.ClientSession, api_url: str, page_request: dict[str, Any]) -> dict[str, Any]:
-    """Request a page and return its result."""
-    body = msgspec.json.encode({"records": [{"value": page_request}]})
-    headers = {"Content-Type": "application/vnd.kafka.json.v2+json"}
-    async with session.post(f"{api_url}/topics/lp.requests", data=body, headers=headers) as answer:
-        if answer.status != 200:
-            raise LpstreamError(f"the edge answered {answer.status}: {(await answer.text())[:300]}")
-    deadline = time.monotonic() + PAGE_WITHIN_S
-    while time.monotonic() < deadline:
-        async with session.get(f"{api_url}/lp/requests/{page_request['request_id']}") as answer:
-            if answer.status == 200:
-                result: dict[str, Any] = await answer.json()
-                if result["status"] != "completed":
-                    raise LpstreamError(f"a page ended as {result['status']}: {result['error']}")
-                return result
-        await asyncio.sleep(0.1)
-    raise LpstreamError(f"no page within {PAGE_WITHIN_S} s; see the generation worker's log")
 
 
 def _beacons(lp_ids: list[str], count: int, seed: int) -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ server is measured as visitors see it. With rate 0 the loop is closed: each conn
 A beacon that is not acknowledged is sent again under the same pageview id, as the snippet does.
 """
 
-import argparse
 import asyncio
 import ipaddress
 import json
@@ -17,16 +16,18 @@ import sys
 import time
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, cast
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Self, cast
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import uvloop
 
 from schemas.errors import LpstreamError
-from streams.proof.bench.load import Load, Template, templates
+from streams.proof.bench.load import Load, templates
+from streams.proof.load import Template
+from streams.proof.percentiles import spread
 
 PATH = "/e/heatmap.events"
 TICK_S = 0.001
@@ -35,7 +36,6 @@ POOL, SPAN_MS = 2_000, 5_000
 MOST_TRIES = 10
 END_WITHIN_S = 30.0
 RETRIED = {408, 429, 503}
-SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +80,7 @@ class Outcome:
 
     def latency(self) -> dict[str, float]:
         """Return p50, p95, p99 and max in ms; empty if nothing was acknowledged."""
-        ordered = sorted(self.latencies)
-        if not ordered:
-            return {}
-        shares = {name: ordered[max(0, math.ceil(share * len(ordered)) - 1)] for name, share in SHARES.items()}
-        return {name: round(value, 1) for name, value in {**shares, "max": ordered[-1]}.items()}
+        return spread(self.latencies, 1)
 
 
 class Poster(asyncio.Protocol):
@@ -201,7 +197,7 @@ class Run:
         return templates(load, int(time.time() * 1000))
 
     def _request(self, template: Template) -> tuple[Template, bytes]:
-        length = len(template.beacon(b"0" * 36, 0))
+        length = len(template.body(b"0" * 36, template.t0))
         host = urlsplit(self._plan.url).netloc
         head = f"POST {PATH} HTTP/1.1\r\nHost: {host}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n"
         return template, head.encode()
@@ -211,7 +207,7 @@ class Run:
         template, head = self._requests[self._rng.randrange(len(self._requests))]
         pageview_id = str(UUID(int=self._rng.getrandbits(128), version=4)).encode()
         # the templates hold the times of the start; shift each beacon to the current time
-        return head + template.beacon(pageview_id, -int(self._elapsed_ms())), template.counts
+        return head + template.body(pageview_id, template.t0 + int(self._elapsed_ms())), template.counts
 
     def _elapsed_ms(self) -> float:
         return (self.loop.time() - self._began) * 1000
@@ -281,7 +277,10 @@ class Run:
 
 
 class Generator:
-    """Child processes that share a plan. Call `connect`, then `run`; `seconds` begin with `run`."""
+    """Child processes that share a plan. Call `connect`, then `run`; `seconds` begin with `run`.
+
+    As a context manager it connects, and stops the processes when the block ends.
+    """
 
     def __init__(self, plan: Plan, processes: int) -> None:
         self._plan = plan
@@ -290,14 +289,29 @@ class Generator:
     def _start(self, number: int, processes: int) -> "subprocess.Popen[str]":
         plan = self._plan
         share = plan.connections // processes + (number < plan.connections % processes)
-        part = {
-            "url": plan.url, "connections": share, "rate": plan.rate * share / plan.connections,
-            "seconds": plan.seconds, "size": plan.size, "lps": plan.lps, "prefix": plan.prefix,
-            "addresses": max(1, plan.addresses // processes),
-            "seed": plan.seed * 1_000 + number, "first_address": number * plan.addresses // processes,
-        }  # fmt: skip
-        args = [sys.executable, "-m", "streams.proof.edge_load", json.dumps(part)]
+        part = replace(
+            plan,
+            connections=share,
+            rate=plan.rate * share / plan.connections,
+            addresses=max(1, plan.addresses // processes),
+            seed=plan.seed * 1_000 + number,
+            first_address=number * plan.addresses // processes,
+        )
+        args = [sys.executable, "-m", "streams.proof.edge_load", json.dumps(asdict(part))]
         return subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self) -> Self:
+        """Open every connection."""
+        try:
+            self.connect()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the processes."""
+        self.stop()
 
     def connect(self) -> None:
         """Return when every connection is open. Raise LpstreamError if a process fails."""
@@ -339,28 +353,16 @@ def merged(parts: Sequence[dict[str, Any]]) -> Outcome:
     return whole
 
 
-def _fields(outcome: Outcome) -> Iterator[tuple[str, Any]]:
-    yield from (
-        ("posts", outcome.posts),
-        ("acknowledged", outcome.acknowledged),
-        ("seconds", outcome.seconds),
-        ("cpu_s", outcome.cpu_s),
-        ("statuses", outcome.statuses),
-        ("counts", outcome.counts),
-        ("latencies", [round(value, 2) for value in outcome.latencies]),
-    )
-
-
 async def _main(plan: Plan) -> None:
     outcome = await Run(plan).all()
-    sys.stdout.write(json.dumps(dict(_fields(outcome))))
+    values = {item.name: getattr(outcome, item.name) for item in fields(outcome)}
+    values["latencies"] = [round(value, 2) for value in outcome.latencies]
+    sys.stdout.write(json.dumps(values))
 
 
 def main() -> None:
     """Run as a child of `Generator`. The only argument is its part of the plan, as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("plan")
-    plan = Plan(**json.loads(parser.parse_args().plan))
+    plan = Plan(**json.loads(sys.argv[1]))
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     uvloop.run(_main(plan))

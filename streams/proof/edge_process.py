@@ -4,14 +4,13 @@ import contextlib
 import hashlib
 import secrets
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from infra.embedded.ports import Ports
 from infra.embedded.process import ChildProcess
 from infra.embedded.stack import Stack
+from streams.local.installation import answers
 
 READY_S = 30.0
 TENANTS = '[[tenant]]\nid = "demo"\nlp_ids = ["*"]\n\n[[tenant.token]]\nsha256 = "{digest}"\nrole = "operator"\n'
@@ -52,15 +51,7 @@ def edge_process(
     child = ChildProcess(name, [sys.executable, "-m", *module], log=stack.data / "logs" / f"{name}.log", env=env)
     try:
         child.start()
-        child.wait_ready(lambda: _answers(url), READY_S)
+        child.wait_ready(lambda: answers(f"{url}/readyz"), READY_S)
         yield EdgeProcess(url, api_url, token, child)
     finally:
         child.stop()
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:  # noqa: S310 - loopback address
-            return int(answer.status) == 200
-    except (urllib.error.URLError, OSError):
-        return False

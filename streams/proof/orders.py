@@ -114,11 +114,7 @@ class Orders:
 @asynccontextmanager
 async def orders(servers: str, broker: str) -> AsyncIterator[Orders]:
     """Open the client while the block runs. Results from before are not read."""
-    producer = build_producer(servers, broker, linger_ms=0)
-    consumer = build_consumer(servers)
-    await producer.start()
-    await consumer.start()
-    try:
+    async with build_producer(servers, broker, linger_ms=0) as producer, build_consumer(servers) as consumer:
         partitions = await partitions_of(servers, RESULTS)
         consumer.assign(partitions)
         await consumer.seek_to_end(*partitions)
@@ -129,6 +125,3 @@ async def orders(servers: str, broker: str) -> AsyncIterator[Orders]:
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
-    finally:
-        await producer.stop()
-        await consumer.stop()

@@ -1,17 +1,18 @@
 """The same heatmap tables with and without tiers. Tests and benchmarks compare them."""
 
+import time
 from datetime import UTC, date, datetime, timedelta
 from importlib.resources import files
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
 from infra.clickhouse.kit import kit
 from infra.clickhouse.migrate import name_collection, statements
+from infra.embedded.stack import Stack
 from infra.tiers.tables import HOT_TABLES
 from processors.heatmap.tiers import with_days_late
-from streams.local.prepare import prepare
+from streams.local.prepare import prepare, settings_of
 from streams.proof.traffic import Traffic, folded
-from streams.runtime.settings import Settings
 from streams.runtime.stores import open_analyst, open_writer, warm_store
 from streams.tiers.run import LEASE, Tiers
 from streams.tiers.stores import Clock, Stores
@@ -26,21 +27,37 @@ class Twin:
     """A site whose traffic is inserted day by day into both copies of the tables.
 
     Day 0 is the machine's current date: ClickHouse deletes rows older than 30 days by its clock at once. The tiers
-    get their date from `tiers`. Opening a twin deletes the heatmaps of the stack in every tier.
+    get their date from `tiers`. As a context manager, a twin deletes the heatmaps of the stack in every tier when the
+    block begins, and closes its clients when the block ends.
     """
 
-    def __init__(self, settings: Settings, traffic: Traffic) -> None:
-        self.settings = settings
+    def __init__(self, stack: Stack, traffic: Traffic, *, hot_days: int, warm_days: int, **settings: Any) -> None:
+        """Set the rule of the tiers; `settings` replace other settings of the stack."""
+        rule = {"tier_hot_days": hot_days, "tier_warm_days": warm_days}
+        self.settings = settings_of(stack).model_copy(update=rule | settings)
+        self.stack = stack
         self.traffic = traffic
         self._name = uuid4().hex
         self.first = datetime.now(UTC).date()
-        self.writer = open_writer(settings)
-        self.copy = open_writer(settings, COPY)
-        self.analyst = open_analyst(settings)
-        self.stores = Stores(settings)
+        self.writer = open_writer(self.settings)
+        self.copy = open_writer(self.settings, COPY)
+        self.analyst = open_analyst(self.settings)
+        self.stores = Stores(self.settings)
 
-    async def open(self) -> None:
+    async def __aenter__(self) -> Self:
         """Create both copies of the tables if missing; empty them and the bucket."""
+        try:
+            await self._empty()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the clients."""
+        await self.close()
+
+    async def _empty(self) -> None:
         server = open_writer(self.settings, "default")
         if not await server.rows("SELECT 1 FROM system.databases WHERE name = {name:String}", {"name": COPY}):
             await prepare(self.settings)
@@ -101,18 +118,26 @@ class Twin:
         """Return the tiers with their clock set to day `number`."""
         return Tiers(self.settings, Clock.at(self.day(number), datetime.now(UTC)))
 
-    async def kit_answers(self, database: str, first: int, until: int) -> Answers:
-        """Return the answers of the kit's queries for the days from `first` until before `until`."""
+    async def kit_answers(
+        self, database: str, first: int, until: int, times: dict[str, list[float]] | None = None
+    ) -> Answers:
+        """Return the answers of the kit's queries for the days from `first` until before `until`.
+
+        Append the ms of each query to `times`.
+        """
         client = self.copy if database == COPY else self.analyst
         values = {
             "from": self.day(first).isoformat(),
             "to": self.day(until).isoformat(),
-            "change": self.day((first + until) // 2).isoformat(),
+            "change": self.day((first + until - 1) // 2).isoformat(),
             "lp_id": self.traffic.lp_ids[0],
         }
         answers: Answers = {}
         for query in kit():
+            started = time.perf_counter()
             rows = await client.rows(query.sql, {name: values[name] for name in query.parameters})
+            if times is not None:
+                times.setdefault(query.name, []).append((time.perf_counter() - started) * 1000)
             answers[query.name] = [tuple(row.values()) for row in rows]
         return answers
 

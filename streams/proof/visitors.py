@@ -4,11 +4,14 @@ The hot spots are known (`Page.hot_spots`), so tests can compare pictures and to
 """
 
 import random
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from schemas.heatmap import KIND_BY_LETTER
 
@@ -61,6 +64,28 @@ def page_of(lp_id: str, device: str) -> Page:
         HotSpot(middle, round(height * 0.95), 18, 0.3),
     )
     return Page(lp_id, device, width, height, viewport_h, tuple(sections), spots)
+
+
+def head_of(page: Page, pageview_id: str, seq: int) -> dict[str, Any]:
+    """Return the fields of a beacon that say where it comes from: page, pageview and sizes."""
+    return {
+        "schema": 1,
+        "lp_id": page.lp_id,
+        "pageview_id": pageview_id,
+        "seq": seq,
+        "device": page.device,
+        "viewport_w": page.width,
+        "viewport_h": page.viewport_h,
+        "page_w": page.width,
+        "page_h": page.height,
+    }
+
+
+def probe(lp_id: str, pageview_id: str) -> bytes:
+    """Return a beacon with a single event, which has just happened on a phone."""
+    event = {"type": "s", "dt": [0], "x": [0], "y": [0], "dwell": [0]}
+    head = head_of(page_of(lp_id, "mobile"), pageview_id, 0)
+    return msgspec.json.encode({**head, "t0": int(time.time() * 1000), "depth": 0, **event})
 
 
 class Visit:
@@ -137,15 +162,7 @@ class Visit:
     def _beacon(self, part: list[tuple[str, int, int, int, int, bool]], seq: int, depth: int) -> dict[str, Any]:
         page, t0 = self._page, part[0][1]
         return {
-            "schema": 1,
-            "lp_id": page.lp_id,
-            "pageview_id": self._pageview_id,
-            "seq": seq,
-            "device": page.device,
-            "viewport_w": page.width,
-            "viewport_h": page.viewport_h,
-            "page_w": page.width,
-            "page_h": page.height,
+            **head_of(page, self._pageview_id, seq),
             "t0": t0,
             "depth": depth,
             "type": "".join(event[0] for event in part),

@@ -23,10 +23,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import registries
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from conformance.proxy import PARTITIONS, TOPICS, Proxy
 
 from infra.embedded.stack import Stack
+from infra.kafka.admin import open_admin
 from streams.local.prepare import prepare, settings_of
 from streams.proof.edge_process import edge_process
 
@@ -78,15 +79,11 @@ def _edge(stack: Stack, folder: Path) -> Iterator[Proxy]:
 async def topic(proxy: Proxy) -> str:
     """Create an empty topic with three partitions."""
     name = next(proxy.topics)
-    admin = AIOKafkaAdminClient(bootstrap_servers=proxy.kafka)
-    await admin.start()
-    try:
+    async with open_admin(proxy.kafka) as admin:
         await admin.create_topics([NewTopic(name, PARTITIONS, 1)])
         async with asyncio.timeout(10):
             while name not in await admin.list_topics():
                 await asyncio.sleep(0.05)
-    finally:
-        await admin.close()
     return name
 
 

@@ -97,10 +97,6 @@ class Proxy:
 
     async def end_offsets(self, topic: str) -> int:
         """Return the number of records in the topic."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.kafka)
-        await consumer.start()
-        try:
+        async with AIOKafkaConsumer(bootstrap_servers=self.kafka) as consumer:
             places = [TopicPartition(topic, number) for number in range(PARTITIONS)]
             return sum((await consumer.end_offsets(places)).values())
-        finally:
-            await consumer.stop()

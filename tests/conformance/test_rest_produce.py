@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import pytest
+from beacons import example_beacon
 from conformance.proxy import BINARY, JSON, V2, Proxy
 
 pytestmark = pytest.mark.stack
@@ -208,14 +209,10 @@ async def test_unknown_methods_and_paths_use_the_same_error_format(proxy: Proxy,
 async def test_text_plain_is_accepted_for_beacons_only(proxy: Proxy) -> None:
     if not proxy.ours:
         pytest.skip("only the edge has the beacon path")
-    beacon = {
-        "schema": 1, "lp_id": "conformance", "pageview_id": "2b1f5e4e-5d0a-4b8e-9a86-0b8a2fd6e0c1", "seq": 0,
-        "device": "mobile", "viewport_w": 390, "viewport_h": 844, "page_w": 390, "page_h": 5200, "t0": 1,
-        "depth": 0, "type": "s", "dt": [0], "x": [0], "y": [0], "dwell": [0],
-    }  # fmt: skip
-    answer = await proxy.ask("POST", "/e/heatmap.events", beacon, public=True, Content_Type="text/plain")
+    one = example_beacon(lp_id="conformance", t0=1)
+    answer = await proxy.ask("POST", "/e/heatmap.events", one, public=True, Content_Type="text/plain")
     assert answer.status == 204
-    answer = await proxy.ask("POST", "/topics/heatmap.events", records(beacon), public=True, Content_Type="text/plain")
+    answer = await proxy.ask("POST", "/topics/heatmap.events", records(one), public=True, Content_Type="text/plain")
     assert answer.status == 415
-    answer = await proxy.ask("POST", "/topics/heatmap.events", records(beacon), public=True, Content_Type=JSON)
+    answer = await proxy.ask("POST", "/topics/heatmap.events", records(one), public=True, Content_Type=JSON)
     assert answer.status == 200

@@ -35,12 +35,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory, apache: None) -> Iterator[St
 
 @pytest.fixture(scope="module")
 def installation(stack: Stack) -> Iterator[Installation]:
-    services = Installation(stack, print)
-    try:
-        services.start()
+    with Installation(stack, print) as services:
         yield services
-    finally:
-        services.stop()
 
 
 @pytest.fixture

@@ -18,12 +18,8 @@ PARTITIONS = 12
 @contextlib.asynccontextmanager
 async def producing(stack: Stack, **settings: Any) -> AsyncIterator[AIOKafkaProducer]:
     """Run a plain aiokafka producer with these settings while the block runs."""
-    producer = AIOKafkaProducer(bootstrap_servers=stack.addresses.kafka, acks="all", **settings)
-    await producer.start()
-    try:
+    async with AIOKafkaProducer(bootstrap_servers=stack.addresses.kafka, acks="all", **settings) as producer:
         yield producer
-    finally:
-        await producer.stop()
 
 
 async def append(producer: AIOKafkaProducer, beacon: dict[str, Any]) -> None:

@@ -6,24 +6,23 @@ import json
 import random
 import re
 import time
-import urllib.request
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from harness import scaled
+from harness import metrics_of, scaled
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from infra.embedded.stack import Stack
 from schemas.generation import GenerationRequest
 from streams.generation.mix import Pattern
-from streams.local.installation import Installation
+from streams.local.installation import Installation, answers
 from streams.proof.audit import Audit, audit, forget_open_calls, total
-from streams.proof.bench.pages_lab import spread
 from streams.proof.orders import Answer, Orders, orders
-from streams.proof.provider.remote import RemoteProvider, settings_of
+from streams.proof.percentiles import spread
+from streams.proof.provider.remote import RemoteProvider, provider_settings
 from streams.proof.provider.script import Script
 
 OPEN_S = 1.5
@@ -40,13 +39,13 @@ class GenerationWorker:
         self.stack = stack
         self.services = services
         self.providers = providers
-        self.env = settings_of(providers) | {"LPSTREAM_LLM_BREAKER_OPEN_S": f"{OPEN_S}"}
+        self.env = provider_settings(providers) | {"LPSTREAM_LLM_BREAKER_OPEN_S": f"{OPEN_S}"}
 
     def launch(self, **more: str) -> None:
         """Start the worker and wait until it has partitions."""
         self.services.launch("generation", self.env | more)
         child = self.services.children["generation"]
-        child.wait_ready(lambda: _ready(self.services), 60)
+        child.wait_ready(lambda: answers(self.services.ready_url("generation")), 60)
 
     def replace(self) -> None:
         """Replace the worker by a successor and wait until that has partitions."""
@@ -115,7 +114,7 @@ class Watch:
             slept = time.monotonic()
             await asyncio.sleep(0.25)
             self.lag_ms += max(0.0, time.monotonic() - slept - 0.25) * 1000
-            page = await asyncio.to_thread(metrics_of, self.worker.services)
+            page = await asyncio.to_thread(metrics_of, self.worker.services, "generation")
             for provider, state in BREAKER.findall(page):
                 known = self.breakers[provider]
                 if not known or known[-1][1] != float(state):
@@ -131,6 +130,13 @@ class Watch:
                 values = {name: await self.redis.get(f"lp:result:{name}") for name in missing}
                 missing = [name for name, value in values.items() if value != self.sent.answers[name].values[0]]
             await asyncio.sleep(0.2)
+
+    async def assert_books_right(self) -> Audit:
+        """Assert that the ledger equals the providers' bills; print and return both."""
+        books = await self.books()
+        print(f"  {books}")
+        assert books.right
+        return books
 
     async def books(self) -> Audit:
         await asyncio.sleep(0.5)  # let cancelled calls be recorded
@@ -170,23 +176,3 @@ def requests_of(patterns: Sequence[Pattern]) -> list[dict[str, Any]]:
     """Return a request for each pattern, with ids that are unique to this run."""
     seed = random.SystemRandom().randrange(2**32)
     return [one.request(number, seed) for number, one in enumerate(patterns)]
-
-
-def _url(services: Installation, path: str) -> str:
-    return services.ready_url("generation").replace("/readyz", path)
-
-
-def _ready(services: Installation) -> bool:
-    try:
-        with urllib.request.urlopen(_url(services, "/readyz"), timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
-def metrics_of(services: Installation) -> str:
-    try:
-        with urllib.request.urlopen(_url(services, "/metrics"), timeout=2) as answer:
-            return str(answer.read().decode())
-    except OSError:
-        return ""

@@ -11,6 +11,7 @@ import contextlib
 import os
 import random
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from aiohttp import web
 from beacons import analyst, assert_tables_equal, some_beacons, totals, wait_counted
 
 from infra.embedded.stack import Stack
+from infra.kafka.admin import members
+from schemas.heatmap import GROUP
 from streams.local.installation import Installation
 from streams.proof.visitors import tally
 
@@ -124,6 +127,22 @@ async def kill_and_launch(installation: Installation, name: str) -> None:
     """SIGKILL a service and start it again at once."""
     await asyncio.to_thread(installation.children[name].kill)
     installation.launch(name)
+
+
+async def stop_worker(stack: Stack, installation: Installation) -> None:
+    """Stop the heatmap worker, and wait until its group is empty."""
+    await asyncio.to_thread(installation.children["heatmap"].stop)
+    while await members(stack.addresses.kafka, GROUP):
+        await asyncio.sleep(0.2)
+
+
+def metrics_of(installation: Installation, worker: str) -> str:
+    """Return a worker's metrics page; "" while it does not answer."""
+    try:
+        with urllib.request.urlopen(installation.ready_url(worker).replace("/readyz", "/metrics"), timeout=2) as answer:
+            return str(answer.read().decode())
+    except OSError:
+        return ""
 
 
 Forward = Callable[[], Awaitable[web.Response]]

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from harness import Traffic, full_only, scaled
 
-from infra.clickhouse.client import ClickHouse
 from infra.embedded.stack import Stack
 from streams.local.installation import Installation
 from streams.local.prepare import prepare, settings_of
+from streams.runtime.stores import open_writer
 
 pytestmark = [full_only, pytest.mark.stack, pytest.mark.timeout(600)]
 SIZE_MB = 256
@@ -43,16 +43,6 @@ def stack(disk: Path, apache: None) -> Iterator[Stack]:
     with Stack(disk.parents[1], "apache", print) as running:
         asyncio.run(prepare(settings_of(running)))
         yield running
-
-
-@pytest.fixture(scope="module")
-def installation(stack: Stack) -> Iterator[Installation]:
-    services = Installation(stack, print)
-    try:
-        services.start()
-        yield services
-    finally:
-        services.stop()
 
 
 async def test_events_are_counted_once_after_a_full_disk(
@@ -91,7 +81,7 @@ async def no_merges(stack: Stack) -> AsyncIterator[None]:
     When a write of a merge fails, ClickHouse 26.9 continues and replaces whole parts by a part with empty files.
     It reserves the space of a merge, so this needs another program on the disk: give ClickHouse its own disk.
     """
-    clickhouse = ClickHouse.open(stack.addresses.clickhouse_url, "lpstream", stack.addresses.clickhouse_password)
+    clickhouse = open_writer(settings_of(stack))
     await clickhouse.command("SYSTEM STOP MERGES")
     try:
         yield

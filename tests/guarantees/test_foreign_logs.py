@@ -1,25 +1,21 @@
 """Logs of other producers: transactions, aborted transactions, deleted records, recreated topics."""
 
 import asyncio
-import contextlib
 import subprocess
-import urllib.request
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from beacons import analyst, some_beacons, wait_counted
 from foreign_producers import in_transactions, producing
-from harness import Traffic, full_only, kill_and_launch, scaled
+from harness import Traffic, full_only, kill_and_launch, metrics_of, scaled, stop_worker
 
 from infra.embedded.kafka import JARS
 from infra.embedded.stack import Stack
-from infra.kafka.admin import committed, members
+from infra.kafka.admin import committed, open_admin
 from schemas.errors import Refused
 from schemas.heatmap import GROUP, TOPIC
 from streams.heatmap.rewound import refuse_rewound
@@ -48,23 +44,13 @@ async def test_aborted_transactions_are_not_counted(traffic: Traffic, stack: Sta
     assert worker_log(stack).count("reading again") == before
 
 
-@contextlib.asynccontextmanager
-async def administering(stack: Stack) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=stack.addresses.kafka)
-    await admin.start()
-    try:
-        yield admin
-    finally:
-        await admin.close()
-
-
 @full_only
 async def test_a_recreated_topic_loses_no_events(traffic: Traffic, stack: Stack, installation: Installation) -> None:
     async with traffic.flowing():
         await asyncio.sleep(3)
     await traffic.assert_exact()
     first = list(traffic.acknowledged)
-    async with administering(stack) as admin:
+    async with open_admin(stack.addresses.kafka) as admin:
         await admin.delete_topics([TOPIC])
     await asyncio.sleep(2)
     await prepare(settings_of(stack))
@@ -79,17 +65,6 @@ async def test_a_recreated_topic_loses_no_events(traffic: Traffic, stack: Stack,
     assert first
 
 
-def metrics_of(installation: Installation) -> str:
-    with urllib.request.urlopen(installation.ready_url("heatmap").replace("readyz", "metrics")) as answer:
-        return str(answer.read().decode())
-
-
-async def stop_worker(stack: Stack, installation: Installation) -> None:
-    await asyncio.to_thread(installation.children["heatmap"].stop)
-    while await members(stack.addresses.kafka, GROUP):
-        await asyncio.sleep(0.2)
-
-
 async def test_records_deleted_before_counting_are_reported(stack: Stack, installation: Installation) -> None:
     place = TopicPartition(TOPIC, 4)
     beacons = some_beacons("lost", 10)[:5]
@@ -99,7 +74,7 @@ async def test_records_deleted_before_counting_are_reported(stack: Stack, instal
         sent = await producer.send_and_wait(TOPIC, msgspec.json.encode(beacon), partition=place.partition)
         return int(sent.offset)
 
-    async with producing(stack) as producer, administering(stack) as admin:
+    async with producing(stack) as producer, open_admin(stack.addresses.kafka) as admin:
         await append_here(producer, beacons[0])
         await wait_counted(clickhouse, "lost", tally(beacons[:1]).total(), 240)
         await stop_worker(stack, installation)
@@ -113,7 +88,7 @@ async def test_records_deleted_before_counting_are_reported(stack: Stack, instal
     await clickhouse.close()
     missing = last + 1 - offsets[place].offset
     assert f"{missing} records or markers were deleted before they were counted" in worker_log(stack)
-    shown = await asyncio.to_thread(metrics_of, installation)
+    shown = await asyncio.to_thread(metrics_of, installation, "heatmap")
     assert f'lpstream_heatmap_lost_offsets_total{{partition="4"}} {missing}.0' in shown
 
 

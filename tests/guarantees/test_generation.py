@@ -17,10 +17,9 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
-from generation_worker import BREAKER, DEADLINE_MS, OPEN_S, GenerationWorker, Watch, metrics_of, requests_of
-from harness import FULL, full_only, scaled
+from generation_worker import BREAKER, DEADLINE_MS, OPEN_S, GenerationWorker, Watch, requests_of
+from harness import FULL, full_only, metrics_of, scaled
 
-from infra.embedded.ports import Ports
 from infra.embedded.stack import Stack
 from infra.redis.budget import CONFIRM_S
 from infra.redis.results import PRESENT
@@ -31,31 +30,23 @@ from streams.generation.restore import REFILL_AFTER_S
 from streams.local.installation import Installation
 from streams.proof.audit import total
 from streams.proof.bench.pages_lab import cold
-from streams.proof.provider.remote import RemoteProvider
-from streams.proof.provider.script import FAULTS, Script
+from streams.proof.provider.remote import provider_on
+from streams.proof.provider.script import COPY_3_S, FAULTS, Script
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 PACE = scaled(180, 300)  # requests a minute
 QUICK = Script(total_s=1.0, first_token_s=0.3)
-COPY_3_S = Script(total_s=3.0, first_token_s=0.6)
 
 
 @pytest.fixture(scope="module")
 def worker(stack: Stack, installation: Installation) -> Iterator[GenerationWorker]:
-    ports = Ports(stack.data)
-    providers = []
-    for name in ("one", "two"):
-        provider = RemoteProvider(name, ports.get(f"provider-{name}"), stack.data / "logs" / f"provider-{name}.log")
-        provider.start(QUICK)
-        providers.append(provider)
-    installation.children["generation"].stop()
-    worker = GenerationWorker(stack, installation, providers)
-    worker.launch()
-    yield worker
-    installation.children["generation"].stop()
-    installation.launch("generation")
-    for provider in providers:
-        provider.process.stop()
+    with provider_on(stack, "one", QUICK) as first, provider_on(stack, "two", QUICK) as second:
+        installation.children["generation"].stop()
+        worker = GenerationWorker(stack, installation, [first, second])
+        worker.launch()
+        yield worker
+        installation.children["generation"].stop()
+        installation.launch("generation")
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +57,7 @@ def calm(worker: GenerationWorker) -> Iterator[None]:
         if not provider.process.alive:
             provider.start()
     worker.play(QUICK)
-    if any(float(state) for _, state in BREAKER.findall(metrics_of(worker.services))):
+    if any(float(state) for _, state in BREAKER.findall(metrics_of(worker.services, "generation"))):
         time.sleep(OPEN_S + 0.1)
 
 
@@ -84,9 +75,7 @@ async def test_requests_are_answered_in_time_under_every_fault(worker: Generatio
         await watch.flow(cold(int(scaled(30, 600))), PACE)
     watch.print_summary("every fault, 1.5 % each, at both providers")
     watch.assert_in_time()
-    books = await watch.books()
-    print(f"  {books}")
-    assert books.right
+    await watch.assert_books_right()
 
 
 @pytest.mark.parametrize("fault", FAULTS if FULL else ["hang_headers", "http_500"])
@@ -96,9 +85,7 @@ async def test_the_second_provider_replaces_a_faulty_first(worker: GenerationWor
         await watch.flow(cold(int(scaled(12, 100))), PACE)
     watch.print_summary(f"{fault} at the first provider")
     watch.assert_in_time()
-    books = await watch.books()
-    print(f"  {books}")
-    assert books.right
+    await watch.assert_books_right()
     degraded = sum(one.result["status"] == "degraded" for one in watch.answers())
     assert degraded <= 0.1 * len(watch.answers()) or fault in ("malformed", "wrong_schema", "drip")
 
@@ -111,9 +98,7 @@ async def test_faults_of_all_providers_give_built_in_copy_in_time(worker: Genera
     watch.print_summary(f"{fault} at both providers")
     watch.assert_in_time()
     assert {one.result["status"] for one in watch.answers()} == {"degraded"}
-    books = await watch.books()
-    print(f"  {books}")
-    assert books.right
+    await watch.assert_books_right()
 
 
 @full_only
@@ -208,7 +193,7 @@ async def test_a_terminated_worker_finishes_its_requests(worker: GenerationWorke
     assert took < 12
     for one in watch.answers():
         assert len(set(one.values)) == 1
-    assert (await watch.books()).right
+    await watch.assert_books_right()
 
 
 async def test_requests_are_answered_in_time_while_a_worker_is_replaced(worker: GenerationWorker) -> None:
@@ -228,7 +213,7 @@ async def test_requests_are_answered_in_time_while_a_worker_is_replaced(worker: 
         watch.assert_in_time()
     for one in watch.answers():
         assert len(set(one.values)) == 1
-    assert (await watch.books()).right
+    await watch.assert_books_right()
 
 
 @full_only
@@ -301,9 +286,7 @@ async def test_the_ledger_is_exact_after_redis_is_emptied(worker: GenerationWork
         await flowing
         await watch.sent.wait(30)
         await _costs_restored(watch)
-        books = await watch.books()
-    print(f"  {books}")
-    assert books.right
+        await watch.assert_books_right()
 
 
 async def _costs_restored(watch: Watch) -> None:
@@ -339,7 +322,7 @@ async def test_a_thousand_requests_a_minute_with_copy_of_3_s(worker: GenerationW
         assert len(set(one.values)) == 1 and one.result["status"] in ("completed", "degraded")
     within = sum(one.total_ms <= 15_000 for one in watch.answers()) / len(watch.answers())
     assert within >= 0.9
-    assert (await watch.books()).right
+    await watch.assert_books_right()
 
 
 async def test_late_requests_are_answered_at_once_without_a_call(worker: GenerationWorker) -> None:

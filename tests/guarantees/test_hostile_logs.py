@@ -6,14 +6,13 @@ The worker drains it within its memory limit and counts the allowed ones.
 import asyncio
 import random
 import time
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
-from beacons import analyst, totals, wait_counted
+from beacons import analyst, example_beacon, totals, wait_counted
 from cgroups import limited
 from foreign_producers import PARTITIONS, producing
 from harness import Traffic, scaled
@@ -22,6 +21,7 @@ from infra.embedded.stack import Stack
 from schemas.errors import TooMuchError
 from schemas.heatmap import TOPIC, decode_beacon
 from streams.local.installation import Installation
+from streams.proof.processes import peak_mb
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 # The manifests give the worker 1 GiB.
@@ -30,20 +30,10 @@ MB = 2**20
 
 
 def beacon_of(lp_id: str, rng: random.Random, **rest: Any) -> dict[str, Any]:
-    return {
-        "schema": 1,
-        "lp_id": lp_id,
-        "pageview_id": str(UUID(int=rng.getrandbits(128), version=4)),
-        "seq": 0,
-        "device": "mobile",
-        "viewport_w": 390,
-        "viewport_h": 65_536,
-        "page_w": 390,
-        "page_h": 65_536,
-        "depth": 0,
-        "t0": int(time.time() * 1000) - rng.randrange(80_000_000),
-        **rest,
-    }
+    pageview_id = str(UUID(int=rng.getrandbits(128), version=4))
+    t0 = int(time.time() * 1000) - rng.randrange(80_000_000)
+    values = {"lp_id": lp_id, "pageview_id": pageview_id, "viewport_h": 65_536, "page_h": 65_536, "t0": t0}
+    return example_beacon(**values | rest)
 
 
 def events(letter: str, count: int, every_ms: int, **rest: Any) -> dict[str, Any]:
@@ -78,11 +68,6 @@ async def write(producer: AIOKafkaProducer, beacons: list[bytes]) -> None:
     await asyncio.gather(*sent)
 
 
-def peak_mb(installation: Installation) -> int:
-    status = Path(f"/proc/{installation.children['heatmap'].pid}/status").read_text(encoding="ascii")
-    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) // 1024
-
-
 async def test_a_log_full_of_costly_beacons_is_drained(
     traffic: Traffic, stack: Stack, installation: Installation
 ) -> None:
@@ -106,7 +91,7 @@ async def test_a_log_full_of_costly_beacons_is_drained(
             found, of_bombs = await totals(clickhouse, traffic.lp_id), await totals(clickhouse, "bomb")
         finally:
             await clickhouse.close()
-        peak = peak_mb(installation)
+        peak = int(peak_mb(installation.children["heatmap"].pid))
         group = f"{charged()} MB in a cgroup of 1 GiB" if charged else "this machine allows no cgroup"
     print(
         f"{traffic.lp_id}: {len(costly):,} costly beacons of {size / MB:.0f} MB and 120 bombs, "

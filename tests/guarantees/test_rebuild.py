@@ -12,18 +12,18 @@ import pytest
 from beacons import analyst, assert_tables_equal, post, some_beacons, totals, wait_counted
 from command import lpstream
 from foreign_producers import in_transactions, producing
-from harness import Traffic, full_only, scaled
+from harness import Traffic, full_only, scaled, stop_worker
 
-from infra.clickhouse.client import ClickHouse
 from infra.embedded.stack import Stack
-from infra.kafka.admin import members, open_admin, partitions_of
+from infra.kafka.admin import open_admin, partitions_of
 from processors.heatmap.fold import TABLES
-from schemas.heatmap import GROUP, TOPIC
+from schemas.heatmap import TOPIC
 from streams.heatmap.rewound import UNFINISHED
 from streams.local.installation import Installation
 from streams.local.prepare import prepare, settings_of
 from streams.operate.marks import commit_for_group
 from streams.proof.visitors import tally
+from streams.runtime.stores import open_writer
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
@@ -40,18 +40,8 @@ async def send(installation: Installation, beacons: list[dict[str, Any]], pause_
             await asyncio.sleep(pause_s)
 
 
-def writer(stack: Stack) -> ClickHouse:
-    return ClickHouse.open(stack.addresses.clickhouse_url, "lpstream", stack.addresses.clickhouse_password)
-
-
-async def stop_worker(stack: Stack, installation: Installation) -> None:
-    await asyncio.to_thread(installation.children["heatmap"].stop)
-    while await members(stack.addresses.kafka, GROUP):
-        await asyncio.sleep(0.5)
-
-
 async def test_a_rebuild_under_traffic_needs_a_window_of_15_inserts(traffic: Traffic, stack: Stack) -> None:
-    clickhouse = writer(stack)
+    clickhouse = open_writer(settings_of(stack))
     for table in TABLES:
         await clickhouse.command(f"ALTER TABLE {table} MODIFY SETTING non_replicated_deduplication_window = 15")
     async with traffic.flowing():
@@ -95,7 +85,7 @@ async def test_transactions_and_their_markers_are_rebuilt(
 @full_only
 async def test_a_rebuild_after_a_recreated_topic_keeps_older_days(stack: Stack, installation: Installation) -> None:
     beacons = some_beacons("made-anew", 20)
-    clickhouse, owner = analyst(stack), writer(stack)
+    clickhouse, owner = analyst(stack), open_writer(settings_of(stack))
     await stop_worker(stack, installation)
     async with open_admin(stack.addresses.kafka) as admin:
         await admin.delete_topics([TOPIC])
@@ -126,7 +116,7 @@ async def test_a_rebuild_under_traffic_restores_the_tables(stack: Stack, install
     await send(installation, beacons[:half])
     clickhouse = analyst(stack)
     await wait_counted(clickhouse, lp_id, tally(beacons[:half]).total())
-    owner = writer(stack)
+    owner = open_writer(settings_of(stack))
     # Damage that only a rebuild can repair.
     await owner.command("ALTER TABLE heatmap_windows DELETE WHERE lp_id = 'rebuilt' SETTINGS mutations_sync = 1")
     traffic = asyncio.create_task(send(installation, beacons[half:], 0.05))

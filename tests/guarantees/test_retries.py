@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.structs import TopicPartition
 from beacons import analyst, some_beacons, totals, wait_counted
@@ -19,7 +18,7 @@ from harness import Traffic, full_only, kill_and_launch
 from redis.asyncio import Redis
 
 from infra.embedded.stack import Stack
-from infra.kafka.admin import committed
+from infra.kafka.admin import committed, open_admin
 from schemas.heatmap import GROUP, TOPIC
 from streams.local.installation import Installation
 from streams.proof.visitors import tally
@@ -88,17 +87,13 @@ async def test_a_slow_redis_does_not_block_buckets(traffic: Traffic, stack: Stac
 @contextlib.asynccontextmanager
 async def producers_times(stack: Stack) -> AsyncIterator[None]:
     """Let producers set the times of records while the block runs."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=stack.addresses.kafka)
-    await admin.start()
-    try:
+    async with open_admin(stack.addresses.kafka) as admin:
         for kind in ("CreateTime", "LogAppendTime"):
             config = {"message.timestamp.type": kind}
             await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, TOPIC, config)])
             await asyncio.sleep(0.5)
             if kind == "CreateTime":
                 yield
-    finally:
-        await admin.close()
 
 
 @full_only

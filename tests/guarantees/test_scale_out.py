@@ -8,7 +8,6 @@ import time
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer
 from beacons import SUMS
 from brute_force import COLUMNS
 from harness import full_only, scaled
@@ -17,7 +16,9 @@ from infra.clickhouse.client import ClickHouse
 from infra.embedded.stack import Stack
 from infra.kafka.producer import build_producer, partition_of
 from streams.local.installation import Installation
+from streams.local.prepare import settings_of
 from streams.proof.load import beacons
+from streams.runtime.stores import open_writer
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 SIZE = 100
@@ -25,12 +26,13 @@ HEX = b"0123456789abcdef"
 NEXT = bytes.maketrans(HEX, HEX[1:] + HEX[:1])
 
 
-async def produce(producer: AIOKafkaProducer, load: list[tuple[bytes, bytes]]) -> list[int]:
+async def produce(stack: Stack, load: list[tuple[bytes, bytes]]) -> list[int]:
     """Append all records; return their number by partition."""
-    sent: list[Any] = []
-    for pageview_id, body in load:
-        sent.append(await producer.send("heatmap.events", body, partition=partition_of(pageview_id, 12)))
-    done = await asyncio.gather(*sent)
+    async with build_producer(stack.addresses.kafka, "apache") as producer:
+        sent: list[Any] = []
+        for pageview_id, body in load:
+            sent.append(await producer.send("heatmap.events", body, partition=partition_of(pageview_id, 12)))
+        done = await asyncio.gather(*sent)
     return [sum(one.partition == number for one in done) for number in range(12)]
 
 
@@ -75,21 +77,18 @@ async def counted(clickhouse: ClickHouse, prefix: str, events: int) -> float:
 async def test_one_and_three_workers_make_the_same_tables(stack: Stack, installation: Installation) -> None:
     count = int(scaled(2_000, 10_000))
     load = list(beacons(SIZE, count, now_ms=int(time.time() * 1000)))
-    clickhouse = ClickHouse.open(stack.addresses.clickhouse_url, "lpstream", stack.addresses.clickhouse_password)
-    producer = build_producer(stack.addresses.kafka, "apache")
-    await producer.start()
-    await produce(producer, renamed(load, b"one_"))
+    clickhouse = open_writer(settings_of(stack))
+    await produce(stack, renamed(load, b"one_"))
     alone = await counted(clickhouse, "one_", SIZE * count)
     others = [installation.spare("heatmap", number) for number in (1, 2)]
     for other in others:
         other.start()
     await asyncio.sleep(12)
-    await produce(producer, renamed(renamed(load, b"lp_"), b"three_"))
+    await produce(stack, renamed(renamed(load, b"lp_"), b"three_"))
     together = await counted(clickhouse, "three_", SIZE * count)
     first, second = await tables(clickhouse, "one_"), await tables(clickhouse, "three_")
     for other in others:
         await asyncio.to_thread(other.stop)
-    await producer.stop()
     await clickhouse.close()
     print(
         f"{SIZE * count:,} events: one worker {alone:.1f} s, three {together:.1f} s after the last was appended; rows "
@@ -101,9 +100,6 @@ async def test_one_and_three_workers_make_the_same_tables(stack: Stack, installa
 @full_only
 async def test_a_hot_page_is_spread_over_the_partitions(stack: Stack, installation: Installation) -> None:
     load = list(beacons(1, 6_000, lps=1, now_ms=int(time.time() * 1000)))
-    producer = build_producer(stack.addresses.kafka, "apache")
-    await producer.start()
-    by_partition = await produce(producer, renamed(load, b"hot_"))
-    await producer.stop()
+    by_partition = await produce(stack, renamed(load, b"hot_"))
     print("records of one page by partition:", by_partition)
     assert min(by_partition) > 0.7 * max(by_partition)

@@ -32,10 +32,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest_asyncio.fixture(loop_scope="function")
 async def world(stack: Stack) -> AsyncIterator[World]:
-    made = World(stack, SITE, hot_days=HOT, warm_days=WARM)
-    await made.open()
-    yield made
-    await made.close()
+    async with World(stack, SITE, hot_days=HOT, warm_days=WARM) as opened:
+        yield opened
 
 
 @full_only

@@ -4,17 +4,16 @@ import asyncio
 import re
 import shlex
 import time
-import urllib.request
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 import msgspec
 import pytest
-from beacons import analyst, assert_tables_equal, some_beacons, totals, wait_counted
+from beacons import analyst, assert_counted, assert_tables_equal, some_beacons, totals, wait_counted
 from command import lpstream
 from damaged_batches import Damage, damage, logs_of, put
-from harness import full_only
+from harness import full_only, metrics_of
 from page_requests import least
 
 from infra.embedded.stack import Stack
@@ -40,12 +39,8 @@ async def until(holds: Callable[[], bool]) -> None:
 
 def stopped(services: Installation, worker: str) -> set[str]:
     """Return the stopped partitions from the worker's gauge."""
-    try:
-        with urllib.request.urlopen(services.ready_url(worker).replace("/readyz", "/metrics"), timeout=2) as answer:
-            text = answer.read().decode()
-    except OSError:
-        return set()
-    return {line for line in text.splitlines() if line.startswith("lpstream_unreadable_partitions{")}
+    lines = metrics_of(services, worker).splitlines()
+    return {line for line in lines if line.startswith("lpstream_unreadable_partitions{")}
 
 
 def gauge(topic: str, partition: int) -> str:
@@ -127,9 +122,7 @@ async def test_a_worker_that_starts_later_reads_the_skip_letter(stack: Stack, in
     damage(logs_of(stack), TOPIC, place, offset, "flipped bit")
     run(stack, f"dlq skip {TOPIC} {place} {offset + 1}")
     installation.launch("heatmap")
-    clickhouse, expected = analyst(stack), tally(here[3:]).total()
-    assert (await wait_counted(clickhouse, lp_id, expected))["events"] == expected
-    await clickhouse.close()
+    await assert_counted(stack, lp_id, tally(here[3:]).total())
 
 
 def restart(installation: Installation, worker: str) -> None:

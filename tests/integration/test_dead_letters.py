@@ -20,9 +20,7 @@ pytestmark = pytest.mark.stack
 
 async def put(stack: Stack, letters: list[tuple[bytes, int]]) -> None:
     """Produce dead letters as the worker writes them, with the partition of each record's origin."""
-    producer = AIOKafkaProducer(bootstrap_servers=stack.addresses.kafka)
-    await producer.start()
-    try:
+    async with AIOKafkaProducer(bootstrap_servers=stack.addresses.kafka) as producer:
         for value, partition in letters:
             headers = [
                 ("error", b"seq: wrong \x1b[31m"),
@@ -31,8 +29,6 @@ async def put(stack: Stack, letters: list[tuple[bytes, int]]) -> None:
                 ("offset", b"7"),
             ]
             await producer.send_and_wait("heatmap.events.dlq", value, partition=3, headers=headers)
-    finally:
-        await producer.stop()
 
 
 def dlq(stack: Stack, *args: str) -> Any:

@@ -40,13 +40,9 @@ def edge(stack: Stack) -> Iterator[EdgeProcess]:
 
 async def end_offsets(stack: Stack) -> int:
     """Return the number of records in the topics that the public can reach."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=stack.addresses.kafka)
-    await consumer.start()
-    try:
+    async with AIOKafkaConsumer(bootstrap_servers=stack.addresses.kafka) as consumer:
         places = [TopicPartition(topic, number) for topic in ("heatmap.events", "lp.requests") for number in range(12)]
         return sum((await consumer.end_offsets(places)).values())
-    finally:
-        await consumer.stop()
 
 
 async def attacker(url: str, attacks: Iterator[Attack], rng: random.Random, statuses: Counter[tuple[str, int]]) -> None:

@@ -9,14 +9,13 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from beacons import analyst, some_beacons, wait_counted
+from beacons import assert_counted, record_at, some_beacons
 from harness import full_only
 from registries import SmallRegistry
 
 from infra.embedded.stack import Stack
 from infra.schema_registry import own_text
-from schemas.heatmap import beacon_from_object, encode_beacon
+from schemas.heatmap import TOPIC, beacon_from_object, encode_beacon
 from streams.local.installation import Installation
 from streams.proof.edge_process import EdgeProcess, edge_process
 from streams.proof.visitors import tally
@@ -47,18 +46,6 @@ async def post(edge_url: str, body: dict[str, Any]) -> tuple[int, Any]:
         return answer.status, await answer.json()
 
 
-async def stored(stack: Stack, offset: dict[str, int]) -> bytes:
-    consumer = AIOKafkaConsumer(bootstrap_servers=stack.addresses.kafka)
-    place = TopicPartition("heatmap.events", offset["partition"])
-    await consumer.start()
-    consumer.assign([place])
-    consumer.seek(place, offset["offset"])
-    try:
-        return bytes((await consumer.getone()).value)
-    finally:
-        await consumer.stop()
-
-
 async def test_the_projects_schema_is_accepted_by_text_or_id(stack: Stack, installation: Installation) -> None:
     lp_id = "avro_own"
     beacons = some_beacons(lp_id, 5)
@@ -67,11 +54,9 @@ async def test_the_projects_schema_is_accepted_by_text_or_id(stack: Stack, insta
     for beacon, schema in zip(beacons, itertools.cycle(schemas), strict=False):
         status, answer = await post(installation.edge_url, {**schema, "records": [{"value": as_avro(beacon)}]})
         assert (status, answer["value_schema_id"]) == (200, 1), answer
-        value = await stored(stack, answer["offsets"][0])
+        value = (await record_at(stack, TOPIC, answer["offsets"][0])).value
         assert value == encode_beacon(beacon_from_object(beacon)), "the same JSON as in every other format"
-    clickhouse = analyst(stack)
-    assert (await wait_counted(clickhouse, lp_id, tally(beacons).total()))["events"] == tally(beacons).total()
-    await clickhouse.close()
+    await assert_counted(stack, lp_id, tally(beacons).total())
 
 
 @pytest.mark.parametrize(
@@ -113,9 +98,7 @@ async def test_beacons_are_accepted_with_a_registrys_ids(
     beacons = some_beacons(lp_id, 5)
     with edge_process(stack, "avro", settings) as one:
         await _post_all(stack, one, beacons)
-    clickhouse = analyst(stack)
-    assert (await wait_counted(clickhouse, lp_id, tally(beacons).total()))["events"] == tally(beacons).total()
-    await clickhouse.close()
+    await assert_counted(stack, lp_id, tally(beacons).total())
     installation.children["heatmap"].stop()
     installation.launch("heatmap")
 
@@ -126,7 +109,7 @@ async def _post_all(stack: Stack, edge: EdgeProcess, beacons: list[dict[str, Any
         status, answer = await post(edge.url, {**schema, "records": [{"value": as_avro(beacon)}]})
         assert status == 200 and answer["value_schema_id"] > 5, answer
         schema = {"value_schema_id": answer["value_schema_id"]}
-        assert await stored(stack, answer["offsets"][0]) == encode_beacon(beacon_from_object(beacon))
+        assert (await record_at(stack, TOPIC, answer["offsets"][0])).value == encode_beacon(beacon_from_object(beacon))
 
 
 async def test_a_registry_that_is_down_is_not_asked_for_each_request(

@@ -8,10 +8,11 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from harness import full_only
 
 from infra.embedded.stack import Stack
+from infra.kafka.admin import open_admin
 from streams.edge.beacons.sender import KAFKA_ERROR, NO_PARTITION, RETRIABLE_KAFKA_ERROR, Record, Sender
 from streams.edge.http.errors import HttpError
 from streams.local.prepare import settings_of
@@ -30,10 +31,8 @@ def settings(stack: Stack) -> Settings:
 async def topic(stack: Stack) -> str:
     """Create a topic with three partitions and a size limit below the edge's."""
     name = f"sender-{uuid4().hex[:8]}"
-    admin = AIOKafkaAdminClient(bootstrap_servers=stack.addresses.kafka)
-    await admin.start()
-    await admin.create_topics([NewTopic(name, 3, 1, topic_configs={"max.message.bytes": "200000"})])
-    await admin.close()
+    async with open_admin(stack.addresses.kafka) as admin:
+        await admin.create_topics([NewTopic(name, 3, 1, topic_configs={"max.message.bytes": "200000"})])
     return name
 
 
@@ -47,17 +46,15 @@ async def sender(settings: Settings) -> AsyncIterator[Sender]:
 
 async def values(stack: Stack, topic: str, partition: int, count: int) -> list[bytes | None]:
     """Return the partition's first `count` values."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=stack.addresses.kafka, auto_offset_reset="earliest")
-    await consumer.start()
-    consumer.assign([TopicPartition(topic, partition)])
     found: list[bytes | None] = []
-    try:
-        async with asyncio.timeout(10):
-            while len(found) < count:
-                batch = await consumer.getmany(timeout_ms=500)
-                found += [record.value for records in batch.values() for record in records]
-    finally:
-        await consumer.stop()
+    async with (
+        AIOKafkaConsumer(bootstrap_servers=stack.addresses.kafka, auto_offset_reset="earliest") as consumer,
+        asyncio.timeout(10),
+    ):
+        consumer.assign([TopicPartition(topic, partition)])
+        while len(found) < count:
+            batch = await consumer.getmany(timeout_ms=500)
+            found += [record.value for records in batch.values() for record in records]
     return found
 
 

@@ -65,23 +65,17 @@ def s3_of(stack: Stack, secret: str | None = None) -> BaseClient:
 
 
 async def produce(stack: Stack, topic: str, values: list[bytes]) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=stack.addresses.kafka, acks="all")
-    await producer.start()
-    try:
+    async with AIOKafkaProducer(bootstrap_servers=stack.addresses.kafka, acks="all") as producer:
         for value in values:
             await producer.send_and_wait(topic, value, partition=0, timestamp_ms=1_000)
-    finally:
-        await producer.stop()
 
 
 async def consume(stack: Stack, topic: str, count: int) -> list[tuple[bytes, int]]:
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=stack.addresses.kafka, auto_offset_reset="earliest")
-    await consumer.start()
-    try:
+    async with AIOKafkaConsumer(
+        topic, bootstrap_servers=stack.addresses.kafka, auto_offset_reset="earliest"
+    ) as consumer:
         records = [await asyncio.wait_for(consumer.getone(), 20) for _ in range(count)]
         return [(record.value, record.timestamp) for record in records]
-    finally:
-        await consumer.stop()
 
 
 async def test_kafka_keeps_topics_and_records(stack: Stack) -> None:

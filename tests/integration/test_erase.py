@@ -72,17 +72,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(stack: Stack) -> AsyncIterator[World]:
     """Set up days of visits in all tiers, and two pages of each customer with their data."""
-    made = World(stack, SITE, hot_days=1, warm_days=2)
-    await made.open()
-    for number in (-4, -3, -2, -1):
-        await made.load(number)
-    clean(await made.tiers(0).run(wait_s=5))
-    for customer in CUSTOMERS:
-        for request_id in customer.requests:
-            keywords = [f"語{request_id.int}"]
-            await publish(made, least(request_id=request_id, tenant_id=customer.id, keywords=keywords))
-    yield made
-    await made.close()
+    async with World(stack, SITE, hot_days=1, warm_days=2) as made:
+        for number in (-4, -3, -2, -1):
+            await made.load(number)
+        clean(await made.tiers(0).run(wait_s=5))
+        for customer in CUSTOMERS:
+            for request_id in customer.requests:
+                keywords = [f"語{request_id.int}"]
+                await publish(made, least(request_id=request_id, tenant_id=customer.id, keywords=keywords))
+        yield made
 
 
 async def publish(world: World, request: GenerationRequest) -> None:
@@ -243,16 +241,12 @@ async def test_a_tenant_is_not_erased_if_another_uses_its_prefix(world: World) -
 
 async def test_the_result_on_the_topic_gets_a_tombstone(world: World) -> None:
     await erase(world, "--lp", TOPIC.pages[0])
-    consumer = AIOKafkaConsumer(bootstrap_servers=world.settings.kafka_bootstrap_servers)
-    await consumer.start()
-    try:
+    async with AIOKafkaConsumer(bootstrap_servers=world.settings.kafka_bootstrap_servers) as consumer:
         places = [TopicPartition(RESULTS, one) for one in consumer.partitions_for_topic(RESULTS) or range(12)]
         consumer.assign(places)
         await consumer.seek_to_beginning(*places)
         read = await consumer.getmany(timeout_ms=3_000)
         keys = {record.key for records in read.values() for record in records if not record.value}
-    finally:
-        await consumer.stop()
     assert str(TOPIC.requests[0]).encode() in keys
 
 

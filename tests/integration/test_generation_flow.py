@@ -132,20 +132,16 @@ def hostile(words: str) -> dict[str, Any]:
 
 
 async def test_a_bad_record_on_the_topic_is_rejected_or_dead_lettered(stack: Stack, installation: Installation) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=stack.addresses.kafka)
-    consumer = AIOKafkaConsumer("lp.requests.dlq", bootstrap_servers=stack.addresses.kafka)
-    await producer.start()
-    await consumer.start()
-    try:
+    async with (
+        AIOKafkaProducer(bootstrap_servers=stack.addresses.kafka) as producer,
+        AIOKafkaConsumer("lp.requests.dlq", bootstrap_servers=stack.addresses.kafka) as consumer,
+    ):
         await consumer.seek_to_end()
         bad = page_request(purpose="")
         await producer.send_and_wait("lp.requests", json.dumps(bad).encode())
         await producer.send_and_wait("lp.requests", b"no json")
         async with asyncio.timeout(WITHIN_S):
             letter = await consumer.getone()
-    finally:
-        await producer.stop()
-        await consumer.stop()
     assert letter.value == b"no json" and "error" in dict(letter.headers)
     async with session(installation) as http:
         found = await result(http, installation, bad["request_id"])

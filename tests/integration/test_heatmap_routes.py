@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import numpy as np
 import pytest
-from beacons import analyst, post, some_beacons, wait_counted
+from beacons import analyst, assert_counted, post_all, some_beacons
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -53,12 +53,8 @@ def counted(stack: Stack, installation: Installation) -> str:
 
     async def fill() -> None:
         beacons = [one for one in some_beacons(LP_ID, 250) if one["device"] != "tablet"]
-        async with aiohttp.ClientSession() as session:
-            for beacon in beacons:
-                assert await post(session, installation, beacon) == 204
-        clickhouse = analyst(stack)
-        await wait_counted(clickhouse, LP_ID, tally(beacons).total())
-        await clickhouse.close()
+        await post_all(installation, beacons)
+        await assert_counted(stack, LP_ID, tally(beacons).total())
 
     asyncio.run(fill())
     return LP_ID

@@ -110,16 +110,13 @@ def settings(broker: tuple[str, Path], **changes: Any) -> Settings:
 async def test_admin_producer_and_consumer_log_in(broker: tuple[str, Path]) -> None:
     servers = settings(broker).kafka_bootstrap_servers
     await ensure_topics(servers, replication_factor=1, min_insync=1, partitions=1)
-    producer, consumer = build_producer(servers, "apache"), build_consumer(servers)
-    await producer.start()
-    await producer.send_and_wait(TOPIC, b"x")
-    await producer.stop()
-    await consumer.start()
-    places = await partitions_of(servers, TOPIC)
-    consumer.assign(places)
-    await consumer.seek_to_beginning(*places)
-    assert (await consumer.getone()).value == b"x"
-    await consumer.stop()
+    async with build_producer(servers, "apache") as producer:
+        await producer.send_and_wait(TOPIC, b"x")
+    async with build_consumer(servers) as consumer:
+        places = await partitions_of(servers, TOPIC)
+        consumer.assign(places)
+        await consumer.seek_to_beginning(*places)
+        assert (await consumer.getone()).value == b"x"
 
 
 async def test_the_client_for_applications_logs_in(broker: tuple[str, Path]) -> None:

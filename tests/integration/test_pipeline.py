@@ -11,8 +11,18 @@ from collections import Counter
 import aiohttp
 import msgspec
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from beacons import analyst, assert_tables_equal, post, some_beacons, totals, wait_counted
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from beacons import (
+    analyst,
+    assert_counted,
+    assert_tables_equal,
+    post,
+    post_all,
+    record_at,
+    some_beacons,
+    totals,
+    wait_counted,
+)
 from harness import full_only
 
 from infra.embedded.stack import Stack
@@ -29,9 +39,7 @@ COUNTED_WITHIN_S = 45
 async def test_all_five_tables_equal_a_plain_count(stack: Stack, installation: Installation) -> None:
     lp_id = "exact"
     beacons = some_beacons(lp_id, 60)
-    async with aiohttp.ClientSession() as session:
-        for beacon in beacons:
-            assert await post(session, installation, beacon) == 204
+    await post_all(installation, beacons)
     clickhouse = analyst(stack)
     await wait_counted(clickhouse, lp_id, tally(beacons).total())
     await assert_tables_equal(clickhouse, lp_id, beacons)
@@ -41,10 +49,7 @@ async def test_all_five_tables_equal_a_plain_count(stack: Stack, installation: I
 async def test_a_retry_is_counted_once(stack: Stack, installation: Installation) -> None:
     lp_id = "again"
     beacons = some_beacons(lp_id, 10)
-    async with aiohttp.ClientSession() as session:
-        for beacon in beacons:
-            for _ in range(3):
-                assert await post(session, installation, beacon) == 204
+    await post_all(installation, beacons, times=3)
     clickhouse = analyst(stack)
     await wait_counted(clickhouse, lp_id, tally(beacons).total())
     await asyncio.sleep(7)
@@ -83,11 +88,10 @@ async def test_events_are_counted_once_after_kills_of_the_worker(stack: Stack, i
 async def test_undecodable_records_become_dead_letters(stack: Stack, installation: Installation) -> None:
     lp_id = "poison"
     beacons = some_beacons(lp_id, 5)
-    producer = AIOKafkaProducer(bootstrap_servers=stack.addresses.kafka)
-    consumer = AIOKafkaConsumer("heatmap.events.dlq", bootstrap_servers=stack.addresses.kafka)
-    await producer.start()
-    await consumer.start()
-    try:
+    async with (
+        AIOKafkaProducer(bootstrap_servers=stack.addresses.kafka) as producer,
+        AIOKafkaConsumer("heatmap.events.dlq", bootstrap_servers=stack.addresses.kafka) as consumer,
+    ):
         await consumer.seek_to_end()
         for beacon in beacons:
             value = msgspec.json.encode(beacon)
@@ -100,15 +104,10 @@ async def test_undecodable_records_become_dead_letters(stack: Stack, installatio
                 letters.append(letter)
                 if len(letters) == len(beacons):
                     break
-    finally:
-        await producer.stop()
-        await consumer.stop()
     headers = dict(letters[0].headers)
     assert letters[0].value == b'{"schema":1,"poison":true}' and letters[0].key == b"k"
     assert headers["topic"] == b"heatmap.events" and {"error", "partition", "offset", "timestamp"} <= headers.keys()
-    clickhouse = analyst(stack)
-    assert (await wait_counted(clickhouse, lp_id, tally(beacons).total()))["events"] == tally(beacons).total()
-    await clickhouse.close()
+    await assert_counted(stack, lp_id, tally(beacons).total())
 
 
 async def test_the_edge_refuses_invalid_beacons_with_the_field(installation: Installation) -> None:
@@ -147,15 +146,7 @@ async def test_the_rest_proxy_returns_offsets_and_stores_the_beacon(stack: Stack
         assert answer.headers["Content-Type"] == "application/vnd.kafka.v2+json"
         found = (await answer.json())["offsets"][0]
     assert found["partition"] == partition_of(beacon["pageview_id"].encode(), 12)
-    consumer = AIOKafkaConsumer(bootstrap_servers=stack.addresses.kafka)
-    await consumer.start()
-    try:
-        place = TopicPartition("heatmap.events", found["partition"])
-        consumer.assign([place])
-        consumer.seek(place, found["offset"])
-        assert (await consumer.getone()).value == encode_beacon(decode_beacon(value))
-    finally:
-        await consumer.stop()
+    assert (await record_at(stack, "heatmap.events", found)).value == encode_beacon(decode_beacon(value))
 
 
 async def test_the_analyst_can_read_but_not_write(stack: Stack, installation: Installation) -> None:

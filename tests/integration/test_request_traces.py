@@ -6,9 +6,9 @@ from uuid import uuid4
 import aiohttp
 import msgspec
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 pytest.importorskip("opentelemetry.sdk")
+from beacons import record_at
 from otlp_collector import collecting
 from page_requests import BUSINESS
 
@@ -37,16 +37,8 @@ async def ask(edge: EdgeProcess, request_id: str, **headers: str) -> dict[str, A
 
 
 async def header_of(stack: Stack, place: dict[str, Any]) -> str:
-    at = TopicPartition(REQUESTS, place["partition"])
-    consumer = AIOKafkaConsumer(bootstrap_servers=stack.addresses.kafka, enable_auto_commit=False)
-    await consumer.start()
-    try:
-        consumer.assign([at])
-        consumer.seek(at, place["offset"])
-        record = await consumer.getone(at)
-    finally:
-        await consumer.stop()
-    return dict(record.headers)["traceparent"].decode()
+    record = await record_at(stack, REQUESTS, place)
+    return str(dict(record.headers)["traceparent"].decode())
 
 
 async def test_a_request_is_traced_from_the_edge(stack: Stack, installation: Installation) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import msgspec
 import pytest
-from beacons import analyst, some_beacons, wait_counted
+from beacons import assert_counted, some_beacons
 
 from infra.embedded.process import ChildProcess
 from infra.embedded.stack import Stack
@@ -54,10 +54,7 @@ async def test_replacing_the_edge_fails_no_request(stack: Stack, installation: I
         await asyncio.sleep(1)
         over.set()
     assert installation.children["edge"].pid != old and len(sent) > before > CLIENTS
-    clickhouse = analyst(stack)
-    events = tally(sent).total()
-    assert (await wait_counted(clickhouse, "replaced", events))["events"] == events
-    await clickhouse.close()
+    await assert_counted(stack, "replaced", tally(sent).total())
 
 
 @pytest.mark.usefixtures("installation")  # it prepares the topics

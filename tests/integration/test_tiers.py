@@ -51,10 +51,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest_asyncio.fixture(loop_scope="function")
 async def world(stack: Stack) -> AsyncIterator[World]:
     """Open a world in which one day before today is hot and two are warm."""
-    made = World(stack, SITE, hot_days=1, warm_days=2)
-    await made.open()
-    yield made
-    await made.close()
+    async with World(stack, SITE, hot_days=1, warm_days=2) as opened:
+        yield opened
 
 
 async def load(world: World, days: int) -> None:
@@ -110,31 +108,29 @@ async def test_restore_brings_cold_days_back_for_some_days(stack: Stack) -> None
     host, port = glacier.get_host_and_port()
     url = f"http://{host}:{port}"
     await asyncio.to_thread(_make_slow, url)
-    world = World(stack, SITE, hot_days=1, warm_days=2, s3_endpoint_url=url)
     try:
-        await world.open()
-        await load(world, 3)
-        await world.run(4)
-        before = await world.sums("lpstream", 0, 3)
-        assert {rows[0][0] for rows in (await world.sums("lpstream", 0, 1)).values()} == {"0"}
-        first = await world.tiers(4).restore(world.day(0), world.day(1), 1)
-        assert first is not None
-        assert first.waiting == ["5 objects: requested from Glacier; run the command again later"]
-        assert await world.sums("lpstream", 0, 3) == before
-        for _ in range(5):
-            report = await world.tiers(4).restore(world.day(0), world.day(1), 1)
-            assert report is not None
-            if not report.waiting:
-                break
-        assert len(clean(report).done["restored"]) == 5
-        await world.assert_same(0, 3)
-        assert "expired" not in (await world.run(5)).done
-        await world.assert_same(0, 1)
-        assert len((await world.run(6)).done["expired"]) == 5
-        assert {rows[0][0] for rows in (await world.sums("lpstream", 0, 1)).values()} == {"0"}
-        assert {one.storage_class for one in await world.stores.archive.held("heatmap-cold/")} == {GLACIER}
+        async with World(stack, SITE, hot_days=1, warm_days=2, s3_endpoint_url=url) as world:
+            await load(world, 3)
+            await world.run(4)
+            before = await world.sums("lpstream", 0, 3)
+            assert {rows[0][0] for rows in (await world.sums("lpstream", 0, 1)).values()} == {"0"}
+            first = await world.tiers(4).restore(world.day(0), world.day(1), 1)
+            assert first is not None
+            assert first.waiting == ["5 objects: requested from Glacier; run the command again later"]
+            assert await world.sums("lpstream", 0, 3) == before
+            for _ in range(5):
+                report = await world.tiers(4).restore(world.day(0), world.day(1), 1)
+                assert report is not None
+                if not report.waiting:
+                    break
+            assert len(clean(report).done["restored"]) == 5
+            await world.assert_same(0, 3)
+            assert "expired" not in (await world.run(5)).done
+            await world.assert_same(0, 1)
+            assert len((await world.run(6)).done["expired"]) == 5
+            assert {rows[0][0] for rows in (await world.sums("lpstream", 0, 1)).values()} == {"0"}
+            assert {one.storage_class for one in await world.stores.archive.held("heatmap-cold/")} == {GLACIER}
     finally:
-        await world.close()
         glacier.stop()
 
 
@@ -221,19 +217,15 @@ async def test_running_queries_and_changed_partitions_delay_a_drop(world: World)
 async def test_days_do_not_move_before_the_log_is_read(world: World) -> None:
     await load(world, 2)
     servers = world.settings.kafka_bootstrap_servers
-    producer = AIOKafkaProducer(bootstrap_servers=servers)
-    await producer.start()
-    sent = await producer.send_and_wait(TOPIC, b"{}", partition=3)
-    await producer.stop()
+    async with AIOKafkaProducer(bootstrap_servers=servers) as producer:
+        sent = await producer.send_and_wait(TOPIC, b"{}", partition=3)
     report = await world.tiers(2).run()
     assert report is not None
     assert report.waiting == [f"the heatmap workers have not read {TOPIC} up to {world.day(2)} yet"]
     assert report.done == {}
-    worker = AIOKafkaConsumer(bootstrap_servers=servers, group_id=GROUP, enable_auto_commit=False)
-    await worker.start()
-    worker.assign([TopicPartition(TOPIC, 3)])
-    await worker.commit({TopicPartition(TOPIC, 3): sent.offset + 1})
-    await worker.stop()
+    async with AIOKafkaConsumer(bootstrap_servers=servers, group_id=GROUP, enable_auto_commit=False) as worker:
+        worker.assign([TopicPartition(TOPIC, 3)])
+        await worker.commit({TopicPartition(TOPIC, 3): sent.offset + 1})
     assert len((await world.run(2)).done["moved"]) == 5
 
 

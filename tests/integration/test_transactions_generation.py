@@ -36,12 +36,8 @@ def request() -> GenerationRequest:
 
 @asynccontextmanager
 async def transactional(kafka: str) -> AsyncIterator[AIOKafkaProducer]:
-    producer = AIOKafkaProducer(bootstrap_servers=kafka, transactional_id=f"test-{uuid4()}")
-    await producer.start()
-    try:
+    async with AIOKafkaProducer(bootstrap_servers=kafka, transactional_id=f"test-{uuid4()}") as producer:
         yield producer
-    finally:
-        await producer.stop()
 
 
 async def transact(producer: AIOKafkaProducer, sent_requests: Orders, partition: int, *, aborted: bool) -> str:

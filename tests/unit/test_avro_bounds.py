@@ -21,9 +21,9 @@ from test_edge_contents import BEACON, STORED
 
 from infra.schema_registry import Kept, OwnSchemas, own_text, parse
 from schemas.avro_bounds import MOST_DEPTH, MOST_NAME, MOST_NAMED, MOST_TEXT, MOST_VALUES
-from schemas.avro_json import MOST_DEFAULT, MOST_STEPS, TooMuchError, Work
+from schemas.avro_json import MOST_DEFAULT, MOST_STEPS, Work
 from schemas.codec import beacon_from_avro_json
-from schemas.errors import DecodeError, Refused
+from schemas.errors import DecodeError, Refused, TooMuchError
 from schemas.heatmap import encode_beacon
 from streams.edge.http.errors import HttpError
 from streams.edge.rest.formats import Avro

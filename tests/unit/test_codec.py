@@ -13,6 +13,7 @@ from uuid import UUID
 import fastavro
 import msgspec
 import pytest
+from beacons import example_beacon
 from fastavro.read import SchemaResolutionError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,12 +23,7 @@ from schemas.errors import DecodeError
 
 AVRO = Path(codec.__file__).parent / "avro"
 REQUEST_ID = UUID("2b1f5e4e-5d0a-4b8e-9a86-0b8a2fd6e0c1")
-BEACON: dict[str, Any] = {
-    "schema": 1, "lp_id": "lp_8f3a", "pageview_id": str(REQUEST_ID), "seq": 0, "device": "mobile",
-    "viewport_w": 390, "viewport_h": 844, "page_w": 390, "page_h": 5200, "t0": 1795451374000, "depth": 0,
-    "type": "scm", "dt": [0, 120, 480], "x": [0, 120, 44], "y": [0, 340, 900], "dwell": [0, 0, 350],
-    "fixed": [1], "sections": [["hero", 0, 820], ["price", 820, 1640]], "rate": 0.5,
-}  # fmt: skip
+BEACON = example_beacon(fixed=[1], sections=[["hero", 0, 820], ["price", 820, 1640]], rate=0.5)
 ATTEMPT = generation.Attempt(provider="p", model="m", outcome="ok", first_token_ms=1, total_ms=2, cost_micro_jpy=3)
 MODELS: dict[str, generation.Model] = {
     "generation_request": generation.GenerationRequest(

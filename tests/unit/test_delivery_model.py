@@ -10,6 +10,7 @@ from typing import Any
 from faust.types import TP
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_delivery import Record
 
 from infra.kafka.reading import Fetched
 from processors.heatmap.cuts import Cut
@@ -18,7 +19,7 @@ from streams.heatmap.bucket import Bucket, BucketWork, Retry
 from streams.heatmap.delivery import MOST_HELD, QUIET_S, Delivery
 from streams.heatmap.lanes import Lanes
 from streams.runtime import metrics
-from streams.transports.slices import LOG_APPEND_TIME, Slice
+from streams.transports.slices import Slice
 from streams.transports.slices import cut as sliced
 
 TABLES = ("views", "clicks", "bands")
@@ -26,16 +27,6 @@ CUTS = [Cut(1), Cut(2), Cut(3), Cut(50), Cut(2, 2_000, 0), Cut(50, 7_000, 1_000)
 FEW = 3  # workers with this cut hold few records in memory
 TURNS = 25
 LAST_MS = 60_000
-
-
-@dataclass
-class Record:
-    """A record of a log whose times may go back."""
-
-    offset: int
-    timestamp: int
-    value: bytes = b"x"
-    timestamp_type: int = LOG_APPEND_TIME
 
 
 @dataclass

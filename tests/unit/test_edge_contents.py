@@ -10,7 +10,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from edge_listeners import AVRO, BINARY, JSON, PARTITIONS, running_edge
+from beacons import example_beacon
+from edge_listeners import AVRO, BINARY, JSON, running_edge
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,13 +19,9 @@ from infra.kafka.producer import partition_of
 from schemas.codec import encode_framed
 from schemas.errors import DecodeError
 from schemas.heatmap import decode_beacon, encode_beacon
+from streams.proof.bench.edge_without_kafka import PARTITIONS
 
-BEACON: dict[str, Any] = {
-    "schema": 1, "lp_id": "demo-page", "pageview_id": "2b1f5e4e-5d0a-4b8e-9a86-0b8a2fd6e0c1", "seq": 0,
-    "device": "mobile", "viewport_w": 390, "viewport_h": 844, "page_w": 390, "page_h": 5200, "t0": 1795451374000,
-    "depth": 0, "type": "sc", "dt": [0, 120], "x": [0, 120], "y": [0, 340], "dwell": [0, 0], "fixed": [],
-    "sections": [["hero", 0, 820]], "rate": 1.0,
-}  # fmt: skip
+BEACON = example_beacon(fixed=[], sections=[["hero", 0, 820]], rate=1.0)
 PLAIN = json.dumps(BEACON).encode()
 STORED = json.dumps(BEACON, separators=(",", ":")).encode()
 KEY = BEACON["pageview_id"].encode()

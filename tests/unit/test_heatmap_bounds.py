@@ -4,16 +4,17 @@ from typing import Any
 
 import msgspec
 import pytest
+from beacons import example_beacon
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_heatmap_fold import NOW_MS, beacon
+from test_heatmap_fold import NOW_MS
 
 from processors.heatmap.decode import decode
 from processors.heatmap.fold import WORD_BYTES, Fold
 from schemas.errors import DecodeError
 from schemas.heatmap import MAX_ROWS, MAX_SPAN_MS, MAX_WINDOWS, decode_beacon
 
-PLAIN = beacon(seq=7, fixed=[1])
+PLAIN = example_beacon(seq=7, fixed=[1])
 
 
 COLUMNS = ("x", "y", "dwell")

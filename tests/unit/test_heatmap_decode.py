@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from beacons import example_beacon
 from harness import scaled
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -24,12 +25,9 @@ NOW_MS = 1_795_451_375_000
 UUID = "0b7f9e58-3f0e-4c55-9a53-6a1c80a8f0d7"
 IDENTITY = bytes.fromhex(UUID.replace("-", ""))
 LETTERS = {code: letter for letter, code in KIND_CODES.items()}
-EXAMPLE = (
-    '{"schema":1,"lp_id":"lp_8f3a","pageview_id":"' + UUID + '","seq":7,"device":"mobile","viewport_w":390,'
-    '"viewport_h":844,"page_w":390,"page_h":5200,"t0":1795451374000,"depth":0,"type":"scm","dt":[0,120,480],'
-    '"x":[0,120,44],"y":[0,340,900],"dwell":[0,0,350],"fixed":[1],"sections":[["hero",0,820],["price",820,1640]],'
-    '"rate":1.0}'
-)
+EXAMPLE = msgspec.json.encode(
+    example_beacon(seq=7, fixed=[1], sections=[["hero", 0, 820], ["price", 820, 1640]], rate=1.0)
+).decode()
 
 
 def one(text: str | bytes) -> Decoded:

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from beacons import example_beacon
 from brute_force import COLUMNS, count, skewed
 from harness import scaled
 from hypothesis import HealthCheck, given, settings
@@ -41,32 +42,9 @@ def folded(records: list[tuple[bytes, int]], sizes: list[int] | None = None) -> 
     return fold, corrected
 
 
-def beacon(**changes: Any) -> dict[str, Any]:
-    """Return the contract's example beacon with changes."""
-    return {
-        "schema": 1,
-        "lp_id": "lp_8f3a",
-        "pageview_id": "0b7f9e58-3f0e-4c55-9a53-6a1c80a8f0d7",
-        "seq": 0,
-        "device": "mobile",
-        "viewport_w": 390,
-        "viewport_h": 844,
-        "page_w": 390,
-        "page_h": 5200,
-        "t0": NOW_MS - 1000,
-        "depth": 0,
-        "type": "scm",
-        "dt": [0, 120, 480],
-        "x": [0, 120, 44],
-        "y": [0, 340, 900],
-        "dwell": [0, 0, 350],
-        **changes,
-    }
-
-
 def one(**changes: Any) -> dict[str, list[Row]]:
     """Return the rows of a single beacon."""
-    return rows_of(folded([(msgspec.json.encode(beacon(**changes)), NOW_MS)])[0])
+    return rows_of(folded([(msgspec.json.encode(example_beacon(**changes)), NOW_MS)])[0])
 
 
 def test_the_contracts_example_gives_the_contracts_rows() -> None:
@@ -81,7 +59,7 @@ def test_the_contracts_example_gives_the_contracts_rows() -> None:
 
 
 def test_columns_are_named_and_typed_for_clickhouse() -> None:
-    tables = folded([(msgspec.json.encode(beacon(sections=[["hero", 0, 820]])), NOW_MS)])[0].tables()
+    tables = folded([(msgspec.json.encode(example_beacon(sections=[["hero", 0, 820]])), NOW_MS)])[0].tables()
     assert {name: " ".join(table.column_names) for name, table in tables.items()} == COLUMNS
     types = {field.name: str(field.type) for table in tables.values() for field in table.schema}
     words = {types[name].split(",")[0] for name in ("lp_id", "device", "kind", "section")}
@@ -127,7 +105,7 @@ def test_events_of_a_beacon_fall_into_their_own_windows() -> None:
     ("ahead_ms", "corrected"), [(5 * 60_000, 0), (5 * 60_000 + 1, 1), (-DAY_MS, 0), (-DAY_MS - 1, 1)]
 )
 def test_clock_skew_is_corrected_beyond_the_limits_only(ahead_ms: int, corrected: int) -> None:
-    value = msgspec.json.encode(beacon(t0=NOW_MS + ahead_ms - 480))
+    value = msgspec.json.encode(example_beacon(t0=NOW_MS + ahead_ms - 480))
     fold, found = folded([(value, NOW_MS)])
     assert found == corrected
     last = NOW_MS if corrected else NOW_MS + ahead_ms
@@ -135,7 +113,7 @@ def test_clock_skew_is_corrected_beyond_the_limits_only(ahead_ms: int, corrected
 
 
 def test_events_before_1970_count_in_the_first_window() -> None:
-    rows = rows_of(folded([(msgspec.json.encode(beacon(dt=[0, 0, MAX_SPAN_MS])), 1_000)])[0])
+    rows = rows_of(folded([(msgspec.json.encode(example_beacon(dt=[0, 0, MAX_SPAN_MS])), 1_000)])[0])
     assert [row[1] for row in rows["heatmap_windows"]] == [0]
 
 
@@ -146,7 +124,7 @@ def test_an_empty_fold_has_no_tables() -> None:
 
 
 def test_only_selected_beacons_are_counted() -> None:
-    values = [msgspec.json.encode(beacon(seq=seq, sections=[[f"s{seq}", 0, 90]])) for seq in range(5)]
+    values = [msgspec.json.encode(example_beacon(seq=seq, sections=[[f"s{seq}", 0, 90]])) for seq in range(5)]
     keep = np.array([True, False, False, True, True])
     fold = Fold()
     fold.add(decode(values, [NOW_MS] * 5).columns.select(keep))

@@ -9,20 +9,14 @@ import pytest
 from aiokafka.errors import IllegalStateError
 from aiokafka.structs import TopicPartition
 from faust.types import TP
+from test_delivery import Record
 
 from infra.kafka.reading import Fetched
 from streams.runtime.settings import Settings
-from streams.transports.slices import LOG_APPEND_TIME, Consumer
+from streams.transports.slices import Consumer
 from streams.workers.app import build_app
 
 TP0, TP1 = TP("heatmap.events", 0), TP("heatmap.events", 1)
-
-
-@dataclass
-class Record:
-    offset: int
-    timestamp: int
-    timestamp_type: int = LOG_APPEND_TIME
 
 
 @dataclass

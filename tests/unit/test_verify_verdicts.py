@@ -141,7 +141,8 @@ def test_a_visits_beacons_are_valid_and_in_order() -> None:
     for visit in pool(3, 40):
         assert SHORTEST <= len(visit) <= LONGEST
         beacons = [
-            decode_beacon(cut.body(b"demo-page", b"2b1f5e4e-5d0a-4b8e-9a86-0b8a2fd6e0c1", 10**12)) for cut in visit
+            decode_beacon(cut.body(b"2b1f5e4e-5d0a-4b8e-9a86-0b8a2fd6e0c1", 10**12 - cut.span_ms, b"demo-page"))
+            for cut in visit
         ]
         assert [one.seq for one in beacons] == list(range(len(visit)))
         assert {one.lp_id for one in beacons} == {"demo-page"}
@@ -334,7 +335,7 @@ def test_an_interrupted_run_is_still_reported(tmp_path: Path) -> None:
     probes = Probes(place, "demo-1", "demo-probe", 0.0)
     crowd = Outcome(statuses=Counter({"503": 2, "connection lost: closed by the server": 1}))
     watch = Watch(dict, {})
-    measured = Measured(asked, Seen(), probes, watch, (0.0, 0.0), [], (), crowd_outcome=crowd, interrupted=True)
+    measured = Measured(asked, Seen(), probes, watch, (0.0, 0.0), [], crowd_outcome=crowd, interrupted=True)
     run = figures(measured) | {
         "began": "now",
         "place": "nowhere",

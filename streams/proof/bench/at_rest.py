@@ -7,19 +7,16 @@ has no scrolling. Every table is merged to one part per partition before its siz
 
 import asyncio
 import gzip
-import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 import pyarrow as pa
 
-from infra.embedded.stack import Stack
 from infra.tiers.tables import HOT_TABLES
 from schemas.errors import LpstreamError
-from streams.local.prepare import settings_of
+from streams.proof.bench.frame import Row, Say, own_stack, quiet, row
 from streams.proof.traffic import Traffic
 from streams.proof.twin import COPY, Twin
 from streams.tiers.run import status
@@ -39,28 +36,24 @@ CREATE OR REPLACE TABLE untiered.points
 ENGINE = MergeTree PARTITION BY toYYYYMM(timestamp)
 ORDER BY (type, team_id, toDate(timestamp), current_url, viewport_width)"""
 AT_ONCE = 500_000
-Row = dict[str, Any]
-Say = Callable[[str], None]
 
 
-def bytes_at_rest(*, rounds: int, say: Say = lambda _: None) -> list[Row]:
+def bytes_at_rest(*, rounds: int, say: Say = quiet) -> list[Row]:
     """Return the rows `bytes_at_rest`: bytes per event of each tier, with each other format as reference.
 
     It runs a single round, whatever `rounds` is, because sizes do not vary.
     """
     del rounds
-    with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), "tansu", say) as stack:
-        settings = settings_of(stack).model_copy(update={"tier_hot_days": 1, "tier_warm_days": 2})
+    with own_stack(say, "tansu") as stack:
         rows = []
         for visits in VISITS:
             say(f"{visits:,} visits")
-            rows += asyncio.run(_weigh(Twin(settings, Traffic(PAGES, visits)), visits))
+            rows += asyncio.run(_weigh(Twin(stack, Traffic(PAGES, visits), hot_days=1, warm_days=2), visits))
         return rows
 
 
 async def _weigh(twin: Twin, visits: int) -> list[Row]:
-    try:
-        await twin.open()
+    async with twin:
         records = twin.traffic.day(twin.day(0))
         await twin.insert(records, "day")
         for name in HOT_TABLES:
@@ -72,19 +65,18 @@ async def _weigh(twin: Twin, visits: int) -> list[Row]:
             await twin.tiers(today).run()
             tiers[tier] = await _tier(twin, tier)
         events = int((await twin.copy.rows("SELECT sum(events) AS n FROM heatmap_windows"))[0]["n"])
-    finally:
-        await twin.close()
     detail = {"events": events, "beacons": len(records), "visits": visits, "pages": len(PAGES)}
     return [
-        {
-            "id": "bytes_at_rest",
-            "reference": f"{tier} against {name}, {visits:,} visits a day",
-            "value": round(size / events, 2),
-            "unit": "bytes/event",
-            "reference_value": round(other / events, 2),
-            "ratio": round(size / other, 3),
-            "detail": detail | {"bytes": size, "reference_bytes": other},
-        }
+        row(
+            "bytes_at_rest",
+            f"{tier} against {name}, {visits:,} visits a day",
+            size / events,
+            "bytes/event",
+            other / events,
+            detail | {"bytes": size, "reference_bytes": other},
+            digits=2,
+            ratio_digits=3,
+        )
         for tier, size in tiers.items()
         for name, other in others.items()
     ]

@@ -5,15 +5,13 @@ database. The sums of all five tables must equal those of the produced events in
 """
 
 import os
-import statistics
-import tempfile
 from dataclasses import dataclass, field
-from pathlib import Path
+from statistics import median
 from typing import Any
 
-from infra.embedded.stack import Stack
 from schemas.errors import LpstreamError
-from streams.proof.bench.lab import CACHE, Lab, Run, Say, lab
+from streams.proof.bench.frame import Row, Say, quiet, row
+from streams.proof.bench.lab import CACHE, Lab, Run, lab
 from streams.proof.bench.load import Filled, Load
 from streams.proof.bench.peers import Peer
 from streams.proof.bench.peers.bare import Bare
@@ -21,8 +19,6 @@ from streams.proof.bench.peers.kafka_streams import KafkaStreams
 from streams.proof.bench.peers.quix import Quix
 
 RECORDS = {1: 600_000, 10: 250_000, 100: 80_000}
-
-Row = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -41,22 +37,13 @@ def all_peers() -> list[Peer]:
 
 
 def drain(
-    size: int,
-    *,
-    rounds: int,
-    load: Load | None = None,
-    peers: list[Peer] | None = None,
-    stack: Stack | None = None,
-    say: Say = lambda _: None,
+    size: int, *, rounds: int, load: Load | None = None, peers: list[Peer] | None = None, say: Say = quiet
 ) -> list[Row]:
-    """Return a row `drain_<size>` for each peer: events/s, or records/s for beacons of one event.
-
-    `stack` must not run a heatmap worker, and its heatmaps are deleted. None starts a stack in a temporary folder.
-    """
+    """Return a row `drain_<size>` for each peer: events/s, or records/s for beacons of one event."""
     load = load or Load(size, RECORDS[size])
     contenders = [_prepared(peer, say) for peer in (all_peers() if peers is None else peers)]
     ours: list[Run] = []
-    with tempfile.TemporaryDirectory() as folder, lab(stack, Path(folder), say) as place:
+    with lab(say) as place:
         filled = place.new_log(load)
         for number in range(rounds):
             say(f"round {number + 1} of {rounds}")
@@ -95,14 +82,14 @@ def _same_sums(known: list[Run], run: Run) -> Run:
 def _row(filled: Filled, ours: list[Run], contender: Contender, versions: dict[str, str]) -> Row:
     load = filled.load
     per = load.size if load.size == 1 else 1
-    value = statistics.median(run.rate for run in ours) / per
+    value = median(run.rate for run in ours) / per
     detail: dict[str, Any] = {
         "events_per_beacon": load.size,
         "records": load.records,
         "pages": load.lps,
         "bytes": filled.bytes,
         "rounds": len(ours),
-        "cell_rows_per_event": round(statistics.median(run.rows / load.events for run in ours), 3),
+        "cell_rows_per_event": round(median(run.rows / load.events for run in ours), 3),
         "records_per_second": round(value * per / load.size),
         "ours": summary(ours),
         "versions": {**versions, "peer": contender.peer.version()},
@@ -112,24 +99,18 @@ def _row(filled: Filled, ours: list[Run], contender: Contender, versions: dict[s
     if contender.obstacle:
         detail["not_run"] = contender.obstacle
     else:
-        reference = statistics.median(run.rate for run in contender.runs) / per
+        reference = median(run.rate for run in contender.runs) / per
         detail["peer"] = summary(contender.runs)
-    return {
-        "id": f"drain_{load.size}",
-        "reference": contender.peer.name + (" (not run)" if contender.obstacle else ""),
-        "value": round(value),
-        "unit": "records/s" if load.size == 1 else "events/s",
-        "reference_value": reference and round(reference),
-        "ratio": reference and round(value / reference, 2),
-        "detail": detail,
-    }
+    name = contender.peer.name + (" (not run)" if contender.obstacle else "")
+    unit = "records/s" if load.size == 1 else "events/s"
+    return row(f"drain_{load.size}", name, value, unit, reference, detail)
 
 
 def summary(runs: list[Run]) -> Row:
     """Return the seconds of each run, the median processor seconds (also ClickHouse's) and peak memory."""
     return {
         "seconds": [round(run.seconds, 2) for run in runs],
-        "cpu_s": round(statistics.median(run.cpu_s for run in runs), 2),
-        "clickhouse_cpu_s": round(statistics.median(run.clickhouse_cpu_s for run in runs), 2),
+        "cpu_s": round(median(run.cpu_s for run in runs), 2),
+        "clickhouse_cpu_s": round(median(run.clickhouse_cpu_s for run in runs), 2),
         "rss_mb": round(max(run.rss_mb for run in runs)),
     }

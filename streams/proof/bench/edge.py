@@ -2,23 +2,19 @@
 
 import asyncio
 import os
-import statistics
-import tempfile
 import time
 import urllib.request
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from statistics import median
 
-from infra.clickhouse.client import ClickHouse
 from infra.embedded.stack import Stack
 from schemas.errors import LpstreamError
 from streams.local.installation import Installation
-from streams.local.prepare import prepare
-from streams.proof.bench.lab import TICKS_PER_S, cpu_s, peak_mb
+from streams.local.prepare import prepare, settings_of
+from streams.proof.bench.frame import Row, Say, own_services, own_stack, quiet, row
 from streams.proof.edge_load import Generator, Outcome, Plan
 from streams.proof.edge_process import EdgeProcess, edge_process
-from streams.runtime.settings import Settings
+from streams.proof.processes import cpu_s, machine_s, peak_mb
+from streams.runtime.stores import open_analyst
 
 CONNECTIONS, RATE, SIZE, ADDRESSES = 10_000, 2_000.0, 20, 250
 SATURATING = 200
@@ -30,19 +26,16 @@ COUNTED = ("events", "pageviews", "clicks", "moves", "scrolls")
 WITHOUT_KAFKA = "streams.proof.bench.edge_without_kafka"
 KARAPACE = "no release of Karapace is on PyPI, and no other index or source host can be reached from here"
 
-Row = dict[str, Any]
-Say = Callable[[str], None]
 
-
-def edge(*, rounds: int, seconds: float = 10.0, say: Say = lambda _: None) -> list[Row]:
+def edge(*, rounds: int, seconds: float = 10.0, say: Say = quiet) -> list[Row]:
     """Return the rows `edge`: acknowledged beacons per processor second of a saturated edge process.
 
     The reference is the same edge without Kafka, which is an upper bound.
     """
     ours: list[Row] = []
     bounds: list[Row] = []
-    with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), on_event=say) as stack:
-        asyncio.run(prepare(_settings(stack.env())))
+    with own_stack(say) as stack:
+        asyncio.run(prepare(settings_of(stack)))
         for number in range(rounds):
             say(f"round {number + 1} of {rounds}")
             with edge_process(stack, "bench-edge", UNLIMITED) as process:
@@ -51,37 +44,32 @@ def edge(*, rounds: int, seconds: float = 10.0, say: Say = lambda _: None) -> li
                 bounds.append(_saturate(process, seconds, say))
         versions = stack.versions()
     detail = {"edge": ours, "without_kafka": bounds, "events_per_beacon": SIZE, "cores": os.cpu_count(), **versions}
-    value, bound = (round(statistics.median(run["per_core"] for run in runs)) for runs in (ours, bounds))
+    value, bound = (round(median(run["per_core"] for run in runs)) for runs in (ours, bounds))
     return [
-        _row("edge", "the same edge without Kafka", value, bound, "beacons/s a core", detail),
-        _row("edge", "target: 12,000 a core", value, TARGET_A_CORE, "beacons/s a core", {}),
-        _row("edge", "Karapace (not run)", value, None, "beacons/s a core", {"not_run": KARAPACE}),
+        row("edge", "the same edge without Kafka", value, "beacons/s a core", bound, detail),
+        row("edge", "target: 12,000 a core", value, "beacons/s a core", TARGET_A_CORE, {}),
+        row("edge", "Karapace (not run)", value, "beacons/s a core", None, {"not_run": KARAPACE}),
     ]
 
 
-def edge_connections(*, rounds: int, say: Say = lambda _: None) -> list[Row]:
+def edge_connections(*, rounds: int, say: Say = quiet) -> list[Row]:
     """Return the rows `edge_connections`: p99 in ms with all connections open.
 
     The first run has only the broker and the load generator beside the edge, and lasts `rounds` minutes, because
     pauses of the garbage collector are rare. The second has the whole pipeline and lasts a third of that. Raise
     LpstreamError if acknowledged and counted events differ.
     """
-    with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), on_event=say) as stack:
-        asyncio.run(prepare(_settings(stack.env())))
-        # the default limits of the public listener are per client address, so the load has many addresses
-        limits = {"CLIENT_RATE": "100", "CLIENT_BYTE_RATE": "262144", "CLIENT_CONNECTIONS": "1000"}
-        services = Installation(stack, say, {f"LPSTREAM_EDGE_{name}": value for name, value in limits.items()})
-        try:
-            services.start()
-            services.children["heatmap"].stop()
-            alone = _connections(stack, services, _plan(services, 60.0 * rounds, seed=1), say)
-            whole = _connections(stack, services, _plan(services, 20.0 * rounds, seed=2), say)
-        finally:
-            services.stop()
+    # the default limits of the public listener are per client address, so the load has many addresses
+    limits = {"CLIENT_RATE": "100", "CLIENT_BYTE_RATE": "262144", "CLIENT_CONNECTIONS": "1000"}
+    overrides = {f"LPSTREAM_EDGE_{name}": value for name, value in limits.items()}
+    with own_services(say, overrides=overrides) as (stack, services):
+        services.children["heatmap"].stop()
+        alone = _connections(stack, services, _plan(services, 60.0 * rounds, seed=1), say)
+        whole = _connections(stack, services, _plan(services, 20.0 * rounds, seed=2), say)
     target = f"target: p99 within {TARGET_P99_MS} ms"
     return [
-        _row("edge_connections", target, alone["p99"], TARGET_P99_MS, "ms", alone),
-        _row("edge_connections", f"{target}, the whole pipeline beside it", whole["p99"], TARGET_P99_MS, "ms", whole),
+        row("edge_connections", name, figures["p99"], "ms", TARGET_P99_MS, figures, digits=1)
+        for name, figures in ((target, alone), (f"{target}, the whole pipeline beside it", whole))
     ]
 
 
@@ -109,24 +97,11 @@ def _connections(stack: Stack, services: Installation, plan: Plan, say: Say) -> 
     }  # fmt: skip
 
 
-def _row(row_id: str, reference: str, value: float, against: float | None, unit: str, detail: Row) -> Row:
-    ratio = round(value / against, 2) if against else None
-    return {
-        "id": row_id, "reference": reference, "value": value, "unit": unit, "reference_value": against,
-        "ratio": ratio, "detail": detail,
-    }  # fmt: skip
-
-
-def _settings(env: dict[str, str]) -> Settings:
-    values: Any = {name.removeprefix("LPSTREAM_").lower(): value for name, value in env.items()}
-    return Settings(**values)
-
-
 def _saturate(process: EdgeProcess, seconds: float, say: Say) -> Row:
     _load(Plan(process.url, SATURATING, 0, WARM_S, SIZE, seed=7))
-    before = cpu_s(process.child)
+    before = cpu_s(process.child.pid)
     outcome = _load(Plan(process.url, SATURATING, 0, seconds, SIZE))
-    used = cpu_s(process.child) - before
+    used = cpu_s(process.child.pid) - before
     if outcome.errors:
         raise LpstreamError(f"the saturated edge answered {dict(outcome.statuses)}")
     run = {
@@ -140,12 +115,8 @@ def _saturate(process: EdgeProcess, seconds: float, say: Say) -> Row:
 
 
 def _load(plan: Plan, processes: int = 1) -> Outcome:
-    generator = Generator(plan, processes)
-    try:
-        generator.connect()
+    with Generator(plan, processes) as generator:
         return generator.run()
-    finally:
-        generator.stop()
 
 
 def _measured(stack: Stack, services: Installation, plan: Plan, say: Say) -> tuple[Outcome, Row]:
@@ -156,44 +127,33 @@ def _measured(stack: Stack, services: Installation, plan: Plan, say: Say) -> tup
     edge_process = services.children["edge"]
     running = {name: child for name, child in {**services.children, **stack.processes}.items() if child.alive}
     idle_mb = edge_process.memory_mb()
-    generator = Generator(plan, processes=2)
-    try:
-        generator.connect()
+    with Generator(plan, processes=2) as generator:
         open_mb = edge_process.memory_mb()
         say(f"{plan.connections:,} connections are open, {plan.rate:,.0f} beacons/s for {plan.seconds:g} s")
-        before, machine = {name: cpu_s(child) for name, child in running.items()}, _machine_s()
+        before, machine = {name: cpu_s(child.pid) for name, child in running.items()}, machine_s()
         began = time.monotonic()
         outcome = generator.run()
         seconds = time.monotonic() - began
-        machine = _machine_s() - machine
-        used = {name: cpu_s(child) - before[name] for name, child in running.items()}
-    finally:
-        generator.stop()
+        machine = machine_s() - machine
+        used = {name: cpu_s(child.pid) - before[name] for name, child in running.items()}
     cores = {**used, "load generator": outcome.cpu_s}
     cores |= {"other programs": machine - sum(cores.values()), "machine": machine}
     return outcome, {
         "cpu": {name: round(spent / seconds, 2) for name, spent in cores.items()},
-        "edge_mb": {"idle": round(idle_mb), "connected": round(open_mb), "peak": round(peak_mb(edge_process))},
+        "edge_mb": {"idle": round(idle_mb), "connected": round(open_mb), "peak": round(peak_mb(edge_process.pid))},
         "mb": {name: round(child.memory_mb()) for name, child in running.items()},
     }
 
 
-def _machine_s() -> float:
-    """Return the machine's busy processor seconds since boot: all except idle and I/O wait, proc(5)."""
-    user, nice, system, _, _, *rest = Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0].split()[1:9]
-    return sum(map(int, (user, nice, system, *rest))) / TICKS_PER_S
-
-
 async def _counted(stack: Stack, events: int) -> dict[str, int]:
     """Return the sums in ClickHouse once they reach `events`, or after COUNTED_WITHIN_S."""
-    at = stack.addresses
-    clickhouse = ClickHouse.open(at.clickhouse_url, at.analyst_user, at.analyst_password)
+    clickhouse = open_analyst(settings_of(stack))
     query = f"SELECT {', '.join(f'sum({name}) AS {name}' for name in COUNTED)} FROM heatmap_windows"
     deadline = time.monotonic() + COUNTED_WITHIN_S
     try:
         while True:
-            row = (await clickhouse.rows(query))[0]
-            sums = {name: int(row[name]) for name in COUNTED}
+            counted = (await clickhouse.rows(query))[0]
+            sums = {name: int(counted[name]) for name in COUNTED}
             if sums["events"] >= events or time.monotonic() > deadline:
                 return sums
             await asyncio.sleep(LOOK_S)
@@ -217,13 +177,13 @@ def _collections(services: Installation) -> dict[str, Row]:
         if 'generation="' not in name:
             continue
         generation = name.split('generation="')[1][0]
-        row = generations.setdefault(generation, {"count": 0, "seconds": 0.0, "longest_below": None})
+        runs = generations.setdefault(generation, {"count": 0, "seconds": 0.0, "longest_below": None})
         if "_count{" in name:
-            row["count"] = int(float(value))
+            runs["count"] = int(float(value))
         elif "_sum{" in name:
-            row["seconds"] = round(float(value), 3)
+            runs["seconds"] = round(float(value), 3)
         elif "_bucket{" in name:
-            row.setdefault("buckets", []).append((name.split('le="')[1].split('"')[0], float(value)))
-    for row in generations.values():
-        row["longest_below"] = next((bound for bound, seen in row.pop("buckets", []) if seen == row["count"]), None)
+            runs.setdefault("buckets", []).append((name.split('le="')[1].split('"')[0], float(value)))
+    for runs in generations.values():
+        runs["longest_below"] = next((bound for bound, seen in runs.pop("buckets", []) if seen == runs["count"]), None)
     return generations

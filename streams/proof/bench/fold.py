@@ -5,34 +5,33 @@ The two sides read the same bytes in turn, each measurement in a new process. Th
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from schemas.errors import LpstreamError
 from streams.local.installation import MALLOC
+from streams.proof.bench.frame import Row, Say, quiet, row
 from streams.proof.bench.tables import SUMS
 from streams.proof.load import beacons
 from streams.runtime.gc_tuning import tune_collector
 
-Say = Callable[[str], None]
 SIZES = {1: 100_000, 10: 40_000, 100: 8_000}
 SLICE = 2_000
 
 
-def fold(*, rounds: int, say: Say = lambda _: None) -> list[dict[str, Any]]:
+def fold(*, rounds: int, say: Say = quiet) -> list[Row]:
     """Return a row `fold` for each size of beacon."""
     with tempfile.TemporaryDirectory() as folder:
         return [_compare(Path(folder) / f"{size}.jsonl", size, count, rounds, say) for size, count in SIZES.items()]
 
 
-def _compare(file: Path, size: int, count: int, rounds: int, say: Say) -> dict[str, Any]:
+def _compare(file: Path, size: int, count: int, rounds: int, say: Say) -> Row:
     file.write_bytes(b"\n".join(body for _, body in beacons(size, count, now_ms=int(time.time() * 1000))) + b"\n")
     ours: list[float] = []
     theirs: list[float] = []
@@ -46,24 +45,18 @@ def _compare(file: Path, size: int, count: int, rounds: int, say: Say) -> dict[s
         ours.append(size * count / fold_run["seconds"])
         theirs.append(size * count / clickhouse_run["seconds"])
         version = clickhouse_run["version"]
-    value, reference = statistics.median(ours), statistics.median(theirs)
-    return {
-        "id": "fold",
-        "reference": f"ClickHouse {version} (chDB), parse + group, one thread, beacons of {size}",
-        "value": round(value),
-        "unit": "events/s",
-        "reference_value": round(reference),
-        "ratio": round(value / reference, 2),
-        "detail": {
-            "events_per_beacon": size,
-            "beacons": count,
-            "bytes": file.stat().st_size,
-            "rounds": len(ours),
-            "min": round(min(ours)),
-            "max": round(max(ours)),
-            "records_per_second": round(value / size),
-        },
+    value, reference = median(ours), median(theirs)
+    detail = {
+        "events_per_beacon": size,
+        "beacons": count,
+        "bytes": file.stat().st_size,
+        "rounds": len(ours),
+        "min": round(min(ours)),
+        "max": round(max(ours)),
+        "records_per_second": round(value / size),
     }
+    name = f"ClickHouse {version} (chDB), parse + group, one thread, beacons of {size}"
+    return row("fold", name, value, "events/s", reference, detail)
 
 
 def _run(side: str, file: Path) -> dict[str, Any]:

@@ -6,20 +6,10 @@ first record). It stops when ClickHouse returns all of the log's events.
 
 import asyncio
 import contextlib
-import os
-import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 
 from infra.clickhouse.client import ClickHouse
 from infra.clickhouse.migrate import migrate
@@ -27,25 +17,24 @@ from infra.embedded.kafka import JARS
 from infra.embedded.ports import Ports
 from infra.embedded.process import ChildProcess
 from infra.embedded.stack import Stack
-from infra.kafka.access import reach
-from infra.kafka.admin import partitions_of
-from infra.kafka.consumer import build_consumer
+from infra.kafka.admin import open_admin, partitions_of
 from infra.kafka.topics import ensure_topics
 from processors.heatmap.cuts import Cut
 from schemas.errors import LpstreamError, Retryable
-from schemas.heatmap import GROUP, TOPIC
-from streams.local.installation import MALLOC, NAMES
+from schemas.heatmap import TOPIC
+from streams.local.installation import MALLOC, NAMES, answers
+from streams.local.prepare import settings_of
+from streams.operate.marks import commit_for_group
+from streams.proof.bench.frame import Say, own_stack
 from streams.proof.bench.load import Filled, Load, fill
 from streams.proof.bench.peers import FIRST, Job
 from streams.proof.bench.tables import SUMS
-from streams.runtime.settings import Settings
+from streams.proof.processes import cpu_s, peak_mb
+from streams.runtime.stores import open_writer
 
 CACHE = JARS.parent / "bench"
 START_S, LONGEST_S, SETTLE_S = 60.0, 300.0, 0.3
 LOOK_S, READY_LOOK_S = 0.2, 0.01
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +56,10 @@ class Run:
 
 
 @contextlib.contextmanager
-def lab(stack: Stack | None, folder: Path, say: Say) -> Iterator["Lab"]:
-    """Open a lab on the stack, and delete its heatmaps. Without a stack, start one below `folder`."""
-    if stack is not None:
+def lab(say: Say) -> Iterator["Lab"]:
+    """Open a lab on a stack of its own."""
+    with own_stack(say) as stack:
         yield Lab(stack, say)
-        return
-    with Stack(folder, on_event=say) as own:
-        yield Lab(own, say)
 
 
 class Lab:
@@ -83,13 +69,7 @@ class Lab:
         self.stack = stack
         self.say = say
         self._resets = 0
-        values: Any = {name.removeprefix("LPSTREAM_").lower(): value for name, value in stack.env().items()}
-        self.settings = Settings(**values)
-
-    def clickhouse(self, database: str = "lpstream") -> ClickHouse:
-        """Return a ClickHouse client of the user that writes."""
-        at = self.stack.addresses
-        return ClickHouse.open(at.clickhouse_url, at.clickhouse_user, at.clickhouse_password, database)
+        self.settings = settings_of(stack)
 
     # -- the log ---------------------------------------------------------------------------------------
 
@@ -109,9 +89,7 @@ class Lab:
         await ensure_topics(servers, replication_factor=1, min_insync=1, partitions=partitions)
 
     async def _drop_topics(self) -> None:
-        admin = AIOKafkaAdminClient(**reach(self.settings.kafka_bootstrap_servers))
-        try:
-            await admin.start()
+        async with open_admin(self.settings.kafka_bootstrap_servers) as admin:
             topics = [name for name in await admin.list_topics() if not name.startswith("_")]
             if topics:
                 await admin.delete_topics(topics)
@@ -120,10 +98,6 @@ class Lab:
                     return
                 await asyncio.sleep(LOOK_S)
             raise Retryable(f"Kafka: topics still exist {START_S:g} s after their deletion")
-        except KafkaError as error:
-            raise Retryable(f"Kafka: {type(error).__name__}: {error}") from error
-        finally:
-            await admin.close()
 
     # -- a run -----------------------------------------------------------------------------------------
 
@@ -133,27 +107,14 @@ class Lab:
         asyncio.run(self._reset())
 
     async def _reset(self) -> None:
-        clickhouse = self.clickhouse("default")
+        clickhouse = open_writer(self.settings, "default")
         try:
             await clickhouse.command("DROP DATABASE IF EXISTS lpstream SYNC")
             await migrate(clickhouse, timezone="Asia/Tokyo")
         finally:
             await clickhouse.close()
-        await self._rewind()
-
-    async def _rewind(self) -> None:
-        servers = self.settings.kafka_bootstrap_servers
-        consumer = build_consumer(servers, group_id=GROUP)
-        try:
-            await consumer.start()
-            mark = Cut(self.settings.heatmap_bucket_records).metadata
-            places: dict[TopicPartition, Any] = dict.fromkeys(await partitions_of(servers, TOPIC), (0, mark))
-            consumer.assign(list(places))
-            await consumer.commit(places)
-        except KafkaError as error:
-            raise Retryable(f"Kafka: {type(error).__name__}: {error}") from error
-        finally:
-            await consumer.stop()
+        servers, mark = self.settings.kafka_bootstrap_servers, Cut(self.settings.heatmap_bucket_records).metadata
+        await commit_for_group(servers, dict.fromkeys(await partitions_of(servers, TOPIC), 0), mark)
 
     def job(self) -> Job:
         """Return the addresses, topic and group that a peer gets."""
@@ -178,7 +139,7 @@ class Lab:
         ports = Ports(self.stack.data)
         listening = {name: ports.get(name) for name in (f"bench-heatmap-{number}" for number in range(count))}
         children = [self._child(name, port) for name, port in listening.items()]
-        with _running(children, lambda: all(map(_answers, listening.values()))):
+        with _running(children, lambda: all(answers(f"http://127.0.0.1:{port}/readyz") for port in listening.values())):
             yield children
 
     def _child(self, name: str, port: int) -> ChildProcess:
@@ -197,20 +158,21 @@ class Lab:
 
     async def _timed(self, filled: Filled, children: list[ChildProcess]) -> Run:
         started = time.monotonic()
-        clickhouse = self.clickhouse()
+        clickhouse = open_writer(self.settings)
+        pids, store_pid = [child.pid for child in children], self.stack.processes["clickhouse"].pid
         try:
-            before = await _counted(clickhouse)
-            cpu, store = sum(map(cpu_s, children)), cpu_s(self.stack.processes["clickhouse"])
-            while (counted := await _counted(clickhouse)) < filled.totals["events"]:
+            before = await events_in(clickhouse)
+            cpu, store = sum(map(cpu_s, pids)), cpu_s(store_pid)
+            while (counted := await events_in(clickhouse)) < filled.totals["events"]:
                 _check(children, started)
                 await asyncio.sleep(LOOK_S)
             seconds = time.monotonic() - started
             return Run(
                 seconds=seconds,
                 events=counted - before,
-                cpu_s=sum(map(cpu_s, children)) - cpu,
-                clickhouse_cpu_s=cpu_s(self.stack.processes["clickhouse"]) - store,
-                rss_mb=sum(map(peak_mb, children)),
+                cpu_s=sum(map(cpu_s, pids)) - cpu,
+                clickhouse_cpu_s=cpu_s(store_pid) - store,
+                rss_mb=sum(map(peak_mb, pids)),
                 rows=await _written(clickhouse),
                 sums=await self._sums(clickhouse, filled),
             )
@@ -256,30 +218,11 @@ def _check(children: list[ChildProcess], started: float, within_s: float = LONGE
             raise LpstreamError(f"{child.name} took longer than {within_s:g} s\n{child.tail()}")
 
 
-async def _counted(clickhouse: ClickHouse) -> int:
+async def events_in(clickhouse: ClickHouse) -> int:
+    """Return the number of events in ClickHouse."""
     return int((await clickhouse.rows("SELECT sum(events) AS events FROM heatmap_windows"))[0]["events"])
 
 
 async def _written(clickhouse: ClickHouse) -> int:
     """Return the number of rows of the largest table."""
     return int((await clickhouse.rows("SELECT count() AS rows FROM heatmap_cells"))[0]["rows"])
-
-
-def _answers(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
-            return int(answer.status) == 200
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def cpu_s(child: ChildProcess | subprocess.Popen[str]) -> float:
-    """Return the processor seconds that the process has used."""
-    fields = Path(f"/proc/{child.pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
-
-
-def peak_mb(child: ChildProcess | subprocess.Popen[str]) -> float:
-    """Return the peak memory of the process in MB (2^20 bytes)."""
-    lines = Path(f"/proc/{child.pid}/status").read_text(encoding="utf-8").splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) / 1024

@@ -5,36 +5,29 @@ tables returns it.
 """
 
 import asyncio
-import math
 import os
-import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
-import msgspec
 from aiokafka import AIOKafkaProducer
 
 from infra.clickhouse.client import ClickHouse
-from infra.embedded.stack import Stack
-from infra.kafka.access import reach
 from infra.kafka.producer import build_producer, partition_of
 from schemas.errors import LpstreamError
 from schemas.heatmap import TOPIC
-from streams.proof.bench.lab import Lab, Say, lab
-from streams.proof.bench.load import BATCH_BYTES, Batches, Filled, Load, records
-from streams.proof.visitors import page_of
+from streams.proof.bench.frame import Row, Say, quiet, row
+from streams.proof.bench.lab import Lab, lab
+from streams.proof.bench.load import Batches, Filled, Load, appending, records
+from streams.proof.percentiles import spread
+from streams.proof.visitors import probe
+from streams.runtime.stores import open_writer
 
 SIZE = 100
 PROBE_EVERY_S, LOOK_S, STEP_S, SEEN_WITHIN_S = 0.05, 0.05, 0.1, 60.0
 TARGET_MS = 8_000
 PEAK_RECORDS = 40_000
 SEEN = "SELECT DISTINCT lp_id FROM heatmap_views WHERE startsWith(lp_id, 'probe_')"
-
-Row = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -45,18 +38,16 @@ class Probes:
     seen: dict[str, int] = field(default_factory=dict)
 
     def delays(self) -> list[int]:
-        """Return the delays in ms, sorted."""
-        return sorted(self.seen[name] - at for name, at in self.appended.items())
+        """Return the delays in ms."""
+        return [self.seen[name] - at for name, at in self.appended.items()]
 
 
-def latency(
-    *, rounds: int, rate: float = 0.0, seconds: float = 20.0, stack: Stack | None = None, say: Say = lambda _: None
-) -> list[Row]:
+def latency(*, rounds: int, rate: float = 0.0, seconds: float = 20.0, say: Say = quiet) -> list[Row]:
     """Return the row `latency`: p99 in ms over `rounds` times `seconds` at `rate` events/s.
 
-    Beacons have 100 events. A rate of 0 means half the rate of a drain that runs first. `stack` is as for `drain`.
+    Beacons have 100 events. A rate of 0 means half the rate of a drain that runs first.
     """
-    with tempfile.TemporaryDirectory() as folder, lab(stack, Path(folder), say) as place:
+    with lab(say) as place:
         peak = 0.0
         if not rate:
             peak = place.run_workers(place.new_log(Load(SIZE, PEAK_RECORDS))).rate
@@ -68,64 +59,44 @@ def latency(
     return [_row(probes.delays(), peak, rate, sent, rounds * seconds)]
 
 
-def _row(delays: Sequence[int], peak: float, rate: float, sent: float, seconds: float) -> Row:
-    p99 = _percentile(delays, 0.99)
-    return {
-        "id": "latency",
-        "reference": "target: p99 within 8 s",
-        "value": p99,
-        "unit": "ms",
-        "reference_value": TARGET_MS,
-        "ratio": round(p99 / TARGET_MS, 2),
-        "detail": {
-            "p50_ms": _percentile(delays, 0.5),
-            "p99_ms": p99,
-            "max_ms": delays[-1],
-            "probes": len(delays),
-            "seconds": seconds,
-            "events_per_second": round(sent),
-            "asked_events_per_second": round(rate),
-            "peak_events_per_second": round(peak),
-            "cores": os.cpu_count(),
-        },
+def _row(delays: list[int], peak: float, rate: float, sent: float, seconds: float) -> Row:
+    percentiles = spread(delays)
+    detail = {
+        **{f"{name}_ms": percentiles[name] for name in ("p50", "p99", "max")},
+        "probes": len(delays),
+        "seconds": seconds,
+        "events_per_second": round(sent),
+        "asked_events_per_second": round(rate),
+        "peak_events_per_second": round(peak),
+        "cores": os.cpu_count(),
     }
-
-
-def _percentile(ordered: Sequence[int], share: float) -> int:
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+    return row("latency", "target: p99 within 8 s", percentiles["p99"], "ms", TARGET_MS, detail)
 
 
 async def _measure(place: Lab, rate: float, seconds: float) -> tuple[Probes, float]:
     """Return the probes, and the events per second actually sent."""
     probes = Probes()
-    clickhouse = place.clickhouse()
+    clickhouse = open_writer(place.settings)
     servers = place.settings.kafka_bootstrap_servers
-    producer = build_producer(servers, place.settings.broker)
-    bulk = AIOKafkaProducer(**reach(servers), max_batch_size=BATCH_BYTES, acks="all")
     try:
-        await producer.start()
-        await bulk.start()
-        done = asyncio.Event()
-        looking = asyncio.create_task(_look(clickhouse, probes, done))
-        sent, _ = await asyncio.gather(_load(bulk, rate, seconds), _probe(producer, probes, seconds))
-        done.set()
-        await asyncio.wait_for(looking, SEEN_WITHIN_S)
+        async with build_producer(servers, place.settings.broker) as producer, appending(servers) as batches:
+            done = asyncio.Event()
+            looking = asyncio.create_task(_look(clickhouse, probes, done))
+            sent, _ = await asyncio.gather(_load(batches, rate, seconds), _probe(producer, probes, seconds))
+            done.set()
+            await asyncio.wait_for(looking, SEEN_WITHIN_S)
     except TimeoutError as error:
         missing = len(probes.appended) - len(probes.seen)
         raise LpstreamError(f"{missing} probes were not seen within {SEEN_WITHIN_S:g} s") from error
     finally:
-        await producer.stop()
-        await bulk.stop()
         await clickhouse.close()
     return probes, sent
 
 
-async def _load(producer: AIOKafkaProducer, rate: float, seconds: float) -> float:
+async def _load(batches: Batches, rate: float, seconds: float) -> float:
     load = Load(SIZE, round(rate * seconds / SIZE))
-    partitions = len(await producer.partitions_for(TOPIC))
-    batches = Batches(producer, partitions)
     step = max(1, round(rate * STEP_S / SIZE))
-    stream = records(load, partitions, Filled(load), int(time.time() * 1000))
+    stream = records(load, batches.partitions, Filled(load), int(time.time() * 1000))
     started = time.monotonic()
     for number, (partition, body) in enumerate(stream, 1):
         await batches.append(partition, body)
@@ -142,23 +113,15 @@ async def _probe(producer: AIOKafkaProducer, probes: Probes, seconds: float) -> 
     while time.monotonic() < until:
         name, pageview_id = f"probe_{len(probes.appended):06d}", str(uuid4())
         partition = partition_of(pageview_id.encode(), partitions)
-        done = await producer.send_and_wait(TOPIC, _beacon(name, pageview_id), partition=partition)
+        done = await producer.send_and_wait(TOPIC, probe(name, pageview_id), partition=partition)
         probes.appended[name] = int(done.timestamp)
         await asyncio.sleep(PROBE_EVERY_S)
-
-
-def _beacon(name: str, pageview_id: str) -> bytes:
-    page = page_of(name, "mobile")
-    sizes = {"viewport_w": page.width, "viewport_h": page.viewport_h, "page_w": page.width, "page_h": page.height}
-    head = {"schema": 1, "lp_id": name, "pageview_id": pageview_id, "seq": 0, "device": page.device, **sizes}
-    event = {"type": "s", "dt": [0], "x": [0], "y": [0], "dwell": [0]}
-    return msgspec.json.encode({**head, "t0": int(time.time() * 1000), "depth": 0, **event})
 
 
 async def _look(clickhouse: ClickHouse, probes: Probes, done: asyncio.Event) -> None:
     while not done.is_set() or len(probes.seen) < len(probes.appended):
         rows = await clickhouse.rows(SEEN)
         now = int(time.time() * 1000)
-        for row in rows:
-            probes.seen.setdefault(row["lp_id"], now)
+        for page in rows:
+            probes.seen.setdefault(page["lp_id"], now)
         await asyncio.sleep(LOOK_S)

@@ -5,28 +5,27 @@ times decide how many events fold into a row. So both are arguments, and the ben
 """
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from infra.kafka.access import reach
 from processors.heatmap.windows import WINDOW_S
 from schemas.errors import Retryable
 from schemas.heatmap import TOPIC
-from streams.proof.load import beacons
+from streams.proof.load import POOL, Template, drawn
 
-POOL_PART = 2_000  # distinct bodies that streams.proof.load makes per seed
 BATCH_BYTES = 16_384  # the default of producers in Kafka and aiokafka
 BLOCK = 20_000
-T0_DIGITS = 13
 MURMUR, MURMUR_SEED = 0x5BD1E995, 0x9747B28C
 WORD = 4
 
@@ -54,21 +53,6 @@ class Load:
         return self.size * self.records
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
-    """A body split at its pageview_id and its t0, with its counts by column."""
-
-    head: bytes
-    middle: bytes
-    t0: int
-    tail: bytes
-    counts: Counter[str]
-
-    def beacon(self, pageview_id: bytes, earlier_ms: int) -> bytes:
-        """Return the body with a pageview id, `earlier_ms` before the template's time."""
-        return b"%b%b%b%d%b" % (self.head, pageview_id, self.middle, self.t0 - earlier_ms, self.tail)
-
-
 @dataclass(slots=True)
 class Filled:
     """The result of filling a log: totals by column of heatmap_windows, bytes, and seconds."""
@@ -79,33 +63,15 @@ class Filled:
     seconds: float = 0.0
 
 
-LETTERS = {"c": "clicks", "m": "moves", "s": "scrolls"}
-
-
 def templates(load: Load, now_ms: int) -> list[Template]:
-    """Return the pool of bodies."""
+    """Return the pool of templates, with another seed for each part of it."""
+    pool: list[Template] = []
     count = min(load.pool, load.records)
-    parts = [
-        beacons(
-            load.size,
-            min(POOL_PART, count - first),
-            lps=load.lps,
-            seed=load.seed + first,
-            now_ms=now_ms,
-            prefix=load.prefix,
-        )
-        for first in range(0, count, POOL_PART)
-    ]
-    return [_template(pageview_id, body) for part in parts for pageview_id, body in part]
-
-
-def _template(pageview_id: bytes, body: bytes) -> Template:
-    head, rest = body.split(pageview_id)
-    middle, mark, tail = rest.partition(b'"t0":')
-    beacon = msgspec.json.decode(body)
-    counts = Counter({name: beacon["type"].count(letter) for letter, name in LETTERS.items()})
-    counts.update(events=len(beacon["type"]), pageviews=int(beacon["seq"] == 0))
-    return Template(head, middle + mark, int(tail[:T0_DIGITS]), tail[T0_DIGITS:], counts)
+    for first in range(0, count, POOL):
+        seed, size = load.seed + first, min(POOL, count - first)
+        part = drawn(load.size, size, lps=load.lps, seed=seed, now_ms=now_ms, prefix=load.prefix)
+        pool += [template for _, template in part]
+    return pool
 
 
 def partitions_of(keys: Sequence[bytes], partitions: int) -> list[int]:
@@ -142,7 +108,7 @@ def records(load: Load, partitions: int, filled: Filled, now_ms: int) -> Iterato
             for name, number in pool[index].counts.items():
                 filled.totals[name] += number * times
         earlier = rng.choices(range(load.span_ms), k=count)
-        bodies = [pool[at].beacon(key, back) for at, key, back in zip(chosen, keys, earlier, strict=True)]
+        bodies = [pool[at].body(key, pool[at].t0 - ms) for at, key, ms in zip(chosen, keys, earlier, strict=True)]
         filled.bytes += sum(map(len, bodies))
         yield from zip(partitions_of(keys, partitions), bodies, strict=True)
 
@@ -155,22 +121,14 @@ async def fill(bootstrap: str, load: Load, *, seconds: float = 0.0) -> Filled:
     """
     filled = Filled(load)
     started = time.monotonic()
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, max_batch_size=BATCH_BYTES, acks="all")
-    await producer.start()
-    try:
-        partitions = len(await producer.partitions_for(TOPIC))
-        batches = Batches(producer, partitions)
-        for number, (partition, body) in enumerate(records(load, partitions, filled, int(time.time() * 1000))):
+    async with appending(bootstrap) as batches:
+        for number, (partition, body) in enumerate(records(load, batches.partitions, filled, int(time.time() * 1000))):
             await batches.append(partition, body)
             if seconds and number % BLOCK == 0:
                 await asyncio.sleep(max(0.0, started + seconds * number / load.records - time.monotonic()))
         await batches.finish()
         filled.seconds = time.monotonic() - started
-        await _close(producer, partitions)
-    except KafkaError as error:
-        raise Retryable(f"Kafka at {bootstrap}: {type(error).__name__}: {error}") from error
-    finally:
-        await producer.stop()
+        await batches.close_buckets()
     return filled
 
 
@@ -178,6 +136,7 @@ class Batches:
     """The open batches, one for each partition."""
 
     def __init__(self, producer: AIOKafkaProducer, partitions: int) -> None:
+        self.partitions = partitions
         self._producer = producer
         self._open = [producer.create_batch() for _ in range(partitions)]
         self._sent: list[asyncio.Future[object]] = []
@@ -201,12 +160,28 @@ class Batches:
         await asyncio.gather(*self._sent)
         self._sent = []
 
+    async def close_buckets(self) -> None:
+        """Append an empty record of a later 5-second bucket to each partition, to close the last bucket.
 
-async def _close(producer: AIOKafkaProducer, partitions: int) -> None:
-    """Append an empty record of a later 5-second bucket to each partition, to close the last bucket.
+        A live log does that by itself. Without it, the last bucket of each partition would wait for the worker's clock,
+        which would be most of a drain's time.
+        """
+        await asyncio.sleep(WINDOW_S + 0.1)
+        send = self._producer.send_and_wait
+        await asyncio.gather(*(send(TOPIC, b"", partition=number) for number in range(self.partitions)))
 
-    A live log does that by itself. Without it, the last bucket of each partition would wait for the worker's clock,
-    which would be most of a drain's time.
+
+@contextlib.asynccontextmanager
+async def appending(servers: str) -> AsyncIterator[Batches]:
+    """Open batches for `heatmap.events` while the block runs.
+
+    Raise Retryable if Kafka does not take them.
     """
-    await asyncio.sleep(WINDOW_S + 0.1)
-    await asyncio.gather(*(producer.send_and_wait(TOPIC, b"", partition=number) for number in range(partitions)))
+    producer = AIOKafkaProducer(**reach(servers), max_batch_size=BATCH_BYTES, acks="all")
+    await producer.start()
+    try:
+        yield Batches(producer, len(await producer.partitions_for(TOPIC)))
+    except KafkaError as error:
+        raise Retryable(f"Kafka at {servers}: {type(error).__name__}: {error}") from error
+    finally:
+        await producer.stop()

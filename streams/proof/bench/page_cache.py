@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 from infra.embedded import stores
 from infra.embedded.ports import Ports
@@ -23,36 +22,23 @@ from schemas.errors import LpstreamError
 from schemas.generation import GenerationRequest
 from schemas.page_cache import CachedCopy
 from streams.generation.mix import Mix
-from streams.proof.bench.lab import Say
-from streams.proof.bench.pages_lab import spread
+from streams.proof.bench.frame import Row, Say, quiet, row
+from streams.proof.percentiles import spread
 
 ENTRIES, PASSES = 500, 4
 TARGETS_MS: dict[Layer, float] = {"l1": 1.0, "l2": 5.0, "l3": 20.0}
 DAY_S = 86_400
 KEY, SECRET, BUCKET, REGION = "bench", "bench-secret", "bench", "ap-northeast-1"
 
-Row = dict[str, Any]
 
-
-def layer(*, layer: Layer, rounds: int, say: Say = lambda _: None) -> list[Row]:
+def layer(*, layer: Layer, rounds: int, say: Say = quiet) -> list[Row]:
     """Return the row `cache_<layer>`: p99 in ms of `rounds` times 2,000 lookups that hit that layer."""
     with tempfile.TemporaryDirectory() as folder:
         times = asyncio.run(_measure(Path(folder), layer, rounds * PASSES))
-    p99 = spread(times)["p99"]
-    return [
-        {
-            "id": f"cache_{layer}",
-            "reference": f"target: p99 within {TARGETS_MS[layer]:g} ms",
-            "value": round(p99, 4),
-            "unit": "ms",
-            "reference_value": TARGETS_MS[layer],
-            "ratio": round(p99 / TARGETS_MS[layer], 4),
-            "detail": {
-                **{f"{name}_ms": round(value, 4) for name, value in spread(times).items()},
-                "lookups": len(times),
-            },
-        }
-    ]
+    percentiles, target = spread(times), TARGETS_MS[layer]
+    detail = {f"{name}_ms": round(value, 4) for name, value in percentiles.items()} | {"lookups": len(times)}
+    reference, p99 = f"target: p99 within {target:g} ms", percentiles["p99"]
+    return [row(f"cache_{layer}", reference, p99, "ms", target, detail, digits=4, ratio_digits=4)]
 
 
 def entries(count: int) -> list[CachedCopy]:

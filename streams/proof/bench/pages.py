@@ -5,43 +5,36 @@ Each pace lasts a minute, after a few requests that are not counted.
 """
 
 import asyncio
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from pathlib import Path
 from statistics import fmean
-from typing import Any
 
-from streams.generation.mix import Mix, Pattern
-from streams.generation.services import CopyServices
-from streams.generation.warming import Warming
-from streams.proof.bench.lab import Say
-from streams.proof.bench.pages_lab import Flow, PagesLab, cold, mixed, pages_lab, spread
+from streams.generation.mix import Pattern
+from streams.proof.bench.frame import Row, Say, quiet, row
+from streams.proof.bench.pages_lab import Flow, PagesLab, cold, mixed, pages_lab
 from streams.proof.orders import Answer
-from streams.proof.provider.script import Script
+from streams.proof.percentiles import percentile, spread
+from streams.proof.provider.remote import warm
+from streams.proof.provider.script import AT_ONCE, COPY_3_S
 
-COPY_3_S = Script(total_s=3.0, first_token_s=0.6)
-AT_ONCE = Script(total_s=0.2, first_token_s=0.1)
 # by requests per minute: the share (%) that must be answered, and within how many ms
 TARGETS = {100: (95, 6_000), 500: (95, 10_000), 1_000: (90, 15_000)}
 OWN_MS = {"p50": 300, "p99": 1_000}
 FEW, FEW_A_MINUTE = 20, 300.0
-WARMED, WARMED_AT_ONCE = 800, 16
+WARMED = 800
 HITS = ("l1", "l2", "l3", "stale")
 LEAST_HITS, LEAST_CUT = 0.6, 0.8
 
-Row = dict[str, Any]
 Draw = Callable[[int], Sequence[Pattern]]
 
 
-def total(*, rounds: int, say: Say = lambda _: None, seconds: float = 60.0) -> list[Row]:
+def total(*, rounds: int, say: Say = quiet, seconds: float = 60.0) -> list[Row]:
     """Return a row `lp_total` for each pace: the target's percentile in ms. `rounds` has no effect."""
     flows = _cold(say, seconds)
     return [_percentile("lp_total", pace, flow, "cold cache") for pace, flow in flows.items()]
 
 
-def own(*, rounds: int, say: Say = lambda _: None, seconds: float = 60.0) -> list[Row]:
+def own(*, rounds: int, say: Say = quiet, seconds: float = 60.0) -> list[Row]:
     """Return two rows `lp_own` for each pace, from the run of `lp_total`.
 
     The values are p50 and p99 of the time without the provider's, in ms.
@@ -51,14 +44,16 @@ def own(*, rounds: int, say: Say = lambda _: None, seconds: float = 60.0) -> lis
         figures = flow.figures()
         for name, target in OWN_MS.items():
             reference = f"target: {name} within {target} ms at {pace:,} a minute, cold cache"
-            rows.append(_row("lp_own", reference, figures["own_ms"][name], "ms", target, figures))
+            rows.append(row("lp_own", reference, figures["own_ms"][name], "ms", target, figures, ratio_digits=3))
     return rows
 
 
-def mix(*, rounds: int, say: Say = lambda _: None, seconds: float = 60.0) -> list[Row]:
+def mix(*, rounds: int, say: Say = quiet, seconds: float = 60.0) -> list[Row]:
     """Return the rows `lp_mix`: as `lp_total`, then the share of hits and their cut of the mean time."""
-    with _place(say) as place:
-        warmed = asyncio.run(_warm(place, say))
+    with pages_lab(say, COPY_3_S) as place:
+        place.provider.play(AT_ONCE)  # the warming is not measured
+        say(f"warming {WARMED} patterns")
+        warmed = asyncio.run(warm(place.settings, WARMED)).as_dict()
         with place.worker():
             place.provider.play(COPY_3_S)
             flows = _flows(place, seconds, lambda count: mixed(count, seed=count), say)
@@ -71,22 +66,19 @@ def mix(*, rounds: int, say: Say = lambda _: None, seconds: float = 60.0) -> lis
         "miss_ms": {"mean": round(fmean(miss)), **spread(miss)},
         "lookup_ms": _lookups(answers),
     }
-    share, cut = len(hit) / len(answers), 1 - fmean(hit) / fmean(miss)
-    rows.append(_row("lp_mix", "target: hits", round(share, 4), "share", LEAST_HITS, detail))
-    rows.append(_row("lp_mix", "target: mean time cut on hits", round(cut, 4), "share", LEAST_CUT, detail))
+    shares = (
+        ("target: hits", len(hit) / len(answers), LEAST_HITS),
+        ("target: mean time cut on hits", 1 - fmean(hit) / fmean(miss), LEAST_CUT),
+    )
+    for name, share, target in shares:
+        rows.append(row("lp_mix", name, share, "share", target, detail, digits=4, ratio_digits=3))
     return rows
 
 
 @lru_cache(maxsize=1)
 def _cold(say: Say, seconds: float) -> dict[int, Flow]:
-    with _place(say) as place, place.worker():
+    with pages_lab(say, COPY_3_S) as place, place.worker():
         return _flows(place, seconds, cold, say)
-
-
-@contextmanager
-def _place(say: Say) -> Iterator[PagesLab]:
-    with tempfile.TemporaryDirectory() as folder, pages_lab(None, Path(folder), say, COPY_3_S) as place:
-        yield place
 
 
 def _flows(place: PagesLab, seconds: float, draw: Draw, say: Say) -> dict[int, Flow]:
@@ -97,17 +89,6 @@ def _flows(place: PagesLab, seconds: float, draw: Draw, say: Say) -> dict[int, F
         say(f"{pace:,} requests a minute for {seconds:g} s")
         flows[pace] = place.flow(draw(round(pace * seconds / 60)), pace)
     return flows
-
-
-async def _warm(place: PagesLab, say: Say) -> dict[str, float]:
-    """Warm the cache with a fast provider, because the warming is not measured."""
-    place.provider.play(AT_ONCE)
-    say(f"warming {WARMED} patterns")
-    desk = CopyServices(place.settings)
-    try:
-        return (await Warming(desk).run(Mix.load().patterns()[:WARMED], WARMED_AT_ONCE)).as_dict()
-    finally:
-        await desk.close()
 
 
 def _by_cache(answers: Sequence[Answer]) -> tuple[list[int], list[int]]:
@@ -126,25 +107,6 @@ def _lookups(answers: Sequence[Answer]) -> dict[str, dict[str, float]]:
 
 def _percentile(name: str, pace: int, flow: Flow, cache: str) -> Row:
     share, target = TARGETS[pace]
-    ordered = sorted(answer.total_ms for answer in flow.answers)
-    value = ordered[max(0, -(-share * len(ordered) // 100) - 1)]
-    return _row(
-        name,
-        f"target: {share} % within {target / 1000:g} s at {pace:,} a minute, {cache}",
-        value,
-        "ms",
-        target,
-        flow.figures(),
-    )
-
-
-def _row(name: str, reference: str, value: float, unit: str, target: float, detail: dict[str, Any]) -> Row:
-    return {
-        "id": name,
-        "reference": reference,
-        "value": value,
-        "unit": unit,
-        "reference_value": target,
-        "ratio": round(value / target, 3),
-        "detail": detail,
-    }
+    value = percentile([answer.total_ms for answer in flow.answers], share)
+    reference = f"target: {share} % within {target / 1000:g} s at {pace:,} a minute, {cache}"
+    return row(name, reference, value, "ms", target, flow.figures(), ratio_digits=3)

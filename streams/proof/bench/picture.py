@@ -6,46 +6,37 @@ picture, which waits for the screenshot.
 """
 
 import asyncio
-import tempfile
 import time
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
 import aiohttp
 
-from infra.clickhouse.client import ClickHouse
 from infra.embedded.stack import Stack
 from schemas.errors import LpstreamError
 from schemas.generation import Business, GenerationRequest
 from streams.client import over_http
 from streams.local.installation import Installation
-from streams.local.prepare import prepare, settings_of
+from streams.local.prepare import settings_of
 from streams.pictures.maps import MapKind
-from streams.proof.bench.lab import Say
-from streams.proof.bench.pages_lab import spread
+from streams.proof.bench.frame import Row, Say, own_services, quiet, row
+from streams.proof.percentiles import spread
 from streams.proof.traffic import Traffic, folded, midnight_ms
+from streams.runtime.stores import open_writer
 
 DAYS, VISITS = 7, 2_000
 COLD, CACHED = 8, 60  # pictures per kind, device and round
 MAPS: tuple[tuple[MapKind, str], ...] = tuple(
     (kind, device) for kind in ("click", "attention", "scroll") for device in ("mobile", "desktop")
 )
-Row = dict[str, Any]
 Which = Literal["picture_cold", "picture_cached"]
 
 
-def picture(*, which: Which, rounds: int, say: Say = lambda _: None) -> list[Row]:
+def picture(*, which: Which, rounds: int, say: Say = quiet) -> list[Row]:
     """Return the rows `which`: p50 and p99 in ms over all kinds of maps on a phone and a desktop."""
-    with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), "tansu", say) as stack:
-        asyncio.run(prepare(settings_of(stack)))
-        services = Installation(stack, say)
-        try:
-            services.start()
-            return asyncio.run(_run(stack, services, which, rounds, say))
-        finally:
-            services.stop()
+    with own_services(say, "tansu") as (stack, services):
+        return asyncio.run(_run(stack, services, which, rounds, say))
 
 
 async def _run(stack: Stack, services: Installation, which: Which, rounds: int, say: Say) -> list[Row]:
@@ -83,8 +74,7 @@ async def _page(services: Installation) -> str:
 
 async def _fill(stack: Stack, lp_id: str, first: date, say: Say) -> int:
     say(f"{DAYS} days of {VISITS:,} visits")
-    at = stack.addresses
-    writer = ClickHouse.open(at.clickhouse_url, at.clickhouse_user, at.clickhouse_password)
+    writer = open_writer(settings_of(stack))
     traffic, rows = Traffic((lp_id,), VISITS), 0
     for day in range(DAYS):
         for number, (_, tables) in enumerate(folded(traffic.day(first + timedelta(days=day)))):
@@ -115,17 +105,6 @@ def _rows(which: Which, times: dict[str, list[float]], before: list[tuple[float,
         "rows": rows,
         "bytes": {f"{kind} {device}": size for (kind, device), (_, size) in zip(MAPS, before, strict=True)},
         "first_ms": {f"{kind} {device}": round(ms) for (kind, device), (ms, _) in zip(MAPS, before, strict=True)},
-        "by_map_ms": {name: {key: round(ms, 1) for key, ms in spread(each).items()} for name, each in times.items()},
+        "by_map_ms": {name: spread(each, 1) for name, each in times.items()},
     }
-    return [
-        {
-            "id": which,
-            "reference": name,
-            "value": round(together[name], 1),
-            "unit": "ms",
-            "reference_value": None,
-            "ratio": None,
-            "detail": detail,
-        }
-        for name in ("p50", "p99")
-    ]
+    return [row(which, name, together[name], "ms", None, detail, digits=1) for name in ("p50", "p99")]

@@ -8,60 +8,53 @@ import asyncio
 import json
 import os
 import random
-import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
-from typing import Any
+from statistics import median
 from uuid import UUID
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError
 
-from infra.kafka.access import reach
 from infra.kafka.admin import open_admin
 from infra.kafka.log import ends_of
 from processors.heatmap.cuts import Cut
-from schemas.errors import LpstreamError, Retryable
+from schemas.errors import LpstreamError
 from schemas.heatmap import TOPIC
 from streams.operate.marks import commit_for_group
-from streams.proof.bench.lab import Lab, Say, cpu_s, lab, peak_mb
-from streams.proof.bench.load import Batches, Load, partitions_of, templates
+from streams.proof.bench.frame import Row, Say, quiet, row
+from streams.proof.bench.lab import Lab, events_in, lab
+from streams.proof.bench.load import Load, appending, partitions_of, templates
+from streams.proof.processes import cpu_s, peak_mb
+from streams.runtime.stores import open_writer
 
 PER_S = 200
 SEVEN_DAYS_S, GOAL_S = 7 * 86_400, 3_600
 LOOK_S = 0.1
 LOAD = Load(size=3, records=500_000)
-Row = dict[str, Any]
 
 
-def rebuild(*, rounds: int, load: Load = LOAD, say: Say = lambda _: None) -> list[Row]:
+def rebuild(*, rounds: int, load: Load = LOAD, say: Say = quiet) -> list[Row]:
     """Return the row: records/s of a rebuild. The reference reads seven days of normal load in an hour."""
-    with tempfile.TemporaryDirectory() as folder, lab(None, Path(folder), say) as place:
+    with lab(say) as place:
         place.empty_log()
         place.reset()
         say(f"filling {TOPIC} with {load.records / PER_S / 60:.0f} minutes of {PER_S} beacons/s")
         events = asyncio.run(_fill(place, load))
         runs = [_run(place, events) for _ in range(rounds)]
         versions = place.stack.versions()
-    value = statistics.median(run["records_per_second"] for run in runs)
+    value = median(run["records_per_second"] for run in runs)
     goal = SEVEN_DAYS_S * PER_S / GOAL_S
     hours = round(SEVEN_DAYS_S * PER_S / value / 3600, 2)
-    detail = {"records": load.records, "events_per_beacon": load.size, "seven_days_h": hours, "runs": runs}
-    return [
-        {
-            "id": "rebuild",
-            "reference": f"seven days of {PER_S} beacons/s in an hour",
-            "value": round(value),
-            "unit": "records/s",
-            "reference_value": round(goal),
-            "ratio": round(value / goal, 2),
-            "detail": {**detail, "versions": versions, "cores": os.cpu_count()},
-        }
-    ]
+    detail = {
+        "records": load.records,
+        "events_per_beacon": load.size,
+        "seven_days_h": hours,
+        "runs": runs,
+        "versions": versions,
+        "cores": os.cpu_count(),
+    }
+    return [row("rebuild", f"seven days of {PER_S} beacons/s in an hour", value, "records/s", goal, detail)]
 
 
 async def _fill(place: Lab, load: Load) -> int:
@@ -70,11 +63,7 @@ async def _fill(place: Lab, load: Load) -> int:
     async with open_admin(servers) as admin:
         own_times = {"message.timestamp.type": "CreateTime"}
         await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, TOPIC, own_times)])
-    producer = AIOKafkaProducer(**reach(servers), acks="all")
-    await producer.start()
-    try:
-        partitions = len(await producer.partitions_for(TOPIC))
-        batches = Batches(producer, partitions)
+    async with appending(servers) as batches:
         rng, now_ms, events = random.Random(load.seed), int(time.time() * 1000), 0
         pool = templates(load, now_ms)
         for number in range(load.records):
@@ -82,27 +71,23 @@ async def _fill(place: Lab, load: Load) -> int:
             key = str(UUID(int=rng.getrandbits(128), version=4)).encode()
             template = rng.choice(pool)
             events += template.counts["events"]
-            body = template.beacon(key, age_ms + rng.randrange(load.span_ms))
-            await batches.append(partitions_of([key], partitions)[0], body, now_ms - age_ms)
+            body = template.body(key, template.t0 - age_ms - rng.randrange(load.span_ms))
+            await batches.append(partitions_of([key], batches.partitions)[0], body, now_ms - age_ms)
         await batches.finish()
         mark = Cut(place.settings.heatmap_bucket_records).metadata
         await commit_for_group(servers, await ends_of(servers, TOPIC), mark)
-    except KafkaError as error:
-        raise Retryable(f"Kafka at {servers}: {type(error).__name__}: {error}") from error
-    finally:
-        await producer.stop()
     return events
 
 
 def _run(place: Lab, events: int) -> Row:
     """Run the command on the lab's stack; return its figures, processor seconds and memory."""
     command = [sys.executable, "-m", "streams", "rebuild", "--json"]
-    store = place.stack.processes["clickhouse"]
+    store = place.stack.processes["clickhouse"].pid
     before, own_cpu_s, rss_mb = cpu_s(store), 0.0, 0.0
     with subprocess.Popen(command, env=os.environ | place.stack.env(), stdout=subprocess.PIPE, text=True) as child:
         while child.poll() is None:
             try:
-                own_cpu_s, rss_mb = cpu_s(child), peak_mb(child)
+                own_cpu_s, rss_mb = cpu_s(child.pid), peak_mb(child.pid)
             except (OSError, StopIteration):  # the process has ended
                 break
             time.sleep(LOOK_S)
@@ -120,8 +105,8 @@ def _run(place: Lab, events: int) -> Row:
 
 
 async def _counted(place: Lab) -> int:
-    clickhouse = place.clickhouse()
+    clickhouse = open_writer(place.settings)
     try:
-        return int((await clickhouse.rows("SELECT sum(events) AS events FROM heatmap_windows"))[0]["events"])
+        return await events_in(clickhouse)
     finally:
         await clickhouse.close()

@@ -1,14 +1,11 @@
 """`lpstream bench --only scale_out`: the effect of workers, pages and partitions on a drain's rate."""
 
 import os
-import statistics
-import tempfile
-from pathlib import Path
-from typing import Any
+from statistics import median
 
-from infra.embedded.stack import Stack
 from streams.proof.bench.drain import summary
-from streams.proof.bench.lab import Lab, Run, Say, lab
+from streams.proof.bench.frame import Row, Say, quiet, row
+from streams.proof.bench.lab import Lab, Run, lab
 from streams.proof.bench.load import Load
 
 RECORDS = 60_000
@@ -16,15 +13,11 @@ SIZE = 100
 ONE_PAGE, MANY_PAGES = 1, 1_000
 FEWER, USUAL, MORE = 3, 12, 48
 
-Row = dict[str, Any]
 
-
-def scale_out(
-    *, rounds: int, records: int = RECORDS, stack: Stack | None = None, say: Say = lambda _: None
-) -> list[Row]:
-    """Return a row `scale_out` in events/s for each comparison. `stack` is as for `drain`."""
+def scale_out(*, rounds: int, records: int = RECORDS, say: Say = quiet) -> list[Row]:
+    """Return a row `scale_out` in events/s for each comparison."""
     load = Load(SIZE, records)
-    with tempfile.TemporaryDirectory() as folder, lab(stack, Path(folder), say) as place:
+    with lab(say) as place:
         one, two = _workers(place, load, rounds)
         one_page, many_pages = (
             _runs(place, Load(SIZE, records, lps=pages), USUAL, rounds) for pages in (ONE_PAGE, MANY_PAGES)
@@ -55,19 +48,12 @@ def _runs(place: Lab, load: Load, partitions: int, rounds: int) -> list[Run]:
 
 
 def _row(name: str, runs: list[Run], others: list[Run]) -> Row:
-    value, reference = (statistics.median(run.rate for run in each) for each in (runs, others))
-    return {
-        "id": "scale_out",
-        "reference": name,
-        "value": round(value),
-        "unit": "events/s",
-        "reference_value": round(reference),
-        "ratio": round(value / reference, 2),
-        "detail": {
-            "cell_rows_per_event": [round(run.rows / run.events, 3) for run in (runs[0], others[0])],
-            "first": summary(runs),
-            "second": summary(others),
-            "cores": os.cpu_count(),
-            "note": "the broker, ClickHouse and the workers share these cores",
-        },
+    value, reference = (median(run.rate for run in each) for each in (runs, others))
+    detail = {
+        "cell_rows_per_event": [round(run.rows / run.events, 3) for run in (runs[0], others[0])],
+        "first": summary(runs),
+        "second": summary(others),
+        "cores": os.cpu_count(),
+        "note": "the broker, ClickHouse and the workers share these cores",
     }
+    return row("scale_out", name, value, "events/s", reference, detail)

@@ -5,19 +5,16 @@ the benchmark runs the kit's queries over the last 30 days on both sides and com
 """
 
 import asyncio
-import statistics
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from statistics import median
 from typing import Any
 
-from infra.embedded.stack import Stack
 from infra.tiers.tables import HOT_TABLES
 from schemas.errors import LpstreamError
-from streams.local.prepare import settings_of
+from streams.proof.bench.frame import Row, Say, own_stack, quiet, row
 from streams.proof.traffic import Traffic
 from streams.proof.twin import COPY, Twin
 from streams.tiers.run import status
@@ -28,8 +25,6 @@ VISITS, PAGES = 2_000, 20
 # the kit is slow on both sides, so it runs on these days only: before and after the tiers fill
 ASKED = (7, 8, 9, 15, 20, 25, 30, 31, 32, 33, 36, 40)
 SITE = tuple(f"t1-{number:04d}" for number in range(PAGES))
-Row = dict[str, Any]
-Say = Callable[[str], None]
 
 
 @dataclass(slots=True)
@@ -49,22 +44,19 @@ class Seen:
                 self.seconds.setdefault(part, []).append(report.parts[part])
 
 
-def forty_days(*, rounds: int, say: Say = lambda _: None) -> list[Row]:
+def forty_days(*, rounds: int, say: Say = quiet) -> list[Row]:
     """Return the rows `tiers`: equal answers, then bytes and seconds of each tier.
 
     It runs a single round, whatever `rounds` is, because the days follow each other.
     """
     del rounds
-    with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), "tansu", say) as stack:
-        rule = {"tier_hot_days": HOT_DAYS, "tier_warm_days": WARM_DAYS}
-        twin = Twin(settings_of(stack).model_copy(update=rule), Traffic(SITE, VISITS))
-        return asyncio.run(_run(twin, say))
+    with own_stack(say, "tansu") as stack:
+        return asyncio.run(_run(Twin(stack, Traffic(SITE, VISITS), hot_days=HOT_DAYS, warm_days=WARM_DAYS), say))
 
 
 async def _run(twin: Twin, say: Say) -> list[Row]:
     started, seen = time.monotonic(), Seen()
-    try:
-        await twin.open()
+    async with twin:
         for today in range(1, DAYS + 1):
             await twin.load(today - 1)
             report = await twin.tiers(today).run()
@@ -75,8 +67,6 @@ async def _run(twin: Twin, say: Say) -> list[Row]:
                 await _compare(twin, today, seen)
                 say(f"day {today} of {DAYS}: {seen.answers} answers of the kit are equal")
         return await _rows(twin, seen, round(time.monotonic() - started, 1))
-    finally:
-        await twin.close()
 
 
 async def _compare(twin: Twin, today: int, seen: Seen) -> None:
@@ -95,13 +85,15 @@ async def _rows(twin: Twin, seen: Seen, seconds: float) -> list[Row]:
     events = (await twin.copy.rows("SELECT sum(events) AS n FROM heatmap_windows"))[0]["n"]
     whole = {"days": DAYS, "visits_a_day": VISITS, "pages": PAGES, "events": events, "seconds": seconds}
     detail = whole | {"days_asked": ASKED, "rows_compared": seen.rows}
-    rows = [_row("untiered copy: answers of the kit that are equal", seen.answers, "answers", seen.answers, detail)]
+    equal = "untiered copy: answers of the kit that are equal"
+    rows = [row("tiers", equal, seen.answers, "answers", seen.answers, detail)]
     for tier in await status(twin.settings):
         first, last = str(tier["first"]), str(tier["last"])
         untiered = sum(size for day, size in copy.items() if first <= day <= last)
         timed = {"warm": seen.seconds.get("move"), "cold": seen.seconds.get("chill")}.get(tier["tier"])
         detail = {"days": tier["days"], "first": first, "last": last, "rows": tier["rows"], **_spread(timed)}
-        rows.append(_row(f"untiered copy: bytes of {tier['tier']} days", tier["bytes"], "bytes", untiered, detail))
+        reference = f"untiered copy: bytes of {tier['tier']} days"
+        rows.append(row("tiers", reference, tier["bytes"], "bytes", untiered, detail))
     return rows
 
 
@@ -118,16 +110,4 @@ async def days_of_copy(twin: Twin) -> dict[str, int]:
 def _spread(seconds: Sequence[float] | None) -> dict[str, Any]:
     if not seconds:
         return {}
-    return {"runs": len(seconds), "seconds_median": round(statistics.median(seconds), 2), "seconds_max": max(seconds)}
-
-
-def _row(reference: str, value: float, unit: str, reference_value: float, detail: dict[str, Any]) -> Row:
-    return {
-        "id": "tiers",
-        "reference": reference,
-        "value": value,
-        "unit": unit,
-        "reference_value": reference_value,
-        "ratio": round(value / reference_value, 2) if reference_value else None,
-        "detail": detail,
-    }
+    return {"runs": len(seconds), "seconds_median": round(median(seconds), 2), "seconds_max": max(seconds)}

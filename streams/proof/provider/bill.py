@@ -1,7 +1,6 @@
 """The simulated provider's bill: its own token count, at its own prices."""
 
 import math
-import time
 from collections import Counter
 from typing import Any
 
@@ -32,7 +31,6 @@ class Line(msgspec.Struct):
     billed: bool = True
     whole: bool = False
     micro_jpy: int = 0
-    ended_ms: int = 0
 
 
 class Bill:
@@ -51,9 +49,8 @@ class Bill:
         self.most_open = max(self.most_open, self.open)
 
     def end(self, line: Line) -> None:
-        """Set the end and the price of a call. The price is rounded up to a whole micro-yen."""
+        """Set the price of a call that has ended. The price is rounded up to a whole micro-yen."""
         self.open -= 1
-        line.ended_ms = int(time.time() * 1000)
         if line.billed:
             prices = self._prices
             price = line.prompt_tokens * prices.input + line.completion_tokens * prices.output

@@ -1,23 +1,32 @@
-"""A simulated provider in its own process, and its client."""
+"""A simulated provider in its own process, its client, and the settings of a worker that calls it."""
 
+import contextlib
 import json
 import os
 import sys
-import urllib.error
 import urllib.request
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from infra.embedded.ports import Ports
 from infra.embedded.process import ChildProcess
+from infra.embedded.stack import Stack
+from streams.generation.mix import Mix
+from streams.generation.services import CopyServices
+from streams.generation.warming import Figures, Warming
+from streams.local.installation import answers
 from streams.proof.provider.bill import Prices
 from streams.proof.provider.script import Script
+from streams.runtime.settings import PREFIX, Settings, load_settings
 
 PRICES = Prices(23_250_000, 93_000_000)
 USD = {"usd_per_million_input": 0.15, "usd_per_million_output": 0.60}  # equals PRICES at 155 yen per dollar
 KEY_VARIABLE = "LPSTREAM_SIMULATED_KEY"
 READY_S = 20.0
+WARMED_AT_ONCE = 16
 
 
 class RemoteProvider:
@@ -34,16 +43,9 @@ class RemoteProvider:
     def start(self, script: Script | None = None) -> None:
         """Start the process; return when it answers."""
         self.process.start()
-        self.process.wait_ready(self._answers, READY_S)
+        self.process.wait_ready(lambda: answers(f"{self.url}/v1/models"), READY_S)
         if script is not None:
             self.play(script)
-
-    def _answers(self) -> bool:
-        try:
-            self._call("GET", "/v1/models")
-        except (urllib.error.URLError, OSError):
-            return False
-        return True
 
     def play(self, script: Script) -> None:
         """Set how the provider behaves from now on."""
@@ -69,7 +71,23 @@ class RemoteProvider:
         return {"name": self.name, "base_url": f"{self.url}/v1", "key_variable": KEY_VARIABLE, **models}
 
 
-def settings_of(providers: list[RemoteProvider]) -> dict[str, str]:
+@contextlib.contextmanager
+def provider_on(stack: Stack, name: str, script: Script) -> Iterator[RemoteProvider]:
+    """Run a provider beside the stack while the block runs.
+
+    The stack's folder keeps its port and its log.
+    """
+    ports = Ports(stack.data)
+    provider = RemoteProvider(name, ports.get(f"provider-{name}"), stack.data / "logs" / f"provider-{name}.log")
+    ports.save()
+    try:
+        provider.start(script)
+        yield provider
+    finally:
+        provider.process.stop()
+
+
+def provider_settings(providers: list[RemoteProvider]) -> dict[str, str]:
     """Return the settings for a worker that calls these providers, in this order.
 
     Also set the key in this process's environment.
@@ -77,3 +95,25 @@ def settings_of(providers: list[RemoteProvider]) -> dict[str, str]:
     os.environ.setdefault(KEY_VARIABLE, "simulated")
     text = json.dumps([provider.setting() for provider in providers])
     return {"LPSTREAM_LLM_PROVIDERS": text, KEY_VARIABLE: "simulated"}
+
+
+def settings_with(env: Mapping[str, str], provider: RemoteProvider | None) -> Settings:
+    """Return the settings of a worker's environment for this process.
+
+    Lists are JSON in the environment, but lists here.
+    """
+    values: dict[str, Any] = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in env.items()
+        if name.startswith(PREFIX) and name not in (f"{PREFIX}LLM_PROVIDERS", KEY_VARIABLE)
+    }
+    return load_settings(**values, **({"llm_providers": [provider.setting()]} if provider else {}))
+
+
+async def warm(settings: Settings, count: int) -> Figures:
+    """Make copy for the most frequent patterns of the mix, before a measurement."""
+    desk = CopyServices(settings)
+    try:
+        return await Warming(desk).run(Mix.load().patterns()[:count], WARMED_AT_ONCE)
+    finally:
+        await desk.close()

@@ -49,6 +49,10 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
         return Manner(first, max(total, first), None)
 
 
+COPY_3_S = Script(total_s=3.0, first_token_s=0.6)
+AT_ONCE = Script(total_s=0.2, first_token_s=0.1)
+
+
 class Manner(msgspec.Struct, frozen=True):
     """One call's first token and end, in seconds after the request, and its fault."""
 

@@ -19,11 +19,11 @@ from schemas.heatmap import Kind
 LOOK_S, FETCH_MS, SETTLE_S = 1.0, 200, 6.0
 KINDS = [kind.value for kind in Kind]
 CROWD_COLUMNS = ("clicks", "moves", "scrolls")  # the only kinds in the crowd's beacons
-BY_PAGE = (
-    "SELECT lp_id, sum(clicks) - sum(rage_clicks) - sum(dead_clicks) AS click, sum(rage_clicks) AS rage_click,"
+BY_KIND = (
+    "sum(clicks) - sum(rage_clicks) - sum(dead_clicks) AS click, sum(rage_clicks) AS rage_click,"
     " sum(dead_clicks) AS dead_click, sum(moves) AS move, sum(scrolls) AS scroll, sum(goals) AS goal"
-    " FROM heatmap_windows WHERE lp_id IN {lp_ids:Array(String)} GROUP BY lp_id"
 )
+BY_PAGE = f"SELECT lp_id, {BY_KIND} FROM heatmap_windows WHERE lp_id IN {{lp_ids:Array(String)}} GROUP BY lp_id"
 BY_PREFIX = (
     "SELECT sum(clicks) AS clicks, sum(moves) AS moves, sum(scrolls) AS scrolls FROM heatmap_windows"
     " WHERE startsWith(lp_id, {prefix:String})"
@@ -107,9 +107,7 @@ class Answers:
 
     async def read(self) -> None:
         """Read new results until cancelled. The consumer reconnects if the broker goes away."""
-        consumer = build_consumer(self.servers)
-        await consumer.start()
-        try:
+        async with build_consumer(self.servers) as consumer:
             partitions = await partitions_of(self.servers, RESULTS)
             consumer.assign(partitions)
             await consumer.seek_to_end(*partitions)
@@ -126,8 +124,6 @@ class Answers:
                     for record in records:
                         digest = hashlib.blake2b(record.value or b"", digest_size=16).digest()
                         self.told[(record.key or b"").decode()].add(digest)
-        finally:
-            await consumer.stop()
 
     async def wait(self, asked: Collection[str], within_s: float) -> tuple[int, int]:
         """Wait for the results. Return how many requests have no result, and how many have different ones."""

@@ -19,8 +19,7 @@ import select
 import socket
 import sys
 import time
-from collections import Counter, defaultdict
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -32,7 +31,7 @@ from locust import FastHttpUser, task
 from locust.env import Environment
 
 from streams.generation.mix import Mix
-from streams.proof.verify.fleet import Part
+from streams.proof.verify.fleet import Notes, Part
 from streams.proof.verify.visits import EVERY_MS, pool
 
 LOOK_S, TOLD_EVERY_S = 0.05, 1.0
@@ -44,33 +43,12 @@ V2 = {"Content-Type": "application/vnd.kafka.json.v2+json"}
 SPAWN_ALL = 1_000.0  # Locust users per second without a ramp; they wait for the start
 
 
-@dataclass(slots=True)
-class Notes:
-    """The notes of a driver, by kind of request: page, beacon, ask, status, progress.
-
-    Times are in seconds after the start, or in ms where the name says so.
-    """
-
-    at: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    ms: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    errors: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    error_at: list[float] = field(default_factory=list)
-    sent: Counter[str] = field(default_factory=Counter)
-    received: Counter[str] = field(default_factory=Counter)
-    acknowledged: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    unresolved: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    lps: list[dict[str, Any]] = field(default_factory=list)
-    late_ms: list[float] = field(default_factory=list)
-    cpu_s: float = 0.0
-    seconds: float = 0.0
-
-
 class Driver:
     """The state that the users of a process share."""
 
     def __init__(self, part: Part) -> None:
         self.part = part
-        self.notes = Notes()
+        self.notes = Notes[list[float]]()
         self.visits = pool(part.seed * 1_000 + part.number, VISITS)
         self.rng = random.Random(part.seed * 1_000 + part.number)
         self.gate = Event()
@@ -160,7 +138,8 @@ class Visitor(FastHttpUser):
                 return
             if len(driver.notes.late_ms) < 200_000:
                 driver.notes.late_ms.append(round(max(0.0, time.monotonic() - due) * 1000, 1))
-            self._post(lp_id, beacon, beacon.body(lp_id.encode(), pageview, int(time.time() * 1000)).decode())
+            t0 = int(time.time() * 1000) - beacon.span_ms
+            self._post(lp_id, beacon, beacon.body(pageview, t0, lp_id.encode()).decode())
             due = max(due + EVERY_MS / 1000, time.monotonic())
 
     def _post(self, lp_id: str, beacon: Any, body: str) -> None:

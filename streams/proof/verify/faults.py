@@ -1,7 +1,6 @@
 """The trials of an embedded stack: a fault every minute from a seeded list, or rolling restarts."""
 
 import asyncio
-import contextlib
 import os
 import random
 import signal
@@ -9,10 +8,10 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import aiohttp
-
 from schemas.errors import LpstreamError
-from streams.proof.verify.place import COPY_3_S, Place
+from streams.local.installation import Installation, answers
+from streams.proof.provider.script import COPY_3_S
+from streams.proof.verify.place import Place
 from streams.proof.verify.resources import listening, port_of
 from streams.proof.verify.scenarios import AWAY_S, FAULT_EVERY_S, FIRST_FAULT_S, ROLL_EVERY_S, FaultName, ServiceName
 
@@ -69,7 +68,7 @@ async def inject(place: Place, fault: Fault, began: float) -> None:
     """Inject a fault and wait until it is healed. `began` is the start on the monotonic clock."""
     fault.at_s = time.monotonic() - began
     if fault.planned:
-        await _replace(place, fault.name)
+        await asyncio.to_thread(_services(place).replace, fault.name)
     elif fault.name == "edge" and place.settings.edge_processes > 1:
         await _one_of_the_edges(place, fault)
     elif fault.name in SERVICES:
@@ -81,19 +80,19 @@ async def inject(place: Place, fault: Fault, began: float) -> None:
     fault.healed_s = time.monotonic() - began
 
 
-async def _replace(place: Place, name: str) -> None:
+def _services(place: Place) -> Installation:
     if place.services is None:
-        raise LpstreamError("services can be restarted on an embedded stack only; leave out --data and addresses")
-    await asyncio.to_thread(place.services.replace, name)
+        raise LpstreamError("services can be killed on an embedded stack only; leave out --data and addresses")
+    return place.services
 
 
 async def _service(place: Place, name: str) -> None:
-    if place.services is None:
-        raise LpstreamError("services can be killed on an embedded stack only; leave out --data and addresses")
-    await asyncio.to_thread(place.services.children[name].kill)
-    await asyncio.to_thread(place.services.launch, name)
+    services = _services(place)
+    await asyncio.to_thread(services.children[name].kill)
+    await asyncio.to_thread(services.launch, name)
     if name == "edge":
-        await _answers(f"{place.edge}/readyz")
+        edge, url = services.children[name], services.ready_url(name)
+        await asyncio.to_thread(edge.wait_ready, lambda: answers(url), READY_WITHIN_S)
 
 
 async def _one_of_the_edges(place: Place, fault: Fault) -> None:
@@ -128,17 +127,3 @@ async def _store(place: Place, fault: Fault) -> None:
     await asyncio.to_thread(place.stack.kill, name)
     await asyncio.sleep(AWAY_S[fault.name])
     await asyncio.to_thread(place.stack.restart, name)
-
-
-async def _answers(url: str) -> None:
-    async with (
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session,
-        asyncio.timeout(READY_WITHIN_S),
-    ):
-        while True:
-            # errors are expected until it answers
-            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                async with session.get(url) as answer:
-                    if answer.status == 200:
-                        return
-            await asyncio.sleep(LOOK_S)

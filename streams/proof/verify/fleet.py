@@ -7,11 +7,11 @@ import importlib.util
 import json
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ END_WITHIN_S = 30.0
 A_DRIVER = 1_000  # most connections of a driver before a second driver starts
 
 Floats = npt.NDArray[np.float64]
+Times = TypeVar("Times")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +53,33 @@ class Part:
     drain_s: float
 
 
-@dataclass(slots=True)
-class Seen:
-    """The merged notes of all drivers.
+def _lists() -> Any:
+    return defaultdict(list)
 
-    `at` (seconds after the start) and `ms` are by kind of request. Events are by page and full kind name.
+
+@dataclass(slots=True)
+class Notes(Generic[Times]):
+    """The notes of a driver, or the merged notes of all drivers, by kind of request.
+
+    The kinds are page, beacon, ask, status and progress. Times are in seconds after the start, or in ms where the name
+    says so. Events are by page and kind: a driver uses the kinds' letters, the merged notes their full names.
     """
 
-    at: dict[str, Floats] = field(default_factory=dict)
-    ms: dict[str, Floats] = field(default_factory=dict)
-    errors: dict[str, Counter[str]] = field(default_factory=dict)
+    at: dict[str, Times] = field(default_factory=_lists)
+    ms: dict[str, Times] = field(default_factory=_lists)
+    errors: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     error_at: list[float] = field(default_factory=list)
     sent: Counter[str] = field(default_factory=Counter)
     received: Counter[str] = field(default_factory=Counter)
-    acknowledged: dict[str, Counter[str]] = field(default_factory=dict)
-    unresolved: dict[str, Counter[str]] = field(default_factory=dict)
+    acknowledged: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    unresolved: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     lps: list[dict[str, Any]] = field(default_factory=list)
     late_ms: list[float] = field(default_factory=list)
     cpu_s: float = 0.0
     seconds: float = 0.0
+
+
+Seen = Notes[Floats]
 
 
 class Fleet:
@@ -178,14 +187,14 @@ def merged(drivers: Sequence[dict[str, Any]]) -> Seen:
             for into, name in ((whole.at, "at"), (whole.ms, "ms")):
                 into[kind] = np.append(into.get(kind, np.empty(0)), np.array(notes[name][kind], dtype=np.float64))
         for kind, causes in notes["errors"].items():
-            whole.errors.setdefault(kind, Counter()).update(causes)
+            whole.errors[kind].update(causes)
         whole.error_at += notes["error_at"]
         whole.sent.update(notes["sent"])
         whole.received.update(notes["received"])
         for events, name in ((whole.acknowledged, "acknowledged"), (whole.unresolved, "unresolved")):
             for lp_id, letters in notes[name].items():
                 kinds = {KIND_BY_LETTER[letter].value: count for letter, count in letters.items()}
-                events.setdefault(lp_id, Counter()).update(kinds)
+                events[lp_id].update(kinds)
         whole.lps += notes["lps"]
         whole.late_ms += notes["late_ms"]
         whole.cpu_s += notes["cpu_s"]

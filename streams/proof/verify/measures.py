@@ -1,7 +1,6 @@
 """The figures of a run: percentiles, rates, shares, resources. Pure functions of a `Measured`."""
 
 import itertools
-import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from streams.proof.percentiles import Values
+from streams.proof.percentiles import spread as percentiles
 from streams.proof.verify.capacity import capacity, ran_out
 from streams.proof.verify.departures import departure_rate
 from streams.proof.verify.resources import Sample
@@ -66,14 +67,9 @@ def figures(measured: Measured) -> Figures:
     return values
 
 
-def spread(values: Sequence[float] | npt.NDArray[np.float64]) -> dict[str, float]:
-    """Return p50, p95, p99 (nearest rank), the maximum and the count; empty without values."""
-    ordered = np.sort(np.asarray(values, dtype=np.float64))
-    if not ordered.size:
-        return {}
-    ranks = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
-    picked = {name: float(ordered[max(0, math.ceil(share * ordered.size) - 1)]) for name, share in ranks.items()}
-    return {name: round(value, 3) for name, value in picked.items()} | {"count": int(ordered.size)}
+def spread(values: Values) -> dict[str, float]:
+    """Return p50, p95, p99, the maximum and the count; empty without values."""
+    return percentiles(values, 3) | {"count": len(values)} if len(values) else {}
 
 
 def kinds(measured: Measured) -> dict[str, Figures]:

@@ -5,26 +5,18 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from infra.embedded.kafka import Choice
-from infra.embedded.ports import Ports
 from infra.embedded.stack import Stack
 from schemas.errors import LpstreamError, SettingError
-from streams.generation.mix import Mix
-from streams.generation.services import CopyServices
-from streams.generation.warming import Warming
 from streams.local.installation import Installation
 from streams.local.prepare import prepare, settings_of
-from streams.proof.provider.remote import KEY_VARIABLE, RemoteProvider
-from streams.proof.provider.remote import settings_of as provider_settings
-from streams.proof.provider.script import Script
+from streams.proof.provider.remote import RemoteProvider, provider_on, provider_settings, settings_with, warm
+from streams.proof.provider.script import AT_ONCE, COPY_3_S
 from streams.proof.verify.resources import port_of
-from streams.runtime.settings import PREFIX, Settings, load_settings
+from streams.runtime.settings import PREFIX, Settings
 
-COPY_3_S = Script(total_s=3.0, first_token_s=0.6)
-AT_ONCE = Script(total_s=0.2, first_token_s=0.1)
-WARMED_AT_ONCE = 16
 # long timeouts for the warming: a busy machine must not open the provider's breaker
 PATIENT = {"llm_first_token_s": 20.0, "llm_idle_s": 20.0, "llm_breaker_failures": 1_000}
 
@@ -91,17 +83,11 @@ def embedded(
         asyncio.run(prepare(settings_of(stack)))
         provider, overrides = None, {}
         if models == "simulator":
-            ports = Ports(stack.data)
-            log = stack.data / "logs" / "provider.log"
-            provider = RemoteProvider("simulator", ports.get("verify-provider"), log)
-            ports.save()
-            opened.callback(provider.process.stop)
-            provider.start(COPY_3_S)
+            provider = opened.enter_context(provider_on(stack, "simulator", COPY_3_S))
             overrides = provider_settings([provider])
-        services = Installation(stack, say, overrides | {f"{PREFIX}EDGE_PROCESSES": str(edges)})
-        opened.callback(services.stop)
-        services.start()
-        settings = _settings(services.settings(), provider)
+        overrides |= {f"{PREFIX}EDGE_PROCESSES": str(edges)}
+        services = opened.enter_context(Installation(stack, say, overrides))
+        settings = settings_with(services.settings(), provider)
         yield Place(
             settings, "demo", _described(stack, edges, brokers), _ports(settings, provider), stack, services, provider,
             versions=stack.versions(),
@@ -120,16 +106,6 @@ def running(settings: Settings, tenant: str, pids: Mapping[str, int]) -> Place:
     return Place(settings, tenant, f"{settings.page_base_url}", _ports(settings, None), services_pids=pids)
 
 
-def _settings(env: Mapping[str, str], provider: RemoteProvider | None) -> Settings:
-    """Return the services' settings for this process. Lists are JSON in the environment, but lists here."""
-    values: dict[str, Any] = {
-        name.removeprefix(PREFIX).lower(): value
-        for name, value in env.items()
-        if name.startswith(PREFIX) and name not in (f"{PREFIX}LLM_PROVIDERS", KEY_VARIABLE)
-    }
-    return load_settings(**values, **({"llm_providers": [provider.setting()]} if provider else {}))
-
-
 def _ports(settings: Settings, provider: RemoteProvider | None) -> dict[int, str]:
     brokers = settings.kafka_bootstrap_servers.split(",")
     addresses = {
@@ -144,7 +120,7 @@ def _ports(settings: Settings, provider: RemoteProvider | None) -> dict[int, str
     return {port: name for name, address in addresses.items() if (port := port_of(address))}
 
 
-def warm(place: Place, patterns: int, say: Say) -> str:
+def warm_copy(place: Place, patterns: int, say: Say) -> str:
     """Make copy for the most frequent patterns before the measurement. Return a summary for the report.
 
     The simulated provider answers quickly meanwhile. Copy that fails here lowers the hit rate.
@@ -154,17 +130,9 @@ def warm(place: Place, patterns: int, say: Say) -> str:
     say(f"warming {patterns} patterns")
     if place.provider is not None:
         place.provider.play(AT_ONCE)
-    summary = asyncio.run(_warm(place.settings, patterns))
+    done = asyncio.run(warm(place.settings.model_copy(update=PATIENT), patterns))
+    summary = f"{done.made} patterns, {done.there} already there, {done.failed} failed"
     if place.provider is not None:
         place.provider.play(COPY_3_S)
     say(f"copy made beforehand: {summary}")
     return summary
-
-
-async def _warm(settings: Settings, patterns: int) -> str:
-    desk = CopyServices(settings.model_copy(update=PATIENT))
-    try:
-        done = await Warming(desk).run(Mix.load().patterns()[:patterns], WARMED_AT_ONCE)
-        return f"{done.made} patterns, {done.there} already there, {done.failed} failed"
-    finally:
-        await desk.close()

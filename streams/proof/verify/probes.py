@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 import aiohttp
-import msgspec
 
 from infra.clickhouse.client import ClickHouse
 from schemas.errors import LpstreamError
 from streams.proof.verify.place import Place
-from streams.proof.visitors import page_of
+from streams.proof.visitors import probe
 
 EVERY_S, LOOK_S, WITHIN_S = 0.5, 0.5, 5.0
 CONNECTIONS_EVERY_S = 2.0
@@ -74,7 +73,7 @@ class Probes:
     async def _beacon(self, session: aiohttp.ClientSession, number: int) -> None:
         at, ok, name = time.monotonic(), False, f"{self.prefix}{number:06d}"
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-            async with session.post(f"{self.place.edge}/e/heatmap.events", data=_body(name)) as answer:
+            async with session.post(f"{self.place.edge}/e/heatmap.events", data=probe(name, str(uuid4()))) as answer:
                 ok = answer.status == 204
         self.answered.append((at - self.began, "beacon", ok))
         if ok:
@@ -107,11 +106,3 @@ class Probes:
                     if line.startswith(METRIC):
                         self.connections.append((time.monotonic() - self.began, int(float(line.rpartition(" ")[2]))))
                 await asyncio.sleep(CONNECTIONS_EVERY_S)
-
-
-def _body(lp_id: str) -> bytes:
-    page = page_of(lp_id, "mobile")
-    sizes = {"viewport_w": page.width, "viewport_h": page.viewport_h, "page_w": page.width, "page_h": page.height}
-    event = {"type": "s", "dt": [0], "x": [0], "y": [0], "dwell": [0]}
-    head = {"schema": 1, "lp_id": lp_id, "pageview_id": str(uuid4()), "seq": 0, "device": page.device, **sizes}
-    return msgspec.json.encode({**head, "t0": int(time.time() * 1000), "depth": 0, **event})

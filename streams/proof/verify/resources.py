@@ -5,18 +5,16 @@ It reads /proc (proc(5)) once a second, and ss(8) every 10 s.
 
 import asyncio
 import contextlib
-import os
 import re
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+from streams.proof.processes import children_of, machine_s, read, stat_of
+
 SAMPLE_S, SOCKETS_EVERY_S = 1.0, 10.0
 SS = ("ss", "-tinHO", "state", "established")
 SS_LISTENING = ("ss", "-tlnpH", "sport", "=")
@@ -112,27 +110,17 @@ def used(pid: int) -> Use:
     while pids:
         current = pids.pop()
         with contextlib.suppress(OSError, ValueError, IndexError):
-            fields = _read(current, "stat").rpartition(") ")[2].split()
-            use.cpu_s += (int(fields[11]) + int(fields[12])) / TICKS_PER_S
-            use.memory += int(fields[21]) * PAGE_BYTES
-            pids += map(int, _read(current, f"task/{current}/children").split())
-            for line in _read(current, "io").splitlines():
+            now = stat_of(current)
+            use.cpu_s += now.cpu_s
+            use.memory += now.memory
+            pids += children_of(current)
+            for line in read(current, "io").splitlines():
                 name, _, value = line.partition(": ")
                 if name == "read_bytes":
                     use.disk_read += int(value)
                 elif name == "write_bytes":
                     use.disk_written += int(value)
     return use
-
-
-def _read(pid: int, name: str) -> str:
-    return Path(f"/proc/{pid}/{name}").read_text(encoding="utf-8", errors="replace")
-
-
-def machine_s() -> float:
-    """Return the machine's busy processor seconds since boot: all except idle and I/O wait."""
-    user, nice, system, _, _, *rest = Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0].split()[1:9]
-    return sum(map(int, (user, nice, system, *rest))) / TICKS_PER_S
 
 
 def sockets(ports: frozenset[int]) -> dict[tuple[str, str], tuple[int, int]]:

@@ -72,7 +72,6 @@ class Measured:
     watch: Watch
     span: tuple[float, float]
     faults: list[Fault]
-    driver_pids: tuple[str, ...]
     visitors: Difference | None = None
     crowd: Difference | None = None
     crowd_outcome: Outcome | None = None
@@ -265,7 +264,7 @@ class _Run:
         self.tell("counting")
         seen = self.fleet.collect()
         measured = Measured(
-            self.asked, seen, self.probes, self.watch, self._span, self.faults, tuple(self.fleet.pids),
+            self.asked, seen, self.probes, self.watch, self._span, self.faults,
             crowd_outcome=self._outcome, problems=self.problems, interrupted=self.stop.is_set(),
         )  # fmt: skip
         asked = [lp["id"] for lp in seen.lps if lp["asked"]]

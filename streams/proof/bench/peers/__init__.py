@@ -6,9 +6,12 @@ favours the peers.
 """
 
 import os
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
+
+from schemas.errors import LpstreamError
 
 FIRST = "lpstream-bench: first record"
 PREFIX = "LPSTREAM_BENCH_"
@@ -53,3 +56,14 @@ class Peer(Protocol):
 
     def version(self) -> str:
         """Return its version; call `prepare` first."""
+
+
+def run(command: list[str], within_s: float) -> None:
+    """Run a command. Raise LpstreamError with the last lines of its output if it fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, timeout=within_s)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise LpstreamError(f"{command[0]}: {error}") from error
+    if done.returncode != 0:
+        text = (done.stdout + done.stderr).decode(errors="replace").splitlines()[-5:]
+        raise LpstreamError(f"{command[0]} ended with code {done.returncode}: {' / '.join(text)}")

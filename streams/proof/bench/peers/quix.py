@@ -6,14 +6,12 @@ peer has its own virtual environment, in which lpstream's packages come after it
 
 import os
 import shutil
-import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import LpstreamError
-from streams.proof.bench.peers import FIRST, Job
+from streams.proof.bench.peers import FIRST, Job, run
 
 VERSION = "3.28.1"
 INSTALL_S = 300.0
@@ -32,8 +30,9 @@ class Quix:
         python = home / "bin" / "python"
         if not (home / "done").exists():
             shutil.rmtree(home, ignore_errors=True)
-            _run([sys.executable, "-m", "venv", str(home)])
-            _run([str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", f"quixstreams=={VERSION}"])
+            run([sys.executable, "-m", "venv", str(home)], INSTALL_S)
+            pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+            run([*pip, f"quixstreams=={VERSION}"], INSTALL_S)
             packages = next((home / "lib").glob("python*/site-packages"))
             (packages / "lpstream.pth").write_text(f"{sysconfig.get_path('purelib')}\n{ROOT}\n", encoding="utf-8")
             (home / "done").touch()
@@ -43,16 +42,6 @@ class Quix:
     def version(self) -> str:
         """Return the version of quixstreams."""
         return f"quixstreams {VERSION}"
-
-
-def _run(command: list[str]) -> None:
-    try:
-        done = subprocess.run(command, capture_output=True, check=False, timeout=INSTALL_S)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise LpstreamError(f"quixstreams: {error}") from error
-    if done.returncode != 0:
-        text = done.stderr.decode(errors="replace").splitlines()[-2:]
-        raise LpstreamError(f"quixstreams {VERSION} cannot be installed: {' / '.join(text)}")
 
 
 def _client(job: Job) -> Any:

@@ -4,12 +4,12 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
 from importlib.resources import files
 from pathlib import Path
 
 from infra.embedded.kafka import apache_obstacle
 from schemas.errors import LpstreamError
+from streams.proof.bench.peers import run
 
 MAVEN_S, JAVAC_S = 300.0, 120.0
 SOURCE = "HeatmapStreams.java"
@@ -50,7 +50,7 @@ class KafkaStreams:
         try:
             (partial / "pom.xml").write_bytes(self._here.joinpath("pom.xml").read_bytes())
             copy = ["dependency:copy-dependencies", f"-DoutputDirectory={partial / 'libs'}"]
-            _run(["mvn", "-q", "-B", "-f", str(partial / "pom.xml"), *copy], MAVEN_S)
+            run(["mvn", "-q", "-B", "-f", str(partial / "pom.xml"), *copy], MAVEN_S)
             (partial / "libs").rename(libs)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -63,18 +63,7 @@ class KafkaStreams:
             partial = folder / f"partial-{os.getpid()}"
             partial.mkdir()
             (partial / SOURCE).write_bytes(source)
-            _run(["javac", "-d", str(partial / "classes"), "-cp", f"{libs}/*", str(partial / SOURCE)], JAVAC_S)
+            run(["javac", "-d", str(partial / "classes"), "-cp", f"{libs}/*", str(partial / SOURCE)], JAVAC_S)
             (partial / "classes").rename(classes)
             shutil.rmtree(partial)
         return classes
-
-
-def _run(command: list[str], within_s: float) -> None:
-    """Run a command. Raise LpstreamError with the last lines of its output if it fails."""
-    try:
-        done = subprocess.run(command, capture_output=True, check=False, timeout=within_s)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise LpstreamError(f"{command[0]}: {error}") from error
-    if done.returncode != 0:
-        text = (done.stdout + done.stderr).decode(errors="replace").splitlines()[-5:]
-        raise LpstreamError(f"{command[0]} ended with code {done.returncode}: {' / '.join(text)}")
