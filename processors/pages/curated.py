@@ -5,6 +5,7 @@
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -63,12 +64,12 @@ def drawing_of(request: GenerationRequest, design: str, role: str) -> str:
     return "noodles" if noodles else design
 
 
-def all_of(request: GenerationRequest, design: str) -> list[Asset]:
-    """Return all files that the request's page may load."""
+def all_of(drawings: Mapping[str, str]) -> list[Asset]:
+    """Return all files that a page may load, from the names of its drawings by role."""
     return [
-        asset(drawing_of(request, design, name), name, width, suffix)
-        for name, role in ROLES.items()
-        for width in role.widths
+        asset(drawing, role, width, suffix)
+        for role, drawing in drawings.items()
+        for width in ROLES[role].widths
         for suffix in FORMATS
     ]
 

@@ -7,7 +7,7 @@ time that the other stages leave, because a second provider's answer is worth mo
 import time
 from dataclasses import dataclass
 
-from schemas.generation import Plan
+from schemas.plan import Plan
 
 VALIDATE_S, CACHE_S, TEMPLATE_S, COPY_S, ASSETS_S, INTEGRATE_S, OPTIMIZE_S, PREVIEW_S = 0.1, 0.1, 0.5, 3, 2, 1, 0.5, 0.2
 PUBLISH_S = INTEGRATE_S + OPTIMIZE_S + PREVIEW_S
