@@ -21,9 +21,10 @@ import msgspec
 from infra.llm.call_log import CallLog
 from infra.llm.router import NoAnswer, Question, Router
 from infra.redis.budget import Payer
-from infra.redis.locks import CopyLocks
+from infra.redis.locks import FlightLocks
 from infra.redis.page_cache import Found, PageCache
 from infra.redis.results import ResultStore
+from infra.single_flight import SingleFlight
 from processors.pages.cache_keys import key_of, near_names, near_names_of, pattern_of
 from processors.pages.copywriting import (
     PROMPT_VERSION,
@@ -126,7 +127,7 @@ class Copywriter:
         self,
         routers: Mapping[str, Router],
         cache: PageCache,
-        locks: CopyLocks,
+        locks: FlightLocks,
         results: ResultStore,
         refresher: Payer,
     ) -> None:
@@ -136,7 +137,7 @@ class Copywriter:
         self._locks = locks
         self._results = results
         self._refresher = refresher
-        self._flights: dict[str, asyncio.Task[Draft]] = {}
+        self._flights: SingleFlight[Draft] = SingleFlight()
         self._storing: set[asyncio.Task[None]] = set()
         self._refreshing: set[asyncio.Task[Draft]] = set()
 
@@ -148,7 +149,7 @@ class Copywriter:
         hit = await self._cache.get(order.key, order.pattern)
         metrics.COPY_LOOKUPS.labels("miss" if hit is None else "stale" if hit.stale else hit.layer).inc()
         if hit is not None and hit.stale and order.key not in self._flights and len(self._refreshing) < REFRESHES:
-            flight = self._start_flight(order)
+            flight = self._flight(order)
             self._refreshing.add(flight)
             flight.add_done_callback(self._refreshing.discard)
         return hit
@@ -169,9 +170,8 @@ class Copywriter:
             return await self._without_model(order, "refused_input", CallLog())
         started = time.monotonic()
         while order.until - time.monotonic() >= LEAST_S:
-            flight = self._flights.get(order.key)
-            own = flight is None
-            flight = flight or self._start_flight(order)
+            own = order.key not in self._flights
+            flight = self._flight(order)
             await asyncio.wait({flight}, timeout=max(0.0, order.until + GRACE_S - time.monotonic()))
             if not flight.done():
                 break
@@ -186,7 +186,7 @@ class Copywriter:
 
     async def make(self, order: Order) -> Draft:
         """Make copy for the cache: join the open flight of the key, or start one."""
-        return await asyncio.shield(self._flights.get(order.key) or self._start_flight(order))
+        return await self._flights.run(order.key, lambda: self._fly(order))
 
     async def _without_model(self, order: Order, cause: str, trail: CallLog) -> Written:
         """Return similar cached copy, or else built-in copy."""
@@ -207,11 +207,9 @@ class Copywriter:
 
     # -- flights -------------------------------------------------------------------------------------
 
-    def _start_flight(self, order: Order) -> "asyncio.Task[Draft]":
-        """Start the flight of the key: a task that a waiting request cannot cancel."""
-        flight = self._flights[order.key] = asyncio.create_task(self._fly(order))
-        flight.add_done_callback(lambda _: self._flights.pop(order.key, None))
-        return flight
+    def _flight(self, order: Order) -> "asyncio.Task[Draft]":
+        """Return the open flight of the key, or start one."""
+        return self._flights.task(order.key, lambda: self._fly(order))
 
     async def _fly(self, order: Order) -> Draft:
         trail = CallLog()
@@ -247,7 +245,7 @@ class Copywriter:
 
     async def settle_down(self) -> None:
         """Wait until open flights have ended and their copy is stored."""
-        await asyncio.gather(*self._flights.values(), return_exceptions=True)
+        await self._flights.settle()
         await asyncio.gather(*self._storing)
 
     # -- one draft -------------------------------------------------------------------------------------

@@ -167,7 +167,7 @@ async def test_a_waiter_is_not_limited_by_the_leaders_cap(stores: Any) -> None:
     async with workers(*stores, QUICK) as it:
         poor, rich = it.order("ラーメン", caps=Caps(1, 1, 1)), it.order("ラーメン")
         leading = asyncio.create_task(it.one.copywriter.write(poor))
-        while not it.one.copywriter._flights:
+        while poor.key not in it.one.copywriter._flights:
             await asyncio.sleep(0)
         first, second = await asyncio.gather(leading, it.one.copywriter.write(rich))
         assert first.status == "fallback" and "cap" in built_in(first)[0]
