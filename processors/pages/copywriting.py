@@ -5,6 +5,7 @@ belong to this interface; they are defined in `answers.py` and `lint.py`.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from processors.pages.answers import json_schema, parse
@@ -67,7 +68,7 @@ def messages(brief: Brief, group: str) -> list[dict[str, str]]:
     ]
 
 
-def ask_again(asked: list[dict[str, str]], text: str, error: str) -> list[dict[str, str]]:
+def ask_again(asked: Sequence[Mapping[str, str]], text: str, error: str) -> list[Mapping[str, str]]:
     """Return the messages for the only second attempt, with the first answer and its error."""
     return [
         *asked,

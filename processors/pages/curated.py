@@ -5,13 +5,13 @@
 """
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
 from processors.text import folded
 from schemas.generation import GenerationRequest
+from schemas.plan import Brief
 
 TYPES = {"avif": "image/avif", "webp": "image/webp", "svg": "image/svg+xml", "png": "image/png"}
 
@@ -64,11 +64,11 @@ def drawing_of(request: GenerationRequest, design: str, role: str) -> str:
     return "noodles" if noodles else design
 
 
-def all_of(drawings: Mapping[str, str]) -> list[Asset]:
-    """Return all files that a page may load, from the names of its drawings by role."""
+def pictures(brief: Brief) -> list[Asset]:
+    """Return the picture files that the page loads, in all widths and formats; most pages share them."""
     return [
         asset(drawing, role, width, suffix)
-        for role, drawing in drawings.items()
+        for role, drawing in brief.drawings.items()
         for width in ROLES[role].widths
         for suffix in FORMATS
     ]

@@ -1,6 +1,7 @@
 """The page renderer: copy and facts to HTML, by sandboxed Jinja2 with autoescape.
 
-`og_image` and `thumbnail` belong to this interface and are defined in `cards.py`, `page_warnings` in `legal.py`.
+`og_image` and `thumbnail` belong to this interface and are defined in `cards.py`, `pictures` in `curated.py`, and
+`page_warnings` in `legal.py`.
 """
 
 import json
@@ -16,10 +17,9 @@ from jinja2 import FunctionLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
-from processors.pages import curated
 from processors.pages.cards import og_image, thumbnail
 from processors.pages.copywriting import words_of
-from processors.pages.curated import Asset, Picture
+from processors.pages.curated import Asset, Picture, pictures
 from processors.pages.designs import DESIGNS, Design, design_of
 from processors.pages.legal import forbids_testimonials, page_warnings
 from processors.pages.phrases import phrases
@@ -68,21 +68,6 @@ class Page:
     reachable: bool
     priced: bool
     form: dict[str, Any] | None
-
-    @property
-    def name_word(self) -> str:
-        """The trade's word for the name of the business."""
-        return self.design.name_word
-
-    @property
-    def hours_word(self) -> str:
-        """The trade's word for opening hours."""
-        return self.design.hours_word
-
-
-def pictures(brief: Brief) -> list[Asset]:
-    """Return the picture files that the page loads, in all widths and formats; most pages share them."""
-    return curated.all_of(brief.drawings)
 
 
 def _source(name: str) -> str:

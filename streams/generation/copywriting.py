@@ -11,8 +11,8 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 from typing import Any, Literal
 from uuid import UUID
 
@@ -66,7 +66,7 @@ most_of = cache(most_tokens)
 OnSection = Callable[[str, int, int], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Order:
     """The copy to write, its payer, and its deadline `until` (monotonic clock).
 
@@ -80,12 +80,12 @@ class Order:
     finished: Mapping[str, bytes] = field(default_factory=dict)
     on_section: OnSection | None = None
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The key in the cache."""
         return key_of(self.brief.fields, TEMPLATE_VERSION, PROMPT_VERSION)
 
-    @property
+    @cached_property
     def pattern(self) -> str:
         """The name that similar copy in the cache shares."""
         return pattern_of(self.brief.fields)
@@ -320,22 +320,18 @@ class Copywriter:
 
         NoAnswer if there is no valid answer in time.
         """
-        fields, prompt = order.brief.fields, messages(order.brief, name)
-        router = self._routers[fields.quality]
-        text = await router.ask(Question(prompt, most_of(name), order.until, order.payer, trail))
-        try:
-            return parse(fields, name, text)
-        except DecodeError as error:
-            spoilt_by = trail.spoil(f"invalid: {error.field}"[:80])
-            if order.until - time.monotonic() < ASK_AGAIN_S:
-                raise NoAnswer("invalid") from error
-            prompt = ask_again(prompt, text, str(error))
-        text = await router.ask(Question(prompt, most_of(name), order.until, order.payer, trail, spoilt_by))
-        try:
-            return parse(fields, name, text)
-        except DecodeError as error:
-            trail.spoil(f"invalid: {error.field}"[:80])
-            raise NoAnswer("invalid") from error
+        fields = order.brief.fields
+        question = Question(messages(order.brief, name), most_of(name), order.until, order.payer, trail)
+        while True:
+            text = await self._routers[fields.quality].ask(question)
+            try:
+                return parse(fields, name, text)
+            except DecodeError as error:
+                spoilt_by = trail.spoil(f"invalid: {error.field}"[:80])
+                if question.again_after is not None or order.until - time.monotonic() < ASK_AGAIN_S:
+                    raise NoAnswer("invalid") from error
+                prompt = ask_again(question.messages, text, str(error))
+                question = replace(question, messages=prompt, again_after=spoilt_by)
 
     async def _finish(self, order: Order, name: str, value: dict[str, Any], trail: CallLog) -> None:
         part = Part(value, [attempt.model_dump(mode="json") for attempt in trail.attempts])

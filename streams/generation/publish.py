@@ -31,7 +31,7 @@ from schemas.generation import (
     model_from_object,
 )
 from schemas.plan import Plan
-from streams.generation.deadline import ASSETS_S, PUBLISH_S, Deadline, now_ms
+from streams.generation.deadline import ASSETS_S, PUBLISH_S, left_s, now_ms
 from streams.generation.plans import plan_of
 from streams.generation.services import GenerationServices
 from streams.generation.steps import put_pictures
@@ -95,7 +95,7 @@ async def handle(services: GenerationServices, message: Any) -> None:
 
 async def _join(services: GenerationServices, plan: Plan, copy: StepResult) -> Parts:
     """Return the results of all steps, or those that have arrived when the wait is over."""
-    until = time.monotonic() + min(STAND_IN_S, Deadline.of(plan).left_s(keep_s=PUBLISH_S))
+    until = time.monotonic() + min(STAND_IN_S, left_s(plan, keep_s=PUBLISH_S))
     with services.arrivals.expect(copy.request_id) as arrived:
         while True:
             arrived.clear()
@@ -159,7 +159,7 @@ async def _put(
         try:
             return await services.objects.put(key, body, content_type, caching)
         except Retryable:
-            if Deadline.of(plan).left_s(keep_s=GIVE_UP_S) == 0:
+            if left_s(plan, keep_s=GIVE_UP_S) == 0:
                 raise
             await asyncio.sleep(AGAIN_S)
 
@@ -210,30 +210,31 @@ def _result(services: GenerationServices, page: Publication) -> Result:
     status: Status = "degraded" if copy.status == "fallback" and configured else "completed"
     layer: CacheLayer = page.plan.cache if page.plan.cache != "miss" else copy.output.get("cache", "miss")
     copy_warnings = [Warning_.model_validate(warning) for warning in copy.output.get("warnings", [])]
-    return Result(
-        request_id=request.request_id,
-        tenant_id=request.tenant_id,
+    return _outcome(
+        page,
         status=status,
         lp_id=page.lp_id,
         page_url=f"{settings.page_base_url}/lp/{page.lp_id}",
         preview_url=f"{settings.api_base_url}/lp/requests/{request.request_id}/preview",
         thumbnail_url=f"{settings.page_base_url}/{card_key(page.lp_id, 'small')}",
         cache=layer,
-        timings_ms=_timings(page),
-        attempts=copy.attempts,
-        cost_micro_jpy=sum(attempt.cost_micro_jpy for attempt in copy.attempts),
         warnings=[*copy_warnings, *page_warnings(request, page.plan.brief)],
     )
 
 
 def _failed(page: Publication, error: LpstreamError) -> Result:
-    copy = page.parts[StepName.COPY]
+    failure = Failure(code="page_store", detail=f"the page could not be stored: {error}")
+    return _outcome(page, status="failed", error=failure)
+
+
+def _outcome(page: Publication, **rest: Any) -> Result:
+    """Return a result with the page's times and its calls of models."""
+    attempts = page.parts[StepName.COPY].attempts
     return Result(
         request_id=page.request.request_id,
         tenant_id=page.request.tenant_id,
-        status="failed",
         timings_ms=_timings(page),
-        attempts=copy.attempts,
-        cost_micro_jpy=sum(attempt.cost_micro_jpy for attempt in copy.attempts),
-        error=Failure(code="page_store", detail=f"the page could not be stored: {error}"),
+        attempts=attempts,
+        cost_micro_jpy=sum(attempt.cost_micro_jpy for attempt in attempts),
+        **rest,
     )

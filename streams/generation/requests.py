@@ -26,7 +26,7 @@ from schemas.generation import (
 )
 from schemas.plan import Plan
 from streams.generation.services import GenerationServices
-from streams.generation.steps import step_result
+from streams.generation.steps import copy_output, step_result
 from streams.runtime import metrics
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ async def _fan_out(services: GenerationServices, plan: Plan) -> None:
     sending = []
     for name in StepName:
         if name is StepName.COPY and hit is not None:
-            output = {"copy": hit.cached.copy_.model_dump(mode="json"), "warnings": _dumped(hit.cached.warnings)}
+            output = copy_output(hit.cached.copy_, hit.cached.warnings)
             sending.append(services.send(STEP_RESULTS, key, step_result(plan, name, "ok", output)))
         else:
             step = Step(
@@ -103,10 +103,6 @@ async def _fan_out(services: GenerationServices, plan: Plan) -> None:
             )
             sending.append(services.send(STEPS, key, encode_model(step)))
     await asyncio.gather(*sending)
-
-
-def _dumped(warnings: Any) -> list[dict[str, Any]]:
-    return [warning.model_dump(mode="json") for warning in warnings]
 
 
 def _ms_since(started: float) -> int:

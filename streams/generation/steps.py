@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from infra.redis.budget import Payer
 from infra.redis.results import StepState
 from processors.pages.page import Asset, pictures
+from schemas.copywriting import Copy
 from schemas.errors import LpstreamError, Retryable
 from schemas.generation import (
     STEP_RESULTS,
@@ -16,13 +17,14 @@ from schemas.generation import (
     Step,
     StepName,
     StepResult,
+    Warning_,
     decode_model,
     encode_model,
     step_id_of,
 )
 from schemas.plan import Plan
 from streams.generation.copywriting import Order
-from streams.generation.deadline import Deadline
+from streams.generation.deadline import assets_s, copy_until
 from streams.generation.plans import plan_of
 from streams.generation.services import GenerationServices
 from streams.pictures.cards import IMMUTABLE
@@ -114,18 +116,19 @@ async def _copy(services: GenerationServices, plan: Plan, state: StepState) -> O
         brief=plan.brief,
         payer=Payer(request.tenant_id, str(request.request_id), services.tenants.caps(request.tenant_id)),
         step_id=step_id_of(request.request_id, StepName.COPY),
-        until=Deadline.of(plan).copy_until(),
+        until=copy_until(plan),
         finished=state.parts,
         on_section=on_section,
     )
     written = await services.copywriter.write(order)
-    output = {
-        "copy": written.copy.model_dump(mode="json"),
-        "warnings": [warning.model_dump(mode="json") for warning in written.warnings],
-        "cache": written.cache,
-        "provider_ms": written.provider_ms,
-    }
-    return written.status, output, written.attempts
+    output = copy_output(written.copy, written.warnings)
+    return written.status, {**output, "cache": written.cache, "provider_ms": written.provider_ms}, written.attempts
+
+
+def copy_output(copy: Copy, warnings: Iterable[Warning_]) -> dict[str, Any]:
+    """Return the output of a copy step, also of one that cached copy replaces."""
+    dumped = [warning.model_dump(mode="json") for warning in warnings]
+    return {"copy": copy.model_dump(mode="json"), "warnings": dumped}
 
 
 async def _assets(services: GenerationServices, plan: Plan, state: StepState) -> Outcome:
@@ -136,7 +139,7 @@ async def _assets(services: GenerationServices, plan: Plan, state: StepState) ->
 async def put_pictures(services: GenerationServices, plan: Plan) -> bool:
     """Store the pictures of the page; return False if the time for assets is over first."""
     try:
-        async with asyncio.timeout(Deadline.of(plan).assets_s()):
+        async with asyncio.timeout(assets_s(plan)):
             await _put_assets(services, pictures(plan.brief))
     except TimeoutError:
         return False
