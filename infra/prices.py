@@ -1,15 +1,14 @@
 """The price file: `prices.toml` beside this module, or another file of the same form."""
 
-import tomllib
 from dataclasses import dataclass
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.errors import SettingError
+from infra.toml_files import read_toml
 
 Amount = Annotated[float, Field(ge=0)]
 
@@ -93,11 +92,4 @@ class Read:
 def load_prices(path: Path | None = None) -> Read:
     """Load the price file (None: ours). Raise SettingError with the cause if it is invalid."""
     source = path or files("infra").joinpath("prices.toml")
-    try:
-        content = PriceFile.model_validate(tomllib.loads(source.read_text(encoding="utf-8")))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise SettingError(f"--prices {source}: {error}") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise SettingError(f"--prices {source}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    return Read(source.name, content)
+    return Read(source.name, read_toml(PriceFile, source, f"--prices {source}"))

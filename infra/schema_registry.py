@@ -3,7 +3,6 @@
 Protocol: https://docs.confluent.io/platform/current/schema-registry/develop/api.html
 """
 
-import asyncio
 import hashlib
 import json
 import math
@@ -18,6 +17,7 @@ import aiohttp
 import fastavro
 from fastavro.schema import SchemaParseException, UnknownType, to_parsing_canonical_form
 
+from infra.single_flight import SingleFlight
 from schemas.avro_bounds import read_schema
 from schemas.avro_json import Shape, shape_of
 from schemas.codec import learn_ids, registry
@@ -130,7 +130,7 @@ class LateSchemas:
         self._registry = registry_
         self._again_s = again_s
         self._own: OwnSchemas | None = None
-        self._asking = asyncio.Lock()
+        self._asking: SingleFlight[OwnSchemas] = SingleFlight()
         self._failed_at = -math.inf
 
     async def by_text(self, subject: str, text: str, *, register: bool) -> Schema:
@@ -149,18 +149,21 @@ class LateSchemas:
 
         Raise Retryable if the registry does not answer.
         """
-        async with self._asking:
-            if self._own is None:
-                if time.monotonic() - self._failed_at < self._again_s:
-                    raise Retryable("the schema registry does not answer")
-                try:
-                    ids = await self._registry.own_ids()
-                except Retryable:
-                    self._failed_at = time.monotonic()
-                    raise
-                learn_ids(ids)
-                self._own = OwnSchemas(ids)
-            return self._own
+        if self._own is None:
+            if time.monotonic() - self._failed_at < self._again_s:
+                raise Retryable("the schema registry does not answer")
+            return await self._asking.run("own", self._ask)
+        return self._own
+
+    async def _ask(self) -> OwnSchemas:
+        try:
+            ids = await self._registry.own_ids()
+        except Retryable:
+            self._failed_at = time.monotonic()
+            raise
+        learn_ids(ids)
+        self._own = OwnSchemas(ids)
+        return self._own
 
 
 class ConfluentRegistry:

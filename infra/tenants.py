@@ -3,16 +3,15 @@
 import hashlib
 import hmac
 import re
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from infra.redis.budget import Caps
-from schemas.errors import SettingError
+from infra.toml_files import read_toml
 
 ANY = "*"
 MICRO = 1_000_000
@@ -114,17 +113,8 @@ class Tenants:
     @classmethod
     def load(cls, path: Path, own_origins: Iterable[str] = ()) -> "Tenants":
         """Load a file. Raise SettingError with the file and the key if it is invalid."""
-        try:
-            file = TenantsFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-            return cls(file.tenant, own_origins, file.warming)
-        except OSError as error:
-            raise SettingError(f"LPSTREAM_TENANTS_FILE: {path}: {error.strerror}") from error
-        except tomllib.TOMLDecodeError as error:
-            raise SettingError(f"LPSTREAM_TENANTS_FILE: {path}: {error}") from error
-        except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            at = ".".join(str(part) for part in first["loc"])
-            raise SettingError(f"LPSTREAM_TENANTS_FILE: {path}: {at}: {first['msg']}") from error
+        file = read_toml(TenantsFile, path, f"LPSTREAM_TENANTS_FILE: {path}")
+        return cls(file.tenant, own_origins, file.warming)
 
     @property
     def digests(self) -> list[str]:

@@ -106,20 +106,6 @@ class GenerationRequest(Model):
     locale: Literal["ja-JP"] = "ja-JP"
 
 
-class Plan(Model):
-    """The state of a request that its steps and their results carry, so that a worker looks up nothing.
-
-    Points in time are ms UTC. `cache` is the layer in which copy was found, `cache_ms` the time that the lookup took.
-    """
-
-    request: GenerationRequest
-    created_ms: int
-    deadline_ms: int
-    validate_ms: int
-    cache: CacheLayer = "miss"
-    cache_ms: int | None = None
-
-
 class Attempt(Model):
     """A call of a model: provider, outcome, duration and cost."""
 

@@ -3,8 +3,9 @@
 from typing import Any
 from uuid import UUID
 
-from processors.pages.copywriting import assemble, copy_fields
-from processors.pages.page import choose_template, integrate, optimise
+from processors.pages.brief import brief_of
+from processors.pages.copywriting import assemble
+from processors.pages.page import integrate, optimise
 from schemas.copywriting import NAME_SLOT, TOPIC_SLOT, Copy
 from schemas.generation import GenerationRequest
 from schemas.sections import BY_NAME
@@ -72,7 +73,7 @@ def full(industry: str = "飲食", **rest: Any) -> GenerationRequest:
 
 def built_in(request: GenerationRequest) -> Copy:
     """Return the built-in copy for a request."""
-    return assemble(copy_fields(request), {})
+    return assemble(brief_of(request), {})
 
 
 def longest(request: GenerationRequest) -> Copy:
@@ -96,7 +97,6 @@ def longest(request: GenerationRequest) -> Copy:
 
 def html_of(request: GenerationRequest, copy: Copy | None = None, base_url: str = "http://edge.test") -> str:
     """Return the finished HTML page for a request."""
-    template, _ = choose_template(request)
     copy = copy or built_in(request)
-    page = integrate(request, copy, template=template, lp_id="t1-1", base_url=base_url, og_key="assets/card.png")
+    page = integrate(request, brief_of(request), copy, lp_id="t1-1", base_url=base_url, og_key="assets/card.png")
     return optimise(page).decode()

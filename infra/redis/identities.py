@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from schemas.errors import Retryable
+from infra.redis.line import retryable
 
 HEADER = struct.Struct(">qqq")
 GROUP = struct.Struct(">qI")
@@ -70,15 +69,13 @@ class BucketIdentities:
     async def put(self, topic: str, partition: int, bucket: ClosedBucket) -> None:
         """Store a closed bucket for an hour. Raise Retryable if Redis does not answer."""
         index = self._index(topic, partition)
-        try:
+        with retryable():
             async with self._redis.pipeline(transaction=False) as line:
                 line.set(self._key(topic, partition, bucket.last), bucket.to_bytes(), ex=TTL_S)
                 line.zadd(index, {str(bucket.last): bucket.timestamp_ms})
                 line.zremrangebyscore(index, "-inf", bucket.timestamp_ms - TTL_S * 1_000)
                 line.expire(index, TTL_S)
                 await line.execute()
-        except (RedisError, OSError, TimeoutError) as error:
-            raise Retryable(f"Redis: {type(error).__name__}") from error
 
     async def newest_first(
         self, topic: str, partition: int, boundary: int, oldest_ms: int
@@ -89,7 +86,7 @@ class BucketIdentities:
         than `oldest_ms`. Raise Retryable if Redis is away.
         """
         last = boundary - 1
-        try:
+        with retryable():
             near: dict[int, bytes] = {}
             names = await self._names(topic, partition, last, oldest_ms)
             while True:
@@ -103,8 +100,6 @@ class BucketIdentities:
                 if bucket.timestamp_ms < oldest_ms or bucket.begin > last:
                     return
                 last = bucket.begin - 1
-        except (RedisError, OSError, TimeoutError) as error:
-            raise Retryable(f"Redis: {type(error).__name__}") from error
 
     async def _names(self, topic: str, partition: int, last: int, oldest_ms: int) -> list[int]:
         """Return the last offsets of the buckets in the index, newest first."""

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
+from infra.redis.line import retryable
+from infra.redis.locks import RELEASE
 from schemas.errors import LpstreamError, Retryable
 
 KEEP = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
-RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 KEEPS = 4
 
 
@@ -39,10 +39,8 @@ class Lease:
             await self._run(RELEASE)
 
     async def _run(self, script: str, *arguments: str) -> Any:
-        try:
+        with retryable():
             return await self._redis.eval(script, 1, self._name, self._owner, *arguments)
-        except (RedisError, OSError) as error:
-            raise Retryable(f"Redis: {type(error).__name__}") from error
 
 
 @contextlib.asynccontextmanager
@@ -51,10 +49,8 @@ async def lease(redis: Redis, name: str, owner: str, for_s: float) -> AsyncItera
 
     Raise Retryable if Redis does not answer.
     """
-    try:
+    with retryable():
         taken = await redis.set(name, owner, nx=True, px=round(for_s * 1000))
-    except (RedisError, OSError) as error:
-        raise Retryable(f"Redis: {type(error).__name__}") from error
     if not taken:
         yield None
         return

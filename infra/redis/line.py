@@ -1,9 +1,10 @@
 """The Redis client: bytes in and out, with short timeouts, so that an outage breaks no deadline."""
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -54,6 +55,15 @@ def open_redis(url: str, access: RedisAccess = ANONYMOUS) -> Redis:
         **tls,
     )
     return Redis.from_pool(pool)
+
+
+@contextlib.contextmanager
+def retryable() -> Iterator[None]:
+    """Raise Retryable for an error of the client, for calls that do not go through a `RedisLine`."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise Retryable(f"Redis: {type(error).__name__}") from error
 
 
 class RedisLine:

@@ -9,9 +9,9 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from cachetools import TTLCache
 from redis.asyncio import Redis
@@ -86,36 +86,33 @@ class PageCache:
         """
         if (entry := self._memory.get(key)) is not None and (found := self._found(entry[0], "l1")) is not None:
             return found
-        if (body := await self._second(key, pattern)) is not None and (found := self._read(body, "l2")) is not None:
-            self._keep(found.cached, len(body))
-            return found
-        if not lasting:
-            return None
-        if (body := await self._third(key, pattern)) is not None and (found := self._read(body, "l3")) is not None:
-            self._keep(found.cached, len(body))
-            await self._put_second(found.cached, body)
-            return found
-        return None
+        hit = await self._lower("l2", L2_S, self._second(key, pattern))
+        if hit is None and lasting and (hit := await self._lower("l3", L3_S, self._third(key, pattern))) is not None:
+            await self._put_second(hit[0].cached, hit[1])
+        return None if hit is None else hit[0]
 
-    async def _second(self, key: str, pattern: str) -> bytes | None:
+    async def _lower(
+        self, layer: Layer, within_s: float, reading: Coroutine[Any, Any, bytes | None]
+    ) -> tuple[Found, bytes] | None:
+        """Return copy and its bytes from a lower layer; None if it has none, fails or is too slow."""
         try:
-            async with asyncio.timeout(L2_S):
-                return cast("bytes | None", await self._line.call(lambda redis: redis.get(_key(key, pattern))))
-        except Retryable:
-            return None
-        except TimeoutError:
-            self._on_slow("l2")
-            return None
-
-    async def _third(self, key: str, pattern: str) -> bytes | None:
-        try:
-            async with asyncio.timeout(L3_S):
-                stored = await self._objects.get(_object(key, pattern))
+            async with asyncio.timeout(within_s):
+                body = await reading
         except LpstreamError:
             return None
         except TimeoutError:
-            self._on_slow("l3")
+            self._on_slow(layer)
             return None
+        if body is None or (found := self._read(body, layer)) is None:
+            return None
+        self._keep(found.cached, len(body))
+        return found, body
+
+    async def _second(self, key: str, pattern: str) -> bytes | None:
+        return cast("bytes | None", await self._line.call(lambda redis: redis.get(_key(key, pattern))))
+
+    async def _third(self, key: str, pattern: str) -> bytes | None:
+        stored = await self._objects.get(_object(key, pattern))
         return None if stored is None else stored.body
 
     def _read(self, body: bytes, layer: Layer) -> Found | None:

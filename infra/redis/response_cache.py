@@ -3,26 +3,24 @@
 One process at a time makes an answer; without Redis each process makes its own.
 """
 
-import asyncio
 import contextlib
 import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Self, cast
-from uuid import uuid4
 
 import msgspec
 from redis.asyncio import Redis
 
 from infra.redis.line import RedisLine
-from infra.redis.locks import CopyLocks
+from infra.redis.locks import FlightLocks
 from infra.single_flight import SingleFlight
 from schemas.errors import Retryable
 
 log = logging.getLogger(__name__)
 
-HOLD_S, WAIT_S, LOOK_S = 30.0, 30.0, 0.05
+HOLD_S, LOOK_S = 30.0, 0.05
 MOST_BYTES, SCANNED = 8 * 2**20, 1_000
 
 
@@ -51,14 +49,26 @@ class ResponseCache:
     def __init__(self, line: RedisLine, prefix: str) -> None:
         self._line = line
         self._prefix = prefix
-        self._flights = CopyLocks(line)
+        self._locks = FlightLocks(line)
         self._making: SingleFlight[Kept] = SingleFlight()
 
     async def get(self, key: str, make: Make, *, since_ms: int = 0) -> Kept:
         """Return the cached answer made at `since_ms` or later, else make it once for all callers."""
         if (cached := await self._read(key, since_ms)) is not None:
             return cached
-        return await asyncio.shield(self._making.task(key, lambda: self._fly(key, make, since_ms)))
+
+        async def look() -> Kept | None:
+            return await self._read(key, since_ms)
+
+        async def make_and_write() -> Kept:
+            answer = await make()
+            await self._write(key, answer)
+            return answer
+
+        name = f"{self._prefix}{key}"
+        return await self._making.run(
+            key, lambda: self._locks.once(name, look, make_and_write, hold_s=HOLD_S, look_s=LOOK_S)
+        )
 
     async def forget(self, beginning: str) -> None:
         """Remove the answers whose keys begin with the text."""
@@ -69,31 +79,6 @@ class ResponseCache:
                 await redis.unlink(*names[at : at + SCANNED])
 
         await self._line.call(work)
-
-    async def _fly(self, key: str, make: Make, since_ms: int) -> Kept:
-        owner = uuid4().hex
-        name = f"{self._prefix}{key}"
-        until = time.monotonic() + WAIT_S
-        # after WAIT_S a waiter makes the answer too: twice is better than never
-        while not await self._take(name, owner) and time.monotonic() < until:
-            await asyncio.sleep(LOOK_S)
-            if (cached := await self._read(key, since_ms)) is not None:
-                return cached
-        try:
-            if (cached := await self._read(key, since_ms)) is not None:
-                return cached
-            answer = await make()
-            await self._write(key, answer)
-            return answer
-        finally:
-            with contextlib.suppress(Retryable):
-                await self._flights.release(name, owner)
-
-    async def _take(self, name: str, owner: str) -> bool:
-        try:
-            return await self._flights.take(name, owner, HOLD_S)
-        except Retryable:
-            return True
 
     async def _read(self, key: str, since_ms: int) -> Kept | None:
         try:

@@ -60,12 +60,7 @@ class ResultStore:
 
     async def keep(self, request_id: UUID, result: bytes, for_s: int) -> bytes | None:
         """Store a result's bytes unless some are stored. Return the bytes stored before, or None."""
-        name = f"lp:result:{request_id}"
-
-        async def work(redis: Redis) -> bytes | None:
-            return cast("bytes | None", await redis.set(name, result, nx=True, get=True, ex=for_s))
-
-        return await self._line.call(work)
+        return await self._put_first(f"lp:result:{request_id}", result, for_s)
 
     async def get(self, request_id: UUID) -> bytes | None:
         """Return the stored result's bytes, or None."""
@@ -99,12 +94,13 @@ class ResultStore:
 
     async def finish_step(self, step_id: UUID, result: bytes) -> bytes:
         """Store a step's result unless one is stored. Return the stored result."""
-
-        async def work(redis: Redis) -> bytes | None:
-            return cast("bytes | None", await redis.set(f"lp:step:{step_id}", result, nx=True, get=True, ex=HOUR_S))
-
-        before = await self._line.call(work)
+        before = await self._put_first(f"lp:step:{step_id}", result, HOUR_S)
         return result if before is None else before
+
+    async def _put_first(self, name: str, value: bytes, for_s: int) -> bytes | None:
+        """Store a value unless there is one. Return the value stored before, or None."""
+        before = await self._line.call(lambda redis: redis.set(name, value, nx=True, get=True, ex=for_s))
+        return cast("bytes | None", before)
 
     async def join(self, lp_id: str, step: StepName, result: bytes) -> dict[str, bytes]:
         """Add a step's result to its page. Return all results of the page so far, by step."""

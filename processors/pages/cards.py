@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from processors.pages.curated import asset, drawing_of
-from processors.pages.designs import DESIGNS, Design
+from processors.pages.designs import Design, design_of
 from processors.pages.phrases import CLOSING, phrases
 from processors.pages.slots import fill, slots
 from processors.text import cut, shown
@@ -196,7 +196,7 @@ def _words(request: GenerationRequest, copy: Copy) -> dict[str, Any]:
 
 def og_image(request: GenerationRequest, copy: Copy, template: str) -> bytes:
     """Return the Open Graph PNG, 1200 x 630: the catch copy and the name beside the design's picture."""
-    design = DESIGNS.get(template, DESIGNS["generic"])
+    design = design_of(template)
     words = _words(request, copy)
     card = Card(design, _og_ground(design, drawing_of(request, design.name, "hero")))
     catch = words["hero"]["catch"]
@@ -209,7 +209,7 @@ def og_image(request: GenerationRequest, copy: Copy, template: str) -> bytes:
 
 def thumbnail(request: GenerationRequest, copy: Copy, template: str) -> bytes:
     """Return the thumbnail PNG, 480 x 600: the page's first view on a phone, scaled down."""
-    design = DESIGNS.get(template, DESIGNS["generic"])
+    design = design_of(template)
     words = _words(request, copy)
     card = Card(design, _thumbnail_ground(design, drawing_of(request, design.name, "hero")))
     card.write(words["name"], 19, Pen("ink"), (24, 13), 432, most=1)

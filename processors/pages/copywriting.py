@@ -1,38 +1,33 @@
-"""Copy of a page: its input fields, the prompt for a model, and the built-in Japanese copy.
+"""Copy of a page: the prompt for a model, and the built-in Japanese copy.
 
-Prompt and copy depend only on `CopyFields`, so no name, address or fact reaches a model or a cache. `parse` and `lint`
+Prompt and copy depend only on the `Brief`, so no name, address or fact reaches a model or a cache. `parse` and `lint`
 belong to this interface; they are defined in `answers.py` and `lint.py`.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from processors.pages.answers import json_schema, parse
 from processors.pages.lint import lint
-from processors.pages.trades import RECRUIT, Trade, purpose_of, trade, trade_of
-from processors.text import folded
-from schemas.copywriting import GIVEN, NAME_SLOT, TOPIC_SLOT, Copy, CopyFields
-from schemas.generation import GenerationRequest
-from schemas.sections import GROUPS, of_group
+from processors.pages.trades import RECRUIT, Trade, trade
+from schemas.copywriting import NAME_SLOT, TOPIC_SLOT, Copy
+from schemas.plan import Brief
+from schemas.sections import of_group
 
 __all__ = [
     "PROMPT_VERSION",
     "ask_again",
     "assemble",
-    "copy_fields",
-    "groups",
     "json_schema",
     "lint",
     "messages",
     "most_tokens",
-    "normalised",
     "parse",
     "template_part",
 ]
 
 PROMPT_VERSION = 2
-MOST_KEYWORDS = 5
-WITHOUT_FLOW = ("restaurant", "beauty", "shop")
 # a Japanese character is about one token; the rest is for JSON and a fence around it
 TOKENS_PER_CHARACTER, TOKENS_OF_JSON = 1.3, 120
 RULES = f"""\
@@ -53,41 +48,14 @@ TONES = {
 }
 
 
-def normalised(keywords: list[str]) -> list[str]:
-    """Return the keywords in the form for comparisons: NFKC, case folded, distinct, sorted."""
-    return sorted({folded(word) for word in keywords} - {""})
-
-
-def copy_fields(request: GenerationRequest) -> CopyFields:
-    """Return the fields that the copy of a request's page depends on."""
-    return CopyFields(
-        industry=folded(request.industry),
-        purpose=folded(request.purpose),
-        keywords=normalised(request.keywords)[:MOST_KEYWORDS],
-        tone=request.tone,
-        quality=request.quality,
-        locale=request.locale,
-        given=[name for name in GIVEN if getattr(request.facts, name)],
-    )
-
-
-def groups(fields: CopyFields) -> tuple[str, ...]:
-    """Return the names of the section groups, the hero's first; one call writes each group.
-
-    Pages for visits to a restaurant, beauty salon or shop have no flow.
-    """
-    walk_in = purpose_of(fields.purpose) == "visit" and trade_of(fields.industry)[0] in WITHOUT_FLOW
-    return tuple(group for group in GROUPS if not (walk_in and group == "flow"))
-
-
-def words_of(industry: str, purpose: str) -> Trade:
+def words_of(brief: Brief) -> Trade:
     """Return the texts for a page: those of its trade, or those for recruiting."""
-    return trade(RECRUIT if purpose_of(purpose) == "recruit" else trade_of(industry)[0])
+    return trade(RECRUIT if brief.purpose == RECRUIT else brief.trade)
 
 
-def messages(fields: CopyFields, group: str) -> list[dict[str, str]]:
+def messages(brief: Brief, group: str) -> list[dict[str, str]]:
     """Return the chat messages for one group. The customer's input is data in the user's JSON document."""
-    words = words_of(fields.industry, fields.purpose)
+    words, fields = words_of(brief), brief.fields
     schema = json.dumps(json_schema(group), ensure_ascii=False, separators=(",", ":"))
     system = (
         f"{RULES}\n文体：{TONES[fields.tone]}\n業種の書き方：{words.style}\n広告の規制：{words.law}\n\n"
@@ -100,7 +68,7 @@ def messages(fields: CopyFields, group: str) -> list[dict[str, str]]:
     ]
 
 
-def ask_again(asked: list[dict[str, str]], text: str, error: str) -> list[dict[str, str]]:
+def ask_again(asked: Sequence[Mapping[str, str]], text: str, error: str) -> list[Mapping[str, str]]:
     """Return the messages for the only second attempt, with the first answer and its error."""
     return [
         *asked,
@@ -132,9 +100,9 @@ def _longest(schema: dict[str, Any]) -> int:
     return of(schema)
 
 
-def template_part(fields: CopyFields, group: str) -> dict[str, Any]:
+def template_part(brief: Brief, group: str) -> dict[str, Any]:
     """Return the built-in copy for one group, in the form that `parse` returns."""
-    words, purpose = words_of(fields.industry, fields.purpose), purpose_of(fields.purpose)
+    words, fields, purpose = words_of(brief), brief.fields, brief.purpose
     hero = words.hero[fields.tone]
     topic = f"{TOPIC_SLOT}をお探しの方へ。" if fields.keywords and words.name != RECRUIT else ""
     whole: dict[str, Any] = {
@@ -149,9 +117,9 @@ def template_part(fields: CopyFields, group: str) -> dict[str, Any]:
     return {section.name: section.holds.model_validate(whole[section.name]).model_dump() for section in of_group(group)}
 
 
-def assemble(fields: CopyFields, parts: dict[str, dict[str, Any]]) -> Copy:
+def assemble(brief: Brief, parts: dict[str, dict[str, Any]]) -> Copy:
     """Return the parts of all groups as one copy; built-in copy fills missing groups."""
     whole: dict[str, Any] = {}
-    for group in groups(fields):
-        whole |= parts.get(group) or template_part(fields, group)
+    for group in brief.groups:
+        whole |= parts.get(group) or template_part(brief, group)
     return Copy.model_validate(whole)

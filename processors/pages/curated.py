@@ -11,6 +11,7 @@ from importlib.resources import files
 
 from processors.text import folded
 from schemas.generation import GenerationRequest
+from schemas.plan import Brief
 
 TYPES = {"avif": "image/avif", "webp": "image/webp", "svg": "image/svg+xml", "png": "image/png"}
 
@@ -63,12 +64,12 @@ def drawing_of(request: GenerationRequest, design: str, role: str) -> str:
     return "noodles" if noodles else design
 
 
-def all_of(request: GenerationRequest, design: str) -> list[Asset]:
-    """Return all files that the request's page may load."""
+def pictures(brief: Brief) -> list[Asset]:
+    """Return the picture files that the page loads, in all widths and formats; most pages share them."""
     return [
-        asset(drawing_of(request, design, name), name, width, suffix)
-        for name, role in ROLES.items()
-        for width in role.widths
+        asset(drawing, role, width, suffix)
+        for role, drawing in brief.drawings.items()
+        for width in ROLES[role].widths
         for suffix in FORMATS
     ]
 

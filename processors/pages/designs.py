@@ -120,3 +120,8 @@ DESIGNS = {
         ),
     )
 }  # fmt: skip
+
+
+def design_of(template: str) -> Design:
+    """Return the design with this name, or the generic design for an unknown name."""
+    return DESIGNS.get(template, DESIGNS["generic"])

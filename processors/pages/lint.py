@@ -11,9 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from processors.pages.answers import walk
-from processors.pages.trades import trade_of
 from processors.text import shown
-from schemas.copywriting import Copy, CopyFields
+from schemas.copywriting import Copy
 from schemas.generation import GenerationRequest, Warning_
 from schemas.sections import BY_NAME
 
@@ -84,13 +83,12 @@ OF_TRADE = {
 }  # fmt: skip
 
 
-def lint(fields: CopyFields, copy: Copy) -> tuple[Copy, list[Warning_]]:
+def lint(copy: Copy, trade: str) -> tuple[Copy, list[Warning_]]:
     """Return the rewritten copy, and a warning for each word that was or could not be rewritten.
 
     Codes: `advertising_rewritten`, `advertising_law`. If rewriting would make a section too short or too long, the
     section does not change.
     """
-    trade, _ = trade_of(fields.industry)
     rules = OF_TRADE.get(trade, ()) + EVERY_TRADE
     before, after = copy.model_dump(), {}
     warnings: list[Warning_] = []
@@ -135,9 +133,8 @@ def _text(text: str, path: str, rules: tuple[Rule, ...], warnings: list[Warning_
     return text
 
 
-def lint_request(request: GenerationRequest) -> list[Warning_]:
+def lint_request(request: GenerationRequest, trade: str) -> list[Warning_]:
     """Return warnings for the customer's own texts, which are shown as given and never rewritten."""
-    trade, _ = trade_of(request.industry)
     rules = OF_TRADE.get(trade, ()) + EVERY_TRADE
     typed = {"keywords": request.keywords, "facts": request.facts.model_dump(include={"testimonials", "licences"})}
     warnings = []

@@ -7,30 +7,32 @@ either is not lent; built-in copy replaces it.
 import re
 
 from processors.pages.answers import claimed, walk
-from processors.pages.copywriting import assemble, groups
+from processors.pages.copywriting import assemble
 from processors.text import folded, plain
 from schemas.copywriting import Copy, CopyFields
 from schemas.page_cache import CachedCopy
+from schemas.plan import Brief
 from schemas.sections import of_group
 
 _BETWEEN = re.compile(r"[\s・、,]+")
 
 
-def lent(asker: CopyFields, donor: CachedCopy) -> Copy | None:
+def lent(brief: Brief, donor: CachedCopy) -> Copy | None:
     """Return the donor's copy with only the groups that the asker's keywords and facts support.
 
     Built-in copy fills the other groups. Return None if no group is supported.
     """
+    asker = brief.fields
     if donor.fields is None or not set(donor.fields.given) <= set(asker.given):
         return None
     foreign = _foreign(donor.fields.keywords, asker.keywords)
     written = donor.copy_.model_dump()
     parts = {}
-    for group in groups(asker):
+    for group in brief.groups:
         part = {section.name: written[section.name] for section in of_group(group)}
         if None not in part.values() and all(_supported(words, asker, foreign) for _, words in walk(part, group)):
             parts[group] = part
-    return assemble(asker, parts) if parts else None
+    return assemble(brief, parts) if parts else None
 
 
 def _foreign(theirs: list[str], mine: list[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """The page renderer: copy and facts to HTML, by sandboxed Jinja2 with autoescape.
 
-`og_image` and `thumbnail` belong to this interface and are defined in `cards.py`, `page_warnings` in `legal.py`.
+`og_image` and `thumbnail` belong to this interface and are defined in `cards.py`, `pictures` in `curated.py`, and
+`page_warnings` in `legal.py`.
 """
 
 import json
@@ -16,24 +17,22 @@ from jinja2 import FunctionLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
-from processors.pages import curated
 from processors.pages.cards import og_image, thumbnail
 from processors.pages.copywriting import words_of
-from processors.pages.curated import Asset, Picture
-from processors.pages.designs import DESIGNS, Design
+from processors.pages.curated import Asset, Picture, pictures
+from processors.pages.designs import DESIGNS, Design, design_of
 from processors.pages.legal import forbids_testimonials, page_warnings
 from processors.pages.phrases import phrases
 from processors.pages.slots import fill, slots, topics
-from processors.pages.trades import purpose_of, trade_of
 from processors.text import address, shown
 from schemas.copywriting import Copy
 from schemas.generation import GenerationRequest, Model
+from schemas.plan import Brief
 from schemas.sections import Footer, Form, Information, PriceList, Proof
 
 __all__ = [
     "TEMPLATE_VERSION",
     "Asset",
-    "choose_template",
     "integrate",
     "og_image",
     "optimise",
@@ -69,30 +68,6 @@ class Page:
     reachable: bool
     priced: bool
     form: dict[str, Any] | None
-
-    @property
-    def name_word(self) -> str:
-        """The trade's word for the name of the business."""
-        return self.design.name_word
-
-    @property
-    def hours_word(self) -> str:
-        """The trade's word for opening hours."""
-        return self.design.hours_word
-
-
-def choose_template(request: GenerationRequest) -> tuple[str, str]:
-    """Return the design's name and the reason, which is safe to log: it contains no customer input."""
-    return trade_of(request.industry)
-
-
-def pictures(request: GenerationRequest, template: str) -> list[Asset]:
-    """Return the picture files that the page loads, in all widths and formats; most pages share them."""
-    return curated.all_of(request, _design(template).name)
-
-
-def _design(template: str) -> Design:
-    return DESIGNS.get(template, DESIGNS["generic"])
 
 
 def _source(name: str) -> str:
@@ -138,17 +113,17 @@ def _environment() -> ImmutableSandboxedEnvironment:
 
 
 def integrate(
-    request: GenerationRequest, copy: Copy, *, template: str, lp_id: str, base_url: str, og_key: str | None = None
+    request: GenerationRequest, brief: Brief, copy: Copy, *, lp_id: str, base_url: str, og_key: str | None = None
 ) -> str:
     """Return the page's HTML.
 
     `base_url` is the public listener's address; `og_key` is the key of `og_image`'s bytes in the store.
     """
-    design = _design(template)
+    design = design_of(brief.template)
     words = fill(copy.model_dump(), slots(request))
-    page = _page(request, words, design, base_url)
+    page = _page(request, brief, words, design, base_url)
     macros = _environment().get_template("sections.html.j2").module
-    data = words | _given(request)
+    data = words | _given(request, brief.trade)
     body = [getattr(macros, name)(data[name], page) for name in design.order if data.get(name)]
     title = f"{words['hero']['catch']}｜{page.name}"
     return (
@@ -159,7 +134,7 @@ def integrate(
             description=words["hero"]["lead"].striptags()[:LONGEST_DESCRIPTION],
             copy=words,
             body=body,
-            footer=getattr(macros, "footer")(_footer(request, page).model_dump(), page),  # noqa: B009 - a macro, by name
+            footer=getattr(macros, "footer")(_footer(request, brief, page).model_dump(), page),  # noqa: B009 - a macro, by name
             css=_css(design.name),
             hero=page.pictures["hero"],
             structured=_structured(request, words, page, design, f"{base_url}/lp/{lp_id}"),
@@ -173,17 +148,14 @@ def integrate(
     )
 
 
-def _page(request: GenerationRequest, words: dict[str, Any], design: Design, base_url: str) -> Page:
+def _page(request: GenerationRequest, brief: Brief, words: dict[str, Any], design: Design, base_url: str) -> Page:
     business, facts = request.business, request.facts
     phone = shown(business.phone or "") or None
     located = bool(business.address or facts.hours or facts.access)
-    purpose = purpose_of(request.purpose)
     return Page(
         design=design,
-        headings=words_of(request.industry, request.purpose).headings,
-        pictures={
-            role: Picture(curated.drawing_of(request, design.name, role), role, base_url) for role in curated.ROLES
-        },
+        headings=words_of(brief).headings,
+        pictures={role: Picture(drawing, role, base_url) for role, drawing in brief.drawings.items()},
         name=shown(business.name) or "—",
         phone=phone,
         dial="".join(letter for letter in phone or "" if letter in "+0123456789"),
@@ -192,18 +164,18 @@ def _page(request: GenerationRequest, words: dict[str, Any], design: Design, bas
         hours=shown(facts.hours or "") or None,
         topics=topics(request),
         call=words["hero"]["call"],
-        target="#information" if located and purpose == "visit" else "#contact",
+        target="#information" if located and brief.purpose == "visit" else "#contact",
         reachable=bool(phone or business.url or business.form_url or located),
         priced=bool(facts.prices),
-        form=Form(action=address(business.form_url), purpose=purpose).model_dump() if business.form_url else None,
+        form=Form(action=address(business.form_url), purpose=brief.purpose).model_dump() if business.form_url else None,
     )
 
 
-def _given(request: GenerationRequest) -> dict[str, dict[str, Any] | None]:
+def _given(request: GenerationRequest, trade: str) -> dict[str, dict[str, Any] | None]:
     """Return the sections that only the customer's facts fill; None for a section without facts."""
     business, facts = request.business, request.facts
     url = address(business.url) if business.url else None
-    voices = [] if forbids_testimonials(request) else facts.testimonials
+    voices = [] if forbids_testimonials(trade) else facts.testimonials
     where = Information(address=business.address, hours=facts.hours, access=facts.access, phone=business.phone, url=url)
     sections: dict[str, Model | None] = {
         "proof": Proof(testimonials=voices) if voices else None,
@@ -213,7 +185,7 @@ def _given(request: GenerationRequest) -> dict[str, dict[str, Any] | None]:
     return {name: model.model_dump() if model else None for name, model in sections.items()}
 
 
-def _footer(request: GenerationRequest, page: Page) -> Footer:
+def _footer(request: GenerationRequest, brief: Brief, page: Page) -> Footer:
     business = request.business
     return Footer(
         name=page.name,
@@ -221,7 +193,7 @@ def _footer(request: GenerationRequest, page: Page) -> Footer:
         phone=page.phone,
         url=page.url,
         licences=request.facts.licences,
-        sale=purpose_of(request.purpose) == "sale",
+        sale=brief.purpose == "sale",
         form=page.form is not None,
     )
 

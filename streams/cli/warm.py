@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
+from processors.pages.brief import copy_fields
 from processors.pages.cache_keys import pattern_of
-from processors.pages.copywriting import copy_fields
 from schemas.errors import LpstreamError
 from schemas.generation import GenerationRequest
 from streams.generation.mix import Mix, Pattern

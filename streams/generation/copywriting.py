@@ -11,8 +11,8 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 from typing import Any, Literal
 from uuid import UUID
 
@@ -21,16 +21,15 @@ import msgspec
 from infra.llm.call_log import CallLog
 from infra.llm.router import NoAnswer, Question, Router
 from infra.redis.budget import Payer
-from infra.redis.locks import CopyLocks
+from infra.redis.locks import FlightLocks
 from infra.redis.page_cache import Found, PageCache
 from infra.redis.results import ResultStore
+from infra.single_flight import SingleFlight
 from processors.pages.cache_keys import key_of, near_names, near_names_of, pattern_of
 from processors.pages.copywriting import (
     PROMPT_VERSION,
     ask_again,
     assemble,
-    copy_fields,
-    groups,
     lint,
     messages,
     most_tokens,
@@ -39,10 +38,11 @@ from processors.pages.copywriting import (
 )
 from processors.pages.near import lent
 from processors.pages.page import TEMPLATE_VERSION
-from schemas.copywriting import Copy, CopyFields
+from schemas.copywriting import Copy
 from schemas.errors import DecodeError, LpstreamError, Retryable
-from schemas.generation import Attempt, CacheLayer, GenerationRequest, Warning_
+from schemas.generation import Attempt, CacheLayer, Warning_
 from schemas.page_cache import CachedCopy
+from schemas.plan import Brief
 from streams.runtime import metrics
 
 log = logging.getLogger(__name__)
@@ -66,29 +66,29 @@ most_of = cache(most_tokens)
 OnSection = Callable[[str, int, int], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Order:
     """The copy to write, its payer, and its deadline `until` (monotonic clock).
 
     `step_id` identifies the order across redeliveries.
     """
 
-    fields: CopyFields
+    brief: Brief
     payer: Payer
     step_id: UUID
     until: float
     finished: Mapping[str, bytes] = field(default_factory=dict)
     on_section: OnSection | None = None
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The key in the cache."""
-        return key_of(self.fields, TEMPLATE_VERSION, PROMPT_VERSION)
+        return key_of(self.brief.fields, TEMPLATE_VERSION, PROMPT_VERSION)
 
-    @property
+    @cached_property
     def pattern(self) -> str:
         """The name that similar copy in the cache shares."""
-        return pattern_of(self.fields)
+        return pattern_of(self.brief.fields)
 
 
 @dataclass(slots=True)
@@ -127,7 +127,7 @@ class Copywriter:
         self,
         routers: Mapping[str, Router],
         cache: PageCache,
-        locks: CopyLocks,
+        locks: FlightLocks,
         results: ResultStore,
         refresher: Payer,
     ) -> None:
@@ -137,42 +137,41 @@ class Copywriter:
         self._locks = locks
         self._results = results
         self._refresher = refresher
-        self._flights: dict[str, asyncio.Task[Draft]] = {}
+        self._flights: SingleFlight[Draft] = SingleFlight()
         self._storing: set[asyncio.Task[None]] = set()
         self._refreshing: set[asyncio.Task[Draft]] = set()
 
     # -- the cache -------------------------------------------------------------------------------------
 
-    async def lookup(self, request: GenerationRequest) -> Found | None:
+    async def lookup(self, brief: Brief) -> Found | None:
         """Return cached copy, or None; stale copy is returned and renewed in the background."""
-        order = self.background_order(copy_fields(request))
+        order = self.background_order(brief)
         hit = await self._cache.get(order.key, order.pattern)
         metrics.COPY_LOOKUPS.labels("miss" if hit is None else "stale" if hit.stale else hit.layer).inc()
         if hit is not None and hit.stale and order.key not in self._flights and len(self._refreshing) < REFRESHES:
-            flight = self._start_flight(order)
+            flight = self._flight(order)
             self._refreshing.add(flight)
             flight.add_done_callback(self._refreshing.discard)
         return hit
 
-    def background_order(self, fields: CopyFields) -> Order:
+    def background_order(self, brief: Brief) -> Order:
         """Return an order that no customer waits for, for warming and refreshing."""
-        key = key_of(fields, TEMPLATE_VERSION, PROMPT_VERSION)
+        key = key_of(brief.fields, TEMPLATE_VERSION, PROMPT_VERSION)
         payer = Payer(self._refresher.tenant_id, f"{self._refresher.lp}-{key[:16]}", self._refresher.caps)
-        return Order(fields, payer, UUID(key[:32]), time.monotonic() + REFRESH_S)
+        return Order(brief, payer, UUID(key[:32]), time.monotonic() + REFRESH_S)
 
     # -- writing ---------------------------------------------------------------------------------------
 
     async def write(self, order: Order) -> Written:
         """Return copy, at the latest soon after `order.until`, whatever happens."""
-        if not self._routers[order.fields.quality].configured:
-            return _written(_built_in(order.fields, "none_configured"))
+        if not self._routers[order.brief.fields.quality].configured:
+            return _written(_built_in(order.brief, "none_configured"))
         if await self._cache.refused(order.key):
             return await self._without_model(order, "refused_input", CallLog())
         started = time.monotonic()
         while order.until - time.monotonic() >= LEAST_S:
-            flight = self._flights.get(order.key)
-            own = flight is None
-            flight = flight or self._start_flight(order)
+            own = order.key not in self._flights
+            flight = self._flight(order)
             await asyncio.wait({flight}, timeout=max(0.0, order.until + GRACE_S - time.monotonic()))
             if not flight.done():
                 break
@@ -180,20 +179,20 @@ class Copywriter:
             if not own and not LEADERS_OWN.isdisjoint(draft.causes.values()):
                 continue  # the cap or deadline of the other request, not of this one
             trail = draft.trail if own else CallLog()
-            if len(draft.causes) == len(groups(order.fields)):
+            if len(draft.causes) == len(order.brief.groups):
                 return await self._without_model(order, next(iter(draft.causes.values())), trail)
             return _written(draft, None if own else round((time.monotonic() - started) * 1000))
         return await self._without_model(order, "out_of_time", CallLog())
 
     async def make(self, order: Order) -> Draft:
         """Make copy for the cache: join the open flight of the key, or start one."""
-        return await asyncio.shield(self._flights.get(order.key) or self._start_flight(order))
+        return await self._flights.run(order.key, lambda: self._fly(order))
 
     async def _without_model(self, order: Order, cause: str, trail: CallLog) -> Written:
         """Return similar cached copy, or else built-in copy."""
         near = await self._near(order)
         if near is None:
-            return _written(_built_in(order.fields, cause, trail))
+            return _written(_built_in(order.brief, cause, trail))
         metrics.COPY_LOOKUPS.labels("near").inc()
         notice = Warning_(code="near_copy", detail=f"copy of a similar page was used: {CAUSES.get(cause, cause)}")
         copy, warnings = near
@@ -201,18 +200,16 @@ class Copywriter:
 
     async def _near(self, order: Order) -> tuple[Copy, list[Warning_]] | None:
         """Return similar copy that the order's page may use, with lint's warnings; None if there is none."""
-        async for donor in self._cache.near(order.pattern, near_names(order.fields, order.payer.tenant_id)):
-            if (copy := lent(order.fields, donor)) is not None:
-                return lint(order.fields, copy)
+        async for donor in self._cache.near(order.pattern, near_names(order.brief.fields, order.payer.tenant_id)):
+            if (copy := lent(order.brief, donor)) is not None:
+                return lint(copy, order.brief.trade)
         return None
 
     # -- flights -------------------------------------------------------------------------------------
 
-    def _start_flight(self, order: Order) -> "asyncio.Task[Draft]":
-        """Start the flight of the key: a task that a waiting request cannot cancel."""
-        flight = self._flights[order.key] = asyncio.create_task(self._fly(order))
-        flight.add_done_callback(lambda _: self._flights.pop(order.key, None))
-        return flight
+    def _flight(self, order: Order) -> "asyncio.Task[Draft]":
+        """Return the open flight of the key, or start one."""
+        return self._flights.task(order.key, lambda: self._fly(order))
 
     async def _fly(self, order: Order) -> Draft:
         trail = CallLog()
@@ -236,7 +233,7 @@ class Copywriter:
         owner = str(order.step_id)
         while not await self._locks.take(order.key, owner, max(LEAST_S, order.until - time.monotonic())):
             if order.until - time.monotonic() < LEAST_S:
-                return _built_in(order.fields, "out_of_time", trail)
+                return _built_in(order.brief, "out_of_time", trail)
             with trail.calling():  # the other worker's call counts as provider time
                 await asyncio.sleep(LOOK_S)
         hit = await self._cache.get(order.key, order.pattern, lasting=False)
@@ -248,14 +245,14 @@ class Copywriter:
 
     async def settle_down(self) -> None:
         """Wait until open flights have ended and their copy is stored."""
-        await asyncio.gather(*self._flights.values(), return_exceptions=True)
+        await self._flights.settle()
         await asyncio.gather(*self._storing)
 
     # -- one draft -------------------------------------------------------------------------------------
 
     async def _draft(self, order: Order, trail: CallLog) -> Draft:
         """Write all groups in parallel, the hero's call first; each by a model, or built in."""
-        names = groups(order.fields)
+        brief = order.brief
         causes: dict[str, str] = {}
         done: list[str] = []
 
@@ -263,11 +260,11 @@ class Copywriter:
             part = await self._group(order, name, trail, causes)
             done.append(name)
             if order.on_section is not None:
-                await order.on_section(name, len(done), len(names))
+                await order.on_section(name, len(done), len(brief.groups))
             return part
 
-        parts = await asyncio.gather(*(write_group(name) for name in names))
-        copy, warnings = lint(order.fields, assemble(order.fields, dict(zip(names, parts, strict=True))))
+        parts = await asyncio.gather(*(write_group(name) for name in brief.groups))
+        copy, warnings = lint(assemble(brief, dict(zip(brief.groups, parts, strict=True))), brief.trade)
         draft = Draft(copy, warnings, causes, trail)
         if "refused_input" in causes.values():
             await self._cache.refuse(order.key)
@@ -284,13 +281,13 @@ class Copywriter:
         cached = CachedCopy(
             key=order.key,
             pattern=order.pattern,
-            fields=order.fields,
+            fields=order.brief.fields,
             copy_=draft.copy,
             warnings=tuple(draft.warnings),
             made_ms=int(time.time() * 1000),
             model=next((name for name, _ in models.most_common(1)), ""),
         )
-        await self._cache.put(cached, near_names_of(order.fields, order.payer.tenant_id))
+        await self._cache.put(cached, near_names_of(order.brief.fields, order.payer.tenant_id))
         task = asyncio.create_task(self._store(cached))  # requests that wait for the copy do not wait for S3
         self._storing.add(task)
         task.add_done_callback(self._storing.discard)
@@ -312,7 +309,7 @@ class Copywriter:
             value = await self._ask(order, name, branch)
         except NoAnswer as error:
             causes[name] = error.cause
-            value = template_part(order.fields, name)
+            value = template_part(order.brief, name)
         else:
             await self._finish(order, name, value, branch)
         trail.attempts += branch.attempts
@@ -323,21 +320,18 @@ class Copywriter:
 
         NoAnswer if there is no valid answer in time.
         """
-        prompt, router = messages(order.fields, name), self._routers[order.fields.quality]
-        text = await router.ask(Question(prompt, most_of(name), order.until, order.payer, trail))
-        try:
-            return parse(order.fields, name, text)
-        except DecodeError as error:
-            spoilt_by = trail.spoil(f"invalid: {error.field}"[:80])
-            if order.until - time.monotonic() < ASK_AGAIN_S:
-                raise NoAnswer("invalid") from error
-            prompt = ask_again(prompt, text, str(error))
-        text = await router.ask(Question(prompt, most_of(name), order.until, order.payer, trail, spoilt_by))
-        try:
-            return parse(order.fields, name, text)
-        except DecodeError as error:
-            trail.spoil(f"invalid: {error.field}"[:80])
-            raise NoAnswer("invalid") from error
+        fields = order.brief.fields
+        question = Question(messages(order.brief, name), most_of(name), order.until, order.payer, trail)
+        while True:
+            text = await self._routers[fields.quality].ask(question)
+            try:
+                return parse(fields, name, text)
+            except DecodeError as error:
+                spoilt_by = trail.spoil(f"invalid: {error.field}"[:80])
+                if question.again_after is not None or order.until - time.monotonic() < ASK_AGAIN_S:
+                    raise NoAnswer("invalid") from error
+                prompt = ask_again(question.messages, text, str(error))
+                question = replace(question, messages=prompt, again_after=spoilt_by)
 
     async def _finish(self, order: Order, name: str, value: dict[str, Any], trail: CallLog) -> None:
         part = Part(value, [attempt.model_dump(mode="json") for attempt in trail.attempts])
@@ -345,10 +339,9 @@ class Copywriter:
             await self._results.finish_part(order.step_id, name, msgspec.json.encode(part))
 
 
-def _built_in(fields: CopyFields, cause: str, trail: CallLog | None = None) -> Draft:
-    names = groups(fields)
-    copy, warnings = lint(fields, assemble(fields, {name: template_part(fields, name) for name in names}))
-    return Draft(copy, warnings, dict.fromkeys(names, cause), trail or CallLog())
+def _built_in(brief: Brief, cause: str, trail: CallLog | None = None) -> Draft:
+    copy, warnings = lint(assemble(brief, {}), brief.trade)
+    return Draft(copy, warnings, dict.fromkeys(brief.groups, cause), trail or CallLog())
 
 
 def _written(draft: Draft, waited_ms: int | None = None) -> Written:

@@ -2,7 +2,6 @@
 
 import itertools
 import random
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -10,9 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid5
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from schemas.errors import SettingError
+from infra.toml_files import read_toml
 
 NAMESPACE = UUID("6f0f3f0e-4a55-4d3b-9a3e-0d9b3a6f1c11")
 NAMES = ("麺屋 一", "サロン 凪", "青葉ホーム", "みどり医院", "まなび舎", "小径商店", "つばさ事務所", "山手製作所")
@@ -128,16 +127,7 @@ class Mix:
     def load(cls, path: Path | None = None) -> "Mix":
         """Read a file, or the built-in one; raise SettingError, which names the invalid key."""
         source = files("streams.generation").joinpath("request_mix.toml") if path is None else path
-        try:
-            return cls(MixFile.model_validate(tomllib.loads(source.read_text(encoding="utf-8"))))
-        except OSError as error:
-            raise SettingError(f"{path}: {error.strerror}") from error
-        except tomllib.TOMLDecodeError as error:
-            raise SettingError(f"{source}: {error}") from error
-        except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            key = ".".join(str(part) for part in first["loc"])
-            raise SettingError(f"{source}: {key}: {first['msg']}") from error
+        return cls(read_toml(MixFile, source, str(source)))
 
     def patterns(self) -> list[Pattern]:
         """Return all patterns that can recur: first those with a priority, then the others by frequency."""

@@ -1,7 +1,7 @@
 """The handler of step results: join, integrate, optimise, publish.
 
 The handler of the copy's result publishes the page. It waits a little for the results of the other steps, then does
-without them: template and assets follow from the request, so they can be made again at no cost.
+without them: the plan has the template, and the pictures can be stored again at no cost.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from processors.pages.page import choose_template, integrate, optimise, page_warnings, pictures
+from processors.pages.page import integrate, optimise, page_warnings
 from schemas.copywriting import Copy
 from schemas.errors import LpstreamError, Retryable
 from schemas.generation import (
@@ -19,7 +19,6 @@ from schemas.generation import (
     CacheLayer,
     Failure,
     GenerationRequest,
-    Plan,
     Result,
     Status,
     StepName,
@@ -31,9 +30,11 @@ from schemas.generation import (
     lp_id_of,
     model_from_object,
 )
-from streams.generation.deadline import ASSETS_S, PUBLISH_S, Deadline, now_ms
+from schemas.plan import Plan
+from streams.generation.deadline import ASSETS_S, PUBLISH_S, left_s, now_ms
+from streams.generation.plans import plan_of
 from streams.generation.services import GenerationServices
-from streams.generation.steps import put_assets
+from streams.generation.steps import put_pictures
 from streams.pictures.cards import Source, card_key, source_key
 from streams.runtime import metrics
 
@@ -53,14 +54,13 @@ class Publication:
     plan: Plan
     parts: Parts
     copy: Copy
-    template: str
     timings: dict[str, int | None] = field(default_factory=dict)
 
     @classmethod
     def of(cls, plan: Plan, parts: Parts) -> "Publication":
-        """Build a publication; the template follows from the request, even if its step's result is missing."""
+        """Build a publication; raise DecodeError if the copy in its step's result is invalid."""
         copy = model_from_object(Copy, parts[StepName.COPY].output.get("copy"))
-        return cls(plan, parts, copy, choose_template(plan.request)[0])
+        return cls(plan, parts, copy)
 
     @property
     def request(self) -> GenerationRequest:
@@ -84,7 +84,7 @@ async def handle(services: GenerationServices, message: Any) -> None:
     result wins.
     """
     part = decode_model(StepResult, message.value or b"")
-    plan = model_from_object(Plan, part.output.get("plan"))
+    plan = plan_of(part.output.get("plan"))
     if part.step is StepName.COPY:
         await _publish(services, plan, await _join(services, plan, part))
         return
@@ -95,7 +95,7 @@ async def handle(services: GenerationServices, message: Any) -> None:
 
 async def _join(services: GenerationServices, plan: Plan, copy: StepResult) -> Parts:
     """Return the results of all steps, or those that have arrived when the wait is over."""
-    until = time.monotonic() + min(STAND_IN_S, Deadline.of(plan).left_s(keep_s=PUBLISH_S))
+    until = time.monotonic() + min(STAND_IN_S, left_s(plan, keep_s=PUBLISH_S))
     with services.arrivals.expect(copy.request_id) as arrived:
         while True:
             arrived.clear()
@@ -120,8 +120,8 @@ async def _publish(services: GenerationServices, plan: Plan, parts: Parts) -> No
             result = decode_model(Result, stored)
     if result is None:
         try:
-            if StepName.ASSETS not in parts:
-                await _stand_in_for_assets(services, plan)
+            if StepName.ASSETS not in parts and not await put_pictures(services, plan):
+                log.warning("request %s: the pictures could not be stored in time", plan.request.request_id)
             await _put_page(services, page)
             result = _result(services, page)
         except LpstreamError as error:
@@ -130,25 +130,17 @@ async def _publish(services: GenerationServices, plan: Plan, parts: Parts) -> No
     await _send_result(services, page, result)
 
 
-async def _stand_in_for_assets(services: GenerationServices, plan: Plan) -> None:
-    try:
-        async with asyncio.timeout(Deadline.of(plan).assets_s()):
-            await put_assets(services, pictures(plan.request, choose_template(plan.request)[0]))
-    except TimeoutError:
-        log.warning("request %s: the pictures could not be stored in time", plan.request.request_id)
-
-
 async def _put_page(services: GenerationServices, page: Publication) -> None:
     """Build the page and store it; raise Retryable or Refused if S3 does not accept it in time."""
-    request, base_url = page.request, services.settings.page_base_url
+    request, brief, base_url = page.request, page.plan.brief, services.settings.page_base_url
     services.progress(request.request_id, 75, "integrate")
     marks = [time.monotonic()]
     og_key = card_key(page.lp_id, "og")
-    html = integrate(request, page.copy, template=page.template, lp_id=page.lp_id, base_url=base_url, og_key=og_key)
+    html = integrate(request, brief, page.copy, lp_id=page.lp_id, base_url=base_url, og_key=og_key)
     marks.append(time.monotonic())
     body = optimise(html)
     marks.append(time.monotonic())
-    source = encode_model(Source(request=request, copy_=page.copy, template=page.template))
+    source = encode_model(Source(request=request, copy_=page.copy, template=brief.template))
     await asyncio.gather(
         _put(services, page.plan, f"pages/{page.lp_id}/index.html", body, "text/html; charset=utf-8", PAGE_CACHE),
         _put(services, page.plan, source_key(page.lp_id), source, "application/json", "private, no-store"),
@@ -167,7 +159,7 @@ async def _put(
         try:
             return await services.objects.put(key, body, content_type, caching)
         except Retryable:
-            if Deadline.of(plan).left_s(keep_s=GIVE_UP_S) == 0:
+            if left_s(plan, keep_s=GIVE_UP_S) == 0:
                 raise
             await asyncio.sleep(AGAIN_S)
 
@@ -218,30 +210,31 @@ def _result(services: GenerationServices, page: Publication) -> Result:
     status: Status = "degraded" if copy.status == "fallback" and configured else "completed"
     layer: CacheLayer = page.plan.cache if page.plan.cache != "miss" else copy.output.get("cache", "miss")
     copy_warnings = [Warning_.model_validate(warning) for warning in copy.output.get("warnings", [])]
-    return Result(
-        request_id=request.request_id,
-        tenant_id=request.tenant_id,
+    return _outcome(
+        page,
         status=status,
         lp_id=page.lp_id,
         page_url=f"{settings.page_base_url}/lp/{page.lp_id}",
         preview_url=f"{settings.api_base_url}/lp/requests/{request.request_id}/preview",
         thumbnail_url=f"{settings.page_base_url}/{card_key(page.lp_id, 'small')}",
         cache=layer,
-        timings_ms=_timings(page),
-        attempts=copy.attempts,
-        cost_micro_jpy=sum(attempt.cost_micro_jpy for attempt in copy.attempts),
-        warnings=[*copy_warnings, *page_warnings(request)],
+        warnings=[*copy_warnings, *page_warnings(request, page.plan.brief)],
     )
 
 
 def _failed(page: Publication, error: LpstreamError) -> Result:
-    copy = page.parts[StepName.COPY]
+    failure = Failure(code="page_store", detail=f"the page could not be stored: {error}")
+    return _outcome(page, status="failed", error=failure)
+
+
+def _outcome(page: Publication, **rest: Any) -> Result:
+    """Return a result with the page's times and its calls of models."""
+    attempts = page.parts[StepName.COPY].attempts
     return Result(
         request_id=page.request.request_id,
         tenant_id=page.request.tenant_id,
-        status="failed",
         timings_ms=_timings(page),
-        attempts=copy.attempts,
-        cost_micro_jpy=sum(attempt.cost_micro_jpy for attempt in copy.attempts),
-        error=Failure(code="page_store", detail=f"the page could not be stored: {error}"),
+        attempts=attempts,
+        cost_micro_jpy=sum(attempt.cost_micro_jpy for attempt in attempts),
+        **rest,
     )

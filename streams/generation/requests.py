@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from processors.pages.brief import brief_of
 from schemas.codec import decode_request, is_framed
 from schemas.errors import DecodeError, Retryable
 from schemas.generation import (
@@ -16,7 +17,6 @@ from schemas.generation import (
     STEPS,
     Failure,
     GenerationRequest,
-    Plan,
     Result,
     Step,
     StepName,
@@ -24,8 +24,9 @@ from schemas.generation import (
     encode_model,
     step_id_of,
 )
+from schemas.plan import Plan
 from streams.generation.services import GenerationServices
-from streams.generation.steps import step_result
+from streams.generation.steps import copy_output, step_result
 from streams.runtime import metrics
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ async def handle(services: GenerationServices, message: Any) -> None:
     created_ms = int(message.timestamp * 1000)
     plan = Plan(
         request=request,
+        brief=brief_of(request),
         created_ms=created_ms,
         deadline_ms=created_ms + round(services.settings.lp_deadline_s * 1000),
         validate_ms=_ms_since(started),
@@ -83,13 +85,13 @@ async def _fan_out(services: GenerationServices, plan: Plan) -> None:
     request = plan.request
     key = str(request.request_id).encode()
     started = time.monotonic()
-    hit = await services.copywriter.lookup(request)
+    hit = await services.copywriter.lookup(plan.brief)
     layer = "miss" if hit is None else "stale" if hit.stale else hit.layer
     plan = plan.model_copy(update={"cache": layer, "cache_ms": _ms_since(started)})
     sending = []
     for name in StepName:
         if name is StepName.COPY and hit is not None:
-            output = {"copy": hit.cached.copy_.model_dump(mode="json"), "warnings": _dumped(hit.cached.warnings)}
+            output = copy_output(hit.cached.copy_, hit.cached.warnings)
             sending.append(services.send(STEP_RESULTS, key, step_result(plan, name, "ok", output)))
         else:
             step = Step(
@@ -101,10 +103,6 @@ async def _fan_out(services: GenerationServices, plan: Plan) -> None:
             )
             sending.append(services.send(STEPS, key, encode_model(step)))
     await asyncio.gather(*sending)
-
-
-def _dumped(warnings: Any) -> list[dict[str, Any]]:
-    return [warning.model_dump(mode="json") for warning in warnings]
 
 
 def _ms_since(started: float) -> int:

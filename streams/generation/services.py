@@ -15,7 +15,7 @@ from infra.llm.endpoint import Endpoint
 from infra.llm.router import Watchers
 from infra.redis.budget import Alert, Ledger, Payer
 from infra.redis.line import RedisLine
-from infra.redis.locks import CopyLocks
+from infra.redis.locks import FlightLocks
 from infra.redis.page_cache import Lifetimes, PageCache
 from infra.redis.results import ResultStore
 from infra.s3.objects import Objects
@@ -55,7 +55,7 @@ class CopyServices:
         self.copywriter = Copywriter(
             self.routers.by_tier,
             self.cache,
-            CopyLocks(self.line),
+            FlightLocks(self.line),
             self.results,
             Payer(REFRESHER, "refresh", self.tenants.warming),
         )

@@ -3,29 +3,29 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from infra.redis.budget import Payer
 from infra.redis.results import StepState
-from processors.pages.copywriting import copy_fields
-from processors.pages.page import Asset, choose_template, pictures
+from processors.pages.page import Asset, pictures
+from schemas.copywriting import Copy
 from schemas.errors import LpstreamError, Retryable
 from schemas.generation import (
     STEP_RESULTS,
     Attempt,
-    GenerationRequest,
-    Plan,
     Step,
     StepName,
     StepResult,
+    Warning_,
     decode_model,
     encode_model,
-    model_from_object,
     step_id_of,
 )
+from schemas.plan import Plan
 from streams.generation.copywriting import Order
-from streams.generation.deadline import Deadline
+from streams.generation.deadline import assets_s, copy_until
+from streams.generation.plans import plan_of
 from streams.generation.services import GenerationServices
 from streams.pictures.cards import IMMUTABLE
 from streams.runtime import metrics
@@ -41,7 +41,7 @@ Outcome = tuple[Literal["ok", "fallback", "error"], dict[str, Any], list[Attempt
 async def handle(services: GenerationServices, message: Any) -> None:
     """Handle one record of `lp.steps`."""
     step = decode_model(Step, message.value or b"")
-    plan = model_from_object(Plan, step.input.get("plan"))
+    plan = plan_of(step.input.get("plan"))
     value = await (_copy_once(services, plan) if step.step is StepName.COPY else _work(services, plan, step.step))
     if value is not None:
         await services.send(STEP_RESULTS, str(step.request_id).encode(), value)
@@ -100,14 +100,9 @@ def step_result(
 
 
 async def _template(services: GenerationServices, plan: Plan, state: StepState) -> Outcome:
-    return "ok", {"template": template_of(plan.request)}, []
-
-
-def template_of(request: GenerationRequest) -> str:
-    """Choose the template and log the reason."""
-    template, reason = choose_template(request)
-    log.info("request %s: template %s, because %s", request.request_id, template, reason)
-    return template
+    brief = plan.brief
+    log.info("request %s: template %s, because %s", plan.request.request_id, brief.template, brief.reason)
+    return "ok", {"template": brief.template}, []
 
 
 async def _copy(services: GenerationServices, plan: Plan, state: StepState) -> Outcome:
@@ -118,34 +113,40 @@ async def _copy(services: GenerationServices, plan: Plan, state: StepState) -> O
         services.progress(request.request_id, 10 + 60 * done // of, "copy", section=name, keep_for=keep_for)
 
     order = Order(
-        fields=copy_fields(request),
+        brief=plan.brief,
         payer=Payer(request.tenant_id, str(request.request_id), services.tenants.caps(request.tenant_id)),
         step_id=step_id_of(request.request_id, StepName.COPY),
-        until=Deadline.of(plan).copy_until(),
+        until=copy_until(plan),
         finished=state.parts,
         on_section=on_section,
     )
     written = await services.copywriter.write(order)
-    output = {
-        "copy": written.copy.model_dump(mode="json"),
-        "warnings": [warning.model_dump(mode="json") for warning in written.warnings],
-        "cache": written.cache,
-        "provider_ms": written.provider_ms,
-    }
-    return written.status, output, written.attempts
+    output = copy_output(written.copy, written.warnings)
+    return written.status, {**output, "cache": written.cache, "provider_ms": written.provider_ms}, written.attempts
+
+
+def copy_output(copy: Copy, warnings: Iterable[Warning_]) -> dict[str, Any]:
+    """Return the output of a copy step, also of one that cached copy replaces."""
+    dumped = [warning.model_dump(mode="json") for warning in warnings]
+    return {"copy": copy.model_dump(mode="json"), "warnings": dumped}
 
 
 async def _assets(services: GenerationServices, plan: Plan, state: StepState) -> Outcome:
-    assets = pictures(plan.request, choose_template(plan.request)[0])
+    stored = await put_pictures(services, plan)
+    return "ok" if stored else "error", {"keys": [asset.key for asset in pictures(plan.brief)]}, []
+
+
+async def put_pictures(services: GenerationServices, plan: Plan) -> bool:
+    """Store the pictures of the page; return False if the time for assets is over first."""
     try:
-        async with asyncio.timeout(Deadline.of(plan).assets_s()):
-            await put_assets(services, assets)
+        async with asyncio.timeout(assets_s(plan)):
+            await _put_assets(services, pictures(plan.brief))
     except TimeoutError:
-        return "error", {"keys": [asset.key for asset in assets]}, []
-    return "ok", {"keys": [asset.key for asset in assets]}, []
+        return False
+    return True
 
 
-async def put_assets(services: GenerationServices, assets: Sequence[Asset]) -> None:
+async def _put_assets(services: GenerationServices, assets: Sequence[Asset]) -> None:
     """Store files whose names are hashes of their bytes; skip those that this process has stored before."""
     missing = [asset for asset in assets if asset.key not in services.put_before]
     while missing:

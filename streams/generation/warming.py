@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-from processors.pages.copywriting import copy_fields
+from processors.pages.brief import brief_of
 from schemas.errors import LpstreamError
 from schemas.generation import GenerationRequest
 from streams.generation.mix import Pattern
@@ -70,7 +70,7 @@ class Warming:
 
     async def _warm(self, pattern: Pattern) -> None:
         writer, figures = self._services.copywriter, self._figures
-        order = writer.background_order(copy_fields(GenerationRequest.model_validate(pattern.request(0))))
+        order = writer.background_order(brief_of(GenerationRequest.model_validate(pattern.request(0))))
         hit = await self._services.cache.get(order.key, order.pattern)
         if hit is not None and not hit.stale:
             figures.there += 1

@@ -18,8 +18,9 @@ from infra.redis.requested import Asked
 from infra.redis.response_cache import ResponseCache
 from infra.redis.results import ResultStore
 from infra.tenants import ANY, Tenants
+from processors.pages.brief import copy_fields
 from processors.pages.cache_keys import key_of, pattern_of
-from processors.pages.copywriting import PROMPT_VERSION, copy_fields
+from processors.pages.copywriting import PROMPT_VERSION
 from processors.pages.page import TEMPLATE_VERSION
 from schemas.errors import DecodeError, LpstreamError, Retryable
 from schemas.generation import RESULTS, decode_model

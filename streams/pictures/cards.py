@@ -4,7 +4,6 @@ Drawing both takes 40 ms of CPU time, twenty times as long as the page itself, a
 publishing stores the source of the pictures beside the page. The edge draws them in a separate process and stores them.
 """
 
-import asyncio
 import re
 from typing import Literal
 
@@ -62,7 +61,7 @@ class Cards:
         key = f"assets/{name}"
         if (stored := await self._objects.get(key)) is not None:
             return stored
-        return await asyncio.shield(self._drawing.task(key, lambda: self._make(name, key)))
+        return await self._drawing.run(key, lambda: self._make(name, key))
 
     async def _make(self, name: str, key: str) -> StoredObject | None:
         match = NAME.fullmatch(name)

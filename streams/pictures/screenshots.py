@@ -5,16 +5,14 @@ them. It gets the page's files and has no access to anything else.
 """
 
 import asyncio
-import contextlib
 import hashlib
 import logging
 from typing import Literal
-from uuid import uuid4
 
 from cachetools import TTLCache
 
 from infra.redis.line import RedisLine
-from infra.redis.locks import CopyLocks
+from infra.redis.locks import FlightLocks
 from infra.s3.objects import Objects
 from infra.screenshots import PageFiles, assets_in, find_chromium, take
 from infra.single_flight import SingleFlight
@@ -43,7 +41,7 @@ class Shots:
 
     def __init__(self, objects: Objects, line: RedisLine, process: DrawingProcess, chromium: str) -> None:
         self._objects = objects
-        self._locks = CopyLocks(line)
+        self._locks = FlightLocks(line)
         self._process = process
         self._chromium = find_chromium(chromium)
         self._taking: SingleFlight[bytes] = SingleFlight()
@@ -90,19 +88,14 @@ class Shots:
 
     async def _once(self, key: str, html: bytes, width: int, viewport_h: int) -> bytes:
         """Take the screenshot, or wait for it if another process takes it."""
-        owner = uuid4().hex
-        try:
-            while not await self._locks.take(key, owner, HOLD_S):
-                await asyncio.sleep(LOOK_S)
-                if (stored := await self._objects.get(key)) is not None:
-                    return stored.body
-        except Retryable:
-            log.info("screenshot %s: Redis does not answer, so another process may take it too", key)
-        try:
-            return await self._take(key, html, width, viewport_h)
-        finally:
-            with contextlib.suppress(Retryable):
-                await self._locks.release(key, owner)
+
+        async def look() -> bytes | None:
+            stored = await self._objects.get(key)
+            return None if stored is None else stored.body
+
+        return await self._locks.once(
+            key, look, lambda: self._take(key, html, width, viewport_h), hold_s=HOLD_S, look_s=LOOK_S
+        )
 
     async def _take(self, key: str, html: bytes, width: int, viewport_h: int) -> bytes:
         assets = {}

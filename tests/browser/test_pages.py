@@ -20,7 +20,8 @@ from harness import full_only
 from page_requests import BUSINESS, INDUSTRIES, full, html_of, least, longest
 from playwright.async_api import Browser, Page
 
-from processors.pages.page import choose_template, pictures
+from processors.pages.brief import brief_of
+from processors.pages.page import pictures
 from schemas.copywriting import Copy
 from streams.edge.site.pages import PAGE_CSP
 from streams.edge.site.snippet import Snippet
@@ -69,8 +70,7 @@ class PageServer:
 
     def publish(self, request: Any, copy: Copy | None = None) -> str:
         """Publish a page; return its HTML."""
-        template, _ = choose_template(request)
-        self.files = {one.key: (one.body, one.content_type) for one in pictures(request, template)}
+        self.files = {one.key: (one.body, one.content_type) for one in pictures(brief_of(request))}
         self.html = html_of(request, copy, base_url=self.url)
         return self.html
 

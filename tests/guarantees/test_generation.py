@@ -23,7 +23,8 @@ from harness import FULL, full_only, metrics_of, scaled
 from infra.embedded.stack import Stack
 from infra.redis.budget import CONFIRM_S
 from infra.redis.results import PRESENT
-from processors.pages.copywriting import copy_fields, groups, messages
+from processors.pages.brief import brief_of
+from processors.pages.copywriting import messages
 from schemas.generation import StepName, step_id_of
 from streams.edge.site.object_cache import FRESH_S
 from streams.generation.restore import REFILL_AFTER_S
@@ -163,11 +164,11 @@ async def _calls_of_finished_groups(watch: Watch) -> Counter[str]:
     finished: set[str] = set()
     for request in watch.requests:
         step_id = step_id_of(request.request_id, StepName.COPY)
-        fields = copy_fields(request)
+        brief = brief_of(request)
         names = {name.decode() for name in await watch.redis.hkeys(f"lp:parts:{step_id}")}
         if await watch.redis.exists(f"lp:step:{step_id}"):
-            names = set(groups(fields))
-        finished |= {hashlib.sha256(msgspec.json.encode(messages(fields, name))).hexdigest()[:16] for name in names}
+            names = set(brief.groups)
+        finished |= {hashlib.sha256(msgspec.json.encode(messages(brief, name))).hexdigest()[:16] for name in names}
     calls = await _calls_by_question(watch.worker)
     return Counter({digest: calls[digest] for digest in finished})
 

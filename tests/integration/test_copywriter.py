@@ -20,7 +20,7 @@ from infra.redis import budget
 from infra.redis.budget import Caps, Payer
 from infra.redis.line import RedisLine
 from infra.s3.objects import Objects
-from processors.pages.copywriting import copy_fields, groups
+from processors.pages.brief import brief_of
 from schemas.generation import GenerationRequest
 from streams.generation.copywriting import Order, Written
 from streams.generation.mix import Mix
@@ -48,9 +48,9 @@ class Workers:
         self, *keywords: str, within_s: float = 6.0, caps: Caps = ROOMY, tenant: str = "demo", **rest: Any
     ) -> Order:
         request = FIRST.request(1) | {"keywords": list(keywords) or [str(uuid4())]}
-        fields = copy_fields(GenerationRequest.model_validate(request))
+        brief = brief_of(GenerationRequest.model_validate(request))
         step_id = uuid4()
-        return Order(fields, Payer(tenant, str(step_id), caps), step_id, time.monotonic() + within_s, **rest)
+        return Order(brief, Payer(tenant, str(step_id), caps), step_id, time.monotonic() + within_s, **rest)
 
     def calls(self) -> int:
         return len(self.provider.bill.lines)
@@ -118,7 +118,7 @@ async def test_copy_is_written_in_parallel_groups_and_cached(stores: Any) -> Non
             sections.append((name, done, of))
 
         order = it.order(on_section=on_section)
-        names = groups(order.fields)
+        names = order.brief.groups
         written = await it.one.copywriter.write(order)
         assert (written.status, written.cache, built_in(written)) == ("ok", "miss", [])
         assert it.calls() == len(names) == len(written.attempts) and it.provider.bill.most_open == len(names)
@@ -138,7 +138,7 @@ async def test_ten_equal_orders_share_one_flight_and_one_pays(stores: Any) -> No
     async with workers(*stores, QUICK) as it:
         orders = [it.order("ラーメン") for _ in range(10)]
         done = await asyncio.gather(*(it.one.copywriter.write(order) for order in orders))
-        assert it.calls() == len(groups(orders[0].fields))
+        assert it.calls() == len(orders[0].brief.groups)
         assert len({one.copy.model_dump_json() for one in done}) == 1
         assert [bool(one.attempts) for one in done].count(True) == 1
         spent = [(await it.one.ledger.spent(order.payer))["lp"] for order in orders]
@@ -150,7 +150,7 @@ async def test_equal_orders_of_several_workers_share_a_flight(stores: Any) -> No
         desks = [it.make() for _ in range(4)]
         orders = [it.order("ラーメン") for _ in desks]
         done = await asyncio.gather(*(desk.copywriter.write(order) for desk, order in zip(desks, orders, strict=True)))
-        assert it.calls() == len(groups(orders[0].fields))
+        assert it.calls() == len(orders[0].brief.groups)
         assert len({one.copy.model_dump_json() for one in done}) == 1 and {one.status for one in done} == {"ok"}
 
 
@@ -167,7 +167,7 @@ async def test_a_waiter_is_not_limited_by_the_leaders_cap(stores: Any) -> None:
     async with workers(*stores, QUICK) as it:
         poor, rich = it.order("ラーメン", caps=Caps(1, 1, 1)), it.order("ラーメン")
         leading = asyncio.create_task(it.one.copywriter.write(poor))
-        while not it.one.copywriter._flights:
+        while poor.key not in it.one.copywriter._flights:
             await asyncio.sleep(0)
         first, second = await asyncio.gather(leading, it.one.copywriter.write(rich))
         assert first.status == "fallback" and "cap" in built_in(first)[0]
@@ -179,12 +179,12 @@ async def test_finished_groups_are_not_requested_again(stores: Any) -> None:
         order = it.order()
         await it.one.copywriter.write(order)
         state = await it.one.results.step(uuid4(), order.step_id)
-        names = groups(order.fields)
+        names = order.brief.groups
         assert set(state.parts) == set(names)
         await it.one.copywriter.settle_down()
         await it.one.cache.forget()
         kept = {name: value for name, value in state.parts.items() if name != "story"}
-        again = Order(order.fields, order.payer, order.step_id, time.monotonic() + 6, kept)
+        again = Order(order.brief, order.payer, order.step_id, time.monotonic() + 6, kept)
         written = await it.make().copywriter.write(again)
         assert it.calls() == len(names) + 1 and written.status == "ok" and len(written.attempts) == len(names)
 
@@ -209,7 +209,7 @@ async def test_an_abandoned_lock_costs_only_its_expiry(stores: Any) -> None:
 async def test_unusable_answers_are_retried_once_then_built_in(stores: Any, fault: str) -> None:
     async with workers(*stores, faulty(fault)) as it:
         order = it.order()
-        names = groups(order.fields)
+        names = order.brief.groups
         written = await it.one.copywriter.write(order)
         assert it.calls() == 2 * len(names) and written.status == "fallback"
         assert built_in(written) == [f"built-in copy for {', '.join(names)}: the provider's answer was invalid"]
@@ -225,7 +225,7 @@ async def test_single_groups_may_fall_back_to_built_in_copy(stores: Any) -> None
                 return
             written = await it.one.copywriter.write(it.order())
             missing = built_in(written)[0].split(":")[0].count(",") + 1 if built_in(written) else 0
-            kinds.add(0 < missing < len(groups(it.order().fields)))
+            kinds.add(0 < missing < len(it.order().brief.groups))
             assert (written.status == "fallback") is bool(missing)
         assert True in kinds
 
@@ -285,24 +285,24 @@ async def test_finished_groups_are_used_when_time_runs_out(stores: Any) -> None:
         written = await it.one.copywriter.write(it.order(within_s=2.0))
         assert written.status == "fallback"
         assert sum(one.outcome == "ok" for one in written.attempts) >= 1
-        assert 1 <= len(built_in(written)[0].split(":")[0].split(",")) < len(groups(it.order().fields))
+        assert 1 <= len(built_in(written)[0].split(":")[0].split(",")) < len(it.order().brief.groups)
 
 
 async def test_stale_copy_is_served_and_refreshed_in_background(stores: Any) -> None:
     async with workers(*stores, QUICK, copy_fresh_s=1, copy_stale_s=600) as it:
-        request = GenerationRequest.model_validate(FIRST.request(1))
-        assert await it.one.copywriter.lookup(request) is None
-        order = it.one.copywriter.background_order(copy_fields(request))
+        brief = brief_of(GenerationRequest.model_validate(FIRST.request(1)))
+        assert await it.one.copywriter.lookup(brief) is None
+        order = it.one.copywriter.background_order(brief)
         await it.one.copywriter.make(order)
-        first = await it.one.copywriter.lookup(request)
+        first = await it.one.copywriter.lookup(brief)
         assert first is not None and not first.stale
         await asyncio.sleep(1.2)
         calls = it.calls()
-        old = [await it.one.copywriter.lookup(request) for _ in range(5)]
+        old = [await it.one.copywriter.lookup(brief) for _ in range(5)]
         assert all(one is not None and one.stale and one.cached == first.cached for one in old)
         await it.one.copywriter.settle_down()
-        assert it.calls() == calls + len(groups(order.fields)), "refreshed once"
-        new = await it.one.copywriter.lookup(request)
+        assert it.calls() == calls + len(order.brief.groups), "refreshed once"
+        new = await it.one.copywriter.lookup(brief)
         assert new is not None and new.cached.made_ms > first.cached.made_ms
 
 

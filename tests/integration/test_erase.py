@@ -18,8 +18,9 @@ from infra.redis.line import RedisLine
 from infra.redis.requested import Asked
 from infra.redis.results import ResultStore
 from infra.tiers.tables import HOT_TABLES
+from processors.pages.brief import copy_fields
 from processors.pages.cache_keys import key_of, near_names_of, pattern_of
-from processors.pages.copywriting import PROMPT_VERSION, copy_fields
+from processors.pages.copywriting import PROMPT_VERSION
 from processors.pages.page import TEMPLATE_VERSION
 from schemas.generation import (
     RESULTS,

@@ -13,8 +13,9 @@ from infra.embedded.process import Server
 from infra.redis.line import RedisLine, open_redis
 from infra.redis.page_cache import Lifetimes, PageCache
 from infra.s3.objects import Objects
+from processors.pages.brief import brief_of
 from processors.pages.cache_keys import key_of, pattern_of
-from processors.pages.copywriting import assemble, copy_fields, groups, template_part
+from processors.pages.copywriting import assemble
 from schemas.generation import GenerationRequest
 from schemas.page_cache import CachedCopy
 from streams.generation.mix import Mix
@@ -25,14 +26,14 @@ TIMES = Lifetimes(fresh_s=1_000, stale_s=500, l1_s=60, l1_bytes=2**20)
 
 def cached(keyword: str = "ラーメン", *, made_s: float | None = None, **changes: object) -> CachedCopy:
     request = FIRST.request(1) | {"keywords": [keyword], **changes}
-    fields = copy_fields(GenerationRequest.model_validate(request))
-    copy = assemble(fields, {name: template_part(fields, name) for name in groups(fields)})
+    brief = brief_of(GenerationRequest.model_validate(request))
+    fields = brief.fields
     made_ms = int((time.time() if made_s is None else made_s) * 1000)
     return CachedCopy(
         key=key_of(fields, 1, 1),
         pattern=pattern_of(fields),
         fields=fields,
-        copy_=copy,
+        copy_=assemble(brief, {}),
         made_ms=made_ms,
         model="one/fast-1",
     )

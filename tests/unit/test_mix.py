@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from processors.pages.brief import copy_fields
 from processors.pages.cache_keys import key_of, pattern_of
-from processors.pages.copywriting import copy_fields
 from schemas.errors import SettingError
 from schemas.generation import GenerationRequest
 from streams.generation.mix import Mix

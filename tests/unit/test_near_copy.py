@@ -5,24 +5,30 @@ from typing import Any
 import pytest
 from page_requests import FACTS, least
 
+from processors.pages.brief import brief_of
 from processors.pages.cache_keys import key_of, near_names, pattern_of
-from processors.pages.copywriting import assemble, copy_fields
+from processors.pages.copywriting import assemble
 from processors.pages.near import lent
 from schemas.copywriting import CopyFields
 from schemas.page_cache import CachedCopy
+from schemas.plan import Brief
 
 
-def donor(fields: CopyFields, **texts: str) -> CachedCopy:
-    """Return built-in copy with changed hero texts, as if a model had written it for these fields."""
-    copy = assemble(fields, {}).model_dump()
+def donor(brief: Brief, **texts: str) -> CachedCopy:
+    """Return built-in copy with changed hero texts, as if a model had written it for this brief."""
+    fields, copy = brief.fields, assemble(brief, {}).model_dump()
     copy["hero"] |= texts
     return CachedCopy(
         key=key_of(fields, 1, 1), pattern=pattern_of(fields), fields=fields, copy=copy, made_ms=1, model=""
     )
 
 
-def fields(*keywords: str, **rest: Any) -> CopyFields:
-    return copy_fields(least(keywords=list(keywords), **rest))
+def brief(*keywords: str, **rest: Any) -> Brief:
+    return brief_of(least(keywords=list(keywords), **rest))
+
+
+def fields(*keywords: str) -> CopyFields:
+    return brief(*keywords).fields
 
 
 def test_names_do_not_reveal_another_tenants_keywords() -> None:
@@ -56,27 +62,27 @@ def test_names_cover_every_subset_of_keywords_largest_first() -> None:
     ],
 )
 def test_texts_with_foreign_facts_are_not_reused(texts: dict[str, str]) -> None:
-    mine, theirs = fields("ラーメン"), fields("創業50年", "満足度98%", "深夜営業", "0120-000-000")
+    mine, theirs = brief("ラーメン"), brief("創業50年", "満足度98%", "深夜営業", "0120-000-000")
     copy = lent(mine, donor(theirs, **texts))
     assert copy is not None and copy.hero == assemble(mine, {}).hero
 
 
 def test_texts_with_shared_keywords_are_reused() -> None:
-    copy = lent(fields("創業50年", "深夜営業"), donor(fields("創業50年"), catch="創業50年の味を届けます"))
+    copy = lent(brief("創業50年", "深夜営業"), donor(brief("創業50年"), catch="創業50年の味を届けます"))
     assert copy is not None and copy.hero.catch == "創業50年の味を届けます"
 
 
 def test_copy_about_facts_is_reused_only_with_these_facts() -> None:
-    priced = fields("ラーメン", facts={"prices": FACTS["prices"]})
-    assert lent(fields("ラーメン"), donor(priced)) is None
-    assert lent(priced, donor(fields("ラーメン"))) is not None
+    priced = brief("ラーメン", facts={"prices": FACTS["prices"]})
+    assert lent(brief("ラーメン"), donor(priced)) is None
+    assert lent(priced, donor(brief("ラーメン"))) is not None
 
 
 def test_old_copy_without_its_fields_is_not_reused() -> None:
-    mine = fields("ラーメン")
+    mine = brief("ラーメン")
     assert lent(mine, donor(mine).model_copy(update={"fields": None})) is None
 
 
 def test_copy_is_not_reused_if_every_group_has_foreign_facts() -> None:
-    theirs = fields("お", "す", "に", "ま", "い")
-    assert lent(fields("ラーメン"), donor(theirs)) is None
+    theirs = brief("お", "す", "に", "ま", "い")
+    assert lent(brief("ラーメン"), donor(theirs)) is None

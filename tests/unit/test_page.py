@@ -10,10 +10,10 @@ import pytest
 from page_requests import BUSINESS, FACTS, HOSTILE, INDUSTRIES, PURPOSES, built_in, full, html_of, least
 from PIL import Image
 
+from processors.pages.brief import brief_of
 from processors.pages.designs import DESIGNS
 from processors.pages.page import (
     Asset,
-    choose_template,
     og_image,
     page_warnings,
     pictures,
@@ -47,6 +47,10 @@ class Tags:
         return [(tag, name) for tag, name, _ in self.attributes]
 
 
+def codes_of(request: GenerationRequest) -> set[str]:
+    return {warning.code for warning in page_warnings(request, brief_of(request))}
+
+
 def structured(html: str) -> list[dict[str, object]]:
     parts = html.split("<script type=application/ld+json>")[1:]
     return [json.loads(part.split("</script>")[0]) for part in parts]
@@ -56,7 +60,7 @@ def structured(html: str) -> list[dict[str, object]]:
 @pytest.mark.parametrize("make", [least, full])
 def test_a_page_has_heading_snippet_and_meta_and_is_small(template: str, make: object) -> None:
     request = make(INDUSTRIES[template])  # type: ignore[operator]
-    assert choose_template(request)[0] == template
+    assert brief_of(request).template == template
     html = html_of(request)
     found = Tags(html)
     assert found.names.count("h1") == 1 and found.sections[0] == "hero"
@@ -101,18 +105,18 @@ def test_facts_are_shown_unchanged() -> None:
 def test_a_clinic_page_hides_testimonials_with_a_warning() -> None:
     request = full("内科クリニック")
     assert "testimonials" not in Tags(html_of(request)).sections
-    assert "facts_not_shown" in {warning.code for warning in page_warnings(request)}
-    assert "facts_not_shown" not in {warning.code for warning in page_warnings(full())}
+    assert "facts_not_shown" in codes_of(request)
+    assert "facts_not_shown" not in codes_of(full())
 
 
 def test_a_sale_page_has_legal_notices_and_warns_of_gaps() -> None:
     assert "特定商取引法に基づく表記" in html_of(full("EC", purpose="販売"))
     assert "特定商取引法に基づく表記" not in html_of(full("EC", purpose="集客"))
-    codes = [warning.detail for warning in page_warnings(least("EC", purpose="販売"))]
-    assert [detail.split(":")[0] for detail in codes] == [
+    request, complete = least("EC", purpose="販売"), full("EC", purpose="販売")
+    assert [warning.detail.split(":")[0] for warning in page_warnings(request, brief_of(request))] == [
         "business.address", "business.phone", "facts.prices", "business.url",
     ]  # fmt: skip
-    assert page_warnings(full("EC", purpose="販売")) == []
+    assert page_warnings(complete, brief_of(complete)) == []
     for purpose in PURPOSES:
         assert "プライバシーポリシー" in html_of(least(purpose=purpose))
 
@@ -213,7 +217,7 @@ def test_colours_have_enough_contrast(design: object) -> None:
 @pytest.mark.parametrize("template", INDUSTRIES)
 def test_pictures_are_content_addressed_and_match_the_page(template: str) -> None:
     request = full(INDUSTRIES[template])
-    found = pictures(request, template)
+    found = pictures(brief_of(request))
     assert [one.key for one in found] == [Asset.of(one.body, one.key.rsplit(".")[-1]).key for one in found]
     sets = Tags(html_of(request)).all_of("srcset")
     asked = {part.split()[0].removeprefix("http://edge.test/") for value in sets for part in value.split(", ")}

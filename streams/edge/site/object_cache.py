@@ -56,7 +56,7 @@ class ObjectCache:
         entry = self._entries.get(key)
         if entry is not None and self._clock() - entry.asked_at < FRESH_S:
             return self._cached(entry)
-        reading = asyncio.shield(self._reading.task(key, lambda: self._read(key)))
+        reading = self._reading.run(key, lambda: self._read(key))
         if entry is None:
             return await reading
         try:

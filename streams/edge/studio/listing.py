@@ -4,7 +4,6 @@ A beacon needs no login, and its `lp_id` may be any id with the tenant's prefix.
 S3 or if the tenants file lists it.
 """
 
-import asyncio
 import logging
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -87,7 +86,7 @@ class Listing:
         if (cached := self._folders.get(prefix)) is not None:
             return cached
         try:
-            return await asyncio.shield(self._looking.task(prefix, lambda: self._look(prefix)))
+            return await self._looking.run(prefix, lambda: self._look(prefix))
         except LpstreamError as error:
             log.warning("cannot list the studio's pages on S3: %s", error)
             return []

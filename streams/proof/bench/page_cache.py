@@ -15,8 +15,9 @@ from infra.embedded.ports import Ports
 from infra.redis.line import RedisLine, open_redis
 from infra.redis.page_cache import Layer, Lifetimes, PageCache
 from infra.s3.objects import Objects
+from processors.pages.brief import brief_of
 from processors.pages.cache_keys import key_of, pattern_of
-from processors.pages.copywriting import PROMPT_VERSION, assemble, copy_fields, groups, template_part
+from processors.pages.copywriting import PROMPT_VERSION, assemble
 from processors.pages.page import TEMPLATE_VERSION
 from schemas.errors import LpstreamError
 from schemas.generation import GenerationRequest
@@ -45,10 +46,11 @@ def entries(count: int) -> list[CachedCopy]:
     """Return built-in copy, as long as a model's, for the first `count` patterns of the mix."""
     copies = []
     for pattern in Mix.load().patterns()[:count]:
-        fields = copy_fields(GenerationRequest.model_validate(pattern.request(0)))
-        copy = assemble(fields, {name: template_part(fields, name) for name in groups(fields)})
-        key, name = key_of(fields, TEMPLATE_VERSION, PROMPT_VERSION), pattern_of(fields)
-        copies.append(CachedCopy(key=key, pattern=name, copy_=copy, made_ms=int(time.time() * 1000), model=""))
+        brief = brief_of(GenerationRequest.model_validate(pattern.request(0)))
+        key, name = key_of(brief.fields, TEMPLATE_VERSION, PROMPT_VERSION), pattern_of(brief.fields)
+        copies.append(
+            CachedCopy(key=key, pattern=name, copy_=assemble(brief, {}), made_ms=int(time.time() * 1000), model="")
+        )
     return copies
 
 

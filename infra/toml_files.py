@@ -1,0 +1,26 @@
+"""TOML files that a person writes, such as tenants, prices and the mix of requests."""
+
+import tomllib
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from schemas.errors import SettingError
+
+File = TypeVar("File", bound=BaseModel)
+
+
+def read_toml(model: type[File], source: Path | Traversable, name: str) -> File:
+    """Return a file's content; raise SettingError with the file's name and the key at fault."""
+    try:
+        return model.model_validate(tomllib.loads(source.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise SettingError(f"{name}: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingError(f"{name}: {error}") from error
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise SettingError(f"{name}: {key}: {first['msg']}") from error

@@ -1,0 +1,49 @@
+"""The brief of a request: its fields for copy, trade, purpose, template, section groups and drawings."""
+
+from processors.pages.curated import ROLES, drawing_of
+from processors.pages.trades import purpose_of, trade_of
+from processors.text import folded
+from schemas.copywriting import GIVEN, CopyFields
+from schemas.generation import GenerationRequest
+from schemas.plan import Brief
+from schemas.sections import GROUPS
+
+MOST_KEYWORDS = 5
+WITHOUT_FLOW = ("restaurant", "beauty", "shop")
+
+
+def brief_of(request: GenerationRequest) -> Brief:
+    """Return the brief of a request.
+
+    The template is the design of the trade. Pages for visits to a restaurant, beauty salon or shop have no flow.
+    """
+    trade, reason = trade_of(request.industry)
+    purpose = purpose_of(request.purpose)
+    walk_in = purpose == "visit" and trade in WITHOUT_FLOW
+    return Brief(
+        fields=copy_fields(request),
+        trade=trade,
+        reason=reason,
+        purpose=purpose,
+        template=trade,
+        groups=tuple(group for group in GROUPS if not (walk_in and group == "flow")),
+        drawings={role: drawing_of(request, trade, role) for role in ROLES},
+    )
+
+
+def copy_fields(request: GenerationRequest) -> CopyFields:
+    """Return the fields that the copy of a request's page depends on."""
+    return CopyFields(
+        industry=folded(request.industry),
+        purpose=folded(request.purpose),
+        keywords=normalised(request.keywords)[:MOST_KEYWORDS],
+        tone=request.tone,
+        quality=request.quality,
+        locale=request.locale,
+        given=[name for name in GIVEN if getattr(request.facts, name)],
+    )
+
+
+def normalised(keywords: list[str]) -> list[str]:
+    """Return the keywords in the form for comparisons: NFKC, case folded, distinct, sorted."""
+    return sorted({folded(word) for word in keywords} - {""})

@@ -1,0 +1,42 @@
+"""The plan of a request, which its steps and their results carry, and the brief inside it."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from schemas.copywriting import CopyFields
+from schemas.generation import CacheLayer, GenerationRequest, Model
+
+Name = Annotated[str, Field(max_length=32, pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class Brief(Model):
+    """What follows from a request's words: resolved once, so that all steps of a request agree.
+
+    `trade` is the kind of business, and `reason` says why. `template` is the name of the page's design, and `drawings`
+    has the name of the drawing for each role. `groups` are the section groups of the copy, the hero's first. The
+    request is bounded, so the brief is bounded, too.
+    """
+
+    fields: CopyFields
+    trade: Name
+    reason: Annotated[str, Field(max_length=100)]
+    purpose: Name
+    template: Name
+    groups: Annotated[tuple[Name, ...], Field(max_length=10)]
+    drawings: Annotated[dict[Name, Name], Field(max_length=10)]
+
+
+class Plan(Model):
+    """The state of a request that its steps and their results carry, so that a worker looks up nothing.
+
+    Points in time are ms UTC. `cache` is the layer in which copy was found, `cache_ms` the time that the lookup took.
+    """
+
+    request: GenerationRequest
+    brief: Brief
+    created_ms: int
+    deadline_ms: int
+    validate_ms: int
+    cache: CacheLayer = "miss"
+    cache_ms: int | None = None
