@@ -247,7 +247,10 @@ def _lp_id_of(text: str) -> str:
 
 
 def _layout_of(texts: tuple[bytes, bytes]) -> Layout:
-    """Return the layout of the JSON of `sections` and `new_sections`. A new section without a place has no height."""
+    """Return the layout of the JSON of `sections` and `new_sections`.
+
+    A new section that is not among the sections has no height.
+    """
     sections, names = _sections_of(texts[0]), _names_of(texts[1])
     if names is None:
         return tuple((*section, BY_DEPTH) for section in sections)

@@ -331,7 +331,7 @@ def _section_views(shown: _Shown, sections: _Sections) -> Iterator[tuple[Ints, I
 
 
 def _new_sections(chunk: _Chunk, sections: _Sections) -> Iterator[tuple[Ints, Ints]]:
-    """Yield the sections that the browsers saw for the first time, in the window of each beacon's first event."""
+    """Yield the sections that browsers saw for the first time, in the window of the first event."""
     counts = chunk.columns.counts
     group = chunk.group[np.cumsum(counts) - counts]
     for beacon, section in sections.pairs(chunk.columns.layout):

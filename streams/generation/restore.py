@@ -103,7 +103,7 @@ async def _restore_costs(services: GenerationServices, since_s: float) -> None:
 async def _read(
     services: GenerationServices, since_s: float, take: Callable[[list[ConsumerRecord]], Awaitable[None]]
 ) -> None:
-    """Pass the topic's records from a time (s UTC) to the current end to `take`. Raise Retryable if Kafka fails."""
+    """Pass the topic's records since a time (s UTC) to `take`; raise Retryable without Kafka."""
     servers = services.settings.kafka_bootstrap_servers
     consumer = build_consumer(servers)
     try:

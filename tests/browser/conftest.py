@@ -137,9 +137,9 @@ class Site:
         return web.Response(text=body.replace("SCRIPT", query.get("script", "/t.js")), content_type="text/html")
 
     async def serve_slowly(self, request: web.Request) -> web.Response:
-        """Answer after the test, as a server that hangs."""
+        """Answer once the test allows it, so that the page stays."""
         await self._released.wait()
-        return web.Response(text="slow")
+        return web.Response(status=204)
 
     async def serve_other(self, request: web.Request) -> web.Response:
         """Serve a page without the snippet."""

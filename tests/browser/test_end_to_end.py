@@ -20,7 +20,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from beacons import analyst
-from conftest import DEAD_S, scroll_to, wait_in
+from conftest import DEAD_S, person, scroll_to, wait_in
 from expectations import Expectations, Expected
 from playwright.async_api import Browser, BrowserContext, Page
 

@@ -13,9 +13,14 @@ BLANK = f"<!doctype html><meta charset=utf-8>{TAG}<body style='margin:0;height:3
 
 async def press(page: Page, selector: str = "#it", **options: object) -> None:
     """Press the middle of an element as a mouse does."""
+    await page.mouse.click(*await middle(page, selector), **options)  # type: ignore[arg-type]
+
+
+async def middle(page: Page, selector: str = "#it") -> tuple[float, float]:
+    """Return the middle of an element, in pixels of the viewport."""
     box = await page.locator(selector).bounding_box()
     assert box is not None
-    await page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, **options)  # type: ignore[arg-type]
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
 async def clicked(site: Site, page: Page) -> str:
@@ -31,20 +36,18 @@ WORKING = {
     "mailto": "<a id=it href='mailto:a@example.jp'>メール</a>",
     "download": "<a id=it download href='data:text/plain,x'>資料</a>",
     "blank": "<a id=it target=_blank href='/other'>別の窓</a>",
-    "slow": "<a id=it href='/slow'>遅いリンク</a>",
-    "svg": "<svg width=90 height=30><a href='/slow'><rect id=it width=90 height=30 /></a></svg>",
     "target": "<style>#m{display:none}#m:target{display:block}</style><a id=it href='#m'>開く</a><p id=m>品書き</p>",
     "shadow": "<div id=host></div><script>host.attachShadow({mode:'open'}).innerHTML = '<button id=it>数</button>';"
     "host.shadowRoot.firstChild.onclick = ({target}) => target.textContent += '1'</script>",
     "closed": "<x-box id=it style='display:block;width:99px;height:30px'></x-box><script>customElements.define('x-box',"
-    "class extends HTMLElement { constructor() { super(); this.attachShadow({mode:'closed'}).innerHTML = 'x' } })</script>",
+    "class extends HTMLElement { constructor() { super(); this.attachShadow({mode:'closed'}) } })</script>",
     "copy": "<button id=it onclick='navigator.clipboard.writeText(1)'>写す</button>",
     "popover": "<button id=it popovertarget=p>開く</button><p popover id=p>中身</p>",
     "details": "<details><summary id=it>詳しく</summary>中身</details>",
     "canvas": "<canvas id=it width=90 height=30></canvas>",
     "reset": "<form><input value=a><button id=it type=reset>消す</button></form>",
     "invalid": "<form><input required><button id=it>送る</button></form>",
-    "css box": "<style>#b:checked + label{color:red}</style><input id=b type=checkbox hidden><label for=b id=it>印</label>",
+    "checked": "<style>#b:checked + *{color:red}</style><input id=b type=checkbox hidden><label for=b id=it>印</label>",
 }
 
 
@@ -53,12 +56,22 @@ async def test_a_click_that_may_work_is_not_dead(site: Site, visit: Visit, kind:
     page = await visit(html=BLANK + WORKING[kind])
     await press(page)
     await page.bring_to_front()
-    if kind == "slow":  # the page stays until the server answers
-        await asyncio.sleep(DEAD_S + 0.5)
-        await page.evaluate("lpstream.flush()")
-        await site.until(lambda: site.events("crd"))
-        assert "d" not in site.letters
-        return
+    assert await clicked(site, page) == "c"
+
+
+SLOW = [
+    "<a id=it href='/slow'>遅いリンク</a>",
+    "<svg width=90 height=30><a href='/slow'><rect id=it width=90 height=30 /></a></svg>",
+]
+
+
+@pytest.mark.parametrize("link", SLOW, ids=["html", "svg"])
+async def test_a_link_to_a_slow_server_is_not_dead(site: Site, visit: Visit, link: str) -> None:
+    page = await visit(html=BLANK + link)
+    pressing = asyncio.create_task(press(page))  # Playwright waits for the answer, which leaves the page as it is
+    await asyncio.sleep(DEAD_S + 1)
+    site.release()
+    await pressing
     assert await clicked(site, page) == "c"
 
 
@@ -84,18 +97,26 @@ DEAD = {
 @pytest.mark.parametrize("kind", DEAD)
 async def test_a_click_without_any_effect_is_dead(site: Site, visit: Visit, kind: str) -> None:
     page = await visit(html=BLANK + DEAD[kind])
-    if kind == "hash":
-        await page.evaluate("location.hash = ''")
     await press(page)
     assert await clicked(site, page) == "d"
 
 
 async def test_selecting_and_unselecting_text_is_not_dead(site: Site, visit: Visit) -> None:
+    page = await visit(html=BLANK + "<p id=it style='margin:0'>えらぶ 文字 のある 段落</p>")
+    await page.mouse.move(4, 10)
+    await page.mouse.down()
+    await page.mouse.move(90, 10)
+    await page.mouse.up()
+    await wait_in(page, 1.2)  # otherwise the next click is one of a burst
+    await page.mouse.click(500, 10)
+    assert await clicked(site, page) == "cc"
+
+
+@pytest.mark.chromium_only("Playwright's double click selects nothing in Firefox")
+async def test_a_double_click_on_a_word_is_not_dead(site: Site, visit: Visit) -> None:
     page = await visit(html=BLANK + "<p id=it>えらぶ 文字</p>")
     await press(page, click_count=2)
-    await wait_in(page, 1.2)  # otherwise the third click is one of a burst
-    await press(page)
-    assert await clicked(site, page) == "ccc"
+    assert await clicked(site, page) == "cc"
 
 
 async def test_a_click_in_the_focused_field_is_not_dead(site: Site, visit: Visit) -> None:
@@ -106,16 +127,16 @@ async def test_a_click_in_the_focused_field_is_not_dead(site: Site, visit: Visit
 
 
 async def test_a_stepper_that_works_is_no_rage(site: Site, visit: Visit) -> None:
-    page = await visit(html=BLANK + "<button id=it onclick='n.value++'>＋</button><input id=n value=1><output></output>"
-                       "<script>it.addEventListener('click', () => { document.querySelector('output').value = n.value })</script>")  # fmt: skip
+    page = await visit(html=BLANK + "<button id=it onclick='n.textContent += 1'>＋</button><output id=n></output>")
     for _ in range(5):
         await press(page)
     assert await clicked(site, page) == "ccccc"
 
 
-@pytest.mark.parametrize(
-    "page", ["<label id=it><input type=checkbox>同意</label>", "<label for=x id=it>同意</label><input id=x>"]
-)
+LABELS = ["<label id=it><input type=checkbox>同意</label>", "<label for=x id=it>同意</label><input id=x>"]
+
+
+@pytest.mark.parametrize("page", LABELS, ids=["around", "beside"])
 async def test_a_label_and_its_field_are_one_click(site: Site, visit: Visit, page: str) -> None:
     opened = await visit(html=BLANK + page)
     box = await opened.locator("#it").bounding_box()
@@ -124,18 +145,22 @@ async def test_a_label_and_its_field_are_one_click(site: Site, visit: Visit, pag
     assert await clicked(site, opened) == "c"
 
 
+BAR = "position:fixed;top:300px;width:100%;height:50px"
 STICKY = {
     # where a click at (600, 310) after a scroll of 1,000 px belongs
     "not stuck": ("<aside style='position:sticky;top:20px;margin-top:1200px;height:300px'>", (600, 1310, False)),
-    "stuck": ("<div style='height:2900px'><aside style='position:sticky;top:300px;height:300px'></aside></div>", (600, 310, True)),
-    "fixed": ("<div style='position:fixed;top:300px;width:100%;height:50px'></div>", (600, 310, True)),
-    "carried": ("<div style='transform:translateX(0)'><div style='position:fixed;top:1300px;width:100%;height:50px'>", (600, 1310, False)),
-    "in shadow": (
-        "<div id=host></div><script>host.attachShadow({mode:'open'}).innerHTML ="
-        " '<nav style=\"position:fixed;top:300px;width:100%;height:50px\"><b>x</b></nav>'</script>",
+    "stuck": (
+        "<div style='height:2900px'><aside style='position:sticky;top:300px;height:300px'></aside></div>",
         (600, 310, True),
     ),
-}  # fmt: skip
+    "fixed": (f"<div style='{BAR}'></div>", (600, 310, True)),
+    "carried": (f"<div style='transform:translateX(0)'><div style='{BAR};top:1300px'>", (600, 1310, False)),
+    "in shadow": (
+        "<div id=host></div><script>host.attachShadow({mode:'open'}).innerHTML ="
+        f" '<nav style=\"{BAR}\"><b>x</b></nav>'</script>",
+        (600, 310, True),
+    ),
+}
 
 
 @pytest.mark.parametrize("kind", STICKY)
@@ -169,11 +194,10 @@ async def test_goals_are_told_apart_and_counted_once(site: Site, visit: Visit, k
         await page.keyboard.press("Enter")
         await page.keyboard.press("Enter")
     else:
-        await press(page)
-        await page.bring_to_front()
-        if kind != "dialog":
-            await press(page)
-    await page.bring_to_front()
+        x, y = await middle(page)
+        for _ in range(2):  # Playwright's locators would wait for the application that `tel:` opens
+            await page.mouse.click(x, y)
+            await page.bring_to_front()
     await wait_in(page, DEAD_S)
     await page.evaluate("lpstream.flush()")
     await site.posted(1)

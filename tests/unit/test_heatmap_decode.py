@@ -81,7 +81,7 @@ def expected(beacon: Beacon) -> dict[str, Any]:
 
 
 def layout(beacon: Beacon) -> list[tuple[str, int, int, int]]:
-    """Return the sections with the way in which each is known to be new; new sections without a place follow."""
+    """Return the sections, each with how it is known to be new, then the new ones without a place."""
     if beacon.new_sections is None:
         return [(*section, BY_DEPTH) for section in beacon.sections]
     new, found = list(dict.fromkeys(beacon.new_sections)), []

@@ -49,7 +49,11 @@ async def snippet(
     """Return the tracking snippet."""
     if digest is not None and digest != services.snippet.digest:
         raise HttpError(404, "HTTP 404 Not Found")
-    headers = {"Cache-Control": SHORTLY if digest is None else FOREVER, "X-Content-Type-Options": "nosniff"}
+    headers = {
+        "Cache-Control": SHORTLY if digest is None else FOREVER,
+        "X-Content-Type-Options": "nosniff",
+        "SourceMap": "/t.js.map",
+    }
     return web.Response(body=services.snippet.body, content_type="text/javascript", charset="utf-8", headers=headers)
 
 

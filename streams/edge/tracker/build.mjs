@@ -16,7 +16,7 @@ const { code, map } = await minify({ "t.js": source }, {
   mangle: true,
   toplevel: true,
   format: { comments: false },
-  sourceMap: { filename: "t.js", url: "t.js.map", includeSources: true },
+  sourceMap: { filename: "t.js", includeSources: true }, // the edge's header SourceMap says where it is
 });
 writeFileSync(join(process.argv[2], "t.js"), code);
 writeFileSync(join(process.argv[2], "t.js.map"), map);

@@ -8,13 +8,13 @@
   const root = document.documentElement, before = window.lpstream;
   const script = document.currentScript || document.querySelector('script[data-lp-id],script[src$="/t.js"]');
   const options = { __proto__: null, ...window.lpstreamConfig, ...script?.dataset };
-  // `running` is true in our own object only: an element with the id "lpstream" is also a global of that name
-  if (before?.running === true) return before.page(options.lpId, true);
+  // only our own object is `running`: an element with the id "lpstream" is also a global of that name
+  if (before?.running) return before.page(options.lpId, true);
   const origin = (options.endpoint || new URL(script?.src || location).origin).replace(/\/+$/, "");
   const proxied = options.transport === "kafka-rest";
   const door = origin + (proxied ? "/topics/heatmap.events" : "/e/heatmap.events");
   const share = +(options.sample || 1), rate = share >= 0 ? Math.min(1, share) : 1;
-  const refused = navigator.webdriver || navigator.doNotTrack == 1 || navigator.globalPrivacyControl === true ||
+  const refused = navigator.webdriver || navigator.doNotTrack == 1 || navigator.globalPrivacyControl ||
     Math.random() >= rate;
   let allowed = !refused && options.consent !== "required";
 
@@ -26,7 +26,7 @@
   const GAP_MS = 60000;
   const RAGE_MS = 1000, RAGE_PX = 30, DEAD_MS = 2500;
   const FIELD = "input:not([type=button]),select,textarea,[contenteditable]";
-  const UNSEEN = FIELD + ",label,video,audio,canvas,svg a";
+  const UNSEEN = FIELD + ",video,audio,canvas,svg a";
   const ANSWER_MS = 15000, MOST_KEPT = 250000, MOST_LEAVING = 55000;
   // the server forgets after 30 minutes what it has counted: what may have arrived must not come later than that
   const KEEP_TRIED_MS = 20 * 60 * 1000, KEEP_UNTRIED_MS = 24 * 60 * 60 * 1000;
@@ -63,7 +63,7 @@
   let scroller = root, viewW, viewH, pageW, pageH, sections, changedAt = 0;
   const top = () => max(0, round(scroller.scrollTop));
   const left = () => {
-    const { direction, writingMode } = style(document.body || root);
+    const { direction, writingMode } = style(document.body);
     // pages that begin at the right have negative positions
     return scroller.scrollLeft + (/-rl|^h.*rtl/.test(writingMode + direction) ? pageW - viewW : 0);
   };
@@ -106,8 +106,8 @@
 
   /* The pageview. What happens in it becomes events, events become beacons. */
   let lpId = options.lpId, viewId, by, named, routed, opened, frozen, beganAt, path, seq, depth, sent, seen, events, clicks,
-    kind, y, goals, known, told, timer, still, stillTimer, settleTimer;
-  const where = () => location.pathname+ (/^#[/!]/.test(location.hash) ? location.hash : "");
+    kind, y, goals, known, told, still, stillTimer, settleTimer;
+  const where = () => location.pathname + location.hash.match(/^#[/!].*/); // "#/b" is a route, "#price" is none
   function begin(how) {
     viewId = uuid();
     by = how;
@@ -140,7 +140,7 @@
     open();
     if (now() - events[0]?.[AT] > GAP_MS) flush(true);
     if (!frozen && opened) measure();
-    const event = [type, now(), round(x), round(y), min(GAP_MS, round(dwell)), fixed, undecided];
+    const event = [type, now(), round(x), round(y), min(GAP_MS, dwell), fixed, undecided];
     events.push(event);
     if (type === "s") {
       const bottom = min(y + viewH, pageH);
@@ -181,8 +181,8 @@
         schema: 1, lp_id: lpId, pageview_id: viewId, seq: seq++, device: kind, viewport_w: viewW, viewport_h: viewH,
         page_w: pageW, page_h: pageH, t0, depth: sent, type: column(TYPE).join(""),
         dt: column(AT).map((at) => max(0, at - t0)), x: column(X), y: column(Y), dwell: column(DWELL),
-        fixed: ready.flatMap((event, place) => event[FIXED] ? [place] : []), sections, new_sections: known.slice(told), rate
-      }), now(), 0];
+        fixed: ready.flatMap((event, place) => event[FIXED] ? [place] : []), sections, new_sections: known.slice(told, told + MOST_SECTIONS), rate
+      }), now() + KEEP_UNTRIED_MS];
       sent = depth;
       told = known.length;
       keep(all);
@@ -190,7 +190,7 @@
     send(leaving);
   }
 
-  /* Beacons are kept until the server has them, by identity, each as [body, made at, tried at]; in localStorage, so that
+  /* Beacons are kept until the server has them, by identity, each as [body, keep until]; in localStorage, so that
      the next page of this origin sends what this one could not. Other tabs share it: what is no longer there has been
      sent by one of them. A page that may not store keeps them itself. */
   const KEY = "lpstream " + door;
@@ -221,12 +221,12 @@
     let room = MOST_LEAVING, due = leaving ? Infinity : flying.size || now() < waitUntil ? 0 : 1;
     // browsers refuse more than 64 KiB of requests that outlive the page, ours and the page's together
     for (const identity of leaving ? identities.reverse() : identities) {
-      const [body, madeAt, triedAt] = all[identity], bytes = new Blob([body]).size;
-      if (now() - (triedAt || madeAt) > (triedAt ? KEEP_TRIED_MS : KEEP_UNTRIED_MS)) delete all[identity];
+      const [body, until] = all[identity], bytes = new Blob([body]).size;
+      if (now() > until) delete all[identity];
       else if (due && bytes < room && !flying.has(identity)) {
         due--;
         room -= bytes;
-        all[identity][2] = triedAt || now();
+        all[identity][1] = min(until, now() + KEEP_TRIED_MS);
         flying.add(identity);
         post(identity, body);
       }
@@ -242,10 +242,10 @@
         __proto__: null, method: "POST", body: proxied ? `{"records":[{"value":${body}}]}` : body,
         keepalive: true, credentials: "omit", signal: cut.signal,
         headers: proxied ? { "Content-Type": "application/vnd.kafka.json.v2+json" } : {}
-      }), { status } = answer;
+      });
       pause = 1000 * answer.headers.get("Retry-After");
       // it has arrived, or never will; a Kafka REST proxy answers 200 and says for each record whether the broker took it
-      arrived = !/408|429|5../.test(status) &&
+      arrived = !/408|429|5../.test(answer.status) &&
         !(proxied && answer.ok && (await answer.json()).offsets.some((one) => one.error_code || one.error));
     } catch { /* try again */ }
     flying.delete(identity);
@@ -288,7 +288,7 @@
       const css = style(element), tree = element.shadowRoot;
       if (tree) observe(tree);
       if (!link && element.href && element.protocol) link = element;
-      unseen = unseen || element.matches(UNSEEN) && element.control !== null ||
+      unseen = unseen || element.matches(UNSEEN) ||
         !tree && customElements.get(element.localName);
       inside = inside || element === scroller;
       if (element === scroller || element === document.body) continue;
@@ -381,7 +381,7 @@
   function start() {
     if (!lpId) return;
     begin();
-    timer = setInterval(safely(() => flush()), FLUSH_MS);
+    setInterval(safely(() => flush()), FLUSH_MS);
     observe(document);
     on(window, {
       pointerdown(event) {
@@ -421,7 +421,8 @@
         begin();
       },
       // each of these shows that a press has done something
-      input: changed, reset: changed, toggle: changed, play: changed, pause: changed, hashchange: changed
+      input: changed, reset: changed, toggle: changed, play: changed, pause: changed,
+      hashchange() { if (location.hash) changed(); } // "#" alone is the usual dead link
     });
     if (window.navigation?.currentEntry) on(navigation, { currententrychange: moved });
     else setInterval(safely(moved), POLL_MS, {});
@@ -447,7 +448,7 @@
         keep({});
         events = [];
       } else if (!before) {
-        if (timer) begin();
+        if (beganAt) begin();
         else start();
       }
     }),
