@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from schemas.errors import DecodeError, TooMuchError
 
@@ -102,7 +102,7 @@ class Beacon(Struct, frozen=True, kw_only=True):
     dwell: list[Count]
     fixed: list[Count] = []
     sections: Annotated[list[tuple[SectionName, Pixel, Pixel]], Meta(max_length=MAX_SECTIONS)] = []
-    new_sections: Annotated[list[SectionName], Meta(max_length=MAX_SECTIONS)] | None = None
+    new_sections: Annotated[list[SectionName], Meta(max_length=MAX_SECTIONS)] | UnsetType = UNSET
     rate: Annotated[float, Meta(gt=0, le=1)] = 1.0
 
     @property

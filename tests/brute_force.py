@@ -3,6 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
+from msgspec import UNSET
+
 from schemas.heatmap import KIND_BY_LETTER, Beacon
 
 Rows = dict[tuple[object, ...], list[int]]
@@ -114,5 +116,5 @@ def count_view(
     for name, section_top, section_bottom in beacon.sections:
         top, end = clamp(section_top, 0, 65536), clamp(section_bottom, 0, 65536)
         overlaps = max(top, y) < min(end, bottom)
-        new = beacon.new_sections is None and depth <= top < bottom
+        new = beacon.new_sections is UNSET and depth <= top < bottom
         add(tables["heatmap_sections"], (*shared, name), 0, int(new), dwell if overlaps else 0)

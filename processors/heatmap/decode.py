@@ -87,7 +87,7 @@ class _Head(msgspec.Struct, gc=False):
     dwell: Raw
     fixed: list[Count] = []
     sections: Raw = Raw(b"[]")
-    new_sections: Raw = Raw(b"null")
+    new_sections: Raw = Raw(b"")
     rate: Annotated[float, Meta(gt=0, le=1)] = 1.0
 
 
@@ -95,7 +95,7 @@ _head_of = msgspec.json.Decoder(_Head).decode
 _sections_of = msgspec.json.Decoder(
     Annotated[list[tuple[SectionName, Pixel, Pixel]], Meta(max_length=MAX_SECTIONS)]
 ).decode
-_names_of = msgspec.json.Decoder(Annotated[list[SectionName], Meta(max_length=MAX_SECTIONS)] | None).decode
+_names_of = msgspec.json.Decoder(Annotated[list[SectionName], Meta(max_length=MAX_SECTIONS)]).decode
 
 
 def _code_table(codes: dict[str, int]) -> Bytes:
@@ -251,10 +251,10 @@ def _layout_of(texts: tuple[bytes, bytes]) -> Layout:
 
     A new section that is not among the sections has no height.
     """
-    sections, names = _sections_of(texts[0]), _names_of(texts[1])
-    if names is None:
+    sections = _sections_of(texts[0])
+    if not texts[1]:
         return tuple((*section, BY_DEPTH) for section in sections)
-    new = dict.fromkeys(names)
+    new = dict.fromkeys(_names_of(texts[1]))
     placed = [(*section, NEW if new.pop(section[0], 0) is None else SEEN) for section in sections]
     return (*placed, *((name, 0, 0, NEW) for name in new))
 

@@ -13,6 +13,7 @@ from beacons import example_beacon
 from harness import scaled
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from processors.heatmap import decode as heatmap
 from processors.heatmap.columns import BY_DEPTH, DEVICE_NAMES, KIND_CODES, NEW, SEEN
@@ -82,7 +83,7 @@ def expected(beacon: Beacon) -> dict[str, Any]:
 
 def layout(beacon: Beacon) -> list[tuple[str, int, int, int]]:
     """Return the sections, each with how it is known to be new, then the new ones without a place."""
-    if beacon.new_sections is None:
+    if beacon.new_sections is UNSET:
         return [(*section, BY_DEPTH) for section in beacon.sections]
     new, found = list(dict.fromkeys(beacon.new_sections)), []
     for name, top, bottom in beacon.sections:

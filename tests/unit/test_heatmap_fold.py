@@ -11,6 +11,7 @@ from brute_force import COLUMNS, count, skewed
 from harness import scaled
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from processors.heatmap import fold as fold_module
 from processors.heatmap.decode import TABLES, Fold, decode
@@ -199,7 +200,7 @@ def _beacons(draw: st.DrawFn) -> Beacon:
         dwell=each(st.one_of(st.integers(0, 3), st.just(MAX_EARLIER_MS))),
         fixed=draw(st.lists(st.integers(0, events - 1), max_size=4, unique=True)),
         sections=draw(st.lists(st.tuples(names, _pixels(), _pixels()), max_size=5)),
-        new_sections=draw(st.none() | st.lists(names, max_size=4)),
+        new_sections=draw(st.just(UNSET) | st.lists(names, max_size=4)),
         rate=draw(st.sampled_from([1.0, 0.5])),
     )
 
