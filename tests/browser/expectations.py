@@ -20,12 +20,13 @@ Cells = Counter[tuple[str, bool, int, int]]
 
 @dataclasses.dataclass
 class Expected:
-    """The expected totals of a test's page and, if given, its cells and reached bands."""
+    """The expected totals of a test's page and, if given, its cells, reached bands and sections."""
 
     lp_id: str
     totals: dict[str, int]
     cells: Cells | None = None
     reached: Counter[int] | None = None
+    sections: Counter[str] | None = None
 
 
 class Expectations:
@@ -63,6 +64,12 @@ class Expectations:
         rows = await self._clickhouse.rows(query, {"lp": lp_id})
         return Counter({int(row["band"]): int(row["reached"]) for row in rows if int(row["reached"])})
 
+    async def sections(self, lp_id: str) -> Counter[str]:
+        """Return the number of views that reached each section."""
+        query = "SELECT section, sum(reached) AS n FROM heatmap_sections WHERE lp_id = {lp:String} GROUP BY section"
+        rows = await self._clickhouse.rows(query, {"lp": lp_id})
+        return Counter({row["section"]: int(row["n"]) for row in rows if int(row["n"])})
+
     async def check(self) -> None:
         """Wait until all totals are as expected and stay so, then compare cells, bands and tables."""
         deadline = time.monotonic() + COUNTED_S
@@ -76,6 +83,8 @@ class Expectations:
                 assert await self.cells(one.lp_id) == one.cells, one.lp_id
             if one.reached is not None:
                 assert await self.reached(one.lp_id) == one.reached, one.lp_id
+            if one.sections is not None:
+                assert await self.sections(one.lp_id) == one.sections, one.lp_id
         log = await self._log()
         for one in self.expected:
             await assert_tables_equal(self._clickhouse, one.lp_id, log.get(one.lp_id, []))

@@ -8,6 +8,7 @@ import asyncio
 import dataclasses
 import json
 import os
+import random
 import socket
 import time
 from collections import Counter
@@ -23,6 +24,7 @@ from beacons import analyst
 from conftest import DEAD_S, person, scroll_to, wait_in
 from expectations import Expectations, Expected
 from playwright.async_api import Browser, BrowserContext, Page
+from random_visits import RandomVisit
 
 from infra.embedded.stack import Stack
 from streams.edge.site.snippet import Snippet
@@ -38,6 +40,7 @@ pytestmark = [
 
 FULL = os.environ.get("LPSTREAM_GUARANTEES") == "full"
 DOWN_S = 30 if FULL else 4
+RANDOM_VISITS = 200 if FULL else 4
 
 WIDTH, HEIGHT = 1_440, 800
 # Headless Chromium never hides a tab, so the page gets the events of a hidden tab.
@@ -231,7 +234,7 @@ async def test_events_while_offline_are_sent_later(world: World, visit: Open, co
     await context.set_offline(False)
     await until(lambda: statuses.count(204) >= 3)
     await page.close(run_before_unload=True)
-    world.expect(pageviews=1, clicks=3, goals=3)
+    world.expect(pageviews=1, clicks=3, goals=1)
 
 
 async def test_events_while_the_edge_is_down_are_sent_later(world: World, visit: Open, stack: Stack) -> None:
@@ -321,6 +324,24 @@ async def test_a_click_right_before_closing_is_counted(world: World, visit: Open
         await page.close(run_before_unload=True)
         await asyncio.sleep(0.05 * number)
     world.expect(pageviews=5, clicks=5)
+
+
+@pytest.mark.timeout(2_400)
+async def test_random_visits_are_counted_as_they_acted(world: World, visit: Open) -> None:
+    """Each visit scrolls, presses, routes, looks away and resizes at random, from a seed."""
+    seed = random.randrange(2**32)
+    print(f"  {RANDOM_VISITS} random visits, seed {seed}")
+    at_once = asyncio.Semaphore(3)
+
+    async def one(number: int) -> RandomVisit:
+        async with at_once:
+            lp_id = f"{world.lp_id}_{number}"
+            acting = RandomVisit(await visit(lp_id), lp_id, random.Random(seed + number), HIDE)
+            await acting.run(actions=8)
+            return acting
+
+    for acted in await asyncio.gather(*(one(number) for number in range(RANDOM_VISITS))):
+        world.expectations.expected += acted.expected()
 
 
 async def test_an_unlisted_origin_is_not_counted(world: World, browser: Browser, site: Any) -> None:

@@ -153,6 +153,7 @@ async def test_the_snippet_is_cached_for_long_under_its_hash(installation: Insta
         async with http.get(f"{installation.edge_url}/t.js") as answer:
             body = await answer.read()
             assert "max-age=300" in answer.headers["Cache-Control"]
+            assert answer.headers["SourceMap"] == "/t.js.map"
             assert answer.headers["Content-Type"].startswith("text/javascript")
         digest = hashlib.sha384(body).hexdigest()[:16]
         async with http.get(f"{installation.edge_url}/t.{digest}.js") as answer:
