@@ -18,7 +18,8 @@ pytestmark = [
     pytest.mark.chromium_only("reads Chromium's profiler by CDP"),
 ]
 
-SECONDS = 60 if os.environ.get("LPSTREAM_GUARANTEES") == "full" else 6
+FULL = os.environ.get("LPSTREAM_GUARANTEES") == "full"
+SECONDS = 60 if FULL else 6
 MOVES_A_S, SAMPLE_US = 60, 100
 MOST_SHARE = 0.01
 # A heavier page: 3,000 elements, up to 12 levels deep.
@@ -52,6 +53,38 @@ async def test_the_snippet_uses_under_one_percent_of_the_main_thread(site: Site,
     await page.evaluate("lpstream.flush()")
     await site.until(lambda: site.events("m") and site.events("crd"))
     assert 0 < took < MOST_SHARE * seconds
+
+
+LISTENERS = """window.active = [];
+const original = EventTarget.prototype.addEventListener;
+EventTarget.prototype.addEventListener = function (name, work, options) {
+  if (new Error().stack.includes("/t.js") && !(options && options.passive)) active.push(name);
+  return original.call(this, name, work, options);
+};"""
+# the longest script of each frame that took more than 50 ms, by its address
+LONG = """window.long = [];
+new PerformanceObserver((list) => {
+  for (const { scripts } of list.getEntries()) for (const one of scripts) long.push([one.sourceURL, one.duration]);
+}).observe({ type: "long-animation-frame", buffered: true });"""
+
+
+async def test_every_listener_of_the_snippet_is_passive(site: Site, visit: Visit) -> None:
+    page = await visit(init=LISTENERS)
+    assert await page.evaluate("active") == []
+
+
+async def test_the_snippet_makes_no_long_task_on_a_slow_processor(site: Site, visit: Visit) -> None:
+    page = await visit(init=LONG)
+    await page.evaluate(CROWD)
+    session = await page.context.new_cdp_session(page)
+    await session.send("Emulation.setCPUThrottlingRate", {"rate": 6})
+    moves = await _busy(page)
+    await page.evaluate("lpstream.flush()")
+    ours = [duration for url, duration in await page.evaluate("long") if "/t.js" in url]
+    print(f"\nt.js on a processor slowed 6 times: {moves} mouse moves, longest task {max(ours, default=0):.0f} ms")
+    assert site.events("m") or site.events("crd")
+    if FULL:  # a busy machine makes every task longer
+        assert max(ours, default=0) <= 50
 
 
 async def _busy(page: Page) -> int:
