@@ -216,6 +216,7 @@ async def site() -> AsyncIterator[Site]:
 
 
 Visit = Callable[..., Awaitable[Page]]
+NO_ROBOT = "Object.defineProperty(Navigator.prototype, 'webdriver', { get: () => false })"
 DEAD_S, SETTLED_S = 2.6, 0.2
 SCROLL = """([y, ms]) => scrollY === y || new Promise((done) => {
   addEventListener("scroll", () => setTimeout(() => done(true), ms), { capture: true, once: true });
@@ -278,5 +279,5 @@ async def visit(browser: Browser, site: Site) -> AsyncIterator[Visit]:
 async def person(browser: Browser, **options: Any) -> BrowserContext:
     """Return a context whose pages do not look like a robot's."""
     context = await browser.new_context(**({"viewport": {"width": WIDTH, "height": HEIGHT}} | options))
-    await context.add_init_script("Object.defineProperty(Navigator.prototype, 'webdriver', { get: () => false })")
+    await context.add_init_script(NO_ROBOT)
     return context

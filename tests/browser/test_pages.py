@@ -15,14 +15,16 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from axe_playwright_python.async_playwright import Axe
+from conftest import DEAD_S, NO_ROBOT
 from font_browser import CHROMIUM, launched, write_fonts
 from harness import full_only
 from page_requests import BUSINESS, INDUSTRIES, full, html_of, least, longest
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, Route
 
 from processors.pages.brief import brief_of
 from processors.pages.page import pictures
 from schemas.copywriting import Copy
+from schemas.heatmap import Beacon, decode_beacon
 from streams.edge.site.pages import PAGE_CSP
 from streams.edge.site.snippet import Snippet
 
@@ -62,6 +64,7 @@ class PageServer:
         self.port = 0
         self.html = ""
         self.files: dict[str, tuple[bytes, str]] = {}
+        self.beacons: list[Beacon] = []
 
     @property
     def url(self) -> str:
@@ -77,6 +80,8 @@ class PageServer:
     async def serve(self, request: web.Request) -> web.Response:
         """Serve the page, its files and the snippet; accept beacons."""
         path = request.path[1:]
+        if path == "e/heatmap.events":
+            self.beacons.append(decode_beacon(await request.read()))
         if path in self.files:
             body, content_type = self.files[path]
             return web.Response(body=body, content_type=content_type)
@@ -113,6 +118,7 @@ async def opened(
     reader: Browser, page_server: PageServer, size: tuple[int, int], complaints: list[str], **options: Any
 ) -> Page:
     page = await reader.new_page(viewport={"width": size[0], "height": size[1]}, **options)
+    await page.add_init_script(NO_ROBOT)
     page.on(
         "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
     )
@@ -249,3 +255,42 @@ async def test_customer_text_runs_no_scripts(reader: Browser, page_server: PageS
     assert complaints == []
     assert re.search("onerror", await page.locator(".information").inner_text())
     await page.close()
+
+
+async def elsewhere(route: Route) -> None:
+    """Let a link to another site, or a sent form, leave the page as it is."""
+    inside = route.request.url.startswith("http://127.0.0.1") and not route.request.is_navigation_request()
+    await (route.continue_() if inside else route.fulfill(status=204))
+
+
+async def press_calls(page: Page, selector: str, most: int) -> int:
+    """Press the visible calls to action of a page, at most so many; return their number once they are decided."""
+    calls = [one for one in await page.locator(selector).all() if await one.is_visible()][:most]
+    for call in calls:
+        await page.evaluate("scrollTo(0, 0)")
+        await call.scroll_into_view_if_needed()
+        box = await call.bounding_box()
+        assert box is not None
+        await page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        await asyncio.sleep(0.3)
+    await asyncio.sleep(DEAD_S)
+    await page.evaluate("lpstream.flush()")
+    await asyncio.sleep(1)
+    await page.close()
+    return len(calls)
+
+
+@pytest.mark.parametrize("template", INDUSTRIES)
+async def test_every_call_to_action_is_a_click(reader: Browser, page_server: PageServer, template: str) -> None:
+    page_server.publish(full(INDUSTRIES[template]))
+    page_server.beacons.clear()
+    pressed = 0
+    # a telephone link opens a window of the browser, which takes all further input
+    for selector, most in (("a.call, a.bar-call, form button", 20), ("a[href^='tel:']", 1)):
+        page = await opened(reader, page_server, DEVICES["mobile"], [])
+        await page.route("**/*", elsewhere)
+        pressed += await press_calls(page, selector, most)
+    letters = "".join(one.type for one in page_server.beacons)
+    assert pressed >= 4
+    assert (letters.count("c"), letters.count("r"), letters.count("d")) == (pressed, 0, 0)
+    assert {"v", "t"} <= set(letters)
