@@ -45,7 +45,7 @@ WORKING = {
     "popover": "<button id=it popovertarget=p>開く</button><p popover id=p>中身</p>",
     "details": "<details><summary id=it>詳しく</summary>中身</details>",
     "canvas": "<canvas id=it width=90 height=30></canvas>",
-    "reset": "<form><input value=a><button id=it type=reset>消す</button></form>",
+    "reset": "<form><input value=a id=f><button id=it type=reset>消す</button></form><script>f.value = 'b'</script>",
     "invalid": "<form><input required><button id=it>送る</button></form>",
     "checked": "<style>#b:checked + *{color:red}</style><input id=b type=checkbox hidden><label for=b id=it>印</label>",
 }
@@ -91,6 +91,8 @@ DEAD = {
     "script": "<a id=it href='javascript:void 0'>動かない</a>",
     "prevented": "<a id=it href='/other' onclick='event.preventDefault()'>動かない</a>",
     "label": "<label id=it>何もない札</label>",
+    "light element": "<my-island><p id=it>文</p></my-island>"
+    "<script>customElements.define('my-island', class extends HTMLElement {})</script>",
 }
 
 
@@ -126,8 +128,15 @@ async def test_a_click_in_the_focused_field_is_not_dead(site: Site, visit: Visit
     assert await clicked(site, page) == "c"
 
 
-async def test_a_stepper_that_works_is_no_rage(site: Site, visit: Visit) -> None:
-    page = await visit(html=BLANK + "<button id=it onclick='n.textContent += 1'>＋</button><output id=n></output>")
+STEPPERS = [
+    "<button id=it onclick='n.textContent += 1'>＋</button><output id=n></output>",
+    "<button id=it onclick='n.value++'>＋</button><input type=number id=n value=1>",
+]
+
+
+@pytest.mark.parametrize("stepper", STEPPERS, ids=["text", "field"])
+async def test_a_stepper_that_works_is_no_rage(site: Site, visit: Visit, stepper: str) -> None:
+    page = await visit(html=BLANK + stepper)
     for _ in range(5):
         await press(page)
     assert await clicked(site, page) == "ccccc"

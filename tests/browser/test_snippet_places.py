@@ -44,6 +44,40 @@ async def test_the_element_that_scrolls_in_place_of_the_page_is_the_page(site: S
     assert ("s", 0, 2_000) in [event[:3] for event in site.events("s")]
 
 
+DRAWER = (
+    "<style>#d{position:fixed;inset:0;overflow-y:auto;transform:translateX(100%)}"
+    ".open{overflow:hidden}.open #d{transform:none}</style>"
+    "<body style='margin:0'><div style='height:4000px'></div><div id=d><div style='height:1500px'></div></div>"
+)
+
+
+async def test_an_open_drawer_does_not_become_the_page(site: Site, visit: Visit) -> None:
+    page = await visit(html=HEAD + DRAWER)
+    await scroll_to(page, 1_000)
+    await page.evaluate("document.body.className = 'open'")
+    await page.mouse.click(600, 300)
+    await wait_in(page, 0.5)
+    await page.evaluate("document.body.className = ''")
+    await scroll_to(page, 2_000)
+    await page.mouse.click(700, 300)
+    await wait_in(page, 2.6)
+    await flush(page, site)
+    assert [event[1:3] + event[4:] for event in site.events("crd")] == [(600, 300, True), (700, 2_300, False)]
+    assert {beacon.page_h for beacon in site.accepted} == {4_000}
+
+
+async def test_a_box_that_scrolls_by_itself_hides_no_scrolling(site: Site, visit: Visit) -> None:
+    marquee = (
+        "<body style='margin:0'><div id=m style='width:300px;overflow:hidden'><div style='width:90000px;height:40px'>"
+        "</div></div><div style='height:4000px'></div><script>setInterval(() => { m.scrollLeft += 1 }, 30)</script>"
+    )
+    page = await visit(html=HEAD + marquee)
+    for y in (1_000, 2_000):
+        await scroll_to(page, y)
+    await flush(page, site)
+    assert [y for _, _, y, dwell, _ in site.events("s") if not dwell] == [0, 1_000, 2_000]
+
+
 async def test_a_bar_around_the_scrolling_element_is_fixed(site: Site, visit: Visit) -> None:
     shell = "<header style='height:60px'>帯</header><main style='height:calc(100vh - 60px);overflow:auto'>"
     page = await visit(html=HEAD + "<body style='margin:0'>" + shell + "<div style='height:5000px'></div></main>")

@@ -46,6 +46,7 @@ NAMINGS = {
     "twice on mount": ["lpstream.page('lp_test')", "lpstream.page('lp_test')"],
     "late": [PUSH, 1.3, "lpstream.page('b')"],
     "flushed between": [PUSH, "lpstream.flush()", "lpstream.page('b')"],
+    "named twice": [PUSH, "lpstream.page('b')", 1.4, "lpstream.page('b')"],
     "named first": ["lpstream.page('b')", PUSH],
     "on mount and by route": ["lpstream.page('lp_test')", PUSH, "lpstream.page('b')"],
     "another tag": [

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from typing import Any
 
 import pytest
 from conftest import CUT, HANG, Site, Visit
@@ -11,7 +10,7 @@ from playwright.async_api import Page
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-STORED = """() => Object.entries(localStorage).filter(([key]) => key.startsWith('lpstream ')).map(([, text]) => text)"""
+STORED = """() => Object.entries(localStorage).filter(([key]) => key.startsWith('lpstream ')).sort()"""
 FORBID = """Object.defineProperty(window, 'localStorage', { get() { throw new Error('forbidden') } })"""
 FULL = """Storage.prototype.setItem = () => { throw new Error('full') };
 Object.defineProperty(window, 'localStorage', { value: new Proxy({}, {
@@ -22,9 +21,9 @@ async def flush(page: Page) -> None:
     await page.evaluate("lpstream.flush()")
 
 
-async def stored(page: Page) -> dict[str, Any]:
-    texts = await page.evaluate(STORED)
-    return json.loads(texts[0]) if texts else {}
+async def stored(page: Page) -> dict[str, str]:
+    """Return the bodies of stored beacons by key, oldest first. 13 digits before a body say how long it is kept."""
+    return {key: value[13:] for key, value in await page.evaluate(STORED)}
 
 
 async def until_empty(page: Page) -> None:
@@ -110,19 +109,33 @@ async def test_any_page_drops_tried_beacons_after_twenty_minutes(site: Site, vis
 async def test_the_store_is_bounded_and_keeps_the_newest(site: Site, visit: Visit) -> None:
     page = await visit()
     site.always = 503
-    await page.evaluate("for (let at = 0; at < 320; at++) lpstream.flush()")
-    await asyncio.sleep(0.3)
+    await page.evaluate("""async () => { for (let at = 0; at < 400; at++) {
+        history.pushState({}, "", "/" + at);
+        await new Promise((done) => setTimeout(done, 2));
+    } }""")
     content = await stored(page)
-    seqs = [json.loads(one[0])["seq"] for one in content.values()]
-    assert len(seqs) == 300 and seqs == list(range(seqs[0], seqs[0] + 300)) and seqs[-1] >= 319
-    await page.evaluate("""for (let at = 0; at < 200; at++) {
-        for (let event = 0; event < 99; event++) lpstream.goal();
-        lpstream.flush();
-    }""")
-    content = await stored(page)
-    assert 100_000 < sum(len(one[0]) for one in content.values()) <= 250_000
-    seqs = [json.loads(one[0])["seq"] for one in content.values()]
-    assert seqs == list(range(seqs[0], seqs[0] + len(seqs))) and seqs[-1] >= 519
+    assert 100_000 < sum(map(len, content.values())) <= 250_000
+    newest = json.loads(list(content.values())[-1])["t0"]
+    assert all(json.loads(body)["t0"] > newest - 60_000 for body in content.values())
+
+
+async def test_tabs_that_write_at_once_lose_nothing(site: Site, visit: Visit) -> None:
+    pages = [await visit() for _ in range(3)]
+    site.always = 503
+    for _ in range(6):
+        await asyncio.gather(*(page.evaluate("lpstream.flush()") for page in pages))
+        await asyncio.sleep(0.05)
+    identities = {json.loads(body)["pageview_id"] for body in (await stored(pages[0])).values()}
+    assert len(identities) == 3
+    site.always = 204
+    for page in pages:
+        await page.close(run_before_unload=True)
+    last = await visit()
+    await flush(last)
+    await site.until(lambda: len({identity[0] for identity in site.identities}) >= 4, 20)
+    for pageview in identities:
+        seqs = sorted({beacon.seq for beacon in site.accepted if beacon.pageview_id == pageview})
+        assert seqs == list(range(len(seqs))) and len(seqs) >= 6
 
 
 @pytest.mark.parametrize("init", [FORBID, FULL])

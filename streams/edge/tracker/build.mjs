@@ -10,8 +10,8 @@ const { code, map } = await minify({ "t.js": source.replace(/\bconst\b/g, "let  
   ecma: 2020,
   // of the options tried, these gave the smallest gzip
   compress: {
-    ecma: 2020, passes: 2, conditionals: false, booleans_as_integers: true, keep_fargs: false, pure_getters: true,
-    unsafe: true, unsafe_arrows: true, unsafe_comps: true, unsafe_methods: true,
+    ecma: 2020, passes: 2, booleans_as_integers: true, keep_fargs: false, pure_getters: true,
+    unsafe: true, unsafe_arrows: true, unsafe_methods: true,
   },
   mangle: true,
   toplevel: true,

@@ -1,7 +1,7 @@
 /* lpstream tracking snippet: clicks, pointer rests and scrolling of one page, in batches, without personal data.
    <script async src="…/t.js" data-lp-id="lp_8f3a"></script>
    `npm run build` in this folder makes ../static/t.js of it. Each visitor loads it, so each byte counts: the state of
-   the pageview is in variables, whose names the build shortens, and an event is an array.
+   the pageview is in variables, whose names the build shortens, an event is an array, and functions are arrows.
    Pages change built-in prototypes, so the code uses few of their methods, and options inherit nothing. */
 (() => {
   "use strict";
@@ -13,7 +13,7 @@
   const origin = (options.endpoint || new URL(script?.src || location).origin).replace(/\/+$/, "");
   const proxied = options.transport === "kafka-rest";
   const door = origin + (proxied ? "/topics/heatmap.events" : "/e/heatmap.events");
-  const share = +(options.sample || 1), rate = share >= 0 ? Math.min(1, share) : 1;
+  const share = +(options.sample ?? 1), rate = share >= 0 ? Math.min(1, share) : 1;
   const refused = navigator.webdriver || navigator.doNotTrack == 1 || navigator.globalPrivacyControl ||
     Math.random() >= rate;
   let allowed = !refused && options.consent !== "required";
@@ -27,7 +27,7 @@
   const RAGE_MS = 1000, RAGE_PX = 30, DEAD_MS = 2500;
   const FIELD = "input:not([type=button]),select,textarea,[contenteditable]";
   const UNSEEN = FIELD + ",video,audio,canvas,svg a";
-  const ANSWER_MS = 15000, MOST_KEPT = 250000, MOST_LEAVING = 55000;
+  const ANSWER_MS = 15000, MOST_KEPT = 250000, MOST_LEAVING = 50000;
   // the server forgets after 30 minutes what it has counted: what may have arrived must not come later than that
   const KEEP_TRIED_MS = 20 * 60 * 1000, KEEP_UNTRIED_MS = 24 * 60 * 60 * 1000;
   // how a pageview began, if not by loading the page
@@ -35,7 +35,7 @@
   // the places in an event
   const TYPE = 0, AT = 1, X = 2, Y = 3, DWELL = 4, FIXED = 5, UNDECIDED = 6;
 
-  const now = Date.now, { min, max, round, abs } = Math;
+  const { min, max, round } = Math, now = () => round(Date.now()); // some pages make Date.now() more exact
   const safely = (work) => (...all) => { try { return work(...all); } catch { /* a page must never notice us */ } };
   const later = (work, ms) => setTimeout(safely(work), ms);
   const on = (target, listeners) => {
@@ -43,16 +43,7 @@
       target.addEventListener(name, safely(listeners[name]), { __proto__: null, capture: true, passive: true });
     }
   };
-  // JSON.stringify calls the page's `toJSON` of objects, but not of texts and numbers
-  const json = (value) => {
-    if (!value || typeof value !== "object") return JSON.stringify(value);
-    const list = Array.isArray(value);
-    let text = "";
-    for (const key of Object.keys(value)) {
-      text += (text && ",") + (list ? "" : JSON.stringify(key) + ":") + json(value[key]);
-    }
-    return list ? `[${text}]` : `{${text}}`;
-  };
+  const text = JSON.stringify; // of texts only: of objects it would call the page's `toJSON`
   // crypto.randomUUID is for https only; the name of a blob is a random UUID everywhere
   const uuid = () => URL.createObjectURL(new Blob()).slice(-36);
   const visible = () => document.visibilityState === "visible";
@@ -69,14 +60,15 @@
   };
   const clipped = (name) => /hidden|clip/.test(style(root)[name] + style(document.body || root)[name]);
   const scrolls = (element) => element.scrollHeight > element.clientHeight + 1;
-  function measure() {
+  const measure = () => {
     const page = frame();
     viewW = page.clientWidth;
     viewH = page.clientHeight;
-    if (scroller === page || !scrolls(scroller)) {
-      scroller = !(scrolls(page) && !clipped("overflowY")) && document.elementsFromPoint(viewW / 2, viewH / 2).find(
-        (element) => element.clientHeight * element.clientWidth > viewW * viewH / 2 && scrolls(element) &&
-          /auto|scroll/.test(style(element).overflowY)) || page;
+    if (scrolls(page) && !clipped("overflowY")) scroller = page;
+    // a page that scrolled stays the page while a dialog locks it
+    else if (scroller === page ? !(pageH > viewH) : !scrolls(scroller)) {
+      scroller = document.elementsFromPoint(viewW / 2, viewH / 2).find((element) => scrolls(element) &&
+        element.clientHeight * element.clientWidth > viewW * viewH / 2 && /auto|scroll/.test(style(element).overflowY)) || page;
     }
     pageW = viewW + (scroller === page && clipped("overflowX") ? 0 : scroller.scrollWidth - scroller.clientWidth);
     pageH = viewH + scroller.scrollHeight - scroller.clientHeight;
@@ -86,29 +78,29 @@
       const from = round(box.top + top()), to = round(box.bottom + top());
       if (name[0] && from < to && sections.length < MOST_SECTIONS) sections.push([name.slice(0, 64).join(""), from, to]);
     }
-  }
+  };
   // a phone stays a phone when it lies on its side
   const device = () => navigator.maxTouchPoints && min(screen.width, screen.height) < 600 || viewW < 768 ? "mobile" :
     viewW < 1100 ? "tablet" : "desktop";
 
   /* Attention: the time that the page was visible and somebody used it, in ms. A gap counts one flush at most. */
   let attention = 0, tickAt = now(), activeAt = tickAt, shown = visible();
-  function attend() {
+  const attend = () => {
     const at = now();
     if (shown) attention += max(0, min(at - tickAt, FLUSH_MS, activeAt + IDLE_MS - tickAt));
     tickAt = at;
     return attention;
-  }
-  function active() {
+  };
+  const active = () => {
     attend();
     activeAt = now();
-  }
+  };
 
   /* The pageview. What happens in it becomes events, events become beacons. */
   let lpId = options.lpId, viewId, by, named, routed, opened, frozen, beganAt, path, seq, depth, sent, seen, events, clicks,
     kind, y, goals, known, told, still, stillTimer, settleTimer;
   const where = () => location.pathname + location.hash.match(/^#[/!].*/); // "#/b" is a route, "#price" is none
-  function begin(how) {
+  const begin = (how) => {
     viewId = uuid();
     by = how;
     opened = routed = still = null;
@@ -125,17 +117,17 @@
     // after a route change the application draws the new page and scrolls to its top
     if (how) settleTimer = later(settled, ROUTE_MS);
     else open();
-  }
+  };
   /* The pageview counts once it is visible and its first position is known. */
-  function open() {
-    if (opened || !shown) return;
+  const open = () => {
+    if (opened || !shown || !root.clientWidth) return;
     opened = true;
     measure();
     kind = device();
     y = top();
     record("s", 0, y);
-  }
-  function record(type, x = 0, y = 0, dwell = 0, fixed, undecided) {
+  };
+  const record = (type, x = 0, y = 0, dwell = 0, fixed, undecided) => {
     if (!allowed) return;
     open();
     if (now() - events[0]?.[AT] > GAP_MS) flush(true);
@@ -151,23 +143,23 @@
     }
     if (events.length >= MOST_EVENTS) flush();
     return event;
-  }
-  function exposure() {
+  };
+  const exposure = () => {
     const dwell = attend() - seen;
     if (!opened || !dwell) return;
     seen += dwell;
     record("s", 0, y, dwell);
-  }
-  function endRest() {
+  };
+  const endRest = () => {
     clearTimeout(stillTimer);
     if (still) still();
     still = null;
-  }
-  function leave() {
+  };
+  const leave = () => {
     endRest();
     flush(true);
-  }
-  function flush(leaving) {
+  };
+  const flush = (leaving) => {
     // a route change waits for its name: the application may call page() after it has loaded the route's data
     if (!leaving && by === ROUTE && !named && !seq && now() - beganAt < NAMED_MS) return;
     open();
@@ -176,64 +168,56 @@
     const ready = events.filter((event) => leaving || !event[UNDECIDED]);
     if (allowed && opened && ready.length) {
       events = events.filter((event) => !leaving && event[UNDECIDED]);
-      const all = load(), t0 = ready[0][AT], column = (place) => ready.map((event) => event[place]);
-      all[viewId + seq] = [json({
-        schema: 1, lp_id: lpId, pageview_id: viewId, seq: seq++, device: kind, viewport_w: viewW, viewport_h: viewH,
-        page_w: pageW, page_h: pageH, t0, depth: sent, type: column(TYPE).join(""),
-        dt: column(AT).map((at) => max(0, at - t0)), x: column(X), y: column(Y), dwell: column(DWELL),
-        fixed: ready.flatMap((event, place) => event[FIXED] ? [place] : []), sections, new_sections: known.slice(told, told + MOST_SECTIONS), rate
-      }), now() + KEEP_UNTRIED_MS];
+      const t0 = ready[0][AT], column = (place) => ready.map((event) => event[place]);
+      put(`${KEY} ${now()} ${viewId}${seq}`, now() + KEEP_UNTRIED_MS + `{"schema":1,"lp_id":${text(`${lpId}`)},"pageview_id":"${
+        viewId}","seq":${seq++},"device":"${kind}","viewport_w":${viewW},"viewport_h":${viewH},"page_w":${pageW},"page_h":${
+        pageH},"t0":${t0},"depth":${sent},"type":"${column(TYPE).join("")}","dt":[${
+        column(AT).map((at) => max(0, at - t0))}],"x":[${column(X)}],"y":[${column(Y)}],"dwell":[${column(DWELL)}],"fixed":[${
+        ready.flatMap((event, place) => event[FIXED] ? [place] : [])}],"sections":[${
+        sections.map(([name, from, to]) => `[${text(name)},${from},${to}]`)}],"new_sections":[${
+        known.slice(told).map(text)}],"rate":${rate}}`);
       sent = depth;
       told = known.length;
-      keep(all);
     }
     send(leaving);
-  }
+  };
 
-  /* Beacons are kept until the server has them, by identity, each as [body, keep until]; in localStorage, so that
-     the next page of this origin sends what this one could not. Other tabs share it: what is no longer there has been
-     sent by one of them. A page that may not store keeps them itself. */
-  const KEY = "lpstream " + door;
-  let own; // what is kept when it cannot be stored
-  function load() {
-    if (own) return own;
-    try {
-      const all = { ...JSON.parse(localStorage[KEY]) };
-      if (Object.values(all).every(([body]) => body[9])) return all;
-    } catch { /* nothing yet, forbidden, or written by someone else */ }
-    return {};
-  }
-  function keep(all) {
-    let room = MOST_KEPT;
-    for (const identity of Object.keys(all).reverse()) if ((room -= all[identity][0].length) < 0) delete all[identity];
-    if (!own) {
-      try { return void (localStorage[KEY] = json(all)); } catch { /* full, or forbidden */ }
-    }
-    own = all;
-  }
+  /* Beacons are kept until the server has them: each under a key of its own, since other tabs write at the same time. Keys
+     sort by age; values are the time until which to keep the beacon (13 digits), and its body. In localStorage, so that the
+     next page of this origin sends what this page could not. A page that may not store keeps them itself. */
+  const KEY = "lpstream " + door, own = {};
+  const stores = () => { try { return [own, localStorage]; } catch { return [own]; } };
+  const keys = () => stores().flatMap((store) => Object.keys(store)).filter((key) => !key.indexOf(KEY)).sort().reverse();
+  const get = (key) => own[key] || localStorage[key] || "";
+  const put = (key, value) => {
+    try { localStorage[key] = value; } catch { own[key] = value; }
+  };
+  const drop = (key) => {
+    for (const store of stores()) delete store[key];
+  };
 
   /* One request at a time, all that may go at once when the page leaves: then the newest first. */
   const flying = new Set();
   let waitUntil = 0, backoff = 1000;
-  function send(leaving) {
+  const send = (leaving) => {
     if (!allowed) return;
-    const all = load(), identities = Object.keys(all);
-    let room = MOST_LEAVING, due = leaving ? Infinity : flying.size || now() < waitUntil ? 0 : 1;
+    let kept = MOST_KEPT, room = MOST_LEAVING, due = leaving ? Infinity : flying.size || now() < waitUntil ? 0 : 1;
+    const all = keys();
+    for (const key of all) if ((kept -= get(key).length) < 0) drop(key);
     // browsers refuse more than 64 KiB of requests that outlive the page, ours and the page's together
-    for (const identity of leaving ? identities.reverse() : identities) {
-      const [body, until] = all[identity], bytes = new Blob([body]).size;
-      if (now() > until) delete all[identity];
-      else if (due && bytes < room && !flying.has(identity)) {
+    for (const key of leaving ? all : all.reverse()) {
+      const until = get(key).slice(0, 13), body = get(key).slice(13), bytes = new Blob([body]).size;
+      if (!(until > now())) drop(key);
+      else if (due && bytes < room && !flying.has(key)) {
         due--;
         room -= bytes;
-        all[identity][1] = min(until, now() + KEEP_TRIED_MS);
-        flying.add(identity);
-        post(identity, body);
+        put(key, min(until, now() + KEEP_TRIED_MS) + body);
+        flying.add(key);
+        post(key, body);
       }
     }
-    keep(all);
-  }
-  async function post(identity, body) {
+  };
+  const post = async (key, body) => {
     const cut = new AbortController();
     let arrived, pause;
     later(() => cut.abort(), ANSWER_MS);
@@ -248,48 +232,50 @@
       arrived = !/408|429|5../.test(answer.status) &&
         !(proxied && answer.ok && (await answer.json()).offsets.some((one) => one.error_code || one.error));
     } catch { /* try again */ }
-    flying.delete(identity);
+    flying.delete(key);
     if (arrived) {
-      const all = load();
-      delete all[identity];
-      keep(all);
+      drop(key);
       backoff = 1000;
       send();
     } else if (now() >= waitUntil) {
       waitUntil = now() + max(backoff, pause || 0);
       backoff = min(backoff * 2, 60000);
     }
-  }
+  };
 
   /* What a visitor does. */
-  let pressed, pressedAt, selected;
+  let pressed, pressedAt, filled;
   const changed = () => { changedAt = now(); };
+  const selected = () => { if (getSelection().type === "Range") changed(); };
+  // scripts set fields without an event
+  const values = () => [...document.querySelectorAll(FIELD)].map((field) => field.value + field.checked).join();
   const observer = new MutationObserver(changed);
   const observe = (tree) => observer.observe(tree, {
     __proto__: null, subtree: true, childList: true, attributes: true, characterData: true
   });
-  function goal(letter) {
+  const goal = (letter) => {
     if (!beganAt || !allowed || goals.includes(letter)) return;
     if (!goals) record("v");
     goals += letter;
     record(letter);
-  }
+  };
   /* Whether the element keeps its place in the viewport: it is fixed, or sticky and stuck. */
-  function stuck(element, css) {
+  const stuck = (element, css) => {
     if (css.position !== "sticky") return css.position === "fixed";
     const box = element.getBoundingClientRect();
-    return top() && abs(box.top - parseFloat(css.top)) < 2 || abs(viewH - box.bottom - parseFloat(css.bottom)) < 2;
-  }
+    return top() && Math.abs(box.top - parseFloat(css.top)) < 2 || Math.abs(viewH - box.bottom - parseFloat(css.bottom)) < 2;
+  };
   /* Look at the element and all around it. Return its place, in pixels of the page, or of the viewport if it keeps its
      place there; its link; and whether a press may do something that the page cannot see. */
-  function look(element, { clientX: x, clientY: y }) {
-    let fixed = false, inside = scroller === frame(), unseen, link;
+  const look = (element, { clientX: x, clientY: y }) => {
+    let fixed = false, inside = scroller === frame(), link;
+    // the element of a closed shadow tree is all that a page sees of it
+    let unseen = !element.shadowRoot && customElements.get(element.localName);
     for (; element && element !== root; element = up(element)) {
       const css = style(element), tree = element.shadowRoot;
       if (tree) observe(tree);
       if (!link && element.href && element.protocol) link = element;
-      unseen = unseen || element.matches(UNSEEN) ||
-        !tree && customElements.get(element.localName);
+      unseen = unseen || element.matches(UNSEEN);
       inside = inside || element === scroller;
       if (element === scroller || element === document.body) continue;
       if (stuck(element, css)) fixed = true;
@@ -297,30 +283,30 @@
     }
     fixed = fixed || !inside;
     return [fixed ? x : x + left(), fixed ? y : y + top(), fixed, link, unseen];
-  }
-  const goalOf = ({ protocol, hostname }) => protocol === "tel:" ? "t" : protocol === "mailto:" ? "e" :
-    hostname === location.hostname || /^(ja|bl|da)/.test(protocol) ? "" : "o";
-  /* Whether the link leads to another page, in this tab or elsewhere. */
-  const leads = ({ href, protocol }) => protocol !== "javascript:" &&
-    (!/#/.test(href) || href.split("#")[0] !== location.href.split("#")[0]);
-  function click(event) {
+  };
+  const click = (event) => {
     if (!event.isTrusted || !allowed) return;
     const [x, y, fixed, link, unseen] = look(event.composedPath()[0], event);
-    if (link) goal(goalOf(link));
+    const { protocol, hostname, href } = link || location;
+    goal(protocol === "tel:" ? "t" : protocol === "mailto:" ? "e" :
+      hostname === location.hostname || /^(ja|bl|da)/.test(protocol) ? "" : "o");
     // keys press buttons too, and a label presses its field with the same press: those are no clicks
     if (!event.detail || !pressedAt) return;
     const at = now(), since = pressedAt;
     pressedAt = 0;
     clicks.push([x, y, at, since]);
     const near = clicks.filter((one) => at - one[2] <= RAGE_MS && Math.hypot(one[0] - x, one[1] - y) <= RAGE_PX);
-    if (near.length >= 3 && changedAt < near[0][3]) return record("r", x, y, 0, fixed);
+    if (near.length >= 3 && !unseen && changedAt < near[0][3]) return record("r", x, y, 0, fixed);
     const mark = record("c", x, y, 0, fixed, true);
     later(() => {
-      if (changedAt < since && !unseen && !(link && !event.defaultPrevented && leads(link))) mark[TYPE] = "d";
+      if (changedAt < since && !unseen && filled === values() && !(
+        // the browser follows the link to another page, in this tab or elsewhere
+        link && !event.defaultPrevented && protocol !== "javascript:" &&
+          (!/#/.test(href) || href.split("#")[0] !== location.href.split("#")[0]))) mark[TYPE] = "d";
       mark[UNDECIDED] = false;
     }, DEAD_MS);
-  }
-  function move(event) {
+  };
+  const move = (event) => {
     active();
     endRest();
     if (event.pointerType === "touch") return; // a finger that is gone rests nowhere
@@ -329,64 +315,68 @@
       const [x, y, fixed] = look(target, event);
       still = () => record("m", x, y, attend() - since, fixed);
     }, REST_MS);
-  }
-  function scrolled() {
+  };
+  const scrolled = ({ target }) => {
     changed();
+    // a box in the page scrolls, perhaps by itself
+    if (!target.contains(scroller) && scroller === frame() && scrolls(scroller)) return;
     active();
     endRest();
     clearTimeout(settleTimer);
     settleTimer = later(settled, SETTLE_MS);
-  }
-  function settled() {
+  };
+  const settled = () => {
     open();
     measure();
     if (top() === y) return; // a box within the page, or sideways
     exposure();
     y = top();
     record("s", 0, y);
-  }
+  };
   /* Events before a new size belong to the old size. */
-  function resized() {
+  const resized = () => {
     if (!opened || frame().clientWidth === viewW && frame().clientHeight === viewH) return;
     frozen = true;
     if (events.length) flush(true);
     frozen = false;
     measure();
-  }
+  };
 
   /* Routes of an application. It may tell a route change twice, to the browser and by page(): that is one. */
-  function moved(event) {
+  const moved = (event) => {
     if (where() === path) return;
     if (by === PAGE && !routed && now() - beganAt < NAMED_MS || by && !opened && event.navigationType === "replace") {
       path = where();
       routed = true;
     } else turn(ROUTE);
-  }
-  function turn(how, id) {
+  };
+  const turn = (how, id) => {
     frozen = true; // the application may have drawn the new page already
     leave();
     frozen = false;
     lpId = id || lpId;
     begin(how);
-  }
-  function page(id, byTag) {
+  };
+  const page = (id, byTag) => {
     if (!id) return;
     if (!beganAt) {
       lpId = String(id);
       if (allowed) start();
-    } else if (id === lpId ? byTag || !named || now() - beganAt < ROUTE_MS : by === ROUTE && !named && !seq) {
+    } else if (id === lpId ? byTag || !named || now() - beganAt < NAMED_MS : by === ROUTE && !named && !seq) {
       lpId = named = String(id);
     } else turn(PAGE, String(id));
-  }
-  function start() {
+  };
+  const start = () => {
     if (!lpId) return;
     begin();
-    setInterval(safely(() => flush()), FLUSH_MS);
+    setInterval(safely(flush), FLUSH_MS);
     observe(document);
     on(window, {
       pointerdown(event) {
         active();
+        if (filled !== (filled = values())) changedAt = now() - 1;
         pressedAt = now();
+        selected(); // the press may end the selection
         pressed = event.target;
       },
       click,
@@ -395,11 +385,7 @@
         if (target.matches(FIELD) || !target.contains(pressed)) changed();
       },
       blur({ target }) { if (target === window) changed(); },
-      selectionchange() {
-        const range = getSelection().type === "Range";
-        if (range || selected) changed();
-        selected = range;
-      },
+      selectionchange: selected,
       submit({ target, submitter }) {
         changed();
         if ((submitter?.formMethod || target.method) !== "dialog") goal("f");
@@ -421,23 +407,23 @@
         begin();
       },
       // each of these shows that a press has done something
-      input: changed, reset: changed, toggle: changed, play: changed, pause: changed,
+      toggle: changed, play: changed, pause: changed,
       hashchange() { if (location.hash) changed(); } // "#" alone is the usual dead link
     });
     if (window.navigation?.currentEntry) on(navigation, { currententrychange: moved });
     else setInterval(safely(moved), POLL_MS, {});
     const clipboard = navigator.clipboard, write = clipboard?.writeText;
     if (write) clipboard.writeText = (text) => { changed(); return write.call(clipboard, text); };
-  }
-  function disappear() {
+  };
+  const disappear = () => {
     leave();
     shown = false;
-  }
-  function appear() {
+  };
+  const appear = () => {
     active();
     shown = true;
     open();
-  }
+  };
 
   const api = window.lpstream = {
     running: true,
@@ -445,7 +431,7 @@
       const before = allowed;
       allowed = Boolean(given) && !refused;
       if (!allowed) {
-        keep({});
+        keys().forEach(drop);
         events = [];
       } else if (!before) {
         if (beganAt) begin();
@@ -454,7 +440,7 @@
     }),
     goal: safely(() => goal("g")),
     page: safely(page),
-    flush: safely(() => flush())
+    flush: safely(flush)
   };
   if (allowed) safely(start)();
   // calls before this script has loaded
