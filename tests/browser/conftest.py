@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from engines import ENGINES, LAUNCHED
+from engines import LAUNCHED
+from harness import FULL, full_only
 from playwright.async_api import Browser, BrowserContext, Page
 
 from schemas.heatmap import Beacon, decode_beacon
@@ -181,10 +182,17 @@ def _answer(answer: object) -> tuple[int, dict[str, str], str | None]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test that uses `browser` in all engines, or in Chromium if it is marked so."""
+    """Run each test that uses `browser` in all engines, or in Chromium if it is marked so.
+
+    The short run has Firefox only for tests of which Firefox needs special care.
+    """
     if "browser" in metafunc.fixturenames:
-        alone = metafunc.definition.get_closest_marker("chromium_only")
-        metafunc.parametrize("browser", ENGINES[:1] if alone else ENGINES, indirect=True, scope="module")
+        marked = metafunc.definition.get_closest_marker
+        care = FULL or marked("firefox_too")
+        engines = ["chromium", "firefox" if care else pytest.param("firefox", marks=full_only)]
+        metafunc.parametrize(
+            "browser", engines[:1] if marked("chromium_only") else engines, indirect=True, scope="module"
+        )
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -15,7 +15,6 @@ import pytest
 from font_browser import CHROMIUM
 from playwright.async_api import Browser, async_playwright
 
-ENGINES = ("chromium", "firefox")
 FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")
 MEDIA_FIX = Path(__file__).with_name("firefox_media.cjs")
 PREFERENCES: dict[str, str | float | bool] = {

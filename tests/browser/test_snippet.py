@@ -226,6 +226,7 @@ async def test_a_route_named_by_the_application_is_one_pageview(site: Site, visi
     assert [(beacon.seq, beacon.lp_id) for beacon in site.accepted] == [(0, "lp_test"), (0, "lp_plans")]
 
 
+@pytest.mark.firefox_too
 async def test_closing_the_page_sends_the_last_events(site: Site, visit: Visit) -> None:
     page = await visit()
     await scroll_to(page, 600)
@@ -252,6 +253,7 @@ async def test_hiding_the_page_sends_events_and_stops_the_dwell_time(site: Site,
     assert sum(event[3] for event in site.events("s")) == seen + 300
 
 
+@pytest.mark.firefox_too
 async def test_returning_from_the_back_forward_cache_is_a_pageview(site: Site, visit: Visit) -> None:
     page = await visit()
     await leave_and_return(page, site.url() + "/other")

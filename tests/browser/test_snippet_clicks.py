@@ -103,6 +103,7 @@ async def test_a_click_without_any_effect_is_dead(site: Site, visit: Visit, kind
     assert await clicked(site, page) == "d"
 
 
+@pytest.mark.firefox_too
 async def test_selecting_and_unselecting_text_is_not_dead(site: Site, visit: Visit) -> None:
     page = await visit(html=BLANK + "<p id=it style='margin:0'>えらぶ 文字 のある 段落</p>")
     await page.mouse.move(4, 10)
@@ -145,6 +146,7 @@ async def test_a_stepper_that_works_is_no_rage(site: Site, visit: Visit, stepper
 LABELS = ["<label id=it><input type=checkbox>同意</label>", "<label for=x id=it>同意</label><input id=x>"]
 
 
+@pytest.mark.firefox_too
 @pytest.mark.parametrize("page", LABELS, ids=["around", "beside"])
 async def test_a_label_and_its_field_are_one_click(site: Site, visit: Visit, page: str) -> None:
     opened = await visit(html=BLANK + page)
@@ -213,6 +215,7 @@ async def test_goals_are_told_apart_and_counted_once(site: Site, visit: Visit, k
     assert "".join(event[0] for event in site.events("vgfeot")) == expected
 
 
+@pytest.mark.firefox_too
 async def test_two_kinds_of_goals_are_one_conversion(site: Site, visit: Visit) -> None:
     page = await visit(html=BLANK + "<a id=it href='tel:0312345678'>電話</a>")
     await press(page)
