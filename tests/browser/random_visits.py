@@ -15,6 +15,7 @@ SECTIONS = {"hero": 0, "price": 1_000, "faq": 2_000}
 ROUTE = """lp => {
   history.pushState({}, '', '/' + lp);
   lpstream.page(lp);
+  scrollTo(0, 0);  // the router's own
 }"""
 
 
@@ -107,9 +108,8 @@ class RandomVisit:
         self._lp_id = f"{self._lp_id.split('-')[0]}-{self._routes}"
         self.counts[self._lp_id] = Counts()
         await self._page.evaluate(ROUTE, self._lp_id)
-        await scroll_to(self._page, 0)  # the router's own
         self._y = 0
-        await wait_in(self._page, SETTLED_S)
+        await wait_in(self._page, 2 * SETTLED_S)
 
     async def _look_away(self) -> None:
         await self._page.evaluate(self._hide, "hidden")
