@@ -40,7 +40,7 @@ pytestmark = [
 
 FULL = os.environ.get("LPSTREAM_GUARANTEES") == "full"
 DOWN_S = 30 if FULL else 4
-RANDOM_VISITS = 200 if FULL else 4
+RANDOM_VISITS = 200 if FULL else 2
 
 WIDTH, HEIGHT = 1_440, 800
 # Headless Chromium never hides a tab, so the page gets the events of a hidden tab.

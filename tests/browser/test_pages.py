@@ -280,7 +280,12 @@ async def press_calls(page: Page, selector: str, most: int) -> int:
     return len(calls)
 
 
-@pytest.mark.parametrize("template", INDUSTRIES)
+SHORT = ("restaurant", "shop")
+
+
+@pytest.mark.parametrize(
+    "template", [*SHORT, *(pytest.param(one, marks=full_only) for one in INDUSTRIES if one not in SHORT)]
+)
 async def test_every_call_to_action_is_a_click(reader: Browser, page_server: PageServer, template: str) -> None:
     page_server.publish(full(INDUSTRIES[template]))
     page_server.beacons.clear()
