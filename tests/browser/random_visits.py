@@ -31,7 +31,10 @@ class Counts:
 
 
 class RandomVisit:
-    """One visit: it acts in the browser and counts what it does. `hide` is the script of a hidden or shown tab."""
+    """One visit: it acts in the browser and counts what it does.
+
+    `hide` is the script that hides or shows the tab.
+    """
 
     def __init__(self, page: Page, lp_id: str, rng: random.Random, hide: str) -> None:
         self._page, self._rng, self._hide = page, rng, hide

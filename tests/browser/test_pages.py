@@ -264,7 +264,7 @@ async def elsewhere(route: Route) -> None:
 
 
 async def press_calls(page: Page, selector: str, most: int) -> int:
-    """Press the visible calls to action of a page, at most so many; return their number once they are decided."""
+    """Press the visible calls to action, `most` of them; return their number once they are decided."""
     calls = [one for one in await page.locator(selector).all() if await one.is_visible()][:most]
     for call in calls:
         await page.evaluate("scrollTo(0, 0)")
