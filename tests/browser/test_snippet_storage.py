@@ -22,7 +22,7 @@ async def flush(page: Page) -> None:
 
 
 async def stored(page: Page) -> dict[str, str]:
-    """Return the bodies of stored beacons by key, oldest first. 13 digits before a body say how long it is kept."""
+    """Return the bodies of stored beacons by key, oldest first, without the 13 digits before them."""
     return {key: value[13:] for key, value in await page.evaluate(STORED)}
 
 
