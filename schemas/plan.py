@@ -11,7 +11,7 @@ Name = Annotated[str, Field(max_length=32, pattern=r"^[a-z][a-z0-9_]*$")]
 
 
 class Brief(Model):
-    """What follows from a request's words: resolved once, so that all steps of a request agree.
+    """The values that a request's words decide. They are resolved once, so that all steps agree.
 
     `trade` is the kind of business, and `reason` says why. `template` is the name of the page's design, and `drawings`
     has the name of the drawing for each role. `groups` are the section groups of the copy, the hero's first. The

@@ -233,6 +233,6 @@ def _structured(
 
 
 def optimise(html: str) -> bytes:
-    """Return the page as minified bytes; visible text and scripts do not change."""
+    """Return the page as minified bytes. Visible text and scripts stay the same."""
     small: str = minify_html.minify(html, keep_closing_tags=True, keep_html_and_head_opening_tags=True)
     return small.encode()

@@ -126,7 +126,7 @@ async def _copy(services: GenerationServices, plan: Plan, state: StepState) -> O
 
 
 def copy_output(copy: Copy, warnings: Iterable[Warning_]) -> dict[str, Any]:
-    """Return the output of a copy step, also of one that cached copy replaces."""
+    """Return the output of a copy step, whether a model or the cache gave the copy."""
     dumped = [warning.model_dump(mode="json") for warning in warnings]
     return {"copy": copy.model_dump(mode="json"), "warnings": dumped}
 

@@ -138,7 +138,7 @@ class Site:
         return web.Response(text=body.replace("SCRIPT", query.get("script", "/t.js")), content_type="text/html")
 
     async def serve_slowly(self, request: web.Request) -> web.Response:
-        """Answer once the test allows it, so that the page stays."""
+        """Answer 204 once the test allows it. The browser then stays on its page."""
         await self._released.wait()
         return web.Response(status=204)
 

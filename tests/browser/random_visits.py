@@ -87,7 +87,7 @@ class RandomVisit:
         self._here.kinds[kind] += 1
 
     async def _press_nothing(self) -> None:
-        """Press where nothing is, each time in another column, so that no two presses look like rage."""
+        """Press an empty place, each time in another column, so that no two presses look like rage."""
         self._column = (self._column + 40) % 300
         await self._press("dead_click", 360 + self._column, self._rng.randrange(100, 700))
         await wait_in(self._page, DEAD_S)

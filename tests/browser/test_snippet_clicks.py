@@ -24,7 +24,7 @@ async def middle(page: Page, selector: str = "#it") -> tuple[float, float]:
 
 
 async def clicked(site: Site, page: Page) -> str:
-    """Wait until each click is known to be dead or not, and return the letters of the clicks."""
+    """Wait until the snippet has decided which clicks are dead; return the letters of the clicks."""
     await wait_in(page, DEAD_S)
     await page.evaluate("lpstream.flush()")
     await site.until(lambda: site.events("crd"))

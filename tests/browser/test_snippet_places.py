@@ -11,7 +11,7 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobil
 
 
 async def flush(page: Page, site: Site) -> None:
-    """Have the snippet post what it knows, and wait for it."""
+    """Make the snippet post its events, and wait for the post."""
     before = len(site.posts)
     await page.evaluate("lpstream.flush()")
     await site.posted(before + 1)

@@ -97,7 +97,7 @@ class Watch:
         self.lag_ms = 0.0
 
     async def empty_redis(self) -> None:
-        """Remove all data. Of the costs of earlier tests, the worker restores those in results."""
+        """Remove all data. The worker restores the costs of earlier tests from their results."""
         names = [name async for name in self.redis.scan_iter(match="lp:result:*", count=1_000)]
         results = await self.redis.mget(names) if names else []
         self._before = sum(json.loads(result)["cost_micro_jpy"] for result in results)

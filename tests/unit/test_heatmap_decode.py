@@ -82,7 +82,7 @@ def expected(beacon: Beacon) -> dict[str, Any]:
 
 
 def layout(beacon: Beacon) -> list[tuple[str, int, int, int]]:
-    """Return the sections, each with how it is known to be new, then the new ones without a place."""
+    """Return (name, top, bottom, state) of each section; new sections without a place come last."""
     if beacon.new_sections is UNSET:
         return [(*section, BY_DEPTH) for section in beacon.sections]
     new, found = list(dict.fromkeys(beacon.new_sections)), []

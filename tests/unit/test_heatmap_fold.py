@@ -26,7 +26,7 @@ Row = tuple[Any, ...]
 
 
 def rows_of(fold: Fold) -> dict[str, list[Row]]:
-    """Return each table's rows as tuples, in the order of insertion."""
+    """Return the rows of each table as tuples, in the order in which they are inserted."""
     return {name: list(zip(*table.to_pydict().values(), strict=True)) for name, table in fold.tables().items()}
 
 

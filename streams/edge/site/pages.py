@@ -166,7 +166,7 @@ def _owns(caller: Caller | None, tenant_id: str) -> bool:
 
 
 def uuid_of(text: str) -> UUID:
-    """Return the id of a request. Raise HttpError 404 if it is none."""
+    """Return the request id of a path. Raise HttpError 404 if the text is not a UUID."""
     try:
         return UUID(text)
     except ValueError as error:

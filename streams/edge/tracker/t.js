@@ -28,7 +28,7 @@
   const FIELD = "input:not([type=button]),select,textarea,[contenteditable]";
   const UNSEEN = FIELD + ",video,audio,canvas,svg a";
   const ANSWER_MS = 15000, MOST_KEPT = 250000, MOST_LEAVING = 50000;
-  // the server forgets after 30 minutes what it has counted: what may have arrived must not come later than that
+  // the server remembers beacons for 30 minutes: a beacon that may have arrived must not come later
   const KEEP_TRIED_MS = 20 * 60 * 1000, KEEP_UNTRIED_MS = 24 * 60 * 60 * 1000;
   // how a pageview began, if not by loading the page
   const ROUTE = 1, PAGE = 2;
@@ -68,7 +68,8 @@
     // a page that scrolled stays the page while a dialog locks it
     else if (scroller === page ? !(pageH > viewH) : !scrolls(scroller)) {
       scroller = document.elementsFromPoint(viewW / 2, viewH / 2).find((element) => scrolls(element) &&
-        element.clientHeight * element.clientWidth > viewW * viewH / 2 && /auto|scroll/.test(style(element).overflowY)) || page;
+        element.clientHeight * element.clientWidth > viewW * viewH / 2 &&
+        /auto|scroll/.test(style(element).overflowY)) || page;
     }
     pageW = viewW + (scroller === page && clipped("overflowX") ? 0 : scroller.scrollWidth - scroller.clientWidth);
     pageH = viewH + scroller.scrollHeight - scroller.clientHeight;
@@ -164,10 +165,11 @@
     if (!leaving && by === ROUTE && !named && !seq && now() - beganAt < NAMED_MS) return;
     open();
     exposure();
-    // a click of which it is not known whether it is dead waits for the next beacon, unless there may be none
+    // an undecided click (dead or not) waits for the next beacon, unless the page is left
     const ready = events.filter((event) => leaving || !event[UNDECIDED]);
     if (allowed && opened && ready.length) {
       events = events.filter((event) => !leaving && event[UNDECIDED]);
+      // the JSON is written by hand: JSON.stringify would call the page's `toJSON`
       const t0 = ready[0][AT], column = (place) => ready.map((event) => event[place]);
       put(`${KEY} ${now()} ${viewId}${seq}`, now() + KEEP_UNTRIED_MS + `{"schema":1,"lp_id":${text(`${lpId}`)},"pageview_id":"${
         viewId}","seq":${seq++},"device":"${kind}","viewport_w":${viewW},"viewport_h":${viewH},"page_w":${pageW},"page_h":${
@@ -182,9 +184,9 @@
     send(leaving);
   };
 
-  /* Beacons are kept until the server has them: each under a key of its own, since other tabs write at the same time. Keys
-     sort by age; values are the time until which to keep the beacon (13 digits), and its body. In localStorage, so that the
-     next page of this origin sends what this page could not. A page that may not store keeps them itself. */
+  /* localStorage holds each beacon until the server has it, so that the next page of this origin sends what this page could
+     not. Each beacon has a key of its own, because other tabs write at the same time. Keys sort by age. A value is the time
+     until which to keep the beacon (13 digits), and its body. A page that may not store keeps its beacons in memory. */
   const KEY = "lpstream " + door, own = {};
   const stores = () => { try { return [own, localStorage]; } catch { return [own]; } };
   const keys = () => stores().flatMap((store) => Object.keys(store)).filter((key) => !key.indexOf(KEY)).sort().reverse();
@@ -196,7 +198,7 @@
     for (const store of stores()) delete store[key];
   };
 
-  /* One request at a time, all that may go at once when the page leaves: then the newest first. */
+  /* Send one beacon at a time. When the page is left, send all that the browser allows, the newest first. */
   const flying = new Set();
   let waitUntil = 0, backoff = 1000;
   const send = (leaving) => {
@@ -290,7 +292,7 @@
     const { protocol, hostname, href } = link || location;
     goal(protocol === "tel:" ? "t" : protocol === "mailto:" ? "e" :
       hostname === location.hostname || /^(ja|bl|da)/.test(protocol) ? "" : "o");
-    // keys press buttons too, and a label presses its field with the same press: those are no clicks
+    // a key that presses a button is no click; a label and its field are one click
     if (!event.detail || !pressedAt) return;
     const at = now(), since = pressedAt;
     pressedAt = 0;
@@ -342,7 +344,7 @@
     measure();
   };
 
-  /* Routes of an application. It may tell a route change twice, to the browser and by page(): that is one. */
+  /* Routes of an application. A change of the URL and a call of page() for the same route are one pageview. */
   const moved = (event) => {
     if (where() === path) return;
     if (by === PAGE && !routed && now() - beganAt < NAMED_MS || by && !opened && event.navigationType === "replace") {
@@ -359,12 +361,13 @@
   };
   const page = (id, byTag) => {
     if (!id) return;
+    id += "";
     if (!beganAt) {
-      lpId = String(id);
+      lpId = id;
       if (allowed) start();
     } else if (id === lpId ? byTag || !named || now() - beganAt < NAMED_MS : by === ROUTE && !named && !seq) {
-      lpId = named = String(id);
-    } else turn(PAGE, String(id));
+      lpId = named = id;
+    } else turn(PAGE, id);
   };
   const start = () => {
     if (!lpId) return;

@@ -107,7 +107,7 @@ def _row(filled: Filled, ours: list[Run], contender: Contender, versions: dict[s
 
 
 def summary(runs: list[Run]) -> Row:
-    """Return the seconds of each run, the median processor seconds (also ClickHouse's) and peak memory."""
+    """Return seconds of each run, median CPU seconds (of the peer and of ClickHouse) and peak memory."""
     return {
         "seconds": [round(run.seconds, 2) for run in runs],
         "cpu_s": round(median(run.cpu_s for run in runs), 2),

@@ -173,9 +173,9 @@ class Batches:
 
 @contextlib.asynccontextmanager
 async def appending(servers: str) -> AsyncIterator[Batches]:
-    """Open batches for `heatmap.events` while the block runs.
+    """Yield batches of records for `heatmap.events`; close their producer after the block.
 
-    Raise Retryable if Kafka does not take them.
+    Raise Retryable if Kafka does not accept the records.
     """
     producer = AIOKafkaProducer(**reach(servers), max_batch_size=BATCH_BYTES, acks="all")
     await producer.start()

@@ -36,9 +36,9 @@ class Seen:
     rows: int = 0
 
     def take(self, report: Report) -> None:
-        """Add a day's report. Raise LpstreamError if it has problems or waiting work."""
+        """Add the report of a day. Raise LpstreamError if it names problems or unfinished work."""
         if report.problems or report.waiting:
-            raise LpstreamError(f"tiers: problems or waiting work: {report.problems + report.waiting}")
+            raise LpstreamError(f"tiers: problems or unfinished work: {report.problems + report.waiting}")
         for part, action in (("move", "moved"), ("chill", "chilled")):
             if action in report.done:
                 self.seconds.setdefault(part, []).append(report.parts[part])
