@@ -21,13 +21,12 @@ from infra.clickhouse.client import ClickHouse
 from infra.embedded.stack import Stack
 from schemas.errors import LpstreamError
 from schemas.generation import Business, GenerationRequest, encode_model
-from schemas.heatmap import Kind
 from streams.client import over_http
 from streams.local.console import err, out
 from streams.local.installation import Installation
 from streams.local.prepare import settings_of
 from streams.proof.gallery import save_page, write_gallery
-from streams.proof.verify.counts import BY_KIND
+from streams.proof.verify.counts import BY_KIND, STORED
 from streams.proof.visitors import DEVICES, tally, visits
 from streams.runtime.stores import open_analyst
 
@@ -63,7 +62,7 @@ async def run(stack: Stack, services: Installation, target: Path, *, visits: int
     await clickhouse.close()
     sent = tally(beacons)
     events = {
-        kind.value: {"sent": sent[kind], "acknowledged": acknowledged[kind], "counted": counted[kind]} for kind in Kind
+        str(kind): {"sent": sent[kind], "acknowledged": acknowledged[kind], "counted": counted[kind]} for kind in STORED
     }
     summary = {
         "events": events,

@@ -4,15 +4,16 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from schemas.heatmap import decode_beacon
+from infra.clickhouse.client import ClickHouse
+from schemas.heatmap import KIND_BY_LETTER, decode_beacon
 from streams.proof.edge_load import Outcome
 from streams.proof.verify.capacity import capacity, carried, instances, ran_out
-from streams.proof.verify.counts import compare
+from streams.proof.verify.counts import compare, counted_by_page
 from streams.proof.verify.departures import departure_rate, leaving
 from streams.proof.verify.faults import planned
 from streams.proof.verify.fleet import Part, Seen, merged, split
@@ -356,3 +357,17 @@ def test_an_interrupted_run_is_still_reported(tmp_path: Path) -> None:
 def test_runs_with_the_same_seed_have_different_ids() -> None:
     one, other = (Asked(SCENARIOS["normal"], 1, 60, 0, 10, seed=5) for _ in range(2))
     assert one.seed == other.seed and one.run != other.run
+
+
+class OneRow:
+    """A ClickHouse that answers a query with a row of the columns that the query names."""
+
+    async def rows(self, sql: str, _: object) -> list[dict[str, object]]:
+        """Return 3 for each counted kind."""
+        return [{"lp_id": "lp"} | dict.fromkeys(re.findall(r" AS (\w+)", sql), 3)]
+
+
+async def test_counted_events_have_the_kinds_that_visitors_send() -> None:
+    counted = await counted_by_page(cast(ClickHouse, OneRow()), ["lp"])
+    sent = {KIND_BY_LETTER[letter].value for letter in "crdmsg"}
+    assert counted == {"lp": Counter(dict.fromkeys(sent, 3))}

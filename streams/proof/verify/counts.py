@@ -17,12 +17,17 @@ from schemas.generation import RESULTS
 from schemas.heatmap import Kind
 
 LOOK_S, FETCH_MS, SETTLE_S = 1.0, 200, 6.0
-KINDS = [kind.value for kind in Kind]
+# the kinds that simulated visitors send, and what the tables have for each
+STORED = {
+    Kind.CLICK: "sum(clicks) - sum(rage_clicks) - sum(dead_clicks)",
+    Kind.RAGE_CLICK: "sum(rage_clicks)",
+    Kind.DEAD_CLICK: "sum(dead_clicks)",
+    Kind.MOVE: "sum(moves)",
+    Kind.SCROLL: "sum(scrolls)",
+    Kind.GOAL: "sum(goals)",
+}
 CROWD_COLUMNS = ("clicks", "moves", "scrolls")  # the only kinds in the crowd's beacons
-BY_KIND = (
-    "sum(clicks) - sum(rage_clicks) - sum(dead_clicks) AS click, sum(rage_clicks) AS rage_click,"
-    " sum(dead_clicks) AS dead_click, sum(moves) AS move, sum(scrolls) AS scroll, sum(goals) AS goal"
-)
+BY_KIND = ", ".join(f"{sums} AS {kind.value}" for kind, sums in STORED.items())
 BY_PAGE = f"SELECT lp_id, {BY_KIND} FROM heatmap_windows WHERE lp_id IN {{lp_ids:Array(String)}} GROUP BY lp_id"
 BY_PREFIX = (
     "SELECT sum(clicks) AS clicks, sum(moves) AS moves, sum(scrolls) AS scrolls FROM heatmap_windows"
@@ -65,7 +70,7 @@ def _total(tally: Tally) -> int:
 async def counted_by_page(clickhouse: ClickHouse, lp_ids: Collection[str]) -> dict[str, Counter[str]]:
     """Return the events in ClickHouse by page and kind."""
     rows = await clickhouse.rows(BY_PAGE, {"lp_ids": list(lp_ids)})
-    return {row["lp_id"]: Counter({kind: int(row[kind]) for kind in KINDS if row[kind]}) for row in rows}
+    return {row["lp_id"]: Counter({str(kind): int(row[kind]) for kind in STORED if row[kind]}) for row in rows}
 
 
 async def settled(
