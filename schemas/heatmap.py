@@ -28,6 +28,8 @@ BAND_PX = 100
 MAX_PAGE_H = 65_536
 INT32_MAX = 2**31 - 1
 INT53_MAX = 2**53 - 1
+# sampling at a smaller rate is counted as this rate
+LEAST_RATE = 0.001
 
 Device = Literal["mobile", "tablet", "desktop"]
 DEVICES: tuple[Device, ...] = ("mobile", "tablet", "desktop")

@@ -23,7 +23,8 @@ from streams.proof.visitors import visits
 COUNTED_WITHIN_S = 60
 SUMS = {
     "hits", "dwell_ms", "reached", "exposure_ms", "clicks", "pageviews", "events", "rage_clicks", "dead_clicks",
-    "moves", "scrolls", "goals",
+    "moves", "scrolls", "goals", "goals_form", "goals_tel", "goals_mail", "goals_outbound", "goals_custom",
+    "conversions", "sampled_out",
 }  # fmt: skip
 
 

@@ -16,16 +16,21 @@ COLUMNS = {
     "heatmap_cells": "lp_id window_start device kind fixed x y hits dwell_ms",
     "heatmap_scroll": "lp_id window_start device band reached exposure_ms",
     "heatmap_sections": "lp_id window_start device section clicks reached exposure_ms",
-    "heatmap_windows": "lp_id window_start device pageviews events clicks rage_clicks dead_clicks moves scrolls goals",
+    "heatmap_windows": "lp_id window_start device pageviews events clicks rage_clicks dead_clicks moves scrolls goals"
+    " goals_form goals_tel goals_mail goals_outbound goals_custom conversions sampled_out",
     "heatmap_views": "lp_id window_start device page_w page_h viewport_w viewport_h pageviews",
 }
-MEASURES = {"heatmap_cells": 2, "heatmap_scroll": 2, "heatmap_sections": 3, "heatmap_windows": 8, "heatmap_views": 1}
+MEASURES = {"heatmap_cells": 2, "heatmap_scroll": 2, "heatmap_sections": 3, "heatmap_windows": 15, "heatmap_views": 1}
 WINDOW_COLUMNS = COLUMNS["heatmap_windows"].split()[3:]
 COUNTER = {"c": ["clicks"], "r": ["clicks", "rage_clicks"], "d": ["clicks", "dead_clicks"]} | {
     "m": ["moves"],
     "s": ["scrolls"],
-    **{letter: ["goals"] for letter in "gfeot"},
-    "v": [],
+    "f": ["goals", "goals_form"],
+    "t": ["goals", "goals_tel"],
+    "e": ["goals", "goals_mail"],
+    "o": ["goals", "goals_outbound"],
+    "g": ["goals", "goals_custom"],
+    "v": ["conversions"],
 }
 
 
@@ -68,11 +73,13 @@ def count_beacon(tables: dict[str, Rows], beacon: Beacon, timestamp_ms: int) -> 
     shift = timestamp_ms - beacon.last_event_ms if skewed(beacon, timestamp_ms) else 0
     page_h = clamp(beacon.page_h, 0, 65536)
     depth = beacon.depth
+    left_out = round(1000 / beacon.rate) - 1000
     if beacon.seq == 0:
         shared = (beacon.lp_id, window_start(beacon.t0 + shift), beacon.device)
         sizes = tuple(size // 16 * 16 for size in (beacon.page_w, page_h, beacon.viewport_w, beacon.viewport_h))
         add(tables["heatmap_views"], (*shared, *sizes), 1)
         tables["heatmap_windows"][shared][0] += 1
+        tables["heatmap_windows"][shared][-1] += left_out
     for name in dict.fromkeys(beacon.new_sections or ()):
         first = (beacon.lp_id, window_start(beacon.t0 + shift + beacon.dt[0]), beacon.device)
         add(tables["heatmap_sections"], (*first, name), 0, 1)
@@ -83,6 +90,7 @@ def count_beacon(tables: dict[str, Rows], beacon: Beacon, timestamp_ms: int) -> 
         windows = tables["heatmap_windows"][shared]
         for column in ("events", *COUNTER[letter]):
             windows[WINDOW_COLUMNS.index(column)] += 1
+        windows[-1] += left_out
         if letter in "crdm":
             width = beacon.viewport_w if fixed else beacon.page_w
             cell = (KIND_BY_LETTER[letter].value, int(fixed), min(127, 128 * x // width), y // 16)

@@ -5,20 +5,25 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class HotTable:
-    """A table: key columns in the order of the sorting key, measures in the order of the columns."""
+    """A table: key columns in the order of the sorting key, measures in the order of the columns.
+
+    `added` are measures of later migrations, which older objects of the warm tier lack. They do not change the
+    fingerprint of rows in which they are 0.
+    """
 
     keys: tuple[str, ...]
     measures: tuple[str, ...]
+    added: tuple[str, ...] = ()
 
     @property
     def columns(self) -> str:
         """Return keys and measures as a list of columns."""
-        return ", ".join((*self.keys, *self.measures))
+        return ", ".join((*self.keys, *self.measures, *self.added))
 
     @property
     def summed(self) -> str:
         """Return keys and sums for a SELECT that groups by the keys."""
-        return ", ".join((*self.keys, *(f"sum(t.{name}) AS {name}" for name in self.measures)))
+        return ", ".join((*self.keys, *(f"sum(t.{name}) AS {name}" for name in (*self.measures, *self.added))))
 
     @property
     def key_list(self) -> str:
@@ -37,7 +42,10 @@ class HotTable:
     def fingerprint(self) -> str:
         """Return the aggregates of `schemas.tiers.Fingerprint` over summed rows."""
         sums = ", ".join(f"sum({name})" for name in self.measures)
-        return f"count() AS row_count, [{sums}] AS sums, sum(cityHash64({self.columns})) AS digest"
+        hashes = f"cityHash64({', '.join((*self.keys, *self.measures))})"
+        if self.added:
+            hashes += f" + if({' + '.join(self.added)} = 0, 0, cityHash64({self.columns}))"
+        return f"count() AS row_count, [{sums}] AS sums, sum({hashes}) AS digest"
 
 
 HOT_TABLES = {
@@ -47,6 +55,10 @@ HOT_TABLES = {
     "heatmap_windows": HotTable(
         ("lp_id", "device", "window_start"),
         ("pageviews", "events", "clicks", "rage_clicks", "dead_clicks", "moves", "scrolls", "goals"),
+        (
+            *("goals_form", "goals_tel", "goals_mail", "goals_outbound", "goals_custom"),
+            *("conversions", "sampled_out"),
+        ),
     ),
     "heatmap_views": HotTable(
         ("lp_id", "device", "window_start", "page_w", "page_h", "viewport_w", "viewport_h"), ("pageviews",)

@@ -56,20 +56,25 @@ class WarmTables:
         condition, parameters = _condition(erasures)
         await self._clickhouse.command(
             f"INSERT INTO lpstream_warm.`{new.name}` ({table.columns}) SELECT {table.columns}"
-            f" FROM lpstream_warm.`{old.name}` WHERE {condition} ORDER BY {table.key_list} SETTINGS {WRITE}",
+            f" FROM {_rows(old)} AND {condition} ORDER BY {table.key_list} SETTINGS {WRITE}",
             parameters,
         )
 
     async def fingerprint(self, item: TierObject, without: Sequence[Erasure] = ()) -> Fingerprint:
         """Return the fingerprint of the object's rows, without the rows of the erasures."""
         condition, parameters = _condition(without)
-        sql = f"SELECT {HOT_TABLES[item.source].fingerprint} FROM lpstream_warm.`{item.name}` WHERE {condition}"
+        sql = f"SELECT {HOT_TABLES[item.source].fingerprint} FROM {_rows(item)} AND {condition}"
         return fingerprint_of((await self._clickhouse.rows(sql, parameters))[0])
 
     async def lp_ids(self, item: TierObject) -> tuple[str, ...]:
         """Return the ids of the pages in the object."""
         rows = await self._clickhouse.rows(f"SELECT DISTINCT lp_id FROM lpstream_warm.`{item.name}`")
         return tuple(sorted(row["lp_id"] for row in rows))
+
+
+def _rows(item: TierObject) -> str:
+    """Return the rows of an object, for FROM. Columns that its table lacks are 0."""
+    return f"lpstream.{item.source.replace('heatmap_', 'warm_')} WHERE _table = '{item.name}'"
 
 
 def _condition(erasures: Sequence[Erasure]) -> tuple[str, dict[str, object]]:

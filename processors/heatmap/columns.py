@@ -24,6 +24,15 @@ KIND_CODES = {"c": CLICK, "d": DEAD_CLICK, "m": MOVE, "r": RAGE_CLICK, "s": SCRO
     "t": TEL,
 }
 
+# the kinds of goals by the columns that count them
+GOAL_KINDS = {
+    "goals_form": FORM,
+    "goals_tel": TEL,
+    "goals_mail": MAIL,
+    "goals_outbound": OUTBOUND,
+    "goals_custom": GOAL,
+}
+
 # how a section is known to be reached for the first time: not in this beacon, by the browser, or by the depth
 SEEN, NEW, BY_DEPTH = range(3)
 # The sections of a page: name, top, bottom, and one of the three. Pages have few layouts and many beacons, so each
@@ -35,9 +44,10 @@ Layout = tuple[tuple[str, int, int, int], ...]
 class BeaconColumns:
     """Checked beacons in columns.
 
-    Times are ms UTC with clock skew corrected; pixels are as given, not clamped. `lp` (index in `lp_ids`) to `layout`
-    (index in `layouts`) have one entry per beacon. `kind` to `fixed` have one entry per event, in the order of the
-    beacons; beacon i owns the next `counts[i]` of them.
+    Times are ms UTC with clock skew corrected; pixels are as given, not clamped. `lp` (index in `lp_ids`) to
+    `sampled_out` have one entry per beacon; `layout` is an index in `layouts`. `sampled_out` is the number of pageviews
+    that the beacon's pageview stands for beside itself, in thousandths. `kind` to `fixed` have one entry per event, in
+    the order of the beacons; beacon i owns the next `counts[i]` of them.
     """
 
     lp_ids: list[str]
@@ -53,6 +63,7 @@ class BeaconColumns:
     depth: Ints
     counts: Ints
     layout: Ints
+    sampled_out: Ints
     kind: Bytes
     time: Ints
     x: Ints
@@ -113,7 +124,7 @@ class BeaconColumns:
 
 PER_BEACON = (
     *("lp", "device", "opens", "viewport_w", "viewport_h", "page_w", "page_h"),
-    *("t0", "depth", "counts", "layout"),
+    *("t0", "depth", "counts", "layout", "sampled_out"),
 )
 PER_EVENT = ("kind", "time", "x", "y", "dwell", "fixed")
 

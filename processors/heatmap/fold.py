@@ -16,7 +16,18 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from processors.heatmap.columns import BY_DEPTH, CONVERSION, GOAL, MOVE, NEW, SCROLL, BeaconColumns, Layout, joined
+from processors.heatmap.columns import (
+    BY_DEPTH,
+    CONVERSION,
+    GOAL,
+    GOAL_KINDS,
+    MOVE,
+    NEW,
+    SCROLL,
+    BeaconColumns,
+    Layout,
+    joined,
+)
 from processors.heatmap.rows import Part, View, Words, arrow_parts
 from processors.heatmap.tallies import (
     BAND_BITS,
@@ -343,11 +354,26 @@ def _new_sections(chunk: _Chunk, sections: _Sections) -> Iterator[tuple[Ints, In
 
 
 def _windows(chunk: _Chunk) -> Sums:
-    """Return the counts of every group: the columns of heatmap_windows, in their order."""
+    """Return the counts of every group: WINDOW_COLUMNS, then COUNTERS."""
     size = len(chunk.groups)
     by_kind = np.bincount(chunk.group * KINDS + chunk.columns.kind, minlength=size * KINDS).reshape(size, KINDS).T
     click, dead, move, rage, scroll = by_kind[:CONVERSION]
     pageviews = np.bincount(chunk.open_group, minlength=size)
-    goals = by_kind[GOAL:].sum(axis=0)
-    counts = (pageviews, by_kind.sum(axis=0), click + dead + rage, rage, dead, move, scroll, goals)
+    counts = (
+        *(pageviews, by_kind.sum(axis=0), click + dead + rage, rage, dead, move, scroll, by_kind[GOAL:].sum(axis=0)),
+        *(by_kind[kind] for kind in GOAL_KINDS.values()),
+        *(by_kind[CONVERSION], _sampled_out(chunk)),
+    )
     return Sums(np.arange(size), np.stack(counts).astype(np.int64))
+
+
+def _sampled_out(chunk: _Chunk) -> Ints:
+    """Return the sum of `sampled_out` over the events and new pageviews of every group."""
+    columns, size = chunk.columns, len(chunk.groups)
+    if not columns.sampled_out.any():
+        return np.zeros(size, dtype=np.int64)
+    # exact in floats, which hold integers up to 2^53
+    of_events = np.bincount(chunk.group, columns.sampled_out[chunk.owner], minlength=size)
+    of_pageviews = np.bincount(chunk.open_group, columns.sampled_out[columns.opens], minlength=size)
+    sums: Ints = (of_events + of_pageviews).astype(np.int64)
+    return sums

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
-from processors.heatmap.columns import CELL_KINDS, DEVICE_NAMES
+from processors.heatmap.columns import CELL_KINDS, DEVICE_NAMES, GOAL_KINDS
 from processors.heatmap.tallies import (
     BAND_BITS,
     CELLS,
@@ -146,11 +146,27 @@ def _sections(sums: Sums, words: Words) -> tuple[Ints, dict[str, pa.Array]]:
 
 
 WINDOW_COLUMNS = ("pageviews", "events", "clicks", "rage_clicks", "dead_clicks", "moves", "scrolls", "goals")
+# counters that are 0 in most windows; the table stores them in `countersMap`
+COUNTERS = (*GOAL_KINDS, "conversions", "sampled_out")
 
 
 def _windows(sums: Sums, _: Words) -> tuple[Ints, dict[str, pa.Array]]:
-    columns = zip(WINDOW_COLUMNS, sums.values, strict=True)
-    return sums.keys, {name: _numbers(column) for name, column in columns}
+    columns = zip(WINDOW_COLUMNS, sums.values, strict=False)
+    return sums.keys, {
+        **{name: _numbers(column) for name, column in columns},
+        **_counters(sums.values[len(WINDOW_COLUMNS) :].T),
+    }
+
+
+def _counters(values: Ints) -> dict[str, pa.Array]:
+    """Return the counters that are not 0 as lists of names and of values; `values` is rows x COUNTERS."""
+    rows, codes = np.nonzero(values)
+    offsets = pa.array(np.searchsorted(rows, np.arange(len(values) + 1)).astype(np.int32))
+    names = pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(COUNTERS, pa.string()))
+    return {
+        "countersMap.name": pa.ListArray.from_arrays(offsets, names.dictionary_decode()),
+        "countersMap.value": pa.ListArray.from_arrays(offsets, _numbers(values[rows, codes])),
+    }
 
 
 def _views(sums: Sums, words: Words) -> tuple[Ints, dict[str, pa.Array]]:

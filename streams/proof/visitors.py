@@ -96,6 +96,7 @@ class Visit:
         self._pageview_id = str(UUID(int=rng.getrandbits(128), version=4))
         self._now = start_ms
         self._events: list[tuple[str, int, int, int, int, bool]] = []
+        self._converted = False
         self._walk()
 
     def _note(self, kind: str, x: float, y: float, dwell: int = 0, fixed: bool = False) -> None:
@@ -139,8 +140,10 @@ class Visit:
                 self._now += 180
             return
         self._note("d" if kind < 0.11 else "c", x, y)
-        if rng.random() < 0.2:
+        if rng.random() < 0.2 and not self._converted:
+            self._converted = True
             self._now += 900
+            self._note("v", 0, 0)
             self._note("g", 0, 0)
 
     def beacons(self) -> Iterator[dict[str, Any]]:

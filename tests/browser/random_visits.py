@@ -66,7 +66,7 @@ class RandomVisit:
                     "clicks": one.kinds.total(),
                     "dead_clicks": one.kinds["dead_click"],
                     "rage_clicks": 0,
-                    "goals": one.goals,
+                    **dict.fromkeys(("goals", "goals_custom", "conversions"), one.goals),
                 },
                 one.cells,
                 Counter(dict.fromkeys(range(-(-one.depth // 100)), 1)),

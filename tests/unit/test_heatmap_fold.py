@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 import pytest
 from beacons import example_beacon
 from brute_force import COLUMNS, count, skewed
@@ -15,6 +16,7 @@ from msgspec import UNSET
 
 from processors.heatmap import fold as fold_module
 from processors.heatmap.decode import TABLES, Fold, decode
+from processors.heatmap.rows import COUNTERS
 from processors.heatmap.tallies import Sums
 from schemas.errors import DecodeError
 from schemas.heatmap import INT32_MAX, MAX_EARLIER_MS, MAX_SPAN_MS, Beacon, check_beacon, decode_beacon
@@ -27,7 +29,17 @@ Row = tuple[Any, ...]
 
 def rows_of(fold: Fold) -> dict[str, list[Row]]:
     """Return the rows of each table as tuples, in the order in which they are inserted."""
-    return {name: list(zip(*table.to_pydict().values(), strict=True)) for name, table in fold.tables().items()}
+    return {name: list(zip(*plain(table).values(), strict=True)) for name, table in fold.tables().items()}
+
+
+def plain(table: pa.Table) -> dict[str, list[Any]]:
+    """Return the columns of a table, with a column for each counter of `countersMap`."""
+    columns = table.to_pydict()
+    if "countersMap.name" in columns:
+        pairs = zip(columns.pop("countersMap.name"), columns.pop("countersMap.value"), strict=True)
+        counters = [dict(zip(names, values, strict=True)) for names, values in pairs]
+        columns |= {name: [row.get(name, 0) for row in counters] for name in COUNTERS}
+    return columns
 
 
 def folded(records: list[tuple[bytes, int]], sizes: list[int] | None = None) -> tuple[Fold, int]:
@@ -54,14 +66,14 @@ def test_the_contracts_example_gives_the_contracts_rows() -> None:
     assert rows["heatmap_cells"] == [(*key, "click", 1, 39, 21, 1, 0), (*key, "move", 0, 14, 56, 1, 350)]
     assert rows["heatmap_scroll"] == [(*key, band, 1, 0) for band in range(9)]
     assert rows["heatmap_sections"] == [(*key, "hero", 0, 1, 0), (*key, "price", 0, 1, 0)]
-    assert rows["heatmap_windows"] == [(*key, 1, 3, 1, 0, 0, 1, 1, 0)]
+    assert rows["heatmap_windows"] == [(*key, 1, 3, 1, 0, 0, 1, 1, 0, *[0] * 7)]
     assert rows["heatmap_views"] == [(*key, 384, 5200, 384, 832, 1)]
     assert tuple(rows) == TABLES
 
 
 def test_columns_are_named_and_typed_for_clickhouse() -> None:
     tables = folded([(msgspec.json.encode(example_beacon(sections=[["hero", 0, 820]])), NOW_MS)])[0].tables()
-    assert {name: " ".join(table.column_names) for name, table in tables.items()} == COLUMNS
+    assert {name: " ".join(plain(table)) for name, table in tables.items()} == COLUMNS
     types = {field.name: str(field.type) for table in tables.values() for field in table.schema}
     words = {types[name].split(",")[0] for name in ("lp_id", "device", "kind", "section")}
     assert words == {"dictionary<values=string"}
@@ -90,7 +102,22 @@ def test_the_browser_says_which_sections_are_new() -> None:
 
 def test_all_kinds_of_goals_count_as_goals_and_conversions_as_events() -> None:
     goals = dict.fromkeys(("dt", "x", "y", "dwell"), [0] * 6)
-    assert one(type="vgfeot", **goals)["heatmap_windows"][0][4:] == (6, 0, 0, 0, 0, 0, 5)
+    assert one(type="vgfeot", **goals)["heatmap_windows"][0][4:] == (6, 0, 0, 0, 0, 0, 5, 1, 1, 1, 1, 1, 1, 0)
+
+
+def test_each_goal_counts_in_the_column_of_its_kind() -> None:
+    three = dict.fromkeys(("dt", "x", "y", "dwell"), [0] * 3)
+    goals = {letter: one(type=f"{letter}ss", **three)["heatmap_windows"][0][11:] for letter in "fteogv"}
+    assert goals == {letter: tuple(int(at == place) for at in range(7)) for place, letter in enumerate("fteogv")}
+
+
+@pytest.mark.parametrize(
+    ("rate", "each"), [(1, 0), (0.5, 1000), (0.1, 9000), (0.3, 2333), (0.001, 999_000), (1e-300, 999_000)]
+)
+def test_sampled_events_and_pageviews_count_what_was_left_out(rate: float, each: int) -> None:
+    windows = one(rate=rate)["heatmap_windows"]
+    assert [(row[3], row[4], row[-1]) for row in windows] == [(1, 3, 4 * each)]
+    assert one(rate=rate, seq=1)["heatmap_windows"][0][-1] == 3 * each
 
 
 def test_events_of_a_beacon_fall_into_their_own_windows() -> None:

@@ -113,7 +113,14 @@ CREATE OR REPLACE VIEW lpstream.tiered_windows
     dead_clicks UInt64 COMMENT 'Clicks without effect.',
     moves UInt64 COMMENT 'Pointer rests.',
     scrolls UInt64 COMMENT 'Scroll events.',
-    goals UInt64 COMMENT 'Goals: a form sent, or told by the page.'
+    goals UInt64 COMMENT 'Goals of any kind, each kind at most once a pageview.',
+    goals_form UInt64 COMMENT 'Goals: forms sent.',
+    goals_tel UInt64 COMMENT 'Goals: links to a phone number.',
+    goals_mail UInt64 COMMENT 'Goals: links to a mail address.',
+    goals_outbound UInt64 COMMENT 'Goals: links to another site.',
+    goals_custom UInt64 COMMENT 'Goals: calls of lpstream.goal().',
+    conversions UInt64 COMMENT 'Pageviews with a goal of any kind, each counted at its first goal.',
+    sampled_out UInt64 COMMENT 'Sum of 1000 / rate - 1000 over events and pageviews: what sampling left out, in thousandths.'
 ) AS
 WITH
 (
@@ -122,11 +129,13 @@ WITH
     FROM lpstream.tier_now
     WHERE source = 'heatmap_windows'
 ) AS tier
-SELECT lp_id, window_start, toDate(window_start) AS utc_date, device, pageviews, events, clicks, rage_clicks, dead_clicks, moves, scrolls, goals
+SELECT lp_id, window_start, toDate(window_start) AS utc_date, device, pageviews, events, clicks, rage_clicks, dead_clicks, moves, scrolls, goals,
+    goals_form, goals_tel, goals_mail, goals_outbound, goals_custom, conversions, sampled_out
 FROM lpstream.heatmap_windows
 WHERE _partition_id NOT IN tier.2
 UNION ALL
-SELECT lp_id, window_start, YYYYMMDDToDate(toUInt32OrZero(splitByChar('_', _table)[3])) AS utc_date, device, pageviews, events, clicks, rage_clicks, dead_clicks, moves, scrolls, goals
+SELECT lp_id, window_start, YYYYMMDDToDate(toUInt32OrZero(splitByChar('_', _table)[3])) AS utc_date, device, pageviews, events, clicks, rage_clicks, dead_clicks, moves, scrolls, goals,
+    goals_form, goals_tel, goals_mail, goals_outbound, goals_custom, conversions, sampled_out
 FROM lpstream.warm_windows
 WHERE has(tier.1, _table)
 COMMENT 'heatmap_windows of all tiers: several rows of one key may be there, so always query with sum().';
@@ -236,9 +245,25 @@ CREATE OR REPLACE VIEW lpstream.lp_windows
     dead_clicks UInt64 COMMENT 'Clicks without effect.',
     moves UInt64 COMMENT 'Pointer rests.',
     scrolls UInt64 COMMENT 'Scroll events.',
-    goals UInt64 COMMENT 'Goals: a form sent, or told by the page.'
+    goals UInt64 COMMENT 'Goals of any kind, each kind at most once a pageview.',
+    goals_form UInt64 COMMENT 'Goals: forms sent.',
+    goals_tel UInt64 COMMENT 'Goals: links to a phone number.',
+    goals_mail UInt64 COMMENT 'Goals: links to a mail address.',
+    goals_outbound UInt64 COMMENT 'Goals: links to another site.',
+    goals_custom UInt64 COMMENT 'Goals: calls of lpstream.goal().',
+    conversions UInt64 COMMENT 'Pageviews with a goal of any kind, each counted at its first goal.',
+    scale Float64 COMMENT 'Mean of 1 / rate over the events and pageviews of the row. Counts times this include what sampling left out.',
+    scaled_pageviews Float64 COMMENT 'Pageviews with those that sampling left out: each counts 1 / rate.',
+    scaled_events Float64 COMMENT 'Events, each 1 / rate.',
+    scaled_clicks Float64 COMMENT 'Clicks, each 1 / rate.',
+    scaled_goals Float64 COMMENT 'Goals, each 1 / rate.',
+    scaled_conversions Float64 COMMENT 'Conversions, each 1 / rate.'
 ) AS
-SELECT lp_id, window_start, utc_date, device, pageviews, events, clicks, rage_clicks, dead_clicks, moves, scrolls, goals
+SELECT lp_id, window_start, utc_date, device, pageviews, events, clicks, rage_clicks, dead_clicks, moves, scrolls, goals,
+    goals_form, goals_tel, goals_mail, goals_outbound, goals_custom, conversions,
+    1 + sampled_out / 1000 / greatest(events + pageviews, 1) AS scale, pageviews * scale AS scaled_pageviews,
+    events * scale AS scaled_events, clicks * scale AS scaled_clicks, goals * scale AS scaled_goals,
+    conversions * scale AS scaled_conversions
 FROM lpstream.tiered_windows
 COMMENT 'Totals by 5-second window. Always query with sum().';
 
@@ -270,11 +295,25 @@ CREATE OR REPLACE VIEW lpstream.lp_daily
     dead_clicks UInt64 COMMENT 'Clicks without effect.',
     moves UInt64 COMMENT 'Pointer rests.',
     scrolls UInt64 COMMENT 'Scroll events.',
-    goals UInt64 COMMENT 'Goals: a form sent, or told by the page.'
+    goals UInt64 COMMENT 'Goals of any kind, each kind at most once a pageview.',
+    goals_form UInt64 COMMENT 'Goals: forms sent.',
+    goals_tel UInt64 COMMENT 'Goals: links to a phone number.',
+    goals_mail UInt64 COMMENT 'Goals: links to a mail address.',
+    goals_outbound UInt64 COMMENT 'Goals: links to another site.',
+    goals_custom UInt64 COMMENT 'Goals: calls of lpstream.goal().',
+    conversions UInt64 COMMENT 'Pageviews with a goal of any kind, each counted at its first goal.',
+    scaled_pageviews Float64 COMMENT 'Pageviews with those that sampling left out: each counts 1 / rate.',
+    scaled_events Float64 COMMENT 'Events, each 1 / rate.',
+    scaled_clicks Float64 COMMENT 'Clicks, each 1 / rate.',
+    scaled_goals Float64 COMMENT 'Goals, each 1 / rate.',
+    scaled_conversions Float64 COMMENT 'Conversions, each 1 / rate.'
 ) AS
 SELECT lp_id, toDate(window_start, '{timezone}') AS day, device, sum(w.pageviews) AS pageviews, sum(w.events) AS events,
     sum(w.clicks) AS clicks, sum(w.rage_clicks) AS rage_clicks, sum(w.dead_clicks) AS dead_clicks, sum(w.moves) AS moves,
-    sum(w.scrolls) AS scrolls, sum(w.goals) AS goals
-FROM lpstream.tiered_windows AS w
+    sum(w.scrolls) AS scrolls, sum(w.goals) AS goals, sum(w.goals_form) AS goals_form, sum(w.goals_tel) AS goals_tel,
+    sum(w.goals_mail) AS goals_mail, sum(w.goals_outbound) AS goals_outbound, sum(w.goals_custom) AS goals_custom,
+    sum(w.conversions) AS conversions, sum(w.scaled_pageviews) AS scaled_pageviews, sum(w.scaled_events) AS scaled_events,
+    sum(w.scaled_clicks) AS scaled_clicks, sum(w.scaled_goals) AS scaled_goals, sum(w.scaled_conversions) AS scaled_conversions
+FROM lpstream.lp_windows AS w
 GROUP BY lp_id, day, device
 COMMENT 'Totals by day of the time zone {timezone}.';

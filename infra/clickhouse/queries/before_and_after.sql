@@ -1,20 +1,20 @@
 -- Before and after a change
--- Goals per pageview before and from the day of a change; |z| over 1.96 happens by chance in one case of twenty.
+-- Conversions per pageview before and from the day of a change; |z| over 1.96 happens by chance in one case of twenty.
 WITH
     sumIf(w.pageviews, utc_date < {change:Date}) AS views_before,
     sumIf(w.pageviews, utc_date >= {change:Date}) AS views_after,
-    sumIf(w.goals, utc_date < {change:Date}) AS goals_before,
-    sumIf(w.goals, utc_date >= {change:Date}) AS goals_after,
-    goals_before / greatest(views_before, 1) AS rate_before,
-    goals_after / greatest(views_after, 1) AS rate_after,
-    (goals_before + goals_after) / greatest(views_before + views_after, 1) AS rate,
+    sumIf(w.conversions, utc_date < {change:Date}) AS conversions_before,
+    sumIf(w.conversions, utc_date >= {change:Date}) AS conversions_after,
+    conversions_before / greatest(views_before, 1) AS rate_before,
+    conversions_after / greatest(views_after, 1) AS rate_after,
+    (conversions_before + conversions_after) / greatest(views_before + views_after, 1) AS rate,
     sqrt(rate * (1 - least(rate, 1)) * (1 / greatest(views_before, 1) + 1 / greatest(views_after, 1))) AS deviation
 SELECT
     device,
     views_before,
     views_after,
-    round(100 * rate_before, 2) AS goals_per_100_before,
-    round(100 * rate_after, 2) AS goals_per_100_after,
+    round(100 * rate_before, 2) AS conversions_per_100_before,
+    round(100 * rate_after, 2) AS conversions_per_100_after,
     if(deviation = 0, 0, round((rate_after - rate_before) / deviation, 2)) AS z
 FROM lp_windows AS w
 WHERE lp_id = {lp_id:String} AND utc_date >= {from:Date} AND utc_date < {to:Date}

@@ -1,11 +1,11 @@
 -- Top landing pages
--- The most visited pages, with their clicks, goals and rage clicks.
+-- The most visited pages, with their clicks, goals and rage clicks. Visits left out by sampling are included.
 SELECT
     lp_id,
-    sum(d.pageviews) AS pageviews,
-    round(sum(d.clicks) / greatest(pageviews, 1), 2) AS clicks_per_view,
-    round(100 * sum(d.goals) / greatest(pageviews, 1), 2) AS goals_per_100,
-    round(100 * sum(d.rage_clicks) / greatest(pageviews, 1), 2) AS rage_per_100
+    round(sum(d.scaled_pageviews)) AS pageviews,
+    round(sum(d.scaled_clicks) / greatest(pageviews, 1), 2) AS clicks_per_view,
+    round(100 * sum(d.scaled_goals) / greatest(pageviews, 1), 2) AS goals_per_100,
+    round(100 * sum(d.rage_clicks) / greatest(sum(d.pageviews), 1), 2) AS rage_per_100
 FROM lp_daily AS d
 WHERE day >= {from:Date} AND day < {to:Date}
 GROUP BY lp_id

@@ -1,5 +1,5 @@
 -- Weekday pattern
--- The average day of each weekday in Tokyo.
+-- The average day of each weekday in Tokyo. Visits left out by sampling are included.
 SELECT
     toDayOfWeek(day) AS weekday,
     count() AS days,
@@ -7,7 +7,7 @@ SELECT
     round(100 * sum(wins) / greatest(sum(views), 1), 2) AS goals_per_100
 FROM
 (
-    SELECT day, sum(d.pageviews) AS views, sum(d.goals) AS wins
+    SELECT day, sum(d.scaled_pageviews) AS views, sum(d.scaled_goals) AS wins
     FROM lp_daily AS d
     WHERE day >= {from:Date} AND day < {to:Date} AND ({lp_id:String} = '' OR lp_id = {lp_id:String})
     GROUP BY day

@@ -63,7 +63,8 @@ GROUP BY ALL HAVING clicks + reached + exposure_ms > 0;
 
 CREATE TABLE heatmap_windows ENGINE = Memory AS
 SELECT lp_id, window, device, sum(v) AS pageviews, sum(n) AS events, sum(k IN ('c', 'r', 'd')) AS clicks, sum(k = 'r') AS rage_clicks,
-    sum(k = 'd') AS dead_clicks, sum(k = 'm') AS moves, sum(k = 's') AS scrolls, sum(k = 'g') AS goals
+    sum(k = 'd') AS dead_clicks, sum(k = 'm') AS moves, sum(k = 's') AS scrolls,
+    sum(k IN ('g', 'f', 't', 'e', 'o')) AS goals, sum(k = 'v') AS conversions
 FROM (
     SELECT lp_id, intDiv(t0 + d, 5000) AS window, device, 0 AS v, 1 AS n, k
     FROM beacons ARRAY JOIN splitByString('', type) AS k, dt AS d

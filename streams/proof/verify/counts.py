@@ -24,7 +24,8 @@ STORED = {
     Kind.DEAD_CLICK: "sum(dead_clicks)",
     Kind.MOVE: "sum(moves)",
     Kind.SCROLL: "sum(scrolls)",
-    Kind.GOAL: "sum(goals)",
+    Kind.GOAL: "sum(goals_custom)",
+    Kind.CONVERSION: "sum(conversions)",
 }
 CROWD_COLUMNS = ("clicks", "moves", "scrolls")  # the only kinds in the crowd's beacons
 BY_KIND = ", ".join(f"{sums} AS {kind.value}" for kind, sums in STORED.items())
