@@ -65,6 +65,7 @@ async def test_a_recreated_topic_loses_no_events(traffic: Traffic, stack: Stack,
     assert first
 
 
+@full_only
 async def test_records_deleted_before_counting_are_reported(stack: Stack, installation: Installation) -> None:
     place = TopicPartition(TOPIC, 4)
     beacons = some_beacons("lost", 10)[:5]

@@ -261,6 +261,7 @@ async def test_without_s3_cached_pages_are_served_and_new_ones_fail(worker: Gene
             await asyncio.sleep(0.5)
 
 
+@full_only
 async def test_an_emptied_redis_is_restored_from_the_topic(worker: GenerationWorker) -> None:
     async with worker.watched() as watch:
         await watch.flow(cold(5), 600)

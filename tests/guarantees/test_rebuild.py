@@ -40,6 +40,7 @@ async def send(installation: Installation, beacons: list[dict[str, Any]], pause_
             await asyncio.sleep(pause_s)
 
 
+@full_only
 async def test_a_rebuild_under_traffic_needs_a_window_of_15_inserts(traffic: Traffic, stack: Stack) -> None:
     clickhouse = open_writer(settings_of(stack))
     for table in TABLES:

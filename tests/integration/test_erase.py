@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from harness import full_only
 from page_requests import built_in, least
 from tiering import World, clean
 from typer.testing import CliRunner
@@ -190,6 +191,7 @@ async def test_a_tenant_is_erased_with_all_its_pages(world: World) -> None:
     assert (await erase(world, "--tenant", WHOLE.id))["erased"]["pages"] == []
 
 
+@full_only
 async def test_an_interrupted_erasure_is_completed_by_the_next_run(world: World) -> None:
     """Only the page's last file and its result remain; only the result names the request."""
     objects = open_objects(world.settings)
@@ -215,6 +217,7 @@ async def test_a_card_drawn_during_an_erasure_is_not_stored(world: World) -> Non
     await objects.put(source_key(lp_id), source.body, "application/json", "no-store")
 
 
+@full_only
 async def test_a_card_without_a_page_is_erased_with_its_tenant(world: World) -> None:
     objects, alone = open_objects(world.settings), f"{DRAWN.id}-alone"
     await objects.put(card_key(alone, "og"), b"png", "image/png", "no-store")
@@ -240,6 +243,7 @@ async def test_a_tenant_is_not_erased_if_another_uses_its_prefix(world: World) -
     assert (await stored_names(world), await pages_in_tiers(world)) == (before, maps)
 
 
+@full_only
 async def test_the_result_on_the_topic_gets_a_tombstone(world: World) -> None:
     await erase(world, "--lp", TOPIC.pages[0])
     async with AIOKafkaConsumer(bootstrap_servers=world.settings.kafka_bootstrap_servers) as consumer:
@@ -251,6 +255,7 @@ async def test_the_result_on_the_topic_gets_a_tombstone(world: World) -> None:
     assert str(TOPIC.requests[0]).encode() in keys
 
 
+@full_only
 async def test_a_rebuild_leaves_out_erased_pages(world: World) -> None:
     await erase(world, "--lp", LOG.pages[0])
     maps = await pages_in_tiers(world)

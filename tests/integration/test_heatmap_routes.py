@@ -13,6 +13,7 @@ import aiohttp
 import numpy as np
 import pytest
 from beacons import analyst, assert_counted, post_all, some_beacons
+from harness import full_only
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -181,6 +182,7 @@ async def test_concurrent_requests_to_two_edges_draw_one_map(edge: EdgeProcess, 
         assert await maps_drawn(edge) + await maps_drawn(other) == before + 1
 
 
+@full_only
 async def test_maps_without_redis_or_without_clickhouse(edge: EdgeProcess, stack: Stack, counted: str) -> None:
     until = int(time.time() * 1000)  # a fixed end: "until now" would be another map in the next minute
     path = f"/heatmaps/{counted}.png?kind=click&device=mobile&top=9&to={until}"

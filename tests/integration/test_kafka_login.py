@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import full_only
 from page_requests import least
 
 from infra.embedded.kafka import ApacheKafka, Quorum, apache_obstacle
@@ -146,6 +147,7 @@ async def _joined(servers: str) -> bool:
     return False
 
 
+@full_only
 async def test_a_worker_joins_its_group(broker: tuple[str, Path]) -> None:
     servers = settings(broker).kafka_bootstrap_servers
     await ensure_topics(servers, replication_factor=1, min_insync=1, partitions=1)

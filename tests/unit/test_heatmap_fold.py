@@ -244,7 +244,7 @@ _records = st.lists(st.tuples(_allowed, st.integers(-3_000, 3_000).map(lambda n:
 
 
 @settings(
-    max_examples=int(scaled(80, 300)),
+    max_examples=int(scaled(40, 300)),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
