@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 from rich.table import Table
@@ -11,7 +12,7 @@ from rich.table import Table
 from infra.clickhouse.client import ClickHouse
 from infra.clickhouse.kit import KitQuery, kit, kit_query
 from schemas.errors import LpstreamError
-from streams.local.console import DEFAULT_DATA, AsJson, Data, analyst, out
+from streams.local.console import DEFAULT_DATA, AsJson, Data, analyst, out, settings_for
 
 KIT_DAYS = 30
 
@@ -33,7 +34,8 @@ def sql(
         rows: list[dict[str, Any]] = [{"name": each.name, "answers": f"{each.title}. {each.about}"} for each in kit()]
     elif name:
         entry = kit_query(name)
-        rows = asyncio.run(_rows(entry.sql, _filled(entry, values), *analyst(data)))
+        today = datetime.now(ZoneInfo(settings_for(data).timezone)).date()
+        rows = asyncio.run(_rows(entry.sql, _filled(entry, values, today), *analyst(data)))
     else:
         rows = asyncio.run(_rows(query, values, *analyst(data)))
     if as_json:
@@ -52,17 +54,16 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _filled(query: KitQuery, values: dict[str, str]) -> dict[str, str]:
-    filled = _defaults(query) | values
+def _filled(query: KitQuery, values: dict[str, str], today: date) -> dict[str, str]:
+    filled = _defaults(query, today) | values
     if missing := query.parameters.keys() - filled.keys():
         name = min(missing)
         raise LpstreamError(f"--kit {query.name}: give --param {name}=… ({query.parameters[name]})")
     return filled
 
 
-def _defaults(query: KitQuery) -> dict[str, str]:
-    """Return default parameters: the last 30 days, a change in their middle, and all pages if possible."""
-    today = datetime.now(UTC).date()
+def _defaults(query: KitQuery, today: date) -> dict[str, str]:
+    """Return default parameters: 30 days up to today, a change in their middle, all pages if possible."""
     days_ago = {"from": KIT_DAYS, "change": KIT_DAYS // 2, "to": -1}
     defaults = {name: (today - timedelta(days=days)).isoformat() for name, days in days_ago.items()}
     if "{lp_id:String} = ''" in query.sql:

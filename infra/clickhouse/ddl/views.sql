@@ -23,6 +23,7 @@ CREATE OR REPLACE VIEW lpstream.tiered_cells
     lp_id LowCardinality(String) COMMENT 'The page: its lp_id.',
     window_start DateTime('UTC') COMMENT 'Start of the 5-second window of the event''s own time, UTC.',
     utc_date Date COMMENT 'Date of window_start, UTC. Ask by it: other days are then not opened.',
+    day Date COMMENT 'Day of window_start in the time zone {timezone}.',
     device Enum8('mobile' = 1, 'tablet' = 2, 'desktop' = 3) COMMENT 'Kind of device: mobile, tablet or desktop.',
     kind Enum8('click' = 1, 'rage_click' = 2, 'dead_click' = 3, 'move' = 4) COMMENT 'Kind of event.',
     fixed UInt8 COMMENT '1 when x and y count from the viewport, for targets that do not scroll.',
@@ -38,11 +39,11 @@ WITH
     FROM lpstream.tier_now
     WHERE source = 'heatmap_cells'
 ) AS tier
-SELECT lp_id, window_start, toDate(window_start) AS utc_date, device, kind, fixed, x, y, hits, dwell_ms
+SELECT lp_id, window_start, toDate(window_start) AS utc_date, toDate(window_start, '{timezone}') AS day, device, kind, fixed, x, y, hits, dwell_ms
 FROM lpstream.heatmap_cells
 WHERE _partition_id NOT IN tier.2
 UNION ALL
-SELECT lp_id, window_start, YYYYMMDDToDate(toUInt32OrZero(splitByChar('_', _table)[3])) AS utc_date, device, kind, fixed, x, y, hits, dwell_ms
+SELECT lp_id, window_start, YYYYMMDDToDate(toUInt32OrZero(splitByChar('_', _table)[3])) AS utc_date, toDate(window_start, '{timezone}') AS day, device, kind, fixed, x, y, hits, dwell_ms
 FROM lpstream.warm_cells
 WHERE has(tier.1, _table)
 COMMENT 'heatmap_cells of all tiers: several rows of one key may be there, so always query with sum().';
@@ -52,6 +53,7 @@ CREATE OR REPLACE VIEW lpstream.tiered_scroll
     lp_id LowCardinality(String) COMMENT 'The page: its lp_id.',
     window_start DateTime('UTC') COMMENT 'Start of the 5-second window of the event''s own time, UTC.',
     utc_date Date COMMENT 'Date of window_start, UTC. Ask by it: other days are then not opened.',
+    day Date COMMENT 'Day of window_start in the time zone {timezone}.',
     device Enum8('mobile' = 1, 'tablet' = 2, 'desktop' = 3) COMMENT 'Kind of device: mobile, tablet or desktop.',
     band UInt16 COMMENT 'Band of 100 pixels from the top, 0 to 655.',
     reached UInt64 COMMENT 'Pageviews that saw its first pixel for the first time.',
@@ -64,11 +66,11 @@ WITH
     FROM lpstream.tier_now
     WHERE source = 'heatmap_scroll'
 ) AS tier
-SELECT lp_id, window_start, toDate(window_start) AS utc_date, device, band, reached, exposure_ms
+SELECT lp_id, window_start, toDate(window_start) AS utc_date, toDate(window_start, '{timezone}') AS day, device, band, reached, exposure_ms
 FROM lpstream.heatmap_scroll
 WHERE _partition_id NOT IN tier.2
 UNION ALL
-SELECT lp_id, window_start, YYYYMMDDToDate(toUInt32OrZero(splitByChar('_', _table)[3])) AS utc_date, device, band, reached, exposure_ms
+SELECT lp_id, window_start, YYYYMMDDToDate(toUInt32OrZero(splitByChar('_', _table)[3])) AS utc_date, toDate(window_start, '{timezone}') AS day, device, band, reached, exposure_ms
 FROM lpstream.warm_scroll
 WHERE has(tier.1, _table)
 COMMENT 'heatmap_scroll of all tiers: several rows of one key may be there, so always query with sum().';
@@ -78,6 +80,7 @@ CREATE OR REPLACE VIEW lpstream.tiered_sections
     lp_id LowCardinality(String) COMMENT 'The page: its lp_id.',
     window_start DateTime('UTC') COMMENT 'Start of the 5-second window of the event''s own time, UTC.',
     utc_date Date COMMENT 'Date of window_start, UTC. Ask by it: other days are then not opened.',
+    day Date COMMENT 'Day of window_start in the time zone {timezone}.',
     device Enum8('mobile' = 1, 'tablet' = 2, 'desktop' = 3) COMMENT 'Kind of device: mobile, tablet or desktop.',
     section LowCardinality(String) COMMENT 'The section''s name.',
     clicks UInt64 COMMENT 'Clicks of any kind: plain, rage and dead.',
@@ -91,11 +94,11 @@ WITH
     FROM lpstream.tier_now
     WHERE source = 'heatmap_sections'
 ) AS tier
-SELECT lp_id, window_start, toDate(window_start) AS utc_date, device, section, clicks, reached, exposure_ms
+SELECT lp_id, window_start, toDate(window_start) AS utc_date, toDate(window_start, '{timezone}') AS day, device, section, clicks, reached, exposure_ms
 FROM lpstream.heatmap_sections
 WHERE _partition_id NOT IN tier.2
 UNION ALL
-SELECT lp_id, window_start, YYYYMMDDToDate(toUInt32OrZero(splitByChar('_', _table)[3])) AS utc_date, device, section, clicks, reached, exposure_ms
+SELECT lp_id, window_start, YYYYMMDDToDate(toUInt32OrZero(splitByChar('_', _table)[3])) AS utc_date, toDate(window_start, '{timezone}') AS day, device, section, clicks, reached, exposure_ms
 FROM lpstream.warm_sections
 WHERE has(tier.1, _table)
 COMMENT 'heatmap_sections of all tiers: several rows of one key may be there, so always query with sum().';
@@ -105,6 +108,7 @@ CREATE OR REPLACE VIEW lpstream.tiered_windows
     lp_id LowCardinality(String) COMMENT 'The page: its lp_id.',
     window_start DateTime('UTC') COMMENT 'Start of the 5-second window of the event''s own time, UTC.',
     utc_date Date COMMENT 'Date of window_start, UTC. Ask by it: other days are then not opened.',
+    day Date COMMENT 'Day of window_start in the time zone {timezone}.',
     device Enum8('mobile' = 1, 'tablet' = 2, 'desktop' = 3) COMMENT 'Kind of device: mobile, tablet or desktop.',
     pageviews UInt64 COMMENT 'Pageviews that began.',
     events UInt64 COMMENT 'Events of any kind.',
@@ -129,12 +133,12 @@ WITH
     FROM lpstream.tier_now
     WHERE source = 'heatmap_windows'
 ) AS tier
-SELECT lp_id, window_start, toDate(window_start) AS utc_date, device, pageviews, events, clicks, rage_clicks, dead_clicks, moves, scrolls, goals,
+SELECT lp_id, window_start, toDate(window_start) AS utc_date, toDate(window_start, '{timezone}') AS day, device, pageviews, events, clicks, rage_clicks, dead_clicks, moves, scrolls, goals,
     goals_form, goals_tel, goals_mail, goals_outbound, goals_custom, conversions, sampled_out
 FROM lpstream.heatmap_windows
 WHERE _partition_id NOT IN tier.2
 UNION ALL
-SELECT lp_id, window_start, YYYYMMDDToDate(toUInt32OrZero(splitByChar('_', _table)[3])) AS utc_date, device, pageviews, events, clicks, rage_clicks, dead_clicks, moves, scrolls, goals,
+SELECT lp_id, window_start, YYYYMMDDToDate(toUInt32OrZero(splitByChar('_', _table)[3])) AS utc_date, toDate(window_start, '{timezone}') AS day, device, pageviews, events, clicks, rage_clicks, dead_clicks, moves, scrolls, goals,
     goals_form, goals_tel, goals_mail, goals_outbound, goals_custom, conversions, sampled_out
 FROM lpstream.warm_windows
 WHERE has(tier.1, _table)
@@ -145,6 +149,7 @@ CREATE OR REPLACE VIEW lpstream.tiered_views
     lp_id LowCardinality(String) COMMENT 'The page: its lp_id.',
     window_start DateTime('UTC') COMMENT 'Start of the 5-second window of the event''s own time, UTC.',
     utc_date Date COMMENT 'Date of window_start, UTC. Ask by it: other days are then not opened.',
+    day Date COMMENT 'Day of window_start in the time zone {timezone}.',
     device Enum8('mobile' = 1, 'tablet' = 2, 'desktop' = 3) COMMENT 'Kind of device: mobile, tablet or desktop.',
     page_w UInt32 COMMENT 'Width of the page, floored to 16 pixels.',
     page_h UInt32 COMMENT 'Height of the page, floored to 16 pixels.',
@@ -159,11 +164,11 @@ WITH
     FROM lpstream.tier_now
     WHERE source = 'heatmap_views'
 ) AS tier
-SELECT lp_id, window_start, toDate(window_start) AS utc_date, device, page_w, page_h, viewport_w, viewport_h, pageviews
+SELECT lp_id, window_start, toDate(window_start) AS utc_date, toDate(window_start, '{timezone}') AS day, device, page_w, page_h, viewport_w, viewport_h, pageviews
 FROM lpstream.heatmap_views
 WHERE _partition_id NOT IN tier.2
 UNION ALL
-SELECT lp_id, window_start, YYYYMMDDToDate(toUInt32OrZero(splitByChar('_', _table)[3])) AS utc_date, device, page_w, page_h, viewport_w, viewport_h, pageviews
+SELECT lp_id, window_start, YYYYMMDDToDate(toUInt32OrZero(splitByChar('_', _table)[3])) AS utc_date, toDate(window_start, '{timezone}') AS day, device, page_w, page_h, viewport_w, viewport_h, pageviews
 FROM lpstream.warm_views
 WHERE has(tier.1, _table)
 COMMENT 'heatmap_views of all tiers: several rows of one key may be there, so always query with sum().';
@@ -173,6 +178,7 @@ CREATE OR REPLACE VIEW lpstream.click_map
     lp_id LowCardinality(String) COMMENT 'The page: its lp_id.',
     window_start DateTime('UTC') COMMENT 'Start of the 5-second window of the event''s own time, UTC.',
     utc_date Date COMMENT 'Date of window_start, UTC. Ask by it: other days are then not opened.',
+    day Date COMMENT 'Day of window_start in the time zone {timezone}.',
     device Enum8('mobile' = 1, 'tablet' = 2, 'desktop' = 3) COMMENT 'Kind of device: mobile, tablet or desktop.',
     kind Enum8('click' = 1, 'rage_click' = 2, 'dead_click' = 3, 'move' = 4) COMMENT 'Kind of event.',
     fixed UInt8 COMMENT '1 when x and y count from the viewport, for targets that do not scroll.',
@@ -180,7 +186,7 @@ CREATE OR REPLACE VIEW lpstream.click_map
     y UInt16 COMMENT 'Row of 16 pixels, 0 to 4095.',
     hits UInt64 COMMENT 'Events.'
 ) AS
-SELECT lp_id, window_start, utc_date, device, kind, fixed, x, y, hits
+SELECT lp_id, window_start, utc_date, day, device, kind, fixed, x, y, hits
 FROM lpstream.tiered_cells
 WHERE kind != 'move'
 COMMENT 'Clicks by cell. Several rows of one cell and window may be there: always query with sum().';
@@ -190,6 +196,7 @@ CREATE OR REPLACE VIEW lpstream.attention_map
     lp_id LowCardinality(String) COMMENT 'The page: its lp_id.',
     window_start DateTime('UTC') COMMENT 'Start of the 5-second window of the event''s own time, UTC.',
     utc_date Date COMMENT 'Date of window_start, UTC. Ask by it: other days are then not opened.',
+    day Date COMMENT 'Day of window_start in the time zone {timezone}.',
     device Enum8('mobile' = 1, 'tablet' = 2, 'desktop' = 3) COMMENT 'Kind of device: mobile, tablet or desktop.',
     fixed UInt8 COMMENT '1 when x and y count from the viewport, for targets that do not scroll.',
     x UInt8 COMMENT 'Column, 0 to 127, of the page''s width (of the viewport''s where fixed).',
@@ -197,7 +204,7 @@ CREATE OR REPLACE VIEW lpstream.attention_map
     rests UInt64 COMMENT 'Pointer rests.',
     dwell_ms UInt64 COMMENT 'Milliseconds that the pointer rested.'
 ) AS
-SELECT lp_id, window_start, utc_date, device, fixed, x, y, hits AS rests, dwell_ms
+SELECT lp_id, window_start, utc_date, day, device, fixed, x, y, hits AS rests, dwell_ms
 FROM lpstream.tiered_cells
 WHERE kind = 'move'
 COMMENT 'Pointer rests by cell and how long they lasted. Always query with sum().';
@@ -207,13 +214,14 @@ CREATE OR REPLACE VIEW lpstream.scroll_depth
     lp_id LowCardinality(String) COMMENT 'The page: its lp_id.',
     window_start DateTime('UTC') COMMENT 'Start of the 5-second window of the event''s own time, UTC.',
     utc_date Date COMMENT 'Date of window_start, UTC. Ask by it: other days are then not opened.',
+    day Date COMMENT 'Day of window_start in the time zone {timezone}.',
     device Enum8('mobile' = 1, 'tablet' = 2, 'desktop' = 3) COMMENT 'Kind of device: mobile, tablet or desktop.',
     band UInt16 COMMENT 'Band of 100 pixels from the top, 0 to 655.',
     from_px UInt32 COMMENT 'The band''s first pixel.',
     reached UInt64 COMMENT 'Pageviews that saw its first pixel for the first time.',
     exposure_ms UInt64 COMMENT 'Milliseconds that any of it was in view.'
 ) AS
-SELECT lp_id, window_start, utc_date, device, band, toUInt32(band) * 100 AS from_px, reached, exposure_ms
+SELECT lp_id, window_start, utc_date, day, device, band, toUInt32(band) * 100 AS from_px, reached, exposure_ms
 FROM lpstream.tiered_scroll
 COMMENT 'Pageviews that reached each band of 100 pixels, and how long it was in view. Always query with sum().';
 
@@ -222,13 +230,14 @@ CREATE OR REPLACE VIEW lpstream.section_funnel
     lp_id LowCardinality(String) COMMENT 'The page: its lp_id.',
     window_start DateTime('UTC') COMMENT 'Start of the 5-second window of the event''s own time, UTC.',
     utc_date Date COMMENT 'Date of window_start, UTC. Ask by it: other days are then not opened.',
+    day Date COMMENT 'Day of window_start in the time zone {timezone}.',
     device Enum8('mobile' = 1, 'tablet' = 2, 'desktop' = 3) COMMENT 'Kind of device: mobile, tablet or desktop.',
     section LowCardinality(String) COMMENT 'The section''s name.',
     reached UInt64 COMMENT 'Pageviews that saw its first pixel for the first time.',
     clicks UInt64 COMMENT 'Clicks of any kind: plain, rage and dead.',
     exposure_ms UInt64 COMMENT 'Milliseconds that any of it was in view.'
 ) AS
-SELECT lp_id, window_start, utc_date, device, section, reached, clicks, exposure_ms
+SELECT lp_id, window_start, utc_date, day, device, section, reached, clicks, exposure_ms
 FROM lpstream.tiered_sections
 COMMENT 'Reach, clicks and exposure by section. Always query with sum().';
 
@@ -237,6 +246,8 @@ CREATE OR REPLACE VIEW lpstream.lp_windows
     lp_id LowCardinality(String) COMMENT 'The page: its lp_id.',
     window_start DateTime('UTC') COMMENT 'Start of the 5-second window of the event''s own time, UTC.',
     utc_date Date COMMENT 'Date of window_start, UTC. Ask by it: other days are then not opened.',
+    day Date COMMENT 'Day of window_start in the time zone {timezone}.',
+    hour UInt8 COMMENT 'Hour of window_start in the time zone {timezone}, 0 to 23.',
     device Enum8('mobile' = 1, 'tablet' = 2, 'desktop' = 3) COMMENT 'Kind of device: mobile, tablet or desktop.',
     pageviews UInt64 COMMENT 'Pageviews that began.',
     events UInt64 COMMENT 'Events of any kind.',
@@ -259,7 +270,8 @@ CREATE OR REPLACE VIEW lpstream.lp_windows
     scaled_goals Float64 COMMENT 'Goals, each 1 / rate.',
     scaled_conversions Float64 COMMENT 'Conversions, each 1 / rate.'
 ) AS
-SELECT lp_id, window_start, utc_date, device, pageviews, events, clicks, rage_clicks, dead_clicks, moves, scrolls, goals,
+SELECT lp_id, window_start, utc_date, day,
+    toHour(window_start, '{timezone}') AS hour, device, pageviews, events, clicks, rage_clicks, dead_clicks, moves, scrolls, goals,
     goals_form, goals_tel, goals_mail, goals_outbound, goals_custom, conversions,
     1 + sampled_out / 1000 / greatest(events + pageviews, 1) AS scale, pageviews * scale AS scaled_pageviews,
     events * scale AS scaled_events, clicks * scale AS scaled_clicks, goals * scale AS scaled_goals,
@@ -272,6 +284,7 @@ CREATE OR REPLACE VIEW lpstream.page_sizes
     lp_id LowCardinality(String) COMMENT 'The page: its lp_id.',
     window_start DateTime('UTC') COMMENT 'Start of the 5-second window of the event''s own time, UTC.',
     utc_date Date COMMENT 'Date of window_start, UTC. Ask by it: other days are then not opened.',
+    day Date COMMENT 'Day of window_start in the time zone {timezone}.',
     device Enum8('mobile' = 1, 'tablet' = 2, 'desktop' = 3) COMMENT 'Kind of device: mobile, tablet or desktop.',
     page_w UInt32 COMMENT 'Width of the page, floored to 16 pixels.',
     page_h UInt32 COMMENT 'Height of the page, floored to 16 pixels.',
@@ -279,7 +292,7 @@ CREATE OR REPLACE VIEW lpstream.page_sizes
     viewport_h UInt32 COMMENT 'Height of the viewport, floored to 16 pixels.',
     pageviews UInt64 COMMENT 'Pageviews that began.'
 ) AS
-SELECT lp_id, window_start, utc_date, device, page_w, page_h, viewport_w, viewport_h, pageviews
+SELECT lp_id, window_start, utc_date, day, device, page_w, page_h, viewport_w, viewport_h, pageviews
 FROM lpstream.tiered_views
 COMMENT 'Pageviews by sizes of page and viewport. Always query with sum().';
 
@@ -308,7 +321,7 @@ CREATE OR REPLACE VIEW lpstream.lp_daily
     scaled_goals Float64 COMMENT 'Goals, each 1 / rate.',
     scaled_conversions Float64 COMMENT 'Conversions, each 1 / rate.'
 ) AS
-SELECT lp_id, toDate(window_start, '{timezone}') AS day, device, sum(w.pageviews) AS pageviews, sum(w.events) AS events,
+SELECT lp_id, day, device, sum(w.pageviews) AS pageviews, sum(w.events) AS events,
     sum(w.clicks) AS clicks, sum(w.rage_clicks) AS rage_clicks, sum(w.dead_clicks) AS dead_clicks, sum(w.moves) AS moves,
     sum(w.scrolls) AS scrolls, sum(w.goals) AS goals, sum(w.goals_form) AS goals_form, sum(w.goals_tel) AS goals_tel,
     sum(w.goals_mail) AS goals_mail, sum(w.goals_outbound) AS goals_outbound, sum(w.goals_custom) AS goals_custom,

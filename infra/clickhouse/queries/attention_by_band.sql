@@ -9,11 +9,13 @@ FROM
 (
     SELECT intDiv(toUInt32(y) * 16, 100) * 100 AS from_px, dwell_ms AS rest_ms, 0 AS view_ms
     FROM attention_map
-    WHERE lp_id = {lp_id:String} AND utc_date >= {from:Date} AND utc_date < {to:Date} AND NOT fixed
+    WHERE lp_id = {lp_id:String} AND day >= {from:Date} AND day < {to:Date}
+        AND utc_date >= {from:Date} - 1 AND utc_date <= {to:Date} AND NOT fixed
     UNION ALL
     SELECT from_px, 0 AS rest_ms, exposure_ms AS view_ms
     FROM scroll_depth
-    WHERE lp_id = {lp_id:String} AND utc_date >= {from:Date} AND utc_date < {to:Date}
+    WHERE lp_id = {lp_id:String} AND day >= {from:Date} AND day < {to:Date}
+        AND utc_date >= {from:Date} - 1 AND utc_date <= {to:Date}
 )
 GROUP BY from_px
 ORDER BY from_px

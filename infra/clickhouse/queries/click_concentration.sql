@@ -16,7 +16,8 @@ FROM
             PARTITION BY device ORDER BY sum(m.hits) DESC, y, x ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
         ) - clicks AS before
     FROM click_map AS m
-    WHERE lp_id = {lp_id:String} AND utc_date >= {from:Date} AND utc_date < {to:Date} AND NOT fixed
+    WHERE lp_id = {lp_id:String} AND day >= {from:Date} AND day < {to:Date}
+        AND utc_date >= {from:Date} - 1 AND utc_date <= {to:Date} AND NOT fixed
     GROUP BY device, x, y
 )
 GROUP BY device

@@ -8,7 +8,8 @@ SELECT
     sum(m.hits) AS clicks,
     round(100 * dead / clicks, 1) AS dead_percent
 FROM click_map AS m
-WHERE lp_id = {lp_id:String} AND utc_date >= {from:Date} AND utc_date < {to:Date} AND NOT fixed
+WHERE lp_id = {lp_id:String} AND day >= {from:Date} AND day < {to:Date}
+    AND utc_date >= {from:Date} - 1 AND utc_date <= {to:Date} AND NOT fixed
 GROUP BY device, x, y
 HAVING dead > 0
 ORDER BY dead DESC, clicks, device, y, x

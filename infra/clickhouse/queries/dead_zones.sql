@@ -9,11 +9,13 @@ FROM
 (
     SELECT from_px, exposure_ms AS view_ms, 0 AS hits
     FROM scroll_depth
-    WHERE lp_id = {lp_id:String} AND utc_date >= {from:Date} AND utc_date < {to:Date}
+    WHERE lp_id = {lp_id:String} AND day >= {from:Date} AND day < {to:Date}
+        AND utc_date >= {from:Date} - 1 AND utc_date <= {to:Date}
     UNION ALL
     SELECT intDiv(toUInt32(y) * 16, 100) * 100 AS from_px, 0 AS view_ms, hits
     FROM tiered_cells
-    WHERE lp_id = {lp_id:String} AND utc_date >= {from:Date} AND utc_date < {to:Date} AND NOT fixed
+    WHERE lp_id = {lp_id:String} AND day >= {from:Date} AND day < {to:Date}
+        AND utc_date >= {from:Date} - 1 AND utc_date <= {to:Date} AND NOT fixed
 )
 GROUP BY from_px
 HAVING seconds_in_view > 0

@@ -4,7 +4,8 @@ WITH screens AS
 (
     SELECT device, toUInt32(quantileExactWeighted(0.5)(viewport_h, pageviews)) AS fold, sum(p.pageviews) AS views
     FROM page_sizes AS p
-    WHERE lp_id = {lp_id:String} AND utc_date >= {from:Date} AND utc_date < {to:Date}
+    WHERE lp_id = {lp_id:String} AND day >= {from:Date} AND day < {to:Date}
+        AND utc_date >= {from:Date} - 1 AND utc_date <= {to:Date}
     GROUP BY device
 )
 SELECT
@@ -15,6 +16,7 @@ SELECT
     round(100 * (1 - second_screen / greatest(pageviews, 1)), 1) AS first_screen_only_percent
 FROM scroll_depth AS s
 INNER JOIN screens USING (device)
-WHERE lp_id = {lp_id:String} AND utc_date >= {from:Date} AND utc_date < {to:Date}
+WHERE lp_id = {lp_id:String} AND day >= {from:Date} AND day < {to:Date}
+    AND utc_date >= {from:Date} - 1 AND utc_date <= {to:Date}
 GROUP BY device
 ORDER BY device

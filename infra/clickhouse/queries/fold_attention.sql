@@ -4,7 +4,8 @@ WITH folds AS
 (
     SELECT device, quantileExactWeighted(0.5)(viewport_h, pageviews) AS fold
     FROM page_sizes
-    WHERE lp_id = {lp_id:String} AND utc_date >= {from:Date} AND utc_date < {to:Date}
+    WHERE lp_id = {lp_id:String} AND day >= {from:Date} AND day < {to:Date}
+        AND utc_date >= {from:Date} - 1 AND utc_date <= {to:Date}
     GROUP BY device
 )
 SELECT
@@ -17,11 +18,13 @@ FROM
 (
     SELECT device, toUInt32(y) * 16 AS px, if(kind = 'move', 0, hits) AS clicks, dwell_ms AS rest_ms, 0 AS view_ms
     FROM tiered_cells
-    WHERE lp_id = {lp_id:String} AND utc_date >= {from:Date} AND utc_date < {to:Date} AND NOT fixed
+    WHERE lp_id = {lp_id:String} AND day >= {from:Date} AND day < {to:Date}
+        AND utc_date >= {from:Date} - 1 AND utc_date <= {to:Date} AND NOT fixed
     UNION ALL
     SELECT device, from_px AS px, 0 AS clicks, 0 AS rest_ms, exposure_ms AS view_ms
     FROM scroll_depth
-    WHERE lp_id = {lp_id:String} AND utc_date >= {from:Date} AND utc_date < {to:Date}
+    WHERE lp_id = {lp_id:String} AND day >= {from:Date} AND day < {to:Date}
+        AND utc_date >= {from:Date} - 1 AND utc_date <= {to:Date}
 ) AS seen
 INNER JOIN folds USING (device)
 GROUP BY device

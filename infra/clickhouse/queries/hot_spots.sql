@@ -7,7 +7,8 @@ SELECT
     sum(m.hits) AS clicks,
     round(100 * clicks / sum(sum(m.hits)) OVER (PARTITION BY device), 2) AS percent_of_clicks
 FROM click_map AS m
-WHERE lp_id = {lp_id:String} AND utc_date >= {from:Date} AND utc_date < {to:Date} AND NOT fixed
+WHERE lp_id = {lp_id:String} AND day >= {from:Date} AND day < {to:Date}
+    AND utc_date >= {from:Date} - 1 AND utc_date <= {to:Date} AND NOT fixed
 GROUP BY device, x, y
 ORDER BY clicks DESC, device, y, x
 LIMIT 10 BY device

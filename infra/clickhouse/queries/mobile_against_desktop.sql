@@ -9,6 +9,7 @@ SELECT
     round(100 * sum(w.scaled_goals) / greatest(pageviews, 1), 2) AS goals_per_100,
     round(sum(w.scrolls * w.scale) / greatest(pageviews, 1), 1) AS scrolls_per_view
 FROM lp_windows AS w
-WHERE lp_id = {lp_id:String} AND utc_date >= {from:Date} AND utc_date < {to:Date}
+WHERE lp_id = {lp_id:String} AND day >= {from:Date} AND day < {to:Date}
+    AND utc_date >= {from:Date} - 1 AND utc_date <= {to:Date}
 GROUP BY device
 ORDER BY pageviews DESC

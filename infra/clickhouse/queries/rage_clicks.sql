@@ -8,7 +8,8 @@ SELECT
     sumIf(m.hits, kind = 'rage_click') AS rage,
     sum(m.hits) AS clicks
 FROM click_map AS m
-WHERE lp_id = {lp_id:String} AND utc_date >= {from:Date} AND utc_date < {to:Date}
+WHERE lp_id = {lp_id:String} AND day >= {from:Date} AND day < {to:Date}
+    AND utc_date >= {from:Date} - 1 AND utc_date <= {to:Date}
 GROUP BY device, fixed, x, y
 HAVING rage > 0
 ORDER BY rage DESC, clicks DESC, device, fixed, y, x

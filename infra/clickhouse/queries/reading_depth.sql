@@ -9,7 +9,8 @@ FROM
 (
     SELECT device, from_px, sum(s.reached) AS reached, max(sum(s.reached)) OVER (PARTITION BY device) AS most
     FROM scroll_depth AS s
-    WHERE lp_id = {lp_id:String} AND utc_date >= {from:Date} AND utc_date < {to:Date}
+    WHERE lp_id = {lp_id:String} AND day >= {from:Date} AND day < {to:Date}
+        AND utc_date >= {from:Date} - 1 AND utc_date <= {to:Date}
     GROUP BY device, from_px
 )
 GROUP BY device

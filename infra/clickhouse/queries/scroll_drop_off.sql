@@ -2,7 +2,8 @@
 -- The pageviews that reach each band of 100 pixels, and the share that each band loses.
 WITH (
     SELECT sum(pageviews) FROM lp_windows
-    WHERE lp_id = {lp_id:String} AND utc_date >= {from:Date} AND utc_date < {to:Date}
+    WHERE lp_id = {lp_id:String} AND day >= {from:Date} AND day < {to:Date}
+        AND utc_date >= {from:Date} - 1 AND utc_date <= {to:Date}
 ) AS pageviews
 SELECT
     from_px,
@@ -10,6 +11,7 @@ SELECT
     round(100 * reached / greatest(pageviews, 1), 1) AS percent_of_pageviews,
     lagInFrame(toInt64(reached), 1, toInt64(reached)) OVER (ORDER BY from_px) - toInt64(reached) AS lost_here
 FROM scroll_depth AS s
-WHERE lp_id = {lp_id:String} AND utc_date >= {from:Date} AND utc_date < {to:Date}
+WHERE lp_id = {lp_id:String} AND day >= {from:Date} AND day < {to:Date}
+    AND utc_date >= {from:Date} - 1 AND utc_date <= {to:Date}
 GROUP BY from_px
 ORDER BY from_px

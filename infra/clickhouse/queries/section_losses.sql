@@ -7,6 +7,7 @@ SELECT
     round(100 * reached / greatest(before, 1), 1) AS percent_that_go_on,
     round(sum(f.exposure_ms) / 1000 / greatest(reached, 1), 1) AS seconds_per_view
 FROM section_funnel AS f
-WHERE lp_id = {lp_id:String} AND utc_date >= {from:Date} AND utc_date < {to:Date}
+WHERE lp_id = {lp_id:String} AND day >= {from:Date} AND day < {to:Date}
+    AND utc_date >= {from:Date} - 1 AND utc_date <= {to:Date}
 GROUP BY section
 ORDER BY reached DESC, section

@@ -1,5 +1,5 @@
 -- Weekday pattern
--- The average day of each weekday in Tokyo. Visits left out by sampling are included.
+-- The average day of each weekday. Visits left out by sampling are included.
 SELECT
     toDayOfWeek(day) AS weekday,
     count() AS days,
@@ -8,8 +8,9 @@ SELECT
 FROM
 (
     SELECT day, sum(d.scaled_pageviews) AS views, sum(d.scaled_goals) AS wins
-    FROM lp_daily AS d
+    FROM lp_windows AS d
     WHERE day >= {from:Date} AND day < {to:Date} AND ({lp_id:String} = '' OR lp_id = {lp_id:String})
+        AND utc_date >= {from:Date} - 1 AND utc_date <= {to:Date}
     GROUP BY day
 )
 GROUP BY weekday
