@@ -28,7 +28,7 @@ from typer.testing import CliRunner
 
 from infra.embedded.stack import Stack
 from infra.tiers.archive import GLACIER
-from schemas.errors import LpstreamError, Refused, Retryable
+from schemas.errors import LpstreamError, Retryable
 from schemas.heatmap import GROUP, TOPIC
 from streams.__main__ import app
 from streams.proof.traffic import Traffic, midnight_ms
@@ -202,7 +202,7 @@ async def test_running_queries_and_changed_partitions_delay_a_drop(world: World)
     assert report.waiting == ["5 objects: earlier queries are still running; a later run continues"]
     assert not slow.done()
     await world.writer.command("KILL QUERY WHERE query LIKE '%sleepEachRow%' AND query_kind = 'Select' SYNC")
-    with pytest.raises(Refused, match="cancelled"):
+    with pytest.raises(Retryable, match="cancelled"):
         await slow
     await world.assert_same(0, 3)
     # A worker never does this: insert a row into a complete partition.

@@ -16,6 +16,7 @@ from infra.embedded.clickhouse_server import allowed, sql
 from infra.embedded.clickhouse_server.errors import ServerError
 
 WRITER, ANALYST = "lpstream", "analyst"
+WRONG_LOGIN = 516
 # first words of statements that GET may run
 READS = {"SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS"}
 # in chDB's database `default` a table name can be a file: an analyst never runs in it
@@ -40,7 +41,7 @@ class Users:
         expected = passwords.get(name, "")
         if not expected or not hmac.compare_digest(password.encode(), expected.encode()):
             raise ServerError(
-                516,
+                WRONG_LOGIN,
                 "AUTHENTICATION_FAILED",
                 f"{name[:40]!r}: Authentication failed: password is incorrect, or there is no user with such name.",
             )
@@ -55,7 +56,9 @@ def _credentials(request: web.BaseRequest) -> tuple[str, str]:
         try:
             text = base64.b64decode(headers["Authorization"][6:], validate=True).decode()
         except (binascii.Error, UnicodeDecodeError) as error:
-            raise ServerError(516, "AUTHENTICATION_FAILED", "the Authorization header is not a Basic login.") from error
+            raise ServerError(
+                WRONG_LOGIN, "AUTHENTICATION_FAILED", "the Authorization header is not a Basic login."
+            ) from error
         name, _, password = text.partition(":")
         return name, password
     return query.get("user", "default"), query.get("password", "")

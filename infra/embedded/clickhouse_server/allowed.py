@@ -12,6 +12,13 @@ from importlib.resources import files
 FUNCTIONS = frozenset(files(__package__).joinpath("functions.txt").read_text("utf-8").lower().split()) | {
     # functions that the parser creates from syntax; system.functions does not list them
     "lambda", "exists", "grouping", "untuple", "countdistinct",
+    # facts of the build and of the connection
+    "revision", "currentdatabase", "current_database",
+}  # fmt: skip
+# functions of the session; the server writes their values into the statement, because chDB has no users
+SESSION = {
+    "currentuser": "user", "current_user": "user", "user": "user", "displayname": "server",
+    "query_id": "query", "queryid": "query", "initial_query_id": "query", "initialqueryid": "query",
 }  # fmt: skip
 _COMBINATOR = re.compile(r"(?:if|array|map|state|merge|foreach|distinct|ordefault|ornull|resample|argmin|argmax)\Z")
 TABLE_FUNCTIONS = frozenset(
@@ -77,6 +84,8 @@ FIXED = {
 def function(name: str) -> bool:
     """Return whether a scalar or aggregate function is allowed, aggregates also with combinators."""
     rest = name.lower()
+    if rest in SESSION:
+        return True
     while rest not in FUNCTIONS:
         shorter = _COMBINATOR.sub("", rest)
         if shorter == rest:

@@ -82,7 +82,8 @@ class Engine:
                     return self._insert(connection, query, query.insert)
                 if query.guarded:
                     text = self._judge(connection, query)
-                    query = replace(query, text=text, format=guard.format_of(text, query.format))
+                    fmt = guard.format_of(text, query.format)
+                    query = replace(query, text=guard.with_session(text, query.query_id), format=fmt)
                 return _answer(connection.query(query.text, query.format, params=dict(query.parameters)), query.format)
             except (RuntimeError, chdb.ChdbError) as error:
                 raise EngineError(str(error)) from error

@@ -31,6 +31,9 @@ _SHOWS = re.compile(
     re.DOTALL,
 )
 _KILL = re.compile(r"KILL QUERY WHERE query_id = (?P<id>'[\w-]{1,100}')(?: A?SYNC)?(?: FORMAT (?P<format>\w+))?")
+_SESSION = re.compile(
+    rf"{_STRING}|`[^`]+`|\b(?P<name>{'|'.join(allowed.SESSION)})\(\)(?P<named> AS )?", re.IGNORECASE | re.DOTALL
+)
 READS = {"SELECT", "WITH", "SHOW", "DESCRIBE", "EXPLAIN", "EXISTS"}
 _LINE = re.compile(r"(?P<depth> *)(?P<kind>\w[\w:]*)(?: (?P<rest>.*))?\Z")
 _SUFFIX = re.compile(r" \((?:alias |children \d+\)\Z)")
@@ -107,6 +110,20 @@ def check_tree(tree: str, selects: int, closed: frozenset[str]) -> None:
     # the engine repeats a WITH in each SELECT of a UNION, so the tree may have more SELECTs than the text
     if selects > 0:
         raise denied("a SELECT that the engine does not show in its syntax tree")
+
+
+def with_session(text: str, query_id: str) -> str:
+    """Return a checked statement with the values of its session functions."""
+    values = {"user": "analyst", "server": "lpstream-embedded", "query": re.sub(r"[^\w.:-]", "", query_id)[:100]}
+
+    def value(match: re.Match[str]) -> str:
+        if not match["name"]:
+            return match.group()
+        literal = f"'{values[allowed.SESSION[match['name'].lower()]]}'"
+        # an unnamed column keeps the function's name
+        return f"{literal} AS " if match["named"] else f"({literal} AS `{match['name']}()`)"
+
+    return _SESSION.sub(value, text)
 
 
 def kill_target(text: str) -> tuple[str, str]:

@@ -6,11 +6,12 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from aiohttp import web
 
-from infra.embedded.clickhouse_server import access, sql
+from infra.embedded.clickhouse_server import access, frames, native, sql
 from infra.embedded.clickhouse_server.engine import Answer, Engine, Query
 from infra.embedded.clickhouse_server.errors import ServerError, status_of
 from infra.embedded.clickhouse_server.lanes import Lane
@@ -79,19 +80,19 @@ class Server:
             answer = await self._run(request, query_id)
         except ServerError as error:
             log.info("query %s code %d ms %d", query_id, error.code, (time.monotonic() - started) * 1000)
-            return self._failed(error, query_id)
+            return self._failed(error, query_id, framed=error.code != access.WRONG_LOGIN and _is_framed(request.query))
         return self._answered(request, answer, query_id, started)
 
     async def _run(self, request: web.BaseRequest, query_id: str) -> Answer:
         user = self._users.login(request)
         if user == access.WRITER:
             query = _writer_query(request, await _body(request, MAX_BODY))
-            return await self._writers.run(functools.partial(self._engine.run, query))
+            return await self._writers.run(functools.partial(_encoded, self._engine.run, query, request.query))
         query = _analyst_query(request, await _body(request, MAX_STATEMENT), query_id)
         if query.text.lstrip()[:4].upper() == "KILL":
-            return await self._cancels.run(functools.partial(self._engine.kill, query))
+            return await self._cancels.run(functools.partial(_encoded, self._engine.kill, query, request.query))
         try:
-            return await self._analysts.run(functools.partial(self._engine.run, query))
+            return await self._analysts.run(functools.partial(_encoded, self._engine.run, query, request.query))
         except asyncio.CancelledError:
             task = asyncio.create_task(self._cancel(query))
             self._leaving.add(task)
@@ -134,9 +135,22 @@ class Server:
             response.enable_compression(web.ContentCoding.gzip)
         return response
 
-    def _failed(self, error: ServerError, query_id: str) -> web.Response:
+    def _failed(self, error: ServerError, query_id: str, *, framed: bool) -> web.Response:
+        """Return the error, which ClickHouse compresses like an answer once the client has logged in."""
         headers = self._headers(query_id) | {"X-ClickHouse-Exception-Code": str(error.code)}
-        return web.Response(status=status_of(error.code), text=error.body(self._engine.version), headers=headers)
+        text = error.body(self._engine.version)
+        if framed:
+            return web.Response(status=status_of(error.code), body=frames.compressed(text.encode()), headers=headers)
+        return web.Response(status=status_of(error.code), text=text, headers=headers)
+
+
+def _encoded(run: Callable[[Query], Answer], query: Query, params: Mapping[str, str]) -> Answer:
+    """Run the query; return its answer in the form that the client asks for."""
+    answer = run(query)
+    body = answer.body
+    if answer.format == "Native":
+        body = native.with_revision(body, _revision(params))
+    return replace(answer, body=frames.compressed(body) if _is_framed(params) else body)
 
 
 async def _body(request: web.BaseRequest, most: int) -> bytes:
@@ -147,7 +161,12 @@ async def _body(request: web.BaseRequest, most: int) -> bytes:
         body += chunk
         if len(body) > most:
             raise too_long
-    if request.headers.get("Content-Encoding", "").lower() != "lz4":
+    if request.query.get("decompress") == "1":
+        return frames.inflated(bytes(body), most)
+    coding = request.headers.get("Content-Encoding", "").lower()
+    if coding not in ("", "identity", "gzip", "deflate", "lz4"):
+        raise ServerError(48, "NOT_IMPLEMENTED", f"Content-Encoding {coding[:20]!r}: send gzip, deflate, lz4 or plain.")
+    if coding != "lz4":
         return bytes(body)
     import lz4.frame
 
@@ -161,9 +180,10 @@ async def _body(request: web.BaseRequest, most: int) -> bytes:
 
 
 def _writer_query(request: web.BaseRequest, body: bytes) -> Query:
-    _check_flags(request.query)
     text, insert, data = _statement(request.query.get("query", ""), body)
     _check_not_empty(text)
+    if insert and insert.format == "Native" and _revision(request.query):
+        raise ServerError(48, "NOT_IMPLEMENTED", "INSERT in Native: leave client_protocol_version out of the URL.")
     access.check_writer(insert.head if insert else text, request.method)
     return Query(
         text=text,
@@ -178,7 +198,6 @@ def _writer_query(request: web.BaseRequest, body: bytes) -> Query:
 
 def _analyst_query(request: web.BaseRequest, body: bytes, query_id: str) -> Query:
     """Return the query without a check of its text: the engine parses it."""
-    _check_flags(request.query)
     text = "\n".join(part for part in (request.query.get("query", ""), _text(body)) if part.strip())
     _check_not_empty(text)
     parameters = _parameters(request.query)
@@ -195,10 +214,17 @@ def _analyst_query(request: web.BaseRequest, body: bytes, query_id: str) -> Quer
     )
 
 
-def _check_flags(params: Mapping[str, str]) -> None:
-    for flag in ("compress", "decompress"):
-        if params.get(flag, "0") not in ("0", ""):
-            raise ServerError(48, "NOT_IMPLEMENTED", f"{flag}=1 is not supported; use Content-Encoding.")
+def _is_framed(params: Mapping[str, str]) -> bool:
+    """Return whether the client asks for the answer in ClickHouse's own compressed frames."""
+    return params.get("compress") == "1"
+
+
+def _revision(params: Mapping[str, str]) -> int:
+    """Return the client's protocol revision, 0 if it names none. Raise error 27 if it is no number."""
+    text = params.get("client_protocol_version", "") or "0"
+    if not text.isascii() or not text.isdigit() or len(text) > 6:
+        raise ServerError(27, "CANNOT_PARSE_INPUT_ASSERTION_FAILED", "client_protocol_version must be a number.")
+    return int(text)
 
 
 def _check_not_empty(text: str) -> None:
