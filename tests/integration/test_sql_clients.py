@@ -1,4 +1,4 @@
-"""Clients of ClickHouse that read the embedded server with their defaults, each where its toolchain is found."""
+"""Clients of ClickHouse that read the embedded server with their defaults."""
 
 import asyncio
 import shutil

@@ -1,4 +1,4 @@
-"""Compressed frames and Native blocks of the embedded ClickHouse server, read by other code than ours."""
+"""Compressed frames and Native blocks of the embedded ClickHouse server."""
 
 from collections.abc import Iterator
 
