@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from schemas.errors import DecodeError, TooMuchError
 
 INT, LONG = 2**31, 2**63
+LARGEST_FLOAT = (2 - 2**-23) * 2**127
 MOST_STEPS = 65_536  # for one key or value
 MOST_DEFAULT = 4_096  # for one default, including the defaults inside it
 BYTES_A_STEP = 8
@@ -248,6 +249,13 @@ def _whole(value: Any, bound: int) -> int:
     return value
 
 
+def _float(value: Any) -> float:
+    number = _number(value)
+    if LARGEST_FLOAT < abs(number) < float("inf"):
+        raise DecodeError("", "is a number too large for a float")
+    return number
+
+
 def _number(value: Any) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise DecodeError("", "is not a number")
@@ -275,7 +283,7 @@ SIMPLE: dict[str, Callable[[Any], Any]] = {
     "boolean": _boolean,
     "int": _int,
     "long": _long,
-    "float": _number,
+    "float": _float,
     "double": _number,
     "string": _string,
     "bytes": _bytes,

@@ -62,7 +62,9 @@ class Route:
         def part(match: re.Match[str]) -> str:
             return f"(?P<{match[1]}>{PARTS.get(match[1], ANY_PART)})"
 
-        self.pattern = re.compile(re.sub(r"\{(\w+)\}", part, self.template.replace(".", r"\.")))
+        pattern = re.sub(r"\{(\w+)\}", part, self.template.replace(".", r"\."))
+        # the REST Proxy takes a slash at the end
+        self.pattern = re.compile(pattern + "/?" if self.template.startswith(("/topics", "/brokers")) else pattern)
 
     @property
     def counted(self) -> bool:

@@ -168,10 +168,50 @@ async def test_other_content_types_are_415(proxy: Proxy, topic: str, content_typ
     assert (answer.status, answer.code, answer.body["message"]) == (415, 415, "HTTP 415 Unsupported Media Type")
 
 
+async def test_the_v2_type_without_a_format_is_binary(proxy: Proxy, topic: str) -> None:
+    answer = await proxy.produce(topic, records(b64(b"\x00\xff")), V2)
+    assert answer.status == 200
+    (stored,) = await proxy.records(topic, 1)
+    assert stored.value == b"\x00\xff"
+
+
+@pytest.mark.parametrize("partition", ["1", 1.0, "1.0"])
+async def test_a_partition_may_be_text_or_a_whole_float(proxy: Proxy, topic: str, partition: Any) -> None:
+    answer = await proxy.produce(topic, {"records": [{"partition": partition, "value": 1}]})
+    assert [one["partition"] for one in answer.offsets] == [1]
+
+
+async def test_an_empty_partition_is_none(proxy: Proxy, topic: str) -> None:
+    assert (await proxy.produce(topic, {"records": [{"partition": "", "value": 1}]})).status == 200
+
+
+@pytest.mark.parametrize("partition", ["x", -1, 1.5, "1e0", " ", True, [1], "9" * 30])
+async def test_a_wrong_partition_in_a_record_is_refused(proxy: Proxy, topic: str, partition: Any) -> None:
+    answer = await proxy.produce(topic, {"records": [{"partition": partition, "value": 1}]})
+    assert answer.status in (400, 422) and "partition" in answer.body["message"]
+
+
+async def test_a_slash_at_the_end_of_a_path_is_ignored(proxy: Proxy, topic: str) -> None:
+    assert (await proxy.ask("POST", f"/topics/{topic}/", records(1), Content_Type=JSON)).status == 200
+    assert (await proxy.ask("POST", f"/topics/{topic}/partitions/1/", records(1), Content_Type=JSON)).status == 200
+    assert (await proxy.ask("GET", f"/topics/{topic}/")).status == 200
+
+
+async def test_a_tombstone_to_a_checked_topic_is_refused_as_one(proxy: Proxy) -> None:
+    if not proxy.ours:
+        pytest.skip("only the edge checks records")
+    for record in ({"key": "k", "value": None}, {"key": "k"}):
+        answer = await proxy.ask(
+            "POST", "/topics/heatmap.events", {"records": [record]}, public=True, Content_Type=JSON
+        )
+        assert answer.status == 422 and "tombstone" in answer.body["message"]
+
+
 @pytest.mark.covers("M39")
 @pytest.mark.parametrize(
     "accept",
     [
+        "",
         "*/*", V2, "application/*", f"{V2}, application/vnd.kafka+json; q=0.9, application/json; q=0.5",
         "text/html, */*;q=0.1",
     ],

@@ -85,6 +85,17 @@ def test_an_invalid_value_names_its_field(change: dict[str, Any], field: str) ->
     assert caught.value.field == field
 
 
+@pytest.mark.parametrize(
+    ("value", "fits"), [(3.4e38, True), (-3.4e38, True), (3.5e38, False), (-1e39, False), (10**39, False)]
+)
+def test_a_number_beyond_the_range_of_a_float_is_refused(value: float, fits: bool) -> None:
+    if fits:
+        assert read(value, "float") == pytest.approx(value)
+        return
+    with pytest.raises(DecodeError, match="too large for a float"):
+        read(value, "float")
+
+
 @pytest.mark.parametrize("value", ["x", "n", 5, [], None, ["n"], {}])
 def test_a_value_that_is_not_a_record_is_refused(value: Any) -> None:
     with pytest.raises(DecodeError):

@@ -83,6 +83,6 @@ def _bootstrap(services: Services) -> str:
 
 
 def _json(request: web.BaseRequest, value: object) -> web.Response:
-    if not accepts(request.headers.get("Accept", "*/*"), ACCEPTED):
+    if not accepts(request.headers.get("Accept", ""), ACCEPTED):
         raise HttpError(406, "HTTP 406 Not Acceptable")
     return web.Response(body=msgspec.json.encode(value), headers={"Content-Type": V2})

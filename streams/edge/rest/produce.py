@@ -6,6 +6,7 @@ record is sent. Sending is not atomic: each record has its own result.
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -39,15 +40,18 @@ log = logging.getLogger(__name__)
 
 V2 = "application/vnd.kafka.v2+json"
 KAFKA_JSON = "application/vnd.kafka.json.v2+json"
+# the proxy's default for its v2 type without an embedded format is binary
 EMBEDDED: dict[str, FormatName] = {
+    V2: "binary",
     KAFKA_JSON: "json",
     "application/vnd.kafka.binary.v2+json": "binary",
     "application/vnd.kafka.avro.v2+json": "avro",
 }
-ACCEPTED = {"*/*", "application/*", V2, "application/vnd.kafka+json", "application/json", *EMBEDDED}
+ACCEPTED = {"*/*", "application/*", "application/vnd.kafka+json", "application/json", *EMBEDDED}
 TOP_FIELDS = {"records", "key_schema", "key_schema_id", "value_schema", "value_schema_id"}
 MOST_RECORDS = 10_000
 MOST_SHOWN = 64
+PARTITION = re.compile(r"[0-9]{1,9}(?:\.0)?")
 TURN_RECORDS = 100
 
 
@@ -56,7 +60,15 @@ class ProduceRecord(msgspec.Struct, forbid_unknown_fields=True):
 
     key: msgspec.Raw = msgspec.Raw(b"null")
     value: msgspec.Raw = msgspec.Raw(b"null")
-    partition: int | None = None
+    partition: int | str | float | None = None
+
+    def number(self, at: int) -> int | None:
+        """Return the partition. Like Jackson's, the reading takes "0", 0.0 and "". Raise HttpError 400 for others."""
+        if self.partition is None or self.partition == "":
+            return None
+        if PARTITION.fullmatch(str(self.partition)):
+            return int(float(self.partition))
+        raise HttpError(400, f"records[{at}].partition: is not a partition's number")
 
 
 _envelope = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -160,7 +172,9 @@ async def _note_queued(results: ResultStore, records: list[Record], sent: list[S
 
 
 def accepts(header: str, media_types: set[str]) -> bool:
-    """Return whether an Accept header takes one of the media types; q=0 excludes a type."""
+    """Return whether an Accept header takes one of the media types; q=0 excludes a type, "" takes all."""
+    if not header.strip():
+        return True
     for part in header.split(","):
         media, *parameters = (piece.strip().lower() for piece in part.split(";"))
         refused = any(parameter.replace(" ", "").partition("=")[::2] in QUALITY_0 for parameter in parameters)
@@ -176,7 +190,7 @@ def _negotiate(request: web.BaseRequest) -> FormatName:
     content_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if content_type not in EMBEDDED:
         raise HttpError(415, "HTTP 415 Unsupported Media Type")
-    if not accepts(request.headers.get("Accept", "*/*"), ACCEPTED):
+    if not accepts(request.headers.get("Accept", ""), ACCEPTED):
         raise HttpError(406, "HTTP 406 Not Acceptable")
     return EMBEDDED[content_type]
 
@@ -237,12 +251,14 @@ def _plain(at: int, posted: ProduceRecord, form: Format, services: Services) -> 
     key = form.encode("key", bytes(posted.key), f"records[{at}].key")
     if key is not None and len(key) > (most := services.settings.edge_max_key_bytes):
         raise HttpError(422, f"records[{at}].key: is longer than {most} bytes")
-    return Record(value, key, key, posted.partition)
+    return Record(value, key, key, None)
 
 
 def _checked(at: int, posted: ProduceRecord, form: Format, target: Target, services: Services) -> Record:
     """Return a record of a topic with a model: the model's JSON, with the key that follows from it."""
     where, raw = f"records[{at}].value", bytes(posted.value)
+    if raw == b"null":
+        raise HttpError(422, f"{where}: is missing or null; {target.topic} takes no tombstones")
     if target.topic == HEATMAP:
         return _beacon(form, raw, where, target, services)
     return _request(form.encode("value", raw, where) or b"", where, target.caller)
@@ -281,7 +297,7 @@ async def _placed(
     On topics with a model the edge chooses the partition. A retry is recognised only in its own partition, so a beacon
     posted to twelve partitions would count twelve times.
     """
-    requested = [_requested(at, each.partition, target.partition) for at, each in enumerate(posted)]
+    requested = [_requested(at, each.number(at), target.partition) for at, each in enumerate(posted)]
     if not target.checked:
         return [msgspec.structs.replace(each, partition=place) for each, place in zip(records, requested, strict=True)]
     if any(place is not None for place in requested):
