@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 DRAIN_LOOK_S = 0.1
 PREFLIGHT_S = 7_200
 # A path that every program reads in the same way, because caches and proxies in front of the edge store responses by
-# path: no empty segment but the last, no `.` or `..`, nothing percent-encoded. A proxy may send the whole URL (RFC 9112,
-# 3.2.2).
+# path: no empty segment but the last, no `.` or `..`, nothing percent-encoded. A proxy may send the whole URL
+# (RFC 9112, 3.2.2).
 TARGET = re.compile(r"(?:https?://[^/?#]+)?(/|(?:/(?!\.\.?(?:[/?]|$))[A-Za-z0-9._-]+)+/?)(?:\?[^#]*)?")
 
 
