@@ -77,7 +77,10 @@ class Stack:
         self.addresses: StackAddresses
 
     def __enter__(self) -> Self:
-        self.data.mkdir(parents=True, exist_ok=True)
+        try:
+            self.data.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LpstreamError(f"--data {self.data}: cannot be used as a folder: {error.strerror}") from error
         self._take_lock()
         self._catch_sigterm()
         try:

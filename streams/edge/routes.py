@@ -93,6 +93,8 @@ PUBLIC = [
     *producing("public"),
     Route("GET", "/lp/{lp_id}", pages.page),
     Route("GET", "/assets/{name}", pages.asset),
+    Route("GET", "/robots.txt", pages.robots),
+    Route("GET", "/favicon.ico", pages.favicon, status=204),
     Route("GET", "/t.js", pages.snippet),
     Route("GET", "/t.js.map", pages.source_map),
     Route("GET", "/t.{digest}.js", pages.snippet),

@@ -18,8 +18,15 @@ from streams.local.installation import Installation
 pytestmark = pytest.mark.stack
 
 
+def test_a_file_in_place_of_a_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    done = lpstream("up", data=file)
+    assert done.returncode == 1 and "Traceback" not in done.stderr and f"--data {file}" in done.stderr
+
+
 def test_request_prints_the_result_and_saves_the_page(stack: Stack, installation: Installation, tmp_path: Path) -> None:
-    page = tmp_path / "page.html"
+    page = tmp_path / "new" / "page.html"
     done = lpstream(
         "request", "--industry", "美容", "--name", "サロン 凪", "--out", str(page), "--json", data=stack.data
     )
@@ -35,7 +42,13 @@ def test_request_reads_a_request_from_standard_input(stack: Stack, installation:
 
 
 @pytest.mark.parametrize(
-    ("args", "said"), [(["--purpose", ""], "purpose"), (["--tenant", "other"], "tenant_id"), (["--file", "no"], "no")]
+    ("args", "said"),
+    [
+        (["--purpose", ""], "purpose"),
+        (["--tenant", "other"], "tenant_id"),
+        (["--file", "no"], "no"),
+        (["--out", "/"], "--out"),
+    ],
 )
 def test_request_reports_an_error_in_one_line(
     stack: Stack, installation: Installation, args: list[str], said: str

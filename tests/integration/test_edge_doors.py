@@ -148,6 +148,24 @@ async def test_the_public_listener_has_no_private_route(installation: Installati
             assert (answer.status, (await answer.json())["error_code"]) == (404, 40401)
 
 
+async def test_a_missing_page_is_readable_for_people_and_programs(installation: Installation) -> None:
+    url = f"{installation.edge_url}/lp/nothing-here"
+    async with aiohttp.ClientSession() as http:
+        async with http.get(url, headers={"Accept": "text/html,*/*;q=0.8"}) as answer:
+            assert answer.status == 404 and answer.content_type == "text/html"
+            assert "ページが見つかりません" in await answer.text()
+        async with http.get(url) as answer:
+            assert answer.status == 404 and (await answer.json())["error_code"] == 404
+
+
+async def test_browsers_and_robots_find_their_files(installation: Installation) -> None:
+    async with aiohttp.ClientSession() as http:
+        async with http.get(f"{installation.edge_url}/robots.txt") as answer:
+            assert answer.content_type == "text/plain" and "Disallow: /topics/" in await answer.text()
+        async with http.get(f"{installation.edge_url}/favicon.ico") as answer:
+            assert answer.status == 204
+
+
 async def test_the_snippet_is_cached_for_long_under_its_hash(installation: Installation) -> None:
     async with aiohttp.ClientSession() as http:
         async with http.get(f"{installation.edge_url}/t.js") as answer:

@@ -21,14 +21,28 @@ PAGE_CSP = (
     " form-action https: http:; base-uri 'none'; frame-ancestors 'self'"
 )
 PREVIEW_CSP = "default-src 'none'; img-src {public}; style-src 'unsafe-inline'; sandbox; base-uri 'none'"
+MISSING_CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'self'"
+MISSING = """<!doctype html>
+<html lang="ja"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="robots" content="noindex"><title>ページが見つかりません</title>
+<style>body{font:1rem/1.9 system-ui,sans-serif;max-width:34rem;margin:18vh auto 0;padding:0 1.5rem;color:#222}
+h1{font-size:1.3rem}</style></head>
+<body><h1>ページが見つかりません</h1>
+<p>公開が終わったか、アドレスが正しくない可能性があります。お手数ですが、アドレスをもう一度お確かめください。</p></body></html>
+"""
+ROBOTS = "User-agent: *\nDisallow: /e/\nDisallow: /topics/\n"
+NO_INDEX = {"X-Robots-Tag": "noindex"}
 SHORTLY, FOREVER = "public, max-age=300", "public, max-age=31536000, immutable"
 HEARTBEAT_S = 5.0
 SAFE = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "strict-origin-when-cross-origin"}
 
 
 async def page(request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str) -> web.Response:
-    """Return a published page."""
+    """Return a published page. Browsers get a 404 that people can read."""
     cached = await _page(services, lp_id)
+    if cached is None and "text/html" in request.headers.get("Accept", ""):
+        headers = {**SAFE, "Content-Security-Policy": MISSING_CSP, "Cache-Control": "no-store"}
+        return web.Response(status=404, text=MISSING, content_type="text/html", charset="utf-8", headers=headers)
     return _answer(request, cached, {"Content-Security-Policy": PAGE_CSP, "Cache-Control": "public, max-age=3600"})
 
 
@@ -41,6 +55,16 @@ async def asset(request: web.BaseRequest, services: Services, *, caller: Caller 
         else:
             cached = await services.shelf.get(f"assets/{name}")
     return _answer(request, cached, {"Cache-Control": FOREVER})
+
+
+async def robots(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
+    """Return robots.txt: pages may be indexed, the doors for records not."""
+    return web.Response(text=ROBOTS, headers={"Cache-Control": "public, max-age=86400"})
+
+
+async def favicon(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
+    """Return no icon. Browsers ask for one at every page that names none."""
+    return web.Response(status=204, headers={"Cache-Control": "public, max-age=86400"})
 
 
 async def snippet(
@@ -158,7 +182,7 @@ async def preview(
         raise HttpError(404, "No such request, or it has no page")
     cached = await _page(services, result.lp_id)
     policy = PREVIEW_CSP.format(public=services.settings.page_base_url)
-    return _answer(request, cached, {"Content-Security-Policy": policy, "Cache-Control": "no-store"})
+    return _answer(request, cached, {"Content-Security-Policy": policy, "Cache-Control": "no-store", **NO_INDEX})
 
 
 def _owns(caller: Caller | None, tenant_id: str) -> bool:

@@ -38,6 +38,7 @@ CSP = (
 HEADERS = {
     "Content-Security-Policy": CSP,
     "Cache-Control": "no-store",
+    "X-Robots-Tag": "noindex",
     "X-Content-Type-Options": "nosniff",
     # with `no-referrer`, browsers would remove the origin from the studio's own forms
     "Referrer-Policy": "same-origin",
