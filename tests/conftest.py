@@ -13,6 +13,9 @@ from infra.embedded.stack import Stack
 from streams.local.installation import Installation
 from streams.local.prepare import prepare, settings_of
 
+# The share of the files before which the browsers' files are spread.
+BROWSERS_UNTIL = 0.4
+
 # An example that takes long on a busy machine is no failure. The short run draws the same examples each time, so that a
 # change fails for its own faults alone; the full run searches anew.
 FULL = os.environ.get("LPSTREAM_GUARANTEES") == "full"
@@ -32,6 +35,18 @@ def pytest_report_header() -> list[str]:
         f"chromium: {chromium}",
         f"firefox: {firefox}",
     ]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the browsers' files over the run: they mostly wait, while other files need the processor."""
+    files = list(dict.fromkeys(item.path for item in items))
+    browsers = [file for file in files if file.parent.name == "browser"]
+    others = [file for file in files if file.parent.name != "browser"]
+    # the unit tests come last: they are short, so the processes end at nearly the same time
+    places = {file: place / len(others) for place, file in enumerate(others)}
+    places |= {file: BROWSERS_UNTIL * place / len(browsers) for place, file in enumerate(browsers)}
+    items.sort(key=lambda item: places[item.path])
 
 
 @pytest.fixture(scope="session")
