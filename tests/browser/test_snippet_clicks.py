@@ -107,6 +107,30 @@ async def test_ctrl_clicks_on_links_are_not_dead(site: Site, visit: Visit) -> No
     assert await clicked(site, page) == "c"
 
 
+async def test_the_middle_button_follows_links_and_the_right_button_does_nothing(site: Site, visit: Visit) -> None:
+    body = (
+        "<p id=text>文</p><button id=button oncontextmenu='return false'>動かない</button>"
+        "<p><a id=it href='http://shop.test/buy'>買う</a></p>"
+    )
+    page = await visit(clock=True, html=BLANK + body)
+    await press(page, "#text", button="middle")
+    await press(page, "#button", button="right")
+    await page.keyboard.press("Enter")
+    await press(page, button="middle")
+    await page.bring_to_front()
+    assert await clicked(site, page) == "c"
+    assert "".join(event[0] for event in site.events("vgfeot")) == "vo"
+
+
+@pytest.mark.chromium_only("Playwright cannot touch in Firefox")
+async def test_a_tap_on_a_page_that_handles_touches_itself_is_one_click(site: Site, visit: Visit) -> None:
+    script = "<script>addEventListener('touchstart', (event) => event.preventDefault(), { passive: false })</script>"
+    page = await visit(clock=True, html=BLANK + script, device={"has_touch": True})
+    await page.touchscreen.tap(200, 300)
+    assert await clicked(site, page) == "d"
+    assert [event[1:3] for event in site.events("crd")] == [(200, 300)]
+
+
 DEAD = {
     "text": "<p id=it>ただの文</p>",
     "button": "<button id=it>動かない</button>",
@@ -205,6 +229,33 @@ async def test_only_elements_that_keep_their_place_are_fixed(site: Site, visit: 
     await page.mouse.click(600, 310)
     await clicked(site, page)
     assert [(x, y, fixed) for _, x, y, _, fixed in site.events("crd")] == [expected]
+
+
+# around a fixed element that these do not carry, and that these carry
+CARRIERS = ["", "transform:translateX(0)", "translate:1px", "filter:blur(0)", "will-change:transform", "perspective:9px"]
+
+
+async def test_a_fixed_element_is_fixed_unless_an_element_around_carries_it(site: Site, visit: Visit) -> None:
+    box = "<b style='position:{0};display:block;width:50px;height:50px'></b>"
+    carried = "".join(
+        f"<div style='position:absolute;top:1300px;left:{100 * at}px;{style}'>"
+        + box.format(f"fixed;{'' if at else 'top:300px'}")
+        + "</div>"
+        for at, style in enumerate(CARRIERS)
+    )
+    sticky = (
+        "<div style='position:absolute;left:600px;top:0;height:2900px;transform:translateX(0)'>"
+        + box.format("sticky;top:300px")
+        + "<p id=p popover=manual style='left:700px;top:300px;width:50px;height:50px;margin:0;border:0;padding:0'></p></div>"
+    )
+    page = await visit(clock=True, html=BLANK + carried + sticky)
+    await scroll_to(page, 1_000)
+    await page.evaluate("p.showPopover()")
+    for at in range(len(CARRIERS) + 2):
+        await page.mouse.click(100 * at + 25, 320)
+    await clicked(site, page, len(CARRIERS) + 2)
+    fixed = [event[4] for event in sorted(site.events("crd"), key=lambda event: event[1])]
+    assert fixed == [True, *[False] * (len(CARRIERS) - 1), True, True]
 
 
 GOALS = {

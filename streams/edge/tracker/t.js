@@ -18,14 +18,14 @@
     Math.random() >= rate;
   let allowed = !refused && options.consent !== "required";
 
-  const FLUSH_MS = 5000, MOST_EVENTS = 100, REST_MS = 500, SETTLE_MS = 150, MOST_SECTIONS = 30;
+  const FLUSH_MS = 5000, REST_MS = 500, SETTLE_MS = 150, MOST_SECTIONS = 30;
   const ROUTE_MS = 1000, NAMED_MS = 3000, POLL_MS = 250;
   // without input, scrolling or return for this time, nobody looks
   const IDLE_MS = 30000;
   // a gap longer than this is a sleep of the machine: the server takes no beacon that spans it
   const GAP_MS = 60000;
   const RAGE_MS = 1000, RAGE_PX = 30, DEAD_MS = 2500;
-  const FIELD = "input:not([type=button]),select,textarea,[contenteditable]";
+  const FIELD = "input,select,textarea,[contenteditable]";
   const UNSEEN = FIELD + ",video,audio,canvas,svg a";
   const ANSWER_MS = 15000, MOST_KEPT = 250000, MOST_LEAVING = 50000;
   // the server remembers beacons for 30 minutes: a beacon that may have arrived must not come later
@@ -53,7 +53,7 @@
   let scroller = root, viewW, viewH, pageW, pageH, sections, changedAt = 0;
   const both = (name) => style(root)[name] + style(document.body || root)[name];
   // a dialog may lock the page by `position: fixed; top: -1000px`
-  const top = () => max(0, round(scroller.scrollTop - both("top").match(/-[.\d]+/)));
+  const top = () => max(0, round(max(pageYOffset, scroller.scrollTop) - both("top").match(/-[.\d]+/)));
   const left = () => {
     const { direction, writingMode } = style(document.body);
     // pages that begin at the right have negative positions
@@ -64,7 +64,8 @@
   const measure = () => {
     const page = frame();
     viewW = page.clientWidth;
-    viewH = page.clientHeight;
+    // in quirks mode, a document without a scrolling element has no sizes of its own
+    viewH = document.scrollingElement ? page.clientHeight : innerHeight;
     if (scrolls(page) && !clipped("overflowY")) scroller = page;
     // a page that scrolled stays the page while a dialog locks it
     else if (scroller === page && pageH > viewH) {
@@ -75,12 +76,13 @@
         /auto|scroll/.test(style(element).overflowY)) || page;
     }
     pageW = viewW + (scroller === page && clipped("overflowX") ? 0 : scroller.scrollWidth - scroller.clientWidth);
-    pageH = viewH + scroller.scrollHeight - scroller.clientHeight;
+    pageH = max(viewH + scroller.scrollHeight - scroller.clientHeight, page.scrollHeight);
     sections = [];
     for (const element of document.querySelectorAll("[data-section],section[id]")) {
-      const box = element.getBoundingClientRect(), name = [...(element.dataset.section || element.id).replace(/\p{Cs}/gu, "")];
+      // half of a surrogate pair is no text
+      const box = element.getBoundingClientRect(), name = (element.dataset.section || element.id).match(/\P{Cs}{1,64}/u);
       const from = round(box.top + top()), to = round(box.bottom + top());
-      if (name[0] && from < to && sections.length < MOST_SECTIONS) sections.push([name.slice(0, 64).join(""), from, to]);
+      if (name && from < to && sections.length < MOST_SECTIONS) sections.push([name[0], from, to]);
     }
   };
   // a phone stays a phone when it lies on its side
@@ -109,7 +111,7 @@
     viewId = uuid();
     by = how;
     opened = routed = still = null;
-    named = how === PAGE && lpId;
+    named = how === PAGE;
     beganAt = now();
     path = where();
     seq = depth = sent = told = 0;
@@ -146,7 +148,6 @@
         if (from < bottom && !known.includes(name)) known.push(name);
       }
     }
-    if (events.length >= MOST_EVENTS) flush();
     return event;
   };
   const exposure = () => {
@@ -166,12 +167,12 @@
   };
   const flush = (leaving) => {
     // a route change waits for its name: the application may call page() after it has loaded the route's data
-    if (!leaving && by === ROUTE && !named && !seq && now() - beganAt < NAMED_MS) return;
+    if (!allowed || !leaving && by === ROUTE && !named && !seq && now() - beganAt < NAMED_MS) return;
     open();
     exposure();
     // an undecided click (dead or not) waits for the next beacon, unless the page is left
     const ready = events.filter((event) => leaving || !event[UNDECIDED]);
-    if (allowed && opened && ready.length) {
+    if (opened && ready[0]) {
       events = events.filter((event) => !leaving && event[UNDECIDED]);
       // the JSON is written by hand: JSON.stringify would call the page's `toJSON`
       const t0 = ready[0][AT], column = (place) => ready.map((event) => event[place]);
@@ -203,16 +204,14 @@
   /* Send one beacon at a time. When the page is left, send all that the browser allows, the newest first. */
   let flying = [], waitUntil = 0, backoff = 1000;
   const send = (leaving) => {
-    if (!allowed) return;
-    let kept = MOST_KEPT, room = MOST_LEAVING, due = leaving ? Infinity : flying[0] || now() < waitUntil ? 0 : 1;
+    let kept = MOST_KEPT, room = MOST_LEAVING;
     const all = keys();
     for (const key of all) if ((kept -= store[key].length) < 0) drop(key);
     // browsers refuse more than 64 KiB of requests that outlive the page, ours and the page's together
     for (const key of leaving ? all : all.reverse()) {
       const value = store[key] || "", until = value.slice(0, 13), body = value.slice(13), bytes = new Blob([body]).size;
       if (!(until > now())) drop(key);
-      else if (due && bytes < room && !flying.includes(key)) {
-        due--;
+      else if ((leaving || !flying[0] && now() >= waitUntil) && bytes < room && !flying.includes(key)) {
         room -= bytes;
         put(key, min(until, now() + KEEP_TRIED_MS) + body);
         flying.push(key);
@@ -221,17 +220,17 @@
     }
   };
   const post = async (key, body) => {
-    let arrived, pause;
+    let arrived;
     try {
       const answer = await fetch(door, {
         __proto__: null, method: "POST", body: proxied ? `{"records":[{"value":${body}}]}` : body,
         keepalive: true, credentials: "omit", signal: AbortSignal.timeout?.(ANSWER_MS),
         headers: proxied ? { "Content-Type": "application/vnd.kafka.json.v2+json" } : {}
       });
-      pause = 1000 * answer.headers.get("Retry-After");
+      backoff = max(backoff, 1000 * answer.headers.get("Retry-After") || 0);
       // it has arrived, or never will; a Kafka REST proxy answers 200 and says for each record whether the broker took it
       arrived = !/408|429|5../.test(answer.status) &&
-        !(proxied && answer.ok && (await answer.json()).offsets.some((one) => one.error_code || one.error));
+        !(proxied && answer.ok && (await answer.json()).offsets.some((one) => one.error_code));
     } catch { /* try again */ }
     flying = flying.filter((one) => one !== key);
     if (arrived) {
@@ -239,7 +238,7 @@
       backoff = 1000;
       send();
     } else if (now() >= waitUntil) {
-      waitUntil = now() + max(backoff, pause || 0);
+      waitUntil = now() + backoff;
       backoff = min(backoff * 2, 60000);
     }
   };
@@ -257,7 +256,7 @@
     for (const { shadowRoot } of tree.querySelectorAll("*")) if (shadowRoot) observe(shadowRoot);
   };
   const goal = (letter) => {
-    if (!beganAt || !allowed || goals.includes(letter)) return;
+    if (goals.includes(letter)) return;
     if (!goals) record("v");
     goals += letter;
     record(letter);
@@ -276,16 +275,16 @@
     const within = path.indexOf(scroller), fixed = within < 0 && scroller !== frame() || path.slice(0, within).some(stuck);
     return [fixed ? x : x + left(), fixed ? y : y + top(), fixed];
   };
-  const click = (event) => {
-    const path = event.composedPath(), target = path[0];
+  const click = (event, path = event.composedPath()) => {
+    const target = path[0];
     const link = path.find((element) => element.href && /^[^j].*:/.test(element.protocol));
     const { protocol, hostname, href } = link || location;
     // the middle button follows links, others do nothing
-    if (!event.isTrusted || !allowed || event.button > !!link) return;
+    if (!event.isTrusted || event.button > !!link) return;
     goal(protocol === "tel:" ? "t" : protocol === "mailto:" ? "e" :
       hostname === location.hostname || /^(bl|da)/.test(protocol) ? "" : "o");
     // a key that presses a button is no click; a label and its field are one click
-    if (!event.detail || !pressedAt) return;
+    if (!(event.detail || event.pointerType) || !pressedAt) return;
     const at = now(), since = pressedAt, [x, y, fixed] = look(path, event);
     // the element of a closed shadow tree is all that a page sees of it
     const unseen = !target.shadowRoot && customElements.get(target.localName) || target.closest(UNSEEN);
@@ -304,7 +303,7 @@
   const move = (event) => {
     active();
     endRest();
-    if (event.pointerType === "touch") return; // a finger that is gone rests nowhere
+    if (event.pointerType === "touch") return pressed = 0; // a finger that is gone rests nowhere
     const since = attend(), path = event.composedPath();
     stillTimer = later(() => {
       const [x, y, fixed] = look(path, event);
@@ -378,6 +377,11 @@
       },
       click,
       auxclick: click,
+      pointerup(event) {
+        // a page that handles touches itself gets no click for a tap
+        const path = event.composedPath(), since = pressedAt;
+        if (event.pointerType === "touch" && pressed) later(() => { if (since === pressedAt) click(event, path); }, REST_MS);
+      },
       focusin({ target }) {
         // a button takes the focus of its press whether it does anything or not
         if (!target.contains(pressed)) changed();
@@ -404,7 +408,7 @@
         begin();
       },
       // each of these shows that a press has done something
-      toggle: changed, play: changed, pause: changed, seeking: changed, volumechange: changed, copy: changed,
+      toggle: changed, play: changed, pause: changed, seeking: changed, volumechange: changed,
       fullscreenchange: changed, beforeprint: changed
     });
     const { navigation } = window, { clipboard } = navigator;
@@ -432,7 +436,7 @@
     running: true,
     consent: safely((given) => {
       const before = allowed;
-      allowed = Boolean(given) && !refused;
+      allowed = given && !refused;
       if (!allowed) {
         keys().forEach(drop);
         events = [];
