@@ -25,7 +25,7 @@
   // a gap longer than this is a sleep of the machine: the server takes no beacon that spans it
   const GAP_MS = 60000;
   const RAGE_MS = 1000, RAGE_PX = 30, DEAD_MS = 2500;
-  const FIELD = "input,select,textarea,[contenteditable]";
+  const FIELD = "input:not([type=button]),select,textarea,[contenteditable]";
   const UNSEEN = FIELD + ",video,audio,canvas,svg a";
   const ANSWER_MS = 15000, MOST_KEPT = 250000, MOST_LEAVING = 50000;
   // the server remembers beacons for 30 minutes: a beacon that may have arrived must not come later
@@ -417,9 +417,9 @@
       navigate({ destination }) { if (!/#$/.test(destination.url)) changed(); } // "#" alone is the usual dead link
     });
     else setInterval(safely(moved), POLL_MS, {});
-    for (const name of ["write", "writeText"]) {
-      const write = clipboard[name]; // throws on a page without a clipboard: `start` ends here
-      if (write) clipboard[name] = (data) => { changed(); return write.call(clipboard, data); };
+    for (const name in clipboard) {
+      const call = clipboard[name];
+      if (call) clipboard[name] = (...all) => { changed(); return call.apply(clipboard, all); };
     }
   };
   const disappear = () => {
