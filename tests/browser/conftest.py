@@ -237,6 +237,11 @@ async def wait_in(page: Page, seconds: float) -> None:
     await page.evaluate("ms => new Promise((done) => setTimeout(done, ms))", 1_000 * seconds)
 
 
+async def frames(page: Page, milliseconds: int = 60) -> None:
+    """Wait for some frames of the page. Its own timers may be those of Playwright's clock."""
+    await page.evaluate("ms => document.body.animate([], ms).finished.then(() => true)", milliseconds)
+
+
 async def scroll_to(page: Page, y: int) -> None:
     """Scroll, and wait until the snippet has noticed the end of scrolling."""
     await page.evaluate(SCROLL, [y, 1_000 * SETTLED_S])

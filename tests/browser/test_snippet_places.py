@@ -1,7 +1,7 @@
 """The snippet's sizes and places: inner scrolling, phones, new sizes, right-to-left pages, sections."""
 
 import pytest
-from conftest import HEIGHT, TAG, Site, Visit, scroll_to, wait_in
+from conftest import HEIGHT, TAG, Site, Visit, frames, scroll_to, wait_in
 from playwright.async_api import Page
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -66,6 +66,45 @@ async def test_an_open_drawer_does_not_become_the_page(site: Site, visit: Visit)
     assert {beacon.page_h for beacon in site.accepted} == {4_000}
 
 
+MODAL = (
+    "<body style='margin:0'><section id=one style='height:4000px'></section>"
+    "<div id=d style='position:fixed;top:100px;left:500px;width:200px;height:300px' hidden></div>"
+)
+
+
+@pytest.mark.parametrize("lock", ["position:fixed;top:-1000px;width:100%", "overflow:hidden"])
+async def test_a_page_that_a_dialog_locks_keeps_its_places(site: Site, visit: Visit, lock: str) -> None:
+    page = await visit(html=HEAD + MODAL, clock=True)
+    await scroll_to(page, 1_000)
+    await page.evaluate("lock => { document.body.style = 'margin:0;' + lock; d.hidden = false }", lock)
+    await frames(page)
+    await page.clock.run_for(1_000)
+    await flush(page, site)
+    for x in (600, 900):
+        await page.mouse.click(x, 300)
+    await frames(page)
+    await page.clock.run_for(3_000)
+    await page.evaluate("document.body.style = 'margin:0'; d.hidden = true; scrollTo(0, 1000)")
+    await frames(page)
+    await page.clock.run_for(1_000)
+    await flush(page, site)
+    assert [event[1:3] + event[4:] for event in site.events("crd")] == [(600, 300, True), (900, 1_300, False)]
+    assert {y for _, _, y, dwell, _ in site.events("s") if dwell} <= {0, 1_000}
+    assert [y for _, _, y, dwell, _ in site.events("s") if not dwell] == [0, 1_000]
+    assert {(beacon.page_h, beacon.sections[0]) for beacon in site.accepted} == {(4_000, ("one", 0, 4_000))}
+
+
+async def test_a_quirks_page_without_a_scrolling_element_has_true_places(site: Site, visit: Visit) -> None:
+    style = "<style>html, body { margin: 0; overflow-x: hidden }</style>"
+    page = await visit(html=HEAD.removeprefix("<!doctype html>") + style + "<div style='height:5000px'></div>")
+    await scroll_to(page, 1_000)
+    await page.mouse.click(300, 300)
+    await page.goto(site.url() + "/other")
+    await site.until(lambda: site.events("crd"))
+    assert [event[1:3] for event in site.events("crd")] == [(300, 1_300)]
+    assert {(beacon.viewport_h, beacon.page_h) for beacon in site.accepted} == {(HEIGHT, 5_000)}
+
+
 async def test_a_box_that_scrolls_by_itself_hides_no_scrolling(site: Site, visit: Visit) -> None:
     marquee = (
         "<body style='margin:0'><div id=m style='width:300px;overflow:hidden'><div style='width:90000px;height:40px'>"
@@ -79,15 +118,20 @@ async def test_a_box_that_scrolls_by_itself_hides_no_scrolling(site: Site, visit
 
 
 async def test_a_bar_around_the_scrolling_element_is_fixed(site: Site, visit: Visit) -> None:
-    shell = "<header style='height:60px'>帯</header><main style='height:calc(100vh - 60px);overflow:auto'>"
-    page = await visit(html=HEAD + "<body style='margin:0'>" + shell + "<div style='height:5000px'></div></main>")
+    shell = (
+        "<body style='margin:0'><div style='position:fixed;inset:0'>"
+        "<header style='height:60px'>帯</header><main style='height:calc(100% - 60px);overflow:auto'>"
+        "<nav style='position:sticky;top:0;height:40px'>章</nav><div style='height:4960px'></div></main></div>"
+    )
+    page = await visit(html=HEAD + shell)
     await page.evaluate(SCROLL_SHELL)
     await wait_in(page, 0.5)
-    await page.mouse.click(400, 30)
-    await page.mouse.click(400, 300)
-    await wait_in(page, 2.6)
-    await flush(page, site)
-    assert [event[1:3] + event[4:] for event in site.events("crd")] == [(400, 30, True), (400, 2_300, False)]
+    for y in (30, 80, 300):
+        await page.mouse.click(400, y)
+    await page.goto(site.url() + "/other")
+    await site.until(lambda: site.events("crd"))
+    expected = [(400, 30, True), (400, 80, True), (400, 2_300, False)]
+    assert [event[1:3] + event[4:] for event in site.events("crd")] == expected
     assert site.accepted[-1].page_h == 5_060
 
 
@@ -136,6 +180,16 @@ async def test_events_before_a_new_size_belong_to_the_old_size(site: Site, visit
     assert site.accepted[-1].viewport_w == await page.evaluate("document.documentElement.clientWidth")
 
 
+async def test_attention_before_a_new_size_belongs_to_the_old_size(site: Site, visit: Visit) -> None:
+    page = await visit(html=HEAD + "<body style='margin:0;height:3000px'>", clock=True)
+    await flush(page, site)
+    await page.clock.run_for(4_000)
+    await page.set_viewport_size({"width": 500, "height": HEIGHT})
+    await site.posted(2)
+    first = site.accepted[1]
+    assert first.viewport_w > 1_000 and sum(first.dwell) >= 4_000
+
+
 BACKWARDS = {
     "rtl": "<html dir=rtl><body style='margin:0'><div style='width:3000px;height:2000px'></div>",
     "rtl body": "<body dir=rtl style='margin:0'><div style='width:3000px;height:2000px'></div>",
@@ -156,6 +210,14 @@ async def test_pages_that_begin_at_the_right_have_true_columns(site: Site, visit
     assert width == site.accepted[0].page_w == 3_000
     start = width - await page.evaluate("document.documentElement.clientWidth")
     assert [event[1] for event in site.events("crd")] == [start + 1_000, start + 500]
+
+
+async def test_half_a_character_in_a_name_loses_no_beacon(site: Site, visit: Visit) -> None:
+    sections = "<section id=a style='height:99px'></section><section id=b style='height:99px'></section>"
+    script = "<script>a.dataset.section = '価\\ud83d'; b.dataset.section = '\\ude00'</script>"
+    page = await visit(html=HEAD + sections + script)
+    await flush(page, site)
+    assert [name for name, _, _ in site.accepted[0].sections] == ["価"]
 
 
 async def test_a_section_is_new_once_in_a_pageview(site: Site, visit: Visit) -> None:

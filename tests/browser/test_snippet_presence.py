@@ -79,6 +79,10 @@ PROTOTYPES = {
     "toJSON": "Array.prototype.toJSON = function () { return 'x' }; Object.prototype.toJSON = () => 1;",
     "enumerable": "Object.prototype.each = function () {}; Array.prototype.last = function () {};",
     "listener options": "Object.prototype.once = true;",
+    # Playwright needs `Set` again once the page has loaded
+    "globals": "var kept = Set, URL = location.href, navigation = 0; Set = 0;"
+    "addEventListener('load', () => { Set = kept });",
+    "lexical globals": "const URL = location.href; let navigation = [];",
     "element": "addEventListener('DOMContentLoaded', () => {});",
     "stringify": "const original = JSON.stringify; JSON.stringify = (value) => original(value);",
 }

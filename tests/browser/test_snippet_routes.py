@@ -94,6 +94,20 @@ async def test_each_way_to_change_the_route_is_one_pageview(site: Site, visit: V
     assert await pageviews(site, page) == {"lp_test": 2}
 
 
+REPLACED = ["?tab=1", "#/", "?tab=2#/", "#!/", "#/?tab=3", "/"]
+
+
+async def test_a_router_that_replaces_the_url_at_load_makes_no_pageview(site: Site, visit: Visit) -> None:
+    page = await visit(html=TALL)
+    for end in REPLACED:
+        await page.evaluate("end => history.replaceState({}, '', '/page' + end)", end)
+    await page.evaluate("lpstream.flush()")
+    await site.posted(1)
+    assert {beacon.seq for beacon in site.accepted} == {0}
+    await page.evaluate(PUSH)
+    assert await pageviews(site, page) == {"lp_test": 2}
+
+
 async def test_an_anchor_is_no_route(site: Site, visit: Visit) -> None:
     page = await visit(html=TALL)
     await page.evaluate("location.hash = '#price'")

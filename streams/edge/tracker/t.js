@@ -4,21 +4,21 @@
    the pageview is in variables, whose names the build shortens, an event is an array, and functions are arrows.
    Pages change built-in prototypes, so the code uses few of their methods, and options inherit nothing. */
 (() => {
-  "use strict";
   const root = document.documentElement, before = window.lpstream;
   const script = document.currentScript || document.querySelector('script[data-lp-id],script[src$="/t.js"]');
   const options = { __proto__: null, ...window.lpstreamConfig, ...script?.dataset };
   // only our own object is `running`: an element with the id "lpstream" is also a global of that name
   if (before?.running) return before.page(options.lpId, true);
-  const origin = (options.endpoint || new URL(script?.src || location).origin).replace(/\/+$/, "");
+  // `URL` itself is often a variable of the page
+  const origin = (options.endpoint || new webkitURL(script?.src || location).origin).replace(/\/+$/, "");
   const proxied = options.transport === "kafka-rest";
   const door = origin + (proxied ? "/topics/heatmap.events" : "/e/heatmap.events");
-  const share = +(options.sample ?? 1), rate = share >= 0 ? Math.min(1, share) : 1;
+  const rate = options.sample < 1 ? +options.sample : 1;
   const refused = navigator.webdriver || navigator.doNotTrack == 1 || navigator.globalPrivacyControl ||
     Math.random() >= rate;
   let allowed = !refused && options.consent !== "required";
 
-  const FLUSH_MS = 5000, MOST_EVENTS = 100, REST_MS = 500, SETTLE_MS = 150, MOST_SECTIONS = 30;
+  const FLUSH_MS = 5000, REST_MS = 500, SETTLE_MS = 150, MOST_SECTIONS = 30;
   const ROUTE_MS = 1000, NAMED_MS = 3000, POLL_MS = 250;
   // without input, scrolling or return for this time, nobody looks
   const IDLE_MS = 30000;
@@ -35,7 +35,7 @@
   // the places in an event
   const TYPE = 0, AT = 1, X = 2, Y = 3, DWELL = 4, FIXED = 5, UNDECIDED = 6;
 
-  const { min, max, round } = Math, now = () => round(Date.now()); // some pages make Date.now() more exact
+  const { abs, min, max, round } = Math, now = () => round(Date.now()); // some pages make Date.now() more exact
   const safely = (work) => (...all) => { try { return work(...all); } catch { /* a page must never notice us */ } };
   const later = (work, ms) => setTimeout(safely(work), ms);
   const on = (target, listeners) => {
@@ -45,39 +45,44 @@
   };
   const text = JSON.stringify; // of texts only: of objects it would call the page's `toJSON`
   // crypto.randomUUID is for https only; the name of a blob is a random UUID everywhere
-  const uuid = () => URL.createObjectURL(new Blob()).slice(-36);
+  const uuid = () => webkitURL.createObjectURL(new Blob()).slice(-36);
   const visible = () => document.visibilityState === "visible";
-  const up = (element) => element.assignedSlot || element.parentElement || element.getRootNode().host;
 
   /* The page: the document, or the element that scrolls in its place. Sizes are of the layout, not of the zoomed view. */
   const frame = () => document.scrollingElement || root, style = getComputedStyle;
   let scroller = root, viewW, viewH, pageW, pageH, sections, changedAt = 0;
-  const top = () => max(0, round(scroller.scrollTop));
+  const both = (name) => style(root)[name] + style(document.body || root)[name];
+  // a dialog may lock the page by `position: fixed; top: -1000px`
+  const top = () => max(0, round(max(pageYOffset, scroller.scrollTop) - both("top").match(/-[.\d]+/)));
   const left = () => {
     const { direction, writingMode } = style(document.body);
     // pages that begin at the right have negative positions
     return scroller.scrollLeft + (/-rl|^h.*rtl/.test(writingMode + direction) ? pageW - viewW : 0);
   };
-  const clipped = (name) => /hidden|clip/.test(style(root)[name] + style(document.body || root)[name]);
+  const clipped = (name) => /hidden|clip/.test(both(name));
   const scrolls = (element) => element.scrollHeight > element.clientHeight + 1;
   const measure = () => {
     const page = frame();
     viewW = page.clientWidth;
-    viewH = page.clientHeight;
+    // in quirks mode, a document without a scrolling element has no sizes of its own
+    viewH = document.scrollingElement ? page.clientHeight : innerHeight;
     if (scrolls(page) && !clipped("overflowY")) scroller = page;
     // a page that scrolled stays the page while a dialog locks it
-    else if (scroller === page ? !(pageH > viewH) : !scrolls(scroller)) {
+    else if (scroller === page && pageH > viewH) {
+      if (/fixed/.test(both("position"))) return;
+    } else if (scroller === page || !scrolls(scroller)) {
       scroller = document.elementsFromPoint(viewW / 2, viewH / 2).find((element) => scrolls(element) &&
         element.clientHeight * element.clientWidth > viewW * viewH / 2 &&
         /auto|scroll/.test(style(element).overflowY)) || page;
     }
     pageW = viewW + (scroller === page && clipped("overflowX") ? 0 : scroller.scrollWidth - scroller.clientWidth);
-    pageH = viewH + scroller.scrollHeight - scroller.clientHeight;
+    pageH = max(viewH + scroller.scrollHeight - scroller.clientHeight, page.scrollHeight);
     sections = [];
     for (const element of document.querySelectorAll("[data-section],section[id]")) {
-      const box = element.getBoundingClientRect(), name = [...(element.dataset.section || element.id)];
+      // half of a surrogate pair is no text
+      const box = element.getBoundingClientRect(), name = (element.dataset.section || element.id).match(/\P{Cs}{1,64}/u);
       const from = round(box.top + top()), to = round(box.bottom + top());
-      if (name[0] && from < to && sections.length < MOST_SECTIONS) sections.push([name.slice(0, 64).join(""), from, to]);
+      if (name && from < to && sections.length < MOST_SECTIONS) sections.push([name[0], from, to]);
     }
   };
   // a phone stays a phone when it lies on its side
@@ -100,12 +105,13 @@
   /* The pageview. What happens in it becomes events, events become beacons. */
   let lpId = options.lpId, viewId, by, named, routed, opened, frozen, beganAt, path, seq, depth, sent, seen, events, clicks,
     kind, y, goals, known, told, still, stillTimer, settleTimer;
-  const where = () => location.pathname + location.hash.match(/^#[/!].*/); // "#/b" is a route, "#price" is none
+  // "#/b" is a route, "#price" and "#/" are none
+  const where = () => location.pathname + location.hash.match(/^#[/!]+[^/!?][^?]*/);
   const begin = (how) => {
     viewId = uuid();
     by = how;
     opened = routed = still = null;
-    named = how === PAGE && lpId;
+    named = how === PAGE;
     beganAt = now();
     path = where();
     seq = depth = sent = told = 0;
@@ -142,7 +148,6 @@
         if (from < bottom && !known.includes(name)) known.push(name);
       }
     }
-    if (events.length >= MOST_EVENTS) flush();
     return event;
   };
   const exposure = () => {
@@ -162,12 +167,12 @@
   };
   const flush = (leaving) => {
     // a route change waits for its name: the application may call page() after it has loaded the route's data
-    if (!leaving && by === ROUTE && !named && !seq && now() - beganAt < NAMED_MS) return;
+    if (!allowed || !leaving && by === ROUTE && !named && !seq && now() - beganAt < NAMED_MS) return;
     open();
     exposure();
     // an undecided click (dead or not) waits for the next beacon, unless the page is left
     const ready = events.filter((event) => leaving || !event[UNDECIDED]);
-    if (allowed && opened && ready.length) {
+    if (opened && ready[0]) {
       events = events.filter((event) => !leaving && event[UNDECIDED]);
       // the JSON is written by hand: JSON.stringify would call the page's `toJSON`
       const t0 = ready[0][AT], column = (place) => ready.map((event) => event[place]);
@@ -187,60 +192,53 @@
   /* localStorage holds each beacon until the server has it, so that the next page of this origin sends what this page could
      not. Each beacon has a key of its own, because other tabs write at the same time. Keys sort by age. A value is the time
      until which to keep the beacon (13 digits), and its body. A page that may not store keeps its beacons in memory. */
-  const KEY = "lpstream " + door, own = {};
-  const stores = () => { try { return [own, localStorage]; } catch { return [own]; } };
-  const keys = () => stores().flatMap((store) => Object.keys(store)).filter((key) => !key.indexOf(KEY)).sort().reverse();
-  const get = (key) => own[key] || localStorage[key] || "";
+  const KEY = "lpstream " + door;
+  let store = {};
+  try { store = localStorage || store; } catch { /* forbidden */ }
+  const keys = () => Object.keys(store).filter((key) => !key.indexOf(KEY)).sort().reverse();
+  const drop = (key) => delete store[key];
   const put = (key, value) => {
-    try { localStorage[key] = value; } catch { own[key] = value; }
-  };
-  const drop = (key) => {
-    for (const store of stores()) delete store[key];
+    try { store[key] = value; } catch { store = { [key]: value }; }
   };
 
   /* Send one beacon at a time. When the page is left, send all that the browser allows, the newest first. */
-  const flying = new Set();
-  let waitUntil = 0, backoff = 1000;
+  let flying = [], waitUntil = 0, backoff = 1000;
   const send = (leaving) => {
-    if (!allowed) return;
-    let kept = MOST_KEPT, room = MOST_LEAVING, due = leaving ? Infinity : flying.size || now() < waitUntil ? 0 : 1;
+    let kept = MOST_KEPT, room = MOST_LEAVING;
     const all = keys();
-    for (const key of all) if ((kept -= get(key).length) < 0) drop(key);
+    for (const key of all) if ((kept -= store[key].length) < 0) drop(key);
     // browsers refuse more than 64 KiB of requests that outlive the page, ours and the page's together
     for (const key of leaving ? all : all.reverse()) {
-      const until = get(key).slice(0, 13), body = get(key).slice(13), bytes = new Blob([body]).size;
+      const value = store[key] || "", until = value.slice(0, 13), body = value.slice(13), bytes = new Blob([body]).size;
       if (!(until > now())) drop(key);
-      else if (due && bytes < room && !flying.has(key)) {
-        due--;
+      else if ((leaving || !flying[0] && now() >= waitUntil) && bytes < room && !flying.includes(key)) {
         room -= bytes;
         put(key, min(until, now() + KEEP_TRIED_MS) + body);
-        flying.add(key);
+        flying.push(key);
         post(key, body);
       }
     }
   };
   const post = async (key, body) => {
-    const cut = new AbortController();
-    let arrived, pause;
-    later(() => cut.abort(), ANSWER_MS);
+    let arrived;
     try {
       const answer = await fetch(door, {
         __proto__: null, method: "POST", body: proxied ? `{"records":[{"value":${body}}]}` : body,
-        keepalive: true, credentials: "omit", signal: cut.signal,
+        keepalive: true, credentials: "omit", signal: AbortSignal.timeout?.(ANSWER_MS),
         headers: proxied ? { "Content-Type": "application/vnd.kafka.json.v2+json" } : {}
       });
-      pause = 1000 * answer.headers.get("Retry-After");
+      backoff = max(backoff, 1000 * answer.headers.get("Retry-After") || 0);
       // it has arrived, or never will; a Kafka REST proxy answers 200 and says for each record whether the broker took it
       arrived = !/408|429|5../.test(answer.status) &&
-        !(proxied && answer.ok && (await answer.json()).offsets.some((one) => one.error_code || one.error));
+        !(proxied && answer.ok && (await answer.json()).offsets.some((one) => one.error_code));
     } catch { /* try again */ }
-    flying.delete(key);
+    flying = flying.filter((one) => one !== key);
     if (arrived) {
       drop(key);
       backoff = 1000;
       send();
     } else if (now() >= waitUntil) {
-      waitUntil = now() + max(backoff, pause || 0);
+      waitUntil = now() + backoff;
       backoff = min(backoff * 2, 60000);
     }
   };
@@ -248,53 +246,48 @@
   /* What a visitor does. */
   let pressed, pressedAt, filled;
   const changed = () => { changedAt = now(); };
-  const selected = () => { if (getSelection().type === "Range") changed(); };
-  // scripts set fields without an event
-  const values = () => [...document.querySelectorAll(FIELD)].map((field) => field.value + field.checked).join();
+  const selected = () => { if (!getSelection().isCollapsed) changed(); };
+  // scripts set fields, and styles like `:focus-within` show text, without an event
+  const values = () => document.body.innerText +
+    [...document.querySelectorAll(FIELD)].map((field) => field.value + field.checked).join();
   const observer = new MutationObserver(changed);
-  const observe = (tree) => observer.observe(tree, {
-    __proto__: null, subtree: true, childList: true, attributes: true, characterData: true
-  });
+  const observe = (tree) => {
+    observer.observe(tree, { __proto__: null, subtree: true, childList: true, attributes: true, characterData: true });
+    for (const { shadowRoot } of tree.querySelectorAll("*")) if (shadowRoot) observe(shadowRoot);
+  };
   const goal = (letter) => {
-    if (!beganAt || !allowed || goals.includes(letter)) return;
+    if (goals.includes(letter)) return;
     if (!goals) record("v");
     goals += letter;
     record(letter);
   };
-  /* Whether the element keeps its place in the viewport: it is fixed, or sticky and stuck. */
-  const stuck = (element, css) => {
-    if (css.position !== "sticky") return css.position === "fixed";
-    const box = element.getBoundingClientRect();
-    return top() && Math.abs(box.top - parseFloat(css.top)) < 2 || Math.abs(viewH - box.bottom - parseFloat(css.bottom)) < 2;
+  /* Whether the element keeps its place in the viewport: it is fixed, or sticky and stuck. A fixed element that an element
+     around it carries has that element as `offsetParent`. */
+  const stuck = (element) => {
+    if (element === document.body || !element.localName) return;
+    const css = style(element), box = element.getBoundingClientRect(), edge = scroller.getBoundingClientRect();
+    return css.position === "fixed" ? !element.offsetParent : css.position === "sticky" && (
+      top() && abs(box.top - parseFloat(css.top) - max(0, edge.top)) < 2 ||
+      abs(min(viewH, edge.bottom) - box.bottom - parseFloat(css.bottom)) < 2);
   };
-  /* Look at the element and all around it. Return its place, in pixels of the page, or of the viewport if it keeps its
-     place there; its link; and whether a press may do something that the page cannot see. */
-  const look = (element, { clientX: x, clientY: y }) => {
-    let fixed = false, inside = scroller === frame(), link;
-    // the element of a closed shadow tree is all that a page sees of it
-    let unseen = !element.shadowRoot && customElements.get(element.localName);
-    for (; element && element !== root; element = up(element)) {
-      const css = style(element), tree = element.shadowRoot;
-      if (tree) observe(tree);
-      if (!link && element.href && element.protocol) link = element;
-      unseen = unseen || element.matches(UNSEEN);
-      inside = inside || element === scroller;
-      if (element === scroller || element === document.body) continue;
-      if (stuck(element, css)) fixed = true;
-      else if (css.transform !== "none") fixed = false; // it moves the fixed elements in it
-    }
-    fixed = fixed || !inside;
-    return [fixed ? x : x + left(), fixed ? y : y + top(), fixed, link, unseen];
+  /* Return the place of the event: pixels of the page, or of the viewport if the element keeps its place there. */
+  const look = (path, { clientX: x, clientY: y }) => {
+    const within = path.indexOf(scroller), fixed = within < 0 && scroller !== frame() || path.slice(0, within).some(stuck);
+    return [fixed ? x : x + left(), fixed ? y : y + top(), fixed];
   };
-  const click = (event) => {
-    if (!event.isTrusted || !allowed) return;
-    const [x, y, fixed, link, unseen] = look(event.composedPath()[0], event);
+  const click = (event, path = event.composedPath()) => {
+    const target = path[0];
+    const link = path.find((element) => element.href && /^[^j].*:/.test(element.protocol));
     const { protocol, hostname, href } = link || location;
+    // the middle button follows links, others do nothing
+    if (!event.isTrusted || event.button > !!link) return;
     goal(protocol === "tel:" ? "t" : protocol === "mailto:" ? "e" :
-      hostname === location.hostname || /^(ja|bl|da)/.test(protocol) ? "" : "o");
+      hostname === location.hostname || /^(bl|da)/.test(protocol) ? "" : "o");
     // a key that presses a button is no click; a label and its field are one click
-    if (!event.detail || !pressedAt) return;
-    const at = now(), since = pressedAt;
+    if (!(event.detail || event.pointerType) || !pressedAt) return;
+    const at = now(), since = pressedAt, [x, y, fixed] = look(path, event);
+    // the element of a closed shadow tree is all that a page sees of it
+    const unseen = !target.shadowRoot && customElements.get(target.localName) || target.closest(UNSEEN);
     pressedAt = 0;
     clicks.push([x, y, at, since]);
     const near = clicks.filter((one) => at - one[2] <= RAGE_MS && Math.hypot(one[0] - x, one[1] - y) <= RAGE_PX);
@@ -303,18 +296,17 @@
     later(() => {
       if (changedAt < since && !unseen && filled === values() && !(
         // the browser follows the link to another page, in this tab or elsewhere
-        link && !event.defaultPrevented && protocol !== "javascript:" &&
-          (!/#/.test(href) || href.split("#")[0] !== location.href.split("#")[0]))) mark[TYPE] = "d";
+        link && !event.defaultPrevented && href.split("#")[0] !== location.href.split("#")[0])) mark[TYPE] = "d";
       mark[UNDECIDED] = false;
     }, DEAD_MS);
   };
   const move = (event) => {
     active();
     endRest();
-    if (event.pointerType === "touch") return; // a finger that is gone rests nowhere
-    const since = attend(), target = event.composedPath()[0];
+    if (event.pointerType === "touch") return pressed = 0; // a finger that is gone rests nowhere
+    const since = attend(), path = event.composedPath();
     stillTimer = later(() => {
-      const [x, y, fixed] = look(target, event);
+      const [x, y, fixed] = look(path, event);
       still = () => record("m", x, y, attend() - since, fixed);
     }, REST_MS);
   };
@@ -339,7 +331,7 @@
   const resized = () => {
     if (!opened || frame().clientWidth === viewW && frame().clientHeight === viewH) return;
     frozen = true;
-    if (events.length) flush(true);
+    if (events[0] || attend() - seen > REST_MS) flush(true);
     frozen = false;
     measure();
   };
@@ -347,7 +339,8 @@
   /* Routes of an application. A change of the URL and a call of page() for the same route are one pageview. */
   const moved = (event) => {
     if (where() === path) return;
-    if (by === PAGE && !routed && now() - beganAt < NAMED_MS || by && !opened && event.navigationType === "replace") {
+    // a router replaces the URL of the page that it begins with
+    if (now() - beganAt < NAMED_MS && (by === PAGE && !routed || event.navigationType === "replace" && !clicks[0])) {
       path = where();
       routed = true;
     } else turn(ROUTE);
@@ -373,19 +366,25 @@
     if (!lpId) return;
     begin();
     setInterval(safely(flush), FLUSH_MS);
-    observe(document);
     on(window, {
       pointerdown(event) {
         active();
+        observe(document);
         if (filled !== (filled = values())) changedAt = now() - 1;
-        pressedAt = now();
+        pressedAt = event.button < 2 && now();
         selected(); // the press may end the selection
         pressed = event.target;
       },
       click,
+      auxclick: click,
+      pointerup(event) {
+        // a page that handles touches itself gets no click for a tap
+        const path = event.composedPath(), since = pressedAt;
+        if (event.pointerType === "touch" && pressed) later(() => { if (since === pressedAt) click(event, path); }, REST_MS);
+      },
       focusin({ target }) {
-        // a button takes the focus of its press whether it does anything or not; a field is there to take it
-        if (target.matches(FIELD) || !target.contains(pressed)) changed();
+        // a button takes the focus of its press whether it does anything or not
+        if (!target.contains(pressed)) changed();
       },
       blur({ target }) { if (target === window) changed(); },
       selectionchange: selected,
@@ -399,24 +398,29 @@
       scroll: scrolled,
       resize: resized,
       visibilitychange() {
-        if (visible()) appear();
-        else disappear();
+        (visible() ? appear : disappear)();
       },
       pagehide: disappear,
       pageshow(event) {
         if (!event.persisted) return;
-        flying.clear(); // requests of the frozen page may never end
+        flying = []; // requests of the frozen page may never end
         appear();
         begin();
       },
       // each of these shows that a press has done something
-      toggle: changed, play: changed, pause: changed,
-      hashchange() { if (location.hash) changed(); } // "#" alone is the usual dead link
+      toggle: changed, play: changed, pause: changed, seeking: changed, volumechange: changed,
+      fullscreenchange: changed, beforeprint: changed
     });
-    if (window.navigation?.currentEntry) on(navigation, { currententrychange: moved });
+    const { navigation } = window, { clipboard } = navigator;
+    if (navigation?.currentEntry) on(navigation, {
+      currententrychange: moved,
+      navigate({ destination }) { if (!/#$/.test(destination.url)) changed(); } // "#" alone is the usual dead link
+    });
     else setInterval(safely(moved), POLL_MS, {});
-    const clipboard = navigator.clipboard, write = clipboard?.writeText;
-    if (write) clipboard.writeText = (text) => { changed(); return write.call(clipboard, text); };
+    for (const name in clipboard) {
+      const call = clipboard[name];
+      if (call) clipboard[name] = (...all) => { changed(); return call.apply(clipboard, all); };
+    }
   };
   const disappear = () => {
     leave();
@@ -432,7 +436,7 @@
     running: true,
     consent: safely((given) => {
       const before = allowed;
-      allowed = Boolean(given) && !refused;
+      allowed = given && !refused;
       if (!allowed) {
         keys().forEach(drop);
         events = [];
