@@ -1,7 +1,7 @@
 """Copy of a page: the prompt for a model, and the built-in Japanese copy.
 
-Prompt and copy depend only on the `Brief`, so no name, address or fact reaches a model or a cache. `parse` and `lint`
-belong to this interface; they are defined in `answers.py` and `lint.py`.
+Prompt and copy depend only on the `Brief`, so no name, address or fact reaches a model or a cache. `parse` belongs to
+this interface and is defined in `answers.py`.
 """
 
 import json
@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from processors.pages.answers import json_schema, parse
-from processors.pages.lint import lint
 from processors.pages.trades import RECRUIT, Trade, trade
 from schemas.copywriting import NAME_SLOT, TOPIC_SLOT, Copy
 from schemas.plan import Brief
@@ -20,14 +19,13 @@ __all__ = [
     "ask_again",
     "assemble",
     "json_schema",
-    "lint",
     "messages",
     "most_tokens",
     "parse",
     "template_part",
 ]
 
-PROMPT_VERSION = 2
+PROMPT_VERSION = 3
 # a Japanese character is about one token; the rest is for JSON and a fence around it
 TOKENS_PER_CHARACTER, TOKENS_OF_JSON = 1.3, 120
 RULES = f"""\
@@ -75,7 +73,7 @@ def ask_again(asked: Sequence[Mapping[str, str]], text: str, error: str) -> list
         {"role": "assistant", "content": text[:4_000]},
         {
             "role": "user",
-            "content": f"このJSONには誤りがあります（{error[:300]}）。"
+            "content": f"このJSONには誤りがあります（{error[:600]}）。"
             "同じJSON Schemaに従う正しいJSONだけを返してください。",
         },
     ]

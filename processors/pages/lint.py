@@ -1,146 +1,112 @@
-"""The lint for Japanese advertising law. It rewrites a word where the sentence allows it, else warns.
+"""The lint for Japanese advertising law: it finds words that a page may not say, and never changes a text.
 
-Sources: 景品表示法 (優良誤認・有利誤認), 医療広告ガイドライン, 不動産の表示に関する公正競争規約 第18条.
-A lint finds words, not meanings, so it does not replace a legal review.
+The rules are data (`rules.py`). A lint finds words, not meanings, so it does not replace a legal review.
 """
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
 
-from pydantic import ValidationError
+from processors.pages.comparable import as_hiragana, squeezed, with_digits
+from processors.pages.morphemes import LONGEST, boundaries
+from processors.pages.rules import Rule, rules_of
+from processors.pages.trades import RECRUIT, purpose_of, trade_of
+from schemas.copywriting import CopyFields
 
-from processors.pages.answers import walk
-from processors.text import shown
-from schemas.copywriting import Copy
-from schemas.generation import GenerationRequest, Warning_
-from schemas.sections import BY_NAME
+MOST_FINDINGS, AROUND = 5, 60
+# after a claim, words that take it back: "…をお約束するものではありません"
+_TAKEN_BACK = re.compile(
+    r"^[^。\n]{0,24}?(?:(?:わけ|もの|こと|訳|物)で(?:は|も)(?:な|ありません|ございません)|とは(?:限|言え|いえ|言い切|申し上げ|申せ|考えて(?:い|お))|"
+    r"とは限ら|(?:と|を|は)(?:断定|断言|保証|約束)(?:は)?(?:でき|いたし|し)(?:ません|かね|ない))"
+)
+_NUMBERS = re.compile("[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """A pattern, its replacement (None: warn only), and the law behind it."""
+class Finding:
+    """An expression that a rule forbids."""
 
-    pattern: re.Pattern[str]
-    instead: str | None
-    law: str
+    words: str
+    rule: Rule
 
-
-def _rules(law: str, *pairs: tuple[str, str | None]) -> tuple[Rule, ...]:
-    return tuple(Rule(re.compile(pattern, re.IGNORECASE), instead, law) for pattern, instead in pairs)
-
-
-FAIR = "景品表示法"
-EVERY_TRADE = _rules(
-    FAIR,
-    (r"(?:地域|業界|日本|世界|県内|市内|当社|満足度)?\s*(?:No\.?\s?[1１]|ナンバーワン|ナンバー1)の?", "おすすめの"),
-    (r"(?:日本|世界|地域|業界|県内|市内)(?:一|初|最大|最高|最安)の", "こだわりの"),
-    (r"(?:日本|世界|地域|業界|県内|市内)(?:一|初|最大|最高|最安)", None),
-    (r"(?:絶対に?|必ずや?|100\s?[%％])(?=[ぁ-んァ-ヶ一-龥])", ""),
-    (r"最高の", "心をこめた"),
-    (r"最高級の?", "上質な"),
-    (r"究極の", "こだわりの"),
-    (r"(?:完全|完璧)な", "丁寧な"),
-    (r"(?:完全|完璧)に", "しっかりと"),
-    (r"永久に|永遠に", "長く"),
-    (r"誰でも簡単に", "はじめての方でも"),
-    (r"(?:激安|最安値?|格安|業界最安)", None),
-    (r"(?:絶対|必ず|完璧|満足度|永久保証|効果抜群|今だけ|唯一無二)", None),
-)
-OF_TRADE = {
-    "clinic": _rules(
-        "医療広告ガイドライン",
-        (r"最先端の|最新の", "現在の"),
-        (r"(?:完全に?治す|完治|根治|治ります|治せます)", None),
-        (r"無痛の?|痛みのない", "痛みに配慮した"),
-        (r"安全な治療", "ご説明のうえでの治療"),
-        (r"(?:名医|神の手|スーパードクター|芸能人|ビフォーアフター|症例数|成功率|副作用はありません|保証)", None),
-    ),
-    "beauty": _rules(
-        "薬機法・景品表示法",
-        (r"若返り?(?:ます|る)?|アンチエイジング", "すこやかな印象"),
-        (r"(?:シミ|シワ|しわ|しみ)が消える", None),
-        (r"(?:治療|治る|治す|細胞|デトックス|永久脱毛|小顔になる|痩せる)", None),
-    ),
-    "realestate": _rules(
-        "不動産の表示に関する公正競争規約",
-        (r"厳選(?:した|された)?", "ご紹介する"),
-        (r"抜群の", "よい"),
-        (r"(?:掘出物|掘り出し物|特選|特級|一級|破格|買得|お買い得|格安|値上がり|完売|理想の物件)", None),
-    ),
-    "counsel": _rules(
-        "景品表示法・士業の広告規程",
-        (r"(?:勝訴|許可|還付|減額|成功)を(?:保証|約束)", None),
-        (r"(?:勝てます|勝訴率|必勝|最強)", None),
-    ),
-    "school": _rules(FAIR, (r"(?:合格保証|必勝|合格させます|成績が必ず上がる)", None)),
-    "shop": _rules(
-        "景品表示法・薬機法",
-        (r"(?:血圧|血糖|ダイエット|痩せる|治る|予防でき|免疫力)", None),
-        (r"(?:二重価格|通常価格|メーカー希望小売価格)", None),
-    ),
-    "restaurant": _rules("景品表示法・健康増進法", (r"(?:無添加|国産|天然|産地直送|健康になる|痩せる)", None)),
-}  # fmt: skip
+    @property
+    def reason(self) -> str:
+        """The expression, the reason and the source, for a model or a customer."""
+        return f"「{self.words}」：{self.rule.says}（{self.rule.law}）"
 
 
-def lint(copy: Copy, trade: str) -> tuple[Copy, list[Warning_]]:
-    """Return the rewritten copy, and a warning for each word that was or could not be rewritten.
-
-    Codes: `advertising_rewritten`, `advertising_law`. If rewriting would make a section too short or too long, the
-    section does not change.
-    """
-    rules = OF_TRADE.get(trade, ()) + EVERY_TRADE
-    before, after = copy.model_dump(), {}
-    warnings: list[Warning_] = []
-    for name, section in before.items():
-        of_section: list[Warning_] = []
-        after[name] = _rewritten(section, name, rules, of_section)
-        if not _fits(name, after[name]):
-            after[name] = section
-            of_section = [warning.model_copy(update={"code": "advertising_law"}) for warning in of_section]
-        warnings += of_section
-    return Copy.model_validate(after), warnings
+def forbidden(text: str, fields: CopyFields) -> list[Finding]:
+    """Return what the copy of a page with these fields may not say, at most MOST_FINDINGS findings."""
+    groups = trade_of(fields.industry).groups
+    if purpose_of(fields.purpose) == RECRUIT:
+        groups |= {"work"}
+    return _first(findings(text, groups, (*fields.keywords, fields.purpose, fields.industry)))
 
 
-def _fits(name: str, section: Any) -> bool:
-    try:
-        BY_NAME[name].holds.model_validate(section)
-    except ValidationError:
-        return section is None
-    return True
+def unlawful(text: str, groups: frozenset[str]) -> list[Finding]:
+    """Return what the customer's own text may not say. Facts are the customer's, so rules about them do not apply."""
+    return _first(finding for finding in findings(text, groups) if finding.rule.kind != "fact")
 
 
-def _rewritten(value: Any, path: str, rules: tuple[Rule, ...], warnings: list[Warning_]) -> Any:
-    if isinstance(value, dict):
-        return {key: _rewritten(item, f"{path}.{key}", rules, warnings) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_rewritten(item, f"{path}.{at}", rules, warnings) for at, item in enumerate(value)]
-    return _text(value, path, rules, warnings) if isinstance(value, str) else value
+def _first(every: Iterator[Finding]) -> list[Finding]:
+    return [finding for finding, _ in zip(every, range(MOST_FINDINGS), strict=False)]
 
 
-def _text(text: str, path: str, rules: tuple[Rule, ...], warnings: list[Warning_]) -> str:
-    for rule in rules:
-        match = rule.pattern.search(text)
-        if match is None:
-            continue
-        if rule.instead is None:
-            warnings.append(Warning_(code="advertising_law", detail=f"{path}: 「{match[0]}」{rule.law}"))
-            continue
-        warnings.append(
-            Warning_(code="advertising_rewritten", detail=f"{path}: 「{match[0]}」→「{rule.instead}」{rule.law}")
-        )
-        text = rule.pattern.sub(rule.instead, text)
-    return text
+def findings(text: str, groups: frozenset[str], given: Sequence[str] = ()) -> Iterator[Finding]:
+    """Yield an expression for each rule that the text breaks; `given` are the customer's own words."""
+    words = squeezed(text)
+    for rule, start, end in _matches(words, groups):
+        if not (rule.given and any(_states(_comparable(one), words[start:end], rule) for one in given)):
+            yield Finding(words[start:end], rule)
 
 
-def lint_request(request: GenerationRequest, trade: str) -> list[Warning_]:
-    """Return warnings for the customer's own texts, which are shown as given and never rewritten."""
-    rules = OF_TRADE.get(trade, ()) + EVERY_TRADE
-    typed = {"keywords": request.keywords, "facts": request.facts.model_dump(include={"testimonials", "licences"})}
-    warnings = []
-    for path, words in ((path, shown(words)) for path, words in walk(typed, "")):
-        hits = ((rule, match) for rule in rules if (match := rule.pattern.search(words)) is not None)
-        if (first := next(hits, None)) is not None:
-            rule, match = first
-            warnings.append(Warning_(code="advertising_law", detail=f"{path[1:]}: 「{match[0]}」{rule.law}"))
-    return warnings
+@lru_cache(maxsize=1024)
+def _comparable(given: str) -> str:
+    return as_hiragana(squeezed(given))
+
+
+def _states(given: str, words: str, rule: Rule) -> bool:
+    """Return whether the customer's words state the same fact: they contain it, or they are its core."""
+    fact = with_digits(as_hiragana(words))
+    theirs = with_digits(given)
+    if fact in theirs:
+        return True
+    same = _NUMBERS.findall(fact) == _NUMBERS.findall(theirs)
+    return same and theirs in fact and any(pattern.search(given) for pattern in rule.patterns)
+
+
+def _matches(words: str, groups: frozenset[str]) -> Iterator[tuple[Rule, int, int]]:
+    """Yield the first match of each rule that is no part of an innocent expression."""
+    text = as_hiragana(words)
+    for rule in rules_of(groups):
+        spans = ((start, end) for start, end in _spans(rule, words, text) if not _is_harmless(rule, text, start, end))
+        if (span := next(spans, None)) is not None:
+            yield rule, *span
+
+
+def _spans(rule: Rule, words: str, text: str) -> Iterator[tuple[int, int]]:
+    for word in rule.words:
+        at = text.find(word)
+        while at >= 0:
+            if _is_whole(words, at, at + len(word)):
+                yield at, at + len(word)
+            at = text.find(word, at + 1)
+    for pattern in rule.patterns:
+        for match in pattern.finditer(text):
+            yield match.span()
+
+
+def _is_whole(words: str, start: int, end: int) -> bool:
+    """Return whether the expression begins and ends where words do, in the part of the text around it."""
+    first = max(words.rfind("\n", 0, start) + 1, words.rfind("。", 0, start) + 1, start - AROUND)
+    part = words[first : min(end + AROUND, first + LONGEST)]
+    return {start - first, end - first} <= boundaries(part)
+
+
+def _is_harmless(rule: Rule, text: str, start: int, end: int) -> bool:
+    if _TAKEN_BACK.match(text[end : end + 60]):
+        return True
+    if rule.harmless is None:
+        return False
+    return any(match.start() < end and match.end() > start for match in rule.harmless.finditer(text))

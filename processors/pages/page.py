@@ -123,7 +123,7 @@ def integrate(
     words = fill(copy.model_dump(), slots(request))
     page = _page(request, brief, words, design, base_url)
     macros = _environment().get_template("sections.html.j2").module
-    data = words | _given(request, brief.trade)
+    data = words | _given(request)
     body = [getattr(macros, name)(data[name], page) for name in design.order if data.get(name)]
     title = f"{words['hero']['catch']}｜{page.name}"
     return (
@@ -171,11 +171,11 @@ def _page(request: GenerationRequest, brief: Brief, words: dict[str, Any], desig
     )
 
 
-def _given(request: GenerationRequest, trade: str) -> dict[str, dict[str, Any] | None]:
+def _given(request: GenerationRequest) -> dict[str, dict[str, Any] | None]:
     """Return the sections that only the customer's facts fill; None for a section without facts."""
     business, facts = request.business, request.facts
     url = address(business.url) if business.url else None
-    voices = [] if forbids_testimonials(trade) else facts.testimonials
+    voices = [] if forbids_testimonials(request.industry) else facts.testimonials
     where = Information(address=business.address, hours=facts.hours, access=facts.access, phone=business.phone, url=url)
     sections: dict[str, Model | None] = {
         "proof": Proof(testimonials=voices) if voices else None,

@@ -1,0 +1,29 @@
+"""Boundaries of Japanese words, found by SudachiPy with its core dictionary.
+
+The dictionary is a file of 200 MB that is mapped into memory at the first call, once in a process. The edge makes no
+call. docs/generation.md says why this analyser.
+"""
+
+import threading
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sudachipy import Tokenizer
+
+LONGEST = 200
+_one_at_a_time = threading.Lock()  # a tokenizer serves one thread
+
+
+@cache
+def _tokenizer() -> "Tokenizer":
+    from sudachipy import Dictionary, SplitMode  # not at the module's import: the edge imports the module, too
+
+    return Dictionary(dict="core").tokenizer(mode=SplitMode.C)
+
+
+@lru_cache(maxsize=512)
+def boundaries(text: str) -> frozenset[int]:
+    """Return the positions in the text where words begin or end; the text has at most LONGEST characters."""
+    with _one_at_a_time:
+        return frozenset((0, *(morpheme.end() for morpheme in _tokenizer().tokenize(text[:LONGEST]))))

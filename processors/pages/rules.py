@@ -1,0 +1,86 @@
+"""The rules for advertisements, read from `rules/*.toml`, with the law and guideline of each.
+
+`rules/README.md` says in Japanese how to correct them.
+"""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from processors.pages.comparable import as_hiragana, squeezed
+
+_DIGIT, _JAPANESE_DIGIT = "0-9", "〇一二三四五六七八九十百千万億"
+MACROS = {
+    # a number
+    "{N}": f"[{_DIGIT}{_JAPANESE_DIGIT}数何][{_DIGIT}{_JAPANESE_DIGIT},.]*",
+    # a number in Japanese numerals with a power of ten
+    "{B}": "[二三四五六七八九]?[十百千万][〇一二三四五六七八九十百千万億]*(?:数|余|超)?",
+    # a place or a market
+    "{P}": (
+        "(?:日本|国内|世界|全国|業界|地域|地元|関東|関西|東海|近畿|中部|九州|東北|四国|北陸|北海道|沖縄|首都圏|東京|大阪|京都|名古屋|札幌|福岡|横浜|"
+        "神戸|仙台|広島|アジア|東洋|史上|世の中|この(?:街|町|地域|エリア|辺り|界隈|沿線|業界)|エリア|当地|界隈|沿線|商圏|"
+        "(?:県|市|区|町|村|都|府|道|島|州|郡)(?:内|下|民)|[一-龥]{1,4}(?:県|市|区|町)(?:内)?)"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule: its words and patterns, innocent expressions, and the sources behind it.
+
+    Words count between boundaries of words, patterns anywhere. No part of an innocent expression (`harmless`) counts.
+    With `given`, the customer's own words allow the expression.
+    """
+
+    name: str
+    kind: str
+    says: str
+    law: str
+    guideline: str
+    page: str
+    groups: frozenset[str] | None
+    words: tuple[str, ...]
+    patterns: tuple[re.Pattern[str], ...]
+    harmless: re.Pattern[str] | None
+    given: bool
+
+    @property
+    def source(self) -> str:
+        """The law, guideline and page behind the rule."""
+        return f"{self.law}、{self.guideline} {self.page}"
+
+
+@cache
+def rules_of(groups: frozenset[str]) -> tuple[Rule, ...]:
+    """Return the rules for a page of a trade with these groups, those for every trade last."""
+    special = [rule for rule in every_rule() if rule.groups is not None and rule.groups & groups]
+    return (*special, *(rule for rule in every_rule() if rule.groups is None))
+
+
+@cache
+def every_rule() -> tuple[Rule, ...]:
+    """Return all rules, in the order of their files' names."""
+    folder = files("processors").joinpath("pages", "rules")
+    texts = sorted((path.name, path.read_text("utf-8")) for path in folder.iterdir() if path.name.endswith(".toml"))
+    return tuple(_rule(entry) for _, text in texts for entry in tomllib.loads(text)["rule"])
+
+
+def _rule(entry: dict[str, object]) -> Rule:
+    listed = {key: tuple(map(str, entry.get(key, ()))) for key in ("words", "patterns", "harmless", "groups")}  # type: ignore[call-overload]
+    harmless = "|".join(map(_expanded, listed["harmless"]))
+    return Rule(
+        **{key: str(entry[key]) for key in ("name", "kind", "says", "law", "guideline", "page")},
+        groups=frozenset(listed["groups"]) if listed["groups"] else None,
+        words=tuple(dict.fromkeys(as_hiragana(squeezed(word)) for word in listed["words"])),
+        patterns=tuple(re.compile(_expanded(pattern)) for pattern in listed["patterns"]),
+        harmless=re.compile(harmless) if harmless else None,
+        given=bool(entry.get("given", False)),
+    )
+
+
+def _expanded(pattern: str) -> str:
+    for macro, meaning in MACROS.items():
+        pattern = pattern.replace(macro, meaning)
+    return as_hiragana(pattern)
