@@ -68,12 +68,10 @@ def parse(fields: CopyFields, group: str, text: str) -> dict[str, Any]:
 
 def refused(part: dict[str, Any], fields: CopyFields) -> dict[str, str]:
     """Return the reason, by path, for each text of the sections that the page may not publish."""
-    reasons = {}
-    for path, words in walk(part):
-        if (wrong := wrong_language(words)) is not None:
-            reasons[path] = wrong
-        elif found := forbidden(words, fields):
-            reasons[path] = " ".join(finding.reason for finding in found)
+    texts = walk(part)
+    reasons = {path: wrong for path, words in texts if (wrong := wrong_language(words)) is not None}
+    for at, found in forbidden([words for _, words in texts], fields).items():
+        reasons.setdefault(texts[at][0], " ".join(finding.reason for finding in found))
     return reasons
 
 

@@ -64,8 +64,10 @@ def _own_words(request: GenerationRequest) -> list[Warning_]:
         "keywords": request.keywords,
         "facts": request.facts.model_dump(include={"testimonials", "licences", "prices", "treatments"}),
     }
-    hits = ((path, unlawful(shown(words), groups)) for path, words in walk(typed))
-    return [Warning_(code="advertising_law", detail=f"{path}: {found[0].reason}") for path, found in hits if found]
+    texts = walk(typed)
+    every = unlawful([words for _, words in texts], groups)
+    hits = sorted((at, found[0].reason) for at, found in every.items())
+    return [Warning_(code="advertising_law", detail=f"{texts[at][0]}: {reason}") for at, reason in hits]
 
 
 def _missing_of_sale(request: GenerationRequest) -> dict[str, str]:

@@ -17,13 +17,19 @@ _one_at_a_time = threading.Lock()  # a tokenizer serves one thread
 
 @cache
 def _tokenizer() -> "Tokenizer":
-    from sudachipy import Dictionary, SplitMode  # not at the module's import: the edge imports the module, too
+    from sudachipy import Dictionary  # not at the module's import: the edge imports the module, too
 
-    return Dictionary(dict="core").tokenizer(mode=SplitMode.C)
+    return Dictionary(dict="core").tokenizer()
 
 
 @lru_cache(maxsize=512)
-def boundaries(text: str) -> frozenset[int]:
-    """Return the positions in the text where words begin or end; the text has at most LONGEST characters."""
+def boundaries(text: str, short: bool = False) -> frozenset[int]:
+    """Return the positions where words begin or end, in the first LONGEST characters of the text.
+
+    Compounds of the dictionary (絶対音感) are one word; with `short`, their parts are words.
+    """
+    from sudachipy import SplitMode
+
     with _one_at_a_time:
-        return frozenset((0, *(morpheme.end() for morpheme in _tokenizer().tokenize(text[:LONGEST]))))
+        morphemes = _tokenizer().tokenize(text[:LONGEST], mode=SplitMode.A if short else SplitMode.C)
+        return frozenset((0, *(morpheme.end() for morpheme in morphemes)))

@@ -26,7 +26,7 @@ MACROS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rule:
     """A rule: its words and patterns, innocent expressions, and the sources behind it.
 
@@ -57,6 +57,16 @@ def rules_of(groups: frozenset[str]) -> tuple[Rule, ...]:
     """Return the rules for a page of a trade with these groups, those for every trade last."""
     special = [rule for rule in every_rule() if rule.groups is not None and rule.groups & groups]
     return (*special, *(rule for rule in every_rule() if rule.groups is None))
+
+
+@cache
+def words_of(groups: frozenset[str]) -> dict[str, list[tuple[str, Rule]]]:
+    """Return the words of these rules, with their rule, by their first two characters."""
+    words: dict[str, list[tuple[str, Rule]]] = {}
+    for rule in rules_of(groups):
+        for word in rule.words:
+            words.setdefault(word[:2], []).append((word, rule))
+    return words
 
 
 @cache
