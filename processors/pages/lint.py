@@ -129,4 +129,4 @@ def _is_harmless(rule: Rule, text: str, start: int, end: int) -> bool:
         return True
     if rule.harmless is None:
         return False
-    return any(match.start() < end and match.end() > start for match in rule.harmless.finditer(text))
+    return any(match.start() <= start and end <= match.end() for match in rule.harmless.finditer(text))
