@@ -20,8 +20,13 @@ MOST_FINDINGS, AROUND, LONG_WORD = 5, 60, 4
 # after a claim, words that take it back: "…をお約束するものではありません"
 _TAKEN_BACK = re.compile(
     r"^(?:等|など)?(?:に(?:ついて|関して|関する|つきまして)|の(?:有無|条件|可否)|か(?:どうか)|(?:でしょう|です)か|は(?:あり|でき)ますか)|"
+    r"^(?:は|を|も)(?:一切|いっさい)?(?:行|おこな|し|致し|いたし|取り扱|扱)(?:って|い|わ)?(?:ません|おりません|いません|ない)|"
     r"^(?:の[^。、\n]{0,8})?では(?:な(?:い|く|か)|ありません|ございません)|^[^。\n]{0,24}?(?:(?:わけ|もの|こと|訳|物)で(?:は|も)(?:な|ありません|ございません)|とは(?:限|言え|いえ|言い切|申し上げ|申せ|考えて(?:い|お))|"
     r"とは限ら|(?:と|を|は)(?:断定|断言|保証|約束)(?:は)?(?:でき|いたし|し)(?:ません|かね|ない))"
+)
+# after a fact, words that only speak of it: "返金の条件", "受賞を目指す"
+_SPOKEN_OF = re.compile(
+    r"^(?:の(?:範囲|条件|有無|可否|ご?希望|対象|手続|定義|意味)|を(?:ご)?(?:目指|めざ|希望|検討|お考え|待|夢見)|のため、?お断り|が気になる|かわから|(?:した|を取った|に輝いた)(?:日|とき|方|記念))"
 )
 _NUMBERS = re.compile("[0-9]+")
 
@@ -125,7 +130,8 @@ def _is_whole(words: str, start: int, end: int) -> bool:
 
 
 def _is_harmless(rule: Rule, text: str, start: int, end: int) -> bool:
-    if _TAKEN_BACK.match(text[end : end + 60]):
+    after = text[end : end + AROUND]
+    if _TAKEN_BACK.match(after) or (rule.kind == "fact" and _SPOKEN_OF.match(after)):
         return True
     if rule.harmless is None:
         return False
