@@ -5,11 +5,12 @@ from functools import cache
 
 from pydantic.json_schema import models_json_schema
 
-from processors.pages.comparable import squeezed
 from processors.text import plain, walk
 from schemas.copywriting import NAME_SLOT, TOPIC_SLOT
 from schemas.sections import SECTIONS, Filler
 
+# each of the patterns below needs one of these
+_UNUSUAL = re.compile(r"[^ぁ-ヿ一-鿿、。！？「」々（）・ー0-9]|[:：]|ここに|申し訳|以下|ダミー|サンプル|仮の|仮テ|句点|スキーマ|プロンプト|文字|字|アシスタント|モデル|キャッチコピー|リード文|見出し|回答|質問|説明|（(?:商品|店|会社|企業|屋号|サービス|地域|地名|都道|市区|名前|氏名|お|電話|住所|数字|金額|価格|年数|日付|要|入力|例|こ|題|業|キ)")
 # a Japanese sentence has more kana than this; a headline without any kana is possible (地域密着の総合税務)
 LEAST_KANA, SENTENCE, WORDS, WORD = 0.15, 20, 3, 6
 COMMON_VARIANTS = "麵"  # written on signs of Japanese noodle shops
@@ -45,6 +46,10 @@ def wrong_language(text: str) -> str | None:
     bare = _SLOTS.sub("", plain(text))
     if (other := _not_japanese(bare)) is not None:
         return other
+    if bare.rstrip("。") in _descriptions():
+        return f"「{bare[:20]}」：スキーマの説明をそのまま書いています"
+    if _UNUSUAL.search(bare) is None:
+        return None
     for pattern, reason in (
         (_PLACEHOLDER, "仮の文字（〇〇、[ ]、{ } など）が残っています"),
         (_MARKDOWN, "Markdownは使えません"),
@@ -53,8 +58,6 @@ def wrong_language(text: str) -> str | None:
     ):
         if (match := pattern.search(bare)) is not None:
             return f"「{match[0].strip()[:20]}」：{reason}"
-    if squeezed(bare) in _descriptions():
-        return f"「{bare[:20]}」：スキーマの説明をそのまま書いています"
     return None
 
 
@@ -96,4 +99,4 @@ def _descriptions() -> frozenset[str]:
     _, schema = models_json_schema(models)  # type: ignore[arg-type]
     texts = [text for path, text in walk(schema) if path.endswith("description")]
     parts = (part for text in texts for part in (text, *text.split("。")))
-    return frozenset(squeezed(part) for part in parts) - {""}
+    return frozenset(plain(part).rstrip("。") for part in parts) - {""}

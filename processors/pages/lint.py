@@ -92,7 +92,7 @@ def _states(given: str, words: str, rule: Rule) -> bool:
     if fact in theirs:
         return True
     same = _NUMBERS.findall(fact) == _NUMBERS.findall(theirs)
-    return same and theirs in fact and any(pattern.search(given) for pattern in rule.patterns)
+    return same and theirs in fact and any(pattern.search(given) for pattern, _ in rule.patterns)
 
 
 def _matches(words: str, groups: frozenset[str]) -> Iterator[tuple[Rule, int, int]]:
@@ -116,10 +116,12 @@ def _words(words: str, text: str, groups: frozenset[str]) -> Iterator[tuple[Rule
 
 
 def _patterns(text: str, groups: frozenset[str]) -> Iterator[tuple[Rule, int, int]]:
+    characters = set(text)
     for rule in rules_of(groups):
-        for pattern in rule.patterns:
-            for match in pattern.finditer(text):
-                yield rule, *match.span()
+        for pattern, first in rule.patterns:
+            if first is None or not first.isdisjoint(characters):
+                for match in pattern.finditer(text):
+                    yield rule, *match.span()
 
 
 def _is_whole(words: str, start: int, end: int) -> bool:

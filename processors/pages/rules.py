@@ -10,6 +10,7 @@ from functools import cache
 from importlib.resources import files
 
 from processors.pages.comparable import as_hiragana, squeezed
+from processors.pages.first_characters import first_characters
 
 _DIGIT, _JAPANESE_DIGIT = "0-9", "〇一二三四五六七八九十百千万億"
 _REGIONS = (
@@ -40,7 +41,7 @@ MACROS = {
     # a place or a market
     "{P}": (
         f"(?:国内|業界|地域|地元|史上|世の中|商圏|界隈|沿線|エリア|当地|この(?:街|町|地域|エリア|辺り|界隈|沿線|業界)|{_REGIONS}|"
-        "(?:県|市|区|町|村|都|府|道|島|州|郡)(?:内|下|民)|[一-龥]{1,4}(?:県|市|区|町)(?:内)?)"
+        "(?:県|市|区|町|村|都|府|道|島|州|郡)(?:内|下|民)|(?<=[一-龥])(?:県|市|区|町)(?:内)?)"
     ),
 }
 
@@ -50,7 +51,8 @@ class Rule:
     """A rule: its words and patterns, innocent expressions, and the sources behind it.
 
     Words count between boundaries of words, patterns anywhere. No part of an innocent expression (`harmless`) counts.
-    With `given`, the customer's own words allow the expression.
+    Each pattern has the characters with which a match begins (None: any). With `given`, the customer's own words allow
+    the expression.
     """
 
     name: str
@@ -61,7 +63,7 @@ class Rule:
     page: str
     groups: frozenset[str] | None
     words: tuple[str, ...]
-    patterns: tuple[re.Pattern[str], ...]
+    patterns: tuple[tuple[re.Pattern[str], frozenset[str] | None], ...]
     harmless: re.Pattern[str] | None
     given: bool
 
@@ -103,7 +105,7 @@ def _rule(entry: dict[str, object]) -> Rule:
         **{key: str(entry[key]) for key in ("name", "kind", "says", "law", "guideline", "page")},
         groups=frozenset(listed["groups"]) if listed["groups"] else None,
         words=tuple(dict.fromkeys(as_hiragana(squeezed(word)) for word in listed["words"])),
-        patterns=tuple(re.compile(_expanded(pattern)) for pattern in listed["patterns"]),
+        patterns=tuple((re.compile(text), first_characters(text)) for text in map(_expanded, listed["patterns"])),
         harmless=re.compile(harmless) if harmless else None,
         given=bool(entry.get("given", False)),
     )
