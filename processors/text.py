@@ -17,7 +17,7 @@ _UNSEEN = re.compile(
 _SPACE = re.compile(r"[ \t\n\u00a0]+")
 _WIDE = {0xFF01 + at: 0x21 + at for at in range(94) if chr(0x21 + at).isalnum()} | {0xFF05: 0x25}
 _HALF_KANA = re.compile("[\uff61-\uff9f]+")
-_JOINERS = dict.fromkeys((0xAD, 0x34F, 0x200C, 0x200D, 0x180E, *range(0xFE00, 0xFE10)))
+_JOINERS = re.compile("[\u00ad\u034f\u180e\u200c\u200d\ufe00-\ufe0f]")
 _EMPHASIS = {"strong", "em"}
 
 
@@ -31,7 +31,7 @@ def written(text: str) -> str:
 
     Soft hyphens and joiners are removed: inside a Japanese word they show nothing.
     """
-    text = _HALF_KANA.sub(lambda kana: unicodedata.normalize("NFKC", kana[0]), text.translate(_JOINERS))
+    text = _HALF_KANA.sub(lambda kana: unicodedata.normalize("NFKC", kana[0]), _JOINERS.sub("", text))
     return shown(text).translate(_WIDE)
 
 

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from html import unescape
 
-_TAG = re.compile(r"</?[a-zA-Z!][^<>]{0,200}>")
+_TAG = re.compile(r"</?[a-zA-Z!][^<>\n]{0,200}>")
 # characters that show nothing: soft hyphen, joiners, fillers, variation selectors, marks of direction, controls
 _UNSEEN = re.compile(
     "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
@@ -19,7 +19,8 @@ _SEPARATOR = re.compile(
 _LONG_VOWEL = re.compile("(?<=[ぁ-ゖァ-ヺ])[-‐‑‒–—―−─━]+(?=[ぁ-ゖァ-ヺ])")
 _HYPHEN = re.compile("(?<=[0-9)])[‐‑‒–—―−─━ー](?=[0-9(])")
 _COMBINING = re.compile("[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u20d0-\u20ff\ufe20-\ufe2f]")
-_OLD = str.maketrans("絕對髙醫藥效圓壹壱弐驗實價瘦療僞", "絶対高医薬効円一一二験実価痩療偽")
+_OLD = dict(zip("絕對髙醫藥效圓壹壱弐驗實價瘦", "絶対高医薬効円一一二験実価痩", strict=True))
+_OLD_FORM = re.compile(f"[{''.join(_OLD)}]")
 _HIRAGANA = {code: code - 0x60 for code in range(0x30A1, 0x30F7)}
 _NUMERALS = re.compile("[〇零一二三四五六七八九十百千万億]+")
 _DIGITS = {digit: value for value, digit in enumerate("〇一二三四五六七八九")} | {"零": 0}
@@ -32,7 +33,7 @@ def squeezed(text: str) -> str:
     if "<" in text or "&" in text:
         text = _TAG.sub("", unescape(_TAG.sub("", text)))
     text = _COMBINING.sub("", unicodedata.normalize("NFKC", _UNSEEN.sub("", text)))
-    text = _UNSEEN.sub("", text).casefold().translate(_OLD)
+    text = _OLD_FORM.sub(lambda form: _OLD[form[0]], _UNSEEN.sub("", text).casefold())
     return _SEPARATOR.sub("", _HYPHEN.sub("-", _LONG_VOWEL.sub("ー", text)))
 
 

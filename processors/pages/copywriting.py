@@ -6,6 +6,7 @@ this interface and is defined in `answers.py`.
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from processors.pages.answers import json_schema, parse
@@ -33,7 +34,7 @@ RULES = f"""\
 
 守ること
 - 事実を作らない。価格、割引、数字、実績、件数、年数、順位、資格、受賞、お客様の声、所在地、電話番号、URLは書かない。
-- 断定と誇張をしない。No.1、日本一、最高、絶対、必ず、完全、100%などは使わない。
+- 断定と誇張をしない。No.1、日本一、最高、絶対、必ず、完全、100%、他店との比較、無料、限定などは使わない。
 - 屋号を書きたいところには {NAME_SLOT} とだけ書く。ほかの固有名詞は書かない。
 - 一文は短く。同じ語尾を続けない。読み手の状況や気持ちから書き始める。
 - HTMLは使わない。ただし説明文（text、lead、answer）では、とくに大切な一語だけを <strong> で囲んでよい。
@@ -53,17 +54,23 @@ def words_of(brief: Brief) -> Trade:
 
 def messages(brief: Brief, group: str) -> list[dict[str, str]]:
     """Return the chat messages for one group. The customer's input is data in the user's JSON document."""
-    words, fields = words_of(brief), brief.fields
-    schema = json.dumps(json_schema(group), ensure_ascii=False, separators=(",", ":"))
-    system = (
-        f"{RULES}\n文体：{TONES[fields.tone]}\n業種の書き方：{words.style}\n広告の規制：{words.law}\n\n"
-        f"次のJSON Schemaに従うJSONを一つだけ返してください。文字数の目安を守ってください。\n{schema}"
-    )
+    fields = brief.fields
     data = {"industry": fields.industry, "purpose": fields.purpose, "keywords": fields.keywords, "given": fields.given}
     return [
-        {"role": "system", "content": system},
+        {"role": "system", "content": _instructions(words_of(brief).name, fields.tone, group)},
         {"role": "user", "content": json.dumps(data, ensure_ascii=False)},
     ]
+
+
+@cache
+def _instructions(name: str, tone: str, group: str) -> str:
+    """Return the part of the prompt that no customer's words change."""
+    words = trade(name)
+    schema = json.dumps(json_schema(group), ensure_ascii=False, separators=(",", ":"))
+    return (
+        f"{RULES}\n文体：{TONES[tone]}\n業種の書き方：{words.style}\n広告の規制：{words.law}\n\n"
+        f"次のJSON Schemaに従うJSONを一つだけ返してください。文字数の目安を守ってください。\n{schema}"
+    )
 
 
 def ask_again(asked: Sequence[Mapping[str, str]], text: str, error: str) -> list[Mapping[str, str]]:

@@ -64,8 +64,8 @@ def wrong_language(text: str) -> str | None:
 def _not_japanese(text: str) -> str | None:
     if (hangul := _HANGUL.search(text)) or (hangul := _OTHER_SCRIPT.search(text)):
         return f"「{hangul[0]}」：日本語で書いてください"
-    if foreign := next((letter for letter in text if _only_chinese(letter)), None):
-        return f"「{foreign}」：日本語にない文字です"
+    if foreign := _only_chinese().search(text):
+        return f"「{foreign[0]}」：日本語にない文字です"
     letters = len(_LETTER.findall(text))
     kana = len(_KANA.findall(text))
     latin_only = letters >= WORD and not kana and _HAN.search(text) is None
@@ -76,14 +76,14 @@ def _not_japanese(text: str) -> str | None:
     return None
 
 
-def _only_chinese(letter: str) -> bool:
-    """Return whether a Chinese character set has the letter, and the Japanese sets do not."""
-    if letter < "\u3400" or letter in COMMON_VARIANTS or _in_set(letter, "cp932"):
-        return False
-    return _in_set(letter, "gb2312") or _in_set(letter, "big5")
-
-
 @cache
+def _only_chinese() -> re.Pattern[str]:
+    """Return a pattern for the letters that a Chinese character set has, and the Japanese set does not."""
+    han = map(chr, range(0x3400, 0xA000))
+    foreign = (letter for letter in han if not _in_set(letter, "cp932") and letter not in COMMON_VARIANTS)
+    return re.compile(f"[{''.join(letter for letter in foreign if _in_set(letter, 'gb2312') or _in_set(letter, 'big5'))}]")
+
+
 def _in_set(letter: str, name: str) -> bool:
     try:
         letter.encode(name)

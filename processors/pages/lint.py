@@ -8,15 +8,17 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate
+from itertools import chain, islice
 
 from processors.pages.comparable import as_hiragana, squeezed, with_digits
 from processors.pages.morphemes import LONGEST, boundaries
-from processors.pages.rules import Rule, rules_of, words_of
+from processors.pages.rules import Rule, patterns_of, words_of
 from processors.pages.trades import RECRUIT, purpose_of, trade_of
 from schemas.copywriting import CopyFields
 
 MOST_FINDINGS, AROUND, LONG_WORD = 5, 60, 4
+# bounds of the work that a text with thousands of matches causes
+MOST_MATCHES, MOST_OF_A_WORD = 500, 20
 # after a claim, words that take it back: "…をお約束するものではありません"
 _TAKEN_BACK = re.compile(
     r"^(?:等|など)?(?:に(?:ついて|関して|関する|つきまして)|の(?:有無|条件|可否)|か(?:どうか)|(?:でしょう|です)か|は(?:あり|でき)ますか)|"
@@ -67,9 +69,8 @@ def findings(texts: Sequence[str], groups: frozenset[str], given: Sequence[str] 
 
     `given` are the customer's own words, which allow facts. All texts are searched at once, which takes less time.
     """
-    squeezed_texts = [squeezed(text).replace("\n", "") for text in texts]
-    starts = list(accumulate((len(text) + 1 for text in squeezed_texts), initial=0))
-    words = "\n".join(squeezed_texts)
+    words = squeezed("\n".join(text.replace("\n", " ") for text in texts))
+    starts = [0, *(at + 1 for at, character in enumerate(words) if character == "\n")]
     every: dict[int, list[Finding]] = {}
     for rule, start, end in _matches(words, groups):
         if rule.given and any(_states(_comparable(one), words[start:end], rule) for one in given):
@@ -98,7 +99,7 @@ def _states(given: str, words: str, rule: Rule) -> bool:
 def _matches(words: str, groups: frozenset[str]) -> Iterator[tuple[Rule, int, int]]:
     """Yield the matches of each rule that are no part of an innocent expression."""
     text = as_hiragana(words)
-    for rule, start, end in (*_words(words, text, groups), *_patterns(text, groups)):
+    for rule, start, end in islice(chain(_words(words, text, groups), _patterns(text, groups)), MOST_MATCHES):
         if not _is_harmless(rule, text, start, end):
             yield rule, start, end
 
@@ -108,26 +109,28 @@ def _words(words: str, text: str, groups: frozenset[str]) -> Iterator[tuple[Rule
     pairs = {text[at : at + 2] for at in range(len(text))} | set(text)
     for pair in pairs & listed.keys():
         for word, rule in listed[pair]:
-            at = text.find(word)
-            while at >= 0:
-                if _is_whole(words, at, at + len(word)):
-                    yield rule, at, at + len(word)
-                at = text.find(word, at + 1)
+            for match in islice(re.finditer(re.escape(word), text), MOST_OF_A_WORD):
+                if _is_whole(words, *match.span()):
+                    yield rule, *match.span()
 
 
 def _patterns(text: str, groups: frozenset[str]) -> Iterator[tuple[Rule, int, int]]:
-    characters = set(text)
-    for rule in rules_of(groups):
-        for pattern, first in rule.patterns:
-            if first is None or not first.isdisjoint(characters):
-                for match in pattern.finditer(text):
-                    yield rule, *match.span()
+    beginning, others = patterns_of(groups)
+    for at, character in enumerate(text):
+        for pattern, rule in beginning.get(character, ()):
+            if (match := pattern.match(text, at)) is not None:
+                yield rule, *match.span()
+    for pattern, rule in others:
+        for match in pattern.finditer(text):
+            yield rule, *match.span()
 
 
 def _is_whole(words: str, start: int, end: int) -> bool:
     """Return whether the expression begins and ends where words do, in the part of the text around it."""
-    first = max(words.rfind("\n", 0, start) + 1, words.rfind("。", 0, start) + 1, start - AROUND)
-    part = words[first : min(end + AROUND, first + LONGEST)]
+    block = start - start % AROUND - AROUND  # neighbours share a part, so it is analysed once
+    first = max(words.rfind("\n", 0, start) + 1, words.rfind("。", 0, start) + 1, block)
+    last = words.find("\n", end)
+    part = words[first : min(last if last >= 0 else len(words), first + LONGEST)]
     return {start - first, end - first} <= boundaries(part, short=end - start >= LONG_WORD)
 
 
@@ -137,4 +140,5 @@ def _is_harmless(rule: Rule, text: str, start: int, end: int) -> bool:
         return True
     if rule.harmless is None:
         return False
-    return any(match.start() <= start and end <= match.end() for match in rule.harmless.finditer(text))
+    around = rule.harmless.finditer(text, max(0, start - AROUND), end + AROUND)
+    return any(match.start() <= start and end <= match.end() for match in around)

@@ -22,9 +22,9 @@ MACROS = {
     # a region
     "{REGION}": f"(?:{_REGIONS})",
     # a number
-    "{N}": f"[{_DIGIT}{_JAPANESE_DIGIT}数何][{_DIGIT}{_JAPANESE_DIGIT},.]*",
+    "{N}": f"(?:(?<![{_DIGIT}{_JAPANESE_DIGIT}])[{_DIGIT}{_JAPANESE_DIGIT}数何][{_DIGIT}{_JAPANESE_DIGIT},.]{{0,11}}+)",
     # a number in Japanese numerals with a power of ten
-    "{B}": "[二三四五六七八九]?[十百千万][〇一二三四五六七八九十百千万億]*(?:数|余|超)?",
+    "{B}": f"(?:(?<![{_DIGIT}{_JAPANESE_DIGIT}])[二三四五六七八九]?[十百千万][{_JAPANESE_DIGIT}]{{0,9}}+(?:数|余|超)?)",
     # a part or a state of the body
     "{BODY}": (
         "(?:肌|素肌|髪|頭皮|毛根|毛穴|毛|まつ毛|まつげ|眉毛?|顔|フェイスライン|輪郭|あご|頬|ほほ|目元|口元|目|首|デコルテ|肩|腰|背中|二の腕|腕|お腹|おなか|下腹|"
@@ -88,6 +88,20 @@ def words_of(groups: frozenset[str]) -> dict[str, list[tuple[str, Rule]]]:
         for word in rule.words:
             words.setdefault(word[:2], []).append((word, rule))
     return words
+
+
+@cache
+def patterns_of(groups: frozenset[str]) -> tuple[dict[str, list[tuple[re.Pattern[str], Rule]]], list[tuple[re.Pattern[str], Rule]]]:
+    """Return the patterns of these rules by the character with which a match begins, and those that may begin with any."""
+    beginning: dict[str, list[tuple[re.Pattern[str], Rule]]] = {}
+    others = []
+    for rule in rules_of(groups):
+        for pattern, first in rule.patterns:
+            if first is None:
+                others.append((pattern, rule))
+            for character in first or ():
+                beginning.setdefault(character, []).append((pattern, rule))
+    return beginning, others
 
 
 @cache
