@@ -99,7 +99,9 @@ class Price(Model):
     @classmethod
     def _text_in_yen(cls, value: object) -> object:
         if isinstance(value, dict) and isinstance(yen := value.get("yen"), str) and not value.get("text"):
-            number = unicodedata.normalize("NFKC", yen[:100]).strip().replace(",", "").removeprefix("¥").removesuffix("円")
+            number = (
+                unicodedata.normalize("NFKC", yen[:100]).strip().replace(",", "").removeprefix("¥").removesuffix("円")
+            )
             return {**value, "yen": int(number)} if _WHOLE.fullmatch(number) else {**value, "yen": None, "text": yen}
         return value
 

@@ -27,6 +27,7 @@ OTHER_NAMES = {
     "steps": ("items", "flow"),
 }
 
+
 @cache
 def json_schema(group: str) -> dict[str, Any]:
     """Return the JSON Schema of a group's answer: an object with one required property per section."""

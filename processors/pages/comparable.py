@@ -1,4 +1,4 @@
-"""Text in the form in which rules are compared: no markup, no invisible characters, no separators, one script."""
+"""Text in the form for comparisons: without markup, invisible characters and separators."""
 
 import re
 import unicodedata
@@ -29,7 +29,7 @@ _GROUPS = {"万": 10_000, "億": 100_000_000}
 
 
 def squeezed(text: str) -> str:
-    """Return the text for comparisons: NFKC, case folded, without markup, invisible characters and separators."""
+    """Return the text as NFKC, case folded, without markup, invisible characters and separators."""
     if "<" in text or "&" in text:
         text = _TAG.sub("", unescape(_TAG.sub("", text)))
     text = _COMBINING.sub("", unicodedata.normalize("NFKC", _UNSEEN.sub("", text)))

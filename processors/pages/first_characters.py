@@ -1,6 +1,6 @@
-"""The characters with which a match of a regular expression can begin, so that most expressions need no search.
+"""The characters with which a match of a regular expression can begin.
 
-`re` computes them too, but only for simple expressions, and it starts a search for each expression in any case.
+Most expressions then need no search in a text. `re` computes them too, but it starts a search for each expression.
 """
 
 import re
@@ -14,7 +14,7 @@ _ZERO_WIDTH = {code.ASSERT, code.ASSERT_NOT, code.AT}
 
 
 def first_characters(pattern: str) -> frozenset[str] | None:
-    """Return the characters with which a match can begin; None if there are too many to list, or a match can be empty."""
+    """Return the characters with which a match can begin; None if a match may begin with any."""
     first, empty = _of_sequence(_parser.parse(pattern, re.UNICODE))
     return None if first is None or empty else frozenset(first)
 

@@ -14,10 +14,18 @@ SALE = {
     "delivery": "商品の引渡時期",
     "returns": "返品・キャンセルの条件",
 }
-TREATMENT = {"content": "治療の内容", "cost": "標準的な費用", "risks": "主なリスクと副作用", "period": "治療の期間と回数"}
+TREATMENT = {
+    "content": "治療の内容",
+    "cost": "標準的な費用",
+    "risks": "主なリスクと副作用",
+    "period": "治療の期間と回数",
+}
 # treatments that public health insurance seldom pays
-UNINSURED = ("自由診療", "保険外", "自費", "美容", "審美", "インプラント", "矯正", "ホワイトニング", "aga", "薄毛", "脱毛", "痩身", "ダイエット", "レーシック",
-             "icl", "豊胸", "二重", "ボトックス", "ヒアルロン", "点滴", "再生医療", "人間ドック", "ピアス", "シミ", "若返")  # fmt: skip
+UNINSURED = (
+    "自由診療", "保険外", "自費", "美容", "審美", "インプラント", "矯正", "ホワイトニング", "aga", "薄毛",
+    "脱毛", "痩身", "ダイエット", "レーシック", "icl", "豊胸", "二重", "ボトックス", "ヒアルロン", "点滴",
+    "再生医療", "人間ドック", "ピアス", "シミ", "若返",
+)  # fmt: skip
 
 
 def forbids_testimonials(industry: str) -> bool:
@@ -41,7 +49,10 @@ def page_warnings(request: GenerationRequest, brief: Brief) -> list[Warning_]:
         *_trade_warnings(request),
         *_own_words(request),
         *(Warning_(code="legal_slot_missing", detail=f"{name}: {use}") for name, use in missing.items()),
-        *(Warning_(code="legal_slot_missing", detail=f"{name}: {use}の表示に使います") for name, use in licence.items()),
+        *(
+            Warning_(code="legal_slot_missing", detail=f"{name}: {use}の表示に使います")
+            for name, use in licence.items()
+        ),
     ]
 
 
@@ -49,10 +60,16 @@ def _trade_warnings(request: GenerationRequest) -> list[Warning_]:
     warnings = []
     if not trade_of(request.industry).known:
         name = cut(shown(request.industry), 50)
-        detail = f"industry: 「{name}」は業種の一覧にないため、いちばん厳しい広告のルールを使いました。一般的な業種名を添えてください"
+        detail = (
+            f"industry: 「{name}」は業種の一覧にないため、いちばん厳しい広告のルールを使いました。"
+            "一般的な業種名を添えてください"
+        )
         warnings.append(Warning_(code="unknown_trade", detail=detail))
     if request.facts.testimonials and forbids_testimonials(request.industry):
-        detail = "facts.testimonials: 医療・施術の広告では体験談を掲載できません（医療法施行規則第1条の9、あはき・柔整広告ガイドライン）"
+        detail = (
+            "facts.testimonials: 医療・施術の広告では体験談を掲載できません"
+            "（医療法施行規則第1条の9、あはき・柔整広告ガイドライン）"
+        )
         warnings.append(Warning_(code="facts_not_shown", detail=detail))
     return warnings
 
@@ -86,7 +103,7 @@ def _missing_of_sale(request: GenerationRequest) -> dict[str, str]:
 
 
 def _missing_of_treatments(request: GenerationRequest) -> dict[str, str]:
-    """Return the missing details of treatments that insurance does not pay; none if the page offers no such treatment."""
+    """Return the missing details of treatments that insurance does not pay, with their use."""
     if MEDICAL not in trade_of(request.industry).groups or not trade_of(request.industry).known:
         return {}
     law = "自由診療の広告に必要です。医療法施行規則第1条の9の2"

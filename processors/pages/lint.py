@@ -1,4 +1,4 @@
-"""The lint for Japanese advertising law: it finds words that a page may not say, and never changes a text.
+"""The lint for Japanese advertising law: it finds what a page may not say, and changes no text.
 
 The rules are data (`rules.py`). A lint finds words, not meanings, so it does not replace a legal review.
 """

@@ -9,7 +9,7 @@ import re
 from processors.pages.answers import refused
 from processors.pages.copywriting import assemble
 from processors.text import folded, plain, walk
-from schemas.copywriting import Copy, CopyFields
+from schemas.copywriting import Copy
 from schemas.page_cache import CachedCopy
 from schemas.plan import Brief
 from schemas.sections import of_group
@@ -41,4 +41,3 @@ def _foreign(theirs: list[str], mine: list[str]) -> list[str]:
     """Return the words of the donor's keywords that no keyword of the asker contains."""
     words = {word for keyword in theirs for word in _BETWEEN.split(keyword) if word}
     return [word for word in words if not any(word in keyword for keyword in mine)]
-

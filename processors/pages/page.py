@@ -26,9 +26,9 @@ from processors.pages.phrases import phrases
 from processors.pages.slots import fill, slots, topics
 from processors.text import address, shown
 from schemas.copywriting import Copy
-from schemas.generation import GenerationRequest, Model
+from schemas.generation import GenerationRequest, Model, Sale
 from schemas.plan import Brief
-from schemas.sections import Footer, Form, Information, PriceList, Proof
+from schemas.sections import Footer, Form, Information, PriceList, Proof, Treatments
 
 __all__ = [
     "TEMPLATE_VERSION",
@@ -180,6 +180,7 @@ def _given(request: GenerationRequest) -> dict[str, dict[str, Any] | None]:
     sections: dict[str, Model | None] = {
         "proof": Proof(testimonials=voices) if voices else None,
         "price": PriceList(prices=facts.prices) if facts.prices else None,
+        "treatments": Treatments(treatments=facts.treatments) if facts.treatments else None,
         "information": where if where.address or where.hours or where.access else None,
     }
     return {name: model.model_dump() if model else None for name, model in sections.items()}
@@ -193,7 +194,7 @@ def _footer(request: GenerationRequest, brief: Brief, page: Page) -> Footer:
         phone=page.phone,
         url=page.url,
         licences=request.facts.licences,
-        sale=brief.purpose == "sale",
+        sale=(request.facts.sale or Sale()) if brief.purpose == "sale" else None,
         form=page.form is not None,
     )
 

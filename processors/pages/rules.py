@@ -73,6 +73,9 @@ class Rule:
         return f"{self.law}、{self.guideline} {self.page}"
 
 
+Listed = tuple[re.Pattern[str], Rule]
+
+
 @cache
 def rules_of(groups: frozenset[str]) -> tuple[Rule, ...]:
     """Return the rules for a page of a trade with these groups, those for every trade last."""
@@ -91,9 +94,9 @@ def words_of(groups: frozenset[str]) -> dict[str, list[tuple[str, Rule]]]:
 
 
 @cache
-def patterns_of(groups: frozenset[str]) -> tuple[dict[str, list[tuple[re.Pattern[str], Rule]]], list[tuple[re.Pattern[str], Rule]]]:
-    """Return the patterns of these rules by the character with which a match begins, and those that may begin with any."""
-    beginning: dict[str, list[tuple[re.Pattern[str], Rule]]] = {}
+def patterns_of(groups: frozenset[str]) -> tuple[dict[str, list[Listed]], list[Listed]]:
+    """Return the patterns of these rules by the first character of a match, and all others."""
+    beginning: dict[str, list[Listed]] = {}
     others = []
     for rule in rules_of(groups):
         for pattern, first in rule.patterns:

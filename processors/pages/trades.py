@@ -13,11 +13,23 @@ from typing import Any
 from processors.pages.comparable import as_hiragana
 from processors.text import folded
 
-GENERIC, RECRUIT, MEDICAL = "generic", "recruit", "medical"
-NAMES = ("clinic", "school", "counsel", "realestate", "shop", "beauty", "restaurant", GENERIC)
+GENERIC, RECRUIT, CLINIC, MEDICAL = "generic", "recruit", "clinic", "medical"
+NAMES = (CLINIC, "school", "counsel", "realestate", "shop", "beauty", "restaurant", GENERIC)
 # the groups of rules of an unknown trade: all that bound what a page may claim
 STRICTEST = frozenset(
-    (MEDICAL, "therapy", "cosmetic", "food", "restaurant", "realestate", "profession", "school", "finance", "care", "pet")
+    (
+        MEDICAL,
+        "therapy",
+        "cosmetic",
+        "food",
+        "restaurant",
+        "realestate",
+        "profession",
+        "school",
+        "finance",
+        "care",
+        "pet",
+    )
 )
 PURPOSES = (
     ("recruit", ("採用", "求人", "募集", "応募")),
@@ -86,12 +98,12 @@ def _pattern(name: str) -> re.Pattern[str]:
 def trade_of(industry: str) -> TradeMatch:
     """Return the trade of an industry.
 
-    A medical name wins. Otherwise the name that ends last wins, because the last word of a Japanese compound says what
-    the whole is (料理教室 is a school). The rules of all names in the industry apply.
+    The name of a clinic wins. Otherwise the name that ends last wins, because the last word of a Japanese compound
+    says what the whole is (料理教室 is a school). The rules of all names in the industry apply.
     """
     typed = _typed(industry)
     matches = [
-        (MEDICAL in groups, match.end(), match.end() - match.start(), name, design, groups)
+        (design == CLINIC, match.end(), match.end() - match.start(), name, design, groups)
         for pattern, name, design, groups in _listed()
         for match in pattern.finditer(typed)
     ]

@@ -59,10 +59,7 @@ def test_phrases_are_rightly_refused_or_let_through(name: str, capsys: pytest.Ca
     missed, touched = list(failures(name, harmless=False)), list(failures(name, harmless=True))
     refused = 1 - len(missed) / (len(every) - harmless)
     with capsys.disabled():
-        print(
-            f"\n{name}: refused {len(every) - harmless - len(missed)} of {len(every) - harmless} ({refused:.1%}), "
-            f"touched {len(touched)} of {harmless} harmless ({len(touched) / harmless:.1%})"
-        )
+        pass
     least_refused, most_touched = GOALS.get(name, HELD_BACK)
     assert refused >= least_refused, missed
     assert len(touched) / harmless <= most_touched, touched
@@ -85,7 +82,9 @@ def test_a_finding_names_the_words_the_reason_and_the_law() -> None:
     assert finding.rule.source.startswith("景品表示法第5条第1号、不実証広告ガイドライン")
 
 
-@pytest.mark.parametrize("text", ["初回は無料です", "創業五十年の味", "駅から徒歩３分", "500円ランチの店", "全品半額です"])
+@pytest.mark.parametrize(
+    "text", ["初回は無料です", "創業五十年の味", "駅から徒歩３分", "500円ランチの店", "全品半額です"]
+)
 def test_facts_from_the_customers_words_are_allowed(text: str) -> None:
     given = least("造園", keywords=["初回無料", "創業50年", "徒歩3分", "500円ランチ", "半額"], purpose="集客")
     assert forbidden([text], copy_fields(given)) == {}
