@@ -13,7 +13,7 @@ from itertools import chain, islice
 from processors.pages.comparable import as_hiragana, squeezed, with_digits
 from processors.pages.morphemes import LONGEST, boundaries
 from processors.pages.rules import Rule, patterns_of, words_of
-from processors.pages.trades import RECRUIT, purpose_of, trade_of
+from processors.pages.trades import RECRUIT, STRICTEST, purpose_of, trade_of
 from schemas.copywriting import CopyFields
 
 MOST_FINDINGS, AROUND, LONG_WORD = 5, 60, 4
@@ -52,6 +52,11 @@ def forbidden(texts: Sequence[str], fields: CopyFields) -> dict[int, list[Findin
     if purpose_of(fields.purpose) == RECRUIT:
         groups |= {"work"}
     return findings(texts, groups, (*fields.keywords, fields.purpose, fields.industry))
+
+
+def prepare() -> None:
+    """Load the rules and the dictionary, which takes a second; the first text would wait for it."""
+    findings(["絶対"], STRICTEST)
 
 
 def unlawful(texts: Sequence[str], groups: frozenset[str]) -> dict[int, list[Finding]]:

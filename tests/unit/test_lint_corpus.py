@@ -1,4 +1,4 @@
-"""The lint on more than a thousand phrases: what is rightly refused, and which harmless phrases are touched."""
+"""The lint on a thousand phrases: how many are rightly refused, how many harmless are touched."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,14 +13,20 @@ from schemas.copywriting import CopyFields
 
 FOLDER = Path(__file__).parents[1] / "phrases"
 INDUSTRIES = {
-    "medical": "内科クリニック", "therapy": "整体院", "cosmetic": "エステサロン", "food": "健康食品", "realestate": "不動産",
-    "restaurant": "飲食", "profession": "弁護士", "school": "学習塾", "finance": "資産運用", "care": "介護",
-    "pet": "ペットサロン", "generic": "造園", "work": "造園", "unknown": "ふしぎ屋さん",
+    "medical": "内科クリニック", "therapy": "整体院", "cosmetic": "エステサロン", "food": "健康食品",
+    "realestate": "不動産", "restaurant": "飲食", "profession": "弁護士", "school": "学習塾", "finance": "資産運用",
+    "care": "介護", "pet": "ペットサロン", "generic": "造園", "work": "造園", "unknown": "ふしぎ屋さん",
 }  # fmt: skip
 # least share of refused phrases, largest share of harmless phrases that are touched
-GOALS = {"developed": (1.0, 0.0), "second": (1.0, 0.0), "third": (1.0, 0.0), "fourth": (1.0, 0.01), "fifth": (1.0, 0.0)}
+GOALS = {
+    "developed": (1.0, 0.0),
+    "second": (1.0, 0.0),
+    "third": (1.0, 0.0),
+    "fourth": (1.0, 0.01),
+    "fifth": (1.0, 0.0),
+    "sixth": (1.0, 0.0),
+}
 HELD_BACK = (0.95, 0.03)
-SHORT = ("の", "が", "は")
 
 
 @dataclass(frozen=True)
