@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from html import unescape
+from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import nh3
@@ -15,6 +16,8 @@ _UNSEEN = re.compile(
 )
 _SPACE = re.compile(r"[ \t\n\u00a0]+")
 _WIDE = {0xFF01 + at: 0x21 + at for at in range(94) if chr(0x21 + at).isalnum()} | {0xFF05: 0x25}
+_HALF_KANA = re.compile("[\uff61-\uff9f]+")
+_JOINERS = re.compile("[\u00ad\u034f\u180e\u200c\u200d\ufe00-\ufe0f]")
 _EMPHASIS = {"strong", "em"}
 
 
@@ -24,7 +27,11 @@ def shown(text: str) -> str:
 
 
 def written(text: str) -> str:
-    """Return a writer's text as `shown` does, with half-width letters and digits."""
+    """Return a writer's text as `shown` does, with half-width letters and digits and full-width kana.
+
+    Soft hyphens and joiners are removed: inside a Japanese word they show nothing.
+    """
+    text = _HALF_KANA.sub(lambda kana: unicodedata.normalize("NFKC", kana[0]), _JOINERS.sub("", text))
     return shown(text).translate(_WIDE)
 
 
@@ -53,3 +60,11 @@ def address(url: str) -> str:
 def cut(text: str, most: int) -> str:
     """Return at most `most` characters of the text; an ellipsis replaces the rest."""
     return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
+def walk(value: Any, path: str = "") -> list[tuple[str, str]]:
+    """Return all texts in a value, each with its path ("faq.items.1.answer")."""
+    if isinstance(value, str):
+        return [(path, value)]
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [pair for key, child in children for pair in walk(child, f"{path}.{key}" if path else str(key))]

@@ -1,11 +1,13 @@
 """Messages of generation (request, step, step result, result, progress) and ids computed from them."""
 
+import re
+import unicodedata
 from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from schemas.errors import DecodeError
 
@@ -14,6 +16,7 @@ STEPS = "lp.steps"
 STEP_RESULTS = "lp.step-results"
 RESULTS = "lp.results"
 PROGRESS = "lp.progress"
+_WHOLE = re.compile("[0-9]{1,13}")
 TENANT_PATTERN = r"^[a-z0-9][a-z0-9_]{0,31}$"
 
 
@@ -56,21 +59,77 @@ class Model(BaseModel):
     )
 
 
+_DASHES = re.compile("[‐‑‒–—―−─━ー－.．]")
+_PHONE_LABEL = re.compile(r"^(?:tel|phone|電話(?:番号)?|☎|📞)\s*[:：.]?\s*", re.IGNORECASE)
+
+
+def _phone(value: object) -> object:
+    """Return a telephone number with half-width digits and plain hyphens, without the word before it."""
+    if not isinstance(value, str) or len(value) > LONGEST_PHONE:
+        return value
+    number = _PHONE_LABEL.sub("", unicodedata.normalize("NFKC", value).strip())
+    return _DASHES.sub("-", number)
+
+
+LONGEST_PHONE = 60
+Phone = Annotated[str, BeforeValidator(_phone), Field(max_length=30, pattern=r"^[0-9+() -]*$")]
+
+
 class Business(Model):
     """The business that the page is for. Its values fill slots of the page; no model sees them."""
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
-    phone: Annotated[str, Field(max_length=30, pattern=r"^[0-9+() -]*$")] | None = None
+    phone: Phone | None = None
     address: Line | None = None
     url: HttpUrl | None = None
     form_url: HttpUrl | None = None
 
 
 class Price(Model):
-    """One line of the price list."""
+    """One line of the price list: an amount in yen, or the price as the customer writes it.
+
+    A text in `yen` that is no number, such as 5,500円〜（税込）, becomes `text`.
+    """
 
     label: Line
-    yen: Annotated[int, Field(ge=0, le=10**12)]
+    yen: Annotated[int, Field(ge=0, le=10**12)] | None = None
+    text: Annotated[str, Field(min_length=1, max_length=60)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _text_in_yen(cls, value: object) -> object:
+        if isinstance(value, dict) and isinstance(yen := value.get("yen"), str) and not value.get("text"):
+            number = (
+                unicodedata.normalize("NFKC", yen[:100]).strip().replace(",", "").removeprefix("¥").removesuffix("円")
+            )
+            return {**value, "yen": int(number)} if _WHOLE.fullmatch(number) else {**value, "yen": None, "text": yen}
+        return value
+
+    @model_validator(mode="after")
+    def _has_a_price(self) -> "Price":
+        if self.yen is None and self.text is None:
+            raise ValueError("give yen, a number, or text, the price as you write it")
+        return self
+
+
+class Sale(Model):
+    """The items that 特定商取引法 第11条 requires on a page of mail order; each is shown as given."""
+
+    responsible: Line | None = None
+    shipping: Line | None = None
+    payment: Line | None = None
+    delivery: Line | None = None
+    returns: Line | None = None
+
+
+class Treatment(Model):
+    """A treatment that public insurance does not pay, with what 医療法施行規則 第1条の9の2 requires."""
+
+    name: Line
+    content: Text | None = None
+    cost: Line | None = None
+    risks: Text | None = None
+    period: Line | None = None
 
 
 class Testimonial(Model):
@@ -88,6 +147,8 @@ class Facts(Model):
     licences: Annotated[list[Line], Field(max_length=20)] = []
     hours: Line | None = None
     access: Line | None = None
+    sale: Sale | None = None
+    treatments: Annotated[list[Treatment], Field(max_length=10)] = []
 
 
 class GenerationRequest(Model):

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from schemas.generation import Line, Model, Price, Testimonial
+from schemas.generation import Line, Model, Price, Sale, Testimonial, Treatment
 
 
 class Filler(StrEnum):
@@ -112,6 +112,12 @@ class PriceList(Model):
     prices: Annotated[list[Price], Field(min_length=1)]
 
 
+class Treatments(Model):
+    """Treatments that insurance does not pay, with content, cost, risks and period, shown as given."""
+
+    treatments: Annotated[list[Treatment], Field(min_length=1)]
+
+
 class Information(Model):
     """Address, hours and contacts of the business."""
 
@@ -137,7 +143,7 @@ class Footer(Model):
     phone: str | None
     url: str | None
     licences: list[str]
-    sale: bool
+    sale: Sale | None
     form: bool
 
 
@@ -162,6 +168,7 @@ SECTIONS = (
     Section("benefits", Benefits, Filler.MODEL, True, "story"),
     Section("proof", Proof, Filler.CUSTOMER, False),
     Section("price", PriceList, Filler.CUSTOMER, False),
+    Section("treatments", Treatments, Filler.CUSTOMER, False),
     Section("flow", Flow, Filler.MODEL, False, "flow"),
     Section("faq", Faq, Filler.MODEL, True, "faq"),
     Section("information", Information, Filler.CUSTOMER, False),

@@ -8,7 +8,9 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import ValidationError
 from pydantic.json_schema import models_json_schema
 
-from processors.text import emphasised, folded, plain
+from processors.pages.language import wrong_language
+from processors.pages.lint import forbidden
+from processors.text import emphasised, plain, walk
 from schemas.copywriting import CopyFields
 from schemas.errors import DecodeError
 from schemas.generation import Model, error_of
@@ -24,14 +26,6 @@ OTHER_NAMES = {
     "features": ("items", "points"),
     "steps": ("items", "flow"),
 }
-# Facts that only the customer knows: prices, shares, counts, years, ranks; and contact details.
-# Repetitions are possessive (`*+`): with backtracking, a long run that does not match would take seconds.
-CLAIMS = re.compile(
-    r"[0-9０-９][0-9０-９,.，]*+\s*+(?:万|億|千)?\s*+(?:円|%|％|パーセント|割引|割(?!り)|名様?|人(?!ひとり|一人)|件|社|店舗|周年|倍)"
-    r"|(?:創業|設立|開業|累計|満足度|合格率|成約率|リピート率|成功率)[^、。]{0,8}[0-9０-９]"
-    r"|(?:第|業界|地域|県内|市内)?(?:1|１|一)位|https?://|www\.|[\w.+-]++@[\w-]+\.[a-z]{2,}|0\d{1,4}-\d{1,4}-\d{3,4}",
-    re.IGNORECASE,
-)
 
 
 @cache
@@ -62,11 +56,24 @@ def parse(fields: CopyFields, group: str, text: str) -> dict[str, Any]:
     """Return one group's answer as {section: values}, the form that `assemble` takes.
 
     Fences, prose around the JSON, other names of a field, a single object instead of a list and extra items are
-    accepted. Raise DecodeError with section and field if a text is missing, too short, too long or makes a claim that
-    the customer did not give.
+    accepted. Raise DecodeError with section and field if a text is missing, too short, too long, in another language or
+    says what the page may not say.
     """
     document = _document(text)
-    return {section.name: _section(fields, section, document) for section in of_group(group)}
+    part = {section.name: _section(section, document) for section in of_group(group)}
+    if refusals := refused(part, fields):
+        path = next(iter(refusals))
+        raise DecodeError(path, "; ".join(refusals.values()))
+    return part
+
+
+def refused(part: dict[str, Any], fields: CopyFields) -> dict[str, str]:
+    """Return the reason, by path, for each text of the sections that the page may not publish."""
+    texts = walk(part)
+    reasons = {path: wrong for path, words in texts if (wrong := wrong_language(words)) is not None}
+    for at, found in forbidden([words for _, words in texts], fields).items():
+        reasons.setdefault(texts[at][0], " ".join(finding.reason for finding in found))
+    return reasons
 
 
 def _document(text: str) -> dict[str, Any]:
@@ -82,7 +89,7 @@ def _document(text: str) -> dict[str, Any]:
     return document
 
 
-def _section(fields: CopyFields, section: Section, document: dict[str, Any]) -> dict[str, Any]:
+def _section(section: Section, document: dict[str, Any]) -> dict[str, Any]:
     raw = document.get(section.name, document)
     if isinstance(raw, dict) and isinstance(raw.get(section.name), dict):
         raw = raw[section.name]
@@ -91,27 +98,7 @@ def _section(fields: CopyFields, section: Section, document: dict[str, Any]) -> 
     except ValidationError as error:
         cause = error_of(error)
         raise DecodeError(f"{section.name}.{cause.field}", cause.detail) from error
-    values = model.model_dump()
-    for path, words in walk(values, section.name):
-        if (claim := claimed(words, fields.keywords)) is not None:
-            raise DecodeError(path, f"claims {claim}, which was not given")
-    return values
-
-
-def claimed(words: str, keywords: list[str]) -> str | None:
-    """Return the first claim that only the customer may make and that no keyword contains, or None."""
-    for match in CLAIMS.finditer(words):
-        if not any(folded(match[0]) in keyword for keyword in keywords):
-            return match[0]
-    return None
-
-
-def walk(value: Any, path: str) -> list[tuple[str, str]]:
-    """Return all texts in a value, each with its path ("faq.items.1.answer")."""
-    if isinstance(value, str):
-        return [(path, value)]
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [pair for key, child in children for pair in walk(child, f"{path}.{key}")]
+    return model.model_dump()
 
 
 def _fit_model(model: type[Model], raw: Any) -> Any:

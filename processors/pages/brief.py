@@ -17,13 +17,14 @@ def brief_of(request: GenerationRequest) -> Brief:
 
     The template is the design of the trade. Pages for visits to a restaurant, beauty salon or shop have no flow.
     """
-    trade, reason = trade_of(request.industry)
+    match = trade_of(request.industry)
+    trade = match.design
     purpose = purpose_of(request.purpose)
     walk_in = purpose == "visit" and trade in WITHOUT_FLOW
     return Brief(
         fields=copy_fields(request),
         trade=trade,
-        reason=reason,
+        reason=match.reason,
         purpose=purpose,
         template=trade,
         groups=tuple(group for group in GROUPS if not (walk_in and group == "flow")),

@@ -1,15 +1,15 @@
 """Copy of a page: the prompt for a model, and the built-in Japanese copy.
 
-Prompt and copy depend only on the `Brief`, so no name, address or fact reaches a model or a cache. `parse` and `lint`
-belong to this interface; they are defined in `answers.py` and `lint.py`.
+Prompt and copy depend only on the `Brief`, so no name, address or fact reaches a model or a cache. `parse` belongs to
+this interface and is defined in `answers.py`.
 """
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from processors.pages.answers import json_schema, parse
-from processors.pages.lint import lint
 from processors.pages.trades import RECRUIT, Trade, trade
 from schemas.copywriting import NAME_SLOT, TOPIC_SLOT, Copy
 from schemas.plan import Brief
@@ -20,14 +20,13 @@ __all__ = [
     "ask_again",
     "assemble",
     "json_schema",
-    "lint",
     "messages",
     "most_tokens",
     "parse",
     "template_part",
 ]
 
-PROMPT_VERSION = 2
+PROMPT_VERSION = 3
 # a Japanese character is about one token; the rest is for JSON and a fence around it
 TOKENS_PER_CHARACTER, TOKENS_OF_JSON = 1.3, 120
 RULES = f"""\
@@ -35,7 +34,7 @@ RULES = f"""\
 
 守ること
 - 事実を作らない。価格、割引、数字、実績、件数、年数、順位、資格、受賞、お客様の声、所在地、電話番号、URLは書かない。
-- 断定と誇張をしない。No.1、日本一、最高、絶対、必ず、完全、100%などは使わない。
+- 断定と誇張をしない。No.1、日本一、最高、絶対、必ず、完全、100%、他店との比較、無料、限定などは使わない。
 - 屋号を書きたいところには {NAME_SLOT} とだけ書く。ほかの固有名詞は書かない。
 - 一文は短く。同じ語尾を続けない。読み手の状況や気持ちから書き始める。
 - HTMLは使わない。ただし説明文（text、lead、answer）では、とくに大切な一語だけを <strong> で囲んでよい。
@@ -55,17 +54,23 @@ def words_of(brief: Brief) -> Trade:
 
 def messages(brief: Brief, group: str) -> list[dict[str, str]]:
     """Return the chat messages for one group. The customer's input is data in the user's JSON document."""
-    words, fields = words_of(brief), brief.fields
-    schema = json.dumps(json_schema(group), ensure_ascii=False, separators=(",", ":"))
-    system = (
-        f"{RULES}\n文体：{TONES[fields.tone]}\n業種の書き方：{words.style}\n広告の規制：{words.law}\n\n"
-        f"次のJSON Schemaに従うJSONを一つだけ返してください。文字数の目安を守ってください。\n{schema}"
-    )
+    fields = brief.fields
     data = {"industry": fields.industry, "purpose": fields.purpose, "keywords": fields.keywords, "given": fields.given}
     return [
-        {"role": "system", "content": system},
+        {"role": "system", "content": _instructions(words_of(brief).name, fields.tone, group)},
         {"role": "user", "content": json.dumps(data, ensure_ascii=False)},
     ]
+
+
+@cache
+def _instructions(name: str, tone: str, group: str) -> str:
+    """Return the part of the prompt that no customer's words change."""
+    words = trade(name)
+    schema = json.dumps(json_schema(group), ensure_ascii=False, separators=(",", ":"))
+    return (
+        f"{RULES}\n文体：{TONES[tone]}\n業種の書き方：{words.style}\n広告の規制：{words.law}\n\n"
+        f"次のJSON Schemaに従うJSONを一つだけ返してください。文字数の目安を守ってください。\n{schema}"
+    )
 
 
 def ask_again(asked: Sequence[Mapping[str, str]], text: str, error: str) -> list[Mapping[str, str]]:
@@ -75,7 +80,7 @@ def ask_again(asked: Sequence[Mapping[str, str]], text: str, error: str) -> list
         {"role": "assistant", "content": text[:4_000]},
         {
             "role": "user",
-            "content": f"このJSONには誤りがあります（{error[:300]}）。"
+            "content": f"このJSONには誤りがあります（{error[:600]}）。"
             "同じJSON Schemaに従う正しいJSONだけを返してください。",
         },
     ]

@@ -2,13 +2,26 @@
 
 from dataclasses import dataclass, field
 
-USUAL = ("hero", "problems", "solution", "benefits", "proof", "price", "flow", "faq", "information", "closing")
+USUAL = (
+    "hero",
+    "problems",
+    "solution",
+    "benefits",
+    "proof",
+    "price",
+    "treatments",
+    "flow",
+    "faq",
+    "information",
+    "closing",
+)
 ENGLISH = {
     "problems": "Worries",
     "solution": "Our way",
     "benefits": "After",
     "proof": "Voices",
     "price": "Price",
+    "treatments": "Treatments",
     "flow": "Flow",
     "faq": "Q & A",
     "information": "Information",

@@ -1,146 +1,149 @@
-"""The lint for Japanese advertising law. It rewrites a word where the sentence allows it, else warns.
+"""The lint for Japanese advertising law: it finds what a page may not say, and changes no text.
 
-Sources: 景品表示法 (優良誤認・有利誤認), 医療広告ガイドライン, 不動産の表示に関する公正競争規約 第18条.
-A lint finds words, not meanings, so it does not replace a legal review.
+The rules are data (`rules.py`). A lint finds words, not meanings, so it does not replace a legal review.
 """
 
 import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from itertools import chain, islice
 
-from pydantic import ValidationError
+from processors.pages.comparable import as_hiragana, squeezed, with_digits
+from processors.pages.morphemes import LONGEST, boundaries
+from processors.pages.rules import Rule, patterns_of, words_of
+from processors.pages.trades import RECRUIT, STRICTEST, purpose_of, trade_of
+from schemas.copywriting import CopyFields
 
-from processors.pages.answers import walk
-from processors.text import shown
-from schemas.copywriting import Copy
-from schemas.generation import GenerationRequest, Warning_
-from schemas.sections import BY_NAME
+MOST_FINDINGS, AROUND, LONG_WORD = 5, 60, 4
+# bounds of the work that a text with thousands of matches causes
+MOST_MATCHES, MOST_OF_A_WORD = 500, 20
+# after a claim, words that take it back: "…をお約束するものではありません"
+_TAKEN_BACK = re.compile(
+    r"^(?:等|など)?(?:に(?:ついて|関して|関する|つきまして)|の(?:有無|条件|可否)|か(?:どうか)|(?:でしょう|です)か|は(?:あり|でき)ますか)|"
+    r"^(?:は|を|も)(?:一切|いっさい)?(?:行|おこな|し|致し|いたし|取り扱|扱)(?:って|い|わ)?(?:ません|おりません|いません|ない)|"
+    r"^(?:の[^。、\n]{0,8})?では(?:な(?:い|く|か)|ありません|ございません)|^[^。\n]{0,24}?(?:(?:わけ|もの|こと|訳|物)で(?:は|も)(?:な|ありません|ございません)|とは(?:限|言え|いえ|言い切|申し上げ|申せ|考えて(?:い|お))|"
+    r"とは限ら|(?:と|を|は)(?:断定|断言|保証|約束)(?:は)?(?:でき|いたし|し)(?:ません|かね|ない))"
+)
+# after a fact, words that only speak of it: "返金の条件", "受賞を目指す"
+_SPOKEN_OF = re.compile(
+    r"^(?:の(?:範囲|条件|有無|可否|ご?希望|対象|手続|定義|意味)|を(?:ご)?(?:目指|めざ|希望|検討|お考え|待|夢見)|のため、?お断り|が気になる|かわから|(?:した|を取った|に輝いた)(?:日|とき|方|記念))"
+)
+_NUMBERS = re.compile("[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """A pattern, its replacement (None: warn only), and the law behind it."""
+class Finding:
+    """An expression that a rule forbids."""
 
-    pattern: re.Pattern[str]
-    instead: str | None
-    law: str
+    words: str
+    rule: Rule
 
-
-def _rules(law: str, *pairs: tuple[str, str | None]) -> tuple[Rule, ...]:
-    return tuple(Rule(re.compile(pattern, re.IGNORECASE), instead, law) for pattern, instead in pairs)
-
-
-FAIR = "景品表示法"
-EVERY_TRADE = _rules(
-    FAIR,
-    (r"(?:地域|業界|日本|世界|県内|市内|当社|満足度)?\s*(?:No\.?\s?[1１]|ナンバーワン|ナンバー1)の?", "おすすめの"),
-    (r"(?:日本|世界|地域|業界|県内|市内)(?:一|初|最大|最高|最安)の", "こだわりの"),
-    (r"(?:日本|世界|地域|業界|県内|市内)(?:一|初|最大|最高|最安)", None),
-    (r"(?:絶対に?|必ずや?|100\s?[%％])(?=[ぁ-んァ-ヶ一-龥])", ""),
-    (r"最高の", "心をこめた"),
-    (r"最高級の?", "上質な"),
-    (r"究極の", "こだわりの"),
-    (r"(?:完全|完璧)な", "丁寧な"),
-    (r"(?:完全|完璧)に", "しっかりと"),
-    (r"永久に|永遠に", "長く"),
-    (r"誰でも簡単に", "はじめての方でも"),
-    (r"(?:激安|最安値?|格安|業界最安)", None),
-    (r"(?:絶対|必ず|完璧|満足度|永久保証|効果抜群|今だけ|唯一無二)", None),
-)
-OF_TRADE = {
-    "clinic": _rules(
-        "医療広告ガイドライン",
-        (r"最先端の|最新の", "現在の"),
-        (r"(?:完全に?治す|完治|根治|治ります|治せます)", None),
-        (r"無痛の?|痛みのない", "痛みに配慮した"),
-        (r"安全な治療", "ご説明のうえでの治療"),
-        (r"(?:名医|神の手|スーパードクター|芸能人|ビフォーアフター|症例数|成功率|副作用はありません|保証)", None),
-    ),
-    "beauty": _rules(
-        "薬機法・景品表示法",
-        (r"若返り?(?:ます|る)?|アンチエイジング", "すこやかな印象"),
-        (r"(?:シミ|シワ|しわ|しみ)が消える", None),
-        (r"(?:治療|治る|治す|細胞|デトックス|永久脱毛|小顔になる|痩せる)", None),
-    ),
-    "realestate": _rules(
-        "不動産の表示に関する公正競争規約",
-        (r"厳選(?:した|された)?", "ご紹介する"),
-        (r"抜群の", "よい"),
-        (r"(?:掘出物|掘り出し物|特選|特級|一級|破格|買得|お買い得|格安|値上がり|完売|理想の物件)", None),
-    ),
-    "counsel": _rules(
-        "景品表示法・士業の広告規程",
-        (r"(?:勝訴|許可|還付|減額|成功)を(?:保証|約束)", None),
-        (r"(?:勝てます|勝訴率|必勝|最強)", None),
-    ),
-    "school": _rules(FAIR, (r"(?:合格保証|必勝|合格させます|成績が必ず上がる)", None)),
-    "shop": _rules(
-        "景品表示法・薬機法",
-        (r"(?:血圧|血糖|ダイエット|痩せる|治る|予防でき|免疫力)", None),
-        (r"(?:二重価格|通常価格|メーカー希望小売価格)", None),
-    ),
-    "restaurant": _rules("景品表示法・健康増進法", (r"(?:無添加|国産|天然|産地直送|健康になる|痩せる)", None)),
-}  # fmt: skip
+    @property
+    def reason(self) -> str:
+        """The expression, the reason and the source, for a model or a customer."""
+        return f"「{self.words}」：{self.rule.says}（{self.rule.law}）"
 
 
-def lint(copy: Copy, trade: str) -> tuple[Copy, list[Warning_]]:
-    """Return the rewritten copy, and a warning for each word that was or could not be rewritten.
+def forbidden(texts: Sequence[str], fields: CopyFields) -> dict[int, list[Finding]]:
+    """Return what the copy of a page with these fields may not say, by the index of the text."""
+    groups = trade_of(fields.industry).groups
+    if purpose_of(fields.purpose) == RECRUIT:
+        groups |= {"work"}
+    return findings(texts, groups, (*fields.keywords, fields.purpose, fields.industry))
 
-    Codes: `advertising_rewritten`, `advertising_law`. If rewriting would make a section too short or too long, the
-    section does not change.
+
+def prepare() -> None:
+    """Load the rules and the dictionary, which takes a second; the first text would wait for it."""
+    findings(["絶対"], STRICTEST)
+
+
+def unlawful(texts: Sequence[str], groups: frozenset[str]) -> dict[int, list[Finding]]:
+    """Return what the customer's own texts may not say, by the index of the text.
+
+    Rules about facts do not apply, because the facts are the customer's.
     """
-    rules = OF_TRADE.get(trade, ()) + EVERY_TRADE
-    before, after = copy.model_dump(), {}
-    warnings: list[Warning_] = []
-    for name, section in before.items():
-        of_section: list[Warning_] = []
-        after[name] = _rewritten(section, name, rules, of_section)
-        if not _fits(name, after[name]):
-            after[name] = section
-            of_section = [warning.model_copy(update={"code": "advertising_law"}) for warning in of_section]
-        warnings += of_section
-    return Copy.model_validate(after), warnings
+    every = findings(texts, groups)
+    claims = {at: [finding for finding in found if finding.rule.kind != "fact"] for at, found in every.items()}
+    return {at: found for at, found in claims.items() if found}
 
 
-def _fits(name: str, section: Any) -> bool:
-    try:
-        BY_NAME[name].holds.model_validate(section)
-    except ValidationError:
-        return section is None
-    return True
+def findings(texts: Sequence[str], groups: frozenset[str], given: Sequence[str] = ()) -> dict[int, list[Finding]]:
+    """Return an expression for each rule that a text breaks, by the index of the text.
 
-
-def _rewritten(value: Any, path: str, rules: tuple[Rule, ...], warnings: list[Warning_]) -> Any:
-    if isinstance(value, dict):
-        return {key: _rewritten(item, f"{path}.{key}", rules, warnings) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_rewritten(item, f"{path}.{at}", rules, warnings) for at, item in enumerate(value)]
-    return _text(value, path, rules, warnings) if isinstance(value, str) else value
-
-
-def _text(text: str, path: str, rules: tuple[Rule, ...], warnings: list[Warning_]) -> str:
-    for rule in rules:
-        match = rule.pattern.search(text)
-        if match is None:
+    `given` are the customer's own words, which allow facts. All texts are searched at once, which takes less time.
+    """
+    words = squeezed("\n".join(text.replace("\n", " ") for text in texts))
+    starts = [0, *(at + 1 for at, character in enumerate(words) if character == "\n")]
+    every: dict[int, list[Finding]] = {}
+    for rule, start, end in _matches(words, groups):
+        if rule.given and any(_states(_comparable(one), words[start:end], rule) for one in given):
             continue
-        if rule.instead is None:
-            warnings.append(Warning_(code="advertising_law", detail=f"{path}: 「{match[0]}」{rule.law}"))
-            continue
-        warnings.append(
-            Warning_(code="advertising_rewritten", detail=f"{path}: 「{match[0]}」→「{rule.instead}」{rule.law}")
-        )
-        text = rule.pattern.sub(rule.instead, text)
-    return text
+        found = every.setdefault(bisect_right(starts, start) - 1, [])
+        if len(found) < MOST_FINDINGS and rule not in (finding.rule for finding in found):
+            found.append(Finding(words[start:end], rule))
+    return every
 
 
-def lint_request(request: GenerationRequest, trade: str) -> list[Warning_]:
-    """Return warnings for the customer's own texts, which are shown as given and never rewritten."""
-    rules = OF_TRADE.get(trade, ()) + EVERY_TRADE
-    typed = {"keywords": request.keywords, "facts": request.facts.model_dump(include={"testimonials", "licences"})}
-    warnings = []
-    for path, words in ((path, shown(words)) for path, words in walk(typed, "")):
-        hits = ((rule, match) for rule in rules if (match := rule.pattern.search(words)) is not None)
-        if (first := next(hits, None)) is not None:
-            rule, match = first
-            warnings.append(Warning_(code="advertising_law", detail=f"{path[1:]}: 「{match[0]}」{rule.law}"))
-    return warnings
+@lru_cache(maxsize=1024)
+def _comparable(given: str) -> str:
+    return as_hiragana(squeezed(given))
+
+
+def _states(given: str, words: str, rule: Rule) -> bool:
+    """Return whether the customer's words state the same fact: they contain it, or they are its core."""
+    fact = with_digits(as_hiragana(words))
+    theirs = with_digits(given)
+    if fact in theirs:
+        return True
+    same = _NUMBERS.findall(fact) == _NUMBERS.findall(theirs)
+    return same and theirs in fact and any(pattern.search(given) for pattern, _ in rule.patterns)
+
+
+def _matches(words: str, groups: frozenset[str]) -> Iterator[tuple[Rule, int, int]]:
+    """Yield the matches of each rule that are no part of an innocent expression."""
+    text = as_hiragana(words)
+    for rule, start, end in islice(chain(_words(words, text, groups), _patterns(text, groups)), MOST_MATCHES):
+        if not _is_harmless(rule, text, start, end):
+            yield rule, start, end
+
+
+def _words(words: str, text: str, groups: frozenset[str]) -> Iterator[tuple[Rule, int, int]]:
+    listed = words_of(groups)
+    pairs = {text[at : at + 2] for at in range(len(text))} | set(text)
+    for pair in pairs & listed.keys():
+        for word, rule in listed[pair]:
+            for match in islice(re.finditer(re.escape(word), text), MOST_OF_A_WORD):
+                if _is_whole(words, *match.span()):
+                    yield rule, *match.span()
+
+
+def _patterns(text: str, groups: frozenset[str]) -> Iterator[tuple[Rule, int, int]]:
+    beginning, others = patterns_of(groups)
+    for at, character in enumerate(text):
+        for pattern, rule in beginning.get(character, ()):
+            if (match := pattern.match(text, at)) is not None:
+                yield rule, *match.span()
+    for pattern, rule in others:
+        for match in pattern.finditer(text):
+            yield rule, *match.span()
+
+
+def _is_whole(words: str, start: int, end: int) -> bool:
+    """Return whether the expression begins and ends where words do, in the part of the text around it."""
+    block = start - start % AROUND - AROUND  # neighbours share a part, so it is analysed once
+    first = max(words.rfind("\n", 0, start) + 1, words.rfind("。", 0, start) + 1, block)
+    last = words.find("\n", end)
+    part = words[first : min(last if last >= 0 else len(words), first + LONGEST)]
+    return {start - first, end - first} <= boundaries(part, short=end - start >= LONG_WORD)
+
+
+def _is_harmless(rule: Rule, text: str, start: int, end: int) -> bool:
+    after = text[end : end + AROUND]
+    if _TAKEN_BACK.match(after) or (rule.kind == "fact" and _SPOKEN_OF.match(after)):
+        return True
+    if rule.harmless is None:
+        return False
+    around = rule.harmless.finditer(text, max(0, start - AROUND), end + AROUND)
+    return any(match.start() <= start and end <= match.end() for match in around)

@@ -6,10 +6,10 @@ either is not lent; built-in copy replaces it.
 
 import re
 
-from processors.pages.answers import claimed, walk
+from processors.pages.answers import refused
 from processors.pages.copywriting import assemble
-from processors.text import folded, plain
-from schemas.copywriting import Copy, CopyFields
+from processors.text import folded, plain, walk
+from schemas.copywriting import Copy
 from schemas.page_cache import CachedCopy
 from schemas.plan import Brief
 from schemas.sections import of_group
@@ -30,7 +30,9 @@ def lent(brief: Brief, donor: CachedCopy) -> Copy | None:
     parts = {}
     for group in brief.groups:
         part = {section.name: written[section.name] for section in of_group(group)}
-        if None not in part.values() and all(_supported(words, asker, foreign) for _, words in walk(part, group)):
+        if None in part.values() or refused(part, asker):
+            continue
+        if not any(word in folded(plain(text)) for _, text in walk(part) for word in foreign):
             parts[group] = part
     return assemble(brief, parts) if parts else None
 
@@ -39,8 +41,3 @@ def _foreign(theirs: list[str], mine: list[str]) -> list[str]:
     """Return the words of the donor's keywords that no keyword of the asker contains."""
     words = {word for keyword in theirs for word in _BETWEEN.split(keyword) if word}
     return [word for word in words if not any(word in keyword for keyword in mine)]
-
-
-def _supported(text: str, asker: CopyFields, foreign: list[str]) -> bool:
-    comparable = folded(plain(text))
-    return claimed(text, asker.keywords) is None and not any(word in comparable for word in foreign)

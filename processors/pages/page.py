@@ -26,9 +26,9 @@ from processors.pages.phrases import phrases
 from processors.pages.slots import fill, slots, topics
 from processors.text import address, shown
 from schemas.copywriting import Copy
-from schemas.generation import GenerationRequest, Model
+from schemas.generation import GenerationRequest, Model, Sale
 from schemas.plan import Brief
-from schemas.sections import Footer, Form, Information, PriceList, Proof
+from schemas.sections import Footer, Form, Information, PriceList, Proof, Treatments
 
 __all__ = [
     "TEMPLATE_VERSION",
@@ -123,7 +123,7 @@ def integrate(
     words = fill(copy.model_dump(), slots(request))
     page = _page(request, brief, words, design, base_url)
     macros = _environment().get_template("sections.html.j2").module
-    data = words | _given(request, brief.trade)
+    data = words | _given(request)
     body = [getattr(macros, name)(data[name], page) for name in design.order if data.get(name)]
     title = f"{words['hero']['catch']}｜{page.name}"
     return (
@@ -171,15 +171,16 @@ def _page(request: GenerationRequest, brief: Brief, words: dict[str, Any], desig
     )
 
 
-def _given(request: GenerationRequest, trade: str) -> dict[str, dict[str, Any] | None]:
+def _given(request: GenerationRequest) -> dict[str, dict[str, Any] | None]:
     """Return the sections that only the customer's facts fill; None for a section without facts."""
     business, facts = request.business, request.facts
     url = address(business.url) if business.url else None
-    voices = [] if forbids_testimonials(trade) else facts.testimonials
+    voices = [] if forbids_testimonials(request.industry) else facts.testimonials
     where = Information(address=business.address, hours=facts.hours, access=facts.access, phone=business.phone, url=url)
     sections: dict[str, Model | None] = {
         "proof": Proof(testimonials=voices) if voices else None,
         "price": PriceList(prices=facts.prices) if facts.prices else None,
+        "treatments": Treatments(treatments=facts.treatments) if facts.treatments else None,
         "information": where if where.address or where.hours or where.access else None,
     }
     return {name: model.model_dump() if model else None for name, model in sections.items()}
@@ -193,7 +194,7 @@ def _footer(request: GenerationRequest, brief: Brief, page: Page) -> Footer:
         phone=page.phone,
         url=page.url,
         licences=request.facts.licences,
-        sale=brief.purpose == "sale",
+        sale=(request.facts.sale or Sale()) if brief.purpose == "sale" else None,
         form=page.form is not None,
     )
 

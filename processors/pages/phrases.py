@@ -1,6 +1,6 @@
 """Phrases of Japanese text, between which a heading may break."""
 
-from functools import cache
+from functools import cache, lru_cache
 
 import budoux
 
@@ -14,7 +14,8 @@ def _parser() -> budoux.Parser:
     return budoux.load_default_japanese_parser()
 
 
-def phrases(text: str) -> list[str]:
+@lru_cache(maxsize=4096)  # most headings come from the trade's words, and are the same on each page
+def phrases(text: str) -> tuple[str, ...]:
     """Return the text's phrases in order; a particle stays with the quotation before it."""
     parts: list[str] = []
     for phrase in _parser().parse(text):
@@ -22,4 +23,4 @@ def phrases(text: str) -> list[str]:
             parts[-1] += phrase
         else:
             parts.append(phrase)
-    return parts
+    return tuple(parts)

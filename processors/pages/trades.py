@@ -1,39 +1,55 @@
-"""Trades: the rules that map the industry and purpose that a customer typed, and each trade's texts."""
+"""Trades: the rules that map the industry and purpose that a customer typed, and each trade's texts.
+
+`trades.toml` lists the names of trades, with the design and the groups of advertising rules of each.
+"""
 
 import re
 import tomllib
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
+from processors.pages.comparable import as_hiragana
 from processors.text import folded
 
-GENERIC, RECRUIT = "generic", "recruit"
-# the first entry with a word that the industry contains wins: 美容クリニック is medicine, 料理教室 a school
-WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("clinic", ("医療", "医院", "クリニック", "歯科", "病院", "診療", "整形外科", "内科", "皮膚科", "薬局")),
-    ("school", ("教育", "学習", "塾", "スクール", "教室", "学校", "講座", "予備校", "保育", "幼稚園", "習い事")),
-    ("counsel", ("士業", "弁護士", "税理士", "行政書士", "司法書士", "社労士", "社会保険労務士", "弁理士", "会計士",
-                 "法律", "会計事務所")),
-    ("realestate", ("不動産", "賃貸", "住宅", "マンション", "戸建", "土地", "物件", "工務店", "リフォーム")),
-    ("shop", ("ec", "ecサイト", "通販", "ネットショップ", "オンラインショップ", "物販", "小売", "雑貨",
-              "アパレル", "食品販売")),
-    ("beauty", ("美容", "サロン", "エステ", "ネイル", "ヘア", "理容", "まつげ", "脱毛", "コスメ")),
-    ("restaurant", ("飲食", "レストラン", "カフェ", "ラーメン", "居酒屋", "食堂", "料理", "寿司", "焼肉", "バー",
-                    "喫茶", "ベーカリー", "パン", "そば", "うどん")),
-)  # fmt: skip
-NAMES = (*(name for name, _ in WORDS), GENERIC)
+GENERIC, RECRUIT, CLINIC, MEDICAL = "generic", "recruit", "clinic", "medical"
+NAMES = (CLINIC, "school", "counsel", "realestate", "shop", "beauty", "restaurant", GENERIC)
+# the groups of rules of an unknown trade: all that bound what a page may claim
+STRICTEST = frozenset(
+    (
+        MEDICAL,
+        "therapy",
+        "cosmetic",
+        "food",
+        "restaurant",
+        "realestate",
+        "profession",
+        "school",
+        "finance",
+        "care",
+        "pet",
+    )
+)
 PURPOSES = (
     ("recruit", ("採用", "求人", "募集", "応募")),
     ("booking", ("予約", "体験", "来院")),
     ("sale", ("販売", "購入", "通販", "注文", "物販", "売上")),
     ("visit", ("集客", "来店", "認知", "宣伝", "紹介")),
 )
+# a short word of kana or letters is part of many others (パン in カンパニー), so no kana or letter may follow it
+SHORT_KANA, SHORT_LATIN = 3, 5
+_KANA, _LATIN = re.compile("[ぁ-んー]+"), re.compile("[a-z -]+")
 
 
-# a short word of kana or letters is part of many others (パン in カンパニー), so it must be the industry's end
-SHORT, _KANA = 3, re.compile("[a-zぁ-んァ-ヶー]+")
+@dataclass(frozen=True, slots=True)
+class TradeMatch:
+    """The trade of an industry: design, groups of rules, the reason, and whether the list has it."""
+
+    design: str
+    groups: frozenset[str]
+    reason: str
+    known: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +70,48 @@ class Trade:
     closing: dict[str, dict[str, str]]
 
 
-def trade_of(industry: str) -> tuple[str, str]:
-    """Return the trade's name and the reason."""
-    typed = folded(industry)
-    for name, words in WORDS:
-        for word in words:
-            if typed.endswith(word) if len(word) < SHORT and _KANA.fullmatch(word) else word in typed:
-                return name, f"the industry contains {word}"
-    return GENERIC, "the industry matches no known trade"
+@cache
+def _listed() -> list[tuple[re.Pattern[str], str, str, frozenset[str]]]:
+    """Return the pattern, name, design and groups of each listed name."""
+    source = files("processors").joinpath("pages", "trades.toml").read_text("utf-8")
+    return [
+        (_pattern(_typed(name)), name, entry["design"], frozenset(entry["groups"]))
+        for entry in tomllib.loads(source)["trade"]
+        for name in entry["names"]
+    ]
+
+
+def _typed(industry: str) -> str:
+    """Return the form in which names are compared; spaces stay, because they end English words."""
+    return as_hiragana(folded(industry))
+
+
+def _pattern(name: str) -> re.Pattern[str]:
+    if _LATIN.fullmatch(name):
+        return re.compile(f"(?<![a-z]){name}" + ("(?![a-z])" if len(name) < SHORT_LATIN else ""))
+    if _KANA.fullmatch(name) and len(name) <= SHORT_KANA:
+        return re.compile(f"{name}(?![ぁ-んー])")
+    return re.compile(re.escape(name))
+
+
+@lru_cache(maxsize=4096)
+def trade_of(industry: str) -> TradeMatch:
+    """Return the trade of an industry.
+
+    The name of a clinic wins. Otherwise the name that ends last wins, because the last word of a Japanese compound
+    says what the whole is (料理教室 is a school). The rules of all names in the industry apply.
+    """
+    typed = _typed(industry)
+    matches = [
+        (design == CLINIC, match.end(), match.end() - match.start(), name, design, groups)
+        for pattern, name, design, groups in _listed()
+        for match in pattern.finditer(typed)
+    ]
+    if not matches:
+        return TradeMatch(GENERIC, STRICTEST, "the list of trades has no name that the industry contains", known=False)
+    *_, name, design, _ = max(matches, key=lambda match: match[:3])
+    groups = frozenset().union(*(match[-1] for match in matches))
+    return TradeMatch(design, groups, f"the industry contains {name}", known=True)
 
 
 def purpose_of(purpose: str) -> str:

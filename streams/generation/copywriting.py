@@ -30,7 +30,6 @@ from processors.pages.copywriting import (
     PROMPT_VERSION,
     ask_again,
     assemble,
-    lint,
     messages,
     most_tokens,
     parse,
@@ -195,14 +194,13 @@ class Copywriter:
             return _written(_built_in(order.brief, cause, trail))
         metrics.COPY_LOOKUPS.labels("near").inc()
         notice = Warning_(code="near_copy", detail=f"copy of a similar page was used: {CAUSES.get(cause, cause)}")
-        copy, warnings = near
-        return Written(copy, "fallback", "near", [notice, *warnings], trail.attempts, trail.provider_ms or None)
+        return Written(near, "fallback", "near", [notice], trail.attempts, trail.provider_ms or None)
 
-    async def _near(self, order: Order) -> tuple[Copy, list[Warning_]] | None:
-        """Return similar copy that the order's page may use, with lint's warnings; None if there is none."""
+    async def _near(self, order: Order) -> Copy | None:
+        """Return similar copy that the order's page may use; None if there is none."""
         async for donor in self._cache.near(order.pattern, near_names(order.brief.fields, order.payer.tenant_id)):
             if (copy := lent(order.brief, donor)) is not None:
-                return lint(copy, order.brief.trade)
+                return copy
         return None
 
     # -- flights -------------------------------------------------------------------------------------
@@ -264,8 +262,7 @@ class Copywriter:
             return part
 
         parts = await asyncio.gather(*(write_group(name) for name in brief.groups))
-        copy, warnings = lint(assemble(brief, dict(zip(brief.groups, parts, strict=True))), brief.trade)
-        draft = Draft(copy, warnings, causes, trail)
+        draft = Draft(assemble(brief, dict(zip(brief.groups, parts, strict=True))), [], causes, trail)
         if "refused_input" in causes.values():
             await self._cache.refuse(order.key)
         if not causes:
@@ -340,8 +337,7 @@ class Copywriter:
 
 
 def _built_in(brief: Brief, cause: str, trail: CallLog | None = None) -> Draft:
-    copy, warnings = lint(assemble(brief, {}), brief.trade)
-    return Draft(copy, warnings, dict.fromkeys(brief.groups, cause), trail or CallLog())
+    return Draft(assemble(brief, {}), [], dict.fromkeys(brief.groups, cause), trail or CallLog())
 
 
 def _written(draft: Draft, waited_ms: int | None = None) -> Written:

@@ -20,6 +20,7 @@ from infra.redis.page_cache import Lifetimes, PageCache
 from infra.redis.results import ResultStore
 from infra.s3.objects import Objects
 from infra.tenants import Tenants
+from processors.pages.lint import prepare
 from schemas.errors import LpstreamError, Retryable
 from schemas.generation import PROGRESS, Attempt, Progress, Stage, encode_model
 from streams.generation.arrivals import Arrivals
@@ -60,10 +61,12 @@ class CopyServices:
             Payer(REFRESHER, "refresh", self.tenants.warming),
         )
         self._confirming = asyncio.create_task(self.ledger.keep_confirmed())
+        self._preparing = asyncio.create_task(asyncio.to_thread(prepare))
 
     async def close(self) -> None:
         """Wait for copy that is being written, then close everything."""
         await self.copywriter.settle_down()
+        await self._preparing
         self._confirming.cancel()
         await asyncio.gather(self._confirming, return_exceptions=True)
         await self.ledger.close()

@@ -8,19 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from page_requests import BUSINESS, FACTS, INDUSTRIES, PURPOSES, TONES, full, least
 
-from processors.pages.answers import claimed
+from processors.pages.answers import refused
 from processors.pages.brief import brief_of, normalised
 from processors.pages.copywriting import (
     ask_again,
     assemble,
     json_schema,
-    lint,
     messages,
     most_tokens,
     parse,
     template_part,
 )
 from processors.pages.legal import page_warnings
+from processors.pages.lint import forbidden
 from processors.pages.trades import purpose_of, trade_of
 from schemas.copywriting import Copy
 from schemas.errors import DecodeError
@@ -40,11 +40,11 @@ FIELDS = BRIEF.fields
     ],
 )  # fmt: skip
 def test_an_industry_maps_to_a_trade(industry: str, trade: str) -> None:
-    assert trade_of(industry)[0] == trade
+    assert trade_of(industry).design == trade
 
 
 def test_a_reason_contains_no_customer_text() -> None:
-    assert trade_of("飲食\nERROR forged line")[1] == "the industry contains 飲食"
+    assert trade_of("飲食\nERROR forged line").reason == "the industry contains 飲食"
 
 
 def test_a_brief_is_normalised_and_contains_no_facts() -> None:
@@ -100,7 +100,7 @@ def test_built_in_copy_is_complete_lawful_and_without_claims(industry: str, tone
         brief = brief_of(least(industry, purpose=purpose, tone=tone))
         copy = assemble(brief, {})
         assert Copy.model_validate(copy.model_dump()) == copy
-        assert lint(copy, brief.trade) == (copy, [])
+        assert refused(copy.model_dump(), brief.fields) == {}
         for group in brief.groups:
             part = template_part(brief, group)
             assert parse(brief.fields, group, json.dumps(part, ensure_ascii=False)) == part
@@ -194,11 +194,24 @@ def test_an_invalid_answer_names_section_and_field(text: str, field: str) -> Non
     ],
 )  # fmt: skip
 def test_claims_are_detected(words: str, claims: bool) -> None:
-    assert (claimed(words, []) is not None) == claims
+    assert bool(forbidden([words], FIELDS)) == claims
 
 
 def test_a_claim_from_a_keyword_is_allowed() -> None:
-    assert claimed("500円ランチの店", ["500円ランチ"]) is None
+    assert forbidden(["500円ランチの店"], brief_of(least(keywords=["500円ランチ"])).fields) == {}
+
+
+def test_a_refusal_names_every_word_and_its_law_to_the_model() -> None:
+    hero = {
+        "catch": "日本一の味を、あなたに",
+        "lead": "必ずご満足いただける一皿を、今日もお届けします。",
+        "call": "予約する",
+    }
+    with pytest.raises(DecodeError) as caught:
+        parse(FIELDS, "hero", answer("hero", hero=hero))
+    assert caught.value.field == "hero.catch"
+    again = ask_again(messages(BRIEF, "hero"), "{}", str(caught.value))[-1]["content"]
+    assert "「日本一」" in again and "「必ずご満足」" in again and "景品表示法第5条第1号" in again
 
 
 @given(st.text(max_size=300))
@@ -235,40 +248,6 @@ def test_a_missing_group_is_filled_with_built_in_copy() -> None:
     copy = assemble(BRIEF, {"hero": hero})
     assert copy.closing.heading == "ほかの見出し"
     assert copy.faq.model_dump() == template_part(BRIEF, "faq")["faq"]
-
-
-@pytest.mark.parametrize(
-    ("industry", "words", "becomes", "code"),
-    [
-        ("飲食", "日本一の味を、あなたに", "こだわりの味を、あなたに", "advertising_rewritten"),
-        ("飲食", "絶対に満足できる一皿", "満足できる一皿", "advertising_rewritten"),
-        ("医療", "最先端の診療を行います", "現在の診療を行います", "advertising_rewritten"),
-        ("医療", "つらい症状も完治します", "つらい症状も完治します", "advertising_law"),
-        ("不動産", "厳選した物件をご案内", "ご紹介する物件をご案内", "advertising_rewritten"),
-        ("不動産", "掘出物をご案内します", "掘出物をご案内します", "advertising_law"),
-        ("EC", "血圧が気になる方のお茶", "血圧が気になる方のお茶", "advertising_law"),
-        ("飲食", "血圧の話はしません", "血圧の話はしません", None),
-    ],
-)  # fmt: skip
-def test_unlawful_words_are_rewritten_or_warned_about(
-    industry: str, words: str, becomes: str, code: str | None
-) -> None:
-    brief = brief_of(least(industry))
-    copy = assemble(brief, {})
-    changed = copy.model_copy(update={"hero": copy.hero.model_copy(update={"catch": words})})
-    linted, warnings = lint(changed, brief.trade)
-    assert linted.hero.catch == becomes
-    assert [warning.code for warning in warnings] == ([code] if code else [])
-    assert all(warning.detail.startswith("hero.catch: 「") for warning in warnings)
-
-
-def test_rewritten_copy_stays_valid() -> None:
-    copy = assemble(BRIEF, {})
-    changed = copy.model_copy(
-        update={"hero": copy.hero.model_copy(update={"catch": "絶対に味だ", "call": "絶対に予約"})}
-    )
-    linted, warnings = lint(changed, BRIEF.trade)
-    assert Copy.model_validate(linted.model_dump()) and warnings
 
 
 def test_unlawful_customer_text_is_kept_with_a_warning() -> None:

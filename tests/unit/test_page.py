@@ -7,7 +7,7 @@ from collections import Counter
 
 import html5lib
 import pytest
-from page_requests import BUSINESS, FACTS, HOSTILE, INDUSTRIES, PURPOSES, built_in, full, html_of, least
+from page_requests import BUSINESS, FACTS, HOSTILE, INDUSTRIES, PURPOSES, TREATMENT, built_in, full, html_of, least
 from PIL import Image
 
 from processors.pages.brief import brief_of
@@ -114,11 +114,75 @@ def test_a_sale_page_has_legal_notices_and_warns_of_gaps() -> None:
     assert "特定商取引法に基づく表記" not in html_of(full("EC", purpose="集客"))
     request, complete = least("EC", purpose="販売"), full("EC", purpose="販売")
     assert [warning.detail.split(":")[0] for warning in page_warnings(request, brief_of(request))] == [
-        "business.address", "business.phone", "facts.prices", "business.url",
+        "business.address", "business.phone", "facts.prices", "business.url", "facts.sale.responsible",
+        "facts.sale.shipping", "facts.sale.payment", "facts.sale.delivery", "facts.sale.returns",
     ]  # fmt: skip
     assert page_warnings(complete, brief_of(complete)) == []
     for purpose in PURPOSES:
         assert "プライバシーポリシー" in html_of(least(purpose=purpose))
+
+
+def test_a_sale_page_shows_the_given_terms() -> None:
+    html = html_of(full("EC", purpose="販売"))
+    for term in FACTS["sale"].values():
+        assert term in html
+    assert "最終確認画面" not in html
+    assert "最終確認画面" in html_of(least("EC", purpose="販売"))
+
+
+def test_a_price_is_shown_as_the_customer_writes_it() -> None:
+    prices = [
+        {"label": "カット", "yen": "５，５００円〜（税込）"},
+        {"label": "染め", "text": "応相談"},
+        {"label": "シャンプー", "yen": "1,100円"},
+    ]
+    html = html_of(full(facts={"prices": prices}))
+    assert "５，５００円〜（税込）" in html and "応相談" in html and "1,100" in html
+    with pytest.raises(DecodeError, match="give yen"):
+        model_from_object(GenerationRequest, full().model_dump() | {"facts": {"prices": [{"label": "x"}]}})
+
+
+@pytest.mark.parametrize(
+    ("phone", "shown"),
+    [
+        ("０３－１２３４－５６７８", "03-1234-5678"), ("０３ー１２３４ー５６７８", "03-1234-5678"),
+        ("（０３）１２３４−５６７８", "(03)1234-5678"),
+        ("TEL:03 1234 5678", "03 1234 5678"), ("℡ ０３‐１２３４‐５６７８", "03-1234-5678"),
+        ("+81-3-1234-5678", "+81-3-1234-5678"),
+        ("03.1234.5678", "03-1234-5678"),
+    ],
+)  # fmt: skip
+def test_a_phone_in_full_width_becomes_half_width(phone: str, shown: str) -> None:
+    assert full(business={**BUSINESS, "phone": phone}).business.phone == shown
+
+
+def test_a_clinic_page_shows_treatments_and_warns_of_missing_details() -> None:
+    complete = full("歯科", facts={"treatments": [TREATMENT]})
+    html = html_of(complete)
+    assert "treatments" in Tags(html).sections
+    for words in TREATMENT.values():
+        assert words in html
+    assert "legal_slot_missing" not in codes_of(complete)
+    part = full("歯科", facts={"treatments": [{"name": "矯正", "cost": "60万円"}]})
+    assert [one.detail.split(":")[0] for one in page_warnings(part, brief_of(part))] == [
+        "facts.treatments.0.content", "facts.treatments.0.risks", "facts.treatments.0.period",
+    ]  # fmt: skip
+    assert "legal_slot_missing" in codes_of(least("美容外科"))
+    assert "legal_slot_missing" not in codes_of(least("内科"))
+
+
+@pytest.mark.parametrize("industry", ["整骨院", "美容外科", "AGA", "ひざの再生ラボ", "ふしぎ屋"])
+def test_medical_therapy_and_unknown_trades_hide_testimonials(industry: str) -> None:
+    request = full(industry)
+    assert "testimonials" not in Tags(html_of(request)).sections
+    assert "facts_not_shown" in codes_of(request)
+
+
+def test_an_unknown_trade_is_named_in_a_warning() -> None:
+    request = least("ふしぎ屋<b>")
+    warning = next(one for one in page_warnings(request, brief_of(request)) if one.code == "unknown_trade")
+    assert "「ふしぎ屋<b>」" in warning.detail
+    assert "unknown_trade" not in codes_of(least("造園"))
 
 
 @pytest.mark.parametrize("kind", HOSTILE)

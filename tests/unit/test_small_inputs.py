@@ -10,8 +10,11 @@ import pytest
 from page_requests import least
 
 from infra.llm.stream import _retry_after
-from processors.pages.answers import _fit_text, claimed
-from processors.pages.lint import lint_request
+from processors.pages.answers import _fit_text
+from processors.pages.brief import brief_of
+from processors.pages.legal import page_warnings
+from processors.pages.lint import findings
+from processors.pages.trades import STRICTEST
 from schemas.errors import DecodeError
 from schemas.sections import Solution
 from streams.edge.routes import PRIVATE, PUBLIC, STUDIO
@@ -42,9 +45,12 @@ VOICES = {"testimonials": [{"text": SPACES, "author": "a"}] * 20, "licences": ["
 SLOW: dict[str, Callable[[], object]] = {
     "price of 4,900 characters": lambda: prices("a" + ": " * 2_450 + "x"),
     "price of 4,900 spaces": lambda: prices("a" + "　" * 4_900 + "x"),
-    "spaces in voices": lambda: lint_request(least(facts=VOICES), "clinic"),
+    "spaces in voices": lambda: page_warnings(least("医療", facts=VOICES), brief_of(least("医療"))),
     "path of dots": lambda: match_all("/heatmaps/" + "." * 8_000 + "!"),
-    "digits and spaces from a model": lambda: claimed("1" * 75 + " " * 75, []),
+    "digits and spaces from a model": lambda: findings(["1" * 75 + " " * 75], STRICTEST),
+    "150 digits, twelve times": lambda: findings(["1" * 150] * 12, STRICTEST),
+    "unlawful words, twelve times": lambda: findings(["絶対" * 75] * 12, STRICTEST),
+    "innocent words, twelve times": lambda: findings(["必ずしも" * 37] * 12, STRICTEST),
     "20,000 characters for one text": lambda: _fit_text(list(LEAD), "<div>" * 4_000),
 }
 

@@ -1,0 +1,114 @@
+"""The check that a model's text is publishable Japanese.
+
+It finds other languages, placeholders, Markdown, and echoes of the prompt.
+"""
+
+import re
+from functools import cache
+
+from pydantic.json_schema import models_json_schema
+
+from processors.text import plain, walk
+from schemas.copywriting import NAME_SLOT, TOPIC_SLOT
+from schemas.sections import SECTIONS, Filler
+
+# each of the patterns below needs one of these
+_UNUSUAL = re.compile(
+    r"[^ぁ-ヿ一-鿿、。！？「」々（）・ー0-9]|[:：]|ここに|申し訳|以下|ダミー|サンプル|仮の|仮テ|句点|スキーマ|プロンプト|文字|字|アシスタント|モデル|キャッチコピー|リード文|見出し|回答|質問|説明|（(?:商品|店|会社|企業|屋号|サービス|地域|地名|都道|市区|名前|氏名|お|電話|住所|数字|金額|価格|年数|日付|要|入力|例|こ|題|業|キ)"
+)
+# a Japanese sentence has more kana than this; a headline without any kana is possible (地域密着の総合税務)
+LEAST_KANA, SENTENCE, WORDS, WORD = 0.15, 20, 3, 6
+COMMON_VARIANTS = "麵"  # written on signs of Japanese noodle shops
+# old forms that are usual in Chinese; a Japanese headline without any kana has none of them
+_TRADITIONAL = re.compile("[歡團專對體實與讓麼當會來樂氣鐵關觀覺變總點圖價醫藥經驗單嚴營灣臺處號舊]")
+_HAN = re.compile("[\u3400-\u9fff]")
+_SLOTS = re.compile(f"{NAME_SLOT}|{TOPIC_SLOT}")
+_KANA = re.compile("[ぁ-ゖァ-ヺー]")
+_LETTER = re.compile(r"[^\W\d_]")
+_LATIN_WORD = re.compile("[A-Za-z]{2,}")
+_HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\uac00-\ud7ff]")
+_OTHER_SCRIPT = re.compile("[\u0370-\u03ff\u0400-\u05ff\u0600-\u06ff\u0900-\u0e7f]{2,}")
+_PLACEHOLDER = re.compile(
+    r"(?<![一二三四五六七八九〇])[〇○◯●◎△▲□■◇◆×✕＊*＿_]{2,}(?!%)|"
+    r"[〇○◯●△▲□■×✕](?:県|市|区|町|駅|店|円|年|人|様|社|さん)|\{+[^}]{0,40}\}*|\[[^\]]{0,40}\]?|％s|%[sd]|\$\{|"
+    r"[〔［＜【《(（](?:商品|店|店舗|会社|企業|屋号|サービス|地域|地名|都道府県|"
+    r"市区町村|名前|氏名|お?名前|電話|住所|数字|金額|価格|年数|日付|要?入力|例|ここ|題材|業種|"
+    r"キーワード)(?:名|番号|入力|に入力|を入力|してください)?[〕］＞】》)）]|〔|〕|"
+    r"(?<![A-Za-z])(?:TODO|TBD|FIXME|XXX+|lorem|ipsum|null|undefined|N/A|string|placeholder|sample text)(?![A-Za-z])|"
+    r"(?:ダミー|サンプル|仮の?)(?:テキスト|文章|文言)|ここに[^。]{0,12}(?:入|書|記載|挿入)|"
+    r"(?:ABC|XYZ|xyz)(?:株式会社|商店|社|店)",
+    re.IGNORECASE,
+)
+_MARKDOWN = re.compile(
+    r"\*\*|__|~~|`|^\s*#{1,6}\s|^\s*[-*+•]\s|^\s*\d{1,2}[.)]\s|^\s*>\s|\]\(|^\s*\||\|\s*-{2,}|^-{3,}|^\s*#{2,}"
+)
+_ABOUT_LENGTH = re.compile(
+    r"[0-9]+\s*(?:〜|~|-|–|から)\s*[0-9]+\s*(?:文字|字)|句点なし|JSON|スキーマ|schema|プロンプト", re.IGNORECASE
+)
+_AS_A_MODEL = re.compile(
+    r"(?:AI|言語モデル|アシスタント)として|申し訳(?:ありません|ございません)が、?(?:その|この|ご)?(?:リクエスト|要求|依頼|ご要望)|"
+    r"(?:キャッチコピー|リード文|見出し|回答|質問|説明)(?:の)?(?:例|案)?[:：]|以下(?:の|に)(?:とおり|通り)?(?:JSON|コピー|文章を作成|出力)"
+)
+
+
+def wrong_language(text: str) -> str | None:
+    """Return the reason in Japanese why the text may not be published as Japanese copy, or None."""
+    bare = _SLOTS.sub("", plain(text))
+    if (other := _not_japanese(bare)) is not None:
+        return other
+    if bare.rstrip("。") in _descriptions():
+        return f"「{bare[:20]}」：スキーマの説明をそのまま書いています"
+    if _UNUSUAL.search(bare) is None:
+        return None
+    for pattern, reason in (
+        (_PLACEHOLDER, "仮の文字（〇〇、[ ]、{ } など）が残っています"),
+        (_MARKDOWN, "Markdownは使えません"),
+        (_ABOUT_LENGTH, "文字数の指示やスキーマの説明を書いています"),
+        (_AS_A_MODEL, "ページの文章ではなく、指示への返事です"),
+    ):
+        if (match := pattern.search(bare)) is not None:
+            return f"「{match[0].strip()[:20]}」：{reason}"
+    return None
+
+
+def _not_japanese(text: str) -> str | None:
+    if (hangul := _HANGUL.search(text)) or (hangul := _OTHER_SCRIPT.search(text)):
+        return f"「{hangul[0]}」：日本語で書いてください"
+    if foreign := _only_chinese().search(text):
+        return f"「{foreign[0]}」：日本語にない文字です"
+    letters = len(_LETTER.findall(text))
+    kana = len(_KANA.findall(text))
+    latin_only = letters >= WORD and not kana and _HAN.search(text) is None
+    if not kana and (latin_only or len(_LATIN_WORD.findall(text)) >= WORDS or _TRADITIONAL.search(text)):
+        return "日本語で書いてください"
+    if letters >= SENTENCE and kana < LEAST_KANA * letters:
+        return "日本語の文章で書いてください（かなが少なすぎます）"
+    return None
+
+
+@cache
+def _only_chinese() -> re.Pattern[str]:
+    """Return a pattern for letters of the Chinese character sets that the Japanese set lacks."""
+    han = map(chr, range(0x3400, 0xA000))
+    foreign = (letter for letter in han if not _in_set(letter, "cp932") and letter not in COMMON_VARIANTS)
+    return re.compile(
+        f"[{''.join(letter for letter in foreign if _in_set(letter, 'gb2312') or _in_set(letter, 'big5'))}]"
+    )
+
+
+def _in_set(letter: str, name: str) -> bool:
+    try:
+        letter.encode(name)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@cache
+def _descriptions() -> frozenset[str]:
+    """Return the descriptions that the schema gives to a model."""
+    models = [(section.holds, "validation") for section in SECTIONS if section.filler is Filler.MODEL]
+    _, schema = models_json_schema(models)  # type: ignore[arg-type]
+    texts = [text for path, text in walk(schema) if path.endswith("description")]
+    parts = (part for text in texts for part in (text, *text.split("。")))
+    return frozenset(plain(part).rstrip("。") for part in parts) - {""}
