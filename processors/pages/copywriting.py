@@ -6,7 +6,8 @@ belong to this interface; they are defined in `answers.py` and `lint.py`.
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
 from processors.pages.answers import json_schema, parse
 from processors.pages.lint import lint
@@ -24,10 +25,12 @@ __all__ = [
     "messages",
     "most_tokens",
     "parse",
+    "strict_schema",
     "template_part",
 ]
 
 PROMPT_VERSION = 2
+LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
 # a Japanese character is about one token; the rest is for JSON and a fence around it
 TOKENS_PER_CHARACTER, TOKENS_OF_JSON = 1.3, 120
 RULES = f"""\
@@ -66,6 +69,20 @@ def messages(brief: Brief, group: str) -> list[dict[str, str]]:
         {"role": "system", "content": system},
         {"role": "user", "content": json.dumps(data, ensure_ascii=False)},
     ]
+
+
+@cache
+def strict_schema(group: str) -> dict[str, Any]:
+    """Return the JSON Schema of a group's answer in the subset that every service enforces: no lengths."""
+    return cast(dict[str, Any], _without_lengths(json_schema(group)))
+
+
+def _without_lengths(part: Any) -> Any:
+    if isinstance(part, list):
+        return [_without_lengths(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    return {name: _without_lengths(value) for name, value in part.items() if name not in LENGTHS}
 
 
 def ask_again(asked: Sequence[Mapping[str, str]], text: str, error: str) -> list[Mapping[str, str]]:

@@ -63,7 +63,7 @@ def calm(worker: GenerationWorker) -> Iterator[None]:
 
 
 def faulty(fault: str, share: float = 1.0) -> Script:
-    return Script(total_s=1.0, first_token_s=0.3, faults={fault: share}, retry_after_s=1.0)  # type: ignore[dict-item]
+    return Script(total_s=1.0, first_token_s=0.3, profiles={fault: share}, retry_after_s=1.0)
 
 
 # -- faults of providers -----------------------------------------------------------------------------------
@@ -71,7 +71,7 @@ def faulty(fault: str, share: float = 1.0) -> Script:
 
 async def test_requests_are_answered_in_time_under_every_fault(worker: GenerationWorker) -> None:
     shares: dict[Any, float] = dict.fromkeys(FAULTS, 0.015)
-    worker.play(Script(total_s=1.0, first_token_s=0.3, faults=shares, retry_after_s=1.0))
+    worker.play(Script(total_s=1.0, first_token_s=0.3, profiles=shares, retry_after_s=1.0))
     async with worker.watched() as watch:
         await watch.flow(cold(int(scaled(30, 600))), PACE)
     watch.print_summary("every fault, 1.5 % each, at both providers")

@@ -103,7 +103,7 @@ def stores(valkey: tuple[Server, str], bucket: Bucket, line: RedisLine, objects:
 
 
 def faulty(fault: str, share: float = 1.0) -> Script:
-    return Script(total_s=0.25, first_token_s=0.08, faults={fault: share}, retry_after_s=0.3)  # type: ignore[dict-item]
+    return Script(total_s=0.25, first_token_s=0.08, profiles={fault: share}, retry_after_s=0.3)
 
 
 def built_in(written: Written) -> list[str]:
