@@ -21,7 +21,9 @@ from providers import Simulated, simulated
 from seaweedfs_bucket import Bucket
 
 from infra.embedded.process import Server
-from infra.llm.candidate import Candidate
+from infra.llm.breaker import State
+from infra.llm.candidate import Candidate, Watchers
+from infra.llm.endpoint import Endpoint
 from infra.redis.budget import Caps, Payer
 from infra.redis.line import RedisLine
 from infra.redis.locks import FlightLocks
@@ -82,7 +84,9 @@ class Bench:
         self.stores = stores
 
     @contextlib.asynccontextmanager
-    async def desk(self, *simulators: Simulated, **changes: Any) -> AsyncIterator[tuple[Copywriter, list[Candidate]]]:
+    async def desk(
+        self, *simulators: Simulated, watchers: Watchers = WATCHERS, **changes: Any
+    ) -> AsyncIterator[tuple[Copywriter, list[Candidate]]]:
         """Yield a copywriter that asks the simulators, and its candidates."""
         stores = self.stores
         providers = [
@@ -97,7 +101,7 @@ class Bench:
             for number, one in enumerate(simulators)
         ]
         settings = stores.settings.model_copy(update={"llm_providers": providers})
-        routers = open_routers(settings, stores.ledger, WATCHERS)
+        routers = open_routers(settings, stores.ledger, watchers)
         refresher = Payer("_cache", "refresh", ROOMY)
         locks = FlightLocks(stores.line)
         writer = Copywriter(routers.by_tier, stores.cache, locks, stores.results, refresher)
@@ -235,3 +239,75 @@ async def test_broken_providers_give_a_page_in_time(bench: Bench) -> None:
     wrong = [one for one in found if one.states[-1] != profile_of(one.name).breaker]
     assert not wrong, "\n".join(map(str, wrong))
     assert not any(page.status == "ok" for one in found for page in one.written), "a broken answer is published"
+
+
+class Diary:
+    """The attempts of each provider that say something about its health, and the breakers that opened."""
+
+    # the outcomes that say nothing: refusals of input or of a request, limits of rates, and cancelled calls
+    SILENT = re.compile(r"refused_input|finish_content_filter|http_4(00|22|29)|http_503|called_off|first_token_timeout")
+
+    def __init__(self) -> None:
+        self.counted: dict[str, list[str]] = {}
+        self.opened: list[tuple[str, list[str]]] = []
+        self.watchers = Watchers(attempt=self._attempt, breaker=self._breaker)
+
+    def _attempt(self, attempt: Attempt) -> None:
+        if not self.SILENT.match(attempt.outcome):
+            self.counted.setdefault(attempt.provider, []).append(attempt.outcome)
+
+    def _breaker(self, endpoint: Endpoint, state: State) -> None:
+        if state == "open":
+            self.opened.append((endpoint.provider, self.counted.get(endpoint.provider, [])[-5:]))
+
+
+def mix_of(names: list[str]) -> Script:
+    shares = dict.fromkeys(names, 1 / len(names))
+    return Script(total_s=0.9, first_token_s=0.2, profiles=shares, retry_after_s=1.0, tokens_a_chunk=4)
+
+
+async def test_two_providers_under_a_mix_of_all_profiles(bench: Bench) -> None:
+    count, pace = (600, 5.0) if FULL else (40, 4.0)
+    diary, everything = Diary(), [*profiles().healthy, *profiles().broken]
+    tenant = f"tenant-{uuid4()}"
+    async with (
+        simulated(mix_of(everything), seed=1) as one,
+        simulated(mix_of(everything), seed=2) as two,
+        bench.desk(one, two, watchers=diary.watchers) as (writer, _),
+    ):
+
+        async def page(number: int) -> tuple[Written, float]:
+            await asyncio.sleep(number / pace)
+            started = time.monotonic()
+            return await writer.write(new_order(tenant)), time.monotonic() - started
+
+        done = await asyncio.gather(*(page(number) for number in range(count)))
+        await asyncio.sleep(1.0)
+        ledger = (await bench.stores.ledger.spent(Payer(tenant, "any", ROOMY)))["month"]
+        billed = sum(each.provider.bill.sums()["micro_jpy"] for each in (one, two))
+    whole = sum(written.status == "ok" for written, _ in done)
+    slowest = max(took for _, took in done)
+    sys.stdout.write(
+        f"{count} requests: {whole} completed, slowest {slowest:.1f} s, ledger {ledger:,}, bill {billed:,} micro-yen, "
+        f"breakers opened {len(diary.opened)} times\n"
+    )
+    assert len(done) == count and slowest < WITHIN_S + GRACE_S + LATE_S
+    assert ledger >= billed
+    assert not any("下書き" in written.copy.model_dump_json() for written, _ in done)
+    for provider, last in diary.opened:
+        assert last and "ok" not in last and "finish_length" not in last, f"{provider} opened after {last}"
+
+
+async def test_refused_words_open_no_breaker_and_are_asked_once(bench: Bench) -> None:
+    about_input = [name for name in profiles().broken if name.startswith(("refused_", "content_filter"))]
+    diary = Diary()
+    async with simulated(mix_of(about_input)) as one, bench.desk(one, watchers=diary.watchers) as (writer, _):
+        orders = [new_order(f"tenant-{uuid4()}") for _ in range(6)]
+        pages = await asyncio.gather(*(writer.write(order) for order in orders))
+        assert not diary.opened and not diary.counted
+        assert all("refuse this input" in page.warnings[0].detail for page in pages)
+        asked = len(one.provider.bill.lines)
+        await asyncio.gather(*(writer.write(order) for order in orders))
+        assert len(one.provider.bill.lines) == asked, "refused words are not asked again"
+        one.provider.script = Script(total_s=0.3, first_token_s=0.1)
+        assert (await writer.write(new_order("another"))).status == "ok", "the next customer is served at once"
