@@ -19,6 +19,8 @@ REFUSED = re.compile(
     r"|extra (?:inputs|fields)|cannot find field|invalid|must be|not available|use '|instead|verified|only",
     re.IGNORECASE,
 )
+# a refusal of the value, not of the field
+TOO_MUCH = re.compile(r"too (?:large|big|high|many|long)|at most|maximum|less than|exceed|greater than", re.IGNORECASE)
 NO_SYSTEM = re.compile(r"system (?:role|message|prompt|instruction)s?|developer instruction|role'? does not support")
 LESS: dict[JsonMode, JsonMode] = {"json_schema": "json_object", "json_object": "off"}
 
@@ -84,7 +86,8 @@ class Dialect:
     def _learn(self, sent: Mapping[str, Any], param: str, words: str) -> None:
         named = _named(sent, param) or _named(sent, words)
         if self.limit_field in named:
-            self._other_limit()
+            if not TOO_MUCH.search(words):
+                self._other_limit()
         elif "response_format" in named or ("response_format" in sent and "json_schema" in words):
             self._other_format(words)
         elif named:

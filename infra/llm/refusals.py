@@ -12,6 +12,7 @@ from typing import Any, Literal
 About = Literal["input", "request", "account", "load", "service"]
 COOL_S, MOST_COOL_S = 1.0, 10.0
 MOST_WORDS = 300
+SHORTEST_KEY = 8  # a shorter one is a word such as `none`
 # words of providers for input that their filters refuse: docs/generation.md names the sources
 INPUT = re.compile(
     r"content[ _-]?(?:filter|policy|management|moderation)|responsible ?ai ?policy|invalid_prompt|prompt was flagged"
@@ -73,7 +74,7 @@ def cleaned(words: Any, key: str) -> str:
     """Return a provider's words as one short line without markup, control characters and keys."""
     text = HTML.sub(" ", str(words or "")[: 20 * MOST_WORDS])
     text = " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
-    text = SECRET.sub("…", text.replace(key, "…") if key else text)
+    text = SECRET.sub("…", text.replace(key, "…") if len(key) >= SHORTEST_KEY else text)
     return text if len(text) <= MOST_WORDS else f"{text[: MOST_WORDS - 1]}…"
 
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# no token of a known tokenizer stands for more characters of a text like ours on average
-CHARACTERS_A_TOKEN = 8
+# tokenizers put three Japanese characters (nine bytes) into a token at most on average, or about four of other texts
+BYTES_A_TOKEN = 9
 MOST_TOKENS = 10_000_000
 
 
@@ -22,10 +22,10 @@ class Usage:
     def plausible(self, *, asked: int, answered: int, pieces: int) -> bool:
         """Return whether the counts are not too low for what was sent and received.
 
-        `asked` and `answered` are characters. `pieces` are the parts of the answer: each has a token or more.
+        `asked` and `answered` are bytes. `pieces` are the parts of the answer: each has a token or more.
         """
-        enough = self.completion_tokens >= max(pieces, answered / CHARACTERS_A_TOKEN)
-        return enough and self.prompt_tokens >= asked / CHARACTERS_A_TOKEN
+        enough = self.completion_tokens >= max(pieces, answered / BYTES_A_TOKEN)
+        return enough and self.prompt_tokens >= asked / BYTES_A_TOKEN
 
 
 def usage_of(raw: Any) -> Usage | None:

@@ -30,7 +30,7 @@ REPORTS: dict[str, Callable[[Line, dict[str, Any]], Any]] = {
     "without_total": lambda line, counts: counts | {"completion_tokens": line.completion_tokens, "total_tokens": None},
     "cached": lambda line, counts: counts | {"prompt_tokens_details": {"cached_tokens": line.prompt_tokens // 2}},
     "negative": lambda line, counts: counts | {"completion_tokens": -1, "total_tokens": line.prompt_tokens - 1},
-    "partial": lambda line, counts: _counts(line.prompt_tokens, counts["completion_tokens"] // 2),
+    "partial": lambda line, counts: _counts(line.prompt_tokens, counts["completion_tokens"] // 4),
     "zero": lambda line, counts: _counts(0, 0),
 }
 

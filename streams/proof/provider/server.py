@@ -83,7 +83,8 @@ class Provider:
             self.texts.append(text)
             most_tokens = int(body.get("max_completion_tokens") or body.get("max_tokens") or 4_096)
             stream = AnswerStream(request, f"chatcmpl-{next(self._numbers)}", profile, manner, line)
-            await stream.play(*written(profile, text, draft), most_tokens, self.script.drip_s)
+            with contextlib.suppress(ConnectionResetError):  # the client has left, or the profile cut the connection
+                await stream.play(*written(profile, text, draft), most_tokens, self.script.drip_s)
             return stream.response
 
     def _refusal(self, name: str, profile: Profile, body: dict[str, Any]) -> web.Response | None:
