@@ -1,4 +1,4 @@
-"""A provider's model as the router sees it: whether it may be called, how long to wait for it, and its health."""
+"""A provider's model for the router: whether to call it, how long to wait for it, its health."""
 
 import time
 from collections.abc import Callable
@@ -45,7 +45,7 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Watchers:
-    """The callbacks for each attempt, change of a breaker and hedge, and for each new refusal or learned option."""
+    """The callbacks for attempts, breakers, hedges, new refusals and learned options."""
 
     attempt: Callable[[Attempt], None] = lambda _: None
     breaker: Callable[[Endpoint, State], None] = lambda *_: None

@@ -1,4 +1,4 @@
-"""The form of the requests to a model. It follows from the endpoint's settings and learns from refusals.
+"""The form of the requests to a model: the endpoint's settings, and what refusals teach.
 
 A refusal that names a field is no failure: the request is sent again without the field, or with another name. What
 was learned holds for this process; `lpstream providers check` says what to write into the settings.
@@ -59,7 +59,7 @@ class Dialect:
         return {name: value for name, value in body.items() if name not in self.omit}
 
     def learn(self, sent: Mapping[str, Any], version: int, refusal: Refusal) -> bool:
-        """Change the form of requests after a refusal of `sent`. Return whether the request is worth sending again.
+        """Change the form of requests after a refusal of `sent`. Return whether to send it again.
 
         `version` is the length of `learned` when `sent` was written: another call may have learned since.
         """

@@ -86,7 +86,7 @@ class Answer:
 
     @property
     def usage(self) -> Usage | None:
-        """The token counts that came with the end or after it; None if there are none, or if more text followed."""
+        """The token counts that came with the end or after it; None without such counts."""
         return self._usage if self.ended else None
 
     @property
@@ -189,7 +189,7 @@ class Answer:
 
 
 def _text(content: Any) -> str:
-    """Return the text of a content: a text, an object with a text, or a list of such parts without thoughts."""
+    """Return the text of a content: a text, an object with a text, or a list of such parts."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):

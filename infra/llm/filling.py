@@ -20,7 +20,7 @@ MOST_BYTES, MOST_ERROR = 4 * 2**20, 64 * 2**10
 
 
 class _Filling:
-    """A body whose socket is not read for a pause after each read, and whose rest behind `most` bytes is not read.
+    """A body whose socket is not read for a pause after each read, and not behind `most` bytes.
 
     Other attributes are the body's.
     """

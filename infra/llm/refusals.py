@@ -53,12 +53,12 @@ class Refusal:
 
     @property
     def billed(self) -> bool:
-        """Whether the provider may bill the call all the same: it, or a proxy before it, has begun to work on it."""
+        """Whether the provider may bill the call, because it has begun to work on it."""
         return self.about == "input" or self.status in (408, 504, 524) or "validate" in self.code
 
 
 def refusal_of(status: int, body: Any, key: str) -> Refusal:
-    """Return the refusal in an error's body, in any of the providers' forms. `key` never appears in its words."""
+    """Return the refusal in an error's body, in any form. `key` never appears in its words."""
     inner: Any = body[0] if isinstance(body, list) and body else body
     if isinstance(inner, Mapping) and isinstance(inner.get("error"), (Mapping, str)):
         inner = inner["error"]

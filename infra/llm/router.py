@@ -254,7 +254,7 @@ class Router:
 
 
 def _cost(endpoint: Endpoint, reply: Reply, messages: Messages, most_tokens: int) -> int:
-    """Return the cost of a call in micro-yen, for the ledger and for the result. It is not below the bill.
+    """Return the cost of a call in micro-yen, for ledger and result: never below the bill.
 
     Behind the limit, twice the received tokens count: the provider sends more until it notices the end.
     """

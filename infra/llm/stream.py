@@ -129,7 +129,7 @@ class Call:
         call_id: str,
         schema: Mapping[str, Any] | None = None,
     ) -> Reply:
-        """Send the request, read the stream to its end, and return the reply. `most_tokens` is the limit to send."""
+        """Send the request with the limit `most_tokens`, read the answer, and return the reply."""
         reply = self.reply
         reply.limit = most_tokens
         self._asked = sum(len(message["content"].encode()) for message in messages)
@@ -174,7 +174,7 @@ class Call:
         schema: Mapping[str, Any] | None,
         patience: asyncio.Timeout,
     ) -> None:
-        """Send the request; send it again while the provider refuses a field of it and the dialect learns that."""
+        """Send the request; send it again while the dialect learns from refusals."""
         dialect = self._dialect
         while True:
             version, body = len(dialect.learned), dialect.body(messages, most_tokens, schema)

@@ -1,4 +1,4 @@
-"""The token counts that a provider reports, in each of its spellings, and whether a bill can be based on them."""
+"""The token counts that a provider reports, and whether a bill can be based on them."""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ MOST_TOKENS = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The billed tokens of a call. `cached` are among the prompt's tokens, `reasoning` among the completion's."""
+    """The billed tokens of a call. The prompt's include `cached`, the completion's `reasoning`."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0

@@ -79,7 +79,7 @@ def parse(fields: CopyFields, group: str, text: str) -> dict[str, Any]:
 
 
 def _section(fields: CopyFields, section: Section, document: dict[str, Any], of: int) -> dict[str, Any]:
-    """Return the values of a section. A document without its name is the section itself if there is no other one."""
+    """Return the values of a section. The only section of a document may stand there without its name."""
     raw = document.get(section.name, document if of == 1 else {})
     if isinstance(raw, dict) and isinstance(raw.get(section.name), dict):
         raw = raw[section.name]

@@ -1,4 +1,4 @@
-"""The JSON objects in a model's answer: without its reasoning, out of prose and wrappers, mended if broken.
+"""The JSON objects in a model's answer: without reasoning, prose and wrappers, mended if broken.
 
 Mending closes brackets and replaces quotes. It never guesses words: each text of a mended object stands in the answer
 as a whole, between two quotes.
@@ -97,7 +97,7 @@ def _verbatim(value: Any, text: str) -> bool:
 
 
 def _unwrapped(document: Any, names: tuple[str, ...], depth: int) -> Iterator[dict[str, Any]]:
-    """Yield the objects within wrappers: a list, a JSON text, or an object with other names than the sections'."""
+    """Yield the objects within wrappers: a list, a JSON text, or an object with other names."""
     if isinstance(document, str):
         document = _loaded(document)
     if isinstance(document, list) and depth:

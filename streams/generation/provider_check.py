@@ -1,4 +1,7 @@
-"""The check of configured models: each is asked for one section of an ordinary page, outside the ledger."""
+"""The check of configured models: each is asked for one section of an ordinary page.
+
+Its calls are not in the ledger.
+"""
 
 from collections.abc import Iterator
 from uuid import UUID, uuid4

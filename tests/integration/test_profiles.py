@@ -1,4 +1,4 @@
-"""Each profile of a provider, alone: page in time, copy, breaker, and a ledger that is not below the bill.
+"""Each profile of a provider, alone: page in time, copy, breaker, ledger; and all of them mixed.
 
 The short run asks every second profile, for fewer pages.
 """

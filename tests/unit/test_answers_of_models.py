@@ -18,6 +18,7 @@ from processors.pages.brief import brief_of
 from processors.pages.copywriting import strict_schema, template_part
 from schemas.errors import DecodeError
 from schemas.sections import GROUPS
+from streams.proof.provider.profile_table import PAGE, page
 from streams.proof.provider.texts import EDITS
 
 BRIEF = brief_of(least())
@@ -228,3 +229,8 @@ def test_the_strict_schema_has_no_lengths(group: str) -> None:
     text = json.dumps(strict_schema(group))
     assert not any(word in text for word in ("minLength", "maxLength", "minItems", "maxItems"))
     assert text.count('"additionalProperties": false') == text.count('"type": "object"') == text.count('"required"')
+
+
+def test_the_table_of_profiles_is_up_to_date() -> None:
+    text = PAGE.read_text("utf-8")
+    assert page(text) == text, "run `.venv/bin/python -m streams.proof.provider.profile_table`"

@@ -21,7 +21,7 @@ DEPTH = 12
 
 
 def schema_in(messages: list[dict[str, Any]], response_format: Any) -> dict[str, Any] | None:
-    """Return the first schema in a message, else the response format's, which has no lengths; None without either."""
+    """Return the first schema in a message, else the response format's without lengths, else None."""
     decoder = json.JSONDecoder()
     for message in messages:
         text = str(message.get("content", ""))

@@ -1,4 +1,4 @@
-"""The profiles of providers: how real services behave, as data in `profiles.toml`, each with its source."""
+"""The profiles of providers: how real services behave. `profiles.toml` has them as data."""
 
 from functools import cache
 from pathlib import Path
@@ -21,7 +21,7 @@ Fault = Literal["hang_headers", "hang_first", "stall", "drip", "cut", "close", "
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A behaviour. `says` describes it, `service` names who behaves so, `breaker` is the right state after it.
+    """A behaviour, its services, its source, and the right state of the breaker after it.
 
     `{draft}` in `before`, `after` and `thoughts` is another whole answer. `refuses` gives the body of the refusal for a
     field of a request; `field:value` refuses a value. `times` limits `status` to the first calls.
@@ -73,7 +73,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @cache
 def profiles() -> _File:
-    """Return the profiles of providers that answer correctly in their own way, and of broken ones, by name."""
+    """Return the profiles of healthy and of broken providers, by name."""
     return msgspec.toml.decode(FILE.read_bytes(), type=_File)
 
 

@@ -50,7 +50,7 @@ EDITS: dict[str, Callable[[str], str]] = {
 
 
 def written(profile: Profile, text: str, draft: str) -> tuple[str, str]:
-    """Return the reasoning and the text of an answer, as the profile writes them. `text` and `draft` are JSON."""
+    """Return the reasoning and the text of an answer as the profile writes them, from two JSON texts."""
     for edit in profile.edits:
         text = EDITS[edit](text)
     before, after, thoughts = (
