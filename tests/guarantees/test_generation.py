@@ -94,6 +94,8 @@ async def test_a_mix_of_all_profiles_loses_no_request(worker: GenerationWorker) 
     assert books.ledger >= books.billed
     pages = [json.dumps(one.result, ensure_ascii=False) for one in watch.answers()]
     assert not any("下書き" in page for page in pages), "a draft is published"
+    await asyncio.to_thread(worker.kill)  # it has learned fields that the other tests' providers do not refuse
+    await asyncio.to_thread(worker.launch)
 
 
 @pytest.mark.parametrize("fault", FAULTS if FULL else ["hang_headers", "http_500"])
