@@ -21,6 +21,7 @@ COMMANDS = {
     "snippet": "streams.cli.services:snippet",
     "request": "streams.cli.request:request",
     "warm": "streams.cli.warm:warm",
+    "providers": "streams.cli.providers:app",
     "sql": "streams.cli.sql:sql",
     "erase": "streams.cli.erase:erase",
     "restore": "streams.cli.tier:restore",

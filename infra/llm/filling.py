@@ -6,6 +6,7 @@ work with it. So the socket is not read for a pause after each read, and the ker
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from http import HTTPStatus
 from typing import Any
 
 from aiohttp import ClientResponse, StreamReader
@@ -14,13 +15,19 @@ from aiohttp.base_protocol import BaseProtocol
 # shorter pauses cost more than they save
 LEAST_PAUSE_S = 0.005
 LAST = b"data: [DONE]\n\n"
+# the most bytes that are read of an answer, and of an error
+MOST_BYTES, MOST_ERROR = 4 * 2**20, 64 * 2**10
 
 
 class _Filling:
-    """A body whose socket is not read for a pause after each read. Other attributes are the body's."""
+    """A body whose socket is not read for a pause after each read, and not behind `most` bytes.
 
-    def __init__(self, body: StreamReader, protocol: BaseProtocol, pause: Callable[[], float]) -> None:
+    Other attributes are the body's.
+    """
+
+    def __init__(self, body: StreamReader, protocol: BaseProtocol, pause: Callable[[], float], most: int) -> None:
         self._body = body
+        self._most = most
         self._protocol = protocol
         self._pause = pause
 
@@ -29,7 +36,8 @@ class _Filling:
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
         """Yield chunks of at most `size` bytes, and pause the socket after each."""
-        while data := await self._body.read(size):
+        while self._most > 0 and (data := await self._body.read(size)):
+            self._most -= len(data)
             yield data
             pause = self._pause()
             if pause <= LEAST_PAUSE_S or self._body.is_eof() or data.endswith(LAST):
@@ -48,7 +56,8 @@ def filling_response(pause: Callable[[], float]) -> type[ClientResponse]:
         async def start(self, connection: Any) -> ClientResponse:
             response = await super().start(connection)
             if not self.content.is_eof():
-                self.content = _Filling(self.content, connection.protocol, pause)  # type: ignore[assignment]
+                most = MOST_BYTES if response.status < HTTPStatus.BAD_REQUEST else MOST_ERROR
+                self.content = _Filling(self.content, connection.protocol, pause, most)  # type: ignore[assignment]
             return response
 
     return FillingResponse

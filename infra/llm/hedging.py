@@ -26,6 +26,10 @@ class FirstTokens:
             return None
         return sorted(self._times)[math.ceil(0.9 * len(self._times)) - 1]
 
+    def longest(self) -> float:
+        """Return the longest time, 0 without any."""
+        return max(self._times, default=0.0)
+
 
 class Allowance:
     """The budget of hedges: every call earns a share of a hedge, and at most MOST_SAVED hedges are saved.

@@ -1,43 +1,27 @@
 """The router of model calls: it chooses a provider, hedges, falls back, waits, and gives up in time."""
 
 import asyncio
+import contextlib
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from openai import AsyncOpenAI
-
-from infra.llm.breaker import Breaker, State
 from infra.llm.call_log import CallLog
+from infra.llm.candidate import ABOUT_INPUT, LEAST_S, Candidate, Patience, Watchers
 from infra.llm.endpoint import Endpoint
-from infra.llm.hedging import Allowance, FirstTokens
-from infra.llm.stream import Call, Limits, Reply, open_client
+from infra.llm.hedging import Allowance
+from infra.llm.stream import Call, Reply
 from infra.redis.budget import CapReached, Ledger, Payer, Reservation
 from schemas.errors import LpstreamError, Retryable
 from schemas.generation import Attempt
 
 Messages = Sequence[Mapping[str, str]]
 MOST_TRIES, TRIES_EACH = 4, 2
-LEAST_S, LOOK_S, LATE_S = 0.8, 0.05, 0.25
-MOST_PAUSE_S, PAUSE_EACH_S = 0.2, 0.0008
-# prefixes of outcomes that show a healthy provider: it answered
-ANSWERED = ("ok", "finish_")
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """The limits of calls, s. `cap_s` bounds one call whatever the deadline."""
-
-    first_token_s: float = 1.5
-    idle_s: float = 1.0
-    cap_s: float = 30.0
-    breaker_failures: int = 5
-    breaker_open_s: float = 60.0
-    hedge_share: float = 0.1
+LOOK_S, LATE_S = 0.05, 0.25
 
 
 class NoAnswer(LpstreamError):  # noqa: N818 - named for what happened
@@ -50,55 +34,6 @@ class NoAnswer(LpstreamError):  # noqa: N818 - named for what happened
     def __init__(self, cause: str) -> None:
         super().__init__(cause)
         self.cause = cause
-
-
-@dataclass(frozen=True, slots=True)
-class Watchers:
-    """The callbacks for each attempt, each change of a breaker and each hedge."""
-
-    attempt: Callable[[Attempt], None] = lambda _: None
-    breaker: Callable[[Endpoint, State], None] = lambda *_: None
-    hedge: Callable[[Endpoint], None] = lambda _: None
-
-
-class ProviderPool:
-    """A provider: its client and its limit of concurrent calls. Its models share both."""
-
-    def __init__(self, endpoint: Endpoint, concurrency: int, patience: Patience) -> None:
-        self.free = self._room = concurrency
-        self.client: AsyncOpenAI = open_client(
-            endpoint, connections=concurrency, cap_s=patience.cap_s, pause=self.pause
-        )
-
-    def pause(self) -> float:
-        """Return the pause between two reads of a stream, s. It grows with the number of open streams."""
-        return min(MOST_PAUSE_S, (self._room - self.free) * PAUSE_EACH_S)
-
-
-class Candidate:
-    """An endpoint with its pool, first-token times, cool-down and breaker."""
-
-    def __init__(self, endpoint: Endpoint, pool: ProviderPool, patience: Patience, watchers: Watchers) -> None:
-        self.endpoint = endpoint
-        self.pool = pool
-        self.first_tokens = FirstTokens()
-        self.cool_until = 0.0
-        self.breaker = Breaker(
-            failures=patience.breaker_failures,
-            open_s=patience.breaker_open_s,
-            on_change=lambda state: watchers.breaker(endpoint, state),
-        )
-
-    def ready(self, now: float) -> bool:
-        """Return whether a call may start at once."""
-        return self.pool.free > 0 and now >= self.cool_until and self.breaker.allows()
-
-    def hopeful(self, until: float) -> bool:
-        """Return whether a call may start early enough for an answer.
-
-        A running probe counts, because it ends soon.
-        """
-        return (self.breaker.allows() or self.breaker.probing) and self.cool_until + LEAST_S < until
 
 
 class _Running:
@@ -137,6 +72,7 @@ class Question:
     """A request: messages, deadline `until` (monotonic clock), payer and call log.
 
     `again_after` is the provider whose answer was unusable. It is called again only if no other provider can be.
+    `schema` is the answer's JSON Schema, for providers that are asked by it.
     """
 
     messages: Messages
@@ -145,6 +81,7 @@ class Question:
     payer: Payer
     trail: CallLog
     again_after: str | None = None
+    schema: Mapping[str, Any] | None = None
 
 
 class Router:
@@ -156,6 +93,7 @@ class Router:
         self._patience = patience
         self._watchers = watchers
         self._allowance = Allowance(patience.hedge_share)
+        self._releasing: set[asyncio.Task[None]] = set()
 
     @property
     def configured(self) -> bool:
@@ -175,14 +113,17 @@ class Router:
                 out_of_time = question.until - time.monotonic() < LEAST_S
                 raise NoAnswer("out_of_time" if out_of_time and cause == "providers_failed" else cause)
             tried[candidate] += 1
-            last = number == MOST_TRIES - 1 or self._choose(tried, question.until) is None
-            reply = await self._race(candidate, question, patient=last)
+            others = number < MOST_TRIES - 1 and self._others(candidate, tried, question.until)
+            reply = await self._race(candidate, question, others=others)
             if reply.outcome == "ok":
                 return reply.text
-            if reply.outcome.startswith("finish_"):
-                tried[candidate] = TRIES_EACH  # a retry would end the same way
-            if reply.outcome == "finish_content_filter":
+            if reply.outcome in ABOUT_INPUT:
                 cause = "refused_input"
+            lasting = reply.refusal is not None and reply.refusal.about in ("input", "request", "account")
+            if (lasting or reply.outcome.startswith("finish_")) and not candidate.give_room(
+                reply, question.most_tokens
+            ):
+                tried[candidate] = TRIES_EACH  # a retry would end the same way
         raise NoAnswer(cause)
 
     # -- the choice of the provider --------------------------------------------------------------------
@@ -206,17 +147,23 @@ class Router:
         ]
         return min(fit, key=lambda each: tried[each], default=None)
 
+    def _others(self, candidate: Candidate, tried: Counter[Candidate], until: float) -> bool:
+        """Return whether another provider can be asked after the candidate."""
+        rest = (each for each in self._candidates if each is not candidate and tried[each] < TRIES_EACH)
+        return any(each.hopeful(until) for each in rest)
+
     # -- one try, and its hedge ------------------------------------------------------------------------
 
-    async def _race(self, candidate: Candidate, question: Question, *, patient: bool) -> Reply:
+    async def _race(self, candidate: Candidate, question: Question, *, others: bool) -> Reply:
         """Return the reply of the call with the earliest first token, and cancel the other call."""
         self._allowance.earn()
-        running = [self._begin(candidate, question, patient)]
+        running = [self._begin(candidate, question, others)]
+        hedge_s = candidate.first_tokens.p90() or (None if others else self._patience.first_token_s)
         try:
-            on_time = await _wait_for(running[0].first, candidate.first_tokens.p90())
+            on_time = await _wait_for(running[0].first, hedge_s)
             if not running[0].first.done() and on_time and (spare := self._spare(candidate)) is not None:
                 self._watchers.hedge(spare.endpoint)
-                running.append(self._begin(spare, question, patient))
+                running.append(self._begin(spare, question, others))
             reply = await _leader(running)
             await _call_off([call for call in running if not call.task.done()])
             return reply
@@ -232,56 +179,67 @@ class Router:
         spares = others + same
         return spares[0] if spares and self._allowance.take() else None
 
-    def _begin(self, candidate: Candidate, question: Question, patient: bool) -> _Running:
+    def _begin(self, candidate: Candidate, question: Question, others: bool) -> _Running:
         running = _Running(candidate)
-        running.start(self._call(running, question, patient))
+        running.start(self._call(running, question, others))
         return running
 
-    async def _call(self, running: _Running, question: Question, patient: bool) -> Reply:
+    async def _call(self, running: _Running, question: Question, others: bool) -> Reply:
         """Reserve the cost, make the call, record the outcome, settle.
 
         Without a known price the call stays at its reservation.
         """
-        candidate, endpoint = running.candidate, running.candidate.endpoint
-        total = min(question.until - time.monotonic(), self._patience.cap_s)
-        limits = Limits(total if patient else self._patience.first_token_s, self._patience.idle_s, total)
-        call = Call(candidate.pool.client, endpoint, limits, running.resolve)
+        candidate, messages = running.candidate, question.messages
+        limits = candidate.limits(question.until - time.monotonic(), others=others)
+        most_tokens = candidate.dialect.most_tokens(question.most_tokens)
+        call = Call(candidate.pool.client, candidate.endpoint, candidate.dialect, limits, running.resolve)
         call_id = str(uuid4())
-        reservation = await self._reserve(call_id, endpoint, question)
+        amount = candidate.endpoint.most(messages, most_tokens)
+        reservation = await self._reserve_or_release(candidate.endpoint, call_id, amount, question)
         try:
             with question.trail.calling():
-                reply = await call.run(question.messages, question.most_tokens, call_id)
+                reply = await call.run(messages, most_tokens, call_id, question.schema)
         except asyncio.CancelledError:
-            self._note(endpoint, call.called_off(), reservation, question.trail)
+            reply = call.called_off()
+            cost = _cost(candidate.endpoint, reply, messages, most_tokens)
+            self._note(candidate.endpoint, reply, cost, question.trail)
+            if cost > reservation.amount:
+                await self._ledger.settle(reservation, cost)
             raise
-        running.succeeded = self._judge(candidate, reply)
-        self._note(endpoint, reply, reservation, question.trail)
-        if reply.billing != "unknown":
-            await self._ledger.settle(reservation, _billed(endpoint, reply, reservation))
+        running.succeeded = candidate.judge(reply, limits)
+        cost = _cost(candidate.endpoint, reply, messages, most_tokens)
+        self._note(candidate.endpoint, reply, cost, question.trail)
+        if reply.billing != "unknown" or cost > reservation.amount:
+            await self._ledger.settle(reservation, cost)
         return reply
 
-    async def _reserve(self, call_id: str, endpoint: Endpoint, question: Question) -> Reservation:
+    async def _reserve_or_release(
+        self, endpoint: Endpoint, call_id: str, amount: int, question: Question
+    ) -> Reservation:
+        """Reserve the amount. If the call is cancelled meanwhile, release it: nothing was sent."""
+        reserving = asyncio.ensure_future(self._reserve(call_id, amount, question.payer))
         try:
-            amount = endpoint.most(question.messages, question.most_tokens)
-            return await self._ledger.reserve(call_id, question.payer, amount)
+            return await asyncio.shield(reserving)
+        except asyncio.CancelledError:
+            self._note(endpoint, Reply("called_off", billing="nothing"), 0, question.trail)
+            task = asyncio.create_task(self._release(reserving))
+            self._releasing.add(task)
+            task.add_done_callback(self._releasing.discard)
+            raise
+
+    async def _release(self, reserving: "asyncio.Future[Reservation]") -> None:
+        with contextlib.suppress(NoAnswer):
+            await self._ledger.settle(await reserving, 0)
+
+    async def _reserve(self, call_id: str, amount: int, payer: Payer) -> Reservation:
+        try:
+            return await self._ledger.reserve(call_id, payer, amount)
         except CapReached as error:
             raise NoAnswer(f"cap_{error.scope}") from error
         except Retryable as error:
             raise NoAnswer("no_ledger") from error
 
-    def _judge(self, candidate: Candidate, reply: Reply) -> bool | None:
-        """Return whether the provider is healthy, None if the call does not show it."""
-        if reply.first_token_s is not None:
-            candidate.first_tokens.learn(reply.first_token_s)
-        if reply.retry_after_s is not None:
-            candidate.cool_until = time.monotonic() + reply.retry_after_s
-        if reply.outcome == "http_429":
-            return None
-        if reply.outcome == "total_timeout" and reply.total_s < self._patience.first_token_s:
-            return None
-        return reply.outcome.startswith(ANSWERED)
-
-    def _note(self, endpoint: Endpoint, reply: Reply, reservation: Reservation, trail: CallLog) -> None:
+    def _note(self, endpoint: Endpoint, reply: Reply, cost: int, trail: CallLog) -> None:
         first = reply.first_token_s
         attempt = Attempt(
             provider=endpoint.provider,
@@ -289,18 +247,24 @@ class Router:
             outcome=reply.outcome,
             first_token_ms=None if first is None else round(first * 1000),
             total_ms=round(reply.total_s * 1000),
-            cost_micro_jpy=_billed(endpoint, reply, reservation),
+            cost_micro_jpy=cost,
         )
         trail.attempts.append(attempt)
         self._watchers.attempt(attempt)
 
 
-def _billed(endpoint: Endpoint, reply: Reply, reservation: Reservation) -> int:
+def _cost(endpoint: Endpoint, reply: Reply, messages: Messages, most_tokens: int) -> int:
+    """Return the cost of a call in micro-yen, for ledger and result: never below the bill.
+
+    Behind the limit, twice the received tokens count: the provider sends more until it notices the end.
+    """
     if reply.billing == "nothing":
         return 0
-    if reply.usage is None:
-        return reservation.amount
-    return endpoint.cost(reply.usage.prompt_tokens, reply.usage.completion_tokens)
+    if reply.billing == "usage" and reply.usage is not None:
+        return endpoint.cost(reply.usage)
+    if reply.billing == "prompt":
+        return endpoint.most(messages, 0)
+    return endpoint.most(messages, most_tokens if reply.tokens <= most_tokens else 2 * reply.tokens)
 
 
 async def _wait_for(first: "asyncio.Future[bool]", seconds: float | None) -> bool:

@@ -5,68 +5,58 @@ with the client's own objects.
 """
 
 import asyncio
-import contextlib
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 from urllib.request import getproxies
 
 import aiohttp
 import httpx2
-import msgspec
 import openai
 from openai import AsyncOpenAI, DefaultAioHttpClient
 from openai._vendor.httpx_aiohttp.transport import AiohttpTransport  # the transport of DefaultAioHttpClient
 
+from infra.llm.dialect import Dialect
 from infra.llm.endpoint import Endpoint
+from infra.llm.events import BROKEN, FILTERED, TOO_LONG, Answer
 from infra.llm.filling import filling_response
+from infra.llm.refusals import COOL_S, Refusal, refusal_of, retry_after
+from infra.llm.usage import Usage
 
-Billing = Literal["usage", "nothing", "unknown"]
-MOST_TEXT = 64 * 1024
-COOL_S, LONGEST_COOL_S = 1.0, 3_600.0
+# how the bill of a call is known: by the usage, nothing is billed, the prompt at most, or not at all
+Billing = Literal["usage", "nothing", "prompt", "unknown"]
 # the minimum time between moves of the timer: a move for each read costs as much as the read
 HEAR_S, KEEP_ALIVE_S = 0.1, 30.0
-
-
-class Usage(msgspec.Struct):
-    """The provider's token counts."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-class _Delta(msgspec.Struct):
-    content: str | None = None
-
-
-class _Choice(msgspec.Struct):
-    delta: _Delta = msgspec.field(default_factory=_Delta)
-    finish_reason: str | None = None
-
-
-class _Chunk(msgspec.Struct):
-    choices: list[_Choice] = []
-    usage: Usage | None = None
-    error: msgspec.Raw | None = None
-
-
-_chunks = msgspec.json.Decoder(_Chunk)
+# a model that goes on behind its limit is cut off
+OVER = 16
+# reasoning does not count against the limit everywhere: https://share.apidog.com/apidoc/docs-site/747793 (DeepSeek)
+MOST_THOUGHTS = 8_000
+# the time for the usage and the end of the stream after the end of the answer
+END_S = 1.0
+MOST_CHARACTERS = 512 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The time limits of a call, s: until the first token, between tokens, in total."""
+    """The time limits of a call, s: until the first token, between tokens, in total.
+
+    Between tokens, the call may also wait until only `keep_s` of the total are left.
+    """
 
     first_token_s: float
     idle_s: float
     total_s: float
+    keep_s: float = math.inf
 
 
 @dataclass(slots=True)
 class Reply:
-    """The result of a call. `billing` says how its price is known; `retry_after_s` when to retry."""
+    """The result of a call. `billing` says how its price is known; `retry_after_s` when to retry.
+
+    `limit` is the token limit that was sent, and `tokens` bounds the tokens that were received.
+    """
 
     outcome: str = "ok"
     text: str = ""
@@ -75,6 +65,9 @@ class Reply:
     total_s: float = 0.0
     retry_after_s: float | None = None
     billing: Billing = "unknown"
+    refusal: Refusal | None = None
+    limit: int = 0
+    tokens: int = 0
 
 
 def open_client(
@@ -97,7 +90,13 @@ def open_client(
         api_key=endpoint.key,
         max_retries=0,
         timeout=cap_s,
-        http_client=DefaultAioHttpClient(transport=AiohttpTransport(client=session), timeout=cap_s),
+        default_headers={name: value.replace("{key}", endpoint.key) for name, value in endpoint.headers.items()},
+        default_query=dict(endpoint.query),
+        http_client=DefaultAioHttpClient(
+            # to load certificates takes 90 ms, and an address without TLS needs none
+            transport=AiohttpTransport(client=session, verify=endpoint.base_url.startswith("https:")),
+            timeout=cap_s,
+        ),
     )
 
 
@@ -108,111 +107,163 @@ class Call:
         self,
         client: AsyncOpenAI,
         endpoint: Endpoint,
+        dialect: Dialect,
         limits: Limits,
         on_first_token: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = client
         self._endpoint = endpoint
+        self._dialect = dialect
         self._limits = limits
         self._on_first_token = on_first_token
         self._started = time.monotonic()
-        self._parts: list[str] = []
-        self._finish: str | None = None
+        self._answer = Answer()
+        self._asked = 0
+        self._over = False
         self.reply = Reply()
 
-    async def run(self, messages: Sequence[Mapping[str, str]], most_tokens: int, call_id: str) -> Reply:
-        """Send the request, read the stream to its end, and return the reply."""
+    async def run(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        most_tokens: int,
+        call_id: str,
+        schema: Mapping[str, Any] | None = None,
+    ) -> Reply:
+        """Send the request with the limit `most_tokens`, read the answer, and return the reply."""
         reply = self.reply
+        reply.limit = most_tokens
+        self._asked = sum(len(message["content"].encode()) for message in messages)
         patience = asyncio.timeout(min(self._limits.first_token_s, self._limits.total_s))
         try:
             async with asyncio.timeout(self._limits.total_s) as whole, patience:
-                await self._read(messages, most_tokens, call_id, patience)
+                await self._send(messages, most_tokens, call_id, schema, patience)
             self._conclude()
         except TimeoutError:
-            reply.outcome = self._which_timeout(whole.expired())
+            self._conclude() if self._answer.whole else self._timed_out(whole.expired())
         except openai.APIStatusError as error:
-            reply.outcome, reply.billing = f"http_{error.status_code}", "nothing"
-            if error.status_code in (429, 503):
-                reply.retry_after_s = _retry_after(error.response.headers)
+            self._refused_with(error)
         except (openai.APIError, httpx2.HTTPError, aiohttp.ClientError, OSError) as error:
-            refused = _refused(error)
-            reply.outcome, reply.billing = ("refused", "nothing") if refused else ("cut_off", "unknown")
-        except msgspec.DecodeError:
-            reply.outcome = "bad_stream"
-        reply.total_s = time.monotonic() - self._started
+            if self._answer.whole:
+                self._conclude()
+            else:
+                refused = _refused(error)
+                reply.outcome, reply.billing = ("refused", "nothing") if refused else ("cut_off", "unknown")
+        self._measure()
         return reply
 
     def called_off(self) -> Reply:
         """Return the reply of a cancelled call."""
         self.reply.outcome, self.reply.billing = "called_off", "unknown"
         self.reply.usage = None
-        self.reply.total_s = time.monotonic() - self._started
+        self._measure()
         return self.reply
 
-    def _which_timeout(self, whole: bool) -> str:
-        if whole:
-            return "total_timeout"
-        return "first_token_timeout" if self.reply.first_token_s is None else "idle_timeout"
+    def _measure(self) -> None:
+        self.reply.total_s = time.monotonic() - self._started
+        self.reply.tokens = max(self._answer.pieces, self._answer.characters)
+
+    def _timed_out(self, whole: bool) -> None:
+        waiting = "first_token_timeout" if self.reply.first_token_s is None else "idle_timeout"
+        self.reply.outcome = "total_timeout" if whole else waiting
+
+    async def _send(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        most_tokens: int,
+        call_id: str,
+        schema: Mapping[str, Any] | None,
+        patience: asyncio.Timeout,
+    ) -> None:
+        """Send the request; send it again while the dialect learns from refusals."""
+        dialect = self._dialect
+        while True:
+            version, body = len(dialect.learned), dialect.body(messages, most_tokens, schema)
+            try:
+                await self._read(body, dialect.stream, most_tokens, call_id, patience)
+            except openai.APIStatusError as error:
+                refusal = refusal_of(error.status_code, error.body, self._endpoint.key)
+                if not dialect.learn(body, version, refusal):
+                    raise
+            else:
+                return
 
     async def _read(
-        self, messages: Sequence[Mapping[str, str]], most_tokens: int, call_id: str, patience: asyncio.Timeout
+        self, body: Mapping[str, Any], stream: bool, most_tokens: int, call_id: str, patience: asyncio.Timeout
     ) -> None:
-        endpoint = self._endpoint
-        body: dict[str, Any] = {"messages": messages, endpoint.limit_field: most_tokens}
-        body |= {"stream_options": {"include_usage": True}, **endpoint.options}
-        if endpoint.json_mode:
-            body.setdefault("response_format", {"type": "json_object"})
         request = self._client.chat.completions.with_streaming_response.create(
-            model=endpoint.model,
+            model=self._endpoint.model,
             messages=[],  # `extra_body` holds the messages: the client would take 2 ms to walk through them here
-            stream=True,
+            stream=stream,
             extra_body=body,
             extra_headers={"X-Client-Request-Id": call_id},
         )
-        loop = asyncio.get_running_loop()
+        loop, answer = asyncio.get_running_loop(), self._answer
+        end = self._started + self._limits.total_s
         async with request as response:
-            rest, heard = b"", 0.0
+            heard = 0.0
             async for data in response.iter_bytes():
-                *lines, rest = (rest + data).split(b"\n")
-                if self._take(lines) and (now := loop.time()) > heard + HEAR_S:
+                progress = answer.feed(data)
+                if answer.pieces and self.reply.first_token_s is None:
+                    self.reply.first_token_s = time.monotonic() - self._started
+                    self._on_first_token()
+                self._over = answer.spoken > most_tokens + OVER or answer.pieces > most_tokens + MOST_THOUGHTS
+                self._over = self._over or answer.characters > MOST_CHARACTERS
+                if answer.error or self._over:
+                    break
+                if progress and ((now := loop.time()) > heard + HEAR_S or answer.ended):
                     heard = now
-                    patience.reschedule(now + HEAR_S + self._limits.idle_s)
-            self._take([rest])
+                    idle_s = max(self._limits.idle_s, end - time.monotonic() - self._limits.keep_s)
+                    patience.reschedule(now + HEAR_S + (END_S if answer.ended else idle_s))
+            else:
+                answer.end()
 
-    def _take(self, lines: list[bytes]) -> bool:
-        """Read lines of server-sent events. Return whether they held a part of the answer."""
-        progress = False
-        for line in lines:
-            if not line.startswith(b"data:") or (data := line[5:].strip()) == b"[DONE]":
-                continue
-            chunk = _chunks.decode(data)
-            if chunk.error is not None:
-                raise msgspec.DecodeError("the provider reported an error in the stream")
-            if chunk.usage is not None:
-                self.reply.usage, self.reply.billing = chunk.usage, "usage"
-            for choice in chunk.choices:
-                progress = self._choice(choice) or progress
-        return progress
-
-    def _choice(self, choice: _Choice) -> bool:
-        self._finish = choice.finish_reason or self._finish
-        if not choice.delta.content:
-            return choice.finish_reason is not None
-        if self.reply.first_token_s is None:
-            self.reply.first_token_s = time.monotonic() - self._started
-            self._on_first_token()
-        self._parts.append(choice.delta.content)
-        return True
+    def _refused_with(self, error: openai.APIStatusError) -> None:
+        reply, refusal = self.reply, refusal_of(error.status_code, error.body, self._endpoint.key)
+        reply.refusal = refusal
+        reply.outcome = "refused_input" if refusal.about == "input" else f"http_{refusal.status}"
+        reply.billing = "nothing" if not refusal.billed else "prompt" if refusal.about == "input" else "unknown"
+        if refusal.about == "load":
+            reply.retry_after_s = retry_after(error.response.headers)
 
     def _conclude(self) -> None:
-        reply = self.reply
-        reply.text = "".join(self._parts)[:MOST_TEXT]
-        if self._finish is None:
-            reply.outcome = "cut_off" if self._parts else "empty"
-        elif self._finish != "stop":
-            reply.outcome = f"finish_{self._finish}"[:40]
-        elif not reply.text.strip():
-            reply.outcome = "empty"
+        reply, answer = self.reply, self._answer
+        if answer.error:
+            self._failed_in_stream()
+            return
+        if self._over:
+            reply.outcome = "over_limit"
+            return
+        reply.text = answer.text
+        usage = answer.usage
+        if usage is not None and usage.plausible(
+            asked=self._asked, answered=len(reply.text.encode()), pieces=answer.pieces
+        ):
+            reply.usage, reply.billing = usage, "usage"
+        reply.outcome = _outcome(answer)
+
+    def _failed_in_stream(self) -> None:
+        """Read an error that came as a part of the stream. The tokens before it may be billed."""
+        error = self._answer.error
+        status = error.get("code") if isinstance(error, Mapping) else None
+        refusal = refusal_of(status if isinstance(status, int) else 500, {"error": error}, self._endpoint.key)
+        self.reply.refusal = refusal
+        self.reply.outcome = "refused_input" if refusal.about == "input" else "stream_error"
+        if refusal.about == "load":
+            self.reply.retry_after_s = COOL_S
+
+
+def _outcome(answer: Answer) -> str:
+    if answer.finish in FILTERED:
+        return "finish_content_filter"
+    if answer.finish in TOO_LONG:
+        return "finish_length"
+    if answer.refusal.strip():
+        return "refused_input"
+    if not answer.chunks:
+        return "unreadable"
+    if not answer.text.strip():
+        return "empty"
+    return "ok" if answer.whole and answer.finish not in BROKEN else "cut_off"
 
 
 def _refused(error: BaseException | None) -> bool:
@@ -222,23 +273,3 @@ def _refused(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _retry_after(headers: Mapping[str, str]) -> float:
-    """Return the seconds of `retry-after-ms` or `Retry-After` (seconds or a date), else COOL_S.
-
-    At most LONGEST_COOL_S.
-    """
-    with contextlib.suppress(ValueError):
-        if milliseconds := headers.get("retry-after-ms"):
-            return _bounded(float(milliseconds) / 1000)
-    text = headers.get("retry-after", "")
-    with contextlib.suppress(ValueError):
-        return _bounded(float(text))
-    with contextlib.suppress(ValueError, TypeError, OverflowError):
-        return _bounded(parsedate_to_datetime(text).timestamp() - time.time())
-    return COOL_S
-
-
-def _bounded(seconds: float) -> float:
-    return min(LONGEST_COOL_S, max(0.0, seconds))

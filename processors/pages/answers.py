@@ -1,8 +1,8 @@
 """The parser of a language model's answers: it repairs the form and checks the content strictly."""
 
-import json
 import re
 from functools import cache
+from itertools import islice
 from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import ValidationError
@@ -10,13 +10,14 @@ from pydantic.json_schema import models_json_schema
 
 from processors.pages.language import wrong_language
 from processors.pages.lint import forbidden
+from processors.pages.reading import answered, objects
 from processors.text import emphasised, plain, walk
 from schemas.copywriting import CopyFields
 from schemas.errors import DecodeError
 from schemas.generation import Model, error_of
 from schemas.sections import Emphasis, Headline, Section, of_group
 
-LONGEST, LONGEST_TEXT = 20_000, 1_000
+LONGEST, LONGEST_TEXT, MOST_OBJECTS = 20_000, 1_000, 40
 OTHER_NAMES = {
     "title": ("heading", "name", "label"),
     "text": ("description", "body", "detail", "content"),
@@ -55,16 +56,24 @@ def _lean(schema: dict[str, Any]) -> dict[str, Any]:
 def parse(fields: CopyFields, group: str, text: str) -> dict[str, Any]:
     """Return one group's answer as {section: values}, the form that `assemble` takes.
 
-    Fences, prose around the JSON, other names of a field, a single object instead of a list and extra items are
-    accepted. Raise DecodeError with section and field if a text is missing, too short, too long, in another language or
-    says what the page may not say.
+    Reasoning, fences, prose around the JSON, wrappers, broken JSON, other names of a field, a single object instead of
+    a list and extra items are accepted. Of several objects, the last valid one counts. Raise DecodeError with section
+    and field if a text is missing, too short, too long, in another language or says what the page may not say.
     """
-    document = _document(text)
-    part = {section.name: _section(section, document) for section in of_group(group)}
-    if refusals := refused(part, fields):
-        path = next(iter(refusals))
-        raise DecodeError(path, "; ".join(refusals.values()))
-    return part
+    sections = of_group(group)
+    wrong = DecodeError("", "is not JSON, or is cut off")
+    if len(answered(text)) > LONGEST:
+        raise DecodeError("", f"is longer than {LONGEST} characters")
+    for number, document in enumerate(islice(objects(text, tuple(each.name for each in sections)), MOST_OBJECTS)):
+        try:
+            part = {section.name: _section(section, document, len(sections)) for section in sections}
+        except DecodeError as error:
+            wrong = error if number == 0 else wrong
+            continue
+        if reasons := refused(part, fields):
+            raise DecodeError(next(iter(reasons)), "; ".join(reasons.values()))
+        return part
+    raise wrong
 
 
 def refused(part: dict[str, Any], fields: CopyFields) -> dict[str, str]:
@@ -76,21 +85,9 @@ def refused(part: dict[str, Any], fields: CopyFields) -> dict[str, str]:
     return reasons
 
 
-def _document(text: str) -> dict[str, Any]:
-    if len(text) > LONGEST:
-        raise DecodeError("", f"is longer than {LONGEST} characters")
-    start = text.find("{")
-    try:
-        document = json.JSONDecoder(strict=False).raw_decode(text, start)[0] if start >= 0 else None
-    except (ValueError, RecursionError) as error:
-        raise DecodeError("", "is not JSON, or is cut off") from error
-    if not isinstance(document, dict):
-        raise DecodeError("", "is not a JSON object")
-    return document
-
-
-def _section(section: Section, document: dict[str, Any]) -> dict[str, Any]:
-    raw = document.get(section.name, document)
+def _section(section: Section, document: dict[str, Any], of: int) -> dict[str, Any]:
+    """Return the values of a section. The only section of a document may stand there without its name."""
+    raw = document.get(section.name, document if of == 1 else {})
     if isinstance(raw, dict) and isinstance(raw.get(section.name), dict):
         raw = raw[section.name]
     try:

@@ -7,7 +7,7 @@ this interface and is defined in `answers.py`.
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from processors.pages.answers import json_schema, parse
 from processors.pages.trades import RECRUIT, Trade, trade
@@ -23,10 +23,12 @@ __all__ = [
     "messages",
     "most_tokens",
     "parse",
+    "strict_schema",
     "template_part",
 ]
 
 PROMPT_VERSION = 3
+LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
 # a Japanese character is about one token; the rest is for JSON and a fence around it
 TOKENS_PER_CHARACTER, TOKENS_OF_JSON = 1.3, 120
 RULES = f"""\
@@ -71,6 +73,20 @@ def _instructions(name: str, tone: str, group: str) -> str:
         f"{RULES}\n文体：{TONES[tone]}\n業種の書き方：{words.style}\n広告の規制：{words.law}\n\n"
         f"次のJSON Schemaに従うJSONを一つだけ返してください。文字数の目安を守ってください。\n{schema}"
     )
+
+
+@cache
+def strict_schema(group: str) -> dict[str, Any]:
+    """Return the JSON Schema of a group's answer in the subset that every service enforces: no lengths."""
+    return cast(dict[str, Any], _without_lengths(json_schema(group)))
+
+
+def _without_lengths(part: Any) -> Any:
+    if isinstance(part, list):
+        return [_without_lengths(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    return {name: _without_lengths(value) for name, value in part.items() if name not in LENGTHS}
 
 
 def ask_again(asked: Sequence[Mapping[str, str]], text: str, error: str) -> list[Mapping[str, str]]:

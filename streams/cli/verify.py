@@ -24,7 +24,7 @@ from streams.cli.up import Kafka
 from streams.local.addresses import read_addresses
 from streams.local.console import AsJson, err, out, say, settings_for
 from streams.proof.verify.measures import figures
-from streams.proof.verify.place import Models, Place, embedded, running, warm_copy
+from streams.proof.verify.place import SETTINGS, Place, embedded, running, warm_copy
 from streams.proof.verify.report import WORDS, figure, keep, write
 from streams.proof.verify.run import Asked, carry_out
 from streams.proof.verify.scenarios import SCENARIOS
@@ -52,7 +52,11 @@ ByLocust = Annotated[
 ]
 Warmed = Annotated[int, typer.Option("--warm", min=0, help="Number of most frequent patterns to warm first; 0: none.")]
 Provider = Annotated[
-    Models, typer.Option("--provider", help="Models: the simulator (copy takes 3 s), or those of the settings.")
+    str,
+    typer.Option(
+        "--provider",
+        help="Models: simulator (copy takes 3 s), settings (those of the settings), or a profile's name.",
+    ),
 ]
 Tenant = Annotated[str, typer.Option(help="Tenant that LPSTREAM_API_TOKEN belongs to, on a running stack.")]
 Seed = Annotated[int, typer.Option(help="Seed of visitors, requests and faults; 0: a random seed.")]
@@ -127,7 +131,7 @@ def _names(scenarios: list[str] | None) -> list[str]:
 
 @contextmanager
 def _place(
-    folder: Path, tenant: str, data: Path | None, *, kafka: Any, models: Models, edges: int, brokers: int
+    folder: Path, tenant: str, data: Path | None, *, kafka: Any, models: str, edges: int, brokers: int
 ) -> Iterator[Place]:
     if data is None and not any_address_set():
         with embedded(folder / "stack", kafka, models, say, edges=edges, brokers=brokers) as place:
@@ -141,10 +145,11 @@ def _place(
     yield running(settings_for(stack_data), tenant, pids)
 
 
-def _models(place: Place, models: Models) -> str:
+def _models(place: Place, models: str) -> str:
     if place.provider is not None:
-        return "simulator (copy takes 3 s, first token 0.6 s)"
-    return "those of the settings" if models == "settings" else "those of the running workers"
+        profile = f", profile {', '.join(place.script.profiles)}" if place.script.profiles else ""
+        return f"simulator (copy takes 3 s, first token 0.6 s{profile})"
+    return "those of the settings" if models == SETTINGS else "those of the running workers"
 
 
 def _run(place: Place, asked: Asked, folder: Path) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from processors.pages.copywriting import (
     messages,
     most_tokens,
     parse,
+    strict_schema,
     template_part,
 )
 from processors.pages.near import lent
@@ -148,7 +149,7 @@ class Copywriter:
         hit = await self._cache.get(order.key, order.pattern)
         metrics.COPY_LOOKUPS.labels("miss" if hit is None else "stale" if hit.stale else hit.layer).inc()
         if hit is not None and hit.stale and order.key not in self._flights and len(self._refreshing) < REFRESHES:
-            flight = self._flight(order)
+            flight = self._flight(order, CallLog())
             self._refreshing.add(flight)
             flight.add_done_callback(self._refreshing.discard)
         return hit
@@ -167,25 +168,24 @@ class Copywriter:
             return _written(_built_in(order.brief, "none_configured"))
         if await self._cache.refused(order.key):
             return await self._without_model(order, "refused_input", CallLog())
-        started = time.monotonic()
+        started, trail = time.monotonic(), CallLog()
         while order.until - time.monotonic() >= LEAST_S:
             own = order.key not in self._flights
-            flight = self._flight(order)
+            flight = self._flight(order, trail)
             await asyncio.wait({flight}, timeout=max(0.0, order.until + GRACE_S - time.monotonic()))
             if not flight.done():
                 break
             draft = flight.result()
             if not own and not LEADERS_OWN.isdisjoint(draft.causes.values()):
                 continue  # the cap or deadline of the other request, not of this one
-            trail = draft.trail if own else CallLog()
             if len(draft.causes) == len(order.brief.groups):
                 return await self._without_model(order, next(iter(draft.causes.values())), trail)
             return _written(draft, None if own else round((time.monotonic() - started) * 1000))
-        return await self._without_model(order, "out_of_time", CallLog())
+        return await self._without_model(order, "out_of_time", trail)
 
     async def make(self, order: Order) -> Draft:
         """Make copy for the cache: join the open flight of the key, or start one."""
-        return await self._flights.run(order.key, lambda: self._fly(order))
+        return await self._flights.run(order.key, lambda: self._fly(order, CallLog()))
 
     async def _without_model(self, order: Order, cause: str, trail: CallLog) -> Written:
         """Return similar cached copy, or else built-in copy."""
@@ -205,12 +205,11 @@ class Copywriter:
 
     # -- flights -------------------------------------------------------------------------------------
 
-    def _flight(self, order: Order) -> "asyncio.Task[Draft]":
-        """Return the open flight of the key, or start one."""
-        return self._flights.task(order.key, lambda: self._fly(order))
+    def _flight(self, order: Order, trail: CallLog) -> "asyncio.Task[Draft]":
+        """Return the open flight of the key, or start one that logs its calls in `trail`."""
+        return self._flights.task(order.key, lambda: self._fly(order, trail))
 
-    async def _fly(self, order: Order) -> Draft:
-        trail = CallLog()
+    async def _fly(self, order: Order, trail: CallLog) -> Draft:
         try:
             draft = await self._wait_for_lock(order, trail)
         except Retryable:
@@ -318,7 +317,8 @@ class Copywriter:
         NoAnswer if there is no valid answer in time.
         """
         fields = order.brief.fields
-        question = Question(messages(order.brief, name), most_of(name), order.until, order.payer, trail)
+        prompt = messages(order.brief, name)
+        question = Question(prompt, most_of(name), order.until, order.payer, trail, schema=strict_schema(name))
         while True:
             text = await self._routers[fields.quality].ask(question)
             try:
@@ -327,8 +327,8 @@ class Copywriter:
                 spoilt_by = trail.spoil(f"invalid: {error.field}"[:80])
                 if question.again_after is not None or order.until - time.monotonic() < ASK_AGAIN_S:
                     raise NoAnswer("invalid") from error
-                prompt = ask_again(question.messages, text, str(error))
-                question = replace(question, messages=prompt, again_after=spoilt_by)
+                again = ask_again(question.messages, text, str(error))
+                question = replace(question, messages=again, again_after=spoilt_by)
 
     async def _finish(self, order: Order, name: str, value: dict[str, Any], trail: CallLog) -> None:
         part = Part(value, [attempt.model_dump(mode="json") for attempt in trail.attempts])

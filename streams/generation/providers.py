@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from infra.llm.candidate import Candidate, Patience, ProviderPool, Watchers
 from infra.llm.endpoint import Endpoint
-from infra.llm.router import Candidate, Patience, ProviderPool, Router, Watchers
+from infra.llm.router import Router
 from infra.redis.budget import Ledger
 from streams.runtime.settings import LlmModel, LlmProvider, Settings
 
@@ -29,6 +30,7 @@ def open_routers(settings: Settings, ledger: Ledger, watchers: Watchers) -> Rout
     patience = Patience(
         first_token_s=settings.llm_first_token_s,
         idle_s=settings.llm_idle_s,
+        silent_s=settings.llm_silent_s,
         cap_s=settings.llm_call_cap_s,
         breaker_failures=settings.llm_breaker_failures,
         breaker_open_s=settings.llm_breaker_open_s,
@@ -37,8 +39,8 @@ def open_routers(settings: Settings, ledger: Ledger, watchers: Watchers) -> Rout
     tiers: dict[str, list[Candidate]] = {tier: [] for tier in TIERS}
     pools = []
     for provider in settings.llm_providers:
-        endpoints = {"fast": _endpoint(settings, provider, provider.fast)}
-        endpoints["high"] = _endpoint(settings, provider, provider.high)
+        endpoints = {"fast": endpoint_of(settings, provider, provider.fast)}
+        endpoints["high"] = endpoint_of(settings, provider, provider.high)
         pool = ProviderPool(endpoints["fast"], provider.concurrency, patience)
         pools.append(pool)
         known: dict[str, Candidate] = {}
@@ -50,10 +52,13 @@ def open_routers(settings: Settings, ledger: Ledger, watchers: Watchers) -> Rout
     return Routers(routers, pools)
 
 
-def _endpoint(settings: Settings, provider: LlmProvider, model: LlmModel) -> Endpoint:
+def endpoint_of(settings: Settings, provider: LlmProvider, model: LlmModel) -> Endpoint:
+    """Return the endpoint of a provider's model, with its prices in yen."""
+
     def price(usd: float) -> int:
         return round(usd * settings.jpy_per_usd * MICRO)
 
+    cached, reasoning = model.usd_per_million_cached, model.usd_per_million_reasoning
     return Endpoint(
         provider.name,
         provider.base_url,
@@ -64,4 +69,10 @@ def _endpoint(settings: Settings, provider: LlmProvider, model: LlmModel) -> End
         provider.limit_field,
         provider.json_mode,
         model.options,
+        micro_jpy_cached=None if cached is None else price(cached),
+        micro_jpy_reasoning=None if reasoning is None else price(reasoning),
+        head_room=provider.head_room if model.head_room is None else model.head_room,
+        headers=provider.headers,
+        query=provider.query,
+        omit=tuple(provider.omit),
     )

@@ -11,8 +11,9 @@ from cachetools import LRUCache
 
 from infra.kafka.producer import build_producer
 from infra.llm.breaker import State
+from infra.llm.candidate import Watchers
 from infra.llm.endpoint import Endpoint
-from infra.llm.router import Watchers
+from infra.llm.refusals import Refusal
 from infra.redis.budget import Alert, Ledger, Payer
 from infra.redis.line import RedisLine
 from infra.redis.locks import FlightLocks
@@ -51,7 +52,7 @@ class CopyServices:
         self.results = ResultStore(self.line)
         self.ledger = Ledger(self.line, settings.timezone, datetime.now, _on_alert)
         self.objects = open_objects(settings)
-        self.routers: Routers = open_routers(settings, self.ledger, Watchers(_on_attempt, _on_breaker, _on_hedge))
+        self.routers: Routers = open_routers(settings, self.ledger, WATCHERS)
         self.cache = open_cache(settings, self.line, self.objects)
         self.copywriter = Copywriter(
             self.routers.by_tier,
@@ -149,3 +150,16 @@ def _on_breaker(endpoint: Endpoint, state: State) -> None:
 
 def _on_hedge(endpoint: Endpoint) -> None:
     metrics.HEDGES.labels(endpoint.provider).inc()
+
+
+def _on_refusal(endpoint: Endpoint, refusal: Refusal) -> None:
+    name = f"{endpoint.provider} {endpoint.model}"
+    log.warning("%s refuses a request (%d, about the %s): %s", name, refusal.status, refusal.about, refusal.words)
+
+
+def _on_learned(endpoint: Endpoint, change: str) -> None:
+    name = f"{endpoint.provider} {endpoint.model}"
+    log.warning("%s needs %s: used from now on; write it into LPSTREAM_LLM_PROVIDERS", name, change)
+
+
+WATCHERS = Watchers(_on_attempt, _on_breaker, _on_hedge, _on_refusal, _on_learned)

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import SettingsError
 
 from infra.tenants import check_origin
 from schemas.errors import SettingError
+from streams.runtime.llm_settings import LlmModel, LlmProvider
 from streams.runtime.store_settings import PREFIX, StoreSettings, Url
 
 __all__ = ["PREFIX", "LlmModel", "LlmProvider", "Settings", "any_address_set", "load_settings"]
@@ -30,40 +31,6 @@ def _timezone(value: str) -> str:
 
 Origin = Annotated[str, AfterValidator(check_origin)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
-
-
-class LlmModel(BaseModel):
-    """A model of a provider, with its prices in US dollars per million tokens.
-
-    `options` are added to every request unchanged, such as `{"reasoning_effort": "minimal"}`.
-    """
-
-    id: str
-    usd_per_million_input: Annotated[float, Field(ge=0)]
-    usd_per_million_output: Annotated[float, Field(ge=0)]
-    options: dict[str, Any] = {}
-
-
-class LlmProvider(BaseModel):
-    """An OpenAI-compatible endpoint. Its key stays in the environment variable `key_variable`.
-
-    `concurrency` bounds its open calls in one worker. `limit_field` is its field for the most tokens of an answer.
-    """
-
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
-    base_url: Url
-    key_variable: str
-    fast: LlmModel
-    high: LlmModel
-    concurrency: Annotated[int, Field(ge=1, le=5_000)] = 500
-    limit_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
-    json_mode: bool = True
-
-    def key(self) -> str:
-        """Return the provider's key. Raise SettingError if its variable is not set."""
-        if not (value := os.environ.get(self.key_variable)):
-            raise SettingError(f"{self.key_variable}: is not set; set it to the key of provider {self.name!r}")
-        return value
 
 
 class Settings(StoreSettings):
@@ -264,14 +231,27 @@ class Settings(StoreSettings):
     llm_providers: Annotated[
         list[LlmProvider],
         Field(
-            description="JSON list of providers in order of use: name, base_url, key_variable, fast, high (id,"
-            " usd_per_million_input, usd_per_million_output, options), concurrency, limit_field, json_mode."
+            description="JSON list of providers in order of use: preset, name, base_url, key_variable, fast, high (id,"
+            " usd_per_million_input, _output, _cached, _reasoning, options, head_room), concurrency, limit_field,"
+            " json_mode, head_room, headers, query, omit. docs/generation.md has the presets."
         ),
     ] = []  # noqa: RUF012 - pydantic copies it
     llm_first_token_s: Annotated[
-        float, Field(gt=0, le=30, description="Seconds to wait for a first token before calling the next provider.")
-    ] = 1.5
-    llm_idle_s: Annotated[float, Field(gt=0, le=30, description="Most seconds of silence within an answer.")] = 1.0
+        float,
+        Field(
+            gt=0,
+            le=30,
+            description="Seconds to wait for a first token while another provider can be asked, until the usual time of"
+            " the model is known.",
+        ),
+    ] = 3.0
+    llm_idle_s: Annotated[
+        float,
+        Field(gt=0, le=30, description="Most seconds of silence within an answer while another provider can be asked."),
+    ] = 2.0
+    llm_silent_s: Annotated[
+        float, Field(gt=0, le=60, description="Seconds without a token that count as a failure of the provider.")
+    ] = 5.0
     llm_call_cap_s: Annotated[float, Field(gt=0, le=120, description="Longest call (s), for any deadline.")] = 30.0
     llm_breaker_failures: Annotated[
         int, Field(ge=1, description="Failures in a row after which a provider's model is not called for a time.")

@@ -31,6 +31,7 @@ from streams.generation.restore import REFILL_AFTER_S
 from streams.local.installation import Installation
 from streams.proof.audit import total
 from streams.proof.bench.pages_lab import cold
+from streams.proof.provider.profiles import profiles
 from streams.proof.provider.remote import provider_on
 from streams.proof.provider.script import COPY_3_S, FAULTS, Script
 
@@ -63,7 +64,7 @@ def calm(worker: GenerationWorker) -> Iterator[None]:
 
 
 def faulty(fault: str, share: float = 1.0) -> Script:
-    return Script(total_s=1.0, first_token_s=0.3, faults={fault: share}, retry_after_s=1.0)  # type: ignore[dict-item]
+    return Script(total_s=1.0, first_token_s=0.3, profiles={fault: share}, retry_after_s=1.0)
 
 
 # -- faults of providers -----------------------------------------------------------------------------------
@@ -71,12 +72,30 @@ def faulty(fault: str, share: float = 1.0) -> Script:
 
 async def test_requests_are_answered_in_time_under_every_fault(worker: GenerationWorker) -> None:
     shares: dict[Any, float] = dict.fromkeys(FAULTS, 0.015)
-    worker.play(Script(total_s=1.0, first_token_s=0.3, faults=shares, retry_after_s=1.0))
+    worker.play(Script(total_s=1.0, first_token_s=0.3, profiles=shares, retry_after_s=1.0))
     async with worker.watched() as watch:
         await watch.flow(cold(int(scaled(30, 600))), PACE)
     watch.print_summary("every fault, 1.5 % each, at both providers")
     watch.assert_in_time()
     await watch.assert_books_right()
+
+
+async def test_a_mix_of_all_profiles_loses_no_request(worker: GenerationWorker) -> None:
+    known = profiles()
+    names = [*known.healthy, *known.broken]
+    mix = dict.fromkeys(names, 1 / len(names))
+    worker.play(Script(total_s=1.0, first_token_s=0.3, profiles=mix, retry_after_s=1.0, tokens_a_chunk=4))
+    async with worker.watched() as watch:
+        await watch.flow(cold(int(scaled(16, 600))), PACE)
+    watch.print_summary("every profile of a provider, at both providers")
+    watch.assert_in_time()
+    books = await watch.books()
+    print(f"  {books}")
+    assert books.ledger >= books.billed
+    pages = [json.dumps(one.result, ensure_ascii=False) for one in watch.answers()]
+    assert not any("下書き" in page for page in pages), "a draft is published"
+    await asyncio.to_thread(worker.kill)  # it has learned fields that the other tests' providers do not refuse
+    await asyncio.to_thread(worker.launch)
 
 
 @pytest.mark.parametrize("fault", FAULTS if FULL else ["hang_headers", "http_500"])

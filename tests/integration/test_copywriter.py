@@ -103,7 +103,7 @@ def stores(valkey: tuple[Server, str], bucket: Bucket, line: RedisLine, objects:
 
 
 def faulty(fault: str, share: float = 1.0) -> Script:
-    return Script(total_s=0.25, first_token_s=0.08, faults={fault: share}, retry_after_s=0.3)  # type: ignore[dict-item]
+    return Script(total_s=0.25, first_token_s=0.08, profiles={fault: share}, retry_after_s=0.3)
 
 
 def built_in(written: Written) -> list[str]:
@@ -281,7 +281,7 @@ async def test_copy_arrives_in_time_when_the_provider_hangs(stores: Any, fault: 
 
 
 async def test_finished_groups_are_used_when_time_runs_out(stores: Any) -> None:
-    async with workers(*stores, faulty("hang_first", 0.5), llm_first_token_s=20.0) as it:
+    async with workers(*stores, faulty("hang_first", 0.6), llm_first_token_s=20.0) as it:
         written = await it.one.copywriter.write(it.order(within_s=2.0))
         assert written.status == "fallback"
         assert sum(one.outcome == "ok" for one in written.attempts) >= 1

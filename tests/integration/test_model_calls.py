@@ -7,6 +7,7 @@ import time
 import pytest
 from providers import MESSAGES, QUICK, Simulated, simulated
 
+from infra.llm.dialect import Dialect
 from infra.llm.endpoint import Endpoint
 from infra.llm.stream import Call, Limits, Reply, open_client
 from streams.proof.provider.script import FAULTS, Script
@@ -28,13 +29,13 @@ async def ask(one: Simulated, limits: Limits = PATIENT, most_tokens: int = MOST_
     endpoint = one.endpoint()
     client = open_client(endpoint, connections=10, cap_s=5.0)
     try:
-        return await Call(client, endpoint, limits).run(MESSAGES, most_tokens, "call-1")
+        return await Call(client, endpoint, Dialect(endpoint), limits).run(MESSAGES, most_tokens, "call-1")
     finally:
         await client.close()
 
 
 def faulty(fault: str) -> Script:
-    return Script(total_s=0.25, first_token_s=0.08, faults={fault: 1.0}, retry_after_s=7.0, drip_s=0.2)  # type: ignore[dict-item]
+    return Script(total_s=0.25, first_token_s=0.08, profiles={fault: 1.0}, retry_after_s=7.0, drip_s=0.2)
 
 
 async def test_an_answer_has_text_times_and_cost() -> None:
@@ -44,7 +45,7 @@ async def test_an_answer_has_text_times_and_cost() -> None:
     assert reply.outcome == "ok" and json.loads(reply.text)["catch"]
     assert reply.first_token_s is not None and 0.2 <= reply.first_token_s < reply.total_s
     assert reply.usage is not None and line.whole and line.call_id == "call-1"
-    assert one.endpoint().cost(reply.usage.prompt_tokens, reply.usage.completion_tokens) == line.micro_jpy > 0
+    assert one.endpoint().cost(reply.usage) == line.micro_jpy > 0
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ async def test_an_answer_has_text_times_and_cost() -> None:
         ("empty", "empty", "usage"),
         ("malformed", "ok", "usage"),
         ("wrong_schema", "ok", "usage"),
-        ("bad_stream", "bad_stream", "unknown"),
+        ("error_in_stream", "stream_error", "unknown"),
         ("length", "finish_length", "usage"),
         ("content_filter", "finish_content_filter", "usage"),
     ],
@@ -87,7 +88,7 @@ async def test_a_provider_that_refuses_connections_bills_nothing() -> None:
 async def test_an_unresolvable_host_is_refused() -> None:
     endpoint = Endpoint("one", "http://nowhere.invalid/v1", "key", "m", 1, 1)
     client = open_client(endpoint, connections=1, cap_s=5.0)
-    reply = await Call(client, endpoint, PATIENT).run(MESSAGES, 10, "x")
+    reply = await Call(client, endpoint, Dialect(endpoint), PATIENT).run(MESSAGES, 10, "x")
     await client.close()
     assert reply.outcome in ("refused", "first_token_timeout")
 
@@ -116,7 +117,10 @@ async def test_many_calls_run_in_parallel() -> None:
         endpoint = one.endpoint()
         client = open_client(endpoint, connections=100, cap_s=5.0)
         replies = await asyncio.gather(
-            *(Call(client, endpoint, PATIENT).run(MESSAGES, MOST_TOKENS, f"c{number}") for number in range(60))
+            *(
+                Call(client, endpoint, Dialect(endpoint), PATIENT).run(MESSAGES, MOST_TOKENS, f"c{number}")
+                for number in range(60)
+            )
         )
         await client.close()
         assert {reply.outcome for reply in replies} == {"ok"}

@@ -3,6 +3,7 @@
 from infra.llm.call_log import CallLog
 from infra.llm.endpoint import Endpoint
 from infra.llm.hedging import ENOUGH, REMEMBERED, Allowance, FirstTokens
+from infra.llm.usage import Usage
 
 
 def test_p90_uses_the_latest_times_only() -> None:
@@ -31,10 +32,14 @@ def test_hedges_are_a_tenth_of_calls_without_large_savings() -> None:
 
 def test_cost_is_rounded_up_and_reservations_cover_it() -> None:
     endpoint = Endpoint("one", "http://127.0.0.1", "key", "m", micro_jpy_input=23_250_000, micro_jpy_output=93_000_000)
-    assert endpoint.cost(1, 0) == 24 and endpoint.cost(0, 1) == 93 and endpoint.cost(1_000_000, 0) == 23_250_000
+    assert (
+        endpoint.cost(Usage(1, 0)) == 24
+        and endpoint.cost(Usage(0, 1)) == 93
+        and endpoint.cost(Usage(1_000_000, 0)) == 23_250_000
+    )
     text = "ラーメン"
     most = endpoint.most([{"role": "user", "content": text}], 100)
-    assert most >= endpoint.cost(len(text.encode()) + 8, 100)
+    assert most >= endpoint.cost(Usage(len(text.encode()) + 8, 100))
 
 
 def test_parallel_calls_count_their_wall_time_once() -> None:

@@ -19,15 +19,17 @@ class Prices(msgspec.Struct, frozen=True):
 class Line(msgspec.Struct):
     """The bill's line for one call.
 
-    `call_id` is the client's id; `asked` is a hash of the messages. `whole` is whether the answer was complete.
+    `call_id` is the client's id; `asked` is a hash of the messages. `profile` is the drawn one.
+    `whole` is whether the answer was complete. Tokens of reasoning are billed as those of the completion.
     """
 
     call_id: str
     asked: str
     model: str
-    fault: str | None
+    profile: str | None
     prompt_tokens: int
     completion_tokens: int = 0
+    reasoning_tokens: int = 0
     billed: bool = True
     whole: bool = False
     micro_jpy: int = 0
@@ -53,7 +55,8 @@ class Bill:
         self.open -= 1
         if line.billed:
             prices = self._prices
-            price = line.prompt_tokens * prices.input + line.completion_tokens * prices.output
+            tokens = line.completion_tokens + line.reasoning_tokens
+            price = line.prompt_tokens * prices.input + tokens * prices.output
             line.micro_jpy = math.ceil(price / 1_000_000)
 
     def sums(self) -> dict[str, Any]:
@@ -64,7 +67,7 @@ class Bill:
             "most_open": self.most_open,
             "micro_jpy": sum(line.micro_jpy for line in self.lines),
             "cut_off": sum(line.billed and not line.whole for line in self.lines),
-            "by_fault": Counter(line.fault or "none" for line in self.lines),
+            "by_profile": Counter(line.profile or "none" for line in self.lines),
         }
 
 

@@ -1,6 +1,6 @@
-"""A simulated provider: OpenAI's chat completions API over HTTP, with timing, faults and a bill.
+"""A simulated provider: OpenAI's chat completions API over HTTP, with timing, profiles and a bill.
 
-The provider's API is `POST /v1/chat/completions` (streaming only) and `GET /v1/models`. Three routes are for tests:
+The provider's API is `POST /v1/chat/completions` and `GET /v1/models`. Three routes are for tests:
 `PUT /script` sets how it behaves from now on, `GET /bill` returns the bill, `DELETE /bill` starts a new bill.
 """
 
@@ -9,21 +9,25 @@ import contextlib
 import hashlib
 import itertools
 import random
+import re
 import time
+from collections import Counter, deque
 from collections.abc import Iterator
+from email.utils import formatdate
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from streams.proof.provider.answers import answer, schema_in
-from streams.proof.provider.bill import Bill, Line, Prices, prompt_tokens, tokens_of
-from streams.proof.provider.script import Manner, Script
+from streams.proof.provider.answer_stream import FOREVER_S, AnswerStream
+from streams.proof.provider.answers import DRAFT_WORDS, answer, schema_in
+from streams.proof.provider.bill import Bill, Line, Prices, prompt_tokens
+from streams.proof.provider.profiles import Profile, profile_of
+from streams.proof.provider.script import Script
+from streams.proof.provider.texts import written
 
-# tokens due within this time are sent in one write, as behind a real provider's proxies
-WRITE_EVERY_S = 0.03
-FOREVER_S = 3_600
-STREAM = {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+MOST_TEXTS = 1_000
 
 
 class Provider:
@@ -35,6 +39,9 @@ class Provider:
         self._prices = prices
         self._rng = random.Random(seed)
         self._numbers = itertools.count(1)
+        self._refused: Counter[str] = Counter()
+        # the latest texts as the models wrote them, before the profiles changed their form
+        self.texts: deque[str] = deque(maxlen=MOST_TEXTS)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -54,27 +61,52 @@ class Provider:
         return _error(404, "not_found", "No such route")
 
     async def _complete(self, request: web.BaseRequest) -> web.StreamResponse:
-        started = time.monotonic()
         body: dict[str, Any] = msgspec.json.decode(await request.read())
         manner = self.script.draw(self._rng)
+        name, profile = manner.profile or "plain", profile_of(manner.profile or "plain")
         messages = body["messages"]
         call_id = request.headers.get("X-Client-Request-Id", "")
         digest = hashlib.sha256(msgspec.json.encode(messages)).hexdigest()[:16]
-        line = Line(call_id, digest, str(body["model"]), manner.fault, prompt_tokens(messages))
+        line = Line(call_id, digest, str(body["model"]), manner.profile, prompt_tokens(messages))
         with self._billed(line):
-            if manner.fault in ("http_429", "http_500"):
-                line.billed = False
-                return self._refuse(manner.fault)
-            if not body.get("stream"):
-                line.billed = False
-                return _error(400, "invalid_request_error", "stream must be true: only streaming is simulated")
-            if manner.fault == "hang_headers":
+            if (refusal := self._refusal(name, profile, body)) is not None:
+                line.billed = profile.bills_prompt
+                return refusal
+            if profile.fault == "hang_headers":
                 await asyncio.sleep(FOREVER_S)
-            text = answer(schema_in(messages, body.get("response_format")), self._rng)
+            if self.script.tokens_a_chunk > profile.tokens_a_chunk:
+                profile = msgspec.structs.replace(profile, tokens_a_chunk=self.script.tokens_a_chunk)
+            if not body.get("stream"):
+                profile = msgspec.structs.replace(profile, frame="document")
+            schema = schema_in(messages, body.get("response_format"))
+            text, draft = answer(schema, self._rng), answer(schema, self._rng, DRAFT_WORDS)
+            self.texts.append(text)
             most_tokens = int(body.get("max_completion_tokens") or body.get("max_tokens") or 4_096)
-            writer = _Stream(request, f"chatcmpl-{next(self._numbers)}", line, started)
-            await writer.play(text, manner, most_tokens, self.script.drip_s)
-            return writer.response
+            stream = AnswerStream(request, f"chatcmpl-{next(self._numbers)}", profile, manner, line)
+            with contextlib.suppress(ConnectionResetError):  # the client has left, or the profile cut the connection
+                await stream.play(*written(profile, text, draft), most_tokens, self.script.drip_s)
+            return stream.response
+
+    def _refusal(self, name: str, profile: Profile, body: dict[str, Any]) -> web.Response | None:
+        """Return the refusal of a request by its profile: of a field, or of every request."""
+        for field, words in profile.refuses.items():
+            field_name, _, value = field.partition(":")
+            if field_name in body and (not value or value in str(body[field_name])):
+                return web.Response(status=profile.refusal_status, text=words, content_type="application/json")
+        if profile.status == HTTPStatus.OK and not profile.body:
+            return None
+        self._refused[name] += 1
+        if profile.times is not None and self._refused[name] > profile.times:
+            return None
+        headers = {"Content-Type": "application/json", **profile.headers}
+        filled = {each: self._filled(value) for each, value in headers.items()}
+        return web.Response(status=profile.status, body=profile.body.encode(), headers=filled)
+
+    def _filled(self, value: str) -> str:
+        """Return a header's value with its time: seconds of the script, or a date relative to now."""
+        if (date := re.fullmatch(r"\{date([+-]\d+)\}", value)) is not None:
+            return formatdate(time.time() + int(date[1]), usegmt=True)
+        return value.replace("{retry_after}", f"{self.script.retry_after_s:g}")
 
     @contextlib.contextmanager
     def _billed(self, line: Line) -> Iterator[None]:
@@ -84,85 +116,6 @@ class Provider:
             yield
         finally:
             bill.end(line)
-
-    def _refuse(self, fault: str) -> web.Response:
-        if fault == "http_500":
-            return _error(500, "server_error", "The server had an error")
-        refusal = _error(429, "rate_limit_exceeded", "Rate limit reached")
-        refusal.headers["Retry-After"] = f"{self.script.retry_after_s:g}"
-        return refusal
-
-
-class _Stream:
-    """One answer, written token by token."""
-
-    def __init__(self, request: web.BaseRequest, name: str, line: Line, started: float) -> None:
-        self.response = web.StreamResponse(headers=STREAM)
-        self._request = request
-        self._name = name
-        self._line = line
-        self._started = started
-
-    async def play(self, text: str, manner: Manner, most_tokens: int, drip_s: float) -> None:
-        """Write the answer, or the part of it that the fault allows."""
-        await self.response.prepare(self._request)
-        fault = manner.fault
-        if fault == "hang_first":
-            await asyncio.sleep(FOREVER_S)
-        tokens, finish = tokens_of(text), "stop"
-        if fault == "wrong_schema":
-            tokens = tokens_of('{"answer": "申し訳ありませんが、お答えできません。"}')
-        elif fault in ("malformed", "length", "content_filter", "stall", "cut"):
-            tokens = tokens[: max(1, len(tokens) // 2)]
-            finish = fault if fault in ("length", "content_filter") else "stop"
-        elif fault == "empty":
-            tokens = []
-        if len(tokens) > most_tokens:
-            tokens, finish = tokens[:most_tokens], "length"
-        step = (manner.total_s - manner.first_token_s) / max(1, len(tokens))
-        await self._tokens(tokens, manner.first_token_s, drip_s if fault == "drip" else step)
-        await self._end(finish, fault)
-
-    async def _tokens(self, tokens: list[str], first_s: float, step_s: float) -> None:
-        due, waiting = self._started + first_s, b""
-        for token in tokens:
-            if (wait := due - time.monotonic()) > 0:
-                if waiting:
-                    await self.response.write(waiting)
-                    waiting = b""
-                await asyncio.sleep(max(wait, WRITE_EVERY_S) if self._line.completion_tokens else wait)
-            self._line.completion_tokens += 1
-            waiting += self._event({"content": token}, None)
-            due += step_s
-        if waiting:
-            await self.response.write(waiting)
-
-    async def _end(self, finish: str, fault: str | None) -> None:
-        if fault == "stall":
-            await asyncio.sleep(FOREVER_S)
-        if fault == "cut":
-            if self._request.transport is not None:
-                self._request.transport.abort()
-            return
-        if fault == "bad_stream":
-            await self.response.write(b"data: {no json\n\n")
-        usage = {"prompt_tokens": self._line.prompt_tokens, "completion_tokens": self._line.completion_tokens}
-        last = self._event({}, finish) + self._event(None, None, usage) + b"data: [DONE]\n\n"
-        await self.response.write(last)
-        await self.response.write_eof()
-        self._line.whole = fault != "bad_stream"
-
-    def _event(self, delta: dict[str, str] | None, finish: str | None, usage: Any = None) -> bytes:
-        choices = [] if delta is None else [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]
-        chunk = {
-            "id": self._name,
-            "object": "chat.completion.chunk",
-            "created": 0,
-            "model": self._line.model,
-            "choices": choices,
-            "usage": usage,
-        }
-        return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
 
 
 def _json(value: Any) -> web.Response:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from schemas.errors import LpstreamError
 from streams.local.installation import Installation, answers
-from streams.proof.provider.script import COPY_3_S
 from streams.proof.verify.place import Place
 from streams.proof.verify.resources import listening, port_of
 from streams.proof.verify.scenarios import AWAY_S, FAULT_EVERY_S, FIRST_FAULT_S, ROLL_EVERY_S, FaultName, ServiceName
@@ -115,7 +114,7 @@ async def _provider(place: Place) -> None:
     if place.provider is not None:
         await asyncio.to_thread(place.provider.process.kill)
         await asyncio.sleep(AWAY_S["provider"])
-        await asyncio.to_thread(place.provider.start, COPY_3_S)
+        await asyncio.to_thread(place.provider.start, place.script)
 
 
 async def _store(place: Place, fault: Fault) -> None:

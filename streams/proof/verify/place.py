@@ -5,15 +5,15 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from infra.embedded.kafka import Choice
 from infra.embedded.stack import Stack
 from schemas.errors import LpstreamError, SettingError
 from streams.local.installation import Installation
 from streams.local.prepare import prepare, settings_of
+from streams.proof.provider.profiles import profiles
 from streams.proof.provider.remote import RemoteProvider, provider_on, provider_settings, settings_with, warm
-from streams.proof.provider.script import AT_ONCE, COPY_3_S
+from streams.proof.provider.script import AT_ONCE, COPY_3_S, Script
 from streams.proof.verify.resources import port_of
 from streams.runtime.settings import PREFIX, Settings
 
@@ -21,7 +21,8 @@ from streams.runtime.settings import PREFIX, Settings
 PATIENT = {"llm_first_token_s": 20.0, "llm_idle_s": 20.0, "llm_breaker_failures": 1_000}
 
 Say = Callable[[str], None]
-Models = Literal["simulator", "settings"]
+# models of a place, besides the names of profiles: the plain simulator, and those of the settings
+SIMULATOR, SETTINGS = "simulator", "settings"
 
 
 @dataclass(slots=True)
@@ -38,6 +39,7 @@ class Place:
     stack: Stack | None = None
     services: Installation | None = None
     provider: RemoteProvider | None = None
+    script: Script = COPY_3_S
     services_pids: Mapping[str, int] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 
@@ -70,28 +72,40 @@ class Place:
 
 @contextlib.contextmanager
 def embedded(
-    folder: Path, kafka: Choice, models: Models, say: Say, *, edges: int = 1, brokers: int = 1
+    folder: Path, kafka: Choice, models: str, say: Say, *, edges: int = 1, brokers: int = 1
 ) -> Iterator[Place]:
     """Run a stack and its services while the block runs, with simulated or configured providers.
 
-    Raise LpstreamError if several brokers are asked for and Apache Kafka is not available.
+    `models` is SIMULATOR, SETTINGS or the name of a profile. Raise LpstreamError for an unknown name, and if several
+    brokers are asked for and Apache Kafka is not available.
     """
+    script = script_of(models)
     with contextlib.ExitStack() as opened:
         stack = opened.enter_context(Stack(folder, kafka, say, kafka_nodes=brokers))
         if brokers > 1 and stack.broker.kind == "tansu":
             raise LpstreamError(f"--brokers {brokers} needs Apache Kafka, which is not available here; use --brokers 1")
         asyncio.run(prepare(settings_of(stack)))
         provider, overrides = None, {}
-        if models == "simulator":
-            provider = opened.enter_context(provider_on(stack, "simulator", COPY_3_S))
+        if models != SETTINGS:
+            provider = opened.enter_context(provider_on(stack, "simulator", script))
             overrides = provider_settings([provider])
         overrides |= {f"{PREFIX}EDGE_PROCESSES": str(edges)}
         services = opened.enter_context(Installation(stack, say, overrides))
         settings = settings_with(services.settings(), provider)
         yield Place(
             settings, "demo", _described(stack, edges, brokers), _ports(settings, provider), stack, services, provider,
-            versions=stack.versions(),
+            script, versions=stack.versions(),
         )  # fmt: skip
+
+
+def script_of(models: str) -> Script:
+    """Return the simulator's script for a profile's name. Raise LpstreamError for an unknown name."""
+    if models in (SIMULATOR, SETTINGS):
+        return COPY_3_S
+    known = profiles()
+    if models not in known.healthy and models not in known.broken:
+        raise LpstreamError(f"--provider {models}: unknown; give simulator, settings or a name from docs/generation.md")
+    return Script(total_s=COPY_3_S.total_s, first_token_s=COPY_3_S.first_token_s, profiles={models: 1.0})
 
 
 def _described(stack: Stack, edges: int, brokers: int) -> str:
@@ -133,6 +147,6 @@ def warm_copy(place: Place, patterns: int, say: Say) -> str:
     done = asyncio.run(warm(place.settings.model_copy(update=PATIENT), patterns))
     summary = f"{done.made} patterns, {done.there} already there, {done.failed} failed"
     if place.provider is not None:
-        place.provider.play(COPY_3_S)
+        place.provider.play(place.script)
     say(f"copy made beforehand: {summary}")
     return summary
