@@ -63,7 +63,10 @@ class ProduceRecord(msgspec.Struct, forbid_unknown_fields=True):
     partition: int | str | float | None = None
 
     def number(self, at: int) -> int | None:
-        """Return the partition. Like Jackson's, the reading takes "0", 0.0 and "". Raise HttpError 400 for others."""
+        """Return the partition; text and whole floats count as numbers, as Jackson reads them.
+
+        Raise HttpError 400 for anything else.
+        """
         if self.partition is None or self.partition == "":
             return None
         if PARTITION.fullmatch(str(self.partition)):
