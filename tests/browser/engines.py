@@ -19,6 +19,7 @@ FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")
 MEDIA_FIX = Path(__file__).with_name("firefox_media.cjs")
 PREFERENCES: dict[str, str | float | bool] = {
     "network.dns.forceResolve": "127.0.0.1",  # so *.test is the test site, and no request leaves the machine
+    "ui.useOverlayScrollbars": 1,  # so the page is as wide as the window, as in headless Chromium
     "network.proxy.type": 0,  # the machine's proxy does not know *.test
 }
 

@@ -295,7 +295,8 @@ async def test_retry_after_delays_the_retry(site: Site, visit: Visit) -> None:
 
 
 async def test_a_hanging_request_times_out_and_is_retried(site: Site, visit: Visit) -> None:
-    page = await visit(clock=True)
+    timer = "const cut = new AbortController(); setTimeout(() => cut.abort(), ms); return cut.signal"
+    page = await visit(clock=True, init=f"AbortSignal.timeout = (ms) => {{ {timer} }}")  # Playwright's clock has none
     site.answers.append(HANG)
     await flush(page)
     await site.posted(1)

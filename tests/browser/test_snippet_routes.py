@@ -99,8 +99,7 @@ REPLACED = ["?tab=1", "#/", "?tab=2#/", "#!/", "#/?tab=3", "/"]
 
 async def test_a_router_that_replaces_the_url_at_load_makes_no_pageview(site: Site, visit: Visit) -> None:
     page = await visit(html=TALL)
-    for end in REPLACED:
-        await page.evaluate("end => history.replaceState({}, '', '/page' + end)", end)
+    await page.evaluate("ends => ends.forEach((end) => history.replaceState({}, '', '/page' + end))", REPLACED)
     await page.evaluate("lpstream.flush()")
     await site.posted(1)
     assert {beacon.seq for beacon in site.accepted} == {0}

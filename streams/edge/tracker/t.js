@@ -303,7 +303,7 @@
   const move = (event) => {
     active();
     endRest();
-    if (event.pointerType === "touch") return pressed = 0; // a finger that is gone rests nowhere
+    if (event.pointerType === "touch") return pressed = null; // a finger that is gone rests nowhere
     const since = attend(), path = event.composedPath();
     stillTimer = later(() => {
       const [x, y, fixed] = look(path, event);
