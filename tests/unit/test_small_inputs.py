@@ -120,3 +120,12 @@ def test_a_request_of_many_brackets_or_digits_is_a_decode_error(value: bytes) ->
     with pytest.raises(DecodeError):
         decode_request(value)
     assert identified(value) is None
+
+
+def test_a_price_in_the_customers_own_words_is_accepted() -> None:
+    found, errors = prices("カット 5,500円〜（税込）\n相談　応相談")
+    assert errors == {}
+    assert [(one.label, one.text) for one in found] == [
+        ("カット", "5,500円〜（税込）"),
+        ("相談", "応相談"),
+    ]

@@ -25,6 +25,8 @@ PURPOSES: dict[Language, list[tuple[str, str]]] = {
 SEPARATORS = re.compile(r"[,、，\n]+")
 # used on short lines only, because its time grows with the square of the length
 PRICE = re.compile(r"(?P<label>.*?\S)[\s　:：]+[¥￥]?(?P<yen>[0-9０-９][0-9０-９,，]{0,23})\s*円?")
+# a price that is no whole number, as the customer writes it: 5,500円〜（税込）
+PRICE_TEXT = re.compile(r"(?P<label>.*?\S)[\s　:：]+(?P<text>[約¥￥]?[0-9０-９][^\n]{0,12}円[^\n]{0,40}|応相談|時価)")
 LONGEST, LONGEST_PRICE, MOST_DIGITS = 5_000, 240, 13
 CHOSEN = ("tone", "quality")  # a browser sends only the form's own values
 
@@ -67,15 +69,19 @@ def _uuid(text: str) -> str:
 
 
 def _prices(text: str) -> list[dict[str, Any]] | None:
-    """Return the label and yen of each line, or None if a line has not both."""
-    prices = []
-    for line in filter(str.strip, text.splitlines()):
-        match = PRICE.fullmatch(line.strip()) if len(line.strip()) <= LONGEST_PRICE else None
-        digits = re.sub("[,，]", "", match["yen"]) if match else ""
-        if match is None or len(digits) > MOST_DIGITS:
-            return None
-        prices.append({"label": match["label"], "yen": int(digits)})
-    return prices
+    """Return the label and the price of each line, or None if a line has not both."""
+    prices = [_price(line.strip()) for line in filter(str.strip, text.splitlines())]
+    return None if None in prices else [price for price in prices if price]
+
+
+def _price(line: str) -> dict[str, Any] | None:
+    if len(line) > LONGEST_PRICE:
+        return None
+    if (match := PRICE.fullmatch(line)) is not None:
+        digits = re.sub("[,，]", "", match["yen"])
+        return {"label": match["label"], "yen": int(digits)} if len(digits) <= MOST_DIGITS else None
+    match = PRICE_TEXT.fullmatch(line)
+    return match and {"label": match["label"], "text": match["text"]}
 
 
 def _field_of(path: str) -> str | None:
