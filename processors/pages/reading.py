@@ -45,8 +45,8 @@ def objects(text: str, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     These are the objects as written, the last first; their sections together; and then the same of the mended text.
     """
     text = text.replace('\\"', '"') if text.lstrip().startswith('{\\"') else text
-    for found in (_written(text), _mended(text)):
-        unwrapped = [inner for document in found for inner in _unwrapped(document, names, MOST_DEPTH)]
+    for read in (_written, _mended):
+        unwrapped = [inner for document in read(text) for inner in _unwrapped(document, names, MOST_DEPTH)]
         yield from reversed(unwrapped)
         parts: dict[str, Any] = {}
         for document in unwrapped:
