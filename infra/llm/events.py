@@ -23,7 +23,6 @@ FILTERED = {"content_filter", "content_filtered", "content_policy", "refusal", "
 FILTERED |= {"prohibited_content", "blocklist", "spii", "recitation", "guardrail_intervened", "error_toxic", "blocked"}
 TOO_LONG = {"length", "max_tokens", "max_output_tokens", "model_length", "token_limit", "max_length"}
 BROKEN = {"error", "abort", "aborted", "network_error", "insufficient_system_resource", "server_error"}
-THOUGHTS = ("reasoning_content", "reasoning", "reasoning_details", "thinking", "reasoning_text", "thought")
 
 
 class _Delta(msgspec.Struct):
@@ -106,7 +105,7 @@ class Answer:
         data = self._rest + data
         # a CR at the end may be the first half of a line's end
         held = b"\r" if data.endswith(b"\r") else b""
-        *lines, rest = LINE_END.split(data[:-1] if held else data)
+        *lines, rest = data.split(b"\n") if b"\r" not in data else LINE_END.split(data[:-1] if held else data)
         self._rest = rest + held
         before = (self.pieces, self.ended)
         for line in lines:
@@ -125,12 +124,13 @@ class Answer:
             self.done = self.chunks > 0
 
     def _line(self, line: bytes) -> None:
-        if line.startswith(b"data:"):
-            while line.startswith(b"data:"):  # some proxies write the name twice
-                line = line[5:].lstrip()
-            self._data(line.rstrip())
-        elif not line:
+        if not line:
             self._event = b""
+        elif line.startswith(b"data:"):
+            data = line[5:].strip()
+            while data.startswith(b"data:"):  # some proxies write the name twice
+                data = data[5:].lstrip()
+            self._data(data)
         elif not line.startswith(FIELDS):
             if line.lstrip().startswith(b"{"):
                 self._decode(line)
@@ -155,13 +155,16 @@ class Answer:
         return True
 
     def _take(self, chunk: _Chunk) -> None:
-        self.error = chunk.error or (chunk.message if chunk.object == "error" else None) or self.error
-        groq = chunk.x_groq if isinstance(chunk.x_groq, dict) else {}
-        usage = usage_of(chunk.usage) or usage_of(groq.get("usage"))
+        usage = None
+        if chunk.error or chunk.object == "error":
+            self.error = chunk.error or chunk.message or self.error
+        if chunk.usage is not None or chunk.x_groq is not None:
+            groq = chunk.x_groq if isinstance(chunk.x_groq, dict) else {}
+            usage = usage_of(chunk.usage) or usage_of(groq.get("usage"))
         self.chunks += chunk.choices is not None or usage is not None or bool(self.error)
         pieces, whole = self.pieces, False
         for choice in chunk.choices or ():
-            if choice.index in (0, None):
+            if choice.index == 0 or choice.index is None:
                 self._choice(choice)
                 whole = whole or choice.message is not None
         if self.pieces > pieces and not whole and self.finish is None:
@@ -170,15 +173,17 @@ class Answer:
             self._usage = usage
 
     def _choice(self, choice: _Choice) -> None:
-        part = choice.delta or choice.message
-        text = _text(choice.text)
-        if part is not None and not (part is choice.message and self._parts):
-            text += _text(part.content)
-            self.refusal += _text(part.refusal)
-            thoughts = [thought for name in THOUGHTS if (thought := getattr(part, name))]
-            if thoughts:
+        part, text = choice.delta, choice.text and _text(choice.text)
+        if part is None and choice.message is not None and not self._parts:
+            part = choice.message
+        if part is not None:
+            if part.content:
+                text = (text or "") + _text(part.content)
+            if part.refusal is not None:
+                self.refusal += _text(part.refusal)
+            if thoughts := _thoughts(part):
                 self.pieces += 1
-                self.characters += len(_text(thoughts[0]))
+                self.characters += len(_text(thoughts))
         if text:
             self._parts.append(text)
             self.spoken += 1
@@ -186,6 +191,12 @@ class Answer:
             self.characters += len(text)
         if isinstance(choice.finish_reason, str) and choice.finish_reason.lower() not in ("", "null", "none"):
             self.finish = choice.finish_reason.lower()
+
+
+def _thoughts(part: _Delta) -> Any:
+    """Return the reasoning of a part, under any of the providers' names."""
+    named = part.reasoning_content or part.reasoning or part.reasoning_details
+    return named or part.thinking or part.reasoning_text or part.thought
 
 
 def _text(content: Any) -> str:

@@ -62,7 +62,8 @@ def parse(fields: CopyFields, group: str, text: str) -> dict[str, Any]:
     """
     sections = of_group(group)
     wrong = DecodeError("", "is not JSON, or is cut off")
-    if len(answered(text)) > LONGEST:
+    text = answered(text)
+    if len(text) > LONGEST:
         raise DecodeError("", f"is longer than {LONGEST} characters")
     for number, document in enumerate(islice(objects(text, tuple(each.name for each in sections)), MOST_OBJECTS)):
         try:

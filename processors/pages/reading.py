@@ -22,6 +22,7 @@ CLOSE = re.compile(
     r"|<\|END_THINKING\|>|<\|channel\|>\s*final[^<]*<\|message\|>",
     re.IGNORECASE,
 )
+BEGINNINGS = ("<", "[T", "[t", "◁")
 START = re.compile(r"""\{\s*(?:["'“”‘’`}]|[A-Za-z_]\w*\s*:|//|/\*|#)""")
 QUOTES = (('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"))
 MOST_STARTS, MOST_DEPTH = 60, 4
@@ -31,20 +32,21 @@ LONGEST, MOST_BRACKETS, MOST_QUOTES = 10_000, 120, 800
 
 def answered(text: str) -> str:
     """Return the text without the model's reasoning. If reasoning has no end, all of it is reasoning."""
+    if not any(begin in text for begin in BEGINNINGS):
+        return text
     if (last := list(CLOSE.finditer(text))) and text[last[-1].end() :].strip():
         return OPEN.split(text[last[-1].end() :])[0]
     return OPEN.split(text)[0]
 
 
 def objects(text: str, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """Yield the objects that may hold the sections `names`, the best first.
+    """Yield the objects of a text without reasoning that may hold the sections `names`, the best first.
 
     These are the objects as written, the last first; their sections together; and then the same of the mended text.
     """
-    text = answered(text)
     text = text.replace('\\"', '"') if text.lstrip().startswith('{\\"') else text
-    for found in (_written(text), _mended(text)):
-        unwrapped = [inner for document in found for inner in _unwrapped(document, names, MOST_DEPTH)]
+    for read in (_written, _mended):
+        unwrapped = [inner for document in read(text) for inner in _unwrapped(document, names, MOST_DEPTH)]
         yield from reversed(unwrapped)
         parts: dict[str, Any] = {}
         for document in unwrapped:

@@ -237,14 +237,14 @@ async def test_slow_calls_are_hedged_for_a_tenth_of_calls_at_most(
 ) -> None:
     patience = Patience(first_token_s=0.9, idle_s=1.0, hedge_share=0.1)
     async with bench(line, QUICK, QUICK, patience=patience) as (one, (first, second)):
-        await asyncio.gather(*(one.ask() for _ in range(40)))
+        await asyncio.gather(*(one.ask(within_s=8) for _ in range(40)))
         assert one.hedges == 0 or len(first.bill.lines) >= 20, "no hedges before the p90 is known"
         first.script = faulty("hang_first", 0.3)
         before = one.hedges
         took = []
         for _ in range(6):
             started = time.monotonic()
-            await asyncio.gather(*(one.ask() for _ in range(10)))
+            await asyncio.gather(*(one.ask(within_s=8) for _ in range(10)))
             took.append(time.monotonic() - started)
         calls = len(first.bill.lines)
         assert before < one.hedges <= 0.1 * calls + 5

@@ -16,10 +16,12 @@ from infra.llm.usage import Usage, usage_of
 from processors.pages.answers import parse
 from processors.pages.brief import brief_of
 from processors.pages.copywriting import strict_schema, template_part
-from schemas.errors import DecodeError
+from schemas.errors import DecodeError, LpstreamError
 from schemas.sections import GROUPS
 from streams.proof.provider.profile_table import PAGE, page
+from streams.proof.provider.script import COPY_3_S
 from streams.proof.provider.texts import EDITS
+from streams.proof.verify.place import script_of
 
 BRIEF = brief_of(least())
 ENDPOINT = Endpoint("one", "http://127.0.0.1/v1", "secret-key", "m", 1, 1)
@@ -234,3 +236,10 @@ def test_the_strict_schema_has_no_lengths(group: str) -> None:
 def test_the_table_of_profiles_is_up_to_date() -> None:
     text = PAGE.read_text("utf-8")
     assert page(text) == text, "run `.venv/bin/python -m streams.proof.provider.profile_table`"
+
+
+def test_verify_takes_a_profile_by_its_name() -> None:
+    assert script_of("think_draft").profiles == {"think_draft": 1.0}
+    assert script_of("simulator") == script_of("settings") == COPY_3_S
+    with pytest.raises(LpstreamError, match="--provider other: unknown"):
+        script_of("other")
