@@ -281,7 +281,7 @@ def mix_of(names: list[str]) -> Script:
 
 
 async def test_two_providers_under_a_mix_of_all_profiles(bench: Bench) -> None:
-    count, pace = (600, 3.0) if FULL else (16, 2.0)
+    count, pace = (600, 1.5) if FULL else (16, 2.0)
     diary, everything = Diary(), [*profiles().healthy, *profiles().broken]
     tenant = f"tenant-{uuid4()}"
     async with (
@@ -309,11 +309,11 @@ async def test_two_providers_under_a_mix_of_all_profiles(bench: Bench) -> None:
         f"{count} requests: {whole} completed, slowest {slowest:.1f} s without lag ({lag.total_s:.0f} s)\n"
     )
     sys.stdout.write(f"ledger {ledger:,}, bill {billed:,} micro-yen, breakers opened {len(diary.opened)} times\n")
-    assert len(done) == count and slowest < WITHIN_S + GRACE_S + LATE_S
-    assert ledger >= billed
+    assert len(done) == count and ledger >= billed
     assert not any("下書き" in written.copy.model_dump_json() for written, _ in done)
     for provider, last in diary.opened:
         assert last and "ok" not in last and "finish_length" not in last, f"{provider} opened after {last}"
+    assert slowest < WITHIN_S + GRACE_S + LATE_S
 
 
 async def test_refused_words_open_no_breaker_and_are_asked_once(bench: Bench) -> None:
