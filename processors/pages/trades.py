@@ -1,11 +1,6 @@
-"""Trades: the rules that map the industry and purpose that a customer typed, and each trade's texts."""
+"""Trades: the rules that map the industry and purpose that a customer typed. `words.py` has their texts."""
 
 import re
-import tomllib
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from typing import Any
 
 from processors.text import folded
 
@@ -36,24 +31,6 @@ PURPOSES = (
 SHORT, _KANA = 3, re.compile("[a-zぁ-んァ-ヶー]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Trade:
-    """The texts of a trade: writing style, headings, buttons, and the built-in copy."""
-
-    name: str
-    style: str
-    law: str
-    headings: dict[str, str]
-    calls: dict[str, str]
-    hero: dict[str, dict[str, str]]
-    problems: list[str]
-    solution: dict[str, Any]
-    benefits: list[str]
-    flow: dict[str, list[dict[str, str]]]
-    faq: list[dict[str, str]]
-    closing: dict[str, dict[str, str]]
-
-
 def trade_of(industry: str) -> tuple[str, str]:
     """Return the trade's name and the reason."""
     typed = folded(industry)
@@ -68,12 +45,3 @@ def purpose_of(purpose: str) -> str:
     """Return the purpose of a page: recruit, booking, sale, visit, else inquiry."""
     typed = folded(purpose)
     return next((kind for kind, words in PURPOSES if any(word in typed for word in words)), "inquiry")
-
-
-@cache
-def trade(name: str) -> Trade:
-    """Return a trade's texts from its template file; raise KeyError for an unknown name."""
-    if name not in (*NAMES, RECRUIT):
-        raise KeyError(name)
-    source = files("processors").joinpath("templates", "words", f"{name}.toml").read_text("utf-8")
-    return Trade(name=name, **tomllib.loads(source))
