@@ -40,8 +40,8 @@ RULES = f"""\
 守ること
 - 事実を作らない。価格、割引、数字、実績、件数、年数、順位、資格、受賞、お客様の声、所在地、電話番号、URLは書かない。
 - 断定と誇張をしない。No.1、日本一、最高、絶対、必ず、完全、100%などは使わない。
-- givenは、ページに載る事実の名前である（phone=電話、form=フォーム、line=LINE、url=公式サイト、address=所在地、access=道順、hours=営業時間、
-  prices=料金、testimonials=お客様の声、licences=免許）。givenにない連絡手段・場所・時間・料金・声には触れない。
+- givenは、ページに載る事実の名前である（phone=電話、form=フォーム、line=LINE、url=公式サイト、address=所在地、
+  access=道順、hours=営業時間、prices=料金、testimonials=お客様の声、licences=免許）。givenにない連絡手段・場所・時間・料金・声には触れない。
 - 屋号を書きたいところには {NAME_SLOT} とだけ書く。ほかの固有名詞は書かない。
 - 一文は短く。同じ語尾を続けない。読み手の状況や気持ちから書き始める。
 - HTMLは使わない。ただし説明文（text、lead、answer）では、とくに大切な一語だけを <strong> で囲んでよい。

@@ -5,6 +5,7 @@ list is a text, or a table with conditions: `needs` and `without` name facts or 
 purposes. The first entries whose conditions hold are taken. `{by}` becomes the given ways of contact.
 """
 
+import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,8 @@ from processors.pages.trades import GENERIC, NAMES, RECRUIT
 from processors.text import folded
 from schemas.plan import Brief
 
+# a short word of kana or letters is part of many others (パン in ジャパン), so it must be the text's end
+SHORT, _KANA = 3, re.compile("[a-zぁ-んァ-ヶー]+")
 CONDITIONS = ("needs", "without", "purposes")
 BY = (
     ({"phone", "form", "line"}, "お電話、フォーム、LINEのいずれかで"),
@@ -79,9 +82,13 @@ def kind_of(trade: str, industry: str, keywords: Sequence[str]) -> str | None:
     for typed in (industry, *keywords):
         text = folded(typed)
         for kind in kinds().values():
-            if trade in kind.trades and any(word in text for word in kind.words):
+            if trade in kind.trades and any(_names(text, word) for word in kind.words):
                 return kind.name
     return None
+
+
+def _names(text: str, word: str) -> bool:
+    return text.endswith(word) if len(word) < SHORT and _KANA.fullmatch(word) else word in text
 
 
 @cache
