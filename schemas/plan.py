@@ -14,8 +14,8 @@ class Brief(Model):
     """The values that a request's words decide. They are resolved once, so that all steps agree.
 
     `trade` is the line of business, `kind` the kind of shop within it (a bakery), and `reason` says why. `template` is
-    the name of the page's design, and `drawings` has the name of the drawing for each role. `groups` are the section groups of the copy, the hero's first. The
-    request is bounded, so the brief is bounded, too.
+    the name of the page's design, and `drawings` has the name of the drawing for each role. `groups` are the section
+    groups of the copy, the hero's first. The request is bounded, so the brief is bounded, too.
     """
 
     fields: CopyFields

@@ -1,4 +1,4 @@
-"""Calls to action: where a page's buttons lead and what they say, by the facts that are given and by the purpose."""
+"""Calls to action: where a page's buttons lead and what they say, by given facts and purpose."""
 
 import re
 from collections.abc import Collection
@@ -57,7 +57,10 @@ def call_words(kind: str, words: Words, purpose: str, hours_word: str) -> str:
 
 
 def call_of(request: GenerationRequest, brief: Brief, written: str) -> Call:
-    """Return the page's main call to action. `written` are the copy's words for it, which only a form can carry."""
+    """Return the page's main call to action.
+
+    `written` are the copy's words for it, which only a form can carry.
+    """
     facts, purpose = known(given_of(request)), brief.purpose
     kind = kind_of_call(facts, purpose)
     own = call_words(kind, words_of(brief), purpose, design_of(brief.template).hours_word)

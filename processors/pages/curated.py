@@ -53,7 +53,7 @@ def asset(design: str, role: str, width: int, suffix: str) -> Asset:
 
 
 def drawing_of(design: str, kind: str | None, role: str) -> str:
-    """Return the name of the drawing that a page shows in a role: that of its kind, or else its design's own."""
+    """Return the drawing that a page shows in a role: that of its kind, or its design's own."""
     known = kinds()
     return known[kind].drawings.get(role, design) if kind in known else design
 

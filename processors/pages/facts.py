@@ -1,4 +1,4 @@
-"""The facts of a request by their names: built-in copy and calls to action rely on these names only."""
+"""The facts of a request by name. Built-in copy and calls to action rely on these names only."""
 
 from collections.abc import Iterable
 from urllib.parse import urlsplit

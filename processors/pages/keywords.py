@@ -1,6 +1,6 @@
-"""The first sentence of built-in copy, by the class of a request's keywords (a dish, a place, an occasion).
+"""The first sentence of built-in copy, by the class of a request's keywords.
 
-`templates/words/keywords.toml` holds the classes and their sentences.
+Classes are dishes, places, occasions and others. `templates/words/keywords.toml` holds the classes and their sentences.
 """
 
 import tomllib
@@ -17,7 +17,7 @@ MOST = 2
 
 @dataclass(frozen=True, slots=True)
 class Class:
-    """A class of keywords: its words and endings, the trades that have it, and its sentence for each trade."""
+    """A class of keywords: its words and endings, its trades, and its sentence for each trade."""
 
     words: frozenset[str]
     endings: tuple[str, ...]
@@ -54,7 +54,7 @@ def _class(table: dict[str, Any]) -> Class:
 
 
 def opening(trade: str, keywords: Sequence[str]) -> str:
-    """Return a sentence that addresses the readers whom the keywords mean; empty if no class fits.
+    """Return a sentence for the readers whom the keywords mean; empty if no class fits.
 
     Keywords of one class are joined; keywords of other classes stay out of it.
     """

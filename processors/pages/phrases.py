@@ -10,6 +10,8 @@ PARTICLES = "をがはにでとのへもや"
 CLOSING = "、。，．,.」』）〕】)！？!?ー…・"
 # nouns of form: a line that begins with one reads badly
 FORMAL = re.compile("(?:こと|もの|とき|ところ|ため|ほう|よう|わけ|はず)(?![一-龥ァ-ヶ])")
+# words that the parser cuts in two
+WHOLE = re.compile("笑顔|真心|しなやか|ゆるやか|もやもや|やすら[ぎぐ]|いたわ[るりっ]|ととの[えうっ]|待ちどおし|一歩")
 # words before and after which a name may break
 _BEFORE = (
     "株式会社|有限会社|合同会社|合資会社|医療法人(?:社団|財団)?|社会福祉法人|一般(?:社団|財団)法人|公益(?:社団|財団)法人|学校法人|宗教法人"
@@ -34,22 +36,30 @@ def _parser() -> budoux.Parser:
 
 
 def phrases(text: str) -> list[str]:
-    """Return the text's phrases in order; a particle stays with the quotation before it."""
+    """Return the text's phrases in order.
+
+    A particle stays with the quotation before it, and a known word stays whole.
+    """
     parts: list[str] = []
+    inside = {at for word in WHOLE.finditer(text) for at in range(word.start() + 1, word.end())}
+    start = 0
     for phrase in _parser().parse(text):
-        if parts and (
-            phrase[0] in CLOSING
-            or (parts[-1][-1] in "」』" and phrase[0] in PARTICLES)
-            or (FORMAL.match(phrase) and parts[-1][-1] not in CLOSING)
-        ):
+        if parts and (start in inside or _belongs(phrase, parts[-1][-1])):
             parts[-1] += phrase
         else:
             parts.append(phrase)
+        start += len(phrase)
     return parts
 
 
+def _belongs(phrase: str, last: str) -> bool:
+    """Return whether no line may begin with the phrase after this letter."""
+    formal = FORMAL.match(phrase) is not None and last not in CLOSING
+    return phrase[0] in CLOSING or (last in "」』" and phrase[0] in PARTICLES) or formal
+
+
 def name_phrases(name: str) -> list[str]:
-    """Return the words of a business's name in order; a line may break between them, and not inside.
+    """Return the words of a business's name in order; a line may break between them.
 
     A name breaks at spaces and points, after its legal form and before its kind of shop. A word that is still long
     breaks where its script changes.

@@ -1,4 +1,4 @@
-"""Trades: the rules that map the industry and purpose that a customer typed. `words.py` has their texts."""
+"""Trades: rules that map an industry and purpose as typed. `words.py` has their texts."""
 
 import re
 

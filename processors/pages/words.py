@@ -1,4 +1,4 @@
-"""The built-in words of a trade and of a kind of shop within it (ramen, dentist), chosen by the facts that are given.
+"""The built-in words of a trade and of a kind of shop within it, chosen by the given facts.
 
 `templates/words/<trade>.toml` is a trade's file, `templates/words/kinds_<trade>.toml` that of its kinds. An entry of a
 list is a text, or a table with conditions: `needs` and `without` name facts or groups of facts, `purposes` the page's
@@ -93,9 +93,9 @@ def _names(text: str, word: str) -> bool:
 
 @cache
 def words(trade: str, kind: str | None = None) -> Words:
-    """Return the texts of a trade, with those of a kind in their place; raise KeyError for an unknown trade.
+    """Return the texts of a trade, with those of a kind in their place.
 
-    The generic texts fill what a trade's file does not have.
+    Raise KeyError for an unknown trade. The generic texts fill what a trade's file does not have.
     """
     if trade not in (*NAMES, RECRUIT):
         raise KeyError(trade)
@@ -133,7 +133,7 @@ def _plain(entry: Any) -> Any:
 
 
 def filled(value: Any, facts: Collection[str], price: str) -> Any:
-    """Return texts in which `{by}` names the given ways of contact, and `{price}` the price list's heading."""
+    """Return texts in which `{by}` names the ways of contact, and `{price}` the price list."""
     if isinstance(value, str):
         by = next((words for names, words in BY if names <= set(facts)), "")
         return value.replace("{by}", by).replace("{price}", price)

@@ -1,4 +1,4 @@
-"""Built-in pages promise nothing without the fact that it needs, in every trade and kind, for many sets of facts."""
+"""Built-in pages of every trade and kind promise nothing without the fact that it needs."""
 
 import re
 from itertools import product
@@ -13,7 +13,7 @@ from processors.pages.copywriting import assemble, template_part
 from processors.pages.facts import GROUPS, known
 from processors.pages.keywords import opening
 from processors.pages.lint import lint
-from processors.pages.phrases import columns, name_phrases
+from processors.pages.phrases import columns, name_phrases, phrases
 from processors.pages.promises import unkept, unkept_in
 from processors.pages.trades import NAMES, RECRUIT
 from processors.pages.words import kind_of, kinds, words
@@ -151,6 +151,11 @@ def test_keywords_enter_by_the_pattern_of_their_class(trade: str, keywords: list
 )  # fmt: skip
 def test_a_name_breaks_between_its_words(name: str, parts: list[str]) -> None:
     assert name_phrases(name) == parts and "".join(parts) == name
+
+
+@pytest.mark.parametrize("word", ["笑顔", "もやもや", "真心", "いたわる"])
+def test_a_line_does_not_break_inside_a_known_word(word: str) -> None:
+    assert any(word in part for part in phrases(f"あの{word}を、ここに"))
 
 
 @pytest.mark.parametrize("text", ["心ほどける、いつもの一皿", "火を囲む夜は、話がはずむ", "長" * 34, "短い"])
