@@ -105,8 +105,11 @@ def _script_json(value: Any) -> Markup:
 
 def _phrased(text: str, name: str = "") -> Markup:
     """Return a heading that can break only between phrases; a business's name is no phrase of its own."""
-    before, name, after = text.partition(name) if name else (text, "", "")
-    parts = [*phrases(before), *name_phrases(name), *phrases(after)]
+    if name and name in text:
+        before, name, after = text.partition(name)
+        parts = [*phrases(before), *name_phrases(name), *phrases(after)]
+    else:
+        parts = phrases(text)
     return Markup("<wbr>").join(escape(_JOINT.sub("\\1\u2060", phrase)) for phrase in parts)
 
 

@@ -1,7 +1,7 @@
 """Phrases of Japanese text and words of a business's name, between which a line may break."""
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 
 import budoux
 
@@ -40,6 +40,11 @@ def phrases(text: str) -> list[str]:
 
     A particle stays with the quotation before it, and a known word stays whole.
     """
+    return list(_phrases(text))
+
+
+@lru_cache(maxsize=4_096)  # most headings are the same on many pages
+def _phrases(text: str) -> tuple[str, ...]:
     parts: list[str] = []
     inside = {at for word in WHOLE.finditer(text) for at in range(word.start() + 1, word.end())}
     start = 0
@@ -49,7 +54,7 @@ def phrases(text: str) -> list[str]:
         else:
             parts.append(phrase)
         start += len(phrase)
-    return parts
+    return tuple(parts)
 
 
 def _belongs(phrase: str, last: str) -> bool:
