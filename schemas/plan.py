@@ -13,13 +13,14 @@ Name = Annotated[str, Field(max_length=32, pattern=r"^[a-z][a-z0-9_]*$")]
 class Brief(Model):
     """The values that a request's words decide. They are resolved once, so that all steps agree.
 
-    `trade` is the kind of business, and `reason` says why. `template` is the name of the page's design, and `drawings`
-    has the name of the drawing for each role. `groups` are the section groups of the copy, the hero's first. The
-    request is bounded, so the brief is bounded, too.
+    `trade` is the line of business, `kind` the kind of shop within it (a bakery), and `reason` says why. `template` is
+    the name of the page's design, and `drawings` has the name of the drawing for each role. `groups` are the section
+    groups of the copy, the hero's first. The request is bounded, so the brief is bounded, too.
     """
 
     fields: CopyFields
     trade: Name
+    kind: Name | None = None
     reason: Annotated[str, Field(max_length=100)]
     purpose: Name
     template: Name

@@ -36,7 +36,7 @@ async def render(drawings: dict[str, str], widths: dict[str, tuple[int, ...]], t
         for name, drawing in drawings.items():
             page = await browser.new_page(viewport={"width": 1_600, "height": 1_000})
             await page.set_content(f"<style>body{{margin:0}}svg{{display:block}}</style>{drawing}")
-            shot = await page.locator("svg").screenshot()
+            shot = await page.locator("body > svg").screenshot()
             await page.close()
             encode(Image.open(io.BytesIO(shot)).convert("RGB"), name, widths[name.rpartition("-")[2]], target)
         await browser.close()

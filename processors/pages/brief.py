@@ -1,9 +1,11 @@
 """The brief of a request: its fields for copy, trade, purpose, template, section groups and drawings."""
 
 from processors.pages.curated import ROLES, drawing_of
+from processors.pages.facts import given_of
 from processors.pages.trades import purpose_of, trade_of
+from processors.pages.words import kind_of
 from processors.text import folded
-from schemas.copywriting import GIVEN, CopyFields
+from schemas.copywriting import CopyFields
 from schemas.generation import GenerationRequest
 from schemas.plan import Brief
 from schemas.sections import GROUPS
@@ -19,16 +21,19 @@ def brief_of(request: GenerationRequest) -> Brief:
     """
     match = trade_of(request.industry)
     trade = match.design
+    fields = copy_fields(request)
+    kind = kind_of(trade, fields.industry, fields.keywords)
     purpose = purpose_of(request.purpose)
     walk_in = purpose == "visit" and trade in WITHOUT_FLOW
     return Brief(
-        fields=copy_fields(request),
+        fields=fields,
         trade=trade,
+        kind=kind,
         reason=match.reason,
         purpose=purpose,
         template=trade,
         groups=tuple(group for group in GROUPS if not (walk_in and group == "flow")),
-        drawings={role: drawing_of(request, trade, role) for role in ROLES},
+        drawings={role: drawing_of(trade, kind, role) for role in ROLES},
     )
 
 
@@ -41,7 +46,7 @@ def copy_fields(request: GenerationRequest) -> CopyFields:
         tone=request.tone,
         quality=request.quality,
         locale=request.locale,
-        given=[name for name in GIVEN if getattr(request.facts, name)],
+        given=given_of(request),
     )
 
 

@@ -12,7 +12,9 @@ from typing import Any
 
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from processors.pages.curated import asset, drawing_of
+from processors.pages.brief import brief_of
+from processors.pages.calls import call_of
+from processors.pages.curated import asset
 from processors.pages.designs import Design, design_of
 from processors.pages.phrases import CLOSING, phrases
 from processors.pages.slots import fill, slots
@@ -198,7 +200,7 @@ def og_image(request: GenerationRequest, copy: Copy, template: str) -> bytes:
     """Return the Open Graph PNG, 1200 x 630: the catch copy and the name beside the design's picture."""
     design = design_of(template)
     words = _words(request, copy)
-    card = Card(design, _og_ground(design, drawing_of(request, design.name, "hero")))
+    card = Card(design, _og_ground(design, brief_of(request).drawings["hero"]))
     catch = words["hero"]["catch"]
     size, width = _fitting(catch, design.serif, 560, (74, 66, 58, 50, 44), 3)
     count = min(4, len(lines_of(_drawable_text(catch, design.serif), _font(design.serif, size), width)))
@@ -211,13 +213,13 @@ def thumbnail(request: GenerationRequest, copy: Copy, template: str) -> bytes:
     """Return the thumbnail PNG, 480 x 600: the page's first view on a phone, scaled down."""
     design = design_of(template)
     words = _words(request, copy)
-    card = Card(design, _thumbnail_ground(design, drawing_of(request, design.name, "hero")))
+    card = Card(design, _thumbnail_ground(design, brief_of(request).drawings["hero"]))
     card.write(words["name"], 19, Pen("ink"), (24, 13), 432, most=1)
     catch = words["hero"]["catch"]
     size, width = _fitting(catch, design.serif, 432, (36, 32, 28, 24), 2)
     y = card.write(catch, size, Pen("ink"), (24, 332), width, most=2, leading=1.4)
     lead = words["hero"]["lead"].striptags()
     card.write(lead, 15, Pen("quiet"), (24, y + 6), 432, most=3, serif=False, leading=1.7)
-    call = words["hero"]["call"]
+    call = call_of(request, brief_of(request), copy.hero.call).words
     card.write(call, 17, Pen("on_accent", "accent"), (240, 543), 400, most=1, serif=False, centred=True)
     return card.png()

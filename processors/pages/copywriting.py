@@ -10,7 +10,11 @@ from functools import cache
 from typing import Any, cast
 
 from processors.pages.answers import json_schema, parse
-from processors.pages.trades import RECRUIT, Trade, trade
+from processors.pages.calls import call_words, kind_of_call
+from processors.pages.designs import design_of
+from processors.pages.facts import known
+from processors.pages.trades import RECRUIT
+from processors.pages.words import chosen, filled, words_of
 from schemas.copywriting import NAME_SLOT, TOPIC_SLOT, Copy
 from schemas.plan import Brief
 from schemas.sections import of_group
@@ -37,6 +41,8 @@ RULES = f"""\
 守ること
 - 事実を作らない。価格、割引、数字、実績、件数、年数、順位、資格、受賞、お客様の声、所在地、電話番号、URLは書かない。
 - 断定と誇張をしない。No.1、日本一、最高、絶対、必ず、完全、100%、他店との比較、無料、限定などは使わない。
+- givenは、ページに載る事実の名前である（phone=電話、form=フォーム、line=LINE、url=公式サイト、address=所在地、
+  access=道順、hours=営業時間、prices=料金、testimonials=お客様の声、licences=免許）。givenにない連絡手段・場所・時間・料金・声には触れない。
 - 屋号を書きたいところには {NAME_SLOT} とだけ書く。ほかの固有名詞は書かない。
 - 一文は短く。同じ語尾を続けない。読み手の状況や気持ちから書き始める。
 - HTMLは使わない。ただし説明文（text、lead、answer）では、とくに大切な一語だけを <strong> で囲んでよい。
@@ -49,28 +55,22 @@ TONES = {
 }
 
 
-def words_of(brief: Brief) -> Trade:
-    """Return the texts for a page: those of its trade, or those for recruiting."""
-    return trade(RECRUIT if brief.purpose == RECRUIT else brief.trade)
-
-
 def messages(brief: Brief, group: str) -> list[dict[str, str]]:
     """Return the chat messages for one group. The customer's input is data in the user's JSON document."""
-    fields = brief.fields
+    texts, fields = words_of(brief), brief.fields
     data = {"industry": fields.industry, "purpose": fields.purpose, "keywords": fields.keywords, "given": fields.given}
     return [
-        {"role": "system", "content": _instructions(words_of(brief).name, fields.tone, group)},
+        {"role": "system", "content": _instructions(texts.style, texts.law, fields.tone, group)},
         {"role": "user", "content": json.dumps(data, ensure_ascii=False)},
     ]
 
 
 @cache
-def _instructions(name: str, tone: str, group: str) -> str:
+def _instructions(style: str, law: str, tone: str, group: str) -> str:
     """Return the part of the prompt that no customer's words change."""
-    words = trade(name)
     schema = json.dumps(json_schema(group), ensure_ascii=False, separators=(",", ":"))
     return (
-        f"{RULES}\n文体：{TONES[tone]}\n業種の書き方：{words.style}\n広告の規制：{words.law}\n\n"
+        f"{RULES}\n文体：{TONES[tone]}\n業種の書き方：{style}\n広告の規制：{law}\n\n"
         f"次のJSON Schemaに従うJSONを一つだけ返してください。文字数の目安を守ってください。\n{schema}"
     )
 
@@ -122,20 +122,25 @@ def _longest(schema: dict[str, Any]) -> int:
 
 
 def template_part(brief: Brief, group: str) -> dict[str, Any]:
-    """Return the built-in copy for one group, in the form that `parse` returns."""
-    words, fields, purpose = words_of(brief), brief.fields, brief.purpose
-    hero = words.hero[fields.tone]
-    topic = f"{TOPIC_SLOT}をお探しの方へ。" if fields.keywords and words.name != RECRUIT else ""
+    """Return the built-in copy for one group, in the form that `parse` returns.
+
+    It says only what the given facts support: `words.chosen` leaves out each text whose facts are missing.
+    """
+    texts, facts, purpose = words_of(brief), known(brief.fields.given), brief.purpose
+    hero = texts.hero[brief.fields.tone]
+    opening = "" if purpose == RECRUIT else TOPIC_SLOT
+    call = call_words(kind_of_call(facts, purpose), texts, purpose, design_of(brief.template).hours_word)
     whole: dict[str, Any] = {
-        "hero": {**hero, "lead": topic + hero["lead"], "call": words.calls.get(purpose, "問い合わせる")},
-        "problems": {"items": words.problems},
-        "solution": words.solution,
-        "benefits": {"items": words.benefits},
-        "flow": {"steps": words.flow.get(purpose, words.flow["default"])},
-        "faq": {"items": words.faq},
-        "closing": words.closing.get(purpose, words.closing["default"]),
+        "hero": {**hero, "lead": opening + hero["lead"], "call": call},
+        "problems": {"items": chosen(texts.problems, facts, purpose, 3)},
+        "solution": {**texts.solution, "features": chosen(texts.solution["features"], facts, purpose, 3)},
+        "benefits": {"items": chosen(texts.benefits, facts, purpose, 3)},
+        "flow": chosen(texts.flow, facts, purpose, 1)[0],
+        "faq": {"items": chosen(texts.faq, facts, purpose, 4)},
+        "closing": chosen(texts.closing, facts, purpose, 1)[0],
     }
-    return {section.name: section.holds.model_validate(whole[section.name]).model_dump() for section in of_group(group)}
+    part = {section.name: filled(whole[section.name], facts, texts.headings["price"]) for section in of_group(group)}
+    return {section.name: section.holds.model_validate(part[section.name]).model_dump() for section in of_group(group)}
 
 
 def assemble(brief: Brief, parts: dict[str, dict[str, Any]]) -> Copy:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from processors.text import folded
-from schemas.generation import GenerationRequest
+from processors.pages.words import kinds
 from schemas.plan import Brief
 
 TYPES = {"avif": "image/avif", "webp": "image/webp", "svg": "image/svg+xml", "png": "image/png"}
@@ -30,7 +29,6 @@ ROLES = {
     "detail": Role((480, 960), (4, 3), "(min-width:48rem) 33rem, 92vw"),
 }
 FORMATS = ("avif", "webp")
-NOODLES = ("ラーメン", "らーめん", "らぁめん", "拉麺", "中華そば", "麺屋", "つけ麺")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +52,10 @@ def asset(design: str, role: str, width: int, suffix: str) -> Asset:
     return Asset.of(files("processors").joinpath("templates", "pictures", name).read_bytes(), suffix)
 
 
-def drawing_of(request: GenerationRequest, design: str, role: str) -> str:
-    """Return the name of the drawing that a page shows in a role.
-
-    It is the design's own, but a restaurant whose industry or keywords name noodles gets the hero with noodles.
-    """
-    typed = folded(" ".join((request.industry, *request.keywords)))
-    noodles = design == "restaurant" and role == "hero" and any(word in typed for word in NOODLES)
-    return "noodles" if noodles else design
+def drawing_of(design: str, kind: str | None, role: str) -> str:
+    """Return the drawing that a page shows in a role: that of its kind, or its design's own."""
+    known = kinds()
+    return known[kind].drawings.get(role, design) if kind in known else design
 
 
 def pictures(brief: Brief) -> list[Asset]:

@@ -15,15 +15,14 @@ USUAL = (
     "information",
     "closing",
 )
+# English words that are usual on Japanese pages; the other headings stand alone
 ENGLISH = {
-    "problems": "Worries",
-    "solution": "Our way",
-    "benefits": "After",
-    "proof": "Voices",
+    "solution": "Concept",
+    "proof": "Voice",
     "price": "Price",
     "treatments": "Treatments",
     "flow": "Flow",
-    "faq": "Q & A",
+    "faq": "Q&A",
     "information": "Information",
     "closing": "Contact",
 }
@@ -56,12 +55,13 @@ class Design:
     name_word: str = "名称"
     hours_word: str = "営業時間"
     serif: bool = False
+    upright: bool = False
     order: tuple[str, ...] = USUAL
     numerals: tuple[str, ...] = ("01", "02", "03", "04", "05")
     english: dict[str, str] = field(default_factory=dict)
 
     def label(self, section: str) -> str:
-        """Return the small English word above a section's heading."""
+        """Return the small English word above a section's heading; empty for none."""
         return self.english.get(section, ENGLISH.get(section, ""))
 
 
@@ -75,7 +75,8 @@ DESIGNS = {
             accent="#a8321a", on_accent="#ffffff", deep="#2b1d14", on_deep="#f8ecd9",
             serif=True, numerals=KANJI,
             order=ordered("solution", "problems", "price", "benefits"),
-            english={"price": "Menu", "solution": "Our table", "problems": "On such a day", "information": "Visit us"},
+            english={"price": "Menu"},
+            upright=True,
             name_word="店名",
         ),
         Design(
@@ -84,14 +85,14 @@ DESIGNS = {
             accent="#95505f", on_accent="#ffffff", deep="#5d3b45", on_deep="#fdf3f1",
             serif=True, numerals=("i", "ii", "iii", "iv", "v"),
             order=ordered("problems", "solution", "price"),
-            english={"price": "Menu", "solution": "Concept", "problems": "For you", "benefits": "Every day"},
+            english={"price": "Menu"},
             name_word="サロン名",
         ),
         Design(
             "realestate", "RealEstateAgent",
             paper="#ffffff", soft="#eef2f5", ink="#1c2a38", quiet="#546474", line="#d3dce4",
             accent="#1b5a86", on_accent="#ffffff", deep="#142a3e", on_deep="#eef4f9",
-            english={"solution": "How we work", "problems": "Your questions", "information": "Company"},
+            english={"solution": "Policy"},
             name_word="会社名",
         ),
         Design(
@@ -99,7 +100,7 @@ DESIGNS = {
             paper="#ffffff", soft="#edf7f6", ink="#20393c", quiet="#4c686b", line="#cfe5e3",
             accent="#0c736f", on_accent="#ffffff", deep="#0f4f52", on_deep="#effaf9",
             order=ordered("information", "problems", "solution", "flow"),
-            english={"solution": "Our care", "information": "Hours & access", "flow": "Your visit"},
+            english={"solution": "Policy"},
             name_word="医院名", hours_word="診療時間",
         ),
         Design(
@@ -107,7 +108,7 @@ DESIGNS = {
             paper="#fffdf5", soft="#fdf3cf", ink="#263049", quiet="#55607a", line="#e9dcb0",
             accent="#2456b8", on_accent="#ffffff", deep="#24407a", on_deep="#fdf8e4",
             numerals=("1", "2", "3", "4", "5"),
-            english={"solution": "How we learn", "problems": "You, too?", "benefits": "And then", "price": "Courses"},
+            english={"price": "Course"},
             name_word="教室名", hours_word="受付時間",
         ),
         Design(
@@ -115,7 +116,7 @@ DESIGNS = {
             paper="#f6f5f2", soft="#ffffff", ink="#161616", quiet="#55534e", line="#d9d6ce",
             accent="#c2390f", on_accent="#ffffff", deep="#161616", on_deep="#f6f5f2",
             order=ordered("price", "solution", "benefits"),
-            english={"price": "Items", "solution": "Why", "flow": "Delivery", "information": "Shop"},
+            english={"price": "Item"},
             name_word="店名",
         ),
         Design(
@@ -123,7 +124,7 @@ DESIGNS = {
             paper="#fcfbf8", soft="#f2efe8", ink="#23262b", quiet="#5c5f65", line="#d9d4c8",
             accent="#23463a", on_accent="#ffffff", deep="#1e2d29", on_deep="#f3efe4",
             serif=True,
-            english={"solution": "Our stance", "price": "Fees", "information": "Office", "benefits": "Outcome"},
+            english={"solution": "Policy"},
             name_word="事務所名", hours_word="受付時間",
         ),
         Design(

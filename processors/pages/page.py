@@ -17,13 +17,15 @@ from jinja2 import FunctionLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
+from processors.pages.calls import SEND, Call, call_of, dialled, href_of, outside_words, phone_call
 from processors.pages.cards import og_image, thumbnail
-from processors.pages.copywriting import words_of
 from processors.pages.curated import Asset, Picture, pictures
 from processors.pages.designs import DESIGNS, Design, design_of
+from processors.pages.facts import form_of, line_of, phone_of, url_of
 from processors.pages.legal import forbids_testimonials, page_warnings
-from processors.pages.phrases import phrases
+from processors.pages.phrases import columns, name_phrases, phrases
 from processors.pages.slots import fill, slots, topics
+from processors.pages.words import words_of
 from processors.text import address, shown
 from schemas.copywriting import Copy
 from schemas.generation import GenerationRequest, Model, Sale
@@ -41,7 +43,7 @@ __all__ = [
     "thumbnail",
 ]
 
-TEMPLATE_VERSION = 2
+TEMPLATE_VERSION = 3
 LONGEST_DESCRIPTION = 120
 # A browser may break a line after these even with `word-break: keep-all`; a word joiner prevents it inside a phrase.
 _JOINT = re.compile(r"([」』）〕】！？])(?=.)")
@@ -63,9 +65,12 @@ class Page:
     site: str
     hours: str | None
     topics: list[str]
-    call: str
-    target: str
-    reachable: bool
+    call: Call
+    bar: tuple[Call, ...]
+    line: str | None
+    outside: str
+    send: str
+    reached: bool
     priced: bool
     form: dict[str, Any] | None
 
@@ -98,9 +103,19 @@ def _script_json(value: Any) -> Markup:
     return Markup(text)  # noqa: S704 - escaped above for a script element
 
 
-def _phrased(text: str) -> Markup:
-    """Return a heading that can break only between phrases."""
-    return Markup("<wbr>").join(escape(_JOINT.sub("\\1\u2060", phrase)) for phrase in phrases(text))
+def _phrased(text: str, name: str = "") -> Markup:
+    """Return a heading that can break only between phrases; a business's name is no phrase of its own."""
+    if name and name in text:
+        before, name, after = text.partition(name)
+        parts = [*phrases(before), *name_phrases(name), *phrases(after)]
+    else:
+        parts = phrases(text)
+    return Markup("<wbr>").join(escape(_JOINT.sub("\\1\u2060", phrase)) for phrase in parts)
+
+
+def _named(name: str) -> Markup:
+    """Return a business's name that breaks between its words."""
+    return Markup("<wbr>").join(escape(part) for part in name_phrases(name))
 
 
 @cache
@@ -108,7 +123,13 @@ def _environment() -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         loader=FunctionLoader(_source), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"script_json": _script_json, "phrased": _phrased, "shown": shown}
+    environment.filters |= {
+        "script_json": _script_json,
+        "phrased": _phrased,
+        "named": _named,
+        "columns": columns,
+        "shown": shown,
+    }
     return environment
 
 
@@ -149,34 +170,39 @@ def integrate(
 
 
 def _page(request: GenerationRequest, brief: Brief, words: dict[str, Any], design: Design, base_url: str) -> Page:
-    business, facts = request.business, request.facts
-    phone = shown(business.phone or "") or None
-    located = bool(business.address or facts.hours or facts.access)
+    facts, form, url, line = request.facts, form_of(request), url_of(request), line_of(request)
+    phone = phone_of(request)
+    call, dial = call_of(request, brief, words["hero"]["call"]), phone_call(request)
+    bar = (call,) if call.kind == "phone" else (dial, call) if dial else (call,) if call.kind != "more" else ()
     return Page(
         design=design,
-        headings=words_of(brief).headings,
+        headings=dict(words_of(brief).headings),
         pictures={role: Picture(drawing, role, base_url) for role, drawing in brief.drawings.items()},
-        name=shown(business.name) or "—",
+        name=shown(request.business.name) or "—",
         phone=phone,
-        dial="".join(letter for letter in phone or "" if letter in "+0123456789"),
-        url=address(business.url) if business.url else None,
-        site=shown(urlsplit(business.url).hostname or "") if business.url else "",
+        dial=dialled(phone or ""),
+        url=address(url) if url else None,
+        site=shown(urlsplit(url).hostname or "") if url else "",
         hours=shown(facts.hours or "") or None,
         topics=topics(request),
-        call=words["hero"]["call"],
-        target="#information" if located and brief.purpose == "visit" else "#contact",
-        reachable=bool(phone or business.url or business.form_url or located),
+        call=call,
+        bar=bar,
+        line=href_of(request, "line") if line else None,
+        outside=outside_words(brief, "line" if line else "url"),
+        send=SEND.get(brief.purpose, "この内容で送る"),
+        reached=bool(phone or form or line or url),
         priced=bool(facts.prices),
-        form=Form(action=address(business.form_url), purpose=brief.purpose).model_dump() if business.form_url else None,
+        form=Form(action=address(form), purpose=brief.purpose).model_dump() if form else None,
     )
 
 
 def _given(request: GenerationRequest) -> dict[str, dict[str, Any] | None]:
     """Return the sections that only the customer's facts fill; None for a section without facts."""
     business, facts = request.business, request.facts
-    url = address(business.url) if business.url else None
+    url = address(site) if (site := url_of(request)) else None
     voices = [] if forbids_testimonials(request.industry) else facts.testimonials
-    where = Information(address=business.address, hours=facts.hours, access=facts.access, phone=business.phone, url=url)
+    phone = phone_of(request)
+    where = Information(address=business.address, hours=facts.hours, access=facts.access, phone=phone, url=url)
     sections: dict[str, Model | None] = {
         "proof": Proof(testimonials=voices) if voices else None,
         "price": PriceList(prices=facts.prices) if facts.prices else None,

@@ -5,6 +5,8 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from processors.pages.keywords import opening
+from processors.pages.trades import trade_of
 from processors.text import cut, emphasised, shown
 from schemas.copywriting import NAME_SLOT, TOPIC_SLOT
 from schemas.generation import GenerationRequest, Model
@@ -29,9 +31,9 @@ def topics(request: GenerationRequest) -> list[str]:
 
 
 def slots(request: GenerationRequest) -> dict[str, str]:
-    """Return the value of each slot."""
-    topic = "・".join(topics(request)[:2]) or cut(shown(request.industry), TOPIC_LENGTH)
-    return {NAME_SLOT: shown(request.business.name), TOPIC_SLOT: topic}
+    """Return the value of each slot: the name, and a sentence with the keywords where one fits."""
+    trade = trade_of(request.industry).design
+    return {NAME_SLOT: shown(request.business.name), TOPIC_SLOT: opening(trade, topics(request))}
 
 
 def fill(value: Any, known: dict[str, str], emphasis: bool = False) -> Any:

@@ -1,6 +1,7 @@
-"""Trades: the rules that map the industry and purpose that a customer typed, and each trade's texts.
+"""Trades: the rules that map the industry and purpose that a customer typed.
 
 `trades.toml` lists the names of trades, with the design and the groups of advertising rules of each.
+`words.py` has the texts of a trade.
 """
 
 import re
@@ -8,7 +9,6 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
-from typing import Any
 
 from processors.pages.comparable import as_hiragana
 from processors.text import folded
@@ -50,24 +50,6 @@ class TradeMatch:
     groups: frozenset[str]
     reason: str
     known: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Trade:
-    """The texts of a trade: writing style, headings, buttons, and the built-in copy."""
-
-    name: str
-    style: str
-    law: str
-    headings: dict[str, str]
-    calls: dict[str, str]
-    hero: dict[str, dict[str, str]]
-    problems: list[str]
-    solution: dict[str, Any]
-    benefits: list[str]
-    flow: dict[str, list[dict[str, str]]]
-    faq: list[dict[str, str]]
-    closing: dict[str, dict[str, str]]
 
 
 @cache
@@ -118,12 +100,3 @@ def purpose_of(purpose: str) -> str:
     """Return the purpose of a page: recruit, booking, sale, visit, else inquiry."""
     typed = folded(purpose)
     return next((kind for kind, words in PURPOSES if any(word in typed for word in words)), "inquiry")
-
-
-@cache
-def trade(name: str) -> Trade:
-    """Return a trade's texts from its template file; raise KeyError for an unknown name."""
-    if name not in (*NAMES, RECRUIT):
-        raise KeyError(name)
-    source = files("processors").joinpath("templates", "words", f"{name}.toml").read_text("utf-8")
-    return Trade(name=name, **tomllib.loads(source))

@@ -52,7 +52,7 @@ def test_a_brief_is_normalised_and_contains_no_facts() -> None:
     other = brief_of(
         full(
             keywords=["ﾗｰﾒﾝ", "Abc "],
-            business={"name": "別の店"},
+            business={**BUSINESS, "name": "別の店", "phone": "06-1111-1111"},
             facts={**FACTS, "hours": "24時間", "prices": [{"label": "x", "yen": 1}]},
         )
     )

@@ -79,7 +79,9 @@ def test_a_page_without_facts_has_no_claims_or_dead_links(template: str) -> None
     found = Tags(html)
     assert not {"testimonials", "price", "information"} & set(found.sections)
     assert not {"form", "nav", "blockquote"} & set(found.names)
-    assert "円" not in html and "tel:" not in html and "class=call" not in html
+    assert "円" not in html and "tel:" not in html
+    calls = [value for tag, name, value in found.attributes if tag == "a" and name == "href" and value != "#main"]
+    assert calls == ["#solution"], "the only call leads to a section of the page"
 
 
 def test_facts_are_shown_unchanged() -> None:
@@ -200,7 +202,7 @@ def test_customer_text_cannot_inject_markup(kind: str) -> None:
     plain = Tags(html_of(full(keywords=["a", "b"], facts={**FACTS, "prices": FACTS["prices"][:1]})))
     html = html_of(full(industry=f"飲食{words}"[:50], keywords=[words[:50], "b"], business=business, facts=facts))
     found = Tags(html)
-    assert found.names == plain.names
+    assert [name for name in found.names if name != "wbr"] == [name for name in plain.names if name != "wbr"]
     assert found.shape == plain.shape
     assert "49" not in "".join(found.text).replace("10:49", "")
     assert not [letter for letter in html if letter in "\x00\x07\x1b\x7f\x85\u2028\u200b\ufeff\u202e\u2066\u200f"]

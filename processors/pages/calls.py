@@ -1,0 +1,92 @@
+"""Calls to action: where a page's buttons lead and what they say, by given facts and purpose."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from processors.pages.designs import design_of
+from processors.pages.facts import given_of, known, line_of, phone_of, url_of
+from processors.pages.words import Words, words_of
+from processors.text import address
+from schemas.generation import GenerationRequest
+from schemas.plan import Brief
+
+_ORDER = ("form", "line", "phone", "url", "place", "hours", "prices")
+ORDERS = {"visit": ("place", "hours", "form", "line", "phone", "url", "prices")}
+SHORT = {
+    "visit": "問い合わせる",
+    "booking": "予約する",
+    "inquiry": "問い合わせる",
+    "sale": "注文について聞く",
+    "recruit": "応募について聞く",
+}
+SEND = {"booking": "この内容で予約を申し込む", "sale": "この内容で注文を送る"}
+HREFS = {"form": "#contact", "place": "#information", "hours": "#information", "prices": "#price", "more": "#solution"}
+# words of a button that leads to something else than a form
+_ELSEWHERE = re.compile(r"見る|みる|場所|地図|電話|LINE|サイト|料金|価格|メニュー|購入|買う|ダウンロード|資料")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call to action: the kind of its target, its address on the page or outside, and its words."""
+
+    kind: str
+    href: str
+    words: str
+
+
+def kind_of_call(facts: Collection[str], purpose: str) -> str:
+    """Return the kind of target that suits the purpose best, or "more" if no fact gives any."""
+    return next((kind for kind in ORDERS.get(purpose, _ORDER) if kind in facts), "more")
+
+
+def call_words(kind: str, words: Words, purpose: str, hours_word: str) -> str:
+    """Return the words of a button that leads to a target of this kind."""
+    asked = "inquiry" if purpose == "visit" else purpose
+    short = words.calls.get(f"{asked}_short", SHORT[purpose])
+    return {
+        "form": words.calls.get(asked, words.calls["inquiry"]),
+        "line": f"LINEで{short}",
+        "phone": f"電話で{short}",
+        "url": "公式サイトで商品を見る" if purpose == "sale" else "公式サイトを見る",
+        "place": f"{words.place}の場所を見る",
+        "hours": f"{hours_word}を見る",
+        "prices": f"{words.headings['price']}を見る",
+        "more": "くわしく見る",
+    }[kind]
+
+
+def call_of(request: GenerationRequest, brief: Brief, written: str) -> Call:
+    """Return the page's main call to action.
+
+    `written` are the copy's words for it, which only a form can carry.
+    """
+    facts, purpose = known(given_of(request)), brief.purpose
+    kind = kind_of_call(facts, purpose)
+    own = call_words(kind, words_of(brief), purpose, design_of(brief.template).hours_word)
+    fits = kind == "form" and _ELSEWHERE.search(written) is None
+    return Call(kind, href_of(request, kind), written if fits else own)
+
+
+def outside_words(brief: Brief, kind: str) -> str:
+    """Return the words of the last button, which leaves the page for the LINE account or the site."""
+    return call_words(kind, words_of(brief), brief.purpose, "")
+
+
+def phone_call(request: GenerationRequest) -> Call | None:
+    """Return the call that dials the telephone number, or None without a number."""
+    return Call("phone", href_of(request, "phone"), "電話する") if phone_of(request) else None
+
+
+def href_of(request: GenerationRequest, kind: str) -> str:
+    """Return the address of a call's target, on the page or outside."""
+    if kind == "phone":
+        return f"tel:{dialled(phone_of(request) or '')}"
+    if kind in ("line", "url"):
+        return address((line_of(request) if kind == "line" else url_of(request)) or "")
+    return HREFS[kind]
+
+
+def dialled(phone: str) -> str:
+    """Return the telephone number as it is dialled."""
+    return "".join(letter for letter in phone if letter in "+0123456789")

@@ -1,0 +1,67 @@
+"""The first sentence of built-in copy, by the class of a request's keywords.
+
+Classes are dishes, places, occasions and others. `templates/words/keywords.toml` holds the classes and their sentences.
+"""
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from processors.text import folded
+
+MOST = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Class:
+    """A class of keywords: its words and endings, its trades, and its sentence for each trade."""
+
+    words: frozenset[str]
+    endings: tuple[str, ...]
+    excluded: frozenset[str]
+    only: tuple[str, ...]
+    single: bool
+    sentences: dict[str, str]
+
+    def has(self, keyword: str, trade: str) -> bool:
+        """Return whether the keyword belongs to this class in this trade."""
+        text = folded(keyword)
+        if (self.only and trade not in self.only) or text in self.excluded:
+            return False
+        return text in self.words or any(text.endswith(ending) and len(text) > len(ending) for ending in self.endings)
+
+
+@cache
+def classes() -> tuple[Class, ...]:
+    """Return the classes in the order in which they are tried."""
+    source = files("processors").joinpath("templates", "words", "keywords.toml").read_text("utf-8")
+    return tuple(_class(table) for table in tomllib.loads(source)["class"])
+
+
+def _class(table: dict[str, Any]) -> Class:
+    of_trades = {name: value for name, value in table.items() if isinstance(value, str) and name not in ("name", "say")}
+    return Class(
+        words=frozenset(folded(word) for word in table.get("words", ())),
+        endings=tuple(table.get("endings", ())),
+        excluded=frozenset(table.get("not", ())),
+        only=tuple(table.get("only", ())),
+        single=table.get("single", False),
+        sentences={"": table["say"], **of_trades},
+    )
+
+
+def opening(trade: str, keywords: Sequence[str]) -> str:
+    """Return a sentence for the readers whom the keywords mean; empty if no class fits.
+
+    Keywords of one class are joined; keywords of other classes stay out of it.
+    """
+    for first in keywords:
+        one = next((one for one in classes() if one.has(first, trade)), None)
+        if one is None or not (sentence := one.sentences.get(trade, one.sentences[""])):
+            continue
+        same = [first] if one.single else [word for word in keywords if one.has(word, trade)]
+        return sentence.format("や".join(same[:MOST]))
+    return ""

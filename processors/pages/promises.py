@@ -1,0 +1,57 @@
+"""Promises in a page's words, and the fact that each needs.
+
+A page without a telephone number does not ask for a call, and a page without an address does not show the way. A
+Japanese reader can correct the table; the words of facts themselves (a given access, a voice) are not checked.
+"""
+
+import re
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from processors.text import plain
+
+# a pattern, and the facts (or groups of facts) of which the page must have one
+PROMISES: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
+    (re.compile(pattern), needed)
+    for pattern, needed in (
+        (r"(?:お|ご)?電話|テレフォン|TEL", ("phone",)),
+        (r"フォーム|入力欄", ("form",)),
+        (r"LINE|ライン(?:で|から)", ("line",)),
+        (r"メール(?:で|から|にて)", ()),
+        (r"(?:公式|Web|ウェブ)サイト|ホームページ", ("url",)),
+        (r"お?問い?合(?:わ)?せ(?!の多い)|ご?連絡(?:く|下|を(?:お待|くだ))|ご返事|ご返信", ("contact",)),
+        (r"お?申し?込み?(?:く|下|む|を受|の流れ)|お知らせ(?:く|下)|資料請求|ご応募", ("contact",)),
+        (r"ご?予約(?:く|下|する|を(?:お待|承|受)|のとき|の際|の流れ|から)", ("reach",)),
+        (r"(?:注文|購入|応募|相談)(?:する(?!内容)|に(?:す|進)む)|ご注文く|ご相談く|ご相談を(?:お待|承)", ("reach",)),
+        (r"(?:お店|店|サロン|教室|医院|事務所|会社|職場|園|宿)の場所|地図|道順|行き方|最寄り?駅|徒歩", ("place",)),
+        (r"アクセス", ("place",)),
+        (r"(?:営業|診療|受付)時間|営業日|定休日|診療日", ("hours",)),
+        (r"(?:お品書き|メニュー表|料金表|価格表|(?:料金|費用|価格)のご案内|コースと料金|商品と価格)", ("prices",)),
+        (r"(?:料金|費用|価格|メニュー)を(?:見|ご覧)", ("prices",)),
+        (r"(?:お客様|ご利用者|受講された方|ご相談者|患者様|働く人)の声|体験談", ("testimonials",)),
+        (r"有資格|国家資格|免許番号|登録番号|許可番号", ("licences",)),
+    )
+)
+
+
+def unkept(text: str, facts: Collection[str]) -> str | None:
+    """Return the first words that promise what none of the facts gives, or None.
+
+    `facts` are the names that `facts.known` returns.
+    """
+    words = plain(text)
+    for pattern, needed in PROMISES:
+        if not any(name in facts for name in needed) and (match := pattern.search(words)) is not None:
+            return match[0]
+    return None
+
+
+def unkept_in(value: Any, facts: Collection[str]) -> Iterator[str]:
+    """Yield the promise that each text in a dumped copy breaks."""
+    if isinstance(value, str):
+        if (words := unkept(value, facts)) is not None:
+            yield words
+        return
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for child in children:
+        yield from unkept_in(child, facts)

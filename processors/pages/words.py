@@ -1,0 +1,142 @@
+"""The built-in words of a trade and of a kind of shop within it, chosen by the given facts.
+
+`templates/words/<trade>.toml` is a trade's file, `templates/words/kinds_<trade>.toml` that of its kinds. An entry of a
+list is a text, or a table with conditions: `needs` and `without` name facts or groups of facts, `purposes` the page's
+purposes. The first entries whose conditions hold are taken. `{by}` becomes the given ways of contact.
+"""
+
+import re
+import tomllib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from processors.pages.trades import GENERIC, NAMES, RECRUIT
+from processors.text import folded
+from schemas.plan import Brief
+
+# a short word of kana or letters is part of many others (パン in ジャパン), so it must be the text's end
+SHORT, _KANA = 3, re.compile("[a-zぁ-んァ-ヶー]+")
+CONDITIONS = ("needs", "without", "purposes")
+BY = (
+    ({"phone", "form", "line"}, "お電話、フォーム、LINEのいずれかで"),
+    ({"phone", "form"}, "お電話またはフォームから"),
+    ({"phone", "line"}, "お電話またはLINEで"),
+    ({"form", "line"}, "フォームまたはLINEから"),
+    ({"phone"}, "お電話で"),
+    ({"form"}, "フォームから"),
+    ({"line"}, "LINEで"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The texts of a trade or kind: writing style, law, place, headings, buttons, and the built-in copy."""
+
+    name: str
+    style: str
+    law: str
+    place: str
+    headings: Mapping[str, str]
+    calls: Mapping[str, str]
+    hero: Mapping[str, Mapping[str, str]]
+    problems: Sequence[Any]
+    solution: Mapping[str, Any]
+    benefits: Sequence[Any]
+    flow: Sequence[Mapping[str, Any]]
+    faq: Sequence[Mapping[str, Any]]
+    closing: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of shop: its trades, the words that name it, its drawings by role, and its own texts."""
+
+    name: str
+    trades: tuple[str, ...]
+    words: tuple[str, ...]
+    drawings: Mapping[str, str]
+    texts: Mapping[str, Any]
+
+
+def _table(name: str) -> dict[str, Any]:
+    source = files("processors").joinpath("templates", "words", f"{name}.toml")
+    return tomllib.loads(source.read_text("utf-8")) if source.is_file() else {}
+
+
+@cache
+def kinds() -> dict[str, Kind]:
+    """Return the kinds of all trades by name, in the order in which their words are looked for."""
+    found = {}
+    for trade in NAMES:
+        for name, table in _table(f"kinds_{trade}").items():
+            trades, named, drawings = (table.pop(key, ()) for key in ("trades", "words", "drawings"))
+            found[name] = Kind(name, (trade, *trades), tuple(folded(word) for word in named), dict(drawings), table)
+    return found
+
+
+def kind_of(trade: str, industry: str, keywords: Sequence[str]) -> str | None:
+    """Return the name of the kind that the industry names, or else a keyword; None for no known kind."""
+    for typed in (industry, *keywords):
+        text = folded(typed)
+        for kind in kinds().values():
+            if trade in kind.trades and any(_names(text, word) for word in kind.words):
+                return kind.name
+    return None
+
+
+def _names(text: str, word: str) -> bool:
+    return text.endswith(word) if len(word) < SHORT and _KANA.fullmatch(word) else word in text
+
+
+@cache
+def words(trade: str, kind: str | None = None) -> Words:
+    """Return the texts of a trade, with those of a kind in their place.
+
+    Raise KeyError for an unknown trade. The generic texts fill what a trade's file does not have.
+    """
+    if trade not in (*NAMES, RECRUIT):
+        raise KeyError(trade)
+    base = Words(name=trade, **{**_table(GENERIC), **_table(trade)})
+    own = kinds()[kind].texts if kind in kinds() else {}
+    both = {name: [*own[name], *getattr(base, name)] for name in ("faq", "closing") if name in own}
+    merged = {name: {**getattr(base, name), **own[name]} for name in ("headings", "calls", "hero") if name in own}
+    return replace(base, **{**own, **both, **merged})
+
+
+def words_of(brief: Brief) -> Words:
+    """Return the texts for a page: those of its trade and kind, or those for recruiting."""
+    return words(RECRUIT) if brief.purpose == RECRUIT else words(brief.trade, brief.kind)
+
+
+def chosen(entries: Sequence[Any], facts: Collection[str], purpose: str, most: int) -> list[Any]:
+    """Return the first entries whose conditions hold, without the conditions."""
+    fitting = (entry for entry in entries if isinstance(entry, str) or _holds(entry, facts, purpose))
+    return [_plain(entry) for entry, _ in zip(fitting, range(most), strict=False)]
+
+
+def _holds(entry: Mapping[str, Any], facts: Collection[str], purpose: str) -> bool:
+    return (
+        all(name in facts for name in entry.get("needs", ()))
+        and not any(name in facts for name in entry.get("without", ()))
+        and purpose in entry.get("purposes", (purpose,))
+    )
+
+
+def _plain(entry: Any) -> Any:
+    if isinstance(entry, str):
+        return entry
+    values = {name: value for name, value in entry.items() if name not in CONDITIONS}
+    return values["text"] if values.keys() == {"text"} else values
+
+
+def filled(value: Any, facts: Collection[str], price: str) -> Any:
+    """Return texts in which `{by}` names the ways of contact, and `{price}` the price list."""
+    if isinstance(value, str):
+        by = next((words for names, words in BY if names <= set(facts)), "")
+        return value.replace("{by}", by).replace("{price}", price)
+    if isinstance(value, Mapping):
+        return {key: filled(item, facts, price) for key, item in value.items()}
+    return [filled(item, facts, price) for item in value]
