@@ -8,8 +8,10 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import ValidationError
 from pydantic.json_schema import models_json_schema
 
+from processors.pages.facts import known
 from processors.pages.language import wrong_language
 from processors.pages.lint import forbidden
+from processors.pages.promises import unkept
 from processors.pages.reading import answered, objects
 from processors.text import emphasised, plain, walk
 from schemas.copywriting import CopyFields
@@ -81,6 +83,10 @@ def refused(part: dict[str, Any], fields: CopyFields) -> dict[str, str]:
     """Return the reason, by path, for each text of the sections that the page may not publish."""
     texts = walk(part)
     reasons = {path: wrong for path, words in texts if (wrong := wrong_language(words)) is not None}
+    facts = known(fields.given)
+    for path, words in texts:
+        if (promise := unkept(words, facts)) is not None:
+            reasons.setdefault(path, f"「{promise}」：ページに載る事実にありません。")
     for at, found in forbidden([words for _, words in texts], fields).items():
         reasons.setdefault(texts[at][0], " ".join(finding.reason for finding in found))
     return reasons

@@ -25,7 +25,7 @@ async def middle(page: Page, selector: str = "#it") -> tuple[float, float]:
 
 
 async def clicked(site: Site, page: Page, count: int = 1) -> str:
-    """Let the snippet decide which clicks are dead, until it has posted `count`; return the letters of all clicks.
+    """Wait until the snippet has posted `count` clicks; return the letters of all clicks.
 
     The page's clock is Playwright's. Firefox may get a click a little after Playwright has sent it.
     """
