@@ -22,7 +22,7 @@ from seaweedfs_bucket import Bucket
 
 from infra.embedded.process import Server
 from infra.llm.breaker import State
-from infra.llm.candidate import Candidate, Watchers
+from infra.llm.candidate import Candidate, Patience, Watchers
 from infra.llm.endpoint import Endpoint
 from infra.redis.budget import Caps, Payer
 from infra.redis.line import RedisLine
@@ -254,7 +254,9 @@ class Diary:
         self.watchers = Watchers(attempt=self._attempt, breaker=self._breaker)
 
     def _attempt(self, attempt: Attempt) -> None:
-        if not self.SILENT.match(attempt.outcome):
+        silent_s = Patience().silent_s
+        silence = attempt.outcome == "first_token_timeout" and attempt.total_ms >= 990 * silent_s
+        if silence or not self.SILENT.match(attempt.outcome):
             self.counted.setdefault(attempt.provider, []).append(attempt.outcome)
 
     def _breaker(self, endpoint: Endpoint, state: State) -> None:
