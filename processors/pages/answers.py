@@ -85,7 +85,8 @@ def refused(part: dict[str, Any], fields: CopyFields) -> dict[str, str]:
     reasons = {path: wrong for path, words in texts if (wrong := wrong_language(words)) is not None}
     facts = known(fields.given)
     for path, words in texts:
-        if (promise := unkept(words, facts)) is not None:
+        # a model's button is used only where the page has a form
+        if not path.endswith(".call") and (promise := unkept(words, facts)) is not None:
             reasons.setdefault(path, f"「{promise}」：ページに載る事実にありません。")
     for at, found in forbidden([words for _, words in texts], fields).items():
         reasons.setdefault(texts[at][0], " ".join(finding.reason for finding in found))

@@ -147,8 +147,8 @@ def test_common_wrong_shapes_of_answers_are_repaired() -> None:
     )
     many = parse(FIELDS, "faq", json.dumps({"faq": {"items": items * 4}}))
     assert len(many["faq"]["items"]) == 6
-    flow = parse(FIELDS, "flow", json.dumps({"flow": ["ご予約：日時と人数をお知らせください。"] * 3}))
-    assert flow["flow"]["steps"][0] == {"title": "ご予約", "text": "日時と人数をお知らせください。"}
+    flow = parse(FIELDS, "flow", json.dumps({"flow": ["ご予約：日時と人数をお選びください。"] * 3}))
+    assert flow["flow"]["steps"][0] == {"title": "ご予約", "text": "日時と人数をお選びください。"}
 
 
 def test_headlines_are_normalised_and_markup_is_removed() -> None:
