@@ -167,8 +167,12 @@ async def test_a_phone_stays_a_phone_when_it_is_turned(site: Site, visit: Visit)
     assert site.accepted[-1].device == "mobile"
 
 
-async def test_events_before_a_new_size_belong_to_the_old_size(site: Site, visit: Visit) -> None:
-    page = await visit(html=HEAD + "<body style='margin:0;height:3000px'>")
+LATE = "addEventListener('resize', (event) => event.stopImmediatePropagation(), true)"
+
+
+@pytest.mark.parametrize("init", ["", LATE], ids=["event", "no event yet"])
+async def test_events_before_a_new_size_belong_to_the_old_size(site: Site, visit: Visit, init: str) -> None:
+    page = await visit(html=HEAD + "<body style='margin:0;height:3000px'>", init=init)
     before = await page.evaluate("document.documentElement.clientWidth")  # some browsers' scroll bars take 12 px
     await page.mouse.click(1_200, 300)
     await page.set_viewport_size({"width": 500, "height": HEIGHT})

@@ -35,7 +35,7 @@
   // the places in an event
   const TYPE = 0, AT = 1, X = 2, Y = 3, DWELL = 4, FIXED = 5, UNDECIDED = 6;
 
-  const { abs, min, max, round } = Math, now = () => round(Date.now()); // some pages make Date.now() more exact
+  const { min, max, round } = Math, now = () => round(Date.now()); // some pages make Date.now() more exact
   const safely = (work) => (...all) => { try { return work(...all); } catch { /* a page must never notice us */ } };
   const later = (work, ms) => setTimeout(safely(work), ms);
   const on = (target, listeners) => {
@@ -64,7 +64,7 @@
   const measure = () => {
     const page = frame();
     viewW = page.clientWidth;
-    // in quirks mode, a document without a scrolling element has no sizes of its own
+    // in quirks mode, a document without a scrolling element has no height of its own
     viewH = document.scrollingElement ? page.clientHeight : innerHeight;
     if (scrolls(page) && !clipped("overflowY")) scroller = page;
     // a page that scrolled stays the page while a dialog locks it
@@ -138,7 +138,7 @@
     if (!allowed) return;
     open();
     if (now() - events[0]?.[AT] > GAP_MS) flush(true);
-    if (!frozen && opened) measure();
+    resized();
     const event = [type, now(), round(x), round(y), min(GAP_MS, dwell), fixed, undecided];
     events.push(event);
     if (type === "s") {
@@ -209,10 +209,10 @@
     for (const key of all) if ((kept -= store[key].length) < 0) drop(key);
     // browsers refuse more than 64 KiB of requests that outlive the page, ours and the page's together
     for (const key of leaving ? all : all.reverse()) {
-      const value = store[key] || "", until = value.slice(0, 13), body = value.slice(13), bytes = new Blob([body]).size;
+      const value = store[key] || "", until = value.slice(0, 13), body = value.slice(13);
       if (!(until > now())) drop(key);
-      else if ((leaving || !flying[0] && now() >= waitUntil) && bytes < room && !flying.includes(key)) {
-        room -= bytes;
+      else if ((leaving || !flying[0] && now() >= waitUntil) &&
+        (room -= new Blob([body]).size) > 0 && !flying.includes(key)) {
         put(key, min(until, now() + KEEP_TRIED_MS) + body);
         flying.push(key);
         post(key, body);
@@ -267,8 +267,8 @@
     if (element === document.body || !element.localName) return;
     const css = style(element), box = element.getBoundingClientRect(), edge = scroller.getBoundingClientRect();
     return css.position === "fixed" ? !element.offsetParent : css.position === "sticky" && (
-      top() && abs(box.top - parseFloat(css.top) - max(0, edge.top)) < 2 ||
-      abs(min(viewH, edge.bottom) - box.bottom - parseFloat(css.bottom)) < 2);
+      top() && (box.top - parseFloat(css.top) - max(0, edge.top)) ** 2 < 4 ||
+      (min(viewH, edge.bottom) - box.bottom - parseFloat(css.bottom)) ** 2 < 4);
   };
   /* Return the place of the event: pixels of the page, or of the viewport if the element keeps its place there. */
   const look = (path, { clientX: x, clientY: y }) => {
@@ -290,7 +290,7 @@
     const unseen = !target.shadowRoot && customElements.get(target.localName) || target.closest(UNSEEN);
     pressedAt = 0;
     clicks.push([x, y, at, since]);
-    const near = clicks.filter((one) => at - one[2] <= RAGE_MS && Math.hypot(one[0] - x, one[1] - y) <= RAGE_PX);
+    const near = clicks.filter((one) => at - one[2] <= RAGE_MS && (one[0] - x) ** 2 + (one[1] - y) ** 2 <= RAGE_PX ** 2);
     if (near.length >= 3 && !unseen && changedAt < near[0][3]) return record("r", x, y, 0, fixed);
     const mark = record("c", x, y, 0, fixed, true);
     later(() => {
@@ -321,17 +321,20 @@
   };
   const settled = () => {
     open();
-    measure();
+    resized();
     if (top() === y) return; // a box within the page, or sideways
     exposure();
     y = top();
     record("s", 0, y);
   };
-  /* Events before a new size belong to the old size. */
+  /* Measure the page. Events before a new size belong to the old size; the browser tells of a new size some time later. */
   const resized = () => {
-    if (!opened || frame().clientWidth === viewW && frame().clientHeight === viewH) return;
+    if (!opened || frozen) return;
     frozen = true;
-    if (events[0] || attend() - seen > REST_MS) flush(true);
+    const page = document.scrollingElement;
+    if (page && (page.clientWidth !== viewW || page.clientHeight !== viewH) && (events[0] || attend() - seen > REST_MS)) {
+      flush(true);
+    }
     frozen = false;
     measure();
   };
