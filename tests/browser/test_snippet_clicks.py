@@ -25,7 +25,7 @@ async def middle(page: Page, selector: str = "#it") -> tuple[float, float]:
 
 
 async def clicked(site: Site, page: Page, count: int = 1) -> str:
-    """Let the snippet decide which clicks are dead, until it has posted `count`; return the letters of all clicks.
+    """Return the letters of all clicks, once the snippet has decided and posted `count`.
 
     The page's clock is Playwright's. Firefox may get a click a little after Playwright has sent it.
     """
@@ -232,7 +232,14 @@ async def test_only_elements_that_keep_their_place_are_fixed(site: Site, visit: 
 
 
 # around a fixed element that these do not carry, and that these carry
-CARRIERS = ["", "transform:translateX(0)", "translate:1px", "filter:blur(0)", "will-change:transform", "perspective:9px"]
+CARRIERS = [
+    "",
+    "transform:translateX(0)",
+    "translate:1px",
+    "filter:blur(0)",
+    "will-change:transform",
+    "perspective:9px",
+]
 
 
 async def test_a_fixed_element_is_fixed_unless_an_element_around_carries_it(site: Site, visit: Visit) -> None:
@@ -246,7 +253,7 @@ async def test_a_fixed_element_is_fixed_unless_an_element_around_carries_it(site
     sticky = (
         "<div style='position:absolute;left:600px;top:0;height:2900px;transform:translateX(0)'>"
         + box.format("sticky;top:300px")
-        + "<p id=p popover=manual style='left:700px;top:300px;width:50px;height:50px;margin:0;border:0;padding:0'></p></div>"
+        + "<p id=p popover=manual style='left:700px;top:300px;width:50px;height:50px;margin:0'></p></div>"
     )
     page = await visit(clock=True, html=BLANK + carried + sticky)
     await scroll_to(page, 1_000)
