@@ -25,7 +25,7 @@ async def middle(page: Page, selector: str = "#it") -> tuple[float, float]:
 
 
 async def clicked(site: Site, page: Page, count: int = 1) -> str:
-    """Wait until the snippet has posted `count` clicks; return the letters of all clicks.
+    """Return the letters of all clicks, once the snippet has decided and posted `count`.
 
     The page's clock is Playwright's. Firefox may get a click a little after Playwright has sent it.
     """
@@ -253,8 +253,7 @@ async def test_a_fixed_element_is_fixed_unless_an_element_around_carries_it(site
     sticky = (
         "<div style='position:absolute;left:600px;top:0;height:2900px;transform:translateX(0)'>"
         + box.format("sticky;top:300px")
-        + "<p id=p popover=manual style='left:700px;top:300px;width:50px;height:50px;margin:0;border:0;padding:0'></p>"
-        + "</div>"
+        + "<p id=p popover=manual style='left:700px;top:300px;width:50px;height:50px;margin:0'></p></div>"
     )
     page = await visit(clock=True, html=BLANK + carried + sticky)
     await scroll_to(page, 1_000)

@@ -180,8 +180,9 @@ async def test_events_before_a_new_size_belong_to_the_old_size(site: Site, visit
     await flush(page, site)
     [clicked] = [beacon for beacon in site.accepted if set(beacon.type) & set("crd")]
     assert (clicked.viewport_w, clicked.device) == (before, "desktop")
+    after = await page.evaluate("document.documentElement.clientWidth")
+    await site.until(lambda: site.accepted[-1].viewport_w == after)
     assert {beacon.device for beacon in site.accepted} == {"desktop"}
-    assert site.accepted[-1].viewport_w == await page.evaluate("document.documentElement.clientWidth")
 
 
 async def test_attention_before_a_new_size_belongs_to_the_old_size(site: Site, visit: Visit) -> None:

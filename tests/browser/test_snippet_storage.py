@@ -109,7 +109,8 @@ async def test_any_page_drops_tried_beacons_after_twenty_minutes(site: Site, vis
 
 @full_only
 async def test_the_store_is_bounded_and_keeps_the_newest(site: Site, visit: Visit) -> None:
-    page = await visit(init="window.fetch = () => new Promise(() => {})")  # 400 departures would post thousands of times
+    silence = "window.fetch = () => new Promise(() => {})"  # 400 departures would post thousands of times
+    page = await visit(init=silence)
     await page.evaluate("""async () => { for (let at = 0; at < 400; at++) {
         history.pushState({}, "", "/" + at);
         await new Promise((done) => setTimeout(done, 2));
