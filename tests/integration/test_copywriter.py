@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from harness import full_only
 from providers import QUICK, simulated
 from seaweedfs_bucket import Bucket
 
@@ -280,6 +281,7 @@ async def test_copy_arrives_in_time_when_the_provider_hangs(stores: Any, fault: 
         assert written.status == "fallback" and time.monotonic() - started < 5
 
 
+@full_only  # which calls hang is drawn, so it may take many pages
 async def test_finished_groups_are_used_when_time_runs_out(stores: Any) -> None:
     async with workers(*stores, faulty("hang_first", 0.6), llm_first_token_s=20.0) as it:
         mixed = []
