@@ -65,7 +65,6 @@ WORKING = {
     "focus within": "<style>nav p{display:none} nav:focus-within p{display:block}</style>"
     "<nav><button id=it>品書き</button><p>中身</p></nav>",
     "seek": f"<audio id=a src='{SILENCE}'></audio><button id=it onclick='a.currentTime = 0'>頭</button>",
-    "mute": "<audio id=a></audio><button id=it onclick='a.muted = !a.muted'>音</button>",
     "full screen": "<button id=it onclick='document.documentElement.requestFullscreen()'>全画面</button>",
     "print": "<button id=it onclick='dispatchEvent(new Event(`beforeprint`))'>印刷</button>",
     "checked": "<style>#b:checked + *{color:red}</style><input id=b type=checkbox hidden><label for=b id=it>印</label>",

@@ -212,7 +212,7 @@
       const value = store[key] || "", until = value.slice(0, 13), body = value.slice(13);
       if (!(until > now())) drop(key);
       else if ((leaving || !flying[0] && now() >= waitUntil) &&
-        (room -= new Blob([body]).size) > 0 && !flying.includes(key)) {
+        (room -= new TextEncoder().encode(body).length) > 0 && !flying.includes(key)) {
         put(key, min(until, now() + KEEP_TRIED_MS) + body);
         flying.push(key);
         post(key, body);
@@ -411,7 +411,7 @@
         begin();
       },
       // each of these shows that a press has done something
-      toggle: changed, play: changed, pause: changed, seeking: changed, volumechange: changed,
+      toggle: changed, play: changed, pause: changed, seeking: changed,
       fullscreenchange: changed, beforeprint: changed
     });
     const { navigation } = window, { clipboard } = navigator;
