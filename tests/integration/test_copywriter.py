@@ -201,7 +201,6 @@ async def test_an_abandoned_lock_costs_only_its_expiry(stores: Any) -> None:
     async with workers(*stores, QUICK) as it:
         order = it.order()
         await it.one.results._line.redis.set(f"lp:flight:{order.key}", "dead", px=1_500)
-        started = time.monotonic()
         written = await it.one.copywriter.write(order)
         assert written.status == "ok"
 
