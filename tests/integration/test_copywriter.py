@@ -16,9 +16,10 @@ from harness import full_only
 from providers import QUICK, simulated
 from seaweedfs_bucket import Bucket
 
+from infra.caps import Caps
 from infra.embedded.process import Server
 from infra.redis import budget
-from infra.redis.budget import Caps, Payer
+from infra.redis.budget import Payer
 from infra.redis.line import RedisLine
 from infra.s3.objects import Objects
 from processors.pages.brief import brief_of
