@@ -1,4 +1,7 @@
-"""Caps of a tenant's spending on model calls. A module of its own, because settings need it without a Redis client."""
+"""Caps of a tenant's spending on model calls.
+
+The module is separate from the ledger because settings need it without a Redis client.
+"""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,6 +1,6 @@
-"""Every page is valid HTML by the Nu Html Checker, which runs offline. The short run checks every fifth page.
+"""Every page is valid HTML by the Nu Html Checker, which runs offline.
 
-The checker is the npm package vnu-jar, fetched once into .lpstream/vnu; without npm or Java the test is skipped.
+The short run checks every fifth page. The checker is the npm package vnu-jar, fetched once into .lpstream/vnu; without npm or Java the test is skipped.
 """
 
 import hashlib
