@@ -1,6 +1,7 @@
 """Every page is valid HTML by the Nu Html Checker, which runs offline.
 
-The short run checks every fifth page. The checker is the npm package vnu-jar, fetched once into .lpstream/vnu; without npm or Java the test is skipped.
+The short run checks every fifth page. The checker is the npm package vnu-jar, fetched once into .lpstream/vnu.
+Without npm or Java the test is skipped.
 """
 
 import hashlib
