@@ -11,6 +11,7 @@ import shutil
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +19,8 @@ from PIL import Image
 
 from schemas.errors import LpstreamError
 
+# `lpstream up` and the demo put a Chromium here if the machine has none (infra/embedded/browser.py)
+FETCHED = Path(__file__).resolve().parents[1] / ".lpstream" / "chromium" / "chromium"
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 ASSET = re.compile(rb"/(assets/[A-Za-z0-9._-]{1,200})")
 MOST_ASSETS, MOST_H, PATIENCE_MS = 64, 12_000, 15_000
@@ -46,12 +49,12 @@ class PageFiles:
 
 
 def find_chromium(setting: str) -> str | None:
-    """Return the browser's path, or None for `off` or if there is none. `auto` searches PATH."""
+    """Return the browser's path, or None for `off` or if there is none. `auto` searches PATH, then FETCHED."""
     if setting == "off" or find_spec("playwright") is None:
         return None
     if setting != "auto":
         return shutil.which(setting)
-    return next((path for name in NAMES if (path := shutil.which(name))), None)
+    return next((path for name in (*NAMES, str(FETCHED)) if (path := shutil.which(name))), None)
 
 
 def assets_in(html: bytes) -> list[str]:
