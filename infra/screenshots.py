@@ -49,7 +49,10 @@ class PageFiles:
 
 
 def find_chromium(setting: str) -> str | None:
-    """Return the browser's path, or None for `off` or if there is none. `auto` searches PATH, then FETCHED."""
+    """Return the browser's path, or None for `off` or if there is none.
+
+    `auto` searches PATH, then FETCHED.
+    """
     if setting == "off" or find_spec("playwright") is None:
         return None
     if setting != "auto":

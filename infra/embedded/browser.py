@@ -40,7 +40,10 @@ FONTS = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">
 
 
 def ensure_chromium(setting: str, say: Callable[[str], None]) -> None:
-    """Fetch Chromium if the setting is `auto` and this machine has none. A failure only means plain maps."""
+    """Fetch Chromium if the setting is `auto` and this machine has none.
+
+    A failure only means maps without pictures.
+    """
     if setting != "auto" or find_chromium(setting) is not None:
         return
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):

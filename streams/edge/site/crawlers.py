@@ -19,7 +19,7 @@ async def robots(request: web.BaseRequest, services: Services, *, caller: Caller
 async def sitemap(
     request: web.BaseRequest, services: Services, *, caller: Caller | None, part: str = ""
 ) -> web.Response:
-    """Return the sitemap of all published pages, as XML: an index of its parts if there are over 50,000."""
+    """Return the sitemap of all published pages: an index of parts if there are over 50,000."""
     with needing("The page store"):
         text = await services.sitemaps.get(part)
     if text is None:

@@ -44,7 +44,10 @@ SAFE = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "strict-origin-w
 
 
 async def page(request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str) -> web.Response:
-    """Return a published page; 410 if it was published and erased, else 404, as pages that people can read."""
+    """Return a published page.
+
+    Else 410 if it was published and erased, or 404. Both are pages that people can read.
+    """
     cached = await _page(services, lp_id)
     if cached is None:
         return await _missing(request, services, lp_id)

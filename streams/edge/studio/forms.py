@@ -41,7 +41,7 @@ class Wrong(NamedTuple):
 
 
 def read(form: dict[str, str], tenant_id: str) -> tuple[dict[str, str], GenerationRequest | None, dict[str, Wrong]]:
-    """Return the fields, the request or None, and the error of each wrong field in the form's order."""
+    """Return the fields, the request or None, and the errors by field in the form's order."""
     given = EMPTY | {name: form[name].strip()[:LONGEST] for name in FIELDS if name in form}
     prices = {number: _price(line) for number, line in _lines(given["prices"])}
     bad = {number for at, (number, price) in enumerate(prices.items()) if price is None or at >= MOST_PRICES}
@@ -117,6 +117,9 @@ def _price(line: str) -> dict[str, Any] | None:
 
 
 def _place(path: tuple[int | str, ...]) -> tuple[str, int | None]:
-    """Return the form's field for a path in the request, such as `name` for business.name, and its index in a list."""
+    """Return the form's field for a path in the request, and the index in its list.
+
+    The path business.name has the field `name`.
+    """
     field = next((part for part in reversed(path) if part in FIELDS), "other")
     return str(field), next((part for part in path if isinstance(part, int)), None)
