@@ -33,7 +33,10 @@ def source_key(lp_id: str) -> str:
 
 
 def erased_key(lp_id: str) -> str:
-    """Return the key of the object that says that a page was published and erased. It does not hold the page's id."""
+    """Return the key of the object that says that a page was published and erased.
+
+    It does not hold the page's id.
+    """
     return f"gone/{hashlib.sha256(lp_id.encode()).hexdigest()}"
 
 

@@ -71,7 +71,7 @@ def test_a_small_input_takes_little_processor_time(name: str) -> None:
 
 @pytest.mark.parametrize("yen", ["9" * 4_900, "9" * 40, "1" + "0" * 13, "1,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,2"])
 def test_a_price_out_of_range_is_an_error(yen: str) -> None:
-    assert prices(f"ラーメン {yen}")[1] == {"prices": "error_prices"}
+    assert prices(f"ラーメン {yen}")[1] == {"prices": Wrong("error_prices", (1,))}
 
 
 def test_common_spellings_of_prices_are_accepted() -> None:

@@ -1,4 +1,4 @@
-"""The routes that search engines and browsers ask for by themselves: robots.txt, the sitemap, an icon."""
+"""The routes that programs ask for by themselves: robots.txt, the sitemap, an icon."""
 
 from aiohttp import web
 
