@@ -12,7 +12,12 @@ from typer.testing import CliRunner
 from streams.__main__ import COMMANDS, app
 
 ROOT = Path(__file__).parents[2]
-PROGRAMS = ("streams.proof.documents", "streams.proof.pictures", "streams.proof.provider.profile_table")
+PROGRAMS = (
+    "streams.proof.doc_pictures",
+    "streams.proof.documents",
+    "streams.proof.pictures",
+    "streams.proof.provider.profile_table",
+)
 SCRIPTS = (ROOT / "infra" / "compose" / "prepare",)
 
 
