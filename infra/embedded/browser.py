@@ -50,7 +50,7 @@ def ensure_chromium(setting: str, say: Callable[[str], None]) -> None:
         say(f"no Chromium: {WITHOUT}")
         return
     say("fetching Chromium for the pictures under the maps (70 MB, only once; LPSTREAM_CHROMIUM=off: no fetch)")
-    FETCHED.parent.mkdir(parents=True, exist_ok=True)
+    FETCHED.parent.parent.mkdir(parents=True, exist_ok=True)
     with (FETCHED.parent.parent / "chromium.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
