@@ -17,6 +17,24 @@ COMMANDS = (
 )  # fmt: skip
 
 
+OUTPUTS = ("bench --only fold --out", "demo --out", "settings --write", "verify --out", "verify --scenario peak --out")
+
+
+@pytest.mark.parametrize("command", OUTPUTS)
+def test_an_output_that_cannot_be_written_is_named_first(command: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    done = CliRunner().invoke(app, [*command.split(), str(file / "below")])
+    assert isinstance(done.exception, LpstreamError), (done.exception, done.output)
+    assert str(done.exception).startswith(f"{command.split()[-1]} {file}") and "nothing was done" in str(done.exception)
+
+
+def test_a_missing_folder_of_an_output_is_made(tmp_path: Path) -> None:
+    page = tmp_path / "new" / "settings.md"
+    assert CliRunner().invoke(app, ["settings", "--write", str(page)]).exit_code == 0
+    assert "LPSTREAM_" in page.read_text("utf-8")
+
+
 @pytest.mark.parametrize("stale", [False, True], ids=["never ran", "was killed"])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_without_a_stack_names_data(
