@@ -11,6 +11,7 @@ import shutil
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +19,14 @@ from PIL import Image
 
 from schemas.errors import LpstreamError
 
+# `lpstream up` and the demo put a Chromium here if the machine has none (infra/embedded/browser.py)
+FETCHED = Path(__file__).resolve().parents[1] / ".lpstream" / "chromium" / "chromium"
+# kernel settings, and the value by which users may make no namespaces (Ubuntu, Debian, all)
+NO_NAMESPACES = {
+    Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"): "1",
+    Path("/proc/sys/kernel/unprivileged_userns_clone"): "0",
+    Path("/proc/sys/user/max_user_namespaces"): "0",
+}
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 ASSET = re.compile(rb"/(assets/[A-Za-z0-9._-]{1,200})")
 MOST_ASSETS, MOST_H, PATIENCE_MS = 64, 12_000, 15_000
@@ -46,12 +55,15 @@ class PageFiles:
 
 
 def find_chromium(setting: str) -> str | None:
-    """Return the browser's path, or None for `off` or if there is none. `auto` searches PATH."""
+    """Return the browser's path, or None for `off` or if there is none.
+
+    `auto` searches PATH, then FETCHED.
+    """
     if setting == "off" or find_spec("playwright") is None:
         return None
     if setting != "auto":
         return shutil.which(setting)
-    return next((path for name in NAMES if (path := shutil.which(name))), None)
+    return next((path for name in (*NAMES, str(FETCHED)) if (path := shutil.which(name))), None)
 
 
 def assets_in(html: bytes) -> list[str]:
@@ -70,7 +82,7 @@ def take(page: PageFiles, width: int, viewport_h: int, chromium: str) -> bytes:
     environment = {
         name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "FONTCONFIG_FILE") if name in os.environ
     }
-    arguments = [*ARGUMENTS, *(["--no-sandbox"] if os.getuid() == 0 else [])]
+    arguments = [*ARGUMENTS, *([] if _sandboxed(chromium) else ["--no-sandbox"])]
     try:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(
@@ -82,6 +94,15 @@ def take(page: PageFiles, width: int, viewport_h: int, chromium: str) -> bytes:
                 browser.close()
     except Error as error:
         raise LpstreamError(f"Chromium: {str(error).splitlines()[0][:200]}") from error
+
+
+def _sandboxed(chromium: str) -> bool:
+    """Return whether Chromium can start with its sandbox.
+
+    It cannot as root. A fetched one, which has no setuid helper, also cannot where the kernel refuses namespaces.
+    """
+    refused = any(file.exists() and file.read_text().strip() == value for file, value in NO_NAMESPACES.items())
+    return os.getuid() != 0 and not (chromium == str(FETCHED) and refused)
 
 
 def _taken(browser: Any, page: PageFiles, width: int, viewport_h: int) -> bytes:

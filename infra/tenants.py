@@ -121,6 +121,11 @@ class Tenants:
         """The SHA-256 of every token."""
         return [token.sha256 for tenant in self._tenants for token in tenant.token]
 
+    @property
+    def ids(self) -> list[str]:
+        """The id of every tenant."""
+        return list(self._by_id)
+
     def caller(self, token: str) -> Caller | None:
         """Return the tenant and role of the token, or None."""
         return self.holder(digest_of(token))

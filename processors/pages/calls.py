@@ -21,6 +21,7 @@ SHORT = {
     "recruit": "応募について聞く",
 }
 SEND = {"booking": "この内容で予約を申し込む", "sale": "この内容で注文を送る"}
+_SENDS = re.compile(r"送信|送る|この内容")
 HREFS = {"form": "#contact", "place": "#information", "hours": "#information", "prices": "#price", "more": "#solution"}
 # words of a button that leads to something else than a form
 _ELSEWHERE = re.compile(r"見る|みる|場所|地図|電話|LINE|サイト|料金|価格|メニュー|購入|買う|ダウンロード|資料")
@@ -59,12 +60,12 @@ def call_words(kind: str, words: Words, purpose: str, hours_word: str) -> str:
 def call_of(request: GenerationRequest, brief: Brief, written: str) -> Call:
     """Return the page's main call to action.
 
-    `written` are the copy's words for it, which only a form can carry.
+    `written` are the copy's words for it, which only a form can carry. They are not those of a button that sends.
     """
     facts, purpose = known(given_of(request)), brief.purpose
     kind = kind_of_call(facts, purpose)
     own = call_words(kind, words_of(brief), purpose, design_of(brief.template).hours_word)
-    fits = kind == "form" and _ELSEWHERE.search(written) is None
+    fits = kind == "form" and not _ELSEWHERE.search(written) and not _SENDS.search(written)
     return Call(kind, href_of(request, kind), written if fits else own)
 
 

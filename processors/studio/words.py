@@ -78,6 +78,8 @@ ENGLISH = {
     "error_access": "enter up to 200 characters",
     "error_prices": "enter at most 50 lines, each with a name and a price, such as 5,500円〜",
     "error_other": "this value is not allowed",
+    "error_lines": "line {lines}: {told}",
+    "error_words": "“{words}”: {told}",
     "making": "Your page is being made",
     "making_lead": "This takes up to ten seconds. You may leave this page; the work continues.",
     "progress": "Progress",
@@ -162,7 +164,7 @@ ENGLISH = {
     "time_in_view": "Mean time in view",
     "nothing_counted": "There is no data for this time.",
     "same_scale": "Both maps use the same colour scale, per pageview.",
-    "wrong_time": "Choose a start before the end.",
+    "wrong_time": "choose a start before the end, at most 400 days apart",
 }
 JAPANESE = {
     "product": "lpstream スタジオ",
@@ -240,6 +242,8 @@ JAPANESE = {
     "error_access": "200文字以内で入力してください",
     "error_prices": "品名と金額を1行に1件、50件まで入力してください（カット 5,500円〜 など）",
     "error_other": "この値は使えません",
+    "error_lines": "{lines}行目：{told}",
+    "error_words": "「{words}」：{told}",
     "making": "ページを作成しています",
     "making_lead": "最長10秒ほどかかります。この画面を閉じても作成は続きます。",
     "progress": "進み具合",
@@ -324,6 +328,6 @@ JAPANESE = {
     "time_in_view": "平均表示時間",
     "nothing_counted": "この期間の計測データはありません。",
     "same_scale": "二つの図の色は、閲覧1回あたりで同じ尺度です。",
-    "wrong_time": "開始は終了より前にしてください。",
+    "wrong_time": "開始は終了より前に、間は400日以内にしてください",
 }
 WORDS: dict[Language, dict[str, str]] = {"en": ENGLISH, "ja": JAPANESE}

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from schemas.errors import LpstreamError
-from streams.local.console import AsJson, out, say
+from streams.local.console import AsJson, out, say, writable_file
 
 Row = dict[str, Any]
 ROUNDS = 3
@@ -53,6 +53,7 @@ def bench(
     names = [name.strip() for name in only.split(",")] if only else list(PARTS)
     if unknown := sorted(set(names) - PARTS.keys()):
         raise LpstreamError(f"--only {unknown[0]}: unknown; give ids of {', '.join(PARTS)}")
+    writable_file("--out", target)
     rows: list[Row] = []
     for name in names:
         say(f"{name} …")
@@ -84,11 +85,7 @@ def _shown(value: float | None) -> str:
 
 def _merge(target: Path, rows: list[Row]) -> None:
     """Write rows to the file; they replace rows with the same ids."""
-    try:
-        old: list[Row] = json.loads(target.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        old = []
+    old: list[Row] = json.loads(target.read_text(encoding="utf-8") or "[]")
     new_ids = {row["id"] for row in rows}
-    target.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps([row for row in old if row["id"] not in new_ids] + rows, ensure_ascii=False, indent=2)
     target.write_text(text + "\n", encoding="utf-8")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from streams.cli.up import Kafka, installation, show_processes
+from streams.local.console import writable_folder
 from streams.proof.demo import run
 
 
@@ -19,7 +20,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of the visitor model.")] = 1,
 ) -> None:
     """Send visits through the pipeline, compare acknowledged with counted events, draw the maps."""
-    target.mkdir(parents=True, exist_ok=True)
+    writable_folder("--out", target)
     with (
         tempfile.TemporaryDirectory(prefix="lpstream-") as folder,
         installation(data or Path(folder), kafka) as (stack, services),

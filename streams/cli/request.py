@@ -16,7 +16,7 @@ from rich.table import Table
 from schemas.errors import LpstreamError, Retryable
 from schemas.generation import GenerationRequest, Result, model_from_object
 from streams.client import over_http
-from streams.local.console import DEFAULT_DATA, AsJson, Data, err, out, private_api
+from streams.local.console import DEFAULT_DATA, AsJson, Data, err, out, private_api, writable_file
 
 
 def request(
@@ -50,7 +50,7 @@ def request(
     if file is not None:
         body = {"schema": 1, "request_id": body["request_id"], "tenant_id": tenant, **_read(file)}
     if save is not None:
-        _make_folder_of(save)
+        writable_file("--out", save)
     answer, page = asyncio.run(_ask(*private_api(data), model_from_object(GenerationRequest, body)))
     result = answer.model_dump(mode="json")
     if save is not None and page is not None:
@@ -62,15 +62,6 @@ def request(
     if result["status"] in ("rejected", "failed"):
         error = result["error"] or {}
         raise LpstreamError(f"{result['status']}: {error.get('field') or error.get('code')}: {error.get('detail')}")
-
-
-def _make_folder_of(save: Path) -> None:
-    """Make the folder before the request is sent. Raise LpstreamError if the file cannot be written."""
-    try:
-        save.parent.mkdir(parents=True, exist_ok=True)
-        save.open("ab").close()
-    except OSError as error:
-        raise LpstreamError(f"--out {save}: cannot be written: {error.strerror}; nothing was requested") from error
 
 
 def _read(file: Path) -> dict[str, Any]:

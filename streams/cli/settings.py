@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from pydantic import SecretStr
 
+from streams.local.console import writable_file
 from streams.runtime.settings import PREFIX, Settings
 
 HEADER = f"""# Settings
@@ -33,4 +34,4 @@ def settings(write: Annotated[Path | None, typer.Option("--write", help="Write t
     if write is None:
         typer.echo(page, nl=False)
     else:
-        write.write_text(page, encoding="utf-8")
+        writable_file("--write", write).write_text(page, encoding="utf-8")

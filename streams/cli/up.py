@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from infra.embedded.browser import ensure_chromium
 from infra.embedded.kafka import Choice
 from infra.embedded.stack import Stack
 from streams.local.console import DEFAULT_DATA, AsJson, Data, err, out, say
@@ -55,7 +56,9 @@ EXAMPLE = {
 def installation(data: Path, kafka: Choice, port: int | None = None) -> Iterator[tuple[Stack, Installation]]:
     """Yield a running stack and its services; stop both at the end."""
     with Stack(data, kafka, say) as stack:
-        asyncio.run(prepare(settings_of(stack), say))
+        settings = settings_of(stack)
+        ensure_chromium(settings.chromium, say)
+        asyncio.run(prepare(settings, say))
         with Installation(stack, say, port=port) as services:
             yield stack, services
 

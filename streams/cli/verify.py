@@ -22,7 +22,7 @@ from rich.text import Text
 from schemas.errors import LpstreamError
 from streams.cli.up import Kafka
 from streams.local.addresses import read_addresses
-from streams.local.console import AsJson, err, out, say, settings_for
+from streams.local.console import AsJson, err, out, say, settings_for, writable_folder
 from streams.proof.verify.measures import figures
 from streams.proof.verify.place import SETTINGS, Place, embedded, running, warm_copy
 from streams.proof.verify.report import WORDS, figure, keep, write
@@ -95,6 +95,7 @@ def verify(
     for client in ("aiokafka", "clickhouse_connect"):  # store outages are part of the test; do not log them
         logging.getLogger(client).setLevel(logging.CRITICAL)
     names = _names(scenario)
+    writable_folder("--out", target)
     if edges > 1 and "rolling" in names:
         raise LpstreamError("--scenario rolling needs --edges 1: it replaces an edge of one process")
     with (

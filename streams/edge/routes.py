@@ -17,7 +17,7 @@ from streams.edge.http import probes
 from streams.edge.http.connections import Listener
 from streams.edge.rest import metadata
 from streams.edge.rest.produce import KAFKA_JSON, produce
-from streams.edge.site import maps, pages
+from streams.edge.site import crawlers, maps, pages
 from streams.edge.studio import maps as studio_maps
 from streams.edge.studio import pages as studio_pages
 from streams.edge.studio.auth import ASKS, LOOKS, studio
@@ -93,8 +93,10 @@ PUBLIC = [
     *producing("public"),
     Route("GET", "/lp/{lp_id}", pages.page),
     Route("GET", "/assets/{name}", pages.asset),
-    Route("GET", "/robots.txt", pages.robots),
-    Route("GET", "/favicon.ico", pages.favicon, status=204),
+    Route("GET", "/robots.txt", crawlers.robots),
+    Route("GET", "/sitemap.xml", crawlers.sitemap),
+    Route("GET", "/sitemap-{part}.xml", crawlers.sitemap),
+    Route("GET", "/favicon.ico", crawlers.favicon, status=204),
     Route("GET", "/t.js", pages.snippet),
     Route("GET", "/t.js.map", pages.source_map),
     Route("GET", "/t.{digest}.js", pages.snippet),

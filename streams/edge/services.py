@@ -18,6 +18,7 @@ from streams.edge.http.admission import Admission
 from streams.edge.http.logins import Logins
 from streams.edge.site.object_cache import ObjectCache
 from streams.edge.site.progress import ProgressFeed
+from streams.edge.site.sitemap import Sitemaps
 from streams.edge.site.snippet import Snippet
 from streams.edge.studio.listing import Listing
 from streams.pictures.cards import Cards
@@ -57,6 +58,7 @@ class Services:
     drawing: tuple[DrawingProcess, DrawingProcess]
     shelf: ObjectCache
     listing: Listing
+    sitemaps: Sitemaps
     ending: bool = False
 
     def for_another_listener(self) -> "Services":
@@ -115,6 +117,7 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
         (drawing, browsing),
         ObjectCache(objects),
         Listing(clickhouse, objects),
+        Sitemaps(objects, tenants, settings.page_base_url),
     )
 
 

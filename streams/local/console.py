@@ -1,6 +1,7 @@
 """Shared parts of the commands: common options, output, and the settings of the stack in use."""
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -8,7 +9,7 @@ from urllib.parse import urlsplit
 import typer
 from rich.console import Console
 
-from schemas.errors import SettingError
+from schemas.errors import LpstreamError, SettingError
 from streams.local.addresses import read_addresses, read_settings
 from streams.runtime.settings import PREFIX, Settings, any_address_set, load_settings
 
@@ -24,6 +25,28 @@ DEFAULT_DATA = Path(".lpstream")
 def say(line: str) -> None:
     """Print a status line to standard error."""
     err.print(line, highlight=False, markup=False)
+
+
+def writable_file(option: str, file: Path) -> Path:
+    """Return a file after its folder was made. Raise LpstreamError if it cannot be written."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.open("ab").close()
+    except OSError as error:
+        raise LpstreamError(f"{option} {file}: cannot be written: {error.strerror}; nothing was done") from error
+    return file
+
+
+def writable_folder(option: str, folder: Path) -> Path:
+    """Return a folder after it was made. Raise LpstreamError if nothing can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise LpstreamError(
+            f"{option} {folder}: is no folder to write to: {error.strerror}; nothing was done"
+        ) from error
+    return folder
 
 
 def analyst(data: Path) -> tuple[str, str, str, str | None]:

@@ -26,7 +26,7 @@ from schemas.errors import DecodeError, LpstreamError, Retryable
 from schemas.generation import RESULTS, decode_model
 from schemas.tiers import Erasure, Step
 from streams.generation.services import open_cache
-from streams.pictures.cards import NAME, Source, card_key, source_key
+from streams.pictures.cards import NAME, Source, card_key, erased_key, source_key
 from streams.pictures.screenshots import shots_of
 from streams.runtime.settings import Settings
 from streams.runtime.stores import open_objects
@@ -282,6 +282,8 @@ class Erasing:
 
     async def _files(self, pages: list[PageFiles]) -> None:
         for page in pages:
+            if f"pages/{page.lp_id}/index.html" in page.own:
+                await self._objects.put(erased_key(page.lp_id), b"gone", "text/plain", "no-store")
             await self._objects.delete([*page.drawn, *page.own])
             # An edge may have drawn a card meanwhile. It deletes the card itself unless it still found the source; then
             # the card is on S3 by now.

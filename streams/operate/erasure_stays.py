@@ -43,6 +43,7 @@ def _elsewhere(settings: Settings) -> list[Stay]:
     return [
         Stay("Kafka: lp.results", "results; an empty record was sent for each", "the topic is next compacted"),
         Stay("S3 Glacier", cold, "a later run of `tier` (hourly) has rewritten them"),
+        Stay("S3: gone/", "hashes of the ids of erased pages, which answer 410", "no end"),
         Stay("ClickHouse: erasures", "the erased ids", "no end: late visits and `rebuild` need them"),
         Stay("ClickHouse: parts", "files with deleted rows", "8 minutes (`old_parts_lifetime`)"),
         Stay("Redis: cost ledger", "costs", f"{page_days} days for a page, {month_days} for a tenant's month"),

@@ -4,6 +4,7 @@ Drawing both takes 40 ms of CPU time, twenty times as long as the page itself, a
 publishing stores the source of the pictures beside the page. The edge draws them in a separate process and stores them.
 """
 
+import hashlib
 import re
 from typing import Literal
 
@@ -29,6 +30,14 @@ class Source(Model):
 def source_key(lp_id: str) -> str:
     """Return the object key of the source."""
     return f"pages/{lp_id}/source.json"
+
+
+def erased_key(lp_id: str) -> str:
+    """Return the key of the object that says that a page was published and erased.
+
+    It does not hold the page's id.
+    """
+    return f"gone/{hashlib.sha256(lp_id.encode()).hexdigest()}"
 
 
 def card_key(lp_id: str, kind: Kind) -> str:

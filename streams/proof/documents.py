@@ -3,6 +3,7 @@
 The sources are the schemas and the edge's routes; the files go to `docs/`. A test generates them again and compares.
 """
 
+import argparse
 import json
 import re
 from functools import partial
@@ -229,5 +230,6 @@ def as_json(document: Document) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     for file, document in documents().items():
         (FOLDER / file).write_text(as_json(document), encoding="utf-8")

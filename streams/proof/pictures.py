@@ -7,8 +7,8 @@ For each font named, it makes the cards' subset font.
 The fonts come from npm: @expo-google-fonts/noto-sans-jp (700Bold) and @expo-google-fonts/noto-serif-jp (600SemiBold).
 """
 
+import argparse
 import asyncio
-import sys
 from pathlib import Path
 
 import processors
@@ -31,4 +31,6 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a drawing, or a font's file")
+    main(parser.parse_args().names)

@@ -20,6 +20,7 @@ from font_browser import CHROMIUM, launched, write_fonts
 from harness import full_only, scaled
 from page_requests import BUSINESS, INDUSTRIES, full, html_of, least, longest
 from playwright.async_api import Browser, Page, Route
+from rings import weak_rings
 
 from processors.pages.brief import brief_of
 from processors.pages.page import pictures
@@ -58,6 +59,14 @@ SMALL = """() => [...document.querySelectorAll("body *")]
 OUTSIDE = """() => [...document.querySelectorAll("h1,h2,h3,.ph,.call")]
   .filter(one => one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).display !== "inline")
   .map(one => one.outerHTML.slice(0, 60))"""
+
+
+# whether a visitor sees the bar, the hero's button and the form
+BAR = """() => { const seen = (name, most) => { const one = document.querySelector(name);
+    if (!one || getComputedStyle(one).visibility !== "visible") return false;
+    const box = one.getBoundingClientRect(), [x, y] = [box.x + box.width / 2, box.y + Math.min(box.height - 4, most)];
+    return box.bottom > 4 && box.top < innerHeight - 4 && (!most || one.contains(document.elementFromPoint(x, y))) };
+  return [seen(".bar-call", 20), seen(".hero .call", 0), seen("form", 0)] }"""
 
 
 class PageServer:
@@ -153,11 +162,8 @@ async def test_a_page_meets_layout_speed_and_accessibility_limits(
     assert seen["shift"] <= CLS and seen["paint"] <= LCP_MS, seen
     first = await page.locator("h1").bounding_box()
     assert first is not None and first["y"] >= 0 and first["y"] + first["height"] <= DEVICES[device][1]
-    call = page.locator(".bar-call" if device == "mobile" else ".hero .call")
-    box = await call.bounding_box()
-    assert box is not None and box["y"] + box["height"] <= DEVICES[device][1], (
-        "the first call to action must be visible without scrolling"
-    )
+    bar, call, _ = await page.evaluate(BAR)
+    assert bar or call, "the first call to action must be visible without scrolling"
     assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     for image in await page.locator("img").all():
         await image.scroll_into_view_if_needed()
@@ -232,6 +238,48 @@ async def test_the_form_posts_its_fields_to_the_customers_address(reader: Browse
         await page.locator("form .call").click()
     posted = (await sent.value).post_data or ""
     assert {part.split("=")[0] for part in posted.split("&")} == {"name", "email", "message"}
+    await page.close()
+
+
+@pytest.mark.parametrize("timelines", [True, False])
+@pytest.mark.parametrize("template", INDUSTRIES)
+async def test_the_bar_is_away_at_the_heros_button_and_at_the_form(
+    reader: Browser, page_server: PageServer, template: str, timelines: bool
+) -> None:
+    html = page_server.publish(full(INDUSTRIES[template], purpose="予約"))
+    if not timelines:  # as in a browser that has none
+        page_server.html = html.replace("(animation-timeline:view())", "(animation-timeline:none-such())")
+    context = await reader.new_context(
+        viewport={"width": 390, "height": 844}, java_script_enabled=False, reduced_motion="reduce"
+    )
+    page = await context.new_page()
+    await page.goto(f"{page_server.url}/lp/t1-1")
+    height = await page.evaluate("document.documentElement.scrollHeight")
+    views = {}
+    for at in range(0, height, 160):
+        await page.evaluate("at => scrollTo(0, at)", at)
+        for _ in range(20):  # timelines move with the next frame
+            await asyncio.sleep(0.02)
+            bar, call, form = views[at] = await page.evaluate(BAR)
+            if not (bar and (call or form)):
+                break
+    assert [at for at, (bar, call, form) in views.items() if bar and (call or form)] == []
+    shown = [at for at, (bar, _, _) in views.items() if bar]
+    assert len(shown) > 10 and (views[0][0] or views[0][1] or not timelines)
+    words = await page.locator(".bar a, form button").all_text_contents()
+    assert len(set(words)) == len(words) == 3, "the bar has other words than the form's button"
+    await context.close()
+
+
+@pytest.mark.parametrize("device", ["mobile", pytest.param("desktop", marks=full_only)])
+@pytest.mark.parametrize("template", INDUSTRIES)
+async def test_focus_rings_have_a_contrast_of_three(
+    reader: Browser, page_server: PageServer, template: str, device: str
+) -> None:
+    page_server.publish(full(INDUSTRIES[template], purpose="販売"))
+    page = await opened(reader, page_server, DEVICES[device], [], reduced_motion="reduce")
+    stops, weak = await weak_rings(page)
+    assert stops >= 12 and weak == []
     await page.close()
 
 

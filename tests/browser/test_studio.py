@@ -19,6 +19,7 @@ from axe_playwright_python.async_playwright import Axe
 from font_browser import CHROMIUM, launched, write_fonts
 from PIL import Image
 from playwright.async_api import Browser, BrowserContext, Page, expect
+from rings import weak_rings
 from visited_page import VisitedPage, visited_page
 
 from infra.embedded.stack import Stack
@@ -162,6 +163,42 @@ async def test_the_map_is_hot_on_the_pages_calls_to_action(
     # Only a small part is hot; elsewhere the page shows through.
     heat = (yellow > 60).sum() / yellow.size
     assert 0 < heat < 0.02
+
+
+async def test_the_studios_focus_rings_have_a_contrast_of_three(
+    chromium: Browser, installation: Installation, home: VisitedPage
+) -> None:
+    context = await chromium.new_context(viewport={"width": 1_360, "height": 900}, locale="ja-JP")
+    page = await context.new_page()
+    await page.goto(f"{installation.api_url}/studio")
+    found = {"login": await weak_rings(page)}
+    await log_in_to_studio(page, installation)
+    for path in ("", "/new", f"/maps/{home.lp_id}"):
+        await page.goto(f"{installation.api_url}/studio{path}")
+        found[path] = await weak_rings(page)
+    assert {path: weak for path, (_, weak) in found.items() if weak} == {}
+    assert all(stops >= 4 for stops, _ in found.values())
+    await context.close()
+
+
+async def test_back_keeps_what_was_typed(chromium: Browser, installation: Installation) -> None:
+    context = await chromium.new_context(locale="ja-JP")
+    page = await context.new_page()
+    await log_in_to_studio(page, installation)
+    await page.goto(f"{installation.api_url}/studio/new")
+    typed = {"#name": "サロン 凪", "#industry": "美容", "#prices": "カット 5500"}
+    for field, text in typed.items():
+        await page.locator(field).fill(text)
+    addresses = []
+    for keyword in ("髪質改善", "ショート"):
+        await page.locator("#keywords").fill(keyword)
+        await page.locator("form.stack .call").click()
+        await page.wait_for_url("**/requests/*")
+        addresses.append(page.url)
+        await page.go_back()
+        assert {field: await page.locator(field).input_value() for field in typed} == typed
+    assert addresses[0] != addresses[1], "the changed form is a page of its own"
+    await context.close()
 
 
 async def test_the_studio_works_with_the_keyboard(

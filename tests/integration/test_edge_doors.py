@@ -5,6 +5,7 @@ import base64
 import gzip
 import hashlib
 import json
+import re
 import time
 import zlib
 from typing import Any
@@ -14,10 +15,14 @@ import aiohttp
 import msgspec
 import pytest
 
+from infra.embedded.stack import Stack
 from infra.kafka.producer import partition_of
 from streams.edge.routes import PRIVATE, STUDIO
 from streams.local.installation import Installation
+from streams.local.prepare import settings_of
+from streams.pictures.cards import erased_key
 from streams.proof.visitors import visits
+from streams.runtime.stores import open_objects
 
 pytestmark = pytest.mark.stack
 # Statuses without a login; the studio's login page and its files are open to visitors without a session.
@@ -154,14 +159,35 @@ async def test_a_missing_page_is_readable_for_people_and_programs(installation: 
         async with http.get(url, headers={"Accept": "text/html,*/*;q=0.8"}) as answer:
             assert answer.status == 404 and answer.content_type == "text/html"
             assert "ページが見つかりません" in await answer.text()
-        async with http.get(url) as answer:
+        # nginx removes a browser's headers
+        async with http.get(url, skip_auto_headers=["Accept"]) as answer:
+            assert answer.status == 404 and answer.content_type == "text/html"
+        async with http.get(url, headers={"Accept": "application/json"}) as answer:
             assert answer.status == 404 and (await answer.json())["error_code"] == 404
+
+
+async def test_an_erased_page_is_gone(installation: Installation, stack: Stack) -> None:
+    await open_objects(settings_of(stack)).put(erased_key("demo-was-here"), b"gone", "text/plain", "no-store")
+    url = f"{installation.edge_url}/lp/demo-was-here"
+    async with aiohttp.ClientSession() as http:
+        async with http.get(url) as answer:
+            assert answer.status == 410 and "公開を終了しました" in await answer.text()
+            assert answer.headers["Cache-Control"] == "no-store"
+        async with http.get(url, headers={"Accept": "application/json"}) as answer:
+            assert answer.status == 410 and (await answer.json())["message"] == "HTTP 410 Gone"
 
 
 async def test_browsers_and_robots_find_their_files(installation: Installation) -> None:
     async with aiohttp.ClientSession() as http:
         async with http.get(f"{installation.edge_url}/robots.txt") as answer:
-            assert answer.content_type == "text/plain" and "Disallow: /topics/" in await answer.text()
+            text = await answer.text()
+            assert answer.content_type == "text/plain" and "Disallow: /topics/" in text
+        sitemap = re.findall("Sitemap: (.*)", text)
+        assert sitemap == [f"{installation.edge_url}/sitemap.xml"]
+        async with http.get(sitemap[0]) as answer:
+            assert answer.content_type == "application/xml" and "<urlset" in await answer.text()
+        async with http.get(f"{installation.edge_url}/sitemap-none-0.xml") as answer:
+            assert answer.status == 404
         async with http.get(f"{installation.edge_url}/favicon.ico") as answer:
             assert answer.status == 204
 

@@ -38,7 +38,7 @@ from schemas.tiers import Step
 from streams.__main__ import app
 from streams.generation.services import open_cache
 from streams.operate.rebuild_tables import ASIDE, NewTables
-from streams.pictures.cards import Cards, Source, card_key, source_key
+from streams.pictures.cards import Cards, Source, card_key, erased_key, source_key
 from streams.pictures.screenshots import shots_of
 from streams.proof.traffic import Traffic
 from streams.proof.twin import COPY
@@ -167,10 +167,12 @@ async def test_a_page_is_erased_from_every_store(world: World) -> None:
     step = step_id_of(request_id, StepName.COPY)
     assert not of(objects | names, mine, request_id, step)
     assert await pages_in_tiers(world) == maps - {mine}
-    # S3: page, source, two cards, screenshot, cached copy.
+    # S3: page, source, two cards, screenshot, cached copy; one says that the page is gone.
     # Redis: three keys of the request, two of its step, join, map, copy.
-    assert len(before[0]) - len(objects) == 6 and len(before[1]) - len(names) == 8
+    assert len(before[0]) - len(objects) == 6 - 1 and len(before[1]) - len(names) == 8
     assert len(await world.stores.redis.lrange(f"lp:requested:{PAGE.id}", 0, -1)) == 1
+
+    assert erased_key(mine) in objects
 
     again = await erase(world, "--lp", mine)
     assert again["erased"]["pages"] == [] and again["erased"]["heatmap_rows"] == 0
@@ -187,7 +189,7 @@ async def test_a_tenant_is_erased_with_all_its_pages(world: World) -> None:
     others = {one for one in CUSTOMERS if one is not WHOLE}
     theirs = [name for one in others for name in (*one.pages, *one.requests)]
     assert of(objects, *theirs) == of(objects_before, *theirs) and of(names, *theirs) == of(names_before, *theirs)
-    assert len(objects_before) - len(objects) == 12, "two pages with four files, a screenshot and cached copy each"
+    assert len(objects_before) - len(objects) == 12 - 2, "two pages with four files, a screenshot and cached copy each"
     assert await pages_in_tiers(world) == maps - {*WHOLE.pages, WHOLE.own}
     assert (await erase(world, "--tenant", WHOLE.id))["erased"]["pages"] == []
 

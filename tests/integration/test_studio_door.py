@@ -104,7 +104,8 @@ async def test_every_page_has_the_security_headers(http: aiohttp.ClientSession, 
         )
         assert policy["frame-ancestors"] == "'none'" and policy["form-action"] == "'self'"
         assert policy["base-uri"] == "'none'" and "unsafe" not in headers["Content-Security-Policy"]
-        assert headers["Cache-Control"] == "no-store" and headers["X-Content-Type-Options"] == "nosniff"
+        kept = "private, no-cache" if path == "/studio/new" else "no-store"  # `Back` keeps what was typed
+        assert headers["Cache-Control"] == kept and headers["X-Content-Type-Options"] == "nosniff"
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon\w+=", html), "no inline scripts or styles"
 
 
@@ -156,7 +157,24 @@ async def test_a_form_needs_its_sessions_token_and_origin(http: aiohttp.ClientSe
 async def test_a_form_posted_twice_makes_one_request(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:
     session, request_id = await cookie(http, edge, "acme-operator"), str(uuid4())
     answers = [await ask(http, edge, session, request_id=request_id) for _ in range(2)]
-    assert {one.headers["Location"] for one in answers} == {f"/studio/requests/{request_id}"}
+    changed = await ask(http, edge, session, request_id=request_id, keywords="深夜営業")
+    first, second, third = (one.headers["Location"] for one in (*answers, changed))
+    assert first == second != third, "after `Back`, a changed form is another request"
+
+
+async def test_a_wrong_form_names_all_fields_and_keeps_the_text(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:
+    session = await cookie(http, edge, "acme-operator")
+    answer = await ask(http, edge, session, name="", url="x", prices="カット 5500\n無料", lang="en")
+    html = await answer.text()
+    assert answer.status == 422 and "カット 5500\n無料" in html
+    assert set(re.findall(r'id="(\w+)-error"', html)) == {"name", "url", "prices"} and "2行目" in html
+
+
+async def test_wrong_times_of_a_map_are_named_by_field(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:
+    session = await cookie(http, edge, "acme-operator")
+    times = "range=custom&compare=custom&from=2026-01-02T00:00&to=2026-01-01T00:00&from2=&to2="
+    status, html, _ = await get(http, edge, f"/studio/maps/acme-1?{times}", **session)
+    assert status == 422 and set(re.findall(r'id="(\w+)-error"', html)) == {"from", "from2"}
 
 
 async def test_an_ended_session_is_unauthorised(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:

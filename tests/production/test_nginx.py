@@ -87,6 +87,18 @@ def test_nginx_caches_pages_and_passes_beacons_only(door: tuple[str, Path]) -> N
     assert "127.0.0.1" not in (folder / "access.log").read_text("utf-8")
 
 
+def test_nginx_passes_what_search_engines_ask_for(door: tuple[str, Path]) -> None:
+    address, _ = door
+    paths = ["/robots.txt", "/sitemap.xml", "/sitemap-acme_1-0.xml", "/favicon.ico"]
+    for path in paths:
+        with urllib.request.urlopen(address + path, timeout=5) as answer:
+            assert answer.status == 200
+    assert [path for _, path, _, _ in Edge.seen] == paths
+    for other in ("/sitemap.xml.gz", "/sitemap-A.xml", "/robots.txt/x"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(address + other, timeout=5)
+
+
 def test_a_visitors_text_does_not_reach_the_log(door: tuple[str, Path]) -> None:
     address, folder = door
     before = (folder / "access.log").read_text("utf-8").count("\n")

@@ -20,7 +20,7 @@ from schemas.errors import DecodeError
 from schemas.sections import Solution
 from streams.edge.routes import PRIVATE, PUBLIC, STUDIO
 from streams.edge.studio import auth
-from streams.edge.studio.forms import read
+from streams.edge.studio.forms import Wrong, read
 from streams.edge.studio.maps import _custom
 from streams.operate.dead_letters import Letter
 
@@ -31,7 +31,7 @@ CHEAP_S = 0.1
 WRONG_TIME = "isoformat|month|year"
 
 
-def prices(text: str) -> tuple[Any, dict[str, str]]:
+def prices(text: str) -> tuple[Any, dict[str, Wrong]]:
     form = {"name": "麺屋", "industry": "飲食", "purpose": "集客", "request_id": REQUEST_ID, "prices": text}
     _, request, errors = read(form, TENANT)
     return request and request.facts.prices, errors
@@ -71,7 +71,7 @@ def test_a_small_input_takes_little_processor_time(name: str) -> None:
 
 @pytest.mark.parametrize("yen", ["9" * 4_900, "9" * 40, "1" + "0" * 13, "1,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,2"])
 def test_a_price_out_of_range_is_an_error(yen: str) -> None:
-    assert prices(f"ラーメン {yen}")[1] == {"prices": "error_prices"}
+    assert prices(f"ラーメン {yen}")[1] == {"prices": Wrong("error_prices", (1,))}
 
 
 def test_common_spellings_of_prices_are_accepted() -> None:

@@ -14,7 +14,7 @@ from processors.studio.pages import render
 from processors.studio.words import WORDS
 from schemas.generation import Stage
 from streams.edge.studio.auth import language_of
-from streams.edge.studio.forms import CHOSEN, EMPTY, FIELDS, PURPOSES, read
+from streams.edge.studio.forms import CHOSEN, EMPTY, FIELDS, PURPOSES, id_for, read
 
 GOOD = EMPTY | {"name": "麺屋 一", "industry": "飲食", "request_id": str(uuid4())}
 TEMPLATES = Path(processors.__file__).parent / "templates" / "studio"
@@ -51,8 +51,37 @@ def test_a_form_is_read_into_a_request() -> None:
 def test_an_invalid_field_is_named_and_input_is_kept(change: dict[str, str], field: str) -> None:
     given, page_request, errors = read(GOOD | change, "acme")
     assert page_request is None and list(errors) == [field]
-    assert errors[field] in WORDS["ja"]
+    assert errors[field].text in WORDS["ja"]
     assert given["industry"] == (GOOD | change)["industry"].strip()
+
+
+def test_all_wrong_fields_are_named_at_once_with_lines_and_words() -> None:
+    change = {
+        "name": "x" * 101,
+        "phone": "call me",
+        "url": "nowhere",
+        "keywords": f"ラーメン,{'長' * 60},深夜",
+        "prices": f"カット 5500\n\n無料\n{'長' * 201} 900\nカラー 7,700円\nパーマ",
+        "tone": "rude",
+    }
+    given, page_request, errors = read(GOOD | change, "acme")
+    assert page_request is None and list(errors) == ["name", "keywords", "tone", "phone", "url", "prices"]
+    assert errors["prices"].lines == (3, 4, 6), "lines as the person sees them, empty ones counted"
+    assert errors["keywords"].words == ("長" * 20 + "…",)
+    assert given["prices"] == change["prices"]
+
+
+def test_the_lines_over_the_most_are_named() -> None:
+    _, page_request, errors = read(GOOD | {"prices": "\n".join(f"味 {at}" for at in range(1, 53))}, "acme")
+    assert page_request is None and errors["prices"].lines == (51, 52)
+    many = ",".join(f"語{at}" for at in range(21))
+    assert list(read(GOOD | {"keywords": many, "prices": "x"}, "acme")[2]) == ["keywords", "prices"]
+
+
+def test_a_changed_form_is_another_request_and_the_same_form_is_not() -> None:
+    forms = [GOOD, GOOD | {"keywords": " "}, GOOD | {"keywords": "つけ麺"}]
+    ids = [id_for(page_request) for form in forms if (page_request := read(form, "acme")[1])]
+    assert ids[0] == ids[1] != ids[2]
 
 
 def test_a_form_cannot_change_the_tenant() -> None:

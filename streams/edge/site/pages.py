@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from schemas.generation import Progress, Result, decode_model, encode_model
 from streams.edge.http.errors import HttpError, needing
 from streams.edge.services import Services
 from streams.edge.site.object_cache import CachedObject
+from streams.pictures.cards import erased_key
 
 PAGE_CSP = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; style-src 'unsafe-inline';"
@@ -22,15 +24,19 @@ PAGE_CSP = (
 )
 PREVIEW_CSP = "default-src 'none'; img-src {public}; style-src 'unsafe-inline'; sandbox; base-uri 'none'"
 MISSING_CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'self'"
-MISSING = """<!doctype html>
+NOTICE = """<!doctype html>
 <html lang="ja"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="robots" content="noindex"><title>ページが見つかりません</title>
-<style>body{font:1rem/1.9 system-ui,sans-serif;max-width:34rem;margin:18vh auto 0;padding:0 1.5rem;color:#222}
-h1{font-size:1.3rem}</style></head>
-<body><h1>ページが見つかりません</h1>
-<p>公開が終わったか、アドレスが正しくない可能性があります。お手数ですが、アドレスをもう一度お確かめください。</p></body></html>
+<meta name="robots" content="noindex"><title>{title}</title>
+<style>body{{font:1rem/1.9 system-ui,sans-serif;max-width:34rem;margin:18vh auto 0;padding:0 1.5rem;color:#222}}
+h1{{font-size:1.3rem}}</style></head>
+<body><h1>{title}</h1>
+<p>{text}</p></body></html>
 """
-ROBOTS = "User-agent: *\nDisallow: /e/\nDisallow: /topics/\n"
+# by status: a page that never was, and a page that was published and erased
+NOTICES = {
+    404: ("ページが見つかりません", "アドレスが正しくない可能性があります。お手数ですが、もう一度お確かめください。"),
+    410: ("このページは公開を終了しました", "ご覧いただき、ありがとうございました。このページはもう公開されません。"),
+}
 NO_INDEX = {"X-Robots-Tag": "noindex"}
 SHORTLY, FOREVER = "public, max-age=300", "public, max-age=31536000, immutable"
 HEARTBEAT_S = 5.0
@@ -38,12 +44,25 @@ SAFE = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "strict-origin-w
 
 
 async def page(request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str) -> web.Response:
-    """Return a published page. Browsers get a 404 that people can read."""
+    """Return a published page.
+
+    Else 410 if it was published and erased, or 404. Both are pages that people can read.
+    """
     cached = await _page(services, lp_id)
-    if cached is None and "text/html" in request.headers.get("Accept", ""):
-        headers = {**SAFE, "Content-Security-Policy": MISSING_CSP, "Cache-Control": "no-store"}
-        return web.Response(status=404, text=MISSING, content_type="text/html", charset="utf-8", headers=headers)
+    if cached is None:
+        return await _missing(request, services, lp_id)
     return _answer(request, cached, {"Content-Security-Policy": PAGE_CSP, "Cache-Control": "public, max-age=3600"})
+
+
+async def _missing(request: web.BaseRequest, services: Services, lp_id: str) -> web.Response:
+    with needing("The page store"):
+        status = 404 if await services.shelf.get(erased_key(lp_id)) is None else 410
+    title, text = NOTICES[status]
+    if "application/json" in request.headers.get("Accept", ""):  # a proxy may have removed a browser's header
+        raise HttpError(status, f"HTTP {status} {HTTPStatus(status).phrase}")
+    headers = {**SAFE, "Content-Security-Policy": MISSING_CSP, "Cache-Control": "no-store"}
+    html = NOTICE.format(title=title, text=text)
+    return web.Response(status=status, text=html, content_type="text/html", charset="utf-8", headers=headers)
 
 
 async def asset(request: web.BaseRequest, services: Services, *, caller: Caller | None, name: str) -> web.Response:
@@ -55,16 +74,6 @@ async def asset(request: web.BaseRequest, services: Services, *, caller: Caller 
         else:
             cached = await services.shelf.get(f"assets/{name}")
     return _answer(request, cached, {"Cache-Control": FOREVER})
-
-
-async def robots(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
-    """Return robots.txt: pages may be indexed, the doors for records not."""
-    return web.Response(text=ROBOTS, headers={"Cache-Control": "public, max-age=86400"})
-
-
-async def favicon(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
-    """Return no icon. Browsers ask for one at every page that names none."""
-    return web.Response(status=204, headers={"Cache-Control": "public, max-age=86400"})
 
 
 async def snippet(

@@ -1,15 +1,15 @@
 """The form of a new page: the fields that a browser posts, and the request made from them."""
 
+import json
 import re
-from typing import Any
-from uuid import UUID
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+from uuid import UUID, uuid5
 
-import msgspec
+from pydantic import ValidationError
 
 from processors.pictures.words import Language
-from schemas.codec import decode_request
-from schemas.errors import DecodeError
-from schemas.generation import GenerationRequest
+from schemas.generation import Facts, GenerationRequest
 
 FIELDS = ("name", "industry", "purpose", "keywords", "tone", "quality", "phone", "address", "url", "form_url", "hours",
           "access", "prices")  # fmt: skip
@@ -27,25 +27,58 @@ SEPARATORS = re.compile(r"[,、，\n]+")
 PRICE = re.compile(r"(?P<label>.*?\S)[\s　:：]+[¥￥]?(?P<yen>[0-9０-９][0-9０-９,，]{0,23})\s*円?")
 # a price that is no whole number, as the customer writes it: 5,500円〜（税込）
 PRICE_TEXT = re.compile(r"(?P<label>.*?\S)[\s　:：]+(?P<text>[約¥￥]?[0-9０-９][^\n]{0,12}円[^\n]{0,40}|応相談|時価)")
-LONGEST, LONGEST_PRICE, MOST_DIGITS = 5_000, 240, 13
+LONGEST, LONGEST_PRICE, MOST_DIGITS, LONGEST_WORD = 20_000, 240, 13, 20
+MOST_PRICES = next(limit.max_length for limit in Facts.model_fields["prices"].metadata)
 CHOSEN = ("tone", "quality")  # a browser sends only the form's own values
 
 
-def read(form: dict[str, str], tenant_id: str) -> tuple[dict[str, str], GenerationRequest | None, dict[str, str]]:
-    """Return the fields, the request or None, and the key of the error text for each wrong field."""
+class Wrong(NamedTuple):
+    """The key of a field's error text; the numbers of its wrong lines, or its wrong keywords."""
+
+    text: str
+    lines: tuple[int, ...] = ()
+    words: tuple[str, ...] = ()
+
+
+def read(form: dict[str, str], tenant_id: str) -> tuple[dict[str, str], GenerationRequest | None, dict[str, Wrong]]:
+    """Return the fields, the request or None, and the errors by field in the form's order."""
     given = EMPTY | {name: form[name].strip()[:LONGEST] for name in FIELDS if name in form}
-    prices = _prices(given["prices"])
-    if prices is None:
-        return given, None, {"prices": "error_prices"}
-    values = _values(given, prices, form.get("request_id", ""), tenant_id)
+    prices = {number: _price(line) for number, line in _lines(given["prices"])}
+    bad = {number for at, (number, price) in enumerate(prices.items()) if price is None or at >= MOST_PRICES}
+    good = {number: price for number, price in prices.items() if number not in bad}
+    values = _values(given, list(good.values()), form.get("request_id", ""), tenant_id)
+    request, paths = None, []
     try:
-        return given, decode_request(msgspec.json.encode(values)), {}
-    except DecodeError as error:
-        name = _field_of(error.field)
-        return given, None, {name or "other": f"error_{name}" if name and name not in CHOSEN else "error_other"}
+        request = GenerationRequest.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        paths = [one["loc"] for one in error.errors(include_url=False, include_input=False, include_context=False)]
+    bad |= {list(good)[place] for field, place in map(_place, paths) if field == "prices" and place is not None}
+    errors = _errors(paths, sorted(bad), values["keywords"])
+    return given, None if errors else request, errors
 
 
-def _values(given: dict[str, str], prices: list[dict[str, Any]], request_id: str, tenant_id: str) -> dict[str, Any]:
+def id_for(request: GenerationRequest) -> UUID:
+    """Return an id made from the form's id and its fields.
+
+    The same form posted twice is one request. A form whose fields were changed after `Back` is another.
+    """
+    return uuid5(request.request_id, request.model_dump_json(exclude={"request_id"}))
+
+
+def _errors(paths: Iterable[tuple[int | str, ...]], lines: list[int], keywords: list[str]) -> dict[str, Wrong]:
+    wrong: dict[str, list[int]] = {"prices": []} if lines else {}
+    for field, place in map(_place, paths):
+        wrong.setdefault(field, []).extend([] if place is None else [place])
+    errors = {}
+    for name in sorted(wrong, key=(*FIELDS, "other").index):
+        text = f"error_{name}" if name not in CHOSEN else "error_other"
+        words = [keywords[at] for at in wrong[name]] if name == "keywords" else []
+        shown = tuple(word if len(word) <= LONGEST_WORD else word[:LONGEST_WORD] + "…" for word in words)
+        errors[name] = Wrong(text, tuple(lines) if name == "prices" else (), shown)
+    return errors
+
+
+def _values(given: dict[str, str], prices: list[Any], request_id: str, tenant_id: str) -> dict[str, Any]:
     known = {name: given[name] or None for name in FIELDS}
     return {
         "schema": 1,
@@ -68,10 +101,9 @@ def _uuid(text: str) -> str:
         return ""
 
 
-def _prices(text: str) -> list[dict[str, Any]] | None:
-    """Return the label and the price of each line, or None if a line has not both."""
-    prices = [_price(line.strip()) for line in filter(str.strip, text.splitlines())]
-    return None if None in prices else [price for price in prices if price]
+def _lines(text: str) -> list[tuple[int, str]]:
+    """Return the lines that are not empty, with their numbers."""
+    return [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
 
 
 def _price(line: str) -> dict[str, Any] | None:
@@ -84,7 +116,10 @@ def _price(line: str) -> dict[str, Any] | None:
     return match and {"label": match["label"], "text": match["text"]}
 
 
-def _field_of(path: str) -> str | None:
-    """Return the form's field for a path in the request, such as `name` for `business.name`."""
-    parts = [re.sub(r"\[\d+\]", "", part) for part in path.split(".")]
-    return next((part for part in reversed(parts) if part in FIELDS), None)
+def _place(path: tuple[int | str, ...]) -> tuple[str, int | None]:
+    """Return the form's field for a path in the request, and the index in its list.
+
+    The path business.name has the field `name`.
+    """
+    field = next((part for part in reversed(path) if part in FIELDS), "other")
+    return str(field), next((part for part in path if isinstance(part, int)), None)

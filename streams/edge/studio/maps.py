@@ -55,10 +55,9 @@ async def maps(visit: Visit, lp_id: str) -> web.Response:
     _check_owner(visit, lp_id)
     filters = _filters(visit)
     zone = ZoneInfo(visit.services.settings.timezone)
-    try:
-        ranges = _ranges(filters, zone)
-    except ValueError:
-        return _page(visit, lp_id, filters, zone, error=visit.say("wrong_time"))
+    if wrong := _wrong_times(filters, zone):
+        return _page(visit, lp_id, filters, zone, wrong=wrong)
+    ranges = _ranges(filters, zone)
     queries = [MapQuery(lp_id, filters.kind, filters.device, each.start, each.end, visit.language) for each in ranges]
     responses = await asyncio.gather(
         *(found(visit.services, query, "summary", again=filters.again) for query in queries)
@@ -126,7 +125,7 @@ def _filters(visit: Visit) -> Wanted:
 
 
 def _ranges(filters: Wanted, zone: ZoneInfo) -> list[Range]:
-    """Return the range, and the one to compare. Raise ValueError if a time is missing or wrong."""
+    """Return the range, and the one to compare. Raise ValueError for `_wrong_times`."""
     if filters.range == "custom":
         first = _custom(filters.given["from"], filters.given["to"], zone)
     else:
@@ -136,6 +135,19 @@ def _ranges(filters: Wanted, zone: ZoneInfo) -> list[Range]:
     if filters.compare == "custom":
         return [first, _custom(filters.given["from2"], filters.given["to2"], zone)]
     return [first]
+
+
+def _wrong_times(filters: Wanted, zone: ZoneInfo) -> list[str]:
+    """Return the first field of each pair of times that is set and missing or wrong."""
+    pairs = {"from": (filters.range, "to"), "from2": (filters.compare, "to2")}
+    wrong = []
+    for first, (chosen, second) in pairs.items():
+        try:
+            if chosen == "custom":
+                _custom(filters.given[first], filters.given[second], zone)
+        except ValueError:
+            wrong.append(first)
+    return wrong
 
 
 def preset(name: str, now: datetime) -> Range:
@@ -170,7 +182,7 @@ def _page(
     filters: Wanted,
     zone: ZoneInfo,
     *,
-    error: str | None = None,
+    wrong: list[str] | None = None,
     queries: list[MapQuery] | None = None,
     summaries: list[MapSummary] | None = None,
     responses: list[Kept] | None = None,
@@ -180,9 +192,9 @@ def _page(
     redraw = visit.request.rel_url.update_query(again="1")
     return visit.page(
         "map",
-        status=422 if error else 200,
+        status=422 if wrong else 200,
         lp_id=lp_id,
-        told=error,
+        wrong=wrong or [],
         kind=filters.kind,
         kinds=[(kind, visit.say(f"kind_{kind}")) for kind in get_args(MapKind)],
         device=filters.device or "any",

@@ -20,12 +20,14 @@ from streams.edge.http.errors import HttpError, needing
 from streams.edge.rest.asks import send_asks
 from streams.edge.site import pages as api
 from streams.edge.studio.auth import ASKS, LOOKS, PATH, Visit, drop_session, set_session
-from streams.edge.studio.forms import EMPTY, INDUSTRIES, PURPOSES, read
+from streams.edge.studio.forms import EMPTY, INDUSTRIES, PURPOSES, Wrong, id_for, read
 from streams.edge.studio.listing import PageList
 
 log = logging.getLogger(__name__)
 
 DAYS, LONGEST_TOKEN = 30, 512
+# browsers keep what was typed for `Back` only if a page may be stored
+KEPT = "private, no-cache"
 STAGES: Sequence[str] = get_args(Stage)
 
 
@@ -63,7 +65,8 @@ async def log_out(visit: Visit) -> web.Response:
     """End the session, on the server and in the browser."""
     with needing("Redis"):
         await visit.services.sessions.end(visit.known.session)
-    answer = web.Response(status=303, headers={"Location": PATH})
+    # the browser also forgets the forms that it keeps for `Back`
+    answer = web.Response(status=303, headers={"Location": PATH, "Clear-Site-Data": '"cache"'})
     drop_session(visit, answer)
     return answer
 
@@ -99,25 +102,35 @@ async def new(visit: Visit) -> web.Response:
     return _form(visit, EMPTY, {}, str(uuid4()))
 
 
-def _form(visit: Visit, given: dict[str, str], errors: dict[str, str], request_id: str) -> web.Response:
-    return visit.page(
+def _form(visit: Visit, given: dict[str, str], errors: dict[str, Wrong], request_id: str) -> web.Response:
+    answer = visit.page(
         "new",
         status=422 if errors else 200,
         here="new",
         given=given,
-        errors=errors,
+        errors={name: _told(visit, wrong) for name, wrong in errors.items()},
         request_id=request_id,
         industries=INDUSTRIES[visit.language],
         purposes=PURPOSES[visit.language],
     )
+    answer.headers["Cache-Control"] = KEPT
+    return answer
+
+
+def _told(visit: Visit, wrong: Wrong) -> str:
+    """Return the text of an error, with the lines or words that it is about."""
+    told = visit.say(wrong.text)
+    if wrong.lines:
+        return visit.say("error_lines", lines=", ".join(map(str, wrong.lines)), told=told)
+    return visit.say("error_words", words=", ".join(wrong.words), told=told) if wrong.words else told
 
 
 async def ask(visit: Visit) -> web.Response:
     """Send the posted form as a request. The same form posted twice is the same request."""
     given, generation, errors = read(visit.form, visit.known.tenant)
     if generation is None:
-        messages = {name: visit.say(word) for name, word in errors.items()}
-        return _form(visit, given, messages, str(uuid4()))
+        return _form(visit, given, errors, str(uuid4()))
+    generation = generation.model_copy(update={"request_id": id_for(generation)})
     await _send(visit, generation)
     return web.Response(status=303, headers={"Location": f"{PATH}/requests/{generation.request_id}"})
 

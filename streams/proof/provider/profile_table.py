@@ -1,5 +1,6 @@
 """The table of profiles in `docs/generation.md`; run as a module, it writes the table."""
 
+import argparse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -35,4 +36,5 @@ def page(text: str) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     PAGE.write_text(page(PAGE.read_text("utf-8")), encoding="utf-8")

@@ -1,0 +1,49 @@
+"""Every command that needs a running stack names `--data` where none runs, in one line and without a trace."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from schemas.errors import LpstreamError
+from streams.__main__ import app
+
+COMMANDS = (
+    "env", "edge", "worker heatmap", "worker generation", "worker all", "migrate", "snippet", "request", "warm",
+    "sql SELECT+1", "sql --kit daily_trend", "erase --lp x", "erase --tenant x",
+    "restore --from 2026-11-01 --to 2026-11-02",
+    "rebuild", "dlq ls", "dlq show heatmap.events.dlq", "dlq replay heatmap.events.dlq", "dlq skip heatmap.events 0 1",
+    "tier", "tier show", "tier erase --lp-id x",
+)  # fmt: skip
+
+
+OUTPUTS = ("bench --only fold --out", "demo --out", "settings --write", "verify --out", "verify --scenario peak --out")
+
+
+@pytest.mark.parametrize("command", OUTPUTS)
+def test_an_output_that_cannot_be_written_is_named_first(command: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    done = CliRunner().invoke(app, [*command.split(), str(file / "below")])
+    assert isinstance(done.exception, LpstreamError), (done.exception, done.output)
+    assert str(done.exception).startswith(f"{command.split()[-1]} {file}") and "nothing was done" in str(done.exception)
+
+
+def test_a_missing_folder_of_an_output_is_made(tmp_path: Path) -> None:
+    page = tmp_path / "new" / "settings.md"
+    assert CliRunner().invoke(app, ["settings", "--write", str(page)]).exit_code == 0
+    assert "LPSTREAM_" in page.read_text("utf-8")
+
+
+@pytest.mark.parametrize("stale", [False, True], ids=["never ran", "was killed"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_without_a_stack_names_data(
+    command: str, stale: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if stale:
+        (tmp_path / "doors.json").write_text('{"services": {"edge": {"pid": 0}}}', encoding="utf-8")
+    words = [word.replace("+", " ") for word in command.split()]
+    done = CliRunner().invoke(app, [*words, "--data", str(tmp_path)])
+    assert isinstance(done.exception, LpstreamError), (done.exception, done.output)
+    assert str(done.exception).startswith(f"--data {tmp_path}: ") and "lpstream up" in str(done.exception)
