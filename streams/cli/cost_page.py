@@ -64,7 +64,7 @@ def _recommended(best: dict[str, Any]) -> list[str]:
     return [
         f"The smallest layout that holds the capacity with 99.9 %: `{OVERLAY}`. The processing is in one region.",
         "The pages are in the buckets of three regions. If the region fails, pages stay up, and beacons wait in",
-        "browsers for 20 minutes. `lpstream cost --connections N --pages-a-minute N` recommends a layout for another load.",
+        "browsers for 20 minutes. `lpstream cost --connections N --pages-a-minute N` recommends for another load.",
         "",
         *_table(["part", "instances", "of these must be up", "each", "machine", "processor"], parts_of(best)),
         "A part holds the load with the instances that must be up. They fail independently (`node_availability`,",

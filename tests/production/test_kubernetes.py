@@ -2,8 +2,7 @@
 
 Kustomize builds each region, schemas are valid, the specification's numbers are set.
 
-Custom resources (KEDA, Strimzi, Altinity, GKE, ExternalDNS) have no schema here: their numbers are asserted, not their
-shape.
+`test_custom_resources.py` checks the shape of custom resources (KEDA, Strimzi, Altinity, ExternalDNS).
 """
 
 import json
