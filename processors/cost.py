@@ -182,7 +182,7 @@ def _machines_usd(basis: Basis, option: Option, runs: dict[str, Size]) -> dict[s
         "processors": sum(hours * size.vcpu * usd[f"vcpu_hour{kind}"] for size, hours, kind in paid),
         "memory": sum(hours * size.gb * usd[f"gb_hour{kind}"] for size, hours, kind in paid),
         "disks": sum(size.count * size.disk_gb for size in runs.values()) * option.regions * usd["disk_gb_month"],
-        "load balancers": option.regions * usd["balancer_month"],
+        "load balancers": option.regions * basis.measured["balancers"] * usd["balancer_month"],
         "cluster and NAT": 0.0
         if "machine" in runs
         else option.regions * HOURS * (usd["cluster_hour"] + usd["nat_hour"]),

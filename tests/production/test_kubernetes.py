@@ -43,7 +43,7 @@ CUSTOM = {
     "ScaledObject",
     "TriggerAuthentication",
 }
-OURS = ("edge", "heatmap", "generation", "migrate")
+OURS = ("edge", "studio", "heatmap", "generation", "migrate")
 Manifest = dict[str, Any]
 
 
@@ -244,7 +244,11 @@ def test_the_page_tells_how_to_create_every_secret() -> None:
 def test_images_equal_those_of_the_compose_file() -> None:
     compose = yaml.safe_load((ROOT / "infra" / "compose" / "compose.yml").read_text("utf-8"))
     there = {item["image"].split(":")[0]: item["image"] for item in compose["services"].values()}
-    here = {c["image"] for spec in pods(built("us-west1")).values() for c in spec["containers"]}
+    here = {
+        c["image"].split("example/lpstream/")[-1]
+        for spec in pods(built("us-west1")).values()
+        for c in spec["containers"]
+    }
     assert {there.get(image.split(":")[0], image) for image in here} == here
 
 
