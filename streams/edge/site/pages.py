@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -181,8 +182,20 @@ async def preview(
     if result is None or result.lp_id is None or not _owns(caller, result.tenant_id):
         raise HttpError(404, "No such request, or it has no page")
     cached = await _page(services, result.lp_id)
-    policy = PREVIEW_CSP.format(public=services.settings.page_base_url)
-    return _answer(request, cached, {"Content-Security-Policy": policy, "Cache-Control": "no-store", **NO_INDEX})
+    public = services.settings.page_base_url
+    policy = PREVIEW_CSP.format(public=public)
+    return _answer(
+        request,
+        cached and with_assets_at(public, cached),
+        {"Content-Security-Policy": policy, "Cache-Control": "no-store", **NO_INDEX},
+    )
+
+
+def with_assets_at(base: str, page: CachedObject) -> CachedObject:
+    """Return the page with its pictures at `base`, because it is read at another path than /lp/{lp_id}."""
+    stored = page.object
+    body = stored.body.replace(b"../assets/", f"{base}/assets/".encode())
+    return page._replace(object=replace(stored, body=body))
 
 
 def _owns(caller: Caller | None, tenant_id: str) -> bool:
