@@ -33,7 +33,10 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The most load: open pages (connections) and new pages a minute. A month has a share of it on average."""
+    """The most load: open pages (connections) and new pages a minute.
+
+    A month has a share of it on average.
+    """
 
     name: str
     connections: float

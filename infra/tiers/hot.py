@@ -53,7 +53,10 @@ class HotTables:
         return tuple(sorted(row["lp_id"] for row in rows))
 
     async def drop(self, source: str, partitions: Sequence[str]) -> None:
-        """Drop partitions on all replicas; missing ones count as dropped. Raise ValueError for an invalid name."""
+        """Drop partitions on all replicas; missing ones count as dropped.
+
+        Raise ValueError for an invalid name.
+        """
         for name in partitions:
             if not NAME.fullmatch(name):
                 raise ValueError(f"partition {name}: the name must match {NAME.pattern}")

@@ -71,7 +71,7 @@ def pictures(brief: Brief) -> list[Asset]:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture on a page. Its address is relative to the page's, so it stays right when the page's host changes."""
+    """A picture on a page. Its address is relative, so it stays right when the page's host changes."""
 
     drawing: str
     role: str

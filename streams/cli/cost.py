@@ -42,7 +42,10 @@ def cost(
 def work_of(
     file: PriceFile, name: str, connections: float | None = None, pages_a_minute: float | None = None
 ) -> Workload:
-    """Return the workload with that name, or with other figures; raise LpstreamError if it is not in the file."""
+    """Return the workload with that name, or with other figures.
+
+    Raise LpstreamError if the name is not in the file.
+    """
     workloads = {each.name: each for each in file.workload}
     if name not in workloads:
         raise LpstreamError(f"--workload {name}: is not in the price file; there are {', '.join(workloads)}")

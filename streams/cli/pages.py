@@ -33,7 +33,10 @@ def rerender(
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Render published pages anew for LPSTREAM_PUBLIC_URL, with this release's templates; all without an option."""
+    """Render published pages anew for LPSTREAM_PUBLIC_URL, with this release's templates.
+
+    Without an option, all pages.
+    """
     _check(lp or [], tenant)
     settings = settings_for(data)
     with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=err) as progress:

@@ -115,7 +115,10 @@ class NewTables:
             await hot.erase(erasure, ASIDE)
 
     async def complete(self) -> None:
-        """Wait until every replica has all rows of the new tables. Raise Retryable if a replica is away or lags."""
+        """Wait until every replica has all rows of the new tables.
+
+        Raise Retryable if a replica is away or lags.
+        """
         if self._cluster:
             for table in TABLES:
                 await self._clickhouse.command(f"SYSTEM SYNC REPLICA {ON_CLUSTER} {LIVE}.{ASIDE}{table}")

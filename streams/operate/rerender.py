@@ -49,7 +49,10 @@ class Rerender:
         self._result = Rerendered()
 
     async def run(self, lp_ids: Sequence[str]) -> Rerendered:
-        """Render the pages, AT_ONCE at a time; write those that differ. Safe to run again after an interruption."""
+        """Render the pages, AT_ONCE at a time, and write those that differ.
+
+        It is safe to run again after an interruption.
+        """
         for start in range(0, len(lp_ids), AT_ONCE):
             await asyncio.gather(*(self._one(lp_id) for lp_id in lp_ids[start : start + AT_ONCE]))
             self._say(f"{self._result.pages} of {len(lp_ids)} pages, {len(self._result.changed)} changed")

@@ -16,7 +16,7 @@ def unfit(url: str | None) -> str:
 
 
 def is_local(host: str) -> bool:
-    """Return whether a host is this machine: loopback, or the address that a listener on all addresses binds."""
+    """Return whether a host is this machine: loopback, or the address of a listener on all addresses."""
     name = host.strip("[]").rstrip(".").lower()
     if name in ("", "localhost") or name.endswith(".localhost"):
         return True
@@ -25,7 +25,7 @@ def is_local(host: str) -> bool:
 
 
 def reachable(host: str) -> str:
-    """Return the host for a client on this machine: nobody can open the address of a listener on all addresses."""
+    """Return the host for a client on this machine, if a listener binds all addresses."""
     address = _address(host.strip("[]"))
     return "127.0.0.1" if not host or (address is not None and address.is_unspecified) else host
 

@@ -1,4 +1,4 @@
-"""ClickHouse's users, configuration and SQL for a cluster, checked against the engine's own lists and grammar.
+"""ClickHouse's users, configuration and SQL for a cluster, by the engine's own lists and grammar.
 
 No ClickHouse server runs here. chDB is the same engine: it lists privileges and settings, and parses statements. It has
 no users and no cluster, so these tests do not show what servers then do.

@@ -27,7 +27,7 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def closed(schema: Any) -> Any:
-    """Return the schema with unknown fields refused, as the API server warns of them; null is allowed if nullable."""
+    """Return the schema with unknown fields refused, as the API server warns of them."""
     if not isinstance(schema, dict):
         return schema
     found = {

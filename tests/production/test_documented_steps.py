@@ -1,4 +1,4 @@
-"""The steps of docs/production.md, run as far as they can be without a cluster, a container engine and a cloud.
+"""The steps of docs/production.md, as far as they run without cluster, container engine and cloud.
 
 `kubectl create secret … --dry-run=client` builds each secret from the files that `prepare` writes. The page's table
 "How each step is proven" names these tests.
@@ -20,6 +20,7 @@ import pytest
 import yaml
 from moto import mock_aws
 from production_tools import ROOT, run, tool
+from test_clickhouse_files import parse_all
 from test_kubernetes import OVERLAYS, RECOMMENDED, REGIONS, built
 
 from infra.tenants import Tenants
@@ -262,3 +263,73 @@ Promise.all([ask("/lp/t1-a.b", { s3: {} }), ask("/lp/t1-a.b", { custom: {} }), a
     node = shutil.which("node") or pytest.skip("node is not on this machine")
     done = run(node, "-e", script, ROOT / "infra" / "s3" / "replica-path.js")
     assert json.loads(done) == ["/pages/t1-a.b/index.html", "/lp/t1-a.b", "/assets/x.png", "/lp/../x"]
+
+
+def commands() -> list[str]:
+    """Return every command of the page's code blocks."""
+    return [line.strip() for line in PAGE.splitlines() if re.match(r"    [a-z.][\w./-]*(?: |$)", line)]
+
+
+def test_every_documented_command_is_in_the_table_of_proofs() -> None:
+    table = PAGE[PAGE.index("## How each step is proven") :]
+    steps = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    begins = [words.rstrip("…").strip() for step in steps for words in re.findall(r"`([^`]+)`", step)]
+    assert len(commands()) > 25
+    assert [line for line in commands() if not any(line.startswith(begin) for begin in begins)] == []
+    before = PAGE[: PAGE.index("## How each step is proven")]
+    assert [begin for begin in begins if begin not in before] == []
+
+
+def test_the_tests_that_the_table_names_exist() -> None:
+    table = PAGE[PAGE.index("## How each step is proven") :]
+    for path in re.findall(r"`((?:tests|infra|streams)/[\w./-]+)`", table):
+        assert (ROOT / path).exists(), path
+
+
+def test_kubectl_has_each_documented_subcommand() -> None:
+    kubectl = tool("kubectl")
+    lines = [line for line in commands() if line.startswith("kubectl")]
+    for call in {part.strip() for line in lines for part in re.split(r"&&|\|", line) if "kubectl" in part}:
+        words = [word for word in shlex.split(call.replace("…", "x")) if word not in ("-n", "lpstream")][1:]
+        options = [word.split("=")[0] for word in words if word.startswith("--")]
+        shown_help = run(kubectl, *[word for word in words[:2] if re.fullmatch(r"[a-z]+", word)][:1], "--help")
+        assert "Usage:" in shown_help
+        if words[0] not in ("create", "exec"):
+            assert all(option in shown_help for option in options), (call, options)
+
+
+def test_documented_objects_are_in_the_manifests() -> None:
+    made = {(item["kind"], item["metadata"]["name"]) for item in built(RECOMMENDED)}
+    kinds = {"deploy": "Deployment", "sts": "StatefulSet", "svc": "Service"}
+    named = re.findall(r"\b(deploy|sts|svc)/([a-z-]+)", "\n".join(commands()) + PAGE)
+    assert len(named) >= 4
+    assert {(kinds[kind], name) for kind, name in named} <= made
+    assert ("Job", "migrate") in made
+    # Altinity's operator names the pod of a replica chi-{installation}-{cluster}-{shard}-{replica}-0
+    store = next(item for item in built(RECOMMENDED) if item["kind"] == "ClickHouseInstallation")
+    cluster = store["spec"]["configuration"]["clusters"][0]["name"]
+    assert f"chi-{store['metadata']['name']}-{cluster}-0-0-0" in PAGE
+    assert f"http://api.{store['metadata']['namespace']}:8081" in PAGE and ("Service", "api") in made
+
+
+def test_the_engine_parses_the_documented_sql() -> None:
+    pytest.importorskip("chdb")
+    verbs = "RENAME|ALTER TABLE|INSERT INTO|CREATE TABLE|DROP DATABASE|BACKUP|RESTORE|SELECT utc_date|SYSTEM SYNC"
+    quoted = re.findall(r"``(.+?)``|`([^`]+)`", PAGE.replace("\n  ", " "))
+    texts = [(two or one).strip() for two, one in quoted]
+    shown_sql = [
+        text
+        for text in texts
+        if re.match(rf"(?:{verbs}) \S+", text) and text not in ("CREATE TABLE … AS", "SYSTEM SYNC REPLICA")
+    ]
+    assert len(shown_sql) >= 6
+    bucket = "S3('http://x/', 'a', 'b')"
+    spoken = {
+        "S3(…)": bucket,
+        "ON CLUSTER … ": "ON CLUSTER 'c' ",
+        "RESTORE DATABASE …": f"RESTORE DATABASE d FROM {bucket}",
+        "…": "x",
+    }
+    for words, sql in spoken.items():
+        shown_sql = [text.replace(words, sql) for text in shown_sql]
+    assert parse_all(shown_sql) == {}

@@ -1,4 +1,4 @@
-"""`lpstream cost`: the arithmetic, the recommendation, the page in docs, and figures that match their sources."""
+"""`lpstream cost`: arithmetic, recommendation, the page in docs, and figures of their sources."""
 
 import json
 from dataclasses import replace

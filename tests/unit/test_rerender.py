@@ -1,4 +1,4 @@
-"""A change of the public address renders anew what holds it; pictures and snippet follow the page's own host."""
+"""Pages for another public address: what is absolute is rendered anew, the rest is relative."""
 
 import json
 import re

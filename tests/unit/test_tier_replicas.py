@@ -1,4 +1,4 @@
-"""On a cluster a move waits for replicas: none may drop a day's partitions before it knows where the day is now."""
+"""On a cluster no replica drops a day's partitions before it knows where the day is now."""
 
 from types import SimpleNamespace
 from typing import Any
