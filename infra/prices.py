@@ -67,7 +67,10 @@ class Planned(Machine):
 
 
 class Part(Machine):
-    """A part of the recommended layout. `beacons` and `pages` name measured figures."""
+    """A part of the recommended layout. `beacons` and `pages` name measured figures.
+
+    A part that holds state has identities of beacons, copy and results in memory.
+    """
 
     kind: Literal["pool", "quorum", "single"]
     nodes: Annotated[int, Field(ge=1)] = 1
@@ -75,6 +78,7 @@ class Part(Machine):
     arm: bool = True
     beacons: str | None = None
     pages: str | None = None
+    holds_state: bool = False
 
 
 class Way(Strict):

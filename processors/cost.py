@@ -132,15 +132,16 @@ def per_miss_yen(basis: Basis, tier: Tier = "fast") -> float:
 
 
 def load_of(basis: Basis, work: Workload) -> dict[str, float]:
-    """Return the most load: thousand beacons and pages a second. Each open page sends as often as it may."""
+    """Return the most load by name, for `Part`. Each open page sends as often as it may."""
     return {
         "thousand_beacons_s": work.connections * basis.measured["beacons_per_connection_s"] / 1_000,
         "pages_s": work.pages_a_minute / 60,
+        "kept_pages": basis.pages_a_month(work),
     }
 
 
 def sizes(basis: Basis, option: Option, work: Workload) -> dict[str, Size]:
-    """Return the instances of one region: those of the option, or the smallest that hold the region's load."""
+    """Return the instances of one region: those of the option, or the smallest that hold the load."""
     if option.sizes is not None:
         return option.sizes
     load = {name: value / option.regions for name, value in load_of(basis, work).items()}

@@ -7,13 +7,14 @@ must be up). Instances fail independently, with the availability of their kind o
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Kind = Literal["pool", "quorum", "single"]
 Machine = Literal["on demand", "spot"]
 MOST_INSTANCES = 200
-HEADROOM = 1.5  # factor on measured cores, because the cores were fully busy during the measurements
+HEADROOM = 1.5  # factor on measured cores, because the cores were fully busy during the measurements, and on memory
+DATA_SHARE = 0.75  # of a node's memory: the rewrite of the append-only file runs in a fork
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class Size:
 class Part:
     """A part of the layout with its smallest instance and the cores that a unit of work needs.
 
-    `work` maps names of loads (`thousand_beacons_s`, `pages_s`) to cores. `nodes` is the least number of instances.
+    `work` maps names of loads to cores (`thousand_beacons_s`, `pages_s`), `memory` to GB of data in memory
+    (`kept_pages`: pages of a month). `nodes` is the least number of instances.
     """
 
     kind: Kind
@@ -44,6 +46,11 @@ class Part:
     work: Mapping[str, float]
     nodes: int = 1
     spot: bool = False
+    memory: Mapping[str, float] = field(default_factory=dict)
+
+    def data_gb(self, load: Mapping[str, float]) -> float:
+        """Return the GB of data in memory for a load, with headroom."""
+        return HEADROOM * sum(gb * load[name] for name, gb in self.memory.items())
 
     def cores(self, load: Mapping[str, float]) -> float:
         """Return the cores for a load, with headroom."""
@@ -84,13 +91,15 @@ def _pool(part: Part, needed: int, availability: float, goal: float) -> int:
 
 
 def _quorum(part: Part, load: Mapping[str, float], availability: float, goal: float) -> Size:
-    """Return nodes with enough cores for the whole load, in doubled sizes; memory and disk stay."""
-    vcpu, count = part.size.vcpu, part.nodes
+    """Return nodes with enough cores and memory for the whole load, in doubled sizes; disks stay."""
+    vcpu, gb, count = part.size.vcpu, part.size.gb, part.nodes
+    while gb * DATA_SHARE < part.data_gb(load):
+        gb *= 2
     while vcpu < part.cores(load):
         vcpu *= 2
     while up(count, count // 2 + 1, availability) < goal and count < MOST_INSTANCES:
         count += 2
-    return replace(part.size, count=count, vcpu=vcpu, needed=count // 2 + 1)
+    return replace(part.size, count=count, vcpu=vcpu, gb=gb, needed=count // 2 + 1)
 
 
 def layout(

@@ -67,9 +67,17 @@ def basis_of(file: PriceFile) -> Basis:
         work = {"thousand_beacons_s": part.beacons, "pages_s": part.pages}
         cores = {load: measured[figure] for load, figure in work.items() if figure}
         size = Size(part.nodes, part.vcpu, part.gb, part.disk_gb, arm=part.arm)
-        parts[name] = Part(part.kind, size, cores, part.nodes, part.spot)
+        memory = _state(measured) if part.holds_state else {}
+        parts[name] = Part(part.kind, size, cores, part.nodes, part.spot, memory)
     usd = {name: price.usd for name, price in file.prices.items()}
     return Basis(file.jpy_per_usd, usd, measured, file.limits.model_dump(), parts)
+
+
+def _state(measured: dict[str, float]) -> dict[str, float]:
+    """Return the GB in Redis by load: identities of an hour, and copy and results of a month."""
+    missed = 1 - measured["hit_rate"]
+    page = measured["redis_bytes_per_copy"] * missed + measured["redis_bytes_per_result"]
+    return {"thousand_beacons_s": 3_600 * measured["redis_bytes_per_beacon"] / 1e6, "kept_pages": page / 1e9}
 
 
 def options_of(file: PriceFile) -> list[Option]:

@@ -72,6 +72,18 @@ def test_a_node_of_a_quorum_holds_the_whole_load() -> None:
     assert (found.count, found.needed, found.vcpu) == (3, 2, 2.0)
 
 
+def test_redis_has_memory_for_its_data() -> None:
+    basis = basis_of(PRICES)
+    for factor in (1, 10):
+        load = load_of(basis, work_of(PRICES, "plan").times(factor))
+        redis = layout(basis.parts, load, basis.machines(), 0.999)["redis"]
+        assert redis.gb * 0.75 >= basis.parts["redis"].data_gb(load) > 0
+    configured = (ROOT / "infra" / "kubernetes" / "base" / "redis.conf").read_text("utf-8")
+    assert (
+        "maxmemory 3gb" in configured and sizes(basis, options_of(PRICES)[0], work_of(PRICES, "plan"))["redis"].gb < 4.1
+    )
+
+
 def test_a_stateful_part_never_runs_on_spot() -> None:
     for name, size in sizes(basis_of(PRICES), options_of(PRICES)[0], work_of(PRICES, "plan")).items():
         assert size.machine == "on demand" or PRICES.part[name].spot, name
