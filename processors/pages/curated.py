@@ -69,6 +69,11 @@ def pictures(brief: Brief) -> list[Asset]:
     ]
 
 
+def assets_at(html: bytes, base: str) -> bytes:
+    """Return a page with its pictures at the address `base`, to be read elsewhere than at /lp/{lp_id}."""
+    return html.replace(f"{UP}/assets/".encode(), f"{base}/assets/".encode())
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     """A picture on a page. Its address is relative, so it stays right when the page's host changes."""

@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import web
 
 from infra.tenants import Caller
+from processors.pages.curated import assets_at
 from schemas.errors import LpstreamError
 from schemas.generation import Progress, Result, decode_model, encode_model
 from streams.edge.http.errors import HttpError, needing
@@ -184,18 +185,9 @@ async def preview(
     cached = await _page(services, result.lp_id)
     public = services.settings.page_base_url
     policy = PREVIEW_CSP.format(public=public)
-    return _answer(
-        request,
-        cached and with_assets_at(public, cached),
-        {"Content-Security-Policy": policy, "Cache-Control": "no-store", **NO_INDEX},
-    )
-
-
-def with_assets_at(base: str, page: CachedObject) -> CachedObject:
-    """Return the page with its pictures at `base`, because it is read at another path than /lp/{lp_id}."""
-    stored = page.object
-    body = stored.body.replace(b"../assets/", f"{base}/assets/".encode())
-    return page._replace(object=replace(stored, body=body))
+    if cached is not None:
+        cached = cached._replace(object=replace(cached.object, body=assets_at(cached.object.body, public)))
+    return _answer(request, cached, {"Content-Security-Policy": policy, "Cache-Control": "no-store", **NO_INDEX})
 
 
 def _owns(caller: Caller | None, tenant_id: str) -> bool:
