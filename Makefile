@@ -53,3 +53,5 @@ lock: $(INSTALLED) ## Pin versions and hashes of all dependencies anew (needs uv
 		--extra embedded --extra tracing --extra verify --extra dev --python-version 3.11 -o constraints.txt pyproject.toml
 	uv pip compile --python-platform x86_64-manylinux_2_28 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 		--extra tracing --python-version 3.13 -c constraints.txt -o constraints-image.txt pyproject.toml
+	uv pip compile --python-platform x86_64-manylinux_2_28 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		--extra tracing --extra screenshots --python-version 3.13 -c constraints-image.txt -o constraints-browser.txt pyproject.toml

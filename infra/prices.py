@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from infra.toml_files import read_toml
 
@@ -20,10 +20,11 @@ class Strict(BaseModel):
 
 
 class Price(Strict):
-    """A price in US dollars and its source."""
+    """A price in US dollars, its source, and another page that has the same price."""
 
     usd: Amount
     source: str
+    second: str | None = None
 
 
 class Figure(Strict):
@@ -39,33 +40,62 @@ class Limits(Strict):
     infrastructure_yen_month: Amount
     api_yen_per_lp: Amount
     storage_gb_month: Amount
+    availability: Annotated[float, Field(gt=0, lt=1)]
 
 
 class Work(Strict):
-    """A workload."""
+    """A workload by its peak."""
 
     name: str
-    visits_a_day: Amount
-    pages_a_month: Amount
+    connections: Amount
+    pages_a_minute: Amount
 
 
-class Part(Strict):
-    """A kind of instance in each region."""
+class Machine(Strict):
+    """The size of an instance."""
 
-    count: Annotated[int, Field(ge=1)]
-    vcpu: Amount
+    vcpu: Annotated[float, Field(gt=0)]
     gb: Amount
     disk_gb: Amount = 0
 
 
+class Planned(Machine):
+    """Instances of the document: their number, and how many must be up."""
+
+    count: Annotated[int, Field(ge=1)]
+    needed: Annotated[int, Field(ge=1)] = 1
+
+
+class Part(Machine):
+    """A part of the recommended layout. `beacons` and `pages` name measured figures.
+
+    A part that holds state has identities of beacons, copy and results in memory.
+    """
+
+    kind: Literal["pool", "quorum", "single"]
+    nodes: Annotated[int, Field(ge=1)] = 1
+    spot: bool = False
+    arm: bool = True
+    beacons: str | None = None
+    pages: str | None = None
+    holds_state: bool = False
+
+
 class Way(Strict):
-    """A deployment option. With `vcpu`, `gb` and `disk_gb` it is one machine."""
+    """A deployment option: the smallest sizes, the plan's sizes, or one machine."""
 
     name: str
     regions: Annotated[int, Field(ge=1)]
-    vcpu: Amount | None = None
-    gb: Amount = 0
-    disk_gb: Amount = 0
+    page_regions: Annotated[int, Field(ge=1)] = 1
+    processor: Literal["x86", "arm"] = "x86"
+    sizes: Literal["smallest", "plan"] | None = None
+    machine: Machine | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if (self.sizes is None) is (self.machine is None):
+            raise ValueError("give either sizes or machine")
+        return self
 
 
 class PriceFile(Strict):
@@ -77,8 +107,16 @@ class PriceFile(Strict):
     limits: Limits
     measured: dict[str, Figure]
     workload: Annotated[list[Work], Field(min_length=1)]
-    footprint: dict[str, Part]
+    part: dict[str, Part]
+    plan: dict[str, Planned]
     option: Annotated[list[Way], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _figures_exist(self) -> Self:
+        names = {name for part in self.part.values() for name in (part.beacons, part.pages) if name}
+        if unknown := sorted(names - self.measured.keys()):
+            raise ValueError(f"part: {', '.join(unknown)}: give this figure under measured")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

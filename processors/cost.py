@@ -6,56 +6,72 @@ Amounts are yen (float, because they are estimates), storage is GB of 10^9 bytes
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from processors.layout import Machine, Part, Size, availability_of, layout
+
 HOURS, DAYS, GB = 730, 30, 1e9
 HOT_DAYS, WARM_DAYS, LOG_DAYS, LOG_COPIES = 8, 24, 7, 3
 FILES_PER_PAGE = 4
-HEADROOM = 1.5  # factor on measured cores, because the cores were fully busy during the measurements
-SIZED = ("edge", "heatmap", "clickhouse", "generation")
 
 Tier = Literal["fast", "high"]
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """A type of instance: their number, and vCPU, GB of memory and GB of disk of each."""
-
-    count: float
-    vcpu: float
-    gb: float
-    disk_gb: float = 0.0
+Processor = Literal["x86", "arm"]
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A way to run lpstream: the footprint in a number of regions, or one machine of a given size."""
+    """A way to run lpstream in a number of regions.
+
+    `sizes` are the instances of each region: the document's own sizes, or one machine. None: the smallest instances
+    that hold the load. The pages are in the buckets of `page_regions` regions.
+    """
 
     name: str
     regions: int
-    machine: Size | None = None
+    processor: Processor
+    page_regions: int = 1
+    sizes: dict[str, Size] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The work of a month."""
+    """The most load: open pages (connections) and new pages a minute.
+
+    A month has a share of it on average.
+    """
 
     name: str
-    visits_a_day: float
-    pages_a_month: float
+    connections: float
+    pages_a_minute: float
 
     def times(self, factor: float) -> "Workload":
         """Return the workload multiplied by `factor`."""
-        return Workload(f"{self.name} × {factor:g}", self.visits_a_day * factor, self.pages_a_month * factor)
+        return Workload(f"{self.name} × {factor:g}", self.connections * factor, self.pages_a_minute * factor)
 
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """The inputs: US dollars by price, measured figures, the plan's limits, the instances of one region."""
+    """The inputs: US dollars by price, measured figures, the plan's limits, the parts of a region."""
 
     jpy_per_usd: float
     usd: dict[str, float]
     measured: dict[str, float]
     limits: dict[str, float]
-    footprint: dict[str, Size]
+    parts: dict[str, Part]
+
+    def machines(self) -> dict[Machine, tuple[float, float]]:
+        """Return availability and price factor of each kind of machine."""
+        return {
+            "on demand": (self.measured["node_availability"], 1.0),
+            "spot": (self.measured["spot_availability"], self.measured["spot_price"]),
+        }
+
+    def visits_a_day(self, work: Workload) -> float:
+        """Return the visits of an average day."""
+        open_pages = work.connections / self.measured["peak_over_average"]
+        return open_pages * 86_400 / self.measured["visit_s"]
+
+    def pages_a_month(self, work: Workload) -> float:
+        """Return the pages of an average month."""
+        return work.pages_a_minute / self.measured["peak_over_average"] * DAYS * 1_440
 
     def with_hits(self, hit_rate: float) -> "Basis":
         """Return the basis with another share of pages whose copy is cached."""
@@ -64,11 +80,18 @@ class Basis:
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """The cost of a month. `lines` are yen by item; `storage_gb` is the storage at its end."""
+    """The cost of a month. `lines` are yen by item; `storage_gb` is the storage at its end.
+
+    `runs` are the instances of a region, `holds` says whether they hold the most load, and `availability` is None for
+    a layout with other parts than ours.
+    """
 
     option: str
     workload: str
     hit_rate: float
+    runs: dict[str, Size]
+    holds: bool
+    availability: float | None
     lines: dict[str, float]
     api_yen: float
     api_yen_per_lp: float
@@ -108,33 +131,33 @@ def per_miss_yen(basis: Basis, tier: Tier = "fast") -> float:
     return usd * measured["calls_over_answers"] * basis.jpy_per_usd
 
 
-def needed_cores(basis: Basis, work: Workload) -> dict[str, float]:
-    """Return the cores that the month's peak needs in all regions together, with headroom."""
-    measured = basis.measured
-    peak = measured["peak_over_average"]
-    events_s = work.visits_a_day * measured["events_per_visit"] / 86_400 * peak
-    thousands = events_s / measured["events_per_beacon"] / 1_000
-    pages_s = work.pages_a_month / (DAYS * 86_400) * peak
-    cores = {
-        "edge": thousands * measured["edge_cores_per_1000_beacons"],
-        "heatmap": thousands * measured["worker_cores_per_1000_beacons"],
-        "clickhouse": thousands * measured["clickhouse_cores_per_1000_beacons"],
-        "generation": pages_s * measured["generation_core_s_per_page"],
+def load_of(basis: Basis, work: Workload) -> dict[str, float]:
+    """Return the most load by name, for `Part`. Each open page sends as often as it may."""
+    return {
+        "thousand_beacons_s": work.connections * basis.measured["beacons_per_connection_s"] / 1_000,
+        "pages_s": work.pages_a_minute / 60,
+        "kept_pages": basis.pages_a_month(work),
     }
-    return {name: value * HEADROOM for name, value in cores.items()}
 
 
 def sizes(basis: Basis, option: Option, work: Workload) -> dict[str, Size]:
-    """Return the instances by part: at least the footprint, and more where the peak needs it."""
-    needed = needed_cores(basis, work)
-    if option.machine is not None:
-        count = max(1.0, sum(needed.values()) / option.machine.vcpu)
-        return {"machine": replace(option.machine, count=count)}
-    parts = {name: replace(size, count=size.count * option.regions) for name, size in basis.footprint.items()}
-    for name in SIZED:
-        size = parts[name]
-        parts[name] = replace(size, count=max(size.count, needed[name] / size.vcpu))
-    return parts
+    """Return the instances of one region: those of the option, or the smallest that hold the load."""
+    if option.sizes is not None:
+        return option.sizes
+    load = {name: value / option.regions for name, value in load_of(basis, work).items()}
+    return layout(basis.parts, load, basis.machines(), basis.limits["availability"])
+
+
+def holds(basis: Basis, runs: dict[str, Size], work: Workload, regions: int) -> bool:
+    """Return whether instances of all regions together have the cores for the most load."""
+    load = load_of(basis, work)
+    cores = {name: part.cores(load) / regions for name, part in basis.parts.items()}
+    if "machine" in runs:
+        return runs["machine"].vcpu >= sum(cores.values())
+    replicated = {name for name, part in basis.parts.items() if part.kind == "quorum"}
+    return all(
+        size.vcpu * (1 if name in replicated else size.count) >= cores.get(name, 0.0) for name, size in runs.items()
+    )
 
 
 def stored_gb(basis: Basis, work: Workload) -> dict[str, float]:
@@ -142,40 +165,73 @@ def stored_gb(basis: Basis, work: Workload) -> dict[str, float]:
 
     They are heatmaps of HOT_DAYS + WARM_DAYS, LOG_DAYS of the log in LOG_COPIES copies, and the month's pages.
     """
-    events_a_day = work.visits_a_day * basis.measured["events_per_visit"]
+    events_a_day = basis.visits_a_day(work) * basis.measured["events_per_visit"]
     page_kb = basis.measured["page_kb"] + basis.measured["files_kb_per_page"]
     return {
         "hot": events_a_day * HOT_DAYS * basis.measured["hot_bytes_per_event"] / GB,
         "warm": events_a_day * WARM_DAYS * basis.measured["warm_bytes_per_event"] / GB,
         "log": events_a_day * LOG_DAYS * basis.measured["log_bytes_per_event"] * LOG_COPIES / GB,
-        "pages": work.pages_a_month * page_kb * 1e3 / GB,
+        "pages": basis.pages_a_month(work) * page_kb * 1e3 / GB,
+    }
+
+
+def _machines_usd(basis: Basis, option: Option, runs: dict[str, Size]) -> dict[str, float]:
+    """Return the US dollars of what runs in all regions."""
+    usd, factors = basis.usd, basis.machines()
+    paid = [
+        (size, size.count * option.regions * HOURS * factors[size.machine][1], _suffix(option, size))
+        for size in runs.values()
+    ]
+    return {
+        "processors": sum(hours * size.vcpu * usd[f"vcpu_hour{kind}"] for size, hours, kind in paid),
+        "memory": sum(hours * size.gb * usd[f"gb_hour{kind}"] for size, hours, kind in paid),
+        "disks": sum(size.count * size.disk_gb for size in runs.values()) * option.regions * usd["disk_gb_month"],
+        "load balancers": option.regions * basis.measured["balancers"] * usd["balancer_month"],
+        "cluster and NAT": 0.0
+        if "machine" in runs
+        else option.regions * HOURS * (usd["cluster_hour"] + usd["nat_hour"]),
+    }
+
+
+def _suffix(option: Option, size: Size) -> str:
+    return "_arm" if option.processor == "arm" and size.arm else ""
+
+
+def _traffic_usd(basis: Basis, option: Option, work: Workload, stored: dict[str, float]) -> dict[str, float]:
+    """Return the US dollars of buckets, CDN and transfers."""
+    usd, measured = basis.usd, basis.measured
+    visits, pages = basis.visits_a_day(work) * DAYS, basis.pages_a_month(work)
+    raw_gb = visits * measured["events_per_visit"] * measured["raw_bytes_per_event"] / GB
+    # 182 days of cold data: the average over the first year
+    cold_gb = visits / DAYS * measured["events_per_visit"] * measured["warm_bytes_per_event"] * 182 / GB
+    copies = option.page_regions - 1
+    requests = visits * measured["requests_per_visit"]
+    return {
+        "S3": (stored["warm"] + stored["pages"] * option.page_regions) * usd["s3_gb_month"]
+        + pages * FILES_PER_PAGE * option.page_regions * usd["s3_put"],
+        "copies of pages to other regions": stored["pages"] * copies * usd["between_regions_gb"],
+        "Glacier": cold_gb * usd["glacier_gb_month"],
+        "CDN, bytes": visits * measured["visit_kb"] * 1e3 / GB * usd["egress_gb"],
+        "CDN, requests": requests * usd["cdn_request"],
+        "between zones": raw_gb * measured["zone_crossings"] * usd["between_zones_gb"],
     }
 
 
 def month(basis: Basis, option: Option, work: Workload) -> Month:
     """Return the cost of a month of the work under an option."""
-    usd, runs, stored = basis.usd, sizes(basis, option, work), stored_gb(basis, work)
-    disk = sum(size.count * size.disk_gb for size in runs.values())
-    # 182 days of cold data: the average over the first year
-    cold_gb = work.visits_a_day * basis.measured["events_per_visit"] * basis.measured["warm_bytes_per_event"] * 182 / GB
-    lines = {
-        "processors": sum(size.count * size.vcpu for size in runs.values()) * HOURS * usd["vcpu_hour"],
-        "memory": sum(size.count * size.gb for size in runs.values()) * HOURS * usd["gb_hour"],
-        "disks": disk * usd["disk_gb_month"],
-        "S3": (stored["warm"] + stored["pages"]) * usd["s3_gb_month"]
-        + work.pages_a_month * FILES_PER_PAGE * usd["s3_put"],
-        "Glacier": cold_gb * usd["glacier_gb_month"],
-        "CDN and traffic": work.visits_a_day * DAYS * basis.measured["visit_kb"] * 1e3 / GB * usd["egress_gb"],
-        "load balancers": option.regions * usd["balancer_month"],
-    }
-    missed = 1 - basis.measured["hit_rate"]
-    each = per_miss_yen(basis)
+    runs, stored = sizes(basis, option, work), stored_gb(basis, work)
+    lines = _machines_usd(basis, option, runs) | _traffic_usd(basis, option, work, stored)
+    missed, each, pages = 1 - basis.measured["hit_rate"], per_miss_yen(basis), basis.pages_a_month(work)
+    quorums = runs.keys() == basis.parts.keys()
     return Month(
         option=option.name,
         workload=work.name,
         hit_rate=basis.measured["hit_rate"],
+        runs=runs,
+        holds=holds(basis, runs, work, option.regions),
+        availability=availability_of(basis.parts, runs, basis.machines()) if quorums else None,
         lines={name: value * basis.jpy_per_usd for name, value in lines.items()},
-        api_yen=work.pages_a_month * missed * each,
+        api_yen=pages * missed * each,
         api_yen_per_lp=missed * each,
         api_yen_per_miss=each,
         api_yen_per_miss_high=per_miss_yen(basis, "high"),

@@ -23,6 +23,7 @@ COMMANDS = {
     "warm": "streams.cli.warm:warm",
     "providers": "streams.cli.providers:app",
     "sql": "streams.cli.sql:sql",
+    "pages": "streams.cli.pages:app",
     "erase": "streams.cli.erase:erase",
     "restore": "streams.cli.tier:restore",
     "rebuild": "streams.cli.rebuild:rebuild",

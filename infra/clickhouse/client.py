@@ -20,10 +20,10 @@ Answer = TypeVar("Answer")
 THREADS = 4
 CONNECT_TIMEOUT_S = 3
 ANSWER_TIMEOUT_S = 30
-# the server is overloaded, out of space or memory, read-only, starting, or its answer is unknown
+# the server is overloaded, out of space or memory, read-only, starting, or its answer is unknown; a replica is away
 RETRYABLE = {
-    74, 159, 160, 164, 173, 201, 202, 203, 209, 210, 225, 235, 236, 241, 242, 243, 244, 252, 285, 286, 319, 394, 439,
-    473, 499, 999, 1000,
+    74, 159, 160, 164, 173, 201, 202, 203, 209, 210, 225, 235, 236, 241, 242, 243, 244, 252, 285, 286, 319, 341, 394,
+    439, 473, 499, 999, 1000,
 }  # fmt: skip
 # Contract 12.
 # Settings that make an insert durable and idempotent. They override the user's profile on the server.

@@ -53,11 +53,15 @@ class HotTables:
         return tuple(sorted(row["lp_id"] for row in rows))
 
     async def drop(self, source: str, partitions: Sequence[str]) -> None:
-        """Drop partitions; missing partitions count as dropped. Raise ValueError for an invalid name."""
+        """Drop partitions on all replicas; missing ones count as dropped.
+
+        Raise ValueError for an invalid name.
+        """
         for name in partitions:
             if not NAME.fullmatch(name):
                 raise ValueError(f"partition {name}: the name must match {NAME.pattern}")
-            await self._clickhouse.command(f"ALTER TABLE lpstream.{source} DROP PARTITION ID '{name}'")
+            sql = f"ALTER TABLE lpstream.{source} DROP PARTITION ID '{name}' SETTINGS alter_sync = 2"
+            await self._clickhouse.command(sql)
 
     async def erase(self, erasure: Erasure, prefix: str = "") -> int:
         """Delete the rows of an erasure from every table (with the prefix). Return their number."""

@@ -29,6 +29,7 @@ ROLES = {
     "detail": Role((480, 960), (4, 3), "(min-width:48rem) 33rem, 92vw"),
 }
 FORMATS = ("avif", "webp")
+UP = ".."  # from /lp/{lp_id} to the folder of /assets/
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +69,17 @@ def pictures(brief: Brief) -> list[Asset]:
     ]
 
 
+def assets_at(html: bytes, base: str) -> bytes:
+    """Return a page with its pictures at the address `base`, to be read elsewhere than at /lp/{lp_id}."""
+    return html.replace(f"{UP}/assets/".encode(), f"{base}/assets/".encode())
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture on a page. `base_url` is the address under which `/assets/` is served."""
+    """A picture on a page. Its address is relative, so it stays right when the page's host changes."""
 
     drawing: str
     role: str
-    base_url: str
 
     def srcset(self, suffix: str) -> str:
         """Return the value of the HTML attribute `srcset`: an address for each width."""
@@ -102,4 +107,4 @@ class Picture:
         return self.width * high // wide
 
     def _url(self, width: int, suffix: str) -> str:
-        return f"{self.base_url}/{asset(self.drawing, self.role, width, suffix).key}"
+        return f"{UP}/{asset(self.drawing, self.role, width, suffix).key}"

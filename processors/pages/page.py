@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import minify_html
 from jinja2 import FunctionLoader, StrictUndefined
@@ -138,11 +138,12 @@ def integrate(
 ) -> str:
     """Return the page's HTML.
 
-    `base_url` is the public listener's address; `og_key` is the key of `og_image`'s bytes in the store.
+    `base_url` is the public listener's address. Only what must be absolute has it: the canonical address, the preview
+    for social networks and the structured data. `og_key` is the key of `og_image`'s bytes in the store.
     """
     design = design_of(brief.template)
     words = fill(copy.model_dump(), slots(request))
-    page = _page(request, brief, words, design, base_url)
+    page = _page(request, brief, words, design)
     macros = _environment().get_template("sections.html.j2").module
     data = words | _given(request)
     body = [getattr(macros, name)(data[name], page) for name in design.order if data.get(name)]
@@ -162,14 +163,13 @@ def integrate(
             page=page,
             design=design,
             lp_id=lp_id,
-            base_url=base_url,
             page_url=f"{base_url}/lp/{lp_id}",
             og_url=f"{base_url}/{og_key}" if og_key else None,
         )
     )
 
 
-def _page(request: GenerationRequest, brief: Brief, words: dict[str, Any], design: Design, base_url: str) -> Page:
+def _page(request: GenerationRequest, brief: Brief, words: dict[str, Any], design: Design) -> Page:
     facts, form, url, line = request.facts, form_of(request), url_of(request), line_of(request)
     phone = phone_of(request)
     call, dial = call_of(request, brief, words["hero"]["call"]), phone_call(request)
@@ -177,7 +177,7 @@ def _page(request: GenerationRequest, brief: Brief, words: dict[str, Any], desig
     return Page(
         design=design,
         headings=dict(words_of(brief).headings),
-        pictures={role: Picture(drawing, role, base_url) for role, drawing in brief.drawings.items()},
+        pictures={role: Picture(drawing, role) for role, drawing in brief.drawings.items()},
         name=shown(request.business.name) or "—",
         phone=phone,
         dial=dialled(phone or ""),
@@ -240,7 +240,7 @@ def _structured(
             "@context": "https://schema.org",
             "@type": design.kind,
             "name": page.name,
-            "image": page.pictures["hero"].src,
+            "image": urljoin(page_url, page.pictures["hero"].src),
             "mainEntityOfPage": page_url,
             **{key: value for key, value in optional.items() if value},
         },

@@ -13,6 +13,7 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
+from processors.pages.curated import assets_at
 from schemas.errors import LpstreamError, Retryable
 from schemas.generation import GenerationRequest, Result, model_from_object
 from streams.client import over_http
@@ -88,10 +89,11 @@ async def _ask(api: str, token: str, body: GenerationRequest) -> tuple[Result, b
 
 
 async def _page(url: str) -> bytes:
+    """Return the page, for a file: its pictures have absolute addresses."""
     # sent without the token: the public listener must not see it
     try:
         async with aiohttp.ClientSession(raise_for_status=True) as session, session.get(url) as answer:
-            return await answer.read()
+            return assets_at(await answer.read(), url.rpartition("/lp/")[0])
     except aiohttp.ClientError as error:
         raise LpstreamError(f"{url}: {error}") from error
 

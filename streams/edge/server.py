@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 DRAIN_LOOK_S = 0.1
 PREFLIGHT_S = 7_200
+ALWAYS_HTTPS = "max-age=31536000"
 # A path that every program reads in the same way, because caches and proxies in front of the edge store responses by
 # path: no empty segment but the last, no `.` or `..`, nothing percent-encoded. A proxy may send the whole URL
 # (RFC 9112, 3.2.2).
@@ -49,6 +50,8 @@ class Edge:
         self._services = services
         self._admission = services.admission
         self._routes = PUBLIC if listener == "public" else [*PRIVATE, *STUDIO]
+        address = settings.page_base_url if listener == "public" else settings.api_base_url
+        self._https = urlsplit(address).scheme == "https"
         self._fixed = {(item.method, item.template): item for item in self._routes if "{" not in item.template}
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -114,6 +117,8 @@ class Edge:
             if self._listener == "public":
                 response.headers[hdrs.VARY] = "Origin"
                 response.headers.update(cors_headers(self._tenants, origin, response.status))
+            if self._https:
+                response.headers["Strict-Transport-Security"] = ALWAYS_HTTPS
         count, seconds = metrics.request(self._listener, template, response.status)
         count.inc()
         seconds.observe(time.perf_counter() - started)

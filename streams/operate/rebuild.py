@@ -4,7 +4,7 @@
 2. Read the log in bulk passes up to the offsets that the workers have committed, with few large inserts. The workers
    continue meanwhile, so repeat the pass until it takes only seconds.
 3. Copy days from the old tables if the log no longer has all of their records. Leave out days that are on S3. Delete
-   the pages that `lpstream erase` has erased from the new tables.
+   the pages that `lpstream erase` has erased from the new tables. Wait until every replica has the new tables' rows.
 4. Exchange the tables.
 5. Insert the records that the workers have committed since the last pass. A bucket that a worker stored during the
    exchange may be in the old tables, in the new ones, or half in each. The rebuild inserts these buckets with the
@@ -113,7 +113,7 @@ class _Run:
         self._on_progress = on_progress
         self._log = log
         self._held = held
-        self._tables = NewTables(admin)
+        self._tables = NewTables(admin, cluster=settings.clickhouse_replicated)
         self._bulk = Bulk(aside, self._report_progress)
         self._figures = Figures()
         self._until: dict[TopicPartition, int] = {}
@@ -124,6 +124,7 @@ class _Run:
         self._figures.days_kept = await self._older_days()
         marks = await self._pass()
         await self._tables.erase()
+        await self._tables.complete()
         await self._held.check()
         if marks.strange:
             await self._exchange_alone()

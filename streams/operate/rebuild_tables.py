@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pyarrow as pa
 
 from infra.clickhouse.client import ClickHouse
+from infra.clickhouse.replication import ON_CLUSTER
 from infra.tiers.hot import HotTables
 from infra.tiers.ledger import Ledger
 from processors.heatmap.fold import TABLES
@@ -39,8 +40,10 @@ class Aside(ClickHouse):
 class NewTables:
     """The five tables whose names begin with `ASIDE`. After the exchange these are the old tables."""
 
-    def __init__(self, clickhouse: ClickHouse) -> None:
+    def __init__(self, clickhouse: ClickHouse, *, cluster: bool = False) -> None:
+        """Set the client, and whether the tables are replicated."""
         self._clickhouse = clickhouse
+        self._cluster = cluster
         self._windows: dict[str, tuple[str, int]] = {}
 
     async def create(self) -> None:
@@ -111,8 +114,20 @@ class NewTables:
         for erasure in await Ledger(self._clickhouse, "rebuild").erasures():
             await hot.erase(erasure, ASIDE)
 
+    async def complete(self) -> None:
+        """Wait until every replica has all rows of the new tables.
+
+        Raise Retryable if a replica is away or lags.
+        """
+        if self._cluster:
+            for table in TABLES:
+                await self._clickhouse.command(f"SYSTEM SYNC REPLICA {ON_CLUSTER} {LIVE}.{ASIDE}{table}")
+
     async def exchange(self) -> None:
-        """Exchange the new tables with the live tables."""
+        """Exchange the new tables with the live tables.
+
+        A database of engine Replicated exchanges two of its own tables on all replicas.
+        """
         for table in TABLES:
             await self._clickhouse.command(f"EXCHANGE TABLES {LIVE}.{table} AND {LIVE}.{ASIDE}{table}")
 

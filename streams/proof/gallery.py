@@ -7,7 +7,7 @@ from pathlib import Path
 
 import aiohttp
 
-ASSET = re.compile(r"https?://[^/\s\"']+/assets/([A-Za-z0-9._-]+)")
+ASSET = re.compile(r"(?:https?://[^/\s\"']+|\.\.)/assets/([A-Za-z0-9._-]+)")
 STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2rem;background:#f4f5f7;color:#222}"
     "main{display:flex;flex-wrap:wrap;gap:1rem}"

@@ -15,6 +15,7 @@ from pydantic_settings import SettingsError
 
 from infra.tenants import check_origin
 from schemas.errors import SettingError
+from streams.runtime.addresses import reachable, unfit
 from streams.runtime.llm_settings import LlmModel, LlmProvider
 from streams.runtime.store_settings import PREFIX, StoreSettings, Url
 
@@ -62,6 +63,13 @@ class Settings(StoreSettings):
     api_port: Annotated[
         Port, Field(description="Port of the private listener, for applications, analysts and operators.")
     ] = 8081
+    production: Annotated[
+        bool,
+        Field(
+            description="Whether visitors use this installation. Then LPSTREAM_PUBLIC_URL and LPSTREAM_API_URL must be "
+            "addresses that browsers reach by https."
+        ),
+    ] = False
     public_url: Annotated[
         Url | None,
         Field(description="URL of the public listener for browsers; page addresses begin with it."),
@@ -305,12 +313,23 @@ class Settings(StoreSettings):
     @property
     def page_base_url(self) -> str:
         """The base URL of published pages, without a slash at the end."""
-        return self.public_url or f"http://{self.edge_host}:{self.edge_port}"
+        return self.public_url or f"http://{reachable(self.edge_host)}:{self.edge_port}"
 
     @property
     def api_base_url(self) -> str:
         """The base URL of the private listener, without a slash at the end."""
-        return self.api_url or f"http://{self.edge_host}:{self.api_port}"
+        return self.api_url or f"http://{reachable(self.edge_host)}:{self.api_port}"
+
+    @model_validator(mode="after")
+    def _addresses_for_visitors(self) -> Self:
+        """Raise ValueError if visitors of a production installation could not use its addresses."""
+        for name in ("public_url", "api_url") if self.production else ():
+            if reason := unfit(getattr(self, name)):
+                raise ValueError(
+                    f"{PREFIX}{name.upper()}: {reason}. Give an address that browsers reach, such as "
+                    f"https://lp.example.com, because {PREFIX}PRODUCTION is true"
+                )
+        return self
 
     @model_validator(mode="after")
     def _tiers_in_order(self) -> Self:

@@ -12,9 +12,8 @@ from datetime import timedelta
 
 from infra.redis.lease import Lease
 from infra.tiers.archive import GLACIER, STANDARD
-from infra.tiers.readers import readers_done
 from schemas.tiers import NO_DAY, WARM_STEPS, Step, TierObject
-from streams.tiers.stores import Clock, Report, Say, Stores
+from streams.tiers.stores import WAITING, Clock, Report, Say, Stores
 
 # Days that S3 keeps the readable copy of an object from Glacier, from which the warm copy is created.
 THAW_DAYS = 2
@@ -66,10 +65,8 @@ class Freezer:
         """Remove tables and warm copies of objects that are no longer in the views, after their readers."""
         if not objects:
             return
-        if not await readers_done(self._stores.clickhouse, self._stores.settings.tier_patience_s):
-            self._report.waiting.append(
-                f"{len(objects)} objects: earlier queries are still running; a later run continues"
-            )
+        if not await self._stores.readers_done():
+            self._report.waiting.append(f"{len(objects)} objects: {WAITING}; a later run continues")
             return
         for entry in objects:
             await self._stores.warm.drop(entry.name)

@@ -9,12 +9,11 @@ from uuid import uuid4
 
 from infra.kafka.progress import has_read
 from infra.redis.lease import Lease
-from infra.tiers.readers import readers_done
 from processors.heatmap.tiers import Move, moves
 from schemas.errors import Refused, Retryable
 from schemas.heatmap import GROUP, TOPIC
 from schemas.tiers import Fingerprint, Step, TierObject, object_name
-from streams.tiers.stores import Clock, Report, Say, Stores
+from streams.tiers.stores import WAITING, Clock, Report, Say, Stores
 
 IDENT_LENGTH = 12
 NOTHING = Fingerprint(0, (), 0)
@@ -108,10 +107,8 @@ class Mover:
         """Do steps 4 and 5 for published objects."""
         if not published:
             return
-        if not await readers_done(self._stores.clickhouse, self._stores.settings.tier_patience_s):
-            self._report.waiting.append(
-                f"{len(published)} objects: earlier queries are still running; a later run continues"
-            )
+        if not await self._stores.readers_done():
+            self._report.waiting.append(f"{len(published)} objects: {WAITING}; a later run continues")
             return
         await asyncio.gather(*(self._drop(entry) for entry in published))
 

@@ -83,6 +83,7 @@ class Tiers:
             while True:
                 async with lease(stores.redis, LEASE, stores.owner, LEASE_S) as held:
                     if held is not None:
+                        await stores.catch_up()
                         await work(_Run(stores, self._clock, held, self._report, self._say))
                         self._report.seconds = round(time.monotonic() - started, 2)
                         return self._report

@@ -12,6 +12,8 @@ from redis.asyncio import Redis
 
 from infra.tiers.hot import HotTables
 from infra.tiers.ledger import Ledger
+from infra.tiers.readers import readers_done
+from infra.tiers.tables import HOT_TABLES
 from infra.tiers.warm import WarmTables
 from processors.heatmap.tiers import TierRule
 from streams.runtime.settings import Settings
@@ -19,6 +21,7 @@ from streams.runtime.stores import open_archive, open_line, open_writer
 
 # moving a day of a busy site takes long
 ANSWER_TIMEOUT_S = 3_600.0
+WAITING = "earlier queries are still running, or a replica lags"
 
 Say = Callable[[str], None]
 
@@ -36,6 +39,17 @@ class Stores:
         self.hot = HotTables(self.clickhouse)
         self.warm = WarmTables(self.clickhouse)
         self.ledger = Ledger(self.clickhouse, self.owner)
+
+    async def catch_up(self) -> None:
+        """Fetch what other replicas have, if this server is a replica. Raise Retryable if it takes too long."""
+        if self.settings.clickhouse_replicated:
+            for table in (*HOT_TABLES, "tier_objects", "erasures"):
+                await self.clickhouse.command(f"SYSTEM SYNC REPLICA lpstream.{table}")
+
+    async def readers_done(self) -> bool:
+        """Return whether all replicas know the steps, and earlier SELECTs end in time."""
+        cluster, patience_s = self.settings.clickhouse_replicated, self.settings.tier_patience_s
+        return await readers_done(self.clickhouse, patience_s, cluster=cluster)
 
     async def close(self) -> None:
         """Close all clients."""

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from infra.tiers.archive import Held
-from infra.tiers.readers import readers_done
 from schemas.tiers import WARM_STEPS, Step, TierObject
-from streams.tiers.stores import Clock, Report, Stores
+from streams.tiers.stores import WAITING, Clock, Report, Stores
 
 WARM_PREFIX, COLD_PREFIX = "heatmap/", "heatmap-cold/"
 # An unknown object may be one that is being written. Writing takes no longer than this.
@@ -28,8 +27,8 @@ async def sweep(stores: Stores, clock: Clock, objects: Sequence[TierObject], rep
     dead += _dead(held_cold, alive, {entry.cold_key for entry in objects}, clock)
     if not (names or dead):
         return
-    if not await readers_done(stores.clickhouse, stores.settings.tier_patience_s):
-        report.waiting.append("leftovers: earlier queries are still running; a later run removes them")
+    if not await stores.readers_done():
+        report.waiting.append(f"leftovers: {WAITING}; a later run removes them")
         return
     for name in names:
         await stores.warm.drop(name)

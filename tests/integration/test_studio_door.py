@@ -65,6 +65,7 @@ async def test_a_login_with_a_token_sets_a_session_cookie(
     answer = await log_in(http, edge, "acme-operator")
     morsel = answer.cookies["lpstream_studio"]
     assert (answer.status, answer.headers["Location"]) == (303, "/studio")
+    assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
     assert morsel["httponly"] and morsel["secure"] and morsel["samesite"] == "Strict" and morsel["path"] == "/studio"
     assert 0 < int(morsel["max-age"]) <= 43_200
     digest = hashlib.sha256(b"acme-operator").hexdigest()
@@ -84,6 +85,7 @@ async def test_the_cookie_works_without_https(http: aiohttp.ClientSession, insta
     url = f"{installation.api_url}/studio/session"
     async with http.post(url, data={"token": installation.token}, allow_redirects=False) as answer:
         morsel = answer.cookies["lpstream_studio"]
+        assert "Strict-Transport-Security" not in answer.headers
     assert morsel["httponly"] and not morsel["secure"] and morsel["samesite"] == "Strict"
 
 

@@ -54,9 +54,22 @@ def test_hadolint_detects_a_bad_line(tmp_path: Path) -> None:
 
 
 def test_the_image_runs_as_an_unprivileged_user() -> None:
-    last = (ROOT / "Dockerfile").read_text("utf-8").split("\nFROM ")[-1]
-    assert re.search(r"^USER 10001$", last, re.MULTILINE)
-    assert "COPY . " not in last
+    text = (ROOT / "Dockerfile").read_text("utf-8")
+    stages = {part.split("\n")[0].split(" AS ")[1]: part for part in text.split("\nFROM ")[1:]}
+    users = {name: re.findall(r"^USER (\S+)$", part, re.MULTILINE) for name, part in stages.items()}
+    assert users["runtime"] == ["10001"]
+    for name in ("browser", "lpstream"):  # the images; they begin with the stage runtime
+        assert stages[name].startswith("runtime AS ")
+        assert not users[name] or users[name][-1] == "10001"
+    assert not any("COPY . " in stages[name] for name in ("runtime", "browser", "lpstream"))
+
+
+def test_the_browser_image_adds_only_the_browsers_library() -> None:
+    tested, image, browser = pins("constraints.txt"), pins("constraints-image.txt"), pins("constraints-browser.txt")
+    assert {name: browser[name] for name in image} == image
+    added = browser.keys() - image.keys()
+    assert "playwright" in added
+    assert {name: browser[name] for name in added} == {name: tested[name] for name in added}
 
 
 def test_the_image_has_the_tested_versions() -> None:

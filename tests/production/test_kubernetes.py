@@ -2,13 +2,13 @@
 
 Kustomize builds each region, schemas are valid, the specification's numbers are set.
 
-Custom resources (KEDA, Strimzi, Altinity, GKE, ExternalDNS) have no schema here: their numbers are asserted, not their
-shape.
+`test_custom_resources.py` checks the shape of custom resources (KEDA, Strimzi, Altinity, ExternalDNS).
 """
 
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -18,6 +18,9 @@ import yaml
 from production_tools import ROOT, run, tool
 
 from infra.prices import load_prices
+from processors.cost import sizes
+from processors.layout import Size
+from streams.cli.cost import basis_of, make_report, options_of, work_of
 from streams.runtime.settings import Settings
 
 OVERLAYS = ROOT / "infra" / "kubernetes" / "overlays"
@@ -28,6 +31,7 @@ REGIONS = {
     "us-west1": (30, 3_000, (1, 15), (1, 6)),
     "europe-west1": (10, 1_000, (1, 5), (1, 2)),
 }
+RECOMMENDED = "one-region"
 CUSTOM = {
     "BackendConfig",
     "ClickHouseInstallation",
@@ -39,7 +43,7 @@ CUSTOM = {
     "ScaledObject",
     "TriggerAuthentication",
 }
-OURS = ("edge", "heatmap", "generation", "migrate")
+OURS = ("edge", "studio", "heatmap", "generation", "migrate")
 Manifest = dict[str, Any]
 
 
@@ -62,14 +66,14 @@ def pods(manifests: list[Manifest]) -> dict[str, Manifest]:
 
 
 def test_manifests_match_kubernetes_schemas() -> None:
-    every = {json.dumps(item, sort_keys=True): item for region in REGIONS for item in built(region)}
+    every = {json.dumps(item, sort_keys=True): item for region in (*REGIONS, RECOMMENDED) for item in built(region)}
     assert {item["kind"] for item in every.values()} > CUSTOM
     validated: Counter[str] = Counter()
     for item in every.values():
         if item["kind"] not in CUSTOM:
             kubernetes_validate.validate(item, "1.37", strict=True)
             validated[item["kind"]] += 1
-    assert validated["NetworkPolicy"] >= 12 and validated["Deployment"] == 4 and validated["StatefulSet"] >= 4
+    assert validated["NetworkPolicy"] >= 12 and validated["Deployment"] >= 4 and validated["StatefulSet"] >= 4
 
 
 def test_a_misspelt_field_is_detected() -> None:
@@ -229,18 +233,14 @@ def test_the_manifests_contain_only_known_settings() -> None:
     assert "LPSTREAM_CLICKHOUSE_URL" in used
 
 
-def test_the_page_tells_how_to_create_every_secret() -> None:
-    page = (ROOT / "docs" / "production.md").read_text("utf-8")
-    paths = set(re.findall(r"/run/secrets/(?:lpstream/)?([\w.]+)", json.dumps(built("us-west1"))))
-    by_strimzi = {"kafka_password", "kafka_ca.crt"}
-    made = set(re.findall(r"--from-(?:file|literal)=([\w.]+)", page))
-    assert paths - {"kubernetes.io", "lpstream"} - by_strimzi <= made
-
-
 def test_images_equal_those_of_the_compose_file() -> None:
     compose = yaml.safe_load((ROOT / "infra" / "compose" / "compose.yml").read_text("utf-8"))
     there = {item["image"].split(":")[0]: item["image"] for item in compose["services"].values()}
-    here = {c["image"] for spec in pods(built("us-west1")).values() for c in spec["containers"]}
+    here = {
+        c["image"].split("example/lpstream/")[-1]
+        for spec in pods(built("us-west1")).values()
+        for c in spec["containers"]
+    }
     assert {there.get(image.split(":")[0], image) for image in here} == here
 
 
@@ -272,24 +272,91 @@ def _without_secrets(folder: Any, text: str) -> Any:
     return file
 
 
-def test_the_priced_footprint_matches_the_manifests() -> None:
-    manifests = built("us-west1")
-    priced = load_prices().content.footprint
-    asked = pods(manifests)
-    counts = {
-        item["metadata"]["name"]: item["spec"].get("replicas")
-        for item in manifests
-        if item["kind"] in ("Deployment", "StatefulSet")
-    }
+def instances(manifests: list[Manifest]) -> dict[str, Size]:
+    """Return the number of instances and the requests of each part, Kafka's and ClickHouse's included."""
+    found = {}
+    for item in manifests:
+        if item["kind"] in ("Deployment", "StatefulSet"):
+            containers = item["spec"]["template"]["spec"]["containers"]
+            claims = item["spec"].get("volumeClaimTemplates", [])
+            found[item["metadata"]["name"]] = size_of(item["spec"].get("replicas", 1), containers, claims)
     for item in manifests:
         if item["kind"] == "ScaledObject":
-            counts[item["metadata"]["name"]] = item["spec"]["minReplicaCount"]
-    for name in set(priced) - {"kafka", "clickhouse", "keeper"}:
-        requests = [one["resources"]["requests"] for one in asked[name]["containers"]]
-        part = priced[name]
-        assert part.vcpu == pytest.approx(sum(amount(one["cpu"]) for one in requests)), name
-        assert part.gb == pytest.approx(sum(amount(one["memory"]) for one in requests) / 2**30), name
-        assert part.count == (counts[name] or 1), name
+            name = item["metadata"]["name"]
+            found[name] = replace(found[name], count=item["spec"]["minReplicaCount"])
+    pool = one(manifests, "KafkaNodePool", "nodes")["spec"]
+    disk = amount(pool["storage"]["volumes"][0]["size"]) / 2**30
+    requests = pool["resources"]["requests"]
+    found["kafka"] = Size(pool["replicas"], amount(requests["cpu"]), amount(requests["memory"]) / 2**30, disk)
+    for kind, name in (("ClickHouseInstallation", "clickhouse"), ("ClickHouseKeeperInstallation", "keeper")):
+        spec = one(manifests, kind, name)["spec"]
+        layout = spec["configuration"]["clusters"][0]["layout"]
+        count = len(layout["shards"][0]["replicas"]) if "shards" in layout else layout["replicasCount"]
+        templates = spec["templates"]
+        found[name] = size_of(
+            count, templates["podTemplates"][0]["spec"]["containers"], templates["volumeClaimTemplates"]
+        )
+    return found
+
+
+def size_of(count: int, containers: list[Manifest], claims: list[Manifest]) -> Size:
+    requests = [item["resources"]["requests"] for item in containers]
+    disk = sum(amount(item["spec"]["resources"]["requests"]["storage"]) for item in claims)
+    vcpu, memory = (sum(amount(item[name]) for item in requests) for name in ("cpu", "memory"))
+    return Size(count, vcpu, memory / 2**30, disk / 2**30)
+
+
+def rounded(size: Size) -> tuple[float, ...]:
+    return tuple(round(number, 5) for number in (size.count, size.vcpu, size.gb, size.disk_gb))
+
+
+def test_the_manifests_have_the_recommended_layout() -> None:
+    file = load_prices().content
+    priced = sizes(basis_of(file), options_of(file)[0], work_of(file, "plan"))
+    found = instances(built(RECOMMENDED))
+    assert set(found) == set(priced) - {"operators"}
+    for name, size in found.items():
+        assert rounded(size) == rounded(priced[name]), name
+
+
+def test_the_plans_sizes_match_the_manifests() -> None:
+    found = instances(built("us-west1"))
+    for name, part in load_prices().content.plan.items():
+        if name != "operators":
+            assert rounded(found[name]) == rounded(Size(part.count, part.vcpu, part.gb, part.disk_gb)), name
+
+
+def test_only_stateless_parts_run_on_spot_machines() -> None:
+    file = load_prices().content
+    priced = sizes(basis_of(file), options_of(file)[0], work_of(file, "plan"))
+    for name, spec in pods(built(RECOMMENDED)).items():
+        arch = "arm64" if name in priced and priced[name].arm else "amd64"
+        assert spec["nodeSelector"]["kubernetes.io/arch"] == arch, name
+        spot = spec["nodeSelector"].get("cloud.google.com/gke-spot") == "true"
+        assert spot is (name in priced and priced[name].machine == "spot"), name
+        assert spot is bool(spec.get("tolerations")), name
+
+
+def test_the_overlays_say_what_they_cost() -> None:
+    months = {
+        row["option"]: row
+        for row in make_report(load_prices().content, work_of(load_prices().content, "plan"))["months"]
+    }
+    plan = (BASE.parent / "plan-sizes" / "kustomization.yaml").read_text("utf-8")
+    ours = (OVERLAYS / RECOMMENDED / "kustomization.yaml").read_text("utf-8")
+    page = (ROOT / "docs" / "production.md").read_text("utf-8")
+    for name, text in (
+        ("plan's sizes, one region", plan),
+        ("plan's sizes, three regions", plan),
+        ("recommended: one region, pages in three", ours),
+    ):
+        yen = f"¥{months[name]['infrastructure_yen']:,.0f}"
+        assert yen in text and yen in page, name
+
+
+def test_the_recommended_region_takes_all_connections() -> None:
+    rules = next(item for item in built(RECOMMENDED) if item["metadata"]["name"].startswith("prometheus-rules"))
+    assert "vector(10000)" in rules["data"]["region.yml"]
 
 
 def amount(text: str) -> float:

@@ -1,16 +1,21 @@
-"""`lpstream cost`: the arithmetic, the page in docs, and figures that match their source documents."""
+"""`lpstream cost`: arithmetic, recommendation, the page in docs, and figures of their sources."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from page_requests import INDUSTRIES, full, html_of
 from typer.testing import CliRunner
 
 from infra.prices import load_prices
-from processors.cost import Basis, Option, Size, Workload, month, per_miss_yen, verdicts
+from processors.cost import Basis, Option, Workload, load_of, month, per_miss_yen, sizes, verdicts
+from processors.layout import Part, Size, availability_of, layout, smallest, up
+from processors.pages.brief import brief_of
+from processors.pages.curated import asset
 from schemas.errors import LpstreamError, SettingError
 from streams.__main__ import app
-from streams.cli.cost import basis_of, make_report, options_of
+from streams.cli.cost import basis_of, make_report, options_of, work_of
 
 ROOT = Path(__file__).parents[2]
 PRICES = load_prices().content
@@ -18,60 +23,141 @@ PRICES = load_prices().content
 BASIS = Basis(
     jpy_per_usd=100.0,
     usd=dict.fromkeys(PRICES.prices, 0.0),
-    measured=dict.fromkeys(PRICES.measured, 0.0) | {"events_per_beacon": 1.0, "calls_over_answers": 1.0},
-    limits={"infrastructure_yen_month": 300_000, "api_yen_per_lp": 2_000, "storage_gb_month": 300},
-    footprint={name: Size(1, 1, 1) for name in ("edge", "heatmap", "clickhouse", "generation")},
+    measured=dict.fromkeys(PRICES.measured, 0.0)
+    | dict.fromkeys(("events_per_beacon", "calls_over_answers", "peak_over_average", "visit_s", "spot_price"), 1.0),
+    limits={
+        "infrastructure_yen_month": 300_000,
+        "api_yen_per_lp": 2_000,
+        "storage_gb_month": 300,
+        "availability": 0.999,
+    },
+    parts={name: Part("single", Size(1, 1, 1), {}) for name in ("edge", "heatmap", "clickhouse", "generation")},
 )
-WORK = Workload("w", visits_a_day=1_000, pages_a_month=100)
+WORK = Workload("w", connections=1_000 / 86_400, pages_a_minute=100 / 43_200)
+MACHINES = {"on demand": (0.995, 1.0), "spot": (0.98, 0.5)}
 
 
 def with_usd(**usd: float) -> Basis:
-    return Basis(BASIS.jpy_per_usd, BASIS.usd | usd, BASIS.measured, BASIS.limits, BASIS.footprint)
+    return replace(BASIS, usd=BASIS.usd | usd)
+
+
+def option(name: str = "one", regions: int = 1) -> Option:
+    return Option(name, regions, "x86")
 
 
 def test_processors_cost_by_the_hour_in_every_region() -> None:
-    found = month(with_usd(vcpu_hour=0.01), Option("two", 2), WORK)
+    found = month(with_usd(vcpu_hour=0.01), option("two", 2), WORK)
     assert found.lines["processors"] == pytest.approx(2 * 4 * 730 * 0.01 * 100)
     assert found.infrastructure_yen == found.lines["processors"]
 
 
-def test_more_load_needs_more_than_the_minimum_cores() -> None:
-    measured = BASIS.measured | {
-        "events_per_visit": 86_400,
-        "edge_cores_per_1000_beacons": 1.0,
-        "peak_over_average": 10,
-    }
-    basis = Basis(100.0, with_usd(vcpu_hour=0.01).usd, measured, BASIS.limits, BASIS.footprint)
-    # 1,000 visits of 86,400 events are 1,000 beacons/s, 10,000 at the peak: ten cores, plus 50 %
-    found = month(basis, Option("one", 1), WORK)
-    assert found.lines["processors"] == pytest.approx((15 + 3) * 730 * 0.01 * 100)
+def test_arm_and_spot_have_their_own_prices() -> None:
+    basis = replace(with_usd(vcpu_hour=1.0, vcpu_hour_arm=0.5), measured=BASIS.measured | {"spot_price": 0.4})
+    runs = {"edge": Size(3, 1, 0, machine="spot"), "redis": Size(2, 1, 0)}
+    found = month(basis, Option("o", 1, "arm", 1, runs), WORK)
+    assert found.lines["processors"] == pytest.approx((3 * 0.4 + 2) * 730 * 0.5 * 100)
+
+
+def test_more_load_needs_more_instances() -> None:
+    edge = Part("pool", Size(1, 0.5, 0.5), {"thousand_beacons_s": 0.24})
+    # 10,000 beacons/s: 2.4 cores, 3.6 with headroom, so 8 of half a core must be up
+    found = smallest(edge, {"thousand_beacons_s": 10.0}, MACHINES, 0.999)
+    assert found.needed == 8
+    assert up(int(found.count), 8, 0.995) >= 0.999 > up(int(found.count) - 1, 8, 0.995)
+
+
+def test_a_node_of_a_quorum_holds_the_whole_load() -> None:
+    store = Part("quorum", Size(3, 0.5, 4), {"thousand_beacons_s": 0.5}, nodes=3)
+    found = smallest(store, {"thousand_beacons_s": 2.0}, MACHINES, 0.999)
+    assert (found.count, found.needed, found.vcpu) == (3, 2, 2.0)
+
+
+def test_redis_has_memory_for_its_data() -> None:
+    basis = basis_of(PRICES)
+    for factor in (1, 10):
+        load = load_of(basis, work_of(PRICES, "plan").times(factor))
+        redis = layout(basis.parts, load, basis.machines(), 0.999)["redis"]
+        assert redis.gb * 0.75 >= basis.parts["redis"].data_gb(load) > 0
+    configured = (ROOT / "infra" / "kubernetes" / "base" / "redis.conf").read_text("utf-8")
+    assert (
+        "maxmemory 3gb" in configured and sizes(basis, options_of(PRICES)[0], work_of(PRICES, "plan"))["redis"].gb < 4.1
+    )
+
+
+def test_a_stateful_part_never_runs_on_spot() -> None:
+    for name, size in sizes(basis_of(PRICES), options_of(PRICES)[0], work_of(PRICES, "plan")).items():
+        assert size.machine == "on demand" or PRICES.part[name].spot, name
+    assert not any(part.spot for part in PRICES.part.values() if part.disk_gb)
+
+
+@pytest.mark.parametrize("connections", [1, 140, 1_000, 10_000, 100_000, 1_000_000])
+def test_a_recommendation_holds_its_load_with_99_9_percent(connections: float) -> None:
+    basis = basis_of(PRICES)
+    load = load_of(basis, Workload("w", connections, connections / 100))
+    found = layout(basis.parts, load, basis.machines(), 0.999)
+    assert availability_of(basis.parts, found, basis.machines()) >= 0.999
+    for name, part in basis.parts.items():
+        least = found[name].vcpu * (found[name].needed if part.kind == "pool" else 1)
+        assert part.kind == "single" or least >= part.cores(load), name
+
+
+def test_no_smaller_pool_would_do() -> None:
+    basis = basis_of(PRICES)
+    load = load_of(basis, work_of(PRICES, "plan"))
+    goal = 0.999 ** (1 / sum(part.kind != "single" for part in basis.parts.values()))
+    for name, part in basis.parts.items():
+        found = smallest(part, load, basis.machines(), goal)
+        if part.kind == "pool" and found.count > part.nodes:
+            assert up(int(found.count) - 1, found.needed, basis.machines()[found.machine][0]) < goal, name
+
+
+def test_the_recommended_layout_is_within_the_plan() -> None:
+    best = make_report(PRICES, work_of(PRICES, "plan"))["months"][0]
+    assert (best["workload"], best["holds"]) == ("plan", True)
+    assert {each["verdict"] for each in best["verdicts"]} == {"pass"}
+    assert best["infrastructure_yen"] <= 300_000
+    assert best["availability"] >= 0.999
+
+
+def test_the_layouts_load_is_the_documents_limit_load() -> None:
+    work = work_of(PRICES, "plan")
+    assert (work.connections, work.pages_a_minute) == (10_000, 100)
+    assert load_of(basis_of(PRICES), work)["thousand_beacons_s"] == pytest.approx(2.0)
+    assert (options_of(PRICES)[0].regions, options_of(PRICES)[0].page_regions) == (1, 3)
+
+
+def test_a_given_load_replaces_the_workloads() -> None:
+    printed = CliRunner().invoke(app, ["cost", "--json", "--connections", "50000", "--pages-a-minute", "10"])
+    report = json.loads(printed.stdout)
+    assert (report["workload"]["connections"], report["workload"]["pages_a_minute"]) == (50_000, 10)
+    assert report["months"][0]["runs"]["edge"]["needed"] == 8
+
+
+@pytest.mark.parametrize("words", [["--connections", "0"], ["--connections", "nan"], ["--pages-a-minute", "1e12"]])
+def test_a_load_out_of_range_is_refused(words: list[str]) -> None:
+    assert CliRunner().invoke(app, ["cost", *words]).exit_code == 2
 
 
 def test_only_cache_misses_pay_for_tokens() -> None:
     measured = BASIS.measured | {"input_tokens_per_page": 1e6, "output_tokens_per_page": 2e6, "hit_rate": 0.75}
-    basis = Basis(
-        100.0,
-        BASIS.usd | {"input_million_tokens": 1.0, "output_million_tokens": 3.0, "high_input_million_tokens": 20.0},
-        measured,
-        BASIS.limits,
-        BASIS.footprint,
-    )
+    usd = {"input_million_tokens": 1.0, "output_million_tokens": 3.0, "high_input_million_tokens": 20.0}
+    basis = replace(with_usd(**usd), measured=measured)
     assert per_miss_yen(basis) == pytest.approx((1 + 2 * 3) * 100)
-    found = month(basis, Option("one", 1), WORK)
+    found = month(basis, option(), WORK)
     assert found.api_yen == pytest.approx(100 * 0.25 * 700)
     assert found.api_yen_per_miss_high == pytest.approx(2_000)
     assert verdicts(basis, found)[1].passed
-    assert not verdicts(basis, month(basis, Option("one", 1), WORK))[1].value > 2_000
+    assert not verdicts(basis, month(basis, option(), WORK))[1].value > 2_000
 
 
 def test_storage_is_the_amount_at_the_end_of_a_month() -> None:
     measured = BASIS.measured | {"events_per_visit": 1_000, "hot_bytes_per_event": 10, "warm_bytes_per_event": 5}
-    basis = Basis(100.0, BASIS.usd, measured, BASIS.limits, BASIS.footprint)
-    assert month(basis, Option("one", 1), WORK).storage_gb == pytest.approx(1e6 * (8 * 10 + 24 * 5) / 1e9)
+    basis = replace(BASIS, measured=measured)
+    assert month(basis, option(), WORK).storage_gb == pytest.approx(1e6 * (8 * 10 + 24 * 5) / 1e9)
 
 
 def test_exceeding_a_limit_fails_its_verdict() -> None:
-    found = month(with_usd(vcpu_hour=1.2), Option("one", 1), WORK)
+    found = month(with_usd(vcpu_hour=1.2), option(), WORK)
     infrastructure, _, storage = verdicts(BASIS, found)
     assert (infrastructure.passed, storage.passed) == (False, True)
 
@@ -93,7 +179,7 @@ def test_json_output_has_every_option_and_verdict() -> None:
 
 def test_an_unknown_workload_is_an_error_that_names_the_choices() -> None:
     with pytest.raises(LpstreamError, match="there are small, plan"):
-        make_report(PRICES, "large")
+        work_of(PRICES, "large")
 
 
 def test_a_misspelt_price_is_an_error_that_names_the_key(tmp_path: Path) -> None:
@@ -123,6 +209,9 @@ def test_a_misspelt_price_is_an_error_that_names_the_key(tmp_path: Path) -> None
         ),
         ("worker_cores_per_1000_beacons", "edge", "0.63 (worker)", 0.315),
         ("clickhouse_cores_per_1000_beacons", "edge", "| cores: worker, ClickHouse | – | 0.62, 0.45 |", 0.225),
+        ("kafka_cores_per_1000_beacons", "edge", "| 0.66, 0.27, 0.23 | 0.48, 0.20,", 0.10),
+        ("raw_bytes_per_event", "tiers", "| 20,000 | 81.8 |", 81.8),
+        ("beacons_per_connection_s", "edge", "Each connection posts a beacon of 20 events every 5 s.", 0.2),
         ("generation_core_s_per_page", "generation", "a page costs a worker 44 to 57 ms of processor time", 0.050),
         ("hit_rate", "generation", "| 68 % |", 0.68),
     ],
@@ -130,3 +219,31 @@ def test_a_misspelt_price_is_an_error_that_names_the_key(tmp_path: Path) -> None
 def test_figures_match_their_source_documents(name: str, document: str, words: str, value: float) -> None:
     assert words in (ROOT / "docs" / f"{document}.md").read_text("utf-8")
     assert basis_of(PRICES).measured[name] == pytest.approx(value, rel=0.01)
+
+
+def test_a_visit_is_at_most_as_large_as_priced() -> None:
+    """Count a visit that loads the largest pictures, without compression."""
+    snippet = len((ROOT / "streams" / "edge" / "static" / "t.js").read_bytes())
+    visits = []
+    for industry in INDUSTRIES:
+        request = full(industry)
+        drawings = brief_of(request).drawings
+        widths = {"hero": 1600, "detail": 960}
+        pictures = sum(len(asset(drawing, role, widths[role], "avif").body) for role, drawing in drawings.items())
+        visits.append(len(html_of(request).encode()) + pictures + snippet)
+    assert sum(visits) / len(visits) / 1_000 == pytest.approx(PRICES.measured["visit_kb"].value / 2, rel=0.1)
+
+
+def test_a_part_without_a_figure_is_an_error_that_names_it(tmp_path: Path) -> None:
+    file = tmp_path / "prices.toml"
+    ours = (ROOT / "infra" / "prices.toml").read_text("utf-8")
+    file.write_text(ours.replace('beacons = "edge_cores_per_1000_beacons"', 'beacons = "edge_cores"'), "utf-8")
+    with pytest.raises(SettingError, match="edge_cores"):
+        load_prices(file)
+
+
+def test_the_page_marks_prices_without_a_second_source() -> None:
+    page = (ROOT / "docs" / "cost.md").read_text("utf-8")
+    for name, price in PRICES.prices.items():
+        row = next(line for line in page.splitlines() if line.startswith(f"| {name} |"))
+        assert row.endswith(f"| {price.second or '**none found**'} |")

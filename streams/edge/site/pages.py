@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ import msgspec
 from aiohttp import web
 
 from infra.tenants import Caller
+from processors.pages.curated import assets_at
 from schemas.errors import LpstreamError
 from schemas.generation import Progress, Result, decode_model, encode_model
 from streams.edge.http.errors import HttpError, needing
@@ -190,7 +192,10 @@ async def preview(
     if result is None or result.lp_id is None or not _owns(caller, result.tenant_id):
         raise HttpError(404, "No such request, or it has no page")
     cached = await _page(services, result.lp_id)
-    policy = PREVIEW_CSP.format(public=services.settings.page_base_url)
+    public = services.settings.page_base_url
+    policy = PREVIEW_CSP.format(public=public)
+    if cached is not None:
+        cached = cached._replace(object=replace(cached.object, body=assets_at(cached.object.body, public)))
     return _answer(request, cached, {"Content-Security-Policy": policy, "Cache-Control": "no-store", **NO_INDEX})
 
 

@@ -1,0 +1,142 @@
+"""Pages for another public address: what is absolute is rendered anew, the rest is relative."""
+
+import json
+import re
+from typing import Any
+from urllib.parse import urljoin
+
+import pytest
+from page_requests import INDUSTRIES, full, html_of
+
+from infra.s3.objects import StoredObject
+from processors.pages.brief import brief_of
+from processors.pages.copywriting import assemble
+from processors.pages.curated import assets_at
+from processors.pages.page import optimise, pictures
+from schemas.generation import encode_model
+from streams.operate.rerender import Rerender, rendered
+from streams.pictures.cards import Source, source_key
+from streams.pictures.screenshots import shots_of
+
+OLD, NEW = "https://old.example", "https://new.example/sites"
+LP = "acme-1"
+KEY = f"pages/{LP}/index.html"
+
+
+class Bucket:
+    """Objects in memory. It stands for the page store."""
+
+    def __init__(self, **objects: bytes) -> None:
+        self.objects = dict(objects)
+
+    async def get(self, key: str) -> StoredObject | None:
+        return StoredObject(self.objects[key], "text/html", "e") if key in self.objects else None
+
+    async def put(self, key: str, body: bytes, content_type: str, cache_control: str) -> None:
+        self.objects[key] = body
+
+    async def names(self, beginning: str) -> list[str]:
+        return [key for key in self.objects if key.startswith(beginning)]
+
+    async def delete(self, keys: list[str]) -> None:
+        for key in keys:
+            self.objects.pop(key, None)
+
+
+def source(industry: str = "beauty") -> Source:
+    request = full(industry)
+    brief = brief_of(request)
+    return Source(request=request, copy_=assemble(brief, {}), template=brief.template)
+
+
+def published(base_url: str = OLD, **others: bytes) -> Any:
+    page, _ = rendered(source(), LP, base_url)
+    return Bucket(**{KEY: page, source_key(LP): encode_model(source())} | others)
+
+
+@pytest.mark.parametrize("industry", INDUSTRIES)
+def test_a_page_loads_nothing_from_an_absolute_address(industry: str) -> None:
+    html = optimise(html_of(full(industry), base_url=OLD)).decode()
+    loaded = re.findall(r'(?:src|srcset|imagesrcset)=(?:"([^"]*)"|([^\s>]+))', html)
+    addresses = [part.split()[0] for both in loaded for part in "".join(both).split(", ")]
+    assert len(addresses) >= 6
+    assert all(address.startswith(("../assets/", "../t.js")) for address in addresses)
+    assert urljoin(f"{NEW}/lp/x", "../assets/a.avif") == f"{NEW}/assets/a.avif"
+
+
+def test_what_others_read_is_absolute() -> None:
+    html = html_of(full("beauty"), base_url=NEW)
+    for name in ("canonical", "og:url", "og:image"):
+        tag = next(tag for tag in re.findall(r"<(?:link|meta)[^>]*>", html) if re.search(rf"={name}[\s>]", tag))
+        assert NEW in tag, name
+    structured = json.loads(html.split("<script type=application/ld+json>")[1].split("</script>")[0])
+    assert structured["image"].startswith(f"{NEW}/assets/")
+    assert structured["mainEntityOfPage"].startswith(f"{NEW}/lp/")
+
+
+async def test_a_new_address_changes_canonical_preview_and_structured_data() -> None:
+    bucket = published()
+    result = await Rerender(bucket, NEW).run([LP])
+    assert (result.pages, result.changed, result.problems) == (1, [LP], [])
+    html = bucket.objects[KEY].decode()
+    assert OLD not in html and html.count(NEW) >= 5
+    assert bucket.objects[KEY] == rendered(source(), LP, NEW)[0]
+    assert {asset.key for asset in pictures(brief_of(source().request))} <= bucket.objects.keys()
+
+
+async def test_rendering_again_changes_nothing() -> None:
+    bucket = published(NEW)
+    before = dict(bucket.objects)
+    result = await Rerender(bucket, NEW).run([LP])
+    assert (result.pages, result.changed) == (1, [])
+    assert bucket.objects == before
+
+
+async def test_a_dry_run_writes_nothing() -> None:
+    bucket = published()
+    before = dict(bucket.objects)
+    assert (await Rerender(bucket, NEW, dry_run=True).run([LP])).changed == [LP]
+    assert bucket.objects == before
+
+
+async def test_a_page_keeps_its_words_and_its_design() -> None:
+    bucket = published()
+    before = bucket.objects[KEY].decode()
+    await Rerender(bucket, NEW).run([LP])
+    assert bucket.objects[KEY].decode().replace(NEW, OLD) == before
+    assert rendered(source().model_copy(update={"template": "clinic"}), LP, OLD)[1].template == "clinic"
+
+
+async def test_screenshots_of_the_old_page_are_deleted() -> None:
+    page = published().objects[KEY]
+    old, other = f"{shots_of(page)}1280x800-1.png", f"{shots_of(b'another')}1280x800-1.png"
+    bucket = published(**{old: b"png", other: b"png"})
+    await Rerender(bucket, NEW).run([LP])
+    assert old not in bucket.objects and other in bucket.objects
+
+
+async def test_a_page_that_is_erased_meanwhile_does_not_come_back() -> None:
+    bucket = published()
+    put = bucket.put
+
+    async def erased_first(key: str, *rest: Any) -> None:
+        bucket.objects.pop(source_key(LP), None)
+        await put(key, *rest)
+
+    bucket.put = erased_first
+    await Rerender(bucket, NEW).run([LP])
+    assert KEY not in bucket.objects
+
+
+async def test_a_page_that_cannot_be_rendered_is_named_and_kept() -> None:
+    bucket = published(**{"pages/acme-2/index.html": b"<html>", "pages/acme-3/index.html": b"<html>"})
+    bucket.objects[source_key("acme-3")] = b"{}"
+    result = await Rerender(bucket, NEW).run(["acme-2", "acme-3", "acme-4", LP])
+    assert result.changed == [LP] and result.pages == 3
+    assert [problem.split(":")[0] for problem in result.problems] == ["acme-2", "acme-3"]
+    assert bucket.objects["pages/acme-2/index.html"] == b"<html>"
+
+
+def test_a_page_read_elsewhere_has_its_pictures_from_the_public_listener() -> None:
+    html = assets_at(published().objects[KEY], OLD).decode()
+    assert "../assets/" not in html and f"{OLD}/assets/" in html
