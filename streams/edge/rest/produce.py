@@ -5,6 +5,7 @@ record is sent. Sending is not atomic: each record has its own result.
 """
 
 import asyncio
+import functools
 import logging
 import re
 import time
@@ -271,7 +272,7 @@ def _beacon(form: Format, posted: bytes, where: str, target: Target, services: S
     decode: Callable[[bytes], Beacon] = to_beacon
     if isinstance(form, Avro):
         form.schema("value", where)  # raises if the request names none
-        decode = beacon_from_avro_json
+        decode = functools.partial(beacon_from_avro_json, names=form.beacon_names)
     else:
         posted = form.encode("value", posted, where) or b""
     limit = services.settings.edge_max_beacon_bytes
