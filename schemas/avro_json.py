@@ -173,7 +173,7 @@ def names_by_alias(record: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _posted_name(field: Mapping[str, Any], posted: Mapping[str, Any], work: Work) -> str:
-    """Return the name under which an object has a record's field: the field's own, or the first of its aliases."""
+    """Return the name under which an object has a field: its own, or the first of its aliases."""
     name: str = field["name"]
     if name in posted or "aliases" not in field:
         return name

@@ -298,7 +298,7 @@ CODINGS = ["gzip", "deflate", "br", "zstd", "lz4", "xz", "bz2"]
 async def test_a_coded_body_is_read_and_bounded(url: str, coding: str) -> None:
     headers = {"Content-Encoding": coding}
     assert await ask(url, coded(coding, b"SELECT 42"), headers=headers) == (0, "42")
-    assert (await ask(url, coded(coding, b"SELECT 1" + b" " * 200_000_000), headers=headers))[0] == 307
+    assert (await ask(url, coded(coding, b"SELECT 1" + b" " * 20_000_000), headers=headers))[0] == 307
     for wrong in (coded(coding, b"SELECT 'a long enough text'")[:-8], b"SELECT 1"):
         code, text = await ask(url, wrong, headers=headers)
         assert (code, coding in text) == (117, True)

@@ -87,7 +87,10 @@ def settings_of(user: str) -> dict[str, str]:
 
 
 def analyst_database(asked: str) -> str:
-    """Return the database for an analyst's query, "" if none is named. Raise ServerError if it is not allowed."""
+    """Return the database that an analyst's query names, or "".
+
+    Raise ServerError if it is not allowed.
+    """
     if asked in ("", "default"):
         return ""
     if asked not in allowed.DATABASES:

@@ -28,7 +28,10 @@ FORM = "multipart/form-data"
 
 @dataclass(frozen=True, slots=True)
 class ExternalTable:
-    """A table that a client sends with its query. `structure` is `name Type, …`, or only types if `unnamed`."""
+    """A table that a client sends with its query.
+
+    `structure` is `name Type, …`, or only types if `unnamed`.
+    """
 
     name: str
     format: str
@@ -100,7 +103,10 @@ def _codings(header: str) -> list[str]:
 
 
 def _inflated(coding: str, body: bytes, most: int) -> bytes:
-    """Return the body without a coding. Raise error 307 if it is larger than `most`, 117 if it is damaged."""
+    """Return the body without a coding.
+
+    Raise error 307 if it is larger than `most`, 117 if it is damaged.
+    """
     parts, size = [], 0
     pieces = _stream(STREAMS[coding], body) if coding in STREAMS else _pieces(coding, body)
     try:
@@ -123,7 +129,10 @@ def _stream(codec: str, body: bytes) -> Iterator[bytes]:
 
 
 def _pieces(coding: str, body: bytes) -> Iterator[bytes]:
-    """Yield the pieces of a deflate or xz body. `deflate` is zlib's format; some clients send it without its header."""
+    """Yield the pieces of a deflate or xz body.
+
+    `deflate` is zlib's format; some clients send it without its header.
+    """
     if not body:
         return
     if coding == "deflate":

@@ -230,7 +230,7 @@ class Engine:
 
     @contextlib.contextmanager
     def _connection(self, query: Query, session: Session | None) -> Iterator[Any]:
-        """Yield a connection with the query's settings: the session's if it has temporary tables, or a new one."""
+        """Yield a connection with the query's settings: that of a session with tables, or a new one."""
         kept = session.settings if session else {}
         database = query.database or (session.database if session else "") or query.home
         asked = {**query.settings, **({"log_comment": query.mark} if query.guarded else {})}

@@ -93,7 +93,10 @@ def denied(what: str) -> ServerError:
 
 
 def check_text(text: str, parameters: Mapping[str, str]) -> Read:
-    """Check the statement in the engine's form, but not its settings. Raise ServerError if it is not allowed."""
+    """Check the statement in the engine's form, but not its settings.
+
+    Raise ServerError if it is not allowed.
+    """
     read = tokens(text)
     first = next((token.text for token in read if token.text != "("), "")
     if first not in READS:

@@ -1,7 +1,7 @@
-"""Settings of an analyst's query, with the rules of production's profile (`users.d/analyst.xml`, `readonly = 2`).
+"""Settings of an analyst's query, by the rules of production's profile (`users.d/analyst.xml`).
 
-A query may change the form of its answer and lower its limits. A setting with its present value is no change. Errors
-have the codes and texts of ClickHouse's SettingsConstraints.
+A query may change the form of its answer and lower its limits, as with ClickHouse's `readonly = 2`. A setting with its
+present value is no change. Errors have the codes and texts of ClickHouse's SettingsConstraints.
 """
 
 import re
@@ -16,7 +16,10 @@ DEFAULT = "DEFAULT"
 
 
 def check(name: str, value: str, known: Mapping[str, str]) -> None:
-    """Raise ServerError unless an analyst may give the setting this value. `known` has the engine's defaults."""
+    """Raise ServerError unless an analyst may give the setting this value.
+
+    `known` has the engine's defaults.
+    """
     if name in allowed.LABELS:
         return
     if name not in known:

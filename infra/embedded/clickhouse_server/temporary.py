@@ -1,4 +1,4 @@
-"""Temporary tables: an analyst's statements on them, and the tables that a client sends with its query.
+"""Temporary tables: an analyst's statements on them, and those that a client sends with its query.
 
 All functions take text in the engine's form (`formatQuerySingleLine`). ClickHouse's `readonly = 2` lets a user write
 temporary tables only; the engine refuses a statement on any other table.
@@ -68,7 +68,10 @@ def database_of(text: str) -> str:
 
 
 def creating(table: ExternalTable) -> str:
-    """Return the CREATE for an external table, as its client describes it; `check_created` must accept it."""
+    """Return the CREATE for an external table, as its client describes it.
+
+    `check_created` must accept it.
+    """
     if not _PLAIN_NAME.fullmatch(table.name):
         raise ServerError(
             36, "BAD_ARGUMENTS", f"The name {table.name[:60]!r} of an external table is not a plain name."
