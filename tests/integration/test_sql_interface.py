@@ -114,6 +114,8 @@ async def test_tables_of_a_session_are_bounded(url: str) -> None:
     big = "CREATE TEMPORARY TABLE big AS SELECT number, toString(number) AS s FROM numbers(4000000)"
     code, text = await ask(url, big, session_id="big")
     assert (code, "67108864 bytes" in text) == (241, True)
+    await ask(url, "SET offset = 1, max_rows_to_read = 1, result_overflow_mode = 'break'", session_id="big")
+    assert (await ask(url, big, session_id="big", max_rows_to_read="4000000"))[0] == 241
     assert (await ask(url, "SELECT 1 FROM big", session_id="big"))[0] == 60
 
 
@@ -198,6 +200,18 @@ async def test_a_table_that_is_not_temporary_cannot_be_written_or_dropped(url: s
 )
 async def test_a_query_may_have_settings(url: str, query: str, answer: str) -> None:
     assert await ask(url, query, **({"param_most": "5"} if "{most" in query else {})) == (0, answer)
+
+
+@pytest.mark.parametrize("settings", ["max_result_rows = 1", "limit = 1", "offset = 9", "max_result_bytes = 1"])
+@pytest.mark.parametrize("mode", ["", "result_overflow_mode = 'break', "])
+async def test_low_limits_do_not_hide_what_a_query_reads(url: str, settings: str, mode: str) -> None:
+    pairs = [pair.split(" = ") for pair in f"{mode}{settings}".split(", ")]
+    in_url = {name: value.strip("'") for name, value in pairs}
+    for query in ("SELECT 1 IN system.processes", "SELECT count() FROM (SELECT * FROM system.processes)"):
+        assert (await ask(url, f"{query} SETTINGS {mode}{settings}"))[0] == 497
+        assert (await ask(url, query, **in_url))[0] == 497
+        assert (await ask(url, f"SET {mode}{settings}", session_id="low", close_session="0"))[0] == 0
+        assert (await ask(url, query, session_id="low", close_session="1"))[0] == 497
 
 
 REFUSED = [

@@ -125,11 +125,11 @@ def test_a_tree_outside_the_allowed_list_is_denied(lines: tuple[str, ...]) -> No
         guard.check_tree(tree(*lines), guard.Read(0), CLOSED)
 
 
-def test_settings_that_the_text_does_not_show_are_denied() -> None:
+def test_the_tree_must_show_the_settings_of_the_text() -> None:
     shown = tree("SelectQuery (children 1)", "Set")
     guard.check_tree(shown, guard.Read(0, clauses=1), CLOSED)
-    with pytest.raises(ServerError, match="SETTINGS that the text does not show"):
-        guard.check_tree(shown, guard.Read(0), CLOSED)
+    with pytest.raises(ServerError, match="SETTINGS that the engine does not show"):
+        guard.check_tree(shown, guard.Read(0, clauses=2), CLOSED)
 
 
 def test_settings_are_read_wherever_they_stand() -> None:
@@ -138,6 +138,8 @@ def test_settings_are_read_wherever_they_stand() -> None:
     read = guard.check_text(text, {"p": "5"})
     assert dict(read.settings) == {"a": "-1", "b": "1", "c": "x", "d": "5", "e": "true", "f": "DEFAULT"}
     assert (read.clauses, read.format) == (3, "JSON")
+    clause = "SETTINGS max_threads = 1 "
+    assert read.tree_of == f"SELECT (SELECT 1 {clause}) {clause}FORMAT JSON {clause}"
 
 
 def test_a_select_missing_from_the_tree_is_denied() -> None:

@@ -26,7 +26,11 @@ from infra.embedded.clickhouse_server.sql import DataInsert
 JUDGED_MOST = 500
 _NAME = re.compile(r"[a-zA-Z_]\w*\Z")
 _MAKES_TABLE = re.compile(r"\s*CREATE\s+(?:OR\s+REPLACE\s+)?TEMPORARY\b", re.IGNORECASE)
-TABLES_SIZE = "SELECT sum(total_bytes), count() FROM system.tables WHERE is_temporary"
+# without the client's own settings, which could hide the size
+TABLES_SIZE = (
+    "SELECT ifNull(sum(total_bytes), 0), count() FROM system.tables WHERE is_temporary SETTINGS limit = 0, offset = 0,"
+    " max_result_rows = 0, max_result_bytes = 0, max_rows_to_read = 0, max_bytes_to_read = 0, max_memory_usage = 0"
+)
 _IN_SCOPE = re.compile(r": In scope SELECT formatQuery.*", re.DOTALL)
 
 
@@ -166,7 +170,7 @@ class Engine:
             if query.insert is not None:
                 return self._insert(connection, query, query.insert.from_file)
             return _answer(connection.query(query.text, query.format, params=dict(query.parameters)), query.format)
-        judged = self._judge(connection, query)
+        judged = self._judge(query)
         if judged.on_tables is not None:
             if session is None:
                 raise guard.denied("temporary tables without a session; give a session_id")
@@ -182,8 +186,7 @@ class Engine:
         else:
             text = guard.with_session(text, query.query_id)
             answer = _answer(connection.query(text, "TabSeparated", params=dict(query.parameters)), "TabSeparated")
-        size, _, count = bytes(connection.query(TABLES_SIZE, "TabSeparated").bytes()).decode().partition("\t")
-        if session.connection is not None and (int(size) > MOST_BYTES or int(count) > MOST_TABLES):
+        if session.connection is not None and _is_too_large(connection):
             self._sessions.drop_tables(session)
             raise ServerError(
                 241,
@@ -273,7 +276,7 @@ class Engine:
                 for name in created:
                     connection.query(f"DROP TEMPORARY TABLE IF EXISTS `{name}`")
 
-    def _judge(self, connection: Any, query: Query) -> Judged:
+    def _judge(self, query: Query) -> Judged:
         """Return the statement in the engine's form. Raise ServerError if an analyst may not run it.
 
         The last JUDGED_MOST accepted statements are cached.
@@ -283,19 +286,24 @@ class Engine:
             if key in self._judged:
                 self._judged.move_to_end(key)
                 return self._judged[key]
-        text = _canonical(connection, query.text)
-        judged = Judged(text)
-        if temporary.is_statement(text):
-            statement = temporary.statement(text, query.parameters)
-            self.check_settings(dict(statement.settings))
-            judged = replace(judged, on_tables=statement)
-        if judged.on_tables is None or judged.on_tables.select:
-            select = judged.on_tables.select if judged.on_tables else text
-            judged = replace(judged, format=self._judge_read(connection, select, query.parameters).format)
+        with contextlib.closing(chdb.connect(self._path)) as connection:
+            _apply(connection, query.base)  # the client's own settings must not cut the syntax tree off
+            judged = self._judge_text(connection, _canonical(connection, query.text), query.parameters)
         with self._lock:
             self._judged[key] = judged
             while len(self._judged) > JUDGED_MOST:
                 self._judged.popitem(last=False)
+        return judged
+
+    def _judge_text(self, connection: Any, text: str, parameters: Mapping[str, str]) -> Judged:
+        judged = Judged(text)
+        if temporary.is_statement(text):
+            statement = temporary.statement(text, parameters)
+            self.check_settings(dict(statement.settings))
+            judged = replace(judged, on_tables=statement)
+        if judged.on_tables is None or judged.on_tables.select:
+            select = judged.on_tables.select if judged.on_tables else text
+            judged = replace(judged, format=self._judge_read(connection, select, parameters).format)
         return judged
 
     def _judge_read(self, connection: Any, text: str, parameters: Mapping[str, str]) -> guard.Read:
@@ -303,7 +311,7 @@ class Engine:
         for name, value in read.settings:
             settings.check(name, value, self._known)
         if read.selects is not None:
-            tree = connection.query(f"EXPLAIN AST {text}", "TabSeparatedRaw", params=dict(parameters))
+            tree = connection.query(f"EXPLAIN AST {read.tree_of}", "TabSeparatedRaw", params=dict(parameters))
             guard.check_tree(bytes(tree.bytes()).decode(errors="replace"), read, self._closed)
         return read
 
@@ -325,6 +333,11 @@ class Engine:
             yield name
         finally:
             Path(name).unlink()
+
+
+def _is_too_large(connection: Any) -> bool:
+    size, _, count = bytes(connection.query(TABLES_SIZE, "TabSeparated").bytes()).decode().partition("\t")
+    return int(size) > MOST_BYTES or int(count) > MOST_TABLES
 
 
 def _prepare(connection: Any, database: str, given: Mapping[str, str], guarded: bool) -> None:

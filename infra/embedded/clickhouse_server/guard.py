@@ -50,6 +50,7 @@ _PLAIN_KINDS = {
 _EXPLAINED = {"EXPLAIN", "EXPLAIN AST", "EXPLAIN SYNTAX", "EXPLAIN QUERY TREE", "EXPLAIN PIPELINE", "EXPLAIN ESTIMATE"}
 _PLAIN_NAME = re.compile(r"[^\W\d]\w*(?:\.\w+)?")
 _CALLED = {"COLUMNS"}
+HARMLESS = "SETTINGS max_threads = 1 "
 _IN = re.compile(r"(?:global)?(?:not)?(?:null)?in(?:ignoreset)?\Z", re.IGNORECASE)
 
 
@@ -67,11 +68,12 @@ class Token:
 class Read:
     """A checked statement that reads.
 
-    The syntax tree must show `selects` SELECTs, and may show `clauses` SETTINGS at most. `selects` is None if the tree
-    needs no check. `settings` are those of the statement's SETTINGS, `format` is its FORMAT, "" if it has none.
+    `tree_of` is the text whose syntax tree must show `selects` SELECTs and `clauses` SETTINGS; `selects` is None if the
+    tree needs no check. `settings` are those of the statement's SETTINGS, `format` is its FORMAT, "" if it has none.
     """
 
     selects: int | None
+    tree_of: str = ""
     clauses: int = 0
     settings: tuple[tuple[str, str], ...] = ()
     format: str = ""
@@ -108,9 +110,26 @@ def check_text(text: str, parameters: Mapping[str, str]) -> Read:
     _check_words(read)
     _check_identifiers(read, parameters)
     clauses = [at for at, token in enumerate(read) if token.kind == "word" and token.text == "SETTINGS"]
-    settings = [setting for at in clauses for setting in changes(read, at + 1, parameters)[0]]
+    settings, tree_of = _settings(text, read, clauses, parameters)
     selects = sum(token.kind == "word" and token.text == "SELECT" for token in read)
-    return Read(selects, len(clauses), tuple(settings), form)
+    return Read(selects, tree_of, len(clauses), tuple(settings), form)
+
+
+def _settings(
+    text: str, read: list[Token], clauses: list[int], parameters: Mapping[str, str]
+) -> tuple[list[tuple[str, str]], str]:
+    """Return the settings of all clauses, and the text with one harmless setting in each.
+
+    Settings like `max_result_rows` would hold for EXPLAIN too, and cut the syntax tree off.
+    """
+    settings: list[tuple[str, str]] = []
+    parts, copied = [], 0
+    for at in clauses:
+        given, end = changes(read, at + 1, parameters)
+        settings += given
+        parts += [text[copied : read[at].at], HARMLESS]
+        copied = read[end].at if end < len(read) else len(text)
+    return settings, "".join([*parts, text[copied:]])
 
 
 def changes(read: list[Token], at: int, parameters: Mapping[str, str]) -> tuple[list[tuple[str, str]], int]:
@@ -151,7 +170,7 @@ def _token(read: list[Token], at: int) -> Token:
 
 
 def check_tree(tree: str, read: Read, closed: frozenset[str]) -> None:
-    """Check the syntax tree, which must show all SELECTs of the text, and no other SETTINGS.
+    """Check the syntax tree, which must show all SELECTs of the text, and its SETTINGS.
 
     `closed` holds the engine's functions that are not allowed, in lower case.
     """
@@ -166,11 +185,11 @@ def check_tree(tree: str, read: Read, closed: frozenset[str]) -> None:
         if above:
             above[-1].children += 1
         above.append(node)
-    # the engine repeats a WITH in each SELECT of a UNION, so the tree may have more SELECTs than the text
+    # the engine repeats a WITH in each SELECT of a UNION, so the tree may have more of both than the text
     if selects > 0:
         raise denied("a SELECT that the engine does not show in its syntax tree")
-    if clauses < 0:
-        raise denied("SETTINGS that the text does not show")
+    if clauses > 0:
+        raise denied("SETTINGS that the engine does not show in its syntax tree")
 
 
 def with_session(text: str, query_id: str) -> str:
