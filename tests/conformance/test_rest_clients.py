@@ -25,7 +25,9 @@ async def lines(*command: str, folder: Path | None = None) -> list[str]:
     return done.stdout.splitlines()
 
 
-@pytest.mark.covers("M01", "M02", "M16", "M20", "M22")
+@pytest.mark.covers(
+    "M05", "M06", "M08", "M11", "M15", "M16", "M20", "M22", "M32", "M39", "M41", "M42", "M43"
+)  # fmt: skip
 async def test_confluents_node_client_drives_the_proxy(proxy: Proxy, topic: str, tmp_path: Path) -> None:
     if shutil.which("npm") is None:
         pytest.skip("no npm on the path")
