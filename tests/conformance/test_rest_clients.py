@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conformance.proxy import BINARY, V2, Proxy
+from conformance.proxy import Proxy
 from harness import full_only
 
 pytestmark = [pytest.mark.stack, pytest.mark.covers(), full_only]
@@ -76,15 +76,3 @@ async def test_a_python_client_produces_json(proxy: Proxy, topic: str, tmp_path:
     assert not proxy.ours or printed[2] == "error 404 40401"
     stored = {one.key: json.loads(one.value)["payload"] for one in await proxy.records(topic, 4)}
     assert stored == {b'"a"': "one", b'"b"': {"word": "ラーメン"}, b'"c"': [1, None], b'"d"': "more"}
-
-
-async def test_a_client_of_v1_gets_v1(proxy: Proxy, topic: str) -> None:
-    if not proxy.ours:
-        pytest.skip("newer proxies have no v1")
-    v1 = V2.replace("v2", "v1")
-    answer = await proxy.produce(topic, {"records": [{"value": "AAE="}]}, BINARY.replace("v2", "v1"), Accept=v1)
-    assert (answer.status, answer.headers["Content-Type"]) == (200, v1)
-    answer = await proxy.ask("GET", f"/topics/{topic}", Accept=f"{v1}, */*; q=0.1")
-    assert (answer.status, answer.headers["Content-Type"]) == (200, v1)
-    answer = await proxy.ask("GET", f"/topics/{topic}", Accept=f"{v1}, {V2}")
-    assert (answer.status, answer.headers["Content-Type"]) == (200, V2)
