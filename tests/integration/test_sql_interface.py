@@ -71,7 +71,8 @@ async def test_settings_of_a_query_end_with_it_in_a_session(url: str, user: str)
     query = "SELECT getSetting('max_block_size'), getSetting('join_use_nulls') FROM t"
     assert await ask(url, query, max_block_size="8", join_use_nulls="1", **session) == (0, "8\ttrue")
     assert await ask(url, query, **session) == (0, "7\tfalse")
-    await ask(url, "SET max_block_size = DEFAULT", **session)
+    await ask(url, "SET max_block_size = DEFAULT, format_csv_delimiter = '\\t'", **session)
+    assert await ask(url, "SELECT 1, 2 FORMAT CSV", **session) == (0, "1\t2")
     assert await ask(url, query, **session) == (0, "65409\tfalse")
 
 
