@@ -100,13 +100,17 @@ class OwnSchemas:
         self._canonical = {name: canonical(own_text(name)) for name in self._schemas}
 
     async def by_text(self, subject: str, text: str, *, register: bool) -> Schema:
-        """Return the subject's schema if the text has the same canonical form."""
+        """Return the subject's schema as the text has it, if it has the same canonical form.
+
+        The text's aliases count, because the client names fields by them.
+        """
         schema = self._of(subject)
         if len(text) > MOST_OWN_TEXT:
             raise Refused(f"the schema is longer than {MOST_OWN_TEXT} characters", INVALID)
-        if schema is None or canonical(text) != self._canonical[str(schema.own)]:
+        posted = parse(0, text)
+        if schema is None or str(to_parsing_canonical_form(posted.shape.parsed)) != self._canonical[str(schema.own)]:
             raise Refused(f"subject {subject} does not have this schema", NOT_FOUND)
-        return schema
+        return replace(schema, shape=posted.shape)
 
     async def by_id(self, subject: str, schema_id: int) -> Schema:
         """Return the subject's schema if it has that id."""

@@ -1,7 +1,8 @@
 """Conversion of Avro's JSON encoding to data that fastavro writes, checked by the schema.
 
 Encoding: https://avro.apache.org/docs/1.12.0/specification/#json-encoding (unions as `{"type": value}`, bytes as
-characters 0 to 255). fastavro's own JSON reader accepts a string in place of a record, and reads only JSON on one line.
+characters 0 to 255). As in Java's JsonDecoder an object may name a field by its alias; here also a union its branch.
+fastavro's own JSON reader accepts a string in place of a record, and reads only JSON on one line.
 
 Client input is bounded in the work it causes, not only in its size: a schema's defaults are computed once, and every
 value and every default takes steps from a budget.
@@ -20,6 +21,7 @@ MOST_STEPS = 65_536  # for one key or value
 MOST_DEFAULT = 4_096  # for one default, including the defaults inside it
 BYTES_A_STEP = 8
 SYMBOLS_A_STEP = 32
+ALIASES_A_STEP = 8
 MOST_SHOWN = 64
 
 
@@ -145,7 +147,38 @@ def _union(value: Any, branches: list[Any], shape: Shape, work: Work) -> Any:
         if name in (full, full.rpartition(".")[2]) and full != "null":
             # the tuple names the branch, so that fastavro does not guess it
             return full, _within(name, _datum, inner, branch, shape, work)
+    for branch in branches:
+        if name in _other_names(branch, shape, work):
+            return _name(branch), _within(name, _datum, inner, branch, shape, work)
     raise DecodeError("", f"names the type {name[:MOST_SHOWN]!r}, which the union does not have")
+
+
+def _other_names(branch: Any, shape: Shape, work: Work) -> set[str]:
+    """Return the aliases of a union's named branch, with and without their namespaces."""
+    schema = branch if isinstance(branch, Mapping) else shape.named.get(branch, {})
+    namespace = _name(branch).rpartition(".")[0]
+    aliases = _aliases(schema)
+    work.take(len(aliases))
+    full = {alias if "." in alias or not namespace else f"{namespace}.{alias}" for alias in aliases}
+    return full | {alias.rpartition(".")[2] for alias in aliases}
+
+
+def _aliases(schema: Mapping[str, Any]) -> list[str]:
+    return [alias for alias in schema.get("aliases", ()) if isinstance(alias, str)]
+
+
+def names_by_alias(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return the names of a record's fields by their aliases."""
+    return {alias: field["name"] for field in record["fields"] for alias in _aliases(field)}
+
+
+def _posted_name(field: Mapping[str, Any], posted: Mapping[str, Any], work: Work) -> str:
+    """Return the name under which an object has a field: its own, or the first of its aliases."""
+    name: str = field["name"]
+    if name in posted or "aliases" not in field:
+        return name
+    work.take(len(field["aliases"]) // ALIASES_A_STEP)
+    return next((alias for alias in _aliases(field) if alias in posted), name)
 
 
 def _name(branch: Any) -> str:
@@ -175,8 +208,9 @@ def _record(value: Any, schema: Any, shape: Shape, work: Work) -> dict[str, Any]
     record = {}
     for field in schema["fields"]:
         name = field["name"]
-        if name in value:
-            record[name] = _within(name, _datum, value[name], field["type"], shape, work)
+        posted = _posted_name(field, value, work)
+        if posted in value:
+            record[name] = _within(posted, _datum, value[posted], field["type"], shape, work)
         else:
             record[name] = _within(name, _missing, schema["name"], field, shape, work)
     return record

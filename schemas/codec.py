@@ -11,11 +11,12 @@ import struct
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 import fastavro
 import msgspec
 
+from schemas.avro_json import names_by_alias
 from schemas.errors import DecodeError
 from schemas.generation import GenerationRequest, decode_model, model_from_object
 from schemas.heatmap import Beacon, beacon_from_object, decode_beacon
@@ -113,7 +114,23 @@ def to_beacon(value: bytes) -> Beacon:
     return decode_beacon(value)
 
 
-def beacon_from_avro_json(data: bytes) -> Beacon:
+class BeaconNames(NamedTuple):
+    """The names of fields by their aliases, in a client's text of the beacon's schema."""
+
+    beacon: Mapping[str, str]
+    section: Mapping[str, str]
+
+
+NO_ALIASES = BeaconNames({}, {})
+
+
+def beacon_names(schema: Mapping[str, Any]) -> BeaconNames:
+    """Return the aliases of a parsed text of the beacon's schema."""
+    parts = next(part["type"]["items"] for part in schema["fields"] if part["name"] == "sections")
+    return BeaconNames(names_by_alias(schema), names_by_alias(parts))
+
+
+def beacon_from_avro_json(data: bytes, names: BeaconNames = NO_ALIASES) -> Beacon:
     """Return the checked beacon of its Avro JSON encoding; raise DecodeError with the field at fault.
 
     The schema has no unions, so this encoding differs from the beacon's own JSON only in the sections, which are
@@ -125,14 +142,22 @@ def beacon_from_avro_json(data: bytes) -> Beacon:
         raise DecodeError("", f"is not a JSON document: {error}") from error
     if not isinstance(value, dict):
         raise DecodeError("", "is not an object")
-    return beacon_from_object({**value, "sections": _sections(value.get("sections", []))})
+    value = _by_own_names(value, names.beacon)
+    return beacon_from_object({**value, "sections": _sections(value.get("sections", []), names.section)})
 
 
-def _sections(value: Any) -> list[list[Any]]:
+def _by_own_names(value: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return the object with the fields' own names beside their aliases. A field's own name wins."""
+    return {**{names[key]: each for key, each in value.items() if key in names}, **value}
+
+
+def _sections(value: Any, names: Mapping[str, str]) -> list[list[Any]]:
     try:
         sections = msgspec.convert(value, list[dict[str, Any]])
     except msgspec.ValidationError as error:
         raise DecodeError("sections", "is not a list of objects") from error
+    if names:
+        sections = [_by_own_names(section, names) for section in sections]
     for at, section in enumerate(sections):
         if missing := [name for name in SECTION_FIELDS if name not in section]:
             raise DecodeError(f"sections[{at}].{missing[0]}", "is missing")

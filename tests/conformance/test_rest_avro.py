@@ -128,3 +128,19 @@ async def test_union_values_are_given_with_their_type(proxy: Proxy, topic: str) 
     answer = await proxy.produce(topic, {"value_schema": schema, "records": sent}, AVRO)
     assert answer.status == 200
     assert sorted(one.value[5:] for one in await proxy.records(topic, 2)) == [b"\x00", b"\x02\x02x"]
+
+
+async def test_fields_and_branches_may_be_named_by_aliases(proxy: Proxy, topic: str) -> None:
+    if proxy.dialect == "karapace":
+        pytest.skip("its decoder knows no aliases; Java's does")
+    inner = {"type": "record", "name": "Inner", "aliases": ["Was"], "fields": [{"name": "a", "type": "int"}]}
+    fields = [
+        {"name": "name", "aliases": ["title"], "type": "string"},
+        {"name": "inner", "type": ["null", inner], "default": None},
+    ]
+    schema = json.dumps({"type": "record", "name": "R", "fields": fields})
+    sent = [{"value": {"title": "a", "inner": None}}]
+    sent += [{"value": {"name": "b", "inner": {"Was": {"a": 1}}}}] if proxy.ours else []
+    answer = await proxy.produce(topic, {"value_schema": schema, "records": sent}, AVRO)
+    assert answer.status == 200, answer
+    assert sorted(one.value[5:] for one in await proxy.records(topic, len(sent))) == [b"\x02a\x00", b"\x02b\x02\x02"]

@@ -175,6 +175,18 @@ async def test_the_v2_type_without_a_format_is_binary(proxy: Proxy, topic: str) 
     assert stored.value == b"\x00\xff"
 
 
+async def test_a_client_of_v1_gets_v1(proxy: Proxy, topic: str) -> None:
+    if not proxy.ours:
+        pytest.skip("newer proxies have no v1")
+    v1 = V2.replace("v2", "v1")
+    answer = await proxy.produce(topic, {"records": [{"value": "AAE="}]}, BINARY.replace("v2", "v1"), Accept=v1)
+    assert (answer.status, answer.headers["Content-Type"]) == (200, v1)
+    answer = await proxy.ask("GET", f"/topics/{topic}", Accept=f"{v1}, */*; q=0.1")
+    assert (answer.status, answer.headers["Content-Type"]) == (200, v1)
+    answer = await proxy.ask("GET", f"/topics/{topic}", Accept=f"{v1}, {V2}")
+    assert (answer.status, answer.headers["Content-Type"]) == (200, V2)
+
+
 @pytest.mark.parametrize("partition", ["1", 1.0, "1.0"])
 async def test_a_partition_may_be_text_or_a_whole_float(proxy: Proxy, topic: str, partition: Any) -> None:
     answer = await proxy.produce(topic, {"records": [{"partition": partition, "value": 1}]})

@@ -25,7 +25,7 @@ from infra.embedded.ports import Ports
 
 PASSWORDS = {"lpstream": "writes", "analyst": "reads"}
 SLOW = "SELECT sum(cityHash64(number)) FROM numbers(1900000000) WHERE NOT ignore('MARK')"
-REFUSED = {497, 164, 62}
+REFUSED = {497, 164, 62, 452}
 NAMES = {"processes": "system.processes", "system": "system", "table": "processes", "file": "file"}
 
 
@@ -305,12 +305,16 @@ async def test_the_allowed_functions_have_no_outside_access(door: Door) -> None:
     }  # `format` reads only its own argument
 
 
-@pytest.mark.parametrize("parameters", ["0", "", "99999999999999999999999", "-1", "1e99", "nan"])
-async def test_limits_cannot_be_switched_off(door: Door, parameters: str) -> None:
+@pytest.mark.parametrize("value", ["0", "", "99999999999999999999999", "-1", "1e99", "nan", "0.5", "DEFAULT"])
+@pytest.mark.parametrize("name", allowed.LIMITS)
+async def test_limits_cannot_be_switched_off(door: Door, name: str, value: str) -> None:
+    code, result = await door.result("SELECT 1", **{name: value})
+    assert code in (27, 452) and name in result
+
+
+async def test_limits_hold_without_settings(door: Door) -> None:
     query = "SELECT name, value FROM system.settings WHERE name IN {names:Array(String)}"
-    code, result = await door.result(
-        query, param_names=str(list(allowed.LIMITS)), **dict.fromkeys(allowed.LIMITS, parameters)
-    )
+    code, result = await door.result(query, param_names=str(list(allowed.LIMITS)))
     assert code == 0, result
     effective = dict(line.split("\t") for line in result.splitlines())
     assert {name: int(effective[name]) for name in allowed.LIMITS} == allowed.LIMITS
@@ -322,10 +326,15 @@ async def test_a_lower_limit_can_be_requested(door: Door) -> None:
     assert (await door.result(SLOW, max_execution_time="1"))[0] == 159
 
 
-@pytest.mark.parametrize("name", ["readonly", "format_template_row", "format_schema", "log_comment", "implicit_select"])
-async def test_other_settings_are_ignored(door: Door, name: str) -> None:
-    query = f"SELECT value = '7' FROM system.settings WHERE name = '{name}'"
-    assert await door.result(query, **{name: "7"}) == (0, "0\n")
+@pytest.mark.parametrize("name", ["readonly", "format_template_row", "format_schema", "implicit_select"])
+async def test_other_settings_are_refused(door: Door, name: str) -> None:
+    code, result = await door.result("SELECT 1", **{name: "7"})
+    assert code in (164, 452) and name in result
+
+
+async def test_a_clients_label_does_not_replace_the_servers_own(door: Door) -> None:
+    query = "SELECT value = '7' FROM system.settings WHERE name = 'log_comment'"
+    assert await door.result(query, log_comment="7") == (0, "0\n")
 
 
 @asynccontextmanager

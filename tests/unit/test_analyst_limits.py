@@ -5,7 +5,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from infra.embedded.clickhouse_server import allowed
+from infra.embedded.clickhouse_server import allowed, settings
+from infra.embedded.clickhouse_server.errors import ServerError
 
 # ClickHouse takes 0 as "no limit" for each of these settings.
 SWITCHED_OFF_BY_0 = {
@@ -39,10 +40,17 @@ def test_every_constraint_has_a_minimum_and_a_maximum() -> None:
         assert {end.tag for end in constraint} in ({"min", "max"}, {"readonly"}), constraint.tag
 
 
-def test_clients_cannot_change_the_overflow_mode() -> None:
-    for mode in ("timeout_overflow_mode", "read_overflow_mode", "result_overflow_mode"):
+def test_clients_cannot_change_the_overflow_mode_of_time_and_reading() -> None:
+    for mode in ("timeout_overflow_mode", "read_overflow_mode"):
         assert profile().findtext(mode) == "throw"
         assert profile().find(f"constraints/{mode}/readonly") is not None
+
+
+def test_clients_may_ask_for_a_part_of_the_rows() -> None:
+    # JDBC's setMaxRows, which DBeaver calls for each query, sends it
+    assert profile().findtext("result_overflow_mode") == "throw"
+    assert profile().find("constraints/result_overflow_mode") is None
+    assert allowed.SETTINGS.fullmatch("result_overflow_mode")
 
 
 def test_the_embedded_server_has_the_same_limits() -> None:
@@ -56,20 +64,39 @@ def test_the_embedded_server_has_the_same_limits() -> None:
     assert all(limit > 0 for limit in allowed.LIMITS.values())
 
 
+KNOWN = {"max_execution_time": "0", "max_threads": "auto(2)", "readonly": "0", "implicit_select": "1", "extremes": "0"}
+
+
 @pytest.mark.parametrize(
-    ("requested", "expected"),
+    ("value", "code"),
     [
-        (None, 30),
-        ("", 30),
-        ("0", 30),
-        ("00", 30),
-        ("5", 5),
-        ("31", 30),
-        ("-1", 30),
-        ("1e9", 30),
-        ("٣", 30),
-        ("9" * 5_000, 30),
+        ("1", 0), ("30", 0), ("1.5", 0), ("0", 452), ("0.9", 452), ("-1", 452), ("30.1", 452), ("31", 452),
+        ("9" * 19, 452),
+        ("9" * 5_000, 27), ("1e1", 27), ("\u0663", 27), ("", 27), ("nan", 27), ("DEFAULT", 27),
     ],
-)
-def test_a_requested_limit_is_lowered_to_the_allowed_limit(requested: str | None, expected: int) -> None:
-    assert allowed.least(requested, 30) == expected
+)  # fmt: skip
+def test_a_limit_can_only_be_lowered(value: str, code: int) -> None:
+    assert refused("max_execution_time", value) == code
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("extremes", "1", 0), ("implicit_select", "0", 0), ("implicit_select", "false", 0),
+        ("implicit_select", "1", 452),
+        ("readonly", "2", 0), ("readonly", "1", 164), ("readonly", "0", 164), ("nothing", "1", 115), ("", "1", 115),
+        ("log_comment", "mine", 0),
+    ],
+)  # fmt: skip
+def test_a_setting_is_free_fixed_or_unknown(name: str, value: str, code: int) -> None:
+    assert refused(name, value) == code
+
+
+def refused(name: str, value: str) -> int:
+    """Return the code of the refusal, 0 if the value is accepted."""
+    try:
+        settings.check(name, value, KNOWN)
+    except ServerError as error:
+        assert name in error.text
+        return error.code
+    return 0

@@ -233,6 +233,33 @@ def test_an_invalid_avro_beacon_names_the_field(change: dict[str, Any], field: s
     assert caught.value.field.startswith(field)
 
 
+RENAMED = {"pageview_id": ["view", "visit"], "lp_id": ["page"], "name": ["title"]}
+
+
+def with_aliases(schema: Any) -> Any:
+    """Return our schema's JSON with aliases for some fields."""
+    if isinstance(schema, list):
+        return [with_aliases(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    changed = {name: with_aliases(each) for name, each in schema.items()}
+    return {**changed, "aliases": RENAMED[schema["name"]]} if schema.get("name") in RENAMED else changed
+
+
+async def test_our_schema_may_be_posted_with_aliases() -> None:
+    text = json.dumps(with_aliases(json.loads(own_text("heatmap_beacon"))))
+    beacon = json.loads(avro_beacon())
+    beacon |= {"visit": beacon.pop("pageview_id"), "page": beacon.pop("lp_id")}
+    for section in beacon["sections"]:
+        section["title"] = section.pop("name")
+    body = json.dumps({"value_schema": text, "records": [{"value": beacon}]}).encode()
+    async with running_edge() as edge:
+        status, answer = await edge.post("/topics/heatmap.events", body, AVRO)
+        assert status == 200, answer
+        status, answer = await edge.post("/topics/heatmap.events", body.replace(b'"visit"', b'"visits"'), AVRO)
+        assert status == 422, answer
+
+
 async def test_an_avro_body_on_the_public_port_is_64_kib_at_most() -> None:
     body = json.dumps({"value_schema_id": 1, "records": [{"value": json.loads(avro_beacon())}]}).encode()
     async with running_edge() as edge:

@@ -67,6 +67,55 @@ def test_a_union_value_is_written_as_its_named_branch(posted: Any, branch: int) 
     assert data[0] == branch * 2
 
 
+RENAMED: dict[str, Any] = {
+    "type": "record", "name": "jp.Now", "aliases": ["Then", "old.Before"],
+    "fields": [
+        {"name": "n", "aliases": ["number", "count"], "type": "int"},
+        {"name": "kind", "aliases": ["type"], "type": "string", "default": "none"},
+        {"name": "next", "aliases": ["after"], "type": ["null", "jp.Now", {
+            "type": "enum", "name": "Colour", "aliases": ["Color"], "symbols": ["RED"]}], "default": None},
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["jp.Now", "Now", "Then", "jp.Then", "old.Before", "Before"])
+def test_fields_and_branches_may_be_named_by_aliases(name: str) -> None:
+    posted = {"count": 1, "type": "x", "after": {name: {"number": 2, "next": {"Color": "RED"}}}}
+    assert read(posted, RENAMED) == {"n": 1, "kind": "x", "next": {"n": 2, "kind": "none", "next": "RED"}}
+
+
+@pytest.mark.parametrize(
+    ("posted", "n"), [({"n": 1, "number": 2}, 1), ({"number": 2, "n": 1}, 1), ({"count": 3, "number": 2}, 2)]
+)
+def test_a_fields_own_name_wins_over_its_aliases(posted: dict[str, int], n: int) -> None:
+    assert read(posted, RENAMED)["n"] == n
+
+
+@pytest.mark.parametrize(
+    ("posted", "field"),
+    [({"number": "x"}, "number"), ({"numbers": 1}, "n"), ({"n": 1, "after": {"Never": {}}}, "after")],
+)
+def test_an_error_names_the_alias_that_was_posted(posted: dict[str, Any], field: str) -> None:
+    with pytest.raises(DecodeError) as caught:
+        read(posted, RENAMED)
+    assert caught.value.field == field
+
+
+def test_odd_aliases_are_ignored() -> None:
+    schema = {"type": "record", "name": "R", "fields": [{"name": "n", "aliases": [5, ["m"], None], "type": "int"}]}
+    assert read({"n": 1}, schema) == {"n": 1}
+
+
+def test_many_aliases_cost_work() -> None:
+    aliases = [f"a{number}" for number in range(3_000)]
+    record = {"type": "record", "name": "R", "fields": [{"name": "n", "aliases": aliases, "type": "int", "default": 0}]}
+    with pytest.raises(DecodeError, match="too much work"):
+        read([{}] * 1_000, {"type": "array", "items": record})
+    union = {"type": "array", "items": ["null", {**record, "fields": [], "aliases": aliases}]}
+    with pytest.raises(DecodeError, match="too much work"):
+        read([{"a1": {}}] * 1_000, union)
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [

@@ -25,7 +25,7 @@ def tree(*lines: str) -> str:
     ],
 )
 def test_an_allowed_text_returns_its_number_of_selects(text: str, selects: int | None) -> None:
-    assert guard.check_text(text, {}) == selects
+    assert guard.check_text(text, {}).selects == selects
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,11 @@ def test_an_allowed_text_returns_its_number_of_selects(text: str, selects: int |
         "EXISTS TABLE default.x",
         "SHOW CREATE USER default",
         "SELECT 1 INTO OUTFILE 'x'",
-        "SELECT 1 SETTINGS max_threads = 1",
+        "SELECT 1 SETTINGS a.b = 1",
+        "SELECT 1 SETTINGS max_threads = upper('1')",
+        "SELECT 1 SETTINGS max_threads = ",
+        "SELECT 1 SETTINGS 'max_threads' = 1",
+        "SELECT 1 SETTINGS",
         "SELECT 1 FORMAT Template",
         "SELECT file('x')",
         "SELECT `file`('x')",
@@ -76,7 +80,7 @@ def test_a_statement_that_does_not_read_is_denied(text: str) -> None:
 )
 def test_an_identifier_parameter_must_be_a_plain_name(value: str, passes: bool) -> None:
     if passes:
-        assert guard.check_text("SELECT {a:Identifier}", {"a": value}) == 1
+        assert guard.check_text("SELECT {a:Identifier}", {"a": value}).selects == 1
         return
     with pytest.raises(ServerError, match="parameter a"):
         guard.check_text("SELECT {a:Identifier}", {"a": value})
@@ -93,7 +97,7 @@ def test_an_identifier_parameter_must_be_a_plain_name(value: str, passes: bool) 
     ],
 )
 def test_an_allowed_tree_passes(lines: tuple[str, ...]) -> None:
-    guard.check_tree(tree(*lines), 0, CLOSED)
+    guard.check_tree(tree(*lines), guard.Read(0), CLOSED)
 
 
 @pytest.mark.parametrize(
@@ -118,14 +122,31 @@ def test_an_allowed_tree_passes(lines: tuple[str, ...]) -> None:
 )
 def test_a_tree_outside_the_allowed_list_is_denied(lines: tuple[str, ...]) -> None:
     with pytest.raises(ServerError, match="Not enough privileges"):
-        guard.check_tree(tree(*lines), 0, CLOSED)
+        guard.check_tree(tree(*lines), guard.Read(0), CLOSED)
+
+
+def test_the_tree_must_show_the_settings_of_the_text() -> None:
+    shown = tree("SelectQuery (children 1)", "Set")
+    guard.check_tree(shown, guard.Read(0, clauses=1), CLOSED)
+    with pytest.raises(ServerError, match="SETTINGS that text and syntax tree"):
+        guard.check_tree(shown, guard.Read(0, clauses=2), CLOSED)
+
+
+def test_settings_are_read_wherever_they_stand() -> None:
+    text = "SELECT (SELECT 1 SETTINGS a = -1, b) SETTINGS c = '\\t\\'x', d = {p:UInt8}, e = true FORMAT JSON"
+    text += " SETTINGS f = DEFAULT"
+    read = guard.check_text(text, {"p": "5"})
+    assert dict(read.settings) == {"a": "-1", "b": "1", "c": "\t'x", "d": "5", "e": "true", "f": "DEFAULT"}
+    assert (read.clauses, read.format) == (3, "JSON")
+    clause = "SETTINGS max_threads = 1 "
+    assert read.tree_of == f"SELECT (SELECT 1 {clause}) {clause}FORMAT JSON {clause}"
 
 
 def test_a_select_missing_from_the_tree_is_denied() -> None:
     shown = tree("SelectWithUnionQuery (children 1)", "ExpressionList (children 1)", "SelectQuery (children 1)")
-    guard.check_tree(shown, 1, CLOSED)
+    guard.check_tree(shown, guard.Read(1), CLOSED)
     with pytest.raises(ServerError, match="does not show"):
-        guard.check_tree(shown, 2, CLOSED)
+        guard.check_tree(shown, guard.Read(2), CLOSED)
 
 
 @pytest.mark.parametrize(("right", "passes"), [("lp_daily", True), ("lpstream.lp_daily", True), ("others.t", False)])
@@ -134,10 +155,10 @@ def test_a_name_on_the_right_of_in_is_checked_as_a_table(right: str, passes: boo
         f"Function globalNotIn (children 1)\n ExpressionList (children 2)\n  Identifier others.a\n  Identifier {right}"
     )
     if passes:
-        guard.check_tree(text, 0, CLOSED)
+        guard.check_tree(text, guard.Read(0), CLOSED)
         return
     with pytest.raises(ServerError, match=r"the table others\.t"):
-        guard.check_tree(text, 0, CLOSED)
+        guard.check_tree(text, guard.Read(0), CLOSED)
 
 
 @pytest.mark.parametrize("name", ["sum", "SUM", "quantileTDigestIf", "sumMapMerge", "countIfOrDefault", "lambda"])

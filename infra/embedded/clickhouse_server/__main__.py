@@ -17,6 +17,7 @@ from infra.embedded.clickhouse_server.recovery import forget_lost_tokens
 from infra.embedded.clickhouse_server.server import Server
 
 log = logging.getLogger("clickhouse_server")
+SWEEP_S = 5.0
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - only for our own folder in it
 
 
@@ -33,14 +34,23 @@ async def _serve(engine: Engine, users: Users, port: int) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     handler = Server(engine, users)
 
-    # handler_cancellation: an analyst's query ends when its client disconnects
-    runner = web.ServerRunner(web.Server(handler, handler_cancellation=True, access_log=None))
+    # handler_cancellation: an analyst's query ends when its client disconnects. `bodies` inflates within bounds
+    runner = web.ServerRunner(web.Server(handler, handler_cancellation=True, access_log=None, auto_decompress=False))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     log.info("serving chDB %s on 127.0.0.1:%d", engine.version, port)
+    sweeping = asyncio.create_task(_sweep(engine))
     await stop.wait()
+    sweeping.cancel()
     await runner.cleanup()
     handler.close()
+
+
+async def _sweep(engine: Engine) -> None:
+    """Close sessions whose time is over, every few seconds."""
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        await asyncio.to_thread(engine.sweep)
 
 
 def main() -> int:

@@ -78,22 +78,21 @@ def check_writer(text: str, method: str) -> None:
         raise ServerError(164, "READONLY", "Cannot execute query in readonly mode. Use POST to change data.")
 
 
-def writer_settings(asked: dict[str, str]) -> dict[str, str]:
-    """Return the settings of the writer's query: all requested settings and defaults."""
-    return {"async_insert": "0", **S3_PATIENCE, **asked}
-
-
-def analyst_settings(asked: dict[str, str]) -> dict[str, str]:
-    """Return the settings of an analyst's query: allowed requested settings, limits, fixed settings."""
-    display = {name: value for name, value in asked.items() if allowed.SETTINGS.fullmatch(name)}
-    limits = {name: str(allowed.least(asked.get(name), limit)) for name, limit in allowed.LIMITS.items()}
-    return {**S3_PATIENCE, **display, **limits, **allowed.FIXED}
+def settings_of(user: str) -> dict[str, str]:
+    """Return the settings of each query of a user, before its own."""
+    if user == WRITER:
+        return {"async_insert": "0", **S3_PATIENCE}
+    limits = {name: str(limit) for name, limit in allowed.LIMITS.items()}
+    return {**S3_PATIENCE, "result_overflow_mode": "throw", **limits, **allowed.FIXED}
 
 
 def analyst_database(asked: str) -> str:
-    """Return the database for an analyst's query. Raise ServerError if it is not allowed."""
+    """Return the database that an analyst's query names, or "".
+
+    Raise ServerError if it is not allowed.
+    """
     if asked in ("", "default"):
-        return NO_DATABASE
+        return ""
     if asked not in allowed.DATABASES:
         raise ServerError(497, "ACCESS_DENIED", f"analyst: Not enough privileges for the database {asked[:60]!r}.")
     return asked

@@ -14,6 +14,8 @@ FUNCTIONS = frozenset(files(__package__).joinpath("functions.txt").read_text("ut
     "lambda", "exists", "grouping", "untuple", "countdistinct",
     # facts of the build and of the connection
     "revision", "currentdatabase", "current_database",
+    # system.settings shows the same
+    "getsetting", "getsettingordefault",
 }  # fmt: skip
 # functions of the session; the server writes their values into the statement, because chDB has no users
 SESSION = {
@@ -51,15 +53,29 @@ FORMATS = frozenset(
         "PrettyCompactNoEscapes", "PrettySpaceNoEscapes", "PrettyJSONEachRow", "PrettyJSONLines", "PrettyNDJSON",
     }
 )  # fmt: skip
-# settings for the form of an answer; none of them names a file, an address or a limit
+# Settings for the form of an answer and the way to it. None of them names a file, an address or a function, and none is
+# a limit of `LIMITS`.
 SETTINGS = re.compile(
-    r"output_format_(?:pretty|json|csv|tsv|parquet|arrow|orc|native|values|markdown|sql_insert|bson|msgpack)_\w+"
-    r"|output_format_(?:decimal_trailing_zeros|write_statistics|float_precision|parallel_formatting)"
-    r"|format_(?:csv|tsv)_\w+|date_time_output_format|extremes|join_use_nulls|enable_http_compression"
-    r"|send_progress_in_http_headers|http_headers_progress_interval_ms|session_timezone|wait_end_of_query"
-    r"|cancel_http_readonly_queries_on_client_close|output_format_binary_encode_types_in_binary_format"
+    r"output_format_(?:pretty|json|csv|tsv|xml|parquet|arrow|orc|native|values|markdown|sql_insert|bson|msgpack|binary)_\w+"
+    r"|output_format_(?:decimal_trailing_zeros|write_statistics|float_precision|parallel_formatting|enable_streaming)"
+    r"|input_format_(?:csv|tsv|json_(?!max)|null|skip|defaults|allow|import|parquet|arrow|orc|native|parallel|with)_?\w+"
+    r"|format_(?:csv|tsv)_\w+|(?:date_time|interval)_(?:input|output|overflow)_\w+|bool_(?:true|false)_representation"
+    r"|(?:optimize|query_plan|join|cast|compile|enable_optimize|partial_merge_join|read_in_order|group_by)_\w+"
+    r"|(?:asterisk_include|formatdatetime|parsedatetime|prefer|force|aggregate_functions|aggregation_in_order)_\w+"
+    r"|(?:distinct|result|set|sort|transfer)_overflow_mode|(?:union|intersect|except)_default_mode|totals_mode|final|extremes"
+    r"|max_(?:rows|bytes)_(?:to_(?:group_by|sort|transfer)|in_(?:join|set|distinct))|max_insert_block_size|limit|offset"
+    r"|transform_null_in|decimal_check_overflow|exact_rows_before_limit|short_circuit_function_evaluation"
+    r"|empty_result_for_aggregation_by_\w+|any_join_distinct_right_table_keys|enable_positional_arguments"
+    r"|session_timezone|use_uncompressed_cache|async_insert|wait_for_async_insert"
+    r"|(?:http|connect|receive|send)_(?:\w+_)?timeout|send_progress_in_http_headers|enable_http_compression"
+    r"|http_(?:wait_end_of_query|write_exception_in_output_format|zlib_compression_level|response_buffer_size"
+    r"|headers_progress_interval_ms)|cancel_http_readonly_queries_on_client_close"
 )
-# Upper limits of a query. In ClickHouse 0 means "no limit", so a client that sends 0 gets the upper limit.
+# labels for logs that this engine does not keep
+LABELS = frozenset({"log_comment"})
+# as in production: settings may change within the limits, and only temporary tables may be written
+READONLY = "2"
+# Upper limits of a query. In ClickHouse 0 means "no limit", so 0 is refused.
 LIMITS = {
     "max_execution_time": 30,
     "max_result_rows": 1_000_000,
@@ -74,10 +90,12 @@ LIMITS = {
 FIXED = {
     "timeout_overflow_mode": "throw",
     "read_overflow_mode": "throw",
-    "result_overflow_mode": "throw",
     "allow_introspection_functions": "0",
     "format_display_secrets_in_show_and_select": "0",
     "implicit_select": "0",
+    # data of a temporary table is read, not computed
+    "input_format_values_interpret_expressions": "0",
+    "input_format_values_deduce_templates_of_expressions": "0",
 }
 
 
@@ -102,10 +120,3 @@ def table(name: str) -> bool:
     if len(parts) == 1 or parts[0] in DATABASES:
         return True
     return parts[0] == "system" and parts[1] in SYSTEM_TABLES
-
-
-def least(asked: str | None, limit: int) -> int:
-    """Return the smaller of `asked` and the limit; the limit if `asked` is None, 0 or no whole number."""
-    if asked is None or not asked.isascii() or not asked.isdigit() or int(asked[:18]) == 0:
-        return limit
-    return min(int(asked[:18]), limit)

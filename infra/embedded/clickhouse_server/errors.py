@@ -5,10 +5,10 @@ import re
 # error codes by HTTP status, as in ClickHouse's HTTPHandler; other codes give 500
 BAD_REQUEST = {6, 26, 27, 38, 41, 43, 44, 53, 62, 69, 72, 117, 130, 167, 168, 182, 348, 427, 441, 457, 675, 676}
 NOT_FOUND = {46, 47, 50, 56, 60, 63, 73, 78, 81, 115, 284, 336}
-FORBIDDEN = {192, 193, 497, 516}
+FORBIDDEN = {192, 193, 497, 512, 516}
 UNAVAILABLE = {209, 439}
-NOT_IMPLEMENTED = 48
-REQUIRED_PASSWORD = 194
+# not implemented, a time-out, a password is required, a statement or a coding of the body that is not accepted
+OTHERS = {48: 501, 159: 408, 194: 401, 229: 413, 779: 415}
 
 _CODE = re.compile(r"Code: (\d+)\.")
 
@@ -44,4 +44,4 @@ def status_of(code: int) -> int:
     for codes, status in ((BAD_REQUEST, 400), (NOT_FOUND, 404), (FORBIDDEN, 403), (UNAVAILABLE, 503)):
         if code in codes:
             return status
-    return {NOT_IMPLEMENTED: 501, REQUIRED_PASSWORD: 401}.get(code, 500)
+    return OTHERS.get(code, 500)

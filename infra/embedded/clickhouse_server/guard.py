@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from infra.embedded.clickhouse_server import allowed
 from infra.embedded.clickhouse_server.errors import ServerError
+from infra.embedded.clickhouse_server.settings import DEFAULT
 
 _NAME = r"(?:[^\W\d]\w*|`[^`\\]+`)"
 _STRING = r"'(?:[^'\\]|\\.)*'"
@@ -22,12 +23,13 @@ _TOKEN = re.compile(
 )
 _LIKE = rf"(?: (?:NOT )?I?LIKE {_STRING})?"
 _SHOWS = re.compile(
-    rf"(?:SHOW (?:(?:FULL )?TABLES(?: FROM (?P<of>{_NAME}))?{_LIKE}(?: LIMIT \d+)?|DATABASES{_LIKE}(?: LIMIT \d+)?"
+    rf"(?:SHOW (?:(?:FULL )?(?:TEMPORARY )?TABLES(?: FROM (?P<of>{_NAME}))?{_LIKE}(?: LIMIT \d+)?"
+    rf"|DATABASES{_LIKE}(?: LIMIT \d+)?"
     rf"|(?:EXTENDED )?(?:FULL )?COLUMNS FROM {_NAME}(?: FROM (?P<columns>{_NAME}))?{_LIKE}(?: LIMIT \d+)?"
     rf"|INDEXES FROM {_NAME}(?: FROM (?P<indexes>{_NAME}))?|FUNCTIONS{_LIKE}|(?:CHANGED )?SETTINGS{_LIKE}"
     rf"|SETTING {_NAME}|ENGINES|CREATE DATABASE (?P<d>{_NAME})"
-    rf"|CREATE (?:TABLE|VIEW) (?:(?P<created>{_NAME})\.)?{_NAME})"
-    rf"|EXISTS (?:TABLE|VIEW) (?:(?P<there>{_NAME})\.)?{_NAME}|EXISTS DATABASE {_NAME})(?: FORMAT \w+)?",
+    rf"|CREATE (?:(?:TEMPORARY )?TABLE|VIEW) (?:(?P<created>{_NAME})\.)?{_NAME})"
+    rf"|EXISTS (?:(?:TEMPORARY )?TABLE|VIEW) (?:(?P<there>{_NAME})\.)?{_NAME}|EXISTS DATABASE {_NAME})(?: FORMAT \w+)?",
     re.DOTALL,
 )
 _KILL = re.compile(r"KILL QUERY WHERE query_id = (?P<id>'[\w-]{1,100}')(?: A?SYNC)?(?: FORMAT (?P<format>\w+))?")
@@ -43,11 +45,14 @@ _PLAIN_KINDS = {
     "Asterisk", "QualifiedAsterisk", "ColumnsRegexpMatcher", "ColumnsListMatcher", "QualifiedColumnsRegexpMatcher",
     "QualifiedColumnsListMatcher", "ColumnsTransformerList", "ColumnsApplyTransformer", "ColumnsExceptTransformer",
     "ColumnsReplaceTransformer", "ColumnsReplaceTransformer::Replacement", "WindowDefinition", "WindowListElement",
-    "OrderByElement", "InterpolateElement", "Literal", "DescribeQuery",
+    "OrderByElement", "InterpolateElement", "Literal", "DescribeQuery", "Set",
 }  # fmt: skip
 _EXPLAINED = {"EXPLAIN", "EXPLAIN AST", "EXPLAIN SYNTAX", "EXPLAIN QUERY TREE", "EXPLAIN PIPELINE", "EXPLAIN ESTIMATE"}
 _PLAIN_NAME = re.compile(r"[^\W\d]\w*(?:\.\w+)?")
 _CALLED = {"COLUMNS"}
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "0": "\0"}
+HARMLESS = "SETTINGS max_threads = 1 "
 _IN = re.compile(r"(?:global)?(?:not)?(?:null)?in(?:ignoreset)?\Z", re.IGNORECASE)
 
 
@@ -58,6 +63,22 @@ class Token:
     kind: str
     text: str
     called: bool = False  # "(" follows without a space: a function name or a word of _CALLED
+    at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A checked statement that reads.
+
+    `tree_of` is the text whose syntax tree must show `selects` SELECTs and `clauses` SETTINGS; `selects` is None if the
+    tree needs no check. `settings` are those of the statement's SETTINGS, `format` is its FORMAT, "" if it has none.
+    """
+
+    selects: int | None
+    tree_of: str = ""
+    clauses: int = 0
+    settings: tuple[tuple[str, str], ...] = ()
+    format: str = ""
 
 
 @dataclass(slots=True)
@@ -75,41 +96,102 @@ def denied(what: str) -> ServerError:
     return ServerError(497, "ACCESS_DENIED", f"analyst: Not enough privileges for {what[:200]}.")
 
 
-def check_text(text: str, parameters: Mapping[str, str]) -> int | None:
-    """Check the statement in the engine's form. Raise ServerError if it is not allowed.
+def check_text(text: str, parameters: Mapping[str, str]) -> Read:
+    """Check the statement in the engine's form, but not its settings.
 
-    Return the number of SELECTs that the syntax tree must show, or None if the tree needs no check.
+    Raise ServerError if it is not allowed.
     """
-    tokens = _tokens(text)
-    first = next((token.text for token in tokens if token.text != "("), "")
+    read = tokens(text)
+    first = next((token.text for token in read if token.text != "("), "")
     if first not in READS:
         raise ServerError(164, "READONLY", "analyst: Cannot execute query in readonly mode.")
-    _check_format(tokens)
+    form = _format(read)
     if first in ("SHOW", "EXISTS"):
         _check_show(text)
-        return None
-    _check_words(tokens)
-    _check_identifiers(tokens, parameters)
-    return sum(token.kind == "word" and token.text == "SELECT" for token in tokens)
+        return Read(None, format=form)
+    _check_words(read)
+    _check_identifiers(read, parameters)
+    clauses = [at for at, token in enumerate(read) if token.kind == "word" and token.text == "SETTINGS"]
+    settings, tree_of = _settings(text, read, clauses, parameters)
+    selects = sum(token.kind == "word" and token.text == "SELECT" for token in read)
+    return Read(selects, tree_of, len(clauses), tuple(settings), form)
 
 
-def check_tree(tree: str, selects: int, closed: frozenset[str]) -> None:
-    """Check the syntax tree, which must show all `selects` of the text.
+def _settings(
+    text: str, read: list[Token], clauses: list[int], parameters: Mapping[str, str]
+) -> tuple[list[tuple[str, str]], str]:
+    """Return the settings of all clauses, and the text with one harmless setting in each.
+
+    Settings like `max_result_rows` would hold for EXPLAIN too, and cut the syntax tree off.
+    """
+    settings: list[tuple[str, str]] = []
+    parts, copied = [], 0
+    for at in clauses:
+        given, end = changes(read, at + 1, parameters)
+        settings += given
+        parts += [text[copied : read[at].at], HARMLESS]
+        copied = read[end].at if end < len(read) else len(text)
+    return settings, "".join([*parts, text[copied:]])
+
+
+def changes(read: list[Token], at: int, parameters: Mapping[str, str]) -> tuple[list[tuple[str, str]], int]:
+    """Return the names and values of `name = value, …` from a token on, and the token after them.
+
+    A name alone means 1. `name = DEFAULT` has the value DEFAULT.
+    """
+    settings: list[tuple[str, str]] = []
+    while True:
+        name, value = _token(read, at), "1"
+        if name.kind != "word" or name.called or _token(read, at + 1).text == ".":
+            raise denied(f"SETTINGS at {name.text[:60]!r}: give names and values")
+        at += 1
+        if _token(read, at).text == "=":
+            value, at = _value(read, at + 1, parameters)
+        settings.append((name.text, value))
+        if _token(read, at).text != ",":
+            return settings, at
+        at += 1
+
+
+def _value(read: list[Token], at: int, parameters: Mapping[str, str]) -> tuple[str, int]:
+    token, sign = _token(read, at), ""
+    if token.text == "-":
+        at, sign = at + 1, "-"
+        token = _token(read, at)
+    if token.kind == "number" or (not sign and token.kind == "word" and token.text in ("true", "false", DEFAULT)):
+        return sign + token.text, at + 1
+    if token.kind == "string" and not sign:
+        return _ESCAPE.sub(lambda match: _ESCAPES.get(match[1], match[1]), token.text[1:-1]), at + 1
+    if token.kind == "parameter" and not sign:
+        return parameters.get(token.text[1:-1].partition(":")[0], ""), at + 1
+    raise denied(f"the value {sign}{token.text[:60]} of a setting: give a number, a string, true or false")
+
+
+def _token(read: list[Token], at: int) -> Token:
+    return read[at] if at < len(read) else Token("end", "")
+
+
+def check_tree(tree: str, read: Read, closed: frozenset[str]) -> None:
+    """Check the syntax tree, which must show all SELECTs of the text, and its SETTINGS.
 
     `closed` holds the engine's functions that are not allowed, in lower case.
     """
     above: list[Node] = []
+    selects, clauses = read.selects or 0, 0
     for node in _nodes(tree):
         selects -= node.kind == "SelectQuery"
         while above and above[-1].depth >= node.depth:
             above.pop()
+        clauses += node.kind == "Set" and not (above and above[-1].kind == "Explain")
         _check_node(node, above, closed)
         if above:
             above[-1].children += 1
         above.append(node)
-    # the engine repeats a WITH in each SELECT of a UNION, so the tree may have more SELECTs than the text
+    # the engine repeats a WITH in each SELECT of a UNION, so the tree may have more of both than the text
     if selects > 0:
         raise denied("a SELECT that the engine does not show in its syntax tree")
+    if clauses < read.clauses or (clauses and not read.clauses):
+        raise denied("SETTINGS that text and syntax tree do not both show")
 
 
 def with_session(text: str, query_id: str) -> str:
@@ -140,32 +222,35 @@ def kill_target(text: str) -> tuple[str, str]:
     return match["id"][1:-1], name
 
 
-def format_of(text: str, default: str) -> str:
-    """Return the format in a checked statement, or the default."""
-    match = re.search(r" FORMAT (\w+)\Z", text)
-    return match.group(1) if match else default
-
-
-def _tokens(text: str) -> list[Token]:
-    tokens, at = [], 0
+def tokens(text: str) -> list[Token]:
+    """Return the tokens of the engine's text. Raise ServerError for text that the engine would not write."""
+    read, at = [], 0
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None or match.lastgroup in (None, "wrong"):
             raise denied(f"the text at {text[at : at + 20]!r}: it cannot be parsed")
         if match.lastgroup != "space":
-            tokens.append(Token(str(match.lastgroup), match.group(), text.startswith("(", match.end())))
+            read.append(Token(str(match.lastgroup), match.group(), text.startswith("(", match.end()), at))
         at = match.end()
-    return tokens
+    return read
 
 
-def _check_format(tokens: list[Token]) -> None:
-    """Refuse INTO OUTFILE, which writes a local file, and formats that read one."""
-    words = [token.text for token in tokens if token.kind == "word"]
-    for word in ("OUTFILE", "INFILE", "SETTINGS"):
-        if word in words and not (word == "SETTINGS" and words[0] == "SHOW"):
-            raise denied(f"{word}; put allowed settings into the URL" if word == "SETTINGS" else word)
-    if len(tokens) > 1 and tokens[-2].text == "FORMAT" and tokens[-1].text not in allowed.FORMATS:
-        raise denied(f"the format {tokens[-1].text}")
+def _format(read: list[Token]) -> str:
+    """Return the statement's format.
+
+    Refuse formats that read a file, and INTO OUTFILE, which writes one.
+    """
+    words = {token.text for token in read if token.kind == "word"}
+    for word in ("OUTFILE", "INFILE"):
+        if word in words:
+            raise denied(word)
+    form = ""
+    for at, (token, name) in enumerate(itertools.pairwise(read)):
+        if token.kind == name.kind == "word" and token.text == "FORMAT":
+            form = name.text if _token(read, at + 2).text in ("", "SETTINGS") else form
+            if name.text not in allowed.FORMATS:
+                raise denied(f"the format {name.text}")
+    return form
 
 
 def _check_show(text: str) -> None:
@@ -178,17 +263,17 @@ def _check_show(text: str) -> None:
             raise denied(f"the database {database}")
 
 
-def _check_words(tokens: list[Token]) -> None:
+def _check_words(read: list[Token]) -> None:
     """Check what the tree does not show: functions of APPLY, and names that make its lines ambiguous."""
-    for at, token in enumerate(tokens):
-        following = tokens[at + 1] if at + 1 < len(tokens) else Token("end", "")
+    for at, token in enumerate(read):
+        following = _token(read, at + 1)
         if token.kind == "quoted" and ("(alias " in token.text or "(children " in token.text):
             raise denied(f"the name {token.text}")
         if token.kind in ("word", "quoted") and token.called and not _may_be_called(token.text.strip("`")):
             raise denied(f"{token.text}()")
         if token.text == "APPLY" and not (following.kind == "word" and allowed.function(following.text)):
             raise denied(f"APPLY {following.text}: it takes only the name of an allowed function")
-        if token.text == "APPLY" and following.called and not _only_literals(tokens[at + 3 : at + 100]):
+        if token.text == "APPLY" and following.called and not _only_literals(read[at + 3 : at + 100]):
             raise denied(f"APPLY {following.text}() with arguments other than numbers and strings")
 
 
@@ -196,17 +281,17 @@ def _may_be_called(name: str) -> bool:
     return name in _CALLED or name.lower() in allowed.TABLE_FUNCTIONS or allowed.function(name)
 
 
-def _only_literals(tokens: list[Token]) -> bool:
+def _only_literals(read: list[Token]) -> bool:
     """Return whether there is a closing bracket, with only numbers and strings before it."""
-    inside = list(itertools.takewhile(lambda token: token.text != ")", tokens))
-    return len(inside) < len(tokens) and all(
+    inside = list(itertools.takewhile(lambda token: token.text != ")", read))
+    return len(inside) < len(read) and all(
         token.kind in ("number", "string") or token.text in ",.-" for token in inside
     )
 
 
-def _check_identifiers(tokens: list[Token], parameters: Mapping[str, str]) -> None:
+def _check_identifiers(read: list[Token], parameters: Mapping[str, str]) -> None:
     """Refuse an Identifier parameter whose value is not a plain name."""
-    for token in tokens:
+    for token in read:
         name, _, kind = token.text[1:-1].partition(":")
         is_identifier = token.kind == "parameter" and "identifier" in kind.lower()
         if is_identifier and _PLAIN_NAME.fullmatch(parameters.get(name, "")) is None:
@@ -236,7 +321,7 @@ def _check_node(node: Node, above: list[Node], closed: frozenset[str]) -> None:
     elif node.kind == "Explain":
         if node.name not in _EXPLAINED or above:
             raise denied(node.name)
-    elif not (node.kind in _PLAIN_KINDS or (node.kind == "Set" and parent == "Explain")):
+    elif node.kind not in _PLAIN_KINDS:
         raise denied(f"a statement with {node.kind}")
 
 

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from infra.embedded.clickhouse_server import access, frames, native, sql
+from infra.embedded.clickhouse_server import access, bodies, frames, native, sessions, sql
+from infra.embedded.clickhouse_server.bodies import Inquiry, flag
 from infra.embedded.clickhouse_server.engine import Answer, Engine, Query
 from infra.embedded.clickhouse_server.errors import ServerError, status_of
 from infra.embedded.clickhouse_server.lanes import Lane
@@ -21,6 +22,10 @@ log = logging.getLogger(__name__)
 MAX_BODY = 2**30
 # an analyst's statement with its parameters; ClickHouse's max_query_size is 256 KiB
 MAX_STATEMENT = 2**16
+# an analyst's external data, or data of a temporary table
+MAX_DATA = 2**24
+# of it in Native of a newer protocol revision, which this process reads value by value
+MAX_NATIVE = 2**22
 WRITER_THREADS, WRITER_QUERIES = 12, 100
 ANALYST_THREADS, ANALYST_QUERIES = 4, 20
 PATIENCE_S = 30.0
@@ -30,9 +35,23 @@ DEFAULT_FORMAT = "TabSeparated"
 # parameters of the interface itself; any other is a setting of the query
 RESERVED = {
     "query", "database", "default_format", "user", "password", "query_id", "session_id", "session_timeout",
-    "session_check", "buffer_size", "compress", "decompress", "stacktrace", "quota_key", "role",
-    "client_protocol_version", "wait_end_of_query",
+    "session_check", "close_session", "buffer_size", "compress", "decompress", "stacktrace", "quota_key", "role",
+    "client_protocol_version", "wait_end_of_query", "",
 }  # fmt: skip
+# of external tables in a form
+TABLE_FIELDS = ("_format", "_types", "_structure")
+NO_HANDLE = """There is no handle {path}
+
+Use / or /ping for health checks. Send queries with POST, or with GET /?query=...
+"""
+# the answer to a browser that asks before a query, as in ClickHouse's packaged config.xml
+OPTIONS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Headers": "origin, x-requested-with, x-clickhouse-format, x-clickhouse-user,"
+    " x-clickhouse-key, Authorization",
+    "Access-Control-Allow-Methods": "POST, GET, OPTIONS",
+    "Access-Control-Max-Age": "86400",
+}
 CONTENT_TYPES = {
     "JSON": "application/json; charset=UTF-8",
     "JSONCompact": "application/json; charset=UTF-8",
@@ -67,14 +86,17 @@ class Server:
             lane.close()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request."""
-        if request.path == "/ping" or (request.path == "/" and not request.query and not request.body_exists):
+        """Answer a request. As in ClickHouse, the path of a query may be any."""
+        reads = request.method in ("GET", "HEAD")
+        if request.path == "/ping" or (request.path == "/" and reads and not request.query):
             return web.Response(text="Ok.\n", content_type="text/html")
         if request.path == "/replicas_status":
             return web.Response(text="Ok.\n")
-        if request.path != "/" or request.method not in ("GET", "POST"):
-            return web.Response(status=404, text=f"There is no handle {request.path}\n")
-        query_id = request.query.get("query_id") or str(uuid.uuid4())
+        if request.method == "OPTIONS":
+            return web.Response(status=204, headers=OPTIONS)
+        if request.method != "POST" and not (reads and request.query):
+            return web.Response(status=404, text=NO_HANDLE.format(path=request.path[:100]))
+        query_id = request.query.get("query_id") or request.headers.get("X-ClickHouse-Query-Id") or str(uuid.uuid4())
         started = time.monotonic()
         try:
             answer = await self._run(request, query_id)
@@ -86,9 +108,11 @@ class Server:
     async def _run(self, request: web.BaseRequest, query_id: str) -> Answer:
         user = self._users.login(request)
         if user == access.WRITER:
-            query = _writer_query(request, await _body(request, MAX_BODY))
+            query = _writer_query(await bodies.read(request, MAX_BODY), query_id)
             return await self._writers.run(functools.partial(_encoded, self._engine.run, query, request.query))
-        query = _analyst_query(request, await _body(request, MAX_STATEMENT), query_id)
+        carries_data = bodies.is_form(request) or "session_id" in request.query
+        query = _analyst_query(await bodies.read(request, MAX_DATA if carries_data else MAX_STATEMENT), query_id)
+        self._engine.check_settings(query.settings)
         if query.text.lstrip()[:4].upper() == "KILL":
             return await self._cancels.run(functools.partial(_encoded, self._engine.kill, query, request.query))
         try:
@@ -131,7 +155,7 @@ class Server:
         }
         response = web.Response(body=answer.body, headers=headers)
         accepts = request.headers.get("Accept-Encoding", "")
-        if request.query.get("enable_http_compression") == "1" and "gzip" in accepts:
+        if flag(request.query, "enable_http_compression") and "gzip" in accepts:
             response.enable_compression(web.ContentCoding.gzip)
         return response
 
@@ -145,78 +169,87 @@ class Server:
 
 
 def _encoded(run: Callable[[Query], Answer], query: Query, params: Mapping[str, str]) -> Answer:
-    """Run the query; return its answer in the form that the client asks for."""
-    answer = run(query)
+    """Run the query with its data in chDB's form; return its answer in the form that the client asks for."""
+    answer = run(_plain(query, _revision(params)))
     body = answer.body
     if answer.format == "Native":
         body = native.with_revision(body, _revision(params))
     return replace(answer, body=frames.compressed(body) if _is_framed(params) else body)
 
 
-async def _body(request: web.BaseRequest, most: int) -> bytes:
-    """Return the body, decompressed. Raise error 307 if it is larger than `most`, also when compressed."""
-    too_long = ServerError(307, "TOO_MANY_BYTES", f"The body is larger than {most} bytes.")
-    body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > most:
-            raise too_long
-    if request.query.get("decompress") == "1":
-        return frames.inflated(bytes(body), most)
-    coding = request.headers.get("Content-Encoding", "").lower()
-    if coding not in ("", "identity", "gzip", "deflate", "lz4"):
-        raise ServerError(48, "NOT_IMPLEMENTED", f"Content-Encoding {coding[:20]!r}: send gzip, deflate, lz4 or plain.")
-    if coding != "lz4":
-        return bytes(body)
-    import lz4.frame
+def _plain(query: Query, revision: int) -> Query:
+    """Return the query with its data as chDB reads it: Native without what newer protocol revisions add."""
+    if revision == 0 or not (query.data or query.tables):
+        return query
+    most = MAX_NATIVE if query.guarded else MAX_BODY
 
-    try:
-        inflated = bytes(lz4.frame.LZ4FrameDecompressor().decompress(bytes(body), max_length=most + 1))
-    except RuntimeError as error:
-        raise ServerError(117, "INCORRECT_DATA", "The body is not an lz4 frame.") from error
-    if len(inflated) > most:
-        raise too_long
-    return inflated
+    def plain(fmt: str, data: bytes) -> bytes:
+        return native.without_revision(data, revision, most) if fmt == "Native" else data
+
+    tables = tuple(replace(table, data=plain(table.format, table.data)) for table in query.tables)
+    return replace(query, data=plain(query.insert.format if query.insert else "", query.data), tables=tables)
 
 
-def _writer_query(request: web.BaseRequest, body: bytes) -> Query:
-    text, insert, data = _statement(request.query.get("query", ""), body)
+def _writer_query(inquiry: Inquiry, query_id: str) -> Query:
+    params = inquiry.params
+    text, insert, data = _statement(params.get("query", ""), inquiry.body)
     _check_not_empty(text)
-    if insert and insert.format == "Native" and _revision(request.query):
-        raise ServerError(48, "NOT_IMPLEMENTED", "INSERT in Native: leave client_protocol_version out of the URL.")
-    access.check_writer(insert.head if insert else text, request.method)
+    access.check_writer(insert.head if insert else text, inquiry.method)
     return Query(
         text=text,
-        format=sql.result_format(sql.skeleton(text), _format(request)),
-        database=_database(request),
-        settings=access.writer_settings(_requested_settings(request.query)),
-        parameters=_parameters(request.query),
+        format=sql.result_format(sql.skeleton(text), _format(inquiry)),
+        database=_database(inquiry),
+        settings=_requested_settings(inquiry),
+        parameters=_parameters(params),
+        home="default",
+        base=access.settings_of(access.WRITER),
         insert=insert,
         data=data,
+        query_id=query_id,
+        session=sessions.asked(access.WRITER, params),
+        tables=inquiry.tables,
     )
 
 
-def _analyst_query(request: web.BaseRequest, body: bytes, query_id: str) -> Query:
+def _analyst_query(inquiry: Inquiry, query_id: str) -> Query:
     """Return the query without a check of its text: the engine parses it."""
-    text = "\n".join(part for part in (request.query.get("query", ""), _text(body)) if part.strip())
+    params, parameters = inquiry.params, _parameters(inquiry.params)
+    text, insert, data = _statement(params.get("query", ""), inquiry.body)
+    if insert is None:
+        text, insert, data = _values_statement(text)
+    if insert is not None:
+        text = f"{insert.head} FORMAT {insert.format}"
     _check_not_empty(text)
-    parameters = _parameters(request.query)
     if len(text) + sum(len(name) + len(value) for name, value in parameters.items()) > MAX_STATEMENT:
         raise ServerError(62, "SYNTAX_ERROR", f"The statement and its parameters exceed {MAX_STATEMENT} characters.")
     return Query(
         text=text,
-        format=access.analyst_format(_format(request)),
-        database=access.analyst_database(_database(request)),
-        settings=access.analyst_settings(_requested_settings(request.query)),
+        format=access.analyst_format(_format(inquiry)),
+        database=access.analyst_database(_database(inquiry)),
+        settings=_requested_settings(inquiry),
         parameters=parameters,
+        home=access.NO_DATABASE,
+        base=access.settings_of(access.ANALYST),
+        insert=insert,
+        data=data,
         guarded=True,
         query_id=query_id,
+        session=sessions.asked(access.ANALYST, params),
+        tables=inquiry.tables,
     )
+
+
+def _values_statement(text: str) -> tuple[str, sql.DataInsert | None, bytes]:
+    """Return an INSERT … VALUES as a statement and its data, any other statement as it is."""
+    insert = sql.values_insert(text)
+    if insert is None:
+        return text, None, b""
+    return insert.head, insert, text[insert.data_at :].strip(" \r\n;").encode()
 
 
 def _is_framed(params: Mapping[str, str]) -> bool:
     """Return whether the client asks for the answer in ClickHouse's own compressed frames."""
-    return params.get("compress") == "1"
+    return flag(params, "compress")
 
 
 def _revision(params: Mapping[str, str]) -> int:
@@ -232,17 +265,20 @@ def _check_not_empty(text: str) -> None:
         raise ServerError(62, "SYNTAX_ERROR", "Empty query.")
 
 
-def _format(request: web.BaseRequest) -> str:
-    in_url = request.query.get("default_format", "")
-    return str(in_url or request.headers.get("X-ClickHouse-Format", "") or DEFAULT_FORMAT)
+def _format(inquiry: Inquiry) -> str:
+    in_header = inquiry.headers.get("X-ClickHouse-Format", "")
+    return in_header or inquiry.params.get("default_format", "") or DEFAULT_FORMAT
 
 
-def _database(request: web.BaseRequest) -> str:
-    return str(request.query.get("database", "") or request.headers.get("X-ClickHouse-Database", ""))
+def _database(inquiry: Inquiry) -> str:
+    return inquiry.headers.get("X-ClickHouse-Database", "") or inquiry.params.get("database", "")
 
 
-def _requested_settings(params: Mapping[str, str]) -> dict[str, str]:
-    return {k: v for k, v in params.items() if k not in RESERVED and not k.startswith("param_")}
+def _requested_settings(inquiry: Inquiry) -> dict[str, str]:
+    settings = {k: v for k, v in inquiry.params.items() if k not in RESERVED and not k.startswith("param_")}
+    if not inquiry.tables:
+        return settings
+    return {name: value for name, value in settings.items() if not name.endswith(TABLE_FIELDS)}
 
 
 def _parameters(params: Mapping[str, str]) -> dict[str, str]:
@@ -257,7 +293,7 @@ def _statement(in_url: str, body: bytes) -> tuple[str, sql.DataInsert | None, by
     if in_url.strip():
         insert = sql.data_insert(in_url + "\n")
         if insert is not None:
-            return in_url, insert, (in_url + "\n")[insert.data_at :].lstrip().encode() + body
+            return in_url, insert, in_url[insert.data_at :].lstrip().encode() + body
         return (in_url if not body else f"{in_url}\n{_text(body)}"), None, b""
     # the data after FORMAT can be binary, so the statement is searched in a lenient decoding
     head = body[:65_536].decode("utf-8", errors="surrogateescape")

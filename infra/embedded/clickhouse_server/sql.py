@@ -15,6 +15,7 @@ _TOKENS = re.compile(
 _INSERT = re.compile(r"\s*INSERT\s+INTO\b", re.IGNORECASE)
 _INSERT_DATA = re.compile(r"\bFORMAT\s+(?P<format>\w+)(?P<end>[ \t]*(?:\r?\n)?|\s)", re.IGNORECASE)
 _SELECTS = re.compile(r"\b(?:SELECT|WITH|VALUES)\b", re.IGNORECASE)
+_VALUES = re.compile(r"\bVALUES\b", re.IGNORECASE)
 _SETTINGS = re.compile(r"\bSETTINGS\b", re.IGNORECASE)
 _FORMAT = re.compile(r"\bFORMAT\s+(\w+)(?:\s+SETTINGS\b.*)?\s*;?\s*\Z", re.IGNORECASE | re.DOTALL)
 _FILES = re.compile(r"\bINTO\s+OUTFILE\b|\bFROM\s+INFILE\b", re.IGNORECASE)
@@ -67,6 +68,15 @@ class DataInsert:
         """Return the statement with its rows read from a file that this server wrote."""
         before, after = self.head[: self.settings_at], self.head[self.settings_at :]
         return f"{before} FROM INFILE '{path}' {after} FORMAT {self.format}"
+
+
+def values_insert(text: str) -> DataInsert | None:
+    """Return the parts of an INSERT … VALUES, None for any other statement."""
+    bones = skeleton(text)
+    match = _VALUES.search(bones) if _INSERT.match(bones) else None
+    if match is None or _SELECTS.search(bones[: match.start()]):
+        return None
+    return DataInsert(text[: match.start()], match.start(), "Values", match.end())
 
 
 def data_insert(text: str) -> DataInsert | None:

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import functools
 import io
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol
@@ -11,7 +12,7 @@ import msgspec
 
 from infra.schema_registry import Schema, SchemaRegistry
 from schemas.avro_json import MOST_STEPS, Shape, Work
-from schemas.codec import HEADER, MAGIC
+from schemas.codec import HEADER, MAGIC, BeaconNames, beacon_names
 from schemas.errors import DecodeError, Refused, Retryable
 from streams.edge.http.errors import HttpError
 
@@ -75,6 +76,11 @@ class Avro(Format):
             code = NO_KEY_SCHEMA if part == "key" else NO_VALUE_SCHEMA
             raise HttpError(422, f"{where}: needs {part}_schema or {part}_schema_id in the request", code)
         return schema
+
+    @functools.cached_property
+    def beacon_names(self) -> BeaconNames:
+        """The aliases in the request's text of the beacon's schema."""
+        return beacon_names(self._schemas["value"].shape.parsed)
 
     def encode(self, part: Part, posted: bytes, where: str) -> bytes | None:
         """Return the framed datum, None for null whatever the schema."""

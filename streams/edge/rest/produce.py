@@ -5,6 +5,7 @@ record is sent. Sending is not atomic: each record has its own result.
 """
 
 import asyncio
+import functools
 import logging
 import re
 import time
@@ -38,13 +39,17 @@ from streams.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
 
-V2 = "application/vnd.kafka.v2+json"
+V1, V2 = "application/vnd.kafka.v1+json", "application/vnd.kafka.v2+json"
 KAFKA_JSON = "application/vnd.kafka.json.v2+json"
-# the proxy's default for its v2 type without an embedded format is binary
+# the proxy's default for a type without an embedded format is binary; producing is the same in v1, which clients send
 EMBEDDED: dict[str, FormatName] = {
+    V1: "binary",
     V2: "binary",
+    "application/vnd.kafka.json.v1+json": "json",
     KAFKA_JSON: "json",
+    "application/vnd.kafka.binary.v1+json": "binary",
     "application/vnd.kafka.binary.v2+json": "binary",
+    "application/vnd.kafka.avro.v1+json": "avro",
     "application/vnd.kafka.avro.v2+json": "avro",
 }
 ACCEPTED = {"*/*", "application/*", "application/vnd.kafka+json", "application/json", *EMBEDDED}
@@ -141,10 +146,10 @@ async def produce_records(request: web.BaseRequest, services: Services, target: 
         account.pay_bytes(max(0, stored - len(body)))  # Avro is stored as JSON, which is longer
         room.grow(room.held + stored)
         if target.topic != REQUESTS:
-            return _answer(await services.sender.send(target.topic, records), form)
+            return _answer(request, await services.sender.send(target.topic, records), form)
         sent = await send_asks(services.sender, records, request.headers.get(tracing.PARENT))
     await _note_queued(services.results, records, sent, target.caller)
-    return _answer(sent, form)
+    return _answer(request, sent, form)
 
 
 def _account(request: web.BaseRequest, services: Services, target: Target) -> Account:
@@ -153,10 +158,16 @@ def _account(request: web.BaseRequest, services: Services, target: Target) -> Ac
     return services.admission.tenant(target.caller.tenant.id)
 
 
-def _answer(sent: list[Sent], form: Format) -> web.Response:
+def media_type(request: web.BaseRequest) -> str:
+    """Return the media type of the answer: v1 for a client that knows only v1."""
+    accept = request.headers.get("Accept", "").lower()
+    return V1 if V1 in accept and V2 not in accept else V2
+
+
+def _answer(request: web.BaseRequest, sent: list[Sent], form: Format) -> web.Response:
     answer = {"offsets": sent, "key_schema_id": form.key_schema_id, "value_schema_id": form.value_schema_id}
     status = 403 if any(each.error_code == FORBIDDEN for each in sent) else 200
-    return web.Response(status=status, body=msgspec.json.encode(answer), headers={"Content-Type": V2})
+    return web.Response(status=status, body=msgspec.json.encode(answer), headers={"Content-Type": media_type(request)})
 
 
 async def _note_queued(results: ResultStore, records: list[Record], sent: list[Sent], caller: Caller | None) -> None:
@@ -271,7 +282,7 @@ def _beacon(form: Format, posted: bytes, where: str, target: Target, services: S
     decode: Callable[[bytes], Beacon] = to_beacon
     if isinstance(form, Avro):
         form.schema("value", where)  # raises if the request names none
-        decode = beacon_from_avro_json
+        decode = functools.partial(beacon_from_avro_json, names=form.beacon_names)
     else:
         posted = form.encode("value", posted, where) or b""
     limit = services.settings.edge_max_beacon_bytes

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/ext"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
@@ -46,6 +47,55 @@ func read(address, password string, method clickhouse.CompressionMethod) error {
 	}
 	_, err = connection.Query(context.Background(), "SELECT nothing FROM lp_windows")
 	fmt.Printf("%v error %v\n", method, err)
+	if err := external(method, connection); err != nil {
+		return fmt.Errorf("external table: %w", err)
+	}
+	return session(method, connection)
+}
+
+// external sends a table with its query.
+func external(method clickhouse.CompressionMethod, connection driver.Conn) error {
+	table, err := ext.NewTable("ids", ext.Column("number", "UInt64"), ext.Column("word", "String"))
+	if err != nil {
+		return err
+	}
+	if err := table.Append(uint64(2), "そば"); err != nil {
+		return err
+	}
+	ctx := clickhouse.Context(context.Background(), clickhouse.WithExternalTable(table))
+	var number uint64
+	var word string
+	if err := connection.QueryRow(ctx, "SELECT number, word FROM ids").Scan(&number, &word); err != nil {
+		return err
+	}
+	fmt.Printf("%v external %d [%s]\n", method, number, word)
+	return nil
+}
+
+// session inserts into a temporary table, in Native, and reads it.
+func session(method clickhouse.CompressionMethod, connection driver.Conn) error {
+	settings := clickhouse.Settings{"session_id": fmt.Sprintf("go-%v", method)}
+	ctx := clickhouse.Context(context.Background(), clickhouse.WithSettings(settings))
+	if err := connection.Exec(ctx, "CREATE TEMPORARY TABLE kept (n UInt64)"); err != nil {
+		return fmt.Errorf("create: %w", err)
+	}
+	batch, err := connection.PrepareBatch(ctx, "INSERT INTO kept")
+	if err != nil {
+		return fmt.Errorf("prepare: %w", err)
+	}
+	for _, n := range []uint64{1, 2} {
+		if err := batch.Append(n); err != nil {
+			return err
+		}
+	}
+	if err := batch.Send(); err != nil {
+		return fmt.Errorf("send: %w", err)
+	}
+	var sum uint64
+	if err := connection.QueryRow(ctx, "SELECT sum(n) FROM kept").Scan(&sum); err != nil {
+		return fmt.Errorf("read: %w", err)
+	}
+	fmt.Printf("%v session %d\n", method, sum)
 	return nil
 }
 

@@ -19,6 +19,11 @@ public class Reads {
                         + " " + rows.getString(4) + " " + (rows.getObject(5) == null));
                 }
             }
+            statement.setMaxRows(2); // as DBeaver does for each query
+            try (ResultSet rows = statement.executeQuery("SELECT number FROM numbers(100000) SETTINGS max_threads = 1")) {
+                System.out.println("limited " + rows.next());
+            }
+            statement.setMaxRows(0);
             try {
                 statement.executeQuery("SELECT nothing FROM lp_windows");
             } catch (SQLException error) {

@@ -13,3 +13,12 @@ for (const compressed of [false, true]) {
   await client.query({ query: "SELECT nothing FROM lp_windows" }).catch((error) => console.log(`error ${error.code}`));
   await client.close();
 }
+const client = createClient({
+  url: `http://${address}`, username: "analyst", password, database: "lpstream", session_id: "node",
+  clickhouse_settings: { max_threads: "1" },
+});
+await client.command({ query: "CREATE TEMPORARY TABLE words (n UInt8, word String)" });
+await client.insert({ table: "words", values: [{ n: 1, word: "そば" }], format: "JSONEachRow" });
+const kept = await client.query({ query: "SELECT *, getSetting('max_threads') AS threads FROM words", format: "JSONEachRow" });
+console.log(`kept ${JSON.stringify(await kept.json())}`);
+await client.close();

@@ -4,6 +4,7 @@ import sys
 
 import clickhouse_connect
 import sqlalchemy
+from clickhouse_connect.driver.external import ExternalData
 from sqlalchemy.exc import DatabaseError
 
 address, password, query = sys.argv[1:]
@@ -25,3 +26,8 @@ with engine.connect() as connection:
         connection.execute(sqlalchemy.text("SELECT nothing FROM lp_windows"))
     except DatabaseError as error:
         print("error", str(error.orig)[:60])
+sent = ExternalData(file_name="ids.csv", data=b"1,a\n2,b\n", fmt="CSV", structure="number UInt64, word String")
+print("external", client.query("SELECT groupArray(word) FROM ids", external_data=sent).result_rows)
+client.command("CREATE TEMPORARY TABLE kept AS SELECT 5 AS n")
+client.insert("kept", [[6], [7]], column_names=["n"])
+print("session", client.query("SELECT sum(n) FROM kept", settings={"max_threads": 1}).result_rows)
