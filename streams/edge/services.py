@@ -24,6 +24,7 @@ from streams.pictures.cards import Cards
 from streams.pictures.drawing import DrawingProcess
 from streams.pictures.maps import Heatmaps
 from streams.pictures.screenshots import Shots
+from streams.pictures.uploads import UploadStore
 from streams.runtime.settings import Settings
 from streams.runtime.stores import open_analyst, open_line, open_objects
 
@@ -56,6 +57,7 @@ class Services:
     cards: Cards
     drawing: tuple[DrawingProcess, DrawingProcess]
     shelf: ObjectCache
+    uploads: UploadStore
     listing: Listing
     ending: bool = False
 
@@ -93,7 +95,7 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
     progress = ProgressFeed(settings)
     progress.start()
     schemas, own_schemas = _schemas(settings)
-    drawing, browsing = DrawingProcess(), DrawingProcess()  # screenshots take seconds: pictures have their own process
+    drawing, browsing = DrawingProcess(), DrawingProcess()  # screenshots and uploads take seconds
     shots = Shots(objects, line, browsing, settings.chromium)
     return Services(
         settings,
@@ -114,6 +116,7 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
         Cards(objects, drawing),
         (drawing, browsing),
         ObjectCache(objects),
+        UploadStore(objects, browsing),
         Listing(clickhouse, objects),
     )
 
