@@ -137,6 +137,7 @@ STUDIO = [
     Route("POST", "/studio/session/end", studio(studio_pages.log_out)),
     Route("GET", "/studio/new", studio(studio_pages.new, *ASKS)),
     Route("POST", "/studio/requests", studio(studio_pages.ask, *ASKS)),
+    Route("POST", "/studio/uploads", studio(studio_pages.upload, *ASKS, takes_file=True)),
     Route("GET", "/studio/requests/{request_id}", studio(studio_pages.progress, *ASKS)),
     Route("GET", "/studio/requests/{request_id}/events", studio(studio_pages.events, *ASKS)),
     Route("GET", "/studio/requests/{request_id}/state", studio(studio_pages.state, *ASKS)),
