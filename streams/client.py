@@ -120,7 +120,10 @@ class HttpPages:
                 return decode_model(Result, await answer.read()) if answer.status == 200 else await _body_of(answer)
 
     async def upload(self, body: bytes) -> Upload:
-        """Store a picture or a logo; a request names its id in `assets`. Refused says what is wrong with the file."""
+        """Store a picture or a logo, whose id a request names in `assets`.
+
+        Refused says what is wrong with the file.
+        """
         with self._errors():
             async with self._session.post(f"{self._api}/uploads", data=body) as answer:
                 return model_from_object(Upload, await _body_of(answer))

@@ -138,7 +138,7 @@ def _small(image: Image.Image) -> Image.Image:
 
 
 def _in_srgb(image: Image.Image) -> Image.Image:
-    """Return the picture in sRGB by its colour profile; without a usable profile, by the usual conversion."""
+    """Return the picture in sRGB, by its colour profile if that is usable."""
     mode = "RGBA" if image.mode == "RGBA" else "RGB"
     if profile := image.info.get("icc_profile"):
         try:

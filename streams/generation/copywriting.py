@@ -298,9 +298,9 @@ class Copywriter:
             log.warning("copy is not stored on S3: %s", error)
 
     async def _group(self, order: Order, name: str, trail: CallLog, causes: dict[str, str]) -> dict[str, Any]:
-        """Return the sections of a group that are finished or that a provider writes; note the cause for the others.
+        """Return the sections of a group that are finished or that a provider writes.
 
-        Of an answer that stays wrong, the sections that a page may show are used.
+        `causes` gets the cause for the others. Of an answer that stays wrong, the sections that a page may show are used.
         """
         if (stored := order.finished.get(name)) is not None:
             part = msgspec.json.decode(stored, type=Part)

@@ -198,7 +198,10 @@ class Erasing:
         return PageFiles(lp_id, own, drawn, source)
 
     async def _uploads(self) -> list[str]:
-        """Return the keys of the tenant's uploads; none if only pages are erased, because other pages may show them."""
+        """Return the keys of the tenant's uploads.
+
+        There are none if only pages are erased, because other pages may show the uploads.
+        """
         return await keys_of(self._objects, self._meant.tenant_id) if self._meant.tenant_id else []
 
     async def _look_for_requests(self, found: Found) -> None:

@@ -51,7 +51,10 @@ async def find(objects: Objects, tenant_id: str, upload_id: str) -> Upload | Non
 
 
 async def uploads_of(objects: Objects, tenant_id: str, assets: Assets) -> Uploads:
-    """Return the uploads that a request names; raise DecodeError with the field if the tenant has no such upload."""
+    """Return the uploads that a request names.
+
+    Raise DecodeError with the field if the tenant has no such upload.
+    """
     found: dict[str, Upload | None] = {"picture": None, "logo": None}
     for name in found:
         if (upload_id := getattr(assets, name)) is None:
