@@ -300,7 +300,7 @@ class Copywriter:
     async def _group(self, order: Order, name: str, trail: CallLog, causes: dict[str, str]) -> dict[str, Any]:
         """Return the sections of a group that are finished or that a provider writes.
 
-        `causes` gets the cause for the others. Of an answer that stays wrong, the sections that a page may show are used.
+        `causes` gets the cause for the others. If an answer stays wrong, the sections that a page may show are used.
         """
         if (stored := order.finished.get(name)) is not None:
             part = msgspec.json.decode(stored, type=Part)
