@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from infra.redis.budget import Caps
+from infra.caps import Caps
 from infra.toml_files import read_toml
 
 ANY = "*"

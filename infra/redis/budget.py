@@ -14,18 +14,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, cast
+from typing import cast
 from zoneinfo import ZoneInfo
 
 from cachetools import LRUCache
 from redis.asyncio import Redis
 
+from infra.caps import Caps, Scope
 from infra.redis.line import RedisLine
 from schemas.errors import Refused, Retryable
 
 log = logging.getLogger(__name__)
 
-Scope = Literal["lp", "day", "month"]
 SCOPES: tuple[Scope, ...] = ("lp", "day", "month")
 DAY_S = 86_400
 KEPT_S = (2 * DAY_S, 40 * DAY_S, 400 * DAY_S)
@@ -76,19 +76,6 @@ for i = 1, 3 do
   redis.call('EXPIRE', KEYS[i], ARGV[1 + i])
 end
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Caps:
-    """Spending caps in micro-yen: for one LP, for one tenant in a day and in a month."""
-
-    lp: int
-    day: int
-    month: int
-
-    def of(self, scope: Scope) -> int:
-        """Return the cap of the scope."""
-        return {"lp": self.lp, "day": self.day, "month": self.month}[scope]
 
 
 @dataclass(frozen=True, slots=True)

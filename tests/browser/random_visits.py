@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from conftest import DEAD_S, SETTLED_S, scroll_to, wait_in
+from conftest import DEAD_S, SETTLED_S, frames, scroll_to, wait_in
 from expectations import Cells, Expected
 from playwright.async_api import Page
 
@@ -41,6 +41,7 @@ class RandomVisit:
         self._lp_id, self._routes = lp_id, 0
         self._y, self._width, self._column = 0, WIDTHS[0], 0
         self.counts = {lp_id: Counts()}
+        self.log: list[str] = []
 
     @property
     def _here(self) -> Counts:
@@ -53,7 +54,9 @@ class RandomVisit:
             self._look_away, self._resize, self._goal, self._press_button_and_scroll,
         ]  # fmt: skip
         for _ in range(actions):
-            await self._rng.choice(kinds)()
+            action = self._rng.choice(kinds)
+            self.log.append(action.__name__.strip("_"))
+            await action()
         await self._page.close(run_before_unload=True)
 
     def expected(self) -> list[Expected]:
@@ -112,6 +115,7 @@ class RandomVisit:
         self.counts[self._lp_id] = Counts()
         await self._page.evaluate(ROUTE, self._lp_id)
         self._y = 0
+        await frames(self._page)  # on a busy machine the event of the router's scrolling comes late
         await wait_in(self._page, 2 * SETTLED_S)
 
     async def _look_away(self) -> None:
@@ -122,6 +126,7 @@ class RandomVisit:
     async def _resize(self) -> None:
         self._width = self._rng.choice(WIDTHS)
         await self._page.set_viewport_size({"width": self._width, "height": HEIGHT})
+        await frames(self._page)
         await wait_in(self._page, 0.3)
 
     async def _goal(self) -> None:

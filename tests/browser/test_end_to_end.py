@@ -341,6 +341,7 @@ async def test_random_visits_are_counted_as_they_acted(world: World, visit: Open
             return acting
 
     for acted in await asyncio.gather(*(one(number) for number in range(RANDOM_VISITS))):
+        print(f"  {', '.join(acted.counts)}: {' '.join(acted.log)}")
         world.expectations.expected += acted.expected()
 
 

@@ -27,7 +27,9 @@ async def test_an_unseen_page_is_no_pageview(site: Site, visit: Visit) -> None:
     await wait_in(page, 3.2)
     await page.evaluate("lpstream.flush()")
     await site.posted(1)
-    assert [(beacon.seq, beacon.depth) for beacon in site.accepted] == [(0, 0)]
+    # on a busy machine, the page flushes again before the test looks
+    assert (site.accepted[0].seq, site.accepted[0].depth) == (0, 0)
+    assert len({beacon.pageview_id for beacon in site.accepted}) == 1
 
 
 async def test_a_robot_is_not_counted(site: Site, browser: Browser) -> None:

@@ -30,6 +30,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module")]
 SCREENSHOTS = Path(__file__).parents[2] / "out" / "studio"
 DESKTOP, PHONE = (1_360, 900), (390, 844)
 VISITS = 250
+LINE_PX = 64  # of the largest heading
 # The preview contains the snippet, which its sandbox blocks.
 EXPECTED = re.compile("Blocked script execution in .*/preview")
 # Links within text may be as small as the text.
@@ -157,7 +158,8 @@ async def test_the_map_is_hot_on_the_pages_calls_to_action(
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     (SCREENSHOTS / f"map-{device}.png").write_bytes(body)
     place = home.places[device]
-    assert picture.shape[1] == place.width and abs(picture.shape[0] - place.height) <= 16, (
+    # without a Japanese font on the machine, the screenshot's own font may break a heading into another line
+    assert picture.shape[1] == place.width and abs(picture.shape[0] - place.height) <= LINE_PX, (
         "the map has the size of the page"
     )
     yellow = picture[:, :, 1] - picture[:, :, 2]

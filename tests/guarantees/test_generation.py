@@ -80,6 +80,7 @@ async def test_requests_are_answered_in_time_under_every_fault(worker: Generatio
     await watch.assert_books_right()
 
 
+@full_only
 async def test_a_mix_of_all_profiles_loses_no_request(worker: GenerationWorker) -> None:
     known = profiles()
     names = [*known.healthy, *known.broken]
@@ -218,6 +219,7 @@ async def test_a_terminated_worker_finishes_its_requests(worker: GenerationWorke
     await watch.assert_books_right()
 
 
+@full_only
 async def test_requests_are_answered_in_time_while_a_worker_is_replaced(worker: GenerationWorker) -> None:
     """The group rebalances while the old worker finishes.
 
@@ -298,6 +300,7 @@ async def test_an_emptied_redis_is_restored_from_the_topic(worker: GenerationWor
         assert spent > 0
 
 
+@full_only
 async def test_the_ledger_is_exact_after_redis_is_emptied(worker: GenerationWorker) -> None:
     """A new Redis looks like an emptied Redis, so the worker restores costs while it makes pages."""
     worker.play(COPY_3_S)

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaProducer
 from beacons import analyst, example_beacon, totals, wait_counted
 from cgroups import limited
 from foreign_producers import PARTITIONS, producing
-from harness import Traffic, scaled
+from harness import Traffic, full_only, scaled
 
 from infra.embedded.stack import Stack
 from schemas.errors import TooMuchError
@@ -68,6 +68,7 @@ async def write(producer: AIOKafkaProducer, beacons: list[bytes]) -> None:
     await asyncio.gather(*sent)
 
 
+@full_only
 async def test_a_log_full_of_costly_beacons_is_drained(
     traffic: Traffic, stack: Stack, installation: Installation
 ) -> None:

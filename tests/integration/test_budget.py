@@ -13,11 +13,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from infra.caps import Caps
 from infra.embedded import stores
 from infra.embedded.ports import Ports
 from infra.embedded.process import Server
 from infra.redis import budget
-from infra.redis.budget import CALL_S, KEPT_S, Alert, CapReached, Caps, Cost, Ledger, Payer
+from infra.redis.budget import CALL_S, KEPT_S, Alert, CapReached, Cost, Ledger, Payer
 from infra.redis.line import RedisLine, open_redis
 from schemas.errors import Retryable
 

@@ -45,8 +45,8 @@ def test_request_reads_a_request_from_standard_input(stack: Stack, installation:
     ("args", "said"),
     [
         (["--purpose", ""], "purpose"),
-        (["--tenant", "other"], "tenant_id"),
-        (["--file", "no"], "no"),
+        pytest.param(["--tenant", "other"], "tenant_id", marks=full_only),
+        pytest.param(["--file", "no"], "no", marks=full_only),
         (["--out", "/"], "--out"),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from beacons import analyst, some_beacons, wait_counted
 from command import lpstream
+from harness import full_only
 
 from infra.embedded.stack import Stack
 from infra.kafka.producer import partition_of
@@ -59,6 +60,7 @@ async def test_dead_letters_are_listed_shown_and_replayed_once(stack: Stack, ins
     await clickhouse.close()
 
 
+@full_only
 async def test_a_replay_stops_at_an_undecodable_record(stack: Stack, installation: Installation) -> None:
     beacon = some_beacons("stopped", 1)[0]
     await put(stack, [(b"{broken", 3), (msgspec.json.encode(beacon), 3)])

@@ -45,7 +45,7 @@ def runs(pid: int) -> bool:
         return False
 
 
-@pytest.fixture(scope="module", params=["apache", "tansu"])
+@pytest.fixture(scope="module", params=["apache", pytest.param("tansu", marks=full_only)])
 def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     if request.param == "apache" and NO_APACHE:
         pytest.skip(NO_APACHE)
@@ -230,10 +230,15 @@ def test_a_store_that_cannot_start_stops_the_others(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)],
-    ids=["SIGINT", "SIGTERM", "SIGKILL"],
+    [
+        pytest.param(signal.SIGINT, 130, id="SIGINT", marks=full_only),
+        pytest.param(signal.SIGTERM, 143, id="SIGTERM"),
+        pytest.param(signal.SIGKILL, -9, id="SIGKILL", marks=full_only),
+    ],
 )
-@pytest.mark.parametrize("early", [False, True], ids=["running", "starting"])
+@pytest.mark.parametrize(
+    "early", [pytest.param(False, id="running"), pytest.param(True, id="starting", marks=full_only)]
+)
 def test_a_signal_to_the_parent_stops_all_processes(tmp_path: Path, number: int, code: int, early: bool) -> None:
     program = f"""
         import json, signal, sys, threading, time

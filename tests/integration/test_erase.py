@@ -193,6 +193,7 @@ async def test_a_page_is_erased_from_every_store(world: World) -> None:
     assert await stored_names(world) == (objects, names)
 
 
+@full_only
 async def test_a_tenant_is_erased_with_all_its_pages(world: World) -> None:
     own, rivals = await upload_of(world, WHOLE.id), await upload_of(world, RIVAL.id)
     (objects_before, names_before), maps = await stored_names(world), await pages_in_tiers(world)
@@ -220,6 +221,7 @@ async def test_an_interrupted_erasure_is_completed_by_the_next_run(world: World)
     assert not of(left | names, CUT.pages[0], CUT.requests[0])
 
 
+@full_only
 async def test_a_card_drawn_during_an_erasure_is_not_stored(world: World) -> None:
     objects, lp_id = open_objects(world.settings), DRAWN.pages[0]
     source = await objects.get(source_key(lp_id))

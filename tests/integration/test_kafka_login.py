@@ -28,7 +28,11 @@ from schemas.errors import Retryable
 from streams.client import over_kafka
 from streams.runtime.settings import Settings, load_settings
 
-pytestmark = [pytest.mark.stack, pytest.mark.skipif(apache_obstacle() is not None, reason="needs Apache Kafka")]
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.skipif(apache_obstacle() is not None, reason="needs Apache Kafka"),
+    full_only,
+]
 CLUSTER = base64.urlsafe_b64encode(bytes(range(16))).decode().rstrip("=")
 PASSWORD, TOPIC = "right-password", "lp.requests"
 
@@ -147,7 +151,6 @@ async def _joined(servers: str) -> bool:
     return False
 
 
-@full_only
 async def test_a_worker_joins_its_group(broker: tuple[str, Path]) -> None:
     servers = settings(broker).kafka_bootstrap_servers
     await ensure_topics(servers, replication_factor=1, min_insync=1, partitions=1)

@@ -11,6 +11,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from harness import full_only
 
 from infra.embedded.ports import Ports
 from infra.embedded.process import ChildProcess
@@ -48,6 +49,7 @@ def health(port: int) -> tuple[int, str]:
         return 0, ""
 
 
+@full_only
 def test_a_worker_with_a_dead_fetch_task_fails_its_probe_and_exits(stack: Stack, tmp_path: Path) -> None:
     asyncio.run(prepare(settings_of(stack)))
     port, flag = Ports(tmp_path).get("health"), tmp_path / "broken"

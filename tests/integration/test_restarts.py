@@ -9,6 +9,7 @@ import aiohttp
 import msgspec
 import pytest
 from beacons import assert_counted, some_beacons
+from harness import full_only
 
 from infra.embedded.process import ChildProcess
 from infra.embedded.stack import Stack
@@ -31,6 +32,7 @@ main()
 """
 
 
+@full_only
 async def test_replacing_the_edge_fails_no_request(stack: Stack, installation: Installation) -> None:
     old = installation.children["edge"].pid
     waiting, sent, over = some_beacons("replaced", 4_000), [], asyncio.Event()

@@ -13,14 +13,16 @@ from datetime import datetime
 from uuid import uuid4
 
 import pytest
+from harness import full_only
 from providers import MESSAGES, QUICK, Simulated, simulated
 
+from infra.caps import Caps
 from infra.llm.breaker import State
 from infra.llm.call_log import CallLog
 from infra.llm.candidate import Candidate, Patience, ProviderPool, Watchers
 from infra.llm.endpoint import Endpoint
 from infra.llm.router import NoAnswer, Question, Router
-from infra.redis.budget import Caps, Ledger, Payer
+from infra.redis.budget import Ledger, Payer
 from infra.redis.line import RedisLine
 from streams.proof.provider.script import Script
 
@@ -232,6 +234,7 @@ async def test_no_provider_is_called_over_a_cap(line: RedisLine, caps: Caps, cau
         assert await one.month() == 0
 
 
+@full_only
 async def test_slow_calls_are_hedged_for_a_tenth_of_calls_at_most(
     line: RedisLine,
 ) -> None:

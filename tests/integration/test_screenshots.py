@@ -9,6 +9,7 @@ import shutil
 
 import numpy as np
 import pytest
+from harness import full_only
 from PIL import Image
 
 from infra.redis.line import RedisLine
@@ -89,6 +90,7 @@ async def test_a_screenshot_is_stored_until_the_page_changes(objects: Objects, l
         process.close()
 
 
+@full_only
 async def test_a_failing_browser_is_not_retried_at_once(objects: Objects, line: RedisLine) -> None:
     process = DrawingProcess()
     shots = Shots(objects, line, process, shutil.which("false") or "")
