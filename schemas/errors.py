@@ -1,5 +1,7 @@
 """Errors that several packages use. A message says what is wrong, with which value, and what to do."""
 
+from typing import Self
+
 
 class LpstreamError(Exception):
     """Base of all errors of lpstream. Its text may be shown to a user."""
@@ -15,6 +17,10 @@ class DecodeError(LpstreamError):
         super().__init__(f"{field}: {detail}" if field else detail)
         self.field = field
         self.detail = detail
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
+        """Return how a process passes the error to another process."""
+        return type(self), (self.field, self.detail)
 
 
 class TooMuchError(DecodeError):

@@ -17,6 +17,7 @@ STEP_RESULTS = "lp.step-results"
 RESULTS = "lp.results"
 PROGRESS = "lp.progress"
 _WHOLE = re.compile("[0-9]{1,13}")
+_UPLOAD = re.compile("[0-9a-f]{64}")
 TENANT_PATTERN = r"^[a-z0-9][a-z0-9_]{0,31}$"
 
 
@@ -151,6 +152,23 @@ class Facts(Model):
     treatments: Annotated[list[Treatment], Field(max_length=10)] = []
 
 
+def _upload_id(value: str) -> str:
+    if not _UPLOAD.fullmatch(value):
+        raise ValueError("give the 64 hex digits that POST /uploads answered; no address is fetched")
+    return value
+
+
+UploadId = Annotated[str, Field(max_length=2_000), AfterValidator(_upload_id)]
+
+
+class Assets(Model):
+    """The customer's own pictures, each named by the id of an upload of the same tenant."""
+
+    picture: UploadId | None = None
+    picture_alt: Line | None = None
+    logo: UploadId | None = None
+
+
 class GenerationRequest(Model):
     """A request for one LP, on `lp.requests`."""
 
@@ -162,6 +180,7 @@ class GenerationRequest(Model):
     keywords: Annotated[list[Annotated[str, Field(min_length=1, max_length=50)]], Field(max_length=20)] = []
     business: Business
     facts: Facts = Facts()
+    assets: Assets = Assets()
     tone: Literal["friendly", "formal", "premium"] = "friendly"
     quality: Literal["fast", "high"] = "fast"
     locale: Literal["ja-JP"] = "ja-JP"

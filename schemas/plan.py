@@ -6,6 +6,7 @@ from pydantic import Field
 
 from schemas.copywriting import CopyFields
 from schemas.generation import CacheLayer, GenerationRequest, Model
+from schemas.uploads import Uploads
 
 Name = Annotated[str, Field(max_length=32, pattern=r"^[a-z][a-z0-9_]*$")]
 
@@ -31,11 +32,13 @@ class Brief(Model):
 class Plan(Model):
     """The state of a request that its steps and their results carry, so that a worker looks up nothing.
 
-    Points in time are ms UTC. `cache` is the layer in which copy was found, `cache_ms` the time that the lookup took.
+    `uploads` are the customer's own pictures. Points in time are ms UTC. `cache` is the layer in which copy was found,
+    `cache_ms` the time that the lookup took.
     """
 
     request: GenerationRequest
     brief: Brief
+    uploads: Uploads = Uploads()
     created_ms: int
     deadline_ms: int
     validate_ms: int

@@ -40,7 +40,9 @@ from schemas.generation import (
     Result,
     decode_model,
     encode_model,
+    model_from_object,
 )
+from schemas.uploads import Upload
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +118,29 @@ class HttpPages:
                 if answer.status == 202:
                     return None
                 return decode_model(Result, await answer.read()) if answer.status == 200 else await _body_of(answer)
+
+    async def upload(self, body: bytes) -> Upload:
+        """Store a picture or a logo, whose id a request names in `assets`.
+
+        Refused says what is wrong with the file.
+        """
+        with self._errors():
+            async with self._session.post(f"{self._api}/uploads", data=body) as answer:
+                return model_from_object(Upload, await _body_of(answer))
+
+    async def uploads(self) -> list[str]:
+        """Return the ids of the tenant's uploads."""
+        with self._errors():
+            async with self._session.get(f"{self._api}/uploads") as answer:
+                ids: list[str] = (await _body_of(answer))["uploads"]
+                return ids
+
+    async def delete_upload(self, upload_id: str) -> None:
+        """Delete an upload. Pages that show it lose it."""
+        with self._errors():
+            async with self._session.delete(f"{self._api}/uploads/{upload_id}") as answer:
+                if answer.status != 204:
+                    await _body_of(answer)
 
     def _url_of(self, request_id: UUID) -> str:
         return f"{self._api}/lp/requests/{request_id}"

@@ -13,6 +13,7 @@ from typing import Any, cast
 import aiohttp
 from aiohttp import web
 
+from infra.s3.objects import Objects
 from infra.schema_registry import OwnSchemas, SchemaRegistry
 from infra.tenants import Tenants, TenantsFile, digest_of
 from streams.edge.beacons.quick_path import QuickPath
@@ -22,10 +23,13 @@ from streams.edge.http.connections import Gate, Listener, Server
 from streams.edge.http.logins import Logins
 from streams.edge.server import Edge
 from streams.edge.services import Services
+from streams.edge.site.object_cache import ObjectCache
+from streams.pictures.drawing import DrawingProcess
+from streams.pictures.uploads import UploadStore
 from streams.proof.bench.edge_without_kafka import Nowhere
 from streams.runtime.settings import Settings
 
-TOKEN = "token-of-demo"
+TOKEN, ANALYST, RIVAL = "token-of-demo", "analyst-of-demo", "token-of-rival"
 JSON, BINARY, AVRO = (f"application/vnd.kafka.{name}.v2+json" for name in ("json", "binary", "avro"))
 
 
@@ -54,6 +58,7 @@ class RunningEdge:
     private: str
     sender: MemorySender
     session: aiohttp.ClientSession = field(repr=False)
+    process: DrawingProcess = field(repr=False)
 
     async def post(self, path: str, body: bytes, kind: str = JSON, *, private: bool = False) -> tuple[int, Any]:
         """Post a body; return the status and the JSON body of the answer."""
@@ -69,15 +74,18 @@ class RunningEdge:
 
 
 @contextlib.asynccontextmanager
-async def running_edge(schemas: SchemaRegistry | None = None, **values: Any) -> AsyncIterator[RunningEdge]:
-    """Run an edge with these settings while the block runs."""
+async def running_edge(
+    schemas: SchemaRegistry | None = None, objects: Objects | None = None, **values: Any
+) -> AsyncIterator[RunningEdge]:
+    """Run an edge with these settings while the block runs, and with the object store if it is given."""
     settings = Settings.model_construct(**{**Settings().model_dump(), **values})
     tenants = a_tenant()
     sender, admission = MemorySender(settings), Admission(settings, tenants)
-    own = OwnSchemas()
+    own, process = OwnSchemas(), DrawingProcess()
     services = SimpleNamespace(
         settings=settings, tenants=tenants, admission=admission, sender=sender, schemas=schemas or own,
-        own_schemas=own, results=NoResults(), ending=False, logins=Logins(settings.edge_wrong_logins),
+        own_schemas=own, results=NoResults(), ending=False, logins=Logins(settings.edge_wrong_logins), objects=objects,
+        uploads=UploadStore(objects, process) if objects else None, shelf=ObjectCache(objects) if objects else None,
     )  # fmt: skip
     names: tuple[Listener, ...] = ("public", "private")
     quick = {"public": QuickPath(settings, tenants, admission, sender)}
@@ -90,7 +98,8 @@ async def running_edge(schemas: SchemaRegistry | None = None, **values: Any) -> 
         urls.append(f"http://127.0.0.1:{runner.addresses[0][1]}")
         runners.append(runner)
     async with aiohttp.ClientSession() as session:
-        yield RunningEdge(*urls, sender, session)
+        yield RunningEdge(*urls, sender, session, process)
+    process.close()
     for runner in runners:
         await runner.cleanup()
 
@@ -103,6 +112,8 @@ class NoResults:
 
 
 def a_tenant() -> Tenants:
-    """Return one tenant that owns every page, with an operator token."""
-    tenant = {"id": "demo", "lp_ids": ["*"], "token": [{"sha256": digest_of(TOKEN), "role": "operator"}]}
-    return Tenants(TenantsFile.model_validate({"tenant": [tenant]}).tenant)
+    """Return a tenant that owns every page, with an operator and an analyst token, and a rival."""
+    tokens = [{"sha256": digest_of(token), "role": role} for token, role in ((TOKEN, "operator"), (ANALYST, "analyst"))]
+    tenant = {"id": "demo", "lp_ids": ["*"], "token": tokens}
+    rival = {"id": "rival", "token": [{"sha256": digest_of(RIVAL), "role": "application"}]}
+    return Tenants(TenantsFile.model_validate({"tenant": [tenant, rival]}).tenant)

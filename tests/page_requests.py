@@ -5,10 +5,11 @@ from uuid import UUID
 
 from processors.pages.brief import brief_of
 from processors.pages.copywriting import assemble
-from processors.pages.page import integrate, optimise
+from processors.pages.page import NO_UPLOADS, integrate, optimise
 from schemas.copywriting import NAME_SLOT, TOPIC_SLOT, Copy
 from schemas.generation import GenerationRequest
 from schemas.sections import BY_NAME
+from schemas.uploads import Uploads
 
 INDUSTRIES = {
     "restaurant": "飲食",
@@ -109,8 +110,13 @@ def longest(request: GenerationRequest) -> Copy:
     return Copy.model_validate(words)
 
 
-def html_of(request: GenerationRequest, copy: Copy | None = None, base_url: str = "http://edge.test") -> str:
+def html_of(
+    request: GenerationRequest,
+    copy: Copy | None = None,
+    base_url: str = "http://edge.test",
+    uploads: Uploads = NO_UPLOADS,
+) -> str:
     """Return the finished HTML page for a request."""
-    copy = copy or built_in(request)
-    page = integrate(request, brief_of(request), copy, lp_id="t1-1", base_url=base_url, og_key="assets/card.png")
+    copy, brief = copy or built_in(request), brief_of(request)
+    page = integrate(request, brief, copy, uploads, lp_id="t1-1", base_url=base_url, og_key="assets/card.png")
     return optimise(page).decode()

@@ -31,6 +31,14 @@ OTHER_NAMES = {
 }
 
 
+class Unusable(DecodeError):  # noqa: N818 - the name says what happened
+    """An answer that a page cannot show as a whole. `usable` has the sections that it may show."""
+
+    def __init__(self, field: str, detail: str, usable: dict[str, Any] | None = None) -> None:
+        super().__init__(field, detail)
+        self.usable = usable or {}
+
+
 @cache
 def json_schema(group: str) -> dict[str, Any]:
     """Return the JSON Schema of a group's answer: an object with one required property per section."""
@@ -59,24 +67,44 @@ def parse(fields: CopyFields, group: str, text: str) -> dict[str, Any]:
     """Return one group's answer as {section: values}, the form that `assemble` takes.
 
     Reasoning, fences, prose around the JSON, wrappers, broken JSON, other names of a field, a single object instead of
-    a list and extra items are accepted. Of several objects, the last valid one counts. Raise DecodeError with section
+    a list and extra items are accepted. Of several objects, the last valid one counts. Raise Unusable with section
     and field if a text is missing, too short, too long, in another language or says what the page may not say.
     """
     sections = of_group(group)
-    wrong = DecodeError("", "is not JSON, or is cut off")
+    wrong = Unusable("", "is not JSON, or is cut off")
     text = answered(text)
     if len(text) > LONGEST:
-        raise DecodeError("", f"is longer than {LONGEST} characters")
+        raise Unusable("", f"is longer than {LONGEST} characters")
     for number, document in enumerate(islice(objects(text, tuple(each.name for each in sections)), MOST_OBJECTS)):
-        try:
-            part = {section.name: _section(section, document, len(sections)) for section in sections}
-        except DecodeError as error:
-            wrong = error if number == 0 else wrong
+        part, broken = _sections(sections, document)
+        if broken is not None and number:
             continue
-        if reasons := refused(part, fields):
-            raise DecodeError(next(iter(reasons)), "; ".join(reasons.values()))
-        return part
+        reasons = refused(part, fields)
+        usable = _without(part, reasons)
+        if broken is not None:
+            wrong = Unusable(broken.field, broken.detail, usable)
+        elif reasons:
+            raise Unusable(next(iter(reasons)), "; ".join(reasons.values()), usable)
+        else:
+            return part
     raise wrong
+
+
+def _sections(sections: tuple[Section, ...], document: dict[str, Any]) -> tuple[dict[str, Any], DecodeError | None]:
+    """Return the sections of a document that have the right form, and the first error of the others."""
+    part, broken = {}, None
+    for section in sections:
+        try:
+            part[section.name] = _section(section, document, len(sections))
+        except DecodeError as error:
+            broken = broken or error
+    return part, broken
+
+
+def _without(part: dict[str, Any], reasons: dict[str, str]) -> dict[str, Any]:
+    """Return the sections that no reason names; a reason's path begins with its section."""
+    named = {path.partition(".")[0] for path in reasons}
+    return {name: values for name, values in part.items() if name not in named}
 
 
 def refused(part: dict[str, Any], fields: CopyFields) -> dict[str, str]:

@@ -5,6 +5,7 @@ their folder). Both pictures are PNG with a palette: a tenth of the bytes of ful
 """
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -28,6 +29,7 @@ FONTS = {True: "NotoSerifJP-SemiBold.woff2", False: "NotoSansJP-Bold.woff2"}
 COLOURS, STEPS = 208, 16
 
 Font = ImageFont.FreeTypeFont
+Ground = Callable[[Design, bytes], Image.Image]
 
 
 @cache
@@ -36,10 +38,11 @@ def _font(serif: bool, size: int) -> Font:
     return ImageFont.truetype(io.BytesIO(source), size, layout_engine=ImageFont.Layout.BASIC)
 
 
-@cache
-def _hero(drawing: str, width: int, height: int) -> Image.Image:
-    """Return a hero picture, scaled and cropped to fill a size."""
-    whole = Image.open(io.BytesIO(asset(drawing, "hero", 1080, "webp").body)).convert("RGB")
+def _hero(picture: bytes, ground: str, width: int, height: int) -> Image.Image:
+    """Return a hero picture on its ground, scaled and cropped to fill a size."""
+    seen = Image.open(io.BytesIO(picture)).convert("RGBA")
+    whole = Image.new("RGB", seen.size, ground)
+    whole.paste(seen, mask=seen)
     scale = max(width / whole.width, height / whole.height)
     scaled = whole.resize((round(whole.width * scale), round(whole.height * scale)), Image.Resampling.LANCZOS)
     left, top = (scaled.width - width) // 2, (scaled.height - height) // 2
@@ -160,20 +163,18 @@ def _with_ramps(design: Design, picture: Image.Image) -> Image.Image:
     return reduced
 
 
-@cache
-def _og_ground(design: Design, drawing: str) -> Image.Image:
+def _og_ground(design: Design, picture: bytes) -> Image.Image:
     image = Image.new("RGB", CARD, design.paper)
-    image.paste(_hero(drawing, 500, 630), (700, 0))
+    image.paste(_hero(picture, design.paper, 500, 630), (700, 0))
     draw = ImageDraw.Draw(image)
     draw.rectangle((0, 0, 11, 630), fill=design.accent)
     draw.rectangle((80, 500, 140, 503), fill=design.accent)
     return _with_ramps(design, image)
 
 
-@cache
-def _thumbnail_ground(design: Design, drawing: str) -> Image.Image:
+def _thumbnail_ground(design: Design, picture: bytes) -> Image.Image:
     image = Image.new("RGB", THUMBNAIL, design.paper)
-    image.paste(_hero(drawing, 480, 260), (0, 52))
+    image.paste(_hero(picture, design.paper, 480, 260), (0, 52))
     ImageDraw.Draw(image).rounded_rectangle((24, 530, 456, 580), 25, fill=design.accent)
     return _with_ramps(design, image)
 
@@ -196,11 +197,24 @@ def _words(request: GenerationRequest, copy: Copy) -> dict[str, Any]:
     return {"name": shown(request.business.name), **fill(copy.model_dump(include={"hero"}), slots(request))}
 
 
-def og_image(request: GenerationRequest, copy: Copy, template: str) -> bytes:
-    """Return the Open Graph PNG, 1200 x 630: the catch copy and the name beside the design's picture."""
+@cache
+def _drawn_ground(ground: Ground, design: Design, drawing: str) -> Image.Image:
+    """Return the ground with a packaged picture; many pages share it."""
+    return ground(design, asset(drawing, "hero", 1080, "webp").body)
+
+
+def _ground(ground: Ground, request: GenerationRequest, design: Design, own: bytes | None) -> Image.Image:
+    return _drawn_ground(ground, design, brief_of(request).drawings["hero"]) if own is None else ground(design, own)
+
+
+def og_image(request: GenerationRequest, copy: Copy, template: str, own: bytes | None = None) -> bytes:
+    """Return the Open Graph PNG, 1200 x 630: the catch copy and the name beside the hero's picture.
+
+    `own` is the customer's own picture, a file of its upload.
+    """
     design = design_of(template)
     words = _words(request, copy)
-    card = Card(design, _og_ground(design, brief_of(request).drawings["hero"]))
+    card = Card(design, _ground(_og_ground, request, design, own))
     catch = words["hero"]["catch"]
     size, width = _fitting(catch, design.serif, 560, (74, 66, 58, 50, 44), 3)
     count = min(4, len(lines_of(_drawable_text(catch, design.serif), _font(design.serif, size), width)))
@@ -209,11 +223,11 @@ def og_image(request: GenerationRequest, copy: Copy, template: str) -> bytes:
     return card.png()
 
 
-def thumbnail(request: GenerationRequest, copy: Copy, template: str) -> bytes:
+def thumbnail(request: GenerationRequest, copy: Copy, template: str, own: bytes | None = None) -> bytes:
     """Return the thumbnail PNG, 480 x 600: the page's first view on a phone, scaled down."""
     design = design_of(template)
     words = _words(request, copy)
-    card = Card(design, _thumbnail_ground(design, brief_of(request).drawings["hero"]))
+    card = Card(design, _ground(_thumbnail_ground, request, design, own))
     card.write(words["name"], 19, Pen("ink"), (24, 13), 432, most=1)
     catch = words["hero"]["catch"]
     size, width = _fitting(catch, design.serif, 432, (36, 32, 28, 24), 2)

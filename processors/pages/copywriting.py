@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, cast
 
-from processors.pages.answers import json_schema, parse
+from processors.pages.answers import Unusable, json_schema, parse
 from processors.pages.calls import call_words, kind_of_call
 from processors.pages.designs import design_of
 from processors.pages.facts import known
@@ -21,12 +21,14 @@ from schemas.sections import of_group
 
 __all__ = [
     "PROMPT_VERSION",
+    "Unusable",
     "ask_again",
     "assemble",
     "json_schema",
     "messages",
     "most_tokens",
     "parse",
+    "sections_of",
     "strict_schema",
     "template_part",
 ]
@@ -143,9 +145,17 @@ def template_part(brief: Brief, group: str) -> dict[str, Any]:
     return {section.name: section.holds.model_validate(part[section.name]).model_dump() for section in of_group(group)}
 
 
-def assemble(brief: Brief, parts: dict[str, dict[str, Any]]) -> Copy:
-    """Return the parts of all groups as one copy; built-in copy fills missing groups."""
+def sections_of(brief: Brief) -> list[str]:
+    """Return the names of the sections that copy is written for."""
+    return [section.name for group in brief.groups for section in of_group(group)]
+
+
+def assemble(brief: Brief, written: dict[str, Any]) -> Copy:
+    """Return the written sections as one copy; built-in copy fills the missing ones."""
     whole: dict[str, Any] = {}
     for group in brief.groups:
-        whole |= parts.get(group) or template_part(brief, group)
+        names = [section.name for section in of_group(group)]
+        if any(name not in written for name in names):
+            whole |= template_part(brief, group)
+        whole |= {name: written[name] for name in names if name in written}
     return Copy.model_validate(whole)

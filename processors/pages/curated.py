@@ -11,6 +11,7 @@ from importlib.resources import files
 
 from processors.pages.words import kinds
 from schemas.plan import Brief
+from schemas.uploads import Upload
 
 TYPES = {"avif": "image/avif", "webp": "image/webp", "svg": "image/svg+xml", "png": "image/png"}
 
@@ -76,35 +77,51 @@ def assets_at(html: bytes, base: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture on a page. Its address is relative, so it stays right when the page's host changes."""
+    """A picture on a page: the addresses of its files, the size of the file in `src`, and its text.
 
-    drawing: str
-    role: str
+    The addresses are relative, so they stay right when the page's host changes. `srcsets` has the value of the HTML
+    attribute `srcset` by format, `sizes` the displayed width for browsers.
+    """
+
+    src: str
+    width: int
+    height: int
+    srcsets: dict[str, str]
+    sizes: str
+    alt: str = ""
 
     def srcset(self, suffix: str) -> str:
-        """Return the value of the HTML attribute `srcset`: an address for each width."""
-        return ", ".join(f"{self._url(width, suffix)} {width}w" for width in ROLES[self.role].widths)
+        """Return the value of the HTML attribute `srcset` for a format: an address for each width."""
+        return self.srcsets[suffix]
 
-    @property
-    def src(self) -> str:
-        """The address for browsers that use no `source`."""
-        return self._url(ROLES[self.role].widths[1], "webp")
 
-    @property
-    def sizes(self) -> str:
-        """The displayed width, for `sizes`."""
-        return ROLES[self.role].sizes
+@cache
+def drawn(drawing: str, role: str) -> Picture:
+    """Return a packaged picture."""
+    shape = ROLES[role]
+    width = shape.widths[1]
 
-    @property
-    def width(self) -> int:
-        """The width of the picture in `src`, pixels."""
-        return ROLES[self.role].widths[1]
+    def url(width: int, suffix: str) -> str:
+        return f"{UP}/{asset(drawing, role, width, suffix).key}"
 
-    @property
-    def height(self) -> int:
-        """The height of the picture in `src`, pixels."""
-        wide, high = ROLES[self.role].ratio
-        return self.width * high // wide
+    return Picture(
+        src=url(width, "webp"),
+        width=width,
+        height=width * shape.ratio[1] // shape.ratio[0],
+        srcsets={suffix: ", ".join(f"{url(each, suffix)} {each}w" for each in shape.widths) for suffix in FORMATS},
+        sizes=shape.sizes,
+    )
 
-    def _url(self, width: int, suffix: str) -> str:
-        return f"{UP}/{asset(self.drawing, self.role, width, suffix).key}"
+
+def uploaded(upload: Upload, role: str, alt: str) -> Picture:
+    """Return a customer's own picture."""
+    files = {suffix: [each for each in upload.pictures if each.suffix == suffix] for suffix in FORMATS}
+    middle = files["webp"][min(1, len(files["webp"]) - 1)]
+    return Picture(
+        src=f"{UP}/{middle.key}",
+        width=middle.width,
+        height=middle.height,
+        srcsets={suffix: ", ".join(f"{UP}/{each.key} {each.width}w" for each in files[suffix]) for suffix in FORMATS},
+        sizes=ROLES[role].sizes,
+        alt=alt,
+    )

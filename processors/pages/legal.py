@@ -80,6 +80,7 @@ def _own_words(request: GenerationRequest) -> list[Warning_]:
     typed = {
         "keywords": request.keywords,
         "facts": request.facts.model_dump(include={"testimonials", "licences", "prices", "treatments"}),
+        "assets": {"picture_alt": request.assets.picture_alt or ""},
     }
     texts = walk(typed)
     every = unlawful([words for _, words in texts], groups)

@@ -5,6 +5,7 @@ either is not lent; built-in copy replaces it.
 """
 
 import re
+from typing import Any
 
 from processors.pages.answers import refused
 from processors.pages.copywriting import assemble
@@ -27,14 +28,14 @@ def lent(brief: Brief, donor: CachedCopy) -> Copy | None:
         return None
     foreign = _foreign(donor.fields.keywords, asker.keywords)
     written = donor.copy_.model_dump()
-    parts = {}
+    sections: dict[str, Any] = {}
     for group in brief.groups:
         part = {section.name: written[section.name] for section in of_group(group)}
         if None in part.values() or refused(part, asker):
             continue
         if not any(word in folded(plain(text)) for _, text in walk(part) for word in foreign):
-            parts[group] = part
-    return assemble(brief, parts) if parts else None
+            sections |= part
+    return assemble(brief, sections) if sections else None
 
 
 def _foreign(theirs: list[str], mine: list[str]) -> list[str]:

@@ -19,7 +19,7 @@ from markupsafe import Markup, escape
 
 from processors.pages.calls import SEND, Call, call_of, dialled, href_of, outside_words, phone_call
 from processors.pages.cards import og_image, thumbnail
-from processors.pages.curated import Asset, Picture, pictures
+from processors.pages.curated import UP, Asset, Picture, drawn, pictures, uploaded
 from processors.pages.designs import DESIGNS, Design, design_of
 from processors.pages.facts import form_of, line_of, phone_of, url_of
 from processors.pages.legal import forbids_testimonials, page_warnings
@@ -31,6 +31,7 @@ from schemas.copywriting import Copy
 from schemas.generation import GenerationRequest, Model, Sale
 from schemas.plan import Brief
 from schemas.sections import Footer, Form, Information, PriceList, Proof, Treatments
+from schemas.uploads import Uploads
 
 __all__ = [
     "TEMPLATE_VERSION",
@@ -44,11 +45,22 @@ __all__ = [
 ]
 
 TEMPLATE_VERSION = 3
+NO_UPLOADS = Uploads()
 LONGEST_DESCRIPTION = 120
 # A browser may break a line after these even with `word-break: keep-all`; a word joiner prevents it inside a phrase.
 _JOINT = re.compile(r"([」』）〕】！？])(?=.)")
 GOTHIC = '"Hiragino Sans","Hiragino Kaku Gothic ProN","Noto Sans JP","Noto Sans CJK JP","Yu Gothic Medium",sans-serif'
 MINCHO = '"Hiragino Mincho ProN","Yu Mincho","Noto Serif JP","Noto Serif CJK JP","BIZ UDPMincho",serif'
+
+
+@dataclass(frozen=True, slots=True)
+class Logo:
+    """A customer's own logo: its address, its size, and the ground on which it is seen."""
+
+    src: str
+    width: int
+    height: int
+    ground: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +70,7 @@ class Page:
     design: Design
     headings: dict[str, str]
     pictures: dict[str, Picture]
+    logo: Logo | None
     name: str
     phone: str | None
     dial: str
@@ -134,16 +147,24 @@ def _environment() -> ImmutableSandboxedEnvironment:
 
 
 def integrate(
-    request: GenerationRequest, brief: Brief, copy: Copy, *, lp_id: str, base_url: str, og_key: str | None = None
+    request: GenerationRequest,
+    brief: Brief,
+    copy: Copy,
+    uploads: Uploads = NO_UPLOADS,
+    *,
+    lp_id: str,
+    base_url: str,
+    og_key: str | None = None,
 ) -> str:
     """Return the page's HTML.
 
-    `base_url` is the public listener's address. Only what must be absolute has it: the canonical address, the preview
-    for social networks and the structured data. `og_key` is the key of `og_image`'s bytes in the store.
+    `uploads` are the customer's own pictures. `base_url` is the public listener's address: the canonical address, the
+    preview for social networks and the structured data have it, because they must be absolute. `og_key` is the key of
+    `og_image`'s bytes in the store.
     """
     design = design_of(brief.template)
     words = fill(copy.model_dump(), slots(request))
-    page = _page(request, brief, words, design)
+    page = _page(request, brief, words, design, uploads)
     macros = _environment().get_template("sections.html.j2").module
     data = words | _given(request)
     body = [getattr(macros, name)(data[name], page) for name in design.order if data.get(name)]
@@ -169,7 +190,7 @@ def integrate(
     )
 
 
-def _page(request: GenerationRequest, brief: Brief, words: dict[str, Any], design: Design) -> Page:
+def _page(request: GenerationRequest, brief: Brief, words: dict[str, Any], design: Design, uploads: Uploads) -> Page:
     facts, form, url, line = request.facts, form_of(request), url_of(request), line_of(request)
     phone = phone_of(request)
     call, dial = call_of(request, brief, words["hero"]["call"]), phone_call(request)
@@ -177,7 +198,8 @@ def _page(request: GenerationRequest, brief: Brief, words: dict[str, Any], desig
     return Page(
         design=design,
         headings=dict(words_of(brief).headings),
-        pictures={role: Picture(drawing, role) for role, drawing in brief.drawings.items()},
+        pictures=_pictures(request, brief, uploads),
+        logo=_logo(uploads),
         name=shown(request.business.name) or "—",
         phone=phone,
         dial=dialled(phone or ""),
@@ -194,6 +216,22 @@ def _page(request: GenerationRequest, brief: Brief, words: dict[str, Any], desig
         priced=bool(facts.prices),
         form=Form(action=address(form), purpose=brief.purpose).model_dump() if form else None,
     )
+
+
+def _pictures(request: GenerationRequest, brief: Brief, uploads: Uploads) -> dict[str, Picture]:
+    """Return the picture of each role: the customer's own as hero, else the drawings."""
+    chosen = {role: drawn(drawing, role) for role, drawing in brief.drawings.items()}
+    if uploads.picture is not None:
+        alt = shown(request.assets.picture_alt or request.business.name)
+        chosen["hero"] = uploaded(uploads.picture, "hero", alt)
+    return chosen
+
+
+def _logo(uploads: Uploads) -> Logo | None:
+    if uploads.logo is None:
+        return None
+    file = uploads.logo.logo
+    return Logo(f"{UP}/{file.key}", file.width, file.height, uploads.logo.ground)
 
 
 def _given(request: GenerationRequest) -> dict[str, dict[str, Any] | None]:
@@ -241,6 +279,7 @@ def _structured(
             "@type": design.kind,
             "name": page.name,
             "image": urljoin(page_url, page.pictures["hero"].src),
+            **({"logo": urljoin(page_url, page.logo.src)} if page.logo else {}),
             "mainEntityOfPage": page_url,
             **{key: value for key, value in optional.items() if value},
         },

@@ -16,6 +16,7 @@ from rich.table import Table
 from processors.pages.curated import assets_at
 from schemas.errors import LpstreamError, Retryable
 from schemas.generation import GenerationRequest, Result, model_from_object
+from streams.cli.upload import read
 from streams.client import over_http
 from streams.local.console import DEFAULT_DATA, AsJson, Data, err, out, private_api, writable_file
 
@@ -29,6 +30,8 @@ def request(
     tone: Annotated[Literal["friendly", "formal", "premium"], typer.Option(help="Tone of the copy.")] = "friendly",
     quality: Annotated[Literal["fast", "high"], typer.Option(help="Tier of the model.")] = "fast",
     tenant: Annotated[str, typer.Option(help="Tenant that the token belongs to.")] = "demo",
+    picture: Annotated[Path | None, typer.Option(help="Picture of the business, shown first; it is uploaded.")] = None,
+    logo: Annotated[Path | None, typer.Option(help="Logo of the business; it is uploaded.")] = None,
     file: Annotated[
         Path | None, typer.Option("--file", help="Whole request as JSON instead; - reads standard input.")
     ] = None,
@@ -52,7 +55,8 @@ def request(
         body = {"schema": 1, "request_id": body["request_id"], "tenant_id": tenant, **_read(file)}
     if save is not None:
         writable_file("--out", save)
-    answer, page = asyncio.run(_ask(*private_api(data), model_from_object(GenerationRequest, body)))
+    own = {name: read(path, f"--{name}") for name, path in (("picture", picture), ("logo", logo)) if path is not None}
+    answer, page = asyncio.run(_ask(*private_api(data), model_from_object(GenerationRequest, body), own))
     result = answer.model_dump(mode="json")
     if save is not None and page is not None:
         save.write_bytes(page)
@@ -75,10 +79,12 @@ def _read(file: Path) -> dict[str, Any]:
     return content
 
 
-async def _ask(api: str, token: str, body: GenerationRequest) -> tuple[Result, bytes | None]:
-    """Send the request; return its result, and the page if there is one."""
+async def _ask(api: str, token: str, body: GenerationRequest, own: dict[str, bytes]) -> tuple[Result, bytes | None]:
+    """Upload the pictures and send the request; return its result, and the page if there is one."""
     async with over_http(api, token) as pages:
-        request_id = await pages.request(body)
+        ids = {name: (await pages.upload(content)).upload for name, content in own.items()}
+        assets = body.assets.model_copy(update=ids)
+        request_id = await pages.request(body.model_copy(update={"assets": assets}))
         with Progress(console=err) as bar:
             task = bar.add_task("queued", total=100)
             with contextlib.suppress(Retryable):  # progress is optional; the result is awaited in any case

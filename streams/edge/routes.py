@@ -17,7 +17,7 @@ from streams.edge.http import probes
 from streams.edge.http.connections import Listener
 from streams.edge.rest import metadata
 from streams.edge.rest.produce import KAFKA_JSON, produce
-from streams.edge.site import crawlers, maps, pages
+from streams.edge.site import crawlers, maps, pages, uploads
 from streams.edge.studio import maps as studio_maps
 from streams.edge.studio import pages as studio_pages
 from streams.edge.studio.auth import ASKS, LOOKS, studio
@@ -25,7 +25,8 @@ from streams.edge.studio.files import static
 
 Handler = Callable[..., Awaitable[web.StreamResponse]]
 STREAM = "/events"
-PARTS = {"lp_id": r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}?", "suffix": "[a-z]{1,8}", "digest": "[0-9a-f]{1,96}"}
+PARTS = {"lp_id": r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}?", "suffix": "[a-z]{1,8}", "digest": "[0-9a-f]{1,96}",
+         "upload_id": "[0-9a-f]{64}"}  # fmt: skip
 ANY_PART = "[A-Za-z0-9._-]{1,255}?"
 
 
@@ -86,6 +87,7 @@ RECORDS = Content("Records", (KAFKA_JSON,))
 BEACON = Content("Beacon", ("text/plain", "application/json"))
 RESULT = Content("Result")
 EVENTS = Content("Progress", ("text/event-stream",))
+FILE = Content("File", ("image/jpeg", "image/png", "image/webp", "image/gif"))
 PROBES = [Route("GET", "/healthz", probes.health), Route("GET", "/readyz", probes.ready)]
 OPEN_PATHS = {probe.template for probe in PROBES}
 PUBLIC = [
@@ -124,6 +126,9 @@ PRIVATE = [
         about="Progress, as server-sent events.",
     ),
     Route("GET", "/lp/requests/{request_id}/preview", pages.preview, ASKS),
+    Route("POST", "/uploads", uploads.upload, ASKS, takes=FILE, gives=Content("Upload"), about="The upload."),
+    Route("GET", "/uploads", uploads.listing, ASKS, gives=Content("UploadIds"), about="The ids."),
+    Route("DELETE", "/uploads/{upload_id}", uploads.delete, ASKS, status=204),
     Route("GET", "/metrics", probes.metrics_page, ("metrics", "operator")),
     *PROBES,
 ]
@@ -134,6 +139,7 @@ STUDIO = [
     Route("POST", "/studio/session/end", studio(studio_pages.log_out)),
     Route("GET", "/studio/new", studio(studio_pages.new, *ASKS)),
     Route("POST", "/studio/requests", studio(studio_pages.ask, *ASKS)),
+    Route("POST", "/studio/uploads", studio(studio_pages.upload, *ASKS, takes_file=True)),
     Route("GET", "/studio/requests/{request_id}", studio(studio_pages.progress, *ASKS)),
     Route("GET", "/studio/requests/{request_id}/events", studio(studio_pages.events, *ASKS)),
     Route("GET", "/studio/requests/{request_id}/state", studio(studio_pages.state, *ASKS)),

@@ -25,6 +25,7 @@ from streams.pictures.cards import Cards
 from streams.pictures.drawing import DrawingProcess
 from streams.pictures.maps import Heatmaps
 from streams.pictures.screenshots import Shots
+from streams.pictures.uploads import UploadStore
 from streams.runtime.settings import Settings
 from streams.runtime.stores import open_analyst, open_line, open_objects
 
@@ -57,6 +58,7 @@ class Services:
     cards: Cards
     drawing: tuple[DrawingProcess, DrawingProcess]
     shelf: ObjectCache
+    uploads: UploadStore
     listing: Listing
     sitemaps: Sitemaps
     ending: bool = False
@@ -95,7 +97,7 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
     progress = ProgressFeed(settings)
     progress.start()
     schemas, own_schemas = _schemas(settings)
-    drawing, browsing = DrawingProcess(), DrawingProcess()  # screenshots take seconds: pictures have their own process
+    drawing, browsing = DrawingProcess(), DrawingProcess()  # screenshots and uploads take seconds
     shots = Shots(objects, line, browsing, settings.chromium)
     return Services(
         settings,
@@ -116,6 +118,7 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
         Cards(objects, drawing),
         (drawing, browsing),
         ObjectCache(objects),
+        UploadStore(objects, browsing),
         Listing(clickhouse, objects),
         Sitemaps(objects, tenants, settings.page_base_url),
     )

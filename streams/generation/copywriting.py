@@ -28,21 +28,23 @@ from infra.single_flight import SingleFlight
 from processors.pages.cache_keys import key_of, near_names, near_names_of, pattern_of
 from processors.pages.copywriting import (
     PROMPT_VERSION,
+    Unusable,
     ask_again,
     assemble,
     messages,
     most_tokens,
     parse,
+    sections_of,
     strict_schema,
-    template_part,
 )
 from processors.pages.near import lent
 from processors.pages.page import TEMPLATE_VERSION
 from schemas.copywriting import Copy
-from schemas.errors import DecodeError, LpstreamError, Retryable
+from schemas.errors import LpstreamError, Retryable
 from schemas.generation import Attempt, CacheLayer, Warning_
 from schemas.page_cache import CachedCopy
 from schemas.plan import Brief
+from schemas.sections import BY_NAME, of_group
 from streams.runtime import metrics
 
 log = logging.getLogger(__name__)
@@ -93,7 +95,7 @@ class Order:
 
 @dataclass(slots=True)
 class Draft:
-    """The outcome of a flight. `causes` says, by group, why it got built-in copy."""
+    """The outcome of a flight. `causes` says, by section, why it got built-in copy."""
 
     copy: Copy
     warnings: list[Warning_]
@@ -178,7 +180,7 @@ class Copywriter:
             draft = flight.result()
             if not own and not LEADERS_OWN.isdisjoint(draft.causes.values()):
                 continue  # the cap or deadline of the other request, not of this one
-            if len(draft.causes) == len(order.brief.groups):
+            if len(draft.causes) == len(sections_of(order.brief)):
                 return await self._without_model(order, next(iter(draft.causes.values())), trail)
             return _written(draft, None if own else round((time.monotonic() - started) * 1000))
         return await self._without_model(order, "out_of_time", trail)
@@ -248,7 +250,7 @@ class Copywriter:
     # -- one draft -------------------------------------------------------------------------------------
 
     async def _draft(self, order: Order, trail: CallLog) -> Draft:
-        """Write all groups in parallel, the hero's call first; each by a model, or built in."""
+        """Write all groups in parallel, the hero's call first; each section by a model, or built in."""
         brief = order.brief
         causes: dict[str, str] = {}
         done: list[str] = []
@@ -261,7 +263,8 @@ class Copywriter:
             return part
 
         parts = await asyncio.gather(*(write_group(name) for name in brief.groups))
-        draft = Draft(assemble(brief, dict(zip(brief.groups, parts, strict=True))), [], causes, trail)
+        written = {name: values for part in parts for name, values in part.items()}
+        draft = Draft(assemble(brief, written), [], causes, trail)
         if "refused_input" in causes.values():
             await self._cache.refuse(order.key)
         if not causes:
@@ -295,26 +298,29 @@ class Copywriter:
             log.warning("copy is not stored on S3: %s", error)
 
     async def _group(self, order: Order, name: str, trail: CallLog, causes: dict[str, str]) -> dict[str, Any]:
-        """Return one section group: the finished part, a provider's first or second answer, or built-in copy."""
+        """Return the sections of a group that are finished or that a provider writes.
+
+        `causes` gets the cause for the others. If an answer stays wrong, the sections that a page may show are used.
+        """
         if (stored := order.finished.get(name)) is not None:
             part = msgspec.json.decode(stored, type=Part)
             trail.attempts += [Attempt.model_validate(attempt) for attempt in part.attempts]
             return part.value
         branch = trail.branch()
+        usable: dict[str, Any] = {}
         try:
-            value = await self._ask(order, name, branch)
+            usable = await self._ask(order, name, branch, usable)
         except NoAnswer as error:
-            causes[name] = error.cause
-            value = template_part(order.brief, name)
+            causes |= {each.name: error.cause for each in of_group(name) if each.name not in usable}
         else:
-            await self._finish(order, name, value, branch)
+            await self._finish(order, name, usable, branch)
         trail.attempts += branch.attempts
-        return value
+        return usable
 
-    async def _ask(self, order: Order, name: str, trail: CallLog) -> dict[str, Any]:
+    async def _ask(self, order: Order, name: str, trail: CallLog, usable: dict[str, Any]) -> dict[str, Any]:
         """Return a valid answer; if the first is invalid, ask again and name its error.
 
-        NoAnswer if there is no valid answer in time.
+        Add the sections to `usable` that a page may show. NoAnswer if a section has no valid answer in time.
         """
         fields = order.brief.fields
         prompt = messages(order.brief, name)
@@ -323,8 +329,11 @@ class Copywriter:
             text = await self._routers[fields.quality].ask(question)
             try:
                 return parse(fields, name, text)
-            except DecodeError as error:
+            except Unusable as error:
                 spoilt_by = trail.spoil(f"invalid: {error.field}"[:80])
+                usable |= error.usable
+                if len(usable) == len(of_group(name)):
+                    return usable
                 if question.again_after is not None or order.until - time.monotonic() < ASK_AGAIN_S:
                     raise NoAnswer("invalid") from error
                 again = ask_again(question.messages, text, str(error))
@@ -337,7 +346,7 @@ class Copywriter:
 
 
 def _built_in(brief: Brief, cause: str, trail: CallLog | None = None) -> Draft:
-    return Draft(assemble(brief, {}), [], dict.fromkeys(brief.groups, cause), trail or CallLog())
+    return Draft(assemble(brief, {}), [], dict.fromkeys(sections_of(brief), cause), trail or CallLog())
 
 
 def _written(draft: Draft, waited_ms: int | None = None) -> Written:
@@ -346,9 +355,10 @@ def _written(draft: Draft, waited_ms: int | None = None) -> Written:
     A request that waited for another's flight (`waited_ms`) is not billed; its provider time is the time it waited.
     """
     by_cause: dict[str, list[str]] = {}
-    for group, cause in draft.causes.items():
-        metrics.FALLBACKS.labels(cause).inc()
-        by_cause.setdefault(cause, []).append(group)
+    for section, cause in draft.causes.items():
+        by_cause.setdefault(cause, []).append(section)
+    for cause, names in by_cause.items():
+        metrics.FALLBACKS.labels(cause).inc(len({BY_NAME[name].group for name in names}))
     notices = [
         Warning_(code="template_copy", detail=f"built-in copy for {', '.join(names)}: {CAUSES.get(cause, cause)}")
         for cause, names in by_cause.items()

@@ -136,11 +136,12 @@ async def _put_page(services: GenerationServices, page: Publication) -> None:
     services.progress(request.request_id, 75, "integrate")
     marks = [time.monotonic()]
     og_key = card_key(page.lp_id, "og")
-    html = integrate(request, brief, page.copy, lp_id=page.lp_id, base_url=base_url, og_key=og_key)
+    uploads = page.plan.uploads
+    html = integrate(request, brief, page.copy, uploads, lp_id=page.lp_id, base_url=base_url, og_key=og_key)
     marks.append(time.monotonic())
     body = optimise(html)
     marks.append(time.monotonic())
-    source = encode_model(Source(request=request, copy_=page.copy, template=brief.template))
+    source = encode_model(Source(request=request, copy_=page.copy, template=brief.template, uploads=uploads))
     await asyncio.gather(
         _put(services, page.plan, f"pages/{page.lp_id}/index.html", body, "text/html; charset=utf-8", PAGE_CACHE),
         _put(services, page.plan, source_key(page.lp_id), source, "application/json", "private, no-store"),
@@ -218,8 +219,17 @@ def _result(services: GenerationServices, page: Publication) -> Result:
         preview_url=f"{settings.api_base_url}/lp/requests/{request.request_id}/preview",
         thumbnail_url=f"{settings.page_base_url}/{card_key(page.lp_id, 'small')}",
         cache=layer,
-        warnings=[*copy_warnings, *page_warnings(request, page.plan.brief)],
+        warnings=[*copy_warnings, *_left_out(page.plan), *page_warnings(request, page.plan.brief)],
     )
+
+
+def _left_out(plan: Plan) -> list[Warning_]:
+    """Return a warning for each upload that the request names and that could not be read in time."""
+    return [
+        Warning_(code="picture_left_out", detail=f"assets.{name}: the upload could not be read in time; ask again")
+        for name in ("picture", "logo")
+        if getattr(plan.request.assets, name) and not getattr(plan.uploads, name)
+    ]
 
 
 def _failed(page: Publication, error: LpstreamError) -> Result:

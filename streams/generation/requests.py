@@ -25,8 +25,11 @@ from schemas.generation import (
     step_id_of,
 )
 from schemas.plan import Plan
+from schemas.uploads import Uploads
+from streams.generation.deadline import now_ms
 from streams.generation.services import GenerationServices
 from streams.generation.steps import copy_output, step_result
+from streams.pictures.uploads import uploads_of
 from streams.runtime import metrics
 
 log = logging.getLogger(__name__)
@@ -49,21 +52,44 @@ async def handle(services: GenerationServices, message: Any) -> None:
     try:
         request = decode_request(value)
     except DecodeError as error:
-        await _reject(services, value, error)
+        if (ids := identified(value)) is None:
+            raise
+        await _reject(services, ids, error)
         return
     if (stored := await _known(services, request, value)) is not None:
         await services.send(RESULTS, str(request.request_id).encode(), stored)
         return
     services.progress(request.request_id, 5, "validate", keep_for=request.tenant_id)
     created_ms = int(message.timestamp * 1000)
+    deadline_ms = created_ms + round(services.settings.lp_deadline_s * 1000)
+    try:
+        uploads = await _uploads(services, request, deadline_ms)
+    except DecodeError as error:
+        await _reject(services, Identified(str(request.request_id), request.tenant_id), error)
+        return
     plan = Plan(
         request=request,
         brief=brief_of(request),
+        uploads=uploads,
         created_ms=created_ms,
-        deadline_ms=created_ms + round(services.settings.lp_deadline_s * 1000),
+        deadline_ms=deadline_ms,
         validate_ms=_ms_since(started),
     )
     await _fan_out(services, plan)
+
+
+async def _uploads(services: GenerationServices, request: GenerationRequest, deadline_ms: int) -> Uploads:
+    """Return the request's pictures; raise DecodeError if the tenant has no such upload.
+
+    Raise Retryable while S3 does not answer. After the deadline the page is made without them, and its result says so:
+    it cannot be stored either while S3 is away.
+    """
+    try:
+        return await uploads_of(services.objects, request.tenant_id, request.assets)
+    except Retryable:
+        if now_ms() < deadline_ms:
+            raise
+        return Uploads()
 
 
 async def _known(services: GenerationServices, request: GenerationRequest, value: bytes) -> bytes | None:
@@ -117,11 +143,8 @@ def identified(value: bytes) -> Identified | None:
         return None
 
 
-async def _reject(services: GenerationServices, value: bytes, error: DecodeError) -> None:
-    """Send a `rejected` result if the request has a valid id; raise the DecodeError otherwise."""
-    ids = identified(value)
-    if ids is None:
-        raise error
+async def _reject(services: GenerationServices, ids: Identified, error: DecodeError) -> None:
+    """Send a `rejected` result if the ids are valid; raise the DecodeError otherwise."""
     try:
         result = Result.model_validate(
             {

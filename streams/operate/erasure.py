@@ -28,6 +28,7 @@ from schemas.tiers import Erasure, Step
 from streams.generation.services import open_cache
 from streams.pictures.cards import NAME, Source, card_key, erased_key, source_key
 from streams.pictures.screenshots import shots_of
+from streams.pictures.uploads import keys_of
 from streams.runtime.settings import Settings
 from streams.runtime.stores import open_objects
 from streams.tiers.run import Tiers
@@ -70,7 +71,8 @@ class PageFiles:
 class Found:
     """The data that was found.
 
-    `requests` maps request ids to page ids, `rows` counts rows of the hot tables, `objects` names objects of the tiers.
+    `requests` maps request ids to page ids, `rows` counts rows of the hot tables, `objects` names objects of the tiers,
+    `uploads` those of the tenant's own pictures.
     `known` has the page and tenant ids of which any data exists.
     """
 
@@ -78,6 +80,7 @@ class Found:
     requests: dict[UUID, str] = field(default_factory=dict)
     rows: int = 0
     objects: list[str] = field(default_factory=list)
+    uploads: list[str] = field(default_factory=list)
     known: set[str] = field(default_factory=set)
 
     def plain(self) -> dict[str, Any]:
@@ -87,6 +90,7 @@ class Found:
             "files": sum(len(page.own) + len(page.drawn) for page in self.pages),
             "copies": len({key for page in self.pages if (key := copy_key(page))}),
             "requests": len(self.requests),
+            "upload_files": len(self.uploads),
             "heatmap_rows": self.rows,
             "heatmap_objects": len(self.objects),
         }
@@ -136,6 +140,8 @@ class Erasing:
         found.requests = {page.source.request.request_id: page.lp_id for page in found.pages if page.source}
         found.known |= {page.lp_id for page in found.pages}
         await self._look_for_requests(found)
+        found.uploads = await self._uploads()
+        found.known |= {meant.tenant_id} if found.uploads else set()
         self._say("looking for heatmaps")
         await self._look_for_maps(found)
         tenants = Tenants.load(self._settings.tenants_file)
@@ -191,6 +197,13 @@ class Erasing:
                 self._say(f"{source_key(lp_id)}: {error}; the page's copy and results cannot be found by it")
         return PageFiles(lp_id, own, drawn, source)
 
+    async def _uploads(self) -> list[str]:
+        """Return the keys of the tenant's uploads.
+
+        There are none if only pages are erased, because other pages may show the uploads.
+        """
+        return await keys_of(self._objects, self._meant.tenant_id) if self._meant.tenant_id else []
+
     async def _look_for_requests(self, found: Found) -> None:
         """Find the requests of the tenant, and of pages whose source file is missing."""
         meant, missing = self._meant, set(self._meant.lp_ids) - set(found.requests.values())
@@ -227,10 +240,12 @@ class Erasing:
             await self._copy(found)
             await self._requests(found)
             await self._files(found.pages)
-            again = await self._pages()  # pages that were generated meanwhile
-            if not again:
+            await self._objects.delete(found.uploads)
+            again, uploads = await self._pages(), await self._uploads()  # what was made meanwhile
+            if not again and not uploads:
                 return report
-            found = Found(again, {page.source.request.request_id: page.lp_id for page in again if page.source})
+            requests = {page.source.request.request_id: page.lp_id for page in again if page.source}
+            found = Found(again, requests, uploads=uploads)
         report.waiting.append("pages are generated as fast as they are erased: stop the requests, then run this again")
         return report
 

@@ -48,6 +48,7 @@ def _elsewhere(settings: Settings) -> list[Stay]:
         Stay("ClickHouse: parts", "files with deleted rows", "8 minutes (`old_parts_lifetime`)"),
         Stay("Redis: cost ledger", "costs", f"{page_days} days for a page, {month_days} for a tenant's month"),
         Stay("cached copy", "copy of unpublished pages, or of an earlier release, without names", "30 days"),
+        Stay("S3: uploads", "a tenant's pictures and logos, after --lp", "you erase the tenant or delete the upload"),
         Stay("edge processes", "recently served pages, in memory", "10 s; an hour while S3 does not answer"),
         Stay("nginx, CDN, browsers", "pages and their pictures", "an hour; pictures a day (nginx), a year (browsers)"),
         Stay("a page that is being generated", "it is published at the end", "you run this again after a minute"),

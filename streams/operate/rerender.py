@@ -94,9 +94,8 @@ def rendered(source: Source, lp_id: str, base_url: str) -> tuple[bytes, Brief]:
     """Return a page as published at `base_url`, in the design that it has, and its brief."""
     brief = brief_of(source.request).model_copy(update={"template": source.template})
     og_key = card_key(lp_id, "og")
-    return optimise(
-        integrate(source.request, brief, source.copy_, lp_id=lp_id, base_url=base_url, og_key=og_key)
-    ), brief
+    html = integrate(source.request, brief, source.copy_, source.uploads, lp_id=lp_id, base_url=base_url, og_key=og_key)
+    return optimise(html), brief
 
 
 def _key(lp_id: str) -> str:

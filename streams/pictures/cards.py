@@ -12,6 +12,7 @@ from infra.s3.objects import Objects, StoredObject
 from infra.single_flight import SingleFlight
 from schemas.copywriting import Copy
 from schemas.generation import GenerationRequest, Model, decode_model
+from schemas.uploads import Uploads
 from streams.pictures.drawing import DrawingProcess
 
 Kind = Literal["og", "small"]
@@ -25,6 +26,7 @@ class Source(Model):
     request: GenerationRequest
     copy_: Copy
     template: str
+    uploads: Uploads = Uploads()
 
 
 def source_key(lp_id: str) -> str:
@@ -45,8 +47,8 @@ def card_key(lp_id: str, kind: Kind) -> str:
     return f"assets/card-{lp_id}-{kind}.png"
 
 
-def draw(source: bytes, kind: Kind) -> bytes:
-    """Draw the picture and return it as PNG."""
+def draw(source: bytes, kind: Kind, own: bytes | None) -> bytes:
+    """Draw the picture and return it as PNG. `own` is the customer's own picture."""
     from processors.pages.page import (  # not in the edge's main process: it loads fonts and templates
         og_image,
         thumbnail,
@@ -54,7 +56,7 @@ def draw(source: bytes, kind: Kind) -> bytes:
 
     page = decode_model(Source, source)
     render = og_image if kind == "og" else thumbnail
-    return render(page.request, page.copy_, page.template)
+    return render(page.request, page.copy_, page.template, own)
 
 
 class Cards:
@@ -78,8 +80,18 @@ class Cards:
         if match is None or source is None:
             return None
         kind: Kind = "og" if match["kind"] == "og" else "small"
-        body = await self._process.run(draw, source.body, kind)
+        own = await self._own_picture(source.body)
+        body = await self._process.run(draw, source.body, kind, own)
         await self._objects.put(key, body, "image/png", IMMUTABLE)
         if await self._objects.get(source_key(match["lp_id"])) is None:  # the page was erased meanwhile
             await self._objects.delete([key])
         return await self._objects.get(key)
+
+    async def _own_picture(self, source: bytes) -> bytes | None:
+        """Return a file of the page's own picture; None if it has none."""
+        upload = decode_model(Source, source).uploads.picture
+        if upload is None:
+            return None
+        files = [file.key for file in upload.pictures if file.suffix == "webp"]
+        stored = await self._objects.get(files[min(1, len(files) - 1)])
+        return None if stored is None else stored.body

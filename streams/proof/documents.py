@@ -16,6 +16,7 @@ from pydantic.json_schema import models_json_schema
 from infra.kafka.topics import TopicSpec, load_topics
 from schemas.generation import GenerationRequest, Progress, Result, Step, StepResult
 from schemas.heatmap import Beacon
+from schemas.uploads import Upload
 from streams.edge.http.connections import Listener
 from streams.edge.routes import PRIVATE, PUBLIC, Content, Route
 
@@ -23,7 +24,7 @@ FOLDER = Path(__file__).parents[2] / "docs"
 VERSION = "0.1.0"
 Document = dict[str, Any]
 REFERENCE = "#/components/schemas/{model}"
-MODELS = (GenerationRequest, Step, StepResult, Result, Progress)
+MODELS = (GenerationRequest, Step, StepResult, Result, Progress, Upload)
 # the schema and the description of each topic's messages
 MESSAGES: dict[str, tuple[str, str]] = {
     "heatmap.events": (
@@ -184,6 +185,12 @@ def _shapes() -> Document:
             "type": "object",
             "required": ["offsets"],
             "properties": {"offsets": {"type": "array", "items": offset}},
+        },
+        "File": {"description": "The bytes of a JPEG, PNG, WebP or GIF file. The media type has no effect."},
+        "UploadIds": {
+            "type": "object",
+            "required": ["uploads"],
+            "properties": {"uploads": {"type": "array", "items": {"type": "string"}}},
         },
     }
 

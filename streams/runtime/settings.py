@@ -91,6 +91,9 @@ class Settings(StoreSettings):
     edge_max_body_bytes: Annotated[
         int, Field(ge=1_024, le=64 * 2**20, description="Largest body in bytes, on the wire and inflated.")
     ] = 2**20
+    edge_max_upload_bytes: Annotated[
+        int, Field(ge=2**16, le=64 * 2**20, description="Largest picture or logo in bytes that `POST /uploads` takes.")
+    ] = 10 * 2**20
     edge_max_beacon_bytes: Annotated[
         int,
         Field(

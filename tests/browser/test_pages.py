@@ -19,13 +19,16 @@ from conftest import DEAD_S, NO_ROBOT
 from font_browser import CHROMIUM, launched, write_fonts
 from harness import full_only, scaled
 from page_requests import BUSINESS, INDUSTRIES, full, html_of, least, longest
+from picture_files import encoded, logo, photo
 from playwright.async_api import Browser, Page, Route
 from rings import weak_rings
 
 from processors.pages.brief import brief_of
 from processors.pages.page import pictures
+from processors.pages.uploads import prepare
 from schemas.copywriting import Copy
 from schemas.heatmap import Beacon, decode_beacon
+from schemas.uploads import Uploads
 from streams.edge.site.pages import PAGE_CSP
 from streams.edge.site.snippet import Snippet
 
@@ -83,10 +86,13 @@ class PageServer:
         """Return the server's origin."""
         return f"http://127.0.0.1:{self.port}"
 
-    def publish(self, request: Any, copy: Copy | None = None) -> str:
-        """Publish a page; return its HTML."""
-        self.files = {one.key: (one.body, one.content_type) for one in pictures(brief_of(request))}
-        self.html = html_of(request, copy, base_url=self.url)
+    def publish(self, request: Any, copy: Copy | None = None, **own: bytes) -> str:
+        """Publish a page with the customer's own picture and logo; return its HTML."""
+        uploads = {name: prepare("t1", body) for name, body in own.items()}
+        files = [*pictures(brief_of(request)), *(file for _, each in uploads.values() for file in each)]
+        self.files = {one.key: (one.body, one.content_type) for one in files}
+        named = Uploads.model_validate({name: upload for name, (upload, _) in uploads.items()})
+        self.html = html_of(request, copy, base_url=self.url, uploads=named)
         return self.html
 
     async def serve(self, request: web.Request) -> web.Response:
@@ -211,6 +217,41 @@ async def test_the_longest_copy_fits(reader: Browser, page_server: PageServer, t
     assert header["y"] + header["height"] <= heading["y"] + 1
     assert heading["y"] + heading["height"] <= lead["y"] + 1
     await page.screenshot(path=ROOT / "out" / "pages" / f"{template}-{device}-longest.png")
+    await page.close()
+
+
+# a logo of each shape, and a picture of each shape
+OWN = {
+    "wide": {"logo": encoded(logo(2_000, 210), "PNG"), "picture": encoded(photo(1_600, 500), "JPEG")},
+    "tall": {"logo": encoded(logo(150, 1_400), "PNG"), "picture": encoded(photo(1_000, 2_400), "JPEG")},
+    "white": {"logo": encoded(logo(600, 200, "white"), "PNG"), "picture": encoded(logo(1_600, 1_000), "PNG")},
+}
+
+
+@pytest.mark.parametrize("shape", OWN)
+@pytest.mark.parametrize("template", INDUSTRIES)
+async def test_own_pictures_fit_every_design(
+    reader: Browser, page_server: PageServer, template: str, shape: str
+) -> None:
+    request = full(INDUSTRIES[template], purpose="予約", assets={"picture_alt": "店の入り口"})
+    page_server.publish(request, **OWN[shape])
+    complaints: list[str] = []
+    page = await opened(reader, page_server, DEVICES["mobile"], complaints)
+    mark, hero = page.locator(".top .logo img"), page.locator(".hero img")
+    assert (await mark.get_attribute("alt"), await hero.get_attribute("alt")) == ("麺屋 一", "店の入り口")
+    for width, size in ((320, "100%"), (390, "200%"), (390, "100%")):
+        await page.set_viewport_size({"width": width, "height": 844})
+        await page.evaluate("size => { document.documentElement.style.fontSize = size }", size)
+        assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, (width, size)
+        box, header = await mark.bounding_box(), await page.locator(".top").bounding_box()
+        number = await page.locator(".top-tel").bounding_box()
+        assert box and header and number and box["height"] >= 18 and header["height"] <= 160
+        assert box["x"] + box["width"] <= number["x"] or number["x"] + number["width"] <= box["x"]
+        natural = await mark.evaluate("one => one.naturalWidth / one.naturalHeight")
+        assert abs(box["width"] / box["height"] / natural - 1) < 0.1
+    assert (await hero.evaluate("one => one.decode().then(() => one.currentSrc)")).endswith(".avif")
+    assert (await Axe().run(page)).response["violations"] == [] and complaints == []
+    await page.screenshot(path=ROOT / "out" / "pages" / f"{template}-own-{shape}.png")
     await page.close()
 
 

@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from font_browser import CHROMIUM, launched, write_fonts
+from picture_files import encoded, logo, photo
 from PIL import Image
 from playwright.async_api import Browser, BrowserContext, Page, expect
 from rings import weak_rings
@@ -107,11 +108,16 @@ async def test_a_page_can_be_requested_followed_and_inspected(
     await page.locator("#industry").fill("美容")
     await page.locator("#phone").fill("03-0000-0000")
     await page.locator("#prices").fill("カット 5500\nカラー 7,700円")
+    for field, body in (("picture", encoded(photo(900, 600), "JPEG")), ("logo", encoded(logo(400, 120), "PNG"))):
+        await page.locator(f"#{field}").set_input_files({"name": field, "mimeType": "image/png", "buffer": body})
+        await expect(page.locator(f"#{field}-told")).to_contain_text("×", timeout=20_000)
+    await page.locator("#picture_alt").fill("店の入り口")
     await page.locator("form.stack .call").click()
     await page.wait_for_url("**/requests/*")
     await expect(page.locator(".preview iframe")).to_be_visible(timeout=20_000)
     preview = page.frame_locator(".preview iframe")
-    await expect(preview.locator("header .brand")).to_have_text("サロン 凪")
+    await expect(preview.locator("header .logo img")).to_have_attribute("alt", "サロン 凪")
+    await expect(preview.locator(".hero img")).to_have_attribute("alt", "店の入り口")
     await expect(preview.locator(".prices")).to_contain_text("7,700")
     await expect(preview.locator("img").first).to_have_js_property("complete", True)
     assert await preview.locator("img").first.evaluate("one => one.naturalWidth") > 0

@@ -11,6 +11,7 @@ import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from harness import full_only
 from page_requests import built_in, least
+from picture_files import encoded, logo
 from tiering import World, clean
 from typer.testing import CliRunner
 
@@ -39,7 +40,9 @@ from streams.__main__ import app
 from streams.generation.services import open_cache
 from streams.operate.rebuild_tables import ASIDE, NewTables
 from streams.pictures.cards import Cards, Source, card_key, erased_key, source_key
+from streams.pictures.drawing import DrawingProcess
 from streams.pictures.screenshots import shots_of
+from streams.pictures.uploads import UploadStore, keys_of
 from streams.proof.traffic import Traffic
 from streams.proof.twin import COPY
 from streams.runtime.stores import open_objects
@@ -83,6 +86,19 @@ async def world(stack: Stack) -> AsyncIterator[World]:
                 keywords = [f"語{request_id.int}"]
                 await publish(made, least(request_id=request_id, tenant_id=customer.id, keywords=keywords))
         yield made
+
+
+async def upload_of(world: World, tenant_id: str) -> list[str]:
+    """Store a logo of a tenant; return the keys of its uploads."""
+    objects, process = open_objects(world.settings), DrawingProcess()
+    await UploadStore(objects, process).add(tenant_id, encoded(logo(200, 100), "PNG"))
+    process.close()
+    return await keys_of_tenant(world, tenant_id)
+
+
+async def keys_of_tenant(world: World, tenant_id: str) -> list[str]:
+    """Return the keys of a tenant's uploads."""
+    return await keys_of(open_objects(world.settings), tenant_id)
 
 
 async def publish(world: World, request: GenerationRequest) -> None:
@@ -181,15 +197,19 @@ async def test_a_page_is_erased_from_every_store(world: World) -> None:
 
 @full_only
 async def test_a_tenant_is_erased_with_all_its_pages(world: World) -> None:
+    own, rivals = await upload_of(world, WHOLE.id), await upload_of(world, RIVAL.id)
     (objects_before, names_before), maps = await stored_names(world), await pages_in_tiers(world)
+    assert (await erase(world, "--lp", RIVAL.pages[0], "--dry-run"))["would_erase"]["upload_files"] == 0
     report = await erase(world, "--tenant", WHOLE.id)
+    assert report["erased"]["upload_files"] == len(own) == 4 and await keys_of_tenant(world, RIVAL.id) == rivals
     assert set(report["erased"]["pages"]) == set(WHOLE.pages) and report["erased"]["requests"] == 2
     objects, names = await stored_names(world)
     assert not of(objects | names, WHOLE.id, *WHOLE.requests)
     others = {one for one in CUSTOMERS if one is not WHOLE}
     theirs = [name for one in others for name in (*one.pages, *one.requests)]
     assert of(objects, *theirs) == of(objects_before, *theirs) and of(names, *theirs) == of(names_before, *theirs)
-    assert len(objects_before) - len(objects) == 12 - 2, "two pages with four files, a screenshot and cached copy each"
+    # an upload; two pages with four files, a screenshot and cached copy each, and a mark that each is gone
+    assert len(objects_before) - len(objects) == 4 + 12 - 2
     assert await pages_in_tiers(world) == maps - {*WHOLE.pages, WHOLE.own}
     assert (await erase(world, "--tenant", WHOLE.id))["erased"]["pages"] == []
 

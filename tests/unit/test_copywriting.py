@@ -237,7 +237,7 @@ def test_any_json_shape_parses_or_raises_a_decode_error(value: object, group: st
         part = parse(FIELDS, group, json.dumps({"hero": value, "faq": value, "solution": value}))
     except DecodeError:
         return
-    assert assemble(BRIEF, {group: part})
+    assert assemble(BRIEF, part)
 
 
 def test_a_missing_group_is_filled_with_built_in_copy() -> None:
@@ -245,9 +245,15 @@ def test_a_missing_group_is_filled_with_built_in_copy() -> None:
         **template_part(BRIEF, "hero"),
         "closing": {"heading": "ほかの見出し", "text": "ほかの文章を、ここに書きます。"},
     }
-    copy = assemble(BRIEF, {"hero": hero})
+    copy = assemble(BRIEF, hero)
     assert copy.closing.heading == "ほかの見出し"
     assert copy.faq.model_dump() == template_part(BRIEF, "faq")["faq"]
+
+
+def test_a_missing_section_is_filled_with_built_in_copy() -> None:
+    closing = {"heading": "ほかの見出し", "text": "ほかの文章を、ここに書きます。"}
+    copy = assemble(BRIEF, {"closing": closing})
+    assert copy.closing.heading == "ほかの見出し" and copy.hero.model_dump() == template_part(BRIEF, "hero")["hero"]
 
 
 def test_unlawful_customer_text_is_kept_with_a_warning() -> None:

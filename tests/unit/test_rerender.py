@@ -7,13 +7,16 @@ from urllib.parse import urljoin
 
 import pytest
 from page_requests import INDUSTRIES, full, html_of
+from picture_files import encoded, photo
 
 from infra.s3.objects import StoredObject
 from processors.pages.brief import brief_of
 from processors.pages.copywriting import assemble
 from processors.pages.curated import assets_at
 from processors.pages.page import optimise, pictures
+from processors.pages.uploads import prepare
 from schemas.generation import encode_model
+from schemas.uploads import Uploads
 from streams.operate.rerender import Rerender, rendered
 from streams.pictures.cards import Source, source_key
 from streams.pictures.screenshots import shots_of
@@ -105,6 +108,12 @@ async def test_a_page_keeps_its_words_and_its_design() -> None:
     await Rerender(bucket, NEW).run([LP])
     assert bucket.objects[KEY].decode().replace(NEW, OLD) == before
     assert rendered(source().model_copy(update={"template": "clinic"}), LP, OLD)[1].template == "clinic"
+
+
+def test_a_page_keeps_the_customers_own_picture() -> None:
+    picture, _ = prepare("t1", encoded(photo(900, 600), "JPEG"))
+    page, _ = rendered(source().model_copy(update={"uploads": Uploads(picture=picture)}), LP, NEW)
+    assert all(file.key in page.decode() for file in picture.pictures)
 
 
 async def test_screenshots_of_the_old_page_are_deleted() -> None:

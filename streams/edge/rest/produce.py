@@ -5,6 +5,7 @@ record is sent. Sending is not atomic: each record has its own result.
 """
 
 import asyncio
+import contextlib
 import functools
 import logging
 import re
@@ -21,7 +22,7 @@ from infra.redis.results import ResultStore
 from infra.tenants import Caller
 from schemas.codec import beacon_from_avro_json, decode_request, to_beacon
 from schemas.errors import DecodeError, Retryable
-from schemas.generation import REQUESTS, encode_model
+from schemas.generation import REQUESTS, Assets, encode_model
 from schemas.heatmap import TOPIC as HEATMAP
 from schemas.heatmap import Beacon
 from streams.edge.beacons.judge import Refusal, judge
@@ -34,6 +35,7 @@ from streams.edge.http.rates import Account
 from streams.edge.rest.asks import send_asks
 from streams.edge.rest.formats import Avro, Binary, Format, FormatName, Json, open_schemas
 from streams.edge.services import Services
+from streams.pictures.uploads import uploads_of
 from streams.runtime import tracing
 from streams.runtime.settings import Settings
 
@@ -56,6 +58,7 @@ ACCEPTED = {"*/*", "application/*", "application/vnd.kafka+json", "application/j
 TOP_FIELDS = {"records", "key_schema", "key_schema_id", "value_schema", "value_schema_id"}
 MOST_RECORDS = 10_000
 MOST_SHOWN = 64
+NO_ASSETS = Assets()
 PARTITION = re.compile(r"[0-9]{1,9}(?:\.0)?")
 TURN_RECORDS = 100
 
@@ -254,7 +257,8 @@ async def _records_of(posted: list[ProduceRecord], form: Format, target: Target,
     for at, each in enumerate(posted):
         if at and at % turn == 0:
             await asyncio.sleep(0)
-        record = _checked(at, each, form, target, services) if target.checked else _plain(at, each, form, services)
+        checked = target.checked
+        record = await _checked(at, each, form, target, services) if checked else _plain(at, each, form, services)
         records.append(record)
     return records
 
@@ -268,14 +272,14 @@ def _plain(at: int, posted: ProduceRecord, form: Format, services: Services) -> 
     return Record(value, key, key, None)
 
 
-def _checked(at: int, posted: ProduceRecord, form: Format, target: Target, services: Services) -> Record:
+async def _checked(at: int, posted: ProduceRecord, form: Format, target: Target, services: Services) -> Record:
     """Return a record of a topic with a model: the model's JSON, with the key that follows from it."""
     where, raw = f"records[{at}].value", bytes(posted.value)
     if raw == b"null":
         raise HttpError(422, f"{where}: is missing or null; {target.topic} takes no tombstones")
     if target.topic == HEATMAP:
         return _beacon(form, raw, where, target, services)
-    return _request(form.encode("value", raw, where) or b"", where, target.caller)
+    return await _request(form.encode("value", raw, where) or b"", where, target.caller, services)
 
 
 def _beacon(form: Format, posted: bytes, where: str, target: Target, services: Services) -> Record:
@@ -292,13 +296,16 @@ def _beacon(form: Format, posted: bytes, where: str, target: Target, services: S
     return decision
 
 
-def _request(value: bytes, where: str, caller: Caller | None) -> Record:
+async def _request(value: bytes, where: str, caller: Caller | None, services: Services) -> Record:
     try:
         generation = decode_request(value)
+        if caller is not None and generation.tenant_id != caller.tenant.id:
+            raise HttpError(403, f"tenant_id: this token belongs to tenant {caller.tenant.id}")
+        if generation.assets != NO_ASSETS:
+            with contextlib.suppress(Retryable):  # the worker checks again
+                await uploads_of(services.objects, generation.tenant_id, generation.assets)
     except DecodeError as error:
         raise HttpError(422, f"{where}: {error}") from error
-    if caller is not None and generation.tenant_id != caller.tenant.id:
-        raise HttpError(403, f"tenant_id: this token belongs to tenant {caller.tenant.id}")
     key = str(generation.request_id).encode()
     return Record(encode_model(generation), key, key, None)
 

@@ -38,6 +38,33 @@ if (watched) {
   } else look();
 }
 
+// A picture is uploaded when it is chosen; the form then names it. Without this script the form has no such fields.
+const own = document.getElementById("own");
+if (own) {
+  own.hidden = false;
+  const form = own.closest("form"), submit = form.querySelector("[type=submit]");
+  let queue = Promise.resolve(); // the edge encodes one file of a tenant after the other
+  const upload = async (file, field, told) => {
+    field.value = "";
+    told.textContent = file ? own.dataset.uploading : "";
+    if (!file) return;
+    try {
+      const answer = await fetch("/studio/uploads", {method: "POST", body: file, headers: {"X-Form-Token": form.elements.form.value}});
+      const said = await answer.json();
+      field.value = answer.ok ? said.upload : "";
+      told.textContent = answer.ok ? `${file.name}: ${said.width} × ${said.height}` : said.message;
+    } catch { told.textContent = own.dataset.failed; }
+  };
+  for (const input of own.querySelectorAll("[data-upload]")) {
+    const field = document.getElementById(input.dataset.upload);
+    const told = document.getElementById(input.getAttribute("aria-describedby"));
+    input.addEventListener("change", () => {
+      submit.disabled = true;
+      const turn = queue = queue.then(() => upload(input.files[0], field, told)).then(() => { submit.disabled = queue !== turn; });
+    });
+  }
+}
+
 // Two maps scroll together.
 const views = [...document.querySelectorAll(".view")];
 if (views.length === 2) {

@@ -30,7 +30,7 @@ COOKIE, LANGUAGE_COOKIE = "lpstream_studio", "lpstream_language"
 PATH = "/studio"
 YEAR_S = 31_536_000
 MOST_FIELDS = 64
-FORM = "application/x-www-form-urlencoded"
+FORM, FORM_HEADER = "application/x-www-form-urlencoded", "X-Form-Token"
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; frame-src 'self';"
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -129,8 +129,11 @@ class Redirect(Exception):  # noqa: N818 - not an error
 View = Callable[..., Awaitable[web.StreamResponse]]
 
 
-def studio(view: View, *roles: Role, open_to_all: bool = False) -> View:
-    """Return the handler of `view(visit, **values)`. Errors become pages; all responses get the headers."""
+def studio(view: View, *roles: Role, open_to_all: bool = False, takes_file: bool = False) -> View:
+    """Return the handler of `view(visit, **values)`. Errors become pages; all responses get the headers.
+
+    With `takes_file` the body is a file, which the view reads, and the form's token is in the header FORM_HEADER.
+    """
 
     @wraps(view)
     async def handle(
@@ -138,7 +141,7 @@ def studio(view: View, *roles: Role, open_to_all: bool = False) -> View:
     ) -> web.StreamResponse:
         visit = Visit(request, services, language_of(request), None, {})
         try:
-            visit = await _admitted(visit, roles, open_to_all=open_to_all)
+            visit = await _admitted(visit, roles, open_to_all=open_to_all, takes_file=takes_file)
             answer = await view(visit, **values)
         except Redirect as redirect:
             answer = web.Response(status=303, headers={"Location": redirect.address})
@@ -149,7 +152,7 @@ def studio(view: View, *roles: Role, open_to_all: bool = False) -> View:
     return handle
 
 
-async def _admitted(visit: Visit, roles: tuple[Role, ...], *, open_to_all: bool) -> Visit:
+async def _admitted(visit: Visit, roles: tuple[Role, ...], *, open_to_all: bool, takes_file: bool) -> Visit:
     """Return the visit with its visitor and form. Raise HttpError or Redirect if it is not allowed."""
     posts = visit.request.method == "POST"
     if posts:
@@ -161,7 +164,8 @@ async def _admitted(visit: Visit, roles: tuple[Role, ...], *, open_to_all: bool)
         raise HttpError(401, visit.say("session_over"))
     if visitor is not None and roles and visitor.caller.role not in roles:
         raise HttpError(403, visit.say("forbidden", roles=", ".join(roles)))
-    admitted = replace(visit, visitor=visitor, form=await _posted(visit) if posts else {})
+    token = {"form": visit.request.headers.get(FORM_HEADER, "")}
+    admitted = replace(visit, visitor=visitor, form=token if takes_file else await _posted(visit) if posts else {})
     if posts and not open_to_all:
         check_form(admitted)
     return admitted

@@ -12,7 +12,7 @@ from processors.pictures.words import Language
 from schemas.generation import Facts, GenerationRequest
 
 FIELDS = ("name", "industry", "purpose", "keywords", "tone", "quality", "phone", "address", "url", "form_url", "hours",
-          "access", "prices")  # fmt: skip
+          "access", "prices", "picture", "picture_alt", "logo")  # fmt: skip
 EMPTY = dict.fromkeys(FIELDS, "") | {"purpose": "集客", "tone": "friendly", "quality": "fast"}
 INDUSTRIES: dict[Language, tuple[str, ...]] = dict.fromkeys(
     ("ja", "en"), ("飲食", "美容", "不動産", "医療", "教育", "EC", "士業")
@@ -89,6 +89,7 @@ def _values(given: dict[str, str], prices: list[Any], request_id: str, tenant_id
         "keywords": [word.strip() for word in SEPARATORS.split(given["keywords"]) if word.strip()],
         "business": {name: known[name] for name in ("name", "phone", "address", "url", "form_url")},
         "facts": {"prices": prices, "hours": known["hours"], "access": known["access"]},
+        "assets": {name: known[name] for name in ("picture", "picture_alt", "logo")},
         "tone": given["tone"],
         "quality": given["quality"],
     }

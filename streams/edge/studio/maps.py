@@ -229,7 +229,7 @@ def _figures(
     for title, query, summary, top in zip(titles, queries, summaries, tops, strict=False):
         device = visit.say(f"device_{summary.device}")
         name = visit.say(f"kind_{query.kind}")
-        alt = visit.say("picture", kind=name, lp_id=query.lp_id, device=device, pageviews=f"{summary.pageviews:,}")
+        alt = visit.say("map_text", kind=name, lp_id=query.lp_id, device=device, pageviews=f"{summary.pageviews:,}")
         figures.append(
             {
                 "title": title if len(summaries) == 2 else f"{name} · {device}",

@@ -16,9 +16,10 @@ from schemas.errors import LpstreamError, Retryable
 from schemas.generation import GenerationRequest, Result, Stage, decode_model, encode_model, lp_id_of
 from streams.edge.beacons.sender import Record
 from streams.edge.http.connections import peer_of
-from streams.edge.http.errors import HttpError, needing
+from streams.edge.http.errors import HttpError, error_response, needing
 from streams.edge.rest.asks import send_asks
 from streams.edge.site import pages as api
+from streams.edge.site import uploads
 from streams.edge.studio.auth import ASKS, LOOKS, PATH, Visit, drop_session, set_session
 from streams.edge.studio.forms import EMPTY, INDUSTRIES, PURPOSES, Wrong, id_for, read
 from streams.edge.studio.listing import PageList
@@ -147,6 +148,14 @@ async def _send(visit: Visit, generation: GenerationRequest) -> None:
         await visit.services.asked.note(tenant, key.decode(), generation.business.name, now_ms)
     except Retryable as error:
         log.warning("a request is in Kafka, but Redis did not store its state: %s", error)
+
+
+async def upload(visit: Visit) -> web.StreamResponse:
+    """Store a picture or a logo for the form, and return the upload or the error as JSON."""
+    try:
+        return await uploads.upload(visit.request, visit.services, caller=visit.known.caller)
+    except HttpError as error:
+        return error_response(error)
 
 
 # -- its progress ------------------------------------------------------------------------------------------
