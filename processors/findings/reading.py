@@ -1,0 +1,151 @@
+"""Looks at how a page is read: sections, depth, and calls to action."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from processors.findings.counts import DeviceCounts, Layout, SectionCounts, Spot
+from processors.findings.estimates import Floats, Rate, mean, rate
+from processors.findings.looks import Look, Where
+from processors.findings.parts import Part, part_at
+from processors.pictures.heat import BAND_H
+
+# The thresholds leave room for what sound pages do: visitors leave everywhere, and some texts take longer.
+LEFT_TIMES, LEFT_SHARE = 1.8, 0.03
+LONG_TIMES, LONG_MS = 1.8, 3_000
+FEW_CLICKS = 0.02
+MOST_VISITORS = 0.5
+LEAST_PART_PX, NEIGHBOURS = 100, 2
+CALL_CLICKS, FIRST_CLICKS, LOST = 0.02, 0.03, 0.05
+CALL_ERRORS = 3.0
+SCREENS, HALF_SEEN = 5, 0.2
+MS = 1_000
+
+
+def section_looks(counts: DeviceCounts, parts: list[Part]) -> Iterator[Look]:
+    """Yield the looks at each section: leaving, long reading, and low places of what visitors look for."""
+    yield from _leaving(counts, parts)
+    lines = [_line(counts, part) for part in parts]
+    for at, part in enumerate(parts):
+        if at and len(parts) > NEIGHBOURS and part.bottom - part.top >= LEAST_PART_PX:
+            yield from _reading(counts, parts, lines, at)
+
+
+def _leaving(counts: DeviceCounts, parts: list[Part]) -> Iterator[Look]:
+    """Yield a look at each inner section: whether more visitors leave there than around it.
+
+    A visitor looks at the middle of the screen, so a section is left while it is there. At the end of the page nobody
+    can go on, and the first view is left for other reasons.
+    """
+    half = counts.size.fold / 2
+    inner = [part for part in parts if part.bottom + half < counts.size.height and part.bottom - part.top >= BAND_H]
+    spans = [_span(counts, part, half) for part in inner]
+    for at, part in enumerate(inner):
+        near = [spans[other] for other in range(max(0, at - 2), min(len(inner), at + 3)) if other != at]
+        seen, left, length = spans[at]
+        if at == 0 or len(near) < NEIGHBOURS or not seen.sum():
+            continue
+        around = rate(sum(one[1] for one in near), sum(one[2] for one in near))  # type: ignore[arg-type]
+        usual = float(length.sum() / seen.sum())
+        # visitors who click may leave because they go where the button leads
+        own = rate(left - counts.sections[part.name].clicks, seen)
+        yield Look(
+            "section_left",
+            counts.device,
+            Where.of_part(part),
+            rate(left, seen),
+            (own.minus(around, LEFT_TIMES * usual).above(LEFT_SHARE),),
+            left.sum() - around.value * length.sum(),
+            {"saw": seen.sum(), "left": left.sum(), "usual": around.value * length.sum()},
+        )
+
+
+def _span(counts: DeviceCounts, part: Part, half: float) -> tuple[Floats, Floats, Floats]:
+    """Return the visitors who saw a section, those who left there, and visitors times bands of 100 px."""
+    seen, after = counts.reach(part.top + half), counts.reach(part.bottom + half)
+    points = np.arange(part.top + half, part.bottom + half, BAND_H / 2)
+    length = np.mean([counts.reach(px) for px in points], axis=0) * (part.bottom - part.top) / BAND_H
+    return seen, seen - after, length
+
+
+def _line(counts: DeviceCounts, part: Part) -> tuple[Floats, Floats]:
+    """Return the ms in view and the visitors of a section, both summed over its bands of 100 px."""
+    first = -(-part.top // BAND_H)
+    last = max(first + 1, part.bottom // BAND_H)
+    return counts.exposure[first:last].sum(axis=0), counts.reached[first:last].sum(axis=0)
+
+
+def _reading(counts: DeviceCounts, parts: list[Part], lines: list[tuple[Floats, Floats]], at: int) -> Iterator[Look]:
+    own = mean(*lines[at])
+    others = mean(*(sum(lines[other][side] for other in range(len(parts)) if other != at) for side in (0, 1)))  # type: ignore[arg-type]
+    section = counts.sections[parts[at].name]
+    long = (own.minus(others, LONG_TIMES), own.above(LONG_MS))
+    evidence = {"saw": section.reached.sum(), "seconds": own.value / MS, "usual": others.value / MS}
+    evidence["clicks"] = section.clicks.sum()
+    reached = section.reached.sum()
+    clicked = rate(section.clicks, section.reached)
+    where, of = Where.of_part(parts[at]), counts.device
+    few = clicked.below(FEW_CLICKS)
+    yield Look("read_not_clicked", of, where, own, (*long, few), reached, evidence, "seconds")
+    seen = rate(section.reached, counts.pageviews)
+    missed = counts.pageviews.sum() - reached
+    yield Look("sought_too_low", of, where, seen, (*long, seen.below(MOST_VISITORS)), missed, evidence)
+
+
+def depth_looks(counts: DeviceCounts, parts: list[Part], layout: Layout) -> Iterator[Look]:
+    """Yield the looks at the page's depth: its length, and the place of the first call to action."""
+    height, fold = counts.size.height, counts.size.fold
+    if height >= SCREENS * fold:
+        half = counts.reach(height / 2)
+        seen = rate(half, counts.pageviews)
+        where = Where(None, height // 2, height)
+        missed = counts.pageviews.sum() - half.sum()
+        evidence = {"screens": height / fold, "visits": counts.pageviews.sum(), "saw": half.sum()}
+        yield Look("page_too_long", counts.device, where, seen, (seen.below(HALF_SEEN),), missed, evidence)
+    if layout.known:
+        yield from _known_calls(counts, parts, layout)
+    else:
+        yield from _likely_calls(counts, parts)
+
+
+def _known_calls(counts: DeviceCounts, parts: list[Part], layout: Layout) -> Iterator[Look]:
+    stays = layout.top or (layout.bar and counts.device != "desktop")
+    part = next((part for part in parts if part.name in layout.calls), None)
+    if part is None or stays or part.top < counts.size.fold:
+        return
+    section: SectionCounts = counts.sections[part.name]
+    yield from _call_looks(counts, Where.of_part(part), section.reached, ())
+
+
+def _likely_calls(counts: DeviceCounts, parts: list[Part]) -> Iterator[Look]:
+    """Yield the looks at the first place that many of its visitors click. It is likely a call to action."""
+    spots = sorted((spot for spot, _ in counts.spots if _is_call(counts, spot)), key=lambda spot: spot.place.top)
+    if not spots or spots[0].place.from_px < counts.size.fold:
+        return
+    place = spots[0].place
+    part = part_at(parts, (place.from_px + place.to_px) / 2)
+    first = rate(counts.first_view + counts.fixed, counts.pageviews).below(FIRST_CLICKS)
+    where = Where.of_place(place, part.name if part else None)
+    yield from _call_looks(counts, where, _viewers(counts, spots[0]), (first,))
+
+
+def _is_call(counts: DeviceCounts, spot: Spot) -> bool:
+    if spot.place.kind != "click" or spot.place.fixed:
+        return False
+    clicks = rate(spot.of("click"), _viewers(counts, spot)).above(CALL_CLICKS)
+    return clicks.value > CALL_ERRORS * clicks.error
+
+
+def _viewers(counts: DeviceCounts, spot: Spot) -> Floats:
+    return counts.reach((spot.place.from_px + spot.place.to_px) / 2)
+
+
+def _call_looks(counts: DeviceCounts, where: Where, reached: Floats, others: tuple[Rate, ...]) -> Iterator[Look]:
+    seen, lost = rate(reached, counts.pageviews), rate(counts.pageviews - reached, counts.pageviews)
+    missed = counts.pageviews.sum() - reached.sum()
+    evidence = {"visits": counts.pageviews.sum(), "saw": reached.sum(), "missed": missed}
+    evidence["first_view_clicks"] = counts.first_view.sum()
+    found = (*others, lost.above(LOST))
+    yield Look("first_view_without_call", counts.device, where, lost, found, missed, evidence)
+    found = (*others, seen.below(MOST_VISITORS))
+    yield Look("call_too_low", counts.device, where, seen, found, missed, evidence)
