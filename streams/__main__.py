@@ -23,6 +23,7 @@ COMMANDS = {
     "warm": "streams.cli.warm:warm",
     "providers": "streams.cli.providers:app",
     "sql": "streams.cli.sql:sql",
+    "findings": "streams.cli.findings:findings",
     "erase": "streams.cli.erase:erase",
     "restore": "streams.cli.tier:restore",
     "rebuild": "streams.cli.rebuild:rebuild",

@@ -49,7 +49,7 @@ ENGLISH: dict[Kind, tuple[str, str]] = {
         "Put a button there.",
     ),
     "sought_too_low": (
-        "Visitors who come to {place} read it for long ({seconds} s, elsewhere {usual} s). Only {saw} come, on {device}.",
+        "Visitors at {place} read it for long ({seconds} s, elsewhere {usual} s). Only {saw} come so far, on {device}.",
         "Move this section up.",
     ),
     "attention_without_link": (
@@ -163,7 +163,9 @@ def place(where: Where, language: Language) -> str:
     whole_width = (where.from_percent, where.to_percent) == (0, 100)
     if where.section is None:
         return words["page" if whole_width else "bare"].format(px=middle)
-    english, japanese = SECTIONS.get(where.section, (f"“{where.section}”", where.section))
+    # a browser sends the name: a terminal must not get its control characters
+    given = "".join(letter for letter in where.section if letter.isprintable())
+    english, japanese = SECTIONS.get(where.section, (f"“{given}”", given))
     name = english if language == "en" else japanese
     return words["section" if whole_width else "spot"].format(name=name, px=middle)
 

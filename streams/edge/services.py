@@ -22,6 +22,7 @@ from streams.edge.site.snippet import Snippet
 from streams.edge.studio.listing import Listing
 from streams.pictures.cards import Cards
 from streams.pictures.drawing import DrawingProcess
+from streams.pictures.findings import Findings
 from streams.pictures.maps import Heatmaps
 from streams.pictures.screenshots import Shots
 from streams.runtime.settings import Settings
@@ -44,6 +45,7 @@ class Services:
     sender: Sender
     clickhouse: ClickHouse
     heatmaps: Heatmaps
+    findings: Findings
     results: ResultStore
     sessions: Sessions
     logins: Logins
@@ -95,13 +97,15 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
     schemas, own_schemas = _schemas(settings)
     drawing, browsing = DrawingProcess(), DrawingProcess()  # screenshots take seconds: pictures have their own process
     shots = Shots(objects, line, browsing, settings.chromium)
+    answers = ResponseCache(line, "lp:heatmap:")
     return Services(
         settings,
         tenants,
         Admission(settings, tenants),
         sender,
         clickhouse,
-        Heatmaps(clickhouse, ResponseCache(line, "lp:heatmap:"), shots, drawing, settings.timezone),
+        Heatmaps(clickhouse, answers, shots, drawing, settings.timezone),
+        Findings(clickhouse, answers, objects, drawing),
         results,
         Sessions(line, secret_of(settings.studio_secret.get_secret_value(), tenants.digests)),
         Logins(settings.edge_wrong_logins),

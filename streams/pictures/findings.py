@@ -6,7 +6,6 @@ import logging
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -18,7 +17,7 @@ from infra.redis.response_cache import Kept, ResponseCache
 from infra.s3.objects import Objects
 from processors.findings.counts import STRETCHES, Layout, Place, Size, Tables, asked, counts_of, places_of, with_places
 from processors.findings.layout import layout_of
-from processors.findings.report import report_of
+from processors.findings.report import Report, report_of
 from processors.pictures.words import Language
 from schemas.errors import LpstreamError
 from streams.pictures.drawing import DrawingProcess
@@ -43,12 +42,19 @@ class FindingsQuery:
     language: Language = "en"
 
 
+class PageReport(Report, frozen=True, kw_only=True):
+    """The report on a page, with its range of time and device (null: all)."""
+
+    lp_id: str
+    device: str | None
+    start: str = msgspec.field(name="from")
+    end: str = msgspec.field(name="to")
+
+
 class Findings:
     """The findings of the pages of one ClickHouse."""
 
-    def __init__(
-        self, clickhouse: ClickHouse, cache: ResponseCache, objects: Objects, process: DrawingProcess
-    ) -> None:
+    def __init__(self, clickhouse: ClickHouse, cache: ResponseCache, objects: Objects, process: DrawingProcess) -> None:
         self._clickhouse = clickhouse
         self._cache = cache
         self._objects = objects
@@ -130,11 +136,7 @@ def report(
     counts = counts_of(tables)
     if rows is not None:
         counts = with_places(counts, places, rows)
-    answer: dict[str, Any] = {
-        "lp_id": query.lp_id,
-        "device": query.device,
-        "from": times[0].isoformat(),
-        "to": times[1].isoformat(),
-        **msgspec.to_builtins(report_of(counts, layout, query.language)),
-    }
+    found = report_of(counts, layout, query.language)
+    start, end = (time.isoformat() for time in times)
+    answer = PageReport(*msgspec.structs.astuple(found), lp_id=query.lp_id, device=query.device, start=start, end=end)
     return msgspec.json.encode(answer)

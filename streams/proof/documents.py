@@ -17,6 +17,7 @@ from schemas.generation import GenerationRequest, Progress, Result, Step, StepRe
 from schemas.heatmap import Beacon
 from streams.edge.http.connections import Listener
 from streams.edge.routes import PRIVATE, PUBLIC, Content, Route
+from streams.pictures.findings import PageReport
 
 FOLDER = Path(__file__).parents[2] / "docs"
 VERSION = "0.1.0"
@@ -150,6 +151,8 @@ def openapi(listener: Listener) -> Document:
         "components": {"schemas": schemas() | _shapes()},
     }
     if listener == "private":
+        _, report = msgspec.json.schema_components([PageReport], ref_template="#/components/schemas/{name}")
+        document["components"]["schemas"] |= report
         document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     return document
 

@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from streams.proof.visitors import DEVICE_WEIGHTS, DEVICES, HotSpot, Page, Visit
+from streams.proof.visitors import DEVICE_WEIGHTS, DEVICES, Page, Visit
 
 NAMES = ("hero", "problems", "solution", "benefits", "testimonials", "price", "flow", "faq", "information", "closing")
 SCREENS = {
@@ -96,15 +96,19 @@ def planted(seed: int) -> list[Planted]:
     middle = [rng.choice(_middle(one)) for one in base]
     low = replace(base[7], targets=tuple(one for one in base[7].targets if one.section == "closing"))
     long = tuple((name, height * 3) for name, height in base[8].sections)
+    away = replace(base[2], leave=base[2].leave | {middle[2]: 0.4})
+    picture = Target(middle[4], 0.4, 0.1, dead=1.0, rage=0.0, rests=0.6, across=0.3)
+    slow = Target(middle[6], 0.5, 0.2, dead=0.02, rage=0.4)
+    calls = ("first_view_without_call", "call_too_low")
     return [
         Planted("dead hero button", _changed(base[0], "hero", dead=1.0), ("dead_clicks",), "hero"),
-        Planted("call below the fold", _first_call_later(base[1]), ("first_view_without_call", "call_too_low")),
-        Planted("section that drives away", replace(base[2], leave=base[2].leave | {middle[2]: 0.4}), ("section_left",), middle[2]),
+        Planted("call below the fold", _first_call_later(base[1]), calls),
+        Planted("section that drives away", away, ("section_left",), middle[2]),
         Planted("long read, no click", _read_not_clicked(base[3], middle[3]), ("read_not_clicked",), middle[3]),
-        Planted("picture like a link", _with(base[4], Target(middle[4], 0.4, 0.1, 1.0, 0.0, 0.6, 0.3)), ("dead_clicks", "attention_without_link"), middle[4]),
+        Planted("picture like a link", _with(base[4], picture), ("dead_clicks", "attention_without_link"), middle[4]),
         Planted("broken on phones only", _not_on_phones(base[5]), ("device_gap",), "hero", "mobile"),
-        Planted("slow control", _with(base[6], Target(middle[6], 0.5, 0.2, 0.02, 0.4)), ("rage_clicks",), middle[6]),
-        Planted("no call in the first view", low, ("call_too_low", "first_view_without_call")),
+        Planted("slow control", _with(base[6], slow), ("rage_clicks",), middle[6]),
+        Planted("no call in the first view", low, calls),
         Planted("very long page", replace(base[8], sections=long), ("page_too_long",)),
         Planted("hidden price", _hidden_price(base[9]), ("sought_too_low",), "price"),
     ]

@@ -78,9 +78,7 @@ def _bucketed(table: pa.Table, first: int, step: int) -> pa.Table:
 
 
 def _with_conversions(windows: pa.Table) -> pa.Table:
-    pairs = zip(
-        windows["countersMap.name"].to_pylist(), windows["countersMap.value"].to_pylist(), strict=True
-    )
+    pairs = zip(windows["countersMap.name"].to_pylist(), windows["countersMap.value"].to_pylist(), strict=True)
     counts = [dict(zip(names, values, strict=True)).get("conversions", 0) for names, values in pairs]
     return windows.append_column("conversions", pa.array(counts, pa.int64()))
 
