@@ -35,7 +35,7 @@ def parts_of(counts: DeviceCounts, layout: Layout) -> list[Part]:
         tops.insert(0, bottom)
     if tops and tops[0] < counts.size.fold:
         tops[0] = 0
-    bottoms = [*tops[1:], counts.size.height]
+    bottoms = [*tops, counts.size.height][1:]
     return [Part(*one) for one in zip(names, tops, bottoms, strict=True) if one[2] > one[1]]
 
 

@@ -31,7 +31,7 @@ WEIGHTS: dict[Kind, float] = {
 MOST_FINDINGS, MOST_UNSURE = 20, 3
 LEAST_DEVICE = 30  # pageviews; devices with fewer are left out
 # a fault that concerns this share of the visits should be found; the floor is that of dead clicks
-TYPICAL, FLOOR = 0.1, 0.01
+TYPICAL, FLOOR = 0.05, 0.01
 
 
 class Suggestion(msgspec.Struct, frozen=True):
@@ -73,7 +73,7 @@ class Unsure(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """The findings, the heaviest first. `more_visits` is 0 if a fault of one visit in ten would be seen."""
+    """The findings, the heaviest first. `more_visits` is 0 if a fault of one visit in twenty would be seen."""
 
     visits: int
     more_visits: int
@@ -154,7 +154,7 @@ def _rounded(number: float) -> Any:
 
 
 def _more(counts: list[DeviceCounts], visits: int, z: float) -> int:
-    """Return how many more visits a fault of one visit in ten needs on the most used device."""
+    """Return how many more visits a fault of one visit in twenty needs on the most used device."""
     share = max((device.size.pageviews for device in counts), default=0) / visits if visits else 1.0
     needed = (z / (TYPICAL - FLOOR)) ** 2 * TYPICAL * (1 - TYPICAL) / share
     return max(0, math.ceil(needed) - visits)
