@@ -18,6 +18,13 @@ SPAN = (
     "SELECT toUInt32(min(window_start)) AS first, toUInt32(max(window_start)) AS last, sum(pageviews) AS pageviews"
     f" FROM lpstream.lp_windows WHERE {PAGE}"
 )
+SIZES = (
+    "SELECT toString(device) AS device, sum(s.pageviews) AS pageviews,"
+    " quantileExactWeighted(0.5)(page_h, s.pageviews) AS height,"
+    " quantileExactWeighted(0.5)(viewport_h, s.pageviews) AS fold,"
+    " quantileExactWeighted(0.1)(page_h, s.pageviews) AS least_height"
+    f" FROM lpstream.page_sizes AS s WHERE {PAGE} GROUP BY device HAVING pageviews > 0 ORDER BY pageviews DESC, device"
+)
 TOTALS = (
     f"SELECT toString(device) AS device, {BUCKET}, sum(pageviews) AS pageviews, sum(conversions) AS conversions"
     f" FROM lpstream.tiered_windows WHERE {PAGE} GROUP BY device, bucket LIMIT {MOST_ROWS}"
@@ -90,6 +97,11 @@ async def span(clickhouse: ClickHouse, lp_id: str, start: datetime, end: datetim
     return Span(lp_id, start, end, first, step, stretches)
 
 
+async def sizes(clickhouse: ClickHouse, of: Span) -> list[dict[str, Any]]:
+    """Return rows with device, pageviews, height, fold and least_height (px), most pageviews first."""
+    return await clickhouse.rows(SIZES, _page(of))
+
+
 async def totals(clickhouse: ClickHouse, of: Span) -> pa.Table:
     """Return the columns device, bucket, pageviews and conversions."""
     return await clickhouse.query(TOTALS, of.parameters())
@@ -107,8 +119,11 @@ async def bands(clickhouse: ClickHouse, of: Span) -> pa.Table:
 
 async def cells(clickhouse: ClickHouse, of: Span) -> pa.Table:
     """Return the columns device, kind, fixed, x, y and hits of the heaviest cells of each device and kind."""
-    values = of.parameters()
-    return await clickhouse.query(CELLS, {name: values[name] for name in ("lp_id", "start", "end")})
+    return await clickhouse.query(CELLS, _page(of))
+
+
+def _page(of: Span) -> dict[str, Any]:
+    return {"lp_id": of.lp_id, "start": of.start, "end": of.end}
 
 
 async def places(clickhouse: ClickHouse, of: Span, device: str, rectangles: Sequence[Rectangle]) -> pa.Table:

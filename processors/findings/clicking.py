@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from processors.findings.counts import DeviceCounts, Spot
+from processors.findings.counts import LEAST_EVENTS, DeviceCounts, Spot
 from processors.findings.estimates import Floats, rate
 from processors.findings.looks import Kind, Look, Where
 from processors.findings.parts import Part, part_at
@@ -10,8 +10,8 @@ from processors.findings.parts import Part, part_at
 # of the visitors who saw the place, and of the clicks there
 DEAD_VISITORS, DEAD_CLICKS = 0.01, 0.25
 RAGE_VISITORS, RAGE_CLICKS = 0.005, 0.15
-REST_TIMES, REST_VISITORS, FEW_CLICKS = 3.0, 0.02, 0.02
-GAP_TIMES, GAP = 3.0, 0.01
+REST_TIMES, REST_VISITORS, FEW_CLICKS = 2.5, 0.02, 0.05
+GAP_TIMES, GAP = 2.5, 0.005
 
 
 def spot_looks(counts: DeviceCounts, parts: list[Part]) -> Iterator[Look]:
@@ -60,9 +60,11 @@ def gap_looks(phone: DeviceCounts, desktop: DeviceCounts, parts: dict[str, list[
     for weak, strong in ((phone, desktop), (desktop, phone)):
         whole = Where(None, 0, weak.size.height)
         goals = (weak.conversions, weak.pageviews, strong.conversions, strong.pageviews)
-        yield _gap(weak, whole, *goals, "goals")
+        if strong.conversions.sum() >= LEAST_EVENTS:
+            yield _gap(weak, whole, *goals, "goals")
         for part in parts[weak.device]:
-            if (other := strong.sections.get(part.name)) is not None:
+            other = strong.sections.get(part.name)
+            if other is not None and other.clicks.sum() >= LEAST_EVENTS:
                 own = weak.sections[part.name]
                 # a bar that stays on screen may take the clicks of the section's button
                 clicks = own.clicks + weak.fixed

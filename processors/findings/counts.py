@@ -14,14 +14,14 @@ Flags = npt.NDArray[np.bool_]
 STRETCHES = 64
 WINDOW_S = 5
 ROWS = 4_096
-# A place is a sixth of the width by 100 px: about the size of a button.
-HALF_COLUMNS, HALF_ROWS = 10, 3
+# A place is a sixth of the width by 176 px: a button, at the heights where screens of several widths have it.
+HALF_COLUMNS, HALF_ROWS = 10, 5
 AROUND_ROWS = 40
 # Places with fewer events cannot become a finding, so they are not looked at (Tarone 1990).
 LEAST_EVENTS = 10
 MOST_PLACES = 12
 SPOT_KINDS = ("click", "dead_click", "rage_click", "move")
-MOVES = 3  # the kinds before this one are clicks
+USED = [0, 2]  # clicks on things that do something
 # fixed targets in a corner are chat windows and links to the top, not calls to action
 CORNER_X, CORNER_Y = 0.25, 0.75
 
@@ -43,12 +43,13 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A device's median height of page and fold, px, and its pageviews."""
+    """A device's pageviews, the median height of its pages and screens, and the height of nearly all its pages, px."""
 
     device: str
     pageviews: int
     height: int
     fold: int
+    least_height: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,8 @@ class DeviceCounts:
     """The counts of one device. Arrays end with the axis of stretches; `bands` are of 100 px.
 
     `row_clicks` are clicks by row of 16 px over all stretches. `spots` are the places with the most events, each with
-    its surroundings. `first_view` are clicks in the page's first screen, `fixed` those on targets that do not scroll.
+    its surroundings. `first_view` are effective clicks in the page's first screen, `fixed` those on targets that stay
+    on screen.
     """
 
     size: Size
@@ -272,9 +274,7 @@ def with_places(counts: list[DeviceCounts], places: list[Place], rows: pa.Table)
             if places[at].kind != "first"
         )
         first, fixed = (
-            hits[[at for at in own if places[at].kind == "first" and places[at].fixed == layer], :MOVES].sum(
-                axis=(0, 1)
-            )
+            hits[[at for at in own if places[at].kind == "first" and places[at].fixed == layer]][:, USED].sum((0, 1))
             for layer in (False, True)
         )
         filled.append(replace(device, spots=pairs, first_view=first, fixed=fixed))

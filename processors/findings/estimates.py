@@ -60,8 +60,8 @@ def rate(counts: Floats, of: Floats) -> Rate:
     """Return sum(counts) / sum(of) over stretches of time."""
     total = max(1.0, float(of.sum()))
     value = float(counts.sum()) / total
-    # with one event more, so that a count of 0 has an interval too
-    near = (float(counts.sum()) + 1) / total
+    # with an event more on each side, so that 0 and 100 % have an interval too
+    near = (float(counts.sum()) + 1) / (total + 2)
     return Rate(value, (counts - value * of) / total, near * (1 - near if near < 1 else 1) / total)
 
 

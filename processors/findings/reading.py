@@ -7,16 +7,17 @@ import numpy as np
 from processors.findings.counts import DeviceCounts, Layout, SectionCounts, Spot
 from processors.findings.estimates import Floats, Rate, mean, rate
 from processors.findings.looks import Look, Where
-from processors.findings.parts import Part, part_at
+from processors.findings.parts import Part
 from processors.pictures.heat import BAND_H
 
 # The thresholds leave room for what sound pages do: visitors leave everywhere, and some texts take longer.
 LEFT_TIMES, LEFT_SHARE = 1.8, 0.03
-LONG_TIMES, LONG_MS = 1.8, 3_000
-FEW_CLICKS = 0.02
+LONG_TIMES, LONG_MS = 1.5, 3_000
+FEW_CLICKS = 0.05
 MOST_VISITORS = 0.5
 LEAST_PART_PX, NEIGHBOURS = 100, 2
-CALL_CLICKS, FIRST_CLICKS, LOST = 0.02, 0.03, 0.05
+LEAST_VISITORS = 30  # a section that fewer reached cannot become a finding
+CALL_CLICKS, FIRST_CLICKS, LOST = 0.04, 0.03, 0.05
 CALL_ERRORS = 3.0
 SCREENS, HALF_SEEN = 5, 0.2
 MS = 1_000
@@ -27,7 +28,8 @@ def section_looks(counts: DeviceCounts, parts: list[Part]) -> Iterator[Look]:
     yield from _leaving(counts, parts)
     lines = [_line(counts, part) for part in parts]
     for at, part in enumerate(parts):
-        if at and len(parts) > NEIGHBOURS and part.bottom - part.top >= LEAST_PART_PX:
+        seen = counts.sections[part.name].reached.sum() >= LEAST_VISITORS
+        if at and seen and len(parts) > NEIGHBOURS and part.bottom - part.top >= LEAST_PART_PX:
             yield from _reading(counts, parts, lines, at)
 
 
@@ -38,12 +40,14 @@ def _leaving(counts: DeviceCounts, parts: list[Part]) -> Iterator[Look]:
     can go on, and the first view is left for other reasons.
     """
     half = counts.size.fold / 2
-    inner = [part for part in parts if part.bottom + half < counts.size.height and part.bottom - part.top >= BAND_H]
+    inner = [
+        part for part in parts if part.bottom + half < counts.size.least_height and part.bottom - part.top >= BAND_H
+    ]
     spans = [_span(counts, part, half) for part in inner]
     for at, part in enumerate(inner):
         near = [spans[other] for other in range(max(0, at - 2), min(len(inner), at + 3)) if other != at]
         seen, left, length = spans[at]
-        if at == 0 or len(near) < NEIGHBOURS or not seen.sum():
+        if at == 0 or len(near) < NEIGHBOURS or seen.sum() < LEAST_VISITORS:
             continue
         around = rate(sum(one[1] for one in near), sum(one[2] for one in near))  # type: ignore[arg-type]
         usual = float(length.sum() / seen.sum())
@@ -118,22 +122,23 @@ def _known_calls(counts: DeviceCounts, parts: list[Part], layout: Layout) -> Ite
 
 
 def _likely_calls(counts: DeviceCounts, parts: list[Part]) -> Iterator[Look]:
-    """Yield the looks at the first place that many of its visitors click. It is likely a call to action."""
-    spots = sorted((spot for spot, _ in counts.spots if _is_call(counts, spot)), key=lambda spot: spot.place.top)
-    if not spots or spots[0].place.from_px < counts.size.fold:
-        return
-    place = spots[0].place
-    part = part_at(parts, (place.from_px + place.to_px) / 2)
-    first = rate(counts.first_view + counts.fixed, counts.pageviews).below(FIRST_CLICKS)
-    where = Where.of_place(place, part.name if part else None)
-    yield from _call_looks(counts, where, _viewers(counts, spots[0]), (first,))
+    """Yield the looks at the first section, or place, that many of its visitors click. It likely has a call."""
+    places = [
+        (Where.of_part(part), counts.sections[part.name].clicks, counts.sections[part.name].reached) for part in parts
+    ]
+    if not parts:
+        spots = [spot for spot, _ in counts.spots if spot.place.kind == "click" and not spot.place.fixed]
+        places = [(Where.of_place(spot.place, None), spot.of("click"), _viewers(counts, spot)) for spot in spots]
+        places.sort(key=lambda place: place[0].from_px)
+    called = (place for place in places if place[0].from_px >= counts.size.fold and _is_call(*place[1:]))
+    if (first := next(called, None)) is not None:
+        few = rate(counts.first_view + counts.fixed, counts.pageviews).below(FIRST_CLICKS)
+        yield from _call_looks(counts, first[0], first[2], (few,))
 
 
-def _is_call(counts: DeviceCounts, spot: Spot) -> bool:
-    if spot.place.kind != "click" or spot.place.fixed:
-        return False
-    clicks = rate(spot.of("click"), _viewers(counts, spot)).above(CALL_CLICKS)
-    return clicks.value > CALL_ERRORS * clicks.error
+def _is_call(clicks: Floats, reached: Floats) -> bool:
+    often = rate(clicks, reached).above(CALL_CLICKS)
+    return reached.sum() >= LEAST_VISITORS and often.value > CALL_ERRORS * often.error
 
 
 def _viewers(counts: DeviceCounts, spot: Spot) -> Floats:

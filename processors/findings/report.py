@@ -29,7 +29,7 @@ WEIGHTS: dict[Kind, float] = {
     "page_too_long": 0.1,
 }
 MOST_FINDINGS, MOST_UNSURE = 20, 3
-LEAST_DEVICE = 30  # pageviews; devices with fewer are left out
+LEAST_DEVICE = 50  # pageviews; devices with fewer are left out
 # a fault that concerns this share of the visits should be found; the floor is that of dead clicks
 TYPICAL, FLOOR = 0.05, 0.01
 
@@ -112,13 +112,20 @@ def looks_of(counts: list[DeviceCounts], layout: Layout) -> list[Look]:
 
 
 def _distinct(looks: list[Look]) -> list[Look]:
-    """Return the looks in order, without those whose place has a heavier finding of clicks or rests."""
+    """Return the looks in order, without those that a heavier one explains.
+
+    Clicks and rests on one place have one cause, and a button of the first view that does nothing is not used.
+    """
     ordered = sorted(looks, key=lambda look: -WEIGHTS[look.kind] * look.visitors)
     spots = ("dead_clicks", "rage_clicks", "attention_without_link")
     distinct: list[Look] = []
     for look in ordered:
-        rivals = (one for one in distinct if one.kind in spots and one.device == look.device)
-        if look.kind not in spots or not any(one.where.overlaps(look.where) for one in rivals):
+        rivals = [one for one in distinct if one.kind in spots and one.device == look.device]
+        calls = look.kind in ("first_view_without_call", "call_too_low")
+        if not (
+            (look.kind in spots and any(one.where.overlaps(look.where) for one in rivals))
+            or (calls and any(one.where.from_px < look.where.from_px for one in rivals))
+        ):
             distinct.append(look)
     return distinct
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pyarrow as pa
 
-from infra.clickhouse import finding_queries, map_queries
+from infra.clickhouse import finding_queries
 from infra.clickhouse.client import ClickHouse
 from infra.clickhouse.finding_queries import Rectangle, Span
 from infra.redis.response_cache import Kept, ResponseCache
@@ -80,12 +80,8 @@ class Findings:
 
     async def _tables(self, query: FindingsQuery, span: Span) -> Tables:
         client = self._clickhouse
-        seen = await map_queries.devices(client, span.lp_id, span.start, span.end)
-        sizes = (
-            Size(views.device, views.pageviews, views.h, views.fold)
-            for views in seen
-            if query.device in (None, views.device)
-        )
+        rows = await finding_queries.sizes(client, span)
+        sizes = (Size(**row) for row in rows if query.device in (None, row["device"]))
         names = (finding_queries.totals, finding_queries.sections, finding_queries.bands, finding_queries.cells)
         totals, sections, bands, cells = await asyncio.gather(*(ask(client, span) for ask in names))
         return Tables(tuple(sizes), totals, sections, bands, cells)

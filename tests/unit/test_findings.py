@@ -40,7 +40,7 @@ def device(visits: int = 3_200, spots: tuple[Spot, ...] = (), name: str = "mobil
 
     none = Place(name, "around", False, 0, 1, 0, 1)
     counts = DeviceCounts(
-        Size(name, visits, HEIGHT, FOLD),
+        Size(name, visits, HEIGHT, FOLD, HEIGHT),
         spread(visits),
         spread(visits * 0.05),
         {section_name: section(top) for section_name, top in TOPS.items()},
@@ -86,7 +86,7 @@ def test_few_dead_clicks_among_many_good_ones_are_no_finding() -> None:
 
 
 def test_a_small_sample_says_how_many_visits_it_needs() -> None:
-    report = report_of([device(visits=64, spots=(spot(dead=0.2),))], Layout(), "en")
+    report = report_of([device(visits=64, spots=(spot(dead=0.1),))], Layout(), "en")
     assert report.findings == [] and report.more_visits > 50
     assert "after 64 visits" in report.text and str(report.more_visits) in report.text
     assert report.unsure[0].kind == "dead_clicks" and report.unsure[0].more_visits > 0
@@ -106,7 +106,8 @@ def test_visitors_who_leave_a_section_are_found() -> None:
         name: replace(one, reached=one.reached * (0.5 if TOPS[name] >= 2_000 else 1))
         for name, one in counts.sections.items()
     }
-    report = report_of([replace(counts, reached=reached, sections=sections)], Layout(), "en")
+    changed = replace(counts, reached=reached, exposure=reached * 4_000, sections=sections)
+    report = report_of([changed], Layout(), "en")
     assert [(finding.kind, finding.where.section) for finding in report.findings] == [("section_left", "solution")]
 
 

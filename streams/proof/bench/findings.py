@@ -27,10 +27,12 @@ from processors.findings.counts import (
 from processors.findings.report import Finding, Report, report_of
 from processors.heatmap.decode import decode
 from processors.heatmap.fold import Fold
+from streams.proof.bench.frame import Row, Say, row
 from streams.proof.planted import Planted, habit_visits, planted, sound_pages
 
 START_MS, SPAN_MS = 1_795_392_000_000, 7 * 86_400_000
 BEACONS = 4_096
+SAMPLES = (500, 5_000)
 KEYS = ["device", "bucket"]
 
 
@@ -89,21 +91,16 @@ def _summed(table: pa.Table, keys: list[str], values: list[str]) -> pa.Table:
 
 
 def _sizes(views: pa.Table) -> Iterator[Size]:
-    """Yield sizes as the query of devices has them: medians at the most frequent width."""
     device = np.array(views["device"].cast(pa.string()).to_pylist())
-    width, height, fold, seen = (
-        views[name].to_numpy().astype(np.int64) for name in ("page_w", "page_h", "viewport_h", "pageviews")
-    )
+    height, fold, seen = (views[name].to_numpy().astype(np.int64) for name in ("page_h", "viewport_h", "pageviews"))
     for name in dict.fromkeys(device.tolist()):
         own = device == name
-        widths = np.unique(width[own])
-        most = max(widths, key=lambda each: (seen[own & (width == each)].sum(), each))
-        there = own & (width == most)
-        yield Size(name, int(seen[own].sum()), _median(height[there], seen[there]), _median(fold[there], seen[there]))
+        quantiles = ((height, 0.5), (fold, 0.5), (height, 0.1))
+        yield Size(name, int(seen[own].sum()), *(_quantile(values[own], seen[own], at) for values, at in quantiles))
 
 
-def _median(values: Any, weights: Any) -> int:
-    return int(np.sort(np.repeat(values, weights))[(int(weights.sum()) - 1) // 2])
+def _quantile(values: Any, weights: Any, level: float) -> int:
+    return int(np.sort(np.repeat(values, weights))[int((weights.sum() - 1) * level)])
 
 
 def _hits(cells: pa.Table, places: Sequence[Place]) -> pa.Table:
@@ -151,3 +148,40 @@ def verdicts(visits: int, seeds: Sequence[int]) -> Iterator[Verdict]:
     for seed in seeds:
         for at, page in enumerate((*planted(seed), *sound_pages(seed))):
             yield judged(page, visits, seed * 1_000 + at)
+
+
+def findings(rounds: int, say: Say) -> list[Row]:
+    """Measure how many planted faults are named, and how many sound pages are silent, at two sizes of sample."""
+    rows = []
+    for visits in SAMPLES:
+        every = []
+        for verdict in verdicts(visits, range(1, rounds + 1)):
+            every.append(verdict)
+            say(f"{visits:,} visits, {shown(verdict)}")
+        rows += _rows(visits, every)
+    return rows
+
+
+def _rows(visits: int, every: list[Verdict]) -> list[Row]:
+    faulty = [verdict for verdict in every if verdict.page.kinds]
+    quiet = [verdict for verdict in every if not verdict.page.kinds]
+    found = sum(bool(verdict.right) for verdict in faulty)
+    silent = sum(not verdict.other for verdict in quiet)
+    names = dict.fromkeys(verdict.page.name for verdict in faulty)
+    detail = {
+        "found": {name: sum(bool(one.right) for one in faulty if one.page.name == name) for name in names},
+        "others_on_faulty_pages": sum(len(verdict.other) for verdict in faulty),
+        "findings_on_sound_pages": sum(len(verdict.other) for verdict in quiet),
+    }
+    return [
+        row(f"findings_found_{visits}", "pages with a planted fault", found, "pages", len(faulty), detail),
+        row(f"findings_silent_{visits}", "sound pages", silent, "pages", len(quiet), {}),
+    ]
+
+
+def shown(verdict: Verdict) -> str:
+    """Return a line about a page and its findings."""
+    name = verdict.page.name + (f" ({verdict.page.section})" if verdict.page.section else "")
+    outcome = ("found" if verdict.right else "missed") if verdict.page.kinds else "sound"
+    others = [f"{finding.kind} {finding.device} {finding.where.section}" for finding in verdict.other]
+    return f"{name}: {outcome}" + (f"; also {', '.join(others)}" if others else "")
