@@ -50,7 +50,8 @@ PLACES = (
     f"SELECT {BUCKET}, toString(kind) AS kind, arrayJoin(arrayFilter(at -> fixed = {{fixed:Array(UInt8)}}[at + 1]"
     " AND x >= {left:Array(UInt8)}[at + 1] AND x <= {right:Array(UInt8)}[at + 1]"
     " AND y >= {top:Array(UInt16)}[at + 1] AND y <= {bottom:Array(UInt16)}[at + 1], range({places:UInt32}))) AS place,"
-    f" sum(hits) AS hits FROM lpstream.tiered_cells WHERE {PAGE} AND device = {{device:String}}"
+    " sum(hits) AS hits, uniqExact(window_start) AS moments"
+    f" FROM lpstream.tiered_cells WHERE {PAGE} AND device = {{device:String}}"
     f" GROUP BY bucket, kind, place LIMIT {MOST_ROWS}"
 )
 
@@ -127,7 +128,7 @@ def _page(of: Span) -> dict[str, Any]:
 
 
 async def places(clickhouse: ClickHouse, of: Span, device: str, rectangles: Sequence[Rectangle]) -> pa.Table:
-    """Return the columns bucket, kind, place (an index of `rectangles`) and hits."""
+    """Return the columns bucket, kind, place (an index of `rectangles`), hits and moments (windows with hits)."""
     names = ("fixed", "left", "right", "top", "bottom")
     arrays = {name: [getattr(each, name) for each in rectangles] for name in names}
     values = {**of.parameters(), **arrays, "places": len(rectangles), "device": device}

@@ -33,7 +33,8 @@ def _useless(
     counts: DeviceCounts, where: Where, spot: Spot, viewers: Floats, kind: Kind, of_viewers: float, of_clicks: float
 ) -> Look:
     events, clicks = spot.of(spot.place.kind), spot.of("click", "dead_click", "rage_click")
-    shown = rate(events, viewers)
+    moments = spot.moments_of(spot.place.kind)
+    shown = rate(moments, viewers)
     evidence = {
         "saw": viewers.sum(),
         "clicks": clicks.sum(),
@@ -41,7 +42,7 @@ def _useless(
         "rage_clicks": spot.of("rage_click").sum(),
     }
     found = (shown.above(of_viewers), rate(events, clicks).above(of_clicks))
-    return Look(kind, counts.device, where, shown, found, min(events.sum(), viewers.sum()), evidence, "per_visit")
+    return Look(kind, counts.device, where, shown, found, min(moments.sum(), viewers.sum()), evidence, "per_visit")
 
 
 def _rests(counts: DeviceCounts, where: Where, spot: Spot, around: Spot, viewers: Floats) -> Look:

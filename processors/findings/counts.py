@@ -14,12 +14,13 @@ Flags = npt.NDArray[np.bool_]
 STRETCHES = 64
 WINDOW_S = 5
 ROWS = 4_096
-# A place is a sixth of the width by 176 px: a button, at the heights where screens of several widths have it.
-HALF_COLUMNS, HALF_ROWS = 10, 5
+# A place is a sixth of the width by 176 px or more: a button, at the heights where screens of several widths have it.
+# Narrow screens need more lines, so the heights differ by a part of the depth.
+HALF_COLUMNS, HALF_ROWS, OF_DEPTH = 10, 5, 0.04
 AROUND_ROWS = 40
 # Places with fewer events cannot become a finding, so they are not looked at (Tarone 1990).
 LEAST_EVENTS = 10
-MOST_PLACES = 12
+MOST_PLACES, MOST_TRIES = 12, 100
 SPOT_KINDS = ("click", "dead_click", "rage_click", "move")
 USED = [0, 2]  # clicks on things that do something
 # fixed targets in a corner are chat windows and links to the top, not calls to action
@@ -86,15 +87,24 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A place and its events in each stretch: kinds x stretches, in the order of SPOT_KINDS."""
+    """A place and its events in each stretch: kinds x stretches, in the order of SPOT_KINDS.
+
+    `moments` count the windows of 5 s with an event instead: a burst of clicks is one moment.
+    """
 
     place: Place
     hits: Floats
+    moments: Floats
 
     def of(self, *kinds: str) -> Floats:
         """Return the events of these kinds in each stretch."""
         events: Floats = self.hits[[SPOT_KINDS.index(kind) for kind in kinds]].sum(axis=0)
         return events
+
+    def moments_of(self, kind: str) -> Floats:
+        """Return the moments of a kind in each stretch."""
+        line: Floats = self.moments[SPOT_KINDS.index(kind)]
+        return line
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,51 +235,61 @@ def _first_view(size: Size) -> Iterable[Place]:
 
 
 def _busiest(cells: pa.Table, device: str, kind: str) -> list[Place]:
+    """Return the places with at least LEAST_EVENTS events, from the busiest cell on."""
     x, y, fixed, left = (_ints(cells, name) for name in ("x", "y", "fixed", "hits"))
     places: list[Place] = []
-    while len(places) < MOST_PLACES and left.any():
-        middle = int(left.argmax())
-        near = _near(x, y, fixed, int(x[middle]), int(y[middle]), int(fixed[middle]))
-        # from the busiest cell to the middle of the events around it
-        weight = np.where(near, left, 0)
-        centre = (round(float((along * weight).sum() / weight.sum())) for along in (x, y))
-        near = _near(x, y, fixed, *centre, int(fixed[middle]))
-        if left[near].sum() < LEAST_EVENTS:
+    for _ in range(MOST_TRIES):
+        if len(places) == MOST_PLACES or left.sum() < LEAST_EVENTS:
             break
-        across, down = (round(float((along[near] * left[near]).sum() / left[near].sum())) for along in (x, y))
-        places.append(
-            Place(
-                device,
-                kind,
-                bool(fixed[middle]),
-                max(0, across - HALF_COLUMNS),
-                min(CELL_COLUMNS - 1, across + HALF_COLUMNS),
-                max(0, down - HALF_ROWS),
-                down + HALF_ROWS,
-            )
-        )
-        left = np.where(near | (np.arange(len(left)) == middle), 0, left)
+        middle = int(left.argmax())
+        centre, layer = (int(x[middle]), int(y[middle])), int(fixed[middle])
+        for _ in range(2):  # from the busiest cell to the middle of the events around it
+            weight = np.where(_near(x, y, fixed, *centre, layer), left, 0)
+            centre = (_middle(x, weight, centre[0]), _middle(y, weight, centre[1]))
+        near = _near(x, y, fixed, *centre, layer)
+        if left[near].sum() >= LEAST_EVENTS:
+            places.append(_place(device, kind, layer, *centre))
+        left = np.where(near, 0, left)
+        left[middle] = 0
     return places
 
 
+def _middle(along: Ints, weight: Ints, default: int) -> int:
+    return round(float((along * weight).sum() / weight.sum())) if weight.any() else default
+
+
+def _place(device: str, kind: str, layer: int, across: int, down: int) -> Place:
+    left, right = max(0, across - HALF_COLUMNS), min(CELL_COLUMNS - 1, across + HALF_COLUMNS)
+    return Place(device, kind, bool(layer), left, right, max(0, down - _half(down)), down + _half(down))
+
+
+def _half(row: int) -> int:
+    return max(HALF_ROWS, round(OF_DEPTH * row))
+
+
 def _near(x: Ints, y: Ints, fixed: Ints, across: int, down: int, layer: int) -> Flags:
-    return (np.abs(x - across) <= HALF_COLUMNS) & (np.abs(y - down) <= HALF_ROWS) & (fixed == layer)
+    return (np.abs(x - across) <= HALF_COLUMNS) & (np.abs(y - down) <= _half(down)) & (fixed == layer)
 
 
 def with_places(counts: list[DeviceCounts], places: list[Place], rows: pa.Table) -> list[DeviceCounts]:
     """Return the counts with their places.
 
-    `rows` have `place` (an index of `asked(places)`), `bucket`, `kind` and `hits`.
+    `rows` have `place` (an index of `asked(places)`), `bucket`, `kind`, `hits` and `moments`.
     """
-    hits = np.zeros((len(asked(places)), len(SPOT_KINDS), STRETCHES))
+    hits, moments = np.zeros((2, len(asked(places)), len(SPOT_KINDS), STRETCHES))
     kinds = np.array([SPOT_KINDS.index(kind) for kind in rows["kind"].to_pylist()], dtype=np.int64)
     bucket = np.minimum(_ints(rows, "bucket"), STRETCHES - 1)
-    np.add.at(hits, (_ints(rows, "place"), kinds, bucket), _ints(rows, "hits"))
+    for grid, name in ((hits, "hits"), (moments, "moments")):
+        np.add.at(grid, (_ints(rows, "place"), kinds, bucket), _ints(rows, name))
     filled = []
     for device in counts:
         own = [index for index, place in enumerate(places) if place.device == device.device]
+        beside = len(places)
         pairs = tuple(
-            (Spot(places[at], hits[at]), Spot(places[at].around(), hits[len(places) + at]))
+            (
+                Spot(places[at], hits[at], moments[at]),
+                Spot(places[at].around(), hits[beside + at], moments[beside + at]),
+            )
             for at in own
             if places[at].kind != "first"
         )

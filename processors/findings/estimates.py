@@ -9,6 +9,8 @@ Many places are looked at, and each could look bad by chance. Bonferroni's bound
 looks. It holds for any dependence between them, and the same bound gives intervals that hold all together.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -17,16 +19,21 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 ERROR = 0.05  # probability of any false finding in a report
+HALVINGS = 40
 MOST = 10_000_000  # more visits than this are not asked for
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A rate or a combination of rates: its value, each stretch's influence on it, and its least variance."""
+    """A rate or a combination of rates: its value, each stretch's influence on it, and its least variance.
+
+    `total` is the denominator of a single rate of events, 0 for anything else.
+    """
 
     value: float
     influence: Floats
     least: float
+    total: float = 0.0
 
     def minus(self, other: "Rate", times: float = 1.0) -> "Rate":
         """Return this rate minus `times` the other rate of the same stretches."""
@@ -36,24 +43,79 @@ class Rate:
             self.least + times * times * other.least,
         )
 
-    def above(self, floor: float) -> "Rate":
-        """Return the difference to a number."""
-        return Rate(self.value - floor, self.influence, self.least)
+    def above(self, floor: float) -> "Claim":
+        """Return the claim that the rate is above a number."""
+        return Claim(self, floor, 1)
 
-    def below(self, ceiling: float) -> "Rate":
-        """Return how far the rate is below a number."""
-        return Rate(ceiling - self.value, -self.influence, self.least)
+    def below(self, ceiling: float) -> "Claim":
+        """Return the claim that the rate is below a number."""
+        return Claim(self, ceiling, -1)
 
     @property
-    def error(self) -> float:
-        """The standard error."""
+    def variance(self) -> float:
+        """The variance."""
         stretches = max(2, len(self.influence))
         spread = float(self.influence @ self.influence) * stretches / (stretches - 1)
-        return float(np.sqrt(max(spread, self.least)))
+        return max(spread, self.least)
+
+    def errors_to(self, number: float) -> float:
+        """Return how many standard errors the rate is above a number, negative below it.
+
+        Rates of events are skewed, so they use the signed root of the deviance (McCullagh and Nelder), divided by the
+        over-dispersion. Other quantities use Wald's statistic.
+        """
+        if not self.total or not 0 < number < 1:
+            return (self.value - number) / math.sqrt(max(self.variance, 1e-300))
+        deviance = _deviance(self.value, number)
+        root = math.sqrt(max(0.0, 2 * self.total * deviance * self.least / self.variance))
+        return math.copysign(root, rate - number)
+
+    def interval(self, z: float) -> tuple[float, float]:
+        """Return the numbers at a distance of z errors on both sides."""
+        margin = z * math.sqrt(self.variance)
+        if not self.total or self.value > 1:
+            return self.value - margin, self.value + margin
+        low = _solved(lambda number: self.errors_to(number) < z, 0.0, self.value)
+        return low, _solved(lambda number: self.errors_to(number) < -z, self.value, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The claim that a rate is above a number (sign 1) or below it (sign -1)."""
+
+    rate: Rate
+    number: float
+    sign: int
+
+    @property
+    def errors(self) -> float:
+        """The distance to the number in standard errors; negative if the claim is wrong."""
+        return self.sign * self.rate.errors_to(self.number)
 
     def needs(self, z: float) -> float:
-        """Return the factor of visits at which z errors fit below the value; infinite if it is not above 0."""
-        return (z * self.error / self.value) ** 2 if self.value > 0 else float("inf")
+        """Return the factor of visits at which the claim holds by z errors; infinite if nothing speaks for it."""
+        return (z / self.errors) ** 2 if self.errors > 0 else math.inf
+
+
+def _deviance(rate: float, number: float) -> float:
+    """Return half the deviance of an event: binomial, or Poisson if there are more events than visits."""
+    part = rate * math.log(rate / number) if rate else 0.0
+    if rate > 1:
+        return part + number - rate
+    return part + ((1 - rate) * math.log((1 - rate) / (1 - number)) if rate < 1 else 0.0)
+
+
+def visits_to_see(share: float, floor: float, z: float) -> float:
+    """Return the number of visits at which a share is above the floor by z errors."""
+    return z * z / (2 * _deviance(share, floor))
+
+
+def _solved(reached: Callable[[float], bool], low: float, high: float) -> float:
+    """Return the number from which on `reached` holds, by bisection."""
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if reached(middle) else (middle, high)
+    return (low + high) / 2
 
 
 def rate(counts: Floats, of: Floats) -> Rate:
@@ -62,7 +124,7 @@ def rate(counts: Floats, of: Floats) -> Rate:
     value = float(counts.sum()) / total
     # with an event more on each side, so that 0 and 100 % have an interval too
     near = (float(counts.sum()) + 1) / (total + 2)
-    return Rate(value, (counts - value * of) / total, near * (1 - near if near < 1 else 1) / total)
+    return Rate(value, (counts - value * of) / total, near * (1 - near if near < 1 else 1) / total, total)
 
 
 def mean(sums: Floats, of: Floats) -> Rate:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from processors.findings.counts import Place
-from processors.findings.estimates import Rate
+from processors.findings.estimates import Claim, Rate
 from processors.findings.parts import Part
 from processors.pictures.heat import CELL_COLUMNS
 
@@ -75,7 +75,7 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A question. It is a finding if each of `above_zero` is above 0 for certain.
+    """A question. It is a finding if each of its claims is certain.
 
     `shown` is the rate that the report gives with its interval, in `unit`. `visitors` are the visits concerned.
     """
@@ -84,15 +84,15 @@ class Look:
     device: str
     where: Where
     shown: Rate
-    above_zero: tuple[Rate, ...]
+    claims: tuple[Claim, ...]
     visitors: float
     evidence: Mapping[str, float] = field(default_factory=dict)
     unit: Literal["share", "seconds", "per_visit"] = "share"
 
     def supported(self, z: float) -> bool:
         """Return whether every interval of z errors supports the finding."""
-        return all(one.value > z * one.error for one in self.above_zero)
+        return all(claim.errors > z for claim in self.claims)
 
     def factor(self, z: float) -> float:
         """Return how many times as many visits would support it; infinite if nothing points to it."""
-        return max(one.needs(z) for one in self.above_zero)
+        return max(claim.needs(z) for claim in self.claims)

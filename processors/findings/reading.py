@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from processors.findings.counts import DeviceCounts, Layout, SectionCounts, Spot
-from processors.findings.estimates import Floats, Rate, mean, rate
+from processors.findings.estimates import Claim, Floats, mean, rate
 from processors.findings.looks import Look, Where
 from processors.findings.parts import Part
 from processors.pictures.heat import BAND_H
@@ -83,7 +83,7 @@ def _reading(counts: DeviceCounts, parts: list[Part], lines: list[tuple[Floats, 
     own = mean(*lines[at])
     others = mean(*(sum(lines[other][side] for other in range(len(parts)) if other != at) for side in (0, 1)))  # type: ignore[arg-type]
     section = counts.sections[parts[at].name]
-    long = (own.minus(others, LONG_TIMES), own.above(LONG_MS))
+    long = (own.minus(others, LONG_TIMES).above(0), own.above(LONG_MS))
     evidence = {"saw": section.reached.sum(), "seconds": own.value / MS, "usual": others.value / MS}
     evidence["clicks"] = section.clicks.sum()
     reached = section.reached.sum()
@@ -138,14 +138,14 @@ def _likely_calls(counts: DeviceCounts, parts: list[Part]) -> Iterator[Look]:
 
 def _is_call(clicks: Floats, reached: Floats) -> bool:
     often = rate(clicks, reached).above(CALL_CLICKS)
-    return reached.sum() >= LEAST_VISITORS and often.value > CALL_ERRORS * often.error
+    return bool(reached.sum() >= LEAST_VISITORS) and often.errors > CALL_ERRORS
 
 
 def _viewers(counts: DeviceCounts, spot: Spot) -> Floats:
     return counts.reach((spot.place.from_px + spot.place.to_px) / 2)
 
 
-def _call_looks(counts: DeviceCounts, where: Where, reached: Floats, others: tuple[Rate, ...]) -> Iterator[Look]:
+def _call_looks(counts: DeviceCounts, where: Where, reached: Floats, others: tuple[Claim, ...]) -> Iterator[Look]:
     seen, lost = rate(reached, counts.pageviews), rate(counts.pageviews - reached, counts.pageviews)
     missed = counts.pageviews.sum() - reached.sum()
     evidence = {"visits": counts.pageviews.sum(), "saw": reached.sum(), "missed": missed}

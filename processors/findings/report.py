@@ -7,8 +7,8 @@ import msgspec
 import numpy as np
 
 from processors.findings.clicking import gap_looks, spot_looks
-from processors.findings.counts import DeviceCounts, Layout
-from processors.findings.estimates import MOST, bound
+from processors.findings.counts import LEAST_EVENTS, DeviceCounts, Layout
+from processors.findings.estimates import MOST, bound, visits_to_see
 from processors.findings.looks import CHANGES, Change, Kind, Look, Where
 from processors.findings.parts import parts_of
 from processors.findings.reading import depth_looks, section_looks
@@ -133,10 +133,8 @@ def _distinct(looks: list[Look]) -> list[Look]:
 def _finding(look: Look, z: float, counts: list[DeviceCounts], language: Language) -> Finding:
     pageviews = next(device.size.pageviews for device in counts if device.device == look.device)
     unit = 1_000 if look.unit == "seconds" else 1
-    value, margin = look.shown.value / unit, z * look.shown.error / unit
-    low, high = max(0.0, value - margin), value + margin
-    if look.unit == "share":
-        high = min(1.0, high)
+    value, (low, high) = look.shown.value / unit, (side / unit for side in look.shown.interval(z))
+    low, high = max(0.0, low), min(1.0, high) if look.unit == "share" else high
     visitors = max(1, round(look.visitors))
     sections = [look.where.section] if look.where.section else []
     return Finding(
@@ -163,8 +161,8 @@ def _rounded(number: float) -> Any:
 def _more(counts: list[DeviceCounts], visits: int, z: float) -> int:
     """Return how many more visits a fault of one visit in twenty needs on the most used device."""
     share = max((device.size.pageviews for device in counts), default=0) / visits if visits else 1.0
-    needed = (z / (TYPICAL - FLOOR)) ** 2 * TYPICAL * (1 - TYPICAL) / share
-    return max(0, math.ceil(needed) - visits)
+    needed = max(visits_to_see(TYPICAL, FLOOR, z), LEAST_EVENTS / TYPICAL)
+    return max(0, math.ceil(needed / share) - visits)
 
 
 def _unsure(looks: list[Look], z: float, visits: int) -> list[Unsure]:

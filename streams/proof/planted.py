@@ -106,7 +106,7 @@ def planted(seed: int) -> list[Planted]:
         Planted("section that drives away", away, ("section_left",), middle[2]),
         Planted("long read, no click", _read_not_clicked(base[3], middle[3]), ("read_not_clicked",), middle[3]),
         Planted("picture like a link", _with(base[4], picture), ("dead_clicks", "attention_without_link"), middle[4]),
-        Planted("broken on phones only", _not_on_phones(base[5]), ("device_gap",), "hero", "mobile"),
+        Planted("broken on phones only", _not_on_phones(base[5]), ("device_gap", calls[0]), None, "mobile"),
         Planted("slow control", _with(base[6], slow), ("rage_clicks",), middle[6]),
         Planted("no call in the first view", low, calls),
         Planted("very long page", replace(base[8], sections=long), ("page_too_long",)),

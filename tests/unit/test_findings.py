@@ -47,7 +47,7 @@ def device(visits: int = 3_200, spots: tuple[Spot, ...] = (), name: str = "mobil
         reached,
         reached * 4_000,
         np.zeros(4_096, dtype=np.int64),
-        tuple((spot, Spot(none, np.zeros((4, STRETCHES)))) for spot in spots),
+        tuple((spot, Spot(none, *np.zeros((2, 4, STRETCHES)))) for spot in spots),
         spread(visits * 0.1),
     )
     return replace(counts, **changes)
@@ -56,7 +56,7 @@ def device(visits: int = 3_200, spots: tuple[Spot, ...] = (), name: str = "mobil
 def spot(dead: Any, clicks: Any = 0.0, kind: str = "dead_click", y: int = 20) -> Spot:
     """Return a place of a button with dead and effective clicks."""
     hits = np.stack([np.zeros(STRETCHES) + part for part in (clicks, dead, 0.0, 0.0)])
-    return Spot(Place("mobile", kind, False, 54, 74, y, y + 6), hits)
+    return Spot(Place("mobile", kind, False, 54, 74, y, y + 6), hits, hits)
 
 
 def kinds(*counts: DeviceCounts, layout: Layout | None = None) -> list[str]:
@@ -86,7 +86,7 @@ def test_few_dead_clicks_among_many_good_ones_are_no_finding() -> None:
 
 
 def test_a_small_sample_says_how_many_visits_it_needs() -> None:
-    report = report_of([device(visits=64, spots=(spot(dead=0.1),))], Layout(), "en")
+    report = report_of([device(visits=64, spots=(spot(dead=0.05),))], Layout(), "en")
     assert report.findings == [] and report.more_visits > 50
     assert "after 64 visits" in report.text and str(report.more_visits) in report.text
     assert report.unsure[0].kind == "dead_clicks" and report.unsure[0].more_visits > 0
@@ -156,9 +156,11 @@ def test_clicks_place_a_section_that_all_visitors_reach() -> None:
 
 def test_rates_have_intervals_even_without_an_event() -> None:
     none = rate(spread(0), spread(100))
-    assert none.value == 0 and none.error > 0.005
+    low, high = none.interval(3)
+    assert none.value == 0 and low == pytest.approx(0, abs=1e-9) and 0.02 < high < 0.1
     even, uneven = rate(spread(64), spread(640)), rate(np.eye(STRETCHES)[0] * 64, spread(640))
-    assert even.value == uneven.value == 0.1 and uneven.error > 5 * even.error
+    assert even.value == uneven.value == 0.1 and uneven.variance > 25 * even.variance
+    assert even.interval(3)[0] > 0.06 and uneven.interval(3)[0] < 0.01
     assert mean(spread(640), spread(64)).value == 10
 
 

@@ -104,17 +104,16 @@ def _quantile(values: Any, weights: Any, level: float) -> int:
 
 
 def _hits(cells: pa.Table, places: Sequence[Place]) -> pa.Table:
-    x, y, fixed, bucket, hits = (
-        cells[name].to_numpy().astype(np.int64) for name in ("x", "y", "fixed", "bucket", "hits")
-    )
-    device, kind = np.array(cells["device"].to_pylist()), np.array(cells["kind"].to_pylist())
+    x, y, fixed = (cells[name].to_numpy().astype(np.int64) for name in ("x", "y", "fixed"))
+    device = np.array(cells["device"].to_pylist())
     parts = []
     for at, place in enumerate(places):
         across = (x >= place.left) & (x <= place.right) & (fixed == place.fixed) & (device == place.device)
-        inside = np.flatnonzero(across & (y >= place.top) & (y <= place.bottom))
-        parts.append((np.full(len(inside), at), bucket[inside], kind[inside], hits[inside]))
-    columns = [np.concatenate(one) for one in zip(*parts, strict=True)]
-    return pa.table(dict(zip(("place", "bucket", "kind", "hits"), columns, strict=True)))
+        inside = cells.take(np.flatnonzero(across & (y >= place.top) & (y <= place.bottom)))
+        parts.append(inside.append_column("place", pa.array(np.full(inside.num_rows, at))))
+    keys = ["place", "bucket", "kind"]
+    hits = pa.concat_tables(parts).group_by(keys).aggregate([("hits", "sum"), ("window_start", "count_distinct")])
+    return hits.rename_columns([*keys, "hits", "moments"])
 
 
 @dataclass(frozen=True, slots=True)
