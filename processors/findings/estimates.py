@@ -68,7 +68,7 @@ class Rate:
             return (self.value - number) / math.sqrt(max(self.variance, 1e-300))
         deviance = _deviance(self.value, number)
         root = math.sqrt(max(0.0, 2 * self.total * deviance * self.least / self.variance))
-        return math.copysign(root, rate - number)
+        return math.copysign(root, self.value - number)
 
     def interval(self, z: float) -> tuple[float, float]:
         """Return the numbers at a distance of z errors on both sides."""

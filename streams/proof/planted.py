@@ -100,11 +100,12 @@ def planted(seed: int) -> list[Planted]:
     picture = Target(middle[4], 0.4, 0.1, dead=1.0, rage=0.0, rests=0.6, across=0.3)
     slow = Target(middle[6], 0.5, 0.2, dead=0.02, rage=0.4)
     calls = ("first_view_without_call", "call_too_low")
+    long_read = ("read_not_clicked", "sought_too_low")
     return [
         Planted("dead hero button", _changed(base[0], "hero", dead=1.0), ("dead_clicks",), "hero"),
         Planted("call below the fold", _first_call_later(base[1]), calls),
         Planted("section that drives away", away, ("section_left",), middle[2]),
-        Planted("long read, no click", _read_not_clicked(base[3], middle[3]), ("read_not_clicked",), middle[3]),
+        Planted("long read, no click", _read_not_clicked(base[3], middle[3]), long_read, middle[3]),
         Planted("picture like a link", _with(base[4], picture), ("dead_clicks", "attention_without_link"), middle[4]),
         Planted("broken on phones only", _not_on_phones(base[5]), ("device_gap", calls[0]), None, "mobile"),
         Planted("slow control", _with(base[6], slow), ("rage_clicks",), middle[6]),
