@@ -8,7 +8,7 @@ from processors.findings.counts import DeviceCounts, Layout, SectionCounts, Spot
 from processors.findings.estimates import Claim, Floats, mean, rate
 from processors.findings.looks import Look, Where
 from processors.findings.parts import Part
-from processors.pictures.heat import BAND_H
+from processors.pictures.heat import BAND_H, CELL_H
 
 # The thresholds leave room for what sound pages do: visitors leave everywhere, and some texts take longer.
 LEFT_TIMES, LEFT_SHARE = 1.8, 0.03
@@ -124,16 +124,28 @@ def _known_calls(counts: DeviceCounts, parts: list[Part], layout: Layout) -> Ite
 def _likely_calls(counts: DeviceCounts, parts: list[Part]) -> Iterator[Look]:
     """Yield the looks at the first section, or place, that many of its visitors click. It likely has a call."""
     places = [
-        (Where.of_part(part), counts.sections[part.name].clicks, counts.sections[part.name].reached) for part in parts
+        (Where.of_part(part), px, counts.sections[part.name].clicks, counts.sections[part.name].reached)
+        for part in parts
+        if (px := _clicked_px(counts, part)) is not None
     ]
     if not parts:
         spots = [spot for spot, _ in counts.spots if spot.place.kind == "click" and not spot.place.fixed]
-        places = [(Where.of_place(spot.place, None), spot.of("click"), _viewers(counts, spot)) for spot in spots]
-        places.sort(key=lambda place: place[0].from_px)
-    called = (place for place in places if place[0].from_px >= counts.size.fold and _is_call(*place[1:]))
+        places = [
+            (Where.of_place(spot.place, None), spot.place.from_px, spot.of("click"), _viewers(counts, spot))
+            for spot in spots
+        ]
+        places.sort(key=lambda place: place[1])
+    called = ((where, px) for where, px, *figures in places if px >= counts.size.fold and _is_call(*figures))
     if (first := next(called, None)) is not None:
         few = rate(counts.first_view + counts.fixed, counts.pageviews).below(FIRST_CLICKS)
-        yield from _call_looks(counts, first[0], first[2], (few,))
+        yield from _call_looks(counts, first[0], counts.reach(first[1]), (few,))
+
+
+def _clicked_px(counts: DeviceCounts, part: Part) -> int | None:
+    """Return the height at which half of a section's clicks are, px, or None without clicks."""
+    first = part.top // CELL_H
+    clicks = np.cumsum(counts.row_clicks[first : part.bottom // CELL_H])
+    return int(first + np.searchsorted(clicks, clicks[-1] / 2)) * CELL_H if len(clicks) and clicks[-1] else None
 
 
 def _is_call(clicks: Floats, reached: Floats) -> bool:

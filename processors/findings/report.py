@@ -116,16 +116,16 @@ def _distinct(looks: list[Look]) -> list[Look]:
 
     Clicks and rests on one place have one cause, and a button of the first view that does nothing is not used.
     """
-    ordered = sorted(looks, key=lambda look: -WEIGHTS[look.kind] * look.visitors)
     spots = ("dead_clicks", "rage_clicks", "attention_without_link")
+    calls = ("first_view_without_call", "call_too_low")
+    broken = {(look.device, look.where.from_px) for look in looks if look.kind == "dead_clicks"}
     distinct: list[Look] = []
-    for look in ordered:
-        rivals = [one for one in distinct if one.kind in spots and one.device == look.device]
-        calls = look.kind in ("first_view_without_call", "call_too_low")
-        if not (
-            (look.kind in spots and any(one.where.overlaps(look.where) for one in rivals))
-            or (calls and any(one.where.from_px < look.where.from_px for one in rivals))
-        ):
+    for look in sorted(looks, key=lambda look: -WEIGHTS[look.kind] * look.visitors):
+        rivals = (one for one in distinct if one.kind in spots and one.device == look.device)
+        above = (px for device, px in broken if device == look.device and px < look.where.from_px)
+        if look.kind in spots and any(one.where.overlaps(look.where) for one in rivals):
+            continue
+        if look.kind not in calls or next(above, None) is None:
             distinct.append(look)
     return distinct
 
