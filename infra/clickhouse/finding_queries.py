@@ -119,7 +119,7 @@ async def bands(clickhouse: ClickHouse, of: Span) -> pa.Table:
 
 
 async def cells(clickhouse: ClickHouse, of: Span) -> pa.Table:
-    """Return the columns device, kind, fixed, x, y and hits of the heaviest cells of each device and kind."""
+    """Return the heaviest cells by device and kind: device, kind, fixed, x, y and hits."""
     return await clickhouse.query(CELLS, _page(of))
 
 
@@ -128,7 +128,10 @@ def _page(of: Span) -> dict[str, Any]:
 
 
 async def places(clickhouse: ClickHouse, of: Span, device: str, rectangles: Sequence[Rectangle]) -> pa.Table:
-    """Return the columns bucket, kind, place (an index of `rectangles`), hits and moments (windows with hits)."""
+    """Return the columns bucket, kind, place, hits and moments.
+
+    `place` is an index of `rectangles`; moments are windows with hits.
+    """
     names = ("fixed", "left", "right", "top", "bottom")
     arrays = {name: [getattr(each, name) for each in rectangles] for name in names}
     values = {**of.parameters(), **arrays, "places": len(rectangles), "device": device}

@@ -1,4 +1,4 @@
-"""Looks at clicks and pointer rests: without effect, repeated, on no link, and on one kind of device only."""
+"""Looks at clicks and pointer rests: without effect, repeated, on no link, on one device only."""
 
 from collections.abc import Iterator
 

@@ -29,7 +29,7 @@ CORNER_X, CORNER_Y = 0.25, 0.75
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Known parts of a page: sections in order, sections with a call to action, and calls outside sections.
+    """The known parts of a page: sections in order, those with a call to action, other calls.
 
     `top` is a call in the page's head, `bar` one that stays on screen on phones and tablets. Without `known`
     everything is inferred from the counts.
@@ -44,7 +44,10 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A device's pageviews, the median height of its pages and screens, and the height of nearly all its pages, px."""
+    """A device's pageviews, and sizes in px.
+
+    `height` and `fold` are medians of pages and screens; nine in ten pages have `least_height`.
+    """
 
     device: str
     pageviews: int

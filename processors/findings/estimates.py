@@ -25,7 +25,7 @@ MOST = 10_000_000  # more visits than this are not asked for
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A rate or a combination of rates: its value, each stretch's influence on it, and its least variance.
+    """A rate, or a combination: its value, each stretch's influence on it, its least variance.
 
     `total` is the denominator of a single rate of events, 0 for anything else.
     """
@@ -93,7 +93,7 @@ class Claim:
         return self.sign * self.rate.errors_to(self.number)
 
     def needs(self, z: float) -> float:
-        """Return the factor of visits at which the claim holds by z errors; infinite if nothing speaks for it."""
+        """Return the factor of visits at which the claim holds by z errors, or infinity."""
         return (z / self.errors) ** 2 if self.errors > 0 else math.inf
 
 

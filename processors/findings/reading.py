@@ -122,7 +122,7 @@ def _known_calls(counts: DeviceCounts, parts: list[Part], layout: Layout) -> Ite
 
 
 def _likely_calls(counts: DeviceCounts, parts: list[Part]) -> Iterator[Look]:
-    """Yield the looks at the first section, or place, that many of its visitors click. It likely has a call."""
+    """Yield the looks at the first section, or place, that many of its visitors click."""
     places = [
         (Where.of_part(part), px, counts.sections[part.name].clicks, counts.sections[part.name].reached)
         for part in parts

@@ -43,7 +43,7 @@ class Suggestion(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """A finding. `estimate` is between `low` and `high`, in `unit`; all intervals of a report hold at 95 %.
+    """A finding. `estimate` is between `low` and `high`, in `unit`; the intervals hold together.
 
     `visitors` are the visits concerned in the range, `share` their part of the device's visits.
     """
@@ -73,7 +73,7 @@ class Unsure(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """The findings, the heaviest first. `more_visits` is 0 if a fault of one visit in twenty would be seen."""
+    """The findings, the heaviest first. `more_visits` is 0 if a fault of 5 % of the visits shows."""
 
     visits: int
     more_visits: int

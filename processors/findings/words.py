@@ -111,7 +111,7 @@ PLACES: dict[Language, dict[str, str]] = {
         "bare": "a place {px} px from the top",
         "fixed": "a place that stays on screen, {px} px from its top",
         "page": "the whole page",
-        "found": "{n} findings in {visits} visits.",
+        "found": "Findings in {visits} visits: {n}.",
         "none": "Nothing stands out in {visits} visits.",
         "more": " A smaller difficulty needs about {more} more visits.",
         "few": "Nothing is certain after {visits} visits. About {more} more are needed.",

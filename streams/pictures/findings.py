@@ -101,7 +101,10 @@ class Findings:
         return pa.concat_tables(tables) if tables else None
 
     async def _layout(self, lp_id: str) -> Layout:
-        """Return the layout of a page that lpstream made. Other pages, and all without S3, have an unknown one."""
+        """Return the layout of a page that lpstream made.
+
+        Other pages, and all pages while S3 does not answer, have an unknown layout.
+        """
         try:
             page = await self._objects.get(f"pages/{lp_id}/index.html")
         except LpstreamError as error:

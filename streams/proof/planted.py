@@ -58,7 +58,10 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """A model with the kinds of findings that its fault may show as, and the section; no kinds for a sound page."""
+    """A model, and the findings that name its fault.
+
+    A sound page has no kinds.
+    """
 
     name: str
     model: Model
@@ -262,7 +265,7 @@ class HabitVisit(Visit):
 
 
 def habit_visits(model: Model, lp_id: str, seed: int, count: int, start_ms: int, span_ms: int) -> Iterator[Visit]:
-    """Yield `count` visits to a model's page. Each starts at random within `span_ms` from `start_ms` (ms UTC)."""
+    """Yield `count` visits to a model's page, at random within `span_ms` from `start_ms` (ms UTC)."""
     rng = random.Random(seed)
     pages = {
         (device, screen): page_on(model, lp_id, device, screen) for device in DEVICES for screen in SCREENS[device]

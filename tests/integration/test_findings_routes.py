@@ -83,7 +83,7 @@ async def test_the_studio_shows_findings_with_links_into_the_map(edge: EdgeProce
 def test_the_command_prints_findings(edge: EdgeProcess, counted: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streams.cli.findings.private_api", lambda data: (edge.api_url, ANALYST))
     plain = CliRunner().invoke(app, ["findings", counted, "--lang", "en"])
-    assert plain.exit_code == 0 and "findings in 600 visits" in plain.output
+    assert plain.exit_code == 0 and "Findings in 600 visits" in plain.output
     report = json.loads(CliRunner().invoke(app, ["findings", counted, "--json"]).output)
     assert report["findings"][0]["kind"] == "dead_clicks"
     wrong = CliRunner().invoke(app, ["findings", counted, "--from", "later"])

@@ -1,4 +1,7 @@
-"""Planted faults are named by findings, sound pages are silent. `lpstream bench --only findings` counts more pages."""
+"""Planted faults are named by findings, sound pages are silent.
+
+`lpstream bench --only findings` counts more pages.
+"""
 
 import msgspec
 import pytest

@@ -100,7 +100,7 @@ def query_of(lp_id: str, given: Mapping[str, str]) -> MapQuery:
 
 
 def range_of(given: Mapping[str, str], span: timedelta) -> tuple[datetime | None, datetime | None]:
-    """Return the times `from` and `to`, of which `span` is the default distance; both None if both are missing.
+    """Return the times `from` and `to`, or None for both; `span` is their default distance.
 
     HttpError 422 names the wrong parameter.
     """

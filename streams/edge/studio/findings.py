@@ -27,7 +27,7 @@ _decoder = msgspec.json.Decoder(Report)
 
 
 async def panel(visit: Visit, shown: MapQuery, *, again: bool) -> dict[str, Any]:
-    """Return the variables of the panel for the map's page and time: a summary, and the findings with links."""
+    """Return the variables of the panel: a summary, and the findings with links."""
     query = FindingsQuery(shown.lp_id, None, shown.start, shown.end, visit.language)
     try:
         report = _decoder.decode((await found(visit.services, query, again=again)).body)

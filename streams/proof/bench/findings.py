@@ -1,4 +1,4 @@
-"""`lpstream bench --only findings`: pages with planted faults and without, and which of them findings name.
+"""`lpstream bench --only findings`: planted faults that findings name, and sound pages.
 
 The counts are made by the worker's own fold, and cut as `infra/clickhouse/finding_queries.py` cuts them.
 """
@@ -150,7 +150,7 @@ def verdicts(visits: int, seeds: Sequence[int]) -> Iterator[Verdict]:
 
 
 def findings(rounds: int, say: Say) -> list[Row]:
-    """Measure how many planted faults are named, and how many sound pages are silent, at two sizes of sample."""
+    """Measure how many planted faults are named, and how many sound pages are silent."""
     rows = []
     for visits in SAMPLES:
         every = []
