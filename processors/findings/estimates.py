@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 ERROR = 0.05  # probability of any false finding in a report
-HALVINGS = 40
+HALVINGS, LEAST_VARIANCE = 40, 1e-12
 MOST = 10_000_000  # more visits than this are not asked for
 
 
@@ -65,15 +65,16 @@ class Rate:
         over-dispersion. Other quantities use Wald's statistic.
         """
         if not self.total or not 0 < number < 1:
-            return (self.value - number) / math.sqrt(max(self.variance, 1e-300))
-        deviance = _deviance(self.value, number)
+            return (self.value - number) / math.sqrt(max(self.variance, LEAST_VARIANCE))
+        # visits that began before the range may make a share negative
+        deviance = _deviance(max(0.0, self.value), number)
         root = math.sqrt(max(0.0, 2 * self.total * deviance * self.least / self.variance))
         return math.copysign(root, self.value - number)
 
     def interval(self, z: float) -> tuple[float, float]:
         """Return the numbers at a distance of z errors on both sides."""
         margin = z * math.sqrt(self.variance)
-        if not self.total or self.value > 1:
+        if not self.total or not 0 <= self.value <= 1:
             return self.value - margin, self.value + margin
         low = _solved(lambda number: self.errors_to(number) < z, 0.0, self.value)
         return low, _solved(lambda number: self.errors_to(number) < -z, self.value, 1.0)
@@ -124,7 +125,8 @@ def rate(counts: Floats, of: Floats) -> Rate:
     value = float(counts.sum()) / total
     # with an event more on each side, so that 0 and 100 % have an interval too
     near = (float(counts.sum()) + 1) / (total + 2)
-    return Rate(value, (counts - value * of) / total, near * (1 - near if near < 1 else 1) / total, total)
+    least = max(LEAST_VARIANCE, near * (1 - near if near < 1 else 1) / total)
+    return Rate(value, (counts - value * of) / total, least, total)
 
 
 def mean(sums: Floats, of: Floats) -> Rate:

@@ -46,10 +46,9 @@ def _ordered(counts: DeviceCounts, layout: Layout) -> list[str]:
     all pageviews reached, the one in view for longer is lower.
     """
     seen = {name: one for name, one in counts.sections.items() if one.reached.any()}
-    place = {name: at for at, name in enumerate(layout.sections)}
-    return sorted(
-        seen, key=lambda name: (place.get(name, len(place)), -seen[name].reached.sum(), seen[name].exposure.sum(), name)
-    )
+    if layout.known:  # a beacon may name sections that the page does not have
+        return [name for name in dict.fromkeys(layout.sections) if name in seen]
+    return sorted(seen, key=lambda name: (-seen[name].reached.sum(), seen[name].exposure.sum(), name))
 
 
 def _top(counts: DeviceCounts, reach: Ints, seen: float, clicks: float, bottom: int) -> int:

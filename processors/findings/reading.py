@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from processors.findings.counts import DeviceCounts, Layout, SectionCounts, Spot
+from processors.findings.counts import DeviceCounts, Layout, Spot
 from processors.findings.estimates import Claim, Floats, mean, rate
 from processors.findings.looks import Look, Where
 from processors.findings.parts import Part
@@ -49,7 +49,7 @@ def _leaving(counts: DeviceCounts, parts: list[Part]) -> Iterator[Look]:
         seen, left, length = spans[at]
         if at == 0 or len(near) < NEIGHBOURS or seen.sum() < LEAST_VISITORS:
             continue
-        around = rate(sum(one[1] for one in near), sum(one[2] for one in near))  # type: ignore[arg-type]
+        around = rate(*(np.sum([span[column] for span in near], axis=0) for column in (1, 2)))
         usual = float(length.sum() / seen.sum())
         # visitors who click may leave because they go where the button leads
         own = rate(left - counts.sections[part.name].clicks, seen)
@@ -81,7 +81,8 @@ def _line(counts: DeviceCounts, part: Part) -> tuple[Floats, Floats]:
 
 def _reading(counts: DeviceCounts, parts: list[Part], lines: list[tuple[Floats, Floats]], at: int) -> Iterator[Look]:
     own = mean(*lines[at])
-    others = mean(*(sum(lines[other][side] for other in range(len(parts)) if other != at) for side in (0, 1)))  # type: ignore[arg-type]
+    beside = [line for other, line in enumerate(lines) if other != at]
+    others = mean(*(np.sum([line[column] for line in beside], axis=0) for column in (0, 1)))
     section = counts.sections[parts[at].name]
     long = (own.minus(others, LONG_TIMES).above(0), own.above(LONG_MS))
     evidence = {"saw": section.reached.sum(), "seconds": own.value / MS, "usual": others.value / MS}
@@ -117,8 +118,7 @@ def _known_calls(counts: DeviceCounts, parts: list[Part], layout: Layout) -> Ite
     part = next((part for part in parts if part.name in layout.calls), None)
     if part is None or stays or part.top < counts.size.fold:
         return
-    section: SectionCounts = counts.sections[part.name]
-    yield from _call_looks(counts, Where.of_part(part), section.reached, ())
+    yield from _call_looks(counts, Where.of_part(part), counts.sections[part.name].reached, ())
 
 
 def _likely_calls(counts: DeviceCounts, parts: list[Part]) -> Iterator[Look]:

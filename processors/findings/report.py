@@ -150,7 +150,7 @@ def _finding(look: Look, z: float, counts: list[DeviceCounts], language: Languag
         _rounded(low),
         _rounded(high),
         look.unit,
-        {name: _rounded(number) for name, number in look.evidence.items()},
+        {name: _rounded(number if number < 10 else round(number)) for name, number in look.evidence.items()},
     )
 
 

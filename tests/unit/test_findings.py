@@ -98,6 +98,24 @@ def test_an_empty_range_is_a_report() -> None:
     assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_any_counts_make_a_report(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+
+    def drawn(like: Any) -> Any:
+        return rng.integers(0, 10 ** rng.integers(1, 7), like.shape) * (rng.random(like.shape) < rng.random())
+
+    def wild(name: str) -> DeviceCounts:
+        counts = device(name=name, spots=tuple(spot(drawn(spread(0)), drawn(spread(0)), y=y) for y in (5, 90)))
+        sections = {str(at): SectionCounts(*(drawn(spread(0)) for _ in range(3))) for at in range(5)}
+        changed = {name: drawn(getattr(counts, name)) for name in ("pageviews", "reached", "exposure", "row_clicks")}
+        return replace(counts, sections=sections, conversions=drawn(spread(0)), **changed)
+
+    report = report_of([wild("mobile"), wild("desktop")], Layout(), "ja")
+    assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report
+    assert all(finding.low <= finding.estimate <= finding.high for finding in report.findings)
+
+
 def test_visitors_who_leave_a_section_are_found() -> None:
     counts = device()
     reached = counts.reached.copy()
