@@ -271,7 +271,8 @@ def _half(row: int) -> int:
 
 
 def _near(x: Ints, y: Ints, fixed: Ints, across: int, down: int, layer: int) -> Flags:
-    return (np.abs(x - across) <= HALF_COLUMNS) & (np.abs(y - down) <= _half(down)) & (fixed == layer)
+    near: Flags = (np.abs(x - across) <= HALF_COLUMNS) & (np.abs(y - down) <= _half(down)) & (fixed == layer)
+    return near
 
 
 def with_places(counts: list[DeviceCounts], places: list[Place], rows: pa.Table) -> list[DeviceCounts]:
