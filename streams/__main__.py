@@ -25,6 +25,7 @@ COMMANDS = {
     "providers": "streams.cli.providers:app",
     "sql": "streams.cli.sql:sql",
     "pages": "streams.cli.pages:app",
+    "findings": "streams.cli.findings:findings",
     "erase": "streams.cli.erase:erase",
     "restore": "streams.cli.tier:restore",
     "rebuild": "streams.cli.rebuild:rebuild",

@@ -174,6 +174,9 @@ ENGLISH = {
     "time_in_view": "Mean time in view",
     "nothing_counted": "There is no data for this time.",
     "same_scale": "Both maps use the same colour scale, per pageview.",
+    "findings": "What visitors find difficult",
+    "findings_map": "Map: {kind}, {device}",
+    "findings_away": "The findings cannot be made now. Open the page again in a moment.",
     "wrong_time": "choose a start before the end, at most 400 days apart",
 }
 JAPANESE = {
@@ -348,6 +351,9 @@ JAPANESE = {
     "time_in_view": "平均表示時間",
     "nothing_counted": "この期間の計測データはありません。",
     "same_scale": "二つの図の色は、閲覧1回あたりで同じ尺度です。",
+    "findings": "改善のヒント",
+    "findings_map": "図で見る：{kind}、{device}",
+    "findings_away": "改善のヒントを今は作成できません。しばらくしてから開き直してください。",
     "wrong_time": "開始は終了より前に、間は400日以内にしてください",
 }
 WORDS: dict[Language, dict[str, str]] = {"en": ENGLISH, "ja": JAPANESE}

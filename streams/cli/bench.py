@@ -28,6 +28,7 @@ PARTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "kit": ("kit", "kit_times", {}),
     "picture_cold": ("picture", "picture", {"which": "picture_cold"}),
     "picture_cached": ("picture", "picture", {"which": "picture_cached"}),
+    "findings": ("findings", "findings", {}),
     "edge": ("edge", "edge", {}),
     "edge_connections": ("edge", "edge_connections", {}),
     "lp_total": ("pages", "total", {}),

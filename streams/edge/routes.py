@@ -17,7 +17,7 @@ from streams.edge.http import probes
 from streams.edge.http.connections import Listener
 from streams.edge.rest import metadata
 from streams.edge.rest.produce import KAFKA_JSON, produce
-from streams.edge.site import crawlers, maps, pages, uploads
+from streams.edge.site import crawlers, findings, maps, pages, uploads
 from streams.edge.studio import maps as studio_maps
 from streams.edge.studio import pages as studio_pages
 from streams.edge.studio.auth import ASKS, LOOKS, studio
@@ -114,6 +114,15 @@ PRIVATE = [
     Route("GET", "/topics/{topic}/partitions/{partition}", metadata.partition, ASKS),
     Route("GET", "/topics/{topic}/partitions/{partition}/offsets", metadata.offsets, ASKS),
     Route("GET", "/heatmaps/{lp_id}.{suffix}", maps.heatmap, LOOKS, query=maps.PARAMETERS),
+    Route(
+        "GET",
+        "/lp/{lp_id}/findings",
+        findings.findings,
+        LOOKS,
+        gives=Content("PageReport"),
+        query=findings.PARAMETERS,
+        about="The findings, the heaviest first.",
+    ),
     Route(
         "GET", "/lp/requests/{request_id}", pages.status, ASKS, gives=RESULT, about="The result; 202 while it is made."
     ),

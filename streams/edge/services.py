@@ -23,6 +23,7 @@ from streams.edge.site.snippet import Snippet
 from streams.edge.studio.listing import Listing
 from streams.pictures.cards import Cards
 from streams.pictures.drawing import DrawingProcess
+from streams.pictures.findings import Findings
 from streams.pictures.maps import Heatmaps
 from streams.pictures.screenshots import Shots
 from streams.pictures.uploads import UploadStore
@@ -46,6 +47,7 @@ class Services:
     sender: Sender
     clickhouse: ClickHouse
     heatmaps: Heatmaps
+    findings: Findings
     results: ResultStore
     sessions: Sessions
     logins: Logins
@@ -99,13 +101,15 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
     schemas, own_schemas = _schemas(settings)
     drawing, browsing = DrawingProcess(), DrawingProcess()  # screenshots and uploads take seconds
     shots = Shots(objects, line, browsing, settings.chromium)
+    answers = ResponseCache(line, "lp:heatmap:")
     return Services(
         settings,
         tenants,
         Admission(settings, tenants),
         sender,
         clickhouse,
-        Heatmaps(clickhouse, ResponseCache(line, "lp:heatmap:"), shots, drawing, settings.timezone),
+        Heatmaps(clickhouse, answers, shots, drawing, settings.timezone),
+        Findings(clickhouse, answers, objects, drawing),
         results,
         Sessions(line, secret_of(settings.studio_secret.get_secret_value(), tenants.digests)),
         Logins(settings.edge_wrong_logins),

@@ -19,6 +19,7 @@ from schemas.heatmap import Beacon
 from schemas.uploads import Upload
 from streams.edge.http.connections import Listener
 from streams.edge.routes import PRIVATE, PUBLIC, Content, Route
+from streams.pictures.findings import PageReport
 
 FOLDER = Path(__file__).parents[2] / "docs"
 VERSION = "0.1.0"
@@ -152,6 +153,8 @@ def openapi(listener: Listener) -> Document:
         "components": {"schemas": schemas() | _shapes()},
     }
     if listener == "private":
+        _, report = msgspec.json.schema_components([PageReport], ref_template="#/components/schemas/{name}")
+        document["components"]["schemas"] |= report
         document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     return document
 

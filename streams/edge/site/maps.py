@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast, get_args
 
@@ -40,8 +40,13 @@ async def heatmap(
     if suffix not in get_args(Suffix) or caller is None or not caller.tenant.owns(lp_id):
         raise HttpError(404, "HTTP 404 Not Found")
     query = parsed(lp_id, request)
-    again = "no-cache" in request.headers.get("Cache-Control", "")
+    again = asks_again(request)
     return answer(request, await found(services, query, cast(Suffix, suffix), again=again))
+
+
+def asks_again(request: web.BaseRequest) -> bool:
+    """Return whether the client wants a new answer, not a cached one."""
+    return "no-cache" in request.headers.get("Cache-Control", "")
 
 
 async def found(services: Services, query: MapQuery, form: Form, *, again: bool = False) -> Kept:
@@ -74,31 +79,46 @@ def matches(header: str, etag: str) -> bool:
 
 def parsed(lp_id: str, request: web.BaseRequest) -> MapQuery:
     """Return the query of a request's parameters. HttpError 422 names the wrong parameter."""
-    for name in PARAMETERS:
+    check_once(request, PARAMETERS)
+    return query_of(lp_id, request.query)
+
+
+def check_once(request: web.BaseRequest, names: Iterable[str]) -> None:
+    """Raise HttpError 422 if a parameter is given twice."""
+    for name in names:
         if len(request.query.getall(name, [])) > 1:
             raise HttpError(422, f"{name}: give it once")
-    return query_of(lp_id, request.query)
 
 
 def query_of(lp_id: str, given: Mapping[str, str]) -> MapQuery:
     """Return the query of parameters by name. HttpError 422 names the wrong parameter."""
-    kind = _one_of(given, "kind", get_args(MapKind), "click")
-    device = _one_of(given, "device", get_args(Device), None)
-    language = _one_of(given, "lang", get_args(Language), "en")
+    kind = one_of(given, "kind", get_args(MapKind), "click")
+    device = one_of(given, "device", get_args(Device), None)
+    language = one_of(given, "lang", get_args(Language), "en")
+    start, end = range_of(given, DEFAULT_SPAN)
+    return MapQuery(lp_id, kind, device, start, end, language, _top(given))
+
+
+def range_of(given: Mapping[str, str], span: timedelta) -> tuple[datetime | None, datetime | None]:
+    """Return the times `from` and `to`, or None for both; `span` is their default distance.
+
+    HttpError 422 names the wrong parameter.
+    """
     start, end = time_of(given, "from"), time_of(given, "to")
     if start is not None and end is None:
         end = min(LAST, datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1))
     elif end is not None and start is None:
-        start = end - DEFAULT_SPAN
+        start = end - span
     if start is not None and end is not None:
         if start >= end:
             raise HttpError(422, "from: give a time before `to`")
         if end - start > LONGEST:
             raise HttpError(422, f"from: give a time at most {LONGEST.days} days before `to`")
-    return MapQuery(lp_id, kind, device, start, end, language, _top(given))
+    return start, end
 
 
-def _one_of(given: Mapping[str, str], name: str, known: tuple[str, ...], default: Any) -> Any:
+def one_of(given: Mapping[str, str], name: str, known: tuple[str, ...], default: Any) -> Any:
+    """Return the parameter's value, or the default. HttpError 422 if it is not known."""
     value = given.get(name) or default
     if value is not None and value not in known:
         left_out = "" if default else ", or leave it out"

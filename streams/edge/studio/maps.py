@@ -15,6 +15,7 @@ from processors.pictures.summary import MapSummary
 from streams.edge.http.errors import HttpError
 from streams.edge.site.maps import LONGEST, answer, found, parsed
 from streams.edge.studio.auth import PATH, Redirect, Visit
+from streams.edge.studio.findings import panel
 from streams.pictures.maps import Device, MapKind, MapQuery
 
 # length of a range and step of its end, in s: with steps, the cache finds a map again
@@ -59,8 +60,9 @@ async def maps(visit: Visit, lp_id: str) -> web.Response:
         return _page(visit, lp_id, filters, zone, wrong=wrong)
     ranges = _ranges(filters, zone)
     queries = [MapQuery(lp_id, filters.kind, filters.device, each.start, each.end, visit.language) for each in ranges]
-    responses = await asyncio.gather(
-        *(found(visit.services, query, "summary", again=filters.again) for query in queries)
+    findings, *responses = await asyncio.gather(
+        panel(visit, queries[0], again=filters.again),
+        *(found(visit.services, query, "summary", again=filters.again) for query in queries),
     )
     summaries = [_decoder.decode(response.body) for response in responses]
     if len(queries) == 2 and summaries[0].device != summaries[1].device:
@@ -69,7 +71,8 @@ async def maps(visit: Visit, lp_id: str) -> web.Response:
         summaries[1] = _decoder.decode((await found(visit.services, queries[1], "summary")).body)
     if filters.again:
         await _redraw(visit, filters, queries, summaries)
-    return _page(visit, lp_id, filters, zone, queries=queries, summaries=summaries, responses=responses)
+    shown = {"queries": queries, "summaries": summaries, "responses": responses, "findings": findings}
+    return _page(visit, lp_id, filters, zone, **shown)
 
 
 async def _redraw(visit: Visit, filters: Wanted, queries: list[MapQuery], summaries: list[MapSummary]) -> None:
@@ -186,6 +189,7 @@ def _page(
     queries: list[MapQuery] | None = None,
     summaries: list[MapSummary] | None = None,
     responses: list[Kept] | None = None,
+    findings: dict[str, Any] | None = None,
 ) -> web.Response:
     summaries, queries = summaries or [], queries or []
     made = datetime.fromtimestamp(min((each.made_ms for each in responses or []), default=0) / MS, zone)
@@ -205,6 +209,7 @@ def _page(
         given=filters.given,
         zone=zone,
         maps=_figures(visit, filters, zone, queries, summaries),
+        findings=findings,
         rows=_rows(visit, filters.kind, summaries),
         made=f"{made:%H:%M}",
         redraw=str(redraw),

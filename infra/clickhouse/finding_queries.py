@@ -1,0 +1,138 @@
+"""The queries for findings: counts of a page in stretches of time. The server binds all values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from infra.clickhouse.client import ClickHouse
+from infra.clickhouse.map_queries import PAGE
+
+MOST_ROWS, MOST_CELLS = 200_000, 20_000
+WINDOW_S = 5
+SECTIONS_SHOWN = 30
+BUCKET = "least(intDiv(toUInt32(window_start) - {first:UInt32}, {step:UInt32}), {last:UInt32}) AS bucket"
+SPAN = (
+    "SELECT toUInt32(min(window_start)) AS first, toUInt32(max(window_start)) AS last, sum(pageviews) AS pageviews"
+    f" FROM lpstream.lp_windows WHERE {PAGE}"
+)
+SIZES = (
+    "SELECT toString(device) AS device, sum(s.pageviews) AS pageviews,"
+    " quantileExactWeighted(0.5)(page_h, s.pageviews) AS height,"
+    " quantileExactWeighted(0.5)(viewport_h, s.pageviews) AS fold,"
+    " quantileExactWeighted(0.1)(page_h, s.pageviews) AS least_height"
+    f" FROM lpstream.page_sizes AS s WHERE {PAGE} GROUP BY device HAVING pageviews > 0 ORDER BY pageviews DESC, device"
+)
+TOTALS = (
+    f"SELECT toString(device) AS device, {BUCKET}, sum(pageviews) AS pageviews, sum(conversions) AS conversions"
+    f" FROM lpstream.tiered_windows WHERE {PAGE} GROUP BY device, bucket LIMIT {MOST_ROWS}"
+)
+SECTIONS = (
+    f"SELECT toString(device) AS device, {BUCKET}, toString(section) AS section, sum(reached) AS reached,"
+    " sum(clicks) AS clicks, sum(exposure_ms) AS exposure_ms FROM lpstream.tiered_sections"
+    f" WHERE {PAGE} AND section IN (SELECT section FROM lpstream.tiered_sections WHERE {PAGE}"
+    f" GROUP BY section ORDER BY sum(reached) DESC, section LIMIT {SECTIONS_SHOWN})"
+    f" GROUP BY device, bucket, section LIMIT {MOST_ROWS}"
+)
+BANDS = (
+    f"SELECT toString(device) AS device, {BUCKET}, band, sum(reached) AS reached, sum(exposure_ms) AS exposure_ms"
+    f" FROM lpstream.tiered_scroll WHERE {PAGE} GROUP BY device, bucket, band LIMIT {MOST_ROWS}"
+)
+CELLS = (
+    "SELECT toString(device) AS device, toString(kind) AS kind, fixed, x, y, sum(hits) AS hits"
+    f" FROM lpstream.tiered_cells WHERE {PAGE} GROUP BY device, kind, fixed, x, y"
+    f" ORDER BY hits DESC, y, x, fixed LIMIT {MOST_CELLS} BY device, kind"
+)
+# arrayJoin makes a row for each place that holds the cell; places may overlap
+PLACES = (
+    f"SELECT {BUCKET}, toString(kind) AS kind, arrayJoin(arrayFilter(at -> fixed = {{fixed:Array(UInt8)}}[at + 1]"
+    " AND x >= {left:Array(UInt8)}[at + 1] AND x <= {right:Array(UInt8)}[at + 1]"
+    " AND y >= {top:Array(UInt16)}[at + 1] AND y <= {bottom:Array(UInt16)}[at + 1], range({places:UInt32}))) AS place,"
+    " sum(hits) AS hits, uniqExact(window_start) AS moments"
+    f" FROM lpstream.tiered_cells WHERE {PAGE} AND device = {{device:String}}"
+    f" GROUP BY bucket, kind, place LIMIT {MOST_ROWS}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A page and a range of time, cut into stretches of `step_s` from `first` (s UTC) on."""
+
+    lp_id: str
+    start: datetime
+    end: datetime
+    first: int
+    step_s: int
+    stretches: int
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the parameters of the queries."""
+        return {
+            "lp_id": self.lp_id,
+            "start": self.start,
+            "end": self.end,
+            "first": self.first,
+            "step": self.step_s,
+            "last": self.stretches - 1,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Rectangle:
+    """A rectangle of cells, with both ends included."""
+
+    fixed: int
+    left: int
+    right: int
+    top: int
+    bottom: int
+
+
+async def span(clickhouse: ClickHouse, lp_id: str, start: datetime, end: datetime, stretches: int) -> Span:
+    """Return the range, cut into stretches from its first to its last window that has data."""
+    rows = await clickhouse.rows(SPAN, {"lp_id": lp_id, "start": start, "end": end})
+    first, last = int(rows[0]["first"]), int(rows[0]["last"])
+    step = WINDOW_S * max(1, -(-(last + WINDOW_S - first) // (stretches * WINDOW_S)))
+    return Span(lp_id, start, end, first, step, stretches)
+
+
+async def sizes(clickhouse: ClickHouse, of: Span) -> list[dict[str, Any]]:
+    """Return rows with device, pageviews, height, fold and least_height (px), most pageviews first."""
+    return await clickhouse.rows(SIZES, _page(of))
+
+
+async def totals(clickhouse: ClickHouse, of: Span) -> pa.Table:
+    """Return the columns device, bucket, pageviews and conversions."""
+    return await clickhouse.query(TOTALS, of.parameters())
+
+
+async def sections(clickhouse: ClickHouse, of: Span) -> pa.Table:
+    """Return the columns device, bucket, section, reached, clicks and exposure_ms."""
+    return await clickhouse.query(SECTIONS, of.parameters())
+
+
+async def bands(clickhouse: ClickHouse, of: Span) -> pa.Table:
+    """Return the columns device, bucket, band (of 100 px), reached and exposure_ms."""
+    return await clickhouse.query(BANDS, of.parameters())
+
+
+async def cells(clickhouse: ClickHouse, of: Span) -> pa.Table:
+    """Return the heaviest cells by device and kind: device, kind, fixed, x, y and hits."""
+    return await clickhouse.query(CELLS, _page(of))
+
+
+def _page(of: Span) -> dict[str, Any]:
+    return {"lp_id": of.lp_id, "start": of.start, "end": of.end}
+
+
+async def places(clickhouse: ClickHouse, of: Span, device: str, rectangles: Sequence[Rectangle]) -> pa.Table:
+    """Return the columns bucket, kind, place, hits and moments.
+
+    `place` is an index of `rectangles`; moments are windows with hits.
+    """
+    names = ("fixed", "left", "right", "top", "bottom")
+    arrays = {name: [getattr(each, name) for each in rectangles] for name in names}
+    values = {**of.parameters(), **arrays, "places": len(rectangles), "device": device}
+    return await clickhouse.query(PLACES, values)

@@ -1,0 +1,47 @@
+"""The layout of a page that lpstream made, read from its HTML."""
+
+from html.parser import HTMLParser
+
+from processors.findings.counts import Layout
+from schemas.heatmap import MAX_SECTIONS
+
+
+def layout_of(html: bytes) -> Layout:
+    """Return the page's sections and its calls to action."""
+    reader = _Reader()
+    reader.feed(html.decode("utf-8", "replace"))
+    return Layout(True, tuple(reader.sections[:MAX_SECTIONS]), tuple(reader.calls), reader.top, reader.bar)
+
+
+class _Reader(HTMLParser):
+    """A reader of the sections and calls. Sections of our templates do not nest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sections: list[str] = []
+        self.calls: list[str] = []
+        self.top = self.bar = False
+        self._section: str | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a section or a call."""
+        values = dict(attrs)
+        classes = (values.get("class") or "").split()
+        if tag == "section":
+            self._section = values.get("data-section") or values.get("id")
+            if self._section:
+                self.sections.append(self._section)
+        elif tag == "a" and "top-tel" in classes:
+            self.top = True
+        elif tag == "a" and {"bar-call", "bar-tel"} & set(classes):
+            self.bar = True
+        elif self._is_call(tag, classes, values) and self._section and self._section not in self.calls:
+            self.calls.append(self._section)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Note the end of a section."""
+        if tag == "section":
+            self._section = None
+
+    def _is_call(self, tag: str, classes: list[str], values: dict[str, str | None]) -> bool:
+        return "call" in classes or (tag == "a" and (values.get("href") or "").startswith(("tel:", "mailto:")))

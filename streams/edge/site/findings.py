@@ -1,0 +1,52 @@
+"""The findings route: checked parameters, and an answer that a client can revalidate by ETag."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from aiohttp import web
+
+from infra.redis.response_cache import Kept
+from infra.tenants import Caller
+from processors.pictures.words import Language
+from schemas.errors import LpstreamError
+from streams.edge.http.errors import HttpError
+from streams.edge.services import Services
+from streams.edge.site import maps
+from streams.pictures.findings import DEFAULT_SPAN, FindingsQuery
+from streams.pictures.maps import Device
+
+log = logging.getLogger(__name__)
+
+# the parameters as OpenAPI describes them
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "device": {**maps.PARAMETERS["device"], "description": "Default: all, compared with each other."},
+    "from": {"schema": {"type": "string"}, "description": "ISO 8601, or ms UTC; default: seven days before `to`."},
+    "to": maps.PARAMETERS["to"],
+    "lang": maps.PARAMETERS["lang"],
+}
+
+
+async def findings(request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str) -> web.Response:
+    """Return the findings on a page of the caller's tenant: places where visitors meet a difficulty."""
+    if caller is None or not caller.tenant.owns(lp_id):
+        raise HttpError(404, "HTTP 404 Not Found")
+    maps.check_once(request, PARAMETERS)
+    query = query_of(lp_id, request.query)
+    return maps.answer(request, await found(services, query, again=maps.asks_again(request)))
+
+
+def query_of(lp_id: str, given: Mapping[str, str]) -> FindingsQuery:
+    """Return the query of parameters by name. HttpError 422 names the wrong parameter."""
+    device = maps.one_of(given, "device", get_args(Device), None)
+    language = maps.one_of(given, "lang", get_args(Language), "en")
+    return FindingsQuery(lp_id, device, *maps.range_of(given, DEFAULT_SPAN), language)
+
+
+async def found(services: Services, query: FindingsQuery, *, again: bool = False) -> Kept:
+    """Return the findings. Raise HttpError 503 if ClickHouse does not answer or too much work waits."""
+    try:
+        return await services.findings.get(query, again=again)
+    except LpstreamError as error:
+        log.warning("findings of %s: %s", query.lp_id, error)
+        raise HttpError(503, "The findings cannot be made now, try again", retry_after_s=5) from error
