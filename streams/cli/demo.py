@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.up import Kafka, installation, show_processes
+from streams.cli.up import Kafka, show_processes
 from streams.local.console import writable_folder
+from streams.local.running import installation
 from streams.proof.demo import run
 
 

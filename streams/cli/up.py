@@ -1,24 +1,19 @@
 """`lpstream up`: run the embedded stack and all services until Ctrl-C."""
 
-import asyncio
-import contextlib
 import json
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from infra.embedded.browser import ensure_chromium
 from infra.embedded.kafka import Choice
 from infra.embedded.stack import Stack
 from streams.local.console import DEFAULT_DATA, AsJson, Data, err, out, say
 from streams.local.installation import Installation
-from streams.local.prepare import prepare, settings_of
+from streams.local.running import installation
 
 Kafka = Annotated[Choice, typer.Option("--kafka", help="Broker; auto: Apache Kafka if Java and Maven are installed.")]
 WATCH_S = 0.5
@@ -50,17 +45,6 @@ EXAMPLE = {
     "keywords": ["ラーメン"],
     "business": {"name": "麺屋 一"},
 }
-
-
-@contextlib.contextmanager
-def installation(data: Path, kafka: Choice, port: int | None = None) -> Iterator[tuple[Stack, Installation]]:
-    """Yield a running stack and its services; stop both at the end."""
-    with Stack(data, kafka, say) as stack:
-        settings = settings_of(stack)
-        ensure_chromium(settings.chromium, say)
-        asyncio.run(prepare(settings, say))
-        with Installation(stack, say, port=port) as services:
-            yield stack, services
 
 
 def up(

@@ -25,9 +25,9 @@ from playwright.async_api import Browser, async_playwright
 from infra.screenshots import find_chromium
 from schemas.errors import LpstreamError
 from schemas.generation import GenerationRequest
-from streams.cli.up import installation
 from streams.client import over_http
 from streams.local.installation import Installation
+from streams.local.running import installation
 from streams.proof.layouts import places_of
 from streams.proof.visitors import DEVICE_WEIGHTS, DEVICES, Page, Visit
 
