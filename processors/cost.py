@@ -235,7 +235,7 @@ def month(basis: Basis, option: Option, work: Workload) -> Month:
         api_yen_per_lp=missed * each,
         api_yen_per_miss=each,
         api_yen_per_miss_high=per_miss_yen(basis, "high"),
-        storage_gb=sum(stored.values()),
+        storage_gb=sum(stored.values()) + stored["pages"] * (option.page_regions - 1),
     )
 
 

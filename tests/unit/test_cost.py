@@ -156,6 +156,14 @@ def test_storage_is_the_amount_at_the_end_of_a_month() -> None:
     assert month(basis, option(), WORK).storage_gb == pytest.approx(1e6 * (8 * 10 + 24 * 5) / 1e9)
 
 
+def test_copies_of_pages_in_other_regions_are_stored_too() -> None:
+    basis = basis_of(PRICES)
+    work, (best, *_) = work_of(PRICES, "plan"), options_of(PRICES)
+    one, three = (month(basis, replace(best, page_regions=count), work) for count in (1, 3))
+    assert three.storage_gb - one.storage_gb == pytest.approx(2 * 432_000 * 80e3 / 1e9)
+    assert three.lines["copies of pages to other regions"] > one.lines["copies of pages to other regions"] == 0
+
+
 def test_exceeding_a_limit_fails_its_verdict() -> None:
     found = month(with_usd(vcpu_hour=1.2), option(), WORK)
     infrastructure, _, storage = verdicts(BASIS, found)
