@@ -122,8 +122,8 @@ async def test_a_body_over_the_limit_is_refused_before_it_is_read(objects: Objec
 
 async def test_a_tenants_rate_holds_for_uploads(objects: Objects) -> None:
     async with running_edge(objects=objects, edge_tenant_rate=0.3) as edge:
-        statuses = [(await call(edge, "POST", "/uploads", b"no picture"))[0] for _ in range(5)]
-        assert statuses[:3] == [422] * 3 and statuses[-1] == 429
+        statuses = [(await call(edge, "POST", "/uploads", b"no picture"))[0] for _ in range(12)]
+        assert statuses[:3] == [422] * 3 and 429 in statuses
 
 
 async def test_one_tenants_uploads_are_encoded_one_after_the_other(edge: RunningEdge) -> None:
