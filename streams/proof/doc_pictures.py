@@ -2,8 +2,8 @@
 
     python -m streams.proof.doc_pictures
 
-It makes docs/heatmap.png, docs/studio.png and docs/pages.png from pages of an embedded stack. Each page's name, trade, keywords and facts belong
-together.
+It makes docs/heatmap.png, docs/studio.png and docs/pages.png from pages of an embedded stack. Each page's name, trade,
+keywords and facts belong together.
 """
 
 import argparse
@@ -115,7 +115,7 @@ async def maps(services: Installation, lp_id: str) -> None:
     pictures = []
     async with aiohttp.ClientSession(headers=headers, raise_for_status=True) as session:
         for kind in ("click", "attention", "scroll"):
-            address = f"{services.api_url}/heatmaps/{lp_id}.png?kind={kind}&device=mobile"
+            address = f"{services.api_url}/heatmaps/{lp_id}.png?kind={kind}&device=mobile&lang=ja"
             async with session.get(address) as first:  # a busy machine may take the screenshot too late for this one
                 await first.read()
             async with session.get(address) as answer:
