@@ -113,7 +113,7 @@ def _taken(browser: Any, page: PageFiles, width: int, viewport_h: int) -> bytes:
     context.route("**/*", lambda route: _answer(route, page))
     tab = context.new_page()
     tab.goto(f"{ORIGIN}/", wait_until="load")
-    first = tab.screenshot(animations="disabled")
+    first = tab.screenshot()  # with animations: the place in the page moves them
     tab.evaluate(HIDE_FIXED)
     height = min(MOST_H, max(viewport_h, int(tab.evaluate(HEIGHT))))
     clip = {"x": 0, "y": 0, "width": width, "height": height}

@@ -1,9 +1,9 @@
-"""The pictures of README and docs, from pages of a running installation; needs Chromium and Japanese fonts.
+"""The pictures of README and docs, made anew. It needs Chromium and Japanese fonts.
 
     python -m streams.proof.doc_pictures
 
-It makes docs/heatmap.png, docs/studio.png and docs/pages.png. Each page's name, trade, keywords and facts belong
-together.
+It makes docs/heatmap.png, docs/studio.png and docs/pages.png from pages of an embedded stack. Each page's name, trade,
+keywords and facts belong together.
 """
 
 import argparse
@@ -22,12 +22,13 @@ import msgspec
 from PIL import Image
 from playwright.async_api import Browser, async_playwright
 
+from infra.embedded.stack import Stack
 from infra.screenshots import find_chromium
 from schemas.errors import LpstreamError
 from schemas.generation import GenerationRequest
 from streams.client import over_http
 from streams.local.installation import Installation
-from streams.local.running import installation
+from streams.local.prepare import prepare, settings_of
 from streams.proof.layouts import places_of
 from streams.proof.visitors import DEVICE_WEIGHTS, DEVICES, Page, Visit
 
@@ -114,7 +115,7 @@ async def maps(services: Installation, lp_id: str) -> None:
     pictures = []
     async with aiohttp.ClientSession(headers=headers, raise_for_status=True) as session:
         for kind in ("click", "attention", "scroll"):
-            address = f"{services.api_url}/heatmaps/{lp_id}.png?kind={kind}&device=mobile"
+            address = f"{services.api_url}/heatmaps/{lp_id}.png?kind={kind}&device=mobile&lang=ja"
             async with session.get(address) as first:  # a busy machine may take the screenshot too late for this one
                 await first.read()
             async with session.get(address) as answer:
@@ -174,11 +175,10 @@ def main() -> None:
     chromium = find_chromium("auto")
     if chromium is None:
         raise LpstreamError("there is no Chromium; run `lpstream demo` once, which fetches one")
-    with (
-        tempfile.TemporaryDirectory(prefix="lpstream-") as folder,
-        installation(Path(folder), "tansu") as (_, services),
-    ):
-        asyncio.run(make(services, chromium))
+    with tempfile.TemporaryDirectory(prefix="lpstream-") as folder, Stack(Path(folder), "tansu", print) as stack:
+        asyncio.run(prepare(settings_of(stack)))
+        with Installation(stack, print) as services:
+            asyncio.run(make(services, chromium))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every command that needs a running stack names `--data` where none runs, in one line and without a trace."""
+"""Commands without a running stack name `--data`; outputs that cannot be written are named first."""
 
 from pathlib import Path
 
