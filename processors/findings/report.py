@@ -73,7 +73,10 @@ class Unsure(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """The findings, the heaviest first. `more_visits` is 0 if a fault of 5 % of the visits shows."""
+    """The findings, the heaviest first. `more_visits` is 0 if a fault of 5 % of the visits shows.
+
+    Without a finding they are also those of the nearest unsure place, if twice the visits would decide.
+    """
 
     visits: int
     more_visits: int
@@ -92,8 +95,9 @@ def report_of(counts: list[DeviceCounts], layout: Layout, language: Language) ->
     z = bound(len(looks), int(stretches))
     supported = _distinct([look for look in looks if look.supported(z)])
     findings = [_finding(look, z, many, language) for look in supported[:MOST_FINDINGS]]
-    more = _more(counts, visits, z)
     unsure = _unsure([look for look in looks if not look.supported(z)], z, visits)
+    soon = [one.more_visits for one in unsure if one.more_visits <= visits and not findings]
+    more = max(_more(counts, visits, z), min(soon, default=0))
     return Report(visits, more, len(looks), summary(len(findings), visits, more, language), findings, unsure)
 
 

@@ -33,11 +33,11 @@ ENGLISH: dict[Kind, tuple[str, str]] = {
         "Open the page on that device. A button may be hidden, too small or broken.",
     ),
     "section_left": (
-        "Many visitors leave at {place}: {left} of {saw} on {device}. As in the sections around it, {usual} would.",
+        "Many visitors leave at {place}: {left} of {saw} on {device}. In the sections around it, {usual} are usual.",
         "Write this section anew, shorten it, or leave it out.",
     ),
     "first_view_without_call": (
-        "The first screen has no button that visitors use. On {device}, {missed} of {visits} leave before one.",
+        "The first screen has no button that visitors use. On {device}, {missed} of {visits} leave without seeing one.",
         "Put a button into the first screen.",
     ),
     "call_too_low": (
@@ -103,6 +103,7 @@ JAPANESE: dict[Kind, tuple[str, str]] = {
         "ページを短くするか、大切なセクションを上へ移してください。",
     ),
 }
+DEVICES = {"mobile": "phones", "tablet": "tablets", "desktop": "desktops"}
 TEXTS = {"en": ENGLISH, "ja": JAPANESE}
 PLACES: dict[Language, dict[str, str]] = {
     "en": {
@@ -142,10 +143,8 @@ def sentence(look: Look, language: Language) -> str:
         word = "goal" if f"goals{suffix}" in numbers else "click"
         if (count := numbers.get(f"{word}s{suffix}")) is not None:
             numbers[side] = words[word].format(n=count)
-    device = MAP_WORDS[language][look.device]
-    text = TEXTS[language][look.kind][0].format(
-        place=place(look.where, language), device=f"{device}s" if language == "en" else device, **numbers
-    )
+    device = DEVICES[look.device] if language == "en" else MAP_WORDS[language][look.device]
+    text = TEXTS[language][look.kind][0].format(place=place(look.where, language), device=device, **numbers)
     return text[0].upper() + text[1:]
 
 
