@@ -210,10 +210,9 @@ class Engine:
                 self._set(connection, query, session, changed)
             else:
                 database = temporary.database_of(text)
-                if query.guarded:
-                    database = access.analyst_database(database)
-                if database:
-                    connection.query(f"USE {_quoted_name(database)}")
+                if query.guarded and not access.analyst_database(database):
+                    raise guard.denied(f"the database {database}")
+                connection.query(f"USE {_quoted_name(database)}")
                 if session is not None:
                     session.database = database
         return True

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from infra.embedded.clickhouse_server import allowed
 from infra.embedded.clickhouse_server.errors import ServerError
 
-_NUMBER = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?", re.ASCII)
+_NUMBER = re.compile(r"-?\d{1,40}(?:\.\d{0,40})?", re.ASCII)
 _WORDS = {"true": "1", "false": "0"}
 DEFAULT = "DEFAULT"
 
