@@ -87,7 +87,7 @@ def test_the_node_client_reads_plain_and_compressed(address: str, tmp_path: Path
     output("npm", "install", "--silent", "--no-audit", "--no-fund", "@clickhouse/client@1.23.1", folder=folder)
     lines = output("node", "reads.mjs", address, "reads", QUERY, folder=folder)
     assert lines[:-1] == [*(f"{row} a,b 2026-11-29 00:00:00 true" for row in ROWS), "error 47"] * 2
-    assert lines[-1] == 'kept [{"n":1,"word":"そば","threads":"1"}]'
+    assert lines[-1] == 'kept [{"n":1,"word":"そば","threads":1}]'
 
 
 def test_pandas_arrow_and_sqlalchemy_read(address: str, tmp_path: Path) -> None:

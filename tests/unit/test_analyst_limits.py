@@ -64,13 +64,20 @@ def test_the_embedded_server_has_the_same_limits() -> None:
     assert all(limit > 0 for limit in allowed.LIMITS.values())
 
 
+def test_a_query_may_ask_for_the_same_on_both_servers() -> None:
+    names = allowed.LIMITS.keys() - {"max_memory_usage", "max_threads", "max_block_size"}
+    most = {name: int(profile().findtext(f"constraints/{name}/max", "0")) for name in names}
+    assert most == {name: allowed.MOST.get(name, allowed.LIMITS[name]) for name in names}
+
+
 KNOWN = {"max_execution_time": "0", "max_threads": "auto(2)", "readonly": "0", "implicit_select": "1", "extremes": "0"}
 
 
 @pytest.mark.parametrize(
     ("value", "code"),
     [
-        ("1", 0), ("30", 0), ("1.5", 0), ("0", 452), ("0.9", 452), ("-1", 452), ("30.1", 452), ("31", 452),
+        ("1", 0), ("30", 0), ("1.5", 0), ("0", 452), ("0.9", 452), ("-1", 452),
+        ("31", 0), ("60", 0), ("60.1", 452), ("61", 452),
         ("9" * 19, 452),
         ("9" * 5_000, 27), ("1e1", 27), ("\u0663", 27), ("", 27), ("nan", 27), ("DEFAULT", 27),
     ],

@@ -111,7 +111,10 @@ class Engine:
 
     def check_settings(self, asked: Mapping[str, str]) -> None:
         """Raise ServerError unless an analyst may have these settings."""
-        for name, value in asked.items():
+        self._check_pairs(asked.items())
+
+    def _check_pairs(self, asked: Iterable[tuple[str, str]]) -> None:
+        for name, value in asked:
             settings.check(name, value, self._known)
 
     def sweep(self) -> None:
@@ -207,10 +210,9 @@ class Engine:
                 self._set(connection, query, session, changed)
             else:
                 database = temporary.database_of(text)
-                if query.guarded:
-                    database = access.analyst_database(database)
-                if database:
-                    connection.query(f"USE {_quoted_name(database)}")
+                if query.guarded and not access.analyst_database(database):
+                    raise guard.denied(f"the database {database}")
+                connection.query(f"USE {_quoted_name(database)}")
                 if session is not None:
                     session.database = database
         return True
@@ -299,7 +301,7 @@ class Engine:
         judged = Judged(text)
         if temporary.is_statement(text):
             statement = temporary.statement(text, parameters)
-            self.check_settings(dict(statement.settings))
+            self._check_pairs(statement.settings)
             judged = replace(judged, on_tables=statement)
         if judged.on_tables is None or judged.on_tables.select:
             select = judged.on_tables.select if judged.on_tables else text
@@ -308,8 +310,7 @@ class Engine:
 
     def _judge_read(self, connection: Any, text: str, parameters: Mapping[str, str]) -> guard.Read:
         read = guard.check_text(text, parameters)
-        for name, value in read.settings:
-            settings.check(name, value, self._known)
+        self._check_pairs(read.settings)
         if read.selects is not None:
             tree = connection.query(f"EXPLAIN AST {read.tree_of}", "TabSeparatedRaw", params=dict(parameters))
             guard.check_tree(bytes(tree.bytes()).decode(errors="replace"), read, self._closed)

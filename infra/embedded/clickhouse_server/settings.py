@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from infra.embedded.clickhouse_server import allowed
 from infra.embedded.clickhouse_server.errors import ServerError
 
-_NUMBER = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?", re.ASCII)
+_NUMBER = re.compile(r"-?\d{1,40}(?:\.\d{0,40})?", re.ASCII)
 _WORDS = {"true": "1", "false": "0"}
 DEFAULT = "DEFAULT"
 
@@ -31,18 +31,18 @@ def check(name: str, value: str, known: Mapping[str, str]) -> None:
         raise ServerError(164, "READONLY", "Cannot modify 'readonly' setting in readonly mode.")
     if name not in allowed.LIMITS:
         raise ServerError(452, "SETTING_CONSTRAINT_VIOLATION", f"Setting {name} should not be changed.")
-    _check_limit(name, value, allowed.LIMITS[name])
+    _check_limit(name, value, allowed.MOST.get(name, allowed.LIMITS[name]))
 
 
-def _check_limit(name: str, value: str, limit: int) -> None:
+def _check_limit(name: str, value: str, most: int) -> None:
     if not _NUMBER.fullmatch(value):
         raise ServerError(
             27, "CANNOT_PARSE_INPUT_ASSERTION_FAILED", f"Setting {name}: cannot parse {value[:40]!r} as a number."
         )
     if float(value) < 1:
         raise ServerError(452, "SETTING_CONSTRAINT_VIOLATION", f"Setting {name} shouldn't be less than 1.")
-    if float(value) > limit:
-        raise ServerError(452, "SETTING_CONSTRAINT_VIOLATION", f"Setting {name} shouldn't be greater than {limit}.")
+    if float(value) > most:
+        raise ServerError(452, "SETTING_CONSTRAINT_VIOLATION", f"Setting {name} shouldn't be greater than {most}.")
 
 
 def _present(name: str, known: Mapping[str, str]) -> str:

@@ -28,8 +28,6 @@ func read(address, password string, method clickhouse.CompressionMethod) error {
 		Protocol:    clickhouse.HTTP,
 		Auth:        clickhouse.Auth{Database: "lpstream", Username: "analyst", Password: password},
 		Compression: &clickhouse.Compression{Method: method},
-		DialTimeout: 30 * time.Second,
-		Settings:    clickhouse.Settings{"max_execution_time": 20},
 	})
 	if err != nil {
 		return err
