@@ -14,7 +14,7 @@ from processors.experiments.shapes import Floats, Ints
 
 LOG_ODDS = np.geomspace(0.04, 1.6, 12)  # the bets, in equal parts: 4 % more to five times as many
 PRIOR_DEGREES = 12.0  # the dispersion counts as 1 with so many degrees of freedom before data
-HALVINGS = 40
+HALVINGS = 24
 
 
 def log_products(hits: Ints, of: Ints, share: Floats, pageviews: Ints | None = None) -> Floats:
@@ -24,11 +24,13 @@ def log_products(hits: Ints, of: Ints, share: Floats, pageviews: Ints | None = N
     event a pageview, the events are drawn from them without replacement.
     """
     odds = LOG_ODDS[:, None, None]
-    left = 1.0 if pageviews is None else np.clip((pageviews - of) / np.maximum(pageviews - 1, 1), 0.0, 1.0)
-    inner = share * left
-    part = np.divide(1 - share, 1 - inner, out=np.zeros_like(inner), where=inner < 1)
-    expected = of * (part * np.log1p(inner * np.expm1(odds)) + (1 - part) * odds)
-    gains: Floats = (hits * odds - expected).sum(axis=1)
+    if pageviews is None:
+        expected = of * np.log1p(share * np.expm1(odds))
+    else:
+        inner = share * np.clip((pageviews - of) / np.maximum(pageviews - 1, 1), 0.0, 1.0)
+        part = np.divide(1 - share, 1 - inner, out=np.zeros_like(inner), where=inner < 1)
+        expected = of * (part * np.log1p(inner * np.expm1(odds)) + (1 - part) * odds)
+    gains: Floats = hits.sum(axis=0) * LOG_ODDS[:, None] - expected.sum(axis=1)
     return gains
 
 

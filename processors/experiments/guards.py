@@ -42,7 +42,8 @@ def harm(blocks: Blocks) -> str | None:
     kinds = {"dead clicks": blocks.dead_clicks, "rage clicks": blocks.rage_clicks}
     if blocks.shallow is not None:
         kinds["pageviews that end before half of the page"] = blocks.shallow
-    evidence = np.array([_worse(counts, blocks.pageviews) for counts in kinds.values()])
+    none = np.zeros(blocks.pageviews.shape[1] - 1)
+    evidence = np.array([_worse(counts, blocks.pageviews) if counts.any() else none for counts in kinds.values()])
     if not _refuted(evidence.ravel(), HARM_ALPHA):
         return None
     kind, arm = np.unravel_index(evidence.argmax(), evidence.shape)

@@ -1,0 +1,212 @@
+"""`lpstream bench --only bandit`: simulated experiments with the statistics of `processors/experiments`.
+
+Each policy meets the same visitors. The references are an equal split with our test, and GrowthBook's rules: the chance
+to win of gbstats 0.8.0 with its normal posteriors, looked at as often, and the weights of its bandit.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from math import erf, sqrt
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from processors.experiments.learning import Evidence, Rules, learn
+from streams.proof.bench.bandit_world import Choice, Outcome, Policy, Table, World, run, world
+from streams.proof.bench.frame import Row, Say, quiet, row
+
+VISITS, A_MINUTE = 20_000, 10.0
+SAME, BETTER = np.array([[0.03, 0.03]]), np.array([[0.03, 0.045]])
+FIVE = np.array([[0.03, 0.03, 0.033, 0.036, 0.045]])
+DAY_S = 86_400
+
+
+def bandit(*, rounds: int, say: Say = quiet, experiments: int = 1_000) -> list[Row]:
+    """Return the rows `bandit`. Each is one run of many experiments, so `rounds` is not used."""
+    parts = (false_winners, right_winners, five_arms, changed_taste, mismatches, seconds_a_look)
+    rows = []
+    for part in parts:
+        say(f"{part.__name__.replace('_', ' ')}: {experiments:,} experiments")
+        rows += part(experiments, say)
+    return rows
+
+
+def false_winners(experiments: int, say: Say) -> list[Row]:
+    """Return how often a winner is named among two equal arms."""
+    rows = []
+    for name, returning in (("visitors come once", 0.0), ("half of the visits return to their arm", 0.5)):
+        worlds = [world(SAME, VISITS, A_MINUTE, seed, returning=returning) for seed in range(experiments)]
+        ours = _all(worlds, _ours(Rules("bandit")), say)
+        theirs = _all(worlds, _growthbook, say)
+        detail = {"experiments": experiments, "stopped": sum(end.stopped for end in ours), "pageviews": VISITS}
+        value, reference = _named(ours), _named(theirs)
+        text = f"A/A, a winner named, {name}: GrowthBook's chance to win, looked at as often"
+        rows.append(row("bandit", text, value, "%", reference, detail, digits=1))
+    return rows
+
+
+def right_winners(experiments: int, say: Say) -> list[Row]:
+    """Return how often and how soon 4.5 % wins against 3 %."""
+    worlds = [world(BETTER, VISITS, A_MINUTE, seed) for seed in range(experiments)]
+    ours, equal = _all(worlds, _ours(Rules("bandit")), say), _all(worlds, _ours(Rules("fixed")), say)
+    theirs = _all(worlds, _growthbook, say)
+    detail = {"bandit": _summary(ours, 1), "equal": _summary(equal, 1), "growthbook": _summary(theirs, 1)}
+    return [
+        row("bandit", "3 % against 4.5 %, right: equal split", *_pair(ours, equal, 1), detail, digits=1),
+        _lost("3 % against 4.5 %, goals lost: equal split", ours, equal, detail),
+        _lost("3 % against 4.5 %, goals lost: GrowthBook, which errs more", ours, theirs, detail),
+    ]
+
+
+def five_arms(experiments: int, say: Say) -> list[Row]:
+    """Return how five arms do, of which the last is best."""
+    worlds = [world(FIVE, 3 * VISITS, A_MINUTE, seed) for seed in range(experiments // 5)]
+    ours, equal = _all(worlds, _ours(Rules("bandit")), say), _all(worlds, _ours(Rules("fixed")), say)
+    theirs = _all(worlds, _growthbook, say)
+    detail = {"bandit": _summary(ours, 4), "equal": _summary(equal, 4), "growthbook": _summary(theirs, 4)}
+    return [
+        row("bandit", "five arms, right: equal split", *_pair(ours, equal, 4), detail, digits=1),
+        _lost("five arms, goals lost: equal split", ours, equal, detail),
+    ]
+
+
+def changed_taste(experiments: int, say: Say) -> list[Row]:
+    """Return which part of the last quarter goes to the best arm, when taste has changed half-way.
+
+    The experiment runs for 28 days and is never decided.
+    """
+    halves = np.repeat([[0.045, 0.03], [0.03, 0.045]], VISITS // 2, axis=0)
+    worlds = [world(halves, VISITS, VISITS / (28 * 1_440), seed) for seed in range(experiments // 10)]
+    fading = _all(worlds, _ours(Rules("bandit", half_life_s=3 * DAY_S), decide=False), say)
+    usual = _all(worlds, _ours(Rules("bandit"), decide=False), say)
+    keeping = _all(worlds, _ours(Rules("bandit", half_life_s=1e12), decide=False), say)
+    decided = _all(worlds, _ours(Rules("bandit")), say)
+    after = [end for end in decided if end.winner is not None and end.decided_at > VISITS // 2]
+    detail = {
+        "half_life_14_days": _late(usual),
+        "named_before": sum(end.winner is not None for end in decided) - len(after),
+        "named_after_old": sum(end.winner == 0 for end in after),
+        "named_after_new": sum(end.winner == 1 for end in after),
+        "goals_lost": [round(float(np.mean([end.lost for end in ends])), 1) for ends in (fading, usual, keeping)],
+        "experiments": len(worlds),
+    }
+    text = "taste changes half-way, best arm's part of the last week at a half-life of 3 days: without fading"
+    return [row("bandit", text, _late(fading), "%", _late(keeping), detail, digits=1)]
+
+
+def mismatches(experiments: int, say: Say) -> list[Row]:
+    """Return after how many visits a loss of an arm's pageviews is seen: 20 % are planned, 33 % come."""
+    worlds = []
+    for seed in range(experiments // 5):
+        shown = np.array([1.0, 0.5, 0.5, 0.5, 0.5])
+        worlds.append(world(np.full((1, 5), 0.03), VISITS, A_MINUTE, seed, returning=0.3, shown=shown))
+    ends = _all(worlds, _ours(Rules("fixed")), say)
+    at = sorted(end.decided_at for end in ends if end.stopped)
+    detail = {"experiments": len(worlds), "stopped": len(at), "most": at[-1] if at else None}
+    return [
+        row("bandit", "33 % of pageviews in an arm of 20 %: visits until it stops", median(at), "visits", None, detail)
+    ]
+
+
+def seconds_a_look(experiments: int, say: Say) -> list[Row]:
+    """Return the time of one look at 30 days of minutes."""
+    rows = []
+    for arms in (2, 6):
+        rng = np.random.default_rng(arms)
+        pageviews = rng.poisson(5.0, (30 * 1_440, arms))
+        clicks = rng.poisson(0.05 * pageviews)
+        conversions, weights = rng.binomial(pageviews, 0.03), np.full(pageviews.shape, 1 / arms)
+        evidence = Evidence(np.arange(len(pageviews)) * 60, pageviews, conversions, clicks, clicks, weights)
+        times = []
+        for seed in range(30):
+            started = time.process_time()
+            learn(Rules("bandit"), evidence, seed)
+            times.append(1_000 * (time.process_time() - started))
+        detail = {"pageviews": int(pageviews.sum()), "least": round(min(times), 1)}
+        rows.append(row("bandit", f"a look at 30 days, {arms} arms", median(times), "ms", None, detail, digits=1))
+    return rows
+
+
+def _all(worlds: list[World], policy: Callable[[int], Policy], say: Say) -> list[Outcome]:
+    ends = []
+    for number, there in enumerate(worlds):
+        ends.append(run(there, policy(number)))
+        if (number + 1) % max(1, len(worlds) // 4) == 0:
+            say(f"{number + 1:,} of {len(worlds):,}")
+    return ends
+
+
+def _ours(rules: Rules, *, decide: bool = True) -> Callable[[int], Policy]:
+    def seeded(seed: int) -> Policy:
+        def policy(evidence: Evidence) -> Choice:
+            learned = learn(rules, evidence, seed)
+            stopped = learned.verdict in ("mismatch", "guard")
+            return np.array(learned.weights), learned.winner if decide else None, stopped
+
+        return policy
+
+    return seeded
+
+
+def _growthbook(seed: int) -> Policy:
+    """Return GrowthBook's rules: 100 visits an arm first, then its weights, and a winner at 95 % against each arm."""
+
+    def policy(evidence: Evidence) -> Choice:
+        pageviews, goals = evidence.pageviews.sum(axis=0), evidence.conversions.sum(axis=0)
+        arms = len(goals)
+        if pageviews.sum() < 100 * arms or (goals == 0).any():
+            return np.full(arms, 1 / arms), None, False
+        best = int(np.argmax(goals / pageviews))
+        chances = [chance_to_win(goals, pageviews, best, arm) for arm in range(arms) if arm != best]
+        winner = best if min(chances) >= 0.95 else None
+        return _top_two_of_normals(goals, pageviews, seed), winner, False
+
+    return policy
+
+
+def chance_to_win(goals: Table, pageviews: Table, arm: int, other: int) -> float:
+    """Return the chance that `arm` beats `other`, as gbstats computes it for a proportion without a prior."""
+    rates = goals / pageviews
+    variances = rates * (1 - rates) / pageviews
+    distance = (rates[arm] - rates[other]) / sqrt(variances[arm] + variances[other])
+    return 0.5 * (1 + erf(distance / sqrt(2)))
+
+
+def _top_two_of_normals(goals: Table, pageviews: Table, seed: int) -> Table:
+    """Return the weights of GrowthBook's bandit: how often an arm is the best or the second of a draw, at least 1 %."""
+    rates = goals / pageviews
+    draws = np.random.default_rng(seed).normal(rates, np.sqrt(rates * (1 - rates) / pageviews), (2_000, len(rates)))
+    weights = np.bincount(np.argsort(draws, axis=1)[:, -2:].ravel(), minlength=len(rates)) / 4_000
+    weights = np.maximum(weights, 0.01)
+    return np.asarray(weights / weights.sum())
+
+
+def _named(ends: Iterable[Outcome], arm: int | None = None) -> float:
+    """Return the per cent of experiments with a winner, or with the winner `arm`."""
+    return 100 * float(np.mean([end.winner is not None if arm is None else end.winner == arm for end in ends]))
+
+
+def _late(ends: list[Outcome]) -> float:
+    return 100 * float(np.nanmean([end.late_share for end in ends]))
+
+
+def _summary(ends: list[Outcome], best: int) -> dict[str, Any]:
+    decided = [end.decided_at for end in ends if end.winner is not None]
+    return {
+        "experiments": len(ends),
+        "right": round(_named(ends, best), 1),
+        "wrong": round(_named(ends) - _named(ends, best), 1),
+        "visits_median": round(median(decided)),
+        "visits_nine_of_ten": round(float(np.quantile(decided, 0.9))),
+        "goals_lost": round(float(np.mean([end.lost for end in ends])), 1),
+    }
+
+
+def _pair(ours: list[Outcome], theirs: list[Outcome], best: int) -> tuple[float, str, float]:
+    return _named(ours, best), "%", _named(theirs, best)
+
+
+def _lost(name: str, ours: list[Outcome], theirs: list[Outcome], detail: Row) -> Row:
+    value, reference = (float(np.mean([end.lost for end in ends])) for ends in (ours, theirs))
+    return row("bandit", name, value, "goals", reference, detail, digits=1)
