@@ -15,15 +15,18 @@ from processors.experiments.shapes import Evidence, Floats, Ints
 
 Number = TypeVar("Number", np.int64, np.float64)
 
+MINUTE_S = 60
 LEAST = 100  # pageviews of a block
 GROWTH = 1.01  # and of the sum of pageviews from one block to the next: 560 blocks are a million pageviews
 
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """Counts of ended blocks: times have shape (blocks,), the others (blocks, arms)."""
+    """Counts of ended blocks: `starts_s` has shape (blocks,), tables have shape (blocks, arms)."""
 
     starts_s: Ints
+    ended_s: int  # when the last block ended, in seconds since 1970
+    rows: int  # the rows of evidence in all blocks
     pageviews: Ints
     conversions: Ints
     dead_clicks: Ints
@@ -51,6 +54,8 @@ def cut(evidence: Evidence, returning: float) -> Blocks:
     now = _added(evidence.weights[:end] * each_minute[:end, None], starts) / pageviews.sum(axis=1, keepdims=True)
     return Blocks(
         evidence.starts_s[starts],
+        int(evidence.starts_s[end - 1]) + MINUTE_S if len(starts) else 0,
+        int(end),
         pageviews,
         added(evidence.conversions),
         added(evidence.dead_clicks),

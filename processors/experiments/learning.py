@@ -12,7 +12,7 @@ from processors.experiments.shapes import Evidence, Floats, Learned, Policy, Rul
 
 __all__ = ["Evidence", "Learned", "Policy", "Rules", "Verdict", "learn"]
 
-DAY_S, MINUTE_S = 86_400, 60
+DAY_S = 86_400
 FIRST_BETS = 1.2  # the log evidence that most of the bets cost before one of them has won
 
 
@@ -30,7 +30,7 @@ def learn(rules: Rules, evidence: Evidence, seed: int) -> Learned:
     ready = bool((blocks.pageviews.sum(axis=0) >= rules.first).all())
     weights = top_two(belief, rules.floor) if ready and rules.policy == "bandit" else np.full(arms, 1 / arms)
     rates = _rates(blocks, dispersion, rules.alpha)
-    if stop := _stop(blocks, rules):
+    if stop := _stop(rules, evidence, blocks):
         return Learned(tuple(weights.tolist()), rates, stop[0], None, stop[1], None)
     missing = _missing(blocks, belief.leader, dispersion, rules.alpha)
     winner, reason = _decision(rules, blocks, belief, weights, missing) if ready else (None, _collecting(rules))
@@ -58,12 +58,12 @@ def _rates(blocks: Blocks, dispersion: float, alpha: float) -> tuple[tuple[float
     )
 
 
-def _stop(blocks: Blocks, rules: Rules) -> tuple[Verdict, str] | None:
+def _stop(rules: Rules, evidence: Evidence, blocks: Blocks) -> tuple[Verdict, str] | None:
     if not len(blocks.starts_s):
         return None
     if reason := mismatch(blocks, rules.returning):
         return "mismatch", reason
-    if reason := harm(blocks):
+    if reason := harm(evidence, blocks, rules.returning):
         return "guard", reason
     return None
 
@@ -95,7 +95,7 @@ def _decision(rules: Rules, blocks: Blocks, belief: Belief, weights: Floats, mis
 
 def _waiting(rules: Rules, blocks: Blocks, belief: Belief, weights: Floats) -> str | None:
     """Return why the decision waits for a whole week, or None if the week is over or waiting costs too much."""
-    elapsed = float(blocks.starts_s[-1] - blocks.starts_s[0]) + MINUTE_S
+    elapsed = float(blocks.ended_s - blocks.starts_s[0])
     rates = belief.draws.mean(axis=0)
     lost = float(rates[belief.leader] - weights @ rates) * float(blocks.pageviews.sum()) / elapsed
     remaining = rules.week_s - elapsed

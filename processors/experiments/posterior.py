@@ -7,7 +7,7 @@ import numpy as np
 from processors.experiments.blocks import Blocks
 from processors.experiments.shapes import Floats, Rules
 
-DRAWS = 2_000
+DRAWS = 1_000
 # top-two sampling takes the best arm of a draw with this chance, else a challenger: 0.5 learns fastest, 1 loses least
 LEADER = 0.7
 

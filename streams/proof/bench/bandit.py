@@ -37,7 +37,7 @@ def false_winners(experiments: int, say: Say) -> list[Row]:
     rows = []
     for name, returning in (("visitors come once", 0.0), ("half of the visits return to their arm", 0.5)):
         worlds = [world(SAME, VISITS, A_MINUTE, seed, returning=returning) for seed in range(experiments)]
-        ours = _all(worlds, _ours(Rules("bandit")), say)
+        ours = _all(worlds, our_policy(Rules("bandit")), say)
         theirs = _all(worlds, _growthbook, say)
         detail = {"experiments": experiments, "stopped": sum(end.stopped for end in ours), "pageviews": VISITS}
         value, reference = _named(ours), _named(theirs)
@@ -49,7 +49,7 @@ def false_winners(experiments: int, say: Say) -> list[Row]:
 def right_winners(experiments: int, say: Say) -> list[Row]:
     """Return how often and how soon 4.5 % wins against 3 %."""
     worlds = [world(BETTER, VISITS, A_MINUTE, seed) for seed in range(experiments)]
-    ours, equal = _all(worlds, _ours(Rules("bandit")), say), _all(worlds, _ours(Rules("fixed")), say)
+    ours, equal = _all(worlds, our_policy(Rules("bandit")), say), _all(worlds, our_policy(Rules("fixed")), say)
     theirs = _all(worlds, _growthbook, say)
     detail = {"bandit": _summary(ours, 1), "equal": _summary(equal, 1), "growthbook": _summary(theirs, 1)}
     return [
@@ -62,7 +62,7 @@ def right_winners(experiments: int, say: Say) -> list[Row]:
 def five_arms(experiments: int, say: Say) -> list[Row]:
     """Return how five arms do, of which the last is best."""
     worlds = [world(FIVE, 3 * VISITS, A_MINUTE, seed) for seed in range(experiments // 5)]
-    ours, equal = _all(worlds, _ours(Rules("bandit")), say), _all(worlds, _ours(Rules("fixed")), say)
+    ours, equal = _all(worlds, our_policy(Rules("bandit")), say), _all(worlds, our_policy(Rules("fixed")), say)
     theirs = _all(worlds, _growthbook, say)
     detail = {"bandit": _summary(ours, 4), "equal": _summary(equal, 4), "growthbook": _summary(theirs, 4)}
     return [
@@ -78,10 +78,10 @@ def changed_taste(experiments: int, say: Say) -> list[Row]:
     """
     halves = np.repeat([[0.045, 0.03], [0.03, 0.045]], VISITS // 2, axis=0)
     worlds = [world(halves, VISITS, VISITS / (28 * 1_440), seed) for seed in range(experiments // 10)]
-    fading = _all(worlds, _ours(Rules("bandit", half_life_s=3 * DAY_S), decide=False), say)
-    usual = _all(worlds, _ours(Rules("bandit"), decide=False), say)
-    keeping = _all(worlds, _ours(Rules("bandit", half_life_s=1e12), decide=False), say)
-    decided = _all(worlds, _ours(Rules("bandit")), say)
+    fading = _all(worlds, our_policy(Rules("bandit", half_life_s=3 * DAY_S), decide=False), say)
+    usual = _all(worlds, our_policy(Rules("bandit"), decide=False), say)
+    keeping = _all(worlds, our_policy(Rules("bandit", half_life_s=1e12), decide=False), say)
+    decided = _all(worlds, our_policy(Rules("bandit")), say)
     after = [end for end in decided if end.winner is not None and end.decided_at > VISITS // 2]
     detail = {
         "half_life_14_days": _late(usual),
@@ -101,7 +101,7 @@ def mismatches(experiments: int, say: Say) -> list[Row]:
     for seed in range(experiments // 5):
         shown = np.array([1.0, 0.5, 0.5, 0.5, 0.5])
         worlds.append(world(np.full((1, 5), 0.03), VISITS, A_MINUTE, seed, returning=0.3, shown=shown))
-    ends = _all(worlds, _ours(Rules("fixed")), say)
+    ends = _all(worlds, our_policy(Rules("fixed")), say)
     at = sorted(end.decided_at for end in ends if end.stopped)
     detail = {"experiments": len(worlds), "stopped": len(at), "most": at[-1] if at else None}
     return [
@@ -137,7 +137,9 @@ def _all(worlds: list[World], policy: Callable[[int], Policy], say: Say) -> list
     return ends
 
 
-def _ours(rules: Rules, *, decide: bool = True) -> Callable[[int], Policy]:
+def our_policy(rules: Rules, *, decide: bool = True) -> Callable[[int], Policy]:
+    """Return our statistics as a policy, by seed; without `decide` a winner is never named."""
+
     def seeded(seed: int) -> Policy:
         def policy(evidence: Evidence) -> Choice:
             learned = learn(rules, evidence, seed)
