@@ -67,9 +67,10 @@ def cut(evidence: Evidence, returning: float) -> Blocks:
 
 
 def _added(table: NDArray[Number], starts: Ints) -> NDArray[Number]:
-    """Return the sums of rows from each start to the next. Columns of their own make it three times as fast."""
+    """Return the sums of rows from each start to the next."""
     if not len(starts):
         return table[:0]
+    # along rows that lie together in memory it is three times as fast
     sums: NDArray[Number] = np.add.reduceat(np.ascontiguousarray(table.T), starts, axis=1).T
     return sums
 

@@ -1,4 +1,4 @@
-"""Reasons to stop an experiment early: the traffic is not split as planned, or visitors of an arm struggle."""
+"""Reasons to stop early: the traffic is not split as planned, or visitors of an arm struggle."""
 
 from math import log
 
@@ -46,9 +46,9 @@ def harm(evidence: Evidence, blocks: Blocks, returning: float) -> str | None:
 
 
 def _visits_together(returning: float) -> float:
-    """Return the dispersion of counts of pageviews, of which a part `returning` follows the visitor's earlier ones.
+    """Return the dispersion of counts of pageviews, of which a part is by returning visitors.
 
-    Visits a visitor are then geometric, and a visitor brings all of them to one arm.
+    Visits a visitor are geometric, and a visitor brings all of them to one arm.
     """
     return (1 + returning) / (1 - returning)
 
@@ -60,7 +60,7 @@ def _clicks_together(clicks: Ints) -> float:
 
 
 def _worse(counts: Ints, pageviews: Ints, together: float) -> Floats:
-    """Return the log evidence, for each arm but the control, that its rate is above MARGIN times the control's."""
+    """Return the log evidence that the rate of each other arm is above MARGIN times the control's."""
     theirs = MARGIN * pageviews[:, 1:]
     share = theirs / np.maximum(theirs + pageviews[:, :1], 1)
     both = (pageviews[:, 1:] > 0) & (pageviews[:, :1] > 0)

@@ -34,7 +34,9 @@ def learn(rules: Rules, evidence: Evidence, seed: int) -> Learned:
         return Learned(tuple(weights.tolist()), rates, stop[0], None, stop[1], None)
     missing = _missing(blocks, belief.leader, dispersion, rules.alpha)
     winner, reason = _decision(rules, blocks, belief, weights, missing) if ready else (None, _collecting(rules))
-    needed = None if winner is not None else visits_needed(belief, weights, missing + FIRST_BETS)
+    needed = (
+        None if winner is not None else visits_needed(belief, weights, np.where(missing > 0, missing + FIRST_BETS, 0.0))
+    )
     verdict: Verdict = "running" if winner is None else "winner"
     return Learned(tuple(weights.tolist()), rates, verdict, winner, reason, needed)
 
@@ -81,27 +83,29 @@ def _missing(blocks: Blocks, leader: int, dispersion: float, alpha: float) -> Fl
 def _decision(rules: Rules, blocks: Blocks, belief: Belief, weights: Floats, missing: Floats) -> tuple[int | None, str]:
     """Return the winner, or None, and why."""
     leader = belief.leader
-    lead = f"arm {leader} has more goals a pageview than every other arm"
     if (missing <= 0).all():
-        reason = f"{lead}; the chance of a wrong winner is at most {rules.alpha:.0%} over all looks"
+        reason = (
+            f"arm {leader} has more goals a pageview than every other arm: "
+            f"the chance of a wrong winner is at most {rules.alpha:.0%} over all looks"
+        )
     elif belief.loss < rules.loss:
-        reason = f"arm {leader} loses at most {belief.loss:.3%} goals a pageview against the best arm, by expectation"
+        reason = f"arm {leader} is expected to lose only {belief.loss:.3%} goals a pageview against the best arm"
     else:
         return None, f"arm {leader} leads; the difference may still be chance"
     if wait := _waiting(rules, blocks, belief, weights):
-        return None, f"{lead}; {wait}"
+        return None, f"{reason}; {wait}"
     return leader, reason
 
 
 def _waiting(rules: Rules, blocks: Blocks, belief: Belief, weights: Floats) -> str | None:
-    """Return why the decision waits for a whole week, or None if the week is over or waiting costs too much."""
+    """Return why the decision waits, or None if a week is over or waiting loses too much."""
     elapsed = float(blocks.ended_s - blocks.starts_s[0])
     rates = belief.draws.mean(axis=0)
     lost = float(rates[belief.leader] - weights @ rates) * float(blocks.pageviews.sum()) / elapsed
     remaining = rules.week_s - elapsed
     if remaining <= 0 or lost * remaining > rules.patience:
         return None
-    return f"the decision waits {remaining / DAY_S:.1f} days more, so that each day of the week counts"
+    return f"the decision waits {remaining / DAY_S:.1f} days more until a whole week is counted"
 
 
 def _collecting(rules: Rules) -> str:

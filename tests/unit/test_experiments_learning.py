@@ -14,7 +14,7 @@ from processors.experiments import betting
 from processors.experiments.blocks import cut
 from processors.experiments.learning import Evidence, Learned, Rules, learn
 from streams.proof.bench.bandit import chance_to_win, our_policy
-from streams.proof.bench.bandit_world import run, world
+from streams.proof.bench.bandit_world import Page, run, world
 
 MINUTE_S, DAY_S = 60, 86_400
 BANDIT, FIXED = Rules("bandit"), Rules("fixed")
@@ -195,12 +195,12 @@ def test_intervals_hold_the_rate_at_all_looks() -> None:
 
 
 def test_equal_arms_rarely_have_a_winner() -> None:
-    ends = [run(world(SAME, 6_000, 10, seed), our_policy(BANDIT)(seed)) for seed in range(12)]
+    ends = [run(world(Page(SAME, 6_000, 10), seed), our_policy(BANDIT)(seed)) for seed in range(12)]
     assert sum(end.winner is not None for end in ends) <= 1
 
 
 def test_a_rate_half_as_high_again_wins_within_20_000_pageviews() -> None:
-    ends = [run(world(BETTER, 20_000, 10, seed), our_policy(BANDIT)(seed)) for seed in range(10)]
+    ends = [run(world(Page(BETTER, 20_000, 10), seed), our_policy(BANDIT)(seed)) for seed in range(10)]
     assert sum(end.winner == 1 for end in ends) >= 9
 
 
@@ -236,7 +236,7 @@ def test_rates_of_day_and_night_do_not_make_a_winner() -> None:
 def test_a_decision_waits_for_a_week_unless_waiting_loses_much() -> None:
     early = drawn([0.03, 0.06], 90, 100, 1, seconds=3_600)
     patient = replace(BANDIT, patience=1_000.0)
-    assert "each day of the week" in learn(patient, early, 1).reason
+    assert "whole week" in learn(patient, early, 1).reason
     assert learn(patient, early, 1).verdict == "running"
     assert learn(BANDIT, early, 1).winner == 1
     assert learn(patient, drawn([0.03, 0.06], 170, 100, 1, seconds=3_600), 1).winner == 1
@@ -247,7 +247,7 @@ def test_a_small_expected_loss_ends_an_experiment() -> None:
     assert learn(BANDIT, counts, 1).verdict == "running"
     ended = learn(replace(BANDIT, loss=0.002), counts, 1)
     assert ended.verdict == "winner"
-    assert "loses" in ended.reason
+    assert "expected to lose" in ended.reason
 
 
 def test_arms_that_vary_from_day_to_day_need_more_evidence() -> None:
@@ -289,7 +289,7 @@ def test_an_arm_that_never_loads_is_a_mismatch() -> None:
 
 
 def test_returning_visitors_are_no_mismatch() -> None:
-    ends = [run(world(SAME, 4_000, 10, seed, returning=0.5), our_policy(BANDIT)(seed)) for seed in range(20)]
+    ends = [run(world(Page(SAME, 4_000, 10, returning=0.5), seed), our_policy(BANDIT)(seed)) for seed in range(20)]
     assert not any(end.stopped for end in ends)
 
 

@@ -1,4 +1,4 @@
-"""`lpstream bench --only bandit`: simulated experiments with the statistics of `processors/experiments`.
+"""`lpstream bench --only bandit`: the statistics of experiments on simulated visitors.
 
 Each policy meets the same visitors. The references are an equal split with our test, and GrowthBook's rules: the chance
 to win of gbstats 0.8.0 with its normal posteriors, looked at as often, and the weights of its bandit.
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from processors.experiments.learning import Evidence, Rules, learn
-from streams.proof.bench.bandit_world import Choice, Outcome, Policy, Table, World, run, world
+from streams.proof.bench.bandit_world import Choice, Outcome, Page, Policy, Table, run, world
 from streams.proof.bench.frame import Row, Say, quiet, row
 
 VISITS, A_MINUTE = 20_000, 10.0
@@ -27,86 +27,82 @@ def bandit(*, rounds: int, say: Say = quiet, experiments: int = 1_000) -> list[R
     parts = (false_winners, right_winners, five_arms, changed_taste, mismatches, seconds_a_look)
     rows = []
     for part in parts:
-        say(f"{part.__name__.replace('_', ' ')}: {experiments:,} experiments")
+        say(part.__name__.replace("_", " "))
         rows += part(experiments, say)
     return rows
 
 
 def false_winners(experiments: int, say: Say) -> list[Row]:
-    """Return how often a winner is named among two equal arms."""
+    """Return how often a winner is named among two equal arms, over all looks."""
     rows = []
     for name, returning in (("visitors come once", 0.0), ("half of the visits return to their arm", 0.5)):
-        worlds = [world(SAME, VISITS, A_MINUTE, seed, returning=returning) for seed in range(experiments)]
-        ours = _all(worlds, our_policy(Rules("bandit")), say)
-        theirs = _all(worlds, _growthbook, say)
+        page = Page(SAME, VISITS, A_MINUTE, returning=returning)
+        ours = _all(page, experiments, our_policy(Rules("bandit")), say)
+        theirs = _all(page, experiments * 3 // 10, growthbook, say)
         detail = {"experiments": experiments, "stopped": sum(end.stopped for end in ours), "pageviews": VISITS}
-        value, reference = _named(ours), _named(theirs)
         text = f"A/A, a winner named, {name}: GrowthBook's chance to win, looked at as often"
-        rows.append(row("bandit", text, value, "%", reference, detail, digits=1))
+        rows.append(row("bandit", text, _named(ours), "%", _named(theirs), detail, digits=1))
     return rows
 
 
 def right_winners(experiments: int, say: Say) -> list[Row]:
     """Return how often and how soon 4.5 % wins against 3 %."""
-    worlds = [world(BETTER, VISITS, A_MINUTE, seed) for seed in range(experiments)]
-    ours, equal = _all(worlds, our_policy(Rules("bandit")), say), _all(worlds, our_policy(Rules("fixed")), say)
-    theirs = _all(worlds, _growthbook, say)
-    detail = {"bandit": _summary(ours, 1), "equal": _summary(equal, 1), "growthbook": _summary(theirs, 1)}
-    return [
-        row("bandit", "3 % against 4.5 %, right: equal split", *_pair(ours, equal, 1), detail, digits=1),
-        _lost("3 % against 4.5 %, goals lost: equal split", ours, equal, detail),
-        _lost("3 % against 4.5 %, goals lost: GrowthBook, which errs more", ours, theirs, detail),
-    ]
+    return _against_others("3 % against 4.5 %", Page(BETTER, VISITS, A_MINUTE), experiments * 3 // 10, say)
 
 
 def five_arms(experiments: int, say: Say) -> list[Row]:
     """Return how five arms do, of which the last is best."""
-    worlds = [world(FIVE, 3 * VISITS, A_MINUTE, seed) for seed in range(experiments // 5)]
-    ours, equal = _all(worlds, our_policy(Rules("bandit")), say), _all(worlds, our_policy(Rules("fixed")), say)
-    theirs = _all(worlds, _growthbook, say)
-    detail = {"bandit": _summary(ours, 4), "equal": _summary(equal, 4), "growthbook": _summary(theirs, 4)}
+    return _against_others("five arms", Page(FIVE, 3 * VISITS, A_MINUTE), experiments // 10, say)
+
+
+def _against_others(name: str, page: Page, experiments: int, say: Say) -> list[Row]:
+    ours, equal, theirs = (
+        _all(page, experiments, policy, say)
+        for policy in (our_policy(Rules("bandit")), our_policy(Rules("fixed")), growthbook)
+    )
+    best = page.rates.shape[1] - 1
+    detail = {"bandit": _summary(ours, best), "equal": _summary(equal, best), "growthbook": _summary(theirs, best)}
+    lost, lost_equal, lost_theirs = (float(np.mean([end.lost for end in ends])) for ends in (ours, equal, theirs))
+    right, right_equal = _named(ours, best), _named(equal, best)
     return [
-        row("bandit", "five arms, right: equal split", *_pair(ours, equal, 4), detail, digits=1),
-        _lost("five arms, goals lost: equal split", ours, equal, detail),
+        row("bandit", f"{name}, right winner: equal split", right, "%", right_equal, detail, digits=1),
+        row("bandit", f"{name}, goals lost: equal split", lost, "goals", lost_equal, detail, digits=1),
+        row("bandit", f"{name}, goals lost: GrowthBook's rules", lost, "goals", lost_theirs, detail, digits=1),
     ]
 
 
 def changed_taste(experiments: int, say: Say) -> list[Row]:
-    """Return which part of the last quarter goes to the best arm, when taste has changed half-way.
+    """Return which part of the last week's visits goes to the best arm, when taste has changed half-way.
 
-    The experiment runs for 28 days and is never decided.
+    The experiment runs for 28 days. The detail says what happens if it may be decided.
     """
     halves = np.repeat([[0.045, 0.03], [0.03, 0.045]], VISITS // 2, axis=0)
-    worlds = [world(halves, VISITS, VISITS / (28 * 1_440), seed) for seed in range(experiments // 10)]
-    fading = _all(worlds, our_policy(Rules("bandit", half_life_s=3 * DAY_S), decide=False), say)
-    usual = _all(worlds, our_policy(Rules("bandit"), decide=False), say)
-    keeping = _all(worlds, our_policy(Rules("bandit", half_life_s=1e12), decide=False), say)
-    decided = _all(worlds, our_policy(Rules("bandit")), say)
-    after = [end for end in decided if end.winner is not None and end.decided_at > VISITS // 2]
+    page, count = Page(halves, VISITS, VISITS / (28 * 1_440)), experiments // 20
+    fading, usual, keeping = (
+        _all(page, count, our_policy(Rules("bandit", half_life_s=days * DAY_S), decide=False), say)
+        for days in (3, 14, 1e9)
+    )
+    decided = [end for end in _all(page, count, our_policy(Rules("bandit")), say) if end.winner is not None]
     detail = {
-        "half_life_14_days": _late(usual),
-        "named_before": sum(end.winner is not None for end in decided) - len(after),
-        "named_after_old": sum(end.winner == 0 for end in after),
-        "named_after_new": sum(end.winner == 1 for end in after),
+        "experiments": count,
+        "half_life_14_days": round(_late(usual), 1),
         "goals_lost": [round(float(np.mean([end.lost for end in ends])), 1) for ends in (fading, usual, keeping)],
-        "experiments": len(worlds),
+        "named_before_the_change": sum(end.decided_at <= VISITS // 2 for end in decided),
+        "named_after_it_old_best": sum(end.decided_at > VISITS // 2 and end.winner == 0 for end in decided),
+        "named_after_it_new_best": sum(end.decided_at > VISITS // 2 and end.winner == 1 for end in decided),
     }
     text = "taste changes half-way, best arm's part of the last week at a half-life of 3 days: without fading"
     return [row("bandit", text, _late(fading), "%", _late(keeping), detail, digits=1)]
 
 
 def mismatches(experiments: int, say: Say) -> list[Row]:
-    """Return after how many visits a loss of an arm's pageviews is seen: 20 % are planned, 33 % come."""
-    worlds = []
-    for seed in range(experiments // 5):
-        shown = np.array([1.0, 0.5, 0.5, 0.5, 0.5])
-        worlds.append(world(np.full((1, 5), 0.03), VISITS, A_MINUTE, seed, returning=0.3, shown=shown))
-    ends = _all(worlds, our_policy(Rules("fixed")), say)
-    at = sorted(end.decided_at for end in ends if end.stopped)
-    detail = {"experiments": len(worlds), "stopped": len(at), "most": at[-1] if at else None}
-    return [
-        row("bandit", "33 % of pageviews in an arm of 20 %: visits until it stops", median(at), "visits", None, detail)
-    ]
+    """Return after how many visits a loss of pageviews is seen: 20 % are planned for an arm, 33 % come."""
+    page = Page(np.full((1, 5), 0.03), VISITS, A_MINUTE, returning=0.3, shown=(1.0, 0.5, 0.5, 0.5, 0.5))
+    ends = _all(page, experiments // 10, our_policy(Rules("fixed")), say)
+    at = [end.decided_at for end in ends if end.stopped]
+    detail = {"experiments": len(ends), "stopped": len(at), "most": max(at, default=0)}
+    text = "33 % of pageviews in an arm of 20 %: visits until it stops"
+    return [row("bandit", text, median(at or [0]), "visits", None, detail)]
 
 
 def seconds_a_look(experiments: int, say: Say) -> list[Row]:
@@ -128,12 +124,13 @@ def seconds_a_look(experiments: int, say: Say) -> list[Row]:
     return rows
 
 
-def _all(worlds: list[World], policy: Callable[[int], Policy], say: Say) -> list[Outcome]:
+def _all(page: Page, experiments: int, policy: Callable[[int], Policy], say: Say) -> list[Outcome]:
+    """Return an outcome for each seed. The same seed gives each policy the same visitors."""
     ends = []
-    for number, there in enumerate(worlds):
-        ends.append(run(there, policy(number)))
-        if (number + 1) % max(1, len(worlds) // 4) == 0:
-            say(f"{number + 1:,} of {len(worlds):,}")
+    for seed in range(experiments):
+        ends.append(run(world(page, seed), policy(seed)))
+        if (seed + 1) % max(1, experiments // 4) == 0:
+            say(f"{seed + 1:,} of {experiments:,} experiments")
     return ends
 
 
@@ -151,8 +148,8 @@ def our_policy(rules: Rules, *, decide: bool = True) -> Callable[[int], Policy]:
     return seeded
 
 
-def _growthbook(seed: int) -> Policy:
-    """Return GrowthBook's rules: 100 visits an arm first, then its weights, and a winner at 95 % against each arm."""
+def growthbook(seed: int) -> Policy:
+    """Return GrowthBook's rules: its weights, and a winner at 95 % against each other arm."""
 
     def policy(evidence: Evidence) -> Choice:
         pageviews, goals = evidence.pageviews.sum(axis=0), evidence.conversions.sum(axis=0)
@@ -168,7 +165,7 @@ def _growthbook(seed: int) -> Policy:
 
 
 def chance_to_win(goals: Table, pageviews: Table, arm: int, other: int) -> float:
-    """Return the chance that `arm` beats `other`, as gbstats computes it for a proportion without a prior."""
+    """Return the chance that `arm` beats `other`, as gbstats computes it without a prior."""
     rates = goals / pageviews
     variances = rates * (1 - rates) / pageviews
     distance = (rates[arm] - rates[other]) / sqrt(variances[arm] + variances[other])
@@ -176,7 +173,7 @@ def chance_to_win(goals: Table, pageviews: Table, arm: int, other: int) -> float
 
 
 def _top_two_of_normals(goals: Table, pageviews: Table, seed: int) -> Table:
-    """Return the weights of GrowthBook's bandit: how often an arm is the best or the second of a draw, at least 1 %."""
+    """Return how often an arm is the best or the second of a draw, at least 1 %."""
     rates = goals / pageviews
     draws = np.random.default_rng(seed).normal(rates, np.sqrt(rates * (1 - rates) / pageviews), (2_000, len(rates)))
     weights = np.bincount(np.argsort(draws, axis=1)[:, -2:].ravel(), minlength=len(rates)) / 4_000
@@ -203,12 +200,3 @@ def _summary(ends: list[Outcome], best: int) -> dict[str, Any]:
         "visits_nine_of_ten": round(float(np.quantile(decided, 0.9))),
         "goals_lost": round(float(np.mean([end.lost for end in ends])), 1),
     }
-
-
-def _pair(ours: list[Outcome], theirs: list[Outcome], best: int) -> tuple[float, str, float]:
-    return _named(ours, best), "%", _named(theirs, best)
-
-
-def _lost(name: str, ours: list[Outcome], theirs: list[Outcome], detail: Row) -> Row:
-    value, reference = (float(np.mean([end.lost for end in ends])) for ends in (ours, theirs))
-    return row("bandit", name, value, "goals", reference, detail, digits=1)

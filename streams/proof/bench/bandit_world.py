@@ -1,4 +1,4 @@
-"""A simulated page with visitors, for `bandit.py`: each policy meets the same visitors with the same moods."""
+"""A simulated page with visitors, for `bandit.py`: each policy meets the same visitors."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,23 +43,33 @@ class Outcome:
     late_share: float  # the part of the last quarter of visits that the arm got which is best at the end
 
 
-def world(
-    rates: Table, visits: int, a_minute: float, seed: int, *, returning: float = 0.0, shown: Table | None = None
-) -> World:
-    """Return a world whose visits come at random minutes; a part `returning` of them comes back after days."""
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a world is drawn from."""
+
+    rates: Table  # goals a visit: shape (visits or 1, arms)
+    visits: int
+    a_minute: float
+    returning: float = 0.0  # the part of visits by visitors who came before
+    shown: tuple[float, ...] = ()  # by arm: the chance that a visit is counted; empty: 1
+
+
+def world(page: Page, seed: int) -> World:
+    """Return a world: visits come at random minutes, and a returning visitor keeps the arm."""
+    visits = page.visits
     rng = np.random.default_rng(seed)
-    minutes = np.sort(rng.integers(0, max(1, int(visits / a_minute)), visits))
-    visitors, back = np.arange(visits), rng.random(visits) < returning
+    minutes = np.sort(rng.integers(0, max(1, int(visits / page.a_minute)), visits))
+    visitors, back = np.arange(visits), rng.random(visits) < page.returning
     back[0] = False
     firsts = np.flatnonzero(~back)
     known = np.searchsorted(firsts, visitors[back])  # visitors before each later visit; the late ones come more often
     visitors[back] = firsts[(known * rng.beta(2, 1, len(known))).astype(np.int64)]
-    counted = np.ones(rates.shape[1]) if shown is None else shown
-    return World(minutes, visitors, rng.random(visits), rng.random(visits), rates, counted)
+    shown = np.array(page.shown or [1.0] * page.rates.shape[1])
+    return World(minutes, visitors, rng.random(visits), rng.random(visits), page.rates, shown)
 
 
 def run(there: World, policy: Policy) -> Outcome:
-    """Return the outcome of a policy. It looks whenever a block of minutes ends: between, nothing changes."""
+    """Return the outcome of a policy, which looks whenever a block ends: between, nothing changes."""
     visits, arms, rows = len(there.minutes), there.arms, int(there.minutes[-1]) + 1
     tables = [np.zeros((rows, arms), np.int64) for _ in range(4)]
     weights, arm_of = np.full((rows, arms), 1 / arms), np.full(visits, -1)
@@ -91,7 +101,8 @@ def run(there: World, policy: Policy) -> Outcome:
 
 def _block_end(there: World, at: int, counted: int) -> int:
     """Return the number of the first visit after the block, which ends with a minute."""
-    size = int(bounds(2 * counted + 200)[np.searchsorted(bounds(2 * counted + 200), counted, side="right")]) - counted
+    ends = bounds(2 * counted + 200)
+    size = int(ends[np.searchsorted(ends, counted, side="right")]) - counted
     last = there.minutes[min(at + size, len(there.minutes)) - 1]
     return int(np.searchsorted(there.minutes, last, side="right"))
 
@@ -107,5 +118,5 @@ def _lost(there: World, inside: slice, given: Table) -> float:
 
 
 def _counted(there: World, inside: slice, given: Table) -> Table:
-    """Return which visits are counted. The late digits of the goal's draw say it: they are independent of the goal."""
+    """Return which visits are counted, by the late digits of the goal's draw."""
     return np.asarray(there.goal_draws[inside] * 1_000 % 1 < there.shown[given])
