@@ -28,7 +28,7 @@ def learn(rules: Rules, evidence: Evidence, seed: int) -> Learned:
     dispersion = _dispersion(blocks)
     belief = believe(rules, blocks, dispersion, seed)
     ready = bool((blocks.pageviews.sum(axis=0) >= rules.first).all())
-    weights = top_two(belief, rules.floor) if ready and rules.policy == "bandit" else np.full(arms, 1 / arms)
+    weights = top_two(belief.draws, rules.floor) if ready and rules.policy == "bandit" else np.full(arms, 1 / arms)
     rates = _rates(blocks, dispersion, rules.alpha)
     if stop := _stop(rules, evidence, blocks):
         return Learned(tuple(weights.tolist()), rates, stop[0], None, stop[1], None)

@@ -13,8 +13,10 @@ from scipy import stats
 from processors.experiments import betting
 from processors.experiments.blocks import cut
 from processors.experiments.learning import Evidence, Learned, Rules, learn
-from streams.proof.bench.bandit import chance_to_win, our_policy
-from streams.proof.bench.bandit_world import Page, run, world
+from processors.experiments.posterior import believe, top_two
+from streams.proof.bench.bandit import ours_by
+from streams.proof.bench.bandit_policies import Ours, distance
+from streams.proof.bench.bandit_world import Page, run
 
 MINUTE_S, DAY_S = 60, 86_400
 BANDIT, FIXED = Rules("bandit"), Rules("fixed")
@@ -195,13 +197,36 @@ def test_intervals_hold_the_rate_at_all_looks() -> None:
 
 
 def test_equal_arms_rarely_have_a_winner() -> None:
-    ends = [run(world(Page(SAME, 6_000, 10), seed), our_policy(BANDIT)(seed)) for seed in range(12)]
-    assert sum(end.winner is not None for end in ends) <= 1
+    ends = run(Page(SAME, 10_000), ours_by(BANDIT)(2, 100, 1), 100, 1)
+    assert (ends.winner >= 0).sum() <= 5
 
 
 def test_a_rate_half_as_high_again_wins_within_20_000_pageviews() -> None:
-    ends = [run(world(Page(BETTER, 20_000, 10), seed), our_policy(BANDIT)(seed)) for seed in range(10)]
-    assert sum(end.winner == 1 for end in ends) >= 9
+    ends = run(Page(BETTER, 20_000), ours_by(BANDIT)(2, 50, 1), 50, 1)
+    assert (ends.winner == 1).sum() >= 45
+
+
+@pytest.mark.parametrize("rates", [[0.03, 0.06], [0.02, 0.03, 0.05]])
+def test_many_simulated_experiments_decide_as_a_look_does(rates: list[float]) -> None:
+    counts = drawn(rates, 80, 100, 3)
+    policy = Ours(FIXED, len(rates), 1, 1)
+    for row in range(80):
+        upto = Evidence(*(getattr(counts, name)[: row + 1] for name in Evidence.__slots__[:6]))
+        learned = learn(FIXED, upto, 1)
+        look = policy.look(row / 1_440, counts.pageviews[[row]], counts.conversions[[row]])
+        assert look.winner[0] == (-1 if learned.winner is None else learned.winner), row
+    assert learned.winner == len(rates) - 1
+
+
+def test_many_simulated_experiments_move_weights_as_a_look_does() -> None:
+    counts = drawn([0.03, 0.04, 0.05], 60, 100, 3, seconds=DAY_S)
+    rules = replace(BANDIT, half_life_s=5 * DAY_S, returning=0.99)
+    policy = Ours(rules, 3, 400, 1)
+    for row in range(60):
+        many = [np.repeat(table[[row]], 400, axis=0) for table in (counts.pageviews, counts.conversions)]
+        look = policy.look(float(row), *many)
+    expected = believe(rules, cut(counts, 0.5), 1.0, 1)
+    assert look.weights.mean(axis=0) == pytest.approx(top_two(expected.draws, rules.floor), abs=0.03)
 
 
 def test_the_control_can_win() -> None:
@@ -289,8 +314,8 @@ def test_an_arm_that_never_loads_is_a_mismatch() -> None:
 
 
 def test_returning_visitors_are_no_mismatch() -> None:
-    ends = [run(world(Page(SAME, 4_000, 10, returning=0.5), seed), our_policy(BANDIT)(seed)) for seed in range(20)]
-    assert not any(end.stopped for end in ends)
+    ends = run(Page(SAME, 5_000, returning=0.5), ours_by(BANDIT)(2, 100, 1), 100, 1)
+    assert not ends.stopped.any()
 
 
 # guards
@@ -347,5 +372,6 @@ def test_the_chance_to_win_equals_that_of_gbstats() -> None:
     models = pytest.importorskip("gbstats.models.statistics")
     arms = [models.ProportionStatistic(n=5_000, sum=150), models.ProportionStatistic(n=5_100, sum=190)]
     theirs = tests.EffectBayesianABTest(*arms, tests.EffectBayesianConfig(difference_type="absolute")).compute_result()
-    ours = chance_to_win(np.array([150, 190]), np.array([5_000, 5_100]), 1, 0)
-    assert ours == pytest.approx(theirs.chance_to_win)
+    rates, views = np.array([[150 / 5_000, 190 / 5_100]]), np.array([[5_000, 5_100]])
+    errors = distance(rates, rates * (1 - rates) / views, np.array([1]))[0, 0]
+    assert stats.norm.cdf(errors) == pytest.approx(theirs.chance_to_win)

@@ -1,122 +1,95 @@
-"""A simulated page with visitors, for `bandit.py`: each policy meets the same visitors."""
+"""Simulated visitors of many pages at once, for `bandit.py`: each policy meets the same visitors."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Any, Protocol
 
 import numpy as np
 
 from processors.experiments.blocks import bounds
-from processors.experiments.learning import Evidence
 
 Table = np.ndarray[Any, Any]
-# the weights for the next block, the winner if there is one, and whether the experiment stops without a winner
-Choice = tuple[Table, int | None, bool]
-Policy = Callable[[Evidence], Choice]
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """Visits in order of time: arrays of shape (visits,), but `rates` has (visits or 1, arms)."""
-
-    minutes: Table
-    visitors: Table  # the number of the visitor; a later visit of the same number keeps the arm
-    arm_draws: Table  # by visitor: which arm the weights give
-    goal_draws: Table
-    rates: Table
-    shown: Table  # by arm: the chance that a visit is counted; below 1, pageviews are lost
-
-    @property
-    def arms(self) -> int:
-        """Return the number of arms."""
-        return int(self.rates.shape[1])
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The end of one simulated experiment."""
-
-    winner: int | None
-    decided_at: int  # pageviews until a winner or a stop; all of them without
-    lost: float  # goals that were expected to be lost against the best arm, in all visits
-    stopped: bool
-    late_share: float  # the part of the last quarter of visits that the arm got which is best at the end
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a world is drawn from."""
+    """What visitors meet and how they come."""
 
     rates: Table  # goals a visit: shape (visits or 1, arms)
     visits: int
-    a_minute: float
-    returning: float = 0.0  # the part of visits by visitors who came before
+    days: float = 1.4
+    returning: float = 0.0  # the part of visits by visitors who came before; they keep their arm
     shown: tuple[float, ...] = ()  # by arm: the chance that a visit is counted; empty: 1
 
 
-def world(page: Page, seed: int) -> World:
-    """Return a world: visits come at random minutes, and a returning visitor keeps the arm."""
-    visits = page.visits
-    rng = np.random.default_rng(seed)
-    minutes = np.sort(rng.integers(0, max(1, int(visits / page.a_minute)), visits))
-    visitors, back = np.arange(visits), rng.random(visits) < page.returning
-    back[0] = False
-    firsts = np.flatnonzero(~back)
-    known = np.searchsorted(firsts, visitors[back])  # visitors before each later visit; the late ones come more often
-    visitors[back] = firsts[(known * rng.beta(2, 1, len(known))).astype(np.int64)]
-    shown = np.array(page.shown or [1.0] * page.rates.shape[1])
-    return World(minutes, visitors, rng.random(visits), rng.random(visits), page.rates, shown)
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a policy says after a block, for each experiment."""
+
+    weights: Table  # (experiments, arms)
+    winner: Table  # (experiments,), -1 without
+    stopped: Table  # (experiments,), true where the experiment ends without a winner
 
 
-def run(there: World, policy: Policy) -> Outcome:
-    """Return the outcome of a policy, which looks whenever a block ends: between, nothing changes."""
-    visits, arms, rows = len(there.minutes), there.arms, int(there.minutes[-1]) + 1
-    tables = [np.zeros((rows, arms), np.int64) for _ in range(4)]
-    weights, arm_of = np.full((rows, arms), 1 / arms), np.full(visits, -1)
-    now: Table = np.full(arms, 1 / arms)
-    at, winner, stopped, lost, counted = 0, None, False, 0.0, 0
-    while at < visits and winner is None and not stopped:
-        end = _block_end(there, at, counted)
-        inside, numbers = slice(at, end), there.visitors[at:end]
-        fresh = numbers[arm_of[numbers] < 0]
-        arm_of[fresh] = np.searchsorted(now.cumsum()[:-1], there.arm_draws[fresh])
-        given, minutes = arm_of[numbers], there.minutes[inside]
-        lost += _lost(there, inside, given)
-        seen = _counted(there, inside, given)
-        goals = seen & (there.goal_draws[inside] < _rates(there, inside)[np.arange(end - at), given])
-        np.add.at(tables[0], (minutes[seen], given[seen]), 1)
-        np.add.at(tables[1], (minutes[goals], given[goals]), 1)
-        upto = int(minutes[-1]) + 1
-        weights[int(minutes[0]) : upto] = now
-        counted += int(seen.sum())
-        now, winner, stopped = policy(
-            Evidence(np.arange(upto) * 60, *(table[:upto] for table in tables), weights[:upto])
-        )
-        at = end
-    lost += 0.0 if winner is None else _lost(there, slice(at, visits), np.full(visits - at, winner))
-    late = arm_of[there.visitors[visits * 3 // 4 : at]]
-    share = float((late == int(there.rates[-1].argmax())).mean()) if len(late) else float("nan")
-    return Outcome(winner, at, lost, stopped, share)
+class Policy(Protocol):
+    """A policy for many experiments at once."""
+
+    def look(self, days: float, pageviews: Table, conversions: Table) -> Look:
+        """Take the counts of a block, of shape (experiments, arms), that ends after `days`."""
+        ...
 
 
-def _block_end(there: World, at: int, counted: int) -> int:
-    """Return the number of the first visit after the block, which ends with a minute."""
-    ends = bounds(2 * counted + 200)
-    size = int(ends[np.searchsorted(ends, counted, side="right")]) - counted
-    last = there.minutes[min(at + size, len(there.minutes)) - 1]
-    return int(np.searchsorted(there.minutes, last, side="right"))
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """How experiments end: arrays of shape (experiments,)."""
+
+    winner: Table
+    decided_at: Table  # visits until a winner or a stop; all visits without
+    stopped: Table
+    lost: Table  # goals that are expected to be lost against the best arm, in all visits
+    late: Table  # the part of the last quarter of visits that the arm got which is best at the end
 
 
-def _rates(there: World, inside: slice) -> Table:
-    """Return the arms' rates at each of some visits."""
-    return np.broadcast_to(there.rates, (len(there.minutes), there.arms))[inside]
+def run(page: Page, policy: Policy, experiments: int, seed: int) -> Ends:
+    """Return how experiments end. A winner gets all later visits."""
+    rng, arms = np.random.default_rng(seed), page.rates.shape[1]
+    rows = np.arange(experiments)[:, None]
+    visitors = _visitors(page, experiments, rng)
+    moods = rng.random(visitors.shape, dtype=np.float32)  # by visitor: which arm the weights give
+    arm_of = np.full(visitors.shape, -1, np.int8)
+    look = Look(np.full((experiments, arms), 1 / arms), np.full(experiments, -1), np.zeros(experiments, bool))
+    decided_at = np.full(experiments, page.visits)
+    lost, late = np.zeros(experiments), np.zeros((2, experiments))
+    ends = [*bounds(page.visits - 1).tolist(), page.visits]
+    for at, end in pairwise(ends):
+        numbers = visitors[:, at:end]
+        drawn = (moods[rows, numbers][..., None] >= look.weights.cumsum(axis=1)[:, None, :-1]).sum(axis=-1)
+        given = np.where(arm_of[rows, numbers] >= 0, arm_of[rows, numbers], drawn)
+        arm_of[rows, numbers] = given
+        given = np.where(look.winner[:, None] >= 0, look.winner[:, None], given)
+        rates = np.broadcast_to(page.rates, (page.visits, arms))[at:end]
+        rate = rates[np.arange(end - at), given]
+        lost += (rates.max(axis=1) - rate).sum(axis=1)
+        if at >= page.visits * 3 // 4:
+            late += np.stack([(given == int(page.rates[-1].argmax())).sum(axis=1), np.full(experiments, end - at)])
+        seen = rng.random(given.shape) < np.array(page.shown or [1.0] * arms)[given]
+        goals = seen & (rng.random(given.shape) < rate)
+        counts = [(kind[..., None] & (given[..., None] == np.arange(arms))).sum(axis=1) for kind in (seen, goals)]
+        running = (look.winner < 0) & ~look.stopped
+        new = policy.look(page.days * end / page.visits, *counts)
+        winner, stopped = np.where(running, new.winner, look.winner), np.where(running, new.stopped, look.stopped)
+        look = Look(new.weights, winner, stopped)
+        decided_at[running & ((winner >= 0) | stopped)] = end
+    return Ends(look.winner, decided_at, look.stopped, lost, late[0] / late[1])
 
 
-def _lost(there: World, inside: slice, given: Table) -> float:
-    rates = _rates(there, inside)
-    return float((rates.max(axis=1) - rates[np.arange(len(given)), given]).sum())
-
-
-def _counted(there: World, inside: slice, given: Table) -> Table:
-    """Return which visits are counted, by the late digits of the goal's draw."""
-    return np.asarray(there.goal_draws[inside] * 1_000 % 1 < there.shown[given])
+def _visitors(page: Page, experiments: int, rng: np.random.Generator) -> Table:
+    """Return the number of each visit's visitor: shape (experiments, visits)."""
+    visitors = np.tile(np.arange(page.visits, dtype=np.int32), (experiments, 1))
+    for row in visitors if page.returning else ():
+        back = rng.random(page.visits) < page.returning
+        back[0] = False
+        firsts = np.flatnonzero(~back)
+        known = np.searchsorted(firsts, row[back])  # visitors before each later visit; late ones come more often
+        row[back] = firsts[(known * rng.beta(2, 1, len(known))).astype(np.int64)]
+    return visitors
