@@ -47,7 +47,8 @@ def read(form: dict[str, str], tenant_id: str) -> tuple[dict[str, str], Generati
     bad = {number for at, (number, price) in enumerate(prices.items()) if price is None or at >= MOST_PRICES}
     good = {number: price for number, price in prices.items() if number not in bad}
     values = _values(given, list(good.values()), form.get("request_id", ""), tenant_id)
-    request, paths = None, []
+    request: GenerationRequest | None = None
+    paths: list[tuple[int | str, ...]] = []
     try:
         request = GenerationRequest.model_validate_json(json.dumps(values))
     except ValidationError as error:
