@@ -35,7 +35,10 @@ def believe(rules: Rules, blocks: Blocks, dispersion: float, seed: int) -> Belie
 
 
 def beta(pageviews: Floats, conversions: Floats) -> tuple[Floats, Floats]:
-    """Return the two parameters of each arm's posterior. The prior is one goal at the rate of all arms together."""
+    """Return the two parameters of each arm's posterior.
+
+    The prior is one goal at the rate of all arms together.
+    """
     goals = np.minimum(conversions, pageviews)
     misses = pageviews - goals
     prior = (1 + misses.sum(axis=-1, keepdims=True)) / (1 + goals.sum(axis=-1, keepdims=True))
@@ -43,9 +46,9 @@ def beta(pageviews: Floats, conversions: Floats) -> tuple[Floats, Floats]:
 
 
 def top_two(draws: Floats, floor: float) -> Floats:
-    """Return the weights of top-two Thompson sampling, mixed with the floor: shape (arms,) from (draws, arms).
+    """Return the weights of top-two Thompson sampling, mixed with the floor.
 
-    The first choice is the best arm of a draw. Else more draws are made until another arm is best.
+    Shapes: (arms,) from (draws, arms). The first choice is the best arm of a draw. Else more draws are made until another arm is best.
     """
     arms = draws.shape[-1]
     wins = (draws.argmax(axis=-1)[..., None] == np.arange(arms)).sum(axis=0) + 0.5

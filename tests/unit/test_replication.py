@@ -64,6 +64,7 @@ def test_clickhouse_parses_the_replicated_ddl() -> None:
 
 def test_the_regions_views_match_the_analysts_views() -> None:
     text = files("infra.clickhouse").joinpath("regions.sql").read_text("utf-8")
-    over = set(re.findall(r"cluster\('lpstream_regions', lpstream\.(\w+)\)", text))
+    over = set(re.findall(r"Distributed\('lpstream_regions', 'lpstream', '(\w+)'\)", text))
+    assert over == set(re.findall(r"VIEW lpstream_all\.(\w+) ", text))
     own = {name for one in DDL if (name := "".join(re.findall(r"VIEW lpstream\.(\w+)", one)))}
     assert over == {name for name in own if not name.startswith(("tier", "warm"))}

@@ -1,4 +1,4 @@
-"""Uploads in requests and on pages: only the tenant's own, by id, with text, sizes and nothing of the file."""
+"""Uploads in requests and on pages: the tenant's own only, by id, with text and sizes."""
 
 import io
 import time
@@ -93,7 +93,7 @@ def test_only_an_id_names_an_upload(value: object) -> None:
 
 
 class Worker:
-    """The services of a worker that requests need, with uploads of tenant t1 and a record of what is sent."""
+    """The services that requests need, with uploads of tenant t1 and a record of sent steps."""
 
     def __init__(self, *uploads: Upload, away: bool = False) -> None:
         self.sent: list[tuple[str, bytes]] = []
@@ -154,7 +154,7 @@ async def test_an_upload_of_another_tenant_is_unknown() -> None:
     assert plans == [] and results[0].status == "rejected"
 
 
-async def test_a_picture_that_is_too_small_is_rejected_as_picture_and_fits_as_logo() -> None:
+async def test_a_file_too_small_for_a_picture_fits_as_logo() -> None:
     results, _ = await Worker(SMALL).asked(encode_model(least(assets={"picture": SMALL.upload})))
     assert results[0].error is not None and results[0].error.field == "assets.picture"
     assert "at least 640 x 400" in results[0].error.detail

@@ -1,4 +1,4 @@
-"""Policies for many experiments at once, for `bandit.py`: ours, and GrowthBook's rules as the reference."""
+"""Policies for many experiments at once: ours, and GrowthBook's rules as the reference."""
 
 from itertools import permutations
 from math import log
@@ -77,7 +77,7 @@ class Ours:
 
 
 class GrowthBook:
-    """GrowthBook's rules: the weights of its bandit, and a winner at a chance to win of 95 % against each other arm."""
+    """GrowthBook's rules: its bandit's weights, and a winner at a 95 % chance to win against each arm."""
 
     def __init__(self, arms: int, experiments: int, seed: int, *, first_look: int = 0) -> None:
         self._sums, self._rng = np.zeros((2, experiments, arms)), np.random.default_rng(seed)
@@ -102,7 +102,7 @@ class GrowthBook:
 
 
 def distance(rates: Table, variances: Table, arm: Table) -> Table:
-    """Return the standard errors from each arm to `arm`: their normal chance is gbstats' chance to win, no prior."""
+    """Return the standard errors from each arm to `arm`, for gbstats' chance to win without a prior."""
     rows = np.arange(len(arm))
     gaps = rates[rows, arm][:, None] - rates
     return np.asarray(gaps / np.sqrt(variances[rows, arm][:, None] + variances))
