@@ -48,7 +48,8 @@ def beta(pageviews: Floats, conversions: Floats) -> tuple[Floats, Floats]:
 def top_two(draws: Floats, floor: float) -> Floats:
     """Return the weights of top-two Thompson sampling, mixed with the floor.
 
-    Shapes: (arms,) from (draws, arms). The first choice is the best arm of a draw. Else more draws are made until another arm is best.
+    Shapes: (arms,) from (draws, arms). The first choice is the best arm of a draw. Else more draws are made until
+    another arm is best.
     """
     arms = draws.shape[-1]
     wins = (draws.argmax(axis=-1)[..., None] == np.arange(arms)).sum(axis=0) + 0.5
