@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from infra.prices import load_prices
 from processors.cost import Basis, Option, Workload, load_of, month, per_miss_yen, sizes, verdicts
-from processors.layout import Part, Size, availability_of, layout, smallest, up
+from processors.layout import Machine, Part, Size, availability_of, layout, smallest, up
 from processors.pages.brief import brief_of
 from processors.pages.curated import asset
 from schemas.errors import LpstreamError, SettingError
@@ -34,7 +34,7 @@ BASIS = Basis(
     parts={name: Part("single", Size(1, 1, 1), {}) for name in ("edge", "heatmap", "clickhouse", "generation")},
 )
 WORK = Workload("w", connections=1_000 / 86_400, pages_a_minute=100 / 43_200)
-MACHINES = {"on demand": (0.995, 1.0), "spot": (0.98, 0.5)}
+MACHINES: dict[Machine, tuple[float, float]] = {"on demand": (0.995, 1.0), "spot": (0.98, 0.5)}
 
 
 def with_usd(**usd: float) -> Basis:
