@@ -27,11 +27,11 @@ def log_products(hits: Ints, of: Ints, share: Floats, pageviews: Ints | None = N
     odds = LOG_ODDS[:, None, None]
     expected: Floats
     if pageviews is None:
-        expected = of * np.log1p(share * np.expm1(odds))
+        expected = np.log1p(share * np.expm1(odds)) * of
     else:
         inner = share * np.clip((pageviews - of) / np.maximum(pageviews - 1, 1), 0.0, 1.0)
         part = np.divide(1 - share, 1 - inner, out=np.zeros_like(inner), where=inner < 1)
-        expected = of * (part * np.log1p(inner * np.expm1(odds)) + (1 - part) * odds)
+        expected = (part * np.log1p(inner * np.expm1(odds)) + (1 - part) * odds) * of
     gains: Floats = hits.sum(axis=0) * LOG_ODDS[:, None] - expected.sum(axis=1)
     return gains
 

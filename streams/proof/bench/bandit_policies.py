@@ -40,7 +40,7 @@ class Ours:
         fading = 0.5 ** ((days - self._days) * DAY_S / rules.half_life_s)
         self._days, self._sums = days, self._sums * fading + np.stack([pageviews, conversions])
         hits, misses = beta(self._sums[0], self._sums[1])
-        ready = (self._pageviews >= rules.first).all(axis=1)
+        ready: Table = np.asarray((self._pageviews >= rules.first).all(axis=1))
         if rules.policy == "bandit":
             moved = top_two(self._rng.beta(hits, misses, size=(DRAWS, experiments, arms)), rules.floor)
             self._weights = np.where(ready[:, None], moved, self._weights)

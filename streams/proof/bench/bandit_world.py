@@ -55,7 +55,7 @@ def run(page: Page, policy: Policy, experiments: int, seed: int) -> Ends:
     rng, arms = np.random.default_rng(seed), page.rates.shape[1]
     rows = np.arange(experiments)[:, None]
     visitors = _visitors(page, experiments, rng)
-    moods: Table = rng.random(visitors.shape, dtype=np.float32)  # by visitor: which arm the weights give
+    moods: Table = np.asarray(rng.random(visitors.shape, dtype=np.float32))  # by visitor: which arm the weights give
     arm_of = np.full(visitors.shape, -1, np.int8)
     look = Look(np.full((experiments, arms), 1 / arms), np.full(experiments, -1), np.zeros(experiments, bool))
     decided_at = np.full(experiments, page.visits)
