@@ -1,0 +1,1 @@
+"""What an experiment learns from its counts: weights for the next minute, and whether it is decided."""
