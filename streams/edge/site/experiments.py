@@ -1,0 +1,147 @@
+"""The edge's own copy of all experiments, so that no visitor waits for a store.
+
+It is read from Redis in the background. With Redis away the last known state stays. An edge that starts meanwhile reads
+the topic.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from infra.redis.experiments import ExperimentStore
+from processors.experiments.assignment import COOKIE, KEPT_S, bounds_of
+from schemas.errors import DecodeError, LpstreamError
+from schemas.experiments import ExperimentState
+from schemas.generation import decode_model
+from streams.edge.site.published import PAGE_CACHE
+from streams.experiments.topic import read_states
+from streams.runtime.settings import Settings
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 2.0
+# until the experiments are known, caches may keep a page for a minute only
+UNKNOWN_CACHE = "public, max-age=60"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A page whose visitors are shared among arms. `cookies` has the Set-Cookie header of each arm."""
+
+    arms: tuple[str, ...]
+    bounds: tuple[float, ...]
+    cookies: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Won:
+    """A page whose content is that of another page, the winner."""
+
+    winner: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArmOf:
+    """An arm's own address. Visitors are sent to the page that it is an arm of."""
+
+    lp_id: str
+
+
+Serving = Running | Won | ArmOf
+
+
+class Experiments:
+    """The states by page, and what to serve at each address. A page without an experiment costs one look-up."""
+
+    def __init__(self, store: ExperimentStore, settings: Settings) -> None:
+        self.store = store
+        self.serving: dict[str, Serving] = {}
+        self.page_cache = UNKNOWN_CACHE
+        self._settings = settings
+        self._states: dict[str, ExperimentState] = {}
+        self._change = 0
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def states(self) -> Mapping[str, ExperimentState]:
+        """The newest known state of each page."""
+        return self._states
+
+    def start(self) -> None:
+        """Read in the background until `stop`."""
+        self._task = asyncio.create_task(self._follow())
+
+    async def stop(self) -> None:
+        """Stop reading."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def take(self, states: Iterable[ExperimentState]) -> None:
+        """Use each state that is newer than the known state of its page."""
+        for state in states:
+            before = self._states.get(state.lp_id)
+            if before is not None and before.order >= state.order:
+                continue
+            self._states[state.lp_id] = state
+            for arm in before.arms if before is not None else ():
+                if arm == state.lp_id or self.serving.get(arm) == ArmOf(state.lp_id):
+                    self.serving.pop(arm, None)
+            self.serving |= serving_of(state, secure=self._settings.page_base_url.startswith("https:"))
+
+    async def look(self) -> None:
+        """Read the changes since the last look. Raise Retryable if Redis does not answer."""
+        while True:
+            self._change, values = await self.store.changed(self._change)
+            self.take(_decoded(values))
+            if not values:
+                self.page_cache = PAGE_CACHE
+                return
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                await self.look()
+            except LpstreamError as error:
+                if self.page_cache == UNKNOWN_CACHE:
+                    await self._read_topic(error)
+            except Exception:
+                log.exception("experiments cannot be read; the last known stay")
+            await asyncio.sleep(LOOK_S)
+
+    async def _read_topic(self, away: LpstreamError) -> None:
+        try:
+            states = await read_states(self._settings.kafka_bootstrap_servers)
+        except LpstreamError as error:
+            log.warning("experiments are not known yet, pages are served as published: %s; %s", away, error)
+            return
+        self.take(states)
+        self.page_cache = PAGE_CACHE
+        log.warning("experiments were read from the topic, because %s", away)
+
+
+def serving_of(state: ExperimentState, *, secure: bool) -> dict[str, Serving]:
+    """Return what to serve at the address of the page and at those of its arms."""
+    if state.status == "stopped":
+        return {}
+    serving: dict[str, Serving] = {arm: ArmOf(state.lp_id) for arm in state.arms[1:]}
+    if state.status == "running":
+        cookies = tuple(_cookie(state.lp_id, arm, secure=secure) for arm in state.arms)
+        serving[state.lp_id] = Running(tuple(state.arms), bounds_of(state.weights), cookies)
+    elif state.winner is not None and state.winner != state.lp_id:
+        serving[state.lp_id] = Won(state.winner)
+    return serving
+
+
+def _cookie(lp_id: str, arm: str, *, secure: bool) -> str:
+    path = f"Path=/lp/{lp_id}; Max-Age={KEPT_S}; HttpOnly; SameSite=Lax"
+    return f"{COOKIE}={arm}; {path}{'; Secure' if secure else ''}"
+
+
+def _decoded(values: Iterable[bytes]) -> Iterable[ExperimentState]:
+    for value in values:
+        try:
+            yield decode_model(ExperimentState, value)
+        except DecodeError as error:
+            log.warning("Redis holds a state of an experiment that cannot be read: %s", error)

@@ -1,0 +1,78 @@
+"""Reads of `lp.experiments`, outside any group: every reader reads every partition from its beginning."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
+
+from infra.kafka.admin import partitions_of
+from infra.kafka.consumer import build_consumer
+from infra.kafka.reading import Reader, stretch
+from infra.kafka.skips import pass_over
+from processors.experiments.known import Known
+from schemas.errors import DecodeError, Retryable
+from schemas.experiments import EXPERIMENTS, ExperimentCommand, ExperimentState, PastWeights
+
+log = logging.getLogger(__name__)
+
+FETCH_WAIT_MS = 20
+Taken = ExperimentCommand | ExperimentState | PastWeights
+
+
+class TopicReader:
+    """A reader that has read the topic to its end, and goes on from there."""
+
+    def __init__(self, reader: Reader, known: Known) -> None:
+        self._reader = reader
+        self.known = known
+
+    async def more(self, timeout_s: float) -> list[Taken]:
+        """Return the records that have come. Wait up to `timeout_s` seconds for them."""
+        taken = [
+            each
+            for part in (await self._reader.fetch(timeout_s)).values()
+            for record in part.records
+            if (each := _take(self.known, record)) is not None
+        ]
+        if self._reader.unreadable:
+            await pass_over(self._reader)
+        return taken
+
+
+@asynccontextmanager
+async def read_topic(bootstrap: str) -> AsyncIterator[TopicReader]:
+    """Read the topic to its end, and yield the reader. Raise Retryable if Kafka does not answer."""
+    consumer = build_consumer(bootstrap, fetch_max_wait_ms=FETCH_WAIT_MS)
+    known = Known()
+    try:
+        await consumer.start()
+        places = await partitions_of(bootstrap, EXPERIMENTS)
+        consumer.assign(places)
+        begins, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
+        reader = Reader(consumer)
+        for tp in places:
+            async for records in stretch(reader, tp, begins[tp], ends[tp], pass_over):
+                for record in records:
+                    _take(known, record)
+            reader.seek(tp, max(begins[tp], ends[tp]))
+        yield TopicReader(reader, known)
+    except KafkaError as error:
+        raise Retryable(f"Kafka: {type(error).__name__}: {error}") from error
+    finally:
+        await consumer.stop()
+
+
+async def read_states(bootstrap: str) -> list[ExperimentState]:
+    """Return the newest state of each page. Raise Retryable or Refused if the topic cannot be read."""
+    async with read_topic(bootstrap) as topic:
+        return list(topic.known.states.values())
+
+
+def _take(known: Known, record: ConsumerRecord) -> Taken | None:
+    try:
+        return known.take(record.key, record.value)
+    except DecodeError as error:
+        log.warning("%s[%d]@%d is not used: %s", EXPERIMENTS, record.partition, record.offset, error)
+        return None
