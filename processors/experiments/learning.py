@@ -1,51 +1,108 @@
 """One look at an experiment: from its counts of each minute to weights and a verdict."""
 
-from dataclasses import dataclass
-from typing import Literal
+from math import log
 
 import numpy as np
 
-Policy = Literal["bandit", "fixed"]
-Verdict = Literal["running", "winner", "mismatch", "guard"]
+from processors.experiments import betting
+from processors.experiments.blocks import Blocks, cut
+from processors.experiments.guards import harm, mismatch
+from processors.experiments.posterior import Belief, believe, top_two, visits_needed
+from processors.experiments.shapes import Evidence, Floats, Learned, Policy, Rules, Verdict
 
+__all__ = ["Evidence", "Learned", "Policy", "Rules", "Verdict", "learn"]
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The rules of an experiment; they stay the same while it runs."""
-
-    policy: Policy
-    floor: float = 0.05  # the smallest weight of an arm
-    half_life_s: float = 14 * 86_400  # evidence of this age has half its weight in the bandit
-    alpha: float = 0.05  # the chance that an experiment without a better arm names a winner, over all looks
-    first: int = 100  # pageviews of each arm before weights move
-    loss: float = 0.0  # stop when the expected loss of the best arm, in goals a pageview, is below; 0: never
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """The counts of an experiment: `starts_s` has shape (minutes,), the others (minutes, arms)."""
-
-    starts_s: np.ndarray  # int64, ascending: the start of each minute, in seconds since 1970
-    pageviews: np.ndarray  # int64
-    conversions: np.ndarray  # int64, never more than the pageviews
-    dead_clicks: np.ndarray  # int64
-    rage_clicks: np.ndarray  # int64
-    weights: np.ndarray  # float64: the weights that were in force
-
-
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """The outcome of one look."""
-
-    weights: tuple[float, ...]  # for the next minute: each at least the floor, the sum is 1
-    rates: tuple[tuple[float, float, float], ...]  # goals a pageview of each arm: estimate, low, high
-    verdict: Verdict
-    winner: int | None
-    reason: str
-    visits_needed: int | None  # pageviews of all arms until a decision is likely; None: not known
+DAY_S, MINUTE_S = 86_400, 60
+FIRST_BETS = 1.2  # the log evidence that most of the bets cost before one of them has won
 
 
 def learn(rules: Rules, evidence: Evidence, seed: int) -> Learned:
-    """Return what the evidence says. Arm 0 is the control. The same arguments give the same answer."""
+    """Return what the evidence says. Arm 0 is the control. The same arguments give the same answer.
+
+    The weights stay as they are until a block of minutes has ended (`blocks.py`) if `seed` stays the same.
+    """
     arms = evidence.weights.shape[1]
-    return Learned((1 / arms,) * arms, ((0.0, 0.0, 1.0),) * arms, "running", None, "counts are being collected", None)
+    if not 0 <= rules.floor * arms <= 1:
+        raise ValueError(f"floor: {rules.floor} times {arms} arms is more than 1")
+    blocks = cut(evidence, rules.returning)
+    dispersion = _dispersion(blocks)
+    belief = believe(rules, blocks, dispersion, seed)
+    ready = bool((blocks.pageviews.sum(axis=0) >= rules.first).all())
+    weights = top_two(belief, rules.floor) if ready and rules.policy == "bandit" else np.full(arms, 1 / arms)
+    rates = _rates(blocks, dispersion, rules.alpha)
+    if stop := _stop(blocks, rules):
+        return Learned(tuple(weights.tolist()), rates, stop[0], None, stop[1], None)
+    missing = _missing(blocks, belief.leader, dispersion, rules.alpha)
+    winner, reason = _decision(rules, blocks, belief, weights, missing) if ready else (None, _collecting(rules))
+    needed = None if winner is not None else visits_needed(belief, weights, missing + FIRST_BETS)
+    verdict: Verdict = "running" if winner is None else "winner"
+    return Learned(tuple(weights.tolist()), rates, verdict, winner, reason, needed)
+
+
+def _dispersion(blocks: Blocks) -> float:
+    """Return by which factor goals vary from day to day more than independent pageviews do."""
+    days = (blocks.starts_s - blocks.starts_s[:1]) // DAY_S
+    firsts = np.flatnonzero(np.diff(days, prepend=-1))
+    if len(firsts) < 2:
+        return 1.0
+    counts, pageviews = (np.add.reduceat(table, firsts, axis=0) for table in (blocks.conversions, blocks.pageviews))
+    return betting.dispersion(np.minimum(counts, pageviews), pageviews)
+
+
+def _rates(blocks: Blocks, dispersion: float, alpha: float) -> tuple[tuple[float, float, float], ...]:
+    pageviews = blocks.pageviews.sum(axis=0)
+    conversions = np.minimum(blocks.conversions.sum(axis=0), pageviews)
+    return tuple(
+        (hits / views if views else 0.0, *betting.interval(hits / dispersion, views / dispersion, alpha))
+        for hits, views in zip(conversions.tolist(), pageviews.tolist(), strict=True)
+    )
+
+
+def _stop(blocks: Blocks, rules: Rules) -> tuple[Verdict, str] | None:
+    if not len(blocks.starts_s):
+        return None
+    if reason := mismatch(blocks, rules.returning):
+        return "mismatch", reason
+    if reason := harm(blocks):
+        return "guard", reason
+    return None
+
+
+def _missing(blocks: Blocks, leader: int, dispersion: float, alpha: float) -> Floats:
+    """Return the log evidence that the leader still needs against each other arm, times the dispersion.
+
+    A wrong winner needs one of `arms` events, each with a chance of at most alpha / arms.
+    """
+    products = betting.better(blocks.conversions, blocks.pageviews, leader)
+    arms = blocks.pageviews.shape[1]
+    return dispersion * (log(arms / alpha) - betting.log_evidence(products, dispersion))
+
+
+def _decision(rules: Rules, blocks: Blocks, belief: Belief, weights: Floats, missing: Floats) -> tuple[int | None, str]:
+    """Return the winner, or None, and why."""
+    leader = belief.leader
+    lead = f"arm {leader} has more goals a pageview than every other arm"
+    if (missing <= 0).all():
+        reason = f"{lead}; the chance of a wrong winner is at most {rules.alpha:.0%} over all looks"
+    elif belief.loss < rules.loss:
+        reason = f"arm {leader} loses at most {belief.loss:.3%} goals a pageview against the best arm, by expectation"
+    else:
+        return None, f"arm {leader} leads; the difference may still be chance"
+    if wait := _waiting(rules, blocks, belief, weights):
+        return None, f"{lead}; {wait}"
+    return leader, reason
+
+
+def _waiting(rules: Rules, blocks: Blocks, belief: Belief, weights: Floats) -> str | None:
+    """Return why the decision waits for a whole week, or None if the week is over or waiting costs too much."""
+    elapsed = float(blocks.starts_s[-1] - blocks.starts_s[0]) + MINUTE_S
+    rates = belief.draws.mean(axis=0)
+    lost = float(rates[belief.leader] - weights @ rates) * float(blocks.pageviews.sum()) / elapsed
+    remaining = rules.week_s - elapsed
+    if remaining <= 0 or lost * remaining > rules.patience:
+        return None
+    return f"the decision waits {remaining / DAY_S:.1f} days more, so that each day of the week counts"
+
+
+def _collecting(rules: Rules) -> str:
+    return f"each arm needs {rules.first} pageviews before anything is said"
