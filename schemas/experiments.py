@@ -1,5 +1,7 @@
 """Messages of experiments on `lp.experiments`: commands by people, states by the optimizer, and past weights."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from math import isclose
 from typing import Annotated, Literal, Self
@@ -82,27 +84,36 @@ class ExperimentCommand(_Experiment):
         return f"command:{self.lp_id}".encode()
 
 
+class Refused(Model):
+    """A start that could not be, and why."""
+
+    experiment_id: UUID
+    reason: Reason
+
+
 class ExperimentState(_Experiment):
     """The state of an experiment, under the key `{lp_id}`; only the optimizer writes it.
 
     `number` counts the states of the experiment. A state is newer than another by `order`. Counts before
     `counted_from_ms` are not used, because caches may still hold the page of before. `rates` are goals a pageview of
-    each arm: estimate, low, high.
+    each arm: estimate, low, high. Cookies of an earlier experiment may name the arms in `held`.
     """
 
     epoch: Count
     number: Count
     status: Status
     weights: Annotated[list[Share], Field(min_length=2, max_length=MOST_ARMS)]
-    rates: Annotated[list[tuple[Share, Share, Share]], Field(max_length=MOST_ARMS)] = []
-    pageviews: Annotated[list[Count], Field(max_length=MOST_ARMS)] = []
-    conversions: Annotated[list[Count], Field(max_length=MOST_ARMS)] = []
+    rates: Annotated[list[tuple[Share, Share, Share]], Field(default_factory=list, max_length=MOST_ARMS)]
+    pageviews: Annotated[list[Count], Field(default_factory=list, max_length=MOST_ARMS)]
+    conversions: Annotated[list[Count], Field(default_factory=list, max_length=MOST_ARMS)]
     winner: LpId | None = None
     reason: Reason = ""
     visits_needed: Count | None = None
     started_ms: Ms
     counted_from_ms: Ms
     decided_ms: Ms
+    held: Annotated[list[LpId], Field(default_factory=list, max_length=MOST_ARMS)]
+    refused: Refused | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -135,3 +146,27 @@ class PastWeights(Model):
     def key(self) -> bytes:
         """The key of the record."""
         return f"weights:{self.lp_id}".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class PageCounts:
+    """The counts of a page in the `span_s` seconds from `start_s`."""
+
+    lp_id: str
+    start_s: int
+    span_s: int
+    pageviews: int
+    conversions: int
+    goals: dict[Goal, int]
+    dead_clicks: int
+    rage_clicks: int
+
+    def reached(self, goals: Sequence[Goal]) -> int:
+        """Return the pageviews with a goal of these kinds.
+
+        It is exact for one kind and for all kinds. A pageview with two of several kinds may count twice, but never more
+        than there are pageviews with any goal.
+        """
+        if len(goals) == len(ALL_GOALS):
+            return self.conversions
+        return min(sum(self.goals[goal] for goal in goals), self.conversions)

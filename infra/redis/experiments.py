@@ -4,6 +4,7 @@ The topic is the source of truth. A state replaces an older state only, by `Expe
 changes nothing.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ from schemas.generation import encode_model
 
 STATES, CHANGES, CHANGE, WEIGHTS = (f"lp:experiments{part}" for part in ("", ":changes", ":change", ":weights"))
 MOST_CHANGES = 500
-# The number of a change begins with the time (ms), so that it also grows after Redis has lost its data.
+# The number of a change is at least the time (ms), so that it also grows after Redis has lost data.
 PUT = """
 local before = redis.call('HGET', KEYS[1], ARGV[1])
 if before then
@@ -26,12 +27,11 @@ if before then
     if has < had or at == 3 then return 0 end
   end
 end
-if redis.call('EXISTS', KEYS[3]) == 0 then
-  local now = redis.call('TIME')
-  redis.call('SET', KEYS[3], now[1] * 1000)
-end
+local now, last = redis.call('TIME'), tonumber(redis.call('GET', KEYS[3]) or 0)
+local change = math.max(last + 1, now[1] * 1000 + math.floor(now[2] / 1000))
+redis.call('SET', KEYS[3], string.format('%.0f', change))
+redis.call('ZADD', KEYS[2], string.format('%.0f', change), ARGV[1])
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-redis.call('ZADD', KEYS[2], redis.call('INCR', KEYS[3]), ARGV[1])
 return 1
 """
 
@@ -42,45 +42,51 @@ class ExperimentStore:
     def __init__(self, line: RedisLine) -> None:
         self._line = line
 
-    async def put(self, states: Sequence[ExperimentState]) -> list[bool]:
-        """Store each state that is newer than the stored state of its page. Return which were stored."""
+    async def put(self, states: Sequence[ExperimentState], weights: Sequence[PastWeights] = ()) -> list[bool]:
+        """Store each state that is newer than the stored state of its page, and past weights as they are.
+
+        Return which states were stored.
+        """
         entries = [(state.lp_id, encode_model(state), *state.order) for state in states]
 
         async def work(redis: Redis) -> list[Any]:
             async with redis.pipeline(transaction=False) as pipe:
                 for entry in entries:
                     pipe.eval(PUT, 3, STATES, CHANGES, CHANGE, *cast("tuple[str, ...]", entry))
-                return cast("list[Any]", await pipe.execute())
+                for past in weights:
+                    pipe.hset(WEIGHTS, past.lp_id, cast(str, encode_model(past)))
+                return await pipe.execute()
 
-        return [bool(stored) for stored in await self._line.call(work)]
+        return [bool(stored) for stored in (await self._line.call(work))[: len(entries)]]
 
-    async def put_weights(self, weights: PastWeights) -> None:
-        """Store the past weights of a page's experiment."""
-        value = cast(str, encode_model(weights))
-        await self._line.call(lambda redis: redis.hset(WEIGHTS, weights.lp_id, value))  # type: ignore[arg-type,return-value]
+    async def highest_epoch(self) -> int:
+        """Return the highest epoch of any state, 0 without states."""
+        values = cast("list[bytes]", await self._line.call(lambda redis: redis.hvals(STATES)))
+        return max((int(json.loads(value)["epoch"]) for value in values), default=0)
 
     async def get(self, lp_id: str) -> bytes | None:
         """Return the bytes of the page's newest state, or None."""
-        return cast("bytes | None", await self._line.call(lambda redis: redis.hget(STATES, lp_id)))  # type: ignore[arg-type,return-value]
+        return cast("bytes | None", await self._line.call(lambda redis: redis.hget(STATES, lp_id)))
 
     async def weights(self, lp_id: str) -> bytes | None:
         """Return the bytes of the past weights of the page's experiment, or None."""
-        return cast("bytes | None", await self._line.call(lambda redis: redis.hget(WEIGHTS, lp_id)))  # type: ignore[arg-type,return-value]
+        return cast("bytes | None", await self._line.call(lambda redis: redis.hget(WEIGHTS, lp_id)))
 
     async def size(self) -> int:
         """Return the number of pages with a state."""
-        return cast(int, await self._line.call(lambda redis: redis.hlen(STATES)))  # type: ignore[arg-type,return-value]
+        return cast(int, await self._line.call(lambda redis: redis.hlen(STATES)))
 
     async def changed(self, since: int) -> tuple[int, list[bytes]]:
         """Return states that changed after change `since`, at most MOST_CHANGES, and the number of the last change."""
 
         async def work(redis: Redis) -> tuple[int, list[bytes]]:
-            rows = await redis.zrange(
+            found = await redis.zrange(
                 CHANGES, f"({since}", "+inf", byscore=True, offset=0, num=MOST_CHANGES, withscores=True
-            )  # type: ignore[call-overload]
+            )
+            rows = cast("list[tuple[bytes, float]]", found)
             if not rows:
                 return since, []
-            values = await redis.hmget(STATES, [name.decode() for name, _ in rows])
+            values = cast("list[bytes | None]", await redis.hmget(STATES, [name.decode() for name, _ in rows]))
             return int(rows[-1][1]), [value for value in values if value is not None]
 
         return await self._line.call(work)

@@ -1,11 +1,13 @@
 """Everything that `lp.experiments` says: the newest command, state and past weights of each page."""
 
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from schemas.errors import DecodeError
 from schemas.experiments import ExperimentCommand, ExperimentState, PastWeights
 from schemas.generation import decode_model
 
+Record = TypeVar("Record", ExperimentCommand, ExperimentState, PastWeights)
 COMMAND, WEIGHTS = "command:", "weights:"
 
 
@@ -41,9 +43,7 @@ class Known:
             return None
         return self._placed(self.states, state, key)
 
-    def _placed[Record: (ExperimentCommand, ExperimentState, PastWeights)](
-        self, records: dict[str, Record], record: Record, key: bytes | None
-    ) -> Record:
+    def _placed(self, records: dict[str, Record], record: Record, key: bytes | None) -> Record:
         if record.key != key:
             raise DecodeError("lp_id", f"the record's key is not {record.key.decode()}")
         records[record.lp_id] = record

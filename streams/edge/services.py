@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from aiokafka.errors import KafkaError
 
 from infra.clickhouse.client import ClickHouse
+from infra.redis.experiments import ExperimentStore
 from infra.redis.requested import Asked
 from infra.redis.response_cache import ResponseCache
 from infra.redis.results import ResultStore
@@ -16,6 +17,7 @@ from infra.tenants import Tenants
 from streams.edge.beacons.sender import Sender
 from streams.edge.http.admission import Admission
 from streams.edge.http.logins import Logins
+from streams.edge.site.experiments import Experiments
 from streams.edge.site.object_cache import ObjectCache
 from streams.edge.site.progress import ProgressFeed
 from streams.edge.site.snippet import Snippet
@@ -57,6 +59,7 @@ class Services:
     drawing: tuple[DrawingProcess, DrawingProcess]
     shelf: ObjectCache
     listing: Listing
+    experiments: Experiments
     ending: bool = False
 
     def for_another_listener(self) -> "Services":
@@ -66,6 +69,7 @@ class Services:
     async def close(self) -> None:
         """Send the waiting records, then close all services."""
         await self.progress.stop()
+        await self.experiments.stop()
         for process in self.drawing:
             process.close()
         await self.sender.stop()
@@ -92,6 +96,8 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
     results = ResultStore(line)
     progress = ProgressFeed(settings)
     progress.start()
+    experiments = Experiments(ExperimentStore(line), settings)
+    await experiments.start()
     schemas, own_schemas = _schemas(settings)
     drawing, browsing = DrawingProcess(), DrawingProcess()  # screenshots take seconds: pictures have their own process
     shots = Shots(objects, line, browsing, settings.chromium)
@@ -115,6 +121,7 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
         (drawing, browsing),
         ObjectCache(objects),
         Listing(clickhouse, objects),
+        experiments,
     )
 
 

@@ -13,7 +13,7 @@ import msgspec
 from pydantic.json_schema import models_json_schema
 
 from infra.kafka.topics import TopicSpec, load_topics
-from schemas.experiments import ExperimentCommand, ExperimentState, PastWeights
+from schemas.experiments import Design, ExperimentCommand, ExperimentState, PastWeights
 from schemas.generation import GenerationRequest, Progress, Result, Step, StepResult
 from schemas.heatmap import Beacon
 from streams.edge.http.connections import Listener
@@ -24,7 +24,7 @@ VERSION = "0.1.0"
 Document = dict[str, Any]
 REFERENCE = "#/components/schemas/{model}"
 EXPERIMENT_MODELS = (ExperimentCommand, ExperimentState, PastWeights)
-MODELS = (GenerationRequest, Step, StepResult, Result, Progress, *EXPERIMENT_MODELS)
+MODELS = (GenerationRequest, Step, StepResult, Result, Progress, Design, *EXPERIMENT_MODELS)
 # the schemas and the description of each topic's messages
 MESSAGES: dict[str, tuple[tuple[str, ...], str]] = {
     "heatmap.events": (
@@ -180,7 +180,9 @@ def _shapes() -> Document:
             "error": {"type": ["string", "null"]},
         },
     }
+    command = {name: {"type": "string"} for name in ("experiment_id", "lp_id", "command")}
     return {
+        "Accepted": {"type": "object", "required": list(command), "properties": command},
         "Error": {
             "type": "object",
             "required": ["error_code", "message"],

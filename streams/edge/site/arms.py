@@ -9,9 +9,9 @@ from infra.s3.objects import StoredObject
 from processors.experiments.assignment import drawn, is_robot, named_arm
 from processors.experiments.head import dressed
 from streams.edge.services import Services
-from streams.edge.site.experiments import ArmOf, Running, Serving, Won
+from streams.edge.site.experiments import PAGE_CACHE, ArmOf, Running, Serving, Won
 from streams.edge.site.object_cache import CachedObject
-from streams.edge.site.published import PAGE_CACHE, PAGE_CSP, SAFE, answer, published
+from streams.edge.site.published import PAGE_CSP, SAFE, answer, published
 
 NOT_STORED = {"Cache-Control": "private, no-store"}
 COUNTED = {**NOT_STORED, "Content-Security-Policy": PAGE_CSP}
@@ -39,7 +39,7 @@ async def answer_arm(request: web.BaseRequest, services: Services, lp_id: str, s
 async def _arm(request: web.BaseRequest, services: Services, lp_id: str, serving: Running) -> web.Response:
     named = named_arm(request.headers.get(hdrs.COOKIE, ""))
     kept = named in serving.arms
-    place = serving.arms.index(named) if kept else drawn(serving.bounds, random.random())  # type: ignore[arg-type]  # noqa: S311
+    place = serving.arms.index(named) if kept else drawn(serving.bounds, random.random())  # noqa: S311
     if (cached := await _dressed_page(services, serving.arms[place], lp_id)) is None:
         return answer(request, await published(services, lp_id), NOT_COUNTED)  # the arm's page was erased
     response = answer(request, cached, COUNTED)

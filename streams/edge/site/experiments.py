@@ -6,6 +6,7 @@ the topic.
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -14,13 +15,14 @@ from processors.experiments.assignment import COOKIE, KEPT_S, bounds_of
 from schemas.errors import DecodeError, LpstreamError
 from schemas.experiments import ExperimentState
 from schemas.generation import decode_model
-from streams.edge.site.published import PAGE_CACHE
 from streams.experiments.topic import read_states
 from streams.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 2.0
+READ_ALL_S = 60.0  # a replica of Redis that takes over may count its changes from an older number
+PAGE_CACHE = "public, max-age=3600"
 # until the experiments are known, caches may keep a page for a minute only
 UNKNOWN_CACHE = "public, max-age=60"
 
@@ -60,7 +62,7 @@ class Experiments:
         self.page_cache = UNKNOWN_CACHE
         self._settings = settings
         self._states: dict[str, ExperimentState] = {}
-        self._change = 0
+        self._change, self._read_all_at = 0, 0.0
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -68,8 +70,9 @@ class Experiments:
         """The newest known state of each page."""
         return self._states
 
-    def start(self) -> None:
-        """Read in the background until `stop`."""
+    async def start(self) -> None:
+        """Read all states, and go on in the background until `stop`."""
+        await self._look_again()
         self._task = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:
@@ -92,6 +95,8 @@ class Experiments:
 
     async def look(self) -> None:
         """Read the changes since the last look. Raise Retryable if Redis does not answer."""
+        if time.monotonic() >= self._read_all_at:
+            self._change, self._read_all_at = 0, time.monotonic() + READ_ALL_S
         while True:
             self._change, values = await self.store.changed(self._change)
             self.take(_decoded(values))
@@ -101,14 +106,17 @@ class Experiments:
 
     async def _follow(self) -> None:
         while True:
-            try:
-                await self.look()
-            except LpstreamError as error:
-                if self.page_cache == UNKNOWN_CACHE:
-                    await self._read_topic(error)
-            except Exception:
-                log.exception("experiments cannot be read; the last known stay")
             await asyncio.sleep(LOOK_S)
+            await self._look_again()
+
+    async def _look_again(self) -> None:
+        try:
+            await self.look()
+        except LpstreamError as error:
+            if self.page_cache == UNKNOWN_CACHE:
+                await self._read_topic(error)
+        except Exception:
+            log.exception("experiments cannot be read; the last known stay")
 
     async def _read_topic(self, away: LpstreamError) -> None:
         try:

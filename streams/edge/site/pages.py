@@ -42,7 +42,9 @@ async def page(request: web.BaseRequest, services: Services, *, caller: Caller |
     if cached is None and "text/html" in request.headers.get("Accept", ""):
         headers = {**SAFE, "Content-Security-Policy": MISSING_CSP, "Cache-Control": "no-store"}
         return web.Response(status=404, text=MISSING, content_type="text/html", charset="utf-8", headers=headers)
-    return answer(request, cached, {"Content-Security-Policy": PAGE_CSP, "Cache-Control": services.experiments.page_cache})
+    return answer(
+        request, cached, {"Content-Security-Policy": PAGE_CSP, "Cache-Control": services.experiments.page_cache}
+    )
 
 
 async def asset(request: web.BaseRequest, services: Services, *, caller: Caller | None, name: str) -> web.Response:

@@ -11,7 +11,6 @@ PAGE_CSP = (
     " form-action https: http:; base-uri 'none'; frame-ancestors 'self'"
 )
 SAFE = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "strict-origin-when-cross-origin"}
-PAGE_CACHE = "public, max-age=3600"
 
 
 async def published(services: Services, lp_id: str) -> CachedObject | None:
