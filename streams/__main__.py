@@ -20,6 +20,7 @@ COMMANDS = {
     "migrate": "streams.cli.services:migrate",
     "snippet": "streams.cli.services:snippet",
     "request": "streams.cli.request:request",
+    "experiment": "streams.cli.experiment:app",
     "warm": "streams.cli.warm:warm",
     "providers": "streams.cli.providers:app",
     "sql": "streams.cli.sql:sql",

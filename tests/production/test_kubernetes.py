@@ -39,7 +39,7 @@ CUSTOM = {
     "ScaledObject",
     "TriggerAuthentication",
 }
-OURS = ("edge", "heatmap", "generation", "migrate")
+OURS = ("edge", "heatmap", "generation", "optimizer", "migrate")
 Manifest = dict[str, Any]
 
 
