@@ -1,4 +1,4 @@
-"""Messages of experiments on `lp.experiments`: commands by people, states by the optimizer, and past weights."""
+"""Messages of experiments on `lp.experiments`: commands, states and past weights."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -135,7 +135,10 @@ class ExperimentState(_Experiment):
 
 
 class PastWeights(Model):
-    """The past weights of an experiment, under the key `weights:{lp_id}`: when they began (s), then each arm's."""
+    """The past weights of an experiment, under the key `weights:{lp_id}`.
+
+    A point has the time (s UTC) from which its weights were in force, one for each arm.
+    """
 
     schema_: Annotated[Literal[1], Field(alias="schema")] = 1
     experiment_id: UUID

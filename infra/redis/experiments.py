@@ -77,7 +77,10 @@ class ExperimentStore:
         return cast(int, await self._line.call(lambda redis: redis.hlen(STATES)))
 
     async def changed(self, since: int) -> tuple[int, list[bytes]]:
-        """Return states that changed after change `since`, at most MOST_CHANGES, and the number of the last change."""
+        """Return the number of the last change, and the states that changed after `since`.
+
+        There are at most MOST_CHANGES: call again until there are none.
+        """
 
         async def work(redis: Redis) -> tuple[int, list[bytes]]:
             found = await redis.zrange(

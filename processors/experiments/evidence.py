@@ -10,8 +10,11 @@ from schemas.experiments import MOST_POINTS, ExperimentState, PageCounts
 Points = Sequence[tuple[int, list[float]]]
 
 
-def evidence_of(state: ExperimentState, rows: Sequence[PageCounts], points: Points) -> Evidence:
-    """Return the evidence of the rows of an experiment's arms, for `points` of its past weights."""
+def evidence_of(state: ExperimentState, rows: Sequence[PageCounts], points: Points, now_s: int) -> Evidence:
+    """Return the evidence of the rows of an experiment's arms, for `points` of its past weights.
+
+    The last row lasts until now: weights that come into force now did not bring its visitors.
+    """
     place = {arm: at for at, arm in enumerate(state.arms)}
     spans = {row.start_s: row.span_s for row in rows if row.lp_id in place}
     starts = sorted(spans)
@@ -23,7 +26,7 @@ def evidence_of(state: ExperimentState, rows: Sequence[PageCounts], points: Poin
                 row.pageviews, row.reached(state.goals), row.dead_clicks, row.rage_clicks,
             )  # fmt: skip
     begins = np.array(starts, np.int64)
-    lengths = np.array([spans[start] for start in starts], np.int64)
+    lengths = np.array([min(spans[start], max(1, now_s - start)) for start in starts], np.int64)
     weights = in_force(points, begins, lengths) if points else np.full(counts.shape[1:], 1 / len(place))
     return _with_held(state, Evidence(begins, counts[0], earned(counts[0], counts[1]), counts[2], counts[3], weights))
 
@@ -49,7 +52,7 @@ def _with_held(state: ExperimentState, evidence: Evidence) -> Evidence:
 
 
 def earned(pageviews: Ints, conversions: Ints) -> Ints:
-    """Return the conversions moved back to rows with pageviews for them; those without any pageview are dropped.
+    """Return the conversions in rows that have pageviews for them; those without any are dropped.
 
     A goal may come minutes after its pageview. A goal that a script posts without a visit is one without a pageview.
     """

@@ -30,6 +30,7 @@ PARTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "picture_cached": ("picture", "picture", {"which": "picture_cached"}),
     "edge": ("edge", "edge", {}),
     "edge_connections": ("edge", "edge_connections", {}),
+    "experiment_serving": ("experiment_serving", "serving", {}),
     "lp_total": ("pages", "total", {}),
     "lp_own": ("pages", "own", {}),
     "lp_mix": ("pages", "mix", {}),

@@ -58,7 +58,7 @@ def start(
 
 @app.command()
 def show(lp_id: LpId, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
-    """Print the state of the page's experiment: weights, rates, and how many visits a decision still needs."""
+    """Print the state of the page's experiment: weights, rates, and visits until a decision."""
 
     async def work(api: str, token: str) -> Answer:
         async with _session(token) as session:
@@ -74,7 +74,7 @@ def stop(lp_id: LpId, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> Non
 
 
 async def _after(api: str, token: str, path: str, body: Answer | None, lp_id: str) -> Answer:
-    """Post a command, and return the state after it. Raise Retryable if the optimizer does not carry it out."""
+    """Post a command, and return the state after it. Raise Retryable if no optimizer carries it out."""
     async with _session(token) as session:
         accepted = await _asked(session, "POST", api + path, body)
         until = time.monotonic() + WITHIN_S

@@ -1,4 +1,4 @@
-"""The optimizer: it carries out commands, looks at the counts each minute, and writes the next states.
+"""The optimizer: it carries out commands, learns from counts each minute, and writes states.
 
 One optimizer works at a time, under a lease. A second fence holds even if the lease fails: all optimizers use one
 `transactional.id`, so the broker refuses the writes of every optimizer but the last that started. What an optimizer
@@ -33,6 +33,7 @@ from streams.runtime.settings import Settings
 log = logging.getLogger(__name__)
 
 WAIT_S, HEAL_S, SHOW_ALL_S = 0.2, 2.0, 60.0
+LAG_S = 1
 AT_ONCE = 100  # states of one transaction
 Message = tuple[str, bytes, bytes]
 
@@ -130,7 +131,7 @@ class Optimizer:
         for state in group:
             try:
                 points = self._points(state)
-                evidence = evidence_of(state, rows[state.experiment_id], points)
+                evidence = evidence_of(state, rows[state.experiment_id], points, now_ms // 1000)
                 # within an experiment the seed stays the same, so that weights move by evidence alone
                 outcome = learn(rules_of(state, self._settings.experiment_loss), evidence, state.experiment_id.int)
                 following = learned(state, evidence, outcome, epoch=self._epoch, now_ms=now_ms)
@@ -167,7 +168,9 @@ class Optimizer:
         yield EXPERIMENTS, state.key, encode_model(state)
         points = self._points(state)
         if not points or points[-1][1] != state.weights:
-            points = with_point(points, state.decided_ms // 1000, state.weights)
+            # edges read new weights every 2 s, so on average they are in force a second later
+            since_s = state.decided_ms // 1000 + (LAG_S if points else 0)
+            points = with_point(points, since_s, state.weights)
             past = PastWeights(experiment_id=state.experiment_id, lp_id=state.lp_id, points=points)
             yield EXPERIMENTS, past.key, encode_model(past)
         if state.status == "decided" and state.winner is not None:
@@ -186,7 +189,10 @@ class Optimizer:
     # -- the view --------------------------------------------------------------------------------------
 
     async def _heal(self) -> None:
-        """Show all states if Redis lacks some, and each minute: a replica that takes over may have older ones."""
+        """Show all states if Redis lacks some, and each minute.
+
+        A replica of Redis that takes over may have older states.
+        """
         for status in ("running", "stopped", "decided"):
             count = sum(state.status == status for state in self._known.states.values())
             metrics.EXPERIMENTS.labels(status).set(count)

@@ -1,4 +1,4 @@
-"""Reads of `lp.experiments`, outside any group: every reader reads every partition from its beginning."""
+"""Reads of `lp.experiments`, outside any group: every reader reads the whole topic."""
 
 import logging
 from collections.abc import AsyncIterator

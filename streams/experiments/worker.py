@@ -65,7 +65,10 @@ async def _work(settings: Settings) -> None:
 
 
 async def _epoch(settings: Settings, tenants: Tenants, line: RedisLine, clickhouse: ClickHouse, held: Lease) -> None:
-    """Fence the optimizers before, read the topic, and work until an error. The epoch follows the topic's highest."""
+    """Fence the optimizers before, read the topic, and work until an error.
+
+    The epoch is higher than any on the topic or in Redis.
+    """
     store = ExperimentStore(line)
     async with _producer(settings) as producer, read_topic(settings.kafka_bootstrap_servers) as topic:
         epoch = 1 + max(topic.known.highest_epoch, await store.highest_epoch())

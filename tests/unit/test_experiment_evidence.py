@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from processors.experiments.evidence import earned, evidence_of, in_force, with_point
 from schemas.experiments import MOST_POINTS, ExperimentState, Goal, PageCounts
 
+NOW_S = 1_000
 ID = "6f1c1f4e-6d2b-4a55-9f5e-0d6b7d0a7c11"
 
 
@@ -29,7 +30,7 @@ def counts(lp_id: str, start_s: int, pageviews: int, conversions: int = 0, **goa
 
 def test_counts_stand_in_the_rows_of_their_minutes() -> None:
     rows = [counts("demo-b", 120, 7, 2), counts("demo-a", 60, 5, 1), counts("demo-a", 120, 3), counts("other", 180, 9)]
-    evidence = evidence_of(state(), rows, [(0, [0.5, 0.5])])
+    evidence = evidence_of(state(), rows, [(0, [0.5, 0.5])], NOW_S)
     assert evidence.starts_s.tolist() == [60, 120]
     assert evidence.pageviews.tolist() == [[5, 0], [3, 7]]
     assert evidence.conversions.tolist() == [[1, 0], [0, 2]]
@@ -66,15 +67,20 @@ def test_weights_in_force_are_means_over_the_time_of_a_row() -> None:
     assert means.round(3).tolist() == [[0.5, 0.5], [0.35, 0.65], [0.2, 0.8]]
 
 
+def test_weights_that_begin_now_are_not_those_of_the_minute() -> None:
+    points = [(0, [0.5, 0.5]), (90, [0.1, 0.9])]
+    assert evidence_of(state(), [counts("demo-a", 60, 5)], points, 90).weights.tolist() == [[0.5, 0.5]]
+
+
 def test_weights_are_equal_before_any_is_known() -> None:
-    assert evidence_of(state(), [counts("demo-a", 60, 5)], []).weights.tolist() == [[0.5, 0.5]]
+    assert evidence_of(state(), [counts("demo-a", 60, 5)], [], NOW_S).weights.tolist() == [[0.5, 0.5]]
 
 
 def test_visitors_of_an_earlier_experiment_are_explained() -> None:
-    evidence = evidence_of(state(held=["demo-a"]), [counts("demo-a", 60, 5)], [(0, [0.5, 0.5])])
+    evidence = evidence_of(state(held=["demo-a"]), [counts("demo-a", 60, 5)], [(0, [0.5, 0.5])], NOW_S)
     assert evidence.weights.tolist() == [[1.0, 0.0], [0.5, 0.5]]
     assert evidence.pageviews.tolist() == [[0, 0], [5, 0]]
-    assert len(evidence_of(state(held=["demo-a"]), [], []).starts_s) == 1
+    assert len(evidence_of(state(held=["demo-a"]), [], [], NOW_S).starts_s) == 1
 
 
 def test_past_weights_stay_within_their_bound() -> None:

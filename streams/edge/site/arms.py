@@ -1,4 +1,4 @@
-"""The answer at an address that has to do with an experiment: an arm, the winner, or the way to the page."""
+"""The answer at an address of an experiment: an arm, the winner, or the way to the page."""
 
 import random
 

@@ -54,7 +54,10 @@ Serving = Running | Won | ArmOf
 
 
 class Experiments:
-    """The states by page, and what to serve at each address. A page without an experiment costs one look-up."""
+    """The states by page, and what to serve at each address.
+
+    A page without an experiment costs one look-up.
+    """
 
     def __init__(self, store: ExperimentStore, settings: Settings) -> None:
         self.store = store
