@@ -14,21 +14,24 @@ from processors.experiments.shapes import Floats, Ints
 
 LOG_ODDS = np.geomspace(0.04, 1.6, 12)  # the bets, in equal parts: 4 % more to five times as many
 PRIOR_DEGREES = 12.0  # the dispersion counts as 1 with so many degrees of freedom before data
-HALVINGS = 40
+HALVINGS = 24
 
 
 def log_products(hits: Ints, of: Ints, share: Floats, pageviews: Ints | None = None) -> Floats:
-    """Return the log product of gains over blocks, for each bet: shape (bets, tests) from (blocks, tests).
+    """Return the log product of gains over blocks, for each bet.
 
+    Shapes are (blocks, tests), of the answer (bets, tests).
     The null hypothesis: of `of` events, each is a hit with a chance of at most `share`. With `pageviews`, at most one
     event a pageview, the events are drawn from them without replacement.
     """
     odds = LOG_ODDS[:, None, None]
-    left = 1.0 if pageviews is None else np.clip((pageviews - of) / np.maximum(pageviews - 1, 1), 0.0, 1.0)
-    inner = share * left
-    part = np.divide(1 - share, 1 - inner, out=np.zeros_like(inner), where=inner < 1)
-    expected = of * (part * np.log1p(inner * np.expm1(odds)) + (1 - part) * odds)
-    gains: Floats = (hits * odds - expected).sum(axis=1)
+    if pageviews is None:
+        expected = of * np.log1p(share * np.expm1(odds))
+    else:
+        inner = share * np.clip((pageviews - of) / np.maximum(pageviews - 1, 1), 0.0, 1.0)
+        part = np.divide(1 - share, 1 - inner, out=np.zeros_like(inner), where=inner < 1)
+        expected = of * (part * np.log1p(inner * np.expm1(odds)) + (1 - part) * odds)
+    gains: Floats = hits.sum(axis=0) * LOG_ODDS[:, None] - expected.sum(axis=1)
     return gains
 
 
@@ -41,7 +44,7 @@ def log_evidence(products: Floats, dispersion: float) -> Floats:
 
 
 def better(conversions: Ints, pageviews: Ints, arm: int) -> Floats:
-    """Return the log products of bets that `arm` converts more often than each other arm: (bets, arms - 1)."""
+    """Return the log products of bets on `arm` against each other arm: shape (bets, arms - 1)."""
     others = np.arange(conversions.shape[1]) != arm
     theirs, views = pageviews[:, others], pageviews[:, [arm]] + pageviews[:, others]
     both = (pageviews[:, [arm]] > 0) & (theirs > 0)
@@ -50,7 +53,7 @@ def better(conversions: Ints, pageviews: Ints, arm: int) -> Floats:
     return log_products(ours, hits, pageviews[:, [arm]] / np.maximum(views, 1), views)
 
 
-def dispersion(counts: Ints, pageviews: Ints, prior: float = PRIOR_DEGREES) -> float:
+def dispersion(counts: Ints, pageviews: Ints) -> float:
     """Return by which factor counts vary more than independent ones: 1 or more.
 
     It is Pearson's chi-square over its degrees of freedom, from a table (times, arms): a row may have its own rate,
@@ -64,11 +67,14 @@ def dispersion(counts: Ints, pageviews: Ints, prior: float = PRIOR_DEGREES) -> f
     variance = expected * (1 - np.minimum(sums / pageviews[rows].sum(axis=1, keepdims=True), 0.5))
     squares = np.divide((counts[rows] - expected) ** 2, variance, out=np.zeros_like(expected), where=variance > 0)
     degrees = max(0, int((sums > 0).sum()) - 1) * (counts.shape[1] - 1)
-    return max(1.0, (float(squares.sum()) + prior) / (degrees + prior)) if degrees + prior else 1.0
+    return max(1.0, (float(squares.sum()) + PRIOR_DEGREES) / (degrees + PRIOR_DEGREES))
 
 
 def interval(conversions: float, pageviews: float, alpha: float) -> tuple[float, float]:
-    """Return the rates that the bets do not refute: they hold the true rate at all looks, with chance 1 - alpha."""
+    """Return the lowest and the highest rate that the counts do not refute.
+
+    They hold the true rate at all looks together, with chance 1 - alpha.
+    """
     if pageviews <= 0:
         return 0.0, 1.0
     misses, rate = pageviews - conversions, conversions / pageviews

@@ -6,71 +6,78 @@ within a block the allocation does not depend on the block's goals. The tests in
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from processors.experiments.shapes import Evidence, Floats, Ints
 
+Number = TypeVar("Number", np.int64, np.float64)
+
+MINUTE_S = 60
 LEAST = 100  # pageviews of a block
 GROWTH = 1.01  # and of the sum of pageviews from one block to the next: 560 blocks are a million pageviews
 
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """Counts of ended blocks: times have shape (blocks,), the others (blocks, arms)."""
+    """Counts of ended blocks: `starts_s` has shape (blocks,), tables have shape (blocks, arms)."""
 
     starts_s: Ints
+    ended_s: int  # when the last block ended, in seconds since 1970
+    rows: int  # the rows of evidence in all blocks
     pageviews: Ints
     conversions: Ints
     dead_clicks: Ints
     rage_clicks: Ints
     shallow: Ints | None
-    low: Floats  # the least share of pageviews that the weights explain
+    low: Floats  # the least share of pageviews that the weights explain, see `cut`
     high: Floats  # the largest share
 
 
 def cut(evidence: Evidence, returning: float) -> Blocks:
-    """Return the ended blocks of the evidence."""
-    each_minute = evidence.pageviews.sum(axis=1)
+    """Return the ended blocks of the evidence.
+
+    New visitors come by the weights in force. Returning visitors, at most the part `returning` of pageviews, came by
+    any weights of the experiment. That bounds the shares `low` and `high`.
+    """
+    each_minute = evidence.pageviews @ np.ones(evidence.pageviews.shape[1], np.int64)
     sums = each_minute.cumsum()
-    edges = np.unique(np.searchsorted(sums - each_minute, _bounds(int(sums[-1]) if len(sums) else 0)))
+    edges = np.unique(np.searchsorted(sums - each_minute, bounds(int(sums[-1]) if len(sums) else 0)))
     starts, end = edges[:-1], edges[-1]
 
     def added(counts: Ints) -> Ints:
-        return np.add.reduceat(counts[:end], starts, axis=0) if len(starts) else counts[:0]
+        return _added(counts[:end], starts)
 
-    low, high = _shares(evidence, starts, int(end), added(each_minute), returning)
+    pageviews = added(evidence.pageviews)
+    now = _added(evidence.weights[:end] * each_minute[:end, None], starts) / pageviews.sum(axis=1, keepdims=True)
     return Blocks(
         evidence.starts_s[starts],
-        added(evidence.pageviews),
+        int(evidence.starts_s[end - 1]) + MINUTE_S if len(starts) else 0,
+        int(end),
+        pageviews,
         added(evidence.conversions),
         added(evidence.dead_clicks),
         added(evidence.rage_clicks),
         None if evidence.shallow is None else added(evidence.shallow),
-        low,
-        high,
+        (1 - returning) * now + returning * np.minimum.accumulate(now, axis=0),
+        (1 - returning) * now + returning * np.maximum.accumulate(now, axis=0),
     )
 
 
-def _bounds(pageviews: int) -> Ints:
+def _added(table: NDArray[Number], starts: Ints) -> NDArray[Number]:
+    """Return the sums of rows from each start to the next."""
+    if not len(starts):
+        return table[:0]
+    # along rows that lie together in memory it is three times as fast
+    sums: NDArray[Number] = np.add.reduceat(np.ascontiguousarray(table.T), starts, axis=1).T
+    return sums
+
+
+def bounds(pageviews: int) -> Ints:
     """Return the sums of pageviews at which blocks end, up to `pageviews`."""
     steady = int(LEAST / (GROWTH - 1))
     growing = max(0, int(np.log(max(pageviews, 1) / steady) / np.log(GROWTH)) + 1)
-    bounds = np.concatenate([np.arange(0, steady, LEAST), np.ceil(steady * GROWTH ** np.arange(growing + 1))])
-    return bounds[bounds <= pageviews].astype(np.int64)
-
-
-def _shares(evidence: Evidence, starts: Ints, end: int, pageviews: Ints, returning: float) -> tuple[Floats, Floats]:
-    """Return the least and the largest share of each arm in each block.
-
-    New visitors come by the weights in force. Returning visitors, a part of at most `returning`, came by any weights
-    that were in force before.
-    """
-    weights = evidence.weights
-    if not len(starts):
-        return weights[:0], weights[:0]
-    each_minute = evidence.pageviews[:end].sum(axis=1, keepdims=True)
-    now = np.add.reduceat(weights[:end] * each_minute, starts, axis=0) / pageviews[:, None]
-    low = np.minimum.accumulate(np.minimum.reduceat(weights[:end], starts, axis=0), axis=0)
-    high = np.maximum.accumulate(np.maximum.reduceat(weights[:end], starts, axis=0), axis=0)
-    return (1 - returning) * now + returning * low, (1 - returning) * now + returning * high
+    ends = np.concatenate([np.arange(0, steady, LEAST), np.ceil(steady * GROWTH ** np.arange(growing + 1))])
+    return ends[ends <= pageviews].astype(np.int64)

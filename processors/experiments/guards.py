@@ -1,4 +1,4 @@
-"""Reasons to stop an experiment early: the traffic is not split as planned, or visitors of an arm struggle."""
+"""Reasons to stop early: the traffic is not split as planned, or visitors of an arm struggle."""
 
 from math import log
 
@@ -6,24 +6,19 @@ import numpy as np
 
 from processors.experiments import betting
 from processors.experiments.blocks import Blocks
-from processors.experiments.shapes import Floats, Ints
+from processors.experiments.shapes import Evidence, Floats, Ints
 
 MISMATCH_ALPHA = 0.001  # the chance that a sound experiment is stopped for a mismatch, over all looks
 HARM_ALPHA = 0.01  # the same for the guards together
 MARGIN = 1.25  # an arm may have so many times the control's dead clicks a pageview before the guard counts
-LEAST_BLOCKS = 10  # the guards' dispersion is estimated from blocks, so they wait for some
 
 
 def mismatch(blocks: Blocks, returning: float) -> str | None:
-    """Return why the arms' shares of pageviews contradict the weights that were in force, or None.
-
-    A visitor who comes back brings all pageviews to one arm. If a part `returning` of pageviews is like that, visits a
-    visitor are geometric and the counts vary (1 + returning) / (1 - returning) times as much as independent ones.
-    """
+    """Return why the arms' shares of pageviews contradict the weights that were in force, or None."""
     views, total = blocks.pageviews, blocks.pageviews.sum(axis=1, keepdims=True)
     hits, share = np.hstack([views, total - views]), np.hstack([blocks.high, 1 - blocks.low])
     products = betting.log_products(hits, total, share)
-    evidence = betting.log_evidence(products, (1 + returning) / (1 - returning))
+    evidence = betting.log_evidence(products, _visits_together(returning))
     if not _refuted(evidence, MISMATCH_ALPHA):
         return None
     arm = int(evidence.argmax()) % views.shape[1]
@@ -35,27 +30,42 @@ def mismatch(blocks: Blocks, returning: float) -> str | None:
     )
 
 
-def harm(blocks: Blocks) -> str | None:
+def harm(evidence: Evidence, blocks: Blocks, returning: float) -> str | None:
     """Return which arm makes visitors struggle much more than the control does, or None."""
-    if len(blocks.pageviews) < LEAST_BLOCKS:
-        return None
-    kinds = {"dead clicks": blocks.dead_clicks, "rage clicks": blocks.rage_clicks}
+    clicks = {
+        "dead clicks": (blocks.dead_clicks, _clicks_together(evidence.dead_clicks[: blocks.rows])),
+        "rage clicks": (blocks.rage_clicks, _clicks_together(evidence.rage_clicks[: blocks.rows])),
+    }
     if blocks.shallow is not None:
-        kinds["pageviews that end before half of the page"] = blocks.shallow
-    evidence = np.array([_worse(counts, blocks.pageviews) for counts in kinds.values()])
-    if not _refuted(evidence.ravel(), HARM_ALPHA):
+        clicks["pageviews that end before half of the page"] = (blocks.shallow, _visits_together(returning))
+    worse = np.array([_worse(counts, blocks.pageviews, together) for counts, together in clicks.values()])
+    if not _refuted(worse.ravel(), HARM_ALPHA):
         return None
-    kind, arm = np.unravel_index(evidence.argmax(), evidence.shape)
-    return f"arm {arm + 1} has many more {list(kinds)[kind]} a pageview than the control: look at its page first"
+    kind, arm = np.unravel_index(worse.argmax(), worse.shape)
+    return f"arm {arm + 1} has many more {list(clicks)[kind]} a pageview than the control: look at its page first"
 
 
-def _worse(counts: Ints, pageviews: Ints) -> Floats:
-    """Return the log evidence, for each arm but the control, that its rate is above MARGIN times the control's."""
+def _visits_together(returning: float) -> float:
+    """Return the dispersion of counts of pageviews, of which a part is by returning visitors.
+
+    Visits a visitor are geometric, and a visitor brings all of them to one arm.
+    """
+    return (1 + returning) / (1 - returning)
+
+
+def _clicks_together(clicks: Ints) -> float:
+    """Return the mean number of clicks in the minute and arm of a click: one visitor clicks many times."""
+    flat = clicks.ravel()
+    return max(1.0, float(flat @ flat) / max(1, int(flat.sum())))
+
+
+def _worse(counts: Ints, pageviews: Ints, together: float) -> Floats:
+    """Return the log evidence that the rate of each other arm is above MARGIN times the control's."""
     theirs = MARGIN * pageviews[:, 1:]
     share = theirs / np.maximum(theirs + pageviews[:, :1], 1)
     both = (pageviews[:, 1:] > 0) & (pageviews[:, :1] > 0)
     products = betting.log_products(counts[:, 1:] * both, (counts[:, 1:] + counts[:, :1]) * both, share)
-    return betting.log_evidence(products, betting.dispersion(counts, pageviews, prior=0.0))
+    return betting.log_evidence(products, together)
 
 
 def _refuted(evidence: Floats, alpha: float) -> bool:

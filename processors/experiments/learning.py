@@ -12,7 +12,7 @@ from processors.experiments.shapes import Evidence, Floats, Learned, Policy, Rul
 
 __all__ = ["Evidence", "Learned", "Policy", "Rules", "Verdict", "learn"]
 
-DAY_S, MINUTE_S = 86_400, 60
+DAY_S = 86_400
 FIRST_BETS = 1.2  # the log evidence that most of the bets cost before one of them has won
 
 
@@ -28,13 +28,15 @@ def learn(rules: Rules, evidence: Evidence, seed: int) -> Learned:
     dispersion = _dispersion(blocks)
     belief = believe(rules, blocks, dispersion, seed)
     ready = bool((blocks.pageviews.sum(axis=0) >= rules.first).all())
-    weights = top_two(belief, rules.floor) if ready and rules.policy == "bandit" else np.full(arms, 1 / arms)
+    weights = top_two(belief.draws, rules.floor) if ready and rules.policy == "bandit" else np.full(arms, 1 / arms)
     rates = _rates(blocks, dispersion, rules.alpha)
-    if stop := _stop(blocks, rules):
+    if stop := _stop(rules, evidence, blocks):
         return Learned(tuple(weights.tolist()), rates, stop[0], None, stop[1], None)
     missing = _missing(blocks, belief.leader, dispersion, rules.alpha)
     winner, reason = _decision(rules, blocks, belief, weights, missing) if ready else (None, _collecting(rules))
-    needed = None if winner is not None else visits_needed(belief, weights, missing + FIRST_BETS)
+    needed = (
+        None if winner is not None else visits_needed(belief, weights, np.where(missing > 0, missing + FIRST_BETS, 0.0))
+    )
     verdict: Verdict = "running" if winner is None else "winner"
     return Learned(tuple(weights.tolist()), rates, verdict, winner, reason, needed)
 
@@ -58,12 +60,12 @@ def _rates(blocks: Blocks, dispersion: float, alpha: float) -> tuple[tuple[float
     )
 
 
-def _stop(blocks: Blocks, rules: Rules) -> tuple[Verdict, str] | None:
+def _stop(rules: Rules, evidence: Evidence, blocks: Blocks) -> tuple[Verdict, str] | None:
     if not len(blocks.starts_s):
         return None
     if reason := mismatch(blocks, rules.returning):
         return "mismatch", reason
-    if reason := harm(blocks):
+    if reason := harm(evidence, blocks, rules.returning):
         return "guard", reason
     return None
 
@@ -81,27 +83,29 @@ def _missing(blocks: Blocks, leader: int, dispersion: float, alpha: float) -> Fl
 def _decision(rules: Rules, blocks: Blocks, belief: Belief, weights: Floats, missing: Floats) -> tuple[int | None, str]:
     """Return the winner, or None, and why."""
     leader = belief.leader
-    lead = f"arm {leader} has more goals a pageview than every other arm"
     if (missing <= 0).all():
-        reason = f"{lead}; the chance of a wrong winner is at most {rules.alpha:.0%} over all looks"
+        reason = (
+            f"arm {leader} has more goals a pageview than every other arm: "
+            f"the chance of a wrong winner is at most {rules.alpha:.0%} over all looks"
+        )
     elif belief.loss < rules.loss:
-        reason = f"arm {leader} loses at most {belief.loss:.3%} goals a pageview against the best arm, by expectation"
+        reason = f"arm {leader} is expected to lose only {belief.loss:.3%} goals a pageview against the best arm"
     else:
         return None, f"arm {leader} leads; the difference may still be chance"
     if wait := _waiting(rules, blocks, belief, weights):
-        return None, f"{lead}; {wait}"
+        return None, f"{reason}; {wait}"
     return leader, reason
 
 
 def _waiting(rules: Rules, blocks: Blocks, belief: Belief, weights: Floats) -> str | None:
-    """Return why the decision waits for a whole week, or None if the week is over or waiting costs too much."""
-    elapsed = float(blocks.starts_s[-1] - blocks.starts_s[0]) + MINUTE_S
+    """Return why the decision waits, or None if a week is over or waiting loses too much."""
+    elapsed = float(blocks.ended_s - blocks.starts_s[0])
     rates = belief.draws.mean(axis=0)
     lost = float(rates[belief.leader] - weights @ rates) * float(blocks.pageviews.sum()) / elapsed
     remaining = rules.week_s - elapsed
     if remaining <= 0 or lost * remaining > rules.patience:
         return None
-    return f"the decision waits {remaining / DAY_S:.1f} days more, so that each day of the week counts"
+    return f"the decision waits {remaining / DAY_S:.1f} days more until a whole week is counted"
 
 
 def _collecting(rules: Rules) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from processors.experiments.blocks import Blocks
 from processors.experiments.shapes import Floats, Rules
 
-DRAWS = 2_000
+DRAWS = 1_000
 # top-two sampling takes the best arm of a draw with this chance, else a challenger: 0.5 learns fastest, 1 loses least
 LEADER = 0.7
 
@@ -29,27 +29,29 @@ def believe(rules: Rules, blocks: Blocks, dispersion: float, seed: int) -> Belie
     """Return the belief about the rates now. Counts fade by the half-life and shrink by the dispersion."""
     ages = (blocks.starts_s[-1:] - blocks.starts_s) if len(blocks.starts_s) else blocks.starts_s
     fading = np.exp2(-ages / rules.half_life_s) / dispersion
-    pageviews = fading @ blocks.pageviews
-    conversions = np.minimum(fading @ blocks.conversions, pageviews)
-    # the prior is one goal at the rate of all arms together
-    hits, misses = (
-        1 + conversions,
-        (1 + (pageviews - conversions).sum()) / (1 + conversions.sum()) + pageviews - conversions,
-    )
+    hits, misses = beta(fading @ blocks.pageviews, fading @ blocks.conversions)
     draws = np.random.default_rng(seed).beta(hits, misses, size=(DRAWS, len(hits)))
     return Belief(draws, int(np.argmax(hits / (hits + misses))))
 
 
-def top_two(belief: Belief, floor: float) -> Floats:
-    """Return the weights of top-two Thompson sampling, mixed with the floor.
+def beta(pageviews: Floats, conversions: Floats) -> tuple[Floats, Floats]:
+    """Return the two parameters of each arm's posterior. The prior is one goal at the rate of all arms together."""
+    goals = np.minimum(conversions, pageviews)
+    misses = pageviews - goals
+    prior = (1 + misses.sum(axis=-1, keepdims=True)) / (1 + goals.sum(axis=-1, keepdims=True))
+    return 1 + goals, prior + misses
+
+
+def top_two(draws: Floats, floor: float) -> Floats:
+    """Return the weights of top-two Thompson sampling, mixed with the floor: shape (arms,) from (draws, arms).
 
     The first choice is the best arm of a draw. Else more draws are made until another arm is best.
     """
-    arms = belief.draws.shape[1]
-    wins = np.bincount(belief.draws.argmax(axis=1), minlength=arms) + 0.5
-    chance = wins / wins.sum()
+    arms = draws.shape[-1]
+    wins = (draws.argmax(axis=-1)[..., None] == np.arange(arms)).sum(axis=0) + 0.5
+    chance = wins / wins.sum(axis=-1, keepdims=True)
     odds = chance / (1 - chance)
-    weights = chance * (LEADER + (1 - LEADER) * (odds.sum() - odds))
+    weights = chance * (LEADER + (1 - LEADER) * (odds.sum(axis=-1, keepdims=True) - odds))
     mixed: Floats = floor + (1 - arms * floor) * weights
     return mixed
 

@@ -26,6 +26,7 @@ PARTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "tiers": ("tiers", "forty_days", {}),
     "bytes_at_rest": ("at_rest", "bytes_at_rest", {}),
     "kit": ("kit", "kit_times", {}),
+    "bandit": ("bandit", "bandit", {}),
     "picture_cold": ("picture", "picture", {"which": "picture_cold"}),
     "picture_cached": ("picture", "picture", {"which": "picture_cached"}),
     "edge": ("edge", "edge", {}),
