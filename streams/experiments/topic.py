@@ -17,7 +17,7 @@ from schemas.experiments import EXPERIMENTS, ExperimentCommand, ExperimentState,
 
 log = logging.getLogger(__name__)
 
-FETCH_WAIT_MS = 20
+FETCH_WAIT_MS = 100  # short, because each partition is read to its end; long, because the optimizer reads for ever
 Taken = ExperimentCommand | ExperimentState | PastWeights
 
 

@@ -66,6 +66,7 @@ class Experiments:
         self._settings = settings
         self._states: dict[str, ExperimentState] = {}
         self._change, self._read_all_at = 0, 0.0
+        self._loudness = logging.WARNING
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -125,7 +126,8 @@ class Experiments:
         try:
             states = await read_states(self._settings.kafka_bootstrap_servers)
         except LpstreamError as error:
-            log.warning("experiments are not known yet, pages are served as published: %s; %s", away, error)
+            log.log(self._loudness, "experiments are not known yet, pages are served as published: %s; %s", away, error)
+            self._loudness = logging.DEBUG  # a line every two seconds says nothing new
             return
         self.take(states)
         self.page_cache = PAGE_CACHE
