@@ -33,7 +33,7 @@ from streams.runtime.settings import Settings
 log = logging.getLogger(__name__)
 
 WAIT_S, HEAL_S, SHOW_ALL_S = 0.2, 2.0, 60.0
-LAG_S = 1
+LAG_S, SEND_S = 1, 20.0
 AT_ONCE = 100  # states of one transaction
 Message = tuple[str, bytes, bytes]
 
@@ -182,7 +182,7 @@ class Optimizer:
             for topic, key, value in reversed(messages):
                 await self._producer.send_and_wait(topic, value, key=key)
             return
-        async with self._producer.transaction():
+        async with asyncio.timeout(SEND_S), self._producer.transaction():
             for topic, key, value in messages:
                 await self._producer.send(topic, value, key=key)
 

@@ -59,7 +59,7 @@ async def _work(settings: Settings) -> None:
                 async with lease(line.redis, LEASE, uuid4().hex, LEASE_S) as held:
                     if held is not None:
                         await _epoch(settings, tenants, line, clickhouse, held)
-            except (LpstreamError, KafkaError) as error:
+            except (LpstreamError, KafkaError, TimeoutError) as error:
                 log.warning("the optimizer begins anew: %s: %s", type(error).__name__, error)
             await asyncio.sleep(AGAIN_S)
 
