@@ -1,7 +1,7 @@
 """Reads of `lp.experiments`, outside any group: every reader reads the whole topic."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from aiokafka.errors import KafkaError
@@ -34,7 +34,7 @@ class TopicReader:
             each
             for part in (await self._reader.fetch(timeout_s)).values()
             for record in part.records
-            if (each := _take(self.known, record)) is not None
+            if (each := _take(self.known, record.key, record.value)) is not None
         ]
         if self._reader.unreadable:
             await pass_over(self._reader)
@@ -44,8 +44,28 @@ class TopicReader:
 @asynccontextmanager
 async def read_topic(bootstrap: str) -> AsyncIterator[TopicReader]:
     """Read the topic to its end, and yield the reader. Raise Retryable if Kafka does not answer."""
-    consumer = build_consumer(bootstrap, fetch_max_wait_ms=FETCH_WAIT_MS)
     known = Known()
+    async with _read(bootstrap, lambda record: _take(known, record.key, record.value)) as reader:
+        yield TopicReader(reader, known)
+
+
+async def read_states(bootstrap: str) -> list[ExperimentState]:
+    """Return the newest state of each page. Raise Retryable or Refused if the topic cannot be read.
+
+    Only the last record of each key is decoded: before compaction the log has many states of a page.
+    """
+    newest: dict[bytes, bytes] = {}
+    async with _read(bootstrap, lambda record: newest.update({record.key or b"": record.value or b""})):
+        known = Known()
+    for key, value in newest.items():
+        _take(known, key, value)
+    return list(known.states.values())
+
+
+@asynccontextmanager
+async def _read(bootstrap: str, take: Callable[[ConsumerRecord], object]) -> AsyncIterator[Reader]:
+    """Pass each record up to the end to `take`, then yield a reader that stands there."""
+    consumer = build_consumer(bootstrap, fetch_max_wait_ms=FETCH_WAIT_MS)
     try:
         await consumer.start()
         places = await partitions_of(bootstrap, EXPERIMENTS)
@@ -55,24 +75,19 @@ async def read_topic(bootstrap: str) -> AsyncIterator[TopicReader]:
         for tp in places:
             async for records in stretch(reader, tp, begins[tp], ends[tp], pass_over):
                 for record in records:
-                    _take(known, record)
-            reader.seek(tp, max(begins[tp], ends[tp]))
-        yield TopicReader(reader, known)
+                    take(record)
+        for tp in places:
+            reader.seek(tp, ends[tp])
+        yield reader
     except KafkaError as error:
         raise Retryable(f"Kafka: {type(error).__name__}: {error}") from error
     finally:
         await consumer.stop()
 
 
-async def read_states(bootstrap: str) -> list[ExperimentState]:
-    """Return the newest state of each page. Raise Retryable or Refused if the topic cannot be read."""
-    async with read_topic(bootstrap) as topic:
-        return list(topic.known.states.values())
-
-
-def _take(known: Known, record: ConsumerRecord) -> Taken | None:
+def _take(known: Known, key: bytes | None, value: bytes | None) -> Taken | None:
     try:
-        return known.take(record.key, record.value)
+        return known.take(key, value)
     except DecodeError as error:
-        log.warning("%s[%d]@%d is not used: %s", EXPERIMENTS, record.partition, record.offset, error)
+        log.warning("%s: the record %r is not used: %s", EXPERIMENTS, key, error)
         return None

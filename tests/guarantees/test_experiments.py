@@ -1,4 +1,4 @@
-"""Experiments under kills: visitors keep their arm, each visit counts once, no decision is written twice."""
+"""Experiments under kills: visitors keep their arm, and no visit or decision counts twice."""
 
 import asyncio
 import contextlib

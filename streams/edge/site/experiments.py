@@ -1,7 +1,6 @@
 """The edge's own copy of all experiments, so that no visitor waits for a store.
 
-It is read from Redis in the background. With Redis away the last known state stays. An edge that starts meanwhile reads
-the topic.
+It is read from the topic at the start, then from Redis in the background. With Redis away the last known state stays.
 """
 
 import asyncio
@@ -13,14 +12,14 @@ from dataclasses import dataclass
 from infra.redis.experiments import ExperimentStore
 from processors.experiments.assignment import COOKIE, KEPT_S, bounds_of
 from schemas.errors import DecodeError, LpstreamError
-from schemas.experiments import ExperimentState
+from schemas.experiments import EXPERIMENTS, ExperimentState
 from schemas.generation import decode_model
 from streams.experiments.topic import read_states
 from streams.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 2.0
+LOOK_S, TOPIC_S = 2.0, 10.0
 READ_ALL_S = 60.0  # a replica of Redis that takes over may count its changes from an older number
 PAGE_CACHE = "public, max-age=3600"
 # until the experiments are known, caches may keep a page for a minute only
@@ -75,7 +74,8 @@ class Experiments:
         return self._states
 
     async def start(self) -> None:
-        """Read all states, and go on in the background until `stop`."""
+        """Read the topic, then follow Redis until `stop`. Redis may have just lost states."""
+        await self._read_topic()
         await self._look_again()
         self._task = asyncio.create_task(self._follow())
 
@@ -116,22 +116,21 @@ class Experiments:
     async def _look_again(self) -> None:
         try:
             await self.look()
-        except LpstreamError as error:
+        except LpstreamError:
             if self.page_cache == UNKNOWN_CACHE:
-                await self._read_topic(error)
+                await self._read_topic()
         except Exception:
             log.exception("experiments cannot be read; the last known stay")
 
-    async def _read_topic(self, away: LpstreamError) -> None:
+    async def _read_topic(self) -> None:
         try:
-            states = await read_states(self._settings.kafka_bootstrap_servers)
-        except LpstreamError as error:
-            log.log(self._loudness, "experiments are not known yet, pages are served as published: %s; %s", away, error)
+            async with asyncio.timeout(TOPIC_S):
+                self.take(await read_states(self._settings.kafka_bootstrap_servers))
+        except (LpstreamError, TimeoutError) as error:
+            log.log(self._loudness, "%s was not read: %s: %s", EXPERIMENTS, type(error).__name__, error)
             self._loudness = logging.DEBUG  # a line every two seconds says nothing new
-            return
-        self.take(states)
-        self.page_cache = PAGE_CACHE
-        log.warning("experiments were read from the topic, because %s", away)
+        else:
+            self.page_cache = PAGE_CACHE
 
 
 def serving_of(state: ExperimentState, *, secure: bool) -> dict[str, Serving]:

@@ -1,4 +1,4 @@
-"""`lpstream bench --only experiment_serving`: a page with an experiment against the same page without, in turns.
+"""`lpstream bench --only experiment_serving`: a page with an experiment and without, in turns.
 
 One connection asks for both pages by turns. Every second visit to the experiment is by a visitor who returns.
 """
