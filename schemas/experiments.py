@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import isclose
 from typing import Annotated, Literal, Self
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from pydantic import Field, model_validator
 
@@ -149,6 +149,11 @@ class PastWeights(Model):
     def key(self) -> bytes:
         """The key of the record."""
         return f"weights:{self.lp_id}".encode()
+
+
+def result_id_of(experiment_id: UUID) -> UUID:
+    """Return the id of a decided experiment's result. No experiment's id leads to the id of a request."""
+    return uuid5(experiment_id, "result")
 
 
 @dataclass(frozen=True, slots=True)

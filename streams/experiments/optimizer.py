@@ -23,7 +23,14 @@ from processors.experiments.decisions import begun, handled, learned, obstacle, 
 from processors.experiments.evidence import evidence_of, with_point
 from processors.experiments.learning import learn
 from schemas.errors import LpstreamError, Refused, Retryable
-from schemas.experiments import EXPERIMENTS, ExperimentCommand, ExperimentState, PageCounts, PastWeights
+from schemas.experiments import (
+    EXPERIMENTS,
+    ExperimentCommand,
+    ExperimentState,
+    PageCounts,
+    PastWeights,
+    result_id_of,
+)
 from schemas.generation import RESULTS, Decision, Result, encode_model
 from streams.experiments.counting import Counting
 from streams.experiments.topic import TopicReader
@@ -175,7 +182,7 @@ class Optimizer:
             yield EXPERIMENTS, past.key, encode_model(past)
         if state.status == "decided" and state.winner is not None:
             result = _result(state, state.winner, self._settings.page_base_url)
-            yield RESULTS, str(state.experiment_id).encode(), encode_model(result)
+            yield RESULTS, str(result.request_id).encode(), encode_model(result)
 
     async def _send(self, messages: Sequence[Message]) -> None:
         if self._settings.broker == "tansu":  # it has no transactions: a state goes last, so that none says too much
@@ -226,9 +233,9 @@ def _groups(states: Sequence[ExperimentState]) -> Iterator[list[ExperimentState]
 
 
 def _result(state: ExperimentState, winner: str, base_url: str) -> Result:
-    """Return the result of a decided experiment for readers of `lp.results`, under the experiment's id."""
+    """Return the result of a decided experiment for readers of `lp.results`."""
     return Result(
-        request_id=state.experiment_id,
+        request_id=result_id_of(state.experiment_id),
         tenant_id=state.tenant_id,
         status="completed",
         lp_id=state.lp_id,

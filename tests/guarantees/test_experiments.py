@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import aiohttp
 import pytest
@@ -26,7 +26,7 @@ from infra.kafka.reading import Reader, stretch
 from infra.kafka.skips import pass_over
 from infra.redis.line import open_redis
 from schemas.errors import DecodeError
-from schemas.experiments import EXPERIMENTS, ExperimentState
+from schemas.experiments import EXPERIMENTS, ExperimentState, result_id_of
 from schemas.generation import RESULTS, decode_model
 from streams.experiments.worker import LEASE
 from streams.local.installation import Installation
@@ -206,7 +206,9 @@ async def assert_no_decision_twice(stack: Stack, experiment_id: str) -> list[Exp
     ended = [state for state in states if state.status != "running"]
     assert len(ended) <= 1 and ended == states[len(states) - len(ended) :]
     keys = [key for key, _ in await records(stack.addresses.kafka, RESULTS)]
-    assert keys.count(experiment_id.encode()) == sum(state.status == "decided" for state in ended)
+    assert keys.count(str(result_id_of(UUID(experiment_id))).encode()) == sum(
+        state.status == "decided" for state in ended
+    )
     return states
 
 

@@ -12,7 +12,7 @@ import pytest
 from infra.tenants import Tenants, TenantsFile
 from processors.experiments.known import Known
 from schemas.errors import LpstreamError, Retryable
-from schemas.experiments import EXPERIMENTS, ExperimentCommand, ExperimentState
+from schemas.experiments import EXPERIMENTS, ExperimentCommand, ExperimentState, result_id_of
 from schemas.generation import RESULTS, Result, decode_model, encode_model
 from streams.experiments import optimizer as module
 from streams.experiments.optimizer import Optimizer
@@ -182,7 +182,8 @@ async def test_a_clear_difference_is_decided_once_with_a_result(place: Place) ->
     assert (last.status, last.winner) == ("decided", "demo-b")
     [result] = [decode_model(Result, value) for topic, _, value in place.log.committed if topic == RESULTS]
     assert result.experiment is not None
-    assert (result.request_id, result.lp_id, result.experiment.winner) == (first, "demo-a", "demo-b")
+    assert (result.lp_id, result.experiment.experiment_id, result.experiment.winner) == ("demo-a", first, "demo-b")
+    assert result.request_id == result_id_of(first) != first  # an id that a tenant chooses hides no other result
     assert place.log.transactions == 2
     await place.order("stop", first)
     assert place.log.states()[-1].winner is None
