@@ -13,6 +13,8 @@ from typing import Any, cast
 import aiohttp
 from aiohttp import web
 
+from infra.redis.experiments import ExperimentStore
+from infra.s3.objects import StoredObject
 from infra.schema_registry import OwnSchemas, SchemaRegistry
 from infra.tenants import Tenants, TenantsFile, digest_of
 from streams.edge.beacons.quick_path import QuickPath
@@ -22,6 +24,8 @@ from streams.edge.http.connections import Gate, Listener, Server
 from streams.edge.http.logins import Logins
 from streams.edge.server import Edge
 from streams.edge.services import Services
+from streams.edge.site.experiments import Experiments
+from streams.edge.site.object_cache import CachedObject
 from streams.proof.bench.edge_without_kafka import Nowhere
 from streams.runtime.settings import Settings
 
@@ -53,6 +57,7 @@ class RunningEdge:
     public: str
     private: str
     sender: MemorySender
+    services: Any = field(repr=False)
     session: aiohttp.ClientSession = field(repr=False)
 
     async def post(self, path: str, body: bytes, kind: str = JSON, *, private: bool = False) -> tuple[int, Any]:
@@ -78,6 +83,7 @@ async def running_edge(schemas: SchemaRegistry | None = None, **values: Any) -> 
     services = SimpleNamespace(
         settings=settings, tenants=tenants, admission=admission, sender=sender, schemas=schemas or own,
         own_schemas=own, results=NoResults(), ending=False, logins=Logins(settings.edge_wrong_logins),
+        shelf=Shelf(), experiments=Experiments(cast(ExperimentStore, NoExperiments()), settings),
     )  # fmt: skip
     names: tuple[Listener, ...] = ("public", "private")
     quick = {"public": QuickPath(settings, tenants, admission, sender)}
@@ -90,9 +96,30 @@ async def running_edge(schemas: SchemaRegistry | None = None, **values: Any) -> 
         urls.append(f"http://127.0.0.1:{runner.addresses[0][1]}")
         runners.append(runner)
     async with aiohttp.ClientSession() as session:
-        yield RunningEdge(*urls, sender, session)
+        yield RunningEdge(*urls, sender, services, session)
     for runner in runners:
         await runner.cleanup()
+
+
+class Shelf:
+    """A store of pages: each id that begins with `demo-` has a page that names it."""
+
+    async def get(self, key: str) -> CachedObject | None:
+        lp_id = key.split("/")[1]
+        if not lp_id.startswith("demo-"):
+            return None
+        body = f"<html><head></head><body>{lp_id}</body></html>".encode()
+        return CachedObject(StoredObject(body, "text/html; charset=utf-8", f'"{lp_id}"'), 0.0)
+
+
+class NoExperiments:
+    """A view of experiments that has none."""
+
+    async def get(self, _: str) -> bytes | None:
+        return None
+
+    async def weights(self, _: str) -> bytes | None:
+        return None
 
 
 class NoResults:

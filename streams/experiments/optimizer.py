@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from uuid import UUID
 
 from aiokafka import AIOKafkaProducer
 
@@ -120,7 +119,7 @@ class Optimizer:
         began = time.perf_counter()
         now_ms = round(time.time() * 1000)
         running = [state for state in self._known.states.values() if state.status == "running"]
-        self._counting.forget_all_but({state.experiment_id for state in running})
+        self._counting.forget_all_but(running)
         for group in _groups([state for state in running if state.counted_from_ms <= now_ms]):
             try:
                 rows = await self._counting.rows(group, now_ms // 1000)
@@ -131,14 +130,14 @@ class Optimizer:
         metrics.LOOK_SECONDS.observe(time.perf_counter() - began)
 
     def _learned(
-        self, group: Sequence[ExperimentState], rows: dict[UUID, list[PageCounts]], now_ms: int
+        self, group: Sequence[ExperimentState], rows: dict[str, list[PageCounts]], now_ms: int
     ) -> list[ExperimentState]:
         """Return the new states of the experiments that have changed."""
         states = []
         for state in group:
             try:
                 points = self._points(state)
-                evidence = evidence_of(state, rows[state.experiment_id], points, now_ms // 1000)
+                evidence = evidence_of(state, rows[state.lp_id], points, now_ms // 1000)
                 # within an experiment the seed stays the same, so that weights move by evidence alone
                 outcome = learn(rules_of(state, self._settings.experiment_loss), evidence, state.experiment_id.int)
                 following = learned(state, evidence, outcome, epoch=self._epoch, now_ms=now_ms)
