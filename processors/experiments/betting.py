@@ -25,6 +25,7 @@ def log_products(hits: Ints, of: Ints, share: Floats, pageviews: Ints | None = N
     event a pageview, the events are drawn from them without replacement.
     """
     odds = LOG_ODDS[:, None, None]
+    expected: Floats
     if pageviews is None:
         expected = of * np.log1p(share * np.expm1(odds))
     else:
@@ -66,7 +67,7 @@ def dispersion(counts: Ints, pageviews: Ints) -> float:
     expected = sums * exposure[rows] / exposure[rows].sum(axis=1, keepdims=True)
     variance = expected * (1 - np.minimum(sums / pageviews[rows].sum(axis=1, keepdims=True), 0.5))
     squares = np.divide((counts[rows] - expected) ** 2, variance, out=np.zeros_like(expected), where=variance > 0)
-    degrees = max(0, int((sums > 0).sum()) - 1) * (counts.shape[1] - 1)
+    degrees: int = max(0, int((sums > 0).sum()) - 1) * (counts.shape[1] - 1)
     return max(1.0, (float(squares.sum()) + PRIOR_DEGREES) / (degrees + PRIOR_DEGREES))
 
 

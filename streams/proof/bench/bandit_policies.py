@@ -34,7 +34,7 @@ class Ours:
 
     def look(self, days: float, pageviews: Table, conversions: Table) -> Look:
         """Add a block."""
-        rules, experiments, arms = self._rules, *pageviews.shape
+        rules, (experiments, arms) = self._rules, pageviews.shape
         stopped = self._mismatch(pageviews)
         self._pageviews = self._pageviews + pageviews
         fading = 0.5 ** ((days - self._days) * DAY_S / rules.half_life_s)

@@ -55,7 +55,7 @@ def run(page: Page, policy: Policy, experiments: int, seed: int) -> Ends:
     rng, arms = np.random.default_rng(seed), page.rates.shape[1]
     rows = np.arange(experiments)[:, None]
     visitors = _visitors(page, experiments, rng)
-    moods = rng.random(visitors.shape, dtype=np.float32)  # by visitor: which arm the weights give
+    moods: Table = rng.random(visitors.shape, dtype=np.float32)  # by visitor: which arm the weights give
     arm_of = np.full(visitors.shape, -1, np.int8)
     look = Look(np.full((experiments, arms), 1 / arms), np.full(experiments, -1), np.zeros(experiments, bool))
     decided_at = np.full(experiments, page.visits)
@@ -72,15 +72,22 @@ def run(page: Page, policy: Policy, experiments: int, seed: int) -> Ends:
         lost += (rates.max(axis=1) - rate).sum(axis=1)
         if at >= page.visits * 3 // 4:
             late += np.stack([(given == int(page.rates[-1].argmax())).sum(axis=1), np.full(experiments, end - at)])
-        seen = rng.random(given.shape) < np.array(page.shown or [1.0] * arms)[given]
-        goals = seen & (rng.random(given.shape) < rate)
-        counts = [(kind[..., None] & (given[..., None] == np.arange(arms))).sum(axis=1) for kind in (seen, goals)]
+        counts = _counts(page, given, rate, rng)
         running = (look.winner < 0) & ~look.stopped
         new = policy.look(page.days * end / page.visits, *counts)
         winner, stopped = np.where(running, new.winner, look.winner), np.where(running, new.stopped, look.stopped)
         look = Look(new.weights, winner, stopped)
         decided_at[running & ((winner >= 0) | stopped)] = end
     return Ends(look.winner, decided_at, look.stopped, lost, late[0] / late[1])
+
+
+def _counts(page: Page, given: Table, rate: Table, rng: np.random.Generator) -> tuple[Table, Table]:
+    """Return the pageviews that are counted and the goals of a block, by experiment and arm."""
+    arms = page.rates.shape[1]
+    seen = rng.random(given.shape) < np.array(page.shown or [1.0] * arms)[given]
+    goals = seen & (rng.random(given.shape) < rate)
+    by_arm = given[..., None] == np.arange(arms)
+    return (seen[..., None] & by_arm).sum(axis=1), (goals[..., None] & by_arm).sum(axis=1)
 
 
 def _visitors(page: Page, experiments: int, rng: np.random.Generator) -> Table:
