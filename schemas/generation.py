@@ -251,6 +251,15 @@ class Failure(Model):
     detail: str
 
 
+class Decision(Model):
+    """The end of an experiment on a page: the arm that is the page from now on, and why."""
+
+    experiment_id: UUID
+    winner: str
+    reason: str
+    decided_ms: int
+
+
 class Result(Model):
     """The outcome of a request, on `lp.results` and in Redis at `lp:result:{request_id}`."""
 
@@ -268,6 +277,7 @@ class Result(Model):
     cost_micro_jpy: Micro = 0
     warnings: list[Warning_] = []
     error: Failure | None = None
+    experiment: Decision | None = None
 
 
 class Progress(Model):

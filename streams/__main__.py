@@ -21,6 +21,7 @@ COMMANDS = {
     "snippet": "streams.cli.services:snippet",
     "request": "streams.cli.request:request",
     "upload": "streams.cli.upload:upload",
+    "experiment": "streams.cli.experiment:app",
     "warm": "streams.cli.warm:warm",
     "providers": "streams.cli.providers:app",
     "sql": "streams.cli.sql:sql",

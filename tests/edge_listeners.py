@@ -13,7 +13,8 @@ from typing import Any, cast
 import aiohttp
 from aiohttp import web
 
-from infra.s3.objects import Objects
+from infra.redis.experiments import ExperimentStore
+from infra.s3.objects import Objects, StoredObject
 from infra.schema_registry import OwnSchemas, SchemaRegistry
 from infra.tenants import Tenants, TenantsFile, digest_of
 from streams.edge.beacons.quick_path import QuickPath
@@ -23,7 +24,8 @@ from streams.edge.http.connections import Gate, Listener, Server
 from streams.edge.http.logins import Logins
 from streams.edge.server import Edge
 from streams.edge.services import Services
-from streams.edge.site.object_cache import ObjectCache
+from streams.edge.site.experiments import Experiments
+from streams.edge.site.object_cache import CachedObject, ObjectCache
 from streams.pictures.drawing import DrawingProcess
 from streams.pictures.uploads import UploadStore
 from streams.proof.bench.edge_without_kafka import Nowhere
@@ -57,6 +59,7 @@ class RunningEdge:
     public: str
     private: str
     sender: MemorySender
+    services: Any = field(repr=False)
     session: aiohttp.ClientSession = field(repr=False)
     process: DrawingProcess = field(repr=False)
 
@@ -84,8 +87,10 @@ async def running_edge(
     own, process = OwnSchemas(), DrawingProcess()
     services = SimpleNamespace(
         settings=settings, tenants=tenants, admission=admission, sender=sender, schemas=schemas or own,
-        own_schemas=own, results=NoResults(), ending=False, logins=Logins(settings.edge_wrong_logins), objects=objects,
-        uploads=UploadStore(objects, process) if objects else None, shelf=ObjectCache(objects) if objects else None,
+        own_schemas=own, results=NoResults(), ending=False, logins=Logins(settings.edge_wrong_logins),
+        uploads=UploadStore(objects, process) if objects else None,
+        shelf=ObjectCache(objects) if objects else Shelf(),
+        experiments=Experiments(cast(ExperimentStore, NoExperiments()), settings),
     )  # fmt: skip
     names: tuple[Listener, ...] = ("public", "private")
     quick = {"public": QuickPath(settings, tenants, admission, sender)}
@@ -98,10 +103,31 @@ async def running_edge(
         urls.append(f"http://127.0.0.1:{runner.addresses[0][1]}")
         runners.append(runner)
     async with aiohttp.ClientSession() as session:
-        yield RunningEdge(*urls, sender, session, process)
+        yield RunningEdge(*urls, sender, services, session, process)
     process.close()
     for runner in runners:
         await runner.cleanup()
+
+
+class Shelf:
+    """A store of pages: each id that begins with `demo-` has a page that names it."""
+
+    async def get(self, key: str) -> CachedObject | None:
+        lp_id = key.split("/")[1]
+        if not lp_id.startswith("demo-"):
+            return None
+        body = f"<html><head></head><body>{lp_id}</body></html>".encode()
+        return CachedObject(StoredObject(body, "text/html; charset=utf-8", f'"{lp_id}"'), 0.0)
+
+
+class NoExperiments:
+    """A view of experiments that has none."""
+
+    async def get(self, _: str) -> bytes | None:
+        return None
+
+    async def weights(self, _: str) -> bytes | None:
+        return None
 
 
 class NoResults:

@@ -14,16 +14,23 @@ KNOWN_KEYS = 16_384
 
 
 def build_producer(
-    bootstrap: str, broker: str, *, linger_ms: int = LINGER_MS, batch_bytes: int = BATCH_BYTES
+    bootstrap: str,
+    broker: str,
+    *,
+    linger_ms: int = LINGER_MS,
+    batch_bytes: int = BATCH_BYTES,
+    transactional_id: str | None = None,
 ) -> AIOKafkaProducer:
     """Return a producer that is not started: acks from all replicas, idempotent except on Tansu.
 
-    Call it inside a running loop.
+    With `transactional_id` its start fences the producers that had the id before. Tansu has no transactions. Call it
+    inside a running loop.
     """
     return AIOKafkaProducer(
         **reach(bootstrap),
         acks="all",
         enable_idempotence=broker != "tansu",
+        transactional_id=None if broker == "tansu" else transactional_id,
         linger_ms=linger_ms,
         max_batch_size=batch_bytes,
         max_request_size=2 * 2**20,

@@ -32,6 +32,7 @@ PARTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "findings": ("findings", "findings", {}),
     "edge": ("edge", "edge", {}),
     "edge_connections": ("edge", "edge_connections", {}),
+    "experiment_serving": ("experiment_serving", "serving", {}),
     "lp_total": ("pages", "total", {}),
     "lp_own": ("pages", "own", {}),
     "lp_mix": ("pages", "mix", {}),

@@ -44,13 +44,17 @@ def snippet(
 
 
 def worker(
-    name: Annotated[Literal["heatmap", "generation", "all"], typer.Argument(help="Worker to run.")],
+    name: Annotated[Literal["heatmap", "generation", "optimizer", "all"], typer.Argument(help="Worker to run.")],
     data: Data = DEFAULT_DATA,
 ) -> None:
-    """Run a worker of the pipeline; `all` runs both, each in its own process."""
+    """Run a worker of the pipeline; `all` runs all three, each in its own process."""
     settings = settings_for(data)
     if name == "all":
         _run_all(data, settings.worker_metrics_port)
+    elif name == "optimizer":
+        from streams.experiments.worker import run_optimizer
+
+        run_optimizer(settings)
     else:
         from streams.workers.process import run_worker
 
@@ -58,15 +62,15 @@ def worker(
 
 
 def _run_all(data: Path, port: int) -> None:
-    """Run both workers until a signal; if one ends by itself, stop the other.
+    """Run all workers until a signal; if one ends by itself, stop the others.
 
-    The second worker serves its metrics on the next port.
+    The second and third worker serve their metrics on the next ports.
     """
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     children = []
-    for position, name in enumerate(("heatmap", "generation")):
+    for position, name in enumerate(("heatmap", "generation", "optimizer")):
         env = {"LPSTREAM_WORKER_METRICS_PORT": str(port + position if port else 0)}
         args = [sys.executable, "-m", "streams", "worker", name, "--data", str(data)]
         children.append(ChildProcess(name, args, log=Path("/dev/stderr"), env=env))
@@ -81,7 +85,7 @@ def _run_all(data: Path, port: int) -> None:
         for child in children:
             child.stop()
     if dead and not stop.is_set():
-        raise LpstreamError(f"worker {dead[0].name} ended with code {dead[0].returncode}; the other was stopped")
+        raise LpstreamError(f"worker {dead[0].name} ended with code {dead[0].returncode}; the others were stopped")
 
 
 def migrate(data: Data = DEFAULT_DATA) -> None:

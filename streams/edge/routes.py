@@ -17,7 +17,7 @@ from streams.edge.http import probes
 from streams.edge.http.connections import Listener
 from streams.edge.rest import metadata
 from streams.edge.rest.produce import KAFKA_JSON, produce
-from streams.edge.site import crawlers, findings, maps, pages, uploads
+from streams.edge.site import crawlers, experiment_commands, findings, maps, pages, uploads
 from streams.edge.studio import maps as studio_maps
 from streams.edge.studio import pages as studio_pages
 from streams.edge.studio.auth import ASKS, LOOKS, studio
@@ -86,8 +86,10 @@ def producing(listener: Listener, roles: tuple[Role, ...] = ()) -> list[Route]:
 RECORDS = Content("Records", (KAFKA_JSON,))
 BEACON = Content("Beacon", ("text/plain", "application/json"))
 RESULT = Content("Result")
+STATE = Content("ExperimentState")
 EVENTS = Content("Progress", ("text/event-stream",))
 FILE = Content("File", ("image/jpeg", "image/png", "image/webp", "image/gif"))
+READS: tuple[Role, ...] = ("application", "analyst", "operator")
 PROBES = [Route("GET", "/healthz", probes.health), Route("GET", "/readyz", probes.ready)]
 OPEN_PATHS = {probe.template for probe in PROBES}
 PUBLIC = [
@@ -138,6 +140,26 @@ PRIVATE = [
     Route("POST", "/uploads", uploads.upload, ASKS, takes=FILE, gives=Content("Upload"), about="The upload."),
     Route("GET", "/uploads", uploads.listing, ASKS, gives=Content("UploadIds"), about="The ids."),
     Route("DELETE", "/uploads/{upload_id}", uploads.delete, ASKS, status=204),
+    Route(
+        "POST",
+        "/experiments",
+        experiment_commands.start,
+        ASKS,
+        takes=Content("Design"),
+        gives=Content("Accepted"),
+        status=202,
+        about="The optimizer starts it within seconds.",
+    ),
+    Route("GET", "/experiments/{lp_id}", experiment_commands.show, READS, gives=STATE),
+    Route(
+        "POST",
+        "/experiments/{lp_id}/stop",
+        experiment_commands.stop,
+        ASKS,
+        gives=Content("Accepted"),
+        status=202,
+        about="The optimizer stops it within seconds.",
+    ),
     Route("GET", "/metrics", probes.metrics_page, ("metrics", "operator")),
     *PROBES,
 ]

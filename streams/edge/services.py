@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from aiokafka.errors import KafkaError
 
 from infra.clickhouse.client import ClickHouse
+from infra.redis.experiments import ExperimentStore
 from infra.redis.requested import Asked
 from infra.redis.response_cache import ResponseCache
 from infra.redis.results import ResultStore
@@ -16,6 +17,7 @@ from infra.tenants import Tenants
 from streams.edge.beacons.sender import Sender
 from streams.edge.http.admission import Admission
 from streams.edge.http.logins import Logins
+from streams.edge.site.experiments import Experiments
 from streams.edge.site.object_cache import ObjectCache
 from streams.edge.site.progress import ProgressFeed
 from streams.edge.site.sitemap import Sitemaps
@@ -63,6 +65,7 @@ class Services:
     uploads: UploadStore
     listing: Listing
     sitemaps: Sitemaps
+    experiments: Experiments
     ending: bool = False
 
     def for_another_listener(self) -> "Services":
@@ -72,6 +75,7 @@ class Services:
     async def close(self) -> None:
         """Send the waiting records, then close all services."""
         await self.progress.stop()
+        await self.experiments.stop()
         for process in self.drawing:
             process.close()
         await self.sender.stop()
@@ -98,6 +102,8 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
     results = ResultStore(line)
     progress = ProgressFeed(settings)
     progress.start()
+    experiments = Experiments(ExperimentStore(line), settings)
+    await experiments.start()
     schemas, own_schemas = _schemas(settings)
     drawing, browsing = DrawingProcess(), DrawingProcess()  # screenshots and uploads take seconds
     shots = Shots(objects, line, browsing, settings.chromium)
@@ -125,6 +131,7 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
         UploadStore(objects, browsing),
         Listing(clickhouse, objects),
         Sitemaps(objects, tenants, settings.page_base_url),
+        experiments,
     )
 
 

@@ -24,7 +24,8 @@ from streams.runtime.supervisor import Restarts
 
 READY_S = 60
 STOP_S = 15
-NAMES = {"edge": ["edge"], "heatmap": ["worker", "heatmap"], "generation": ["worker", "generation"]}
+WORKERS = ("heatmap", "generation", "optimizer")
+NAMES = {"edge": ["edge"], **{name: ["worker", name] for name in WORKERS}}
 LONGEST_PAUSE_S = 30.0
 # longer than the 5 s between two beacons of a visitor, so that each connection in use gets one more response
 EDGE_DRAIN_S = 8.0
@@ -35,6 +36,8 @@ ONE_ADDRESS = {
     "LPSTREAM_EDGE_CLIENT_CONNECTIONS": "0",
     "LPSTREAM_EDGE_CLIENT_BODY_BYTES": "0",
 }
+# no cache stands before an installation on one machine, so visits count from the start of an experiment
+NO_CACHE = {"LPSTREAM_EXPERIMENT_SETTLE_S": "0"}
 # the fold's large temporary arrays cause fewer page faults if glibc keeps their memory
 MALLOC = {"MALLOC_TRIM_THRESHOLD_": "67108864", "MALLOC_MMAP_THRESHOLD_": "33554432"}
 
@@ -61,8 +64,7 @@ class Installation:
         self._overrides = dict(overrides or {})
         self._say = say
         ports = Ports(stack.data)
-        workers = [name for name in NAMES if name != "edge"]
-        health = [f"{name}.health{turn}" for name in workers for turn in ("", "-b")]
+        health = [f"{name}.health{turn}" for name in WORKERS for turn in ("", "-b")]
         self._ports = {name: ports.get(name) for name in ("edge", "api", *health)}
         ports.save()
         if port is not None:
@@ -121,6 +123,7 @@ class Installation:
             "LPSTREAM_TENANTS_FILE": str(self._tenants_file),
             "LPSTREAM_API_TOKEN": self.token,
             **ONE_ADDRESS,
+            **NO_CACHE,
             **self._overrides,
         }
 

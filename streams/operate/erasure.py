@@ -13,16 +13,19 @@ from uuid import UUID
 from aiokafka.errors import KafkaError
 
 from infra.kafka.producer import build_producer
+from infra.redis.experiments import ExperimentStore
 from infra.redis.line import RedisLine
 from infra.redis.requested import Asked
 from infra.redis.response_cache import ResponseCache
 from infra.redis.results import ResultStore
 from infra.tenants import ANY, Tenants
+from processors.experiments.known import COMMAND, WEIGHTS
 from processors.pages.brief import copy_fields
 from processors.pages.cache_keys import key_of, pattern_of
 from processors.pages.copywriting import PROMPT_VERSION
 from processors.pages.page import TEMPLATE_VERSION
 from schemas.errors import DecodeError, LpstreamError, Retryable
+from schemas.experiments import EXPERIMENTS
 from schemas.generation import RESULTS, decode_model
 from schemas.tiers import Erasure, Step
 from streams.generation.services import open_cache
@@ -239,6 +242,7 @@ class Erasing:
             self._say(f"{len(found.pages)} pages, {len(found.requests)} requests: erasing")
             await self._copy(found)
             await self._requests(found)
+            await self._experiments({*self._meant.lp_ids, *(page.lp_id for page in found.pages)})
             await self._files(found.pages)
             await self._objects.delete(found.uploads)
             again, uploads = await self._pages(), await self._uploads()  # what was made meanwhile
@@ -274,7 +278,7 @@ class Erasing:
     async def _requests(self, found: Found) -> None:
         """Append an empty record for each result, so that compaction deletes it; delete the keys in Redis."""
         if found.requests:
-            await self._bury(list(found.requests))
+            await self._bury(RESULTS, [str(request_id) for request_id in found.requests])
         for request_id, lp_id in found.requests.items():
             await self._results.erase(request_id, lp_id)
         requested, ids = Asked(self._line), {str(request_id) for request_id in found.requests}
@@ -283,13 +287,21 @@ class Erasing:
         for tenant_id in {page.source.request.tenant_id for page in found.pages if page.source}:
             await requested.forget(tenant_id, ids)
 
-    async def _bury(self, request_ids: list[UUID]) -> None:
+    async def _experiments(self, lp_ids: set[str]) -> None:
+        """Append empty records for the experiments of the pages, and delete them in Redis."""
+        names = sorted(lp_ids)
+        await self._bury(EXPERIMENTS, [kind + lp_id for lp_id in names for kind in ("", COMMAND, WEIGHTS)])
+        store = ExperimentStore(self._line)
+        for lp_id in names:
+            await store.forget(lp_id)
+
+    async def _bury(self, topic: str, names: list[str]) -> None:
         producer = build_producer(self._settings.kafka_bootstrap_servers, self._settings.broker)
         try:
             await producer.start()
-            for at in range(0, len(request_ids), AT_ONCE):
-                keys = [str(request_id).encode() for request_id in request_ids[at : at + AT_ONCE]]
-                await asyncio.gather(*(producer.send_and_wait(RESULTS, None, key=key) for key in keys))
+            for at in range(0, len(names), AT_ONCE):
+                keys = [name.encode() for name in names[at : at + AT_ONCE]]
+                await asyncio.gather(*(producer.send_and_wait(topic, None, key=key) for key in keys))
         except KafkaError as error:
             raise Retryable(f"Kafka: {type(error).__name__}; run this again") from error
         finally:

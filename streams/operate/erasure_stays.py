@@ -42,6 +42,7 @@ def _elsewhere(settings: Settings) -> list[Stay]:
     page_days, month_days = KEPT_S[0] // DAY_S, KEPT_S[2] // DAY_S
     return [
         Stay("Kafka: lp.results", "results; an empty record was sent for each", "the topic is next compacted"),
+        Stay("Kafka: lp.experiments", "experiments; empty records were sent for each", "the topic is next compacted"),
         Stay("S3 Glacier", cold, "a later run of `tier` (hourly) has rewritten them"),
         Stay("S3: gone/", "hashes of the ids of erased pages, which answer 410", "no end"),
         Stay("ClickHouse: erasures", "the erased ids", "no end: late visits and `rebuild` need them"),

@@ -14,6 +14,7 @@ import msgspec
 from pydantic.json_schema import models_json_schema
 
 from infra.kafka.topics import TopicSpec, load_topics
+from schemas.experiments import Design, ExperimentCommand, ExperimentState, PastWeights
 from schemas.generation import GenerationRequest, Progress, Result, Step, StepResult
 from schemas.heatmap import Beacon
 from schemas.uploads import Upload
@@ -25,24 +26,30 @@ FOLDER = Path(__file__).parents[2] / "docs"
 VERSION = "0.1.0"
 Document = dict[str, Any]
 REFERENCE = "#/components/schemas/{model}"
-MODELS = (GenerationRequest, Step, StepResult, Result, Progress, Upload)
-# the schema and the description of each topic's messages
-MESSAGES: dict[str, tuple[str, str]] = {
+EXPERIMENT_MODELS = (ExperimentCommand, ExperimentState, PastWeights)
+MODELS = (GenerationRequest, Step, StepResult, Result, Progress, Upload, Design, *EXPERIMENT_MODELS)
+# the schemas and the description of each topic's messages
+MESSAGES: dict[str, tuple[tuple[str, ...], str]] = {
     "heatmap.events": (
-        "Beacon",
+        ("Beacon",),
         "Beacons of visitors' browsers: many events in columns. The edge writes every beacon as the JSON of its known "
         "fields, in whatever format it was posted, under its pageview's id. An empty record is a tick.",
     ),
     "lp.requests": (
-        "GenerationRequest",
+        ("GenerationRequest",),
         "Requests for a page. The edge writes each as the JSON of its known fields, under its id.",
     ),
-    "lp.steps": ("Step", "Steps of a request, which run in parallel."),
-    "lp.step-results": ("StepResult", "What came of each step."),
-    "lp.results": ("Result", "Results, compacted by request; the first one stored is told."),
-    "lp.progress": ("Progress", "How far a request is."),
+    "lp.steps": (("Step",), "Steps of a request, which run in parallel."),
+    "lp.step-results": (("StepResult",), "What came of each step."),
+    "lp.results": (("Result",), "Results, compacted by request; the first one stored is told."),
+    "lp.progress": (("Progress",), "How far a request is."),
+    "lp.experiments": (
+        tuple(model.__name__ for model in EXPERIMENT_MODELS),
+        "Experiments of pages, compacted. Commands have the key `command:{lp_id}`, states `{lp_id}`, and past weights "
+        "`weights:{lp_id}`. Only the optimizer writes states and weights.",
+    ),
 }
-OWN_TOPICS = ("lp.steps", "lp.step-results")  # only the workers write and read these
+OWN_TOPICS = ("lp.steps", "lp.step-results", "lp.experiments")  # the workers write and read these
 
 
 def schemas() -> Document:
@@ -82,7 +89,8 @@ def asyncapi() -> Document:
                         },
                     },
                 }
-                for schema, _ in MESSAGES.values()
+                for names, _ in MESSAGES.values()
+                for schema in names
             },
         },
     }
@@ -97,11 +105,11 @@ def _binding(topic: TopicSpec) -> Document:
 
 
 def _channel(topic: TopicSpec) -> Document:
-    schema, about = MESSAGES[topic.name]
+    names, about = MESSAGES[topic.name]
     return {
         "address": topic.name,
         "description": about,
-        "messages": {schema: {"$ref": f"#/components/messages/{schema}"}},
+        "messages": {schema: {"$ref": f"#/components/messages/{schema}"} for schema in names},
         "bindings": _binding(topic),
     }
 
@@ -126,9 +134,9 @@ def _dead_letters(topic: TopicSpec) -> Document:
 
 def _operations() -> Document:
     operations: Document = {}
-    for name, (schema, _) in MESSAGES.items():
-        message = {"$ref": f"#/channels/{_id(name)}/messages/{schema}"}
-        base = {"channel": {"$ref": f"#/channels/{_id(name)}"}, "messages": [message]}
+    for name, (schemas_, _) in MESSAGES.items():
+        messages = [{"$ref": f"#/channels/{_id(name)}/messages/{schema}"} for schema in schemas_]
+        base = {"channel": {"$ref": f"#/channels/{_id(name)}"}, "messages": messages}
         if name not in ("lp.results", "lp.progress"):
             operations[f"receive{_id(name)[0].upper()}{_id(name)[1:]}"] = {"action": "receive", **base}
         if name in (*OWN_TOPICS, "lp.results", "lp.progress"):
@@ -177,7 +185,9 @@ def _shapes() -> Document:
             "error": {"type": ["string", "null"]},
         },
     }
+    command = {name: {"type": "string"} for name in ("experiment_id", "lp_id", "command")}
     return {
+        "Accepted": {"type": "object", "required": list(command), "properties": command},
         "Error": {
             "type": "object",
             "required": ["error_code", "message"],

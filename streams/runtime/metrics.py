@@ -79,6 +79,11 @@ COPY_LOOKUPS = _counter("lpstream_lp_copy_lookups_total")
 COPY_SLOW = _counter("lpstream_lp_copy_slow_total")
 RESTORED = _counter("lpstream_lp_results_restored_total")
 
+# -- optimizer ---------------------------------------------------------------------------------------------
+EXPERIMENTS = _gauge("lpstream_experiments")
+EXPERIMENT_STATES = _counter("lpstream_experiment_states_total")
+LOOK_SECONDS = _histogram("lpstream_experiment_look_seconds")
+
 # -- edge ------------------------------------------------------------------------------------------------
 REQUESTS = _counter("lpstream_edge_requests_total")
 REQUEST_SECONDS = _histogram("lpstream_edge_request_seconds")

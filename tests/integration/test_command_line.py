@@ -97,7 +97,7 @@ def children_of(parent: int) -> list[int]:
 
 
 @full_only
-def test_worker_all_runs_both_workers_and_stops_on_sigterm(
+def test_worker_all_runs_all_workers_and_stops_on_sigterm(
     stack: Stack, installation: Installation, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
@@ -105,7 +105,7 @@ def test_worker_all_runs_both_workers_and_stops_on_sigterm(
         command = [sys.executable, "-m", "streams", "worker", "all", "--data", str(stack.data)]
         process = subprocess.Popen(command, stdout=out, stderr=out)
     try:
-        children = await_children(process, 2)
+        children = await_children(process, 3)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(4)
         process.send_signal(signal.SIGTERM)

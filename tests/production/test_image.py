@@ -117,7 +117,7 @@ def test_clickhouse_has_keeper_and_replicated_tables() -> None:
     services = compose()["services"]
     assert all(
         services[name]["environment"]["LPSTREAM_CLICKHOUSE_REPLICATED"] == "true"
-        for name in ("migrate", "edge", "heatmap", "generation")
+        for name in ("migrate", "edge", "heatmap", "generation", "optimizer")
     )
     server = services["clickhouse"]
     mounts = dict(one.split(":")[:2] for one in server["volumes"])

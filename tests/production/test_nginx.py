@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from nginx_and_edge import adapted, free_port, nginx_before, runnable
+from nginx_and_edge import adapted, free_port, nginx_before, runnable, running_nginx
 from production_tools import run
 
 
@@ -24,9 +24,12 @@ class Edge(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     seen: list[tuple[str, str, dict[str, str], bytes]]
+    experiment = False
 
     def do_GET(self) -> None:
         self._answer(200, self.path.encode())
+
+    do_HEAD = do_GET  # noqa: N815 - the name that http.server calls
 
     def do_POST(self) -> None:
         self._answer(204, b"")
@@ -35,10 +38,16 @@ class Edge(BaseHTTPRequestHandler):
         sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.seen.append((self.command, self.path, dict(self.headers), sent))
         self.send_response(status)
-        self.send_header("Cache-Control", "public, max-age=3600")
+        if self.experiment and self.path.startswith("/lp/"):
+            self.send_header("Cache-Control", "private, no-store")
+            self.send_header("Set-Cookie", "lpa=demo-b; Path=/lp/demo-a")
+            body = b"arm %d" % len(self.seen)
+        else:
+            self.send_header("Cache-Control", "public, max-age=3600")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """Log nothing."""
@@ -53,7 +62,7 @@ def test_nginx_accepts_the_configuration(tmp_path: Path, client: str) -> None:
 
 @pytest.fixture
 def door(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    Edge.seen = []
+    Edge.seen, Edge.experiment = [], False
     edge = ThreadingHTTPServer(("127.0.0.1", 0), Edge)
     threading.Thread(target=edge.serve_forever, daemon=True).start()
     try:
@@ -115,3 +124,55 @@ def test_a_visitors_text_does_not_reach_the_log(door: tuple[str, Path]) -> None:
     assert [json.loads(line)["method"] for line in lines] == ["GET", "GET", "GET", "other"]
     assert max(map(len, lines)) < 400
     assert "secret" not in "".join(lines).lower()
+
+
+def test_nginx_stores_no_arm_and_passes_the_arms_cookie_alone(door: tuple[str, Path]) -> None:
+    Edge.experiment = True
+    headers = {"Cookie": "a=1; lpa=demo-b; session=secret", "User-Agent": "Agent/1", "DNT": "1", "Sec-GPC": "1"}
+    bodies = set()
+    for method in ("GET", "GET", "GET", "HEAD"):
+        request = urllib.request.Request(f"{door[0]}/lp/demo-a", headers={**headers, "X-Own": "1"}, method=method)
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            bodies.add(answer.read())
+            assert answer.headers["X-Cache"] == "MISS" and answer.headers["Set-Cookie"].startswith("lpa=demo-b")
+    assert len(bodies) == 4
+    assert [method for method, *_ in Edge.seen] == ["GET", "GET", "GET", "HEAD"]
+    passed = {name.lower(): value for name, value in Edge.seen[0][2].items()}
+    assert (passed["cookie"], passed["user-agent"], passed["dnt"], passed["sec-gpc"]) == (
+        "lpa=demo-b",
+        "Agent/1",
+        "1",
+        "1",
+    )
+    assert "x-own" not in passed
+
+
+@pytest.mark.parametrize("forged", ["a=1", "lpa=", "lpa=<script>", "lpa=a b", "lpa=" + "b" * 200])
+def test_nginx_passes_no_cookie_that_is_no_arm(door: tuple[str, Path], forged: str) -> None:
+    request = urllib.request.Request(f"{door[0]}/lp/demo-a", headers={"Cookie": forged})
+    urllib.request.urlopen(request, timeout=5).close()
+    assert "cookie" not in {name.lower() for name in Edge.seen[0][2]}
+
+
+def test_an_experiment_begins_when_the_page_has_left_the_cache(tmp_path: Path) -> None:
+    Edge.seen, Edge.experiment = [], False
+    edge = ThreadingHTTPServer(("127.0.0.1", 0), Edge)
+    threading.Thread(target=edge.serve_forever, daemon=True).start()
+    public = free_port()
+    file = adapted(tmp_path, edge.server_port, public, free_port())
+    file.write_text(file.read_text("utf-8").replace("proxy_cache_valid 200 1m;", "proxy_cache_valid 200 1s;"), "utf-8")
+    url = f"http://127.0.0.1:{public}/lp/demo-a"
+    try:
+        with running_nginx(file, tmp_path, f"http://127.0.0.1:{public}/healthz"):
+            assert urllib.request.urlopen(url, timeout=5).read() == b"/lp/demo-a"
+            Edge.experiment = True
+            time.sleep(2.1)
+            bodies = [urllib.request.urlopen(url, timeout=5).read() for _ in range(4)]
+            assert len(set(bodies)) == 4 and all(body.startswith(b"arm") for body in bodies)
+            edge.shutdown()
+            edge.server_close()
+            assert (
+                urllib.request.urlopen(url, timeout=10).read() == b"/lp/demo-a"
+            )  # better the page of before than none
+    finally:
+        edge.shutdown()

@@ -206,10 +206,10 @@ def test_parallel_starts_download_once(tmp_path: Path, monkeypatch: pytest.Monke
 def test_the_topics_file_has_the_contracts_topics() -> None:
     specs = {spec.name: spec for spec in load_topics()}
     flows = ["heatmap.events", "lp.requests", "lp.steps", "lp.step-results"]
-    assert set(specs) == {*flows, *(f"{name}.dlq" for name in flows), "lp.results", "lp.progress"}
+    assert set(specs) == {*flows, *(f"{name}.dlq" for name in flows), "lp.results", "lp.progress", "lp.experiments"}
     assert {spec.partitions for spec in specs.values()} == {12}
     assert specs["heatmap.events"].config["message.timestamp.type"] == "LogAppendTime"
-    assert specs["lp.results"].config["cleanup.policy"] == "compact"
+    assert {specs[name].config["cleanup.policy"] for name in ("lp.results", "lp.experiments")} == {"compact"}
     assert specs["lp.progress"].config["retention.ms"] == "3600000"
     for spec in specs.values():
         if spec.config.get("cleanup.policy") != "compact":

@@ -24,6 +24,7 @@ ORDER = {
         "tiers",
         "heatmap",
         "generation",
+        "experiments",
         "edge",
         "operate",
         "workers",

@@ -17,13 +17,11 @@ from schemas.errors import LpstreamError
 from schemas.generation import Progress, Result, decode_model, encode_model
 from streams.edge.http.errors import HttpError, needing
 from streams.edge.services import Services
+from streams.edge.site.arms import answer_arm
 from streams.edge.site.object_cache import CachedObject
+from streams.edge.site.published import PAGE_CSP, SAFE, answer, published
 from streams.pictures.cards import erased_key
 
-PAGE_CSP = (
-    "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; style-src 'unsafe-inline';"
-    " form-action https: http:; base-uri 'none'; frame-ancestors 'self'"
-)
 PREVIEW_CSP = "default-src 'none'; img-src {public}; style-src 'unsafe-inline'; sandbox; base-uri 'none'"
 MISSING_CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'self'"
 NOTICE = """<!doctype html>
@@ -42,18 +40,21 @@ NOTICES = {
 NO_INDEX = {"X-Robots-Tag": "noindex"}
 SHORTLY, FOREVER = "public, max-age=300", "public, max-age=31536000, immutable"
 HEARTBEAT_S = 5.0
-SAFE = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "strict-origin-when-cross-origin"}
 
 
 async def page(request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str) -> web.Response:
-    """Return a published page.
+    """Return a published page, or an arm of its experiment.
 
     Else 410 if it was published and erased, or 404. Both are pages that people can read.
     """
-    cached = await _page(services, lp_id)
+    if (serving := services.experiments.serving.get(lp_id)) is not None:
+        return await answer_arm(request, services, lp_id, serving)
+    cached = await published(services, lp_id)
     if cached is None:
         return await _missing(request, services, lp_id)
-    return _answer(request, cached, {"Content-Security-Policy": PAGE_CSP, "Cache-Control": "public, max-age=3600"})
+    return answer(
+        request, cached, {"Content-Security-Policy": PAGE_CSP, "Cache-Control": services.experiments.page_cache}
+    )
 
 
 async def _missing(request: web.BaseRequest, services: Services, lp_id: str) -> web.Response:
@@ -75,7 +76,7 @@ async def asset(request: web.BaseRequest, services: Services, *, caller: Caller 
             cached = CachedObject(card, 0.0) if card is not None else None
         else:
             cached = await services.shelf.get(f"assets/{name}")
-    return _answer(request, cached, {"Cache-Control": FOREVER})
+    return answer(request, cached, {"Cache-Control": FOREVER})
 
 
 async def snippet(
@@ -191,12 +192,12 @@ async def preview(
     result = decode_model(Result, stored) if stored is not None else None
     if result is None or result.lp_id is None or not _owns(caller, result.tenant_id):
         raise HttpError(404, "No such request, or it has no page")
-    cached = await _page(services, result.lp_id)
+    cached = await published(services, result.lp_id)
     public = services.settings.page_base_url
     policy = PREVIEW_CSP.format(public=public)
     if cached is not None:
         cached = cached._replace(object=replace(cached.object, body=assets_at(cached.object.body, public)))
-    return _answer(request, cached, {"Content-Security-Policy": policy, "Cache-Control": "no-store", **NO_INDEX})
+    return answer(request, cached, {"Content-Security-Policy": policy, "Cache-Control": "no-store", **NO_INDEX})
 
 
 def _owns(caller: Caller | None, tenant_id: str) -> bool:
@@ -209,18 +210,3 @@ def uuid_of(text: str) -> UUID:
         return UUID(text)
     except ValueError as error:
         raise HttpError(404, "No such request") from error
-
-
-async def _page(services: Services, lp_id: str) -> CachedObject | None:
-    with needing("The page store"):
-        return await services.shelf.get(f"pages/{lp_id}/index.html")
-
-
-def _answer(request: web.BaseRequest, cached: CachedObject | None, headers: dict[str, str]) -> web.Response:
-    if cached is None:
-        raise HttpError(404, "HTTP 404 Not Found")
-    stored = cached.object
-    headers = {**SAFE, **headers, "ETag": stored.etag, "Age": str(int(cached.age_s))}
-    if request.headers.get("If-None-Match") == stored.etag:
-        return web.Response(status=304, headers=headers)
-    return web.Response(body=stored.body, headers={**headers, "Content-Type": stored.content_type})

@@ -1,0 +1,107 @@
+"""The view of experiments in Redis: the newest state of each page, and a row of changes for readers.
+
+The topic is the source of truth. A state replaces an older state only, by `ExperimentState.order`, so a late writer
+changes nothing.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any, cast
+
+from redis.asyncio import Redis
+
+from infra.redis.line import RedisLine
+from schemas.experiments import ExperimentState, PastWeights
+from schemas.generation import encode_model
+
+STATES, CHANGES, CHANGE, WEIGHTS = (f"lp:experiments{part}" for part in ("", ":changes", ":change", ":weights"))
+MOST_CHANGES = 500
+# The number of a change is at least the time (ms), so that it also grows after Redis has lost data.
+PUT = """
+local before = redis.call('HGET', KEYS[1], ARGV[1])
+if before then
+  local old = cjson.decode(before)
+  for at, name in ipairs({'epoch', 'started_ms', 'number'}) do
+    local had, has = tonumber(old[name]), tonumber(ARGV[2 + at])
+    if has > had then break end
+    if has < had or at == 3 then return 0 end
+  end
+end
+local now, last = redis.call('TIME'), tonumber(redis.call('GET', KEYS[3]) or 0)
+local change = math.max(last + 1, now[1] * 1000 + math.floor(now[2] / 1000))
+redis.call('SET', KEYS[3], string.format('%.0f', change))
+redis.call('ZADD', KEYS[2], string.format('%.0f', change), ARGV[1])
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return 1
+"""
+
+
+class ExperimentStore:
+    """The view. Every method raises Retryable if Redis does not answer."""
+
+    def __init__(self, line: RedisLine) -> None:
+        self._line = line
+
+    async def put(self, states: Sequence[ExperimentState], weights: Sequence[PastWeights] = ()) -> list[bool]:
+        """Store each state that is newer than the stored state of its page, and past weights as they are.
+
+        Return which states were stored.
+        """
+        entries = [(state.lp_id, encode_model(state), *state.order) for state in states]
+
+        async def work(redis: Redis) -> list[Any]:
+            async with redis.pipeline(transaction=False) as pipe:
+                for entry in entries:
+                    pipe.eval(PUT, 3, STATES, CHANGES, CHANGE, *cast("tuple[str, ...]", entry))
+                for past in weights:
+                    pipe.hset(WEIGHTS, past.lp_id, cast(str, encode_model(past)))
+                return await pipe.execute()
+
+        return [bool(stored) for stored in (await self._line.call(work))[: len(entries)]]
+
+    async def highest_epoch(self) -> int:
+        """Return the highest epoch of any state, 0 without states."""
+        values = cast("list[bytes]", await self._line.call(lambda redis: redis.hvals(STATES)))
+        return max((int(json.loads(value)["epoch"]) for value in values), default=0)
+
+    async def get(self, lp_id: str) -> bytes | None:
+        """Return the bytes of the page's newest state, or None."""
+        return cast("bytes | None", await self._line.call(lambda redis: redis.hget(STATES, lp_id)))
+
+    async def weights(self, lp_id: str) -> bytes | None:
+        """Return the bytes of the past weights of the page's experiment, or None."""
+        return cast("bytes | None", await self._line.call(lambda redis: redis.hget(WEIGHTS, lp_id)))
+
+    async def size(self) -> int:
+        """Return the number of pages with a state."""
+        return cast(int, await self._line.call(lambda redis: redis.hlen(STATES)))
+
+    async def changed(self, since: int) -> tuple[int, list[bytes]]:
+        """Return the number of the last change, and the states that changed after `since`.
+
+        There are at most MOST_CHANGES: call again until there are none.
+        """
+
+        async def work(redis: Redis) -> tuple[int, list[bytes]]:
+            found = await redis.zrange(
+                CHANGES, f"({since}", "+inf", byscore=True, offset=0, num=MOST_CHANGES, withscores=True
+            )
+            rows = cast("list[tuple[bytes, float]]", found)
+            if not rows:
+                return since, []
+            values = cast("list[bytes | None]", await redis.hmget(STATES, [name.decode() for name, _ in rows]))
+            return int(rows[-1][1]), [value for value in values if value is not None]
+
+        return await self._line.call(work)
+
+    async def forget(self, lp_id: str) -> None:
+        """Remove the page's state and past weights."""
+
+        async def work(redis: Redis) -> None:
+            async with redis.pipeline(transaction=False) as pipe:
+                pipe.hdel(STATES, lp_id)
+                pipe.hdel(WEIGHTS, lp_id)
+                pipe.zrem(CHANGES, lp_id)
+                await pipe.execute()
+
+        await self._line.call(work)

@@ -1,0 +1,44 @@
+"""The choice of an arm for a visitor: the arm that the cookie names, else one drawn by the weights."""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import accumulate
+
+COOKIE = "lpa"
+KEPT_S = 30 * 86_400
+_COOKIE = re.compile(rf"(?:^|;)\s*{COOKIE}=\"?([A-Za-z0-9._-]{{1,128}})\"?\s*(?=;|$)")
+# Crawlers, link previews, monitors and auditors. Nothing here is part of a browser's name: CUBOT is a brand of phones.
+_ROBOT = re.compile(
+    r"(?<!cu)bots?(?![a-z])|crawl|spider|slurp|archiver|facebookexternalhit|facebookcatalog|line-poker|"
+    r"bingpreview|google-inspectiontool|googleother|google-extended|google-read-aloud|google favicon|"
+    r"mediapartners-google|feedfetcher|apis-google|storebot-google|chrome-lighthouse|pagespeed|ptst/|yahoo! ?slurp|"
+    r"y!j-|yeti/|baidu|yandex|sogou|embedly|pinterest/|whatsapp/|skypeuripreview|slack-imgproxy|vkshare|w3c_validator|"
+    r"uptime|pingdom|statuscake|site24x7|hatena|hatenabookmark|ahrefs|semrush|dataprovider",
+    re.IGNORECASE,
+)
+
+
+@lru_cache(1_024)  # a search takes longer than the rest of the choice
+def is_robot(user_agent: str) -> bool:
+    """Return whether the user agent names itself a crawler, a preview or a monitor."""
+    return _ROBOT.search(user_agent) is not None
+
+
+def named_arm(cookies: str) -> str | None:
+    """Return the arm that a Cookie header names, or None. Whoever sends it may have invented it."""
+    if COOKIE not in cookies:
+        return None
+    match = _COOKIE.search(cookies)
+    return match[1] if match else None
+
+
+def bounds_of(weights: Sequence[float]) -> tuple[float, ...]:
+    """Return the upper bounds of the arms' shares of 0 to 1, for `drawn`."""
+    *rest, _ = accumulate(weights)
+    return (*rest, 1.0)
+
+
+def drawn(bounds: Sequence[float], number: float) -> int:
+    """Return the arm whose share holds the number, which is from 0 up to but without 1."""
+    return next(arm for arm, bound in enumerate(bounds) if number < bound)

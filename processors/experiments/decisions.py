@@ -1,0 +1,127 @@
+"""What follows from a command or from a look at the counts: the next state of an experiment."""
+
+from collections.abc import Callable, Collection, Mapping
+
+from processors.experiments.assignment import KEPT_S
+from processors.experiments.shapes import Evidence, Learned, Rules
+from schemas.experiments import ExperimentCommand, ExperimentState, Policy, Refused
+
+DAY_S = 86_400
+MOST_RUNNING = 5_000
+FIELDS = ("experiment_id", "tenant_id", "lp_id", "arms", "goals", "policy", "floor", "half_life_days", "requested_ms")
+States = Mapping[str, ExperimentState]
+
+
+def rules_of(state: ExperimentState, loss: float) -> Rules:
+    """Return the rules of an experiment."""
+    policy: Policy = state.policy
+    return Rules(policy, state.floor, state.half_life_days * DAY_S, loss=loss)
+
+
+def handled(command: ExperimentCommand, state: ExperimentState | None) -> bool:
+    """Return whether the state of the page already says what came of the command."""
+    if state is None:
+        return False
+    if state.refused is not None and state.refused.experiment_id == command.experiment_id:
+        return True
+    if state.experiment_id == command.experiment_id:
+        return command.command == "start" or state.status == "stopped"
+    return command.command == "stop" and (state.status == "running" or state.requested_ms >= command.requested_ms)
+
+
+def obstacle(command: ExperimentCommand, states: States, owns: Callable[[str, str], bool]) -> str | None:
+    """Return why an experiment cannot start, or None. `owns` says whether a tenant owns a page."""
+    if foreign := [arm for arm in command.arms if not owns(command.tenant_id, arm)]:
+        return f"arms: {foreign[0]} is no page of tenant {command.tenant_id}"
+    if (other := busy(command.arms, states, command.lp_id)) is not None:
+        return f"arms: {other[0]} is part of the experiment on {other[1]}; stop that first"
+    if sum(state.status == "running" for state in states.values()) >= MOST_RUNNING:
+        return f"{MOST_RUNNING} experiments run already; stop another first"
+    return None
+
+
+def busy(arms: Collection[str], states: States, lp_id: str) -> tuple[str, str] | None:
+    """Return an arm that is part of another page's running or decided experiment, and that page."""
+    for state in states.values():
+        if state.lp_id != lp_id and state.status != "stopped":
+            for arm in state.arms:
+                if arm in arms:
+                    return arm, state.lp_id
+    return None
+
+
+def begun(
+    command: ExperimentCommand, before: ExperimentState | None, *, epoch: int, now_ms: int, settle_s: float
+) -> ExperimentState:
+    """Return the first state of an experiment: equal weights."""
+    share = 1 / len(command.arms)
+    started_ms = max(now_ms, before.started_ms + 1) if before is not None else now_ms
+    recent = before is not None and now_ms - before.decided_ms < KEPT_S * 1000
+    held = [arm for arm in command.arms if before is not None and recent and arm in before.arms]
+    return ExperimentState(
+        **command.model_dump(include=set(FIELDS)),
+        epoch=epoch,
+        number=0,
+        status="running",
+        weights=[share] * len(command.arms),
+        reason="the experiment has started; each arm gets the same share",
+        started_ms=started_ms,
+        counted_from_ms=started_ms + round(settle_s * 1000),
+        decided_ms=started_ms,
+        held=held,
+    )
+
+
+def refused(command: ExperimentCommand, before: ExperimentState | None, why: str, **times: int) -> ExperimentState:
+    """Return the state after a start that cannot be: an experiment that runs on the page goes on."""
+    refusal = Refused(experiment_id=command.experiment_id, reason=why)
+    if before is not None:
+        return _next(before, times["epoch"], times["now_ms"], refused=refusal)
+    state = begun(command, None, epoch=times["epoch"], now_ms=times["now_ms"], settle_s=0)
+    return stopped(state, f"not started: {why}", **times).model_copy(update={"number": 0, "refused": refusal})
+
+
+def stopped(state: ExperimentState, reason: str, *, epoch: int, now_ms: int) -> ExperimentState:
+    """Return the state of an experiment that has ended without a winner: the page is itself again."""
+    weights = [1.0, *[0.0] * (len(state.arms) - 1)]
+    return _next(state, epoch, now_ms, status="stopped", weights=weights, winner=None, reason=reason)
+
+
+def learned(
+    state: ExperimentState, evidence: Evidence, outcome: Learned, *, epoch: int, now_ms: int
+) -> ExperimentState | None:
+    """Return the next state after a look, or None if nothing has changed."""
+    pageviews, conversions = (each.sum(axis=0).tolist() for each in (evidence.pageviews, evidence.conversions))
+    counts = {
+        "pageviews": pageviews,
+        "conversions": conversions,
+        "rates": [tuple(_share(each) for each in rate) for rate in outcome.rates],
+        "visits_needed": outcome.visits_needed,
+        "reason": outcome.reason,
+    }
+    if outcome.verdict in ("mismatch", "guard"):
+        state = state.model_copy(update=counts)
+        return stopped(state, f"stopped ({outcome.verdict}): {outcome.reason}", epoch=epoch, now_ms=now_ms)
+    if outcome.verdict == "winner" and outcome.winner is not None:
+        weights = [float(arm == outcome.winner) for arm in range(len(state.arms))]
+        winner = state.arms[outcome.winner]
+        return _next(state, epoch, now_ms, **counts, status="decided", winner=winner, weights=weights)
+    weights = _sum_to_one(outcome.weights)
+    same = (state.pageviews, state.conversions, state.weights) == (pageviews, conversions, weights)
+    return None if same else _next(state, epoch, now_ms, **counts, weights=weights)
+
+
+def _next(state: ExperimentState, epoch: int, now_ms: int, **change: object) -> ExperimentState:
+    times = {"epoch": epoch, "number": state.number + 1, "decided_ms": max(now_ms, state.decided_ms)}
+    # validated again: what the statistics return must be a state
+    return ExperimentState.model_validate(state.model_dump(by_alias=True) | times | change)
+
+
+def _share(value: float) -> float:
+    return min(1.0, max(0.0, value))
+
+
+def _sum_to_one(weights: tuple[float, ...]) -> list[float]:
+    """Return the weights, rounded for the record, with the sum 1."""
+    *rest, _ = (round(weight, 6) for weight in weights)
+    return [*rest, round(1 - sum(rest), 6)]

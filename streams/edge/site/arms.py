@@ -1,0 +1,73 @@
+"""The answer at an address of an experiment: an arm, the winner, or the way to the page."""
+
+import random
+
+from aiohttp import hdrs, web
+from cachetools import LRUCache
+
+from infra.s3.objects import StoredObject
+from processors.experiments.assignment import drawn, is_robot, named_arm
+from processors.experiments.head import dressed
+from streams.edge.services import Services
+from streams.edge.site.experiments import PAGE_CACHE, ArmOf, Running, Serving, Won
+from streams.edge.site.object_cache import CachedObject
+from streams.edge.site.published import PAGE_CSP, SAFE, answer, published
+
+NOT_STORED = {"Cache-Control": "private, no-store"}
+COUNTED = {**NOT_STORED, "Content-Security-Policy": PAGE_CSP}
+# a robot gets the page without its snippet, so that robots do not count as visitors of the control
+NOT_COUNTED = {**NOT_STORED, "Content-Security-Policy": PAGE_CSP.replace("script-src 'self'; connect-src 'self'; ", "")}
+CONSENT_NEEDED = b'data-consent="required"', b"data-consent=required"
+KEPT_BYTES = 32 * 2**20
+
+Dressed = LRUCache[tuple[str, str, str, str], StoredObject]
+_dressed: Dressed = LRUCache(KEPT_BYTES, lambda stored: len(stored.body))
+
+
+async def answer_arm(request: web.BaseRequest, services: Services, lp_id: str, serving: Serving) -> web.Response:
+    """Return the arm or the winner that the address serves. An arm's own address redirects to its page."""
+    if isinstance(serving, ArmOf):
+        return web.Response(status=302, headers={**SAFE, **NOT_STORED, "Location": f"/lp/{serving.lp_id}"})
+    if isinstance(serving, Won):
+        cached = await _dressed_page(services, serving.winner, lp_id) or await published(services, lp_id)
+        return answer(request, cached, {"Content-Security-Policy": PAGE_CSP, "Cache-Control": PAGE_CACHE})
+    if request.method == "HEAD" or is_robot(request.headers.get(hdrs.USER_AGENT, "")):
+        return answer(request, await published(services, lp_id), NOT_COUNTED)
+    return await _arm(request, services, lp_id, serving)
+
+
+async def _arm(request: web.BaseRequest, services: Services, lp_id: str, serving: Running) -> web.Response:
+    named = named_arm(request.headers.get(hdrs.COOKIE, ""))
+    kept = named in serving.arms
+    place = serving.arms.index(named) if kept else drawn(serving.bounds, random.random())  # noqa: S311
+    if (cached := await _dressed_page(services, serving.arms[place], lp_id)) is None:
+        return answer(request, await published(services, lp_id), NOT_COUNTED)  # the arm's page was erased
+    response = answer(request, cached, COUNTED)
+    if not kept and _may_keep(request, cached.object.body):
+        response.headers[hdrs.SET_COOKIE] = serving.cookies[place]
+    return response
+
+
+def _may_keep(request: web.BaseRequest, body: bytes) -> bool:
+    """Return whether the visitor's arm may be kept in a cookie.
+
+    A page that requires consent keeps none: the edge cannot know whether the visitor has consented.
+    """
+    refused = request.headers.get("DNT") == "1" or request.headers.get("Sec-GPC") == "1"
+    return not refused and not any(mark in body for mark in CONSENT_NEEDED)
+
+
+async def _dressed_page(services: Services, arm: str, lp_id: str) -> CachedObject | None:
+    """Return an arm with the page's address and cards, or None if there is no such page."""
+    page = await published(services, lp_id)
+    if arm == lp_id or page is None or (found := await published(services, arm)) is None:
+        return page if arm == lp_id else None
+    key = (arm, found.object.etag, lp_id, page.object.etag)
+    if (stored := _dressed.get(key)) is None:
+        base = f"{services.settings.page_base_url}/lp/".encode()
+        body = dressed(found.object.body, page.object.body, base + arm.encode(), base + lp_id.encode())
+        etag = f'"{found.object.etag.strip(chr(34))}-{page.object.etag.strip(chr(34))}"'
+        stored = StoredObject(body, found.object.content_type, etag)
+        if len(body) <= KEPT_BYTES:
+            _dressed[key] = stored
+    return CachedObject(stored, found.age_s)

@@ -1,0 +1,245 @@
+"""The optimizer: it carries out commands, learns from counts each minute, and writes states.
+
+One optimizer works at a time, under a lease. A second fence holds even if the lease fails: all optimizers use one
+`transactional.id`, so the broker refuses the writes of every optimizer but the last that started. What an optimizer
+does is on the topic or it has not happened, so an optimizer that starts reads the topic and goes on from there.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from aiokafka import AIOKafkaProducer
+
+from infra.clickhouse.client import ClickHouse
+from infra.clickhouse.experiment_counts import MOST_PAGES
+from infra.redis.experiments import ExperimentStore
+from infra.redis.lease import Lease
+from infra.tenants import Tenants
+from processors.experiments.decisions import begun, handled, learned, obstacle, refused, rules_of, stopped
+from processors.experiments.evidence import evidence_of, with_point
+from processors.experiments.learning import learn
+from schemas.errors import LpstreamError, Refused, Retryable
+from schemas.experiments import (
+    EXPERIMENTS,
+    ExperimentCommand,
+    ExperimentState,
+    PageCounts,
+    PastWeights,
+    result_id_of,
+)
+from schemas.generation import RESULTS, Decision, Result, encode_model
+from streams.experiments.counting import Counting
+from streams.experiments.topic import TopicReader
+from streams.runtime import metrics
+from streams.runtime.settings import Settings
+
+log = logging.getLogger(__name__)
+
+WAIT_S, HEAL_S, SHOW_ALL_S = 0.2, 2.0, 60.0
+LAG_S, SEND_S = 1, 20.0
+AT_ONCE = 100  # states of one transaction
+Message = tuple[str, bytes, bytes]
+
+
+class Optimizer:
+    """The work of one epoch: from the start of a producer until the lease or the producer is lost."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        tenants: Tenants,
+        store: ExperimentStore,
+        clickhouse: ClickHouse,
+        held: Lease,
+        topic: TopicReader,
+        producer: AIOKafkaProducer,
+        epoch: int,
+    ) -> None:
+        self._settings, self._tenants, self._store, self._held = settings, tenants, store, held
+        self._topic, self._known, self._producer, self._epoch = topic, topic.known, producer, epoch
+        self._counting = Counting(clickhouse)
+        self._shown, self._shown_at = False, 0.0
+
+    async def run(self) -> None:
+        """Work until an error ends the epoch. KafkaError or LpstreamError says why."""
+        await self._carry_out(list(self._known.commands.values()))
+        look_at = heal_at = 0.0
+        while True:
+            if (now := time.time()) >= heal_at:
+                await self._heal()
+                heal_at = now + HEAL_S
+            if now >= look_at:
+                await self._look()
+                interval_s = self._settings.experiment_interval_s
+                look_at = (time.time() // interval_s + 1) * interval_s
+            taken = await self._topic.more(WAIT_S)
+            if any(isinstance(each, ExperimentState) and each.epoch > self._epoch for each in taken):
+                raise LpstreamError("a newer optimizer has taken over")
+            await self._carry_out([each for each in taken if isinstance(each, ExperimentCommand)])
+
+    # -- commands --------------------------------------------------------------------------------------
+
+    async def _carry_out(self, commands: Sequence[ExperimentCommand]) -> None:
+        for command in commands:
+            before = self._known.states.get(command.lp_id)
+            if not handled(command, before):
+                await self._commit(self._after(command, before))
+
+    def _after(self, command: ExperimentCommand, before: ExperimentState | None) -> list[ExperimentState]:
+        """Return the states that follow from a command. A start ends the experiment that runs on the page."""
+        now_ms, epoch = round(time.time() * 1000), self._epoch
+        if command.command == "stop":
+            mine = before is not None and before.experiment_id == command.experiment_id
+            state = before if mine and before is not None else self._begun(command, before, now_ms)
+            return [stopped(state, "stopped by a person; the page is itself again", epoch=epoch, now_ms=now_ms)]
+        if why := obstacle(command, self._known.states, self._owns):
+            log.warning("experiment %s does not start: %s", command.experiment_id, why)
+            return [refused(command, before, why, epoch=epoch, now_ms=now_ms)]
+        states = []
+        if before is not None and before.status == "running":
+            why = f"replaced by experiment {command.experiment_id}"
+            states = [stopped(before, why, epoch=epoch, now_ms=now_ms)]
+        return [*states, self._begun(command, before, now_ms)]
+
+    def _begun(self, command: ExperimentCommand, before: ExperimentState | None, now_ms: int) -> ExperimentState:
+        settle_s = self._settings.experiment_settle_s
+        return begun(command, before, epoch=self._epoch, now_ms=now_ms, settle_s=settle_s)
+
+    def _owns(self, tenant_id: str, lp_id: str) -> bool:
+        tenant = self._tenants.named(tenant_id)
+        return tenant is not None and tenant.owns(lp_id)
+
+    # -- looks -----------------------------------------------------------------------------------------
+
+    async def _look(self) -> None:
+        """Learn from the counts of all running experiments, and commit what follows."""
+        began = time.perf_counter()
+        now_ms = round(time.time() * 1000)
+        running = [state for state in self._known.states.values() if state.status == "running"]
+        self._counting.forget_all_but(running)
+        for group in _groups([state for state in running if state.counted_from_ms <= now_ms]):
+            try:
+                rows = await self._counting.rows(group, now_ms // 1000)
+            except (Retryable, Refused) as error:
+                log.warning("experiments learn nothing now, their weights stay: %s", error)
+                break
+            await self._commit(await asyncio.to_thread(self._learned, group, rows, now_ms))
+        metrics.LOOK_SECONDS.observe(time.perf_counter() - began)
+
+    def _learned(
+        self, group: Sequence[ExperimentState], rows: dict[str, list[PageCounts]], now_ms: int
+    ) -> list[ExperimentState]:
+        """Return the new states of the experiments that have changed."""
+        states = []
+        for state in group:
+            try:
+                points = self._points(state)
+                evidence = evidence_of(state, rows[state.lp_id], points, now_ms // 1000)
+                # within an experiment the seed stays the same, so that weights move by evidence alone
+                outcome = learn(rules_of(state, self._settings.experiment_loss), evidence, state.experiment_id.int)
+                following = learned(state, evidence, outcome, epoch=self._epoch, now_ms=now_ms)
+            except Exception:
+                log.exception("experiment %s learns nothing, its weights stay", state.experiment_id)
+                continue
+            if following is not None:
+                states.append(following)
+        return states
+
+    def _points(self, state: ExperimentState) -> list[tuple[int, list[float]]]:
+        past = self._known.weights.get(state.lp_id)
+        return past.points if past is not None and past.experiment_id == state.experiment_id else []
+
+    # -- writing ---------------------------------------------------------------------------------------
+
+    async def _commit(self, states: Sequence[ExperimentState]) -> None:
+        """Write the states in transactions, then show them. A state is written whole or not at all."""
+        for at in range(0, len(states), AT_ONCE):
+            part = states[at : at + AT_ONCE]
+            await self._held.check()
+            messages = [message for state in part for message in self._messages(state)]
+            await self._send(messages)
+            for topic, key, value in messages:
+                if topic == EXPERIMENTS:
+                    self._known.take(key, value)
+            for state in part:
+                metrics.EXPERIMENT_STATES.labels(state.status).inc()
+                if state.number == 0 or state.status != "running":
+                    log.info("experiment %s of %s: %s", state.experiment_id, state.lp_id, state.reason)
+            await self._show(part)
+
+    def _messages(self, state: ExperimentState) -> Iterator[Message]:
+        yield EXPERIMENTS, state.key, encode_model(state)
+        points = self._points(state)
+        if not points or points[-1][1] != state.weights:
+            # edges read new weights every 2 s, so on average they are in force a second later
+            since_s = state.decided_ms // 1000 + (LAG_S if points else 0)
+            points = with_point(points, since_s, state.weights)
+            past = PastWeights(experiment_id=state.experiment_id, lp_id=state.lp_id, points=points)
+            yield EXPERIMENTS, past.key, encode_model(past)
+        if state.status == "decided" and state.winner is not None:
+            result = _result(state, state.winner, self._settings.page_base_url)
+            yield RESULTS, str(result.request_id).encode(), encode_model(result)
+
+    async def _send(self, messages: Sequence[Message]) -> None:
+        if self._settings.broker == "tansu":  # it has no transactions: a state goes last, so that none says too much
+            for topic, key, value in reversed(messages):
+                await self._producer.send_and_wait(topic, value, key=key)
+            return
+        async with asyncio.timeout(SEND_S), self._producer.transaction():
+            for topic, key, value in messages:
+                await self._producer.send(topic, value, key=key)
+
+    # -- the view --------------------------------------------------------------------------------------
+
+    async def _heal(self) -> None:
+        """Show all states if Redis lacks some, and each minute.
+
+        A replica of Redis that takes over may have older states.
+        """
+        for status in ("running", "stopped", "decided"):
+            count = sum(state.status == status for state in self._known.states.values())
+            metrics.EXPERIMENTS.labels(status).set(count)
+        with suppress(Retryable):
+            all_there = self._shown and await self._store.size() >= len(self._known.states)
+            if not all_there or time.monotonic() - self._shown_at >= SHOW_ALL_S:
+                self._shown, self._shown_at = True, time.monotonic()
+                await self._show(list(self._known.states.values()))
+
+    async def _show(self, states: Sequence[ExperimentState]) -> None:
+        try:
+            for at in range(0, len(states), AT_ONCE):
+                part = states[at : at + AT_ONCE]
+                past = [self._known.weights[state.lp_id] for state in part if state.lp_id in self._known.weights]
+                await self._store.put(part, past)
+        except Retryable as error:
+            self._shown = False
+            log.warning("Redis does not have the newest states of experiments yet: %s", error)
+
+
+def _groups(states: Sequence[ExperimentState]) -> Iterator[list[ExperimentState]]:
+    """Yield groups of experiments whose arms fit into one query."""
+    group: list[ExperimentState] = []
+    for state in states:
+        if sum(len(each.arms) for each in group) + len(state.arms) > MOST_PAGES:
+            yield group
+            group = []
+        group.append(state)
+    if group:
+        yield group
+
+
+def _result(state: ExperimentState, winner: str, base_url: str) -> Result:
+    """Return the result of a decided experiment for readers of `lp.results`."""
+    return Result(
+        request_id=result_id_of(state.experiment_id),
+        tenant_id=state.tenant_id,
+        status="completed",
+        lp_id=state.lp_id,
+        page_url=f"{base_url}/lp/{state.lp_id}",
+        experiment=Decision(
+            experiment_id=state.experiment_id, winner=winner, reason=state.reason, decided_ms=state.decided_ms
+        ),
+    )

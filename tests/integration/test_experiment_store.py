@@ -1,0 +1,78 @@
+"""The view of experiments in Redis."""
+
+from typing import Any
+
+import pytest
+
+from infra.redis.experiments import MOST_CHANGES, ExperimentStore
+from infra.redis.line import RedisLine
+from schemas.experiments import ExperimentState
+from schemas.generation import decode_model, encode_model
+
+ID = "6f1c1f4e-6d2b-4a55-9f5e-0d6b7d0a7c11"
+
+
+def state(lp_id: str = "demo-a", **change: Any) -> ExperimentState:
+    values = {
+        "experiment_id": ID, "tenant_id": "demo", "lp_id": lp_id, "arms": [lp_id, "demo-b"], "requested_ms": 1,
+        "epoch": 3, "number": 7, "status": "running", "weights": [0.5, 0.5], "started_ms": 1_795_451_375_000,
+        "counted_from_ms": 0, "decided_ms": 1,
+    }  # fmt: skip
+    return ExperimentState.model_validate(values | change)
+
+
+@pytest.fixture
+def store(line: RedisLine) -> ExperimentStore:
+    return ExperimentStore(line)
+
+
+@pytest.mark.parametrize(
+    ("change", "stored"),
+    [
+        ({}, False),
+        ({"number": 6}, False),
+        ({"number": 10}, True),
+        ({"epoch": 2, "number": 99}, False),
+        ({"epoch": 2, "started_ms": 1_795_451_375_001}, False),
+        ({"epoch": 10, "number": 0}, True),
+        ({"started_ms": 1_795_451_375_001, "number": 0}, True),
+        ({"started_ms": 1_795_451_374_999, "number": 99}, False),
+    ],
+)
+async def test_only_a_newer_state_is_stored(store: ExperimentStore, change: dict[str, Any], stored: bool) -> None:
+    first, second = state(), state(**change)
+    assert await store.put([first]) == [True]
+    assert await store.put([second]) == [stored]
+    assert await store.get("demo-a") == encode_model(second if stored else first)
+
+
+async def test_a_reader_gets_each_change_once(store: ExperimentStore) -> None:
+    await store.put([state("demo-a"), state("demo-c")])
+    last, values = await store.changed(0)
+    assert {decode_model(ExperimentState, value).lp_id for value in values} == {"demo-a", "demo-c"}
+    assert await store.changed(last) == (last, [])
+    await store.put([state("demo-c", number=8), state("demo-a")])
+    _, values = await store.changed(last)
+    assert [decode_model(ExperimentState, value).number for value in values] == [8]
+
+
+async def test_a_reader_sees_states_again_after_redis_has_lost_them(store: ExperimentStore, line: RedisLine) -> None:
+    await store.put([state(number=number) for number in range(7, 12)])
+    last, _ = await store.changed(0)
+    await line.redis.flushall()
+    assert await store.changed(last) == (last, [])
+    await store.put([state(number=12)])
+    assert len((await store.changed(last))[1]) == 1
+
+
+async def test_many_changes_are_read_in_bounded_parts(store: ExperimentStore) -> None:
+    await store.put([state(f"demo-{number}") for number in range(MOST_CHANGES + 100)])
+    last, values = await store.changed(0)
+    assert len(values) == MOST_CHANGES
+    assert len((await store.changed(last))[1]) == 100
+
+
+async def test_a_forgotten_page_has_no_state(store: ExperimentStore) -> None:
+    await store.put([state()])
+    await store.forget("demo-a")
+    assert (await store.get("demo-a"), await store.size(), (await store.changed(0))[1]) == (None, 0, [])

@@ -1,0 +1,89 @@
+"""Counts of running experiments: minutes anew each time, hours once."""
+
+from typing import Any, cast
+from uuid import uuid4
+
+from infra.clickhouse.client import ClickHouse
+from schemas.experiments import ExperimentState
+from streams.experiments.counting import Counting
+
+NOW_S = 1_795_451_400
+DAY_S = 86_400
+
+
+class Asked:
+    """A ClickHouse that notes what it is asked, and answers with one row for each page."""
+
+    def __init__(self) -> None:
+        self.queries: list[dict[str, Any]] = []
+
+    async def rows(self, _: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+        self.queries.append(values)
+        zeros = {f"{goal}_": 0 for goal in ("form", "tel", "mail", "outbound", "custom")}
+        return [
+            {"lp_id": lp_id, "start_s": start, "views": 1, "converted": 0, "dead": 0, "rage": 0, **zeros}
+            for lp_id, start in zip(values["lp_ids"], values["starts"], strict=True)
+        ]
+
+
+def state(lp_id: str, age_s: int) -> ExperimentState:
+    return ExperimentState.model_validate(
+        {
+            "experiment_id": str(uuid4()),
+            "tenant_id": "demo",
+            "lp_id": lp_id,
+            "arms": [lp_id, f"{lp_id}-b"],
+            "requested_ms": 1,
+            "epoch": 1,
+            "number": 0,
+            "status": "running",
+            "weights": [0.5, 0.5],
+            "started_ms": 1,
+            "counted_from_ms": (NOW_S - age_s) * 1000,
+            "decided_ms": 1,
+        }
+    )
+
+
+async def test_a_young_experiment_is_counted_by_minutes_from_its_start() -> None:
+    asked = Asked()
+    rows = await Counting(cast(ClickHouse, asked)).rows([state("demo-a", 600)], NOW_S)
+    assert [query["span"] for query in asked.queries] == [60]
+    assert asked.queries[0]["starts"] == [NOW_S - 600] * 2
+    assert [(row.lp_id, row.span_s) for row in rows["demo-a"]] == [("demo-a", 60), ("demo-a-b", 60)]
+
+
+async def test_hours_of_an_old_experiment_are_asked_once() -> None:
+    asked, old, young = Asked(), state("demo-a", 3 * DAY_S), state("demo-c", 60)
+    counting = Counting(cast(ClickHouse, asked))
+    for later_s in (0, 60, 120):
+        rows = await counting.rows([old, young], NOW_S + later_s)
+        assert [row.span_s for row in rows["demo-a"]] == [3_600, 3_600, 60, 60]
+        assert [row.span_s for row in rows["demo-c"]] == [60, 60]
+    assert [query["span"] for query in asked.queries] == [3_600, 60, 60, 60]
+    assert asked.queries[0]["lp_ids"] == ["demo-a", "demo-a-b"]
+    await counting.rows([old, young], NOW_S + 3_700)
+    assert [query["span"] for query in asked.queries[4:]] == [3_600, 60]
+
+
+async def test_hours_and_minutes_do_not_overlap() -> None:
+    asked = Asked()
+    await Counting(cast(ClickHouse, asked)).rows([state("demo-a", 3 * DAY_S)], NOW_S)
+    hours, minutes = asked.queries
+    assert hours["end"].timestamp() == minutes["starts"][0] and minutes["starts"][0] % 3_600 == 0
+
+
+async def test_hours_of_ended_experiments_are_dropped() -> None:
+    asked, old = Asked(), state("demo-a", 3 * DAY_S)
+    counting = Counting(cast(ClickHouse, asked))
+    await counting.rows([old], NOW_S)
+    counting.forget_all_but([])
+    await counting.rows([old], NOW_S)
+    assert [query["span"] for query in asked.queries] == [3_600, 60, 3_600, 60]
+
+
+async def test_experiments_of_the_same_id_are_kept_apart() -> None:
+    first, second = state("demo-a", 3 * DAY_S), state("demo-c", 3 * DAY_S)
+    second = second.model_copy(update={"experiment_id": first.experiment_id})
+    rows = await Counting(cast(ClickHouse, Asked())).rows([first, second], NOW_S)
+    assert {row.lp_id for row in rows["demo-c"]} == {"demo-c", "demo-c-b"}

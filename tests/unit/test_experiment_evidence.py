@@ -1,0 +1,96 @@
+"""The evidence of an experiment, from counts by page and time."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processors.experiments.evidence import earned, evidence_of, in_force, with_point
+from schemas.experiments import MOST_POINTS, ExperimentState, Goal, PageCounts
+
+NOW_S = 1_000
+ID = "6f1c1f4e-6d2b-4a55-9f5e-0d6b7d0a7c11"
+
+
+def state(**change: Any) -> ExperimentState:
+    values = {
+        "experiment_id": ID, "tenant_id": "demo", "lp_id": "demo-a", "arms": ["demo-a", "demo-b"], "requested_ms": 1,
+        "epoch": 3, "number": 7, "status": "running", "weights": [0.5, 0.5], "started_ms": 1, "counted_from_ms": 0,
+        "decided_ms": 1,
+    }  # fmt: skip
+    return ExperimentState.model_validate(values | change)
+
+
+def counts(lp_id: str, start_s: int, pageviews: int, conversions: int = 0, **goals: int) -> PageCounts:
+    kinds = {goal: goals.get(goal.value, 0) for goal in Goal}
+    return PageCounts(lp_id, start_s, 60, pageviews, conversions, kinds, dead_clicks=1, rage_clicks=0)
+
+
+def test_counts_stand_in_the_rows_of_their_minutes() -> None:
+    rows = [counts("demo-b", 120, 7, 2), counts("demo-a", 60, 5, 1), counts("demo-a", 120, 3), counts("other", 180, 9)]
+    evidence = evidence_of(state(), rows, [(0, [0.5, 0.5])], NOW_S)
+    assert evidence.starts_s.tolist() == [60, 120]
+    assert evidence.pageviews.tolist() == [[5, 0], [3, 7]]
+    assert evidence.conversions.tolist() == [[1, 0], [0, 2]]
+    assert evidence.dead_clicks.tolist() == [[1, 0], [1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("goals", "reached"),
+    [(list(Goal), 4), (["tel"], 3), (["form", "tel"], 4), (["mail"], 0), (["form", "mail"], 2)],
+)
+def test_a_pageview_counts_once_for_the_chosen_goals(goals: list[Goal], reached: int) -> None:
+    assert counts("demo-a", 0, 9, conversions=4, form=2, tel=3).reached([Goal(goal) for goal in goals]) == reached
+
+
+def test_goals_after_the_minute_of_their_pageview_count_there() -> None:
+    pageviews, conversions = np.array([[2, 0], [0, 5], [1, 0]]), np.array([[0, 1], [1, 2], [2, 0]])
+    assert earned(pageviews, conversions).tolist() == [[2, 0], [0, 2], [1, 0]]
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=30))
+def test_goals_without_a_visit_never_exceed_the_pageviews(rows: list[tuple[int, int]]) -> None:
+    pageviews = np.array([[views] for views, _ in rows], np.int64).reshape(-1, 1)
+    conversions = np.array([[goals] for _, goals in rows], np.int64).reshape(-1, 1)
+    moved = earned(pageviews, conversions)
+    assert (moved >= 0).all() and (moved <= pageviews).all()
+    assert moved.sum() <= conversions.sum()
+    if (conversions.cumsum() <= pageviews.cumsum()).all():
+        assert moved.sum() == conversions.sum()
+
+
+def test_weights_in_force_are_means_over_the_time_of_a_row() -> None:
+    points = [(100, [0.5, 0.5]), (130, [0.2, 0.8])]
+    means = in_force(points, np.array([60, 100, 160]), np.array([60, 60, 60]))
+    assert means.round(3).tolist() == [[0.5, 0.5], [0.35, 0.65], [0.2, 0.8]]
+
+
+def test_weights_that_begin_now_are_not_those_of_the_minute() -> None:
+    points = [(0, [0.5, 0.5]), (90, [0.1, 0.9])]
+    assert evidence_of(state(), [counts("demo-a", 60, 5)], points, 90).weights.tolist() == [[0.5, 0.5]]
+
+
+def test_weights_are_equal_before_any_is_known() -> None:
+    assert evidence_of(state(), [counts("demo-a", 60, 5)], [], NOW_S).weights.tolist() == [[0.5, 0.5]]
+
+
+def test_visitors_of_an_earlier_experiment_are_explained() -> None:
+    evidence = evidence_of(state(held=["demo-a"]), [counts("demo-a", 60, 5)], [(0, [0.5, 0.5])], NOW_S)
+    assert evidence.weights.tolist() == [[1.0, 0.0], [0.5, 0.5]]
+    assert evidence.pageviews.tolist() == [[0, 0], [5, 0]]
+    assert len(evidence_of(state(held=["demo-a"]), [], [], NOW_S).starts_s) == 1
+
+
+def test_past_weights_stay_within_their_bound() -> None:
+    points: list[tuple[int, list[float]]] = []
+    for time_s in range(3 * MOST_POINTS):
+        points = with_point(points, time_s, [0.5, 0.5])
+    assert len(points) <= MOST_POINTS
+    assert points[-1][0] == 3 * MOST_POINTS - 1 and points[0][0] == 0
+    assert [time for time, _ in points] == sorted({time for time, _ in points})
+
+
+def test_weights_of_the_same_second_replace_each_other() -> None:
+    assert with_point([(5, [0.5, 0.5])], 5, [0.1, 0.9]) == [(5, [0.1, 0.9])]

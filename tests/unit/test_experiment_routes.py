@@ -1,0 +1,132 @@
+"""The routes of experiments over HTTP, without stores."""
+
+import json
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from edge_listeners import TOKEN, RunningEdge, running_edge
+
+from schemas.experiments import EXPERIMENTS, ExperimentCommand, ExperimentState
+from schemas.generation import decode_model
+
+DESIGN = {"lp_id": "demo-a", "arms": ["demo-a", "demo-b"], "goals": ["form"]}
+
+
+def running(**change: Any) -> ExperimentState:
+    values = DESIGN | {
+        "experiment_id": str(uuid4()), "tenant_id": "demo", "requested_ms": 1, "epoch": 1, "number": 0,
+        "status": "running", "weights": [0.5, 0.5], "started_ms": 1, "counted_from_ms": 1, "decided_ms": 1,
+    }  # fmt: skip
+    return ExperimentState.model_validate(values | change)
+
+
+async def ask(edge: RunningEdge, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    data = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else None
+    async with edge.session.request(method, edge.private + path, data=data, headers=headers) as answer:
+        return answer.status, await answer.json()
+
+
+async def test_a_start_is_a_record_under_the_key_of_the_page() -> None:
+    async with running_edge() as edge:
+        status, answer = await ask(edge, "POST", "/experiments", DESIGN)
+        assert status == 202 and answer["lp_id"] == "demo-a"
+        [(topic, record)] = edge.sender.sent
+        command = decode_model(ExperimentCommand, record.value or b"")
+        assert (topic, record.key, record.place_by) == (EXPERIMENTS, b"command:demo-a", b"command:demo-a")
+        assert (str(command.experiment_id), command.tenant_id, command.arms) == (
+            answer["experiment_id"], "demo", DESIGN["arms"],
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (b"{", 400, "Bad Request"),
+        (b"[]", 400, "Bad Request"),
+        (b"{}", 422, "lp_id"),
+        (b" " * 9_000, 413, "larger"),
+        (DESIGN | {"arms": ["demo-a"]}, 422, "arms"),
+        (DESIGN | {"arms": ["demo-b", "demo-a"]}, 422, "arms: the first arm is the page itself"),
+        (DESIGN | {"arms": ["demo-a", "acme-x"]}, 422, "arms[1]: there is no page acme-x"),
+        (DESIGN | {"goals": ["sale"]}, 422, "goals.0"),
+        (DESIGN | {"floor": 0.6}, 422, "floor"),
+        (DESIGN | {"floor": 0.5, "arms": ["demo-a", "demo-b", "demo-c"]}, 422, "floor: 3 arms"),
+        (DESIGN | {"tenant_id": "acme"}, 403, "tenant_id"),
+        (DESIGN | {"experiment_id": "1"}, 422, "experiment_id"),
+    ],
+)
+async def test_a_wrong_start_names_its_field_and_sends_nothing(body: Any, status: int, words: str) -> None:
+    async with running_edge() as edge:
+        found, answer = await ask(edge, "POST", "/experiments", body)
+        assert (found, edge.sender.sent) == (status, []) and words in answer["message"]
+        assert "Value error" not in answer["message"]
+
+
+async def test_a_client_cannot_choose_command_or_time() -> None:
+    async with running_edge() as edge:
+        odd = DESIGN | {"command": "stop", "requested_ms": 5, "schema": 7}
+        assert (await ask(edge, "POST", "/experiments", odd))[0] == 202
+        command = decode_model(ExperimentCommand, edge.records[0].value or b"")
+        assert command.command == "start" and command.requested_ms > 5
+
+
+async def test_a_page_has_one_experiment_at_a_time() -> None:
+    async with running_edge() as edge:
+        first = running()
+        edge.services.experiments.take([first])
+        assert (await ask(edge, "POST", "/experiments", DESIGN))[0] == 409
+        other = {"lp_id": "demo-x", "arms": ["demo-x", "demo-b"]}
+        status, answer = await ask(edge, "POST", "/experiments", other)
+        assert status == 409 and "demo-b is part of the experiment on demo-a" in answer["message"]
+        again = DESIGN | {"experiment_id": str(first.experiment_id)}
+        assert (await ask(edge, "POST", "/experiments", again))[0] == 202
+
+
+async def test_the_next_experiment_must_name_the_winner() -> None:
+    async with running_edge() as edge:
+        edge.services.experiments.take([running(status="decided", winner="demo-b", weights=[0, 1])])
+        lost = DESIGN | {"arms": ["demo-a", "demo-c"]}
+        status, answer = await ask(edge, "POST", "/experiments", lost)
+        assert status == 409 and "demo-b, which is the page now" in answer["message"]
+        kept = DESIGN | {"arms": ["demo-a", "demo-b", "demo-c"]}
+        assert (await ask(edge, "POST", "/experiments", kept))[0] == 202
+
+
+async def test_a_stop_is_of_the_experiment_that_runs() -> None:
+    async with running_edge() as edge:
+        assert (await ask(edge, "POST", "/experiments/demo-a/stop"))[0] == 404
+        state = running()
+        edge.services.experiments.take([state])
+        assert (await ask(edge, "POST", "/experiments/demo-a/stop"))[0] == 202
+        command = decode_model(ExperimentCommand, edge.records[0].value or b"")
+        assert (command.command, command.experiment_id) == ("stop", state.experiment_id)
+
+
+async def test_a_state_is_shown_with_its_history() -> None:
+    async with running_edge() as edge:
+        assert (await ask(edge, "GET", "/experiments/demo-a"))[0] == 404
+        edge.services.experiments.take([running()])
+        status, answer = await ask(edge, "GET", "/experiments/demo-a")
+        assert (status, answer["status"], answer["history"]) == (200, "running", [])
+
+
+async def test_a_page_is_served_over_http_by_its_experiment() -> None:
+    async with running_edge() as edge:
+        async with edge.session.get(f"{edge.public}/lp/demo-a") as answer:
+            assert answer.status == 200 and "Set-Cookie" not in answer.headers
+        edge.services.experiments.take([running(weights=[0, 1])])
+        async with edge.session.get(f"{edge.public}/lp/demo-a") as answer:
+            assert "demo-b" in await answer.text()
+            assert answer.headers["Cache-Control"] == "private, no-store"
+            assert answer.headers["Set-Cookie"].startswith("lpa=demo-b; Path=/lp/demo-a; Max-Age=2592000; HttpOnly")
+        async with edge.session.get(f"{edge.public}/lp/demo-b", allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["Location"]) == (302, "/lp/demo-a")
+        async with edge.session.head(f"{edge.public}/lp/demo-a") as answer:
+            assert answer.status == 200 and "Set-Cookie" not in answer.headers
+
+
+async def test_the_public_listener_has_no_commands() -> None:
+    async with running_edge() as edge, edge.session.post(f"{edge.public}/experiments", json=DESIGN) as answer:
+        assert answer.status == 404

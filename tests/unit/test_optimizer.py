@@ -1,0 +1,271 @@
+"""The optimizer with stores in memory: commands, looks, decisions, and stores that are away."""
+
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import pytest
+
+from infra.tenants import Tenants, TenantsFile
+from processors.experiments.known import Known
+from schemas.errors import LpstreamError, Retryable
+from schemas.experiments import EXPERIMENTS, ExperimentCommand, ExperimentState, result_id_of
+from schemas.generation import RESULTS, Result, decode_model, encode_model
+from streams.experiments import optimizer as module
+from streams.experiments.optimizer import Optimizer
+from streams.runtime.settings import Settings
+
+
+class Log:
+    """The topic in memory, with transactions."""
+
+    def __init__(self) -> None:
+        self.committed: list[tuple[str, bytes, bytes]] = []
+        self.transactions = 0
+        self._open: list[tuple[str, bytes, bytes]] = []
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        self._open = []
+        yield
+        self.committed += self._open
+        self.transactions += 1
+
+    async def send(self, topic: str, value: bytes, *, key: bytes) -> None:
+        self._open.append((topic, key, value))
+
+    def states(self, lp_id: str = "demo-a") -> list[ExperimentState]:
+        key = lp_id.encode()
+        return [decode_model(ExperimentState, value) for _, k, value in self.committed if k == key]
+
+
+class View:
+    """Redis in memory, present or away."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, ExperimentState] = {}
+        self.away = False
+
+    def _check(self) -> None:
+        if self.away:
+            raise Retryable("Redis is away")
+
+    async def put(self, states: list[ExperimentState], _: Any = ()) -> None:
+        self._check()
+        self.states |= {state.lp_id: state for state in states}
+
+    async def size(self) -> int:
+        self._check()
+        return len(self.states)
+
+
+class Counts:
+    """ClickHouse in memory: rows of the query for counts."""
+
+    def __init__(self) -> None:
+        self.by_page: dict[str, tuple[int, int]] = {}
+        self.away = False
+
+    async def rows(self, _: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+        if self.away:
+            raise Retryable("ClickHouse is away")
+        assert len(values["lp_ids"]) <= 50
+        start_s = int(time.time()) // 60 * 60
+        zeros = {f"{goal}_": 0 for goal in ("form", "tel", "mail", "outbound", "custom")}
+        return [
+            {"lp_id": lp_id, "start_s": start_s, "views": views, "converted": hits, "dead": 0, "rage": 0, **zeros}
+            for lp_id, (views, hits) in self.by_page.items()
+            if lp_id in values["lp_ids"]
+        ]
+
+
+class Place:
+    """An optimizer and its stores."""
+
+    def __init__(self, epoch: int = 1, known: Known | None = None, log: Log | None = None) -> None:
+        self.known, self.log, self.view, self.counts = known or Known(), log or Log(), View(), Counts()
+        settings = Settings.model_construct(**{**Settings().model_dump(), "experiment_settle_s": 0})
+        tenants = Tenants(TenantsFile.model_validate({"tenant": [{"id": "demo"}, {"id": "acme"}]}).tenant)
+
+        async def check() -> None:
+            """The lease is held."""
+
+        self.optimizer = Optimizer(
+            settings, tenants, cast(Any, self.view), cast(Any, self.counts), cast(Any, SimpleNamespace(check=check)),
+            cast(Any, SimpleNamespace(known=self.known)), cast(Any, self.log), epoch,
+        )  # fmt: skip
+
+    async def order(self, command: str, experiment_id: UUID, **change: Any) -> None:
+        """Carry out a command as if it had come from the topic."""
+        values = {
+            "command": command, "experiment_id": str(experiment_id), "tenant_id": "demo", "lp_id": "demo-a",
+            "arms": ["demo-a", "demo-b"], "requested_ms": 1,
+        }  # fmt: skip
+        order = ExperimentCommand.model_validate(values | change)
+        self.known.take(order.key, encode_model(order))
+        await self.optimizer._carry_out([order])
+
+
+@pytest.fixture
+def place() -> Place:
+    return Place()
+
+
+async def test_a_start_is_written_shown_and_done_once(place: Place) -> None:
+    first = uuid4()
+    for _ in range(3):
+        await place.order("start", first)
+    assert [state.status for state in place.log.states()] == ["running"]
+    assert place.view.states["demo-a"].weights == [0.5, 0.5]
+    assert place.known.weights["demo-a"].points[0][1] == [0.5, 0.5]
+
+
+async def test_a_stop_is_done_once(place: Place) -> None:
+    first = uuid4()
+    await place.order("start", first)
+    for _ in range(3):
+        await place.order("stop", first)
+    assert [state.status for state in place.log.states()] == ["running", "stopped"]
+
+
+async def test_a_stop_of_an_experiment_that_never_ran_is_known(place: Place) -> None:
+    await place.order("stop", uuid4())
+    await place.order("stop", place.log.states()[0].experiment_id)
+    assert [state.status for state in place.log.states()] == ["stopped"]
+
+
+async def test_a_new_start_ends_the_experiment_before(place: Place) -> None:
+    first, second = uuid4(), uuid4()
+    await place.order("start", first)
+    await place.order("start", second)
+    states = place.log.states()
+    assert [(state.experiment_id, state.status) for state in states] == [
+        (first, "running"),
+        (first, "stopped"),
+        (second, "running"),
+    ]
+    assert place.log.transactions == 2 and [state.order for state in states] == sorted(s.order for s in states)
+
+
+async def test_an_arm_of_another_tenant_starts_nothing(place: Place) -> None:
+    await place.order("start", uuid4(), arms=["demo-a", "acme-b"])
+    [state] = place.log.states()
+    assert (state.status, state.reason) == ("stopped", "not started: arms: acme-b is no page of tenant demo")
+
+
+async def test_an_unknown_tenant_starts_nothing(place: Place) -> None:
+    await place.order("start", uuid4(), tenant_id="nobody", lp_id="nobody-a", arms=["nobody-a", "nobody-b"])
+    assert place.log.states("nobody-a")[0].status == "stopped"
+
+
+async def test_a_look_writes_counts_and_weights_once(place: Place) -> None:
+    await place.order("start", uuid4())
+    place.counts.by_page = {"demo-a": (400, 10), "demo-b": (400, 20)}
+    await place.optimizer._look()
+    await place.optimizer._look()
+    first, second = place.log.states()
+    assert (second.pageviews, second.conversions, second.number) == ([400, 400], [10, 20], first.number + 1)
+    assert second.weights[1] > 0.5 > second.weights[0] >= 0.05
+    assert place.known.weights["demo-a"].points[-1][1] == second.weights
+
+
+async def test_a_clear_difference_is_decided_once_with_a_result(place: Place) -> None:
+    first = uuid4()
+    await place.order("start", first)
+    place.counts.by_page = {"demo-a": (5_000, 50), "demo-b": (5_000, 500)}
+    for _ in range(3):
+        await place.optimizer._look()
+    last = place.log.states()[-1]
+    assert (last.status, last.winner) == ("decided", "demo-b")
+    [result] = [decode_model(Result, value) for topic, _, value in place.log.committed if topic == RESULTS]
+    assert result.experiment is not None
+    assert (result.lp_id, result.experiment.experiment_id, result.experiment.winner) == ("demo-a", first, "demo-b")
+    assert result.request_id == result_id_of(first) != first  # an id that a tenant chooses hides no other result
+    assert place.log.transactions == 2
+    await place.order("stop", first)
+    assert place.log.states()[-1].winner is None
+
+
+async def test_goals_without_visits_decide_nothing(place: Place) -> None:
+    await place.order("start", uuid4())
+    place.counts.by_page = {"demo-a": (20, 2), "demo-b": (20, 9_000)}
+    await place.optimizer._look()
+    assert place.log.states()[-1].conversions == [2, 20]
+    assert place.log.states()[-1].status == "running"
+
+
+async def test_nothing_is_learned_while_clickhouse_is_away(place: Place) -> None:
+    await place.order("start", uuid4())
+    place.counts.away = True
+    await place.optimizer._look()
+    assert len(place.log.states()) == 1
+
+
+async def test_states_are_shown_again_when_redis_is_back(place: Place) -> None:
+    await place.optimizer._heal()
+    place.view.away = True
+    await place.order("start", uuid4())
+    await place.optimizer._heal()
+    assert place.view.states == {}
+    place.view.away = False
+    await place.optimizer._heal()
+    assert set(place.view.states) == {"demo-a"}
+
+
+async def test_states_are_shown_again_after_redis_has_lost_them(place: Place) -> None:
+    await place.order("start", uuid4())
+    await place.optimizer._heal()
+    place.view.states.clear()
+    await place.optimizer._heal()
+    assert set(place.view.states) == {"demo-a"}
+
+
+async def test_an_optimizer_that_starts_goes_on_where_the_last_ended(place: Place) -> None:
+    first = uuid4()
+    await place.order("start", first)
+    known = Known()
+    for _, key, value in place.log.committed:
+        known.take(key, value)
+    known.commands = dict(place.known.commands)
+    after = Place(epoch=known.highest_epoch + 1, known=known, log=place.log)
+    await after.optimizer._carry_out(list(known.commands.values()))
+    assert len(after.log.states()) == 1
+    after.counts.by_page = {"demo-a": (30, 1), "demo-b": (30, 1)}
+    await after.optimizer._look()
+    assert [(state.epoch, state.number) for state in after.log.states()] == [(1, 0), (2, 1)]
+
+
+async def test_an_optimizer_ends_when_a_newer_one_writes(place: Place) -> None:
+    await place.order("start", uuid4())
+    newer = place.log.states()[0].model_copy(update={"epoch": 2, "number": 1})
+
+    async def more(_: float) -> list[ExperimentState]:
+        return [newer]
+
+    place.optimizer._topic = cast(Any, SimpleNamespace(known=place.known, more=more))
+    with pytest.raises(LpstreamError, match="newer optimizer"):
+        await place.optimizer.run()
+
+
+async def test_a_failure_of_one_experiment_stops_no_other(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    await place.order("start", bad := uuid4())
+    await place.order("start", uuid4(), lp_id="demo-x", arms=["demo-x", "demo-y"])
+    learn = module.learn
+    monkeypatch.setattr(
+        module, "learn", lambda rules, evidence, seed: 1 / 0 if seed == bad.int else learn(rules, evidence, seed)
+    )
+    place.counts.by_page = dict.fromkeys(("demo-a", "demo-b", "demo-x", "demo-y"), (50, 5))
+    await place.optimizer._look()
+    assert (len(place.log.states()), len(place.log.states("demo-x"))) == (1, 2)
+
+
+async def test_many_experiments_are_looked_at_in_parts(place: Place) -> None:
+    for number in range(200):
+        await place.order("start", uuid4(), lp_id=f"demo-p{number}", arms=[f"demo-p{number}", f"demo-q{number}"])
+    place.counts.by_page = {f"demo-{letter}{number}": (20, 2) for letter in "pq" for number in range(200)}
+    await place.optimizer._look()
+    assert {len(place.log.states(f"demo-p{number}")) for number in range(200)} == {2}
+    assert sum(topic == EXPERIMENTS for topic, _, _ in place.log.committed) == 600
