@@ -14,6 +14,9 @@ SELECT _shard_num AS region, * FROM cluster('lpstream_regions', lpstream.scroll_
 CREATE OR REPLACE VIEW lpstream_all.section_funnel AS
 SELECT _shard_num AS region, * FROM cluster('lpstream_regions', lpstream.section_funnel);
 
+CREATE OR REPLACE VIEW lpstream_all.element_clicks AS
+SELECT _shard_num AS region, * FROM cluster('lpstream_regions', lpstream.element_clicks);
+
 CREATE OR REPLACE VIEW lpstream_all.lp_windows AS
 SELECT _shard_num AS region, * FROM cluster('lpstream_regions', lpstream.lp_windows);
 
