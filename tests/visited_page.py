@@ -58,7 +58,10 @@ async def places_of(browser: Browser, url: str, lp_id: str) -> dict[str, Page]:
         sections = await page.evaluate(SECTIONS)
         await context.close()
         shares = [0.6, *[0.3] * (len(calls) - 1)]
-        spots = tuple(HotSpot(round(x), round(y), 9, share) for (x, y), share in zip(calls, shares, strict=True))
+        spots = tuple(
+            HotSpot(round(x), round(y), 9, share, f"call-{at}")
+            for at, ((x, y), share) in enumerate(zip(calls, shares, strict=True))
+        )
         layout = page_of(lp_id, device)
         found[device] = replace(
             layout,
