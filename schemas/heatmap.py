@@ -169,7 +169,7 @@ def check_beacon(beacon: Beacon) -> Beacon:
 
 
 def _check_elements(beacon: Beacon) -> int:
-    """Return the number of clicks with an element; raise DecodeError if `elements` does not fit the clicks."""
+    """Return the number of named clicks; raise DecodeError if `elements` does not fit the clicks."""
     if beacon.elements is UNSET:
         return 0
     clicks = sum(map(beacon.type.count, CLICK_LETTERS))

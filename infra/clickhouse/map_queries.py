@@ -109,7 +109,10 @@ async def sections(clickhouse: ClickHouse, selection: Selection) -> list[dict[st
 
 
 async def elements(clickhouse: ClickHouse, selection: Selection) -> list[dict[str, Any]]:
-    """Return the MOST_ELEMENTS most clicked elements: element, clicks, rage_clicks, dead_clicks, and total of all."""
+    """Return the MOST_ELEMENTS most clicked elements.
+
+    Columns: element, clicks, rage_clicks, dead_clicks, and total, the clicks of all elements.
+    """
     return await clickhouse.rows(ELEMENTS, selection.parameters())
 
 

@@ -141,7 +141,10 @@ PER_EVENT = ("kind", "time", "x", "y", "dwell", "fixed", "element")
 
 
 def joined(parts: list[BeaconColumns], layouts: list[Layout]) -> BeaconColumns:
-    """Return several columns as one, with `layouts`, to which all refer. They must share `lp_ids` and `elements`."""
+    """Return several columns as one, with `layouts`, to which all refer.
+
+    They must share `lp_ids` and `elements`.
+    """
     if len(parts) == 1:
         return replace(parts[0], layouts=layouts)
     together: dict[str, Any] = {

@@ -73,6 +73,9 @@ _between_arrays = b"]" + _between + b"["
 _lp_id = re.compile(LP_ID_PATTERN.replace("$", r"\Z"))
 
 
+NO_TEXT = Raw(b"")
+
+
 class _Head(msgspec.Struct, gc=False):
     """A beacon with unparsed arrays, and without patterns, which cost more than all other checks."""
 
@@ -96,7 +99,7 @@ class _Head(msgspec.Struct, gc=False):
     sections: Raw = Raw(b"[]")
     new_sections: Raw = Raw(b"")
     rate: Annotated[float, Meta(gt=0, le=1)] = 1.0
-    elements: Raw = Raw(b"")
+    elements: Raw = NO_TEXT
 
 
 _head_of = msgspec.json.Decoder(_Head).decode
@@ -216,7 +219,8 @@ class _Wide:
             odd |= np.logical_or.reduceat(flags, np.cumsum(counts) - counts)
         fixed = _fixed([head.fixed for head in heads], counts, odd)
         sections = np.array([len(entry) for entry in layouts], dtype=np.int64)[layout] if layouts else layout
-        elements, element, named = read_elements([bytes(head.elements) for head in heads], kind, counts, odd)
+        texts = [b"" if head.elements is NO_TEXT else bytes(head.elements) for head in heads]
+        elements, element, named = read_elements(texts, kind, counts, odd)
         odd |= _too_much(_column("page_h", heads), sections, named, counts, dt, dwell)
         uuids: Bytes = np.left_shift(digits[:, ::2], 4, dtype=np.uint8) | digits[:, 1::2]
         seq = _column("seq", heads)

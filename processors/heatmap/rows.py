@@ -34,7 +34,10 @@ View = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The values of codes, in order: lp_ids, names of sections and elements, and sizes (page w, h, viewport w, h)."""
+    """The values of codes, in order: lp_ids, names of sections and elements, and sizes.
+
+    A size is (page w, page h, viewport w, viewport h).
+    """
 
     lp_ids: list[str]
     names: list[str]

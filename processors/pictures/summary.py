@@ -1,4 +1,4 @@
-"""The numbers of a heatmap for a table: hottest places, scroll depth, and figures by section and element."""
+"""The numbers of a heatmap for a table: hottest places, scroll depth, sections and elements."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -92,7 +92,10 @@ def spots_of(cells: Cells) -> list[Spot]:
 
 
 def elements_of(rows: Sequence[Mapping[str, Any]]) -> list[ElementClicked]:
-    """Return the elements with rank and share; rows are sorted by clicks and have the `total` of all elements."""
+    """Return the elements with rank and share.
+
+    The rows are sorted by clicks; each has the `total` of all elements.
+    """
     clicks = [int(row["clicks"]) for row in rows]
     return [
         ElementClicked(

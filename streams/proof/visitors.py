@@ -27,7 +27,7 @@ Event = tuple[str, int, int, int, int, bool, str]
 
 @dataclass(frozen=True, slots=True)
 class HotSpot:
-    """A place that visitors click: its centre and spread in page pixels, its share of clicks, and its element."""
+    """A place that visitors click: centre and spread in page pixels, share of clicks, and element."""
 
     x: int
     y: int

@@ -1,4 +1,4 @@
-"""Clicks by element in ClickHouse: table, views, kit, erasure, warm tier, and an upgrade from an earlier release."""
+"""Clicks by element in ClickHouse: table, views, kit, erasure, warm tier, and an upgrade."""
 
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, date, datetime, timedelta
