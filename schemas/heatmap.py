@@ -1,6 +1,7 @@
 """The heatmap beacon: a record that carries many events of one pageview, in columns."""
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -65,6 +66,8 @@ KIND_BY_LETTER = {
     "v": Kind.CONVERSION,
 }
 
+CLICK_LETTERS = "crd"
+
 LP_ID_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$"
 UUID_PATTERN = r"^[0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}$"
 
@@ -77,13 +80,17 @@ Millis = Annotated[int, Meta(ge=0, le=INT53_MAX)]
 Pixel = Annotated[int, Meta(ge=-INT53_MAX, le=INT53_MAX)]
 Letters = Annotated[str, Meta(min_length=1, max_length=MAX_EVENTS, pattern=r"^[crdmsgfeotv]+\Z")]
 SectionName = Annotated[str, Meta(min_length=1, max_length=64)]
+ElementName = Annotated[str, Meta(min_length=1, max_length=64)]
+# for each click, the name of the element that it hit, or the number of an earlier click on the same element
+ElementNames = Annotated[list[ElementName | Annotated[int, Meta(ge=0, lt=MAX_EVENTS)]], Meta(max_length=MAX_EVENTS)]
 
 
 class Beacon(Struct, frozen=True, kw_only=True):
     """A beacon, checked by type and range. `decode_beacon` checks that its fields agree.
 
     Pixels are CSS pixels, times are milliseconds (UTC). `dt`, `x`, `y`, `dwell` are as long as `type`. `new_sections`
-    names the sections that the pageview reached for the first time; without it, the depth decides.
+    names the sections that the pageview reached for the first time; without it, the depth decides. `elements` has an
+    entry for each click (c, r, d).
     """
 
     schema: Literal[1]
@@ -106,6 +113,7 @@ class Beacon(Struct, frozen=True, kw_only=True):
     sections: Annotated[list[tuple[SectionName, Pixel, Pixel]], Meta(max_length=MAX_SECTIONS)] = []
     new_sections: Annotated[list[SectionName], Meta(max_length=MAX_SECTIONS)] | UnsetType = UNSET
     rate: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    elements: ElementNames | UnsetType = UNSET
 
     @property
     def last_event_ms(self) -> int:
@@ -151,12 +159,38 @@ def check_beacon(beacon: Beacon) -> Beacon:
         raise TooMuchError("dt", f"has events in {windows} windows of 5 s, at most {MAX_WINDOWS}: post more often")
     names = {name for name, _, _ in beacon.sections}
     sections = len(beacon.sections) + len(set(beacon.new_sections or ()) - names)
-    rows = windows * (-(-min(beacon.page_h, MAX_PAGE_H) // BAND_PX) + sections)
+    clicks = _check_elements(beacon)
+    rows = windows * (-(-min(beacon.page_h, MAX_PAGE_H) // BAND_PX) + sections) + clicks
     if rows > MAX_ROWS:
         raise TooMuchError(
-            "dt", f"makes {rows} rows (windows x bands and sections), at most {MAX_ROWS}: post more often"
+            "dt", f"makes {rows} rows (windows x bands and sections, elements), at most {MAX_ROWS}: post more often"
         )
     return beacon
+
+
+def _check_elements(beacon: Beacon) -> int:
+    """Return the number of named clicks; raise DecodeError if `elements` does not fit the clicks."""
+    if beacon.elements is UNSET:
+        return 0
+    clicks = sum(map(beacon.type.count, CLICK_LETTERS))
+    if len(beacon.elements) != clicks:
+        detail = (
+            f"has {len(beacon.elements)} entries, `type` has {clicks} clicks: give one entry per click, or no field"
+        )
+        raise DecodeError("elements", detail)
+    element_names(beacon.elements)
+    return clicks
+
+
+def element_names(elements: Sequence[str | int]) -> list[str]:
+    """Return each click's element; raise DecodeError if a number does not name an earlier click."""
+    names: list[str] = []
+    for entry in elements:
+        if isinstance(entry, int) and entry >= len(names):
+            detail = f"refers to click {entry} from click {len(names)}: refer to an earlier click, counted from 0"
+            raise DecodeError("elements", detail)
+        names.append(names[entry] if isinstance(entry, int) else entry)
+    return names
 
 
 def decode_beacon(data: bytes) -> Beacon:

@@ -113,7 +113,7 @@ async def assert_counted(stack: Stack, lp_id: str, events: int) -> None:
 
 
 async def assert_tables_equal(clickhouse: ClickHouse, lp_id: str, beacons: list[dict[str, Any]]) -> None:
-    """Assert that all five tables equal a plain count of the beacons, row by row."""
+    """Assert that all tables equal a plain count of the beacons, row by row."""
     now_ms = int(time.time() * 1000)
     expected = count([(decode_beacon(msgspec.json.encode(beacon)), now_ms) for beacon in beacons])
     for table, rows in expected.items():

@@ -1,4 +1,4 @@
-"""A plain count of the five tables: one event at a time, as the contract says, without numpy."""
+"""A plain count of the heatmap tables: one event at a time, as the contract says, without numpy."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -19,8 +19,16 @@ COLUMNS = {
     "heatmap_windows": "lp_id window_start device pageviews events clicks rage_clicks dead_clicks moves scrolls goals"
     " goals_form goals_tel goals_mail goals_outbound goals_custom conversions sampled_out",
     "heatmap_views": "lp_id window_start device page_w page_h viewport_w viewport_h pageviews",
+    "heatmap_elements": "lp_id window_start device element clicks rage_clicks dead_clicks",
 }
-MEASURES = {"heatmap_cells": 2, "heatmap_scroll": 2, "heatmap_sections": 3, "heatmap_windows": 15, "heatmap_views": 1}
+MEASURES = {
+    "heatmap_cells": 2,
+    "heatmap_scroll": 2,
+    "heatmap_sections": 3,
+    "heatmap_windows": 15,
+    "heatmap_views": 1,
+    "heatmap_elements": 3,
+}
 WINDOW_COLUMNS = COLUMNS["heatmap_windows"].split()[3:]
 COUNTER = {"c": ["clicks"], "r": ["clicks", "rage_clicks"], "d": ["clicks", "dead_clicks"]} | {
     "m": ["moves"],
@@ -83,6 +91,7 @@ def count_beacon(tables: dict[str, Rows], beacon: Beacon, timestamp_ms: int) -> 
     for name in dict.fromkeys(beacon.new_sections or ()):
         first = (beacon.lp_id, window_start(beacon.t0 + shift + beacon.dt[0]), beacon.device)
         add(tables["heatmap_sections"], (*first, name), 0, 1)
+    hit: list[str] = []
     for index, letter in enumerate(beacon.type):
         shared = (beacon.lp_id, window_start(beacon.t0 + shift + beacon.dt[index]), beacon.device)
         x, y = clamp(beacon.x[index], 0, 65535), clamp(beacon.y[index], 0, 65535)
@@ -95,6 +104,10 @@ def count_beacon(tables: dict[str, Rows], beacon: Beacon, timestamp_ms: int) -> 
             width = beacon.viewport_w if fixed else beacon.page_w
             cell = (KIND_BY_LETTER[letter].value, int(fixed), min(127, 128 * x // width), y // 16)
             add(tables["heatmap_cells"], (*shared, *cell), 1, dwell)
+        if letter in "crd" and beacon.elements is not UNSET:
+            entry = beacon.elements[len(hit)]
+            hit.append(hit[entry] if isinstance(entry, int) else entry)
+            add(tables["heatmap_elements"], (*shared, hit[-1]), 1, int(letter == "r"), int(letter == "d"))
         if letter in "crd" and not fixed:
             for name, top, bottom in beacon.sections:
                 if clamp(top, 0, 65536) <= y < clamp(bottom, 0, 65536):

@@ -9,6 +9,7 @@ import pyarrow as pa
 from infra.clickhouse.client import ClickHouse
 
 MOST_CELLS = 300_000
+MOST_ELEMENTS = 100
 DAYS = "utc_date >= toDate({start:DateTime('UTC')}) AND utc_date <= toDate({end:DateTime('UTC')})"
 TIMES = f"{DAYS} AND window_start >= {{start:DateTime('UTC')}} AND window_start < {{end:DateTime('UTC')}}"
 PAGE = f"lp_id = {{lp_id:String}} AND {TIMES}"
@@ -28,6 +29,13 @@ BANDS = (
 SECTIONS = (
     "SELECT section, sum(reached) AS reached, sum(clicks) AS clicks, sum(exposure_ms) AS exposure_ms"
     f" FROM lpstream.section_funnel WHERE {WHERE} GROUP BY section ORDER BY reached DESC, section LIMIT 30"
+)
+# of all named clicks, also of the elements beyond the limit; ties in the order of names, so that answers are stable
+ELEMENTS = (
+    "SELECT element, sum(e.clicks) AS clicks, sum(e.rage_clicks) AS rage_clicks, sum(e.dead_clicks) AS dead_clicks,"
+    " sum(sum(e.clicks)) OVER () AS total"
+    f" FROM lpstream.element_clicks AS e WHERE {WHERE} GROUP BY element HAVING clicks > 0"
+    f" ORDER BY clicks DESC, element LIMIT {MOST_ELEMENTS}"
 )
 DEVICES = (
     "SELECT toString(device) AS name, sum(seen) AS pageviews, argMax(page_w, (seen, page_w)) AS w,"
@@ -98,6 +106,14 @@ async def bands(clickhouse: ClickHouse, selection: Selection) -> pa.Table:
 async def sections(clickhouse: ClickHouse, selection: Selection) -> list[dict[str, Any]]:
     """Return rows with section, reached, clicks and exposure_ms, most seen first."""
     return await clickhouse.rows(SECTIONS, selection.parameters())
+
+
+async def elements(clickhouse: ClickHouse, selection: Selection) -> list[dict[str, Any]]:
+    """Return the MOST_ELEMENTS most clicked elements.
+
+    Columns: element, clicks, rage_clicks, dead_clicks, and total, the clicks of all elements.
+    """
+    return await clickhouse.rows(ELEMENTS, selection.parameters())
 
 
 async def devices(clickhouse: ClickHouse, lp_id: str, start: datetime, end: datetime) -> list[DeviceViews]:

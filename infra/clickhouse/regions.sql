@@ -23,6 +23,11 @@ ENGINE = Distributed('lpstream_regions', 'lpstream', 'section_funnel');
 CREATE OR REPLACE VIEW lpstream_all.section_funnel ON CLUSTER '{cluster}' AS
 SELECT _shard_num AS region, * FROM lpstream_all.regions_section_funnel;
 
+CREATE OR REPLACE TABLE lpstream_all.regions_element_clicks ON CLUSTER '{cluster}' AS lpstream.element_clicks
+ENGINE = Distributed('lpstream_regions', 'lpstream', 'element_clicks');
+CREATE OR REPLACE VIEW lpstream_all.element_clicks ON CLUSTER '{cluster}' AS
+SELECT _shard_num AS region, * FROM lpstream_all.regions_element_clicks;
+
 CREATE OR REPLACE TABLE lpstream_all.regions_lp_windows ON CLUSTER '{cluster}' AS lpstream.lp_windows
 ENGINE = Distributed('lpstream_regions', 'lpstream', 'lp_windows');
 CREATE OR REPLACE VIEW lpstream_all.lp_windows ON CLUSTER '{cluster}' AS

@@ -21,13 +21,13 @@ CONCERNED = f"{MATCHES} AND window_start < {{before:DateTime('UTC')}}"
 
 
 class HotTables:
-    """The partitions of the five hot tables: one for each day (UTC) and number of days late."""
+    """The partitions of the hot tables: one for each day (UTC) and number of days late."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
 
     async def partitions(self, database: str = "lpstream", prefix: str = "") -> list[HotPartition]:
-        """Return the partitions of the five tables in a database. `prefix` precedes the table names."""
+        """Return the partitions of the hot tables in a database. `prefix` precedes the table names."""
         tables = [prefix + name for name in HOT_TABLES]
         return [
             _partition(

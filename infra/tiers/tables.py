@@ -63,4 +63,7 @@ HOT_TABLES = {
     "heatmap_views": HotTable(
         ("lp_id", "device", "window_start", "page_w", "page_h", "viewport_w", "viewport_h"), ("pageviews",)
     ),
+    "heatmap_elements": HotTable(
+        ("lp_id", "device", "window_start", "element"), ("clicks", "rage_clicks", "dead_clicks")
+    ),
 }

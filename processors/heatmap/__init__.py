@@ -1,1 +1,1 @@
-"""Computation of the five heatmap tables from beacons."""
+"""Computation of the heatmap tables from beacons."""

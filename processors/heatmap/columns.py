@@ -33,11 +33,19 @@ GOAL_KINDS = {
     "goals_custom": GOAL,
 }
 
+NO_ELEMENT = -1
+
 # how a section is known to be reached for the first time: not in this beacon, by the browser, or by the depth
 SEEN, NEW, BY_DEPTH = range(3)
 # The sections of a page: name, top, bottom, and one of the three. Pages have few layouts and many beacons, so each
 # layout is stored once.
 Layout = tuple[tuple[str, int, int, int], ...]
+
+
+def is_click(kind: Bytes) -> Flags:
+    """Return which events are clicks of any kind."""
+    clicks: Flags = (kind < SCROLL) & (kind != MOVE)
+    return clicks
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +55,13 @@ class BeaconColumns:
     Times are ms UTC with clock skew corrected; pixels are as given, not clamped. `lp` (index in `lp_ids`) to
     `sampled_out` have one entry per beacon; `layout` is an index in `layouts`. `sampled_out` is the number of pageviews
     that the beacon's pageview stands for beside itself, in thousandths. `kind` to `fixed` have one entry per event, in
-    the order of the beacons; beacon i owns the next `counts[i]` of them.
+    the order of the beacons; beacon i owns the next `counts[i]` of them. `element` is an index in `elements`, or
+    NO_ELEMENT.
     """
 
     lp_ids: list[str]
     layouts: list[Layout]
+    elements: list[str]
     lp: Ints
     device: Ints
     opens: Flags
@@ -70,6 +80,7 @@ class BeaconColumns:
     y: Ints
     dwell: Ints
     fixed: Flags
+    element: npt.NDArray[np.int32]
 
     @property
     def beacons(self) -> int:
@@ -126,11 +137,14 @@ PER_BEACON = (
     *("lp", "device", "opens", "viewport_w", "viewport_h", "page_w", "page_h"),
     *("t0", "depth", "counts", "layout", "sampled_out"),
 )
-PER_EVENT = ("kind", "time", "x", "y", "dwell", "fixed")
+PER_EVENT = ("kind", "time", "x", "y", "dwell", "fixed", "element")
 
 
 def joined(parts: list[BeaconColumns], layouts: list[Layout]) -> BeaconColumns:
-    """Return several columns as one, with `layouts`, to which all refer. They must share `lp_ids`."""
+    """Return several columns as one, with `layouts`, to which all refer.
+
+    They must share `lp_ids` and `elements`.
+    """
     if len(parts) == 1:
         return replace(parts[0], layouts=layouts)
     together: dict[str, Any] = {

@@ -8,11 +8,11 @@ strictly; that accepts the beacon or returns the error.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -20,7 +20,16 @@ import numpy.typing as npt
 import simdjson
 from msgspec import Meta, Raw
 
-from processors.heatmap.columns import BY_DEPTH, DEVICE_CODES, KIND_CODES, NEW, SEEN, BeaconColumns, Layout
+from processors.heatmap.columns import (
+    BY_DEPTH,
+    DEVICE_CODES,
+    KIND_CODES,
+    NEW,
+    SEEN,
+    BeaconColumns,
+    Layout,
+)
+from processors.heatmap.elements import BROKEN, coded, read_elements
 from processors.heatmap.fold import TABLES, Fold
 from processors.heatmap.windows import Flags, Ints, clock_shift
 from schemas.codec import to_beacon
@@ -51,13 +60,10 @@ from schemas.heatmap import (
 __all__ = ["TABLES", "BeaconColumns", "Decoded", "Fold", "Rejected", "decode"]
 
 Bytes = npt.NDArray[np.uint8]
-Word = TypeVar("Word", str, tuple[bytes, bytes])
-Read = TypeVar("Read")
 
 UUID_CHARACTERS = 36
 HYPHENS = [8, 13, 18, 23]
 NO_CODE = 255
-BROKEN = (msgspec.MsgspecError, KeyError, TypeError, ValueError, RuntimeError, OverflowError, RecursionError)
 
 # The separator between the arrays of two beacons in a joined column. It is out of range, so no valid value equals it.
 BETWEEN = -(2**63)
@@ -65,6 +71,9 @@ _between = b",%d," % BETWEEN
 _between_arrays = b"]" + _between + b"["
 
 _lp_id = re.compile(LP_ID_PATTERN.replace("$", r"\Z"))
+
+
+NO_TEXT = Raw(b"")
 
 
 class _Head(msgspec.Struct, gc=False):
@@ -90,6 +99,7 @@ class _Head(msgspec.Struct, gc=False):
     sections: Raw = Raw(b"[]")
     new_sections: Raw = Raw(b"")
     rate: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    elements: Raw = NO_TEXT
 
 
 _head_of = msgspec.json.Decoder(_Head).decode
@@ -187,6 +197,8 @@ class _Wide:
     y: Ints
     dwell: Ints
     fixed: Flags
+    elements: list[str]
+    element: npt.NDArray[np.int32]
     odd: Flags
 
     @classmethod
@@ -195,8 +207,8 @@ class _Wide:
         letters = [head.type for head in heads]
         counts = np.fromiter(map(len, letters), np.int64, len(heads))
         kind = _kind_table[_ascii(letters)]
-        lp_ids, lp = _coded([head.lp_id for head in heads], _lp_id_of)
-        layouts, layout = _coded([(bytes(head.sections), bytes(head.new_sections)) for head in heads], _layout_of)
+        lp_ids, lp = coded([head.lp_id for head in heads], _lp_id_of)
+        layouts, layout = coded([(bytes(head.sections), bytes(head.new_sections)) for head in heads], _layout_of)
         digits, hyphens = _uuid_digits([head.pageview_id for head in heads])
         odd = (lp < 0) | (layout < 0) | hyphens | (digits == NO_CODE).any(axis=1)
         dt = _integers([head.dt for head in heads], counts, odd)
@@ -207,10 +219,14 @@ class _Wide:
             odd |= np.logical_or.reduceat(flags, np.cumsum(counts) - counts)
         fixed = _fixed([head.fixed for head in heads], counts, odd)
         sections = np.array([len(entry) for entry in layouts], dtype=np.int64)[layout] if layouts else layout
-        odd |= _too_much(_column("page_h", heads), sections, counts, dt, dwell)
+        texts = [b"" if head.elements is NO_TEXT else bytes(head.elements) for head in heads]
+        elements, element, named = read_elements(texts, kind, counts, odd)
+        odd |= _too_much(_column("page_h", heads), sections, named, counts, dt, dwell)
         uuids: Bytes = np.left_shift(digits[:, ::2], 4, dtype=np.uint8) | digits[:, 1::2]
         seq = _column("seq", heads)
-        return cls(lp_ids, lp, layouts, layout, seq, uuids, counts, kind, dt, x, y, dwell, fixed, odd)
+        return cls(
+            lp_ids, lp, layouts, layout, seq, uuids, counts, kind, dt, x, y, dwell, fixed, elements, element, odd
+        )
 
 
 def _column(name: str, heads: list[_Head]) -> Ints:
@@ -226,19 +242,6 @@ def _uuid_digits(pageview_ids: Sequence[str]) -> tuple[Bytes, Flags]:
     """Return each id's 32 hex digits (NO_CODE for other characters), and flags of ids with bad hyphens."""
     characters = _ascii(pageview_ids).reshape(-1, UUID_CHARACTERS)
     return _hex_table[characters[:, _hex_places]], (characters[:, HYPHENS] != ord("-")).any(axis=1)
-
-
-def _coded(words: list[Word], read: Callable[[Word], Read]) -> tuple[list[Read], Ints]:
-    """Return the distinct words, each read once, and each word's index among them; -1 if `read` fails."""
-    distinct: list[Read] = []
-    codes: dict[Word, int] = {}
-    for word in dict.fromkeys(words):
-        try:
-            distinct.append(read(word))
-            codes[word] = len(distinct) - 1
-        except BROKEN:
-            codes[word] = -1
-    return distinct, np.fromiter(map(codes.__getitem__, words), np.int64, len(words))
 
 
 def _lp_id_of(text: str) -> str:
@@ -323,7 +326,7 @@ def _fixed(indices: list[list[int]], counts: Ints, odd: Flags) -> Flags:
     return flags
 
 
-def _too_much(page_h: Ints, sections: Ints, counts: Ints, dt: Ints, dwell: Ints) -> Flags:
+def _too_much(page_h: Ints, sections: Ints, named: Ints, counts: Ints, dt: Ints, dwell: Ints) -> Flags:
     """Return the beacons whose span, dwell or rows may exceed a bound.
 
     The strict check accepts some of them.
@@ -335,7 +338,7 @@ def _too_much(page_h: Ints, sections: Ints, counts: Ints, dt: Ints, dwell: Ints)
     windows = span // WINDOW_MS + 2
     details = -(-np.minimum(page_h, MAX_PAGE_H) // BAND_PX) + sections
     rests = np.maximum.reduceat(dwell, starts) > span + MAX_EARLIER_MS
-    flags: Flags = (span > MAX_SPAN_MS) | rests | (windows > MAX_WINDOWS) | (windows * details > MAX_ROWS)
+    flags: Flags = (span > MAX_SPAN_MS) | rests | (windows > MAX_WINDOWS) | (windows * details + named > MAX_ROWS)
     return flags
 
 
@@ -350,6 +353,7 @@ def _decoded(by_position: dict[int, _Head], wide: _Wide, timestamps: Ints, rejec
     columns = BeaconColumns(
         lp_ids=wide.lp_ids,
         layouts=wide.layouts,
+        elements=wide.elements,
         lp=wide.lp,
         device=np.fromiter(devices, np.int64, len(heads)),
         opens=wide.seq == 0,
@@ -368,6 +372,7 @@ def _decoded(by_position: dict[int, _Head], wide: _Wide, timestamps: Ints, rejec
         y=wide.y,
         dwell=wide.dwell,
         fixed=wide.fixed,
+        element=wide.element,
     )
     return Decoded(columns, _identities(wide.uuids, wide.seq), positions, rejected, int(skewed.sum()))
 

@@ -1,4 +1,4 @@
-"""The fold: sums of the five heatmap tables from columns of beacons.
+"""The fold: sums of the heatmap tables from columns of beacons.
 
 Everything is counted by key. The part of a key that all tables share, (lp_id, window, device), is a group of at most 63
 bits. A table's key is the group's index among the current groups, with the rest of the key in the lower bits. Keys are
@@ -21,20 +21,25 @@ from processors.heatmap.columns import (
     CONVERSION,
     GOAL,
     GOAL_KINDS,
-    MOVE,
     NEW,
+    NO_ELEMENT,
     SCROLL,
     BeaconColumns,
     Layout,
+    is_click,
     joined,
 )
+from processors.heatmap.elements import element_sums
 from processors.heatmap.rows import Part, View, Words, arrow_parts
 from processors.heatmap.tallies import (
     BAND_BITS,
     CODE_BITS,
     DETAIL_BITS,
+    ELEMENTS,
     FIXED_BITS,
+    SECTIONS,
     TABLES,
+    VIEWS,
     X_BITS,
     Y_BITS,
     Partial,
@@ -121,14 +126,18 @@ class Fold:
     def _sort(self) -> None:
         """Give all words codes in alphabetical order, and merge all partials to one."""
         lps, names, views = _ranks(self._lps), _ranks(self._names), _ranks(self._views)
-        self._partials = [merged(self._partials, lps, {"heatmap_sections": names, "heatmap_views": views})]
+        self._partials = [merged(self._partials, lps, {SECTIONS: names, VIEWS: views, ELEMENTS: names})]
         self._lps, self._names, self._views = _coded(self._lps), _coded(self._names), _coded(self._views)
 
     def _recoded(self, columns: BeaconColumns) -> BeaconColumns:
         lps = [self._lps.setdefault(lp_id, len(self._lps)) for lp_id in columns.lp_ids]
         layouts = [self._layouts.setdefault(layout, len(self._layouts)) for layout in columns.layouts]
         lp = np.array(lps, dtype=np.int64)[columns.lp]
-        return replace(columns, lp_ids=[], layouts=[], lp=lp, layout=np.array(layouts, dtype=np.int64)[columns.layout])
+        layout, element = np.array(layouts, dtype=np.int64)[columns.layout], columns.element
+        if columns.elements:
+            elements = [self._names.setdefault(name, len(self._names)) for name in columns.elements]
+            element = np.array([*elements, NO_ELEMENT], dtype=np.int32)[element]  # NO_ELEMENT is the last index
+        return replace(columns, lp_ids=[], layouts=[], elements=[], lp=lp, layout=layout, element=element)
 
     def _fold_pending(self) -> None:
         if not self._pending:
@@ -143,7 +152,9 @@ class Fold:
 
     def _partial(self, chunk: "_Chunk", sections: "_Sections") -> Partial:
         shown = _Shown.of(chunk)
-        sums = (_cells(chunk), _scroll(shown), _in_sections(chunk, shown, sections), _windows(chunk), self._seen(chunk))
+        in_sections = _in_sections(chunk, shown, sections)
+        of_elements = element_sums(chunk.columns, chunk.group)
+        sums = (_cells(chunk), _scroll(shown), in_sections, _windows(chunk), self._seen(chunk), of_elements)
         return Partial(chunk.groups, dict(zip(TABLES, sums, strict=True)))
 
     def _seen(self, chunk: "_Chunk") -> Sums:
@@ -316,8 +327,7 @@ def _in_sections(chunk: _Chunk, shown: _Shown, sections: _Sections) -> Sums:
 
 def _section_clicks(chunk: _Chunk, sections: _Sections) -> Iterator[tuple[Ints, Ints]]:
     columns = chunk.columns
-    clicks = (columns.kind < SCROLL) & (columns.kind != MOVE) & ~columns.fixed
-    place = np.flatnonzero(clicks)
+    place = np.flatnonzero(is_click(columns.kind) & ~columns.fixed)
     y = np.clip(columns.y[place], 0, MAX_PIXEL)
     group = chunk.group[place]
     for event, section in sections.pairs(columns.layout[chunk.owner[place]]):

@@ -14,6 +14,7 @@ from processors.heatmap.tallies import (
     CODE_BITS,
     DETAIL_BITS,
     DEVICE_BITS,
+    ELEMENTS,
     FIXED_BITS,
     LP_SHIFT,
     SCROLL,
@@ -33,7 +34,10 @@ View = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The values of codes, in order: lp_ids, names of sections, and sizes (page w, h, viewport w, h)."""
+    """The values of codes, in order: lp_ids, names of sections and elements, and sizes.
+
+    A size is (page w, page h, viewport w, viewport h).
+    """
 
     lp_ids: list[str]
     names: list[str]
@@ -60,6 +64,7 @@ def arrow_parts(partial: Partial, words: Words, most_rows: int) -> Iterator[Part
         SECTIONS: _sections,
         WINDOWS: _windows,
         VIEWS: _views,
+        ELEMENTS: _elements,
     }
     for name, make in makers.items():
         number = 0
@@ -175,4 +180,13 @@ def _views(sums: Sums, words: Words) -> tuple[Ints, dict[str, pa.Array]]:
     return sums.keys >> CODE_BITS, {
         **{name: _numbers(column, np.uint32) for name, column in columns},
         "pageviews": _numbers(sums.values[0]),
+    }
+
+
+def _elements(sums: Sums, words: Words) -> tuple[Ints, dict[str, pa.Array]]:
+    return sums.keys >> CODE_BITS, {
+        "element": _named(words.names, sums.keys & ((1 << CODE_BITS) - 1)),
+        "clicks": _numbers(sums.values[0]),
+        "rage_clicks": _numbers(sums.values[1]),
+        "dead_clicks": _numbers(sums.values[2]),
     }

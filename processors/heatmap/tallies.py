@@ -7,12 +7,13 @@ import numpy as np
 
 from processors.heatmap.windows import Ints
 
-CELLS, SCROLL, SECTIONS, WINDOWS, VIEWS = TABLES = (
+CELLS, SCROLL, SECTIONS, WINDOWS, VIEWS, ELEMENTS = TABLES = (
     "heatmap_cells",
     "heatmap_scroll",
     "heatmap_sections",
     "heatmap_windows",
     "heatmap_views",
+    "heatmap_elements",
 )
 
 WINDOW_BITS = 30
@@ -28,6 +29,7 @@ DETAIL_BITS = {
     SECTIONS: CODE_BITS,
     WINDOWS: 0,
     VIEWS: CODE_BITS,
+    ELEMENTS: CODE_BITS,
 }
 KEY_BITS = 63
 DIGIT_BITS = 16

@@ -1,4 +1,7 @@
-"""The numbers of a heatmap for a table: hottest places, scroll depth, and figures by section."""
+"""The numbers of a heatmap for a table: hottest places, scroll depth, sections and elements."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -39,6 +42,20 @@ class SectionSeen(msgspec.Struct, frozen=True):
     exposure_ms: int
 
 
+class ElementClicked(msgspec.Struct, frozen=True):
+    """The clicks of an element, its rank from 1, and its share of the clicks on all elements.
+
+    Elements with as many clicks have the same rank.
+    """
+
+    name: str
+    rank: int
+    share: float
+    clicks: int
+    rage_clicks: int
+    dead_clicks: int
+
+
 class MapSummary(msgspec.Struct, frozen=True):
     """A map's numbers. `total` and `peak` are hits or ms of rest, `devices` pageviews by device type."""
 
@@ -51,6 +68,7 @@ class MapSummary(msgspec.Struct, frozen=True):
     spots: list[Spot]
     reached: list[Reach]
     sections: list[SectionSeen]
+    elements: list[ElementClicked]
 
 
 def spots_of(cells: Cells) -> list[Spot]:
@@ -71,6 +89,25 @@ def spots_of(cells: Cells) -> list[Spot]:
         spots.append(Spot(round(100 * x / CELL_COLUMNS), round(y * CELL_H), bool(cells.fixed[middle]), share))
         left[near] = 0
     return sorted(spots, key=lambda spot: -spot.share)
+
+
+def elements_of(rows: Sequence[Mapping[str, Any]]) -> list[ElementClicked]:
+    """Return the elements with rank and share.
+
+    The rows are sorted by clicks; each has the `total` of all elements.
+    """
+    clicks = [int(row["clicks"]) for row in rows]
+    return [
+        ElementClicked(
+            row["element"],
+            clicks.index(count) + 1,
+            round(count / int(row["total"]), 4),
+            count,
+            int(row["rage_clicks"]),
+            int(row["dead_clicks"]),
+        )
+        for row, count in zip(rows, clicks, strict=True)
+    ]
 
 
 def reach_of(band: Ints, reached: Ints, pageviews: int) -> list[Reach]:

@@ -92,8 +92,9 @@ def _carried_out(state: Answer, accepted: Answer) -> bool:
     refused = (state.get("refused") or {}).get("experiment_id") == accepted["experiment_id"]
     if refused:
         raise LpstreamError(f"the experiment was refused: {state['refused']['reason']}")
-    mine = state.get("experiment_id") == accepted["experiment_id"]
-    mine: bool = state.get("experiment_id") == accepted["experiment_id"]
+    if state.get("experiment_id") != accepted["experiment_id"]:
+        return False
+    return bool(accepted["command"] == "start" or state["status"] == "stopped")
 
 
 def _session(token: str) -> aiohttp.ClientSession:

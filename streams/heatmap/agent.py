@@ -1,4 +1,4 @@
-"""The heatmap agent, which turns slices of `heatmap.events` into rows of the five tables."""
+"""The heatmap agent, which turns slices of `heatmap.events` into rows of the heatmap tables."""
 
 import asyncio
 import logging

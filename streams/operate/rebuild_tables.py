@@ -38,7 +38,7 @@ class Aside(ClickHouse):
 
 
 class NewTables:
-    """The five tables whose names begin with `ASIDE`. After the exchange these are the old tables."""
+    """The tables whose names begin with `ASIDE`. After the exchange these are the old tables."""
 
     def __init__(self, clickhouse: ClickHouse, *, cluster: bool = False) -> None:
         """Set the client, and whether the tables are replicated."""

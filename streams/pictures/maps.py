@@ -17,7 +17,7 @@ from infra.clickhouse.map_queries import DeviceViews, Selection
 from infra.redis.response_cache import Kept, ResponseCache
 from processors.pictures.heat import likely_height, likely_width
 from processors.pictures.maps import Canvas, Cells, height_of, peak_of, render_bands, render_cells
-from processors.pictures.summary import MapSummary, SectionSeen, reach_of, spots_of
+from processors.pictures.summary import MapSummary, SectionSeen, elements_of, reach_of, spots_of
 from processors.pictures.words import WORDS, Language
 from streams.pictures.drawing import DrawingProcess
 from streams.pictures.screenshots import Shots
@@ -28,7 +28,7 @@ Suffix = Literal["png", "json"]
 Form = Literal["png", "json", "summary"]
 Device = Literal["mobile", "tablet", "desktop"]
 
-VERSION = 1  # of the drawing, part of the cache key
+VERSION = 2  # of the drawing, part of the cache key
 KEEP_S, KEEP_WITHOUT_SHOT_S = 3_600, 60
 DEFAULT_SPAN = timedelta(days=1)
 # the size at which a page without pageviews is drawn
@@ -67,6 +67,7 @@ class Found:
     start: datetime
     end: datetime
     rows: pa.Table | None
+    elements: list[dict[str, Any]]
 
     def column(self, name: str) -> Any:
         """Return a column as an int64 array."""
@@ -120,7 +121,8 @@ class Heatmaps:
             rows = await map_queries.bands(self._clickhouse, selection)
         else:
             rows = await map_queries.cells(self._clickhouse, query.kind, selection)
-        return Found(query, views, seen, start, end, rows)
+        elements = await map_queries.elements(self._clickhouse, selection) if query.kind == "click" else []
+        return Found(query, views, seen, start, end, rows, elements)
 
     async def _make(self, found: Found, form: Form) -> Kept:
         if form == "png":
@@ -169,6 +171,8 @@ def key_of(query: MapQuery, form: Form, timezone: str) -> str:
 def numbers(found: Found) -> bytes:
     """Return the map as JSON: cells of [x, y, fixed, weight], or bands of [band, reached, exposure_ms].
 
+    A map of clicks has the elements that were clicked.
+
     Runs in the drawing process.
     """
     query, seen = found.query, found.seen
@@ -187,6 +191,8 @@ def numbers(found: Found) -> bytes:
         answer["cells"] = _rows(found, ("x", "y", "fixed", "weight"))
         answer["truncated"] = len(answer["cells"]) == map_queries.MOST_CELLS
         answer["peak"] = round(peak_of(found.cells(), likely_width(seen.w), seen.h), 3)
+    if query.kind == "click":
+        answer["elements"] = elements_of(found.elements)
     return msgspec.json.encode(answer)
 
 
@@ -209,6 +215,7 @@ def summary(found: Found, sections: list[dict[str, Any]]) -> bytes:
                 SectionSeen(row["section"], int(row["reached"]), int(row["clicks"]), int(row["exposure_ms"]))
                 for row in sections
             ],
+            elements=elements_of(found.elements),
         )
     )
 

@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from playwright.async_api import Browser
 
 SCREENS = {"mobile": (390, 844), "tablet": (820, 1_180), "desktop": (1_440, 900)}
-CALLS = """() => [...document.querySelectorAll("main .call")].map(one => one.getBoundingClientRect())
-  .filter(box => box.width).map(box => [box.x + box.width / 2, box.y + scrollY + box.height / 2])"""
+CALLS = """() => [...document.querySelectorAll("main .call")].map(one => [one.getBoundingClientRect(), one])
+  .filter(([box]) => box.width)
+  .map(([box, one]) => [box.x + box.width / 2, box.y + scrollY + box.height / 2, one.dataset.element])"""
 SECTIONS = """() => [...document.querySelectorAll("[data-section]")].map(one => [one.dataset.section,
   Math.round(one.getBoundingClientRect().top + scrollY), Math.round(one.getBoundingClientRect().bottom + scrollY)])"""
 
@@ -28,7 +29,9 @@ async def places_of(browser: "Browser", url: str, lp_id: str) -> dict[str, Page]
         sections = await page.evaluate(SECTIONS)
         await context.close()
         shares = [0.6, *[0.3] * (len(calls) - 1)]
-        spots = tuple(HotSpot(round(x), round(y), 9, share) for (x, y), share in zip(calls, shares, strict=True))
+        spots = tuple(
+            HotSpot(round(x), round(y), 9, share, element) for (x, y, element), share in zip(calls, shares, strict=True)
+        )
         found[device] = replace(
             page_of(lp_id, device),
             width=width,

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from schemas.heatmap import KIND_BY_LETTER
+from schemas.heatmap import CLICK_LETTERS, KIND_BY_LETTER
 
 SECTIONS = ("hero", "problems", "features", "benefits", "price", "faq", "closing")
 SHARES = (0.16, 0.13, 0.2, 0.16, 0.12, 0.13, 0.1)
@@ -21,16 +21,19 @@ SIZES = {"mobile": (390, 844, 5_200), "tablet": (820, 1_180, 4_200), "desktop": 
 DEVICES, DEVICE_WEIGHTS = ("mobile", "tablet", "desktop"), (0.68, 0.07, 0.25)
 GO_ON = 0.82  # probability of another scroll step
 BEACON_MS, MOST_EVENTS = 5_000, 100
+# type, time in ms, x, y, dwell, fixed, element
+Event = tuple[str, int, int, int, int, bool, str]
 
 
 @dataclass(frozen=True, slots=True)
 class HotSpot:
-    """A place that visitors click: its centre and spread in page pixels, and its share of clicks."""
+    """A place that visitors click: centre and spread in page pixels, share of clicks, and element."""
 
     x: int
     y: int
     spread: float
     share: float
+    element: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +62,9 @@ def page_of(lp_id: str, device: str) -> Page:
         top = bottom
     middle = width // 2
     spots = (
-        HotSpot(middle, round(height * 0.12), 14, 0.5),
-        HotSpot(middle, round(height * 0.71), 16, 0.2),
-        HotSpot(middle, round(height * 0.95), 18, 0.3),
+        HotSpot(middle, round(height * 0.12), 14, 0.5, "hero-call"),
+        HotSpot(middle, round(height * 0.71), 16, 0.2, "price-call"),
+        HotSpot(middle, round(height * 0.95), 18, 0.3, "closing-call"),
     )
     return Page(lp_id, device, width, height, viewport_h, tuple(sections), spots)
 
@@ -95,12 +98,12 @@ class Visit:
         self._rng, self._page = rng, page
         self._pageview_id = str(UUID(int=rng.getrandbits(128), version=4))
         self._now = start_ms
-        self._events: list[tuple[str, int, int, int, int, bool]] = []
+        self._events: list[Event] = []
         self._converted = False
         self._walk()
 
-    def _note(self, kind: str, x: float, y: float, dwell: int = 0, fixed: bool = False) -> None:
-        self._events.append((kind, self._now, round(x), round(y), dwell, fixed))
+    def _note(self, kind: str, x: float, y: float, dwell: int = 0, fixed: bool = False, element: str = "") -> None:
+        self._events.append((kind, self._now, round(x), round(y), dwell, fixed, element))
 
     def _walk(self) -> None:
         page, rng = self._page, self._rng
@@ -126,7 +129,7 @@ class Visit:
                 self._click(spot)
         if rng.random() < 0.03:
             self._now += 120
-            self._note("c", page.width * 0.85, page.viewport_h * 0.92, fixed=True)
+            self._note("c", page.width * 0.85, page.viewport_h * 0.92, fixed=True, element="bar-call")
         self._note("s", 0, top, self._now - began)
 
     def _click(self, spot: HotSpot) -> None:
@@ -136,10 +139,10 @@ class Visit:
         kind = rng.random()
         if kind < 0.05:
             for letter in ("c", "c", "r", "r"):
-                self._note(letter, x, y)
+                self._note(letter, x, y, element=spot.element)
                 self._now += 180
             return
-        self._note("d" if kind < 0.11 else "c", x, y)
+        self._note("d" if kind < 0.11 else "c", x, y, element=spot.element)
         if rng.random() < 0.2 and not self._converted:
             self._converted = True
             self._now += 900
@@ -148,7 +151,7 @@ class Visit:
 
     def beacons(self) -> Iterator[dict[str, Any]]:
         """Yield the visit's beacons in order."""
-        part: list[tuple[str, int, int, int, int, bool]] = []
+        part: list[Event] = []
         seq, depth = 0, 0
         for event in self._events:
             if part and (event[1] - part[0][1] >= BEACON_MS or len(part) == MOST_EVENTS):
@@ -158,12 +161,14 @@ class Visit:
             part.append(event)
         yield self._beacon(part, seq, depth)
 
-    def _depth_after(self, part: Iterable[tuple[str, int, int, int, int, bool]], depth: int) -> int:
-        seen = [min(y + self._page.viewport_h, self._page.height) for kind, _, _, y, _, _ in part if kind == "s"]
+    def _depth_after(self, part: Iterable[Event], depth: int) -> int:
+        seen = [min(y + self._page.viewport_h, self._page.height) for kind, _, _, y, _, _, _ in part if kind == "s"]
         return max([depth, *seen])
 
-    def _beacon(self, part: list[tuple[str, int, int, int, int, bool]], seq: int, depth: int) -> dict[str, Any]:
+    def _beacon(self, part: list[Event], seq: int, depth: int) -> dict[str, Any]:
         page, t0 = self._page, part[0][1]
+        names = [event[6] for event in part if event[0] in CLICK_LETTERS]
+        hits = [name if names.index(name) == at else names.index(name) for at, name in enumerate(names)]
         return {
             **head_of(page, self._pageview_id, seq),
             "t0": t0,
@@ -176,6 +181,7 @@ class Visit:
             "fixed": [index for index, event in enumerate(part) if event[5]],
             "sections": [list(section) for section in page.sections],
             "rate": 1.0,
+            **({"elements": hits} if hits else {}),
         }
 
 

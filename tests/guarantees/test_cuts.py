@@ -16,7 +16,7 @@ from streams.local.installation import Installation
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 FEW, MANY = "20", "50000"
-TABLES = 5
+TABLES = 6
 # Each bucket has rows for at least this many tables.
 FEWEST = 3
 

@@ -49,6 +49,13 @@ TOO_MUCH = {
         | {"type": "c" * 9, "dt": [10_000 * at for at in range(9)], "fixed": []}
         | dict.fromkeys(COLUMNS, [0] * 9),
     ),
+    "a name without a click": ("elements", PLAIN | {"elements": ["a", "b"]}),
+    "a name for a scroll": ("elements", PLAIN | {"type": "ssm", "elements": ["a"]}),
+    "a later click's name": ("elements", PLAIN | {"type": "ccm", "elements": [1, "a"]}),
+    "more elements than rows": (
+        "dt",
+        scrolling(490, 50, 65_536) | {"type": "s" + "c" * 489, "elements": [f"e{at}" for at in range(489)]},
+    ),
     "clicks for more than a minute": ("dt", scrolling(13, 5_000, 6_000) | {"type": "c" * 13}),
 }
 HONEST = {
@@ -57,6 +64,7 @@ HONEST = {
     "a flush of the tallest page": scrolling(100, 52, 65_536),
     "a page that was asleep for four minutes": PLAIN | {"dt": [0, 1, 240_000], "dwell": [0, 0, 60_000]},
     "a stall on the tallest page": scrolling(2, 240_000, 65_536),
+    "as many elements as clicks": scrolling(500, 52, 6_000) | {"type": "c" * 500, "elements": ["x" * 64, *[0] * 499]},
     "a rest of a minute": PLAIN | {"dwell": [0, 0, 60_480]},
 }
 
@@ -88,6 +96,8 @@ def test_beacons_that_browsers_send_are_accepted(name: str) -> None:
 def test_a_beacon_never_makes_more_rows_than_the_limit(times: list[int], phase: int, page_h: int) -> None:
     count = len(times)
     beacon = scrolling(count, 0, page_h, 65_536) | {"dt": times, "dwell": [1] * count, "t0": NOW_MS - 400_000 + phase}
+    beacon |= {"type": "sc" * (count // 2) + "c" * (count % 2)}
+    beacon |= {"elements": [f"e{at}" for at in range(count - count // 2)]}
     body = msgspec.json.encode(beacon | {"sections": [["a", 0, 65_536], ["b", 0, 65_536]]})
     try:
         decode_beacon(body)
@@ -97,7 +107,8 @@ def test_a_beacon_never_makes_more_rows_than_the_limit(times: list[int], phase: 
     fold.add(decode([body], [NOW_MS]).columns)
     tables = fold.tables()
     assert tables["heatmap_windows"].num_rows <= MAX_WINDOWS
-    assert tables["heatmap_scroll"].num_rows + tables["heatmap_sections"].num_rows <= MAX_ROWS
+    names = ("heatmap_scroll", "heatmap_sections", "heatmap_elements")
+    assert sum(tables[name].num_rows for name in names if name in tables) <= MAX_ROWS
 
 
 def test_parts_contain_the_tables_rows_in_order() -> None:

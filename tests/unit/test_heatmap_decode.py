@@ -20,7 +20,7 @@ from processors.heatmap.columns import BY_DEPTH, DEVICE_NAMES, KIND_CODES, NEW, 
 from processors.heatmap.decode import Decoded, decode
 from schemas.codec import encode_framed
 from schemas.errors import DecodeError
-from schemas.heatmap import Beacon, decode_beacon
+from schemas.heatmap import Beacon, decode_beacon, element_names
 
 NOW_MS = 1_795_451_375_000
 UUID = "0b7f9e58-3f0e-4c55-9a53-6a1c80a8f0d7"
@@ -61,6 +61,7 @@ def beacons_of(decoded: Decoded) -> list[dict[str, Any]]:
                 **{name: getattr(columns, name)[part].tolist() for name in ("x", "y", "dwell")},
                 "fixed": np.flatnonzero(columns.fixed[part]).tolist(),
                 "sections": list(columns.layouts[columns.layout[index]]),
+                "elements": [None if code < 0 else columns.elements[code] for code in columns.element[part]],
                 "identity": decoded.identities[index],
             }
         )
@@ -77,6 +78,7 @@ def expected(beacon: Beacon) -> dict[str, Any]:
         "opens": beacon.seq == 0,
         "fixed": sorted(set(beacon.fixed)),
         "sections": layout(beacon),
+        "elements": elements(beacon),
         "identity": bytes.fromhex(beacon.pageview_id.replace("-", "")) + beacon.seq.to_bytes(4, "big"),
     }
 
@@ -90,6 +92,12 @@ def layout(beacon: Beacon) -> list[tuple[str, int, int, int]]:
         found.append((name, top, bottom, NEW if name in new else SEEN))
         new = [other for other in new if other != name]
     return found + [(name, 0, 0, NEW) for name in new]
+
+
+def elements(beacon: Beacon) -> list[str | None]:
+    """Return the element of each event, None for events without one."""
+    names = iter([] if beacon.elements is UNSET else element_names(beacon.elements))
+    return [next(names, None) if letter in "crd" else None for letter in beacon.type]
 
 
 def agree(values: list[bytes]) -> None:
@@ -164,6 +172,14 @@ def test_avro_makes_the_same_columns() -> None:
         ('"page_w":390', '"page_w":0', "page_w"),
         ('"schema":1', '"schema":2', "schema"),
         ('"schema":1', '"schema":true', "schema"),
+        ('"rate":1.0', '"elements":[]', "elements"),
+        ('"rate":1.0', '"elements":["cta","cta"]', "elements"),
+        ('"rate":1.0', '"elements":[0]', "elements"),
+        ('"rate":1.0', '"elements":[""]', "elements"),
+        ('"rate":1.0', f'"elements":["{"x" * 65}"]', "elements"),
+        ('"rate":1.0', '"elements":[["cta"]]', "elements"),
+        ('"rate":1.0', '"elements":[null]', "elements"),
+        ('"rate":1.0', '"elements":null', "elements"),
         ('"rate":1.0', '"rate":0', "rate"),
         ('"rate":1.0', '"rate":1.5', "rate"),
         ('"lp_8f3a"', '"lp 8f3a"', "lp_id"),
@@ -200,6 +216,8 @@ def test_a_rejected_beacon_names_the_field(old: str, new: str, at_fault: str) ->
         ('"rate":1.0', '"fixed":[0]'),
         ('"rate":1.0', '"unknown":[[[]]],"rate":1e0'),
         ('"type":"scm"', '"t\\u0079pe":"s\\u0063m"'),
+        ('"rate":1.0', '"elements":["cta\\ud83d\\ude00]"]'),
+        ('"type":"scm"', '"elements":["a",0,"b"],"type":"drc"'),
         ('"hero"', '"[he\\"ro]"'),
         ('"hero"', '"\\u5e97\\ud83d\\ude00"'),
         ("{", " \n{ "),
@@ -249,7 +267,12 @@ def _valid(draw: st.DrawFn) -> dict[str, Any]:
         "sections": [[draw(names), rng.randrange(9000), rng.randrange(9000)] for _ in range(rng.randrange(4))],
         "new_sections": draw(st.none() | st.lists(names, max_size=3)),
     }
-    for name in draw(st.sets(st.sampled_from(["fixed", "sections", "new_sections", "rate"]))):
+    clicks = sum(letter in "crd" for letter in document["type"])
+    some = [draw(names), draw(names)]
+    document["elements"] = [
+        rng.choice(some) if at == 0 or rng.random() < 0.5 else rng.randrange(at) for at in range(clicks)
+    ]
+    for name in draw(st.sets(st.sampled_from(["fixed", "sections", "new_sections", "rate", "elements"]))):
         del document[name]
     return document
 

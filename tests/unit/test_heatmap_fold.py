@@ -61,21 +61,23 @@ def one(**changes: Any) -> dict[str, list[Row]]:
 
 
 def test_the_contracts_example_gives_the_contracts_rows() -> None:
-    rows = one(fixed=[1], sections=[["hero", 0, 820], ["price", 820, 1640]], rate=1.0)
+    rows = one(fixed=[1], sections=[["hero", 0, 820], ["price", 820, 1640]], rate=1.0, elements=["cta"])
     key = ("lp_8f3a", (NOW_MS - 1000) // 5000 * 5, "mobile")
     assert rows["heatmap_cells"] == [(*key, "click", 1, 39, 21, 1, 0), (*key, "move", 0, 14, 56, 1, 350)]
     assert rows["heatmap_scroll"] == [(*key, band, 1, 0) for band in range(9)]
     assert rows["heatmap_sections"] == [(*key, "hero", 0, 1, 0), (*key, "price", 0, 1, 0)]
     assert rows["heatmap_windows"] == [(*key, 1, 3, 1, 0, 0, 1, 1, 0, *[0] * 7)]
     assert rows["heatmap_views"] == [(*key, 384, 5200, 384, 832, 1)]
+    assert rows["heatmap_elements"] == [(*key, "cta", 1, 0, 0)]
     assert tuple(rows) == TABLES
 
 
 def test_columns_are_named_and_typed_for_clickhouse() -> None:
-    tables = folded([(msgspec.json.encode(example_beacon(sections=[["hero", 0, 820]])), NOW_MS)])[0].tables()
+    beacon = example_beacon(sections=[["hero", 0, 820]], elements=["cta"])
+    tables = folded([(msgspec.json.encode(beacon), NOW_MS)])[0].tables()
     assert {name: " ".join(plain(table)) for name, table in tables.items()} == COLUMNS
     types = {field.name: str(field.type) for table in tables.values() for field in table.schema}
-    words = {types[name].split(",")[0] for name in ("lp_id", "device", "kind", "section")}
+    words = {types[name].split(",")[0] for name in ("lp_id", "device", "kind", "section", "element")}
     assert words == {"dictionary<values=string"}
     assert types["window_start"] == types["page_w"] == types["viewport_h"] == "uint32"
     assert (types["fixed"], types["x"], types["y"], types["band"]) == ("uint8", "uint8", "uint16", "uint16")
@@ -98,6 +100,19 @@ def test_a_view_below_the_page_counts_nothing() -> None:
 def test_the_browser_says_which_sections_are_new() -> None:
     rows = one(sections=[["hero", 0, 820], ["price", 820, 1640]], new_sections=["price", "gone", "price"])
     assert [row[3:] for row in rows["heatmap_sections"]] == [("gone", 0, 1, 0), ("hero", 1, 0, 0), ("price", 0, 1, 0)]
+
+
+def test_clicks_count_by_the_element_that_they_hit() -> None:
+    six = dict.fromkeys(("dt", "x", "y", "dwell"), [0] * 6)
+    rows = one(type="scrdcm", fixed=[1], elements=["price", 0, "tel", 2], sections=[["tel", 0, 90]], **six)
+    assert [row[3:] for row in rows["heatmap_elements"]] == [("price", 2, 1, 0), ("tel", 2, 0, 1)]
+
+
+def test_beacons_without_elements_count_beside_others() -> None:
+    bodies = [example_beacon(), example_beacon(elements=["a"], seq=1), example_beacon(type="sss", elements=[], seq=2)]
+    rows = rows_of(folded([(msgspec.json.encode(body), NOW_MS) for body in bodies])[0])
+    assert [row[3:] for row in rows["heatmap_elements"]] == [("a", 1, 0, 0)]
+    assert rows["heatmap_windows"][0][5] == 2
 
 
 def test_all_kinds_of_goals_count_as_goals_and_conversions_as_events() -> None:
@@ -208,6 +223,10 @@ def _beacons(draw: st.DrawFn) -> Beacon:
 
     skew = st.sampled_from([0, 0, 0, 300_000, -DAY_MS, 400_000, -2 * DAY_MS, -NOW_MS])
     names = st.sampled_from(["hero", "price", "料金", 'a"b\\', "[x]"])
+    letters = "".join(draw(st.lists(st.sampled_from("crdmssgfeotv"), min_size=events, max_size=events)))
+    hits: list[str | int] = []
+    for _ in range(sum(map(letters.count, "crd"))):
+        hits.append(draw(st.integers(0, len(hits) - 1) | names if hits else names))
     return Beacon(
         schema=1,
         lp_id=draw(st.sampled_from(["lp_b", "lp_a", "Z", "_"])),
@@ -220,7 +239,7 @@ def _beacons(draw: st.DrawFn) -> Beacon:
         page_h=draw(_sizes(16, 100, 65_536, 70_000, INT32_MAX)),
         t0=max(0, NOW_MS + draw(st.integers(-6, 6)) * 2_499 + draw(skew)),
         depth=draw(st.one_of(st.just(0), st.integers(0, 3000), st.sampled_from([65_536, INT32_MAX]))),
-        type="".join(draw(st.lists(st.sampled_from("crdmssgfeotv"), min_size=events, max_size=events))),
+        type=letters,
         dt=each(st.one_of(st.integers(0, 12_000), st.sampled_from([0, 5000, MAX_SPAN_MS]))),
         x=each(_pixels()),
         y=each(_pixels()),
@@ -229,6 +248,7 @@ def _beacons(draw: st.DrawFn) -> Beacon:
         sections=draw(st.lists(st.tuples(names, _pixels(), _pixels()), max_size=5)),
         new_sections=draw(st.just(UNSET) | st.lists(names, max_size=4)),
         rate=draw(st.sampled_from([1.0, 0.5])),
+        elements=draw(st.sampled_from([UNSET, hits])),
     )
 
 

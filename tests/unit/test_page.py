@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import re
 from collections import Counter
 
 import html5lib
@@ -82,6 +83,21 @@ def test_a_page_without_facts_has_no_claims_or_dead_links(template: str) -> None
     assert "円" not in html and "tel:" not in html
     calls = [value for tag, name, value in found.attributes if tag == "a" and name == "href" and value != "#main"]
     assert calls == ["#solution"], "the only call leads to a section of the page"
+
+
+@pytest.mark.parametrize("template", INDUSTRIES)
+@pytest.mark.parametrize("purpose", PURPOSES)
+@pytest.mark.parametrize("make", [least, full])
+def test_every_call_has_a_name_of_its_own(template: str, purpose: str, make: object) -> None:
+    request = make(INDUSTRIES[template], purpose=purpose)  # type: ignore[operator]
+    tree = html5lib.parse(html_of(request), namespaceHTMLElements=False)
+    calls = [one for one in tree.iter() if one.tag in ("button", "summary") or one.tag == "a"]
+    names = [one.get("data-element", "") for one in calls]
+    assert all(re.fullmatch(r"[a-z]+(-[a-z0-9]+)?", name) for name in names), names
+    assert len(set(names)) == len(names) == len([one for one in tree.iter() if one.get("data-element")])
+    assert "hero-call" in names
+    if make is full:
+        assert {"top-tel", "closing-tel", "form-send", "bar-tel", "bar-call", "information-site"} <= set(names)
 
 
 def test_facts_are_shown_unchanged() -> None:

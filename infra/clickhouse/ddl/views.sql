@@ -173,6 +173,34 @@ FROM lpstream.warm_views
 WHERE has(tier.1, _table)
 COMMENT 'heatmap_views of all tiers: several rows of one key may be there, so always query with sum().';
 
+CREATE OR REPLACE VIEW lpstream.tiered_elements
+(
+    lp_id LowCardinality(String) COMMENT 'The page: its lp_id.',
+    window_start DateTime('UTC') COMMENT 'Start of the 5-second window of the event''s own time, UTC.',
+    utc_date Date COMMENT 'Date of window_start, UTC. Ask by it: other days are then not opened.',
+    day Date COMMENT 'Day of window_start in the time zone {timezone}.',
+    device Enum8('mobile' = 1, 'tablet' = 2, 'desktop' = 3) COMMENT 'Kind of device: mobile, tablet or desktop.',
+    element LowCardinality(String) COMMENT 'The element''s name: its data-element or id, else its tag and place.',
+    clicks UInt64 COMMENT 'Clicks of any kind on it: plain, rage and dead.',
+    rage_clicks UInt64 COMMENT 'Third and later clicks in a burst.',
+    dead_clicks UInt64 COMMENT 'Clicks without effect.'
+) AS
+WITH
+(
+    SELECT (groupArrayIf(object, step IN ('published', 'dropping', 'settled', 'restored')),
+        groupUniqArrayArrayIf(partitions, step IN ('published', 'dropping')))
+    FROM lpstream.tier_now
+    WHERE source = 'heatmap_elements'
+) AS tier
+SELECT lp_id, window_start, toDate(window_start) AS utc_date, toDate(window_start, '{timezone}') AS day, device, element, clicks, rage_clicks, dead_clicks
+FROM lpstream.heatmap_elements
+WHERE _partition_id NOT IN tier.2
+UNION ALL
+SELECT lp_id, window_start, YYYYMMDDToDate(toUInt32OrZero(splitByChar('_', _table)[3])) AS utc_date, toDate(window_start, '{timezone}') AS day, device, element, clicks, rage_clicks, dead_clicks
+FROM lpstream.warm_elements
+WHERE has(tier.1, _table)
+COMMENT 'heatmap_elements of all tiers: several rows of one key may be there, so always query with sum().';
+
 CREATE OR REPLACE VIEW lpstream.click_map
 (
     lp_id LowCardinality(String) COMMENT 'The page: its lp_id.',
@@ -240,6 +268,22 @@ CREATE OR REPLACE VIEW lpstream.section_funnel
 SELECT lp_id, window_start, utc_date, day, device, section, reached, clicks, exposure_ms
 FROM lpstream.tiered_sections
 COMMENT 'Reach, clicks and exposure by section. Always query with sum().';
+
+CREATE OR REPLACE VIEW lpstream.element_clicks
+(
+    lp_id LowCardinality(String) COMMENT 'The page: its lp_id.',
+    window_start DateTime('UTC') COMMENT 'Start of the 5-second window of the event''s own time, UTC.',
+    utc_date Date COMMENT 'Date of window_start, UTC. Ask by it: other days are then not opened.',
+    day Date COMMENT 'Day of window_start in the time zone {timezone}.',
+    device Enum8('mobile' = 1, 'tablet' = 2, 'desktop' = 3) COMMENT 'Kind of device: mobile, tablet or desktop.',
+    element LowCardinality(String) COMMENT 'The element''s name: its data-element or id, else its tag and place.',
+    clicks UInt64 COMMENT 'Clicks of any kind on it: plain, rage and dead.',
+    rage_clicks UInt64 COMMENT 'Third and later clicks in a burst.',
+    dead_clicks UInt64 COMMENT 'Clicks without effect.'
+) AS
+SELECT lp_id, window_start, utc_date, day, device, element, clicks, rage_clicks, dead_clicks
+FROM lpstream.tiered_elements
+COMMENT 'Clicks by the element that they hit. Always query with sum().';
 
 CREATE OR REPLACE VIEW lpstream.lp_windows
 (

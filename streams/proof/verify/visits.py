@@ -30,7 +30,7 @@ def _visit(rng: random.Random) -> Iterator[dict[str, Any]]:
 
 
 def _reading_on(beacons: Sequence[dict[str, Any]], count: int) -> Iterator[dict[str, Any]]:
-    last = beacons[-1]
+    last = {name: value for name, value in beacons[-1].items() if name != "elements"}
     tops = [y for beacon in beacons for kind, y in zip(beacon["type"], beacon["y"], strict=True) if kind == "s"]
     depth = min(last["page_h"], max(tops) + last["viewport_h"])
     alone = {"type": "s", "dt": [0], "x": [0], "y": [tops[-1]], "dwell": [EVERY_MS], "fixed": []}

@@ -1,0 +1,153 @@
+"""Clicks by element in ClickHouse: table, views, kit, erasure, warm tier, and an upgrade."""
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, date, datetime, timedelta
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+import pytest
+from beacons import example_beacon
+from brute_force import count
+
+from infra.clickhouse import map_queries
+from infra.clickhouse.client import ClickHouse
+from infra.clickhouse.kit import kit_query
+from infra.clickhouse.map_queries import Selection
+from infra.clickhouse.migrate import migrate, statements
+from infra.embedded import stores
+from infra.embedded.ports import Ports
+from infra.tiers.hot import HotTables
+from infra.tiers.warm import WarmTables
+from processors.heatmap.decode import Fold, decode
+from processors.heatmap.tiers import with_days_late
+from processors.pictures.summary import elements_of
+from schemas.heatmap import decode_beacon
+from schemas.tiers import Erasure, Fingerprint, Step, TierObject
+
+TABLE = "heatmap_elements"
+EARLIER = ("0001_heatmap_tables.sql", "0002_tiers.sql", "0003_goals_and_sampling.sql")
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    data = tmp_path_factory.mktemp("elements")
+    port = Ports(data).get("clickhouse")
+    server = stores.clickhouse(data, port, "writes", "reads")
+    server.start()
+    yield f"http://127.0.0.1:{port}"
+    server.process.stop()
+
+
+@pytest.fixture
+async def server(url: str) -> AsyncIterator[ClickHouse]:
+    """Yield a writer's client for a server without databases of ours."""
+    client = ClickHouse.open(url, "lpstream", "writes", "default")
+    for database in ("lpstream", "lpstream_warm"):
+        await client.command(f"DROP DATABASE IF EXISTS {database} SYNC")
+    yield client
+    await client.close()
+
+
+def beacon(now_ms: int, letters: str, names: list[Any], **changes: Any) -> bytes:
+    places = dict.fromkeys(("x", "y", "dwell"), [0] * len(letters))
+    times = list(range(len(letters)))
+    return msgspec.json.encode(
+        example_beacon(t0=now_ms, type=letters, dt=times, **places, **{"elements": names, **changes})
+    )
+
+
+async def insert(server: ClickHouse, values: list[bytes], now_ms: int, token: str) -> None:
+    fold = Fold()
+    fold.add(decode(values, [now_ms] * len(values)).columns)
+    for name, rows in fold.tables().items():
+        await server.insert(f"lpstream.{name}", with_days_late(rows, now_ms), f"{token}/{name}")
+
+
+async def clicks(server: ClickHouse, source: str) -> list[tuple[Any, ...]]:
+    rows = await server.rows(
+        "SELECT lp_id, element, sum(t.clicks) AS clicks, sum(t.rage_clicks) AS rage, sum(t.dead_clicks) AS dead"
+        f" FROM lpstream.{source} AS t GROUP BY lp_id, element ORDER BY lp_id, element"
+    )
+    return [(row["lp_id"], row["element"], *map(int, list(row.values())[2:])) for row in rows]
+
+
+async def test_clicks_by_element_reach_the_views_the_kit_and_the_map(server: ClickHouse) -> None:
+    await migrate(server, timezone="Asia/Tokyo")
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    values = [
+        beacon(now, "ccrd", ["料金", 0, 0, "nav'\\;--"]),
+        beacon(now, "sd", ["料金"], seq=1, rate=0.5),
+        beacon(now, "sc", ["tel"], lp_id="other"),
+        msgspec.json.encode(example_beacon(t0=now, lp_id="earlier")),
+    ]
+    for number, value in enumerate(values):
+        await insert(server, [value], now, f"{number}")
+        await insert(server, [value], now, f"{number}")  # a retry of the same part
+    expected = [("lp_8f3a", "nav'\\;--", 1, 0, 1), ("lp_8f3a", "料金", 4, 1, 1), ("other", "tel", 1, 0, 0)]
+    rows = count([(decode_beacon(value), now) for value in values])[TABLE]
+    assert sorted((row[3], *row[4:]) for row in rows) == sorted(row[1:] for row in expected)
+    await server.command(f"OPTIMIZE TABLE lpstream.{TABLE} FINAL")
+    for source in (TABLE, "tiered_elements", "element_clicks"):
+        assert await clicks(server, source) == expected
+    today = datetime.now(UTC)
+    given = {"lp_id": "lp_8f3a", "from": today.date() - timedelta(2), "to": today.date() + timedelta(2)}
+    reader = ClickHouse.open(server._url, "lpstream", "writes")
+    top = await reader.rows(kit_query("top_elements").sql, given)
+    dead = await reader.rows(kit_query("dead_elements").sql, given)
+    # six events at rate 1 and two at rate 0.5 in one window: each counts 8 / 6
+    assert [(row["element"], row["dead"]) for row in top] == [(row["element"], row["dead"]) for row in dead]
+    assert [row["element"] for row in top] == ["料金", "nav'\\;--"]
+    assert [row["percent_of_clicks"] for row in top] == [80.0, 20.0]
+    selection = Selection("lp_8f3a", "mobile", today - timedelta(1), today + timedelta(1))
+    found = elements_of(await map_queries.elements(reader, selection))
+    await reader.close()
+    assert [(one.name, one.rank, one.share) for one in found] == [("料金", 1, 0.8), ("nav'\\;--", 2, 0.2)]
+
+
+async def test_an_installation_of_an_earlier_release_gets_an_empty_table(server: ClickHouse) -> None:
+    for name in EARLIER:
+        for statement in statements(files("infra.clickhouse").joinpath("ddl", name).read_text("utf-8")):
+            await server.command(statement)
+    await migrate(server, timezone="Asia/Tokyo")
+    assert await clicks(server, "element_clicks") == []
+    assert await migrate(server, timezone="Asia/Tokyo") == []
+
+
+async def test_an_erasure_deletes_the_elements_of_a_page(server: ClickHouse) -> None:
+    await migrate(server, timezone="Asia/Tokyo")
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    for lp_id in ("t1-a", "t2-a"):
+        await insert(server, [beacon(now, "sc", ["cta"], lp_id=lp_id)], now, lp_id)
+    order = Erasure(1, (), "t1-", datetime.now(UTC) + timedelta(minutes=1))
+    hot = HotTables(server)
+    assert (await hot.concerned(order))[TABLE] == 1
+    await hot.erase(order)
+    assert await clicks(server, "element_clicks") == [("t2-a", "cta", 1, 0, 0)]
+
+
+async def test_a_day_of_the_warm_tier_has_its_elements(server: ClickHouse) -> None:
+    await migrate(server, timezone="Asia/Tokyo")
+    at = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    await server.command(f"ALTER TABLE lpstream.{TABLE} REMOVE TTL")
+    await insert(server, [beacon(int(at.timestamp() * 1000), "cd", ["cta", 0])], int(at.timestamp() * 1000), "1")
+    name = f"{TABLE}_20261101_1"
+    # stands for the object's table, whose engine is S3
+    await server.command(
+        f"CREATE TABLE lpstream_warm.{name} AS lpstream.warm_elements ENGINE = MergeTree ORDER BY lp_id"
+    )
+    item = TierObject(
+        source=TABLE, day=date(2026, 11, 1), name=name, revision=1, step=Step.PUBLISHED, partitions=("20261101-0",),
+        fingerprint=Fingerprint(0, (), 0), bytes=0, lp_ids=("lp_8f3a",), erased=0, until=date(2026, 11, 1),
+    )  # fmt: skip
+    await WarmTables(server).fill(item)
+    hot = await HotTables(server).fingerprint(TABLE, item.partitions)
+    assert hot == await WarmTables(server).fingerprint(item)
+    assert hot.rows == 1 and hot.sums == (2, 0, 1)
+    await server.command(
+        "INSERT INTO lpstream.tier_objects (source, day, object, revision, step, partitions)"
+        f" VALUES ('{TABLE}', '2026-11-01', '{name}', 1, 'published', ['20261101-0'])"
+    )
+    assert await clicks(server, "element_clicks") == [("lp_8f3a", "cta", 2, 0, 1)]
+    await HotTables(server).drop(TABLE, item.partitions)
+    assert await clicks(server, "element_clicks") == [("lp_8f3a", "cta", 2, 0, 1)]
