@@ -129,9 +129,18 @@ def _distinct(looks: list[Look]) -> list[Look]:
         above = (px for device, px in broken if device == look.device and px < look.where.from_px)
         if look.kind in spots and any(one.where.overlaps(look.where) for one in rivals):
             continue
+        if any(_reads_longer(one, look) for one in looks):
+            continue
         if look.kind not in calls or next(above, None) is None:
             distinct.append(look)
     return distinct
+
+
+def _reads_longer(other: Look, look: Look) -> bool:
+    """Return whether the section beside is read for longer: a part of it was in view with this one."""
+    beside = other.where.to_px == look.where.from_px or other.where.from_px == look.where.to_px
+    same = (other.kind, other.device) == (look.kind, look.device)
+    return beside and same and other.evidence.get("seconds", 0) > look.evidence.get("seconds", 0)
 
 
 def _finding(look: Look, z: float, counts: list[DeviceCounts], language: Language) -> Finding:
