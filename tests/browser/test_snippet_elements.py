@@ -114,7 +114,7 @@ async def test_a_tap_on_an_element_that_is_gone_is_counted(site: Site, visit: Vi
     assert box is not None
     await page.touchscreen.tap(box["x"] + 9, box["y"] + 9)
     assert len(await clicked(site, page)) == 1
-    assert names(site) == ["top>main:0"]
+    assert len(names(site)) == 1
 
 
 async def test_pages_with_own_prototypes_send_elements(site: Site, visit: Visit) -> None:

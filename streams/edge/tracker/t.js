@@ -33,17 +33,21 @@
   // how a pageview began, if not by loading the page
   const ROUTE = 1, PAGE = 2;
   // the places in an event
-  const TYPE = 0, AT = 1, X = 2, Y = 3, DWELL = 4, FIXED = 5, UNDECIDED = 6;
+  const TYPE = 0, AT = 1, X = 2, Y = 3, DWELL = 4, FIXED = 5, UNDECIDED = 6, ELEMENT = 7;
 
   const { min, max, round } = Math, now = () => round(Date.now()); // some pages make Date.now() more exact
   const safely = (work) => (...all) => { try { return work(...all); } catch { /* a page must never notice us */ } };
   const later = (work, ms) => setTimeout(safely(work), ms);
   const on = (target, listeners) => {
-    for (const name of Object.keys(listeners)) {
-      target.addEventListener(name, safely(listeners[name]), { __proto__: null, capture: true, passive: true });
+    for (const name in listeners) {
+      target.addEventListener(name, safely(listeners[name]), { passive: true, __proto__: null, capture: true });
     }
   };
-  const text = JSON.stringify; // of texts only: of objects it would call the page's `toJSON`
+  // half of a surrogate pair is no text; an input with the name "id" hides the id of its form
+  const short = (name) => name.match?.(/\P{Cs}{1,64}/u)?.[0];
+  const text = JSON.stringify;
+  // without a prototype a list has no `toJSON` of the page
+  const bare = (list) => { list.__proto__ = null; return list; };
   // crypto.randomUUID is for https only; the name of a blob is a random UUID everywhere
   const uuid = () => webkitURL.createObjectURL(new Blob()).slice(-36);
   const visible = () => document.visibilityState === "visible";
@@ -79,10 +83,9 @@
     pageH = max(viewH + scroller.scrollHeight - scroller.clientHeight, page.scrollHeight);
     sections = [];
     for (const element of document.querySelectorAll("[data-section],section[id]")) {
-      // half of a surrogate pair is no text
-      const box = element.getBoundingClientRect(), name = (element.dataset.section || element.id).match(/\P{Cs}{1,64}/u);
+      const box = element.getBoundingClientRect(), name = short(element.dataset.section || element.id);
       const from = round(box.top + top()), to = round(box.bottom + top());
-      if (name && from < to && sections.length < MOST_SECTIONS) sections.push([name[0], from, to]);
+      if (name && from < to && sections.length < MOST_SECTIONS) sections.push(bare([name, from, to]));
     }
   };
   // a phone stays a phone when it lies on its side
@@ -134,17 +137,17 @@
     y = top();
     record("s", 0, y);
   };
-  const record = (type, x = 0, y = 0, dwell = 0, fixed, undecided) => {
+  const record = (type, x = 0, y = 0, dwell = 0, fixed, undecided, element) => {
     if (!allowed) return;
     open();
     if (now() - events[0]?.[AT] > GAP_MS) flush(true);
     resized();
-    const event = [type, now(), round(x), round(y), min(GAP_MS, dwell), fixed, undecided];
+    const event = [type, now(), round(x), round(y), min(GAP_MS, dwell), fixed, undecided, element];
     events.push(event);
     if (type === "s") {
       const bottom = min(y + viewH, pageH);
       depth = max(depth, bottom);
-      for (const [name, from] of sections) {
+      for (const { 0: name, 1: from } of sections) {
         if (from < bottom && !known.includes(name)) known.push(name);
       }
     }
@@ -174,15 +177,19 @@
     const ready = events.filter((event) => leaving || !event[UNDECIDED]);
     if (opened && ready[0]) {
       events = events.filter((event) => !leaving && event[UNDECIDED]);
-      // the JSON is written by hand: JSON.stringify would call the page's `toJSON`
-      const t0 = ready[0][AT], column = (place) => ready.map((event) => event[place]);
-      put(`${KEY} ${now()} ${viewId}${seq}`, now() + KEEP_UNTRIED_MS + `{"schema":1,"lp_id":${text(`${lpId}`)},"pageview_id":"${
-        viewId}","seq":${seq++},"device":"${kind}","viewport_w":${viewW},"viewport_h":${viewH},"page_w":${pageW},"page_h":${
-        pageH},"t0":${t0},"depth":${sent},"type":"${column(TYPE).join("")}","dt":[${
-        column(AT).map((at) => max(0, at - t0))}],"x":[${column(X)}],"y":[${column(Y)}],"dwell":[${column(DWELL)}],"fixed":[${
-        ready.flatMap((event, place) => event[FIXED] ? [place] : [])}],"sections":[${
-        sections.map(([name, from, to]) => `[${text(name)},${from},${to}]`)}],"new_sections":[${
-        known.slice(told).map(text)}],"rate":${rate}}`);
+      const t0 = ready[0][AT], column = (read) => bare(ready.map(read));
+      const names = ready.flatMap((event) => event[ELEMENT] || []);
+      // gzip makes least of this order
+      put(`${KEY} ${now()} ${viewId}${seq}`, now() + KEEP_UNTRIED_MS + text({
+        type: ready.map((event) => event[TYPE]).join(""),
+        fixed: bare(ready.flatMap((event, place) => event[FIXED] ? [place] : [])), rate, sections: bare([...sections]),
+        seq: seq++, new_sections: bare(known.slice(told)),
+        // a name is sent once: later clicks on the element have the number of its first click
+        elements: names[0] && bare(names.map((name, at) => at > (at = names.indexOf(name)) ? at : name)),
+        page_w: pageW, y: column((event) => event[Y]), dt: column((event) => max(0, event[AT] - t0)), pageview_id: viewId,
+        dwell: column((event) => event[DWELL]), device: kind, x: column((event) => event[X]), depth: sent, schema: 1,
+        __proto__: null, t0, page_h: pageH, lp_id: `${lpId}`, viewport_h: viewH, viewport_w: viewW
+      }));
       sent = depth;
       told = known.length;
     }
@@ -223,9 +230,9 @@
     let arrived;
     try {
       const answer = await fetch(door, {
-        __proto__: null, method: "POST", body: proxied ? `{"records":[{"value":${body}}]}` : body,
-        keepalive: true, credentials: "omit", signal: AbortSignal.timeout?.(ANSWER_MS),
-        headers: proxied ? { "Content-Type": "application/vnd.kafka.json.v2+json" } : {}
+        keepalive: true, __proto__: null, signal: AbortSignal.timeout?.(ANSWER_MS),
+        headers: proxied ? { "Content-Type": "application/vnd.kafka.json.v2+json" } : {}, method: "POST",
+        credentials: "omit", body: proxied ? `{"records":[{"value":${body}}]}` : body
       });
       backoff = max(backoff, 1000 * answer.headers.get("Retry-After") || 0);
       // it has arrived, or never will; a Kafka REST proxy answers 200 and says for each record whether the broker took it
@@ -249,10 +256,10 @@
   const selected = () => { if (!getSelection().isCollapsed) changed(); };
   // scripts set fields, and styles like `:focus-within` show text, without an event
   const values = () => document.body.innerText +
-    [...document.querySelectorAll(FIELD)].map((field) => field.value + field.checked).join();
+    [...document.querySelectorAll(FIELD)].map((field) => field.value + field.checked);
   const observer = new MutationObserver(changed);
   const observe = (tree) => {
-    observer.observe(tree, { __proto__: null, subtree: true, childList: true, attributes: true, characterData: true });
+    observer.observe(tree, { attributes: true, characterData: true, childList: true, __proto__: null, subtree: true });
     for (const { shadowRoot } of tree.querySelectorAll("*")) if (shadowRoot) observe(shadowRoot);
   };
   const goal = (letter) => {
@@ -275,6 +282,14 @@
     const within = path.indexOf(scroller), fixed = within < 0 && scroller !== frame() || path.slice(0, within).some(stuck);
     return [fixed ? x : x + left(), fixed ? y : y + top(), fixed];
   };
+  /* Name the element that was hit: by the nearest `data-element`, else by its own id, else by its tag and its place in the
+     nearest element with a name. A shadow tree is named by its host. Never by text, and never by what was typed. */
+  const nameOf = (path) => {
+    const target = path.find((one) => root.contains(one)), hit = target.closest("a,button") || target;
+    const around = hit.closest("[data-section],[id],html");
+    return short(path.find((one) => one.dataset?.element)?.dataset.element || hit.id) || short(`${
+      around.dataset.section || around.id}>${hit.localName}:${[...around.getElementsByTagName(hit.localName)].indexOf(hit) + 1}`);
+  };
   const click = (event, path = event.composedPath()) => {
     const target = path[0];
     const link = path.find((element) => element.href && /^[^j].*:/.test(element.protocol));
@@ -291,10 +306,10 @@
     pressedAt = 0;
     clicks.push([x, y, at, since]);
     const near = clicks.filter((one) => at - one[2] <= RAGE_MS && (one[0] - x) ** 2 + (one[1] - y) ** 2 <= RAGE_PX ** 2);
-    if (near.length >= 3 && !unseen && changedAt < near[0][3]) return record("r", x, y, 0, fixed);
-    const mark = record("c", x, y, 0, fixed, true);
+    const rage = near.length >= 3 && !unseen && changedAt < near[0][3];
+    const mark = record(rage ? "r" : "c", x, y, 0, fixed, !rage, nameOf(path));
     later(() => {
-      if (changedAt < since && !unseen && filled === values() && !(
+      if (mark[UNDECIDED] && changedAt < since && !unseen && filled === values() && !(
         // the browser follows the link to another page, in this tab or elsewhere
         link && !event.defaultPrevented && href.split("#")[0] !== location.href.split("#")[0])) mark[TYPE] = "d";
       mark[UNDECIDED] = false;
@@ -343,7 +358,7 @@
   const moved = (event) => {
     if (where() === path) return;
     // a router replaces the URL of the page that it begins with
-    if (now() - beganAt < NAMED_MS && (by === PAGE && !routed || event.navigationType === "replace" && !clicks[0])) {
+    if (now() - beganAt < NAMED_MS && (by === PAGE && !routed || event?.navigationType === "replace" && !clicks[0])) {
       path = where();
       routed = true;
     } else turn(ROUTE);
@@ -369,7 +384,41 @@
     if (!lpId) return;
     begin();
     setInterval(safely(flush), FLUSH_MS);
+    // gzip makes least of this order
     on(window, {
+      click,
+      auxclick: click,
+      visibilitychange() {
+        (visible() ? appear : disappear)();
+      },
+      pointerup(event) {
+        // a page that handles touches itself gets no click for a tap
+        const path = event.composedPath(), since = pressedAt;
+        if (event.pointerType === "touch" && pressed) later(() => { if (since === pressedAt) click(event, path); }, REST_MS);
+      },
+      // toggle, play, pause and the like show that a press has done something
+      fullscreenchange: changed,
+      pagehide: disappear,
+      scroll: scrolled,
+      toggle: changed, beforeprint: changed,
+      selectionchange: selected,
+      seeking: changed, pause: changed,
+      blur({ target }) { if (target === window) changed(); },
+      pointermove: move,
+      submit({ target, submitter }) {
+        changed();
+        if ((submitter?.formMethod || target.method) !== "dialog") goal("f");
+      },
+      resize: resized,
+      keydown: active,
+      play: changed,
+      pageshow(event) {
+        if (!event.persisted) return;
+        flying = []; // requests of the frozen page may never end
+        appear();
+        begin();
+      },
+      pointerout(event) { if (!event.relatedTarget) endRest(); },
       pointerdown(event) {
         active();
         observe(document);
@@ -378,48 +427,17 @@
         selected(); // the press may end the selection
         pressed = event.target;
       },
-      click,
-      auxclick: click,
-      pointerup(event) {
-        // a page that handles touches itself gets no click for a tap
-        const path = event.composedPath(), since = pressedAt;
-        if (event.pointerType === "touch" && pressed) later(() => { if (since === pressedAt) click(event, path); }, REST_MS);
-      },
       focusin({ target }) {
         // a button takes the focus of its press whether it does anything or not
         if (!target.contains(pressed)) changed();
-      },
-      blur({ target }) { if (target === window) changed(); },
-      selectionchange: selected,
-      submit({ target, submitter }) {
-        changed();
-        if ((submitter?.formMethod || target.method) !== "dialog") goal("f");
-      },
-      keydown: active,
-      pointermove: move,
-      pointerout(event) { if (!event.relatedTarget) endRest(); },
-      scroll: scrolled,
-      resize: resized,
-      visibilitychange() {
-        (visible() ? appear : disappear)();
-      },
-      pagehide: disappear,
-      pageshow(event) {
-        if (!event.persisted) return;
-        flying = []; // requests of the frozen page may never end
-        appear();
-        begin();
-      },
-      // each of these shows that a press has done something
-      toggle: changed, play: changed, pause: changed, seeking: changed,
-      fullscreenchange: changed, beforeprint: changed
+      }
     });
     const { navigation } = window, { clipboard } = navigator;
     if (navigation?.currentEntry) on(navigation, {
       currententrychange: moved,
       navigate({ destination }) { if (!/#$/.test(destination.url)) changed(); } // "#" alone is the usual dead link
     });
-    else setInterval(safely(moved), POLL_MS, {});
+    else setInterval(safely(moved), POLL_MS);
     for (const name in clipboard) {
       const call = clipboard[name];
       if (call) clipboard[name] = (...all) => { changed(); return call.apply(clipboard, all); };
@@ -437,6 +455,7 @@
 
   const api = window.lpstream = {
     running: true,
+    flush: safely(flush),
     consent: safely((given) => {
       const before = allowed;
       allowed = given && !refused;
@@ -448,9 +467,8 @@
         else start();
       }
     }),
-    goal: safely(() => goal("g")),
     page: safely(page),
-    flush: safely(flush)
+    goal: safely(() => goal("g"))
   };
   if (allowed) safely(start)();
   // calls before this script has loaded
