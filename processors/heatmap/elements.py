@@ -74,4 +74,5 @@ def element_sums(columns: BeaconColumns, group: Ints) -> Sums:
     place = np.flatnonzero(columns.element != NO_ELEMENT)
     kind = columns.kind[place]
     values = (np.ones(len(place), dtype=np.int64), kind == RAGE_CLICK, kind == DEAD_CLICK)
-    return Sums(group[place] << CODE_BITS | columns.element[place], np.stack(values))
+    keys = group[place] << CODE_BITS | columns.element[place].astype(np.int64)
+    return Sums(keys, np.stack(values).astype(np.int64))

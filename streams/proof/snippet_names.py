@@ -30,7 +30,8 @@ def renamed(names: list[str], clashes: list[list[int]]) -> list[str]:
     changed, at = names[:], random.randrange(len(names))
     letters = random.choices(LETTERS, k=random.choice((1, 2)))
     old, new = names[at], random.choice([random.choice(names), "".join(letters)])
-    waiting, done = [(at, new)], set()
+    waiting = [(at, new)]
+    done: set[int] = set()
     while waiting:
         at, name = waiting.pop()
         if at not in done:
