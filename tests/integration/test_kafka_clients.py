@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,14 +71,21 @@ class Kcat:
 
     def produce(self, brokers: str, lines: list[str]) -> None:
         fields = [line.split("\t") for line in lines]
-        for (codec, transaction, topic), group in itertools.groupby(fields, lambda each: tuple(each[:3])):
-            given = "".join(f"{key}\t{base64.b64decode(value).decode()}\n" for _, _, _, key, value in group)
-            command = ["kcat", "-P", "-b", brokers, "-t", topic, "-z", codec, "-K", "\t", "-X", "acks=all"]
-            command += ["-X", f"transactional.id=kcat-{uuid4()}"] if transaction != "-" else []
-            if transaction.startswith("abort"):
-                aborted(command, given)
-            else:
-                run(*command, given=given)
+        for _, group in itertools.groupby(fields, lambda each: each[:2]):
+            by_topic = itertools.groupby(group, lambda each: each[2])
+            runs = [(brokers, topic, list(records)) for topic, records in by_topic]
+            with ThreadPoolExecutor(len(runs)) as pool:
+                list(pool.map(self.produce_topic, *zip(*runs, strict=True)))
+
+    def produce_topic(self, brokers: str, topic: str, records: list[list[str]]) -> None:
+        codec, transaction = records[0][:2]
+        given = "".join(f"{key}\t{base64.b64decode(value).decode()}\n" for _, _, _, key, value in records)
+        command = ["kcat", "-P", "-b", brokers, "-t", topic, "-z", codec, "-K", "\t", "-X", "acks=all"]
+        command += ["-X", f"transactional.id=kcat-{uuid4()}"] if transaction != "-" else []
+        if transaction.startswith("abort"):
+            aborted(command, given)
+        else:
+            run(*command, given=given)
 
     def consume(self, brokers: str, topics: list[str]) -> Iterator[tuple[str, str, bytes]]:
         for topic in topics:
