@@ -28,6 +28,8 @@ async def weak_rings(page: Page) -> tuple[int, list[str]]:
     A ring is strong if pixels of two thirds of its length, two pixels wide, change by 3:1 (WCAG 2.2, 2.4.13).
     """
     stops, weak = 0, []
+    # an autofocused field would hide the stops before it
+    await page.evaluate("document.body.tabIndex = -1; document.body.focus(); document.body.removeAttribute('tabindex')")
     seen = {-1}  # the body: the end of the page
     while stops < MOST:
         await page.keyboard.press("Tab")
