@@ -88,7 +88,7 @@ async def running_edge(
     services = SimpleNamespace(
         settings=settings, tenants=tenants, admission=admission, sender=sender, schemas=schemas or own,
         own_schemas=own, results=NoResults(), ending=False, logins=Logins(settings.edge_wrong_logins),
-        uploads=UploadStore(objects, process) if objects else None,
+        objects=objects, uploads=UploadStore(objects, process) if objects else None,
         shelf=ObjectCache(objects) if objects else Shelf(),
         experiments=Experiments(cast(ExperimentStore, NoExperiments()), settings),
     )  # fmt: skip

@@ -222,9 +222,10 @@ class HabitVisit(Visit):
         for target in page.model.targets:
             gone = self._meet(target, top) or gone
         if rng.random() < NOISE:
-            self._note("d", rng.uniform(0.1, 0.9) * page.width, top + rng.uniform(0.1, 0.9) * page.viewport_h)
+            x, y = rng.uniform(0.1, 0.9) * page.width, top + rng.uniform(0.1, 0.9) * page.viewport_h
+            self._note("d", x, y, element="main>p:1")
         if rng.random() < 0.01:
-            self._note("c", page.width * 0.9, page.viewport_h * 0.94, fixed=True)
+            self._note("c", page.width * 0.9, page.viewport_h * 0.94, fixed=True, element="bar-call")
         self._note("s", 0, top, min(55_000, self._now - began))
         return gone
 
@@ -246,15 +247,15 @@ class HabitVisit(Visit):
         x, y, kind = rng.gauss(x, 16), rng.gauss(y, 9), rng.random()
         if kind < target.rage:
             for letter in ("c", "c", *("r" for _ in range(rng.randint(1, 4)))):
-                self._note(letter, x, y)
+                self._note(letter, x, y, element=target.section)
                 self._now += 220
             return False
         if kind < target.rage + target.dead:
             for _ in range(rng.choice((1, 1, 1, 2))):
-                self._note("d", x, y)
+                self._note("d", x, y, element=target.section)
                 self._now += 2_000
             return False
-        self._note("c", x, y)
+        self._note("c", x, y, element=target.section)
         if rng.random() > OUTSIDE:
             return False
         if not self._converted and target.section in ("hero", "closing", "price"):

@@ -18,7 +18,13 @@ from streams.tiers.run import LEASE, Tiers
 from streams.tiers.stores import Clock, Stores
 
 COPY = "untiered"
-DDL = ("0001_heatmap_tables.sql", "0002_tiers.sql", "0003_goals_and_sampling.sql", "views.sql")
+DDL = (
+    "0001_heatmap_tables.sql",
+    "0002_tiers.sql",
+    "0003_goals_and_sampling.sql",
+    "0004_elements.sql",
+    "views.sql",
+)
 Rows = list[tuple[Any, ...]]
 Answers = dict[str, Rows]
 

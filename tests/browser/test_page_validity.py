@@ -5,6 +5,7 @@ Without npm or Java the test is skipped.
 """
 
 import hashlib
+import re
 import shutil
 import subprocess
 from itertools import product
@@ -18,6 +19,7 @@ VERSION = "26.9.27"
 DIGEST = "22f15dd39a33bed929d2a5c0cddf5946849a647eca9272bf4d5d00bc7e7a4d47"
 FOLDER = Path(__file__).parents[2] / ".lpstream" / "vnu"
 JAR = FOLDER / "node_modules" / "vnu-jar" / "build" / "dist" / "vnu.jar"
+UNKNOWN = re.compile("CSS: “[a-z-]*timeline[a-z-]*”: Property “[a-z-]*timeline[a-z-]*” doesn't exist")
 EVIL = "<b>\"&'</title></script><!--\u202e\x00{{ 7*7 }}"
 
 
@@ -38,11 +40,12 @@ def checker() -> Path:
 
 
 def complaints(checker: Path, *pages: Path) -> list[str]:
+    """Return the checker's lines, without those about Scroll-driven Animations, which it does not know."""
     done = subprocess.run(
         ["java", "-jar", str(checker), "--format", "gnu", *map(str, pages)],
         capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
-    return done.stderr.splitlines()
+    return [line for line in done.stderr.splitlines() if not UNKNOWN.search(line)]
 
 
 def test_every_page_is_valid(checker: Path, tmp_path: Path) -> None:

