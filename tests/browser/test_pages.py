@@ -229,7 +229,7 @@ OWN = {
 
 
 @pytest.mark.parametrize("shape", OWN)
-@pytest.mark.parametrize("template", INDUSTRIES)
+@pytest.mark.parametrize("template", TWO)
 async def test_own_pictures_fit_every_design(
     reader: Browser, page_server: PageServer, template: str, shape: str
 ) -> None:
@@ -314,7 +314,7 @@ async def test_the_bar_is_away_at_the_heros_button_and_at_the_form(
 
 
 @pytest.mark.parametrize("device", ["mobile", pytest.param("desktop", marks=full_only)])
-@pytest.mark.parametrize("template", INDUSTRIES)
+@pytest.mark.parametrize("template", TWO)
 async def test_focus_rings_have_a_contrast_of_three(
     reader: Browser, page_server: PageServer, template: str, device: str
 ) -> None:

@@ -28,6 +28,7 @@ from typer.testing import CliRunner
 
 from infra.embedded.stack import Stack
 from infra.tiers.archive import GLACIER
+from infra.tiers.tables import HOT_TABLES
 from schemas.errors import LpstreamError, Retryable
 from schemas.heatmap import GROUP, TOPIC
 from streams.__main__ import app
@@ -37,6 +38,7 @@ from streams.tiers.run import Tiers, status
 from streams.tiers.stores import Clock
 
 ANALYSTS = Path(__file__).parents[2] / "infra" / "monitoring" / "grafana" / "dashboards" / "analysts.json"
+TABLES = len(HOT_TABLES)
 pytestmark = pytest.mark.stack
 OTHERS = ("t2-0000", "t2-0001")
 SITE = Traffic(LP_IDS + OTHERS, visits=250)
@@ -97,7 +99,7 @@ async def test_late_rows_of_a_moved_day_are_visible_and_move_later(world: World)
     assert (await world.run(3)).done == {}  # more late rows may arrive until the day is over
     async with world.read(1, 2):
         moved = (await world.run(4)).done["moved"]
-    assert Counter(row["day"] for row in moved)[f"{world.day(1)}"] == 5
+    assert Counter(row["day"] for row in moved)[f"{world.day(1)}"] == TABLES
     await world.assert_same(1, 2)
 
 
@@ -123,11 +125,11 @@ async def test_restore_brings_cold_days_back_for_some_days(stack: Stack) -> None
                 assert report is not None
                 if not report.waiting:
                     break
-            assert len(clean(report).done["restored"]) == 5
+            assert len(clean(report).done["restored"]) == TABLES
             await world.assert_same(0, 3)
             assert "expired" not in (await world.run(5)).done
             await world.assert_same(0, 1)
-            assert len((await world.run(6)).done["expired"]) == 5
+            assert len((await world.run(6)).done["expired"]) == TABLES
             assert {rows[0][0] for rows in (await world.sums("lpstream", 0, 1)).values()} == {"0"}
             assert {one.storage_class for one in await world.stores.archive.held("heatmap-cold/")} == {GLACIER}
     finally:
@@ -209,7 +211,7 @@ async def test_running_queries_and_changed_partitions_delay_a_drop(world: World)
     await world.insert(Traffic(LP_IDS, visits=5, seed=3).day(world.day(0)), "never", came_ms=midnight_ms(world.day(0)))
     report = await world.tiers(2).run()
     assert report is not None
-    assert len(report.problems) == 5
+    assert len(report.problems) == TABLES
     assert "they are kept, and the views read the object" in report.problems[0]
     assert {one.day for one in await world.stores.hot.partitions()} >= {world.day(0)}
 
@@ -226,7 +228,7 @@ async def test_days_do_not_move_before_the_log_is_read(world: World) -> None:
     async with AIOKafkaConsumer(bootstrap_servers=servers, group_id=GROUP, enable_auto_commit=False) as worker:
         worker.assign([TopicPartition(TOPIC, 3)])
         await worker.commit({TopicPartition(TOPIC, 3): sent.offset + 1})
-    assert len((await world.run(2)).done["moved"]) == 5
+    assert len((await world.run(2)).done["moved"]) == TABLES
 
 
 async def test_missing_objects_and_unavailable_s3_are_reported(world: World) -> None:
@@ -282,7 +284,7 @@ async def test_the_tier_commands_plan_run_and_report(world: World) -> None:
     assert plan["chill"] == plan["waiting"] == []
     assert (await stretches(world))["hot"] == (f"{world.day(0)}", f"{world.day(2)}")
     done = json.loads((await command(world, "tier", "--today", today, "--json")).stdout)
-    assert {what: len(rows) for what, rows in done["done"].items()} == {"moved": 15, "chilled": 5}
+    assert {what: len(rows) for what, rows in done["done"].items()} == {"moved": 3 * TABLES, "chilled": TABLES}
     shown = json.loads((await command(world, "tier", "show", "--json")).stdout)
     assert [(row["tier"], row["days"]) for row in shown] == [("hot", 0), ("warm", 2), ("cold", 1)]
     wrong = await command(world, "tier", "erase", "--tenant", "nobody", "--yes")
