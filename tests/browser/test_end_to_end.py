@@ -23,6 +23,7 @@ from aiohttp import web
 from beacons import analyst
 from conftest import DEAD_S, person, scroll_to, wait_in
 from expectations import Expectations, Expected
+from harness import full_only
 from playwright.async_api import Browser, BrowserContext, Page
 from random_visits import RandomVisit
 
@@ -221,6 +222,7 @@ async def test_routes_of_an_application_are_separate_pages(world: World, visit: 
     world.expect(second, pageviews=1, clicks=2).cells = Counter({cell("click", 200, 120, WIDTH): 2})
 
 
+@full_only
 async def test_events_while_offline_are_sent_later(world: World, visit: Open, context: BrowserContext) -> None:
     page = await visit()
     await context.set_offline(True)
@@ -237,6 +239,7 @@ async def test_events_while_offline_are_sent_later(world: World, visit: Open, co
     world.expect(pageviews=1, clicks=3, goals=1)
 
 
+@full_only
 async def test_events_while_the_edge_is_down_are_sent_later(world: World, visit: Open, stack: Stack) -> None:
     page = await visit()
     await page.mouse.click(200, 120)
@@ -268,6 +271,7 @@ async def _until_ready(edge: EdgeProcess) -> None:
         await asyncio.sleep(0.1)
 
 
+@full_only
 async def test_events_over_the_rate_limit_are_sent_later(world: World, visit: Open) -> None:
     page = await visit()
     statuses: list[int] = []

@@ -58,10 +58,8 @@ def test_every_page_is_valid(checker: Path, tmp_path: Path) -> None:
     pages = [tmp_path / f"{at}.html" for at in range(len(requests))]
     for page, request in zip(pages, requests, strict=True):
         page.write_text(html_of(request), encoding="utf-8")
-    assert complaints(checker, *pages) == []
-
-
-def test_an_invalid_page_is_detected(checker: Path, tmp_path: Path) -> None:
-    page = tmp_path / "wrong.html"
-    page.write_text(html_of(full()).replace("<h1", "<h7").replace("</h1>", "</h7>"), encoding="utf-8")
-    assert any("h7" in line for line in complaints(checker, page))
+    wrong = tmp_path / "wrong.html"  # shows that the checker works
+    wrong.write_text(html_of(full()).replace("<h1", "<h7").replace("</h1>", "</h7>"), encoding="utf-8")
+    found = complaints(checker, *pages, wrong)
+    assert [line for line in found if wrong.name not in line] == []
+    assert any("h7" in line for line in found)

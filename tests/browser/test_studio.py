@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from font_browser import CHROMIUM, launched, write_fonts
+from harness import full_only
 from picture_files import encoded, logo, photo
 from PIL import Image
 from playwright.async_api import Browser, BrowserContext, Page, expect
@@ -88,7 +89,7 @@ async def shown(page: Page) -> None:
         assert await picture.evaluate("one => one.naturalWidth") > 100
 
 
-@pytest.mark.parametrize(("size", "locale"), [(DESKTOP, "ja-JP"), (PHONE, "en-GB")])
+@pytest.mark.parametrize(("size", "locale"), [(DESKTOP, "ja-JP"), pytest.param(PHONE, "en-GB", marks=full_only)])
 async def test_a_page_can_be_requested_followed_and_inspected(
     chromium: Browser, installation: Installation, home: VisitedPage, size: tuple[int, int], locale: str
 ) -> None:
@@ -144,7 +145,7 @@ def on_a_placeholder(picture: np.ndarray) -> bool:
     return bool((picture == np.array(GROUND)).all(axis=2).mean() > 0.5)
 
 
-@pytest.mark.parametrize("device", ["mobile", "desktop"])
+@pytest.mark.parametrize("device", ["mobile", pytest.param("desktop", marks=full_only)])
 async def test_the_map_is_hot_on_the_pages_calls_to_action(
     installation: Installation, home: VisitedPage, device: str
 ) -> None:
@@ -171,6 +172,7 @@ async def test_the_map_is_hot_on_the_pages_calls_to_action(
     assert 0 < heat < 0.02
 
 
+@full_only
 async def test_the_studios_focus_rings_have_a_contrast_of_three(
     chromium: Browser, installation: Installation, home: VisitedPage
 ) -> None:

@@ -360,6 +360,7 @@ async def test_a_second_optimizer_is_fenced(stack: Stack, installation: Installa
             other.stop()
 
 
+@full_only
 async def test_hostile_commands_start_nothing(stack: Stack, installation: Installation) -> None:
     async with site(stack, installation, arms=2) as page, site(stack, installation, arms=2) as other:
         wrong: list[tuple[dict[str, Any], int]] = [
@@ -397,6 +398,7 @@ async def test_a_stopped_experiment_leaves_the_page_as_it_was(stack: Stack, inst
         assert {(await page._page(page.arms[1]))[0] for _ in range(10)} == {page.lp_id}
 
 
+@full_only
 async def test_goals_without_a_visit_are_bounded_by_pageviews(stack: Stack, installation: Installation) -> None:
     async with site(stack, installation, arms=2) as page:
         await page.start()

@@ -143,6 +143,7 @@ async def test_events_are_counted_once_when_redis_is_emptied(
     await traffic.assert_exact()
 
 
+@full_only
 async def test_events_are_counted_once_among_poison_records(traffic: Traffic, stack: Stack) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=stack.addresses.kafka)
     await producer.start()

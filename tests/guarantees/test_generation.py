@@ -99,7 +99,7 @@ async def test_a_mix_of_all_profiles_loses_no_request(worker: GenerationWorker) 
     await asyncio.to_thread(worker.launch)
 
 
-@pytest.mark.parametrize("fault", FAULTS if FULL else ["hang_headers", "http_500"])
+@pytest.mark.parametrize("fault", FAULTS if FULL else ["hang_headers"])
 async def test_the_second_provider_replaces_a_faulty_first(worker: GenerationWorker, fault: str) -> None:
     worker.play(faulty(fault), QUICK)
     async with worker.watched() as watch:
@@ -255,6 +255,7 @@ async def test_without_redis_pages_are_made_and_results_restored(worker: Generat
         await watch.assert_stored(within_s=20)
 
 
+@full_only
 async def test_without_s3_cached_pages_are_served_and_new_ones_fail(worker: GenerationWorker) -> None:
     stack = worker.stack
     async with aiohttp.ClientSession() as visitor, worker.watched() as watch:
