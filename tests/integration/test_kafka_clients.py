@@ -58,11 +58,12 @@ def aborted(command: list[str], given: str) -> None:
         running.stdin.flush()
         time.sleep(SENT_S)
         running.terminate()
+        running.stdin.close()  # it waits for a line, and looks for the signal then
         running.wait(30)
 
 
 class Kcat:
-    """kcat. A run is a transaction; a signal aborts it."""
+    """kcat. A run is a transaction; one that a signal ends is aborted by the broker after its time-out."""
 
     def prepare(self, _folder: Path) -> None:
         if shutil.which("kcat") is None:
@@ -81,7 +82,10 @@ class Kcat:
         codec, transaction = records[0][:2]
         given = "".join(f"{key}\t{base64.b64decode(value).decode()}\n" for _, _, _, key, value in records)
         command = ["kcat", "-P", "-b", brokers, "-t", topic, "-z", codec, "-K", "\t", "-X", "acks=all"]
-        command += ["-X", f"transactional.id=kcat-{uuid4()}"] if transaction != "-" else []
+        if transaction != "-":
+            settings = ("transaction.timeout.ms=5000", "socket.timeout.ms=4000", "message.timeout.ms=4500")
+            for setting in (f"transactional.id=kcat-{uuid4()}", *settings):
+                command += ["-X", setting]
         if transaction.startswith("abort"):
             aborted(command, given)
         else:

@@ -2,21 +2,17 @@
 
 chDB writes blocks for revision 0. From revision 1 on a block begins with its BlockInfo, and from 54454 on a byte before
 each column's data says whether its serialization is a special one. Source: NativeWriter and BlockInfo of ClickHouse.
+Data that a client sends is of revision 0, whatever it names, so it needs no change.
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 from infra.embedded.clickhouse_server.errors import ServerError
 
 CUSTOM_SERIALIZATION = 54_454
 # is_overflows = 0, bucket_num = -1, end
 BLOCK_INFO = b"\x01\x00\x02\xff\xff\xff\xff\x00"
-BLOCK_INFO_BYTES = {1: 1, 2: 4}
-# of a client's types, which are parsed letter by letter
-MOST_BRACKETS, MOST_TYPES = 100, 1 << 14
 ORDINARY = b"\x00"
 # bytes of a value
 WIDTHS = {
@@ -58,53 +54,6 @@ def with_revision(body: bytes, revision: int) -> bytes:
     return b"".join(parts)
 
 
-def without_revision(body: bytes, revision: int, most: int) -> bytes:
-    """Return a client's blocks of that revision in the form of revision 0, which chDB reads.
-
-    Raise error 48 for a type or a serialization that cannot be measured, 117 for a damaged body, 307 for a body larger
-    than `most`.
-    """
-    if len(body) > most:
-        text = f"Native data with client_protocol_version is larger than {most} bytes; send fewer rows at once."
-        raise ServerError(307, "TOO_MANY_BYTES", text)
-    reader, parts, types = _Reader(body), list[bytes](), set[bytes]()
-    try:
-        while reader.at < len(body):
-            parts.extend(_plain_block(reader, revision, types))
-    except (IndexError, ValueError, RecursionError, StopIteration) as error:
-        raise _damaged() from error
-    if reader.at > len(body):
-        raise _damaged()
-    return b"".join(parts)
-
-
-def _plain_block(reader: "_Reader", revision: int, types: set[bytes]) -> Iterator[bytes]:
-    """Yield the parts of a block. `types` collects the types of the body; long or many ones are refused."""
-    reader.skip_block_info()
-    copied = reader.at
-    columns, rows = reader.varint(), reader.varint()
-    for _ in range(columns):
-        reader.text()
-        type_ = reader.text()
-        if type_ not in types:
-            types.add(type_)
-            if type_.count(b"(") > MOST_BRACKETS or sum(map(len, types)) > MOST_TYPES:
-                raise ServerError(48, "NOT_IMPLEMENTED", "Native with client_protocol_version: the types are too long.")
-        kind = type_.decode()
-        yield reader.body[copied : reader.at]
-        if revision >= CUSTOM_SERIALIZATION and reader.varint():
-            raise ServerError(48, "NOT_IMPLEMENTED", "Native with client_protocol_version: a special serialization.")
-        copied = reader.at
-        if rows:
-            reader.skip_prefix(kind)
-            reader.skip(kind, rows)
-    yield reader.body[copied : reader.at]
-
-
-def _damaged() -> ServerError:
-    return ServerError(117, "INCORRECT_DATA", "The Native data is damaged, or of another client_protocol_version.")
-
-
 @dataclass(slots=True)
 class _Reader:
     """A position in the body. `skip` moves it over the values of a column."""
@@ -128,13 +77,6 @@ class _Reader:
         size = self.varint()
         self.at += size
         return self.body[self.at - size : self.at]
-
-    def skip_block_info(self) -> None:
-        """Skip the fields before a block: numbered values, until number 0."""
-        while field := self.varint():
-            if field not in BLOCK_INFO_BYTES:
-                raise ValueError(field)
-            self.at += BLOCK_INFO_BYTES[field]
 
     def number(self) -> int:
         """Return a 64-bit number."""
@@ -184,7 +126,6 @@ class _Reader:
         self.at += NUMBER_BYTES + rows * index_bytes
 
 
-@lru_cache(1_000)
 def _parsed(kind: str) -> tuple[str, list[str]]:
     """Return the name of a type and its arguments: ("Map", ["String", "UInt8"]) for "Map(String, UInt8)"."""
     name, bracket, rest = kind.partition("(")

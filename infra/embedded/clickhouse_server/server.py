@@ -24,8 +24,6 @@ MAX_BODY = 2**30
 MAX_STATEMENT = 2**16
 # an analyst's external data, or data of a temporary table
 MAX_DATA = 2**24
-# of it in Native of a newer protocol revision, which this process reads value by value
-MAX_NATIVE = 2**22
 WRITER_THREADS, WRITER_QUERIES = 12, 100
 ANALYST_THREADS, ANALYST_QUERIES = 4, 20
 PATIENCE_S = 30.0
@@ -169,25 +167,12 @@ class Server:
 
 
 def _encoded(run: Callable[[Query], Answer], query: Query, params: Mapping[str, str]) -> Answer:
-    """Run the query with its data in chDB's form; return its answer in the form that the client asks for."""
-    answer = run(_plain(query, _revision(params)))
+    """Run the query; return its answer in the form that the client asks for."""
+    answer = run(query)
     body = answer.body
     if answer.format == "Native":
         body = native.with_revision(body, _revision(params))
     return replace(answer, body=frames.compressed(body) if _is_framed(params) else body)
-
-
-def _plain(query: Query, revision: int) -> Query:
-    """Return the query with its data as chDB reads it: Native without what newer protocol revisions add."""
-    if revision == 0 or not (query.data or query.tables):
-        return query
-    most = MAX_NATIVE if query.guarded else MAX_BODY
-
-    def plain(fmt: str, data: bytes) -> bytes:
-        return native.without_revision(data, revision, most) if fmt == "Native" else data
-
-    tables = tuple(replace(table, data=plain(table.format, table.data)) for table in query.tables)
-    return replace(query, data=plain(query.insert.format if query.insert else "", query.data), tables=tables)
 
 
 def _writer_query(inquiry: Inquiry, query_id: str) -> Query:
