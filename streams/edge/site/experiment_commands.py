@@ -1,5 +1,6 @@
 """The routes of experiments: start, show and stop, for the tenant that owns the page."""
 
+import contextlib
 import time
 from typing import Any
 from uuid import uuid4
@@ -49,11 +50,9 @@ async def show(request: web.BaseRequest, services: Services, *, caller: Caller |
     """Return the state of the page's experiment, with its past weights as `history`."""
     state = await _state(services, _known(caller), lp_id)
     history: list[Any] = []
-    try:
+    with contextlib.suppress(Retryable):  # the state is what counts; Redis has the history again later
         if (past := await services.experiments.store.weights(lp_id)) is not None:
             history = msgspec.json.decode(past)["points"]
-    except Retryable:
-        pass  # the state is what counts; Redis has the history again later
     return _json(200, state.model_dump(mode="json") | {"history": history})
 
 
