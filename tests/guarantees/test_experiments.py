@@ -299,7 +299,8 @@ run_optimizer(load_settings())
 """
 
 
-@pytest.mark.parametrize("step", ["within a transaction", pytest.param("after the commit", marks=full_only)])
+@full_only
+@pytest.mark.parametrize("step", ["within a transaction", "after the commit"])
 async def test_a_kill_at_a_step_doubles_and_loses_nothing(stack: Stack, installation: Installation, step: str) -> None:
     await _killed_at(stack, installation, [step])
 

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from harness import full_only
 
 from infra.embedded.stack import Stack
 from schemas.errors import Refused, Retryable
@@ -48,6 +49,7 @@ async def test_a_repeated_request_has_the_same_result(pages: Pages) -> None:
     assert await pages.result(await pages.request(request)) == first
 
 
+@full_only
 async def test_a_result_after_the_timeout_can_be_fetched_later(pages: Pages, installation: Installation) -> None:
     installation.children["generation"].stop()
     try:

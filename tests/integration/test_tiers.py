@@ -183,6 +183,7 @@ async def test_pages_and_tenants_are_erased_in_every_tier(world: World) -> None:
     assert (await world.run(4)).done == {}
 
 
+@full_only
 async def test_a_day_without_rows_makes_no_object(world: World) -> None:
     await load(world, 2)
     clean(await world.tiers(2).erase([], "t"))
@@ -231,6 +232,7 @@ async def test_days_do_not_move_before_the_log_is_read(world: World) -> None:
     assert len((await world.run(2)).done["moved"]) == TABLES
 
 
+@full_only
 async def test_missing_objects_and_unavailable_s3_are_reported(world: World) -> None:
     await load(world, 3)
     away = World(world.stack, SITE, hot_days=1, warm_days=2, s3_endpoint_url="http://127.0.0.1:9")
@@ -311,6 +313,7 @@ async def test_the_users_files_have_valid_settings_and_grants(world: World) -> N
             assert rows[0]["text"] == grant
 
 
+@full_only
 async def test_every_panel_of_the_analysts_dashboard_has_data(world: World) -> None:
     await load(world, 3)
     await world.run(3)

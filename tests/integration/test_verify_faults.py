@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from harness import full_only
 from raw_http import ask, request
 
 from infra.embedded.stack import Stack
@@ -32,6 +33,7 @@ async def both(port: int) -> set[int]:
             await asyncio.sleep(0.05)
 
 
+@full_only
 async def test_killing_one_of_two_edge_processes_refuses_no_request(stack: Stack) -> None:
     await prepare(settings_of(stack))
     with edge_process(stack, "two", {"LPSTREAM_EDGE_PROCESSES": "2"}) as edge:
