@@ -66,7 +66,7 @@ SETTINGS = re.compile(
     r"|max_(?:rows|bytes)_(?:to_(?:group_by|sort|transfer)|in_(?:join|set|distinct))|max_insert_block_size|limit|offset"
     r"|transform_null_in|decimal_check_overflow|exact_rows_before_limit|short_circuit_function_evaluation"
     r"|empty_result_for_aggregation_by_\w+|any_join_distinct_right_table_keys|enable_positional_arguments"
-    r"|session_timezone|use_uncompressed_cache|async_insert|wait_for_async_insert"
+    r"|network_(?:zstd_)?compression_(?:method|level)|session_timezone|use_uncompressed_cache|async_insert|wait_for_async_insert"
     r"|(?:http|connect|receive|send)_(?:\w+_)?timeout|send_progress_in_http_headers|enable_http_compression"
     r"|http_(?:wait_end_of_query|write_exception_in_output_format|zlib_compression_level|response_buffer_size"
     r"|headers_progress_interval_ms)|cancel_http_readonly_queries_on_client_close"
