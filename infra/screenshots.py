@@ -43,6 +43,9 @@ FACES = "".join(
 )
 HIDE_FIXED = """() => { for (const one of document.querySelectorAll("body *"))
   if (getComputedStyle(one).position === "fixed") one.style.setProperty("visibility", "hidden", "important") }"""
+# a lazy picture far below would be loaded and decoded only after the screenshot
+LOAD = """() => Promise.all([...document.images].map(one => {
+  one.loading = "eager"; return one.decode().catch(() => {}) })).then(() => true)"""
 HEIGHT = "() => document.documentElement.scrollHeight"
 
 
@@ -113,6 +116,7 @@ def _taken(browser: Any, page: PageFiles, width: int, viewport_h: int) -> bytes:
     context.route("**/*", lambda route: _answer(route, page))
     tab = context.new_page()
     tab.goto(f"{ORIGIN}/", wait_until="load")
+    tab.evaluate(LOAD)
     first = tab.screenshot()  # with animations: the place in the page moves them
     tab.evaluate(HIDE_FIXED)
     height = min(MOST_H, max(viewport_h, int(tab.evaluate(HEIGHT))))

@@ -17,7 +17,7 @@ class HotTable:
 
     @property
     def columns(self) -> str:
-        """Return keys and measures as a list of columns."""
+        """Return the names of all columns, separated by commas."""
         return ", ".join((*self.keys, *self.measures, *self.added))
 
     @property

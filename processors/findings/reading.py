@@ -142,7 +142,7 @@ def _likely_calls(counts: DeviceCounts, parts: list[Part]) -> Iterator[Look]:
 
 
 def _clicked_px(counts: DeviceCounts, part: Part) -> int | None:
-    """Return the height at which half of a section's clicks are, px, or None without clicks."""
+    """Return the page pixel above which half of a section's clicks are. Return None without clicks."""
     first = part.top // CELL_H
     clicks = np.cumsum(counts.row_clicks[first : part.bottom // CELL_H])
     return int(first + np.searchsorted(clicks, clicks[-1] / 2)) * CELL_H if len(clicks) and clicks[-1] else None

@@ -196,7 +196,7 @@ class _Run:
         return await self._tables.keep_older_days(covered)
 
     async def _wait_past(self, covered: date) -> None:
-        """Wait until the workers have counted all records of the days that are copied."""
+        """Wait until the workers have counted all records of the days that the rebuild copies."""
         first_ms = datetime.combine(covered, datetime.min.time(), UTC).timestamp() * 1000
         for _ in range(MOST_PASSES):
             ends = await self._log.ends()

@@ -23,7 +23,7 @@ from streams.runtime import metrics
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 WITHIN_S, HOLD_S, LOOK_S = 10.0, 40.0, 0.25
 MOST_SCREEN_H = 2_400
 FAILED_S, MOST_FAILED = 600, 10_000

@@ -16,8 +16,9 @@ from pydantic_settings import SettingsError
 from infra.tenants import check_origin
 from schemas.errors import SettingError
 from streams.runtime.addresses import reachable, unfit
+from streams.runtime.experiment_settings import ExperimentSettings
 from streams.runtime.llm_settings import LlmModel, LlmProvider
-from streams.runtime.store_settings import PREFIX, StoreSettings, Url
+from streams.runtime.store_settings import PREFIX, Url
 
 __all__ = ["PREFIX", "LlmModel", "LlmProvider", "Settings", "any_address_set", "load_settings"]
 
@@ -34,7 +35,7 @@ Origin = Annotated[str, AfterValidator(check_origin)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
-class Settings(StoreSettings):
+class Settings(ExperimentSettings):
     """All settings of lpstream's processes. Each field is set by `LPSTREAM_<NAME>`."""
 
     edge_wrong_logins: Annotated[
@@ -289,27 +290,6 @@ class Settings(StoreSettings):
     lp_deadline_s: Annotated[
         float, Field(gt=0, le=300, description="Most seconds from a request's record to its page.")
     ] = 10.0
-    experiment_interval_s: Annotated[
-        float, Field(ge=0.5, le=3_600, description="Seconds between two looks of the optimizer at its experiments.")
-    ] = 60.0
-    experiment_settle_s: Annotated[
-        float,
-        Field(
-            ge=0,
-            le=86_400,
-            description="Seconds after the start of an experiment whose visits do not count for it: browsers and CDNs "
-            "may still have the page of before, which they keep for an hour.",
-        ),
-    ] = 3_600.0
-    experiment_loss: Annotated[
-        float,
-        Field(
-            ge=0,
-            le=1,
-            description="Expected loss of the best arm, in goals a pageview, below which an experiment is decided "
-            "without a proof; 0: never.",
-        ),
-    ] = 0.0
     chromium: Annotated[
         str,
         Field(

@@ -64,6 +64,18 @@ async def test_a_screenshot_is_full_height_without_scripts_or_network() -> None:
     assert tuple(shot[1_980, 200]) == RED, "the fixed bar is drawn once"
 
 
+@needs_chromium
+async def test_a_picture_far_below_is_loaded() -> None:
+    """Browsers load such a picture late, and decode it beside the page."""
+    picture = '<img loading="lazy" decoding="async" style="position:absolute;top:8000px" width="50" height="50" src='
+    html = f'<!doctype html><body style="height:9000px">{picture}"../assets/green.webp">'.encode()
+    out = io.BytesIO()
+    Image.new("RGB", (2_000, 2_000), GREEN).save(out, "WEBP", lossless=True)
+    files = PageFiles(html, {"assets/green.webp": (out.getvalue(), "image/webp")})
+    shot = pixels(await asyncio.to_thread(take, files, 400, 700, CHROMIUM or ""))
+    assert tuple(shot[8_025, 25]) == GREEN
+
+
 async def finished_screenshot(shots: Shots) -> bytes | str:
     """Return the screenshot; ask again while a busy machine takes longer than a request waits."""
     while (found := await shots.get("demo-1", 400, 700)) == "no_shot_late":

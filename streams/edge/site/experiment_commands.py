@@ -57,7 +57,7 @@ async def show(request: web.BaseRequest, services: Services, *, caller: Caller |
 
 
 async def _state(services: Services, caller: Caller, lp_id: str) -> ExperimentState:
-    """Return the newest state of a page of the caller. Raise HttpError 404 if there is none."""
+    """Return the newest state of the experiment of a page. Raise HttpError 404 if the caller has none."""
     if caller.tenant.owns(lp_id):
         known = services.experiments.states.get(lp_id)
         try:

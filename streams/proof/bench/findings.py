@@ -134,7 +134,7 @@ def judged(page: Planted, visits: int, seed: int) -> Verdict:
 
 
 def names_fault(page: Planted, finding: Finding) -> bool:
-    """Return whether a finding is of the planted kind, section and device."""
+    """Return whether a finding names the planted fault: its kind, section and device."""
     return (
         finding.kind in page.kinds
         and page.section in (None, finding.where.section)
