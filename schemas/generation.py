@@ -32,6 +32,8 @@ class StepName(StrEnum):
 Stage = Literal["queued", "validate", "cache", "template", "copy", "assets", "integrate", "optimize", "preview", "done"]
 Status = Literal["completed", "degraded", "rejected", "failed"]
 CacheLayer = Literal["l1", "l2", "l3", "near", "stale", "miss"]
+# the way by which a request came in; a page that was made before this was recorded has none
+Door = Literal["studio", "command", "api"]
 
 
 def _http_url(value: str) -> str:
@@ -184,6 +186,7 @@ class GenerationRequest(Model):
     tone: Literal["friendly", "formal", "premium"] = "friendly"
     quality: Literal["fast", "high"] = "fast"
     locale: Literal["ja-JP"] = "ja-JP"
+    door: Door | None = None
 
 
 class Attempt(Model):

@@ -68,7 +68,7 @@ async def handle(services: GenerationServices, message: Any) -> None:
         await _reject(services, Identified(str(request.request_id), request.tenant_id), error)
         return
     plan = Plan(
-        request=request,
+        request=request.model_copy(update={"door": request.door or "api"}),
         brief=brief_of(request),
         uploads=uploads,
         created_ms=created_ms,
