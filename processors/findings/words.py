@@ -162,11 +162,16 @@ def place(where: Where, language: Language) -> str:
     whole_width = (where.from_percent, where.to_percent) == (0, 100)
     if where.section is None:
         return words["page" if whole_width else "bare"].format(px=middle)
-    # a browser sends the name: a terminal must not get its control characters
-    given = "".join(letter for letter in where.section if letter.isprintable())
-    english, japanese = SECTIONS.get(where.section, (f"“{given}”", given))
-    name = english if language == "en" else japanese
+    name = section_name(where.section, language)
     return words["section" if whole_width else "spot"].format(name=name, px=middle)
+
+
+def section_name(section: str, language: Language) -> str:
+    """Return the name of a section in a sentence; for an unknown section its own name."""
+    # a browser sends the name: a terminal must not get its control characters
+    given = "".join(letter for letter in section if letter.isprintable())
+    english, japanese = SECTIONS.get(section, (f"“{given}”", given))
+    return english if language == "en" else japanese
 
 
 def summary(findings: int, visits: int, more: int, language: Language) -> str:

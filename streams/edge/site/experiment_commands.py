@@ -11,7 +11,7 @@ from aiohttp import web
 from infra.tenants import Caller
 from processors.experiments.decisions import busy
 from schemas.errors import DecodeError, Retryable
-from schemas.experiments import EXPERIMENTS, ExperimentCommand, ExperimentState
+from schemas.experiments import EXPERIMENTS, ExperimentCommand, ExperimentState, PastWeights
 from schemas.generation import decode_model, encode_model, model_from_object
 from streams.edge.beacons.sender import Record
 from streams.edge.http.bodies import read_body
@@ -30,7 +30,16 @@ async def start(request: web.BaseRequest, services: Services, *, caller: Caller 
     account = services.admission.tenant(caller.tenant.id)
     with services.admission.room() as room:
         body = await read_body(request, services.settings, room, limit=MOST_BYTES, account=account)
-    command = _command(body, caller)
+    try:
+        fields = _fields.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise HttpError(400, f"Bad Request: {error}") from error
+    return _accepted(await begin(services, caller, fields))
+
+
+async def begin(services: Services, caller: Caller, fields: dict[str, Any]) -> ExperimentCommand:
+    """Send the command to start an experiment. Raise HttpError 422 for a wrong field, 409 if it cannot start now."""
+    command = _command(fields, caller)
     await _check_arms(command, services, caller)
     state = services.experiments.states.get(command.lp_id)
     if state is None or state.experiment_id != command.experiment_id:
@@ -40,7 +49,12 @@ async def start(request: web.BaseRequest, services: Services, *, caller: Caller 
 
 async def stop(request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str) -> web.Response:
     """Stop the page's experiment, or take back its winner: the page is itself again."""
-    state = await _state(services, _known(caller), lp_id)
+    return _accepted(await end(services, _known(caller), lp_id))
+
+
+async def end(services: Services, caller: Caller, lp_id: str) -> ExperimentCommand:
+    """Send the command to stop the page's experiment. Raise HttpError 404 if the caller has none."""
+    state = await state_of(services, caller, lp_id)
     services.admission.tenant(state.tenant_id).pay_records(1)
     fields = state.model_dump(include=set(ExperimentCommand.model_fields))
     return await _sent(services, ExperimentCommand(**fields | {"command": "stop", "requested_ms": _now_ms()}))
@@ -48,15 +62,20 @@ async def stop(request: web.BaseRequest, services: Services, *, caller: Caller |
 
 async def show(request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str) -> web.Response:
     """Return the state of the page's experiment, with its past weights as `history`."""
-    state = await _state(services, _known(caller), lp_id)
-    history: list[Any] = []
-    with contextlib.suppress(Retryable):  # the state is what counts; Redis has the history again later
-        if (past := await services.experiments.store.weights(lp_id)) is not None:
-            history = msgspec.json.decode(past)["points"]
-    return _json(200, state.model_dump(mode="json") | {"history": history})
+    state = await state_of(services, _known(caller), lp_id)
+    return _json(200, state.model_dump(mode="json") | {"history": await history_of(services, state)})
 
 
-async def _state(services: Services, caller: Caller, lp_id: str) -> ExperimentState:
+async def history_of(services: Services, state: ExperimentState) -> list[tuple[int, list[float]]]:
+    """Return the experiment's past weights, as points of PastWeights; none while Redis has none."""
+    with contextlib.suppress(Retryable, DecodeError):  # the state is what counts; Redis has the history again later
+        if (stored := await services.experiments.store.weights(state.lp_id)) is not None:
+            past = decode_model(PastWeights, stored)
+            return past.points if past.experiment_id == state.experiment_id else []
+    return []
+
+
+async def state_of(services: Services, caller: Caller, lp_id: str) -> ExperimentState:
     """Return the newest state of the experiment of a page. Raise HttpError 404 if the caller has none."""
     if caller.tenant.owns(lp_id):
         known = services.experiments.states.get(lp_id)
@@ -77,15 +96,11 @@ def _known(caller: Caller | None) -> Caller:
     return caller
 
 
-def _command(body: bytes, caller: Caller) -> ExperimentCommand:
-    """Return the command of a request's body. Raise HttpError 422 with the field at fault."""
-    try:
-        fields = _fields.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise HttpError(400, f"Bad Request: {error}") from error
+def _command(fields: dict[str, Any], caller: Caller) -> ExperimentCommand:
+    """Return the command with the fields. Raise HttpError 422 with the field at fault."""
     if fields.get("tenant_id", caller.tenant.id) != caller.tenant.id:
         raise HttpError(403, f"tenant_id: this token belongs to tenant {caller.tenant.id}")
-    fields |= {"schema": 1, "command": "start", "tenant_id": caller.tenant.id, "requested_ms": _now_ms()}
+    fields = fields | {"schema": 1, "command": "start", "tenant_id": caller.tenant.id, "requested_ms": _now_ms()}
     try:
         return model_from_object(ExperimentCommand, {ID: str(uuid4())} | fields)
     except DecodeError as error:
@@ -109,14 +124,18 @@ def _check_free(command: ExperimentCommand, state: ExperimentState | None, servi
         raise HttpError(409, f"arms: {other[0]} is part of the experiment on {other[1]}; stop that first")
 
 
-async def _sent(services: Services, command: ExperimentCommand) -> web.Response:
-    """Send the command, and return 202: the optimizer carries it out within seconds."""
+async def _sent(services: Services, command: ExperimentCommand) -> ExperimentCommand:
+    """Send the command, which the optimizer carries out within seconds, and return it."""
     with needing("Kafka"):
         [sent] = await services.sender.send(
             EXPERIMENTS, [Record(encode_model(command), command.key, command.key, None)]
         )
     if sent.error_code is not None:
         raise HttpError(503, f"The command was not stored, try again: {sent.error}")
+    return command
+
+
+def _accepted(command: ExperimentCommand) -> web.Response:
     answer = {ID: str(command.experiment_id), "lp_id": command.lp_id, "command": command.command}
     return _json(202, answer)
 
