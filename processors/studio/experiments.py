@@ -1,4 +1,4 @@
-"""An experiment as the studio shows it: its reason in words, its numbers, and the drawing of its weights."""
+"""An experiment as the studio shows it: its reason in words, its numbers, the drawing of its weights."""
 
 import re
 from collections.abc import Sequence
@@ -71,7 +71,10 @@ _REASONS = [(re.compile(pattern), text) for pattern, text in REASONS]
 
 
 def reason(text: str, language: Language) -> str | None:
-    """Return the optimizer's reason in a language, with letters for arms. Return None for unknown words in Japanese."""
+    """Return the optimizer's reason in a language, with letters for arms.
+
+    Return None if there is no Japanese for it.
+    """
     if language == "en":
         named = re.sub(r"\barm (\d)\b", lambda match: f"arm {_letter(match[1])}", text)
         return named[:1].upper() + named[1:]
@@ -100,7 +103,10 @@ def _letter(number: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """The row of an arm. `rate`, `low` and `high` are goals a pageview; their places are percent of the scale."""
+    """The row of an arm.
+
+    `rate`, `low` and `high` are goals a pageview; `places` are the same in percent of the common scale.
+    """
 
     letter: str
     lp_id: str
@@ -150,7 +156,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """The weights of all arms over time. `marks` are times, as x, text and anchor; `levels` shares, as y and text."""
+    """The weights of all arms over time.
+
+    `marks` are times, each with x, text and anchor; `levels` are shares, each with y and text.
+    """
 
     lines: list[Line]
     marks: list[tuple[float, str, str]]
@@ -158,7 +167,10 @@ class Drawing:
 
 
 def drawing(points: Points, end_s: int, zone: ZoneInfo) -> Drawing | None:
-    """Return the drawing of past weights until `end_s`; None without points. Weights hold until the next point."""
+    """Return the drawing of past weights until `end_s`, or None without points.
+
+    Weights hold until the next point.
+    """
     if not points:
         return None
     start_s = points[0][0]

@@ -38,7 +38,10 @@ async def start(request: web.BaseRequest, services: Services, *, caller: Caller 
 
 
 async def begin(services: Services, caller: Caller, fields: dict[str, Any]) -> ExperimentCommand:
-    """Send the command to start an experiment. Raise HttpError 422 for a wrong field, 409 if it cannot start now."""
+    """Send the command to start an experiment, and return it.
+
+    Raise HttpError 422 for a wrong field, 409 if the experiment cannot start now.
+    """
     command = _command(fields, caller)
     await _check_arms(command, services, caller)
     state = services.experiments.states.get(command.lp_id)

@@ -1,4 +1,4 @@
-"""The form that starts an experiment: the pages that may be arms, and the fields that a browser posts."""
+"""The form that starts an experiment: the pages that may be arms, and the posted fields."""
 
 import re
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ def given(values: Mapping[str, str]) -> Given:
 
 
 async def candidates(visit: Visit, lp_id: str, chosen: list[str], text: str) -> list[Page]:
-    """Return the pages that may be arms: the chosen ones, variants of the page, then others that match the text."""
+    """Return the pages that may be arms: the chosen ones, variants of the page, others that match."""
     tenant = visit.known.caller.tenant
     directory = await visit.services.directories.of(tenant, SEARCH_S)
     used = used_arms(visit.services, lp_id)

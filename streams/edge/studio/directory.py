@@ -36,7 +36,10 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a page's source says. `parent` is the page that this page is a variant of, `change` what differs."""
+    """What a page's source says.
+
+    A variant has `parent`, the page that it is made from, and `change`, what differs.
+    """
 
     name: str = ""
     door: Door | None = None

@@ -85,7 +85,7 @@ async def _page(
 
 
 def _waiting(visit: Visit, state: ExperimentState | None) -> tuple[str | None, str | None]:
-    """Return the word that says what is awaited, or None; and why the optimizer refused the start, or None."""
+    """Return the word for what is awaited, and why the optimizer refused the start, or None for each."""
     asked, stopping = (_uuid(visit.request.query.get(name, "")) for name in ("asked", "stopping"))
     if asked is not None and state is not None and state.refused is not None and state.refused.experiment_id == asked:
         return None, reason(state.refused.reason, visit.language) or state.refused.reason

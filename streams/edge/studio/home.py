@@ -54,7 +54,10 @@ def _shown(visit: Visit, pages: PageList) -> str:
 
 
 def _row(visit: Visit, page: Page, counts: Counts | None, asked: set[str]) -> dict[str, Any]:
-    """Return a row. A page that was made before doors were recorded may still be among the latest requests."""
+    """Return a row.
+
+    A page that was made before doors were recorded may still be among the latest requests of the studio.
+    """
     about = page.about
     door = about.door or ("studio" if about.request_id in asked else None) if about else None
     made = page.made and page.made.astimezone(ZoneInfo(visit.services.settings.timezone))

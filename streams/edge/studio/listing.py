@@ -13,14 +13,14 @@ from infra.clickhouse.map_queries import PageTotals
 from infra.tenants import ANY, Tenant
 from streams.edge.studio.directory import Directories, Directory, Page, folded
 
-# rows of a page of the list, whose ids travel in the head of an HTTP request to ClickHouse
+# rows of a part of the list; their ids travel in the head of an HTTP request to ClickHouse
 MOST_ROWS, MOST_UNKNOWN, MOST_COUNTED = 50, 20, 1_000
 SEARCH_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class PageList:
-    """A page of the list: rows, the number of all matching pages, and this page's number from 1 to `last`.
+    """A part of the list: its rows, the number of all matching pages, and its own number from 1 to `last`.
 
     `unread`: some names are not known yet, so a search may find more in a moment.
     """
@@ -42,7 +42,7 @@ class Counts:
 
 
 def page_list(pages: list[Page], text: str, number: int) -> PageList:
-    """Return the page with that number of the list of published pages that match a text."""
+    """Return the part with that number of the list of published pages that match a text."""
     wanted = folded(text)
     matching = [page for page in pages if page.published and (not wanted or page.matches(wanted))]
     last = max(1, -(-len(matching) // MOST_ROWS))
@@ -60,7 +60,10 @@ class Listing:
         self._directories = directories
 
     async def of(self, tenant: Tenant, text: str, number: int) -> PageList:
-        """Return a page of the list, the newest first. Pages of other sites, which the tenants file lists, are last."""
+        """Return a part of the list, the newest page first.
+
+        Pages of other sites, which the tenants file lists, come last.
+        """
         directory = await self._directories.of(tenant, SEARCH_S if text else 0.0)
         found = page_list([*directory.newest, *_listed(tenant, directory)], text, number)
         await directory.read(found.rows)

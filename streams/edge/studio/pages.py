@@ -100,7 +100,10 @@ async def ask(visit: Visit) -> web.Response:
 
 
 async def send(visit: Visit, generation: GenerationRequest | VariantRequest, name: str) -> None:
-    """Send a request, and note it under a name among the latest. Raise HttpError 503 if Kafka does not take it."""
+    """Send a request, and note it under a name among the latest.
+
+    Raise HttpError 503 if Kafka does not take it.
+    """
     key = str(generation.request_id).encode()
     sent = await send_asks(visit.services.sender, [Record(encode_model(generation), key, key, None)], None)
     if sent[0].error_code is not None:
