@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -186,9 +185,6 @@ async def test_five_thousand_pages_are_listed_without_reading_all_names() -> Non
     found = await mine.of(ACME, "", 1)
     assert len(found.rows) == 50 and found.found == 5_001
     assert all(page.about is not None for page in found.rows)
-    started = time.perf_counter()
-    await mine.of(ACME, "", 70)
-    print(f"a part of the list: {1_000 * (time.perf_counter() - started):.1f} ms")
 
 
 @pytest.mark.parametrize("language", ["ja", "en"])

@@ -153,7 +153,7 @@ class Directories:
 
     async def of(self, tenant: Tenant, read_s: float = 0.0) -> Directory:
         """Return the directory of a tenant, at most a few seconds old. Wait up to `read_s` for all names."""
-        prefix = "" if ANY in tenant.lp_ids else f"{tenant.id}-"
+        prefix = _prefix(tenant)
         directory = self._kept.get(prefix)
         if directory is None:
             directory = self._kept[prefix] = Directory(self._objects, prefix)
@@ -166,7 +166,13 @@ class Directories:
 
     async def page(self, tenant: Tenant, lp_id: str) -> Page | None:
         """Return a page of the tenant with its name, or None if it is not on S3."""
-        directory = await self.of(tenant)
+        directory = self._kept.get(_prefix(tenant))
+        if directory is None or lp_id not in directory.pages:
+            directory = await self.of(tenant)
         if (page := directory.pages.get(lp_id)) is not None:
             await directory.read([page])
         return page
+
+
+def _prefix(tenant: Tenant) -> str:
+    return "" if ANY in tenant.lp_ids else f"{tenant.id}-"
