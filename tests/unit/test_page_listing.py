@@ -142,6 +142,7 @@ def test_a_source_says_name_door_and_parent(body: bytes, about: About) -> None:
 
 async def test_names_are_read_once_and_erased_pages_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(directory, "KEEP_S", 0.0)
+    monkeypatch.setattr(directory, "SHARE", 0.0)
     bucket = Bucket("acme-1", "acme-2")
     mine = listing_of(bucket)
     assert await ids(mine) == await ids(mine) == ["acme-2", "acme-1", "own-site"]
@@ -153,6 +154,7 @@ async def test_names_are_read_once_and_erased_pages_are_forgotten(monkeypatch: p
 
 async def test_without_s3_the_last_list_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(directory, "KEEP_S", 0.0)
+    monkeypatch.setattr(directory, "SHARE", 0.0)
     bucket = Bucket("acme-1")
     mine, fresh = listing_of(bucket), listing_of(bucket)
     await ids(mine)

@@ -1,20 +1,28 @@
 """Experiments as the studio shows them: reasons in words, numbers, and the drawing of weights."""
 
 import re
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+from markupsafe import escape
 from test_experiment_routes import running
 
 from processors.experiments import decisions, learning
 from processors.experiments.decisions import obstacle
 from processors.experiments.shapes import Evidence
+from processors.pictures.words import Language
 from processors.studio.experiments import HEIGHT, LETTERS, LINE_H, REASONS, WIDTH, arms_of, days_needed, drawing, reason
-from schemas.experiments import MOST_POINTS
+from processors.studio.pages import render
+from processors.studio.words import WORDS
+from schemas.experiments import MOST_POINTS, ExperimentState
+from streams.edge.studio.arms import given
+from streams.edge.studio.directory import About, Page
 
 ZONE = ZoneInfo("Asia/Tokyo")
 
@@ -136,3 +144,64 @@ def test_the_reasons_still_stand_in_the_code() -> None:
     code = " ".join(path.read_text("utf-8") for room in rooms for path in room.glob("*.py"))
     for words in ("leads; the difference may still be chance", "stopped by a person", "replaced by experiment"):
         assert words in code
+
+
+def rendered(language: Language, state: ExperimentState | None, **values: Any) -> str:
+    """Return the page of an experiment, as an operator sees it."""
+    visitor = SimpleNamespace(may_look=True, may_ask=True, form_token="t", tenant="demo")
+    points = [(0, [0.5, 0.5]), (60, [0.2, 0.8])]
+    arms = [] if state is None else [(arm, about("<b>店</b>")) for arm in arms_of(state)]
+    usual = {
+        "visitor": visitor, "here": "", "files": dict.fromkeys(("css", "js", "icon"), "x"),
+        "languages": dict.fromkeys(WORDS, "/studio"), "lp_id": "demo-a", "business": "<b>店</b>", "state": state,
+        "waiting": None, "error": "", "refused": None, "form": {}, "arms": arms, "drawing": drawing(points, 90, ZONE),
+        "started": "s", "over": "o", "reason": None, "needed": "n", "winner": None, "counted": 5, "maps": [],
+        "maps_away": False, "kind": "click", "device": None, "tabs": [], "devices": [],
+    }  # fmt: skip
+    return render("experiment", language, **usual | values)
+
+
+def about(name: str) -> Page:
+    return Page(
+        "demo-b", datetime(2026, 11, 1, tzinfo=UTC), published=True, about=About(name, None, "r", "demo-a", "copy")
+    )
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_the_page_of_an_experiment_escapes_names_and_reasons(language: Language) -> None:
+    html = rendered(language, running(reason="<script>alert(1)</script>"))
+    assert "<b>店" not in html and "<script>alert" not in html and "&lt;script&gt;alert" in html
+    assert 'class="line arm-B"' in html and "50 % → 20 %" in html
+    assert not re.search(r"\bstyle=|\bon\w+=", html)
+    assert 'action="/studio/experiments/demo-a/stop"' in html
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_the_form_offers_variants_and_keeps_what_was_ticked(language: Language) -> None:
+    form = {
+        "obstacle": None, "candidates": [about("凪")], "chosen": ["demo-b"], "winner": "demo-b", "text": '"><script>',
+        "goals": [("form", True), ("tel", False)], "policy": "fixed", "experiment_id": "e", "zone": ZONE,
+    }  # fmt: skip
+    html = rendered(language, None, form=form)
+    assert 'name="arm:demo-b" value="on" checked' in html and WORDS[language]["change_copy"] in html
+    assert 'name="goal:tel" value="on">' in html and 'value="fixed" checked' in html and '"><script>' not in html
+    assert WORDS[language]["start_must"] in html and 'http-equiv="refresh"' not in html
+    waiting = rendered(language, None, waiting="test_starting")
+    assert 'http-equiv="refresh"' in waiting and WORDS[language]["test_starting"] in waiting
+    for word in ("test_no_page", "test_no_role", "test_is_arm"):
+        html = rendered(language, None, form={"obstacle": word, "other": "demo-x"})
+        assert escape(WORDS[language][word]) in html and "demo-x" in html
+
+
+@pytest.mark.parametrize(
+    ("values", "arms", "goals", "policy"),
+    [
+        ({}, [], 5, "bandit"),
+        ({"arm:demo-b": "on", "goal:tel": "on", "policy": "fixed"}, ["demo-b"], 1, "fixed"),
+        ({f"arm:demo-{at}": "on" for at in range(60)}, [f"demo-{at}" for at in range(5)], 5, "bandit"),
+        ({"arm:../x": "on", "arm:": "on", "goal:sale": "on", "policy": "<b>"}, [], 5, "bandit"),
+    ],
+)
+def test_unknown_fields_of_the_form_are_left_out(values: Any, arms: list[str], goals: int, policy: str) -> None:
+    fields = given(values)
+    assert (fields.arms, len(fields.goals), fields.policy) == (arms, goals, policy)

@@ -20,7 +20,7 @@ SEARCH_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class PageList:
-    """A part of the list: its rows, the number of all matching pages, and its own number from 1 to `last`.
+    """A part of the list: rows, the number of all matching pages, and its own number from 1 to `last`.
 
     `unread`: some names are not known yet, so a search may find more in a moment.
     """
