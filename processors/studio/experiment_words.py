@@ -26,6 +26,7 @@ ENGLISH = {
     "test_take_back_do": "Take the winner back",
     "test_no_page": "lpstream did not make this page, so it cannot be tested here.",
     "test_no_role": "Your token may see tests, but not start them. It needs the role application or operator.",
+    "test_is_variant": "This is a variant. Start the test at the page that it is made from.",
     "test_is_arm": "This page is part of another page's test.",
     "test_error_none": "Choose at least one page to compare with.",
     "test_error_busy": "One of the pages is part of another test already, or this page has a test that runs. "
@@ -114,6 +115,7 @@ JAPANESE = {
     "test_take_back_do": "元のページに戻す",
     "test_no_page": "lpstream で作成したページではないため、ここではテストできません。",
     "test_no_role": "このトークンではテストの閲覧だけができます。開始には application か operator の役割が必要です。",
+    "test_is_variant": "これは別案です。テストは元のページから始めてください。",
     "test_is_arm": "このページは、別のページのテストで使われています。",
     "test_error_none": "比べるページを1つ以上選んでください。",
     "test_error_busy": "選んだページが別のテストで使われているか、"

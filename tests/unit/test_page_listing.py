@@ -43,8 +43,8 @@ class Bucket:
         self.check()
         keys = []
         for at, name in enumerate(self.names):
-            made = START + timedelta(minutes=at)
-            keys += [(f"pages/{name}/index.html", END), (f"pages/{name}/source.json", made)]
+            made, folder = START + timedelta(minutes=at), "variants" if name.endswith("variant") else "pages"
+            keys += [(f"{folder}/{name}/index.html", END), (f"{folder}/{name}/source.json", made)]
         return [(key, at) for key, at in sorted(keys) if key.startswith(beginning)][:most]
 
     async def get(self, key: str) -> StoredObject | None:
@@ -120,8 +120,12 @@ def test_the_list_has_parts_of_fifty(number: int, shown: int) -> None:
     assert len(found.rows) == (20 if shown == 3 else 50)
 
 
-def test_a_page_that_is_not_published_is_not_listed() -> None:
-    assert page_list([Page("acme-1", START, sourced=True)], "", 1).rows == []
+async def test_a_variant_is_known_but_not_listed() -> None:
+    mine = listing_of(Bucket("acme-1", "acme-variant"))
+    assert await ids(mine) == ["acme-1", "own-site"]
+    variant = await mine._directories.page(ACME, "acme-variant")
+    assert variant is not None and not variant.published and variant.about is not None
+    assert variant.source == "variants/acme-variant/source.json"
 
 
 @pytest.mark.parametrize(
@@ -146,7 +150,7 @@ async def test_names_are_read_once_and_erased_pages_are_forgotten(monkeypatch: p
     bucket = Bucket("acme-1", "acme-2")
     mine = listing_of(bucket)
     assert await ids(mine) == await ids(mine) == ["acme-2", "acme-1", "own-site"]
-    assert (bucket.looks, bucket.reads) == (2, 2)
+    assert (bucket.looks, bucket.reads) == (4, 2)
     bucket.names.remove("acme-2")
     assert await ids(mine) == ["acme-1", "own-site"]
     assert "acme-2" not in (await mine._directories.of(ACME)).pages

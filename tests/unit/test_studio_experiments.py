@@ -188,7 +188,7 @@ def test_the_form_offers_variants_and_keeps_what_was_ticked(language: Language) 
     assert WORDS[language]["start_must"] in html and 'http-equiv="refresh"' not in html
     waiting = rendered(language, None, waiting="test_starting")
     assert 'http-equiv="refresh"' in waiting and WORDS[language]["test_starting"] in waiting
-    for word in ("test_no_page", "test_no_role", "test_is_arm"):
+    for word in ("test_no_page", "test_no_role", "test_is_arm", "test_is_variant"):
         html = rendered(language, None, form={"obstacle": word, "other": "demo-x"})
         assert escape(WORDS[language][word]) in html and "demo-x" in html
 

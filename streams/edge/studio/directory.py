@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, cast, get_args
 
 import msgspec
@@ -21,11 +22,11 @@ from infra.single_flight import SingleFlight
 from infra.tenants import ANY, Tenant
 from schemas.errors import LpstreamError
 from schemas.generation import Door, Variant
-from streams.pictures.cards import source_key
 
 log = logging.getLogger(__name__)
 
-PAGES, PAGE, SOURCE = "pages/", "index.html", "source.json"
+# an unpublished variant has the same files in a folder that nobody lists as pages
+FOLDERS, PAGE, SOURCE = ("pages/", "variants/"), "index.html", "source.json"
 # two keys a page, and pictures that were stored beside them
 MOST_KEYS, DIRECTORIES = 50_000, 200
 # a listing that takes long is read less often
@@ -51,12 +52,15 @@ class About:
 
 @dataclass(slots=True)
 class Page:
-    """A page. `made` is None for a page of another site, `about` until its source is read."""
+    """A page or a variant. `source` is the key of its source, if it has one.
+
+    `made` is None for a page of another site, `about` until the source is read.
+    """
 
     lp_id: str
     made: datetime | None = None
     published: bool = False
-    sourced: bool = False
+    source: str = ""
     about: About | None = None
 
     def matches(self, text: str) -> bool:
@@ -108,18 +112,19 @@ class Directory:
         """Read the listing. While S3 does not answer, the last one stays."""
         started = time.monotonic()
         try:
-            keys = await self._objects.dated(f"{PAGES}{self._prefix}", MOST_KEYS)
+            listings = [await self._objects.dated(f"{folder}{self._prefix}", MOST_KEYS) for folder in FOLDERS]
         except LpstreamError as error:
             log.warning("cannot list the studio's pages on S3: %s", error)
             return
         pages: dict[str, Page] = {}
-        for key, at in keys:
-            lp_id, _, file = key.removeprefix(PAGES).partition("/")
+        for key, at in chain(*listings):
+            folder, _, rest = key.partition("/")
+            lp_id, _, file = rest.partition("/")
             before = self.pages.get(lp_id)
             page = pages.setdefault(lp_id, Page(lp_id, at, about=before.about if before else None))
-            page.published |= file == PAGE
+            page.published |= file == PAGE and f"{folder}/" == FOLDERS[0]
             if file == SOURCE:  # an update of all pages writes them again, but not their sources
-                page.made, page.sourced = at, True
+                page.made, page.source = at, key
         self.pages = pages
         self.newest = sorted(pages.values(), key=lambda page: (page.made or NEVER, page.lp_id), reverse=True)
         now = time.monotonic()
@@ -127,11 +132,11 @@ class Directory:
 
     async def read(self, pages: Iterable[Page]) -> None:
         """Read the sources of pages that are not read yet. While S3 does not answer, they stay unread."""
-        unread = iter([page for page in pages if page.sourced and page.about is None])
+        unread = iter([page for page in pages if page.source and page.about is None])
 
         async def work() -> None:
             for page in unread:
-                if (source := await self._objects.get(source_key(page.lp_id))) is not None:
+                if (source := await self._objects.get(page.source)) is not None:
                     page.about = about_of(source.body)
 
         results = await asyncio.gather(*(work() for _ in range(AT_ONCE)), return_exceptions=True)

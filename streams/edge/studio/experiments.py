@@ -185,6 +185,8 @@ async def _form(
     """Return the variables of the form, or what is in its way."""
     if page is None or not visit.known.may_ask:
         return {"obstacle": "test_no_page" if page is None else "test_no_role"}
+    if not page.published:
+        return {"obstacle": "test_is_variant", "other": page.about.parent if page.about else None}
     for other in visit.services.experiments.states.values():
         if other.lp_id != lp_id and other.status != "stopped" and lp_id in other.arms:
             return {"obstacle": "test_is_arm", "other": other.lp_id}

@@ -48,7 +48,7 @@ def page_list(pages: list[Page], text: str, number: int) -> PageList:
     last = max(1, -(-len(matching) // MOST_ROWS))
     number = min(max(1, number), last)
     rows = matching[(number - 1) * MOST_ROWS : number * MOST_ROWS]
-    unread = bool(wanted) and any(page.sourced and page.about is None for page in pages)
+    unread = bool(wanted) and any(page.source and page.about is None for page in pages)
     return PageList(rows, len(matching), number, last, unread)
 
 
@@ -78,7 +78,8 @@ class Listing:
             self._clickhouse, prefix, listed, start, end, any_page=any_page, most=MOST_COUNTED
         )
         totals = {page.lp_id: page for page in counted}
-        unknown = [page for page in counted if page.lp_id not in directory.pages and page.lp_id not in listed]
+        known = {*directory.pages, *listed}
+        unknown = [page for page in counted if page.lp_id not in known]
         missing = [page.lp_id for page in rows if page.lp_id not in totals]
         if missing and len(counted) == MOST_COUNTED:  # made-up ids may have more visits than a page
             named = await map_queries.pages_named(self._clickhouse, missing, start, end)

@@ -76,7 +76,7 @@ async def ask(visit: Visit, lp_id: str) -> web.Response:
 async def _page(visit: Visit, lp_id: str) -> Page:
     check_owner(visit, lp_id)
     page = await visit.services.directories.page(visit.known.caller.tenant, lp_id)
-    if page is None:
+    if page is None or not page.published:
         raise HttpError(404, visit.say("not_found"))
     return page
 
