@@ -84,9 +84,8 @@ def evidence(minutes: int = 40, **counts: list[int]) -> Evidence:
     """Return as many minutes with the same counts of two arms."""
     names = ("pageviews", "conversions", "dead", "rage", "shallow")
     usual = {"pageviews": [250, 250], "conversions": [5, 5]} | counts
-    tables = [np.array([usual.get(name, [0, 0])] * minutes) for name in names]
-    *four, shallow = tables
-    return Evidence(np.arange(minutes) * 60, *four, np.full((minutes, 2), 0.5), shallow)
+    views, goals, dead, rage, shallow = (np.array([usual.get(name, [0, 0])] * minutes) for name in names)
+    return Evidence(np.arange(minutes) * 60, views, goals, dead, rage, np.full((minutes, 2), 0.5), shallow)
 
 
 def test_an_unknown_reason_is_not_translated_in_part() -> None:

@@ -184,7 +184,7 @@ async def _form(
 ) -> dict[str, Any]:
     """Return the variables of the form, or what is in its way."""
     if page is None or not visit.known.may_ask:
-        return {"obstacle": "test_no_page" if page is None else "test_no_role"}
+        return {"obstacle": "test_no_page" if page is None else "test_no_role", "other": None}
     if not page.published:
         return {"obstacle": "test_is_variant", "other": page.about.parent if page.about else None}
     for other in visit.services.experiments.states.values():
