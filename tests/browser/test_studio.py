@@ -126,7 +126,7 @@ async def test_a_page_can_be_requested_followed_and_inspected(
     await page.goto(f"{installation.api_url}/studio")
     row = page.locator("tr", has_text=home.lp_id)
     assert "API" in await row.inner_text()
-    await row.locator("th a").click()
+    await row.locator("th a").first.click()
     for kind in ("click", "dead", "attention", "scroll") if size == DESKTOP else ("scroll",):
         await page.locator(f".tabs a[href*='kind={kind}']").click()
         await page.wait_for_url(f"**kind={kind}*")
