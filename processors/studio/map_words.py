@@ -63,9 +63,10 @@ ENGLISH = {
     "section": "Section",
     "seen_by": "Seen by",
     "time_in_view": "Mean time in view",
+    "count_again": "Count again",
     "no_data": "No data yet",
     "no_data_lead": "Nobody has seen this page in this time. Choose a longer time, or open the page yourself: "
-    "a visit appears here within a minute.",
+    "a visit is counted within a minute.",
     "same_scale": "Both maps use the same colour scale, per pageview.",
     "findings": "What visitors find difficult",
     "findings_map": "Map: {kind}, {device}",
@@ -135,9 +136,10 @@ JAPANESE = {
     "section": "セクション",
     "seen_by": "見た割合",
     "time_in_view": "平均表示時間",
+    "count_again": "集計し直す",
     "no_data": "データがまだありません",
     "no_data_lead": "この期間に閲覧がありません。期間を長くするか、"
-    "ご自身でページを開いてみてください。閲覧は1分ほどで反映されます。",
+    "ご自身でページを開いてみてください。閲覧は1分ほどで集計できます。",
     "same_scale": "二つの図の色は、閲覧1回あたりで同じ尺度です。",
     "findings": "改善のヒント",
     "findings_map": "図で見る：{kind}、{device}",

@@ -199,10 +199,15 @@ async def test_an_experiment_is_started_and_stopped_in_few_clicks(
     complaints: list[str] = []
     page = await opened(context, complaints)
     await log_in_to_studio(page, installation)
-    await page.goto(f"{installation.api_url}/studio?q={lp_id}")
-    await page.locator("tr", has_text=lp_id).get_by_role("link", name="A/Bテスト").click()
+    box = page.locator(f"[name='arm:{arm}']")
+    async with asyncio.timeout(60):  # the list of pages may be some seconds old
+        while not await box.count():
+            await page.goto(f"{installation.api_url}/studio?q={lp_id}")
+            if await (row := page.locator("tr", has_text=lp_id)).count():
+                await row.get_by_role("link", name="A/Bテスト").click()
+                await expect(page.locator("main h1")).to_contain_text("A/Bテスト")
     await clean(page, "test-start")
-    await page.locator(f"[name='arm:{arm}']").check()
+    await box.check()
     await page.locator(".start .call").click()
     await expect(page.locator(".status.running")).to_be_visible(timeout=60_000)
     await clean(page, "test-running")

@@ -29,7 +29,24 @@ HTML = {"Accept": "text/html"}
 
 
 @pytest.fixture(scope="module")
-def edge(stack: Stack, installation: Installation) -> Iterator[EdgeProcess]:
+def pages(stack: Stack) -> list[str]:
+    """Store pages of both tenants; the names hold markup."""
+    lp_ids = [f"acme-{number}" for number in range(7)] + ["rival-1"]
+    asyncio.run(store(open_objects(settings_of(stack)), lp_ids))
+    return lp_ids
+
+
+async def store(objects: Objects, lp_ids: list[str]) -> None:
+    for lp_id in lp_ids:
+        request = {"request_id": str(uuid4()), "business": {"name": f"<b>店</b> {lp_id}"}, "door": "command"}
+        source = json.dumps({"request": request, "copy_": {}}).encode()
+        html = b"<section data-section=hero></section><section data-section=price></section>"
+        await objects.put(f"pages/{lp_id}/index.html", html, "text/html", "no-store")
+        await objects.put(f"pages/{lp_id}/source.json", source, "application/json", "no-store")
+
+
+@pytest.fixture(scope="module")
+def edge(stack: Stack, installation: Installation, pages: list[str]) -> Iterator[EdgeProcess]:
     with edge_process(stack, "studio", HTTPS, tenants=TENANTS) as one:
         yield one
 
@@ -227,26 +244,7 @@ async def test_query_parameters_are_escaped(http: aiohttp.ClientSession, edge: E
     assert status == 422 and "kind" in body
 
 
-@pytest.fixture(scope="module")
-def pages(stack: Stack) -> list[str]:
-    """Store pages of both tenants; the names hold markup."""
-    lp_ids = [f"acme-{number}" for number in range(7)] + ["rival-1"]
-    asyncio.run(store(open_objects(settings_of(stack)), lp_ids))
-    return lp_ids
-
-
-async def store(objects: Objects, lp_ids: list[str]) -> None:
-    for lp_id in lp_ids:
-        request = {"request_id": str(uuid4()), "business": {"name": f"<b>店</b> {lp_id}"}, "door": "command"}
-        source = json.dumps({"request": request, "copy_": {}}).encode()
-        html = b"<section data-section=hero></section><section data-section=price></section>"
-        await objects.put(f"pages/{lp_id}/index.html", html, "text/html", "no-store")
-        await objects.put(f"pages/{lp_id}/source.json", source, "application/json", "no-store")
-
-
-async def test_the_list_has_name_door_and_search(
-    http: aiohttp.ClientSession, edge: EdgeProcess, pages: list[str]
-) -> None:
+async def test_the_list_has_name_door_and_search(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:
     session = await cookie(http, edge, "acme-operator")
     _, html, _ = await get(http, edge, "/studio?lang=en", **session)
     assert "&lt;b&gt;店&lt;/b&gt; acme-3" in html and "<b>店" not in html and "Command line" in html
@@ -267,7 +265,7 @@ async def post(
 
 
 async def test_an_experiment_is_started_by_a_form_of_the_session(
-    http: aiohttp.ClientSession, edge: EdgeProcess, pages: list[str]
+    http: aiohttp.ClientSession, edge: EdgeProcess
 ) -> None:
     session, path = await cookie(http, edge, "acme-operator"), "/studio/experiments/acme-0"
     _, html, _ = await get(http, edge, path, **session)
@@ -288,9 +286,7 @@ async def test_an_experiment_is_started_by_a_form_of_the_session(
     assert {answer.headers["Location"] for answer in answers} == {f"{path}?asked={fields['experiment_id']}"}
 
 
-async def test_access_to_experiments_follows_tenant_and_role(
-    http: aiohttp.ClientSession, edge: EdgeProcess, pages: list[str]
-) -> None:
+async def test_access_to_experiments_follows_tenant_and_role(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:
     rival, analyst, application = [
         await cookie(http, edge, token) for token in ("rival-operator", "acme-analyst", "acme-application")
     ]
@@ -310,7 +306,7 @@ async def test_access_to_experiments_follows_tenant_and_role(
 
 
 async def test_a_variant_is_requested_by_a_form_that_a_finding_fills_in(
-    http: aiohttp.ClientSession, edge: EdgeProcess, pages: list[str]
+    http: aiohttp.ClientSession, edge: EdgeProcess
 ) -> None:
     session, path = await cookie(http, edge, "acme-application"), "/studio/variants/acme-4"
     query = f"change=call&section=hero&section=%3Cb%3E&brief={'%3Cscript%3E' * 100}"
@@ -326,7 +322,7 @@ async def test_a_variant_is_requested_by_a_form_that_a_finding_fills_in(
     assert (await post(http, edge, session, path, change="copy", request_id="1")).status == 422
 
 
-async def test_a_page_without_visits_says_so(http: aiohttp.ClientSession, edge: EdgeProcess, pages: list[str]) -> None:
+async def test_a_page_without_visits_says_so(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:
     session = await cookie(http, edge, "acme-operator")
     status, html, _ = await get(http, edge, "/studio/maps/acme-5?lang=ja", **session)
     assert status == 200 and "データがまだありません" in html and '<img src="/studio/pictures' not in html

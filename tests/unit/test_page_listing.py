@@ -31,6 +31,10 @@ def source(name: str, **rest: Any) -> bytes:
     return json.dumps({"request": {"request_id": "r1", "business": {"name": name}, **rest}, "copy_": {}}).encode()
 
 
+def folder_of(name: str) -> str:
+    return "variants" if name.endswith("variant") else "pages"
+
+
 class Bucket:
     """A fake S3 with pages, each made a minute after the page before. With `broken`, every call fails."""
 
@@ -43,14 +47,16 @@ class Bucket:
         self.check()
         keys = []
         for at, name in enumerate(self.names):
-            made, folder = START + timedelta(minutes=at), "variants" if name.endswith("variant") else "pages"
+            made, folder = START + timedelta(minutes=at), folder_of(name)
             keys += [(f"{folder}/{name}/index.html", END), (f"{folder}/{name}/source.json", made)]
         return [(key, at) for key, at in sorted(keys) if key.startswith(beginning)][:most]
 
     async def get(self, key: str) -> StoredObject | None:
         self.reads += 1
         self.check()
-        name = key.split("/")[1]
+        folder, name, _ = key.split("/")
+        if name not in self.names or folder != folder_of(name):
+            return None
         return StoredObject(self.sources.get(name, source(f"店 {name}")), "application/json", "")
 
     def check(self) -> None:
@@ -126,6 +132,19 @@ async def test_a_variant_is_known_but_not_listed() -> None:
     variant = await mine._directories.page(ACME, "acme-variant")
     assert variant is not None and not variant.published and variant.about is not None
     assert variant.source == "variants/acme-variant/source.json"
+
+
+async def test_a_page_made_since_the_last_listing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directory, "KEEP_S", 60.0)
+    monkeypatch.setattr(directory, "LONGEST_S", 60.0)
+    bucket = Bucket("acme-1")
+    mine = listing_of(bucket)
+    await ids(mine)
+    bucket.names += ["acme-2", "acme-variant"]
+    for name, published in (("acme-2", True), ("acme-variant", False)):
+        page = await mine._directories.page(ACME, name)
+        assert page is not None and page.about is not None and page.published is published
+    assert await mine._directories.page(ACME, "acme-404") is None
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ FOLDERS, PAGE, SOURCE = ("pages/", "variants/"), "index.html", "source.json"
 # two keys a page, and pictures that were stored beside them
 MOST_KEYS, DIRECTORIES = 50_000, 200
 # a listing that takes long is read less often
-KEEP_S, SHARE, WAIT_S = 2.0, 10.0, 0.5
+KEEP_S, SHARE, LONGEST_S, WAIT_S = 2.0, 10.0, 10.0, 0.5
 AT_ONCE = 16
 NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -128,7 +128,7 @@ class Directory:
         self.pages = pages
         self.newest = sorted(pages.values(), key=lambda page: (page.made or NEVER, page.lp_id), reverse=True)
         now = time.monotonic()
-        self._until = now + max(KEEP_S, SHARE * (now - started))
+        self._until = now + min(LONGEST_S, max(KEEP_S, SHARE * (now - started)))
 
     async def read(self, pages: Iterable[Page]) -> None:
         """Read the sources of pages that are not read yet. While S3 does not answer, they stay unread."""
@@ -170,13 +170,20 @@ class Directories:
         return directory
 
     async def page(self, tenant: Tenant, lp_id: str) -> Page | None:
-        """Return a page of the tenant with its name, or None if it is not on S3."""
-        directory = self._kept.get(_prefix(tenant))
-        if directory is None or lp_id not in directory.pages:
-            directory = await self.of(tenant)
+        """Return a page or variant of the tenant with its name, or None if it is not on S3.
+
+        A page that was made since the last listing is found by its source.
+        """
+        directory = self._kept.get(_prefix(tenant)) or Directory(self._objects, _prefix(tenant))
         if (page := directory.pages.get(lp_id)) is not None:
             await directory.read([page])
-        return page
+            return page
+        for folder in FOLDERS:
+            found = Page(lp_id, published=folder == FOLDERS[0], source=f"{folder}{lp_id}/{SOURCE}")
+            await directory.read([found])
+            if found.about is not None:
+                return found
+        return (await self.of(tenant)).pages.get(lp_id)
 
 
 def _prefix(tenant: Tenant) -> str:
