@@ -191,7 +191,7 @@ async def test_the_studios_focus_rings_have_a_contrast_of_three(
 
 
 async def test_an_experiment_is_started_and_stopped_in_few_clicks(
-    chromium: Browser, installation: Installation, home: VisitedPage
+    chromium: Browser, installation: Installation
 ) -> None:
     _, lp_id = await publish(installation, industry="飲食")
     _, arm = await publish(installation, industry="飲食", door="studio")
