@@ -283,7 +283,8 @@ async def test_an_experiment_is_started_by_a_form_of_the_session(
     fields = {"arm:acme-1": "on", "goal:form": "on", "experiment_id": str(uuid4())}
     answers = [await post(http, edge, session, path, **fields) for _ in range(2)]
     assert [answer.status for answer in answers] == [303, 303]
-    assert {answer.headers["Location"] for answer in answers} == {f"{path}?asked={fields['experiment_id']}"}
+    addresses = {answer.headers["Location"].partition("&")[0] for answer in answers}
+    assert addresses == {f"{path}?asked={fields['experiment_id']}"}
 
 
 async def test_access_to_experiments_follows_tenant_and_role(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:

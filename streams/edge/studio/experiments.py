@@ -26,6 +26,8 @@ from streams.edge.studio.maps import check_owner
 from streams.pictures.maps import Device, MapKind, MapQuery
 
 DAY_S, HOUR_S = 86_400, 3_600
+# the page reloads until the optimizer has carried out a command, but not for longer
+AWAITED_S = 120
 WRONG = {409: "test_error_busy", 422: "test_error_arms"}
 
 
@@ -49,14 +51,14 @@ async def start(visit: Visit, lp_id: str) -> web.Response:
         if error.status not in WRONG:
             raise
         return await _page(visit, lp_id, visit.form, error=WRONG[error.status], status=error.status)
-    raise Redirect(f"{PATH}/experiments/{quote(lp_id)}?asked={experiment_id}")
+    raise Redirect(f"{PATH}/experiments/{quote(lp_id)}?asked={experiment_id}&at={int(time.time())}")
 
 
 async def stop(visit: Visit, lp_id: str) -> web.Response:
     """Stop the experiment on a page, or take back its winner."""
     check_owner(visit, lp_id)
     command = await end(visit.services, visit.known.caller, lp_id)
-    raise Redirect(f"{PATH}/experiments/{quote(lp_id)}?stopping={command.experiment_id}")
+    raise Redirect(f"{PATH}/experiments/{quote(lp_id)}?stopping={command.experiment_id}&at={int(time.time())}")
 
 
 async def _page(
@@ -87,11 +89,14 @@ async def _page(
 def _waiting(visit: Visit, state: ExperimentState | None) -> tuple[str | None, str | None]:
     """Return the word for what is awaited, and why the optimizer refused the start, or None for each."""
     asked, stopping = (_uuid(visit.request.query.get(name, "")) for name in ("asked", "stopping"))
+    sent = visit.request.query.get("at", "")
+    awaited = len(sent) < 12 and sent.isdecimal() and time.time() - int(sent) < AWAITED_S
     if asked is not None and state is not None and state.refused is not None and state.refused.experiment_id == asked:
         return None, reason(state.refused.reason, visit.language) or state.refused.reason
-    if asked is not None and (state is None or state.experiment_id != asked):
+    if awaited and asked is not None and (state is None or state.experiment_id != asked):
         return "test_starting", None
-    if stopping is not None and state is not None and state.experiment_id == stopping and state.status != "stopped":
+    mine = state is not None and state.experiment_id == stopping
+    if awaited and mine and state is not None and state.status != "stopped":
         return "test_stopping", None
     return None, None
 
@@ -104,9 +109,6 @@ async def _running(visit: Visit, state: ExperimentState) -> dict[str, Any]:
     points, maps, pages = await asyncio.gather(
         history_of(visit.services, state), _maps(visit, state, over_ms), _pages(visit, state)
     )
-    points = [
-        point for point in points if point[0] * 1000 >= state.started_ms - 1000 and len(point[1]) == len(state.arms)
-    ]
     days = days_needed(state, now_ms)
     started, over = (datetime.fromtimestamp(at / 1000, zone) for at in (state.started_ms, over_ms))
     return {
