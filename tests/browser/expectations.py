@@ -21,7 +21,7 @@ Elements = Counter[tuple[str, str]]
 
 @dataclasses.dataclass
 class Expected:
-    """The expected totals of a test's page and, if given, its cells, reached bands, sections and elements."""
+    """The expected totals of a page and, if given, its cells, reached bands, sections and elements."""
 
     lp_id: str
     totals: dict[str, int]
