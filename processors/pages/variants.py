@@ -37,7 +37,7 @@ def _request(asked: VariantRequest, parent: GenerationRequest) -> GenerationRequ
     Raise DecodeError if a field that the request carries has another value than the parent's.
     """
     given = asked.model_extra or {}
-    own = {"request_id": asked.request_id, "variant": asked.variant}
+    own = {"request_id": asked.request_id, "variant": asked.variant, "door": asked.door or "api"}
     request = model_from_object(GenerationRequest, {**parent.model_dump(), **given, **own})
     for name in given:
         if getattr(request, name) != getattr(parent, name):

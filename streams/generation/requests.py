@@ -93,6 +93,7 @@ async def _work(
         made = Made.model_validate(source.model_dump(include=set(Made.model_fields)))
         return {"request": varied, "brief": brief, "uploads": source.uploads, "parent": made}
     uploads = await _uploads(services, request, deadline_ms)
+    request = request.model_copy(update={"door": request.door or "api"})
     return {"request": request, "brief": brief_of(request), "uploads": uploads}
 
 
