@@ -66,7 +66,9 @@ def request(
     if save is not None:
         writable_file("--out", save)
     own = {name: read(path, f"--{name}") for name, path in (("picture", picture), ("logo", logo)) if path is not None}
-    asked = model_from_object(VariantRequest if body.get("variant") else GenerationRequest, body)
+    asked: GenerationRequest | VariantRequest = (
+        model_from_object(VariantRequest, body) if body.get("variant") else model_from_object(GenerationRequest, body)
+    )
     answer, page = asyncio.run(_ask(*private_api(data), asked, own))
     result = answer.model_dump(mode="json")
     if save is not None and page is not None:
