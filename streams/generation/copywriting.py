@@ -337,7 +337,7 @@ class Copywriter:
             try:
                 return order.text.read(name, text)
             except Unusable as error:
-                spoilt_by = trail.spoil(f"invalid: {error.field}"[:80])
+                spoilt_by = trail.spoil(f"{error.cause}: {error.field}"[:80])
                 usable |= error.usable
                 if len(usable) == len(order.text.wanted(name)):
                     return usable
