@@ -113,7 +113,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The copy for one request, and what its result says about it. `refusal`: it is no variant of its parent."""
+    """The copy for one request, and what its result says. `refusal`: it is too like its parent."""
 
     copy: Copy
     status: Literal["ok", "fallback"]

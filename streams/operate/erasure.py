@@ -111,7 +111,7 @@ def meant_by(settings: Settings, lp_ids: list[str], tenant_id: str) -> Meant:
 
 
 def copy_key(page: PageFiles) -> tuple[str, str] | None:
-    """Return the cache key and the pattern of the page's copy; None if its source is unknown or it is a variant."""
+    """Return the cache key and the pattern of the page's copy; None for a variant or without a source."""
     if page.source is None or page.source.request.variant is not None:
         return None
     fields = copy_fields(page.source.request)
@@ -139,7 +139,7 @@ class Erasing:
     # -- looking ---------------------------------------------------------------------------------------
 
     async def look(self) -> Found:
-        """Return the data that exists, also of variants. Raise LpstreamError if the page or tenant is unknown."""
+        """Return the data that exists, with that of variants; raise LpstreamError for an unknown page or tenant."""
         found = Found()
         self._say("looking for pages")
         found.pages = await self._pages()
@@ -189,7 +189,7 @@ class Erasing:
         return [page for page in pages if page is not None]
 
     async def _variants(self) -> list[str]:
-        """Return the ids of the variants of the pages, and of the variants of these: they show the same facts."""
+        """Return the ids of the pages' variants, and of the variants of these: they show the same facts."""
         tenants = {lp_id.rpartition("-")[0] for lp_id in self._meant.lp_ids if "-" in lp_id}
         ids = [lp_id for tenant in sorted(tenants) for lp_id in await self._objects.folders(f"{VARIANTS}{tenant}-")]
         children: dict[str, list[str]] = {}
