@@ -75,7 +75,7 @@ def call_words(kind: str, brief: Brief, written: str) -> str:
 
 
 def _fits(kind: str, written: str) -> bool:
-    """Return whether a writer's words suit a target of this kind, and are not those of a button that sends."""
+    """Return whether a writer's words suit a target of this kind; those of a button that sends do not."""
     return kind == "form" and not _ELSEWHERE.search(written) and not _SENDS.search(written)
 
 

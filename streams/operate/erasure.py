@@ -139,7 +139,7 @@ class Erasing:
     # -- looking ---------------------------------------------------------------------------------------
 
     async def look(self) -> Found:
-        """Return the data that exists, with that of variants; raise LpstreamError for an unknown page or tenant."""
+        """Return the data that exists, also of variants. Raise LpstreamError for unknown pages or tenants."""
         found = Found()
         self._say("looking for pages")
         found.pages = await self._pages()

@@ -55,7 +55,7 @@ def _elsewhere(settings: Settings) -> list[Stay]:
         Stay("a page that is being generated", "it is published at the end", "you run this again after a minute"),
         Stay(
             "model providers",
-            "industry, purpose, keywords and briefs of variants from prompts",
+            "industry, purpose, keywords and briefs from prompts",
             "as your contract with them says",
         ),
         Stay("logs, backups, S3 versions", "ids; all data of a backup", "as long as you keep them"),

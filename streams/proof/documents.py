@@ -37,7 +37,7 @@ MESSAGES: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "lp.requests": (
         ("GenerationRequest", "VariantRequest"),
-        "Requests for a page or a variant of a page. The edge writes each as the JSON of its known fields, under its id.",
+        "Requests for a page or a variant. The edge writes each as the JSON of its known fields, under its id.",
     ),
     "lp.steps": (("Step",), "Steps of a request, which run in parallel."),
     "lp.step-results": (("StepResult",), "What came of each step."),
