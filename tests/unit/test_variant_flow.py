@@ -1,4 +1,4 @@
-"""Requests for variants through the worker's handlers, on stores in memory and with scripted answers of a model."""
+"""Requests for variants through the worker's handlers, on stores in memory and with scripted models."""
 
 import json
 import time
@@ -51,7 +51,7 @@ Ask = Callable[[Question], str]
 
 
 class Stores:
-    """S3, results, locks and the cache of copy, in memory. Nothing may be borrowed from the cache, or put into it."""
+    """S3, results, locks and the cache of copy, in memory. No variant may use the cache."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
