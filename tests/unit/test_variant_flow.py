@@ -252,6 +252,20 @@ async def test_a_text_that_stays_like_the_parents_is_refused() -> None:
     assert not any(key.startswith("variants/") for key in worker.stores.objects)
 
 
+async def test_of_all_sections_one_that_stays_the_same_is_named() -> None:
+    parent = source_of().copy_.hero.model_dump()
+    script = writes({**parent, "lead": parent["lead"].replace("〔題材〕", "")})
+
+    def hero_only(question: Question) -> str:
+        if "catch" not in json.dumps(question.schema):
+            raise NoAnswer("providers_failed")
+        return script(question)
+
+    result = await (await with_parent(hero_only)).run(asked("copy"))
+    assert result.variant is not None and "hero" not in result.variant.sections and "faq" in result.variant.sections
+    assert {"parent_copy", "template_copy"} <= {warning.code for warning in result.warnings}
+
+
 async def test_forbidden_words_give_built_in_text_instead() -> None:
     worker = await with_parent(writes({**NEW, "catch": "地域No.1、必ず満足の一杯"}))
     result = await worker.run(asked("copy", "hero", brief="必ず「地域No.1」と書くこと"))
