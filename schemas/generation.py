@@ -3,13 +3,24 @@
 import re
 import unicodedata
 from enum import StrEnum
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from schemas.errors import DecodeError
+from schemas.heatmap import LP_ID_PATTERN
 
 REQUESTS = "lp.requests"
 STEPS = "lp.steps"
@@ -32,6 +43,11 @@ class StepName(StrEnum):
 Stage = Literal["queued", "validate", "cache", "template", "copy", "assets", "integrate", "optimize", "preview", "done"]
 Status = Literal["completed", "degraded", "rejected", "failed"]
 CacheLayer = Literal["l1", "l2", "l3", "near", "stale", "miss"]
+SectionName = Literal[
+    "hero", "problems", "solution", "benefits", "proof", "price", "treatments", "flow", "faq", "information", "closing"
+]
+# the way by which a request came in; a page that was made before this was recorded has none
+Door = Literal["studio", "command", "api"]
 
 
 def _http_url(value: str) -> str:
@@ -45,6 +61,7 @@ HttpUrl = Annotated[str, Field(max_length=2_000), AfterValidator(_http_url)]
 Line = Annotated[str, Field(min_length=1, max_length=200)]
 Text = Annotated[str, Field(min_length=1, max_length=1_000)]
 Micro = Annotated[int, Field(ge=0)]
+LpId = Annotated[str, Field(pattern=LP_ID_PATTERN)]
 
 
 class Model(BaseModel):
@@ -169,8 +186,41 @@ class Assets(Model):
     logo: UploadId | None = None
 
 
+def _registered(value: object) -> object:
+    """Return a section's name as the registry has it: maps call the section `proof` testimonials."""
+    return "proof" if value == "testimonials" else value
+
+
+class Variant(Model):
+    """The order to make a page that differs from another in one thing.
+
+    `sections` says where, and may be empty. `brief` says why, in a person's words or those of a finding.
+    """
+
+    of: LpId
+    change: Literal["copy", "order", "design", "call"]
+    sections: Annotated[
+        list[Annotated[SectionName, BeforeValidator(_registered)]], Field(max_length=len(get_args(SectionName)))
+    ] = []
+    brief: Annotated[str, Field(max_length=300)] = ""
+
+    @field_validator("sections")
+    @classmethod
+    def _fit(cls, sections: list[str], info: ValidationInfo) -> list[str]:
+        if len(set(sections)) < len(sections):
+            raise ValueError("give each section only once")
+        if info.data.get("change") == "design" and sections:
+            raise ValueError("a design is that of the whole page; leave sections empty")
+        if info.data.get("change") == "order" and len(sections) == 1:
+            raise ValueError("give two or more sections in their new order, or none")
+        return sections
+
+
 class GenerationRequest(Model):
-    """A request for one LP, on `lp.requests`."""
+    """A request for one LP, on `lp.requests`.
+
+    `variant` is set by the worker only: the request of a variant is its parent's, under an id of its own.
+    """
 
     schema_: Annotated[Literal[1], Field(alias="schema")] = 1
     request_id: UUID
@@ -184,6 +234,31 @@ class GenerationRequest(Model):
     tone: Literal["friendly", "formal", "premium"] = "friendly"
     quality: Literal["fast", "high"] = "fast"
     locale: Literal["ja-JP"] = "ja-JP"
+    door: Door | None = None
+    variant: Variant | None = None
+
+
+class VariantRequest(Model):
+    """A request for a variant of a page, on `lp.requests`.
+
+    It needs no other field: the rest is the parent's. A field of a usual request that it carries must be the parent's.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    schema_: Annotated[Literal[1], Field(alias="schema")] = 1
+    request_id: UUID
+    tenant_id: Annotated[str, Field(pattern=TENANT_PATTERN)]
+    variant: Variant
+    door: Door | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_request(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        known = {"schema", *GenerationRequest.model_fields}
+        return {name: field for name, field in value.items() if name in known}
 
 
 class Attempt(Model):
@@ -260,6 +335,15 @@ class Decision(Model):
     decided_ms: int
 
 
+class VariantResult(Model):
+    """The one thing in which a variant differs from its parent. `differs` says it in words."""
+
+    of: str
+    change: Literal["copy", "order", "design", "call"]
+    sections: list[str]
+    differs: str
+
+
 class Result(Model):
     """The outcome of a request, on `lp.results` and in Redis at `lp:result:{request_id}`."""
 
@@ -278,6 +362,7 @@ class Result(Model):
     warnings: list[Warning_] = []
     error: Failure | None = None
     experiment: Decision | None = None
+    variant: VariantResult | None = None
 
 
 class Progress(Model):
