@@ -21,7 +21,7 @@ INDUSTRIES = {
     "care": "介護", "pet": "ペットサロン", "generic": "造園", "work": "造園", "unknown": "ふしぎ屋さん",
 }  # fmt: skip
 # least share of refused phrases, largest share of harmless phrases that are touched
-GOALS = dict.fromkeys(("developed", "second", "third", "fifth", "sixth", "seventh", "eighth"), (1.0, 0.0)) | {
+GOALS = dict.fromkeys(("developed", "second", "third", "fifth", "sixth", "seventh", "eighth", "ninth"), (1.0, 0.0)) | {
     "fourth": (1.0, 0.01)
 }
 HELD_BACK = (0.95, 0.03)
