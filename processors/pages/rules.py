@@ -64,7 +64,7 @@ class Rule:
 
     Words count between boundaries of words, patterns anywhere. No part of an innocent expression (`harmless`) counts.
     Each pattern has the characters with which a match begins (None: any). With `given`, the customer's own words allow
-    the expression.
+    the expression, if they break the rule too. With `bare`, a mere noun of theirs does (個室).
     """
 
     name: str
@@ -78,6 +78,7 @@ class Rule:
     patterns: tuple[tuple[re.Pattern[str], frozenset[str] | None], ...]
     harmless: re.Pattern[str] | None
     given: bool
+    bare: bool
 
     @property
     def source(self) -> str:
@@ -137,6 +138,7 @@ def _rule(entry: dict[str, object]) -> Rule:
         patterns=tuple((re.compile(text), first_characters(text)) for text in map(_expanded, listed["patterns"])),
         harmless=re.compile(harmless) if harmless else None,
         given=bool(entry.get("given", False)),
+        bare=bool(entry.get("bare", False)),
     )
 
 
