@@ -1,5 +1,7 @@
 """Commands without a running stack name `--data`; outputs that cannot be written are named first."""
 
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -47,3 +49,28 @@ def test_a_command_without_a_stack_names_data(
     done = CliRunner().invoke(app, [*words, "--data", str(tmp_path)])
     assert isinstance(done.exception, LpstreamError), (done.exception, done.output)
     assert str(done.exception).startswith(f"--data {tmp_path}: ") and "lpstream up" in str(done.exception)
+
+
+RUNS = {"services": {"edge": {"pid": os.getpid()}}}
+ALL = {name: "http://127.0.0.1:9" for name in ("edge", "api", "token", "kafka", "clickhouse", "redis", "s3")} | RUNS
+DAMAGED = [
+    (b"{", b"{}"), (b"\xff", b"{}"), (b"[1]", b"{}"), (b"[" * 100_000, b"{}"), (b"{}", b"{}"), (b'{"services":5}', b"{}"),
+    (b'{"services":{"edge":{"pid":"x"}}}', b"{}"), (json.dumps(RUNS).encode(), b"{}"), (json.dumps(ALL).encode(), b"[]"),
+    (json.dumps(ALL).encode(), b'{"LPSTREAM_API_TOKEN":5}'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("doors", "settings"), DAMAGED)
+def test_a_damaged_file_of_a_stack_is_named(doors: bytes, settings: bytes, tmp_path: Path) -> None:
+    (tmp_path / "doors.json").write_bytes(doors)
+    (tmp_path / "settings.json").write_bytes(settings)
+    done = CliRunner().invoke(app, ["snippet", "--data", str(tmp_path)])
+    assert isinstance(done.exception, LpstreamError), (done.exception, done.output)
+    assert str(done.exception).startswith(f"{tmp_path}/") and "lpstream up" in str(done.exception)
+
+
+def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    done = CliRunner().invoke(app, ["env", "--data", str(file)])
+    assert isinstance(done.exception, LpstreamError) and "--data" in str(done.exception), done.exception
