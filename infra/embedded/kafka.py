@@ -301,8 +301,9 @@ def _copy_dependencies(folder: Path, done: Path, cancelled: Callable[[], bool]) 
     pom.parent.mkdir()
     pom.write_bytes(files("infra.kafka").joinpath("pom.xml").read_bytes())
     args = ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={partial / 'libs'}"]
-    maven = ChildProcess("mvn", args, log=folder / "maven.log", cwd=partial)
-    maven.log.unlink(missing_ok=True)
+    log = folder / "maven.log"
+    log.unlink(missing_ok=True)
+    maven = ChildProcess("mvn", args, log=log, cwd=partial)
     try:
         maven.start()
         _wait_end(maven, cancelled)

@@ -5,7 +5,6 @@ import re
 import signal
 import sys
 import threading
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -73,7 +72,7 @@ def _run_all(data: Path, port: int) -> None:
     for position, name in enumerate(("heatmap", "generation", "optimizer")):
         env = {"LPSTREAM_WORKER_METRICS_PORT": str(port + position if port else 0)}
         args = [sys.executable, "-m", "streams", "worker", name, "--data", str(data)]
-        children.append(ChildProcess(name, args, log=Path("/dev/stderr"), env=env))
+        children.append(ChildProcess(name, args, log=None, env=env))
     try:
         for child in children:
             child.grace_s = STOP_S
