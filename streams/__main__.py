@@ -1,5 +1,6 @@
 """The command line `lpstream`. Each command's module is imported when it is called, for fast starts."""
 
+import logging
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -38,6 +39,9 @@ COMMANDS = {
     "settings": "streams.cli.settings:settings",
 }
 
+# libraries that log an error and raise it as well; the services' own logs still have both
+NOISY = ("aiokafka", "clickhouse_connect")
+
 
 class Commands(TyperGroup):
     """The group of all commands in `COMMANDS`."""
@@ -73,6 +77,8 @@ def lpstream() -> None:
 
 def main() -> None:
     """Run a command; print an LpstreamError as one message and exit with code 1."""
+    for library in NOISY:
+        logging.getLogger(library).addHandler(logging.NullHandler())
     try:
         app()
     except LpstreamError as error:

@@ -5,6 +5,7 @@ import re
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
