@@ -95,8 +95,9 @@ class ChildProcess:
         cwd: Path | None = None,
         sockets: Sequence[socket.socket] = (),
     ) -> None:
-        """Set up the child. `env` extends this process's environment; `log` is appended to, None is this one's stderr.
+        """Set up the child. `env` extends this process's environment.
 
+        `log` is appended to; None is this process's stderr.
         `sockets` are passed to the child and stay open here too.
         """
         self.name = name

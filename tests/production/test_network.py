@@ -1,4 +1,4 @@
-"""Network policies of the manifests: what one side may send, the other side takes, and names are resolved."""
+"""Network policies: what one side may send, the other side takes, and names are resolved."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Requests as unusual but correct REST clients send them, and requests for APIs that the edge does not have."""
+"""Requests of unusual but correct REST clients, and requests for APIs that the edge lacks."""
 
 import json
 

@@ -6,6 +6,7 @@ import pytest
 
 from schemas.errors import SettingError
 from streams.cli.settings import settings_page
+from streams.runtime.misspelt import misspelt_settings
 from streams.runtime.settings import LlmModel, LlmProvider, Settings, load_settings
 
 
@@ -135,3 +136,28 @@ def test_a_secret_file_that_is_not_utf8_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("LPSTREAM_REDIS_PASSWORD_FILE", str(tmp_path / "password"))
     with pytest.raises(SettingError, match="LPSTREAM_REDIS_PASSWORD_FILE: is not UTF-8"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("LPSTREAM_S3_ENDPOINT", "LPSTREAM_S3_ENDPOINT_URL"),
+        ("LPSTREAM_KAFKA_BOOTSTRAP_SERVER", "LPSTREAM_KAFKA_BOOTSTRAP_SERVERS"),
+        ("LPSTREAM_REDIS_PASSWORDFILE", "LPSTREAM_REDIS_PASSWORD_FILE"),
+        # a setting, a secret's file, Kubernetes' variables of Strimzi's Service, variables of tests
+        ("LPSTREAM_S3_ENDPOINT_URL", ""),
+        ("LPSTREAM_REDIS_PASSWORD_FILE", ""),
+        ("LPSTREAM_KAFKA_BOOTSTRAP_SERVICE_HOST", ""),
+        ("LPSTREAM_KAFKA_BOOTSTRAP_SERVICE_PORT_TCP_TLS", ""),
+        ("LPSTREAM_KAFKA_BOOTSTRAP_PORT_9093_TCP_ADDR", ""),
+        ("LPSTREAM_TEST_KAFKA", ""),
+        ("LPSTREAM_GUARANTEES", ""),
+        ("LPSTREAM_WRITER_SHA256", ""),
+    ],
+)
+def test_a_misspelt_setting_is_named_with_the_right_one(
+    monkeypatch: pytest.MonkeyPatch, name: str, setting: str
+) -> None:
+    monkeypatch.setenv(name, "x")
+    lines = misspelt_settings()
+    assert lines == ([f"warning: {name} is no setting and is ignored; did you mean {setting}?"] if setting else [])
