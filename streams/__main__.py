@@ -1,5 +1,6 @@
 """The command line `lpstream`. Each command's module is imported when it is called, for fast starts."""
 
+import io
 import logging
 import sys
 from collections.abc import Callable
@@ -96,6 +97,9 @@ def main() -> None:
     """Run a command; print an LpstreamError as one message and exit with code 1."""
     for library in NOISY:
         logging.getLogger(library).addHandler(logging.NullHandler())
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without Japanese shows escapes
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except LpstreamError as error:

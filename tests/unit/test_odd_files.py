@@ -1,6 +1,7 @@
 """Files that a command reads, with content of another kind: one message that names option and file."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,15 @@ def test_an_output_of_another_kind_is_refused_before_the_work(content: bytes, tm
 def test_a_query_that_is_not_utf8_is_refused() -> None:
     assert "UTF-8" in message("sql", "SELECT '\udcff'")
     assert "UTF-8" in message("sql", "SELECT {a:String}", "--param", "a=\udcff")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "euc_jp"])
+def test_an_output_that_lacks_letters_shows_escapes(encoding: str) -> None:
+    for command in ("settings", "request --help"):
+        process = [sys.executable, "-m", "streams", *command.split()]
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        done = subprocess.run(process, capture_output=True, env=environment, check=False)
+        assert (done.returncode, done.stderr) == (0, b""), command
 
 
 @pytest.mark.parametrize("command", ["settings", "cost", "sql --kit list", "--help"])
