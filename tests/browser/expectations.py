@@ -21,7 +21,7 @@ Elements = Counter[tuple[str, str]]
 
 @dataclasses.dataclass
 class Expected:
-    """The expected totals of a test's page and, if given, its cells, reached bands, sections and elements."""
+    """The expected totals of a page and, if given, its cells, reached bands, sections and elements."""
 
     lp_id: str
     totals: dict[str, int]
@@ -90,14 +90,10 @@ class Expectations:
         await asyncio.sleep(7)  # duplicates would be counted in the next windows
         assert await self.differing() == {}
         for one in self.expected:
-            if one.cells is not None:
-                assert await self.cells(one.lp_id) == one.cells, one.lp_id
-            if one.reached is not None:
-                assert await self.reached(one.lp_id) == one.reached, one.lp_id
-            if one.sections is not None:
-                assert await self.sections(one.lp_id) == one.sections, one.lp_id
-            if one.elements is not None:
-                assert await self.elements(one.lp_id) == one.elements, one.lp_id
+            for name in ("cells", "reached", "sections", "elements"):
+                if (expected := getattr(one, name)) is not None:
+                    found = await getattr(self, name)(one.lp_id)
+                    assert found == expected, f"{one.lp_id}, {name}: found {found}, expected {expected}"
         log = await self._log()
         for one in self.expected:
             await assert_tables_equal(self._clickhouse, one.lp_id, log.get(one.lp_id, []))
