@@ -1,9 +1,11 @@
 """The command line `lpstream`. A call imports the module of its command only; `--help` imports none."""
 
+import io
+import logging
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import click
 import typer
@@ -81,6 +83,9 @@ COMMANDS = {
     "settings": ("streams.cli.settings:settings", "Print every setting with its default and its meaning, as Markdown."),
 }
 
+# libraries that log an error and raise it as well; the services' own logs still have both
+NOISY = ("aiokafka", "clickhouse_connect")
+
 
 class Commands(TyperGroup):
     """The group of all commands in `COMMANDS`."""
@@ -116,16 +121,39 @@ class Commands(TyperGroup):
         return command
 
 
-app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"lpstream {version('lpstream')}")
+        raise typer.Exit
 
 
 @app.callback()
-def lpstream() -> None:
+def lpstream(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
     """Event streaming for landing pages: heatmaps and page generation on Kafka, Faust and ClickHouse."""
 
 
 def main() -> None:
     """Run a command; print an LpstreamError as one message and exit with code 1."""
+    for library in NOISY:
+        logging.getLogger(library).addHandler(logging.NullHandler())
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without Japanese shows escapes
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except LpstreamError as error:
