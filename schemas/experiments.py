@@ -94,7 +94,8 @@ class ExperimentState(_Experiment):
 
     `number` counts the states of the experiment. A state is newer than another by `order`. Counts before
     `counted_from_ms` are not used, because caches may still hold the page of before. `rates` are goals a pageview of
-    each arm: estimate, low, high. Cookies of an earlier experiment may name the arms in `held`.
+    each arm: estimate, low, high. Cookies of an earlier experiment may name the arms in `held`. If autopilot has
+    started the experiment, `after` is the experiment of the last command of a person before it.
     """
 
     epoch: Count
@@ -112,6 +113,7 @@ class ExperimentState(_Experiment):
     decided_ms: Ms
     held: Annotated[list[LpId], Field(default_factory=list, max_length=MOST_ARMS)]
     refused: Refused | None = None
+    after: UUID | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

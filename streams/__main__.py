@@ -22,6 +22,7 @@ COMMANDS = {
     "request": "streams.cli.request:request",
     "upload": "streams.cli.upload:upload",
     "experiment": "streams.cli.experiment:app",
+    "autopilot": "streams.cli.autopilot:app",
     "warm": "streams.cli.warm:warm",
     "providers": "streams.cli.providers:app",
     "sql": "streams.cli.sql:sql",

@@ -1,8 +1,11 @@
 """The sentences of findings, in English and Japanese."""
 
+from dataclasses import replace
+
 from processors.findings.looks import Kind, Look, Where
 from processors.pictures.words import WORDS as MAP_WORDS
 from processors.pictures.words import Language
+from schemas.sections import BY_NAME
 
 SECTIONS: dict[str, tuple[str, str]] = {
     "hero": ("the first section", "最初の画面"),
@@ -146,6 +149,13 @@ def sentence(look: Look, language: Language) -> str:
     device = DEVICES[look.device] if language == "en" else MAP_WORDS[language][look.device]
     text = TEXTS[language][look.kind][0].format(place=place(look.where, language), device=device, **numbers)
     return text[0].upper() + text[1:]
+
+
+def brief(look: Look, language: Language) -> str:
+    """Return the sentence and the advice for a model, without names that a beacon has chosen."""
+    known = look.where.section if look.where.section in SECTIONS or look.where.section in BY_NAME else None
+    safe = replace(look, where=replace(look.where, section=known))
+    return sentence(safe, language) + (" " if language == "en" else "") + advice(look, language)
 
 
 def advice(look: Look, language: Language) -> str:
