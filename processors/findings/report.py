@@ -51,7 +51,8 @@ class Suggestion(msgspec.Struct, frozen=True):
 class Finding(msgspec.Struct, frozen=True):
     """A finding. `estimate` is between `low` and `high`, in `unit`; the intervals hold together.
 
-    `visitors` are the visits concerned in the range, `share` their part of the device's visits.
+    `element` names what visitors click there, if it is clear. `visitors` are the visits concerned in the range, `share`
+    their part of the device's visits.
     """
 
     kind: Kind
@@ -114,7 +115,7 @@ def looks_of(counts: list[DeviceCounts], layout: Layout) -> list[Look]:
     for device in counts:
         looks += section_looks(device, parts[device.device])
         looks += depth_looks(device, parts[device.device], layout)
-        looks += spot_looks(device, parts[device.device])
+        looks += spot_looks(device, parts[device.device], layout.links)
     by_name = {device.device: device for device in counts}
     if "mobile" in by_name and "desktop" in by_name:
         looks += gap_looks(by_name["mobile"], by_name["desktop"], parts)
@@ -162,7 +163,7 @@ def _finding(look: Look, z: float, counts: list[DeviceCounts], layout: Layout, l
         look.kind,
         look.device,
         look.where,
-        None,
+        look.element,
         sentence(look, language),
         Suggestion(CHANGES[look.kind], sections, advice(look, language), brief(look, language)),
         visitors,

@@ -52,6 +52,7 @@ async def test_a_planted_fault_is_found_through_clickhouse(edge: EdgeProcess, co
     assert answer.status == 200 and report["lp_id"] == counted and report["visits"] == VISITS
     first = report["findings"][0]
     assert (first["kind"], first["where"]["section"]) == ("dead_clicks", "hero") and "「最初の画面」" in first["text"]
+    assert first["element"] == "hero" and "「hero」" in first["text"] and first["evidence"]["on_element"] > 0
     assert first["low"] < first["estimate"] < first["high"] and first["suggestion"]["change"] == "design"
     phone = (await get(edge, f"/lp/{counted}/findings?device=mobile")).json
     assert {finding["device"] for finding in phone["findings"]} == {"mobile"} and 0 < phone["visits"] < VISITS
