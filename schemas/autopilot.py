@@ -1,4 +1,4 @@
-"""Messages of autopilot on `lp.experiments`: commands of people, and the state of each page's autopilot."""
+"""Messages of autopilot on `lp.experiments`: commands of people, and the state of each page."""
 
 from typing import Annotated, Literal
 from uuid import UUID, uuid5

@@ -158,7 +158,10 @@ def result_id_of(experiment_id: UUID) -> UUID:
 
 @dataclass(frozen=True, slots=True)
 class PageCounts:
-    """The counts of a page in the `span_s` seconds from `start_s`."""
+    """The counts of a page in the `span_s` seconds from `start_s`.
+
+    `deep` are the pageviews that came to the half of the page.
+    """
 
     lp_id: str
     start_s: int
@@ -168,6 +171,7 @@ class PageCounts:
     goals: dict[Goal, int]
     dead_clicks: int
     rage_clicks: int
+    deep: int = 0
 
     def reached(self, goals: Sequence[Goal]) -> int:
         """Return the pageviews with a goal of these kinds.

@@ -12,7 +12,7 @@ NAMES: dict[str, SectionName] = {"testimonials": "proof", **{name: name for name
 
 
 def key_of(finding: Finding) -> str:
-    """Return the name of a finding: its kind, device and section, without anything that a visitor can choose."""
+    """Return the name of a finding: kind, device and section, nothing that a visitor can choose."""
     section = next(iter(_known(finding)), "the page")
     return f"{finding.kind} in {section} ({finding.device})"
 

@@ -42,7 +42,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """The next state, and what goes with it in one transaction: a request, and a start or stop of an experiment."""
+    """The next state, and what is written with it: a request, a start or a stop of an experiment."""
 
     state: AutopilotState
     request: VariantRequest | None = None
@@ -182,7 +182,7 @@ def recent(state: AutopilotState, now_ms: int) -> list[int]:
 
 
 def shown(lp_id: str, experiment: ExperimentState | None) -> str:
-    """Return the page that visitors see at the address: the winner of its experiment, else the page itself."""
+    """Return the page that visitors see: the winner of the experiment, else the page itself."""
     decided = experiment is not None and experiment.status == "decided"
     return (experiment.winner if decided else None) or lp_id
 

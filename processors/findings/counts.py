@@ -286,7 +286,7 @@ Names = Mapping[int, tuple[str, int]]
 
 
 def names_of(rows: Iterable[Mapping[str, Any]]) -> Names:
-    """Return the element of each place, and how many of its events may have hit it, by the index of the place.
+    """Return the element of each place, and the events that may have hit it, by the place's index.
 
     `rows` have `place`, `element` and `together`: the nearest two elements of each place, the nearest first. If the
     second is near, too, the place has no name.

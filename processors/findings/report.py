@@ -177,7 +177,7 @@ def _finding(look: Look, z: float, counts: list[DeviceCounts], layout: Layout, l
 
 
 def _moved_up(section: str | None, layout: Layout) -> list[str]:
-    """Return the sections down to this one with it first, or none if it cannot move up or nothing is known."""
+    """Return the sections down to this one, with it first; none if it cannot move up."""
     movable = [name for name in dict.fromkeys(layout.sections) if name not in FIXED]
     above = movable[: movable.index(section)] if section in movable else []
     return [section, *above] if section is not None and above else []

@@ -83,7 +83,16 @@ class Counts:
         start_s = int(time.time()) // 60 * 60
         zeros = {f"{goal}_": 0 for goal in ("form", "tel", "mail", "outbound", "custom")}
         return [
-            {"lp_id": lp_id, "start_s": start_s, "views": views, "converted": hits, "dead": 0, "rage": 0, **zeros}
+            {
+                "lp_id": lp_id,
+                "start_s": start_s,
+                "views": views,
+                "converted": hits,
+                "dead": 0,
+                "rage": 0,
+                "deep": 0,
+                **zeros,
+            }
             for lp_id, (views, hits) in self.by_page.items()
             if lp_id in values["lp_ids"]
         ]
