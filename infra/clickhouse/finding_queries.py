@@ -161,8 +161,8 @@ async def places(clickhouse: ClickHouse, of: Span, device: str, rectangles: Sequ
 async def names(clickhouse: ClickHouse, of: Span, rectangles: Sequence[Rectangle]) -> list[dict[str, Any]]:
     """Return the two elements that most events of each place may have hit.
 
-    Rows have place, element and together: the events of the rectangle's kind (all clicks for `move`) at the time of clicks
-    on the element.
+    Rows have place, element and together: the events of the rectangle's kind (all clicks for `move`) at the time of
+    clicks on the element.
     """
     arrays = _arrays(rectangles)
     arrays["devices"] = [DEVICES.index(each.device) + 1 for each in rectangles]
