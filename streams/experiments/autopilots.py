@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 NEVER = float("-inf")
 EVERY_S = 3_600.0  # how often a page is looked up and its findings are read
+AGAIN_S = 60.0  # after a store did not answer
 MOST_READ = 2  # pages in one look, because the optimizer's other work waits meanwhile
 READ_S = 20.0
 
@@ -106,6 +107,7 @@ class Autopilots:
                 seen = await self._read(state, arms, deep=deep)
             return next_step(state, seen, epoch=self._epoch, now_ms=_now_ms())
         except (LpstreamError, TimeoutError) as error:
+            self._read_at[state.lp_id] -= EVERY_S - AGAIN_S
             log.warning("autopilot of %s waits: %s: %s", state.lp_id, type(error).__name__, error)
         except Exception:
             log.exception("autopilot of %s takes no step", state.lp_id)

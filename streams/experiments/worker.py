@@ -26,7 +26,7 @@ from schemas.experiments import EXPERIMENTS
 from streams.experiments.autopilots import Stores
 from streams.experiments.optimizer import Optimizer
 from streams.experiments.topic import read_topic
-from streams.pictures.drawing import DrawingProcess
+from streams.pictures.drawing import Threads
 from streams.pictures.findings import Findings
 from streams.runtime.logs import log_to_stderr
 from streams.runtime.settings import Settings
@@ -99,12 +99,10 @@ async def _producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
 @contextlib.asynccontextmanager
 async def _stores(settings: Settings) -> AsyncIterator[tuple[RedisLine, ClickHouse, Stores]]:
     line, clickhouse, objects = open_line(settings), open_analyst(settings), open_objects(settings)
-    process = DrawingProcess()
-    reports = Findings(clickhouse, ResponseCache(line, "lp:heatmap:"), objects, process)
+    reports = Findings(clickhouse, ResponseCache(line, "lp:heatmap:"), objects, Threads())
     try:
         yield line, clickhouse, Stores(objects, reports, ResultStore(line))
     finally:
-        process.close()
         await line.redis.aclose()
         await clickhouse.close()
 

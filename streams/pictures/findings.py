@@ -33,7 +33,7 @@ from processors.findings.layout import layout_of
 from processors.findings.report import Report, report_of
 from processors.pictures.words import Language
 from schemas.errors import LpstreamError
-from streams.pictures.drawing import DrawingProcess
+from streams.pictures.drawing import DrawingProcess, Threads
 from streams.pictures.maps import Device
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,9 @@ class PageReport(Report, frozen=True, kw_only=True):
 class Findings:
     """The findings of the pages of one ClickHouse."""
 
-    def __init__(self, clickhouse: ClickHouse, cache: ResponseCache, objects: Objects, process: DrawingProcess) -> None:
+    def __init__(
+        self, clickhouse: ClickHouse, cache: ResponseCache, objects: Objects, process: DrawingProcess | Threads
+    ) -> None:
         self._clickhouse = clickhouse
         self._cache = cache
         self._objects = objects
