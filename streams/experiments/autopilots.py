@@ -40,6 +40,9 @@ class Sources(Protocol):
     async def published(self, lp_id: str) -> bool:
         """Return whether the page is published."""
 
+    async def stored(self, lp_id: str) -> bool:
+        """Return whether there is such a page or an unpublished variant."""
+
     async def findings(self, lp_id: str) -> list[Finding]:
         """Return the certain findings of the last seven days."""
 
@@ -58,6 +61,10 @@ class Stores:
     async def published(self, lp_id: str) -> bool:
         """Return whether the page is published."""
         return await self.objects.get(f"pages/{lp_id}/index.html") is not None
+
+    async def stored(self, lp_id: str) -> bool:
+        """Return whether there is such a page or an unpublished variant."""
+        return await self.objects.get(f"variants/{lp_id}/index.html") is not None or await self.published(lp_id)
 
     async def findings(self, lp_id: str) -> list[Finding]:
         """Return the certain findings of the last seven days, in the language of the pages."""
@@ -118,13 +125,13 @@ class Autopilots:
         seen = self._seen(state.lp_id, arms)
         if deep:
             self._read_at[state.lp_id] = time.monotonic()
-            seen = replace(seen, page=await self._there(state, state.lp_id), left=self._left(state.tenant_id))
+            seen = replace(seen, page=await self._published(state), left=self._left(state.tenant_id))
         wants = needs(state, seen, _now_ms())
         if wants == "result" and state.variant_request_id is not None:
             return replace(seen, result=await self._sources.result(state.variant_request_id))
         if wants == "pages" and state.variant_lp_id is not None:
-            there = [await self._there(state, lp_id) for lp_id in (state.lp_id, state.variant_lp_id)]
-            return replace(seen, page=there[0], variant=there[1])
+            variant = await self._sources.stored(state.variant_lp_id)
+            return replace(seen, page=await self._published(state), variant=variant)
         if wants == "findings" and deep and seen.page:
             return replace(seen, findings=await self._sources.findings(shown(state.lp_id, seen.experiment)))
         return seen
@@ -149,8 +156,8 @@ class Autopilots:
         asked = sum(len(recent(state, now_ms)) for state in mine)
         return tenant.week_variants - asked if tenant is not None else 0
 
-    async def _there(self, state: AutopilotState, lp_id: str) -> bool:
-        return self._owns(state.tenant_id, lp_id) and await self._sources.published(lp_id)
+    async def _published(self, state: AutopilotState) -> bool:
+        return self._owns(state.tenant_id, state.lp_id) and await self._sources.published(state.lp_id)
 
     def _owns(self, tenant_id: str, lp_id: str) -> bool:
         tenant = self._tenants.named(tenant_id)

@@ -116,6 +116,9 @@ class Sources:
         self._check()
         return lp_id not in self.gone
 
+    async def stored(self, lp_id: str) -> bool:
+        return await self.published(lp_id)
+
     async def findings(self, lp_id: str) -> list[Finding]:
         self._check()
         self.read.append(lp_id)
