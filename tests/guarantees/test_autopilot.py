@@ -177,7 +177,7 @@ COMMITTED = KILLED_AT["after the commit"]
 @full_only
 @pytest.mark.parametrize("point", KILLED_AT)
 async def test_kills_at_each_step_ask_for_one_variant(stack: Stack, installation: Installation, point: str) -> None:
-    """Kill the optimizer at this point of each step. After each kill another makes one step, and dies, too."""
+    """Kill the optimizer at this point of each step; after each kill another makes a step and dies."""
     async with piloted(stack, installation) as page:
         await asyncio.to_thread(installation.children["optimizer"].stop)
         assert (await page.order("on"))[0] == 202

@@ -407,7 +407,7 @@ def test_on_again_changes_approval_and_nothing_else() -> None:
 
 
 def test_any_time_makes_at_most_one_page_a_week() -> None:
-    """Walk a year in steps of hours, with variants that are made, and an experiment that ends after a day."""
+    """Walk a year in steps of hours; variants are made, and an experiment ends after a day."""
     state, requests, at = on(), list[int](), 0
     running: ExperimentState | None = None
     sections = ["hero", "problems", "solution", "benefits", "faq", "flow", "price"]

@@ -1,4 +1,4 @@
-"""The optimizer carries out autopilots, with stores in memory: transactions, kills, limits, and a person's commands."""
+"""The optimizer carries out autopilots, with stores in memory: kills, limits, people's commands."""
 
 import contextlib
 from collections.abc import AsyncIterator
