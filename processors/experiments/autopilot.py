@@ -137,8 +137,9 @@ class _Turn:
 
     def on(self, command: AutopilotCommand) -> Next:
         """Return the state after the order `on`. A variant of this week still counts after off and on."""
-        begun = {} if self.state.on else {"autopilot_id": command.command_id, "tried": []}
-        change = {"on": True, "approval": command.approval, "tenant_id": command.tenant_id, **begun}
+        change: dict[str, object] = {"on": True, "approval": command.approval, "tenant_id": command.tenant_id}
+        if not self.state.on:
+            change |= {"autopilot_id": command.command_id, "tried": []}
         return self.to(self.state.step, "autopilot is on", since_ms=self.state.since_ms, **change)
 
     def off(self, reason: str) -> Next:
@@ -146,18 +147,20 @@ class _Turn:
         rests = self.state.step != "watching"
         since_ms = self.now_ms if rests and self.state.step != "resting" else self.state.since_ms
         step = self.to("resting" if rests else "watching", reason, on=False, since_ms=since_ms)
-        running = self.seen.experiment is not None and self.seen.experiment.status == "running"
-        return Next(step.state, stops=reason) if self.mine and running else step
+        running = self.mine is not None and self.mine.status == "running"
+        return Next(step.state, stops=reason) if running else step
 
     def tried(self) -> dict[str, object]:
         """Return the change that notes the finding as tried."""
         return {"tried": [*self.state.tried, self.state.about][-MOST_TRIED:]}
 
     @property
-    def mine(self) -> bool:
-        """Whether the experiment on the page is the one of this round."""
+    def mine(self) -> ExperimentState | None:
+        """The experiment on the page, if it is the one of this round."""
         request_id, experiment = self.state.variant_request_id, self.seen.experiment
-        return None not in (request_id, experiment) and experiment.experiment_id == experiment_of(request_id)
+        if request_id is None or experiment is None or experiment.experiment_id != experiment_of(request_id):
+            return None
+        return experiment
 
 
 def _waits(seen: Seen) -> str | None:
@@ -183,8 +186,9 @@ def recent(state: AutopilotState, now_ms: int) -> list[int]:
 
 def shown(lp_id: str, experiment: ExperimentState | None) -> str:
     """Return the page that visitors see: the winner of the experiment, else the page itself."""
-    decided = experiment is not None and experiment.status == "decided"
-    return (experiment.winner if decided else None) or lp_id
+    if experiment is None or experiment.status != "decided":
+        return lp_id
+    return experiment.winner or lp_id
 
 
 def _watching(turn: _Turn) -> Next | None:
@@ -241,18 +245,18 @@ def _waiting(turn: _Turn) -> Next | None:
 
 
 def _ready(turn: _Turn) -> Next | None:
-    state = turn.state
-    if turn.mine:  # the broker has no transactions, and an optimizer died between two records
-        return turn.to("testing", "the experiment runs", experiment_id=turn.seen.experiment.experiment_id)
+    state, request_id, variant = turn.state, turn.state.variant_request_id, turn.state.variant_lp_id
+    if turn.mine is not None:  # the broker has no transactions, and an optimizer died between two records
+        return turn.to("testing", "the experiment runs", experiment_id=turn.mine.experiment_id)
     if (why := _waits(turn.seen)) is not None:
         return turn.stay(why)
-    if not turn.seen.variant:
+    if request_id is None or variant is None or not turn.seen.variant:
         return turn.to("resting", "the variant's page is gone; autopilot rests for a week")
     # the page itself is always an arm, because the experiment is at its address
-    arms = dict.fromkeys((state.lp_id, shown(state.lp_id, turn.seen.experiment), state.variant_lp_id))
+    arms = dict.fromkeys((state.lp_id, shown(state.lp_id, turn.seen.experiment), variant))
     command = ExperimentCommand(
         command="start",
-        experiment_id=experiment_of(state.variant_request_id),
+        experiment_id=experiment_of(request_id),
         tenant_id=state.tenant_id,
         lp_id=state.lp_id,
         arms=list(arms),
@@ -265,8 +269,8 @@ def _ready(turn: _Turn) -> Next | None:
 
 
 def _testing(turn: _Turn) -> Next | None:
-    experiment, rest = turn.seen.experiment, "autopilot rests for a week"
-    if experiment is None or not turn.mine:
+    experiment, rest = turn.mine, "autopilot rests for a week"
+    if experiment is None:
         return turn.to("resting", f"a person has replaced the experiment; {rest}")
     if experiment.status == "stopped":
         return turn.to("resting", f"the experiment has ended: {experiment.reason[:900]}; {rest}", **turn.tried())
