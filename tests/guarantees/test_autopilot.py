@@ -5,6 +5,7 @@ The tests take the part of the generation worker: they answer the request for a 
 
 import asyncio
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -95,6 +96,14 @@ class Piloted(Site):
         ]
 
 
+def lpstream(services: Installation, *arguments: str) -> str:
+    """Run `lpstream autopilot` with these arguments; return what it prints."""
+    command = [sys.executable, "-m", "streams", "autopilot", *arguments]
+    env = os.environ | services.settings()
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=WITHIN_S, check=True)
+    return done.stdout
+
+
 async def publish(stack: Stack, lp_id: str) -> None:
     html = f"<html><head><title>{lp_id}</title><script src=/t.js data-lp-id={lp_id}></script></head></html>"
     objects = open_objects(settings_of(stack))
@@ -130,8 +139,10 @@ async def test_autopilot_goes_from_a_finding_to_an_experiment_and_off(stack: Sta
         testing = await page.step("testing")
         state = await page.state("running", testing["experiment_id"])
         assert state["arms"] == [page.lp_id, variant]
-        assert (await page.order("off"))[0] == 202
-        await page.step("resting", on=False)
+        shown = await asyncio.to_thread(lpstream, installation, "show", page.lp_id)
+        assert f"{page.lp_id}: on, testing." in shown and f"variant: {variant}" in shown
+        off = json.loads(await asyncio.to_thread(lpstream, installation, "off", page.lp_id, "--json"))
+        assert (off["on"], off["step"]) == (False, "resting")
         assert "autopilot" in (await page.state("stopped", testing["experiment_id"]))["reason"]
         pilots, _ = await page.states()
         assert [pilot.number for pilot in pilots] == list(range(1, len(pilots) + 1))

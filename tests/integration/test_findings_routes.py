@@ -77,7 +77,7 @@ async def test_the_studio_shows_findings_with_links_into_the_map(edge: EdgeProce
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
         session = await cookie(http, edge, ANALYST)
         _, html, _ = await page(http, edge, f"/studio/maps/{counted}?lang=en&range=24h", **session)
-    assert "What visitors find difficult" in html and "Visitors click a place in the first section" in html
+    assert "What visitors find difficult" in html and "Visitors click “hero” (a place in the first section" in html
     assert f"/studio/maps/{counted}?kind=click&amp;device=mobile&amp;range=24h" in html
 
 
