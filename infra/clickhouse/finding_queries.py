@@ -68,7 +68,7 @@ NAMES = (
     f" sum(hits) AS hits FROM lpstream.tiered_cells WHERE {PAGE} AND kind != 'move'"
     f" GROUP BY device, window_start, kind, place LIMIT {MOST_ROWS}) AS cells INNER JOIN ("
     "SELECT device, window_start, element, pair.1 AS named_kind, sum(pair.2) AS named"
-    " FROM lpstream.tiered_elements ARRAY JOIN [('click', clicks - rage_clicks - dead_clicks),"
+    " FROM lpstream.tiered_elements ARRAY JOIN [('click', toUInt64(clicks - rage_clicks - dead_clicks)),"
     " ('rage_click', rage_clicks), ('dead_click', dead_clicks)] AS pair"
     f" WHERE {PAGE} GROUP BY device, window_start, element, named_kind HAVING named > 0 LIMIT {MOST_ROWS}) AS elements"
     " USING (device, window_start, named_kind)"
