@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from infra.kafka.access import Brokers, KafkaAccess, Mechanism, Protocol
-from infra.redis.line import RedisAccess
+from infra.redis.access import RedisAccess
 from schemas.errors import SettingError
 
 PREFIX = "LPSTREAM_"
