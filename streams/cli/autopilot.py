@@ -11,7 +11,9 @@ from schemas.errors import LpstreamError, Retryable
 from streams.cli.experiment import LOOK_S, WITHIN_S, Answer, LpId, asked, session_of
 from streams.local.console import DEFAULT_DATA, AsJson, Data, out, private_api
 
-app = typer.Typer(add_completion=False, help="Autopilot: a page improves itself by variants and experiments.", no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False, help="Autopilot: a page improves itself by variants and experiments.", no_args_is_help=True
+)
 
 
 @app.callback()
