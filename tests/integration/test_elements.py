@@ -56,7 +56,7 @@ def beacon(now_ms: int, letters: str, names: list[Any], **changes: Any) -> bytes
     places = dict.fromkeys(("x", "y", "dwell"), [0] * len(letters))
     times = list(range(len(letters)))
     return msgspec.json.encode(
-        example_beacon(t0=now_ms, type=letters, dt=times, **places, **{"elements": names, **changes})
+        example_beacon(t0=now_ms, type=letters, dt=times, **{**places, "elements": names, **changes})
     )
 
 
