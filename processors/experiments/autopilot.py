@@ -227,9 +227,10 @@ def _asked(turn: _Turn) -> Next | None:
     if result.lp_id is None or result.status not in ("completed", "degraded"):
         return _failed(turn, result.error.detail if result.error is not None else result.status)
     made = {"variant_lp_id": result.lp_id, "preview_url": result.preview_url}
+    differs = f"the variant is made: {result.variant.differs[:600]}" if result.variant else "the variant is made"
     if state.approval:
-        return turn.to("waiting_approval", f"the variant waits for a person: {result.preview_url}", **made)
-    return turn.to("ready", "the variant is made", **made)
+        return turn.to("waiting_approval", f"{differs}; it waits for a person, preview {result.preview_url}", **made)
+    return turn.to("ready", differs, **made)
 
 
 def _failed(turn: _Turn, why: str) -> Next:

@@ -177,6 +177,12 @@ def test_a_result_makes_the_variant_ready() -> None:
         assert (step.state.step, step.state.variant_lp_id) == ("ready", "demo-v") and step.starts is None
 
 
+def test_the_reason_says_what_differs_in_the_variant() -> None:
+    state = asked()
+    variant = {"of": "demo-a", "change": "copy", "sections": ["solution"], "differs": "the text of solution"}
+    assert "the text of solution" in go(state, Seen(result=result(state, variant=variant))).state.reason
+
+
 def test_a_result_waits_for_approval_with_its_preview() -> None:
     state = ready(approval=True)
     assert (state.step, state.preview_url) == ("waiting_approval", "http://edge/preview")
