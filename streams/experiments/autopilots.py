@@ -104,7 +104,7 @@ class Autopilots:
             deep = place < MOST_READ and self._read_at[state.lp_id] < due
             step = await self._step(state, arms, deep=deep)
             if step is not None:
-                log.info("autopilot of %s: %s: %s", state.lp_id, step.state.step, step.state.reason)
+                log.info("autopilot of %s: %s: %r", state.lp_id, step.state.step, step.state.reason)
                 self._read_at[state.lp_id] = NEVER
                 yield step
 
