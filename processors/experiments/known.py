@@ -62,6 +62,6 @@ class Known:
 
     def _remove(self, name: str) -> None:
         kind, _, lp_id = name.rpartition(":")
-        records = (self.states, self.commands, self.weights, self.pilot_commands, self.pilots)
-        by_kind: dict[str, dict[str, Any]] = dict(zip(("", *KINDS), records, strict=True))
+        records: list[dict[str, Any]] = [self.states, self.commands, self.weights, self.pilot_commands, self.pilots]
+        by_kind = dict(zip(("", *KINDS), records, strict=True))
         by_kind.get(f"{kind}:" if kind else "", {}).pop(lp_id, None)

@@ -124,7 +124,8 @@ class Optimizer:
         """Write a step of an autopilot, in one transaction with what goes with it."""
         pilot, now_ms = step.state, round(time.time() * 1000)
         before, command = self._known.states.get(pilot.lp_id), self._known.commands.get(pilot.lp_id)
-        states, others = [], [(EXPERIMENTS, pilot.key, encode_model(pilot))]
+        states: list[ExperimentState] = []
+        others: list[Message] = [(EXPERIMENTS, pilot.key, encode_model(pilot))]
         if step.request is not None:
             others.append((REQUESTS, str(step.request.request_id).encode(), encode_model(step.request)))
         if step.starts is not None:

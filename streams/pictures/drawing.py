@@ -61,7 +61,7 @@ class Threads:
 
     async def run(self, work: Callable[[Unpack[Arguments]], Answer], *args: *Arguments) -> Answer:
         """Run the work and return its result."""
-        return await asyncio.to_thread(work, *args)
+        return await asyncio.get_running_loop().run_in_executor(None, work, *args)
 
 
 def _start(parent: int) -> None:
