@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 NEVER = float("-inf")
 EVERY_S = 3_600.0  # how often a page is looked up and its findings are read
-AGAIN_S = 60.0  # after a store did not answer
+AGAIN_S = 10.0  # after a store did not answer
 MOST_READ = 2  # pages in one look, because the optimizer's other work waits meanwhile
 READ_S = 20.0
 

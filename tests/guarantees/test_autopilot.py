@@ -35,7 +35,7 @@ from streams.proof.visitors import tally
 from streams.runtime.stores import open_objects
 
 pytestmark = pytest.mark.stack
-VISITS, SPAN_MS, WITHIN_S = 600, 3_000_000, 90.0
+VISITS, SPAN_MS, WITHIN_S = 600, 3_000_000, 180.0
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ async def piloted(stack: Stack, services: Installation) -> AsyncIterator[Piloted
     beacons = [beacon for visit in visits for beacon in visit.beacons()]
     await post_all(services, beacons)
     await assert_counted(stack, lp_id, tally(beacons).total())
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WITHIN_S)) as session:
         yield Piloted(stack, services, session, [lp_id])
 
 
