@@ -46,6 +46,7 @@ COMMANDS = {
         "Upload pictures and logos, or delete them; print the ids. Without arguments, list the tenant's ids.",
     ),
     "experiment": ("streams.cli.experiment:app", "Experiments: visitors of a page see different pages."),
+    "autopilot": ("streams.cli.autopilot:app", "Autopilot: a page improves itself by variants and experiments."),
     "warm": ("streams.cli.warm:warm", "Write copy for frequent patterns in advance."),
     "providers": ("streams.cli.providers:app", "Model providers of LPSTREAM_LLM_PROVIDERS."),
     "sql": ("streams.cli.sql:sql", "Run one SQL query as the read-only analyst and print its rows."),
