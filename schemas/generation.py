@@ -3,11 +3,21 @@
 import re
 import unicodedata
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from schemas.errors import DecodeError
 from schemas.heatmap import LP_ID_PATTERN
@@ -33,11 +43,11 @@ class StepName(StrEnum):
 Stage = Literal["queued", "validate", "cache", "template", "copy", "assets", "integrate", "optimize", "preview", "done"]
 Status = Literal["completed", "degraded", "rejected", "failed"]
 CacheLayer = Literal["l1", "l2", "l3", "near", "stale", "miss"]
-# the way by which a request came in; a page that was made before this was recorded has none
-Door = Literal["studio", "command", "api"]
 SectionName = Literal[
     "hero", "problems", "solution", "benefits", "proof", "price", "treatments", "flow", "faq", "information", "closing"
 ]
+# the way by which a request came in; a page that was made before this was recorded has none
+Door = Literal["studio", "command", "api"]
 
 
 def _http_url(value: str) -> str:
@@ -67,19 +77,30 @@ class Model(BaseModel):
     )
 
 
-_DASHES = re.compile("[‐‑‒–—―−─━ー－.．]")
-_PHONE_LABEL = re.compile(r"^(?:tel|phone|電話(?:番号)?|☎|📞)\s*[:：.]?\s*", re.IGNORECASE)
+_DASHES = re.compile("[‐‑‒–—―−─━ー－.．・･_]")
+_PHONE_LABEL = re.compile(
+    r"^(?:tel|phone|お?電話(?:番号)?|フリー(?:ダイヤル|コール)|代表(?:電話|番号)?|携帯(?:電話)?|☎|📞)\s*[:：.]?\s*"
+    r"|\s*\(?(?:代表?|代表電話|フリー(?:ダイヤル|コール)|通話(?:料)?無料|直通|携帯)\)?$",
+    re.IGNORECASE,
+)
+_KANJI_DIGITS = str.maketrans("〇零一二三四五六七八九", "00123456789")
+LONGEST_PHONE, LEAST_DIGITS = 60, 6
 
 
 def _phone(value: object) -> object:
-    """Return a telephone number with half-width digits and plain hyphens, without the word before it."""
+    """Return a telephone number with half-width digits and plain hyphens, without the words around it."""
     if not isinstance(value, str) or len(value) > LONGEST_PHONE:
         return value
-    number = _PHONE_LABEL.sub("", unicodedata.normalize("NFKC", value).strip())
-    return _DASHES.sub("-", number)
+    number = unicodedata.normalize("NFKC", "".join(mark for mark in value if unicodedata.category(mark) != "Cf"))
+    number = _DASHES.sub("-", _PHONE_LABEL.sub("", number.strip()).translate(_KANJI_DIGITS))
+    digits = sum(mark.isdigit() for mark in number)
+    if not re.fullmatch("[0-9+() -]*", number) or 0 < digits < LEAST_DIGITS:
+        raise ValueError(
+            "give one telephone number, such as 03-1234-5678; extensions and hours belong into facts.hours"
+        )
+    return number
 
 
-LONGEST_PHONE = 60
 Phone = Annotated[str, BeforeValidator(_phone), Field(max_length=30, pattern=r"^[0-9+() -]*$")]
 
 
@@ -177,7 +198,7 @@ class Assets(Model):
 
 
 def _registered(value: object) -> object:
-    """Return a section's name as the registry has it. Maps and findings call the section `proof` testimonials."""
+    """Return a section's name as the registry has it: maps call the section `proof` testimonials."""
     return "proof" if value == "testimonials" else value
 
 
@@ -194,15 +215,16 @@ class Variant(Model):
     ] = []
     brief: Annotated[str, Field(max_length=300)] = ""
 
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if len(set(self.sections)) < len(self.sections):
-            raise ValueError("sections: give each section only once")
-        if self.change == "design" and self.sections:
-            raise ValueError("sections: a design is that of the whole page; leave sections empty")
-        if self.change == "order" and len(self.sections) == 1:
-            raise ValueError("sections: give two or more sections in their new order, or none")
-        return self
+    @field_validator("sections")
+    @classmethod
+    def _fit(cls, sections: list[str], info: ValidationInfo) -> list[str]:
+        if len(set(sections)) < len(sections):
+            raise ValueError("give each section only once")
+        if info.data.get("change") == "design" and sections:
+            raise ValueError("a design is that of the whole page; leave sections empty")
+        if info.data.get("change") == "order" and len(sections) == 1:
+            raise ValueError("give two or more sections in their new order, or none")
+        return sections
 
 
 class GenerationRequest(Model):

@@ -49,10 +49,11 @@ REASONS: tuple[tuple[str, str], ...] = (
         "「{arm}」は、連打のクリックが元のページよりもはるかに多くなっています。ページを確かめてください。",
     ),
     (
-        r"arm (?P<arm>\d+) has many more pageviews that end before half of the page a pageview than the control.*",
-        "「{arm}」は、ページの半分までに離れる閲覧が元のページよりもはるかに多くなっています。ページを確かめてください。",
+        r"arm (?P<arm>\d+) has many more pageviews that end above half of the page without a goal a pageview than .*",
+        "「{arm}」は、ページの半分より上で成果なく離れる閲覧が元のページよりはるかに多くなっています。ページを確かめてください。",
     ),
     (r"stopped by a person.*", "手動で終了しました。元のページを表示しています。"),
+    (r"stopped by autopilot: .*", "自動改善が終了しました。元のページを表示しています。"),
     (r"replaced by experiment .*", "新しいテストに切り替わりました。"),
     (r"not started: (?P<why>.*)", "テストを始められませんでした。{why}"),
     (r"arms: (?P<page>\S+) is no page of tenant .*", "{page} は、このテナントのページではありません。"),

@@ -5,6 +5,7 @@ completes a run that was interrupted anywhere.
 """
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -19,7 +20,7 @@ from infra.redis.requested import Asked
 from infra.redis.response_cache import ResponseCache
 from infra.redis.results import ResultStore
 from infra.tenants import ANY, Tenants
-from processors.experiments.known import COMMAND, WEIGHTS
+from processors.experiments.known import KINDS
 from processors.pages.brief import copy_fields
 from processors.pages.cache_keys import key_of, pattern_of
 from processors.pages.copywriting import PROMPT_VERSION
@@ -27,10 +28,12 @@ from processors.pages.page import TEMPLATE_VERSION
 from schemas.errors import DecodeError, LpstreamError, Retryable
 from schemas.experiments import EXPERIMENTS
 from schemas.generation import RESULTS, decode_model
+from schemas.plan import Source
 from schemas.tiers import Erasure, Step
 from streams.generation.services import open_cache
-from streams.pictures.cards import NAME, Source, card_key, erased_key, source_key
+from streams.pictures.cards import NAME, card_key
 from streams.pictures.screenshots import shots_of
+from streams.pictures.stored import GONE, PAGES, VARIANTS, erased_key, html_key, html_of, source_of, stored_ids
 from streams.pictures.uploads import keys_of
 from streams.runtime.settings import Settings
 from streams.runtime.stores import open_objects
@@ -108,8 +111,8 @@ def meant_by(settings: Settings, lp_ids: list[str], tenant_id: str) -> Meant:
 
 
 def copy_key(page: PageFiles) -> tuple[str, str] | None:
-    """Return the cache key and the pattern of the page's copy, or None if its source is unknown."""
-    if page.source is None:
+    """Return the cache key and the pattern of the page's copy; None for a variant or without a source."""
+    if page.source is None or page.source.request.variant is not None:
         return None
     fields = copy_fields(page.source.request)
     return key_of(fields, TEMPLATE_VERSION, PROMPT_VERSION), pattern_of(fields)
@@ -136,10 +139,11 @@ class Erasing:
     # -- looking ---------------------------------------------------------------------------------------
 
     async def look(self) -> Found:
-        """Return the data that exists. Raise LpstreamError if the page or tenant is unknown."""
-        meant, found = self._meant, Found()
+        """Return the data that exists, also of variants. Raise LpstreamError for unknown pages or tenants."""
+        found = Found()
         self._say("looking for pages")
         found.pages = await self._pages()
+        meant = self._meant
         found.requests = {page.source.request.request_id: page.lp_id for page in found.pages if page.source}
         found.known |= {page.lp_id for page in found.pages}
         await self._look_for_requests(found)
@@ -168,9 +172,11 @@ class Erasing:
         return found
 
     async def _pages(self) -> list[PageFiles]:
+        if not self._meant.tenant_id:
+            self._meant = Meant((*self._meant.lp_ids, *await self._variants()))
         names = list(self._meant.lp_ids)
         if self._meant.tenant_id:
-            names += await self._objects.folders(f"pages/{self._meant.prefix}")
+            names += await stored_ids(self._objects, self._meant.prefix)
             cards = await self._objects.names(f"assets/card-{self._meant.prefix}")
             names += [match["lp_id"] for key in cards if (match := NAME.fullmatch(key.removeprefix("assets/")))]
         gate = asyncio.Semaphore(AT_ONCE)
@@ -182,23 +188,41 @@ class Erasing:
         pages = await asyncio.gather(*(look_up(name) for name in dict.fromkeys(names)))
         return [page for page in pages if page is not None]
 
+    async def _variants(self) -> list[str]:
+        """Return the ids of the pages' variants, and of the variants of these: they show the same facts."""
+        tenants = {lp_id.rpartition("-")[0] for lp_id in self._meant.lp_ids if "-" in lp_id}
+        ids = [lp_id for tenant in sorted(tenants) for lp_id in await self._objects.folders(f"{VARIANTS}{tenant}-")]
+        children: dict[str, list[str]] = {}
+        for at in range(0, len(ids), AT_ONCE):
+            part = ids[at : at + AT_ONCE]
+            for lp_id, source in zip(part, await asyncio.gather(*map(self._source, part)), strict=True):
+                if source is not None and source.request.variant is not None:
+                    children.setdefault(source.request.variant.of, []).append(lp_id)
+        found = list(self._meant.lp_ids)
+        for lp_id in found:  # it grows
+            found += [child for child in children.get(lp_id, ()) if child not in found]
+        return found[len(self._meant.lp_ids) :]
+
     async def _page(self, lp_id: str) -> PageFiles | None:
         """Return the page's files on S3, or None if it has none."""
-        own = await self._objects.keys(f"pages/{lp_id}/")
+        own = [key for prefix in (PAGES, VARIANTS) for key in await self._objects.keys(f"{prefix}{lp_id}/")]
         cards = [card_key(lp_id, "og"), card_key(lp_id, "small")]
         drawn = [key for key in cards if key in await self._objects.names(key)]
         if not own:
             return PageFiles(lp_id, [], drawn, None) if drawn else None
-        html = await self._objects.get(f"pages/{lp_id}/index.html")
+        html = await html_of(self._objects, lp_id)
         if html is not None:
             drawn += await self._objects.names(shots_of(html.body))
-        stored, source = await self._objects.get(source_key(lp_id)), None
+        return PageFiles(lp_id, own, drawn, await self._source(lp_id))
+
+    async def _source(self, lp_id: str) -> Source | None:
+        """Return the page's source, or None if it cannot be read."""
+        stored = await source_of(self._objects, lp_id)
         if stored is not None:
-            try:
-                source = decode_model(Source, stored.body)
-            except DecodeError as error:
-                self._say(f"{source_key(lp_id)}: {error}; the page's copy and results cannot be found by it")
-        return PageFiles(lp_id, own, drawn, source)
+            with contextlib.suppress(DecodeError):
+                return decode_model(Source, stored.body)
+            self._say(f"the source of {lp_id} cannot be read; the page's copy and results cannot be found by it")
+        return None
 
     async def _uploads(self) -> list[str]:
         """Return the keys of the tenant's uploads.
@@ -290,7 +314,7 @@ class Erasing:
     async def _experiments(self, lp_ids: set[str]) -> None:
         """Append empty records for the experiments of the pages, and delete them in Redis."""
         names = sorted(lp_ids)
-        await self._bury(EXPERIMENTS, [kind + lp_id for lp_id in names for kind in ("", COMMAND, WEIGHTS)])
+        await self._bury(EXPERIMENTS, [kind + lp_id for lp_id in names for kind in ("", *KINDS)])
         store = ExperimentStore(self._line)
         for lp_id in names:
             await store.forget(lp_id)
@@ -309,8 +333,10 @@ class Erasing:
 
     async def _files(self, pages: list[PageFiles]) -> None:
         for page in pages:
-            if f"pages/{page.lp_id}/index.html" in page.own:
-                await self._objects.put(erased_key(page.lp_id), b"gone", "text/plain", "no-store")
+            if html_key(page.lp_id) in page.own:
+                await self._objects.put(erased_key(page.lp_id), GONE, "text/plain", "no-store")
+            elif page.own:  # a variant was never published
+                await self._objects.delete([erased_key(page.lp_id)])
             await self._objects.delete([*page.drawn, *page.own])
             # An edge may have drawn a card meanwhile. It deletes the card itself unless it still found the source; then
             # the card is on S3 by now.

@@ -14,8 +14,9 @@ import msgspec
 from pydantic.json_schema import models_json_schema
 
 from infra.kafka.topics import TopicSpec, load_topics
+from schemas.autopilot import AutopilotCommand, AutopilotOrder, AutopilotState
 from schemas.experiments import Design, ExperimentCommand, ExperimentState, PastWeights
-from schemas.generation import GenerationRequest, Progress, Result, Step, StepResult
+from schemas.generation import GenerationRequest, Progress, Result, Step, StepResult, VariantRequest
 from schemas.heatmap import Beacon
 from schemas.uploads import Upload
 from streams.edge.http.connections import Listener
@@ -26,8 +27,9 @@ FOLDER = Path(__file__).parents[2] / "docs"
 VERSION = "0.1.0"
 Document = dict[str, Any]
 REFERENCE = "#/components/schemas/{model}"
-EXPERIMENT_MODELS = (ExperimentCommand, ExperimentState, PastWeights)
-MODELS = (GenerationRequest, Step, StepResult, Result, Progress, Upload, Design, *EXPERIMENT_MODELS)
+EXPERIMENT_MODELS = (ExperimentCommand, ExperimentState, PastWeights, AutopilotCommand, AutopilotState)
+REQUESTS = (GenerationRequest, VariantRequest)
+MODELS = (*REQUESTS, Step, StepResult, Result, Progress, Upload, Design, AutopilotOrder, *EXPERIMENT_MODELS)
 # the schemas and the description of each topic's messages
 MESSAGES: dict[str, tuple[tuple[str, ...], str]] = {
     "heatmap.events": (
@@ -36,8 +38,8 @@ MESSAGES: dict[str, tuple[tuple[str, ...], str]] = {
         "fields, in whatever format it was posted, under its pageview's id. An empty record is a tick.",
     ),
     "lp.requests": (
-        ("GenerationRequest",),
-        "Requests for a page. The edge writes each as the JSON of its known fields, under its id.",
+        ("GenerationRequest", "VariantRequest"),
+        "Requests for a page or a variant. The edge writes each as the JSON of its known fields, under its id.",
     ),
     "lp.steps": (("Step",), "Steps of a request, which run in parallel."),
     "lp.step-results": (("StepResult",), "What came of each step."),
@@ -46,7 +48,8 @@ MESSAGES: dict[str, tuple[tuple[str, ...], str]] = {
     "lp.experiments": (
         tuple(model.__name__ for model in EXPERIMENT_MODELS),
         "Experiments of pages, compacted. Commands have the key `command:{lp_id}`, states `{lp_id}`, and past weights "
-        "`weights:{lp_id}`. Only the optimizer writes states and weights.",
+        "`weights:{lp_id}`; those of autopilot `autopilot-command:{lp_id}` and `autopilot:{lp_id}`. Only the optimizer "
+        "writes states and weights.",
     ),
 }
 OWN_TOPICS = ("lp.steps", "lp.step-results", "lp.experiments")  # the workers write and read these
@@ -185,9 +188,9 @@ def _shapes() -> Document:
             "error": {"type": ["string", "null"]},
         },
     }
-    command = {name: {"type": "string"} for name in ("experiment_id", "lp_id", "command")}
     return {
-        "Accepted": {"type": "object", "required": list(command), "properties": command},
+        "Accepted": _accepted("experiment_id"),
+        "AutopilotAccepted": _accepted("command_id"),
         "Error": {
             "type": "object",
             "required": ["error_code", "message"],
@@ -206,6 +209,11 @@ def _shapes() -> Document:
             "properties": {"uploads": {"type": "array", "items": {"type": "string"}}},
         },
     }
+
+
+def _accepted(name: str) -> Document:
+    command = {each: {"type": "string"} for each in (name, "lp_id", "command")}
+    return {"type": "object", "required": list(command), "properties": command}
 
 
 def _operation(route: Route) -> Document:

@@ -11,7 +11,7 @@ from processors.experiments.head import dressed
 from streams.edge.services import Services
 from streams.edge.site.experiments import PAGE_CACHE, ArmOf, Running, Serving, Won
 from streams.edge.site.object_cache import CachedObject
-from streams.edge.site.published import PAGE_CSP, SAFE, answer, published
+from streams.edge.site.published import PAGE_CSP, SAFE, answer, made, published
 
 NOT_STORED = {"Cache-Control": "private, no-store"}
 COUNTED = {**NOT_STORED, "Content-Security-Policy": PAGE_CSP}
@@ -60,7 +60,7 @@ def _may_keep(request: web.BaseRequest, body: bytes) -> bool:
 async def _dressed_page(services: Services, arm: str, lp_id: str) -> CachedObject | None:
     """Return an arm with the page's address and cards, or None if there is no such page."""
     page = await published(services, lp_id)
-    if arm == lp_id or page is None or (found := await published(services, arm)) is None:
+    if arm == lp_id or page is None or (found := await made(services, arm)) is None:
         return page if arm == lp_id else None
     key = (arm, found.object.etag, lp_id, page.object.etag)
     if (stored := _dressed.get(key)) is None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -10,6 +10,7 @@ from aiohttp import web
 
 from infra.tenants import Caller
 from processors.experiments.decisions import busy
+from schemas.autopilot import AutopilotCommand
 from schemas.errors import DecodeError, Retryable
 from schemas.experiments import EXPERIMENTS, ExperimentCommand, ExperimentState, PastWeights
 from schemas.generation import decode_model, encode_model, model_from_object
@@ -17,32 +18,25 @@ from streams.edge.beacons.sender import Record
 from streams.edge.http.bodies import read_body
 from streams.edge.http.errors import HttpError, needing
 from streams.edge.services import Services
-from streams.edge.site.published import published
+from streams.edge.site.published import made, published
 
 MOST_BYTES = 8_192
 ID = "experiment_id"
+Command = TypeVar("Command", ExperimentCommand, AutopilotCommand)
 _fields = msgspec.json.Decoder(dict[str, Any])
 
 
 async def start(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
     """Start an experiment on a page of the caller's tenant. The same experiment_id again changes nothing."""
-    caller = _known(caller)
-    account = services.admission.tenant(caller.tenant.id)
-    with services.admission.room() as room:
-        body = await read_body(request, services.settings, room, limit=MOST_BYTES, account=account)
-    try:
-        fields = _fields.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise HttpError(400, f"Bad Request: {error}") from error
-    return _accepted(await begin(services, caller, fields))
+    caller = known(caller)
+    return await begin(services, caller, command_of(await body_of(request, services, caller), caller))
 
 
-async def begin(services: Services, caller: Caller, fields: dict[str, Any]) -> ExperimentCommand:
-    """Send the command to start an experiment, and return it.
+async def begin(services: Services, caller: Caller, command: ExperimentCommand) -> web.Response:
+    """Send the command to start an experiment, and return 202.
 
-    Raise HttpError 422 for a wrong field, 409 if the experiment cannot start now.
+    Raise HttpError 422 for an arm that is no page, 409 if the experiment cannot start now.
     """
-    command = _command(fields, caller)
     await _check_arms(command, services, caller)
     state = services.experiments.states.get(command.lp_id)
     if state is None or state.experiment_id != command.experiment_id:
@@ -50,14 +44,20 @@ async def begin(services: Services, caller: Caller, fields: dict[str, Any]) -> E
     return await _sent(services, command)
 
 
+async def body_of(request: web.BaseRequest, services: Services, caller: Caller) -> bytes:
+    """Return the body of a command, on the account of the caller's tenant."""
+    account = services.admission.tenant(caller.tenant.id)
+    with services.admission.room() as room:
+        return await read_body(request, services.settings, room, limit=MOST_BYTES, account=account)
+
+
 async def stop(request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str) -> web.Response:
     """Stop the page's experiment, or take back its winner: the page is itself again."""
-    return _accepted(await end(services, _known(caller), lp_id))
+    return await end(services, await state_of(services, known(caller), lp_id))
 
 
-async def end(services: Services, caller: Caller, lp_id: str) -> ExperimentCommand:
-    """Send the command to stop the page's experiment. Raise HttpError 404 if the caller has none."""
-    state = await state_of(services, caller, lp_id)
+async def end(services: Services, state: ExperimentState) -> web.Response:
+    """Send the command to stop an experiment, and return 202."""
     services.admission.tenant(state.tenant_id).pay_records(1)
     fields = state.model_dump(include=set(ExperimentCommand.model_fields))
     return await _sent(services, ExperimentCommand(**fields | {"command": "stop", "requested_ms": _now_ms()}))
@@ -65,8 +65,8 @@ async def end(services: Services, caller: Caller, lp_id: str) -> ExperimentComma
 
 async def show(request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str) -> web.Response:
     """Return the state of the page's experiment, with its past weights as `history`."""
-    state = await state_of(services, _known(caller), lp_id)
-    return _json(200, state.model_dump(mode="json") | {"history": await history_of(services, state)})
+    state = await state_of(services, known(caller), lp_id)
+    return json_answer(200, state.model_dump(mode="json") | {"history": await history_of(services, state)})
 
 
 async def history_of(services: Services, state: ExperimentState) -> list[tuple[int, list[float]]]:
@@ -81,40 +81,56 @@ async def history_of(services: Services, state: ExperimentState) -> list[tuple[i
 async def state_of(services: Services, caller: Caller, lp_id: str) -> ExperimentState:
     """Return the newest state of the experiment of a page. Raise HttpError 404 if the caller has none."""
     if caller.tenant.owns(lp_id):
-        known = services.experiments.states.get(lp_id)
+        state = services.experiments.states.get(lp_id)
         try:
             if (stored := await services.experiments.store.get(lp_id)) is not None:
-                known = decode_model(ExperimentState, stored)
+                state = decode_model(ExperimentState, stored)
         except Retryable as error:
-            if known is None:
+            if state is None:
                 raise HttpError(503, "Redis does not answer, try again") from error
-        if known is not None:
-            return known
+        if state is not None:
+            return state
     raise HttpError(404, f"No experiment on {lp_id}; one that was started appears within seconds")
 
 
-def _known(caller: Caller | None) -> Caller:
+def known(caller: Caller | None) -> Caller:
+    """Return the caller. Raise HttpError 401 without a token."""
     if caller is None:
         raise HttpError(401, "Give a token of your tenant: Authorization: Bearer …", 40101)
     return caller
 
 
-def _command(fields: dict[str, Any], caller: Caller) -> ExperimentCommand:
-    """Return the command with the fields. Raise HttpError 422 with the field at fault."""
+def command_of(body: bytes, caller: Caller) -> ExperimentCommand:
+    """Return the command of a request's body. Raise HttpError 422 with the field at fault."""
+    return model_of(ExperimentCommand, {ID: str(uuid4())} | fields_of(body, caller) | {"command": "start"})
+
+
+def fields_of(body: bytes, caller: Caller) -> dict[str, Any]:
+    """Return the fields of a command's body, with the caller's tenant and the time."""
+    try:
+        fields = _fields.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise HttpError(400, f"Bad Request: {error}") from error
     if fields.get("tenant_id", caller.tenant.id) != caller.tenant.id:
         raise HttpError(403, f"tenant_id: this token belongs to tenant {caller.tenant.id}")
-    fields = fields | {"schema": 1, "command": "start", "tenant_id": caller.tenant.id, "requested_ms": _now_ms()}
+    return fields | {"schema": 1, "tenant_id": caller.tenant.id, "requested_ms": _now_ms()}
+
+
+def model_of(model: type[Command], fields: dict[str, Any]) -> Command:
+    """Return the command of these fields. Raise HttpError 422 with the field at fault."""
     try:
-        return model_from_object(ExperimentCommand, {ID: str(uuid4())} | fields)
+        return model_from_object(model, fields)
     except DecodeError as error:
         raise HttpError(422, str(error).removeprefix("Value error, ")) from error
 
 
 async def _check_arms(command: ExperimentCommand, services: Services, caller: Caller) -> None:
-    """Raise HttpError 422 for an arm that is no published page. Another tenant's page is none, too."""
+    """Raise HttpError 422 for an arm that is no page or variant. Another tenant's page is none, too."""
     for at, arm in enumerate(command.arms):
-        if not caller.tenant.owns(arm) or await published(services, arm) is None:
+        if not caller.tenant.owns(arm) or await made(services, arm) is None:
             raise HttpError(422, f"arms[{at}]: there is no page {arm} of tenant {caller.tenant.id}")
+    if await published(services, command.lp_id) is None:
+        raise HttpError(422, f"lp_id: {command.lp_id} is a variant without an address; name its page, and it as an arm")
 
 
 def _check_free(command: ExperimentCommand, state: ExperimentState | None, services: Services) -> None:
@@ -127,23 +143,25 @@ def _check_free(command: ExperimentCommand, state: ExperimentState | None, servi
         raise HttpError(409, f"arms: {other[0]} is part of the experiment on {other[1]}; stop that first")
 
 
-async def _sent(services: Services, command: ExperimentCommand) -> ExperimentCommand:
-    """Send the command, which the optimizer carries out within seconds, and return it."""
+async def _sent(services: Services, command: ExperimentCommand) -> web.Response:
+    return await accepted(services, command, {ID: str(command.experiment_id)})
+
+
+async def accepted(
+    services: Services, command: ExperimentCommand | AutopilotCommand, ids: dict[str, str]
+) -> web.Response:
+    """Send the command, and return 202 with its ids: the optimizer carries it out within seconds."""
     with needing("Kafka"):
         [sent] = await services.sender.send(
             EXPERIMENTS, [Record(encode_model(command), command.key, command.key, None)]
         )
     if sent.error_code is not None:
         raise HttpError(503, f"The command was not stored, try again: {sent.error}")
-    return command
+    return json_answer(202, {**ids, "lp_id": command.lp_id, "command": command.command})
 
 
-def _accepted(command: ExperimentCommand) -> web.Response:
-    answer = {ID: str(command.experiment_id), "lp_id": command.lp_id, "command": command.command}
-    return _json(202, answer)
-
-
-def _json(status: int, answer: dict[str, Any]) -> web.Response:
+def json_answer(status: int, answer: dict[str, Any]) -> web.Response:
+    """Return an answer in JSON that no cache keeps."""
     body, headers = msgspec.json.encode(answer), {"Cache-Control": "no-store"}
     return web.Response(status=status, body=body, content_type="application/json", headers=headers)
 

@@ -22,11 +22,12 @@ from infra.single_flight import SingleFlight
 from infra.tenants import ANY, Tenant
 from schemas.errors import LpstreamError
 from schemas.generation import Door, Variant
+from streams.pictures.stored import PAGES, VARIANTS
 
 log = logging.getLogger(__name__)
 
 # an unpublished variant has the same files in a folder that nobody lists as pages
-FOLDERS, PAGE, SOURCE = ("pages/", "variants/"), "index.html", "source.json"
+FOLDERS, PAGE, SOURCE = (PAGES, VARIANTS), "index.html", "source.json"
 # two keys a page, and pictures that were stored beside them
 MOST_KEYS, DIRECTORIES = 50_000, 200
 # a listing that takes long is read less often
