@@ -1,4 +1,4 @@
-"""The studio's list of pages: all pages, newest first, by name; unknown ids stand apart and hide no page."""
+"""The studio's list of pages: all pages, newest first, by name; unknown ids stand apart."""
 
 import asyncio
 import json
