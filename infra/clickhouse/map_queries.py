@@ -20,6 +20,8 @@ _CELLS = (
 )
 CELLS = {
     "click": _CELLS.format(measure="hits", view="click_map", where=WHERE),
+    "dead": _CELLS.format(measure="hits", view="click_map", where=f"{WHERE} AND kind = 'dead_click'"),
+    "rage": _CELLS.format(measure="hits", view="click_map", where=f"{WHERE} AND kind = 'rage_click'"),
     "attention": _CELLS.format(measure="dwell_ms", view="attention_map", where=WHERE),
 }
 BANDS = (
@@ -30,13 +32,17 @@ SECTIONS = (
     "SELECT section, sum(reached) AS reached, sum(clicks) AS clicks, sum(exposure_ms) AS exposure_ms"
     f" FROM lpstream.section_funnel WHERE {WHERE} GROUP BY section ORDER BY reached DESC, section LIMIT 30"
 )
-# of all named clicks, also of the elements beyond the limit; ties in the order of names, so that answers are stable
-ELEMENTS = (
+# the total is that of all elements, also of those beyond the limit; ties by name, so that answers are stable
+_ELEMENTS = (
     "SELECT element, sum(e.clicks) AS clicks, sum(e.rage_clicks) AS rage_clicks, sum(e.dead_clicks) AS dead_clicks,"
-    " sum(sum(e.clicks)) OVER () AS total"
-    f" FROM lpstream.element_clicks AS e WHERE {WHERE} GROUP BY element HAVING clicks > 0"
-    f" ORDER BY clicks DESC, element LIMIT {MOST_ELEMENTS}"
+    " sum(e.{measure}) AS measured, sum(sum(e.{measure})) OVER () AS total"
+    " FROM lpstream.element_clicks AS e WHERE {where} GROUP BY element HAVING measured > 0"
+    f" ORDER BY measured DESC, element LIMIT {MOST_ELEMENTS}"
 )
+ELEMENTS = {
+    kind: _ELEMENTS.format(measure=measure, where=WHERE)
+    for kind, measure in (("click", "clicks"), ("dead", "dead_clicks"), ("rage", "rage_clicks"))
+}
 DEVICES = (
     "SELECT toString(device) AS name, sum(seen) AS pageviews, argMax(page_w, (seen, page_w)) AS w,"
     " argMax(median_h, (seen, page_w)) AS h, argMax(median_fold, (seen, page_w)) AS fold"
@@ -108,12 +114,13 @@ async def sections(clickhouse: ClickHouse, selection: Selection) -> list[dict[st
     return await clickhouse.rows(SECTIONS, selection.parameters())
 
 
-async def elements(clickhouse: ClickHouse, selection: Selection) -> list[dict[str, Any]]:
-    """Return the MOST_ELEMENTS most clicked elements.
+async def elements(clickhouse: ClickHouse, kind: str, selection: Selection) -> list[dict[str, Any]]:
+    """Return the MOST_ELEMENTS elements with the most clicks of a kind: click (any), dead or rage.
 
-    Columns: element, clicks, rage_clicks, dead_clicks, and total, the clicks of all elements.
+    Columns: element, clicks, rage_clicks, dead_clicks, measured, the clicks of that kind, and total, those of all
+    elements.
     """
-    return await clickhouse.rows(ELEMENTS, selection.parameters())
+    return await clickhouse.rows(ELEMENTS[kind], selection.parameters())
 
 
 async def devices(clickhouse: ClickHouse, lp_id: str, start: datetime, end: datetime) -> list[DeviceViews]:

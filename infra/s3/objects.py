@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Self, TypeVar
 
@@ -135,6 +135,16 @@ class Objects:
         def work() -> list[str]:
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=beginning)
             return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+
+        return await self._call(work)
+
+    async def dated(self, beginning: str, most: int) -> list[tuple[str, datetime]]:
+        """Return at most `most` keys that begin with a text, each with the time of its last write."""
+
+        def work() -> list[tuple[str, datetime]]:
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=beginning)
+            entries = (entry for page in pages for entry in page.get("Contents", ()))
+            return [(entry["Key"], entry["LastModified"]) for entry in islice(entries, most)]
 
         return await self._call(work)
 

@@ -178,10 +178,15 @@ def place(where: Where, language: Language, element: str | None = None) -> str:
     whole_width = (where.from_percent, where.to_percent) == (0, 100)
     if where.section is None:
         return words["page" if whole_width else "bare"].format(px=middle)
-    given = _printable(where.section)
-    english, japanese = SECTIONS.get(where.section, (f"“{given}”", given))
-    name = english if language == "en" else japanese
+    name = section_name(where.section, language)
     return words["section" if whole_width else "spot"].format(name=name, px=middle)
+
+
+def section_name(section: str, language: Language) -> str:
+    """Return the name of a section in a sentence; for an unknown section its own name."""
+    given = _printable(section)
+    english, japanese = SECTIONS.get(section, (f"“{given}”", given))
+    return english if language == "en" else japanese
 
 
 def _printable(name: str) -> str:

@@ -45,6 +45,8 @@ class SectionSeen(msgspec.Struct, frozen=True):
 class ElementClicked(msgspec.Struct, frozen=True):
     """The clicks of an element, its rank from 1, and its share of the clicks on all elements.
 
+    Rank and share are by the clicks of the map's kind: all, dead or rage.
+
     Elements with as many clicks have the same rank.
     """
 
@@ -94,19 +96,19 @@ def spots_of(cells: Cells) -> list[Spot]:
 def elements_of(rows: Sequence[Mapping[str, Any]]) -> list[ElementClicked]:
     """Return the elements with rank and share.
 
-    The rows are sorted by clicks; each has the `total` of all elements.
+    The rows are sorted by `measured`, the clicks of the map's kind; each has the `total` of all elements.
     """
-    clicks = [int(row["clicks"]) for row in rows]
+    measured = [int(row["measured"]) for row in rows]
     return [
         ElementClicked(
             row["element"],
-            clicks.index(count) + 1,
+            measured.index(count) + 1,
             round(count / int(row["total"]), 4),
-            count,
+            int(row["clicks"]),
             int(row["rage_clicks"]),
             int(row["dead_clicks"]),
         )
-        for row, count in zip(rows, clicks, strict=True)
+        for row, count in zip(rows, measured, strict=True)
     ]
 
 

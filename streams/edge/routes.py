@@ -18,8 +18,11 @@ from streams.edge.http.connections import Listener
 from streams.edge.rest import metadata
 from streams.edge.rest.produce import KAFKA_JSON, produce
 from streams.edge.site import autopilot_commands, crawlers, experiment_commands, findings, maps, pages, uploads
+from streams.edge.studio import experiments as studio_experiments
+from streams.edge.studio import home
 from streams.edge.studio import maps as studio_maps
 from streams.edge.studio import pages as studio_pages
+from streams.edge.studio import variants as studio_variants
 from streams.edge.studio.auth import ASKS, LOOKS, studio
 from streams.edge.studio.files import static
 
@@ -176,7 +179,7 @@ PRIVATE = [
 ]
 # pages and forms for people, not in the OpenAPI document
 STUDIO = [
-    Route("GET", "/studio", studio(studio_pages.home, open_to_all=True)),
+    Route("GET", "/studio", studio(home.home, open_to_all=True)),
     Route("POST", "/studio/session", studio(studio_pages.log_in, open_to_all=True)),
     Route("POST", "/studio/session/end", studio(studio_pages.log_out)),
     Route("GET", "/studio/new", studio(studio_pages.new, *ASKS)),
@@ -187,6 +190,11 @@ STUDIO = [
     Route("GET", "/studio/requests/{request_id}/state", studio(studio_pages.state, *ASKS)),
     Route("GET", "/studio/requests/{request_id}/preview", studio(studio_pages.preview, *ASKS)),
     Route("GET", "/studio/maps/{lp_id}", studio(studio_maps.maps, *LOOKS)),
+    Route("GET", "/studio/experiments/{lp_id}", studio(studio_experiments.show, *READS)),
+    Route("POST", "/studio/experiments/{lp_id}", studio(studio_experiments.start, *ASKS)),
+    Route("POST", "/studio/experiments/{lp_id}/stop", studio(studio_experiments.stop, *ASKS)),
+    Route("GET", "/studio/variants/{lp_id}", studio(studio_variants.form, *ASKS)),
+    Route("POST", "/studio/variants/{lp_id}", studio(studio_variants.ask, *ASKS)),
     Route("GET", "/studio/pictures/{lp_id}.png", studio(studio_maps.picture, *LOOKS)),
     Route("GET", "/studio/static/{name}", static),
     Route("GET", "/studio/assets/{name}", pages.asset),

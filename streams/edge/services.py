@@ -22,6 +22,7 @@ from streams.edge.site.object_cache import ObjectCache
 from streams.edge.site.progress import ProgressFeed
 from streams.edge.site.sitemap import Sitemaps
 from streams.edge.site.snippet import Snippet
+from streams.edge.studio.directory import Directories
 from streams.edge.studio.listing import Listing
 from streams.pictures.cards import Cards
 from streams.pictures.drawing import DrawingProcess
@@ -63,6 +64,7 @@ class Services:
     drawing: tuple[DrawingProcess, DrawingProcess]
     shelf: ObjectCache
     uploads: UploadStore
+    directories: Directories
     listing: Listing
     sitemaps: Sitemaps
     experiments: Experiments
@@ -108,6 +110,7 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
     drawing, browsing = DrawingProcess(), DrawingProcess()  # screenshots and uploads take seconds
     shots = Shots(objects, line, browsing, settings.chromium)
     answers = ResponseCache(line, "lp:heatmap:")
+    directories = Directories(objects)
     return Services(
         settings,
         tenants,
@@ -129,7 +132,8 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
         (drawing, browsing),
         ObjectCache(objects),
         UploadStore(objects, browsing),
-        Listing(clickhouse, objects),
+        directories,
+        Listing(clickhouse, directories),
         Sitemaps(objects, tenants, settings.page_base_url),
         experiments,
     )

@@ -23,7 +23,8 @@ from streams.pictures.drawing import DrawingProcess
 from streams.pictures.screenshots import Shots
 from streams.runtime import metrics
 
-MapKind = Literal["click", "attention", "scroll"]
+MapKind = Literal["click", "dead", "rage", "attention", "scroll"]
+CLICKS: tuple[MapKind, ...] = ("click", "dead", "rage")
 Suffix = Literal["png", "json"]
 Form = Literal["png", "json", "summary"]
 Device = Literal["mobile", "tablet", "desktop"]
@@ -121,7 +122,8 @@ class Heatmaps:
             rows = await map_queries.bands(self._clickhouse, selection)
         else:
             rows = await map_queries.cells(self._clickhouse, query.kind, selection)
-        elements = await map_queries.elements(self._clickhouse, selection) if query.kind == "click" else []
+        clicked = query.kind in CLICKS
+        elements = await map_queries.elements(self._clickhouse, query.kind, selection) if clicked else []
         return Found(query, views, seen, start, end, rows, elements)
 
     async def _make(self, found: Found, form: Form) -> Kept:
@@ -171,7 +173,7 @@ def key_of(query: MapQuery, form: Form, timezone: str) -> str:
 def numbers(found: Found) -> bytes:
     """Return the map as JSON: cells of [x, y, fixed, weight], or bands of [band, reached, exposure_ms].
 
-    A map of clicks has the elements that were clicked.
+    A map of clicks, or of a kind of clicks, has the elements that were clicked.
 
     Runs in the drawing process.
     """
@@ -191,7 +193,7 @@ def numbers(found: Found) -> bytes:
         answer["cells"] = _rows(found, ("x", "y", "fixed", "weight"))
         answer["truncated"] = len(answer["cells"]) == map_queries.MOST_CELLS
         answer["peak"] = round(peak_of(found.cells(), likely_width(seen.w), seen.h), 3)
-    if query.kind == "click":
+    if query.kind in CLICKS:
         answer["elements"] = elements_of(found.elements)
     return msgspec.json.encode(answer)
 

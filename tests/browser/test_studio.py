@@ -22,7 +22,7 @@ from picture_files import encoded, logo, photo
 from PIL import Image
 from playwright.async_api import Browser, BrowserContext, Page, expect
 from rings import weak_rings
-from visited_page import VisitedPage, visited_page
+from visited_page import VisitedPage, publish, visited_page
 
 from infra.embedded.stack import Stack
 from processors.pictures.maps import GROUND, MARGIN_TOP
@@ -124,10 +124,11 @@ async def test_a_page_can_be_requested_followed_and_inspected(
     assert await preview.locator("img").first.evaluate("one => one.naturalWidth") > 0
     await clean(page, f"{name}-page")
     await page.goto(f"{installation.api_url}/studio")
-    await page.get_by_role("link", name=home.lp_id).click()
-    for kind in ("click", "attention", "scroll") if size == DESKTOP else ("scroll",):
-        await page.locator(f"label:has([name=kind][value={kind}])").click()
-        await page.locator("form.filters .call").click()
+    row = page.locator("tr", has_text=home.lp_id)
+    assert "API" in await row.inner_text()
+    await row.locator("th a").first.click()
+    for kind in ("click", "dead", "attention", "scroll") if size == DESKTOP else ("scroll",):
+        await page.locator(f".tabs a[href*='kind={kind}']").click()
         await page.wait_for_url(f"**kind={kind}*")
         await shown(page)
         await clean(page, f"{name}-{kind}")
@@ -189,6 +190,35 @@ async def test_the_studios_focus_rings_have_a_contrast_of_three(
     await context.close()
 
 
+async def test_an_experiment_is_started_and_stopped_in_few_clicks(
+    chromium: Browser, installation: Installation
+) -> None:
+    _, lp_id = await publish(installation, industry="飲食")
+    _, arm = await publish(installation, industry="飲食", door="studio")
+    context = await chromium.new_context(viewport={"width": 390, "height": 844}, locale="ja-JP")
+    complaints: list[str] = []
+    page = await opened(context, complaints)
+    await log_in_to_studio(page, installation)
+    box = page.locator(f"[name='arm:{arm}']")
+    async with asyncio.timeout(60):  # the list of pages may be some seconds old
+        while not await box.count():
+            await page.goto(f"{installation.api_url}/studio?q={lp_id}")
+            if await (row := page.locator("tr", has_text=lp_id)).count():
+                await row.get_by_role("link", name="A/Bテスト").click()
+                await expect(page.locator("main h1")).to_contain_text("A/Bテスト")
+    await clean(page, "test-start")
+    await box.check()
+    await page.locator(".start .call").click()
+    await expect(page.locator(".status.running")).to_be_visible(timeout=60_000)
+    await clean(page, "test-running")
+    await page.locator(".end-test summary").click()
+    await page.locator(".end-test button").click()
+    await expect(page.locator(".status.stopped")).to_be_visible(timeout=60_000)
+    await expect(page.locator("main")).to_contain_text("手動で終了しました")
+    assert complaints == []
+    await context.close()
+
+
 async def test_back_keeps_what_was_typed(chromium: Browser, installation: Installation) -> None:
     context = await chromium.new_context(locale="ja-JP")
     page = await context.new_page()
@@ -224,12 +254,9 @@ async def test_the_studio_works_with_the_keyboard(
     await page.keyboard.press("Enter")
     assert await page.evaluate("document.activeElement.id") == "main"
     await page.goto(f"{installation.api_url}/studio/maps/{home.lp_id}")
-    await page.locator("[name=kind]:checked").focus()
-    await page.keyboard.press("ArrowRight")
-    for _ in range(6):
+    await page.locator(".tabs [aria-current]").focus()
+    for _ in range(3):  # past the clicks without effect and the repeated clicks
         await page.keyboard.press("Tab")
-        if await page.evaluate("document.activeElement.matches('.filters .call')"):
-            break
     await page.keyboard.press("Enter")
     await page.wait_for_url("**kind=attention*")
     await shown(page)

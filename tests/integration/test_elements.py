@@ -103,8 +103,9 @@ async def test_clicks_by_element_reach_the_views_the_kit_and_the_map(server: Cli
     assert [row["element"] for row in top] == ["料金", "nav'\\;--"]
     assert [row["percent_of_clicks"] for row in top] == [80.0, 20.0]
     selection = Selection("lp_8f3a", "mobile", today - timedelta(1), today + timedelta(1))
-    found = elements_of(await map_queries.elements(reader, selection))
+    found, dead_ones = [elements_of(await map_queries.elements(reader, kind, selection)) for kind in ("click", "dead")]
     await reader.close()
+    assert [(one.name, one.rank, one.share) for one in dead_ones] == [("nav'\\;--", 1, 0.5), ("料金", 1, 0.5)]
     assert [(one.name, one.rank, one.share) for one in found] == [("料金", 1, 0.8), ("nav'\\;--", 2, 0.2)]
 
 

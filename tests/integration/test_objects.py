@@ -35,6 +35,13 @@ async def test_folders_are_listed_by_prefix(objects: Objects) -> None:
             await objects.put(f"pages/{name}/{file}", b"x", "text/plain", "no-store")
     assert await objects.folders("pages/acme-", 10) == ["acme-1", "acme-2"]
     assert len(await objects.folders("pages/", 3)) == 3 and await objects.folders("pages/none-", 10) == []
+    dated = await objects.dated("pages/acme-", 3)
+    assert [key for key, _ in dated] == [
+        "pages/acme-1/index.html",
+        "pages/acme-1/source.json",
+        "pages/acme-2/index.html",
+    ]
+    assert all(abs(at.timestamp() - time.time()) < 600 for _, at in dated)
 
 
 async def test_the_bucket_is_created_once(bucket: Bucket) -> None:

@@ -1,6 +1,8 @@
 """The studio over plain HTTP, used by an attacker or another tenant."""
 
+import asyncio
 import hashlib
+import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -12,9 +14,12 @@ from test_heatmap_routes import tokens
 
 from infra.embedded.stack import Stack
 from infra.redis.line import open_redis
+from infra.s3.objects import Objects
 from streams.edge.studio.forms import EMPTY
 from streams.local.installation import Installation
+from streams.local.prepare import settings_of
 from streams.proof.edge_process import EdgeProcess, edge_process
+from streams.runtime.stores import open_objects
 
 pytestmark = pytest.mark.stack
 ROLES = ("analyst", "application", "operator")
@@ -24,7 +29,24 @@ HTML = {"Accept": "text/html"}
 
 
 @pytest.fixture(scope="module")
-def edge(stack: Stack, installation: Installation) -> Iterator[EdgeProcess]:
+def pages(stack: Stack) -> list[str]:
+    """Store pages of both tenants; the names hold markup."""
+    lp_ids = [f"acme-{number}" for number in range(7)] + ["rival-1"]
+    asyncio.run(store(open_objects(settings_of(stack)), lp_ids))
+    return lp_ids
+
+
+async def store(objects: Objects, lp_ids: list[str]) -> None:
+    for lp_id in lp_ids:
+        request = {"request_id": str(uuid4()), "business": {"name": f"<b>店</b> {lp_id}"}, "door": "command"}
+        source = json.dumps({"request": request, "copy_": {}}).encode()
+        html = b"<section data-section=hero></section><section data-section=price></section>"
+        await objects.put(f"pages/{lp_id}/index.html", html, "text/html", "no-store")
+        await objects.put(f"pages/{lp_id}/source.json", source, "application/json", "no-store")
+
+
+@pytest.fixture(scope="module")
+def edge(stack: Stack, installation: Installation, pages: list[str]) -> Iterator[EdgeProcess]:
     with edge_process(stack, "studio", HTTPS, tenants=TENANTS) as one:
         yield one
 
@@ -96,6 +118,7 @@ async def test_every_page_has_the_security_headers(http: aiohttp.ClientSession, 
         "/studio/new",
         "/studio/maps/acme-1",
         "/studio/maps/rival-1",
+        "/studio/experiments/acme-1",
         f"/studio/requests/{uuid4()}",
     ):
         _, html, headers = await get(http, edge, path, **session)
@@ -219,3 +242,91 @@ async def test_query_parameters_are_escaped(http: aiohttp.ClientSession, edge: E
         assert status == 404 and "<script>" not in html
     status, body, _ = await get(http, edge, "/studio/pictures/acme-1.png?kind=nope", **session)
     assert status == 422 and "kind" in body
+
+
+async def test_the_list_has_name_door_and_search(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:
+    session = await cookie(http, edge, "acme-operator")
+    _, html, _ = await get(http, edge, "/studio?lang=en", **session)
+    assert "&lt;b&gt;店&lt;/b&gt; acme-3" in html and "<b>店" not in html and "Command line" in html
+    assert "rival-1" not in html
+    for query in ("q=acme-3", "q=%E5%BA%97+ACME-3", f"q=acme-3&page={'9' * 30}", "q=acme-3&page=-1"):
+        status, html, _ = await get(http, edge, f"/studio?{query}", **session)
+        assert status == 200 and "acme-3" in html and "acme-2" not in html, query
+    status, html, _ = await get(http, edge, f"/studio?q={'%22%3E%3Cscript%3E' * 9}", **session)
+    assert status == 200 and "<script>" not in html
+
+
+async def post(
+    http: aiohttp.ClientSession, edge: EdgeProcess, session: dict[str, str], path: str, **fields: str
+) -> aiohttp.ClientResponse:
+    token = await form_of(http, edge, session) if "form" not in fields else fields["form"]
+    form = {**fields, "form": token}
+    return await http.post(edge.api_url + path, data=form, headers=session, allow_redirects=False)
+
+
+async def test_an_experiment_is_started_by_a_form_of_the_session(
+    http: aiohttp.ClientSession, edge: EdgeProcess
+) -> None:
+    session, path = await cookie(http, edge, "acme-operator"), "/studio/experiments/acme-0"
+    _, html, _ = await get(http, edge, path, **session)
+    offered = set(re.findall(r'name="arm:([\w-]+)"', html))
+    assert offered == {f"acme-{number}" for number in range(1, 7)}, "other pages of the tenant, not the page itself"
+    none = await post(http, edge, session, path)
+    assert none.status == 422 and 'role="alert"' in await none.text()
+    for arm in ("rival-1", "acme-404", "..%2f"):
+        assert (await post(http, edge, session, path, **{f"arm:{arm}": "on"})).status == 422, arm
+    kept = await post(http, edge, session, path, **{"arm:acme-404": "on", "arm:acme-2": "on", "policy": "fixed"})
+    html = await kept.text()
+    assert kept.status == 422 and re.search(r'name="arm:acme-2" value="on" checked', html)
+    assert re.search(r'value="fixed" checked', html)
+    assert (await post(http, edge, session, path, **{"arm:acme-1": "on", "form": "0" * 32})).status == 403
+    fields = {"arm:acme-1": "on", "goal:form": "on", "experiment_id": str(uuid4())}
+    answers = [await post(http, edge, session, path, **fields) for _ in range(2)]
+    assert [answer.status for answer in answers] == [303, 303]
+    addresses = {answer.headers["Location"].partition("&")[0] for answer in answers}
+    assert addresses == {f"{path}?asked={fields['experiment_id']}"}
+
+
+async def test_access_to_experiments_follows_tenant_and_role(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:
+    rival, analyst, application = [
+        await cookie(http, edge, token) for token in ("rival-operator", "acme-analyst", "acme-application")
+    ]
+    for path in ("/studio/experiments/acme-3", "/studio/variants/acme-3"):
+        assert (await get(http, edge, path, **rival))[0] == 404
+        assert (await get(http, edge, path, **application))[0] == 200
+        assert (await get(http, edge, path))[0] == 401
+    status, html, _ = await get(http, edge, "/studio/experiments/acme-3", **analyst)
+    assert status == 200 and "arm:" not in html, "an analyst sees tests and starts none"
+    assert (await get(http, edge, "/studio/variants/acme-3", **analyst))[0] == 403
+    token = re.search(r'name="form" value="(\w+)"', html)
+    assert token is not None
+    for path in ("/studio/experiments/acme-3", "/studio/experiments/acme-3/stop", "/studio/variants/acme-3"):
+        assert (await post(http, edge, analyst, path, form=token[1], **{"arm:acme-1": "on"})).status == 403
+        assert (await post(http, edge, rival, path, **{"arm:acme-1": "on"})).status == 404
+    assert (await post(http, edge, application, "/studio/experiments/acme-3/stop")).status == 404, "nothing runs"
+
+
+async def test_a_variant_is_requested_by_a_form_that_a_finding_fills_in(
+    http: aiohttp.ClientSession, edge: EdgeProcess
+) -> None:
+    session, path = await cookie(http, edge, "acme-application"), "/studio/variants/acme-4"
+    query = f"change=call&section=hero&section=%3Cb%3E&brief={'%3Cscript%3E' * 100}"
+    status, html, _ = await get(http, edge, f"{path}?{query}", **session)
+    assert status == 200 and "<script>" not in html
+    assert re.findall(r'name="section:(\w+)" value="on"( checked)?', html) == [("hero", " checked"), ("price", "")]
+    assert re.search(r'value="call" checked', html) and len(re.findall("&lt;script&gt;", html)) <= 38
+    assert (await get(http, edge, "/studio/variants/acme-404", **session))[0] == 404
+    fields = {"change": "order", "section:hero": "on", "brief": "x" * 900, "request_id": str(uuid4())}
+    answers = [await post(http, edge, session, path, **fields) for _ in range(2)]
+    assert [answer.status for answer in answers] == [303, 303]
+    assert answers[0].headers["Location"] == answers[1].headers["Location"]
+    assert (await post(http, edge, session, path, change="copy", request_id="1")).status == 422
+
+
+async def test_a_page_without_visits_says_so(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:
+    session = await cookie(http, edge, "acme-operator")
+    status, html, _ = await get(http, edge, "/studio/maps/acme-5?lang=ja", **session)
+    assert status == 200 and "データがまだありません" in html and '<img src="/studio/pictures' not in html
+    assert '/lp/acme-5"' in html, "it links to the page"
+    for kind in ("dead", "rage"):
+        assert (await get(http, edge, f"/studio/pictures/acme-5.png?kind={kind}", **session))[0] == 200

@@ -12,9 +12,13 @@ from multidict import CIMultiDict
 import processors
 from processors.studio.pages import render
 from processors.studio.words import WORDS
-from schemas.generation import Stage
+from schemas.experiments import Goal, Policy, Status
+from schemas.generation import Door, Stage
 from streams.edge.studio.auth import language_of
+from streams.edge.studio.experiments import WRONG
 from streams.edge.studio.forms import CHOSEN, EMPTY, FIELDS, PURPOSES, id_for, read
+from streams.edge.studio.variants import CHANGES
+from streams.pictures.maps import CLICKS, MapKind
 
 GOOD = EMPTY | {"name": "麺屋 一", "industry": "飲食", "request_id": str(uuid4())}
 TEMPLATES = Path(processors.__file__).parent / "templates" / "studio"
@@ -97,6 +101,12 @@ def test_both_languages_have_every_text_that_templates_use() -> None:
     used = {word for one in TEMPLATES.glob("*.j2") for word in re.findall(r"\bw\.(\w+)", one.read_text("utf-8"))}
     assert used and used <= WORDS["en"].keys()
     spelled = {f"stage_{one}" for one in get_args(Stage)} | {f"error_{one}" for one in FIELDS if one not in CHOSEN}
+    spelled |= {f"kind_{one}" for one in get_args(MapKind)} | {f"elements_{one}" for one in CLICKS}
+    spelled |= {f"total_{one}" for one in get_args(MapKind) if one != "scroll"} | {
+        f"door_{one}" for one in get_args(Door)
+    }
+    spelled |= {f"test_status_{one}" for one in get_args(Status)} | {f"goal_{one.value}" for one in Goal}
+    spelled |= {f"policy_{one}" for one in get_args(Policy)} | {f"change_{one}" for one in CHANGES} | {*WRONG.values()}
     assert spelled <= WORDS["en"].keys()
     assert [value for value, _ in PURPOSES["en"]] == [value for value, _ in PURPOSES["ja"]]
 

@@ -12,7 +12,7 @@ from infra.tenants import Caller
 from processors.experiments.decisions import busy
 from schemas.autopilot import AutopilotCommand
 from schemas.errors import DecodeError, Retryable
-from schemas.experiments import EXPERIMENTS, ExperimentCommand, ExperimentState
+from schemas.experiments import EXPERIMENTS, ExperimentCommand, ExperimentState, PastWeights
 from schemas.generation import decode_model, encode_model, model_from_object
 from streams.edge.beacons.sender import Record
 from streams.edge.http.bodies import read_body
@@ -29,12 +29,23 @@ _fields = msgspec.json.Decoder(dict[str, Any])
 async def start(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
     """Start an experiment on a page of the caller's tenant. The same experiment_id again changes nothing."""
     caller = known(caller)
-    command = _command(await body_of(request, services, caller), caller)
+    fields = fields_of(await body_of(request, services, caller), caller)
+    return _accepted(await begin(services, caller, fields))
+
+
+async def begin(services: Services, caller: Caller, fields: dict[str, Any]) -> ExperimentCommand:
+    """Send the command to start an experiment, and return it.
+
+    Raise HttpError 422 for a wrong field, 409 if the experiment cannot start now.
+    """
+    given = {ID: str(uuid4())} | fields | _own(caller) | {"command": "start"}
+    command = model_of(ExperimentCommand, given)
     await _check_arms(command, services, caller)
     state = services.experiments.states.get(command.lp_id)
     if state is None or state.experiment_id != command.experiment_id:
         _check_free(command, state, services)
-    return await _sent(services, command)
+    await send(services, command)
+    return command
 
 
 async def body_of(request: web.BaseRequest, services: Services, caller: Caller) -> bytes:
@@ -46,23 +57,35 @@ async def body_of(request: web.BaseRequest, services: Services, caller: Caller) 
 
 async def stop(request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str) -> web.Response:
     """Stop the page's experiment, or take back its winner: the page is itself again."""
-    state = await _state(services, known(caller), lp_id)
+    return _accepted(await end(services, known(caller), lp_id))
+
+
+async def end(services: Services, caller: Caller, lp_id: str) -> ExperimentCommand:
+    """Send the command to stop the page's experiment. Raise HttpError 404 if the caller has none."""
+    state = await state_of(services, caller, lp_id)
     services.admission.tenant(state.tenant_id).pay_records(1)
     fields = state.model_dump(include=set(ExperimentCommand.model_fields))
-    return await _sent(services, ExperimentCommand(**fields | {"command": "stop", "requested_ms": _now_ms()}))
+    command = ExperimentCommand(**fields | {"command": "stop", "requested_ms": _now_ms()})
+    await send(services, command)
+    return command
 
 
 async def show(request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str) -> web.Response:
     """Return the state of the page's experiment, with its past weights as `history`."""
-    state = await _state(services, known(caller), lp_id)
-    history: list[Any] = []
-    with contextlib.suppress(Retryable):  # the state is what counts; Redis has the history again later
-        if (past := await services.experiments.store.weights(lp_id)) is not None:
-            history = msgspec.json.decode(past)["points"]
-    return json_answer(200, state.model_dump(mode="json") | {"history": history})
+    state = await state_of(services, known(caller), lp_id)
+    return json_answer(200, state.model_dump(mode="json") | {"history": await history_of(services, state)})
 
 
-async def _state(services: Services, caller: Caller, lp_id: str) -> ExperimentState:
+async def history_of(services: Services, state: ExperimentState) -> list[tuple[int, list[float]]]:
+    """Return the experiment's past weights, as points of PastWeights; none while Redis has none."""
+    with contextlib.suppress(Retryable, DecodeError):  # the state is what counts; Redis has the history again later
+        if (stored := await services.experiments.store.weights(state.lp_id)) is not None:
+            past = decode_model(PastWeights, stored)
+            return past.points if past.experiment_id == state.experiment_id else []
+    return []
+
+
+async def state_of(services: Services, caller: Caller, lp_id: str) -> ExperimentState:
     """Return the newest state of the experiment of a page. Raise HttpError 404 if the caller has none."""
     if caller.tenant.owns(lp_id):
         state = services.experiments.states.get(lp_id)
@@ -84,11 +107,6 @@ def known(caller: Caller | None) -> Caller:
     return caller
 
 
-def _command(body: bytes, caller: Caller) -> ExperimentCommand:
-    """Return the command of a request's body. Raise HttpError 422 with the field at fault."""
-    return model_of(ExperimentCommand, {ID: str(uuid4())} | fields_of(body, caller) | {"command": "start"})
-
-
 def fields_of(body: bytes, caller: Caller) -> dict[str, Any]:
     """Return the fields of a command's body, with the caller's tenant and the time."""
     try:
@@ -97,7 +115,11 @@ def fields_of(body: bytes, caller: Caller) -> dict[str, Any]:
         raise HttpError(400, f"Bad Request: {error}") from error
     if fields.get("tenant_id", caller.tenant.id) != caller.tenant.id:
         raise HttpError(403, f"tenant_id: this token belongs to tenant {caller.tenant.id}")
-    return fields | {"schema": 1, "tenant_id": caller.tenant.id, "requested_ms": _now_ms()}
+    return fields | _own(caller)
+
+
+def _own(caller: Caller) -> dict[str, Any]:
+    return {"schema": 1, "tenant_id": caller.tenant.id, "requested_ms": _now_ms()}
 
 
 def model_of(model: type[Command], fields: dict[str, Any]) -> Command:
@@ -127,20 +149,22 @@ def _check_free(command: ExperimentCommand, state: ExperimentState | None, servi
         raise HttpError(409, f"arms: {other[0]} is part of the experiment on {other[1]}; stop that first")
 
 
-async def _sent(services: Services, command: ExperimentCommand) -> web.Response:
-    return await accepted(services, command, {ID: str(command.experiment_id)})
-
-
-async def accepted(
-    services: Services, command: ExperimentCommand | AutopilotCommand, ids: dict[str, str]
-) -> web.Response:
-    """Send the command, and return 202 with its ids: the optimizer carries it out within seconds."""
+async def send(services: Services, command: ExperimentCommand | AutopilotCommand) -> None:
+    """Send the command to the optimizer. Raise HttpError 503 if Kafka does not take it."""
     with needing("Kafka"):
         [sent] = await services.sender.send(
             EXPERIMENTS, [Record(encode_model(command), command.key, command.key, None)]
         )
     if sent.error_code is not None:
         raise HttpError(503, f"The command was not stored, try again: {sent.error}")
+
+
+def _accepted(command: ExperimentCommand) -> web.Response:
+    return accepted(command, {ID: str(command.experiment_id)})
+
+
+def accepted(command: ExperimentCommand | AutopilotCommand, ids: dict[str, str]) -> web.Response:
+    """Return 202 with the ids of a command that was sent."""
     return json_answer(202, {**ids, "lp_id": command.lp_id, "command": command.command})
 
 

@@ -65,16 +65,16 @@ if (own) {
   }
 }
 
-// Two maps scroll together.
+// Maps beside each other scroll together.
 const views = [...document.querySelectorAll(".view")];
-if (views.length === 2) {
+if (views.length > 1) {
   let led = null;
   for (const one of views) {
     for (const began of ["pointerenter", "focus", "touchstart", "wheel"]) one.addEventListener(began, () => { led = one; }, {passive: true});
     one.addEventListener("scroll", () => {
       if (led !== one) return;
-      const other = views.find(view => view !== one);
-      other.scrollTop = one.scrollTop / Math.max(1, one.scrollHeight - one.clientHeight) * (other.scrollHeight - other.clientHeight);
+      const share = one.scrollTop / Math.max(1, one.scrollHeight - one.clientHeight);
+      for (const other of views) if (other !== one) other.scrollTop = share * (other.scrollHeight - other.clientHeight);
     }, {passive: true});
   }
 }

@@ -23,6 +23,7 @@ MAPS: dict[Kind, MapKind] = {
     "attention_without_link": "attention",
     "read_not_clicked": "attention",
 }
+LONGEST_BRIEF = 300
 _decoder = msgspec.json.Decoder(Report)
 
 
@@ -45,5 +46,13 @@ def _item(visit: Visit, lp_id: str, finding: Finding) -> dict[str, str]:
         "text": finding.text,
         "advice": finding.suggestion.text,
         "map": f"{PATH}/maps/{quote(lp_id)}?{query}",
+        "variant": f"{PATH}/variants/{quote(lp_id)}?{_variant(finding)}",
         "name": visit.say("findings_map", kind=visit.say(f"kind_{kind}"), device=visit.say(f"device_{finding.device}")),
     }
+
+
+def _variant(finding: Finding) -> str:
+    """Return the fields of the form for a variant, from the finding's suggestion."""
+    change = finding.suggestion
+    brief = f"{finding.text} {change.text}"[:LONGEST_BRIEF]
+    return urlencode({"change": change.change, "section": change.sections, "brief": brief}, doseq=True)

@@ -4,93 +4,90 @@ A beacon needs no login, and its `lp_id` may be any id with the tenant's prefix.
 S3 or if the tenants file lists it.
 """
 
-import logging
-from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-
-from cachetools import TTLCache
 
 from infra.clickhouse import map_queries
 from infra.clickhouse.client import ClickHouse
 from infra.clickhouse.map_queries import PageTotals
-from infra.s3.objects import Objects
-from infra.single_flight import SingleFlight
 from infra.tenants import ANY, Tenant
-from schemas.errors import LpstreamError
+from streams.edge.studio.directory import Directories, Directory, Page, folded
 
-log = logging.getLogger(__name__)
-
-MOST_KNOWN, MOST_UNKNOWN = 200, 20
-MOST_COUNTED = 1_000
-# ids in one query to ClickHouse, which travel in the head of an HTTP request
-MOST_NAMED = 50
-MOST_FOLDERS, KEEP_S, TENANTS = 10_000, 60.0, 1_000
+# rows of a part of the list; their ids travel in the head of an HTTP request to ClickHouse
+MOST_ROWS, MOST_UNKNOWN, MOST_COUNTED = 50, 20, 1_000
+SEARCH_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class PageList:
-    """Existing pages and unknown ids, each ordered by traffic. `more`: further unknown ids exist."""
+    """A part of the list: rows, the number of all matching pages, and its own number from 1 to `last`.
 
-    known: list[PageTotals]
+    `unread`: some names are not known yet, so a search may find more in a moment.
+    """
+
+    rows: list[Page]
+    found: int
+    number: int
+    last: int
+    unread: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The totals of the rows by id, and those of unknown ids. `more`: further unknown ids exist."""
+
+    totals: dict[str, PageTotals]
     unknown: list[PageTotals]
     more: bool
 
 
-def page_list(counted: Iterable[PageTotals], known: Collection[str]) -> PageList:
-    """Return the list from counted ids (an id may occur twice) and the ids of existing pages."""
-    by_id = {page.lp_id: page for page in counted}
-    ordered = sorted(by_id.values(), key=lambda page: (-page.pageviews, page.lp_id))
-    existing = [page for page in ordered if page.lp_id in known]
-    others = [page for page in ordered if page.lp_id not in known]
-    return PageList(existing[:MOST_KNOWN], others[:MOST_UNKNOWN], len(others) > MOST_UNKNOWN)
+def page_list(pages: list[Page], text: str, number: int) -> PageList:
+    """Return the part with that number of the list of published pages that match a text."""
+    wanted = folded(text)
+    matching = [page for page in pages if page.published and (not wanted or page.matches(wanted))]
+    last = max(1, -(-len(matching) // MOST_ROWS))
+    number = min(max(1, number), last)
+    rows = matching[(number - 1) * MOST_ROWS : number * MOST_ROWS]
+    unread = bool(wanted) and any(page.source and page.about is None for page in pages)
+    return PageList(rows, len(matching), number, last, unread)
 
 
 class Listing:
     """The page lists of the tenants of one edge process."""
 
-    def __init__(self, clickhouse: ClickHouse, objects: Objects) -> None:
+    def __init__(self, clickhouse: ClickHouse, directories: Directories) -> None:
         self._clickhouse = clickhouse
-        self._objects = objects
-        self._folders: TTLCache[str, list[str]] = TTLCache(TENANTS, KEEP_S)
-        self._looking: SingleFlight[list[str]] = SingleFlight()
+        self._directories = directories
 
-    async def of(self, tenant: Tenant, start: datetime, end: datetime, lately: Collection[str]) -> PageList:
-        """Return the list of a period. `lately` are recently requested pages, looked up first.
+    async def of(self, tenant: Tenant, text: str, number: int) -> PageList:
+        """Return a part of the list, the newest page first.
 
-        Made-up ids may have more visits than a page. So pages that are not among the first results are queried by
-        name. Raise Retryable if ClickHouse does not answer.
+        Pages of other sites, which the tenants file lists, come last.
         """
-        listed = [lp_id for lp_id in tenant.lp_ids if lp_id != ANY]
-        existing = await self._existing(tenant)
-        known = {*existing, *listed}
+        directory = await self._directories.of(tenant, SEARCH_S if text else 0.0)
+        found = page_list([*directory.newest, *_listed(tenant, directory)], text, number)
+        await directory.read(found.rows)
+        return found
+
+    async def counts(self, tenant: Tenant, rows: list[Page], start: datetime, end: datetime) -> Counts:
+        """Return the totals of a period. Raise Retryable if ClickHouse does not answer."""
+        directory = await self._directories.of(tenant)
+        listed = [page.lp_id for page in _listed(tenant, directory)]
+        prefix, any_page = f"{tenant.id}-", ANY in tenant.lp_ids
         counted = await map_queries.pages(
-            self._clickhouse,
-            f"{tenant.id}-",
-            listed,
-            start,
-            end,
-            any_page=ANY in tenant.lp_ids,
-            most=MOST_COUNTED,
+            self._clickhouse, prefix, listed, start, end, any_page=any_page, most=MOST_COUNTED
         )
-        if len(counted) == MOST_COUNTED:
-            seen = {page.lp_id for page in counted}
-            missing = [lp_id for lp_id in (*lately, *listed, *existing) if lp_id in known and lp_id not in seen]
-            named = list(dict.fromkeys(missing))[:MOST_NAMED]
-            counted += await map_queries.pages_named(self._clickhouse, named, start, end)
-        return page_list(counted, known)
+        totals = {page.lp_id: page for page in counted}
+        known = {*directory.pages, *listed}
+        unknown = [page for page in counted if page.lp_id not in known]
+        missing = [page.lp_id for page in rows if page.lp_id not in totals]
+        if missing and len(counted) == MOST_COUNTED:  # made-up ids may have more visits than a page
+            named = await map_queries.pages_named(self._clickhouse, missing, start, end)
+            totals |= {page.lp_id: page for page in named}
+        return Counts(totals, unknown[:MOST_UNKNOWN], len(unknown) > MOST_UNKNOWN)
 
-    async def _existing(self, tenant: Tenant) -> list[str]:
-        """Return the ids of the tenant's pages on S3, or none while S3 does not answer."""
-        prefix = "pages/" if ANY in tenant.lp_ids else f"pages/{tenant.id}-"
-        if (cached := self._folders.get(prefix)) is not None:
-            return cached
-        try:
-            return await self._looking.run(prefix, lambda: self._look(prefix))
-        except LpstreamError as error:
-            log.warning("cannot list the studio's pages on S3: %s", error)
-            return []
 
-    async def _look(self, prefix: str) -> list[str]:
-        self._folders[prefix] = folders = await self._objects.folders(prefix, MOST_FOLDERS)
-        return folders
+def _listed(tenant: Tenant, directory: Directory) -> list[Page]:
+    """Return the pages of other sites that the tenants file lists."""
+    others = (lp_id for lp_id in tenant.lp_ids if lp_id != ANY and lp_id not in directory.pages)
+    return [Page(lp_id, published=True) for lp_id in dict.fromkeys(others)]

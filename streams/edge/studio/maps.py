@@ -1,20 +1,24 @@
 """The studio's heatmaps: one range, or two side by side on one scale."""
 
 import asyncio
-from dataclasses import dataclass, replace
+import contextlib
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast, get_args
 from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
-import msgspec
 from aiohttp import web
 
 from infra.redis.response_cache import Kept
 from processors.pictures.summary import MapSummary
+from processors.studio.parts import element_title, in_page_order, section_order, title
 from streams.edge.http.errors import HttpError
 from streams.edge.site.maps import LONGEST, answer, found, parsed
+from streams.edge.site.published import published
 from streams.edge.studio.auth import PATH, Redirect, Visit
+from streams.edge.studio.directory import Page
+from streams.edge.studio.figures import figure, shown, summaries_of, tops
 from streams.edge.studio.findings import panel
 from streams.pictures.maps import Device, MapKind, MapQuery
 
@@ -24,7 +28,7 @@ RANGES = (*PRESETS, "custom")
 COMPARISONS = ("none", "previous", "custom")
 YEARS = range(2000, 2100)
 MS = 1_000
-_decoder = msgspec.json.Decoder(MapSummary)
+MOST_ELEMENTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,54 +57,39 @@ class Wanted:
 
 async def maps(visit: Visit, lp_id: str) -> web.Response:
     """Return the studio page with the heatmaps of a landing page."""
-    _check_owner(visit, lp_id)
+    check_owner(visit, lp_id)
     filters = _filters(visit)
     zone = ZoneInfo(visit.services.settings.timezone)
     if wrong := _wrong_times(filters, zone):
-        return _page(visit, lp_id, filters, zone, wrong=wrong)
+        return await _page(visit, lp_id, filters, zone, wrong=wrong)
     ranges = _ranges(filters, zone)
-    queries = [MapQuery(lp_id, filters.kind, filters.device, each.start, each.end, visit.language) for each in ranges]
-    findings, *responses = await asyncio.gather(
-        panel(visit, queries[0], again=filters.again),
-        *(found(visit.services, query, "summary", again=filters.again) for query in queries),
+    asked = [MapQuery(lp_id, filters.kind, filters.device, each.start, each.end, visit.language) for each in ranges]
+    findings, (queries, summaries, responses) = await asyncio.gather(
+        panel(visit, asked[0], again=filters.again), summaries_of(visit, asked, again=filters.again)
     )
-    summaries = [_decoder.decode(response.body) for response in responses]
-    if len(queries) == 2 and summaries[0].device != summaries[1].device:
-        # maps of two devices cannot be compared: use the first map's device
-        queries[1] = replace(queries[1], device=cast(Device, summaries[0].device))
-        summaries[1] = _decoder.decode((await found(visit.services, queries[1], "summary")).body)
     if filters.again:
         await _redraw(visit, filters, queries, summaries)
-    shown = {"queries": queries, "summaries": summaries, "responses": responses, "findings": findings}
-    return _page(visit, lp_id, filters, zone, **shown)
+    answers = {"queries": queries, "summaries": summaries, "responses": responses, "findings": findings}
+    return await _page(visit, lp_id, filters, zone, **answers)
 
 
 async def _redraw(visit: Visit, filters: Wanted, queries: list[MapQuery], summaries: list[MapSummary]) -> None:
     """Redraw the pictures, then redirect to an address whose reload does not redraw again."""
-    tops = _tops(filters.kind, summaries)
-    await asyncio.gather(
-        *(
-            found(visit.services, _shown(query, summary, top), "png", again=True)
-            for query, summary, top in zip(queries, summaries, tops, strict=True)
-        )
-    )
+    drawn = zip(queries, summaries, tops(filters.kind, summaries), strict=True)
+    await asyncio.gather(*(found(visit.services, shown(*each), "png", again=True) for each in drawn))
     query = [(name, value) for name, value in visit.request.query.items() if name != "again"]
     raise Redirect(f"{PATH}/maps/{quote(queries[0].lp_id)}?{urlencode(query)}")
 
 
-def _shown(query: MapQuery, summary: MapSummary, top: float | None) -> MapQuery:
-    """Return the query of a summary's picture."""
-    return replace(query, device=cast(Device, summary.device), top=top)
-
-
 async def picture(visit: Visit, lp_id: str) -> web.Response:
     """Return a map's PNG, for the images of the page."""
-    _check_owner(visit, lp_id)
+    check_owner(visit, lp_id)
     query = parsed(lp_id, visit.request)
     return answer(visit.request, await found(visit.services, query, "png", again="again" in visit.request.query))
 
 
-def _check_owner(visit: Visit, lp_id: str) -> None:
+def check_owner(visit: Visit, lp_id: str) -> None:
+    """Raise HttpError 404 if the page is not the visitor's tenant's."""
     if not visit.known.caller.tenant.owns(lp_id):
         raise HttpError(404, visit.say("not_found"))
 
@@ -179,7 +168,7 @@ def _local(text: str, zone: ZoneInfo) -> datetime:
 # -- the page ----------------------------------------------------------------------------------------------
 
 
-def _page(
+async def _page(
     visit: Visit,
     lp_id: str,
     filters: Wanted,
@@ -193,14 +182,18 @@ def _page(
 ) -> web.Response:
     summaries, queries = summaries or [], queries or []
     made = datetime.fromtimestamp(min((each.made_ms for each in responses or []), default=0) / MS, zone)
-    redraw = visit.request.rel_url.update_query(again="1")
+    page, html = await _published(visit, lp_id)
+    order = section_order(html or b"")
     return visit.page(
         "map",
         status=422 if wrong else 200,
         lp_id=lp_id,
+        business=page.about.name if page and page.about else "",
+        address=f"{visit.services.settings.page_base_url}/lp/{lp_id}" if html is not None else None,
+        testing=visit.services.experiments.states.get(lp_id),
         wrong=wrong or [],
         kind=filters.kind,
-        kinds=[(kind, visit.say(f"kind_{kind}")) for kind in get_args(MapKind)],
+        kinds=[_tab(visit, kind) for kind in get_args(MapKind)],
         device=filters.device or "any",
         devices=_devices(visit, summaries),
         range=filters.range,
@@ -208,13 +201,29 @@ def _page(
         compare=filters.compare,
         given=filters.given,
         zone=zone,
-        maps=_figures(visit, filters, zone, queries, summaries),
+        empty=bool(summaries) and not any(each.pageviews for each in summaries),
+        maps=_figures(visit, filters, queries, summaries),
+        parts=[_parts(visit, each, order) for each in summaries],
         findings=findings,
         rows=_rows(visit, filters.kind, summaries),
         made=f"{made:%H:%M}",
-        redraw=str(redraw),
+        redraw=str(visit.request.rel_url.update_query(again="1")),
         now=filters.range in PRESETS,
     )
+
+
+async def _published(visit: Visit, lp_id: str) -> tuple[Page | None, bytes | None]:
+    """Return the page in the directory and its HTML, or None for what is not there. A map needs neither."""
+    page = await visit.services.directories.page(visit.known.caller.tenant, lp_id)
+    with contextlib.suppress(HttpError):
+        if (cached := await published(visit.services, lp_id)) is not None:
+            return page, cached.object.body
+    return page, None
+
+
+def _tab(visit: Visit, kind: MapKind) -> tuple[str, str, str]:
+    """Return a kind of map, its name, and the address of this page with that kind."""
+    return kind, visit.say(f"kind_{kind}"), str(visit.request.rel_url.update_query(kind=kind))
 
 
 def _devices(visit: Visit, summaries: list[MapSummary]) -> list[tuple[str, str]]:
@@ -225,48 +234,23 @@ def _devices(visit: Visit, summaries: list[MapSummary]) -> list[tuple[str, str]]
 
 
 def _figures(
-    visit: Visit, filters: Wanted, zone: ZoneInfo, queries: list[MapQuery], summaries: list[MapSummary]
+    visit: Visit, filters: Wanted, queries: list[MapQuery], summaries: list[MapSummary]
 ) -> list[dict[str, Any]]:
-    second = "range_b" if filters.compare == "previous" else "range_b_other"
-    titles = (visit.say("range_a"), visit.say(second))
-    tops = _tops(filters.kind, summaries)
-    figures = []
-    for title, query, summary, top in zip(titles, queries, summaries, tops, strict=False):
-        device = visit.say(f"device_{summary.device}")
-        name = visit.say(f"kind_{query.kind}")
-        alt = visit.say("map_text", kind=name, lp_id=query.lp_id, device=device, pageviews=f"{summary.pageviews:,}")
-        figures.append(
-            {
-                "title": title if len(summaries) == 2 else f"{name} · {device}",
-                "told": _period(query, zone),
-                "picture": _address(_shown(query, summary, top)),
-                "alt": alt,
-                "summary": summary,
-            }
-        )
-    return figures
+    if len(summaries) == 2:
+        titles = [visit.say("range_a"), visit.say("range_b" if filters.compare == "previous" else "range_b_other")]
+    else:
+        titles = [f"{visit.say(f'kind_{filters.kind}')} · {visit.say(f'device_{each.device}')}" for each in summaries]
+    drawn = zip(titles, queries, summaries, tops(filters.kind, summaries), strict=True)
+    return [figure(visit, *each) for each in drawn]
 
 
-def _period(query: MapQuery, zone: ZoneInfo) -> str:
-    return " – ".join(f"{at.astimezone(zone):%Y-%m-%d %H:%M}" for at in (query.start, query.end) if at)
-
-
-def _tops(kind: MapKind, summaries: list[MapSummary]) -> list[float | None]:
-    """Return the value of each map's hottest colour, so that a colour means the same per pageview."""
-    if len(summaries) < 2 or kind == "scroll":
-        return [None] * len(summaries)
-    per_view = max((each.peak / each.pageviews for each in summaries if each.pageviews), default=0.0)
-    return [float(f"{per_view * each.pageviews:.3g}") or None if each.pageviews else None for each in summaries]
-
-
-def _address(query: MapQuery) -> str:
-    values: dict[str, str] = {"kind": query.kind, "device": query.device or "", "lang": query.language}
-    for name, at in (("from", query.start), ("to", query.end)):
-        if at is not None:
-            values[name] = str(int(at.timestamp() * MS))
-    if query.top is not None:
-        values["top"] = f"{query.top:g}"
-    return f"{PATH}/pictures/{quote(query.lp_id)}.png?{urlencode(values)}"
+def _parts(visit: Visit, summary: MapSummary, order: list[str]) -> dict[str, Any]:
+    """Return the elements and sections of a map with their names."""
+    language = visit.language
+    return {
+        "elements": [(element_title(each.name, language), each) for each in summary.elements[:MOST_ELEMENTS]],
+        "sections": [(title(each.name, language), each) for each in in_page_order(summary.sections, order)],
+    }
 
 
 def _rows(visit: Visit, kind: MapKind, summaries: list[MapSummary]) -> list[dict[str, Any]]:

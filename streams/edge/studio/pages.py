@@ -1,19 +1,17 @@
-"""The studio's pages except the maps: login, the list of pages, a new page and its progress."""
+"""The studio's login, the form of a new page, and its progress."""
 
 import logging
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, cast, get_args
-from uuid import UUID, uuid4
-from zoneinfo import ZoneInfo
+from typing import cast, get_args
+from uuid import uuid4
 
 from aiohttp import web
 
 from infra.tenants import digest_of
 from processors.studio.words import WORDS
-from schemas.errors import LpstreamError, Retryable
-from schemas.generation import GenerationRequest, Result, Stage, decode_model, encode_model, lp_id_of
+from schemas.errors import Retryable
+from schemas.generation import GenerationRequest, Result, Stage, VariantRequest, decode_model, encode_model
 from streams.edge.beacons.sender import Record
 from streams.edge.http.connections import peer_of
 from streams.edge.http.errors import HttpError, error_response, needing
@@ -22,28 +20,16 @@ from streams.edge.site import pages as api
 from streams.edge.site import uploads
 from streams.edge.studio.auth import ASKS, LOOKS, PATH, Visit, drop_session, set_session
 from streams.edge.studio.forms import EMPTY, INDUSTRIES, PURPOSES, Wrong, id_for, read
-from streams.edge.studio.listing import PageList
 
 log = logging.getLogger(__name__)
 
-DAYS, LONGEST_TOKEN = 30, 512
+LONGEST_TOKEN = 512
 # browsers keep what was typed for `Back` only if a page may be stored
 KEPT = "private, no-cache"
 STAGES: Sequence[str] = get_args(Stage)
 
 
-# -- login and the list ------------------------------------------------------------------------------------
-
-
-async def home(visit: Visit) -> web.Response:
-    """Return the list of pages, or the login page if nobody is logged in."""
-    if visit.visitor is None:
-        return visit.page("login", error=visit.say("session_over") if "over" in visit.request.query else None)
-    requested = await _requested(visit) if visit.visitor.may_ask else []
-    names = {lp_id_of(visit.visitor.tenant, UUID(row["request_id"])): row["name"] for row in requested or []}
-    pages = await _counted(visit, list(names)) if visit.visitor.may_look else None
-    most = max((page.pageviews for page in pages.known + pages.unknown), default=1) if pages else 1
-    return visit.page("home", here="home", pages=pages, names=names, most=max(1, most), requested=requested)
+# -- login -------------------------------------------------------------------------------------------------
 
 
 async def log_in(visit: Visit) -> web.Response:
@@ -70,29 +56,6 @@ async def log_out(visit: Visit) -> web.Response:
     answer = web.Response(status=303, headers={"Location": PATH, "Clear-Site-Data": '"cache"'})
     drop_session(visit, answer)
     return answer
-
-
-async def _counted(visit: Visit, lately: list[str]) -> PageList | None:
-    """Return the tenant's pages with visits in the last DAYS days, or None without ClickHouse."""
-    end = datetime.now(UTC).replace(microsecond=0)
-    try:
-        return await visit.services.listing.of(visit.known.caller.tenant, end - timedelta(days=DAYS), end, lately)
-    except LpstreamError as error:
-        log.warning("cannot count the visits of the studio's pages: %s", error)
-        return None
-
-
-async def _requested(visit: Visit) -> list[dict[str, Any]] | None:
-    try:
-        stored = await visit.services.asked.of(visit.known.tenant)
-    except LpstreamError:
-        return None
-    zone = ZoneInfo(visit.services.settings.timezone)
-    rows = []
-    for row in stored:
-        at = datetime.fromtimestamp(int(row["at_ms"]) / 1000, zone)
-        rows.append({**row, "at": f"{at:%Y-%m-%d %H:%M}", "iso": at.isoformat(timespec="seconds")})
-    return rows
 
 
 # -- a new page --------------------------------------------------------------------------------------------
@@ -132,11 +95,15 @@ async def ask(visit: Visit) -> web.Response:
     if generation is None:
         return _form(visit, given, errors, str(uuid4()))
     generation = generation.model_copy(update={"request_id": id_for(generation)})
-    await _send(visit, generation)
+    await send(visit, generation, generation.business.name)
     return web.Response(status=303, headers={"Location": f"{PATH}/requests/{generation.request_id}"})
 
 
-async def _send(visit: Visit, generation: GenerationRequest) -> None:
+async def send(visit: Visit, generation: GenerationRequest | VariantRequest, name: str) -> None:
+    """Send a request, and note it under a name among the latest.
+
+    Raise HttpError 503 if Kafka does not take it.
+    """
     key = str(generation.request_id).encode()
     sent = await send_asks(visit.services.sender, [Record(encode_model(generation), key, key, None)], None)
     if sent[0].error_code is not None:
@@ -145,7 +112,7 @@ async def _send(visit: Visit, generation: GenerationRequest) -> None:
     tenant = visit.known.tenant
     try:
         await visit.services.results.put_queued(tenant, generation.request_id, now_ms)
-        await visit.services.asked.note(tenant, key.decode(), generation.business.name, now_ms)
+        await visit.services.asked.note(tenant, key.decode(), name, now_ms)
     except Retryable as error:
         log.warning("a request is in Kafka, but Redis did not store its state: %s", error)
 

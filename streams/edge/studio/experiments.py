@@ -1,0 +1,220 @@
+"""The studio's page of an experiment: its state, its arms' maps, and the forms to start and stop it."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast, get_args
+from urllib.parse import quote
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+from aiohttp import web
+
+from processors.studio.experiments import LETTERS, arms_of, days_needed, drawing, reason
+from schemas.experiments import ALL_GOALS, ExperimentState
+from streams.edge.http.errors import HttpError
+from streams.edge.site.experiment_commands import begin, end, history_of, state_of
+from streams.edge.site.maps import LONGEST
+from streams.edge.studio.arms import Given, candidates, command_of, given
+from streams.edge.studio.auth import PATH, Redirect, Visit
+from streams.edge.studio.directory import Page
+from streams.edge.studio.figures import figure, summaries_of, tops
+from streams.edge.studio.home import LONGEST_SEARCH
+from streams.edge.studio.maps import check_owner
+from streams.pictures.maps import Device, MapKind, MapQuery
+
+DAY_S, HOUR_S = 86_400, 3_600
+# the page reloads until the optimizer has carried out a command, but not for longer
+AWAITED_S = 120
+WRONG = {409: "test_error_busy", 422: "test_error_arms"}
+
+
+async def show(visit: Visit, lp_id: str) -> web.Response:
+    """Return the page of the experiment on a page, or the form that starts one."""
+    check_owner(visit, lp_id)
+    return await _page(visit, lp_id, visit.request.query)
+
+
+async def start(visit: Visit, lp_id: str) -> web.Response:
+    """Start an experiment by the posted form. The same form posted twice starts it once."""
+    check_owner(visit, lp_id)
+    fields = given(visit.form)
+    if not fields.arms:
+        return await _page(visit, lp_id, visit.form, error="test_error_none")
+    experiment_id = str(_uuid(visit.form.get("experiment_id", "")) or uuid4())
+    visit.services.admission.tenant(visit.known.tenant).pay_records(1)
+    try:
+        await begin(visit.services, visit.known.caller, command_of(lp_id, fields, experiment_id))
+    except HttpError as error:
+        if error.status not in WRONG:
+            raise
+        return await _page(visit, lp_id, visit.form, error=WRONG[error.status], status=error.status)
+    raise Redirect(f"{PATH}/experiments/{quote(lp_id)}?asked={experiment_id}&at={int(time.time())}")
+
+
+async def stop(visit: Visit, lp_id: str) -> web.Response:
+    """Stop the experiment on a page, or take back its winner."""
+    check_owner(visit, lp_id)
+    command = await end(visit.services, visit.known.caller, lp_id)
+    raise Redirect(f"{PATH}/experiments/{quote(lp_id)}?stopping={command.experiment_id}&at={int(time.time())}")
+
+
+async def _page(
+    visit: Visit, lp_id: str, values: Mapping[str, str], *, error: str = "", status: int = 0
+) -> web.Response:
+    caller = visit.known.caller
+    state: ExperimentState | None = None
+    with contextlib.suppress(HttpError):
+        state = await state_of(visit.services, caller, lp_id)
+    page = await visit.services.directories.page(caller.tenant, lp_id)
+    waiting, refused = _waiting(visit, state)
+    arms: dict[str, Any] = {} if state is None else await _running(visit, state)
+    form = {} if (state and state.status == "running") or waiting else await _form(visit, lp_id, values, page, state)
+    return visit.page(
+        "experiment",
+        status=status or (422 if error else 200),
+        lp_id=lp_id,
+        business=_name(page),
+        state=state,
+        waiting=waiting,
+        error=visit.say(error) if error else "",
+        refused=refused,
+        **{"arms": [], "maps": [], "drawing": None} | arms,
+        form=form,
+    )
+
+
+def _waiting(visit: Visit, state: ExperimentState | None) -> tuple[str | None, str | None]:
+    """Return the word for what is awaited, and why the optimizer refused the start, or None for each."""
+    asked, stopping = (_uuid(visit.request.query.get(name, "")) for name in ("asked", "stopping"))
+    sent = visit.request.query.get("at", "")
+    awaited = len(sent) < 12 and sent.isdecimal() and time.time() - int(sent) < AWAITED_S
+    if asked is not None and state is not None and state.refused is not None and state.refused.experiment_id == asked:
+        return None, reason(state.refused.reason, visit.language) or state.refused.reason
+    if awaited and asked is not None and (state is None or state.experiment_id != asked):
+        return "test_starting", None
+    mine = state is not None and state.experiment_id == stopping
+    if awaited and mine and state is not None and state.status != "stopped":
+        return "test_stopping", None
+    return None, None
+
+
+async def _running(visit: Visit, state: ExperimentState) -> dict[str, Any]:
+    """Return the variables of an experiment that runs or has ended."""
+    zone = ZoneInfo(visit.services.settings.timezone)
+    now_ms = int(time.time() * 1000)
+    over_ms = now_ms if state.status == "running" else max(state.started_ms, state.decided_ms)
+    points, maps, pages = await asyncio.gather(
+        history_of(visit.services, state), _maps(visit, state, over_ms), _pages(visit, state)
+    )
+    days = days_needed(state, now_ms)
+    started, over = (datetime.fromtimestamp(at / 1000, zone) for at in (state.started_ms, over_ms))
+    return {
+        "arms": list(zip(arms_of(state), pages, strict=True)),
+        "drawing": drawing(points, over_ms // 1000, zone),
+        "started": f"{started:%Y-%m-%d %H:%M}",
+        "over": f"{over:%Y-%m-%d %H:%M}",
+        "reason": reason(state.reason, visit.language),
+        "needed": _needed(visit, state, days),
+        "winner": LETTERS[state.arms.index(state.winner)] if state.winner else None,
+        "counted": sum(state.pageviews),
+        **maps,
+    }
+
+
+def _needed(visit: Visit, state: ExperimentState, days: float | None) -> str:
+    """Return how many visits a decision still needs, and how long that takes at the pace so far."""
+    if state.visits_needed is None:
+        return visit.say("needed_unknown")
+    text = visit.say("needed", visits=f"{state.visits_needed:,}")
+    if days is None:
+        return text
+    if days < 2:
+        return f"{text} {visit.say('needed_hours', hours=max(1, round(24 * days)))}"
+    return f"{text} {visit.say('needed_days', days=f'{days:,.0f}')}"
+
+
+async def _pages(visit: Visit, state: ExperimentState) -> list[Page | None]:
+    tenant = visit.known.caller.tenant
+    return [await visit.services.directories.page(tenant, arm) for arm in state.arms]
+
+
+# -- the arms' maps ----------------------------------------------------------------------------------------
+
+
+async def _maps(visit: Visit, state: ExperimentState, over_ms: int) -> dict[str, Any]:
+    """Return the maps of all arms on one scale, of the time of the experiment."""
+    query = visit.request.query
+    kind = cast(MapKind, query["kind"] if query.get("kind") in get_args(MapKind) else "click")
+    device = cast(Device | None, query.get("device") if query.get("device") in get_args(Device) else None)
+    tabs = [(one, visit.say(f"kind_{one}"), _tab(visit, kind=one)) for one in get_args(MapKind)]
+    devices = [(one, visit.say(f"device_{one}"), _tab(visit, device=one)) for one in get_args(Device)]
+    shared = {"kind": kind, "tabs": tabs, "devices": devices, "device": device, "maps": [], "maps_away": False}
+    if not visit.known.may_look:
+        return shared
+    start, finish = _times(state, over_ms)
+    asked = [MapQuery(arm, kind, device, start, finish, visit.language) for arm in state.arms]
+    try:
+        queries, summaries, _ = await summaries_of(visit, asked)
+    except HttpError:
+        return shared | {"maps_away": True}
+    titles = [visit.say("arm_own" if at == 0 else "arm_other", letter=LETTERS[at]) for at in range(len(asked))]
+    drawn = zip(titles, queries, summaries, tops(kind, summaries), strict=True)
+    figures = [figure(visit, *each) for each in drawn] if any(each.pageviews for each in summaries) else []
+    return shared | {"maps": figures, "device": summaries[0].device}
+
+
+def _tab(visit: Visit, **change: str) -> str:
+    return f"{visit.request.rel_url.update_query(change)}#maps" if visit.request.method == "GET" else "#maps"
+
+
+def _times(state: ExperimentState, over_ms: int) -> tuple[datetime, datetime]:
+    """Return the range of the maps, in steps, so that the cache finds them again."""
+    step = HOUR_S if over_ms - state.started_ms > DAY_S * 1000 else 300
+    finish = datetime.fromtimestamp((over_ms // 1000 // step + 1) * step, UTC)
+    start = datetime.fromtimestamp(state.started_ms // 1000 // step * step, UTC)
+    return max(start, finish - LONGEST + timedelta(days=1)), finish
+
+
+# -- the form ----------------------------------------------------------------------------------------------
+
+
+async def _form(
+    visit: Visit, lp_id: str, values: Mapping[str, str], page: Page | None, state: ExperimentState | None
+) -> dict[str, Any]:
+    """Return the variables of the form, or what is in its way."""
+    if page is None or not visit.known.may_ask:
+        return {"obstacle": "test_no_page" if page is None else "test_no_role", "other": None}
+    if not page.published:
+        return {"obstacle": "test_is_variant", "other": page.about.parent if page.about else None}
+    for other in visit.services.experiments.states.values():
+        if other.lp_id != lp_id and other.status != "stopped" and lp_id in other.arms:
+            return {"obstacle": "test_is_arm", "other": other.lp_id}
+    fields: Given = given(values)
+    winner = state.winner if state is not None and state.winner not in (None, lp_id) else None
+    chosen = list(dict.fromkeys([*fields.arms, *([winner] if winner else [])]))
+    text = values.get("q", "")[:LONGEST_SEARCH]
+    return {
+        "obstacle": None,
+        "candidates": await candidates(visit, lp_id, chosen, text),
+        "chosen": chosen,
+        "winner": winner,
+        "goals": [(goal.value, goal.value in fields.goals) for goal in ALL_GOALS],
+        "policy": fields.policy,
+        "text": text,
+        "experiment_id": str(uuid4()),
+        "zone": ZoneInfo(visit.services.settings.timezone),
+    }
+
+
+def _name(page: Page | None) -> str:
+    return page.about.name if page is not None and page.about is not None else ""
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text) if len(text) == 36 else None
+    except ValueError:
+        return None

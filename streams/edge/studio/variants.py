@@ -1,0 +1,102 @@
+"""The form that requests a variant of a page: one change, where, and why. A finding fills it in."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import get_args
+from urllib.parse import quote
+from uuid import UUID, uuid4, uuid5
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from processors.studio.parts import section_order, title
+from schemas.generation import SectionName, Variant, VariantRequest
+from streams.edge.http.errors import HttpError
+from streams.edge.site.published import published
+from streams.edge.studio.auth import PATH, Redirect, Visit
+from streams.edge.studio.directory import Page
+from streams.edge.studio.maps import check_owner
+from streams.edge.studio.pages import KEPT, send
+
+CHANGES: tuple[str, ...] = get_args(Variant.model_fields["change"].annotation)
+# the changes for which the sections say where; a design is that of the whole page, and boxes have no order
+IN_SECTIONS = ("copy", "call")
+SECTION, LONGEST_BRIEF = "section:", 300
+IN_PAGES = {"proof": "testimonials"}  # the name of a section in pages and maps, if it is another
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The fields of the form."""
+
+    change: str
+    sections: list[str]
+    brief: str
+
+
+def given(change: str, sections: Iterable[str], brief: str) -> Given:
+    """Return the fields with known values only."""
+    known = {IN_PAGES.get(name, name): name for name in get_args(SectionName)}
+    chosen = dict.fromkeys(known.get(name, name) for name in sections)
+    kept = [name for name in chosen if name in get_args(SectionName)]
+    return Given(change if change in CHANGES else CHANGES[0], kept, brief.strip()[:LONGEST_BRIEF])
+
+
+async def form(visit: Visit, lp_id: str) -> web.Response:
+    """Return the form, filled in by the query."""
+    query = visit.request.query
+    sections = query.getall("section", [])[: len(get_args(SectionName))]
+    return await _form(visit, lp_id, given(query.get("change", ""), sections, query.get("brief", "")))
+
+
+async def ask(visit: Visit, lp_id: str) -> web.Response:
+    """Request the variant. The same form posted twice is one request."""
+    page = await _page(visit, lp_id)
+    sections = [name.removeprefix(SECTION) for name in visit.form if name.startswith(SECTION)]
+    fields = given(visit.form.get("change", ""), sections, visit.form.get("brief", ""))
+    try:
+        variant = Variant.model_validate(
+            {
+                "of": lp_id,
+                "change": fields.change,
+                "sections": fields.sections if fields.change in IN_SECTIONS else [],
+                "brief": fields.brief,
+            }
+        )
+        form_id = UUID(visit.form.get("request_id", ""))
+    except (ValidationError, ValueError):
+        return await _form(visit, lp_id, fields, error=visit.say("wrong"))
+    request_id = uuid5(form_id, variant.model_dump_json())
+    request = VariantRequest(request_id=request_id, tenant_id=visit.known.tenant, variant=variant, door="studio")
+    name = page.about.name if page.about else lp_id
+    await send(visit, request, visit.say("variant_of", name=name))
+    raise Redirect(f"{PATH}/requests/{request_id}")
+
+
+async def _page(visit: Visit, lp_id: str) -> Page:
+    check_owner(visit, lp_id)
+    page = await visit.services.directories.page(visit.known.caller.tenant, lp_id)
+    if page is None or not page.published:
+        raise HttpError(404, visit.say("not_found"))
+    return page
+
+
+async def _form(visit: Visit, lp_id: str, fields: Given, error: str = "") -> web.Response:
+    page = await _page(visit, lp_id)
+    cached = await published(visit.services, lp_id)
+    names = {IN_PAGES.get(name, name): name for name in get_args(SectionName)}
+    order = [name for name in section_order(cached.object.body if cached else b"") if name in names]
+    answer = visit.page(
+        "variant",
+        status=422 if error else 200,
+        lp_id=lp_id,
+        business=page.about.name if page.about else "",
+        given=fields,
+        changes=CHANGES,
+        sections=[(names[name], title(name, visit.language)) for name in order],
+        error=error,
+        request_id=str(uuid4()),
+        address=quote(lp_id),
+    )
+    answer.headers["Cache-Control"] = KEPT
+    return answer
