@@ -60,7 +60,7 @@ class Optimizer:
     ) -> None:
         self._settings, self._tenants, self._store, self._held = settings, tenants, store, held
         self._topic, self._known, self._producer, self._epoch = topic, topic.known, producer, epoch
-        self._counting = Counting(clickhouse)
+        self._counting = Counting(clickhouse, settings.experiment_interval_s)
         self._shown, self._shown_at = False, 0.0
 
     async def run(self) -> None:
