@@ -18,7 +18,7 @@ import msgspec
 
 from schemas.avro_json import names_by_alias
 from schemas.errors import DecodeError
-from schemas.generation import GenerationRequest, decode_model, model_from_object
+from schemas.generation import GenerationRequest, VariantRequest, decode_model, model_from_object
 from schemas.heatmap import Beacon, beacon_from_object, decode_beacon
 
 MAGIC = 0
@@ -164,8 +164,21 @@ def _sections(value: Any, names: Mapping[str, str]) -> list[list[Any]]:
     return [[section[name] for name in SECTION_FIELDS] for section in sections]
 
 
-def decode_request(value: bytes) -> GenerationRequest:
-    """Return the checked request of JSON or framed Avro; raise DecodeError with the field at fault."""
+class _Asked(msgspec.Struct):
+    """The field that tells a request for a variant from a usual one."""
+
+    variant: Any = None
+
+
+def decode_request(value: bytes) -> GenerationRequest | VariantRequest:
+    """Return the checked request of JSON or framed Avro; raise DecodeError with the field at fault.
+
+    Only JSON has requests for variants.
+    """
     if is_framed(value):
         return model_from_object(GenerationRequest, decode_framed(value, "generation_request"))
-    return decode_model(GenerationRequest, value)
+    try:
+        asked = msgspec.json.decode(value, type=_Asked).variant is not None
+    except (ValueError, RecursionError):
+        asked = False
+    return decode_model(VariantRequest if asked else GenerationRequest, value)

@@ -9,8 +9,7 @@ from uuid import UUID, uuid5
 
 from pydantic import Field, model_validator
 
-from schemas.generation import TENANT_PATTERN, Model
-from schemas.heatmap import LP_ID_PATTERN
+from schemas.generation import TENANT_PATTERN, LpId, Model
 
 EXPERIMENTS = "lp.experiments"
 MOST_ARMS = 6
@@ -30,7 +29,6 @@ class Goal(StrEnum):
 
 Policy = Literal["bandit", "fixed"]
 Status = Literal["running", "stopped", "decided"]
-LpId = Annotated[str, Field(pattern=LP_ID_PATTERN)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 Ms = Annotated[int, Field(ge=0, le=10**14)]

@@ -3,13 +3,14 @@
 import re
 import unicodedata
 from enum import StrEnum
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from schemas.errors import DecodeError
+from schemas.heatmap import LP_ID_PATTERN
 
 REQUESTS = "lp.requests"
 STEPS = "lp.steps"
@@ -32,6 +33,9 @@ class StepName(StrEnum):
 Stage = Literal["queued", "validate", "cache", "template", "copy", "assets", "integrate", "optimize", "preview", "done"]
 Status = Literal["completed", "degraded", "rejected", "failed"]
 CacheLayer = Literal["l1", "l2", "l3", "near", "stale", "miss"]
+SectionName = Literal[
+    "hero", "problems", "solution", "benefits", "proof", "price", "treatments", "flow", "faq", "information", "closing"
+]
 
 
 def _http_url(value: str) -> str:
@@ -45,6 +49,7 @@ HttpUrl = Annotated[str, Field(max_length=2_000), AfterValidator(_http_url)]
 Line = Annotated[str, Field(min_length=1, max_length=200)]
 Text = Annotated[str, Field(min_length=1, max_length=1_000)]
 Micro = Annotated[int, Field(ge=0)]
+LpId = Annotated[str, Field(pattern=LP_ID_PATTERN)]
 
 
 class Model(BaseModel):
@@ -169,8 +174,40 @@ class Assets(Model):
     logo: UploadId | None = None
 
 
+def _registered(value: object) -> object:
+    """Return a section's name as the registry has it. Maps and findings call the section `proof` testimonials."""
+    return "proof" if value == "testimonials" else value
+
+
+class Variant(Model):
+    """The order to make a page that differs from another in one thing.
+
+    `sections` says where, and may be empty. `brief` says why, in a person's words or those of a finding.
+    """
+
+    of: LpId
+    change: Literal["copy", "order", "design", "call"]
+    sections: Annotated[
+        list[Annotated[SectionName, BeforeValidator(_registered)]], Field(max_length=len(get_args(SectionName)))
+    ] = []
+    brief: Annotated[str, Field(max_length=300)] = ""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if len(set(self.sections)) < len(self.sections):
+            raise ValueError("sections: give each section only once")
+        if self.change == "design" and self.sections:
+            raise ValueError("sections: a design is that of the whole page; leave sections empty")
+        if self.change == "order" and len(self.sections) == 1:
+            raise ValueError("sections: give two or more sections in their new order, or none")
+        return self
+
+
 class GenerationRequest(Model):
-    """A request for one LP, on `lp.requests`."""
+    """A request for one LP, on `lp.requests`.
+
+    `variant` is set by the worker only: the request of a variant is its parent's, under an id of its own.
+    """
 
     schema_: Annotated[Literal[1], Field(alias="schema")] = 1
     request_id: UUID
@@ -184,6 +221,29 @@ class GenerationRequest(Model):
     tone: Literal["friendly", "formal", "premium"] = "friendly"
     quality: Literal["fast", "high"] = "fast"
     locale: Literal["ja-JP"] = "ja-JP"
+    variant: Variant | None = None
+
+
+class VariantRequest(Model):
+    """A request for a variant of a page, on `lp.requests`.
+
+    It needs no other field: the rest is the parent's. A field of a usual request that it carries must be the parent's.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    schema_: Annotated[Literal[1], Field(alias="schema")] = 1
+    request_id: UUID
+    tenant_id: Annotated[str, Field(pattern=TENANT_PATTERN)]
+    variant: Variant
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_request(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        known = {"schema", *GenerationRequest.model_fields}
+        return {name: field for name, field in value.items() if name in known}
 
 
 class Attempt(Model):
@@ -260,6 +320,15 @@ class Decision(Model):
     decided_ms: int
 
 
+class VariantResult(Model):
+    """The one thing in which a variant differs from its parent. `differs` says it in words."""
+
+    of: str
+    change: Literal["copy", "order", "design", "call"]
+    sections: list[str]
+    differs: str
+
+
 class Result(Model):
     """The outcome of a request, on `lp.results` and in Redis at `lp:result:{request_id}`."""
 
@@ -278,6 +347,7 @@ class Result(Model):
     warnings: list[Warning_] = []
     error: Failure | None = None
     experiment: Decision | None = None
+    variant: VariantResult | None = None
 
 
 class Progress(Model):
