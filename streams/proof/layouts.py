@@ -5,6 +5,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from processors.experiments.assignment import COOKIE
 from streams.proof.visitors import HotSpot, Page, page_of
 
 if TYPE_CHECKING:
@@ -37,31 +38,40 @@ FIRST_CALL, CALL, LINK, PICTURE, BAR = 0.6, 0.3, 0.05, 0.008, 0.06
 USUAL_DEAD, NEVER_WORKS = 0.03, 1.0
 
 
-async def layouts(chromium: str, url: str, lp_ids: list[str]) -> dict[str, dict[str, Page]]:
-    """Return the layouts of published pages, by page and device, as a Chromium shows them."""
+async def layouts(
+    chromium: str | None, url: str, lp_ids: list[str], page: str | None = None
+) -> dict[str, dict[str, Page]]:
+    """Return the layouts of pages by page and device, as a Chromium shows them; without one, those of the model.
+
+    `page` is the page whose experiment has the others as arms.
+    """
+    if chromium is None:
+        return {lp_id: {device: page_of(lp_id, device) for device in SCREENS} for lp_id in lp_ids}
     from playwright.async_api import async_playwright  # it is an extra
 
     async with async_playwright() as playwright:
         arguments = ["--no-sandbox"] if os.getuid() == 0 else []
         browser = await playwright.chromium.launch(executable_path=chromium, args=arguments)
         try:
-            found = await asyncio.gather(*(places_of(browser, url, lp_id) for lp_id in lp_ids))
+            found = await asyncio.gather(*(places_of(browser, url, lp_id, page) for lp_id in lp_ids))
         finally:
             await browser.close()
     return dict(zip(lp_ids, found, strict=True))
 
 
-async def places_of(browser: "Browser", url: str, lp_id: str) -> dict[str, Page]:
+async def places_of(browser: "Browser", url: str, lp_id: str, page_id: str | None = None) -> dict[str, Page]:
     """Return the page's layout in a browser for each device, with its links, buttons and pictures as hot spots.
 
-    The first of the hot spots is the first call to action.
+    The first of the hot spots is the first call to action. An arm is shown at the address of its page, `page_id`.
     """
+    address = f"{url}/lp/{page_id or lp_id}"
     found = {}
     for device, (width, height) in SCREENS.items():
         # Without scripts, so that the measurement is not counted as a visit.
         context = await browser.new_context(viewport={"width": width, "height": height}, java_script_enabled=False)
+        await context.add_cookies([{"name": COOKIE, "value": lp_id, "url": address}])
         page = await context.new_page()
-        await page.goto(f"{url}/lp/{lp_id}")
+        await page.goto(address)
         await page.evaluate(SCROLL)
         await page.wait_for_timeout(SETTLE_MS)
         elements = await page.evaluate(ELEMENTS)

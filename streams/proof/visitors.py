@@ -27,7 +27,10 @@ Event = tuple[str, int, int, int, int, bool, str]
 
 @dataclass(frozen=True, slots=True)
 class HotSpot:
-    """A place that visitors click: centre and spread in px, share of clicks, element, and part of clicks without effect."""
+    """A place that visitors click: centre and spread in px, share of clicks, and element.
+
+    `dead` is the part of the clicks that have no effect.
+    """
 
     x: int
     y: int
@@ -41,8 +44,8 @@ class HotSpot:
 class Page:
     """A page on one device.
 
-    `bar` has places that stay on screen, in px of the screen. `leave` adds to the probability of leaving while a section
-    is in the middle of the screen.
+    `bar` has places that stay on screen, in px of the screen. `leave` adds to the probability of leaving while a
+    section is in the middle of the screen.
     """
 
     lp_id: str
