@@ -36,6 +36,8 @@ CacheLayer = Literal["l1", "l2", "l3", "near", "stale", "miss"]
 SectionName = Literal[
     "hero", "problems", "solution", "benefits", "proof", "price", "treatments", "flow", "faq", "information", "closing"
 ]
+# the way by which a request came in; a page that was made before this was recorded has none
+Door = Literal["studio", "command", "api"]
 
 
 def _http_url(value: str) -> str:
@@ -221,6 +223,7 @@ class GenerationRequest(Model):
     tone: Literal["friendly", "formal", "premium"] = "friendly"
     quality: Literal["fast", "high"] = "fast"
     locale: Literal["ja-JP"] = "ja-JP"
+    door: Door | None = None
     variant: Variant | None = None
 
 
@@ -236,6 +239,7 @@ class VariantRequest(Model):
     request_id: UUID
     tenant_id: Annotated[str, Field(pattern=TENANT_PATTERN)]
     variant: Variant
+    door: Door | None = None
 
     @model_validator(mode="before")
     @classmethod

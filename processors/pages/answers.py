@@ -34,6 +34,8 @@ OTHER_NAMES = {
 class Unusable(DecodeError):  # noqa: N818 - the name says what happened
     """An answer that a page cannot show as a whole. `usable` has the sections that it may show."""
 
+    cause = "invalid"
+
     def __init__(self, field: str, detail: str, usable: dict[str, Any] | None = None) -> None:
         super().__init__(field, detail)
         self.usable = usable or {}

@@ -7,7 +7,7 @@ from processors.pages.words import kind_of
 from processors.text import folded
 from schemas.copywriting import CopyFields
 from schemas.generation import GenerationRequest
-from schemas.plan import Brief
+from schemas.plan import Brief, Source
 from schemas.sections import GROUPS
 
 MOST_KEYWORDS = 5
@@ -35,6 +35,12 @@ def brief_of(request: GenerationRequest) -> Brief:
         groups=tuple(group for group in GROUPS if not (walk_in and group == "flow")),
         drawings={role: drawing_of(trade, kind, role) for role in ROLES},
     )
+
+
+def brief_of_page(source: Source) -> Brief:
+    """Return the brief of a page that was made, with the look that it has."""
+    look = {"template": source.template, "order": source.order, "calls": source.calls}
+    return brief_of(source.request).model_copy(update=look)
 
 
 def copy_fields(request: GenerationRequest) -> CopyFields:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from processors.pages.designs import design_of
 from processors.pages.facts import given_of, known, line_of, phone_of, url_of
-from processors.pages.words import Words, words_of
+from processors.pages.words import words_of
 from processors.text import address
 from schemas.generation import GenerationRequest
 from schemas.plan import Brief
@@ -41,37 +41,52 @@ def kind_of_call(facts: Collection[str], purpose: str) -> str:
     return next((kind for kind in ORDERS.get(purpose, _ORDER) if kind in facts), "more")
 
 
-def call_words(kind: str, words: Words, purpose: str, hours_word: str) -> str:
-    """Return the words of a button that leads to a target of this kind."""
+def call_choices(kind: str, brief: Brief) -> tuple[str, ...]:
+    """Return the built-in words for a button that leads to a target of this kind; the first are the usual words."""
+    words, purpose, price = words_of(brief), brief.purpose, words_of(brief).headings["price"]
     asked = "inquiry" if purpose == "visit" else purpose
     short = words.calls.get(f"{asked}_short", SHORT[purpose])
+    hours_word = design_of(brief.trade).hours_word
     return {
-        "form": words.calls.get(asked, words.calls["inquiry"]),
-        "line": f"LINEで{short}",
-        "phone": f"電話で{short}",
-        "url": "公式サイトで商品を見る" if purpose == "sale" else "公式サイトを見る",
-        "place": f"{words.place}の場所を見る",
-        "hours": f"{hours_word}を見る",
-        "prices": f"{words.headings['price']}を見る",
-        "more": "くわしく見る",
+        "form": (words.calls.get(asked, words.calls["inquiry"]), f"フォームで{short}", f"ここから{short}"),
+        "line": (f"LINEで{short}", "LINEで話す", "LINEを開く"),
+        "phone": (f"電話で{short}", "電話で話す", "電話をかける"),
+        "url": ("公式サイトで商品を見る" if purpose == "sale" else "公式サイトを見る", "公式サイトへ", "サイトを開く"),
+        "place": (f"{words.place}の場所を見る", "場所を確かめる", "行き方を見る"),
+        "hours": (f"{hours_word}を見る", f"{hours_word}を確かめる"),
+        "prices": (f"{price}を見る", f"{price}を確かめる"),
+        "more": ("くわしく見る", "つづきを読む"),
     }[kind]
 
 
 def call_of(request: GenerationRequest, brief: Brief, written: str) -> Call:
     """Return the page's main call to action.
 
-    `written` are the copy's words for it, which only a form can carry. They are not those of a button that sends.
+    `written` are the copy's words for it. Words that are not built in can stand only for a form.
     """
-    facts, purpose = known(given_of(request)), brief.purpose
-    kind = kind_of_call(facts, purpose)
-    own = call_words(kind, words_of(brief), purpose, design_of(brief.template).hours_word)
-    fits = kind == "form" and not _ELSEWHERE.search(written) and not _SENDS.search(written)
-    return Call(kind, href_of(request, kind), written if fits else own)
+    kind = kind_of_call(known(given_of(request)), brief.purpose)
+    return Call(kind, href_of(request, kind), call_words(kind, brief, written))
+
+
+def call_words(kind: str, brief: Brief, written: str) -> str:
+    """Return a writer's words for a button if they suit its target, else the usual words."""
+    choices = call_choices(kind, brief)
+    return written if written in choices or _fits(kind, written) else choices[0]
+
+
+def _fits(kind: str, written: str) -> bool:
+    """Return whether a writer's words suit a target of this kind. They may not be those of a button that sends."""
+    return kind == "form" and not _ELSEWHERE.search(written) and not _SENDS.search(written)
+
+
+def leads_away(call: Call, section: str) -> bool:
+    """Return whether a call at the end of a section leads to another place than this section."""
+    return call.kind != "more" and call.href != f"#{section}"
 
 
 def outside_words(brief: Brief, kind: str) -> str:
     """Return the words of the last button, which leaves the page for the LINE account or the site."""
-    return call_words(kind, words_of(brief), brief.purpose, "")
+    return call_choices(kind, brief)[0]
 
 
 def phone_call(request: GenerationRequest) -> Call | None:

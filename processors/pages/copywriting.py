@@ -6,22 +6,21 @@ this interface and is defined in `answers.py`.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
 
 from processors.pages.answers import Unusable, json_schema, parse
-from processors.pages.calls import call_words, kind_of_call
-from processors.pages.designs import design_of
-from processors.pages.facts import known
-from processors.pages.trades import RECRUIT
-from processors.pages.words import chosen, filled, words_of
-from schemas.copywriting import NAME_SLOT, TOPIC_SLOT, Copy
+from processors.pages.built_in import versions
+from processors.pages.words import words_of
+from schemas.copywriting import NAME_SLOT, Copy
 from schemas.plan import Brief
 from schemas.sections import of_group
 
 __all__ = [
     "PROMPT_VERSION",
     "Unusable",
+    "Whole",
     "ask_again",
     "assemble",
     "json_schema",
@@ -124,30 +123,46 @@ def _longest(schema: dict[str, Any]) -> int:
 
 
 def template_part(brief: Brief, group: str) -> dict[str, Any]:
-    """Return the built-in copy for one group, in the form that `parse` returns.
-
-    It says only what the given facts support: `words.chosen` leaves out each text whose facts are missing.
-    """
-    texts, facts, purpose = words_of(brief), known(brief.fields.given), brief.purpose
-    hero = texts.hero[brief.fields.tone]
-    opening = "" if purpose == RECRUIT else TOPIC_SLOT
-    call = call_words(kind_of_call(facts, purpose), texts, purpose, design_of(brief.template).hours_word)
-    whole: dict[str, Any] = {
-        "hero": {**hero, "lead": opening + hero["lead"], "call": call},
-        "problems": {"items": chosen(texts.problems, facts, purpose, 3)},
-        "solution": {**texts.solution, "features": chosen(texts.solution["features"], facts, purpose, 3)},
-        "benefits": {"items": chosen(texts.benefits, facts, purpose, 3)},
-        "flow": chosen(texts.flow, facts, purpose, 1)[0],
-        "faq": {"items": chosen(texts.faq, facts, purpose, 4)},
-        "closing": chosen(texts.closing, facts, purpose, 1)[0],
-    }
-    part = {section.name: filled(whole[section.name], facts, texts.headings["price"]) for section in of_group(group)}
-    return {section.name: section.holds.model_validate(part[section.name]).model_dump() for section in of_group(group)}
+    """Return the built-in copy for one group, in the form that `parse` returns."""
+    return {section.name: next(versions(brief, section.name)) for section in of_group(group)}
 
 
 def sections_of(brief: Brief) -> list[str]:
     """Return the names of the sections that copy is written for."""
     return [section.name for group in brief.groups for section in of_group(group)]
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """The order for all copy of a page. `rewriting.Rewrite` is the order for a part of it."""
+
+    brief: Brief
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The section groups to write."""
+        return self.brief.groups
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """The sections to write."""
+        return tuple(sections_of(self.brief))
+
+    def wanted(self, group: str) -> list[str]:
+        """Return the sections of a group that are to be written."""
+        return [section.name for section in of_group(group)]
+
+    def messages(self, group: str) -> list[dict[str, str]]:
+        """Return the chat messages for one group."""
+        return messages(self.brief, group)
+
+    def read(self, group: str, text: str) -> dict[str, Any]:
+        """Return the sections of an answer, or raise Unusable."""
+        return parse(self.brief.fields, group, text)
+
+    def copy(self, written: Mapping[str, Any], causes: Mapping[str, str]) -> Copy:
+        """Return the written sections as one copy. `causes` says, by section, why a model did not write it."""
+        return assemble(self.brief, dict(written))
 
 
 def assemble(brief: Brief, written: dict[str, Any]) -> Copy:

@@ -1,6 +1,8 @@
 """The designs, one per trade: colours, type and order of sections. CSS files have the rest."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from schemas.plan import Brief
 
 USUAL = (
     "hero",
@@ -139,3 +141,15 @@ DESIGNS = {
 def design_of(template: str) -> Design:
     """Return the design with this name, or the generic design for an unknown name."""
     return DESIGNS.get(template, DESIGNS["generic"])
+
+
+def look_of(brief: Brief) -> Design:
+    """Return the design of a page: colours and type of its template, words of its trade, its order of sections.
+
+    Sections that are newer than the page's order stand before the last one.
+    """
+    look, own, order = design_of(brief.template), design_of(brief.trade), brief.order
+    if order:
+        order = (*order[:-1], *(name for name in look.order if name not in order), order[-1])
+    words = {"kind": own.kind, "name_word": own.name_word, "hours_word": own.hours_word, "english": own.english}
+    return look if look is own and not order else replace(look, **words, order=order or look.order)

@@ -17,20 +17,21 @@ from jinja2 import FunctionLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
-from processors.pages.calls import SEND, Call, call_of, dialled, href_of, outside_words, phone_call
+from processors.pages.calls import SEND, Call, call_of, dialled, href_of, leads_away, outside_words, phone_call
 from processors.pages.cards import og_image, thumbnail
 from processors.pages.curated import UP, Asset, Picture, drawn, pictures, uploaded
-from processors.pages.designs import DESIGNS, Design, design_of
+from processors.pages.designs import DESIGNS, Design, look_of
 from processors.pages.facts import form_of, line_of, phone_of, url_of
-from processors.pages.legal import forbids_testimonials, page_warnings
+from processors.pages.given import given_sections
+from processors.pages.legal import page_warnings
 from processors.pages.phrases import columns, name_phrases, phrases
 from processors.pages.slots import fill, slots, topics
 from processors.pages.words import words_of
 from processors.text import address, shown
 from schemas.copywriting import Copy
-from schemas.generation import GenerationRequest, Model, Sale
+from schemas.generation import GenerationRequest, Sale
 from schemas.plan import Brief
-from schemas.sections import Footer, Form, Information, PriceList, Proof, Treatments
+from schemas.sections import Footer, Form
 from schemas.uploads import Uploads
 
 __all__ = [
@@ -86,6 +87,7 @@ class Page:
     reached: bool
     priced: bool
     form: dict[str, Any] | None
+    calls: tuple[str, ...]
 
 
 def _source(name: str) -> str:
@@ -162,11 +164,11 @@ def integrate(
     preview for social networks and the structured data have it, because they must be absolute. `og_key` is the key of
     `og_image`'s bytes in the store.
     """
-    design = design_of(brief.template)
+    design = look_of(brief)
     words = fill(copy.model_dump(), slots(request))
     page = _page(request, brief, words, design, uploads)
     macros = _environment().get_template("sections.html.j2").module
-    data = words | _given(request)
+    data = words | given_sections(request)
     body = [getattr(macros, name)(data[name], page) for name in design.order if data.get(name)]
     title = f"{words['hero']['catch']}｜{page.name}"
     return (
@@ -194,6 +196,7 @@ def _page(request: GenerationRequest, brief: Brief, words: dict[str, Any], desig
     facts, form, url, line = request.facts, form_of(request), url_of(request), line_of(request)
     phone = phone_of(request)
     call, dial = call_of(request, brief, words["hero"]["call"]), phone_call(request)
+    out = "line" if line else "url"
     bar = (call,) if call.kind == "phone" else (dial, call) if dial else (call,) if call.kind != "more" else ()
     return Page(
         design=design,
@@ -210,11 +213,12 @@ def _page(request: GenerationRequest, brief: Brief, words: dict[str, Any], desig
         call=call,
         bar=bar,
         line=href_of(request, "line") if line else None,
-        outside=outside_words(brief, "line" if line else "url"),
+        outside=call.words if call.kind == out else outside_words(brief, out),
         send=SEND.get(brief.purpose, "この内容で送る"),
         reached=bool(phone or form or line or url),
         priced=bool(facts.prices),
         form=Form(action=address(form), purpose=brief.purpose).model_dump() if form else None,
+        calls=tuple(name for name in brief.calls if leads_away(call, name)),
     )
 
 
@@ -232,22 +236,6 @@ def _logo(uploads: Uploads) -> Logo | None:
         return None
     file = uploads.logo.logo
     return Logo(f"{UP}/{file.key}", file.width, file.height, uploads.logo.ground)
-
-
-def _given(request: GenerationRequest) -> dict[str, dict[str, Any] | None]:
-    """Return the sections that only the customer's facts fill; None for a section without facts."""
-    business, facts = request.business, request.facts
-    url = address(site) if (site := url_of(request)) else None
-    voices = [] if forbids_testimonials(request.industry) else facts.testimonials
-    phone = phone_of(request)
-    where = Information(address=business.address, hours=facts.hours, access=facts.access, phone=phone, url=url)
-    sections: dict[str, Model | None] = {
-        "proof": Proof(testimonials=voices) if voices else None,
-        "price": PriceList(prices=facts.prices) if facts.prices else None,
-        "treatments": Treatments(treatments=facts.treatments) if facts.treatments else None,
-        "information": where if where.address or where.hours or where.access else None,
-    }
-    return {name: model.model_dump() if model else None for name, model in sections.items()}
 
 
 def _footer(request: GenerationRequest, brief: Brief, page: Page) -> Footer:

@@ -13,6 +13,7 @@ from schemas.generation import TENANT_PATTERN
 from schemas.heatmap import LP_ID_PATTERN
 from streams.local.console import DEFAULT_DATA, AsJson, Data, err, say, settings_for
 from streams.operate.rerender import Rerender, Rerendered, Say
+from streams.pictures.stored import stored_ids
 from streams.runtime.settings import Settings
 from streams.runtime.stores import open_objects
 
@@ -64,7 +65,7 @@ def _check(lp_ids: list[str], tenant: str) -> None:
 
 async def _run(settings: Settings, lp_ids: list[str], tenant: str, dry_run: bool, say_it: Say) -> Rerendered:
     objects = open_objects(settings)
-    chosen = lp_ids or await objects.folders(f"pages/{tenant}-" if tenant else "pages/")
+    chosen = lp_ids or await stored_ids(objects, f"{tenant}-" if tenant else "")
     result = await Rerender(objects, settings.page_base_url, dry_run=dry_run, say=say_it).run(chosen)
     if lp_ids and result.pages < len(set(lp_ids)):
         result.problems.append(f"--lp: {len(set(lp_ids)) - result.pages} of {len(set(lp_ids))} pages do not exist")

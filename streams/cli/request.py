@@ -50,9 +50,10 @@ def request(
         "business": {"name": name, "phone": phone},
         "tone": tone,
         "quality": quality,
+        "door": "command",
     }
     if file is not None:
-        body = {"schema": 1, "request_id": body["request_id"], "tenant_id": tenant, **_read(file)}
+        body = {name: body[name] for name in ("schema", "request_id", "tenant_id", "door")} | _read(file)
     if save is not None:
         writable_file("--out", save)
     own = {name: read(path, f"--{name}") for name, path in (("picture", picture), ("logo", logo)) if path is not None}

@@ -29,22 +29,20 @@ from processors.pages.cache_keys import key_of, near_names, near_names_of, patte
 from processors.pages.copywriting import (
     PROMPT_VERSION,
     Unusable,
+    Whole,
     ask_again,
-    assemble,
-    messages,
     most_tokens,
-    parse,
-    sections_of,
     strict_schema,
 )
 from processors.pages.near import lent
 from processors.pages.page import TEMPLATE_VERSION
+from processors.pages.rewriting import Rewrite
 from schemas.copywriting import Copy
 from schemas.errors import LpstreamError, Retryable
-from schemas.generation import Attempt, CacheLayer, Warning_
+from schemas.generation import Attempt, CacheLayer, Failure, Warning_
 from schemas.page_cache import CachedCopy
 from schemas.plan import Brief
-from schemas.sections import BY_NAME, of_group
+from schemas.sections import BY_NAME
 from streams.runtime import metrics
 
 log = logging.getLogger(__name__)
@@ -61,6 +59,7 @@ CAUSES = {
     "out_of_time": "no time was left",
     "providers_failed": "no provider answered",
     "invalid": "the provider's answer was invalid",
+    "alike": "the provider wrote nearly the same text again",
 }
 # causes that concern only the request that started the flight, not the requests that wait for it
 LEADERS_OWN = {"cap_lp", "cap_day", "cap_month", "out_of_time"}
@@ -72,7 +71,8 @@ OnSection = Callable[[str, int, int], Awaitable[None]]
 class Order:
     """The copy to write, its payer, and its deadline `until` (monotonic clock).
 
-    `step_id` identifies the order across redeliveries.
+    `step_id` identifies the order across redeliveries. `rewrite` is set for a variant. No other order has its key: its
+    copy is not cached, because no other page may have it, and a second variant needs another text.
     """
 
     brief: Brief
@@ -81,11 +81,19 @@ class Order:
     until: float
     finished: Mapping[str, bytes] = field(default_factory=dict)
     on_section: OnSection | None = None
+    rewrite: Rewrite | None = None
 
     @cached_property
     def key(self) -> str:
-        """The key in the cache."""
+        """The key in the cache, of the flight and of refused input."""
+        if self.rewrite is not None:
+            return f"variant-{self.step_id}"
         return key_of(self.brief.fields, TEMPLATE_VERSION, PROMPT_VERSION)
+
+    @cached_property
+    def text(self) -> Whole | Rewrite:
+        """The text to write."""
+        return self.rewrite or Whole(self.brief)
 
     @cached_property
     def pattern(self) -> str:
@@ -105,7 +113,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The copy for one request, and what its result says about it."""
+    """The copy for one request, and what its result says about it. `refusal`: it is no variant of its parent."""
 
     copy: Copy
     status: Literal["ok", "fallback"]
@@ -113,6 +121,7 @@ class Written:
     warnings: list[Warning_]
     attempts: list[Attempt]
     provider_ms: int | None
+    refusal: Failure | None = None
 
 
 class Part(msgspec.Struct):
@@ -167,7 +176,7 @@ class Copywriter:
     async def write(self, order: Order) -> Written:
         """Return copy, at the latest soon after `order.until`, whatever happens."""
         if not self._routers[order.brief.fields.quality].configured:
-            return _written(_built_in(order.brief, "none_configured"))
+            return _written(order, _built_in(order, "none_configured"))
         if await self._cache.refused(order.key):
             return await self._without_model(order, "refused_input", CallLog())
         started, trail = time.monotonic(), CallLog()
@@ -180,9 +189,9 @@ class Copywriter:
             draft = flight.result()
             if not own and not LEADERS_OWN.isdisjoint(draft.causes.values()):
                 continue  # the cap or deadline of the other request, not of this one
-            if len(draft.causes) == len(sections_of(order.brief)):
+            if draft.causes.keys() >= set(order.text.sections) and "alike" not in draft.causes.values():
                 return await self._without_model(order, next(iter(draft.causes.values())), trail)
-            return _written(draft, None if own else round((time.monotonic() - started) * 1000))
+            return _written(order, draft, None if own else round((time.monotonic() - started) * 1000))
         return await self._without_model(order, "out_of_time", trail)
 
     async def make(self, order: Order) -> Draft:
@@ -191,9 +200,9 @@ class Copywriter:
 
     async def _without_model(self, order: Order, cause: str, trail: CallLog) -> Written:
         """Return similar cached copy, or else built-in copy."""
-        near = await self._near(order)
+        near = await self._near(order) if order.rewrite is None else None
         if near is None:
-            return _written(_built_in(order.brief, cause, trail))
+            return _written(order, _built_in(order, cause, trail))
         metrics.COPY_LOOKUPS.labels("near").inc()
         notice = Warning_(code="near_copy", detail=f"copy of a similar page was used: {CAUSES.get(cause, cause)}")
         return Written(near, "fallback", "near", [notice], trail.attempts, trail.provider_ms or None)
@@ -232,7 +241,7 @@ class Copywriter:
         owner = str(order.step_id)
         while not await self._locks.take(order.key, owner, max(LEAST_S, order.until - time.monotonic())):
             if order.until - time.monotonic() < LEAST_S:
-                return _built_in(order.brief, "out_of_time", trail)
+                return _built_in(order, "out_of_time", trail)
             with trail.calling():  # the other worker's call counts as provider time
                 await asyncio.sleep(LOOK_S)
         hit = await self._cache.get(order.key, order.pattern, lasting=False)
@@ -251,7 +260,6 @@ class Copywriter:
 
     async def _draft(self, order: Order, trail: CallLog) -> Draft:
         """Write all groups in parallel, the hero's call first; each section by a model, or built in."""
-        brief = order.brief
         causes: dict[str, str] = {}
         done: list[str] = []
 
@@ -259,15 +267,15 @@ class Copywriter:
             part = await self._group(order, name, trail, causes)
             done.append(name)
             if order.on_section is not None:
-                await order.on_section(name, len(done), len(brief.groups))
+                await order.on_section(name, len(done), len(order.text.groups))
             return part
 
-        parts = await asyncio.gather(*(write_group(name) for name in brief.groups))
+        parts = await asyncio.gather(*(write_group(name) for name in order.text.groups))
         written = {name: values for part in parts for name, values in part.items()}
-        draft = Draft(assemble(brief, written), [], causes, trail)
+        draft = Draft(order.text.copy(written, causes), [], causes, trail)
         if "refused_input" in causes.values():
             await self._cache.refuse(order.key)
-        if not causes:
+        if not causes and order.rewrite is None:
             await self._keep(order, draft)
         return draft
 
@@ -311,7 +319,7 @@ class Copywriter:
         try:
             usable = await self._ask(order, name, branch, usable)
         except NoAnswer as error:
-            causes |= {each.name: error.cause for each in of_group(name) if each.name not in usable}
+            causes |= {each: error.cause for each in order.text.wanted(name) if each not in usable}
         else:
             await self._finish(order, name, usable, branch)
         trail.attempts += branch.attempts
@@ -322,20 +330,19 @@ class Copywriter:
 
         Add the sections to `usable` that a page may show. NoAnswer if a section has no valid answer in time.
         """
-        fields = order.brief.fields
-        prompt = messages(order.brief, name)
+        fields, prompt = order.brief.fields, order.text.messages(name)
         question = Question(prompt, most_of(name), order.until, order.payer, trail, schema=strict_schema(name))
         while True:
             text = await self._routers[fields.quality].ask(question)
             try:
-                return parse(fields, name, text)
+                return order.text.read(name, text)
             except Unusable as error:
                 spoilt_by = trail.spoil(f"invalid: {error.field}"[:80])
                 usable |= error.usable
-                if len(usable) == len(of_group(name)):
+                if len(usable) == len(order.text.wanted(name)):
                     return usable
                 if question.again_after is not None or order.until - time.monotonic() < ASK_AGAIN_S:
-                    raise NoAnswer("invalid") from error
+                    raise NoAnswer("invalid" if question.again_after is None else error.cause) from error
                 again = ask_again(question.messages, text, str(error))
                 question = replace(question, messages=again, again_after=spoilt_by)
 
@@ -345,11 +352,12 @@ class Copywriter:
             await self._results.finish_part(order.step_id, name, msgspec.json.encode(part))
 
 
-def _built_in(brief: Brief, cause: str, trail: CallLog | None = None) -> Draft:
-    return Draft(assemble(brief, {}), [], dict.fromkeys(sections_of(brief), cause), trail or CallLog())
+def _built_in(order: Order, cause: str, trail: CallLog | None = None) -> Draft:
+    causes = dict.fromkeys(order.text.sections, cause)
+    return Draft(order.text.copy({}, causes), [], causes, trail or CallLog())
 
 
-def _written(draft: Draft, waited_ms: int | None = None) -> Written:
+def _written(order: Order, draft: Draft, waited_ms: int | None = None) -> Written:
     """Return the draft as copy for one request.
 
     A request that waited for another's flight (`waited_ms`) is not billed; its provider time is the time it waited.
@@ -366,4 +374,5 @@ def _written(draft: Draft, waited_ms: int | None = None) -> Written:
     attempts = draft.trail.attempts if waited_ms is None else []
     provider_ms = (draft.trail.provider_ms or None) if waited_ms is None else waited_ms
     status: Literal["ok", "fallback"] = "fallback" if draft.causes else "ok"
-    return Written(draft.copy, status, "miss", [*notices, *draft.warnings], attempts, provider_ms)
+    refusal = order.rewrite.refusal(draft.copy, draft.causes) if order.rewrite is not None else None
+    return Written(draft.copy, status, "miss", [*notices, *draft.warnings], attempts, provider_ms, refusal)

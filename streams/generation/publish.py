@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from processors.pages.page import integrate, optimise, page_warnings
+from processors.pages.variants import difference
 from schemas.copywriting import Copy
 from schemas.errors import LpstreamError, Retryable
 from schemas.generation import (
@@ -30,17 +31,18 @@ from schemas.generation import (
     lp_id_of,
     model_from_object,
 )
-from schemas.plan import Plan
+from schemas.plan import Plan, Source
 from streams.generation.deadline import ASSETS_S, PUBLISH_S, left_s, now_ms
 from streams.generation.plans import plan_of
 from streams.generation.services import GenerationServices
 from streams.generation.steps import put_pictures
-from streams.pictures.cards import Source, card_key, source_key
+from streams.pictures.cards import card_key
+from streams.pictures.stored import UNPUBLISHED, erased_key, html_key, source_key
 from streams.runtime import metrics
 
 log = logging.getLogger(__name__)
 
-PAGE_CACHE = "public, max-age=3600"
+PAGE_CACHE, PRIVATE = "public, max-age=3600", "private, no-store"
 STAND_IN_S = ASSETS_S + 0.5
 GIVE_UP_S, AGAIN_S = 0.5, 0.2
 
@@ -118,6 +120,8 @@ async def _publish(services: GenerationServices, plan: Plan, parts: Parts) -> No
     with contextlib.suppress(Retryable):
         if (stored := await services.results.get(page.request.request_id)) is not None:
             result = decode_model(Result, stored)
+    if result is None and (refusal := parts[StepName.COPY].output.get("refusal")) is not None:
+        result = _outcome(page, status="failed", error=model_from_object(Failure, refusal))
     if result is None:
         try:
             if StepName.ASSETS not in parts and not await put_pictures(services, plan):
@@ -141,15 +145,30 @@ async def _put_page(services: GenerationServices, page: Publication) -> None:
     marks.append(time.monotonic())
     body = optimise(html)
     marks.append(time.monotonic())
-    source = encode_model(Source(request=request, copy_=page.copy, template=brief.template, uploads=uploads))
-    await asyncio.gather(
-        _put(services, page.plan, f"pages/{page.lp_id}/index.html", body, "text/html; charset=utf-8", PAGE_CACHE),
-        _put(services, page.plan, source_key(page.lp_id), source, "application/json", "private, no-store"),
-    )
+    await asyncio.gather(*(_put(services, page.plan, *item) for item in _objects(page, body)))
     marks.append(time.monotonic())
     for stage, start, end in zip(("integrate", "optimize", "preview"), marks, marks[1:], strict=False):
         page.timings[stage] = round((end - start) * 1000)
         metrics.STAGE_SECONDS.labels(stage).observe(end - start)
+
+
+def _objects(page: Publication, html: bytes) -> list[tuple[str, bytes, str, str]]:
+    """Return the objects of a page: key, body, type and caching. A variant is stored where nobody looks for pages."""
+    brief, variant = page.plan.brief, page.plan.parent is not None
+    source = Source(
+        request=page.request,
+        copy_=page.copy,
+        uploads=page.plan.uploads,
+        template=brief.template,
+        order=brief.order,
+        calls=brief.calls,
+    )
+    mark = [(erased_key(page.lp_id), UNPUBLISHED, "text/plain", PRIVATE)] if variant else []
+    return [
+        (html_key(page.lp_id, variant=variant), html, "text/html; charset=utf-8", PAGE_CACHE),
+        (source_key(page.lp_id, variant=variant), encode_model(source), "application/json", PRIVATE),
+        *mark,
+    ]
 
 
 async def _put(
@@ -215,11 +234,12 @@ def _result(services: GenerationServices, page: Publication) -> Result:
         page,
         status=status,
         lp_id=page.lp_id,
-        page_url=f"{settings.page_base_url}/lp/{page.lp_id}",
+        page_url=f"{settings.page_base_url}/lp/{page.lp_id}" if page.plan.parent is None else None,
         preview_url=f"{settings.api_base_url}/lp/requests/{request.request_id}/preview",
         thumbnail_url=f"{settings.page_base_url}/{card_key(page.lp_id, 'small')}",
         cache=layer,
         warnings=[*copy_warnings, *_left_out(page.plan), *page_warnings(request, page.plan.brief)],
+        variant=difference(page.plan, page.copy),
     )
 
 

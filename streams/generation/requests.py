@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from processors.pages.brief import brief_of
+from processors.pages.rewriting import ready_copy
 from schemas.codec import decode_request, is_framed
 from schemas.errors import DecodeError, Retryable
 from schemas.generation import (
@@ -18,17 +19,20 @@ from schemas.generation import (
     Failure,
     GenerationRequest,
     Result,
+    Status,
     Step,
     StepName,
+    VariantRequest,
     decode_model,
     encode_model,
     step_id_of,
 )
-from schemas.plan import Plan
+from schemas.plan import Made, Plan
 from schemas.uploads import Uploads
 from streams.generation.deadline import now_ms
 from streams.generation.services import GenerationServices
 from streams.generation.steps import copy_output, step_result
+from streams.pictures.parents import varied_from
 from streams.pictures.uploads import uploads_of
 from streams.runtime import metrics
 
@@ -62,20 +66,35 @@ async def handle(services: GenerationServices, message: Any) -> None:
     services.progress(request.request_id, 5, "validate", keep_for=request.tenant_id)
     created_ms = int(message.timestamp * 1000)
     deadline_ms = created_ms + round(services.settings.lp_deadline_s * 1000)
+    ids = Identified(str(request.request_id), request.tenant_id)
     try:
-        uploads = await _uploads(services, request, deadline_ms)
+        work = await _work(services, request, deadline_ms)
     except DecodeError as error:
-        await _reject(services, Identified(str(request.request_id), request.tenant_id), error)
+        await _reject(services, ids, error)
         return
-    plan = Plan(
-        request=request,
-        brief=brief_of(request),
-        uploads=uploads,
-        created_ms=created_ms,
-        deadline_ms=deadline_ms,
-        validate_ms=_ms_since(started),
-    )
+    except Retryable as error:
+        if now_ms() < deadline_ms:
+            raise
+        await _answer(services, _without_page(ids, "failed", "page_store", f"the parent cannot be read: {error}"))
+        return
+    plan = Plan(**work, created_ms=created_ms, deadline_ms=deadline_ms, validate_ms=_ms_since(started))
     await _fan_out(services, plan)
+
+
+async def _work(
+    services: GenerationServices, request: GenerationRequest | VariantRequest, deadline_ms: int
+) -> dict[str, Any]:
+    """Return the request, the brief and the uploads of the plan, and the parent of a variant.
+
+    Raise DecodeError with the field if the request cannot be carried out, and Retryable while S3 does not answer.
+    """
+    if isinstance(request, VariantRequest):
+        varied, brief, source = await varied_from(services.objects, request)
+        made = Made.model_validate(source.model_dump(include=set(Made.model_fields)))
+        return {"request": varied, "brief": brief, "uploads": source.uploads, "parent": made}
+    uploads = await _uploads(services, request, deadline_ms)
+    request = request.model_copy(update={"door": request.door or "api"})
+    return {"request": request, "brief": brief_of(request), "uploads": uploads}
 
 
 async def _uploads(services: GenerationServices, request: GenerationRequest, deadline_ms: int) -> Uploads:
@@ -92,7 +111,9 @@ async def _uploads(services: GenerationServices, request: GenerationRequest, dea
         return Uploads()
 
 
-async def _known(services: GenerationServices, request: GenerationRequest, value: bytes) -> bytes | None:
+async def _known(
+    services: GenerationServices, request: GenerationRequest | VariantRequest, value: bytes
+) -> bytes | None:
     """Return the stored result if the request is answered; raise DecodeError if its id was reused."""
     digest = hashlib.sha256(value).hexdigest()
     try:
@@ -111,13 +132,14 @@ async def _fan_out(services: GenerationServices, plan: Plan) -> None:
     request = plan.request
     key = str(request.request_id).encode()
     started = time.monotonic()
-    hit = await services.copywriter.lookup(plan.brief)
+    hit = await services.copywriter.lookup(plan.brief) if plan.parent is None else None
     layer = "miss" if hit is None else "stale" if hit.stale else hit.layer
     plan = plan.model_copy(update={"cache": layer, "cache_ms": _ms_since(started)})
+    ready = ready_copy(plan) if hit is None else hit.cached.copy_
     sending = []
     for name in StepName:
-        if name is StepName.COPY and hit is not None:
-            output = copy_output(hit.cached.copy_, hit.cached.warnings)
+        if name is StepName.COPY and ready is not None:
+            output = copy_output(ready, () if hit is None else hit.cached.warnings)
             sending.append(services.send(STEP_RESULTS, key, step_result(plan, name, "ok", output)))
         else:
             step = Step(
@@ -146,17 +168,21 @@ def identified(value: bytes) -> Identified | None:
 async def _reject(services: GenerationServices, ids: Identified, error: DecodeError) -> None:
     """Send a `rejected` result if the ids are valid; raise the DecodeError otherwise."""
     try:
-        result = Result.model_validate(
-            {
-                "request_id": ids.request_id,
-                "tenant_id": ids.tenant_id,
-                "status": "rejected",
-                "error": Failure(code="invalid_request", field=error.field or None, detail=error.detail),
-            }
-        )
+        result = _without_page(ids, "rejected", "invalid_request", error.detail, error.field or None)
     except ValueError as invalid_ids:
         raise error from invalid_ids
+    await _answer(services, result)
+
+
+def _without_page(ids: Identified, status: Status, code: str, detail: str, field: str | None = None) -> Result:
+    failure = Failure(code=code, field=field, detail=detail)
+    fields = {"request_id": ids.request_id, "tenant_id": ids.tenant_id, "status": status, "error": failure}
+    return Result.model_validate(fields)
+
+
+async def _answer(services: GenerationServices, result: Result) -> None:
+    """Send the result of a request for which nothing is made."""
     stored = await services.results.first(result)
     await services.send(RESULTS, str(result.request_id).encode(), stored)
     services.progress(result.request_id, 100, "done")
-    metrics.RESULTS.labels("rejected", "miss").inc()
+    metrics.RESULTS.labels(result.status, "miss").inc()

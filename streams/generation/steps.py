@@ -9,6 +9,7 @@ from typing import Any, Literal
 from infra.redis.budget import Payer
 from infra.redis.results import StepState
 from processors.pages.page import Asset, pictures
+from processors.pages.rewriting import rewrite_of
 from schemas.copywriting import Copy
 from schemas.errors import LpstreamError, Retryable
 from schemas.generation import (
@@ -119,9 +120,12 @@ async def _copy(services: GenerationServices, plan: Plan, state: StepState) -> O
         until=copy_until(plan),
         finished=state.parts,
         on_section=on_section,
+        rewrite=rewrite_of(plan),
     )
     written = await services.copywriter.write(order)
     output = copy_output(written.copy, written.warnings)
+    if written.refusal is not None:
+        output["refusal"] = written.refusal.model_dump(mode="json")
     return written.status, {**output, "cache": written.cache, "provider_ms": written.provider_ms}, written.attempts
 
 

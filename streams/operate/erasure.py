@@ -5,6 +5,7 @@ completes a run that was interrupted anywhere.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -27,10 +28,12 @@ from processors.pages.page import TEMPLATE_VERSION
 from schemas.errors import DecodeError, LpstreamError, Retryable
 from schemas.experiments import EXPERIMENTS
 from schemas.generation import RESULTS, decode_model
+from schemas.plan import Source
 from schemas.tiers import Erasure, Step
 from streams.generation.services import open_cache
-from streams.pictures.cards import NAME, Source, card_key, erased_key, source_key
+from streams.pictures.cards import NAME, card_key
 from streams.pictures.screenshots import shots_of
+from streams.pictures.stored import GONE, PAGES, VARIANTS, erased_key, html_key, html_of, source_of, stored_ids
 from streams.pictures.uploads import keys_of
 from streams.runtime.settings import Settings
 from streams.runtime.stores import open_objects
@@ -108,8 +111,8 @@ def meant_by(settings: Settings, lp_ids: list[str], tenant_id: str) -> Meant:
 
 
 def copy_key(page: PageFiles) -> tuple[str, str] | None:
-    """Return the cache key and the pattern of the page's copy, or None if its source is unknown."""
-    if page.source is None:
+    """Return the cache key and the pattern of the page's copy; None if its source is unknown or it is a variant."""
+    if page.source is None or page.source.request.variant is not None:
         return None
     fields = copy_fields(page.source.request)
     return key_of(fields, TEMPLATE_VERSION, PROMPT_VERSION), pattern_of(fields)
@@ -170,7 +173,7 @@ class Erasing:
     async def _pages(self) -> list[PageFiles]:
         names = list(self._meant.lp_ids)
         if self._meant.tenant_id:
-            names += await self._objects.folders(f"pages/{self._meant.prefix}")
+            names += await stored_ids(self._objects, self._meant.prefix)
             cards = await self._objects.names(f"assets/card-{self._meant.prefix}")
             names += [match["lp_id"] for key in cards if (match := NAME.fullmatch(key.removeprefix("assets/")))]
         gate = asyncio.Semaphore(AT_ONCE)
@@ -180,24 +183,42 @@ class Erasing:
                 return await self._page(lp_id)
 
         pages = await asyncio.gather(*(look_up(name) for name in dict.fromkeys(names)))
-        return [page for page in pages if page is not None]
+        variants = [] if self._meant.tenant_id else await self._variants(look_up)
+        return [page for page in (*pages, *variants) if page is not None]
+
+    async def _variants(self, look_up: Callable[[str], Awaitable[PageFiles | None]]) -> list[PageFiles]:
+        """Return the variants of the pages, and the variants of these: they show the same facts."""
+        tenants = {lp_id.rpartition("-")[0] for lp_id in self._meant.lp_ids if "-" in lp_id}
+        ids = [lp_id for tenant in sorted(tenants) for lp_id in await self._objects.folders(f"{VARIANTS}{tenant}-")]
+        every = await asyncio.gather(*(look_up(lp_id) for lp_id in ids))
+        children: dict[str, list[PageFiles]] = {}
+        for page in every:
+            if page is not None and page.source is not None and page.source.request.variant is not None:
+                children.setdefault(page.source.request.variant.of, []).append(page)
+        found, parents = dict[str, PageFiles](), list(self._meant.lp_ids)
+        while parents:
+            for page in children.get(parents.pop(), []):
+                if page.lp_id not in found and page.lp_id not in self._meant.lp_ids:
+                    found[page.lp_id] = page
+                    parents.append(page.lp_id)
+        return list(found.values())
 
     async def _page(self, lp_id: str) -> PageFiles | None:
         """Return the page's files on S3, or None if it has none."""
-        own = await self._objects.keys(f"pages/{lp_id}/")
+        own = [key for prefix in (PAGES, VARIANTS) for key in await self._objects.keys(f"{prefix}{lp_id}/")]
         cards = [card_key(lp_id, "og"), card_key(lp_id, "small")]
         drawn = [key for key in cards if key in await self._objects.names(key)]
         if not own:
             return PageFiles(lp_id, [], drawn, None) if drawn else None
-        html = await self._objects.get(f"pages/{lp_id}/index.html")
+        html = await html_of(self._objects, lp_id)
         if html is not None:
             drawn += await self._objects.names(shots_of(html.body))
-        stored, source = await self._objects.get(source_key(lp_id)), None
+        stored, source = await source_of(self._objects, lp_id), None
         if stored is not None:
             try:
                 source = decode_model(Source, stored.body)
             except DecodeError as error:
-                self._say(f"{source_key(lp_id)}: {error}; the page's copy and results cannot be found by it")
+                self._say(f"the source of {lp_id}: {error}; the page's copy and results cannot be found by it")
         return PageFiles(lp_id, own, drawn, source)
 
     async def _uploads(self) -> list[str]:
@@ -309,8 +330,10 @@ class Erasing:
 
     async def _files(self, pages: list[PageFiles]) -> None:
         for page in pages:
-            if f"pages/{page.lp_id}/index.html" in page.own:
-                await self._objects.put(erased_key(page.lp_id), b"gone", "text/plain", "no-store")
+            if html_key(page.lp_id) in page.own:
+                await self._objects.put(erased_key(page.lp_id), GONE, "text/plain", "no-store")
+            elif page.own:  # a variant was never published
+                await self._objects.delete([erased_key(page.lp_id)])
             await self._objects.delete([*page.drawn, *page.own])
             # An edge may have drawn a card meanwhile. It deletes the card itself unless it still found the source; then
             # the card is on S3 by now.

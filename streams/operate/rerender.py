@@ -10,14 +10,15 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from infra.s3.objects import Objects
-from processors.pages.brief import brief_of
+from processors.pages.brief import brief_of_page
 from processors.pages.page import Asset, integrate, optimise, pictures
 from schemas.errors import DecodeError, Refused
 from schemas.generation import decode_model
-from schemas.plan import Brief
+from schemas.plan import Brief, Source
 from streams.generation.publish import PAGE_CACHE
-from streams.pictures.cards import IMMUTABLE, Source, card_key, source_key
+from streams.pictures.cards import IMMUTABLE, card_key
 from streams.pictures.screenshots import shots_of
+from streams.pictures.stored import html_key, html_of, source_of
 
 AT_ONCE = 8
 
@@ -59,14 +60,15 @@ class Rerender:
         return self._result
 
     async def _one(self, lp_id: str) -> None:
-        source, stored = await asyncio.gather(self._objects.get(source_key(lp_id)), self._objects.get(_key(lp_id)))
+        source, stored = await asyncio.gather(source_of(self._objects, lp_id), html_of(self._objects, lp_id))
         if stored is None:
             return  # erased, or not yet published
         self._result.pages += 1
         try:
             if source is None:
                 raise Refused("its source.json is missing")
-            body, brief = await asyncio.to_thread(rendered, decode_model(Source, source.body), lp_id, self._base_url)
+            page = decode_model(Source, source.body)
+            body, brief = await asyncio.to_thread(rendered, page, lp_id, self._base_url)
         except (DecodeError, Refused) as error:
             self._result.problems.append(f"{lp_id}: {error}")
             return
@@ -74,15 +76,16 @@ class Rerender:
             return
         self._result.changed.append(lp_id)
         if not self._dry_run:
-            await self._replace(lp_id, stored.body, body, brief)
+            key = html_key(lp_id, variant=page.request.variant is not None)
+            await self._replace(lp_id, key, stored.body, body, brief)
 
-    async def _replace(self, lp_id: str, old: bytes, new: bytes, brief: Brief) -> None:
+    async def _replace(self, lp_id: str, key: str, old: bytes, new: bytes, brief: Brief) -> None:
         await asyncio.gather(*(self._put(item) for item in pictures(brief) if item.key not in self._stored))
-        await self._objects.put(_key(lp_id), new, "text/html; charset=utf-8", PAGE_CACHE)
+        await self._objects.put(key, new, "text/html; charset=utf-8", PAGE_CACHE)
         # screenshots are stored under the page's hash: nothing would find those of the old page again
         gone = await self._objects.names(shots_of(old))
-        if await self._objects.get(source_key(lp_id)) is None:  # the page was erased meanwhile
-            gone.append(_key(lp_id))
+        if await source_of(self._objects, lp_id) is None:  # the page was erased meanwhile
+            gone.append(key)
         await self._objects.delete(gone)
 
     async def _put(self, item: Asset) -> None:
@@ -92,11 +95,7 @@ class Rerender:
 
 def rendered(source: Source, lp_id: str, base_url: str) -> tuple[bytes, Brief]:
     """Return a page as published at `base_url`, in the design that it has, and its brief."""
-    brief = brief_of(source.request).model_copy(update={"template": source.template})
+    brief = brief_of_page(source)
     og_key = card_key(lp_id, "og")
     html = integrate(source.request, brief, source.copy_, source.uploads, lp_id=lp_id, base_url=base_url, og_key=og_key)
     return optimise(html), brief
-
-
-def _key(lp_id: str) -> str:
-    return f"pages/{lp_id}/index.html"

@@ -4,42 +4,21 @@ Drawing both takes 40 ms of CPU time, twenty times as long as the page itself, a
 publishing stores the source of the pictures beside the page. The edge draws them in a separate process and stores them.
 """
 
-import hashlib
 import re
 from typing import Literal
 
 from infra.s3.objects import Objects, StoredObject
 from infra.single_flight import SingleFlight
-from schemas.copywriting import Copy
-from schemas.generation import GenerationRequest, Model, decode_model
-from schemas.uploads import Uploads
+from schemas.generation import decode_model
+from schemas.plan import Source
 from streams.pictures.drawing import DrawingProcess
+from streams.pictures.stored import erased_key, source_key, source_of
+
+__all__ = ["Cards", "Source", "card_key", "erased_key", "source_key"]
 
 Kind = Literal["og", "small"]
 IMMUTABLE = "public, max-age=31536000, immutable"
 NAME = re.compile(r"card-(?P<lp_id>[A-Za-z0-9_][A-Za-z0-9._-]{0,127})-(?P<kind>og|small)\.png")
-
-
-class Source(Model):
-    """The data that a page's pictures are drawn from."""
-
-    request: GenerationRequest
-    copy_: Copy
-    template: str
-    uploads: Uploads = Uploads()
-
-
-def source_key(lp_id: str) -> str:
-    """Return the object key of the source."""
-    return f"pages/{lp_id}/source.json"
-
-
-def erased_key(lp_id: str) -> str:
-    """Return the key of the object that says that a page was published and erased.
-
-    It does not hold the page's id.
-    """
-    return f"gone/{hashlib.sha256(lp_id.encode()).hexdigest()}"
 
 
 def card_key(lp_id: str, kind: Kind) -> str:
@@ -76,14 +55,14 @@ class Cards:
 
     async def _make(self, name: str, key: str) -> StoredObject | None:
         match = NAME.fullmatch(name)
-        source = None if match is None else await self._objects.get(source_key(match["lp_id"]))
+        source = None if match is None else await source_of(self._objects, match["lp_id"])
         if match is None or source is None:
             return None
         kind: Kind = "og" if match["kind"] == "og" else "small"
         own = await self._own_picture(source.body)
         body = await self._process.run(draw, source.body, kind, own)
         await self._objects.put(key, body, "image/png", IMMUTABLE)
-        if await self._objects.get(source_key(match["lp_id"])) is None:  # the page was erased meanwhile
+        if await source_of(self._objects, match["lp_id"]) is None:  # the page was erased meanwhile
             await self._objects.delete([key])
         return await self._objects.get(key)
 

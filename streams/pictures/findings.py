@@ -22,6 +22,7 @@ from processors.pictures.words import Language
 from schemas.errors import LpstreamError
 from streams.pictures.drawing import DrawingProcess
 from streams.pictures.maps import Device
+from streams.pictures.stored import html_of
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ class Findings:
         Other pages, and all pages while S3 does not answer, have an unknown layout.
         """
         try:
-            page = await self._objects.get(f"pages/{lp_id}/index.html")
+            page = await html_of(self._objects, lp_id)
         except LpstreamError as error:
             log.warning("findings of page %s without its layout: %s", lp_id, error)
             page = None

@@ -19,6 +19,7 @@ from infra.single_flight import SingleFlight
 from processors.pictures.maps import LEAST, MOST_W
 from schemas.errors import LpstreamError, Refused, Retryable
 from streams.pictures.drawing import DrawingProcess
+from streams.pictures.stored import html_of
 from streams.runtime import metrics
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class Shots:
         width = min(max(width, LEAST), MOST_W)
         viewport_h = min(max(viewport_h, LEAST), MOST_SCREEN_H)
         try:
-            page = await self._objects.get(f"pages/{lp_id}/index.html")
+            page = await html_of(self._objects, lp_id)
             if page is None:
                 return "no_shot_foreign"
             key = f"{shots_of(page.body)}{width}x{viewport_h}-{VERSION}.png"

@@ -16,7 +16,7 @@ from streams.edge.services import Services
 from streams.edge.site.experiments import PAGE_CACHE, UNKNOWN_CACHE, Experiments
 from streams.edge.site.object_cache import CachedObject
 from streams.edge.site.pages import page
-from streams.pictures.cards import erased_key
+from streams.pictures.stored import erased_key
 from streams.runtime.settings import Settings
 
 ID = "6f1c1f4e-6d2b-4a55-9f5e-0d6b7d0a7c11"

@@ -22,7 +22,7 @@ from infra.redis.results import ResultStore
 from infra.tenants import Caller
 from schemas.codec import beacon_from_avro_json, decode_request, to_beacon
 from schemas.errors import DecodeError, Retryable
-from schemas.generation import REQUESTS, Assets, encode_model
+from schemas.generation import REQUESTS, Assets, VariantRequest, encode_model
 from schemas.heatmap import TOPIC as HEATMAP
 from schemas.heatmap import Beacon
 from streams.edge.beacons.judge import Refusal, judge
@@ -35,6 +35,7 @@ from streams.edge.http.rates import Account
 from streams.edge.rest.asks import send_asks
 from streams.edge.rest.formats import Avro, Binary, Format, FormatName, Json, open_schemas
 from streams.edge.services import Services
+from streams.pictures.parents import varied_from
 from streams.pictures.uploads import uploads_of
 from streams.runtime import tracing
 from streams.runtime.settings import Settings
@@ -301,8 +302,10 @@ async def _request(value: bytes, where: str, caller: Caller | None, services: Se
         generation = decode_request(value)
         if caller is not None and generation.tenant_id != caller.tenant.id:
             raise HttpError(403, f"tenant_id: this token belongs to tenant {caller.tenant.id}")
-        if generation.assets != NO_ASSETS:
-            with contextlib.suppress(Retryable):  # the worker checks again
+        with contextlib.suppress(Retryable):  # the worker checks again
+            if isinstance(generation, VariantRequest):
+                await varied_from(services.objects, generation)
+            elif generation.assets != NO_ASSETS:
                 await uploads_of(services.objects, generation.tenant_id, generation.assets)
     except DecodeError as error:
         raise HttpError(422, f"{where}: {error}") from error

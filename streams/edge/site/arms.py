@@ -11,7 +11,7 @@ from processors.experiments.head import dressed
 from streams.edge.services import Services
 from streams.edge.site.experiments import PAGE_CACHE, ArmOf, Running, Serving, Won
 from streams.edge.site.object_cache import CachedObject
-from streams.edge.site.published import PAGE_CSP, SAFE, answer, published
+from streams.edge.site.published import PAGE_CSP, SAFE, answer, made, published
 
 NOT_STORED = {"Cache-Control": "private, no-store"}
 COUNTED = {**NOT_STORED, "Content-Security-Policy": PAGE_CSP}
@@ -67,7 +67,7 @@ async def _dressed_page(services: Services, arm: str, lp_id: str, page: CachedOb
     """Return an arm with the page's address and cards, or None if the arm was erased."""
     if arm == lp_id:
         return page
-    if (found := await published(services, arm)) is None:
+    if (found := await made(services, arm)) is None:
         return None
     key = (arm, found.object.etag, lp_id, page.object.etag)
     if (stored := _dressed.get(key)) is None:

@@ -17,7 +17,7 @@ from streams.edge.beacons.sender import Record
 from streams.edge.http.bodies import read_body
 from streams.edge.http.errors import HttpError, needing
 from streams.edge.services import Services
-from streams.edge.site.published import published
+from streams.edge.site.published import made, published
 
 MOST_BYTES = 8_192
 ID = "experiment_id"
@@ -93,10 +93,12 @@ def _command(body: bytes, caller: Caller) -> ExperimentCommand:
 
 
 async def _check_arms(command: ExperimentCommand, services: Services, caller: Caller) -> None:
-    """Raise HttpError 422 for an arm that is no published page. Another tenant's page is none, too."""
+    """Raise HttpError 422 for an arm that is no page or variant. Another tenant's page is none, too."""
     for at, arm in enumerate(command.arms):
-        if not caller.tenant.owns(arm) or await published(services, arm) is None:
+        if not caller.tenant.owns(arm) or await made(services, arm) is None:
             raise HttpError(422, f"arms[{at}]: there is no page {arm} of tenant {caller.tenant.id}")
+    if await published(services, command.lp_id) is None:
+        raise HttpError(422, f"lp_id: {command.lp_id} is a variant without an address; name its page, and it as an arm")
 
 
 def _check_free(command: ExperimentCommand, state: ExperimentState | None, services: Services) -> None:

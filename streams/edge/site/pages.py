@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import time
 from dataclasses import replace
-from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
@@ -19,8 +18,8 @@ from streams.edge.http.errors import HttpError, needing
 from streams.edge.services import Services
 from streams.edge.site.arms import answer_arm
 from streams.edge.site.object_cache import CachedObject
-from streams.edge.site.published import PAGE_CSP, SAFE, answer, published
-from streams.pictures.cards import erased_key
+from streams.edge.site.published import PAGE_CSP, SAFE, answer, made, published
+from streams.pictures.stored import UNPUBLISHED, erased_key
 
 PREVIEW_CSP = "default-src 'none'; img-src {public}; style-src 'unsafe-inline'; sandbox; base-uri 'none'"
 MISSING_CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'self'"
@@ -32,11 +31,25 @@ h1{{font-size:1.3rem}}</style></head>
 <body><h1>{title}</h1>
 <p>{text}</p></body></html>
 """
-# by status: a page that never was, and a page that was published and erased
-NOTICES = {
-    404: ("ページが見つかりません", "アドレスが正しくない可能性があります。お手数ですが、もう一度お確かめください。"),
-    410: ("このページは公開を終了しました", "ご覧いただき、ありがとうございました。このページはもう公開されません。"),
-}
+# a page that never was, a page that was published and erased, and a variant
+MISSING = (
+    404,
+    "HTTP 404 Not Found",
+    "ページが見つかりません",
+    "アドレスが正しくない可能性があります。お手数ですが、もう一度お確かめください。",
+)
+ERASED = (
+    410,
+    "HTTP 410 Gone",
+    "このページは公開を終了しました",
+    "ご覧いただき、ありがとうございました。このページはもう公開されません。",
+)
+VARIANT = (
+    404,
+    "This page is a variant: it is unpublished until an experiment serves it",
+    "このページは公開されていません",
+    "別のページを比べるための下書きです。比較が始まるまで、このアドレスでは表示されません。",
+)
 NO_INDEX = {"X-Robots-Tag": "noindex"}
 SHORTLY, FOREVER = "public, max-age=300", "public, max-age=31536000, immutable"
 HEARTBEAT_S = 5.0
@@ -45,7 +58,7 @@ HEARTBEAT_S = 5.0
 async def page(request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str) -> web.Response:
     """Return a published page, or an arm of its experiment.
 
-    Else 410 if it was published and erased, or 404. Both are pages that people can read.
+    Else 410 if it was published and erased, or 404, as for a variant. Both are pages that people can read.
     """
     if (serving := services.experiments.serving.get(lp_id)) is not None:
         return await answer_arm(request, services, lp_id, serving) or await _missing(request, services, lp_id)
@@ -59,10 +72,11 @@ async def page(request: web.BaseRequest, services: Services, *, caller: Caller |
 
 async def _missing(request: web.BaseRequest, services: Services, lp_id: str) -> web.Response:
     with needing("The page store"):
-        status = 404 if await services.shelf.get(erased_key(lp_id)) is None else 410
-    title, text = NOTICES[status]
+        mark = await services.shelf.get(erased_key(lp_id))
+    notice = MISSING if mark is None else VARIANT if mark.object.body == UNPUBLISHED else ERASED
+    status, reason, title, text = notice
     if "application/json" in request.headers.get("Accept", ""):  # a proxy may have removed a browser's header
-        raise HttpError(status, f"HTTP {status} {HTTPStatus(status).phrase}")
+        raise HttpError(status, reason)
     headers = {**SAFE, "Content-Security-Policy": MISSING_CSP, "Cache-Control": "no-store"}
     html = NOTICE.format(title=title, text=text)
     return web.Response(status=status, text=html, content_type="text/html", charset="utf-8", headers=headers)
@@ -192,7 +206,7 @@ async def preview(
     result = decode_model(Result, stored) if stored is not None else None
     if result is None or result.lp_id is None or not _owns(caller, result.tenant_id):
         raise HttpError(404, "No such request, or it has no page")
-    cached = await published(services, result.lp_id)
+    cached = await made(services, result.lp_id)
     public = services.settings.page_base_url
     policy = PREVIEW_CSP.format(public=public)
     if cached is not None:

@@ -93,6 +93,7 @@ def _values(given: dict[str, str], prices: list[Any], request_id: str, tenant_id
         "assets": {name: known[name] for name in ("picture", "picture_alt", "logo")},
         "tone": given["tone"],
         "quality": given["quality"],
+        "door": "studio",
     }
 
 

@@ -1,0 +1,55 @@
+"""The built-in texts of a section: the usual one, and others for variants.
+
+They say only what the given facts support: `words.chosen` leaves out each text whose facts are missing.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from processors.pages.calls import call_choices, kind_of_call
+from processors.pages.facts import known
+from processors.pages.trades import RECRUIT
+from processors.pages.words import Words, chosen, filled, words, words_of
+from schemas.copywriting import TOPIC_SLOT
+from schemas.plan import Brief
+from schemas.sections import BY_NAME
+
+TONES = ("friendly", "formal", "premium")
+MOST = {"problems": 3, "solution": 3, "benefits": 3, "faq": 4}
+
+
+def versions(brief: Brief, section: str) -> Iterator[dict[str, Any]]:
+    """Yield the built-in texts of a section, the usual one first. A page of a kind may also have its trade's texts."""
+    facts, price = known(brief.fields.given), words_of(brief).headings["price"]
+    trade = [words(brief.trade)] if brief.kind and brief.purpose != RECRUIT else []
+    for texts in (words_of(brief), *trade):
+        for raw in _raw(brief, texts, section):
+            yield BY_NAME[section].holds.model_validate(filled(raw, facts, price)).model_dump()
+
+
+def _raw(brief: Brief, texts: Words, section: str) -> Iterator[dict[str, Any]]:
+    facts, purpose = known(brief.fields.given), brief.purpose
+
+    def parts(entries: Sequence[Any]) -> Iterator[list[Any]]:
+        return _turns(chosen(entries, facts, purpose, len(entries)), MOST[section])
+
+    match section:
+        case "hero":
+            opening = "" if purpose == RECRUIT else TOPIC_SLOT
+            call = call_choices(kind_of_call(facts, purpose), brief)[0]
+            for tone in dict.fromkeys((brief.fields.tone, *TONES)):
+                yield {**texts.hero[tone], "lead": opening + texts.hero[tone]["lead"], "call": call}
+        case "solution":
+            for features in parts(texts.solution["features"]):
+                yield {**texts.solution, "features": features}
+        case "flow" | "closing":
+            yield from chosen(getattr(texts, section), facts, purpose, len(getattr(texts, section)))
+        case _:
+            for items in parts(getattr(texts, section)):
+                yield {"items": items}
+
+
+def _turns(entries: list[Any], most: int) -> Iterator[list[Any]]:
+    """Yield the first `most` entries, then as many from each later entry on, around the end."""
+    for start in range(len(entries) if len(entries) > most else 1):
+        yield [entries[(start + at) % len(entries)] for at in range(min(most, len(entries)))]
