@@ -38,6 +38,7 @@ from schemas.generation import (
     GenerationRequest,
     Progress,
     Result,
+    VariantRequest,
     decode_model,
     encode_model,
     model_from_object,
@@ -55,7 +56,7 @@ NOT_NOW = (429, 500, 502, 503, 504)
 class Pages(Protocol):
     """The interface of both clients. Retryable: the same call may succeed later; Refused: it never will."""
 
-    async def request(self, request: GenerationRequest) -> UUID:
+    async def request(self, request: GenerationRequest | VariantRequest) -> UUID:
         """Send the request. Return its id once Kafka has acknowledged it."""
 
     def progress(self, request_id: UUID) -> AsyncIterator[Progress]:
@@ -75,7 +76,7 @@ class HttpPages:
         self._api = api_url.rstrip("/")
         self._session = session
 
-    async def request(self, request: GenerationRequest) -> UUID:
+    async def request(self, request: GenerationRequest | VariantRequest) -> UUID:
         """Send the request, as in `Pages`. Refused names the field that is invalid."""
         payload = b'{"records":[{"value":' + encode_model(request) + b"}]}"
         with self._errors():
@@ -190,7 +191,7 @@ class KafkaPages:
         self._steps: LRUCache[UUID, list[Progress]] = LRUCache(KEPT_RESULTS)
         self._news = asyncio.Condition()
 
-    async def request(self, request: GenerationRequest) -> UUID:
+    async def request(self, request: GenerationRequest | VariantRequest) -> UUID:
         """Send the request, as in `Pages`."""
         key = str(request.request_id).encode()
         try:

@@ -17,7 +17,7 @@ import aiohttp
 
 from infra.clickhouse.client import ClickHouse
 from schemas.errors import LpstreamError
-from schemas.generation import Business, GenerationRequest, Result
+from schemas.generation import Result, Variant, VariantRequest
 from streams.client import over_http
 from streams.local.console import err
 from streams.local.installation import Installation
@@ -30,6 +30,7 @@ VISITS = 2_000
 RATES = (0.05, 0.15)  # the true goals a visit of the page and of its variant
 # the difficulty: a section that drives visitors away, with this probability more than others
 DIFFICULTY = {"benefits": 0.35}
+NO_ADVICE: dict[str, Any] = {"sections": [], "text": ""}
 WITHIN_S, LOOK_S = 60.0, 0.3
 COUNTS = """
 SELECT lp_id, sum(pageviews) AS views, sum(conversions) AS goals FROM lpstream.lp_windows
@@ -93,19 +94,14 @@ async def improve(services: Installation, clickhouse: ClickHouse, chromium: str 
 
 
 async def _variant(services: Installation, lp_id: str, found: list[Answer]) -> Result:
-    """Make a variant that answers the heaviest finding, by built-in copy. Return its result."""
-    request = GenerationRequest(
-        request_id=uuid4(),
-        tenant_id="demo",
-        industry="飲食",
-        purpose="集客",
-        keywords=["ラーメン", "煮干し"],
-        business=Business(name="麺屋 一", phone="03-0000-0000"),
-    )
+    """Make a variant that answers the heaviest finding whose advice is to write anew. Return its result."""
+    advice = next((each["suggestion"] for each in found if each["suggestion"]["change"] == "copy"), NO_ADVICE)
+    variant = Variant(of=lp_id, change="copy", sections=advice["sections"], brief=advice["text"])
+    request = VariantRequest(request_id=uuid4(), tenant_id="demo", variant=variant)
     async with over_http(services.api_url, services.token) as client:
         await client.request(request)
         result = await client.result(request.request_id, WITHIN_S)
-    if result.lp_id is None:
+    if result.lp_id is None or result.variant is None:
         raise LpstreamError(f"the variant ended as {result.status}: {result.error}")
     return result
 
