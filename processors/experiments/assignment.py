@@ -26,7 +26,7 @@ def is_robot(user_agent: str) -> bool:
 
 
 def named_arm(cookies: str, arms: Collection[str]) -> str | None:
-    """Return the first of the arms that a Cookie header names, or None. Whoever sends it may have invented it."""
+    """Return the first of the arms that a Cookie header names, or None. The name may be invented."""
     if COOKIE not in cookies:
         return None
     return next((match[1] for match in _COOKIE.finditer(cookies) if match[1] in arms), None)

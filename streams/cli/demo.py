@@ -21,7 +21,7 @@ def demo(
     data: Annotated[Path | None, typer.Option("--data", help="Folder of the stack; default: a temporary one.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the visitor model.")] = 1,
 ) -> None:
-    """Send visits, compare acknowledged with counted events, draw the maps, and let a page improve itself."""
+    """Send visits, compare acknowledged with counted events, draw maps, and let a page improve itself."""
     writable_folder("--out", target)
     with (
         tempfile.TemporaryDirectory(prefix="lpstream-") as folder,

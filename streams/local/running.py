@@ -17,7 +17,7 @@ from streams.local.prepare import prepare, settings_of
 def installation(
     data: Path, kafka: Choice, port: int | None = None, overrides: Mapping[str, str] | None = None
 ) -> Iterator[tuple[Stack, Installation]]:
-    """Yield a running stack and its services; stop both at the end. `overrides` are settings of the services."""
+    """Yield a running stack and its services with changed settings; stop both at the end."""
     with Stack(data, kafka, say) as stack:
         settings = settings_of(stack)
         ensure_chromium(settings.chromium, say)

@@ -54,7 +54,7 @@ TOTALS = f"SELECT {BY_KIND} FROM lpstream.lp_daily WHERE lp_id IN {{lp_ids:Array
 
 
 async def run(stack: Stack, services: Installation, target: Path, *, visits: int, seed: int) -> None:
-    """Send visits, wait for their counts, draw the heatmaps, improve the first page, and write the gallery.
+    """Send visits, wait for their counts, draw heatmaps, improve a page, and write the gallery.
 
     Raise LpstreamError if anything is counted more or less often than it happened.
     """

@@ -1,4 +1,4 @@
-"""The demo's gallery: one HTML page with the landing pages, heatmaps, and the page that improves itself."""
+"""The demo's gallery: an HTML page with landing pages, heatmaps and the page that improves itself."""
 
 import asyncio
 import re
@@ -42,7 +42,7 @@ def _write(target: Path, body: bytes) -> None:
 
 
 def write_gallery(target: Path, improved: Loop) -> None:
-    """Write `index.html` in the target folder, with its `pages/`, `heatmaps/` and the improved page's picture."""
+    """Write `index.html` in the target folder, from its `pages/` and `heatmaps/` and the loop."""
     pages = "\n".join(
         f'<figure><iframe src="pages/{escape(page.name)}" title="{escape(page.stem)}" loading="lazy"></iframe>'
         f"<figcaption>{escape(page.stem)}</figcaption></figure>"

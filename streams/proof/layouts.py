@@ -1,4 +1,4 @@
-"""Layouts of published pages in a real browser: the elements that visitors of the model click, and their names."""
+"""Layouts of published pages in a real browser: elements that visitors click, and their names."""
 
 import asyncio
 import os
@@ -41,9 +41,9 @@ USUAL_DEAD, NEVER_WORKS = 0.03, 1.0
 async def layouts(
     chromium: str | None, url: str, lp_ids: list[str], page: str | None = None
 ) -> dict[str, dict[str, Page]]:
-    """Return the layouts of pages by page and device, as a Chromium shows them; without one, those of the model.
+    """Return the layouts of pages by page and device, as a Chromium shows them.
 
-    `page` is the page whose experiment has the others as arms.
+    Without a Chromium, they are those of the model. `page` is the page whose experiment has the others as arms.
     """
     if chromium is None:
         return {lp_id: {device: page_of(lp_id, device) for device in SCREENS} for lp_id in lp_ids}
@@ -60,9 +60,10 @@ async def layouts(
 
 
 async def places_of(browser: "Browser", url: str, lp_id: str, page_id: str | None = None) -> dict[str, Page]:
-    """Return the page's layout in a browser for each device, with its links, buttons and pictures as hot spots.
+    """Return the page's layout in a browser for each device.
 
-    The first of the hot spots is the first call to action. An arm is shown at the address of its page, `page_id`.
+    Hot spots are its links, buttons and pictures; the first call to action comes first. An arm is shown at the
+    address of its page, `page_id`.
     """
     address = f"{url}/lp/{page_id or lp_id}"
     found = {}

@@ -41,7 +41,7 @@ Record = dict[str, tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """The outcome: findings by language, the variant, the experiment's last state, and the visitors' own record."""
+    """The outcome: findings by language, variant, last state of the experiment, and visitors' record."""
 
     findings: dict[str, Answer]
     variant: Result
@@ -72,7 +72,10 @@ class Loop:
 
 
 async def improve(services: Installation, clickhouse: ClickHouse, chromium: str | None, lp_id: str, seed: int) -> Loop:
-    """Improve a page that has been visited: findings, a variant, an experiment. Raise LpstreamError if a step fails."""
+    """Improve a page that has been visited: findings, a variant, an experiment.
+
+    Raise LpstreamError if a step fails.
+    """
     headers = {"Authorization": f"Bearer {services.token}"}
     async with aiohttp.ClientSession(services.api_url, headers=headers) as api:
         findings = {

@@ -1,4 +1,4 @@
-"""The picture of the demo's loop: weights over time, visits, rates and the verdict, in Japanese and English."""
+"""The picture of the demo's loop: weights, visits, rates and verdict, in Japanese and English."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Visitors of an experiment over HTTP: they see an arm, act at a known rate, and note what they saw and did."""
+"""Visitors of an experiment over HTTP: they act at a known rate and note what they saw and did."""
 
 import asyncio
 import random
@@ -27,7 +27,7 @@ Layouts = Mapping[str, Mapping[str, Page]]
 
 
 class ShortVisit(Visit):
-    """A pageview of a few seconds. With `goal`, the visitor clicks the first call to action and reaches a goal."""
+    """A pageview of a few seconds, with or without a click on the first call to action and a goal."""
 
     def __init__(self, rng: random.Random, page: Page, start_ms: int, *, goal: bool) -> None:
         self._goal = goal
@@ -49,7 +49,7 @@ class ShortVisit(Visit):
 
 @dataclass(slots=True)
 class Seen:
-    """A visit: when it was (s UTC), its arm, whether it reached a goal, and whether the experiment was running."""
+    """A visit: its time (s UTC), its arm, and whether it reached a goal while the experiment ran."""
 
     at_s: float
     arm: str

@@ -1,4 +1,7 @@
-"""Fifty visits by Chromium with the real snippet through an experiment: each counts once, for the arm that it saw."""
+"""Fifty visits by Chromium with the real snippet through an experiment.
+
+Each counts once, for the arm that the visitor saw.
+"""
 
 import asyncio
 import random
@@ -56,7 +59,7 @@ async def counted(stack: Stack, expected: dict[str, tuple[int, int, int]]) -> di
 
 
 async def visited(context: BrowserContext, url: str, *, goal: bool) -> str:
-    """Visit the page, with a click on its telephone number if there is a goal. Return the arm that was shown."""
+    """Visit the page, and click its telephone number for a goal. Return the arm that was shown."""
     page = await context.new_page()
     await page.goto(url)
     while not await page.evaluate("window.lpstream?.running"):
