@@ -181,4 +181,4 @@ def decode_request(value: bytes) -> GenerationRequest | VariantRequest:
         asked = msgspec.json.decode(value, type=_Asked).variant is not None
     except (ValueError, RecursionError):
         asked = False
-    return decode_model(VariantRequest if asked else GenerationRequest, value)
+    return decode_model(VariantRequest, value) if asked else decode_model(GenerationRequest, value)

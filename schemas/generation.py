@@ -3,11 +3,21 @@
 import re
 import unicodedata
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from schemas.errors import DecodeError
 from schemas.heatmap import LP_ID_PATTERN
@@ -194,15 +204,16 @@ class Variant(Model):
     ] = []
     brief: Annotated[str, Field(max_length=300)] = ""
 
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if len(set(self.sections)) < len(self.sections):
-            raise ValueError("sections: give each section only once")
-        if self.change == "design" and self.sections:
-            raise ValueError("sections: a design is that of the whole page; leave sections empty")
-        if self.change == "order" and len(self.sections) == 1:
-            raise ValueError("sections: give two or more sections in their new order, or none")
-        return self
+    @field_validator("sections")
+    @classmethod
+    def _fit(cls, sections: list[str], info: ValidationInfo) -> list[str]:
+        if len(set(sections)) < len(sections):
+            raise ValueError("give each section only once")
+        if info.data.get("change") == "design" and sections:
+            raise ValueError("a design is that of the whole page; leave sections empty")
+        if info.data.get("change") == "order" and len(sections) == 1:
+            raise ValueError("give two or more sections in their new order, or none")
+        return sections
 
 
 class GenerationRequest(Model):

@@ -9,7 +9,7 @@ from typing import Any
 from processors.pages.calls import call_choices, kind_of_call
 from processors.pages.facts import known
 from processors.pages.trades import RECRUIT
-from processors.pages.words import Words, chosen, filled, words, words_of
+from processors.pages.words import Words, chosen, filled, more_words, words, words_of
 from schemas.copywriting import TOPIC_SLOT
 from schemas.plan import Brief
 from schemas.sections import BY_NAME
@@ -29,9 +29,15 @@ def versions(brief: Brief, section: str) -> Iterator[dict[str, Any]]:
 
 def _raw(brief: Brief, texts: Words, section: str) -> Iterator[dict[str, Any]]:
     facts, purpose = known(brief.fields.given), brief.purpose
+    more = more_words(RECRUIT if purpose == RECRUIT else brief.trade)
+    others = more.get("features" if section == "solution" else section, ())
+
+    def fitting(entries: Sequence[Any]) -> list[Any]:
+        return chosen(entries, facts, purpose, len(entries))
 
     def parts(entries: Sequence[Any]) -> Iterator[list[Any]]:
-        return _turns(chosen(entries, facts, purpose, len(entries)), MOST[section])
+        yield fitting(entries)[: MOST[section]]
+        yield from _turns(fitting([*entries, *others]), MOST[section])
 
     match section:
         case "hero":
@@ -43,13 +49,13 @@ def _raw(brief: Brief, texts: Words, section: str) -> Iterator[dict[str, Any]]:
             for features in parts(texts.solution["features"]):
                 yield {**texts.solution, "features": features}
         case "flow" | "closing":
-            yield from chosen(getattr(texts, section), facts, purpose, len(getattr(texts, section)))
+            yield from fitting([*getattr(texts, section), *others])
         case _:
             for items in parts(getattr(texts, section)):
                 yield {"items": items}
 
 
 def _turns(entries: list[Any], most: int) -> Iterator[list[Any]]:
-    """Yield the first `most` entries, then as many from each later entry on, around the end."""
-    for start in range(len(entries) if len(entries) > most else 1):
+    """Yield `most` entries from each entry on, around the end."""
+    for start in range(len(entries)):
         yield [entries[(start + at) % len(entries)] for at in range(min(most, len(entries)))]

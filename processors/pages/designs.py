@@ -151,5 +151,9 @@ def look_of(brief: Brief) -> Design:
     look, own, order = design_of(brief.template), design_of(brief.trade), brief.order
     if order:
         order = (*order[:-1], *(name for name in look.order if name not in order), order[-1])
-    words = {"kind": own.kind, "name_word": own.name_word, "hours_word": own.hours_word, "english": own.english}
-    return look if look is own and not order else replace(look, **words, order=order or look.order)
+    if look is own and not order:
+        return look
+    order = order or look.order
+    return replace(
+        look, order=order, kind=own.kind, name_word=own.name_word, hours_word=own.hours_word, english=own.english
+    )

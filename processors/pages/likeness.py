@@ -7,6 +7,7 @@ read them first.
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -19,7 +20,7 @@ HEADINGS = {"catch", "heading", "title", "question"}
 _NO_WORD = re.compile(r"[\W_]+")
 
 
-def likeness(one: dict[str, Any], other: dict[str, Any]) -> float:
+def likeness(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
     """Return how alike the texts of two versions of a section are, from 0 to 1; words of buttons do not count."""
     first, second = _pairs(one), _pairs(other)
     both = first.total() + second.total()
@@ -31,7 +32,7 @@ def comparable(text: str) -> str:
     return _NO_WORD.sub("", as_hiragana(squeezed(plain(text))))
 
 
-def _pairs(section: dict[str, Any]) -> Counter[str]:
+def _pairs(section: Mapping[str, Any]) -> Counter[str]:
     pairs: Counter[str] = Counter()
     for path, text in walk(section):
         field, letters = path.rpartition(".")[2], comparable(text)

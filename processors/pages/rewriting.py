@@ -155,7 +155,7 @@ def rewrite_of(plan: Plan) -> Rewrite | None:
     only_call = variant.change == "call" and not variant.sections
     if variant.change != "copy" and not only_call:
         return None
-    named = tuple(variant.sections) or (("hero",) if only_call else tuple(sections_of(plan.brief)))
+    named: tuple[str, ...] = (*variant.sections,) or (("hero",) if only_call else tuple(sections_of(plan.brief)))
     return Rewrite(
         sections=named,
         only_call=only_call,

@@ -4,7 +4,7 @@ The request of a variant is its parent's, so facts, keywords and pictures stay. 
 of sections, `design` colours and type, `call` the words or the places of the calls to action.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from processors.pages.brief import brief_of_page
@@ -61,7 +61,7 @@ def _copy(request: GenerationRequest, parent: Source, brief: Brief) -> Brief:
 
 def _order(request: GenerationRequest, parent: Source, brief: Brief) -> Brief:
     order, shown = list(look_of(brief).order), _between(request, parent, brief)
-    moved = list(_variant(request).sections)
+    moved: list[str] = [*_variant(request).sections]
     _check_shown(moved, shown)
     moved = moved or _usual_order(request, brief, shown)
     places = [order.index(name) for name in shown if name in moved]
@@ -120,7 +120,7 @@ def _between(request: GenerationRequest, parent: Made, brief: Brief) -> list[str
     return [name for name in look_of(brief).order[1:-1] if data.get(name)]
 
 
-def _check_shown(names: list[Any], shown: list[str]) -> None:
+def _check_shown(names: Sequence[str], shown: list[str]) -> None:
     if ends := [name for name in names if name in ("hero", "closing")]:
         raise DecodeError(FIELD, f"{ends[0]} keeps its place and its call to action; name sections between")
     if missing := [name for name in names if name not in shown]:

@@ -1,6 +1,7 @@
 """The built-in words of a trade and of a kind of shop within it, chosen by the given facts.
 
-`templates/words/<trade>.toml` is a trade's file, `templates/words/kinds_<trade>.toml` that of its kinds. An entry of a
+`templates/words/<trade>.toml` is a trade's file, `kinds_<trade>.toml` beside it that of its kinds, and `more.toml` has
+more texts of each trade for variants. An entry of a
 list is a text, or a table with conditions: `needs` and `without` name facts or groups of facts, `purposes` the page's
 purposes. The first entries whose conditions hold are taken. `{by}` becomes the given ways of contact.
 """
@@ -104,6 +105,13 @@ def words(trade: str, kind: str | None = None) -> Words:
     both = {name: [*own[name], *getattr(base, name)] for name in ("faq", "closing") if name in own}
     merged = {name: {**getattr(base, name), **own[name]} for name in ("headings", "calls", "hero") if name in own}
     return replace(base, **{**own, **both, **merged})
+
+
+@cache
+def more_words(trade: str) -> Mapping[str, Sequence[Any]]:
+    """Return more texts of a trade for variants: problems, benefits, features, questions and endings."""
+    more: dict[str, Any] = _table("more")[trade]
+    return more
 
 
 def words_of(brief: Brief) -> Words:

@@ -10,18 +10,23 @@ from uuid import uuid4
 
 import aiohttp
 import typer
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
 from processors.pages.curated import assets_at
 from schemas.errors import LpstreamError, Retryable
-from schemas.generation import GenerationRequest, Result, model_from_object
+from schemas.generation import GenerationRequest, Result, VariantRequest, model_from_object
 from streams.cli.upload import read
 from streams.client import over_http
 from streams.local.console import DEFAULT_DATA, AsJson, Data, err, out, private_api, writable_file
 
+# options that describe a page; a variant has them from its parent
+OF_PAGES = ("industry", "purpose", "keyword", "name", "phone", "tone", "quality", "picture", "logo", "file")
+
 
 def request(
+    context: typer.Context,
     industry: Annotated[str, typer.Option(help="Industry of the business.")] = "飲食",
     purpose: Annotated[str, typer.Option(help="Purpose of the page.")] = "集客",
     keyword: Annotated[list[str] | None, typer.Option(help="A keyword; may be given several times.")] = None,
@@ -32,6 +37,16 @@ def request(
     tenant: Annotated[str, typer.Option(help="Tenant that the token belongs to.")] = "demo",
     picture: Annotated[Path | None, typer.Option(help="Picture of the business, shown first; it is uploaded.")] = None,
     logo: Annotated[Path | None, typer.Option(help="Logo of the business; it is uploaded.")] = None,
+    variant_of: Annotated[
+        str, typer.Option("--variant-of", help="A page's id: make a variant of it, which keeps its facts.")
+    ] = "",
+    change: Annotated[
+        Literal["copy", "order", "design", "call"], typer.Option(help="What differs in the variant.")
+    ] = "copy",
+    section: Annotated[
+        list[str] | None, typer.Option(help="A section that changes in the variant; may be given several times.")
+    ] = None,
+    brief: Annotated[str, typer.Option(help="Why the variant is made, in at most 300 characters.")] = "",
     file: Annotated[
         Path | None, typer.Option("--file", help="Whole request as JSON instead; - reads standard input.")
     ] = None,
@@ -39,25 +54,22 @@ def request(
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Request one landing page, follow its progress, print its result."""
-    body: dict[str, Any] = {
-        "schema": 1,
-        "request_id": str(uuid4()),
-        "tenant_id": tenant,
-        "industry": industry,
-        "purpose": purpose,
-        "keywords": keyword or [],
-        "business": {"name": name, "phone": phone},
-        "tone": tone,
-        "quality": quality,
-        "door": "command",
-    }
-    if file is not None:
-        body = {name: body[name] for name in ("schema", "request_id", "tenant_id", "door")} | _read(file)
+    """Request one landing page or a variant of a page, follow its progress, print its result."""
+    usual = {"industry": industry, "purpose": purpose, "keywords": keyword or [], "tone": tone, "quality": quality}
+    body: dict[str, Any] = usual | {"business": {"name": name, "phone": phone}}
+    if variant_of:
+        _check_alone(context)
+        body = {"variant": {"of": variant_of, "change": change, "sections": section or [], "brief": brief}}
+    elif section or brief:
+        raise LpstreamError("--section, --brief: give --variant-of too, the page that the variant is made of")
+    body = {"request_id": str(uuid4()), "tenant_id": tenant, "door": "command"} | (_read(file) if file else body)
     if save is not None:
         writable_file("--out", save)
     own = {name: read(path, f"--{name}") for name, path in (("picture", picture), ("logo", logo)) if path is not None}
-    answer, page = asyncio.run(_ask(*private_api(data), model_from_object(GenerationRequest, body), own))
+    asked: GenerationRequest | VariantRequest = (
+        model_from_object(VariantRequest, body) if body.get("variant") else model_from_object(GenerationRequest, body)
+    )
+    answer, page = asyncio.run(_ask(*private_api(data), asked, own))
     result = answer.model_dump(mode="json")
     if save is not None and page is not None:
         save.write_bytes(page)
@@ -70,6 +82,14 @@ def request(
         raise LpstreamError(f"{result['status']}: {error.get('field') or error.get('code')}: {error.get('detail')}")
 
 
+def _check_alone(context: typer.Context) -> None:
+    """Raise LpstreamError for an option that a variant cannot have: it keeps what its page has."""
+    sources = {name: context.get_parameter_source(name) for name in OF_PAGES}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if given:
+        raise LpstreamError(f"--{given[0]}: leave it out with --variant-of; a variant keeps what its page has")
+
+
 def _read(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8"))
@@ -80,26 +100,35 @@ def _read(file: Path) -> dict[str, Any]:
     return content
 
 
-async def _ask(api: str, token: str, body: GenerationRequest, own: dict[str, bytes]) -> tuple[Result, bytes | None]:
+async def _ask(
+    api: str, token: str, body: GenerationRequest | VariantRequest, own: dict[str, bytes]
+) -> tuple[Result, bytes | None]:
     """Upload the pictures and send the request; return its result, and the page if there is one."""
     async with over_http(api, token) as pages:
-        ids = {name: (await pages.upload(content)).upload for name, content in own.items()}
-        assets = body.assets.model_copy(update=ids)
-        request_id = await pages.request(body.model_copy(update={"assets": assets}))
+        if isinstance(body, GenerationRequest):
+            ids = {name: (await pages.upload(content)).upload for name, content in own.items()}
+            body = body.model_copy(update={"assets": body.assets.model_copy(update=ids)})
+        request_id = await pages.request(body)
         with Progress(console=err) as bar:
             task = bar.add_task("queued", total=100)
             with contextlib.suppress(Retryable):  # progress is optional; the result is awaited in any case
                 async for now in pages.progress(request_id):
                     bar.update(task, completed=now.percent, description=now.section or now.stage)
         result = await pages.result(request_id)
-    return result, await _page(result.page_url) if result.page_url else None
+    if result.page_url is not None:  # sent without the token: the public listener must not see it
+        return result, await _page(result.page_url, {})
+    if result.preview_url is not None:
+        return result, await _page(result.preview_url, {"Authorization": f"Bearer {token}"})
+    return result, None
 
 
-async def _page(url: str) -> bytes:
-    """Return the page, for a file: its pictures have absolute addresses."""
-    # sent without the token: the public listener must not see it
+async def _page(url: str, headers: dict[str, str]) -> bytes:
+    """Return a page or the preview of a variant, for a file: its pictures have absolute addresses."""
     try:
-        async with aiohttp.ClientSession(raise_for_status=True) as session, session.get(url) as answer:
+        async with (
+            aiohttp.ClientSession(raise_for_status=True, headers=headers) as session,
+            session.get(url) as answer,
+        ):
             return assets_at(await answer.read(), url.rpartition("/lp/")[0])
     except aiohttp.ClientError as error:
         raise LpstreamError(f"{url}: {error}") from error
@@ -109,6 +138,8 @@ def _show(result: dict[str, Any]) -> None:
     table = Table("", "", show_header=False)
     for name in ("status", "request_id", "lp_id", "page_url", "preview_url", "cache", "cost_micro_jpy"):
         table.add_row(name, str(result[name]))
+    if (variant := result["variant"]) is not None:
+        table.add_row("differs", escape(f"{variant['differs']} (variant of {variant['of']})"))
     timings = {name: value for name, value in result["timings_ms"].items() if value is not None}
     table.add_row("timings, ms", ", ".join(f"{name} {value}" for name, value in timings.items()))
     for warning in result["warnings"]:
