@@ -9,7 +9,6 @@ import random
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,9 +33,10 @@ from streams.proof.gallery import save_page, write_gallery
 from streams.proof.layouts import layouts
 from streams.proof.loop import DIFFICULTY, RATES, Loop, improve
 from streams.proof.loop_picture import verdict
+from streams.proof.loop_visits import Layouts
 from streams.proof.posting import post
 from streams.proof.verify.counts import BY_KIND, STORED
-from streams.proof.visitors import DEVICE_WEIGHTS, DEVICES, Page, Visit, tally
+from streams.proof.visitors import DEVICE_WEIGHTS, DEVICES, Visit, tally
 from streams.runtime.stores import open_analyst
 
 REQUESTS = (
@@ -71,7 +71,7 @@ async def run(stack: Stack, services: Installation, target: Path, *, visits: int
         acknowledged = await _send(services.edge_url, beacons, progress)
         counted = await _wait(clickhouse, lp_ids, acknowledged, progress)
         await _pictures(services, lp_ids, target, progress)
-    improved = await improve(services, clickhouse, chromium, lp_ids[0], seed)
+    improved = await improve(services, clickhouse, chromium, lp_ids[0], places, seed)
     await clickhouse.close()
     sent = tally(beacons)
     events = {
@@ -121,7 +121,7 @@ async def _request_pages(services: Installation, target: Path) -> list[dict[str,
     return pages
 
 
-def _beacons(places: Mapping[str, Mapping[str, Page]], count: int, seed: int) -> list[dict[str, Any]]:
+def _beacons(places: Layouts, count: int, seed: int) -> list[dict[str, Any]]:
     """Return the beacons of visits within the last ten minutes, in the pages' true layouts."""
     start, rng = int(time.time() * 1_000) - SPAN_MS, random.Random(seed)
     found: list[dict[str, Any]] = []

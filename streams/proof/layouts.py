@@ -3,13 +3,16 @@
 import asyncio
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import processors
+from infra.screenshots import FACES
 from processors.experiments.assignment import COOKIE
 from streams.proof.visitors import HotSpot, Page, page_of
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser
+    from playwright.async_api import Browser, Route
 
 SCREENS = {"mobile": (390, 844), "tablet": (820, 1_180), "desktop": (1_440, 900)}
 # Links, buttons and pictures that can be seen: kind, box, whether it stays on screen, and the name that the snippet
@@ -31,8 +34,10 @@ SECTIONS = """() => [...document.querySelectorAll("[data-section]")].map(one => 
   Math.round(one.getBoundingClientRect().top + scrollY), Math.round(one.getBoundingClientRect().bottom + scrollY)])"""
 # bars that stay on screen may hide in the first view
 SCROLL = "scrollTo({ top: document.documentElement.scrollHeight / 2, behavior: 'instant' })"
+FONTS_READY = "document.body.offsetHeight && document.fonts.ready.then(() => true)"
 TALL = "document.documentElement.scrollHeight"
 SETTLE_MS = 100
+FONT_FOLDER = Path(processors.__file__).parent / "templates" / "fonts"
 # clicks per view, twice
 FIRST_CALL, CALL, LINK, PICTURE, BAR = 0.6, 0.3, 0.05, 0.008, 0.06
 USUAL_DEAD, NEVER_WORKS = 0.03, 1.0
@@ -68,11 +73,16 @@ async def places_of(browser: "Browser", url: str, lp_id: str, page_id: str | Non
     address = f"{url}/lp/{page_id or lp_id}"
     found = {}
     for device, (width, height) in SCREENS.items():
-        # Without scripts, so that the measurement is not counted as a visit.
-        context = await browser.new_context(viewport={"width": width, "height": height}, java_script_enabled=False)
+        # Without scripts, so that the measurement is not counted as a visit, and with the fonts of the screenshots.
+        context = await browser.new_context(
+            viewport={"width": width, "height": height}, java_script_enabled=False, bypass_csp=True
+        )
+        await context.route("**/fonts/*.woff2", _font)
         await context.add_cookies([{"name": COOKIE, "value": lp_id, "url": address}])
         page = await context.new_page()
         await page.goto(address)
+        await page.add_style_tag(content=FACES)
+        await page.evaluate(FONTS_READY)
         await page.evaluate(SCROLL)
         await page.wait_for_timeout(SETTLE_MS)
         elements = await page.evaluate(ELEMENTS)
@@ -88,6 +98,11 @@ async def places_of(browser: "Browser", url: str, lp_id: str, page_id: str | Non
             sections=tuple((name, top, bottom) for name, top, bottom in sections if bottom > top),
         )
     return found
+
+
+async def _font(route: "Route") -> None:
+    font = FONT_FOLDER / route.request.url.rpartition("/")[2]
+    await route.fulfill(path=font, content_type="font/woff2", headers={"Access-Control-Allow-Origin": "*"})
 
 
 def _spots(elements: list[dict[str, Any]]) -> list[HotSpot]:

@@ -22,14 +22,14 @@ from streams.client import over_http
 from streams.local.console import err
 from streams.local.installation import Installation
 from streams.proof.layouts import layouts
-from streams.proof.loop_visits import Seen, Visitors
+from streams.proof.loop_visits import Layouts, Seen, Visitors
 
 # a look every 5 s and no settling time: the demo cannot wait for a minute or for caches
 SETTINGS = {"LPSTREAM_EXPERIMENT_INTERVAL_S": "5", "LPSTREAM_EXPERIMENT_SETTLE_S": "0"}
 VISITS = 2_000
-RATES = (0.05, 0.15)  # the true goals a visit of the page and of its variant
+RATES = (0.05, 0.12)  # the true goals a visit of the page and of its variant
 # the difficulty: a section that drives visitors away, with this probability more than others
-DIFFICULTY = {"benefits": 0.35}
+DIFFICULTY = {"problems": 0.5}
 NO_ADVICE: dict[str, Any] = {"sections": [], "text": ""}
 WITHIN_S, LOOK_S = 60.0, 0.3
 COUNTS = """
@@ -71,10 +71,12 @@ class Loop:
         return {"findings": found, "arms": arms, "moved": self.moved, **{name: self.state[name] for name in names}}
 
 
-async def improve(services: Installation, clickhouse: ClickHouse, chromium: str | None, lp_id: str, seed: int) -> Loop:
+async def improve(
+    services: Installation, clickhouse: ClickHouse, chromium: str | None, lp_id: str, places: Layouts, seed: int
+) -> Loop:
     """Improve a page that has been visited: findings, a variant, an experiment.
 
-    Raise LpstreamError if a step fails.
+    `places` has the page's layouts. Raise LpstreamError if a step fails.
     """
     headers = {"Authorization": f"Bearer {services.token}"}
     async with aiohttp.ClientSession(services.api_url, headers=headers) as api:
@@ -85,9 +87,10 @@ async def improve(services: Installation, clickhouse: ClickHouse, chromium: str 
         arms = [lp_id, variant.lp_id or ""]
         before = await _counts(clickhouse, arms)
         await _start(api, services.edge_url, arms)
-        places = await layouts(chromium, services.edge_url, arms, page=lp_id)
+        places |= await layouts(chromium, services.edge_url, arms[1:], page=lp_id)
         rates = dict(zip(arms, RATES, strict=True))
-        visitors = Visitors(services.edge_url, lp_id, places, rates, random.Random(seed))
+        # another seed than that of the visits before: equal ids of pageviews would be retries
+        visitors = Visitors(services.edge_url, lp_id, places, rates, random.Random(f"loop {seed}"))
         err.print(f"{VISITS:,} visits to {lp_id} and its variant {variant.lp_id}", highlight=False)
         await visitors.come(VISITS)
         record = visitors.record()

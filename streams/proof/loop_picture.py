@@ -17,7 +17,7 @@ FONT = "system-ui, 'Noto Sans JP', 'Hiragino Sans', sans-serif"
 
 def drawn(loop: Loop) -> str:
     """Return the picture as SVG."""
-    began_s = loop.state["started_ms"] / 1_000
+    began_s = loop.seen[0].at_s
     ended_s = max(loop.seen[-1].at_s, loop.state["decided_ms"] / 1_000)
     across = _Scale(began_s, max(ended_s, began_s + 1))
     body = "".join([*_head(loop), *_weights(loop, across), *_visits(loop, across), *_cards(loop)])

@@ -4,7 +4,6 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -14,7 +13,7 @@ from schemas.errors import LpstreamError
 from streams.proof.posting import post
 from streams.proof.visitors import DEVICE_WEIGHTS, DEVICES, Page, Visit
 
-A_SECOND, AT_ONCE = 100, 16
+A_SECOND, AT_ONCE = 125, 16
 RETURNING, RETRIED = 0.2, 0.05
 ARM = re.compile(r'data-lp-id="?([\w.-]+)')
 SAFARI = "AppleWebKit/605.1.15 Version/18.5 Mobile Safari/604.1"
@@ -23,7 +22,7 @@ AGENTS = {
     "tablet": f"Mozilla/5.0 (iPad; CPU OS 18_5 like Mac OS X) {SAFARI}",
     "desktop": "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/142.0.0.0 Safari/537.36",
 }
-Layouts = Mapping[str, Mapping[str, Page]]
+Layouts = dict[str, dict[str, Page]]
 
 
 class ShortVisit(Visit):
@@ -64,7 +63,7 @@ class Visitors:
     edge_url: str
     lp_id: str
     layouts: Layouts
-    rates: Mapping[str, float]
+    rates: dict[str, float]
     rng: random.Random
     seen: list[Seen] = field(default_factory=list)
     cookies: list[str] = field(default_factory=list)
