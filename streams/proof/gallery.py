@@ -21,7 +21,7 @@ STYLE = (
     "img{width:240px;height:auto;display:block}iframe{width:390px;height:700px;border:0}"
     ".loop{background:#fff;padding:1rem 1.5rem;border-radius:8px;max-width:1000px}.loop svg{width:100%;height:auto}"
     '@font-face{font-family:"Noto Sans JP";src:local("Noto Sans JP"),local("Noto Sans CJK JP"),'
-    'url("loop/NotoSansJP-Bold.woff2")}body{font-family:system-ui,"Noto Sans JP",sans-serif}'
+    'url("loop/NotoSansJP-Bold.woff2")}.loop{font-family:"Noto Sans JP",system-ui,sans-serif}'
 )
 
 

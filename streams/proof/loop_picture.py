@@ -12,7 +12,7 @@ COLOURS, INK, FAINT, LINE = ("#64748b", "#0f766e"), "#1e293b", "#64748b", "#cbd5
 NAMES = ("the page ページ", "the variant 別案")
 LEFT, RIGHT, WEIGHTS_Y, VISITS_Y, PANEL_H = 56, 620, 110, 360, 180
 CARD_X, CARD_W, CARD_H = 660, 320, 210
-FONT = "system-ui, 'Noto Sans JP', 'Hiragino Sans', sans-serif"
+FONT = "'Noto Sans JP', 'Hiragino Sans', system-ui, sans-serif"
 
 
 def drawn(loop: Loop) -> str:
