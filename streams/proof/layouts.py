@@ -1,6 +1,5 @@
 """Layouts of published pages in a real browser: elements that visitors click, and their names."""
 
-import asyncio
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from streams.proof.visitors import HotSpot, Page, page_of
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Route
+    from playwright.async_api import Page as Tab
 
 SCREENS = {"mobile": (390, 844), "tablet": (820, 1_180), "desktop": (1_440, 900)}
 # Links, buttons and pictures that can be seen: kind, box, whether it stays on screen, and the name that the snippet
@@ -34,7 +34,9 @@ SECTIONS = """() => [...document.querySelectorAll("[data-section]")].map(one => 
   Math.round(one.getBoundingClientRect().top + scrollY), Math.round(one.getBoundingClientRect().bottom + scrollY)])"""
 # bars that stay on screen may hide in the first view
 SCROLL = "scrollTo({ top: document.documentElement.scrollHeight / 2, behavior: 'instant' })"
-FONTS_READY = "document.body.offsetHeight && document.fonts.ready.then(() => true)"
+# `add_style_tag` waits for an event that a page without scripts never gets
+ADD_FONTS = """(css) => { const style = document.createElement("style"); style.textContent = css;
+  document.head.append(style); return document.body.offsetHeight && document.fonts.ready.then(() => true) }"""
 TALL = "document.documentElement.scrollHeight"
 SETTLE_MS = 100
 FONT_FOLDER = Path(processors.__file__).parent / "templates" / "fonts"
@@ -58,46 +60,53 @@ async def layouts(
         arguments = ["--no-sandbox"] if os.getuid() == 0 else []
         browser = await playwright.chromium.launch(executable_path=chromium, args=arguments)
         try:
-            found = await asyncio.gather(*(places_of(browser, url, lp_id, page) for lp_id in lp_ids))
+            return await _measured(browser, url, lp_ids, page)
         finally:
             await browser.close()
-    return dict(zip(lp_ids, found, strict=True))
 
 
-async def places_of(browser: "Browser", url: str, lp_id: str, page_id: str | None = None) -> dict[str, Page]:
+async def places_of(browser: "Browser", url: str, lp_id: str) -> dict[str, Page]:
     """Return the page's layout in a browser for each device.
 
-    Hot spots are its links, buttons and pictures; the first call to action comes first. An arm is shown at the
-    address of its page, `page_id`.
+    Hot spots are its links, buttons and pictures; the first call to action comes first.
     """
-    address = f"{url}/lp/{page_id or lp_id}"
-    found = {}
+    return (await _measured(browser, url, [lp_id], None))[lp_id]
+
+
+async def _measured(browser: "Browser", url: str, lp_ids: list[str], page_id: str | None) -> dict[str, dict[str, Page]]:
+    found: dict[str, dict[str, Page]] = {lp_id: {} for lp_id in lp_ids}
     for device, (width, height) in SCREENS.items():
         # Without scripts, so that the measurement is not counted as a visit, and with the fonts of the screenshots.
         context = await browser.new_context(
             viewport={"width": width, "height": height}, java_script_enabled=False, bypass_csp=True
         )
         await context.route("**/fonts/*.woff2", _font)
-        await context.add_cookies([{"name": COOKIE, "value": lp_id, "url": address}])
-        page = await context.new_page()
-        await page.goto(address)
-        await page.add_style_tag(content=FACES)
-        await page.evaluate(FONTS_READY)
-        await page.evaluate(SCROLL)
-        await page.wait_for_timeout(SETTLE_MS)
-        elements = await page.evaluate(ELEMENTS)
-        tall, sections = await page.evaluate(TALL), await page.evaluate(SECTIONS)
+        tab = await context.new_page()
+        for lp_id in lp_ids:
+            address = f"{url}/lp/{page_id or lp_id}"
+            await context.add_cookies([{"name": COOKIE, "value": lp_id, "url": address}])
+            await tab.goto(address, wait_until="domcontentloaded")
+            found[lp_id][device] = await _layout(tab, page_of(lp_id, device), width, height)
         await context.close()
-        found[device] = replace(
-            page_of(lp_id, device),
-            width=width,
-            viewport_h=height,
-            height=tall,
-            hot_spots=tuple(_spots([one for one in elements if not one["fixed"]])),
-            bar=tuple(_spot(one, BAR, 0.0) for one in elements if one["fixed"]),
-            sections=tuple((name, top, bottom) for name, top, bottom in sections if bottom > top),
-        )
     return found
+
+
+async def _layout(tab: "Tab", model: Page, width: int, height: int) -> Page:
+    """Return the model of a page with the places of the page in the tab."""
+    await tab.evaluate(ADD_FONTS, FACES)
+    await tab.evaluate(SCROLL)
+    await tab.wait_for_timeout(SETTLE_MS)
+    elements = await tab.evaluate(ELEMENTS)
+    sections = await tab.evaluate(SECTIONS)
+    return replace(
+        model,
+        width=width,
+        viewport_h=height,
+        height=await tab.evaluate(TALL),
+        hot_spots=tuple(_spots([one for one in elements if not one["fixed"]])),
+        bar=tuple(_spot(one, BAR, 0.0) for one in elements if one["fixed"]),
+        sections=tuple((name, top, bottom) for name, top, bottom in sections if bottom > top),
+    )
 
 
 async def _font(route: "Route") -> None:
