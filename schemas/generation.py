@@ -187,7 +187,7 @@ class Assets(Model):
 
 
 def _registered(value: object) -> object:
-    """Return a section's name as the registry has it. Maps and findings call the section `proof` testimonials."""
+    """Return a section's name as the registry has it: maps call the section `proof` testimonials."""
     return "proof" if value == "testimonials" else value
 
 

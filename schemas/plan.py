@@ -1,4 +1,4 @@
-"""The plan of a request, which its steps and their results carry, the brief inside it, and the source of a page."""
+"""The plan of a request, which its steps carry, the brief inside it, and the source of a page."""
 
 from typing import Annotated
 

@@ -9,7 +9,7 @@ from schemas.generation import Model, UploadId
 Suffix = Literal["avif", "webp"]
 
 
-class Variant(Model):
+class PictureFile(Model):
     """A file of an upload in the object store. Its key is its path on the public listener, too."""
 
     key: Annotated[str, Field(max_length=200)]
@@ -29,8 +29,8 @@ class Upload(Model):
     upload: UploadId
     width: int
     height: int
-    pictures: Annotated[tuple[Variant, ...], Field(min_length=1, max_length=20)]
-    logo: Variant
+    pictures: Annotated[tuple[PictureFile, ...], Field(min_length=1, max_length=20)]
+    logo: PictureFile
     ground: Literal["none", "light", "dark"] = "none"
 
 

@@ -19,7 +19,7 @@ MOST = {"problems": 3, "solution": 3, "benefits": 3, "faq": 4}
 
 
 def versions(brief: Brief, section: str) -> Iterator[dict[str, Any]]:
-    """Yield the built-in texts of a section, the usual one first. A page of a kind may also have its trade's texts."""
+    """Yield the built-in texts of a section, the usual one first; for a kind of shop, its trade's too."""
     facts, price = known(brief.fields.given), words_of(brief).headings["price"]
     trade = [words(brief.trade)] if brief.kind and brief.purpose != RECRUIT else []
     for texts in (words_of(brief), *trade):

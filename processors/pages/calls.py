@@ -42,7 +42,7 @@ def kind_of_call(facts: Collection[str], purpose: str) -> str:
 
 
 def call_choices(kind: str, brief: Brief) -> tuple[str, ...]:
-    """Return the built-in words for a button that leads to a target of this kind; the first are the usual words."""
+    """Return the built-in words for a button with a target of this kind, the usual words first."""
     words, purpose, price = words_of(brief), brief.purpose, words_of(brief).headings["price"]
     asked = "inquiry" if purpose == "visit" else purpose
     short = words.calls.get(f"{asked}_short", SHORT[purpose])
@@ -75,7 +75,7 @@ def call_words(kind: str, brief: Brief, written: str) -> str:
 
 
 def _fits(kind: str, written: str) -> bool:
-    """Return whether a writer's words suit a target of this kind. They may not be those of a button that sends."""
+    """Return whether a writer's words suit a target of this kind; those of a button that sends do not."""
     return kind == "form" and not _ELSEWHERE.search(written) and not _SENDS.search(written)
 
 

@@ -144,7 +144,7 @@ def design_of(template: str) -> Design:
 
 
 def look_of(brief: Brief) -> Design:
-    """Return the design of a page: colours and type of its template, words of its trade, its order of sections.
+    """Return the design of a page: the look of its template, the words of its trade, its own order.
 
     Sections that are newer than the page's order stand before the last one.
     """

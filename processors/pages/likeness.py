@@ -21,7 +21,7 @@ _NO_WORD = re.compile(r"[\W_]+")
 
 
 def likeness(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
-    """Return how alike the texts of two versions of a section are, from 0 to 1; words of buttons do not count."""
+    """Return how alike two versions of a section are, from 0 to 1. Words of buttons do not count."""
     first, second = _pairs(one), _pairs(other)
     both = first.total() + second.total()
     return 2 * (first & second).total() / both if both else 1.0

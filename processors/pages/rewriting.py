@@ -1,4 +1,4 @@
-"""The new text of a variant: the prompt that asks for it, the check of the answer, and built-in text in its place.
+"""The new text of a variant: the prompt, the check of the answer, and built-in text in its place.
 
 The text is either that of sections, or that of the calls to action (`hero.call`) alone. The reason for the variant (its
 brief) is data in the prompt: the rules come first, and each answer is checked as usual.
@@ -74,7 +74,7 @@ class Rewrite:
         return [section.name for section in of_group(group) if section.name in self.sections]
 
     def messages(self, group: str) -> list[dict[str, str]]:
-        """Return the chat messages for one group, with the parent's text and the reason for the variant as data."""
+        """Return the chat messages for one group, with the parent's text and the brief as data."""
         system, user = messages(self.brief, group)
         current = {name: self.parent[name] for name in self.wanted(group)}
         if self.only_call:
@@ -86,7 +86,7 @@ class Rewrite:
         ]
 
     def read(self, group: str, text: str) -> dict[str, Any]:
-        """Return the wanted sections of an answer. Raise Unusable as `parse` does, and Alike for the parent's text."""
+        """Return the wanted sections of an answer. Raise Unusable, and Alike for the parent's text."""
         try:
             part, wrong = parse(self.brief.fields, group, text), None
         except Unusable as error:
@@ -108,7 +108,7 @@ class Rewrite:
         return likeness(values, self.parent[name]) >= ALIKE
 
     def copy(self, written: Mapping[str, Any], causes: Mapping[str, str]) -> Copy:
-        """Return the parent's copy with the written sections, and with built-in text for those that have a cause.
+        """Return the parent's copy with the written sections; built-in text fills those that have a cause.
 
         A section without another text keeps the parent's.
         """
@@ -148,7 +148,7 @@ class Rewrite:
 
 
 def rewrite_of(plan: Plan) -> Rewrite | None:
-    """Return the order for the new text of a variant; None for other pages, and if its text is the parent's."""
+    """Return the order for new text; None for pages whose text is not to be written anew."""
     variant = plan.request.variant
     if plan.parent is None or variant is None:
         return None

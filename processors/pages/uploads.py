@@ -12,7 +12,7 @@ from PIL import Image, ImageCms, ImageOps, ImageStat
 
 from processors.pages.curated import ROLES, Asset
 from schemas.errors import DecodeError
-from schemas.uploads import Suffix, Upload, Variant
+from schemas.uploads import PictureFile, Suffix, Upload
 
 # a JPEG can be decoded at half of its size; other formats take eight bytes of memory a pixel
 MOST_PIXELS = {"JPEG": 25_000_000, "PNG": 16_000_000, "WEBP": 16_000_000, "GIF": 16_000_000}
@@ -55,10 +55,10 @@ def prepare(tenant_id: str, body: bytes) -> tuple[Upload, list[Asset]]:
     upload_id = hashlib.sha256(body).hexdigest()
     files: list[Asset] = []
 
-    def store(role: str, picture: Image.Image, suffix: Suffix) -> Variant:
+    def store(role: str, picture: Image.Image, suffix: Suffix) -> PictureFile:
         asset = _named(tenant_id, upload_id, role, suffix, _encoded(picture, suffix, lossless=role == "logo"))
         files.append(asset)
-        return Variant(key=asset.key, suffix=suffix, width=picture.width, height=picture.height)
+        return PictureFile(key=asset.key, suffix=suffix, width=picture.width, height=picture.height)
 
     pictures = [store("picture", each, suffix) for each in _widths(image) for suffix in ("avif", "webp")]
     small = image.copy()

@@ -1,4 +1,4 @@
-"""Variants: pages that differ from their parent in one thing. What a request for one asks, and what it gets.
+"""Variants, pages that differ from their parent in one thing: what is asked for, and what differs.
 
 The request of a variant is its parent's, so facts, keywords and pictures stay. `copy` changes texts, `order` the order
 of sections, `design` colours and type, `call` the words or the places of the calls to action.
@@ -23,7 +23,7 @@ LONGEST_PART = 60
 
 
 def varied(asked: VariantRequest, parent: Source) -> tuple[GenerationRequest, Brief]:
-    """Return the request and the brief of a variant. Raise DecodeError with the field that cannot be carried out."""
+    """Return the request and the brief of a variant; raise DecodeError with the field at fault."""
     of = asked.variant.of
     if lp_id_of(asked.tenant_id, asked.request_id) == of:
         raise DecodeError("request_id", f"is that of {of}; give the variant a request_id of its own")
@@ -73,7 +73,7 @@ def _order(request: GenerationRequest, parent: Source, brief: Brief) -> Brief:
 
 
 def _usual_order(request: GenerationRequest, brief: Brief, shown: list[str]) -> list[str]:
-    """Return the sections in the order of another design; by the request's id, so that a repetition finds the same."""
+    """Return the sections in the order of another design, chosen by the request's id."""
     others = {tuple(name for name in design.order if name in shown) for design in DESIGNS.values()} - {tuple(shown)}
     choices = sorted(others) or [(shown[1], shown[0], *shown[2:])]
     return list(choices[request.request_id.int % len(choices)])
@@ -87,7 +87,7 @@ def _design(request: GenerationRequest, parent: Source, brief: Brief) -> Brief:
 
 
 def _call(request: GenerationRequest, parent: Source, brief: Brief) -> Brief:
-    """Return the brief with calls at the end of the given sections. Without sections, other words are written later."""
+    """Return the brief with calls in the given sections; without sections, words are written later."""
     wanted, shown = _variant(request).sections, _between(request, parent, brief)
     if not wanted:
         return brief

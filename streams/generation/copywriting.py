@@ -113,7 +113,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The copy for one request, and what its result says about it. `refusal`: it is no variant of its parent."""
+    """The copy for one request, and what its result says. `refusal`: it is too like its parent."""
 
     copy: Copy
     status: Literal["ok", "fallback"]
@@ -337,7 +337,7 @@ class Copywriter:
             try:
                 return order.text.read(name, text)
             except Unusable as error:
-                spoilt_by = trail.spoil(f"invalid: {error.field}"[:80])
+                spoilt_by = trail.spoil(f"{error.cause}: {error.field}"[:80])
                 usable |= error.usable
                 if len(usable) == len(order.text.wanted(name)):
                     return usable

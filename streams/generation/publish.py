@@ -153,7 +153,7 @@ async def _put_page(services: GenerationServices, page: Publication) -> None:
 
 
 def _objects(page: Publication, html: bytes) -> list[tuple[str, bytes, str, str]]:
-    """Return the objects of a page: key, body, type and caching. A variant is stored where nobody looks for pages."""
+    """Return the objects of a page or a variant: key, body, type and caching."""
     brief, variant = page.plan.brief, page.plan.parent is not None
     source = Source(
         request=page.request,

@@ -5,7 +5,7 @@ completes a run that was interrupted anywhere.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -111,7 +111,7 @@ def meant_by(settings: Settings, lp_ids: list[str], tenant_id: str) -> Meant:
 
 
 def copy_key(page: PageFiles) -> tuple[str, str] | None:
-    """Return the cache key and the pattern of the page's copy; None if its source is unknown or it is a variant."""
+    """Return the cache key and the pattern of the page's copy; None for a variant or without a source."""
     if page.source is None or page.source.request.variant is not None:
         return None
     fields = copy_fields(page.source.request)
@@ -139,10 +139,11 @@ class Erasing:
     # -- looking ---------------------------------------------------------------------------------------
 
     async def look(self) -> Found:
-        """Return the data that exists. Raise LpstreamError if the page or tenant is unknown."""
-        meant, found = self._meant, Found()
+        """Return the data that exists, also of variants. Raise LpstreamError for unknown pages or tenants."""
+        found = Found()
         self._say("looking for pages")
         found.pages = await self._pages()
+        meant = self._meant
         found.requests = {page.source.request.request_id: page.lp_id for page in found.pages if page.source}
         found.known |= {page.lp_id for page in found.pages}
         await self._look_for_requests(found)
@@ -171,6 +172,8 @@ class Erasing:
         return found
 
     async def _pages(self) -> list[PageFiles]:
+        if not self._meant.tenant_id:
+            self._meant = Meant((*self._meant.lp_ids, *await self._variants()))
         names = list(self._meant.lp_ids)
         if self._meant.tenant_id:
             names += await stored_ids(self._objects, self._meant.prefix)
@@ -183,25 +186,22 @@ class Erasing:
                 return await self._page(lp_id)
 
         pages = await asyncio.gather(*(look_up(name) for name in dict.fromkeys(names)))
-        variants = [] if self._meant.tenant_id else await self._variants(look_up)
-        return [page for page in (*pages, *variants) if page is not None]
+        return [page for page in pages if page is not None]
 
-    async def _variants(self, look_up: Callable[[str], Awaitable[PageFiles | None]]) -> list[PageFiles]:
-        """Return the variants of the pages, and the variants of these: they show the same facts."""
+    async def _variants(self) -> list[str]:
+        """Return the ids of the pages' variants, and of the variants of these: they show the same facts."""
         tenants = {lp_id.rpartition("-")[0] for lp_id in self._meant.lp_ids if "-" in lp_id}
         ids = [lp_id for tenant in sorted(tenants) for lp_id in await self._objects.folders(f"{VARIANTS}{tenant}-")]
-        every = await asyncio.gather(*(look_up(lp_id) for lp_id in ids))
-        children: dict[str, list[PageFiles]] = {}
-        for page in every:
-            if page is not None and page.source is not None and page.source.request.variant is not None:
-                children.setdefault(page.source.request.variant.of, []).append(page)
-        found, parents = dict[str, PageFiles](), list(self._meant.lp_ids)
-        while parents:
-            for page in children.get(parents.pop(), []):
-                if page.lp_id not in found and page.lp_id not in self._meant.lp_ids:
-                    found[page.lp_id] = page
-                    parents.append(page.lp_id)
-        return list(found.values())
+        children: dict[str, list[str]] = {}
+        for at in range(0, len(ids), AT_ONCE):
+            part = ids[at : at + AT_ONCE]
+            for lp_id, source in zip(part, await asyncio.gather(*map(self._source, part)), strict=True):
+                if source is not None and source.request.variant is not None:
+                    children.setdefault(source.request.variant.of, []).append(lp_id)
+        found = list(self._meant.lp_ids)
+        for lp_id in found:  # it grows
+            found += [child for child in children.get(lp_id, ()) if child not in found]
+        return found[len(self._meant.lp_ids) :]
 
     async def _page(self, lp_id: str) -> PageFiles | None:
         """Return the page's files on S3, or None if it has none."""
@@ -213,13 +213,16 @@ class Erasing:
         html = await html_of(self._objects, lp_id)
         if html is not None:
             drawn += await self._objects.names(shots_of(html.body))
-        stored, source = await source_of(self._objects, lp_id), None
+        return PageFiles(lp_id, own, drawn, await self._source(lp_id))
+
+    async def _source(self, lp_id: str) -> Source | None:
+        """Return the page's source, or None if it cannot be read."""
+        stored = await source_of(self._objects, lp_id)
         if stored is not None:
-            try:
-                source = decode_model(Source, stored.body)
-            except DecodeError as error:
-                self._say(f"the source of {lp_id}: {error}; the page's copy and results cannot be found by it")
-        return PageFiles(lp_id, own, drawn, source)
+            with contextlib.suppress(DecodeError):
+                return decode_model(Source, stored.body)
+            self._say(f"the source of {lp_id} cannot be read; the page's copy and results cannot be found by it")
+        return None
 
     async def _uploads(self) -> list[str]:
         """Return the keys of the tenant's uploads.

@@ -53,7 +53,11 @@ def _elsewhere(settings: Settings) -> list[Stay]:
         Stay("edge processes", "recently served pages, in memory", "10 s; an hour while S3 does not answer"),
         Stay("nginx, CDN, browsers", "pages and their pictures", "an hour; pictures a day (nginx), a year (browsers)"),
         Stay("a page that is being generated", "it is published at the end", "you run this again after a minute"),
-        Stay("model providers", "industry, purpose and keywords from prompts", "as your contract with them says"),
+        Stay(
+            "model providers",
+            "industry, purpose, keywords and briefs from prompts",
+            "as your contract with them says",
+        ),
         Stay("logs, backups, S3 versions", "ids; all data of a backup", "as long as you keep them"),
     ]
 

@@ -1,4 +1,4 @@
-"""The parents of variants: what a request for a variant becomes, from the stored source of its parent."""
+"""The parents of variants: what a request becomes, from the stored source of its parent."""
 
 from infra.s3.objects import Objects
 from schemas.errors import DecodeError

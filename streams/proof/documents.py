@@ -15,7 +15,7 @@ from pydantic.json_schema import models_json_schema
 
 from infra.kafka.topics import TopicSpec, load_topics
 from schemas.experiments import Design, ExperimentCommand, ExperimentState, PastWeights
-from schemas.generation import GenerationRequest, Progress, Result, Step, StepResult
+from schemas.generation import GenerationRequest, Progress, Result, Step, StepResult, VariantRequest
 from schemas.heatmap import Beacon
 from schemas.uploads import Upload
 from streams.edge.http.connections import Listener
@@ -27,7 +27,7 @@ VERSION = "0.1.0"
 Document = dict[str, Any]
 REFERENCE = "#/components/schemas/{model}"
 EXPERIMENT_MODELS = (ExperimentCommand, ExperimentState, PastWeights)
-MODELS = (GenerationRequest, Step, StepResult, Result, Progress, Upload, Design, *EXPERIMENT_MODELS)
+MODELS = (GenerationRequest, VariantRequest, Step, StepResult, Result, Progress, Upload, Design, *EXPERIMENT_MODELS)
 # the schemas and the description of each topic's messages
 MESSAGES: dict[str, tuple[tuple[str, ...], str]] = {
     "heatmap.events": (
@@ -36,8 +36,8 @@ MESSAGES: dict[str, tuple[tuple[str, ...], str]] = {
         "fields, in whatever format it was posted, under its pageview's id. An empty record is a tick.",
     ),
     "lp.requests": (
-        ("GenerationRequest",),
-        "Requests for a page. The edge writes each as the JSON of its known fields, under its id.",
+        ("GenerationRequest", "VariantRequest"),
+        "Requests for a page or a variant. The edge writes each as the JSON of its known fields, under its id.",
     ),
     "lp.steps": (("Step",), "Steps of a request, which run in parallel."),
     "lp.step-results": (("StepResult",), "What came of each step."),

@@ -20,7 +20,7 @@ from infra.kafka.producer import partition_of
 from streams.edge.routes import PRIVATE, STUDIO
 from streams.local.installation import Installation
 from streams.local.prepare import settings_of
-from streams.pictures.cards import erased_key
+from streams.pictures.stored import erased_key
 from streams.proof.visitors import visits
 from streams.runtime.stores import open_objects
 

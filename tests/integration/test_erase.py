@@ -35,13 +35,15 @@ from schemas.generation import (
     step_id_of,
 )
 from schemas.page_cache import CachedCopy
+from schemas.plan import Source
 from schemas.tiers import Step
 from streams.__main__ import app
 from streams.generation.services import open_cache
 from streams.operate.rebuild_tables import ASIDE, NewTables
-from streams.pictures.cards import Cards, Source, card_key, erased_key, source_key
+from streams.pictures.cards import Cards, card_key
 from streams.pictures.drawing import DrawingProcess
 from streams.pictures.screenshots import shots_of
+from streams.pictures.stored import UNPUBLISHED, erased_key, html_key, source_key
 from streams.pictures.uploads import UploadStore, keys_of
 from streams.proof.traffic import Traffic
 from streams.proof.twin import COPY
@@ -193,6 +195,28 @@ async def test_a_page_is_erased_from_every_store(world: World) -> None:
     again = await erase(world, "--lp", mine)
     assert again["erased"]["pages"] == [] and again["erased"]["heatmap_rows"] == 0
     assert await stored_names(world) == (objects, names)
+
+
+async def test_the_variants_of_a_page_are_erased_with_it(world: World) -> None:
+    mine, other = PAGE.pages
+    ids = {"child": UUID(int=901), "grandchild": UUID(int=902), "stranger": UUID(int=903)}
+    lps = {name: lp_id_of(PAGE.id, request_id) for name, request_id in ids.items()}
+    objects = open_objects(world.settings)
+    for name, parent in {"child": mine, "grandchild": lps["child"], "stranger": other}.items():
+        request = least(request_id=ids[name], tenant_id=PAGE.id, variant={"of": parent, "change": "design"})
+        source = Source(request=request, copy_=built_in(request), template="shop")
+        await objects.put(html_key(lps[name], variant=True), name.encode(), "text/html", "no-store")
+        await objects.put(source_key(lps[name], variant=True), encode_model(source), "text/plain", "no-store")
+        await objects.put(erased_key(lps[name]), UNPUBLISHED, "text/plain", "no-store")
+    await world.stores.redis.set(f"lp:heatmap:{lps['grandchild']}:abc", b"png")
+
+    report = await erase(world, "--lp", mine)
+    assert set(report["erased"]["pages"]) == {mine, lps["child"], lps["grandchild"]}
+    left, names = await stored_names(world)
+    assert not of(left | names, mine, lps["child"], lps["grandchild"])
+    assert erased_key(mine) in left and erased_key(lps["child"]) not in left
+    stranger = {html_key(lps["stranger"], variant=True), source_key(lps["stranger"], variant=True)}
+    assert stranger <= left and erased_key(lps["stranger"]) in left
 
 
 @full_only

@@ -100,6 +100,30 @@ async def test_a_repeated_request_has_one_result(installation: Installation) -> 
             assert answer.status == 404
 
 
+async def test_variants_of_a_page_are_made_and_stay_unpublished(installation: Installation) -> None:
+    async with session(installation) as http:
+        page = page_request(business={"name": "麺屋 一", "phone": "03-0000-0000"})
+        assert await ask(http, installation, page) == 200
+        parent = await result(http, installation, page["request_id"])
+        ids = {change: str(uuid4()) for change in ("copy", "order", "design", "call")}
+        for change, request_id in ids.items():
+            variant = {"of": parent["lp_id"], "change": change, "brief": "<b>必ず日本一</b>と書くこと"}
+            request = {"request_id": request_id, "tenant_id": "demo", "variant": variant}
+            assert await ask(http, installation, request) == 200
+        for change, request_id in ids.items():
+            found = await result(http, installation, request_id)
+            assert (found["status"], found["page_url"], found["variant"]["of"]) == ("completed", None, parent["lp_id"])
+            assert found["variant"]["change"] == change and found["variant"]["differs"]
+            async with http.get(f"{installation.edge_url}/lp/{found['lp_id']}") as answer:
+                assert answer.status == 404 and "公開されていません" in await answer.text()
+            async with http.get(found["preview_url"]) as answer:
+                text = await answer.text()
+                assert answer.status == 200 and "03-0000-0000" in text and "日本一" not in text
+        async with http.get(f"{installation.edge_url}/sitemap.xml") as answer:
+            sitemap = await answer.text()
+            assert not any(f"{found}<" in sitemap for found in ids.values())
+
+
 async def test_an_invalid_request_is_refused_with_its_field(installation: Installation) -> None:
     async with session(installation) as http:
         body = msgspec.json.encode({"records": [{"value": page_request(tone="loud")}]})

@@ -16,10 +16,11 @@ from processors.pages.curated import assets_at
 from processors.pages.page import optimise, pictures
 from processors.pages.uploads import prepare
 from schemas.generation import encode_model
+from schemas.plan import Source
 from schemas.uploads import Uploads
 from streams.operate.rerender import Rerender, rendered
-from streams.pictures.cards import Source, source_key
 from streams.pictures.screenshots import shots_of
+from streams.pictures.stored import source_key
 
 OLD, NEW = "https://old.example", "https://new.example/sites"
 LP = "acme-1"

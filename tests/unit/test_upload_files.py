@@ -25,7 +25,7 @@ from PIL import Image
 
 from processors.pages.uploads import prepare
 from schemas.errors import DecodeError
-from schemas.uploads import Upload, Variant
+from schemas.uploads import PictureFile, Upload
 
 
 def opened(body: bytes) -> tuple[Upload, dict[str, bytes]]:
@@ -61,7 +61,7 @@ def test_a_picture_has_the_widths_of_a_hero_in_both_formats() -> None:
 
 
 def keys(upload: Upload) -> set[str]:
-    every: tuple[Variant, ...] = (*upload.pictures, upload.logo)
+    every: tuple[PictureFile, ...] = (*upload.pictures, upload.logo)
     return {each.key for each in every}
 
 
