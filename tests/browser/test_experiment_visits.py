@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 from beacons import analyst
+from conftest import person
 from harness import full_only
 from playwright.async_api import Browser, BrowserContext
 from visited_page import publish
@@ -92,7 +93,7 @@ async def test_fifty_visits_by_a_browser_count_for_their_arms(
             arm = await visited(context, url, goal=goal)
             moved += arm != before
         else:
-            context = await browser.new_context(viewport={"width": 1_280, "height": 800})
+            context = await person(browser)
             arm = await visited(context, url, goal=goal)
             cookies: list[Any] = await context.cookies(url)
             assert [(one["name"], one["value"]) for one in cookies] == [("lpa", arm)]
