@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from schemas.generation import Result
-from streams.proof.loop import Loop
+from streams.proof.loop import RATES, Loop
 from streams.proof.loop_picture import drawn, verdict
 from streams.proof.loop_visits import Seen
 
@@ -39,7 +39,13 @@ def words(picture: str) -> str:
 
 def test_the_picture_shows_counts_rates_and_the_verdict() -> None:
     shown = words(drawn(loop()))
-    for each in ("Winner after 1,100 counted visits: variant", "別案の勝ち", "true rate 真の率 15%", "1,333", "20 s"):
+    for each in (
+        "Winner after 1,100 counted visits: variant",
+        "別案の勝ち",
+        f"true rate 真の率 {RATES[1]:.0%}",
+        "1,333",
+        "20 s",
+    ):
         assert each in shown
 
 
