@@ -21,7 +21,7 @@ STYLE = (
     "img{width:240px;height:auto;display:block}iframe{width:390px;height:700px;border:0}"
     ".loop{background:#fff;padding:1rem 1.5rem;border-radius:8px;max-width:1000px}.loop svg{width:100%;height:auto}"
     '@font-face{font-family:"Noto Sans JP";src:local("Noto Sans JP"),local("Noto Sans CJK JP"),'
-    'url("loop/NotoSansJP-Bold.woff2")}.loop{font-family:"Noto Sans JP",system-ui,sans-serif}'
+    'url("loop/NotoSansJP-Bold.woff2")}.loop,[lang=ja]{font-family:"Noto Sans JP",system-ui,sans-serif}'
 )
 
 
@@ -71,6 +71,7 @@ def write_gallery(target: Path, improved: Loop) -> None:
 def _steps(improved: Loop) -> str:
     """Return the findings and the variant as HTML."""
     english, japanese = (improved.findings[language] for language in ("en", "ja"))
+    change, changed = differs(improved)
     pairs = zip(english["findings"], japanese["findings"], strict=True)
     rows = [
         f"<li>{escape(one['text'])} <i>{escape(one['suggestion']['text'])}</i>"
@@ -81,7 +82,7 @@ def _steps(improved: Loop) -> str:
     return (
         f'<h3>1. Findings <span lang="ja">気になる点</span></h3><p>{escape(english["text"])} '
         f'<span lang="ja">{escape(japanese["text"])}</span></p>{found}'
-        f'<h3>2. A variant <span lang="ja">別案</span></h3><p>{escape(differs(improved))}</p>'
+        f'<h3>2. A variant <span lang="ja">別案</span></h3><p>{escape(change)} <span lang="ja">{escape(changed)}</span></p>'
         f'<h3>3. An experiment <span lang="ja">実験</span></h3>'
         f"<p>{len(improved.seen):,} visits over HTTP. The true rates are known to the visitors alone; the weights "
         f"follow from the counts. For the demo, the optimizer looks every 5 seconds, not each minute. "

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from itertools import pairwise
 
+from processors.findings.words import SECTIONS
 from streams.proof.loop import RATES, Loop
 
 WIDTH, HEIGHT = 1_000, 600
@@ -42,9 +43,13 @@ def verdict(loop: Loop) -> tuple[str, str]:
     )
 
 
-def differs(loop: Loop) -> str:
-    """Return in what the variant differs from its page."""
-    return loop.variant.variant.differs if loop.variant.variant is not None else ""
+def differs(loop: Loop) -> tuple[str, str]:
+    """Return in what the variant differs from its page, in English and in Japanese."""
+    variant = loop.variant.variant
+    if variant is None:
+        return "", ""
+    names = "、".join(f"「{SECTIONS[name][1]}」" for name in variant.sections if name in SECTIONS)
+    return f"One thing differs: {variant.differs}.", f"変えたのは一つだけ：{names or 'ページ'}の文章"
 
 
 class _Scale:
@@ -137,7 +142,8 @@ def _decision(loop: Loop, across: _Scale, y: int) -> Iterator[str]:
         return
     x = across.x(loop.state["decided_ms"] / 1_000)
     yield _line(x, y, x, y + PANEL_H, INK)
-    yield _text(x - 6, y + 18, "decided 判定", anchor="end", fill=INK)
+    right = x < LEFT + 100
+    yield _text(x + 6 if right else x - 6, y + 18, "decided 判定", anchor="start" if right else "end")
 
 
 def _frame(y: int, title: str, labels: Iterable[str]) -> Iterator[str]:
