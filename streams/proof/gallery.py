@@ -82,7 +82,8 @@ def _steps(improved: Loop) -> str:
     return (
         f'<h3>1. Findings <span lang="ja">気になる点</span></h3><p>{escape(english["text"])} '
         f'<span lang="ja">{escape(japanese["text"])}</span></p>{found}'
-        f'<h3>2. A variant <span lang="ja">別案</span></h3><p>{escape(change)} <span lang="ja">{escape(changed)}</span></p>'
+        f'<h3>2. A variant <span lang="ja">別案</span></h3><p>{escape(change)} '
+        f'<span lang="ja">{escape(changed)}</span></p>'
         f'<h3>3. An experiment <span lang="ja">実験</span></h3>'
         f"<p>{len(improved.seen):,} visits over HTTP. The true rates are known to the visitors alone; the weights "
         f"follow from the counts. For the demo, the optimizer looks every 5 seconds, not each minute. "
