@@ -62,7 +62,8 @@ class Spending(Strict):
 class Tenant(Strict):
     """A customer. `lp_ids` lists pages besides those with the tenant's own prefix; `*` is any page.
 
-    Its pages may be served from `origins`. For a page in `lp_origins` that list replaces `origins`.
+    Its pages may be served from `origins`. For a page in `lp_origins` that list replaces `origins`. The autopilots of
+    all its pages ask for at most `week_variants` variants in seven days.
     """
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,31}$")]
@@ -71,6 +72,7 @@ class Tenant(Strict):
     lp_origins: dict[str, list[Origin]] = {}
     token: list[Token] = []
     caps: Spending = Spending()
+    week_variants: Annotated[int, Field(ge=0)] = 10
 
     def owns(self, lp_id: str) -> bool:
         """Return whether the page belongs to this tenant."""

@@ -18,8 +18,8 @@ def read_toml(model: type[File], source: Path | Traversable, name: str) -> File:
         return model.model_validate(tomllib.loads(source.read_text(encoding="utf-8")))
     except OSError as error:
         raise SettingError(f"{name}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise SettingError(f"{name}: {error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SettingError(f"{name}: is not a TOML file: {error}") from error
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])

@@ -94,7 +94,8 @@ class ExperimentState(_Experiment):
 
     `number` counts the states of the experiment. A state is newer than another by `order`. Counts before
     `counted_from_ms` are not used, because caches may still hold the page of before. `rates` are goals a pageview of
-    each arm: estimate, low, high. Cookies of an earlier experiment may name the arms in `held`.
+    each arm: estimate, low, high. Cookies of an earlier experiment may name the arms in `held`. If autopilot has
+    started the experiment, `after` is the experiment of the last command of a person before it.
     """
 
     epoch: Count
@@ -112,6 +113,7 @@ class ExperimentState(_Experiment):
     decided_ms: Ms
     held: Annotated[list[LpId], Field(default_factory=list, max_length=MOST_ARMS)]
     refused: Refused | None = None
+    after: UUID | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -156,7 +158,10 @@ def result_id_of(experiment_id: UUID) -> UUID:
 
 @dataclass(frozen=True, slots=True)
 class PageCounts:
-    """The counts of a page in the `span_s` seconds from `start_s`."""
+    """The counts of a page in the `span_s` seconds from `start_s`.
+
+    `deep` are the pageviews that came to the half of the page.
+    """
 
     lp_id: str
     start_s: int
@@ -166,6 +171,7 @@ class PageCounts:
     goals: dict[Goal, int]
     dead_clicks: int
     rage_clicks: int
+    deep: int = 0
 
     def reached(self, goals: Sequence[Goal]) -> int:
         """Return the pageviews with a goal of these kinds.

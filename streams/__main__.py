@@ -1,46 +1,102 @@
-"""The command line `lpstream`. Each command's module is imported when it is called, for fast starts."""
+"""The command line `lpstream`. A call imports the module of its command only; `--help` imports none."""
 
+import io
+import logging
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
+import click
 import typer
 from typer.core import TyperGroup
 
 from schemas.errors import LpstreamError
 
-# the import path of each command's function or group of commands, in the order of `lpstream --help`
+# the import path of each command's function or group of commands, and its line of `lpstream --help`
 COMMANDS = {
-    "up": "streams.cli.up:up",
-    "env": "streams.cli.env:env",
-    "demo": "streams.cli.demo:demo",
-    "edge": "streams.cli.services:edge",
-    "worker": "streams.cli.services:worker",
-    "migrate": "streams.cli.services:migrate",
-    "snippet": "streams.cli.services:snippet",
-    "request": "streams.cli.request:request",
-    "upload": "streams.cli.upload:upload",
-    "experiment": "streams.cli.experiment:app",
-    "warm": "streams.cli.warm:warm",
-    "providers": "streams.cli.providers:app",
-    "sql": "streams.cli.sql:sql",
-    "pages": "streams.cli.pages:app",
-    "findings": "streams.cli.findings:findings",
-    "erase": "streams.cli.erase:erase",
-    "restore": "streams.cli.tier:restore",
-    "rebuild": "streams.cli.rebuild:rebuild",
-    "bench": "streams.cli.bench:bench",
-    "cost": "streams.cli.cost:cost",
-    "verify": "streams.cli.verify:verify",
-    "dlq": "streams.cli.dlq:app",
-    "tier": "streams.cli.tier:app",
-    "settings": "streams.cli.settings:settings",
+    "up": (
+        "streams.cli.up:up",
+        "Start the stack and all services on this machine, print the addresses, run until Ctrl-C.",
+    ),
+    "env": (
+        "streams.cli.env:env",
+        'Print the addresses and the token of a running stack, for `eval "$(lpstream env)"`.',
+    ),
+    "demo": (
+        "streams.cli.demo:demo",
+        "Send visits through the pipeline, compare acknowledged with counted events, draw the maps.",
+    ),
+    "edge": (
+        "streams.cli.services:edge",
+        "Run the edge: the public and the private listener, in LPSTREAM_EDGE_PROCESSES processes.",
+    ),
+    "worker": (
+        "streams.cli.services:worker",
+        "Run a worker of the pipeline; `all` runs all three, each in its own process.",
+    ),
+    "migrate": ("streams.cli.services:migrate", "Create topics, tables, views and the bucket; safe to run again."),
+    "snippet": (
+        "streams.cli.services:snippet",
+        "Print the script tag of the tracking snippet, with the hash by which browsers check it.",
+    ),
+    "request": ("streams.cli.request:request", "Request one landing page, follow its progress, print its result."),
+    "upload": (
+        "streams.cli.upload:upload",
+        "Upload pictures and logos, or delete them; print the ids. Without arguments, list the tenant's ids.",
+    ),
+    "experiment": ("streams.cli.experiment:app", "Experiments: visitors of a page see different pages."),
+    "autopilot": ("streams.cli.autopilot:app", "Autopilot: a page improves itself by variants and experiments."),
+    "warm": ("streams.cli.warm:warm", "Write copy for frequent patterns in advance."),
+    "providers": ("streams.cli.providers:app", "Model providers of LPSTREAM_LLM_PROVIDERS."),
+    "sql": ("streams.cli.sql:sql", "Run one SQL query as the read-only analyst and print its rows."),
+    "pages": ("streams.cli.pages:app", "Work on published pages."),
+    "findings": (
+        "streams.cli.findings:findings",
+        "Print where visitors of a page meet a difficulty, the heaviest first.",
+    ),
+    "erase": (
+        "streams.cli.erase:erase",
+        "Erase pages, with pictures, copy, results and heatmaps, in every store and tier.",
+    ),
+    "restore": ("streams.cli.tier:restore", "Restore cold days into the views for some days."),
+    "rebuild": (
+        "streams.cli.rebuild:rebuild",
+        "Rebuild the heatmap tables from the log's first record, then exchange them.",
+    ),
+    "bench": (
+        "streams.cli.bench:bench",
+        "Measure each figure against a reference that runs in the same minutes on this machine.",
+    ),
+    "cost": (
+        "streams.cli.cost:cost",
+        "Recommend the smallest layout for a load, and show a month's cost in yen beside other deployments.",
+    ),
+    "verify": (
+        "streams.cli.verify:verify",
+        "Run the verification plan: load by Locust, faults, measures, verdicts, a report in two languages.",
+    ),
+    "dlq": ("streams.cli.dlq:app", "Dead letters: records that could not be decoded."),
+    "tier": (
+        "streams.cli.tier:app",
+        "Move old days to S3 and older ones to Glacier. The heatmap workers do this hourly.",
+    ),
+    "settings": ("streams.cli.settings:settings", "Print every setting with its default and its meaning, as Markdown."),
 }
+
+# libraries that log an error and raise it as well; the services' own logs still have both
+NOISY = ("aiokafka", "clickhouse_connect")
 
 
 class Commands(TyperGroup):
     """The group of all commands in `COMMANDS`."""
+
+    _summaries_only = False
+
+    def format_help(self, context: Any, formatter: Any) -> None:
+        """Write the help, with the commands' summaries in place of the commands."""
+        self._summaries_only = True
+        super().format_help(context, formatter)
 
     def list_commands(self, _context: Any) -> list[str]:
         """Return the names of the commands."""
@@ -50,7 +106,10 @@ class Commands(TyperGroup):
         """Import the command and return it; None if there is no such command."""
         if name not in COMMANDS:
             return None
-        path, _, attribute = COMMANDS[name].partition(":")
+        path, summary = COMMANDS[name]
+        if self._summaries_only:
+            return click.Command(name, help=summary)
+        path, _, attribute = path.partition(":")
         module = import_module(path)
         target: typer.Typer | Callable[..., Any] = getattr(module, attribute)
         if isinstance(target, typer.Typer):
@@ -63,16 +122,39 @@ class Commands(TyperGroup):
         return command
 
 
-app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"lpstream {version('lpstream')}")
+        raise typer.Exit
 
 
 @app.callback()
-def lpstream() -> None:
+def lpstream(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
     """Event streaming for landing pages: heatmaps and page generation on Kafka, Faust and ClickHouse."""
 
 
 def main() -> None:
     """Run a command; print an LpstreamError as one message and exit with code 1."""
+    for library in NOISY:
+        logging.getLogger(library).addHandler(logging.NullHandler())
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without Japanese shows escapes
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except LpstreamError as error:

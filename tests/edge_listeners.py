@@ -129,6 +129,9 @@ class NoExperiments:
     async def weights(self, _: str) -> bytes | None:
         return None
 
+    async def pilot(self, _: str) -> bytes | None:
+        return None
+
 
 class NoResults:
     """A result store that stores nothing."""

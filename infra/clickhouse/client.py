@@ -131,7 +131,7 @@ class ClickHouse:
                     self._client = await loop.run_in_executor(self._pool, self._connect)
             return await loop.run_in_executor(self._pool, work, self._client)
         except ClickHouseError as error:
-            raise _translated(error) from error
+            raise _translated(error, self._url) from error
         except (HTTPError, OSError, TimeoutError) as error:
             raise Retryable(f"ClickHouse at {self._url}: {type(error).__name__}") from error
 
@@ -153,10 +153,13 @@ class ClickHouse:
         )
 
 
-def _translated(error: Exception) -> Retryable | Refused:
+def _translated(error: Exception, url: str) -> Retryable | Refused:
     text = str(error)
     match = _CODE.search(text)
     code = int(match.group(1) or match.group(2)) if match else None
     detail = f"ClickHouse: {text[:300]}"
+    if code is None and isinstance(error.__cause__, HTTPError):
+        reason = getattr(error.__cause__, "reason", None) or error.__cause__
+        return Retryable(f"ClickHouse at {url} does not answer: {type(reason).__name__}")
     # without a code the connection failed
     return Retryable(detail) if code is None or code in RETRYABLE else Refused(detail, code)

@@ -13,6 +13,8 @@ from infra.clickhouse.map_queries import PAGE
 MOST_ROWS, MOST_CELLS = 200_000, 20_000
 WINDOW_S = 5
 SECTIONS_SHOWN = 30
+# as the tables number them
+DEVICES, KINDS = ("mobile", "tablet", "desktop"), ("click", "rage_click", "dead_click", "move")
 BUCKET = "least(intDiv(toUInt32(window_start) - {first:UInt32}, {step:UInt32}), {last:UInt32}) AS bucket"
 SPAN = (
     "SELECT toUInt32(min(window_start)) AS first, toUInt32(max(window_start)) AS last, sum(pageviews) AS pageviews"
@@ -54,6 +56,24 @@ PLACES = (
     f" FROM lpstream.tiered_cells WHERE {PAGE} AND device = {{device:String}}"
     f" GROUP BY bucket, kind, place LIMIT {MOST_ROWS}"
 )
+# Events of a place and clicks on an element that are in the same 5 seconds: the places that hold cells on the left. The
+# tables do not say which element a cell's click hit, but windows with clicks on one thing are many.
+NAMES = (
+    "SELECT place, element, sum(least(hits, named)) AS together FROM ("
+    "SELECT device, window_start, toString(kind) AS named_kind,"
+    " arrayJoin(arrayFilter(at -> {devices:Array(UInt8)}[at + 1] = toUInt8(device)"
+    " AND {kinds:Array(UInt8)}[at + 1] IN (toUInt8(kind), 4) AND fixed = {fixed:Array(UInt8)}[at + 1]"
+    " AND x >= {left:Array(UInt8)}[at + 1] AND x <= {right:Array(UInt8)}[at + 1]"
+    " AND y >= {top:Array(UInt16)}[at + 1] AND y <= {bottom:Array(UInt16)}[at + 1], range({places:UInt32}))) AS place,"
+    f" sum(hits) AS hits FROM lpstream.tiered_cells WHERE {PAGE} AND kind != 'move'"
+    f" GROUP BY device, window_start, kind, place LIMIT {MOST_ROWS}) AS cells INNER JOIN ("
+    "SELECT device, window_start, element, pair.1 AS named_kind, sum(pair.2) AS named"
+    " FROM lpstream.tiered_elements ARRAY JOIN [('click', toUInt64(clicks - rage_clicks - dead_clicks)),"
+    " ('rage_click', rage_clicks), ('dead_click', dead_clicks)] AS pair"
+    f" WHERE {PAGE} GROUP BY device, window_start, element, named_kind HAVING named > 0 LIMIT {MOST_ROWS}) AS elements"
+    " USING (device, window_start, named_kind)"
+    " GROUP BY place, element ORDER BY place, together DESC, element LIMIT 2 BY place"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +101,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Rectangle:
-    """A rectangle of cells, with both ends included."""
+    """A rectangle of cells of a device, with both ends included, found by the events of a kind."""
 
+    device: str
+    kind: str
     fixed: int
     left: int
     right: int
@@ -132,7 +154,22 @@ async def places(clickhouse: ClickHouse, of: Span, device: str, rectangles: Sequ
 
     `place` is an index of `rectangles`; moments are windows with hits.
     """
-    names = ("fixed", "left", "right", "top", "bottom")
-    arrays = {name: [getattr(each, name) for each in rectangles] for name in names}
-    values = {**of.parameters(), **arrays, "places": len(rectangles), "device": device}
+    values = {**of.parameters(), **_arrays(rectangles), "device": device}
     return await clickhouse.query(PLACES, values)
+
+
+async def names(clickhouse: ClickHouse, of: Span, rectangles: Sequence[Rectangle]) -> list[dict[str, Any]]:
+    """Return the two elements that most events of each place may have hit.
+
+    Rows have place, element and together: the events of the rectangle's kind (all clicks for `move`) at the time of
+    clicks on the element.
+    """
+    arrays = _arrays(rectangles)
+    arrays["devices"] = [DEVICES.index(each.device) + 1 for each in rectangles]
+    arrays["kinds"] = [KINDS.index(each.kind) + 1 for each in rectangles]
+    return await clickhouse.rows(NAMES, {**_page(of), **arrays}) if rectangles else []
+
+
+def _arrays(rectangles: Sequence[Rectangle]) -> dict[str, Any]:
+    sides = ("fixed", "left", "right", "top", "bottom")
+    return {"places": len(rectangles), **{name: [getattr(each, name) for each in rectangles] for name in sides}}

@@ -26,6 +26,8 @@ Kind = Literal["apache", "tansu"]
 
 OLDEST_JAVA = 17
 MAVEN_TIMEOUT_S = 300.0
+# the JVM is slow on a machine whose cores are busy
+START_S = 180.0
 POLL_S = 0.1
 JARS = Path(__file__).resolve().parents[2] / ".lpstream" / "kafka"
 API_VERSIONS, METADATA = 18, 3
@@ -149,7 +151,7 @@ class ApacheKafka(Server):
         process = ChildProcess(
             name, [*args, "kafka.Kafka", str(data / "server.properties")], log=data / "kafka.log", cwd=data
         )
-        super().__init__(process, lambda: is_answering(port))
+        super().__init__(process, lambda: is_answering(port), timeout_s=START_S)
 
     def fetch(self, cancelled: Callable[[], bool] = lambda: False) -> None:
         """Fetch the jars if they are missing. Raise LpstreamError if Maven fails."""
@@ -301,8 +303,9 @@ def _copy_dependencies(folder: Path, done: Path, cancelled: Callable[[], bool]) 
     pom.parent.mkdir()
     pom.write_bytes(files("infra.kafka").joinpath("pom.xml").read_bytes())
     args = ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={partial / 'libs'}"]
-    maven = ChildProcess("mvn", args, log=folder / "maven.log", cwd=partial)
-    maven.log.unlink(missing_ok=True)
+    log = folder / "maven.log"
+    log.unlink(missing_ok=True)
+    maven = ChildProcess("mvn", args, log=log, cwd=partial)
     try:
         maven.start()
         _wait_end(maven, cancelled)

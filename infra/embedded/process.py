@@ -90,13 +90,14 @@ class ChildProcess:
         name: str,
         args: Sequence[str],
         *,
-        log: Path,
+        log: Path | None,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         sockets: Sequence[socket.socket] = (),
     ) -> None:
-        """Set up the child. `env` extends this process's environment; `log` is appended to.
+        """Set up the child. `env` extends this process's environment.
 
+        `log` is appended to; None is this process's stderr.
         `sockets` are passed to the child and stay open here too.
         """
         self.name = name
@@ -135,12 +136,14 @@ class ChildProcess:
             raise LpstreamError(f"{self.name}: the program {self._args[0]} is missing or not executable")
         given = ",".join(str(listener.fileno()) for listener in self._sockets)
         command = [sys.executable, "-I", "-S", "-c", LAUNCHER, str(os.getpid()), given, program, *self._args[1:]]
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        if self.log is not None:
+            self.log.parent.mkdir(parents=True, exist_ok=True)
         self._started_at = time.monotonic()
         self._process = _spawner.run(lambda: self._spawn(command))
 
     def _spawn(self, command: list[str]) -> "subprocess.Popen[bytes]":
-        with self.log.open("ab") as log:
+        # not /dev/stderr: a stderr that is a socket, as under systemd, cannot be opened
+        with self.log.open("ab") if self.log else contextlib.nullcontext(sys.stderr) as log:
             return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -182,6 +185,8 @@ class ChildProcess:
 
     def tail(self, lines: int = 15) -> str:
         """Return the log's path and its last lines."""
+        if self.log is None:
+            return "log: see above"
         try:
             with self.log.open("rb") as log:
                 log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL_BYTES))

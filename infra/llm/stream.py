@@ -36,6 +36,8 @@ MOST_THOUGHTS = 8_000
 # the time for the usage and the end of the stream after the end of the answer
 END_S = 1.0
 MOST_CHARACTERS = 512 * 1024
+# proxies send policies of more than aiohttp's default of 8 KB in a header
+MOST_HEADER, MOST_HEADERS = 64 * 1024, 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,9 @@ def open_client(
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEP_ALIVE_S),
             response_class=filling_response(pause),
+            max_line_size=MOST_HEADER,
+            max_field_size=MOST_HEADER,
+            max_headers=MOST_HEADERS,
             trust_env=bool(getproxies()),  # with trust_env aiohttp looks for a proxy in a thread, for each request
         )
 
@@ -255,7 +260,9 @@ class Call:
 def _outcome(answer: Answer) -> str:
     if answer.finish in FILTERED:
         return "finish_content_filter"
-    if answer.finish in TOO_LONG:
+    if answer.damaged:
+        return "cut_off"
+    if answer.finish in TOO_LONG and not answer.complete:
         return "finish_length"
     if answer.refusal.strip():
         return "refused_input"

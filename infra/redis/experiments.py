@@ -11,10 +11,12 @@ from typing import Any, cast
 from redis.asyncio import Redis
 
 from infra.redis.line import RedisLine
+from schemas.autopilot import AutopilotState
 from schemas.experiments import ExperimentState, PastWeights
 from schemas.generation import encode_model
 
 STATES, CHANGES, CHANGE, WEIGHTS = (f"lp:experiments{part}" for part in ("", ":changes", ":change", ":weights"))
+PILOTS = "lp:autopilots"
 MOST_CHANGES = 500
 # The number of a change is at least the time (ms), so that it also grows after Redis has lost data.
 PUT = """
@@ -72,6 +74,15 @@ class ExperimentStore:
         """Return the bytes of the past weights of the page's experiment, or None."""
         return cast("bytes | None", await self._line.call(lambda redis: redis.hget(WEIGHTS, lp_id)))
 
+    async def put_pilots(self, states: Sequence[AutopilotState]) -> None:
+        """Store the states of autopilots as they are."""
+        values = {state.lp_id: encode_model(state) for state in states}
+        await self._line.call(lambda redis: redis.hset(PILOTS, mapping=cast("dict[str | bytes, Any]", values)))
+
+    async def pilot(self, lp_id: str) -> bytes | None:
+        """Return the bytes of the newest state of the page's autopilot, or None."""
+        return cast("bytes | None", await self._line.call(lambda redis: redis.hget(PILOTS, lp_id)))
+
     async def size(self) -> int:
         """Return the number of pages with a state."""
         return cast(int, await self._line.call(lambda redis: redis.hlen(STATES)))
@@ -95,12 +106,13 @@ class ExperimentStore:
         return await self._line.call(work)
 
     async def forget(self, lp_id: str) -> None:
-        """Remove the page's state and past weights."""
+        """Remove the page's state, its past weights and its autopilot."""
 
         async def work(redis: Redis) -> None:
             async with redis.pipeline(transaction=False) as pipe:
                 pipe.hdel(STATES, lp_id)
                 pipe.hdel(WEIGHTS, lp_id)
+                pipe.hdel(PILOTS, lp_id)
                 pipe.zrem(CHANGES, lp_id)
                 await pipe.execute()
 

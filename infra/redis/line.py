@@ -5,7 +5,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -13,6 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from infra.redis.access import ANONYMOUS, RedisAccess
 from schemas.errors import Retryable
 
 log = logging.getLogger(__name__)
@@ -21,18 +21,6 @@ Answer = TypeVar("Answer")
 PATIENCE_S, AGAIN_S = 1.0, 0.5
 # more concurrent calls than this wait for a connection; the client's default pool raises an error instead
 CONNECTIONS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class RedisAccess:
-    """A login, and a CA file (PEM) for `rediss://`. None means the system's certificates."""
-
-    username: str = ""
-    password: str = field(default="", repr=False)
-    ca_file: str | None = None
-
-
-ANONYMOUS = RedisAccess()
 
 
 def open_redis(url: str, access: RedisAccess = ANONYMOUS) -> Redis:

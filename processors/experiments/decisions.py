@@ -22,6 +22,8 @@ def handled(command: ExperimentCommand, state: ExperimentState | None) -> bool:
     """Return whether the state of the page already says what came of the command."""
     if state is None:
         return False
+    if state.after == command.experiment_id:
+        return True
     if state.refused is not None and state.refused.experiment_id == command.experiment_id:
         return True
     if state.experiment_id == command.experiment_id:

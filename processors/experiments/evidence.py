@@ -19,16 +19,19 @@ def evidence_of(state: ExperimentState, rows: Sequence[PageCounts], points: Poin
     spans = {row.start_s: row.span_s for row in rows if row.lp_id in place}
     starts = sorted(spans)
     line = {start: at for at, start in enumerate(starts)}
-    counts = np.zeros((4, len(starts), len(place)), np.int64)
+    counts = np.zeros((5, len(starts), len(place)), np.int64)
     for row in rows:
         if row.lp_id in place:
             counts[:, line[row.start_s], place[row.lp_id]] += (
-                row.pageviews, row.reached(state.goals), row.dead_clicks, row.rage_clicks,
+                row.pageviews, row.reached(state.goals), row.dead_clicks, row.rage_clicks, row.deep + row.conversions,
             )  # fmt: skip
     begins = np.array(starts, np.int64)
     lengths = np.array([min(spans[start], max(1, now_s - start)) for start in starts], np.int64)
     weights = in_force(points, begins, lengths) if points else np.full(counts.shape[1:], 1 / len(place))
-    return _with_held(state, Evidence(begins, counts[0], earned(counts[0], counts[1]), counts[2], counts[3], weights))
+    views, goals, dead, rage, satisfied = counts
+    # a visitor who reaches a goal in the first view need not scroll; a visitor who does both counts twice
+    shallow = views - earned(views, satisfied)
+    return _with_held(state, Evidence(begins, views, earned(views, goals), dead, rage, weights, shallow))
 
 
 def _with_held(state: ExperimentState, evidence: Evidence) -> Evidence:
@@ -48,6 +51,7 @@ def _with_held(state: ExperimentState, evidence: Evidence) -> Evidence:
         np.vstack([none, evidence.dead_clicks]),
         np.vstack([none, evidence.rage_clicks]),
         np.vstack([np.eye(len(state.arms))[held], evidence.weights]),
+        np.vstack([none, evidence.shallow]) if evidence.shallow is not None else None,
     )
 
 

@@ -37,7 +37,10 @@ def harm(evidence: Evidence, blocks: Blocks, returning: float) -> str | None:
         "rage clicks": (blocks.rage_clicks, _clicks_together(evidence.rage_clicks[: blocks.rows])),
     }
     if blocks.shallow is not None:
-        clicks["pageviews that end before half of the page"] = (blocks.shallow, _visits_together(returning))
+        clicks["pageviews that end above half of the page without a goal"] = (
+            blocks.shallow,
+            _visits_together(returning),
+        )
     worse = np.array([_worse(counts, blocks.pageviews, together) for counts, together in clicks.values()])
     if not _refuted(worse.ravel(), HARM_ALPHA):
         return None

@@ -37,7 +37,7 @@ class Evidence:
     dead_clicks: Ints
     rage_clicks: Ints
     weights: Floats  # the weights that were in force
-    shallow: Ints | None = None  # pageviews that never reached half of the page, if known
+    shallow: Ints | None = None  # pageviews without a goal that never reached half of the page, if known
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Looks at clicks and pointer rests: without effect, repeated, on no link, on one device only."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from processors.findings.counts import LEAST_EVENTS, DeviceCounts, Spot
 from processors.findings.estimates import Floats, rate
@@ -14,8 +14,8 @@ REST_TIMES, REST_VISITORS, FEW_CLICKS = 2.5, 0.02, 0.05
 GAP_TIMES, GAP = 2.5, 0.005
 
 
-def spot_looks(counts: DeviceCounts, parts: list[Part]) -> Iterator[Look]:
-    """Yield the looks at the places with the most dead clicks, rage clicks and pointer rests."""
+def spot_looks(counts: DeviceCounts, parts: list[Part], links: Collection[str] = ()) -> Iterator[Look]:
+    """Yield the looks at the places with the most dead clicks, rage clicks and pointer rests on no link."""
     for spot, around in counts.spots:
         middle = (spot.place.from_px + spot.place.to_px) / 2
         viewers = counts.pageviews if spot.place.fixed else counts.reach(middle)
@@ -25,7 +25,7 @@ def spot_looks(counts: DeviceCounts, parts: list[Part]) -> Iterator[Look]:
             yield _useless(counts, where, spot, viewers, "dead_clicks", DEAD_VISITORS, DEAD_CLICKS)
         elif spot.place.kind == "rage_click":
             yield _useless(counts, where, spot, viewers, "rage_clicks", RAGE_VISITORS, RAGE_CLICKS)
-        elif spot.place.kind == "move" and not spot.place.fixed:
+        elif spot.place.kind == "move" and not spot.place.fixed and spot.element not in links:
             yield _rests(counts, where, spot, around, viewers)
 
 
@@ -40,9 +40,15 @@ def _useless(
         "clicks": clicks.sum(),
         "dead_clicks": spot.of("dead_click").sum(),
         "rage_clicks": spot.of("rage_click").sum(),
+        **_on_element(spot),
     }
     found = (shown.above(of_viewers), rate(events, clicks).above(of_clicks))
-    return Look(kind, counts.device, where, shown, found, min(moments.sum(), viewers.sum()), evidence, "per_visit")
+    visitors = min(moments.sum(), viewers.sum())
+    return Look(kind, counts.device, where, shown, found, visitors, evidence, "per_visit", spot.element)
+
+
+def _on_element(spot: Spot) -> dict[str, float]:
+    return {"on_element": spot.on_element} if spot.element is not None else {}
 
 
 def _rests(counts: DeviceCounts, where: Where, spot: Spot, around: Spot, viewers: Floats) -> Look:
@@ -52,8 +58,10 @@ def _rests(counts: DeviceCounts, where: Where, spot: Spot, around: Spot, viewers
     shown, usual = rate(rests, viewers), rate(beside, viewers)
     found = (shown.minus(usual, REST_TIMES * share).above(REST_VISITORS), rate(clicks, viewers).below(FEW_CLICKS))
     evidence = {"saw": viewers.sum(), "rests": rests.sum(), "usual": share * beside.sum(), "clicks": clicks.sum()}
+    evidence |= _on_element(spot)
     visitors = min(rests.sum(), viewers.sum())
-    return Look("attention_without_link", counts.device, where, shown, found, visitors, evidence, "per_visit")
+    kind: Kind = "attention_without_link"
+    return Look(kind, counts.device, where, shown, found, visitors, evidence, "per_visit", spot.element)
 
 
 def gap_looks(phone: DeviceCounts, desktop: DeviceCounts, parts: dict[str, list[Part]]) -> Iterator[Look]:

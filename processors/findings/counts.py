@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,9 @@ AROUND_ROWS = 40
 # Places with fewer events cannot become a finding, so they are not looked at (Tarone 1990).
 LEAST_EVENTS = 10
 MOST_PLACES, MOST_TRIES = 12, 100
-SPOT_KINDS = ("click", "dead_click", "rage_click", "move")
+CLICK_KINDS = ("click", "dead_click", "rage_click")
+SPOT_KINDS = (*CLICK_KINDS, "move")
+CLEARLY = 2  # an element is named if it explains so many times the clicks that the next one explains
 USED = [0, 2]  # clicks on things that do something
 # fixed targets in a corner are chat windows and links to the top, not calls to action
 CORNER_X, CORNER_Y = 0.25, 0.75
@@ -31,8 +34,8 @@ CORNER_X, CORNER_Y = 0.25, 0.75
 class Layout:
     """The known parts of a page: sections in order, those with a call to action, other calls.
 
-    `top` is a call in the page's head, `bar` one that stays on screen on phones and tablets. Without `known`
-    everything is inferred from the counts.
+    `top` is a call in the page's head, `bar` one that stays on screen on phones and tablets. `links` has the names of
+    elements that do something. Without `known` everything is inferred from the counts.
     """
 
     known: bool = False
@@ -40,6 +43,7 @@ class Layout:
     calls: tuple[str, ...] = ()
     top: bool = False
     bar: bool = False
+    links: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +96,15 @@ class Place:
 class Spot:
     """A place and its events in each stretch: kinds x stretches, in the order of SPOT_KINDS.
 
-    `moments` count the windows of 5 s with an event instead: a burst of clicks is one moment.
+    `moments` count the windows of 5 s with an event instead: a burst of clicks is one moment. `element` is the name of
+    what most events of the place's kind have hit, if that is clear, and `on_element` their number.
     """
 
     place: Place
     hits: Floats
     moments: Floats
+    element: str | None = None
+    on_element: int = 0
 
     def of(self, *kinds: str) -> Floats:
         """Return the events of these kinds in each stretch."""
@@ -275,10 +282,40 @@ def _near(x: Ints, y: Ints, fixed: Ints, across: int, down: int, layer: int) -> 
     return near
 
 
-def with_places(counts: list[DeviceCounts], places: list[Place], rows: pa.Table) -> list[DeviceCounts]:
+Names = Mapping[int, tuple[str, int]]
+
+
+def names_of(rows: Iterable[Mapping[str, Any]]) -> Names:
+    """Return the element of each place, and the events that may have hit it, by the place's index.
+
+    `rows` have `place`, `element` and `together`: the nearest two elements of each place, the nearest first. If the
+    second is near, too, the place has no name.
+    """
+    nearest: dict[int, tuple[str, int]] = {}
+    for row in rows:
+        at, element, together = int(row["place"]), str(row["element"]), int(row["together"])
+        if at not in nearest:
+            nearest[at] = element, together
+        elif CLEARLY * together > nearest[at][1]:
+            nearest[at] = "", 0
+    return {at: name for at, name in nearest.items() if name[0]}
+
+
+def _named(spot: Spot, name: tuple[str, int] | None) -> Spot:
+    """Return the spot with the name of its element, if at least half of its events have hit it."""
+    kinds = CLICK_KINDS if spot.place.kind == "move" else (spot.place.kind,)
+    if name is None or 2 * name[1] < spot.of(*kinds).sum():
+        return spot
+    return replace(spot, element=name[0], on_element=name[1])
+
+
+def with_places(
+    counts: list[DeviceCounts], places: list[Place], rows: pa.Table, names: Names | None = None
+) -> list[DeviceCounts]:
     """Return the counts with their places.
 
-    `rows` have `place` (an index of `asked(places)`), `bucket`, `kind`, `hits` and `moments`.
+    `rows` have `place` (an index of `asked(places)`), `bucket`, `kind`, `hits` and `moments`; `names` are by index of
+    `places`.
     """
     hits, moments = np.zeros((2, len(asked(places)), len(SPOT_KINDS), STRETCHES))
     kinds = np.array([SPOT_KINDS.index(kind) for kind in rows["kind"].to_pylist()], dtype=np.int64)
@@ -291,7 +328,7 @@ def with_places(counts: list[DeviceCounts], places: list[Place], rows: pa.Table)
         beside = len(places)
         pairs = tuple(
             (
-                Spot(places[at], hits[at], moments[at]),
+                _named(Spot(places[at], hits[at], moments[at]), (names or {}).get(at)),
                 Spot(places[at].around(), hits[beside + at], moments[beside + at]),
             )
             for at in own

@@ -5,12 +5,15 @@ from html.parser import HTMLParser
 from processors.findings.counts import Layout
 from schemas.heatmap import MAX_SECTIONS
 
+ACTIVE = ("a", "button", "input", "label", "select", "summary", "textarea")
+
 
 def layout_of(html: bytes) -> Layout:
     """Return the page's sections and its calls to action."""
     reader = _Reader()
     reader.feed(html.decode("utf-8", "replace"))
-    return Layout(True, tuple(reader.sections[:MAX_SECTIONS]), tuple(reader.calls), reader.top, reader.bar)
+    sections, calls = tuple(reader.sections[:MAX_SECTIONS]), tuple(reader.calls)
+    return Layout(True, sections, calls, reader.top, reader.bar, frozenset(reader.links))
 
 
 class _Reader(HTMLParser):
@@ -20,6 +23,7 @@ class _Reader(HTMLParser):
         super().__init__()
         self.sections: list[str] = []
         self.calls: list[str] = []
+        self.links: set[str] = set()
         self.top = self.bar = False
         self._section: str | None = None
 
@@ -27,6 +31,8 @@ class _Reader(HTMLParser):
         """Note a section or a call."""
         values = dict(attrs)
         classes = (values.get("class") or "").split()
+        if tag in ACTIVE and (name := values.get("data-element") or values.get("id")):
+            self.links.add(name)
         if tag == "section":
             self._section = values.get("data-section") or values.get("id")
             if self._section:

@@ -78,6 +78,7 @@ class Look:
     """A question. It is a finding if each of its claims is certain.
 
     `shown` is the rate that the report gives with its interval, in `unit`. `visitors` are the visits concerned.
+    `element` names what they click there, if that is clear.
     """
 
     kind: Kind
@@ -88,6 +89,7 @@ class Look:
     visitors: float
     evidence: Mapping[str, float] = field(default_factory=dict)
     unit: Literal["share", "seconds", "per_visit"] = "share"
+    element: str | None = None
 
     def supported(self, z: float) -> bool:
         """Return whether every interval of z errors supports the finding."""

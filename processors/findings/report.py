@@ -12,7 +12,7 @@ from processors.findings.estimates import MOST, bound, visits_to_see
 from processors.findings.looks import CHANGES, Change, Kind, Look, Where
 from processors.findings.parts import parts_of
 from processors.findings.reading import depth_looks, section_looks
-from processors.findings.words import advice, sentence, summary
+from processors.findings.words import advice, brief, sentence, summary
 from processors.pictures.words import Language
 
 # the part of the visits concerned that a finding may cost: it orders the findings
@@ -29,23 +29,30 @@ WEIGHTS: dict[Kind, float] = {
     "page_too_long": 0.1,
 }
 MOST_FINDINGS, MOST_UNSURE = 20, 3
+FIXED = ("hero", "closing", "form", "footer")  # sections that keep their place
 LEAST_DEVICE = 50  # pageviews; devices with fewer are left out
 # a fault that concerns this share of the visits should be found; the floor is that of dead clicks
 TYPICAL, FLOOR = 0.05, 0.01
 
 
 class Suggestion(msgspec.Struct, frozen=True):
-    """What a variant of the page should change, and in which sections (none: anywhere)."""
+    """What a variant of the page should change, and in which sections (none: anywhere).
+
+    Sections of an `order` are in their new order.
+    `brief` says the finding and the advice to a model, without any name that a visitor's beacon has chosen.
+    """
 
     change: Change
     sections: list[str]
     text: str
+    brief: str
 
 
 class Finding(msgspec.Struct, frozen=True):
     """A finding. `estimate` is between `low` and `high`, in `unit`; the intervals hold together.
 
-    `visitors` are the visits concerned in the range, `share` their part of the device's visits.
+    `element` names what visitors click there, if it is clear. `visitors` are the visits concerned in the range, `share`
+    their part of the device's visits.
     """
 
     kind: Kind
@@ -94,7 +101,7 @@ def report_of(counts: list[DeviceCounts], layout: Layout, language: Language) ->
     stretches = np.count_nonzero(sum(device.pageviews for device in counts)) if counts else 0
     z = bound(len(looks), int(stretches))
     supported = _distinct([look for look in looks if look.supported(z)])
-    findings = [_finding(look, z, many, language) for look in supported[:MOST_FINDINGS]]
+    findings = [_finding(look, z, many, layout, language) for look in supported[:MOST_FINDINGS]]
     unsure = _unsure([look for look in looks if not look.supported(z)], z, visits)
     soon = [one.more_visits for one in unsure if one.more_visits <= visits and not findings]
     more = max(_more(counts, visits, z), min(soon, default=0))
@@ -108,7 +115,7 @@ def looks_of(counts: list[DeviceCounts], layout: Layout) -> list[Look]:
     for device in counts:
         looks += section_looks(device, parts[device.device])
         looks += depth_looks(device, parts[device.device], layout)
-        looks += spot_looks(device, parts[device.device])
+        looks += spot_looks(device, parts[device.device], layout.links)
     by_name = {device.device: device for device in counts}
     if "mobile" in by_name and "desktop" in by_name:
         looks += gap_looks(by_name["mobile"], by_name["desktop"], parts)
@@ -143,20 +150,22 @@ def _reads_longer(other: Look, look: Look) -> bool:
     return beside and same and other.evidence.get("seconds", 0) > look.evidence.get("seconds", 0)
 
 
-def _finding(look: Look, z: float, counts: list[DeviceCounts], language: Language) -> Finding:
+def _finding(look: Look, z: float, counts: list[DeviceCounts], layout: Layout, language: Language) -> Finding:
     pageviews = next(device.size.pageviews for device in counts if device.device == look.device)
     unit = 1_000 if look.unit == "seconds" else 1
     value, (low, high) = look.shown.value / unit, (side / unit for side in look.shown.interval(z))
     low, high = max(0.0, low), min(1.0, high) if look.unit == "share" else high
     visitors = max(1, round(look.visitors))
     sections = [look.where.section] if look.where.section else []
+    if CHANGES[look.kind] == "order":
+        sections = _moved_up(look.where.section, layout)
     return Finding(
         look.kind,
         look.device,
         look.where,
-        None,
+        look.element,
         sentence(look, language),
-        Suggestion(CHANGES[look.kind], sections, advice(look, language)),
+        Suggestion(CHANGES[look.kind], sections, advice(look, language), brief(look, language)),
         visitors,
         _rounded(min(1.0, visitors / max(1, pageviews))),
         _rounded(value),
@@ -165,6 +174,13 @@ def _finding(look: Look, z: float, counts: list[DeviceCounts], language: Languag
         look.unit,
         {name: _rounded(number if number < 10 else round(number)) for name, number in look.evidence.items()},
     )
+
+
+def _moved_up(section: str | None, layout: Layout) -> list[str]:
+    """Return the sections down to this one, with it first; none if it cannot move up."""
+    movable = [name for name in dict.fromkeys(layout.sections) if name not in FIXED]
+    above = movable[: movable.index(section)] if section in movable else []
+    return [section, *above] if section is not None and above else []
 
 
 def _rounded(number: float) -> Any:

@@ -1,8 +1,11 @@
 """The sentences of findings, in English and Japanese."""
 
+from dataclasses import replace
+
 from processors.findings.looks import Kind, Look, Where
 from processors.pictures.words import WORDS as MAP_WORDS
 from processors.pictures.words import Language
+from schemas.sections import BY_NAME
 
 SECTIONS: dict[str, tuple[str, str]] = {
     "hero": ("the first section", "最初の画面"),
@@ -111,6 +114,7 @@ PLACES: dict[Language, dict[str, str]] = {
         "spot": "a place in {name}, {px} px from the top",
         "bare": "a place {px} px from the top",
         "fixed": "a place that stays on screen, {px} px from its top",
+        "element": "“{element}” ({place})",
         "page": "the whole page",
         "found": "Findings in {visits} visits: {n}.",
         "none": "Nothing stands out in {visits} visits.",
@@ -124,6 +128,7 @@ PLACES: dict[Language, dict[str, str]] = {
         "spot": "「{name}」の中、上から{px}pxの場所",
         "bare": "上から{px}pxの場所",
         "fixed": "画面に固定された、画面の上から{px}pxの場所",
+        "element": "「{element}」（{place}）",
         "page": "ページ全体",
         "found": "{visits}回の閲覧から、気になる点が{n}件見つかりました。",
         "none": "{visits}回の閲覧では、特に気になる点はありません。",
@@ -144,8 +149,17 @@ def sentence(look: Look, language: Language) -> str:
         if (count := numbers.get(f"{word}s{suffix}")) is not None:
             numbers[side] = words[word].format(n=count)
     device = DEVICES[look.device] if language == "en" else MAP_WORDS[language][look.device]
-    text = TEXTS[language][look.kind][0].format(place=place(look.where, language), device=device, **numbers)
+    text = TEXTS[language][look.kind][0].format(
+        place=place(look.where, language, look.element), device=device, **numbers
+    )
     return text[0].upper() + text[1:]
+
+
+def brief(look: Look, language: Language) -> str:
+    """Return the sentence and the advice for a model, without names that a beacon has chosen."""
+    known = look.where.section if look.where.section in SECTIONS or look.where.section in BY_NAME else None
+    safe = replace(look, where=replace(look.where, section=known), element=None)
+    return sentence(safe, language) + (" " if language == "en" else "") + advice(look, language)
 
 
 def advice(look: Look, language: Language) -> str:
@@ -153,20 +167,26 @@ def advice(look: Look, language: Language) -> str:
     return TEXTS[language][look.kind][1]
 
 
-def place(where: Where, language: Language) -> str:
-    """Return the words for a place."""
+def place(where: Where, language: Language, element: str | None = None) -> str:
+    """Return the words for a place, and for the element there."""
     words = PLACES[language]
+    if element is not None:
+        return words["element"].format(element=_printable(element), place=place(where, language))
     middle = f"{(where.from_px + where.to_px) // 2:,}"
     if where.fixed:
         return words["fixed"].format(px=middle)
     whole_width = (where.from_percent, where.to_percent) == (0, 100)
     if where.section is None:
         return words["page" if whole_width else "bare"].format(px=middle)
-    # a browser sends the name: a terminal must not get its control characters
-    given = "".join(letter for letter in where.section if letter.isprintable())
+    given = _printable(where.section)
     english, japanese = SECTIONS.get(where.section, (f"“{given}”", given))
     name = english if language == "en" else japanese
     return words["section" if whole_width else "spot"].format(name=name, px=middle)
+
+
+def _printable(name: str) -> str:
+    """Return a name that a browser sends, without control characters: a terminal must not get them."""
+    return "".join(letter for letter in name if letter.isprintable())
 
 
 def summary(findings: int, visits: int, more: int, language: Language) -> str:

@@ -103,6 +103,10 @@ def href_of(request: GenerationRequest, kind: str) -> str:
     return HREFS[kind]
 
 
+_INLAND_ZERO = re.compile(r"^((?:\+|00)[0-9]{1,3}[ -]*)\(0\)")
+
+
 def dialled(phone: str) -> str:
-    """Return the telephone number as it is dialled."""
+    """Return the telephone number as it is dialled: without the (0) of +81 (0)3-1234-5678."""
+    phone = _INLAND_ZERO.sub(r"\1", phone.strip())
     return "".join(letter for letter in phone if letter in "+0123456789")

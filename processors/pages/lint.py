@@ -30,7 +30,15 @@ _TAKEN_BACK = re.compile(
 _SPOKEN_OF = re.compile(
     r"^(?:の(?:範囲|条件|有無|可否|ご?希望|対象|手続|定義|意味)|を(?:ご)?(?:目指|めざ|希望|検討|お考え|待|夢見)|のため、?お断り|で(?:は)?(?:受け付ける|決まる|ある)か|が気になる|かわから|(?:した|を取った|に輝いた)(?:日|とき|方|記念))"
 )
-_NUMBERS = re.compile("[0-9]+")
+_NUMBERS, _COMMA, _KANA = re.compile("[0-9]+"), re.compile("(?<=[0-9]),(?=[0-9])"), re.compile("[ぁ-ゖー]")
+# a fact's nouns, without words that only say that it exists
+_NOUNS = re.compile("[一-鿿々]+|[ァ-ヺー]{2,}")
+_FUNCTION = re.compile(
+    "用意|完備|利用|対応|可能|設置|設け|併設|在籍|常駐|担当|受付|受け付|営業|施術|実施|以来|続|場合|満足|提供|始|歩|曜|方|分|様|当店|当社|目|代目|オフ|サポート|"
+    "[一二三四五六七八九十百千万億〇]"
+)
+_DENIED = re.compile("なし|ない|不可|ません")
+_NO_DIGIT_BEFORE = "(?<![0-9])"  # 0円 is no part of 500円
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +86,7 @@ def findings(texts: Sequence[str], groups: frozenset[str], given: Sequence[str] 
     starts = [0, *(at + 1 for at, character in enumerate(words) if character == "\n")]
     every: dict[int, list[Finding]] = {}
     for rule, start, end in _matches(words, groups):
-        if rule.given and any(_states(_comparable(one), words[start:end], rule) for one in given):
+        if rule.given and any(_states(one, words[start:end], rule) for one in given):
             continue
         found = every.setdefault(bisect_right(starts, start) - 1, [])
         if len(found) < MOST_FINDINGS and rule not in (finding.rule for finding in found):
@@ -88,17 +96,36 @@ def findings(texts: Sequence[str], groups: frozenset[str], given: Sequence[str] 
 
 @lru_cache(maxsize=1024)
 def _comparable(given: str) -> str:
-    return as_hiragana(squeezed(given))
+    return with_digits(as_hiragana(_COMMA.sub("", squeezed(given))))
 
 
+@lru_cache(maxsize=4096)
 def _states(given: str, words: str, rule: Rule) -> bool:
-    """Return whether the customer's words state the same fact: they contain it, or they are its core."""
-    fact = with_digits(as_hiragana(words))
-    theirs = with_digits(given)
+    """Return whether the customer's words state the same fact: the same kind, its numbers and its nouns."""
+    fact, theirs = _comparable(words), _comparable(given)
     if fact in theirs:
         return True
-    same = _NUMBERS.findall(fact) == _NUMBERS.findall(theirs)
-    return same and theirs in fact and any(pattern.search(given) for pattern, _ in rule.patterns)
+    if not rule.bare and not _is_of_kind(given, rule):
+        return False
+    numbers, nouns = _NUMBERS.findall(fact), _NOUNS.findall(_FUNCTION.sub(" ", _COMMA.sub("", words)))
+    told = as_hiragana(squeezed(given))
+    return (
+        bool(numbers or nouns)
+        and set(numbers) <= set(_NUMBERS.findall(theirs))
+        and not (rule.bare and bool(_DENIED.search(fact)) != bool(_DENIED.search(theirs)))
+        and all(_is_told(as_hiragana(noun), told) for noun in nouns)
+    )
+
+
+def _is_told(noun: str, told: str) -> bool:
+    return noun in told or (not _KANA.search(noun) and set(noun) <= set(told))
+
+
+@lru_cache(maxsize=4096)
+def _is_of_kind(given: str, rule: Rule) -> bool:
+    theirs = as_hiragana(squeezed(given))
+    words = any(re.search(_NO_DIGIT_BEFORE + re.escape(word), theirs) for word in rule.words)
+    return words or any(pattern.search(theirs) for pattern, _ in rule.patterns)
 
 
 def _matches(words: str, groups: frozenset[str]) -> Iterator[tuple[Rule, int, int]]:

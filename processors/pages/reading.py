@@ -6,7 +6,7 @@ as a whole, between two quotes.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import json_repair
@@ -24,6 +24,15 @@ CLOSE = re.compile(
 )
 BEGINNINGS = ("<", "[T", "[t", "◁")
 START = re.compile(r"""\{\s*(?:["'“”‘’`}]|[A-Za-z_]\w*\s*:|//|/\*|#)""")
+# names of the field that says which section an object is, and of the field with its texts
+LABELS, CONTENTS = ("name", "section", "type", "id", "key"), ("content", "data", "value", "copy", "fields", "body")
+WIDE = re.compile('[｛｝＂]|["\\]}]\\s*[：，［］]')
+WIDE_SIGNS = (
+    (re.compile(r'(?<=")\s*：\s*'), ": "),
+    (re.compile(r'(?<=["\]}0-9])\s*，\s*(?=["\[{])'), ", "),
+    (re.compile(r'［(?=\s*["{])'), "["),
+    (re.compile(r'(?<=["}])(\s*)］'), r"\1]"),
+)
 QUOTES = (('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"))
 MOST_STARTS, MOST_DEPTH = 60, 4
 # json-repair takes seconds for thousands of brackets or quotes that nothing closes
@@ -45,14 +54,30 @@ def objects(text: str, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     These are the objects as written, the last first; their sections together; and then the same of the mended text.
     """
     text = text.replace('\\"', '"') if text.lstrip().startswith('{\\"') else text
-    for read in (_written, _mended):
-        unwrapped = [inner for document in read(text) for inner in _unwrapped(document, names, MOST_DEPTH)]
+    readers: list[tuple[Callable[[str], list[Any]], str]] = [(_written, text), (_mended, text)]
+    if (narrow := _narrowed(text)) != text:
+        readers[1:1] = [(_written, narrow)]
+    for read, written in readers:
+        documents = read(written)
+        unwrapped = [inner for document in documents for inner in _unwrapped(document, names, MOST_DEPTH)]
+        if sections := _labelled(_lowered(documents), names):
+            unwrapped.append(sections)
         yield from reversed(unwrapped)
         parts: dict[str, Any] = {}
         for document in unwrapped:
             parts |= {name: document[name] for name in names if name in document}
         if len(unwrapped) > 1 and parts.keys() == set(names):
             yield parts
+
+
+def _narrowed(text: str) -> str:
+    """Return the text with the usual signs in place of full-width ones between JSON texts: ｛"a"：1，"b"：2｝."""
+    if WIDE.search(text) is None:
+        return text
+    text = text.replace("＂", '"').replace("｛", "{").replace("｝", "}")
+    for wide, narrow in WIDE_SIGNS:
+        text = wide.sub(narrow, text)
+    return text
 
 
 def _written(text: str) -> list[Any]:
@@ -105,18 +130,36 @@ def _unwrapped(document: Any, names: tuple[str, ...], depth: int) -> Iterator[di
     if isinstance(document, list) and depth:
         for inner in document:
             yield from _unwrapped(inner, names, depth - 1)
+        if sections := _labelled(_lowered(document), names):
+            yield sections
     if not isinstance(document, dict):
         return
-    document = _lowered(document, names)
+    document = _lowered(document)
     if depth and not any(name in document for name in names):
         for inner in document.values():
             yield from _unwrapped(inner, names, depth - 1)
     yield {name: _loaded(inner) if isinstance(inner, str) else inner for name, inner in document.items()}
 
 
-def _lowered(document: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """Return the object with the sections' names in lower case."""
-    return {low if (low := name.strip().lower()) in names else name: inner for name, inner in document.items()}
+def _lowered(value: Any) -> Any:
+    """Return the value with all names in lower case and without blanks around them."""
+    if isinstance(value, dict):
+        return {str(name).strip().lower(): _lowered(inner) for name, inner in value.items()}
+    return [_lowered(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _labelled(documents: list[Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the sections of a list whose objects say which section they are: {"name": "hero", "content": …}."""
+    sections: dict[str, Any] = {}
+    for document in documents:
+        if not isinstance(document, dict):
+            continue
+        label = next((key for key in LABELS if str(document.get(key)).strip().lower() in names), None)
+        if label is not None:
+            rest = {key: value for key, value in document.items() if key != label}
+            inner = next((rest[key] for key in CONTENTS if isinstance(rest.get(key), (dict, list))), rest)
+            sections[str(document[label]).strip().lower()] = inner
+    return sections
 
 
 def _loaded(text: str) -> Any:

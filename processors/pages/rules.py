@@ -25,6 +25,18 @@ MACROS = {
     "{N}": f"(?:(?<![{_DIGIT}{_JAPANESE_DIGIT}])[{_DIGIT}{_JAPANESE_DIGIT}数何][{_DIGIT}{_JAPANESE_DIGIT},.]{{0,11}}+)",
     # a number in Japanese numerals with a power of ten
     "{B}": f"(?:(?<![{_DIGIT}{_JAPANESE_DIGIT}])[二三四五六七八九]?[十百千万][{_JAPANESE_DIGIT}]{{0,9}}+(?:数|余|超)?)",
+    # a thing that a shop has or a service that it offers
+    "{AMENITY}": (
+        "(?:駐車場|駐輪場|パーキング|個室|半個室|座敷|掘りごたつ|カウンター席|テラス席|ソファ席|キッズ(?:スペース|ルーム|メニュー|コーナー)|(?:専用|多目的)(?:スペース|ルーム)|授乳室|授乳スペース|おむつ替え(?:台|スペース)|ベビーベッド|"
+        "wi-?fi|電源|コンセント|クレジットカード|各種カード|カード(?:払い|決済)|電子マネー|(?:qr|バーコード|キャッシュレス)(?:コード)?決済|キャッシュレス|paypay|交通系ic|分割払い|後払い|送迎(?:車|バス)?|託児(?:所|ルーム|サービス)?|"
+        "エレベーター|スロープ|バリアフリー|車(?:いす|椅子)|待合室|更衣室|ロッカー|シャワー(?:室|ルーム)?|パウダールーム|喫煙(?:室|所)|自習室|振替(?:授業|レッスン)?|寮|ペット(?:同伴|連れ)|"
+        "オンライン(?:相談|診療|授業|面談|レッスン|予約)|出張(?:見積もり|サービス|施術|査定|買取)?|往診|宅配|配達|持ち帰り|テイクアウト|飲み放題|食べ放題|貸し?切り?|誕生日特典|ポイント(?:カード)?|スタンプカード|会員制度|レンタル(?:品|用品)?)"
+    ),
+    # words which say that it exists
+    "{HAS}": (
+        "(?:が|は|も|を|に|の|で|や[^。、\\n]{1,8}(?:が|も|は)?)?(?:[^。、\\n]{0,5})?(?:あり(?:ます(?!か)|$|。|!)|ございます(?!か)|完備|(?:ご)?用意(?:し|が|あり)|設け(?:て|ま)|併設|備え(?:て|ま)|使え(?:ます(?!か)|る(?!か))|"
+        "(?:ご)?利用(?:でき|いただけ|可)(?:ます(?!か)|る|$)?|お支払い(?:でき|いただけ)|対応(?:し(?:て|ま)|可|ok)|ok|可能(?!か|性)|可(?:$|。)|付き(?:です|の|$)|(?:も|を)承(?:り|って)|行って(?:い|お)(?:ます|り)|伺います|うかがいます)"
+    ),
     # a part or a state of the body
     "{BODY}": (
         "(?:肌|素肌|髪|頭皮|毛根|毛穴|毛|まつ毛|まつげ|眉毛?|顔|フェイスライン|輪郭|あご|頬|ほほ|目元|口元|目|首|デコルテ|肩|腰|背中|二の腕|腕|お腹|おなか|下腹|"
@@ -52,7 +64,7 @@ class Rule:
 
     Words count between boundaries of words, patterns anywhere. No part of an innocent expression (`harmless`) counts.
     Each pattern has the characters with which a match begins (None: any). With `given`, the customer's own words allow
-    the expression.
+    the expression, if they break the rule too. With `bare`, a mere noun of theirs does (個室).
     """
 
     name: str
@@ -66,6 +78,7 @@ class Rule:
     patterns: tuple[tuple[re.Pattern[str], frozenset[str] | None], ...]
     harmless: re.Pattern[str] | None
     given: bool
+    bare: bool
 
     @property
     def source(self) -> str:
@@ -125,6 +138,7 @@ def _rule(entry: dict[str, object]) -> Rule:
         patterns=tuple((re.compile(text), first_characters(text)) for text in map(_expanded, listed["patterns"])),
         harmless=re.compile(harmless) if harmless else None,
         given=bool(entry.get("given", False)),
+        bare=bool(entry.get("bare", False)),
     )
 
 

@@ -39,6 +39,13 @@ PURPOSES = (
 )
 # a short word of kana or letters is part of many others (パン in カンパニー), so no kana or letter may follow it
 SHORT_KANA, SHORT_LATIN = 3, 5
+# but a word of its own may: ネイルケア, エステルーム
+_SUFFIXES = (
+    "(?:けあ|さろん|すたじお|しょっぷ|すとあ|すくーる|るーむ|はうす|かふぇ|ばー|ほてる|せんたー|くらぶ|さーびす|あーと|えくすて|せらぴー|"
+    "らうんじ|きっちん)"
+)
+# 歯 科, A.G.A.
+_SPACED = re.compile(r"(?<=[一-龥])[ ・･·]+(?=[一-龥])|(?<=\b[a-z])\.")
 _KANA, _LATIN = re.compile("[ぁ-んー]+"), re.compile("[a-z -]+")
 
 
@@ -65,14 +72,14 @@ def _listed() -> list[tuple[re.Pattern[str], str, str, frozenset[str]]]:
 
 def _typed(industry: str) -> str:
     """Return the form in which names are compared; spaces stay, because they end English words."""
-    return as_hiragana(folded(industry))
+    return as_hiragana(_SPACED.sub("", folded(industry)))
 
 
 def _pattern(name: str) -> re.Pattern[str]:
     if _LATIN.fullmatch(name):
         return re.compile(f"(?<![a-z]){name}" + ("(?![a-z])" if len(name) < SHORT_LATIN else ""))
     if _KANA.fullmatch(name) and len(name) <= SHORT_KANA:
-        return re.compile(f"{name}(?![ぁ-んー])")
+        return re.compile(f"{name}(?={_SUFFIXES}|(?![ぁ-んー]))")
     return re.compile(re.escape(name))
 
 

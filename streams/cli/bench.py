@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from schemas.errors import LpstreamError
-from streams.local.console import AsJson, out, say, writable_file
+from streams.local.console import AsJson, json_file, out, say, writable_file
 
 Row = dict[str, Any]
 ROUNDS = 3
@@ -57,6 +57,7 @@ def bench(
     if unknown := sorted(set(names) - PARTS.keys()):
         raise LpstreamError(f"--only {unknown[0]}: unknown; give ids of {', '.join(PARTS)}")
     writable_file("--out", target)
+    _written(target)  # a file of another kind is refused before minutes of work
     rows: list[Row] = []
     for name in names:
         say(f"{name} …")
@@ -88,7 +89,15 @@ def _shown(value: float | None) -> str:
 
 def _merge(target: Path, rows: list[Row]) -> None:
     """Write rows to the file; they replace rows with the same ids."""
-    old: list[Row] = json.loads(target.read_text(encoding="utf-8") or "[]")
     new_ids = {row["id"] for row in rows}
-    text = json.dumps([row for row in old if row["id"] not in new_ids] + rows, ensure_ascii=False, indent=2)
+    old = [row for row in _written(target) if row["id"] not in new_ids]
+    text = json.dumps(old + rows, ensure_ascii=False, indent=2)
     target.write_text(text + "\n", encoding="utf-8")
+
+
+def _written(target: Path) -> list[Row]:
+    """Return the rows in the file. Raise LpstreamError if the file holds something else."""
+    rows = json_file("--out", target, "[]")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and "id" in row for row in rows):
+        raise LpstreamError(f"--out {target}: holds no figures of `lpstream bench`; give another file")
+    return rows

@@ -61,8 +61,8 @@ def show(lp_id: LpId, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> Non
     """Print the state of the page's experiment: weights, rates, and visits until a decision."""
 
     async def work(api: str, token: str) -> Answer:
-        async with _session(token) as session:
-            return await _asked(session, "GET", f"{api}/experiments/{lp_id}")
+        async with session_of(token) as session:
+            return await asked(session, "GET", f"{api}/experiments/{lp_id}")
 
     _print(asyncio.run(work(*private_api(data))), as_json=as_json)
 
@@ -75,12 +75,12 @@ def stop(lp_id: LpId, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> Non
 
 async def _after(api: str, token: str, path: str, body: Answer | None, lp_id: str) -> Answer:
     """Post a command, and return the state after it. Raise Retryable if no optimizer carries it out."""
-    async with _session(token) as session:
-        accepted = await _asked(session, "POST", api + path, body)
+    async with session_of(token) as session:
+        accepted = await asked(session, "POST", api + path, body)
         until = time.monotonic() + WITHIN_S
         while time.monotonic() < until:
             await asyncio.sleep(LOOK_S)
-            state = await _asked(session, "GET", f"{api}/experiments/{lp_id}", missing=True)
+            state = await asked(session, "GET", f"{api}/experiments/{lp_id}", missing=True)
             if _carried_out(state, accepted):
                 return state
     raise Retryable(
@@ -97,12 +97,13 @@ def _carried_out(state: Answer, accepted: Answer) -> bool:
     return bool(accepted["command"] == "start" or state["status"] == "stopped")
 
 
-def _session(token: str) -> aiohttp.ClientSession:
+def session_of(token: str) -> aiohttp.ClientSession:
+    """Return a session for the private API."""
     timeout = aiohttp.ClientTimeout(TIMEOUT_S)
     return aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}, timeout=timeout)
 
 
-async def _asked(
+async def asked(
     session: aiohttp.ClientSession, method: str, url: str, body: Answer | None = None, *, missing: bool = False
 ) -> Answer:
     """Return the answer. Raise LpstreamError with the edge's message; `missing` returns {} for 404."""

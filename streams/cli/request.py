@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from uuid import uuid4
@@ -19,7 +18,7 @@ from schemas.errors import LpstreamError, Retryable
 from schemas.generation import GenerationRequest, Result, VariantRequest, model_from_object
 from streams.cli.upload import read
 from streams.client import over_http
-from streams.local.console import DEFAULT_DATA, AsJson, Data, err, out, private_api, writable_file
+from streams.local.console import DEFAULT_DATA, AsJson, Data, err, json_file, out, private_api, writable_file
 
 # options that describe a page; a variant has them from its parent
 OF_PAGES = ("industry", "purpose", "keyword", "name", "phone", "tone", "quality", "picture", "logo", "file")
@@ -91,10 +90,7 @@ def _check_alone(context: typer.Context) -> None:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise LpstreamError(f"--file {file}: {error}") from error
+    content = json_file("--file", file)
     if not isinstance(content, dict):
         raise LpstreamError(f"--file {file}: is not a JSON object; give one request")
     return content

@@ -16,6 +16,7 @@ from schemas.heatmap import LP_ID_PATTERN
 from streams.local.console import DEFAULT_DATA, Data, say, settings_for
 from streams.local.installation import STOP_S
 from streams.local.prepare import prepare
+from streams.runtime.misspelt import misspelt_settings
 from streams.runtime.settings import any_address_set
 
 NOT_REPLICATED = (
@@ -28,6 +29,7 @@ def edge(data: Data = DEFAULT_DATA) -> None:
     """Run the edge: the public and the private listener, in LPSTREAM_EDGE_PROCESSES processes."""
     from streams.edge.processes import run_edge
 
+    _warn()
     run_edge(settings_for(data))
 
 
@@ -48,6 +50,7 @@ def worker(
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Run a worker of the pipeline; `all` runs all three, each in its own process."""
+    _warn()
     settings = settings_for(data)
     if name == "all":
         _run_all(data, settings.worker_metrics_port)
@@ -59,6 +62,11 @@ def worker(
         from streams.workers.process import run_worker
 
         run_worker(name, settings)
+
+
+def _warn() -> None:
+    for line in misspelt_settings():
+        say(line)
 
 
 def _run_all(data: Path, port: int) -> None:
@@ -73,7 +81,7 @@ def _run_all(data: Path, port: int) -> None:
     for position, name in enumerate(("heatmap", "generation", "optimizer")):
         env = {"LPSTREAM_WORKER_METRICS_PORT": str(port + position if port else 0)}
         args = [sys.executable, "-m", "streams", "worker", name, "--data", str(data)]
-        children.append(ChildProcess(name, args, log=Path("/dev/stderr"), env=env))
+        children.append(ChildProcess(name, args, log=None, env=env))
     try:
         for child in children:
             child.grace_s = STOP_S
@@ -90,6 +98,7 @@ def _run_all(data: Path, port: int) -> None:
 
 def migrate(data: Data = DEFAULT_DATA) -> None:
     """Create topics, tables, views and the bucket; safe to run again."""
+    _warn()
     settings = settings_for(data)
     asyncio.run(prepare(settings, say))
     if any_address_set() and not settings.clickhouse_replicated:

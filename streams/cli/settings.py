@@ -13,6 +13,7 @@ HEADER = f"""# Settings
 
 Every process reads `{PREFIX}*` from its environment once, when it starts. If a value is wrong, the process ends
 and names the setting and the reason. `{PREFIX}<NAME>_FILE` names a file that holds the value of a secret.
+A variable that resembles a setting and is none is ignored, with a warning that names the setting.
 
 `lpstream settings --write docs/settings.md` makes this page.
 

@@ -30,6 +30,10 @@ def sql(
     if bool(query) == bool(name):
         raise LpstreamError("give either a query or --kit NAME; `--kit list` shows the names")
     values = dict(_pair(text) for text in param or [])
+    try:
+        "".join((query, *values.values())).encode()
+    except UnicodeEncodeError as error:
+        raise LpstreamError("the query or a --param has bytes that are not UTF-8") from error
     if name == "list":
         rows: list[dict[str, Any]] = [{"name": each.name, "answers": f"{each.title}. {each.about}"} for each in kit()]
     elif name:

@@ -25,7 +25,7 @@ from streams.local.addresses import read_addresses
 from streams.local.console import AsJson, err, out, say, settings_for, writable_folder
 from streams.proof.verify.measures import figures
 from streams.proof.verify.place import SETTINGS, Place, embedded, running, warm_copy
-from streams.proof.verify.report import WORDS, figure, keep, write
+from streams.proof.verify.report import WORDS, figure, keep, kept, write
 from streams.proof.verify.run import Asked, carry_out
 from streams.proof.verify.scenarios import SCENARIOS
 from streams.proof.verify.verdicts import Row, failed
@@ -41,7 +41,12 @@ Scenarios = Annotated[
 ]
 Duration = Annotated[float, typer.Option(min=0, help="Seconds to measure after the ramp; 0: the scenario's default.")]
 Ramp = Annotated[
-    float, typer.Option(help="Seconds over which connections open; 0: all at once; below 0: the scenario's default.")
+    float,
+    typer.Option(
+        min=-1,
+        max=86_400,
+        help="Seconds over which connections open; 0: all at once; below 0: the scenario's default.",
+    ),
 ]
 Scale = Annotated[
     float,
@@ -96,6 +101,7 @@ def verify(
         logging.getLogger(client).setLevel(logging.CRITICAL)
     names = _names(scenario)
     writable_folder("--out", target)
+    kept(target)  # a damaged run is named before the load
     if edges > 1 and "rolling" in names:
         raise LpstreamError("--scenario rolling needs --edges 1: it replaces an edge of one process")
     with (

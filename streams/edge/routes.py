@@ -17,7 +17,7 @@ from streams.edge.http import probes
 from streams.edge.http.connections import Listener
 from streams.edge.rest import metadata
 from streams.edge.rest.produce import KAFKA_JSON, produce
-from streams.edge.site import crawlers, experiment_commands, findings, maps, pages, uploads
+from streams.edge.site import autopilot_commands, crawlers, experiment_commands, findings, maps, pages, uploads
 from streams.edge.studio import maps as studio_maps
 from streams.edge.studio import pages as studio_pages
 from streams.edge.studio.auth import ASKS, LOOKS, studio
@@ -160,6 +160,17 @@ PRIVATE = [
         status=202,
         about="The optimizer stops it within seconds.",
     ),
+    Route(
+        "POST",
+        "/autopilot/{lp_id}",
+        autopilot_commands.order,
+        ASKS,
+        takes=Content("AutopilotOrder"),
+        gives=Content("AutopilotAccepted"),
+        status=202,
+        about="The optimizer carries it out within seconds.",
+    ),
+    Route("GET", "/autopilot/{lp_id}", autopilot_commands.show, READS, gives=Content("AutopilotState")),
     Route("GET", "/metrics", probes.metrics_page, ("metrics", "operator")),
     *PROBES,
 ]

@@ -38,6 +38,9 @@ ALWAYS_HTTPS = "max-age=31536000"
 # path: no empty segment but the last, no `.` or `..`, nothing percent-encoded. A proxy may send the whole URL
 # (RFC 9112, 3.2.2).
 TARGET = re.compile(r"(?:https?://[^/?#]+)?(/|(?:/(?!\.\.?(?:[/?]|$))[A-Za-z0-9._-]+)+/?)(?:\?[^#]*)?")
+# letters, digits, "-", "." and "_" that a client has percent-encoded although it need not (RFC 3986, 6.2.2.2)
+ENCODED = re.compile(r"%(2[DEde]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff])")
+OTHER_API = re.compile(r"/(?:v3|consumers)(?:/|\Z)")
 
 
 class Edge:
@@ -130,18 +133,20 @@ class Edge:
 
     def _find(self, request: web.BaseRequest) -> tuple[Route, dict[str, str]]:
         if (path := path_of(request.raw_path)) is None:
-            raise HttpError(404, "HTTP 404 Not Found")
+            raise _not_found(request.raw_path)
         # aiohttp omits the body of a response to HEAD
         method = "GET" if request.method == "HEAD" else request.method
         if (exact := self._fixed.get((method, path))) is not None:
             return exact, {}
         at_path = [(item, match) for item in self._routes if (match := item.pattern.fullmatch(path))]
         if not at_path:
-            raise HttpError(404, "HTTP 404 Not Found")
+            raise _not_found(path)
         for item, match in at_path:
             if item.method == method:
                 return item, match.groupdict()
-        raise HttpError(405, "HTTP 405 Method Not Allowed")
+        methods = {item.method for item, _ in at_path}
+        allow = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+        raise HttpError(405, "HTTP 405 Method Not Allowed", allow=allow)
 
     def _caller(self, request: web.BaseRequest, matched: Route) -> Caller | None:
         if self._listener == "public" or matched.template in OPEN_PATHS or matched.template.startswith(STUDIO_PATH):
@@ -161,8 +166,18 @@ class Edge:
 
 def path_of(target: str) -> str | None:
     """Return the path of a request target as it was sent, or None if programs read it differently."""
-    match = TARGET.fullmatch(target)
+    # a topic may be encoded: no cache stores a response at its path
+    plain = ENCODED.sub(lambda match: chr(int(match[1], 16)), target) if "/topics/" in target else target
+    match = TARGET.fullmatch(plain)
     return match[1] if match else None
+
+
+def _not_found(path: str) -> HttpError:
+    """Return the error for a path without a route. It names what there is to a client of another API."""
+    message = "HTTP 404 Not Found"
+    if OTHER_API.match(path):
+        message += ": this server has the producer's part of the REST Proxy API v2: POST /topics/{topic}"
+    return HttpError(404, message)
 
 
 def _preflight() -> web.Response:

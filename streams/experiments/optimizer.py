@@ -18,9 +18,11 @@ from infra.clickhouse.experiment_counts import MOST_PAGES
 from infra.redis.experiments import ExperimentStore
 from infra.redis.lease import Lease
 from infra.tenants import Tenants
+from processors.experiments.autopilot import Next
 from processors.experiments.decisions import begun, handled, learned, obstacle, refused, rules_of, stopped
 from processors.experiments.evidence import evidence_of, with_point
 from processors.experiments.learning import learn
+from schemas.autopilot import AutopilotCommand, AutopilotState
 from schemas.errors import LpstreamError, Refused, Retryable
 from schemas.experiments import (
     EXPERIMENTS,
@@ -30,7 +32,8 @@ from schemas.experiments import (
     PastWeights,
     result_id_of,
 )
-from schemas.generation import RESULTS, Decision, Result, encode_model
+from schemas.generation import REQUESTS, RESULTS, Decision, Result, encode_model
+from streams.experiments.autopilots import Autopilots, Sources
 from streams.experiments.counting import Counting
 from streams.experiments.topic import TopicReader
 from streams.runtime import metrics
@@ -42,6 +45,7 @@ WAIT_S, HEAL_S, SHOW_ALL_S = 0.2, 2.0, 60.0
 LAG_S, SEND_S = 1, 20.0
 AT_ONCE = 100  # states of one transaction
 Message = tuple[str, bytes, bytes]
+ORDERS, WRITTEN = (ExperimentCommand, AutopilotCommand), (ExperimentState, AutopilotState)
 
 
 class Optimizer:
@@ -56,16 +60,18 @@ class Optimizer:
         held: Lease,
         topic: TopicReader,
         producer: AIOKafkaProducer,
+        sources: Sources,
         epoch: int,
     ) -> None:
         self._settings, self._tenants, self._store, self._held = settings, tenants, store, held
         self._topic, self._known, self._producer, self._epoch = topic, topic.known, producer, epoch
         self._counting = Counting(clickhouse, settings.experiment_interval_s)
+        self._autopilots = Autopilots(topic.known, sources, tenants, epoch)
         self._shown, self._shown_at = False, 0.0
 
     async def run(self) -> None:
         """Work until an error ends the epoch. KafkaError or LpstreamError says why."""
-        await self._carry_out(list(self._known.commands.values()))
+        await self._carry_out([*self._known.commands.values(), *self._known.pilot_commands.values()])
         look_at = heal_at = 0.0
         interval_s = self._settings.experiment_interval_s
         while True:
@@ -74,16 +80,22 @@ class Optimizer:
                 heal_at = now + HEAL_S
             if _due(now, look_at, interval_s):
                 await self._look()
+                async for step in self._autopilots.steps():
+                    await self._take(step)
                 look_at = (time.time() // interval_s + 1) * interval_s
             taken = await self._topic.more(WAIT_S)
-            if any(isinstance(each, ExperimentState) and each.epoch > self._epoch for each in taken):
+            if any(isinstance(each, WRITTEN) and each.epoch > self._epoch for each in taken):
                 raise LpstreamError("a newer optimizer has taken over")
-            await self._carry_out([each for each in taken if isinstance(each, ExperimentCommand)])
+            await self._carry_out([each for each in taken if isinstance(each, ORDERS)])
 
     # -- commands --------------------------------------------------------------------------------------
 
-    async def _carry_out(self, commands: Sequence[ExperimentCommand]) -> None:
+    async def _carry_out(self, commands: Sequence[ExperimentCommand | AutopilotCommand]) -> None:
         for command in commands:
+            if isinstance(command, AutopilotCommand):
+                if (step := self._autopilots.after(command)) is not None:
+                    await self._take(step)
+                continue
             before = self._known.states.get(command.lp_id)
             if not handled(command, before):
                 await self._commit(self._after(command, before))
@@ -107,6 +119,22 @@ class Optimizer:
     def _begun(self, command: ExperimentCommand, before: ExperimentState | None, now_ms: int) -> ExperimentState:
         settle_s = self._settings.experiment_settle_s
         return begun(command, before, epoch=self._epoch, now_ms=now_ms, settle_s=settle_s)
+
+    async def _take(self, step: Next) -> None:
+        """Write a step of an autopilot, in one transaction with what goes with it."""
+        pilot, now_ms = step.state, round(time.time() * 1000)
+        before, command = self._known.states.get(pilot.lp_id), self._known.commands.get(pilot.lp_id)
+        states: list[ExperimentState] = []
+        others: list[Message] = [(EXPERIMENTS, pilot.key, encode_model(pilot))]
+        if step.request is not None:
+            others.append((REQUESTS, str(step.request.request_id).encode(), encode_model(step.request)))
+        if step.starts is not None:
+            # a person's command that is handled is not handled again, and one that comes now goes before
+            state = self._begun(step.starts, before, now_ms)
+            states.append(state.model_copy(update={"after": command.experiment_id if command is not None else None}))
+        if step.stops is not None and before is not None:
+            states.append(stopped(before, f"stopped by autopilot: {step.stops}", epoch=self._epoch, now_ms=now_ms))
+        await self._commit(states, others)
 
     def _owns(self, tenant_id: str, lp_id: str) -> bool:
         tenant = self._tenants.named(tenant_id)
@@ -154,21 +182,23 @@ class Optimizer:
 
     # -- writing ---------------------------------------------------------------------------------------
 
-    async def _commit(self, states: Sequence[ExperimentState]) -> None:
-        """Write the states in transactions, then show them. A state is written whole or not at all."""
-        for at in range(0, len(states), AT_ONCE):
+    async def _commit(self, states: Sequence[ExperimentState], others: Sequence[Message] = ()) -> None:
+        """Write the states in transactions, the other messages with the first, then show them.
+
+        A state is written whole or not at all.
+        """
+        for at in range(0, max(len(states), min(1, len(others))), AT_ONCE):
             part = states[at : at + AT_ONCE]
             await self._held.check()
             messages = [message for state in part for message in self._messages(state)]
+            messages = [*others, *messages] if at == 0 else messages
             await self._send(messages)
-            for topic, key, value in messages:
-                if topic == EXPERIMENTS:
-                    self._known.take(key, value)
+            taken = [self._known.take(key, value) for topic, key, value in messages if topic == EXPERIMENTS]
             for state in part:
                 metrics.EXPERIMENT_STATES.labels(state.status).inc()
                 if state.number == 0 or state.status != "running":
                     log.info("experiment %s of %s: %s", state.experiment_id, state.lp_id, state.reason)
-            await self._show(part)
+            await self._show(part, [each for each in taken if isinstance(each, AutopilotState)])
 
     def _messages(self, state: ExperimentState) -> Iterator[Message]:
         yield EXPERIMENTS, state.key, encode_model(state)
@@ -207,10 +237,12 @@ class Optimizer:
             all_there = self._shown and await self._store.size() >= len(self._known.states)
             if not all_there or time.monotonic() - self._shown_at >= SHOW_ALL_S:
                 self._shown, self._shown_at = True, time.monotonic()
-                await self._show(list(self._known.states.values()))
+                await self._show(list(self._known.states.values()), list(self._known.pilots.values()))
 
-    async def _show(self, states: Sequence[ExperimentState]) -> None:
+    async def _show(self, states: Sequence[ExperimentState], pilots: Sequence[AutopilotState]) -> None:
         try:
+            for at in range(0, len(pilots), AT_ONCE):
+                await self._store.put_pilots(pilots[at : at + AT_ONCE])
             for at in range(0, len(states), AT_ONCE):
                 part = states[at : at + AT_ONCE]
                 past = [self._known.weights[state.lp_id] for state in part if state.lp_id in self._known.weights]

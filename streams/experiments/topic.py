@@ -11,14 +11,13 @@ from infra.kafka.admin import partitions_of
 from infra.kafka.consumer import build_consumer
 from infra.kafka.reading import Reader, stretch
 from infra.kafka.skips import pass_over
-from processors.experiments.known import Known
+from processors.experiments.known import Known, Taken
 from schemas.errors import DecodeError, Retryable
-from schemas.experiments import EXPERIMENTS, ExperimentCommand, ExperimentState, PastWeights
+from schemas.experiments import EXPERIMENTS, ExperimentState
 
 log = logging.getLogger(__name__)
 
 FETCH_WAIT_MS = 100  # short, because each partition is read to its end; long, because the optimizer reads for ever
-Taken = ExperimentCommand | ExperimentState | PastWeights
 
 
 class TopicReader:

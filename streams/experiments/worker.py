@@ -18,14 +18,19 @@ from infra.kafka.producer import build_producer
 from infra.redis.experiments import ExperimentStore
 from infra.redis.lease import Lease, lease
 from infra.redis.line import RedisLine
+from infra.redis.response_cache import ResponseCache
+from infra.redis.results import ResultStore
 from infra.tenants import Tenants
 from schemas.errors import LpstreamError, Refused, Retryable
 from schemas.experiments import EXPERIMENTS
+from streams.experiments.autopilots import Stores
 from streams.experiments.optimizer import Optimizer
 from streams.experiments.topic import read_topic
+from streams.pictures.drawing import Threads
+from streams.pictures.findings import Findings
 from streams.runtime.logs import log_to_stderr
 from streams.runtime.settings import Settings
-from streams.runtime.stores import open_analyst, open_line
+from streams.runtime.stores import open_analyst, open_line, open_objects
 from streams.runtime.systemd import tell_ready
 
 log = logging.getLogger(__name__)
@@ -50,7 +55,7 @@ async def _serve(settings: Settings) -> None:
 
 async def _work(settings: Settings) -> None:
     tenants = Tenants.load(settings.tenants_file)
-    async with _health(settings) as health, _stores(settings) as (line, clickhouse):
+    async with _health(settings) as health, _stores(settings) as (line, clickhouse, sources):
         await _wait_for_topic(settings)
         health.ready = True
         tell_ready()
@@ -58,13 +63,15 @@ async def _work(settings: Settings) -> None:
             try:
                 async with lease(line.redis, LEASE, uuid4().hex, LEASE_S) as held:
                     if held is not None:
-                        await _epoch(settings, tenants, line, clickhouse, held)
+                        await _epoch(settings, tenants, line, clickhouse, sources, held)
             except (LpstreamError, KafkaError, TimeoutError) as error:
                 log.warning("the optimizer begins anew: %s: %s", type(error).__name__, error)
             await asyncio.sleep(AGAIN_S)
 
 
-async def _epoch(settings: Settings, tenants: Tenants, line: RedisLine, clickhouse: ClickHouse, held: Lease) -> None:
+async def _epoch(
+    settings: Settings, tenants: Tenants, line: RedisLine, clickhouse: ClickHouse, sources: Stores, held: Lease
+) -> None:
     """Fence the optimizers before, read the topic, and work until an error.
 
     The epoch is higher than any on the topic or in Redis.
@@ -73,7 +80,7 @@ async def _epoch(settings: Settings, tenants: Tenants, line: RedisLine, clickhou
     async with _producer(settings) as producer, read_topic(settings.kafka_bootstrap_servers) as topic:
         epoch = 1 + max(topic.known.highest_epoch, await store.highest_epoch())
         log.info("optimizer of epoch %d: %d pages have had experiments", epoch, len(topic.known.states))
-        await Optimizer(settings, tenants, store, clickhouse, held, topic, producer, epoch).run()
+        await Optimizer(settings, tenants, store, clickhouse, held, topic, producer, sources, epoch).run()
 
 
 @contextlib.asynccontextmanager
@@ -90,10 +97,11 @@ async def _producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
 
 
 @contextlib.asynccontextmanager
-async def _stores(settings: Settings) -> AsyncIterator[tuple[RedisLine, ClickHouse]]:
-    line, clickhouse = open_line(settings), open_analyst(settings)
+async def _stores(settings: Settings) -> AsyncIterator[tuple[RedisLine, ClickHouse, Stores]]:
+    line, clickhouse, objects = open_line(settings), open_analyst(settings), open_objects(settings)
+    reports = Findings(clickhouse, ResponseCache(line, "lp:heatmap:"), objects, Threads())
     try:
-        yield line, clickhouse
+        yield line, clickhouse, Stores(objects, reports, ResultStore(line))
     finally:
         await line.redis.aclose()
         await clickhouse.close()

@@ -357,6 +357,11 @@ def _built_in(order: Order, cause: str, trail: CallLog | None = None) -> Draft:
     return Draft(order.text.copy({}, causes), [], causes, trail or CallLog())
 
 
+def _notice(cause: str, names: list[str]) -> Warning_:
+    code, text = ("parent_copy", "the parent's text") if cause == "alike" else ("template_copy", "built-in copy")
+    return Warning_(code=code, detail=f"{text} for {', '.join(names)}: {CAUSES.get(cause, cause)}")
+
+
 def _written(order: Order, draft: Draft, waited_ms: int | None = None) -> Written:
     """Return the draft as copy for one request.
 
@@ -367,10 +372,7 @@ def _written(order: Order, draft: Draft, waited_ms: int | None = None) -> Writte
         by_cause.setdefault(cause, []).append(section)
     for cause, names in by_cause.items():
         metrics.FALLBACKS.labels(cause).inc(len({BY_NAME[name].group for name in names}))
-    notices = [
-        Warning_(code="template_copy", detail=f"built-in copy for {', '.join(names)}: {CAUSES.get(cause, cause)}")
-        for cause, names in by_cause.items()
-    ]
+    notices = [_notice(cause, names) for cause, names in by_cause.items()]
     attempts = draft.trail.attempts if waited_ms is None else []
     provider_ms = (draft.trail.provider_ms or None) if waited_ms is None else waited_ms
     status: Literal["ok", "fallback"] = "fallback" if draft.causes else "ok"

@@ -11,6 +11,9 @@ from typing import Any
 from schemas.errors import LpstreamError
 
 DOORS, SETTINGS = "doors.json", "settings.json"
+ADDRESSES = ("edge", "api", "token", "kafka", "clickhouse", "redis", "s3")
+# raised for a file of another shape
+WRONG = (AttributeError, KeyError, TypeError, ValueError)
 
 
 def write_addresses(data: Path, doors: dict[str, Any], settings: dict[str, str]) -> None:
@@ -35,9 +38,13 @@ def remove_addresses(data: Path) -> None:
 def read_addresses(data: Path) -> dict[str, Any]:
     """Return the addresses of a running stack; raise LpstreamError if none runs, or if it was killed."""
     doors = _read(data, DOORS)
-    if not any(_alive(int(service["pid"])) for service in doors["services"].values()):
-        raise LpstreamError(f"--data {data}: the stack does not run any more; start it again with `lpstream up`")
-    return doors
+    try:
+        runs = any(_alive(int(service["pid"])) for service in doors["services"].values())
+        if runs:
+            return {"services": doors["services"], **{name: str(doors[name]) for name in ADDRESSES}}
+    except WRONG as error:
+        raise _damaged(data / DOORS) from error
+    raise LpstreamError(f"--data {data}: the stack does not run any more; start it again with `lpstream up`")
 
 
 def read_settings(data: Path) -> dict[str, str]:
@@ -46,19 +53,30 @@ def read_settings(data: Path) -> dict[str, str]:
     Raises LpstreamError like `read_addresses`.
     """
     read_addresses(data)
-    return _read(data, SETTINGS)
+    settings = _read(data, SETTINGS)
+    if not all(isinstance(value, str) for value in settings.values()):
+        raise _damaged(data / SETTINGS)
+    return settings
 
 
 def _read(data: Path, name: str) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads((data / name).read_text(encoding="utf-8"))
+        content = json.loads((data / name).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise LpstreamError(
             f"--data {data}: no stack runs here; start one with `lpstream up`, or set LPSTREAM_* addresses"
         ) from error
-    except (OSError, ValueError) as error:
-        raise LpstreamError(f"{data / name} cannot be read: {error}") from error
+    except OSError as error:
+        raise LpstreamError(f"{data / name} cannot be read: {error.strerror}; give another folder by --data") from error
+    except (ValueError, RecursionError) as error:
+        raise _damaged(data / name) from error
+    if not isinstance(content, dict):
+        raise _damaged(data / name)
     return content
+
+
+def _damaged(file: Path) -> LpstreamError:
+    return LpstreamError(f"{file}: is not as `lpstream up` writes it; stop the stack there and start it again")
 
 
 def _alive(pid: int) -> bool:

@@ -1,9 +1,10 @@
 """Shared parts of the commands: common options, output, and the settings of the stack in use."""
 
+import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
@@ -35,6 +36,21 @@ def writable_file(option: str, file: Path) -> Path:
     except OSError as error:
         raise LpstreamError(f"{option} {file}: cannot be written: {error.strerror}; nothing was done") from error
     return file
+
+
+def json_file(option: str, file: Path, empty: str = "") -> Any:
+    """Return the content of a JSON file, of standard input for `-`. An empty file counts as `empty`.
+
+    Raise LpstreamError if it cannot be read or is not JSON.
+    """
+    try:
+        body = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except OSError as error:
+        raise LpstreamError(f"{option} {file}: cannot be read: {error.strerror}") from error
+    try:
+        return json.loads(body or empty)
+    except (ValueError, RecursionError) as error:
+        raise LpstreamError(f"{option} {file}: is not JSON: {error}") from error
 
 
 def writable_folder(option: str, folder: Path) -> Path:

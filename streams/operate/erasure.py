@@ -20,7 +20,7 @@ from infra.redis.requested import Asked
 from infra.redis.response_cache import ResponseCache
 from infra.redis.results import ResultStore
 from infra.tenants import ANY, Tenants
-from processors.experiments.known import COMMAND, WEIGHTS
+from processors.experiments.known import KINDS
 from processors.pages.brief import copy_fields
 from processors.pages.cache_keys import key_of, pattern_of
 from processors.pages.copywriting import PROMPT_VERSION
@@ -314,7 +314,7 @@ class Erasing:
     async def _experiments(self, lp_ids: set[str]) -> None:
         """Append empty records for the experiments of the pages, and delete them in Redis."""
         names = sorted(lp_ids)
-        await self._bury(EXPERIMENTS, [kind + lp_id for lp_id in names for kind in ("", COMMAND, WEIGHTS)])
+        await self._bury(EXPERIMENTS, [kind + lp_id for lp_id in names for kind in ("", *KINDS)])
         store = ExperimentStore(self._line)
         for lp_id in names:
             await store.forget(lp_id)

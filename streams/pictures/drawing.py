@@ -56,6 +56,14 @@ class DrawingProcess:
                 process.terminate()
 
 
+class Threads:
+    """The same in threads, for a process in which nobody waits for the event loop."""
+
+    async def run(self, work: Callable[[Unpack[Arguments]], Answer], *args: *Arguments) -> Answer:
+        """Run the work and return its result."""
+        return await asyncio.get_running_loop().run_in_executor(None, work, *args)
+
+
 def _start(parent: int) -> None:
     os.nice(NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process

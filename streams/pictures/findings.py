@@ -15,18 +15,31 @@ from infra.clickhouse.client import ClickHouse
 from infra.clickhouse.finding_queries import Rectangle, Span
 from infra.redis.response_cache import Kept, ResponseCache
 from infra.s3.objects import Objects
-from processors.findings.counts import STRETCHES, Layout, Place, Size, Tables, asked, counts_of, places_of, with_places
+from processors.findings.counts import (
+    SPOT_KINDS,
+    STRETCHES,
+    Layout,
+    Names,
+    Place,
+    Size,
+    Tables,
+    asked,
+    counts_of,
+    names_of,
+    places_of,
+    with_places,
+)
 from processors.findings.layout import layout_of
 from processors.findings.report import Report, report_of
 from processors.pictures.words import Language
 from schemas.errors import LpstreamError
-from streams.pictures.drawing import DrawingProcess
+from streams.pictures.drawing import DrawingProcess, Threads
 from streams.pictures.maps import Device
 from streams.pictures.stored import html_of
 
 log = logging.getLogger(__name__)
 
-VERSION = 1  # of the rules, part of the cache key
+VERSION = 2  # of the rules, part of the cache key
 KEEP_S = 3_600
 DEFAULT_SPAN = timedelta(days=7)
 MS = 1_000
@@ -55,7 +68,9 @@ class PageReport(Report, frozen=True, kw_only=True):
 class Findings:
     """The findings of the pages of one ClickHouse."""
 
-    def __init__(self, clickhouse: ClickHouse, cache: ResponseCache, objects: Objects, process: DrawingProcess) -> None:
+    def __init__(
+        self, clickhouse: ClickHouse, cache: ResponseCache, objects: Objects, process: DrawingProcess | Threads
+    ) -> None:
         self._clickhouse = clickhouse
         self._cache = cache
         self._objects = objects
@@ -76,8 +91,8 @@ class Findings:
         span = await finding_queries.span(self._clickhouse, query.lp_id, start, end, STRETCHES)
         tables, layout = await asyncio.gather(self._tables(query, span), self._layout(query.lp_id))
         places = await self._process.run(places_of, tables)
-        rows = await self._places(span, places)
-        return await self._process.run(report, query, (start, end), layout, tables, places, rows)
+        rows, names = await asyncio.gather(self._places(span, places), self._names(span, places))
+        return await self._process.run(report, query, (start, end), layout, tables, places, rows, names)
 
     async def _tables(self, query: FindingsQuery, span: Span) -> Tables:
         client = self._clickhouse
@@ -101,6 +116,13 @@ class Findings:
         tables = await asyncio.gather(*(of(device) for device in dict.fromkeys(place.device for place in every)))
         return pa.concat_tables(tables) if tables else None
 
+    async def _names(self, span: Span, places: list[Place]) -> Names:
+        """Return the names of the elements at the places, by index of the place."""
+        spots = [at for at, place in enumerate(places) if place.kind in SPOT_KINDS]
+        boxes = [_rectangle(places[at]) for at in spots]
+        named = names_of(await finding_queries.names(self._clickhouse, span, boxes))
+        return {spots[at]: name for at, name in named.items()}
+
     async def _layout(self, lp_id: str) -> Layout:
         """Return the layout of a page that lpstream made.
 
@@ -115,7 +137,7 @@ class Findings:
 
 
 def _rectangle(place: Place) -> Rectangle:
-    return Rectangle(int(place.fixed), place.left, place.right, place.top, place.bottom)
+    return Rectangle(place.device, place.kind, int(place.fixed), place.left, place.right, place.top, place.bottom)
 
 
 def key_of(query: FindingsQuery) -> str:
@@ -131,11 +153,12 @@ def report(
     tables: Tables,
     places: list[Place],
     rows: pa.Table | None,
+    names: Names,
 ) -> bytes:
     """Return the report as JSON. Runs in the drawing process."""
     counts = counts_of(tables)
     if rows is not None:
-        counts = with_places(counts, places, rows)
+        counts = with_places(counts, places, rows, names)
     found = report_of(counts, layout, query.language)
     start, end = (time.isoformat() for time in times)
     answer = PageReport(*msgspec.structs.astuple(found), lp_id=query.lp_id, device=query.device, start=start, end=end)

@@ -1,5 +1,7 @@
 """The parents of variants: what a request becomes, from the stored source of its parent."""
 
+import asyncio
+
 from infra.s3.objects import Objects
 from schemas.errors import DecodeError
 from schemas.generation import GenerationRequest, VariantRequest, decode_model
@@ -12,8 +14,6 @@ async def varied_from(objects: Objects, asked: VariantRequest) -> tuple[Generati
 
     Raise DecodeError with the field that cannot be carried out, and Retryable while S3 does not answer.
     """
-    from processors.pages.variants import varied  # not at the edge's start: it loads the rules for copy
-
     of = asked.variant.of
     stored = await source_of(objects, of)
     try:
@@ -22,4 +22,15 @@ async def varied_from(objects: Objects, asked: VariantRequest) -> tuple[Generati
         raise DecodeError("variant.of", f"the stored source of {of} cannot be read: {error}") from error
     if source is None or source.request.tenant_id != asked.tenant_id:
         raise DecodeError("variant.of", f"tenant {asked.tenant_id} has no page {of} that was made here")
-    return *varied(asked, source), source
+    request, brief = await asyncio.to_thread(_varied, asked, source)
+    return request, brief, source
+
+
+def _varied(asked: VariantRequest, source: Source) -> tuple[GenerationRequest, Brief]:
+    """Return the request and the brief of a variant.
+
+    The first call in a process imports the rules for copy. That takes a while, so it runs in a thread.
+    """
+    from processors.pages.variants import varied
+
+    return varied(asked, source)

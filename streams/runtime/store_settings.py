@@ -1,6 +1,8 @@
 """The settings of the stores: addresses, logins, TLS. `streams/runtime/settings.py` has all others."""
 
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -10,18 +12,33 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from infra.kafka.access import Brokers, KafkaAccess, Mechanism, Protocol
-from infra.redis.line import RedisAccess
+from infra.redis.access import RedisAccess
 from schemas.errors import SettingError
 
 PREFIX = "LPSTREAM_"
 LEAST_SECRET = 32
 
 
-def _url(value: str) -> str:
-    parts = urlsplit(value)
-    if not parts.scheme or not parts.hostname:
-        raise ValueError("give an address such as http://127.0.0.1:8123")
-    return value.rstrip("/")
+def _url(example: str, *schemes: str) -> Callable[[str], str]:
+    """Return a check of a URL's scheme, host and port. `example` is for the message."""
+
+    def check(value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            is_valid = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # the port is no number
+            is_valid = False
+        if not is_valid:
+            raise ValueError(f"give an address with {' or '.join(f'{each}://' for each in schemes)}, such as {example}")
+        return value.rstrip("/")
+
+    return check
+
+
+def _brokers(value: str) -> str:
+    if not all(BROKER.fullmatch(part.strip()) for part in value.split(",")):
+        raise ValueError("give host:port, or several with commas between, without a scheme")
+    return value
 
 
 def _without_login(value: str) -> str:
@@ -30,7 +47,9 @@ def _without_login(value: str) -> str:
     return value
 
 
-Url = Annotated[str, AfterValidator(_url)]
+BROKER = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
+Url = Annotated[str, AfterValidator(_url("http://127.0.0.1:8123", "http", "https"))]
+RedisUrl = Annotated[str, AfterValidator(_url("redis://127.0.0.1:6379", "redis", "rediss"))]
 
 
 class SecretFiles(PydanticBaseSettingsSource):
@@ -44,6 +63,8 @@ class SecretFiles(PydanticBaseSettingsSource):
             return Path(path).read_text(encoding="utf-8").strip(), field_name, False
         except OSError as error:
             raise SettingError(f"{PREFIX}{field_name.upper()}_FILE: {error.strerror}: {path}") from error
+        except UnicodeDecodeError as error:
+            raise SettingError(f"{PREFIX}{field_name.upper()}_FILE: is not UTF-8: {path}") from error
 
     def __call__(self) -> dict[str, Any]:
         values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
@@ -56,7 +77,7 @@ class StoreSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     kafka_bootstrap_servers: Annotated[
-        str, Field(min_length=3, description="Kafka brokers as `host:port`, separated by commas.")
+        str, AfterValidator(_brokers), Field(description="Kafka brokers as `host:port`, separated by commas.")
     ] = "127.0.0.1:9092"
     broker: Annotated[
         Literal["apache", "tansu"],
@@ -91,7 +112,7 @@ class StoreSettings(BaseSettings):
         Field(description="Unique name of this worker in its group (static membership), the same after a restart."),
     ] = None
     redis_url: Annotated[
-        Url,
+        RedisUrl,
         AfterValidator(_without_login),
         Field(description="URL of Redis: `redis://`, or `rediss://` for TLS. The password is another setting."),
     ] = "redis://127.0.0.1:6379"
@@ -104,7 +125,9 @@ class StoreSettings(BaseSettings):
             "Empty: derived from the hashes in the tenants file, so a change of its tokens ends all sessions."
         ),
     ] = SecretStr("")
-    clickhouse_url: Annotated[Url, Field(description="URL of ClickHouse's HTTP interface.")] = "http://127.0.0.1:8123"
+    clickhouse_url: Annotated[
+        Url, AfterValidator(_without_login), Field(description="URL of ClickHouse's HTTP interface.")
+    ] = "http://127.0.0.1:8123"
     clickhouse_user: Annotated[str, Field(description="ClickHouse user that writes.")] = "lpstream"
     clickhouse_password: Annotated[SecretStr, Field(description="Password of the user that writes.")] = SecretStr("")
     clickhouse_replicated: Annotated[

@@ -16,17 +16,19 @@ from infra.clickhouse.client import ClickHouse
 COUNTED_S = 240
 
 Cells = Counter[tuple[str, bool, int, int]]
+Elements = Counter[tuple[str, str]]
 
 
 @dataclasses.dataclass
 class Expected:
-    """The expected totals of a test's page and, if given, its cells, reached bands and sections."""
+    """The expected totals of a page and, if given, its cells, reached bands, sections and elements."""
 
     lp_id: str
     totals: dict[str, int]
     cells: Cells | None = None
     reached: Counter[int] | None = None
     sections: Counter[str] | None = None
+    elements: Elements | None = None
 
 
 class Expectations:
@@ -70,6 +72,15 @@ class Expectations:
         rows = await self._clickhouse.rows(query, {"lp": lp_id})
         return Counter({row["section"]: int(row["n"]) for row in rows if int(row["n"])})
 
+    async def elements(self, lp_id: str) -> Elements:
+        """Return the clicks and dead clicks by element and kind. `clicks` of the table has all kinds."""
+        query = (
+            "SELECT element, sum(clicks) - sum(dead_clicks) AS click, sum(dead_clicks) AS dead_click"
+            " FROM heatmap_elements WHERE lp_id = {lp:String} GROUP BY element"
+        )
+        rows = await self._clickhouse.rows(query, {"lp": lp_id})
+        return +Counter({(row["element"], kind): int(row[kind]) for row in rows for kind in ("click", "dead_click")})
+
     async def check(self) -> None:
         """Wait until all totals are as expected and stay so, then compare cells, bands and tables."""
         deadline = time.monotonic() + COUNTED_S
@@ -79,12 +90,10 @@ class Expectations:
         await asyncio.sleep(7)  # duplicates would be counted in the next windows
         assert await self.differing() == {}
         for one in self.expected:
-            if one.cells is not None:
-                assert await self.cells(one.lp_id) == one.cells, one.lp_id
-            if one.reached is not None:
-                assert await self.reached(one.lp_id) == one.reached, one.lp_id
-            if one.sections is not None:
-                assert await self.sections(one.lp_id) == one.sections, one.lp_id
+            for name in ("cells", "reached", "sections", "elements"):
+                if (expected := getattr(one, name)) is not None:
+                    found = await getattr(self, name)(one.lp_id)
+                    assert found == expected, f"{one.lp_id}, {name}: found {found}, expected {expected}"
         log = await self._log()
         for one in self.expected:
             await assert_tables_equal(self._clickhouse, one.lp_id, log.get(one.lp_id, []))

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from conftest import DEAD_S, SETTLED_S, frames, scroll_to, wait_in
-from expectations import Cells, Expected
+from expectations import Cells, Elements, Expected
 from playwright.async_api import Page
 
 HEIGHT, PAGE_H, WIDTHS = 800, 3_000, (1_440, 1_100, 700)
@@ -26,6 +26,7 @@ class Counts:
     pageviews: int = 1
     cells: Cells = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
+    elements: Elements = field(default_factory=Counter)
     goals: int = 0
     depth: int = HEIGHT
 
@@ -74,6 +75,7 @@ class RandomVisit:
                 one.cells,
                 Counter(dict.fromkeys(range(-(-one.depth // 100)), 1)),
                 Counter({name: 1 for name, top in SECTIONS.items() if top < one.depth}),
+                one.elements,
             )
             for lp_id, one in self.counts.items()
         ]
@@ -83,22 +85,25 @@ class RandomVisit:
         await scroll_to(self._page, self._y)
         self._here.depth = max(self._here.depth, self._y + HEIGHT)
 
-    async def _press(self, kind: str, x: int, y: int, *, fixed: bool = False) -> None:
+    async def _press(self, kind: str, x: int, y: int, element: str, *, fixed: bool = False) -> None:
         await self._page.mouse.click(x, y)
         place = y if fixed else y + self._y
         self._here.cells[kind, fixed, min(127, 128 * x // self._width), place // 16] += 1
         self._here.kinds[kind] += 1
+        self._here.elements[element, kind] += 1
 
     async def _press_nothing(self) -> None:
         """Press an empty place, each time in another column, so that no two presses look like rage."""
         self._column = (self._column + 40) % 300
-        await self._press("dead_click", 360 + self._column, self._rng.randrange(100, 700))
+        y = self._rng.randrange(100, 700)
+        section = max((top, name) for name, top in SECTIONS.items() if top <= y + self._y)[1]
+        await self._press("dead_click", 360 + self._column, y, f"{section}>section:0")
         await wait_in(self._page, DEAD_S)
 
     async def _press_button(self) -> None:
-        for top in (100, 1_800):
+        for number, top in enumerate((100, 1_800), 1):
             if 60 <= top - self._y <= HEIGHT - 60:
-                await self._press("click", 200, top - self._y + 20)
+                await self._press("click", 200, top - self._y + 20, f">button:{number}")
                 await wait_in(self._page, 0.05)  # the change comes before the next press
 
     async def _press_button_and_scroll(self) -> None:
@@ -106,7 +111,7 @@ class RandomVisit:
         await self._scroll()
 
     async def _press_bar(self) -> None:
-        await self._press("click", self._rng.randrange(20, 300), 20, fixed=True)
+        await self._press("click", self._rng.randrange(20, 300), 20, "bar", fixed=True)
         await wait_in(self._page, 0.05)
 
     async def _route(self) -> None:

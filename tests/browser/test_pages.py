@@ -284,7 +284,7 @@ async def test_the_form_posts_its_fields_to_the_customers_address(reader: Browse
 
 
 @pytest.mark.parametrize("timelines", [True, False])
-@pytest.mark.parametrize("template", INDUSTRIES)
+@pytest.mark.parametrize("template", TWO)
 async def test_the_bar_is_away_at_the_heros_button_and_at_the_form(
     reader: Browser, page_server: PageServer, template: str, timelines: bool
 ) -> None:

@@ -290,7 +290,7 @@ async def test_goals_are_told_apart_and_counted_once(site: Site, visit: Visit, k
             await page.mouse.click(x, y)
             await page.bring_to_front()
     await page.evaluate("lpstream.flush()")
-    await site.posted(1)
+    await site.until(lambda: len(site.events("vgfeot")) >= len(expected))
     assert "".join(event[0] for event in site.events("vgfeot")) == expected
 
 

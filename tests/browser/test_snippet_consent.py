@@ -69,4 +69,5 @@ async def test_events_without_consent_are_not_measured(site: Site, visit: Visit)
     await flush(page)
     await site.posted(2)
     assert [event[0] for event in site.events("crdmg")] == []
-    assert [(beacon.seq, beacon.type[0], beacon.y[0]) for beacon in site.accepted] == [(0, "s", 300), (0, "s", 900)]
+    first = [(beacon.type[0], beacon.y[0]) for beacon in site.accepted if beacon.seq == 0]
+    assert first == [("s", 300), ("s", 900)]

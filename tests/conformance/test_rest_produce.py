@@ -165,7 +165,8 @@ async def test_content_types_ignore_case_and_parameters(proxy: Proxy, topic: str
 )  # fmt: skip
 async def test_other_content_types_are_415(proxy: Proxy, topic: str, content_type: str) -> None:
     answer = await proxy.produce(topic, records(1), content_type)
-    assert (answer.status, answer.code, answer.body["message"]) == (415, 415, "HTTP 415 Unsupported Media Type")
+    assert (answer.status, answer.code) == (415, 415)
+    assert answer.body["message"].startswith("HTTP 415 Unsupported Media Type")
 
 
 async def test_the_v2_type_without_a_format_is_binary(proxy: Proxy, topic: str) -> None:

@@ -10,8 +10,10 @@ import pytest
 from beacons import example_beacon
 from brute_force import count
 
-from infra.clickhouse import map_queries
+from infra.clickhouse import finding_queries, map_queries
 from infra.clickhouse.client import ClickHouse
+from infra.clickhouse.experiment_counts import counts
+from infra.clickhouse.finding_queries import Rectangle
 from infra.clickhouse.kit import kit_query
 from infra.clickhouse.map_queries import Selection
 from infra.clickhouse.migrate import migrate, statements
@@ -19,6 +21,7 @@ from infra.embedded import stores
 from infra.embedded.ports import Ports
 from infra.tiers.hot import HotTables
 from infra.tiers.warm import WarmTables
+from processors.findings.counts import names_of
 from processors.heatmap.decode import Fold, decode
 from processors.heatmap.tiers import with_days_late
 from processors.pictures.summary import elements_of
@@ -53,7 +56,7 @@ def beacon(now_ms: int, letters: str, names: list[Any], **changes: Any) -> bytes
     places = dict.fromkeys(("x", "y", "dwell"), [0] * len(letters))
     times = list(range(len(letters)))
     return msgspec.json.encode(
-        example_beacon(t0=now_ms, type=letters, dt=times, **places, **{"elements": names, **changes})
+        example_beacon(t0=now_ms, type=letters, dt=times, **{**places, "elements": names, **changes})
     )
 
 
@@ -151,3 +154,44 @@ async def test_a_day_of_the_warm_tier_has_its_elements(server: ClickHouse) -> No
     assert await clicks(server, "element_clicks") == [("lp_8f3a", "cta", 2, 0, 1)]
     await HotTables(server).drop(TABLE, item.partitions)
     assert await clicks(server, "element_clicks") == [("lp_8f3a", "cta", 2, 0, 1)]
+
+
+async def test_a_place_is_named_by_the_element_clicked_at_its_times(server: ClickHouse) -> None:
+    await migrate(server, timezone="Asia/Tokyo")
+    now = int(datetime.now(UTC).timestamp() * 1000) // 5_000 * 5_000
+    for number in range(12):  # each pair in windows of its own: one click on each of two buttons
+        for at, (x, y, name) in enumerate(((40, 160, "hero-call"), (40, 1_600, "price-call"))):
+            value = beacon(
+                now - 5_000 * (2 * number + at), "d", [name], x=[x], y=[y], viewport_w=400, page_w=400,
+                pageview_id=f"00000000-0000-4000-8000-{2 * number + at:012}",
+            )  # fmt: skip
+            await insert(server, [value], now, f"{number}/{at}")
+    today = datetime.now(UTC)
+    span = await finding_queries.span(server, "lp_8f3a", today - timedelta(1), today + timedelta(1), 64)
+    wide = {"fixed": 0, "left": 0, "right": 127}
+    places = [
+        Rectangle("mobile", "dead_click", top=8, bottom=12, **wide),
+        Rectangle("mobile", "move", top=98, bottom=102, **wide),
+        Rectangle("mobile", "dead_click", top=0, bottom=4_095, **wide),
+        Rectangle("desktop", "dead_click", top=8, bottom=12, **wide),
+        Rectangle("mobile", "rage_click", top=8, bottom=12, **wide),
+    ]
+    rows = await finding_queries.names(server, span, places)
+    named = [(int(row["place"]), row["element"], int(row["together"])) for row in rows]
+    assert named == [(0, "hero-call", 12), (1, "price-call", 12), (2, "hero-call", 12), (2, "price-call", 12)]
+    assert names_of(rows) == {0: ("hero-call", 12), 1: ("price-call", 12)}
+
+
+async def test_pageviews_that_came_to_the_half_of_the_page_are_counted(server: ClickHouse) -> None:
+    await migrate(server, timezone="Asia/Tokyo")
+    now = int(datetime.now(UTC).timestamp() * 1000) // 60_000 * 60_000
+    for number, (lp_id, y) in enumerate((("lp_a", 0), ("lp_a", 2_000), ("lp_a", 1_250), ("lp_b", 0))):
+        value = msgspec.json.encode(
+            example_beacon(
+                t0=now, lp_id=lp_id, type="s", dt=[0], x=[0], y=[y], dwell=[0], fixed=[], viewport_h=800, page_h=4_000,
+                pageview_id=f"00000000-0000-4000-8000-{number:012}",
+            )
+        )  # fmt: skip
+        await insert(server, [value], now, f"{number}")
+    rows = await counts(server, {"lp_a": now // 1000, "lp_b": now // 1000}, now // 1000 + 600, 60)
+    assert sorted((row.lp_id, row.pageviews, row.deep) for row in rows) == [("lp_a", 3, 2), ("lp_b", 1, 0)]

@@ -52,6 +52,7 @@ async def test_a_planted_fault_is_found_through_clickhouse(edge: EdgeProcess, co
     assert answer.status == 200 and report["lp_id"] == counted and report["visits"] == VISITS
     first = report["findings"][0]
     assert (first["kind"], first["where"]["section"]) == ("dead_clicks", "hero") and "「最初の画面」" in first["text"]
+    assert first["element"] == "hero" and "「hero」" in first["text"] and first["evidence"]["on_element"] > 0
     assert first["low"] < first["estimate"] < first["high"] and first["suggestion"]["change"] == "design"
     phone = (await get(edge, f"/lp/{counted}/findings?device=mobile")).json
     assert {finding["device"] for finding in phone["findings"]} == {"mobile"} and 0 < phone["visits"] < VISITS
@@ -76,7 +77,7 @@ async def test_the_studio_shows_findings_with_links_into_the_map(edge: EdgeProce
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
         session = await cookie(http, edge, ANALYST)
         _, html, _ = await page(http, edge, f"/studio/maps/{counted}?lang=en&range=24h", **session)
-    assert "What visitors find difficult" in html and "Visitors click a place in the first section" in html
+    assert "What visitors find difficult" in html and "Visitors click “hero” (a place in the first section" in html
     assert f"/studio/maps/{counted}?kind=click&amp;device=mobile&amp;range=24h" in html
 
 

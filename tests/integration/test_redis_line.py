@@ -9,7 +9,8 @@ import time
 import pytest
 
 from infra.embedded.process import Server
-from infra.redis.line import RedisAccess, RedisLine, open_redis
+from infra.redis.access import RedisAccess
+from infra.redis.line import RedisLine, open_redis
 from schemas.errors import Retryable
 
 AT_ONCE = 20

@@ -51,6 +51,8 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
             words = f"req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN={name} -keyout {name}.key -out {name}.crt"
             subprocess.run([openssl, *words.split()], cwd=made, check=True, capture_output=True)
         shutil.copy2(made / "tls.crt", made / "ca.crt")
+    (made / "providers.json").write_text("[]", "utf-8")
+    (made / "openai_key").write_text("key", "utf-8")
     return made
 
 
@@ -111,7 +113,11 @@ def test_a_secret_has_every_file_that_a_process_reads(secrets: Path) -> None:
 
 
 def test_the_prepared_files_are_usable_as_they_are(secrets: Path) -> None:
-    values = {file.name: file.read_text("utf-8") for file in secrets.iterdir() if file.suffix not in (".crt", ".key")}
+    of_operator = {"providers.json", "openai_key"}
+    prepared = [
+        file for file in secrets.iterdir() if file.suffix not in (".crt", ".key") and file.name not in of_operator
+    ]
+    values = {file.name: file.read_text("utf-8") for file in prepared}
     assert not [
         name
         for name, value in values.items()
@@ -124,7 +130,7 @@ def test_the_prepared_files_are_usable_as_they_are(secrets: Path) -> None:
     for token, role in (("operator_token", "operator"), ("metrics_token", "metrics")):
         caller = tenants.caller(values[token])
         assert caller is not None and caller.role == role
-    assert all(file.stat().st_mode & 0o077 == 0 for file in secrets.iterdir() if file.suffix not in (".crt", ".key"))
+    assert all(file.stat().st_mode & 0o077 == 0 for file in prepared)
 
 
 def test_prepare_keeps_files_and_asks_for_keys_of_others(tmp_path: Path) -> None:
@@ -139,6 +145,41 @@ def test_prepare_keeps_files_and_asks_for_keys_of_others(tmp_path: Path) -> None
     bare = {name: value for name, value in os.environ.items() if name not in GIVEN}
     done = subprocess.run([tmp_path / "prepare"], env=bare, check=False, capture_output=True, text=True)
     assert done.returncode != 0 and "OIDC_CLIENT_ID" in done.stderr
+
+
+def test_the_pages_commands_work_one_after_the_other() -> None:
+    folder = ROOT
+    for command in shown(""):
+        for path in re.findall(r"(?:^|[\s=<(]|file://)(infra/[\w./-]+)", command):
+            exists = (folder / path).exists() or path.startswith("infra/kubernetes/secrets")
+            assert exists, f"{command}: {path} is not in {folder}"
+        if command.startswith("cd "):
+            folder = (folder / command.split()[1]).resolve()
+    assert folder == ROOT
+
+
+def test_no_command_shows_a_secret_in_its_arguments() -> None:
+    for command in shown("kubectl") + shown("docker") + shown("aws"):
+        assert "--from-literal" not in command and "--password" not in command, command
+
+
+def test_regions_are_created_with_the_password_from_standard_input(tmp_path: Path) -> None:
+    (command,) = shown("kubectl -n lpstream exec -i")
+    client = tmp_path / "clickhouse-client"
+    client.write_text('#!/bin/sh\necho "$CLICKHOUSE_PASSWORD $*"\ncat\n', "utf-8")
+    client.chmod(0o755)
+    secret = tmp_path / "password"
+    secret.write_text("pass-word", "utf-8")
+    command = re.sub(r"^kubectl .*? -- ", "", command).replace(
+        "infra/kubernetes/secrets/clickhouse_password", str(secret)
+    )
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    first, _, rest = done.stdout.partition("\n")
+    assert first == "pass-word --user lpstream --multiquery"
+    assert rest == (ROOT / "infra" / "clickhouse" / "regions.sql").read_text("utf-8")
 
 
 def test_no_secret_reaches_the_repository_or_the_image() -> None:

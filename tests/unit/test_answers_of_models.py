@@ -73,6 +73,68 @@ def test_an_odd_line_within_an_answer_is_skipped(odd: str) -> None:
     assert (answer.text, answer.finish, answer.error) == ("あい", "stop", None)
 
 
+@pytest.mark.parametrize(
+    "lost",
+    [
+        'data: {"choices":[{"index":0,"delta":{"content":"うえ'.encode(),
+        b'data: {"id":"a","object":"chat.completion.chunk","ch',
+        b'data: {"choices":[{"index":0,"delta":{"content":"\xe3\x81"}}]}',
+    ],
+)  # fmt: skip
+def test_an_answer_with_a_lost_part_is_damaged(lost: bytes) -> None:
+    first, second, rest = STREAM.split(b"\n\n", 2)
+    assert read(first + b"\n\n" + lost + b"\n\n" + second + b"\n\n" + rest).damaged
+    assert not read(STREAM).damaged
+
+
+def test_documents_in_one_line_and_halves_of_a_character_are_read() -> None:
+    lines = [f"data: {chunk('あ')}data: {chunk('い')}", f"data: {chunk('う')}{chunk('え')}", "data: [DONE]"]
+    assert read("\n\n".join(lines).encode()).text == "あいうえ"
+    halves = [
+        'data: {"choices":[{"delta":{"content":"寿\\ud83c"}}]}',
+        'data: {"choices":[{"delta":{"content":"\\udf63司"}}]}',
+    ]
+    assert read("\n\n".join(halves).encode()).text == "寿🍣司"
+    assert read(halves[0].encode()).text == "寿"
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"tool_calls": [{"index": 0, "function": {"name": "json", "arguments": "全文"}}]},
+        {"function_call": {"name": "json", "arguments": "全文"}},
+        {"content": [{"type": "text", "text": {"value": "全文"}}]},
+        "全文",
+    ],
+)  # fmt: skip
+def test_the_text_is_read_from_other_places(delta: Any) -> None:
+    lines = [json.dumps({"choices": [{"index": "0", "delta": delta}]}), chunk(finish="tool_calls")]
+    answer = read("".join(f"data: {line}\n\n" for line in lines).encode())
+    assert (answer.text, answer.finish, answer.spoken) == ("全文", "tool_calls", 1)
+
+
+def test_the_arguments_of_a_call_do_not_replace_the_text() -> None:
+    call = {"tool_calls": [{"index": 0, "function": {"name": "look", "arguments": "{}"}}], "content": "本文"}
+    assert read(f"data: {json.dumps({'choices': [{'delta': call}]})}\n\n".encode()).text == "本文"
+
+
+def test_an_error_counts_only_before_the_end_and_with_words() -> None:
+    error = b'data: {"error":{"message":"down","code":500}}\n\n'
+    assert read(STREAM + error).error is None
+    assert read(error + STREAM).error
+    assert read(b'data: {"error":{"code":0,"message":""}}\n\n' + STREAM).error is None
+
+
+def test_a_text_that_is_complete_at_the_token_limit_is_complete() -> None:
+    for text, complete in (
+        ('{"a": 1}\n\n\n', True),
+        ('```json\n{"a": 1}\n```', True),
+        ('{"a": {"b": 1}', False),
+        ("{}{", False),
+    ):
+        assert read(f"data: {chunk(text)}\n\ndata: {chunk(finish='length')}\n\n".encode()).complete == complete
+
+
 def test_an_event_over_several_lines_of_data_is_joined() -> None:
     pretty = json.dumps(json.loads(chunk("あ")), indent=1, ensure_ascii=False)
     lines = "\n".join(f"data: {line}" for line in pretty.split("\n"))

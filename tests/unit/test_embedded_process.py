@@ -263,3 +263,19 @@ def test_clients_that_connect_during_a_restart_are_served(tmp_path: Path) -> Non
         one.kill()
         for held in sockets:
             held.close()
+
+
+def test_a_child_without_a_log_writes_to_a_stderr_that_is_a_socket() -> None:
+    # as under systemd, whose journal is a socket
+    script = """
+import sys
+from infra.embedded.process import ChildProcess
+child = ChildProcess("child", [sys.executable, "-c", "print('a line')"], log=None)
+child.start()
+while child.alive:
+    pass
+"""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        done = subprocess.run([sys.executable, "-c", script], stderr=theirs, timeout=60, check=False)
+        assert (done.returncode, ours.recv(100)) == (0, b"a line\n")

@@ -21,7 +21,7 @@ class Asked:
         self.queries.append(values)
         zeros = {f"{goal}_": 0 for goal in ("form", "tel", "mail", "outbound", "custom")}
         return [
-            {"lp_id": lp_id, "start_s": start, "views": 1, "converted": 0, "dead": 0, "rage": 0, **zeros}
+            {"lp_id": lp_id, "start_s": start, "views": 1, "converted": 0, "dead": 0, "rage": 0, "deep": 0, **zeros}
             for lp_id, start in zip(values["lp_ids"], values["starts"], strict=True)
         ]
 

@@ -1,5 +1,6 @@
 """The evidence of an experiment, from counts by page and time."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,23 @@ def test_a_pageview_counts_once_for_the_chosen_goals(goals: list[Goal], reached:
 def test_goals_after_the_minute_of_their_pageview_count_there() -> None:
     pageviews, conversions = np.array([[2, 0], [0, 5], [1, 0]]), np.array([[0, 1], [1, 2], [2, 0]])
     assert earned(pageviews, conversions).tolist() == [[2, 0], [0, 2], [1, 0]]
+
+
+def test_pageviews_without_depth_or_goal_are_shallow() -> None:
+    def row(lp_id: str, start_s: int, pageviews: int, goals: int, deep: int) -> PageCounts:
+        return replace(counts(lp_id, start_s, pageviews, goals), deep=deep)
+
+    rows = [row("demo-a", 60, 10, 1, 4), row("demo-b", 60, 10, 0, 0), row("demo-a", 120, 0, 0, 2)]
+    shallow = evidence_of(state(), rows, [(0, [0.5, 0.5])], NOW_S).shallow
+    assert shallow is not None and shallow.tolist() == [[3, 10], [0, 0]], "depth of a later minute is its pageview's"
+    held = evidence_of(state(held=["demo-b"]), rows, [(0, [0.5, 0.5])], NOW_S).shallow
+    assert held is not None and held.tolist() == [[0, 0], [3, 10], [0, 0]]
+
+
+def test_a_script_cannot_make_shallow_pageviews_negative() -> None:
+    odd = replace(counts("demo-a", 60, 3, 9), deep=99)
+    shallow = evidence_of(state(), [odd], [(0, [0.5, 0.5])], NOW_S).shallow
+    assert shallow is not None and shallow.tolist() == [[0, 0]]
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=30))

@@ -39,6 +39,20 @@ def test_a_commands_help_only_prints(command: list[str], tmp_path: Path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_has_each_commands_own_words(name: str) -> None:
+    group: Any = typer.main.get_command(app)
+    first = group.get_command(None, name).help.split("\n\n")[0].replace("\n", " ")
+    assert COMMANDS[name][1] == first, "correct the line in streams/__main__.py"
+
+
+def test_the_list_of_commands_imports_no_command() -> None:
+    code = "import sys; from typer.testing import CliRunner; from streams.__main__ import app; "
+    code += "CliRunner().invoke(app, ['--help']); print([name for name in sys.modules if name.startswith('streams.')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "['streams.__main__']"
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_programs_help_only_prints(program: str) -> None:
     before = {path: path.stat().st_mtime_ns for path in (ROOT / "docs").iterdir()}

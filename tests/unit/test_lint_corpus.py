@@ -21,9 +21,8 @@ INDUSTRIES = {
     "care": "介護", "pet": "ペットサロン", "generic": "造園", "work": "造園", "unknown": "ふしぎ屋さん",
 }  # fmt: skip
 # least share of refused phrases, largest share of harmless phrases that are touched
-GOALS = dict.fromkeys(("developed", "second", "third", "fifth", "sixth", "seventh"), (1.0, 0.0)) | {
-    "fourth": (1.0, 0.01)
-}
+MENDED = ("developed", "second", "third", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+GOALS = dict.fromkeys(MENDED, (1.0, 0.0)) | {"fourth": (1.0, 0.01)}
 HELD_BACK = (0.95, 0.03)
 
 
@@ -106,6 +105,18 @@ def test_facts_from_the_customers_words_are_allowed(text: str) -> None:
     given = least("造園", keywords=["初回無料", "創業50年", "徒歩3分", "500円ランチ", "半額"], purpose="集客")
     assert forbidden([text], copy_fields(given)) == {}
     assert forbidden([text], fields("generic"))
+
+
+@pytest.mark.parametrize("verdict", ["stated", "other"])
+def test_a_given_fact_may_be_said_in_other_words_but_no_other(verdict: str) -> None:
+    lines = [line.split("\t") for line in (FOLDER / "stated.tsv").read_text("utf-8").splitlines()]
+    allowed = {
+        (keyword, text): not forbidden([text], copy_fields(least("造園", keywords=[keyword], purpose="集客")))
+        for kind, keyword, text in lines
+        if kind == verdict
+    }
+    wrong = [case for case, let_through in allowed.items() if let_through != (verdict == "stated")]
+    assert not wrong
 
 
 def test_other_numbers_than_the_given_are_refused() -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from infra.tenants import Tenants, TenantsFile
 from processors.experiments.known import Known
+from processors.findings.report import Finding
+from schemas.autopilot import AutopilotState
 from schemas.errors import LpstreamError, Retryable
 from schemas.experiments import EXPERIMENTS, ExperimentCommand, ExperimentState, result_id_of
 from schemas.generation import RESULTS, Result, decode_model, encode_model
@@ -47,6 +49,7 @@ class View:
 
     def __init__(self) -> None:
         self.states: dict[str, ExperimentState] = {}
+        self.pilots: dict[str, AutopilotState] = {}
         self.away = False
 
     def _check(self) -> None:
@@ -56,6 +59,10 @@ class View:
     async def put(self, states: list[ExperimentState], _: Any = ()) -> None:
         self._check()
         self.states |= {state.lp_id: state for state in states}
+
+    async def put_pilots(self, pilots: list[AutopilotState]) -> None:
+        self._check()
+        self.pilots |= {state.lp_id: state for state in pilots}
 
     async def size(self) -> int:
         self._check()
@@ -76,10 +83,50 @@ class Counts:
         start_s = int(time.time()) // 60 * 60
         zeros = {f"{goal}_": 0 for goal in ("form", "tel", "mail", "outbound", "custom")}
         return [
-            {"lp_id": lp_id, "start_s": start_s, "views": views, "converted": hits, "dead": 0, "rage": 0, **zeros}
+            {
+                "lp_id": lp_id,
+                "start_s": start_s,
+                "views": views,
+                "converted": hits,
+                "dead": 0,
+                "rage": 0,
+                "deep": 0,
+                **zeros,
+            }
             for lp_id, (views, hits) in self.by_page.items()
             if lp_id in values["lp_ids"]
         ]
+
+
+class Sources:
+    """The stores of autopilot in memory: pages that are not there, findings, and results by request."""
+
+    def __init__(self) -> None:
+        self.gone: set[str] = set()
+        self.found: list[Finding] = []
+        self.results: dict[UUID, Result] = {}
+        self.read: list[str] = []
+        self.away = False
+
+    def _check(self) -> None:
+        if self.away:
+            raise Retryable("the store is away")
+
+    async def published(self, lp_id: str) -> bool:
+        self._check()
+        return lp_id not in self.gone
+
+    async def stored(self, lp_id: str) -> bool:
+        return await self.published(lp_id)
+
+    async def findings(self, lp_id: str) -> list[Finding]:
+        self._check()
+        self.read.append(lp_id)
+        return self.found
+
+    async def result(self, request_id: UUID) -> Result | None:
+        self._check()
+        return self.results.get(request_id)
 
 
 class Place:
@@ -87,6 +134,7 @@ class Place:
 
     def __init__(self, epoch: int = 1, known: Known | None = None, log: Log | None = None) -> None:
         self.known, self.log, self.view, self.counts = known or Known(), log or Log(), View(), Counts()
+        self.sources = Sources()
         settings = Settings.model_construct(**{**Settings().model_dump(), "experiment_settle_s": 0})
         tenants = Tenants(TenantsFile.model_validate({"tenant": [{"id": "demo"}, {"id": "acme"}]}).tenant)
 
@@ -95,8 +143,13 @@ class Place:
 
         self.optimizer = Optimizer(
             settings, tenants, cast(Any, self.view), cast(Any, self.counts), cast(Any, SimpleNamespace(check=check)),
-            cast(Any, SimpleNamespace(known=self.known)), cast(Any, self.log), epoch,
+            cast(Any, SimpleNamespace(known=self.known)), cast(Any, self.log), self.sources, epoch,
         )  # fmt: skip
+
+    async def steer(self) -> None:
+        """Take the next step of each autopilot."""
+        async for step in self.optimizer._autopilots.steps():
+            await self.optimizer._take(step)
 
     async def order(self, command: str, experiment_id: UUID, **change: Any) -> None:
         """Carry out a command as if it had come from the topic."""

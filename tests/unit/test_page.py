@@ -167,11 +167,27 @@ def test_a_price_is_shown_as_the_customer_writes_it() -> None:
         ("（０３）１２３４−５６７８", "(03)1234-5678"),
         ("TEL:03 1234 5678", "03 1234 5678"), ("℡ ０３‐１２３４‐５６７８", "03-1234-5678"),
         ("+81-3-1234-5678", "+81-3-1234-5678"),
-        ("03.1234.5678", "03-1234-5678"),
+        ("03.1234.5678", "03-1234-5678"), ("03-1234-5678（代表）", "03-1234-5678"),
+        ("03\u200b-1234-5678", "03-1234-5678"),
+        ("フリーダイヤル 0120-123-456", "0120-123-456"), ("お電話：03・1234・5678", "03-1234-5678"),
+        ("〇三ー一二三四ー五六七八", "03-1234-5678"),
     ],
 )  # fmt: skip
 def test_a_phone_in_full_width_becomes_half_width(phone: str, shown: str) -> None:
     assert full(business={**BUSINESS, "phone": phone}).business.phone == shown
+
+
+@pytest.mark.parametrize(
+    "phone", ["03-1234-5678 内線12", "03-1234-5678 / 090-1234-5678", "110", "なし", "fax 03-1234-5678"]
+)
+def test_words_that_are_no_telephone_number_are_an_error(phone: str) -> None:
+    with pytest.raises(DecodeError, match="give one telephone number"):
+        model_from_object(GenerationRequest, full().model_dump() | {"business": {"name": "麺屋", "phone": phone}})
+
+
+def test_the_zero_in_brackets_is_not_dialled_after_a_country_code() -> None:
+    html = html_of(full(business={**BUSINESS, "phone": "+81 (0)3-1234-5678"}))
+    assert "tel:+81312345678" in html and "tel:+810" not in html
 
 
 def test_a_clinic_page_shows_treatments_and_warns_of_missing_details() -> None:

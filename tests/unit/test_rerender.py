@@ -15,12 +15,12 @@ from processors.pages.copywriting import assemble
 from processors.pages.curated import assets_at
 from processors.pages.page import optimise, pictures
 from processors.pages.uploads import prepare
-from schemas.generation import encode_model
+from schemas.generation import Variant, encode_model
 from schemas.plan import Source
 from schemas.uploads import Uploads
 from streams.operate.rerender import Rerender, rendered
 from streams.pictures.screenshots import shots_of
-from streams.pictures.stored import source_key
+from streams.pictures.stored import html_key, source_key
 
 OLD, NEW = "https://old.example", "https://new.example/sites"
 LP = "acme-1"
@@ -56,6 +56,19 @@ def source(industry: str = "beauty") -> Source:
 def published(base_url: str = OLD, **others: bytes) -> Any:
     page, _ = rendered(source(), LP, base_url)
     return Bucket(**{KEY: page, source_key(LP): encode_model(source())} | others)
+
+
+async def test_a_variant_is_rendered_anew_where_it_is_stored() -> None:
+    request = source().request.model_copy(update={"variant": Variant(of="acme-2", change="order")})
+    order = ("hero", "faq", "problems", "solution", "benefits", "closing")
+    variant = source().model_copy(update={"request": request, "order": order, "calls": ("faq",)})
+    page, _ = rendered(variant, LP, OLD)
+    assert page.index(b"data-section=faq") < page.index(b"data-section=problems") and b"faq-call" in page
+    keys = html_key(LP, variant=True), source_key(LP, variant=True)
+    bucket: Any = Bucket(**dict(zip(keys, (page, encode_model(variant)), strict=True)))
+    result = await Rerender(bucket, NEW).run([LP])
+    assert (result.changed, result.problems) == ([LP], [])
+    assert bucket.objects[keys[0]] == rendered(variant, LP, NEW)[0] and html_key(LP) not in bucket.objects
 
 
 @pytest.mark.parametrize("industry", INDUSTRIES)

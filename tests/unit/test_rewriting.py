@@ -1,4 +1,4 @@
-"""New text for variants: what models are asked, which answers count, and what is too much like the parent's text."""
+"""New text for variants: the prompt, the answers that count, and the likeness to the parent's text."""
 
 import json
 from typing import Any

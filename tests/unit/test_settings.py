@@ -6,6 +6,7 @@ import pytest
 
 from schemas.errors import SettingError
 from streams.cli.settings import settings_page
+from streams.runtime.misspelt import misspelt_settings
 from streams.runtime.settings import LlmModel, LlmProvider, Settings, load_settings
 
 
@@ -95,3 +96,68 @@ def test_every_setting_is_documented() -> None:
 def test_the_page_of_settings_is_up_to_date() -> None:
     page = Path(__file__).parents[2] / "docs" / "settings.md"
     assert page.read_text("utf-8") == settings_page(), "run `.venv/bin/lpstream settings --write docs/settings.md`"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "example"),
+    [
+        ("REDIS_URL", "http://redis", "redis://"),
+        ("REDIS_URL", "redis://redis:port", "redis://"),
+        ("CLICKHOUSE_URL", "tcp://clickhouse:9000", "http://"),
+        ("CLICKHOUSE_URL", "clickhouse:8123", "http://"),
+        ("CLICKHOUSE_URL", "http://lpstream:secret@clickhouse:8123", "no login"),
+        ("S3_ENDPOINT_URL", "s3://bucket", "http://"),
+        ("S3_ENDPOINT_URL", "http://[::1", "http://"),
+        ("PUBLIC_URL", "//lp.example.com", "http://"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "SASL_SSL://kafka:9093", "host:port"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "kafka:port", "host:port"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "kafka:9092;kafka-2:9092", "host:port"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "", "host:port"),
+    ],
+)
+def test_an_address_of_another_kind_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, example: str
+) -> None:
+    monkeypatch.setenv(f"LPSTREAM_{name}", value)
+    with pytest.raises(SettingError) as caught:
+        load_settings()
+    assert str(caught.value).startswith(f"LPSTREAM_{name}: ") and example in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["kafka:9092", "a.b-c:1, d:2", "[::1]:9092", "kafka"])
+def test_brokers_may_be_several_and_have_any_host(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("LPSTREAM_KAFKA_BOOTSTRAP_SERVERS", value)
+    assert load_settings().kafka_bootstrap_servers == value
+
+
+def test_a_secret_file_that_is_not_utf8_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "password").write_bytes(b"\xff")
+    monkeypatch.setenv("LPSTREAM_REDIS_PASSWORD_FILE", str(tmp_path / "password"))
+    with pytest.raises(SettingError, match="LPSTREAM_REDIS_PASSWORD_FILE: is not UTF-8"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("LPSTREAM_S3_ENDPOINT", "LPSTREAM_S3_ENDPOINT_URL"),
+        ("LPSTREAM_KAFKA_BOOTSTRAP_SERVER", "LPSTREAM_KAFKA_BOOTSTRAP_SERVERS"),
+        ("LPSTREAM_REDIS_PASSWORDFILE", "LPSTREAM_REDIS_PASSWORD_FILE"),
+        # a setting, a secret's file, Kubernetes' variables of Strimzi's Service, variables of tests
+        ("LPSTREAM_S3_ENDPOINT_URL", ""),
+        ("LPSTREAM_REDIS_PASSWORD_FILE", ""),
+        ("LPSTREAM_KAFKA_BOOTSTRAP_SERVICE_HOST", ""),
+        ("LPSTREAM_KAFKA_BOOTSTRAP_SERVICE_PORT_TCP_TLS", ""),
+        ("LPSTREAM_KAFKA_BOOTSTRAP_PORT_9093_TCP_ADDR", ""),
+        ("LPSTREAM_TEST_KAFKA", ""),
+        ("LPSTREAM_GUARANTEES", ""),
+        ("LPSTREAM_WRITER_SHA256", ""),
+    ],
+)
+def test_a_misspelt_setting_is_named_with_the_right_one(
+    monkeypatch: pytest.MonkeyPatch, name: str, setting: str
+) -> None:
+    monkeypatch.setenv(name, "x")
+    lines = misspelt_settings()
+    assert lines == ([f"warning: {name} is no setting and is ignored; did you mean {setting}?"] if setting else [])

@@ -19,6 +19,10 @@ TRADES = tomllib.loads(files("processors").joinpath("pages", "trades.toml").read
         "整形外科", "小児歯科", "デンタルオフィス",
         "はいしゃ", "ハイシャ", "ｸﾘﾆｯｸ", "dental clinic", "Tokyo Eye Clinic", "医療脱毛", "不妊治療", "人間ドック",
         "レーシック", "助産院",
+        "皮フ科", "美容皮フ科", "スポーツ整形", "にんにく注射", "シミ取りレーザー",
+        "痔の手術", "下肢静脈瘤", "内視鏡センター", "低用量ピル",
+        "GLP-1ダイエット", "OB-GYN", "med spa", "physical therapy", "産後ケア施設", "歯　科",
+        "A.G.A.サロン", "エー・ジー・エー",
     ],
 )  # fmt: skip
 def test_medical_trades_get_the_rules_for_medicine(industry: str) -> None:
@@ -33,7 +37,12 @@ def test_medical_trades_get_the_rules_for_medicine(industry: str) -> None:
         ("エステ", "beauty", "cosmetic"), ("nail salon", "beauty", "cosmetic"), ("サプリメント販売", "shop", "food"),
         ("整体スクール", "school", "therapy"), ("不動産仲介", "realestate", "realestate"),
         ("英会話スクール", "school", "school"),
-        ("bakery", "restaurant", "restaurant"), ("行政書士", "counsel", "profession"), ("FP", "generic", "finance"),
+        ("bakery", "restaurant", "restaurant"), ("まつげエクステ", "beauty", "cosmetic"),
+        ("ネイルケア", "beauty", "cosmetic"), ("ブライダルシェービング", "beauty", "cosmetic"),
+        ("ヨガスタジオ", "school", "school"), ("過払い金", "counsel", "profession"),
+        ("iDeCo相談", "generic", "finance"),
+        ("もつ鍋", "restaurant", "restaurant"), ("就労継続支援B型", "generic", "care"),
+ ("行政書士", "counsel", "profession"), ("FP", "generic", "finance"),
     ],
 )  # fmt: skip
 def test_a_trade_has_a_design_and_rules(industry: str, design: str, group: str) -> None:

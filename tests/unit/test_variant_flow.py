@@ -1,4 +1,4 @@
-"""Requests for variants through the worker's handlers, on stores in memory and with scripted answers of a model."""
+"""Requests for variants through the worker's handlers, on stores in memory and with scripted models."""
 
 import json
 import time
@@ -51,7 +51,7 @@ Ask = Callable[[Question], str]
 
 
 class Stores:
-    """S3, results, locks and the cache of copy, in memory. Nothing may be borrowed from the cache, or put into it."""
+    """S3, results, locks and the cache of copy, in memory. No variant may use the cache."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
@@ -250,6 +250,20 @@ async def test_a_text_that_stays_like_the_parents_is_refused() -> None:
     assert (result.lp_id, result.page_url, result.variant, result.cost_micro_jpy) == (None, None, None, 100)
     assert [attempt.outcome for attempt in result.attempts] == ["alike: hero", "alike: hero"]
     assert not any(key.startswith("variants/") for key in worker.stores.objects)
+
+
+async def test_of_all_sections_one_that_stays_the_same_is_named() -> None:
+    parent = source_of().copy_.hero.model_dump()
+    script = writes({**parent, "lead": parent["lead"].replace("〔題材〕", "")})
+
+    def hero_only(question: Question) -> str:
+        if "catch" not in json.dumps(question.schema):
+            raise NoAnswer("providers_failed")
+        return script(question)
+
+    result = await (await with_parent(hero_only)).run(asked("copy"))
+    assert result.variant is not None and "hero" not in result.variant.sections and "faq" in result.variant.sections
+    assert {"parent_copy", "template_copy"} <= {warning.code for warning in result.warnings}
 
 
 async def test_forbidden_words_give_built_in_text_instead() -> None:

@@ -6,15 +6,17 @@ from uuid import UUID
 
 import pytest
 from page_requests import HOSTILE, INDUSTRIES, PURPOSES, full, least
+from typer.testing import CliRunner
 from variant_pages import OF, PARENT, asked, copy_of, html_of, made_from, plan_of, source_of
 
 from processors.pages.brief import brief_of_page
 from processors.pages.variants import difference
 from schemas.codec import decode_request
-from schemas.errors import DecodeError
+from schemas.errors import DecodeError, LpstreamError
 from schemas.generation import GenerationRequest, SectionName, VariantRequest, encode_model, model_from_object
 from schemas.plan import Source
 from schemas.sections import SECTIONS
+from streams.__main__ import app
 
 SECTION = re.compile(r"<section.*?</section>", re.DOTALL)
 NAME = re.compile(r'data-section=["\']?([a-z]+)')
@@ -191,3 +193,17 @@ def test_hostile_words_of_a_brief_reach_no_page(words: str) -> None:
 
 def test_the_names_of_sections_are_those_of_the_registry() -> None:
     assert list(get_args(SectionName)) == [each.name for each in SECTIONS if each.name not in ("form", "footer")]
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    (("--variant-of", OF, "--industry", "美容"), "--industry: leave it out"),
+    (("--variant-of", OF, "--file", "x.json"), "--file: leave it out"),
+    (("--section", "hero"), "give --variant-of too"),
+    (("--variant-of", OF, "--change", "design", "--section", "hero"), "variant.sections"),
+    (("--variant-of", OF, "--section", "footer"), "variant.sections.0"),
+    (("--variant-of", "../x"), "variant.of"),
+    (("--variant-of", OF, "--brief", "x" * 301), "variant.brief"),
+])  # fmt: skip
+def test_the_command_refuses_options_that_do_not_fit(options: tuple[str, ...], words: str) -> None:
+    done = CliRunner().invoke(app, ("request", *options))
+    assert isinstance(done.exception, LpstreamError) and words in str(done.exception)

@@ -1,8 +1,11 @@
 """Commands without a running stack name `--data`; outputs that cannot be written are named first."""
 
+import json
+import os
 from pathlib import Path
 
 import pytest
+from command import lpstream
 from typer.testing import CliRunner
 
 from schemas.errors import LpstreamError
@@ -47,3 +50,40 @@ def test_a_command_without_a_stack_names_data(
     done = CliRunner().invoke(app, [*words, "--data", str(tmp_path)])
     assert isinstance(done.exception, LpstreamError), (done.exception, done.output)
     assert str(done.exception).startswith(f"--data {tmp_path}: ") and "lpstream up" in str(done.exception)
+
+
+RUNS = {"services": {"edge": {"pid": os.getpid()}}}
+ALL = dict.fromkeys(("edge", "api", "token", "kafka", "clickhouse", "redis", "s3"), "http://127.0.0.1:9") | RUNS
+DAMAGED = [
+    (b"{", b"{}"), (b"\xff", b"{}"), (b"[1]", b"{}"), (b"[" * 100_000, b"{}"), (b"{}", b"{}"),
+    (b'{"services":5}', b"{}"), (b'{"services":{"edge":{"pid":"x"}}}', b"{}"), (json.dumps(RUNS).encode(), b"{}"),
+    (json.dumps(ALL).encode(), b"[]"), (json.dumps(ALL).encode(), b'{"LPSTREAM_API_TOKEN":5}'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("doors", "settings"), DAMAGED)
+def test_a_damaged_file_of_a_stack_is_named(doors: bytes, settings: bytes, tmp_path: Path) -> None:
+    (tmp_path / "doors.json").write_bytes(doors)
+    (tmp_path / "settings.json").write_bytes(settings)
+    done = CliRunner().invoke(app, ["snippet", "--data", str(tmp_path)])
+    assert isinstance(done.exception, LpstreamError), (done.exception, done.output)
+    assert str(done.exception).startswith(f"{tmp_path}/") and "lpstream up" in str(done.exception)
+
+
+def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    done = CliRunner().invoke(app, ["env", "--data", str(file)])
+    assert isinstance(done.exception, LpstreamError) and "--data" in str(done.exception), done.exception
+
+
+@pytest.mark.parametrize("command", [("sql", "SELECT 1"), ("dlq", "ls")])
+def test_a_store_that_does_not_answer_is_named_in_one_line(command: tuple[str, ...], tmp_path: Path) -> None:
+    doors = ALL | {"clickhouse": "http://analyst:secret@127.0.0.1:9"}
+    (tmp_path / "doors.json").write_text(json.dumps(doors), encoding="utf-8")
+    settings = {"LPSTREAM_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"}
+    (tmp_path / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
+    done = lpstream(*command, data=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("lpstream: ") and "127.0.0.1" in line and len(line) < 200 and "secret" not in line

@@ -20,18 +20,26 @@ FUNCTIONS = frozenset(files(__package__).joinpath("functions.txt").read_text("ut
 # functions of the session; the server writes their values into the statement, because chDB has no users
 SESSION = {
     "currentuser": "user", "current_user": "user", "user": "user", "displayname": "server",
+    "hostname": "server", "fqdn": "server",
     "query_id": "query", "queryid": "query", "initial_query_id": "query", "initialqueryid": "query",
 }  # fmt: skip
 _COMBINATOR = re.compile(r"(?:if|array|map|state|merge|foreach|distinct|ordefault|ornull|resample|argmin|argmax)\Z")
 TABLE_FUNCTIONS = frozenset(
-    {"numbers", "numbers_mt", "zeros", "zeros_mt", "generateseries", "generate_series", "values", "null", "view"}
-)
+    {
+        "numbers", "numbers_mt", "zeros", "zeros_mt", "generateseries", "generate_series", "values", "null", "view",
+        "sqlstandardvalues",  # (VALUES (1), (2)) AS t
+    }
+)  # fmt: skip
 DATABASES = frozenset({"lpstream", "lpstream_warm", "information_schema", "INFORMATION_SCHEMA"})
 SYSTEM_TABLES = frozenset(
     {
         "settings", "tables", "columns", "databases", "functions", "formats", "data_type_families", "one", "numbers",
         "numbers_mt", "parts", "time_zones", "contributors", "build_options", "table_engines", "table_functions",
-        "collations", "keywords", "aggregate_function_combinators",
+        "collations", "keywords", "aggregate_function_combinators", "zeros", "zeros_mt", "codecs", "documentation",
+        "licenses", "privileges", "database_engines", "current_roles", "enabled_roles", "merge_tree_settings",
+        # tools that show a server's objects read them; here most are empty
+        "clusters", "macros", "dictionaries", "replicas", "mutations", "projections", "data_skipping_indices",
+        "parts_columns",
     }
 )  # fmt: skip
 # without formats that read a schema or a template from a file, or implement a protocol
@@ -49,21 +57,27 @@ FORMATS = frozenset(
         "JSONEachRow", "JSONEachRowWithProgress", "JSONStringsEachRow", "JSONStringsEachRowWithProgress",
         "JSONCompactEachRow", "JSONCompactEachRowWithNames", "JSONCompactEachRowWithNamesAndTypes",
         "JSONCompactStringsEachRow", "JSONCompactStringsEachRowWithNames", "JSONCompactStringsEachRowWithNamesAndTypes",
+        "JSONCompactEachRowWithProgress", "JSONCompactStringsEachRowWithProgress", "ODBCDriver2", "Hash",
+        "CustomSeparated", "CustomSeparatedWithNames", "CustomSeparatedWithNamesAndTypes",
         "Pretty", "PrettyCompact", "PrettyCompactMonoBlock", "PrettyMonoBlock", "PrettyNoEscapes", "PrettySpace",
         "PrettyCompactNoEscapes", "PrettySpaceNoEscapes", "PrettyJSONEachRow", "PrettyJSONLines", "PrettyNDJSON",
     }
 )  # fmt: skip
+# ClickHouse takes them in any case
+FORMAT_NAMES = {name.lower(): name for name in FORMATS}
 # Settings for the form of an answer and the way to it. None of them names a file, an address or a function, and none is
 # a limit of `LIMITS`.
 SETTINGS = re.compile(
     r"output_format_(?:pretty|json|csv|tsv|xml|parquet|arrow|orc|native|values|markdown|sql_insert|bson|msgpack|binary)_\w+"
     r"|output_format_(?:decimal_trailing_zeros|write_statistics|float_precision|parallel_formatting|enable_streaming)"
     r"|input_format_(?:csv|tsv|json_(?!max)|null|skip|defaults|allow|import|parquet|arrow|orc|native|parallel|with)_?\w+"
-    r"|format_(?:csv|tsv)_\w+|(?:date_time|interval)_(?:input|output|overflow)_\w+|bool_(?:true|false)_representation"
+    r"|format_(?:csv|tsv|custom)_\w+|(?:date_time|interval)_(?:input|output|overflow)_\w+|bool_(?:true|false)_representation"
     r"|(?:optimize|query_plan|join|cast|compile|enable_optimize|partial_merge_join|read_in_order|group_by)_\w+"
     r"|(?:asterisk_include|formatdatetime|parsedatetime|prefer|force|aggregate_functions|aggregation_in_order)_\w+"
     r"|(?:distinct|result|set|sort|transfer)_overflow_mode|(?:union|intersect|except)_default_mode|totals_mode|final|extremes"
     r"|max_(?:rows|bytes)_(?:to_(?:group_by|sort|transfer)|in_(?:join|set|distinct))|max_insert_block_size|limit|offset"
+    r"|describe_\w+|data_type_default_nullable|select_sequential_consistency|skip_unavailable_shards|add_http_cors_header"
+    r"|log_(?:queries|query_threads|query_views|profile_events|processors_profiles)|send_logs_level"
     r"|transform_null_in|decimal_check_overflow|exact_rows_before_limit|short_circuit_function_evaluation"
     r"|empty_result_for_aggregation_by_\w+|any_join_distinct_right_table_keys|enable_positional_arguments"
     r"|network_(?:zstd_)?compression_(?:method|level)|session_timezone|use_uncompressed_cache|async_insert|wait_for_async_insert"

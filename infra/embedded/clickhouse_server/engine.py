@@ -17,20 +17,15 @@ from uuid import uuid4
 
 import chdb
 
-from infra.embedded.clickhouse_server import access, allowed, guard, settings, sql, temporary
+from infra.embedded.clickhouse_server import access, allowed, guard, settings, sql, temporary, unknown
 from infra.embedded.clickhouse_server.bodies import ExternalTable
-from infra.embedded.clickhouse_server.errors import EngineError, ServerError
+from infra.embedded.clickhouse_server.errors import DeniedError, EngineError, ServerError
 from infra.embedded.clickhouse_server.sessions import MOST_BYTES, MOST_SETTINGS, MOST_TABLES, Asked, Session, Sessions
 from infra.embedded.clickhouse_server.sql import DataInsert
 
 JUDGED_MOST = 500
 _NAME = re.compile(r"[a-zA-Z_]\w*\Z")
 _MAKES_TABLE = re.compile(r"\s*CREATE\s+(?:OR\s+REPLACE\s+)?TEMPORARY\b", re.IGNORECASE)
-# without the client's own settings, which could hide the size
-TABLES_SIZE = (
-    "SELECT ifNull(sum(total_bytes), 0), count() FROM system.tables WHERE is_temporary SETTINGS limit = 0, offset = 0,"
-    " max_result_rows = 0, max_result_bytes = 0, max_rows_to_read = 0, max_bytes_to_read = 0, max_memory_usage = 0"
-)
 _IN_SCOPE = re.compile(r": In scope SELECT formatQuery.*", re.DOTALL)
 
 
@@ -109,6 +104,11 @@ class Engine:
             except (RuntimeError, chdb.ChdbError) as error:
                 raise EngineError(str(error)) from error
 
+    def explained(self, refusal: DeniedError) -> ServerError:
+        """Return the error for a refused name: "unknown" with a like name if the engine does not have it."""
+        with contextlib.closing(chdb.connect(self._path)) as connection:
+            return unknown.error(connection, refusal)
+
     def check_settings(self, asked: Mapping[str, str]) -> None:
         """Raise ServerError unless an analyst may have these settings."""
         self._check_pairs(asked.items())
@@ -176,7 +176,7 @@ class Engine:
         judged = self._judge(query)
         if judged.on_tables is not None:
             if session is None:
-                raise guard.denied("temporary tables without a session; give a session_id")
+                raise guard.denied("writing; analysts write only temporary tables, which need a session_id")
             return self._run_temporary(connection, query, judged, session)
         text, fmt = guard.with_session(judged.text, query.query_id), judged.format or query.format
         return _answer(connection.query(text, fmt, params=dict(query.parameters)), fmt)
@@ -189,7 +189,7 @@ class Engine:
         else:
             text = guard.with_session(text, query.query_id)
             answer = _answer(connection.query(text, "TabSeparated", params=dict(query.parameters)), "TabSeparated")
-        if session.connection is not None and _is_too_large(connection):
+        if session.connection is not None and temporary.is_too_large(connection):
             self._sessions.drop_tables(session)
             raise ServerError(
                 241,
@@ -211,7 +211,7 @@ class Engine:
             else:
                 database = temporary.database_of(text)
                 if query.guarded and not access.analyst_database(database):
-                    raise guard.denied(f"the database {database}")
+                    raise DeniedError.named("database", database)
                 connection.query(f"USE {_quoted_name(database)}")
                 if session is not None:
                     session.database = database
@@ -310,7 +310,12 @@ class Engine:
 
     def _judge_read(self, connection: Any, text: str, parameters: Mapping[str, str]) -> guard.Read:
         read = guard.check_text(text, parameters)
-        self._check_pairs(read.settings)
+        for name, value in read.settings:
+            if name != guard.FILTERS:
+                self._check_pairs([(name, value)])
+                continue
+            for condition in guard.conditions(value):
+                self._judge_read(connection, _canonical(connection, f"SELECT {condition}"), parameters)
         if read.selects is not None:
             tree = connection.query(f"EXPLAIN AST {read.tree_of}", "TabSeparatedRaw", params=dict(parameters))
             guard.check_tree(bytes(tree.bytes()).decode(errors="replace"), read, self._closed)
@@ -334,11 +339,6 @@ class Engine:
             yield name
         finally:
             Path(name).unlink()
-
-
-def _is_too_large(connection: Any) -> bool:
-    size, _, count = bytes(connection.query(TABLES_SIZE, "TabSeparated").bytes()).decode().partition("\t")
-    return int(size) > MOST_BYTES or int(count) > MOST_TABLES
 
 
 def _prepare(connection: Any, database: str, given: Mapping[str, str], guarded: bool) -> None:

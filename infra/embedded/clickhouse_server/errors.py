@@ -27,6 +27,24 @@ class ServerError(Exception):
         return f"Code: {self.code}. DB::Exception: {self.text} ({self.name}) (version {version})\n"
 
 
+class DeniedError(ServerError):
+    """A refusal of something that an analyst may not use.
+
+    `kind` and `name` say what was refused, if it has a name: a function, table, database or format.
+    """
+
+    def __init__(self, what: str, kind: str = "", name: str = "") -> None:
+        """Build the refusal. `what` completes "analyst: Not enough privileges for"."""
+        super().__init__(497, "ACCESS_DENIED", f"analyst: Not enough privileges for {what[:200]}.")
+        self.kind = kind
+        self.refused = name
+
+    @classmethod
+    def named(cls, kind: str, name: str) -> "DeniedError":
+        """Return the refusal of a function, table function, table, database or format."""
+        return cls(f"{name}()" if kind.endswith("function") else f"the {kind} {name}", kind, name)
+
+
 class EngineError(ServerError):
     """An error with the engine's own text."""
 

@@ -10,15 +10,17 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from infra.embedded.clickhouse_server import allowed
-from infra.embedded.clickhouse_server.errors import ServerError
+from infra.embedded.clickhouse_server import access, allowed
+from infra.embedded.clickhouse_server.errors import DeniedError, ServerError
 from infra.embedded.clickhouse_server.settings import DEFAULT
 
 _NAME = r"(?:[^\W\d]\w*|`[^`\\]+`)"
 _STRING = r"'(?:[^'\\]|\\.)*'"
+_MAP = rf"\{{(?:{_STRING}:{_STRING}(?:, ?{_STRING}:{_STRING})*)?\}}"
 _TOKEN = re.compile(
     rf"(?P<string>{_STRING})|(?P<quoted>`[^`\\\x00-\x1f]+`)|(?P<word>[^\W\d]\w*)|(?P<number>\d[\w.]*(?:[eE][+-]\d+)?)"
-    r"|(?P<parameter>\{\w+:[^{}`]*\})|(?P<space>[ ]+)|(?P<wrong>--|/\*|//)|(?P<sign>[-()\[\],.+*/%=<>!|?:])",
+    rf"|(?P<map>{_MAP})|(?P<parameter>\{{\w+:[^{{}}`]*\}})"
+    r"|(?P<space>[ ]+)|(?P<wrong>--|/\*|//)|(?P<sign>[-()\[\],.+*/%=<>!|?:])",
     re.DOTALL,
 )
 _LIKE = rf"(?: (?:NOT )?I?LIKE {_STRING})?"
@@ -52,6 +54,8 @@ _PLAIN_NAME = re.compile(r"[^\W\d]\w*(?:\.\w+)?")
 _CALLED = {"COLUMNS"}
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "0": "\0"}
+# Grafana's filters by hand ("ad hoc"): conditions of tables, which are checked like a SELECT
+FILTERS = "additional_table_filters"
 HARMLESS = "SETTINGS max_threads = 1 "
 _IN = re.compile(r"(?:global)?(?:not)?(?:null)?in(?:ignoreset)?\Z", re.IGNORECASE)
 
@@ -91,9 +95,9 @@ class Node:
     children: int = 0
 
 
-def denied(what: str) -> ServerError:
+def denied(what: str) -> DeniedError:
     """Return the error to raise. `what` completes "analyst: Not enough privileges for"."""
-    return ServerError(497, "ACCESS_DENIED", f"analyst: Not enough privileges for {what[:200]}.")
+    return DeniedError(what)
 
 
 def check_text(text: str, parameters: Mapping[str, str]) -> Read:
@@ -113,6 +117,8 @@ def check_text(text: str, parameters: Mapping[str, str]) -> Read:
     _check_identifiers(read, parameters)
     clauses = [at for at, token in enumerate(read) if token.kind == "word" and token.text == "SETTINGS"]
     settings, tree_of = _settings(text, read, clauses, parameters)
+    if sum(token.kind == "map" for token in read) > sum(name == FILTERS for name, _ in settings):
+        raise denied(f"a map; only the setting {FILTERS} takes one")
     selects = sum(token.kind == "word" and token.text == "SELECT" for token in read)
     return Read(selects, tree_of, len(clauses), tuple(settings), form)
 
@@ -161,10 +167,26 @@ def _value(read: list[Token], at: int, parameters: Mapping[str, str]) -> tuple[s
     if token.kind == "number" or (not sign and token.kind == "word" and token.text in ("true", "false", DEFAULT)):
         return sign + token.text, at + 1
     if token.kind == "string" and not sign:
-        return _ESCAPE.sub(lambda match: _ESCAPES.get(match[1], match[1]), token.text[1:-1]), at + 1
+        return _unescaped(token.text), at + 1
+    if token.kind == "map" and not sign:
+        return token.text, at + 1
     if token.kind == "parameter" and not sign:
         return parameters.get(token.text[1:-1].partition(":")[0], ""), at + 1
     raise denied(f"the value {sign}{token.text[:60]} of a setting: give a number, a string, true or false")
+
+
+def conditions(filters: str) -> list[str]:
+    """Return the conditions of the setting FILTERS, which is `{'table':'condition', …}`.
+
+    Raise ServerError for another value.
+    """
+    if not re.fullmatch(_MAP, filters, re.DOTALL):
+        raise denied(f"the value {filters[:60]} of {FILTERS}: give {{'table':'condition'}}")
+    return [_unescaped(string) for string in re.findall(_STRING, filters, re.DOTALL)[1::2]]
+
+
+def _unescaped(string: str) -> str:
+    return _ESCAPE.sub(lambda match: _ESCAPES.get(match[1], match[1]), string[1:-1])
 
 
 def _token(read: list[Token], at: int) -> Token:
@@ -217,9 +239,7 @@ def kill_target(text: str) -> tuple[str, str]:
     if match is None:
         raise denied("that statement; KILL QUERY takes only WHERE query_id = '…'")
     name = match["format"] or ""
-    if name and name not in allowed.FORMATS:
-        raise denied(f"the format {name}")
-    return match["id"][1:-1], name
+    return match["id"][1:-1], name and access.analyst_format(name)
 
 
 def tokens(text: str) -> list[Token]:
@@ -247,9 +267,8 @@ def _format(read: list[Token]) -> str:
     form = ""
     for at, (token, name) in enumerate(itertools.pairwise(read)):
         if token.kind == name.kind == "word" and token.text == "FORMAT":
-            form = name.text if _token(read, at + 2).text in ("", "SETTINGS") else form
-            if name.text not in allowed.FORMATS:
-                raise denied(f"the format {name.text}")
+            known = access.analyst_format(name.text)
+            form = known if _token(read, at + 2).text in ("", "SETTINGS") else form
     return form
 
 
@@ -257,10 +276,10 @@ def _check_show(text: str) -> None:
     """Refuse SHOW and EXISTS except in simple forms, because the tree does not show their conditions."""
     match = _SHOWS.fullmatch(text)
     if match is None:
-        raise denied(f"{text[:60]!r}")
+        raise denied(f"{text[:60]!r}; SHOW takes FROM, LIKE and LIMIT here, and system.tables any condition")
     for database in (name.strip("`") for name in match.groups() if name):
         if database != "system" and database not in allowed.DATABASES:
-            raise denied(f"the database {database}")
+            raise DeniedError.named("database", database)
 
 
 def _check_words(read: list[Token]) -> None:
@@ -270,7 +289,7 @@ def _check_words(read: list[Token]) -> None:
         if token.kind == "quoted" and ("(alias " in token.text or "(children " in token.text):
             raise denied(f"the name {token.text}")
         if token.kind in ("word", "quoted") and token.called and not _may_be_called(token.text.strip("`")):
-            raise denied(f"{token.text}()")
+            raise DeniedError.named("function", token.text.strip("`"))
         if token.text == "APPLY" and not (following.kind == "word" and allowed.function(following.text)):
             raise denied(f"APPLY {following.text}: it takes only the name of an allowed function")
         if token.text == "APPLY" and following.called and not _only_literals(read[at + 3 : at + 100]):
@@ -328,12 +347,12 @@ def _check_node(node: Node, above: list[Node], closed: frozenset[str]) -> None:
 def _check_function(name: str, *, as_table: bool) -> None:
     known = name.lower() in allowed.TABLE_FUNCTIONS if as_table else allowed.function(name)
     if not known:
-        raise denied(f"{name}()")
+        raise DeniedError.named("table function" if as_table else "function", name)
 
 
 def _check_table(name: str) -> None:
     if not allowed.table(name):
-        raise denied(f"the table {name}")
+        raise DeniedError.named("table", name)
 
 
 def _check_identifier(name: str, above: list[Node], closed: frozenset[str]) -> None:
@@ -342,7 +361,7 @@ def _check_identifier(name: str, above: list[Node], closed: frozenset[str]) -> N
         raise denied(f"the name {name}, which is also the name of a function")
     parts = name.split(".")
     if parts[0] == "system" and len(parts) > 1 and not allowed.table(".".join(parts[:2])):
-        raise denied(f"the table {name}")
+        raise DeniedError.named("table", ".".join(parts[:2]))
     right_of_in = len(above) > 1 and above[-2].kind == "Function" and _IN.match(above[-2].name)
     if right_of_in and above[-1].children == 1:
         _check_table(name)

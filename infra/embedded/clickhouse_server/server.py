@@ -4,6 +4,7 @@ import asyncio
 import functools
 import json
 import logging
+import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -11,10 +12,10 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from infra.embedded.clickhouse_server import access, bodies, frames, native, sessions, sql
+from infra.embedded.clickhouse_server import access, allowed, bodies, frames, native, sessions, sql
 from infra.embedded.clickhouse_server.bodies import Inquiry, flag
 from infra.embedded.clickhouse_server.engine import Answer, Engine, Query
-from infra.embedded.clickhouse_server.errors import ServerError, status_of
+from infra.embedded.clickhouse_server.errors import DeniedError, ServerError, status_of
 from infra.embedded.clickhouse_server.lanes import Lane
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,8 @@ PATIENCE_S = 30.0
 # pauses before each attempt to cancel the query of a disconnected client, which may not have begun yet
 CANCEL_PAUSES_S = (0.0, 0.2, 1.0, 5.0)
 DEFAULT_FORMAT = "TabSeparated"
+# a query id returns in a header
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 # parameters of the interface itself; any other is a setting of the query
 RESERVED = {
     "query", "database", "default_format", "user", "password", "query_id", "session_id", "session_timeout",
@@ -94,14 +97,22 @@ class Server:
             return web.Response(status=204, headers=OPTIONS)
         if request.method != "POST" and not (reads and request.query):
             return web.Response(status=404, text=NO_HANDLE.format(path=request.path[:100]))
-        query_id = request.query.get("query_id") or request.headers.get("X-ClickHouse-Query-Id") or str(uuid.uuid4())
+        query_id = request.query.get("query_id") or request.headers.get("X-ClickHouse-Query-Id") or ""
+        query_id = _CONTROL.sub("", query_id) or str(uuid.uuid4())
         started = time.monotonic()
         try:
             answer = await self._run(request, query_id)
-        except ServerError as error:
+        except ServerError as raised:
+            denied = isinstance(raised, DeniedError)
+            error = await asyncio.to_thread(self._engine.explained, raised) if denied else raised
             log.info("query %s code %d ms %d", query_id, error.code, (time.monotonic() - started) * 1000)
-            return self._failed(error, query_id, framed=error.code != access.WRONG_LOGIN and _is_framed(request.query))
-        return self._answered(request, answer, query_id, started)
+            framed = error.code != access.WRONG_LOGIN and _is_framed(request.query)
+            response = self._failed(error, query_id, framed=framed)
+        else:
+            response = self._answered(request, answer, query_id, started)
+        if flag(request.query, "add_http_cors_header") and "Origin" in request.headers:
+            response.headers["Access-Control-Allow-Origin"] = "*"
+        return response
 
     async def _run(self, request: web.BaseRequest, query_id: str) -> Answer:
         user = self._users.login(request)
@@ -182,7 +193,7 @@ def _writer_query(inquiry: Inquiry, query_id: str) -> Query:
     access.check_writer(insert.head if insert else text, inquiry.method)
     return Query(
         text=text,
-        format=sql.result_format(sql.skeleton(text), _format(inquiry)),
+        format=_in_the_engines_case(sql.result_format(sql.skeleton(text), _format(inquiry))),
         database=_database(inquiry),
         settings=_requested_settings(inquiry),
         parameters=_parameters(params),
@@ -253,6 +264,10 @@ def _check_not_empty(text: str) -> None:
 def _format(inquiry: Inquiry) -> str:
     in_header = inquiry.headers.get("X-ClickHouse-Format", "")
     return in_header or inquiry.params.get("default_format", "") or DEFAULT_FORMAT
+
+
+def _in_the_engines_case(fmt: str) -> str:
+    return allowed.FORMAT_NAMES.get(fmt.lower(), fmt)
 
 
 def _database(inquiry: Inquiry) -> str:

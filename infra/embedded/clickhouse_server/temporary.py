@@ -7,12 +7,18 @@ temporary tables only; the engine refuses a statement on any other table.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from infra.embedded.clickhouse_server import allowed
+from infra.embedded.clickhouse_server import access, sessions
 from infra.embedded.clickhouse_server.bodies import ExternalTable
 from infra.embedded.clickhouse_server.errors import ServerError
 from infra.embedded.clickhouse_server.guard import Token, changes, denied, tokens
 
+# without the client's own settings, which could hide the size
+TABLES_SIZE = (
+    "SELECT ifNull(sum(total_bytes), 0), count() FROM system.tables WHERE is_temporary SETTINGS limit = 0, offset = 0,"
+    " max_result_rows = 0, max_result_bytes = 0, max_rows_to_read = 0, max_bytes_to_read = 0, max_memory_usage = 0"
+)
 _NAME = r"(?:[^\W\d]\w*|`[^`\\]+`)"
 _REMOVE = re.compile(rf"(?:DROP|TRUNCATE) (?:TEMPORARY )?TABLE (?:IF EXISTS )?{_NAME}")
 _USE = re.compile(r"USE (?P<name>[^\W\d]\w*)")
@@ -48,6 +54,12 @@ def statement(text: str, parameters: Mapping[str, str]) -> Statement:
         return Statement()
     walk = _Walk(text, tokens(text))
     return walk.create() if text.startswith("CREATE") else walk.insert(parameters)
+
+
+def is_too_large(connection: Any) -> bool:
+    """Return whether a session's temporary tables exceed their bounds."""
+    size, _, count = bytes(connection.query(TABLES_SIZE, "TabSeparated").bytes()).decode().partition("\t")
+    return int(size) > sessions.MOST_BYTES or int(count) > sessions.MOST_TABLES
 
 
 def settings_of(text: str, parameters: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -165,8 +177,7 @@ class _Walk:
             return Statement(self.text[self.next.at :], tuple(settings))
         at = self.next.at
         self.take("FORMAT")
-        if self.next.text not in allowed.FORMATS:
-            raise denied(f"the format {self.next.text[:60]}")
+        access.analyst_format(self.next.text)
         self.name()
         if self.next is not _END:
             raise _refused()
@@ -201,7 +212,8 @@ class _Walk:
 
 def _refused() -> ServerError:
     return denied(
-        "that statement; temporary tables take CREATE TEMPORARY TABLE with columns or AS SELECT, INSERT, DROP, TRUNCATE"
+        "that statement; analysts write only temporary tables, by CREATE TEMPORARY TABLE with columns or AS SELECT,"
+        " INSERT, DROP, TRUNCATE"
     )
 
 

@@ -15,15 +15,18 @@ SERVER_NAME = "lpstream"  # aiohttp's default shows its version and Python's
 class HttpError(Exception):
     """An error response. `code` is the REST proxy's sub-code, by default the status.
 
-    Responses 429 and 503 carry `retry_after_s` as `Retry-After`.
+    Responses 429 and 503 carry `retry_after_s` as `Retry-After`, 405 carries `allow` as `Allow`.
     """
 
-    def __init__(self, status: int, message: str, code: int | None = None, *, retry_after_s: int = 1) -> None:
+    def __init__(
+        self, status: int, message: str, code: int | None = None, *, retry_after_s: int = 1, allow: str = ""
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.code = code or status
         self.retry_after_s = retry_after_s
+        self.allow = allow
 
     @property
     def body(self) -> bytes:
@@ -32,7 +35,9 @@ class HttpError(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers of the response: Retry-After for 429 and 503."""
+        """The headers of the response: Retry-After for 429 and 503, Allow for 405."""
+        if self.allow:
+            return {hdrs.ALLOW: self.allow}
         return {hdrs.RETRY_AFTER: str(self.retry_after_s)} if self.status in (429, 503) else {}
 
 

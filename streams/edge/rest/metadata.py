@@ -9,7 +9,7 @@ from infra.kafka import metadata
 from infra.tenants import Caller
 from streams.edge.beacons.sender import NO_PARTITION
 from streams.edge.http.errors import HttpError, needing
-from streams.edge.rest.produce import ACCEPTED, accepts, media_type, no_topic, topics_of
+from streams.edge.rest.produce import check_accept, media_type, no_topic, topics_of
 from streams.edge.services import Services
 
 
@@ -83,6 +83,5 @@ def _bootstrap(services: Services) -> str:
 
 
 def _json(request: web.BaseRequest, value: object) -> web.Response:
-    if not accepts(request.headers.get("Accept", ""), ACCEPTED):
-        raise HttpError(406, "HTTP 406 Not Acceptable")
+    check_accept(request)
     return web.Response(body=msgspec.json.encode(value), headers={"Content-Type": media_type(request)})

@@ -5,6 +5,7 @@ record is sent. Sending is not atomic: each record has its own result.
 """
 
 import asyncio
+import codecs
 import contextlib
 import functools
 import logging
@@ -55,6 +56,7 @@ EMBEDDED: dict[str, FormatName] = {
     "application/vnd.kafka.avro.v1+json": "avro",
     "application/vnd.kafka.avro.v2+json": "avro",
 }
+GIVEN = f"{KAFKA_JSON}, application/vnd.kafka.binary.v2+json or application/vnd.kafka.avro.v2+json"
 ACCEPTED = {"*/*", "application/*", "application/vnd.kafka+json", "application/json", *EMBEDDED}
 TOP_FIELDS = {"records", "key_schema", "key_schema_id", "value_schema", "value_schema_id"}
 MOST_RECORDS = 10_000
@@ -164,7 +166,7 @@ def _account(request: web.BaseRequest, services: Services, target: Target) -> Ac
 
 def media_type(request: web.BaseRequest) -> str:
     """Return the media type of the answer: v1 for a client that knows only v1."""
-    accept = request.headers.get("Accept", "").lower()
+    accept = accept_of(request).lower()
     return V1 if V1 in accept and V2 not in accept else V2
 
 
@@ -189,6 +191,17 @@ async def _note_queued(results: ResultStore, records: list[Record], sent: list[S
         log.warning("requests are in Kafka, but Redis did not store them as queued: %s", error)
 
 
+def check_accept(request: web.BaseRequest) -> None:
+    """Raise HttpError 406 if the client takes none of the answer's media types."""
+    if not accepts(accept_of(request), ACCEPTED):
+        raise HttpError(406, f"HTTP 406 Not Acceptable: Accept: take {V2} or application/json")
+
+
+def accept_of(request: web.BaseRequest) -> str:
+    """Return the Accept header, which may stand on several lines."""
+    return ", ".join(request.headers.getall("Accept", []))
+
+
 def accepts(header: str, media_types: set[str]) -> bool:
     """Return whether an Accept header takes one of the media types; q=0 excludes a type, "" takes all."""
     if not header.strip():
@@ -207,9 +220,8 @@ QUALITY_0 = {("q", "0"), ("q", "0.0"), ("q", "0.00"), ("q", "0.000")}
 def _negotiate(request: web.BaseRequest) -> FormatName:
     content_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if content_type not in EMBEDDED:
-        raise HttpError(415, "HTTP 415 Unsupported Media Type")
-    if not accepts(request.headers.get("Accept", ""), ACCEPTED):
-        raise HttpError(406, "HTTP 406 Not Acceptable")
+        raise HttpError(415, f"HTTP 415 Unsupported Media Type: Content-Type: give {GIVEN}")
+    check_accept(request)
     return EMBEDDED[content_type]
 
 
@@ -217,8 +229,11 @@ def _parse(body: bytes) -> dict[str, msgspec.Raw]:
     if not body:
         raise HttpError(422, "The body is empty")
     try:
-        envelope = _envelope.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        body.isascii() or body.decode()  # msgspec does not check what it passes on undecoded
+        envelope = _envelope.decode(body.removeprefix(codecs.BOM_UTF8))
+    except UnicodeDecodeError as error:
+        raise HttpError(400, f"Bad Request: the body is not UTF-8 at byte {error.start}") from error
+    except (msgspec.DecodeError, RecursionError) as error:
         raise HttpError(400, f"Bad Request: {error}") from error
     if unknown := sorted(envelope.keys() - TOP_FIELDS):
         raise HttpError(422, f"Unrecognized field: {unknown[0][:MOST_SHOWN]}")

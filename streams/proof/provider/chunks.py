@@ -61,6 +61,12 @@ class Form:
                 return self._delta({"content": part})
             case "object":
                 return self._delta({"content": part[0]})
+            case "value":
+                return self._delta({"content": [{"type": "text", "text": {"value": text}}]})
+            case "tool_calls":
+                return self._delta({"tool_calls": [{"index": 0, "function": {"name": "json", "arguments": text}}]})
+            case "delta":
+                return self._chunk([{"index": 0, "delta": text}], self._running())
             case "whole_so_far":
                 return self._delta({"content": self._so_far})
             case "completion":
@@ -79,12 +85,15 @@ class Form:
             choice["message"] = {"role": "assistant", "content": self._so_far}
         elif profile.ending != "absent":
             choice["delta"] = None if profile.ending == "null" else {}
+        if profile.usage == "in_choice":
+            choice["usage"] = usage
         with_finish = profile.usage in ("with_finish", "every")
         last = self._chunk([choice], usage if with_finish else None)
         if profile.usage == "groq":
             last += self._frame({"choices": [], "x_groq": {"id": "req_1", "usage": usage}})
-        elif not with_finish and profile.usage not in ("none", "null", "early", "every_without_last"):
+        elif not with_finish and profile.usage not in ("none", "null", "early", "every_without_last", "in_choice"):
             last += self._chunk([], usage)
+        last += self.raw(profile.tail)
         if profile.done and profile.frame == "events":
             last += self._line_ends(b"data: [DONE]\n\n")
         return last

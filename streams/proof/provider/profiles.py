@@ -10,11 +10,13 @@ FILE = Path(__file__).with_name("profiles.toml")
 Edit = Literal[
     "fence", "trailing_commas", "line_comments", "block_comment", "single_quotes", "no_last_brace", "no_last_braces",
     "sections_as_text", "wrapped", "wrapped_twice", "in_list", "section_a_line", "unquoted_names", "python_values",
-    "curly_quotes", "raw_newlines", "as_text", "capital_names", "escapes", "blanks", "half", "other",
+    "curly_quotes", "raw_newlines", "as_text", "capital_names",
+    "upper_names", "labelled", "wide_signs", "escapes", "blanks", "half", "other",
 ]  # fmt: skip
 Usage = Literal[
     "last", "with_finish", "every", "every_without_last", "null", "none", "text", "strings", "float", "number", "groq",
     "without_reasoning", "without_total", "cached", "negative", "partial", "zero", "early",
+    "in_choice",
     "placeholders",
 ]  # fmt: skip
 Fault = Literal["hang_headers", "hang_first", "stall", "drip", "cut", "close", "endless", "empty"]
@@ -24,7 +26,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A behaviour, its services, its source, and the right state of the breaker after it.
 
     `{draft}` in `before`, `after` and `thoughts` is another whole answer. `refuses` gives the body of the refusal for a
-    field of a request; `field:value` refuses a value. `times` limits `status` to the first calls.
+    field of a request; `field:value` refuses a value. `tail` comes after the end. `times` limits `status` to the first
+    calls.
     """
 
     service: str
@@ -46,10 +49,13 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     lead: str = ""
     beat: str = ""
     odd: str = ""
+    tail: str = ""
     done: bool = True
     stays_open: bool = False
     tokens_a_chunk: int = 1
-    content: Literal["text", "parts", "thinking_parts", "object", "whole_so_far", "completion"] = "text"
+    content: Literal[
+        "text", "parts", "thinking_parts", "object", "whole_so_far", "completion", "tool_calls", "value", "delta"
+    ] = "text"
     ending: Literal["empty", "null", "absent", "message"] = "empty"
     finish: str | None = "stop"
     usage: Usage = "last"

@@ -17,6 +17,12 @@ def _dumped(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def _upper(value: object) -> object:
+    if isinstance(value, dict):
+        return {name.upper(): _upper(inner) for name, inner in value.items()}
+    return [_upper(inner) for inner in value] if isinstance(value, list) else value
+
+
 def _curly(text: str) -> str:
     """Return the text with an opening and a closing quote in turn; the simulator's words have no quotes."""
     parts = text.split('"')
@@ -42,6 +48,9 @@ EDITS: dict[str, Callable[[str], str]] = {
     "raw_newlines": lambda text: text.replace("。", "。\n"),
     "as_text": _dumped,
     "capital_names": lambda text: _dumped({name.capitalize(): value for name, value in json.loads(text).items()}),
+    "upper_names": lambda text: _dumped(_upper(json.loads(text))),
+    "labelled": lambda text: _dumped([{"name": name, "content": part} for name, part in json.loads(text).items()]),
+    "wide_signs": lambda text: text.replace("{", "｛").replace("}", "｝").replace('": ', '"：').replace('", ', '"，'),
     "escapes": lambda text: json.dumps(json.loads(text)),
     "blanks": lambda text: text + "\n" * 200,
     "half": lambda text: text[: max(1, len(text) // 2)],

@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from schemas.errors import LpstreamError
 from streams.proof.verify.capacity import carried, instances
 from streams.proof.verify.departures import SCALE_S, SHAPE
 from streams.proof.verify.plots import Line, chart
@@ -36,10 +37,20 @@ def kept(target: Path) -> dict[str, Run]:
     runs = {}
     for name in SCENARIOS:
         path = target / RUNS / f"{name}.json"
-        run = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        run = _read(path) if path.exists() else {}
         if run.get("schema") == SCHEMA:
             runs[name] = run
     return runs
+
+
+def _read(path: Path) -> Run:
+    try:
+        run: Run = json.loads(path.read_bytes())
+        if isinstance(run, dict):
+            return run
+    except (OSError, ValueError, RecursionError) as error:
+        raise LpstreamError(f"{path}: is not a run of `lpstream verify`; delete the file") from error
+    raise LpstreamError(f"{path}: is not a run of `lpstream verify`; delete the file")
 
 
 def write(target: Path) -> list[Row]:

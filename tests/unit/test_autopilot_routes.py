@@ -1,0 +1,103 @@
+"""The routes of autopilot over HTTP, without stores."""
+
+from typing import Any
+
+import pytest
+from edge_listeners import RIVAL, RunningEdge, running_edge
+from test_autopilot import ready
+from test_experiment_routes import ask
+
+from schemas.autopilot import AutopilotCommand, AutopilotState
+from schemas.errors import Retryable
+from schemas.experiments import EXPERIMENTS
+from schemas.generation import decode_model, encode_model
+
+
+def hold(edge: RunningEdge, state: AutopilotState | Exception) -> None:
+    """Let Redis hold this state, or raise this error."""
+
+    async def pilot(_: str) -> bytes:
+        if isinstance(state, Exception):
+            raise state
+        return encode_model(state)
+
+    edge.services.experiments.store.pilot = pilot
+
+
+async def test_an_order_is_a_record_under_the_key_of_the_page() -> None:
+    async with running_edge() as edge:
+        status, answer = await ask(edge, "POST", "/autopilot/demo-a", {"command": "on", "approval": True})
+        [(topic, record)] = edge.sender.sent
+        command = decode_model(AutopilotCommand, record.value or b"")
+        key = b"autopilot-command:demo-a"
+        assert (status, topic, record.key, record.place_by) == (202, EXPERIMENTS, key, key)
+        assert (command.command, command.approval, command.tenant_id) == ("on", True, "demo")
+        assert answer == {"command_id": str(command.command_id), "lp_id": "demo-a", "command": "on"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "words"),
+    [
+        ("demo-a", b"{", 400, "Bad Request"),
+        ("demo-a", b"[]", 400, "Bad Request"),
+        ("demo-a", b"", 400, "Bad Request"),
+        ("demo-a", {}, 422, "command"),
+        ("demo-a", {"command": "now"}, 422, "command"),
+        ("demo-a", {"command": "on", "approval": "perhaps"}, 422, "approval"),
+        ("demo-a", b" " * 9_000, 413, "larger"),
+        ("demo-a", {"command": "on", "tenant_id": "acme"}, 403, "tenant_id"),
+        ("other-a", {"command": "on"}, 404, "no published page"),
+        ("demo-a", {"command": "approve"}, 409, "waits for approval"),
+        ("demo-a", {"command": "reject"}, 409, "waits for approval"),
+    ],
+)
+async def test_a_wrong_order_names_its_field_and_sends_nothing(path: str, body: Any, status: int, words: str) -> None:
+    async with running_edge() as edge:
+        found, answer = await ask(edge, "POST", f"/autopilot/{path}", body)
+        assert (found, edge.sender.sent) == (status, []) and words in answer["message"]
+
+
+async def test_a_client_cannot_choose_page_id_or_time() -> None:
+    async with running_edge() as edge:
+        odd = {"command": "off", "lp_id": "demo-z", "command_id": "x", "requested_ms": 5, "schema": 7}
+        assert (await ask(edge, "POST", "/autopilot/demo-a", odd))[0] == 202
+        command = decode_model(AutopilotCommand, edge.records[0].value or b"")
+        assert command.lp_id == "demo-a" and command.requested_ms > 5
+
+
+async def test_a_variant_that_waits_can_be_approved_or_rejected() -> None:
+    async with running_edge() as edge:
+        hold(edge, ready(approval=True))
+        for command in ("approve", "reject"):
+            assert (await ask(edge, "POST", "/autopilot/demo-a", {"command": command}))[0] == 202
+        assert len(edge.records) == 2
+
+
+async def test_a_state_is_shown_to_its_tenant_only() -> None:
+    async with running_edge() as edge:
+        assert (await ask(edge, "GET", "/autopilot/demo-a"))[0] == 404
+        hold(edge, ready(approval=True))
+        status, answer = await ask(edge, "GET", "/autopilot/demo-a")
+        assert (status, answer["step"], answer["on"]) == (200, "waiting_approval", True)
+        for method in ("GET", "POST"):
+            body = b'{"command":"off"}' if method == "POST" else None
+            headers = {"Authorization": f"Bearer {RIVAL}"}
+            url = f"{edge.private}/autopilot/demo-a"
+            async with edge.session.request(method, url, data=body, headers=headers) as rival:
+                assert rival.status == 404
+            async with edge.session.request(method, url, data=body) as nobody:
+                assert nobody.status == 401
+        assert edge.records == []
+
+
+async def test_an_order_off_needs_no_page() -> None:
+    async with running_edge() as edge:
+        assert (await ask(edge, "POST", "/autopilot/gone-a", {"command": "off"}))[0] == 202
+
+
+async def test_redis_that_is_away_is_a_503() -> None:
+    async with running_edge() as edge:
+        hold(edge, Retryable("Redis is away"))
+        assert (await ask(edge, "GET", "/autopilot/demo-a"))[0] == 503
+        assert (await ask(edge, "POST", "/autopilot/demo-a", {"command": "approve"}))[0] == 503
+        assert (await ask(edge, "POST", "/autopilot/demo-a", {"command": "off"}))[0] == 202, "off needs Kafka only"

@@ -1,0 +1,71 @@
+"""Requests of unusual but correct REST clients, and requests for APIs that the edge lacks."""
+
+import json
+
+import pytest
+from edge_listeners import JSON, TOKEN, RunningEdge, running_edge
+from raw_http import Reply, ask, request
+
+ONE = b'{"records":[{"value":1}]}'
+
+
+async def posted(
+    edge: RunningEdge, body: bytes = ONE, *headers: str, path: str = "/topics/free", method: str = "POST"
+) -> Reply:
+    """Send a request with a token to the private listener, its header lines as given."""
+    own = (f"Authorization: Bearer {TOKEN}", f"Content-Type: {JSON}")
+    return await ask(edge.private, request(body, (*own, *headers), path, method))
+
+
+async def test_accept_may_stand_on_several_lines() -> None:
+    async with running_edge(proxy_topics=["free"]) as edge:
+        for lines, status in (
+            (("Accept: text/html", "Accept: application/json"), 200),
+            (("Accept: text/html", "Accept: text/plain"), 406),
+        ):
+            assert (await posted(edge, ONE, *lines)).status == status
+
+
+@pytest.mark.parametrize("path", ["/topics/fr%65e", "/topics/%66%72%65%65/", "/topics/free/%70artitions/0"])
+async def test_a_topic_may_be_percent_encoded(path: str) -> None:
+    async with running_edge(proxy_topics=["free"]) as edge:
+        assert (await posted(edge, path=path)).status == 200
+
+
+async def test_a_byte_order_mark_before_json_is_skipped() -> None:
+    async with running_edge(proxy_topics=["free"]) as edge:
+        assert (await posted(edge, b"\xef\xbb\xbf" + ONE)).status == 200
+        assert edge.records[0].value == b"1"
+
+
+@pytest.mark.parametrize("text", [b"\xff", b"\xc3(", b"\xc0\xaf", b"\xed\xa0\x80"])
+async def test_json_that_is_not_utf8_is_refused(text: bytes) -> None:
+    async with running_edge(proxy_topics=["free"]) as edge:
+        for body in (b'{"records":[{"value":{"a":["%b"]}}]}', b'{"records":[{"key":"%b","value":1}]}'):
+            answer = await posted(edge, body % text)
+            assert (answer.status, b"UTF-8" in answer.body) == (400, True)
+        assert edge.records == []
+
+
+@pytest.mark.parametrize("path", ["/v3/clusters", "/v3/clusters/a/topics/free/records", "/consumers/g/instances/i"])
+async def test_an_api_that_is_not_offered_is_named(path: str) -> None:
+    async with running_edge() as edge:
+        for method in ("GET", "POST"):
+            answer = await posted(edge, path=path, method=method)
+            message = json.loads(answer.body)["message"]
+            assert answer.status == 404 and "POST /topics/{topic}" in message
+
+
+async def test_a_wrong_media_type_is_named_with_those_that_are_taken() -> None:
+    async with running_edge(proxy_topics=["free"]) as edge:
+        status, body = await edge.post("/topics/free", ONE, "application/json", private=True)
+        assert (status, JSON in body["message"], "Content-Type" in body["message"]) == (415, True, True)
+        answer = await posted(edge, ONE, "Accept: text/html")
+        assert (answer.status, b"Accept" in answer.body) == (406, True)
+
+
+async def test_a_wrong_method_is_answered_with_those_that_are_allowed() -> None:
+    async with running_edge() as edge:
+        for path, methods in (("/topics/heatmap.events", "GET, HEAD, POST"), ("/topics", "GET, HEAD")):
+            answer = await posted(edge, path=path, method="DELETE")
+            assert (answer.status, answer.headers["allow"]) == (405, methods)
