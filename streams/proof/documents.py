@@ -30,3 +30,234 @@ REFERENCE = "#/components/schemas/{model}"
 EXPERIMENT_MODELS = (ExperimentCommand, ExperimentState, PastWeights, AutopilotCommand, AutopilotState)
 REQUESTS = (GenerationRequest, VariantRequest)
 MODELS = (*REQUESTS, Step, StepResult, Result, Progress, Upload, Design, AutopilotOrder, *EXPERIMENT_MODELS)
+# the schemas and the description of each topic's messages
+MESSAGES: dict[str, tuple[tuple[str, ...], str]] = {
+    "heatmap.events": (
+        ("Beacon",),
+        "Beacons of visitors' browsers: many events in columns. The edge writes every beacon as the JSON of its known "
+        "fields, in whatever format it was posted, under its pageview's id. An empty record is a tick.",
+    ),
+    "lp.requests": (
+        ("GenerationRequest", "VariantRequest"),
+        "Requests for a page or a variant. The edge writes each as the JSON of its known fields, under its id.",
+    ),
+    "lp.steps": (("Step",), "Steps of a request, which run in parallel."),
+    "lp.step-results": (("StepResult",), "What came of each step."),
+    "lp.results": (("Result",), "Results, compacted by request; the first one stored is told."),
+    "lp.progress": (("Progress",), "How far a request is."),
+    "lp.experiments": (
+        tuple(model.__name__ for model in EXPERIMENT_MODELS),
+        "Experiments of pages, compacted. Commands have the key `command:{lp_id}`, states `{lp_id}`, and past weights "
+        "`weights:{lp_id}`; those of autopilot `autopilot-command:{lp_id}` and `autopilot:{lp_id}`. Only the optimizer "
+        "writes states and weights.",
+    ),
+}
+OWN_TOPICS = ("lp.steps", "lp.step-results", "lp.experiments")  # the workers write and read these
+
+
+def schemas() -> Document:
+    """Return the JSON Schemas of all messages, by name."""
+    _, own = models_json_schema([(model, "validation") for model in MODELS], ref_template=REFERENCE)
+    _, beacon = msgspec.json.schema_components([Beacon], ref_template="#/components/schemas/{name}")
+    return dict(sorted({**own["$defs"], **beacon}.items()))
+
+
+def asyncapi() -> Document:
+    """Return the AsyncAPI document of the topics."""
+    topics = {topic.name: topic for topic in load_topics()}
+    channels: Document = {_id(name): _channel(topics[name]) for name in MESSAGES}
+    for name, topic in topics.items():
+        if name.endswith(".dlq"):
+            channels[_id(name)] = _dead_letters(topic)
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": "lpstream", "version": VERSION, "description": "Topics of lpstream, seen by its workers."},
+        "defaultContentType": "application/json",
+        "channels": channels,
+        "operations": _operations(),
+        "components": {
+            "schemas": schemas(),
+            "messages": {
+                schema: {
+                    "name": schema,
+                    "contentType": "application/json",
+                    "payload": {
+                        "schemaFormat": "application/schema+json;version=draft-07",
+                        "schema": {"$ref": f"#/components/schemas/{schema}"},
+                    },
+                    "headers": {
+                        "type": "object",
+                        "properties": {
+                            "traceparent": {"type": "string", "description": "W3C trace context, when traces are made."}
+                        },
+                    },
+                }
+                for names, _ in MESSAGES.values()
+                for schema in names
+            },
+        },
+    }
+
+
+def _id(topic: str) -> str:
+    return re.sub(r"[.-](\w)", lambda match: match[1].upper(), topic)
+
+
+def _binding(topic: TopicSpec) -> Document:
+    return {"kafka": {"topic": topic.name, "partitions": topic.partitions, "bindingVersion": "0.5.0"}}
+
+
+def _channel(topic: TopicSpec) -> Document:
+    names, about = MESSAGES[topic.name]
+    return {
+        "address": topic.name,
+        "description": about,
+        "messages": {schema: {"$ref": f"#/components/messages/{schema}"} for schema in names},
+        "bindings": _binding(topic),
+    }
+
+
+def _dead_letters(topic: TopicSpec) -> Document:
+    names = ("error", "topic", "partition", "offset", "timestamp")
+    headers = {"type": "object", "properties": {name: {"type": "string"} for name in names}, "required": list(names)}
+    message = {
+        "name": "DeadLetter",
+        "contentType": "application/octet-stream",
+        "payload": {"description": "The record's bytes."},
+        "headers": headers,
+    }
+    about = f"Records of {topic.name.removesuffix('.dlq')} that cannot be decoded: their bytes as they were."
+    return {
+        "address": topic.name,
+        "description": about,
+        "messages": {"DeadLetter": message},
+        "bindings": _binding(topic),
+    }
+
+
+def _operations() -> Document:
+    operations: Document = {}
+    for name, (schemas_, _) in MESSAGES.items():
+        messages = [{"$ref": f"#/channels/{_id(name)}/messages/{schema}"} for schema in schemas_]
+        base = {"channel": {"$ref": f"#/channels/{_id(name)}"}, "messages": messages}
+        if name not in ("lp.results", "lp.progress"):
+            operations[f"receive{_id(name)[0].upper()}{_id(name)[1:]}"] = {"action": "receive", **base}
+        if name in (*OWN_TOPICS, "lp.results", "lp.progress"):
+            operations[f"send{_id(name)[0].upper()}{_id(name)[1:]}"] = {"action": "send", **base}
+    return operations
+
+
+def openapi(listener: Listener) -> Document:
+    """Return the OpenAPI document of one listener's routes."""
+    paths: Document = {}
+    for route in PUBLIC if listener == "public" else PRIVATE:
+        paths.setdefault(route.template, {})[route.method.lower()] = _operation(route)
+    document: Document = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": f"lpstream, {listener} listener",
+            "version": VERSION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {"schemas": schemas() | _shapes()},
+    }
+    if listener == "private":
+        _, report = msgspec.json.schema_components([PageReport], ref_template="#/components/schemas/{name}")
+        document["components"]["schemas"] |= report
+        document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    return document
+
+
+def _shapes() -> Document:
+    records = {
+        "type": "array",
+        "minItems": 1,
+        "items": {
+            "type": "object",
+            "properties": {"key": {}, "value": {}, "partition": {"type": "integer", "minimum": 0}},
+        },
+    }
+    offset = {
+        "type": "object",
+        "properties": {
+            "partition": {"type": ["integer", "null"]},
+            "offset": {"type": ["integer", "null"]},
+            "error_code": {"type": ["integer", "null"]},
+            "error": {"type": ["string", "null"]},
+        },
+    }
+    return {
+        "Accepted": _accepted("experiment_id"),
+        "AutopilotAccepted": _accepted("command_id"),
+        "Error": {
+            "type": "object",
+            "required": ["error_code", "message"],
+            "properties": {"error_code": {"type": "integer"}, "message": {"type": "string"}},
+        },
+        "Records": {"type": "object", "required": ["records"], "properties": {"records": records}},
+        "Offsets": {
+            "type": "object",
+            "required": ["offsets"],
+            "properties": {"offsets": {"type": "array", "items": offset}},
+        },
+        "File": {"description": "The bytes of a JPEG, PNG, WebP or GIF file. The media type has no effect."},
+        "UploadIds": {
+            "type": "object",
+            "required": ["uploads"],
+            "properties": {"uploads": {"type": "array", "items": {"type": "string"}}},
+        },
+    }
+
+
+def _accepted(name: str) -> Document:
+    command = {each: {"type": "string"} for each in (name, "lp_id", "command")}
+    return {"type": "object", "required": list(command), "properties": command}
+
+
+def _operation(route: Route) -> Document:
+    handler = route.handler.func if isinstance(route.handler, partial) else route.handler
+    names = re.findall(r"\{(\w+)\}", route.template)
+    operation: Document = {
+        "summary": " ".join((handler.__doc__ or "").split()),
+        "operationId": f"{route.method.lower()}{re.sub(r'[^A-Za-z0-9]+', '_', route.template).rstrip('_')}",
+        "parameters": [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+        + [{"in": "query", "name": name, **parameter} for name, parameter in route.query.items()],
+        "responses": {
+            str(route.status): {"description": route.about, **_content(route.gives)},
+            "default": {"description": "An error.", **_content(Content("Error"))},
+        },
+    }
+    if route.takes is not None:
+        operation["requestBody"] = {"required": True, **_content(route.takes)}
+    if route.roles:
+        operation["security"] = [{"token": []}]
+        operation["description"] = f"Needs a token of role {' or '.join(sorted(route.roles))}."
+    return operation
+
+
+def _content(content: Content | None) -> Document:
+    if content is None:
+        return {}
+    return {"content": {media: {"schema": {"$ref": REFERENCE.format(model=content.schema)}} for media in content.media}}
+
+
+def documents() -> dict[str, Document]:
+    """Return all documents by file name."""
+    return {
+        "asyncapi.json": asyncapi(),
+        "openapi-public.json": openapi("public"),
+        "openapi-private.json": openapi("private"),
+    }
+
+
+def as_json(document: Document) -> str:
+    """Return the text of a document's file."""
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    for file, document in documents().items():
+        (FOLDER / file).write_text(as_json(document), encoding="utf-8")
