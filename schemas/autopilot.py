@@ -5,8 +5,8 @@ from uuid import UUID, uuid5
 
 from pydantic import Field
 
-from schemas.experiments import Count, LpId, Ms, Reason
-from schemas.generation import TENANT_PATTERN, Model
+from schemas.experiments import Count, Ms, Reason
+from schemas.generation import TENANT_PATTERN, LpId, Model
 
 StepName = Literal["watching", "asked", "waiting_approval", "ready", "testing", "resting"]
 # requests of one page in a week; only one of them may lead to a page
@@ -61,10 +61,10 @@ class AutopilotState(Model):
     command_id: UUID
     autopilot_id: UUID
     rounds: Count = 0
-    asked_ms: Annotated[list[Ms], Field(default_factory=list, max_length=MOST_ASKED)]
+    asked_ms: list[Ms] = Field(default_factory=list, max_length=MOST_ASKED)
     finding: Annotated[str, Field(max_length=1_000)] = ""
     about: Annotated[str, Field(max_length=300)] = ""
-    tried: Annotated[list[str], Field(default_factory=list, max_length=MOST_TRIED)]
+    tried: list[str] = Field(default_factory=list, max_length=MOST_TRIED)
     variant_request_id: UUID | None = None
     variant_lp_id: LpId | None = None
     preview_url: Address | None = None

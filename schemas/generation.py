@@ -54,6 +54,8 @@ def _http_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("give an address that starts with https:// or http://")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("give the address without a user name and password, because everybody can read the page")
     return value
 
 

@@ -77,7 +77,7 @@ class ExperimentStore:
     async def put_pilots(self, states: Sequence[AutopilotState]) -> None:
         """Store the states of autopilots as they are."""
         values = {state.lp_id: encode_model(state) for state in states}
-        await self._line.call(lambda redis: redis.hset(PILOTS, mapping=cast("dict[str | bytes, Any]", values)))
+        await self._line.call(lambda redis: redis.hset(PILOTS, mapping=cast(Any, values)))
 
     async def pilot(self, lp_id: str) -> bytes | None:
         """Return the bytes of the newest state of the page's autopilot, or None."""

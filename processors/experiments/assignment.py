@@ -1,7 +1,7 @@
 """The choice of an arm for a visitor: the arm that the cookie names, else one drawn by the weights."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from itertools import accumulate
 
@@ -25,12 +25,11 @@ def is_robot(user_agent: str) -> bool:
     return _ROBOT.search(user_agent) is not None
 
 
-def named_arm(cookies: str) -> str | None:
-    """Return the arm that a Cookie header names, or None. Whoever sends it may have invented it."""
+def named_arm(cookies: str, arms: Collection[str]) -> str | None:
+    """Return the first of the arms that a Cookie header names, or None. The name may be invented."""
     if COOKIE not in cookies:
         return None
-    match = _COOKIE.search(cookies)
-    return match[1] if match else None
+    return next((match[1] for match in _COOKIE.finditer(cookies) if match[1] in arms), None)
 
 
 def bounds_of(weights: Sequence[float]) -> tuple[float, ...]:

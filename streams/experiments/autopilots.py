@@ -83,6 +83,7 @@ class Autopilots:
     def __init__(self, known: Known, sources: Sources, tenants: Tenants, epoch: int) -> None:
         self._known, self._sources, self._tenants, self._epoch = known, sources, tenants, epoch
         self._read_at: dict[str, float] = {}
+        self._away = False  # a store did not answer in this look: no other page waits for it
 
     def after(self, command: AutopilotCommand) -> Next | None:
         """Return what follows from a command, or None if it was carried out before or is a stranger's."""
@@ -99,9 +100,9 @@ class Autopilots:
         self._read_at = {state.lp_id: self._read_at.get(state.lp_id, NEVER) for state in on}
         order = sorted(on, key=lambda state: self._read_at[state.lp_id])
         due = time.monotonic() - EVERY_S
-        arms = self._arms()
+        arms, self._away = self._arms(), False
         for place, state in enumerate(order):
-            deep = place < MOST_READ and self._read_at[state.lp_id] < due
+            deep = not self._away and place < MOST_READ and self._read_at[state.lp_id] < due
             step = await self._step(state, arms, deep=deep)
             if step is not None:
                 log.info("autopilot of %s: %s: %r", state.lp_id, step.state.step, step.state.reason)
@@ -114,6 +115,7 @@ class Autopilots:
                 seen = await self._read(state, arms, deep=deep)
             return next_step(state, seen, epoch=self._epoch, now_ms=_now_ms())
         except (LpstreamError, TimeoutError) as error:
+            self._away = True
             self._read_at[state.lp_id] -= EVERY_S - AGAIN_S
             log.warning("autopilot of %s waits: %s: %s", state.lp_id, type(error).__name__, error)
         except Exception:

@@ -1,4 +1,7 @@
-"""The counts of running experiments: by minute for the last day, by hour before it."""
+"""The counts of running experiments: by minute for the last day, by hour before it.
+
+If the optimizer looks more often than each minute, as in the demo, the last day is counted by windows of 5 s.
+"""
 
 from collections.abc import Iterable, Sequence
 from uuid import UUID
@@ -16,8 +19,10 @@ Experiment = tuple[str, UUID]
 class Counting:
     """A reader of counts. Hours are asked for once, as days of them may lie on S3; minutes each time."""
 
-    def __init__(self, clickhouse: ClickHouse) -> None:
+    def __init__(self, clickhouse: ClickHouse, interval_s: float = MINUTE_S) -> None:
         self._clickhouse = clickhouse
+        # weights may move with each look, and a row should have one set of weights
+        self._row_s = MINUTE_S if interval_s >= MINUTE_S else WINDOW_S
         self._hours: dict[Experiment, tuple[int, list[PageCounts]]] = {}
 
     async def rows(self, states: Sequence[ExperimentState], now_s: int) -> dict[str, list[PageCounts]]:
@@ -28,7 +33,7 @@ class Counting:
         for state in old:
             self._hours[_key(state)] = edge_s, _of(state, hours)
         starts = {lp_id: max(start_s, edge_s) for lp_id, start_s in _starts(states).items()}
-        minutes = await counts(self._clickhouse, starts, now_s + AHEAD_S, MINUTE_S)
+        minutes = await counts(self._clickhouse, starts, now_s + AHEAD_S, self._row_s)
         return {state.lp_id: [*self._older(state), *_of(state, minutes)] for state in states}
 
     def forget_all_but(self, running: Iterable[ExperimentState]) -> None:

@@ -65,7 +65,7 @@ class Optimizer:
     ) -> None:
         self._settings, self._tenants, self._store, self._held = settings, tenants, store, held
         self._topic, self._known, self._producer, self._epoch = topic, topic.known, producer, epoch
-        self._counting = Counting(clickhouse)
+        self._counting = Counting(clickhouse, settings.experiment_interval_s)
         self._autopilots = Autopilots(topic.known, sources, tenants, epoch)
         self._shown, self._shown_at = False, 0.0
 
@@ -73,15 +73,15 @@ class Optimizer:
         """Work until an error ends the epoch. KafkaError or LpstreamError says why."""
         await self._carry_out([*self._known.commands.values(), *self._known.pilot_commands.values()])
         look_at = heal_at = 0.0
+        interval_s = self._settings.experiment_interval_s
         while True:
-            if (now := time.time()) >= heal_at:
+            if _due(now := time.time(), heal_at, HEAL_S):
                 await self._heal()
                 heal_at = now + HEAL_S
-            if now >= look_at:
+            if _due(now, look_at, interval_s):
                 await self._look()
                 async for step in self._autopilots.steps():
                     await self._take(step)
-                interval_s = self._settings.experiment_interval_s
                 look_at = (time.time() // interval_s + 1) * interval_s
             taken = await self._topic.more(WAIT_S)
             if any(isinstance(each, WRITTEN) and each.epoch > self._epoch for each in taken):
@@ -205,7 +205,8 @@ class Optimizer:
         points = self._points(state)
         if not points or points[-1][1] != state.weights:
             # edges read new weights every 2 s, so on average they are in force a second later
-            since_s = state.decided_ms // 1000 + (LAG_S if points else 0)
+            # a clock that was ahead for a while must not hide the weights of the time until then
+            since_s = min(state.decided_ms // 1000, int(time.time())) + (LAG_S if points else 0)
             points = with_point(points, since_s, state.weights)
             past = PastWeights(experiment_id=state.experiment_id, lp_id=state.lp_id, points=points)
             yield EXPERIMENTS, past.key, encode_model(past)
@@ -249,6 +250,11 @@ class Optimizer:
         except Retryable as error:
             self._shown = False
             log.warning("Redis does not have the newest states of experiments yet: %s", error)
+
+
+def _due(now: float, at: float, every_s: float) -> bool:
+    """Return whether it is time. After the clock was set back, nothing waits for longer than `every_s`."""
+    return not at - every_s <= now < at
 
 
 def _groups(states: Sequence[ExperimentState]) -> Iterator[list[ExperimentState]]:

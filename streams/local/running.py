@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from infra.embedded.browser import ensure_chromium
@@ -14,11 +14,13 @@ from streams.local.prepare import prepare, settings_of
 
 
 @contextlib.contextmanager
-def installation(data: Path, kafka: Choice, port: int | None = None) -> Iterator[tuple[Stack, Installation]]:
-    """Yield a running stack and its services; stop both at the end."""
+def installation(
+    data: Path, kafka: Choice, port: int | None = None, overrides: Mapping[str, str] | None = None
+) -> Iterator[tuple[Stack, Installation]]:
+    """Yield a running stack and its services with changed settings; stop both at the end."""
     with Stack(data, kafka, say) as stack:
         settings = settings_of(stack)
         ensure_chromium(settings.chromium, say)
         asyncio.run(prepare(settings, say))
-        with Installation(stack, say, port=port) as services:
+        with Installation(stack, say, overrides, port=port) as services:
             yield stack, services

@@ -1,4 +1,4 @@
-"""The demo's gallery: one HTML page with the landing pages and heatmaps."""
+"""The demo's gallery: an HTML page with landing pages, heatmaps and the page that improves itself."""
 
 import asyncio
 import re
@@ -7,12 +7,21 @@ from pathlib import Path
 
 import aiohttp
 
+import processors
+from streams.proof.loop import Loop
+from streams.proof.loop_picture import differs, drawn
+
+FONT = Path(processors.__file__).parent / "templates" / "fonts" / "NotoSansJP-Bold.woff2"
+MOST_FINDINGS = 3
 ASSET = re.compile(r"(?:https?://[^/\s\"']+|\.\.)/assets/([A-Za-z0-9._-]+)")
 STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2rem;background:#f4f5f7;color:#222}"
     "main{display:flex;flex-wrap:wrap;gap:1rem}"
     "figure{margin:0;background:#fff;padding:.6rem;border-radius:8px}"
     "img{width:240px;height:auto;display:block}iframe{width:390px;height:700px;border:0}"
+    ".loop{background:#fff;padding:1rem 1.5rem;border-radius:8px;max-width:1000px}.loop svg{width:100%;height:auto}"
+    '@font-face{font-family:"Noto Sans JP";src:local("Noto Sans JP"),local("Noto Sans CJK JP"),'
+    'url("loop/NotoSansJP-Bold.woff2")}.loop,[lang=ja]{font-family:"Noto Sans JP",system-ui,sans-serif}'
 )
 
 
@@ -32,8 +41,8 @@ def _write(target: Path, body: bytes) -> None:
     target.write_bytes(body)
 
 
-def write_gallery(target: Path) -> None:
-    """Write `index.html` in the target folder, with its `pages/` and `heatmaps/`."""
+def write_gallery(target: Path, improved: Loop) -> None:
+    """Write `index.html` in the target folder, from its `pages/` and `heatmaps/` and the loop."""
     pages = "\n".join(
         f'<figure><iframe src="pages/{escape(page.name)}" title="{escape(page.stem)}" loading="lazy"></iframe>'
         f"<figcaption>{escape(page.stem)}</figcaption></figure>"
@@ -44,9 +53,40 @@ def write_gallery(target: Path) -> None:
         f"<figcaption>{escape(picture.stem)}</figcaption></figure>"
         for picture in sorted((target / "heatmaps").glob("*.png"))
     )
+    picture = drawn(improved)
+    _write(target / "loop" / "loop.svg", picture.encode())
+    _write(target / "loop" / FONT.name, FONT.read_bytes())
     text = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>lpstream demo</title><style>{STYLE}</style>'
-        f"<h1>Results of the demo</h1><h2>Landing pages</h2><main>{pages}</main>"
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>lpstream demo</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style>'
+        f"<h1>Results of the demo</h1>"
+        f'<h2>A page that improves itself <span lang="ja">自ら良くなるページ</span></h2>'
+        f'<section class="loop">{_steps(improved)}{picture}</section>'
+        f"<h2>Landing pages</h2><main>{pages}</main>"
         f"<h2>Heatmaps of their visitors</h2><main>{maps}</main></html>"
     )
     (target / "index.html").write_text(text, encoding="utf-8")
+
+
+def _steps(improved: Loop) -> str:
+    """Return the findings and the variant as HTML."""
+    english, japanese = (improved.findings[language] for language in ("en", "ja"))
+    change, changed = differs(improved)
+    pairs = zip(english["findings"], japanese["findings"], strict=True)
+    rows = [
+        f"<li>{escape(one['text'])} <i>{escape(one['suggestion']['text'])}</i>"
+        f'<br><span lang="ja">{escape(other["text"])}{escape(other["suggestion"]["text"])}</span></li>'
+        for one, other in pairs
+    ]
+    found = f"<ol>{''.join(rows[:MOST_FINDINGS])}</ol>" if rows else ""
+    return (
+        f'<h3>1. Findings <span lang="ja">気になる点</span></h3><p>{escape(english["text"])} '
+        f'<span lang="ja">{escape(japanese["text"])}</span></p>{found}'
+        f'<h3>2. A variant <span lang="ja">別案</span></h3><p>{escape(change)} '
+        f'<span lang="ja">{escape(changed)}</span></p>'
+        f'<h3>3. An experiment <span lang="ja">実験</span></h3>'
+        f"<p>{len(improved.seen):,} visits over HTTP. The true rates are known to the visitors alone; the weights "
+        f"follow from the counts. For the demo, the optimizer looks every 5 seconds, not each minute. "
+        f'<span lang="ja">HTTPで{len(improved.seen):,}回の訪問を再現しました。真の成果率を知っているのは訪問者だけで、'
+        f"配分は集計だけから決まります。デモでは1分ごとではなく5秒ごとに判断します。</span></p>"
+    )

@@ -178,7 +178,7 @@ def page_on(model: Model, lp_id: str, device: str, screen: tuple[int, int]) -> M
         bottom = top + round(model.height_of(name, device) * longer)
         sections.append((name, top, bottom))
         top = bottom
-    return ModelPage(lp_id, device, width, top + 240, viewport_h, tuple(sections), (), model)
+    return ModelPage(lp_id, device, width, top + 240, viewport_h, tuple(sections), (), model=model)
 
 
 class HabitVisit(Visit):
@@ -200,10 +200,6 @@ class HabitVisit(Visit):
             top = min(lowest, top + round(page.viewport_h * rng.uniform(0.4, 0.9)))
             self._now += rng.randint(200, 700)
             self._note("s", 0, top)
-
-    def _middle(self, top: int) -> str:
-        middle = top + self._page.viewport_h / 2
-        return next((name for name, first, last in self._page.sections if first <= middle < last), "")
 
     def _see(self, top: int, patience: float) -> bool:
         """Read what is in view; return whether the visitor has left the page by a click."""

@@ -7,7 +7,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -27,18 +27,26 @@ Event = tuple[str, int, int, int, int, bool, str]
 
 @dataclass(frozen=True, slots=True)
 class HotSpot:
-    """A place that visitors click: centre and spread in page pixels, share of clicks, and element."""
+    """A place that visitors click: centre and spread in px, share of clicks, and element.
+
+    `dead` is the part of the clicks that have no effect.
+    """
 
     x: int
     y: int
     spread: float
     share: float
     element: str
+    dead: float = 0.06
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page on one device."""
+    """A page on one device.
+
+    `bar` has places that stay on screen, in px of the screen. `leave` adds to the probability of leaving while a
+    section is in the middle of the screen.
+    """
 
     lp_id: str
     device: str
@@ -47,6 +55,8 @@ class Page:
     viewport_h: int
     sections: tuple[tuple[str, int, int], ...]
     hot_spots: tuple[HotSpot, ...]
+    bar: tuple[HotSpot, ...] = ()
+    leave: dict[str, float] = field(default_factory=dict)
 
 
 def page_of(lp_id: str, device: str) -> Page:
@@ -66,7 +76,8 @@ def page_of(lp_id: str, device: str) -> Page:
         HotSpot(middle, round(height * 0.71), 16, 0.2, "price-call"),
         HotSpot(middle, round(height * 0.95), 18, 0.3, "closing-call"),
     )
-    return Page(lp_id, device, width, height, viewport_h, tuple(sections), spots)
+    bar = (HotSpot(round(width * 0.85), round(viewport_h * 0.92), 0, 0.06, "bar-call", 0.0),)
+    return Page(lp_id, device, width, height, viewport_h, tuple(sections), spots, bar)
 
 
 def head_of(page: Page, pageview_id: str, seq: int) -> dict[str, Any]:
@@ -111,11 +122,15 @@ class Visit:
         self._note("s", 0, 0)
         while True:
             self._look(top)
-            if rng.random() > GO_ON or top >= lowest:
+            if rng.random() > GO_ON - page.leave.get(self._middle(top), 0.0) or top >= lowest:
                 return
             top = min(lowest, top + round(page.viewport_h * rng.uniform(0.4, 0.9)))
             self._now += rng.randint(200, 700)
             self._note("s", 0, top)
+
+    def _middle(self, top: int) -> str:
+        middle = top + self._page.viewport_h / 2
+        return next((name for name, first, last in self._page.sections if first <= middle < last), "")
 
     def _look(self, top: int) -> None:
         page, rng = self._page, self._rng
@@ -127,9 +142,11 @@ class Visit:
         for spot in page.hot_spots:
             if top <= spot.y < top + page.viewport_h and rng.random() < spot.share * 0.5:
                 self._click(spot)
-        if rng.random() < 0.03:
-            self._now += 120
-            self._note("c", page.width * 0.85, page.viewport_h * 0.92, fixed=True, element="bar-call")
+        for spot in page.bar:
+            if rng.random() < spot.share * 0.5:
+                self._now += 120
+                x, y = rng.gauss(spot.x, spot.spread), rng.gauss(spot.y, spot.spread * 0.6)
+                self._note("c", x, y, fixed=True, element=spot.element)
         self._note("s", 0, top, self._now - began)
 
     def _click(self, spot: HotSpot) -> None:
@@ -142,8 +159,9 @@ class Visit:
                 self._note(letter, x, y, element=spot.element)
                 self._now += 180
             return
-        self._note("d" if kind < 0.11 else "c", x, y, element=spot.element)
-        if rng.random() < 0.2 and not self._converted:
+        dead = kind < 0.05 + spot.dead
+        self._note("d" if dead else "c", x, y, element=spot.element)
+        if not dead and rng.random() < 0.2 and not self._converted:
             self._converted = True
             self._now += 900
             self._note("v", 0, 0)

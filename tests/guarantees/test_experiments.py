@@ -212,18 +212,21 @@ async def assert_no_decision_twice(stack: Stack, experiment_id: str) -> list[Exp
     return states
 
 
+@pytest.mark.timeout(900)
 async def test_kills_move_no_visitor_and_lose_no_visit(stack: Stack, installation: Installation) -> None:
-    visits, rng = int(scaled(240, 20_000)), random.Random(23)
+    visits, rng, began = int(scaled(240, 20_000)), random.Random(23), time.monotonic()
     async with site(stack, installation) as page:
         experiment_id = await page.start()
         await page.served()
         faults = asyncio.create_task(_kill_on_the_way(stack, installation, page, visits))
-        doors = asyncio.Semaphore(8)
+        doors = asyncio.Semaphore(int(scaled(8, 32)))
 
         async def visit() -> None:
             async with doors:
                 await page.visit(rng)
                 await asyncio.sleep(scaled(0.3, 0.01))
+            if page.seen.total() % 1_000 == 0:
+                print(f"{time.monotonic() - began:.0f} s: {page.seen.total()} visits")
 
         await asyncio.gather(*(visit() for _ in range(visits)))
         await faults

@@ -12,11 +12,11 @@ from infra.s3.objects import StoredObject
 from schemas.errors import Retryable
 from schemas.experiments import ExperimentState
 from schemas.generation import encode_model
-from streams.edge.http.errors import HttpError
 from streams.edge.services import Services
 from streams.edge.site.experiments import PAGE_CACHE, UNKNOWN_CACHE, Experiments
 from streams.edge.site.object_cache import CachedObject
 from streams.edge.site.pages import page
+from streams.pictures.stored import erased_key
 from streams.runtime.settings import Settings
 
 ID = "6f1c1f4e-6d2b-4a55-9f5e-0d6b7d0a7c11"
@@ -37,9 +37,12 @@ class Shelf:
 
     def __init__(self, *lp_ids: str) -> None:
         self.pages = {lp_id: html(lp_id) for lp_id in lp_ids}
+        self.erased: set[str] = set()
 
     async def get(self, key: str) -> CachedObject | None:
         lp_id = key.split("/")[1]
+        if key in self.erased:
+            return CachedObject(StoredObject(b"", "text/plain", '"e"'), 0.0)
         if lp_id not in self.pages:
             return None
         return CachedObject(
@@ -165,9 +168,21 @@ async def test_an_arm_that_was_erased_is_not_served(place: Place) -> None:
     del place.shelf.pages["demo-b"]
     answer = await place.get(Cookie="lpa=demo-b")
     assert answer.body == html("demo-a") and cookie_of(answer) is None
+
+
+async def test_a_page_that_was_erased_says_so_while_its_experiment_runs(place: Place) -> None:
     del place.shelf.pages["demo-a"]
-    with pytest.raises(HttpError):
-        await place.get(Cookie="lpa=demo-b")
+    place.shelf.erased.add(erased_key("demo-a"))
+    for headers in ({"Cookie": "lpa=demo-b"}, {"User-Agent": GOOGLE}, {}):
+        assert (await place.get(**headers)).status == 410
+    place.experiments.take([state(number=8, status="decided", winner="demo-b", weights=[0, 1, 0])])
+    assert (await place.get()).status == 410
+
+
+async def test_the_valid_one_of_several_cookies_counts(place: Place) -> None:
+    place.experiments.take([state(number=8, weights=[0, 1, 0])])
+    answer = await place.get(Cookie="lpa=acme-x; lpa=demo-c")
+    assert (arm_of(answer), cookie_of(answer)) == ("demo-c", None)
 
 
 async def test_a_winner_is_the_page_and_may_be_cached(place: Place) -> None:

@@ -63,10 +63,15 @@ def test_a_robot_is_known_by_its_user_agent(agent: str) -> None:
         ("lpa=demo b", None),
         ("lpa=<script>", None),
         ("lpa=" + "b" * 129, None),
+        ("lpa=demo%2Db", None),
+        ("lpa=demo-z", None),
+        ("lpa=demo-z; lpa=demo-b; lpa=demo-c", "demo-b"),
+        ("lpa=" + "; lpa=" * 1_000 + "demo-b", "demo-b"),
+        ("lpa=demo-b" + " " * 8_000 + "x", None),
     ],
 )
 def test_a_cookie_header_names_an_arm_or_none(header: str, arm: str | None) -> None:
-    assert named_arm(header) == arm
+    assert named_arm(header, ("demo-a", "demo-b", "demo-c")) == arm
 
 
 def test_arms_are_drawn_by_their_weights() -> None:

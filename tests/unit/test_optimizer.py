@@ -225,6 +225,31 @@ async def test_a_look_writes_counts_and_weights_once(place: Place) -> None:
     assert place.known.weights["demo-a"].points[-1][1] == second.weights
 
 
+async def test_a_clock_that_was_ahead_hides_no_weights(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    await place.order("start", uuid4())
+    place.counts.by_page = {"demo-a": (400, 10), "demo-b": (400, 20)}
+    true_time = time.time
+    with monkeypatch.context() as ahead:
+        ahead.setattr(time, "time", lambda: true_time() + 3_600)
+        await place.optimizer._look()
+    place.counts.by_page = {"demo-a": (600, 10), "demo-b": (800, 60)}
+    await place.optimizer._look()
+    assert len(place.log.states()) == 3
+    assert place.known.weights["demo-a"].points[-1][0] <= true_time() + 1
+    assert place.known.weights["demo-a"].points[-1][1] == place.log.states()[-1].weights
+
+
+def test_a_clock_that_is_set_back_delays_no_look() -> None:
+    assert [module._due(now, 120, 60) for now in (60, 119, 120, 500, 59, -3_600)] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+        True,
+    ]
+
+
 async def test_a_clear_difference_is_decided_once_with_a_result(place: Place) -> None:
     first = uuid4()
     await place.order("start", first)

@@ -185,6 +185,12 @@ def test_words_that_are_no_telephone_number_are_an_error(phone: str) -> None:
         model_from_object(GenerationRequest, full().model_dump() | {"business": {"name": "麺屋", "phone": phone}})
 
 
+def test_an_address_with_a_password_is_an_error() -> None:
+    business = {"name": "麺屋", "url": "https://a:b@example.com/"}
+    with pytest.raises(DecodeError, match="password"):
+        model_from_object(GenerationRequest, full().model_dump() | {"business": business})
+
+
 def test_the_zero_in_brackets_is_not_dialled_after_a_country_code() -> None:
     html = html_of(full(business={**BUSINESS, "phone": "+81 (0)3-1234-5678"}))
     assert "tel:+81312345678" in html and "tel:+810" not in html

@@ -1,12 +1,15 @@
 """The visitor model: valid beacons, reproducible by seed, split as a browser splits them."""
 
+import random
 from collections import defaultdict
+from dataclasses import replace
 from itertools import chain
 
 import msgspec
 
 from schemas.heatmap import decode_beacon
-from streams.proof.visitors import BEACON_MS, MOST_EVENTS, page_of, tally, visits
+from streams.proof.loop_visits import ShortVisit
+from streams.proof.visitors import BEACON_MS, MOST_EVENTS, Page, Visit, page_of, tally, visits
 
 
 def some(seed: int = 3, count: int = 200) -> list[dict]:
@@ -52,3 +55,20 @@ def test_clicks_concentrate_at_the_hot_spots() -> None:
 def test_the_tally_counts_every_event_once() -> None:
     beacons = some()
     assert tally(beacons).total() == sum(len(beacon["type"]) for beacon in beacons)
+
+
+def test_visitors_leave_at_a_section_that_drives_them_away() -> None:
+    def depth(page: Page) -> float:
+        rng = random.Random(4)
+        visits = [list(Visit(rng, page, 0).beacons()) for _ in range(200)]
+        return sum(max(max(beacon["y"]) for beacon in beacons) for beacons in visits) / len(visits)
+
+    page = page_of("a", "mobile")
+    assert depth(replace(page, leave={"problems": 0.6})) < 0.8 * depth(page)
+
+
+def test_a_visitor_of_an_experiment_reaches_a_goal_by_a_click_or_none() -> None:
+    page, rng = page_of("a", "mobile"), random.Random(4)
+    for goal in (True, False):
+        [beacon] = [decode_beacon(msgspec.json.encode(each)) for each in ShortVisit(rng, page, 1, goal=goal).beacons()]
+        assert beacon.type.endswith("cvg") is goal is ("g" in beacon.type)

@@ -24,26 +24,32 @@ Dressed = LRUCache[tuple[str, str, str, str], StoredObject]
 _dressed: Dressed = LRUCache(KEPT_BYTES, lambda stored: len(stored.body))
 
 
-async def answer_arm(request: web.BaseRequest, services: Services, lp_id: str, serving: Serving) -> web.Response:
-    """Return the arm or the winner that the address serves. An arm's own address redirects to its page."""
+async def answer_arm(request: web.BaseRequest, services: Services, lp_id: str, serving: Serving) -> web.Response | None:
+    """Return the arm or the winner that the address serves, or None if its page was erased.
+
+    An arm's own address redirects to its page.
+    """
     if isinstance(serving, ArmOf):
         return web.Response(status=302, headers={**SAFE, **NOT_STORED, "Location": f"/lp/{serving.lp_id}"})
+    if (page := await published(services, lp_id)) is None:
+        return None
     if isinstance(serving, Won):
-        cached = await _dressed_page(services, serving.winner, lp_id) or await published(services, lp_id)
+        cached = await _dressed_page(services, serving.winner, lp_id, page) or page
         return answer(request, cached, {"Content-Security-Policy": PAGE_CSP, "Cache-Control": PAGE_CACHE})
     if request.method == "HEAD" or is_robot(request.headers.get(hdrs.USER_AGENT, "")):
-        return answer(request, await published(services, lp_id), NOT_COUNTED)
-    return await _arm(request, services, lp_id, serving)
+        return answer(request, page, NOT_COUNTED)
+    return await _arm(request, services, lp_id, serving, page)
 
 
-async def _arm(request: web.BaseRequest, services: Services, lp_id: str, serving: Running) -> web.Response:
-    named = named_arm(request.headers.get(hdrs.COOKIE, ""))
-    kept = named in serving.arms
-    place = serving.arms.index(named) if kept else drawn(serving.bounds, random.random())  # noqa: S311
-    if (cached := await _dressed_page(services, serving.arms[place], lp_id)) is None:
-        return answer(request, await published(services, lp_id), NOT_COUNTED)  # the arm's page was erased
+async def _arm(
+    request: web.BaseRequest, services: Services, lp_id: str, serving: Running, page: CachedObject
+) -> web.Response:
+    named = named_arm("; ".join(request.headers.getall(hdrs.COOKIE, ())), serving.arms)
+    place = drawn(serving.bounds, random.random()) if named is None else serving.arms.index(named)  # noqa: S311
+    if (cached := await _dressed_page(services, serving.arms[place], lp_id, page)) is None:
+        return answer(request, page, NOT_COUNTED)  # the arm's page was erased
     response = answer(request, cached, COUNTED)
-    if not kept and _may_keep(request, cached.object.body):
+    if named is None and _may_keep(request, cached.object.body):
         response.headers[hdrs.SET_COOKIE] = serving.cookies[place]
     return response
 
@@ -57,11 +63,12 @@ def _may_keep(request: web.BaseRequest, body: bytes) -> bool:
     return not refused and not any(mark in body for mark in CONSENT_NEEDED)
 
 
-async def _dressed_page(services: Services, arm: str, lp_id: str) -> CachedObject | None:
-    """Return an arm with the page's address and cards, or None if there is no such page."""
-    page = await published(services, lp_id)
-    if arm == lp_id or page is None or (found := await made(services, arm)) is None:
-        return page if arm == lp_id else None
+async def _dressed_page(services: Services, arm: str, lp_id: str, page: CachedObject) -> CachedObject | None:
+    """Return an arm with the page's address and cards, or None if the arm was erased."""
+    if arm == lp_id:
+        return page
+    if (found := await made(services, arm)) is None:
+        return None
     key = (arm, found.object.etag, lp_id, page.object.etag)
     if (stored := _dressed.get(key)) is None:
         base = f"{services.settings.page_base_url}/lp/".encode()

@@ -9,7 +9,7 @@ from schemas.autopilot import AutopilotCommand, AutopilotState
 from schemas.generation import decode_model
 from streams.edge.http.errors import HttpError, needing
 from streams.edge.services import Services
-from streams.edge.site.experiment_commands import accepted, body_of, fields_of, json_answer, known, model_of
+from streams.edge.site.experiment_commands import accepted, body_of, fields_of, json_answer, known, model_of, send
 from streams.edge.site.published import published
 
 ID = "command_id"
@@ -27,7 +27,8 @@ async def order(request: web.BaseRequest, services: Services, *, caller: Caller 
         state = await _state(services, lp_id)
         if state is None or state.step != "waiting_approval":
             raise HttpError(409, f"No variant of {lp_id} waits for approval")
-    return await accepted(services, command, {ID: str(command.command_id)})
+    await send(services, command)
+    return accepted(command, {ID: str(command.command_id)})
 
 
 async def show(request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str) -> web.Response:

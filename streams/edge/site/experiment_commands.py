@@ -29,19 +29,23 @@ _fields = msgspec.json.Decoder(dict[str, Any])
 async def start(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
     """Start an experiment on a page of the caller's tenant. The same experiment_id again changes nothing."""
     caller = known(caller)
-    return await begin(services, caller, command_of(await body_of(request, services, caller), caller))
+    fields = fields_of(await body_of(request, services, caller), caller)
+    return _accepted(await begin(services, caller, fields))
 
 
-async def begin(services: Services, caller: Caller, command: ExperimentCommand) -> web.Response:
-    """Send the command to start an experiment, and return 202.
+async def begin(services: Services, caller: Caller, fields: dict[str, Any]) -> ExperimentCommand:
+    """Send the command to start an experiment, and return it.
 
-    Raise HttpError 422 for an arm that is no page, 409 if the experiment cannot start now.
+    Raise HttpError 422 for a wrong field, 409 if the experiment cannot start now.
     """
+    given = {ID: str(uuid4())} | fields | _own(caller) | {"command": "start"}
+    command = model_of(ExperimentCommand, given)
     await _check_arms(command, services, caller)
     state = services.experiments.states.get(command.lp_id)
     if state is None or state.experiment_id != command.experiment_id:
         _check_free(command, state, services)
-    return await _sent(services, command)
+    await send(services, command)
+    return command
 
 
 async def body_of(request: web.BaseRequest, services: Services, caller: Caller) -> bytes:
@@ -53,14 +57,17 @@ async def body_of(request: web.BaseRequest, services: Services, caller: Caller) 
 
 async def stop(request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str) -> web.Response:
     """Stop the page's experiment, or take back its winner: the page is itself again."""
-    return await end(services, await state_of(services, known(caller), lp_id))
+    return _accepted(await end(services, known(caller), lp_id))
 
 
-async def end(services: Services, state: ExperimentState) -> web.Response:
-    """Send the command to stop an experiment, and return 202."""
+async def end(services: Services, caller: Caller, lp_id: str) -> ExperimentCommand:
+    """Send the command to stop the page's experiment. Raise HttpError 404 if the caller has none."""
+    state = await state_of(services, caller, lp_id)
     services.admission.tenant(state.tenant_id).pay_records(1)
     fields = state.model_dump(include=set(ExperimentCommand.model_fields))
-    return await _sent(services, ExperimentCommand(**fields | {"command": "stop", "requested_ms": _now_ms()}))
+    command = ExperimentCommand(**fields | {"command": "stop", "requested_ms": _now_ms()})
+    await send(services, command)
+    return command
 
 
 async def show(request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str) -> web.Response:
@@ -100,11 +107,6 @@ def known(caller: Caller | None) -> Caller:
     return caller
 
 
-def command_of(body: bytes, caller: Caller) -> ExperimentCommand:
-    """Return the command of a request's body. Raise HttpError 422 with the field at fault."""
-    return model_of(ExperimentCommand, {ID: str(uuid4())} | fields_of(body, caller) | {"command": "start"})
-
-
 def fields_of(body: bytes, caller: Caller) -> dict[str, Any]:
     """Return the fields of a command's body, with the caller's tenant and the time."""
     try:
@@ -113,7 +115,11 @@ def fields_of(body: bytes, caller: Caller) -> dict[str, Any]:
         raise HttpError(400, f"Bad Request: {error}") from error
     if fields.get("tenant_id", caller.tenant.id) != caller.tenant.id:
         raise HttpError(403, f"tenant_id: this token belongs to tenant {caller.tenant.id}")
-    return fields | {"schema": 1, "tenant_id": caller.tenant.id, "requested_ms": _now_ms()}
+    return fields | _own(caller)
+
+
+def _own(caller: Caller) -> dict[str, Any]:
+    return {"schema": 1, "tenant_id": caller.tenant.id, "requested_ms": _now_ms()}
 
 
 def model_of(model: type[Command], fields: dict[str, Any]) -> Command:
@@ -143,20 +149,22 @@ def _check_free(command: ExperimentCommand, state: ExperimentState | None, servi
         raise HttpError(409, f"arms: {other[0]} is part of the experiment on {other[1]}; stop that first")
 
 
-async def _sent(services: Services, command: ExperimentCommand) -> web.Response:
-    return await accepted(services, command, {ID: str(command.experiment_id)})
-
-
-async def accepted(
-    services: Services, command: ExperimentCommand | AutopilotCommand, ids: dict[str, str]
-) -> web.Response:
-    """Send the command, and return 202 with its ids: the optimizer carries it out within seconds."""
+async def send(services: Services, command: ExperimentCommand | AutopilotCommand) -> None:
+    """Send the command to the optimizer. Raise HttpError 503 if Kafka does not take it."""
     with needing("Kafka"):
         [sent] = await services.sender.send(
             EXPERIMENTS, [Record(encode_model(command), command.key, command.key, None)]
         )
     if sent.error_code is not None:
         raise HttpError(503, f"The command was not stored, try again: {sent.error}")
+
+
+def _accepted(command: ExperimentCommand) -> web.Response:
+    return accepted(command, {ID: str(command.experiment_id)})
+
+
+def accepted(command: ExperimentCommand | AutopilotCommand, ids: dict[str, str]) -> web.Response:
+    """Return 202 with the ids of a command that was sent."""
     return json_answer(202, {**ids, "lp_id": command.lp_id, "command": command.command})
 
 

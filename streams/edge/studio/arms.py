@@ -60,7 +60,7 @@ def used_arms(services: Services, lp_id: str) -> set[str]:
     return {arm for state in others if state.status != "stopped" for arm in state.arms}
 
 
-def fields_of(lp_id: str, fields: Given, experiment_id: str) -> dict[str, Any]:
+def command_of(lp_id: str, fields: Given, experiment_id: str) -> dict[str, Any]:
     """Return the fields of the command that starts the experiment."""
     arms = [lp_id, *fields.arms]
     return {"lp_id": lp_id, "arms": arms, "goals": fields.goals, "policy": fields.policy,

@@ -10,15 +10,14 @@ from urllib.parse import quote
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
-import msgspec
 from aiohttp import web
 
 from processors.studio.experiments import LETTERS, arms_of, days_needed, drawing, reason
 from schemas.experiments import ALL_GOALS, ExperimentState
 from streams.edge.http.errors import HttpError
-from streams.edge.site.experiment_commands import begin, command_of, end, history_of, state_of
+from streams.edge.site.experiment_commands import begin, end, history_of, state_of
 from streams.edge.site.maps import LONGEST
-from streams.edge.studio.arms import Given, candidates, fields_of, given
+from streams.edge.studio.arms import Given, candidates, command_of, given
 from streams.edge.studio.auth import PATH, Redirect, Visit
 from streams.edge.studio.directory import Page
 from streams.edge.studio.figures import figure, summaries_of, tops
@@ -47,8 +46,7 @@ async def start(visit: Visit, lp_id: str) -> web.Response:
     experiment_id = str(_uuid(visit.form.get("experiment_id", "")) or uuid4())
     visit.services.admission.tenant(visit.known.tenant).pay_records(1)
     try:
-        body = msgspec.json.encode(fields_of(lp_id, fields, experiment_id))
-        await begin(visit.services, visit.known.caller, command_of(body, visit.known.caller))
+        await begin(visit.services, visit.known.caller, command_of(lp_id, fields, experiment_id))
     except HttpError as error:
         if error.status not in WRONG:
             raise
@@ -59,9 +57,8 @@ async def start(visit: Visit, lp_id: str) -> web.Response:
 async def stop(visit: Visit, lp_id: str) -> web.Response:
     """Stop the experiment on a page, or take back its winner."""
     check_owner(visit, lp_id)
-    state = await state_of(visit.services, visit.known.caller, lp_id)
-    await end(visit.services, state)
-    raise Redirect(f"{PATH}/experiments/{quote(lp_id)}?stopping={state.experiment_id}&at={int(time.time())}")
+    command = await end(visit.services, visit.known.caller, lp_id)
+    raise Redirect(f"{PATH}/experiments/{quote(lp_id)}?stopping={command.experiment_id}&at={int(time.time())}")
 
 
 async def _page(
