@@ -262,7 +262,10 @@ class Answer:
 
 
 def _several(document: bytes) -> list[_Chunk]:
-    """Return the documents that stand in one line, also with halves of a character; none if a part is no document."""
+    """Return the documents that stand in one line; none if a part is no document.
+
+    Halves of a character, which msgspec refuses, are read.
+    """
     found: list[_Chunk] = []
     try:
         text, at = document.decode().removesuffix("[DONE]"), 0
@@ -292,7 +295,7 @@ def _joined(text: str) -> str:
 
 
 def _is_error(error: Any) -> bool:
-    """Return whether a chunk's `error` says something: some gateways send one with code 0 and without words."""
+    """Return whether an `error` says something; some gateways send one with code 0 and no words."""
     return any(error.values()) if isinstance(error, Mapping) else bool(error)
 
 

@@ -101,7 +101,7 @@ def _comparable(given: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _states(given: str, words: str, rule: Rule) -> bool:
-    """Return whether the customer's words state the same fact: the same kind, its numbers and its nouns."""
+    """Return whether the customer's words state the same fact: its kind, numbers and nouns."""
     fact, theirs = _comparable(words), _comparable(given)
     if fact in theirs:
         return True

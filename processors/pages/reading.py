@@ -71,7 +71,7 @@ def objects(text: str, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
 
 
 def _narrowed(text: str) -> str:
-    """Return the text with the usual signs in place of full-width ones between JSON texts: ｛"a"：1，"b"：2｝."""
+    """Return the text with plain signs for full-width ones between JSON texts: ｛"a"：1，"b"：2｝."""
     if WIDE.search(text) is None:
         return text
     text = text.replace("＂", '"').replace("｛", "{").replace("｝", "}")
@@ -149,7 +149,7 @@ def _lowered(value: Any) -> Any:
 
 
 def _labelled(documents: list[Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """Return the sections of a list whose objects say which section they are: {"name": "hero", "content": …}."""
+    """Return the sections of a list whose objects name them: {"name": "hero", "content": …}."""
     sections: dict[str, Any] = {}
     for document in documents:
         if not isinstance(document, dict):
