@@ -103,8 +103,9 @@ class Server:
         try:
             answer = await self._run(request, query_id)
         except ServerError as raised:
-            denied = isinstance(raised, DeniedError)
-            error = await asyncio.to_thread(self._engine.explained, raised) if denied else raised
+            error = raised
+            if isinstance(raised, DeniedError):
+                error = await asyncio.to_thread(self._engine.explained, raised)
             log.info("query %s code %d ms %d", query_id, error.code, (time.monotonic() - started) * 1000)
             framed = error.code != access.WRONG_LOGIN and _is_framed(request.query)
             response = self._failed(error, query_id, framed=framed)
