@@ -1,4 +1,4 @@
-"""What a press causes without a change of the document, and pages whose own scripts or styles are unusual."""
+"""Presses whose effect is outside the document, goals of scripts, and unusual pages."""
 
 from collections.abc import Iterable
 

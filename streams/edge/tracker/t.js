@@ -223,7 +223,8 @@
     try {
       const answer = await fetch(door, {
         keepalive: true, __proto__: null, signal: AbortSignal.timeout?.(ANSWER_MS),
-        credentials: "omit", headers: proxied ? { "Content-Type": "application/vnd.kafka.json.v2+json" } : {}, method: "POST",
+        credentials: "omit", headers: proxied ? { "Content-Type": "application/vnd.kafka.json.v2+json" } : {},
+        method: "POST",
         body: proxied ? `{"records":[{"value":${body}}]}` : body
       });
       backoff = max(backoff, answer.headers.get("Retry-After") * 1000 || 0);
@@ -262,6 +263,7 @@
   };
   /* Count the goal that the address is, if any. Return whether it leads to another page, in this tab or elsewhere. */
   const aim = safely((url) => {
+    // "#" alone is the usual dead link
     const { hostname, href } = new webkitURL(url, document.baseURI);
     goal(hostname === location.hostname || /^(bl|da|ja)/.test(href) ? "" : // blob, data, javascript
       /^tel:/.test(href) ? "t" : /^mai/.test(href) ? "e" : "o");
@@ -302,14 +304,15 @@
   const click = (event, path = event.composedPath()) => {
     const target = path[0];
     const link = path.find((element) => /^a/.test(element.localName) && element.href)?.href;
-    // the middle button follows links, others do nothing
+    // the middle button follows links, others do nothing; what a script presses is an effect
     if (event.button > !!link || !event.isTrusted) return changed();
     const away = link && aim(link.baseVal ?? link); // in SVG, `href` is an object
     // a key that presses a button is no click; a label and its field are one click, which has set the field
     if (!pressedAt || !event.detail && !event.pointerType) return changed();
     const at = now(), since = pressedAt, spot = look(path, event), [x, y] = spot;
     // the element of a closed shadow tree is all that a page sees of it
-    const unseen = !target.shadowRoot && customElements.get(target.localName) || target.closest(FIELD + ",video,audio,canvas");
+    const unseen = !target.shadowRoot && customElements.get(target.localName) ||
+      target.closest(FIELD + ",video,audio,canvas");
     pressedAt = 0;
     clicks.push([x, y, at, since]);
     const near = clicks.filter((one) => at - one[2] <= RAGE_MS && (one[0] - x) ** 2 + (one[1] - y) ** 2 <= RAGE_PX ** 2);
