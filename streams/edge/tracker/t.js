@@ -87,7 +87,7 @@
     }
   };
   // a phone stays a phone when it lies on its side
-  const device = () => navigator.maxTouchPoints && min(screen.width, screen.height) < 600 || viewW < 768 ? "mobile" :
+  const device = () => navigator.maxTouchPoints && min(window.screen.width, window.screen.height) < 600 || viewW < 768 ? "mobile" :
     viewW < 1100 ? "tablet" : "desktop";
 
   /* Attention: the time that the page was visible and somebody used it, in ms. A gap counts one flush at most. */
