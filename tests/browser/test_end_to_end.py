@@ -255,7 +255,7 @@ async def test_events_while_the_edge_is_down_are_sent_later(world: World, visit:
     await _until_ready(world.edge)
     other = await visit()
     await flush(other)
-    await other.wait_for_function("!Object.keys(localStorage).some((key) => key.startsWith('lpstream '))")
+    await other.wait_for_function("!Object.keys(localStorage).some((key) => key.includes('heatmap.events'))")
     await other.close(run_before_unload=True)
     world.expect(pageviews=2, clicks=clicks)
 

@@ -7,7 +7,7 @@ from conftest import Site, Visit
 from nginx_and_edge import bare_edge
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-STORED = "Object.keys(localStorage).filter((key) => key.startsWith('lpstream ')).length"
+STORED = "Object.keys(localStorage).filter((key) => key.includes('heatmap.events')).length"
 
 
 @pytest.fixture(scope="module")

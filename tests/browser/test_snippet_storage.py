@@ -10,7 +10,7 @@ from playwright.async_api import Page
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-STORED = """() => Object.entries(localStorage).filter(([key]) => key.startsWith('lpstream ')).sort()"""
+STORED = """() => Object.entries(localStorage).filter(([key]) => key.includes('heatmap.events')).sort()"""
 FORBID = """Object.defineProperty(window, 'localStorage', { get() { throw new Error('forbidden') } })"""
 FULL = """Storage.prototype.setItem = () => { throw new Error('full') };
 Object.defineProperty(window, 'localStorage', { value: new Proxy({}, {
@@ -156,7 +156,7 @@ async def test_a_page_without_storage_still_sends_and_retries(site: Site, visit:
 @pytest.mark.parametrize("text", ["{", "5", "null", '"x"', "[]", '{"a":5}', '{"a":["x"]}'])
 async def test_foreign_data_in_the_store_is_ignored(site: Site, visit: Visit, text: str) -> None:
     page = await visit()
-    await page.evaluate("text => { localStorage['lpstream ' + location.origin + '/e/heatmap.events'] = text }", text)
+    await page.evaluate("text => { localStorage[location.origin + '/e/heatmap.events'] = text }", text)
     await page.evaluate("lpstream.goal()")
     await flush(page)
     await site.until(lambda: site.letters.count("g") == 1)

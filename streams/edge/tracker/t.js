@@ -5,14 +5,14 @@
    Pages change built-in prototypes, so the code uses few of their methods, and options inherit nothing. */
 (() => {
   const root = document.documentElement, before = window.lpstream;
-  const script = document.currentScript || document.querySelector('script[data-lp-id],script[src$="/t.js"]');
+  const script = document.currentScript || document.querySelector('script[data-lp-id],script[src*="/t."]');
   const options = { __proto__: null, ...window.lpstreamConfig, ...script?.dataset };
   // only our own object is `running`: an element with the id "lpstream" is also a global of that name
   if (before?.running) return before.page(options.lpId, true);
   // `URL` itself is often a variable of the page
-  const origin = (options.endpoint || new webkitURL(script?.src || location).origin).replace(/\/+$/, "");
   const proxied = options.transport === "kafka-rest";
-  const door = origin + (proxied ? "/topics/heatmap.events" : "/e/heatmap.events");
+  const door = (options.endpoint || new webkitURL(script?.src || location).origin)
+    .replace(/\/*$/, proxied ? "/topics/heatmap.events" : "/e/heatmap.events");
   const rate = options.sample < 1 ? +options.sample : 1;
   const refused = navigator.webdriver || navigator.doNotTrack == 1 || navigator.globalPrivacyControl ||
     Math.random() >= rate;
@@ -26,21 +26,20 @@
   const GAP_MS = 60000;
   const RAGE_MS = 1000, RAGE_PX = 30, DEAD_MS = 2500;
   const FIELD = "input:not([type=button]),select,textarea,[contenteditable]";
-  const UNSEEN = FIELD + ",video,audio,canvas,svg a";
   const ANSWER_MS = 15000, MOST_KEPT = 250000, MOST_LEAVING = 50000;
   // the server remembers beacons for 30 minutes: a beacon that may have arrived must not come later
   const KEEP_TRIED_MS = 20 * 60 * 1000, KEEP_UNTRIED_MS = 24 * 60 * 60 * 1000;
   // how a pageview began, if not by loading the page
   const ROUTE = 1, PAGE = 2;
   // the places in an event
-  const TYPE = 0, AT = 1, X = 2, Y = 3, DWELL = 4, FIXED = 5, UNDECIDED = 6, ELEMENT = 7;
+  const TYPE = 0, AT = 1, X = 2, Y = 3, FIXED = 4, DWELL = 5, ELEMENT = 6;
 
   const { min, max, round } = Math, now = () => round(Date.now()); // some pages make Date.now() more exact
   const safely = (work) => (...all) => { try { return work(...all); } catch { /* a page must never notice us */ } };
   const later = (work, ms) => setTimeout(safely(work), ms);
   const on = (target, listeners) => {
     for (const name in listeners) {
-      target.addEventListener(name, safely(listeners[name]), { passive: true, __proto__: null, capture: true });
+      target?.addEventListener(name, safely(listeners[name]), { passive: true, __proto__: null, capture: true });
     }
   };
   // half of a surrogate pair is no text; an input with the name "id" hides the id of its form
@@ -49,8 +48,7 @@
   // without a prototype a list has no `toJSON` of the page
   const bare = (list) => { list.__proto__ = null; return list; };
   // crypto.randomUUID is for https only; the name of a blob is a random UUID everywhere
-  const uuid = () => webkitURL.createObjectURL(new Blob()).slice(-36);
-  const visible = () => document.visibilityState === "visible";
+  const uuid = () => webkitURL.createObjectURL(new window.Blob()).slice(-36);
 
   /* The page: the document, or the element that scrolls in its place. Sizes are of the layout, not of the zoomed view. */
   const frame = () => document.scrollingElement || root, style = getComputedStyle;
@@ -59,7 +57,7 @@
   // a dialog may lock the page by `position: fixed; top: -1000px`
   const top = () => max(0, round(max(pageYOffset, scroller.scrollTop) - both("top").match(/-[.\d]+/)));
   const left = () => {
-    const { direction, writingMode } = style(document.body);
+    const { direction, writingMode } = style(scroller === frame() ? document.body : scroller);
     // pages that begin at the right have negative positions
     return scroller.scrollLeft + (/-rl|^h.*rtl/.test(writingMode + direction) ? pageW - viewW : 0);
   };
@@ -67,7 +65,7 @@
   const scrolls = (element) => element.scrollHeight > element.clientHeight + 1;
   const measure = () => {
     const page = frame();
-    viewW = page.clientWidth;
+    if (page.clientWidth) viewW = page.clientWidth; else return;
     // in quirks mode, a document without a scrolling element has no height of its own
     viewH = document.scrollingElement ? page.clientHeight : innerHeight;
     if (scrolls(page) && !clipped("overflowY")) scroller = page;
@@ -89,11 +87,11 @@
     }
   };
   // a phone stays a phone when it lies on its side
-  const device = () => navigator.maxTouchPoints && min(screen.width, screen.height) < 600 || viewW < 768 ? "mobile" :
+  const device = () => navigator.maxTouchPoints && min(window.screen.width, window.screen.height) < 600 || viewW < 768 ? "mobile" :
     viewW < 1100 ? "tablet" : "desktop";
 
   /* Attention: the time that the page was visible and somebody used it, in ms. A gap counts one flush at most. */
-  let attention = 0, tickAt = now(), activeAt = tickAt, shown = visible();
+  let attention = 0, tickAt = now(), activeAt = tickAt, shown = !document.hidden;
   const attend = () => {
     const at = now();
     if (shown) attention += max(0, min(at - tickAt, FLUSH_MS, activeAt + IDLE_MS - tickAt));
@@ -113,11 +111,10 @@
   const begin = (how) => {
     viewId = uuid();
     by = how;
-    opened = routed = still = null;
     named = how === PAGE;
     beganAt = now();
     path = where();
-    seq = depth = sent = told = 0;
+    opened = routed = seq = depth = sent = told = 0;
     seen = attend();
     events = [];
     clicks = [];
@@ -130,19 +127,18 @@
   };
   /* The pageview counts once it is visible and its first position is known. */
   const open = () => {
-    if (opened || !shown || !root.clientWidth) return;
+    if (opened || !shown || (measure(), !viewW)) return;
     opened = true;
-    measure();
     kind = device();
     y = top();
     record("s", 0, y);
   };
-  const record = (type, x = 0, y = 0, dwell = 0, fixed, undecided, element) => {
+  const record = (type, x, y, fixed, dwell, element) => {
     if (!allowed) return;
     open();
     if (now() - events[0]?.[AT] > GAP_MS) flush(true);
     resized();
-    const event = [type, now(), round(x), round(y), min(GAP_MS, dwell), fixed, undecided, element];
+    const event = [type, now(), x + .5 | 0, y + .5 | 0, fixed, min(GAP_MS, dwell | 0), element];
     events.push(event);
     if (type === "s") {
       const bottom = min(y + viewH, pageH);
@@ -157,38 +153,35 @@
     const dwell = attend() - seen;
     if (!opened || !dwell) return;
     seen += dwell;
-    record("s", 0, y, dwell);
+    record("s", 0, y, 0, dwell);
   };
   const endRest = () => {
     clearTimeout(stillTimer);
-    if (still) still();
+    still?.();
     still = null;
   };
-  const leave = () => {
-    endRest();
-    flush(true);
-  };
+  const leave = () => flush(true, endRest());
   const flush = (leaving) => {
     // a route change waits for its name: the application may call page() after it has loaded the route's data
-    if (!allowed || !leaving && by === ROUTE && !named && !seq && now() - beganAt < NAMED_MS) return;
+    if (!allowed || !leaving && !seq && by === ROUTE && !named && now() - beganAt < NAMED_MS) return;
     open();
     exposure();
-    // an undecided click (dead or not) waits for the next beacon, unless the page is left
-    const ready = events.filter((event) => leaving || !event[UNDECIDED]);
-    if (opened && ready[0]) {
-      events = events.filter((event) => !leaving && event[UNDECIDED]);
+    // a click without a type (dead or not) waits for the next beacon, unless the page is left
+    const ready = events.filter((event) => leaving || event[TYPE]);
+    if (ready[0] && opened) {
+      events = events.filter((event) => !leaving && !event[TYPE]);
       const t0 = ready[0][AT], column = (read) => bare(ready.map(read));
       const names = ready.flatMap((event) => event[ELEMENT] || []);
       // gzip makes least of this order
-      put(`${KEY} ${now()} ${viewId}${seq}`, now() + KEEP_UNTRIED_MS + text({
-        type: ready.map((event) => event[TYPE]).join(""),
+      put(door + now() + viewId + seq, now() + KEEP_UNTRIED_MS + text({
+        type: ready.map((event) => event[TYPE] || "c").join(""),
         fixed: bare(ready.flatMap((event, place) => event[FIXED] ? [place] : [])), rate, sections: bare([...sections]),
         seq: seq++, new_sections: bare(known.slice(told)),
         // a name is sent once: later clicks on the element have the number of its first click
         elements: names[0] && bare(names.map((name, at) => at > (at = names.indexOf(name)) ? at : name)),
         page_w: pageW, y: column((event) => event[Y]), dt: column((event) => max(0, event[AT] - t0)), pageview_id: viewId,
         dwell: column((event) => event[DWELL]), device: kind, x: column((event) => event[X]), depth: sent, schema: 1,
-        __proto__: null, t0, page_h: pageH, lp_id: `${lpId}`, viewport_h: viewH, viewport_w: viewW
+        __proto__: null, t0, page_h: pageH, lp_id: lpId + "", viewport_h: viewH, viewport_w: viewW
       }));
       sent = depth;
       told = known.length;
@@ -199,10 +192,9 @@
   /* localStorage holds each beacon until the server has it, so that the next page of this origin sends what this page could
      not. Each beacon has a key of its own, because other tabs write at the same time. Keys sort by age. A value is the time
      until which to keep the beacon (13 digits), and its body. A page that may not store keeps its beacons in memory. */
-  const KEY = "lpstream " + door;
   let store = {};
   try { store = localStorage || store; } catch { /* forbidden */ }
-  const keys = () => Object.keys(store).filter((key) => !key.indexOf(KEY)).sort().reverse();
+  const keys = () => Object.keys(store).filter((key) => key.includes(door)).sort().reverse();
   const drop = (key) => delete store[key];
   const put = (key, value) => {
     try { store[key] = value; } catch { store = { [key]: value }; }
@@ -219,7 +211,7 @@
       const value = store[key] || "", until = value.slice(0, 13), body = value.slice(13);
       if (!(until > now())) drop(key);
       else if ((leaving || !flying[0] && now() >= waitUntil) &&
-        (room -= new TextEncoder().encode(body).length) > 0 && !flying.includes(key)) {
+        (room -= new window.Blob([body]).size) > 0 && !flying.includes(key)) {
         put(key, min(until, now() + KEEP_TRIED_MS) + body);
         flying.push(key);
         post(key, body);
@@ -231,13 +223,14 @@
     try {
       const answer = await fetch(door, {
         keepalive: true, __proto__: null, signal: AbortSignal.timeout?.(ANSWER_MS),
-        headers: proxied ? { "Content-Type": "application/vnd.kafka.json.v2+json" } : {}, method: "POST",
-        credentials: "omit", body: proxied ? `{"records":[{"value":${body}}]}` : body
+        credentials: "omit", headers: proxied ? { "Content-Type": "application/vnd.kafka.json.v2+json" } : {},
+        method: "POST",
+        body: proxied ? `{"records":[{"value":${body}}]}` : body
       });
-      backoff = max(backoff, 1000 * answer.headers.get("Retry-After") || 0);
+      backoff = max(backoff, answer.headers.get("Retry-After") * 1000 || 0);
       // it has arrived, or never will; a Kafka REST proxy answers 200 and says for each record whether the broker took it
-      arrived = !/408|429|5../.test(answer.status) &&
-        !(proxied && answer.ok && (await answer.json()).offsets.some((one) => one.error_code));
+      arrived = !(/408|429|5../.test(answer.status) ||
+        proxied && answer.ok && (await answer.json()).offsets.some((one) => one.error_code));
     } catch { /* try again */ }
     flying = flying.filter((one) => one !== key);
     if (arrived) {
@@ -253,7 +246,7 @@
   /* What a visitor does. */
   let pressed, pressedAt, filled;
   const changed = () => { changedAt = now(); };
-  const selected = () => { if (!getSelection().isCollapsed) changed(); };
+  const selected = () => { if (!document.getSelection().isCollapsed) changed(); };
   // scripts set fields, and styles like `:focus-within` show text, without an event
   const values = () => document.body.innerText +
     [...document.querySelectorAll(FIELD)].map((field) => field.value + field.checked);
@@ -268,14 +261,32 @@
     goals += letter;
     record(letter);
   };
+  /* Count the goal that the address is, if any. Return whether it leads to another page, in this tab or elsewhere. */
+  const aim = safely((url) => {
+    // "#" alone is the usual dead link
+    const { hostname, href } = new webkitURL(url, document.baseURI);
+    goal(hostname === location.hostname || /^(bl|da|ja)/.test(href) ? "" : // blob, data, javascript
+      /^tel:/.test(href) ? "t" : /^mai/.test(href) ? "e" : "o");
+    return !/^ja|#$/.test(href);
+  });
+  /* Notice calls that a visitor sees the effect of, though the document does not change. */
+  const spy = (object, name, work) => {
+    const call = object[name];
+    object[name] &&= function (...all) {
+      changed();
+      work?.(...all);
+      return call.apply(this, all);
+    };
+  };
   /* Whether the element keeps its place in the viewport: it is fixed, or sticky and stuck. A fixed element that an element
      around it carries has that element as `offsetParent`. */
   const stuck = (element) => {
     if (element === document.body || !element.localName) return;
-    const css = style(element), box = element.getBoundingClientRect(), edge = scroller.getBoundingClientRect();
+    const css = style(element), box = element.getBoundingClientRect();
+    const edge = max(0, scroller.getBoundingClientRect().top);
     return css.position === "fixed" ? !element.offsetParent : css.position === "sticky" && (
-      top() && (box.top - parseFloat(css.top) - max(0, edge.top)) ** 2 < 4 ||
-      (min(viewH, edge.bottom) - box.bottom - parseFloat(css.bottom)) ** 2 < 4);
+      top() && (box.top - edge - parseFloat(css.top)) ** 2 < 4 ||
+      (scroller.clientHeight + edge - box.bottom - parseFloat(css.bottom)) ** 2 < 4);
   };
   /* Return the place of the event: pixels of the page, or of the viewport if the element keeps its place there. */
   const look = (path, { clientX: x, clientY: y }) => {
@@ -292,27 +303,23 @@
   };
   const click = (event, path = event.composedPath()) => {
     const target = path[0];
-    const link = path.find((element) => element.href && /^[^j].*:/.test(element.protocol));
-    const { protocol, hostname, href } = link || location;
-    // the middle button follows links, others do nothing
-    if (!event.isTrusted || event.button > !!link) return;
-    goal(protocol === "tel:" ? "t" : protocol === "mailto:" ? "e" :
-      hostname === location.hostname || /^(bl|da)/.test(protocol) ? "" : "o");
-    // a key that presses a button is no click; a label and its field are one click
-    if (!(event.detail || event.pointerType) || !pressedAt) return;
-    const at = now(), since = pressedAt, [x, y, fixed] = look(path, event);
+    const link = path.find((element) => /^a/.test(element.localName) && element.href)?.href;
+    // the middle button follows links, others do nothing; what a script presses is an effect
+    if (event.button > !!link || !event.isTrusted) return changed();
+    const away = link && aim(link.baseVal ?? link); // in SVG, `href` is an object
+    // a key that presses a button is no click; a label and its field are one click, which has set the field
+    if (!pressedAt || !event.detail && !event.pointerType) return changed();
+    const at = now(), since = pressedAt, spot = look(path, event), [x, y] = spot;
     // the element of a closed shadow tree is all that a page sees of it
-    const unseen = !target.shadowRoot && customElements.get(target.localName) || target.closest(UNSEEN);
+    const unseen = !target.shadowRoot && customElements.get(target.localName) ||
+      target.closest(FIELD + ",video,audio,canvas");
     pressedAt = 0;
     clicks.push([x, y, at, since]);
     const near = clicks.filter((one) => at - one[2] <= RAGE_MS && (one[0] - x) ** 2 + (one[1] - y) ** 2 <= RAGE_PX ** 2);
-    const rage = near.length >= 3 && !unseen && changedAt < near[0][3];
-    const mark = record(rage ? "r" : "c", x, y, 0, fixed, !rage, nameOf(path));
+    const rage = near[2] && !unseen && changedAt < near[0][3];
+    const mark = record(rage ? "r" : "", ...spot, 0, nameOf(path));
     later(() => {
-      if (mark[UNDECIDED] && changedAt < since && !unseen && filled === values() && !(
-        // the browser follows the link to another page, in this tab or elsewhere
-        link && !event.defaultPrevented && href.split("#")[0] !== location.href.split("#")[0])) mark[TYPE] = "d";
-      mark[UNDECIDED] = false;
+      mark[TYPE] ||= unseen || changedAt >= since || filled !== values() || away && !event.defaultPrevented ? "c" : "d";
     }, DEAD_MS);
   };
   const move = (event) => {
@@ -321,8 +328,8 @@
     if (event.pointerType === "touch") return pressed = null; // a finger that is gone rests nowhere
     const since = attend(), path = event.composedPath();
     stillTimer = later(() => {
-      const [x, y, fixed] = look(path, event);
-      still = () => record("m", x, y, attend() - since, fixed);
+      const spot = look(path, event);
+      still = () => record("m", ...spot, attend() - since);
     }, REST_MS);
   };
   const scrolled = ({ target }) => {
@@ -365,8 +372,7 @@
   };
   const turn = (how, id) => {
     frozen = true; // the application may have drawn the new page already
-    leave();
-    frozen = false;
+    frozen = leave();
     lpId = id || lpId;
     begin(how);
   };
@@ -376,11 +382,11 @@
     if (!beganAt) {
       lpId = id;
       if (allowed) start();
-    } else if (id === lpId ? byTag || !named || now() - beganAt < NAMED_MS : by === ROUTE && !named && !seq) {
+    } else if (id === lpId ? byTag || !named || now() - beganAt < NAMED_MS : !seq && by === ROUTE && !named) {
       lpId = named = id;
     } else turn(PAGE, id);
   };
-  const start = () => {
+  const start = safely(() => {
     if (!lpId) return;
     begin();
     setInterval(safely(flush), FLUSH_MS);
@@ -389,7 +395,7 @@
       click,
       auxclick: click,
       visibilitychange() {
-        (visible() ? appear : disappear)();
+        (document.hidden ? disappear : appear)();
       },
       pointerup(event) {
         // a page that handles touches itself gets no click for a tap
@@ -400,9 +406,9 @@
       fullscreenchange: changed,
       pagehide: disappear,
       scroll: scrolled,
-      toggle: changed, beforeprint: changed,
+      toggle: changed, play: changed, pause: changed, beforeprint: changed,
       selectionchange: selected,
-      seeking: changed, pause: changed,
+      copy: changed, seeking: changed,
       blur({ target }) { if (target === window) changed(); },
       pointermove: move,
       submit({ target, submitter }) {
@@ -411,14 +417,13 @@
       },
       resize: resized,
       keydown: active,
-      play: changed,
       pageshow(event) {
         if (!event.persisted) return;
         flying = []; // requests of the frozen page may never end
         appear();
         begin();
       },
-      pointerout(event) { if (!event.relatedTarget) endRest(); },
+      pointerout({ relatedTarget }) { if (!relatedTarget) endRest(); },
       pointerdown(event) {
         active();
         observe(document);
@@ -429,20 +434,19 @@
       },
       focusin({ target }) {
         // a button takes the focus of its press whether it does anything or not
-        if (!target.contains(pressed)) changed();
+        target.contains(pressed) || changed();
       }
     });
-    const { navigation } = window, { clipboard } = navigator;
-    if (navigation?.currentEntry) on(navigation, {
+    on(window.navigation, {
       currententrychange: moved,
-      navigate({ destination }) { if (!/#$/.test(destination.url)) changed(); } // "#" alone is the usual dead link
+      navigate({ destination }) { if (clicks[0] && aim(destination.url)) changed(); }
     });
-    else setInterval(safely(moved), POLL_MS);
-    for (const name in clipboard) {
-      const call = clipboard[name];
-      if (call) clipboard[name] = (...all) => { changed(); return call.apply(clipboard, all); };
-    }
-  };
+    setInterval(safely(moved), POLL_MS);
+    spy(window, "alert");
+    spy(window, "open", aim);
+    spy(navigator.clipboard, "write"); // only on https
+    spy(navigator.clipboard, "writeText");
+  });
   const disappear = () => {
     leave();
     shown = false;
@@ -470,8 +474,8 @@
     page: safely(page),
     goal: safely(() => goal("g"))
   };
-  if (allowed) safely(start)();
+  if (allowed) start();
   // calls before this script has loaded
-  safely(() => { for (const [name, value] of before.q) api[name](value); })();
+  safely(() => before.q.forEach(([name, value]) => api[name](value)))();
   if (!lpId) console.warn("lpstream: set data-lp-id");
 })();
