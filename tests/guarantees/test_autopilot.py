@@ -218,5 +218,7 @@ async def _die(stack: Stack, installation: Installation, patch: str) -> None:
     await _free_lease(stack)
     env = os.environ | installation.settings() | {"LPSTREAM_WORKER_METRICS_PORT": "0"}
     command = [sys.executable, "-c", SCRIPT.format(patch=patch)]
+    began = time.monotonic()
     done = await asyncio.to_thread(subprocess.run, command, env=env, timeout=WITHIN_S, check=False)
+    print(f"{patch}: ended after {time.monotonic() - began:.1f} s with {done.returncode}")
     assert done.returncode == 9
