@@ -34,7 +34,7 @@ from streams.proof.planted import habit_visits, planted
 from streams.proof.visitors import tally
 from streams.runtime.stores import open_objects
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 VISITS, SPAN_MS, WITHIN_S = 600, 3_000_000, 180.0
 
 
