@@ -24,6 +24,7 @@ from schemas.autopilot import AutopilotCommand, AutopilotState
 from schemas.errors import LpstreamError
 from schemas.generation import Result, decode_model
 from streams.pictures.findings import Findings, FindingsQuery, PageReport
+from streams.pictures.stored import html_key, html_of
 
 log = logging.getLogger(__name__)
 
@@ -60,11 +61,11 @@ class Stores:
 
     async def published(self, lp_id: str) -> bool:
         """Return whether the page is published."""
-        return await self.objects.get(f"pages/{lp_id}/index.html") is not None
+        return await self.objects.get(html_key(lp_id)) is not None
 
     async def stored(self, lp_id: str) -> bool:
         """Return whether there is such a page or an unpublished variant."""
-        return await self.objects.get(f"variants/{lp_id}/index.html") is not None or await self.published(lp_id)
+        return await html_of(self.objects, lp_id) is not None
 
     async def findings(self, lp_id: str) -> list[Finding]:
         """Return the certain findings of the last seven days, in the language of the pages."""

@@ -34,7 +34,7 @@ from streams.proof.planted import habit_visits, planted
 from streams.proof.visitors import tally
 from streams.runtime.stores import open_objects
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 VISITS, SPAN_MS, WITHIN_S = 600, 3_000_000, 180.0
 
 
@@ -218,5 +218,7 @@ async def _die(stack: Stack, installation: Installation, patch: str) -> None:
     await _free_lease(stack)
     env = os.environ | installation.settings() | {"LPSTREAM_WORKER_METRICS_PORT": "0"}
     command = [sys.executable, "-c", SCRIPT.format(patch=patch)]
+    began = time.monotonic()
     done = await asyncio.to_thread(subprocess.run, command, env=env, timeout=WITHIN_S, check=False)
+    print(f"{patch}: ended after {time.monotonic() - began:.1f} s with {done.returncode}")
     assert done.returncode == 9
