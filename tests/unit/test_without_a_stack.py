@@ -61,7 +61,7 @@ DAMAGED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("doors", "settings"), DAMAGED)
+@pytest.mark.parametrize(("doors", "settings"), DAMAGED, ids=range(len(DAMAGED)))  # ids without this process's number
 def test_a_damaged_file_of_a_stack_is_named(doors: bytes, settings: bytes, tmp_path: Path) -> None:
     (tmp_path / "doors.json").write_bytes(doors)
     (tmp_path / "settings.json").write_bytes(settings)
