@@ -410,6 +410,7 @@
         if ((submitter?.formMethod || target.method) !== "dialog") goal("f");
       },
       resize: resized,
+      load: resized,
       keydown: active,
       play: changed,
       pageshow(event) {
