@@ -125,3 +125,13 @@ async def test_a_last_beacon_has_the_sizes_of_its_own_page(site: Site, visit: Vi
     assert [name for name, _, _ in first.sections] == ["old"]
     assert site.accepted[-1].page_h == max(900, HEIGHT)
     assert site.accepted[-1].sections[0][0] == "new"
+
+
+async def test_sections_that_come_after_the_snippet_belong_to_the_first_page(site: Site, visit: Visit) -> None:
+    """A cached snippet in the head runs before the browser has read the body."""
+    head = "<!doctype html><meta charset=utf-8>" + TAG.replace("async ", "")
+    leaves = f"<script>addEventListener('load', () => setTimeout(() => {{ {PUSH} }}, 50))</script>"
+    page = await visit(html=f"{head}<body><section data-section=hero style='height:900px'></section>{leaves}")
+    await pageviews(site, page)
+    first = next(beacon for beacon in site.accepted if beacon.seq == 0)
+    assert [name for name, _, _ in first.sections] == list(first.new_sections or ()) == ["hero"]

@@ -416,6 +416,7 @@
         if ((submitter?.formMethod || target.method) !== "dialog") goal("f");
       },
       resize: resized,
+      load: resized,
       keydown: active,
       pageshow(event) {
         if (!event.persisted) return;
