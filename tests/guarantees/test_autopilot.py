@@ -16,6 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 import aiohttp
+import msgspec
 import pytest
 from beacons import assert_counted, post_all
 from harness import full_only
@@ -23,13 +24,17 @@ from test_experiments import KILLED_AT, Site, _free_lease, records
 
 from infra.embedded.stack import Stack
 from infra.redis.line import RedisLine, open_redis
+from infra.redis.response_cache import Kept, ResponseCache
 from infra.redis.results import ResultStore
+from processors.findings.looks import Where
+from processors.findings.report import Finding, Suggestion
 from schemas.autopilot import AutopilotState
 from schemas.errors import DecodeError
 from schemas.experiments import EXPERIMENTS, ExperimentState
 from schemas.generation import REQUESTS, Result, VariantRequest, decode_model, lp_id_of
 from streams.local.installation import Installation
 from streams.local.prepare import settings_of
+from streams.pictures.findings import FindingsQuery, PageReport, key_of
 from streams.proof.planted import habit_visits, planted
 from streams.proof.visitors import tally
 from streams.runtime.stores import open_objects
@@ -110,16 +115,36 @@ async def publish(stack: Stack, lp_id: str) -> None:
     await objects.put(f"pages/{lp_id}/index.html", html.encode(), "text/html; charset=utf-8", "no-store")
 
 
-@contextlib.asynccontextmanager
-async def piloted(stack: Stack, services: Installation) -> AsyncIterator[Piloted]:
-    """Publish a page, send visits whose clicks on its first button do nothing, and yield it."""
-    lp_id = f"demo-{uuid4().hex[:8]}"
-    await publish(stack, lp_id)
+async def visit(stack: Stack, services: Installation, lp_id: str) -> None:
+    """Send visits whose clicks on the first button do nothing, and wait until they are counted."""
     start_ms = int(time.time() * 1000) - SPAN_MS
     visits = habit_visits(planted(1)[0].model, lp_id, 1, VISITS, start_ms, SPAN_MS - 300_000)
     beacons = [beacon for visit in visits for beacon in visit.beacons()]
     await post_all(services, beacons)
     await assert_counted(stack, lp_id, tally(beacons).total())
+
+
+async def find(stack: Stack, lp_id: str) -> None:
+    """Put a report with one finding into the cache, as if visits had been counted."""
+    suggestion = Suggestion("design", [], "Make it work.", "Nothing happens. Make it work.")
+    figures = (100, 0.2, 0.2, 0.1, 0.3, "per_visit")
+    finding = Finding("dead_clicks", "mobile", Where(None, 0, 99), None, "Dead.", suggestion, *figures, evidence={})
+    report = PageReport(VISITS, 0, 1, "", [finding], [], lp_id=lp_id, device=None, start="", end="")
+
+    async def make() -> Kept:
+        return Kept.of(msgspec.json.encode(report), "application/json", 3_600)
+
+    redis = open_redis(stack.addresses.redis_url)
+    await ResponseCache(RedisLine(redis), "lp:heatmap:").get(key_of(FindingsQuery(lp_id, language="ja")), make)
+    await redis.aclose()
+
+
+@contextlib.asynccontextmanager
+async def piloted(stack: Stack, services: Installation, *, visits: bool = True) -> AsyncIterator[Piloted]:
+    """Publish a page with a finding, from visits or from the cache, and yield it."""
+    lp_id = f"demo-{uuid4().hex[:8]}"
+    await publish(stack, lp_id)
+    await (visit(stack, services, lp_id) if visits else find(stack, lp_id))
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WITHIN_S)) as session:
         yield Piloted(stack, services, session, [lp_id])
 
@@ -189,7 +214,7 @@ COMMITTED = KILLED_AT["after the commit"]
 @pytest.mark.parametrize("point", KILLED_AT)
 async def test_kills_at_each_step_ask_for_one_variant(stack: Stack, installation: Installation, point: str) -> None:
     """Kill the optimizer at this point of each step; after each kill another makes a step and dies."""
-    async with piloted(stack, installation) as page:
+    async with piloted(stack, installation, visits=False) as page:
         await asyncio.to_thread(installation.children["optimizer"].stop)
         assert (await page.order("on"))[0] == 202
         for step in ("watching", "asked", "ready", "testing"):
