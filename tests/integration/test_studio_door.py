@@ -31,7 +31,7 @@ HTML = {"Accept": "text/html"}
 @pytest.fixture(scope="module")
 def pages(stack: Stack) -> list[str]:
     """Store pages of both tenants; the names hold markup."""
-    lp_ids = [f"acme-{number}" for number in range(7)] + ["rival-1"]
+    lp_ids = [f"acme-p{number}" for number in range(7)] + ["rival-1"]
     asyncio.run(store(open_objects(settings_of(stack)), lp_ids))
     return lp_ids
 
@@ -118,7 +118,7 @@ async def test_every_page_has_the_security_headers(http: aiohttp.ClientSession, 
         "/studio/new",
         "/studio/maps/acme-1",
         "/studio/maps/rival-1",
-        "/studio/experiments/acme-1",
+        "/studio/experiments/acme-p1",
         f"/studio/requests/{uuid4()}",
     ):
         _, html, headers = await get(http, edge, path, **session)
@@ -247,11 +247,11 @@ async def test_query_parameters_are_escaped(http: aiohttp.ClientSession, edge: E
 async def test_the_list_has_name_door_and_search(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:
     session = await cookie(http, edge, "acme-operator")
     _, html, _ = await get(http, edge, "/studio?lang=en", **session)
-    assert "&lt;b&gt;店&lt;/b&gt; acme-3" in html and "<b>店" not in html and "Command line" in html
+    assert "&lt;b&gt;店&lt;/b&gt; acme-p3" in html and "<b>店" not in html and "Command line" in html
     assert "rival-1" not in html
-    for query in ("q=acme-3", "q=%E5%BA%97+ACME-3", f"q=acme-3&page={'9' * 30}", "q=acme-3&page=-1"):
+    for query in ("q=acme-p3", "q=ACME%EF%BC%8DP3", f"q=acme-p3&page={'9' * 30}", "q=acme-p3&page=-1"):
         status, html, _ = await get(http, edge, f"/studio?{query}", **session)
-        assert status == 200 and "acme-3" in html and "acme-2" not in html, query
+        assert status == 200 and "acme-p3" in html and "acme-p2" not in html, query
     status, html, _ = await get(http, edge, f"/studio?q={'%22%3E%3Cscript%3E' * 9}", **session)
     assert status == 200 and "<script>" not in html
 
@@ -267,20 +267,20 @@ async def post(
 async def test_an_experiment_is_started_by_a_form_of_the_session(
     http: aiohttp.ClientSession, edge: EdgeProcess
 ) -> None:
-    session, path = await cookie(http, edge, "acme-operator"), "/studio/experiments/acme-0"
-    _, html, _ = await get(http, edge, path, **session)
+    session, path = await cookie(http, edge, "acme-operator"), "/studio/experiments/acme-p0"
+    _, html, _ = await get(http, edge, f"{path}?q=%E5%BA%97", **session)
     offered = set(re.findall(r'name="arm:([\w-]+)"', html))
-    assert offered == {f"acme-{number}" for number in range(1, 7)}, "other pages of the tenant, not the page itself"
+    assert offered == {f"acme-p{number}" for number in range(1, 7)}, "other pages of the tenant, not the page itself"
     none = await post(http, edge, session, path)
     assert none.status == 422 and 'role="alert"' in await none.text()
     for arm in ("rival-1", "acme-404", "..%2f"):
         assert (await post(http, edge, session, path, **{f"arm:{arm}": "on"})).status == 422, arm
-    kept = await post(http, edge, session, path, **{"arm:acme-404": "on", "arm:acme-2": "on", "policy": "fixed"})
+    kept = await post(http, edge, session, path, **{"arm:acme-404": "on", "arm:acme-p2": "on", "policy": "fixed"})
     html = await kept.text()
-    assert kept.status == 422 and re.search(r'name="arm:acme-2" value="on" checked', html)
+    assert kept.status == 422 and re.search(r'name="arm:acme-p2" value="on" checked', html)
     assert re.search(r'value="fixed" checked', html)
-    assert (await post(http, edge, session, path, **{"arm:acme-1": "on", "form": "0" * 32})).status == 403
-    fields = {"arm:acme-1": "on", "goal:form": "on", "experiment_id": str(uuid4())}
+    assert (await post(http, edge, session, path, **{"arm:acme-p1": "on", "form": "0" * 32})).status == 403
+    fields = {"arm:acme-p1": "on", "goal:form": "on", "experiment_id": str(uuid4())}
     answers = [await post(http, edge, session, path, **fields) for _ in range(2)]
     assert [answer.status for answer in answers] == [303, 303]
     addresses = {answer.headers["Location"].partition("&")[0] for answer in answers}
@@ -291,25 +291,25 @@ async def test_access_to_experiments_follows_tenant_and_role(http: aiohttp.Clien
     rival, analyst, application = [
         await cookie(http, edge, token) for token in ("rival-operator", "acme-analyst", "acme-application")
     ]
-    for path in ("/studio/experiments/acme-3", "/studio/variants/acme-3"):
+    for path in ("/studio/experiments/acme-p3", "/studio/variants/acme-p3"):
         assert (await get(http, edge, path, **rival))[0] == 404
         assert (await get(http, edge, path, **application))[0] == 200
         assert (await get(http, edge, path))[0] == 401
-    status, html, _ = await get(http, edge, "/studio/experiments/acme-3", **analyst)
+    status, html, _ = await get(http, edge, "/studio/experiments/acme-p3", **analyst)
     assert status == 200 and "arm:" not in html, "an analyst sees tests and starts none"
-    assert (await get(http, edge, "/studio/variants/acme-3", **analyst))[0] == 403
+    assert (await get(http, edge, "/studio/variants/acme-p3", **analyst))[0] == 403
     token = re.search(r'name="form" value="(\w+)"', html)
     assert token is not None
-    for path in ("/studio/experiments/acme-3", "/studio/experiments/acme-3/stop", "/studio/variants/acme-3"):
-        assert (await post(http, edge, analyst, path, form=token[1], **{"arm:acme-1": "on"})).status == 403
-        assert (await post(http, edge, rival, path, **{"arm:acme-1": "on"})).status == 404
-    assert (await post(http, edge, application, "/studio/experiments/acme-3/stop")).status == 404, "nothing runs"
+    for path in ("/studio/experiments/acme-p3", "/studio/experiments/acme-p3/stop", "/studio/variants/acme-p3"):
+        assert (await post(http, edge, analyst, path, form=token[1], **{"arm:acme-p1": "on"})).status == 403
+        assert (await post(http, edge, rival, path, **{"arm:acme-p1": "on"})).status == 404
+    assert (await post(http, edge, application, "/studio/experiments/acme-p3/stop")).status == 404, "nothing runs"
 
 
 async def test_a_variant_is_requested_by_a_form_that_a_finding_fills_in(
     http: aiohttp.ClientSession, edge: EdgeProcess
 ) -> None:
-    session, path = await cookie(http, edge, "acme-application"), "/studio/variants/acme-4"
+    session, path = await cookie(http, edge, "acme-application"), "/studio/variants/acme-p4"
     query = f"change=call&section=hero&section=%3Cb%3E&brief={'%3Cscript%3E' * 100}"
     status, html, _ = await get(http, edge, f"{path}?{query}", **session)
     assert status == 200 and "<script>" not in html
@@ -325,8 +325,8 @@ async def test_a_variant_is_requested_by_a_form_that_a_finding_fills_in(
 
 async def test_a_page_without_visits_says_so(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:
     session = await cookie(http, edge, "acme-operator")
-    status, html, _ = await get(http, edge, "/studio/maps/acme-5?lang=ja", **session)
+    status, html, _ = await get(http, edge, "/studio/maps/acme-p5?lang=ja", **session)
     assert status == 200 and "データがまだありません" in html and '<img src="/studio/pictures' not in html
-    assert '/lp/acme-5"' in html, "it links to the page"
+    assert '/lp/acme-p5"' in html, "it links to the page"
     for kind in ("dead", "rage"):
-        assert (await get(http, edge, f"/studio/pictures/acme-5.png?kind={kind}", **session))[0] == 200
+        assert (await get(http, edge, f"/studio/pictures/acme-none.png?kind={kind}", **session))[0] == 200
