@@ -328,6 +328,8 @@ def _text(content: Any, deepest: int = DEEPEST) -> str:
     if not isinstance(content, dict):
         return ""
     if "type" not in content and "text" not in content and "value" not in content:
-        return json.dumps(content, ensure_ascii=False)  # the answer itself
+        with contextlib.suppress(RecursionError):
+            return json.dumps(content, ensure_ascii=False)  # the answer itself
+        return ""
     text = content.get("text", content.get("value"))
     return _text(text, deepest - 1) if content.get("type", "text") in TEXTS else ""

@@ -94,9 +94,13 @@ def test_a_stream_of_lines_that_cannot_be_read_costs_little() -> None:
     assert answer.damaged and time.thread_time() - started < 5
 
 
-@pytest.mark.parametrize("depth", [50, 300, 700, 100_000])
+@pytest.mark.parametrize("depth", [50, 300, 700, 990, 100_000])
 def test_deep_nesting_is_no_error(depth: int) -> None:
-    nested = "[" * depth + "]" * depth
+    for nested in ("[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth):
+        read_everywhere(nested)
+
+
+def read_everywhere(nested: str) -> None:
     for place in (f'{{"choices":[{{"delta":{{"content":{nested}}}}}]}}', f'{{"usage":{nested}}}', nested):
         read(f"data: {place}\n\n".encode(), STREAM)
         read(place.encode())
