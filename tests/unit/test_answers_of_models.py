@@ -98,6 +98,8 @@ def test_a_stream_of_lines_that_cannot_be_read_costs_little() -> None:
 def test_deep_nesting_is_no_error(depth: int) -> None:
     for nested in ("[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth):
         read_everywhere(nested)
+        with pytest.raises(DecodeError):
+            parse(BRIEF.fields, GROUPS[0], nested)
 
 
 def read_everywhere(nested: str) -> None:
