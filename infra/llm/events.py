@@ -24,8 +24,14 @@ BOM = b"\xef\xbb\xbf"
 # some gateways begin each line with a byte order mark, or with the separator of RFC 7464
 RECORD = b"\x1e"
 MARKS = BOM + RECORD
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+DEEPEST = 8
 # signs that an event is a part of an answer
 SIGNS = (b'"choices"', b'"delta"', b'"content"', b"chat.completion")
+# signs of two documents, and of half a character
+SEVERAL = re.compile(rb"\}\s*(?:data:|\{)|\\u[dD]")
+# the most lines in a row without a document: each is tried together with the lines before it
+MOST_UNREAD, MOST_EVENT = 500, 16 * 1024
 BETWEEN = re.compile(r"\s*(?:data:\s*)*")
 # endings in which the provider withholds the answer, and endings at the token limit; all other endings are good
 FILTERED = {"content_filter", "content_filtered", "content_policy", "refusal", "safety", "sensitive", "image_safety"}
@@ -86,6 +92,7 @@ class Answer:
         self.characters = 0
         self.chunks = 0
         self.damaged = False
+        self._unread = 0
         self._parts: list[str] = []
         self._arguments: dict[str, str] = {}
         self._spoke_in_deltas = False
@@ -152,7 +159,7 @@ class Answer:
         self.feed(b"\n\n")
         if self.chunks:
             return
-        with contextlib.suppress(msgspec.MsgspecError):
+        with contextlib.suppress(*UNREADABLE):
             document = _documents.decode(b"\n".join(self._loose))
             for chunk in document if isinstance(document, list) else [document]:
                 self._take(chunk)
@@ -178,13 +185,18 @@ class Answer:
         """Read the data of a line. If it is no document, it may continue on the next lines of its event."""
         if data == b"[DONE]":
             self.done = True
+        elif self._unread >= MOST_UNREAD:
+            self.damaged = True
         elif data:
             if self._event and self._decode(self._event + data):
                 self._event = b""
             elif self._decode(data):
                 self._drop_event()
             else:
-                self._event = (self._event + data + b"\n")[-MOST_TEXT:]
+                self._unread += 1
+                self._event = (self._event + data + b"\n")[-MOST_EVENT:]
+                return
+            self._unread = 0
 
     def _drop_event(self) -> None:
         """Forget an event that cannot be read. If it held a part of the text, the answer is damaged."""
@@ -196,8 +208,8 @@ class Answer:
     def _decode(self, document: bytes) -> bool:
         try:
             chunks = [_chunks.decode(document)]
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            chunks = _several(document)
+        except UNREADABLE:
+            chunks = _several(document) if SEVERAL.search(document) else []
         for chunk in chunks:
             self._take(chunk)
         return bool(chunks)
@@ -305,14 +317,19 @@ def _thoughts(part: _Delta) -> Any:
     return named or part.thinking or part.reasoning_text or part.thought
 
 
-def _text(content: Any) -> str:
+def _text(content: Any, deepest: int = DEEPEST) -> str:
     """Return the text of a content: a text, an object with a text, or a list of such parts."""
     if isinstance(content, str):
         return content
+    if not deepest:
+        return ""
     if isinstance(content, list):
-        return "".join(_text(part) for part in content)
+        return "".join(_text(part, deepest - 1) for part in content)
     if not isinstance(content, dict):
         return ""
     if "type" not in content and "text" not in content and "value" not in content:
-        return json.dumps(content, ensure_ascii=False)  # the answer itself
-    return _text(content.get("text", content.get("value"))) if content.get("type", "text") in TEXTS else ""
+        with contextlib.suppress(RecursionError):
+            return json.dumps(content, ensure_ascii=False)  # the answer itself
+        return ""
+    text = content.get("text", content.get("value"))
+    return _text(text, deepest - 1) if content.get("type", "text") in TEXTS else ""

@@ -34,7 +34,7 @@ WIDE_SIGNS = (
     (re.compile(r'(?<=["}])(\s*)］'), r"\1]"),
 )
 QUOTES = (('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"))
-MOST_STARTS, MOST_DEPTH = 60, 4
+MOST_STARTS, MOST_DEPTH, DEEPEST = 60, 4, 12
 # json-repair takes seconds for thousands of brackets or quotes that nothing closes
 LONGEST, MOST_BRACKETS, MOST_QUOTES = 10_000, 120, 800
 
@@ -141,11 +141,11 @@ def _unwrapped(document: Any, names: tuple[str, ...], depth: int) -> Iterator[di
     yield {name: _loaded(inner) if isinstance(inner, str) else inner for name, inner in document.items()}
 
 
-def _lowered(value: Any) -> Any:
+def _lowered(value: Any, deepest: int = DEEPEST) -> Any:
     """Return the value with all names in lower case and without blanks around them."""
-    if isinstance(value, dict):
-        return {str(name).strip().lower(): _lowered(inner) for name, inner in value.items()}
-    return [_lowered(inner) for inner in value] if isinstance(value, list) else value
+    if isinstance(value, dict) and deepest:
+        return {str(name).strip().lower(): _lowered(inner, deepest - 1) for name, inner in value.items()}
+    return [_lowered(inner, deepest - 1) for inner in value] if isinstance(value, list) and deepest else value
 
 
 def _labelled(documents: list[Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Bytes, texts, token counts and refusals of model providers, in the forms that real services send."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -85,6 +86,26 @@ def test_an_answer_with_a_lost_part_is_damaged(lost: bytes) -> None:
     first, second, rest = STREAM.split(b"\n\n", 2)
     assert read(first + b"\n\n" + lost + b"\n\n" + second + b"\n\n" + rest).damaged
     assert not read(STREAM).damaged
+
+
+def test_a_stream_of_lines_that_cannot_be_read_costs_little() -> None:
+    started = time.thread_time()
+    answer = read(*[b'data: {"a":[1,\n' * 4_000] * 60)
+    assert answer.damaged and time.thread_time() - started < 5
+
+
+@pytest.mark.parametrize("depth", [50, 300, 700, 990, 100_000])
+def test_deep_nesting_is_no_error(depth: int) -> None:
+    for nested in ("[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth):
+        read_everywhere(nested)
+        with pytest.raises(DecodeError):
+            parse(BRIEF.fields, GROUPS[0], nested)
+
+
+def read_everywhere(nested: str) -> None:
+    for place in (f'{{"choices":[{{"delta":{{"content":{nested}}}}}]}}', f'{{"usage":{nested}}}', nested):
+        read(f"data: {place}\n\n".encode(), STREAM)
+        read(place.encode())
 
 
 def test_documents_in_one_line_and_halves_of_a_character_are_read() -> None:
