@@ -24,9 +24,7 @@ def _phone(value: object) -> object:
     number = _DASHES.sub("-", _PHONE_LABEL.sub("", number.strip()).translate(_KANJI_DIGITS))
     digits = sum(mark.isdigit() for mark in number)
     if not re.fullmatch("[0-9+() -]*", number) or 0 < digits < LEAST_DIGITS:
-        raise ValueError(
-            "give one telephone number, such as 03-1234-5678; write extensions and hours into facts.hours"
-        )
+        raise ValueError("give one telephone number, such as 03-1234-5678; write extensions and hours into facts.hours")
     return number
 
 

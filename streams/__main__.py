@@ -25,7 +25,7 @@ COMMANDS = {
     ),
     "demo": (
         "streams.cli.demo:demo",
-        "Send visits through the pipeline, compare acknowledged with counted events, draw the maps.",
+        "Send visits, compare acknowledged with counted events, draw maps, and let a page improve itself.",
     ),
     "edge": (
         "streams.cli.services:edge",
@@ -40,7 +40,10 @@ COMMANDS = {
         "streams.cli.services:snippet",
         "Print the script tag of the tracking snippet, with the hash by which browsers check it.",
     ),
-    "request": ("streams.cli.request:request", "Request one landing page, follow its progress, print its result."),
+    "request": (
+        "streams.cli.request:request",
+        "Request one landing page or a variant of a page, follow its progress, print its result.",
+    ),
     "upload": (
         "streams.cli.upload:upload",
         "Upload pictures and logos, or delete them; print the ids. Without arguments, list the tenant's ids.",

@@ -77,8 +77,6 @@ async def test_a_script_may_lead_to_a_goal_after_a_press(site: Site, visit: Visi
 
 NAMES = {
     "Blob": "class Blob { constructor(canvas) { canvas.draw() } }",
-    "getSelection": "function getSelection() { throw new Error('of the page') }",
-    "screen": "let screen; Object.defineProperty(navigator, 'maxTouchPoints', { value: 5 })",
     "navigation": "var navigation = document.createElement('nav')",
 }
 

@@ -66,7 +66,8 @@ async def drafted(*answers: Any, within_s: float = 5) -> Draft:
 
 
 def details(draft: Draft) -> list[str]:
-    return [warning.detail for warning in _written(draft).warnings]
+    order = Order(BRIEF, Payer("t", "x", Caps(1, 1, 1)), UUID(int=1), 0.0)
+    return [warning.detail for warning in _written(order, draft).warnings]
 
 
 def test_an_answer_with_one_forbidden_section_gives_the_other() -> None:

@@ -23,7 +23,7 @@ DAY_MS = 86_400_000
 
 def minutes_of_beacons() -> list[Record]:
     """Return 60 beacons, retries of every third, and a late retry after 40 minutes, which counts again."""
-    bodies = [msgspec.json.encode(one) for one in some_beacons("bulk", 20)][:60]
+    bodies = [msgspec.json.encode(one) for one in some_beacons("bulk", 30)][:60]
     start = 1_700_000_000_000
     records = [Record(at, start + at * 900, body) for at, body in enumerate(bodies)]
     records += [Record(100 + at, start + 60_000 + at * 900, body) for at, body in enumerate(bodies[::3])]

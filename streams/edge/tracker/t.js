@@ -87,11 +87,11 @@
     }
   };
   // a phone stays a phone when it lies on its side
-  const device = () => navigator.maxTouchPoints && min(window.screen.width, window.screen.height) < 600 || viewW < 768 ? "mobile" :
+  const device = () => navigator.maxTouchPoints && min(screen.width, screen.height) < 600 || viewW < 768 ? "mobile" :
     viewW < 1100 ? "tablet" : "desktop";
 
   /* Attention: the time that the page was visible and somebody used it, in ms. A gap counts one flush at most. */
-  let attention = 0, tickAt = now(), activeAt = tickAt, shown = !document.hidden;
+  let attention = 0, tickAt = now(), activeAt = tickAt, shown = /v/.test(document.visibilityState);
   const attend = () => {
     const at = now();
     if (shown) attention += max(0, min(at - tickAt, FLUSH_MS, activeAt + IDLE_MS - tickAt));
@@ -246,7 +246,7 @@
   /* What a visitor does. */
   let pressed, pressedAt, filled;
   const changed = () => { changedAt = now(); };
-  const selected = () => { if (!document.getSelection().isCollapsed) changed(); };
+  const selected = () => { if (!getSelection().isCollapsed) changed(); };
   // scripts set fields, and styles like `:focus-within` show text, without an event
   const values = () => document.body.innerText +
     [...document.querySelectorAll(FIELD)].map((field) => field.value + field.checked);
@@ -395,7 +395,7 @@
       click,
       auxclick: click,
       visibilitychange() {
-        (document.hidden ? disappear : appear)();
+        (/v/.test(document.visibilityState) ? appear : disappear)(); // "visible"
       },
       pointerup(event) {
         // a page that handles touches itself gets no click for a tap
@@ -416,10 +416,10 @@
         if ((submitter?.formMethod || target.method) !== "dialog") goal("f");
       },
       resize: resized,
-      load: resized,
       keydown: active,
       pageshow(event) {
-        if (!event.persisted) return;
+        // a cached snippet in the head began before the browser had read the body
+        if (!event.persisted) return resized();
         flying = []; // requests of the frozen page may never end
         appear();
         begin();
