@@ -418,8 +418,8 @@
       resize: resized,
       keydown: active,
       pageshow(event) {
-        // a cached snippet in the head began before the browser had read the body
-        if (!event.persisted) return resized();
+        resized(); // a cached snippet in the head began before the browser had read the body
+        if (!event.persisted) return;
         flying = []; // requests of the frozen page may never end
         appear();
         begin();
