@@ -12,9 +12,7 @@ from infra.single_flight import SingleFlight
 from schemas.generation import decode_model
 from schemas.plan import Source
 from streams.pictures.drawing import DrawingProcess
-from streams.pictures.stored import erased_key, source_key, source_of
-
-__all__ = ["Cards", "Source", "card_key", "erased_key", "source_key"]
+from streams.pictures.stored import source_of
 
 Kind = Literal["og", "small"]
 IMMUTABLE = "public, max-age=31536000, immutable"
