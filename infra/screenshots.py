@@ -27,7 +27,7 @@ NO_NAMESPACES = {
     Path("/proc/sys/kernel/unprivileged_userns_clone"): "0",
     Path("/proc/sys/user/max_user_namespaces"): "0",
 }
-NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 ASSET = re.compile(rb"/(assets/[A-Za-z0-9._-]{1,200})")
 MOST_ASSETS, MOST_H, PATIENCE_MS = 64, 12_000, 15_000
 ORIGIN = "http://page.invalid"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import hypothesis
 import pytest
+from font_browser import CHROMIUM
 from stacks import stack_in, told
 
 from infra.embedded.stack import Stack
@@ -28,7 +29,7 @@ if not FULL:
 
 
 def pytest_report_header() -> list[str]:
-    chromium = shutil.which("chromium") or "none found: browser tests are skipped"
+    chromium = CHROMIUM or "none found: browser tests are skipped"
     firefox = shutil.which("firefox-esr") or shutil.which("firefox") or "none found: its browser tests are skipped"
     return [
         f"stack: {told()}",

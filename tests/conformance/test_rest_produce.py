@@ -118,7 +118,6 @@ async def test_unknown_fields_are_refused(proxy: Proxy, topic: str, body: Any) -
         '{"records":{"value":1}}',
         '{"records":[5]}',
         '{"records":["x"]}',
-        "\ufeff{}",
     ],
 )
 async def test_malformed_json_is_refused(proxy: Proxy, topic: str, body: str) -> None:
