@@ -189,7 +189,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "browser" in metafunc.fixturenames:
         marked = metafunc.definition.get_closest_marker
         care = FULL or marked("firefox_too")
-        engines = ["chromium", "firefox" if care else pytest.param("firefox", marks=full_only)]
+        chromium = pytest.param("whole", id="chromium") if marked("whole_chromium") else "chromium"
+        engines = [chromium, "firefox" if care else pytest.param("firefox", marks=full_only)]
         metafunc.parametrize(
             "browser", engines[:1] if marked("chromium_only") else engines, indirect=True, scope="module"
         )
@@ -293,4 +294,6 @@ async def person(browser: Browser, **options: Any) -> BrowserContext:
     """Return a context whose pages do not look like a robot's."""
     context = await browser.new_context(**({"viewport": {"width": WIDTH, "height": HEIGHT}} | options))
     await context.add_init_script(NO_ROBOT)
+    if browser.browser_type.name == "chromium":
+        await context.grant_permissions(["clipboard-read", "clipboard-write"])  # as a press does in the whole browser
     return context

@@ -8,11 +8,12 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
 import pytest
-from font_browser import CHROMIUM
+from font_browser import CHROMIUM, WHOLE
 from playwright.async_api import Browser, async_playwright
 
 FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")
@@ -25,14 +26,14 @@ PREFERENCES: dict[str, str | float | bool] = {
 
 
 @asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
-    """Run Chromium with the back/forward cache, or skip the test."""
-    if CHROMIUM is None:
+async def chromium(program: str | None = CHROMIUM) -> AsyncIterator[Browser]:
+    """Run Chromium, or skip the test."""
+    if program is None:
         pytest.skip("no chromium on the path: install Debian's package chromium")
     arguments = ["--host-resolver-rules=MAP *.test 127.0.0.1", *(["--no-sandbox"] if os.getuid() == 0 else [])]
     async with async_playwright() as playwright:
         running = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=arguments, ignore_default_args=["--disable-back-forward-cache"]
+            executable_path=program, args=arguments, ignore_default_args=["--disable-back-forward-cache"]
         )
         yield running
         await running.close()
@@ -55,4 +56,4 @@ async def firefox() -> AsyncIterator[Browser]:
         await playwright.stop()
 
 
-LAUNCHED = {"chromium": chromium, "firefox": firefox}
+LAUNCHED = {"chromium": chromium, "whole": partial(chromium, WHOLE), "firefox": firefox}

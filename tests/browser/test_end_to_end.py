@@ -301,6 +301,7 @@ async def _neighbours(url: str) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.whole_chromium
 async def test_hiding_reloading_and_back_forward_cache_lose_no_events(world: World, visit: Open) -> None:
     page = await visit()
     await page.mouse.click(200, 120)

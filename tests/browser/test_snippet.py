@@ -254,6 +254,7 @@ async def test_hiding_the_page_sends_events_and_stops_the_dwell_time(site: Site,
 
 
 @pytest.mark.firefox_too
+@pytest.mark.whole_chromium
 async def test_returning_from_the_back_forward_cache_is_a_pageview(site: Site, visit: Visit) -> None:
     page = await visit()
     await leave_and_return(page, site.url() + "/other")
@@ -317,7 +318,8 @@ async def test_leaving_during_a_hanging_request_sends_the_rest(site: Site, visit
     await page.mouse.click(200, 700)
     await page.goto(site.url() + "/other")
     await site.until(lambda: len(site.posts) >= 3 and "c" in site.letters)
-    assert sorted(seq for _, seq in site.identities) == list(range(len(site.posts)))
+    sent = {seq for _, seq in site.identities}  # the beacon of the request that hangs may come again
+    assert sorted(sent) == list(range(len(sent)))
 
 
 @pytest.mark.parametrize("status", [400, 403, 413, 422])
