@@ -9,11 +9,11 @@ import { minify } from "terser";
 // A name for each variable, in the order in which terser asks for them: gzip makes 4% less of these than of terser's own
 // names. A change of the source shifts them: the code stays right, and is larger until the search has run for some minutes.
 const NAMES = `
-et tt nt w e p R V en W eu a lu u ll z m s i X _ n x K pl Q v U h G sn k ta Y t g tr S sl st sa se o L fa lp J y P to
-l le tp ae th ap tl _e me Du H la ee de d re D ME al ye ao Me au M lr r aa E B np tx Qe N lB ca lo qi el lh f af c T I
-j b at O ne te q $ aB C po it t e t e t e l t t t t p t t t t t e u l au t t e m s u l a t e t l l t l l o lB tl l t t
-t t e t e t l t t l t t e o l u e t t s l e t e f t l l t l t l s l t t l a e d t e a u s e d t a t l e a k z m b s A
-u o d t l l e t a t t t _ l b a l t t e t e a a t a t a t a a l e t e u l`.trim().split(/\s+/);
+et t nt w e p N V en W eu a lu u ll z m s i b _ n x Y pl Q v sn h A X k ta G tt g tr K sl st sa se o L ro lp O y H to
+l le tp ae th ap tl _e me Du $ la ee de d re D ME al ye ao Me au M lr r aa E B np tx Qe S lB ca lo qi el lh f af c j I
+T U at P ne te q J aB ze po it t e t e t e l t t t u p t t t t t e u l au t t e m s u l a t e t d l t l l o lB tl l t
+t t t e t e t l t t l t t e o l u e t t s l e t e f t l l t l t l s l t t u a e d t e a u s e d t a t l e a k z m b y
+s u o d t l l e t a t t t _ l b a l t t e t e a a t a t a t a a l e t e u l`.trim().split(/\s+/);
 const source = readFileSync(fileURLToPath(new URL("t.js", import.meta.url)), "utf8");
 
 function shorten(nextName) {

@@ -390,6 +390,7 @@
     if (!lpId) return;
     begin();
     setInterval(safely(flush), FLUSH_MS);
+    setInterval(safely(moved), POLL_MS);
     // gzip makes least of this order
     on(window, {
       click,
@@ -441,7 +442,6 @@
       currententrychange: moved,
       navigate({ destination }) { if (clicks[0] && aim(destination.url)) changed(); }
     });
-    setInterval(safely(moved), POLL_MS);
     spy(window, "alert");
     spy(window, "open", aim);
     spy(navigator.clipboard, "write"); // only on https
