@@ -65,9 +65,8 @@ def request(
     if save is not None:
         writable_file("--out", save)
     own = {name: read(path, f"--{name}") for name, path in (("picture", picture), ("logo", logo)) if path is not None}
-    asked: GenerationRequest | VariantRequest = (
-        model_from_object(VariantRequest, body) if body.get("variant") else model_from_object(GenerationRequest, body)
-    )
+    model: type[GenerationRequest | VariantRequest] = VariantRequest if body.get("variant") else GenerationRequest
+    asked = model_from_object(model, body)
     answer, page = asyncio.run(_ask(*private_api(data), asked, own))
     result = answer.model_dump(mode="json")
     if save is not None and page is not None:
@@ -76,6 +75,11 @@ def request(
         typer.echo(json.dumps(result, ensure_ascii=False))
     else:
         _show(result)
+    _check_made(result)
+
+
+def _check_made(result: dict[str, Any]) -> None:
+    """Raise LpstreamError if there is no page."""
     if result["status"] in ("rejected", "failed"):
         error = result["error"] or {}
         raise LpstreamError(f"{result['status']}: {error.get('field') or error.get('code')}: {error.get('detail')}")

@@ -91,15 +91,7 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
     Wait for Kafka, which every beacon needs, but for no other store. Raise SystemExit(1) if Kafka cannot be reached.
     """
     sender = sender or Sender(settings)
-    try:
-        await sender.start()
-    except KafkaError as error:
-        log.error(
-            "cannot connect to Kafka at %s (LPSTREAM_KAFKA_BOOTSTRAP_SERVERS): %s",
-            settings.kafka_bootstrap_servers,
-            error,
-        )
-        raise SystemExit(1) from error
+    await _start(sender, settings.kafka_bootstrap_servers)
     clickhouse, line, objects = open_analyst(settings), open_line(settings), open_objects(settings)
     results = ResultStore(line)
     progress = ProgressFeed(settings)
@@ -137,6 +129,14 @@ async def open_services(settings: Settings, tenants: Tenants, sender: Sender | N
         Sitemaps(objects, tenants, settings.page_base_url),
         experiments,
     )
+
+
+async def _start(sender: Sender, servers: str) -> None:
+    try:
+        await sender.start()
+    except KafkaError as error:
+        log.error("cannot connect to Kafka at %s (LPSTREAM_KAFKA_BOOTSTRAP_SERVERS): %s", servers, error)
+        raise SystemExit(1) from error
 
 
 def _schemas(settings: Settings) -> tuple[SchemaRegistry, SchemaRegistry]:
