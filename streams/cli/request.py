@@ -71,15 +71,15 @@ def request(
     result = answer.model_dump(mode="json")
     if save is not None and page is not None:
         save.write_bytes(page)
+    _print(result, as_json)
+
+
+def _print(result: dict[str, Any], as_json: bool) -> None:
+    """Print the result. Raise LpstreamError if there is no page."""
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
     else:
         _show(result)
-    _check_made(result)
-
-
-def _check_made(result: dict[str, Any]) -> None:
-    """Raise LpstreamError if there is no page."""
     if result["status"] in ("rejected", "failed"):
         error = result["error"] or {}
         raise LpstreamError(f"{result['status']}: {error.get('field') or error.get('code')}: {error.get('detail')}")

@@ -130,7 +130,7 @@ class Sources:
 
 
 class Place:
-    """An optimizer and its stores."""
+    """An optimizer with stores in memory."""
 
     def __init__(self, epoch: int = 1, known: Known | None = None, log: Log | None = None) -> None:
         self.known, self.log, self.view, self.counts = known or Known(), log or Log(), View(), Counts()

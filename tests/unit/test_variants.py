@@ -1,4 +1,4 @@
-"""Variants differ from their parent in one thing, and say in which."""
+"""A variant differs from its parent in one thing, and its result names this thing."""
 
 import re
 from typing import Any, get_args
