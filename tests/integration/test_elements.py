@@ -25,7 +25,7 @@ from processors.findings.counts import names_of
 from processors.heatmap.decode import Fold, decode
 from processors.heatmap.tiers import with_days_late
 from processors.pictures.summary import elements_of
-from schemas.heatmap import decode_beacon
+from schemas.heatmap import WINDOW_MS, decode_beacon
 from schemas.tiers import Erasure, Fingerprint, Step, TierObject
 
 TABLE = "heatmap_elements"
@@ -56,7 +56,9 @@ def beacon(now_ms: int, letters: str, names: list[Any], **changes: Any) -> bytes
     places = dict.fromkeys(("x", "y", "dwell"), [0] * len(letters))
     times = list(range(len(letters)))
     return msgspec.json.encode(
-        example_beacon(t0=now_ms, type=letters, dt=times, **{**places, "elements": names, **changes})
+        example_beacon(
+            t0=now_ms // WINDOW_MS * WINDOW_MS, type=letters, dt=times, **{**places, "elements": names, **changes}
+        )
     )
 
 

@@ -20,7 +20,7 @@ from infra.tiers.tables import HOT_TABLES
 from infra.tiers.warm import WarmTables
 from processors.heatmap.decode import Fold, decode
 from processors.heatmap.tiers import with_days_late
-from schemas.heatmap import decode_beacon
+from schemas.heatmap import WINDOW_MS, decode_beacon
 from schemas.tiers import Fingerprint, Step, TierObject
 
 FIRST_RELEASE = ("0001_heatmap_tables.sql", "0002_tiers.sql")
@@ -58,7 +58,9 @@ async def first_release(server: ClickHouse) -> None:
 def beacon(now_ms: int, letters: str, **changes: Any) -> bytes:
     places = dict.fromkeys(("x", "y", "dwell"), [0] * len(letters))
     times = list(range(len(letters)))
-    return msgspec.json.encode(example_beacon(t0=now_ms, type=letters, dt=times, **places, **changes))
+    return msgspec.json.encode(
+        example_beacon(t0=now_ms // WINDOW_MS * WINDOW_MS, type=letters, dt=times, **places, **changes)
+    )
 
 
 async def insert(server: ClickHouse, values: list[bytes], now_ms: int, token: str) -> None:

@@ -24,7 +24,7 @@ from infra.embedded.clickhouse_server import allowed
 from infra.embedded.ports import Ports
 
 PASSWORDS = {"lpstream": "writes", "analyst": "reads"}
-SLOW = "SELECT sum(cityHash64(number)) FROM numbers(1900000000) WHERE NOT ignore('MARK')"
+SLOW = "SELECT sum(sipHash64(toString(number))) FROM numbers(1900000000) WHERE NOT ignore('MARK')"
 # 46, 73: a function or a format that the engine does not have, such as python() or CapnProto
 REFUSED = {497, 164, 62, 452, 46, 73}
 NAMES = {"processes": "system.processes", "system": "system", "table": "processes", "file": "file"}

@@ -342,6 +342,7 @@ public final class HeatmapStreams {
             clickhouse.insert("heatmap_sections", rows, token);
             for (int at = 0; at < groups.size; at++) {
                 shared(rows, at).int64s(groups.values, at * 8, 8);
+                rows.int8(0).int8(0); // no goals by kind: two empty arrays
             }
             clickhouse.insert("heatmap_windows", rows, token);
             views.forEach((size, counted) -> {
