@@ -132,6 +132,9 @@ class NoExperiments:
     async def pilot(self, _: str) -> bytes | None:
         return None
 
+    async def waiting(self) -> set[str]:
+        return set()
+
 
 class NoResults:
     """A result store that stores nothing."""

@@ -16,7 +16,7 @@ from schemas.experiments import ExperimentState, PastWeights
 from schemas.generation import encode_model
 
 STATES, CHANGES, CHANGE, WEIGHTS = (f"lp:experiments{part}" for part in ("", ":changes", ":change", ":weights"))
-PILOTS = "lp:autopilots"
+PILOTS, WAITING = "lp:autopilots", "lp:autopilots:waiting"
 MOST_CHANGES = 500
 # The number of a change is at least the time (ms), so that it also grows after Redis has lost data.
 PUT = """
@@ -75,13 +75,25 @@ class ExperimentStore:
         return cast("bytes | None", await self._line.call(lambda redis: redis.hget(WEIGHTS, lp_id)))
 
     async def put_pilots(self, states: Sequence[AutopilotState]) -> None:
-        """Store the states of autopilots as they are."""
-        values = {state.lp_id: encode_model(state) for state in states}
-        await self._line.call(lambda redis: redis.hset(PILOTS, mapping=cast(Any, values)))
+        """Store the states of autopilots as they are, and which pages wait for a person's approval."""
+
+        async def work(redis: Redis) -> None:
+            async with redis.pipeline(transaction=False) as pipe:
+                for state in states:
+                    pipe.hset(PILOTS, state.lp_id, cast(str, encode_model(state)))
+                    (pipe.sadd if state.step == "waiting_approval" else pipe.srem)(WAITING, state.lp_id)
+                await pipe.execute()
+
+        await self._line.call(work)
 
     async def pilot(self, lp_id: str) -> bytes | None:
         """Return the bytes of the newest state of the page's autopilot, or None."""
         return cast("bytes | None", await self._line.call(lambda redis: redis.hget(PILOTS, lp_id)))
+
+    async def waiting(self) -> set[str]:
+        """Return the pages of all tenants whose autopilot waits for a person's approval."""
+        members = await self._line.call(lambda redis: redis.smembers(WAITING))
+        return {lp_id.decode() for lp_id in cast("set[bytes]", members)}
 
     async def size(self) -> int:
         """Return the number of pages with a state."""
@@ -113,6 +125,7 @@ class ExperimentStore:
                 pipe.hdel(STATES, lp_id)
                 pipe.hdel(WEIGHTS, lp_id)
                 pipe.hdel(PILOTS, lp_id)
+                pipe.srem(WAITING, lp_id)
                 pipe.zrem(CHANGES, lp_id)
                 await pipe.execute()
 

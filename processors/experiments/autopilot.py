@@ -229,7 +229,7 @@ def _asked(turn: _Turn) -> Next | None:
     made = {"variant_lp_id": result.lp_id, "preview_url": result.preview_url}
     differs = f"the variant is made: {result.variant.differs[:600]}" if result.variant else "the variant is made"
     if state.approval:
-        return turn.to("waiting_approval", f"{differs}; it waits for a person, preview {result.preview_url}", **made)
+        return turn.to("waiting_approval", f"{differs}; it waits for a person", **made)
     return turn.to("ready", differs, **made)
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from processors.pictures.words import Language
+from processors.studio import autopilot
 from schemas.experiments import MOST_ARMS, ExperimentState
 
 LETTERS = "ABCDEF"[:MOST_ARMS]
@@ -68,11 +69,11 @@ REASONS: tuple[tuple[str, str], ...] = (
         "曜日による違いを含めるため、判定まであと{days}日待ちます。",
     ),
 )
-_REASONS = [(re.compile(pattern), text) for pattern, text in REASONS]
+_REASONS = [(re.compile(pattern, re.DOTALL), text) for pattern, text in (*REASONS, *autopilot.REASONS)]
 
 
 def reason(text: str, language: Language) -> str | None:
-    """Return the optimizer's reason in a language, with letters for arms.
+    """Return a reason of the optimizer or of autopilot in a language, with letters for arms.
 
     Return None if there is no Japanese for it.
     """

@@ -1,7 +1,7 @@
 """The studio's texts, in English and Japanese."""
 
 from processors.pictures.words import Language
-from processors.studio import experiment_words, map_words
+from processors.studio import autopilot_words, experiment_words, map_words
 
 ENGLISH = {
     "product": "lpstream Studio",
@@ -278,6 +278,6 @@ JAPANESE = {
     "seconds": "{s} 秒",
 }
 WORDS: dict[Language, dict[str, str]] = {
-    "en": ENGLISH | map_words.ENGLISH | experiment_words.ENGLISH,
-    "ja": JAPANESE | map_words.JAPANESE | experiment_words.JAPANESE,
+    "en": ENGLISH | map_words.ENGLISH | experiment_words.ENGLISH | autopilot_words.ENGLISH,
+    "ja": JAPANESE | map_words.JAPANESE | experiment_words.JAPANESE | autopilot_words.JAPANESE,
 }

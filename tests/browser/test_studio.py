@@ -8,7 +8,7 @@ Its maps are compared with the calls to action that a browser shows. Screenshots
 import asyncio
 import io
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import aiohttp
@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
+from cached_finding import SENTENCE, find
 from font_browser import CHROMIUM, launched, write_fonts
 from harness import full_only
 from picture_files import encoded, logo, photo
@@ -216,6 +217,59 @@ async def test_an_experiment_is_started_and_stopped_in_few_clicks(
     await expect(page.locator(".status.stopped")).to_be_visible(timeout=60_000)
     await expect(page.locator("main")).to_contain_text("手動で終了しました")
     assert complaints == []
+    await context.close()
+
+
+@pytest.fixture
+def quick_optimizer(installation: Installation) -> Iterator[None]:
+    """Let the optimizer look each second."""
+    installation.children["optimizer"].stop()
+    installation.launch("optimizer", {"LPSTREAM_EXPERIMENT_INTERVAL_S": "1"})
+    yield
+    installation.children["optimizer"].stop()
+    installation.launch("optimizer")
+
+
+async def test_autopilot_is_switched_on_and_its_variant_approved(
+    chromium: Browser, stack: Stack, installation: Installation, quick_optimizer: None
+) -> None:
+    _, lp_id = await publish(installation, industry="飲食")
+    await find(stack, lp_id)
+    context = await chromium.new_context(viewport={"width": 1_280, "height": 900}, locale="ja-JP")
+    complaints: list[str] = []
+    page = await opened(context, complaints)
+    await log_in_to_studio(page, installation)
+    await page.goto(f"{installation.api_url}/studio/experiments/{lp_id}")
+    await expect(page.get_by_role("checkbox", name="人が承認する")).to_be_checked()
+    await clean(page, "autopilot-off")
+    await page.get_by_role("button", name="自動改善をオンにする").click()
+    await expect(page.locator(".pilot .status")).to_have_text("オン", timeout=60_000)
+    mark = page.locator(".row-acts a", has_text="承認待ち").and_(page.locator(f"[href$='{lp_id}']"))
+    async with asyncio.timeout(90):
+        while not await mark.count():
+            await page.goto(f"{installation.api_url}/studio")
+            await asyncio.sleep(0.3)
+    await clean(page, "autopilot-home")
+    await page.locator(f"section.waiting [href$='{lp_id}']").click()
+    await expect(page.locator(".pilot")).to_contain_text(SENTENCE)
+    for width in (1_280, 390):
+        await page.set_viewport_size({"width": width, "height": 900})
+        await clean(page, f"autopilot-waits-{width}")
+    await page.get_by_role("link", name="別案を見る").click()
+    await expect(page.frame_locator(".preview iframe").locator("h1")).to_be_visible(timeout=20_000)
+    await page.go_back()
+    await page.get_by_role("button", name="承認してテストする").click()
+    async with asyncio.timeout(60):
+        while not await page.locator(".status.running", has_text="実施中").count():
+            await page.goto(f"{installation.api_url}/studio/experiments/{lp_id}")
+    await expect(page.locator(".pilot")).to_contain_text("別案をテストしています")
+    await clean(page, "autopilot-testing")
+    await page.locator(".pilot summary").click()
+    await clean(page, "autopilot-change")
+    await page.get_by_role("button", name="自動改善をオフにする").click()
+    await expect(page.locator(".pilot .status")).to_have_text("オフ", timeout=60_000)
+    await expect(page.locator(".status.stopped")).to_be_visible(timeout=60_000)
+    assert [one for one in complaints if not EXPECTED.search(one)] == []
     await context.close()
 
 

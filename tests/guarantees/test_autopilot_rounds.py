@@ -16,31 +16,27 @@ from typing import Any
 from uuid import uuid4
 
 import aiohttp
-import msgspec
 import pytest
 from beacons import assert_counted, post_all
+from cached_finding import VISITS, find
 from harness import full_only
 from test_experiments import KILLED_AT, Site, _free_lease, records
 
 from infra.embedded.stack import Stack
 from infra.redis.line import RedisLine, open_redis
-from infra.redis.response_cache import Kept, ResponseCache
 from infra.redis.results import ResultStore
-from processors.findings.looks import Where
-from processors.findings.report import Finding, Suggestion
 from schemas.autopilot import AutopilotState
 from schemas.errors import DecodeError
 from schemas.experiments import EXPERIMENTS, ExperimentState
 from schemas.generation import REQUESTS, Result, VariantRequest, decode_model, lp_id_of
 from streams.local.installation import Installation
 from streams.local.prepare import settings_of
-from streams.pictures.findings import FindingsQuery, PageReport, key_of
 from streams.proof.planted import habit_visits, planted
 from streams.proof.visitors import tally
 from streams.runtime.stores import open_objects
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
-VISITS, SPAN_MS, WITHIN_S = 600, 3_000_000, 180.0
+SPAN_MS, WITHIN_S = 3_000_000, 180.0
 
 
 @pytest.fixture(scope="module")
@@ -122,21 +118,6 @@ async def visit(stack: Stack, services: Installation, lp_id: str) -> None:
     beacons = [beacon for visit in visits for beacon in visit.beacons()]
     await post_all(services, beacons)
     await assert_counted(stack, lp_id, tally(beacons).total())
-
-
-async def find(stack: Stack, lp_id: str) -> None:
-    """Put a report with one finding into the cache, as if visits had been counted."""
-    suggestion = Suggestion("design", [], "Make it work.", "Nothing happens. Make it work.")
-    figures = (100, 0.2, 0.2, 0.1, 0.3, "per_visit")
-    finding = Finding("dead_clicks", "mobile", Where(None, 0, 99), None, "Dead.", suggestion, *figures, evidence={})
-    report = PageReport(VISITS, 0, 1, "", [finding], [], lp_id=lp_id, device=None, start="", end="")
-
-    async def make() -> Kept:
-        return Kept.of(msgspec.json.encode(report), "application/json", 3_600)
-
-    redis = open_redis(stack.addresses.redis_url)
-    await ResponseCache(RedisLine(redis), "lp:heatmap:").get(key_of(FindingsQuery(lp_id, language="ja")), make)
-    await redis.aclose()
 
 
 @contextlib.asynccontextmanager

@@ -7,6 +7,7 @@ import pytest
 
 from infra.redis.experiments import MOST_CHANGES, ExperimentStore
 from infra.redis.line import RedisLine
+from schemas.autopilot import AutopilotState
 from schemas.experiments import ExperimentState
 from schemas.generation import decode_model, encode_model
 
@@ -78,3 +79,21 @@ async def test_a_forgotten_page_has_no_state(store: ExperimentStore) -> None:
     await store.put([state()])
     await store.forget("demo-a")
     assert (await store.get("demo-a"), await store.size(), (await store.changed(0))[1]) == (None, 0, [])
+
+
+def pilot(lp_id: str, step: str) -> AutopilotState:
+    values = {
+        "tenant_id": "demo", "lp_id": lp_id, "epoch": 1, "number": 1, "on": True, "approval": True, "step": step,
+        "command_id": ID, "autopilot_id": ID, "since_ms": 1,
+    }  # fmt: skip
+    return AutopilotState.model_validate(values)
+
+
+async def test_pages_that_wait_for_approval_are_listed_until_another_step(store: ExperimentStore) -> None:
+    waits = [pilot(f"demo-{name}", "waiting_approval") for name in "abc"]
+    await store.put_pilots([*waits, pilot("demo-d", "testing")])
+    assert await store.waiting() == {"demo-a", "demo-b", "demo-c"}
+    assert await store.pilot("demo-a") == encode_model(waits[0])
+    await store.put_pilots([pilot("demo-a", "ready")])
+    await store.forget("demo-b")
+    assert await store.waiting() == {"demo-c"} and await store.pilot("demo-b") is None

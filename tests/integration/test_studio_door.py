@@ -306,6 +306,40 @@ async def test_access_to_experiments_follows_tenant_and_role(http: aiohttp.Clien
     assert (await post(http, edge, application, "/studio/experiments/acme-p3/stop")).status == 404, "nothing runs"
 
 
+async def test_autopilot_is_ordered_by_a_form_of_an_application_or_operator(
+    http: aiohttp.ClientSession, edge: EdgeProcess
+) -> None:
+    path = "/studio/experiments/acme-p6"
+    rival, analyst, application = [
+        await cookie(http, edge, token) for token in ("rival-operator", "acme-analyst", "acme-application")
+    ]
+    status, html, _ = await get(http, edge, path, **analyst)
+    assert status == 200 and 'id="pilot"' in html and 'name="autopilot"' not in html
+    token = re.search(r'name="form" value="(\w+)"', html)
+    assert token is not None
+    for command in ("on", "off", "approve", "reject"):
+        assert (await post(http, edge, analyst, path, form=token[1], autopilot=command)).status == 403
+        assert (await post(http, edge, rival, path, autopilot=command)).status == 404
+        assert (await post(http, edge, application, path, autopilot=command, form="0" * 32)).status == 403
+        foreign = {**application, "Origin": "https://evil.example"}
+        assert (await post(http, edge, foreign, path, autopilot=command, form=token[1])).status == 403
+        async with http.post(edge.api_url + path, data={"autopilot": command}) as answer:
+            assert answer.status == 401
+    for command in ("", "now", "<script>", "x" * 5_000):
+        odd = await post(http, edge, application, path, autopilot=command)
+        assert odd.status == 422 and "<script>" not in await odd.text()
+    for command, variant in (("approve", ""), ("reject", str(uuid4())), ("approve", "<script>" * 99)):
+        none = await post(http, edge, application, path, autopilot=command, variant=variant)
+        assert none.status == 409 and "<script>" not in await none.text(), "no variant waits"
+    gone = await post(http, edge, application, "/studio/experiments/acme-404", autopilot="on")
+    assert gone.status == 404 and 'role="alert"' in await gone.text()
+    answer = await post(http, edge, application, path, autopilot="on", approval="on")
+    assert answer.status == 303 and answer.headers["Location"].startswith(f"{path}?ordered=")
+    for ordered in ("x", "%22%3E%3Cscript%3E", "1" * 500):
+        status, html, _ = await get(http, edge, f"{path}?ordered={ordered}&at={'9' * 400}", **application)
+        assert status == 200 and "<script>" not in html and 'http-equiv="refresh"' not in html
+
+
 async def test_a_variant_is_requested_by_a_form_that_a_finding_fills_in(
     http: aiohttp.ClientSession, edge: EdgeProcess
 ) -> None:

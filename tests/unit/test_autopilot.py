@@ -186,7 +186,7 @@ def test_the_reason_says_what_differs_in_the_variant() -> None:
 def test_a_result_waits_for_approval_with_its_preview() -> None:
     state = ready(approval=True)
     assert (state.step, state.preview_url) == ("waiting_approval", "http://edge/preview")
-    assert "http://edge/preview" in state.reason
+    assert state.reason == "the variant is made; it waits for a person"
     assert next_step(state, Seen(findings=[finding()]), epoch=1, now_ms=NOW + 90 * DAY_MS) is None
 
 

@@ -216,18 +216,20 @@ async def test_five_thousand_pages_are_listed_without_reading_all_names() -> Non
 def test_the_page_shows_both_lists_and_escapes_names(language: Any) -> None:
     caller = SimpleNamespace(role="analyst")
     row = {"lp_id": "acme-1", "name": "<b>凪", "door": "API", "made": "2026-11-01", "iso": "2026", "address": None,
-           "totals": seen("acme-1", 3), "experiment": None}  # fmt: skip
+           "totals": seen("acme-1", 3), "experiment": None, "waits": False}  # fmt: skip
     values = {
         "visitor": SimpleNamespace(may_look=True, may_ask=False, form_token="x", tenant="acme", caller=caller),
         "files": dict.fromkeys(("css", "js", "icon"), "x"),
         "languages": dict.fromkeys(WORDS, "/studio"),
         "counts": listing.Counts({}, [seen("acme-<b>", 9)], more=False),
         "pages": SimpleNamespace(number=1, unread=False),
-        "here": "home", "most": 9, "requested": [], "rows": [row], "text": "", "before": None, "after": None,
-        "shown": "",
+        "here": "home", "most": 9, "requested": [], "waiting": [], "rows": [row], "text": "",
+        "before": None, "after": None, "shown": "",
     }  # fmt: skip
     html = render("home", language, **values)
     assert html.index("acme-1") < html.index('id="unknown"') < html.index("acme-&lt;b&gt;") and "<b>" not in html
+    waits = render("home", language, **values | {"waiting": [{"lp_id": "acme-<i>", "name": "<b>"}]})
+    assert 'href="/studio/experiments/acme-%3Ci%3E">&lt;b&gt;</a>' in waits
     searched = render("home", language, **values | {"text": '"><script>', "rows": []})
     assert "<script>" not in searched.replace('<script src="/studio/static/x" defer></script>', "")
     assert 'id="unknown"' not in searched

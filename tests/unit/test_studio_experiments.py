@@ -155,7 +155,7 @@ def rendered(language: Language, state: ExperimentState | None, **values: Any) -
         "languages": dict.fromkeys(WORDS, "/studio"), "lp_id": "demo-a", "business": "<b>店</b>", "state": state,
         "waiting": None, "error": "", "refused": None, "form": {}, "arms": arms, "drawing": drawing(points, 90, ZONE),
         "started": "s", "over": "o", "reason": None, "needed": "n", "winner": None, "counted": 5, "maps": [],
-        "maps_away": False, "kind": "click", "device": None, "tabs": [], "devices": [],
+        "maps_away": False, "pilot": None, "kind": "click", "device": None, "tabs": [], "devices": [],
     }  # fmt: skip
     return render("experiment", language, **usual | values)
 

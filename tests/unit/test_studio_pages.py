@@ -1,13 +1,16 @@
 """The studio's pages over HTTP on an edge without stores: list, maps, experiments and variants."""
 
 import re
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
 import msgspec
 import pytest
-from edge_listeners import ANALYST, TOKEN, RunningEdge, running_edge
+from edge_listeners import ANALYST, RIVAL, TOKEN, RunningEdge, running_edge
+from test_autopilot import asked, on, ready
+from test_autopilot_routes import hold
 from test_experiment_routes import running
 from test_page_listing import Bucket, source
 
@@ -15,6 +18,7 @@ from infra.redis.response_cache import Kept
 from infra.redis.sessions import form_token
 from infra.tenants import digest_of
 from processors.pictures.summary import ElementClicked, MapSummary, Reach, SectionSeen, Spot
+from schemas.autopilot import AutopilotCommand
 from schemas.errors import Retryable
 from schemas.experiments import ExperimentCommand
 from schemas.generation import VariantRequest, decode_model
@@ -200,3 +204,105 @@ async def test_a_variant_is_requested_from_the_studio(edge: RunningEdge) -> None
     assert (request.variant.brief, request.door, request.tenant_id) == ("短く", "studio", "demo")
     assert (await ask(edge, "/variants/demo-variant"))[0] == 404, "a variant of a variant is of the page"
     assert (await ask(edge, "/variants/demo-a", fields, ANALYST))[0] == 403
+
+
+# -- autopilot -----------------------------------------------------------------------------------------
+
+
+PILOT = "/experiments/demo-a"
+
+
+def last_order(edge: RunningEdge) -> AutopilotCommand:
+    return decode_model(AutopilotCommand, edge.records[-1].value or b"")
+
+
+async def test_autopilot_is_off_until_a_form_switches_it_on(edge: RunningEdge) -> None:
+    _, html, _ = await ask(edge, f"{PILOT}?lang=ja")
+    assert "自動改善をオンにする" in html and 'name="approval" value="on" checked' in html
+    status, _, address = await ask(edge, PILOT, {"autopilot": "on", "approval": "on"})
+    command = last_order(edge)
+    assert (command.command, command.approval, command.lp_id, command.tenant_id) == ("on", True, "demo-a", "demo")
+    assert (status, address.partition("&")[0]) == (303, f"/studio{PILOT}?ordered={command.command_id}")
+    address = address.removeprefix("/studio")
+    _, html, _ = await ask(edge, f"{address}&lang=ja")
+    assert "処理しています" in html and 'http-equiv="refresh"' in html and 'name="autopilot"' not in html
+    hold(edge, on(approval=True).model_copy(update={"command_id": command.command_id}))
+    _, html, _ = await ask(edge, f"{address}&lang=ja")
+    assert 'http-equiv="refresh"' not in html and "改善点を探しています" in html and "自動改善をオンにしました" in html
+    assert (await ask(edge, PILOT, {"autopilot": "on"}))[0] == 303 and not last_order(edge).approval
+
+
+async def test_an_order_that_no_optimizer_carries_out_is_late(edge: RunningEdge) -> None:
+    hold(edge, on())
+    edge.services.experiments.take([running()])
+    now, told = int(time.time()), "not carried out within two minutes"
+    for name in ("ordered", "asked"):
+        path = f"{PILOT}?{name}={uuid4()}&lang=en"
+        assert told not in (await ask(edge, f"{path}&at={now}"))[1]
+        _, html, _ = await ask(edge, f"{path}&at={now - 200}")
+        assert told in html and 'http-equiv="refresh"' not in html
+        for odd in (f"&at={now - 7_200}", f"&at={now + 7_200}", "&at=x", ""):
+            _, html, _ = await ask(edge, path + odd)
+            assert told not in html and 'http-equiv="refresh"' not in html, "an old address says nothing"
+
+
+@pytest.mark.parametrize("command", ["approve", "reject"])
+async def test_a_variant_is_approved_or_rejected_by_the_one_who_has_seen_it(edge: RunningEdge, command: str) -> None:
+    state = ready(approval=True)
+    hold(edge, state)
+    _, html, _ = await ask(edge, f"{PILOT}?lang=en")
+    assert "A variant waits for approval" in html and "Many visitors leave: the solution (mobile)." in html
+    assert "Visitors leave at solution." in html and f'href="/studio/requests/{state.variant_request_id}"' in html
+    for seen in ("", str(uuid4()), "<b>"):
+        status, html, _ = await ask(edge, f"{PILOT}?lang=en", {"autopilot": command, "variant": seen})
+        assert status == 409 and "does not wait for approval any more" in html and edge.records == [], seen
+    fields = {"autopilot": command, "variant": str(state.variant_request_id)}
+    assert (await ask(edge, PILOT, fields))[0] == 303 and last_order(edge).command == command
+    hold(edge, asked(approval=True))
+    assert (await ask(edge, PILOT, fields))[0] == 409, "it is at another step"
+
+
+async def test_an_analyst_sees_autopilot_and_changes_nothing(edge: RunningEdge) -> None:
+    state = ready(approval=True)
+    hold(edge, state)
+    _, html, _ = await ask(edge, f"{PILOT}?lang=en", token=ANALYST)
+    assert "A variant waits for approval" in html and "Visitors leave at solution." in html
+    assert 'name="autopilot"' not in html and "/studio/requests/" not in html
+    for command in ("on", "off", "approve", "reject"):
+        fields = {"autopilot": command, "variant": str(state.variant_request_id)}
+        assert (await ask(edge, PILOT, fields, ANALYST))[0] == 403
+        assert (await ask(edge, PILOT, fields, RIVAL))[0] == 404
+    assert (await ask(edge, PILOT, token=RIVAL))[0] == 404 and edge.records == []
+
+
+async def test_an_odd_order_sends_nothing_and_text_is_escaped(edge: RunningEdge) -> None:
+    for command in ("", "now", "<b>"):
+        assert (await ask(edge, PILOT, {"autopilot": command}))[0] == 422
+    status, html, _ = await ask(edge, "/experiments/nobody?lang=en", {"autopilot": "on"})
+    assert status == 404 and "not published" in html and edge.records == []
+    for path in ("nobody", "demo-variant"):
+        assert 'id="pilot"' not in (await ask(edge, f"/experiments/{path}"))[1], "only a published page has autopilot"
+    evil = {"finding": "<i>x</i>", "about": "<b>", "reason": "<b>odd</b>"}
+    hold(edge, ready(approval=True).model_copy(update=evil))
+    _, html, _ = await ask(edge, f"{PILOT}?lang=ja")
+    assert "&lt;i&gt;x" in html and '<span lang="en">&lt;b&gt;odd' in html
+
+
+async def test_the_first_page_names_the_pages_that_wait_for_approval(edge: RunningEdge) -> None:
+    async def waiting() -> set[str]:
+        return {"demo-a", "rival-z"} | ({"demo-gone"} if gone else set())
+
+    gone, edge.services.experiments.store.waiting = True, waiting
+    for token in (TOKEN, ANALYST):
+        _, html, _ = await ask(edge, "?lang=ja", token=token)
+        assert re.search(r'<a href="/studio/experiments/demo-a"[^>]*class="running">承認待ち', html)
+        assert html.count("承認待ち") == 1 and "demo-gone" in html, "a page that is not in this part of the list, too"
+    _, html, _ = await ask(edge, "?lang=ja", token=RIVAL)
+    assert "demo-a" not in html and "rival-z" in html, "each tenant its own"
+
+    async def away() -> set[str]:
+        raise Retryable("Redis is away")
+
+    edge.services.experiments.store.waiting = away
+    status, html, _ = await ask(edge, "?lang=ja")
+    assert status == 200 and "承認" not in html

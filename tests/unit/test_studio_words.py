@@ -12,8 +12,10 @@ from multidict import CIMultiDict
 import processors
 from processors.studio.pages import render
 from processors.studio.words import WORDS
+from schemas.autopilot import StepName
 from schemas.experiments import Goal, Policy, Status
 from schemas.generation import Door, Stage
+from streams.edge.studio import autopilot
 from streams.edge.studio.auth import language_of
 from streams.edge.studio.experiments import WRONG
 from streams.edge.studio.forms import CHOSEN, EMPTY, FIELDS, PURPOSES, id_for, read
@@ -107,6 +109,7 @@ def test_both_languages_have_every_text_that_templates_use() -> None:
     }
     spelled |= {f"test_status_{one}" for one in get_args(Status)} | {f"goal_{one.value}" for one in Goal}
     spelled |= {f"policy_{one}" for one in get_args(Policy)} | {f"change_{one}" for one in CHANGES} | {*WRONG.values()}
+    spelled |= {f"pilot_step_{one}" for one in get_args(StepName)} | {*autopilot.WRONG.values()}
     assert spelled <= WORDS["en"].keys()
     assert [value for value, _ in PURPOSES["en"]] == [value for value, _ in PURPOSES["ja"]]
 

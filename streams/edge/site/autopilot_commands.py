@@ -1,5 +1,6 @@
 """The routes of autopilot: switch, approve or reject, and show, for the tenant that owns the page."""
 
+from typing import Any
 from uuid import uuid4
 
 from aiohttp import web
@@ -9,7 +10,7 @@ from schemas.autopilot import AutopilotCommand, AutopilotState
 from schemas.generation import decode_model
 from streams.edge.http.errors import HttpError, needing
 from streams.edge.services import Services
-from streams.edge.site.experiment_commands import accepted, body_of, fields_of, json_answer, known, model_of, send
+from streams.edge.site.experiment_commands import accepted, body_of, fields_of, json_answer, known, model_of, own, send
 from streams.edge.site.published import published
 
 ID = "command_id"
@@ -18,23 +19,34 @@ ID = "command_id"
 async def order(request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str) -> web.Response:
     """Switch the page's autopilot on or off, or approve or reject its variant."""
     caller = known(caller)
-    fields = fields_of(await body_of(request, services, caller), caller)
-    command = model_of(AutopilotCommand, fields | {"lp_id": lp_id, ID: str(uuid4())})
+    command = await give(services, caller, lp_id, fields_of(await body_of(request, services, caller), caller))
+    return accepted(command, {ID: str(command.command_id)})
+
+
+async def give(
+    services: Services, caller: Caller, lp_id: str, fields: dict[str, Any], variant: str | None = None
+) -> AutopilotCommand:
+    """Send an order to the page's autopilot, and return it.
+
+    `variant` is the request of the variant that a person has seen; None accepts whichever waits for approval. Raise
+    HttpError 422 for a wrong field, 404 if there is no such page, 409 if this variant does not wait for approval.
+    """
+    command = model_of(AutopilotCommand, fields | own(caller) | {"lp_id": lp_id, ID: str(uuid4())})
     _check_owner(caller, lp_id)
     if command.command == "on" and await published(services, lp_id) is None:
         raise HttpError(404, f"There is no published page {lp_id} of tenant {caller.tenant.id}")
     if command.command in ("approve", "reject"):
-        state = await _state(services, lp_id)
-        if state is None or state.step != "waiting_approval":
+        state = await state_of(services, lp_id)
+        if state is None or state.step != "waiting_approval" or variant not in (None, str(state.variant_request_id)):
             raise HttpError(409, f"No variant of {lp_id} waits for approval")
     await send(services, command)
-    return accepted(command, {ID: str(command.command_id)})
+    return command
 
 
 async def show(request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str) -> web.Response:
     """Return the state of the page's autopilot."""
     _check_owner(known(caller), lp_id)
-    state = await _state(services, lp_id)
+    state = await state_of(services, lp_id)
     if state is None:
         raise HttpError(404, f"Autopilot was never on for {lp_id}")
     return json_answer(200, state.model_dump(mode="json"))
@@ -45,7 +57,7 @@ def _check_owner(caller: Caller, lp_id: str) -> None:
         raise HttpError(404, f"There is no page {lp_id} of tenant {caller.tenant.id}")
 
 
-async def _state(services: Services, lp_id: str) -> AutopilotState | None:
+async def state_of(services: Services, lp_id: str) -> AutopilotState | None:
     """Return the newest state, or None. Raise HttpError 503 if Redis does not answer."""
     with needing("Redis"):
         stored = await services.experiments.store.pilot(lp_id)

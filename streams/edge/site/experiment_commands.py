@@ -38,7 +38,7 @@ async def begin(services: Services, caller: Caller, fields: dict[str, Any]) -> E
 
     Raise HttpError 422 for a wrong field, 409 if the experiment cannot start now.
     """
-    given = {ID: str(uuid4())} | fields | _own(caller) | {"command": "start"}
+    given = {ID: str(uuid4())} | fields | own(caller) | {"command": "start"}
     command = model_of(ExperimentCommand, given)
     await _check_arms(command, services, caller)
     state = services.experiments.states.get(command.lp_id)
@@ -115,10 +115,11 @@ def fields_of(body: bytes, caller: Caller) -> dict[str, Any]:
         raise HttpError(400, f"Bad Request: {error}") from error
     if fields.get("tenant_id", caller.tenant.id) != caller.tenant.id:
         raise HttpError(403, f"tenant_id: this token belongs to tenant {caller.tenant.id}")
-    return fields | _own(caller)
+    return fields | own(caller)
 
 
-def _own(caller: Caller) -> dict[str, Any]:
+def own(caller: Caller) -> dict[str, Any]:
+    """Return the fields that no client may choose: version, tenant and time."""
     return {"schema": 1, "tenant_id": caller.tenant.id, "requested_ms": _now_ms()}
 
 

@@ -1,4 +1,4 @@
-"""The studio's page of an experiment: its state, its arms' maps, and the forms to start and stop it."""
+"""The studio's page of an experiment: state, the arms' maps, forms, and the page's autopilot."""
 
 import asyncio
 import contextlib
@@ -6,8 +6,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast, get_args
-from urllib.parse import quote
-from uuid import UUID, uuid4
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
@@ -17,8 +16,10 @@ from schemas.experiments import ALL_GOALS, ExperimentState
 from streams.edge.http.errors import HttpError
 from streams.edge.site.experiment_commands import begin, end, history_of, state_of
 from streams.edge.site.maps import LONGEST
+from streams.edge.studio import autopilot
 from streams.edge.studio.arms import Given, candidates, command_of, given
-from streams.edge.studio.auth import PATH, Redirect, Visit
+from streams.edge.studio.auth import Redirect, Visit
+from streams.edge.studio.awaiting import AWAITED_S, LATE_S, address, named, since_s, uuid_of
 from streams.edge.studio.directory import Page
 from streams.edge.studio.figures import figure, summaries_of, tops
 from streams.edge.studio.home import LONGEST_SEARCH
@@ -26,8 +27,6 @@ from streams.edge.studio.maps import check_owner
 from streams.pictures.maps import Device, MapKind, MapQuery
 
 DAY_S, HOUR_S = 86_400, 3_600
-# the page reloads until the optimizer has carried out a command, but not for longer
-AWAITED_S = 120
 WRONG = {409: "test_error_busy", 422: "test_error_arms"}
 
 
@@ -38,12 +37,18 @@ async def show(visit: Visit, lp_id: str) -> web.Response:
 
 
 async def start(visit: Visit, lp_id: str) -> web.Response:
-    """Start an experiment by the posted form. The same form posted twice starts it once."""
+    """Start an experiment by the posted form, or give the page's autopilot an order.
+
+    The same form posted twice starts an experiment once.
+    """
     check_owner(visit, lp_id)
+    if autopilot.FIELD in visit.form:
+        status = await autopilot.order(visit, lp_id)
+        return await _page(visit, lp_id, {}, error=autopilot.WRONG[status], status=status)
     fields = given(visit.form)
     if not fields.arms:
-        return await _page(visit, lp_id, visit.form, error="test_error_none")
-    experiment_id = str(_uuid(visit.form.get("experiment_id", "")) or uuid4())
+        return await _page(visit, lp_id, visit.form, error="test_error_none", status=422)
+    experiment_id = str(uuid_of(visit.form.get("experiment_id", "")) or uuid4())
     visit.services.admission.tenant(visit.known.tenant).pay_records(1)
     try:
         await begin(visit.services, visit.known.caller, command_of(lp_id, fields, experiment_id))
@@ -51,54 +56,62 @@ async def start(visit: Visit, lp_id: str) -> web.Response:
         if error.status not in WRONG:
             raise
         return await _page(visit, lp_id, visit.form, error=WRONG[error.status], status=error.status)
-    raise Redirect(f"{PATH}/experiments/{quote(lp_id)}?asked={experiment_id}&at={int(time.time())}")
+    raise Redirect(address(lp_id, "asked", experiment_id))
 
 
 async def stop(visit: Visit, lp_id: str) -> web.Response:
     """Stop the experiment on a page, or take back its winner."""
     check_owner(visit, lp_id)
     command = await end(visit.services, visit.known.caller, lp_id)
-    raise Redirect(f"{PATH}/experiments/{quote(lp_id)}?stopping={command.experiment_id}&at={int(time.time())}")
+    raise Redirect(address(lp_id, "stopping", command.experiment_id))
 
 
 async def _page(
-    visit: Visit, lp_id: str, values: Mapping[str, str], *, error: str = "", status: int = 0
+    visit: Visit, lp_id: str, values: Mapping[str, str], *, error: str = "", status: int = 200
 ) -> web.Response:
     caller = visit.known.caller
     state: ExperimentState | None = None
     with contextlib.suppress(HttpError):
         state = await state_of(visit.services, caller, lp_id)
     page = await visit.services.directories.page(caller.tenant, lp_id)
-    waiting, refused = _waiting(visit, state)
+    pilot = await autopilot.panel(visit, lp_id, page)
+    pending = _pending(visit, state) or ("pilot_waiting" if pilot and pilot["pending"] else None)
+    waiting = pending if since_s(visit) < AWAITED_S else None
+    if pending and AWAITED_S <= since_s(visit) < LATE_S:
+        error = "test_late"
     arms: dict[str, Any] = {} if state is None else await _running(visit, state)
     form = {} if (state and state.status == "running") or waiting else await _form(visit, lp_id, values, page, state)
     return visit.page(
         "experiment",
-        status=status or (422 if error else 200),
+        status=status,
         lp_id=lp_id,
         business=_name(page),
         state=state,
         waiting=waiting,
         error=visit.say(error) if error else "",
-        refused=refused,
+        refused=_refused(visit, state),
+        pilot=pilot,
         **{"arms": [], "maps": [], "drawing": None} | arms,
         form=form,
     )
 
 
-def _waiting(visit: Visit, state: ExperimentState | None) -> tuple[str | None, str | None]:
-    """Return the word for what is awaited, and why the optimizer refused the start, or None for each."""
-    asked, stopping = (_uuid(visit.request.query.get(name, "")) for name in ("asked", "stopping"))
-    sent = visit.request.query.get("at", "")
-    awaited = len(sent) < 12 and sent.isdecimal() and time.time() - int(sent) < AWAITED_S
-    if asked is not None and state is not None and state.refused is not None and state.refused.experiment_id == asked:
-        return None, reason(state.refused.reason, visit.language) or state.refused.reason
-    if awaited and asked is not None and (state is None or state.experiment_id != asked):
-        return "test_starting", None
-    mine = state is not None and state.experiment_id == stopping
-    if awaited and mine and state is not None and state.status != "stopped":
-        return "test_stopping", None
-    return None, None
+def _refused(visit: Visit, state: ExperimentState | None) -> str | None:
+    """Return why the optimizer refused the start in the page's address, or None."""
+    asked, refused = named(visit, "asked"), state.refused if state else None
+    if refused is None or refused.experiment_id != asked:
+        return None
+    return reason(refused.reason, visit.language) or refused.reason
+
+
+def _pending(visit: Visit, state: ExperimentState | None) -> str | None:
+    """Return the word for what the page's address names and the optimizer has not carried out, or None."""
+    asked, stopping = named(visit, "asked"), named(visit, "stopping")
+    if asked is not None and (state is None or state.experiment_id != asked) and _refused(visit, state) is None:
+        return "test_starting"
+    if state is not None and state.experiment_id == stopping and state.status != "stopped":
+        return "test_stopping"
+    return None
 
 
 async def _running(visit: Visit, state: ExperimentState) -> dict[str, Any]:
@@ -211,10 +224,3 @@ async def _form(
 
 def _name(page: Page | None) -> str:
     return page.about.name if page is not None and page.about is not None else ""
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text) if len(text) == 36 else None
-    except ValueError:
-        return None

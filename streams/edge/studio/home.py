@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from aiohttp import web
 
 from schemas.errors import LpstreamError
+from streams.edge.studio import autopilot
 from streams.edge.studio.auth import PATH, Visit
 from streams.edge.studio.directory import Page
 from streams.edge.studio.listing import Counts, PageList
@@ -29,12 +30,15 @@ async def home(visit: Visit) -> web.Response:
     requested = await _requested(visit) if visit.visitor.may_ask else []
     counts = await _counts(visit, pages.rows) if visit.visitor.may_look else None
     asked = {row["request_id"] for row in requested or []}
+    waiting = await autopilot.waiting(visit)
+    ids = {one["lp_id"] for one in waiting}
     return visit.page(
         "home",
         here="home",
         pages=pages,
         text=text,
-        rows=[_row(visit, page, counts, asked) for page in pages.rows],
+        rows=[_row(visit, page, counts, asked) | {"waits": page.lp_id in ids} for page in pages.rows],
+        waiting=waiting,
         counts=counts,
         most=max([1, *(page.pageviews for page in counts.totals.values())]) if counts else 1,
         requested=requested,

@@ -1,0 +1,72 @@
+"""The studio's panel of a page's autopilot, and the orders of its forms."""
+
+import asyncio
+import logging
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from processors.studio.autopilot import about
+from processors.studio.experiments import reason
+from schemas.errors import LpstreamError
+from streams.edge.http.errors import HttpError
+from streams.edge.site.autopilot_commands import give, state_of
+from streams.edge.studio.auth import Redirect, Visit
+from streams.edge.studio.awaiting import address, named
+from streams.edge.studio.directory import Page
+
+log = logging.getLogger(__name__)
+
+FIELD, ORDERED, MOST_WAITING = "autopilot", "ordered", 20
+WRONG = {404: "pilot_error_page", 409: "pilot_error_none"}
+
+
+async def order(visit: Visit, lp_id: str) -> int:
+    """Send the posted order, and redirect. Return a status of WRONG if it cannot be carried out."""
+    fields = {"command": visit.form[FIELD], "approval": "approval" in visit.form}
+    visit.services.admission.tenant(visit.known.tenant).pay_records(1)
+    try:
+        command = await give(visit.services, visit.known.caller, lp_id, fields, visit.form.get("variant", ""))
+    except HttpError as error:
+        if error.status not in WRONG:
+            raise
+        return error.status
+    raise Redirect(address(lp_id, ORDERED, command.command_id))
+
+
+async def panel(visit: Visit, lp_id: str, page: Page | None) -> dict[str, Any] | None:
+    """Return the variables of the panel, or None for a page that can have no autopilot."""
+    state = await state_of(visit.services, lp_id)
+    published = page is not None and page.published
+    if state is None:
+        return {"state": None, "on": False, "pending": _pending(visit, None), "published": True} if published else None
+    since = datetime.fromtimestamp(state.since_ms / 1000, ZoneInfo(visit.services.settings.timezone))
+    english = visit.language == "en"
+    return {
+        "state": state,
+        "on": state.on,
+        "pending": _pending(visit, state.command_id),
+        "published": published,
+        "since": visit.say("pilot_since", at=f"{since:%Y-%m-%d %H:%M}"),
+        "reason": reason(state.reason.partition(" because of ")[0] if english else state.reason, visit.language),
+        "about": about(state.about, visit.language),
+    }
+
+
+def _pending(visit: Visit, carried_out: object) -> bool:
+    """Return whether the order in the page's address is not carried out yet."""
+    return named(visit, ORDERED) not in (None, carried_out)
+
+
+async def waiting(visit: Visit) -> list[dict[str, str]]:
+    """Return the tenant's pages whose variant waits for approval: ids, and names of the first ones."""
+    caller = visit.known.caller
+    try:
+        found = sorted(filter(caller.tenant.owns, await visit.services.experiments.store.waiting()))
+    except LpstreamError as error:
+        log.warning("cannot read which variants wait for approval: %s", error)
+        return []
+    pages = await asyncio.gather(*(visit.services.directories.page(caller.tenant, one) for one in found[:MOST_WAITING]))
+    names = [page.about.name if page is not None and page.about is not None else "" for page in pages]
+    names += [""] * (len(found) - len(names))
+    return [{"lp_id": lp_id, "name": name} for lp_id, name in zip(found, names, strict=True)]
