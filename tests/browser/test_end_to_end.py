@@ -53,7 +53,7 @@ PAGE = """<!doctype html>
 <html lang="ja"><head><meta charset="utf-8"><title>試験のページ</title>
 <style>
   * { box-sizing: border-box } body { margin: 0 } section { height: 1000px }
-  #bar { position: fixed; top: 0; left: 0; width: 100%; height: 50px; background: #eee }
+  #bar { position: fixed; top: 0; left: 0; width: 100%; height: 50px; background: #eee; z-index: 1 }
   button { position: absolute; left: 100px; width: 200px; height: 40px }
 </style>TAG</head><body>
 <div id="bar" onclick="this.textContent += '!'">いつも見える帯</div>
