@@ -35,7 +35,7 @@ from streams.proof.planted import habit_visits, planted
 from streams.proof.visitors import tally
 from streams.runtime.stores import open_objects
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = [full_only, pytest.mark.stack, pytest.mark.timeout(900)]
 SPAN_MS, WITHIN_S = 3_000_000, 180.0
 
 
@@ -191,7 +191,6 @@ run_optimizer(load_settings())
 COMMITTED = KILLED_AT["after the commit"]
 
 
-@full_only
 @pytest.mark.parametrize("point", KILLED_AT)
 async def test_kills_at_each_step_ask_for_one_variant(stack: Stack, installation: Installation, point: str) -> None:
     """Kill the optimizer at this point of each step; after each kill another makes a step and dies."""

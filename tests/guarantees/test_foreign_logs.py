@@ -23,7 +23,7 @@ from streams.local.installation import Installation
 from streams.local.prepare import prepare, settings_of
 from streams.proof.visitors import tally
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = [full_only, pytest.mark.stack, pytest.mark.timeout(900)]
 
 
 def worker_log(stack: Stack) -> str:
@@ -44,7 +44,6 @@ async def test_aborted_transactions_are_not_counted(traffic: Traffic, stack: Sta
     assert worker_log(stack).count("reading again") == before
 
 
-@full_only
 async def test_a_recreated_topic_loses_no_events(traffic: Traffic, stack: Stack, installation: Installation) -> None:
     async with traffic.flowing():
         await asyncio.sleep(3)
@@ -65,7 +64,6 @@ async def test_a_recreated_topic_loses_no_events(traffic: Traffic, stack: Stack,
     assert first
 
 
-@full_only
 async def test_records_deleted_before_counting_are_reported(stack: Stack, installation: Installation) -> None:
     place = TopicPartition(TOPIC, 4)
     beacons = some_beacons("lost", 10)[:5]
@@ -107,7 +105,6 @@ class DeleteOffsets {
 """
 
 
-@full_only
 async def test_manually_deleted_offsets_of_a_partition_are_refused(
     traffic: Traffic, stack: Stack, installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
