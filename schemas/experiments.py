@@ -93,7 +93,7 @@ class ExperimentState(_Experiment):
     """The state of an experiment, under the key `{lp_id}`; only the optimizer writes it.
 
     `number` counts the states of the experiment. A state is newer than another by `order`. Counts before
-    `counted_from_ms` are not used, because caches may still hold the page of before. `rates` are goals a pageview of
+    `counted_from_ms` are not used, because caches may still hold the earlier page. `rates` are goals a pageview of
     each arm: estimate, low, high. Cookies of an earlier experiment may name the arms in `held`. If autopilot has
     started the experiment, `after` is the experiment of the last command of a person before it.
     """

@@ -22,7 +22,7 @@ MAX_SPAN_MS = 300_000
 MAX_EARLIER_MS = 60_000
 # windows of 5 s that have events: twelve for a minute, and one more because a minute may begin inside a window
 MAX_WINDOWS = 13
-# number of windows times number of bands and sections of the page
+# windows times (bands and sections of the page), plus entries of `elements`
 MAX_ROWS = 4_000
 WINDOW_MS = 5_000
 BAND_PX = 100

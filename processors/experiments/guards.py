@@ -10,7 +10,7 @@ from processors.experiments.shapes import Evidence, Floats, Ints
 
 MISMATCH_ALPHA = 0.001  # the chance that a sound experiment is stopped for a mismatch, over all looks
 HARM_ALPHA = 0.01  # the same for the guards together
-MARGIN = 1.25  # an arm may have so many times the control's dead clicks a pageview before the guard counts
+MARGIN = 1.25  # this many times the control's dead clicks, rage clicks or shallow pageviews before a guard counts
 
 
 def mismatch(blocks: Blocks, returning: float) -> str | None:

@@ -245,7 +245,7 @@ class Delivery:
         async def open_work() -> Callable[[int], BucketWork]:
             return await self._open_work(part, state.boundary, state.earliest)
 
-        new_work: Callable[[int], BucketWork] = await self._retry(part.epoch, "identities", open_work)
+        new_work: Callable[[int], BucketWork] = await self._retry(part.epoch, "kafka", open_work)
         state.new_work = new_work
         return new_work
 

@@ -21,7 +21,7 @@ def _preset(url: str, key: str, limit: str, json_mode: str, **rest: Any) -> dict
     return {"base_url": url, "key_variable": key, "limit_field": limit, "json_mode": json_mode, **rest}
 
 
-# From the services' own documents: docs/generation.md names them.
+# From the services' own documents. docs/generation.md lists the presets.
 PRESETS: dict[str, dict[str, Any]] = {
     "openai": _preset("https://api.openai.com/v1", "OPENAI_API_KEY", NEW, SCHEMA),
     "azure": _preset("", "AZURE_OPENAI_API_KEY", NEW, SCHEMA, headers={"api-key": "{key}"}),

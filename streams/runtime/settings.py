@@ -42,8 +42,8 @@ class Settings(ExperimentSettings):
         int,
         Field(
             ge=0,
-            description="Most different wrong tokens from one address within ten minutes; above it, every login from "
-            "there gets 429. 0: no limit.",
+            description="Most different wrong tokens from one address within ten minutes; after that, further wrong tokens "
+            "from there get 429. 0: no limit.",
         ),
     ] = 20
     tier_hot_days: Annotated[
@@ -365,7 +365,10 @@ ADDRESSES = ("kafka_bootstrap_servers", "redis_url", "clickhouse_url", "s3_endpo
 
 
 def any_address_set() -> bool:
-    """Return whether the environment sets a store's address: then `doors.json` is ignored."""
+    """Return whether the environment sets a store's address.
+
+    Then `settings.json` and `doors.json` of a running stack are ignored.
+    """
     return any(f"{PREFIX}{name.upper()}" in os.environ for name in ADDRESSES)
 
 

@@ -173,7 +173,7 @@ def test_an_experiment_begins_when_the_page_has_left_the_cache(tmp_path: Path) -
             bodies = [urllib.request.urlopen(url, timeout=5).read() for _ in range(4)]
             assert len(set(bodies)) == 4 and all(body.startswith(b"arm") for body in bodies)
             Edge.gone = True
-            # better the page of before than none
+            # better an earlier page than none
             assert urllib.request.urlopen(url, timeout=10).read() == b"/lp/demo-a"
     finally:
         Edge.gone = False

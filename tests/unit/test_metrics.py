@@ -82,6 +82,21 @@ def test_label_values_are_in_their_closed_set() -> None:
         assert isinstance(values, str) or value in values, (python_name, label, value)
 
 
+def stores_retried(source: str) -> set[str]:
+    """Return the store of each `retry("store", …)` and `self._retry(epoch, "store", …)`."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    retries = [call for call in calls if ast.unparse(call.func) in ("retry", "self._retry")]
+    return {each.value for call in retries for each in call.args if isinstance(each, ast.Constant)}
+
+
+def test_the_stores_of_retries_are_the_closed_set() -> None:
+    paths = [path for path in modules() if path.parent.name == "heatmap"]
+    sources = [path.read_text(encoding="utf-8") for path in paths]
+    used = set.union(*map(stores_retried, sources))
+    used |= {value for source in sources for name, _, value in literal_labels(source) if name == "RETRIES"}
+    assert used == set(metric_definitions()["lpstream_heatmap_retries_total"].labels["store"])
+
+
 def test_counters_with_closed_sets_start_at_zero() -> None:
     text = metrics.exposition().decode()
     assert 'lpstream_lp_budget_alerts_total{percent="100",scope="month"} 0.0' in text
