@@ -1,0 +1,123 @@
+"""Numbers, routes and names in the pages are those of the code and of the manifests."""
+
+import gzip
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from infra.clickhouse.kit import kit
+from processors.heatmap.tallies import TABLES
+from processors.pages.designs import DESIGNS
+from processors.pages.words import kinds
+from streams.edge.routes import PRIVATE, PUBLIC, STUDIO, Route
+from streams.runtime.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+PAGES = {path.name: path.read_text("utf-8") for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"))}
+NUMBERS = ("no one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
+           " eighteen nineteen twenty twenty-one twenty-two twenty-three twenty-four twenty-five").split()  # fmt: skip
+VIEWS = [
+    name
+    for name in re.findall(r"VIEW lpstream\.(\w+)", (ROOT / "infra/clickhouse/ddl/views.sql").read_text("utf-8"))
+    if not name.startswith("tier")
+]
+TOPICS = tomllib.loads((ROOT / "infra" / "kafka" / "topics.toml").read_text("utf-8"))["topic"]
+SNIPPET = (ROOT / "streams" / "edge" / "static" / "t.js").read_bytes()
+COUNTS = (
+    ("README.md", r"all (\S+) tables", len(TABLES)),
+    ("README.md", r"(\d+) worked queries", len(kit())),
+    ("README.md", r"(\S+) views hold all days", len(VIEWS)),
+    ("architecture.md", r"all (\S+) tables", len(TABLES)),
+    ("guarantees.md", r"all (\S+) tables", len(TABLES)),
+    ("edge.md", r"all (\S+) tables", len(TABLES)),
+    ("edge.md", r"minified \| ([\d,]+) bytes", len(SNIPPET)),
+    ("edge.md", r"gzipped \| ([\d,]+) bytes", len(gzip.compress(SNIPPET, 9))),
+    ("production.md", r"each of the (\S+) tables", len(TABLES)),
+    ("sql.md", r"(\S+) queries, each a file", len(kit())),
+    ("pages.md", r"the (\S+) designs", len(DESIGNS)),
+    ("pages.md", r"(\d+) kinds of shops", len(kinds())),
+)
+
+
+@pytest.mark.parametrize(("page", "pattern", "count"), COUNTS)
+def test_a_page_counts_right(page: str, pattern: str, count: int) -> None:
+    shown = re.findall(pattern, PAGES[page])
+    assert shown, "the page does not say so any more: change the list of this test"
+    for each in shown:
+        number = NUMBERS.index(each.lower()) if each.lower() in NUMBERS else int(each.replace(",", ""))
+        assert number == count, each
+
+
+@pytest.mark.parametrize("page", ["README.md", "production.md"])
+def test_a_repeated_result_is_that_of_the_guarantees(page: str) -> None:
+    text = " ".join(PAGES[page].split())
+    results = re.findall(r"([\d,]+) events acknowledged, ([\d,]+) counted", text)
+    assert results
+    for acknowledged, counted in results:
+        assert f"| {acknowledged} | {counted} |" in PAGES["guarantees.md"]
+
+
+@pytest.mark.parametrize(("listener", "routes"), [("Public", PUBLIC), ("Private", PRIVATE), ("Studio", STUDIO)])
+def test_the_edges_page_names_all_routes(listener: str, routes: list[Route]) -> None:
+    section = PAGES["edge.md"].split("## Routes")[1].split("\n## ")[0]
+    part = section.split(f"**{listener}")[1].split("\n**")[0]
+    assert set(re.findall(r"`([A-Z]+ /\S*)`", part)) == {f"{route.method} {route.template}" for route in routes}
+
+
+def test_the_page_of_the_logs_size_has_all_topics() -> None:
+    section = PAGES["production.md"].split("### What the log may take")[1].split("\n## ")[0]
+    assert set(re.findall(r"^\| `([\w.-]+)`", section, re.MULTILINE)) == {topic["name"] for topic in TOPICS}
+
+
+SHORT = {"Deployment": "deploy", "StatefulSet": "sts", "Service": "svc", "ScaledObject": "hpa"}
+
+
+def manifests() -> list[dict[str, Any]]:
+    """Return the workloads, services and autoscalers of the base of all overlays."""
+    paths = (ROOT / "infra" / "kubernetes" / "base").glob("*.yaml")
+    items = [item for path in paths for item in yaml.safe_load_all(path.read_text("utf-8"))]
+    return [item for item in items if item.get("kind") in SHORT]
+
+
+def named(item: dict[str, Any]) -> str:
+    """Return the object as an argument of kubectl: KEDA adds `keda-hpa-` to the name of a ScaledObject."""
+    name = item["metadata"]["name"]
+    return f"hpa keda-hpa-{name}" if item["kind"] == "ScaledObject" else f"{SHORT[item['kind']]}/{name}"
+
+
+def test_the_runbooks_name_objects_of_the_manifests() -> None:
+    shown = re.findall(r"\b(?:(?:deploy|sts|svc)/|hpa )[a-z-]+", PAGES["runbooks.md"])
+    assert len(shown) > 3
+    assert set(shown) <= {named(item) for item in manifests()}
+
+
+def test_a_release_restarts_all_services_of_the_image() -> None:
+    restarted = re.search(r"rollout restart (.*)", PAGES["production.md"])
+    assert restarted
+    workloads = [item for item in manifests() if item["kind"] in ("Deployment", "StatefulSet")]
+    ours = [
+        item
+        for item in workloads
+        if any(each["image"].startswith("lpstream") for each in item["spec"]["template"]["spec"]["containers"])
+    ]
+    assert set(restarted[1].split()) == {named(item) for item in ours}
+
+
+def test_the_runbooks_name_keys_of_secrets() -> None:
+    keys = re.findall(r"key `(\w+)` of the secret `([\w-]+)`", PAGES["runbooks.md"])
+    secrets = re.findall(r"secret `([\w-]+)`", PAGES["runbooks.md"])
+    assert len(keys) == len(secrets) > 0
+    for key, secret in keys:
+        assert re.search(rf"create secret generic {secret} .*--from-file={key}\b", PAGES["production.md"])
+
+
+@pytest.mark.parametrize("page", sorted(PAGES))
+def test_a_page_names_settings_that_exist(page: str) -> None:
+    known = {f"LPSTREAM_{name.upper()}" for name in Settings.model_fields}
+    others = re.compile(r"LPSTREAM_(?:TEST_|CONFORMANCE_|GUARANTEES|WRITER_SHA256|ANALYST_SHA256|\w+_FILE$)")
+    named = set(re.findall(r"`(LPSTREAM_[A-Z0-9_]+[A-Z0-9])(?:=[^`]*)?`", PAGES[page]))
+    assert [name for name in sorted(named) if name not in known and not others.match(name)] == []
