@@ -71,7 +71,7 @@ def encode_framed(name: str, value: dict[str, Any], schema_id: int | None = None
 
 
 def decode_framed(value: bytes, expected: str) -> dict[str, Any]:
-    """Return the datum in the form that the model takes.
+    """Return the datum in the form that the model expects.
 
     Raise DecodeError for a schema other than `expected`, and for missing or extra bytes.
     """
@@ -115,7 +115,7 @@ def to_beacon(value: bytes) -> Beacon:
 
 
 class BeaconNames(NamedTuple):
-    """The names of fields by their aliases, in a client's text of the beacon's schema."""
+    """Field names by alias, from the beacon schema that a client sent."""
 
     beacon: Mapping[str, str]
     section: Mapping[str, str]
@@ -125,7 +125,7 @@ NO_ALIASES = BeaconNames({}, {})
 
 
 def beacon_names(schema: Mapping[str, Any]) -> BeaconNames:
-    """Return the aliases of a parsed text of the beacon's schema."""
+    """Return the field names by alias of a parsed beacon schema."""
     parts = next(part["type"]["items"] for part in schema["fields"] if part["name"] == "sections")
     return BeaconNames(names_by_alias(schema), names_by_alias(parts))
 
@@ -134,7 +134,7 @@ def beacon_from_avro_json(data: bytes, names: BeaconNames = NO_ALIASES) -> Beaco
     """Return the checked beacon of its Avro JSON encoding; raise DecodeError with the field at fault.
 
     The schema has no unions, so this encoding differs from the beacon's own JSON only in the sections, which are
-    objects. No datum is built in between: a hostile body of 1.3 KB on the wire made that take half a second.
+    objects. It builds no Avro datum, because that took half a second for a hostile body of 1.3 KB.
     """
     try:
         value = msgspec.json.decode(data)
@@ -165,7 +165,7 @@ def _sections(value: Any, names: Mapping[str, str]) -> list[list[Any]]:
 
 
 class _Asked(msgspec.Struct):
-    """The field that tells a request for a variant from a usual one."""
+    """The field that only a request for a variant has."""
 
     variant: Any = None
 

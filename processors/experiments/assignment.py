@@ -8,36 +8,37 @@ from itertools import accumulate
 COOKIE = "lpa"
 KEPT_S = 30 * 86_400
 _COOKIE = re.compile(rf"(?:^|;)\s*{COOKIE}=\"?([A-Za-z0-9._-]{{1,128}})\"?\s*(?=;|$)")
-# Crawlers, link previews, monitors and auditors. Nothing here is part of a browser's name: CUBOT is a brand of phones.
+# Crawlers, link previews, monitors and auditors. No pattern matches the name of a browser. `(?<!cu)`
+# is for CUBOT, a brand of phones.
 _ROBOT = re.compile(
     r"(?<!cu)bots?(?![a-z])|crawl|spider|slurp|archiver|facebookexternalhit|facebookcatalog|line-poker|"
     r"bingpreview|google-inspectiontool|googleother|google-extended|google-read-aloud|google favicon|"
     r"mediapartners-google|feedfetcher|apis-google|storebot-google|chrome-lighthouse|pagespeed|ptst/|yahoo! ?slurp|"
     r"y!j-|yeti/|baidu|yandex|sogou|embedly|pinterest/|whatsapp/|skypeuripreview|slack-imgproxy|vkshare|w3c_validator|"
-    r"uptime|pingdom|statuscake|site24x7|hatena|hatenabookmark|ahrefs|semrush|dataprovider",
+    r"uptime|pingdom|statuscake|site24x7|hatena|ahrefs|semrush|dataprovider",
     re.IGNORECASE,
 )
 
 
-@lru_cache(1_024)  # a search takes longer than the rest of the choice
+@lru_cache(1_024)  # the search takes most of the time of a choice
 def is_robot(user_agent: str) -> bool:
     """Return whether the user agent names itself a crawler, a preview or a monitor."""
     return _ROBOT.search(user_agent) is not None
 
 
 def named_arm(cookies: str, arms: Collection[str]) -> str | None:
-    """Return the first of the arms that a Cookie header names, or None. The name may be invented."""
+    """Return the first of the arms that a Cookie header names, or None. A visitor can send any name."""
     if COOKIE not in cookies:
         return None
     return next((match[1] for match in _COOKIE.finditer(cookies) if match[1] in arms), None)
 
 
 def bounds_of(weights: Sequence[float]) -> tuple[float, ...]:
-    """Return the upper bounds of the arms' shares of 0 to 1, for `drawn`."""
+    """Return the upper bounds of the arms' shares of 0 to 1, for `draw`."""
     *rest, _ = accumulate(weights)
     return (*rest, 1.0)
 
 
-def drawn(bounds: Sequence[float], number: float) -> int:
-    """Return the arm whose share holds the number, which is from 0 up to but without 1."""
+def draw(bounds: Sequence[float], number: float) -> int:
+    """Return the arm whose share holds the number (0 ≤ number < 1)."""
     return next(arm for arm, bound in enumerate(bounds) if number < bound)

@@ -44,7 +44,7 @@ ENGLISH = {
     "older": "Older",
     "unknown_pages": "Other ids with visits",
     "unknown_pages_lead": "No published page has these ids, and your tenants file does not list them. "
-    "They are your own pages with the snippet, or ids that someone made up: a visit needs no login.",
+    "They are your own pages with the snippet, or invented ids. Anybody can send a visit, because it needs no login.",
     "unknown_pages_more": "Only the ids with the most visits are shown.",
     "no_pages": "There is no page yet. Make one, or add the snippet to a page of your own.",
     "page": "Page",
@@ -72,7 +72,7 @@ ENGLISH = {
     "quality_fast": "Fast",
     "quality_high": "High quality",
     "contact": "How visitors reach you",
-    "contact_hint": "An empty field gets no button.",
+    "contact_hint": "The page has no button for a field that you leave empty.",
     "phone": "Telephone",
     "address": "Address",
     "url": "Website",

@@ -122,7 +122,7 @@ class Edge:
                 response.headers.update(cors_headers(self._tenants, origin, response.status))
             if self._https:
                 response.headers["Strict-Transport-Security"] = ALWAYS_HTTPS
-        count, seconds = metrics.request(self._listener, template, response.status)
+        count, seconds = metrics.request_metrics(self._listener, template, response.status)
         count.inc()
         seconds.observe(time.perf_counter() - started)
 

@@ -35,7 +35,10 @@ def edge_process(
     tenants: str = "",
     module: Sequence[str] = ("streams", "edge"),
 ) -> Iterator[EdgeProcess]:
-    """Run an edge while the block runs; it is ready at the start. `tenants` is added to its tenants file."""
+    """Run an edge while the block runs; the edge is ready when the block begins.
+
+    `tenants` is added to its tenants file.
+    """
     ports = Ports(stack.data)
     token = secrets.token_urlsafe(24)
     tenants_file = stack.data / f"{name}.tenants.toml"

@@ -26,7 +26,10 @@ def size(text: list[str], order: list[int], names: list[str]) -> int:
 
 
 def renamed(names: list[str], clashes: list[list[int]]) -> list[str]:
-    """Return the names with one changed at random; variables that clash with it get its old name."""
+    """Return a copy of the names with one random change.
+
+    Variables that clash with the new name get the old name.
+    """
     changed, at = names[:], random.randrange(len(names))
     letters = random.choices(LETTERS, k=random.choice((1, 2)))
     old, new = names[at], random.choice([random.choice(names), "".join(letters)])
@@ -45,12 +48,12 @@ def renamed(names: list[str], clashes: list[list[int]]) -> list[str]:
 def main(seconds: float) -> None:
     """Search, and print the size and the names."""
     command = ["node", str(BUILD), "--bindings"]
-    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    text, order = found["parts"][::2], [int(number) for number in found["parts"][1::2]]
-    best: list[str] = [name or f"_{at}" for at, name in enumerate(found["names"])]
+    bindings = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    text, order = bindings["parts"][::2], [int(number) for number in bindings["parts"][1::2]]
+    best: list[str] = [name or f"_{at}" for at, name in enumerate(bindings["names"])]
     least, end = size(text, order, best), time.monotonic() + seconds
     while time.monotonic() < end:
-        names = renamed(best, found["clashes"])
+        names = renamed(best, bindings["clashes"])
         if (now := size(text, order, names)) <= least:
             best, least = names, now
     sys.stdout.write(f"{least} bytes\n{' '.join(best)}\n")

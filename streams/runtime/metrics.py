@@ -99,13 +99,13 @@ COLLECTIONS = _histogram("lpstream_edge_collection_seconds")
 
 
 @cache
-def request(listener: str, template: str, status: int) -> tuple[Counter, Histogram]:
+def request_metrics(listener: str, template: str, status: int) -> tuple[Counter, Histogram]:
     """Return the counter and histogram of a request, cached because the label lookup is slow."""
     return REQUESTS.labels(listener, template, str(status)), REQUEST_SECONDS.labels(listener, template)
 
 
 @cache
-def acknowledged(topic: str) -> Counter:
+def acknowledged_counter(topic: str) -> Counter:
     """Return the counter of the topic's acknowledged records."""
     return ACKNOWLEDGED.labels(topic)
 

@@ -42,8 +42,8 @@ class Settings(ExperimentSettings):
         int,
         Field(
             ge=0,
-            description="Most different wrong tokens from one address within ten minutes; after that, further wrong tokens "
-            "from there get 429. 0: no limit.",
+            description="Most different wrong tokens from one address within ten minutes; after that, further "
+            "wrong tokens from there get 429. 0: no limit.",
         ),
     ] = 20
     tier_hot_days: Annotated[

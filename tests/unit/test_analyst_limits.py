@@ -67,7 +67,7 @@ def test_the_embedded_server_has_the_same_limits() -> None:
 def test_a_query_may_ask_for_the_same_on_both_servers() -> None:
     names = allowed.LIMITS.keys() - {"max_memory_usage", "max_threads", "max_block_size"}
     most = {name: int(profile().findtext(f"constraints/{name}/max", "0")) for name in names}
-    assert most == {name: allowed.MOST.get(name, allowed.LIMITS[name]) for name in names}
+    assert most == {name: allowed.HIGHEST.get(name, allowed.LIMITS[name]) for name in names}
 
 
 KNOWN = {"max_execution_time": "0", "max_threads": "auto(2)", "readonly": "0", "implicit_select": "1", "extremes": "0"}

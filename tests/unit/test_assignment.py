@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from processors.experiments.assignment import bounds_of, drawn, is_robot, named_arm
+from processors.experiments.assignment import bounds_of, draw, is_robot, named_arm
 
 BROWSERS = [
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5"
@@ -76,11 +76,11 @@ def test_a_cookie_header_names_an_arm_or_none(header: str, arm: str | None) -> N
 
 def test_arms_are_drawn_by_their_weights() -> None:
     bounds, source = bounds_of([0.2, 0.5, 0.3]), random.Random(7)
-    counts = Counter(drawn(bounds, source.random()) for _ in range(20_000))
+    counts = Counter(draw(bounds, source.random()) for _ in range(20_000))
     assert [round(counts[arm] / 20_000, 1) for arm in range(3)] == [0.2, 0.5, 0.3]
 
 
 def test_every_number_below_one_draws_an_arm() -> None:
     bounds = bounds_of([0.1] * 6 + [0.3999999])
-    assert drawn(bounds, 0.9999999999999999) == 6
-    assert drawn(bounds_of([0.0, 1.0]), 0.0) == 1
+    assert draw(bounds, 0.9999999999999999) == 6
+    assert draw(bounds_of([0.0, 1.0]), 0.0) == 1

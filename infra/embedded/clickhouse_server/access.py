@@ -67,15 +67,15 @@ def _credentials(request: web.BaseRequest) -> tuple[str, str]:
 
 def check_writer(text: str, method: str) -> None:
     """Raise ServerError for two statements, files, an unnamed bucket, or a GET that changes data."""
-    bones = sql.skeleton(text)
-    if sql.has_second_statement(bones):
+    masked_text = sql.masked(text)
+    if sql.has_second_statement(masked_text):
         raise ServerError(62, "SYNTAX_ERROR", "Multi-statements are not allowed.")
-    if sql.names_client_files(bones):
+    if sql.names_client_files(masked_text):
         raise ServerError(497, "ACCESS_DENIED", "INTO OUTFILE and FROM INFILE work only in a client, not here.")
-    if match := _OTHER_BUCKETS.search(bones):
+    if match := _OTHER_BUCKETS.search(masked_text):
         name = match.group().partition("(")[0].strip()
         raise ServerError(497, "ACCESS_DENIED", f"{WRITER}: {name}() must use the collection lpstream_s3.")
-    if method == "GET" and sql.first_word(bones) not in READS | {"USE"}:
+    if method == "GET" and sql.first_word(masked_text) not in READS | {"USE"}:
         raise ServerError(164, "READONLY", "Cannot execute query in readonly mode. Use POST to change data.")
 
 

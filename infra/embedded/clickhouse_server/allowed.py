@@ -14,7 +14,7 @@ FUNCTIONS = frozenset(files(__package__).joinpath("functions.txt").read_text("ut
     "lambda", "exists", "grouping", "untuple", "countdistinct",
     # facts of the build and of the connection
     "revision", "currentdatabase", "current_database",
-    # system.settings shows the same
+    # `system.settings` shows the same values
     "getsetting", "getsettingordefault",
 }  # fmt: skip
 # functions of the session; the server writes their values into the statement, because chDB has no users
@@ -42,7 +42,7 @@ SYSTEM_TABLES = frozenset(
         "parts_columns",
     }
 )  # fmt: skip
-# without formats that read a schema or a template from a file, or implement a protocol
+# all formats but those that read a schema or a template from a file, or implement a protocol
 FORMATS = frozenset(
     {
         "Null", "Values", "Vertical", "XML", "Markdown", "MD", "SQLInsert", "LineAsString", "RawBLOB", "TSKV",
@@ -63,10 +63,10 @@ FORMATS = frozenset(
         "PrettyCompactNoEscapes", "PrettySpaceNoEscapes", "PrettyJSONEachRow", "PrettyJSONLines", "PrettyNDJSON",
     }
 )  # fmt: skip
-# ClickHouse takes them in any case
+# ClickHouse ignores upper and lower case in a format's name
 FORMAT_NAMES = {name.lower(): name for name in FORMATS}
-# Settings for the form of an answer and the way to it. None of them names a file, an address or a function, and none is
-# a limit of `LIMITS`.
+# Settings for the format of a result and for its transport. None of them names a file, an address or
+# a function, and none is a limit of `LIMITS`.
 SETTINGS = re.compile(
     r"output_format_(?:pretty|json|csv|tsv|xml|parquet|arrow|orc|native|values|markdown|sql_insert|bson|msgpack|binary)_\w+"
     r"|output_format_(?:decimal_trailing_zeros|write_statistics|float_precision|parallel_formatting|enable_streaming)"
@@ -89,7 +89,7 @@ SETTINGS = re.compile(
 LABELS = frozenset({"log_comment"})
 # as in production: settings may change within the limits, and only temporary tables may be written
 READONLY = "2"
-# Limits of a query, which it may lower. In ClickHouse 0 means "no limit", so 0 is refused.
+# Limits that a query may lower. In ClickHouse 0 means "no limit", so 0 is refused.
 LIMITS = {
     "max_execution_time": 30,
     "max_result_rows": 1_000_000,
@@ -100,9 +100,9 @@ LIMITS = {
     "max_threads": os.cpu_count() or 1,
     "max_block_size": 65_409,
 }
-# What a query may ask for, where that is more than the limit that it has without asking. clickhouse-go asks for 35 s by
-# default: its dial time-out and 5 s.
-MOST = {"max_execution_time": 60}
+# Highest value that a query may set, where it is above the default limit. clickhouse-go sets 35 s by default: its dial
+# time-out and 5 s.
+HIGHEST = {"max_execution_time": 60}
 # a client cannot change these
 FIXED = {
     "timeout_overflow_mode": "throw",
@@ -116,7 +116,7 @@ FIXED = {
 }
 
 
-def function(name: str) -> bool:
+def allows_function(name: str) -> bool:
     """Return whether a scalar or aggregate function is allowed, aggregates also with combinators."""
     rest = name.lower()
     if rest in SESSION:
@@ -129,7 +129,7 @@ def function(name: str) -> bool:
     return True
 
 
-def table(name: str) -> bool:
+def allows_table(name: str) -> bool:
     """Return whether a table is allowed. A name without database belongs to the query's database."""
     parts = name.split(".")
     if not all(re.fullmatch(r"\w+", part) for part in parts) or len(parts) > 2:

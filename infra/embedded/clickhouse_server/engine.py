@@ -91,7 +91,7 @@ class Engine:
         lines = self._text("SELECT name, default FROM system.settings", "TabSeparatedRaw").split("\n")
         self._known = {name: value for name, _, value in (line.partition("\t") for line in lines)}
         names = self._text("SELECT DISTINCT lower(name) FROM system.functions").split()
-        self._closed = frozenset(name for name in names if not allowed.function(name))
+        self._closed = frozenset(name for name in names if not allowed.allows_function(name))
 
     def run(self, query: Query) -> Answer:
         """Run a query and return its answer. Raise ServerError if it fails."""
@@ -200,7 +200,7 @@ class Engine:
 
     def _change(self, query: Query, session: Session | None) -> bool:
         """Run SET and USE, which change only the session. Return whether the query is one."""
-        word = sql.first_word(sql.skeleton(query.text))
+        word = sql.first_word(sql.masked(query.text))
         if word not in ("SET", "USE") or not (query.guarded or session):
             return False
         with contextlib.closing(chdb.connect(self._path)) as connection:
@@ -239,7 +239,7 @@ class Engine:
         kept = session.settings if session else {}
         database = query.database or (session.database if session else "") or query.home
         asked = {**query.settings, **({"log_comment": query.mark} if query.guarded else {})}
-        if session is None or not (session.connection or _MAKES_TABLE.match(sql.skeleton(query.text))):
+        if session is None or not (session.connection or _MAKES_TABLE.match(sql.masked(query.text))):
             with contextlib.closing(chdb.connect(self._path)) as connection:
                 _prepare(connection, database, {**query.base, **kept, **asked}, query.guarded)
                 yield connection

@@ -290,14 +290,14 @@ def _check_words(read: list[Token]) -> None:
             raise denied(f"the name {token.text}")
         if token.kind in ("word", "quoted") and token.called and not _may_be_called(token.text.strip("`")):
             raise DeniedError.named("function", token.text.strip("`"))
-        if token.text == "APPLY" and not (following.kind == "word" and allowed.function(following.text)):
+        if token.text == "APPLY" and not (following.kind == "word" and allowed.allows_function(following.text)):
             raise denied(f"APPLY {following.text}: it takes only the name of an allowed function")
         if token.text == "APPLY" and following.called and not _only_literals(read[at + 3 : at + 100]):
             raise denied(f"APPLY {following.text}() with arguments other than numbers and strings")
 
 
 def _may_be_called(name: str) -> bool:
-    return name in _CALLED or name.lower() in allowed.TABLE_FUNCTIONS or allowed.function(name)
+    return name in _CALLED or name.lower() in allowed.TABLE_FUNCTIONS or allowed.allows_function(name)
 
 
 def _only_literals(read: list[Token]) -> bool:
@@ -345,13 +345,13 @@ def _check_node(node: Node, above: list[Node], closed: frozenset[str]) -> None:
 
 
 def _check_function(name: str, *, as_table: bool) -> None:
-    known = name.lower() in allowed.TABLE_FUNCTIONS if as_table else allowed.function(name)
+    known = name.lower() in allowed.TABLE_FUNCTIONS if as_table else allowed.allows_function(name)
     if not known:
         raise DeniedError.named("table function" if as_table else "function", name)
 
 
 def _check_table(name: str) -> None:
-    if not allowed.table(name):
+    if not allowed.allows_table(name):
         raise DeniedError.named("table", name)
 
 
@@ -360,7 +360,7 @@ def _check_identifier(name: str, above: list[Node], closed: frozenset[str]) -> N
     if name.lower() in closed:
         raise denied(f"the name {name}, which is also the name of a function")
     parts = name.split(".")
-    if parts[0] == "system" and len(parts) > 1 and not allowed.table(".".join(parts[:2])):
+    if parts[0] == "system" and len(parts) > 1 and not allowed.allows_table(".".join(parts[:2])):
         raise DeniedError.named("table", ".".join(parts[:2]))
     right_of_in = len(above) > 1 and above[-2].kind == "Function" and _IN.match(above[-2].name)
     if right_of_in and above[-1].children == 1:

@@ -194,7 +194,7 @@ def _writer_query(inquiry: Inquiry, query_id: str) -> Query:
     access.check_writer(insert.head if insert else text, inquiry.method)
     return Query(
         text=text,
-        format=_in_the_engines_case(sql.result_format(sql.skeleton(text), _format(inquiry))),
+        format=_in_the_engines_case(sql.result_format(sql.masked(text), _format(inquiry))),
         database=_database(inquiry),
         settings=_requested_settings(inquiry),
         parameters=_parameters(params),

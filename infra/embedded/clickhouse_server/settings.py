@@ -31,7 +31,7 @@ def check(name: str, value: str, known: Mapping[str, str]) -> None:
         raise ServerError(164, "READONLY", "Cannot modify 'readonly' setting in readonly mode.")
     if name not in allowed.LIMITS:
         raise ServerError(452, "SETTING_CONSTRAINT_VIOLATION", f"Setting {name} should not be changed.")
-    _check_limit(name, value, allowed.MOST.get(name, allowed.LIMITS[name]))
+    _check_limit(name, value, allowed.HIGHEST.get(name, allowed.LIMITS[name]))
 
 
 def _check_limit(name: str, value: str, most: int) -> None:

@@ -1,4 +1,4 @@
-"""A minimal lexer for ClickHouse that finds out the kind of a statement."""
+"""A minimal lexer for ClickHouse that detects the kind of a statement."""
 
 import re
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _FORMAT = re.compile(r"\bFORMAT\s+(\w+)(?:\s+SETTINGS\b.*)?\s*;?\s*\Z", re.IGNOR
 _FILES = re.compile(r"\bINTO\s+OUTFILE\b|\bFROM\s+INFILE\b", re.IGNORECASE)
 
 
-def skeleton(text: str) -> str:
+def masked(text: str) -> str:
     """Return the text with strings and comments blanked and names unquoted, at the same positions."""
 
     def blank(match: re.Match[str]) -> str:
@@ -33,25 +33,25 @@ def skeleton(text: str) -> str:
     return _TOKENS.sub(blank, text)
 
 
-def first_word(bones: str) -> str:
+def first_word(masked_text: str) -> str:
     """Return the statement's first keyword in capitals, or ""."""
-    match = re.match(r"[\s(]*([A-Za-z]+)", bones)
+    match = re.match(r"[\s(]*([A-Za-z]+)", masked_text)
     return match.group(1).upper() if match else ""
 
 
-def has_second_statement(bones: str) -> bool:
+def has_second_statement(masked_text: str) -> bool:
     """Return whether text follows a semicolon."""
-    return bool(bones.partition(";")[2].strip(" \t\r\n;"))
+    return bool(masked_text.partition(";")[2].strip(" \t\r\n;"))
 
 
-def names_client_files(bones: str) -> bool:
+def names_client_files(masked_text: str) -> bool:
     """Return whether the text has INTO OUTFILE or FROM INFILE, which here would use this process's files."""
-    return bool(_FILES.search(bones))
+    return bool(_FILES.search(masked_text))
 
 
-def result_format(bones: str, default: str) -> str:
+def result_format(masked_text: str, default: str) -> str:
     """Return the format in the text, or the default."""
-    match = _FORMAT.search(bones)
+    match = _FORMAT.search(masked_text)
     return match.group(1) if match else default
 
 
@@ -72,24 +72,24 @@ class DataInsert:
 
 def values_insert(text: str) -> DataInsert | None:
     """Return the parts of an INSERT … VALUES, None for any other statement."""
-    bones = skeleton(text)
-    match = _VALUES.search(bones) if _INSERT.match(bones) else None
-    if match is None or _SELECTS.search(bones[: match.start()]):
+    masked_text = masked(text)
+    match = _VALUES.search(masked_text) if _INSERT.match(masked_text) else None
+    if match is None or _SELECTS.search(masked_text[: match.start()]):
         return None
     return DataInsert(text[: match.start()], match.start(), "Values", match.end())
 
 
 def data_insert(text: str) -> DataInsert | None:
     """Return the parts of an INSERT with data, None for any other statement."""
-    bones = skeleton(text)
-    if not _INSERT.match(bones):
+    masked_text = masked(text)
+    if not _INSERT.match(masked_text):
         return None
-    match = _INSERT_DATA.search(bones)
+    match = _INSERT_DATA.search(masked_text)
     if match is None:
         return None
-    head_bones = bones[: match.start()]
-    if _SELECTS.search(head_bones):
+    masked_head = masked_text[: match.start()]
+    if _SELECTS.search(masked_head):
         return None
-    settings = _SETTINGS.search(head_bones)
+    settings = _SETTINGS.search(masked_head)
     at = settings.start() if settings else match.start()
     return DataInsert(text[: match.start()], at, match.group("format"), match.end())

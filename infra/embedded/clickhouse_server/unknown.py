@@ -52,9 +52,9 @@ def _checked(refusal: DeniedError, lines: str, code: int, title: str, text: str)
 
 def _is_allowed(kind: str, name: str) -> bool:
     if kind == "table":
-        return allowed.table(name)
+        return allowed.allows_table(name)
     if kind == "database":
         return name in allowed.DATABASES
     if kind == "format":
         return name in allowed.FORMATS
-    return allowed.function(name) or name.lower() in allowed.TABLE_FUNCTIONS
+    return allowed.allows_function(name) or name.lower() in allowed.TABLE_FUNCTIONS

@@ -98,7 +98,7 @@ class QuickPath:
     def _answer(self, answer: Answer, error: HttpError | None, origin: str | None, started: float) -> None:
         status = 204 if error is None else error.status
         answer(self._response(status, error, origin))
-        count, seconds = metrics.request("public", PATH, status)
+        count, seconds = metrics.request_metrics("public", PATH, status)
         count.inc()
         seconds.observe(time.perf_counter() - started)
 

@@ -96,7 +96,7 @@ class Sender:
             # all are started before the first wait, so that a request's records stay together and in order
             started = [self._future(topic, record, place, count) for record, place in zip(records, places, strict=True)]
             results = [await future for future in started]
-            metrics.acknowledged(topic).inc(sum(sent.error_code is None for sent in results))
+            metrics.acknowledged_counter(topic).inc(sum(sent.error_code is None for sent in results))
             return results
         finally:
             self._waiting[topic] -= len(records)
@@ -109,7 +109,7 @@ class Sender:
         def settle(sent: Sent) -> None:
             self._waiting[topic] -= 1
             if sent.error_code is None:
-                metrics.acknowledged(topic).inc()
+                metrics.acknowledged_counter(topic).inc()
             done(sent)
 
         self._start(topic, record, _place(record, count, 0), count, settle)

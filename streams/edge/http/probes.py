@@ -15,7 +15,7 @@ async def health(request: web.BaseRequest, services: Services, *, caller: Caller
 
 
 async def ready(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
-    """Answer 200 while records can be taken, else 503."""
+    """Answer 200 while the edge accepts records, else 503."""
     if services.admission.draining or not services.sender.ready:
         raise HttpError(503, "not ready")
     return web.Response(text="ready\n")

@@ -6,7 +6,7 @@ from aiohttp import hdrs, web
 from cachetools import LRUCache
 
 from infra.s3.objects import StoredObject
-from processors.experiments.assignment import drawn, is_robot, named_arm
+from processors.experiments.assignment import draw, is_robot, named_arm
 from processors.experiments.head import dressed
 from streams.edge.services import Services
 from streams.edge.site.experiments import PAGE_CACHE, ArmOf, Running, Serving, Won
@@ -45,7 +45,7 @@ async def _arm(
     request: web.BaseRequest, services: Services, lp_id: str, serving: Running, page: CachedObject
 ) -> web.Response:
     named = named_arm("; ".join(request.headers.getall(hdrs.COOKIE, ())), serving.arms)
-    place = drawn(serving.bounds, random.random()) if named is None else serving.arms.index(named)  # noqa: S311
+    place = draw(serving.bounds, random.random()) if named is None else serving.arms.index(named)  # noqa: S311
     if (cached := await _dressed_page(services, serving.arms[place], lp_id, page)) is None:
         return answer(request, page, NOT_COUNTED)  # the arm's page was erased
     response = answer(request, cached, COUNTED)
