@@ -176,7 +176,7 @@ def stored_gb(basis: Basis, work: Workload) -> dict[str, float]:
 
 
 def _machines_usd(basis: Basis, option: Option, runs: dict[str, Size]) -> dict[str, float]:
-    """Return the US dollars of what runs in all regions."""
+    """Return the US dollars of the machines in all regions."""
     usd, factors = basis.usd, basis.machines()
     paid = [
         (size, size.count * option.regions * HOURS * factors[size.machine][1], _suffix(option, size))

@@ -1,4 +1,4 @@
-"""Errors that several packages use. A message says what is wrong, with which value, and what to do."""
+"""Errors that several packages use. A message names the fault, the value and the remedy."""
 
 from typing import Self
 

@@ -28,7 +28,7 @@ GOOD = ("ok", "finish_length")
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """The limits of calls, s. `cap_s` bounds one call whatever the deadline.
+    """The limits of calls, s. `cap_s` bounds one call, also if the deadline is later.
 
     `first_token_s` and `idle_s` apply while another provider can be asked. `first_token_s` is for a model whose first
     tokens are not known yet. A model that is silent for `silent_s` has failed.
@@ -147,7 +147,7 @@ class Candidate:
         return self.dialect.most_tokens(most_tokens) > reply.limit or self.dialect.give_room()
 
     def _tell(self, reply: Reply) -> None:
-        """Report what is new: a provider's words once for each status and code, and each learned option once."""
+        """Report news: a provider's words once for each status and code, and each learned option once."""
         if (refusal := reply.refusal) is not None and self._new(f"{refusal.status} {refusal.code}"):
             self._watchers.refusal(self.endpoint, refusal)
         for change in self.dialect.learned:

@@ -1,4 +1,4 @@
-"""The form of the requests to a model: the endpoint's settings, and what refusals teach.
+"""The form of the requests to a model: the endpoint's settings, and lessons from refusals.
 
 A refusal that names a field is no failure: the request is sent again without the field, or with another name. What
 was learned holds for this process; `lpstream providers check` says what to write into the settings.

@@ -155,7 +155,7 @@ class Answer:
         return (self.pieces, self.ended) != before
 
     def end(self) -> None:
-        """Read what is left, at the end of the stream."""
+        """Read the rest, at the end of the stream."""
         self.feed(b"\n\n")
         if self.chunks:
             return

@@ -1,4 +1,4 @@
-"""A provider's refusal of a request: its status, its own words, and what it is about."""
+"""A provider's refusal of a request: its status, its own words, and its subject."""
 
 import contextlib
 import math
@@ -41,7 +41,7 @@ class Refusal:
 
     @property
     def about(self) -> About:
-        """What the refusal is about. Only `account` and `service` say something about the provider's health."""
+        """The subject of the refusal. Only `account` and `service` concern the provider's health."""
         if self.status in (429, 503):
             return "load"
         words = f"{self.code} {self.words}"

@@ -20,7 +20,7 @@ class Usage:
     reasoning: int = 0
 
     def plausible(self, *, asked: int, answered: int, pieces: int) -> bool:
-        """Return whether the counts are not too low for what was sent and received.
+        """Return whether the counts are not too low for the text that was sent and received.
 
         `asked` and `answered` are bytes. `pieces` are the parts of the answer: each has a token or more.
         """

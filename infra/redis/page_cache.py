@@ -213,7 +213,7 @@ class PageCache:
         self._drop(key)
 
     async def forget_tenant(self, tenant_id: str) -> None:
-        """Remove the pointers to copy that was made for the tenant. The copy itself names nobody."""
+        """Remove the pointers to copy that was made for the tenant. The copy itself names no customer."""
 
         async def work(redis: Redis) -> None:
             for name in [name async for name in redis.scan_iter(match=_near(f"*:tenant:{tenant_id}"), count=1_000)]:

@@ -1,4 +1,4 @@
-"""Calls to action: where a page's buttons lead and what they say, by given facts and purpose."""
+"""Calls to action: the addresses and words of a page's buttons, by given facts and purpose."""
 
 import re
 from collections.abc import Collection

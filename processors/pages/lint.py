@@ -1,4 +1,4 @@
-"""The lint for Japanese advertising law: it finds what a page may not say, and changes no text.
+"""The lint for Japanese advertising law: it finds forbidden words of a page, and changes no text.
 
 The rules are data (`rules.py`). A lint finds words, not meanings, so it does not replace a legal review.
 """
@@ -55,7 +55,7 @@ class Finding:
 
 
 def forbidden(texts: Sequence[str], fields: CopyFields) -> dict[int, list[Finding]]:
-    """Return what the copy of a page with these fields may not say, by the index of the text."""
+    """Return the forbidden words in the copy of a page with these fields, by the index of the text."""
     groups = trade_of(fields.industry).groups
     if purpose_of(fields.purpose) == RECRUIT:
         groups |= {"work"}
@@ -68,7 +68,7 @@ def prepare() -> None:
 
 
 def unlawful(texts: Sequence[str], groups: frozenset[str]) -> dict[int, list[Finding]]:
-    """Return what the customer's own texts may not say, by the index of the text.
+    """Return the forbidden words in the customer's own texts, by the index of the text.
 
     Rules about facts do not apply, because the facts are the customer's.
     """

@@ -35,7 +35,7 @@ PROMISES: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
 
 
 def unkept(text: str, facts: Collection[str]) -> str | None:
-    """Return the first words that promise what none of the facts gives, or None.
+    """Return the first words that promise a thing that none of the facts gives, or None.
 
     `facts` are the names that `facts.known` returns.
     """

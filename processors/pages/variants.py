@@ -1,4 +1,4 @@
-"""Variants, pages that differ from their parent in one thing: what is asked for, and what differs.
+"""Variants, pages that differ from their parent in one thing: their requests and their differences.
 
 The request of a variant is its parent's, so facts, keywords and pictures stay. `copy` changes texts, `order` the order
 of sections, `design` colours and type, `call` the words or the places of the calls to action.
@@ -139,7 +139,7 @@ def _called(call: Call, brief: Brief, shown: list[str]) -> list[str]:
 
 
 def difference(plan: Plan, copy: Copy) -> VariantResult | None:
-    """Return what differs between a variant and its parent; None for a page that is no variant."""
+    """Return the difference between a variant and its parent; None for a page that is no variant."""
     parent, request, brief = plan.parent, plan.request, plan.brief
     if parent is None:
         return None

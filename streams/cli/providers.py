@@ -24,7 +24,7 @@ def providers() -> None:
 
 @app.command()
 def check(name: Name = None, as_json: AsJson = False) -> None:
-    """Ask each configured model for one section; show its cost and time, and what to set.
+    """Ask each configured model for one section; show its cost, its time and the settings to change.
 
     The calls cost money and are not in the ledger. Exit code: 0 if every model gave a valid section, otherwise 1.
     """

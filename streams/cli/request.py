@@ -86,7 +86,7 @@ def _print(result: dict[str, Any], as_json: bool) -> None:
 
 
 def _check_alone(context: typer.Context) -> None:
-    """Raise LpstreamError for an option that a variant cannot have: it keeps what its page has."""
+    """Raise LpstreamError for an option that a variant cannot have, because it keeps the page's own."""
     sources = {name: context.get_parameter_source(name) for name in OF_PAGES}
     given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     if given:

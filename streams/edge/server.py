@@ -173,7 +173,7 @@ def path_of(target: str) -> str | None:
 
 
 def _not_found(path: str) -> HttpError:
-    """Return the error for a path without a route. It names what there is to a client of another API."""
+    """Return the error for a path without a route. For a path of another API it names this API."""
     message = "HTTP 404 Not Found"
     if OTHER_API.match(path):
         message += ": this server has the producer's part of the REST Proxy API v2: POST /topics/{topic}"

@@ -113,7 +113,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The copy for one request, and what its result says. `refusal`: it is too like its parent."""
+    """The copy for one request, and its part of the result. `refusal`: it is too like its parent."""
 
     copy: Copy
     status: Literal["ok", "fallback"]
@@ -174,7 +174,7 @@ class Copywriter:
     # -- writing ---------------------------------------------------------------------------------------
 
     async def write(self, order: Order) -> Written:
-        """Return copy, at the latest soon after `order.until`, whatever happens."""
+        """Return copy in every case, at the latest soon after `order.until`."""
         if not self._routers[order.brief.fields.quality].configured:
             return _written(order, _built_in(order, "none_configured"))
         if await self._cache.refused(order.key):

@@ -1,4 +1,4 @@
-"""The time of a generation request: one absolute deadline, and what its stages may use of it.
+"""The time of a generation request: one absolute deadline, and the share of each stage.
 
 Assets get the lesser of their budget and the time that publishing leaves. Copy may use all the time that publishing
 leaves, because a second provider's answer is worth more than an early page.

@@ -58,7 +58,7 @@ MEANINGS = {
 
 
 class Finding(BaseModel):
-    """What the check found about a model. `settings` are fields for LPSTREAM_LLM_PROVIDERS that it needs."""
+    """The check's result for a model. `settings` are fields for LPSTREAM_LLM_PROVIDERS that it needs."""
 
     provider: str
     model: str

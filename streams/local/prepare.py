@@ -11,7 +11,7 @@ from streams.runtime.stores import open_objects, open_writer, warm_store
 
 
 async def prepare(settings: Settings, say: Callable[[str], None] = print) -> None:
-    """Create missing objects in Kafka, ClickHouse and S3, and say what was created."""
+    """Create missing objects in Kafka, ClickHouse and S3, and name them."""
     topics = await ensure_topics(
         settings.kafka_bootstrap_servers,
         replication_factor=settings.kafka_replication_factor,

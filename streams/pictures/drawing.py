@@ -57,7 +57,7 @@ class DrawingProcess:
 
 
 class Threads:
-    """The same in threads, for a process in which nobody waits for the event loop."""
+    """The same in threads, for a process without clients that wait for the event loop."""
 
     async def run(self, work: Callable[[Unpack[Arguments]], Answer], *args: *Arguments) -> Answer:
         """Run the work and return its result."""

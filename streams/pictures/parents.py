@@ -1,4 +1,4 @@
-"""The parents of variants: what a request becomes, from the stored source of its parent."""
+"""The parents of variants: a variant's request is completed from the stored source of its parent."""
 
 import asyncio
 

@@ -44,7 +44,7 @@ def verdict(loop: Loop) -> tuple[str, str]:
 
 
 def differs(loop: Loop) -> tuple[str, str]:
-    """Return in what the variant differs from its page, in English and in Japanese."""
+    """Return the difference of the variant from its page, in English and in Japanese."""
     variant = loop.variant.variant
     if variant is None:
         return "", ""

@@ -1,4 +1,4 @@
-"""Visitors of an experiment over HTTP: they act at a known rate and note what they saw and did."""
+"""Visitors of an experiment over HTTP: they act at a known rate and record their pages and goals."""
 
 import asyncio
 import random

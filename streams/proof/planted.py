@@ -202,7 +202,7 @@ class HabitVisit(Visit):
             self._note("s", 0, top)
 
     def _see(self, top: int, patience: float) -> bool:
-        """Read what is in view; return whether the visitor has left the page by a click."""
+        """Read the view; return whether the visitor has left the page by a click."""
         page, rng = self._page, self._rng
         began, gone = self._now, False
         shown = [

@@ -64,7 +64,7 @@ class Tiers:
         return await self._under_lease(work, wait_s)
 
     async def plan(self) -> dict[str, Any]:
-        """Return what `run` would do now."""
+        """Return the work that `run` would do now."""
         async with _open(self._settings) as stores:
             objects = await stores.ledger.objects()
             moves = await due(stores, self._clock.today, objects)

@@ -67,7 +67,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """An analyst's statement that may run: its text in the engine's form, and what it does."""
+    """An analyst's statement that may run: text in the engine's form, format, and temporary tables."""
 
     text: str
     format: str = ""

@@ -283,7 +283,7 @@ def _check_show(text: str) -> None:
 
 
 def _check_words(read: list[Token]) -> None:
-    """Check what the tree does not show: functions of APPLY, and names that make its lines ambiguous."""
+    """Check the things that the tree omits: functions of APPLY, and names that make its lines ambiguous."""
     for at, token in enumerate(read):
         following = _token(read, at + 1)
         if token.kind == "quoted" and ("(alias " in token.text or "(children " in token.text):

@@ -83,7 +83,7 @@ class Avro(Format):
         return beacon_names(self._schemas["value"].shape.parsed)
 
     def encode(self, part: Part, posted: bytes, where: str) -> bytes | None:
-        """Return the framed datum, None for null whatever the schema."""
+        """Return the framed datum; None for null, under every schema."""
         if posted == b"null":
             return None
         schema = self.schema(part, where)

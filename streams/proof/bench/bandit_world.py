@@ -13,7 +13,7 @@ Table = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What visitors meet and how they come."""
+    """The rates of the arms, and the arrivals of visitors."""
 
     rates: Table  # goals a visit: shape (visits or 1, arms)
     visits: int
@@ -24,7 +24,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a policy says after a block, for each experiment."""
+    """The answers of a policy after a block, for each experiment."""
 
     weights: Table  # (experiments, arms)
     winner: Table  # (experiments,), -1 without
