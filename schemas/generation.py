@@ -47,6 +47,7 @@ CacheLayer = Literal["l1", "l2", "l3", "near", "stale", "miss"]
 SectionName = Literal[
     "hero", "problems", "solution", "benefits", "proof", "price", "treatments", "flow", "faq", "information", "closing"
 ]
+MOST_BRIEF = 300  # characters of the reason for a variant
 # the way by which a request came in; a page that was made before this was recorded has none
 Door = Literal["studio", "command", "api"]
 
@@ -189,7 +190,7 @@ class Variant(Model):
     sections: Annotated[
         list[Annotated[SectionName, BeforeValidator(_registered)]], Field(max_length=len(get_args(SectionName)))
     ] = []
-    brief: Annotated[str, Field(max_length=300)] = ""
+    brief: Annotated[str, Field(max_length=MOST_BRIEF)] = ""
 
     @field_validator("sections")
     @classmethod

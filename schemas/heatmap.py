@@ -12,7 +12,6 @@ from schemas.errors import DecodeError, TooMuchError
 
 TOPIC = "heatmap.events"
 GROUP = "lpstream-heatmap"  # consumer group of the workers
-SCHEMA_VERSION = 1
 MAX_EVENTS = 500
 MAX_SECTIONS = 30
 # Bounds of the work that one beacon causes. The snippet posts every 5 s, but a paused browser (a laptop asleep, a busy
@@ -114,11 +113,6 @@ class Beacon(Struct, frozen=True, kw_only=True):
     new_sections: Annotated[list[SectionName], Meta(max_length=MAX_SECTIONS)] | UnsetType = UNSET
     rate: Annotated[float, Meta(gt=0, le=1)] = 1.0
     elements: ElementNames | UnsetType = UNSET
-
-    @property
-    def last_event_ms(self) -> int:
-        """The time of the latest event, ms UTC, by the browser's clock."""
-        return self.t0 + max(self.dt)
 
 
 _decoder = msgspec.json.Decoder(Beacon)

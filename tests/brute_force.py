@@ -47,9 +47,14 @@ def clamp(value: int, low: int, high: int) -> int:
     return max(low, min(high, value))
 
 
+def last_event_ms(beacon: Beacon) -> int:
+    """Return the time of the latest event, ms UTC, by the browser's clock."""
+    return beacon.t0 + max(beacon.dt)
+
+
 def skewed(beacon: Beacon, timestamp_ms: int) -> bool:
     """Return whether the browser's clock is wrong: more than a day late or five minutes early."""
-    last = beacon.last_event_ms
+    last = last_event_ms(beacon)
     return last < timestamp_ms - DAY_MS or last > timestamp_ms + FIVE_MINUTES_MS
 
 
@@ -78,7 +83,7 @@ def add(rows: Rows, key: tuple[object, ...], *values: int) -> None:
 
 def count_beacon(tables: dict[str, Rows], beacon: Beacon, timestamp_ms: int) -> None:  # noqa: C901 - the contract's order
     """Add one beacon to all tables."""
-    shift = timestamp_ms - beacon.last_event_ms if skewed(beacon, timestamp_ms) else 0
+    shift = timestamp_ms - last_event_ms(beacon) if skewed(beacon, timestamp_ms) else 0
     page_h = clamp(beacon.page_h, 0, 65536)
     depth = beacon.depth
     left_out = round(1000 / beacon.rate) - 1000

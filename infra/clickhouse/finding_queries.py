@@ -9,12 +9,13 @@ import pyarrow as pa
 
 from infra.clickhouse.client import ClickHouse
 from infra.clickhouse.map_queries import PAGE
+from schemas.heatmap import DEVICES
 
 MOST_ROWS, MOST_CELLS = 200_000, 20_000
 WINDOW_S = 5
 SECTIONS_SHOWN = 30
 # as the tables number them
-DEVICES, KINDS = ("mobile", "tablet", "desktop"), ("click", "rage_click", "dead_click", "move")
+KINDS = ("click", "rage_click", "dead_click", "move")
 BUCKET = "least(intDiv(toUInt32(window_start) - {first:UInt32}, {step:UInt32}), {last:UInt32}) AS bucket"
 SPAN = (
     "SELECT toUInt32(min(window_start)) AS first, toUInt32(max(window_start)) AS last, sum(pageviews) AS pageviews"

@@ -49,13 +49,6 @@ def is_free(port: int) -> bool:
     return True
 
 
-def answers(port: int) -> bool:
-    """Return whether a server accepts connections on the port."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.settimeout(0.5)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 class Ports:
     """Ports by name, stored in `<data>/ports.json`, so that addresses survive a restart."""
 

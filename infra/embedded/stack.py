@@ -20,7 +20,7 @@ from infra.embedded.ports import Ports
 from infra.embedded.process import ChildProcess, Server
 from schemas.errors import LpstreamError
 
-WRITER, ANALYST, BUCKET = "lpstream", "analyst", "lpstream"
+WRITER = BUCKET = "lpstream"
 SECRETS = ("clickhouse", "analyst", "s3_access", "s3_secret")
 
 
@@ -39,7 +39,6 @@ class StackAddresses:
     s3_secret_key: str = field(repr=False)
     pids: dict[str, int]
     clickhouse_user: str = WRITER
-    analyst_user: str = ANALYST
 
 
 class Stack:

@@ -8,9 +8,9 @@ from processors.experiments import betting
 from processors.experiments.blocks import Blocks, cut
 from processors.experiments.guards import harm, mismatch
 from processors.experiments.posterior import Belief, believe, top_two, visits_needed
-from processors.experiments.shapes import Evidence, Floats, Learned, Policy, Rules, Verdict
+from processors.experiments.shapes import Evidence, Floats, Learned, Rules, Verdict
 
-__all__ = ["Evidence", "Learned", "Policy", "Rules", "Verdict", "learn"]
+__all__ = ["Evidence", "Learned", "Rules", "Verdict", "learn"]
 
 DAY_S = 86_400
 FIRST_BETS = 1.2  # the log evidence that most of the bets cost before one of them has won

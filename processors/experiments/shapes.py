@@ -6,7 +6,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Policy = Literal["bandit", "fixed"]
+from schemas.experiments import Policy
+
 Verdict = Literal["running", "winner", "mismatch", "guard"]
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from schemas.errors import Refused
+from schemas.heatmap import WINDOW_MS
 
-WINDOW_MS = 5_000
 # The buckets of a worker's partitions end at different times, in steps of the golden section. If all ended at once,
 # the worker would store everything in one burst every 5 seconds.
 PHASE_MS = round(WINDOW_MS * 0.618)

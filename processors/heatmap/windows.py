@@ -3,10 +3,11 @@
 import numpy as np
 import numpy.typing as npt
 
+from schemas.heatmap import WINDOW_MS
+
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
-WINDOW_MS = 5000
 WINDOW_S = WINDOW_MS // 1000
 EARLY_LIMIT_MS = 24 * 3600 * 1000
 LATE_LIMIT_MS = 5 * 60 * 1000

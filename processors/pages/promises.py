@@ -5,8 +5,7 @@ Japanese reader can correct the table; the words of facts themselves (a given ac
 """
 
 import re
-from collections.abc import Collection, Iterator
-from typing import Any
+from collections.abc import Collection
 
 from processors.text import plain
 
@@ -44,14 +43,3 @@ def unkept(text: str, facts: Collection[str]) -> str | None:
         if not any(name in facts for name in needed) and (match := pattern.search(words)) is not None:
             return match[0]
     return None
-
-
-def unkept_in(value: Any, facts: Collection[str]) -> Iterator[str]:
-    """Yield the promise that each text in a dumped copy breaks."""
-    if isinstance(value, str):
-        if (words := unkept(value, facts)) is not None:
-            yield words
-        return
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    for child in children:
-        yield from unkept_in(child, facts)

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from processors.pictures.words import Language
 from schemas.errors import LpstreamError
+from schemas.heatmap import Device
 from streams.local.console import DEFAULT_DATA, AsJson, Data, out, private_api
-from streams.pictures.maps import Device
 
 ANSWER_S = 60
 

@@ -17,6 +17,7 @@ from streams.generation.services import GenerationServices
 from streams.runtime import metrics, tracing
 from streams.runtime.logs import begin_request, request_uuid
 from streams.runtime.settings import Settings
+from streams.transports.dead_letters import dead_letter_headers
 
 log = logging.getLogger(__name__)
 
@@ -119,13 +120,8 @@ class GenerationService(Service):  # type: ignore[misc]  # mypy does not follow 
 
 def _dead_letter(reason: str) -> Handler:
     async def send(services: GenerationServices, message: Any) -> None:
-        headers = [
-            ("error", reason[:1_000].encode()),
-            ("topic", message.topic.encode()),
-            ("partition", str(message.partition).encode()),
-            ("offset", str(message.offset).encode()),
-            ("timestamp", str(int((message.timestamp or 0) * 1000)).encode()),
-        ]
+        timestamp_ms = int((message.timestamp or 0) * 1000)
+        headers = dead_letter_headers(reason, message.topic, message.partition, message.offset, timestamp_ms)
         await services.send(f"{message.topic}.dlq", message.key, message.value, headers=headers)
         metrics.DEAD_LETTERS.labels(message.topic).inc()
 

@@ -31,6 +31,7 @@ from streams.heatmap.partition_gauges import PartitionGauges
 from streams.runtime import metrics
 from streams.runtime.settings import Settings
 from streams.runtime.stores import open_line, open_writer
+from streams.transports.dead_letters import dead_letter_headers
 from streams.transports.slices import PassThrough, Slice
 
 log = logging.getLogger(__name__)
@@ -142,13 +143,7 @@ class HeatmapBucket:
 
     async def _dead_letter(self, record: Any, bad: Rejected) -> None:
         error = f"{bad.field}: {bad.detail}" if bad.field else bad.detail
-        headers = [
-            ("error", error[:1_000].encode()),
-            ("topic", record.topic.encode()),
-            ("partition", str(record.partition).encode()),
-            ("offset", str(record.offset).encode()),
-            ("timestamp", str(record.timestamp).encode()),
-        ]
+        headers = dead_letter_headers(error, record.topic, record.partition, record.offset, record.timestamp)
         await self._stores.send(f"{record.topic}.dlq", None, record.value, key=record.key, headers=headers)
         metrics.DEAD_LETTERS.labels(record.topic).inc()
 

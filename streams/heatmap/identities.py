@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from processors.heatmap.cuts import WINDOW_MS
+from schemas.heatmap import WINDOW_MS
 
 RETRY_WINDOW_MS = 30 * 60 * 1000
 RETRY_WINDOW = RETRY_WINDOW_MS // WINDOW_MS

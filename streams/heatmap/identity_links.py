@@ -14,9 +14,9 @@ from faust.types import TP
 from infra.kafka.log import read_back
 from infra.kafka.reading import Fetched
 from infra.redis.identities import ClosedBucket
-from processors.heatmap.cuts import WINDOW_MS
 from processors.heatmap.decode import Decoded, decode
 from schemas.errors import Retryable
+from schemas.heatmap import WINDOW_MS
 from streams.heatmap.identities import MOST, RETRY_WINDOW_MS, Identities
 from streams.runtime import metrics
 from streams.transports.slices import Slice, cut

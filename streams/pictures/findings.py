@@ -33,8 +33,8 @@ from processors.findings.layout import layout_of
 from processors.findings.report import Report, report_of
 from processors.pictures.words import Language
 from schemas.errors import LpstreamError
+from schemas.heatmap import Device
 from streams.pictures.drawing import DrawingProcess, Threads
-from streams.pictures.maps import Device
 from streams.pictures.stored import html_of
 
 log = logging.getLogger(__name__)

@@ -19,6 +19,7 @@ from processors.pictures.heat import likely_height, likely_width
 from processors.pictures.maps import Canvas, Cells, height_of, peak_of, render_bands, render_cells
 from processors.pictures.summary import MapSummary, SectionSeen, elements_of, reach_of, spots_of
 from processors.pictures.words import WORDS, Language
+from schemas.heatmap import Device
 from streams.pictures.drawing import DrawingProcess
 from streams.pictures.screenshots import Shots
 from streams.runtime import metrics
@@ -27,7 +28,6 @@ MapKind = Literal["click", "dead", "rage", "attention", "scroll"]
 CLICKS: tuple[MapKind, ...] = ("click", "dead", "rage")
 Suffix = Literal["png", "json"]
 Form = Literal["png", "json", "summary"]
-Device = Literal["mobile", "tablet", "desktop"]
 
 VERSION = 2  # of the drawing, part of the cache key
 KEEP_S, KEEP_WITHOUT_SHOT_S = 3_600, 60

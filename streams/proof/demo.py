@@ -24,6 +24,7 @@ from infra.embedded.stack import Stack
 from infra.screenshots import find_chromium
 from schemas.errors import LpstreamError
 from schemas.generation import Business, GenerationRequest, encode_model
+from schemas.heatmap import DEVICES
 from streams.client import over_http
 from streams.local.console import err, out
 from streams.local.installation import Installation
@@ -36,7 +37,7 @@ from streams.proof.loop_picture import verdict
 from streams.proof.loop_visits import Layouts
 from streams.proof.posting import post
 from streams.proof.verify.counts import BY_KIND, STORED
-from streams.proof.visitors import DEVICE_WEIGHTS, DEVICES, Visit, tally
+from streams.proof.visitors import DEVICE_WEIGHTS, Visit, tally
 from streams.runtime.stores import open_analyst
 
 REQUESTS = (

@@ -26,11 +26,12 @@ from infra.embedded.stack import Stack
 from infra.screenshots import find_chromium
 from schemas.errors import LpstreamError
 from schemas.generation import GenerationRequest
+from schemas.heatmap import DEVICES
 from streams.client import over_http
 from streams.local.installation import Installation
 from streams.local.prepare import prepare, settings_of
 from streams.proof.layouts import places_of
-from streams.proof.visitors import DEVICE_WEIGHTS, DEVICES, Page, Visit
+from streams.proof.visitors import DEVICE_WEIGHTS, Page, Visit
 
 DOCS = Path(__file__).parents[2] / "docs"
 HOUR_MS, COUNTED_S, GAP = 3_600_000, 30, 10

@@ -22,6 +22,7 @@ from schemas.uploads import Upload
 from streams.edge.http.connections import Listener
 from streams.edge.routes import PRIVATE, PUBLIC, Content, Route
 from streams.pictures.findings import PageReport
+from streams.transports.dead_letters import dead_letter_headers
 
 FOLDER = Path(__file__).parents[2] / "docs"
 VERSION = "0.1.0"
@@ -118,7 +119,7 @@ def _channel(topic: TopicSpec) -> Document:
 
 
 def _dead_letters(topic: TopicSpec) -> Document:
-    names = ("error", "topic", "partition", "offset", "timestamp")
+    names = tuple(dict(dead_letter_headers("", "", 0, 0, 0)))
     headers = {"type": "object", "properties": {name: {"type": "string"} for name in names}, "required": list(names)}
     message = {
         "name": "DeadLetter",

@@ -13,7 +13,8 @@ from uuid import UUID
 
 import msgspec
 
-from streams.proof.visitors import DEVICE_WEIGHTS, DEVICES, Page, head_of, page_of
+from schemas.heatmap import DEVICES
+from streams.proof.visitors import DEVICE_WEIGHTS, Page, head_of, page_of
 
 POOL = 2_000
 KINDS, WEIGHTS = "msc", (0.62, 0.34, 0.04)

@@ -10,8 +10,9 @@ import aiohttp
 import msgspec
 
 from schemas.errors import LpstreamError
+from schemas.heatmap import DEVICES
 from streams.proof.posting import post
-from streams.proof.visitors import DEVICE_WEIGHTS, DEVICES, Page, Visit
+from streams.proof.visitors import DEVICE_WEIGHTS, Page, Visit
 
 A_SECOND, AT_ONCE = 125, 16
 RETURNING, RETRIED = 0.2, 0.05

@@ -8,7 +8,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from streams.proof.visitors import DEVICE_WEIGHTS, DEVICES, Page, Visit
+from schemas.heatmap import DEVICES
+from streams.proof.visitors import DEVICE_WEIGHTS, Page, Visit
 
 NAMES = ("hero", "problems", "solution", "benefits", "testimonials", "price", "flow", "faq", "information", "closing")
 SCREENS = {

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from processors.heatmap.decode import Fold, decode
 from processors.heatmap.tiers import with_days_late
-from streams.proof.visitors import DEVICE_WEIGHTS, DEVICES, Visit, page_of
+from schemas.heatmap import DEVICES
+from streams.proof.visitors import DEVICE_WEIGHTS, Visit, page_of
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 # visits by hour of the day in Tokyo, from midnight: few at night, most in the evening

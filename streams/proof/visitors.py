@@ -13,12 +13,12 @@ from uuid import UUID
 
 import msgspec
 
-from schemas.heatmap import CLICK_LETTERS, KIND_BY_LETTER
+from schemas.heatmap import CLICK_LETTERS, DEVICES, KIND_BY_LETTER
 
 SECTIONS = ("hero", "problems", "features", "benefits", "price", "faq", "closing")
 SHARES = (0.16, 0.13, 0.2, 0.16, 0.12, 0.13, 0.1)
 SIZES = {"mobile": (390, 844, 5_200), "tablet": (820, 1_180, 4_200), "desktop": (1_440, 900, 3_600)}
-DEVICES, DEVICE_WEIGHTS = ("mobile", "tablet", "desktop"), (0.68, 0.07, 0.25)
+DEVICE_WEIGHTS = (0.68, 0.07, 0.25)
 GO_ON = 0.82  # probability of another scroll step
 BEACON_MS, MOST_EVENTS = 5_000, 100
 # type, time in ms, x, y, dwell, fixed, element

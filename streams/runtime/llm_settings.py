@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from infra.llm.endpoint import JsonMode
 from schemas.errors import SettingError
 from streams.runtime.store_settings import Url
 
@@ -41,7 +42,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     "llama.cpp": _preset("http://127.0.0.1:8080/v1", LOCAL_KEY, OLD, SCHEMA),
     "lmstudio": _preset("http://127.0.0.1:1234/v1", LOCAL_KEY, OLD, SCHEMA),
 }
-JsonMode = Literal["off", "json_object", "json_schema"]
 Tokens = Annotated[int, Field(ge=0, le=20_000)]
 Price = Annotated[float, Field(ge=0)]
 

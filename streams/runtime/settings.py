@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import SettingsError
 
-from infra.tenants import check_origin
+from infra.tenants import Origin
 from schemas.errors import SettingError
 from streams.runtime.addresses import reachable, unfit
 from streams.runtime.experiment_settings import ExperimentSettings
@@ -31,7 +31,6 @@ def _timezone(value: str) -> str:
     return value
 
 
-Origin = Annotated[str, AfterValidator(check_origin)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
 

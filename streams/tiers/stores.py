@@ -41,7 +41,7 @@ class Stores:
         self.ledger = Ledger(self.clickhouse, self.owner)
 
     async def catch_up(self) -> None:
-        """Fetch the rows of other replicas, if this server is a replica. Raise Retryable if it takes too long."""
+        """Fetch the rows of other replicas, if this is a replica. Raise Retryable if it takes too long."""
         if self.settings.clickhouse_replicated:
             for table in (*HOT_TABLES, "tier_objects", "erasures"):
                 await self.clickhouse.command(f"SYSTEM SYNC REPLICA lpstream.{table}")

@@ -19,6 +19,7 @@ import msgspec
 import pytest
 from generation_worker import BREAKER, DEADLINE_MS, OPEN_S, GenerationWorker, Watch, requests_of
 from harness import FULL, full_only, metrics_of, scaled
+from ledger_audit import total
 
 from infra.embedded.stack import Stack
 from infra.redis.budget import CONFIRM_S
@@ -29,7 +30,6 @@ from schemas.generation import StepName, step_id_of
 from streams.edge.site.object_cache import FRESH_S
 from streams.generation.restore import REFILL_AFTER_S
 from streams.local.installation import Installation
-from streams.proof.audit import total
 from streams.proof.bench.pages_lab import cold
 from streams.proof.provider.profiles import profiles
 from streams.proof.provider.remote import provider_on

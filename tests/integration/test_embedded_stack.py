@@ -136,7 +136,7 @@ async def test_clickhouse_answers(stack: Stack) -> None:
     async with aiohttp.ClientSession() as session:
         async with session.get(f"{at.clickhouse_url}/ping") as answer:
             assert await answer.read() == b"Ok.\n"
-        for user, password in ((at.clickhouse_user, at.clickhouse_password), (at.analyst_user, at.analyst_password)):
+        for user, password in ((at.clickhouse_user, at.clickhouse_password), ("analyst", at.analyst_password)):
             headers = {"X-ClickHouse-User": user, "X-ClickHouse-Key": password}
             async with session.get(at.clickhouse_url, params={"query": "SELECT 1"}, headers=headers) as answer:
                 assert await answer.read() == b"1\n"

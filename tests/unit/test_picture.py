@@ -38,7 +38,8 @@ from processors.pictures.maps import (
     render_cells,
 )
 from processors.pictures.words import WORDS
-from streams.proof.visitors import DEVICES, Visit, page_of
+from schemas.heatmap import DEVICES
+from streams.proof.visitors import Visit, page_of
 
 
 def pixels(png: bytes) -> np.ndarray:

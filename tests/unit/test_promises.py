@@ -1,7 +1,9 @@
 """Built-in pages of every trade and kind promise nothing without the fact that it needs."""
 
 import re
+from collections.abc import Collection, Iterator
 from itertools import product
+from typing import Any
 
 import html5lib
 import pytest
@@ -14,7 +16,7 @@ from processors.pages.copywriting import assemble, template_part
 from processors.pages.facts import GROUPS, known
 from processors.pages.keywords import opening
 from processors.pages.phrases import columns, name_phrases, phrases
-from processors.pages.promises import unkept, unkept_in
+from processors.pages.promises import unkept
 from processors.pages.trades import NAMES, RECRUIT
 from processors.pages.words import kind_of, kinds, words
 from schemas.generation import GenerationRequest
@@ -31,6 +33,17 @@ def asked(trade: str, kind: str | None, given: tuple[str, ...], **rest: str) -> 
     brief = brief_of(least(INDUSTRIES[trade], keywords=[], **rest))
     fields = brief.fields.model_copy(update={"given": list(given)})
     return brief.model_copy(update={"fields": fields, "kind": kind})
+
+
+def unkept_in(value: Any, facts: Collection[str]) -> Iterator[str]:
+    """Yield the promise that each text in a dumped copy breaks."""
+    if isinstance(value, str):
+        if (words := unkept(value, facts)) is not None:
+            yield words
+        return
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for child in children:
+        yield from unkept_in(child, facts)
 
 
 @pytest.mark.parametrize(("trade", "kind"), KINDS)

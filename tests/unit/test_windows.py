@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.heatmap.cuts import SLICES, WINDOW_MS
+from processors.heatmap.cuts import SLICES
+from schemas.heatmap import WINDOW_MS
 
 PARTITIONS = st.integers(0, 10_000)
 

@@ -16,8 +16,6 @@ from infra.embedded.clickhouse_server.errors import DeniedError, ServerError
 
 WRITER, ANALYST = "lpstream", "analyst"
 WRONG_LOGIN = 516
-# first words of statements that GET may run
-READS = {"SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS"}
 # in chDB's database `default` a table name can be a file: an analyst never runs in it
 NO_DATABASE = "information_schema"
 # a bucket that is away fails within seconds; by default ClickHouse retries for minutes
@@ -75,7 +73,7 @@ def check_writer(text: str, method: str) -> None:
     if match := _OTHER_BUCKETS.search(masked_text):
         name = match.group().partition("(")[0].strip()
         raise ServerError(497, "ACCESS_DENIED", f"{WRITER}: {name}() must use the collection lpstream_s3.")
-    if method == "GET" and sql.first_word(masked_text) not in READS | {"USE"}:
+    if method == "GET" and sql.first_word(masked_text) not in allowed.READS | {"DESC", "USE"}:
         raise ServerError(164, "READONLY", "Cannot execute query in readonly mode. Use POST to change data.")
 
 

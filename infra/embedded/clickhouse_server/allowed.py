@@ -9,6 +9,8 @@ import os
 import re
 from importlib.resources import files
 
+# first words of statements that read
+READS = frozenset({"SELECT", "WITH", "SHOW", "DESCRIBE", "EXPLAIN", "EXISTS"})
 FUNCTIONS = frozenset(files(__package__).joinpath("functions.txt").read_text("utf-8").lower().split()) | {
     # functions that the parser creates from syntax; system.functions does not list them
     "lambda", "exists", "grouping", "untuple", "countdistinct",

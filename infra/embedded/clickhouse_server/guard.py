@@ -38,7 +38,6 @@ _KILL = re.compile(r"KILL QUERY WHERE query_id = (?P<id>'[\w-]{1,100}')(?: A?SYN
 _SESSION = re.compile(
     rf"{_STRING}|`[^`]+`|\b(?P<name>{'|'.join(allowed.SESSION)})\(\)(?P<named> AS )?", re.IGNORECASE | re.DOTALL
 )
-READS = {"SELECT", "WITH", "SHOW", "DESCRIBE", "EXPLAIN", "EXISTS"}
 _LINE = re.compile(r"(?P<depth> *)(?P<kind>\w[\w:]*)(?: (?P<rest>.*))?\Z")
 _SUFFIX = re.compile(r" \((?:alias |children \d+\)\Z)")
 _PLAIN_KINDS = {
@@ -107,7 +106,7 @@ def check_text(text: str, parameters: Mapping[str, str]) -> Read:
     """
     read = tokens(text)
     first = next((token.text for token in read if token.text != "("), "")
-    if first not in READS:
+    if first not in allowed.READS:
         raise ServerError(164, "READONLY", "analyst: Cannot execute query in readonly mode.")
     form = _format(read)
     if first in ("SHOW", "EXISTS"):

@@ -10,11 +10,11 @@ from infra.redis.response_cache import Kept
 from infra.tenants import Caller
 from processors.pictures.words import Language
 from schemas.errors import LpstreamError
+from schemas.heatmap import Device
 from streams.edge.http.errors import HttpError
 from streams.edge.services import Services
 from streams.edge.site import maps
 from streams.pictures.findings import DEFAULT_SPAN, FindingsQuery
-from streams.pictures.maps import Device
 
 log = logging.getLogger(__name__)
 

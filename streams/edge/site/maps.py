@@ -13,9 +13,10 @@ from infra.redis.response_cache import Kept
 from infra.tenants import Caller
 from processors.pictures.words import Language
 from schemas.errors import LpstreamError
+from schemas.heatmap import Device
 from streams.edge.http.errors import HttpError
 from streams.edge.services import Services
-from streams.pictures.maps import DEFAULT_SPAN, Device, Form, MapKind, MapQuery, Suffix
+from streams.pictures.maps import DEFAULT_SPAN, Form, MapKind, MapQuery, Suffix
 
 log = logging.getLogger(__name__)
 

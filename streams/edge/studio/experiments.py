@@ -13,6 +13,7 @@ from aiohttp import web
 
 from processors.studio.experiments import LETTERS, arms_of, days_needed, drawing, reason
 from schemas.experiments import ALL_GOALS, ExperimentState
+from schemas.heatmap import Device
 from streams.edge.http.errors import HttpError
 from streams.edge.site.experiment_commands import begin, end, history_of, state_of
 from streams.edge.site.maps import LONGEST
@@ -24,7 +25,7 @@ from streams.edge.studio.directory import Page
 from streams.edge.studio.figures import figure, summaries_of, tops
 from streams.edge.studio.home import LONGEST_SEARCH
 from streams.edge.studio.maps import check_owner
-from streams.pictures.maps import Device, MapKind, MapQuery
+from streams.pictures.maps import MapKind, MapQuery
 
 DAY_S, HOUR_S = 86_400, 3_600
 WRONG = {409: "test_error_busy", 422: "test_error_arms"}

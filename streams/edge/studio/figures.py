@@ -10,9 +10,10 @@ import msgspec
 
 from infra.redis.response_cache import Kept
 from processors.pictures.summary import MapSummary
+from schemas.heatmap import Device
 from streams.edge.site.maps import found
 from streams.edge.studio.auth import PATH, Visit
-from streams.pictures.maps import Device, MapKind, MapQuery
+from streams.pictures.maps import MapKind, MapQuery
 
 MS = 1_000
 _decoder = msgspec.json.Decoder(MapSummary)

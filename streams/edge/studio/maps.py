@@ -13,6 +13,7 @@ from aiohttp import web
 from infra.redis.response_cache import Kept
 from processors.pictures.summary import MapSummary
 from processors.studio.parts import element_title, in_page_order, section_order, title
+from schemas.heatmap import Device
 from streams.edge.http.errors import HttpError
 from streams.edge.site.maps import LONGEST, answer, found, parsed
 from streams.edge.site.published import published
@@ -20,7 +21,7 @@ from streams.edge.studio.auth import PATH, Redirect, Visit
 from streams.edge.studio.directory import Page
 from streams.edge.studio.figures import figure, shown, summaries_of, tops
 from streams.edge.studio.findings import panel
-from streams.pictures.maps import Device, MapKind, MapQuery
+from streams.pictures.maps import MapKind, MapQuery
 
 # length of a range and step of its end, in s: with steps, the cache finds a map again
 PRESETS = {"1h": (3_600, 300), "24h": (86_400, 3_600), "7d": (7 * 86_400, 3_600), "30d": (30 * 86_400, 3_600)}

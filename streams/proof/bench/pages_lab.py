@@ -24,7 +24,7 @@ from streams.proof.processes import children_of, cpu_s
 from streams.proof.provider.remote import RemoteProvider, provider_on, provider_settings, settings_with
 from streams.proof.provider.script import Script
 
-READY_S, ANSWERED_WITHIN_S, LOOK_S = 60.0, 60.0, 0.05
+READY_S, ANSWERED_WITHIN_S = 60.0, 60.0
 TENANTS = """\
 [warming]
 day_yen = 1000000

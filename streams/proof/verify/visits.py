@@ -8,8 +8,9 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from schemas.heatmap import DEVICES
 from streams.proof.load import Template
-from streams.proof.visitors import DEVICE_WEIGHTS, DEVICES, Visit, page_of
+from streams.proof.visitors import DEVICE_WEIGHTS, Visit, page_of
 
 SHORTEST, LONGEST = 6, 18  # beacons per visit: 30 to 90 s
 EVERY_MS = 5_000
