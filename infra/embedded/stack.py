@@ -20,7 +20,7 @@ from infra.embedded.ports import Ports
 from infra.embedded.process import ChildProcess, Server
 from schemas.errors import LpstreamError
 
-WRITER = BUCKET = "lpstream"
+WRITER, ANALYST, BUCKET = "lpstream", "analyst", "lpstream"
 SECRETS = ("clickhouse", "analyst", "s3_access", "s3_secret")
 
 
