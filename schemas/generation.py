@@ -47,7 +47,6 @@ CacheLayer = Literal["l1", "l2", "l3", "near", "stale", "miss"]
 SectionName = Literal[
     "hero", "problems", "solution", "benefits", "proof", "price", "treatments", "flow", "faq", "information", "closing"
 ]
-MOST_BRIEF = 300  # characters of the reason for a variant
 # the way by which a request came in; a page that was made before this was recorded has none
 Door = Literal["studio", "command", "api"]
 
@@ -129,7 +128,7 @@ class Sale(Model):
 
 
 class Treatment(Model):
-    """A treatment that public insurance does not pay, with the facts that 医療法施行規則 第1条の9の2 requires."""
+    """A treatment that public insurance does not pay, with what 医療法施行規則 第1条の9の2 requires."""
 
     name: Line
     content: Text | None = None
@@ -190,7 +189,7 @@ class Variant(Model):
     sections: Annotated[
         list[Annotated[SectionName, BeforeValidator(_registered)]], Field(max_length=len(get_args(SectionName)))
     ] = []
-    brief: Annotated[str, Field(max_length=MOST_BRIEF)] = ""
+    brief: Annotated[str, Field(max_length=300)] = ""
 
     @field_validator("sections")
     @classmethod

@@ -4,9 +4,10 @@ from collections.abc import Collection, Sequence
 from typing import get_args
 
 from processors.findings.report import Finding
-from schemas.generation import MOST_BRIEF, SectionName, Variant
+from schemas.generation import SectionName, Variant
 from schemas.sections import BY_NAME, Filler
 
+MOST_BRIEF = 300
 NAMES: dict[str, SectionName] = {"testimonials": "proof", **{name: name for name in get_args(SectionName)}}
 
 

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from cost_audit import Audit, audit, forget_open_calls, total
 from harness import FULL, metrics_of, scaled
-from ledger_audit import Audit, audit, forget_open_calls, total
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 

@@ -17,9 +17,9 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from cost_audit import total
 from generation_worker import BREAKER, DEADLINE_MS, OPEN_S, GenerationWorker, Watch, requests_of
 from harness import FULL, full_only, metrics_of, scaled
-from ledger_audit import total
 
 from infra.embedded.stack import Stack
 from infra.redis.budget import CONFIRM_S

@@ -12,8 +12,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from cost_audit import total
 from harness import full_only
-from ledger_audit import total
 from providers import QUICK, simulated
 from seaweedfs_bucket import Bucket
 
