@@ -128,7 +128,7 @@ class Sale(Model):
 
 
 class Treatment(Model):
-    """A treatment that public insurance does not pay, with what 医療法施行規則 第1条の9の2 requires."""
+    """A treatment that public insurance does not pay, with the facts that 医療法施行規則 第1条の9の2 requires."""
 
     name: Line
     content: Text | None = None

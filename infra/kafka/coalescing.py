@@ -32,7 +32,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 log = logging.getLogger(__name__)
 
 BATCH_BYTES = 131_072  # far below any broker's limit, so that only a single oversized record is refused
-LOOK_S = 0.25
+POLL_S = 0.25
 AGAIN_S = 0.5
 PARTITIONS_S = 60.0  # partitions may be added, but seldom
 STOP_S = 5.0
@@ -239,7 +239,7 @@ class CoalescingProducer:
 
     async def _look(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
             now = time.monotonic()
             for lane in self._lanes.values():
                 lane.expire(now)

@@ -21,7 +21,7 @@ from schemas.generation import Attempt
 
 Messages = Sequence[Mapping[str, str]]
 MOST_TRIES, TRIES_EACH = 4, 2
-LOOK_S, LATE_S = 0.05, 0.25
+POLL_S, LATE_S = 0.05, 0.25
 
 
 class NoAnswer(LpstreamError):  # noqa: N818 - named for what happened
@@ -135,7 +135,7 @@ class Router:
                 return candidate
             if self._choose(tried, until) is None:
                 return None
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
         return None
 
     def _choose(self, tried: Counter[Candidate], until: float, ready_at: float | None = None) -> Candidate | None:

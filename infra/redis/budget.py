@@ -33,7 +33,7 @@ CALL_S = 3_600
 LEVELS = (50, 80, 100)
 # Redis may lose two seconds with `everysec`, and ten in a failover. After a total loss the costs of published pages
 # come back from their results. 15 s after a call its page is published.
-CONFIRM_S, LOOK_S = 15.0, 0.5
+CONFIRM_S, POLL_S = 15.0, 0.5
 MOST_RECENT, BATCH = 10_000, 100
 SETTLED = "settled"
 
@@ -178,7 +178,7 @@ class Ledger:
     async def keep_confirmed(self) -> None:
         """Confirm recent calls until cancelled."""
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
             with contextlib.suppress(Retryable):
                 await self.confirm()
 

@@ -35,16 +35,16 @@ class FlightLocks:
         make: Callable[[], Awaitable[Answer]],
         *,
         hold_s: float,
-        look_s: float,
+        poll_s: float,
     ) -> Answer:
         """Return the answer that `look` finds in a store, or make it while other processes look for it.
 
-        `make` stores the answer. A process looks every `look_s` seconds. After `hold_s` seconds, or without Redis, it
+        `make` stores the answer. A process looks every `poll_s` seconds. After `hold_s` seconds, or without Redis, it
         makes the answer too: twice is better than never.
         """
         owner, until = uuid4().hex, time.monotonic() + hold_s
         while not await self._free(key, owner, hold_s) and time.monotonic() < until:
-            await asyncio.sleep(look_s)
+            await asyncio.sleep(poll_s)
             if (answer := await look()) is not None:
                 return answer
         try:

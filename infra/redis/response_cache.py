@@ -20,7 +20,7 @@ from schemas.errors import Retryable
 
 log = logging.getLogger(__name__)
 
-HOLD_S, LOOK_S = 30.0, 0.05
+HOLD_S, POLL_S = 30.0, 0.05
 MOST_BYTES, SCANNED = 8 * 2**20, 1_000
 
 
@@ -67,7 +67,7 @@ class ResponseCache:
 
         name = f"{self._prefix}{key}"
         return await self._making.run(
-            key, lambda: self._locks.once(name, look, make_and_write, hold_s=HOLD_S, look_s=LOOK_S)
+            key, lambda: self._locks.once(name, look, make_and_write, hold_s=HOLD_S, poll_s=POLL_S)
         )
 
     async def forget(self, beginning: str) -> None:

@@ -7,7 +7,7 @@ from infra.clickhouse.client import ClickHouse
 from infra.clickhouse.replication import ON_CLUSTER
 from schemas.errors import Retryable
 
-LOOK_S = 0.05
+POLL_S = 0.05
 # all running SELECTs except this query
 READING = "SELECT query_id FROM system.processes WHERE query_kind = 'Select' AND query_id != queryID()"
 # the same on all replicas; `queryID()` would be another on each
@@ -32,7 +32,7 @@ async def readers_done(clickhouse: ClickHouse, patience_s: float, *, cluster: bo
     while waited:
         if time.monotonic() > deadline:
             return False
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(POLL_S)
         waited &= await _reading(clickhouse, cluster)
     return True
 

@@ -28,7 +28,7 @@ from streams.runtime.tracing import start_tracing, stop_tracing
 log = logging.getLogger(__name__)
 
 STOP_S = 15.0
-LONGEST_PAUSE_S, LOOK_S = 10.0, 0.5
+LONGEST_PAUSE_S, POLL_S = 10.0, 0.5
 
 
 def run_edge(settings: Settings) -> None:
@@ -95,7 +95,7 @@ class Parent:
             signal.signal(number, self._stop)
         slots = [Slot(self._start()) for _ in range(self._count)]
         while not self._stopping:
-            wait([slot.child.sentinel for slot in slots if slot.child.is_alive()], timeout=LOOK_S)
+            wait([slot.child.sentinel for slot in slots if slot.child.is_alive()], timeout=POLL_S)
             for slot in slots:
                 if not slot.child.is_alive() and not self._stopping:
                     self._replace(slot)

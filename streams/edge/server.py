@@ -31,7 +31,7 @@ from streams.runtime.systemd import handed_over, tell_ready
 
 log = logging.getLogger(__name__)
 
-DRAIN_LOOK_S = 0.1
+DRAIN_POLL_S = 0.1
 PREFLIGHT_S = 7_200
 ALWAYS_HTTPS = "max-age=31536000"
 # A path that every program reads in the same way, because caches and proxies in front of the edge store responses by
@@ -287,4 +287,4 @@ async def _drain(seconds: float, stop: Stop, gates: list[Gate], replaced: list[w
         if replaced and not any(gate.open for gate in gates):
             return
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.now.wait(), DRAIN_LOOK_S)
+            await asyncio.wait_for(stop.now.wait(), DRAIN_POLL_S)

@@ -47,7 +47,7 @@ from streams.runtime import metrics
 
 log = logging.getLogger(__name__)
 
-ASK_AGAIN_S, LEAST_S, LOOK_S, GRACE_S = 1.5, 1.0, 0.1, 0.3
+ASK_AGAIN_S, LEAST_S, POLL_S, GRACE_S = 1.5, 1.0, 0.1, 0.3
 REFRESH_S, REFRESHES = 20.0, 4
 CAUSES = {
     "none_configured": "no provider is configured",
@@ -243,7 +243,7 @@ class Copywriter:
             if order.until - time.monotonic() < LEAST_S:
                 return _built_in(order, "out_of_time", trail)
             with trail.calling():  # the other worker's call counts as provider time
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(POLL_S)
         hit = await self._cache.get(order.key, order.pattern, lasting=False)
         if hit is None or hit.stale:
             return None

@@ -29,9 +29,9 @@ from streams.runtime import metrics
 
 log = logging.getLogger(__name__)
 
-LOOK_S, MARGIN_S = 2.0, 60.0
+POLL_S, MARGIN_S = 2.0, 60.0
 # by then each worker that can reach Redis has confirmed its calls from before the loss
-REFILL_AFTER_S = CONFIRM_S + LOOK_S
+REFILL_AFTER_S = CONFIRM_S + POLL_S
 
 
 async def keep_restored(services: GenerationServices) -> None:
@@ -39,7 +39,7 @@ async def keep_restored(services: GenerationServices) -> None:
     outages_s: list[float] = []
     services.line.on_return = outages_s.append
     while True:
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(POLL_S)
         known = len(outages_s)
         try:
             if not await services.results.present():

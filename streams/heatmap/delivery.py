@@ -47,7 +47,7 @@ QUIET_S = 60.0
 # Bytes of all buckets together. Beyond this only the oldest open bucket grows, until it is stored. Together with
 # MOST_BYTES of processors/heatmap/cuts.py this bounds the memory for every log.
 MOST_HELD = 96 * 2**20
-ROOM_LOOK_S = 0.02
+ROOM_POLL_S = 0.02
 # A partition without a slice for this long cannot grow: an unreadable batch stops it, or it has no leader.
 STILL_S = 30.0
 
@@ -224,7 +224,7 @@ class Delivery:
         """Wait while all buckets hold too much memory. If none is being stored, the oldest may grow."""
         while self._held() > self._most_held and not self._may_grow(state):
             state.waiting = True
-            await self._pause(state.epoch, ROOM_LOOK_S)
+            await self._pause(state.epoch, ROOM_POLL_S)
             if self._finishing or not self._consumer.owns(state.epoch):
                 raise StaleEpochError
         state.waiting = False

@@ -20,7 +20,7 @@ from streams.operate.replay import Log, patiently
 from streams.runtime.settings import Settings
 from streams.transports.slices import cut
 
-LOOK_S = 0.3
+POLL_S = 0.3
 
 
 class NoLinks(IdentityLinks):
@@ -143,7 +143,7 @@ class Follow:
             place: follower for place, follower in self._followers.items() if follower.whole and not follower.stuck
         }
         while waiting and marks.members:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
             marks = await patiently("kafka", read_marks)
             stored = {
                 place: follower for place, follower in waiting.items() if follower.is_before(marks.by_place[place])

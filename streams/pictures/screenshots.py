@@ -25,7 +25,7 @@ from streams.runtime import metrics
 log = logging.getLogger(__name__)
 
 VERSION = 2
-WITHIN_S, HOLD_S, LOOK_S = 10.0, 40.0, 0.25
+WITHIN_S, HOLD_S, POLL_S = 10.0, 40.0, 0.25
 MOST_SCREEN_H = 2_400
 FAILED_S, MOST_FAILED = 600, 10_000
 PRIVATE = "private, max-age=31536000, immutable"
@@ -95,7 +95,7 @@ class Shots:
             return None if stored is None else stored.body
 
         return await self._locks.once(
-            key, look, lambda: self._take(key, html, width, viewport_h), hold_s=HOLD_S, look_s=LOOK_S
+            key, look, lambda: self._take(key, html, width, viewport_h), hold_s=HOLD_S, poll_s=POLL_S
         )
 
     async def _take(self, key: str, html: bytes, width: int, viewport_h: int) -> bytes:

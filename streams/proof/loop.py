@@ -31,7 +31,7 @@ RATES = (0.05, 0.12)  # the true goals a visit of the page and of its variant
 # the difficulty: a section that drives visitors away, with this probability more than others
 DIFFICULTY = {"problems": 0.5}
 NO_ADVICE: dict[str, Any] = {"sections": [], "text": ""}
-WITHIN_S, LOOK_S = 60.0, 0.3
+WITHIN_S, POLL_S = 60.0, 0.3
 COUNTS = """
 SELECT lp_id, sum(pageviews) AS views, sum(conversions) AS goals FROM lpstream.lp_windows
 WHERE has({lp_ids:Array(String)}, lp_id) GROUP BY lp_id"""
@@ -120,7 +120,7 @@ async def _start(api: aiohttp.ClientSession, edge_url: str, arms: list[str]) -> 
             async with api.get(f"{edge_url}/lp/{arms[0]}") as answer:
                 if "no-store" in answer.headers.get("Cache-Control", ""):
                     return
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
 
 
 async def _state(api: aiohttp.ClientSession, lp_id: str, record: Record) -> Answer:
@@ -131,7 +131,7 @@ async def _state(api: aiohttp.ClientSession, lp_id: str, record: Record) -> Answ
             state = await _asked(api, "GET", f"/experiments/{lp_id}")
             if state["status"] != "running" or sum(state["pageviews"]) == visits:
                 return state
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
 
 
 @contextlib.asynccontextmanager
@@ -156,7 +156,7 @@ async def _counted(clickhouse: ClickHouse, record: Record, before: Record) -> Re
         counted = {arm: (now[arm][0] - before[arm][0], now[arm][1] - before[arm][1]) for arm in record}
         if counted == record or time.monotonic() > until:
             return counted
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(POLL_S)
 
 
 async def _asked(api: aiohttp.ClientSession, method: str, path: str, body: Answer | None = None) -> Answer:

@@ -19,7 +19,7 @@ from streams.tiers.stores import Clock, Report, Stores
 log = logging.getLogger(__name__)
 
 DONE = "lpstream:tier:done"
-FIRST_LOOK_S, LOOK_S = 20.0, 60.0
+FIRST_AFTER_S, POLL_S = 20.0, 60.0
 
 
 class TierSchedule(Service):  # type: ignore[misc]  # mypy does not follow mode
@@ -31,7 +31,7 @@ class TierSchedule(Service):  # type: ignore[misc]  # mypy does not follow mode
 
     @Service.task  # type: ignore[untyped-decorator]
     async def _look(self) -> None:
-        await self.sleep(FIRST_LOOK_S)
+        await self.sleep(FIRST_AFTER_S)
         # opened once: a boto3 client is 24 MB of cycles, which this process's garbage collector frees late
         stores = Stores(self._settings)
         try:
@@ -41,7 +41,7 @@ class TierSchedule(Service):  # type: ignore[misc]  # mypy does not follow mode
                 except LpstreamError as error:
                     metrics.TIER_RUNS.labels("failed").inc()
                     log.warning("tiers: %s", error)
-                await self.sleep(min(LOOK_S, self._settings.tier_interval_s or LOOK_S))
+                await self.sleep(min(POLL_S, self._settings.tier_interval_s or POLL_S))
         finally:
             await stores.close()
 

@@ -17,7 +17,7 @@ from streams.runtime import metrics
 
 log = logging.getLogger(__name__)
 
-SOON_S, LOOK_S = 0.2, 5.0
+SOON_S, POLL_S = 0.2, 5.0
 
 
 class ReadingThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # faust publishes no types
@@ -66,7 +66,7 @@ class ReadingThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fau
         looked = 0.0
         while not self.should_stop:
             await self.sleep(SOON_S)
-            due = time.monotonic() - looked >= LOOK_S
+            due = time.monotonic() - looked >= POLL_S
             looked = time.monotonic() if due else looked
             for tp, stop in list(self.reader.unreadable.items()):
                 if due or self.stopped.get(tp) != stop.offset:

@@ -13,7 +13,7 @@ from streams.runtime.systemd import tell_ready
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 0.2
+POLL_S = 0.2
 # Metadata may lack a topic for a short time while brokers restart.
 GONE_S = 3.0
 # A worker joins at its start, and again if it lost contact for longer than its session.
@@ -139,7 +139,7 @@ async def watch(app: faust.App) -> None:
     notified = False
     topics, fence = TopicWatch(app), FenceWatch(app)
     while not app.should_stop:
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(POLL_S)
         if coordinator_of(app) is None or app.should_stop:
             continue
         if not notified:

@@ -26,14 +26,14 @@ class Store:
 async def test_one_of_many_processes_makes_the_answer(line: RedisLine) -> None:
     store = Store(0.2)
     processes = [FlightLocks(line) for _ in range(8)]
-    calls = (one.once("a", store.look, store.make, hold_s=20, look_s=0.02) for one in processes)
+    calls = (one.once("a", store.look, store.make, hold_s=20, poll_s=0.02) for one in processes)
     assert await asyncio.gather(*calls) == ["answer"] * 8 and store.made == 1
 
 
 async def test_a_process_that_waits_too_long_makes_the_answer_too(line: RedisLine) -> None:
     dead, alive, store = FlightLocks(line), FlightLocks(line), Store(0)
     assert await dead.take("a", "dead", 60)
-    assert await alive.once("a", store.look, store.make, hold_s=0.2, look_s=0.02) == "answer"
+    assert await alive.once("a", store.look, store.make, hold_s=0.2, poll_s=0.02) == "answer"
     assert not await alive.take("a", "alive", 60), "the lock of another owner is not released"
 
 
@@ -51,9 +51,9 @@ async def test_without_redis_each_process_makes_the_answer(valkey: tuple[Server,
     locks = FlightLocks(RedisLine(redis))
     server.kill()
     try:
-        assert await locks.once("a", store.look, store.make, hold_s=20, look_s=0.02) == "answer"
+        assert await locks.once("a", store.look, store.make, hold_s=20, poll_s=0.02) == "answer"
         store.answer = ""
-        assert await locks.once("a", store.look, store.make, hold_s=20, look_s=0.02) == "answer"
+        assert await locks.once("a", store.look, store.make, hold_s=20, poll_s=0.02) == "answer"
         assert store.made == 2
     finally:
         await asyncio.to_thread(server.restart)

@@ -18,8 +18,8 @@ def failed_looks() -> float:
 
 
 async def test_checks_leave_no_clients_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schedule, "FIRST_LOOK_S", 0.0)
-    monkeypatch.setattr(schedule, "LOOK_S", 0.01)
+    monkeypatch.setattr(schedule, "FIRST_AFTER_S", 0.0)
+    monkeypatch.setattr(schedule, "POLL_S", 0.01)
     nowhere = "127.0.0.1:1"
     settings = load_settings(
         clickhouse_url=f"http://{nowhere}", redis_url=f"redis://{nowhere}", s3_endpoint_url=f"http://{nowhere}",

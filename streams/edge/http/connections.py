@@ -24,7 +24,7 @@ Listener = Literal["public", "private"]
 KEEPALIVE_S = 75
 LINGER_S = 1.0
 STALL_S = 30.0
-LOOK_S = 1.0
+POLL_S = 1.0
 MOST_HEADERS = 64
 FULL_BODY = b'{"error_code":503,"message":"Too many open connections"}'
 FULL = (
@@ -242,11 +242,11 @@ class Server(web.Server):
 
 
 async def sweep(gates: list[Gate], admissions: list[Admission], in_flight: Callable[[], int]) -> None:
-    """Drop slow connections, forget idle clients and set the metric, every LOOK_S until cancelled."""
+    """Drop slow connections, forget idle clients and set the metric, every POLL_S until cancelled."""
     loop = asyncio.get_running_loop()
     with contextlib.suppress(asyncio.CancelledError):
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
             for gate in gates:
                 gate.sweep(loop.time())
             for admission in admissions:

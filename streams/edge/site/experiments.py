@@ -19,7 +19,7 @@ from streams.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
 
-LOOK_S, TOPIC_S = 2.0, 10.0
+POLL_S, TOPIC_S = 2.0, 10.0
 READ_ALL_S = 60.0  # a replica of Redis that takes over may count its changes from an older number
 PAGE_CACHE = "public, max-age=3600"
 # until the experiments are known, caches may keep a page for a minute only
@@ -110,7 +110,7 @@ class Experiments:
 
     async def _follow(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
             await self._look_again()
 
     async def _look_again(self) -> None:

@@ -19,7 +19,7 @@ from streams.runtime.stores import open_analyst
 CONNECTIONS, RATE, SIZE, ADDRESSES = 10_000, 2_000.0, 20, 250
 SATURATING = 200
 TARGET_A_CORE, TARGET_P99_MS = 12_000, 50
-WARM_S, COUNTED_WITHIN_S, LOOK_S = 2.0, 120.0, 0.5
+WARM_S, COUNTED_WITHIN_S, POLL_S = 2.0, 120.0, 0.5
 RATES = ("CLIENT_RATE", "CLIENT_BYTE_RATE", "RATE", "BYTE_RATE")
 UNLIMITED = {f"LPSTREAM_EDGE_{name}": "0" for name in RATES}
 COUNTED = ("events", "pageviews", "clicks", "moves", "scrolls")
@@ -156,7 +156,7 @@ async def _counted(stack: Stack, events: int) -> dict[str, int]:
             sums = {name: int(counted[name]) for name in COUNTED}
             if sums["events"] >= events or time.monotonic() > deadline:
                 return sums
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
     finally:
         await clickhouse.close()
 

@@ -34,7 +34,7 @@ from streams.runtime.stores import open_writer
 
 CACHE = JARS.parent / "bench"
 START_S, LONGEST_S, SETTLE_S = 60.0, 300.0, 0.3
-LOOK_S, READY_LOOK_S = 0.2, 0.01
+POLL_S, READY_POLL_S = 0.2, 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +93,10 @@ class Lab:
             topics = [name for name in await admin.list_topics() if not name.startswith("_")]
             if topics:
                 await admin.delete_topics(topics)
-            for _ in range(round(START_S / LOOK_S)):
+            for _ in range(round(START_S / POLL_S)):
                 if not set(topics) & set(await admin.list_topics()):
                     return
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(POLL_S)
             raise Retryable(f"Kafka: topics still exist {START_S:g} s after their deletion")
 
     # -- a run -----------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ class Lab:
             cpu, store = sum(map(cpu_s, pids)), cpu_s(store_pid)
             while (counted := await events_in(clickhouse)) < filled.totals["events"]:
                 _check(children, started)
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(POLL_S)
             seconds = time.monotonic() - started
             return Run(
                 seconds=seconds,
@@ -203,7 +203,7 @@ def _running(children: list[ChildProcess], ready: Callable[[], bool]) -> Iterato
             child.start()
         while not ready():
             _check(children, started, START_S)
-            time.sleep(READY_LOOK_S)
+            time.sleep(READY_POLL_S)
         yield
     finally:
         for child in children:

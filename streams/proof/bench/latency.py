@@ -24,7 +24,7 @@ from streams.proof.visitors import probe
 from streams.runtime.stores import open_writer
 
 SIZE = 100
-PROBE_EVERY_S, LOOK_S, STEP_S, SEEN_WITHIN_S = 0.05, 0.05, 0.1, 60.0
+PROBE_EVERY_S, POLL_S, STEP_S, SEEN_WITHIN_S = 0.05, 0.05, 0.1, 60.0
 TARGET_MS = 8_000
 PEAK_RECORDS = 40_000
 SEEN = "SELECT DISTINCT lp_id FROM heatmap_views WHERE startsWith(lp_id, 'probe_')"
@@ -124,4 +124,4 @@ async def _look(clickhouse: ClickHouse, probes: Probes, done: asyncio.Event) -> 
         now = int(time.time() * 1000)
         for page in rows:
             probes.seen.setdefault(page["lp_id"], now)
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(POLL_S)

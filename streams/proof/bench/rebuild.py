@@ -30,7 +30,7 @@ from streams.runtime.stores import open_writer
 
 PER_S = 200
 SEVEN_DAYS_S, GOAL_S = 7 * 86_400, 3_600
-LOOK_S = 0.1
+POLL_S = 0.1
 LOAD = Load(size=3, records=500_000)
 
 
@@ -90,7 +90,7 @@ def _run(place: Lab, events: int) -> Row:
                 own_cpu_s, rss_mb = cpu_s(child.pid), peak_mb(child.pid)
             except (OSError, StopIteration):  # the process has ended
                 break
-            time.sleep(LOOK_S)
+            time.sleep(POLL_S)
         out = child.communicate()[0]
     if child.returncode:
         raise LpstreamError(f"`lpstream rebuild` ended with code {child.returncode}")

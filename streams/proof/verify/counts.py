@@ -16,7 +16,7 @@ from schemas.errors import LpstreamError
 from schemas.generation import RESULTS
 from schemas.heatmap import Kind
 
-LOOK_S, FETCH_MS, SETTLE_S = 1.0, 200, 6.0
+POLL_S, FETCH_MS, SETTLE_S = 1.0, 200, 6.0
 # the kinds that simulated visitors send, and what the tables have for each
 STORED = {
     Kind.CLICK: "sum(clicks) - sum(rage_clicks) - sum(dead_clicks)",
@@ -91,7 +91,7 @@ async def settled(
         except LpstreamError:
             if time.monotonic() > until:
                 raise
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
             continue
         counted = {name: int(value) for name, value in row.items()}
         columns = compare({"crowd": crowd}, {"crowd": counted}, {})
@@ -100,7 +100,7 @@ async def settled(
             quiet_until = quiet_until or now + SETTLE_S
         if now > until or (quiet_until is not None and now > quiet_until):
             return pages, columns
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(POLL_S)
 
 
 @dataclass(slots=True)
@@ -124,7 +124,7 @@ class Answers:
                 try:
                     batches = await consumer.getmany(timeout_ms=FETCH_MS)
                 except KafkaError:
-                    await asyncio.sleep(LOOK_S)
+                    await asyncio.sleep(POLL_S)
                     continue
                 for records in batches.values():
                     for record in records:
@@ -138,4 +138,4 @@ class Answers:
             lost = sum(request_id not in self.told for request_id in asked)
             if not lost or time.monotonic() > until:
                 return lost, sum(len(self.told.get(request_id, ())) > 1 for request_id in asked)
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)

@@ -34,8 +34,8 @@ from streams.generation.mix import Mix
 from streams.proof.verify.fleet import Notes, Part
 from streams.proof.verify.visits import EVERY_MS, pool
 
-LOOK_S, TOLD_EVERY_S = 0.05, 1.0
-AGAIN_S, POLL_S, ASK_WITHIN_S = 1.0, 0.5, 90.0
+POLL_S, TOLD_EVERY_S = 0.05, 1.0
+AGAIN_S, RESULT_POLL_S, ASK_WITHIN_S = 1.0, 0.5, 90.0
 VISITS = 400
 NOT_NOW = {0, 408, 429, 500, 502, 503, 504}
 TEXT = {"Content-Type": "text/plain"}
@@ -249,7 +249,7 @@ class Applications(FastHttpUser):
             if answer.status_code == 200:
                 result: dict[str, Any] = answer.json()
                 return result
-            gevent.sleep(POLL_S)
+            gevent.sleep(RESULT_POLL_S)
         return None
 
     def _stream(self, url: str) -> None:
@@ -280,11 +280,11 @@ def run(part: Part) -> None:
     count = part.connections + 1
     runner.start(count, spawn_rate=count / part.ramp_s if part.ramp_s else SPAWN_ALL)
     while driver.here < count and not (driver.folder / "stop").exists():
-        gevent.sleep(LOOK_S)
+        gevent.sleep(POLL_S)
         _tell(driver, "now")
     (driver.folder / f"{part.number}.ready").touch()
     while not (driver.folder / "go").exists() and not (driver.folder / "stop").exists():
-        gevent.sleep(LOOK_S)
+        gevent.sleep(POLL_S)
     driver.began = time.time()
     used = time.process_time()
     driver.gate.set()
@@ -292,19 +292,19 @@ def run(part: Part) -> None:
     driver.notes.cpu_s, driver.notes.seconds = time.process_time() - used, driver.since()
     driver.stopping = True
     while driver.busy and driver.since() < part.seconds + part.drain_s:
-        gevent.sleep(LOOK_S)
-    gevent.sleep(LOOK_S)
+        gevent.sleep(POLL_S)
+    gevent.sleep(POLL_S)
     notes = {item.name: getattr(driver.notes, item.name) for item in fields(Notes)}
     _write(driver.folder / f"{part.number}.json", notes)
     (driver.folder / f"{part.number}.done").touch()
     while not (driver.folder / "quit").exists():
-        gevent.sleep(LOOK_S)
+        gevent.sleep(POLL_S)
 
 
 def _drive(driver: Driver) -> None:
     written_at = 0.0
     while driver.since() < driver.part.seconds and not (driver.folder / "stop").exists():
-        gevent.sleep(LOOK_S)
+        gevent.sleep(POLL_S)
         if time.monotonic() - written_at > TOLD_EVERY_S:
             written_at = time.monotonic()
             _tell(driver, "now")

@@ -14,7 +14,7 @@ from streams.proof.verify.place import Place
 from streams.proof.verify.resources import listening, port_of
 from streams.proof.verify.scenarios import AWAY_S, FAULT_EVERY_S, FIRST_FAULT_S, ROLL_EVERY_S, FaultName, ServiceName
 
-READY_WITHIN_S, LOOK_S = 60.0, 0.1
+READY_WITHIN_S, POLL_S = 60.0, 0.1
 LAST_BEFORE_END_S = 15.0
 SERVICES: tuple[ServiceName, ...] = ("edge", "heatmap", "generation")
 
@@ -107,7 +107,7 @@ async def _one_of_the_edges(place: Place, fault: Fault) -> None:
             now = await asyncio.to_thread(listening, port)
             if len(now - {min(before)}) >= len(before):
                 return
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
 
 
 async def _provider(place: Place) -> None:

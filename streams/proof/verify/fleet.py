@@ -20,7 +20,7 @@ from infra.embedded.process import ChildProcess
 from schemas.errors import LpstreamError
 from schemas.heatmap import KIND_BY_LETTER
 
-READY_WITHIN_S, LOOK_S = 240.0, 0.1
+READY_WITHIN_S, POLL_S = 240.0, 0.1
 END_WITHIN_S = 30.0
 A_DRIVER = 1_000  # most connections of a driver before a second driver starts
 
@@ -162,7 +162,7 @@ class Fleet:
         until = time.monotonic() + END_WITHIN_S
         for child in self._children:
             while child.alive and time.monotonic() < until:
-                time.sleep(LOOK_S)
+                time.sleep(POLL_S)
             child.kill()
 
 

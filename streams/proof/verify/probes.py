@@ -13,7 +13,7 @@ from schemas.errors import LpstreamError
 from streams.proof.verify.place import Place
 from streams.proof.visitors import probe
 
-EVERY_S, LOOK_S, WITHIN_S = 0.5, 0.5, 5.0
+EVERY_S, POLL_S, WITHIN_S = 0.5, 0.5, 5.0
 CONNECTIONS_EVERY_S = 2.0
 METRIC = 'lpstream_edge_connections{listener="public"}'
 SEEN = "SELECT DISTINCT lp_id FROM heatmap_views WHERE startsWith(lp_id, {prefix:String})"
@@ -90,7 +90,7 @@ class Probes:
                 now = time.monotonic()
                 for row in rows:
                     self.seen.setdefault(row["lp_id"], now)
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
 
     async def count_connections(self) -> None:
         """Read the edge's metric of open connections until cancelled."""

@@ -22,7 +22,7 @@ from streams.proof.edge_load import Generator, Outcome, Plan
 from streams.proof.verify import faults
 from streams.proof.verify.counts import CROWD_COLUMNS, Answers, Difference, settled
 from streams.proof.verify.faults import Fault
-from streams.proof.verify.fleet import LOOK_S, READY_WITHIN_S, Fleet, Part, Seen
+from streams.proof.verify.fleet import POLL_S, READY_WITHIN_S, Fleet, Part, Seen
 from streams.proof.verify.place import Place
 from streams.proof.verify.probes import Probes
 from streams.proof.verify.resources import Watch
@@ -181,7 +181,7 @@ class _Run:
                 raise LpstreamError(f"the load drivers were not ready within {READY_WITHIN_S:g} s")
             if self.stop.is_set():
                 break
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
         began = self.probes.began = time.monotonic()
         for work in (self.watch.run(), self.probes.ask(), self.probes.look(self.clickhouse)):
             self._start(work)
@@ -257,7 +257,7 @@ class _Run:
         while time.monotonic() < until:
             if self.fleet.done:
                 return
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
 
     async def count(self) -> Measured:
         """Compare acknowledged events and LPs with the counts. Return all results of the run."""
