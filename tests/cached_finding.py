@@ -4,7 +4,7 @@ import msgspec
 
 from infra.embedded.stack import Stack
 from infra.redis.line import RedisLine, open_redis
-from infra.redis.response_cache import Kept, ResponseCache
+from infra.redis.response_cache import CachedResponse, ResponseCache
 from processors.findings.looks import Where
 from processors.findings.report import Finding, Suggestion
 from streams.pictures.findings import FindingsQuery, PageReport, key_of
@@ -21,8 +21,8 @@ async def find(stack: Stack, lp_id: str) -> None:
     finding = Finding("dead_clicks", "mobile", where, None, SENTENCE, suggestion, *figures, evidence={})
     report = PageReport(VISITS, 0, 1, "", [finding], [], lp_id=lp_id, device=None, start="", end="")
 
-    async def make() -> Kept:
-        return Kept.of(msgspec.json.encode(report), "application/json", 3_600)
+    async def make() -> CachedResponse:
+        return CachedResponse.of(msgspec.json.encode(report), "application/json", 3_600)
 
     redis = open_redis(stack.addresses.redis_url)
     await ResponseCache(RedisLine(redis), "lp:heatmap:").get(key_of(FindingsQuery(lp_id, language="ja")), make)

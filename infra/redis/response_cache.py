@@ -24,7 +24,7 @@ HOLD_S, POLL_S = 30.0, 0.05
 MOST_BYTES, SCANNED = 8 * 2**20, 1_000
 
 
-class Kept(msgspec.Struct, frozen=True):
+class CachedResponse(msgspec.Struct, frozen=True):
     """An answer: body, media type, strong entity tag, time it was made (ms UTC), and TTL (s)."""
 
     body: bytes
@@ -39,8 +39,8 @@ class Kept(msgspec.Struct, frozen=True):
         return cls(body, content_type, f'"{hashlib.sha256(body).hexdigest()[:32]}"', int(time.time() * 1000), for_s)
 
 
-Make = Callable[[], Awaitable[Kept]]
-_encoder, _decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(Kept)
+Make = Callable[[], Awaitable[CachedResponse]]
+_encoder, _decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(CachedResponse)
 
 
 class ResponseCache:
@@ -50,17 +50,17 @@ class ResponseCache:
         self._line = line
         self._prefix = prefix
         self._locks = FlightLocks(line)
-        self._making: SingleFlight[Kept] = SingleFlight()
+        self._making: SingleFlight[CachedResponse] = SingleFlight()
 
-    async def get(self, key: str, make: Make, *, since_ms: int = 0) -> Kept:
+    async def get(self, key: str, make: Make, *, since_ms: int = 0) -> CachedResponse:
         """Return the cached answer made at `since_ms` or later, else make it once for all callers."""
         if (cached := await self._read(key, since_ms)) is not None:
             return cached
 
-        async def look() -> Kept | None:
+        async def look() -> CachedResponse | None:
             return await self._read(key, since_ms)
 
-        async def make_and_write() -> Kept:
+        async def make_and_write() -> CachedResponse:
             answer = await make()
             await self._write(key, answer)
             return answer
@@ -80,7 +80,7 @@ class ResponseCache:
 
         await self._line.call(work)
 
-    async def _read(self, key: str, since_ms: int) -> Kept | None:
+    async def _read(self, key: str, since_ms: int) -> CachedResponse | None:
         try:
             value = cast("bytes | None", await self._line.call(lambda redis: redis.get(f"{self._prefix}{key}")))
             cached = None if value is None else _decoder.decode(value)
@@ -91,7 +91,7 @@ class ResponseCache:
             return None
         return cached if cached is not None and cached.made_ms >= since_ms else None
 
-    async def _write(self, key: str, answer: Kept) -> None:
+    async def _write(self, key: str, answer: CachedResponse) -> None:
         if len(answer.body) > MOST_BYTES:
             return
         value = _encoder.encode(answer)

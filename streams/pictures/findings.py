@@ -13,7 +13,7 @@ import pyarrow as pa
 from infra.clickhouse import finding_queries
 from infra.clickhouse.client import ClickHouse
 from infra.clickhouse.finding_queries import Rectangle, Span
-from infra.redis.response_cache import Kept, ResponseCache
+from infra.redis.response_cache import CachedResponse, ResponseCache
 from infra.s3.objects import Objects
 from processors.findings.counts import (
     SPOT_KINDS,
@@ -76,13 +76,13 @@ class Findings:
         self._objects = objects
         self._process = process
 
-    async def get(self, query: FindingsQuery, *, again: bool = False) -> Kept:
+    async def get(self, query: FindingsQuery, *, fresh: bool = False) -> CachedResponse:
         """Return the findings as JSON from the cache, or make them; raise Retryable without ClickHouse."""
 
-        async def make() -> Kept:
-            return Kept.of(await self._make(query), "application/json", KEEP_S)
+        async def make() -> CachedResponse:
+            return CachedResponse.of(await self._make(query), "application/json", KEEP_S)
 
-        since_ms = int(time.time() * MS) if again else 0
+        since_ms = int(time.time() * MS) if fresh else 0
         return await self._cache.get(key_of(query), make, since_ms=since_ms)
 
     async def _make(self, query: FindingsQuery) -> bytes:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from infra.clickhouse import map_queries
 from infra.clickhouse.client import ClickHouse
 from infra.clickhouse.map_queries import DeviceViews, Selection
-from infra.redis.response_cache import Kept, ResponseCache
+from infra.redis.response_cache import CachedResponse, ResponseCache
 from processors.pictures.heat import likely_height, likely_width
 from processors.pictures.maps import Canvas, Cells, height_of, peak_of, render_bands, render_cells
 from processors.pictures.summary import MapSummary, SectionSeen, elements_of, reach_of, spots_of
@@ -93,20 +93,20 @@ class Heatmaps:
         self._process = process
         self._zone = ZoneInfo(timezone)
 
-    async def get(self, query: MapQuery, form: Form, *, again: bool = False) -> Kept:
+    async def get(self, query: MapQuery, form: Form, *, fresh: bool = False) -> CachedResponse:
         """Return the map in that form from the cache, or make it; raise Retryable without ClickHouse.
 
-        `again` makes it even if it is cached.
+        `fresh` makes it even if it is cached.
         """
         made = False
 
-        async def make() -> Kept:
+        async def make() -> CachedResponse:
             nonlocal made
             made = True
             with metrics.MAP_SECONDS.labels(form).time():
                 return await self._make(await self._find(query), form)
 
-        since_ms = int(time.time() * MS) if again else 0
+        since_ms = int(time.time() * MS) if fresh else 0
         answer = await self._cache.get(key_of(query, form, str(self._zone)), make, since_ms=since_ms)
         metrics.MAPS.labels(form, "made" if made else "kept").inc()
         return answer
@@ -126,23 +126,23 @@ class Heatmaps:
         elements = await map_queries.elements(self._clickhouse, query.kind, selection) if clicked else []
         return Found(query, views, seen, start, end, rows, elements)
 
-    async def _make(self, found: Found, form: Form) -> Kept:
+    async def _make(self, found: Found, form: Form) -> CachedResponse:
         if form == "png":
             return await self._picture(found)
         if form == "json":
-            return Kept.of(await self._process.run(numbers, found), "application/json", KEEP_S)
+            return CachedResponse.of(await self._process.run(numbers, found), "application/json", KEEP_S)
         selection = Selection(found.query.lp_id, found.seen.device, found.start, found.end)
         sections = await map_queries.sections(self._clickhouse, selection)
-        return Kept.of(await self._process.run(summary, found, sections), "application/json", KEEP_S)
+        return CachedResponse.of(await self._process.run(summary, found, sections), "application/json", KEEP_S)
 
-    async def _picture(self, found: Found) -> Kept:
+    async def _picture(self, found: Found) -> CachedResponse:
         seen = found.seen
         width = likely_width(seen.w)
         shot = await self._shots.get(found.query.lp_id, width, likely_height(seen.fold))
         canvas = self._canvas(found, width, shot)
         body = await self._process.run(draw, found, canvas)
         try_again_soon = shot in ("no_shot_late", "no_shot_failed")
-        return Kept.of(body, "image/png", KEEP_WITHOUT_SHOT_S if try_again_soon else KEEP_S)
+        return CachedResponse.of(body, "image/png", KEEP_WITHOUT_SHOT_S if try_again_soon else KEEP_S)
 
     def _canvas(self, found: Found, width: int, shot: bytes | str) -> Canvas:
         query, words = found.query, WORDS[found.query.language]

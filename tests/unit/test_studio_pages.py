@@ -14,7 +14,7 @@ from test_autopilot_routes import hold
 from test_experiment_routes import running
 from test_page_listing import Bucket, source
 
-from infra.redis.response_cache import Kept
+from infra.redis.response_cache import CachedResponse
 from infra.redis.sessions import form_token
 from infra.tenants import digest_of
 from processors.pictures.summary import ElementClicked, MapSummary, Reach, SectionSeen, Spot
@@ -56,7 +56,7 @@ class Maps:
     def __init__(self, views: int) -> None:
         self.views, self.asked = views, list[MapQuery]()
 
-    async def get(self, query: MapQuery, form: str, *, again: bool = False) -> Kept:
+    async def get(self, query: MapQuery, form: str, *, fresh: bool = False) -> CachedResponse:
         self.asked.append(query)
         devices = {"mobile": self.views} if self.views else {}
         summary = MapSummary(
@@ -64,13 +64,13 @@ class Maps:
             [SectionSeen("price", 9, 1, 5_000), SectionSeen("<i>", 8, 0, 1), SectionSeen("hero", 7, 2, 9_000)],
             [ElementClicked("hero-call", 1, 0.6, 9, 0, 1), ElementClicked("<script>", 2, 0.4, 3, 0, 0)],
         )  # fmt: skip
-        return Kept.of(msgspec.json.encode(summary), "application/json", 60)
+        return CachedResponse.of(msgspec.json.encode(summary), "application/json", 60)
 
 
 class Away:
     """A ClickHouse, or findings, that do not answer."""
 
-    async def get(self, *_: object, **__: object) -> Kept:
+    async def get(self, *_: object, **__: object) -> CachedResponse:
         raise Retryable("away")
 
     async def rows(self, *_: object) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from aiohttp import web
 
-from infra.redis.response_cache import Kept
+from infra.redis.response_cache import CachedResponse
 from infra.tenants import Caller
 from processors.pictures.words import Language
 from schemas.errors import LpstreamError
@@ -33,20 +33,20 @@ async def findings(request: web.BaseRequest, services: Services, *, caller: Call
         raise HttpError(404, "HTTP 404 Not Found")
     maps.check_once(request, PARAMETERS)
     query = query_of(lp_id, request.query)
-    return maps.answer(request, await found(services, query, again=maps.asks_again(request)))
+    return maps.answer(request, await report_of(services, query, fresh=maps.wants_fresh(request)))
 
 
 def query_of(lp_id: str, given: Mapping[str, str]) -> FindingsQuery:
-    """Return the query of parameters by name. HttpError 422 names the wrong parameter."""
-    device = maps.one_of(given, "device", get_args(Device), None)
-    language = maps.one_of(given, "lang", get_args(Language), "en")
+    """Return the query of parameters by name. Raise HttpError 422 with the name of the wrong parameter."""
+    device = maps.choice(given, "device", get_args(Device), None)
+    language = maps.choice(given, "lang", get_args(Language), "en")
     return FindingsQuery(lp_id, device, *maps.range_of(given, DEFAULT_SPAN), language)
 
 
-async def found(services: Services, query: FindingsQuery, *, again: bool = False) -> Kept:
+async def report_of(services: Services, query: FindingsQuery, *, fresh: bool = False) -> CachedResponse:
     """Return the findings. Raise HttpError 503 if ClickHouse does not answer or too much work waits."""
     try:
-        return await services.findings.get(query, again=again)
+        return await services.findings.get(query, fresh=fresh)
     except LpstreamError as error:
         log.warning("findings of %s: %s", query.lp_id, error)
         raise HttpError(503, "The findings cannot be made now, try again", retry_after_s=5) from error

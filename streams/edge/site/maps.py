@@ -9,7 +9,7 @@ from typing import Any, cast, get_args
 
 from aiohttp import web
 
-from infra.redis.response_cache import Kept
+from infra.redis.response_cache import CachedResponse
 from infra.tenants import Caller
 from processors.pictures.words import Language
 from schemas.errors import LpstreamError
@@ -25,9 +25,12 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "kind": {"schema": {"enum": get_args(MapKind), "default": "click"}},
     "device": {"schema": {"enum": get_args(Device)}},
     "from": {"schema": {"type": "string"}, "description": "ISO 8601, or ms UTC; default: a day before `to`."},
-    "to": {"schema": {"type": "string"}, "description": "The same; default: now."},
+    "to": {"schema": {"type": "string"}, "description": "ISO 8601, or ms UTC; default: now."},
     "lang": {"schema": {"enum": get_args(Language), "default": "en"}},
-    "top": {"schema": {"type": "number", "exclusiveMinimum": 0}, "description": "What 100 % stands for."},
+    "top": {
+        "schema": {"type": "number", "exclusiveMinimum": 0},
+        "description": "The value of the hottest colour (100 %), in clicks or ms.",
+    },
 }
 FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 LONGEST = timedelta(days=400)
@@ -41,25 +44,25 @@ async def heatmap(
     if suffix not in get_args(Suffix) or caller is None or not caller.tenant.owns(lp_id):
         raise HttpError(404, "HTTP 404 Not Found")
     query = parsed(lp_id, request)
-    again = asks_again(request)
-    return answer(request, await found(services, query, cast(Suffix, suffix), again=again))
+    fresh = wants_fresh(request)
+    return answer(request, await map_of(services, query, cast(Suffix, suffix), fresh=fresh))
 
 
-def asks_again(request: web.BaseRequest) -> bool:
+def wants_fresh(request: web.BaseRequest) -> bool:
     """Return whether the client wants a new answer, not a cached one."""
     return "no-cache" in request.headers.get("Cache-Control", "")
 
 
-async def found(services: Services, query: MapQuery, form: Form, *, again: bool = False) -> Kept:
+async def map_of(services: Services, query: MapQuery, form: Form, *, fresh: bool = False) -> CachedResponse:
     """Return the map. Raise HttpError 503 if ClickHouse does not answer or too many maps wait."""
     try:
-        return await services.heatmaps.get(query, form, again=again)
+        return await services.heatmaps.get(query, form, fresh=fresh)
     except LpstreamError as error:
         log.warning("heatmap of %s: %s", query.lp_id, error)
         raise HttpError(503, "The heatmap cannot be made now, try again", retry_after_s=5) from error
 
 
-def answer(request: web.BaseRequest, cached: Kept) -> web.Response:
+def answer(request: web.BaseRequest, cached: CachedResponse) -> web.Response:
     """Return 200 with the map, or 304 if the client has it. Clients revalidate; the server caches."""
     headers = {
         "ETag": cached.etag,
@@ -79,7 +82,10 @@ def matches(header: str, etag: str) -> bool:
 
 
 def parsed(lp_id: str, request: web.BaseRequest) -> MapQuery:
-    """Return the query of a request's parameters. HttpError 422 names the wrong parameter."""
+    """Return the query of a request's parameters.
+
+    Raise HttpError 422 with the name of the wrong parameter.
+    """
     check_once(request, PARAMETERS)
     return query_of(lp_id, request.query)
 
@@ -92,18 +98,19 @@ def check_once(request: web.BaseRequest, names: Iterable[str]) -> None:
 
 
 def query_of(lp_id: str, given: Mapping[str, str]) -> MapQuery:
-    """Return the query of parameters by name. HttpError 422 names the wrong parameter."""
-    kind = one_of(given, "kind", get_args(MapKind), "click")
-    device = one_of(given, "device", get_args(Device), None)
-    language = one_of(given, "lang", get_args(Language), "en")
+    """Return the query of parameters by name. Raise HttpError 422 with the name of the wrong parameter."""
+    kind = choice(given, "kind", get_args(MapKind), "click")
+    device = choice(given, "device", get_args(Device), None)
+    language = choice(given, "lang", get_args(Language), "en")
     start, end = range_of(given, DEFAULT_SPAN)
     return MapQuery(lp_id, kind, device, start, end, language, _top(given))
 
 
 def range_of(given: Mapping[str, str], span: timedelta) -> tuple[datetime | None, datetime | None]:
-    """Return the times `from` and `to`, or None for both; `span` is their default distance.
+    """Return the times `from` and `to`, or None for both.
 
-    HttpError 422 names the wrong parameter.
+    Without `to` it is now; without `from` it is `span` before `to`. Raise HttpError 422 with the name of the wrong
+    parameter.
     """
     start, end = time_of(given, "from"), time_of(given, "to")
     if start is not None and end is None:
@@ -118,8 +125,8 @@ def range_of(given: Mapping[str, str], span: timedelta) -> tuple[datetime | None
     return start, end
 
 
-def one_of(given: Mapping[str, str], name: str, known: tuple[str, ...], default: Any) -> Any:
-    """Return the parameter's value, or the default. HttpError 422 if it is not known."""
+def choice(given: Mapping[str, str], name: str, known: tuple[str, ...], default: Any) -> Any:
+    """Return the parameter's value, or the default. Raise HttpError 422 for an unknown value."""
     value = given.get(name) or default
     if value is not None and value not in known:
         left_out = "" if default else ", or leave it out"

@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from infra.redis.response_cache import Kept
+from infra.redis.response_cache import CachedResponse
 from processors.pictures.summary import MapSummary
 from schemas.heatmap import Device
-from streams.edge.site.maps import found
+from streams.edge.site.maps import map_of
 from streams.edge.studio.auth import PATH, Visit
 from streams.pictures.maps import MapKind, MapQuery
 
@@ -21,15 +21,15 @@ _decoder = msgspec.json.Decoder(MapSummary)
 
 async def summaries_of(
     visit: Visit, queries: list[MapQuery], *, again: bool = False
-) -> tuple[list[MapQuery], list[MapSummary], list[Kept]]:
+) -> tuple[list[MapQuery], list[MapSummary], list[CachedResponse]]:
     """Return queries of one device, their summaries, and the answers that hold them.
 
     Maps of two devices cannot be compared, so all have the first map's device.
     """
-    first = await found(visit.services, queries[0], "summary", again=again)
+    first = await map_of(visit.services, queries[0], "summary", fresh=again)
     device = cast(Device, _decoder.decode(first.body).device)
     rest = [replace(query, device=device) for query in queries[1:]]
-    answers = [first, *await asyncio.gather(*(found(visit.services, each, "summary", again=again) for each in rest))]
+    answers = [first, *await asyncio.gather(*(map_of(visit.services, each, "summary", fresh=again) for each in rest))]
     return [queries[0], *rest], [_decoder.decode(answer.body) for answer in answers], answers
 
 

@@ -8,7 +8,7 @@ import msgspec
 from processors.findings.looks import Kind
 from processors.findings.report import Finding, Report
 from streams.edge.http.errors import HttpError
-from streams.edge.site.findings import found
+from streams.edge.site.findings import report_of
 from streams.edge.studio.auth import PATH, Visit
 from streams.pictures.findings import FindingsQuery
 from streams.pictures.maps import MapKind, MapQuery
@@ -31,7 +31,7 @@ async def panel(visit: Visit, shown: MapQuery, *, again: bool) -> dict[str, Any]
     """Return the variables of the panel: a summary, and the findings with links."""
     query = FindingsQuery(shown.lp_id, None, shown.start, shown.end, visit.language)
     try:
-        report = _decoder.decode((await found(visit.services, query, again=again)).body)
+        report = _decoder.decode((await report_of(visit.services, query, fresh=again)).body)
     except HttpError:
         return {"text": visit.say("findings_away"), "items": []}
     return {"text": report.text, "items": [_item(visit, shown.lp_id, finding) for finding in report.findings]}

@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
-from infra.redis.response_cache import Kept
+from infra.redis.response_cache import CachedResponse
 from processors.pictures.summary import MapSummary
 from processors.studio.parts import element_title, in_page_order, section_order, title
 from schemas.heatmap import Device
 from streams.edge.http.errors import HttpError
-from streams.edge.site.maps import LONGEST, answer, found, parsed
+from streams.edge.site.maps import LONGEST, answer, map_of, parsed
 from streams.edge.site.published import published
 from streams.edge.studio.auth import PATH, Redirect, Visit
 from streams.edge.studio.directory import Page
@@ -77,7 +77,7 @@ async def maps(visit: Visit, lp_id: str) -> web.Response:
 async def _redraw(visit: Visit, filters: Wanted, queries: list[MapQuery], summaries: list[MapSummary]) -> None:
     """Redraw the pictures, then redirect to an address whose reload does not redraw again."""
     drawn = zip(queries, summaries, tops(filters.kind, summaries), strict=True)
-    await asyncio.gather(*(found(visit.services, shown(*each), "png", again=True) for each in drawn))
+    await asyncio.gather(*(map_of(visit.services, shown(*each), "png", fresh=True) for each in drawn))
     query = [(name, value) for name, value in visit.request.query.items() if name != "again"]
     raise Redirect(f"{PATH}/maps/{quote(queries[0].lp_id)}?{urlencode(query)}")
 
@@ -86,7 +86,7 @@ async def picture(visit: Visit, lp_id: str) -> web.Response:
     """Return a map's PNG, for the images of the page."""
     check_owner(visit, lp_id)
     query = parsed(lp_id, visit.request)
-    return answer(visit.request, await found(visit.services, query, "png", again="again" in visit.request.query))
+    return answer(visit.request, await map_of(visit.services, query, "png", fresh="again" in visit.request.query))
 
 
 def check_owner(visit: Visit, lp_id: str) -> None:
@@ -178,7 +178,7 @@ async def _page(
     wrong: list[str] | None = None,
     queries: list[MapQuery] | None = None,
     summaries: list[MapSummary] | None = None,
-    responses: list[Kept] | None = None,
+    responses: list[CachedResponse] | None = None,
     findings: dict[str, Any] | None = None,
 ) -> web.Response:
     summaries, queries = summaries or [], queries or []
