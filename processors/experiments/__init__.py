@@ -1,1 +1,1 @@
-"""What an experiment learns from its counts: weights for the next minute, and whether it is decided."""
+"""Experiments: from counts to the weights for the next minute and the decision."""

@@ -26,7 +26,7 @@ def next_finding(findings: Sequence[Finding], tried: Collection[str]) -> Finding
 
 
 def _answerable(finding: Finding) -> bool:
-    """Return whether a variant can change what the finding is about: a customer's facts stay as given."""
+    """Return whether a variant can change the finding's place: a customer's facts stay as given."""
     facts = [name for name in _known(finding) if BY_NAME[name].filler is not Filler.MODEL]
     return finding.suggestion.change != "copy" or not facts
 

@@ -1,4 +1,4 @@
-"""What follows from a command or from a look at the counts: the next state of an experiment."""
+"""The next state of an experiment, after a command or a look at the counts."""
 
 from collections.abc import Callable, Collection, Mapping
 
@@ -19,7 +19,7 @@ def rules_of(state: ExperimentState, loss: float) -> Rules:
 
 
 def handled(command: ExperimentCommand, state: ExperimentState | None) -> bool:
-    """Return whether the state of the page already says what came of the command."""
+    """Return whether the state of the page already has the result of the command."""
     if state is None:
         return False
     if state.after == command.experiment_id:

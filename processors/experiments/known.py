@@ -16,7 +16,7 @@ COMMAND, WEIGHTS, PILOT_COMMAND, PILOT = KINDS = "command:", "weights:", "autopi
 
 @dataclass(slots=True)
 class Known:
-    """The newest records by page. An empty record removes what it has the key of."""
+    """The newest records by page. An empty record removes the record of its key."""
 
     commands: dict[str, ExperimentCommand] = field(default_factory=dict)
     states: dict[str, ExperimentState] = field(default_factory=dict)

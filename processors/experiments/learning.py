@@ -17,7 +17,7 @@ FIRST_BETS = 1.2  # the log evidence that most of the bets cost before one of th
 
 
 def learn(rules: Rules, evidence: Evidence, seed: int) -> Learned:
-    """Return what the evidence says. Arm 0 is the control. The same arguments give the same answer.
+    """Return the conclusion from the evidence. Arm 0 is the control. Equal arguments give equal answers.
 
     The weights stay as they are until a block of minutes has ended (`blocks.py`) if `seed` stays the same.
     """

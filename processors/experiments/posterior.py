@@ -1,4 +1,4 @@
-"""What the bandit believes: Beta posteriors of fading counts, and the weights that follow from them."""
+"""The belief of the bandit: Beta posteriors of fading counts, and the weights that follow from them."""
 
 from dataclasses import dataclass
 

@@ -24,7 +24,7 @@ MS = 1_000
 
 
 def section_looks(counts: DeviceCounts, parts: list[Part]) -> Iterator[Look]:
-    """Yield the looks at each section: leaving, long reading, and low places of what visitors look for."""
+    """Yield the looks at each section: leaving, long reading, and low places of sought sections."""
     yield from _leaving(counts, parts)
     lines = [_line(counts, part) for part in parts]
     for at, part in enumerate(parts):

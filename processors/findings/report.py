@@ -15,7 +15,7 @@ from processors.findings.reading import depth_looks, section_looks
 from processors.findings.words import advice, brief, sentence, summary
 from processors.pictures.words import Language
 
-# the part of the visits concerned that a finding may cost: it orders the findings
+# Share of the affected visits that a finding may cost. Findings are sorted by this weight times their visits.
 WEIGHTS: dict[Kind, float] = {
     "dead_clicks": 1.0,
     "section_left": 1.0,
@@ -36,10 +36,10 @@ TYPICAL, FLOOR = 0.05, 0.01
 
 
 class Suggestion(msgspec.Struct, frozen=True):
-    """What a variant of the page should change, and in which sections (none: anywhere).
+    """The change that a variant should make, and its sections (empty: any).
 
     Sections of an `order` are in their new order.
-    `brief` says the finding and the advice to a model, without any name that a visitor's beacon has chosen.
+    `brief` describes the finding and the advice for a model. It has no name that a beacon chose.
     """
 
     change: Change
@@ -49,10 +49,10 @@ class Suggestion(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """A finding. `estimate` is between `low` and `high`, in `unit`; the intervals hold together.
+    """A finding. `estimate` is between `low` and `high`, in `unit`.
 
-    `element` names what visitors click there, if it is clear. `visitors` are the visits concerned in the range, `share`
-    their part of the device's visits.
+    All intervals of a report hold at the same time. `element` names the element that visitors click there, if it is
+    clear. `visitors` are the affected visits in the range, `share` their part of the device's visits.
     """
 
     kind: Kind
@@ -80,9 +80,10 @@ class Unsure(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """The findings, the heaviest first. `more_visits` is 0 if a fault of 5 % of the visits shows.
+    """The findings, the heaviest first.
 
-    Without a finding they are also those of the nearest unsure place, if twice the visits would decide.
+    `more_visits` is the number of visits that are still needed to detect a fault of 5 % of the visits; 0: enough.
+    Without a finding, it is at least the number for the nearest unsure place, if that is at most the visits so far.
     """
 
     visits: int
@@ -123,9 +124,9 @@ def looks_of(counts: list[DeviceCounts], layout: Layout) -> list[Look]:
 
 
 def _distinct(looks: list[Look]) -> list[Look]:
-    """Return the looks in order, without those that a heavier one explains.
+    """Return the looks in order, without the looks that a heavier look explains.
 
-    Clicks and rests on one place have one cause, and a button of the first view that does nothing is not used.
+    Clicks and rests on one place have one cause, and visitors cannot use a dead button above.
     """
     spots = ("dead_clicks", "rage_clicks", "attention_without_link")
     calls = ("first_view_without_call", "call_too_low")
@@ -144,7 +145,10 @@ def _distinct(looks: list[Look]) -> list[Look]:
 
 
 def _reads_longer(other: Look, look: Look) -> bool:
-    """Return whether the section beside is read for longer: a part of it was in view with this one."""
+    """Return whether the neighbouring section is read for longer.
+
+    This section was then in view with it.
+    """
     beside = other.where.to_px == look.where.from_px or other.where.from_px == look.where.to_px
     same = (other.kind, other.device) == (look.kind, look.device)
     return beside and same and other.evidence.get("seconds", 0) > look.evidence.get("seconds", 0)

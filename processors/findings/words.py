@@ -163,7 +163,7 @@ def brief(look: Look, language: Language) -> str:
 
 
 def advice(look: Look, language: Language) -> str:
-    """Return what to do about the finding."""
+    """Return the advice for the finding."""
     return TEXTS[language][look.kind][1]
 
 

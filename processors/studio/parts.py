@@ -36,7 +36,7 @@ def title(section: str, language: Language) -> str:
 
 
 def element_title(element: str, language: Language) -> str | None:
-    """Return what an element of a page that lpstream made is, or None for any other name."""
+    """Return the words for an element of a page that lpstream made, or None for any other name."""
     at = 0 if language == "en" else 1
     section, _, kind = element.rpartition("-")
     if (words := ELEMENTS.get(element)) is not None:

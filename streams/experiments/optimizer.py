@@ -121,7 +121,7 @@ class Optimizer:
         return begun(command, before, epoch=self._epoch, now_ms=now_ms, settle_s=settle_s)
 
     async def _take(self, step: Next) -> None:
-        """Write a step of an autopilot, in one transaction with what goes with it."""
+        """Write a step of an autopilot, with its request, start or stop, in one transaction."""
         pilot, now_ms = step.state, round(time.time() * 1000)
         before, command = self._known.states.get(pilot.lp_id), self._known.commands.get(pilot.lp_id)
         states: list[ExperimentState] = []
@@ -143,7 +143,7 @@ class Optimizer:
     # -- looks -----------------------------------------------------------------------------------------
 
     async def _look(self) -> None:
-        """Learn from the counts of all running experiments, and commit what follows."""
+        """Learn from the counts of all running experiments, and commit the new states."""
         began = time.perf_counter()
         now_ms = round(time.time() * 1000)
         running = [state for state in self._known.states.values() if state.status == "running"]

@@ -53,7 +53,7 @@ Serving = Running | Won | ArmOf
 
 
 class Experiments:
-    """The states by page, and what to serve at each address.
+    """The states by page, and the kind of answer at each address.
 
     A page without an experiment costs one look-up.
     """
@@ -134,7 +134,7 @@ class Experiments:
 
 
 def serving_of(state: ExperimentState, *, secure: bool) -> dict[str, Serving]:
-    """Return what to serve at the address of the page and at those of its arms."""
+    """Return the kind of answer at the address of the page and at those of its arms."""
     if state.status == "stopped":
         return {}
     serving: dict[str, Serving] = {arm: ArmOf(state.lp_id) for arm in state.arms[1:]}

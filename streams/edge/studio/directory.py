@@ -38,7 +38,7 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a page's source says.
+    """The content of a page's source.
 
     A variant has `parent`, the page that it is made from, and `change`, what differs.
     """
@@ -82,7 +82,7 @@ def folded(text: str) -> str:
 
 
 def about_of(source: bytes) -> About:
-    """Return what a source says; an empty About if it cannot be read."""
+    """Return the content of a source; an empty About if it cannot be read."""
     try:
         request = _decoder.decode(source).request
         name, door, variant = str(request["business"]["name"]), request.get("door"), request.get("variant")

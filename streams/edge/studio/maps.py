@@ -214,7 +214,7 @@ async def _page(
 
 
 async def _published(visit: Visit, lp_id: str) -> tuple[Page | None, bytes | None]:
-    """Return the page in the directory and its HTML, or None for what is not there. A map needs neither."""
+    """Return the page in the directory and its HTML; None for a missing part. A map needs neither."""
     page = await visit.services.directories.page(visit.known.caller.tenant, lp_id)
     with contextlib.suppress(HttpError):
         if (cached := await published(visit.services, lp_id)) is not None:
