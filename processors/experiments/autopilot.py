@@ -1,4 +1,4 @@
-"""The autopilot of a page: from its state and what is known now to the next step.
+"""The autopilot of a page: it computes the next step from the page's state and the facts.
 
 A page is `watching` until a finding is certain. Then a variant is `asked` for, is `waiting_approval` if a person must
 see it first, is `ready`, and is `testing` in an experiment. After it, autopilot is `resting` for a week.
@@ -23,11 +23,11 @@ LONGEST_MS = 60 * DAY_MS  # an experiment without a decision is stopped after so
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is known about a page now.
+    """The facts about a page at this moment.
 
-    `experiment` is the newest on the page, `elsewhere` the page whose experiment has this page as an arm. `page` and
-    `variant` say whether these pages exist. `findings` and `result` are None until they are read. The tenant may ask
-    for `left` more variants. `obstacle` says why an experiment cannot start.
+    `experiment` is the newest experiment on the page. `elsewhere` is another page whose experiment has this page as an
+    arm. `page` and `variant` say whether these pages exist. `findings` and `result` are None until they are read. The
+    tenant may ask for `left` more variants. `obstacle` says why an experiment cannot start.
     """
 
     experiment: ExperimentState | None = None
@@ -42,7 +42,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """The next state, and what is written with it: a request, a start or a stop of an experiment."""
+    """The next state, and the records to write with it: a request, a start or a stop of an experiment."""
 
     state: AutopilotState
     request: VariantRequest | None = None
@@ -51,7 +51,7 @@ class Next:
 
 
 def needs(state: AutopilotState, seen: Seen, now_ms: int) -> Literal["findings", "result", "pages"] | None:
-    """Return what must be read from a store for the next step, or None."""
+    """Return the kind of facts to read for the next step, or None."""
     if state.step == "asked":
         return "result"
     if _waits(seen) is not None:
@@ -82,7 +82,7 @@ def next_step(state: AutopilotState, seen: Seen, *, epoch: int, now_ms: int) -> 
 def carried_out(
     command: AutopilotCommand, before: AutopilotState | None, seen: Seen, *, epoch: int, now_ms: int
 ) -> Next | None:
-    """Return what follows from a person's command, or None if it was carried out before."""
+    """Return the step after a person's command, or None if the command was carried out before."""
     if before is not None and before.command_id == command.command_id:
         return None
     state = before or _fresh(command, epoch, now_ms)
@@ -116,7 +116,7 @@ def _fresh(command: AutopilotCommand, epoch: int, now_ms: int) -> AutopilotState
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """A state, what is known, and the moment: it makes the states that follow."""
+    """A state with the facts and the time. Its methods return the next states."""
 
     state: AutopilotState
     seen: Seen
@@ -156,7 +156,7 @@ class _Turn:
 
     @property
     def mine(self) -> ExperimentState | None:
-        """The experiment on the page, if it is the one of this round."""
+        """The page's experiment if this round of autopilot started it, else None."""
         request_id, experiment = self.state.variant_request_id, self.seen.experiment
         if request_id is None or experiment is None or experiment.experiment_id != experiment_of(request_id):
             return None
@@ -164,7 +164,7 @@ class _Turn:
 
 
 def _waits(seen: Seen) -> str | None:
-    """Return which experiment of a person goes before autopilot, or None."""
+    """Return why autopilot must wait for a person's experiment, or None."""
     if seen.experiment is not None and seen.experiment.status == "running":
         return f"waits for experiment {seen.experiment.experiment_id}, which runs on the page"
     if seen.elsewhere is not None:
@@ -173,7 +173,7 @@ def _waits(seen: Seen) -> str | None:
 
 
 def _full(state: AutopilotState, seen: Seen, now_ms: int) -> str | None:
-    """Return which limit of variants is reached, or None."""
+    """Return which limit on variants is reached, or None."""
     if len(recent(state, now_ms)) >= MOST_ASKED:
         return f"{MOST_ASKED} variants were asked for within a week; autopilot waits"
     return "the tenant has asked for as many variants this week as it may (week_variants)" if seen.left <= 0 else None

@@ -1,4 +1,4 @@
-"""The autopilots of all pages: they read what each next step needs, one page after the other.
+"""The autopilots of all pages: they read the facts for each next step, one page after the other.
 
 The optimizer writes the steps: in its transaction, with its epoch, under its lease.
 """
@@ -124,7 +124,7 @@ class Autopilots:
         return None
 
     async def _read(self, state: AutopilotState, arms: Mapping[str, str], *, deep: bool) -> Seen:
-        """Return what is known about a page; `deep` also looks the page up and reads its findings."""
+        """Return the facts about a page; `deep` also looks the page up and reads its findings."""
         seen = self._seen(state.lp_id, arms)
         if deep:
             self._read_at[state.lp_id] = time.monotonic()
