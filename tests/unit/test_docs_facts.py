@@ -19,11 +19,7 @@ from streams.runtime.settings import Settings
 ROOT = Path(__file__).parents[2]
 PAGES = {path.name: path.read_text("utf-8") for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"))}
 WORDS = {"five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "twenty-four": 24, "twenty-five": 25}
-VIEWS = [
-    name
-    for name in re.findall(r"VIEW lpstream\.(\w+)", (ROOT / "infra/clickhouse/ddl/views.sql").read_text("utf-8"))
-    if not name.startswith("tier")
-]
+VIEWS = re.findall(r"VIEW lpstream_all\.(\w+)", (ROOT / "infra/clickhouse/regions.sql").read_text("utf-8"))
 TOPICS = tomllib.loads((ROOT / "infra" / "kafka" / "topics.toml").read_text("utf-8"))["topic"]
 SNIPPET = (ROOT / "streams" / "edge" / "static" / "t.js").read_bytes()
 COUNTS = (
