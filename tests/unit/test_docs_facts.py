@@ -74,7 +74,7 @@ def manifests() -> list[dict[str, Any]]:
     """Return the workloads, services and autoscalers of the base of all overlays."""
     paths = (ROOT / "infra" / "kubernetes" / "base").glob("*.yaml")
     items = [item for path in paths for item in yaml.safe_load_all(path.read_text("utf-8"))]
-    return [item for item in items if item.get("kind") in SHORT]
+    return [item for item in items if isinstance(item, dict) and item.get("kind") in SHORT]
 
 
 def named(item: dict[str, Any]) -> str:
