@@ -1,6 +1,5 @@
 """The settings of experiments: how often the optimizer looks, and when it decides."""
 
-
 from pydantic import Field
 
 from streams.runtime.store_settings import StoreSettings

@@ -21,7 +21,7 @@ from infra.s3.objects import Objects
 from infra.single_flight import SingleFlight
 from infra.tenants import ANY, Tenant
 from schemas.errors import LpstreamError
-from schemas.generation import Door, Variant
+from schemas.generation import Change, Door
 from streams.pictures.stored import PAGES, VARIANTS
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def about_of(source: bytes) -> About:
         name, door, variant = str(request["business"]["name"]), request.get("door"), request.get("variant")
         known = cast(Door, door) if door in get_args(Door) else None
         parent, change = (str(variant["of"]), str(variant["change"])) if variant else (None, "")
-        change = change if change in get_args(Variant.model_fields["change"].annotation) else ""
+        change = change if change in get_args(Change) else ""
         return About(name, known, str(request["request_id"]), parent, change, folded(name))
     except (msgspec.MsgspecError, KeyError, TypeError):
         return About()
