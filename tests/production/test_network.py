@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from production_tools import ROOT
+from production_tools import ROOT, built
 
 BASE = ROOT / "infra" / "kubernetes" / "base"
 COMPONENT = "app.kubernetes.io/component"
@@ -16,7 +16,7 @@ Manifest = dict[str, Any]
 
 
 def documents(*names: str) -> list[Manifest]:
-    files = [BASE / name for name in names] or sorted(BASE.glob("*.yaml"))
+    files = [BASE / name for name in names]
     return [each for file in files for each in yaml.safe_load_all(file.read_text("utf-8")) if each]
 
 
@@ -39,7 +39,7 @@ def test_what_a_pod_may_send_its_peer_takes() -> None:
 
 def test_prometheus_may_reach_the_pods_that_it_scrapes() -> None:
     ports = {}
-    for item in documents():
+    for item in built(BASE):
         if item["kind"] in ("Deployment", "StatefulSet"):
             template = item["spec"]["template"]
             for container in template["spec"]["containers"]:
