@@ -3,10 +3,11 @@
 import re
 from typing import get_args
 
-from processors.findings.looks import Change, Kind
+from processors.findings.looks import Kind
 from processors.findings.words import section_name
 from processors.pictures.words import Language
 from processors.studio import experiment_words, map_words
+from schemas.generation import Change
 
 # how the difference of a variant begins, and what differs
 DIFFERENCES = {

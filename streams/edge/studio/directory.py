@@ -64,6 +64,11 @@ class Page:
     source: str = ""
     about: About | None = None
 
+    @property
+    def name(self) -> str:
+        """The name of its business; "" until the source is read, and for a page of another site."""
+        return self.about.name if self.about else ""
+
     def matches(self, text: str) -> bool:
         """Return whether id or name hold the text, which is folded."""
         return text in self.lp_id.casefold() or (self.about is not None and text in self.about.words)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast, get_args
 from uuid import uuid4
-from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
@@ -85,7 +84,7 @@ async def _page(
         "experiment",
         status=status,
         lp_id=lp_id,
-        business=_name(page),
+        business=page.name if page else "",
         state=state,
         waiting=waiting,
         error=visit.say(error) if error else "",
@@ -116,19 +115,17 @@ def _pending(visit: Visit, state: ExperimentState | None) -> str | None:
 
 async def _running(visit: Visit, state: ExperimentState) -> dict[str, Any]:
     """Return the variables of an experiment that runs or has ended."""
-    zone = ZoneInfo(visit.services.settings.timezone)
     now_ms = int(time.time() * 1000)
     over_ms = now_ms if state.status == "running" else max(state.started_ms, state.decided_ms)
     points, maps, pages = await asyncio.gather(
         history_of(visit.services, state), _maps(visit, state, over_ms), _pages(visit, state)
     )
     days = days_needed(state, now_ms)
-    started, over = (datetime.fromtimestamp(at / 1000, zone) for at in (state.started_ms, over_ms))
     return {
         "arms": list(zip(arms_of(state), pages, strict=True)),
-        "drawing": drawing(points, over_ms // 1000, zone),
-        "started": f"{started:%Y-%m-%d %H:%M}",
-        "over": f"{over:%Y-%m-%d %H:%M}",
+        "drawing": drawing(points, over_ms // 1000, visit.zone),
+        "started": visit.local(datetime.fromtimestamp(state.started_ms / 1000, UTC)),
+        "over": visit.local(datetime.fromtimestamp(over_ms / 1000, UTC)),
         "reason": reason(state.reason, visit.language),
         "needed": _needed(visit, state, days),
         "winner": LETTERS[state.arms.index(state.winner)] if state.winner else None,
@@ -218,9 +215,5 @@ async def _form(
         "policy": fields.policy,
         "text": text,
         "experiment_id": str(uuid4()),
-        "zone": ZoneInfo(visit.services.settings.timezone),
+        "zone": visit.zone,
     }
-
-
-def _name(page: Page | None) -> str:
-    return page.about.name if page is not None and page.about is not None else ""

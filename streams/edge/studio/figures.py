@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import replace
 from typing import Any, cast
 from urllib.parse import quote, urlencode
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -47,17 +46,12 @@ def tops(kind: MapKind, summaries: list[MapSummary]) -> list[float | None]:
 
 def figure(visit: Visit, title: str, query: MapQuery, summary: MapSummary, top: float | None) -> dict[str, Any]:
     """Return the variables of a figure: its title, picture, alternative text and numbers."""
-    zone = ZoneInfo(visit.services.settings.timezone)
     device = visit.say(f"device_{summary.device}")
     name = visit.say(f"kind_{query.kind}")
     alt = visit.say("map_text", kind=name, lp_id=query.lp_id, device=device, pageviews=f"{summary.pageviews:,}")
     picture = _address(shown(query, summary, top))
-    return {"title": title, "told": period(query, zone), "picture": picture, "alt": alt, "summary": summary}
-
-
-def period(query: MapQuery, zone: ZoneInfo) -> str:
-    """Return the range of a map in words."""
-    return " – ".join(f"{at.astimezone(zone):%Y-%m-%d %H:%M}" for at in (query.start, query.end) if at)
+    told = " – ".join(visit.local(at) for at in (query.start, query.end) if at)
+    return {"title": title, "told": told, "picture": picture, "alt": alt, "summary": summary}
 
 
 def _address(query: MapQuery) -> str:

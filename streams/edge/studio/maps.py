@@ -59,7 +59,7 @@ async def maps(visit: Visit, lp_id: str) -> web.Response:
     """Return the studio page with the heatmaps of a landing page."""
     check_owner(visit, lp_id)
     filters = _filters(visit)
-    zone = ZoneInfo(visit.services.settings.timezone)
+    zone = visit.zone
     if wrong := _wrong_times(filters, zone):
         return await _page(visit, lp_id, filters, zone, wrong=wrong)
     ranges = _ranges(filters, zone)
@@ -188,7 +188,7 @@ async def _page(
         "map",
         status=422 if wrong else 200,
         lp_id=lp_id,
-        business=page.about.name if page and page.about else "",
+        business=page.name if page else "",
         address=f"{visit.services.settings.page_base_url}/lp/{lp_id}" if html is not None else None,
         testing=visit.services.experiments.states.get(lp_id),
         wrong=wrong or [],

@@ -65,8 +65,7 @@ async def ask(visit: Visit, lp_id: str) -> web.Response:
         return await _form(visit, lp_id, fields, error=visit.say("wrong"))
     request_id = uuid5(form_id, variant.model_dump_json())
     request = VariantRequest(request_id=request_id, tenant_id=visit.known.tenant, variant=variant, door="studio")
-    name = page.about.name if page.about else lp_id
-    await send(visit, request, visit.say("variant_of", name=name))
+    await send(visit, request, visit.say("variant_of", name=page.name if page.about else lp_id))
     raise Redirect(f"{PATH}/requests/{request_id}")
 
 
@@ -86,7 +85,7 @@ async def _form(visit: Visit, lp_id: str, fields: Given, error: str = "") -> web
         "variant",
         status=422 if error else 200,
         lp_id=lp_id,
-        business=page.about.name if page.about else "",
+        business=page.name,
         given=fields,
         changes=CHANGES,
         sections=[(REGISTERED[name], title(name, visit.language)) for name in order],
