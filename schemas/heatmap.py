@@ -12,7 +12,6 @@ from schemas.errors import DecodeError, TooMuchError
 
 TOPIC = "heatmap.events"
 GROUP = "lpstream-heatmap"  # consumer group of the workers
-SCHEMA_VERSION = 1
 MAX_EVENTS = 500
 MAX_SECTIONS = 30
 # Bounds of the work that one beacon causes. The snippet posts every 5 s, but a paused browser (a laptop asleep, a busy

@@ -113,10 +113,6 @@ class ClickHouse:
         """Run a statement without a result. The server binds parameters: `{name:Type}`."""
         return await self._call(lambda client: client.command(sql, parameters=parameters))
 
-    async def ping(self) -> None:
-        """Raise Retryable if the server does not answer."""
-        await self._call(lambda client: client.command("SELECT 1"))
-
     async def close(self) -> None:
         """Close connections and threads."""
         if self._client is not None:

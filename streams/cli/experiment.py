@@ -92,9 +92,9 @@ async def state_at(api: str, token: str, path: str) -> Answer:
 async def state_after(
     api: str, token: str, path: str, body: Answer | None, at: str, follows: Callable[[Answer, Answer], bool], what: str
 ) -> Answer:
-    """Post an order to a path, and return the state at the path `at` that follows from the accepted order.
+    """Post an order to a path, and return the state that follows from it.
 
-    Raise Retryable if no optimizer carries it out.
+    `at` is the path of the state. Raise Retryable if no optimizer carries the order out.
     """
     async with _session(token) as session:
         accepted = await _asked(session, "POST", api + path, body)

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from cost_audit import Audit, audit, forget_open_calls, total
 from harness import FULL, metrics_of, scaled
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -19,7 +20,6 @@ from infra.embedded.stack import Stack
 from schemas.generation import GenerationRequest
 from streams.generation.mix import Pattern
 from streams.local.installation import Installation, answers
-from streams.proof.audit import Audit, audit, forget_open_calls, total
 from streams.proof.orders import Answer, Orders, orders
 from streams.proof.percentiles import spread
 from streams.proof.provider.remote import RemoteProvider, provider_settings

@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from cost_audit import total
 from generation_worker import BREAKER, DEADLINE_MS, OPEN_S, GenerationWorker, Watch, requests_of
 from harness import FULL, full_only, metrics_of, scaled
 
@@ -29,7 +30,6 @@ from schemas.generation import StepName, step_id_of
 from streams.edge.site.object_cache import FRESH_S
 from streams.generation.restore import REFILL_AFTER_S
 from streams.local.installation import Installation
-from streams.proof.audit import total
 from streams.proof.bench.pages_lab import cold
 from streams.proof.provider.profiles import profiles
 from streams.proof.provider.remote import provider_on

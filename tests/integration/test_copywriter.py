@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from cost_audit import total
 from harness import full_only
 from providers import QUICK, simulated
 from seaweedfs_bucket import Bucket
@@ -28,7 +29,6 @@ from schemas.generation import GenerationRequest
 from streams.generation.copywriting import Order, Written
 from streams.generation.mix import Mix
 from streams.generation.services import CopyServices
-from streams.proof.audit import total
 from streams.proof.provider.remote import KEY_VARIABLE, USD
 from streams.proof.provider.script import Script
 from streams.proof.provider.server import Provider
