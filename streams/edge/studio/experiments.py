@@ -5,7 +5,7 @@ import contextlib
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast, get_args
+from typing import Any, get_args
 from uuid import uuid4
 
 from aiohttp import web
@@ -20,7 +20,7 @@ from streams.edge.studio.arms import Given, candidates, command_of, given
 from streams.edge.studio.auth import Redirect, Visit
 from streams.edge.studio.awaiting import AWAITED_S, LATE_S, address, named, since_s, uuid_of
 from streams.edge.studio.directory import Page
-from streams.edge.studio.figures import figure, summaries_of, tops
+from streams.edge.studio.figures import figure, kind_and_device, summaries_of, tops
 from streams.edge.studio.home import LONGEST_SEARCH
 from streams.edge.studio.maps import check_owner
 from streams.pictures.maps import Device, MapKind, MapQuery
@@ -156,9 +156,7 @@ async def _pages(visit: Visit, state: ExperimentState) -> list[Page | None]:
 
 async def _maps(visit: Visit, state: ExperimentState, over_ms: int) -> dict[str, Any]:
     """Return the maps of all arms on one scale, of the time of the experiment."""
-    query = visit.request.query
-    kind = cast(MapKind, query["kind"] if query.get("kind") in get_args(MapKind) else "click")
-    device = cast(Device | None, query.get("device") if query.get("device") in get_args(Device) else None)
+    kind, device = kind_and_device(visit)
     tabs = [(one, visit.say(f"kind_{one}"), _tab(visit, kind=one)) for one in get_args(MapKind)]
     devices = [(one, visit.say(f"device_{one}"), _tab(visit, device=one)) for one in get_args(Device)]
     shared = {"kind": kind, "tabs": tabs, "devices": devices, "device": device, "maps": [], "maps_away": False}

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, cast, get_args
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -15,6 +15,13 @@ from streams.pictures.maps import Device, MapKind, MapQuery
 
 MS = 1_000
 _decoder = msgspec.json.Decoder(MapSummary)
+
+
+def kind_and_device(visit: Visit) -> tuple[MapKind, Device | None]:
+    """Return the kind of map and the device of the query. An unknown value counts as not set."""
+    kind, device = visit.request.query.get("kind"), visit.request.query.get("device")
+    known = cast(MapKind, kind if kind in get_args(MapKind) else "click")
+    return known, cast(Device, device) if device in get_args(Device) else None
 
 
 async def summaries_of(

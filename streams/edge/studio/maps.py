@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast, get_args
+from typing import Any, get_args
 from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
@@ -18,7 +18,7 @@ from streams.edge.site.maps import LONGEST, answer, found, parsed
 from streams.edge.site.published import published
 from streams.edge.studio.auth import PATH, Redirect, Visit
 from streams.edge.studio.directory import Page
-from streams.edge.studio.figures import figure, shown, summaries_of, tops
+from streams.edge.studio.figures import figure, kind_and_device, shown, summaries_of, tops
 from streams.edge.studio.findings import panel
 from streams.pictures.maps import Device, MapKind, MapQuery
 
@@ -105,10 +105,8 @@ def _filters(visit: Visit) -> Wanted:
         value = query.get(name, default)
         return value if value in known else default
 
-    device = one_of("device", ("any", *get_args(Device)), "any")
     return Wanted(
-        cast(MapKind, one_of("kind", get_args(MapKind), "click")),
-        None if device == "any" else cast(Device, device),
+        *kind_and_device(visit),
         one_of("range", RANGES, "7d"),
         one_of("compare", COMPARISONS, "none"),
         {name: query.get(name, "")[:32] for name in ("from", "to", "from2", "to2")},
