@@ -153,6 +153,11 @@ class Tenants:
         """Return the tenant with that id, or None."""
         return next((tenant for tenant in self._tenants if tenant.id == tenant_id), None)
 
+    def owns(self, tenant_id: str, lp_id: str) -> bool:
+        """Return whether there is a tenant with that id and the page belongs to it."""
+        tenant = self.named(tenant_id)
+        return tenant is not None and tenant.owns(lp_id)
+
     def owner(self, lp_id: str) -> Tenant | None:
         """Return the page's tenant: by `lp_ids`, else by prefix, else the tenant that lists `*`, or None."""
         if (lister := self._by_page.get(lp_id)) is not None:

@@ -6,13 +6,12 @@ from uuid import UUID, uuid5
 from pydantic import Field
 
 from schemas.experiments import Count, Ms, Reason
-from schemas.generation import TENANT_PATTERN, LpId, Model
+from schemas.generation import LpId, Model, TenantId
 
 StepName = Literal["watching", "asked", "waiting_approval", "ready", "testing", "resting"]
 # requests of one page in a week; only one of them may lead to a page
 MOST_ASKED = 3
 MOST_TRIED = 10
-TenantId = Annotated[str, Field(pattern=TENANT_PATTERN)]
 Address = Annotated[str, Field(max_length=2_000)]
 
 

@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 
 from pydantic import Field, model_validator
 
-from schemas.generation import TENANT_PATTERN, LpId, Model
+from schemas.generation import LpId, Model, TenantId
 
 EXPERIMENTS = "lp.experiments"
 MOST_ARMS = 6
@@ -67,7 +67,7 @@ class _Experiment(Design):
 
     schema_: Annotated[Literal[1], Field(alias="schema")] = 1
     experiment_id: UUID
-    tenant_id: Annotated[str, Field(pattern=TENANT_PATTERN)]
+    tenant_id: TenantId
     requested_ms: Ms
 
 

@@ -4,7 +4,6 @@ import re
 import unicodedata
 from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeVar, get_args
-from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
 from pydantic import (
@@ -19,9 +18,9 @@ from pydantic import (
     model_validator,
 )
 
+from schemas.contacts import HttpUrl, Phone
 from schemas.errors import DecodeError
 from schemas.heatmap import LP_ID_PATTERN
-from schemas.phones import Phone
 
 REQUESTS = "lp.requests"
 STEPS = "lp.steps"
@@ -47,24 +46,19 @@ CacheLayer = Literal["l1", "l2", "l3", "near", "stale", "miss"]
 SectionName = Literal[
     "hero", "problems", "solution", "benefits", "proof", "price", "treatments", "flow", "faq", "information", "closing"
 ]
+# the registry's name of each section, also by the name that it has in pages and maps
+REGISTERED: dict[str, SectionName] = {"testimonials": "proof", **{name: name for name in get_args(SectionName)}}
+Change = Literal["copy", "order", "design", "call"]
+LONGEST_BRIEF = 300
 # the way by which a request came in; a page that was made before this was recorded has none
 Door = Literal["studio", "command", "api"]
 
 
-def _http_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("give an address that starts with https:// or http://")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("give the address without a user name and password, because everybody can read the page")
-    return value
-
-
-HttpUrl = Annotated[str, Field(max_length=2_000), AfterValidator(_http_url)]
 Line = Annotated[str, Field(min_length=1, max_length=200)]
 Text = Annotated[str, Field(min_length=1, max_length=1_000)]
 Micro = Annotated[int, Field(ge=0)]
 LpId = Annotated[str, Field(pattern=LP_ID_PATTERN)]
+TenantId = Annotated[str, Field(pattern=TENANT_PATTERN)]
 
 
 class Model(BaseModel):
@@ -174,8 +168,7 @@ class Assets(Model):
 
 
 def _registered(value: object) -> object:
-    """Return a section's name as the registry has it: maps call the section `proof` testimonials."""
-    return "proof" if value == "testimonials" else value
+    return REGISTERED.get(value, value) if isinstance(value, str) else value
 
 
 class Variant(Model):
@@ -185,11 +178,11 @@ class Variant(Model):
     """
 
     of: LpId
-    change: Literal["copy", "order", "design", "call"]
+    change: Change
     sections: Annotated[
         list[Annotated[SectionName, BeforeValidator(_registered)]], Field(max_length=len(get_args(SectionName)))
     ] = []
-    brief: Annotated[str, Field(max_length=300)] = ""
+    brief: Annotated[str, Field(max_length=LONGEST_BRIEF)] = ""
 
     @field_validator("sections")
     @classmethod
@@ -211,7 +204,7 @@ class GenerationRequest(Model):
 
     schema_: Annotated[Literal[1], Field(alias="schema")] = 1
     request_id: UUID
-    tenant_id: Annotated[str, Field(pattern=TENANT_PATTERN)]
+    tenant_id: TenantId
     industry: Annotated[str, Field(min_length=1, max_length=50)]
     purpose: Annotated[str, Field(min_length=1, max_length=50)]
     keywords: Annotated[list[Annotated[str, Field(min_length=1, max_length=50)]], Field(max_length=20)] = []
@@ -235,7 +228,7 @@ class VariantRequest(Model):
 
     schema_: Annotated[Literal[1], Field(alias="schema")] = 1
     request_id: UUID
-    tenant_id: Annotated[str, Field(pattern=TENANT_PATTERN)]
+    tenant_id: TenantId
     variant: Variant
     door: Door | None = None
 
@@ -326,7 +319,7 @@ class VariantResult(Model):
     """The one thing in which a variant differs from its parent. `differs` says it in words."""
 
     of: str
-    change: Literal["copy", "order", "design", "call"]
+    change: Change
     sections: list[str]
     differs: str
 

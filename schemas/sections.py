@@ -157,24 +157,23 @@ class Section:
     name: str
     holds: type[Model]
     filler: Filler
-    required: bool
     group: str | None = None
 
 
 SECTIONS = (
-    Section("hero", Hero, Filler.MODEL, True, "hero"),
-    Section("problems", Problems, Filler.MODEL, True, "story"),
-    Section("solution", Solution, Filler.MODEL, True, "solution"),
-    Section("benefits", Benefits, Filler.MODEL, True, "story"),
-    Section("proof", Proof, Filler.CUSTOMER, False),
-    Section("price", PriceList, Filler.CUSTOMER, False),
-    Section("treatments", Treatments, Filler.CUSTOMER, False),
-    Section("flow", Flow, Filler.MODEL, False, "flow"),
-    Section("faq", Faq, Filler.MODEL, True, "faq"),
-    Section("information", Information, Filler.CUSTOMER, False),
-    Section("closing", Closing, Filler.MODEL, True, "hero"),
-    Section("form", Form, Filler.SYSTEM, False),
-    Section("footer", Footer, Filler.SYSTEM, True),
+    Section("hero", Hero, Filler.MODEL, "hero"),
+    Section("problems", Problems, Filler.MODEL, "story"),
+    Section("solution", Solution, Filler.MODEL, "solution"),
+    Section("benefits", Benefits, Filler.MODEL, "story"),
+    Section("proof", Proof, Filler.CUSTOMER),
+    Section("price", PriceList, Filler.CUSTOMER),
+    Section("treatments", Treatments, Filler.CUSTOMER),
+    Section("flow", Flow, Filler.MODEL, "flow"),
+    Section("faq", Faq, Filler.MODEL, "faq"),
+    Section("information", Information, Filler.CUSTOMER),
+    Section("closing", Closing, Filler.MODEL, "hero"),
+    Section("form", Form, Filler.SYSTEM),
+    Section("footer", Footer, Filler.SYSTEM),
 )
 BY_NAME = {section.name: section for section in SECTIONS}
 GROUPS = ("hero", "story", "solution", "flow", "faq")

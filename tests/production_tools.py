@@ -2,9 +2,12 @@
 
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 AT = ROOT / ".lpstream" / "tools" / "bin"
@@ -33,3 +36,10 @@ def run(*command: str | Path, cwd: Path = ROOT) -> str:
     done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, f"{command[0]} {command[1]}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
     return done.stdout + done.stderr
+
+
+@cache
+def built(folder: Path) -> list[dict[str, Any]]:
+    """Return the manifests that kustomize builds from a folder."""
+    text = run(tool("kubectl"), "kustomize", "--load-restrictor=LoadRestrictionsNone", folder)
+    return [one for one in yaml.safe_load_all(text) if one]

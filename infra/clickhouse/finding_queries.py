@@ -117,8 +117,12 @@ async def span(clickhouse: ClickHouse, lp_id: str, start: datetime, end: datetim
     """Return the range, cut into stretches from its first to its last window that has data."""
     rows = await clickhouse.rows(SPAN, {"lp_id": lp_id, "start": start, "end": end})
     first, last = int(rows[0]["first"]), int(rows[0]["last"])
-    step = WINDOW_S * max(1, -(-(last + WINDOW_S - first) // (stretches * WINDOW_S)))
-    return Span(lp_id, start, end, first, step, stretches)
+    return Span(lp_id, start, end, first, step_of(first, last, stretches), stretches)
+
+
+def step_of(first: int, last: int, stretches: int) -> int:
+    """Return the length of a stretch, in whole windows, so that all windows fit into `stretches`."""
+    return WINDOW_S * max(1, -(-(last + WINDOW_S - first) // (stretches * WINDOW_S)))
 
 
 async def sizes(clickhouse: ClickHouse, of: Span) -> list[dict[str, Any]]:

@@ -9,8 +9,10 @@ import pyarrow as pa
 
 from infra.clickhouse.client import ClickHouse
 from infra.clickhouse.replication import ON_CLUSTER, replicated
+from infra.clickhouse.views import views
 from schemas.errors import Refused
 
+DATABASE = "CREATE DATABASE IF NOT EXISTS lpstream COMMENT 'Heatmaps of landing pages'"
 APPLIED = """\
 CREATE TABLE IF NOT EXISTS lpstream.migrations
 (
@@ -55,11 +57,7 @@ async def migrate(
     await _check_kinds(clickhouse, cluster)
     if warm is not None:
         await name_collection(clickhouse, warm, cluster=cluster)
-    await _apply(
-        clickhouse,
-        f"CREATE DATABASE IF NOT EXISTS lpstream COMMENT 'Heatmaps of landing pages';\n{APPLIED};\n",
-        cluster,
-    )
+    await _apply(clickhouse, [DATABASE, APPLIED], cluster)
     known = {
         row["name"]: row["digest"] for row in await clickhouse.rows("SELECT name, digest FROM lpstream.migrations")
     }
@@ -70,11 +68,11 @@ async def migrate(
         if known.get(file.name, digest) != digest:
             raise Refused(f"{file.name} changed after it was applied: undo the change and add a new numbered file")
         if file.name not in known:
-            await _apply(clickhouse, text, cluster)
+            await _apply(clickhouse, statements(text), cluster)
             row = pa.table({"name": [file.name], "digest": [digest]})
             await clickhouse.insert("lpstream.migrations", row, token=digest)
             applied.append(file.name)
-    await _apply(clickhouse, _ddl().joinpath("views.sql").read_text("utf-8").replace("{timezone}", timezone), cluster)
+    await _apply(clickhouse, views(timezone), cluster)
     return applied
 
 
@@ -114,14 +112,15 @@ def _quoted(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def _ddl() -> Traversable:
-    return files("infra.clickhouse").joinpath("ddl")
+def all_statements(timezone: str) -> list[str]:
+    """Return the statements of all files, then those of the views: the schema of an empty server."""
+    return [*(part for file in _numbered() for part in statements(file.read_text("utf-8"))), *views(timezone)]
 
 
 def _numbered() -> list[Traversable]:
-    return sorted((file for file in _ddl().iterdir() if file.name[0].isdigit()), key=lambda file: file.name)
+    return sorted(files("infra.clickhouse").joinpath("ddl").iterdir(), key=lambda file: file.name)
 
 
-async def _apply(clickhouse: ClickHouse, text: str, cluster: bool) -> None:
-    for statement in statements(text):
+async def _apply(clickhouse: ClickHouse, ddl: list[str], cluster: bool) -> None:
+    for statement in ddl:
         await clickhouse.command(replicated(statement) if cluster else statement)

@@ -1,14 +1,10 @@
 """From findings to the variant that autopilot asks for."""
 
 from collections.abc import Collection, Sequence
-from typing import get_args
 
 from processors.findings.report import Finding
-from schemas.generation import SectionName, Variant
+from schemas.generation import LONGEST_BRIEF, REGISTERED, SectionName, Variant
 from schemas.sections import BY_NAME, Filler
-
-MOST_BRIEF = 300
-NAMES: dict[str, SectionName] = {"testimonials": "proof", **{name: name for name in get_args(SectionName)}}
 
 
 def key_of(finding: Finding) -> str:
@@ -41,9 +37,9 @@ def variant_of(finding: Finding, parent: str) -> Variant:
         sections = [name for name in sections if name not in ("hero", "closing")]
     if change == "design" or (change == "order" and len(sections) < 2):
         sections = []
-    return Variant(of=parent, change=change, sections=sections, brief=finding.suggestion.brief[:MOST_BRIEF])
+    return Variant(of=parent, change=change, sections=sections, brief=finding.suggestion.brief[:LONGEST_BRIEF])
 
 
 def _known(finding: Finding) -> list[SectionName]:
     """Return the sections that lpstream has: anybody can send a beacon that names others."""
-    return list(dict.fromkeys(NAMES[name] for name in finding.suggestion.sections if name in NAMES))
+    return list(dict.fromkeys(REGISTERED[name] for name in finding.suggestion.sections if name in REGISTERED))

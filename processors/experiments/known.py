@@ -1,17 +1,22 @@
 """Everything that `lp.experiments` says: the newest record of each kind, by page."""
 
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from schemas.autopilot import AutopilotCommand, AutopilotState
 from schemas.errors import DecodeError
 from schemas.experiments import ExperimentCommand, ExperimentState, PastWeights
-from schemas.generation import decode_model
+from schemas.generation import Model, decode_model
 
 Taken = ExperimentCommand | ExperimentState | PastWeights | AutopilotCommand | AutopilotState
-Record = TypeVar("Record", ExperimentCommand, ExperimentState, PastWeights, AutopilotCommand, AutopilotState)
-State = TypeVar("State", ExperimentState, AutopilotState)
-COMMAND, WEIGHTS, PILOT_COMMAND, PILOT = KINDS = "command:", "weights:", "autopilot-command:", "autopilot:"
+# what the keys of records begin with: the field of `Known` and the model of each kind
+KINDS: dict[str, tuple[str, type[Model]]] = {
+    "": ("states", ExperimentState),
+    "command:": ("commands", ExperimentCommand),
+    "weights:": ("weights", PastWeights),
+    "autopilot-command:": ("pilot_commands", AutopilotCommand),
+    "autopilot:": ("pilots", AutopilotState),
+}
 
 
 @dataclass(slots=True)
@@ -34,34 +39,22 @@ class Known:
 
         Raise DecodeError if it is no record of experiments, or stands under another key than its own.
         """
-        name = (key or b"").decode(errors="replace")
+        kind, colon, lp_id = (key or b"").decode(errors="replace").rpartition(":")
+        if kind + colon not in KINDS:
+            if value:
+                raise DecodeError("", f"no record has a key that begins with {kind}:")
+            return None
+        name, model = KINDS[kind + colon]
+        records: dict[str, Any] = getattr(self, name)
         if not value:
-            self._remove(name)
+            records.pop(lp_id, None)
             return None
-        if name.startswith(COMMAND):
-            return self._placed(self.commands, decode_model(ExperimentCommand, value), key)
-        if name.startswith(WEIGHTS):
-            return self._placed(self.weights, decode_model(PastWeights, value), key)
-        if name.startswith(PILOT_COMMAND):
-            return self._placed(self.pilot_commands, decode_model(AutopilotCommand, value), key)
-        if name.startswith(PILOT):
-            return self._newer(self.pilots, decode_model(AutopilotState, value), key)
-        return self._newer(self.states, decode_model(ExperimentState, value), key)
-
-    def _newer(self, records: dict[str, State], state: State, key: bytes | None) -> State | None:
-        before = records.get(state.lp_id)
-        if before is not None and before.order >= state.order:
-            return None
-        return self._placed(records, state, key)
-
-    def _placed(self, records: dict[str, Record], record: Record, key: bytes | None) -> Record:
+        record: Any = decode_model(model, value)
         if record.key != key:
             raise DecodeError("lp_id", f"the record's key is not {record.key.decode()}")
+        before = records.get(record.lp_id)
+        if isinstance(before, ExperimentState | AutopilotState) and before.order >= record.order:
+            return None
         records[record.lp_id] = record
-        return record
-
-    def _remove(self, name: str) -> None:
-        kind, _, lp_id = name.rpartition(":")
-        records: list[dict[str, Any]] = [self.states, self.commands, self.weights, self.pilot_commands, self.pilots]
-        by_kind = dict(zip(("", *KINDS), records, strict=True))
-        by_kind.get(f"{kind}:" if kind else "", {}).pop(lp_id, None)
+        taken: Taken = record
+        return taken

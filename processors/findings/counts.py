@@ -13,7 +13,6 @@ from processors.pictures.heat import BAND_H, CELL_COLUMNS, CELL_H, Ints
 
 Flags = npt.NDArray[np.bool_]
 STRETCHES = 64
-WINDOW_S = 5
 ROWS = 4_096
 # A place is a sixth of the width by 176 px or more: a button, at the heights where screens of several widths have it.
 # Narrow screens need more lines, so the heights differ by a part of the depth.

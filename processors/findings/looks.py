@@ -8,6 +8,7 @@ from processors.findings.counts import Place
 from processors.findings.estimates import Claim, Rate
 from processors.findings.parts import Part
 from processors.pictures.heat import CELL_COLUMNS
+from schemas.generation import Change
 
 Kind = Literal[
     "dead_clicks",
@@ -21,7 +22,6 @@ Kind = Literal[
     "attention_without_link",
     "page_too_long",
 ]
-Change = Literal["copy", "order", "design", "call"]
 # what a variant of the page should change
 CHANGES: dict[Kind, Change] = {
     "dead_clicks": "design",

@@ -9,11 +9,12 @@ import numpy as np
 from processors.findings.clicking import gap_looks, spot_looks
 from processors.findings.counts import LEAST_EVENTS, DeviceCounts, Layout
 from processors.findings.estimates import MOST, bound, visits_to_see
-from processors.findings.looks import CHANGES, Change, Kind, Look, Where
+from processors.findings.looks import CHANGES, Kind, Look, Where
 from processors.findings.parts import parts_of
 from processors.findings.reading import depth_looks, section_looks
 from processors.findings.words import advice, brief, sentence, summary
 from processors.pictures.words import Language
+from schemas.generation import Change
 
 # Share of the affected visits that a finding may cost. Findings are sorted by this weight times their visits.
 WEIGHTS: dict[Kind, float] = {

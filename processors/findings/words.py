@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from processors.findings.looks import Kind, Look, Where
 from processors.pictures.words import WORDS as MAP_WORDS
-from processors.pictures.words import Language
+from processors.pictures.words import Language, Pairs, by_language
 from schemas.sections import BY_NAME
 
-SECTIONS: dict[str, tuple[str, str]] = {
+SECTIONS: Pairs = {
     "hero": ("the first section", "最初の画面"),
     "problems": ("the problems", "お悩み"),
     "solution": ("the solution", "特長"),
@@ -108,36 +108,28 @@ JAPANESE: dict[Kind, tuple[str, str]] = {
 }
 DEVICES = {"mobile": "phones", "tablet": "tablets", "desktop": "desktops"}
 TEXTS = {"en": ENGLISH, "ja": JAPANESE}
-PLACES: dict[Language, dict[str, str]] = {
-    "en": {
-        "section": "{name}",
-        "spot": "a place in {name}, {px} px from the top",
-        "bare": "a place {px} px from the top",
-        "fixed": "a place that stays on screen, {px} px from its top",
-        "element": "“{element}” ({place})",
-        "page": "the whole page",
-        "found": "Findings in {visits} visits: {n}.",
-        "none": "Nothing stands out in {visits} visits.",
-        "more": " A smaller difficulty needs about {more} more visits.",
-        "few": "Nothing is certain after {visits} visits. About {more} more are needed.",
-        "goal": "{n} reach a goal",
-        "click": "{n} clicks",
-    },
-    "ja": {
-        "section": "「{name}」",
-        "spot": "「{name}」の中、上から{px}pxの場所",
-        "bare": "上から{px}pxの場所",
-        "fixed": "画面に固定された、画面の上から{px}pxの場所",
-        "element": "「{element}」（{place}）",
-        "page": "ページ全体",
-        "found": "{visits}回の閲覧から、気になる点が{n}件見つかりました。",
-        "none": "{visits}回の閲覧では、特に気になる点はありません。",
-        "more": "小さな問題を見つけるには、あと約{more}回の閲覧が必要です。",
-        "few": "{visits}回の閲覧では、まだはっきりしたことは言えません。あと約{more}回必要です。",
-        "goal": "成果{n}件",
-        "click": "クリック{n}回",
-    },
-}
+PLACES = by_language(
+    {
+        "section": ("{name}", "「{name}」"),
+        "spot": ("a place in {name}, {px} px from the top", "「{name}」の中、上から{px}pxの場所"),
+        "bare": ("a place {px} px from the top", "上から{px}pxの場所"),
+        "fixed": ("a place that stays on screen, {px} px from its top", "画面に固定された、画面の上から{px}pxの場所"),
+        "element": ("“{element}” ({place})", "「{element}」（{place}）"),
+        "page": ("the whole page", "ページ全体"),
+        "found": ("Findings in {visits} visits: {n}.", "{visits}回の閲覧から、気になる点が{n}件見つかりました。"),
+        "none": ("Nothing stands out in {visits} visits.", "{visits}回の閲覧では、特に気になる点はありません。"),
+        "more": (
+            " A smaller difficulty needs about {more} more visits.",
+            "小さな問題を見つけるには、あと約{more}回の閲覧が必要です。",
+        ),
+        "few": (
+            "Nothing is certain after {visits} visits. About {more} more are needed.",
+            "{visits}回の閲覧では、まだはっきりしたことは言えません。あと約{more}回必要です。",
+        ),
+        "goal": ("{n} reach a goal", "成果{n}件"),
+        "click": ("{n} clicks", "クリック{n}回"),
+    }
+)
 
 
 def sentence(look: Look, language: Language) -> str:

@@ -18,11 +18,10 @@ from processors.pages.facts import known
 from processors.pages.likeness import ALIKE, comparable, likeness
 from processors.text import cut, plain
 from schemas.copywriting import Copy
-from schemas.generation import Failure
+from schemas.generation import LONGEST_BRIEF, Failure
 from schemas.plan import Brief, Plan
 from schemas.sections import of_group
 
-LONGEST_NOTE = 300
 REWRITE = """\
 書き直し
 - currentは、いまページにある文章である。currentにある項目だけが、新しい文章に置きかわる。
@@ -160,7 +159,7 @@ def rewrite_of(plan: Plan) -> Rewrite | None:
         sections=named,
         only_call=only_call,
         named=only_call or bool(variant.sections),
-        note=cut(plain(unicodedata.normalize("NFKC", variant.brief)), LONGEST_NOTE),
+        note=cut(plain(unicodedata.normalize("NFKC", variant.brief)), LONGEST_BRIEF),
         parent=plan.parent.copy_.model_dump(),
         brief=plan.brief,
         seed=plan.request.request_id.int,

@@ -3,16 +3,17 @@
 import re
 from typing import get_args
 
-from processors.findings.looks import Change, Kind
+from processors.findings.looks import Kind
 from processors.findings.words import section_name
 from processors.pictures.words import Language
-from processors.studio.experiment_words import JAPANESE
-from processors.studio.map_words import ENGLISH as DEVICES
+from processors.studio import experiment_words, map_words
+from schemas.generation import Change
 
 # how the difference of a variant begins, and what differs
 DIFFERENCES = {
     "text of": "文章", "order of": "順番", "design": "デザイン", "words of": "ボタンの言葉", "calls to": "ボタンの場所",
 }  # fmt: skip
+CHANGED = {change: experiment_words.PAIRS[f"change_{change}"][1] for change in get_args(Change)}
 RESTS = "自動改善は1週間休みます。"
 _REST = "autopilot rests for a week"
 # autopilot's reasons, in the order in which they are tried
@@ -42,7 +43,7 @@ REASONS: tuple[tuple[str, str], ...] = (
         "はっきりした改善点がまだありません。閲覧が増えるのを待っています。",
     ),
     *(
-        (rf"asked for a variant \({change}\) because of .*", f"別案（{JAPANESE[f'change_{change}']}）を依頼しました。")
+        (rf"asked for a variant \({change}\) because of .*", f"別案（{CHANGED[change]}）を依頼しました。")
         for change in get_args(Change)
     ),
     (
@@ -91,6 +92,7 @@ def about(text: str, language: Language) -> str:
     match = _ABOUT.fullmatch(text)
     if language != "en" or match is None or match["kind"] not in FINDINGS:
         return ""
-    section, device = match["section"], DEVICES.get(f"device_{match['device']}", match["device"])
+    section, device = match["section"], match["device"]
+    device = map_words.PAIRS.get(f"device_{device}", (device, device))[0]
     place = section if section == "the page" else section_name(_SECTIONS.get(section, section), language)
     return f"{FINDINGS[match['kind']]}: {place} ({device.lower()})."

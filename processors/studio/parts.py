@@ -5,12 +5,12 @@ from collections.abc import Iterable
 
 from processors.findings.words import SECTIONS, section_name
 from processors.pictures.summary import SectionSeen
-from processors.pictures.words import Language
+from processors.pictures.words import Language, Pairs
 
 SECTION = re.compile(rb"""data-section=["']?([A-Za-z0-9_.-]{1,64})""")
 NUMBERED = re.compile(r"faq-([0-9]{1,3})")
 # data-element of the pages that lpstream makes; the other names end with the kind of the element
-ELEMENTS: dict[str, tuple[str, str]] = {
+ELEMENTS: Pairs = {
     "top-tel": ("telephone number at the top", "上部の電話番号"),
     "bar-call": ("button of the bar at the bottom", "下部に固定されたボタン"),
     "bar-tel": ("telephone button of the bar at the bottom", "下部に固定された電話ボタン"),

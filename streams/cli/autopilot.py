@@ -2,13 +2,12 @@
 
 import asyncio
 import json
-import time
 from typing import Annotated
 
 import typer
 
-from schemas.errors import LpstreamError, Retryable
-from streams.cli.experiment import LOOK_S, WITHIN_S, Answer, LpId, asked, session_of
+from schemas.errors import LpstreamError
+from streams.cli.experiment import Answer, LpId, state_after, state_at
 from streams.local.console import DEFAULT_DATA, AsJson, Data, out, private_api
 
 app = typer.Typer(
@@ -55,36 +54,19 @@ def reject(lp_id: LpId, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> N
 @app.command()
 def show(lp_id: LpId, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """Print the step of the page's autopilot, and why."""
-
-    async def work(api: str, token: str) -> Answer:
-        async with session_of(token) as session:
-            return await asked(session, "GET", f"{api}/autopilot/{lp_id}")
-
-    _print(asyncio.run(work(*private_api(data))), as_json=as_json)
+    _print(asyncio.run(state_at(*private_api(data), f"/autopilot/{lp_id}")), as_json=as_json)
 
 
 def _order(lp_id: str, command: str, data: Data, *, as_json: bool, approval: bool = False) -> None:
-    body = {"command": command, "approval": approval}
-    state = asyncio.run(_after(*private_api(data), lp_id, body))
+    path, body = f"/autopilot/{lp_id}", {"command": command, "approval": approval}
+    state = asyncio.run(state_after(*private_api(data), path, body, path, _carried_out, "order"))
     _print(state, as_json=as_json)
     if command == "on" and not state["on"]:
         raise LpstreamError(f"autopilot is off: {state['reason']}")
 
 
-async def _after(api: str, token: str, lp_id: str, body: Answer) -> Answer:
-    """Post an order, and return the state after it. Raise Retryable if no optimizer carries it out."""
-    path = f"{api}/autopilot/{lp_id}"
-    async with session_of(token) as session:
-        accepted = await asked(session, "POST", path, body)
-        until = time.monotonic() + WITHIN_S
-        while time.monotonic() < until:
-            await asyncio.sleep(LOOK_S)
-            state = await asked(session, "GET", path, missing=True)
-            if state.get("command_id") == accepted["command_id"]:
-                return state
-    raise Retryable(
-        f"the optimizer has not carried out the order within {WITHIN_S:g} s; is `worker optimizer` running?"
-    )
+def _carried_out(state: Answer, accepted: Answer) -> bool:
+    return bool(state.get("command_id") == accepted["command_id"])
 
 
 def _print(state: Answer, *, as_json: bool) -> None:

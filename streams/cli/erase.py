@@ -2,18 +2,14 @@
 
 import asyncio
 import json
-import re
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from schemas.errors import LpstreamError
-from schemas.generation import TENANT_PATTERN
-from schemas.heatmap import LP_ID_PATTERN
-from streams.local.console import DEFAULT_DATA, AsJson, Data, err, out, settings_for
+from streams.local.console import DEFAULT_DATA, AsJson, Data, OfTenant, Pages, check_ids, out, settings_for, spinner
 from streams.operate.erasure import Erasing, Meant, meant_by
 from streams.operate.erasure_stays import what_stays
 from streams.runtime.settings import Settings
@@ -23,8 +19,8 @@ EPILOG = "This cannot be undone, and it does not ask: use --dry-run first. If it
 
 
 def erase(
-    lp: Annotated[list[str] | None, typer.Option("--lp", help="A page's id; may be given several times.")] = None,
-    tenant: Annotated[str, typer.Option("--tenant", help="A tenant's id, for all its pages.")] = "",
+    lp: Pages = None,
+    tenant: OfTenant = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be erased, and erase nothing.")] = False,
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
@@ -33,12 +29,13 @@ def erase(
 
     List the data that remains, and until when.
     """
-    _check(lp or [], tenant)
+    if bool(lp) == bool(tenant):
+        raise LpstreamError("give either --lp or --tenant")
+    check_ids(lp or [], tenant)
     settings = settings_for(data)
     target = meant_by(settings, lp or [], tenant)
-    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=err) as progress:
-        task = progress.add_task("searching")
-        report = asyncio.run(_run(settings, target, lambda line: progress.update(task, description=line), dry_run))
+    with spinner("searching") as say_it:
+        report = asyncio.run(_run(settings, target, say_it, dry_run))
     report |= {"stays": [asdict(remaining) for remaining in what_stays(settings)]}
     if as_json:
         typer.echo(json.dumps(report, ensure_ascii=False))
@@ -46,16 +43,6 @@ def erase(
         _show(report)
     if report["problems"]:
         raise LpstreamError("\n".join(report["problems"]))
-
-
-def _check(lp_ids: list[str], tenant: str) -> None:
-    if bool(lp_ids) == bool(tenant):
-        raise LpstreamError("give either --lp or --tenant")
-    for lp_id in lp_ids:
-        if not re.fullmatch(LP_ID_PATTERN.strip("^$"), lp_id):
-            raise LpstreamError(f"--lp {lp_id[:200]!r}: is not a valid page id")
-    if tenant and not re.fullmatch(TENANT_PATTERN.strip("^$"), tenant):
-        raise LpstreamError(f"--tenant {tenant[:200]!r}: is not a valid tenant id")
 
 
 async def _run(settings: Settings, target: Meant, say: Say, dry_run: bool) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import aiohttp
@@ -50,7 +51,7 @@ def start(
         "half_life_days": half_life_days,
         **({"goals": [each.value for each in goal]} if goal else {}),
     }
-    state = asyncio.run(_after(*private_api(data), "/experiments", design, lp_id))
+    state = _after(data, "/experiments", design, lp_id)
     _print(state, as_json=as_json)
     if state["status"] != "running":
         raise LpstreamError(f"the experiment does not run: {state['reason']}")
@@ -59,33 +60,18 @@ def start(
 @app.command()
 def show(lp_id: LpId, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """Print the state of the page's experiment: weights, rates, and visits until a decision."""
-
-    async def work(api: str, token: str) -> Answer:
-        async with session_of(token) as session:
-            return await asked(session, "GET", f"{api}/experiments/{lp_id}")
-
-    _print(asyncio.run(work(*private_api(data))), as_json=as_json)
+    _print(asyncio.run(state_at(*private_api(data), f"/experiments/{lp_id}")), as_json=as_json)
 
 
 @app.command()
 def stop(lp_id: LpId, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """Stop the page's experiment, or take back its winner: the page is itself again."""
-    _print(asyncio.run(_after(*private_api(data), f"/experiments/{lp_id}/stop", None, lp_id)), as_json=as_json)
+    _print(_after(data, f"/experiments/{lp_id}/stop", None, lp_id), as_json=as_json)
 
 
-async def _after(api: str, token: str, path: str, body: Answer | None, lp_id: str) -> Answer:
-    """Post a command, and return the state after it. Raise Retryable if no optimizer carries it out."""
-    async with session_of(token) as session:
-        accepted = await asked(session, "POST", api + path, body)
-        until = time.monotonic() + WITHIN_S
-        while time.monotonic() < until:
-            await asyncio.sleep(LOOK_S)
-            state = await asked(session, "GET", f"{api}/experiments/{lp_id}", missing=True)
-            if _carried_out(state, accepted):
-                return state
-    raise Retryable(
-        f"the optimizer has not carried out the command within {WITHIN_S:g} s; is `worker optimizer` running?"
-    )
+def _after(data: Data, path: str, body: Answer | None, lp_id: str) -> Answer:
+    work = state_after(*private_api(data), path, body, f"/experiments/{lp_id}", _carried_out, "command")
+    return asyncio.run(work)
 
 
 def _carried_out(state: Answer, accepted: Answer) -> bool:
@@ -97,13 +83,38 @@ def _carried_out(state: Answer, accepted: Answer) -> bool:
     return bool(accepted["command"] == "start" or state["status"] == "stopped")
 
 
-def session_of(token: str) -> aiohttp.ClientSession:
-    """Return a session for the private API."""
+async def state_at(api: str, token: str, path: str) -> Answer:
+    """Return the state at a path. Raise LpstreamError with the edge's message."""
+    async with _session(token) as session:
+        return await _asked(session, "GET", api + path)
+
+
+async def state_after(
+    api: str, token: str, path: str, body: Answer | None, at: str, follows: Callable[[Answer, Answer], bool], what: str
+) -> Answer:
+    """Post an order to a path, and return the state that follows from it.
+
+    `at` is the path of the state. Raise Retryable if no optimizer carries the order out.
+    """
+    async with _session(token) as session:
+        accepted = await _asked(session, "POST", api + path, body)
+        until = time.monotonic() + WITHIN_S
+        while time.monotonic() < until:
+            await asyncio.sleep(LOOK_S)
+            state = await _asked(session, "GET", api + at, missing=True)
+            if follows(state, accepted):
+                return state
+    raise Retryable(
+        f"the optimizer has not carried out the {what} within {WITHIN_S:g} s; is `worker optimizer` running?"
+    )
+
+
+def _session(token: str) -> aiohttp.ClientSession:
     timeout = aiohttp.ClientTimeout(TIMEOUT_S)
     return aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}, timeout=timeout)
 
 
-async def asked(
+async def _asked(
     session: aiohttp.ClientSession, method: str, url: str, body: Answer | None = None, *, missing: bool = False
 ) -> Answer:
     """Return the answer. Raise LpstreamError with the edge's message; `missing` returns {} for 404."""

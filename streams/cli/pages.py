@@ -2,16 +2,12 @@
 
 import asyncio
 import json
-import re
 from typing import Annotated
 
 import typer
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from schemas.errors import LpstreamError
-from schemas.generation import TENANT_PATTERN
-from schemas.heatmap import LP_ID_PATTERN
-from streams.local.console import DEFAULT_DATA, AsJson, Data, err, say, settings_for
+from streams.local.console import DEFAULT_DATA, AsJson, Data, OfTenant, Pages, check_ids, say, settings_for, spinner
 from streams.operate.rerender import Rerender, Rerendered, Say
 from streams.pictures.stored import stored_ids
 from streams.runtime.settings import Settings
@@ -28,8 +24,8 @@ def pages() -> None:
 
 @app.command()
 def rerender(
-    lp: Annotated[list[str] | None, typer.Option("--lp", help="A page's id; may be given several times.")] = None,
-    tenant: Annotated[str, typer.Option("--tenant", help="A tenant's id, for all its pages.")] = "",
+    lp: Pages = None,
+    tenant: OfTenant = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show which pages would change, and write none.")] = False,
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
@@ -38,29 +34,18 @@ def rerender(
 
     Without an option, all pages.
     """
-    _check(lp or [], tenant)
+    if lp and tenant:
+        raise LpstreamError("give --lp or --tenant, or neither for all pages")
+    check_ids(lp or [], tenant)
     settings = settings_for(data)
-    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=err) as progress:
-        task = progress.add_task("looking for pages")
-        result = asyncio.run(
-            _run(settings, lp or [], tenant, dry_run, lambda line: progress.update(task, description=line))
-        )
+    with spinner("looking for pages") as say_it:
+        result = asyncio.run(_run(settings, lp or [], tenant, dry_run, say_it))
     if as_json:
         typer.echo(json.dumps(result.plain(), ensure_ascii=False))
     else:
         _show(result, settings, dry_run)
     if result.problems:
         raise LpstreamError("\n".join(result.problems))
-
-
-def _check(lp_ids: list[str], tenant: str) -> None:
-    if lp_ids and tenant:
-        raise LpstreamError("give --lp or --tenant, or neither for all pages")
-    for lp_id in lp_ids:
-        if not re.fullmatch(LP_ID_PATTERN.strip("^$"), lp_id):
-            raise LpstreamError(f"--lp {lp_id[:200]!r}: is not a valid page id")
-    if tenant and not re.fullmatch(TENANT_PATTERN.strip("^$"), tenant):
-        raise LpstreamError(f"--tenant {tenant[:200]!r}: is not a valid tenant id")
 
 
 async def _run(settings: Settings, lp_ids: list[str], tenant: str, dry_run: bool, say_it: Say) -> Rerendered:

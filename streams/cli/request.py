@@ -15,7 +15,7 @@ from rich.table import Table
 
 from processors.pages.curated import assets_at
 from schemas.errors import LpstreamError, Retryable
-from schemas.generation import GenerationRequest, Result, VariantRequest, model_from_object
+from schemas.generation import LONGEST_BRIEF, Change, GenerationRequest, Result, VariantRequest, model_from_object
 from streams.cli.upload import read
 from streams.client import over_http
 from streams.local.console import DEFAULT_DATA, AsJson, Data, err, json_file, out, private_api, writable_file
@@ -39,13 +39,11 @@ def request(
     variant_of: Annotated[
         str, typer.Option("--variant-of", help="A page's id: make a variant of it, which keeps its facts.")
     ] = "",
-    change: Annotated[
-        Literal["copy", "order", "design", "call"], typer.Option(help="What differs in the variant.")
-    ] = "copy",
+    change: Annotated[Change, typer.Option(help="What differs in the variant.")] = "copy",
     section: Annotated[
         list[str] | None, typer.Option(help="A section that changes in the variant; may be given several times.")
     ] = None,
-    brief: Annotated[str, typer.Option(help="Why the variant is made, in at most 300 characters.")] = "",
+    brief: Annotated[str, typer.Option(help=f"Why the variant is made, in at most {LONGEST_BRIEF} characters.")] = "",
     file: Annotated[
         Path | None, typer.Option("--file", help="Whole request as JSON instead; - reads standard input.")
     ] = None,

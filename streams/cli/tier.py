@@ -2,19 +2,16 @@
 
 import asyncio
 import json
-import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from infra.tenants import Tenants
 from schemas.errors import LpstreamError
-from schemas.heatmap import LP_ID_PATTERN
-from streams.local.console import DEFAULT_DATA, AsJson, Data, err, out, settings_for
+from streams.local.console import DEFAULT_DATA, AsJson, Data, check_ids, out, settings_for, spinner
 from streams.runtime.settings import Settings
 from streams.tiers.run import Tiers, status
 from streams.tiers.stores import Clock, Report
@@ -116,9 +113,7 @@ def _selection(settings: Settings, lp_ids: list[str], tenant: str) -> tuple[list
     """Return page ids and a prefix of page ids; raise LpstreamError unless exactly one option is given."""
     if bool(lp_ids) == bool(tenant):
         raise LpstreamError("give either --lp-id or --tenant")
-    for lp_id in lp_ids:
-        if not re.fullmatch(LP_ID_PATTERN.strip("^$"), lp_id):
-            raise LpstreamError(f"--lp-id {lp_id!r}: is not a valid page id")
+    check_ids(lp_ids, option="--lp-id")
     if not tenant:
         return lp_ids, ""
     entry = Tenants.load(settings.tenants_file).named(tenant)
@@ -128,9 +123,8 @@ def _selection(settings: Settings, lp_ids: list[str], tenant: str) -> tuple[list
 
 
 def _run(settings: Settings, clock: Clock, work: Work, as_json: bool) -> None:
-    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=err) as progress:
-        task = progress.add_task("searching")
-        tiers = Tiers(settings, clock, lambda line: progress.update(task, description=line))
+    with spinner("searching") as say_it:
+        tiers = Tiers(settings, clock, say_it)
         report = asyncio.run(_awaited(work(tiers)))
     if report is None:
         raise LpstreamError(f"another run has held the lock for over {WAIT_S:g} s; try again when it has ended")

@@ -88,7 +88,7 @@ class Autopilots:
 
     def after(self, command: AutopilotCommand) -> Next | None:
         """Return what follows from a command, or None if it was carried out before or is a stranger's."""
-        if not self._owns(command.tenant_id, command.lp_id):
+        if not self._tenants.owns(command.tenant_id, command.lp_id):
             log.warning("autopilot of %s: tenant %s does not own the page", command.lp_id, command.tenant_id)
             return None
         self._read_at.pop(command.lp_id, None)  # the page is read again at once
@@ -144,7 +144,7 @@ class Autopilots:
         return Seen(
             experiment=states.get(lp_id),
             elsewhere=arms.get(lp_id),
-            obstacle=lambda command: obstacle(command, states, self._owns),
+            obstacle=lambda command: obstacle(command, states, self._tenants.owns),
         )
 
     def _arms(self) -> dict[str, str]:
@@ -160,11 +160,7 @@ class Autopilots:
         return tenant.week_variants - asked if tenant is not None else 0
 
     async def _published(self, state: AutopilotState) -> bool:
-        return self._owns(state.tenant_id, state.lp_id) and await self._sources.published(state.lp_id)
-
-    def _owns(self, tenant_id: str, lp_id: str) -> bool:
-        tenant = self._tenants.named(tenant_id)
-        return tenant is not None and tenant.owns(lp_id)
+        return self._tenants.owns(state.tenant_id, state.lp_id) and await self._sources.published(state.lp_id)
 
 
 def _now_ms() -> int:

@@ -107,7 +107,7 @@ class Optimizer:
             mine = before is not None and before.experiment_id == command.experiment_id
             state = before if mine and before is not None else self._begun(command, before, now_ms)
             return [stopped(state, "stopped by a person; the page is itself again", epoch=epoch, now_ms=now_ms)]
-        if why := obstacle(command, self._known.states, self._owns):
+        if why := obstacle(command, self._known.states, self._tenants.owns):
             log.warning("experiment %s does not start: %s", command.experiment_id, why)
             return [refused(command, before, why, epoch=epoch, now_ms=now_ms)]
         states = []
@@ -135,10 +135,6 @@ class Optimizer:
         if step.stops is not None and before is not None:
             states.append(stopped(before, f"stopped by autopilot: {step.stops}", epoch=self._epoch, now_ms=now_ms))
         await self._commit(states, others)
-
-    def _owns(self, tenant_id: str, lp_id: str) -> bool:
-        tenant = self._tenants.named(tenant_id)
-        return tenant is not None and tenant.owns(lp_id)
 
     # -- looks -----------------------------------------------------------------------------------------
 

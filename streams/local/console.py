@@ -1,16 +1,22 @@
 """Shared parts of the commands: common options, output, and the settings of the stack in use."""
 
 import json
+import re
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from schemas.errors import LpstreamError, SettingError
+from schemas.generation import TENANT_PATTERN
+from schemas.heatmap import LP_ID_PATTERN
 from streams.local.addresses import read_addresses, read_settings
 from streams.runtime.settings import PREFIX, Settings, any_address_set, load_settings
 
@@ -21,6 +27,28 @@ err = Console(stderr=True)
 Data = Annotated[Path, typer.Option("--data", help="Folder of the stack's data.", show_default=True)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 DEFAULT_DATA = Path(".lpstream")
+
+
+# the pages that a command works on
+Pages = Annotated[list[str] | None, typer.Option("--lp", help="A page's id; may be given several times.")]
+OfTenant = Annotated[str, typer.Option("--tenant", help="A tenant's id, for all its pages.")]
+
+
+@contextmanager
+def spinner(first: str) -> Iterator[Callable[[str], None]]:
+    """Show a line with a spinner while the block runs. Yield a function that replaces the line."""
+    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=err) as progress:
+        task = progress.add_task(first)
+        yield lambda line: progress.update(task, description=line)
+
+
+def check_ids(lp_ids: list[str], tenant: str = "", option: str = "--lp") -> None:
+    """Raise LpstreamError with the option for an id of a page or of a tenant that is not valid."""
+    for lp_id in lp_ids:
+        if not re.fullmatch(LP_ID_PATTERN.strip("^$"), lp_id):
+            raise LpstreamError(f"{option} {lp_id[:200]!r}: is not a valid page id")
+    if tenant and not re.fullmatch(TENANT_PATTERN.strip("^$"), tenant):
+        raise LpstreamError(f"--tenant {tenant[:200]!r}: is not a valid tenant id")
 
 
 def say(line: str) -> None:

@@ -314,7 +314,7 @@ class Erasing:
     async def _experiments(self, lp_ids: set[str]) -> None:
         """Append empty records for the experiments of the pages, and delete them in Redis."""
         names = sorted(lp_ids)
-        await self._bury(EXPERIMENTS, [kind + lp_id for lp_id in names for kind in ("", *KINDS)])
+        await self._bury(EXPERIMENTS, [kind + lp_id for lp_id in names for kind in KINDS])
         store = ExperimentStore(self._line)
         for lp_id in names:
             await store.forget(lp_id)

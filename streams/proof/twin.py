@@ -2,12 +2,11 @@
 
 import time
 from datetime import UTC, date, datetime, timedelta
-from importlib.resources import files
 from typing import Any, Self
 from uuid import uuid4
 
 from infra.clickhouse.kit import kit
-from infra.clickhouse.migrate import name_collection, statements
+from infra.clickhouse.migrate import all_statements, name_collection
 from infra.embedded.stack import Stack
 from infra.tiers.tables import HOT_TABLES
 from processors.heatmap.tiers import with_days_late
@@ -18,13 +17,6 @@ from streams.tiers.run import LEASE, Tiers
 from streams.tiers.stores import Clock, Stores
 
 COPY = "untiered"
-DDL = (
-    "0001_heatmap_tables.sql",
-    "0002_tiers.sql",
-    "0003_goals_and_sampling.sql",
-    "0004_elements.sql",
-    "views.sql",
-)
 Rows = list[tuple[Any, ...]]
 Answers = dict[str, Rows]
 
@@ -82,10 +74,8 @@ class Twin:
 
     async def _copy_tables(self) -> None:
         await self.writer.command(f"CREATE DATABASE {COPY}")
-        for name in DDL:
-            text = files("infra.clickhouse").joinpath("ddl", name).read_text("utf-8")
-            for statement in statements(text.replace("{timezone}", "Asia/Tokyo").replace("lpstream", COPY)):
-                await self.writer.command(statement)
+        for statement in all_statements("Asia/Tokyo"):
+            await self.writer.command(statement.replace("lpstream", COPY))
 
     async def close(self) -> None:
         """Close the clients."""

@@ -1,7 +1,5 @@
 """The settings of experiments: how often the optimizer looks, and when it decides."""
 
-from typing import Annotated
-
 from pydantic import Field
 
 from streams.runtime.store_settings import StoreSettings
@@ -10,24 +8,20 @@ from streams.runtime.store_settings import StoreSettings
 class ExperimentSettings(StoreSettings):
     """The settings of the optimizer, beside those of the stores."""
 
-    experiment_interval_s: Annotated[
-        float, Field(ge=0.5, le=3_600, description="Seconds between two looks of the optimizer at its experiments.")
-    ] = 60.0
-    experiment_settle_s: Annotated[
-        float,
-        Field(
-            ge=0,
-            le=86_400,
-            description="Seconds after the start of an experiment whose visits do not count for it: browsers and CDNs "
-            "may still have the page of before, which they keep for an hour.",
-        ),
-    ] = 3_600.0
-    experiment_loss: Annotated[
-        float,
-        Field(
-            ge=0,
-            le=1,
-            description="Expected loss of the best arm, in goals a pageview, below which an experiment is decided "
-            "without a proof; 0: never.",
-        ),
-    ] = 0.0
+    experiment_interval_s: float = Field(
+        60.0, ge=0.5, le=3_600, description="Seconds between two looks of the optimizer at its experiments."
+    )
+    experiment_settle_s: float = Field(
+        3_600.0,
+        ge=0,
+        le=86_400,
+        description="Seconds after the start of an experiment whose visits do not count for it: browsers and CDNs "
+        "may still have the page of before, which they keep for an hour.",
+    )
+    experiment_loss: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Expected loss of the best arm, in goals a pageview, below which an experiment is decided "
+        "without a proof; 0: never.",
+    )

@@ -38,281 +38,229 @@ Port = Annotated[int, Field(ge=0, le=65_535)]
 class Settings(ExperimentSettings):
     """All settings of lpstream's processes. Each field is set by `LPSTREAM_<NAME>`."""
 
-    edge_wrong_logins: Annotated[
-        int,
-        Field(
-            ge=0,
-            description="Most different wrong tokens from one address within ten minutes; above it, every login from "
-            "there gets 429. 0: no limit.",
-        ),
-    ] = 20
-    tier_hot_days: Annotated[
-        int, Field(ge=1, le=29, description="Days before today (UTC) that stay in ClickHouse; older ones move to S3.")
-    ] = 7
-    tier_warm_days: Annotated[
-        int, Field(ge=2, description="Days before today (UTC) that stay readable; older ones move from S3 to Glacier.")
-    ] = 30
-    tier_interval_s: Annotated[
-        float, Field(ge=0, description="Seconds between runs of `tier` by one of the heatmap workers; 0: no runs.")
-    ] = 3_600.0
-    tier_patience_s: Annotated[
-        float,
-        Field(gt=0, description="Seconds that a move waits for earlier queries; after that the next run finishes it."),
-    ] = 120.0
-    edge_host: Annotated[str, Field(description="Address that both listeners bind.")] = "127.0.0.1"
-    edge_port: Annotated[Port, Field(description="Port of the public listener, for browsers.")] = 8080
-    api_port: Annotated[
-        Port, Field(description="Port of the private listener, for applications, analysts and operators.")
-    ] = 8081
-    production: Annotated[
-        bool,
-        Field(
-            description="Whether visitors use this installation. Then LPSTREAM_PUBLIC_URL and LPSTREAM_API_URL must be "
-            "addresses that browsers reach by https."
-        ),
-    ] = False
-    public_url: Annotated[
-        Url | None,
-        Field(description="URL of the public listener for browsers; page addresses begin with it."),
-    ] = None
-    api_url: Annotated[Url | None, Field(description="URL of the private listener for applications.")] = None
-    api_token: Annotated[
-        SecretStr, Field(description="Token that `lpstream request` sends to the private listener.")
-    ] = SecretStr("")
-    allowed_origins: Annotated[
-        list[Origin], Field(description="JSON list of origins that may post beacons, besides the edge's own origin.")
-    ] = []  # noqa: RUF012 - pydantic copies it
-    tenants_file: Annotated[Path, Field(description="File of tenants: token hashes, origins, lp_ids, caps.")] = Path(
-        "infra/tenants.toml"
+    edge_wrong_logins: int = Field(
+        20,
+        ge=0,
+        description="Most different wrong tokens from one address within ten minutes; above it, every login from "
+        "there gets 429. 0: no limit.",
     )
-    schema_registry_url: Annotated[
-        Url | None,
-        Field(description="URL of a Confluent-compatible schema registry, instead of `schemas/registry.json`."),
-    ] = None
-    edge_max_body_bytes: Annotated[
-        int, Field(ge=1_024, le=64 * 2**20, description="Largest body in bytes, on the wire and inflated.")
-    ] = 2**20
-    edge_max_upload_bytes: Annotated[
-        int, Field(ge=2**16, le=64 * 2**20, description="Largest picture or logo in bytes that `POST /uploads` takes.")
-    ] = 10 * 2**20
-    edge_max_beacon_bytes: Annotated[
-        int,
-        Field(
-            ge=1_024,
-            le=2**20,
-            description="Largest beacon in bytes, on the wire and inflated, on all routes; also the largest value in "
-            "Avro's JSON, and the largest Avro body of the public listener.",
-        ),
-    ] = 65_536
-    edge_max_key_bytes: Annotated[
-        int, Field(ge=64, le=32_768, description="Longest key in bytes of a record that is posted to a topic.")
-    ] = 1_024
-    edge_max_record_bytes: Annotated[
-        int,
-        Field(
-            ge=1_024,
-            le=64 * 2**20,
-            description="Largest record in bytes that the edge sends; keep it below the topics' `max.message.bytes`.",
-        ),
-    ] = 1_000_000
-    edge_max_in_flight: Annotated[
-        int, Field(ge=1, description="Most unacknowledged records of each topic; above it, 503.")
-    ] = 3_000
-    edge_max_in_flight_bytes: Annotated[
-        int, Field(ge=2**20, description="Most bytes of bodies in memory of each listener of an edge; above it, 503.")
-    ] = 64 * 2**20
-    edge_max_requests: Annotated[
-        int, Field(ge=1, description="Most concurrent requests of each listener of an edge; above it, 503.")
-    ] = 4_096
-    edge_client_body_bytes: Annotated[
-        int,
-        Field(
-            ge=0,
-            description="Most bytes that one client address has yet to send of its bodies, where each counts at least "
-            "64 KiB; above it, 429. 0: no limit.",
-        ),
-    ] = 8 * 2**20
-    edge_tenant_streams: Annotated[
-        int,
-        Field(
-            ge=1,
-            description="Most event streams of one tenant at one edge process; above it, 429. All tenants together "
-            "get half of the connections.",
-        ),
-    ] = 100
-    edge_max_connections: Annotated[
-        int, Field(ge=2, description="Most connections of one edge process and listener; above it, 503 and closed.")
-    ] = 12_000
-    edge_client_connections: Annotated[
-        int, Field(ge=0, description="Most connections of one client address (IPv6: one /64); 0: no limit.")
-    ] = 1_000
-    edge_rate: Annotated[
-        float,
-        Field(
-            ge=0,
-            description="Most requests/s of one edge process's public listener, where each further record of a "
-            "request counts as another request; above it, 429. 0: no limit.",
-        ),
-    ] = 20_000.0
-    edge_client_rate: Annotated[
-        float,
-        Field(
-            ge=0,
-            description="Most requests and records/s of one client address, in bursts of up to ten seconds' worth; a "
-            "larger request gets 413. Mobile carriers put thousands of visitors behind one address: keep it high. "
-            "0: no limit.",
-        ),
-    ] = 100.0
-    edge_byte_rate: Annotated[
-        float,
-        Field(
-            ge=0,
-            description="Most inflated bytes/s of one edge process's public listener; above it, 429. 0: no limit.",
-        ),
-    ] = 32.0 * 2**20
-    edge_client_byte_rate: Annotated[
-        float,
-        Field(
-            ge=0,
-            description="Most inflated bytes/s of one client address, in bursts of up to ten seconds' worth; a larger "
-            "body gets 413. 0: no limit.",
-        ),
-    ] = 256.0 * 2**10
-    edge_tenant_rate: Annotated[
-        float,
-        Field(
-            ge=0,
-            description="Most requests and records/s of one tenant at one edge process's private listener, counted as "
-            "for a client address. 0: no limit.",
-        ),
-    ] = 2_000.0
-    edge_tenant_byte_rate: Annotated[
-        float, Field(ge=0, description="Most inflated bytes/s of one tenant there; 0: no limit.")
-    ] = 4.0 * 2**20
-    edge_trusted_proxies: Annotated[
-        int,
-        Field(
-            ge=0,
-            le=8,
-            description="Entries that your proxies append to X-Forwarded-For: the client's address is that many "
-            "entries from the end. nginx appends 1, Google's load balancer 2. 0: no proxy, the header is ignored.",
-        ),
-    ] = 0
-    edge_head_timeout_s: Annotated[
-        float, Field(gt=0, le=60, description="Most seconds from a request's first byte to the end of its head.")
-    ] = 5.0
-    edge_body_timeout_s: Annotated[
-        float, Field(gt=0, le=60, description="Most seconds from the end of the head to the end of the body.")
-    ] = 10.0
-    edge_processes: Annotated[
-        int, Field(ge=0, le=64, description="Number of edge processes that share the ports; 0: one for each core.")
-    ] = 1
-    edge_drain_s: Annotated[
-        float,
-        Field(
-            ge=0,
-            le=300,
-            description="Seconds after SIGTERM in which the edge still answers and closes each connection after its "
-            "answer. Use 30 behind a load balancer. A second signal ends the edge at once.",
-        ),
-    ] = 0
-    proxy_topics: Annotated[
-        list[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]],
-        Field(
-            description="JSON list of further topics to which the private listener may produce; their records are not "
-            "checked, as in other REST proxies."
-        ),
-    ] = []  # noqa: RUF012 - pydantic copies it
-    produce_timeout_s: Annotated[
-        float, Field(gt=0, le=60, description="Most seconds that the edge waits for the broker's acknowledgement.")
-    ] = 8.0
-    heatmap_bucket_records: Annotated[int, Field(ge=1, description="Most records of a bucket.")] = 50_000
-    heatmap_skew_s: Annotated[
-        float, Field(gt=0, le=60, description="Seconds after a bucket's end before a tick closes it.")
-    ] = 1.0
-    dlq_max_run: Annotated[
-        int, Field(ge=1, description="Number of undecodable records in a row that pauses a partition.")
-    ] = 1_000
-    dlq_max_ratio: Annotated[
-        float,
-        Field(gt=0, le=1, description="Share of undecodable records in a bucket that pauses a partition."),
-    ] = 0.5
-    worker_metrics_port: Annotated[
-        Port, Field(description="Port of a worker's /metrics, /healthz and /readyz; 0: any free port.")
-    ] = 0
-    llm_providers: Annotated[
-        list[LlmProvider],
-        Field(
-            description="JSON list of providers in order of use: preset, name, base_url, key_variable, fast, high (id,"
-            " usd_per_million_input, _output, _cached, _reasoning, options, head_room), concurrency, limit_field,"
-            " json_mode, head_room, headers, query, omit. docs/generation.md has the presets."
-        ),
-    ] = []  # noqa: RUF012 - pydantic copies it
-    llm_first_token_s: Annotated[
-        float,
-        Field(
-            gt=0,
-            le=30,
-            description="Seconds to wait for a first token while another provider can be asked, until the usual time of"
-            " the model is known.",
-        ),
-    ] = 3.0
-    llm_idle_s: Annotated[
-        float,
-        Field(gt=0, le=30, description="Most seconds of silence within an answer while another provider can be asked."),
-    ] = 2.0
-    llm_silent_s: Annotated[
-        float, Field(gt=0, le=60, description="Seconds without a token that count as a failure of the provider.")
-    ] = 5.0
-    llm_call_cap_s: Annotated[float, Field(gt=0, le=120, description="Longest call (s), for any deadline.")] = 30.0
-    llm_breaker_failures: Annotated[
-        int, Field(ge=1, description="Failures in a row after which a provider's model is not called for a time.")
-    ] = 5
-    llm_breaker_open_s: Annotated[
-        float, Field(gt=0, description="Seconds without calls after that, before a call probes the model.")
-    ] = 60.0
-    llm_hedge_share: Annotated[
-        float, Field(ge=0, le=1, description="Most second calls beside slow ones, as a share of calls; 0: none.")
-    ] = 0.1
-    copy_fresh_s: Annotated[
-        int, Field(ge=1, description="Age in seconds at which cached copy is written again, while it is still served.")
-    ] = 7 * 86_400
-    copy_stale_s: Annotated[int, Field(ge=0, description="Seconds after that in which it may be served.")] = 23 * 86_400
-    copy_l1_s: Annotated[int, Field(ge=1, description="Seconds that copy stays in a worker's memory.")] = 600
-    copy_l1_bytes: Annotated[int, Field(ge=0, description="Most bytes of copy in a worker's memory.")] = 64 * 2**20
-    lp_at_once: Annotated[
-        int, Field(ge=1, description="Most records of one topic that a generation worker processes concurrently.")
-    ] = 2_000
-    jpy_per_usd: Annotated[float, Field(gt=0, description="Exchange rate for the cost of model calls.")] = 155.0
-    timezone: Annotated[str, AfterValidator(_timezone), Field(description="Time zone of the days in `lp_daily`.")] = (
-        "Asia/Tokyo"
+    tier_hot_days: int = Field(
+        7, ge=1, le=29, description="Days before today (UTC) that stay in ClickHouse; older ones move to S3."
     )
-    lp_deadline_s: Annotated[
-        float, Field(gt=0, le=300, description="Most seconds from a request's record to its page.")
-    ] = 10.0
-    chromium: Annotated[
-        str,
-        Field(
-            min_length=1,
-            description="Chromium for the screenshots of published pages under heatmaps: a path, `auto` (search "
-            "PATH), or `off`. Needs the extra `screenshots`.",
-        ),
-    ] = "auto"
-    log_format: Annotated[
-        Literal["text", "json"],
-        Field(description="Format of log lines: `text`, or `json` with an object on each line for a log collector."),
-    ] = "text"
-    otlp_endpoint: Annotated[
-        Url | None,
-        Field(description="URL of an OTLP/HTTP collector of traces; unset: no traces. Needs the extra `tracing`."),
-    ] = None
-    trace_share: Annotated[
-        float,
-        Field(ge=0, le=1, description="Share of generation requests to trace, for requests without a `traceparent`."),
-    ] = 1.0
-    log_level: Annotated[
-        Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="Lowest level that is logged.")
-    ] = "INFO"
+    tier_warm_days: int = Field(
+        30, ge=2, description="Days before today (UTC) that stay readable; older ones move from S3 to Glacier."
+    )
+    tier_interval_s: float = Field(
+        3_600.0, ge=0, description="Seconds between runs of `tier` by one of the heatmap workers; 0: no runs."
+    )
+    tier_patience_s: float = Field(
+        120.0, gt=0, description="Seconds that a move waits for earlier queries; after that the next run finishes it."
+    )
+    edge_host: str = Field("127.0.0.1", description="Address that both listeners bind.")
+    edge_port: Port = Field(8080, description="Port of the public listener, for browsers.")
+    api_port: Port = Field(8081, description="Port of the private listener, for applications, analysts and operators.")
+    production: bool = Field(
+        False,
+        description="Whether visitors use this installation. Then LPSTREAM_PUBLIC_URL and LPSTREAM_API_URL must be "
+        "addresses that browsers reach by https.",
+    )
+    public_url: Url | None = Field(
+        None, description="URL of the public listener for browsers; page addresses begin with it."
+    )
+    api_url: Url | None = Field(None, description="URL of the private listener for applications.")
+    api_token: SecretStr = Field(
+        SecretStr(""), description="Token that `lpstream request` sends to the private listener."
+    )
+    allowed_origins: list[Origin] = Field(
+        [], description="JSON list of origins that may post beacons, besides the edge's own origin."
+    )
+    tenants_file: Path = Field(
+        Path("infra/tenants.toml"), description="File of tenants: token hashes, origins, lp_ids, caps."
+    )
+    schema_registry_url: Url | None = Field(
+        None, description="URL of a Confluent-compatible schema registry, instead of `schemas/registry.json`."
+    )
+    edge_max_body_bytes: int = Field(
+        2**20, ge=1_024, le=64 * 2**20, description="Largest body in bytes, on the wire and inflated."
+    )
+    edge_max_upload_bytes: int = Field(
+        10 * 2**20, ge=2**16, le=64 * 2**20, description="Largest picture or logo in bytes that `POST /uploads` takes."
+    )
+    edge_max_beacon_bytes: int = Field(
+        65_536,
+        ge=1_024,
+        le=2**20,
+        description="Largest beacon in bytes, on the wire and inflated, on all routes; also the largest value in "
+        "Avro's JSON, and the largest Avro body of the public listener.",
+    )
+    edge_max_key_bytes: int = Field(
+        1_024, ge=64, le=32_768, description="Longest key in bytes of a record that is posted to a topic."
+    )
+    edge_max_record_bytes: int = Field(
+        1_000_000,
+        ge=1_024,
+        le=64 * 2**20,
+        description="Largest record in bytes that the edge sends; keep it below the topics' `max.message.bytes`.",
+    )
+    edge_max_in_flight: int = Field(
+        3_000, ge=1, description="Most unacknowledged records of each topic; above it, 503."
+    )
+    edge_max_in_flight_bytes: int = Field(
+        64 * 2**20, ge=2**20, description="Most bytes of bodies in memory of each listener of an edge; above it, 503."
+    )
+    edge_max_requests: int = Field(
+        4_096, ge=1, description="Most concurrent requests of each listener of an edge; above it, 503."
+    )
+    edge_client_body_bytes: int = Field(
+        8 * 2**20,
+        ge=0,
+        description="Most bytes that one client address has yet to send of its bodies, where each counts at least "
+        "64 KiB; above it, 429. 0: no limit.",
+    )
+    edge_tenant_streams: int = Field(
+        100,
+        ge=1,
+        description="Most event streams of one tenant at one edge process; above it, 429. All tenants together "
+        "get half of the connections.",
+    )
+    edge_max_connections: int = Field(
+        12_000, ge=2, description="Most connections of one edge process and listener; above it, 503 and closed."
+    )
+    edge_client_connections: int = Field(
+        1_000, ge=0, description="Most connections of one client address (IPv6: one /64); 0: no limit."
+    )
+    edge_rate: float = Field(
+        20_000.0,
+        ge=0,
+        description="Most requests/s of one edge process's public listener, where each further record of a "
+        "request counts as another request; above it, 429. 0: no limit.",
+    )
+    edge_client_rate: float = Field(
+        100.0,
+        ge=0,
+        description="Most requests and records/s of one client address, in bursts of up to ten seconds' worth; a "
+        "larger request gets 413. Mobile carriers put thousands of visitors behind one address: keep it high. "
+        "0: no limit.",
+    )
+    edge_byte_rate: float = Field(
+        32.0 * 2**20,
+        ge=0,
+        description="Most inflated bytes/s of one edge process's public listener; above it, 429. 0: no limit.",
+    )
+    edge_client_byte_rate: float = Field(
+        256.0 * 2**10,
+        ge=0,
+        description="Most inflated bytes/s of one client address, in bursts of up to ten seconds' worth; a larger "
+        "body gets 413. 0: no limit.",
+    )
+    edge_tenant_rate: float = Field(
+        2_000.0,
+        ge=0,
+        description="Most requests and records/s of one tenant at one edge process's private listener, counted as "
+        "for a client address. 0: no limit.",
+    )
+    edge_tenant_byte_rate: float = Field(
+        4.0 * 2**20, ge=0, description="Most inflated bytes/s of one tenant there; 0: no limit."
+    )
+    edge_trusted_proxies: int = Field(
+        0,
+        ge=0,
+        le=8,
+        description="Entries that your proxies append to X-Forwarded-For: the client's address is that many "
+        "entries from the end. nginx appends 1, Google's load balancer 2. 0: no proxy, the header is ignored.",
+    )
+    edge_head_timeout_s: float = Field(
+        5.0, gt=0, le=60, description="Most seconds from a request's first byte to the end of its head."
+    )
+    edge_body_timeout_s: float = Field(
+        10.0, gt=0, le=60, description="Most seconds from the end of the head to the end of the body."
+    )
+    edge_processes: int = Field(
+        1, ge=0, le=64, description="Number of edge processes that share the ports; 0: one for each core."
+    )
+    edge_drain_s: float = Field(
+        0,
+        ge=0,
+        le=300,
+        description="Seconds after SIGTERM in which the edge still answers and closes each connection after its "
+        "answer. Use 30 behind a load balancer. A second signal ends the edge at once.",
+    )
+    proxy_topics: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]] = Field(
+        [],
+        description="JSON list of further topics to which the private listener may produce; their records are not "
+        "checked, as in other REST proxies.",
+    )
+    produce_timeout_s: float = Field(
+        8.0, gt=0, le=60, description="Most seconds that the edge waits for the broker's acknowledgement."
+    )
+    heatmap_bucket_records: int = Field(50_000, ge=1, description="Most records of a bucket.")
+    heatmap_skew_s: float = Field(1.0, gt=0, le=60, description="Seconds after a bucket's end before a tick closes it.")
+    dlq_max_run: int = Field(1_000, ge=1, description="Number of undecodable records in a row that pauses a partition.")
+    dlq_max_ratio: float = Field(
+        0.5, gt=0, le=1, description="Share of undecodable records in a bucket that pauses a partition."
+    )
+    worker_metrics_port: Port = Field(
+        0, description="Port of a worker's /metrics, /healthz and /readyz; 0: any free port."
+    )
+    llm_providers: list[LlmProvider] = Field(
+        [],
+        description="JSON list of providers in order of use: preset, name, base_url, key_variable, fast, high (id,"
+        " usd_per_million_input, _output, _cached, _reasoning, options, head_room), concurrency, limit_field,"
+        " json_mode, head_room, headers, query, omit. docs/generation.md has the presets.",
+    )
+    llm_first_token_s: float = Field(
+        3.0,
+        gt=0,
+        le=30,
+        description="Seconds to wait for a first token while another provider can be asked, until the usual time of"
+        " the model is known.",
+    )
+    llm_idle_s: float = Field(
+        2.0, gt=0, le=30, description="Most seconds of silence within an answer while another provider can be asked."
+    )
+    llm_silent_s: float = Field(
+        5.0, gt=0, le=60, description="Seconds without a token that count as a failure of the provider."
+    )
+    llm_call_cap_s: float = Field(30.0, gt=0, le=120, description="Longest call (s), for any deadline.")
+    llm_breaker_failures: int = Field(
+        5, ge=1, description="Failures in a row after which a provider's model is not called for a time."
+    )
+    llm_breaker_open_s: float = Field(
+        60.0, gt=0, description="Seconds without calls after that, before a call probes the model."
+    )
+    llm_hedge_share: float = Field(
+        0.1, ge=0, le=1, description="Most second calls beside slow ones, as a share of calls; 0: none."
+    )
+    copy_fresh_s: int = Field(
+        7 * 86_400, ge=1, description="Age in seconds at which cached copy is written again, while it is still served."
+    )
+    copy_stale_s: int = Field(23 * 86_400, ge=0, description="Seconds after that in which it may be served.")
+    copy_l1_s: int = Field(600, ge=1, description="Seconds that copy stays in a worker's memory.")
+    copy_l1_bytes: int = Field(64 * 2**20, ge=0, description="Most bytes of copy in a worker's memory.")
+    lp_at_once: int = Field(
+        2_000, ge=1, description="Most records of one topic that a generation worker processes concurrently."
+    )
+    jpy_per_usd: float = Field(155.0, gt=0, description="Exchange rate for the cost of model calls.")
+    timezone: Annotated[str, AfterValidator(_timezone)] = Field(
+        "Asia/Tokyo", description="Time zone of the days in `lp_daily`."
+    )
+    lp_deadline_s: float = Field(10.0, gt=0, le=300, description="Most seconds from a request's record to its page.")
+    chromium: str = Field(
+        "auto",
+        min_length=1,
+        description="Chromium for the screenshots of published pages under heatmaps: a path, `auto` (search "
+        "PATH), or `off`. Needs the extra `screenshots`.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Format of log lines: `text`, or `json` with an object on each line for a log collector."
+    )
+    otlp_endpoint: Url | None = Field(
+        None, description="URL of an OTLP/HTTP collector of traces; unset: no traces. Needs the extra `tracing`."
+    )
+    trace_share: float = Field(
+        1.0, ge=0, le=1, description="Share of generation requests to trace, for requests without a `traceparent`."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level that is logged.")
 
     @property
     def page_base_url(self) -> str:

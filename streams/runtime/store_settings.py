@@ -76,82 +76,67 @@ class StoreSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
-    kafka_bootstrap_servers: Annotated[
-        str, AfterValidator(_brokers), Field(description="Kafka brokers as `host:port`, separated by commas.")
-    ] = "127.0.0.1:9092"
-    broker: Annotated[
-        Literal["apache", "tansu"],
-        Field(description="Kind of broker: `tansu` has no idempotent producer and no LogAppendTime."),
-    ] = "apache"
-    kafka_protocol: Annotated[
-        Protocol,
-        Field(description="Protocol of the brokers: with TLS (`SSL`), with a login (`SASL_…`), or both (`SASL_SSL`)."),
-    ] = "PLAINTEXT"
-    kafka_sasl_mechanism: Annotated[
-        Mechanism, Field(description="SASL mechanism of the login, if the protocol has one.")
-    ] = "SCRAM-SHA-512"
-    kafka_username: Annotated[str, Field(description="User of the brokers, if the protocol has a login.")] = ""
-    kafka_password: Annotated[SecretStr, Field(description="Password of that user.")] = SecretStr("")
-    tls_ca_file: Annotated[
-        FilePath | None,
-        Field(
-            description="File of CA certificates (PEM) for the TLS of Kafka, Redis and ClickHouse; unset: the system's "
-            "certificates."
-        ),
-    ] = None
-    kafka_replication_factor: Annotated[
-        int,
-        Field(ge=1, le=9, description="Copies of each partition that `migrate` creates; 3 in production."),
-    ] = 1
-    kafka_min_insync_replicas: Annotated[
-        int,
-        Field(ge=1, le=9, description="Copies that must have a record before it is acknowledged; 2 in production."),
-    ] = 1
-    kafka_group_instance_id: Annotated[
-        str | None,
-        Field(description="Unique name of this worker in its group (static membership), the same after a restart."),
-    ] = None
-    redis_url: Annotated[
-        RedisUrl,
-        AfterValidator(_without_login),
-        Field(description="URL of Redis: `redis://`, or `rediss://` for TLS. The password is another setting."),
-    ] = "redis://127.0.0.1:6379"
-    redis_username: Annotated[str, Field(description="User of Redis; empty: the default user.")] = ""
-    redis_password: Annotated[SecretStr, Field(description="Password of Redis; empty: no password.")] = SecretStr("")
-    studio_secret: Annotated[
-        SecretStr,
-        Field(
-            description="Secret that signs the studio's sessions: at least 32 characters, the same for every edge. "
-            "Empty: derived from the hashes in the tenants file, so a change of its tokens ends all sessions."
-        ),
-    ] = SecretStr("")
-    clickhouse_url: Annotated[
-        Url, AfterValidator(_without_login), Field(description="URL of ClickHouse's HTTP interface.")
-    ] = "http://127.0.0.1:8123"
-    clickhouse_user: Annotated[str, Field(description="ClickHouse user that writes.")] = "lpstream"
-    clickhouse_password: Annotated[SecretStr, Field(description="Password of the user that writes.")] = SecretStr("")
-    clickhouse_replicated: Annotated[
-        bool, Field(description="Whether `migrate` creates replicated tables, on a cluster with Keeper.")
-    ] = False
-    clickhouse_s3_url: Annotated[
-        Url | None,
-        Field(description="URL of the bucket for ClickHouse; unset: the S3 endpoint and the bucket's name."),
-    ] = None
-    clickhouse_analyst_password: Annotated[
-        SecretStr,
-        Field(description="Password of the read-only user `analyst`, which pictures and `sql` use."),
-    ] = SecretStr("")
-    s3_endpoint_url: Annotated[Url | None, Field(description="URL of the S3 endpoint; unset: AWS, by the region.")] = (
-        None
+    kafka_bootstrap_servers: Annotated[str, AfterValidator(_brokers)] = Field(
+        "127.0.0.1:9092", description="Kafka brokers as `host:port`, separated by commas."
     )
-    s3_bucket: Annotated[
-        str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="Bucket of pages and tiers.")
-    ] = "lpstream"
-    s3_region: Annotated[str, Field(description="Region of the bucket.")] = "ap-northeast-1"
-    s3_access_key_id: Annotated[SecretStr, Field(description="S3 access key; empty: boto3 searches for it.")] = (
-        SecretStr("")
+    broker: Literal["apache", "tansu"] = Field(
+        "apache", description="Kind of broker: `tansu` has no idempotent producer and no LogAppendTime."
     )
-    s3_secret_access_key: Annotated[SecretStr, Field(description="S3 secret key.")] = SecretStr("")
+    kafka_protocol: Protocol = Field(
+        "PLAINTEXT",
+        description="Protocol of the brokers: with TLS (`SSL`), with a login (`SASL_…`), or both (`SASL_SSL`).",
+    )
+    kafka_sasl_mechanism: Mechanism = Field(
+        "SCRAM-SHA-512", description="SASL mechanism of the login, if the protocol has one."
+    )
+    kafka_username: str = Field("", description="User of the brokers, if the protocol has a login.")
+    kafka_password: SecretStr = Field(SecretStr(""), description="Password of that user.")
+    tls_ca_file: FilePath | None = Field(
+        None,
+        description="File of CA certificates (PEM) for the TLS of Kafka, Redis and ClickHouse; unset: the system's "
+        "certificates.",
+    )
+    kafka_replication_factor: int = Field(
+        1, ge=1, le=9, description="Copies of each partition that `migrate` creates; 3 in production."
+    )
+    kafka_min_insync_replicas: int = Field(
+        1, ge=1, le=9, description="Copies that must have a record before it is acknowledged; 2 in production."
+    )
+    kafka_group_instance_id: str | None = Field(
+        None, description="Unique name of this worker in its group (static membership), the same after a restart."
+    )
+    redis_url: Annotated[RedisUrl, AfterValidator(_without_login)] = Field(
+        "redis://127.0.0.1:6379",
+        description="URL of Redis: `redis://`, or `rediss://` for TLS. The password is another setting.",
+    )
+    redis_username: str = Field("", description="User of Redis; empty: the default user.")
+    redis_password: SecretStr = Field(SecretStr(""), description="Password of Redis; empty: no password.")
+    studio_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Secret that signs the studio's sessions: at least 32 characters, the same for every edge. "
+        "Empty: derived from the hashes in the tenants file, so a change of its tokens ends all sessions.",
+    )
+    clickhouse_url: Annotated[Url, AfterValidator(_without_login)] = Field(
+        "http://127.0.0.1:8123", description="URL of ClickHouse's HTTP interface."
+    )
+    clickhouse_user: str = Field("lpstream", description="ClickHouse user that writes.")
+    clickhouse_password: SecretStr = Field(SecretStr(""), description="Password of the user that writes.")
+    clickhouse_replicated: bool = Field(
+        False, description="Whether `migrate` creates replicated tables, on a cluster with Keeper."
+    )
+    clickhouse_s3_url: Url | None = Field(
+        None, description="URL of the bucket for ClickHouse; unset: the S3 endpoint and the bucket's name."
+    )
+    clickhouse_analyst_password: SecretStr = Field(
+        SecretStr(""), description="Password of the read-only user `analyst`, which pictures and `sql` use."
+    )
+    s3_endpoint_url: Url | None = Field(None, description="URL of the S3 endpoint; unset: AWS, by the region.")
+    s3_bucket: str = Field(
+        "lpstream", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="Bucket of pages and tiers."
+    )
+    s3_region: str = Field("ap-northeast-1", description="Region of the bucket.")
+    s3_access_key_id: SecretStr = Field(SecretStr(""), description="S3 access key; empty: boto3 searches for it.")
+    s3_secret_access_key: SecretStr = Field(SecretStr(""), description="S3 secret key.")
 
     @property
     def warm_url(self) -> str:

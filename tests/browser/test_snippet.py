@@ -16,7 +16,6 @@ SCROLLED = """y => new Promise((done) => {
   addEventListener("scroll", () => done(), { capture: true, once: true });
   scrollTo(0, y);
 })"""
-
 HIDE = """state => {
   Object.defineProperty(document, "visibilityState", { get: () => state, configurable: true });
   document.dispatchEvent(new Event("visibilitychange"));

@@ -20,7 +20,8 @@ import pytest
 from beacons import assert_counted, post_all
 from cached_finding import VISITS, find
 from harness import full_only
-from test_experiments import KILLED_AT, Site, _free_lease, records
+from killed_optimizer import KILLED_AT, die, free_lease
+from sites import Site, publish, records
 
 from infra.embedded.stack import Stack
 from infra.redis.line import RedisLine, open_redis
@@ -30,10 +31,8 @@ from schemas.errors import DecodeError
 from schemas.experiments import EXPERIMENTS, ExperimentState
 from schemas.generation import REQUESTS, Result, VariantRequest, decode_model, lp_id_of
 from streams.local.installation import Installation
-from streams.local.prepare import settings_of
 from streams.proof.planted import habit_visits, planted
 from streams.proof.visitors import tally
-from streams.runtime.stores import open_objects
 
 pytestmark = [full_only, pytest.mark.stack, pytest.mark.timeout(900)]
 SPAN_MS, WITHIN_S = 3_000_000, 180.0
@@ -105,12 +104,6 @@ def lpstream(services: Installation, *arguments: str) -> str:
     return done.stdout
 
 
-async def publish(stack: Stack, lp_id: str) -> None:
-    html = f"<html><head><title>{lp_id}</title><script src=/t.js data-lp-id={lp_id}></script></head></html>"
-    objects = open_objects(settings_of(stack))
-    await objects.put(f"pages/{lp_id}/index.html", html.encode(), "text/html; charset=utf-8", "no-store")
-
-
 async def visit(stack: Stack, services: Installation, lp_id: str) -> None:
     """Send visits whose clicks on the first button do nothing, and wait until they are counted."""
     start_ms = int(time.time() * 1000) - SPAN_MS
@@ -154,43 +147,6 @@ async def test_autopilot_goes_from_a_finding_to_an_experiment_and_off(stack: Sta
         assert [pilot.number for pilot in pilots] == list(range(1, len(pilots) + 1))
 
 
-SCRIPT = """
-import os
-from aiokafka import AIOKafkaProducer
-from infra.redis.experiments import ExperimentStore
-from streams.experiments.optimizer import Optimizer
-from streams.experiments.worker import run_optimizer
-from streams.runtime.settings import load_settings
-
-deciding = False
-take = Optimizer._take
-
-async def taken(self, step):
-    global deciding
-    deciding = True
-    await take(self, step)
-
-Optimizer._take = taken
-
-async def before(work, *args, **rest):
-    os._exit(9)
-
-async def after(work, *args, **rest):
-    await work(*args, **rest)
-    os._exit(9)
-
-def patch(owner, name, when):
-    work = getattr(owner, name)
-    async def patched(*args, **rest):
-        return await (when(work, *args, **rest) if deciding else work(*args, **rest))
-    setattr(owner, name, patched)
-
-{patch}
-run_optimizer(load_settings())
-"""
-COMMITTED = KILLED_AT["after the commit"]
-
-
 @pytest.mark.parametrize("point", KILLED_AT)
 async def test_kills_at_each_step_ask_for_one_variant(stack: Stack, installation: Installation, point: str) -> None:
     """Kill the optimizer at this point of each step; after each kill another makes a step and dies."""
@@ -200,13 +156,14 @@ async def test_kills_at_each_step_ask_for_one_variant(stack: Stack, installation
         for step in ("watching", "asked", "ready", "testing"):
             if step == "ready":
                 await page.answer()
-            await _die(stack, installation, KILLED_AT[point].replace("'put'", "'put_pilots'"))
+            call, when = KILLED_AT[point]
+            await die(stack, installation, "_take", "put_pilots" if call == "put" else call, when)
             pilots, _ = await page.states()
             if not pilots or pilots[-1].step != step:
-                await _die(stack, installation, COMMITTED)
+                await die(stack, installation, "_take", *KILLED_AT["after the commit"])
                 pilots, _ = await page.states()
             assert pilots[-1].step == step, point
-        await _free_lease(stack)
+        await free_lease(stack)
         installation.launch("optimizer")
         state = await page.state("running")
         pilots, experiments = await page.states()
@@ -216,14 +173,3 @@ async def test_kills_at_each_step_ask_for_one_variant(stack: Stack, installation
         assert [each.number for each in experiments].count(0) == 1
         assert (await page.order("off"))[0] == 202
         await page.state("stopped")
-
-
-async def _die(stack: Stack, installation: Installation, patch: str) -> None:
-    """Run an optimizer that is killed there in its first step of an autopilot."""
-    await _free_lease(stack)
-    env = os.environ | installation.settings() | {"LPSTREAM_WORKER_METRICS_PORT": "0"}
-    command = [sys.executable, "-c", SCRIPT.format(patch=patch)]
-    began = time.monotonic()
-    done = await asyncio.to_thread(subprocess.run, command, env=env, timeout=WITHIN_S, check=False)
-    print(f"{patch}: ended after {time.monotonic() - began:.1f} s with {done.returncode}")
-    assert done.returncode == 9

@@ -1,10 +1,11 @@
-"""Fixtures for tests that need only Valkey and SeaweedFS."""
+"""Fixtures for tests that need only Valkey, SeaweedFS or ClickHouse."""
 
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from seaweedfs_bucket import Bucket
 
+from infra.clickhouse.client import ClickHouse
 from infra.embedded import stores as servers
 from infra.embedded.ports import Ports
 from infra.embedded.process import Server
@@ -45,3 +46,24 @@ async def objects(bucket: Bucket) -> Objects:
     await opened.ensure_bucket()
     await opened.delete(await opened.keys(""))
     return opened
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the address of a ClickHouse server of its own, with the passwords `writes` and `reads`."""
+    data = tmp_path_factory.mktemp("clickhouse")
+    port = Ports(data).get("clickhouse")
+    server = servers.clickhouse(data, port, "writes", "reads")
+    server.start()
+    yield f"http://127.0.0.1:{port}"
+    server.process.stop()
+
+
+@pytest.fixture
+async def server(url: str) -> AsyncIterator[ClickHouse]:
+    """Yield a writer's client for a server without databases of ours."""
+    client = ClickHouse.open(url, "lpstream", "writes", "default")
+    for database in ("lpstream", "lpstream_warm"):
+        await client.command(f"DROP DATABASE IF EXISTS {database} SYNC")
+    yield client
+    await client.close()

@@ -1,12 +1,10 @@
 """Clicks by element in ClickHouse: table, views, kit, erasure, warm tier, and an upgrade."""
 
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, date, datetime, timedelta
 from importlib.resources import files
 from typing import Any
 
 import msgspec
-import pytest
 from beacons import example_beacon
 from brute_force import count
 
@@ -17,8 +15,6 @@ from infra.clickhouse.finding_queries import Rectangle
 from infra.clickhouse.kit import kit_query
 from infra.clickhouse.map_queries import Selection
 from infra.clickhouse.migrate import migrate, statements
-from infra.embedded import stores
-from infra.embedded.ports import Ports
 from infra.tiers.hot import HotTables
 from infra.tiers.warm import WarmTables
 from processors.findings.counts import names_of
@@ -30,26 +26,6 @@ from schemas.tiers import Erasure, Fingerprint, Step, TierObject
 
 TABLE = "heatmap_elements"
 EARLIER = ("0001_heatmap_tables.sql", "0002_tiers.sql", "0003_goals_and_sampling.sql")
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    data = tmp_path_factory.mktemp("elements")
-    port = Ports(data).get("clickhouse")
-    server = stores.clickhouse(data, port, "writes", "reads")
-    server.start()
-    yield f"http://127.0.0.1:{port}"
-    server.process.stop()
-
-
-@pytest.fixture
-async def server(url: str) -> AsyncIterator[ClickHouse]:
-    """Yield a writer's client for a server without databases of ours."""
-    client = ClickHouse.open(url, "lpstream", "writes", "default")
-    for database in ("lpstream", "lpstream_warm"):
-        await client.command(f"DROP DATABASE IF EXISTS {database} SYNC")
-    yield client
-    await client.close()
 
 
 def beacon(now_ms: int, letters: str, names: list[Any], **changes: Any) -> bytes:

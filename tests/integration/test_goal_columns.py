@@ -1,20 +1,16 @@
 """Goals by kind and sampling in ClickHouse, in a new installation and in one of release 0.1.0."""
 
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, date, datetime, timedelta
 from importlib.resources import files
 from typing import Any
 
 import msgspec
-import pytest
 from beacons import example_beacon
 from brute_force import COLUMNS, count
 
 from infra.clickhouse.client import ClickHouse
 from infra.clickhouse.kit import kit
 from infra.clickhouse.migrate import WarmStore, migrate, statements
-from infra.embedded import stores
-from infra.embedded.ports import Ports
 from infra.tiers.hot import HotTables
 from infra.tiers.tables import HOT_TABLES
 from infra.tiers.warm import WarmTables
@@ -27,26 +23,6 @@ FIRST_RELEASE = ("0001_heatmap_tables.sql", "0002_tiers.sql")
 WARM = WarmStore("http://127.0.0.1:9/bucket", "key", "secret")
 NAMES = COLUMNS["heatmap_windows"].split()[3:]
 OBJECT = "heatmap_windows_20261101_1"
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    data = tmp_path_factory.mktemp("goals")
-    port = Ports(data).get("clickhouse")
-    server = stores.clickhouse(data, port, "writes", "reads")
-    server.start()
-    yield f"http://127.0.0.1:{port}"
-    server.process.stop()
-
-
-@pytest.fixture
-async def server(url: str) -> AsyncIterator[ClickHouse]:
-    """Yield a writer's client for a server without databases of ours."""
-    client = ClickHouse.open(url, "lpstream", "writes", "default")
-    for database in ("lpstream", "lpstream_warm"):
-        await client.command(f"DROP DATABASE IF EXISTS {database} SYNC")
-    yield client
-    await client.close()
 
 
 async def first_release(server: ClickHouse) -> None:

@@ -1,6 +1,6 @@
 """Days of the kit's queries: they begin and end at midnight of LPSTREAM_TIMEZONE."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,8 +13,6 @@ from harness import full_only
 from infra.clickhouse.client import ClickHouse
 from infra.clickhouse.kit import kit
 from infra.clickhouse.migrate import migrate
-from infra.embedded import stores
-from infra.embedded.ports import Ports
 from processors.heatmap.decode import Fold, decode
 from processors.heatmap.tiers import with_days_late
 
@@ -24,16 +22,6 @@ DAY = TODAY - timedelta(days=3)
 INSIDE = [time(0, 0), time(0, 30), time(8, 59), time(12), time(23, 59, 54)]
 BEFORE, AFTER = time(23, 59, 54), time(0, 0)
 LP = "lp_8f3a"
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    data = tmp_path_factory.mktemp("days")
-    port = Ports(data).get("clickhouse")
-    server = stores.clickhouse(data, port, "writes", "reads")
-    server.start()
-    yield f"http://127.0.0.1:{port}"
-    server.process.stop()
 
 
 @pytest.fixture(params=ZONES)

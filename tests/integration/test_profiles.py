@@ -251,19 +251,24 @@ class Diary:
     SILENT = re.compile(r"refused_input|finish_content_filter|http_4(00|22|29)|http_503|called_off|first_token_timeout")
 
     def __init__(self) -> None:
-        self.counted: dict[str, list[str]] = {}
+        self.counted: dict[tuple[str, str], list[str]] = {}
         self.opened: list[tuple[str, list[str]]] = []
+        self._probed: set[tuple[str, str]] = set()
         self.watchers = Watchers(attempt=self._attempt, breaker=self._breaker)
 
     def _attempt(self, attempt: Attempt) -> None:
         silent_s = Patience().silent_s
         silence = attempt.outcome == "first_token_timeout" and attempt.total_ms >= 990 * silent_s
         if silence or not self.SILENT.match(attempt.outcome):
-            self.counted.setdefault(attempt.provider, []).append(attempt.outcome)
+            self.counted.setdefault((attempt.provider, attempt.model), []).append(attempt.outcome)
 
     def _breaker(self, endpoint: Endpoint, state: State) -> None:
+        model = endpoint.provider, endpoint.model
         if state == "open":
-            self.opened.append((endpoint.provider, self.counted.get(endpoint.provider, [])[-5:]))
+            # a failed probe opens it again: what ended before the probe does not count
+            decided = 1 if model in self._probed else 5
+            self.opened.append((endpoint.provider, self.counted.get(model, [])[-decided:]))
+        (self._probed.add if state == "half_open" else self._probed.discard)(model)
 
 
 class Lag:

@@ -4,7 +4,6 @@ import asyncio
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,6 @@ from harness import full_only
 
 from infra.clickhouse.client import ClickHouse
 from infra.clickhouse.migrate import migrate
-from infra.embedded import stores
-from infra.embedded.ports import Ports
 
 CLIENTS = Path(__file__).parents[1] / "sql_clients"
 COPY_JARS = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
@@ -26,14 +23,9 @@ pytestmark = full_only
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    data = tmp_path_factory.mktemp("clients")
-    port = Ports(data).get("clickhouse")
-    server = stores.clickhouse(data, port, "writes", "reads")
-    server.start()
-    asyncio.run(_migrate(f"http://127.0.0.1:{port}"))
-    yield f"127.0.0.1:{port}"
-    server.process.stop()
+def address(url: str) -> str:
+    asyncio.run(_migrate(url))
+    return url.removeprefix("http://")
 
 
 async def _migrate(url: str) -> None:

@@ -1,7 +1,4 @@
-"""The embedded server's SQL guard.
-
-Which statements analysts may run, and their isolation from writers.
-"""
+"""The embedded server's SQL guard: what analysts may run, and their isolation from writers."""
 
 import asyncio
 import os

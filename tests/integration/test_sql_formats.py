@@ -1,7 +1,5 @@
 """Compressed frames and Native blocks of the embedded ClickHouse server."""
 
-from collections.abc import Iterator
-
 import aiohttp
 import pyarrow as pa
 import pytest
@@ -9,11 +7,9 @@ from clickhouse_connect.driver.query import QueryContext
 from clickhouse_connect.driver.transform import NativeTransform
 from clickhouse_connect.driverc.buffer import ResponseBuffer
 
-from infra.embedded import stores
 from infra.embedded.clickhouse_server.errors import ServerError
 from infra.embedded.clickhouse_server.frames import compressed, inflated
 from infra.embedded.clickhouse_server.native import with_revision
-from infra.embedded.ports import Ports
 
 HEADERS = {"X-ClickHouse-User": "analyst", "X-ClickHouse-Key": "reads"}
 COLUMNS = (
@@ -28,16 +24,6 @@ COLUMNS = (
     "toInt256(-5)", "toFloat32(0.5)", "true", "CAST('it''s (a), b', 'Enum8(\\'it\\'\\'s (a), b\\' = 1, \\'c\\' = 2)')",
     "CAST(['b'], 'Array(Enum16(\\'a\\' = 1, \\'b\\' = 300))')", "NULL",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    data = tmp_path_factory.mktemp("formats")
-    port = Ports(data).get("clickhouse")
-    server = stores.clickhouse(data, port, "writes", "reads")
-    server.start()
-    yield f"http://127.0.0.1:{port}"
-    server.process.stop()
 
 
 async def ask(url: str, text: bytes, **params: str) -> tuple[int, bytes]:

@@ -3,30 +3,17 @@
 import asyncio
 import lzma
 import zlib
-from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
 import pyarrow as pa
 import pytest
 
-from infra.embedded import stores
 from infra.embedded.clickhouse_server import allowed
-from infra.embedded.ports import Ports
 
 KEYS = {"analyst": "reads", "lpstream": "writes"}
 THREADS = "SELECT value FROM system.settings WHERE name = 'max_threads'"
 BOTH = pytest.mark.parametrize("user", sorted(KEYS))
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    data = tmp_path_factory.mktemp("interface")
-    port = Ports(data).get("clickhouse")
-    server = stores.clickhouse(data, port, "writes", "reads")
-    server.start()
-    yield f"http://127.0.0.1:{port}"
-    server.process.stop()
 
 
 async def ask(

@@ -1,28 +1,14 @@
 """What tools send to ClickHouse's HTTP interface: look-ups, filters, formats, typing errors."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
 import pytest
 from raw_http import ask as raw
 
-from infra.embedded import stores
-from infra.embedded.ports import Ports
-
 WRITES, READS = "writes", "reads"
 VISITS = "SELECT sum(pageviews) FROM visits"
 SECRET = "SELECT 1 FROM system.processes"
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    data = tmp_path_factory.mktemp("tools")
-    port = Ports(data).get("clickhouse")
-    server = stores.clickhouse(data, port, WRITES, READS)
-    server.start()
-    yield f"http://127.0.0.1:{port}"
-    server.process.stop()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import yaml
 from production_tools import ROOT
 
 from infra.clickhouse.client import GUARANTEED
-from infra.clickhouse.migrate import APPLIED, statements
+from infra.clickhouse.migrate import APPLIED, all_statements, statements
 from infra.clickhouse.replication import replicated
 from infra.tiers.readers import KNOW_STEPS, READING, READING_ANYWHERE
 
@@ -196,7 +196,7 @@ def test_no_file_sets_the_removed_deduplication_hashes() -> None:
 def test_the_engine_parses_the_views_over_all_regions() -> None:
     made = statements((CLICKHOUSE / "regions.sql").read_text("utf-8"))
     assert parse_all(made) == {}
-    ours = set(re.findall(r"VIEW lpstream\.(\w+)", (CLICKHOUSE / "ddl" / "views.sql").read_text("utf-8")))
+    ours = set(re.findall(r"VIEW lpstream\.(\w+)", "\n".join(all_statements("Asia/Tokyo"))))
     over_all = set(re.findall(r"VIEW lpstream_all\.(\w+)", "\n".join(made)))
     assert over_all == {name for name in ours if not name.startswith("tier")}
     assert all("ON CLUSTER '{cluster}'" in statement for statement in made)
@@ -206,14 +206,13 @@ def test_the_engine_parses_the_views_over_all_regions() -> None:
 
 
 def test_the_engine_parses_the_statements_of_a_cluster() -> None:
-    ddl = [part for file in sorted((CLICKHOUSE / "ddl").glob("*.sql")) for part in statements(file.read_text("utf-8"))]
     tables = [
         "CREATE TABLE lpstream.rebuild_heatmap_cells AS lpstream.heatmap_cells",
         "EXCHANGE TABLES lpstream.heatmap_cells AND lpstream.rebuild_heatmap_cells",
         "SYSTEM SYNC REPLICA ON CLUSTER '{cluster}' lpstream.rebuild_heatmap_cells",
         "ALTER TABLE lpstream.heatmap_cells DROP PARTITION ID '20261101-0' SETTINGS alter_sync = 2",
     ]
-    cluster = [replicated(statement) for statement in (APPLIED, *ddl)]
+    cluster = [replicated(statement) for statement in (APPLIED, *all_statements("Asia/Tokyo"))]
     assert parse_all([*cluster, *tables, KNOW_STEPS, READING, READING_ANYWHERE]) == {}
 
 

@@ -9,10 +9,10 @@ import json
 import re
 from collections import Counter
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import kubernetes_validate
+import production_tools
 import pytest
 import yaml
 from production_tools import ROOT, run, tool
@@ -47,10 +47,8 @@ OURS = ("edge", "studio", "heatmap", "generation", "optimizer", "migrate")
 Manifest = dict[str, Any]
 
 
-@cache
 def built(region: str) -> list[Manifest]:
-    text = run(tool("kubectl"), "kustomize", "--load-restrictor=LoadRestrictionsNone", OVERLAYS / region)
-    return [one for one in yaml.safe_load_all(text) if one]
+    return production_tools.built(OVERLAYS / region)
 
 
 def one(manifests: list[Manifest], kind: str, name: str) -> Manifest:

@@ -8,22 +8,21 @@ from typing import Any
 
 import pytest
 import yaml
-from production_tools import ROOT
+from production_tools import ROOT, built
 
 BASE = ROOT / "infra" / "kubernetes" / "base"
 COMPONENT = "app.kubernetes.io/component"
 Manifest = dict[str, Any]
 
 
-def documents(*names: str) -> list[Manifest]:
-    files = [BASE / name for name in names] or sorted(BASE.glob("*.yaml"))
-    return [each for file in files for each in yaml.safe_load_all(file.read_text("utf-8")) if each]
+def policies() -> list[Manifest]:
+    return list(yaml.safe_load_all((BASE / "network-policies.yaml").read_text("utf-8")))
 
 
 def peers(direction: str) -> Iterator[tuple[str, str, int]]:
     """Yield who may send to whom at which port, of our own pods, as the policies of that direction say."""
     side = {"ingress": "from", "egress": "to"}[direction]
-    for policy in documents("network-policies.yaml"):
+    for policy in policies():
         own = policy["spec"]["podSelector"]["matchLabels"].get(COMPONENT)
         for rule in policy["spec"].get(direction, []):
             for peer in rule[side]:
@@ -39,7 +38,7 @@ def test_what_a_pod_may_send_its_peer_takes() -> None:
 
 def test_prometheus_may_reach_the_pods_that_it_scrapes() -> None:
     ports = {}
-    for item in documents():
+    for item in built(BASE):
         if item["kind"] in ("Deployment", "StatefulSet"):
             template = item["spec"]["template"]
             for container in template["spec"]["containers"]:
@@ -53,7 +52,7 @@ def test_prometheus_may_reach_the_pods_that_it_scrapes() -> None:
 
 def test_names_are_resolved_on_nodes_with_a_dns_cache() -> None:
     # GKE's NodeLocal DNSCache and Cloud DNS answer on the node itself, where no selector of pods matches
-    default = documents("network-policies.yaml")[0]
+    default = policies()[0]
     peers_of_dns = [peer for rule in default["spec"]["egress"] for peer in rule["to"]]
     blocks = {peer["ipBlock"]["cidr"] for peer in peers_of_dns if "ipBlock" in peer}
     assert blocks == {"169.254.20.10/32", "169.254.169.254/32"}
@@ -70,7 +69,7 @@ def test_grafana_can_unpack_its_plugin() -> None:
     # pkg/plugins/repo/client.go of Grafana downloads to a temporary file
     (grafana,) = [
         item["spec"]["template"]["spec"]
-        for item in documents("monitoring.yaml")
+        for item in built(BASE)
         if item["kind"] == "Deployment" and item["metadata"]["name"] == "grafana"
     ]
     (container,) = grafana["containers"]

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
+from autopilot_steps import ready
 from edge_listeners import RIVAL, RunningEdge, running_edge
-from test_autopilot import ready
 from test_experiment_routes import ask
 
 from schemas.autopilot import AutopilotCommand, AutopilotState

@@ -6,7 +6,7 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
-from test_autopilot import finding
+from autopilot_steps import finding
 from test_optimizer import Place
 
 from infra.tenants import Tenants, TenantsFile

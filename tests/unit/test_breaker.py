@@ -11,19 +11,22 @@ class Clock:
         return self.now
 
 
+def call(breaker: Breaker, succeeded: bool | None) -> None:
+    """Make a call that succeeds, fails or is cancelled (None)."""
+    permit = breaker.begin()
+    assert permit is not None
+    breaker.end(permit, succeeded)
+
+
 def fail(breaker: Breaker, times: int) -> None:
     for _ in range(times):
-        permit = breaker.begin()
-        assert permit is not None
-        breaker.end(permit, False)
+        call(breaker, False)
 
 
 def test_five_failures_in_a_row_open_the_breaker() -> None:
     breaker = Breaker(clock=Clock())
     fail(breaker, 4)
-    permit = breaker.begin()
-    assert permit is not None
-    breaker.end(permit, True)
+    call(breaker, True)
     fail(breaker, 4)
     assert breaker.state == "closed"
     fail(breaker, 1)
@@ -43,9 +46,7 @@ def test_a_probe_after_a_minute_closes_or_reopens_the_breaker() -> None:
     breaker.end(probe, False)
     assert breaker.state == "open" and breaker.begin() is None
     clock.now += 60.1
-    probe = breaker.begin()
-    assert probe is not None
-    breaker.end(probe, True)
+    call(breaker, True)
     assert breaker.state == "closed" and breaker.begin() is not None
     assert states == ["open", "half_open", "open", "half_open", "closed"]
 
@@ -55,9 +56,7 @@ def test_a_cancelled_probe_allows_the_next_probe() -> None:
     breaker = Breaker(clock=clock)
     fail(breaker, 5)
     clock.now += 61
-    probe = breaker.begin()
-    assert probe is not None
-    breaker.end(probe, None)
+    call(breaker, None)
     assert breaker.state == "half_open" and breaker.begin() is not None
 
 
@@ -75,8 +74,6 @@ def test_calls_begun_before_opening_do_not_close_the_breaker() -> None:
 def test_a_cancelled_call_does_not_reset_the_failure_count() -> None:
     breaker = Breaker(clock=Clock())
     fail(breaker, 4)
-    permit = breaker.begin()
-    assert permit is not None
-    breaker.end(permit, None)
+    call(breaker, None)
     fail(breaker, 1)
     assert breaker.state == "open"

@@ -24,7 +24,7 @@ from processors.findings.layout import layout_of
 from processors.findings.looks import CHANGES
 from processors.findings.parts import parts_of
 from processors.findings.report import WEIGHTS, Report, _moved_up, report_of
-from processors.findings.words import ENGLISH, JAPANESE, PLACES
+from processors.findings.words import ENGLISH, JAPANESE
 from streams.edge.http.errors import HttpError
 from streams.edge.site.findings import query_of
 from streams.pictures.findings import FindingsQuery, key_of
@@ -202,7 +202,6 @@ def test_every_kind_has_sentences_a_change_and_a_weight() -> None:
     assert ENGLISH.keys() == JAPANESE.keys() == CHANGES.keys() == WEIGHTS.keys()
     for kind, (text, _) in ENGLISH.items():
         assert set(re.findall(r"{\w+}", text)) == set(re.findall(r"{\w+}", JAPANESE[kind][0])), kind
-    assert PLACES["en"].keys() == PLACES["ja"].keys()
 
 
 def test_a_name_cannot_reach_the_terminal_with_control_characters() -> None:

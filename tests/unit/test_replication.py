@@ -7,14 +7,10 @@ from importlib.resources import files
 
 import pytest
 
-from infra.clickhouse.migrate import APPLIED, statements
+from infra.clickhouse.migrate import APPLIED, all_statements
 from infra.clickhouse.replication import replicated
 
-DDL = [
-    statement
-    for name in ("0001_heatmap_tables.sql", "0002_tiers.sql", "views.sql")
-    for statement in statements(files("infra.clickhouse").joinpath("ddl", name).read_text("utf-8"))
-]
+DDL = all_statements("Asia/Tokyo")
 PARSE = """
 import json, sys, chdb
 for statement in json.load(sys.stdin):
@@ -26,15 +22,15 @@ print("parsed")
 def test_row_tables_are_replicated_with_a_deduplication_window() -> None:
     changed = [replicated(statement) for statement in (APPLIED, *DDL)]
     engines = re.findall(r"ENGINE = (\w*MergeTree)", "\n".join(changed))
-    assert len(engines) == 8 and all(engine.startswith("Replicated") for engine in engines)
+    assert len(engines) == 9 and all(engine.startswith("Replicated") for engine in engines)
     assert not any("non_replicated" in statement for statement in changed)
-    assert sum("replicated_deduplication_window = " in statement for statement in changed) == 7
+    assert sum("replicated_deduplication_window = " in statement for statement in changed) == 8
 
 
 def test_replicated_tables_keep_insert_tokens_for_a_week() -> None:
     # The server's default is an hour: a worker that was down longer would insert its last bucket twice.
     windows = [replicated(statement) for statement in DDL if "deduplication_window = " in statement]
-    assert len(windows) == 7
+    assert len(windows) == 8
     for statement in windows:
         assert statement.count(f"replicated_deduplication_window_seconds = {7 * 86_400}") == 1
 

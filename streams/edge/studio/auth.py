@@ -8,9 +8,11 @@ import hmac
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import wraps
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+from zoneinfo import ZoneInfo
 
 from aiohttp import hdrs, web
 
@@ -93,6 +95,15 @@ class Visit:
         if self.visitor is None:
             raise HttpError(401, self.say("session_over"))
         return self.visitor
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone in which pages show times."""
+        return ZoneInfo(self.services.settings.timezone)
+
+    def local(self, at: datetime) -> str:
+        """Return a time as pages show it."""
+        return f"{at.astimezone(self.zone):%Y-%m-%d %H:%M}"
 
     def say(self, word: str, **values: object) -> str:
         """Return a text in the visitor's language."""

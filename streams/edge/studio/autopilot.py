@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from processors.studio.autopilot import about
 from processors.studio.experiments import reason
@@ -40,14 +39,14 @@ async def panel(visit: Visit, lp_id: str, page: Page | None) -> dict[str, Any] |
     published = page is not None and page.published
     if state is None:
         return {"state": None, "on": False, "pending": _pending(visit, None), "published": True} if published else None
-    since = datetime.fromtimestamp(state.since_ms / 1000, ZoneInfo(visit.services.settings.timezone))
+    since = datetime.fromtimestamp(state.since_ms / 1000, UTC)
     english = visit.language == "en"
     return {
         "state": state,
         "on": state.on,
         "pending": _pending(visit, state.command_id),
         "published": published,
-        "since": visit.say("pilot_since", at=f"{since:%Y-%m-%d %H:%M}"),
+        "since": visit.say("pilot_since", at=visit.local(since)),
         "reason": reason(state.reason.partition(" because of ")[0] if english else state.reason, visit.language),
         "about": about(state.about, visit.language),
     }
@@ -67,6 +66,6 @@ async def waiting(visit: Visit) -> list[dict[str, str]]:
         log.warning("cannot read which variants wait for approval: %s", error)
         return []
     pages = await asyncio.gather(*(visit.services.directories.page(caller.tenant, one) for one in found[:MOST_WAITING]))
-    names = [page.about.name if page is not None and page.about is not None else "" for page in pages]
+    names = [page.name if page is not None else "" for page in pages]
     names += [""] * (len(found) - len(names))
     return [{"lp_id": lp_id, "name": name} for lp_id, name in zip(found, names, strict=True)]

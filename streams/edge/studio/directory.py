@@ -21,7 +21,7 @@ from infra.s3.objects import Objects
 from infra.single_flight import SingleFlight
 from infra.tenants import ANY, Tenant
 from schemas.errors import LpstreamError
-from schemas.generation import Door, Variant
+from schemas.generation import Change, Door
 from streams.pictures.stored import PAGES, VARIANTS
 
 log = logging.getLogger(__name__)
@@ -64,6 +64,11 @@ class Page:
     source: str = ""
     about: About | None = None
 
+    @property
+    def name(self) -> str:
+        """The name of its business; "" until the source is read, and for a page of another site."""
+        return self.about.name if self.about else ""
+
     def matches(self, text: str) -> bool:
         """Return whether id or name hold the text, which is folded."""
         return text in self.lp_id.casefold() or (self.about is not None and text in self.about.words)
@@ -88,7 +93,7 @@ def about_of(source: bytes) -> About:
         name, door, variant = str(request["business"]["name"]), request.get("door"), request.get("variant")
         known = cast(Door, door) if door in get_args(Door) else None
         parent, change = (str(variant["of"]), str(variant["change"])) if variant else (None, "")
-        change = change if change in get_args(Variant.model_fields["change"].annotation) else ""
+        change = change if change in get_args(Change) else ""
         return About(name, known, str(request["request_id"]), parent, change, folded(name))
     except (msgspec.MsgspecError, KeyError, TypeError):
         return About()

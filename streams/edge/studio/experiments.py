@@ -5,9 +5,8 @@ import contextlib
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast, get_args
+from typing import Any, get_args
 from uuid import uuid4
-from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
@@ -22,7 +21,7 @@ from streams.edge.studio.arms import Given, candidates, command_of, given
 from streams.edge.studio.auth import Redirect, Visit
 from streams.edge.studio.awaiting import AWAITED_S, LATE_S, address, named, since_s, uuid_of
 from streams.edge.studio.directory import Page
-from streams.edge.studio.figures import figure, summaries_of, tops
+from streams.edge.studio.figures import figure, kind_and_device, summaries_of, tops
 from streams.edge.studio.home import LONGEST_SEARCH
 from streams.edge.studio.maps import check_owner
 from streams.pictures.maps import MapKind, MapQuery
@@ -86,7 +85,7 @@ async def _page(
         "experiment",
         status=status,
         lp_id=lp_id,
-        business=_name(page),
+        business=page.name if page else "",
         state=state,
         waiting=waiting,
         error=visit.say(error) if error else "",
@@ -117,19 +116,17 @@ def _pending(visit: Visit, state: ExperimentState | None) -> str | None:
 
 async def _running(visit: Visit, state: ExperimentState) -> dict[str, Any]:
     """Return the variables of an experiment that runs or has ended."""
-    zone = ZoneInfo(visit.services.settings.timezone)
     now_ms = int(time.time() * 1000)
     over_ms = now_ms if state.status == "running" else max(state.started_ms, state.decided_ms)
     points, maps, pages = await asyncio.gather(
         history_of(visit.services, state), _maps(visit, state, over_ms), _pages(visit, state)
     )
     days = days_needed(state, now_ms)
-    started, over = (datetime.fromtimestamp(at / 1000, zone) for at in (state.started_ms, over_ms))
     return {
         "arms": list(zip(arms_of(state), pages, strict=True)),
-        "drawing": drawing(points, over_ms // 1000, zone),
-        "started": f"{started:%Y-%m-%d %H:%M}",
-        "over": f"{over:%Y-%m-%d %H:%M}",
+        "drawing": drawing(points, over_ms // 1000, visit.zone),
+        "started": visit.local(datetime.fromtimestamp(state.started_ms / 1000, UTC)),
+        "over": visit.local(datetime.fromtimestamp(over_ms / 1000, UTC)),
         "reason": reason(state.reason, visit.language),
         "needed": _needed(visit, state, days),
         "winner": LETTERS[state.arms.index(state.winner)] if state.winner else None,
@@ -160,9 +157,7 @@ async def _pages(visit: Visit, state: ExperimentState) -> list[Page | None]:
 
 async def _maps(visit: Visit, state: ExperimentState, over_ms: int) -> dict[str, Any]:
     """Return the maps of all arms on one scale, of the time of the experiment."""
-    query = visit.request.query
-    kind = cast(MapKind, query["kind"] if query.get("kind") in get_args(MapKind) else "click")
-    device = cast(Device | None, query.get("device") if query.get("device") in get_args(Device) else None)
+    kind, device = kind_and_device(visit)
     tabs = [(one, visit.say(f"kind_{one}"), _tab(visit, kind=one)) for one in get_args(MapKind)]
     devices = [(one, visit.say(f"device_{one}"), _tab(visit, device=one)) for one in get_args(Device)]
     shared = {"kind": kind, "tabs": tabs, "devices": devices, "device": device, "maps": [], "maps_away": False}
@@ -219,9 +214,5 @@ async def _form(
         "policy": fields.policy,
         "text": text,
         "experiment_id": str(uuid4()),
-        "zone": ZoneInfo(visit.services.settings.timezone),
+        "zone": visit.zone,
     }
-
-
-def _name(page: Page | None) -> str:
-    return page.about.name if page is not None and page.about is not None else ""

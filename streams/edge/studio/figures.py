@@ -2,9 +2,8 @@
 
 import asyncio
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, cast, get_args
 from urllib.parse import quote, urlencode
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -17,6 +16,13 @@ from streams.pictures.maps import MapKind, MapQuery
 
 MS = 1_000
 _decoder = msgspec.json.Decoder(MapSummary)
+
+
+def kind_and_device(visit: Visit) -> tuple[MapKind, Device | None]:
+    """Return the kind of map and the device of the query. An unknown value counts as not set."""
+    kind, device = visit.request.query.get("kind"), visit.request.query.get("device")
+    known = cast(MapKind, kind if kind in get_args(MapKind) else "click")
+    return known, cast(Device, device) if device in get_args(Device) else None
 
 
 async def summaries_of(
@@ -48,17 +54,12 @@ def tops(kind: MapKind, summaries: list[MapSummary]) -> list[float | None]:
 
 def figure(visit: Visit, title: str, query: MapQuery, summary: MapSummary, top: float | None) -> dict[str, Any]:
     """Return the variables of a figure: its title, picture, alternative text and numbers."""
-    zone = ZoneInfo(visit.services.settings.timezone)
     device = visit.say(f"device_{summary.device}")
     name = visit.say(f"kind_{query.kind}")
     alt = visit.say("map_text", kind=name, lp_id=query.lp_id, device=device, pageviews=f"{summary.pageviews:,}")
     picture = _address(shown(query, summary, top))
-    return {"title": title, "told": period(query, zone), "picture": picture, "alt": alt, "summary": summary}
-
-
-def period(query: MapQuery, zone: ZoneInfo) -> str:
-    """Return the range of a map in words."""
-    return " – ".join(f"{at.astimezone(zone):%Y-%m-%d %H:%M}" for at in (query.start, query.end) if at)
+    told = " – ".join(visit.local(at) for at in (query.start, query.end) if at)
+    return {"title": title, "told": told, "picture": picture, "alt": alt, "summary": summary}
 
 
 def _address(query: MapQuery) -> str:

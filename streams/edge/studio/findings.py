@@ -7,6 +7,7 @@ import msgspec
 
 from processors.findings.looks import Kind
 from processors.findings.report import Finding, Report
+from schemas.generation import LONGEST_BRIEF
 from streams.edge.http.errors import HttpError
 from streams.edge.site.findings import report_of
 from streams.edge.studio.auth import PATH, Visit
@@ -23,7 +24,6 @@ MAPS: dict[Kind, MapKind] = {
     "attention_without_link": "attention",
     "read_not_clicked": "attention",
 }
-LONGEST_BRIEF = 300
 _decoder = msgspec.json.Decoder(Report)
 
 

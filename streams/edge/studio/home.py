@@ -4,7 +4,6 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
@@ -64,12 +63,12 @@ def _row(visit: Visit, page: Page, counts: Counts | None, asked: set[str]) -> di
     """
     about = page.about
     door = about.door or ("studio" if about.request_id in asked else None) if about else None
-    made = page.made and page.made.astimezone(ZoneInfo(visit.services.settings.timezone))
+    made = page.made and page.made.astimezone(visit.zone)
     return {
         "lp_id": page.lp_id,
-        "name": about.name if about else "",
+        "name": page.name,
         "door": visit.say(f"door_{door}") if door else visit.say("door_other") if page.made is None else "–",
-        "made": f"{made:%Y-%m-%d %H:%M}" if made else "",
+        "made": visit.local(made) if made else "",
         "iso": made.isoformat(timespec="seconds") if made else "",
         "totals": counts.totals.get(page.lp_id) if counts else None,
         "address": f"{visit.services.settings.page_base_url}/lp/{page.lp_id}" if page.made else None,
@@ -93,9 +92,8 @@ async def _requested(visit: Visit) -> list[dict[str, Any]] | None:
         stored = await visit.services.asked.of(visit.known.tenant)
     except LpstreamError:
         return None
-    zone = ZoneInfo(visit.services.settings.timezone)
-    rows = []
-    for row in stored:
-        at = datetime.fromtimestamp(int(row["at_ms"]) / 1000, zone)
-        rows.append({**row, "at": f"{at:%Y-%m-%d %H:%M}", "iso": at.isoformat(timespec="seconds")})
-    return rows
+    times = [datetime.fromtimestamp(int(row["at_ms"]) / 1000, visit.zone) for row in stored]
+    return [
+        {**row, "at": visit.local(at), "iso": at.isoformat(timespec="seconds")}
+        for row, at in zip(stored, times, strict=True)
+    ]

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast, get_args
+from typing import Any, get_args
 from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
@@ -19,7 +19,7 @@ from streams.edge.site.maps import LONGEST, answer, map_of, parsed
 from streams.edge.site.published import published
 from streams.edge.studio.auth import PATH, Redirect, Visit
 from streams.edge.studio.directory import Page
-from streams.edge.studio.figures import figure, shown, summaries_of, tops
+from streams.edge.studio.figures import figure, kind_and_device, shown, summaries_of, tops
 from streams.edge.studio.findings import panel
 from streams.pictures.maps import MapKind, MapQuery
 
@@ -60,7 +60,7 @@ async def maps(visit: Visit, lp_id: str) -> web.Response:
     """Return the studio page with the heatmaps of a landing page."""
     check_owner(visit, lp_id)
     filters = _filters(visit)
-    zone = ZoneInfo(visit.services.settings.timezone)
+    zone = visit.zone
     if wrong := _wrong_times(filters, zone):
         return await _page(visit, lp_id, filters, zone, wrong=wrong)
     ranges = _ranges(filters, zone)
@@ -106,10 +106,8 @@ def _filters(visit: Visit) -> Wanted:
         value = query.get(name, default)
         return value if value in known else default
 
-    device = one_of("device", ("any", *get_args(Device)), "any")
     return Wanted(
-        cast(MapKind, one_of("kind", get_args(MapKind), "click")),
-        None if device == "any" else cast(Device, device),
+        *kind_and_device(visit),
         one_of("range", RANGES, "7d"),
         one_of("compare", COMPARISONS, "none"),
         {name: query.get(name, "")[:32] for name in ("from", "to", "from2", "to2")},
@@ -189,7 +187,7 @@ async def _page(
         "map",
         status=422 if wrong else 200,
         lp_id=lp_id,
-        business=page.about.name if page and page.about else "",
+        business=page.name if page else "",
         address=f"{visit.services.settings.page_base_url}/lp/{lp_id}" if html is not None else None,
         testing=visit.services.experiments.states.get(lp_id),
         wrong=wrong or [],

@@ -10,7 +10,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from processors.studio.parts import section_order, title
-from schemas.generation import SectionName, Variant, VariantRequest
+from schemas.generation import LONGEST_BRIEF, REGISTERED, Change, SectionName, Variant, VariantRequest
 from streams.edge.http.errors import HttpError
 from streams.edge.site.published import published
 from streams.edge.studio.auth import PATH, Redirect, Visit
@@ -18,11 +18,10 @@ from streams.edge.studio.directory import Page
 from streams.edge.studio.maps import check_owner
 from streams.edge.studio.pages import KEPT, send
 
-CHANGES: tuple[str, ...] = get_args(Variant.model_fields["change"].annotation)
+CHANGES: tuple[str, ...] = get_args(Change)
 # the changes for which the sections say where; a design is that of the whole page, and boxes have no order
 IN_SECTIONS = ("copy", "call")
-SECTION, LONGEST_BRIEF = "section:", 300
-IN_PAGES = {"proof": "testimonials"}  # the name of a section in pages and maps, if it is another
+SECTION = "section:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +29,14 @@ class Given:
     """The fields of the form."""
 
     change: str
-    sections: list[str]
+    sections: list[SectionName]
     brief: str
 
 
 def given(change: str, sections: Iterable[str], brief: str) -> Given:
     """Return the fields with known values only."""
-    known = {IN_PAGES.get(name, name): name for name in get_args(SectionName)}
-    chosen = dict.fromkeys(known.get(name, name) for name in sections)
-    kept = [name for name in chosen if name in get_args(SectionName)]
-    return Given(change if change in CHANGES else CHANGES[0], kept, brief.strip()[:LONGEST_BRIEF])
+    known = list(dict.fromkeys(REGISTERED[name] for name in sections if name in REGISTERED))
+    return Given(change if change in CHANGES else CHANGES[0], known, brief.strip()[:LONGEST_BRIEF])
 
 
 async def form(visit: Visit, lp_id: str) -> web.Response:
@@ -68,8 +65,7 @@ async def ask(visit: Visit, lp_id: str) -> web.Response:
         return await _form(visit, lp_id, fields, error=visit.say("wrong"))
     request_id = uuid5(form_id, variant.model_dump_json())
     request = VariantRequest(request_id=request_id, tenant_id=visit.known.tenant, variant=variant, door="studio")
-    name = page.about.name if page.about else lp_id
-    await send(visit, request, visit.say("variant_of", name=name))
+    await send(visit, request, visit.say("variant_of", name=page.name if page.about else lp_id))
     raise Redirect(f"{PATH}/requests/{request_id}")
 
 
@@ -84,16 +80,15 @@ async def _page(visit: Visit, lp_id: str) -> Page:
 async def _form(visit: Visit, lp_id: str, fields: Given, error: str = "") -> web.Response:
     page = await _page(visit, lp_id)
     cached = await published(visit.services, lp_id)
-    names = {IN_PAGES.get(name, name): name for name in get_args(SectionName)}
-    order = [name for name in section_order(cached.object.body if cached else b"") if name in names]
+    order = [name for name in section_order(cached.object.body if cached else b"") if name in REGISTERED]
     answer = visit.page(
         "variant",
         status=422 if error else 200,
         lp_id=lp_id,
-        business=page.about.name if page.about else "",
+        business=page.name,
         given=fields,
         changes=CHANGES,
-        sections=[(names[name], title(name, visit.language)) for name in order],
+        sections=[(REGISTERED[name], title(name, visit.language)) for name in order],
         error=error,
         request_id=str(uuid4()),
         address=quote(lp_id),

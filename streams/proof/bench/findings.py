@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from infra.clickhouse.finding_queries import step_of
 from processors.findings.counts import (
     STRETCHES,
-    WINDOW_S,
     DeviceCounts,
     Layout,
     Place,
@@ -58,8 +58,7 @@ def counts_from(rows: dict[str, pa.Table]) -> list[DeviceCounts]:
     """Return the counts of rows of the heatmap tables of one page."""
     starts = rows["heatmap_windows"]["window_start"].to_numpy().astype(np.int64)
     first, last = int(starts.min()), int(starts.max())
-    step = WINDOW_S * max(1, -(-(last + WINDOW_S - first) // (STRETCHES * WINDOW_S)))
-    cut = {name: _bucketed(table, first, step) for name, table in rows.items()}
+    cut = {name: _bucketed(table, first, step_of(first, last, STRETCHES)) for name, table in rows.items()}
     tables = Tables(
         tuple(_sizes(rows["heatmap_views"])),
         _summed(_with_conversions(cut["heatmap_windows"]), KEYS, ["pageviews", "conversions"]),

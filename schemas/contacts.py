@@ -1,10 +1,11 @@
-"""Telephone numbers as customers write them."""
+"""Telephone numbers and web addresses as customers write them."""
 
 import re
 import unicodedata
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 _DASHES = re.compile("[‐‑‒–—―−─━ー－.．・･_]")
 _PHONE_LABEL = re.compile(
@@ -28,4 +29,14 @@ def _phone(value: object) -> object:
     return number
 
 
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("give an address that starts with https:// or http://")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("give the address without a user name and password, because everybody can read the page")
+    return value
+
+
+HttpUrl = Annotated[str, Field(max_length=2_000), AfterValidator(_http_url)]
 Phone = Annotated[str, BeforeValidator(_phone), Field(max_length=30, pattern=r"^[0-9+() -]*$")]
