@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import uuid4
 
-from processors.experiments.autopilot import Next, Seen, carried_out, next_step
+from processors.experiments.autopilot import Facts, Next, next_step, step_after
 from processors.findings.looks import Where
 from processors.findings.report import Finding, Suggestion
 from schemas.autopilot import AutopilotCommand, AutopilotState
@@ -29,12 +29,12 @@ def order(command: Any, *, approval: bool = False, tenant_id: str = "demo") -> A
 
 
 def on(*, approval: bool = False) -> AutopilotState:
-    step = carried_out(order("on", approval=approval), None, Seen(), epoch=1, now_ms=NOW)
+    step = step_after(order("on", approval=approval), None, Facts(), epoch=1, now_ms=NOW)
     assert step is not None and step.request is None and step.starts is None
     return step.state
 
 
-def go(state: AutopilotState, seen: Seen, after_ms: int = 0, epoch: int = 1) -> Next:
+def go(state: AutopilotState, seen: Facts, after_ms: int = 0, epoch: int = 1) -> Next:
     step = next_step(state, seen, epoch=epoch, now_ms=NOW + after_ms)
     assert step is not None, "there is a step"
     assert step.state.order > state.order
@@ -42,7 +42,7 @@ def go(state: AutopilotState, seen: Seen, after_ms: int = 0, epoch: int = 1) -> 
 
 
 def asked(*, approval: bool = False) -> AutopilotState:
-    return go(on(approval=approval), Seen(findings=[finding()])).state
+    return go(on(approval=approval), Facts(findings=[finding()])).state
 
 
 def result(state: AutopilotState, status: Any = "completed", **change: Any) -> Result:
@@ -54,11 +54,11 @@ def result(state: AutopilotState, status: Any = "completed", **change: Any) -> R
 
 def ready(*, approval: bool = False) -> AutopilotState:
     state = asked(approval=approval)
-    return go(state, Seen(result=result(state))).state
+    return go(state, Facts(result=result(state))).state
 
 
 def under_test() -> AutopilotState:
-    return go(ready(), Seen()).state
+    return go(ready(), Facts()).state
 
 
 def experiment(state: AutopilotState | None = None, status: Any = "running", **change: Any) -> ExperimentState:

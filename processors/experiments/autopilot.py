@@ -22,7 +22,7 @@ LONGEST_MS = 60 * DAY_MS  # an experiment without a decision is stopped after so
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Facts:
     """The facts about a page at this moment.
 
     `experiment` is the newest experiment on the page. `elsewhere` is another page whose experiment has this page as an
@@ -50,23 +50,23 @@ class Next:
     stops: str | None = None
 
 
-def needs(state: AutopilotState, seen: Seen, now_ms: int) -> Literal["findings", "result", "pages"] | None:
+def needs(state: AutopilotState, facts: Facts, now_ms: int) -> Literal["findings", "result", "pages"] | None:
     """Return the kind of facts to read for the next step, or None."""
     if state.step == "asked":
         return "result"
-    if _waits(seen) is not None:
+    if _waits(facts) is not None:
         return None
     if state.step == "ready":
         return "pages"
-    return "findings" if state.step == "watching" and _full(state, seen, now_ms) is None else None
+    return "findings" if state.step == "watching" and _limit_reached(state, facts, now_ms) is None else None
 
 
-def next_step(state: AutopilotState, seen: Seen, *, epoch: int, now_ms: int) -> Next | None:
+def next_step(state: AutopilotState, facts: Facts, *, epoch: int, now_ms: int) -> Next | None:
     """Return the next step, or None if there is none now."""
-    turn = _Turn(state, seen, epoch, now_ms)
+    turn = _Turn(state, facts, epoch, now_ms)
     if not state.on:
         return None
-    if not seen.page:
+    if not facts.page:
         return turn.off("the page is not published any more, so autopilot is off")
     steps = {
         "watching": _watching,
@@ -79,14 +79,14 @@ def next_step(state: AutopilotState, seen: Seen, *, epoch: int, now_ms: int) -> 
     return steps[state.step](turn)
 
 
-def carried_out(
-    command: AutopilotCommand, before: AutopilotState | None, seen: Seen, *, epoch: int, now_ms: int
+def step_after(
+    command: AutopilotCommand, before: AutopilotState | None, facts: Facts, *, epoch: int, now_ms: int
 ) -> Next | None:
     """Return the step after a person's command, or None if the command was carried out before."""
     if before is not None and before.command_id == command.command_id:
         return None
     state = before or _fresh(command, epoch, now_ms)
-    turn = _Turn(state.model_copy(update={"command_id": command.command_id}), seen, epoch, now_ms)
+    turn = _Turn(state.model_copy(update={"command_id": command.command_id}), facts, epoch, now_ms)
     if command.command == "on":
         return turn.on(command)
     if command.command == "off":
@@ -119,7 +119,7 @@ class _Turn:
     """A state with the facts and the time. Its methods return the next states."""
 
     state: AutopilotState
-    seen: Seen
+    facts: Facts
     epoch: int
     now_ms: int
 
@@ -157,26 +157,26 @@ class _Turn:
     @property
     def mine(self) -> ExperimentState | None:
         """The page's experiment if this round of autopilot started it, else None."""
-        request_id, experiment = self.state.variant_request_id, self.seen.experiment
+        request_id, experiment = self.state.variant_request_id, self.facts.experiment
         if request_id is None or experiment is None or experiment.experiment_id != experiment_of(request_id):
             return None
         return experiment
 
 
-def _waits(seen: Seen) -> str | None:
+def _waits(facts: Facts) -> str | None:
     """Return why autopilot must wait for a person's experiment, or None."""
-    if seen.experiment is not None and seen.experiment.status == "running":
-        return f"waits for experiment {seen.experiment.experiment_id}, which runs on the page"
-    if seen.elsewhere is not None:
-        return f"waits for the experiment on {seen.elsewhere}, of which the page is an arm"
+    if facts.experiment is not None and facts.experiment.status == "running":
+        return f"waits for experiment {facts.experiment.experiment_id}, which runs on the page"
+    if facts.elsewhere is not None:
+        return f"waits for the experiment on {facts.elsewhere}, of which the page is an arm"
     return None
 
 
-def _full(state: AutopilotState, seen: Seen, now_ms: int) -> str | None:
+def _limit_reached(state: AutopilotState, facts: Facts, now_ms: int) -> str | None:
     """Return which limit on variants is reached, or None."""
     if len(recent(state, now_ms)) >= MOST_ASKED:
         return f"{MOST_ASKED} variants were asked for within a week; autopilot waits"
-    return "the tenant has asked for as many variants this week as it may (week_variants)" if seen.left <= 0 else None
+    return "the tenant has asked for as many variants this week as it may (week_variants)" if facts.left <= 0 else None
 
 
 def recent(state: AutopilotState, now_ms: int) -> list[int]:
@@ -192,17 +192,17 @@ def shown(lp_id: str, experiment: ExperimentState | None) -> str:
 
 
 def _watching(turn: _Turn) -> Next | None:
-    state, seen = turn.state, turn.seen
-    if (why := _waits(seen) or _full(state, seen, turn.now_ms)) is not None:
+    state, facts = turn.state, turn.facts
+    if (why := _waits(facts) or _limit_reached(state, facts, turn.now_ms)) is not None:
         return turn.stay(why)
-    if seen.findings is None:
+    if facts.findings is None:
         return None
-    finding = next_finding(seen.findings, state.tried)
+    finding = next_finding(facts.findings, state.tried)
     if finding is None:
         tried = "each finding was tried; autopilot waits for another"
-        return turn.stay(tried if seen.findings else "no finding is certain yet; autopilot waits for more visits")
+        return turn.stay(tried if facts.findings else "no finding is certain yet; autopilot waits for more visits")
     request_id = request_of(state)
-    variant = variant_of(finding, shown(state.lp_id, seen.experiment))
+    variant = variant_of(finding, shown(state.lp_id, facts.experiment))
     request = VariantRequest(request_id=request_id, tenant_id=state.tenant_id, variant=variant)
     step = turn.to(
         "asked",
@@ -220,7 +220,7 @@ def _watching(turn: _Turn) -> Next | None:
 
 
 def _asked(turn: _Turn) -> Next | None:
-    state, result = turn.state, turn.seen.result
+    state, result = turn.state, turn.facts.result
     late = turn.now_ms - state.since_ms > ANSWER_MS
     if result is None or (result.request_id, result.tenant_id) != (state.variant_request_id, state.tenant_id):
         return _failed(turn, "no result came within a day") if late else None
@@ -249,12 +249,12 @@ def _ready(turn: _Turn) -> Next | None:
     state, request_id, variant = turn.state, turn.state.variant_request_id, turn.state.variant_lp_id
     if turn.mine is not None:  # the broker has no transactions, and an optimizer died between two records
         return turn.to("testing", "the experiment runs", experiment_id=turn.mine.experiment_id)
-    if (why := _waits(turn.seen)) is not None:
+    if (why := _waits(turn.facts)) is not None:
         return turn.stay(why)
-    if request_id is None or variant is None or not turn.seen.variant:
+    if request_id is None or variant is None or not turn.facts.variant:
         return turn.to("resting", "the variant's page is gone; autopilot rests for a week")
     # the page itself is always an arm, because the experiment is at its address
-    arms = dict.fromkeys((state.lp_id, shown(state.lp_id, turn.seen.experiment), variant))
+    arms = dict.fromkeys((state.lp_id, shown(state.lp_id, turn.facts.experiment), variant))
     command = ExperimentCommand(
         command="start",
         experiment_id=experiment_of(request_id),
@@ -263,7 +263,7 @@ def _ready(turn: _Turn) -> Next | None:
         arms=list(arms),
         requested_ms=turn.now_ms,
     )
-    if (why := turn.seen.obstacle(command)) is not None:
+    if (why := turn.facts.obstacle(command)) is not None:
         return turn.stay(f"the experiment cannot start: {why}")
     step = turn.to("testing", "an experiment tests the variant", experiment_id=command.experiment_id)
     return Next(step.state, starts=command)

@@ -1,4 +1,4 @@
-"""Autopilot as the studio shows it: its reasons in Japanese, and what a finding is about."""
+"""Autopilot as the studio shows it: its reasons in Japanese, and the subject of a finding."""
 
 import re
 from typing import get_args

@@ -11,7 +11,7 @@ from processors.studio import autopilot
 from schemas.experiments import MOST_ARMS, ExperimentState
 
 LETTERS = "ABCDEF"[:MOST_ARMS]
-HOUR_S, DAY_S = 3_600, 86_400
+DAY_S = 86_400
 # the sizes of the drawing, in units of its view box; texts are 13 high
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM, LINE_H = 420, 230, 44, 70, 10, 26, 15
 Points = Sequence[tuple[int, Sequence[float]]]

@@ -47,12 +47,12 @@ PAIRS: Pairs = {
     "search_none": ("No page has this name or ID.", "この名前やIDのページはありません。"),
     "search_all": ("Show all pages", "すべてのページを表示"),
     "pages_found": (
-        "{found} pages, the newest first. Visits are those of the last 30 days.",
-        "全{found}件（新しい順）。閲覧などは直近30日間の数です。",
+        "{count} pages, the newest first. Visits are those of the last 30 days.",
+        "全{count}件（新しい順）。閲覧などは直近30日間の数です。",
     ),
     "pages_shown": (
-        "{found} pages, the newest first (part {number} of {last}). Visits are those of the last 30 days.",
-        "全{found}件（新しい順、{number}／{last}）。閲覧などは直近30日間の数です。",
+        "{count} pages, the newest first (part {number} of {last}). Visits are those of the last 30 days.",
+        "全{count}件（新しい順、{number}／{last}）。閲覧などは直近30日間の数です。",
     ),
     "names_later": (
         "The names of some pages are still being read. Search again in a moment.",
@@ -75,7 +75,8 @@ PAIRS: Pairs = {
     "unknown_pages": ("Other ids with visits", "その他のIDで届いた閲覧"),
     "unknown_pages_lead": (
         "No published page has these ids, and your tenants file does not list them. "
-        "They are your own pages with the snippet, or ids that someone made up: a visit needs no login.",
+        "They are your own pages with the snippet, or invented ids. "
+        "Anybody can send a visit, because it needs no login.",
         "公開済みのページにも登録済みのページにもないIDです。"
         "計測タグを設置したご自身のページか、第三者が送った名前です（閲覧の送信にログインは不要です）。",
     ),
@@ -115,7 +116,10 @@ PAIRS: Pairs = {
     "quality_fast": ("Fast", "速さ優先"),
     "quality_high": ("High quality", "品質優先"),
     "contact": ("How visitors reach you", "連絡先"),
-    "contact_hint": ("An empty field gets no button.", "空欄のものにはボタンを出しません。"),
+    "contact_hint": (
+        "The page has no button for a field that you leave empty.",
+        "空欄のものにはボタンを出しません。",
+    ),
     "phone": ("Telephone", "電話番号"),
     "address": ("Address", "住所"),
     "url": ("Website", "ウェブサイト"),
@@ -164,8 +168,8 @@ PAIRS: Pairs = {
     "error_picture_alt": ("enter up to 200 characters", "200文字以内で入力してください"),
     "error_logo": ("upload this logo again", "ロゴをもう一度アップロードしてください"),
     "error_other": ("this value is not allowed", "この値は使えません"),
-    "error_lines": ("line {lines}: {told}", "{lines}行目：{told}"),
-    "error_words": ("“{words}”: {told}", "「{words}」：{told}"),
+    "error_lines": ("line {lines}: {message}", "{lines}行目：{message}"),
+    "error_words": ("“{words}”: {message}", "「{words}」：{message}"),
     "making": ("Your page is being made", "ページを作成しています"),
     "making_lead": (
         "This takes up to ten seconds. You may leave this page; the work continues.",
@@ -184,7 +188,10 @@ PAIRS: Pairs = {
     "stage_done": ("Done", "完了"),
     "reload": ("Reload", "更新する"),
     "done": ("Your page is published", "ページを公開しました"),
-    "degraded": ("Your page is published, in part with built-in copy", "ページを公開しました（一部は内蔵の文章です）"),
+    "degraded": (
+        "Your page is published. Some or all of its copy is built in or from a similar page.",
+        "ページを公開しました。文章の一部または全部は、内蔵の文章か、似たページの文章です。",
+    ),
     "failed": ("The page could not be made", "ページを作成できませんでした"),
     "open_page": ("Open the page", "ページを開く"),
     "preview": ("Preview", "プレビュー"),

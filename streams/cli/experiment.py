@@ -18,7 +18,7 @@ app = typer.Typer(
     add_completion=False, help="Experiments: visitors of a page see different pages.", no_args_is_help=True
 )
 LpId = Annotated[str, typer.Argument(help="Id of the page.")]
-WITHIN_S, LOOK_S, TIMEOUT_S = 20.0, 0.3, 10.0
+WITHIN_S, POLL_S, TIMEOUT_S = 20.0, 0.3, 10.0
 Answer = dict[str, Any]
 
 
@@ -100,7 +100,7 @@ async def state_after(
         accepted = await _asked(session, "POST", api + path, body)
         until = time.monotonic() + WITHIN_S
         while time.monotonic() < until:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
             state = await _asked(session, "GET", api + at, missing=True)
             if follows(state, accepted):
                 return state

@@ -16,7 +16,7 @@ import msgspec
 from infra.redis.results import ResultStore
 from infra.s3.objects import Objects
 from infra.tenants import Tenants
-from processors.experiments.autopilot import Next, Seen, carried_out, needs, next_step, recent, shown
+from processors.experiments.autopilot import Facts, Next, needs, next_step, recent, shown, step_after
 from processors.experiments.decisions import obstacle
 from processors.experiments.known import Known
 from processors.findings.report import Finding
@@ -87,13 +87,13 @@ class Autopilots:
         self._away = False  # a store did not answer in this look: no other page waits for it
 
     def after(self, command: AutopilotCommand) -> Next | None:
-        """Return what follows from a command, or None if it was carried out before or is a stranger's."""
+        """Return the step after a command; None if it was carried out before, or is another tenant's."""
         if not self._tenants.owns(command.tenant_id, command.lp_id):
             log.warning("autopilot of %s: tenant %s does not own the page", command.lp_id, command.tenant_id)
             return None
         self._read_at.pop(command.lp_id, None)  # the page is read again at once
-        before, seen = self._known.pilots.get(command.lp_id), self._seen(command.lp_id, {})
-        return carried_out(command, before, seen, epoch=self._epoch, now_ms=_now_ms())
+        before, facts = self._known.pilots.get(command.lp_id), self._facts(command.lp_id, {})
+        return step_after(command, before, facts, epoch=self._epoch, now_ms=_now_ms())
 
     async def steps(self) -> AsyncIterator[Next]:
         """Yield the next step of each page that has one. Write it before you go on."""
@@ -113,8 +113,8 @@ class Autopilots:
     async def _step(self, state: AutopilotState, arms: Mapping[str, str], *, deep: bool) -> Next | None:
         try:
             async with asyncio.timeout(READ_S):
-                seen = await self._read(state, arms, deep=deep)
-            return next_step(state, seen, epoch=self._epoch, now_ms=_now_ms())
+                facts = await self._read(state, arms, deep=deep)
+            return next_step(state, facts, epoch=self._epoch, now_ms=_now_ms())
         except (LpstreamError, TimeoutError) as error:
             self._away = True
             self._read_at[state.lp_id] -= EVERY_S - AGAIN_S
@@ -123,25 +123,25 @@ class Autopilots:
             log.exception("autopilot of %s takes no step", state.lp_id)
         return None
 
-    async def _read(self, state: AutopilotState, arms: Mapping[str, str], *, deep: bool) -> Seen:
+    async def _read(self, state: AutopilotState, arms: Mapping[str, str], *, deep: bool) -> Facts:
         """Return the facts about a page; `deep` also looks the page up and reads its findings."""
-        seen = self._seen(state.lp_id, arms)
+        facts = self._facts(state.lp_id, arms)
         if deep:
             self._read_at[state.lp_id] = time.monotonic()
-            seen = replace(seen, page=await self._published(state), left=self._left(state.tenant_id))
-        wants = needs(state, seen, _now_ms())
+            facts = replace(facts, page=await self._published(state), left=self._left(state.tenant_id))
+        wants = needs(state, facts, _now_ms())
         if wants == "result" and state.variant_request_id is not None:
-            return replace(seen, result=await self._sources.result(state.variant_request_id))
+            return replace(facts, result=await self._sources.result(state.variant_request_id))
         if wants == "pages" and state.variant_lp_id is not None:
             variant = await self._sources.stored(state.variant_lp_id)
-            return replace(seen, page=await self._published(state), variant=variant)
-        if wants == "findings" and deep and seen.page:
-            return replace(seen, findings=await self._sources.findings(shown(state.lp_id, seen.experiment)))
-        return seen
+            return replace(facts, page=await self._published(state), variant=variant)
+        if wants == "findings" and deep and facts.page:
+            return replace(facts, findings=await self._sources.findings(shown(state.lp_id, facts.experiment)))
+        return facts
 
-    def _seen(self, lp_id: str, arms: Mapping[str, str]) -> Seen:
+    def _facts(self, lp_id: str, arms: Mapping[str, str]) -> Facts:
         states = self._known.states
-        return Seen(
+        return Facts(
             experiment=states.get(lp_id),
             elsewhere=arms.get(lp_id),
             obstacle=lambda command: obstacle(command, states, self._tenants.owns),

@@ -15,8 +15,8 @@ class ExperimentSettings(StoreSettings):
         3_600.0,
         ge=0,
         le=86_400,
-        description="Seconds after the start of an experiment whose visits do not count for it: browsers and CDNs "
-        "may still have the page of before, which they keep for an hour.",
+        description="Seconds after the start of an experiment; visits in this time do not count for it. Browsers and "
+        "CDNs may serve the earlier page for an hour.",
     )
     experiment_loss: float = Field(
         0.0,

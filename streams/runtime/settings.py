@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import SettingsError
 
-from infra.tenants import check_origin
+from infra.tenants import Origin
 from schemas.errors import SettingError
 from streams.runtime.addresses import reachable, unfit
 from streams.runtime.experiment_settings import ExperimentSettings
@@ -31,7 +31,6 @@ def _timezone(value: str) -> str:
     return value
 
 
-Origin = Annotated[str, AfterValidator(check_origin)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
@@ -41,8 +40,8 @@ class Settings(ExperimentSettings):
     edge_wrong_logins: int = Field(
         20,
         ge=0,
-        description="Most different wrong tokens from one address within ten minutes; above it, every login from "
-        "there gets 429. 0: no limit.",
+        description="Most different wrong tokens from one address within ten minutes; after that, further wrong "
+        "tokens from there get 429. 0: no limit.",
     )
     tier_hot_days: int = Field(
         7, ge=1, le=29, description="Days before today (UTC) that stay in ClickHouse; older ones move to S3."
@@ -313,7 +312,10 @@ ADDRESSES = ("kafka_bootstrap_servers", "redis_url", "clickhouse_url", "s3_endpo
 
 
 def any_address_set() -> bool:
-    """Return whether the environment sets a store's address: then `doors.json` is ignored."""
+    """Return whether the environment sets a store's address.
+
+    Then `settings.json` and `doors.json` of a running stack are ignored.
+    """
     return any(f"{PREFIX}{name.upper()}" in os.environ for name in ADDRESSES)
 
 

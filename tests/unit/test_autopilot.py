@@ -8,7 +8,7 @@ import pytest
 from autopilot_steps import NOW, asked, experiment, finding, go, on, order, ready, result, under_test
 
 from processors.experiments.asking import key_of, next_finding, variant_of
-from processors.experiments.autopilot import DAY_MS, LONGEST_MS, WEEK_MS, Seen, carried_out, needs, next_step
+from processors.experiments.autopilot import DAY_MS, LONGEST_MS, WEEK_MS, Facts, needs, next_step, step_after
 from processors.findings.report import Finding, Suggestion
 from schemas.autopilot import experiment_of
 from schemas.experiments import ExperimentState
@@ -19,14 +19,14 @@ from schemas.generation import Failure
 
 def test_a_page_without_the_order_on_is_left_alone() -> None:
     off = on().model_copy(update={"on": False})
-    assert next_step(off, Seen(findings=[finding()]), epoch=1, now_ms=NOW) is None
-    assert next_step(off, Seen(page=False), epoch=1, now_ms=NOW) is None
+    assert next_step(off, Facts(findings=[finding()]), epoch=1, now_ms=NOW) is None
+    assert next_step(off, Facts(page=False), epoch=1, now_ms=NOW) is None
 
 
 def test_the_heaviest_finding_becomes_a_request_for_a_variant() -> None:
     state = on()
-    assert needs(state, Seen(), NOW) == "findings"
-    step = go(state, Seen(findings=[finding(), finding("page_too_long", None, "order")]))
+    assert needs(state, Facts(), NOW) == "findings"
+    step = go(state, Facts(findings=[finding(), finding("page_too_long", None, "order")]))
     assert step.request is not None and step.starts is None
     variant = step.request.variant
     assert (variant.of, variant.change, variant.sections) == ("demo-a", "copy", ["solution"])
@@ -38,46 +38,46 @@ def test_the_heaviest_finding_becomes_a_request_for_a_variant() -> None:
 
 def test_a_step_that_is_tried_again_has_the_same_request() -> None:
     state = on()
-    first = go(state, Seen(findings=[finding()]))
-    again = go(state, Seen(findings=[finding("call_too_low", None, "order")]), 5_000, epoch=2)
+    first = go(state, Facts(findings=[finding()]))
+    again = go(state, Facts(findings=[finding("call_too_low", None, "order")]), 5_000, epoch=2)
     assert first.request is not None and again.request is not None
     assert first.request.request_id == again.request.request_id
 
 
 def test_requests_of_rounds_pages_and_owners_differ() -> None:
     first, other = asked(), asked()
-    later = go(first.model_copy(update={"step": "watching"}), Seen(findings=[finding()]), WEEK_MS + 1).state
+    later = go(first.model_copy(update={"step": "watching"}), Facts(findings=[finding()]), WEEK_MS + 1).state
     assert len({first.variant_request_id, other.variant_request_id, later.variant_request_id}) == 3
 
 
 def test_no_certain_finding_asks_for_nothing_and_says_so_once() -> None:
-    step = go(on(), Seen(findings=[]))
+    step = go(on(), Facts(findings=[]))
     assert step.request is None and step.state.step == "watching" and "no finding is certain" in step.state.reason
-    assert next_step(step.state, Seen(findings=[]), epoch=1, now_ms=NOW + DAY_MS) is None
+    assert next_step(step.state, Facts(findings=[]), epoch=1, now_ms=NOW + DAY_MS) is None
 
 
 def test_unread_findings_ask_for_nothing() -> None:
-    assert next_step(on(), Seen(findings=None), epoch=1, now_ms=NOW) is None
+    assert next_step(on(), Facts(findings=None), epoch=1, now_ms=NOW) is None
 
 
 def test_a_person_s_experiment_on_the_page_is_waited_for() -> None:
-    for seen in (Seen(experiment=experiment(), findings=[finding()]), Seen(elsewhere="demo-x", findings=[finding()])):
+    for seen in (Facts(experiment=experiment(), findings=[finding()]), Facts(elsewhere="demo-x", findings=[finding()])):
         assert needs(on(), seen, NOW) is None
         step = go(on(), seen)
         assert step.request is None and step.state.step == "watching" and step.state.reason.startswith("waits for")
-    ended = Seen(experiment=experiment(status="stopped"), findings=[finding()])
+    ended = Facts(experiment=experiment(status="stopped"), findings=[finding()])
     assert go(on(), ended).request is not None
 
 
 def test_the_tenant_s_cap_of_variants_holds() -> None:
-    step = go(on(), Seen(findings=[finding()], left=0))
+    step = go(on(), Facts(findings=[finding()], left=0))
     assert step.request is None and "week_variants" in step.state.reason
-    assert go(step.state, Seen(findings=[finding()], left=1)).request is not None
+    assert go(step.state, Facts(findings=[finding()], left=1)).request is not None
 
 
 def test_a_winner_is_the_parent_of_the_next_variant() -> None:
     won = experiment(status="decided", winner="demo-v", weights=[0, 1])
-    step = go(on(), Seen(experiment=won, findings=[finding()]))
+    step = go(on(), Facts(experiment=won, findings=[finding()]))
     assert step.request is not None and step.request.variant.of == "demo-v"
 
 
@@ -111,37 +111,37 @@ def _values(one: Finding) -> list[Any]:
 def test_a_result_makes_the_variant_ready() -> None:
     for status in ("completed", "degraded"):
         state = asked()
-        assert needs(state, Seen(), NOW) == "result"
-        step = go(state, Seen(result=result(state, status)))
+        assert needs(state, Facts(), NOW) == "result"
+        step = go(state, Facts(result=result(state, status)))
         assert (step.state.step, step.state.variant_lp_id) == ("ready", "demo-v") and step.starts is None
 
 
 def test_the_reason_says_what_differs_in_the_variant() -> None:
     state = asked()
     variant = {"of": "demo-a", "change": "copy", "sections": ["solution"], "differs": "the text of solution"}
-    assert "the text of solution" in go(state, Seen(result=result(state, variant=variant))).state.reason
+    assert "the text of solution" in go(state, Facts(result=result(state, variant=variant))).state.reason
 
 
 def test_a_result_waits_for_approval_with_its_preview() -> None:
     state = ready(approval=True)
     assert (state.step, state.preview_url) == ("waiting_approval", "http://edge/preview")
     assert state.reason == "the variant is made; it waits for a person"
-    assert next_step(state, Seen(findings=[finding()]), epoch=1, now_ms=NOW + 90 * DAY_MS) is None
+    assert next_step(state, Facts(findings=[finding()]), epoch=1, now_ms=NOW + 90 * DAY_MS) is None
 
 
 @pytest.mark.parametrize("change", [{"request_id": str(uuid4())}, {"tenant_id": "acme"}])
 def test_a_result_of_another_request_or_tenant_is_not_used(change: dict[str, str]) -> None:
     state = asked()
-    foreign = Seen(result=result(state, **change))
+    foreign = Facts(result=result(state, **change))
     assert next_step(state, foreign, epoch=1, now_ms=NOW) is None
 
 
 def test_a_refused_variant_gives_the_reason_and_the_next_finding() -> None:
     state = asked()
     refusal = Failure(code="variant_too_near", detail="the text is nearly that of the parent")
-    step = go(state, Seen(result=result(state, "rejected", error=refusal.model_dump())))
+    step = go(state, Facts(result=result(state, "rejected", error=refusal.model_dump())))
     assert step.state.step == "watching" and "nearly that of the parent" in step.state.reason
-    again = go(step.state, Seen(findings=[finding(), finding("page_too_long", None, "order")]))
+    again = go(step.state, Facts(findings=[finding(), finding("page_too_long", None, "order")]))
     assert again.request is not None and again.request.variant.change == "order"
     assert again.state.variant_request_id != state.variant_request_id
 
@@ -149,58 +149,58 @@ def test_a_refused_variant_gives_the_reason_and_the_next_finding() -> None:
 def test_a_page_asks_at_most_three_times_a_week() -> None:
     state, sections = on(), ["hero", "problems", "solution", "benefits", "faq"]
     for section in sections[:3]:
-        state = go(state, Seen(findings=[finding(section=section)])).state
-        state = go(state, Seen(result=result(state, "failed"))).state
+        state = go(state, Facts(findings=[finding(section=section)])).state
+        state = go(state, Facts(result=result(state, "failed"))).state
     assert (state.step, state.rounds) == ("resting", 3)
-    early = next_step(state, Seen(findings=[finding(section="faq")]), epoch=1, now_ms=NOW + WEEK_MS - 1)
+    early = next_step(state, Facts(findings=[finding(section="faq")]), epoch=1, now_ms=NOW + WEEK_MS - 1)
     assert early is None
-    state = go(state, Seen(), WEEK_MS).state
-    assert go(state, Seen(findings=[finding(section="faq")]), WEEK_MS + 1).state.asked_ms == [NOW + WEEK_MS + 1]
+    state = go(state, Facts(), WEEK_MS).state
+    assert go(state, Facts(findings=[finding(section="faq")]), WEEK_MS + 1).state.asked_ms == [NOW + WEEK_MS + 1]
 
 
 def test_a_request_without_a_result_fails_after_a_day() -> None:
     state = asked()
-    assert next_step(state, Seen(), epoch=1, now_ms=NOW + DAY_MS) is None
-    step = go(state, Seen(), DAY_MS + 1)
+    assert next_step(state, Facts(), epoch=1, now_ms=NOW + DAY_MS) is None
+    step = go(state, Facts(), DAY_MS + 1)
     assert step.state.step == "watching" and "no result" in step.state.reason
-    late = next_step(step.state, Seen(result=result(state)), epoch=1, now_ms=NOW + DAY_MS + 2)
+    late = next_step(step.state, Facts(result=result(state)), epoch=1, now_ms=NOW + DAY_MS + 2)
     assert late is None, "a result that comes too late starts nothing"
 
 
 def test_a_result_without_a_page_is_a_failure() -> None:
     state = asked()
-    assert go(state, Seen(result=result(state, "completed", lp_id=None))).state.step == "watching"
+    assert go(state, Facts(result=result(state, "completed", lp_id=None))).state.step == "watching"
 
 
 # -- approval ------------------------------------------------------------------------------------------
 
 
 def test_an_approved_variant_is_ready() -> None:
-    step = carried_out(order("approve"), ready(approval=True), Seen(), epoch=1, now_ms=NOW)
+    step = step_after(order("approve"), ready(approval=True), Facts(), epoch=1, now_ms=NOW)
     assert step is not None and step.state.step == "ready"
-    assert go(step.state, Seen()).starts is not None
+    assert go(step.state, Facts()).starts is not None
 
 
 def test_a_rejected_variant_is_never_shown() -> None:
-    step = carried_out(order("reject"), ready(approval=True), Seen(), epoch=1, now_ms=NOW)
+    step = step_after(order("reject"), ready(approval=True), Facts(), epoch=1, now_ms=NOW)
     assert step is not None and step.state.step == "resting" and "rejected" in step.state.reason
-    assert next_step(step.state, Seen(findings=[finding()]), epoch=1, now_ms=NOW + DAY_MS) is None
-    state = go(step.state, Seen(), WEEK_MS).state
-    assert "was tried" in go(state, Seen(findings=[finding()]), WEEK_MS).state.reason
+    assert next_step(step.state, Facts(findings=[finding()]), epoch=1, now_ms=NOW + DAY_MS) is None
+    state = go(step.state, Facts(), WEEK_MS).state
+    assert "was tried" in go(state, Facts(findings=[finding()]), WEEK_MS).state.reason
 
 
 @pytest.mark.parametrize("command", ["approve", "reject"])
 def test_an_approval_of_nothing_changes_no_step(command: str) -> None:
     for state in (None, on(), asked(), ready(), under_test()):
-        step = carried_out(order(command), state, Seen(), epoch=1, now_ms=NOW)
+        step = step_after(order(command), state, Facts(), epoch=1, now_ms=NOW)
         assert step is not None and "no variant waits" in step.state.reason and step.starts is None
         assert step.state.step == (state.step if state is not None else "watching")
         assert step.state.on is (state is not None)
 
 
 def test_the_order_on_without_approval_releases_a_waiting_variant() -> None:
-    step = carried_out(order("on"), ready(approval=True), Seen(), epoch=1, now_ms=NOW)
-    assert step is not None and go(step.state, Seen()).state.step == "ready"
+    step = step_after(order("on"), ready(approval=True), Facts(), epoch=1, now_ms=NOW)
+    assert step is not None and go(step.state, Facts()).state.step == "ready"
 
 
 # -- the experiment ------------------------------------------------------------------------------------
@@ -208,8 +208,8 @@ def test_the_order_on_without_approval_releases_a_waiting_variant() -> None:
 
 def test_a_ready_variant_starts_one_experiment() -> None:
     state = ready()
-    assert needs(state, Seen(), NOW) == "pages"
-    step, again = go(state, Seen()), go(state, Seen(), 9_000)
+    assert needs(state, Facts(), NOW) == "pages"
+    step, again = go(state, Facts()), go(state, Facts(), 9_000)
     assert step.starts is not None and again.starts is not None and step.state.step == "testing"
     assert step.starts.arms == ["demo-a", "demo-v"]
     assert step.starts.experiment_id == again.starts.experiment_id == step.state.experiment_id
@@ -217,7 +217,7 @@ def test_a_ready_variant_starts_one_experiment() -> None:
 
 def test_the_page_s_winner_stays_an_arm() -> None:
     won = experiment(status="decided", winner="demo-w", arms=["demo-a", "demo-w"], weights=[0, 1])
-    step = go(ready(), Seen(experiment=won))
+    step = go(ready(), Facts(experiment=won))
     assert step.starts is not None and step.starts.arms == ["demo-a", "demo-w", "demo-v"]
 
 
@@ -225,65 +225,65 @@ def test_an_experiment_that_runs_already_is_not_started_again() -> None:
     state = ready()
     assert state.variant_request_id is not None
     runs = experiment(experiment_id=experiment_of(state.variant_request_id))
-    step = go(state, Seen(experiment=runs))
+    step = go(state, Facts(experiment=runs))
     assert step.starts is None and (step.state.step, step.state.experiment_id) == ("testing", runs.experiment_id)
 
 
 def test_a_ready_variant_waits_for_a_person_s_experiment() -> None:
-    step = go(ready(), Seen(experiment=experiment()))
+    step = go(ready(), Facts(experiment=experiment()))
     assert step.starts is None and step.state.step == "ready" and "waits for experiment" in step.state.reason
-    assert go(step.state, Seen()).starts is not None
+    assert go(step.state, Facts()).starts is not None
 
 
 def test_an_obstacle_is_said_and_starts_nothing() -> None:
-    step = go(ready(), Seen(obstacle=lambda command: f"{command.arms[1]} is busy"))
+    step = go(ready(), Facts(obstacle=lambda command: f"{command.arms[1]} is busy"))
     assert step.starts is None and step.state.step == "ready" and "demo-v is busy" in step.state.reason
 
 
 def test_a_variant_whose_page_is_gone_is_not_shown() -> None:
-    step = go(ready(), Seen(variant=False))
+    step = go(ready(), Facts(variant=False))
     assert step.starts is None and step.state.step == "resting"
 
 
 def test_a_running_experiment_is_left_alone() -> None:
     state = under_test()
-    assert next_step(state, Seen(experiment=experiment(state)), epoch=1, now_ms=NOW + LONGEST_MS) is None
+    assert next_step(state, Facts(experiment=experiment(state)), epoch=1, now_ms=NOW + LONGEST_MS) is None
 
 
 def test_a_winning_variant_clears_what_was_tried() -> None:
     state = under_test().model_copy(update={"tried": ["x"]})
-    step = go(state, Seen(experiment=experiment(state, "decided", winner="demo-v", weights=[0, 1])))
+    step = go(state, Facts(experiment=experiment(state, "decided", winner="demo-v", weights=[0, 1])))
     assert (step.state.step, step.state.tried) == ("resting", []) and "has won" in step.state.reason
-    assert next_step(step.state, Seen(findings=[finding()]), epoch=1, now_ms=NOW + WEEK_MS - 1) is None
-    assert go(step.state, Seen(), WEEK_MS).state.step == "watching"
+    assert next_step(step.state, Facts(findings=[finding()]), epoch=1, now_ms=NOW + WEEK_MS - 1) is None
+    assert go(step.state, Facts(), WEEK_MS).state.step == "watching"
 
 
 def test_a_finding_whose_variant_has_lost_is_not_tried_again() -> None:
     state = under_test()
     lost = experiment(state, "decided", winner="demo-a", weights=[1, 0])
-    state = go(state, Seen(experiment=lost)).state
+    state = go(state, Facts(experiment=lost)).state
     assert state.step == "resting" and "demo-a has won" in state.reason
-    state = go(state, Seen(), WEEK_MS).state
+    state = go(state, Facts(), WEEK_MS).state
     assert next_finding([finding()], state.tried) is None
-    step = go(state, Seen(experiment=lost, findings=[finding()]), WEEK_MS)
+    step = go(state, Facts(experiment=lost, findings=[finding()]), WEEK_MS)
     assert step.request is None and "was tried" in step.state.reason
 
 
 def test_a_stopped_experiment_ends_the_round_with_its_reason() -> None:
     state = under_test()
-    step = go(state, Seen(experiment=experiment(state, "stopped", reason="stopped by a person")))
+    step = go(state, Facts(experiment=experiment(state, "stopped", reason="stopped by a person")))
     assert step.state.step == "resting" and "stopped by a person" in step.state.reason
 
 
 def test_a_person_s_start_replaces_autopilot_s_experiment() -> None:
     for other in (experiment(), None):
-        step = go(under_test(), Seen(experiment=other))
+        step = go(under_test(), Facts(experiment=other))
         assert step.state.step == "resting" and step.stops is None and "person" in step.state.reason
 
 
 def test_an_experiment_without_a_decision_is_stopped() -> None:
     state = under_test()
-    step = go(state, Seen(experiment=experiment(state)), LONGEST_MS + 1)
+    step = go(state, Facts(experiment=experiment(state)), LONGEST_MS + 1)
     assert step.state.step == "resting" and step.stops == "no decision within 60 days"
 
 
@@ -292,7 +292,7 @@ def test_an_experiment_without_a_decision_is_stopped() -> None:
 
 def test_off_stops_the_experiment_that_autopilot_has_started() -> None:
     state = under_test()
-    step = carried_out(order("off"), state, Seen(experiment=experiment(state)), epoch=1, now_ms=NOW)
+    step = step_after(order("off"), state, Facts(experiment=experiment(state)), epoch=1, now_ms=NOW)
     assert step is not None and not step.state.on and step.stops is not None
 
 
@@ -300,52 +300,52 @@ def test_off_stops_the_experiment_that_autopilot_has_started() -> None:
 def test_off_leaves_other_experiments_alone(status: str) -> None:
     state = under_test()
     ended = experiment(state, status, winner="demo-v" if status == "decided" else None)
-    for seen in (Seen(experiment=experiment()), Seen(experiment=ended), Seen()):
-        step = carried_out(order("off"), state, seen, epoch=1, now_ms=NOW)
+    for seen in (Facts(experiment=experiment()), Facts(experiment=ended), Facts()):
+        step = step_after(order("off"), state, seen, epoch=1, now_ms=NOW)
         assert step is not None and not step.state.on and step.stops is None
 
 
 def test_off_is_possible_at_each_step() -> None:
     for state in (None, on(), asked(), ready(), ready(approval=True), under_test()):
-        step = carried_out(order("off"), state, Seen(), epoch=2, now_ms=NOW)
+        step = step_after(order("off"), state, Facts(), epoch=2, now_ms=NOW)
         assert step is not None and not step.state.on and step.request is None and step.starts is None
-        for seen in (Seen(findings=[finding()]), Seen(result=result(asked())), Seen(experiment=experiment())):
+        for seen in (Facts(findings=[finding()]), Facts(result=result(asked())), Facts(experiment=experiment())):
             assert next_step(step.state, seen, epoch=2, now_ms=NOW + 2 * WEEK_MS) is None
 
 
 def test_off_and_on_ask_for_no_second_variant_in_a_week() -> None:
     for state in (asked(), ready(), under_test()):
-        step = carried_out(order("off"), state, Seen(), epoch=1, now_ms=NOW)
+        step = step_after(order("off"), state, Facts(), epoch=1, now_ms=NOW)
         assert step is not None
-        step = carried_out(order("on"), step.state, Seen(), epoch=1, now_ms=NOW + 1)
+        step = step_after(order("on"), step.state, Facts(), epoch=1, now_ms=NOW + 1)
         assert step is not None and step.state.step == "resting" and step.state.on
-        assert next_step(step.state, Seen(findings=[finding()]), epoch=1, now_ms=NOW + WEEK_MS - 1) is None
-        assert go(step.state, Seen(), WEEK_MS).state.step == "watching"
+        assert next_step(step.state, Facts(findings=[finding()]), epoch=1, now_ms=NOW + WEEK_MS - 1) is None
+        assert go(step.state, Facts(), WEEK_MS).state.step == "watching"
 
 
 def test_off_and_on_try_findings_again() -> None:
     state = on().model_copy(update={"tried": [key_of(finding())], "on": False})
-    step = carried_out(order("on"), state, Seen(), epoch=1, now_ms=NOW)
-    assert step is not None and go(step.state, Seen(findings=[finding()])).request is not None
+    step = step_after(order("on"), state, Facts(), epoch=1, now_ms=NOW)
+    assert step is not None and go(step.state, Facts(findings=[finding()])).request is not None
 
 
 def test_a_page_that_is_gone_turns_autopilot_off() -> None:
     state = under_test()
     for one in (on(), asked(), ready(), state):
-        step = go(one, Seen(page=False, findings=[finding()]))
+        step = go(one, Facts(page=False, findings=[finding()]))
         assert not step.state.on and "not published" in step.state.reason and step.request is None
-    assert go(state, Seen(page=False, experiment=experiment(state))).stops is not None
+    assert go(state, Facts(page=False, experiment=experiment(state))).stops is not None
 
 
 def test_a_command_is_carried_out_once() -> None:
     command = order("on")
-    first = carried_out(command, None, Seen(), epoch=1, now_ms=NOW)
-    assert first is not None and carried_out(command, first.state, Seen(), epoch=2, now_ms=NOW + 1) is None
+    first = step_after(command, None, Facts(), epoch=1, now_ms=NOW)
+    assert first is not None and step_after(command, first.state, Facts(), epoch=2, now_ms=NOW + 1) is None
 
 
 def test_on_again_changes_approval_and_nothing_else() -> None:
     state = asked()
-    step = carried_out(order("on", approval=True), state, Seen(), epoch=1, now_ms=NOW + 1)
+    step = step_after(order("on", approval=True), state, Facts(), epoch=1, now_ms=NOW + 1)
     assert step is not None and step.state.approval
     same = ("step", "rounds", "asked_ms", "autopilot_id", "variant_request_id", "since_ms", "tried")
     assert all(getattr(step.state, name) == getattr(state, name) for name in same)
@@ -360,7 +360,7 @@ def test_any_time_makes_at_most_one_page_a_week() -> None:
         at += DAY_MS // 24
         findings = [finding(section=name) for name in sections]
         made = result(state) if state.step == "asked" else None
-        step = next_step(state, Seen(experiment=running, findings=findings, result=made), epoch=1, now_ms=NOW + at)
+        step = next_step(state, Facts(experiment=running, findings=findings, result=made), epoch=1, now_ms=NOW + at)
         if running is not None and at > running.started_ms + DAY_MS:
             running = running.model_copy(update={"status": "stopped"})
         if step is None:

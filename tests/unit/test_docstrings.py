@@ -1,6 +1,7 @@
 """A docstring's first line is short. ruff checks the rest (D205, D400, D401, D403 in pyproject.toml)."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,22 @@ def test_first_lines_have_under_100_characters() -> None:
         if isinstance(node, kinds) and len(line := (ast.get_docstring(node) or "").partition("\n")[0]) >= LONGEST
     ]
     assert long == []
+
+
+def test_first_lines_use_nouns_instead_of_what() -> None:
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    # `what` in backticks is a parameter
+    vague = [
+        f"{path.relative_to(ROOT)}: {line}"
+        for room in ROOMS[:-1]
+        for path in (ROOT / room).rglob("*.py")
+        for node in nodes(path)
+        if isinstance(node, kinds)
+        if re.search(
+            r"(?<!`)\bwhat(ever)?\b", line := (ast.get_docstring(node) or "").partition("\n")[0], re.IGNORECASE
+        )
+    ]
+    assert vague == []
 
 
 def test_names_of_tests_have_at_most_70_characters() -> None:

@@ -18,7 +18,7 @@ from test_autopilot import (
 )
 
 from processors.experiments.asking import key_of
-from processors.experiments.autopilot import ANSWER_MS, LONGEST_MS, WEEK_MS, Seen, carried_out
+from processors.experiments.autopilot import ANSWER_MS, LONGEST_MS, WEEK_MS, Facts, step_after
 from processors.findings.looks import CHANGES, Kind
 from processors.studio.autopilot import FINDINGS, REASONS, about
 from processors.studio.experiments import reason
@@ -36,7 +36,7 @@ DIFFERENCES = {
 
 def told(state: AutopilotState | None, command: str) -> str:
     """Return the reason after a person's order."""
-    step = carried_out(order(command), state, Seen(), epoch=1, now_ms=NOW)
+    step = step_after(order(command), state, Facts(), epoch=1, now_ms=NOW)
     assert step is not None
     return step.state.reason
 
@@ -49,37 +49,37 @@ def reasons() -> list[str]:
     tried = new.model_copy(update={"tried": [key_of(findings[0])]})
     full = new.model_copy(update={"asked_ms": [NOW] * 3})
     seen = [
-        (new, Seen(page=False)),
-        (new, Seen(experiment=experiment())),
-        (new, Seen(elsewhere="demo-x")),
-        (full, Seen()),
-        (new, Seen(left=0)),
-        (tried, Seen(findings=findings[:1])),
-        (new, Seen(findings=[])),
-        *((new, Seen(findings=[one])) for one in findings),
-        (made, Seen(obstacle=lambda _: "5000 experiments run already; stop another first")),
-        (made, Seen(variant=False)),
-        (made, Seen()),
-        (waits.model_copy(update={"approval": False}), Seen()),
-        (testing, Seen(experiment=experiment())),
-        (testing, Seen(experiment=experiment(testing, "stopped", reason="stopped by a person; the page is itself"))),
-        (testing, Seen(experiment=experiment(testing, "decided", winner="demo-v"))),
-        (testing, Seen(experiment=experiment(testing, "decided", winner="demo-a"))),
+        (new, Facts(page=False)),
+        (new, Facts(experiment=experiment())),
+        (new, Facts(elsewhere="demo-x")),
+        (full, Facts()),
+        (new, Facts(left=0)),
+        (tried, Facts(findings=findings[:1])),
+        (new, Facts(findings=[])),
+        *((new, Facts(findings=[one])) for one in findings),
+        (made, Facts(obstacle=lambda _: "5000 experiments run already; stop another first")),
+        (made, Facts(variant=False)),
+        (made, Facts()),
+        (waits.model_copy(update={"approval": False}), Facts()),
+        (testing, Facts(experiment=experiment())),
+        (testing, Facts(experiment=experiment(testing, "stopped", reason="stopped by a person; the page is itself"))),
+        (testing, Facts(experiment=experiment(testing, "decided", winner="demo-v"))),
+        (testing, Facts(experiment=experiment(testing, "decided", winner="demo-a"))),
     ]
     found = [go(state, each).state.reason for state, each in seen]
     one = asked()
     refusal = Failure(code="variant_like_parent", detail="nearly the parent's; asked again; refused").model_dump()
-    found += [go(one, Seen(result=result(one, "rejected", error=refusal))).state.reason]
-    found += [go(one.model_copy(update={"asked_ms": [NOW] * 3}), Seen(result=result(one, "failed"))).state.reason]
-    found += [go(one, Seen(), ANSWER_MS + 1).state.reason]
+    found += [go(one, Facts(result=result(one, "rejected", error=refusal))).state.reason]
+    found += [go(one.model_copy(update={"asked_ms": [NOW] * 3}), Facts(result=result(one, "failed"))).state.reason]
+    found += [go(one, Facts(), ANSWER_MS + 1).state.reason]
     for approval in (True, False):
         one = asked(approval=approval)
         for differs in DIFFERENCES.values():
             variant = {"of": "demo-a", "change": "copy", "sections": [], "differs": differs}
-            found.append(go(one, Seen(result=result(one, variant=variant))).state.reason)
-    started = go(made, Seen(experiment=experiment(testing))).state.reason
-    late = go(testing, Seen(experiment=experiment(testing)), LONGEST_MS + 1).state.reason
-    rested = go(testing.model_copy(update={"step": "resting"}), Seen(), WEEK_MS + 1).state.reason
+            found.append(go(one, Facts(result=result(one, variant=variant))).state.reason)
+    started = go(made, Facts(experiment=experiment(testing))).state.reason
+    late = go(testing, Facts(experiment=experiment(testing)), LONGEST_MS + 1).state.reason
+    rested = go(testing.model_copy(update={"step": "resting"}), Facts(), WEEK_MS + 1).state.reason
     orders = [told(new, "off"), told(new, "approve"), told(waits, "approve"), told(waits, "reject")]
     return [*found, made.reason, waits.reason, started, late, rested, new.reason, *orders]
 

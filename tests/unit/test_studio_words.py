@@ -138,6 +138,6 @@ def test_typed_text_is_escaped() -> None:
     evil = '"><script>alert(1)</script>{{ 7*7 }}'
     html = render(
         "error", "en", visitor=None, here="", files={"icon": "i", "css": "c", "js": "j"},
-        languages={"ja": "/studio?lang=ja", "en": "/studio?lang=en"}, told=evil, status_code=422,
+        languages={"ja": "/studio?lang=ja", "en": "/studio?lang=en"}, message=evil, status_code=422,
     )  # fmt: skip
     assert "<script>alert" not in html and "&lt;script&gt;" in html and "49" not in html

@@ -5,7 +5,6 @@ page. Its origin shows this, and a form token that only the session's own pages 
 """
 
 import hmac
-import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -25,8 +24,6 @@ from streams.edge.http.bodies import read_body
 from streams.edge.http.errors import SERVER_NAME, HttpError, needing
 from streams.edge.services import Services
 from streams.edge.studio.files import NAMES
-
-log = logging.getLogger(__name__)
 
 COOKIE, LANGUAGE_COOKIE = "lpstream_studio", "lpstream_language"
 PATH = "/studio"
@@ -226,7 +223,7 @@ def check_form(visit: Visit) -> None:
 def _error_page(visit: Visit, error: HttpError) -> web.Response:
     known = {404: "not_found", 503: "stores_away"}.get(error.status)
     message = visit.say(known) if known else error.message
-    answer = visit.page("error", status=error.status, told=message, status_code=error.status)
+    answer = visit.page("error", status=error.status, message=message, status_code=error.status)
     answer.headers.update(error.headers)
     return answer
 

@@ -105,7 +105,7 @@ def _refused(visit: Visit, state: ExperimentState | None) -> str | None:
 
 
 def _pending(visit: Visit, state: ExperimentState | None) -> str | None:
-    """Return the word for what the page's address names and the optimizer has not carried out, or None."""
+    """Return the word for an order in the page's address that is not carried out yet, or None."""
     asked, stopping = named(visit, "asked"), named(visit, "stopping")
     if asked is not None and (state is None or state.experiment_id != asked) and _refused(visit, state) is None:
         return "test_starting"
@@ -193,7 +193,7 @@ def _times(state: ExperimentState, over_ms: int) -> tuple[datetime, datetime]:
 async def _form(
     visit: Visit, lp_id: str, values: Mapping[str, str], page: Page | None, state: ExperimentState | None
 ) -> dict[str, Any]:
-    """Return the variables of the form, or what is in its way."""
+    """Return the variables of the form, or the reason why there is no form."""
     if page is None or not visit.known.may_ask:
         return {"obstacle": "test_no_page" if page is None else "test_no_role", "other": None}
     if not page.published:

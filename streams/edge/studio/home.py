@@ -53,7 +53,7 @@ def _address(text: str, number: int) -> str:
 
 def _shown(visit: Visit, pages: PageList) -> str:
     word = "pages_shown" if pages.last > 1 else "pages_found"
-    return visit.say(word, found=f"{pages.found:,}", number=pages.number, last=pages.last)
+    return visit.say(word, count=f"{pages.found:,}", number=pages.number, last=pages.last)
 
 
 def _row(visit: Visit, page: Page, counts: Counts | None, asked: set[str]) -> dict[str, Any]:

@@ -85,8 +85,8 @@ def _told(visit: Visit, wrong: Wrong) -> str:
     """Return the text of an error, with the lines or words that it is about."""
     told = visit.say(wrong.text)
     if wrong.lines:
-        return visit.say("error_lines", lines=", ".join(map(str, wrong.lines)), told=told)
-    return visit.say("error_words", words=", ".join(wrong.words), told=told) if wrong.words else told
+        return visit.say("error_lines", lines=", ".join(map(str, wrong.lines)), message=told)
+    return visit.say("error_words", words=", ".join(wrong.words), message=told) if wrong.words else told
 
 
 async def ask(visit: Visit) -> web.Response:
