@@ -1,7 +1,7 @@
 """`lpstream bench --only drain_100`: the drain of a full log into ClickHouse.
 
 Our worker and its peers take turns. Each reads the same log from its first record into empty tables of the same
-database. The sums of all five tables must equal those of the produced events in every run.
+database. The sums of the five tables that the peers fill must equal those of the produced events in every run.
 """
 
 import os
