@@ -46,6 +46,10 @@ def test_a_page_counts_right(page: str, pattern: str, count: int) -> None:
         assert (WORDS.get(each.lower()) or int(each.replace(",", ""))) == count, each
 
 
+def test_the_readme_has_under_900_words() -> None:
+    assert len(PAGES["README.md"].split()) < 900
+
+
 @pytest.mark.parametrize("page", ["README.md", "production.md"])
 def test_a_repeated_result_is_that_of_the_guarantees(page: str) -> None:
     text = " ".join(PAGES[page].split())
