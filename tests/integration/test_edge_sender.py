@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import NewTopic
+from aiokafka.producer import sender as producer_sender
 from harness import full_only
 
 from infra.embedded.stack import Stack
@@ -19,7 +21,7 @@ from streams.local.prepare import settings_of
 from streams.runtime.settings import Settings
 
 pytestmark = pytest.mark.stack
-MANY = 3_000
+MANY, TRIES = 3_000, 50
 
 
 @pytest.fixture
@@ -75,6 +77,29 @@ async def test_keyless_records_of_a_request_share_a_partition(sender: Sender, to
     placed = [[one.partition for one in await sender.send(topic, [record(b"x")] * 5)] for _ in range(6)]
     assert all(len(set(row)) == 1 for row in placed)
     assert {row[0] for row in placed} == {0, 1, 2}
+
+
+async def test_batches_of_several_partitions_leave_in_one_request(
+    sender: Sender, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests: list[int] = []
+    send = producer_sender.Sender._send_produce_req
+
+    def counted(self: Any, node: int, batches: dict[TopicPartition, Any]) -> Any:
+        requests.append(len(batches))
+        return send(self, node, batches)
+
+    monkeypatch.setattr(producer_sender.Sender, "_send_produce_req", counted)
+    for _ in range(TRIES):  # a busy machine may stop the process between two records
+        requests.clear()
+        tasks = []
+        for partition in range(3):
+            tasks.append(asyncio.create_task(sender.send(topic, [record(b"x", partition)])))
+            await asyncio.sleep(0.0001)
+        await asyncio.gather(*tasks)
+        if requests == [3]:
+            return
+    pytest.fail(f"batches in the last requests: {requests}")
 
 
 async def test_a_record_refused_by_the_broker_harms_no_other(stack: Stack, sender: Sender, topic: str) -> None:

@@ -52,7 +52,9 @@ class Sender:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._producer = CoalescingProducer(
-            lambda: build_producer(settings.kafka_bootstrap_servers, settings.broker, batch_bytes=BATCH_BYTES),
+            lambda: build_producer(
+                settings.kafka_bootstrap_servers, settings.broker, linger_ms=0, batch_bytes=BATCH_BYTES
+            ),
             settings.produce_timeout_s,
         )
         self._turn = itertools.count()
