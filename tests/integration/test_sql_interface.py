@@ -308,7 +308,7 @@ async def test_a_form_may_have_any_size_up_to_its_bound(url: str) -> None:
 
 
 async def test_bytes_that_are_not_text_are_answered_with_an_error(url: str) -> None:
-    body = b"--x\r\nContent-Disposition: form-data; name=\"\xff\"\r\n\r\n1\r\n--x--\r\n"
+    body = b'--x\r\nContent-Disposition: form-data; name="\xff"\r\n\r\n1\r\n--x--\r\n'
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     assert (await ask(url, body, headers=headers, query="SELECT 1"))[0] == 115
     data = form(ids=b"\x1f\x8b\xff\x90\xfe\n")
