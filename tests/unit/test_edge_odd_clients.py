@@ -81,3 +81,10 @@ async def test_many_refused_beacons_in_one_packet_are_all_answered(
         answers = {(await connection.reply()).status for _ in range(requests)}
     assert answers == {422}
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize("origin", ["http://[::1", "http://a:b:c", "https://", "null", ""])
+async def test_a_login_from_another_origin_is_refused(origin: str) -> None:
+    async with running_edge() as edge:
+        reply = await ask(edge.private, request(b"token=x", (f"Origin: {origin}",), "/studio/session"))
+    assert reply.status == 403
