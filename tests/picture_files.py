@@ -57,7 +57,7 @@ def grey_16(width: int, height: int, value: int) -> bytes:
 
 
 def with_steps(image: Image.Image, steps: int) -> bytes:
-    """Return a JPEG whose profile has this many steps (`mpet`), each a matrix of 15 x 15 that the file holds once."""
+    """Return a JPEG whose profile has this many steps (`mpet`), each the same matrix of 15 x 15."""
 
     def matrix(inputs: int, outputs: int) -> bytes:
         numbers = [0.01] * (inputs * outputs + outputs)

@@ -144,7 +144,7 @@ def _small(image: Image.Image) -> Image.Image:
 
 
 def _in_srgb(image: Image.Image) -> Image.Image:
-    """Return the picture in sRGB, by its colour profile if that is usable and has a bounded number of steps."""
+    """Return the picture in sRGB, by its colour profile if that is usable and has no steps."""
     mode = "RGBA" if image.mode == "RGBA" else "RGB"
     profile = image.info.get("icc_profile")
     if profile and STEPS not in profile:

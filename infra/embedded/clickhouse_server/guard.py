@@ -176,7 +176,7 @@ def _value(read: list[Token], at: int, parameters: Mapping[str, str]) -> tuple[s
 
 
 def conditions(read: Read) -> list[str]:
-    """Return the conditions of all settings FILTERS, each of which is `{'table':'condition', …}`.
+    """Return the conditions of all settings FILTERS, each of them `{'table':'condition', …}`.
 
     Raise ServerError for another value, and for more conditions than MOST_CONDITIONS: the engine parses each.
     """
