@@ -56,6 +56,30 @@ def grey_16(width: int, height: int, value: int) -> bytes:
     return png(width, height, row * height, depth=16, colour=0)
 
 
+def with_steps(image: Image.Image, steps: int) -> bytes:
+    """Return a JPEG whose profile has this many steps (`mpet`), each the same matrix of 15 x 15."""
+
+    def matrix(inputs: int, outputs: int) -> bytes:
+        numbers = [0.01] * (inputs * outputs + outputs)
+        return b"matf" + bytes(4) + struct.pack(f">HH{len(numbers)}f", inputs, outputs, *numbers)
+
+    places, body = [], b""
+    for each in (matrix(3, 15), matrix(15, 15), matrix(15, 3)):
+        places.append((16 + 8 * (steps + 2) + len(body), len(each)))
+        body += each
+    order = [places[0], *[places[1]] * steps, places[2]]
+    chain = b"mpet" + bytes(4) + struct.pack(">HHI", 3, 3, len(order))
+    chain += b"".join(struct.pack(">II", *place) for place in order) + body
+    white = struct.pack(">3I", 0xF6D6, 0x10000, 0xD32D)
+    tags, at, parts = b"", 132 + 12 * 2, b""
+    for name, tag in ((b"wtpt", b"XYZ " + bytes(4) + white), (b"D2B0", chain)):
+        tags += name + struct.pack(">II", at + len(parts), len(tag))
+        parts += tag
+    size = at + len(parts)
+    head = struct.pack(">I4xI", size, 0x04300000) + b"mntrRGB XYZ " + bytes(12) + b"acsp" + bytes(28) + white
+    return encoded(image, "JPEG", icc_profile=head.ljust(128, b"\0") + struct.pack(">I", 2) + tags + parts)
+
+
 def with_profile(image: Image.Image) -> bytes:
     """Return a JPEG with the profile of sRGB."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -3,9 +3,13 @@
 import re
 
 MOST_HEAD = 262_144
-_END = re.compile(rb"</head\b|<body\b", re.IGNORECASE)
 _START = re.compile(rb"<head\b[^>]*>", re.IGNORECASE)
-_TAG = re.compile(rb"""<(?:link|meta)\s(?:[^<>"']|"[^"]*"|'[^']*')*+>""", re.IGNORECASE)
+# What looks like a tag within a title or a script is text: a customer's words are not escaped there.
+_PART = re.compile(
+    rb"""<(?P<raw>title|script|style)\b.*?</(?P=raw)\b|(?P<end></head\b|<body\b)"""
+    rb"""|(?P<tag><(?:link|meta)\s(?:[^<>"']|"[^"]*"|'[^']*')*+>)""",
+    re.IGNORECASE | re.DOTALL,
+)
 _ATTRIBUTE = re.compile(rb"""([a-z-]+)\s*=\s*("[^"]*"|'[^']*'|[^\s>"']+)""", re.IGNORECASE)
 
 
@@ -18,23 +22,23 @@ def dressed(arm: bytes, page: bytes, arm_url: bytes, page_url: bytes) -> bytes:
     if start is None or start.end() > end:
         return arm
     tags = b"".join(_of_page(page[: _head_end(page)]))
-    head = _TAG.sub(lambda tag: b"" if _is_of_page(tag[0]) else tag[0], arm[start.end() : end])
+    head = _PART.sub(lambda part: b"" if _is_of_page(part["tag"]) else part[0], arm[start.end() : end])
     # a longer id may begin with the arm's id
     head = re.sub(re.escape(arm_url) + rb"(?![A-Za-z0-9._-])", lambda _: page_url, head)
     return arm[: start.end()] + head + tags + arm[end:]
 
 
 def _head_end(html: bytes) -> int:
-    end = _END.search(html, 0, MOST_HEAD)
-    return end.start() if end else min(len(html), MOST_HEAD)
+    ends = (part.start() for part in _PART.finditer(html, 0, MOST_HEAD) if part["end"])
+    return next(ends, min(len(html), MOST_HEAD))
 
 
 def _of_page(head: bytes) -> list[bytes]:
-    return [tag for tag in _TAG.findall(head) if _is_of_page(tag)]
+    return [part["tag"] for part in _PART.finditer(head) if _is_of_page(part["tag"])]
 
 
-def _is_of_page(tag: bytes) -> bool:
+def _is_of_page(tag: bytes | None) -> bool:
     """Return whether a tag is a canonical link or belongs to a card (Open Graph, Twitter)."""
-    values = {name.lower(): value.strip(b"\"'").strip().lower() for name, value in _ATTRIBUTE.findall(tag)}
+    values = {name.lower(): value.strip(b"\"'").strip().lower() for name, value in _ATTRIBUTE.findall(tag or b"")}
     card = values.get(b"property") or values.get(b"name") or b""
     return values.get(b"rel") == b"canonical" or card.startswith((b"og:", b"twitter:"))

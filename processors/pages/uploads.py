@@ -23,6 +23,10 @@ QUALITY = {"avif": 58, "webp": 76}
 MEGA = 1_000_000
 # A progressive JPEG has about ten scans. Each scan may cost a pass over the whole picture, in a few bytes of the file.
 SCAN, MOST_SCANS = b"\xff\xda", 100
+# Pillow joins the parts of EXIF data one by one, in a time that grows with the square of their number.
+METADATA, MOST_METADATA = b"\xff\xe1", 1_000
+# A profile may be a chain of any number of steps, in eight bytes of the file each, and each may cost a second.
+STEPS = b"mpet"
 BEGINNINGS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"GIF87a": "GIF", b"GIF89a": "GIF"}
 BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"msf1": "HEIC"}
 CLEAR, LIGHT = 128, 160
@@ -95,6 +99,8 @@ def _decoded(body: bytes) -> Image.Image:
     name = format_of(body)
     if name == "JPEG" and body.count(SCAN) > MOST_SCANS:
         raise _wrong(f"has over {MOST_SCANS} scans; save it again as an ordinary JPEG")
+    if name == "JPEG" and body.count(METADATA) > MOST_METADATA:
+        raise _wrong(f"has over {MOST_METADATA:,} parts of metadata; save it again without them")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -138,9 +144,10 @@ def _small(image: Image.Image) -> Image.Image:
 
 
 def _in_srgb(image: Image.Image) -> Image.Image:
-    """Return the picture in sRGB, by its colour profile if that is usable."""
+    """Return the picture in sRGB, by its colour profile if that is usable and has no steps."""
     mode = "RGBA" if image.mode == "RGBA" else "RGB"
-    if profile := image.info.get("icc_profile"):
+    profile = image.info.get("icc_profile")
+    if profile and STEPS not in profile:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             changed = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode=mode)

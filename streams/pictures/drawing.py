@@ -17,16 +17,19 @@ Answer = TypeVar("Answer")
 Arguments = TypeVarTuple("Arguments")
 NICE = 10
 MOST_WAITING = 64
+# Uploads and maps take one to three. A hostile file must not stop the pictures of all tenants.
+MOST_CPU_S = 30.0
 PR_SET_PDEATHSIG = 1
 
 
 class DrawingProcess:
     """One worker process: it starts with the first work and ends with its parent.
 
-    Arguments and results are pickled.
+    Arguments and results are pickled. Work that takes over `most_cpu_s` of processor time ends the process.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_cpu_s: float = MOST_CPU_S) -> None:
+        self._most_cpu_s = most_cpu_s
         self._pool: ProcessPoolExecutor | None = None
         self._waiting = 0
 
@@ -40,7 +43,7 @@ class DrawingProcess:
             self._pool = ProcessPoolExecutor(1, spawn, _start, (os.getpid(),))
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, _limited, self._most_cpu_s, work, *args)
         except BrokenProcessPool as error:
             self._pool = None
             raise Retryable("the drawing process died") from error
@@ -62,6 +65,15 @@ class Threads:
     async def run(self, work: Callable[[Unpack[Arguments]], Answer], *args: *Arguments) -> Answer:
         """Run the work and return its result."""
         return await asyncio.get_running_loop().run_in_executor(None, work, *args)
+
+
+def _limited(most_cpu_s: float, work: Callable[[Unpack[Arguments]], Answer], *args: *Arguments) -> Answer:
+    """Run the work. A signal ends the process at the limit, also within a library that is not Python."""
+    signal.setitimer(signal.ITIMER_PROF, most_cpu_s)
+    try:
+        return work(*args)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _start(parent: int) -> None:

@@ -278,8 +278,28 @@ async def test_a_form_is_bounded(url: str) -> None:
     many = {f"t{number}": b"1\n" for number in range(30)}
     assert (await ask(url, form(**many), query="SELECT 1", **{f"{name}_types": "UInt8" for name in many}))[0] == 36
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
-    for body in (b"", b"--y\r\n", b"--x\r\nContent-Disposition: form-data; name=q", b"--x\r\n\r\n\xff\r\n--x--\r\n"):
+    for body in (
+        b"",
+        b"--y\r\n",
+        b"--x\r\nContent-Disposition: form-data; name=q",
+        b"--x\r\n\r\n\xff\r\n--x--\r\n",
+        b"--x\r\nX: " + b"y" * 100_000 + b"\r\n\r\n1\r\n--x--\r\n",
+        b"--x\r\nno header\r\n\r\n1\r\n--x--\r\n",
+    ):
         assert (await ask(url, body, headers=headers, query="SELECT 1"))[0] in (0, 36)
+
+
+async def test_a_form_may_have_any_size_up_to_its_bound(url: str) -> None:
+    data = form(ids=b"x" * 5_000_000)
+    assert await ask(url, data, query="SELECT length(n) FROM ids", ids_structure="n String") == (0, "5000000")
+
+
+async def test_bytes_that_are_not_text_are_answered_with_an_error(url: str) -> None:
+    body = b'--x\r\nContent-Disposition: form-data; name="\xff"\r\n\r\n1\r\n--x--\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    assert (await ask(url, body, headers=headers, query="SELECT 1"))[0] == 115
+    data = form(ids=b"\x1f\x8b\xff\x90\xfe\n")
+    assert (await ask(url, data, query="SELECT n FROM ids", ids_structure="n UInt8"))[0] == 27
 
 
 def coded(coding: str, body: bytes) -> bytes:

@@ -74,6 +74,7 @@ async def test_what_tools_send_is_answered(door: str, query: str, answer: str) -
         (filtered("1 IN system.processes"), 497),
         (filtered("1) UNION ALL (SELECT 1"), 62),
         (filtered("1 SETTINGS max_execution_time = 0"), 452),
+        (filtered("1 IN (SELECT 1 SETTINGS additional_table_filters = {})"), 497),
         (f"{VISITS} SETTINGS additional_table_filters = 'x'", 497),
         (f"{VISITS} SETTINGS additional_result_filter = 'x'", 452),
         (f"{VISITS} SETTINGS max_threads = {{'a' : 'b'}}", 497),

@@ -1,5 +1,9 @@
 """The head of an arm's page."""
 
+import html5lib
+import pytest
+from page_requests import BUSINESS, full, html_of
+
 from processors.experiments.head import dressed
 
 PAGE = (
@@ -45,3 +49,24 @@ def test_a_head_that_never_ends_is_handled() -> None:
         b"<head>" + b"<link '" * 50_000,
     ):
         assert dressed(html, PAGE, *ADDRESSES).startswith(b"<head>")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        '<meta name="og:x" http-equiv=refresh content="0;url=//other.test">',
+        "<link rel=canonical href=//other.test>",
+        '<meta name=og: content="',
+        "</head><body>",
+    ],
+)
+def test_a_tag_in_a_title_is_text(name: str) -> None:
+    own, other = (html_of(full(business={**BUSINESS, "name": each})).encode() for each in (name, "Ramen"))
+    for arm, page in ((own, other), (other, own)):
+        html = dressed(arm, page, *(b"http://edge.test/lp/t1-1",) * 2).decode()
+        tags = html5lib.parse(html, namespaceHTMLElements=False)
+        assert [one.get("href") for one in tags.iter("link") if one.get("rel") == "canonical"] == [
+            "http://edge.test/lp/t1-1"
+        ]
+        assert [one for one in tags.iter("meta") if one.get("http-equiv")] == []
+        assert sum(1 for _ in tags.iter("main")) == 1

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from edge_listeners import JSON, TOKEN, RunningEdge, running_edge
-from raw_http import Reply, ask, request
+from raw_http import RawConnection, Reply, ask, request
 
 ONE = b'{"records":[{"value":1}]}'
 
@@ -69,3 +69,22 @@ async def test_a_wrong_method_is_answered_with_those_that_are_allowed() -> None:
         for path, methods in (("/topics/heatmap.events", "GET, HEAD, POST"), ("/topics", "GET, HEAD")):
             answer = await posted(edge, path=path, method="DELETE")
             assert (answer.status, answer.headers["allow"]) == (405, methods)
+
+
+@pytest.mark.parametrize("requests", [143, 2_000])
+async def test_many_refused_beacons_in_one_packet_are_all_answered(
+    requests: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running_edge(edge_client_rate=0.0) as edge:
+        connection = await RawConnection.open(edge.public)
+        await connection.send(request(b"{}") * requests)
+        answers = {(await connection.reply()).status for _ in range(requests)}
+    assert answers == {422}
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("origin", ["http://[::1", "http://a:b:c", "https://", "null", ""])
+async def test_a_login_from_another_origin_is_refused(origin: str) -> None:
+    async with running_edge() as edge:
+        reply = await ask(edge.private, request(b"token=x", (f"Origin: {origin}",), "/studio/session"))
+    assert reply.status == 403

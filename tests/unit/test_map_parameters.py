@@ -35,6 +35,7 @@ GOOD: dict[str, str] = {"kind": "click", "device": "mobile", "from": NOON, "to":
         ({"top": "0"}, "top"),
         ({"top": "nan"}, "top"),
         ({"top": "1e400"}, "top"),
+        ({"top": "1e-320"}, "top"),
         ({"top": "many"}, "top"),
     ],
 )

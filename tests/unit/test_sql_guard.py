@@ -1,5 +1,7 @@
 """The guard of analysts' SQL, on statement texts and on syntax trees as ClickHouse prints them."""
 
+import time
+
 import pytest
 
 from infra.embedded.clickhouse_server import allowed, guard
@@ -171,6 +173,32 @@ def test_an_allowed_function_may_have_combinators(name: str) -> None:
 )
 def test_a_combinator_does_not_allow_another_function(name: str) -> None:
     assert not allowed.allows_function(name)
+
+
+@pytest.mark.parametrize("name", ["if" * 30_000, "state" * 12_000])
+def test_a_long_name_is_refused_at_once(name: str) -> None:
+    began = time.process_time()
+    assert not allowed.function(name)
+    assert time.process_time() - began < 0.1
+
+
+@pytest.mark.parametrize("name", ["polygonsUnionCartesian", "polygonsSymDifferenceSpherical"])
+def test_a_function_beyond_the_memory_limit_is_not_allowed(name: str) -> None:
+    assert not allowed.function(name)
+
+
+@pytest.mark.parametrize(("number", "passes"), [(100, True), (101, False)])
+def test_a_statement_has_at_most_100_filters(number: int, passes: bool) -> None:
+    half = "{" + ",".join(["'t':'1'"] * (number // 2)) + "}"
+    rest = "{" + ",".join(["'t':'1'"] * (number - number // 2)) + "}"
+    read = guard.check_text(
+        f"SELECT 1 SETTINGS {guard.FILTERS} = {half} UNION ALL SELECT 1 SETTINGS {guard.FILTERS} = {rest}", {}
+    )
+    if passes:
+        assert len(guard.conditions(read)) == number
+    else:
+        with pytest.raises(ServerError):
+            guard.conditions(read)
 
 
 def test_kill_must_name_exactly_one_query() -> None:

@@ -62,7 +62,7 @@ class Maps:
         summary = MapSummary(
             "mobile", devices, self.views, 5, 2.0, 800, [Spot(50, 300, False, 0.5)], [Reach(75, 900)],
             [SectionSeen("price", 9, 1, 5_000), SectionSeen("<i>", 8, 0, 1), SectionSeen("hero", 7, 2, 9_000)],
-            [ElementClicked("hero-call", 1, 0.6, 9, 0, 1), ElementClicked("<script>", 2, 0.4, 3, 0, 0)],
+            [ElementClicked("hero-call", 1, 0.6, 9, 0, 1), ElementClicked("<script>\u202e\0", 2, 0.4, 3, 0, 0)],
         )  # fmt: skip
         return CachedResponse.of(msgspec.json.encode(summary), "application/json", 60)
 

@@ -20,6 +20,7 @@ from picture_files import (
     scripted,
     turned,
     with_profile,
+    with_steps,
 )
 from PIL import Image
 
@@ -98,6 +99,12 @@ def test_a_colour_profile_is_applied_and_not_kept() -> None:
 def test_a_broken_colour_profile_is_left_out() -> None:
     body = encoded(photo(600, 400), "JPEG", icc_profile=b"\x00" * 60_000)
     assert near(picture_of(body).convert("RGB").getpixel((60, 60)), (220, 20, 20))
+
+
+def test_a_colour_profile_of_many_steps_is_left_out() -> None:
+    began = time.process_time()
+    assert near(picture_of(with_steps(photo(600, 400), 1_000)).convert("RGB").getpixel((60, 60)), (220, 20, 20))
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP"])
@@ -183,8 +190,9 @@ JPEG = encoded(photo(400, 300), "JPEG")
         (png(400, 300, b"\x00" * 100), "damaged or incomplete PNG"),
         (encoded(photo(400, 300), "WEBP")[:-200], "damaged or incomplete WEBP"),
         (many_scans(200), "has over 100 scans"),
+        (JPEG[:2] + (b"\xff\xe1\x00\x0aExif\x00\x00II" * 200_000) + JPEG[2:], "has over 1,000 parts of metadata"),
     ],
-    ids=range(21),
+    ids=range(22),
 )
 def test_other_files_are_refused_with_a_reason(body: bytes, words: str) -> None:
     began = time.process_time()

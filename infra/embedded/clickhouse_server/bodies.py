@@ -13,6 +13,7 @@ import aiohttp
 import pyarrow as pa
 from aiohttp import StreamReader, web
 from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http_exceptions import HttpProcessingError
 
 from infra.embedded.clickhouse_server import frames
 from infra.embedded.clickhouse_server.errors import ServerError
@@ -24,6 +25,10 @@ XZ_MEMORY = 1 << 26
 MOST_CODINGS = 3
 MOST_TABLES = 20
 FORM = "multipart/form-data"
+# what aiohttp's reader of forms raises
+WRONG_FORM = (
+    ValueError, AssertionError, RuntimeError, aiohttp.ClientError, HttpProcessingError, web.HTTPException,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +162,7 @@ async def _parts(request: web.BaseRequest, body: bytes) -> tuple[dict[str, str],
     fields: dict[str, str] = {}
     files: list[tuple[str, bytes]] = []
     loop = asyncio.get_running_loop()
-    stream = StreamReader(BaseProtocol(loop), CHUNK, loop=loop)
+    stream = StreamReader(BaseProtocol(loop), len(body) + 1, loop=loop)  # the whole body is in memory already
     stream.feed_data(body)
     stream.feed_eof()
     try:
@@ -171,7 +176,7 @@ async def _parts(request: web.BaseRequest, body: bytes) -> tuple[dict[str, str],
                 files.append((part.name or "_data", data))
             if len(files) > MOST_TABLES or len(fields) > 100 * MOST_TABLES:
                 raise ServerError(36, "BAD_ARGUMENTS", f"The form has more than {MOST_TABLES} tables of external data.")
-    except (ValueError, AssertionError, RuntimeError, aiohttp.ClientError, web.HTTPException) as error:
+    except WRONG_FORM as error:
         raise ServerError(36, "BAD_ARGUMENTS", "The body is not a multipart form of UTF-8 fields and files.") from error
     return fields, files
 

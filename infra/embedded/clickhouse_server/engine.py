@@ -103,6 +103,8 @@ class Engine:
                     return self._run(connection, query, session)
             except (RuntimeError, chdb.ChdbError) as error:
                 raise EngineError(str(error)) from error
+            except UnicodeDecodeError as error:  # the engine's message repeats bytes of the client
+                raise EngineError(error.object.decode(errors="replace")) from error
 
     def explained(self, refusal: DeniedError) -> ServerError:
         """Return the error for a refused name: "unknown" with a like name if the engine does not have it."""
@@ -310,12 +312,11 @@ class Engine:
 
     def _judge_read(self, connection: Any, text: str, parameters: Mapping[str, str]) -> guard.Read:
         read = guard.check_text(text, parameters)
-        for name, value in read.settings:
-            if name != guard.FILTERS:
-                self._check_pairs([(name, value)])
-                continue
-            for condition in guard.conditions(value):
-                self._judge_read(connection, _canonical(connection, f"SELECT {condition}"), parameters)
+        self._check_pairs((name, value) for name, value in read.settings if name != guard.FILTERS)
+        for condition in guard.conditions(read):
+            if guard.FILTERS in condition:
+                raise guard.denied(f"{guard.FILTERS} within its own condition")
+            self._judge_read(connection, _canonical(connection, f"SELECT {condition}"), parameters)
         if read.selects is not None:
             tree = connection.query(f"EXPLAIN AST {read.tree_of}", "TabSeparatedRaw", params=dict(parameters))
             guard.check_tree(bytes(tree.bytes()).decode(errors="replace"), read, self._closed)

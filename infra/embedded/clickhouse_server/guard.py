@@ -54,7 +54,7 @@ _CALLED = {"COLUMNS"}
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "0": "\0"}
 # Grafana's filters by hand ("ad hoc"): conditions of tables, which are checked like a SELECT
-FILTERS = "additional_table_filters"
+FILTERS, MOST_CONDITIONS = "additional_table_filters", 100
 HARMLESS = "SETTINGS max_threads = 1 "
 _IN = re.compile(r"(?:global)?(?:not)?(?:null)?in(?:ignoreset)?\Z", re.IGNORECASE)
 
@@ -174,14 +174,19 @@ def _value(read: list[Token], at: int, parameters: Mapping[str, str]) -> tuple[s
     raise denied(f"the value {sign}{token.text[:60]} of a setting: give a number, a string, true or false")
 
 
-def conditions(filters: str) -> list[str]:
-    """Return the conditions of the setting FILTERS, which is `{'table':'condition', …}`.
+def conditions(read: Read) -> list[str]:
+    """Return the conditions of all settings FILTERS, each of them `{'table':'condition', …}`.
 
-    Raise ServerError for another value.
+    Raise ServerError for another value, and for more conditions than MOST_CONDITIONS: the engine parses each.
     """
-    if not re.fullmatch(_MAP, filters, re.DOTALL):
-        raise denied(f"the value {filters[:60]} of {FILTERS}: give {{'table':'condition'}}")
-    return [_unescaped(string) for string in re.findall(_STRING, filters, re.DOTALL)[1::2]]
+    strings: list[str] = []
+    for filters in (value for name, value in read.settings if name == FILTERS):
+        if not re.fullmatch(_MAP, filters, re.DOTALL):
+            raise denied(f"the value {filters[:60]} of {FILTERS}: give {{'table':'condition'}}")
+        strings += re.findall(_STRING, filters, re.DOTALL)[1::2]
+    if len(strings) > MOST_CONDITIONS:
+        raise denied(f"{FILTERS} with over {MOST_CONDITIONS} conditions")
+    return [_unescaped(string) for string in strings]
 
 
 def _unescaped(string: str) -> str:

@@ -172,10 +172,11 @@ class Server:
     def _failed(self, error: ServerError, query_id: str, *, framed: bool) -> web.Response:
         """Return the error, which ClickHouse compresses like an answer once the client has logged in."""
         headers = self._headers(query_id) | {"X-ClickHouse-Exception-Code": str(error.code)}
-        text = error.body(self._engine.version)
+        text = error.body(self._engine.version).encode(errors="replace")  # a client's bytes that are no UTF-8
         if framed:
-            return web.Response(status=status_of(error.code), body=frames.compressed(text.encode()), headers=headers)
-        return web.Response(status=status_of(error.code), text=text, headers=headers)
+            return web.Response(status=status_of(error.code), body=frames.compressed(text), headers=headers)
+        headers["Content-Type"] = "text/plain; charset=utf-8"
+        return web.Response(status=status_of(error.code), body=text, headers=headers)
 
 
 def _encoded(run: Callable[[Query], Answer], query: Query, params: Mapping[str, str]) -> Answer:

@@ -46,7 +46,7 @@ class ShortPath(Protocol):
 class Connection(web.RequestHandler):
     """A connection. Its client is identified only by a hash."""
 
-    __slots__ = ("_flying", "_gate", "_quick", "_refused", "client")
+    __slots__ = ("_beginning", "_flying", "_gate", "_quick", "_refused", "client")
 
     def __init__(self, manager: web.Server, gate: "Gate", quick: ShortPath | None, **options: Any) -> None:
         super().__init__(manager, **options)
@@ -54,6 +54,7 @@ class Connection(web.RequestHandler):
         self._quick = quick
         self._refused = False
         self._flying = False
+        self._beginning = False
         self.client = UNKNOWN
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -88,19 +89,35 @@ class Connection(web.RequestHandler):
         self._next()
 
     def _next(self) -> None:
-        """Begin the first waiting request, unless another is open: responses keep the order of requests."""
+        """Begin the waiting requests in order, until one is open: responses keep the order of requests.
+
+        The quick path answers most refusals at once. The answers to a thousand requests in one packet must not call
+        each other, so each begins in this loop.
+        """
+        if self._beginning:
+            return
+        self._beginning = True
+        try:
+            while self._begin() and self.transport is not None and not self._close:
+                pass
+        finally:
+            self._beginning = False
+
+    def _begin(self) -> bool:
+        """Begin the first waiting request, unless another is open. Return whether the quick path took it."""
         waiter = self._waiter
         if not self._messages or self._flying or waiter is None or waiter.done():
-            return
+            return False
         message, payload = self._messages[0]
         if self._quick is None or not isinstance(message, RawRequestMessage) or not self._quick.takes(message, payload):
             waiter.set_result(None)
-            return
+            return False
         self._messages.popleft()
         if self._parser is not None:
             self._parser.message_consumed()
         self._flying = self._request_in_progress = True
         self._quick.handle(message, payload, self.client, self._answered)
+        return True
 
     def _answered(self, response: bytes) -> None:
         """Write the quick path's response, then continue with the next request."""

@@ -34,6 +34,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 }
 FIRST, LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 LONGEST = timedelta(days=400)
+LEAST_TOP, MOST_TOP = 1e-15, 1e15  # pictures are computed with floats of 32 bits
 MILLISECONDS = re.compile(r"[0-9]{12,14}")
 
 
@@ -158,6 +159,6 @@ def _top(given: Mapping[str, str]) -> float | None:
     if not text:
         return None
     with contextlib.suppress(ValueError):
-        if 0 < (value := float(text)) < 1e15:
+        if LEAST_TOP < (value := float(text)) < MOST_TOP:
             return value
     raise HttpError(422, "top: give a number above 0")

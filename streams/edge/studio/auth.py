@@ -195,7 +195,8 @@ def _check_origin(visit: Visit) -> None:
     headers = visit.request.headers
     site, origin = headers.get("Sec-Fetch-Site"), headers.get(hdrs.ORIGIN)
     ours = {visit.request.host, urlsplit(visit.services.settings.api_base_url).netloc}
-    if site not in (None, "same-origin", "none") or (origin is not None and urlsplit(origin).netloc not in ours):
+    host = origin and origin.partition("://")[2]  # an origin is a scheme and a host, or `null`
+    if site not in (None, "same-origin", "none") or (origin is not None and host not in ours):
         raise HttpError(403, visit.say("form_old"))
 
 
