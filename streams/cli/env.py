@@ -2,6 +2,8 @@
 
 import json
 import shlex
+import sys
+from pathlib import Path
 
 import typer
 
@@ -12,7 +14,10 @@ NAMES = {"EDGE": "edge", "API": "api", "TOKEN": "token", "KAFKA": "kafka", "CLIC
 
 
 def env(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
-    """Print the addresses and the token of a running stack, for `eval "$(lpstream env)"`."""
+    """Print the addresses and the token of a running stack, for `eval "$(lpstream env)"`.
+
+    The shell then finds this `lpstream` without its path.
+    """
     addresses = read_addresses(data)
     values = {name: str(addresses[key]) for name, key in NAMES.items()}
     if as_json:
@@ -20,3 +25,4 @@ def env(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
         return
     for name, value in values.items():
         typer.echo(f"export {name}={shlex.quote(value)}")
+    typer.echo(f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH")

@@ -59,6 +59,9 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _filled(query: KitQuery, values: dict[str, str], today: date) -> dict[str, str]:
+    if unknown := values.keys() - query.parameters.keys():
+        known = ", ".join(sorted(query.parameters)) or "none"
+        raise LpstreamError(f"--param {min(unknown)}: --kit {query.name} has no such parameter, only: {known}")
     filled = _defaults(query, today) | values
     if missing := query.parameters.keys() - filled.keys():
         name = min(missing)
