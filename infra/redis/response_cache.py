@@ -22,6 +22,30 @@ log = logging.getLogger(__name__)
 
 HOLD_S, POLL_S = 30.0, 0.05
 MOST_BYTES, SCANNED = 8 * 2**20, 1_000
+# of all bodies together: whoever may ask for maps chooses their ranges, and must not fill Redis
+MOST_HELD = 128 * 2**20
+# KEYS: the answer, answers by the end of their time, their sizes. The field "" of the sizes has their sum.
+PUT = """
+local function drop(name)
+  local size = redis.call('HGET', KEYS[3], name)
+  redis.call('UNLINK', name)
+  redis.call('ZREM', KEYS[2], name)
+  redis.call('HDEL', KEYS[3], name)
+  redis.call('HINCRBY', KEYS[3], '', -(size or 0))
+end
+local now, size = tonumber(redis.call('TIME')[1]), #ARGV[1]
+drop(KEYS[1])
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now)) do drop(name) end
+while tonumber(redis.call('HGET', KEYS[3], '') or 0) + size > tonumber(ARGV[3]) do
+  local first = redis.call('ZRANGE', KEYS[2], 0, 0)[1]
+  if not first then break end
+  drop(first)
+end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+redis.call('ZADD', KEYS[2], now + ARGV[2], KEYS[1])
+redis.call('HSET', KEYS[3], KEYS[1], size)
+redis.call('HINCRBY', KEYS[3], '', size)
+"""
 
 
 class CachedResponse(msgspec.Struct, frozen=True):
@@ -44,11 +68,15 @@ _encoder, _decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(CachedRe
 
 
 class ResponseCache:
-    """The cache. All keys begin with `prefix`; bodies larger than MOST_BYTES are not stored."""
+    """The cache. All keys begin with `prefix`.
 
-    def __init__(self, line: RedisLine, prefix: str) -> None:
+    Bodies larger than MOST_BYTES are not stored. All answers together hold `most_held` bytes; those that end first go.
+    """
+
+    def __init__(self, line: RedisLine, prefix: str, most_held: int = MOST_HELD) -> None:
         self._line = line
         self._prefix = prefix
+        self._most_held = most_held
         self._locks = FlightLocks(line)
         self._making: SingleFlight[CachedResponse] = SingleFlight()
 
@@ -94,10 +122,11 @@ class ResponseCache:
     async def _write(self, key: str, answer: CachedResponse) -> None:
         if len(answer.body) > MOST_BYTES:
             return
-        value = _encoder.encode(answer)
+        value, prefix = _encoder.encode(answer), self._prefix
 
         async def work(redis: Redis) -> None:
-            await redis.set(f"{self._prefix}{key}", value, ex=answer.for_s)
+            names = (f"{prefix}{key}", f"{prefix}:ends", f"{prefix}:sizes")
+            await redis.eval(PUT, len(names), *names, cast(str, value), answer.for_s, self._most_held)
 
         with contextlib.suppress(Retryable):
             await self._line.call(work)

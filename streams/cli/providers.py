@@ -32,8 +32,8 @@ def check(name: Name = None, as_json: AsJson = False) -> None:
     chosen = [provider for provider in settings.llm_providers if name in (None, provider.name)]
     if not chosen:
         known = ", ".join(provider.name for provider in settings.llm_providers)
-        wrong = f"no provider {name}; configured: {known}" if known else "no provider is set (docs/generation.md)"
-        raise SettingError(f"{PREFIX}LLM_PROVIDERS: {wrong}")
+        reason = f"no provider {name}; configured: {known}" if known else "no provider is set (docs/generation.md)"
+        raise SettingError(f"{PREFIX}LLM_PROVIDERS: {reason}")
     findings = asyncio.run(check_providers(settings.model_copy(update={"llm_providers": chosen})))
     if as_json:
         typer.echo(json.dumps([finding.model_dump() for finding in findings], ensure_ascii=False))
