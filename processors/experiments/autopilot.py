@@ -140,7 +140,9 @@ class _Turn:
         change: dict[str, object] = {"on": True, "approval": command.approval, "tenant_id": command.tenant_id}
         if not self.state.on:
             change |= {"autopilot_id": command.command_id, "tried": []}
-        return self.to(self.state.step, "autopilot is on", since_ms=self.state.since_ms, **change)
+        unseen = self.state.step == "ready" and command.approval and not self.state.approval
+        step = "waiting_approval" if unseen else self.state.step
+        return self.to(step, "autopilot is on", since_ms=self.state.since_ms, **change)
 
     def off(self, reason: str) -> Next:
         """Return the state that is off. The experiment that autopilot has started stops, too."""

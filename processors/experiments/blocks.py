@@ -35,6 +35,11 @@ class Blocks:
     low: Floats  # the least share of pageviews that the weights explain, see `cut`
     high: Floats  # the largest share
 
+    def by_time(self, span_s: int, *tables: Ints) -> list[Ints]:
+        """Return the sums of tables over stretches of `span_s` seconds; a block belongs to that of its start."""
+        stretches = (self.starts_s - self.starts_s[:1]) // span_s
+        return [_added(table, np.flatnonzero(np.diff(stretches, prepend=-1))) for table in tables]
+
 
 def cut(evidence: Evidence, returning: float) -> Blocks:
     """Return the ended blocks of the evidence.
@@ -51,6 +56,8 @@ def cut(evidence: Evidence, returning: float) -> Blocks:
         return _added(counts[:end], starts)
 
     pageviews = added(evidence.pageviews)
+    # of all rows, also of those without pageviews: cookies of an earlier experiment are such rows
+    least, most = (each.accumulate(evidence.weights[:end], axis=0)[edges[1:] - 1] for each in (np.minimum, np.maximum))
     now = _added(evidence.weights[:end] * each_minute[:end, None], starts) / pageviews.sum(axis=1, keepdims=True)
     return Blocks(
         evidence.starts_s[starts],
@@ -61,8 +68,8 @@ def cut(evidence: Evidence, returning: float) -> Blocks:
         added(evidence.dead_clicks),
         added(evidence.rage_clicks),
         None if evidence.shallow is None else added(evidence.shallow),
-        (1 - returning) * now + returning * np.minimum.accumulate(now, axis=0),
-        (1 - returning) * now + returning * np.maximum.accumulate(now, axis=0),
+        (1 - returning) * now + returning * least,
+        (1 - returning) * now + returning * most,
     )
 
 

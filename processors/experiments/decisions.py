@@ -86,7 +86,8 @@ def refused(command: ExperimentCommand, before: ExperimentState | None, why: str
 def stopped(state: ExperimentState, reason: str, *, epoch: int, now_ms: int) -> ExperimentState:
     """Return the state of an experiment that has ended without a winner: the page is itself again."""
     weights = [1.0, *[0.0] * (len(state.arms) - 1)]
-    return _next(state, epoch, now_ms, status="stopped", weights=weights, winner=None, reason=reason)
+    change = {"weights": weights, "winner": None, "reason": reason, "visits_needed": None}
+    return _next(state, epoch, now_ms, status="stopped", **change)
 
 
 def learned(

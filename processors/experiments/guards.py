@@ -10,6 +10,7 @@ from processors.experiments.shapes import Evidence, Floats, Ints
 
 MISMATCH_ALPHA = 0.001  # the chance that a sound experiment is stopped for a mismatch, over all looks
 HARM_ALPHA = 0.01  # the same for the guards together
+HOUR_S = 3_600
 MARGIN = 1.25  # this many times the control's dead clicks, rage clicks or shallow pageviews before a guard counts
 
 
@@ -33,8 +34,8 @@ def mismatch(blocks: Blocks, returning: float) -> str | None:
 def harm(evidence: Evidence, blocks: Blocks, returning: float) -> str | None:
     """Return which arm makes visitors struggle much more than the control does, or None."""
     clicks = {
-        "dead clicks": (blocks.dead_clicks, _clicks_together(evidence.dead_clicks[: blocks.rows])),
-        "rage clicks": (blocks.rage_clicks, _clicks_together(evidence.rage_clicks[: blocks.rows])),
+        "dead clicks": (blocks.dead_clicks, _clicks_together(evidence.dead_clicks, blocks, blocks.dead_clicks)),
+        "rage clicks": (blocks.rage_clicks, _clicks_together(evidence.rage_clicks, blocks, blocks.rage_clicks)),
     }
     if blocks.shallow is not None:
         clicks["pageviews that end above half of the page without a goal"] = (
@@ -56,10 +57,15 @@ def _visits_together(returning: float) -> float:
     return (1 + returning) / (1 - returning)
 
 
-def _clicks_together(clicks: Ints) -> float:
-    """Return the mean number of clicks in the minute and arm of a click: one visitor clicks many times."""
-    flat = clicks.ravel()
-    return max(1.0, float(flat @ flat) / max(1, int(flat.sum())))
+def _clicks_together(clicks: Ints, blocks: Blocks, summed: Ints) -> float:
+    """Return by which factor clicks vary more than independent ones.
+
+    One visitor clicks many times. The factor is the mean number of clicks in the minute and arm of a click, or the
+    dispersion over hours if that is more.
+    """
+    flat = clicks[: blocks.rows].ravel()
+    in_a_minute = float(flat @ flat) / max(1, int(flat.sum()))
+    return max(in_a_minute, betting.dispersion(*blocks.by_time(HOUR_S, summed, blocks.pageviews)))
 
 
 def _worse(counts: Ints, pageviews: Ints, together: float) -> Floats:

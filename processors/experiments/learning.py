@@ -29,7 +29,7 @@ def learn(rules: Rules, evidence: Evidence, seed: int) -> Learned:
     belief = believe(rules, blocks, dispersion, seed)
     ready = bool((blocks.pageviews.sum(axis=0) >= rules.first).all())
     weights = top_two(belief.draws, rules.floor) if ready and rules.policy == "bandit" else np.full(arms, 1 / arms)
-    rates = _rates(blocks, dispersion, rules.alpha)
+    rates = _rates(evidence, dispersion, rules.alpha)
     if stop := _stop(rules, evidence, blocks):
         return Learned(tuple(weights.tolist()), rates, stop[0], None, stop[1], None)
     missing = _missing(blocks, belief.leader, dispersion, rules.alpha)
@@ -43,17 +43,17 @@ def learn(rules: Rules, evidence: Evidence, seed: int) -> Learned:
 
 def _dispersion(blocks: Blocks) -> float:
     """Return by which factor goals vary from day to day more than independent pageviews do."""
-    days = (blocks.starts_s - blocks.starts_s[:1]) // DAY_S
-    firsts = np.flatnonzero(np.diff(days, prepend=-1))
-    if len(firsts) < 2:
-        return 1.0
-    counts, pageviews = (np.add.reduceat(table, firsts, axis=0) for table in (blocks.conversions, blocks.pageviews))
+    counts, pageviews = blocks.by_time(DAY_S, blocks.conversions, blocks.pageviews)
     return betting.dispersion(np.minimum(counts, pageviews), pageviews)
 
 
-def _rates(blocks: Blocks, dispersion: float, alpha: float) -> tuple[tuple[float, float, float], ...]:
-    pageviews = blocks.pageviews.sum(axis=0)
-    conversions = np.minimum(blocks.conversions.sum(axis=0), pageviews)
+def _rates(evidence: Evidence, dispersion: float, alpha: float) -> tuple[tuple[float, float, float], ...]:
+    """Return the rate of each arm with its interval.
+
+    The intervals hold at all looks, so they need no ended block.
+    """
+    pageviews = evidence.pageviews.sum(axis=0)
+    conversions = np.minimum(evidence.conversions.sum(axis=0), pageviews)
     return tuple(
         (hits / views if views else 0.0, *betting.interval(hits / dispersion, views / dispersion, alpha))
         for hits, views in zip(conversions.tolist(), pageviews.tolist(), strict=True)

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from schemas.errors import LpstreamError
-from streams.cli.experiment import Answer, LpId, state_after, state_at
-from streams.local.console import DEFAULT_DATA, AsJson, Data, out, private_api
+from streams.cli.experiment import Answer, state_after, state_at
+from streams.local.console import DEFAULT_DATA, AsJson, Data, PageId, out, private_api
 
 app = typer.Typer(
     add_completion=False, help="Autopilot: a page improves itself by variants and experiments.", no_args_is_help=True
@@ -22,7 +22,7 @@ def autopilot() -> None:
 
 @app.command()
 def on(
-    lp_id: LpId,
+    lp_id: PageId,
     approval: Annotated[
         bool, typer.Option("--approval", help="A person must approve each variant before visitors see it.")
     ] = False,
@@ -34,25 +34,25 @@ def on(
 
 
 @app.command()
-def off(lp_id: LpId, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
+def off(lp_id: PageId, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """Switch autopilot off, and stop the experiment that it has started."""
     _order(lp_id, "off", data, as_json=as_json)
 
 
 @app.command()
-def approve(lp_id: LpId, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
+def approve(lp_id: PageId, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """Let visitors see the variant that waits for approval."""
     _order(lp_id, "approve", data, as_json=as_json)
 
 
 @app.command()
-def reject(lp_id: LpId, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
+def reject(lp_id: PageId, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """Drop the variant that waits for approval. Autopilot rests for a week."""
     _order(lp_id, "reject", data, as_json=as_json)
 
 
 @app.command()
-def show(lp_id: LpId, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
+def show(lp_id: PageId, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """Print the step of the page's autopilot, and why."""
     _print(asyncio.run(state_at(*private_api(data), f"/autopilot/{lp_id}")), as_json=as_json)
 

@@ -12,12 +12,11 @@ from rich.table import Table
 
 from schemas.errors import LpstreamError, Retryable
 from schemas.experiments import Goal
-from streams.local.console import DEFAULT_DATA, AsJson, Data, out, private_api
+from streams.local.console import DEFAULT_DATA, AsJson, Data, PageId, out, private_api
 
 app = typer.Typer(
     add_completion=False, help="Experiments: visitors of a page see different pages.", no_args_is_help=True
 )
-LpId = Annotated[str, typer.Argument(help="Id of the page.")]
 WITHIN_S, POLL_S, TIMEOUT_S = 20.0, 0.3, 10.0
 Answer = dict[str, Any]
 
@@ -29,7 +28,7 @@ def experiment() -> None:
 
 @app.command()
 def start(
-    lp_id: LpId,
+    lp_id: PageId,
     arm: Annotated[list[str], typer.Option("--arm", help="Id of another page to compare; up to five times.")],
     goal: Annotated[
         list[Goal] | None, typer.Option("--goal", help="Kind of goal that counts; may be repeated. Default: all.")
@@ -58,13 +57,13 @@ def start(
 
 
 @app.command()
-def show(lp_id: LpId, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
+def show(lp_id: PageId, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """Print the state of the page's experiment: weights, rates, and visits until a decision."""
     _print(asyncio.run(state_at(*private_api(data), f"/experiments/{lp_id}")), as_json=as_json)
 
 
 @app.command()
-def stop(lp_id: LpId, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
+def stop(lp_id: PageId, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     """Stop the page's experiment, or take back its winner: the page is itself again."""
     _print(_after(data, f"/experiments/{lp_id}/stop", None, lp_id), as_json=as_json)
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import aiohttp
 import typer
@@ -13,13 +12,13 @@ from rich.table import Table
 from processors.pictures.words import Language
 from schemas.errors import LpstreamError
 from schemas.heatmap import Device
-from streams.local.console import DEFAULT_DATA, AsJson, Data, out, private_api
+from streams.local.console import DEFAULT_DATA, AsJson, Data, PageId, out, private_api
 
 ANSWER_S = 60
 
 
 def findings(
-    lp_id: Annotated[str, typer.Argument(help="The page's id.", metavar="LP")],
+    lp_id: PageId,
     device: Annotated[Device | None, typer.Option(help="Kind of device; default: all.")] = None,
     start: Annotated[str, typer.Option("--from", help="ISO 8601; default: seven days before --to.")] = "",
     end: Annotated[str, typer.Option("--to", help="ISO 8601; default: now.")] = "",
@@ -42,7 +41,7 @@ def findings(
 
 
 async def _get(api: str, token: str, lp_id: str, query: dict[str, str]) -> dict[str, Any]:
-    url = f"{api}/lp/{quote(lp_id, safe='')}/findings"
+    url = f"{api}/lp/{lp_id}/findings"
     headers = {"Authorization": f"Bearer {token}"}
     timeout = aiohttp.ClientTimeout(total=ANSWER_S)
     try:

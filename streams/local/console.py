@@ -51,6 +51,14 @@ def check_ids(lp_ids: list[str], tenant: str = "", option: str = "--lp") -> None
         raise LpstreamError(f"--tenant {tenant[:200]!r}: is not a valid tenant id")
 
 
+def _page_id(lp_id: str) -> str:
+    check_ids([lp_id], option="page")
+    return lp_id
+
+
+PageId = Annotated[str, typer.Argument(help="The page's id.", metavar="LP", callback=_page_id)]
+
+
 def say(line: str) -> None:
     """Print a status line to standard error."""
     err.print(line, highlight=False, markup=False)

@@ -179,6 +179,12 @@ async def test_a_page_that_was_erased_says_so_while_its_experiment_runs(place: P
     assert (await place.get()).status == 410
 
 
+async def test_an_arm_of_an_erased_page_is_a_page_again(place: Place) -> None:
+    del place.shelf.pages["demo-a"]
+    answer = await place.get("demo-b")
+    assert (answer.status, answer.body, cookie_of(answer)) == (200, html("demo-b"), None)
+
+
 async def test_the_valid_one_of_several_cookies_counts(place: Place) -> None:
     place.experiments.take([state(number=8, weights=[0, 1, 0])])
     answer = await place.get(Cookie="lpa=acme-x; lpa=demo-c")
@@ -217,6 +223,18 @@ async def test_the_next_experiment_frees_the_arms_of_the_last(place: Place) -> N
     place.experiments.take([state(number=0, started_ms=2, arms=["demo-a", "demo-c"], weights=[0.5, 0.5])])
     assert (await place.get("demo-b")).status == 200
     assert (await place.get("demo-c")).status == 302
+
+
+@pytest.mark.parametrize("refused_first", [True, False])
+async def test_a_page_that_is_an_arm_of_another_stays_its_arm(place: Place, refused_first: bool) -> None:
+    """A start on the page is refused: the newer state of its stopped experiment changes no address."""
+    place.shelf.pages["demo-m"] = html("demo-m")
+    ended = state(number=8, status="stopped", weights=[1, 0, 0])
+    other = state(lp_id="demo-m", arms=["demo-m", "demo-a"], weights=[0.5, 0.5])
+    place.experiments.take([ended, other] if refused_first else [other, ended])
+    place.experiments.take([state(number=9, status="stopped", weights=[1, 0, 0])])
+    answer = await place.get("demo-a")
+    assert (answer.status, answer.headers["Location"]) == (302, "/lp/demo-m")
 
 
 class Redis:

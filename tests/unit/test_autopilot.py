@@ -343,6 +343,15 @@ def test_a_command_is_carried_out_once() -> None:
     assert first is not None and step_after(command, first.state, Facts(), epoch=2, now_ms=NOW + 1) is None
 
 
+def test_on_with_approval_holds_back_an_unapproved_variant() -> None:
+    step = step_after(order("on", approval=True), ready(), Facts(), epoch=1, now_ms=NOW)
+    assert step is not None and step.state.step == "waiting_approval"
+    approved = step_after(order("approve"), step.state, Facts(), epoch=1, now_ms=NOW)
+    assert approved is not None
+    again = step_after(order("on", approval=True), approved.state, Facts(), epoch=1, now_ms=NOW)
+    assert again is not None and again.state.step == "ready"
+
+
 def test_on_again_changes_approval_and_nothing_else() -> None:
     state = asked()
     step = step_after(order("on", approval=True), state, Facts(), epoch=1, now_ms=NOW + 1)

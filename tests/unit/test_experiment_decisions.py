@@ -98,6 +98,8 @@ def test_a_look_moves_the_weights() -> None:
     assert state is not None
     assert (state.weights, state.number, state.epoch, state.status) == ([0.3, 0.7], 1, 2, "running")
     assert (state.pageviews, state.conversions, state.visits_needed) == ([10, 12], [1, 2], 40)
+    ended = stopped(state, "stopped by a person", epoch=2, now_ms=NOW + 60_000)
+    assert (ended.pageviews, ended.visits_needed) == ([10, 12], None)
 
 
 def test_a_look_that_says_nothing_new_is_no_state() -> None:

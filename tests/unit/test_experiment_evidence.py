@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.experiments.evidence import earned, evidence_of, in_force, with_point
+from processors.experiments.learning import Rules, learn
 from schemas.experiments import MOST_POINTS, ExperimentState, Goal, PageCounts
 
 NOW_S = 1_000
@@ -99,6 +100,15 @@ def test_visitors_of_an_earlier_experiment_are_explained() -> None:
     assert evidence.weights.tolist() == [[1.0, 0.0], [0.5, 0.5]]
     assert evidence.pageviews.tolist() == [[0, 0], [5, 0]]
     assert len(evidence_of(state(held=["demo-a"]), [], [], NOW_S).starts_s) == 1
+
+
+def test_visitors_who_keep_an_earlier_arm_are_no_mismatch() -> None:
+    rows = [counts(arm, 60 * minute, views) for minute in range(300) for arm, views in (("demo-a", 4), ("demo-b", 6))]
+    verdicts = [
+        learn(Rules("bandit"), evidence_of(state(held=held), rows, [(0, [0.5, 0.5])], 18_000), 1).verdict
+        for held in ([], ["demo-a"], ["demo-b"], ["demo-a", "demo-b"])
+    ]
+    assert verdicts == ["mismatch", "mismatch", "running", "running"]
 
 
 def test_past_weights_stay_within_their_bound() -> None:

@@ -84,6 +84,16 @@ async def test_a_page_has_one_experiment_at_a_time() -> None:
         assert (await ask(edge, "POST", "/experiments", again))[0] == 202
 
 
+async def test_an_erased_page_holds_no_arm() -> None:
+    async with running_edge() as edge:
+        edge.services.experiments.take([running(lp_id="erased-a", arms=["erased-a", "demo-b"])])
+        assert (await ask(edge, "POST", "/experiments", DESIGN))[0] == 202
+        async with edge.session.get(f"{edge.public}/lp/demo-b", allow_redirects=False) as answer:
+            assert answer.status == 200
+        for method, path in (("GET", "/experiments/erased-a"), ("POST", "/experiments/erased-a/stop")):
+            assert (await ask(edge, method, path))[0] == 404
+
+
 async def test_the_next_experiment_must_name_the_winner() -> None:
     async with running_edge() as edge:
         edge.services.experiments.take([running(status="decided", winner="demo-b", weights=[0, 1])])

@@ -105,11 +105,12 @@ def test_old_evidence_fades_by_the_half_life() -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(1, 250), st.integers(0, 1_000))
-def test_minutes_that_end_no_block_change_nothing(rows: int, seed: int) -> None:
+def test_minutes_that_end_no_block_change_rates_alone(rows: int, seed: int) -> None:
     counts = drawn([0.1, 0.2], rows, 7, seed)
     more = Evidence(*(getattr(counts, name)[: rows - 1] for name in Evidence.__slots__[:6]))
     ended = len(cut(counts, 0.5).starts_s) != len(cut(more, 0.5).starts_s)
-    assert ended or learn(BANDIT, counts, seed) == learn(BANDIT, more, seed)
+    now, then = learn(BANDIT, counts, seed), learn(BANDIT, more, seed)
+    assert ended or replace(now, rates=then.rates) == then
 
 
 @settings(deadline=None, max_examples=50)
@@ -229,6 +230,11 @@ def test_many_simulated_experiments_move_weights_as_a_look_does() -> None:
     assert look.weights.mean(axis=0) == pytest.approx(top_two(expected.draws, rules.floor), abs=0.03)
 
 
+def test_rates_are_those_of_all_pageviews() -> None:
+    learned = learn(BANDIT, steady(1, [20, 20], [5, 2]), 1)
+    assert [rate for rate, *_ in learned.rates] == [0.25, 0.1]
+
+
 def test_the_control_can_win() -> None:
     learned = learn(BANDIT, drawn([0.06, 0.03], 2_000, 10, 1), 1)
     assert (learned.verdict, learned.winner, learned.visits_needed) == ("winner", 0, None)
@@ -338,6 +344,15 @@ def test_bursts_of_clicks_in_equal_arms_stop_nothing(rate: float, size: int) -> 
     for seed in range(20):
         counts = replace(steady(1_500, [10, 10], [0, 0]), rage_clicks=clicks([rate, rate], size, seed))
         assert learn(BANDIT, counts, 1).verdict == "running"
+
+
+@pytest.mark.parametrize(
+    ("size", "minutes", "rate", "seed"), [(30, 15, 0.05, 14), (20, 10, 0.03, 2), (10, 5, 0.02, 17)]
+)
+def test_clicks_of_a_visitor_over_minutes_stop_nothing(size: int, minutes: int, rate: float, seed: int) -> None:
+    starts = np.random.default_rng(seed).poisson(10 * rate / size, (1_500, 2))
+    spread = sum(np.roll(starts, click * minutes // size, axis=0) for click in range(size))
+    assert learn(BANDIT, replace(steady(1_500, [10, 10], [0, 0]), dead_clicks=spread), 1).verdict == "running"
 
 
 def test_a_control_with_more_dead_clicks_stops_nothing() -> None:

@@ -32,6 +32,15 @@ def test_an_output_that_cannot_be_written_is_named_first(command: str, tmp_path:
     assert str(done.exception).startswith(f"{command.split()[-1]} {file}") and "nothing was done" in str(done.exception)
 
 
+@pytest.mark.parametrize("lp_id", ["", "..", "a/b", "../autopilot/demo-a", "demo-a?x=1", "demo-%41", "デモ"])
+@pytest.mark.parametrize(
+    "command", ["findings", "experiment show", "experiment stop", "experiment start --arm x", "autopilot on"]
+)
+def test_an_id_that_no_page_can_have_is_named(command: str, lp_id: str) -> None:
+    done = CliRunner().invoke(app, [*command.split(), lp_id])
+    assert str(done.exception) == f"page {lp_id!r}: is not a valid page id"
+
+
 def test_a_missing_folder_of_an_output_is_made(tmp_path: Path) -> None:
     page = tmp_path / "new" / "settings.md"
     assert CliRunner().invoke(app, ["settings", "--write", str(page)]).exit_code == 0

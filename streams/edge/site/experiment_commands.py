@@ -43,7 +43,7 @@ async def begin(services: Services, caller: Caller, fields: dict[str, Any]) -> E
     await _check_arms(command, services, caller)
     state = services.experiments.states.get(command.lp_id)
     if state is None or state.experiment_id != command.experiment_id:
-        _check_free(command, state, services)
+        await _check_free(command, state, services)
     await send(services, command)
     return command
 
@@ -90,11 +90,15 @@ async def state_of(services: Services, caller: Caller, lp_id: str) -> Experiment
     if caller.tenant.owns(lp_id):
         state = services.experiments.states.get(lp_id)
         try:
-            if (stored := await services.experiments.store.get(lp_id)) is not None:
-                state = decode_model(ExperimentState, stored)
+            stored = await services.experiments.store.get(lp_id)
         except Retryable as error:
             if state is None:
                 raise HttpError(503, "Redis does not answer, try again") from error
+        else:
+            if stored is not None:
+                state = decode_model(ExperimentState, stored)
+            elif await published(services, lp_id) is None:
+                state = None  # it was erased with its page
         if state is not None:
             return state
     raise HttpError(404, f"No experiment on {lp_id}; one that was started appears within seconds")
@@ -140,13 +144,14 @@ async def _check_arms(command: ExperimentCommand, services: Services, caller: Ca
         raise HttpError(422, f"lp_id: {command.lp_id} is a variant without an address; name its page, and it as an arm")
 
 
-def _check_free(command: ExperimentCommand, state: ExperimentState | None, services: Services) -> None:
+async def _check_free(command: ExperimentCommand, state: ExperimentState | None, services: Services) -> None:
     """Raise HttpError 409 if an experiment runs already, or if the page would lose its winner."""
     if state is not None and state.status == "running":
         raise HttpError(409, f"Experiment {state.experiment_id} runs on {state.lp_id}; stop it first")
     if state is not None and state.winner is not None and state.winner not in command.arms:
         raise HttpError(409, f"arms: name {state.winner}, which is the page now, or stop the last experiment first")
-    if (other := busy(command.arms, services.experiments.states, command.lp_id)) is not None:
+    other = busy(command.arms, services.experiments.states, command.lp_id)
+    if other is not None and await published(services, other[1]) is not None:  # an erased page has no experiment
         raise HttpError(409, f"arms: {other[0]} is part of the experiment on {other[1]}; stop that first")
 
 

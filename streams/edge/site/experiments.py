@@ -93,7 +93,9 @@ class Experiments:
                 continue
             self._states[state.lp_id] = state
             for arm in before.arms if before is not None else ():
-                if arm == state.lp_id or self.serving.get(arm) == ArmOf(state.lp_id):
+                # an arm, or the page itself, may be part of another page's experiment by now
+                mine = self.serving.get(arm)
+                if mine == ArmOf(state.lp_id) or (arm == state.lp_id and not isinstance(mine, ArmOf)):
                     self.serving.pop(arm, None)
             self.serving |= serving_of(state, secure=self._settings.page_base_url.startswith("https:"))
 

@@ -60,8 +60,9 @@ async def page(request: web.BaseRequest, services: Services, *, caller: Caller |
 
     Else 410 if it was published and erased, or 404, as for a variant. Both are pages that people can read.
     """
-    if (serving := services.experiments.serving.get(lp_id)) is not None:
-        return await answer_arm(request, services, lp_id, serving) or await _missing(request, services, lp_id)
+    serving = services.experiments.serving.get(lp_id)
+    if serving is not None and (arm := await answer_arm(request, services, lp_id, serving)) is not None:
+        return arm
     cached = await published(services, lp_id)
     if cached is None:
         return await _missing(request, services, lp_id)
