@@ -142,7 +142,8 @@ class _Turn:
             change |= {"autopilot_id": command.command_id, "tried": []}
         unseen = self.state.step == "ready" and command.approval and not self.state.approval
         step = "waiting_approval" if unseen else self.state.step
-        return self.to(step, "autopilot is on", since_ms=self.state.since_ms, **change)
+        begins = not self.state.on and step == "watching"
+        return self.to(step, "autopilot is on", since_ms=self.now_ms if begins else self.state.since_ms, **change)
 
     def off(self, reason: str) -> Next:
         """Return the state that is off. The experiment that autopilot has started stops, too."""

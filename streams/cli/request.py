@@ -59,6 +59,8 @@ def request(
         body = {"variant": {"of": variant_of, "change": change, "sections": section or [], "brief": brief}}
     elif section or brief:
         raise LpstreamError("--section, --brief: give --variant-of too, the page that the variant is made of")
+    elif {"industry", "name"} & _given(context) == {"industry"}:
+        raise LpstreamError("--industry: give --name too, the name of the business")
     body = {"request_id": str(uuid4()), "tenant_id": tenant, "door": "command"} | (_read(file) if file else body)
     if save is not None:
         writable_file("--out", save)
@@ -85,10 +87,15 @@ def _print(result: dict[str, Any], as_json: bool) -> None:
 
 def _check_alone(context: typer.Context) -> None:
     """Raise LpstreamError for an option that a variant cannot have, because it keeps the page's own."""
+    given = _given(context)
+    if wrong := next((name for name in OF_PAGES if name in given), None):
+        raise LpstreamError(f"--{wrong}: leave it out with --variant-of; a variant keeps what its page has")
+
+
+def _given(context: typer.Context) -> set[str]:
+    """Return the options of pages that the command line has."""
     sources = {name: context.get_parameter_source(name) for name in OF_PAGES}
-    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
-    if given:
-        raise LpstreamError(f"--{given[0]}: leave it out with --variant-of; a variant keeps what its page has")
+    return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
 
 
 def _read(file: Path) -> dict[str, Any]:

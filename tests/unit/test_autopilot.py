@@ -352,6 +352,13 @@ def test_on_with_approval_holds_back_an_unapproved_variant() -> None:
     assert again is not None and again.state.step == "ready"
 
 
+def test_on_after_off_begins_anew() -> None:
+    off = step_after(order("off"), on(), Facts(), epoch=1, now_ms=NOW + 1)
+    assert off is not None and not off.state.on
+    again = step_after(order("on"), off.state, Facts(), epoch=1, now_ms=NOW + 60_000)
+    assert again is not None and again.state.since_ms == NOW + 60_000
+
+
 def test_on_again_changes_approval_and_nothing_else() -> None:
     state = asked()
     step = step_after(order("on", approval=True), state, Facts(), epoch=1, now_ms=NOW + 1)

@@ -295,6 +295,9 @@ def test_visits_needed_are_of_the_right_size() -> None:
     needed = [learn(FIXED, drawn([0.03, 0.045], 200, 10, seed), 1) for seed in range(40)]
     likely = [one.visits_needed for one in needed if one.winner is None and one.visits_needed]
     assert 2_000 < float(np.median(likely)) < 20_000
+    none = np.zeros((10, 2), int)
+    assert learn(FIXED, evidence(none, none), 1).visits_needed is None
+    assert learn(FIXED, evidence(none + 200, none), 1).visits_needed is None
 
 
 # mismatch

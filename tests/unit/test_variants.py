@@ -197,6 +197,7 @@ def test_the_names_of_sections_are_those_of_the_registry() -> None:
 
 @pytest.mark.parametrize(("options", "words"), [
     (("--variant-of", OF, "--industry", "美容"), "--industry: leave it out"),
+    (("--industry", "美容"), "--industry: give --name too"),
     (("--variant-of", OF, "--file", "x.json"), "--file: leave it out"),
     (("--section", "hero"), "give --variant-of too"),
     (("--variant-of", OF, "--change", "design", "--section", "hero"), "variant.sections"),
