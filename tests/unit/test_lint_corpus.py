@@ -19,6 +19,10 @@ INDUSTRIES = {
     "medical": "内科クリニック", "therapy": "整体院", "cosmetic": "エステサロン", "food": "健康食品",
     "realestate": "不動産", "restaurant": "飲食", "profession": "弁護士", "school": "学習塾", "finance": "資産運用",
     "care": "介護", "pet": "ペットサロン", "generic": "造園", "work": "造園", "unknown": "ふしぎ屋さん",
+    "dental": "歯科医院", "aesthetic": "美容外科", "eye": "眼科", "acupuncture": "鍼灸院", "bonesetter": "接骨院",
+    "supplement": "サプリメント通販", "shop": "通販ショップ", "hair": "美容室", "nail": "ネイルサロン", "hotel": "旅館",
+    "reform": "リフォーム", "cleaning": "ハウスクリーニング", "moving": "引越し", "photo": "写真館", "gym": "パーソナルジム",
+    "marriage": "結婚相談所", "usedcar": "中古車販売", "funeral": "葬儀社",
 }  # fmt: skip
 # least share of refused phrases, largest share of harmless phrases that are touched
 MENDED = ("developed", "second", "third", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
@@ -28,11 +32,12 @@ HELD_BACK = (0.95, 0.03)
 
 @dataclass(frozen=True)
 class Phrase:
-    """A phrase for the page of a trade, with the key of its source."""
+    """A phrase for the page of a trade, with the key of its source and the keyword that the request gives."""
 
     trade: str
     source: str
     text: str
+    keyword: str = ""
 
 
 def phrases(name: str) -> list[Phrase]:
@@ -40,13 +45,13 @@ def phrases(name: str) -> list[Phrase]:
     return [Phrase(*line.split("\t")) for line in lines if line]
 
 
-def fields(trade: str) -> CopyFields:
+def fields(trade: str, keyword: str = "") -> CopyFields:
     purpose = "採用" if trade == "work" else "集客"
-    return copy_fields(least(INDUSTRIES[trade], keywords=[], purpose=purpose))
+    return copy_fields(least(INDUSTRIES[trade], keywords=[keyword] if keyword else [], purpose=purpose))
 
 
 def found(phrase: Phrase) -> list[Finding]:
-    return forbidden([phrase.text], fields(phrase.trade)).get(0, [])
+    return forbidden([phrase.text], fields(phrase.trade, phrase.keyword)).get(0, [])
 
 
 def failures(name: str, harmless: bool) -> Iterator[str]:
