@@ -18,6 +18,7 @@ _SEPARATOR = re.compile(
 )
 _LONG_VOWEL = re.compile("(?<=[ぁ-ゖァ-ヺ])[-‐‑‒–—―−─━]+(?=[ぁ-ゖァ-ヺ])")
 _HYPHEN = re.compile("(?<=[0-9)〇零一二三四五六七八九])[‐‑‒–—―−─━ー](?=[0-9(〇零一二三四五六七八九])")
+_LETTER_O = re.compile("(?<=[0-9])o+(?=[0-9%円年人名件])")
 _COMBINING = re.compile("[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u20d0-\u20ff\ufe20-\ufe2f]")
 _OLD = dict(zip("絕對髙醫藥效圓壹壱弐驗實價瘦", "絶対高医薬効円一一二験実価痩", strict=True))
 _OLD_FORM = re.compile(f"[{''.join(_OLD)}]")
@@ -36,6 +37,7 @@ def squeezed(text: str) -> str:
         text = _TAG.sub("", unescape(_TAG.sub("", text)))
     text = _COMBINING.sub("", unicodedata.normalize("NFKC", _UNSEEN.sub("", text)))
     text = _OLD_FORM.sub(lambda form: _OLD[form[0]], _UNSEEN.sub("", text).casefold())
+    text = _LETTER_O.sub(lambda match: "0" * len(match[0]), text)
     return _SEPARATOR.sub("", _HYPHEN.sub("-", _LONG_VOWEL.sub("ー", text)))
 
 
@@ -45,7 +47,7 @@ def as_hiragana(text: str) -> str:
 
 
 def with_digits(text: str) -> str:
-    """Return the text with digits in place of Japanese numerals (五十 becomes 50), and one form of discounts (20%割引)."""
+    """Return the text with digits for Japanese numerals (50 for 五十), and one form of discounts (20%割引)."""
     text = _NUMERALS.sub(lambda match: str(_number(match[0])), text).replace("半額", "50%割引")
     return _DISCOUNT.sub("割引", _TENTHS.sub(r"\g<1>0%", text))
 

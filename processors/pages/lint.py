@@ -22,9 +22,20 @@ MOST_MATCHES, MOST_OF_A_WORD = 500, 20
 # after a claim, words that take it back: "…をお約束するものではありません"
 _TAKEN_BACK = re.compile(
     r"^(?:等|など)?(?:に(?:ついて|関して|関する|つきまして)|の(?:有無|条件|可否)|か(?:どうか)|(?:でしょう|です)か|は(?:あり|でき)ますか)|"
-    r"^(?:は|を|も)(?:一切|いっさい)?(?:行|おこな|し|致し|いたし|取り扱|扱)(?:って|い|わ)?(?:ません|おりません|いません|ない)|"
+    r"^(?:の[^。、\n]{0,8})?(?:は|を|も)(?:一切|いっさい)?(?:行|おこな|し|致し|いたし|取り扱|扱)(?:って|い|わ)?(?:ません|おりません|いません|ない)|"
     r"^(?:の[^。、\n]{0,8})?では(?:な(?:い|く|か)|ありません|ございません)|^[^。\n]{0,24}?(?:(?:わけ|もの|こと|訳|物)で(?:は|も)(?:な|ありません|ございません)|とは(?:限|言え|いえ|言い切|申し上げ|申せ|考えて(?:い|お))|"
-    r"とは限ら|(?:と|を|は)(?:お)?(?:断定|断言|保証|約束)(?:する|いたす)?(?:こと)?(?:は|が|も)?(?:でき|いたし|し)(?:ません|かね|ない))"
+    r"とは限ら|(?:と|を|は)(?:お)?(?:断定|断言|保証|約束)(?:する|いたす)?(?:こと)?(?:は|が|も)?(?:でき|いたし|し)(?:ません|かね|ない)|"
+    r"(?:病気|症状|方|人|もの|こと|結果)?ばかりで(?:は)?(?:な|あり))"
+)
+# after a noun, its denial: "永久脱毛ではありません"; after 絶対に it would be a promise
+_DENIED_NOUN = re.compile(r"^(?:な|の)?[^。、\nをがは]{0,8}?では(?:な(?:い|く)|ありません|ございません)(?!か)")
+# but these add to a claim: "無料だけではありません", "10kg減も夢ではありません"
+_NO_DENIAL = re.compile(
+    "(?:だけ|のみ|ばかり|夢|嘘|うそ|過言|だて|伊達|冗談|大げさ|誇張|無理|不可能|まぐれ|偶然|例外|他人事|人ごと)では"
+)
+# after 保証 or 約束, their denial
+_NOT_PROMISED = re.compile(
+    r"^(?:する|いたす)?(?:こと|もの)?(?:は|が|も)?(?:でき|いたし|し)(?:て(?:い|お))?(?:ません|りません|かね|ない)"
 )
 # after a fact, words that only speak of it: "返金の条件", "受賞を目指す"
 _SPOKEN_OF = re.compile(
@@ -34,7 +45,7 @@ _NUMBERS, _COMMA, _KANA = re.compile("[0-9]+"), re.compile("(?<=[0-9]),(?=[0-9])
 # a fact's nouns, without words that only say that it exists
 _NOUNS = re.compile("[一-鿿々]+|[ァ-ヺー]{2,}")
 _FUNCTION = re.compile(
-    "用意|完備|割引|値引|利用|対応|可能|設置|設け|併設|在籍|常駐|担当|受付|受け付|営業|施術|実施|以来|続|場合|満足|提供|始|歩|曜日|曜|承|方|分|様|当店|当社|目|代目|オフ|サポート|"
+    "用意|完備|割引|値引|利用|対応|可能|設置|設け|併設|在籍|常駐|担当|受付|受け付|営業|施術|実施|以来|続|場合|満足|提供|始|開|歩|曜日|曜|承|伺|方|分|様|当店|当社|目|代目|オフ|サポート|"
     "[一二三四五六七八九十百千万億〇]"
 )
 _DENIED = re.compile("なし|ない|不可|ません")
@@ -169,6 +180,10 @@ def _is_whole(words: str, start: int, end: int) -> bool:
 def _is_harmless(rule: Rule, text: str, start: int, end: int) -> bool:
     after = text[end : end + AROUND]
     if _TAKEN_BACK.match(after) or (rule.kind == "fact" and _SPOKEN_OF.match(after)):
+        return True
+    if text[start:end].endswith(("保証", "約束")) and _NOT_PROMISED.match(after):
+        return True
+    if text[end - 1] not in "にず" and (denied := _DENIED_NOUN.match(after)) and not _NO_DENIAL.search(denied[0]):
         return True
     if rule.harmless is None:
         return False

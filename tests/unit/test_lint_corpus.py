@@ -21,7 +21,8 @@ INDUSTRIES = {
     "care": "介護", "pet": "ペットサロン", "generic": "造園", "work": "造園", "unknown": "ふしぎ屋さん",
     "dental": "歯科医院", "aesthetic": "美容外科", "eye": "眼科", "acupuncture": "鍼灸院", "bonesetter": "接骨院",
     "supplement": "サプリメント通販", "shop": "通販ショップ", "hair": "美容室", "nail": "ネイルサロン", "hotel": "旅館",
-    "reform": "リフォーム", "cleaning": "ハウスクリーニング", "moving": "引越し", "photo": "写真館", "gym": "パーソナルジム",
+    "reform": "リフォーム", "cleaning": "ハウスクリーニング", "moving": "引越し", "photo": "写真館",
+    "gym": "パーソナルジム",
     "marriage": "結婚相談所", "usedcar": "中古車販売", "funeral": "葬儀社",
 }  # fmt: skip
 # least share of refused phrases, largest share of harmless phrases that are touched
