@@ -34,13 +34,13 @@ _PLACEHOLDER = re.compile(
     r"[〔［＜【《(（](?:商品|店|店舗|会社|企業|屋号|サービス|地域|地名|都道府県|"
     r"市区町村|名前|氏名|お?名前|電話|住所|数字|金額|価格|年数|日付|要?入力|例|ここ|題材|業種|"
     r"キーワード)(?:名|番号|入力|に入力|を入力|してください)?[〕］＞】》)）]|〔|〕|"
-    r"(?<![A-Za-z])(?:TODO|TBD|FIXME|XXX+|lorem|ipsum|null|undefined|N/A|string|placeholder|sample text)(?![A-Za-z])|"
+    r"(?<![A-Za-z])XX+(?=サロン|クリニック|店|社|会社|院|様|市|区|町|駅|県)|(?<![A-Za-z])(?:TODO|TBD|FIXME|XXX+|lorem|ipsum|null|undefined|N/A|string|placeholder|sample text)(?![A-Za-z])|"
     r"(?:ダミー|サンプル|仮の?)(?:テキスト|文章|文言)|ここに[^。]{0,12}(?:入|書|記載|挿入)|"
     r"(?:ABC|XYZ|xyz)(?:株式会社|商店|社|店)",
     re.IGNORECASE,
 )
 _MARKDOWN = re.compile(
-    r"\*\*|__|~~|`|^\s*#{1,6}\s|^\s*[-*+•]\s|^\s*\d{1,2}[.)]\s|^\s*>\s|\]\(|^\s*\||\|\s*-{2,}|^-{3,}|^\s*#{2,}"
+    r"\*\*|__|~~|`|\*[^*\s][^*\n]{0,30}\*|^\s*#{1,6}\s|^\s*[-*+•]\s|^\s*\d{1,2}[.)]\s|^\s*>\s|\]\(|^\s*\||\|\s*-{2,}|^-{3,}|^\s*#{2,}"
 )
 _ABOUT_LENGTH = re.compile(
     r"[0-9]+\s*(?:〜|~|-|–|から)\s*[0-9]+\s*(?:文字|字)|句点なし|JSON|スキーマ|schema|プロンプト", re.IGNORECASE

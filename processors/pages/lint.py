@@ -28,10 +28,20 @@ _TAKEN_BACK = re.compile(
     r"(?:病気|症状|方|人|もの|こと|結果)?ばかりで(?:は)?(?:な|あり))"
 )
 # after a noun, its denial: "永久脱毛ではありません"; after 絶対に it would be a promise
-_DENIED_NOUN = re.compile(r"^(?:な|の)?[^。、\nをがは]{0,8}?では(?:な(?:い|く)|ありません|ございません)(?!か)")
+_DENIED_NOUN = re.compile(r"^(?:な|の)?[^。、\nをがは]{0,8}?で(?:は)?(?:な(?:い|く)|ありません|ございません)(?!か)")
 # but these add to a claim: "無料だけではありません", "10kg減も夢ではありません"
 _NO_DENIAL = re.compile(
-    "(?:だけ|のみ|ばかり|夢|嘘|うそ|過言|だて|伊達|冗談|大げさ|誇張|無理|不可能|まぐれ|偶然|例外|他人事|人ごと)では"
+    "(?:だけ|のみ|ばかり|夢|嘘|うそ|過言|だて|伊達|冗談|大げさ|誇張|無理|不可能|まぐれ|偶然|例外|他人事|人ごと)で"
+)
+# after a noun, the denial of its offer: "返金には応じられません", "半額になる日はありません", "無料でお受けできない相談"
+_NOT_OFFERED = re.compile(
+    r"^(?:の[^。、\n]{1,8}|という(?:言葉|表現))?(?:は|には?|に(?:なる|する)(?:日|こと|場合)は|を|も|が)(?:一切|いっさい|特に|現在)?(?:目的に)?"
+    r"(?:あり|ござい|し|いたし|致し|(?:して|行って|受け付けて|扱って|用意して|設けて)(?:い|おり)|応じ(?:られ|かね|て(?:い|おり))|受けられ|お受けでき|でき|なり|頼り|うたい|名乗り)(?:ません|ない)(?!か)|"
+    r"^で(?:は)?(?:お受け|対応|ご?利用|お使い)?(?:でき|いただけ)(?:ない|ません)(?!か)"
+)
+# "絶対に勝てる裁判はありません"
+_NO_SUCH_THING = re.compile(
+    r"(?:絶対に?|必ず|確実に|100%)(?:勝|治|儲|もうか|合格|成功|痩|やせ|効|売れ|受か|直)[^。、\n]{0,12}(?:は|など)、?(?:あり|ござい|い)(?:ません|ない)(?!か)"
 )
 # after 保証 or 約束, their denial
 _NOT_PROMISED = re.compile(
@@ -39,7 +49,7 @@ _NOT_PROMISED = re.compile(
 )
 # after a fact, words that only speak of it: "返金の条件", "受賞を目指す"
 _SPOKEN_OF = re.compile(
-    r"^(?:の(?:範囲|条件|有無|可否|ご?希望|対象|手続|定義|意味)|を(?:ご)?(?:目指|めざ|希望|検討|お考え|待|夢見)|のため、?お断り|で(?:は)?(?:受け付ける|決まる|ある)か|が気になる|かわから|(?:した|を取った|に輝いた)(?:日|とき|方|記念))"
+    r"^(?:き?の(?:範囲|条件|有無|可否|ご?希望|対象|手続|定義|意味|計算|問題|仕組み|考え方|違い)|を(?:ご)?(?:目指|めざ|希望|検討|お考え|待|夢見)|のため、?お断り|で(?:は)?(?:受け付ける|決まる|ある)か|が気になる|かわから|(?:した|を取った|に輝いた)(?:日|とき|方|記念|作品を飾))"
 )
 _NUMBERS, _COMMA, _KANA = re.compile("[0-9]+"), re.compile("(?<=[0-9]),(?=[0-9])"), re.compile("[ぁ-ゖー]")
 # a fact's nouns, without words that only say that it exists
@@ -179,7 +189,9 @@ def _is_whole(words: str, start: int, end: int) -> bool:
 
 def _is_harmless(rule: Rule, text: str, start: int, end: int) -> bool:
     after = text[end : end + AROUND]
-    if _TAKEN_BACK.match(after) or (rule.kind == "fact" and _SPOKEN_OF.match(after)):
+    if _TAKEN_BACK.match(after) or _NOT_OFFERED.match(after) or (rule.kind == "fact" and _SPOKEN_OF.match(after)):
+        return True
+    if _NO_SUCH_THING.match(text, start):
         return True
     if text[start:end].endswith(("保証", "約束")) and _NOT_PROMISED.match(after):
         return True
