@@ -22,7 +22,8 @@ INDUSTRIES = {
     "dental": "歯科医院", "aesthetic": "美容外科", "eye": "眼科", "acupuncture": "鍼灸院", "bonesetter": "接骨院",
     "supplement": "サプリメント通販", "shop": "通販ショップ", "hair": "美容室", "nail": "ネイルサロン", "hotel": "旅館",
     "reform": "リフォーム", "cleaning": "ハウスクリーニング", "moving": "引越し", "photo": "写真館",
-    "gym": "パーソナルジム",
+    "gym": "パーソナルジム", "bakery": "ベーカリー", "it": "システム開発", "pharmacy": "調剤薬局", "nursery": "保育園",
+    "taxi": "タクシー", "brewery": "酒蔵", "florist": "花屋", "carrepair": "自動車整備", "printing": "印刷", "psych": "心療内科",
     "marriage": "結婚相談所", "usedcar": "中古車販売", "funeral": "葬儀社",
 }  # fmt: skip
 # least share of refused phrases, largest share of harmless phrases that are touched
