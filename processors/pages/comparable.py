@@ -19,6 +19,8 @@ _SEPARATOR = re.compile(
 )
 _LONG_VOWEL = re.compile("(?<=[ぁ-ゖァ-ヺ])[-‐‑‒–—―−─━]+(?=[ぁ-ゖァ-ヺ])")
 _HYPHEN = re.compile("(?<=[0-9)〇零一二三四五六七八九])[‐‑‒–—―−─━ー](?=[0-9(〇零一二三四五六七八九])")
+_TOP = re.compile("(?<![a-z])(?:top|best|sale)(?=[ぁ-ゖァ-ヺー一-鿿])")
+_WORDS = {"top": "トップ", "best": "ベスト", "sale": "セール"}
 _LETTER_O = re.compile("(?<=[0-9])o+(?=[0-9%円年人名件])")
 _COMBINING = re.compile("[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u20d0-\u20ff\ufe20-\ufe2f]")
 _OLD = dict(zip("絕對髙醫藥效圓壹壱弐驗實價瘦", "絶対高医薬効円一一二験実価痩", strict=True))
@@ -39,6 +41,7 @@ def squeezed(text: str) -> str:
     text = _COMBINING.sub("", unicodedata.normalize("NFKC", _UNSEEN.sub("", text)))
     text = _OLD_FORM.sub(lambda form: _OLD[form[0]], _UNSEEN.sub("", text).casefold())
     text = _LETTER_O.sub(lambda match: "0" * len(match[0]), text)
+    text = _TOP.sub(lambda match: _WORDS[match[0]], text)
     return _SEPARATOR.sub("", _HYPHEN.sub("-", _LONG_VOWEL.sub("ー", text)))
 
 

@@ -23,7 +23,8 @@ INDUSTRIES = {
     "supplement": "サプリメント通販", "shop": "通販ショップ", "hair": "美容室", "nail": "ネイルサロン", "hotel": "旅館",
     "reform": "リフォーム", "cleaning": "ハウスクリーニング", "moving": "引越し", "photo": "写真館",
     "gym": "パーソナルジム", "bakery": "ベーカリー", "it": "システム開発", "pharmacy": "調剤薬局", "nursery": "保育園",
-    "taxi": "タクシー", "brewery": "酒蔵", "florist": "花屋", "carrepair": "自動車整備", "printing": "印刷", "psych": "心療内科",
+    "taxi": "タクシー", "brewery": "酒蔵", "florist": "花屋", "carrepair": "自動車整備",
+    "printing": "印刷", "psych": "心療内科",
     "marriage": "結婚相談所", "usedcar": "中古車販売", "funeral": "葬儀社",
 }  # fmt: skip
 # least share of refused phrases, largest share of harmless phrases that are touched
