@@ -35,7 +35,7 @@ HELD_BACK = (0.95, 0.03)
 
 @dataclass(frozen=True)
 class Phrase:
-    """A phrase for the page of a trade, with the key of its source and the keyword that the request gives."""
+    """A phrase for the page of a trade, the key of its source, and the keyword of the request."""
 
     trade: str
     source: str

@@ -1,0 +1,87 @@
+"""Words around a claim that take it back: "…をお約束するものではありません".
+
+The text is in the form for comparisons, with hiragana in place of katakana.
+"""
+
+import re
+
+AFTER, BEFORE = 60, 10
+MEDICINE = ("effect", "forbidden")  # the kinds of rules that bound what sounds like medicine
+
+# after a claim, words that take it back: "…をお約束するものではありません"
+_TAKEN_BACK = re.compile(
+    r"^(?:等|など)?(?:に(?:ついて|関して|関する|つきまして)|の(?:有無|条件|可否)|(?:る|れる|せる)?かどうか|(?:でしょう|です)か|は(?:あり|でき)ますか)|"
+    r"^(?:の[^。、\n]{0,8})?(?:は|を|も)(?:一切|いっさい)?(?:行|おこな|し|致し|いたし|取り扱|扱)(?:って|い|わ)?(?:ません|おりません|いません|ない)|"
+    r"^(?:の[^。、\n]{0,8})?では(?:な(?:い|く|か)|ありません|ございません)|^[^。\n]{0,24}?(?:(?:わけ|もの|こと|訳|物|の(?:食|商)品|(?:た|る)(?:食品|商品|製品|施術))で(?:は|も)(?:な|ありません|ございません)|とは(?:限|言え|いえ|言い切|申し上げ|申せ|考えて(?:い|お))|"
+    r"とは限ら|(?:と|を|は)(?:お)?(?:断定|断言|保証|約束)(?:する|いたす)?(?:こと)?(?:は|が|も)?(?:でき|いたし|し)(?:ません|かね|ない)|"
+    r"(?:病気|症状|方|人|もの|こと|結果)?ばかりで(?:は)?(?:な|あり))"
+)
+# after a noun, its denial: "永久脱毛ではありません"; after 絶対に it would be a promise
+_DENIED_NOUN = re.compile(r"^(?:な|の)?[^。、\nをがは]{0,8}?で(?:は)?(?:な(?:い|く)|ありません|ございません)(?!か)")
+# but these add to a claim: "無料だけではありません", "10kg減も夢ではありません"
+_NO_DENIAL = re.compile(
+    "(?:だけ|のみ|ばかり|夢|嘘|うそ|過言|だて|伊達|冗談|大げさ|誇張|無理|不可能|まぐれ|偶然|例外|他人事|人ごと)で"
+)
+# after a noun, the denial of its offer: "返金には応じられません", "半額になる日はありません", "完全な自動化を目指さず"
+_NOT_OFFERED = re.compile(
+    r"^(?:の[^。、\n]{1,8}|という(?:言葉|表現))?(?:は|には?|に(?:なる|する)(?:日|こと|場合)は|を|も|が)(?:一切|いっさい|特に|現在)?(?:目的に)?"
+    r"(?:あり|ござい|し|いたし|致し|(?:して|行って|受け付けて|扱って|用意して|設けて)(?:い|おり)|応じ(?:られ|かね|て(?:い|おり))|"
+    r"受けられ|お受けでき|でき|なり|頼り|うたい|名乗り)(?:ません|ない)(?!か)|"
+    r"^で(?:は)?(?:お受け|対応|ご?利用|お使い)?(?:でき|いただけ)(?:ない|ません)(?!か)|"
+    r"^[^。、\n]{0,8}を(?:目指さ|求め|追わ|競わ|狙わ|うたわ)(?:ず|ない|なく|ません|過ぎ|すぎ)|"
+    r"^[^。、\n]{0,6}という(?:言葉|表現|用語)(?:の(?:意味|由来)|を(?:使わ|使い|疑|学)|に(?:頼|ついて))|"
+    r"^[^。、\n]{0,12}(?:を(?:探す|選ぶ|目指す|求める)|にこだわる)より"
+)
+# the advice to see a doctor
+_SEE_A_DOCTOR = re.compile(
+    r"^[^。\n]{0,14}(?:医師|薬剤師|医療機関|病院|主治医|かかりつけ医|専門医)(?:に|へ|で)(?:[^。、\n]{0,4})?"
+    r"(?:ご?相談|受診|お尋ね|お聞き|受けて|診て)[^。\n]{0,8}(?:ください|下さい|願い|ましょう)"
+)
+# "絶対に勝てる裁判はありません"
+_NO_SUCH_THING = re.compile(
+    r"(?:絶対に?|必ず|確実に|100%)(?:勝|治|儲|もうか|合格|成功|痩|やせ|効|売れ|受か|直)[^。、\n]{0,12}"
+    r"(?:は|など)、?(?:あり|ござい|い)(?:ません|ない)(?!か)"
+)
+# after 保証 or 約束, their denial
+_NOT_PROMISED = re.compile(
+    r"^(?:する|いたす)?(?:こと|もの)?(?:は|が|も)?(?:でき|いたし|し)(?:て(?:い|お))?(?:ません|りません|かね|ない)"
+)
+# after a fact, words that only speak of it: "返金の条件", "受賞を目指す"
+_SPOKEN_OF = re.compile(
+    r"^(?:(?:引?き)?の(?:範囲|条件|有無|可否|ご?希望|対象|手続|定義|意味|計算|問題|仕組み|考え方|違い)|"
+    r"を(?:ご)?(?:目指|めざ|希望|検討|お考え|待|夢見)|のため、?お断り|で(?:は)?(?:受け付ける|決まる|ある)か|が気になる|かわから|(?:した|を取った|に輝いた)(?:日|とき|方|記念|作品を飾))"
+)
+# "必ず増えるお金の話は疑いましょう", "一位になることより、続けること", "完全に元通りにはならないこともあります"
+_WARNED_OF = re.compile(
+    r"^[^。\n]{0,20}?(?:に(?:は)?、?(?:ご)?注意(?:くだ|を|し)|(?:を|は)?疑(?:い|って|う)|に(?:惑わ|急か|踊ら|だま|騙)され(?:ない|ず)|"
+    r"すぎない(?:で)?(?:くだ|よう))|"
+    r"^(?:に|を|で)?(?:なる|する|取る|目指す|こだわる)(?:こと)?より|"
+    r"^[^。\n]{0,16}?(?:ない|なかった)(?:こと|場合|とき|の|[一-鿿]{1,3})(?:も|が)(?:あ|ござ|出)"
+)
+# "永久に使える家はありません", "菌を完全になくすことはできません"
+_NO_SUCH = re.compile(
+    r"^([^。\n]{0,16}?)(?:(?:こと|もの|[一-鿿]{1,4})(?:は|も|など)、?(?:なかなか|めったに|まず|一つも|どこにも)?(?:あり|ござい|い|おり)(?:ません|ない(?:$|。))|"
+    r"(?:こと|の)(?:は|が|も)?(?:でき|出来)(?:ません|ない))(?!か)"
+)
+# but the denial of these is a claim: "失敗することはありません", "これほど…はありません"
+_DENIED_ILL = re.compile(
+    "失敗|損|痛|危険|りすく|後悔|副作用|再発|りばうんど|負|断|心配|不安|ぜろ|なし|ない|ません|超|劣|壊|色あせ|枯|漏|故障|追加|手数料|費用|料金|譲|明け渡|落ち|"
+    "下回|途切|絶え|切らし|裏切|欠|妥協|待た|迷|困|疲|飽|遅|残|右に出|かなう|敵|並ぶ|他|ほか|以上|真似|まね|味わ|手に入|買え|得られ|見られ|体験|ほど|くらい|こんな|より"
+)
+
+
+def takes_back(text: str, start: int, end: int, kind: str) -> bool:
+    """Return whether the words after a claim deny it, warn of it or only speak of it."""
+    after = text[end : end + AFTER]
+    if _TAKEN_BACK.match(after) or _NOT_OFFERED.match(after) or _WARNED_OF.match(after):
+        return True
+    if (kind == "fact" and _SPOKEN_OF.match(after)) or (kind in MEDICINE and _SEE_A_DOCTOR.match(after)):
+        return True
+    if _NO_SUCH_THING.match(text, start):
+        return True
+    if text[start:end].endswith(("保証", "約束")) and _NOT_PROMISED.match(after):
+        return True
+    if text[end - 1] not in "にず" and (denied := _DENIED_NOUN.match(after)) and not _NO_DENIAL.search(denied[0]):
+        return True
+    nothing = _NO_SUCH.match(after) if kind != "comparison" else None
+    return nothing is not None and not _DENIED_ILL.search(text[max(0, start - BEFORE) : end] + nothing[1])
