@@ -24,7 +24,7 @@ _NO_DENIAL = re.compile(
 )
 # after a noun, the denial of its offer: "返金には応じられません", "半額になる日はありません", "完全な自動化を目指さず"
 _NOT_OFFERED = re.compile(
-    r"^(?:の[^。、\n]{1,8}|という(?:言葉|表現))?(?:は|には?|に(?:なる|する)(?:日|こと|場合)は|を|も|が)(?:一切|いっさい|特に|現在)?(?:目的に)?"
+    r"^((?:の[^。、\n]{1,8}|という(?:言葉|表現))?)(?:は|には?|に(?:なる|する)(?:日|こと|場合)は|を|も|が)(?:一切|いっさい|特に|現在)?(?:目的に)?"
     r"(?:あり|ござい|し|いたし|致し|(?:して|行って|受け付けて|扱って|用意して|設けて)(?:い|おり)|応じ(?:られ|かね|て(?:い|おり))|"
     r"受けられ|お受けでき|でき|なり|頼り|うたい|名乗り)(?:ません|ない)(?!か)|"
     r"^で(?:は)?(?:お受け|対応|ご?利用|お使い)?(?:でき|いただけ)(?:ない|ません)(?!か)|"
@@ -55,13 +55,13 @@ _SPOKEN_OF = re.compile(
 _WARNED_OF = re.compile(
     r"^[^。\n]{0,20}?(?:に(?:は)?、?(?:ご)?注意(?:くだ|を|し)|(?:を|は)?疑(?:い|って|う)|に(?:惑わ|急か|踊ら|だま|騙)され(?:ない|ず)|"
     r"すぎない(?:で)?(?:くだ|よう))|"
-    r"^(?:に|を|で)?(?:なる|する|取る|目指す|こだわる)(?:こと)?より|"
+    r"^(?:に|を|で)?(?:なる|する|取る|目指す|こだわる|る)(?:こと)?より(?:も)?、|^(?:に|を)(?:なる|取る)(?:こと)?より|"
     r"^[^。\n]{0,16}?(?:ない|なかった)(?:こと|場合|とき|の|[一-鿿]{1,3})(?:も|が)(?:あ|ござ|出)"
 )
 # "永久に使える家はありません", "菌を完全になくすことはできません"
 _NO_SUCH = re.compile(
-    r"^([^。\n]{0,16}?)(?:(?:こと|もの|[一-鿿]{1,4})(?:は|も|など)、?(?:なかなか|めったに|まず|一つも|どこにも)?(?:あり|ござい|い|おり)(?:ません|ない(?:$|。))|"
-    r"(?:こと|の)(?:は|が|も)?(?:でき|出来)(?:ません|ない))(?!か)"
+    r"^(?:([^。\n]{0,16}?(?:こと|もの|[一-鿿]{1,4}))(?:は|も|など)、?(?:なかなか|めったに|まず|一つも|どこにも)?(?:あり|ござい|い|おり)(?:ません|ない(?:$|。))|"
+    r"([^。\n]{0,16}?)(?:こと|の)(?:は|が|も)?(?:でき|出来)(?:ません|ない))(?!か)"
 )
 # but the denial of these is a claim: "失敗することはありません", "これほど…はありません"
 _DENIED_ILL = re.compile(
@@ -73,7 +73,9 @@ _DENIED_ILL = re.compile(
 def takes_back(text: str, start: int, end: int, kind: str) -> bool:
     """Return whether the words after a claim deny it, warn of it or only speak of it."""
     after = text[end : end + AFTER]
-    if _TAKEN_BACK.match(after) or _NOT_OFFERED.match(after) or _WARNED_OF.match(after):
+    if _TAKEN_BACK.match(after) or _WARNED_OF.match(after):
+        return True
+    if (refused := _NOT_OFFERED.match(after)) and not _DENIED_ILL.search(refused[1] or ""):
         return True
     if (kind == "fact" and _SPOKEN_OF.match(after)) or (kind in MEDICINE and _SEE_A_DOCTOR.match(after)):
         return True
@@ -84,4 +86,6 @@ def takes_back(text: str, start: int, end: int, kind: str) -> bool:
     if text[end - 1] not in "にず" and (denied := _DENIED_NOUN.match(after)) and not _NO_DENIAL.search(denied[0]):
         return True
     nothing = _NO_SUCH.match(after) if kind != "comparison" else None
-    return nothing is not None and not _DENIED_ILL.search(text[max(0, start - BEFORE) : end] + nothing[1])
+    return nothing is not None and not _DENIED_ILL.search(
+        text[max(0, start - BEFORE) : end] + (nothing[1] or nothing[2] or "")
+    )
