@@ -131,9 +131,16 @@ def _words(words: str, text: str, groups: frozenset[str]) -> Iterator[tuple[Rule
     pairs = {text[at : at + 2] for at in range(len(text))} | set(text)
     for pair in pairs & listed.keys():
         for word, rule in listed[pair]:
-            for match in islice(re.finditer(re.escape(word), text), MOST_OF_A_WORD):
-                if _is_whole(words, *match.span()):
-                    yield rule, *match.span()
+            for start in islice(_places(word, text), MOST_OF_A_WORD):
+                if _is_whole(words, start, start + len(word)):
+                    yield rule, start, start + len(word)
+
+
+def _places(word: str, text: str) -> Iterator[int]:
+    start = text.find(word)
+    while start >= 0:
+        yield start
+        start = text.find(word, start + len(word))
 
 
 def _patterns(text: str, groups: frozenset[str]) -> Iterator[tuple[Rule, int, int]]:
