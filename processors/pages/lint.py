@@ -81,7 +81,7 @@ def findings(texts: Sequence[str], groups: frozenset[str], given: Sequence[str] 
         found = every.setdefault(bisect_right(starts, start) - 1, [])
         if len(found) < MOST_FINDINGS and rule not in (finding.rule for finding in found):
             found.append(Finding(words[start:end], rule))
-    return every
+    return dict(sorted(every.items()))
 
 
 @lru_cache(maxsize=1024)
