@@ -114,10 +114,12 @@ def refused(part: dict[str, Any], fields: CopyFields) -> dict[str, str]:
     texts = walk(part)
     reasons = {path: wrong for path, words in texts if (wrong := wrong_language(words)) is not None}
     facts = known(fields.given)
-    for path, words in texts:
-        # a model's button is used only where the page has a form
-        if not path.endswith(".call") and (promise := unkept(words, facts)) is not None:
-            reasons.setdefault(path, f"「{promise}」：ページに載る事実にありません。")
+    # a model's button is used only where the page has a form
+    promising = [(path, words) for path, words in texts if not path.endswith(".call")]
+    if unkept("\n".join(words for _, words in promising), facts) is not None:
+        for path, words in promising:
+            if (promise := unkept(words, facts)) is not None:
+                reasons.setdefault(path, f"「{promise}」：ページに載る事実にありません。")
     for at, found in forbidden([words for _, words in texts], fields).items():
         reasons.setdefault(texts[at][0], " ".join(finding.reason for finding in found))
     return reasons

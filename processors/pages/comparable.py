@@ -14,14 +14,20 @@ _JAPANESE = "ぁ-ゖァ-ヺー一-鿿々〆〇"
 _SEPARATOR = re.compile(
     r"[ \t・·‧∙•*_~`'\"“”‘’|\\^/]+"
     rf"|(?<=[{_JAPANESE}])[☆★♪♡♥◆◇■□▲▼△▽※†→…]+(?=[{_JAPANESE}])"
+    r"|(?<=[一-龥])[-‐‑‒–—―−─]+(?=[一-龥])"
     r"|(?<![0-9a-z])\.|\.(?![0-9a-z])|(?<=[a-z])\.(?=[0-9])"
 )
 _LONG_VOWEL = re.compile("(?<=[ぁ-ゖァ-ヺ])[-‐‑‒–—―−─━]+(?=[ぁ-ゖァ-ヺ])")
-_HYPHEN = re.compile("(?<=[0-9)])[‐‑‒–—―−─━ー](?=[0-9(])")
+_HYPHEN = re.compile("(?<=[0-9)〇零一二三四五六七八九])[‐‑‒–—―−─━ー](?=[0-9(〇零一二三四五六七八九])")
+_TOP = re.compile("(?<![a-z])(?:top|best|sale)(?=[ぁ-ゖァ-ヺー一-鿿])")
+_WORDS = {"top": "トップ", "best": "ベスト", "sale": "セール"}
+_LETTER_O = re.compile("(?<=[0-9])o+(?=[0-9%円年人名件])")
 _COMBINING = re.compile("[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u20d0-\u20ff\ufe20-\ufe2f]")
 _OLD = dict(zip("絕對髙醫藥效圓壹壱弐驗實價瘦", "絶対高医薬効円一一二験実価痩", strict=True))
 _OLD_FORM = re.compile(f"[{''.join(_OLD)}]")
 _HIRAGANA = {code: code - 0x60 for code in range(0x30A1, 0x30F7)}
+_TENTHS = re.compile("(?<![0-9])([1-9])割(?!合|烹)")
+_DISCOUNT = re.compile("(?<=[%円])(?:引き?|びき|おふ|off)")
 _NUMERALS = re.compile("[〇零一二三四五六七八九十百千万億]+")
 _DIGITS = {digit: value for value, digit in enumerate("〇一二三四五六七八九")} | {"零": 0}
 _UNITS = {"十": 10, "百": 100, "千": 1_000}
@@ -34,6 +40,8 @@ def squeezed(text: str) -> str:
         text = _TAG.sub("", unescape(_TAG.sub("", text)))
     text = _COMBINING.sub("", unicodedata.normalize("NFKC", _UNSEEN.sub("", text)))
     text = _OLD_FORM.sub(lambda form: _OLD[form[0]], _UNSEEN.sub("", text).casefold())
+    text = _LETTER_O.sub(lambda match: "0" * len(match[0]), text)
+    text = _TOP.sub(lambda match: _WORDS[match[0]], text)
     return _SEPARATOR.sub("", _HYPHEN.sub("-", _LONG_VOWEL.sub("ー", text)))
 
 
@@ -43,8 +51,9 @@ def as_hiragana(text: str) -> str:
 
 
 def with_digits(text: str) -> str:
-    """Return the text with digits in place of Japanese numerals: 五十 becomes 50."""
-    return _NUMERALS.sub(lambda match: str(_number(match[0])), text)
+    """Return the text with digits for Japanese numerals (50 for 五十), and one form of discounts (20%割引)."""
+    text = _NUMERALS.sub(lambda match: str(_number(match[0])), text).replace("半額", "50%割引")
+    return _DISCOUNT.sub("割引", _TENTHS.sub(r"\g<1>0%", text))
 
 
 def _number(numerals: str) -> int:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from itertools import chain, islice
 
 from processors.pages.comparable import as_hiragana, squeezed, with_digits
+from processors.pages.denials import takes_back
 from processors.pages.morphemes import LONGEST, boundaries
 from processors.pages.rules import Rule, patterns_of, words_of
 from processors.pages.trades import RECRUIT, STRICTEST, purpose_of, trade_of
@@ -19,25 +20,14 @@ from schemas.copywriting import CopyFields
 MOST_FINDINGS, AROUND, LONG_WORD = 5, 60, 4
 # bounds of the work that a text with thousands of matches causes
 MOST_MATCHES, MOST_OF_A_WORD = 500, 20
-# after a claim, words that take it back: "…をお約束するものではありません"
-_TAKEN_BACK = re.compile(
-    r"^(?:等|など)?(?:に(?:ついて|関して|関する|つきまして)|の(?:有無|条件|可否)|か(?:どうか)|(?:でしょう|です)か|は(?:あり|でき)ますか)|"
-    r"^(?:は|を|も)(?:一切|いっさい)?(?:行|おこな|し|致し|いたし|取り扱|扱)(?:って|い|わ)?(?:ません|おりません|いません|ない)|"
-    r"^(?:の[^。、\n]{0,8})?では(?:な(?:い|く|か)|ありません|ございません)|^[^。\n]{0,24}?(?:(?:わけ|もの|こと|訳|物)で(?:は|も)(?:な|ありません|ございません)|とは(?:限|言え|いえ|言い切|申し上げ|申せ|考えて(?:い|お))|"
-    r"とは限ら|(?:と|を|は)(?:断定|断言|保証|約束)(?:は)?(?:でき|いたし|し)(?:ません|かね|ない))"
-)
-# after a fact, words that only speak of it: "返金の条件", "受賞を目指す"
-_SPOKEN_OF = re.compile(
-    r"^(?:の(?:範囲|条件|有無|可否|ご?希望|対象|手続|定義|意味)|を(?:ご)?(?:目指|めざ|希望|検討|お考え|待|夢見)|のため、?お断り|で(?:は)?(?:受け付ける|決まる|ある)か|が気になる|かわから|(?:した|を取った|に輝いた)(?:日|とき|方|記念))"
-)
 _NUMBERS, _COMMA, _KANA = re.compile("[0-9]+"), re.compile("(?<=[0-9]),(?=[0-9])"), re.compile("[ぁ-ゖー]")
 # a fact's nouns, without words that only say that it exists
 _NOUNS = re.compile("[一-鿿々]+|[ァ-ヺー]{2,}")
 _FUNCTION = re.compile(
-    "用意|完備|利用|対応|可能|設置|設け|併設|在籍|常駐|担当|受付|受け付|営業|施術|実施|以来|続|場合|満足|提供|始|歩|曜|方|分|様|当店|当社|目|代目|オフ|サポート|"
+    "用意|完備|割引|値引|利用|対応|可能|設置|設け|併設|在籍|常駐|作業員|スタッフ|担当者|担当|受付|受け付|営業|施術|実施|以来|続|場合|満足|提供|始|開|歩|曜日|曜|承|伺|方|分|様|当店|当社|目|代目|オフ|サポート|"
     "[一二三四五六七八九十百千万億〇]"
 )
-_DENIED = re.compile("なし|ない|不可|ません")
+_DENIED = re.compile("なし|ない|不可|不要|ません")
 _NO_DIGIT_BEFORE = "(?<![0-9])"  # 0円 is no part of 500円
 
 
@@ -91,7 +81,7 @@ def findings(texts: Sequence[str], groups: frozenset[str], given: Sequence[str] 
         found = every.setdefault(bisect_right(starts, start) - 1, [])
         if len(found) < MOST_FINDINGS and rule not in (finding.rule for finding in found):
             found.append(Finding(words[start:end], rule))
-    return every
+    return dict(sorted(every.items()))
 
 
 @lru_cache(maxsize=1024)
@@ -141,17 +131,25 @@ def _words(words: str, text: str, groups: frozenset[str]) -> Iterator[tuple[Rule
     pairs = {text[at : at + 2] for at in range(len(text))} | set(text)
     for pair in pairs & listed.keys():
         for word, rule in listed[pair]:
-            for match in islice(re.finditer(re.escape(word), text), MOST_OF_A_WORD):
-                if _is_whole(words, *match.span()):
-                    yield rule, *match.span()
+            for start in islice(_places(word, text), MOST_OF_A_WORD):
+                if _is_whole(words, start, start + len(word)):
+                    yield rule, start, start + len(word)
+
+
+def _places(word: str, text: str) -> Iterator[int]:
+    start = text.find(word)
+    while start >= 0:
+        yield start
+        start = text.find(word, start + len(word))
 
 
 def _patterns(text: str, groups: frozenset[str]) -> Iterator[tuple[Rule, int, int]]:
     beginning, others = patterns_of(groups)
-    for at, character in enumerate(text):
-        for pattern, rule in beginning.get(character, ()):
-            if (match := pattern.match(text, at)) is not None:
-                yield rule, *match.span()
+    for at in range(len(text)):
+        for start in (text[at], text[at : at + 2]):
+            for pattern, rule in beginning.get(start, ()):
+                if (match := pattern.match(text, at)) is not None:
+                    yield rule, *match.span()
     for pattern, rule in others:
         for match in pattern.finditer(text):
             yield rule, *match.span()
@@ -167,8 +165,7 @@ def _is_whole(words: str, start: int, end: int) -> bool:
 
 
 def _is_harmless(rule: Rule, text: str, start: int, end: int) -> bool:
-    after = text[end : end + AROUND]
-    if _TAKEN_BACK.match(after) or (rule.kind == "fact" and _SPOKEN_OF.match(after)):
+    if takes_back(text, start, end, rule.kind):
         return True
     if rule.harmless is None:
         return False

@@ -30,11 +30,11 @@ MACROS = {
         "(?:駐車場|駐輪場|パーキング|個室|半個室|座敷|掘りごたつ|カウンター席|テラス席|ソファ席|キッズ(?:スペース|ルーム|メニュー|コーナー)|(?:専用|多目的)(?:スペース|ルーム)|授乳室|授乳スペース|おむつ替え(?:台|スペース)|ベビーベッド|"
         "wi-?fi|電源|コンセント|クレジットカード|各種カード|カード(?:払い|決済)|電子マネー|(?:qr|バーコード|キャッシュレス)(?:コード)?決済|キャッシュレス|paypay|交通系ic|分割払い|後払い|送迎(?:車|バス)?|託児(?:所|ルーム|サービス)?|"
         "エレベーター|スロープ|バリアフリー|車(?:いす|椅子)|待合室|更衣室|ロッカー|シャワー(?:室|ルーム)?|パウダールーム|喫煙(?:室|所)|自習室|振替(?:授業|レッスン)?|寮|ペット(?:同伴|連れ)|"
-        "オンライン(?:相談|診療|授業|面談|レッスン|予約)|出張(?:見積もり|サービス|施術|査定|買取)?|往診|宅配|配達|持ち帰り|テイクアウト|飲み放題|食べ放題|貸し?切り?|誕生日特典|ポイント(?:カード)?|スタンプカード|会員制度|レンタル(?:品|用品)?)"
+        "オンライン(?:相談|診療|授業|面談|レッスン|予約)|(?:在宅)?訪問(?:看護|施術|介護|診療|理美容|リハビリ)?|出張(?:見積もり|サービス|施術|査定|買取)?|往診|宅配|配達|持ち帰り|テイクアウト|飲み放題|食べ放題|貸し?切り?|誕生日特典|ポイント(?:カード)?|スタンプカード|会員制度|レンタル(?:品|用品)?)"
     ),
     # words which say that it exists
     "{HAS}": (
-        "(?:が|は|も|を|に|の|で|や[^。、\\n]{1,8}(?:が|も|は)?)?(?:[^。、\\n]{0,5})?(?:あり(?:ます(?!か)|$|。|!)|ございます(?!か)|完備|(?:ご)?用意(?:し|が|あり)|設け(?:て|ま)|併設|備え(?:て|ま)|使え(?:ます(?!か)|る(?!か))|"
+        "(?:が|は|も|を|に|の|で|や[^。、\\n]{1,8}(?:が|も|は)?)?(?:[^。、\\n]{0,5})?(?:あり(?:ます(?!か)|$|。|!)|ございます(?!か)|完備|(?:ご)?用意(?:し|が|あり)|設け(?:て|ま)|併設|備え(?:て|ま)|(?:使え|選べ)(?:ます(?!か)|る(?!か))|"
         "(?:ご)?利用(?:でき|いただけ|可)(?:ます(?!か)|る|$)?|お支払い(?:でき|いただけ)|対応(?:し(?:て|ま)|可|ok)|ok|可能(?!か|性)|可(?:$|。)|付き(?:です|の|$)|(?:も|を)承(?:り|って)|行って(?:い|お)(?:ます|り)|伺います|うかがいます)"
     ),
     # a part or a state of the body
@@ -63,8 +63,8 @@ class Rule:
     """A rule: its words and patterns, innocent expressions, and the sources behind it.
 
     Words count between boundaries of words, patterns anywhere. No part of an innocent expression (`harmless`) counts.
-    Each pattern has the characters with which a match begins (None: any). With `given`, the customer's own words allow
-    the expression, if they break the rule too. With `bare`, a mere noun of theirs does (個室).
+    Each pattern has the characters with which a match can begin (None: any). With `given`, the customer's own words
+    allow the expression, if they break the rule too. With `bare`, a mere noun of theirs does (個室).
     """
 
     name: str
@@ -108,15 +108,15 @@ def words_of(groups: frozenset[str]) -> dict[str, list[tuple[str, Rule]]]:
 
 @cache
 def patterns_of(groups: frozenset[str]) -> tuple[dict[str, list[Listed]], list[Listed]]:
-    """Return the patterns of these rules by the first character of a match, and all others."""
+    """Return the patterns of these rules by the first one or two characters of a match, and all others."""
     beginning: dict[str, list[Listed]] = {}
     others = []
     for rule in rules_of(groups):
         for pattern, first in rule.patterns:
             if first is None:
                 others.append((pattern, rule))
-            for character in first or ():
-                beginning.setdefault(character, []).append((pattern, rule))
+            for start in first or ():
+                beginning.setdefault(start, []).append((pattern, rule))
     return beginning, others
 
 

@@ -31,6 +31,8 @@ STRICTEST = frozenset(
         "pet",
     )
 )
+# a clinic may speak of treatment, which the rules of 美容 or 整体 forbid; the rules of clinics bound what it may claim
+NOT_OF_CLINICS = frozenset(("cosmetic", "therapy"))
 PURPOSES = (
     ("recruit", ("採用", "求人", "募集", "応募")),
     ("booking", ("予約", "体験", "来院")),
@@ -100,6 +102,8 @@ def trade_of(industry: str) -> TradeMatch:
         return TradeMatch(GENERIC, STRICTEST, "the list of trades has no name that the industry contains", known=False)
     *_, name, design, _ = max(matches, key=lambda match: match[:3])
     groups = frozenset().union(*(match[-1] for match in matches))
+    if design == CLINIC:
+        groups -= NOT_OF_CLINICS
     return TradeMatch(design, groups, f"the industry contains {name}", known=True)
 
 

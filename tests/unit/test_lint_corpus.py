@@ -1,4 +1,4 @@
-"""The lint on a thousand phrases: how many are rightly refused, how many harmless are touched."""
+"""The lint on three thousand phrases: how many are rightly refused, how many harmless are touched."""
 
 import time
 from collections.abc import Iterator
@@ -19,20 +19,34 @@ INDUSTRIES = {
     "medical": "内科クリニック", "therapy": "整体院", "cosmetic": "エステサロン", "food": "健康食品",
     "realestate": "不動産", "restaurant": "飲食", "profession": "弁護士", "school": "学習塾", "finance": "資産運用",
     "care": "介護", "pet": "ペットサロン", "generic": "造園", "work": "造園", "unknown": "ふしぎ屋さん",
+    "dental": "歯科医院", "aesthetic": "美容外科", "eye": "眼科", "acupuncture": "鍼灸院", "bonesetter": "接骨院",
+    "supplement": "サプリメント通販", "shop": "通販ショップ", "hair": "美容室", "nail": "ネイルサロン", "hotel": "旅館",
+    "reform": "リフォーム", "cleaning": "ハウスクリーニング", "moving": "引越し", "photo": "写真館",
+    "gym": "パーソナルジム", "bakery": "ベーカリー", "it": "システム開発", "pharmacy": "調剤薬局", "nursery": "保育園",
+    "taxi": "タクシー", "brewery": "酒蔵", "florist": "花屋", "carrepair": "自動車整備",
+    "printing": "印刷", "psych": "心療内科",
+    "marriage": "結婚相談所", "usedcar": "中古車販売", "funeral": "葬儀社",
 }  # fmt: skip
 # least share of refused phrases, largest share of harmless phrases that are touched
-MENDED = ("developed", "second", "third", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
-GOALS = dict.fromkeys(MENDED, (1.0, 0.0)) | {"fourth": (1.0, 0.01)}
+MENDED = ("developed", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+# the lists whose phrases are judged as a whole answer is, with language and promises, on a page with contacts
+WHOLE = {
+    "eleventh": (1.0, 0.0), "twelfth": (0.98, 0.0), "thirteenth": (0.99, 0.0), "fourteenth": (1.0, 0.0),
+    "fifteenth": (1.0, 0.01), "sixteenth": (1.0, 0.01), "seventeenth": (0.98, 0.01), "eighteenth": (1.0, 0.0),
+}  # fmt: skip
+CONTACTS = ["phone", "form", "url", "address", "access", "hours"]
+GOALS = dict.fromkeys(MENDED, (1.0, 0.0)) | WHOLE
 HELD_BACK = (0.95, 0.03)
 
 
 @dataclass(frozen=True)
 class Phrase:
-    """A phrase for the page of a trade, with the key of its source."""
+    """A phrase for the page of a trade, the key of its source, and the keyword of the request."""
 
     trade: str
     source: str
     text: str
+    keyword: str = ""
 
 
 def phrases(name: str) -> list[Phrase]:
@@ -40,19 +54,26 @@ def phrases(name: str) -> list[Phrase]:
     return [Phrase(*line.split("\t")) for line in lines if line]
 
 
-def fields(trade: str) -> CopyFields:
+def fields(trade: str, keyword: str = "") -> CopyFields:
     purpose = "採用" if trade == "work" else "集客"
-    return copy_fields(least(INDUSTRIES[trade], keywords=[], purpose=purpose))
+    return copy_fields(least(INDUSTRIES[trade], keywords=[keyword] if keyword else [], purpose=purpose))
 
 
 def found(phrase: Phrase) -> list[Finding]:
-    return forbidden([phrase.text], fields(phrase.trade)).get(0, [])
+    return forbidden([phrase.text], fields(phrase.trade, phrase.keyword)).get(0, [])
+
+
+def reasons(phrase: Phrase, name: str) -> list[str]:
+    if name not in WHOLE:
+        return [finding.words for finding in found(phrase)]
+    page = fields(phrase.trade, phrase.keyword).model_copy(update={"given": CONTACTS})
+    return list(refused({"hero": {"lead": phrase.text}}, page).values())
 
 
 def failures(name: str, harmless: bool) -> Iterator[str]:
     for phrase in phrases(name):
-        if (phrase.source == "harmless") == harmless and bool(found(phrase)) == harmless:
-            yield f"{phrase.trade} {phrase.text} {[finding.words for finding in found(phrase)]}"
+        if (phrase.source == "harmless") == harmless and bool(why := reasons(phrase, name)) == harmless:
+            yield f"{phrase.trade} {phrase.text} {why}"
 
 
 @pytest.mark.parametrize("name", [*GOALS, "held_back"])
@@ -60,11 +81,11 @@ def test_phrases_are_rightly_refused_or_let_through(name: str, capsys: pytest.Ca
     every = phrases(name)
     harmless = sum(phrase.source == "harmless" for phrase in every)
     missed, touched = list(failures(name, harmless=False)), list(failures(name, harmless=True))
-    refused = 1 - len(missed) / (len(every) - harmless)
+    share = 1 - len(missed) / (len(every) - harmless)
     with capsys.disabled():
-        pass
+        print(f"\n{name}: {share:.1%} refused rightly, {len(touched)} of {harmless} harmless touched")
     least_refused, most_touched = GOALS.get(name, HELD_BACK)
-    assert refused >= least_refused, missed
+    assert share >= least_refused, missed
     assert len(touched) / harmless <= most_touched, touched
 
 
@@ -76,7 +97,7 @@ def test_each_phrase_is_in_one_list_and_has_a_source() -> None:
     texts = [(phrase.trade, phrase.text) for phrase in every]
     repeated = {text for text in texts if texts.count(text) > 1}
     assert not repeated
-    assert len(every) > 1_000
+    assert len(every) > 3_000
 
 
 def test_a_page_is_checked_in_little_processor_time(capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,6 +126,25 @@ def test_facts_from_the_customers_words_are_allowed(text: str) -> None:
     given = least("造園", keywords=["初回無料", "創業50年", "徒歩3分", "500円ランチ", "半額"], purpose="集客")
     assert forbidden([text], copy_fields(given)) == {}
     assert forbidden([text], fields("generic"))
+
+
+@pytest.mark.parametrize(
+    ("trade", "text", "harmless"),
+    [
+        ("generic", "永久に使える道具はありません", True),
+        ("school", "これほど完璧な塾はありません", False),
+        ("shop", "返金には応じられません", True),
+        ("school", "日本一の座を譲ったことがありません", False),
+        ("cosmetic", "永久脱毛ではありません", True),
+        ("gym", "10キロ減も夢ではありません", False),
+        ("cleaning", "菌を完全になくすことはできません", True),
+        ("shop", "絶対に損はありません", False),
+        ("finance", "必ず増えるお金の話は疑いましょう", True),
+        ("therapy", "治せない腰痛はありません", False),
+    ],
+)
+def test_a_denial_takes_a_claim_back_but_no_other_negation(trade: str, text: str, harmless: bool) -> None:
+    assert (not found(Phrase(trade, "fair", text))) == harmless
 
 
 @pytest.mark.parametrize("verdict", ["stated", "other"])
