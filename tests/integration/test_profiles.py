@@ -23,7 +23,7 @@ from seaweedfs_bucket import Bucket
 from infra.caps import Caps
 from infra.embedded.process import Server
 from infra.llm.breaker import State
-from infra.llm.candidate import Candidate, Patience, Watchers
+from infra.llm.candidate import Candidate, Watchers
 from infra.llm.endpoint import Endpoint
 from infra.redis.budget import Payer
 from infra.redis.line import RedisLine
@@ -245,10 +245,13 @@ async def test_broken_providers_give_a_page_in_time(bench: Bench) -> None:
 
 
 class Diary:
-    """The attempts of each provider that say something about its health, and the breakers that opened."""
+    """The attempts of each provider that may say something about its health, and the breakers that opened.
 
-    # the outcomes that say nothing: refusals of input or of a request, limits of rates, and cancelled calls
-    SILENT = re.compile(r"refused_input|finish_content_filter|http_4(00|22|29)|http_503|called_off|first_token_timeout")
+    The code of a refusal alone does not say whether it counts: a 429 may be a limit of rates or an empty account.
+    """
+
+    # the outcomes that say nothing: a customer's words, and cancelled calls
+    SILENT = ("refused_input", "finish_content_filter", "called_off")
 
     def __init__(self) -> None:
         self.counted: dict[tuple[str, str], list[str]] = {}
@@ -262,9 +265,7 @@ class Diary:
         # a breaker ignores calls that began before its last change
         if time.monotonic() - attempt.total_ms / 1000 < self._changed.get(model, 0.0):
             return
-        silent_s = Patience().silent_s
-        silence = attempt.outcome == "first_token_timeout" and attempt.total_ms >= 990 * silent_s
-        if silence or not self.SILENT.match(attempt.outcome):
+        if attempt.outcome not in self.SILENT:
             self.counted.setdefault(model, []).append(attempt.outcome)
 
     def _breaker(self, endpoint: Endpoint, state: State) -> None:
