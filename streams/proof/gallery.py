@@ -13,12 +13,15 @@ from streams.proof.loop_picture import differs, drawn
 
 FONT = Path(processors.__file__).parent / "templates" / "fonts" / "NotoSansJP-Bold.woff2"
 MOST_FINDINGS = 3
+KINDS = ("click", "attention", "scroll")
 ASSET = re.compile(r"(?:https?://[^/\s\"']+|\.\.)/assets/([A-Za-z0-9._-]+)")
+# the copies post nothing
+SNIPPET = re.compile(r"<script[^>]*data-lp-id[^>]*></script>")
 STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2rem;background:#f4f5f7;color:#222}"
-    "main{display:flex;flex-wrap:wrap;gap:1rem}"
-    "figure{margin:0;background:#fff;padding:.6rem;border-radius:8px}"
-    "img{width:240px;height:auto;display:block}iframe{width:390px;height:700px;border:0}"
+    "main{display:flex;flex-wrap:wrap;align-items:flex-start;gap:1rem}"
+    "figure{margin:0;background:#fff;padding:.6rem;border-radius:8px;max-width:100%;box-sizing:border-box}"
+    "img{width:240px;height:auto;display:block}iframe{width:390px;max-width:100%;height:700px;border:0}"
     ".loop{background:#fff;padding:1rem 1.5rem;border-radius:8px;max-width:1000px}.loop svg{width:100%;height:auto}"
     '@font-face{font-family:"Noto Sans JP";src:local("Noto Sans JP"),local("Noto Sans CJK JP"),'
     'url("loop/NotoSansJP-Bold.woff2")}.loop,[lang=ja]{font-family:"Noto Sans JP",system-ui,sans-serif}'
@@ -33,7 +36,7 @@ async def save_page(edge_url: str, page_url: str, target: Path) -> None:
         for name in sorted(set(ASSET.findall(html))):
             async with session.get(f"{edge_url}/assets/{name}") as answer:
                 await asyncio.to_thread(_write, target.parent.parent / "assets" / name, await answer.read())
-    await asyncio.to_thread(_write, target, ASSET.sub(r"../assets/\1", html).encode())
+    await asyncio.to_thread(_write, target, ASSET.sub(r"../assets/\1", SNIPPET.sub("", html)).encode())
 
 
 def _write(target: Path, body: bytes) -> None:
@@ -51,7 +54,7 @@ def write_gallery(target: Path, improved: Loop) -> None:
     maps = "\n".join(
         f'<figure><img src="heatmaps/{escape(picture.name)}" alt="{escape(picture.stem)}" loading="lazy">'
         f"<figcaption>{escape(picture.stem)}</figcaption></figure>"
-        for picture in sorted((target / "heatmaps").glob("*.png"))
+        for picture in sorted((target / "heatmaps").glob("*.png"), key=_place)
     )
     picture = drawn(improved)
     _write(target / "loop" / "loop.svg", picture.encode())
@@ -66,6 +69,12 @@ def write_gallery(target: Path, improved: Loop) -> None:
         f"<h2>Heatmaps of their visitors</h2><main>{maps}</main></html>"
     )
     (target / "index.html").write_text(text, encoding="utf-8")
+
+
+def _place(picture: Path) -> tuple[str, str, int]:
+    """Return the place of a map in the gallery: by page and device, clicks first."""
+    page, kind, device = picture.stem.rsplit("-", 2)
+    return page, device, KINDS.index(kind) if kind in KINDS else len(KINDS)
 
 
 def _steps(improved: Loop) -> str:
