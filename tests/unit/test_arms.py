@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 from aiohttp import web
 from multidict import CIMultiDict
+from yarl import URL
 
 from infra.redis.experiments import ExperimentStore
 from infra.s3.objects import StoredObject
@@ -60,7 +61,7 @@ class Place:
         self.experiments.page_cache = PAGE_CACHE
 
     async def get(self, lp_id: str = "demo-a", method: str = "GET", **headers: str) -> web.Response:
-        request = type("Request", (), {"method": method, "headers": CIMultiDict(headers)})()
+        request = type("Request", (), {"method": method, "headers": CIMultiDict(headers), "rel_url": URL()})()
         return await page(cast(web.BaseRequest, request), cast(Services, self), caller=None, lp_id=lp_id)
 
 

@@ -133,6 +133,10 @@ async def test_a_page_is_served_over_http_by_its_experiment() -> None:
             assert answer.headers["Set-Cookie"].startswith("lpa=demo-b; Path=/lp/demo-a; Max-Age=2592000; HttpOnly")
         async with edge.session.get(f"{edge.public}/lp/demo-b", allow_redirects=False) as answer:
             assert (answer.status, answer.headers["Location"]) == (302, "/lp/demo-a")
+        campaign = "?utm_source=line&q=%E6%9C%A8%0d%0aX:1"
+        async with edge.session.get(f"{edge.public}/lp/demo-b{campaign}", allow_redirects=False) as answer:
+            assert answer.headers["Location"].startswith("/lp/demo-a?utm_source=line&q=")
+            assert "X" not in answer.headers
         async with edge.session.head(f"{edge.public}/lp/demo-a") as answer:
             assert answer.status == 200 and "Set-Cookie" not in answer.headers
 

@@ -27,13 +27,15 @@ _dressed: Dressed = LRUCache(KEPT_BYTES, lambda stored: len(stored.body))
 async def answer_arm(request: web.BaseRequest, services: Services, lp_id: str, serving: Serving) -> web.Response | None:
     """Return the arm or the winner that the address serves, or None if the experiment's page was erased.
 
-    An arm's own address redirects to that page.
+    An arm's own address redirects to that page, with its query: campaigns are marked there.
     """
     page = await published(services, serving.lp_id if isinstance(serving, ArmOf) else lp_id)
     if page is None:
         return None
     if isinstance(serving, ArmOf):
-        return web.Response(status=302, headers={**SAFE, **NOT_STORED, "Location": f"/lp/{serving.lp_id}"})
+        query = request.rel_url.raw_query_string
+        location = f"/lp/{serving.lp_id}" + (f"?{query}" if query else "")
+        return web.Response(status=302, headers={**SAFE, **NOT_STORED, "Location": location})
     if isinstance(serving, Won):
         cached = await _dressed_page(services, serving.winner, lp_id, page) or page
         return answer(request, cached, {"Content-Security-Policy": PAGE_CSP, "Cache-Control": PAGE_CACHE})
