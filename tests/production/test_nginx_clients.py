@@ -24,7 +24,8 @@ def of_kubernetes() -> dict[str, str]:
 
 def of_compose() -> dict[str, str]:
     services = yaml.safe_load((ROOT / "infra" / "compose" / "compose.yml").read_text("utf-8"))["services"]
-    return {NAME: services["edge"]["environment"][NAME]}
+    value = services["edge"]["environment"][NAME]
+    return {NAME: re.sub(r"\$\{\w+:-(\w*)\}", r"\1", value)}  # as compose without this variable
 
 
 async def statuses(address: str, *lines: str, count: int = BURST + 1) -> list[int]:
