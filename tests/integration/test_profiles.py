@@ -245,7 +245,7 @@ async def test_broken_providers_give_a_page_in_time(bench: Bench) -> None:
 
 
 class Diary:
-    """The attempts of each provider that may say something about its health, and the breakers that opened.
+    """The attempts of each provider that may show its health, and the breakers that opened.
 
     The code of a refusal alone does not say whether it counts: a 429 may be a limit of rates or an empty account.
     """
