@@ -10,7 +10,7 @@ class LpstreamError(Exception):
 class DecodeError(LpstreamError):
     """A record or a body that cannot be decoded to its model.
 
-    `field` is the path of the field at fault ("sections[2]"), or "" for the whole document.
+    `field` is the path of the wrong field ("sections[2]"), or "" for the whole document.
     """
 
     def __init__(self, field: str, detail: str) -> None:

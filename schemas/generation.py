@@ -376,7 +376,7 @@ def error_of(error: ValidationError) -> DecodeError:
 
 
 def decode_model(model: type[AnyModel], data: bytes) -> AnyModel:
-    """Return the model of JSON bytes; raise DecodeError with the field at fault."""
+    """Return the model of JSON bytes. DecodeError names the wrong field."""
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
@@ -384,7 +384,7 @@ def decode_model(model: type[AnyModel], data: bytes) -> AnyModel:
 
 
 def model_from_object(model: type[AnyModel], value: object) -> AnyModel:
-    """Return the model of decoded JSON or Avro (a dict); raise DecodeError with the field at fault."""
+    """Return the model of decoded JSON or Avro (a dict). DecodeError names the wrong field."""
     try:
         return model.model_validate(value)
     except ValidationError as error:

@@ -188,7 +188,7 @@ def element_names(elements: Sequence[str | int]) -> list[str]:
 
 
 def decode_beacon(data: bytes) -> Beacon:
-    """Return the checked Beacon of JSON bytes; raise DecodeError with the field at fault."""
+    """Return the checked Beacon of JSON bytes. DecodeError names the wrong field."""
     try:
         return check_beacon(_decoder.decode(data))
     except msgspec.ValidationError as error:

@@ -6,7 +6,7 @@ from schemas.plan import Plan
 
 
 def plan_of(value: object) -> Plan:
-    """Return the plan in a record; raise DecodeError with the field at fault.
+    """Return the plan in a record. DecodeError names the wrong field.
 
     Plans of older releases have no brief. It follows from the request, so it is the same in each of their records.
     """

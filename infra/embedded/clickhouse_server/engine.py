@@ -107,7 +107,7 @@ class Engine:
                 raise EngineError(error.object.decode(errors="replace")) from error
 
     def explained(self, refusal: DeniedError) -> ServerError:
-        """Return the error for a refused name: "unknown" with a like name if the engine does not have it."""
+        """Return the error for a refused name. If the engine does not have the name, suggest a similar name."""
         with contextlib.closing(chdb.connect(self._path)) as connection:
             return unknown.error(connection, refusal)
 
@@ -120,7 +120,7 @@ class Engine:
             settings.check(name, value, self._known)
 
     def sweep(self) -> None:
-        """Close the sessions whose time is over."""
+        """Close expired sessions."""
         self._sessions.sweep()
 
     def kill(self, query: Query) -> Answer:
@@ -260,7 +260,7 @@ class Engine:
 
     @contextlib.contextmanager
     def _with_tables(self, connection: Any, query: Query) -> Iterator[None]:
-        """Hold the client's external tables as temporary tables while the block runs."""
+        """Create the client's external tables as temporary tables, and drop them after the block."""
         created: list[str] = []
         try:
             for table in query.tables:
@@ -281,7 +281,7 @@ class Engine:
                     connection.query(f"DROP TEMPORARY TABLE IF EXISTS `{name}`")
 
     def _judge(self, query: Query) -> Judged:
-        """Return the statement in the engine's form. Raise ServerError if an analyst may not run it.
+        """Return the statement as the engine formats it. Raise ServerError if an analyst may not run it.
 
         The last JUDGED_MOST accepted statements are cached.
         """
@@ -332,7 +332,7 @@ class Engine:
 
     @contextlib.contextmanager
     def _file(self, data: bytes) -> Iterator[str]:
-        """Hold the data in a file of the scratch folder while the block runs."""
+        """Write the data to a file, yield its path, and delete the file after the block."""
         handle, name = tempfile.mkstemp(dir=self._scratch)
         try:
             with os.fdopen(handle, "wb") as out:
@@ -369,7 +369,7 @@ def _values(names: Iterable[str], present: Mapping[str, str]) -> dict[str, str]:
 
 
 def _canonical(connection: Any, text: str) -> str:
-    """Return the statement in the engine's form. Raise EngineError unless it parses as one statement."""
+    """Return the statement as the engine formats it. Raise EngineError if it is not one valid statement."""
     try:
         result = connection.query(f"SELECT formatQuerySingleLine({_quoted(text)})", "TabSeparatedRaw")
     except (RuntimeError, chdb.ChdbError) as error:

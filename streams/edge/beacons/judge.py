@@ -14,7 +14,7 @@ from streams.edge.beacons.sender import Record
 
 
 class Refusal(Struct, frozen=True):
-    """A refusal: the HTTP status, the field at fault ("" for none) and the detail.
+    """A refusal: the HTTP status, the wrong field ("" for none) and the detail.
 
     `counted_as` is its cause in the metric of refusals, "" if it is not counted.
     """

@@ -128,7 +128,7 @@ def own(caller: Caller) -> dict[str, Any]:
 
 
 def model_of(model: type[Command], fields: dict[str, Any]) -> Command:
-    """Return the command of these fields. Raise HttpError 422 with the field at fault."""
+    """Return the command of these fields. HttpError 422 names the wrong field."""
     try:
         return model_from_object(model, fields)
     except DecodeError as error:

@@ -21,7 +21,10 @@ WRONG = {404: "pilot_error_page", 409: "pilot_error_none"}
 
 
 async def order(visit: Visit, lp_id: str) -> int:
-    """Send the posted order, and redirect. Return a status of WRONG if it cannot be carried out."""
+    """Send the order of the posted form to autopilot. Return an HTTP status of WRONG if it is refused.
+
+    After an accepted order, raise Redirect to the page that waits for it.
+    """
     fields = {"command": visit.form[FIELD], "approval": "approval" in visit.form}
     visit.services.admission.tenant(visit.known.tenant).pay_records(1)
     try:
@@ -34,7 +37,7 @@ async def order(visit: Visit, lp_id: str) -> int:
 
 
 async def panel(visit: Visit, lp_id: str, page: Page | None) -> dict[str, Any] | None:
-    """Return the variables of the panel, or None for a page that can have no autopilot."""
+    """Return the template's variables for the panel, or None for a page that can have no autopilot."""
     state = await state_of(visit.services, lp_id)
     published = page is not None and page.published
     if state is None:
@@ -53,7 +56,7 @@ async def panel(visit: Visit, lp_id: str, page: Page | None) -> dict[str, Any] |
 
 
 def _pending(visit: Visit, carried_out: object) -> bool:
-    """Return whether the order in the page's address is not carried out yet."""
+    """Return whether the optimizer has not yet carried out the order in the page's address."""
     return named(visit, ORDERED) not in (None, carried_out)
 
 

@@ -1,4 +1,7 @@
-"""An order that the optimizer has not carried out yet. The address of the page names it until it is."""
+"""Orders that the optimizer has not carried out yet.
+
+The address of the studio's page has the order's id and its time.
+"""
 
 import time
 from urllib.parse import quote
@@ -6,7 +9,7 @@ from uuid import UUID
 
 from streams.edge.studio.auth import PATH, Visit
 
-# the page reloads for so long; for an hour it says that the order is late
+# the page reloads for AWAITED_S; after that, until LATE_S, it says that the order is late
 AWAITED_S, LATE_S = 120, 3_600
 
 
@@ -21,9 +24,9 @@ def named(visit: Visit, name: str) -> UUID | None:
 
 
 def since_s(visit: Visit) -> float:
-    """Return for how many seconds the order is awaited; infinity if the address does not say it.
+    """Return the seconds since the order was sent, or infinity if the address has no time.
 
-    The clocks of two edges may differ, so a time ahead counts like one that is past.
+    The clocks of two edges may differ, so a time in the future counts like a past time.
     """
     sent = visit.request.query.get("at", "")
     return abs(time.time() - int(sent)) if len(sent) < 12 and sent.isdecimal() else float("inf")
