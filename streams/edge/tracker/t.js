@@ -31,6 +31,8 @@
   const KEEP_TRIED_MS = 20 * 60 * 1000, KEEP_UNTRIED_MS = 24 * 60 * 60 * 1000;
   // how a pageview began, if not by loading the page
   const ROUTE = 1, PAGE = 2;
+  // a flush that sends later, in a task of its own
+  const SOON = 0;
   // the places in an event
   const TYPE = 0, AT = 1, X = 2, Y = 3, FIXED = 4, DWELL = 5, ELEMENT = 6;
 
@@ -186,7 +188,8 @@
       sent = depth;
       told = known.length;
     }
-    send(leaving);
+    // two short tasks are better than a long one
+    leaving === SOON ? later(send) : send(leaving);
   };
 
   /* localStorage holds each beacon until the server has it, so that the next page of this origin sends what this page could
@@ -282,11 +285,13 @@
      around it carries has that element as `offsetParent`. */
   const stuck = (element) => {
     if (element === document.body || !element.localName) return;
-    const css = style(element), box = element.getBoundingClientRect();
-    const edge = max(0, scroller.getBoundingClientRect().top);
-    return css.position === "fixed" ? !element.offsetParent : css.position === "sticky" && (
-      top() && (box.top - edge - parseFloat(css.top)) ** 2 < 4 ||
-      (scroller.clientHeight + edge - box.bottom - parseFloat(css.bottom)) ** 2 < 4);
+    const css = style(element);
+    if (css.position === "sticky") {
+      const box = element.getBoundingClientRect(), edge = max(0, scroller.getBoundingClientRect().top);
+      return top() && (box.top - edge - parseFloat(css.top)) ** 2 < 4 ||
+        (scroller.clientHeight + edge - box.bottom - parseFloat(css.bottom)) ** 2 < 4;
+    }
+    return css.position === "fixed" && !element.offsetParent;
   };
   /* Return the place of the event: pixels of the page, or of the viewport if the element keeps its place there. */
   const look = (path, { clientX: x, clientY: y }) => {
@@ -389,7 +394,7 @@
   const start = safely(() => {
     if (!lpId) return;
     begin();
-    setInterval(safely(flush), FLUSH_MS);
+    setInterval(safely(() => flush(SOON)), FLUSH_MS);
     setInterval(safely(moved), POLL_MS);
     // gzip makes least of this order
     on(window, {
