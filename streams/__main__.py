@@ -77,7 +77,7 @@ COMMANDS = {
     ),
     "verify": (
         "streams.cli.verify:verify",
-        "Run the verification plan: load by Locust, faults, measures, verdicts, a report in two languages.",
+        "Run the verification plan: visitors, faults, measures, verdicts, a report in two languages.",
     ),
     "dlq": ("streams.cli.dlq:app", "Dead letters: records that could not be decoded."),
     "tier": (

@@ -53,7 +53,11 @@ Scale = Annotated[
     typer.Option(min=0.001, max=10, help="Factor on connections and rates; the report shows it at each verdict."),
 ]
 ByLocust = Annotated[
-    int, typer.Option(min=1, help="Maximum of connections that Locust drives; raw sockets post beacons for the rest.")
+    bool | None,
+    typer.Option(
+        "--locust/--no-locust",
+        help="Let Locust drive the visitors, which costs more processor time; default: at addresses of the settings.",
+    ),
 ]
 Warmed = Annotated[int, typer.Option("--warm", min=0, help="Number of most frequent patterns to warm first; 0: none.")]
 Provider = Annotated[
@@ -80,7 +84,7 @@ def verify(
     duration: Duration = 0,
     ramp: Ramp = -1,
     scale: Scale = 1.0,
-    locust: ByLocust = 10_000,
+    locust: ByLocust = None,
     warmed: Warmed = WARMED,
     models: Provider = "simulator",
     kafka: Kafka = "auto",
@@ -92,7 +96,7 @@ def verify(
     data: Running = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run the verification plan: load by Locust, faults, measures, verdicts, a report in two languages.
+    """Run the verification plan: visitors, faults, measures, verdicts, a report in two languages.
 
     The target is a new embedded stack, the stack that `up` runs in --data, or the addresses of the settings.
     Ctrl-C ends the load; the results so far are still written.
@@ -112,8 +116,8 @@ def verify(
         for name in names:
             chosen = SCENARIOS[name]
             asked = Asked(
-                chosen, scale, duration or chosen.seconds, chosen.ramp_s if ramp < 0 else ramp, locust,
-                seed or random.SystemRandom().randrange(1, 2**31),
+                chosen, scale, duration or chosen.seconds, chosen.ramp_s if ramp < 0 else ramp,
+                any_address_set() if locust is None else locust, seed or random.SystemRandom().randrange(1, 2**31),
             )  # fmt: skip
             run = _run(place, asked, Path(folder) / f"drivers-{name}")
             run |= {"models": _models(place, models), "warmed": copy}

@@ -11,7 +11,6 @@ import pytest
 
 from infra.clickhouse.client import ClickHouse
 from schemas.heatmap import KIND_BY_LETTER, decode_beacon
-from streams.proof.edge_load import Outcome
 from streams.proof.verify.capacity import capacity, carried, instances, ran_out
 from streams.proof.verify.counts import compare, counted_by_page
 from streams.proof.verify.departures import departure_rate, leaving
@@ -153,14 +152,20 @@ def test_a_visits_beacons_are_valid_and_in_order() -> None:
         assert depths[0] == 0 and depths == sorted(depths)
 
 
-def part(connections: int) -> Part:
-    return Part("http://e", "http://a", "t", "demo", ["demo-1"], connections, 1, 10, 100, 0, 1, 7, 9, "", 5)
+def part(connections: int, *, by_locust: bool = False) -> Part:
+    return Part("http://e", "http://a", "t", "demo", ["demo-1"], connections, 1, 10, 100, 0, 7, 9, "", 5, by_locust)
 
 
 def test_the_load_is_split_without_losing_a_connection(tmp_path: Path) -> None:
-    assert [one.connections for one in split(part(5_001), tmp_path)] == [2_501, 2_500]
-    assert [one.connections for one in split(part(20), tmp_path)] == [20]
-    assert {one.drivers for one in split(part(5_001), tmp_path)} == {2}
+    parts = split(part(10_001), tmp_path)
+    assert [(one.number, one.connections, one.per_minute) for one in parts] == [(0, 5_001, 100), (1, 5_000, 0)]
+    assert [(one.connections, one.per_minute) for one in split(part(20), tmp_path)] == [(20, 100)]
+
+
+def test_the_applications_beside_locust_have_a_driver_of_their_own(tmp_path: Path) -> None:
+    parts = split(part(5_001, by_locust=True), tmp_path)
+    assert [(one.number, one.by_locust) for one in parts] == [(0, False), (1, True), (2, True)]
+    assert [(one.connections, one.per_minute) for one in parts] == [(0, 100), (2_501, 0), (2_500, 0)]
 
 
 def test_the_notes_of_drivers_are_merged() -> None:
@@ -331,12 +336,14 @@ def test_a_chart_draws_lines_gaps_marks_and_escapes_names() -> None:
 
 
 def test_an_interrupted_run_is_still_reported(tmp_path: Path) -> None:
-    asked = Asked(SCENARIOS["spike"], 0.5, 60, 0, 10, 1)
+    asked = Asked(SCENARIOS["spike"], 0.5, 60, 0, True, 1)
     place = Place(Settings(), "demo", "nowhere")
     probes = Probes(place, "demo-1", "demo-probe", 0.0)
-    crowd = Outcome(statuses=Counter({"503": 2, "connection lost: closed by the server": 1}))
+    seen = Seen(
+        at={"beacon": np.zeros(3)}, ms={"beacon": np.ones(3)}, errors={"beacon": Counter(server=2, connection=1)}
+    )
     watch = Watch(dict, {})
-    measured = Measured(asked, Seen(), probes, watch, (0.0, 0.0), [], crowd_outcome=crowd, interrupted=True)
+    measured = Measured(asked, seen, probes, watch, (0.0, 0.0), [], interrupted=True)
     run = figures(measured) | {
         "began": "now",
         "place": "nowhere",
@@ -351,11 +358,12 @@ def test_an_interrupted_run_is_still_reported(tmp_path: Path) -> None:
     assert run["errors"] == {
         "requests": 3, "total": 3, "timeout": 0, "server": 2, "connection": 1, "refused": 0, "rate": 1.0,
     }  # fmt: skip
-    assert "**interrupted**" in (tmp_path / "report.md").read_text(encoding="utf-8")
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "**interrupted**" in text and "2,500 connections (2,500 by Locust, 0 by the asyncio driver)" in text
 
 
 def test_runs_with_the_same_seed_have_different_ids() -> None:
-    one, other = (Asked(SCENARIOS["normal"], 1, 60, 0, 10, seed=5) for _ in range(2))
+    one, other = (Asked(SCENARIOS["normal"], 1, 60, 0, False, seed=5) for _ in range(2))
     assert one.seed == other.seed and one.run != other.run
 
 

@@ -27,13 +27,8 @@ STORED = {
     Kind.GOAL: "sum(goals_custom)",
     Kind.CONVERSION: "sum(conversions)",
 }
-CROWD_COLUMNS = ("clicks", "moves", "scrolls")  # the only kinds in the crowd's beacons
 BY_KIND = ", ".join(f"{sums} AS {kind.value}" for kind, sums in STORED.items())
 BY_PAGE = f"SELECT lp_id, {BY_KIND} FROM heatmap_windows WHERE lp_id IN {{lp_ids:Array(String)}} GROUP BY lp_id"
-BY_PREFIX = (
-    "SELECT sum(clicks) AS clicks, sum(moves) AS moves, sum(scrolls) AS scrolls FROM heatmap_windows"
-    " WHERE startsWith(lp_id, {prefix:String})"
-)
 
 Tally = Mapping[str, Mapping[str, int]]
 
@@ -74,32 +69,23 @@ async def counted_by_page(clickhouse: ClickHouse, lp_ids: Collection[str]) -> di
     return {row["lp_id"]: Counter({str(kind): int(row[kind]) for kind in STORED if row[kind]}) for row in rows}
 
 
-async def settled(
-    clickhouse: ClickHouse, acknowledged: Tally, unresolved: Tally, prefix: str, crowd: Mapping[str, int],
-    within_s: float,
-) -> tuple[Difference, Difference]:  # fmt: skip
-    """Return the differences of the visitors and the crowd.
-
-    Wait until no event is missing for SETTLE_S, at most `within_s`.
-    """
+async def settled(clickhouse: ClickHouse, acknowledged: Tally, unresolved: Tally, within_s: float) -> Difference:
+    """Return the difference once no event is missing for SETTLE_S, at the latest after `within_s`."""
     until = time.monotonic() + within_s
     quiet_until: float | None = None
     while True:
         try:
-            pages = compare(acknowledged, await counted_by_page(clickhouse, acknowledged), unresolved)
-            row = (await clickhouse.rows(BY_PREFIX, {"prefix": prefix}))[0] if crowd else {}
+            difference = compare(acknowledged, await counted_by_page(clickhouse, acknowledged), unresolved)
         except LpstreamError:
             if time.monotonic() > until:
                 raise
             await asyncio.sleep(POLL_S)
             continue
-        counted = {name: int(value) for name, value in row.items()}
-        columns = compare({"crowd": crowd}, {"crowd": counted}, {})
         now = time.monotonic()
-        if not pages.lost and not columns.lost:
+        if not difference.lost:
             quiet_until = quiet_until or now + SETTLE_S
         if now > until or (quiet_until is not None and now > quiet_until):
-            return pages, columns
+            return difference
         await asyncio.sleep(POLL_S)
 
 

@@ -1,343 +1,193 @@
-"""A load driver: Locust in its own process, so that gevent's patched sockets do not mix with asyncio.
+"""The driver for our own stack: visitors and applications in one asyncio process.
 
-Each Locust user is a visitor on its own keep-alive connection. It fetches a page, posts a beacon every 5 s and leaves;
-then the next visitor comes. An additional user stands for the applications: it requests LPs at fixed times (open loop)
-and follows each to its result, half of them on a progress stream.
-
-The parent and its drivers communicate by files in a folder: `<n>.ready`, `go`, `stop`, `<n>.now` (once a second),
-`<n>.json` (the notes at the end), `<n>.done` and `quit`.
+Each visitor has a connection of its own. It carries out the steps of `Driving.visits` in callbacks, without a task: at
+thousands of connections, tasks and futures take as much processor time as the requests.
 """
 
-from gevent import monkey
-
-monkey.patch_all()  # must come before the imports of modules that open sockets
-
-import json
-import random
-import resource
-import select
-import socket
-import sys
+import asyncio
+import gc
 import time
-from dataclasses import fields
-from pathlib import Path
-from typing import Any
-from uuid import uuid4
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import Any, cast
+from urllib.parse import urlsplit
 
-import gevent
-from gevent.event import Event
-from geventhttpclient.connectionpool import ConnectionPool
-from locust import FastHttpUser, task
-from locust.env import Environment
+import uvloop
 
-from streams.generation.mix import Mix
-from streams.proof.verify.fleet import Notes, Part
-from streams.proof.verify.visits import EVERY_MS, pool
-
-POLL_S, TOLD_EVERY_S = 0.05, 1.0
-AGAIN_S, RESULT_POLL_S, ASK_WITHIN_S = 1.0, 0.5, 90.0
-VISITS = 400
-NOT_NOW = {0, 408, 429, 500, 502, 503, 504}
-TEXT = {"Content-Type": "text/plain"}
-V2 = {"Content-Type": "application/vnd.kafka.json.v2+json"}
-SPAWN_ALL = 1_000.0  # Locust users per second without a ramp; they wait for the start
+from schemas.errors import LpstreamError
+from streams.proof.verify.answers import Answer
+from streams.proof.verify.applications import Applications
+from streams.proof.verify.driving import POLL_S, WITHIN_S, Driving, part_of_this_process
+from streams.proof.verify.fleet import Part
+from streams.proof.verify.visits import Request, Step
 
 
-class Driver:
-    """The state that the users of a process share."""
+class Connection(asyncio.Protocol):
+    """A keep-alive connection with one request at a time. It sends its first request when it opens.
 
-    def __init__(self, part: Part) -> None:
-        self.part = part
-        self.notes = Notes[list[float]]()
-        self.visits = pool(part.seed * 1_000 + part.number, VISITS)
-        self.rng = random.Random(part.seed * 1_000 + part.number)
-        self.gate = Event()
-        self.stopping = False
-        self.busy = 0
-        self.here = 0
-        self.began = float("inf")
-        self.folder = Path(part.folder)
-
-    def since(self) -> float:
-        """Return the seconds after the start; negative before it."""
-        return time.time() - self.began
-
-    def note(
-        self, *, name: str, response_time: float, response_length: int, response: Any, exception: Any, **_: Any
-    ) -> None:
-        """Note a request. Listener of Locust's request event."""
-        at = self.since()
-        if at < 0 or at > self.part.seconds + self.part.drain_s:
-            return
-        notes = self.notes
-        notes.at[name].append(round(at, 1))
-        notes.ms[name].append(round(response_time, 1))
-        notes.received[name] += response_length or 0
-        if exception is not None:
-            notes.errors[name][cause_of(getattr(response, "status_code", 0), exception)] += 1
-            notes.error_at.append(round(at, 1))
-
-
-def _is_alive(_pool: ConnectionPool, connection: socket.socket | None) -> bool:
-    """Return whether an idle connection is still open. A readable idle connection has ended.
-
-    geventhttpclient uses select(2), which fails for file descriptors above 1,023. It then takes the connection for
-    closed and opens a new connection for each request of every visitor beyond the thousandth.
+    `done` is called once for each request, with the answer, or with None if the answer is not whole.
     """
-    if connection is None or connection.fileno() < 0:
-        return False
-    poller = _poll()
-    poller.register(connection.fileno(), select.POLLIN)
-    return not poller.poll(0)
+
+    def __init__(self, request: bytes, done: Callable[[Answer | None], None]) -> None:
+        self._request = request
+        self._done = done
+        self._answer: Answer | None = Answer()
+        self._transport: asyncio.Transport | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether the connection can carry another request."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    def send(self, request: bytes) -> None:
+        """Send another request."""
+        self._answer = Answer()
+        cast(asyncio.Transport, self._transport).write(request)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the first request."""
+        self._transport = cast(asyncio.Transport, transport)
+        if self._answer is None:  # the time was over before
+            self.close()
+        else:
+            self._transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        """Read the answer. Close the connection after its last answer, and after bytes that are no answer."""
+        answer = self._answer
+        try:
+            if answer is None or answer.feed(data):
+                self._end(answer, close=answer is None or not answer.keep_alive)
+        except ValueError:
+            self._end(None, close=True)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the open request. Its answer is whole only if it has no other end."""
+        answer = self._answer
+        self._end(answer if answer is not None and answer.ends_with_connection and exc is None else None, close=True)
+
+    def close(self) -> None:
+        """Close the connection without an end of the open request."""
+        self._answer = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _end(self, answer: Answer | None, *, close: bool) -> None:
+        is_open, self._answer = self._answer is not None, None
+        if close:
+            self.close()
+        if is_open:
+            self._done(answer)
 
 
-_poll = monkey.get_original("select", "poll")
-ConnectionPool._is_socket_alive = _is_alive
+class Visitor:
+    """A connection that serves visitors one after another. It opens again for the request after its end."""
 
+    def __init__(self, driving: Driving, steps: Generator[Step, int | None, None]) -> None:
+        edge = urlsplit(driving.part.edge)
+        tls = edge.scheme == "https"
+        self._driving, self._steps = driving, steps
+        self._loop = asyncio.get_running_loop()
+        self._connect = partial(
+            self._loop.create_connection, host=edge.hostname, port=edge.port or (443 if tls else 80), ssl=tls or None
+        )
+        self._head = f" HTTP/1.1\r\nHost: {edge.netloc}\r\n".encode()
+        self._connection: Connection | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._kind, self._began = "", 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
-def cause_of(status: int, exception: Any) -> str:
-    """Return the cause of an error: timeout, server (5xx), refused (4xx) or connection."""
-    if status >= 500:
-        return "server"
-    if status >= 400:
-        return "refused"
-    timed_out = isinstance(exception, TimeoutError | gevent.Timeout) or "timed out" in str(exception).lower()
-    return "timeout" if timed_out else "connection"
-
-
-class Visitor(FastHttpUser):
-    """A connection that serves visitors one after another."""
-
-    driver: Driver
-    network_timeout = 15.0
-    connection_timeout = 15.0
-    concurrency = 1
-
-    @task
-    def visits(self) -> None:
-        """Visit pages until the scenario ends."""
-        driver = self.driver
-        driver.here += 1
-        driver.gate.wait()
-        while not driver.stopping:
-            self._visit()
-        while True:  # the connection stays open until the driver ends
-            gevent.sleep(60)
-
-    def _visit(self) -> None:
-        driver = self.driver
-        lp_id = driver.rng.choice(driver.part.lp_ids)
-        if self.client.get(f"/lp/{lp_id}", name="page").status_code != 200:
-            gevent.sleep(EVERY_MS / 1000)
+    def go_on(self, status: int | None = None) -> None:
+        """Take the next step, after an answer with that status or after a wait."""
+        try:
+            step = self._steps.send(status)
+        except StopIteration:
             return
-        pageview = str(uuid4()).encode()
-        due = time.monotonic() + EVERY_MS / 1000 * driver.rng.random()
-        for beacon in driver.rng.choice(driver.visits):
-            gevent.sleep(max(0.0, due - time.monotonic()))
-            if driver.stopping:
-                return
-            if len(driver.notes.late_ms) < 200_000:
-                driver.notes.late_ms.append(round(max(0.0, time.monotonic() - due) * 1000, 1))
-            t0 = int(time.time() * 1000) - beacon.span_ms
-            self._post(lp_id, beacon, beacon.body(pageview, t0, lp_id.encode()).decode())
-            due = max(due + EVERY_MS / 1000, time.monotonic())
+        if isinstance(step, Request):
+            self._ask(step)
+        else:
+            self._loop.call_later(step, self.go_on)
 
-    def _post(self, lp_id: str, beacon: Any, body: str) -> None:
-        """Post a beacon until it is acknowledged, as the snippet does.
+    def _ask(self, request: Request) -> None:
+        self._kind, self._began = request.kind, time.perf_counter()
+        self._timer = self._loop.call_later(WITHIN_S, self._time_out)
+        sent = self._bytes_of(request)
+        if self._connection is not None and self._connection.usable:
+            self._connection.send(sent)
+        else:
+            self._opening = self._loop.create_task(self._open(sent))
+            self._opening.add_done_callback(_raise)
 
-        A beacon without an answer at the end of the drain stays unresolved.
-        """
-        driver = self.driver
-        driver.busy += 1
-        driver.notes.unresolved[lp_id].update(beacon.letters)
+    def _bytes_of(self, request: Request) -> bytes:
+        path, body = request.path.encode(), request.body
+        if not body:
+            return b"GET %b%bAccept-Encoding: gzip\r\n\r\n" % (path, self._head)
+        head = b"Content-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % len(body)
+        return b"POST %b%b%b%b" % (path, self._head, head, body)
+
+    async def _open(self, request: bytes) -> None:
+        connection = self._connection = Connection(request, self._answered)
         try:
-            while driver.since() < driver.part.seconds + driver.part.drain_s:
-                answer = self.client.post("/e/heatmap.events", data=body, name="beacon", headers=TEXT)
-                driver.notes.sent["beacon"] += len(body)
-                if answer.status_code == 204:
-                    driver.notes.acknowledged[lp_id].update(beacon.letters)
-                if answer.status_code not in NOT_NOW:
-                    driver.notes.unresolved[lp_id].subtract(beacon.letters)
-                    return
-                gevent.sleep(AGAIN_S)
-        finally:
-            driver.busy -= 1
+            await self._connect(lambda: connection)
+        except OSError as error:
+            self._answered(None, timed_out=isinstance(error, TimeoutError))
+
+    def _time_out(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+        if self._connection is not None:
+            self._connection.close()
+        self._answered(None, timed_out=True)
+
+    def _answered(self, answer: Answer | None, *, timed_out: bool = False) -> None:
+        ms = (time.perf_counter() - self._began) * 1000
+        cast(asyncio.TimerHandle, self._timer).cancel()
+        status, size = (0, 0) if answer is None else (answer.status, answer.size)
+        self._driving.note(self._kind, ms, size, status, timed_out=timed_out)
+        self.go_on(status)
 
 
-class Applications(FastHttpUser):
-    """The applications: they request LPs at fixed times. A greenlet follows each LP."""
-
-    driver: Driver
-    fixed_count = 1
-    network_timeout = 15.0
-    connection_timeout = 15.0
-    concurrency = 4_000
-
-    @task
-    def ask(self) -> None:
-        """Request LPs from the start to the end."""
-        driver, part = self.driver, self.driver.part
-        driver.here += 1
-        driver.gate.wait()
-        mix, number = Mix.load(), part.number
-        rng = random.Random(part.seed)
-        patterns: list[Any] = []
-        while part.per_minute and not driver.stopping:
-            due = number * 60 / part.per_minute
-            gevent.sleep(max(0.0, min(due - driver.since(), TOLD_EVERY_S)))
-            if driver.since() < due:
-                continue
-            if due >= part.seconds:
-                break
-            while len(patterns) <= number:
-                patterns.append(mix.draw(rng))
-            request = patterns[number].request(number, part.run, part.tenant)
-            gevent.spawn(self._follow, request, by_stream=number // part.drivers % 2 == 0)
-            number += part.drivers
-        while True:
-            gevent.sleep(60)
-
-    def _follow(self, request: dict[str, Any], *, by_stream: bool) -> None:
-        driver = self.driver
-        driver.busy += 1
-        began = time.monotonic()
-        lp: dict[str, Any] = {"id": request["request_id"], "at": round(driver.since(), 1), "asked": False}
-        driver.notes.lps.append(lp)
-        try:
-            if self._ask(request, lp):
-                result = self._result(request["request_id"], by_stream)
-                if result is not None:
-                    timings = result["timings_ms"]
-                    lp |= {
-                        "wait_ms": round((time.monotonic() - began) * 1000), "status": result["status"],
-                        "cache": result["cache"], "total_ms": timings["total"], "provider_ms": timings["provider"],
-                        "cost": result["cost_micro_jpy"],
-                    }  # fmt: skip
-        finally:
-            driver.busy -= 1
-
-    def _time_left(self) -> bool:
-        return self.driver.since() < self.driver.part.seconds + self.driver.part.drain_s
-
-    def _ask(self, request: dict[str, Any], lp: dict[str, Any]) -> bool:
-        body = json.dumps({"records": [{"value": request}]})
-        url, until = f"{self.driver.part.api}/topics/lp.requests", time.monotonic() + ASK_WITHIN_S
-        while time.monotonic() < until and self._time_left():
-            answer = self.client.post(url, data=body, name="ask", headers=self._headers() | V2)
-            self.driver.notes.sent["ask"] += len(body)
-            if answer.status_code == 200 and not answer.json()["offsets"][0].get("error"):
-                lp["asked"] = True
-                return True
-            if answer.status_code not in (200, *NOT_NOW):
-                return False
-            gevent.sleep(AGAIN_S)
-        return False
-
-    def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.driver.part.token}"}
-
-    def _result(self, request_id: str, by_stream: bool) -> dict[str, Any] | None:
-        """Return the result once there is one; None if the drain ends first."""
-        url = f"{self.driver.part.api}/lp/requests/{request_id}"
-        while self._time_left():
-            if by_stream:
-                self._stream(f"{url}/events")
-            # 202 (not done yet) and 404 (not read from Kafka yet) are answers, not errors
-            with self.client.get(url, name="status", headers=self._headers(), catch_response=True) as answer:
-                if answer.status_code in (200, 202, 404):
-                    answer.success()
-            if answer.status_code == 200:
-                result: dict[str, Any] = answer.json()
-                return result
-            gevent.sleep(RESULT_POLL_S)
-        return None
-
-    def _stream(self, url: str) -> None:
-        """Read the progress stream to its end, or until it breaks."""
-        with self.client.get(url, name="progress", headers=self._headers(), stream=True, catch_response=True) as answer:
-            if answer.status_code == 404:
-                answer.success()
-                return
-            if answer.status_code != 200:
-                return
-            try:
-                for chunk in answer.iter_content(chunk_size=512):
-                    self.driver.notes.received["progress"] += len(chunk)
-            except Exception as error:  # noqa: BLE001 - any error counts as one failed request
-                answer.failure(f"broken: {type(error).__name__}")
+def _raise(task: asyncio.Task[None]) -> None:
+    """Raise the task's error, so that the loop's exception handler gets it."""
+    if not task.cancelled():
+        task.result()
 
 
-def run(part: Part) -> None:
-    """Start the users, wait for `go`, drive, drain, and write the notes."""
-    driver = Driver(part)
-    Visitor.driver = Applications.driver = driver
-    Visitor.host = Applications.host = part.edge
-    environment = Environment(user_classes=[Visitor, Applications], host=part.edge)
-    environment.events.request.add_listener(driver.note)  # type: ignore[no-untyped-call]
-    runner = environment.create_local_runner()
-    if part.ramp_s:
-        driver.gate.set()
-    count = part.connections + 1
-    runner.start(count, spawn_rate=count / part.ramp_s if part.ramp_s else SPAWN_ALL)
-    while driver.here < count and not (driver.folder / "stop").exists():
-        gevent.sleep(POLL_S)
-        _tell(driver, "now")
-    (driver.folder / f"{part.number}.ready").touch()
-    while not (driver.folder / "go").exists() and not (driver.folder / "stop").exists():
-        gevent.sleep(POLL_S)
-    driver.began = time.time()
-    used = time.process_time()
-    driver.gate.set()
-    _drive(driver)
-    driver.notes.cpu_s, driver.notes.seconds = time.process_time() - used, driver.since()
-    driver.stopping = True
-    while driver.busy and driver.since() < part.seconds + part.drain_s:
-        gevent.sleep(POLL_S)
-    gevent.sleep(POLL_S)
-    notes = {item.name: getattr(driver.notes, item.name) for item in fields(Notes)}
-    _write(driver.folder / f"{part.number}.json", notes)
-    (driver.folder / f"{part.number}.done").touch()
-    while not (driver.folder / "quit").exists():
-        gevent.sleep(POLL_S)
+async def run(part: Part) -> None:
+    """Run the visitors and the applications of a part of the load, until the parent lets the driver end."""
+    loop, errors, visitors = asyncio.get_running_loop(), list[BaseException](), list[Visitor]()
 
+    def note_error(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception") or LpstreamError(context["message"])
+        if not isinstance(error, OSError):  # connection_lost handles those
+            errors.append(error)
 
-def _drive(driver: Driver) -> None:
-    written_at = 0.0
-    while driver.since() < driver.part.seconds and not (driver.folder / "stop").exists():
-        gevent.sleep(POLL_S)
-        if time.monotonic() - written_at > TOLD_EVERY_S:
-            written_at = time.monotonic()
-            _tell(driver, "now")
+    def arrive(number: int) -> None:
+        driving.here = max(driving.here, number + 1)
+        visitors[number].go_on()
 
+    def begin() -> None:
+        for number in range(part.connections):
+            loop.call_later(part.ramp_s * number / part.connections, arrive, number)
 
-def _tell(driver: Driver, name: str) -> None:
-    notes = driver.notes
-    _write(
-        driver.folder / f"{driver.part.number}.{name}",
-        {
-            "users": driver.here,
-            "requests": sum(map(len, notes.ms.values())),
-            "errors": len(notes.error_at),
-            "lps": len(notes.lps),
-            "answered": sum("wait_ms" in lp for lp in notes.lps),
-        },
-    )
-
-
-def _write(target: Path, value: Any) -> None:
-    partial = target.with_suffix(".part")
-    partial.write_text(json.dumps(value), encoding="utf-8")
-    partial.replace(target)
+    loop.set_exception_handler(note_error)
+    driving = Driving(part, begin)
+    visitors += [Visitor(driving, driving.visits()) for _ in range(part.connections)]
+    driving.here = 0 if part.ramp_s else part.connections  # without a ramp, all wait for `go`
+    applications = loop.create_task(Applications(driving).run())
+    gc.freeze()  # what exists now lives to the end
+    for _ in driving.phases():
+        await asyncio.sleep(POLL_S)
+        if applications.done():
+            applications.result()
+        if errors:  # a visitor that stops would make the load smaller
+            raise errors[0]
+    applications.cancel()
 
 
 def main() -> None:
-    """Run the part of the load in the file that the only argument names.
-
-    The part holds a token, and other users can read a command line.
-    """
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    run(Part(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))
+    """Run the part of the load in the file that the only argument names."""
+    uvloop.run(run(part_of_this_process()))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The parent's side of the load drivers: start, go, stop, and the merged notes.
 
-Locust is not imported here, because gevent would patch the sockets of this process.
+The drivers are not imported here, because Locust's gevent would patch the sockets of this process.
 """
 
 import importlib.util
@@ -22,7 +22,8 @@ from schemas.heatmap import KIND_BY_LETTER
 
 READY_WITHIN_S, POLL_S = 240.0, 0.1
 END_WITHIN_S = 30.0
-A_DRIVER = 1_000  # most connections of a driver before a second driver starts
+A_DRIVER, A_LOCUST_DRIVER = 10_000, 1_000  # most connections of a driver before a second driver starts
+PROCESSORS = 2  # most drivers for visitors
 
 Floats = npt.NDArray[np.float64]
 Times = TypeVar("Times")
@@ -30,10 +31,10 @@ Times = TypeVar("Times")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A driver's part of a scenario: number `number` of `drivers`.
+    """The part of a scenario that driver `number` carries out.
 
-    `per_minute` is the LPs of all drivers together. `seed` decides visits and requests. `run` makes the ids of requests
-    unique; repeated ids would count as retries.
+    `per_minute` is the LPs that it requests. `seed` decides visits and requests. `run` makes the ids of requests
+    unique; repeated ids would count as retries. `by_locust` says whether Locust drives the visitors.
     """
 
     edge: str
@@ -46,11 +47,11 @@ class Part:
     seconds: float
     per_minute: float
     number: int
-    drivers: int
     seed: int
     run: int
     folder: str
     drain_s: float
+    by_locust: bool
 
 
 def _lists() -> Any:
@@ -88,10 +89,10 @@ class Fleet:
     def __init__(self, part: Part, folder: Path) -> None:
         """Split the whole load `part` between drivers. `folder` is created for their files.
 
-        Raise LpstreamError if Locust is not installed.
+        Raise LpstreamError if Locust is asked for and not installed.
         """
-        if importlib.util.find_spec("locust") is None:
-            raise LpstreamError("verify needs Locust, which is not installed: pip install 'lpstream[verify]'")
+        if part.by_locust and importlib.util.find_spec("locust") is None:
+            raise LpstreamError("Locust is not installed: pip install 'lpstream[verify]', or give --no-locust")
         folder.mkdir(parents=True)
         self._folder = folder
         self._parts = split(part, folder)
@@ -101,7 +102,8 @@ class Fleet:
         part_file = self._folder / f"{part.number}.part.json"
         part_file.touch(0o600)
         part_file.write_text(json.dumps(asdict(part)), encoding="utf-8")
-        args = [sys.executable, "-m", "streams.proof.verify.driver", str(part_file)]
+        module = f"streams.proof.verify.{'locust_driver' if part.by_locust else 'driver'}"
+        args = [sys.executable, "-m", module, str(part_file)]
         return ChildProcess(f"driver-{part.number}", args, log=self._folder / f"{part.number}.log")
 
     @property
@@ -166,17 +168,20 @@ class Fleet:
             child.kill()
 
 
-def split(whole: Part, folder: Path, processors: int = 2) -> list[Part]:
+def split(whole: Part, folder: Path) -> list[Part]:
     """Split the load into parts, one for each driver.
 
-    There is a driver for every 1,000 connections, but not more than `processors`.
+    The first driver is ours, and requests the LPs. Beside Locust it has no visitors.
     """
-    drivers = max(1, min(processors, -(-whole.connections // A_DRIVER)))
+    most = A_LOCUST_DRIVER if whole.by_locust else A_DRIVER
+    drivers = max(1, min(PROCESSORS, -(-whole.connections // most)))
     shares = [whole.connections // drivers + (number < whole.connections % drivers) for number in range(drivers)]
-    return [
-        replace(whole, number=number, drivers=drivers, connections=share, folder=str(folder))
-        for number, share in enumerate(shares)
-    ]
+    visitors = [replace(whole, connections=share, per_minute=0) for share in shares]
+    if whole.by_locust:
+        parts = [replace(whole, connections=0, by_locust=False), *visitors]
+    else:
+        parts = [replace(visitors[0], per_minute=whole.per_minute), *visitors[1:]]
+    return [replace(part, number=number, folder=str(folder)) for number, part in enumerate(parts)]
 
 
 def merged(drivers: Sequence[dict[str, Any]]) -> Seen:

@@ -36,7 +36,7 @@ def figures(measured: Measured) -> Figures:
         "scale": asked.scale,
         "asked": {
             "connections": asked.connections,
-            "by_locust": min(asked.connections, asked.by_locust),
+            "by_locust": asked.connections if asked.by_locust else 0,
             "per_minute": asked.per_minute,
             "seconds": asked.seconds,
             "ramp_s": asked.ramp_s,
@@ -54,7 +54,7 @@ def figures(measured: Measured) -> Figures:
         "generator": {
             "cores": round(seen.cpu_s / seconds, 2),
             "late_ms": spread(seen.late_ms),
-            "crowd_cores": round(measured.crowd_outcome.cpu_s / seconds, 2) if measured.crowd_outcome else None,
+            "crowd_cores": None,  # stored runs of earlier versions have a value: their raw sockets' share
         },
         "faults": [{"at_s": fault.at_s, "healed_s": fault.healed_s, "text": fault.text} for fault in measured.faults],
         "problems": measured.problems,
@@ -83,30 +83,9 @@ def kinds(measured: Measured) -> dict[str, Figures]:
             "requests": int(seen.ms[kind].size),
             "per_second": round(seen.ms[kind].size / seconds, 1),
             "bytes_per_second": round(size / seconds),
-            "errors": _all_causes(seen.errors.get(kind, Counter())),
-        }
-    if (crowd := measured.crowd_outcome) is not None:
-        wrong = {name: count for name, count in crowd.statuses.items() if name != "204"}
-        by_kind["beacon, crowd"] = {
-            "ms": spread(crowd.latencies),
-            "requests": crowd.statuses.total(),
-            "per_second": round(crowd.statuses.total() / max(1e-3, crowd.seconds), 1),
-            "bytes_per_second": None,
-            "errors": _all_causes(_by_cause(wrong)),
+            "errors": {cause: seen.errors[kind][cause] for cause in CAUSES},
         }
     return by_kind
-
-
-def _all_causes(counts: Mapping[str, int]) -> dict[str, int]:
-    return {cause: counts.get(cause, 0) for cause in CAUSES}
-
-
-def _by_cause(statuses: Mapping[str, int]) -> Counter[str]:
-    causes: Counter[str] = Counter()
-    for name, count in statuses.items():
-        status = int(name) if name.isdigit() else 0
-        causes["server" if status >= 500 else "refused" if status >= 400 else "connection"] += count
-    return causes
 
 
 def errors(measured: Measured) -> Figures:
@@ -129,7 +108,7 @@ def throughput(by_kind: Mapping[str, Figures]) -> Figures:
     """Return the requests/s and bytes/s of all kinds together."""
     return {
         "requests_per_second": round(sum(kind["per_second"] for kind in by_kind.values()), 1),
-        "bytes_per_second": round(sum(kind["bytes_per_second"] or 0 for kind in by_kind.values())),
+        "bytes_per_second": round(sum(kind["bytes_per_second"] for kind in by_kind.values())),
     }
 
 
@@ -156,11 +135,9 @@ def lps(measured: Measured) -> Figures:
 
 
 def events(measured: Measured) -> Figures:
-    """Return the acknowledged and counted events of visitors and crowd; None if not counted."""
-    parts = [part for part in (measured.visitors, measured.crowd) if part is not None]
+    """Return the acknowledged and counted events of the visitors; None if not counted."""
     names = ("acknowledged", "counted", "lost", "doubled", "unresolved")
-    known = measured.visitors is not None and not any("crowd" in problem for problem in measured.problems)
-    return {name: sum(getattr(part, name) for part in parts) if known else None for name in names}
+    return {name: getattr(measured.events, name, None) for name in names}
 
 
 def availability(measured: Measured) -> Figures:
@@ -221,8 +198,7 @@ def resources(measured: Measured) -> Figures:
             "network_kb_s": {way: _network(measured, name, way, seconds) for way in ("received", "sent")},
         }
     machine = (last.machine_s - first.machine_s) / seconds
-    crowd = measured.crowd_outcome.cpu_s / seconds if measured.crowd_outcome else 0.0
-    others = machine - sum(process["cores"] for process in processes.values()) - crowd
+    others = machine - sum(process["cores"] for process in processes.values())
     return {
         "processes": processes,
         "machine_cores": round(machine, 2),

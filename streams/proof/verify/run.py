@@ -18,9 +18,8 @@ from schemas.errors import LpstreamError
 from schemas.generation import GenerationRequest
 from streams.client import over_http
 from streams.generation.mix import Mix
-from streams.proof.edge_load import Generator, Outcome, Plan
 from streams.proof.verify import faults
-from streams.proof.verify.counts import CROWD_COLUMNS, Answers, Difference, settled
+from streams.proof.verify.counts import Answers, Difference, settled
 from streams.proof.verify.faults import Fault
 from streams.proof.verify.fleet import POLL_S, READY_WITHIN_S, Fleet, Part, Seen
 from streams.proof.verify.place import Place
@@ -31,23 +30,23 @@ from streams.runtime.stores import open_analyst
 
 PAGES = 8
 DRAIN_S, COUNTED_WITHIN_S, ANSWERED_WITHIN_S = 60.0, 120.0, 60.0
-CROWD_EVENTS, CROWD_EVERY_S = 20, 5.0
 
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A scenario with the scale and the times of a run. Connections above `by_locust` go to the crowd.
+    """A scenario with the scale and the times of a run.
 
-    `seed` decides visits, requests and faults; `run` makes the ids of this run unique.
+    `by_locust` says whether Locust drives the visitors. `seed` decides visits, requests and faults; `run` makes the
+    ids of this run unique.
     """
 
     scenario: Scenario
     scale: float
     seconds: float
     ramp_s: float
-    by_locust: int
+    by_locust: bool
     seed: int
     run: int = field(default_factory=lambda: random.SystemRandom().randrange(2**31))
 
@@ -64,7 +63,7 @@ class Asked:
 
 @dataclass(slots=True)
 class Measured:
-    """All results of a run. Differences and LP counts are None if they could not be counted."""
+    """All results of a run. Events and LP counts are None if they could not be counted."""
 
     asked: Asked
     seen: Seen
@@ -72,9 +71,7 @@ class Measured:
     watch: Watch
     span: tuple[float, float]
     faults: list[Fault]
-    visitors: Difference | None = None
-    crowd: Difference | None = None
-    crowd_outcome: Outcome | None = None
+    events: Difference | None = None
     lps_lost: int | None = None
     lps_doubled: int | None = None
     problems: list[str] = field(default_factory=list)
@@ -88,10 +85,9 @@ async def carry_out(place: Place, asked: Asked, folder: Path, stop: asyncio.Even
     """
     tell("making pages for the visitors")
     lp_ids = await _pages(place, asked.seed)
-    by_locust = min(asked.connections, asked.by_locust)
     part = Part(
-        place.edge, place.api, place.token, place.tenant, lp_ids, by_locust, asked.ramp_s, asked.seconds,
-        asked.per_minute, 0, 1, asked.seed, asked.run, str(folder), DRAIN_S,
+        place.edge, place.api, place.token, place.tenant, lp_ids, asked.connections, asked.ramp_s, asked.seconds,
+        asked.per_minute, 0, asked.seed, asked.run, str(folder), DRAIN_S, asked.by_locust,
     )  # fmt: skip
     fleet = Fleet(part, folder)
     clickhouse = open_analyst(place.settings)
@@ -128,16 +124,12 @@ class _Run:
     ) -> None:  # fmt: skip
         self.place, self.asked, self.fleet, self.clickhouse = place, asked, fleet, clickhouse
         self.stop, self.tell = stop, tell
-        name = f"{place.tenant}-verify{asked.run:08x}"
-        self.probes = Probes(place, lp_id, f"{name}-probe", time.monotonic())
-        self.prefix = f"{name}-crowd"
+        self.probes = Probes(place, lp_id, f"{place.tenant}-verify{asked.run:08x}-probe", time.monotonic())
         self.watch = Watch(lambda: place.pids() | fleet.pids, place.ports)
         self.answers = Answers(place.settings.kafka_bootstrap_servers)
         self.faults = self._planned()
         self.problems: list[str] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._crowd: Generator | None = None
-        self._outcome: Outcome | None = None
         self._span = (0.0, 0.0)
 
     def _planned(self) -> list[Fault]:
@@ -164,8 +156,6 @@ class _Run:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._crowd is not None:
-            await asyncio.to_thread(self._crowd.stop)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.create_task(work))
@@ -173,7 +163,6 @@ class _Run:
     async def load(self) -> None:
         """Ramp up, measure, stop and drain."""
         self.fleet.start()
-        await self._open_crowd()
         until = time.monotonic() + READY_WITHIN_S
         while not self.fleet.ready():
             self.tell(f"{self.fleet.now()['users']:,} of {self.asked.connections:,} connections")
@@ -187,30 +176,10 @@ class _Run:
             self._start(work)
         self._start(self.probes.count_connections())
         self.fleet.go()
-        crowd = asyncio.create_task(self._run_crowd())
         await self._watch_over(began)
         self._span = (began, time.monotonic())
         self.fleet.stop()
-        await crowd
         await self._drain()
-
-    async def _open_crowd(self) -> None:
-        beyond = self.asked.connections - self.asked.by_locust
-        if beyond > 0:
-            rate = beyond / CROWD_EVERY_S
-            plan = Plan(
-                self.place.edge, beyond, rate, self.asked.seconds, CROWD_EVENTS, seed=self.asked.run,
-                prefix=self.prefix,
-            )  # fmt: skip
-            self._crowd = Generator(plan, 1)
-            await asyncio.to_thread(self._crowd.connect)
-
-    async def _run_crowd(self) -> None:
-        if self._crowd is not None:
-            try:
-                self._outcome = await asyncio.to_thread(self._crowd.run)
-            except (LpstreamError, ValueError) as error:
-                self.problems.append(f"the crowd's generator: {error}")
 
     async def _watch_over(self, began: float) -> None:
         """Inject due faults and restart dead services until the time is over or `stop` is set."""
@@ -264,14 +233,11 @@ class _Run:
         self.tell("counting")
         seen = self.fleet.collect()
         measured = Measured(
-            self.asked, seen, self.probes, self.watch, self._span, self.faults,
-            crowd_outcome=self._outcome, problems=self.problems, interrupted=self.stop.is_set(),
+            self.asked, seen, self.probes, self.watch, self._span, self.faults, problems=self.problems,
+            interrupted=self.stop.is_set(),
         )  # fmt: skip
         asked = [lp["id"] for lp in seen.lps if lp["asked"]]
         measured.lps_lost, measured.lps_doubled = await self.answers.wait(asked, ANSWERED_WITHIN_S)
-        crowd = {name: self._outcome.counts[name] for name in CROWD_COLUMNS} if self._outcome else {}
         with contextlib.suppress(LpstreamError):
-            measured.visitors, measured.crowd = await settled(
-                self.clickhouse, seen.acknowledged, seen.unresolved, self.prefix, crowd, COUNTED_WITHIN_S
-            )
+            measured.events = await settled(self.clickhouse, seen.acknowledged, seen.unresolved, COUNTED_WITHIN_S)
         return measured

@@ -6,7 +6,7 @@ viewport has been there.
 
 import random
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas.heatmap import DEVICES
 from streams.proof.load import Template
@@ -14,6 +14,18 @@ from streams.proof.visitors import DEVICE_WEIGHTS, Visit, page_of
 
 SHORTEST, LONGEST = 6, 18  # beacons per visit: 30 to 90 s
 EVERY_MS = 5_000
+
+
+class Request(NamedTuple):
+    """A visitor's request: a GET of a page, or a POST of a beacon."""
+
+    kind: str
+    path: str
+    body: bytes = b""
+
+
+Step = Request | float
+"""The next action of a visitor: a request, or seconds to wait."""
 
 
 def pool(seed: int, count: int) -> list[list[Template]]:

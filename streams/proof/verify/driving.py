@@ -1,0 +1,192 @@
+"""The parts that both load drivers share: the state, the phases, and the visitors as steps.
+
+The drivers add sockets and clocks. The parent and its drivers communicate by files in a folder: `<n>.ready`, `go`,
+`stop`, `<n>.now` (once a second), `<n>.json` (the notes at the end), `<n>.done` and `quit`.
+"""
+
+import json
+import random
+import resource
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from streams.proof.load import Template
+from streams.proof.verify.fleet import Notes, Part
+from streams.proof.verify.visits import EVERY_MS, Request, Step, pool
+
+POLL_S, TOLD_EVERY_S, AGAIN_S, WITHIN_S = 0.25, 1.0, 1.0, 15.0
+VISITS, MOST_LATE = 400, 200_000
+NOT_NOW = {0, 408, 429, 500, 502, 503, 504}
+# status 202 is "not done yet"; 404 is "not read from Kafka yet"
+GOOD = {"page": {200}, "beacon": {204}, "ask": {200}, "status": {200, 202, 404}, "progress": {200, 404}}
+
+
+class Driving:
+    """The state of a driver. `begin` is called once, to let the visitors begin."""
+
+    def __init__(self, part: Part, begin: Callable[[], None]) -> None:
+        self.part = part
+        self._begin = begin
+        self.notes = Notes[list[float]]()
+        self.rng = random.Random(part.seed * 1_000 + part.number)
+        self.stopping = False
+        self.busy = 0
+        self.here = 0
+        self.began = float("inf")
+        self._visits = pool(part.seed * 1_000 + part.number, VISITS)
+        self._folder = Path(part.folder)
+
+    def since(self) -> float:
+        """Return the seconds after the start; negative before it."""
+        return time.time() - self.began
+
+    @property
+    def draining(self) -> bool:
+        """Whether there is time for open requests: the drain is not over."""
+        return self.since() < self.part.seconds + self.part.drain_s
+
+    def note(self, kind: str, ms: float, size: int, status: int, *, timed_out: bool = False) -> None:
+        """Note a request that took `ms` and brought `size` bytes; status 0 means no whole answer."""
+        at = self.since()
+        if at < 0 or not self.draining:
+            return
+        notes = self.notes
+        notes.at[kind].append(round(at, 1))
+        notes.ms[kind].append(round(ms, 1))
+        notes.received[kind] += size
+        if status not in GOOD[kind]:
+            notes.errors[kind][cause_of(status, timed_out)] += 1
+            notes.error_at.append(round(at, 1))
+
+    def visits(self) -> Generator[Step, int | None, None]:
+        """Yield the steps of visitors, one after another, until the load stops.
+
+        The caller sends the status of each request, 0 if there is no whole answer.
+        """
+        while not self.stopping:
+            lp_id = self.rng.choice(self.part.lp_ids)
+            if (yield Request("page", f"/lp/{lp_id}")) == 200:
+                yield from self._stay(lp_id)
+            else:
+                yield EVERY_MS / 1000
+
+    def _stay(self, lp_id: str) -> Generator[Step, int | None, None]:
+        pageview = str(uuid4()).encode()
+        due = time.monotonic() + EVERY_MS / 1000 * self.rng.random()
+        for beacon in self.rng.choice(self._visits):
+            yield max(0.0, due - time.monotonic())
+            if self.stopping:
+                return
+            if len(self.notes.late_ms) < MOST_LATE:
+                self.notes.late_ms.append(round(max(0.0, time.monotonic() - due) * 1000, 1))
+            t0 = int(time.time() * 1000) - beacon.span_ms
+            yield from self._report(lp_id, beacon, beacon.body(pageview, t0, lp_id.encode()))
+            due = max(due + EVERY_MS / 1000, time.monotonic())
+
+    def _report(self, lp_id: str, beacon: Template, body: bytes) -> Generator[Step, int | None, None]:
+        """Post a beacon until it is acknowledged, as the snippet does.
+
+        A beacon without an answer at the end of the drain stays unresolved.
+        """
+        request = Request("beacon", "/e/heatmap.events", body)
+        self.busy += 1
+        unresolved = self.notes.unresolved[lp_id]
+        _add(unresolved, beacon.letters)
+        try:
+            while self.draining:
+                status = yield request
+                self.notes.sent["beacon"] += len(body)
+                if status == 204:
+                    _add(self.notes.acknowledged[lp_id], beacon.letters)
+                if status not in NOT_NOW:
+                    _add(unresolved, beacon.letters, -1)
+                    return
+                yield AGAIN_S
+        finally:
+            self.busy -= 1
+
+    def phases(self) -> Iterator[None]:
+        """Wait for `go`, drive, drain, write the notes, and wait for `quit`.
+
+        The caller sleeps POLL_S at each yield.
+        """
+        part = self.part
+        if part.ramp_s:
+            self._begin()
+        while self.here < part.connections and not self._told("stop"):
+            yield
+            self._tell()
+        (self._folder / f"{part.number}.ready").touch()
+        while not self._told("go") and not self._told("stop"):
+            yield
+        self.began = time.time()
+        used = time.process_time()
+        if not part.ramp_s:
+            self._begin()
+        yield from self._measured()
+        self.notes.cpu_s, self.notes.seconds = time.process_time() - used, self.since()
+        self.stopping = True
+        while self.busy and self.draining:
+            yield
+        yield
+        self._write("json", {item.name: getattr(self.notes, item.name) for item in fields(Notes)})
+        (self._folder / f"{part.number}.done").touch()
+        while not self._told("quit"):
+            yield
+
+    def _measured(self) -> Iterator[None]:
+        told_at = 0.0
+        while self.since() < self.part.seconds and not self._told("stop"):
+            yield
+            if time.monotonic() - told_at > TOLD_EVERY_S:
+                told_at = time.monotonic()
+                self._tell()
+
+    def _told(self, name: str) -> bool:
+        return (self._folder / name).exists()
+
+    def _tell(self) -> None:
+        notes = self.notes
+        progress = {
+            "users": self.here,
+            "requests": sum(map(len, notes.ms.values())),
+            "errors": len(notes.error_at),
+            "lps": len(notes.lps),
+            "answered": sum("wait_ms" in lp for lp in notes.lps),
+        }
+        self._write("now", progress)
+
+    def _write(self, name: str, value: Any) -> None:
+        target = self._folder / f"{self.part.number}.{name}"
+        partial = target.with_suffix(".part")
+        partial.write_text(json.dumps(value), encoding="utf-8")
+        partial.replace(target)
+
+
+def _add(tally: Counter[str], letters: Mapping[str, int], times: int = 1) -> None:
+    """Add the events of a beacon. Counter.update takes several times as long for so few letters."""
+    for letter, count in letters.items():
+        tally[letter] += times * count
+
+
+def cause_of(status: int, timed_out: bool) -> str:
+    """Return the cause of an error: timeout, connection, refused (4xx), or server (other statuses)."""
+    if not status:
+        return "timeout" if timed_out else "connection"
+    return "refused" if 400 <= status < 500 else "server"
+
+
+def part_of_this_process() -> Part:
+    """Return the part in the file that the only argument names. Raise the limit of open files.
+
+    The part holds a token, and other users can read a command line.
+    """
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return Part(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
