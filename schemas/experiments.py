@@ -151,9 +151,12 @@ class PastWeights(Model):
         return f"weights:{self.lp_id}".encode()
 
 
-def result_id_of(experiment_id: UUID) -> UUID:
-    """Return the id of a decided experiment's result. No experiment's id leads to the id of a request."""
-    return uuid5(experiment_id, "result")
+def result_id_of(experiment_id: UUID, lp_id: str) -> UUID:
+    """Return the id of a decided experiment's result.
+
+    No experiment's id leads to the id of a request, and experiments of two pages with one id have two results.
+    """
+    return uuid5(experiment_id, f"result:{lp_id}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,13 @@ import re
 MOST_HEAD = 262_144
 _START = re.compile(rb"<head\b[^>]*>", re.IGNORECASE)
 # What looks like a tag within a title or a script is text: a customer's words are not escaped there.
+# Without an end tag, the text goes on to the end.
 _PART = re.compile(
-    rb"""<(?P<raw>title|script|style)\b.*?</(?P=raw)\b|(?P<end></head\b|<body\b)"""
+    rb"""<(?P<raw>title|script|style)\b.*?(?:</(?P=raw)\b|\Z)|(?P<end></head\b|<body\b)"""
     rb"""|(?P<tag><(?:link|meta)\s(?:[^<>"']|"[^"]*"|'[^']*')*+>)""",
     re.IGNORECASE | re.DOTALL,
 )
-_ATTRIBUTE = re.compile(rb"""([a-z-]+)\s*=\s*("[^"]*"|'[^']*'|[^\s>"']+)""", re.IGNORECASE)
+_ATTRIBUTE = re.compile(rb"""(?<![a-z-])([a-z-]++)\s*+=\s*("[^"]*"|'[^']*'|[^\s>"']+)""", re.IGNORECASE)
 
 
 def dressed(arm: bytes, page: bytes, arm_url: bytes, page_url: bytes) -> bytes:

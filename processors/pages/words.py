@@ -53,11 +53,15 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of shop: its trades, the words that name it, its drawings by role, and its own texts."""
+    """A kind of shop: its trades, the words that name it, its drawings by role, and its own texts.
+
+    Only the industry names the kind, not a keyword, if `by_keyword` is false: a restaurant may offer cakes.
+    """
 
     name: str
     trades: tuple[str, ...]
     words: tuple[str, ...]
+    by_keyword: bool
     drawings: Mapping[str, str]
     texts: Mapping[str, Any]
 
@@ -74,16 +78,18 @@ def kinds() -> dict[str, Kind]:
     for trade in NAMES:
         for name, table in _table(f"kinds_{trade}").items():
             trades, named, drawings = (table.pop(key, ()) for key in ("trades", "words", "drawings"))
-            found[name] = Kind(name, (trade, *trades), tuple(folded(word) for word in named), dict(drawings), table)
+            named = tuple(folded(word) for word in named)
+            found[name] = Kind(name, (trade, *trades), named, table.pop("keywords", True), dict(drawings), table)
     return found
 
 
 def kind_of(trade: str, industry: str, keywords: Sequence[str]) -> str | None:
     """Return the name of the kind that the industry names, or else a keyword; None for no known kind."""
-    for typed in (industry, *keywords):
+    for number, typed in enumerate((industry, *keywords)):
         text = folded(typed)
         for kind in kinds().values():
-            if trade in kind.trades and any(_names(text, word) for word in kind.words):
+            known = trade in kind.trades and (kind.by_keyword or number == 0)
+            if known and any(_names(text, word) for word in kind.words):
                 return kind.name
     return None
 

@@ -268,7 +268,7 @@ def _groups(states: Sequence[ExperimentState]) -> Iterator[list[ExperimentState]
 def _result(state: ExperimentState, winner: str, base_url: str) -> Result:
     """Return the result of a decided experiment for readers of `lp.results`."""
     return Result(
-        request_id=result_id_of(state.experiment_id),
+        request_id=result_id_of(state.experiment_id, state.lp_id),
         tenant_id=state.tenant_id,
         status="completed",
         lp_id=state.lp_id,

@@ -1,5 +1,6 @@
 """Heatmaps on demand, as JSON or PNG, made from aggregates in ClickHouse and cached for an hour."""
 
+import asyncio
 import hashlib
 import time
 from dataclasses import asdict, dataclass, replace
@@ -104,27 +105,35 @@ class Heatmaps:
             nonlocal made
             made = True
             with metrics.MAP_SECONDS.labels(form).time():
-                return await self._make(await self._find(query), form)
+                return await self._make(await self._find(query, form), form)
 
         since_ms = int(time.time() * MS) if fresh else 0
         answer = await self._cache.get(key_of(query, form, str(self._zone)), make, since_ms=since_ms)
         metrics.MAPS.labels(form, "made" if made else "kept").inc()
         return answer
 
-    async def _find(self, query: MapQuery) -> Found:
+    async def _find(self, query: MapQuery, form: Form) -> Found:
         end = query.end or datetime.now(UTC).replace(microsecond=0)
         start = query.start or end - DEFAULT_SPAN
         seen = await map_queries.devices(self._clickhouse, query.lp_id, start, end)
         device = query.device or (seen[0].device if seen else "mobile")
         views = next((each for each in seen if each.device == device), UNSEEN[device])
         selection = Selection(query.lp_id, device, start, end)
-        if query.kind == "scroll":
-            rows = await map_queries.bands(self._clickhouse, selection)
-        else:
-            rows = await map_queries.cells(self._clickhouse, query.kind, selection)
-        clicked = query.kind in CLICKS
-        elements = await map_queries.elements(self._clickhouse, query.kind, selection) if clicked else []
+        rows, elements = await asyncio.gather(
+            self._rows(query.kind, selection), self._elements(query.kind, selection, form)
+        )
         return Found(query, views, seen, start, end, rows, elements)
+
+    async def _rows(self, kind: MapKind, selection: Selection) -> pa.Table:
+        if kind == "scroll":
+            return await map_queries.bands(self._clickhouse, selection)
+        return await map_queries.cells(self._clickhouse, kind, selection)
+
+    async def _elements(self, kind: MapKind, selection: Selection, form: Form) -> list[dict[str, Any]]:
+        """Return the clicked elements; a picture shows none."""
+        if form == "png" or kind not in CLICKS:
+            return []
+        return await map_queries.elements(self._clickhouse, kind, selection)
 
     async def _make(self, found: Found, form: Form) -> CachedResponse:
         if form == "png":

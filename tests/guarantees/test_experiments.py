@@ -49,9 +49,8 @@ async def assert_no_decision_twice(stack: Stack, experiment_id: str) -> list[Exp
     ended = [state for state in states if state.status != "running"]
     assert len(ended) <= 1 and ended == states[len(states) - len(ended) :]
     keys = [key for key, _ in await records(stack.addresses.kafka, RESULTS)]
-    assert keys.count(str(result_id_of(UUID(experiment_id))).encode()) == sum(
-        state.status == "decided" for state in ended
-    )
+    result_id = str(result_id_of(UUID(experiment_id), states[0].lp_id)).encode()
+    assert keys.count(result_id) == sum(state.status == "decided" for state in ended)
     return states
 
 

@@ -47,6 +47,8 @@ def test_a_head_that_never_ends_is_handled() -> None:
         b"<head>" + b"<meta " * 100_000,
         b"<head><meta content='" + b"a" * 400_000,
         b"<head>" + b"<link '" * 50_000,
+        b"<head>" + b"<title>" * 40_000,
+        b"<head><meta " + b"a" * 250_000 + b"></head>",
     ):
         assert dressed(html, PAGE, *ADDRESSES).startswith(b"<head>")
 

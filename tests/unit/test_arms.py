@@ -199,7 +199,8 @@ async def test_a_winner_is_the_page_and_may_be_cached(place: Place) -> None:
         assert arm_of(answer) == "demo-b" and f"href={BASE}/lp/demo-a>".encode() in cast(bytes, answer.body)
         assert (answer.headers["Cache-Control"], cookie_of(answer)) == ("public, max-age=3600", None)
     etag = (await place.get()).headers["ETag"]
-    assert (await place.get(**{"If-None-Match": etag})).status == 304
+    for known in (etag, f"W/{etag}", f'"other", {etag}', "*"):  # nginx makes tags weak when it compresses
+        assert (await place.get(**{"If-None-Match": known})).status == 304
     assert (await place.get("demo-b")).status == 302
 
 

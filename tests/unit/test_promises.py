@@ -131,12 +131,27 @@ def test_kinds_read_apart_within_a_trade() -> None:
         ("generic", "整体院", [], "seitai"),
         ("counsel", "税理士事務所", ["相続"], "tax"), ("realestate", "不動産", ["賃貸"], "rent"),
         ("school", "教育", ["ジャパン"], None), ("generic", "家庭用品", [], None),
+        ("restaurant", "レストラン", ["ケーキ", "テイクアウト"], None), ("clinic", "美容皮膚科", [], "aesthetic"),
     ],
 )  # fmt: skip
 def test_a_kind_is_named_by_the_industry_or_a_keyword(
     trade: str, industry: str, keywords: list[str], kind: str | None
 ) -> None:
     assert kind_of(trade, industry, keywords) == kind
+
+
+@pytest.mark.parametrize(
+    ("industries", "never"),
+    [
+        (("ベーカリー", "パン屋", "ケーキ", "和菓子", "お弁当", "惣菜", "キッチンカー"), "席を|お席|人数をお伝え"),
+        (("美容外科", "AGA", "自由診療", "クリニック シミ取り", "医療脱毛"), "保険証|資格確認書"),
+        (("化粧品", "コスメ", "美容液", "シャンプー", "雑貨", "健康食品"), "施術|カウンセリング|サロン|ご来店"),
+    ],
+)
+def test_a_page_describes_the_service_of_its_trade(industries: tuple[str, ...], never: str) -> None:
+    for industry, purpose, given in product(industries, PURPOSES[:4], ((), NAMES_OF_FACTS)):
+        html = html_of(request_of(given, industry=industry, purpose=purpose))
+        assert re.search(never, said(html)) is None, (industry, purpose, given)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from infra.tenants import Caller
 from processors.pictures.words import Language
 from schemas.errors import LpstreamError
 from schemas.heatmap import Device
+from streams.edge.http import revalidation
 from streams.edge.http.errors import HttpError
 from streams.edge.services import Services
 from streams.pictures.maps import DEFAULT_SPAN, Form, MapKind, MapQuery, Suffix
@@ -72,14 +73,9 @@ def answer(request: web.BaseRequest, cached: CachedResponse) -> web.Response:
         "X-Content-Type-Options": "nosniff",
         "Last-Modified": f"{datetime.fromtimestamp(cached.made_ms / 1000, UTC):%a, %d %b %Y %H:%M:%S GMT}",
     }
-    if matches(request.headers.get("If-None-Match", ""), cached.etag):
+    if revalidation.has(request, cached.etag):
         return web.Response(status=304, headers=headers)
     return web.Response(body=cached.body, headers={**headers, "Content-Type": cached.content_type})
-
-
-def matches(header: str, etag: str) -> bool:
-    """Return whether If-None-Match names the tag, by the weak comparison of RFC 9110, 13.1.2."""
-    return header.strip() == "*" or etag in (tag.strip().removeprefix("W/") for tag in header.split(","))
 
 
 def parsed(lp_id: str, request: web.BaseRequest) -> MapQuery:

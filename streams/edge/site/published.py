@@ -3,6 +3,7 @@
 from aiohttp import web
 from cachetools import LRUCache
 
+from streams.edge.http import revalidation
 from streams.edge.http.errors import HttpError, needing
 from streams.edge.services import Services
 from streams.edge.site.object_cache import CachedObject
@@ -42,6 +43,6 @@ def answer(request: web.BaseRequest, cached: CachedObject | None, headers: dict[
         raise HttpError(404, "HTTP 404 Not Found")
     stored = cached.object
     headers = {**SAFE, **headers, "ETag": stored.etag, "Age": str(int(cached.age_s))}
-    if request.headers.get("If-None-Match") == stored.etag:
+    if revalidation.has(request, stored.etag):
         return web.Response(status=304, headers=headers)
     return web.Response(body=stored.body, headers={**headers, "Content-Type": stored.content_type})

@@ -1,18 +1,23 @@
 """`lpstream bench --only picture_cold,picture_cached`: heatmap pictures by HTTP, new and cached.
 
-The page is a generated page with a week of the visitor model's traffic. The edge, ClickHouse, Redis, S3 and Chromium
-are real. A cold picture bypasses the cache, but its screenshot exists. The details have the time of each first
-picture, which waits for the screenshot.
+The page is a generated page with a week of the visitor model's traffic, copied to other times of each day until the
+table of cells has MOST_ROWS rows. The edge, ClickHouse, Redis, S3 and Chromium are real. A cold picture bypasses the
+cache, but its screenshot exists. The details have the time of each first picture, which waits for the screenshot, and
+the time of each query without the edge.
 """
 
 import asyncio
 import time
+from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
+from statistics import median
 from typing import Any, Literal
 from uuid import uuid4
 
 import aiohttp
 
+from infra.clickhouse import map_queries
+from infra.clickhouse.client import ClickHouse
 from infra.embedded.stack import Stack
 from schemas.errors import LpstreamError
 from schemas.generation import Business, GenerationRequest
@@ -23,9 +28,13 @@ from streams.pictures.maps import MapKind
 from streams.proof.bench.frame import Row, Say, own_services, quiet, row
 from streams.proof.percentiles import spread
 from streams.proof.traffic import Traffic, folded, midnight_ms
-from streams.runtime.stores import open_writer
+from streams.runtime.stores import open_analyst, open_writer
 
 DAYS, VISITS = 7, 2_000
+MOST_ROWS = 10_000_000
+COPIED = """INSERT INTO lpstream.heatmap_cells SELECT cells.* REPLACE (
+    toStartOfDay(window_start) + (toUnixTimestamp(window_start) + (number + 1) * 35) % 86400 AS window_start)
+    FROM lpstream.heatmap_cells AS cells CROSS JOIN numbers({copies:UInt64}) AS copies"""
 COLD, CACHED = 8, 60  # pictures per kind, device and round
 MAPS: tuple[tuple[MapKind, str], ...] = tuple(
     (kind, device) for kind in ("click", "attention", "scroll") for device in ("mobile", "desktop")
@@ -43,6 +52,7 @@ async def _run(stack: Stack, services: Installation, which: Which, rounds: int, 
     lp_id = await _page(services)
     first = datetime.now(UTC).date() - timedelta(days=DAYS)
     rows = await _fill(stack, lp_id, first, say)
+    queries_ms = await _queries_ms(stack, lp_id, first)
     headers = {"Authorization": f"Bearer {services.token}"}
     ends = [midnight_ms(first + timedelta(days=days)) for days in (0, DAYS)]
     async with aiohttp.ClientSession(headers=headers) as http:
@@ -57,7 +67,7 @@ async def _run(stack: Stack, services: Installation, which: Which, rounds: int, 
         for _ in range(rounds * (COLD if anew else CACHED)):
             for (kind, device), address in zip(MAPS, addresses, strict=True):
                 times.setdefault(f"{kind} {device}", []).append((await _timed(http, address, anew=anew))[0])
-    return _rows(which, times, before, rows)
+    return _rows(which, times, before, {"rows": rows, "queries_ms": queries_ms})
 
 
 async def _page(services: Installation) -> str:
@@ -75,14 +85,40 @@ async def _page(services: Installation) -> str:
 async def _fill(stack: Stack, lp_id: str, first: date, say: Say) -> int:
     say(f"{DAYS} days of {VISITS:,} visits")
     writer = open_writer(settings_of(stack))
-    traffic, rows = Traffic((lp_id,), VISITS), 0
+    traffic = Traffic((lp_id,), VISITS)
     for day in range(DAYS):
         for number, (_, tables) in enumerate(folded(traffic.day(first + timedelta(days=day)))):
             for table, part in tables.items():
-                rows += part.num_rows
                 await writer.insert(table, part, f"{lp_id}/{day}/{number}/{table}")
+    copies = MOST_ROWS // await _cells(writer)
+    say(f"{copies} copies of the cells")
+    await writer.command(COPIED, {"copies": copies - 1})
+    rows = await _cells(writer)
     await writer.close()
     return rows
+
+
+async def _cells(clickhouse: ClickHouse) -> int:
+    """Return the number of rows in the table of cells."""
+    return int((await clickhouse.rows("SELECT count() AS n FROM lpstream.heatmap_cells"))[0]["n"])
+
+
+async def _queries_ms(stack: Stack, lp_id: str, first: date) -> dict[str, float]:
+    """Return the median time of each query of a map of clicks on phones, asked as the analyst."""
+    start, end = (datetime.fromtimestamp(midnight_ms(first + timedelta(days=n)) / 1000, UTC) for n in (0, DAYS))
+    selection = map_queries.Selection(lp_id, "mobile", start, end)
+    clickhouse, times = open_analyst(settings_of(stack)), defaultdict[str, list[float]](list)
+    for _ in range(COLD):
+        for name, query in (
+            ("devices", map_queries.devices(clickhouse, lp_id, start, end)),
+            ("cells", map_queries.cells(clickhouse, "click", selection)),
+            ("elements", map_queries.elements(clickhouse, "click", selection)),
+        ):
+            started = time.perf_counter()
+            await query
+            times[name].append((time.perf_counter() - started) * 1000)
+    await clickhouse.close()
+    return {name: round(median(each), 1) for name, each in times.items()}
 
 
 async def _timed(http: aiohttp.ClientSession, address: str, *, anew: bool = False) -> tuple[float, int]:
@@ -98,11 +134,11 @@ async def _timed(http: aiohttp.ClientSession, address: str, *, anew: bool = Fals
     return (time.perf_counter() - started) * 1000, len(body)
 
 
-def _rows(which: Which, times: dict[str, list[float]], before: list[tuple[float, int]], rows: int) -> list[Row]:
+def _rows(which: Which, times: dict[str, list[float]], before: list[tuple[float, int]], about: Row) -> list[Row]:
     together = spread([ms for each in times.values() for ms in each])
     detail: dict[str, Any] = {
         "pictures": sum(len(each) for each in times.values()),
-        "rows": rows,
+        **about,
         "bytes": {f"{kind} {device}": size for (kind, device), (_, size) in zip(MAPS, before, strict=True)},
         "first_ms": {f"{kind} {device}": round(ms) for (kind, device), (ms, _) in zip(MAPS, before, strict=True)},
         "by_map_ms": {name: spread(each, 1) for name, each in times.items()},

@@ -1,4 +1,4 @@
-"""`lpstream bench --only scale_out`: the effect of workers, pages and partitions on a drain's rate."""
+"""`lpstream bench --only scale_out`: how workers, pages, partitions and events change a drain."""
 
 import os
 from statistics import median
@@ -10,8 +10,9 @@ from streams.proof.bench.load import Load
 
 RECORDS = 60_000
 SIZE = 100
-ONE_PAGE, MANY_PAGES = 1, 1_000
+PAGES = (10, 100, 1_000, 10_000)  # the reference has one page
 FEWER, USUAL, MORE = 3, 12, 48
+LONGER = 4  # times the events
 
 
 def scale_out(*, rounds: int, records: int = RECORDS, say: Say = quiet) -> list[Row]:
@@ -19,15 +20,15 @@ def scale_out(*, rounds: int, records: int = RECORDS, say: Say = quiet) -> list[
     load = Load(SIZE, records)
     with lab(say) as place:
         one, two = _workers(place, load, rounds)
-        one_page, many_pages = (
-            _runs(place, Load(SIZE, records, lps=pages), USUAL, rounds) for pages in (ONE_PAGE, MANY_PAGES)
-        )
+        one_page, *several = (_runs(place, Load(SIZE, records, lps=pages), USUAL, rounds) for pages in (1, *PAGES))
         fewer, more = (_runs(place, load, partitions, rounds) for partitions in (FEWER, MORE))
+        longer = _runs(place, Load(SIZE, LONGER * records), USUAL, rounds)
     return [
         _row("2 workers against 1", two, one),
-        _row(f"{MANY_PAGES:,} pages against {ONE_PAGE}", many_pages, one_page),
+        *(_row(f"{pages:,} pages against 1", runs, one_page) for pages, runs in zip(PAGES, several, strict=True)),
         _row(f"{FEWER} partitions against {USUAL}", fewer, one),
         _row(f"{MORE} partitions against {USUAL}", more, one),
+        _row(f"{LONGER} times the events", longer, one),
     ]
 
 
