@@ -12,7 +12,7 @@ MEDICINE = ("effect", "forbidden")  # the kinds of rules that bound what sounds 
 _TAKEN_BACK = re.compile(
     r"^(?:等|など)?(?:に(?:ついて|関して|関する|つきまして)|の(?:有無|条件|可否)|(?:る|れる|せる)?かどうか|(?:でしょう|です)か|は(?:あり|でき)ますか)|"
     r"^(?:の[^。、\n]{0,8}|(?:や|・|、)[^。、\n]{1,6})?(?:は|を|も)(?:一切|いっさい)?(?:行|おこな|し|致し|いたし|取り扱|扱)(?:って|い|わ)?(?:ません|おりません|いません|ない)|"
-    r"^(?:の[^。、\n]{0,8})?では(?:な(?:い|く|か)|ありません|ございません)|^[^。\n]{0,24}?(?:(?:わけ|もの|こと|訳|物|の(?:食|商)品|(?:た|る)(?:食品|商品|製品|施術))で(?:は|も)(?:な|ありません|ございません)|とは(?:限|言え|いえ|言い切|申し上げ|申せ|考えて(?:い|お))|"
+    r"^(?:の[^。、\n]{0,8})?では(?:な(?:い|く|か)|ありません|ございません)|^[^。\n]{0,24}?(?:(?:わけ|もの|こと|ところ|場所|場|施設|目的|訳|物|の(?:食|商)品|(?:た|る)(?:食品|商品|製品|施術))で(?:は|も)(?:な|ありません|ございません)|とは(?:限|言え|いえ|言い切|申し上げ|申せ|考えて(?:い|お))|"
     r"とは限ら|(?:と|を|は)(?:お)?(?:断定|断言|保証|約束)(?:する|いたす)?(?:こと)?(?:は|が|も)?(?:でき|いたし|し)(?:ません|かね|ない)|"
     r"(?:病気|症状|方|人|もの|こと|結果)?ばかりで(?:は)?(?:な|あり))"
 )
@@ -49,13 +49,24 @@ _NOT_PROMISED = re.compile(
 )
 # after a fact, words that only speak of it: "返金の条件", "受賞を目指す"
 _SPOKEN_OF = re.compile(
-    r"^の(?:[^。、\n]{1,12}の違い|お知らせ(?:の|を)(?:印刷|作|書))|^(?:(?:引?き)?の(?:範囲|条件|有無|可否|ご?希望|対象|手続|定義|意味|計算|問題|仕組み|考え方|違い)|"
+    r"^(?:や|・|と)[^。、\n]{1,6}の(?:条件|有無|可否|手続|方法)|^の(?:[^。、\n]{1,12}の違い|お知らせ(?:の|を)(?:印刷|作|書))|^(?:(?:引?き)?の(?:範囲|条件|有無|可否|ご?希望|対象|手続|定義|意味|計算|問題|仕組み|考え方|違い)|"
     r"を(?:ご)?(?:目指|めざ|希望|検討|お考え|待|夢見)|のため、?お断り|で(?:は)?(?:受け付ける|決まる|ある)か|が気になる|かわから|(?:した|を取った|に輝いた)(?:日|とき|方|記念|作品を飾))"
 )
+# after a fact, words that say it is not so: "個室はご用意しておりません"
+_NOT_SO = re.compile(
+    r"(?:[^。、\n]{0,3}?(?:は|も|を|が|に))?[^。、\nはがもを]{0,8}?"
+    r"(?:て(?:い|おり)|(?<=て)(?:い|おり)|(?<=てお)り|(?<=ており)|(?<=てい)|おり|でき|いただけ|くはあり)(?:ません|ない(?:ため|ので|$|。))(?!か)"
+)
+_KEPT_UP = re.compile("変え|変わ|休|値上げ|閉め|一度|一日|以来")  # "創業以来、味を変えておりません"
+# a question asks for a fact: "返品はできますか"; but "なぜ無料なのですか" states it
+_ASKED = re.compile(r"(?:[^。\n?]{0,16}?(?:ます|(?<!の)です|(?<!の)でしょう)|(?<=ます|です))か(?:$|[。?\n」])")
+_NOT_ASKED = re.compile("なぜ|どうして|存じ|いかが|知って")
 # "必ず増えるお金の話は疑いましょう", "一位になることより、続けること", "完全に元通りにはならないこともあります"
 _WARNED_OF = re.compile(
     r"^[^。\n]{0,20}?(?:に(?:は)?、?(?:ご)?注意(?:くだ|を|し)|(?:を|は)?疑(?:い|って|う)|に(?:惑わ|急か|踊ら|だま|騙)され(?:ない|ず)|"
     r"すぎない(?:で)?(?:くだ|よう))|"
+    r"^[^。、\n]{1,14}[うくぐすつぬぶむる]より(?:も)?、|"
+    r"^(?:に|と)(?:見え|思え|うた)る|^(?:な|の)[^。、\n]{1,6}(?:に|を)は?(?:こだわり|求め|目指し|うたい|追い)ません|"
     r"^(?:に|を|で)?(?:なる|する|取る|目指す|こだわる|る)(?:こと)?より(?:も)?、|^(?:に|を)(?:なる|取る)(?:こと)?より|"
     r"^(?:な|の)[^。、\n]{1,8}より(?:も)?、(?![^。\n]{0,10}(?:安|早|速|優|おいし|美味|高|丈夫))|^[^。、\n]{0,8}を(?:語る|うたう|言う|目指す)前に|"
     r"^[^。\n]{0,12}?(?:が|は)(?:難し|むずかし)[^。、\n]{0,2}(?:場合|こと|とき|方)|"
@@ -81,6 +92,8 @@ def takes_back(text: str, start: int, end: int, kind: str) -> bool:
         return True
     if (refused := _NOT_OFFERED.match(after)) and not _DENIED_ILL.search(refused[1] or ""):
         return True
+    if kind == "fact" and _is_no_fact(text, start, end):
+        return True
     if (kind == "fact" and _SPOKEN_OF.match(after)) or (kind in MEDICINE and _SEE_A_DOCTOR.match(after)):
         return True
     if _NO_SUCH_THING.match(text, start):
@@ -92,3 +105,11 @@ def takes_back(text: str, start: int, end: int, kind: str) -> bool:
     nothing = (_NO_SUCH.match(after) or _WITHOUT.match(after)) if kind != "comparison" else None
     ill = "".join(filter(None, nothing.groups())) if nothing else ""
     return nothing is not None and not _DENIED_ILL.search(text[max(0, start - BEFORE) : end] + ill)
+
+
+def _is_no_fact(text: str, start: int, end: int) -> bool:
+    """Return whether the words after a fact say that it is not so, or ask whether it is."""
+    denied, asked = _NOT_SO.match(text, end), _ASKED.match(text, end)
+    if denied and not _DENIED_ILL.search(denied[0][:-3]) and not _KEPT_UP.search(denied[0]):
+        return True
+    return asked is not None and not _NOT_ASKED.search(text[max(0, start - BEFORE) : start] + asked[0])

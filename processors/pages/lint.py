@@ -24,9 +24,11 @@ _NUMBERS, _COMMA, _KANA = re.compile("[0-9]+"), re.compile("(?<=[0-9]),(?=[0-9])
 # a fact's nouns, without words that only say that it exists
 _NOUNS = re.compile("[一-鿿々]+|[ァ-ヺー]{2,}")
 _FUNCTION = re.compile(
-    "用意|完備|割引|値引|利用|対応|可能|設置|設け|併設|在籍|常駐|作業員|スタッフ|担当者|担当|受付|受け付|営業|施術|実施|以来|続|場合|満足|提供|始|開|歩|曜日|曜|承|伺|方|分|様|当店|当社|目|代目|オフ|サポート|"
+    "用意|完備|割引|値引|利用|対応|可能|設置|設け|併設|在籍|常駐|作業員|スタッフ|担当者|担当|受付|受け付|営業|施術|実施|以来|続|場合|満足|提供|始|開|歩|曜日|曜|承|伺|方|分|様|当店|当社|目|代目|付|使|差し上げ|生|経験|歴史|お金|半額|オフ|サポート|"
     "[一二三四五六七八九十百千万億〇]"
 )
+# the last character of a compound, and the characters before it
+_SUFFIX, _KANJI_BEFORE = re.compile("[一-鿿](?![一-鿿々])"), re.compile("[一-鿿々]*$")
 _DENIED = re.compile("なし|ない|不可|不要|ません")
 _NO_DIGIT_BEFORE = "(?<![0-9])"  # 0円 is no part of 500円
 
@@ -76,12 +78,23 @@ def findings(texts: Sequence[str], groups: frozenset[str], given: Sequence[str] 
     starts = [0, *(at + 1 for at, character in enumerate(words) if character == "\n")]
     every: dict[int, list[Finding]] = {}
     for rule, start, end in _matches(words, groups):
-        if rule.given and any(_states(one, words[start:end], rule) for one in given):
+        if rule.given and _is_given(words, start, end, rule, given):
             continue
         found = every.setdefault(bisect_right(starts, start) - 1, [])
         if len(found) < MOST_FINDINGS and rule not in (finding.rule for finding in found):
             found.append(Finding(words[start:end], rule))
     return dict(sorted(every.items()))
+
+
+def _is_given(words: str, start: int, end: int, rule: Rule, given: Sequence[str]) -> bool:
+    """Return whether the customer's words state the fact, as matched or with the words before it."""
+    first = max(0, start - AROUND)
+    clause = max(first, *(words.rfind(mark, first, start) + 1 for mark in "。、\n"))
+    if _SUFFIX.match(words, start):
+        start = max(clause, start - len(_KANJI_BEFORE.findall(words[clause:start])[0]))
+    object_ = max(words.rfind(particle, clause, max(clause, start - 1)) for particle in "はにで") + 1
+    facts = {words[start:end], words[clause:end], words[max(clause, object_) : end]}
+    return any(_states(one, fact, rule) for one in given for fact in facts)
 
 
 @lru_cache(maxsize=1024)

@@ -14,11 +14,13 @@ from processors.pages.comparable import as_hiragana
 from processors.text import folded
 
 GENERIC, RECRUIT, CLINIC, MEDICAL = "generic", "recruit", "clinic", "medical"
+LAY = "lay"  # every trade that is no medical one
 NAMES = (CLINIC, "school", "counsel", "realestate", "shop", "beauty", "restaurant", GENERIC)
 # the groups of rules of an unknown trade: all that bound what a page may claim
 STRICTEST = frozenset(
     (
         MEDICAL,
+        LAY,
         "therapy",
         "cosmetic",
         "food",
@@ -104,6 +106,8 @@ def trade_of(industry: str) -> TradeMatch:
     groups = frozenset().union(*(match[-1] for match in matches))
     if design == CLINIC:
         groups -= NOT_OF_CLINICS
+    if MEDICAL not in groups:
+        groups |= {LAY}
     return TradeMatch(design, groups, f"the industry contains {name}", known=True)
 
 

@@ -1,4 +1,4 @@
-"""The lint on three thousand phrases: how many are rightly refused, how many harmless are touched."""
+"""The lint on five thousand phrases: how many are rightly refused, how many harmless are touched."""
 
 import time
 from collections.abc import Iterator
@@ -25,14 +25,20 @@ INDUSTRIES = {
     "gym": "パーソナルジム", "bakery": "ベーカリー", "it": "システム開発", "pharmacy": "調剤薬局", "nursery": "保育園",
     "taxi": "タクシー", "brewery": "酒蔵", "florist": "花屋", "carrepair": "自動車整備",
     "printing": "印刷", "psych": "心療内科",
+    "saas": "クラウドサービス", "builder": "工務店",
     "marriage": "結婚相談所", "usedcar": "中古車販売", "funeral": "葬儀社",
+    "insurance": "保険代理店", "yoga": "ヨガスタジオ", "vet": "動物病院", "skin": "皮膚科", "wedding": "結婚式場",
+    "tax": "税理士事務所", "cafe": "カフェ", "solar": "太陽光発電", "buyback": "ブランド買取",
+    "laundry": "クリーニング店", "farm": "農園",
 }  # fmt: skip
 # least share of refused phrases, largest share of harmless phrases that are touched
 MENDED = ("developed", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 # the lists whose phrases are judged as a whole answer is, with language and promises, on a page with contacts
 WHOLE = {
     "eleventh": (1.0, 0.0), "twelfth": (0.98, 0.0), "thirteenth": (0.99, 0.0), "fourteenth": (1.0, 0.0),
-    "fifteenth": (1.0, 0.01), "sixteenth": (1.0, 0.01), "seventeenth": (0.98, 0.01), "eighteenth": (1.0, 0.0),
+    "fifteenth": (1.0, 0.01), "sixteenth": (1.0, 0.0), "seventeenth": (0.98, 0.01), "eighteenth": (1.0, 0.0),
+    "nineteenth": (1.0, 0.0), "twentieth": (1.0, 0.0), "twentyfirst": (1.0, 0.0), "twentysecond": (1.0, 0.0),
+    "twentythird": (1.0, 0.0), "twentyfourth": (1.0, 0.0),
 }  # fmt: skip
 CONTACTS = ["phone", "form", "url", "address", "access", "hours"]
 GOALS = dict.fromkeys(MENDED, (1.0, 0.0)) | WHOLE
@@ -97,7 +103,7 @@ def test_each_phrase_is_in_one_list_and_has_a_source() -> None:
     texts = [(phrase.trade, phrase.text) for phrase in every]
     repeated = {text for text in texts if texts.count(text) > 1}
     assert not repeated
-    assert len(every) > 3_000
+    assert len(every) > 5_000
 
 
 def test_a_page_is_checked_in_little_processor_time(capsys: pytest.CaptureFixture[str]) -> None:
