@@ -1,4 +1,4 @@
-"""`lpstream bench --only lp_total,lp_own,lp_mix,lp_cpu`: page generation by one worker, with copy of 3 s.
+"""`lpstream bench --only lp_total,lp_own,lp_mix,lp_cpu`: pages by one worker, with copy of 3 s.
 
 `lp_total` and `lp_own` come from the same run, which cannot hit the cache. `lp_mix` is the request mix after warming.
 `lp_cpu` sends the same requests twice: each is a miss, then a hit.
