@@ -19,6 +19,8 @@ _WIDE = {0xFF01 + at: 0x21 + at for at in range(94) if chr(0x21 + at).isalnum()}
 _HALF_KANA = re.compile("[\uff61-\uff9f]+")
 _JOINERS = re.compile("[\u00ad\u034f\u180e\u200c\u200d\ufe00-\ufe0f]")
 _EMPHASIS = {"strong", "em"}
+# the letters that nh3 changes; it takes 20 µs for any text
+_ESCAPED = re.compile("[<>&\u00a0]")
 
 
 def shown(text: str) -> str:
@@ -42,7 +44,7 @@ def plain(text: str) -> str:
 
 def emphasised(text: str) -> str:
     """Return a writer's text as HTML with no other markup than `<strong>` and `<em>`."""
-    return written(nh3.clean(text, tags=_EMPHASIS, attributes={}))
+    return written(nh3.clean(text, tags=_EMPHASIS, attributes={}) if _ESCAPED.search(text) else text)
 
 
 def folded(text: str) -> str:

@@ -17,7 +17,7 @@ from schemas.generation import Attempt
 LEAST_S = 0.8
 # the time that the next provider needs for an answer, and the time before the deadline for ending a call
 ANSWER_S, END_S = 3.0, 0.15
-MOST_PAUSE_S, PAUSE_EACH_S = 0.2, 0.0008
+MOST_PAUSE_S, PAUSE_EACH_S = 0.2, 0.002
 MOST_DOUBLINGS = 4
 MOST_TOLD = 50
 # the share of the token limit that an answer has used if it ended for that

@@ -24,6 +24,7 @@ BOM = b"\xef\xbb\xbf"
 # some gateways begin each line with a byte order mark, or with the separator of RFC 7464
 RECORD = b"\x1e"
 MARKS = BOM + RECORD
+FIRST_MARKS = (BOM[:1], RECORD)
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 DEEPEST = 8
 # signs that an event is a part of an answer
@@ -166,7 +167,8 @@ class Answer:
             self.done = self.chunks > 0
 
     def _line(self, line: bytes) -> None:
-        line = line.lstrip(MARKS) if line[:1] in (MARKS[:1], RECORD) else line
+        if line[:1] in FIRST_MARKS:
+            line = line.lstrip(MARKS)
         if not line:
             self._drop_event()
         elif line.startswith(b"data:"):
@@ -207,16 +209,18 @@ class Answer:
 
     def _decode(self, document: bytes) -> bool:
         try:
-            chunks = [_chunks.decode(document)]
+            chunk = _chunks.decode(document)
         except UNREADABLE:
             chunks = _several(document) if SEVERAL.search(document) else []
-        for chunk in chunks:
-            self._take(chunk)
-        return bool(chunks)
+            for chunk in chunks:
+                self._take(chunk)
+            return bool(chunks)
+        self._take(chunk)
+        return True
 
     def _take(self, chunk: _Chunk) -> None:
         usage = None
-        if (_is_error(chunk.error) or chunk.object == "error") and not self.ended:
+        if (chunk.object == "error" or (chunk.error is not None and _is_error(chunk.error))) and not self.ended:
             self.error = chunk.error or chunk.message or self.error
         if chunk.usage is not None or chunk.x_groq is not None:
             groq = chunk.x_groq if isinstance(chunk.x_groq, dict) else {}
@@ -245,7 +249,8 @@ class Answer:
                 text = (text or "") + _text(part.content)
             elif part.parsed:
                 text = (text or "") + _text(part.parsed)
-            self._call(part)
+            if part.tool_calls is not None or part.function_call is not None:
+                self._call(part)
             if part.refusal is not None:
                 self.refusal += _text(part.refusal)
             if thoughts := _thoughts(part):

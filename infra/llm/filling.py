@@ -5,6 +5,7 @@ work with it. So the socket is not read for a pause after each read, and the ker
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 from typing import Any
@@ -13,7 +14,7 @@ from aiohttp import ClientResponse, StreamReader
 from aiohttp.base_protocol import BaseProtocol
 
 # shorter pauses cost more than they save
-LEAST_PAUSE_S = 0.005
+LEAST_PAUSE_S, TICK_S = 0.005, 0.02
 LAST = b"data: [DONE]\n\n"
 # the most bytes that are read of an answer, and of an error
 MOST_BYTES, MOST_ERROR = 4 * 2**20, 64 * 2**10
@@ -44,9 +45,18 @@ class _Filling:
                 continue
             self._protocol.pause_reading()
             try:
-                await asyncio.sleep(pause)
+                await asyncio.sleep(_until_tick(pause))
             finally:
                 self._protocol.resume_reading()
+
+
+def _until_tick(pause: float) -> float:
+    """Return the seconds until the first tick after the pause.
+
+    Streams whose pauses end at the same tick cost one wake-up of the event loop.
+    """
+    now = asyncio.get_running_loop().time()
+    return math.ceil((now + pause) / TICK_S) * TICK_S - now
 
 
 def filling_response(pause: Callable[[], float]) -> type[ClientResponse]:

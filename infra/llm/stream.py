@@ -5,6 +5,7 @@ with the client's own objects.
 """
 
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,8 +15,10 @@ from urllib.request import getproxies
 
 import aiohttp
 import httpx2
+import msgspec
 import openai
 from openai import AsyncOpenAI, DefaultAioHttpClient
+from openai._constants import RAW_RESPONSE_HEADER
 from openai._vendor.httpx_aiohttp.transport import AiohttpTransport  # the transport of DefaultAioHttpClient
 
 from infra.llm.dialect import Dialect
@@ -35,6 +38,8 @@ OVER = 16
 MOST_THOUGHTS = 8_000
 # the time for the usage and the end of the stream after the end of the answer
 END_S = 1.0
+# the header with which the client leaves the body of a response unread
+UNREAD = {RAW_RESPONSE_HEADER: "stream"}
 MOST_CHARACTERS = 512 * 1024
 # proxies send policies of more than aiohttp's default of 8 KB in a header
 MOST_HEADER, MOST_HEADERS = 64 * 1024, 500
@@ -90,17 +95,18 @@ def open_client(
             trust_env=bool(getproxies()),  # with trust_env aiohttp looks for a proxy in a thread, for each request
         )
 
+    timeout = httpx2.Timeout(cap_s, read=None)  # `Call` has its own; aiohttp would move its timer for each read
     return AsyncOpenAI(
         base_url=endpoint.base_url,
         api_key=endpoint.key,
         max_retries=0,
-        timeout=cap_s,
+        timeout=timeout,
         default_headers={name: value.replace("{key}", endpoint.key) for name, value in endpoint.headers.items()},
         default_query=dict(endpoint.query),
         http_client=DefaultAioHttpClient(
             # to load certificates takes 90 ms, and an address without TLS needs none
             transport=AiohttpTransport(client=session, verify=endpoint.base_url.startswith("https:")),
-            timeout=cap_s,
+            timeout=timeout,
         ),
     )
 
@@ -195,18 +201,18 @@ class Call:
     async def _read(
         self, body: Mapping[str, Any], stream: bool, most_tokens: int, call_id: str, patience: asyncio.Timeout
     ) -> None:
-        request = self._client.chat.completions.with_streaming_response.create(
-            model=self._endpoint.model,
-            messages=[],  # `extra_body` holds the messages: the client would take 2 ms to walk through them here
-            stream=stream,
-            extra_body=body,
-            extra_headers={"X-Client-Request-Id": call_id},
+        # `chat.completions.create` would walk through the body and through the types of its fields
+        response = await self._client.post(
+            "/chat/completions",
+            cast_to=httpx2.Response,
+            content=msgspec.json.encode({"model": self._endpoint.model, "stream": stream, **body}),
+            options={"headers": {"X-Client-Request-Id": call_id, **UNREAD}},
         )
         loop, answer = asyncio.get_running_loop(), self._answer
         end = self._started + self._limits.total_s
-        async with request as response:
+        async with contextlib.aclosing(response):
             heard = 0.0
-            async for data in response.iter_bytes():
+            async for data in response.aiter_bytes():
                 progress = answer.feed(data)
                 if answer.pieces and self.reply.first_token_s is None:
                     self.reply.first_token_s = time.monotonic() - self._started

@@ -36,6 +36,7 @@ PARTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "lp_total": ("pages", "total", {}),
     "lp_own": ("pages", "own", {}),
     "lp_mix": ("pages", "mix", {}),
+    "lp_cpu": ("pages", "processor", {}),
     "cache_l1": ("page_cache", "layer", {"layer": "l1"}),
     "cache_l2": ("page_cache", "layer", {"layer": "l2"}),
     "cache_l3": ("page_cache", "layer", {"layer": "l3"}),

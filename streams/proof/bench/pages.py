@@ -1,6 +1,7 @@
-"""`lpstream bench --only lp_total,lp_own,lp_mix`: page generation by one worker, with copy of 3 s.
+"""`lpstream bench --only lp_total,lp_own,lp_mix,lp_cpu`: pages by one worker, with copy of 3 s.
 
 `lp_total` and `lp_own` come from the same run, which cannot hit the cache. `lp_mix` is the request mix after warming.
+`lp_cpu` sends the same requests twice: each is a miss, then a hit.
 Each pace lasts a minute, after a few requests that are not counted.
 """
 
@@ -20,6 +21,7 @@ from streams.proof.provider.script import AT_ONCE, COPY_3_S
 # by requests per minute: the share (%) that must be answered, and within how many ms
 TARGETS = {100: (95, 6_000), 500: (95, 10_000), 1_000: (90, 15_000)}
 OWN_MS = {"p50": 300, "p99": 1_000}
+CPU_PACE, CPU_MS = 500, {"miss": 20, "hit": 4}
 FEW, FEW_A_MINUTE = 20, 300.0
 WARMED = 800
 HITS = ("l1", "l2", "l3", "stale")
@@ -72,6 +74,21 @@ def mix(*, rounds: int, say: Say = quiet, seconds: float = 60.0) -> list[Row]:
     )
     for name, share, target in shares:
         rows.append(row("lp_mix", name, share, "share", target, detail, digits=4, ratio_digits=3))
+    return rows
+
+
+def processor(*, rounds: int, say: Say = quiet, seconds: float = 60.0) -> list[Row]:
+    """Return the rows `lp_cpu`: the worker's processor time a page in ms, for misses and for hits."""
+    with pages_lab(say, COPY_3_S) as place, place.worker():
+        place.flow(cold(FEW), FEW_A_MINUTE)
+        patterns = cold(round(CPU_PACE * seconds / 60))
+        rows = []
+        for name, target in CPU_MS.items():
+            say(f"{CPU_PACE} requests a minute for {seconds:g} s, each a {name}")
+            flow = place.flow(patterns, CPU_PACE)
+            value = 1000 * flow.cpu_s["generation"] / len(patterns)
+            reference = f"target: {target} ms a {name} at {CPU_PACE} a minute"
+            rows.append(row("lp_cpu", reference, value, "ms", target, flow.figures(), digits=1))
     return rows
 
 
