@@ -25,7 +25,9 @@ _LETTER_O = re.compile("(?<=[0-9])o+(?=[0-9%円年人名件])")
 _COMBINING = re.compile("[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u20d0-\u20ff\ufe20-\ufe2f]")
 _OLD = dict(zip("絕對髙醫藥效圓壹壱弐驗實價瘦", "絶対高医薬効円一一二験実価痩", strict=True))
 _OLD_FORM = re.compile(f"[{''.join(_OLD)}]")
+# small vowels count as large ones, so ぜったぃ is ぜったい
 _HIRAGANA = {code: code - 0x60 for code in range(0x30A1, 0x30F7)}
+_HIRAGANA |= {ord(small) + shift: ord(small) + 1 for small in "ぁぃぅぇぉ" for shift in (0, 0x60)}
 _TENTHS = re.compile("(?<![0-9])([1-9])割(?!合|烹)")
 _DISCOUNT = re.compile("(?<=[%円])(?:引き?|びき|おふ|off)")
 _NUMERALS = re.compile("[〇零一二三四五六七八九十百千万億]+")

@@ -29,7 +29,8 @@ _NOT_OFFERED = re.compile(
     r"受けられ|お受けでき|でき|なり|頼り|うたい|名乗り)(?:ません|ない)(?!か)|"
     r"^で(?:は)?(?:お受け|対応|ご?利用|お使い)?(?:でき|いただけ)(?:ない|ません)(?!か)|"
     r"^を(?:うたう|名乗る|売りにする)(?:こと)?(?:は|を)?(?:しません|ありません|いたしません)|^[^。、\n]{1,14}は存在しません|"
-    r"^[^。、\n]{0,8}を(?:目指さ|求め|追わ|競わ|狙わ|うたわ)(?:ず|ない|なく|ません|過ぎ|すぎ)|"
+    r"^[^。、\n]{0,8}(?:を(?:目指さ|求め|追わ|競わ|狙わ|うたわ)|に(?:こだわら|とらわれ))(?:ず|ない|なく|ません|過ぎ|すぎ)|"
+    r"^[^。、\n]{0,6}(?:う|る)と(?:は)?、?(?:焦ら|あせら|急が|思わ|考え|無理を?し)(?:ず|ない|なくて)|"
     r"^[^。、\n]{0,6}という(?:言葉|表現|用語)(?:の(?:意味|由来)|を(?:使わ|使い|疑|学)|に(?:頼|ついて))|"
     r"^[^。、\n]{0,12}(?:を(?:探す|選ぶ|目指す|求める)|にこだわる)より"
 )
@@ -63,8 +64,9 @@ _ASKED = re.compile(r"(?:[^。\n?]{0,16}?(?:ます|(?<!の)です|(?<!の)でし
 _NOT_ASKED = re.compile("なぜ|どうして|存じ|いかが|知って")
 # "必ず増えるお金の話は疑いましょう", "一位になることより、続けること", "完全に元通りにはならないこともあります"
 _WARNED_OF = re.compile(
-    r"^[^。\n]{0,20}?(?:に(?:は)?、?(?:ご)?注意(?:くだ|を|し)|(?:を|は)?疑(?:い|って|う)|に(?:惑わ|急か|踊ら|だま|騙)され(?:ない|ず)|"
+    r"^[^。\n]{0,20}?(?:に(?:は)?、?(?:くれぐれも|十分|どうぞ|よく)?(?:ご|お)?(?:注意|用心|警戒|気をつけ)(?:くだ|を|し|て)|(?:を|は)?疑(?:い|って|う)|に(?:惑わ|急か|踊ら|だま|騙)され(?:ない|ず)|"
     r"すぎない(?:で)?(?:くだ|よう))|"
+    r"^[^。、\n]{0,8}だけで(?:は)?、?(?:決め|選ば|選び|比べ|比較(?:せ|し)|判断(?:せ|し)|飛びつか)(?:ず|ない|ません)|^を(?:手放|やめ|捨て)[すたるて]|"
     r"^[^。、\n]{1,14}[うくぐすつぬぶむる]より(?:も)?、|"
     r"^(?:に|と)(?:見え|思え|うた)る|^(?:な|の)[^。、\n]{1,6}(?:に|を)は?(?:こだわり|求め|目指し|うたい|追い)ません|"
     r"^(?:に|を|で)?(?:なる|する|取る|目指す|こだわる|る)(?:こと)?より(?:も)?、|^(?:に|を)(?:なる|取る)(?:こと)?より|"
@@ -83,6 +85,12 @@ _DENIED_ILL = re.compile(
     "失敗|損|痛|危険|りすく|後悔|副作用|再発|りばうんど|負|断|心配|不安|ぜろ|なし|ない|ません|超|劣|壊|色あせ|枯|漏|故障|追加|手数料|費用|料金|譲|明け渡|落ち|"
     "下回|途切|絶え|切らし|裏切|欠|妥協|待た|迷|困|疲|飽|遅|残|右に出|かなう|敵|並ぶ|他|ほか|以上|真似|まね|味わ|手に入|買え|得られ|見られ|体験|ほど|くらい|こんな|より"
 )
+# an aim is no promise: "ミスのない作業を心がけています"
+_AIMED_AT = re.compile(r"^[^。、\n]{0,8}(?:を|に)(?:心が|心掛|目指し|めざし)")
+# "これほど失敗のない塾はありません" compares
+_SO_MUCH = re.compile("(?:これ|それ|あれ|ここまで)ほど|こんな|ここまで")
+# words for the end of an ill; their denial is no claim: "痛みがゼロになる治療はありません"
+_GONE = re.compile("ぜろ|なくなる|消える|[のが](?:一切)?ない.$")
 
 
 def takes_back(text: str, start: int, end: int, kind: str) -> bool:
@@ -90,21 +98,24 @@ def takes_back(text: str, start: int, end: int, kind: str) -> bool:
     after = text[end : end + AFTER]
     if _TAKEN_BACK.match(after) or _WARNED_OF.match(after):
         return True
-    if (refused := _NOT_OFFERED.match(after)) and not _DENIED_ILL.search(refused[1] or ""):
+    before = text[max(0, start - BEFORE) : start]
+    refused = _NOT_OFFERED.match(after)
+    if refused and not _DENIED_ILL.search(refused[1] or "") and not _SO_MUCH.search(before):
         return True
     if kind == "fact" and _is_no_fact(text, start, end):
         return True
     if (kind == "fact" and _SPOKEN_OF.match(after)) or (kind in MEDICINE and _SEE_A_DOCTOR.match(after)):
         return True
-    if _NO_SUCH_THING.match(text, start):
+    if _NO_SUCH_THING.match(text, start) or (kind == "superlative" and _AIMED_AT.match(after)):
         return True
     if text[start:end].endswith(("保証", "約束")) and _NOT_PROMISED.match(after):
         return True
     if text[end - 1] not in "にず" and (denied := _DENIED_NOUN.match(after)) and not _NO_DENIAL.search(denied[0]):
         return True
+    claim = before if _GONE.search(text[start:end]) else before + text[start:end]
     nothing = (_NO_SUCH.match(after) or _WITHOUT.match(after)) if kind != "comparison" else None
     ill = "".join(filter(None, nothing.groups())) if nothing else ""
-    return nothing is not None and not _DENIED_ILL.search(text[max(0, start - BEFORE) : end] + ill)
+    return nothing is not None and not _DENIED_ILL.search(claim + ill)
 
 
 def _is_no_fact(text: str, start: int, end: int) -> bool:

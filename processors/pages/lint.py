@@ -24,12 +24,12 @@ _NUMBERS, _COMMA, _KANA = re.compile("[0-9]+"), re.compile("(?<=[0-9]),(?=[0-9])
 # a fact's nouns, without words that only say that it exists
 _NOUNS = re.compile("[一-鿿々]+|[ァ-ヺー]{2,}")
 _FUNCTION = re.compile(
-    "用意|完備|割引|値引|利用|対応|可能|設置|設け|併設|在籍|常駐|作業員|スタッフ|担当者|担当|受付|受け付|営業|施術|実施|以来|続|場合|満足|提供|始|開|歩|曜日|曜|承|伺|方|分|様|当店|当社|目|代目|付|使|差し上げ|生|経験|歴史|お金|半額|オフ|サポート|"
+    "用意|完備|割引|値引|利用|対応|可能|設置|設け|併設|在籍|常駐|作業員|スタッフ|担当者|担当|受付|受け付|営業|施術|実施|以来|続|場合|満足|提供|始|開|歩|曜日|曜|承|伺|方|分|様|当店|当社|目|代目|付|使|差し上げ|生|経験|歴史|お金|半額|オフ|サポート|ゼロ|制度|体制|"
     "[一二三四五六七八九十百千万億〇]"
 )
 # the last character of a compound, and the characters before it
 _SUFFIX, _KANJI_BEFORE = re.compile("[一-鿿](?![一-鿿々])"), re.compile("[一-鿿々]*$")
-_DENIED = re.compile("なし|ない|不可|不要|ません")
+_DENIED = re.compile("なし|ない|なく|ぜろ|不可|不要|ません")
 _NO_DIGIT_BEFORE = "(?<![0-9])"  # 0円 is no part of 500円
 
 

@@ -1,4 +1,4 @@
-"""The lint on five thousand phrases: how many are rightly refused, how many harmless are touched."""
+"""The lint on over six thousand phrases: how many are rightly refused, how many harmless are touched."""
 
 import time
 from collections.abc import Iterator
@@ -38,7 +38,8 @@ WHOLE = {
     "eleventh": (1.0, 0.0), "twelfth": (0.98, 0.0), "thirteenth": (0.99, 0.0), "fourteenth": (1.0, 0.0),
     "fifteenth": (1.0, 0.01), "sixteenth": (1.0, 0.0), "seventeenth": (0.98, 0.01), "eighteenth": (1.0, 0.0),
     "nineteenth": (1.0, 0.0), "twentieth": (1.0, 0.0), "twentyfirst": (1.0, 0.0), "twentysecond": (1.0, 0.0),
-    "twentythird": (1.0, 0.0), "twentyfourth": (1.0, 0.0),
+    "twentythird": (1.0, 0.0), "twentyfourth": (1.0, 0.0), "twentyfifth": (1.0, 0.0), "twentysixth": (1.0, 0.0),
+    "twentyseventh": (1.0, 0.0), "twentyeighth": (1.0, 0.0),
 }  # fmt: skip
 CONTACTS = ["phone", "form", "url", "address", "access", "hours"]
 GOALS = dict.fromkeys(MENDED, (1.0, 0.0)) | WHOLE
@@ -95,6 +96,23 @@ def test_phrases_are_rightly_refused_or_let_through(name: str, capsys: pytest.Ca
     assert len(touched) / harmless <= most_touched, touched
 
 
+def test_good_pages_with_given_facts_are_let_through() -> None:
+    lines = [line.split("\t") for line in (FOLDER / "good_pages.tsv").read_text("utf-8").splitlines()]
+    touched = {}
+    for industry, purpose, keywords, text in lines:
+        given = copy_fields(least(industry, keywords=keywords.split("；"), purpose=purpose))
+        page = given.model_copy(update={"given": CONTACTS})
+        touched |= refused({text: text}, page)
+    assert not touched
+
+
+@pytest.mark.parametrize("words", ["残業はありません", "残業することはありません", "残業のない職場", "残業ゼロの職場"])
+def test_a_given_lack_may_be_said_in_other_words(words: str) -> None:
+    given = copy_fields(least("造園", keywords=["残業なし"], purpose="採用"))
+    assert forbidden([words], given) == {}
+    assert forbidden([words], fields("work"))
+
+
 def test_each_phrase_is_in_one_list_and_has_a_source() -> None:
     sources = dict(line.split("\t") for line in (FOLDER / "sources.tsv").read_text("utf-8").splitlines())
     every = [phrase for name in (*GOALS, "held_back") for phrase in phrases(name)]
@@ -103,7 +121,7 @@ def test_each_phrase_is_in_one_list_and_has_a_source() -> None:
     texts = [(phrase.trade, phrase.text) for phrase in every]
     repeated = {text for text in texts if texts.count(text) > 1}
     assert not repeated
-    assert len(every) > 5_000
+    assert len(every) > 6_000
 
 
 def test_a_page_is_checked_in_little_processor_time(capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,6 +165,9 @@ def test_facts_from_the_customers_words_are_allowed(text: str) -> None:
         ("shop", "絶対に損はありません", False),
         ("finance", "必ず増えるお金の話は疑いましょう", True),
         ("therapy", "治せない腰痛はありません", False),
+        ("finance", "リスクのない投資はありません", True),
+        ("generic", "ミスのない作業を心がけています", True),
+        ("school", "これほど失敗のない塾はありません", False),
     ],
 )
 def test_a_denial_takes_a_claim_back_but_no_other_negation(trade: str, text: str, harmless: bool) -> None:
