@@ -15,6 +15,7 @@ from typing import Any, Literal, cast
 
 from cachetools import TTLCache
 from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
 
 from infra.redis.line import RedisLine
 from infra.s3.objects import Objects
@@ -29,7 +30,7 @@ L2_S, L3_S = 0.1, 0.3
 REFUSED_S = 600
 CHANNEL = "lp:copy:forget"
 ALL = "*"
-LISTEN_AGAIN_S = 1.0
+LISTEN_AGAIN_S, ANSWER_S, SILENT_S = 1.0, 3.0, 30.0
 MOST_NEAR = 3
 
 
@@ -232,14 +233,30 @@ class PageCache:
         while True:
             try:
                 async with self._line.redis.pubsub() as subscription:
-                    await subscription.subscribe(CHANNEL)
+                    async with asyncio.timeout(ANSWER_S):
+                        await subscription.subscribe(CHANNEL)
                     self._drop(ALL)  # messages sent before the subscription are lost
-                    async for message in subscription.listen():
+                    async for message in _answers(subscription):
                         if message["type"] == "message":
                             self._drop(message["data"].decode())
             except Exception as error:  # noqa: BLE001 - the worker goes on; the loop subscribes again
                 log.warning("subscription to %s failed with %s; it is retried", CHANNEL, type(error).__name__)
             await asyncio.sleep(LISTEN_AGAIN_S)
+
+
+async def _answers(subscription: PubSub) -> AsyncIterator[dict[str, Any]]:
+    """Yield what Redis sends; after SILENT_S seconds of silence ask it. Raise TimeoutError if it does not answer."""
+    asked = True  # it answers the subscription
+    while True:
+        wait_s = ANSWER_S if asked else SILENT_S
+        async with asyncio.timeout(wait_s + ANSWER_S):
+            message = await subscription.get_message(timeout=wait_s)
+            if message is None and asked:
+                raise TimeoutError
+            if asked := message is None:
+                await subscription.ping()
+        if message is not None:
+            yield message
 
 
 async def _unlink(redis: Redis, pattern: str) -> set[str]:

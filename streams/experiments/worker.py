@@ -17,7 +17,7 @@ from infra.kafka.admin import partitions_of, wait_for_brokers
 from infra.kafka.producer import build_producer
 from infra.redis.experiments import ExperimentStore
 from infra.redis.lease import Lease, lease
-from infra.redis.line import RedisLine
+from infra.redis.line import SOCKET_S, RedisLine
 from infra.redis.response_cache import ResponseCache
 from infra.redis.results import ResultStore
 from infra.tenants import Tenants
@@ -98,7 +98,7 @@ async def _producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
 
 @contextlib.asynccontextmanager
 async def _stores(settings: Settings) -> AsyncIterator[tuple[RedisLine, ClickHouse, Stores]]:
-    line, clickhouse, objects = open_line(settings), open_analyst(settings), open_objects(settings)
+    line, clickhouse, objects = open_line(settings, socket_s=SOCKET_S), open_analyst(settings), open_objects(settings)
     reports = Findings(clickhouse, ResponseCache(line, "lp:heatmap:"), objects, Threads())
     try:
         yield line, clickhouse, Stores(objects, reports, ResultStore(line))

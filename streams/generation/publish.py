@@ -1,13 +1,15 @@
 """The handler of step results: join, integrate, optimise, publish.
 
 The handler of the copy's result publishes the page. It waits a little for the results of the other steps, then does
-without them: the plan has the template, and the pictures can be stored again at no cost.
+without them: the plan has the template, and the pictures can be stored again at no cost. A page whose copy is there
+already needs no steps.
 """
 
 import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +37,7 @@ from schemas.plan import Plan, Source
 from streams.generation.deadline import ASSETS_S, PUBLISH_S, left_s, now_ms
 from streams.generation.plans import plan_of
 from streams.generation.services import GenerationServices
-from streams.generation.steps import put_pictures
+from streams.generation.steps import copy_output, put_pictures, step_result
 from streams.pictures.cards import card_key
 from streams.pictures.stored import UNPUBLISHED, erased_key, html_key, source_key
 from streams.runtime import metrics
@@ -88,11 +90,17 @@ async def handle(services: GenerationServices, message: Any) -> None:
     part = decode_model(StepResult, message.value or b"")
     plan = plan_of(part.output.get("plan"))
     if part.step is StepName.COPY:
-        await _publish(services, plan, await _join(services, plan, part))
+        await _publish(services, Publication.of(plan, await _join(services, plan, part)))
         return
     with contextlib.suppress(Retryable):  # the copy's handler makes up for a missing result
         await services.results.join(_lp_id(plan), part.step, encode_model(part))
     services.arrivals.tell(part.request_id)
+
+
+async def publish_ready(services: GenerationServices, plan: Plan, copy: Copy, warnings: Sequence[Warning_]) -> None:
+    """Publish a page whose copy is there already. The other steps are too short for records of their own."""
+    part = step_result(plan, StepName.COPY, "ok", copy_output(copy, warnings))
+    await _publish(services, Publication(plan, {StepName.COPY: part}, copy))
 
 
 async def _join(services: GenerationServices, plan: Plan, copy: StepResult) -> Parts:
@@ -113,19 +121,18 @@ async def _join(services: GenerationServices, plan: Plan, copy: StepResult) -> P
                     await arrived.wait()
 
 
-async def _publish(services: GenerationServices, plan: Plan, parts: Parts) -> None:
+async def _publish(services: GenerationServices, page: Publication) -> None:
     """Publish the page and its result. If the page is published already, send its stored result again."""
-    page = Publication.of(plan, parts)
     result: Result | None = None
     with contextlib.suppress(Retryable):
         if (stored := await services.results.get(page.request.request_id)) is not None:
             result = decode_model(Result, stored)
-    if result is None and (refusal := parts[StepName.COPY].output.get("refusal")) is not None:
+    if result is None and (refusal := page.parts[StepName.COPY].output.get("refusal")) is not None:
         result = _outcome(page, status="failed", error=model_from_object(Failure, refusal))
     if result is None:
         try:
-            if StepName.ASSETS not in parts and not await put_pictures(services, plan):
-                log.warning("request %s: the pictures could not be stored in time", plan.request.request_id)
+            if StepName.ASSETS not in page.parts and not await put_pictures(services, page.plan):
+                log.warning("request %s: the pictures could not be stored in time", page.request.request_id)
             await _put_page(services, page)
             result = _result(services, page)
         except LpstreamError as error:

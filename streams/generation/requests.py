@@ -14,7 +14,6 @@ from schemas.codec import decode_request, is_framed
 from schemas.errors import DecodeError, Retryable
 from schemas.generation import (
     RESULTS,
-    STEP_RESULTS,
     STEPS,
     Failure,
     GenerationRequest,
@@ -30,8 +29,8 @@ from schemas.generation import (
 from schemas.plan import Made, Plan
 from schemas.uploads import Uploads
 from streams.generation.deadline import now_ms
+from streams.generation.publish import publish_ready
 from streams.generation.services import GenerationServices
-from streams.generation.steps import copy_output, step_result
 from streams.pictures.parents import varied_from
 from streams.pictures.uploads import uploads_of
 from streams.runtime import metrics
@@ -128,28 +127,26 @@ async def _known(
 
 
 async def _fan_out(services: GenerationServices, plan: Plan) -> None:
-    """Send each step to its topic. If copy is cached, send the copy step's result instead of the step."""
+    """Send each step to its topic. If the copy is there already, publish the page instead."""
     request = plan.request
-    key = str(request.request_id).encode()
     started = time.monotonic()
     hit = await services.copywriter.lookup(plan.brief) if plan.parent is None else None
     layer = "miss" if hit is None else "stale" if hit.stale else hit.layer
     plan = plan.model_copy(update={"cache": layer, "cache_ms": _ms_since(started)})
     ready = ready_copy(plan) if hit is None else hit.cached.copy_
-    sending = []
+    if ready is not None:
+        await publish_ready(services, plan, ready, () if hit is None else hit.cached.warnings)
+        return
+    key, sending = str(request.request_id).encode(), []
     for name in StepName:
-        if name is StepName.COPY and ready is not None:
-            output = copy_output(ready, () if hit is None else hit.cached.warnings)
-            sending.append(services.send(STEP_RESULTS, key, step_result(plan, name, "ok", output)))
-        else:
-            step = Step(
-                request_id=request.request_id,
-                step_id=step_id_of(request.request_id, name),
-                step=name,
-                deadline_ms=plan.deadline_ms,
-                input={"plan": plan.model_dump(mode="json")},
-            )
-            sending.append(services.send(STEPS, key, encode_model(step)))
+        step = Step(
+            request_id=request.request_id,
+            step_id=step_id_of(request.request_id, name),
+            step=name,
+            deadline_ms=plan.deadline_ms,
+            input={"plan": plan.model_dump(mode="json")},
+        )
+        sending.append(services.send(STEPS, key, encode_model(step)))
     await asyncio.gather(*sending)
 
 

@@ -48,7 +48,7 @@ class CopyServices:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.tenants = Tenants.load(settings.tenants_file)
-        self.line = open_line(settings, socket_s=None)
+        self.line = open_line(settings)
         self.results = ResultStore(self.line)
         self.ledger = Ledger(self.line, settings.timezone, datetime.now, _on_alert)
         self.objects = open_objects(settings)

@@ -75,7 +75,7 @@ async def _work(services: GenerationServices, plan: Plan, name: StepName, state:
     status, output, attempts = await WORK[name](services, plan, state)
     elapsed = time.monotonic() - started
     metrics.STAGE_SECONDS.labels(name.value).observe(elapsed)
-    return step_result(plan, name, status, output, attempts, elapsed)
+    return encode_model(step_result(plan, name, status, output, attempts, elapsed))
 
 
 def step_result(
@@ -85,10 +85,10 @@ def step_result(
     output: dict[str, Any],
     attempts: Sequence[Attempt] = (),
     elapsed_s: float = 0.0,
-) -> bytes:
-    """Return a step's result as it is sent to the topic, with the plan inside."""
+) -> StepResult:
+    """Return a step's result, with the plan inside."""
     request_id = plan.request.request_id
-    result = StepResult(
+    return StepResult(
         request_id=request_id,
         step_id=step_id_of(request_id, name),
         step=name,
@@ -97,7 +97,6 @@ def step_result(
         elapsed_ms=round(elapsed_s * 1000),
         attempts=list(attempts),
     )
-    return encode_model(result)
 
 
 async def _template(services: GenerationServices, plan: Plan, state: StepState) -> Outcome:

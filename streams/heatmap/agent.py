@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 
 from infra.kafka.producer import build_producer
 from infra.redis.identities import BucketIdentities, ClosedBucket
+from infra.redis.line import SOCKET_S
 from processors.heatmap.cuts import Cut
 from processors.heatmap.decode import Fold, Rejected
 from processors.heatmap.rows import Part
@@ -57,7 +58,7 @@ class Stores:
         self.settings = settings
         self.folding = folding_thread()
         self.clickhouse = open_writer(settings, database)
-        self.redis: Redis = open_line(settings).redis
+        self.redis: Redis = open_line(settings, socket_s=SOCKET_S).redis
         self.links = IdentityLinks(BucketIdentities(self.redis), settings.kafka_bootstrap_servers)
         self.producer: AIOKafkaProducer = build_producer(settings.kafka_bootstrap_servers, settings.broker)
 

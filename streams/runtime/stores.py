@@ -5,7 +5,7 @@ No client connects here: each connects at its first call. SettingError names a s
 
 from infra.clickhouse.client import ANSWER_TIMEOUT_S, ClickHouse
 from infra.clickhouse.migrate import WarmStore
-from infra.redis.line import PATIENCE_S, SOCKET_S, RedisLine, open_redis
+from infra.redis.line import PATIENCE_S, RedisLine, open_redis
 from infra.s3.objects import Objects
 from infra.tiers.archive import Archive
 from schemas.errors import SettingError
@@ -32,10 +32,11 @@ def open_analyst(settings: Settings) -> ClickHouse:
     return ClickHouse.open(settings.clickhouse_url, "analyst", password, ca_file=settings.ca_file)
 
 
-def open_line(settings: Settings, *, patience_s: float = PATIENCE_S, socket_s: float | None = SOCKET_S) -> RedisLine:
+def open_line(settings: Settings, *, patience_s: float = PATIENCE_S, socket_s: float | None = None) -> RedisLine:
     """Return a client of Redis. Its calls fail after `patience_s` seconds without an answer.
 
-    `socket_s` is for calls of its `redis` that do not go through the line.
+    `socket_s` is for calls of its `redis` that do not go through the line. With it, a call through the line may take
+    longer: before Python 3.12 `asyncio.wait_for`, by which redis-py limits a write, can miss a cancellation.
     """
     try:
         redis = open_redis(settings.redis_url, settings.redis_access, socket_s=socket_s)

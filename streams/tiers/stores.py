@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from redis.asyncio import Redis
 
+from infra.redis.line import SOCKET_S
 from infra.tiers.hot import HotTables
 from infra.tiers.ledger import Ledger
 from infra.tiers.readers import readers_done
@@ -34,7 +35,7 @@ class Stores:
         self.rule = TierRule(settings.tier_hot_days, settings.tier_warm_days)
         self.clickhouse = open_writer(settings, answer_timeout_s=ANSWER_TIMEOUT_S)
         self.archive = open_archive(settings)
-        self.redis: Redis = open_line(settings).redis
+        self.redis: Redis = open_line(settings, socket_s=SOCKET_S).redis
         self.owner = uuid4().hex
         self.hot = HotTables(self.clickhouse)
         self.warm = WarmTables(self.clickhouse)

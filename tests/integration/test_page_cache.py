@@ -10,6 +10,7 @@ import pytest
 from seaweedfs_bucket import Bucket
 
 from infra.embedded.process import Server
+from infra.redis import page_cache
 from infra.redis.line import RedisLine, open_redis
 from infra.redis.page_cache import Lifetimes, PageCache
 from infra.s3.objects import Objects
@@ -145,6 +146,62 @@ async def test_forgotten_copy_is_removed_from_all_workers(line: RedisLine, objec
         left = [bool(await cache.get(one.key, one.pattern)) for cache in (here, there) for one in ones]
     assert left == [False, False, not everything] * 2
     assert await near(there, ones[0].pattern, f"{ones[0].pattern}:a") == []
+
+
+class Gate:
+    """A gate before Valkey. Connections that it once shut stay open and carry nothing, also after it opens again."""
+
+    def __init__(self, valkey_url: str) -> None:
+        self._port = int(valkey_url.rpartition(":")[2])
+        self.open = True
+        self._shut: set[asyncio.StreamWriter] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    def shut(self) -> None:
+        self.open = False
+        self._shut |= self._writers
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers.add(writer)
+        if not self.open:
+            self._shut.add(writer)
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            while data := await source.read(65_536):
+                if writer not in self._shut:
+                    sink.write(data)
+            sink.close()
+
+        await asyncio.gather(pump(reader, back), pump(there, writer), return_exceptions=True)
+
+
+@pytest.mark.parametrize("when", ["before the subscription", "after the subscription"])
+async def test_copy_is_forgotten_after_an_outage_in_which_redis_only_kept_connections(
+    valkey: tuple[Server, str], objects: Objects, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    for name in ("LISTEN_AGAIN_S", "ANSWER_S", "SILENT_S"):
+        monkeypatch.setattr(page_cache, name, 0.2, raising=False)
+    gate = Gate(valkey[1])
+    server = await asyncio.start_server(gate.answer, "127.0.0.1", 0)
+    through = open_redis(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", socket_s=None)
+    direct = open_redis(valkey[1])
+    one, there = cached("個室"), PageCache(RedisLine(through), objects, TIMES)
+    try:
+        gate.open = when == "after the subscription"
+        async with listening(there):
+            gate.shut()
+            await asyncio.sleep(0.5)
+            gate.open = True
+            await asyncio.sleep(2)
+            await there.put(one)
+            await PageCache(RedisLine(direct), objects, TIMES).forget_one(one.key, one.pattern)
+            await asyncio.sleep(0.5)
+            assert await there.get(one.key, one.pattern) is None
+    finally:
+        await through.aclose()
+        await direct.aclose()
+        server.close()
 
 
 async def test_without_redis_memory_and_s3_serve(valkey: tuple[Server, str], line: RedisLine, objects: Objects) -> None:

@@ -10,8 +10,10 @@ import pytest
 
 from infra.embedded.process import Server
 from infra.redis.access import RedisAccess
-from infra.redis.line import RedisLine, open_redis
+from infra.redis.line import CONNECTIONS, PATIENCE_S, RedisLine, open_redis
 from schemas.errors import Retryable
+from streams.runtime.settings import Settings
+from streams.runtime.stores import open_line
 
 AT_ONCE = 20
 
@@ -52,6 +54,25 @@ async def test_calls_fail_quickly_in_an_outage_and_recover(valkey: tuple[Server,
         assert await line.call(lambda redis: redis.ping()) and len(returns) == 1
     finally:
         await redis.aclose()
+
+
+async def test_calls_end_in_time_while_redis_keeps_connections_and_never_answers() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(65_536):
+            pass
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    address = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    line = open_line(Settings.model_construct(**{**Settings().model_dump(), "redis_url": address}))
+    started = time.monotonic()
+    calls = (line.call(lambda redis: redis.get("n")) for _ in range(5 * CONNECTIONS))
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    took = time.monotonic() - started
+    await line.redis.aclose()
+    server.close()
+    assert {type(answer) for answer in answers} == {Retryable}
+    assert took < 5 * PATIENCE_S
 
 
 async def test_redis_requires_the_right_password(valkey: tuple[Server, str]) -> None:
