@@ -245,7 +245,10 @@ class PageCache:
 
 
 async def _answers(subscription: PubSub) -> AsyncIterator[dict[str, Any]]:
-    """Yield what Redis sends; after SILENT_S seconds of silence ask it. Raise TimeoutError if it does not answer."""
+    """Yield the messages and answers of Redis. Raise TimeoutError if it does not answer.
+
+    After SILENT_S seconds of silence, ask for a sign of life.
+    """
     asked = True  # it answers the subscription
     while True:
         wait_s = ANSWER_S if asked else SILENT_S
