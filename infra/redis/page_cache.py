@@ -245,7 +245,10 @@ class PageCache:
 
 
 async def _answers(subscription: PubSub) -> AsyncIterator[dict[str, Any]]:
-    """Yield what Redis sends; after SILENT_S seconds of silence ask it. Raise TimeoutError if it does not answer."""
+    """Yield the messages of Redis.
+
+    After SILENT_S seconds of silence, ping it. Raise TimeoutError if it does not answer.
+    """
     asked = True  # it answers the subscription
     while True:
         wait_s = ANSWER_S if asked else SILENT_S
