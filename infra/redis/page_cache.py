@@ -245,9 +245,9 @@ class PageCache:
 
 
 async def _answers(subscription: PubSub) -> AsyncIterator[dict[str, Any]]:
-    """Yield the messages and answers of Redis. Raise TimeoutError if it does not answer.
+    """Yield the messages of Redis.
 
-    After SILENT_S seconds of silence, ask for a sign of life.
+    After SILENT_S seconds of silence, ping it. Raise TimeoutError if it does not answer.
     """
     asked = True  # it answers the subscription
     while True:

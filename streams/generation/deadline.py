@@ -1,14 +1,21 @@
 """The time of a generation request: one absolute deadline, and the share of each stage.
 
-Assets get the lesser of their budget and the time that publishing leaves. Copy may use all the time that publishing
-leaves, because a second provider's answer is worth more than an early page.
+Assets get the lesser of their budget and the time that publishing leaves, but always a moment: a late page needs its
+pictures too. Copy may use all the time that publishing leaves, because a second provider's answer is worth more than an
+early page.
 """
 
+import asyncio
 import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
+from schemas.errors import Retryable
 from schemas.plan import Plan
 
-ASSETS_S = 2
+Answer = TypeVar("Answer")
+ASSETS_S, LEAST_ASSETS_S = 2, 0.5
+AGAIN_S, GIVE_UP_S, LEAST_S = 0.2, 0.5, 3.0
 # integrate 1 s, optimise 0.5 s, preview 0.2 s
 PUBLISH_S = 1.7
 
@@ -30,4 +37,26 @@ def copy_until(plan: Plan) -> float:
 
 def assets_s(plan: Plan) -> float:
     """Return how long assets may take, in seconds."""
-    return min(ASSETS_S, left_s(plan, keep_s=PUBLISH_S))
+    return max(LEAST_ASSETS_S, min(ASSETS_S, left_s(plan, keep_s=PUBLISH_S)))
+
+
+async def until_deadline(work: Callable[[], Awaitable[Answer]], deadline_ms: int, *, keep_s: float) -> Answer:
+    """Return the answer of `work`. Repeat it while it raises Retryable.
+
+    At `keep_s` seconds before the deadline, stop it and raise Retryable. It has LEAST_S seconds in any case: a page
+    that is a little late is better than none.
+    """
+    left = deadline_ms / 1000 - time.time() - keep_s
+    until, failure = time.monotonic() + left, Retryable("no answer in time")
+    try:
+        async with asyncio.timeout(max(left, LEAST_S)):
+            while True:
+                try:
+                    return await work()
+                except Retryable as error:
+                    if time.monotonic() >= until:
+                        raise
+                    failure = error
+                await asyncio.sleep(AGAIN_S)
+    except TimeoutError:
+        raise failure from None

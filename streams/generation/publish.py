@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from processors.pages.page import integrate, optimise, page_warnings
@@ -34,7 +35,7 @@ from schemas.generation import (
     model_from_object,
 )
 from schemas.plan import Plan, Source
-from streams.generation.deadline import ASSETS_S, PUBLISH_S, left_s, now_ms
+from streams.generation.deadline import ASSETS_S, GIVE_UP_S, PUBLISH_S, left_s, now_ms, until_deadline
 from streams.generation.plans import plan_of
 from streams.generation.services import GenerationServices
 from streams.generation.steps import copy_output, put_pictures, step_result
@@ -46,7 +47,6 @@ log = logging.getLogger(__name__)
 
 PAGE_CACHE, PRIVATE = "public, max-age=3600", "private, no-store"
 STAND_IN_S = ASSETS_S + 0.5
-GIVE_UP_S, AGAIN_S = 0.5, 0.2
 
 Parts = dict[StepName, StepResult]
 
@@ -131,9 +131,10 @@ async def _publish(services: GenerationServices, page: Publication) -> None:
         result = _outcome(page, status="failed", error=model_from_object(Failure, refusal))
     if result is None:
         try:
-            if StepName.ASSETS not in page.parts and not await put_pictures(services, page.plan):
-                log.warning("request %s: the pictures could not be stored in time", page.request.request_id)
             await _put_page(services, page)
+            assets = page.parts.get(StepName.ASSETS)
+            if (assets is None or assets.status == "error") and not await put_pictures(services, page.plan):
+                log.warning("request %s: the pictures could not be stored in time", page.request.request_id)
             result = _result(services, page)
         except LpstreamError as error:
             log.warning("request %s failed: the page could not be stored: %s", page.request.request_id, error)
@@ -182,13 +183,8 @@ async def _put(
     services: GenerationServices, plan: Plan, key: str, body: bytes, content_type: str, caching: str
 ) -> None:
     """Store an object; retry until shortly before the deadline, then raise Retryable."""
-    while True:
-        try:
-            return await services.objects.put(key, body, content_type, caching)
-        except Retryable:
-            if left_s(plan, keep_s=GIVE_UP_S) == 0:
-                raise
-            await asyncio.sleep(AGAIN_S)
+    put = partial(services.objects.put, key, body, content_type, caching)
+    await until_deadline(put, plan.deadline_ms, keep_s=GIVE_UP_S)
 
 
 async def _send_result(services: GenerationServices, page: Publication, result: Result) -> None:
@@ -235,7 +231,6 @@ def _result(services: GenerationServices, page: Publication) -> Result:
     settings, request, copy = services.settings, page.request, page.parts[StepName.COPY]
     configured = services.routers.by_tier[request.quality].configured
     status: Status = "degraded" if copy.status == "fallback" and configured else "completed"
-    layer: CacheLayer = page.plan.cache if page.plan.cache != "miss" else copy.output.get("cache", "miss")
     copy_warnings = [Warning_.model_validate(warning) for warning in copy.output.get("warnings", [])]
     return _outcome(
         page,
@@ -244,7 +239,6 @@ def _result(services: GenerationServices, page: Publication) -> Result:
         page_url=f"{settings.page_base_url}/lp/{page.lp_id}" if page.plan.parent is None else None,
         preview_url=f"{settings.api_base_url}/lp/requests/{request.request_id}/preview",
         thumbnail_url=f"{settings.page_base_url}/{card_key(page.lp_id, 'small')}",
-        cache=layer,
         warnings=[*copy_warnings, *_left_out(page.plan), *page_warnings(request, page.plan.brief)],
         variant=difference(page.plan, page.copy),
     )
@@ -265,11 +259,14 @@ def _failed(page: Publication, error: LpstreamError) -> Result:
 
 
 def _outcome(page: Publication, **rest: Any) -> Result:
-    """Return a result with the page's times and its calls of models."""
-    attempts = page.parts[StepName.COPY].attempts
+    """Return a result with the page's times, the origin of its copy and its calls of models."""
+    copy = page.parts[StepName.COPY]
+    layer: CacheLayer = page.plan.cache if page.plan.cache != "miss" else copy.output.get("cache", "miss")
+    attempts = copy.attempts
     return Result(
         request_id=page.request.request_id,
         tenant_id=page.request.tenant_id,
+        cache=layer,
         timings_ms=_timings(page),
         attempts=attempts,
         cost_micro_jpy=sum(attempt.cost_micro_jpy for attempt in attempts),

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import logging
 import time
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -28,7 +29,7 @@ from schemas.generation import (
 )
 from schemas.plan import Made, Plan
 from schemas.uploads import Uploads
-from streams.generation.deadline import now_ms
+from streams.generation.deadline import GIVE_UP_S, PUBLISH_S, until_deadline
 from streams.generation.publish import publish_ready
 from streams.generation.services import GenerationServices
 from streams.pictures.parents import varied_from
@@ -72,8 +73,6 @@ async def handle(services: GenerationServices, message: Any) -> None:
         await _reject(services, ids, error)
         return
     except Retryable as error:
-        if now_ms() < deadline_ms:
-            raise
         await _answer(services, _without_page(ids, "failed", "page_store", f"the parent cannot be read: {error}"))
         return
     plan = Plan(**work, created_ms=created_ms, deadline_ms=deadline_ms, validate_ms=_ms_since(started))
@@ -85,10 +84,11 @@ async def _work(
 ) -> dict[str, Any]:
     """Return the request, the brief and the uploads of the plan, and the parent of a variant.
 
-    Raise DecodeError with the field if the request cannot be carried out, and Retryable while S3 does not answer.
+    Raise DecodeError with the field if the request cannot be carried out, and Retryable if S3 does not answer in time.
     """
     if isinstance(request, VariantRequest):
-        varied, brief, source = await varied_from(services.objects, request)
+        read = partial(varied_from, services.objects, request)
+        varied, brief, source = await until_deadline(read, deadline_ms, keep_s=GIVE_UP_S)
         made = Made.model_validate(source.model_dump(include=set(Made.model_fields)))
         return {"request": varied, "brief": brief, "uploads": source.uploads, "parent": made}
     uploads = await _uploads(services, request, deadline_ms)
@@ -99,14 +99,12 @@ async def _work(
 async def _uploads(services: GenerationServices, request: GenerationRequest, deadline_ms: int) -> Uploads:
     """Return the request's pictures; raise DecodeError if the tenant has no such upload.
 
-    Raise Retryable while S3 does not answer. After the deadline the page is made without them, and its result says so:
-    it cannot be stored either while S3 is away.
+    If S3 does not answer in time, the page is made without them, and its result says so.
     """
+    read = partial(uploads_of, services.objects, request.tenant_id, request.assets)
     try:
-        return await uploads_of(services.objects, request.tenant_id, request.assets)
+        return await until_deadline(read, deadline_ms, keep_s=PUBLISH_S)
     except Retryable:
-        if now_ms() < deadline_ms:
-            raise
         return Uploads()
 
 

@@ -25,7 +25,7 @@ from schemas.generation import (
 )
 from schemas.plan import Plan
 from streams.generation.copywriting import Order
-from streams.generation.deadline import assets_s, copy_until
+from streams.generation.deadline import AGAIN_S, assets_s, copy_until
 from streams.generation.plans import plan_of
 from streams.generation.services import GenerationServices
 from streams.pictures.cards import IMMUTABLE
@@ -35,7 +35,6 @@ log = logging.getLogger(__name__)
 
 
 NOTHING_KNOWN = StepState(None, {}, answered=False)
-AGAIN_S = 0.2
 Outcome = tuple[Literal["ok", "fallback", "error"], dict[str, Any], list[Attempt]]
 
 

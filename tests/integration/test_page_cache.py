@@ -149,7 +149,7 @@ async def test_forgotten_copy_is_removed_from_all_workers(line: RedisLine, objec
 
 
 class Gate:
-    """A gate before Valkey. Connections that it has shut stay open, and never carry anything again."""
+    """A gate before Valkey. Connections that it once shut stay open and carry nothing."""
 
     def __init__(self, valkey_url: str) -> None:
         self._port = int(valkey_url.rpartition(":")[2])
@@ -177,7 +177,7 @@ class Gate:
 
 
 @pytest.mark.parametrize("when", ["before the subscription", "after the subscription"])
-async def test_copy_is_forgotten_after_redis_was_silent_on_open_connections(
+async def test_copy_is_forgotten_after_redis_kept_connections_and_was_silent(
     valkey: tuple[Server, str], objects: Objects, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     for name in ("LISTEN_AGAIN_S", "ANSWER_S", "SILENT_S"):

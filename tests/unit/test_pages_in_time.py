@@ -1,0 +1,111 @@
+"""Pages of copy that is ready, on a store that is slow or away, near their deadline and after it."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from page_requests import full
+from test_variant_flow import OF, Worker, asked, with_parent
+
+from infra.redis.page_cache import Found
+from processors.pages.brief import brief_of
+from processors.pages.copywriting import assemble
+from schemas.errors import Retryable
+from schemas.generation import Result
+from schemas.page_cache import CachedCopy
+from schemas.plan import Brief
+from streams.generation import deadline, steps
+
+DEADLINE_S = 10.0
+
+
+async def page(worker: Worker, age_s: float = 0.0) -> Result:
+    return await worker.run(asked("order"), age_s=age_s)
+
+
+def pictures_of(worker: Worker) -> set[str]:
+    return {key for key in worker.stores.objects if key.startswith("assets/")}
+
+
+def slow(worker: Worker, monkeypatch: pytest.MonkeyPatch, takes_s: float) -> None:
+    put = worker.stores.put
+
+    async def later(key: Any, *rest: Any) -> None:
+        await asyncio.sleep(takes_s)
+        await put(key, *rest)
+
+    monkeypatch.setattr(worker.stores, "put", later)
+
+
+async def test_a_late_page_has_its_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    punctual, late = await with_parent(), await with_parent()
+    await page(punctual)
+    slow(late, monkeypatch, 0.01)
+    assert (await page(late, age_s=60)).status == "completed"
+    assert pictures_of(late) == pictures_of(punctual) != set()
+
+
+async def test_pictures_are_stored_when_a_store_that_was_away_takes_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "AGAIN_S", 0.01)
+    worker, until = await with_parent(), time.monotonic() + 2.5
+    put = worker.stores.put
+
+    async def away(key: Any, *rest: Any) -> None:
+        if time.monotonic() < until:
+            raise Retryable("S3: away")
+        await put(key, *rest)
+
+    monkeypatch.setattr(worker.stores, "put", away)
+    assert (await page(worker)).status == "completed" and pictures_of(worker)
+
+
+async def test_a_store_that_hangs_delays_no_answer_behind_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadline, "LEAST_S", 0.1)
+    worker = await with_parent()
+    slow(worker, monkeypatch, 5.0)
+    started = time.monotonic()
+    result = await page(worker, age_s=DEADLINE_S - 2)
+    assert result.status == "failed" and result.error is not None and result.error.code == "page_store"
+    assert time.monotonic() - started < 2
+
+
+async def test_a_parent_that_hangs_delays_no_answer_behind_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadline, "LEAST_S", 0.1)
+    worker = await with_parent()
+    get = worker.stores.get
+
+    async def hang(key: Any, *rest: Any, **more: Any) -> Any:
+        if isinstance(key, str) and OF in key:
+            await asyncio.sleep(5)
+        return await get(key, *rest, **more)
+
+    monkeypatch.setattr(worker.stores, "get", hang)
+    started = time.monotonic()
+    result = await page(worker, age_s=DEADLINE_S - 2)
+    assert result.status == "failed" and time.monotonic() - started < 2
+
+
+async def test_a_late_page_on_a_slow_store_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = await with_parent()
+    slow(worker, monkeypatch, 0.3)
+    for age_s in (DEADLINE_S - 0.6, DEADLINE_S + 1):
+        assert (await page(worker, age_s)).status == "completed"
+        worker.stores.answers.clear()
+
+
+async def test_a_result_without_a_page_says_which_layer_had_the_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, request = Worker(), full()
+    brief = brief_of(request)
+    cached = CachedCopy(
+        key="0" * 64, pattern="0" * 16, fields=brief.fields, copy_=assemble(brief, {}), made_ms=0, model="m"
+    )
+
+    async def lookup(_: Brief) -> Found:
+        return Found(cached, "l2", stale=False)
+
+    monkeypatch.setattr(worker.copywriter, "lookup", lookup)
+    monkeypatch.setattr(deadline, "LEAST_S", 0.1)
+    slow(worker, monkeypatch, 5.0)
+    result = await worker.run(request, age_s=DEADLINE_S - 0.7)
+    assert (result.status, result.cache, result.timings_ms.copy_) == ("failed", "l2", None)
