@@ -1,5 +1,6 @@
 """Uploads in requests and on pages: the tenant's own only, by id, with text and sizes."""
 
+import asyncio
 import io
 import time
 from types import SimpleNamespace
@@ -164,7 +165,12 @@ async def test_a_file_too_small_for_a_picture_fits_as_logo() -> None:
 
 async def test_a_request_waits_for_the_store_until_its_deadline() -> None:
     value = encode_model(least(assets={"logo": LOGO.upload}))
-    with pytest.raises(Retryable):
-        await Worker(LOGO, away=True).asked(value)
+    worker = Worker(LOGO, away=True)
+    asking = asyncio.create_task(worker.asked(value))
+    await asyncio.sleep(0.1)
+    assert not asking.done()
+    worker.away = False
+    _, plans = await asking
+    assert plans[0].uploads.logo is not None
     _, plans = await Worker(LOGO, away=True).asked(value, age_s=11)
     assert plans[0].uploads == Uploads()
