@@ -1,11 +1,11 @@
-"""Text in the form for comparisons: without markup, invisible characters and separators."""
+"""Normal forms of a text, so that different spellings of a word are equal."""
 
 import re
 import unicodedata
 from html import unescape
 
 _TAG = re.compile(r"</?[a-zA-Z!][^<>\n]{0,200}>")
-# characters that show nothing: soft hyphen, joiners, fillers, variation selectors, marks of direction, controls
+# invisible characters: soft hyphen, joiners, fillers, variation selectors, marks of direction, controls
 _UNSEEN = re.compile(
     "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e"
     "\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U000e0000-\U000e0fff]"
@@ -37,7 +37,7 @@ _GROUPS = {"万": 10_000, "億": 100_000_000}
 
 
 def squeezed(text: str) -> str:
-    """Return the text as NFKC, case folded, without markup, invisible characters and separators."""
+    """Normalise a text for comparison: NFKC, lower case, no markup, no hidden letters, no separators."""
     if "<" in text or "&" in text:
         text = _TAG.sub("", unescape(_TAG.sub("", text)))
     text = _COMBINING.sub("", unicodedata.normalize("NFKC", _UNSEEN.sub("", text)))
@@ -48,12 +48,12 @@ def squeezed(text: str) -> str:
 
 
 def as_hiragana(text: str) -> str:
-    """Return the text with hiragana in place of katakana. Its length stays the same."""
+    """Replace katakana by hiragana. The length of the text does not change."""
     return text.translate(_HIRAGANA)
 
 
 def with_digits(text: str) -> str:
-    """Return the text with digits for Japanese numerals (50 for 五十), and one form of discounts (20%割引)."""
+    """Replace Japanese numerals by digits (五十 by 50), and all forms of a discount by 20%割引."""
     text = _NUMERALS.sub(lambda match: str(_number(match[0])), text).replace("半額", "50%割引")
     return _DISCOUNT.sub("割引", _TENTHS.sub(r"\g<1>0%", text))
 

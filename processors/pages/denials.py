@@ -1,4 +1,4 @@
-"""Words around a claim that take it back: "…をお約束するものではありません".
+"""Recognise words that deny a claim, such as "…をお約束するものではありません".
 
 The text is in the form for comparisons, with hiragana in place of katakana.
 """
@@ -94,7 +94,7 @@ _GONE = re.compile("ぜろ|なくなる|消える|[のが](?:一切)?ない.$")
 
 
 def takes_back(text: str, start: int, end: int, kind: str) -> bool:
-    """Return whether the words after a claim deny it, warn of it or only speak of it."""
+    """Return whether the words after a claim deny the claim, warn of it or only mention it."""
     after = text[end : end + AFTER]
     if _TAKEN_BACK.match(after) or _WARNED_OF.match(after):
         return True
@@ -119,7 +119,7 @@ def takes_back(text: str, start: int, end: int, kind: str) -> bool:
 
 
 def _is_no_fact(text: str, start: int, end: int) -> bool:
-    """Return whether the words after a fact say that it is not so, or ask whether it is."""
+    """Return whether the words after a fact deny the fact or make it a question."""
     denied, asked = _NOT_SO.match(text, end), _ASKED.match(text, end)
     if denied and not _DENIED_ILL.search(denied[0][:-3]) and not _KEPT_UP.search(denied[0]):
         return True

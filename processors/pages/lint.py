@@ -1,4 +1,4 @@
-"""The lint for Japanese advertising law: it finds forbidden words of a page, and changes no text.
+"""The lint for Japanese advertising law. It finds forbidden words, and never changes a text.
 
 The rules are data (`rules.py`). A lint finds words, not meanings, so it does not replace a legal review.
 """
@@ -42,7 +42,7 @@ class Finding:
 
     @property
     def reason(self) -> str:
-        """The expression, the reason and the source, for a model or a customer."""
+        """The expression, the reason and the source as one text, for a model or a customer."""
         return f"「{self.words}」：{self.rule.says}（{self.rule.law}）"
 
 
@@ -55,7 +55,7 @@ def forbidden(texts: Sequence[str], fields: CopyFields) -> dict[int, list[Findin
 
 
 def prepare() -> None:
-    """Load the rules and the dictionary, which takes a second; the first text would wait for it."""
+    """Load the rules and the dictionary now. It takes a second, and the first text would wait."""
     findings(["絶対"], STRICTEST)
 
 
@@ -87,7 +87,7 @@ def findings(texts: Sequence[str], groups: frozenset[str], given: Sequence[str] 
 
 
 def _is_given(words: str, start: int, end: int, rule: Rule, given: Sequence[str]) -> bool:
-    """Return whether the customer's words state the fact, as matched or with the words before it."""
+    """Return whether the customer gave this fact, with or without the words before it."""
     first = max(0, start - AROUND)
     clause = max(first, *(words.rfind(mark, first, start) + 1 for mark in "。、\n"))
     if _SUFFIX.match(words, start):
@@ -104,7 +104,7 @@ def _comparable(given: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _states(given: str, words: str, rule: Rule) -> bool:
-    """Return whether the customer's words state the same fact: its kind, numbers and nouns."""
+    """Return whether the customer gave a fact of the same kind with the same numbers and nouns."""
     fact, theirs = _comparable(words), _comparable(given)
     if fact in theirs:
         return True
@@ -132,7 +132,7 @@ def _is_of_kind(given: str, rule: Rule) -> bool:
 
 
 def _matches(words: str, groups: frozenset[str]) -> Iterator[tuple[Rule, int, int]]:
-    """Yield the matches of each rule that are no part of an innocent expression."""
+    """Yield the matches of each rule. Skip matches within a harmless expression."""
     text = as_hiragana(words)
     for rule, start, end in islice(chain(_words(words, text, groups), _patterns(text, groups)), MOST_MATCHES):
         if not _is_harmless(rule, text, start, end):
@@ -169,7 +169,7 @@ def _patterns(text: str, groups: frozenset[str]) -> Iterator[tuple[Rule, int, in
 
 
 def _is_whole(words: str, start: int, end: int) -> bool:
-    """Return whether the expression begins and ends where words do, in the part of the text around it."""
+    """Return whether the expression begins and ends at the boundaries of words."""
     block = start - start % AROUND - AROUND  # neighbours share a part, so it is analysed once
     first = max(words.rfind("\n", 0, start) + 1, words.rfind("。", 0, start) + 1, block)
     last = words.find("\n", end)

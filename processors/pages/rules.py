@@ -19,7 +19,7 @@ LEXICON = "lexicon.toml"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rule:
-    """A rule: its words and patterns, innocent expressions, and the sources behind it.
+    """A rule: the words and patterns that it forbids, harmless expressions, and its legal sources.
 
     Words count between boundaries of words, patterns anywhere. No part of an innocent expression (`harmless`) counts.
     Each pattern has the characters with which a match can begin (None: any). With `given`, the customer's own words
@@ -41,7 +41,7 @@ class Rule:
 
     @property
     def source(self) -> str:
-        """The law, guideline and page behind the rule."""
+        """The law, the guideline and the page that the rule follows."""
         return f"{self.law}、{self.guideline} {self.page}"
 
 
@@ -50,14 +50,14 @@ Listed = tuple[re.Pattern[str], Rule]
 
 @cache
 def rules_of(groups: frozenset[str]) -> tuple[Rule, ...]:
-    """Return the rules for a page of a trade with these groups, those for every trade last."""
+    """Return the rules of these groups, and then the rules of all trades."""
     special = [rule for rule in every_rule() if rule.groups is not None and rule.groups & groups]
     return (*special, *(rule for rule in every_rule() if rule.groups is None))
 
 
 @cache
 def words_of(groups: frozenset[str]) -> dict[str, list[tuple[str, Rule]]]:
-    """Return the words of these rules, with their rule, by their first two characters."""
+    """Index the words of these rules by their first two characters. Each word has its rule."""
     words: dict[str, list[tuple[str, Rule]]] = {}
     for rule in rules_of(groups):
         for word in rule.words:
@@ -67,7 +67,7 @@ def words_of(groups: frozenset[str]) -> dict[str, list[tuple[str, Rule]]]:
 
 @cache
 def patterns_of(groups: frozenset[str]) -> tuple[dict[str, list[Listed]], list[Listed]]:
-    """Return the patterns of these rules by the first one or two characters of a match, and all others."""
+    """Index the patterns by the first characters of a match. Return the index and all other patterns."""
     beginning: dict[str, list[Listed]] = {}
     others = []
     for rule in rules_of(groups):
@@ -108,7 +108,7 @@ def _folder() -> Traversable:
 
 @cache
 def _lexicon() -> dict[str, str]:
-    """Return the expression of each name of the lexicon. An entry may use the names before it."""
+    """Return the regular expression of each name in the lexicon. An entry may use earlier names."""
     expanded: dict[str, str] = {}
     for name, words in tomllib.loads(_folder().joinpath(LEXICON).read_text("utf-8")).items():
         expanded[name] = _NAME.sub(lambda found: expanded[found[1]], f"(?:{'|'.join(words)})")

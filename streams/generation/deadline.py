@@ -26,12 +26,12 @@ def now_ms() -> int:
 
 
 def left_s(plan: Plan, *, keep_s: float = 0.0) -> float:
-    """Return the seconds until the plan's deadline minus `keep_s` for later stages; at least 0."""
+    """Return the seconds until the plan's deadline, less `keep_s` for later stages. Never negative."""
     return max(0.0, plan.deadline_ms / 1000 - time.time() - keep_s)
 
 
 def copy_until(plan: Plan) -> float:
-    """Return when copy must be finished, by the monotonic clock."""
+    """Return the time of the monotonic clock at which copy must be finished."""
     return time.monotonic() + left_s(plan, keep_s=PUBLISH_S)
 
 
@@ -41,10 +41,10 @@ def assets_s(plan: Plan) -> float:
 
 
 async def until_deadline(work: Callable[[], Awaitable[Answer]], deadline_ms: int, *, keep_s: float) -> Answer:
-    """Return the answer of `work`. Repeat it while it raises Retryable.
+    """Call `work` until it does not raise Retryable, and return its answer.
 
-    At `keep_s` seconds before the deadline, stop it and raise Retryable. It has LEAST_S seconds in any case: a page
-    that is a little late is better than none.
+    Raise Retryable if there is no answer `keep_s` seconds before the deadline. `work` always gets at least LEAST_S
+    seconds, because a late page is better than none.
     """
     left = deadline_ms / 1000 - time.time() - keep_s
     until, failure = time.monotonic() + left, Retryable("no answer in time")

@@ -47,7 +47,7 @@ async def test_every_listener_of_the_snippet_is_passive(site: Site, visit: Visit
 
 
 async def test_the_snippet_takes_little_of_the_main_thread_and_no_long_task(site: Site, visit: Visit) -> None:
-    """Judge processor time: other programs hardly change it, and a slower processor needs more of it."""
+    """Limit the processor time of the snippet, because other programs hardly change it."""
     rounds = []
     for _ in range(ROUNDS if FULL else 1):
         page = await visit()

@@ -1,4 +1,4 @@
-"""Each profile of a provider, alone: page in time, copy, breaker, ledger; and all of them mixed.
+"""Pages with each simulated provider: in time, with the right copy, breaker and ledger.
 
 The short run asks every third profile, for fewer pages, and has no bound on time.
 """
@@ -56,7 +56,7 @@ LATE_S = 0.5 if FULL else 60.0
 
 @dataclass
 class Outcome:
-    """What a profile's pages came to."""
+    """The outcome of a profile: its pages, its breaker, its ledger and its bill."""
 
     name: str
     written: list[Written] = field(default_factory=list)
@@ -81,7 +81,7 @@ class Outcome:
 
 
 class Bench:
-    """Copywriters over the same stores, each with providers of its own."""
+    """A set of shared stores. Each test adds a copywriter with its own providers."""
 
     def __init__(self, stores: CopyServices) -> None:
         self.stores = stores
@@ -90,7 +90,7 @@ class Bench:
     async def desk(
         self, *simulators: Simulated, watchers: Watchers = WATCHERS, **changes: Any
     ) -> AsyncIterator[tuple[Copywriter, list[Candidate]]]:
-        """Yield a copywriter that asks the simulators, and its candidates."""
+        """Yield a copywriter for these simulated providers, and the state of each provider."""
         stores = self.stores
         providers = [
             LlmProvider(
@@ -115,7 +115,7 @@ class Bench:
             await routers.close()
 
     async def pages(self, name: str, count: int, within_s: float) -> Outcome:
-        """Ask the provider of a profile for pages, one after another."""
+        """Request pages one after another from a provider with this profile."""
         outcome = Outcome(name)
         script = Script(total_s=0.9, first_token_s=0.2, profiles={name: 1.0}, retry_after_s=1.0, tokens_a_chunk=4)
         async with (
@@ -138,7 +138,7 @@ class Bench:
 
 
 def own_settings(profile: Profile) -> dict[str, Any]:
-    """Return the settings that show what the profile does: the other name of the limit, or json_schema."""
+    """Return the provider settings that this profile needs, such as `max_completion_tokens`."""
     changes: dict[str, Any] = {}
     if "max_tokens" in profile.refuses and "max_completion_tokens" not in profile.refuses:
         changes["limit_field"] = "max_tokens"
@@ -158,7 +158,7 @@ def squeezed(text: str) -> str:
 
 
 def wrong_texts(order: Order, page: Written, one: Simulated) -> list[str]:
-    """Return the texts of a page that are neither the model's final words nor built in."""
+    """Return the texts of a page that come from neither the model's final answer nor built-in copy."""
     if page.status != "ok":
         copy = json.dumps(page.copy.model_dump(), ensure_ascii=False)
         return ["a draft is published"] if "下書き" in copy else []
@@ -205,7 +205,7 @@ async def bench(
 
 
 async def outcomes(bench: Bench, names: list[str], count: int, within_s: float) -> list[Outcome]:
-    """Return the outcomes of profiles, AT_ONCE at a time."""
+    """Run the profiles, AT_ONCE of them in parallel. Return their outcomes."""
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(name: str) -> Outcome:
@@ -245,7 +245,7 @@ async def test_broken_providers_give_a_page_in_time(bench: Bench) -> None:
 
 
 class Diary:
-    """The attempts of each provider that may show its health, and the breakers that opened.
+    """For each provider, the attempts that count for its breaker, and the times when it opened.
 
     The code of a refusal alone does not say whether it counts: a 429 may be a limit of rates or an empty account.
     """
@@ -279,7 +279,7 @@ class Diary:
 
 
 class Lag:
-    """The time that this process was late in all, s: the machine is busy, not the copywriter."""
+    """The seconds by which timers of this process were late, because the machine was busy."""
 
     def __init__(self) -> None:
         self.total_s = 0.0

@@ -1,16 +1,12 @@
-"""The drivers of `lpstream verify`, against small servers that answer as each test says."""
+"""The load drivers of `lpstream verify`, against servers with scripted responses."""
 
 import asyncio
 import gc
-import resource
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +14,25 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from schemas.heatmap import KIND_BY_LETTER, decode_beacon
+from schemas.heatmap import decode_beacon
 from streams.proof.verify import driver
 from streams.proof.verify.applications import Applications
 from streams.proof.verify.driver import Visitor
 from streams.proof.verify.driving import AGAIN_S, Driving
-from streams.proof.verify.fleet import Fleet, Part
+from streams.proof.verify.fleet import Part
 from streams.proof.verify.visits import EVERY_MS, Request, Step
 
 PAGE, BEACON = Request("page", "/lp/demo-1"), Request("beacon", "/e/heatmap.events", b"{}")
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 LATE_S = 0.3
-# find_spec does not import locust: gevent would patch the sockets of all tests
-WITH_LOCUST = pytest.mark.skipif(find_spec("locust") is None, reason="the extra `verify` is not installed")
 
 Action = bytes | float
 """Bytes to send or seconds to wait; no bytes close the connection."""
 
 
 class Scripted:
-    """A server that gives each request the next answer of its script.
+    """A server that answers each request with the next entry of its script.
 
     `connections` holds the requests of each connection.
     """
@@ -69,7 +63,7 @@ class Scripted:
 
 @asynccontextmanager
 async def scripted(*answers: list[Action]) -> AsyncIterator[tuple[Driving, Scripted]]:
-    """Yield the state of a driver and its server, which gives these answers."""
+    """Yield a driver's state and a server with this script."""
     script = Scripted(list(answers))
     server = await asyncio.start_server(script.serve, "127.0.0.1")
     try:
@@ -79,7 +73,7 @@ async def scripted(*answers: list[Action]) -> AsyncIterator[tuple[Driving, Scrip
 
 
 async def statuses(driving: Driving, *steps: Step) -> list[int]:
-    """Let a visitor take these steps. Return the statuses of its requests."""
+    """Run the steps as one visitor. Return the statuses of its requests."""
     answered: list[int] = []
     done = asyncio.Event()
 
@@ -96,7 +90,7 @@ async def statuses(driving: Driving, *steps: Step) -> list[int]:
 
 
 def driving_of(url: str, connections: int = 1, per_minute: float = 0, seconds: float = 30) -> Driving:
-    """Return the state of a driver that has just begun."""
+    """Return the state of a driver right after its start."""
     part = Part(url, url, "t", "demo", ["demo-1"], connections, 0, seconds, per_minute, 0, 7, 9, "", 5, False)
     driving = Driving(part, lambda: None)
     driving.began = time.time()
@@ -213,7 +207,7 @@ async def test_a_failed_tls_handshake_is_an_error(
 
 
 def next_step(steps: Any, status: int | None = None) -> Step:
-    """Return the next step after an answer."""
+    """Return the visitor's next step after a response with this status."""
     step: Step = steps.send(status)
     return step
 
@@ -300,60 +294,7 @@ async def test_applications_follow_half_of_the_pages_by_stream() -> None:
     assert notes.received["progress"] == 40 and driving.busy == 0
 
 
-# -- processes ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "by_locust",
-    [
-        False,
-        pytest.param(True, marks=WITH_LOCUST),
-    ],
-)
-async def test_both_drivers_note_the_events_that_the_server_counts(by_locust: bool, tmp_path: Path) -> None:
-    counted: Counter[str] = Counter()
-    ids: set[bytes] = set()
-    pages = 0
-
-    async def page(_: web.Request) -> web.Response:
-        nonlocal pages
-        pages += 1
-        return web.Response(text="a page")
-
-    async def post(request: web.Request) -> web.Response:
-        beacon = decode_beacon(await request.read())
-        ids.add(beacon.pageview_id)
-        if len(ids) % 3 == 0 and beacon.pageview_id not in refused:
-            refused.add(beacon.pageview_id)
-            return web.Response(status=503)
-        counted.update(KIND_BY_LETTER[letter].value for letter in beacon.type)
-        return web.Response(status=204)
-
-    refused: set[bytes] = set()
-    application = web.Application()
-    application.router.add_get("/lp/demo-1", page)
-    application.router.add_post("/e/heatmap.events", post)
-    async with TestServer(application) as server:
-        url = str(server.make_url("")).rstrip("/")
-        part = Part(url, url, "t", "demo", ["demo-1"], 20, 0.5, 4, 0, 0, 7, 9, "", 5, by_locust)
-        fleet = Fleet(part, tmp_path / "drivers")
-        fleet.start()
-        try:
-            async with asyncio.timeout(60):
-                while not fleet.ready():
-                    await asyncio.sleep(0.1)
-                assert fleet.now()["users"] == 20
-                fleet.go()
-                while not fleet.done:
-                    await asyncio.sleep(0.1)
-            seen = fleet.collect()
-        finally:
-            await asyncio.to_thread(fleet.end)
-    assert seen.acknowledged["demo-1"] == counted and not +seen.unresolved["demo-1"]
-    assert pages >= len(ids) > 10 and refused
-    # answers of the ramp are not noted
-    assert set(seen.errors["beacon"]) == {"server"} and 0 < seen.errors["beacon"]["server"] <= len(refused)
-    assert seen.seconds == pytest.approx(4, abs=0.5) and 0 < seen.cpu_s < 4 and seen.lps == []
+# -- errors ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("steps", [[], [0.01], [PAGE], [BEACON, BEACON]])
@@ -375,27 +316,3 @@ async def test_an_error_in_a_visitor_ends_the_driver(
                     await driver.run(replace(driving.part, edge=edge, folder=str(tmp_path), ramp_s=0.1))
         finally:
             gc.unfreeze()
-
-
-PROGRAM = """
-import os, socket
-from streams.proof.verify import locust_driver
-
-held = [os.open("/dev/null", os.O_RDONLY) for _ in range(1_100)]
-ours, theirs = socket.socketpair()
-assert ours.fileno() > 1_023
-pool = locust_driver.ConnectionPool("127.0.0.1", 1, "127.0.0.1", 1)
-alive = [pool._is_socket_alive(None), pool._is_socket_alive(ours)]
-theirs.close()
-alive.append(pool._is_socket_alive(ours))
-ours.close()
-print(alive, pool._is_socket_alive(ours))
-"""
-
-
-@WITH_LOCUST
-def test_locust_keeps_connections_above_1024_descriptors() -> None:
-    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 1_200:
-        pytest.skip("fewer than 1,200 files may be open here")
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120, check=False)
-    assert done.stdout.strip() == "[False, True, False] False", done.stderr

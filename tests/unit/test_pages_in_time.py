@@ -1,4 +1,4 @@
-"""Pages of copy that is ready, on a store that is slow or away, near their deadline and after it."""
+"""Pages with cached copy are answered in time while S3 is slow or away."""
 
 import asyncio
 import time

@@ -368,10 +368,10 @@ def test_runs_with_the_same_seed_have_different_ids() -> None:
 
 
 class OneRow:
-    """A ClickHouse that answers a query with a row of the columns that the query names."""
+    """A stand-in for ClickHouse. Its answer is one row with the columns of the query."""
 
     async def rows(self, sql: str, _: object) -> list[dict[str, object]]:
-        """Return 3 for each counted kind."""
+        """Return one row for a page, with a count of 3 in each column."""
         return [{"lp_id": "lp"} | dict.fromkeys(re.findall(r" AS (\w+)", sql), 3)]
 
 

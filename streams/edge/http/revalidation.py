@@ -3,7 +3,7 @@
 from aiohttp import web
 
 
-def has(request: web.BaseRequest, etag: str) -> bool:
+def client_has(request: web.BaseRequest, etag: str) -> bool:
     """Return whether If-None-Match names the tag, by the weak comparison of RFC 9110, 13.1.2.
 
     nginx makes tags weak (`W/"..."`) when it compresses an answer.

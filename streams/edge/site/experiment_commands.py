@@ -27,7 +27,7 @@ _fields = msgspec.json.Decoder(dict[str, Any])
 
 
 async def start(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:
-    """Start an experiment on a page of the caller's tenant. The same experiment_id again changes nothing."""
+    """Start an experiment on the caller's page. Another request with its id changes nothing."""
     caller = known(caller)
     fields = fields_of(await body_of(request, services, caller), caller)
     return _accepted(await begin(services, caller, fields))
@@ -49,14 +49,14 @@ async def begin(services: Services, caller: Caller, fields: dict[str, Any]) -> E
 
 
 async def body_of(request: web.BaseRequest, services: Services, caller: Caller) -> bytes:
-    """Return the body of a command, on the account of the caller's tenant."""
+    """Return the body of a command. The request counts against the rate of the caller's tenant."""
     account = services.admission.tenant(caller.tenant.id)
     with services.admission.room() as room:
         return await read_body(request, services.settings, room, limit=MOST_BYTES, account=account)
 
 
 async def stop(request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str) -> web.Response:
-    """Stop the page's experiment, or take back its winner: the page is itself again."""
+    """Stop the page's experiment. Visitors see the original page again, also after a winner."""
     return _accepted(await end(services, known(caller), lp_id))
 
 
@@ -77,8 +77,11 @@ async def show(request: web.BaseRequest, services: Services, *, caller: Caller |
 
 
 async def history_of(services: Services, state: ExperimentState) -> list[tuple[int, list[float]]]:
-    """Return the experiment's past weights, as points of PastWeights; none while Redis has none."""
-    with contextlib.suppress(Retryable, DecodeError):  # the state is what counts; Redis has the history again later
+    """Return the past weights of the arms, in the form of `PastWeights.points`.
+
+    The list is empty if Redis does not have them.
+    """
+    with contextlib.suppress(Retryable, DecodeError):  # show the state without its history while Redis is away
         if (stored := await services.experiments.store.weights(state.lp_id)) is not None:
             past = decode_model(PastWeights, stored)
             return past.points if past.experiment_id == state.experiment_id else []
@@ -112,7 +115,7 @@ def known(caller: Caller | None) -> Caller:
 
 
 def fields_of(body: bytes, caller: Caller) -> dict[str, Any]:
-    """Return the fields of a command's body, with the caller's tenant and the time."""
+    """Parse a command's body. Return its fields, with the caller's tenant and the time."""
     try:
         fields = _fields.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -123,12 +126,12 @@ def fields_of(body: bytes, caller: Caller) -> dict[str, Any]:
 
 
 def own(caller: Caller) -> dict[str, Any]:
-    """Return the fields that no client may choose: version, tenant and time."""
+    """Return the fields that the server sets: version, tenant and time."""
     return {"schema": 1, "tenant_id": caller.tenant.id, "requested_ms": _now_ms()}
 
 
 def model_of(model: type[Command], fields: dict[str, Any]) -> Command:
-    """Return the command of these fields. HttpError 422 names the wrong field."""
+    """Build the command from its fields. Raise HttpError 422 with the name of a wrong field."""
     try:
         return model_from_object(model, fields)
     except DecodeError as error:
@@ -136,7 +139,7 @@ def model_of(model: type[Command], fields: dict[str, Any]) -> Command:
 
 
 async def _check_arms(command: ExperimentCommand, services: Services, caller: Caller) -> None:
-    """Raise HttpError 422 for an arm that is no page or variant. Another tenant's page is none, too."""
+    """Raise HttpError 422 if an arm is not a page or variant of the caller's tenant."""
     for at, arm in enumerate(command.arms):
         if not caller.tenant.owns(arm) or await made(services, arm) is None:
             raise HttpError(422, f"arms[{at}]: there is no page {arm} of tenant {caller.tenant.id}")
@@ -145,7 +148,7 @@ async def _check_arms(command: ExperimentCommand, services: Services, caller: Ca
 
 
 async def _check_free(command: ExperimentCommand, state: ExperimentState | None, services: Services) -> None:
-    """Raise HttpError 409 if an experiment runs already, or if the page would lose its winner."""
+    """Raise HttpError 409 if a page has a running experiment, or if the arms leave out its winner."""
     if state is not None and state.status == "running":
         raise HttpError(409, f"Experiment {state.experiment_id} runs on {state.lp_id}; stop it first")
     if state is not None and state.winner is not None and state.winner not in command.arms:
@@ -156,7 +159,7 @@ async def _check_free(command: ExperimentCommand, state: ExperimentState | None,
 
 
 async def send(services: Services, command: ExperimentCommand | AutopilotCommand) -> None:
-    """Send the command to the optimizer. Raise HttpError 503 if Kafka does not take it."""
+    """Send the command to the optimizer. Raise HttpError 503 if Kafka does not accept it."""
     with needing("Kafka"):
         [sent] = await services.sender.send(
             EXPERIMENTS, [Record(encode_model(command), command.key, command.key, None)]
@@ -170,12 +173,12 @@ def _accepted(command: ExperimentCommand) -> web.Response:
 
 
 def accepted(command: ExperimentCommand | AutopilotCommand, ids: dict[str, str]) -> web.Response:
-    """Return 202 with the ids of a command that was sent."""
+    """Return status 202 with the ids of a sent command."""
     return json_answer(202, {**ids, "lp_id": command.lp_id, "command": command.command})
 
 
 def json_answer(status: int, answer: dict[str, Any]) -> web.Response:
-    """Return an answer in JSON that no cache keeps."""
+    """Return a JSON response that caches must not store."""
     body, headers = msgspec.json.encode(answer), {"Cache-Control": "no-store"}
     return web.Response(status=status, body=body, content_type="application/json", headers=headers)
 

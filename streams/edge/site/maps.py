@@ -73,7 +73,7 @@ def answer(request: web.BaseRequest, cached: CachedResponse) -> web.Response:
         "X-Content-Type-Options": "nosniff",
         "Last-Modified": f"{datetime.fromtimestamp(cached.made_ms / 1000, UTC):%a, %d %b %Y %H:%M:%S GMT}",
     }
-    if revalidation.has(request, cached.etag):
+    if revalidation.client_has(request, cached.etag):
         return web.Response(status=304, headers=headers)
     return web.Response(body=cached.body, headers={**headers, "Content-Type": cached.content_type})
 

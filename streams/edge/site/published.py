@@ -43,6 +43,6 @@ def answer(request: web.BaseRequest, cached: CachedObject | None, headers: dict[
         raise HttpError(404, "HTTP 404 Not Found")
     stored = cached.object
     headers = {**SAFE, **headers, "ETag": stored.etag, "Age": str(int(cached.age_s))}
-    if revalidation.has(request, stored.etag):
+    if revalidation.client_has(request, stored.etag):
         return web.Response(status=304, headers=headers)
     return web.Response(body=stored.body, headers={**headers, "Content-Type": stored.content_type})

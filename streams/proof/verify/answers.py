@@ -1,4 +1,4 @@
-"""A reader of HTTP/1.1 answers that counts the bytes of their bodies and keeps none of them."""
+"""A reader of HTTP/1.1 responses. It counts the bytes of a body without storing them."""
 
 import sys
 from functools import lru_cache
@@ -9,7 +9,7 @@ WITHOUT_BODY = (204, 304)
 
 
 class Head(NamedTuple):
-    """The fields of an answer's head that say where the answer ends; `length` is None if it has none."""
+    """The part of a response's head that defines its end. `length` is None if the head gives no length."""
 
     status: int
     keep_alive: bool
@@ -17,9 +17,9 @@ class Head(NamedTuple):
     length: int | None
 
 
-@lru_cache(1_024)  # the answers to beacons within a second have equal heads
+@lru_cache(1_024)  # responses to beacons within a second have equal heads
 def head_of(head: bytes) -> Head:
-    """Read the head of an answer. Raise ValueError if it is not of HTTP/1."""
+    """Parse the head of a response. Raise ValueError if it is not valid HTTP/1."""
     first, *lines = head.lower().split(b"\r\n")
     version, status, *_ = first.split(b" ", 2)
     if version not in VERSIONS:
@@ -33,7 +33,7 @@ def head_of(head: bytes) -> Head:
 
 
 class Answer:
-    """The answer to one request.
+    """The response to one request.
 
     `size` is the length of its body, `keep_alive` whether the connection can carry another request, and
     `ends_with_connection` whether the end of the connection is the end of the body.
@@ -49,9 +49,9 @@ class Answer:
         self._rest = b""
 
     def feed(self, data: bytes) -> bool:
-        """Read the next bytes. Return whether the answer is whole. Raise ValueError if it is not of HTTP/1."""
+        """Parse more bytes. Return True at the end of the response. Raise ValueError for invalid HTTP."""
         self._rest += data
-        while self.status < 200:  # answers 1xx come before the final answer
+        while self.status < 200:  # responses 1xx come before the final response
             head, end, rest = self._rest.partition(b"\r\n\r\n")
             if not end:
                 return False
@@ -82,7 +82,7 @@ class Answer:
                 return True
 
     def _skip(self) -> int:
-        """Drop the bytes of the body, or of the chunk, that have arrived. Return their number."""
+        """Discard received bytes of the body or chunk. Return their number."""
         taken = min(self._left, len(self._rest))
         self._rest = self._rest[taken:]
         self._left -= taken

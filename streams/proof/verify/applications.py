@@ -1,4 +1,4 @@
-"""The applications of a verification: they request LPs at fixed times, even if earlier ones are late.
+"""The simulated applications. They request LPs at fixed times, even if earlier LPs are late.
 
 They follow each LP to its result: half of them on a progress stream, the other half by polling.
 """
@@ -20,14 +20,14 @@ V2 = {"Content-Type": "application/vnd.kafka.json.v2+json"}
 
 
 class Applications:
-    """The applications of a driver. They use a client session of their own on the private listener."""
+    """The applications of a driver. They share one HTTP session to the private listener."""
 
     def __init__(self, driving: Driving) -> None:
         self._driving = driving
         self._part = driving.part
 
     async def run(self) -> None:
-        """Request LPs from the start to the end of the load, and follow each to its result."""
+        """Request LPs until the load stops, and wait for each result."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=WITHIN_S, sock_read=WITHIN_S)
         headers = {"Authorization": f"Bearer {self._part.token}"}
         connector = aiohttp.TCPConnector(limit=0)
@@ -39,7 +39,7 @@ class Applications:
                 group.create_task(self._follow(request, by_stream=number % 2 == 0))
 
     async def _requests(self) -> AsyncIterator[tuple[int, dict[str, Any]]]:
-        """Yield each request when it is due."""
+        """Yield each request at its scheduled time."""
         driving, part, number = self._driving, self._part, 0
         mix, rng = Mix.load(), random.Random(part.seed)
         while part.per_minute and not driving.stopping and (due := number * 60 / part.per_minute) < part.seconds:
@@ -82,7 +82,7 @@ class Applications:
         return False
 
     async def _result(self, request_id: str, by_stream: bool) -> dict[str, Any] | None:
-        """Return the result once there is one; None if the drain ends first."""
+        """Wait for the result and return it, or None if the time for open requests ends first."""
         url = f"{self._part.api}/lp/requests/{request_id}"
         while self._driving.draining:
             if by_stream:
@@ -95,7 +95,7 @@ class Applications:
         return None
 
     async def _call(self, kind: str, method: str, url: str, body: bytes | None = None) -> tuple[int, bytes]:
-        """Send a request and note it. Return its status and body; status 0 without a whole answer."""
+        """Send a request and record it. Return status and body. Status 0 means no complete response."""
         began, status, answer, timed_out = time.perf_counter(), 0, b"", False
         try:
             async with self._session.request(method, url, data=body, headers=V2 if body else None) as opened:
@@ -107,7 +107,7 @@ class Applications:
         return status, answer
 
     async def _stream(self, url: str) -> None:
-        """Read a progress stream until it ends or breaks. Its response time ends with its head."""
+        """Read a progress stream until it ends or breaks. Its response time is the time to its head."""
         began, status, size, ms, timed_out = time.perf_counter(), 0, 0, None, False
         try:
             async with self._session.get(url) as opened:

@@ -23,7 +23,7 @@ from streams.proof.verify.visits import Request, Step
 
 
 class Connection(asyncio.Protocol):
-    """A keep-alive connection with one request at a time. It sends its first request when it opens.
+    """A keep-alive connection for one request at a time. It sends the first request when it opens.
 
     `done` is called once for each request, with the answer, or with None if the answer is not whole.
     """
@@ -53,7 +53,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
-        """Read the answer. Close the connection after its last answer, and after bytes that are no answer."""
+        """Parse the response. Close the connection after its last response or an invalid response."""
         answer = self._answer
         try:
             if answer is None or answer.feed(data):
@@ -62,12 +62,12 @@ class Connection(asyncio.Protocol):
             self._end(None, close=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the open request. Its answer is whole only if it has no other end."""
+        """Finish the open request. A response without a length is complete now; any other is not."""
         answer = self._answer
         self._end(answer if answer is not None and answer.ends_with_connection and exc is None else None, close=True)
 
     def close(self) -> None:
-        """Close the connection without an end of the open request."""
+        """Close the connection. `done` is not called for the open request."""
         self._answer = None
         if self._transport is not None:
             self._transport.abort()
@@ -81,7 +81,7 @@ class Connection(asyncio.Protocol):
 
 
 class Visitor:
-    """A connection that serves visitors one after another. It opens again for the request after its end."""
+    """One connection, on which visitors follow each other. It reconnects if the server has closed it."""
 
     def __init__(self, driving: Driving, steps: Generator[Step, int | None, None]) -> None:
         edge = urlsplit(driving.part.edge)
@@ -98,7 +98,7 @@ class Visitor:
         self._timer: asyncio.TimerHandle | None = None
 
     def go_on(self, status: int | None = None) -> None:
-        """Take the next step, after an answer with that status or after a wait."""
+        """Do the next step of the visitor. `status` is that of the last response, or None after a wait."""
         try:
             step = self._steps.send(status)
         except StopIteration:
@@ -148,13 +148,13 @@ class Visitor:
 
 
 def _raise(task: asyncio.Task[None]) -> None:
-    """Raise the task's error, so that the loop's exception handler gets it."""
+    """Raise the error of the task. The loop's exception handler receives it."""
     if not task.cancelled():
         task.result()
 
 
 async def run(part: Part) -> None:
-    """Run the visitors and the applications of a part of the load, until the parent lets the driver end."""
+    """Run visitors and applications until the parent process ends the driver."""
     loop, errors, visitors = asyncio.get_running_loop(), list[BaseException](), list[Visitor]()
 
     def note_error(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -186,7 +186,7 @@ async def run(part: Part) -> None:
 
 
 def main() -> None:
-    """Run the part of the load in the file that the only argument names."""
+    """Run this driver's part of the load. The first argument is the file with the part."""
     uvloop.run(run(part_of_this_process()))
 
 

@@ -1,4 +1,4 @@
-"""The parts that both load drivers share: the state, the phases, and the visitors as steps.
+"""The code that both load drivers share: state, phases, and the steps of a visitor.
 
 The drivers add sockets and clocks. The parent and its drivers communicate by files in a folder: `<n>.ready`, `go`,
 `stop`, `<n>.now` (once a second), `<n>.json` (the notes at the end), `<n>.done` and `quit`.
@@ -28,7 +28,7 @@ GOOD = {"page": {200}, "beacon": {204}, "ask": {200}, "status": {200, 202, 404},
 
 
 class Driving:
-    """The state of a driver. `begin` is called once, to let the visitors begin."""
+    """The state of a driver. It calls `begin` once, when the visitors may start."""
 
     def __init__(self, part: Part, begin: Callable[[], None]) -> None:
         self.part = part
@@ -43,16 +43,16 @@ class Driving:
         self._folder = Path(part.folder)
 
     def since(self) -> float:
-        """Return the seconds after the start; negative before it."""
+        """Return the seconds since the start. The number is negative before the start."""
         return time.time() - self.began
 
     @property
     def draining(self) -> bool:
-        """Whether there is time for open requests: the drain is not over."""
+        """Whether open requests may still finish."""
         return self.since() < self.part.seconds + self.part.drain_s
 
     def note(self, kind: str, ms: float, size: int, status: int, *, timed_out: bool = False) -> None:
-        """Note a request that took `ms` and brought `size` bytes; status 0 means no whole answer."""
+        """Record a request: its time, the bytes of its body, and its status (0 without a complete response)."""
         at = self.since()
         if at < 0 or not self.draining:
             return
@@ -170,7 +170,7 @@ class Driving:
 
 
 def _add(tally: Counter[str], letters: Mapping[str, int], times: int = 1) -> None:
-    """Add the events of a beacon. Counter.update takes several times as long for so few letters."""
+    """Count the events of a beacon. For few letters, this is faster than `Counter.update`."""
     for letter, count in letters.items():
         tally[letter] += times * count
 
@@ -183,7 +183,7 @@ def cause_of(status: int, timed_out: bool) -> str:
 
 
 def part_of_this_process() -> Part:
-    """Return the part in the file that the only argument names. Raise the limit of open files.
+    """Read this driver's part from the file in the first argument, and raise the limit of open files.
 
     The part holds a token, and other users can read a command line.
     """

@@ -1,4 +1,4 @@
-"""The parent's side of the load drivers: start, go, stop, and the merged notes.
+"""Start and stop the load drivers, and merge their notes.
 
 The drivers are not imported here, because Locust's gevent would patch the sockets of this process.
 """
@@ -31,10 +31,10 @@ Times = TypeVar("Times")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The part of a scenario that driver `number` carries out.
+    """The share of the load that one driver carries. `number` identifies the driver.
 
-    `per_minute` is the LPs that it requests. `seed` decides visits and requests. `run` makes the ids of requests
-    unique; repeated ids would count as retries. `by_locust` says whether Locust drives the visitors.
+    `per_minute` is the number of LPs that it requests. The same `seed` gives the same visits and requests. `run` makes
+    the ids of requests unique, because repeated ids count as retries. `by_locust`: Locust drives the visitors.
     """
 
     edge: str
@@ -84,10 +84,10 @@ Seen = Notes[Floats]
 
 
 class Fleet:
-    """The drivers, each with a part of the load."""
+    """The processes that produce the load."""
 
     def __init__(self, part: Part, folder: Path) -> None:
-        """Split the whole load `part` between drivers. `folder` is created for their files.
+        """Split the load `part` between drivers, and create `folder` for their files.
 
         Raise LpstreamError if Locust is asked for and not installed.
         """
@@ -108,16 +108,16 @@ class Fleet:
 
     @property
     def pids(self) -> dict[str, int]:
-        """The process ids by driver."""
+        """The process id of each driver, by its name."""
         return {child.name: child.pid for child in self._children}
 
     def start(self) -> None:
-        """Start all drivers; `ready` returns whether their users have started."""
+        """Start all drivers. They wait for `go`."""
         for child in self._children:
             child.start()
 
     def ready(self) -> bool:
-        """Return whether every user has started. Raise LpstreamError if a driver has ended."""
+        """Return whether all drivers are ready for `go`. Raise LpstreamError if a driver has ended."""
         for child in self._children:
             if not child.alive:
                 raise LpstreamError(child.obituary())
@@ -128,11 +128,11 @@ class Fleet:
         (self._folder / "go").touch()
 
     def stop(self) -> None:
-        """Stop new visits and requests; open ones are finished."""
+        """Let the drivers begin no more visits and requests. They finish open requests."""
         (self._folder / "stop").touch()
 
     def now(self) -> Counter[str]:
-        """Return the sums of the drivers' latest progress."""
+        """Return the progress of all drivers together, as of their last report."""
         whole: Counter[str] = Counter()
         for part in self._parts:
             progress = self._folder / f"{part.number}.now"
@@ -142,7 +142,7 @@ class Fleet:
 
     @property
     def done(self) -> bool:
-        """Whether every driver has drained and written its notes, or has ended."""
+        """Whether each driver has written its notes or has ended."""
         return all(
             (self._folder / f"{part.number}.done").exists() or not child.alive
             for part, child in zip(self._parts, self._children, strict=True)
@@ -159,7 +159,7 @@ class Fleet:
         return merged(notes)
 
     def end(self) -> None:
-        """Let the drivers close their connections and end; kill those that do not."""
+        """End the drivers. Kill a driver that does not end within END_WITHIN_S seconds."""
         (self._folder / "quit").touch()
         until = time.monotonic() + END_WITHIN_S
         for child in self._children:

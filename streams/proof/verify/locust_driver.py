@@ -26,7 +26,7 @@ SPAWN_ALL = 1_000.0  # Locust users per second without a ramp; they wait for the
 
 
 def _is_alive(_pool: ConnectionPool, connection: socket.socket | None) -> bool:
-    """Return whether an idle connection is still open. A readable idle connection has ended.
+    """Return whether an idle connection is still open. If it is readable, the server has closed it.
 
     geventhttpclient uses select(2), which fails for file descriptors above 1,023. It then takes the connection for
     closed and opens a new connection for each request of every visitor beyond the thousandth.
@@ -43,7 +43,7 @@ ConnectionPool._is_socket_alive = _is_alive
 
 
 class Visitor(FastHttpUser):
-    """A connection that serves visitors one after another."""
+    """A Locust user: one connection, on which visitors follow each other."""
 
     driving: Driving
     gate: Event
@@ -78,7 +78,7 @@ class Visitor(FastHttpUser):
     def note(
         cls, *, name: str, response_time: float, response_length: int, response: Any, exception: Any, **_: Any
     ) -> None:
-        """Note a request. Listener of Locust's request event."""
+        """Record a request. Locust calls this listener for each request."""
         status = getattr(response, "status_code", 0)
         broken = exception is not None and status < 400
         timed_out = isinstance(exception, TimeoutError | gevent.Timeout) or "timed out" in str(exception).lower()
@@ -86,7 +86,7 @@ class Visitor(FastHttpUser):
 
 
 def main() -> None:
-    """Run the part of the load in the file that the only argument names."""
+    """Run this driver's part of the load. The first argument is the file with the part."""
     part = part_of_this_process()
     Visitor.host, Visitor.gate = part.edge, Event()
     driving = Visitor.driving = Driving(part, Visitor.gate.set)

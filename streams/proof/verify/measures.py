@@ -28,7 +28,7 @@ Figures = dict[str, Any]
 
 
 def figures(measured: Measured) -> Figures:
-    """Return all of a scenario's figures for the report, as plain JSON values."""
+    """Return all figures of a scenario as JSON values, for the report."""
     asked, seen = measured.asked, measured.seen
     seconds = max(1e-3, seen.seconds)
     values: Figures = {
@@ -68,7 +68,7 @@ def figures(measured: Measured) -> Figures:
 
 
 def spread(values: Values) -> dict[str, float]:
-    """Return p50, p95, p99, the maximum and the count; empty without values."""
+    """Return the percentiles 50, 95 and 99, the maximum and the count, or {} without values."""
     return percentiles(values, 3) | {"count": len(values)} if len(values) else {}
 
 
@@ -135,7 +135,7 @@ def lps(measured: Measured) -> Figures:
 
 
 def events(measured: Measured) -> Figures:
-    """Return the acknowledged and counted events of the visitors; None if not counted."""
+    """Return how many events were acknowledged and how many were counted, or None without a count."""
     names = ("acknowledged", "counted", "lost", "doubled", "unresolved")
     return {name: getattr(measured.events, name, None) for name in names}
 
@@ -153,7 +153,7 @@ def availability(measured: Measured) -> Figures:
 
 
 def outages(probes: Sequence[tuple[float, str, bool]]) -> list[tuple[float, float]]:
-    """Return the spans (s) from a failed probe to the next answered probe of the same door."""
+    """Return the outages of each door: from a failed probe to the next answered probe (s)."""
     spans = []
     for door in {name for _, name, _ in probes}:
         began: float | None = None
@@ -172,7 +172,7 @@ def outages(probes: Sequence[tuple[float, str, bool]]) -> list[tuple[float, floa
 
 
 def within(measured: Measured) -> list[Sample]:
-    """Return the samples taken during the measured time."""
+    """Return the samples that were taken while the load was measured."""
     first, last = measured.span
     return [sample for sample in measured.watch.samples if first <= sample.at <= last]
 
@@ -214,13 +214,13 @@ def resources(measured: Measured) -> Figures:
 
 
 def _network(measured: Measured, name: str, way: str, seconds: float) -> float | None:
-    """Return the KB/s of a server's connections; None for a process that is not a server."""
+    """Return the network traffic of a server process in KB/s, or None for other processes."""
     counts = [count for server, count in measured.watch.network.items() if server.split(", ")[0] == name]
     return round(sum(count[way] for count in counts) / 1024 / seconds, 1) if counts else None
 
 
 def memory_growth(samples: Sequence[Sample]) -> float | None:
-    """Return the growth of the services' memory, as a share; None with fewer than 20 samples.
+    """Return the relative growth of the services' memory, or None with fewer than 20 samples.
 
     It compares the median of the last tenth of the samples with the median of the third tenth.
     """
@@ -244,7 +244,7 @@ def slowdown(at: npt.NDArray[np.float64], ms: npt.NDArray[np.float64], seconds: 
 
 
 def measures(measured: Measured, values: Figures) -> dict[str, float | None]:
-    """Return the values by the measure names of the checks; None if a value was not measured."""
+    """Return a value for each measure that a check names, or None if it was not measured."""
     seen, answered = measured.seen, [lp for lp in measured.seen.lps if "wait_ms" in lp]
     asked = len(seen.lps)
     in_time = sum(

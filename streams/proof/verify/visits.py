@@ -1,4 +1,4 @@
-"""Visits of the visitor model as byte templates, which a load driver can fill and send quickly.
+"""Visits as byte templates. A load driver fills a template faster than it encodes a beacon.
 
 A visitor of the model stays on the page after the last scroll. The snippet then reports every 5 s how long the
 viewport has been there.
