@@ -236,7 +236,7 @@ def run_of(name: str, scale: float = 1.0) -> dict[str, Any]:
                 "status": {"completed": 300}, "cache": {"l1": 200, "miss": 100}, "degraded_share": 0.0,
                 "wait_s": times, "own_ms": milliseconds, "cost_jpy": times},
         "events": {"acknowledged": 5000, "counted": 5000, "lost": 0, "doubled": 0, "unresolved": 0},
-        "queryable_s": times, "generator": {"cores": 0.3, "late_ms": milliseconds, "crowd_cores": 0.1},
+        "queryable_s": times, "generator": {"cores": 0.3, "late_ms": milliseconds},
         "availability": {"probes": 360, "share": 1.0, "by_door": {"page": 1.0}, "outages_s": [[80.0, 82.5]]},
         "resources": {"processes": processes, "machine_cores": 1.4, "other_cores": 0.2, "cores": 2,
                       "sums": {"memory_mb": 880, "disk_written_kb_s": 20.0, "received_kb_s": 200.0, "sent_kb_s": 80.0}},

@@ -54,7 +54,6 @@ def figures(measured: Measured) -> Figures:
         "generator": {
             "cores": round(seen.cpu_s / seconds, 2),
             "late_ms": spread(seen.late_ms),
-            "crowd_cores": None,  # stored runs of earlier versions have a value: their raw sockets' share
         },
         "faults": [{"at_s": fault.at_s, "healed_s": fault.healed_s, "text": fault.text} for fault in measured.faults],
         "problems": measured.problems,
