@@ -13,6 +13,7 @@ import aiohttp
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from brute_force import COLUMNS, count
+from patience import PATIENCE_S
 
 from infra.clickhouse.client import ClickHouse
 from infra.embedded.stack import Stack
@@ -20,7 +21,6 @@ from schemas.heatmap import decode_beacon
 from streams.local.installation import Installation
 from streams.proof.visitors import visits
 
-COUNTED_WITHIN_S = 60
 SUMS = {
     "hits", "dwell_ms", "reached", "exposure_ms", "clicks", "pageviews", "events", "rage_clicks", "dead_clicks",
     "moves", "scrolls", "goals", "goals_form", "goals_tel", "goals_mail", "goals_outbound", "goals_custom",
@@ -95,9 +95,7 @@ async def totals(clickhouse: ClickHouse, lp_id: str) -> dict[str, int]:
     return {name: int(value) for name, value in (await clickhouse.rows(sql, {"lp": lp_id}))[0].items()}
 
 
-async def wait_counted(
-    clickhouse: ClickHouse, lp_id: str, events: int, within_s: float = COUNTED_WITHIN_S
-) -> dict[str, int]:
+async def wait_counted(clickhouse: ClickHouse, lp_id: str, events: int, within_s: float = PATIENCE_S) -> dict[str, int]:
     """Wait until `events` are counted or the timeout ends; return the totals."""
     deadline = time.monotonic() + within_s
     while (found := await totals(clickhouse, lp_id))["events"] < events and time.monotonic() < deadline:

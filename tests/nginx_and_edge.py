@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 from production_tools import ROOT, tool
 
 from infra.embedded.process import ChildProcess
 from streams.local.installation import answers
 
 FOLDER = ROOT / "infra" / "nginx"
-READY_S = 60.0
 
 
 def free_port() -> int:
@@ -108,7 +108,7 @@ def bare_edge_process(
     addresses = f"http://127.0.0.1:{public}", f"http://127.0.0.1:{private}"
     try:
         child.start()
-        child.wait_ready(lambda: answers(f"{addresses[0]}/readyz"), READY_S)
+        child.wait_ready(lambda: answers(f"{addresses[0]}/readyz"), PATIENCE_S)
         yield child, *addresses
     finally:
         child.stop()
@@ -120,7 +120,7 @@ def port_of(address: str) -> int:
 
 
 def _wait_for(url: str) -> None:
-    deadline = time.monotonic() + READY_S
+    deadline = time.monotonic() + PATIENCE_S
     while not answers(url):
         assert time.monotonic() < deadline, f"{url} does not answer"
         time.sleep(0.05)

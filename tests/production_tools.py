@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[1]
 AT = ROOT / ".lpstream" / "tools" / "bin"
@@ -33,7 +34,7 @@ def tool(name: str) -> str:
 
 def run(*command: str | Path, cwd: Path = ROOT) -> str:
     """Run the program and return its output; fail with the output if it exits with an error."""
-    done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0, f"{command[0]} {command[1]}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
     return done.stdout + done.stderr
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from patience import PATIENCE_S
+
 Part = bytes | float
 """Bytes to send, or seconds to wait."""
 
@@ -49,7 +51,7 @@ class RawConnection:
             except ConnectionError:
                 return
 
-    async def reply(self, within_s: float = 20) -> Reply:
+    async def reply(self, within_s: float = PATIENCE_S) -> Reply:
         """Return the next answer."""
         try:
             async with asyncio.timeout(within_s):
@@ -81,7 +83,7 @@ class RawConnection:
         self._writer.close()
 
 
-async def ask(url: str, *parts: Part, within_s: float = 20) -> Reply:
+async def ask(url: str, *parts: Part, within_s: float = PATIENCE_S) -> Reply:
     """Send the parts on a new connection; return the answer."""
     connection = await RawConnection.open(url)
     try:

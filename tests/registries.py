@@ -21,6 +21,7 @@ from typing import Any
 import fastavro
 from aiohttp import web
 from fastavro.schema import to_parsing_canonical_form
+from patience import PATIENCE_S
 
 from infra.embedded.kafka import JARS
 from infra.embedded.process import ChildProcess
@@ -29,7 +30,6 @@ from streams.local.installation import answers
 VERSION = "2.6.13.Final"
 CACHE = JARS.parent / "registry" / VERSION
 COORDINATES = f"io.apicurio:apicurio-registry-app:{VERSION}:tar.gz:all"
-READY_S = 60
 
 
 def is_fetched() -> bool:
@@ -68,7 +68,7 @@ def apicurio(folder: Path) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}/apis/ccompat/v7"
     try:
         child.start()
-        child.wait_ready(lambda: answers(f"{url}/subjects"), READY_S)
+        child.wait_ready(lambda: answers(f"{url}/subjects"), PATIENCE_S)
         _compatible_backwards(url)
         yield url
     finally:
@@ -83,7 +83,7 @@ def _compatible_backwards(url: str) -> None:
         method="PUT",
         headers={"Content-Type": "application/vnd.schemaregistry.v1+json"},
     )
-    urllib.request.urlopen(request, timeout=10).close()
+    urllib.request.urlopen(request, timeout=PATIENCE_S).close()
 
 
 def _free_port() -> int:

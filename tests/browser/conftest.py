@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from engines import LAUNCHED
+from engines import LAUNCHED, context_of
 from harness import FULL, full_only
+from patience import PATIENCE_S
 from playwright.async_api import Browser, BrowserContext, Page
 
 from schemas.heatmap import Beacon, decode_beacon
@@ -116,14 +117,14 @@ class Site:
         """Return the types of all accepted events."""
         return "".join(event[0] for event in self.events())
 
-    async def until(self, condition: Callable[[], object], within_s: float = 8) -> None:
+    async def until(self, condition: Callable[[], object], within_s: float = PATIENCE_S) -> None:
         """Wait until the condition is true; on a timeout, the AssertionError shows all posts."""
         deadline = time.monotonic() + within_s
         while not condition():
             assert time.monotonic() < deadline, [(one.status, one.body.decode()) for one in self.posts]
             await asyncio.sleep(0.02)
 
-    async def posted(self, count: int, within_s: float = 8) -> None:
+    async def posted(self, count: int, within_s: float = PATIENCE_S) -> None:
         """Wait until `count` posts have arrived."""
         await self.until(lambda: len(self.posts) >= count, within_s)
 
@@ -256,7 +257,7 @@ async def leave_and_return(page: Page, url: str) -> None:
     await page.evaluate("window.kept = true")
     await page.goto(url)
     await page.evaluate("history.back()")
-    await page.wait_for_function("window.kept", timeout=15_000)
+    await page.wait_for_function("window.kept")
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -292,7 +293,7 @@ async def visit(browser: Browser, site: Site) -> AsyncIterator[Visit]:
 
 async def person(browser: Browser, **options: Any) -> BrowserContext:
     """Return a context whose pages do not look like a robot's."""
-    context = await browser.new_context(**({"viewport": {"width": WIDTH, "height": HEIGHT}} | options))
+    context = await context_of(browser, **({"viewport": {"width": WIDTH, "height": HEIGHT}} | options))
     await context.add_init_script(NO_ROBOT)
     if browser.browser_type.name == "chromium":
         await context.grant_permissions(["clipboard-read", "clipboard-write"])  # as a press does in the whole browser

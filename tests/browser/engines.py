@@ -10,11 +10,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
 from font_browser import CHROMIUM, WHOLE
-from playwright.async_api import Browser, async_playwright
+from patience import PATIENCE_S
+from playwright.async_api import Browser, BrowserContext, async_playwright, expect
 
 FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")
 MEDIA_FIX = Path(__file__).with_name("firefox_media.cjs")
@@ -23,6 +25,15 @@ PREFERENCES: dict[str, str | float | bool] = {
     "ui.useOverlayScrollbars": 1,  # so the page is as wide as the window, as in headless Chromium
     "network.proxy.type": 0,  # the machine's proxy does not know *.test
 }
+
+expect.set_options(timeout=1_000 * PATIENCE_S)
+
+
+async def context_of(browser: Browser, **options: Any) -> BrowserContext:
+    """Return a new context, whose pages wait as long as a busy machine may need."""
+    context = await browser.new_context(**options)
+    context.set_default_timeout(1_000 * PATIENCE_S)
+    return context
 
 
 @asynccontextmanager

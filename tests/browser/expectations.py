@@ -10,10 +10,9 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from beacons import assert_tables_equal
+from patience import PATIENCE_S
 
 from infra.clickhouse.client import ClickHouse
-
-COUNTED_S = 240
 
 Cells = Counter[tuple[str, bool, int, int]]
 Elements = Counter[tuple[str, str]]
@@ -83,7 +82,7 @@ class Expectations:
 
     async def check(self) -> None:
         """Wait until all totals are as expected and stay so, then compare cells, bands and tables."""
-        deadline = time.monotonic() + COUNTED_S
+        deadline = time.monotonic() + PATIENCE_S
         while differing := await self.differing():
             assert time.monotonic() < deadline, differing
             await asyncio.sleep(0.5)

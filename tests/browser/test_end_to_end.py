@@ -24,6 +24,7 @@ from beacons import analyst
 from conftest import DEAD_S, person, scroll_to, wait_in
 from expectations import Expectations, Expected
 from harness import full_only
+from patience import PATIENCE_S
 from playwright.async_api import Browser, BrowserContext, Page
 from random_visits import RandomVisit
 
@@ -35,7 +36,6 @@ from streams.proof.edge_process import EdgeProcess, edge_process
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.stack,
-    pytest.mark.timeout(400),
     pytest.mark.chromium_only("tests the way from the edge to ClickHouse; test_snippet.py compares the engines"),
 ]
 
@@ -159,7 +159,7 @@ async def visit(context: BrowserContext, world: World) -> Open:
     return opened
 
 
-async def until(condition: Callable[[], bool], within_s: float = 20) -> None:
+async def until(condition: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
     """Wait until the condition is true."""
     async with asyncio.timeout(within_s):
         while not condition():
@@ -262,7 +262,7 @@ async def test_events_while_the_edge_is_down_are_sent_later(world: World, visit:
 
 async def _until_ready(edge: EdgeProcess) -> None:
     host, port = edge.url.removeprefix("http://").split(":")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         with socket.socket() as probe:
             if probe.connect_ex((host, int(port))) == 0:

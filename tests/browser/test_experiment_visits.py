@@ -13,15 +13,15 @@ import pytest
 from beacons import analyst
 from conftest import person
 from harness import full_only
+from patience import PATIENCE_S
 from playwright.async_api import Browser, BrowserContext
 from visited_page import publish
 
 from infra.embedded.stack import Stack
 from streams.local.installation import Installation
 
-pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.stack, pytest.mark.asyncio(loop_scope="module")]
 VISITS, RETURNING, GOALS, AT_ONCE = 50, 15, 0.4, 5
-WITHIN_S, ANSWER_MS = 120, 60_000
 ARM = 'document.querySelector("script[data-lp-id]").dataset.lpId'
 COUNTS = "SELECT lp_id, sum(pageviews) AS views, sum(conversions) AS goals, sum(clicks) AS clicks FROM lp_windows"
 
@@ -29,7 +29,7 @@ COUNTS = "SELECT lp_id, sum(pageviews) AS views, sum(conversions) AS goals, sum(
 async def started(installation: Installation, arms: list[str]) -> None:
     """Start the experiment, and wait until the edge serves it."""
     headers = {"Authorization": f"Bearer {installation.token}"}
-    async with aiohttp.ClientSession(headers=headers) as session, asyncio.timeout(WITHIN_S):
+    async with aiohttp.ClientSession(headers=headers) as session, asyncio.timeout(PATIENCE_S):
         body = {"lp_id": arms[0], "arms": arms}
         async with session.post(f"{installation.api_url}/experiments", json=body) as answer:
             assert answer.status == 202, await answer.text()
@@ -41,9 +41,9 @@ async def started(installation: Installation, arms: list[str]) -> None:
 
 
 async def counted(stack: Stack, expected: dict[str, tuple[int, int, int]]) -> dict[str, tuple[int, int, int]]:
-    """Return pageviews, conversions and clicks by arm, once they are as expected or after WITHIN_S."""
+    """Return pageviews, conversions and clicks by arm, once they are as expected or after PATIENCE_S."""
     clickhouse = analyst(stack)
-    until = time.monotonic() + WITHIN_S
+    until = time.monotonic() + PATIENCE_S
     try:
         while True:
             rows = await clickhouse.rows(f"{COUNTS} GROUP BY lp_id")
@@ -66,7 +66,7 @@ async def visited(context: BrowserContext, url: str, *, goal: bool) -> str:
     """
     page = await context.new_page()
     async with page.expect_response(
-        lambda answer: "/e/heatmap.events" in answer.url, timeout=ANSWER_MS
+        lambda answer: "/e/heatmap.events" in answer.url, timeout=1_000 * PATIENCE_S
     ) as acknowledged:
         await page.goto(url)
         while not await page.evaluate("window.lpstream?.running"):

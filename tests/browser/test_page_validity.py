@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from harness import FULL
 from page_requests import BUSINESS, INDUSTRIES, PURPOSES, full, html_of, least
+from patience import PATIENCE_S
 
 VERSION = "26.9.27"
 DIGEST = "22f15dd39a33bed929d2a5c0cddf5946849a647eca9272bf4d5d00bc7e7a4d47"
@@ -31,7 +32,7 @@ def checker() -> Path:
         FOLDER.mkdir(parents=True, exist_ok=True)
         install = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(FOLDER)]
         done = subprocess.run(
-            [*install, f"vnu-jar@{VERSION}"], capture_output=True, text=True, timeout=240, check=False
+            [*install, f"vnu-jar@{VERSION}"], capture_output=True, text=True, timeout=PATIENCE_S, check=False
         )
         if done.returncode:
             pytest.skip(f"npm could not fetch vnu-jar: {done.stderr[-200:]}")
@@ -43,7 +44,7 @@ def complaints(checker: Path, *pages: Path) -> list[str]:
     """Return the checker's lines, without those about Scroll-driven Animations, which it does not know."""
     done = subprocess.run(
         ["java", "-jar", str(checker), "--format", "gnu", *map(str, pages)],
-        capture_output=True, text=True, timeout=240, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     return [line for line in done.stderr.splitlines() if not UNKNOWN.search(line)]
 

@@ -16,9 +16,11 @@ import pytest_asyncio
 from aiohttp import web
 from axe_playwright_python.async_playwright import Axe
 from conftest import DEAD_S, NO_ROBOT
+from engines import context_of
 from font_browser import CHROMIUM, launched, write_fonts
 from harness import full_only, scaled
 from page_requests import BUSINESS, INDUSTRIES, full, html_of, least, longest
+from patience import PATIENCE_S
 from picture_files import encoded, logo, photo
 from playwright.async_api import Browser, Page, Route
 from rings import weak_rings
@@ -148,7 +150,7 @@ async def opened(
     return page
 
 
-async def until(page: Page, condition: str, within_s: float = 8) -> None:
+async def until(page: Page, condition: str, within_s: float = PATIENCE_S) -> None:
     """Wait for a condition; wait_for_function would evaluate a string, which the page's policy forbids."""
     async with asyncio.timeout(within_s):
         while not await page.evaluate(f"!!({condition})"):
@@ -291,8 +293,8 @@ async def test_the_bar_is_away_at_the_heros_button_and_at_the_form(
     html = page_server.publish(full(INDUSTRIES[template], purpose="予約"))
     if not timelines:  # as in a browser that has none
         page_server.html = html.replace("(animation-timeline:view())", "(animation-timeline:none-such())")
-    context = await reader.new_context(
-        viewport={"width": 390, "height": 844}, java_script_enabled=False, reduced_motion="reduce"
+    context = await context_of(
+        reader, viewport={"width": 390, "height": 844}, java_script_enabled=False, reduced_motion="reduce"
     )
     page = await context.new_page()
     await page.goto(f"{page_server.url}/lp/t1-1")
@@ -327,7 +329,7 @@ async def test_focus_rings_have_a_contrast_of_three(
 
 async def test_questions_can_be_opened_without_scripts(reader: Browser, page_server: PageServer) -> None:
     page_server.publish(full())
-    context = await reader.new_context(java_script_enabled=False)
+    context = await context_of(reader, java_script_enabled=False)
     page = await context.new_page()
     await page.goto(f"{page_server.url}/lp/t1-1")
     closed = page.locator(".questions details").nth(1)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import CUT, DEAD_S, HANG, HEIGHT, SETTLED_S, WIDTH, Site, Visit, leave_and_return, scroll_to, wait_in
+from patience import SLACK_S
 from playwright.async_api import Page
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -52,9 +53,7 @@ async def test_a_pageview_starts_with_a_scroll_and_numbers_its_beacons(site: Sit
 
 async def test_beacons_are_sent_every_five_seconds_without_preflight(site: Site, visit: Visit) -> None:
     await visit(host="shop.test", script=f"{site.url()}/t.js")
-    opened = time.monotonic()
-    await site.posted(1)
-    assert time.monotonic() - opened < 9
+    await site.posted(1, within_s=5 + SLACK_S)
     assert site.posts[0].path == "/e/heatmap.events"
     assert not site.posts[0].preflight, "text/plain across origins needs no preflight"
     assert 4_000 < sum(event[3] for event in site.events("s")) < 6_500
@@ -285,7 +284,7 @@ async def test_retry_after_delays_the_retry(site: Site, visit: Visit) -> None:
     await flush(page)
     await site.posted(1)
     while len(site.posts) < 2:
-        assert time.monotonic() - site.posts[0].at < 8
+        assert time.monotonic() - site.posts[0].at < 3 + SLACK_S
         await flush(page)
         await asyncio.sleep(0.1)
     assert 2.9 < site.posts[1].at - site.posts[0].at < 6

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from conftest import TAG, Site, Visit, wait_in
+from engines import context_of
 from playwright.async_api import Browser
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -33,7 +34,7 @@ async def test_an_unseen_page_is_no_pageview(site: Site, visit: Visit) -> None:
 
 
 async def test_a_robot_is_not_counted(site: Site, browser: Browser) -> None:
-    context = await browser.new_context()
+    context = await context_of(browser)
     page = await context.new_page()
     site.html = PLAIN
     await page.goto(site.url() + "/page")

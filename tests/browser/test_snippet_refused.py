@@ -23,5 +23,5 @@ async def test_the_snippet_gives_up_on_an_unlisted_origin(site: Site, visit: Vis
     statuses: list[int] = []
     page.on("response", lambda answer: statuses.append(answer.status) if "heatmap.events" in answer.url else None)
     await page.evaluate("lpstream.flush()")
-    await page.wait_for_function(f"{STORED} === 0", timeout=8_000)
+    await page.wait_for_function(f"{STORED} === 0")
     assert 403 in statuses and not site.posts

@@ -6,6 +6,7 @@ import json
 import pytest
 from conftest import CUT, HANG, Site, Visit
 from harness import full_only
+from patience import PATIENCE_S
 from playwright.async_api import Page
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -27,7 +28,7 @@ async def stored(page: Page) -> dict[str, str]:
 
 
 async def until_empty(page: Page) -> None:
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(PATIENCE_S):
         while await stored(page):
             await asyncio.sleep(0.05)
 
@@ -134,7 +135,7 @@ async def test_tabs_that_write_at_once_lose_nothing(site: Site, visit: Visit) ->
         await page.close(run_before_unload=True)
     last = await visit()
     await flush(last)
-    await site.until(lambda: len({identity[0] for identity in site.identities}) >= 4, 20)
+    await site.until(lambda: len({identity[0] for identity in site.identities}) >= 4)
     for pageview in identities:
         seqs = sorted({beacon.seq for beacon in site.accepted if beacon.pageview_id == pageview})
         assert seqs == list(range(len(seqs))) and len(seqs) >= 6

@@ -17,8 +17,10 @@ import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from cached_finding import SENTENCE, find
+from engines import context_of
 from font_browser import CHROMIUM, launched, write_fonts
 from harness import full_only
+from patience import PATIENCE_S
 from picture_files import encoded, logo, photo
 from PIL import Image
 from playwright.async_api import Browser, BrowserContext, Page, expect
@@ -95,7 +97,7 @@ async def test_a_page_can_be_requested_followed_and_inspected(
     chromium: Browser, installation: Installation, home: VisitedPage, size: tuple[int, int], locale: str
 ) -> None:
     width, height = size
-    context = await chromium.new_context(viewport={"width": width, "height": height}, locale=locale)
+    context = await context_of(chromium, viewport={"width": width, "height": height}, locale=locale)
     complaints: list[str] = []
     page = await opened(context, complaints)
     name = "desktop" if size == DESKTOP else "phone"
@@ -112,11 +114,11 @@ async def test_a_page_can_be_requested_followed_and_inspected(
     await page.locator("#prices").fill("カット 5500\nカラー 7,700円")
     for field, body in (("picture", encoded(photo(900, 600), "JPEG")), ("logo", encoded(logo(400, 120), "PNG"))):
         await page.locator(f"#{field}").set_input_files({"name": field, "mimeType": "image/png", "buffer": body})
-        await expect(page.locator(f"#{field}-told")).to_contain_text("×", timeout=20_000)
+        await expect(page.locator(f"#{field}-told")).to_contain_text("×")
     await page.locator("#picture_alt").fill("店の入り口")
     await page.locator("form.stack .call").click()
     await page.wait_for_url("**/requests/*")
-    await expect(page.locator(".preview iframe")).to_be_visible(timeout=20_000)
+    await expect(page.locator(".preview iframe")).to_be_visible()
     preview = page.frame_locator(".preview iframe")
     await expect(preview.locator("header .logo img")).to_have_attribute("alt", "サロン 凪")
     await expect(preview.locator(".hero img")).to_have_attribute("alt", "店の入り口")
@@ -154,7 +156,7 @@ async def test_the_map_is_hot_on_the_pages_calls_to_action(
     headers = {"Authorization": f"Bearer {installation.token}", "Cache-Control": "no-cache"}
     address = f"{installation.api_url}/heatmaps/{home.lp_id}.png?kind=click&device={device}"
     picture = np.zeros(0)
-    async with aiohttp.ClientSession(headers=headers) as session, asyncio.timeout(60):
+    async with aiohttp.ClientSession(headers=headers) as session, asyncio.timeout(PATIENCE_S):
         while not picture.size or on_a_placeholder(picture):  # a busy machine may take longer than a request waits
             async with session.get(address) as answer:
                 body = await answer.read()
@@ -178,7 +180,7 @@ async def test_the_map_is_hot_on_the_pages_calls_to_action(
 async def test_the_studios_focus_rings_have_a_contrast_of_three(
     chromium: Browser, installation: Installation, home: VisitedPage
 ) -> None:
-    context = await chromium.new_context(viewport={"width": 1_360, "height": 900}, locale="ja-JP")
+    context = await context_of(chromium, viewport={"width": 1_360, "height": 900}, locale="ja-JP")
     page = await context.new_page()
     await page.goto(f"{installation.api_url}/studio")
     found = {"login": await weak_rings(page)}
@@ -196,12 +198,12 @@ async def test_an_experiment_is_started_and_stopped_in_few_clicks(
 ) -> None:
     _, lp_id = await publish(installation, industry="飲食")
     _, arm = await publish(installation, industry="飲食", door="studio")
-    context = await chromium.new_context(viewport={"width": 390, "height": 844}, locale="ja-JP")
+    context = await context_of(chromium, viewport={"width": 390, "height": 844}, locale="ja-JP")
     complaints: list[str] = []
     page = await opened(context, complaints)
     await log_in_to_studio(page, installation)
     box = page.locator(f"[name='arm:{arm}']")
-    async with asyncio.timeout(60):  # the list of pages may be some seconds old
+    async with asyncio.timeout(PATIENCE_S):  # the list of pages may be some seconds old
         while not await box.count():
             await page.goto(f"{installation.api_url}/studio?q={lp_id}")
             if await (row := page.locator("tr", has_text=lp_id)).count():
@@ -210,11 +212,11 @@ async def test_an_experiment_is_started_and_stopped_in_few_clicks(
     await clean(page, "test-start")
     await box.check()
     await page.locator(".start .call").click()
-    await expect(page.locator(".status.running")).to_be_visible(timeout=60_000)
+    await expect(page.locator(".status.running")).to_be_visible()
     await clean(page, "test-running")
     await page.locator(".end-test summary").click()
     await page.locator(".end-test button").click()
-    await expect(page.locator(".status.stopped")).to_be_visible(timeout=60_000)
+    await expect(page.locator(".status.stopped")).to_be_visible()
     await expect(page.locator("main")).to_contain_text("手動で終了しました")
     assert complaints == []
     await context.close()
@@ -235,7 +237,7 @@ async def test_autopilot_is_switched_on_and_its_variant_approved(
 ) -> None:
     _, lp_id = await publish(installation, industry="飲食")
     await find(stack, lp_id)
-    context = await chromium.new_context(viewport={"width": 1_280, "height": 900}, locale="ja-JP")
+    context = await context_of(chromium, viewport={"width": 1_280, "height": 900}, locale="ja-JP")
     complaints: list[str] = []
     page = await opened(context, complaints)
     await log_in_to_studio(page, installation)
@@ -243,9 +245,9 @@ async def test_autopilot_is_switched_on_and_its_variant_approved(
     await expect(page.get_by_role("checkbox", name="人が承認する")).to_be_checked()
     await clean(page, "autopilot-off")
     await page.get_by_role("button", name="自動改善をオンにする").click()
-    await expect(page.locator(".pilot .status")).to_have_text("オン", timeout=60_000)
+    await expect(page.locator(".pilot .status")).to_have_text("オン")
     mark = page.locator(".row-acts a", has_text="承認待ち").and_(page.locator(f"[href$='{lp_id}']"))
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(PATIENCE_S):
         while not await mark.count():
             await page.goto(f"{installation.api_url}/studio")
             await asyncio.sleep(0.3)
@@ -256,10 +258,10 @@ async def test_autopilot_is_switched_on_and_its_variant_approved(
         await page.set_viewport_size({"width": width, "height": 900})
         await clean(page, f"autopilot-waits-{width}")
     await page.get_by_role("link", name="別案を見る").click()
-    await expect(page.frame_locator(".preview iframe").locator("h1")).to_be_visible(timeout=20_000)
+    await expect(page.frame_locator(".preview iframe").locator("h1")).to_be_visible()
     await page.go_back()
     await page.get_by_role("button", name="承認してテストする").click()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while not await page.locator(".status.running", has_text="実施中").count():
             await page.goto(f"{installation.api_url}/studio/experiments/{lp_id}")
     await expect(page.locator(".pilot")).to_contain_text("別案をテストしています")
@@ -267,14 +269,14 @@ async def test_autopilot_is_switched_on_and_its_variant_approved(
     await page.locator(".pilot summary").click()
     await clean(page, "autopilot-change")
     await page.get_by_role("button", name="自動改善をオフにする").click()
-    await expect(page.locator(".pilot .status")).to_have_text("オフ", timeout=60_000)
-    await expect(page.locator(".status.stopped")).to_be_visible(timeout=60_000)
+    await expect(page.locator(".pilot .status")).to_have_text("オフ")
+    await expect(page.locator(".status.stopped")).to_be_visible()
     assert [one for one in complaints if not EXPECTED.search(one)] == []
     await context.close()
 
 
 async def test_back_keeps_what_was_typed(chromium: Browser, installation: Installation) -> None:
-    context = await chromium.new_context(locale="ja-JP")
+    context = await context_of(chromium, locale="ja-JP")
     page = await context.new_page()
     await log_in_to_studio(page, installation)
     await page.goto(f"{installation.api_url}/studio/new")
@@ -296,7 +298,7 @@ async def test_back_keeps_what_was_typed(chromium: Browser, installation: Instal
 async def test_the_studio_works_with_the_keyboard(
     chromium: Browser, installation: Installation, home: VisitedPage
 ) -> None:
-    context = await chromium.new_context(viewport={"width": 1_360, "height": 900}, locale="en-US")
+    context = await context_of(chromium, viewport={"width": 1_360, "height": 900}, locale="en-US")
     page = await context.new_page()
     await page.goto(f"{installation.api_url}/studio")
     assert await page.evaluate("document.activeElement.id") == "token"
@@ -316,7 +318,7 @@ async def test_the_studio_works_with_the_keyboard(
     await shown(page)
     view = page.locator(".view")
     await view.focus()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while await view.evaluate("one => one.scrollTop") < 100:  # a map that is not drawn yet ignores keys
             await page.keyboard.press("End")
             await asyncio.sleep(0.2)
@@ -326,7 +328,7 @@ async def test_the_studio_works_with_the_keyboard(
 async def test_the_studio_works_without_scripts(
     chromium: Browser, installation: Installation, home: VisitedPage
 ) -> None:
-    context = await chromium.new_context(java_script_enabled=False, locale="ja-JP")
+    context = await context_of(chromium, java_script_enabled=False, locale="ja-JP")
     page = await context.new_page()
     await log_in_to_studio(page, installation)
     await page.goto(f"{installation.api_url}/studio/new")
@@ -339,7 +341,7 @@ async def test_the_studio_works_without_scripts(
     assert await page.locator("#prices").get_attribute("aria-invalid") == "true"
     await page.locator("#prices").fill("")
     await page.locator("form.stack .call").click()
-    await expect(page.locator(".preview iframe")).to_be_visible(timeout=20_000)  # by the page's own refresh
+    await expect(page.locator(".preview iframe")).to_be_visible()  # by the page's own refresh
     await page.goto(f"{installation.api_url}/studio/maps/{home.lp_id}?kind=click&range=24h")
     await expect(page.locator(".view img")).to_have_js_property("complete", True)
     await page.get_by_role("link", name="English").click()

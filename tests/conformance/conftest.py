@@ -25,6 +25,7 @@ import pytest_asyncio
 import registries
 from aiokafka.admin import NewTopic
 from conformance.proxy import PARTITIONS, TOPICS, Proxy
+from patience import PATIENCE_S
 
 from infra.embedded.stack import Stack
 from infra.kafka.admin import open_admin
@@ -81,7 +82,7 @@ async def topic(proxy: Proxy) -> str:
     name = next(proxy.topics)
     async with open_admin(proxy.kafka) as admin:
         await admin.create_topics([NewTopic(name, PARTITIONS, 1)])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while name not in await admin.list_topics():
                 await asyncio.sleep(0.05)
     return name

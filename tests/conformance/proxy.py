@@ -10,6 +10,7 @@ from uuid import uuid4
 import aiohttp
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
+from patience import PATIENCE_S
 from registries import SmallRegistry
 
 JSON, BINARY, AVRO = (f"application/vnd.kafka.{name}.v2+json" for name in ("json", "binary", "avro"))
@@ -87,7 +88,7 @@ class Proxy:
         consumer.assign([TopicPartition(topic, number) for number in range(PARTITIONS)])
         found: list[ConsumerRecord] = []
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while len(found) < count:
                     for part in (await consumer.getmany(timeout_ms=300)).values():
                         found += part

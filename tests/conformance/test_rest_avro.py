@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from conformance.proxy import AVRO, Proxy
+from patience import PATIENCE_S
 
 pytestmark = [pytest.mark.stack, pytest.mark.covers()]
 USER = {"type": "record", "name": "User", "fields": [{"name": "name", "type": "string"}]}
@@ -21,7 +22,7 @@ def registry(proxy: Proxy) -> str:
 
 
 def subjects(registry: str) -> list[str]:
-    with urllib.request.urlopen(f"{registry}/subjects", timeout=10) as answer:
+    with urllib.request.urlopen(f"{registry}/subjects", timeout=PATIENCE_S) as answer:
         found: list[str] = json.loads(answer.read())
         return found
 

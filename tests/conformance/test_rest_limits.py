@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from conformance.proxy import AVRO, JSON, Proxy
+from patience import PATIENCE_S
 
 from infra.embedded.stack import Stack
 from streams.proof.edge_process import EdgeProcess, edge_process
@@ -140,7 +141,7 @@ async def test_a_broker_that_is_down_is_reported_within_the_deadline(stack: Stac
         assert answer.status == 503 or {one["error_code"] for one in answer.offsets} == {50003}
     finally:
         await asyncio.to_thread(stack.restart, "kafka")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while (await proxy.produce(topic, {"records": [{"value": 3}]})).body.get("offsets", [{}])[0].get(
             "offset"
         ) is None:

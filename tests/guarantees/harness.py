@@ -23,6 +23,7 @@ import msgspec
 import pytest
 from aiohttp import web
 from beacons import analyst, assert_tables_equal, some_beacons, totals, wait_counted
+from patience import PATIENCE_S
 
 from infra.embedded.stack import Stack
 from infra.kafka.admin import members
@@ -75,7 +76,7 @@ class Traffic:
     async def _post_all(self, stop: asyncio.Event, rng: random.Random) -> None:
         running: set[asyncio.Task[None]] = set()
         connector = aiohttp.TCPConnector(limit=200)
-        async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=15)) as session:
+        async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=60)) as session:
             for beacon in some_beacons(self.lp_id, 20_000 if FULL else 4_000):
                 if stop.is_set():
                     break
@@ -101,7 +102,7 @@ class Traffic:
             await asyncio.sleep(0.5)
         self.acknowledged.append(beacon)
 
-    async def assert_exact(self, within_s: float = 120) -> None:
+    async def assert_exact(self, within_s: float = PATIENCE_S) -> None:
         """Assert that every acknowledged event is in ClickHouse exactly once; print the figures of the run."""
         events = tally(self.acknowledged).total()
         clickhouse = analyst(self.stack)

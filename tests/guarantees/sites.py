@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import aiohttp
 from beacons import analyst, example_beacon, post
+from patience import PATIENCE_S
 
 from infra.embedded.stack import Stack
 from infra.kafka.admin import partitions_of
@@ -23,7 +24,6 @@ from streams.local.prepare import settings_of
 from streams.runtime.stores import open_objects
 
 RATES = (0.05, 0.08, 0.2)
-WITHIN_S = 90.0
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Site:
 
     async def state(self, status: str | None = None, experiment_id: str | None = None) -> dict[str, Any]:
         """Return the state of the experiment, once it has that status."""
-        until = time.monotonic() + WITHIN_S
+        until = time.monotonic() + PATIENCE_S
         while time.monotonic() < until:
             with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                 code, state = await self.api("GET", f"/experiments/{self.lp_id}")
@@ -70,7 +70,7 @@ class Site:
 
     async def served(self) -> None:
         """Wait until the edge serves arms."""
-        until = time.monotonic() + WITHIN_S
+        until = time.monotonic() + PATIENCE_S
         while time.monotonic() < until:
             async with self.session.get(f"{self.services.edge_url}/lp/{self.lp_id}") as answer:
                 if "no-store" in answer.headers["Cache-Control"]:
@@ -117,7 +117,7 @@ class Site:
         """Return pageviews and conversions by arm, once ClickHouse has as many as the visitors have made."""
         clickhouse = analyst(self.stack)
         sql = "SELECT lp_id, sum(pageviews) AS views, sum(conversions) AS hits FROM lp_windows GROUP BY lp_id"
-        until = time.monotonic() + WITHIN_S
+        until = time.monotonic() + PATIENCE_S
         try:
             while True:
                 rows = {row["lp_id"]: row for row in await clickhouse.rows(sql)}
@@ -130,7 +130,7 @@ class Site:
 
     async def learned(self) -> dict[str, Any]:
         """Return the state once it has all visits, or has ended."""
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             while (state := await self.state())["status"] == "running":
                 if sum(state["pageviews"]) == self.seen.total():
                     break
@@ -156,7 +156,7 @@ async def site(stack: Stack, services: Installation, arms: int = 3) -> AsyncIter
     ids = [f"demo-{name}{letter}" for letter in "abcdef"[:arms]]
     for lp_id in ids:
         await publish(stack, lp_id)
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
         yield Site(stack, services, session, ids)
 
 

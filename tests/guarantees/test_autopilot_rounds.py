@@ -21,6 +21,7 @@ from beacons import assert_counted, post_all
 from cached_finding import VISITS, find
 from harness import full_only
 from killed_optimizer import KILLED_AT, die, free_lease
+from patience import PATIENCE_S
 from sites import Site, publish, records
 
 from infra.embedded.stack import Stack
@@ -34,8 +35,8 @@ from streams.local.installation import Installation
 from streams.proof.planted import habit_visits, planted
 from streams.proof.visitors import tally
 
-pytestmark = [full_only, pytest.mark.stack, pytest.mark.timeout(900)]
-SPAN_MS, WITHIN_S = 3_000_000, 180.0
+pytestmark = [full_only, pytest.mark.stack]
+SPAN_MS = 3_000_000
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ class Piloted(Site):
     async def step(self, step: str, *, on: bool = True) -> dict[str, Any]:
         """Return the state of autopilot, once it is at this step."""
         state: dict[str, Any] = {}
-        until = time.monotonic() + WITHIN_S
+        until = time.monotonic() + PATIENCE_S
         while time.monotonic() < until:
             with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                 status, state = await self.api("GET", f"/autopilot/{self.lp_id}")
@@ -100,7 +101,7 @@ def lpstream(services: Installation, *arguments: str) -> str:
     """Run `lpstream autopilot` with these arguments; return what it prints."""
     command = [sys.executable, "-m", "streams", "autopilot", *arguments]
     env = os.environ | services.settings()
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=WITHIN_S, check=True)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     return done.stdout
 
 
@@ -119,7 +120,7 @@ async def piloted(stack: Stack, services: Installation, *, visits: bool = True) 
     lp_id = f"demo-{uuid4().hex[:8]}"
     await publish(stack, lp_id)
     await (visit(stack, services, lp_id) if visits else find(stack, lp_id))
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WITHIN_S)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_S)) as session:
         yield Piloted(stack, services, session, [lp_id])
 
 

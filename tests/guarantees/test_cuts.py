@@ -14,7 +14,7 @@ from harness import Forward, Proxy, Traffic, full_only, is_insert, scaled
 from infra.embedded.stack import Stack
 from streams.local.installation import Installation
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.stack
 FEW, MANY = "20", "50000"
 TABLES = 6
 # Each bucket has rows for at least this many tables.

@@ -17,7 +17,7 @@ from streams.local.installation import Installation
 from streams.local.prepare import prepare, settings_of
 from streams.runtime.stores import open_writer
 
-pytestmark = [full_only, pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = [full_only, pytest.mark.stack]
 SIZE_MB = 256
 BLOCK = 64 * 1024
 

@@ -13,7 +13,8 @@ import pytest
 from beacons import example_beacon, post
 from harness import full_only, kill_and_launch, scaled
 from killed_optimizer import KILLED_AT, die, free_lease
-from sites import WITHIN_S, Site, records, site
+from patience import PATIENCE_S
+from sites import Site, records, site
 
 from infra.embedded.stack import Stack
 from schemas.errors import DecodeError
@@ -54,7 +55,6 @@ async def assert_no_decision_twice(stack: Stack, experiment_id: str) -> list[Exp
     return states
 
 
-@pytest.mark.timeout(900)
 async def test_kills_move_no_visitor_and_lose_no_visit(stack: Stack, installation: Installation) -> None:
     visits, rng, began = int(scaled(240, 20_000)), random.Random(23), time.monotonic()
     async with site(stack, installation) as page:
@@ -138,7 +138,7 @@ async def test_a_second_optimizer_is_fenced(stack: Stack, installation: Installa
         other.start()
         try:
             await page.served()
-            async with asyncio.timeout(WITHIN_S):
+            async with asyncio.timeout(PATIENCE_S):
                 while (await page.state())["epoch"] == first:
                     await page.visit(random.Random())
                     await asyncio.sleep(0.5)
@@ -179,7 +179,7 @@ async def test_a_stopped_experiment_leaves_the_page_as_it_was(stack: Stack, inst
         assert (await page.api("POST", f"/experiments/{page.lp_id}/stop"))[0] == 202
         state = await page.state("stopped")
         assert state["weights"] == [1, 0] and state["history"]
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             while (await page._page(None))[2]:
                 await asyncio.sleep(0.2)
         assert {(await page._page(page.arms[1]))[0] for _ in range(10)} == {page.lp_id}
@@ -214,7 +214,7 @@ async def test_a_thousand_experiments_at_once(stack: Stack, installation: Instal
             code, answer = await page.api("POST", "/experiments", {"lp_id": ids[at], "arms": ids[at : at + 2]})
             assert code == 202, answer
         asked_s = time.monotonic() - began
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             for lp_id in ids[::2]:
                 while (await page.api("GET", f"/experiments/{lp_id}"))[0] != 200:
                     await asyncio.sleep(0.2)

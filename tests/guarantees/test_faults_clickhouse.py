@@ -13,7 +13,7 @@ from harness import Forward, Proxy, Traffic, full_only, is_insert, refusal, scal
 from infra.embedded.stack import Stack
 from streams.local.installation import Installation
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.stack
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from streams.local.installation import Installation
 from streams.local.prepare import prepare, settings_of
 from streams.proof.visitors import tally
 
-pytestmark = [full_only, pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = [full_only, pytest.mark.stack]
 
 
 def worker_log(stack: Stack) -> str:

@@ -35,7 +35,7 @@ from streams.proof.provider.profiles import profiles
 from streams.proof.provider.remote import provider_on
 from streams.proof.provider.script import COPY_3_S, FAULTS, Script
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.stack
 PACE = scaled(180, 300)  # requests a minute
 QUICK = Script(total_s=1.0, first_token_s=0.3)
 

@@ -23,7 +23,7 @@ from schemas.heatmap import TOPIC, decode_beacon
 from streams.local.installation import Installation
 from streams.proof.processes import peak_mb
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.stack
 # The manifests give the worker 1 GiB.
 MOST_MB, LIMIT = 600, 2**30
 MB = 2**20

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from infra.embedded.stack import Stack
 from streams.local.installation import Installation
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.stack
 KILLED = ("heatmap", "edge", "heatmap", "edge")
 RETRIED_EVERY = 10
 

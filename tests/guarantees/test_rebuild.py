@@ -25,7 +25,7 @@ from streams.operate.marks import commit_for_group
 from streams.proof.visitors import tally
 from streams.runtime.stores import open_writer
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.stack
 
 
 async def command(stack: Stack, *args: str) -> Any:

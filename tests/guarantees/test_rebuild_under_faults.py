@@ -12,7 +12,7 @@ from harness import Traffic, full_only, kill_and_launch, scaled
 from infra.embedded.stack import Stack
 from streams.local.installation import Installation
 
-pytestmark = [full_only, pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = [full_only, pytest.mark.stack]
 
 
 async def test_events_are_counted_once_after_rebuilds_under_traffic(

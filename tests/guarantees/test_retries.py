@@ -23,7 +23,7 @@ from schemas.heatmap import GROUP, TOPIC
 from streams.local.installation import Installation
 from streams.proof.visitors import tally
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.stack
 ANSWER_S = 2.5
 LONGEST_S = 240
 PARTITION, PARTITIONS = 5, 12

@@ -20,7 +20,7 @@ from streams.local.prepare import settings_of
 from streams.proof.load import beacons
 from streams.runtime.stores import open_writer
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.stack
 SIZE = 100
 HEX = b"0123456789abcdef"
 NEXT = bytes.maketrans(HEX, HEX[1:] + HEX[:1])

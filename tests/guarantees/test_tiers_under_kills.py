@@ -17,7 +17,7 @@ from infra.embedded.stack import Stack
 from schemas.tiers import WARM_STEPS
 from streams.proof.traffic import Traffic
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.stack
 SITE = Traffic(LP_IDS, visits=100)
 HOT, WARM = 1, 2
 CALLS = 15, 50, 150  # store calls; a run that moves one day and cools another makes about 150

@@ -10,6 +10,7 @@ import pytest
 from harness import full_only
 from otlp_collector import Collector, collecting
 from page_requests import least
+from patience import PATIENCE_S
 
 from infra.embedded.stack import Stack
 from streams.client import over_http
@@ -17,7 +18,6 @@ from streams.local.installation import Installation
 from streams.local.prepare import prepare, settings_of
 
 pytestmark = [full_only, pytest.mark.stack]
-SPANS_S = 60
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ async def test_a_request_is_one_trace_from_its_record_to_its_result(traced: tupl
     request = least(request_id=uuid4(), tenant_id="demo", keywords=[uuid4().hex])
     async with over_http(services.api_url, services.token) as pages:
         await pages.request(request)
-    deadline = time.monotonic() + SPANS_S
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         mine = [one for one in list(collector.spans) if one.trace_id == request.request_id.bytes]
         if len(mine) >= 8 or time.monotonic() > deadline:

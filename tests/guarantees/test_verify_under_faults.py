@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 from harness import full_only
+from patience import PATIENCE_S
 
 from streams.proof.verify.report import kept
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(600), full_only]
+pytestmark = [pytest.mark.stack, full_only]
 COMMAND = [sys.executable, "-m", "streams", "verify", "--scale", "0.02", "--ramp", "2", "--warm", "0"]
 
 
@@ -42,7 +43,7 @@ def test_ctrl_c_stops_the_load_and_writes_the_measurements(apache: None, tmp_pat
     with (tmp_path / "said").open("w", encoding="utf-8") as stderr:
         running = subprocess.Popen(args, stderr=stderr, start_new_session=True)
         try:
-            until = time.monotonic() + 120
+            until = time.monotonic() + PATIENCE_S
             while " of 300 s:" not in (tmp_path / "said").read_text(encoding="utf-8"):
                 assert running.poll() is None and time.monotonic() < until
                 time.sleep(0.5)

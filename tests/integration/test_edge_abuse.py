@@ -21,7 +21,7 @@ from infra.embedded.stack import Stack
 from streams.local.prepare import prepare, settings_of
 from streams.proof.edge_process import EdgeProcess, edge_process
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.stack
 FULL = os.environ.get("LPSTREAM_GUARANTEES") == "full"
 REQUESTS = 100_000 if FULL else 3_000
 CONNECTIONS = 60

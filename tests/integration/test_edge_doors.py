@@ -14,6 +14,7 @@ from uuid import uuid4
 import aiohttp
 import msgspec
 import pytest
+from patience import PATIENCE_S
 
 from infra.embedded.stack import Stack
 from infra.kafka.producer import partition_of
@@ -256,7 +257,10 @@ async def test_progress_is_streamed_until_done(installation: Installation) -> No
         body = json.dumps({"records": [{"value": page_request}]})
         async with http.post(f"{installation.api_url}/topics/lp.requests", data=body, headers=V2) as answer:
             assert answer.status == 200
-        async with asyncio.timeout(20), http.get(f"{installation.api_url}/lp/requests/{request_id}/events") as answer:
+        async with (
+            asyncio.timeout(PATIENCE_S),
+            http.get(f"{installation.api_url}/lp/requests/{request_id}/events") as answer,
+        ):
             assert answer.headers["Content-Type"] == "text/event-stream"
             lines = (await answer.text()).splitlines()
         steps = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]

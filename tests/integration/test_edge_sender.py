@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import NewTopic
 from aiokafka.producer import sender as producer_sender
 from harness import full_only
+from patience import PATIENCE_S, SLACK_S
 
 from infra.embedded.stack import Stack
 from infra.kafka.admin import open_admin
@@ -51,7 +52,7 @@ async def values(stack: Stack, topic: str, partition: int, count: int) -> list[b
     found: list[bytes | None] = []
     async with (
         AIOKafkaConsumer(bootstrap_servers=stack.addresses.kafka, auto_offset_reset="earliest") as consumer,
-        asyncio.timeout(10),
+        asyncio.timeout(PATIENCE_S),
     ):
         consumer.assign([TopicPartition(topic, partition)])
         while len(found) < count:
@@ -143,10 +144,10 @@ async def test_without_a_broker_records_fail_in_time_and_stay_unsent(
         waiting = [asyncio.create_task(sender.send(topic, [record(b"waits", 0)])) for _ in range(100)]
         codes = [code for task in (on_its_way, *waiting) for code in {one.error_code for one in await task}]
         assert set(codes) == {RETRIABLE_KAFKA_ERROR}
-        assert time.monotonic() - started < settings.produce_timeout_s + 1
+        assert time.monotonic() - started < settings.produce_timeout_s + SLACK_S
     finally:
         await asyncio.to_thread(stack.restart, "kafka")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while (await sender.send(topic, [record(b"after", 0)]))[0].error_code is not None:
             await asyncio.sleep(0.2)
     found = await values(stack, topic, 0, 2)

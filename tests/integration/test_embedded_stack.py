@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from harness import full_only
+from patience import PATIENCE_S
 
 from infra.embedded.kafka import apache_obstacle
 from infra.embedded.stack import Stack
@@ -31,7 +32,7 @@ NO_APACHE = apache_obstacle()
 STORES = {"kafka", "clickhouse", "redis", "s3"}
 
 
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not become true in time"
@@ -74,7 +75,7 @@ async def consume(stack: Stack, topic: str, count: int) -> list[tuple[bytes, int
     async with AIOKafkaConsumer(
         topic, bootstrap_servers=stack.addresses.kafka, auto_offset_reset="earliest"
     ) as consumer:
-        records = [await asyncio.wait_for(consumer.getone(), 20) for _ in range(count)]
+        records = [await asyncio.wait_for(consumer.getone(), PATIENCE_S) for _ in range(count)]
         return [(record.value, record.timestamp) for record in records]
 
 
@@ -108,7 +109,7 @@ async def test_changed_topic_settings_are_updated(stack: Stack) -> None:
     assert await ensure(1_000_000) == {"changing": "created"}
     changed = "updated" if stack.addresses.broker_kind == "apache" else "exists"
     assert await ensure(2_000_000) == {"changing": changed}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while await ensure(2_000_000) != {"changing": "exists"}:  # a broker shows a change with a short delay
             await asyncio.sleep(0.1)
 

@@ -13,12 +13,12 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from page_requests import HOSTILE
+from patience import PATIENCE_S
 
 from infra.embedded.stack import Stack
 from streams.local.installation import Installation
 
 pytestmark = pytest.mark.stack
-WITHIN_S = 30
 V2 = {"Content-Type": "application/vnd.kafka.json.v2+json"}
 
 
@@ -46,7 +46,7 @@ async def ask(http: aiohttp.ClientSession, installation: Installation, request: 
 
 
 async def result(http: aiohttp.ClientSession, installation: Installation, request_id: str) -> dict[str, Any]:
-    deadline = time.monotonic() + WITHIN_S
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         async with http.get(f"{installation.api_url}/lp/requests/{request_id}") as answer:
             if answer.status == 200:
@@ -166,7 +166,7 @@ async def test_a_bad_record_on_the_topic_is_rejected_or_dead_lettered(stack: Sta
         bad = page_request(purpose="")
         await producer.send_and_wait("lp.requests", json.dumps(bad).encode())
         await producer.send_and_wait("lp.requests", b"no json")
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             letter = await consumer.getone()
     assert letter.value == b"no json" and "error" in dict(letter.headers)
     async with session(installation) as http:

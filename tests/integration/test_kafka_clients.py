@@ -24,6 +24,7 @@ import pytest
 from beacons import analyst, assert_tables_equal, some_beacons, wait_counted
 from harness import FULL, full_only
 from page_requests import least
+from patience import PATIENCE_S
 
 from infra.embedded.kafka import JARS
 from infra.embedded.stack import Stack
@@ -35,7 +36,7 @@ from schemas.heatmap import TOPIC
 from streams.local.installation import Installation
 from streams.proof.visitors import tally
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.stack
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 CLIENTS = Path(__file__).parents[1] / "kafka_clients"
 # kcat's time to connect and send
@@ -213,7 +214,7 @@ async def read_all(kafka: str, names: list[str]) -> list[tuple[str, str, bytes]]
 
 async def wait_until(kafka: str, topic: str, expected: set[str], key: Callable[[tuple[str, str, bytes]], str]) -> None:
     """Wait until the topic has a record with each of these keys."""
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + PATIENCE_S
     while missing := expected - {key(record) for record in await read_all(kafka, [topic])}:
         assert time.monotonic() < deadline, f"{topic}: {len(missing)} of {len(expected)} are missing"
         await asyncio.sleep(0.3)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from harness import full_only
 from page_requests import least
+from patience import PATIENCE_S
 
 from infra.embedded.kafka import ApacheKafka, Quorum, apache_obstacle
 from infra.embedded.ports import Ports
@@ -139,7 +140,7 @@ WRONG = [{"kafka_password": "wrong"}, {"tls_ca_file": None}, {"kafka_protocol": 
 @pytest.mark.parametrize("change", WRONG, ids=lambda change: next(iter(change)))
 async def test_wrong_login_certificate_or_protocol_is_refused(broker: tuple[str, Path], change: dict[str, Any]) -> None:
     with pytest.raises(Retryable) as caught:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             await partitions_of(settings(broker, **change).kafka_bootstrap_servers, TOPIC)
     assert PASSWORD not in str(caught.value) and "wrong" not in str(caught.value)
 
@@ -163,9 +164,9 @@ async def test_a_worker_joins_its_group(broker: tuple[str, Path]) -> None:
     }
     worker = await asyncio.create_subprocess_exec(sys.executable, "-m", "streams", "worker", "generation", env=env)
     try:
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(PATIENCE_S):
             while not await _joined(servers):
                 await asyncio.sleep(0.5)
     finally:
         worker.terminate()
-        await asyncio.wait_for(worker.wait(), 60)
+        await asyncio.wait_for(worker.wait(), PATIENCE_S)

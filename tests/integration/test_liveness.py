@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from harness import full_only
+from patience import PATIENCE_S
 
 from infra.embedded.ports import Ports
 from infra.embedded.process import ChildProcess
@@ -19,7 +20,6 @@ from infra.embedded.stack import Stack
 from streams.local.prepare import prepare, settings_of
 
 pytestmark = pytest.mark.stack
-WITHIN_S = 60
 
 BROKEN = """
 import os, sys
@@ -57,9 +57,9 @@ def test_a_worker_with_a_dead_fetch_task_fails_its_probe_and_exits(stack: Stack,
     worker = ChildProcess("broken", [sys.executable, "-c", BROKEN], log=tmp_path / "broken.log", env=env)
     worker.start()
     try:
-        worker.wait_ready(lambda: health(port) == (200, "ok\n"), WITHIN_S)
+        worker.wait_ready(lambda: health(port) == (200, "ok\n"), PATIENCE_S)
         flag.touch()
-        answers, deadline = [], time.monotonic() + WITHIN_S
+        answers, deadline = [], time.monotonic() + PATIENCE_S
         while worker.alive:
             assert time.monotonic() < deadline, worker.tail()
             answers.append(health(port))

@@ -24,6 +24,7 @@ from beacons import (
     wait_counted,
 )
 from harness import full_only
+from patience import PATIENCE_S
 
 from infra.embedded.stack import Stack
 from infra.kafka.producer import partition_of
@@ -33,7 +34,6 @@ from streams.local.installation import Installation
 from streams.proof.visitors import tally
 
 pytestmark = pytest.mark.stack
-COUNTED_WITHIN_S = 45
 
 
 async def test_all_five_tables_equal_a_plain_count(stack: Stack, installation: Installation) -> None:
@@ -99,7 +99,7 @@ async def test_undecodable_records_become_dead_letters(stack: Stack, installatio
             await producer.send_and_wait("heatmap.events", b'{"schema":1,"poison":true}', partition=place, key=b"k")
             await producer.send_and_wait("heatmap.events", value, partition=place)
         letters = []
-        async with asyncio.timeout(COUNTED_WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             async for letter in consumer:
                 letters.append(letter)
                 if len(letters) == len(beacons):

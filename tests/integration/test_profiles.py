@@ -44,7 +44,6 @@ from streams.proof.provider.script import Script
 from streams.runtime.settings import LlmProvider, Settings
 
 FULL = os.environ.get("LPSTREAM_GUARANTEES") == "full"
-pytestmark = pytest.mark.timeout(900)
 ROOMY = Caps(10**12, 10**12, 10**12)
 REQUEST = Mix.load().patterns()[0].request(1)
 WITHIN_S = 8.0 if FULL else 6.0  # a silent provider fails after 5 s

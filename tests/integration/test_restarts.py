@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from beacons import assert_counted, some_beacons
 from harness import full_only
+from patience import PATIENCE_S
 
 from infra.embedded.process import ChildProcess
 from infra.embedded.stack import Stack
@@ -65,7 +66,7 @@ def test_a_worker_that_lost_its_group_exits_with_a_reason(stack: Stack, tmp_path
     worker = ChildProcess("deaf", [sys.executable, "-c", DEAF], log=tmp_path / "deaf.log", env=env)
     worker.start()
     try:
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + PATIENCE_S
         while worker.alive:
             assert time.monotonic() < deadline, worker.tail()
             time.sleep(0.1)

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import pytest
 from harness import full_only
+from patience import SLACK_S
 from providers import MESSAGES, QUICK, Simulated, simulated
 
 from infra.caps import Caps
@@ -136,8 +137,8 @@ async def test_open_breakers_fail_a_call_at_once(line: RedisLine) -> None:
         asked = len(first.bill.lines) + len(second.bill.lines)
         started = time.monotonic()
         with pytest.raises(NoAnswer) as no:
-            await one.ask()
-        assert no.value.cause == "providers_failed" and time.monotonic() - started < 2.5
+            await one.ask(within_s=3 * SLACK_S)
+        assert no.value.cause == "providers_failed" and time.monotonic() - started < SLACK_S
         assert len(first.bill.lines) + len(second.bill.lines) == asked
 
 
@@ -163,7 +164,7 @@ async def test_calls_wait_for_the_probe_of_the_only_provider(line: RedisLine, we
         answers = await asyncio.gather(*(one.ask() for _ in range(5)), return_exceptions=True)
         assert [isinstance(answer, NoAnswer) for answer in answers] == [not well] * 5
         assert len(first.bill.lines) == (5 if well else 1), "only one probe, no other calls"
-        assert time.monotonic() - started < 3.5, "the deadline is 3 s"
+        assert time.monotonic() - started < 3 + SLACK_S, "the deadline is 3 s"
 
 
 async def test_retry_after_is_respected_within_the_deadline(line: RedisLine) -> None:
@@ -179,16 +180,16 @@ async def test_retry_after_is_respected_within_the_deadline(line: RedisLine) -> 
             await one.ask(within_s=3)
         asked, started = len(only.bill.lines), time.monotonic()
         with pytest.raises(NoAnswer):
-            await one.ask(within_s=3)
-        assert time.monotonic() - started < 2.5
+            await one.ask(within_s=25)
+        assert time.monotonic() - started < SLACK_S
         assert len(only.bill.lines) == asked, "no call before Retry-After ends"
 
 
 async def test_a_hung_provider_costs_only_its_first_token_timeout(line: RedisLine) -> None:
     async with bench(line, faulty("hang_headers"), QUICK) as (one, _):
         started = time.monotonic()
-        await one.ask()
-        assert 0.9 < time.monotonic() - started < 2.9, "the deadline of 3 s is not used up"
+        await one.ask(within_s=3 * SLACK_S)
+        assert 0.9 < time.monotonic() - started < SLACK_S, "the deadline is not used up"
 
 
 async def test_the_only_provider_may_use_all_remaining_time(line: RedisLine) -> None:

@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from page_requests import least
+from patience import PATIENCE_S
 
 from infra.embedded.stack import Stack
 from infra.kafka.admin import committed, partitions_of
@@ -21,7 +22,7 @@ from streams.local.installation import Installation
 from streams.proof.orders import Answer, Orders, orders
 
 pytestmark = pytest.mark.stack
-GROUP, TRANSACTIONS, WITHIN_S = "lpstream-generation", 20, 30
+GROUP, TRANSACTIONS = "lpstream-generation", 20
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +67,7 @@ async def empty_partition(kafka: str) -> int:
 
 async def committed_to_the_end(kafka: str) -> bool:
     expected = {tp: end for tp, end in (await ends(kafka, REQUESTS)).items() if end}
-    deadline = time.monotonic() + WITHIN_S
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         found = await committed(kafka, GROUP)
         if all(tp in found and found[tp].offset == end for tp, end in expected.items()):

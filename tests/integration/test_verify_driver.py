@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from patience import PATIENCE_S
 
 from schemas.heatmap import decode_beacon
 from streams.proof.verify import driver
@@ -84,7 +85,7 @@ async def statuses(driving: Driving, *steps: Step) -> list[int]:
         done.set()
 
     Visitor(driving, visit()).go_on()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await done.wait()
     return answered
 
@@ -284,7 +285,7 @@ async def test_applications_follow_half_of_the_pages_by_stream() -> None:
     application.router.add_get("/lp/requests/{id}/events", events)
     async with TestServer(application) as server:
         driving = driving_of(str(server.make_url("")).rstrip("/"), connections=0, per_minute=600, seconds=0.35)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await Applications(driving).run()
     notes = driving.notes
     assert len(notes.lps) == len(set(asked)) == 4 and len(asked) == 5, "the first request was asked again"
@@ -312,7 +313,7 @@ async def test_an_error_in_a_visitor_ends_the_driver(
         edge = "http://127.0.0.1:1" if PAGE in steps else driving.part.edge
         try:
             with pytest.raises(ZeroDivisionError):
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(PATIENCE_S):
                     await driver.run(replace(driving.part, edge=edge, folder=str(tmp_path), ramp_s=0.1))
         finally:
             gc.unfreeze()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from harness import full_only
+from patience import PATIENCE_S
 from raw_http import ask, request
 
 from infra.embedded.stack import Stack
@@ -25,7 +26,7 @@ def exists(pid: int) -> bool:
 
 async def both(port: int) -> set[int]:
     """Wait until two processes listen on the port; return them."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             found = await asyncio.to_thread(listening, port)
             if len(found) == 2:
@@ -42,7 +43,7 @@ async def test_killing_one_of_two_edge_processes_refuses_no_request(stack: Stack
         settings = settings_of(stack).model_copy(update={"public_url": edge.url, "edge_processes": 2})
         fault = Fault(0, "edge")
         healing = asyncio.create_task(inject(Place(settings, "demo", ""), fault, time.monotonic()))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while exists(min(before)):
                 await asyncio.sleep(0.02)
         while not healing.done():

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from patience import PATIENCE_S
 
 from schemas.heatmap import KIND_BY_LETTER, decode_beacon
 from streams.proof.verify.fleet import Fleet, Part
@@ -49,7 +50,7 @@ async def test_both_drivers_note_the_events_that_the_server_counts(by_locust: bo
         fleet = Fleet(part, tmp_path / "drivers")
         fleet.start()
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_S):
                 while not fleet.ready():
                     await asyncio.sleep(0.1)
                 assert fleet.now()["users"] == 20
@@ -86,5 +87,7 @@ print(alive, pool._is_socket_alive(ours))
 def test_locust_keeps_connections_above_1024_descriptors() -> None:
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 1_200:
         pytest.skip("fewer than 1,200 files may be open here")
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert done.stdout.strip() == "[False, True, False] False", done.stderr

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
+from patience import PATIENCE_S
 from production_tools import ROOT
 
 from infra.clickhouse.client import GUARANTEED
@@ -50,7 +51,12 @@ print(json.dumps(answers))
 def ask(queries: list[str]) -> list[str]:
     """Return the engine's answers. It runs in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-c", ASK], input=json.dumps(queries), capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", ASK],
+        input=json.dumps(queries),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=True,
     )
     answers: list[str] = json.loads(done.stdout)
     return answers

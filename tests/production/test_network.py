@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from patience import PATIENCE_S
 from production_tools import ROOT, built
 
 BASE = ROOT / "infra" / "kubernetes" / "base"
@@ -89,7 +90,7 @@ def test_the_redis_of_compose_is_the_first_process(tmp_path: Path) -> None:
     script = script.replace("/run/secrets/redis_password", str(tmp_path / "secret"))
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
     started = subprocess.Popen([*shell, script], env=environment, stdout=subprocess.PIPE, text=True)
-    arguments, configuration = started.communicate(timeout=30)[0].splitlines()
+    arguments, configuration = started.communicate(timeout=PATIENCE_S)[0].splitlines()
     assert arguments.startswith(f"{started.pid} ") and "pass-word" not in arguments
     assert configuration == "requirepass pass-word"
 

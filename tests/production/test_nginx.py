@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from nginx_and_edge import adapted, free_port, nginx_before, runnable, running_nginx
+from patience import PATIENCE_S
 from production_tools import run
 
 
@@ -78,13 +79,13 @@ def door(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 def test_nginx_caches_pages_and_passes_beacons_only(door: tuple[str, Path]) -> None:
     address, folder = door
     for _ in range(3):
-        with urllib.request.urlopen(f"{address}/lp/demo-1?x=1", timeout=5) as page:
+        with urllib.request.urlopen(f"{address}/lp/demo-1?x=1", timeout=PATIENCE_S) as page:
             assert page.read().startswith(b"/lp/demo-1")
     assert page.headers["X-Cache"] == "HIT"
     assert [path for _, path, _, _ in Edge.seen] == ["/lp/demo-1"], "the cache key is the path without the query"
     beacon = urllib.request.Request(f"{address}/e/heatmap.events", data=b"{}", method="POST")
     for _ in range(2):
-        with urllib.request.urlopen(beacon, timeout=5) as answer:
+        with urllib.request.urlopen(beacon, timeout=PATIENCE_S) as answer:
             assert answer.status == 204
     posts = [one for one in Edge.seen if one[0] == "POST"]
     assert [body for *_, body in posts] == [b"{}", b"{}"]
@@ -92,7 +93,7 @@ def test_nginx_caches_pages_and_passes_beacons_only(door: tuple[str, Path]) -> N
     assert re.fullmatch("[0-9a-f]{32}", posts[0][2]["X-Request-Id"])
     for hidden in ("/metrics", "/lp", "/studio", "/heatmaps/demo-1.png"):
         with pytest.raises(urllib.error.HTTPError, match="404"):
-            urllib.request.urlopen(address + hidden, timeout=5)
+            urllib.request.urlopen(address + hidden, timeout=PATIENCE_S)
     lines = [json.loads(line) for line in (folder / "access.log").read_text("utf-8").splitlines()]
     assert {line["route"] for line in lines} == {"/lp/{lp_id}", "/e/heatmap.events", "other"}
     assert lines[-5]["request_id"] == posts[1][2]["X-Request-Id"]
@@ -103,12 +104,12 @@ def test_nginx_passes_what_search_engines_ask_for(door: tuple[str, Path]) -> Non
     address, _ = door
     paths = ["/robots.txt", "/sitemap.xml", "/sitemap-acme_1-0.xml", "/favicon.ico"]
     for path in paths:
-        with urllib.request.urlopen(address + path, timeout=5) as answer:
+        with urllib.request.urlopen(address + path, timeout=PATIENCE_S) as answer:
             assert answer.status == 200
     assert [path for _, path, _, _ in Edge.seen] == paths
     for other in ("/sitemap.xml.gz", "/sitemap-A.xml", "/robots.txt/x"):
         with pytest.raises(urllib.error.HTTPError, match="404"):
-            urllib.request.urlopen(address + other, timeout=5)
+            urllib.request.urlopen(address + other, timeout=PATIENCE_S)
 
 
 def test_a_visitors_text_does_not_reach_the_log(door: tuple[str, Path]) -> None:
@@ -118,8 +119,8 @@ def test_a_visitors_text_does_not_reach_the_log(door: tuple[str, Path]) -> None:
     for value, method in ((trace, "GET"), ("secret-text", "GET"), ("\xff\xfe", "GET"), ("z" * 7_000, "SECRETMETHOD")):
         request = urllib.request.Request(f"{address}/t.js?secret", headers={"traceparent": value}, method=method)
         with contextlib.suppress(urllib.error.HTTPError):
-            urllib.request.urlopen(request, timeout=5).close()
-    log, until = folder / "access.log", time.monotonic() + 10
+            urllib.request.urlopen(request, timeout=PATIENCE_S).close()
+    log, until = folder / "access.log", time.monotonic() + PATIENCE_S
     while (text := log.read_text("utf-8")).count("\n") < before + 4 and time.monotonic() < until:
         time.sleep(0.05)
     lines = text.splitlines()[before:]
@@ -135,7 +136,7 @@ def test_nginx_stores_no_arm_and_passes_the_arms_cookie_alone(door: tuple[str, P
     bodies = set()
     for method in ("GET", "GET", "GET", "HEAD"):
         request = urllib.request.Request(f"{door[0]}/lp/demo-a", headers={**headers, "X-Own": "1"}, method=method)
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             bodies.add(answer.read())
             assert answer.headers["X-Cache"] == "MISS" and answer.headers["Set-Cookie"].startswith("lpa=demo-b")
     assert len(bodies) == 4
@@ -153,7 +154,7 @@ def test_nginx_stores_no_arm_and_passes_the_arms_cookie_alone(door: tuple[str, P
 @pytest.mark.parametrize("forged", ["a=1", "lpa=", "lpa=<script>", "lpa=a b", "lpa=" + "b" * 200])
 def test_nginx_passes_no_cookie_that_is_no_arm(door: tuple[str, Path], forged: str) -> None:
     request = urllib.request.Request(f"{door[0]}/lp/demo-a", headers={"Cookie": forged})
-    urllib.request.urlopen(request, timeout=5).close()
+    urllib.request.urlopen(request, timeout=PATIENCE_S).close()
     assert "cookie" not in {name.lower() for name in Edge.seen[0][2]}
 
 
@@ -167,14 +168,14 @@ def test_an_experiment_begins_when_the_page_has_left_the_cache(tmp_path: Path) -
     url = f"http://127.0.0.1:{public}/lp/demo-a"
     try:
         with running_nginx(file, tmp_path, f"http://127.0.0.1:{public}/healthz"):
-            assert urllib.request.urlopen(url, timeout=5).read() == b"/lp/demo-a"
+            assert urllib.request.urlopen(url, timeout=PATIENCE_S).read() == b"/lp/demo-a"
             Edge.experiment = True
             time.sleep(2.1)
-            bodies = [urllib.request.urlopen(url, timeout=5).read() for _ in range(4)]
+            bodies = [urllib.request.urlopen(url, timeout=PATIENCE_S).read() for _ in range(4)]
             assert len(set(bodies)) == 4 and all(body.startswith(b"arm") for body in bodies)
             Edge.gone = True
             # better an earlier page than none
-            assert urllib.request.urlopen(url, timeout=10).read() == b"/lp/demo-a"
+            assert urllib.request.urlopen(url, timeout=PATIENCE_S).read() == b"/lp/demo-a"
     finally:
         Edge.gone = False
         edge.shutdown()

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 import uvloop
+from patience import PATIENCE_S
 
 from streams.edge.http import accepting
 from streams.edge.http.accepting import AT_ONCE, Acceptor
@@ -38,7 +39,7 @@ def listener() -> Iterator[socket.socket]:
 
 def connect(listener: socket.socket, count: int) -> list[socket.socket]:
     """Open `count` connections that wait in the kernel's backlog."""
-    return [socket.create_connection(listener.getsockname(), timeout=5) for _ in range(count)]
+    return [socket.create_connection(listener.getsockname(), timeout=PATIENCE_S) for _ in range(count)]
 
 
 def test_many_connections_are_accepted_in_few_loop_turns(listener: socket.socket) -> None:
@@ -55,7 +56,7 @@ async def accept_many(listener: socket.socket) -> None:
         assert turns < 40, f"{CountingProtocol.made} of {CONNECTIONS}, {AT_ONCE} at a time"
     reader, writer = await asyncio.open_connection(sock=clients[0])
     writer.write(b"served")
-    assert await asyncio.wait_for(reader.read(6), 5) == b"SERVED"
+    assert await asyncio.wait_for(reader.read(6), PATIENCE_S) == b"SERVED"
     writer.close()
     await acceptor.close()
     for client in clients[1:]:
@@ -101,7 +102,7 @@ async def test_accepting_resumes_after_file_descriptors_run_out(
     full: Any = ExhaustedListener(listener)
     acceptor = Acceptor(full, CountingProtocol)
     clients = connect(listener, 3)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while CountingProtocol.made < 3:
             await asyncio.sleep(0.01)
     assert full.refused == 1

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from infra.embedded.kafka import ApacheKafka, Quorum, Tansu, apache_obstacle, choose_kafka, kafka_version
 from infra.embedded.ports import HIGHEST, LOWEST, Ports, claim
@@ -22,7 +23,7 @@ from schemas.errors import LpstreamError
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
 
 
-def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not become true in time"
@@ -250,7 +251,7 @@ def test_clients_that_connect_during_a_restart_are_served(tmp_path: Path) -> Non
     one = ChildProcess("thing", [sys.executable, "-c", SERVER], log=tmp_path / "thing.log", sockets=sockets)
     try:
         for _ in range(2):
-            clients = [socket.create_connection(held.getsockname(), timeout=10) for held in sockets]
+            clients = [socket.create_connection(held.getsockname(), timeout=PATIENCE_S) for held in sockets]
             one.start()
             replies = [client.recv(100).decode() for client in clients]
             assert replies == [f"3 of {one.pid}", f"4 of {one.pid}"], one.tail()
@@ -277,5 +278,5 @@ while child.alive:
 """
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        done = subprocess.run([sys.executable, "-c", script], stderr=theirs, timeout=60, check=False)
+        done = subprocess.run([sys.executable, "-c", script], stderr=theirs, timeout=PATIENCE_S, check=False)
         assert (done.returncode, ours.recv(100)) == (0, b"a line\n")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import typer
+from patience import PATIENCE_S
 from typer.testing import CliRunner
 
 from streams.__main__ import COMMANDS, app
@@ -67,6 +68,8 @@ def test_a_scripts_help_only_prints(script: Path, argument: str, code: int, tmp_
     copy = tmp_path / "inner" / script.name
     copy.parent.mkdir()
     copy.write_text(script.read_text("utf-8"), encoding="utf-8")
-    done = subprocess.run(["bash", str(copy), argument], capture_output=True, text=True, timeout=20, cwd=tmp_path)
+    done = subprocess.run(
+        ["bash", str(copy), argument], capture_output=True, text=True, timeout=PATIENCE_S, cwd=tmp_path
+    )
     assert done.returncode == code and done.stdout.strip()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [copy]

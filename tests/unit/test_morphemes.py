@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+from patience import PATIENCE_S
+
 from processors.pages.morphemes import boundaries
 
 
@@ -17,4 +19,4 @@ def test_the_edge_does_not_load_the_analyser() -> None:
         "import streams.edge.server, streams.edge.routes, streams.edge.services, streams.pictures.cards\n"
         "assert not [name for name in sys.modules if 'sudachi' in name]\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=PATIENCE_S)

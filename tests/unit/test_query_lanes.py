@@ -4,6 +4,7 @@ import asyncio
 import threading
 
 import pytest
+from patience import PATIENCE_S
 
 from infra.embedded.clickhouse_server.errors import ServerError
 from infra.embedded.clickhouse_server.lanes import Lane
@@ -41,7 +42,7 @@ async def test_cancelling_a_caller_does_not_free_its_place_early() -> None:
     with pytest.raises(ServerError):
         await lane.run(lambda: True)
     gate.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 assert await lane.run(lambda: True)

@@ -6,6 +6,7 @@ import sys
 from importlib.resources import files
 
 import pytest
+from patience import PATIENCE_S
 
 from infra.clickhouse.migrate import APPLIED, all_statements
 from infra.clickhouse.replication import replicated
@@ -53,7 +54,12 @@ def test_clickhouse_parses_the_replicated_ddl() -> None:
 
     statements_json = json.dumps([replicated(statement) for statement in DDL])
     done = subprocess.run(
-        [sys.executable, "-c", PARSE], input=statements_json, capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", PARSE],
+        input=statements_json,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
     )
     assert done.stdout.strip() == "parsed", done.stderr[-2000:]
 

@@ -4,6 +4,7 @@ import asyncio
 import gc
 
 import pytest
+from patience import PATIENCE_S
 
 from streams.runtime import metrics
 from streams.runtime.settings import load_settings
@@ -31,7 +32,7 @@ async def test_checks_leave_no_clients_behind(monkeypatch: pytest.MonkeyPatch) -
     try:
         service = TierSchedule(settings)
         await service.start()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while failed_looks() < before + LOOKS:
                 await asyncio.sleep(0.01)
         kinds = [f"{type(one).__module__}.{type(one).__name__}" for one in gc.get_objects()]

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from streams.edge.site.snippet import Snippet
 
@@ -25,13 +26,18 @@ def test_the_snippet_equals_the_build_of_its_source(tmp_path: Path) -> None:
     for name in ("t.js", "build.mjs", "package.json", "package-lock.json"):
         shutil.copy(TRACKER / name, tmp_path / name)
     installed = subprocess.run(
-        ["npm", "ci", "--no-audit", "--no-fund"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=200
+        ["npm", "ci", "--no-audit", "--no-fund"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
     )
     if installed.returncode != 0:
         pytest.skip(f"npm cannot install the pinned terser: {installed.stderr.strip()[-200:]}")
     built = tmp_path / "built"
     built.mkdir()
-    subprocess.run(["node", "build.mjs", str(built)], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run(["node", "build.mjs", str(built)], cwd=tmp_path, check=True, timeout=PATIENCE_S)
     for name in ("t.js", "t.js.map"):
         assert (built / name).read_bytes() == (STATIC / name).read_bytes(), (
             "run `npm run build` in streams/edge/tracker"
