@@ -21,6 +21,7 @@ from schemas.heatmap import decode_beacon
 from streams.local.installation import Installation
 from streams.proof.visitors import visits
 
+RECORDS = 100  # a request to the REST door
 SUMS = {
     "hits", "dwell_ms", "reached", "exposure_ms", "clicks", "pageviews", "events", "rage_clicks", "dead_clicks",
     "moves", "scrolls", "goals", "goals_form", "goals_tel", "goals_mail", "goals_outbound", "goals_custom",
@@ -73,6 +74,18 @@ async def post_all(services: Installation, beacons: list[dict[str, Any]], *, tim
         for beacon in beacons:
             for _ in range(times):
                 assert await post(session, services, beacon) == 204
+
+
+async def produce_all(services: Installation, beacons: list[dict[str, Any]]) -> None:
+    """Post the beacons by the REST door, many records a request; assert that each is acknowledged."""
+    door, headers = f"{services.edge_url}/topics/heatmap.events", {"Content-Type": "application/vnd.kafka.json.v2+json"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        for start in range(0, len(beacons), RECORDS):
+            records = [{"value": beacon} for beacon in beacons[start : start + RECORDS]]
+            async with session.post(door, data=msgspec.json.encode({"records": records})) as answer:
+                assert answer.status == 200 and not any(
+                    place.get("error") for place in (await answer.json())["offsets"]
+                )
 
 
 async def record_at(stack: Stack, topic: str, place: dict[str, int]) -> Any:

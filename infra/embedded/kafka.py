@@ -27,7 +27,6 @@ Kind = Literal["apache", "tansu"]
 OLDEST_JAVA = 17
 MAVEN_TIMEOUT_S = 300.0
 # the JVM is slow on a machine whose cores are busy
-START_S = 180.0
 POLL_S = 0.1
 JARS = Path(__file__).resolve().parents[2] / ".lpstream" / "kafka"
 API_VERSIONS, METADATA = 18, 3
@@ -47,8 +46,9 @@ offsets.topic.num.partitions=12
 transaction.state.log.replication.factor={copies}
 transaction.state.log.min.isr={insync}
 transaction.state.log.num.partitions=12
-broker.heartbeat.interval.ms=500
+broker.heartbeat.interval.ms=1000
 broker.session.timeout.ms=4000
+metadata.max.idle.interval.ms=0
 share.coordinator.state.topic.replication.factor={copies}
 share.coordinator.state.topic.min.isr={insync}
 log.segment.bytes=67108864
@@ -151,7 +151,7 @@ class ApacheKafka(Server):
         process = ChildProcess(
             name, [*args, "kafka.Kafka", str(data / "server.properties")], log=data / "kafka.log", cwd=data
         )
-        super().__init__(process, lambda: is_answering(port), timeout_s=START_S)
+        super().__init__(process, lambda: is_answering(port))
 
     def fetch(self, cancelled: Callable[[], bool] = lambda: False) -> None:
         """Fetch the jars if they are missing. Raise LpstreamError if Maven fails."""
@@ -204,7 +204,7 @@ class Tansu(Server):
         url = f"tcp://{self.address}"
         args = [_tansu_binary(data), "--listener-url", url, "--advertised-listener-url", url]
         process = ChildProcess("kafka", [*args, "--storage-engine", "memory://tansu/"], log=data / "tansu.log")
-        super().__init__(process, lambda: is_answering(port), timeout_s=30)
+        super().__init__(process, lambda: is_answering(port))
 
     def version(self) -> str:
         """Return name and version, from the package that contains it."""

@@ -18,7 +18,7 @@ from typing import TypeVar
 from schemas.errors import LpstreamError
 
 T = TypeVar("T")
-POLL_S = 0.05
+POLL_S, START_S = 0.05, 180.0
 TAIL_BYTES = 16_384
 
 # The kernel kills the program when its parent dies (PR_SET_PDEATHSIG = 1, SIGKILL = 9). A launcher sets this and then
@@ -239,7 +239,7 @@ def _signal_name(number: int) -> str:
 class Server:
     """A server of the stack: a child process and the check that it answers."""
 
-    def __init__(self, process: ChildProcess, ready: Callable[[], bool], timeout_s: float = 60.0) -> None:
+    def __init__(self, process: ChildProcess, ready: Callable[[], bool]) -> None:
         """Set the process and `ready`, which sends a real request and returns whether it was answered.
 
         `ready` never raises.
@@ -247,7 +247,6 @@ class Server:
         self.process = process
         self.name = process.name
         self._ready = ready
-        self._timeout_s = timeout_s
 
     def prepare(self, cancelled: Callable[[], bool]) -> None:
         """Do the work that must precede the start of the process; nothing by default."""
@@ -258,7 +257,7 @@ class Server:
         if cancelled():
             raise LpstreamError(f"{self.name}: start cancelled")
         self.process.start()
-        self.process.wait_ready(self._ready, self._timeout_s, cancelled)
+        self.process.wait_ready(self._ready, START_S, cancelled)
 
     def kill(self) -> None:
         """Send SIGKILL, for fault tests."""
@@ -267,4 +266,4 @@ class Server:
     def restart(self) -> None:
         """Start again with the same data and ports after `kill` or a crash, and wait until it answers."""
         self.process.start()
-        self.process.wait_ready(self._ready, self._timeout_s)
+        self.process.wait_ready(self._ready, START_S)

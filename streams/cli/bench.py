@@ -16,6 +16,7 @@ Row = dict[str, Any]
 ROUNDS = 3
 # by id: the module of streams.proof.bench, its function, and the function's arguments besides `rounds` and `say`
 PARTS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "machine": ("machine", "machine", {}),
     "fold": ("fold", "fold", {}),
     "drain_1": ("drain", "drain", {"size": 1}),
     "drain_10": ("drain", "drain", {"size": 10}),

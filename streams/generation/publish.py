@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 
 PAGE_CACHE, PRIVATE = "public, max-age=3600", "private, no-store"
 STAND_IN_S = ASSETS_S + 0.5
+NOT_STORED = Warning_(code="pictures_not_stored", detail="S3 did not take the page's pictures in time; ask again")
 
 Parts = dict[StepName, StepResult]
 
@@ -133,9 +134,8 @@ async def _publish(services: GenerationServices, page: Publication) -> None:
         try:
             await _put_page(services, page)
             assets = page.parts.get(StepName.ASSETS)
-            if (assets is None or assets.status == "error") and not await put_pictures(services, page.plan):
-                log.warning("request %s: the pictures could not be stored in time", page.request.request_id)
-            result = _result(services, page)
+            late = (assets is None or assets.status == "error") and not await put_pictures(services, page.plan)
+            result = _result(services, page, [NOT_STORED] if late else [])
         except LpstreamError as error:
             log.warning("request %s failed: the page could not be stored: %s", page.request.request_id, error)
             result = _failed(page, error)
@@ -223,10 +223,10 @@ def _timings(page: Publication) -> Timings:
     return Timings.model_validate(times)
 
 
-def _result(services: GenerationServices, page: Publication) -> Result:
+def _result(services: GenerationServices, page: Publication, notices: list[Warning_]) -> Result:
     """Return the result; `degraded` if a provider is configured but did not write all of the copy.
 
-    Without a provider, built-in copy is the normal case.
+    Without a provider, built-in copy is the normal case. `notices` join the warnings.
     """
     settings, request, copy = services.settings, page.request, page.parts[StepName.COPY]
     configured = services.routers.by_tier[request.quality].configured
@@ -239,7 +239,7 @@ def _result(services: GenerationServices, page: Publication) -> Result:
         page_url=f"{settings.page_base_url}/lp/{page.lp_id}" if page.plan.parent is None else None,
         preview_url=f"{settings.api_base_url}/lp/requests/{request.request_id}/preview",
         thumbnail_url=f"{settings.page_base_url}/{card_key(page.lp_id, 'small')}",
-        warnings=[*copy_warnings, *_left_out(page.plan), *page_warnings(request, page.plan.brief)],
+        warnings=[*copy_warnings, *_left_out(page.plan), *notices, *page_warnings(request, page.plan.brief)],
         variant=difference(page.plan, page.copy),
     )
 

@@ -22,7 +22,7 @@ from streams.local.addresses import remove_addresses, write_addresses
 from streams.runtime.settings import PREFIX
 from streams.runtime.supervisor import Restarts
 
-READY_S = 60
+READY_S = 180
 STOP_S = 15
 WORKERS = ("heatmap", "generation", "optimizer")
 NAMES = {"edge": ["edge"], **{name: ["worker", name] for name in WORKERS}}

@@ -12,7 +12,7 @@ from infra.embedded.process import ChildProcess
 from infra.embedded.stack import Stack
 from streams.local.installation import answers
 
-READY_S = 30.0
+READY_S = 180.0
 TENANTS = '[[tenant]]\nid = "demo"\nlp_ids = ["*"]\n\n[[tenant.token]]\nsha256 = "{digest}"\nrole = "operator"\n'
 
 

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import aiohttp
 import pytest
-from beacons import assert_counted, post_all
+from beacons import assert_counted, produce_all
 from cached_finding import VISITS, find
 from harness import full_only
 from killed_optimizer import KILLED_AT, die, free_lease
@@ -110,7 +110,7 @@ async def visit(stack: Stack, services: Installation, lp_id: str) -> None:
     start_ms = int(time.time() * 1000) - SPAN_MS
     visits = habit_visits(planted(1)[0].model, lp_id, 1, VISITS, start_ms, SPAN_MS - 300_000)
     beacons = [beacon for visit in visits for beacon in visit.beacons()]
-    await post_all(services, beacons)
+    await produce_all(services, beacons)
     await assert_counted(stack, lp_id, tally(beacons).total())
 
 

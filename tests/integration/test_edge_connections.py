@@ -246,7 +246,7 @@ async def test_a_terminated_edge_answers_the_requests_it_has(stack: Stack) -> No
 
 
 async def test_a_draining_edge_fails_readyz_answers_and_closes(stack: Stack) -> None:
-    with edge_process(stack, "draining", SETTINGS | {"LPSTREAM_EDGE_DRAIN_S": str(4 * PATIENCE_S)}) as one:
+    with edge_process(stack, "draining", SETTINGS | {"LPSTREAM_EDGE_DRAIN_S": "300"}) as one:
         before = await RawConnection.open(one.url)
         await before.send(request(a_beacon()))
         assert "connection" not in (await before.reply()).headers

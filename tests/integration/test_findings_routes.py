@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import aiohttp
 import pytest
-from beacons import assert_counted, post_all
+from beacons import assert_counted, produce_all
 from test_heatmap_routes import ANALYST, TENANTS, get
 from test_studio_door import cookie
 from test_studio_door import get as page
@@ -39,7 +39,7 @@ def counted(stack: Stack, installation: Installation) -> str:
     beacons = [beacon for visit in visits for beacon in visit.beacons()]
 
     async def fill() -> None:
-        await post_all(installation, beacons)
+        await produce_all(installation, beacons)
         await assert_counted(stack, LP_ID, tally(beacons).total())
 
     asyncio.run(fill())

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import numpy as np
 import pytest
-from beacons import analyst, assert_counted, post_all, some_beacons
+from beacons import analyst, assert_counted, produce_all, some_beacons
 from harness import full_only
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
@@ -54,7 +54,7 @@ def counted(stack: Stack, installation: Installation) -> str:
 
     async def fill() -> None:
         beacons = [one for one in some_beacons(LP_ID, 250) if one["device"] != "tablet"]
-        await post_all(installation, beacons)
+        await produce_all(installation, beacons)
         await assert_counted(stack, LP_ID, tally(beacons).total())
 
     asyncio.run(fill())

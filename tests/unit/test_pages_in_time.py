@@ -61,6 +61,23 @@ async def test_pictures_are_stored_when_a_store_that_was_away_takes_the_page(mon
     assert (await page(worker)).status == "completed" and pictures_of(worker)
 
 
+async def test_a_page_whose_pictures_are_not_stored_in_time_has_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = await with_parent()
+    put = worker.stores.put
+
+    async def hang_pictures(key: Any, *rest: Any) -> None:
+        await asyncio.sleep(3 * SLACK_S if str(key).startswith("assets/") else 0)
+        await put(key, *rest)
+
+    assert (await page(worker)).warnings == []
+    worker.stores.answers.clear()
+    worker.stores.objects = {key: body for key, body in worker.stores.objects.items() if not key.startswith("assets/")}
+    worker.put_before.clear()
+    monkeypatch.setattr(worker.stores, "put", hang_pictures)
+    result = await page(worker, age_s=DEADLINE_S - 3)
+    assert result.status == "completed" and [one.code for one in result.warnings] == ["pictures_not_stored"]
+
+
 async def test_a_store_that_hangs_delays_no_answer_behind_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadline, "LEAST_S", 0.1)
     worker = await with_parent()

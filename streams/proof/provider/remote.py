@@ -25,7 +25,7 @@ from streams.runtime.settings import PREFIX, Settings, load_settings
 PRICES = Prices(23_250_000, 93_000_000)
 USD = {"usd_per_million_input": 0.15, "usd_per_million_output": 0.60}  # equals PRICES at 155 yen per dollar
 KEY_VARIABLE = "LPSTREAM_SIMULATED_KEY"
-READY_S = 20.0
+READY_S = 180.0
 WARMED_AT_ONCE = 16
 
 
