@@ -180,8 +180,8 @@ async def test_retry_after_is_respected_within_the_deadline(line: RedisLine) -> 
             await one.ask(within_s=3)
         asked, started = len(only.bill.lines), time.monotonic()
         with pytest.raises(NoAnswer):
-            await one.ask(within_s=25)
-        assert time.monotonic() - started < SLACK_S
+            await one.ask(within_s=3)
+        assert time.monotonic() - started < 3 + SLACK_S
         assert len(only.bill.lines) == asked, "no call before Retry-After ends"
 
 
