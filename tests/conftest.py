@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -14,8 +15,9 @@ from infra.embedded.stack import Stack
 from streams.local.installation import Installation
 from streams.local.prepare import prepare, settings_of
 
-# The share of the files before which the browsers' files are spread.
-BROWSERS_UNTIL = 0.4
+# The share of a group of files before which the browsers' files are spread: the last files are short, so the processes
+# end at nearly the same time.
+BROWSERS_UNTIL = 0.7
 
 # An example that takes long on a busy machine is no failure. The short run draws the same examples each time, so that a
 # change fails for its own faults alone; the full run searches anew.
@@ -40,13 +42,19 @@ def pytest_report_header() -> list[str]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Spread the browsers' files over the run: they mostly wait, while other files need the processor."""
+    """Run the files that need no stack first: an idle stack takes processor time until the end of the run.
+
+    The browsers' files mostly wait. So they are spread among files that need the processor.
+    """
     files = list(dict.fromkeys(item.path for item in items))
-    browsers = [file for file in files if file.parent.name == "browser"]
-    others = [file for file in files if file.parent.name != "browser"]
-    # the unit tests come last: they are short, so the processes end at nearly the same time
-    places = {file: place / len(others) for place, file in enumerate(others)}
-    places |= {file: BROWSERS_UNTIL * place / len(browsers) for place, file in enumerate(browsers)}
+    with_stack = {item.path for item in items if "stack" in getattr(item, "fixturenames", ())}
+    places: dict[Path, tuple[bool, float]] = {}
+    for stack_needed in (False, True):
+        group = [file for file in files if (file in with_stack) is stack_needed]
+        browsers = [file for file in group if file.parent.name == "browser"]
+        others = [file for file in group if file.parent.name != "browser"]
+        for row, until in ((browsers, BROWSERS_UNTIL), (others, 1.0)):
+            places |= {file: (stack_needed, until * place / len(row)) for place, file in enumerate(row)}
     items.sort(key=lambda item: places[item.path])
 
 
