@@ -9,7 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 from font_browser import CHROMIUM
-from stacks import stack_in, told
+from stacks import described, stack_in
 
 from infra.embedded.stack import Stack
 from streams.local.installation import Installation
@@ -34,7 +34,7 @@ def pytest_report_header() -> list[str]:
     chromium = CHROMIUM or "none found: browser tests are skipped"
     firefox = shutil.which("firefox-esr") or shutil.which("firefox") or "none found: its browser tests are skipped"
     return [
-        f"stack: {told()}",
+        f"stack: {described()}",
         f"chromium: {chromium}",
         f"firefox: {firefox}",
     ]
@@ -42,7 +42,7 @@ def pytest_report_header() -> list[str]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the files that need no stack first: an idle stack takes processor time until the end of the run.
+    """Run the files that need no stack first: an idle stack takes processor time until the run ends.
 
     The browsers' files mostly wait. So they are spread among files that need the processor.
     """

@@ -25,7 +25,7 @@ def find_tool(name: str) -> str | None:
 
 
 def tool(name: str) -> str:
-    """Return the program's path, or skip the test with a hint what to install."""
+    """Return the program's path, or skip the test with a hint for its installation."""
     found = find_tool(name)
     if found is None:
         pytest.skip(f"{name} is not on this machine: install {SOURCES[name]}")

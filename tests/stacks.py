@@ -14,7 +14,7 @@ STACK = os.environ.get("LPSTREAM_TEST_STACK", "auto")
 
 @functools.cache
 def containers() -> bool:
-    """Whether stores come from containers; LPSTREAM_TEST_STACK=embedded says never."""
+    """Return whether stores come from containers. They never do with LPSTREAM_TEST_STACK=embedded."""
     if STACK == "embedded" or KAFKA != "auto" or shutil.which("docker") is None:
         return False
     from containers import docker_answers
@@ -22,8 +22,8 @@ def containers() -> bool:
     return docker_answers()
 
 
-def told() -> str:
-    """The stack in words."""
+def described() -> str:
+    """Return the stack in words."""
     if containers():
         return "containers (Apache Kafka, ClickHouse server, Valkey) and SeaweedFS"
     obstacle = apache_obstacle() if KAFKA == "auto" else None
@@ -32,7 +32,7 @@ def told() -> str:
 
 
 def stack_in(folder: Path, *, nodes: int = 1) -> Stack:
-    """The stack on a folder; several Kafka nodes are always embedded."""
+    """Return the stack on a folder. Several Kafka nodes are always embedded."""
     if containers() and nodes == 1:
         from containers import ContainerStack
 

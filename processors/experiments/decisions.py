@@ -116,7 +116,7 @@ def learned(
 
 def _next(state: ExperimentState, epoch: int, now_ms: int, **change: object) -> ExperimentState:
     times = {"epoch": epoch, "number": state.number + 1, "decided_ms": max(now_ms, state.decided_ms)}
-    # validated again: what the statistics return must be a state
+    # validated again: the result of the statistics must be a state
     return ExperimentState.model_validate(state.model_dump(by_alias=True) | times | change)
 
 

@@ -9,7 +9,7 @@ from schemas.experiments import ExperimentCommand, ExperimentState, PastWeights
 from schemas.generation import Model, decode_model
 
 Taken = ExperimentCommand | ExperimentState | PastWeights | AutopilotCommand | AutopilotState
-# what the keys of records begin with: the field of `Known` and the model of each kind
+# by the beginning of a record's key: the field of `Known` and the model
 KINDS: dict[str, tuple[str, type[Model]]] = {
     "": ("states", ExperimentState),
     "command:": ("commands", ExperimentCommand),

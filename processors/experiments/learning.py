@@ -34,7 +34,7 @@ def learn(rules: Rules, evidence: Evidence, seed: int) -> Learned:
         return Learned(tuple(weights.tolist()), rates, stop[0], None, stop[1], None)
     missing = _missing(blocks, belief.leader, dispersion, rules.alpha)
     winner, reason = _decision(rules, blocks, belief, weights, missing) if ready else (None, _collecting(rules))
-    # without goals the estimate says nothing but what experiments usually need
+    # without goals the estimate is only the usual need of experiments
     known = ready and winner is None and evidence.conversions.any()
     needed = visits_needed(belief, weights, np.where(missing > 0, missing + FIRST_BETS, 0.0)) if known else None
     verdict: Verdict = "running" if winner is None else "winner"

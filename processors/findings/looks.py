@@ -22,7 +22,7 @@ Kind = Literal[
     "attention_without_link",
     "page_too_long",
 ]
-# what a variant of the page should change
+# the change that a variant of the page should make
 CHANGES: dict[Kind, Change] = {
     "dead_clicks": "design",
     "rage_clicks": "design",

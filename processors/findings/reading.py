@@ -10,7 +10,7 @@ from processors.findings.looks import Look, Where
 from processors.findings.parts import Part
 from processors.pictures.heat import BAND_H, CELL_H
 
-# The thresholds leave room for what sound pages do: visitors leave everywhere, and some texts take longer.
+# The thresholds leave room for habits on sound pages: visitors leave everywhere, and some texts take longer.
 LEFT_TIMES, LEFT_SHARE = 1.8, 0.03
 LONG_TIMES, LONG_MS = 1.5, 3_000
 FEW_CLICKS = 0.05

@@ -6,7 +6,7 @@ The text is in the form for comparisons, with hiragana in place of katakana.
 import re
 
 AFTER, BEFORE = 60, 10
-MEDICINE = ("effect", "forbidden")  # the kinds of rules that bound what sounds like medicine
+MEDICINE = ("effect", "forbidden")  # the kinds of rules that bound claims of medicine
 
 # after a claim, words that take it back: "…をお約束するものではありません"
 _TAKEN_BACK = re.compile(

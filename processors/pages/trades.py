@@ -16,7 +16,7 @@ from processors.text import folded
 GENERIC, RECRUIT, CLINIC, MEDICAL = "generic", "recruit", "clinic", "medical"
 LAY = "lay"  # every trade that is no medical one
 NAMES = (CLINIC, "school", "counsel", "realestate", "shop", "beauty", "restaurant", GENERIC)
-# the groups of rules of an unknown trade: all that bound what a page may claim
+# the groups of rules of an unknown trade: all that bound claims
 STRICTEST = frozenset(
     (
         MEDICAL,
@@ -33,7 +33,7 @@ STRICTEST = frozenset(
         "pet",
     )
 )
-# a clinic may speak of treatment, which the rules of 美容 or 整体 forbid; the rules of clinics bound what it may claim
+# a clinic may speak of treatment, which the rules of 美容 or 整体 forbid; the rules of clinics bound its claims
 NOT_OF_CLINICS = frozenset(("cosmetic", "therapy"))
 PURPOSES = (
     ("recruit", ("採用", "求人", "募集", "応募")),

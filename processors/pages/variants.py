@@ -135,7 +135,7 @@ def _called(call: Call, brief: Brief, shown: list[str]) -> list[str]:
     return [name for name in shown if name in brief.calls and leads_away(call, name)]
 
 
-# -- what differs ------------------------------------------------------------------------------------------
+# -- the difference ------------------------------------------------------------------------------------------
 
 
 def difference(plan: Plan, copy: Copy) -> VariantResult | None:

@@ -9,7 +9,7 @@ from processors.pictures.words import Language
 from processors.studio import experiment_words, map_words
 from schemas.generation import Change
 
-# how the difference of a variant begins, and what differs
+# the beginning of a variant's `differs`, and the words for the part that differs
 DIFFERENCES = {
     "text of": "文章", "order of": "順番", "design": "デザイン", "words of": "ボタンの言葉", "calls to": "ボタンの場所",
 }  # fmt: skip
@@ -70,7 +70,7 @@ REASONS: tuple[tuple[str, str], ...] = (
     ),
     (r"a week is over; autopilot looks for a finding", "1週間たちました。次の改善点を探しています。"),
 )
-# what a finding says, in a few words; its sentence is in the language of the pages
+# a finding in a few words; its own sentence is in the language of the pages
 FINDINGS: dict[Kind, str] = {
     "dead_clicks": "Clicks without effect",
     "rage_clicks": "Repeated clicks",

@@ -30,7 +30,7 @@ REQUEST = {
     "keywords": ["ラーメン"],
     "business": {"name": "麺屋"},
 }
-# what an outcome means and what to do; the beginning of the outcome counts
+# the meaning of each outcome and the advice; the beginning of the outcome counts
 MEANINGS = {
     "refused_input": "its filter refuses an ordinary page; look at the filter's settings of your account",
     "refused": "no connection; check base_url",

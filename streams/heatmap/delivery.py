@@ -287,7 +287,7 @@ class Delivery:
 
         After `within_s` seconds the others are cancelled: the partition's next owner stores them again.
         """
-        # Contract 10: finish what has begun, and begin nothing else.
+        # Contract 10: finish the work that has begun, and begin no other.
         self._finishing = True
         flushes = {state.flush for state in self.partitions.values() if state.storing and state.flush}
         _, late = await asyncio.wait(flushes, timeout=within_s) if flushes else (None, set())

@@ -269,7 +269,7 @@ class Erasing:
             await self._experiments({*self._meant.lp_ids, *(page.lp_id for page in found.pages)})
             await self._files(found.pages)
             await self._objects.delete(found.uploads)
-            again, uploads = await self._pages(), await self._uploads()  # what was made meanwhile
+            again, uploads = await self._pages(), await self._uploads()  # pages and uploads made meanwhile
             if not again and not uploads:
                 return report
             requests = {page.source.request.request_id: page.lp_id for page in again if page.source}

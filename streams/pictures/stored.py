@@ -10,7 +10,7 @@ import hashlib
 from infra.s3.objects import Objects, StoredObject
 
 PAGES, VARIANTS = "pages/", "variants/"
-# what the mark at an address without a page says
+# the content of the mark at an address without a page
 GONE, UNPUBLISHED = b"gone", b"variant"
 
 

@@ -44,7 +44,7 @@ MESSAGES: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "lp.steps": (("Step",), "Steps of a request, which run in parallel."),
     "lp.step-results": (("StepResult",), "What came of each step."),
-    "lp.results": (("Result",), "Results, compacted by request; the first one stored is told."),
+    "lp.results": (("Result",), "Results, compacted by request; the first stored result counts."),
     "lp.progress": (("Progress",), "How far a request is."),
     "lp.experiments": (
         tuple(model.__name__ for model in EXPERIMENT_MODELS),

@@ -1,4 +1,4 @@
-"""Random visits of known actions: what a visitor did, counted beside the snippet."""
+"""Random visits of known actions: a visitor's actions, counted beside the snippet."""
 
 import asyncio
 import random
@@ -32,7 +32,7 @@ class Counts:
 
 
 class RandomVisit:
-    """One visit: it acts in the browser and counts what it does.
+    """One visit: it acts in the browser and counts its actions.
 
     `hide` is the script that hides or shows the tab.
     """
@@ -61,7 +61,7 @@ class RandomVisit:
         await self._page.close(run_before_unload=True)
 
     def expected(self) -> list[Expected]:
-        """Return what the tables must hold, for each page id of the visit."""
+        """Return the expected rows of the tables, for each page id of the visit."""
         return [
             Expected(
                 lp_id,

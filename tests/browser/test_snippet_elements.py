@@ -1,4 +1,4 @@
-"""The snippet names the element of each click, never by its text or by what was typed."""
+"""The snippet names the element of each click, never by its text or by typed text."""
 
 import pytest
 from conftest import TAG, Site, Visit

@@ -139,7 +139,7 @@ def confluent(folder: Path) -> list[str]:
 
 @dataclass
 class Plan:
-    """The records of a test: lines to produce, and what of them is committed."""
+    """The records of a test: lines to produce, and the committed lines among them."""
 
     lines: list[str] = field(default_factory=list)
     committed: Counter[tuple[str, str, bytes]] = field(default_factory=Counter)
@@ -189,7 +189,7 @@ def planned(lp_id: str, codecs: tuple[str, ...]) -> Plan:
         plan.add_round(codec, "commit1", some(12), retried=3)
         given_up = some(12)
         plan.add_round(codec, "abort1", given_up, retried=0)
-        # what a producer aborts it may send again
+        # a producer may send aborted records again
         plan.add_round(codec, "commit2", given_up[:6], retried=2)
         plan.add_round(codec, "abort2", some(6), retried=6)
     return plan
@@ -254,7 +254,7 @@ async def test_what_a_client_commits_is_counted_once(
         probes = {value.decode() for name, _, value in plan.committed if name == topic}
         await wait_until(kafka, f"{topic}.dlq", probes, lambda record: record[2].decode(errors="replace"))
 
-    # every topic: the client reads what was committed, and nothing that was aborted
+    # every topic: the client reads committed records only
     names = [TOPIC, REQUESTS, *others()]
     read = Counter(await asyncio.to_thread(lambda: list(client.consume(kafka, names))))
     assert {record: read[record] for record in plan.committed} == dict(plan.committed)

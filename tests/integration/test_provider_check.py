@@ -1,4 +1,4 @@
-"""`lpstream providers check` on simulated providers: what it finds, and what it says to do."""
+"""`lpstream providers check` on simulated providers: its findings and its advice."""
 
 import pytest
 from providers import simulated

@@ -1,4 +1,4 @@
-"""The embedded server's SQL guard: what analysts may run, and their isolation from writers."""
+"""The embedded server's SQL guard: queries of analysts, and their isolation from writers."""
 
 import asyncio
 import os

@@ -129,7 +129,7 @@ async def test_every_page_has_the_security_headers(http: aiohttp.ClientSession, 
         )
         assert policy["frame-ancestors"] == "'none'" and policy["form-action"] == "'self'"
         assert policy["base-uri"] == "'none'" and "unsafe" not in headers["Content-Security-Policy"]
-        kept = "private, no-cache" if path == "/studio/new" else "no-store"  # `Back` keeps what was typed
+        kept = "private, no-cache" if path == "/studio/new" else "no-store"  # `Back` keeps typed text
         assert headers["Cache-Control"] == kept and headers["X-Content-Type-Options"] == "nosniff"
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon\w+=", html), "no inline scripts or styles"
 

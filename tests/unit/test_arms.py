@@ -1,4 +1,4 @@
-"""Arms at the edge: who gets which, what a cookie may say, and what caches may keep."""
+"""Arms at the edge: their visitors, the content of cookies, and the answers that caches may keep."""
 
 from collections import Counter
 from typing import Any, cast

@@ -25,7 +25,7 @@ XZ_MEMORY = 1 << 26
 MOST_CODINGS = 3
 MOST_TABLES = 20
 FORM = "multipart/form-data"
-# what aiohttp's reader of forms raises
+# the errors of aiohttp's reader of forms
 WRONG_FORM = (
     ValueError, AssertionError, RuntimeError, aiohttp.ClientError, HttpProcessingError, web.HTTPException,
 )  # fmt: skip

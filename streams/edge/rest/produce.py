@@ -229,7 +229,7 @@ def _parse(body: bytes) -> dict[str, msgspec.Raw]:
     if not body:
         raise HttpError(422, "The body is empty")
     try:
-        body.isascii() or body.decode()  # msgspec does not check what it passes on undecoded
+        body.isascii() or body.decode()  # msgspec does not check parts that it passes on undecoded
         envelope = _envelope.decode(body.removeprefix(codecs.BOM_UTF8))
     except UnicodeDecodeError as error:
         raise HttpError(400, f"Bad Request: the body is not UTF-8 at byte {error.start}") from error

@@ -24,7 +24,7 @@ from streams.edge.studio.forms import EMPTY, INDUSTRIES, PURPOSES, Wrong, id_for
 log = logging.getLogger(__name__)
 
 LONGEST_TOKEN = 512
-# browsers keep what was typed for `Back` only if a page may be stored
+# browsers keep typed text for `Back` only if a page may be stored
 KEPT = "private, no-cache"
 STAGES: Sequence[str] = get_args(Stage)
 

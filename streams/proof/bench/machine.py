@@ -1,4 +1,4 @@
-"""`lpstream bench --only machine`: the processor time of memory that has rested, against memory in use.
+"""`lpstream bench --only machine`: the processor time of rested memory, against memory in use.
 
 Some virtual machines keep the page tables of their guests outside (shadow paging) and drop the entries of memory that
 rests. Its next use then costs a fault in the host, which counts as processor time of our process. There a process that
@@ -20,7 +20,7 @@ PAGES, REST_S, TOUCHES = 2_000, 0.05, 20
 
 
 def machine(*, rounds: int, say: Say = quiet) -> list[Row]:
-    """Return the row `machine`: µs for a page of memory after REST_S seconds of sleep, and for a page in use."""
+    """Return the row `machine`: µs for a page of memory that rested for REST_S, and for a page in use."""
     say(f"{PAGES:,} pages of memory, after {REST_S * 1_000:g} ms of sleep and without")
     # not by np.zeros: NumPy asks for huge pages, which hide the cost
     memory = np.frombuffer(mmap(-1, PAGES * PAGE_BYTES), np.uint8).reshape(PAGES, PAGE_BYTES)

@@ -17,7 +17,7 @@ from schemas.generation import RESULTS
 from schemas.heatmap import Kind
 
 POLL_S, FETCH_MS, SETTLE_S = 1.0, 200, 6.0
-# the kinds that simulated visitors send, and what the tables have for each
+# the kinds that simulated visitors send, and the column of each in the tables
 STORED = {
     Kind.CLICK: "sum(clicks) - sum(rage_clicks) - sum(dead_clicks)",
     Kind.RAGE_CLICK: "sum(rage_clicks)",
