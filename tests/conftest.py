@@ -18,6 +18,8 @@ from streams.local.prepare import prepare, settings_of
 # The share of a group of files before which the browsers' files are spread: the last files are short, so the processes
 # end at nearly the same time.
 BROWSERS_UNTIL = 0.7
+# The fixtures that start the stack that tests share, and the order of the files by their need of a stack.
+STACKS, NEEDS = {"stack", "proxy"}, ("none", "guarantees", "shared")
 
 # An example that takes long on a busy machine is no failure. The short run draws the same examples each time, so that a
 # change fails for its own faults alone; the full run searches anew.
@@ -42,19 +44,24 @@ def pytest_report_header() -> list[str]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the files that need no stack first: an idle stack takes processor time until the run ends.
+    """Run files without a stack first, then files with stacks of their own, then those that share one.
 
-    The browsers' files mostly wait. So they are spread among files that need the processor.
+    An idle stack takes processor time until the run ends. The browsers' files mostly wait, so they are spread among
+    files that need the processor.
     """
-    files = list(dict.fromkeys(item.path for item in items))
-    with_stack = {item.path for item in items if "stack" in getattr(item, "fixturenames", ())}
-    places: dict[Path, tuple[bool, float]] = {}
-    for stack_needed in (False, True):
-        group = [file for file in files if (file in with_stack) is stack_needed]
+    files: dict[Path, int] = {}
+    for item in items:
+        needs = "guarantees" if item.path.parent.name == "guarantees" else "none"
+        if needs == "none" and STACKS & set(getattr(item, "fixturenames", ())):
+            needs = "shared"
+        files[item.path] = max(files.get(item.path, 0), NEEDS.index(needs))
+    places: dict[Path, tuple[int, float]] = {}
+    for rank in range(len(NEEDS)):
+        group = [file for file, found in files.items() if found == rank]
         browsers = [file for file in group if file.parent.name == "browser"]
         others = [file for file in group if file.parent.name != "browser"]
         for row, until in ((browsers, BROWSERS_UNTIL), (others, 1.0)):
-            places |= {file: (stack_needed, until * place / len(row)) for place, file in enumerate(row)}
+            places |= {file: (rank, until * place / len(row)) for place, file in enumerate(row)}
     items.sort(key=lambda item: places[item.path])
 
 
