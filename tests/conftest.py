@@ -19,7 +19,7 @@ from streams.local.prepare import prepare, settings_of
 # end at nearly the same time.
 BROWSERS_UNTIL = 0.7
 # The fixtures that start the stack that tests share, and the order of the files by their need of a stack.
-STACKS, NEEDS = {"stack", "proxy"}, ("none", "guarantees", "shared")
+STACKS, NEEDS = {"stack", "proxy"}, ("none", "own", "shared")
 
 # An example that takes long on a busy machine is no failure. The short run draws the same examples each time, so that a
 # change fails for its own faults alone; the full run searches anew.
@@ -51,9 +51,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     files: dict[Path, int] = {}
     for item in items:
-        needs = "guarantees" if item.path.parent.name == "guarantees" else "none"
-        if needs == "none" and STACKS & set(getattr(item, "fixturenames", ())):
-            needs = "shared"
+        needs = "shared" if STACKS & set(getattr(item, "fixturenames", ())) else "none"
+        if needs == "shared" and hasattr(getattr(item, "module", None), "OWN_STACK"):
+            needs = "own"
         files[item.path] = max(files.get(item.path, 0), NEEDS.index(needs))
     places: dict[Path, tuple[int, float]] = {}
     for rank in range(len(NEEDS)):
@@ -66,13 +66,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with stack_in(tmp_path_factory.mktemp("stack")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def installation(stack: Stack) -> Iterator[Installation]:
-    asyncio.run(prepare(settings_of(stack)))
-    with Installation(stack, print) as services:
+def shared_installation(shared_stack: Stack) -> Iterator[Installation]:
+    asyncio.run(prepare(settings_of(shared_stack)))
+    with Installation(shared_stack, print) as services:
         yield services
+
+
+# a module may replace these by its own
+@pytest.fixture(scope="session")
+def stack(shared_stack: Stack) -> Stack:
+    return shared_stack
+
+
+@pytest.fixture(scope="session")
+def installation(shared_installation: Installation) -> Installation:
+    return shared_installation

@@ -1,11 +1,11 @@
-"""A stack and an installation of their own for the guarantee tests: they are hard on both."""
+"""The stack and the installation of the guarantee tests, which are hard on both."""
 
 import asyncio
 import os
 from collections.abc import Iterator
 
 import pytest
-from harness import Traffic
+from harness import FULL, Traffic
 from stacks import KAFKA, containers, stack_in
 
 from infra.embedded.kafka import apache_obstacle
@@ -25,16 +25,27 @@ def apache() -> None:
         pytest.skip(f"guarantees need Apache Kafka: {obstacle}")
 
 
-# each module has a log of its own: what a rebuild replays is then what its module has sent
+def _shares(request: pytest.FixtureRequest) -> bool:
+    return not FULL and not getattr(request.module, "OWN_STACK", False)
+
+
+# In the full run each module has a log of its own: a rebuild then replays the records of its module only. The short run
+# saves the start, which takes a minute on a busy machine.
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, apache: None) -> Iterator[Stack]:
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, apache: None) -> Iterator[Stack]:
+    if _shares(request):
+        yield request.getfixturevalue("shared_stack")
+        return
     with stack_in(tmp_path_factory.mktemp("guarantees"), nodes=NODES) as running:
         asyncio.run(prepare(settings_of(running)))
         yield running
 
 
 @pytest.fixture(scope="module")
-def installation(stack: Stack) -> Iterator[Installation]:
+def installation(request: pytest.FixtureRequest, stack: Stack) -> Iterator[Installation]:
+    if _shares(request):
+        yield request.getfixturevalue("shared_installation")
+        return
     with Installation(stack, print) as services:
         yield services
 

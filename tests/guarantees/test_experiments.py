@@ -25,6 +25,7 @@ from streams.local.prepare import settings_of
 from streams.runtime.stores import open_objects
 
 pytestmark = pytest.mark.stack
+OWN_STACK = True  # its optimizer has another interval
 
 
 @pytest.fixture(scope="module")

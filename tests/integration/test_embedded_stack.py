@@ -28,6 +28,7 @@ from infra.kafka.topics import TopicSpec, ensure_topics, load_topics
 from schemas.errors import LpstreamError, Refused
 
 pytestmark = pytest.mark.stack
+OWN_STACK = True  # starts stacks itself
 NO_APACHE = apache_obstacle()
 STORES = {"kafka", "clickhouse", "redis", "s3"}
 

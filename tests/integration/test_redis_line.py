@@ -57,6 +57,19 @@ async def test_calls_fail_quickly_in_an_outage_and_recover(valkey: tuple[Server,
         await redis.aclose()
 
 
+async def test_a_stall_of_our_own_event_loop_is_no_outage_of_redis(valkey: tuple[Server, str]) -> None:
+    redis = open_redis(valkey[1])
+    line = RedisLine(redis, patience_s=0.2)
+    try:
+        await line.call(lambda redis: redis.ping())
+        calls = [asyncio.create_task(line.call(lambda redis: redis.incr("stalled"))) for _ in range(3)]
+        await asyncio.sleep(0)  # the calls have begun
+        time.sleep(1)  # noqa: ASYNC251 - the stall
+        assert sorted(await asyncio.gather(*calls)) == [1, 2, 3] and not line.away
+    finally:
+        await redis.aclose()
+
+
 async def test_calls_end_in_time_while_redis_keeps_connections_and_never_answers() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(65_536):

@@ -4,6 +4,7 @@ import asyncio
 import gc
 
 import pytest
+from new_objects import only_new_objects
 from patience import PATIENCE_S
 
 from streams.runtime import metrics
@@ -26,17 +27,17 @@ async def test_checks_leave_no_clients_behind(monkeypatch: pytest.MonkeyPatch) -
         clickhouse_url=f"http://{nowhere}", redis_url=f"redis://{nowhere}", s3_endpoint_url=f"http://{nowhere}",
         s3_access_key_id="key", s3_secret_access_key="secret", tier_interval_s=0,
     )  # fmt: skip
-    before = failed_looks()
-    gc.collect()
-    gc.disable()  # the worker's garbage collector also runs rarely
-    try:
-        service = TierSchedule(settings)
-        await service.start()
-        async with asyncio.timeout(PATIENCE_S):
-            while failed_looks() < before + LOOKS:
-                await asyncio.sleep(0.01)
-        kinds = [f"{type(one).__module__}.{type(one).__name__}" for one in gc.get_objects()]
-        await service.stop()
-    finally:
-        gc.enable()
+    with only_new_objects():
+        before = failed_looks()
+        gc.disable()  # the worker's garbage collector also runs rarely
+        try:
+            service = TierSchedule(settings)
+            await service.start()
+            async with asyncio.timeout(PATIENCE_S):
+                while failed_looks() < before + LOOKS:
+                    await asyncio.sleep(0.01)
+            kinds = [f"{type(one).__module__}.{type(one).__name__}" for one in gc.get_objects()]
+            await service.stop()
+        finally:
+            gc.enable()
     assert kinds.count("botocore.client.S3") == 1
