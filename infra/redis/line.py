@@ -1,6 +1,5 @@
 """The Redis client: bytes in and out, with short timeouts, so that an outage breaks no deadline."""
 
-import asyncio
 import contextlib
 import logging
 import time
@@ -13,14 +12,13 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from infra.redis.access import ANONYMOUS, RedisAccess
+from infra.waiting import within
 from schemas.errors import Retryable
 
 log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 PATIENCE_S, AGAIN_S, SOCKET_S = 1.0, 0.5, 3.0
-# An event loop that runs a timer later than LATE_S was stalled. Then a call gets GRACE_S more, up to LONGEST_S in all.
-LATE_S, GRACE_S, LONGEST_S = 0.1, 0.25, 4.0
 # more concurrent calls than this wait for a connection; the client's default pool raises an error instead
 CONNECTIONS = 64
 
@@ -58,32 +56,6 @@ def retryable() -> Iterator[None]:
         raise Retryable(f"Redis: {type(error).__name__}") from error
 
 
-async def _within(seconds: float, work: Awaitable[Answer]) -> Answer:
-    """Return the result of the work, or raise TimeoutError.
-
-    While our own event loop is stalled, the answer may wait in the socket. So a late timer looks again a little later.
-    """
-    loop = asyncio.get_running_loop()
-    longest = loop.time() + LONGEST_S
-    timer: asyncio.TimerHandle
-
-    def look(due: float) -> None:
-        nonlocal timer
-        now = loop.time()
-        if now - due > LATE_S and now < longest:
-            timer = loop.call_at(now + GRACE_S, look, now + GRACE_S)
-        else:
-            limit.reschedule(now)
-
-    async with asyncio.timeout(None) as limit:
-        due = loop.time() + seconds
-        timer = loop.call_at(due, look, due)
-        try:
-            return await work
-        finally:
-            timer.cancel()
-
-
 class RedisLine:
     """Calls to Redis with a circuit breaker: after a failure, calls fail at once; then one call tries.
 
@@ -119,7 +91,7 @@ class RedisLine:
                 raise Retryable("Redis is away")
             self._try_at = now + self._patience_s + AGAIN_S  # this call tries; others fail until then
         try:
-            answer = await _within(self._patience_s, work(self.redis))
+            answer = await within(self._patience_s, work(self.redis))
         except (RedisError, OSError, TimeoutError) as error:
             self._fail(error)
             raise Retryable(f"Redis: {type(error).__name__}") from error

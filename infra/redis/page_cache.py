@@ -19,6 +19,7 @@ from redis.asyncio.client import PubSub
 
 from infra.redis.line import RedisLine
 from infra.s3.objects import Objects
+from infra.waiting import within
 from schemas.errors import DecodeError, LpstreamError, Retryable
 from schemas.generation import decode_model, encode_model
 from schemas.page_cache import CachedCopy
@@ -97,8 +98,7 @@ class PageCache:
     ) -> tuple[Found, bytes] | None:
         """Return copy and its bytes from a lower layer; None if it has none, fails or is too slow."""
         try:
-            async with asyncio.timeout(within_s):
-                body = await reading
+            body = await within(within_s, reading)
         except LpstreamError:
             return None
         except TimeoutError:

@@ -52,7 +52,7 @@ async def test_a_hit_in_a_lower_layer_fills_the_upper_layers(line: RedisLine, ob
     await line.redis.flushall()
     other = PageCache(line, objects, TIMES)
     layers = []
-    for _ in range(2):
+    for _ in range(4):
         found = await other.get(one.key, one.pattern)
         assert found is not None and found.cached == one and not found.stale
         layers.append(found.layer)
@@ -222,6 +222,19 @@ async def test_without_redis_memory_and_s3_serve(valkey: tuple[Server, str], lin
     finally:
         await asyncio.to_thread(server.restart)
         await redis.aclose()
+
+
+async def test_a_stall_of_our_own_event_loop_is_no_slow_layer(line: RedisLine, bucket: Bucket) -> None:
+    one, slow = cached(str(uuid4())), list[str]()
+    await PageCache(line, bucket.open(), TIMES).put(one)
+    for turns in range(1, 8):  # the look-up has got as far as this
+        cache = PageCache(line, bucket.open(), TIMES, on_slow=slow.append)
+        asking = asyncio.create_task(cache.get(one.key, one.pattern))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        time.sleep(0.2)  # noqa: ASYNC251 - the stall
+        found = await asking
+        assert found is not None and (found.layer, slow) == ("l2", [])
 
 
 async def test_without_s3_memory_and_redis_serve(line: RedisLine, bucket: Bucket) -> None:
