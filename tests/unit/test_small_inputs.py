@@ -64,9 +64,12 @@ SLOW: dict[str, Callable[[], object]] = {
 @pytest.mark.parametrize("name", SLOW)
 def test_a_small_input_takes_little_processor_time(name: str) -> None:
     SLOW[name]()  # one-time loading is not measured
-    started = time.thread_time()
-    SLOW[name]()
-    assert time.thread_time() - started < CHEAP_S
+    spent = []
+    for _ in range(3):  # a collection of garbage may fall into one of them
+        started = time.thread_time()
+        SLOW[name]()
+        spent.append(time.thread_time() - started)
+    assert min(spent) < CHEAP_S
 
 
 @pytest.mark.parametrize("yen", ["9" * 4_900, "9" * 40, "1" + "0" * 13, "1,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,2"])
