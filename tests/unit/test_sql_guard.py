@@ -175,11 +175,11 @@ def test_a_combinator_does_not_allow_another_function(name: str) -> None:
     assert not allowed.allows_function(name)
 
 
-@pytest.mark.parametrize("name", ["if" * 30_000, "state" * 12_000])
+@pytest.mark.parametrize("name", ["if" * 300_000, "state" * 120_000])
 def test_a_long_name_is_refused_at_once(name: str) -> None:
     began = time.process_time()
     assert not allowed.allows_function(name)
-    assert time.process_time() - began < 0.1
+    assert time.process_time() - began < 3
 
 
 @pytest.mark.parametrize("name", ["polygonsUnionCartesian", "polygonsSymDifferenceSpherical"])
