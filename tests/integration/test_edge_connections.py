@@ -17,7 +17,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 from harness import full_only
-from patience import PATIENCE_S
+from patience import PATIENCE_S, SLACK_S
 from raw_http import RawConnection, Reply, ask, request
 
 from infra.embedded.stack import Stack
@@ -140,14 +140,15 @@ async def test_dripping_heads_and_bodies_time_out(impatient_edge: EdgeProcess) -
         return time.monotonic() - started, reply.result()
 
     seconds, reply = await dripping(b"POST /e/heatmap.events HTTP/1.1\r\nHost: edge\r\n", b"X-A: b\r\n")
-    assert reply.status == 0 and 0.9 < seconds < 8
-    seconds, reply = await dripping(
-        request(b"")[:-4].replace(b"Content-Length: 0", b"Content-Length: 500") + b"\r\n\r\n", b" "
-    )
-    assert reply.status == 408 and 2.9 < seconds < 10
+    assert reply.status == 0 and 0.9 < seconds < 1 + SLACK_S
+    sized = request(b"")[:-4].replace(b"Content-Length: 0", b"Content-Length: 500") + b"\r\n\r\n"
     chunked = b"POST /e/heatmap.events HTTP/1.1\r\nHost: edge\r\nTransfer-Encoding: chunked\r\n\r\n"
-    seconds, reply = await dripping(chunked, b"1\r\n \r\n")
-    assert reply.status == 408 and 2.9 < seconds < 10
+    for start, drop in ((sized, b" "), (chunked, b"1\r\n \r\n")):
+        for _ in range(3):  # the edge reads on for a second; a drop that comes later resets the connection
+            seconds, reply = await dripping(start, drop)
+            if reply.status:
+                break
+        assert reply.status == 408 and 2.9 < seconds < 3 + SLACK_S
 
 
 async def test_a_length_over_the_limit_is_refused_at_once(edge: EdgeProcess) -> None:
