@@ -9,7 +9,7 @@ from schemas.experiments import ExperimentCommand, ExperimentState, PastWeights
 from schemas.generation import Model, decode_model
 
 Taken = ExperimentCommand | ExperimentState | PastWeights | AutopilotCommand | AutopilotState
-# by the beginning of a record's key: the field of `Known` and the model
+# the beginning of each record's key, with its field of `Known` and its model
 KINDS: dict[str, tuple[str, type[Model]]] = {
     "": ("states", ExperimentState),
     "command:": ("commands", ExperimentCommand),

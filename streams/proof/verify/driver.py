@@ -175,7 +175,7 @@ async def run(part: Part) -> None:
     visitors += [Visitor(driving, driving.visits()) for _ in range(part.connections)]
     driving.here = 0 if part.ramp_s else part.connections  # without a ramp, all wait for `go`
     applications = loop.create_task(Applications(driving).run())
-    gc.freeze()  # the objects of now live to the end
+    gc.freeze()  # the present objects live to the end
     for _ in driving.phases():
         await asyncio.sleep(POLL_S)
         if applications.done():
