@@ -187,7 +187,7 @@ class PageCache:
             await self._line.call(lambda redis: redis.set(_refused(key), 1, ex=REFUSED_S))
 
     async def refused(self, key: str) -> bool:
-        """Return whether `refuse` was called for the key in the last ten minutes."""
+        """Return True if `refuse` was called for this key in the last ten minutes."""
         try:
             return bool(await self._line.call(lambda redis: redis.exists(_refused(key))))
         except Retryable:

@@ -34,7 +34,7 @@ def section_looks(counts: DeviceCounts, parts: list[Part]) -> Iterator[Look]:
 
 
 def _leaving(counts: DeviceCounts, parts: list[Part]) -> Iterator[Look]:
-    """Yield a look at each inner section: whether more visitors leave there than around it.
+    """Yield a look at each inner section. It compares the visitors who leave there and around it.
 
     A visitor looks at the middle of the screen, so a section is left while it is there. At the end of the page nobody
     can go on, and the first view is left for other reasons.
@@ -65,7 +65,10 @@ def _leaving(counts: DeviceCounts, parts: list[Part]) -> Iterator[Look]:
 
 
 def _span(counts: DeviceCounts, part: Part, half: float) -> tuple[Floats, Floats, Floats]:
-    """Return the visitors who saw a section, those who left there, and visitors times bands of 100 px."""
+    """Return the visitors who saw a section, those who left in it, and the sum of visitors by band.
+
+    A band is 100 px high.
+    """
     seen, after = counts.reach(part.top + half), counts.reach(part.bottom + half)
     points = np.arange(part.top + half, part.bottom + half, BAND_H / 2)
     length = np.mean([counts.reach(px) for px in points], axis=0) * (part.bottom - part.top) / BAND_H
@@ -122,7 +125,7 @@ def _known_calls(counts: DeviceCounts, parts: list[Part], layout: Layout) -> Ite
 
 
 def _likely_calls(counts: DeviceCounts, parts: list[Part]) -> Iterator[Look]:
-    """Yield the looks at the first section, or place, that many of its visitors click."""
+    """Yield looks at the first section, or the first place, that a large share of its visitors click."""
     places = [
         (Where.of_part(part), px, counts.sections[part.name].clicks, counts.sections[part.name].reached)
         for part in parts

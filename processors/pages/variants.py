@@ -80,14 +80,17 @@ def _usual_order(request: GenerationRequest, brief: Brief, shown: list[str]) -> 
 
 
 def _design(request: GenerationRequest, parent: Source, brief: Brief) -> Brief:
-    """Return the brief with another template; the order of sections stays."""
+    """Return the brief with another template and the same order of sections."""
     others = [name for name in DESIGNS if name != look_of(brief).name]
     template = others[request.request_id.int % len(others)]
     return brief.model_copy(update={"template": template, "order": look_of(brief).order})
 
 
 def _call(request: GenerationRequest, parent: Source, brief: Brief) -> Brief:
-    """Return the brief with calls in the given sections; without sections, words are written later."""
+    """Return the brief with calls to action in the given sections.
+
+    Without sections, the brief stays, and the model writes new words for the call later.
+    """
     wanted, shown = _variant(request).sections, _between(request, parent, brief)
     if not wanted:
         return brief
@@ -115,7 +118,7 @@ def _variant(request: GenerationRequest) -> Variant:
 
 
 def _between(request: GenerationRequest, parent: Made, brief: Brief) -> list[str]:
-    """Return the sections that the page shows between its first and its last."""
+    """Return the names of the sections that the page shows, without the first and the last section."""
     data: dict[str, Any] = {**parent.copy_.model_dump(), **given_sections(request)}
     return [name for name in look_of(brief).order[1:-1] if data.get(name)]
 

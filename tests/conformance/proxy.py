@@ -1,4 +1,4 @@
-"""A client of the proxy under test."""
+"""An HTTP and Kafka client for the REST proxy that the conformance tests check."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ TOPICS = [f"conformance-{RUN}-{number}" for number in range(150)]
 
 @dataclass
 class Answer:
-    """Status, headers, body and duration (s) of an answer."""
+    """An answer: its status, headers, body, and duration in seconds."""
 
     status: int
     headers: Any

@@ -1,4 +1,4 @@
-"""kcat, confluent-kafka and the Java client at every topic, with each codec and with transactions.
+"""kcat, confluent-kafka and the Java client use every topic, with each codec and with transactions.
 
 What the workers count must equal what was committed: nothing lost, nothing twice, no aborted record.
 """
@@ -52,7 +52,7 @@ def run(*command: str, given: str = "") -> list[list[str]]:
 
 
 def aborted(command: list[str], given: str) -> None:
-    """Give a producer its records, and end it by a signal while it waits for more."""
+    """Send a producer its records. Stop it with a signal while it waits for more."""
     with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as running:
         assert running.stdin is not None
         running.stdin.write(given)
@@ -64,7 +64,7 @@ def aborted(command: list[str], given: str) -> None:
 
 
 class Kcat:
-    """kcat. A run is a transaction; one that a signal ends is aborted by the broker after its time-out."""
+    """kcat. Each run is a transaction. If a signal ends the run, the broker aborts it after a time-out."""
 
     def prepare(self, _folder: Path) -> None:
         if shutil.which("kcat") is None:
@@ -101,7 +101,7 @@ class Kcat:
 
 @dataclass
 class Program:
-    """A client with a program of its own in `tests/kafka_clients`."""
+    """A client that runs its own program from `tests/kafka_clients`."""
 
     command: Callable[[Path], list[str]]
     started: list[str] = field(default_factory=list)
@@ -173,7 +173,7 @@ class Plan:
 
 
 def others() -> list[str]:
-    """Return all topics but those of beacons and requests."""
+    """Return all topics except the topic of beacons and the topic of requests."""
     return [spec.name for spec in load_topics() if spec.name not in (TOPIC, REQUESTS)]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import aiohttp
 import lz4.frame
 import pyarrow as pa
 import pytest
+from patience import SLACK_S
 
 from infra.clickhouse.client import ClickHouse
 from infra.clickhouse.kit import KitQuery, kit
@@ -355,8 +357,10 @@ async def test_the_writer_does_not_wait_for_analysts(door: Door) -> None:
     writer = ClickHouse.open(door.url, "lpstream", PASSWORDS["lpstream"], "others")
     await writer.insert("t", pa.table({"a": pa.array([1], pa.uint8())}), "before")
     async with slow_queries(door, 14, "writer"):
+        started = time.monotonic()
         for number in range(5):
             await writer.insert("t", pa.table({"a": pa.array([number], pa.uint8())}), f"token-{number}")
+        assert time.monotonic() - started < SLACK_S
         assert await door.running("writer") == 4
     await writer.close()
 

@@ -1,4 +1,4 @@
-"""The edge's acceptor.
+"""The edge's loop that accepts connections.
 
 Many connections per turn of the loop, and a retry when file descriptors run out.
 """
@@ -79,7 +79,7 @@ async def close_while_accepting(listener: socket.socket) -> None:
 
 
 class ExhaustedListener:
-    """A listening socket whose first accept() fails: no file descriptor is left."""
+    """A listening socket. Its first accept() fails, as if the process had too many open files."""
 
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener

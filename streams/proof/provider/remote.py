@@ -66,7 +66,7 @@ class RemoteProvider:
             return bytes(answer.read())
 
     def setting(self) -> dict[str, Any]:
-        """Return the provider's entry in LPSTREAM_LLM_PROVIDERS."""
+        """Return the provider as an item for the list in LPSTREAM_LLM_PROVIDERS."""
         models = {tier: {"id": f"{self.name}-{tier}", **USD} for tier in ("fast", "high")}
         return {"name": self.name, "base_url": f"{self.url}/v1", "key_variable": KEY_VARIABLE, **models}
 
