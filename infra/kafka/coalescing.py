@@ -16,7 +16,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaProducer
@@ -36,7 +36,7 @@ BATCH_BYTES = 131_072  # far below any broker's limit, so that only a single ove
 POLL_S = 0.25
 AGAIN_S = 0.5
 # Batches of all partitions leave together, this long after the first record: a broker needs about half of the processor
-# time at 1,000 records/s, because the time goes by requests.
+# time at 1,000 records/s, because the time goes by requests. A topic whose senders wait for nothing may gather longer.
 GATHER_S = 0.005
 PARTITIONS_S = 60.0  # partitions may be added, but seldom
 STOP_S = 5.0
@@ -79,6 +79,7 @@ class _Lane:
 
     topic: str
     partition: int
+    gather_s: float
     waiting: deque[_Pending] = field(default_factory=deque)
     in_flight: list[_Pending] = field(default_factory=list)
     alone: int = 0
@@ -114,18 +115,24 @@ class _Lane:
 
 
 class CoalescingProducer:
-    """A producer with a deadline for each record. `build` makes producers that are not started."""
+    """A producer with a deadline for each record. `build` makes producers that are not started.
 
-    def __init__(self, build: Callable[[], AIOKafkaProducer], timeout_s: float) -> None:
+    `gather_s` names the topics that gather records for another time than GATHER_S, in seconds.
+    """
+
+    def __init__(
+        self, build: Callable[[], AIOKafkaProducer], timeout_s: float, gather_s: Mapping[str, float] | None = None
+    ) -> None:
         self._build = build
         self._timeout_s = timeout_s
+        self._gather_s = gather_s or {}
         self._partitions: dict[str, tuple[int, float]] = {}
         self._lanes: dict[tuple[str, int], _Lane] = {}
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
         self._stopping: set[asyncio.Task[None]] = set()
         self._looking: asyncio.Task[None] | None = None
-        self._departure: asyncio.Event | None = None
+        self._departures: dict[float, asyncio.Event] = {}
 
     async def start(self) -> None:
         """Connect. Raise KafkaError if no broker answers."""
@@ -173,7 +180,7 @@ class CoalescingProducer:
         """Queue a record. `callback` is always called, at the latest soon after the timeout."""
         lane = self._lanes.get((topic, partition))
         if lane is None:
-            lane = self._lanes[topic, partition] = _Lane(topic, partition)
+            lane = self._lanes[topic, partition] = _Lane(topic, partition, self._gather_s.get(topic, GATHER_S))
         lane.waiting.append(_Pending(key, value, headers, time.monotonic() + self._timeout_s, callback))
         if lane.task is None:
             lane.task = asyncio.get_running_loop().create_task(self._drain(lane))
@@ -188,7 +195,7 @@ class CoalescingProducer:
     async def _deliver(self, lane: _Lane) -> None:
         """Send one batch until the broker accepts or refuses it."""
         producer = await self._ready()
-        await self._next_departure().wait()
+        await self._next_departure(lane.gather_s).wait()
         batch = producer.create_batch()
         taken = lane.in_flight = lane.take(batch)
         if not taken:
@@ -222,17 +229,16 @@ class CoalescingProducer:
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)
 
-    def _next_departure(self) -> asyncio.Event:
-        """Return the event of the next common departure of batches."""
-        if self._departure is None:
-            self._departure = asyncio.Event()
-            asyncio.get_running_loop().call_later(GATHER_S, self._depart)
-        return self._departure
+    def _next_departure(self, gather_s: float) -> asyncio.Event:
+        """Return the event of the next common departure of the batches that gather for this time."""
+        departure = self._departures.get(gather_s)
+        if departure is None:
+            departure = self._departures[gather_s] = asyncio.Event()
+            asyncio.get_running_loop().call_later(gather_s, self._depart, gather_s)
+        return departure
 
-    def _depart(self) -> None:
-        if self._departure is not None:
-            self._departure.set()
-            self._departure = None
+    def _depart(self, gather_s: float) -> None:
+        self._departures.pop(gather_s).set()
 
     async def _ready(self) -> AIOKafkaProducer:
         if self._producer is not None:

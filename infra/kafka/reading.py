@@ -44,12 +44,14 @@ class Unreadable:
 class Reader:
     """A reader on an aiokafka consumer, in the consumer's own event loop.
 
-    `unreadable` holds the stopped partitions. The reader uses private attributes of aiokafka;
-    tests/unit/test_libraries.py checks that they exist.
+    `unreadable` holds the stopped partitions. `lean` records are those of aiokafka's parser, without topic and
+    partition: to make a ConsumerRecord of each takes longer than to parse it. The reader uses private attributes of
+    aiokafka; tests/unit/test_libraries.py checks that they exist.
     """
 
-    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, *, lean: bool = False) -> None:
         self.consumer = consumer
+        self._lean = lean
         self._careful: set[TopicPartition] = set()
         self._passed: dict[TopicPartition, int] = {}
         self.unreadable: dict[TopicPartition, Unreadable] = {}
@@ -151,6 +153,8 @@ class Reader:
     def _read(self, tp: TopicPartition, state: Any, result: Any, most: int | None) -> Fetched | None:
         begin, error, careful = state.position, None, tp in self._careful
         records: list[ConsumerRecord] = []
+        if self._lean and result.has_more():
+            result._partition_records._consumer_record = _as_parsed
         try:
             if careful:
                 while (record := result.getone()) is not None:
@@ -179,6 +183,10 @@ class Reader:
     def _stop(self, tp: TopicPartition, offset: int, error: Exception) -> None:
         self.consumer.pause(tp)
         self.unreadable[tp] = Unreadable(offset, f"{type(error).__name__}: {error}"[:300])
+
+
+def _as_parsed(_tp: TopicPartition, record: Any) -> Any:
+    return record
 
 
 async def stretch(

@@ -32,6 +32,7 @@ PARTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "picture_cached": ("picture", "picture", {"which": "picture_cached"}),
     "findings": ("findings", "findings", {}),
     "edge": ("edge", "edge", {}),
+    "edge_cost": ("edge", "edge_cost", {}),
     "edge_connections": ("edge", "edge_connections", {}),
     "experiment_serving": ("experiment_serving", "serving", {}),
     "lp_total": ("pages", "total", {}),

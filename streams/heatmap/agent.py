@@ -138,15 +138,16 @@ class HeatmapBucket:
             rows = with_days_late(part.rows, self._at_ms)
             token = bucket.token_of(part.number)
             await retry("clickhouse", partial(self._stores.clickhouse.insert, part.table, rows, token))
-        await asyncio.gather(*(retry("dlq", partial(self._dead_letter, record, bad)) for record, bad in self._rejected))
+        letters = (partial(self._dead_letter, bucket.tp, *letter) for letter in self._rejected)
+        await asyncio.gather(*(retry("dlq", letter) for letter in letters))
         self._stores.links.keep(bucket.tp, ClosedBucket(bucket.begin, bucket.last, bucket.timestamp_ms, self._seen))
         metrics.EVENTS.inc(self._fold.events)
 
-    async def _dead_letter(self, record: Any, bad: Rejected) -> None:
+    async def _dead_letter(self, tp: TP, record: Any, bad: Rejected) -> None:
         error = f"{bad.field}: {bad.detail}" if bad.field else bad.detail
-        headers = dead_letter_headers(error, record.topic, record.partition, record.offset, record.timestamp)
-        await self._stores.send(f"{record.topic}.dlq", None, record.value, key=record.key, headers=headers)
-        metrics.DEAD_LETTERS.labels(record.topic).inc()
+        headers = dead_letter_headers(error, tp.topic, tp.partition, record.offset, record.timestamp)
+        await self._stores.send(f"{tp.topic}.dlq", None, record.value, key=record.key, headers=headers)
+        metrics.DEAD_LETTERS.labels(tp.topic).inc()
 
 
 def opener(

@@ -44,7 +44,7 @@ class Log:
         self.positions = dict(begins)
         self.first_ms: dict[TopicPartition, int] = {}
         self.last_ms: dict[TopicPartition, int] = {}
-        self._reader = Reader(consumer)
+        self._reader = Reader(consumer, lean=True)
 
     @classmethod
     async def open(cls, servers: str) -> "Log":

@@ -24,16 +24,17 @@ class ReadingThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fau
     """Faust's consumer thread with our reader, which reads committed records only.
 
     A batch that cannot be read stops only its own partition. A stopped partition is fetched again every few seconds.
-    It continues behind the batch as soon as the dead-letter topic has a skip letter for it.
+    It continues behind the batch as soon as the dead-letter topic has a skip letter for it. `lean` is the reader's.
     """
 
     reader: Reader
+    lean = False
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # Faust has no setting for this, and aiokafka reads it when the consumer starts.
         consumer._isolation_level = READ_COMMITTED
-        self.reader = Reader(consumer)
+        self.reader = Reader(consumer, lean=self.lean)
         # The offsets of partitions that are stopped without a skip letter, until a fetch passes them.
         self.stopped: dict[TopicPartition, int] = {}
         servers = ",".join(driver.server_list(transport.url, transport.default_port))

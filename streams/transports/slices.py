@@ -90,6 +90,8 @@ class PassThrough(faust.Schema):  # type: ignore[misc]  # faust publishes no typ
 class ConsumerThread(ReadingThread):
     """The thread that owns the aiokafka consumer. A failed commit is logged and does not end the worker."""
 
+    lean = True
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # Faust has no settings for these, and aiokafka reads them when the consumer starts.

@@ -226,11 +226,13 @@ async def test_a_visitor_fetches_a_page_and_posts_until_acknowledged() -> None:
     assert next_step(steps, 503) == AGAIN_S
     again = next_step(steps)
     assert first == again, "a retry has the same bytes, so that it is not counted twice"
+    assert next_step(steps, 503) == 2 * AGAIN_S, "the pause doubles, as the snippet's does"
+    assert next_step(steps) == first
     sent = Counter(decode_beacon(first.body).type)
     assert driving.notes.unresolved["demo-1"] == sent and not driving.notes.acknowledged["demo-1"]
     assert isinstance(next_step(steps, 204), float)
     assert driving.notes.acknowledged["demo-1"] == sent and not +driving.notes.unresolved["demo-1"]
-    assert driving.notes.sent["beacon"] == 2 * len(first.body)
+    assert driving.notes.sent["beacon"] == 3 * len(first.body)
     assert isinstance(next_step(steps), Request)
     assert isinstance(next_step(steps, 403), float), "a refused beacon is not posted again"
     driving.stopping = True

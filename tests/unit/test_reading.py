@@ -59,8 +59,8 @@ class Broker:
         self.fetcher._records[tp] = FetchError(error=error, backoff=0.1)
 
 
-@pytest.fixture
-async def reader() -> Any:
+@pytest.fixture(params=[False, True], ids=["whole", "lean"])
+async def reader(request: pytest.FixtureRequest) -> Any:
     consumer = build_consumer("127.0.0.1:1")
     consumer.assign([TP, OTHER])
     from aiokafka.consumer.fetcher import Fetcher
@@ -70,7 +70,7 @@ async def reader() -> Any:
     consumer._coordinator = SimpleNamespace(check_errors=lambda: None)
     for tp in (TP, OTHER):
         consumer.seek(tp, 0)
-    yield Reader(consumer)
+    yield Reader(consumer, lean=request.param)
     consumer._closed = True
 
 
@@ -88,6 +88,13 @@ def position(reader: Reader, tp: TopicPartition = TP) -> int:
 async def test_a_fetch_passes_markers_and_gaps(reader: Reader) -> None:
     log = [batch(0), batch(1, control=True), batch(5, 2), batch(7, control=True)]
     assert await read(reader, log) == (0, [0, 5, 6], 8)
+
+
+async def test_records_carry_what_was_sent(reader: Reader) -> None:
+    Broker(reader.consumer).answer(TP, [batch(4, 2)])
+    records = (await reader.fetch(0.0))[TP].records
+    sent = [(record.offset, record.timestamp, record.key, record.value, list(record.headers)) for record in records]
+    assert sent == [(4, 1_000, None, b"v4", []), (5, 1_000, None, b"v5", [])]
 
 
 async def test_a_fetch_of_markers_alone_has_no_records(reader: Reader) -> None:

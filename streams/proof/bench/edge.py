@@ -1,7 +1,8 @@
-"""`lpstream bench --only edge,edge_connections`: a saturated edge; an edge with 10,000 connections."""
+"""`lpstream bench --only edge,edge_cost,edge_connections`: edges saturated, at 1,000 beacons/s, with many clients."""
 
 import asyncio
 import os
+import sys
 import time
 import urllib.request
 from statistics import median
@@ -11,44 +12,81 @@ from schemas.errors import LpstreamError
 from streams.local.installation import Installation
 from streams.local.prepare import prepare, settings_of
 from streams.proof.bench.frame import Row, Say, own_services, own_stack, quiet, row
+from streams.proof.bench.lab import CACHE
+from streams.proof.bench.peers.edge_httptools import library as httptools
 from streams.proof.edge_load import Generator, Outcome, Plan
 from streams.proof.edge_process import EdgeProcess, edge_process
 from streams.proof.processes import cpu_s, machine_s, peak_mb
 from streams.runtime.stores import open_analyst
 
 CONNECTIONS, RATE, SIZE, ADDRESSES = 10_000, 2_000.0, 20, 250
-SATURATING = 200
+SATURATING = 500  # connections, each with one open beacon: with fewer the edge waits for its batches to fill
 TARGET_A_CORE, TARGET_P99_MS = 12_000, 50
 WARM_S, COUNTED_WITHIN_S, POLL_S = 2.0, 120.0, 0.5
 RATES = ("CLIENT_RATE", "CLIENT_BYTE_RATE", "RATE", "BYTE_RATE")
 UNLIMITED = {f"LPSTREAM_EDGE_{name}": "0" for name in RATES}
 COUNTED = ("events", "pageviews", "clicks", "moves", "scrolls")
-WITHOUT_KAFKA = "streams.proof.bench.edge_without_kafka"
+EDGE = "the edge"
+REFERENCES = {
+    "the same edge without Kafka": ("streams.proof.bench.edge_without_kafka",),
+    "an aiohttp handler with aiokafka": ("streams.proof.bench.peers.edge_aiohttp",),
+    "httptools and our producer, without checks": ("streams.proof.bench.peers.edge_httptools",),
+}
+FEW, TARGET_PIPELINE_US = 1_000, 200
+PIPELINE = ("kafka", "clickhouse")
 KARAPACE = "no release of Karapace is on PyPI, and no other index or source host can be reached from here"
 
 
 def edge(*, rounds: int, seconds: float = 10.0, say: Say = quiet) -> list[Row]:
     """Return the rows `edge`: acknowledged beacons per processor second of a saturated edge process.
 
-    The reference is the same edge without Kafka, which is an upper bound.
+    The references run in turns with it. The edge without Kafka and httptools without checks are upper bounds.
     """
-    ours: list[Row] = []
-    bounds: list[Row] = []
+    runs: dict[str, list[Row]] = {name: [] for name in (EDGE, *REFERENCES)}
+    limits = UNLIMITED | {"PYTHONPATH": os.pathsep.join((str(httptools(CACHE)), *sys.path[1:]))}
     with own_stack(say) as stack:
         asyncio.run(prepare(settings_of(stack)))
         for number in range(rounds):
             say(f"round {number + 1} of {rounds}")
-            with edge_process(stack, "bench-edge", UNLIMITED) as process:
-                ours.append(_saturate(process, seconds, say))
-            with edge_process(stack, "bench-edge", UNLIMITED, module=[WITHOUT_KAFKA]) as process:
-                bounds.append(_saturate(process, seconds, say))
+            for name, module in {EDGE: ("streams", "edge"), **REFERENCES}.items():
+                with edge_process(stack, "bench-edge", limits, module=module) as process:
+                    runs[name].append(_saturate(process, seconds, say, name))
         versions = stack.versions()
-    detail = {"edge": ours, "without_kafka": bounds, "events_per_beacon": SIZE, "cores": os.cpu_count(), **versions}
-    value, bound = (round(median(run["per_core"] for run in runs)) for runs in (ours, bounds))
+    detail = {**runs, "events_per_beacon": SIZE, "cores": os.cpu_count(), **versions}
+    value, *bounds = (round(median(run["per_core"] for run in each)) for each in runs.values())
     return [
-        row("edge", "the same edge without Kafka", value, "beacons/s a core", bound, detail),
+        *(
+            row("edge", name, value, "beacons/s a core", bound, detail)
+            for name, bound in zip(REFERENCES, bounds, strict=True)
+        ),
         row("edge", "target: 12,000 a core", value, "beacons/s a core", TARGET_A_CORE, {}),
         row("edge", "Karapace (not run)", value, "beacons/s a core", None, {"not_run": KARAPACE}),
+    ]
+
+
+def edge_cost(*, rounds: int, seconds: float = 30.0, say: Say = quiet) -> list[Row]:
+    """Return the rows `edge_cost`: the processor time of a beacon at 1,000 beacons/s, by process, in µs.
+
+    The reference of the edge is a beacon of the same edge when it is saturated. The whole pipeline runs beside it.
+    Raise LpstreamError if acknowledged and counted events differ.
+    """
+    saturated: list[Row] = []
+    runs: list[Row] = []
+    for number in range(rounds):
+        with own_services(say, overrides=UNLIMITED) as (stack, services):
+            child = services.children["edge"]
+            plan = Plan(services.edge_url, FEW, FEW, seconds, SIZE, seed=number)
+            runs.append(_connections(stack, services, plan, say))
+            services.children["heatmap"].stop()
+            process = EdgeProcess(services.edge_url, services.api_url, services.token, child)
+            saturated.append(_saturate(process, seconds / 3, say))
+    detail = {"runs": runs, "saturated": saturated}
+    costs = {name: 1e6 * median(run["cpu"][name] for run in runs) / FEW for name in ("edge", *PIPELINE)}
+    at_saturation = 1e6 / median(run["per_core"] for run in saturated)
+    pipeline = sum(costs[name] for name in PIPELINE)
+    return [
+        row("edge_cost", "the edge: a beacon at saturation", costs["edge"], "µs a beacon", at_saturation, detail),
+        row("edge_cost", "target: broker and ClickHouse", pipeline, "µs a beacon", TARGET_PIPELINE_US, costs),
     ]
 
 
@@ -97,7 +135,7 @@ def _connections(stack: Stack, services: Installation, plan: Plan, say: Say) -> 
     }  # fmt: skip
 
 
-def _saturate(process: EdgeProcess, seconds: float, say: Say) -> Row:
+def _saturate(process: EdgeProcess, seconds: float, say: Say, name: str = EDGE) -> Row:
     _load(Plan(process.url, SATURATING, 0, WARM_S, SIZE, seed=7))
     before = cpu_s(process.child.pid)
     outcome = _load(Plan(process.url, SATURATING, 0, seconds, SIZE))
@@ -110,7 +148,7 @@ def _saturate(process: EdgeProcess, seconds: float, say: Say) -> Row:
         "cores_used": round(used / outcome.seconds, 2),
         **outcome.latency(),
     }
-    say(f"{run['per_core']:,} beacons/s per core")
+    say(f"{name}: {run['per_core']:,} beacons/s per core")
     return run
 
 

@@ -20,7 +20,9 @@ from streams.proof.load import Template
 from streams.proof.verify.fleet import Notes, Part
 from streams.proof.verify.visits import EVERY_MS, Request, Step, pool
 
-POLL_S, TOLD_EVERY_S, AGAIN_S, WITHIN_S = 0.25, 1.0, 1.0, 15.0
+POLL_S, TOLD_EVERY_S, WITHIN_S = 0.25, 1.0, 15.0
+# the snippet doubles its pause after each failed attempt, as here
+AGAIN_S, LONGEST_AGAIN_S = 1.0, 60.0
 VISITS, MOST_LATE = 400, 200_000
 NOT_NOW = {0, 408, 429, 500, 502, 503, 504}
 # status 202 is "not done yet"; 404 is "not read from Kafka yet"
@@ -98,6 +100,7 @@ class Driving:
         self.busy += 1
         unresolved = self.notes.unresolved[lp_id]
         _add(unresolved, beacon.letters)
+        pause = AGAIN_S
         try:
             while self.draining:
                 status = yield request
@@ -107,7 +110,8 @@ class Driving:
                 if status not in NOT_NOW:
                     _add(unresolved, beacon.letters, -1)
                     return
-                yield AGAIN_S
+                yield pause
+                pause = min(2 * pause, LONGEST_AGAIN_S)
         finally:
             self.busy -= 1
 
