@@ -17,11 +17,13 @@ from patience import PATIENCE_S
 
 from infra.clickhouse.client import ClickHouse
 from infra.embedded.stack import Stack
-from schemas.heatmap import decode_beacon
+from infra.kafka.topics import load_topics
+from schemas.heatmap import TOPIC, decode_beacon
 from streams.local.installation import Installation
 from streams.proof.visitors import visits
 
 RECORDS = 100  # a request to the REST door
+PARTITIONS = next(spec.partitions for spec in load_topics() if spec.name == TOPIC)
 SUMS = {
     "hits", "dwell_ms", "reached", "exposure_ms", "clicks", "pageviews", "events", "rage_clicks", "dead_clicks",
     "moves", "scrolls", "goals", "goals_form", "goals_tel", "goals_mail", "goals_outbound", "goals_custom",

@@ -32,7 +32,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 log = logging.getLogger(__name__)
 
-BATCH_BYTES = 131_072  # far below any broker's limit, so that only a single oversized record is refused
+BATCH_BYTES = 262_144  # far below any broker's limit, so that only a single oversized record is refused
 POLL_S = 0.25
 AGAIN_S = 0.5
 # Batches of all partitions leave together, this long after the first record: a broker needs about half of the processor

@@ -19,7 +19,7 @@ from schemas.errors import LpstreamError, Refused, Retryable
 
 Outcome = Literal["created", "exists", "updated"]
 TOPIC_EXISTS, UNKNOWN_TOPIC, INVALID_CONFIG, INVALID_REQUEST = 36, 3, 40, 42
-TIMESTAMP_TYPE = "message.timestamp.type"
+TIMESTAMP_TYPE, RETENTION_BYTES = "message.timestamp.type", "retention.bytes"
 KNOWN_S, POLL_S = 30.0, 0.05
 
 
@@ -33,11 +33,16 @@ class TopicSpec:
 
 
 class TopicOutcomes(dict[str, Outcome]):
-    """The outcome by topic. `refused` holds, by topic, the settings that the broker does not apply."""
+    """The outcome by topic.
+
+    `refused` holds, by topic, the settings that the broker does not apply. `kept` holds the number of partitions of
+    topics that exist with another number than the file's.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.refused: dict[str, tuple[str, ...]] = {}
+        self.kept: dict[str, int] = {}
 
 
 def load_topics(path: Path | Traversable | None = None) -> tuple[TopicSpec, ...]:
@@ -84,14 +89,15 @@ async def ensure_topics(
 ) -> TopicOutcomes:
     """Create missing topics and update settings that differ.
 
-    `partitions` overrides the file for all topics. Raise Retryable if the broker does not answer. Raise Refused if it
-    refuses to create a topic, or if a topic exists with another number of partitions.
+    A topic that exists keeps its number of partitions, because identities are stored by partition. `partitions`
+    overrides the file for all topics. Raise Retryable if the broker does not answer. Raise Refused if it refuses to
+    create a topic, or if a topic exists with another number than `partitions`.
     """
     specs = [_desired(spec, partitions, min_insync) for spec in topics or load_topics()]
     admin = AIOKafkaAdminClient(**reach(bootstrap), client_id="lpstream-migrate")
     try:
         await admin.start()
-        return await _ensure(admin, specs, replication_factor)
+        return await _ensure(admin, specs, replication_factor, fixed=partitions is not None)
     except KafkaError as error:
         raise Retryable(f"Kafka at {bootstrap}: {type(error).__name__}: {error}") from error
     finally:
@@ -103,10 +109,17 @@ def _desired(spec: TopicSpec, partitions: int | None, min_insync: int) -> TopicS
     return TopicSpec(spec.name, partitions or spec.partitions, config)
 
 
-async def _ensure(admin: AIOKafkaAdminClient, specs: list[TopicSpec], replication_factor: int) -> TopicOutcomes:
+async def _ensure(
+    admin: AIOKafkaAdminClient, specs: list[TopicSpec], replication_factor: int, *, fixed: bool
+) -> TopicOutcomes:
     outcomes = TopicOutcomes()
     counts = await _partition_counts(admin, [spec.name for spec in specs])
-    _same_partitions([spec for spec in specs if spec.name in counts], counts)
+    if fixed:
+        _same_partitions([spec for spec in specs if spec.name in counts], counts)
+    outcomes.kept = {
+        spec.name: count for spec in specs if (count := counts.get(spec.name, spec.partitions)) != spec.partitions
+    }
+    specs = [_with_partitions(spec, outcomes.kept.get(spec.name, spec.partitions)) for spec in specs]
     missing = [spec for spec in specs if spec.name not in counts]
     created = {spec.name for spec in missing if await _create(admin, spec, replication_factor)}
     if missing:
@@ -144,13 +157,20 @@ async def _partition_counts(admin: AIOKafkaAdminClient, names: list[str]) -> dic
     return {topic["topic"]: len(topic["partitions"]) for topic in described if topic["error_code"] != UNKNOWN_TOPIC}
 
 
+def _with_partitions(spec: TopicSpec, count: int) -> TopicSpec:
+    """Return the topic with `count` partitions and the same bytes to retain in all partitions together."""
+    config = dict(spec.config)
+    if RETENTION_BYTES in config:
+        config[RETENTION_BYTES] = str(int(config[RETENTION_BYTES]) * spec.partitions // count)
+    return TopicSpec(spec.name, count, config)
+
+
 def _same_partitions(existing: list[TopicSpec], counts: dict[str, int]) -> None:
     for spec in existing:
         if counts[spec.name] != spec.partitions:
             raise Refused(
                 f"topic {spec.name} has {counts[spec.name]} partitions, not {spec.partitions}. The number is fixed, "
-                "because identities are stored by partition. Set `partitions` in infra/kafka/topics.toml to the number "
-                "of the topic, or delete the topic"
+                "because identities are stored by partition. Ask for the number of the topic, or delete the topic"
             )
 
 

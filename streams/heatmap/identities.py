@@ -20,8 +20,8 @@ from schemas.heatmap import WINDOW_MS
 
 RETRY_WINDOW_MS = 30 * 60 * 1000
 RETRY_WINDOW = RETRY_WINDOW_MS // WINDOW_MS
-# 30 minutes at 2,000 beacons/s over 12 partitions. A beacon takes 108 bytes, so 12 partitions take 390 MB at most.
-MOST = 300_000
+# 30 minutes at 2,000 beacons/s over 3 partitions. A beacon takes 108 bytes, so 3 partitions take 390 MB at most.
+MOST = 1_200_000
 
 
 @dataclass(slots=True)

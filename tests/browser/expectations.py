@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from beacons import assert_tables_equal
+from beacons import PARTITIONS, assert_tables_equal
 from patience import PATIENCE_S
 
 from infra.clickhouse.client import ClickHouse
@@ -101,7 +101,7 @@ class Expectations:
         """Return the beacons in the log without duplicates, by page."""
         consumer = AIOKafkaConsumer(bootstrap_servers=self._kafka, auto_offset_reset="earliest")
         await consumer.start()
-        places = [TopicPartition("heatmap.events", number) for number in range(12)]
+        places = [TopicPartition("heatmap.events", number) for number in range(PARTITIONS)]
         consumer.assign(places)
         found: dict[tuple[str, int], dict[str, Any]] = {}
         try:

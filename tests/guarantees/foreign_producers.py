@@ -7,12 +7,11 @@ from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaProducer
+from beacons import PARTITIONS
 
 from infra.embedded.stack import Stack
 from infra.kafka.producer import partition_of
 from schemas.heatmap import TOPIC
-
-PARTITIONS = 12
 
 
 @contextlib.asynccontextmanager

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from beacons import PARTITIONS
 from harness import Traffic, full_only, kill_and_launch, scaled
 from redis.asyncio import Redis
 
@@ -151,7 +152,7 @@ async def test_events_are_counted_once_among_poison_records(traffic: Traffic, st
         until = time.monotonic() + scaled(12, 40)
         while time.monotonic() < until:
             value = rng.choice((b"{", b'{"schema":1}', b"\xff\xfe", b"[]", b"null", b'{"schema":2,"lp_id":"x"}'))
-            await producer.send_and_wait("heatmap.events", value, partition=rng.randrange(12))
+            await producer.send_and_wait("heatmap.events", value, partition=rng.randrange(PARTITIONS))
             traffic.faults["poison records"] += 1
             await asyncio.sleep(0.05)
     await producer.stop()

@@ -12,9 +12,9 @@ from uuid import UUID
 import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
-from beacons import analyst, example_beacon, totals, wait_counted
+from beacons import PARTITIONS, analyst, example_beacon, totals, wait_counted
 from cgroups import limited
-from foreign_producers import PARTITIONS, producing
+from foreign_producers import producing
 from harness import Traffic, full_only, scaled
 
 from infra.embedded.stack import Stack

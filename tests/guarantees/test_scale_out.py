@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import pytest
-from beacons import SUMS
+from beacons import PARTITIONS, SUMS
 from brute_force import COLUMNS
 from harness import full_only, scaled
 
@@ -31,9 +31,9 @@ async def produce(stack: Stack, load: list[tuple[bytes, bytes]]) -> list[int]:
     async with build_producer(stack.addresses.kafka, "apache") as producer:
         sent: list[Any] = []
         for pageview_id, body in load:
-            sent.append(await producer.send("heatmap.events", body, partition=partition_of(pageview_id, 12)))
+            sent.append(await producer.send("heatmap.events", body, partition=partition_of(pageview_id, PARTITIONS)))
         done = await asyncio.gather(*sent)
-    return [sum(one.partition == number for one in done) for number in range(12)]
+    return [sum(one.partition == number for one in done) for number in range(PARTITIONS)]
 
 
 def renamed(load: list[tuple[bytes, bytes]], prefix: bytes) -> list[tuple[bytes, bytes]]:

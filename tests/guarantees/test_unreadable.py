@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import msgspec
 import pytest
-from beacons import analyst, assert_counted, assert_tables_equal, some_beacons, totals, wait_counted
+from beacons import PARTITIONS, analyst, assert_counted, assert_tables_equal, some_beacons, totals, wait_counted
 from command import lpstream
 from damaged_batches import Damage, damage, logs_of, put
 from harness import full_only, metrics_of
@@ -71,7 +71,7 @@ def split(lp_id: str) -> tuple[int, Beacons, dict[int, Beacons]]:
     """Return the partition with the most beacons, its beacons, and the other beacons by partition."""
     by_partition: dict[int, Beacons] = {}
     for one in some_beacons(lp_id, 40):
-        by_partition.setdefault(partition_of(one["pageview_id"].encode(), 12), []).append(one)
+        by_partition.setdefault(partition_of(one["pageview_id"].encode(), PARTITIONS), []).append(one)
     most = max(by_partition, key=lambda place: len(by_partition[place]))
     return most, by_partition.pop(most), by_partition
 

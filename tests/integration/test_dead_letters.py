@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
-from beacons import analyst, some_beacons, wait_counted
+from beacons import PARTITIONS, analyst, some_beacons, wait_counted
 from command import lpstream
 from harness import full_only
 
@@ -40,7 +40,7 @@ def dlq(stack: Stack, *args: str) -> Any:
 async def test_dead_letters_are_listed_shown_and_replayed_once(stack: Stack, installation: Installation) -> None:
     before = {row["topic"]: row["letters"] for row in json.loads(dlq(stack, "ls", "--json")[1])}
     beacons = some_beacons("replayed", 3)
-    letters = [(msgspec.json.encode(one), partition_of(one["pageview_id"].encode(), 12)) for one in beacons]
+    letters = [(msgspec.json.encode(one), partition_of(one["pageview_id"].encode(), PARTITIONS)) for one in beacons]
     await put(stack, letters)
     after = {row["topic"]: row["letters"] for row in json.loads(dlq(stack, "ls", "--json")[1])}
     assert after["heatmap.events.dlq"] == before["heatmap.events.dlq"] + len(letters)

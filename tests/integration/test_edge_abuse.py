@@ -18,6 +18,7 @@ from attacks import ATTACKS, GOOD_BODY, Attack
 from raw_http import RawConnection, ask, request
 
 from infra.embedded.stack import Stack
+from infra.kafka.topics import load_topics
 from streams.local.prepare import prepare, settings_of
 from streams.proof.edge_process import EdgeProcess, edge_process
 
@@ -41,7 +42,8 @@ def edge(stack: Stack) -> Iterator[EdgeProcess]:
 async def end_offsets(stack: Stack) -> int:
     """Return the number of records in the topics that the public can reach."""
     async with AIOKafkaConsumer(bootstrap_servers=stack.addresses.kafka) as consumer:
-        places = [TopicPartition(topic, number) for topic in ("heatmap.events", "lp.requests") for number in range(12)]
+        topics = [spec for spec in load_topics() if spec.name in ("heatmap.events", "lp.requests")]
+        places = [TopicPartition(spec.name, number) for spec in topics for number in range(spec.partitions)]
         return sum((await consumer.end_offsets(places)).values())
 
 

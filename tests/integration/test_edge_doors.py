@@ -14,6 +14,7 @@ from uuid import uuid4
 import aiohttp
 import msgspec
 import pytest
+from beacons import PARTITIONS
 from patience import PATIENCE_S
 
 from infra.embedded.stack import Stack
@@ -121,8 +122,8 @@ async def test_binary_records_may_name_their_own_partition(installation: Install
     value = base64.b64encode(msgspec.json.encode(beacon)).decode()
     body = json.dumps({"records": [{"value": value, "key": base64.b64encode(b"k").decode()}]})
     kind = {"Content-Type": "application/vnd.kafka.binary.v2+json"}
-    own = partition_of(beacon["pageview_id"].encode(), 12)
-    for number in (own, (own + 1) % 12):
+    own = partition_of(beacon["pageview_id"].encode(), PARTITIONS)
+    for number in (own, (own + 1) % PARTITIONS):
         path = f"/topics/heatmap.events/partitions/{number}"
         status, answer, _ = await post(installation.edge_url + path, body, **kind)
         assert status == (200 if number == own else 400), answer

@@ -24,7 +24,7 @@ from patience import PATIENCE_S
 
 from infra.embedded.kafka import apache_obstacle
 from infra.embedded.stack import Stack
-from infra.kafka.topics import TopicSpec, ensure_topics, load_topics
+from infra.kafka.topics import TopicOutcomes, TopicSpec, ensure_topics, load_topics
 from schemas.errors import LpstreamError, Refused
 
 pytestmark = pytest.mark.stack
@@ -113,6 +113,17 @@ async def test_changed_topic_settings_are_updated(stack: Stack) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while await ensure(2_000_000) != {"changing": "exists"}:  # a broker shows a change with a short delay
             await asyncio.sleep(0.1)
+
+
+async def test_a_topic_keeps_its_partitions_and_its_bytes_to_retain(stack: Stack) -> None:
+    async def ensure(partitions: int, retain: int) -> TopicOutcomes:
+        topics = (TopicSpec("kept", partitions, {"retention.bytes": str(retain)}),)
+        return await ensure_topics(stack.addresses.kafka, replication_factor=1, min_insync=1, topics=topics)
+
+    assert await ensure(2, 6_000) == {"kept": "created"}
+    first = await ensure(3, 4_000)
+    assert (first.kept, first) == ({"kept": 2}, {"kept": "exists"}), "4,000 in each of 3 are 6,000 in each of 2"
+    assert not (await ensure(2, 6_000)).kept
 
 
 def test_redis_answers(stack: Stack) -> None:

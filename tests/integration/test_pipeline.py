@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from beacons import (
+    PARTITIONS,
     analyst,
     assert_counted,
     assert_tables_equal,
@@ -95,7 +96,7 @@ async def test_undecodable_records_become_dead_letters(stack: Stack, installatio
         await consumer.seek_to_end()
         for beacon in beacons:
             value = msgspec.json.encode(beacon)
-            place = partition_of(beacon["pageview_id"].encode(), 12)
+            place = partition_of(beacon["pageview_id"].encode(), PARTITIONS)
             await producer.send_and_wait("heatmap.events", b'{"schema":1,"poison":true}', partition=place, key=b"k")
             await producer.send_and_wait("heatmap.events", value, partition=place)
         letters = []
@@ -145,7 +146,7 @@ async def test_the_rest_proxy_returns_offsets_and_stores_the_beacon(stack: Stack
     async with aiohttp.ClientSession() as session, session.post(door, data=body, headers=headers) as answer:
         assert answer.headers["Content-Type"] == "application/vnd.kafka.v2+json"
         found = (await answer.json())["offsets"][0]
-    assert found["partition"] == partition_of(beacon["pageview_id"].encode(), 12)
+    assert found["partition"] == partition_of(beacon["pageview_id"].encode(), PARTITIONS)
     assert (await record_at(stack, "heatmap.events", found)).value == encode_beacon(decode_beacon(value))
 
 

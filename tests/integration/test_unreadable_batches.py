@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from aiokafka import TopicPartition
-from beacons import assert_counted, some_beacons
+from beacons import PARTITIONS, assert_counted, some_beacons
 from damaged_batches import CODECS, codec_of, damage, logs_of, put
 from page_requests import least
 
@@ -59,7 +59,7 @@ async def test_records_of_each_codec_are_processed(stack: Stack, installation: I
     kafka, beacons = stack.addresses.kafka, some_beacons("codecs", len(CODECS))[: len(CODECS)]
     async with orders(kafka, stack.addresses.broker_kind) as sent_requests:
         for codec, beacon in zip(CODECS, beacons, strict=True):
-            partition = partition_of(beacon["pageview_id"].encode(), 12)
+            partition = partition_of(beacon["pageview_id"].encode(), PARTITIONS)
             offset = await put(kafka, TOPIC, partition, [msgspec.json.encode(beacon)], codec)
             request = least(request_id=f"00000000-0000-4000-8000-0000000{CODECS[codec]:05}", tenant_id="demo")
             sent_requests.answers[str(request.request_id)] = Answer(1)

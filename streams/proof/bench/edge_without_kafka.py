@@ -13,7 +13,7 @@ from streams.edge.beacons.sender import Record, Sender, Sent
 from streams.edge.processes import run_one
 from streams.runtime.settings import Settings, load_settings
 
-PARTITIONS = 12
+PARTITIONS = 3
 
 
 class Nowhere(Sender):
