@@ -1,4 +1,4 @@
-"""`lpstream bench --only edge,edge_cost,edge_connections`: edges saturated, at 1,000 beacons/s, with many clients."""
+"""`lpstream bench --only edge,edge_cost,edge_connections`: saturated, at 1,000 beacons/s, with many clients."""
 
 import asyncio
 import os
