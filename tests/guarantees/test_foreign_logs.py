@@ -65,7 +65,7 @@ async def test_a_recreated_topic_loses_no_events(traffic: Traffic, stack: Stack,
 
 
 async def test_records_deleted_before_counting_are_reported(stack: Stack, installation: Installation) -> None:
-    place = TopicPartition(TOPIC, 4)
+    place = TopicPartition(TOPIC, 1)
     beacons = some_beacons("lost", 10)[:5]
     clickhouse = analyst(stack)
 
@@ -88,7 +88,7 @@ async def test_records_deleted_before_counting_are_reported(stack: Stack, instal
     missing = last + 1 - offsets[place].offset
     assert f"{missing} records or markers were deleted before they were counted" in worker_log(stack)
     shown = await asyncio.to_thread(metrics_of, installation, "heatmap")
-    assert f'lpstream_heatmap_lost_offsets_total{{partition="4"}} {missing}.0' in shown
+    assert f'lpstream_heatmap_lost_offsets_total{{partition="1"}} {missing}.0' in shown
 
 
 DELETE_OFFSETS = """
@@ -98,7 +98,7 @@ import java.util.*;
 class DeleteOffsets {
     public static void main(String[] args) throws Exception {
         try (Admin admin = Admin.create(Map.of("bootstrap.servers", (Object) args[0]))) {
-            admin.deleteConsumerGroupOffsets(args[1], Set.of(new TopicPartition(args[2], 4))).all().get();
+            admin.deleteConsumerGroupOffsets(args[1], Set.of(new TopicPartition(args[2], 1))).all().get();
         }
     }
 }
@@ -120,6 +120,6 @@ async def test_manually_deleted_offsets_of_a_partition_are_refused(
     monkeypatch.setattr(
         "streams.heatmap.rewound.BEFORE_MS", -60_000
     )  # as if the tables had rows after the missing offsets
-    with pytest.raises(Refused, match=r"no offsets for partitions 4 of heatmap.events.*lpstream rebuild"):
+    with pytest.raises(Refused, match=r"no offsets for partitions 1 of heatmap.events.*lpstream rebuild"):
         await refuse_rewound(settings_of(stack))
     installation.launch("heatmap")

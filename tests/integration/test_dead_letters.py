@@ -29,7 +29,7 @@ async def put(stack: Stack, letters: list[tuple[bytes, int]]) -> None:
                 ("partition", str(partition).encode()),
                 ("offset", b"7"),
             ]
-            await producer.send_and_wait("heatmap.events.dlq", value, partition=3, headers=headers)
+            await producer.send_and_wait("heatmap.events.dlq", value, partition=1, headers=headers)
 
 
 def dlq(stack: Stack, *args: str) -> Any:

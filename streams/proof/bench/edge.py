@@ -1,4 +1,4 @@
-"""`lpstream bench --only edge,edge_cost,edge_connections`: saturated, at 1,000 beacons/s, with many clients."""
+"""`lpstream bench --only edge,edge_cost,edge_connections`: saturated, in usual load, with many clients."""
 
 import asyncio
 import os
@@ -65,7 +65,7 @@ def edge(*, rounds: int, seconds: float = 10.0, say: Say = quiet) -> list[Row]:
 
 
 def edge_cost(*, rounds: int, seconds: float = 30.0, say: Say = quiet) -> list[Row]:
-    """Return the rows `edge_cost`: the processor time of a beacon at 1,000 beacons/s, by process, in µs.
+    """Return the rows `edge_cost`: µs of processor time of a beacon at 1,000 beacons/s, by process.
 
     The reference of the edge is a beacon of the same edge when it is saturated. The whole pipeline runs beside it.
     Raise LpstreamError if acknowledged and counted events differ.
