@@ -1,4 +1,4 @@
-"""`lpstream bench --only edge,edge_cost,edge_connections`: saturated, in usual load, with many clients."""
+"""`lpstream bench --only edge,edge_cost,edge_connections`: saturated, in usual load, many clients."""
 
 import asyncio
 import os

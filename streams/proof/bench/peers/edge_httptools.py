@@ -1,4 +1,4 @@
-"""A reference for the edge: httptools and our producer, without any check. Its rate is an upper bound.
+"""A reference for the edge: httptools and our producer, without checks. Its rate is an upper bound.
 
 Partitions take turns, so that no key is hashed. `library` installs httptools below a folder, because lpstream does not
 depend on it. Run `python -m streams.proof.bench.peers.edge_httptools` with the settings of an edge.
