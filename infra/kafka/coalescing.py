@@ -75,7 +75,10 @@ class _Pending:
 
 @dataclass(slots=True)
 class _Lane:
-    """A partition: waiting records and records in flight. The next `alone` records are sent one by one."""
+    """A partition: waiting records and records in flight. The next `alone` records are sent one by one.
+
+    A lane is `behind` if its last batch had no room for all records. Then its next batch waits for no departure.
+    """
 
     topic: str
     partition: int
@@ -83,6 +86,7 @@ class _Lane:
     waiting: deque[_Pending] = field(default_factory=deque)
     in_flight: list[_Pending] = field(default_factory=list)
     alone: int = 0
+    behind: bool = False
     task: asyncio.Task[None] | None = None
 
     def take(self, batch: BatchBuilder) -> list[_Pending]:
@@ -97,6 +101,7 @@ class _Lane:
                 taken.append(pending)
             self.waiting.popleft()
         self.alone = max(0, self.alone - 1)
+        self.behind = bool(self.waiting)
         return taken
 
     def put_back(self, taken: list[_Pending]) -> None:
@@ -194,8 +199,9 @@ class CoalescingProducer:
 
     async def _deliver(self, lane: _Lane) -> None:
         """Send one batch until the broker accepts or refuses it."""
+        if not lane.behind:
+            await self._next_departure(lane.gather_s).wait()
         producer = await self._ready()
-        await self._next_departure(lane.gather_s).wait()
         batch = producer.create_batch()
         taken = lane.in_flight = lane.take(batch)
         if not taken:

@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
-from aiokafka.structs import ConsumerRecord
 
 from infra.kafka.admin import partitions_of
 from infra.kafka.consumer import build_consumer
@@ -19,8 +19,8 @@ FETCH_WAIT_MS = 20
 
 async def read_back(
     bootstrap: str, topic: str, partition: int, since_ms: int, end_offset: int
-) -> AsyncIterator[list[ConsumerRecord]]:
-    """Yield records with time >= `since_ms` and offset < `end_offset`, one fetch at a time.
+) -> AsyncIterator[list[Any]]:
+    """Yield lean records with time >= `since_ms` and offset < `end_offset`, one fetch at a time.
 
     An unreadable batch is skipped if it has a skip letter. Raise Refused if it has none, Retryable on failure.
     """
@@ -31,7 +31,8 @@ async def read_back(
         await consumer.start()
         consumer.assign([tp])
         start = await start_at(consumer, tp, since_ms)
-        async for records in stretch(Reader(consumer), tp, start, end_offset, partial(skip_past, bootstrap=bootstrap)):
+        reader = Reader(consumer, lean=True)
+        async for records in stretch(reader, tp, start, end_offset, partial(skip_past, bootstrap=bootstrap)):
             yield records
     except KafkaError as error:
         raise Retryable(f"Kafka: {type(error).__name__}") from error

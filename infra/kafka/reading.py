@@ -17,7 +17,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import FetchError
 from aiokafka.errors import ConsumerStoppedError, RecordTooLargeError
-from aiokafka.structs import ConsumerRecord, TopicPartition
+from aiokafka.structs import TopicPartition
 
 from schemas.errors import Retryable
 
@@ -26,10 +26,13 @@ IDLE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The records of one partition from one fetch: all records from `begin` to before `next`."""
+    """The records of one partition from one fetch: all records from `begin` to before `next`.
+
+    The records are ConsumerRecords, or `lean` records of a Reader.
+    """
 
     begin: int
-    records: list[ConsumerRecord]
+    records: list[Any]
     next: int
 
 
@@ -152,7 +155,7 @@ class Reader:
 
     def _read(self, tp: TopicPartition, state: Any, result: Any, most: int | None) -> Fetched | None:
         begin, error, careful = state.position, None, tp in self._careful
-        records: list[ConsumerRecord] = []
+        records: list[Any] = []
         if self._lean and result.has_more():
             result._partition_records._consumer_record = _as_parsed
         try:
@@ -196,7 +199,7 @@ async def stretch(
     end: int,
     when_stopped: Callable[[Reader], Awaitable[None]],
     idle_s: float = IDLE_S,
-) -> AsyncIterator[list[ConsumerRecord]]:
+) -> AsyncIterator[list[Any]]:
     """Yield the records from `start` to before `end`, one non-empty fetch at a time.
 
     The partition must be assigned to the consumer. `when_stopped` skips an unreadable batch or raises. Raise Retryable

@@ -19,6 +19,7 @@ from schemas.errors import LpstreamError, Refused, Retryable
 
 Outcome = Literal["created", "exists", "updated"]
 TOPIC_EXISTS, UNKNOWN_TOPIC, INVALID_CONFIG, INVALID_REQUEST = 36, 3, 40, 42
+DLQ = ".dlq"
 TIMESTAMP_TYPE, RETENTION_BYTES = "message.timestamp.type", "retention.bytes"
 KNOWN_S, POLL_S = 30.0, 0.05
 
@@ -65,7 +66,7 @@ def _specs(entry: dict[str, Any], partitions: int, dlq: dict[str, str]) -> list[
     name, count = str(entry["name"]), _positive(entry.get("partitions", partitions))
     specs = [TopicSpec(name, count, _config(entry.get("config", {})))]
     if entry.get("dlq", False):
-        specs.append(TopicSpec(f"{name}.dlq", count, dlq))
+        specs.append(TopicSpec(f"{name}{DLQ}", max(count, partitions), dlq))
     return specs
 
 
@@ -119,7 +120,7 @@ async def _ensure(
     outcomes.kept = {
         spec.name: count for spec in specs if (count := counts.get(spec.name, spec.partitions)) != spec.partitions
     }
-    specs = [_with_partitions(spec, outcomes.kept.get(spec.name, spec.partitions)) for spec in specs]
+    specs = [_with_partitions(spec, _count(spec, counts)) for spec in specs]
     missing = [spec for spec in specs if spec.name not in counts]
     created = {spec.name for spec in missing if await _create(admin, spec, replication_factor)}
     if missing:
@@ -157,6 +158,14 @@ async def _partition_counts(admin: AIOKafkaAdminClient, names: list[str]) -> dic
     return {topic["topic"]: len(topic["partitions"]) for topic in described if topic["error_code"] != UNKNOWN_TOPIC}
 
 
+def _count(spec: TopicSpec, existing: Mapping[str, int]) -> int:
+    """Return the topic's number of partitions; new dead letters have at least as many as their topic.
+
+    A skip letter has the partition of the batch that it skips.
+    """
+    return existing.get(spec.name) or max(spec.partitions, existing.get(spec.name.removesuffix(DLQ), 0))
+
+
 def _with_partitions(spec: TopicSpec, count: int) -> TopicSpec:
     """Return the topic with `count` partitions and the same bytes to retain in all partitions together."""
     config = dict(spec.config)
@@ -170,7 +179,8 @@ def _same_partitions(existing: list[TopicSpec], counts: dict[str, int]) -> None:
         if counts[spec.name] != spec.partitions:
             raise Refused(
                 f"topic {spec.name} has {counts[spec.name]} partitions, not {spec.partitions}. The number is fixed, "
-                "because identities are stored by partition. Ask for the number of the topic, or delete the topic"
+                "because identities are stored by partition. Set `partitions` in infra/kafka/topics.toml to the number "
+                "of the topic, or delete the topic"
             )
 
 

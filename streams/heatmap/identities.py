@@ -4,8 +4,8 @@ Every retry of a beacon lands in the partition of its first try, so the partitio
 beacon is a retry if its identity was seen within the last 30 minutes of the log, counted or not. So only the last 30
 minutes of the log decide: a worker that reads them back has exactly the identities of the worker before it.
 
-A partition remembers `MOST` beacons at most, so that a flood of small beacons cannot fill the worker's memory. Beyond
-that it forgets the oldest bucket numbers first. That is also a function of the log.
+A partition remembers `most_of_partition` beacons at most, so that a flood of small beacons cannot fill the worker's
+memory. Beyond that it forgets the oldest bucket numbers first. That is also a function of the log.
 
 Times are numbers of the slices' 5-second buckets. Each slice has one, which is a function of the log.
 """
@@ -20,8 +20,13 @@ from schemas.heatmap import WINDOW_MS
 
 RETRY_WINDOW_MS = 30 * 60 * 1000
 RETRY_WINDOW = RETRY_WINDOW_MS // WINDOW_MS
-# 30 minutes at 2,000 beacons/s over 3 partitions. A beacon takes 108 bytes, so 3 partitions take 390 MB at most.
-MOST = 1_200_000
+# 30 minutes at 2,000 beacons/s. A beacon takes 108 bytes, so a topic of up to 12 partitions takes 390 MB at most.
+MOST_OF_TOPIC, LEAST_OF_PARTITION = 3_600_000, 300_000
+
+
+def most_of_partition(partitions: int) -> int:
+    """Return how many beacons each partition remembers. A topic's number of `partitions` never changes."""
+    return max(MOST_OF_TOPIC // partitions, LEAST_OF_PARTITION)
 
 
 @dataclass(slots=True)
@@ -32,7 +37,7 @@ class Identities:
     their 30 minutes were over.
     """
 
-    most: int = MOST
+    most: int = MOST_OF_TOPIC
     known: dict[bytes, int] = field(default_factory=dict)
     order: deque[tuple[int, list[bytes]]] = field(default_factory=deque)
     held: int = 0

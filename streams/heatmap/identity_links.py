@@ -6,18 +6,20 @@ worker together. Identities that Redis does not return in time are read from the
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from faust.types import TP
 
+from infra.kafka.admin import partitions_of
 from infra.kafka.log import read_back
 from infra.kafka.reading import Fetched
 from infra.redis.identities import ClosedBucket
 from processors.heatmap.decode import Decoded, decode
 from schemas.errors import Retryable
 from schemas.heatmap import WINDOW_MS
-from streams.heatmap.identities import MOST, RETRY_WINDOW_MS, Identities
+from streams.heatmap.identities import RETRY_WINDOW_MS, Identities, most_of_partition
 from streams.runtime import metrics
 from streams.transports.slices import Slice, cut
 
@@ -43,9 +45,17 @@ class Links(Protocol):
 class IdentityLinks:
     """The writer and loader of the identities of one worker's partitions."""
 
-    def __init__(self, links: Links, bootstrap: str) -> None:
+    def __init__(
+        self,
+        links: Links,
+        bootstrap: str,
+        partitions: Callable[[str, str], Awaitable[Sequence[Any]]] = partitions_of,
+    ) -> None:
+        """Create the links. `partitions(bootstrap, topic)` returns the partitions of a topic."""
         self._links = links
         self._bootstrap = bootstrap
+        self._partitions = partitions
+        self._most: dict[str, int] = {}
         self._keeping: set[asyncio.Task[None]] = set()
         self._epoch: int | None = None
         self._load_until = 0.0
@@ -85,10 +95,10 @@ class IdentityLinks:
     async def _load(self, part: Slice, boundary: int, earliest: int) -> Identities:
         # A slice's bucket may begin up to one window before its first record.
         oldest_ms = part.records[0].timestamp - RETRY_WINDOW_MS - WINDOW_MS - BACK_MS
-        buckets = await self._from_redis(part, boundary, oldest_ms)
+        identities = Identities(await self._most_of(part.tp.topic))
+        buckets = await self._from_redis(part, boundary, oldest_ms, identities.most)
         reached = buckets[-1].begin if buckets else boundary
-        identities = Identities()
-        enough = buckets and (buckets[-1].timestamp_ms < oldest_ms or _beacons(buckets) > MOST)
+        enough = buckets and (buckets[-1].timestamp_ms < oldest_ms or _beacons(buckets) > identities.most)
         if reached > earliest and not enough:
             await self._from_log(identities, part.tp, oldest_ms, reached)
         for bucket in reversed(buckets):
@@ -96,7 +106,12 @@ class IdentityLinks:
                 identities.see(seen, number)
         return identities
 
-    async def _from_redis(self, part: Slice, boundary: int, oldest_ms: int) -> list[ClosedBucket]:
+    async def _most_of(self, topic: str) -> int:
+        if topic not in self._most:
+            self._most[topic] = most_of_partition(len(await self._partitions(self._bootstrap, topic)))
+        return self._most[topic]
+
+    async def _from_redis(self, part: Slice, boundary: int, oldest_ms: int, most: int) -> list[ClosedBucket]:
         if self._epoch != part.epoch:
             self._epoch, self._load_until = part.epoch, asyncio.get_running_loop().time() + LOAD_S
         buckets: list[ClosedBucket] = []
@@ -105,7 +120,7 @@ class IdentityLinks:
             async with asyncio.timeout_at(self._load_until):
                 async for bucket in self._links.newest_first(tp.topic, tp.partition, boundary, oldest_ms):
                     buckets.append(bucket)
-                    if (held := held + sum(len(seen) for _, seen in bucket.seen)) > MOST:
+                    if (held := held + sum(len(seen) for _, seen in bucket.seen)) > most:
                         break
         except (Retryable, TimeoutError) as error:
             log.warning("%s: Redis: %r; reading the missing identities from the log", tp, error)

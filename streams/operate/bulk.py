@@ -1,7 +1,6 @@
 """The bulk pass of a rebuild: it inserts long stretches of the log with few large inserts."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,7 +16,7 @@ from processors.heatmap.cuts import PART_ROWS, SLICES
 from processors.heatmap.decode import decode
 from processors.heatmap.fold import Fold
 from processors.heatmap.tiers import DAY_S, with_days_late
-from streams.heatmap.identities import Identities
+from streams.heatmap.identities import Identities, most_of_partition
 from streams.operate.replay import Log, patiently
 
 DAY_MS = DAY_S * 1000
@@ -70,7 +69,7 @@ class Bulk:
 
     def __init__(self, clickhouse: ClickHouse, on_read: Callable[[], None]) -> None:
         self.clickhouse = clickhouse
-        self.identities: dict[TopicPartition, Identities] = defaultdict(Identities)
+        self.identities: dict[TopicPartition, Identities] = {}
         self.rejected = 0
         self._on_read = on_read
         self._run, self._stretches = uuid4().hex, 0
@@ -79,6 +78,9 @@ class Bulk:
 
     async def read(self, log: Log, until: Mapping[TopicPartition, int]) -> None:
         """Read up to the offsets `until`, and return when all records are inserted."""
+        most = most_of_partition(len(log.begins))
+        for place in log.begins:
+            self.identities.setdefault(place, Identities(most))
         while log.left(until):
             for place, fetched in (await log.fetch(until)).items():
                 for day, records in _days(fetched.records):

@@ -213,7 +213,9 @@ def next_step(steps: Any, status: int | None = None) -> Step:
     return step
 
 
-async def test_a_visitor_fetches_a_page_and_posts_until_acknowledged() -> None:
+async def test_a_visitor_fetches_a_page_and_posts_until_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_000.0
+    monkeypatch.setattr("streams.proof.verify.driving.time.monotonic", lambda: now)
     driving = driving_of("http://127.0.0.1:1")
     steps = driving.visits()
     assert next_step(steps) == PAGE
@@ -223,22 +225,44 @@ async def test_a_visitor_fetches_a_page_and_posts_until_acknowledged() -> None:
     assert isinstance(wait, float) and 0 <= wait <= EVERY_MS / 1000
     first = next_step(steps)
     assert isinstance(first, Request) and driving.busy == 1
-    assert next_step(steps, 503) == AGAIN_S
-    again = next_step(steps)
-    assert first == again, "a retry has the same bytes, so that it is not counted twice"
-    assert next_step(steps, 503) == 2 * AGAIN_S, "the pause doubles, as the snippet's does"
-    assert next_step(steps) == first
     sent = Counter(decode_beacon(first.body).type)
-    assert driving.notes.unresolved["demo-1"] == sent and not driving.notes.acknowledged["demo-1"]
-    assert isinstance(next_step(steps, 204), float)
-    assert driving.notes.acknowledged["demo-1"] == sent and not +driving.notes.unresolved["demo-1"]
-    assert driving.notes.sent["beacon"] == 3 * len(first.body)
+    assert isinstance(next_step(steps, 503), float), "the beacon is kept until the next is due"
+    now += EVERY_MS / 1000
+    assert next_step(steps) == first, "a retry has the same bytes, so that it is not counted twice"
+    assert driving.notes.unresolved["demo-1"] != sent, "two beacons are kept"
+    assert isinstance(next_step(steps, 503), float)
+    now += 2 * AGAIN_S - 0.1
+    assert isinstance(next_step(steps), float), "after the second failure the pause is doubled"
+    now += 0.1
+    assert next_step(steps) == first
+    bodies = [first.body]
+    while isinstance(step := next_step(steps, 204), Request):
+        bodies.append(step.body)
+    assert len(bodies) == 4 == len({decode_beacon(body).seq for body in bodies}), "all that are kept, the oldest first"
+    assert driving.busy == 0 and not +driving.notes.unresolved["demo-1"]
+    acknowledged = sum((Counter(decode_beacon(body).type) for body in bodies), Counter())
+    assert driving.notes.acknowledged["demo-1"] == acknowledged
+    assert driving.notes.sent["beacon"] == sum(map(len, bodies)) + 2 * len(first.body)
     assert isinstance(next_step(steps), Request)
     assert isinstance(next_step(steps, 403), float), "a refused beacon is not posted again"
     driving.stopping = True
     with pytest.raises(StopIteration):
         next_step(steps)
-    assert driving.busy == 0 and driving.notes.acknowledged["demo-1"] == sent
+    assert driving.busy == 0 and driving.notes.acknowledged["demo-1"] == acknowledged
+
+
+async def test_the_load_ends_after_the_kept_beacons() -> None:
+    driving = driving_of("http://127.0.0.1:1")
+    steps = driving.visits()
+    assert [next_step(steps), isinstance(next_step(steps, 200), float)] == [PAGE, True]
+    beacon = next_step(steps)
+    assert isinstance(beacon, Request) and isinstance(next_step(steps, 503), float)
+    driving.stopping = True
+    assert [next_step(steps), next_step(steps)] == [AGAIN_S, beacon], "the visitor's next page posts it"
+    assert [next_step(steps, 503), next_step(steps), driving.busy] == [2 * AGAIN_S, beacon, 1]
+    with pytest.raises(StopIteration):
+        next_step(steps, 204)
+    assert driving.busy == 0
 
 
 async def test_a_beacon_without_an_answer_stays_unresolved() -> None:
@@ -247,8 +271,11 @@ async def test_a_beacon_without_an_answer_stays_unresolved() -> None:
     assert [next_step(steps), isinstance(next_step(steps, 200), float)] == [PAGE, True]
     beacon = next_step(steps)
     await asyncio.sleep(0.25)
-    assert isinstance(beacon, Request) and next_step(steps, 0) == AGAIN_S
-    assert isinstance(next_step(steps), float), "the drain is over"
+    assert isinstance(beacon, Request) and isinstance(next_step(steps, 0), float)
+    driving.stopping = True
+    with pytest.raises(StopIteration):
+        next_step(steps)
+    assert driving.busy == 0, "the drain is over"
     assert driving.notes.unresolved["demo-1"] == Counter(decode_beacon(beacon.body).type)
 
 

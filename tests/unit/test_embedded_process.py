@@ -208,7 +208,7 @@ def test_the_topics_file_has_the_contracts_topics() -> None:
     specs = {spec.name: spec for spec in load_topics()}
     flows = ["heatmap.events", "lp.requests", "lp.steps", "lp.step-results"]
     assert set(specs) == {*flows, *(f"{name}.dlq" for name in flows), "lp.results", "lp.progress", "lp.experiments"}
-    assert {name for name, spec in specs.items() if spec.partitions == 3} == {"heatmap.events", "heatmap.events.dlq"}
+    assert {name for name, spec in specs.items() if spec.partitions == 3} == {"heatmap.events"}
     assert {spec.partitions for spec in specs.values()} == {3, 12}
     assert specs["heatmap.events"].config["message.timestamp.type"] == "LogAppendTime"
     assert {specs[name].config["cleanup.policy"] for name in ("lp.results", "lp.experiments")} == {"compact"}

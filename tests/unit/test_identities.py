@@ -3,7 +3,7 @@
 import random
 
 from infra.redis.identities import ClosedBucket
-from streams.heatmap.identities import RETRY_WINDOW, Identities
+from streams.heatmap.identities import RETRY_WINDOW, Identities, most_of_partition
 
 A, B, C = b"a" * 20, b"b" * 20, b"c" * 20
 
@@ -57,6 +57,11 @@ def test_a_full_memory_drops_the_oldest_beacons_first() -> None:
     assert identities.fresh([C], 2).tolist() == [True], "the fourth beacon: all of number 0 is dropped"
     assert (identities.held, identities.early, set(identities.known)) == (2, 2, {B, C})
     assert identities.fresh([B, A], 2).tolist() == [False, True]
+
+
+def test_a_topic_of_up_to_twelve_partitions_remembers_the_same_number() -> None:
+    assert [count * most_of_partition(count) for count in (1, 3, 12)] == [3_600_000] * 3
+    assert most_of_partition(48) == most_of_partition(12), "more partitions are for more beacons"
 
 
 def test_the_current_number_is_never_dropped() -> None:

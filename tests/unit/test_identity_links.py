@@ -46,7 +46,11 @@ def links(monkeypatch: pytest.MonkeyPatch) -> IdentityLinks:
     """Return links over a silent Redis, with short timeouts."""
     monkeypatch.setattr(identity_links, "LOAD_S", 0.05)
     monkeypatch.setattr(identity_links, "KEEP_S", 0.05)
-    return IdentityLinks(SilentRedis(), "")
+
+    async def partitions(_bootstrap: str, _topic: str) -> list[int]:
+        return [0, 1, 2]
+
+    return IdentityLinks(SilentRedis(), "", partitions)
 
 
 async def test_storing_identities_does_not_block(links: IdentityLinks) -> None:

@@ -81,7 +81,9 @@ def edge_cost(*, rounds: int, seconds: float = 30.0, say: Say = quiet) -> list[R
             process = EdgeProcess(services.edge_url, services.api_url, services.token, child)
             saturated.append(_saturate(process, seconds / 3, say))
     detail = {"runs": runs, "saturated": saturated}
-    costs = {name: 1e6 * median(run["cpu"][name] for run in runs) / FEW for name in ("edge", *PIPELINE)}
+    costs = {
+        name: 1e6 * median(run["cpu"][name] / run["beacons_per_second"] for run in runs) for name in ("edge", *PIPELINE)
+    }
     at_saturation = 1e6 / median(run["per_core"] for run in saturated)
     pipeline = sum(costs[name] for name in PIPELINE)
     return [
@@ -177,7 +179,7 @@ def _measured(stack: Stack, services: Installation, plan: Plan, say: Say) -> tup
     cores = {**used, "load generator": outcome.cpu_s}
     cores |= {"other programs": machine - sum(cores.values()), "machine": machine}
     return outcome, {
-        "cpu": {name: round(spent / seconds, 2) for name, spent in cores.items()},
+        "cpu": {name: round(spent / seconds, 3) for name, spent in cores.items()},
         "edge_mb": {"idle": round(idle_mb), "connected": round(open_mb), "peak": round(peak_mb(edge_process.pid))},
         "mb": {name: round(child.memory_mb()) for name, child in running.items()},
     }

@@ -11,7 +11,7 @@ from streams.proof.bench.load import Load
 RECORDS = 60_000
 SIZE = 100
 PAGES = (10, 100, 1_000, 10_000)  # the reference has one page
-FEWER, USUAL, MORE = 3, 12, 48
+USUAL, MORE = 3, (12, 48)
 LONGER = 4  # times the events
 
 
@@ -21,13 +21,12 @@ def scale_out(*, rounds: int, records: int = RECORDS, say: Say = quiet) -> list[
     with lab(say) as place:
         one, two = _workers(place, load, rounds)
         one_page, *several = (_runs(place, Load(SIZE, records, lps=pages), USUAL, rounds) for pages in (1, *PAGES))
-        fewer, more = (_runs(place, load, partitions, rounds) for partitions in (FEWER, MORE))
+        more = [_runs(place, load, partitions, rounds) for partitions in MORE]
         longer = _runs(place, Load(SIZE, LONGER * records), USUAL, rounds)
     return [
         _row("2 workers against 1", two, one),
         *(_row(f"{pages:,} pages against 1", runs, one_page) for pages, runs in zip(PAGES, several, strict=True)),
-        _row(f"{FEWER} partitions against {USUAL}", fewer, one),
-        _row(f"{MORE} partitions against {USUAL}", more, one),
+        *(_row(f"{count} partitions against {USUAL}", runs, one) for count, runs in zip(MORE, more, strict=True)),
         _row(f"{LONGER} times the events", longer, one),
     ]
 

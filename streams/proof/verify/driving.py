@@ -9,7 +9,7 @@ import random
 import resource
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -21,12 +21,14 @@ from streams.proof.verify.fleet import Notes, Part
 from streams.proof.verify.visits import EVERY_MS, Request, Step, pool
 
 POLL_S, TOLD_EVERY_S, WITHIN_S = 0.25, 1.0, 15.0
-# the snippet doubles its pause after each failed attempt, as here
-AGAIN_S, LONGEST_AGAIN_S = 1.0, 60.0
+AGAIN_S = 1.0  # of the snippet, doubled after each further failed attempt
 VISITS, MOST_LATE = 400, 200_000
 NOT_NOW = {0, 408, 429, 500, 502, 503, 504}
 # status 202 is "not done yet"; 404 is "not read from Kafka yet"
 GOOD = {"page": {200}, "beacon": {204}, "ask": {200}, "status": {200, 202, 404}, "progress": {200, 404}}
+
+Kept = deque[tuple[Mapping[str, int], bytes]]
+"""The counts and the bytes of a visitor's beacons that are not acknowledged, the oldest first."""
 
 
 class Driving:
@@ -79,41 +81,57 @@ class Driving:
                 yield EVERY_MS / 1000
 
     def _stay(self, lp_id: str) -> Generator[Step, int | None, None]:
+        """Post a beacon every 5 s. As the snippet does, keep the beacons that the edge does not take now.
+
+        The pause after a failed attempt doubles. Then all kept beacons are posted, the oldest first.
+        """
         pageview = str(uuid4()).encode()
+        kept: Kept = deque()
+        pause, again_at = AGAIN_S, 0.0
         due = time.monotonic() + EVERY_MS / 1000 * self.rng.random()
         for beacon in self.rng.choice(self._visits):
             yield max(0.0, due - time.monotonic())
             if self.stopping:
-                return
+                break
             if len(self.notes.late_ms) < MOST_LATE:
                 self.notes.late_ms.append(round(max(0.0, time.monotonic() - due) * 1000, 1))
             t0 = int(time.time() * 1000) - beacon.span_ms
-            yield from self._report(lp_id, beacon, beacon.body(pageview, t0, lp_id.encode()))
+            self._keep(lp_id, kept, beacon, beacon.body(pageview, t0, lp_id.encode()))
+            if time.monotonic() >= again_at:
+                taken = yield from self._post(lp_id, kept)
+                pause, again_at = (AGAIN_S, 0.0) if taken else (2 * pause, time.monotonic() + pause)
             due = max(due + EVERY_MS / 1000, time.monotonic())
+        pause = AGAIN_S
+        while kept and self.draining:  # the visitor's next page posts them
+            yield pause
+            pause *= 2
+            yield from self._post(lp_id, kept)
+        self.busy -= bool(kept)
 
-    def _report(self, lp_id: str, beacon: Template, body: bytes) -> Generator[Step, int | None, None]:
-        """Post a beacon until it is acknowledged, as the snippet does.
+    def _keep(self, lp_id: str, kept: Kept, beacon: Template, body: bytes) -> None:
+        self.busy += not kept
+        kept.append((beacon.letters, body))
+        _add(self.notes.unresolved[lp_id], beacon.letters)
+
+    def _post(self, lp_id: str, kept: Kept) -> Generator[Step, int | None, bool]:
+        """Post the kept beacons. Return False if the edge does not take one now, or if the drain is over.
 
         A beacon without an answer at the end of the drain stays unresolved.
         """
-        request = Request("beacon", "/e/heatmap.events", body)
-        self.busy += 1
-        unresolved = self.notes.unresolved[lp_id]
-        _add(unresolved, beacon.letters)
-        pause = AGAIN_S
-        try:
-            while self.draining:
-                status = yield request
-                self.notes.sent["beacon"] += len(body)
-                if status == 204:
-                    _add(self.notes.acknowledged[lp_id], beacon.letters)
-                if status not in NOT_NOW:
-                    _add(unresolved, beacon.letters, -1)
-                    return
-                yield pause
-                pause = min(2 * pause, LONGEST_AGAIN_S)
-        finally:
-            self.busy -= 1
+        while kept:
+            letters, body = kept[0]
+            if not self.draining:
+                return False
+            status = yield Request("beacon", "/e/heatmap.events", body)
+            self.notes.sent["beacon"] += len(body)
+            if status in NOT_NOW:
+                return False
+            kept.popleft()
+            _add(self.notes.unresolved[lp_id], letters, -1)
+            if status == 204:
+                _add(self.notes.acknowledged[lp_id], letters)
+        self.busy -= 1
+        return True
 
     def phases(self) -> Iterator[None]:
         """Wait for `go`, drive, drain, write the notes, and wait for `quit`.

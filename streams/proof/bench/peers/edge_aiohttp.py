@@ -9,8 +9,10 @@ from aiohttp import web
 from aiokafka import AIOKafkaProducer
 from msgspec import json
 
+from infra.kafka.coalescing import BATCH_BYTES
 from infra.kafka.producer import build_producer
 from schemas.heatmap import TOPIC
+from streams.edge.beacons.sender import BEACONS_GATHER_S
 from streams.proof.edge_load import PATH
 from streams.runtime.settings import Settings, load_settings
 
@@ -33,7 +35,12 @@ async def ready(_: web.Request) -> web.Response:
 async def build(settings: Settings) -> web.Application:
     """Return the application with a started producer."""
     app = web.Application()
-    app[PRODUCER] = build_producer(settings.kafka_bootstrap_servers, settings.broker)
+    app[PRODUCER] = build_producer(
+        settings.kafka_bootstrap_servers,
+        settings.broker,
+        linger_ms=round(1_000 * BEACONS_GATHER_S),
+        batch_bytes=BATCH_BYTES,
+    )
     await app[PRODUCER].start()
     app.add_routes([web.post(PATH, post), web.get("/readyz", ready)])
     return app

@@ -34,8 +34,10 @@ def library(cache: Path) -> Path:
     """Install httptools below `cache` unless it is there; return its folder."""
     home = cache / f"httptools-{VERSION}"
     if not home.exists():
-        pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--target", str(home)]
+        part = home.with_suffix(".part")
+        pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--target", str(part)]
         run([*pip, f"httptools=={VERSION}"], INSTALL_S)
+        part.rename(home)
     return home
 
 
