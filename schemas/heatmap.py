@@ -133,12 +133,8 @@ def check_beacon(beacon: Beacon) -> Beacon:
     for name in ("dt", "x", "y", "dwell"):
         if (length := len(getattr(beacon, name))) != events:
             raise DecodeError(name, f"has {length} entries, `type` has {events} events: give one entry per event")
-    if len(beacon.fixed) > events:
-        raise TooMuchError("fixed", f"names {len(beacon.fixed)} events, `type` has {events} events")
-    if any(index >= events for index in beacon.fixed):
-        raise DecodeError("fixed", f"names event {max(beacon.fixed)}, `type` has {events} events: count from 0")
-    if len(set(beacon.fixed)) < len(beacon.fixed):
-        raise TooMuchError("fixed", "names an event twice: name each once")
+    if beacon.fixed:
+        _check_fixed(beacon.fixed, events)
     span_ms = max(beacon.dt)
     if span_ms > MAX_SPAN_MS:
         raise TooMuchError("dt", f"spans {span_ms} ms, at most {MAX_SPAN_MS} are allowed: post beacons more often")
@@ -147,12 +143,14 @@ def check_beacon(beacon: Beacon) -> Beacon:
         raise TooMuchError("dwell", f"has {longest} ms, at most {limit} (the span of `dt` plus a minute) are allowed")
     first_ms = min(beacon.dt)
     # A beacon may begin anywhere in a window, so each of its 5 s stretches may overlap two windows.
-    stretches = len({(dt - first_ms) // WINDOW_MS for dt in beacon.dt})
-    windows = min(2 * stretches, (span_ms - first_ms) // WINDOW_MS + 2)
+    windows = (span_ms - first_ms) // WINDOW_MS + 2
+    if windows > 3:  # up to 3, every stretch has an event
+        windows = min(2 * len({(dt - first_ms) // WINDOW_MS for dt in beacon.dt}), windows)
     if windows > MAX_WINDOWS:
         raise TooMuchError("dt", f"has events in {windows} windows of 5 s, at most {MAX_WINDOWS}: post more often")
-    names = {name for name, _, _ in beacon.sections}
-    sections = len(beacon.sections) + len(set(beacon.new_sections or ()) - names)
+    sections = len(beacon.sections)
+    if beacon.new_sections:
+        sections += len(set(beacon.new_sections) - {name for name, _, _ in beacon.sections})
     clicks = _check_elements(beacon)
     rows = windows * (-(-min(beacon.page_h, MAX_PAGE_H) // BAND_PX) + sections) + clicks
     if rows > MAX_ROWS:
@@ -160,6 +158,16 @@ def check_beacon(beacon: Beacon) -> Beacon:
             "dt", f"makes {rows} rows (windows x bands and sections, elements), at most {MAX_ROWS}: post more often"
         )
     return beacon
+
+
+def _check_fixed(fixed: list[int], events: int) -> None:
+    """Raise DecodeError unless `fixed` names events, each at most once."""
+    if len(fixed) > events:
+        raise TooMuchError("fixed", f"names {len(fixed)} events, `type` has {events} events")
+    if max(fixed) >= events:
+        raise DecodeError("fixed", f"names event {max(fixed)}, `type` has {events} events: count from 0")
+    if len(set(fixed)) < len(fixed):
+        raise TooMuchError("fixed", "names an event twice: name each once")
 
 
 def _check_elements(beacon: Beacon) -> int:

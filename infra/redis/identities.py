@@ -51,7 +51,7 @@ class BucketIdentities:
     """The store of closed buckets by topic, partition and last offset.
 
     An index lists the buckets of each partition by time. A worker that takes over a partition reads half an hour of
-    buckets in a few calls; single reads of 360 buckets for each of twelve partitions take seconds. The index only
+    buckets in a few calls; single reads of 360 buckets for each partition take seconds. The index only
     saves time: the chain decides which buckets belong to it, and a bucket that the index lacks is read alone.
     """
 

@@ -19,7 +19,7 @@ async def prepare(settings: Settings, say: Callable[[str], None] = print) -> Non
     )
     say(f"topics: {sum(outcome == 'created' for outcome in topics.values())} created, {len(topics)} in all")
     for name, count in topics.kept.items():
-        say(f"topic {name} keeps its {count} partitions; infra/kafka/topics.toml has another number for new topics")
+        say(f"topic {name} keeps its {count} partitions; the number in infra/kafka/topics.toml is for new topics")
     clickhouse = open_writer(settings, "default")
     try:
         changes = await migrate(

@@ -334,7 +334,7 @@ async def _placed(
     """Return the records with their partitions. Raise HttpError 400 for a wrong partition.
 
     On topics with a model the edge chooses the partition. A retry is recognised only in its own partition, so a beacon
-    posted to twelve partitions would count twelve times.
+    posted to three partitions would count three times.
     """
     requested = [_requested(at, each.number(at), target.partition) for at, each in enumerate(posted)]
     if not target.checked:
