@@ -137,7 +137,7 @@ class Sessions:
             return session
 
     def _forget_empty(self, user: str) -> None:
-        """Make room for a session: drop the one that was used longest ago and holds nothing."""
+        """Make room for a session: drop the session that was used longest ago and holds nothing."""
         if len(self._sessions) < MOST_SESSIONS:
             return
         idle = next((key for key, each in self._sessions.items() if not each.busy and each.is_empty), None)

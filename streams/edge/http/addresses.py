@@ -1,4 +1,4 @@
-"""Client addresses: the peer's own, or the one that trusted proxies in front of the edge report."""
+"""Client addresses: the peer's own, or the address that trusted proxies in front of the edge report."""
 
 import ipaddress
 from collections.abc import Iterable

@@ -116,7 +116,7 @@ def _filters(visit: Visit) -> Wanted:
 
 
 def _ranges(filters: Wanted, zone: ZoneInfo) -> list[Range]:
-    """Return the range, and the one to compare. Raise ValueError for `_wrong_times`."""
+    """Return the range, and the range to compare it with. Raise ValueError for `_wrong_times`."""
     if filters.range == "custom":
         first = _custom(filters.given["from"], filters.given["to"], zone)
     else:
