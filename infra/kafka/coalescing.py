@@ -36,7 +36,8 @@ BATCH_BYTES = 262_144  # far below any broker's limit, so that only a single ove
 POLL_S = 0.25
 AGAIN_S = 0.5
 # Batches of all partitions leave together, this long after the first record: a broker needs about half of the processor
-# time at 1,000 records/s, because the time goes by requests. A topic whose senders wait for nothing may gather longer.
+# time at 1,000 records/s, because that depends on the number of requests. If no sender waits for the answer, a topic
+# may gather longer.
 GATHER_S = 0.005
 PARTITIONS_S = 60.0  # partitions may be added, but seldom
 STOP_S = 5.0
@@ -77,7 +78,7 @@ class _Pending:
 class _Lane:
     """A partition: waiting records and records in flight. The next `alone` records are sent one by one.
 
-    A lane is `behind` if its last batch had no room for all records. Then its next batch waits for no departure.
+    A lane is `behind` if its last batch had no room for all records. Then its next batch is sent at once.
     """
 
     topic: str

@@ -36,14 +36,14 @@ class TopicSpec:
 class TopicOutcomes(dict[str, Outcome]):
     """The outcome by topic.
 
-    `refused` holds, by topic, the settings that the broker does not apply. `kept` holds the number of partitions of
-    topics that exist with another number than the file's.
+    `refused` holds, by topic, the settings that the broker does not apply. `partitions` holds the number of
+    partitions of topics that exist with another number than the file's.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.refused: dict[str, tuple[str, ...]] = {}
-        self.kept: dict[str, int] = {}
+        self.partitions: dict[str, int] = {}
 
 
 def load_topics(path: Path | Traversable | None = None) -> tuple[TopicSpec, ...]:
@@ -117,7 +117,7 @@ async def _ensure(
     counts = await _partition_counts(admin, [spec.name for spec in specs])
     if fixed:
         _same_partitions([spec for spec in specs if spec.name in counts], counts)
-    outcomes.kept = {
+    outcomes.partitions = {
         spec.name: count for spec in specs if (count := counts.get(spec.name, spec.partitions)) != spec.partitions
     }
     specs = [_with_partitions(spec, _count(spec, counts)) for spec in specs]
@@ -159,7 +159,7 @@ async def _partition_counts(admin: AIOKafkaAdminClient, names: list[str]) -> dic
 
 
 def _count(spec: TopicSpec, existing: Mapping[str, int]) -> int:
-    """Return the topic's number of partitions; new dead letters have at least as many as their topic.
+    """Return the topic's number of partitions. A new dead-letter topic has at least as many as its topic.
 
     A skip letter has the partition of the batch that it skips.
     """
@@ -179,8 +179,7 @@ def _same_partitions(existing: list[TopicSpec], counts: dict[str, int]) -> None:
         if counts[spec.name] != spec.partitions:
             raise Refused(
                 f"topic {spec.name} has {counts[spec.name]} partitions, not {spec.partitions}. The number is fixed, "
-                "because identities are stored by partition. Set `partitions` in infra/kafka/topics.toml to the number "
-                "of the topic, or delete the topic"
+                f"because identities are stored by partition. Use {counts[spec.name]}, or delete the topic"
             )
 
 

@@ -18,7 +18,7 @@ async def prepare(settings: Settings, say: Callable[[str], None] = print) -> Non
         min_insync=settings.kafka_min_insync_replicas,
     )
     say(f"topics: {sum(outcome == 'created' for outcome in topics.values())} created, {len(topics)} in all")
-    for name, count in topics.kept.items():
+    for name, count in topics.partitions.items():
         say(f"topic {name} keeps its {count} partitions; the number in infra/kafka/topics.toml is for new topics")
     clickhouse = open_writer(settings, "default")
     try:

@@ -122,8 +122,8 @@ async def test_a_topic_keeps_its_partitions_and_its_bytes_to_retain(stack: Stack
 
     assert await ensure(2, 6_000) == {"kept": "created"}
     first = await ensure(3, 4_000)
-    assert (first.kept, first) == ({"kept": 2}, {"kept": "exists"}), "4,000 in each of 3 are 6,000 in each of 2"
-    assert not (await ensure(2, 6_000)).kept
+    assert (first.partitions, first) == ({"kept": 2}, {"kept": "exists"}), "4,000 in each of 3 are 6,000 in each of 2"
+    assert not (await ensure(2, 6_000)).partitions
 
 
 def test_redis_answers(stack: Stack) -> None:

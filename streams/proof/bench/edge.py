@@ -1,4 +1,4 @@
-"""`lpstream bench --only edge,edge_cost,edge_connections`: saturated, in usual load, many clients."""
+"""`lpstream bench --only edge,edge_cost,edge_connections`: saturated, usual load, many connections."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ from streams.proof.processes import cpu_s, machine_s, peak_mb
 from streams.runtime.stores import open_analyst
 
 CONNECTIONS, RATE, SIZE, ADDRESSES = 10_000, 2_000.0, 20, 250
-SATURATING = 500  # connections, each with one open beacon: with fewer the edge waits for its batches to fill
+SATURATING = 500  # connections, each with one open beacon: with fewer the edge waits for its next departure
 TARGET_A_CORE, TARGET_P99_MS = 12_000, 50
 WARM_S, COUNTED_WITHIN_S, POLL_S = 2.0, 120.0, 0.5
 RATES = ("CLIENT_RATE", "CLIENT_BYTE_RATE", "RATE", "BYTE_RATE")

@@ -1,13 +1,15 @@
 """The lab of the benchmarks: one stack, one log, and empty tables for each run.
 
-The clock of a run starts when its processes are ready (our worker: `/readyz`, before its first record; a peer: its
-first record). It stops when ClickHouse returns all of the log's events.
+The clock of a run starts with its first records (our worker: its counter of records; a peer: its own report). It stops
+when ClickHouse returns all of the log's events.
 """
 
 import asyncio
 import contextlib
+import re
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -35,6 +37,9 @@ from streams.runtime.stores import open_writer
 CACHE = JARS.parent / "bench"
 START_S, LONGEST_S, SETTLE_S = 60.0, 300.0, 0.3
 POLL_S, READY_POLL_S = 0.2, 0.01
+# a request for metrics takes the worker milliseconds
+FIRST_POLL_S = 0.05
+_RECORDS = re.compile(r"^lpstream_heatmap_records_total [1-9]", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,7 @@ class Lab:
         self.stack = stack
         self.say = say
         self._resets = 0
+        self._ports: list[int] = []
         self.settings = settings_of(stack)
 
     # -- the log ---------------------------------------------------------------------------------------
@@ -126,6 +132,10 @@ class Lab:
     def run_workers(self, filled: Filled, count: int = 1) -> Run:
         """Run `count` of our workers from the log's first record to its last."""
         with self.workers(count) as children:
+            started = time.monotonic()
+            while not any(map(_has_records, self._ports)):
+                _check(children, started)
+                time.sleep(FIRST_POLL_S)
             return asyncio.run(self._timed(filled, children))
 
     @contextlib.contextmanager
@@ -138,6 +148,7 @@ class Lab:
         self.reset()
         ports = Ports(self.stack.data)
         listening = {name: ports.get(name) for name in (f"bench-heatmap-{number}" for number in range(count))}
+        self._ports = list(listening.values())
         children = [self._child(name, port) for name, port in listening.items()]
         with _running(children, lambda: all(answers(f"http://127.0.0.1:{port}/readyz") for port in listening.values())):
             yield children
@@ -192,6 +203,12 @@ class Lab:
         if sums["heatmap_windows"] != produced:
             raise LpstreamError(f"counted {sums['heatmap_windows']}, produced {produced} of {SUMS['heatmap_windows']}")
         return sums
+
+
+def _has_records(port: int) -> bool:
+    """Return whether the worker whose metrics are at the port has read a record."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        return bool(_RECORDS.search(answer.read().decode()))
 
 
 @contextlib.contextmanager

@@ -21,13 +21,13 @@ from streams.proof.verify.fleet import Notes, Part
 from streams.proof.verify.visits import EVERY_MS, Request, Step, pool
 
 POLL_S, TOLD_EVERY_S, WITHIN_S = 0.25, 1.0, 15.0
-AGAIN_S = 1.0  # of the snippet, doubled after each further failed attempt
+AGAIN_S, LONGEST_AGAIN_S = 1.0, 60.0  # pauses of the snippet
 VISITS, MOST_LATE = 400, 200_000
 NOT_NOW = {0, 408, 429, 500, 502, 503, 504}
 # status 202 is "not done yet"; 404 is "not read from Kafka yet"
 GOOD = {"page": {200}, "beacon": {204}, "ask": {200}, "status": {200, 202, 404}, "progress": {200, 404}}
 
-Kept = deque[tuple[Mapping[str, int], bytes]]
+Waiting = deque[tuple[Mapping[str, int], bytes]]
 """The counts and the bytes of a visitor's beacons that are not acknowledged, the oldest first."""
 
 
@@ -81,12 +81,13 @@ class Driving:
                 yield EVERY_MS / 1000
 
     def _stay(self, lp_id: str) -> Generator[Step, int | None, None]:
-        """Post a beacon every 5 s. As the snippet does, keep the beacons that the edge does not take now.
+        """Post a beacon every 5 s. As in the snippet, beacons wait that the edge does not take now.
 
-        The pause after a failed attempt doubles. Then all kept beacons are posted, the oldest first.
+        The pause after a failed attempt doubles, up to LONGEST_AGAIN_S. Then all waiting beacons are posted, the oldest
+        first. The driver posts the last ones until the drain ends; in the snippet the visitor's next page does that.
         """
         pageview = str(uuid4()).encode()
-        kept: Kept = deque()
+        waiting: Waiting = deque()
         pause, again_at = AGAIN_S, 0.0
         due = time.monotonic() + EVERY_MS / 1000 * self.rng.random()
         for beacon in self.rng.choice(self._visits):
@@ -96,37 +97,37 @@ class Driving:
             if len(self.notes.late_ms) < MOST_LATE:
                 self.notes.late_ms.append(round(max(0.0, time.monotonic() - due) * 1000, 1))
             t0 = int(time.time() * 1000) - beacon.span_ms
-            self._keep(lp_id, kept, beacon, beacon.body(pageview, t0, lp_id.encode()))
+            self._enqueue(lp_id, waiting, beacon, beacon.body(pageview, t0, lp_id.encode()))
             if time.monotonic() >= again_at:
-                taken = yield from self._post(lp_id, kept)
-                pause, again_at = (AGAIN_S, 0.0) if taken else (2 * pause, time.monotonic() + pause)
+                taken = yield from self._post(lp_id, waiting)
+                pause, again_at = (AGAIN_S, 0.0) if taken else (_doubled(pause), time.monotonic() + pause)
             due = max(due + EVERY_MS / 1000, time.monotonic())
         pause = AGAIN_S
-        while kept and self.draining:  # the visitor's next page posts them
+        while waiting and self.draining:
             yield pause
-            pause *= 2
-            yield from self._post(lp_id, kept)
-        self.busy -= bool(kept)
+            pause = _doubled(pause)
+            yield from self._post(lp_id, waiting)
+        self.busy -= bool(waiting)
 
-    def _keep(self, lp_id: str, kept: Kept, beacon: Template, body: bytes) -> None:
-        self.busy += not kept
-        kept.append((beacon.letters, body))
+    def _enqueue(self, lp_id: str, waiting: Waiting, beacon: Template, body: bytes) -> None:
+        self.busy += not waiting
+        waiting.append((beacon.letters, body))
         _add(self.notes.unresolved[lp_id], beacon.letters)
 
-    def _post(self, lp_id: str, kept: Kept) -> Generator[Step, int | None, bool]:
-        """Post the kept beacons. Return False if the edge does not take one now, or if the drain is over.
+    def _post(self, lp_id: str, waiting: Waiting) -> Generator[Step, int | None, bool]:
+        """Post the waiting beacons. Return False if the edge does not take one now, or if the drain is over.
 
         A beacon without an answer at the end of the drain stays unresolved.
         """
-        while kept:
-            letters, body = kept[0]
+        while waiting:
+            letters, body = waiting[0]
             if not self.draining:
                 return False
             status = yield Request("beacon", "/e/heatmap.events", body)
             self.notes.sent["beacon"] += len(body)
             if status in NOT_NOW:
                 return False
-            kept.popleft()
+            waiting.popleft()
             _add(self.notes.unresolved[lp_id], letters, -1)
             if status == 204:
                 _add(self.notes.acknowledged[lp_id], letters)
@@ -189,6 +190,10 @@ class Driving:
         partial = target.with_suffix(".part")
         partial.write_text(json.dumps(value), encoding="utf-8")
         partial.replace(target)
+
+
+def _doubled(pause: float) -> float:
+    return min(2 * pause, LONGEST_AGAIN_S)
 
 
 def _add(tally: Counter[str], letters: Mapping[str, int], times: int = 1) -> None:

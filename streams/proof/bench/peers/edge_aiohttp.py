@@ -20,7 +20,7 @@ PRODUCER = web.AppKey("producer", AIOKafkaProducer)
 
 
 async def post(request: web.Request) -> web.Response:
-    """Append the beacon under its pageview's id; answer 204 when the broker has it."""
+    """Send the beacon to Kafka with its pageview's id as key. Answer 204 when the broker has it."""
     body = await request.read()
     key = json.decode(body)["pageview_id"].encode()
     await request.app[PRODUCER].send_and_wait(TOPIC, body, key=key)

@@ -64,7 +64,7 @@ class Connection(asyncio.Protocol):
         self._body += body
 
     def on_message_complete(self) -> None:
-        """Append the body; answer when the broker has it."""
+        """Send the body to Kafka. Answer when the broker has it."""
         body, self._body = self._body, b""
         if body:
             self._producer.send(TOPIC, next(self._turn), None, body, self._done)
