@@ -91,7 +91,7 @@ class Driving:
         pause, again_at = AGAIN_S, 0.0
         due = time.monotonic() + EVERY_MS / 1000 * self.rng.random()
         for beacon in self.rng.choice(self._visits):
-            yield max(0.0, due - time.monotonic())
+            yield from self._until(due, waiting)
             if self.stopping:
                 break
             if len(self.notes.late_ms) < MOST_LATE:
@@ -108,6 +108,13 @@ class Driving:
             pause = _doubled(pause)
             yield from self._post(lp_id, waiting)
         self.busy -= bool(waiting)
+
+    def _until(self, due: float, waiting: Waiting) -> Generator[Step, int | None, None]:
+        """Wait until `due`. A visitor with waiting beacons notices the end of the load within a second."""
+        while waiting and not self.stopping and due - time.monotonic() > AGAIN_S:
+            yield AGAIN_S
+        if not (waiting and self.stopping):
+            yield max(0.0, due - time.monotonic())
 
     def _enqueue(self, lp_id: str, waiting: Waiting, beacon: Template, body: bytes) -> None:
         self.busy += not waiting
