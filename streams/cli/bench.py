@@ -1,4 +1,4 @@
-"""`lpstream bench`: measure figures against named references, as a table and in `out/bench.json`."""
+"""The command `lpstream bench`: measure figures and their references; write `out/bench.json`."""
 
 import json
 from collections.abc import Callable

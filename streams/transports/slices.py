@@ -362,6 +362,6 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
 
 class Transport(driver.Transport):  # type: ignore[misc]
-    """Faust's aiokafka transport with our consumer."""
+    """The transport that gives Faust our consumer of slices instead of its own aiokafka consumer."""
 
     Consumer = Consumer

@@ -1,7 +1,4 @@
-"""Scaling out.
-
-One and three workers make the same tables, and a hot page is spread over all partitions.
-"""
+"""One and three workers make the same tables, and a popular page is spread over all partitions."""
 
 import asyncio
 import time

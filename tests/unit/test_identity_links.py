@@ -1,4 +1,4 @@
-"""Identities in Redis: a slow Redis delays no bucket, and missing identities are read from the log."""
+"""A slow Redis delays no bucket, and the log has the identities that Redis lacks."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,8 +1,8 @@
-"""Sessions of clients (`session_id`): settings, a database and temporary tables that outlive a query.
+"""Sessions of clients (`session_id`): they keep settings and temporary tables between queries.
 
 As in ClickHouse a session belongs to a user, serves one query at a time, and ends `session_timeout` seconds after its
-last query. Many clients name a session for each connection and leave nothing in it: such sessions cost a line in a
-dictionary. Sessions with temporary tables have a connection each, and their number is bounded.
+last query. Many clients name a session for each connection and leave nothing in it. Such a session is only an entry of
+a dictionary. Sessions with temporary tables have a connection each, and their number is bounded.
 """
 
 import contextlib

@@ -72,7 +72,7 @@ def _form(visit: Visit, given: dict[str, str], errors: dict[str, Wrong], request
         status=422 if errors else 200,
         here="new",
         given=given,
-        errors={name: _told(visit, wrong) for name, wrong in errors.items()},
+        errors={name: _message(visit, wrong) for name, wrong in errors.items()},
         request_id=request_id,
         industries=INDUSTRIES[visit.language],
         purposes=PURPOSES[visit.language],
@@ -81,7 +81,7 @@ def _form(visit: Visit, given: dict[str, str], errors: dict[str, Wrong], request
     return answer
 
 
-def _told(visit: Visit, wrong: Wrong) -> str:
+def _message(visit: Visit, wrong: Wrong) -> str:
     """Return the text of an error, with the lines or words that it is about."""
     told = visit.say(wrong.text)
     if wrong.lines:

@@ -20,7 +20,7 @@ from streams.proof.load import Template
 from streams.proof.verify.fleet import Notes, Part
 from streams.proof.verify.visits import EVERY_MS, Request, Step, pool
 
-POLL_S, TOLD_EVERY_S, WITHIN_S = 0.25, 1.0, 15.0
+POLL_S, REPORT_EVERY_S, WITHIN_S = 0.25, 1.0, 15.0
 AGAIN_S, LONGEST_AGAIN_S = 1.0, 60.0  # pauses of the snippet
 VISITS, MOST_LATE = 400, 200_000
 NOT_NOW = {0, 408, 429, 500, 502, 503, 504}
@@ -47,7 +47,7 @@ class Driving:
         self._folder = Path(part.folder)
 
     def since(self) -> float:
-        """Return the seconds since the start. The number is negative before the start."""
+        """Return the seconds since the load began, or a negative number before that."""
         return time.time() - self.began
 
     @property
@@ -142,18 +142,18 @@ class Driving:
         return True
 
     def phases(self) -> Iterator[None]:
-        """Wait for `go`, drive, drain, write the notes, and wait for `quit`.
+        """Run a driver: wait for the file `go`, send load, drain, write the notes, wait for `quit`.
 
-        The caller sleeps POLL_S at each yield.
+        While it drains, open requests finish and no new visitor comes. The caller sleeps POLL_S at each yield.
         """
         part = self.part
         if part.ramp_s:
             self._begin()
-        while self.here < part.connections and not self._told("stop"):
+        while self.here < part.connections and not self._has_file("stop"):
             yield
-            self._tell()
+            self._report_progress()
         (self._folder / f"{part.number}.ready").touch()
-        while not self._told("go") and not self._told("stop"):
+        while not self._has_file("go") and not self._has_file("stop"):
             yield
         self.began = time.time()
         used = time.process_time()
@@ -167,21 +167,21 @@ class Driving:
         yield
         self._write("json", {item.name: getattr(self.notes, item.name) for item in fields(Notes)})
         (self._folder / f"{part.number}.done").touch()
-        while not self._told("quit"):
+        while not self._has_file("quit"):
             yield
 
     def _measured(self) -> Iterator[None]:
-        told_at = 0.0
-        while self.since() < self.part.seconds and not self._told("stop"):
+        reported_at = 0.0
+        while self.since() < self.part.seconds and not self._has_file("stop"):
             yield
-            if time.monotonic() - told_at > TOLD_EVERY_S:
-                told_at = time.monotonic()
-                self._tell()
+            if time.monotonic() - reported_at > REPORT_EVERY_S:
+                reported_at = time.monotonic()
+                self._report_progress()
 
-    def _told(self, name: str) -> bool:
+    def _has_file(self, name: str) -> bool:
         return (self._folder / name).exists()
 
-    def _tell(self) -> None:
+    def _report_progress(self) -> None:
         notes = self.notes
         progress = {
             "users": self.here,
