@@ -15,12 +15,15 @@ from aiokafka.record.util import calc_crc32c
 
 Damage = Literal["flipped bit", "codec 7"]
 CODECS = {"gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
+BATCH_BYTES = 1 << 20  # the most that the broker accepts
 OVERHEAD, CRC, ATTRIBUTES, DELTA = 12, 17, 21, 23
 
 
 async def put(kafka: str, topic: str, partition: int, values: Sequence[bytes], codec: str | None = None) -> int:
     """Append one batch; return the offset of its first record."""
-    async with AIOKafkaProducer(bootstrap_servers=kafka, compression_type=codec) as producer:
+    async with AIOKafkaProducer(
+        bootstrap_servers=kafka, compression_type=codec, max_batch_size=BATCH_BYTES
+    ) as producer:
         batch = producer.create_batch()
         for value in values:
             assert batch.append(key=None, value=value, timestamp=None) is not None

@@ -4,8 +4,9 @@ import asyncio
 import time
 from typing import Any
 
+import msgspec
 import pytest
-from beacons import PARTITIONS, SUMS
+from beacons import PARTITIONS, SUMS, some_beacons
 from brute_force import COLUMNS
 from harness import full_only, scaled
 
@@ -15,6 +16,7 @@ from infra.kafka.producer import build_producer, partition_of
 from streams.local.installation import Installation
 from streams.local.prepare import settings_of
 from streams.proof.load import beacons
+from streams.proof.visitors import tally
 from streams.runtime.stores import open_writer
 
 pytestmark = pytest.mark.stack
@@ -74,21 +76,25 @@ async def counted(clickhouse: ClickHouse, prefix: str, events: int) -> float:
 async def test_one_and_three_workers_make_the_same_tables(stack: Stack, installation: Installation) -> None:
     count = int(scaled(2_000, 10_000))
     load = list(beacons(SIZE, count, now_ms=int(time.time() * 1000)))
+    # The load has no elements, these visits have.
+    visits = some_beacons("lp_elements", 100)
+    load += [(beacon["pageview_id"].encode(), msgspec.json.encode(beacon)) for beacon in visits]
+    events = SIZE * count + tally(visits).total()
     clickhouse = open_writer(settings_of(stack))
     await produce(stack, renamed(load, b"one_"))
-    alone = await counted(clickhouse, "one_", SIZE * count)
+    alone = await counted(clickhouse, "one_", events)
     others = [installation.spare("heatmap", number) for number in (1, 2)]
     for other in others:
         other.start()
     await asyncio.sleep(12)
     await produce(stack, renamed(renamed(load, b"lp_"), b"three_"))
-    together = await counted(clickhouse, "three_", SIZE * count)
+    together = await counted(clickhouse, "three_", events)
     first, second = await tables(clickhouse, "one_"), await tables(clickhouse, "three_")
     for other in others:
         await asyncio.to_thread(other.stop)
     await clickhouse.close()
     print(
-        f"{SIZE * count:,} events: one worker {alone:.1f} s, three {together:.1f} s after the last was appended; rows "
+        f"{events:,} events: one worker {alone:.1f} s, three {together:.1f} s after the last was appended; rows "
         + ", ".join(f"{table} {len(rows):,}" for table, rows in first.items())
     )
     assert first == second and all(first.values())
