@@ -17,13 +17,13 @@ _SEPARATOR = re.compile(
     r"|(?<=[一-龥])[-‐‑‒–—―−─]+(?=[一-龥])"
     r"|(?<![0-9a-z])\.|\.(?![0-9a-z])|(?<=[a-z])\.(?=[0-9])"
 )
-_LONG_VOWEL = re.compile("(?<=[ぁ-ゖァ-ヺ])[-‐‑‒–—―−─━]+(?=[ぁ-ゖァ-ヺ])")
+_LONG_VOWEL = re.compile("(?<=[ぁ-ゖァ-ヺ])[-‐‑‒–—―−─━]+(?=[ \t・·‧]*[ぁ-ゖァ-ヺ])")
 _HYPHEN = re.compile("(?<=[0-9)〇零一二三四五六七八九])[‐‑‒–—―−─━ー](?=[0-9(〇零一二三四五六七八九])")
 _TOP = re.compile("(?<![a-z])(?:top|best|sale)(?=[ぁ-ゖァ-ヺー一-鿿])")
 _WORDS = {"top": "トップ", "best": "ベスト", "sale": "セール"}
 _LETTER_O = re.compile("(?<=[0-9])o+(?=[0-9%円年人名件])")
 _COMBINING = re.compile("[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u20d0-\u20ff\ufe20-\ufe2f]")
-_OLD = dict(zip("絕對髙醫藥效圓壹壱弐驗實價瘦", "絶対高医薬効円一一二験実価痩", strict=True))
+_OLD = dict(zip("絕對髙醫藥效圓壹壱弐驗實價瘦零", "絶対高医薬効円一一二験実価痩〇", strict=True))
 _OLD_FORM = re.compile(f"[{''.join(_OLD)}]")
 # small vowels count as large ones, so ぜったぃ is ぜったい
 _HIRAGANA = {code: code - 0x60 for code in range(0x30A1, 0x30F7)}
