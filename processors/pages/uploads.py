@@ -46,7 +46,7 @@ def format_of(body: bytes) -> str:
     if body[4:8] == b"ftyp":
         name = BRANDS.get(body[8:12], "a video, HEIC or AVIF")
         raise _wrong(f"is {name}, which is not accepted; save it as JPEG or PNG and upload that")
-    raise _wrong("is no JPEG, PNG, WebP or GIF picture; save it as one of these and upload that")
+    raise _wrong("is not a JPEG, PNG, WebP or GIF picture; save it as one of these and upload that")
 
 
 def prepare(tenant_id: str, body: bytes) -> tuple[Upload, list[Asset]]:

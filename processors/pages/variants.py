@@ -113,7 +113,7 @@ _CHANGES: dict[str, Callable[[GenerationRequest, Source, Brief], Brief]] = {
 
 def _variant(request: GenerationRequest) -> Variant:
     if request.variant is None:
-        raise ValueError("the request is not one for a variant")
+        raise ValueError("the request does not ask for a variant")
     return request.variant
 
 

@@ -95,9 +95,7 @@ def writable_folder(option: str, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise LpstreamError(
-            f"{option} {folder}: is no folder to write to: {error.strerror}; nothing was done"
-        ) from error
+        raise LpstreamError(f"{option} {folder}: cannot be written to: {error.strerror}; nothing was done") from error
     return folder
 
 

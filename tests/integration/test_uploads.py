@@ -108,7 +108,7 @@ async def test_tokens_of_other_roles_and_no_token_are_refused(edge: RunningEdge)
 
 
 async def test_what_is_no_picture_is_refused_with_a_reason(edge: RunningEdge, objects: Objects) -> None:
-    for body, words in ((HEIC, "file: is HEIC"), (b"", "file: is no JPEG"), (PHOTO[:2_000], "file: is a damaged")):
+    for body, words in ((HEIC, "file: is HEIC"), (b"", "file: is not a JPEG"), (PHOTO[:2_000], "file: is a damaged")):
         status, answer = await call(edge, "POST", "/uploads", body)
         assert status == 422 and words in answer["message"], answer
     assert await keys_of(objects, "demo") == []

@@ -81,7 +81,7 @@ class Driving:
                 yield EVERY_MS / 1000
 
     def _stay(self, lp_id: str) -> Generator[Step, int | None, None]:
-        """Post a beacon every 5 s. As in the snippet, beacons wait that the edge does not take now.
+        """Post a beacon every 5 s. Beacons that the edge refuses for now wait, as in the snippet.
 
         The pause after a failed attempt doubles, up to LONGEST_AGAIN_S. Then all waiting beacons are posted, the oldest
         first. The driver posts the last ones until the drain ends; in the snippet the visitor's next page does that.
