@@ -34,6 +34,10 @@ class Known:
         """The highest epoch of any state, 0 without states."""
         return max((state.epoch for states in (self.states, self.pilots) for state in states.values()), default=0)
 
+    def has(self, lp_id: str) -> bool:
+        """Return whether there is a record of the page. There is none after `lpstream erase`."""
+        return any(lp_id in getattr(self, name) for name, _ in KINDS.values())
+
     def take(self, key: bytes | None, value: bytes | None) -> Taken | None:
         """Use a record, in the order of the log. Return it, or None if it removes something or is old.
 

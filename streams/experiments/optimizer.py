@@ -123,6 +123,9 @@ class Optimizer:
     async def _take(self, step: Next) -> None:
         """Write a step of an autopilot, with its request, start or stop, in one transaction."""
         pilot, now_ms = step.state, round(time.time() * 1000)
+        await self._topic.catch_up()
+        if not self._known.has(pilot.lp_id):
+            return  # the page was erased while the step was computed
         before, command = self._known.states.get(pilot.lp_id), self._known.commands.get(pilot.lp_id)
         states: list[ExperimentState] = []
         others: list[Message] = [(EXPERIMENTS, pilot.key, encode_model(pilot))]
@@ -181,13 +184,17 @@ class Optimizer:
     async def _commit(self, states: Sequence[ExperimentState], others: Sequence[Message] = ()) -> None:
         """Write the states in transactions, the other messages with the first, then show them.
 
-        A state is written whole or not at all.
+        A state is written whole or not at all. A state of a page without records is not written: the page was erased
+        while the state was computed, and the state would bring the experiment back.
         """
         for at in range(0, max(len(states), min(1, len(others))), AT_ONCE):
-            part = states[at : at + AT_ONCE]
+            await self._topic.catch_up()
             await self._held.check()
+            part = [state for state in states[at : at + AT_ONCE] if self._known.has(state.lp_id)]
             messages = [message for state in part for message in self._messages(state)]
             messages = [*others, *messages] if at == 0 else messages
+            if not messages:
+                continue
             await self._send(messages)
             taken = [self._known.take(key, value) for topic, key, value in messages if topic == EXPERIMENTS]
             for state in part:

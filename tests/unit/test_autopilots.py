@@ -111,6 +111,14 @@ async def test_a_step_that_was_not_committed_asks_with_the_same_id(place: Place)
     assert [request.request_id for request in requests(after)] == seen
 
 
+async def test_an_autopilot_that_is_erased_meanwhile_takes_no_step(place: Place) -> None:
+    await order(place, "on")
+    before = list(place.log.committed)
+    place.topic.erase("demo-a")
+    await place.steer()
+    assert place.log.committed == before and not place.known.has("demo-a")
+
+
 async def test_an_optimizer_that_starts_at_any_step_repeats_none(place: Place) -> None:
     await order(place, "on")
     for _ in range(4):

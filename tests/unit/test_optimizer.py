@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from infra.tenants import Tenants, TenantsFile
-from processors.experiments.known import Known
+from processors.experiments.known import KINDS, Known
 from processors.findings.report import Finding
 from schemas.autopilot import AutopilotState
 from schemas.errors import LpstreamError, Retryable
@@ -44,6 +44,23 @@ class Log:
         return [decode_model(ExperimentState, value) for _, k, value in self.committed if k == key]
 
 
+class Topic:
+    """A reader of the topic in memory. It takes the records of `waiting` when the optimizer catches up."""
+
+    def __init__(self, known: Known) -> None:
+        self.known = known
+        self.waiting: list[tuple[bytes, bytes | None]] = []
+
+    async def catch_up(self) -> None:
+        for key, value in self.waiting:
+            self.known.take(key, value)
+        self.waiting = []
+
+    def erase(self, lp_id: str) -> None:
+        """Append the empty records that `lpstream erase` writes."""
+        self.waiting += [(f"{kind}{lp_id}".encode(), None) for kind in KINDS]
+
+
 class View:
     """Redis in memory, present or away."""
 
@@ -75,10 +92,12 @@ class Counts:
     def __init__(self) -> None:
         self.by_page: dict[str, tuple[int, int]] = {}
         self.away = False
+        self.meanwhile: Callable[[], None] = lambda: None
 
     async def rows(self, _: str, values: dict[str, Any]) -> list[dict[str, Any]]:
         if self.away:
             raise Retryable("ClickHouse is away")
+        self.meanwhile()
         assert len(values["lp_ids"]) <= 50
         start_s = int(time.time()) // 60 * 60
         zeros = {f"{goal}_": 0 for goal in ("form", "tel", "mail", "outbound", "custom")}
@@ -134,7 +153,7 @@ class Place:
 
     def __init__(self, epoch: int = 1, known: Known | None = None, log: Log | None = None) -> None:
         self.known, self.log, self.view, self.counts = known or Known(), log or Log(), View(), Counts()
-        self.sources = Sources()
+        self.sources, self.topic = Sources(), Topic(self.known)
         settings = Settings.model_construct(**{**Settings().model_dump(), "experiment_settle_s": 0})
         tenants = Tenants(TenantsFile.model_validate({"tenant": [{"id": "demo"}, {"id": "acme"}]}).tenant)
 
@@ -143,7 +162,7 @@ class Place:
 
         self.optimizer = Optimizer(
             settings, tenants, cast(Any, self.view), cast(Any, self.counts), cast(Any, SimpleNamespace(check=check)),
-            cast(Any, SimpleNamespace(known=self.known)), cast(Any, self.log), self.sources, epoch,
+            cast(Any, self.topic), cast(Any, self.log), self.sources, epoch,
         )  # fmt: skip
 
     async def steer(self) -> None:
@@ -223,6 +242,24 @@ async def test_a_look_writes_counts_and_weights_once(place: Place) -> None:
     assert (second.pageviews, second.conversions, second.number) == ([400, 400], [10, 20], first.number + 1)
     assert second.weights[1] > 0.5 > second.weights[0] >= 0.05
     assert place.known.weights["demo-a"].points[-1][1] == second.weights
+
+
+async def test_an_experiment_that_is_erased_during_a_look_is_not_written_again(place: Place) -> None:
+    for lp_id in ("demo-a", "demo-x"):
+        await place.order("start", uuid4(), lp_id=lp_id, arms=[lp_id, f"{lp_id}-2"])
+    place.counts.by_page = dict.fromkeys(("demo-a", "demo-a-2", "demo-x", "demo-x-2"), (50, 5))
+    place.view.states.clear()
+    place.counts.meanwhile = lambda: place.topic.erase("demo-a")
+    await place.optimizer._look()
+    assert (len(place.log.states("demo-a")), len(place.log.states("demo-x"))) == (1, 2)
+    assert not place.known.has("demo-a") and set(place.view.states) == {"demo-x"}
+
+
+@pytest.mark.parametrize("command", ["start", "stop"])
+async def test_an_order_for_a_page_that_is_erased_meanwhile_is_not_carried_out(place: Place, command: str) -> None:
+    place.topic.erase("demo-a")
+    await place.order(command, uuid4())
+    assert (place.log.committed, place.log.transactions, place.view.states) == ([], 0, {})
 
 
 async def test_a_clock_that_was_ahead_hides_no_weights(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,7 +361,7 @@ async def test_an_optimizer_ends_when_a_newer_one_writes(place: Place) -> None:
     async def more(_: float) -> list[ExperimentState]:
         return [newer]
 
-    place.optimizer._topic = cast(Any, SimpleNamespace(known=place.known, more=more))
+    place.optimizer._topic = cast(Any, SimpleNamespace(known=place.known, more=more, catch_up=place.topic.catch_up))
     with pytest.raises(LpstreamError, match="newer optimizer"):
         await place.optimizer.run()
 
