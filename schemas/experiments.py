@@ -163,7 +163,8 @@ def result_id_of(experiment_id: UUID, lp_id: str) -> UUID:
 class PageCounts:
     """The counts of a page in the `span_s` seconds from `start_s`.
 
-    `deep` are the pageviews that came to the half of the page.
+    `deep` are the pageviews that came to the half of the page. `dead_squares` and `rage_squares` are sums over minutes:
+    the squares of each minute's clicks.
     """
 
     lp_id: str
@@ -175,6 +176,8 @@ class PageCounts:
     dead_clicks: int
     rage_clicks: int
     deep: int = 0
+    dead_squares: int = 0
+    rage_squares: int = 0
 
     def reached(self, goals: Sequence[Goal]) -> int:
         """Return the pageviews with a goal of these kinds.

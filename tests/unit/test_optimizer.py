@@ -107,9 +107,7 @@ class Counts:
                 "start_s": start_s,
                 "views": views,
                 "converted": hits,
-                "dead": 0,
-                "rage": 0,
-                "deep": 0,
+                **dict.fromkeys(("dead", "rage", "dead_squares", "rage_squares", "deep"), 0),
                 **zeros,
             }
             for lp_id, (views, hits) in self.by_page.items()
