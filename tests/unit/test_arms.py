@@ -1,6 +1,7 @@
 """Arms at the edge: their visitors, the content of cookies, and the answers that caches may keep."""
 
 from collections import Counter
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -14,10 +15,11 @@ from schemas.errors import Retryable
 from schemas.experiments import ExperimentState
 from schemas.generation import encode_model
 from streams.edge.services import Services
-from streams.edge.site.experiments import PAGE_CACHE, UNKNOWN_CACHE, Experiments
+from streams.edge.site.experiments import PAGE_CACHE, POLL_S, UNKNOWN_CACHE, Experiments
 from streams.edge.site.object_cache import CachedObject
 from streams.edge.site.pages import page
 from streams.pictures.stored import erased_key
+from streams.runtime.experiment_settings import NGINX_S, PAGE_S
 from streams.runtime.settings import Settings
 
 ID = "6f1c1f4e-6d2b-4a55-9f5e-0d6b7d0a7c11"
@@ -282,3 +284,10 @@ async def test_a_thousand_experiments_at_once_are_served(place: Place) -> None:
         state(lp_id=f"demo-p{n}", arms=[f"demo-p{n}", f"demo-q{n}"], weights=[0.5, 0.5]) for n in range(1_000)
     )
     assert len(place.experiments.serving) == 2_003
+
+
+def test_visits_count_once_no_cache_has_the_earlier_page() -> None:
+    nginx = (Path(__file__).parents[2] / "infra/nginx/nginx.conf").read_text("utf-8")
+    assert NGINX_S == 60 and "proxy_cache_valid 200 1m;" in nginx
+    assert f"public, max-age={PAGE_S}" == PAGE_CACHE
+    assert Settings().experiment_settle_s >= PAGE_S + NGINX_S + 10 * POLL_S

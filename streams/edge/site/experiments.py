@@ -15,13 +15,14 @@ from schemas.errors import DecodeError, LpstreamError
 from schemas.experiments import EXPERIMENTS, ExperimentState
 from schemas.generation import decode_model
 from streams.experiments.topic import read_states
+from streams.runtime.experiment_settings import PAGE_S
 from streams.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
 
 POLL_S, TOPIC_S = 2.0, 10.0
 READ_ALL_S = 60.0  # a replica of Redis that takes over may count its changes from an older number
-PAGE_CACHE = "public, max-age=3600"
+PAGE_CACHE = f"public, max-age={PAGE_S}"
 # until the experiments are known, caches may keep a page for a minute only
 UNKNOWN_CACHE = "public, max-age=60"
 
