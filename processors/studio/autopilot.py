@@ -64,10 +64,6 @@ REASONS: tuple[tuple[str, str], ...] = (
     (rf"the experiment has ended: (?P<why>.*); {_REST}", f"{{why}}{RESTS}"),
     (rf"the variant has won and is the page now; {_REST}", f"別案の成果が高く、そのページになりました。{RESTS}"),
     (rf"(?P<page>\S+) has won against the variant; {_REST}", f"別案よりも {{page}} の成果が高い結果でした。{RESTS}"),
-    (
-        rf"no decision within (?P<days>\d+) days; {_REST}",
-        f"{{days}}日間で差がはっきりしなかったため、テストを終えました。{RESTS}",
-    ),
     (r"a week is over; autopilot looks for a finding", "1週間たちました。次の改善点を探しています。"),
 )
 # a finding in a few words; its own sentence is in the language of the pages

@@ -211,6 +211,18 @@ async def test_a_control_that_wins_is_the_page_as_published(place: Place) -> Non
     assert (await place.get()).body == html("demo-a")
 
 
+async def test_an_earlier_winner_is_the_page_after_a_round_without_a_verdict(place: Place) -> None:
+    place.experiments.take([state(number=8, status="stopped", fallback="demo-b", weights=[0, 1, 0])])
+    answer = await place.get(Cookie="lpa=demo-c")
+    assert (arm_of(answer), answer.headers["Cache-Control"]) == ("demo-b", PAGE_CACHE)
+    assert (await place.get("demo-b")).headers["Location"] == "/lp/demo-a"
+    assert arm_of(await place.get("demo-c")) == "demo-c", "the loser has its own address again"
+    place.experiments.take([state(number=9, started_ms=2, fallback="demo-b")])
+    assert arm_of(await place.get(**{"User-Agent": GOOGLE})) == "demo-b", "robots see what they saw before"
+    place.experiments.take([state(number=10, started_ms=2, status="stopped", weights=[1, 0, 0])])
+    assert [arm_of(await place.get(arm)) for arm in ("demo-a", "demo-b")] == ["demo-a", "demo-b"]
+
+
 async def test_pages_are_themselves_after_a_stop(place: Place) -> None:
     place.experiments.take([state(number=8, status="stopped", weights=[1, 0, 0])])
     for lp_id in ("demo-a", "demo-b"):

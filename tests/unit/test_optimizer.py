@@ -303,6 +303,54 @@ async def test_a_clear_difference_is_decided_once_with_a_result(place: Place) ->
     assert place.log.states()[-1].winner is None
 
 
+async def test_a_refused_start_repeats_no_result(place: Place) -> None:
+    await place.order("start", uuid4())
+    place.counts.by_page = {"demo-a": (5_000, 50), "demo-b": (5_000, 500)}
+    await place.optimizer._look()
+    decided = place.log.states()[-1]
+    await place.order("start", uuid4(), arms=["demo-a", "acme-b"])
+    after = place.log.states()[-1]
+    assert after.refused is not None and (after.status, after.decided_ms) == ("decided", decided.decided_ms)
+    assert sum(topic == RESULTS for topic, _, _ in place.log.committed) == 1
+
+
+async def test_the_arms_of_a_replaced_experiment_were_given_until_now(place: Place) -> None:
+    await place.order("start", first := uuid4())
+    quiet = place.known.states["demo-a"].model_copy(update={"decided_ms": 1, "started_ms": 1})
+    place.known.states["demo-a"] = quiet
+    await place.order("start", uuid4(), arms=["demo-a", "demo-b"])
+    assert place.known.states["demo-a"].experiment_id != first
+    assert place.known.states["demo-a"].held == ["demo-a", "demo-b"]
+
+
+async def test_an_experiment_without_a_decision_ends_before_its_days_are_cold(place: Place) -> None:
+    await place.order("start", uuid4())
+    old = place.known.states["demo-a"]
+    place.known.states["demo-a"] = old.model_copy(update={"started_ms": old.started_ms - 30 * 86_400_000})
+    place.counts.away = True
+    await place.optimizer._look()
+    state = place.log.states()[-1]
+    assert (state.status, state.reason) == ("stopped", "no decision within 30 days")
+
+
+async def test_no_command_of_a_person_is_lost_while_no_optimizer_runs(place: Place) -> None:
+    await place.order("start", uuid4())
+    place.counts.by_page = {"demo-a": (5_000, 50), "demo-b": (5_000, 500)}
+    await place.optimizer._look()
+    decided = place.log.states()[-1]
+    missed = [
+        ExperimentCommand(**decided.model_dump(include=set(ExperimentCommand.model_fields)), **change)
+        for change in ({"command": "stop", "takes_back": "demo-b"}, {"command": "start"})
+    ]
+    missed[1] = missed[1].model_copy(update={"experiment_id": (later := uuid4())})
+    after = Place(epoch=2, known=place.known, log=place.log)
+    for order in missed:
+        after.known.take(order.key, encode_model(order))
+    await after.optimizer._carry_out(after.known.orders)
+    assert [state.status for state in after.log.states()[-2:]] == ["stopped", "running"]
+    assert (after.known.states["demo-a"].experiment_id, after.known.states["demo-a"].fallback) == (later, None)
+
+
 async def test_goals_without_visits_decide_nothing(place: Place) -> None:
     await place.order("start", uuid4())
     place.counts.by_page = {"demo-a": (20, 2), "demo-b": (20, 9_000)}
@@ -345,7 +393,7 @@ async def test_an_optimizer_that_starts_goes_on_where_the_last_ended(place: Plac
         known.take(key, value)
     known.commands = dict(place.known.commands)
     after = Place(epoch=known.highest_epoch + 1, known=known, log=place.log)
-    await after.optimizer._carry_out(list(known.commands.values()))
+    await after.optimizer._carry_out(known.orders)
     assert len(after.log.states()) == 1
     after.counts.by_page = {"demo-a": (30, 1), "demo-b": (30, 1)}
     await after.optimizer._look()

@@ -29,8 +29,12 @@ UNKNOWN_CACHE = "public, max-age=60"
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A page whose visitors are shared among arms. `cookies` has the Set-Cookie header of each arm."""
+    """A page whose visitors are shared among arms. `cookies` has the Set-Cookie header of each arm.
 
+    `before` is the page that visitors saw before the experiment: the page itself or an earlier winner.
+    """
+
+    before: str
     arms: tuple[str, ...]
     bounds: tuple[float, ...]
     cookies: tuple[str, ...]
@@ -138,14 +142,12 @@ class Experiments:
 
 def serving_of(state: ExperimentState, *, secure: bool) -> dict[str, Serving]:
     """Return the kind of answer at the address of the page and at those of its arms."""
-    if state.status == "stopped":
-        return {}
-    serving: dict[str, Serving] = {arm: ArmOf(state.lp_id) for arm in state.arms[1:]}
+    serving: dict[str, Serving] = {arm: ArmOf(state.lp_id) for arm in state.bound if arm != state.lp_id}
     if state.status == "running":
         cookies = tuple(_cookie(state.lp_id, arm, secure=secure) for arm in state.arms)
-        serving[state.lp_id] = Running(tuple(state.arms), bounds_of(state.weights), cookies)
-    elif state.winner is not None and state.winner != state.lp_id:
-        serving[state.lp_id] = Won(state.winner)
+        serving[state.lp_id] = Running(state.shown, tuple(state.arms), bounds_of(state.weights), cookies)
+    elif state.shown != state.lp_id:
+        serving[state.lp_id] = Won(state.shown)
     return serving
 
 
