@@ -21,6 +21,7 @@ from infra.tenants import Tenants
 from processors.experiments.autopilot import Next
 from processors.experiments.decisions import (
     begun,
+    carried_out,
     handled,
     learned,
     obstacle,
@@ -134,15 +135,15 @@ class Optimizer:
         await self._topic.catch_up()
         if not self._known.has(pilot.lp_id):
             return  # the page was erased while the step was computed
-        before, commands = self._known.states.get(pilot.lp_id), self._known.commands.get(pilot.lp_id)
+        before, commands = self._known.states.get(pilot.lp_id), self._known.commands.get(pilot.lp_id, [])
         states: list[ExperimentState] = []
         others: list[Message] = [(EXPERIMENTS, pilot.key, encode_model(pilot))]
         if step.request is not None:
             others.append((REQUESTS, str(step.request.request_id).encode(), encode_model(step.request)))
         if step.starts is not None:
-            # a person's command that is handled is not handled again, and one that comes now goes before
-            state = self._begun(step.starts, before, now_ms)
-            states.append(state.model_copy(update={"after": commands[-1].experiment_id if commands else None}))
+            # a person's command that is carried out is not carried out again, and one that comes now goes before
+            after = next((each.experiment_id for each in commands if carried_out(each, before)), None)
+            states.append(self._begun(step.starts, before, now_ms).model_copy(update={"after": after}))
         if step.stops is not None and before is not None:
             states.append(stopped(before, f"stopped by autopilot: {step.stops}", epoch=self._epoch, now_ms=now_ms))
         await self._commit(states, others)

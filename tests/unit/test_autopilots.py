@@ -13,7 +13,7 @@ from infra.tenants import Tenants, TenantsFile
 from processors.experiments.known import Known
 from schemas.autopilot import AutopilotCommand, AutopilotState
 from schemas.errors import DecodeError, Retryable
-from schemas.experiments import EXPERIMENTS
+from schemas.experiments import EXPERIMENTS, ExperimentCommand
 from schemas.generation import REQUESTS, Result, VariantRequest, decode_model, encode_model
 from streams.experiments.autopilots import MOST_READ, Autopilots
 
@@ -189,6 +189,23 @@ async def test_a_person_s_commands_win(place: Place) -> None:
     for _ in range(3):
         await place.steer()
     assert pilot(place).step == "resting" and place.known.states["demo-a"].experiment_id == theirs
+
+
+async def test_a_person_s_start_that_comes_with_autopilot_s_is_carried_out(place: Place) -> None:
+    await place.order("start", old := uuid4())
+    await place.order("stop", old)
+    await order(place, "on")
+    await place.steer()
+    answer(place)
+    await place.steer()
+    stopped = place.known.states["demo-a"]
+    fields = stopped.model_dump(include=set(ExperimentCommand.model_fields)) | {"experiment_id": (theirs := uuid4())}
+    start = ExperimentCommand(**fields, command="start")
+    place.known.take(start.key, encode_model(start))
+    await place.steer()
+    assert (pilot(place).step, place.known.states["demo-a"].after) == ("testing", old)
+    await place.optimizer._carry_out(place.known.orders)
+    assert place.known.states["demo-a"].experiment_id == theirs
 
 
 async def test_a_person_s_start_replaces_the_running_experiment(place: Place) -> None:
