@@ -17,6 +17,10 @@ PAIRS: Pairs = {
         "The test is ending. This takes a few seconds; the page reloads by itself.",
         "テストを終了しています。数秒かかります。画面は自動で更新されます。",
     ),
+    "test_taking": (
+        "The page itself comes back. This takes a few seconds; the page reloads by itself.",
+        "元のページに戻しています。数秒かかります。画面は自動で更新されます。",
+    ),
     "test_slow": (
         "If nothing changes within a minute, the optimizer may be down. Ask your operator.",
         "1分たっても変わらないときは、処理が止まっている可能性があります。管理者にお知らせください。",
@@ -31,11 +35,19 @@ PAIRS: Pairs = {
         "Visitors of this page now see {letter}.",
         "このページの訪問者には、今は「{letter}」を表示しています。",
     ),
+    "test_fallback_lead": (
+        "Visitors of this page see {letter}, which won an earlier test.",
+        "このページの訪問者には、前のテストで勝った「{letter}」を表示しています。",
+    ),
     "test_refresh": ("Show the newest state", "最新の状態を表示"),
     "test_stop": ("End the test …", "テストを終了する…"),
     "test_stop_lead": (
         "All visitors will see the page itself again. The numbers stay here. This cannot be undone.",
         "すべての訪問者に元のページを表示します。数値はここに残ります。この操作は取り消せません。",
+    ),
+    "test_stop_fallback": (
+        "All visitors will see {letter}, which won an earlier test. The numbers stay here. This cannot be undone.",
+        "すべての訪問者に、前のテストで勝った「{letter}」を表示します。数値はここに残ります。この操作は取り消せません。",
     ),
     "test_stop_do": ("End the test", "終了する"),
     "test_take_back": ("Take the winner back …", "勝者の表示をやめる…"),

@@ -140,7 +140,7 @@ def _print(state: Answer, *, as_json: bool) -> None:
         out.print(f"winner: {state['winner']}", markup=False)
     elif state["status"] == "stopped" and state.get("fallback"):
         out.print(f"visitors see the earlier winner: {state['fallback']}", markup=False)
-    elif state["visits_needed"] is not None:
+    elif state["visits_needed"]:  # 0 if only the week must end, as the reason says
         out.print(f"visits that a decision still needs: about {state['visits_needed']:,}")
     table = Table("arm", "weight", "pageviews", "with a goal", "rate", "from", "to")
     for place, arm in enumerate(state["arms"]):

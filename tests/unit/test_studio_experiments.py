@@ -176,6 +176,17 @@ def test_the_page_of_an_experiment_escapes_names_and_reasons(language: Language)
 
 
 @pytest.mark.parametrize("language", ["ja", "en"])
+def test_an_end_that_shows_an_earlier_winner_says_so_and_can_be_taken_back(language: Language) -> None:
+    words = WORDS[language]
+    going = rendered(language, running(fallback="demo-b"), shown="B")
+    assert words["test_stop_fallback"].format(letter="B") in going and words["test_stop_lead"] not in going
+    ended = rendered(language, running(fallback="demo-b", status="stopped"), shown="B")
+    assert words["test_fallback_lead"].format(letter="B") in ended and words["test_take_back_do"] in ended
+    without = rendered(language, running(status="stopped"), shown="A")
+    assert words["test_take_back_do"] not in without
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
 def test_the_form_offers_variants_and_keeps_what_was_ticked(language: Language) -> None:
     form = {
         "obstacle": None, "candidates": [about("凪")], "chosen": ["demo-b"], "winner": "demo-b", "text": '"><script>',

@@ -61,9 +61,9 @@ async def candidates(
 
 
 def used_arms(services: Services, lp_id: str) -> set[str]:
-    """Return the arms of other pages' experiments that run or have a winner."""
+    """Return the arms of other pages' experiments that run, and those that visitors see at other pages' addresses."""
     others = (state for state in services.experiments.states.values() if state.lp_id != lp_id)
-    return {arm for state in others if state.status != "stopped" for arm in state.arms}
+    return {arm for state in others for arm in state.bound}
 
 
 def command_of(lp_id: str, fields: Given, experiment_id: str) -> dict[str, Any]:

@@ -65,7 +65,7 @@ async def stop(visit: Visit, lp_id: str) -> web.Response:
     """Stop the experiment on a page, or take back its winner."""
     check_owner(visit, lp_id)
     command = await end(visit.services, visit.known.caller, lp_id)
-    raise Redirect(address(lp_id, "stopping", command.experiment_id))
+    raise Redirect(address(lp_id, "taking" if command.takes_back else "stopping", command.experiment_id))
 
 
 async def _page(
@@ -108,11 +108,13 @@ def _refused(visit: Visit, state: ExperimentState | None) -> str | None:
 
 def _pending(visit: Visit, state: ExperimentState | None) -> str | None:
     """Return the word for an order in the page's address that is not carried out yet, or None."""
-    asked, stopping = named(visit, "asked"), named(visit, "stopping")
+    asked, stopping, taking = (named(visit, name) for name in ("asked", "stopping", "taking"))
     if asked is not None and (state is None or state.experiment_id != asked) and _refused(visit, state) is None:
         return "test_starting"
     if state is not None and state.experiment_id == stopping and state.status != "stopped":
         return "test_stopping"
+    if state is not None and state.experiment_id == taking and state.shown != state.lp_id:
+        return "test_taking"
     return None
 
 
@@ -132,6 +134,7 @@ async def _running(visit: Visit, state: ExperimentState) -> dict[str, Any]:
         "reason": reason(state.reason, visit.language),
         "needed": _needed(visit, state, days),
         "winner": LETTERS[state.arms.index(state.winner)] if state.winner else None,
+        "shown": LETTERS[state.arms.index(state.shown)],
         "counted": sum(state.pageviews),
         **maps,
     }
@@ -206,10 +209,10 @@ async def _form(
     if not page.published:
         return {"obstacle": "test_is_variant", "other": await tested_at(visit, lp_id)}
     for other in visit.services.experiments.states.values():
-        if other.lp_id != lp_id and other.status != "stopped" and lp_id in other.arms:
+        if other.lp_id != lp_id and lp_id in other.bound:
             return {"obstacle": "test_is_arm", "other": other.lp_id}
     fields: Given = given(values)
-    winner = state.winner if state is not None and state.winner not in (None, lp_id) else None
+    winner = state.shown if state is not None and state.shown != lp_id else None
     chosen = list(dict.fromkeys([*fields.arms, *([winner] if winner else [])]))
     text = values.get("q", "")[:LONGEST_SEARCH]
     return {
