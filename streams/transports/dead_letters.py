@@ -22,7 +22,10 @@ def dead_letter_headers(
 
 
 def fitted(key: bytes | None, value: bytes | None) -> tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]:
-    """Return key and value of a letter, cut if Kafka would refuse them, and the header `size` of a cut letter."""
+    """Return key and value of a letter, and the header `size` if they were cut.
+
+    They are cut if Kafka would refuse them.
+    """
     size = len(key or b"") + len(value or b"")
     if size <= MOST_BYTES:
         return key, value, []

@@ -61,7 +61,7 @@ async def candidates(
 
 
 def used_arms(services: Services, lp_id: str) -> set[str]:
-    """Return the arms of other pages' experiments that run, and those that visitors see at other pages' addresses."""
+    """Return the pages whose addresses another page's experiment or winner has."""
     others = (state for state in services.experiments.states.values() if state.lp_id != lp_id)
     return {arm for state in others for arm in state.bound}
 
