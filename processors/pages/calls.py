@@ -8,6 +8,7 @@ from processors.pages.designs import design_of
 from processors.pages.facts import given_of, known, line_of, phone_of, url_of
 from processors.pages.words import words_of
 from processors.text import address
+from schemas.contacts import dialled
 from schemas.generation import GenerationRequest
 from schemas.plan import Brief
 
@@ -101,12 +102,3 @@ def href_of(request: GenerationRequest, kind: str) -> str:
     if kind in ("line", "url"):
         return address((line_of(request) if kind == "line" else url_of(request)) or "")
     return HREFS[kind]
-
-
-_INLAND_ZERO = re.compile(r"^((?:\+|00)[0-9]{1,3}[ -]*)\(0\)")
-
-
-def dialled(phone: str) -> str:
-    """Return the telephone number as it is dialled: without the (0) of +81 (0)3-1234-5678."""
-    phone = _INLAND_ZERO.sub(r"\1", phone.strip())
-    return "".join(letter for letter in phone if letter in "+0123456789")

@@ -1,5 +1,6 @@
 """Legal rules of a page: facts that it may not show, and facts that it needs."""
 
+from processors.pages.facts import phone_of
 from processors.pages.lint import unlawful
 from processors.pages.trades import MEDICAL, trade_of
 from processors.text import cut, folded, shown, walk
@@ -95,7 +96,7 @@ def _missing_of_sale(request: GenerationRequest) -> dict[str, str]:
     law = "特定商取引法第11条の表示に使います"
     values = {
         "business.address": business.address,
-        "business.phone": business.phone,
+        "business.phone": phone_of(request),
         "facts.prices": facts.prices,
         "business.url": business.url,
     }

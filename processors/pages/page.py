@@ -17,7 +17,7 @@ from jinja2 import FunctionLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
-from processors.pages.calls import SEND, Call, call_of, dialled, href_of, leads_away, outside_words, phone_call
+from processors.pages.calls import SEND, Call, call_of, href_of, leads_away, outside_words, phone_call
 from processors.pages.cards import og_image, thumbnail
 from processors.pages.curated import UP, Asset, Picture, drawn, pictures, uploaded
 from processors.pages.designs import DESIGNS, Design, look_of
@@ -28,6 +28,7 @@ from processors.pages.phrases import columns, name_phrases, phrases
 from processors.pages.slots import fill, slots, topics
 from processors.pages.words import words_of
 from processors.text import address, shown
+from schemas.contacts import dialled
 from schemas.copywriting import Copy
 from schemas.generation import GenerationRequest, Sale
 from schemas.plan import Brief
