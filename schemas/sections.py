@@ -129,7 +129,7 @@ class Information(Model):
 
 
 class Form(Model):
-    """The contact form: the address that it posts to, its words, and the use of what it collects."""
+    """The contact form: the address that it posts to, its words, and the use of its contents."""
 
     action: str
     label: str
@@ -138,7 +138,7 @@ class Form(Model):
 
 
 class Footer(Model):
-    """The business behind the page, and the legal notices. `use` is that of what the form collects."""
+    """The business behind the page, and the legal notices. `use` is that of the form's contents."""
 
     name: str
     address: str | None

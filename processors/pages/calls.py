@@ -39,7 +39,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class FormWords:
-    """The words of a contact form: its large field, its button, and the use of what it collects."""
+    """The words of a contact form: of its large field, its button, and the use of its contents."""
 
     label: str
     send: str

@@ -1,4 +1,4 @@
-"""Wording of prices that Japanese law restricts: prices without tax alone, and prices beside a former one."""
+"""Prices as Japanese law restricts them: without tax alone, and beside a former price."""
 
 import re
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ _COMPARED = re.compile(
 
 
 def doubtful_prices(request: GenerationRequest) -> Iterator[tuple[str, str]]:
-    """Yield the field, and the words with the reason, of each price that the law may not allow as written."""
+    """Yield the field of each price that the law may not allow as written, and its words with the reason."""
     for field, text in _priced(request):
         words = folded(text).replace(" ", "")
         if (tax := _WITHOUT_TAX.search(words)) and re.search("[0-9]", words) and not _WITH_TAX.search(words):
