@@ -35,9 +35,19 @@ STRICTEST = frozenset(
 )
 # a clinic may speak of treatment, which the rules of 美容 or 整体 forbid; the rules of clinics bound its claims
 NOT_OF_CLINICS = frozenset(("cosmetic", "therapy"))
+# 募集 and 応募 mean jobs only at the start, or after a word for staff: 生徒募集 looks for pupils
+_STAFF = (
+    "スタッフ|キャスト|パート|バイト|社員|職員|従業員|店員|[務備売工乗船教導援談]員|作業員|清掃員|配[達送]員|要員|人[材手員]|職人|料理人|管理人|[働担]き?い?手|"
+    "[転助]手|[士師]|(?<!求)職|[経験技術担当]者|新卒|中途|店長|幹部|後継者|候補|インターン|正規|派遣|ドライバー|エンジニア|デザイナー|プログラマー|"
+    "ライター|トレーナー|インストラクター|コーチ|セラピスト|スタイリスト|ネイリスト|アイリスト|エステティシャン|アシスタント|ヘルパー|ケアマネ|マネージャー|"
+    "オペレーター|ディレクター|カメラマン|シェフ|コック|パティシエ|ソムリエ"
+)
+_JOBS = re.compile(
+    f"採用|求人|急募|リクルート|^(?:募集|応募)(?!キャンペーン)|(?:{_STAFF})(?:さん|候補)?(?:の|を|への|に|大|積極|追加|随時)?(?:募集|応募)"
+)
 PURPOSES = (
-    ("recruit", ("採用", "求人", "募集", "応募")),
     ("booking", ("予約", "体験", "来院")),
+    ("inquiry", ("募集", "応募")),
     ("sale", ("販売", "購入", "通販", "注文", "物販", "売上")),
     ("visit", ("集客", "来店", "認知", "宣伝", "紹介")),
 )
@@ -114,4 +124,6 @@ def trade_of(industry: str) -> TradeMatch:
 def purpose_of(purpose: str) -> str:
     """Return the purpose of a page: recruit, booking, sale, visit, else inquiry."""
     typed = folded(purpose)
+    if _JOBS.search(typed):
+        return RECRUIT
     return next((kind for kind, words in PURPOSES if any(word in typed for word in words)), "inquiry")
