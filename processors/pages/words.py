@@ -6,7 +6,6 @@ list is a text, or a table with conditions: `needs` and `without` name facts or 
 purposes. The first entries whose conditions hold are taken. `{by}` becomes the given ways of contact.
 """
 
-import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,12 +13,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from processors.pages.trades import GENERIC, NAMES, RECRUIT
-from processors.text import folded
+from processors.pages.trades import GENERIC, NAMES, RECRUIT, pattern_of, trade_of, typed
 from schemas.plan import Brief
 
-# a short word of kana or letters is part of many others (パン in ジャパン), so it must be the text's end
-SHORT, _KANA = 3, re.compile("[a-zぁ-んァ-ヶー]+")
 CONDITIONS = ("needs", "without", "purposes")
 BY = (
     ({"phone", "form", "line"}, "お電話、フォーム、LINEのいずれかで"),
@@ -55,15 +51,21 @@ class Words:
 class Kind:
     """A kind of shop: its trades, the words that name it, its drawings by role, and its own texts.
 
-    Only the industry names the kind, not a keyword, if `by_keyword` is false: a restaurant may offer cakes.
+    A text with one of the words in `never` does not name it: 猫背 is no cat. Only the industry names the kind, not a
+    keyword, if `by_keyword` is false: a restaurant may offer cakes.
     """
 
     name: str
     trades: tuple[str, ...]
     words: tuple[str, ...]
+    never: tuple[str, ...]
     by_keyword: bool
     drawings: Mapping[str, str]
     texts: Mapping[str, Any]
+
+    def named_in(self, text: str) -> bool:
+        """Return whether a text, in the form of `trades.typed`, names this kind."""
+        return any(pattern_of(word).search(text) for word in self.words) and not any(no in text for no in self.never)
 
 
 def _table(name: str) -> dict[str, Any]:
@@ -77,25 +79,24 @@ def kinds() -> dict[str, Kind]:
     found = {}
     for trade in NAMES:
         for name, table in _table(f"kinds_{trade}").items():
-            trades, named, drawings = (table.pop(key, ()) for key in ("trades", "words", "drawings"))
-            named = tuple(folded(word) for word in named)
-            found[name] = Kind(name, (trade, *trades), named, table.pop("keywords", True), dict(drawings), table)
+            trades, drawings = (table.pop(key, ()) for key in ("trades", "drawings"))
+            named, never = (tuple(map(typed, table.pop(key, ()))) for key in ("words", "not"))
+            found[name] = Kind(name, (trade, *trades), named, never, table.pop("keywords", True), dict(drawings), table)
     return found
 
 
 def kind_of(trade: str, industry: str, keywords: Sequence[str]) -> str | None:
-    """Return the name of the kind that the industry names, or else a keyword; None for no known kind."""
-    for number, typed in enumerate((industry, *keywords)):
-        text = folded(typed)
+    """Return the name of the kind that the industry names, or else a keyword; None for no known kind.
+
+    The generic design holds trades that have nothing in common, so there a keyword says nothing about a known one: an
+    insurance agency with the keyword 自動車 repairs no cars.
+    """
+    unlike = trade == GENERIC and trade_of(industry).known
+    for number, text in enumerate(map(typed, (industry, *(() if unlike else keywords)))):
         for kind in kinds().values():
-            known = trade in kind.trades and (kind.by_keyword or number == 0)
-            if known and any(_names(text, word) for word in kind.words):
+            if trade in kind.trades and (kind.by_keyword or number == 0) and kind.named_in(text):
                 return kind.name
     return None
-
-
-def _names(text: str, word: str) -> bool:
-    return text.endswith(word) if len(word) < SHORT and _KANA.fullmatch(word) else word in text
 
 
 @cache
