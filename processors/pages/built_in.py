@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from processors.pages.calls import call_choices, kind_of_call
-from processors.pages.facts import known
 from processors.pages.trades import RECRUIT
-from processors.pages.words import Words, chosen, filled, more_words, words, words_of
+from processors.pages.words import Words, chosen, conditions_of, filled, more_words, words, words_of
 from schemas.copywriting import TOPIC_SLOT
 from schemas.plan import Brief
 from schemas.sections import BY_NAME
@@ -20,7 +19,7 @@ MOST = {"problems": 3, "solution": 3, "benefits": 3, "faq": 4}
 
 def versions(brief: Brief, section: str) -> Iterator[dict[str, Any]]:
     """Yield the built-in texts of a section, the usual one first; for a kind of shop, its trade's too."""
-    facts, price = known(brief.fields.given), words_of(brief).headings["price"]
+    facts, price = conditions_of(brief), words_of(brief).headings["price"]
     trade = [words(brief.trade)] if brief.kind and brief.purpose != RECRUIT else []
     for texts in (words_of(brief), *trade):
         for raw in _raw(brief, texts, section):
@@ -28,7 +27,7 @@ def versions(brief: Brief, section: str) -> Iterator[dict[str, Any]]:
 
 
 def _raw(brief: Brief, texts: Words, section: str) -> Iterator[dict[str, Any]]:
-    facts, purpose = known(brief.fields.given), brief.purpose
+    facts, purpose = conditions_of(brief), brief.purpose
     more = more_words(RECRUIT if purpose == RECRUIT else brief.trade)
     others = more.get("features" if section == "solution" else section, ())
 

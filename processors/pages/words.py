@@ -2,8 +2,8 @@
 
 `templates/words/<trade>.toml` is a trade's file, `kinds_<trade>.toml` beside it that of its kinds, and `more.toml` has
 more texts of each trade for variants. An entry of a
-list is a text, or a table with conditions: `needs` and `without` name facts or groups of facts, `purposes` the page's
-purposes. The first entries whose conditions hold are taken. `{by}` becomes the given ways of contact.
+list is a text, or a table with conditions: `needs` and `without` name facts, groups of facts or "insured", `purposes`
+the page's purposes. The first entries whose conditions hold are taken. `{by}` becomes the given ways of contact.
 """
 
 import tomllib
@@ -13,9 +13,11 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from processors.pages.facts import known
 from processors.pages.trades import GENERIC, NAMES, RECRUIT, pattern_of, trade_of, typed
 from schemas.plan import Brief
 
+UNINSURED = {"self_paid", "pet"}  # groups of trades
 CONDITIONS = ("needs", "without", "purposes")
 BY = (
     ({"phone", "form", "line"}, "お電話、フォーム、LINEのいずれかで"),
@@ -52,7 +54,8 @@ class Kind:
     """A kind of shop: its trades, the words that name it, its drawings by role, and its own texts.
 
     A text with one of the words in `never` does not name it: 猫背 is no cat. Only the industry names the kind, not a
-    keyword, if `by_keyword` is false: a restaurant may offer cakes.
+    keyword, if `by_keyword` is false: a restaurant may offer cakes. Public health insurance does not pay a kind that is
+    not `insured`.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Kind:
     words: tuple[str, ...]
     never: tuple[str, ...]
     by_keyword: bool
+    insured: bool
     drawings: Mapping[str, str]
     texts: Mapping[str, Any]
 
@@ -81,7 +85,10 @@ def kinds() -> dict[str, Kind]:
         for name, table in _table(f"kinds_{trade}").items():
             trades, drawings = (table.pop(key, ()) for key in ("trades", "drawings"))
             named, never = (tuple(map(typed, table.pop(key, ()))) for key in ("words", "not"))
-            found[name] = Kind(name, (trade, *trades), named, never, table.pop("keywords", True), dict(drawings), table)
+            by_keyword, insured = (table.pop(key, True) for key in ("keywords", "insured"))
+            found[name] = Kind(
+                name, (trade, *trades), named, never, by_keyword, insured, drawings=dict(drawings), texts=table
+            )
     return found
 
 
@@ -124,6 +131,15 @@ def more_words(trade: str) -> Mapping[str, Sequence[Any]]:
 def words_of(brief: Brief) -> Words:
     """Return the texts for a page: those of its trade and kind, or those for recruiting."""
     return words(RECRUIT) if brief.purpose == RECRUIT else words(brief.trade, brief.kind)
+
+
+def conditions_of(brief: Brief) -> frozenset[str]:
+    """Return the names that the conditions of texts may use: the given facts, and "insured".
+
+    A page speaks of the card of public health insurance only if neither its trade nor its kind is known to do without.
+    """
+    uninsured = trade_of(brief.fields.industry).groups & UNINSURED or (brief.kind and not kinds()[brief.kind].insured)
+    return known(brief.fields.given) | (frozenset() if uninsured else {"insured"})
 
 
 def chosen(entries: Sequence[Any], facts: Collection[str], purpose: str, most: int) -> list[Any]:

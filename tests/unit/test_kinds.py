@@ -4,7 +4,11 @@ import tomllib
 from importlib.resources import files
 
 import pytest
+from page_requests import PURPOSES, full, least
 
+from processors.pages.brief import brief_of
+from processors.pages.built_in import versions
+from processors.pages.copywriting import sections_of
 from processors.pages.trades import GENERIC, trade_of
 from processors.pages.words import kind_of
 
@@ -57,3 +61,50 @@ def test_a_keyword_never_gives_a_trade_the_words_of_another(keyword: str) -> Non
 )  # fmt: skip
 def test_a_word_inside_another_names_no_kind(industry: str, keywords: list[str], name: str | None) -> None:
     assert kind(industry, *keywords) == name
+
+
+def every_text(industry: str, *keywords: str, **rest: str) -> str:
+    """Return all built-in texts that a page of the industry, or a variant of it, may have."""
+    briefs = [brief_of(make(industry, keywords=list(keywords), **rest)) for make in (least, full)]
+    return str([list(versions(brief, name)) for brief in briefs for name in sections_of(brief)])
+
+
+UNINSURED = """
+    どうぶつ病院 ドウブツ病院 アニマルホスピタル アニマルクリニック 動物病院 ペット病院 犬の歯科医院
+    veterinary vet animal_hospital Vet_clinic 豊胸手術 ED治療 脂肪吸引 植毛 美容皮フ科 ピアス穴あけ 人間ドック
+    ハイフ治療 メディカルダイエット エー・ジー・エー AGA 美容クリニック 脱毛クリニック 薄毛外来
+    ダイエットクリニック アートメイククリニック 美容内科 レーシック 矯正歯科 健康診断 脳ドック 予防接種
+    ドラッグストア plastic_surgery 動物再生医療センター 内科・美容皮膚科 整体クリニック
+"""
+INSURED = """
+    内科 歯科 眼科 小児科 皮膚科 整形外科 産婦人科 心療内科 調剤薬局 クリニック アレルギー科 アトピー外来
+    メンタルクリニック
+"""
+
+
+@pytest.mark.parametrize("industry", UNINSURED.split())
+def test_a_page_without_insurance_asks_for_no_card(industry: str) -> None:
+    for purpose in PURPOSES[:3]:
+        assert "保険証" not in every_text(industry.replace("_", " "), purpose=purpose)
+
+
+@pytest.mark.parametrize("industry", INSURED.split())
+def test_a_page_of_an_insured_clinic_asks_for_the_card(industry: str) -> None:
+    assert "マイナ保険証" in every_text(industry, "猫アレルギー", "犬", "目の前が駅", purpose="予約")
+
+
+@pytest.mark.parametrize("keyword", ["動物病院", "AGA", "二重", "脂肪吸引", "ＥＤ治療"])
+def test_a_keyword_may_say_that_insurance_does_not_pay(keyword: str) -> None:
+    assert "保険証" not in every_text("医療", keyword)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "name"),
+    [
+        ("猫アレルギー", None), ("犬", None), ("目の前が駅", None), ("猫背矯正", None), ("視力矯正", "eye"),
+        ("骨盤", None),
+        ("歯列矯正", "dental"),
+    ],
+)  # fmt: skip
+def test_a_keyword_names_the_kind_of_an_unspecific_clinic(keyword: str, name: str | None) -> None:
+    assert kind("医療", keyword) == name
