@@ -55,7 +55,7 @@ class Kind:
 
     A text with one of the words in `never` does not name it: 猫背 is no cat. Only the industry names the kind, not a
     keyword, if `by_keyword` is false: a restaurant may offer cakes. Public health insurance does not pay a kind that is
-    not `insured`.
+    not `insured`. The other texts of the trade do not suit a kind that stands `alone`: a funeral is no shop.
     """
 
     name: str
@@ -64,6 +64,7 @@ class Kind:
     never: tuple[str, ...]
     by_keyword: bool
     insured: bool
+    alone: bool
     drawings: Mapping[str, str]
     texts: Mapping[str, Any]
 
@@ -85,9 +86,16 @@ def kinds() -> dict[str, Kind]:
         for name, table in _table(f"kinds_{trade}").items():
             trades, drawings = (table.pop(key, ()) for key in ("trades", "drawings"))
             named, never = (tuple(map(typed, table.pop(key, ()))) for key in ("words", "not"))
-            by_keyword, insured = (table.pop(key, True) for key in ("keywords", "insured"))
             found[name] = Kind(
-                name, (trade, *trades), named, never, by_keyword, insured, drawings=dict(drawings), texts=table
+                name=name,
+                trades=(trade, *trades),
+                words=named,
+                never=never,
+                by_keyword=table.pop("keywords", True),
+                insured=table.pop("insured", True),
+                alone=table.pop("alone", False),
+                drawings=dict(drawings),
+                texts=table,
             )
     return found
 
@@ -116,9 +124,15 @@ def words(trade: str, kind: str | None = None) -> Words:
         raise KeyError(trade)
     base = Words(name=trade, **{**_table(GENERIC), **_table(trade)})
     own = kinds()[kind].texts if kind in kinds() else {}
-    both = {name: [*own[name], *getattr(base, name)] for name in ("faq", "closing") if name in own}
+    shared = () if alone(kind) else ("faq", "closing")
+    both = {name: [*own[name], *getattr(base, name)] for name in shared if name in own}
     merged = {name: {**getattr(base, name), **own[name]} for name in ("headings", "calls", "hero") if name in own}
     return replace(base, **{**own, **both, **merged})
+
+
+def alone(kind: str | None) -> bool:
+    """Return whether the other texts of its trade do not suit a kind of shop."""
+    return kind in kinds() and kinds()[kind].alone
 
 
 @cache
@@ -126,6 +140,13 @@ def more_words(trade: str) -> Mapping[str, Sequence[Any]]:
     """Return more texts of a trade for variants: problems, benefits, features, questions and endings."""
     more: dict[str, Any] = _table("more")[trade]
     return more
+
+
+def more_words_of(brief: Brief) -> Mapping[str, Sequence[Any]]:
+    """Return more texts for variants of a page; none if those of its trade do not suit its kind."""
+    if brief.purpose == RECRUIT:
+        return more_words(RECRUIT)
+    return {} if alone(brief.kind) else more_words(brief.trade)
 
 
 def words_of(brief: Brief) -> Words:

@@ -1,5 +1,6 @@
 """Kinds of shops: which words name one, and which only look as if they did."""
 
+import re
 import tomllib
 from importlib.resources import files
 
@@ -8,6 +9,7 @@ from page_requests import PURPOSES, full, least
 
 from processors.pages.brief import brief_of
 from processors.pages.built_in import versions
+from processors.pages.calls import call_choices
 from processors.pages.copywriting import sections_of
 from processors.pages.trades import GENERIC, trade_of
 from processors.pages.words import kind_of
@@ -27,6 +29,13 @@ OF_UNSPECIFIC = {
 }  # fmt: skip
 
 
+# by the number of its row in 日本標準産業分類: the kinds that the names of a row in the generic design may have
+OF_ROWS = {
+    "835": "seitai", "75": "hotel", "85": "care", "79": "pets farewell funeral grave photo cleaning", "A": "garden",
+    "D": "garden", "71": "car",
+}  # fmt: skip
+
+
 def kind(industry: str, *keywords: str) -> str | None:
     return kind_of(trade_of(industry).design, industry, keywords)
 
@@ -37,6 +46,14 @@ def test_a_keyword_never_gives_a_trade_the_words_of_another(keyword: str) -> Non
         own, design = kind(name), trade_of(name).design
         allowed = {own} if own or design == GENERIC else {None, OF_UNSPECIFIC[design].get(keyword)}
         assert kind(name, keyword) in allowed, name
+
+
+def test_a_name_has_a_kind_of_its_own_trade() -> None:
+    for trade in TRADES:
+        row = re.split("[ 、業]", trade["jsic"])[0]
+        for name in trade["names"] if trade["design"] == GENERIC else ():
+            if trade_of(name).design == GENERIC:
+                assert kind(name) in {None, *OF_ROWS.get(row, "").split()}, name
 
 
 @pytest.mark.parametrize(
@@ -108,3 +125,29 @@ def test_a_keyword_may_say_that_insurance_does_not_pay(keyword: str) -> None:
 )  # fmt: skip
 def test_a_keyword_names_the_kind_of_an_unspecific_clinic(keyword: str, name: str | None) -> None:
     assert kind("医療", keyword) == name
+
+
+FUNERALS = "家族葬 葬式 葬儀社 斎場 火葬場 霊園 墓石店 墓地 お墓 樹木葬 ペット葬儀 ペット霊園 funeral cemetery"
+SHOPS_WORDS = "お店|ご来店|お越しを|楽しみ|余裕が生まれる|お客様の声|申し込む"
+
+
+@pytest.mark.parametrize("industry", FUNERALS.split())
+def test_a_page_about_the_dead_says_nothing_of_a_shop(industry: str) -> None:
+    assert kind(industry) in ("farewell", "funeral", "grave")
+    for purpose in PURPOSES[:4]:
+        assert not re.findall(SHOPS_WORDS, every_text(industry, purpose=purpose))
+        given = {"name": "x", "address": "東京都港区芝1-2-3"}
+        words = call_choices("place", brief_of(least(industry, business=given, purpose=purpose)))
+        assert words[0] == ("式場の場所を見る" if kind(industry) == "funeral" else "場所を見る")
+
+
+@pytest.mark.parametrize("industry", ["神社", "お寺", "寺", "教会", "造園", "保険代理店", "冠婚葬祭互助会", "ふしぎ屋"])
+def test_a_generic_page_calls_no_place_a_shop(industry: str) -> None:
+    assert "お店" not in every_text(industry)
+    assert call_choices("place", brief_of(least(industry)))[0] == "場所を見る"
+
+
+@pytest.mark.parametrize("industry", ["ブランド買取", "質屋", "リサイクルショップ", "金の買い取り", "古本買取"])
+def test_a_page_of_a_buyer_sells_nothing(industry: str) -> None:
+    assert kind(industry, "古着", "ペット") == "buyback"
+    assert not re.findall("注文|発送|お届け|贈りもの|商品", every_text(industry, purpose="販売"))
