@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ import fastavro
 from fastavro.schema import SchemaParseException, UnknownType, to_parsing_canonical_form
 
 from infra.single_flight import SingleFlight
-from schemas.avro_bounds import read_schema
+from schemas.avro_bounds import MOST_VALUES, read_schema
 from schemas.avro_json import Shape, shape_of
 from schemas.codec import learn_ids, registry
 from schemas.errors import DecodeError, Refused, Retryable
@@ -40,6 +40,7 @@ MOST_KEPT = 1_000
 MOST_KEPT_VALUES = 200_000  # about 100 MB
 MOST_OWN_TEXT = 16_384  # limits the text that clients may send for the project's schemas
 MOST_ANSWER = 1_048_576
+MOST_REFERENCES = 16  # of one schema, with those of its references
 ANSWER_S = 5.0
 MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 
@@ -67,17 +68,34 @@ class SchemaRegistry(Protocol):
         """Close connections."""
 
 
-def parse(schema_id: int, text: str, own: str | None = None) -> Schema:
-    """Return the parsed schema. Raise Refused if it is invalid or exceeds `schemas/avro_bounds.py`."""
+def parse(schema_id: int, text: str, own: str | None = None, references: Sequence[str] = ()) -> Schema:
+    """Return the parsed schema. Raise Refused if it is invalid or exceeds `schemas/avro_bounds.py`.
+
+    `references` has the texts of the schemas whose types it names, each text after its own references.
+    """
     named: dict[str, Any] = {}
     try:
-        schema, values = read_schema(text)
-        parsed = fastavro.parse_schema(schema, named_schemas=named)
+        read = [read_schema(each) for each in (*references, text)]
+        if (values := sum(count for _, count in read)) > MOST_VALUES:
+            raise DecodeError("", f"the schema and its references have more than {MOST_VALUES} values")
+        parsed = [fastavro.parse_schema(schema, named_schemas=named) for schema, _ in read][-1]
+        parsed = _with_names(parsed, named) if references else parsed
         return Schema(schema_id, shape_of(parsed, named, values), values, own)
     except DecodeError as error:
         raise Refused(f"the schema is refused: {error}", INVALID) from error
     except NO_SCHEMA as error:
         raise Refused("the text is not an Avro schema", INVALID) from error
+
+
+def _with_names(parsed: Any, named: Mapping[str, Any]) -> Any:
+    """Return the parsed schema with a hint for fastavro's writer, which has the types that it names."""
+    if isinstance(parsed, list):  # the writer takes the hint of the first branch for all
+        for at, branch in enumerate(parsed):
+            if not isinstance(branch, str) or branch in named:
+                return [*parsed[:at], _with_names(branch, named), *parsed[at + 1 :]]
+        return parsed
+    schema = named.get(parsed) if isinstance(parsed, str) else parsed
+    return parsed if schema is None else {**schema, "__fastavro_parsed": True, "__named_schemas": named}
 
 
 def canonical(text: str) -> str:
@@ -211,7 +229,26 @@ class ConfluentRegistry:
         versions = await self._ask("GET", f"/schemas/ids/{schema_id}/versions")
         if subject not in {version["subject"] for version in versions}:
             raise Refused(f"subject {subject} has no schema {schema_id}", NOT_FOUND)
-        return self._by_id.keep((subject, schema_id), parse(schema_id, str(answer["schema"])))
+        references: dict[tuple[str, int], str | None] = {}
+        await self._follow(answer, references)
+        texts = [text for text in references.values() if text is not None]
+        return self._by_id.keep((subject, schema_id), parse(schema_id, str(answer["schema"]), references=texts))
+
+    async def _follow(self, answer: Mapping[str, Any], found: dict[tuple[str, int], str | None]) -> None:
+        """Add the texts of an answer's references, each after its own. It is None while these are read."""
+        for reference in answer.get("references") or ():
+            key = subject, version = str(reference["subject"]), int(reference["version"])
+            if key in found and found[key] is None:
+                raise Refused(f"the schema is refused: its references lead back to {subject}", INVALID)
+            if key in found:
+                continue
+            if len(found) == MOST_REFERENCES:
+                raise Refused(f"the schema is refused: it has more than {MOST_REFERENCES} references", INVALID)
+            found[key] = None
+            stored = await self._ask("GET", f"/subjects/{quote(subject, safe='')}/versions/{version}")
+            await self._follow(stored, found)
+            del found[key]  # added again, it comes after its references
+            found[key] = str(stored["schema"])
 
     async def close(self) -> None:
         """Close connections."""

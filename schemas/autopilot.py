@@ -18,11 +18,13 @@ Address = Annotated[str, Field(max_length=2_000)]
 class AutopilotOrder(Model):
     """An order to a page's autopilot.
 
-    `approval`, of the order `on`: a person must approve each variant before visitors see it.
+    `approval`, of the order `on`: a person must approve each variant before visitors see it. `variant_request_id`, of
+    `approve` and `reject`: the request of the variant that is meant. Without it, the variant that waits is meant.
     """
 
     command: Literal["on", "off", "approve", "reject"]
     approval: bool = False
+    variant_request_id: UUID | None = None
 
 
 class AutopilotCommand(AutopilotOrder):

@@ -15,6 +15,7 @@ EXPERIMENTS = "lp.experiments"
 MOST_ARMS = 6
 # the oldest points are thinned out beyond it: a studio draws no more of them
 MOST_POINTS = 500
+MOST_SEEN = 60
 
 
 class Goal(StrEnum):
@@ -72,9 +73,13 @@ class _Experiment(Design):
 
 
 class ExperimentCommand(_Experiment):
-    """An order to start or stop an experiment, under the key `command:{lp_id}`."""
+    """An order to start or stop an experiment, under the key `command:{lp_id}`.
+
+    `takes_back`: the winner that a person saw as the page when no experiment ran. The stop takes it back.
+    """
 
     command: Literal["start", "stop"]
+    takes_back: LpId | None = None
 
     @property
     def key(self) -> bytes:
@@ -94,8 +99,10 @@ class ExperimentState(_Experiment):
 
     `number` counts the states of the experiment. A state is newer than another by `order`. Counts before
     `counted_from_ms` are not used, because caches may still hold the earlier page. `rates` are goals a pageview of
-    each arm: estimate, low, high. Cookies of an earlier experiment may name the arms in `held`. If autopilot has
-    started the experiment, `after` is the experiment of the last command of a person before it.
+    each arm: estimate, low, high. Cookies of earlier experiments may name the arms in `held`; `seen_ms` has the arms of
+    these experiments with the last time at which a visitor may have got a cookie. `fallback` is the winner that
+    visitors saw before the experiment, and see again if it ends without a verdict. If autopilot has started the
+    experiment, `after` is the experiment of the last command of a person before it.
     """
 
     epoch: Count
@@ -114,19 +121,34 @@ class ExperimentState(_Experiment):
     held: Annotated[list[LpId], Field(default_factory=list, max_length=MOST_ARMS)]
     refused: Refused | None = None
     after: UUID | None = None
+    fallback: LpId | None = None
+    seen_ms: Annotated[dict[LpId, Ms], Field(default_factory=dict, max_length=MOST_SEEN)]
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if len(self.weights) != len(self.arms) or not isclose(sum(self.weights), 1, abs_tol=1e-6):
             raise ValueError("weights: give one for each arm, with the sum 1")
-        if self.winner is not None and self.winner not in self.arms:
-            raise ValueError("winner: is none of the arms")
+        for name in ("winner", "fallback"):
+            if getattr(self, name) not in (None, *self.arms):
+                raise ValueError(f"{name}: is none of the arms")
         return self
 
     @property
     def key(self) -> bytes:
         """The key of the record."""
         return self.lp_id.encode()
+
+    @property
+    def shown(self) -> str:
+        """The page that visitors see while no experiment runs: a winner, or the page itself."""
+        return self.winner or self.fallback or self.lp_id
+
+    @property
+    def bound(self) -> list[str]:
+        """The page and the arms whose addresses lead to it. No other page's experiment may have them."""
+        if self.status != "stopped":
+            return self.arms
+        return [self.lp_id, self.fallback] if self.fallback is not None else []
 
     @property
     def order(self) -> tuple[int, int, int]:
@@ -163,7 +185,8 @@ def result_id_of(experiment_id: UUID, lp_id: str) -> UUID:
 class PageCounts:
     """The counts of a page in the `span_s` seconds from `start_s`.
 
-    `deep` are the pageviews that came to the half of the page.
+    `deep` are the pageviews that came to the half of the page. `dead_squares` and `rage_squares` are sums over minutes:
+    the squares of each minute's clicks.
     """
 
     lp_id: str
@@ -175,6 +198,8 @@ class PageCounts:
     dead_clicks: int
     rage_clicks: int
     deep: int = 0
+    dead_squares: int = 0
+    rage_squares: int = 0
 
     def reached(self, goals: Sequence[Goal]) -> int:
         """Return the pageviews with a goal of these kinds.

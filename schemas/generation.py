@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from schemas.contacts import HttpUrl, Phone
+from schemas.contacts import STORED, HttpUrl, Phone
 from schemas.errors import DecodeError
 from schemas.heatmap import LP_ID_PATTERN
 
@@ -378,17 +378,28 @@ def error_of(error: ValidationError) -> DecodeError:
 def decode_model(model: type[AnyModel], data: bytes) -> AnyModel:
     """Return the model of JSON bytes. DecodeError names the wrong field."""
     try:
-        return model.model_validate_json(data)
+        return model.model_validate_json(data, context=_context(model))
     except ValidationError as error:
         raise error_of(error) from error
 
 
-def model_from_object(model: type[AnyModel], value: object) -> AnyModel:
-    """Return the model of decoded JSON or Avro (a dict). DecodeError names the wrong field."""
+def model_from_object(model: type[AnyModel], value: object, *, stored: bool = False) -> AnyModel:
+    """Return the model of decoded JSON or Avro (a dict). DecodeError names the wrong field.
+
+    `stored` says that an earlier release may have accepted and stored the value.
+    """
     try:
-        return model.model_validate(value)
+        return model.model_validate(value, context=STORED if stored else _context(model))
     except ValidationError as error:
         raise error_of(error) from error
+
+
+def _context(model: type[Model]) -> dict[str, bool] | None:
+    """Return the context in which a model is read.
+
+    A request inside another message was checked when it came in, maybe by an earlier release.
+    """
+    return None if model is GenerationRequest else STORED
 
 
 def encode_model(message: Model) -> bytes:

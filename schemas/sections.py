@@ -129,14 +129,16 @@ class Information(Model):
 
 
 class Form(Model):
-    """The contact form and the address that it posts to."""
+    """The contact form: the address that it posts to, its words, and the use of what it collects."""
 
     action: str
-    purpose: str
+    label: str
+    send: str
+    use: str
 
 
 class Footer(Model):
-    """The business behind the page, and the legal notices."""
+    """The business behind the page, and the legal notices. `use` is that of what the form collects."""
 
     name: str
     address: str | None
@@ -144,7 +146,7 @@ class Footer(Model):
     url: str | None
     licences: list[str]
     sale: Sale | None
-    form: bool
+    use: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,6 +193,9 @@ class KafkaPages:
 
     async def request(self, request: GenerationRequest | VariantRequest) -> UUID:
         """Send the request, as in `Pages`."""
+        if (known := self._results.get(request.request_id)) is not None and known.status == "rejected":
+            del self._results[request.request_id]  # a corrected request may have the id of the rejected one
+            self._steps.pop(request.request_id, None)
         key = str(request.request_id).encode()
         try:
             await self._producer.send_and_wait(REQUESTS, encode_model(request), key=key)

@@ -8,6 +8,7 @@ from msgspec import UNSET
 from schemas.heatmap import KIND_BY_LETTER, Beacon
 
 Rows = dict[tuple[object, ...], list[int]]
+Areas = dict[str, list[tuple[int, int]]]
 DAY_MS = 24 * 3600 * 1000
 FIVE_MINUTES_MS = 5 * 60 * 1000
 LAST_SECOND = (2**32 - 1) // 5 * 5
@@ -93,6 +94,7 @@ def count_beacon(tables: dict[str, Rows], beacon: Beacon, timestamp_ms: int) -> 
         add(tables["heatmap_views"], (*shared, *sizes), 1)
         tables["heatmap_windows"][shared][0] += 1
         tables["heatmap_windows"][shared][-1] += left_out
+    areas = areas_of(beacon)
     for name in dict.fromkeys(beacon.new_sections or ()):
         first = (beacon.lp_id, window_start(beacon.t0 + shift + beacon.dt[0]), beacon.device)
         add(tables["heatmap_sections"], (*first, name), 0, 1)
@@ -114,13 +116,13 @@ def count_beacon(tables: dict[str, Rows], beacon: Beacon, timestamp_ms: int) -> 
             hit.append(hit[entry] if isinstance(entry, int) else entry)
             add(tables["heatmap_elements"], (*shared, hit[-1]), 1, int(letter == "r"), int(letter == "d"))
         if letter in "crd" and not fixed:
-            for name, top, bottom in beacon.sections:
-                if clamp(top, 0, 65536) <= y < clamp(bottom, 0, 65536):
+            for name, pixels in areas.items():
+                if any(top <= y < bottom for top, bottom in pixels):
                     add(tables["heatmap_sections"], (*shared, name), 1)
         if letter == "s":
             bottom = min(y + beacon.viewport_h, page_h)
             if bottom > y:
-                count_view(tables, shared, beacon, (y, bottom), depth, dwell)
+                count_view(tables, shared, beacon, areas, (y, bottom), depth, dwell)
                 depth = max(depth, bottom)
 
 
@@ -128,6 +130,7 @@ def count_view(
     tables: dict[str, Rows],
     shared: tuple[object, ...],
     beacon: Beacon,
+    areas: Areas,
     shown: tuple[int, int],
     depth: int,
     dwell: int,
@@ -139,8 +142,15 @@ def count_view(
             add(tables["heatmap_scroll"], (*shared, band), 1, 0)
         if y // 100 <= band <= (bottom - 1) // 100:
             add(tables["heatmap_scroll"], (*shared, band), 0, dwell)
-    for name, section_top, section_bottom in beacon.sections:
-        top, end = clamp(section_top, 0, 65536), clamp(section_bottom, 0, 65536)
-        overlaps = max(top, y) < min(end, bottom)
-        new = beacon.new_sections is UNSET and depth <= top < bottom
+    for name, pixels in areas.items():
+        overlaps = any(max(top, y) < min(end, bottom) for top, end in pixels)
+        new = beacon.new_sections is UNSET and depth <= min(pixels)[0] < bottom
         add(tables["heatmap_sections"], (*shared, name), 0, int(new), dwell if overlaps else 0)
+
+
+def areas_of(beacon: Beacon) -> Areas:
+    """Return the areas of each name, with clamped edges."""
+    areas: Areas = {}
+    for name, top, bottom in beacon.sections:
+        areas.setdefault(name, []).append((clamp(top, 0, 65536), clamp(bottom, 0, 65536)))
+    return areas

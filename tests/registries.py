@@ -105,6 +105,7 @@ class SmallRegistry:
         self.away = False
         self.calls = 0
         self._texts: list[str] = []
+        self._references: dict[int, list[dict[str, Any]]] = {}
         self._subjects: dict[str, list[int]] = {}
         self._loop = asyncio.new_event_loop()
         self._listening = threading.Event()
@@ -125,6 +126,7 @@ class SmallRegistry:
         app.router.add_get("/subjects", self._list)
         app.router.add_post("/subjects/{subject}/versions", self._register)
         app.router.add_post("/subjects/{subject}", self._look_up)
+        app.router.add_get("/subjects/{subject}/versions/{version}", self._version)
         app.router.add_get("/schemas/ids/{id}", self._by_id)
         app.router.add_get("/schemas/ids/{id}/versions", self._versions)
         runner = web.AppRunner(app)
@@ -135,6 +137,14 @@ class SmallRegistry:
     def fill(self, count: int) -> None:
         """Add `count` other schemas, so that new ids do not start at 1."""
         self._texts += [f'{{"type":"fixed","name":"F{number}","size":{number + 1}}}' for number in range(count)]
+
+    def add(self, subject: str, text: str, *references: str) -> int:
+        """Add a schema that names types of the first versions of other subjects. Return its id."""
+        self._texts.append(text)
+        number = len(self._texts)
+        self._subjects.setdefault(subject, []).append(number)
+        self._references[number] = [{"name": name, "subject": name, "version": 1} for name in references]
+        return number
 
     def _answer(self, value: Any, status: int = 200) -> web.Response:
         self.calls += 1
@@ -173,7 +183,15 @@ class SmallRegistry:
         number = int(request.match_info["id"])
         if not 1 <= number <= len(self._texts):
             return self._answer({"error_code": 40403, "message": "not found"}, 404)
-        return self._answer({"schema": self._texts[number - 1]})
+        return self._answer(self._stored(number))
+
+    async def _version(self, request: web.Request) -> web.Response:
+        numbers, version = self._subjects[request.match_info["subject"]], int(request.match_info["version"])
+        return self._answer(self._stored(numbers[version - 1]))
+
+    def _stored(self, number: int) -> dict[str, Any]:
+        references = self._references.get(number)
+        return {"schema": self._texts[number - 1]} | ({"references": references} if references else {})
 
     async def _versions(self, request: web.Request) -> web.Response:
         number = int(request.match_info["id"])

@@ -23,6 +23,7 @@ MOST_TOLD = 50
 # the share of the token limit that an answer has used if it ended for that
 USED_UP = 0.8
 ABOUT_INPUT = ("refused_input", "finish_content_filter")
+NEUTRAL = (*ABOUT_INPUT, "finish_call_filter")
 GOOD = ("ok", "finish_length")
 
 
@@ -68,20 +69,38 @@ class ProviderPool:
         return min(MOST_PAUSE_S, (self._room - self.free) * PAUSE_EACH_S)
 
 
-class Candidate:
-    """An endpoint with its pool, dialect, first-token times, cool-down and breaker."""
+class Health:
+    """The cool-down and the breaker of a model. The model's endpoints share both."""
 
-    def __init__(self, endpoint: Endpoint, pool: ProviderPool, patience: Patience, watchers: Watchers) -> None:
-        self.endpoint = endpoint
-        self.pool = pool
-        self.dialect = Dialect(endpoint)
-        self.first_tokens = FirstTokens()
+    def __init__(self, endpoint: Endpoint, patience: Patience, watchers: Watchers) -> None:
         self.cool_until = 0.0
         self.breaker = Breaker(
             failures=patience.breaker_failures,
             open_s=patience.breaker_open_s,
             on_change=lambda state: watchers.breaker(endpoint, state),
         )
+
+
+class Candidate:
+    """An endpoint with its pool, dialect, first-token times and health.
+
+    `health` is given if another endpoint of the same model shares it.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        pool: ProviderPool,
+        patience: Patience,
+        watchers: Watchers,
+        health: Health | None = None,
+    ) -> None:
+        self.endpoint = endpoint
+        self.pool = pool
+        self.dialect = Dialect(endpoint)
+        self.first_tokens = FirstTokens()
+        self.health = health or Health(endpoint, patience, watchers)
+        self.breaker = self.health.breaker
         self._patience = patience
         self._watchers = watchers
         self._silences = 0
@@ -89,14 +108,14 @@ class Candidate:
 
     def ready(self, now: float) -> bool:
         """Return whether a call may start at once."""
-        return self.pool.free > 0 and now >= self.cool_until and self.breaker.allows()
+        return self.pool.free > 0 and now >= self.health.cool_until and self.breaker.allows()
 
     def hopeful(self, until: float) -> bool:
         """Return whether a call may start early enough for an answer.
 
         A running probe counts, because it ends soon.
         """
-        return (self.breaker.allows() or self.breaker.probing) and self.cool_until + LEAST_S < until
+        return (self.breaker.allows() or self.breaker.probing) and self.health.cool_until + LEAST_S < until
 
     def limits(self, left_s: float, *, others: bool) -> Limits:
         """Return the limits of a call that begins now. `others` says whether another provider can be asked.
@@ -125,11 +144,11 @@ class Candidate:
             self.first_tokens.learn(reply.first_token_s)
             self._silences = 0
         if reply.retry_after_s is not None:
-            self.cool_until = time.monotonic() + reply.retry_after_s
+            self.health.cool_until = max(self.health.cool_until, time.monotonic() + reply.retry_after_s)
         self._tell(reply)
         if reply.outcome in GOOD:
             return True
-        if reply.outcome in ABOUT_INPUT or (reply.refusal and reply.refusal.about in ("input", "request", "load")):
+        if reply.outcome in NEUTRAL or (reply.refusal and reply.refusal.about in ("input", "request", "load")):
             return None
         if reply.outcome == "first_token_timeout":
             self._silences += 1
@@ -144,7 +163,7 @@ class Candidate:
         used = reply.tokens if reply.usage is None else reply.usage.completion_tokens
         if reply.outcome != "finish_length" or (used < USED_UP * reply.limit and reply.text.strip()):
             return False
-        return self.dialect.most_tokens(most_tokens) > reply.limit or self.dialect.give_room()
+        return self.dialect.most_tokens(most_tokens) > reply.limit or self.dialect.give_room(most_tokens)
 
     def _tell(self, reply: Reply) -> None:
         """Report news: a provider's words once for each status and code, and each learned option once."""

@@ -9,19 +9,32 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from infra.llm.endpoint import Endpoint, JsonMode
-from infra.llm.refusals import Refusal
+from infra.llm.refusals import REFUSED, UNKNOWN, Refusal, refused_fields
 
 LIMITS = ("max_completion_tokens", "max_tokens")
 MOST_LEARNED = 8
 ROOM, MOST_ROOM = 2_000, 6_000
-REFUSED = re.compile(
-    r"unsupported|not support|n't support|unknown|unrecogni[sz]ed|unexpected|not permitted|not allowed|extra_forbidden"
-    r"|extra (?:inputs|fields)|cannot find field|invalid|must be|not available|use '|instead|verified|only",
+# the names of the limit in refusals, which are not always those of the request
+LIMIT = re.compile(r"\bmax_(?:completion_|output_|new_)?tokens\b|\bmaxOutputTokens\b|completion tokens")
+# a refusal of the value, not of the field
+VALUE = re.compile(
+    r"too (?:large|big|high|many|long)|at (?:most|least)|maximum|minimum|less than|exceed|greater than|range",
     re.IGNORECASE,
 )
-# a refusal of the value, not of the field
-TOO_MUCH = re.compile(r"too (?:large|big|high|many|long)|at most|maximum|less than|exceed|greater than", re.IGNORECASE)
+# the largest value, as services state it
+LARGEST = re.compile(
+    r"(?:at most|up to|or equal to|less than|greater than|more than|exceeds?|(?:maximum|limit)\D{0,60}|<=?|≤|\d *>"
+    r"|[\[(] *\d+ *,|between \d+ and|from \d+(?: \(\w+\))? to) *[\"'`]?(\d[\d,]*)",
+    re.IGNORECASE,
+)
+# the context holds prompt and answer: its length is no largest value
+CONTEXT = re.compile(r"context (?:length|size|window)", re.IGNORECASE)
 NO_SYSTEM = re.compile(r"system (?:role|message|prompt|instruction)s?|developer instruction|role'? does not support")
+NO_STREAM = re.compile(
+    r"verified to stream|support\w*\W+(?:\w+\W+){0,2}stream"
+    r"|\bstream(?:ing)?\b\W+(?:\w+\W+){0,4}(?:not|un\w+|disabled|false)\b",
+    re.IGNORECASE,
+)
 LESS: dict[JsonMode, JsonMode] = {"json_schema": "json_object", "json_object": "off"}
 
 
@@ -37,20 +50,25 @@ class Dialect:
         self.stream = True
         self.system = True
         self.learned: list[str] = []
+        self._largest: int | None = None
         self._tried_limits = {endpoint.limit_field}
         self._tried_modes = {endpoint.json_mode}
 
     def most_tokens(self, most_tokens: int) -> int:
         """Return the token limit that is sent and reserved for an answer of `most_tokens`."""
-        return most_tokens + self.head_room
+        return self.within(most_tokens + self.head_room)
+
+    def within(self, reserved: int) -> int:
+        """Return the token limit that is sent if `reserved` tokens are reserved."""
+        return reserved if self._largest is None else min(reserved, self._largest)
 
     def body(
         self, messages: Sequence[Mapping[str, str]], most_tokens: int, schema: Mapping[str, Any] | None
     ) -> dict[str, Any]:
-        """Return the fields of a request, without `model`. `most_tokens` is the limit that is sent."""
+        """Return the fields of a request, without `model`. `most_tokens` are reserved for the answer."""
         body: dict[str, Any] = {"messages": messages if self.system else _without_system(messages)}
         if self.limit_field is not None:
-            body[self.limit_field] = most_tokens
+            body[self.limit_field] = self.within(most_tokens)
         if self.stream:
             body["stream_options"] = {"include_usage": True}
         body |= self._endpoint.options
@@ -65,14 +83,13 @@ class Dialect:
         """
         if refusal.about != "request":
             return False
-        words = f"{refusal.code} {refusal.param} {refusal.words}"
-        if len(self.learned) == version and version < MOST_LEARNED and REFUSED.search(words):
-            self._learn(sent, refusal.param, words)
+        if len(self.learned) == version and version < MOST_LEARNED:
+            self._learn(sent, refusal)
         return len(self.learned) > version
 
-    def give_room(self) -> bool:
-        """Raise the token limit of all requests. Return False if it is high already."""
-        if self.head_room >= MOST_ROOM or self.limit_field is None:
+    def give_room(self, most_tokens: int) -> bool:
+        """Raise the token limit of all requests. Return False if it cannot rise for `most_tokens`."""
+        if self.head_room >= MOST_ROOM or self.limit_field is None or self.most_tokens(most_tokens) == self._largest:
             return False
         self.head_room += ROOM
         self._note(f"head_room={self.head_room}")
@@ -83,22 +100,34 @@ class Dialect:
             return {"type": "json_schema", "json_schema": {"name": "copy", "strict": True, "schema": schema}}
         return None if self.json_mode == "off" else {"type": "json_object"}
 
-    def _learn(self, sent: Mapping[str, Any], param: str, words: str) -> None:
-        named = _named(sent, param) or _named(sent, words)
-        if self.limit_field in named:
-            if not TOO_MUCH.search(words):
+    def _learn(self, sent: Mapping[str, Any], refusal: Refusal) -> None:
+        words, named = f"{refusal.param} {refusal.words}", refused_fields(refusal, sent)
+        refused = REFUSED.search(words)
+        limit = sent.get(self.limit_field or "")
+        if limit is not None and LIMIT.search(words) and (largest := _largest(words)):
+            self._lower(largest, limit)
+        elif self.limit_field in named:
+            if not VALUE.search(words):
                 self._other_limit()
-        elif "response_format" in named or ("response_format" in sent and "json_schema" in words):
+        elif "response_format" in named or (refused and "response_format" in sent and "json_schema" in words):
             self._other_format(words)
         elif named:
             self.omit.update(named)
             self._note(*(f"omit={name}" for name in named))
-        elif NO_SYSTEM.search(words.lower()) and self.system:
+        elif refused and NO_SYSTEM.search(words.lower()) and self.system:
             self.system = False
             self._note("no system message")
-        elif self.stream and re.search(r"\bstream", words):
+        elif NO_STREAM.search(words) and self.stream:
             self.stream = False
             self._note("no streaming")
+
+    def _lower(self, largest: int, sent: int) -> None:
+        """Lower the token limit to the largest value that a refusal of `sent` states."""
+        # some services state the first value that is too large
+        largest -= largest == sent
+        if 0 < largest < sent:
+            self._largest = largest
+            self._note(f"at most {largest} tokens")
 
     def _other_limit(self) -> None:
         """Use the other name of the limit; if both are refused, send none."""
@@ -122,9 +151,10 @@ class Dialect:
         self.learned += [change for change in changes if change not in self.learned]
 
 
-def _named(sent: Mapping[str, Any], words: str) -> list[str]:
-    """Return the sent fields that the words name. The messages are needed, so they are never among them."""
-    return [name for name in sent if name != "messages" and re.search(rf"\b{re.escape(name)}\b", words)]
+def _largest(words: str) -> int:
+    """Return the largest token limit that a refusal states, 0 if it states none."""
+    stated = None if UNKNOWN.search(words) or CONTEXT.search(words) else LARGEST.search(words)
+    return 0 if stated is None else int(stated[1].replace(",", ""))
 
 
 def _without_system(messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:

@@ -1,5 +1,6 @@
 """The endpoint of a provider's model: address, prices and request options."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -15,6 +16,7 @@ JsonMode = Literal["off", "json_object", "json_schema"]
 class Endpoint:
     """A model of a provider. Prices are micro-yen per million tokens.
 
+    `micro_jpy_usd` is the price of a US dollar in micro-yen.
     `limit_field` is the provider's field for the token limit of an answer, and `head_room` is added to the limit for
     reasoning. `options` are added to every request, and the fields in `omit` are left out. Each `{key}` in the values
     of `headers` becomes the key.
@@ -35,16 +37,20 @@ class Endpoint:
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     omit: tuple[str, ...] = ()
+    micro_jpy_usd: int = 0
 
     def cost(self, usage: Usage) -> int:
-        """Return the cost of a call in micro-yen, rounded up."""
+        """Return the cost of a call in micro-yen, rounded up.
+
+        It is the price of the tokens, or the reported cost if that is larger.
+        """
         cached = min(usage.cached, usage.prompt_tokens)
         reasoning = min(usage.reasoning, usage.completion_tokens)
         for_cached = self.micro_jpy_input if self.micro_jpy_cached is None else self.micro_jpy_cached
         for_reasoning = self.micro_jpy_output if self.micro_jpy_reasoning is None else self.micro_jpy_reasoning
         price = (usage.prompt_tokens - cached) * self.micro_jpy_input + cached * for_cached
         price += (usage.completion_tokens - reasoning) * self.micro_jpy_output + reasoning * for_reasoning
-        return -(-price // MICRO)
+        return max(-(-price // MICRO), math.ceil(usage.usd * self.micro_jpy_usd))
 
     def most(self, messages: Sequence[Mapping[str, str]], most_tokens: int) -> int:
         """Return the maximum cost of a call in micro-yen.

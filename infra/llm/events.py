@@ -7,12 +7,11 @@ own validation decides later whether the answer is good.
 import contextlib
 import json
 import re
+from collections import defaultdict
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any
 
-import msgspec
-
+from infra.llm.chunks import Choice, Chunk, Delta, chunks_of, error_of
 from infra.llm.usage import Usage, usage_of
 
 MOST_TEXT = 64 * 1024
@@ -25,56 +24,51 @@ BOM = b"\xef\xbb\xbf"
 RECORD = b"\x1e"
 MARKS = BOM + RECORD
 FIRST_MARKS = (BOM[:1], RECORD)
-UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 DEEPEST = 8
 # signs that an event is a part of an answer
 SIGNS = (b'"choices"', b'"delta"', b'"content"', b"chat.completion")
-# signs of two documents, and of half a character
-SEVERAL = re.compile(rb"\}\s*(?:data:|\{)|\\u[dD]")
 # the most lines in a row without a document: each is tried together with the lines before it
 MOST_UNREAD, MOST_EVENT = 500, 16 * 1024
-BETWEEN = re.compile(r"\s*(?:data:\s*)*")
 # endings in which the provider withholds the answer, and endings at the token limit; all other endings are good
 FILTERED = {"content_filter", "content_filtered", "content_policy", "refusal", "safety", "sensitive", "image_safety"}
 FILTERED |= {"prohibited_content", "blocklist", "spii", "recitation", "guardrail_intervened", "error_toxic", "blocked"}
+FILTERED |= {"model_armor", "language", "image_prohibited_content", "image_recitation"}
+# endings in which the model called a function that it does not have
+CALL_FILTERED = {"function_call_filter", "malformed_function_call", "unexpected_tool_call"}
 TOO_LONG = {"length", "max_tokens", "max_output_tokens", "model_length", "token_limit", "max_length"}
 BROKEN = {"error", "abort", "aborted", "network_error", "insufficient_system_resource", "server_error"}
 
 
-class _Delta(msgspec.Struct):
-    content: Any = None
-    refusal: Any = None
-    parsed: Any = None
-    tool_calls: Any = None
-    function_call: Any = None
-    reasoning_content: Any = None
-    reasoning: Any = None
-    reasoning_details: Any = None
-    thinking: Any = None
-    reasoning_text: Any = None
-    thought: Any = None
+class _Parts:
+    """The parts of a text. If each part repeats the part before it, the text is the last part."""
 
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._size = self._new = 0
+        self._repeat = True
 
-class _Choice(msgspec.Struct):
-    index: Any = 0
-    delta: _Delta | str | None = None
-    message: _Delta | None = None
-    text: Any = None
-    finish_reason: Any = None
-    usage: Any = None
+    def add(self, text: str) -> None:
+        """Add a part."""
+        before = self._parts[-1] if self._parts else ""
+        self._repeat = self._repeat and text.startswith(before)
+        self._parts.append(text)
+        self._size += len(text)
+        # an equal part may as well be new text
+        self._new += len(text) - len(before) if text != before else len(text)
 
+    @property
+    def _repeated(self) -> bool:
+        return self._repeat and len(self._parts) > 2
 
-class _Chunk(msgspec.Struct):
-    choices: list[_Choice] | None = None
-    usage: Any = None
-    x_groq: Any = None
-    error: Any = None
-    object: Any = None
-    message: Any = None
+    @property
+    def size(self) -> int:
+        """The number of characters that were received, without those that only repeat others."""
+        return self._new if self._repeated else self._size
 
-
-_chunks = msgspec.json.Decoder(_Chunk)
-_documents = msgspec.json.Decoder(_Chunk | list[_Chunk])
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return self._parts[-1] if self._repeated else "".join(self._parts)
 
 
 class Answer:
@@ -86,16 +80,16 @@ class Answer:
     def __init__(self) -> None:
         self.finish: str | None = None
         self.done = False
-        self.error: Any = None
+        self.error: dict[str, Any] | None = None
         self.refusal = ""
         self.pieces = 0
         self.spoken = 0
-        self.characters = 0
         self.chunks = 0
         self.damaged = False
         self._unread = 0
-        self._parts: list[str] = []
-        self._arguments: dict[str, str] = {}
+        self._parts = _Parts()
+        self._thoughts = _Parts()
+        self._arguments: defaultdict[str, _Parts] = defaultdict(_Parts)
         self._spoke_in_deltas = False
         self._usage: Usage | None = None
         self._began = False
@@ -106,20 +100,28 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The text so far. If each part repeats the part before it, it is the last part.
-
-        A model that answers by a call of a tool writes the text as the call's arguments.
-        """
-        repeats = len(self._parts) > 2 and all(after.startswith(before) for before, after in pairwise(self._parts))
-        text = (self._parts[-1] if repeats else "".join(self._parts))[:MOST_TEXT]
+        """The text so far. A model that answers by a call of a tool writes it as the call's arguments."""
+        text = self._parts.text[:MOST_TEXT]
         if self._arguments and not text.strip():
-            text = "\n".join(self._arguments.values())[:MOST_TEXT]
+            text = "\n".join(arguments.text for arguments in self._arguments.values())[:MOST_TEXT]
         return _joined(text)
+
+    @property
+    def characters(self) -> int:
+        """The number of characters that were received, those of reasoning too."""
+        return sum(parts.size for parts in (self._parts, self._thoughts, *self._arguments.values()))
 
     @property
     def usage(self) -> Usage | None:
         """The token counts that came with the end or after it; None without such counts."""
         return self._usage if self.ended else None
+
+    def ended_by(self, endings: set[str]) -> bool:
+        """Return whether the answer ended for one of these reasons.
+
+        Gemini gives two: `content_filter: SAFETY`.
+        """
+        return any(part.strip() in endings for part in (self.finish or "").split(":"))
 
     @property
     def ended(self) -> bool:
@@ -160,11 +162,8 @@ class Answer:
         self.feed(b"\n\n")
         if self.chunks:
             return
-        with contextlib.suppress(*UNREADABLE):
-            document = _documents.decode(b"\n".join(self._loose))
-            for chunk in document if isinstance(document, list) else [document]:
-                self._take(chunk)
-            self.done = self.chunks > 0
+        self._decode(b"\n".join(self._loose))
+        self.done = self.chunks > 0
 
     def _line(self, line: bytes) -> None:
         if line[:1] in FIRST_MARKS:
@@ -208,20 +207,17 @@ class Answer:
             self._event = b""
 
     def _decode(self, document: bytes) -> bool:
-        try:
-            chunk = _chunks.decode(document)
-        except UNREADABLE:
-            chunks = _several(document) if SEVERAL.search(document) else []
-            for chunk in chunks:
-                self._take(chunk)
-            return bool(chunks)
-        self._take(chunk)
-        return True
+        """Take the chunks of a document. Return False if it cannot be read."""
+        chunks = chunks_of(document)
+        for chunk in chunks or ():
+            self._take(chunk)
+        return chunks is not None
 
-    def _take(self, chunk: _Chunk) -> None:
+    def _take(self, chunk: Chunk) -> None:
         usage = None
-        if (chunk.object == "error" or (chunk.error is not None and _is_error(chunk.error))) and not self.ended:
-            self.error = chunk.error or chunk.message or self.error
+        # some services write the error behind the ending that it caused
+        if (not self.ended or self.ended_by(BROKEN)) and (error := error_of(chunk)):
+            self.error = error
         if chunk.usage is not None or chunk.x_groq is not None:
             groq = chunk.x_groq if isinstance(chunk.x_groq, dict) else {}
             usage = usage_of(chunk.usage) or usage_of(groq.get("usage"))
@@ -237,8 +233,8 @@ class Answer:
         elif usage is not None and (self._usage is None or usage.completion_tokens >= self._usage.completion_tokens):
             self._usage = usage
 
-    def _choice(self, choice: _Choice) -> None:
-        part = _Delta(content=choice.delta) if isinstance(choice.delta, str) else choice.delta
+    def _choice(self, choice: Choice) -> None:
+        part = Delta(content=choice.delta) if isinstance(choice.delta, str) else choice.delta
         text = choice.text and _text(choice.text)
         if part is None and choice.message is not None and not self._spoke_in_deltas:
             part = choice.message
@@ -255,44 +251,24 @@ class Answer:
                 self.refusal += _text(part.refusal)
             if thoughts := _thoughts(part):
                 self.pieces += 1
-                self.characters += len(_text(thoughts))
+                self._thoughts.add(_text(thoughts))
         if text:
-            self._parts.append(text)
+            self._parts.add(text)
             self.spoken += 1
             self.pieces += 1
-            self.characters += len(text)
         if isinstance(choice.finish_reason, str) and choice.finish_reason.lower() not in ("", "null", "none"):
             self.finish = choice.finish_reason.lower()
 
-    def _call(self, part: _Delta) -> None:
+    def _call(self, part: Delta) -> None:
         """Take the arguments of the calls of tools."""
         calls = part.tool_calls if isinstance(part.tool_calls, list) else []
         for call in [*calls, {"function": part.function_call}]:
             function = call.get("function") if isinstance(call, Mapping) else None
             arguments = _text(function.get("arguments")) if isinstance(function, Mapping) else ""
             if arguments:
-                number = str(call.get("index") or 0)
-                self._arguments[number] = self._arguments.get(number, "") + arguments
+                self._arguments[str(call.get("index") or 0)].add(arguments)
                 self.spoken += 1
                 self.pieces += 1
-                self.characters += len(arguments)
-
-
-def _several(document: bytes) -> list[_Chunk]:
-    """Return the documents that stand in one line; none if a part is no document.
-
-    Halves of a character, which msgspec refuses, are read.
-    """
-    found: list[_Chunk] = []
-    try:
-        text, at = document.decode().removesuffix("[DONE]"), 0
-        while at < len(text):
-            chunk, at = json.JSONDecoder().raw_decode(text, at)
-            found.append(msgspec.convert(chunk, _Chunk))
-            at = BETWEEN.match(text, at).end()  # type: ignore[union-attr]
-    except (ValueError, RecursionError, msgspec.MsgspecError):
-        return []
-    return found
 
 
 def _is_broken(document: bytes) -> bool:
@@ -311,12 +287,7 @@ def _joined(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
 
 
-def _is_error(error: Any) -> bool:
-    """Return whether an `error` says something; some gateways send one with code 0 and no words."""
-    return any(error.values()) if isinstance(error, Mapping) else bool(error)
-
-
-def _thoughts(part: _Delta) -> Any:
+def _thoughts(part: Delta) -> Any:
     """Return the reasoning of a part, under any of the providers' names."""
     named = part.reasoning_content or part.reasoning or part.reasoning_details
     return named or part.thinking or part.reasoning_text or part.thought

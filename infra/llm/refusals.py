@@ -4,9 +4,10 @@ import contextlib
 import math
 import re
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any, Literal
 
 About = Literal["input", "request", "account", "load", "service"]
@@ -15,15 +16,48 @@ MOST_WORDS = 300
 SHORTEST_KEY = 8  # a shorter one is a word such as `none`
 # words of providers for input that their filters refuse: docs/generation.md names the sources
 INPUT = re.compile(
-    r"content[ _-]?(?:filter|policy|management|moderation)|responsible ?ai ?policy|invalid_prompt|prompt was flagged"
-    r"|usage polic|data_?inspection|inappropriate content|sensitive|flagged|moderation|safety|prohibited"
-    r"|blocked_?reason|content exists risk|unsafe|guardrail",
+    r"content[ _-]?(?:filter|policy|management|moderation|exists risk)|responsible ?ai|invalid_prompt"
+    r"|usage (?:polic|guideline)|data_?inspection|inappropriate content|new_sensitive|敏感|censor|\bflagged\b"
+    r"|sensitive[ _]?(?:content|word|info|topic|material)|unsafe[ _](?:content|input|prompt|output|text)"
+    r"|prohibited[ _](?:content|use)|\bmoderation(?:_blocked)?\b|block(?:ed)?_?reason"
+    r"|(?:input|prompt|content|text|messages?|output|response)\b.{0,40}(?<!case[- ])\b(?:sensitive|unsafe|prohibited)\b"
+    r"|\bsafety[ _](?:check|system|filter|setting|polic|guideline|reason|concern|block|violation|standard)"
+    r"|(?:blocked|violat\w*|due to) .{0,40}\bsafety\b|(?:blocked|violat\w*|triggered|by) .{0,30}\bguardrail"
+    r"|guardrail.{0,40}(?:block|interven|trigger|violat)",
+    re.IGNORECASE,
+)
+# words about a field or about the account, which may hold the words above
+UNKNOWN = re.compile(
+    r"(?:unknown|unrecogni[sz]ed|unsupported|unexpected) (?:request )?(?:parameter|field|argument|name|keyword|property"
+    r"|option)|extra (?:inputs|fields)|extra_forbidden|cannot find field",
+    re.IGNORECASE,
+)
+HELD = re.compile(
+    r"\b(?:account|organi[sz]ation|project|workspace|team|access|key)\b"
+    r"(?:(?!input|prompt|content|message|request|output|text).){0,80}"
+    r"\b(?:flagged|prohibited|suspended|disabled|deactivated|terminated|banned|restricted|blocked)\b",
     re.IGNORECASE,
 )
 # words about the key, the bill or the model's name, which some providers send with the status of a wrong request
 ACCOUNT = re.compile(
     r"api[ _-]?key|credit balance|insufficient|billing|arrears|not a valid model|model[ _]not[ _](?:found|exist)"
-    r"|unknown model|model .{0,80}(?:does not|doesn't) exist",
+    r"|unknown model|model names\b|model .{0,80}(?:does not|doesn't) exist|authentication_error|permission_error"
+    r"|unauthorized",
+    re.IGNORECASE,
+)
+LOAD = re.compile(
+    r"rate[ _-]?limit|overloaded|too[ _]?many[ _]?requests|resource[ _]?exhausted|throttl|server[ _]?busy",
+    re.IGNORECASE,
+)
+WRONG = re.compile(r"invalid[ _]?(?:request|arg|param)|bad[ _]?request|validat|unsupported", re.IGNORECASE)
+# the statuses of errors within a stream that have none, by their words
+BY_WORDS = ((LOAD, 429), (ACCOUNT, 403), (WRONG, 400))
+STATUSES = ("code", "status", "status_code", "http_code")
+# words that refuse a field; most services say `invalid_request_error` of any wrong request
+REFUSED = re.compile(
+    r"unsupported|not support|n't support|unknown|unrecogni[sz]ed|unexpected|not permitted|not allowed|not available"
+    r"|extra (?:inputs|fields)|extra_forbidden|cannot find field|invalid(?!_request_error|_argument)|must be|use '"
+    r"|instead|verified|only|prohibited|forbidden|deprecated|no longer",
     re.IGNORECASE,
 )
 SECRET = re.compile(r"\b(?:sk|gsk|xai|pk|rk)-[\w*.-]{6,}|\bAIza[\w-]{10,}|\bBearer +[\w*.-]{6,}")
@@ -32,24 +66,39 @@ HTML = re.compile(r"<[^<>]{1,200}>")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A refusal. `words` are the provider's own, cut and cleaned; `param` is the field that it names."""
+    """A refusal. `words` are the provider's own, cut and cleaned; `param` is the field that it names.
+
+    `fields` are the fields of the request that it refuses.
+    """
 
     status: int
     words: str
     code: str = ""
     param: str = ""
+    fields: tuple[str, ...] = ()
 
     @property
     def about(self) -> About:
         """The subject of the refusal. Only `account` and `service` concern the provider's health."""
-        if self.status in (429, 503):
-            return "load"
-        words = f"{self.code} {self.words}"
-        if self.status in (400, 403, 406, 422, 451) and INPUT.search(words):
+        if self.fields and self.status in (400, 406, 422):
+            return "request"
+        if (self.status in (400, 403, 406, 422, 451) or self.status >= 500) and self.filtered:
             return "input"
-        if self.status in (401, 402, 403, 404) or (self.status in (400, 422) and ACCOUNT.search(words)):
+        if self.status in (429, 503) or (self.status != 413 and LOAD.search(self.code)):
+            return "load"
+        if self.status in (401, 402, 403, 404) or (self.status in (400, 422) and self._of_account):
             return "account"
         return "request" if self.status in (400, 406, 411, 413, 415, 422, 451) else "service"
+
+    @property
+    def filtered(self) -> bool:
+        """Whether its words are those of a filter for the input or the answer."""
+        known = UNKNOWN.search(self.words) or HELD.search(self.words)
+        return not known and INPUT.search(f"{self.code} {self.words}") is not None
+
+    @property
+    def _of_account(self) -> bool:
+        return (HELD.search(self.words) or ACCOUNT.search(f"{self.code} {self.words}")) is not None
 
     @property
     def billed(self) -> bool:
@@ -57,17 +106,66 @@ class Refusal:
         return self.about == "input" or self.status in (408, 504, 524) or "validate" in self.code
 
 
-def refusal_of(status: int, body: Any, key: str) -> Refusal:
-    """Return the refusal in an error's body, in any form. `key` never appears in its words."""
+def refusal_of(status: int, body: Any, key: str, sent: Iterable[str] = ()) -> Refusal:
+    """Return the refusal in an error's body, in any form. `key` never appears in its words.
+
+    `sent` are the names of the request's fields.
+    """
     inner: Any = body[0] if isinstance(body, list) and body else body
     if isinstance(inner, Mapping) and isinstance(inner.get("error"), (Mapping, str)):
         inner = inner["error"]
     if not isinstance(inner, Mapping):
-        return Refusal(status, cleaned(inner, key))
+        refusal = Refusal(status, cleaned(inner, key))
+        return replace(refusal, fields=refused_fields(refusal, sent))
     words = inner.get("message") or inner.get("detail") or inner.get("msg") or dict(inner)
     details = [str(inner[name]) for name in ("innererror", "metadata") if inner.get(name)]
     code = " ".join(str(inner[name]) for name in ("code", "type", "status") if inner.get(name))
-    return Refusal(status, cleaned(" ".join([str(words), *details]), key), code[:100], str(inner.get("param") or ""))
+    refusal = Refusal(status, cleaned(" ".join([str(words), *details]), key), code[:100], str(inner.get("param") or ""))
+    return replace(refusal, fields=refused_fields(refusal, sent))
+
+
+def refusal_in_stream(error: Mapping[str, Any], key: str, sent: Iterable[str] = ()) -> Refusal:
+    """Return the refusal in an error that came within a stream. Its words decide where it has no status."""
+    refusal = refusal_of(0, {"error": error}, key, sent)
+    status = next((number for name in STATUSES if (number := _status(error.get(name)))), 0)
+    if refusal.filtered:
+        status = 400
+    words = f"{refusal.code} {refusal.words}"
+    return replace(refusal, status=status or next((code for known, code in BY_WORDS if known.search(words)), 500))
+
+
+def _status(value: Any) -> int:
+    """Return the status of an error that is written as a number or as text; 0 for another code."""
+    found = re.fullmatch(r"([45]\d\d)(?:\.0)?", str(value)) if isinstance(value, (int, float, str)) else None
+    return int(found[1]) if found else 0
+
+
+def refused_fields(refusal: Refusal, sent: Iterable[str]) -> tuple[str, ...]:
+    """Return the sent fields that a refusal names, if it refuses a field.
+
+    The messages are needed, so they are never among them.
+    """
+    words, param = refusal.words, refusal.param
+    if not REFUSED.search(f"{refusal.code} {words}"):
+        return ()
+    names = [name for name in sent if name != "messages" and not (name == "user" and "role" in words.lower())]
+    by_param = tuple(name for name in names if _as_field(name).search(param))
+    if by_param or param.startswith("messages"):
+        return by_param
+    return tuple(name for name in names if _as_field(name).search(words))
+
+
+@cache
+def _as_field(name: str) -> re.Pattern[str]:
+    """Return the pattern of a field's name.
+
+    A name that is an English word counts only where it stands like a field.
+    """
+    word = rf"(?<![\w-]){re.escape(name)}(?![\w-])"
+    if not name.isalpha():
+        return re.compile(word)
+    before = r"(?:^|[\"'`.]|\b(?:parameter|field|argument|name|option|property|supports?|for):? )"
+    return re.compile(rf"{before}{word}|{word}(?:\s*[=:]|[\"'`] | (?:parameter|field|option|is|does)\b)")
 
 
 def cleaned(words: Any, key: str) -> str:

@@ -15,6 +15,7 @@ from infra.llm.candidate import ABOUT_INPUT, LEAST_S, Candidate, Patience, Watch
 from infra.llm.endpoint import Endpoint
 from infra.llm.hedging import Allowance
 from infra.llm.stream import Call, Reply
+from infra.llm.usage import Usage
 from infra.redis.budget import CapReached, Ledger, Payer, Reservation
 from schemas.errors import LpstreamError, Retryable
 from schemas.generation import Attempt
@@ -42,6 +43,7 @@ class _Running:
     def __init__(self, candidate: Candidate) -> None:
         self.candidate = candidate
         self.succeeded: bool | None = None
+        self.reply: Reply | None = None
         # True at the first token; False if the call ends without a token
         self.first: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.task: asyncio.Task[Reply]
@@ -114,16 +116,15 @@ class Router:
                 raise NoAnswer("out_of_time" if out_of_time and cause == "providers_failed" else cause)
             tried[candidate] += 1
             others = number < MOST_TRIES - 1 and self._others(candidate, tried, question.until)
-            reply = await self._race(candidate, question, others=others)
-            if reply.outcome == "ok":
-                return reply.text
-            if reply.outcome in ABOUT_INPUT:
-                cause = "refused_input"
-            lasting = reply.refusal is not None and reply.refusal.about in ("input", "request", "account")
-            if (lasting or reply.outcome.startswith("finish_")) and not candidate.give_room(
-                reply, question.most_tokens
-            ):
-                tried[candidate] = TRIES_EACH  # a retry would end the same way
+            replies = await self._race(candidate, question, tried, others=others)
+            if replies[-1][1].outcome == "ok":
+                return replies[-1][1].text
+            for asked, reply in replies:
+                tried[asked] += asked is not candidate
+                if reply.outcome in ABOUT_INPUT:
+                    cause = "refused_input"
+                if _lasts(reply) and not asked.give_room(reply, question.most_tokens):
+                    tried[asked] = TRIES_EACH  # a retry would end the same way
         raise NoAnswer(cause)
 
     # -- the choice of the provider --------------------------------------------------------------------
@@ -154,29 +155,43 @@ class Router:
 
     # -- one try, and its hedge ------------------------------------------------------------------------
 
-    async def _race(self, candidate: Candidate, question: Question, *, others: bool) -> Reply:
-        """Return the reply of the call with the earliest first token, and cancel the other call."""
+    async def _race(
+        self, candidate: Candidate, question: Question, tried: Counter[Candidate], *, others: bool
+    ) -> list[tuple[Candidate, Reply]]:
+        """Return the replies of the call and its hedge; the last is that with the earliest first token.
+
+        The other call is cancelled, and has no reply unless it ended before.
+        """
         self._allowance.earn()
         running = [self._begin(candidate, question, others)]
         hedge_s = candidate.first_tokens.p90() or (None if others else self._patience.first_token_s)
         try:
             on_time = await _wait_for(running[0].first, hedge_s)
-            if not running[0].first.done() and on_time and (spare := self._spare(candidate)) is not None:
-                self._watchers.hedge(spare.endpoint)
-                running.append(self._begin(spare, question, others))
-            reply = await _leader(running)
+            if not running[0].first.done() and on_time:
+                spare = self._spare(candidate, tried, question.again_after)
+                if spare is not None:
+                    self._watchers.hedge(spare.endpoint)
+                    running.append(self._begin(spare, question, others))
+            leader = await _leader(running)
             await _call_off([call for call in running if not call.task.done()])
-            return reply
+            ended = sorted(running, key=lambda call: call is leader)
+            return [(call.candidate, call.reply) for call in ended if call.reply is not None]
         finally:
             for call in running:
                 call.task.cancel()
 
-    def _spare(self, candidate: Candidate) -> Candidate | None:
-        """Return the candidate for a hedge: another, else the same; None if no hedge is allowed."""
+    def _spare(self, candidate: Candidate, tried: Counter[Candidate], again_after: str | None) -> Candidate | None:
+        """Return the candidate for a hedge: another, else the same; None if no hedge is allowed.
+
+        Another is not asked if a further answer from it would be as bad as its last.
+        """
         now = time.monotonic()
-        others = [each for each in self._candidates if each is not candidate and each.ready(now)]
-        same = [candidate] if candidate.ready(now) else []
-        spares = others + same
+        others = [
+            each
+            for each in self._candidates
+            if each is not candidate and tried[each] < TRIES_EACH and each.endpoint.provider != again_after
+        ]
+        spares = [each for each in (*sorted(others, key=lambda each: tried[each]), candidate) if each.ready(now)]
         return spares[0] if spares and self._allowance.take() else None
 
     def _begin(self, candidate: Candidate, question: Question, others: bool) -> _Running:
@@ -206,7 +221,7 @@ class Router:
             if cost > reservation.amount:
                 await self._ledger.settle(reservation, cost)
             raise
-        running.succeeded = candidate.judge(reply, limits)
+        running.succeeded, running.reply = candidate.judge(reply, limits), reply
         cost = _cost(candidate.endpoint, reply, messages, most_tokens)
         self._note(candidate.endpoint, reply, cost, question.trail)
         if reply.billing != "unknown" or cost > reservation.amount:
@@ -253,6 +268,12 @@ class Router:
         self._watchers.attempt(attempt)
 
 
+def _lasts(reply: Reply) -> bool:
+    """Return whether the same call would end the same way."""
+    refused = reply.refusal is not None and reply.refusal.about in ("input", "request", "account")
+    return refused or reply.outcome.startswith("finish_")
+
+
 def _cost(endpoint: Endpoint, reply: Reply, messages: Messages, most_tokens: int) -> int:
     """Return the cost of a call in micro-yen, for ledger and result: never below the bill.
 
@@ -264,7 +285,8 @@ def _cost(endpoint: Endpoint, reply: Reply, messages: Messages, most_tokens: int
         return endpoint.cost(reply.usage)
     if reply.billing == "prompt":
         return endpoint.most(messages, 0)
-    return endpoint.most(messages, most_tokens if reply.tokens <= most_tokens else 2 * reply.tokens)
+    most = endpoint.most(messages, most_tokens if reply.tokens <= most_tokens else 2 * reply.tokens)
+    return max(most, endpoint.cost(Usage(usd=reply.usd)))
 
 
 async def _wait_for(first: "asyncio.Future[bool]", seconds: float | None) -> bool:
@@ -277,8 +299,8 @@ async def _wait_for(first: "asyncio.Future[bool]", seconds: float | None) -> boo
     return time.monotonic() < due + LATE_S
 
 
-async def _leader(running: list[_Running]) -> Reply:
-    """Return the reply of the call with the first token, or of the last call to end if none had one."""
+async def _leader(running: list[_Running]) -> _Running:
+    """Return the call with the first token when it has ended, or the last call to end if none had one."""
     waiting = list(running)
     while True:
         await asyncio.wait({call.first for call in waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -287,7 +309,8 @@ async def _leader(running: list[_Running]) -> Reply:
             break
         waiting.remove(ahead)
     await _call_off([call for call in waiting if call is not ahead])
-    return await ahead.task
+    await ahead.task
+    return ahead
 
 
 async def _call_off(running: list[_Running]) -> None:

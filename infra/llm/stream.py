@@ -23,9 +23,9 @@ from openai._vendor.httpx_aiohttp.transport import AiohttpTransport  # the trans
 
 from infra.llm.dialect import Dialect
 from infra.llm.endpoint import Endpoint
-from infra.llm.events import BROKEN, FILTERED, TOO_LONG, Answer
+from infra.llm.events import BROKEN, CALL_FILTERED, FILTERED, TOO_LONG, Answer
 from infra.llm.filling import filling_response
-from infra.llm.refusals import COOL_S, Refusal, refusal_of, retry_after
+from infra.llm.refusals import COOL_S, Refusal, refusal_in_stream, refusal_of, retry_after
 from infra.llm.usage import Usage
 
 # how the bill of a call is known: by the usage, nothing is billed, the prompt at most, or not at all
@@ -62,7 +62,8 @@ class Limits:
 class Reply:
     """The result of a call. `billing` says how its price is known; `retry_after_s` when to retry.
 
-    `limit` is the token limit that was sent, and `tokens` bounds the tokens that were received.
+    `limit` is the token limit that was sent, and `tokens` bounds the tokens that were received. `usd` is the reported
+    cost, also if the counts beside it are not plausible.
     """
 
     outcome: str = "ok"
@@ -75,6 +76,7 @@ class Reply:
     refusal: Refusal | None = None
     limit: int = 0
     tokens: int = 0
+    usd: float = 0.0
 
 
 def open_client(
@@ -131,6 +133,7 @@ class Call:
         self._answer = Answer()
         self._asked = 0
         self._over = False
+        self._sent: Mapping[str, Any] = {}
         self.reply = Reply()
 
     async def run(
@@ -188,15 +191,22 @@ class Call:
         """Send the request; send it again while the dialect learns from refusals."""
         dialect = self._dialect
         while True:
-            version, body = len(dialect.learned), dialect.body(messages, most_tokens, schema)
+            version, self._sent = len(dialect.learned), dialect.body(messages, most_tokens, schema)
+            self.reply.limit = dialect.within(most_tokens)
             try:
-                await self._read(body, dialect.stream, most_tokens, call_id, patience)
+                await self._read(self._sent, dialect.stream, most_tokens, call_id, patience)
             except openai.APIStatusError as error:
-                refusal = refusal_of(error.status_code, error.body, self._endpoint.key)
-                if not dialect.learn(body, version, refusal):
+                refusal = refusal_of(error.status_code, error.body, self._endpoint.key, self._sent)
+                if not dialect.learn(self._sent, version, refusal):
                     raise
             else:
-                return
+                failed = self._answer.error
+                if not failed or self._answer.pieces or not dialect.learn(self._sent, version, self._in_stream(failed)):
+                    return
+                self._answer = Answer()
+
+    def _in_stream(self, error: Mapping[str, Any]) -> Refusal:
+        return refusal_in_stream(error, self._endpoint.key, self._sent)
 
     async def _read(
         self, body: Mapping[str, Any], stream: bool, most_tokens: int, call_id: str, patience: asyncio.Timeout
@@ -229,7 +239,7 @@ class Call:
                 answer.end()
 
     def _refused_with(self, error: openai.APIStatusError) -> None:
-        reply, refusal = self.reply, refusal_of(error.status_code, error.body, self._endpoint.key)
+        reply, refusal = self.reply, refusal_of(error.status_code, error.body, self._endpoint.key, self._sent)
         reply.refusal = refusal
         reply.outcome = "refused_input" if refusal.about == "input" else f"http_{refusal.status}"
         reply.billing = "nothing" if not refusal.billed else "prompt" if refusal.about == "input" else "unknown"
@@ -239,44 +249,44 @@ class Call:
     def _conclude(self) -> None:
         reply, answer = self.reply, self._answer
         if answer.error:
-            self._failed_in_stream()
+            self._failed_in_stream(answer.error)
             return
         if self._over:
             reply.outcome = "over_limit"
             return
         reply.text = answer.text
         usage = answer.usage
+        reply.usd = usage.usd if usage is not None else 0.0
         if usage is not None and usage.plausible(
             asked=self._asked, answered=len(reply.text.encode()), pieces=answer.pieces
         ):
             reply.usage, reply.billing = usage, "usage"
         reply.outcome = _outcome(answer)
 
-    def _failed_in_stream(self) -> None:
+    def _failed_in_stream(self, error: Mapping[str, Any]) -> None:
         """Read an error that came as a part of the stream. The tokens before it may be billed."""
-        error = self._answer.error
-        status = error.get("code") if isinstance(error, Mapping) else None
-        refusal = refusal_of(status if isinstance(status, int) else 500, {"error": error}, self._endpoint.key)
+        refusal = self._in_stream(error)
         self.reply.refusal = refusal
         self.reply.outcome = "refused_input" if refusal.about == "input" else "stream_error"
         if refusal.about == "load":
             self.reply.retry_after_s = COOL_S
+            self.reply.billing = "unknown" if self._answer.pieces else "nothing"
 
 
 def _outcome(answer: Answer) -> str:
-    if answer.finish in FILTERED:
+    if answer.ended_by(FILTERED):
         return "finish_content_filter"
     if answer.damaged:
         return "cut_off"
-    if answer.finish in TOO_LONG and not answer.complete:
-        return "finish_length"
+    if answer.ended_by(TOO_LONG | CALL_FILTERED) and not answer.complete:
+        return "finish_length" if answer.ended_by(TOO_LONG) else "finish_call_filter"
     if answer.refusal.strip():
         return "refused_input"
     if not answer.chunks:
         return "unreadable"
     if not answer.text.strip():
         return "empty"
-    return "ok" if answer.whole and answer.finish not in BROKEN else "cut_off"
+    return "ok" if answer.whole and not answer.ended_by(BROKEN) else "cut_off"
 
 
 def _refused(error: BaseException | None) -> bool:

@@ -20,6 +20,32 @@ from schemas.generation import Progress, Result, StepName, decode_model, encode_
 
 HOUR_S, RESULT_S, SCANNED = 3_600, 30 * 86_400, 1_000
 PRESENT = "lp:present"
+# keys: a request's digest and its result; arguments: the digest, its seconds, and the rejection of this body or ""
+BEGIN = """
+local first, stored = redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])
+if stored and cjson.decode(stored).status == 'rejected' then
+    redis.call('DEL', KEYS[2])
+    first, stored = false, false
+end
+if first or stored then
+    return {first or ARGV[1], stored}
+end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+if ARGV[3] ~= '' then
+    redis.call('SET', KEYS[2], ARGV[3], 'EX', ARGV[2])
+end
+return {ARGV[1], false}
+"""
+# keys: a request's result and its digest; arguments: the result and its seconds
+KEEP = """
+local before = redis.call('GET', KEYS[1])
+if before and cjson.decode(before).status ~= 'rejected' then
+    return before
+end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+redis.call('EXPIRE', KEYS[2], ARGV[2])
+return false
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +65,18 @@ class ResultStore:
 
     # -- requests and results --------------------------------------------------------------------------
 
-    async def begin(self, request_id: UUID, digest: str) -> tuple[str, bytes | None]:
-        """Store the digest of a request if it is new. Return the stored digest, and the result or None."""
+    async def begin(self, request_id: UUID, digest: str, rejection: Result | None = None) -> tuple[str, bytes | None]:
+        """Store the digest of a request if its id is free. Return the stored digest, and the result or None.
 
-        async def work(redis: Redis) -> tuple[bytes | None, bytes | None]:
-            async with redis.pipeline(transaction=False) as pipe:
-                pipe.set(f"lp:request:{request_id}", digest, nx=True, get=True, ex=HOUR_S)
-                pipe.get(f"lp:result:{request_id}")
-                before, stored = await pipe.execute()
-            return before, stored
-
-        before, stored = await self._line.call(work)
-        return digest if before is None else before.decode(), stored
+        A rejection leaves the id free, and is removed. A result without a digest is that of an earlier release or was
+        restored: it passes for this body's. `rejection` is stored with the digest.
+        """
+        keys = (f"lp:request:{request_id}", f"lp:result:{request_id}")
+        refused = b"" if rejection is None else encode_model(rejection)
+        first, stored = await self._line.call(
+            lambda redis: redis.eval(BEGIN, 2, *keys, digest, RESULT_S, cast(str, refused))
+        )
+        return first.decode(), stored
 
     async def first(self, result: Result) -> bytes:
         """Store the result unless one is stored, and return the stored bytes: the first result wins."""
@@ -59,8 +85,13 @@ class ResultStore:
         return value if before is None else before
 
     async def keep(self, request_id: UUID, result: bytes, for_s: int) -> bytes | None:
-        """Store a result's bytes unless some are stored. Return the bytes stored before, or None."""
-        return await self._put_first(f"lp:result:{request_id}", result, for_s)
+        """Store a result's bytes unless some are stored. Return the bytes stored before, or None.
+
+        A stored rejection gives way, because it may be that of a body that was corrected. The digest stays as long.
+        """
+        keys = (f"lp:result:{request_id}", f"lp:request:{request_id}")
+        before = await self._line.call(lambda redis: redis.eval(KEEP, 2, *keys, cast(str, result), for_s))
+        return cast("bytes | None", before)
 
     async def get(self, request_id: UUID) -> bytes | None:
         """Return the stored result's bytes, or None."""
@@ -75,9 +106,10 @@ class ResultStore:
             async with redis.pipeline(transaction=False) as pipe:
                 pipe.get(f"lp:step:{step_id}")
                 pipe.hgetall(f"lp:parts:{step_id}")
-                pipe.exists(f"lp:result:{request_id}")
-                finished, parts, answered = await pipe.execute()
-            return StepState(finished, {name.decode(): value for name, value in parts.items()}, bool(answered))
+                pipe.get(f"lp:result:{request_id}")
+                finished, parts, stored = await pipe.execute()
+            answered = stored is not None and decode_model(Result, stored).status != "rejected"
+            return StepState(finished, {name.decode(): value for name, value in parts.items()}, answered)
 
         return await self._line.call(work)
 
@@ -94,13 +126,10 @@ class ResultStore:
 
     async def finish_step(self, step_id: UUID, result: bytes) -> bytes:
         """Store a step's result unless one is stored. Return the stored result."""
-        before = await self._put_first(f"lp:step:{step_id}", result, HOUR_S)
-        return result if before is None else before
-
-    async def _put_first(self, name: str, value: bytes, for_s: int) -> bytes | None:
-        """Store a value unless there is one. Return the value stored before, or None."""
-        before = await self._line.call(lambda redis: redis.set(name, value, nx=True, get=True, ex=for_s))
-        return cast("bytes | None", before)
+        before = await self._line.call(
+            lambda redis: redis.set(f"lp:step:{step_id}", result, nx=True, get=True, ex=HOUR_S)
+        )
+        return result if before is None else cast(bytes, before)
 
     async def join(self, lp_id: str, step: StepName, result: bytes) -> dict[str, bytes]:
         """Add a step's result to its page. Return all results of the page so far, by step."""

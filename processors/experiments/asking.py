@@ -18,10 +18,10 @@ def next_finding(findings: Sequence[Finding], tried: Collection[str]) -> Finding
 
     The report has certain findings only.
     """
-    return next((one for one in findings if _answerable(one) and key_of(one) not in tried), None)
+    return next((one for one in findings if answerable(one) and key_of(one) not in tried), None)
 
 
-def _answerable(finding: Finding) -> bool:
+def answerable(finding: Finding) -> bool:
     """Return whether a variant can change the finding's place: a customer's facts stay as given."""
     facts = [name for name in _known(finding) if BY_NAME[name].filler is not Filler.MODEL]
     return finding.suggestion.change != "copy" or not facts

@@ -10,13 +10,13 @@ KEPT_S = 30 * 86_400
 _COOKIE = re.compile(rf"(?:^|;)\s*{COOKIE}=\"?([A-Za-z0-9._-]{{1,128}})\"?\s*(?=;|$)")
 # Crawlers, link previews, monitors and auditors. No pattern matches the name of a browser, or of an app with a browser.
 # Crawlers of companies that also make such apps (Baidu, Pinterest, Sogou, Yandex) are known by `bot` and `spider`.
-# `(?<!cu)` is for CUBOT, a brand of phones.
+# `(?<!cu)` is for CUBOT, a brand of phones. Hatena's crawlers begin with its name, browsers in its apps with Mozilla.
 _ROBOT = re.compile(
     r"(?<!cu)bots?(?![a-z])|crawl|spider|slurp|archiver|facebookexternalhit|facebookcatalog|line-poker|"
     r"bingpreview|google-inspectiontool|googleother|google-extended|google-read-aloud|google favicon|"
     r"mediapartners-google|feedfetcher|apis-google|storebot-google|chrome-lighthouse|pagespeed|ptst/|yahoo! ?slurp|"
     r"y!j-|yeti/|embedly|whatsapp/|skypeuripreview|slack-imgproxy|vkshare|w3c_validator|"
-    r"uptime|pingdom|statuscake|site24x7|hatena|ahrefs|semrush|dataprovider",
+    r"uptime|pingdom|statuscake|site24x7|^hatena|ahrefs|semrush|dataprovider",
     re.IGNORECASE,
 )
 

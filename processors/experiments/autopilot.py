@@ -18,7 +18,6 @@ from schemas.generation import Result, VariantRequest
 DAY_MS = 86_400_000
 WEEK_MS = 7 * DAY_MS
 ANSWER_MS = DAY_MS  # a request without a result for so long has failed
-LONGEST_MS = 60 * DAY_MS  # an experiment without a decision is stopped after so long
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,8 @@ def step_after(
         return turn.on(command)
     if command.command == "off":
         return turn.off("a person has switched autopilot off")
-    if not state.on or state.step != "waiting_approval":
+    meant = command.variant_request_id in (None, state.variant_request_id)
+    if not state.on or state.step != "waiting_approval" or not meant:
         return turn.to(state.step, f"{command.command}: no variant waits for approval", since_ms=state.since_ms)
     if command.command == "approve":
         return turn.to("ready", "a person has approved the variant")
@@ -188,10 +188,8 @@ def recent(state: AutopilotState, now_ms: int) -> list[int]:
 
 
 def shown(lp_id: str, experiment: ExperimentState | None) -> str:
-    """Return the page that visitors see: the winner of the experiment, else the page itself."""
-    if experiment is None or experiment.status != "decided":
-        return lp_id
-    return experiment.winner or lp_id
+    """Return the page that visitors see while no experiment runs: a winner, else the page itself."""
+    return experiment.shown if experiment is not None else lp_id
 
 
 def _watching(turn: _Turn) -> Next | None:
@@ -282,9 +280,6 @@ def _testing(turn: _Turn) -> Next | None:
         return turn.to("resting", f"the variant has won and is the page now; {rest}", tried=[])
     if experiment.status == "decided":
         return turn.to("resting", f"{experiment.winner} has won against the variant; {rest}", **turn.tried())
-    if turn.now_ms - turn.state.since_ms > LONGEST_MS:
-        why = f"no decision within {LONGEST_MS // DAY_MS} days"
-        return Next(turn.to("resting", f"{why}; {rest}", **turn.tried()).state, stops=why)
     return None
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from processors.experiments.assignment import KEPT_S
 from processors.experiments.shapes import Evidence, Learned, Rules
-from schemas.experiments import ExperimentCommand, ExperimentState, Policy, Refused
+from schemas.experiments import MOST_SEEN, ExperimentCommand, ExperimentState, Policy, Refused
 
 DAY_S = 86_400
 MOST_RUNNING = 5_000
@@ -15,20 +15,27 @@ States = Mapping[str, ExperimentState]
 def rules_of(state: ExperimentState, loss: float) -> Rules:
     """Return the rules of an experiment."""
     policy: Policy = state.policy
-    return Rules(policy, state.floor, state.half_life_days * DAY_S, loss=loss)
+    before = state.arms.index(state.fallback or state.lp_id)
+    return Rules(policy, state.floor, state.half_life_days * DAY_S, loss=loss, before=before)
+
+
+def carried_out(command: ExperimentCommand, state: ExperimentState | None) -> bool:
+    """Return whether the state of the page follows from the command."""
+    if state is None:
+        return False
+    if command.experiment_id in (state.after, state.refused.experiment_id if state.refused is not None else None):
+        return True
+    if state.experiment_id != command.experiment_id:
+        return False
+    # the earlier winner can be taken back after the experiment has ended
+    open_order = command.takes_back is not None and command.takes_back == state.fallback
+    return command.command == "start" or (state.status == "stopped" and not open_order)
 
 
 def handled(command: ExperimentCommand, state: ExperimentState | None) -> bool:
-    """Return whether the state of the page already has the result of the command."""
-    if state is None:
-        return False
-    if state.after == command.experiment_id:
-        return True
-    if state.refused is not None and state.refused.experiment_id == command.experiment_id:
-        return True
-    if state.experiment_id == command.experiment_id:
-        return command.command == "start" or state.status == "stopped"
-    return command.command == "stop" and (state.status == "running" or state.requested_ms >= command.requested_ms)
+    """Return whether there is nothing to do for the command: a stop ends no other experiment."""
+    other = state is not None and state.experiment_id != command.experiment_id
+    return carried_out(command, state) or (other and command.command == "stop")
 
 
 def obstacle(command: ExperimentCommand, states: States, owns: Callable[[str, str], bool]) -> str | None:
@@ -43,10 +50,10 @@ def obstacle(command: ExperimentCommand, states: States, owns: Callable[[str, st
 
 
 def busy(arms: Collection[str], states: States, lp_id: str) -> tuple[str, str] | None:
-    """Return an arm that is part of another page's running or decided experiment, and that page."""
+    """Return an arm that another page's experiment or winner binds, and that page."""
     for state in states.values():
-        if state.lp_id != lp_id and state.status != "stopped":
-            for arm in state.arms:
+        if state.lp_id != lp_id:
+            for arm in state.bound:
                 if arm in arms:
                     return arm, state.lp_id
     return None
@@ -58,8 +65,8 @@ def begun(
     """Return the first state of an experiment: equal weights."""
     share = 1 / len(command.arms)
     started_ms = max(now_ms, before.started_ms + 1) if before is not None else now_ms
-    recent = before is not None and now_ms - before.decided_ms < KEPT_S * 1000
-    held = [arm for arm in command.arms if before is not None and recent and arm in before.arms]
+    seen_ms = _seen(before, now_ms) if before is not None else {}
+    won = before.shown if before is not None and before.shown in command.arms[1:] else None
     return ExperimentState(
         **command.model_dump(include=set(FIELDS)),
         epoch=epoch,
@@ -70,24 +77,54 @@ def begun(
         started_ms=started_ms,
         counted_from_ms=started_ms + round(settle_s * 1000),
         decided_ms=started_ms,
-        held=held,
+        held=[arm for arm in command.arms if arm in seen_ms],
+        seen_ms=seen_ms,
+        fallback=won,
     )
+
+
+def _seen(before: ExperimentState, now_ms: int) -> dict[str, int]:
+    """Return the arms that visitors' cookies may name, each with its last time in ms."""
+    ran = before.refused is None or before.refused.experiment_id != before.experiment_id
+    times = before.seen_ms | (dict.fromkeys(before.arms, before.decided_ms) if ran else {})
+    newest = sorted((time_ms, arm) for arm, time_ms in times.items() if now_ms - time_ms < KEPT_S * 1000)
+    return {arm: time_ms for time_ms, arm in newest[-MOST_SEEN:]}
 
 
 def refused(command: ExperimentCommand, before: ExperimentState | None, why: str, **times: int) -> ExperimentState:
     """Return the state after a start that cannot be: an experiment that runs on the page goes on."""
     refusal = Refused(experiment_id=command.experiment_id, reason=why)
     if before is not None:
-        return _next(before, times["epoch"], times["now_ms"], refused=refusal)
+        return _next(before, times["epoch"], before.decided_ms, refused=refusal)  # nothing was decided now
     state = begun(command, None, epoch=times["epoch"], now_ms=times["now_ms"], settle_s=0)
     return stopped(state, f"not started: {why}", **times).model_copy(update={"number": 0, "refused": refusal})
 
 
 def stopped(state: ExperimentState, reason: str, *, epoch: int, now_ms: int) -> ExperimentState:
-    """Return the state of an experiment that has ended without a winner: the page is itself again."""
-    weights = [1.0, *[0.0] * (len(state.arms) - 1)]
+    """Return the state of an experiment without a winner: visitors see the page of before again."""
+    weights = [float(arm == (state.fallback or state.lp_id)) for arm in state.arms]
+    if state.fallback is not None:
+        reason = f"{reason}; the earlier winner is the page again"
     change = {"weights": weights, "winner": None, "reason": reason, "visits_needed": None}
     return _next(state, epoch, now_ms, status="stopped", **change)
+
+
+def stopped_by_person(state: ExperimentState, command: ExperimentCommand, **times: int) -> ExperimentState:
+    """Return the state after a person's stop. If it takes a winner back, visitors see the page itself."""
+    if command.takes_back is not None:
+        state = state.model_copy(update={"fallback": None})
+    seen = "" if state.fallback is not None else "; the page is itself again"
+    return stopped(state, f"stopped by a person{seen}", **times)
+
+
+def undecided(state: ExperimentState, most_days: int, *, epoch: int, now_ms: int) -> ExperimentState | None:
+    """Return the end of an experiment that runs for `most_days` days, or None if it goes on.
+
+    Days before them are cold and cannot be counted. The promise does not hold for statistics of the other days alone.
+    """
+    if now_ms - state.started_ms < most_days * DAY_S * 1000:
+        return None
+    return stopped(state, f"no decision within {most_days} days", epoch=epoch, now_ms=now_ms)
 
 
 def learned(
@@ -104,11 +141,13 @@ def learned(
     }
     if outcome.verdict in ("mismatch", "guard"):
         state = state.model_copy(update=counts)
-        return stopped(state, f"stopped ({outcome.verdict}): {outcome.reason}", epoch=epoch, now_ms=now_ms)
+        reason = f"stopped ({outcome.verdict}): {outcome.reason}"
+        return stopped(state, reason, epoch=epoch, now_ms=now_ms)
     if outcome.verdict == "winner" and outcome.winner is not None:
         weights = [float(arm == outcome.winner) for arm in range(len(state.arms))]
         winner = state.arms[outcome.winner]
-        return _next(state, epoch, now_ms, **counts, status="decided", winner=winner, weights=weights)
+        beaten = {"fallback": None} if winner == state.lp_id else {}  # it does not come back by a stop
+        return _next(state, epoch, now_ms, **counts, **beaten, status="decided", winner=winner, weights=weights)
     weights = _sum_to_one(outcome.weights)
     same = (state.pageviews, state.conversions, state.weights) == (pageviews, conversions, weights)
     return None if same else _next(state, epoch, now_ms, **counts, weights=weights)

@@ -1,6 +1,7 @@
 """The evidence of an experiment: counts of its arms by time, and the weights that were in force."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from processors.experiments.shapes import Evidence, Floats, Ints
 from schemas.experiments import MOST_POINTS, ExperimentState, PageCounts
 
 Points = Sequence[tuple[int, list[float]]]
+TABLES = ("pageviews", "conversions", "dead_clicks", "rage_clicks", "shallow", "dead_squares", "rage_squares")
 
 
 def evidence_of(state: ExperimentState, rows: Sequence[PageCounts], points: Points, now_s: int) -> Evidence:
@@ -19,19 +21,20 @@ def evidence_of(state: ExperimentState, rows: Sequence[PageCounts], points: Poin
     spans = {row.start_s: row.span_s for row in rows if row.lp_id in place}
     starts = sorted(spans)
     line = {start: at for at, start in enumerate(starts)}
-    counts = np.zeros((5, len(starts), len(place)), np.int64)
+    counts = np.zeros((7, len(starts), len(place)), np.int64)
     for row in rows:
         if row.lp_id in place:
             counts[:, line[row.start_s], place[row.lp_id]] += (
                 row.pageviews, row.reached(state.goals), row.dead_clicks, row.rage_clicks, row.deep + row.conversions,
+                row.dead_squares, row.rage_squares,
             )  # fmt: skip
     begins = np.array(starts, np.int64)
     lengths = np.array([min(spans[start], max(1, now_s - start)) for start in starts], np.int64)
     weights = in_force(points, begins, lengths) if points else np.full(counts.shape[1:], 1 / len(place))
-    views, goals, dead, rage, satisfied = counts
+    views, goals, dead, rage, satisfied, *squares = counts
     # a visitor who reaches a goal in the first view need not scroll; a visitor who does both counts twice
     shallow = views - earned(views, satisfied)
-    return _with_held(state, Evidence(begins, views, earned(views, goals), dead, rage, weights, shallow))
+    return _with_held(state, Evidence(begins, views, earned(views, goals), dead, rage, weights, shallow, *squares))
 
 
 def _with_held(state: ExperimentState, evidence: Evidence) -> Evidence:
@@ -44,14 +47,12 @@ def _with_held(state: ExperimentState, evidence: Evidence) -> Evidence:
         return evidence
     none = np.zeros((len(held), len(state.arms)), np.int64)
     begin = evidence.starts_s[0] if len(evidence.starts_s) else state.counted_from_ms // 1000
-    return Evidence(
-        np.concatenate([np.full(len(held), begin), evidence.starts_s]),
-        np.vstack([none, evidence.pageviews]),
-        np.vstack([none, evidence.conversions]),
-        np.vstack([none, evidence.dead_clicks]),
-        np.vstack([none, evidence.rage_clicks]),
-        np.vstack([np.eye(len(state.arms))[held], evidence.weights]),
-        np.vstack([none, evidence.shallow]) if evidence.shallow is not None else None,
+    tables = {name: getattr(evidence, name) for name in TABLES}
+    return replace(
+        evidence,
+        starts_s=np.concatenate([np.full(len(held), begin), evidence.starts_s]),
+        weights=np.vstack([np.eye(len(state.arms))[held], evidence.weights]),
+        **{name: np.vstack([none, table]) for name, table in tables.items() if table is not None},
     )
 
 

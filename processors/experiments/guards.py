@@ -11,7 +11,7 @@ from processors.experiments.shapes import Evidence, Floats, Ints
 MISMATCH_ALPHA = 0.001  # the chance that a sound experiment is stopped for a mismatch, over all looks
 HARM_ALPHA = 0.01  # the same for the guards together
 HOUR_S = 3_600
-MARGIN = 1.25  # this many times the control's dead clicks, rage clicks or shallow pageviews before a guard counts
+MARGIN = 1.25  # this many times the earlier page's dead clicks, rage clicks or shallow pageviews before a guard counts
 
 
 def mismatch(blocks: Blocks, returning: float) -> str | None:
@@ -31,22 +31,37 @@ def mismatch(blocks: Blocks, returning: float) -> str | None:
     )
 
 
-def harm(evidence: Evidence, blocks: Blocks, returning: float) -> str | None:
-    """Return which arm makes visitors struggle much more than the control does, or None."""
+def harm(evidence: Evidence, blocks: Blocks, returning: float, before: int = 0) -> str | None:
+    """Return which new arm makes visitors struggle much more than the page before it does, or None.
+
+    `before` is the arm that visitors saw before the experiment: the page itself or an earlier winner.
+    """
+    arms = [arm for arm in range(blocks.pageviews.shape[1]) if arm not in (0, before)]
+    if not arms:
+        return None
     clicks = {
-        "dead clicks": (blocks.dead_clicks, _clicks_together(evidence.dead_clicks, blocks, blocks.dead_clicks)),
-        "rage clicks": (blocks.rage_clicks, _clicks_together(evidence.rage_clicks, blocks, blocks.rage_clicks)),
+        "dead clicks": (
+            blocks.dead_clicks,
+            _clicks_together(evidence.dead_clicks, evidence.dead_squares, blocks, blocks.dead_clicks),
+        ),
+        "rage clicks": (
+            blocks.rage_clicks,
+            _clicks_together(evidence.rage_clicks, evidence.rage_squares, blocks, blocks.rage_clicks),
+        ),
     }
     if blocks.shallow is not None:
         clicks["pageviews that end above half of the page without a goal"] = (
             blocks.shallow,
             _visits_together(returning),
         )
-    worse = np.array([_worse(counts, blocks.pageviews, together) for counts, together in clicks.values()])
+    columns = [before, *arms]
+    views = blocks.pageviews[:, columns]
+    worse = np.array([_worse(counts[:, columns], views, together) for counts, together in clicks.values()])
     if not _refuted(worse.ravel(), HARM_ALPHA):
         return None
     kind, arm = np.unravel_index(worse.argmax(), worse.shape)
-    return f"arm {arm + 1} has many more {list(clicks)[kind]} a pageview than the control: look at its page first"
+    than = "the control" if before == 0 else "the earlier winner"
+    return f"arm {arms[arm]} has many more {list(clicks)[kind]} a pageview than {than}: look at its page first"
 
 
 def _visits_together(returning: float) -> float:
@@ -57,19 +72,19 @@ def _visits_together(returning: float) -> float:
     return (1 + returning) / (1 - returning)
 
 
-def _clicks_together(clicks: Ints, blocks: Blocks, summed: Ints) -> float:
+def _clicks_together(clicks: Ints, squares: Ints | None, blocks: Blocks, summed: Ints) -> float:
     """Return by which factor clicks vary more than independent ones.
 
     One visitor clicks many times. The factor is the mean number of clicks in the minute and arm of a click, or the
-    dispersion over hours if that is more.
+    dispersion over hours if that is more. `squares` are those of each minute, because a row may be an hour.
     """
-    flat = clicks[: blocks.rows].ravel()
-    in_a_minute = float(flat @ flat) / max(1, int(flat.sum()))
+    squares = clicks**2 if squares is None else squares
+    in_a_minute = int(squares[: blocks.rows].sum()) / max(1, int(clicks[: blocks.rows].sum()))
     return max(in_a_minute, betting.dispersion(*blocks.by_time(HOUR_S, summed, blocks.pageviews)))
 
 
 def _worse(counts: Ints, pageviews: Ints, together: float) -> Floats:
-    """Return the log evidence that the rate of each other arm is above MARGIN times the control's."""
+    """Return the log evidence that the rate of each later arm is above MARGIN times the first arm's."""
     theirs = MARGIN * pageviews[:, 1:]
     share = theirs / np.maximum(theirs + pageviews[:, :1], 1)
     both = (pageviews[:, 1:] > 0) & (pageviews[:, :1] > 0)

@@ -65,7 +65,7 @@ def _stop(rules: Rules, evidence: Evidence, blocks: Blocks) -> tuple[Verdict, st
         return None
     if reason := mismatch(blocks, rules.returning):
         return "mismatch", reason
-    if reason := harm(evidence, blocks, rules.returning):
+    if reason := harm(evidence, blocks, rules.returning, rules.before):
         return "guard", reason
     return None
 

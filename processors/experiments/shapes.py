@@ -26,6 +26,7 @@ class Rules:
     week_s: float = 7 * 86_400  # no decision before, so that each day of the week counts
     patience: float = 10.0  # except if waiting for the week is expected to lose more goals than this
     returning: float = 0.5  # the most pageviews, as a share, by visitors who keep an arm from an earlier day
+    before: int = 0  # the arm that visitors saw before the experiment; guards compare new arms with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,9 @@ class Evidence:
     rage_clicks: Ints
     weights: Floats  # the weights that were in force
     shallow: Ints | None = None  # pageviews without a goal that never reached half of the page, if known
+    # the squares of a minute's clicks, summed over the row; None: each row is a minute
+    dead_squares: Ints | None = None
+    rage_squares: Ints | None = None
 
 
 @dataclass(frozen=True, slots=True)

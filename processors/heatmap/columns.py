@@ -42,6 +42,19 @@ SEEN, NEW, BY_DEPTH = range(3)
 Layout = tuple[tuple[str, int, int, int], ...]
 
 
+def merged_areas(areas: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+    """Return the areas by name and top, with those of one name that overlap as one area."""
+    merged: list[tuple[str, int, int]] = []
+    for name, top, bottom in sorted(areas):
+        if not merged or merged[-1][0] != name:
+            merged.append((name, top, bottom))
+        elif top < merged[-1][2]:
+            merged[-1] = (name, merged[-1][1], max(bottom, merged[-1][2]))
+        elif top < bottom:
+            merged.append((name, top, bottom))
+    return merged
+
+
 def is_click(kind: Bytes) -> Flags:
     """Return which events are clicks of any kind."""
     clicks: Flags = (kind < SCROLL) & (kind != MOVE)

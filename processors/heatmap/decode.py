@@ -28,6 +28,7 @@ from processors.heatmap.columns import (
     SEEN,
     BeaconColumns,
     Layout,
+    merged_areas,
 )
 from processors.heatmap.elements import BROKEN, coded, read_elements
 from processors.heatmap.fold import TABLES, Fold
@@ -253,13 +254,18 @@ def _lp_id_of(text: str) -> str:
 def _layout_of(texts: tuple[bytes, bytes]) -> Layout:
     """Return the layout of the JSON of `sections` and `new_sections`.
 
-    A new section that is not among the sections has no height.
+    A new section that is not among the sections has no height. Areas with the same name that overlap count as one, and
+    only the highest area of a name is reached for the first time: a page may give several elements one name.
     """
-    sections = _sections_of(texts[0])
-    if not texts[1]:
-        return tuple((*section, BY_DEPTH) for section in sections)
-    new = dict.fromkeys(_names_of(texts[1]))
-    placed = [(*section, NEW if new.pop(section[0], 0) is None else SEEN) for section in sections]
+    areas = _sections_of(texts[0])
+    first = dict.fromkeys((name for name, _, _ in areas), BY_DEPTH)
+    if len(first) < len(areas):
+        areas = merged_areas(areas)
+    new: dict[str, int] = {}
+    if texts[1]:
+        new = dict.fromkeys(_names_of(texts[1]), NEW)
+        first = {name: new.pop(name, SEEN) for name in first}
+    placed = [(*area, first.pop(area[0], SEEN)) for area in areas]
     return (*placed, *((name, 0, 0, NEW) for name in new))
 
 

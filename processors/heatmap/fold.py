@@ -345,7 +345,10 @@ def _section_views(shown: _Shown, sections: _Sections) -> Iterator[tuple[Ints, I
         below = top < shown.bottom[event]
         reached = below & (shown.depth[event] <= top) & (sections.first[section] == BY_DEPTH)
         seen = below & (shown.top[event] < bottom) & (top < bottom)
-        exposure = shown.dwell[event] * seen
+        # areas of one name follow each other, and a viewport shows a run of them
+        again = np.zeros_like(seen)
+        again[1:] = seen[:-1] & (event[1:] == event[:-1]) & (sections.name[section[1:]] == sections.name[section[:-1]])
+        exposure = shown.dwell[event] * (seen & ~again)
         counted = np.flatnonzero(reached | (exposure > 0))
         keys = shown.group[event[counted]] << CODE_BITS | sections.name[section[counted]]
         yield keys, np.stack((np.zeros_like(keys), reached[counted].astype(np.int64), exposure[counted]))

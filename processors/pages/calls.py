@@ -5,9 +5,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from processors.pages.designs import design_of
-from processors.pages.facts import given_of, known, line_of, phone_of, url_of
+from processors.pages.facts import given_of, known, line_of, phone_of, takes_orders, url_of
 from processors.pages.words import words_of
 from processors.text import address
+from schemas.contacts import dialled
 from schemas.generation import GenerationRequest
 from schemas.plan import Brief
 
@@ -20,9 +21,9 @@ SHORT = {
     "sale": "注文について聞く",
     "recruit": "応募について聞く",
 }
-SEND = {"booking": "この内容で予約を申し込む", "sale": "この内容で注文を送る"}
 _SENDS = re.compile(r"送信|送る|この内容")
 HREFS = {"form": "#contact", "place": "#information", "hours": "#information", "prices": "#price", "more": "#solution"}
+_ORDERING = re.compile(r"注文(?!について)|購入|買|申し?込|予約|カート|決済")
 # words of a button that leads to something else than a form
 _ELSEWHERE = re.compile(r"見る|みる|場所|地図|電話|LINE|サイト|料金|価格|メニュー|購入|買う|ダウンロード|資料")
 
@@ -36,6 +37,33 @@ class Call:
     words: str
 
 
+@dataclass(frozen=True, slots=True)
+class FormWords:
+    """The words of a contact form: its large field, its button, and the use of what it collects."""
+
+    label: str
+    send: str
+    use: str
+
+
+_INQUIRY = FormWords("お問い合わせの内容", "この内容で送る", "お問い合わせへの対応")
+_ORDER_INQUIRY = FormWords("ご注文についてのお問い合わせの内容", "注文について問い合わせる", "お問い合わせへの対応")
+_FORMS = {
+    "booking": FormWords("ご希望の日時・ご用件", "この内容で予約を申し込む", "ご予約の受付とご連絡"),
+    "sale": FormWords("ご注文・ご質問の内容", "この内容で注文を送る", "ご注文の受付・商品のお届け・ご連絡"),
+    "recruit": FormWords("ご質問・ご希望", "この内容で送る", "採用の選考とご連絡"),
+}
+
+
+def form_words(request: GenerationRequest, purpose: str) -> FormWords:
+    """Return the words of the page's form. Without the facts that the law asks for, no order is sent."""
+    return _ORDER_INQUIRY if _only_asks(request, purpose) else _FORMS.get(purpose, _INQUIRY)
+
+
+def _only_asks(request: GenerationRequest, purpose: str) -> bool:
+    return purpose == "sale" and not takes_orders(request)
+
+
 def kind_of_call(facts: Collection[str], purpose: str) -> str:
     """Return the kind of target that suits the purpose best, or "more" if no fact gives any."""
     return next((kind for kind in ORDERS.get(purpose, _ORDER) if kind in facts), "more")
@@ -44,8 +72,7 @@ def kind_of_call(facts: Collection[str], purpose: str) -> str:
 def call_choices(kind: str, brief: Brief) -> tuple[str, ...]:
     """Return the built-in words for a button with a target of this kind, the usual words first."""
     words, purpose, price = words_of(brief), brief.purpose, words_of(brief).headings["price"]
-    asked = "inquiry" if purpose == "visit" else purpose
-    short = words.calls.get(f"{asked}_short", SHORT[purpose])
+    asked, short = _asked(purpose), _short(brief)
     hours_word = design_of(brief.trade).hours_word
     return {
         "form": (words.calls.get(asked, words.calls["inquiry"]), f"フォームで{short}", f"ここから{short}"),
@@ -59,13 +86,25 @@ def call_choices(kind: str, brief: Brief) -> tuple[str, ...]:
     }[kind]
 
 
+def _asked(purpose: str) -> str:
+    return "inquiry" if purpose == "visit" else purpose
+
+
+def _short(brief: Brief) -> str:
+    return words_of(brief).calls.get(f"{_asked(brief.purpose)}_short", SHORT[brief.purpose])
+
+
 def call_of(request: GenerationRequest, brief: Brief, written: str) -> Call:
     """Return the page's main call to action.
 
-    `written` are the copy's words for it. Words that are not built in can stand only for a form.
+    `written` are the copy's words for it. Words that are not built in can stand only for a form. Those of an order do
+    not stand for a form that takes no orders.
     """
     kind = kind_of_call(known(given_of(request)), brief.purpose)
-    return Call(kind, href_of(request, kind), call_words(kind, brief, written))
+    words = call_words(kind, brief, written)
+    if kind == "form" and _ORDERING.search(words) and _only_asks(request, brief.purpose):
+        words = _short(brief)
+    return Call(kind, href_of(request, kind), words)
 
 
 def call_words(kind: str, brief: Brief, written: str) -> str:
@@ -101,12 +140,3 @@ def href_of(request: GenerationRequest, kind: str) -> str:
     if kind in ("line", "url"):
         return address((line_of(request) if kind == "line" else url_of(request)) or "")
     return HREFS[kind]
-
-
-_INLAND_ZERO = re.compile(r"^((?:\+|00)[0-9]{1,3}[ -]*)\(0\)")
-
-
-def dialled(phone: str) -> str:
-    """Return the telephone number as it is dialled: without the (0) of +81 (0)3-1234-5678."""
-    phone = _INLAND_ZERO.sub(r"\1", phone.strip())
-    return "".join(letter for letter in phone if letter in "+0123456789")

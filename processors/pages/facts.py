@@ -54,6 +54,16 @@ def given_of(request: GenerationRequest) -> list[str]:
     return facts + [name for name, value in contacts.items() if value]
 
 
+def takes_orders(request: GenerationRequest) -> bool:
+    """Return whether a page may take orders: all that 特定商取引法 第11条 asks for is given.
+
+    The law asks for no site of the business.
+    """
+    business, sale = request.business, request.facts.sale
+    terms = () if sale is None else sale.model_dump().values()
+    return bool(terms) and all((business.address, phone_of(request), request.facts.prices, *terms))
+
+
 def known(given: Iterable[str]) -> frozenset[str]:
     """Return the names of the given facts and of the groups in which one is given."""
     names = set(given)

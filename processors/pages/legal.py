@@ -1,6 +1,8 @@
 """Legal rules of a page: facts that it may not show, and facts that it needs."""
 
+from processors.pages.facts import phone_of
 from processors.pages.lint import unlawful
+from processors.pages.prices import doubtful_prices
 from processors.pages.trades import MEDICAL, trade_of
 from processors.text import cut, folded, shown, walk
 from schemas.generation import GenerationRequest, Sale, Treatment, Warning_
@@ -48,6 +50,7 @@ def page_warnings(request: GenerationRequest, brief: Brief) -> list[Warning_]:
     return [
         *_trade_warnings(request),
         *_own_words(request),
+        *(Warning_(code="advertising_law", detail=f"{name}: {why}") for name, why in doubtful_prices(request)),
         *(Warning_(code="legal_slot_missing", detail=f"{name}: {use}") for name, use in missing.items()),
         *(
             Warning_(code="legal_slot_missing", detail=f"{name}: {use}の表示に使います")
@@ -95,7 +98,7 @@ def _missing_of_sale(request: GenerationRequest) -> dict[str, str]:
     law = "特定商取引法第11条の表示に使います"
     values = {
         "business.address": business.address,
-        "business.phone": business.phone,
+        "business.phone": phone_of(request),
         "facts.prices": facts.prices,
         "business.url": business.url,
     }

@@ -6,7 +6,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -17,7 +17,7 @@ from jinja2 import FunctionLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
-from processors.pages.calls import SEND, Call, call_of, dialled, href_of, leads_away, outside_words, phone_call
+from processors.pages.calls import Call, call_of, form_words, href_of, leads_away, outside_words, phone_call
 from processors.pages.cards import og_image, thumbnail
 from processors.pages.curated import UP, Asset, Picture, drawn, pictures, uploaded
 from processors.pages.designs import DESIGNS, Design, look_of
@@ -28,6 +28,7 @@ from processors.pages.phrases import columns, name_phrases, phrases
 from processors.pages.slots import fill, slots, topics
 from processors.pages.words import words_of
 from processors.text import address, shown
+from schemas.contacts import dialled
 from schemas.copywriting import Copy
 from schemas.generation import GenerationRequest, Sale
 from schemas.plan import Brief
@@ -83,7 +84,6 @@ class Page:
     bar: tuple[Call, ...]
     line: str | None
     outside: str
-    send: str
     reached: bool
     priced: bool
     form: dict[str, Any] | None
@@ -214,10 +214,9 @@ def _page(request: GenerationRequest, brief: Brief, words: dict[str, Any], desig
         bar=bar,
         line=href_of(request, "line") if line else None,
         outside=call.words if call.kind == out else outside_words(brief, out),
-        send=SEND.get(brief.purpose, "この内容で送る"),
         reached=bool(phone or form or line or url),
         priced=bool(facts.prices),
-        form=Form(action=address(form), purpose=brief.purpose).model_dump() if form else None,
+        form=Form(action=address(form), **asdict(form_words(request, brief.purpose))).model_dump() if form else None,
         calls=tuple(name for name in brief.calls if leads_away(call, name)),
     )
 
@@ -247,7 +246,7 @@ def _footer(request: GenerationRequest, brief: Brief, page: Page) -> Footer:
         url=page.url,
         licences=request.facts.licences,
         sale=(request.facts.sale or Sale()) if brief.purpose == "sale" else None,
-        form=page.form is not None,
+        use=page.form["use"] if page.form else None,
     )
 
 

@@ -38,7 +38,7 @@ def _request(asked: VariantRequest, parent: GenerationRequest) -> GenerationRequ
     """
     given = asked.model_extra or {}
     own = {"request_id": asked.request_id, "variant": asked.variant, "door": asked.door or "api"}
-    request = model_from_object(GenerationRequest, {**parent.model_dump(), **given, **own})
+    request = model_from_object(GenerationRequest, {**parent.model_dump(), **given, **own}, stored=True)
     for name in given:
         if getattr(request, name) != getattr(parent, name):
             raise DecodeError(

@@ -7,6 +7,7 @@ from processors.findings.looks import Kind
 from processors.findings.words import section_name
 from processors.pictures.words import Language
 from processors.studio import experiment_words, map_words
+from processors.studio.parts import IN_PAGES
 from schemas.generation import Change
 
 # the beginning of a variant's `differs`, and the words for the part that differs
@@ -64,10 +65,6 @@ REASONS: tuple[tuple[str, str], ...] = (
     (rf"the experiment has ended: (?P<why>.*); {_REST}", f"{{why}}{RESTS}"),
     (rf"the variant has won and is the page now; {_REST}", f"別案の成果が高く、そのページになりました。{RESTS}"),
     (rf"(?P<page>\S+) has won against the variant; {_REST}", f"別案よりも {{page}} の成果が高い結果でした。{RESTS}"),
-    (
-        rf"no decision within (?P<days>\d+) days; {_REST}",
-        f"{{days}}日間で差がはっきりしなかったため、テストを終えました。{RESTS}",
-    ),
     (r"a week is over; autopilot looks for a finding", "1週間たちました。次の改善点を探しています。"),
 )
 # a finding in a few words; its own sentence is in the language of the pages
@@ -84,7 +81,6 @@ FINDINGS: dict[Kind, str] = {
     "page_too_long": "Few visitors see the lower half",
 }
 _ABOUT = re.compile(r"(?P<kind>\w+) in (?P<section>[\w ]+) \((?P<device>\w+)\)")
-_SECTIONS = {"proof": "testimonials"}  # the name of a section in findings, if it is another
 
 
 def about(text: str, language: Language) -> str:
@@ -94,5 +90,5 @@ def about(text: str, language: Language) -> str:
         return ""
     section, device = match["section"], match["device"]
     device = map_words.PAIRS.get(f"device_{device}", (device, device))[0]
-    place = section if section == "the page" else section_name(_SECTIONS.get(section, section), language)
+    place = section if section == "the page" else section_name(IN_PAGES.get(section, section), language)
     return f"{FINDINGS[match['kind']]}: {place} ({device.lower()})."

@@ -17,6 +17,10 @@ PAIRS: Pairs = {
         "The test is ending. This takes a few seconds; the page reloads by itself.",
         "テストを終了しています。数秒かかります。画面は自動で更新されます。",
     ),
+    "test_taking": (
+        "The page itself comes back. This takes a few seconds; the page reloads by itself.",
+        "元のページに戻しています。数秒かかります。画面は自動で更新されます。",
+    ),
     "test_slow": (
         "If nothing changes within a minute, the optimizer may be down. Ask your operator.",
         "1分たっても変わらないときは、処理が止まっている可能性があります。管理者にお知らせください。",
@@ -31,11 +35,19 @@ PAIRS: Pairs = {
         "Visitors of this page now see {letter}.",
         "このページの訪問者には、今は「{letter}」を表示しています。",
     ),
+    "test_fallback_lead": (
+        "Visitors of this page see {letter}, which won an earlier test.",
+        "このページの訪問者には、前のテストで勝った「{letter}」を表示しています。",
+    ),
     "test_refresh": ("Show the newest state", "最新の状態を表示"),
     "test_stop": ("End the test …", "テストを終了する…"),
     "test_stop_lead": (
         "All visitors will see the page itself again. The numbers stay here. This cannot be undone.",
         "すべての訪問者に元のページを表示します。数値はここに残ります。この操作は取り消せません。",
+    ),
+    "test_stop_fallback": (
+        "All visitors will see {letter}, which won an earlier test. The numbers stay here. This cannot be undone.",
+        "すべての訪問者に、前のテストで勝った「{letter}」を表示します。数値はここに残ります。この操作は取り消せません。",
     ),
     "test_stop_do": ("End the test", "終了する"),
     "test_take_back": ("Take the winner back …", "勝者の表示をやめる…"),
@@ -58,6 +70,10 @@ PAIRS: Pairs = {
     ),
     "test_is_arm": ("This page is part of another page's test.", "このページは、別のページのテストで使われています。"),
     "test_error_none": ("Choose at least one page to compare with.", "比べるページを1つ以上選んでください。"),
+    "test_error_many": (
+        "Choose at most five pages to compare with.",
+        "比べるページは5件まで選べます。5件以下に減らしてください。",
+    ),
     "test_error_busy": (
         "One of the pages is part of another test already, or this page has a test that runs. Open this page again.",
         "選んだページが別のテストで使われているか、このページのテストが実施中です。画面を開き直してください。",
@@ -132,6 +148,7 @@ PAIRS: Pairs = {
     "change_order": ("Order of sections", "順番"),
     "change_design": ("Design", "デザイン"),
     "change_call": ("Calls to action", "ボタン"),
+    "variant_order": ("New order: {sections}", "新しい順番：{sections}"),
     "variant_sections": ("Where (optional)", "変える場所（任意）"),
     "variant_sections_hint": (
         "For text and calls to action. Without a choice the whole page may change.",
@@ -140,6 +157,9 @@ PAIRS: Pairs = {
     "variant_brief": ("Why, in your words (optional)", "変えたい理由や方向（任意）"),
     "variant_brief_hint": ("Up to 300 characters.", "300文字まで。"),
     "variant_do": ("Make the variant", "別案を作成する"),
+    "variant_making": ("Your variant is being made", "別案を作成しています"),
+    "variant_failed": ("The variant could not be made", "別案を作成できませんでした"),
+    "variant_kept": ("Stored", "保存"),
     "variant_done": ("The variant is ready", "別案ができました"),
     "variant_unseen": ("Visitors do not see it yet.", "訪問者にはまだ表示されません。"),
     "variant_test": ("Test it against the page", "元のページとのテストを始める"),

@@ -26,11 +26,14 @@ KINDS = {
     "tel": ("telephone number in {section}", "「{section}」の電話番号"),
     "site": ("website link in {section}", "「{section}」のウェブサイトへのリンク"),
 }
+# the name of a section in pages and maps, if the registry has another
+IN_PAGES = {"proof": "testimonials"}
 QUESTION = ("question {number}", "よくある質問の{number}番目")
 
 
 def title(section: str, language: Language) -> str:
     """Return the name of a section in a table, with a capital in English."""
+    section = IN_PAGES.get(section, section)
     name = section_name(section, language)
     return name.removeprefix("the ").capitalize() if section in SECTIONS and language == "en" else name.strip("“”")
 

@@ -212,6 +212,18 @@ PAIRS: Pairs = {
         "The copy of a similar page was used, because there was no time to write new copy.",
         "時間内に書けなかったため、よく似たページの文章を使いました。",
     ),
+    "warning_parent_copy": (
+        "Some sections keep the text of the page that the variant is made from.",
+        "一部の文章は、元のページのままです。",
+    ),
+    "warning_pictures_not_stored": (
+        "The page's pictures could not be stored in time. Make the page again.",
+        "ページの画像を時間内に保存できませんでした。もう一度作成してください。",
+    ),
+    "warning_picture_left_out": (
+        "A picture that you uploaded is missing: it could not be read in time. Make the page again.",
+        "アップロードされた画像を時間内に読み込めず、載せていません。もう一度作成してください。",
+    ),
     "seconds": ("{s} s", "{s} 秒"),
 }
 WORDS = by_language(PAIRS | map_words.PAIRS | experiment_words.PAIRS | autopilot_words.PAIRS)

@@ -64,7 +64,7 @@ def show(lp_id: PageId, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> N
 
 @app.command()
 def stop(lp_id: PageId, data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
-    """Stop the page's experiment, or take back its winner: the page is itself again."""
+    """Stop the page's experiment. While none runs, take back the winner: the page is itself again."""
     _print(_after(data, f"/experiments/{lp_id}/stop", None, lp_id), as_json=as_json)
 
 
@@ -79,7 +79,9 @@ def _carried_out(state: Answer, accepted: Answer) -> bool:
         raise LpstreamError(f"the experiment was refused: {state['refused']['reason']}")
     if state.get("experiment_id") != accepted["experiment_id"]:
         return False
-    return bool(accepted["command"] == "start" or state["status"] == "stopped")
+    taken = accepted.get("takes_back")
+    ended = state["status"] == "stopped" and (taken is None or taken != state.get("fallback"))
+    return bool(accepted["command"] == "start" or ended)
 
 
 async def state_at(api: str, token: str, path: str) -> Answer:
@@ -136,7 +138,9 @@ def _print(state: Answer, *, as_json: bool) -> None:
     out.print(f"{state['lp_id']}: {state['status']}. {state['reason']}", markup=False)
     if state["winner"]:
         out.print(f"winner: {state['winner']}", markup=False)
-    elif state["visits_needed"] is not None:
+    elif state["status"] == "stopped" and state.get("fallback"):
+        out.print(f"visitors see the earlier winner: {state['fallback']}", markup=False)
+    elif state["visits_needed"]:  # 0 if only the week must end, as the reason says
         out.print(f"visits that a decision still needs: about {state['visits_needed']:,}")
     table = Table("arm", "weight", "pageviews", "with a goal", "rate", "from", "to")
     for place, arm in enumerate(state["arms"]):

@@ -19,7 +19,14 @@ from streams.edge.beacons.quick_path import QuickPath
 from streams.edge.beacons.sender import Sender
 from streams.edge.http.accepting import Site, listening
 from streams.edge.http.connections import Gate, Listener, Server, peer_of, sweep
-from streams.edge.http.errors import SERVER_NAME, HttpError, cors_headers, error_response
+from streams.edge.http.errors import (
+    ALWAYS_HTTPS,
+    SERVER_NAME,
+    STRICT_TRANSPORT,
+    HttpError,
+    cors_headers,
+    error_response,
+)
 from streams.edge.routes import OPEN_PATHS, PRIVATE, PUBLIC, STUDIO, Route
 from streams.edge.services import Services, open_services
 from streams.edge.studio.auth import PATH as STUDIO_PATH
@@ -33,7 +40,6 @@ log = logging.getLogger(__name__)
 
 DRAIN_POLL_S = 0.1
 PREFLIGHT_S = 7_200
-ALWAYS_HTTPS = "max-age=31536000"
 # A path that every program reads in the same way, because caches and proxies in front of the edge store responses by
 # path: no empty segment but the last, no `.` or `..`, nothing percent-encoded. A proxy may send the whole URL
 # (RFC 9112, 3.2.2).
@@ -121,7 +127,7 @@ class Edge:
                 response.headers[hdrs.VARY] = "Origin"
                 response.headers.update(cors_headers(self._tenants, origin, response.status))
             if self._https:
-                response.headers["Strict-Transport-Security"] = ALWAYS_HTTPS
+                response.headers[STRICT_TRANSPORT] = ALWAYS_HTTPS
         count, seconds = metrics.request_metrics(self._listener, template, response.status)
         count.inc()
         seconds.observe(time.perf_counter() - started)

@@ -148,9 +148,9 @@ class Autopilots:
         )
 
     def _arms(self) -> dict[str, str]:
-        """Return the page of each arm of an experiment that runs or is decided."""
-        states = [state for state in self._known.states.values() if state.status != "stopped"]
-        return {arm: state.lp_id for state in states for arm in state.arms if arm != state.lp_id}
+        """Return the page to which each arm is bound."""
+        states = self._known.states.values()
+        return {arm: state.lp_id for state in states for arm in state.bound if arm != state.lp_id}
 
     def _left(self, tenant_id: str) -> int:
         """Return how many variants the tenant may still ask for this week."""

@@ -19,7 +19,18 @@ from infra.redis.experiments import ExperimentStore
 from infra.redis.lease import Lease
 from infra.tenants import Tenants
 from processors.experiments.autopilot import Next
-from processors.experiments.decisions import begun, handled, learned, obstacle, refused, rules_of, stopped
+from processors.experiments.decisions import (
+    begun,
+    carried_out,
+    handled,
+    learned,
+    obstacle,
+    refused,
+    rules_of,
+    stopped,
+    stopped_by_person,
+    undecided,
+)
 from processors.experiments.evidence import evidence_of, with_point
 from processors.experiments.learning import learn
 from schemas.autopilot import AutopilotCommand, AutopilotState
@@ -71,7 +82,7 @@ class Optimizer:
 
     async def run(self) -> None:
         """Work until an error ends the epoch. KafkaError or LpstreamError says why."""
-        await self._carry_out([*self._known.commands.values(), *self._known.pilot_commands.values()])
+        await self._carry_out(self._known.orders)
         look_at = heal_at = 0.0
         interval_s = self._settings.experiment_interval_s
         while True:
@@ -104,17 +115,15 @@ class Optimizer:
         """Return the states that follow from a command. A start ends the experiment that runs on the page."""
         now_ms, epoch = round(time.time() * 1000), self._epoch
         if command.command == "stop":
-            mine = before is not None and before.experiment_id == command.experiment_id
-            state = before if mine and before is not None else self._begun(command, before, now_ms)
-            return [stopped(state, "stopped by a person; the page is itself again", epoch=epoch, now_ms=now_ms)]
+            state = before or self._begun(command, None, now_ms)
+            return [stopped_by_person(state, command, epoch=epoch, now_ms=now_ms)]
         if why := obstacle(command, self._known.states, self._tenants.owns):
             log.warning("experiment %s does not start: %s", command.experiment_id, why)
             return [refused(command, before, why, epoch=epoch, now_ms=now_ms)]
-        states = []
-        if before is not None and before.status == "running":
-            why = f"replaced by experiment {command.experiment_id}"
-            states = [stopped(before, why, epoch=epoch, now_ms=now_ms)]
-        return [*states, self._begun(command, before, now_ms)]
+        if before is None or before.status != "running":
+            return [self._begun(command, before, now_ms)]
+        ended = stopped(before, f"replaced by experiment {command.experiment_id}", epoch=epoch, now_ms=now_ms)
+        return [ended, self._begun(command, ended, now_ms)]
 
     def _begun(self, command: ExperimentCommand, before: ExperimentState | None, now_ms: int) -> ExperimentState:
         settle_s = self._settings.experiment_settle_s
@@ -123,15 +132,18 @@ class Optimizer:
     async def _take(self, step: Next) -> None:
         """Write a step of an autopilot, with its request, start or stop, in one transaction."""
         pilot, now_ms = step.state, round(time.time() * 1000)
-        before, command = self._known.states.get(pilot.lp_id), self._known.commands.get(pilot.lp_id)
+        await self._topic.catch_up()
+        if not self._known.has(pilot.lp_id):
+            return  # the page was erased while the step was computed
+        before, commands = self._known.states.get(pilot.lp_id), self._known.commands.get(pilot.lp_id, [])
         states: list[ExperimentState] = []
         others: list[Message] = [(EXPERIMENTS, pilot.key, encode_model(pilot))]
         if step.request is not None:
             others.append((REQUESTS, str(step.request.request_id).encode(), encode_model(step.request)))
         if step.starts is not None:
-            # a person's command that is handled is not handled again, and one that comes now goes before
-            state = self._begun(step.starts, before, now_ms)
-            states.append(state.model_copy(update={"after": command.experiment_id if command is not None else None}))
+            # a person's command that is carried out is not carried out again, and one that comes now goes before
+            after = next((each.experiment_id for each in commands if carried_out(each, before)), None)
+            states.append(self._begun(step.starts, before, now_ms).model_copy(update={"after": after}))
         if step.stops is not None and before is not None:
             states.append(stopped(before, f"stopped by autopilot: {step.stops}", epoch=self._epoch, now_ms=now_ms))
         await self._commit(states, others)
@@ -139,10 +151,13 @@ class Optimizer:
     # -- looks -----------------------------------------------------------------------------------------
 
     async def _look(self) -> None:
-        """Learn from the counts of all running experiments, and commit the new states."""
+        """End old experiments, learn from the counts of the others, and commit the new states."""
         began = time.perf_counter()
         now_ms = round(time.time() * 1000)
-        running = [state for state in self._known.states.values() if state.status == "running"]
+        days, epoch = self._settings.tier_warm_days, self._epoch
+        ends = [undecided(state, days, epoch=epoch, now_ms=now_ms) for state in self._running()]
+        await self._commit([end for end in ends if end is not None])
+        running = self._running()
         self._counting.forget_all_but(running)
         for group in _groups([state for state in running if state.counted_from_ms <= now_ms]):
             try:
@@ -152,6 +167,9 @@ class Optimizer:
                 break
             await self._commit(await asyncio.to_thread(self._learned, group, rows, now_ms))
         metrics.LOOK_SECONDS.observe(time.perf_counter() - began)
+
+    def _running(self) -> list[ExperimentState]:
+        return [state for state in self._known.states.values() if state.status == "running"]
 
     def _learned(
         self, group: Sequence[ExperimentState], rows: dict[str, list[PageCounts]], now_ms: int
@@ -181,13 +199,17 @@ class Optimizer:
     async def _commit(self, states: Sequence[ExperimentState], others: Sequence[Message] = ()) -> None:
         """Write the states in transactions, the other messages with the first, then show them.
 
-        A state is written whole or not at all.
+        A state is written whole or not at all. A state of a page without records is not written: the page was erased
+        while the state was computed, and the state would bring the experiment back.
         """
         for at in range(0, max(len(states), min(1, len(others))), AT_ONCE):
-            part = states[at : at + AT_ONCE]
+            await self._topic.catch_up()
             await self._held.check()
+            part = [state for state in states[at : at + AT_ONCE] if self._known.has(state.lp_id)]
             messages = [message for state in part for message in self._messages(state)]
             messages = [*others, *messages] if at == 0 else messages
+            if not messages:
+                continue
             await self._send(messages)
             taken = [self._known.take(key, value) for topic, key, value in messages if topic == EXPERIMENTS]
             for state in part:
@@ -206,7 +228,9 @@ class Optimizer:
             points = with_point(points, since_s, state.weights)
             past = PastWeights(experiment_id=state.experiment_id, lp_id=state.lp_id, points=points)
             yield EXPERIMENTS, past.key, encode_model(past)
-        if state.status == "decided" and state.winner is not None:
+        before = self._known.states.get(state.lp_id)
+        known = before is not None and (before.experiment_id, before.status) == (state.experiment_id, "decided")
+        if state.status == "decided" and state.winner is not None and not known:  # a refusal later decides nothing
             result = _result(state, state.winner, self._settings.page_base_url)
             yield RESULTS, str(result.request_id).encode(), encode_model(result)
 

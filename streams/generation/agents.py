@@ -17,7 +17,7 @@ from streams.generation.services import GenerationServices
 from streams.runtime import metrics, tracing
 from streams.runtime.logs import begin_request, request_uuid
 from streams.runtime.settings import Settings
-from streams.transports.dead_letters import dead_letter_headers
+from streams.transports.dead_letters import dead_letter_headers, fitted
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,8 @@ def _dead_letter(reason: str) -> Handler:
     async def send(services: GenerationServices, message: Any) -> None:
         timestamp_ms = int((message.timestamp or 0) * 1000)
         headers = dead_letter_headers(reason, message.topic, message.partition, message.offset, timestamp_ms)
-        await services.send(f"{message.topic}.dlq", message.key, message.value, headers=headers)
+        key, value, size = fitted(message.key, message.value)
+        await services.send(f"{message.topic}.dlq", key, value, headers=headers + size)
         metrics.DEAD_LETTERS.labels(message.topic).inc()
 
     return send

@@ -11,6 +11,6 @@ def plan_of(value: object) -> Plan:
     Plans of older releases have no brief. It follows from the request, so it is the same in each of their records.
     """
     if isinstance(value, dict) and "brief" not in value:
-        request = model_from_object(GenerationRequest, value.get("request"))
+        request = model_from_object(GenerationRequest, value.get("request"), stored=True)
         value = {**value, "request": request, "brief": brief_of(request)}
     return model_from_object(Plan, value)

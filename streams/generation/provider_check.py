@@ -48,6 +48,7 @@ MEANINGS = {
     "idle_timeout": "the answer stops half way",
     "total_timeout": "no whole answer within a minute",
     "finish_length": "the answer ends at the token limit; raise head_room",
+    "finish_call_filter": "it calls a function that it does not have; look at options",
     "finish_content_filter": "its filter withholds an ordinary answer; look at the filter's settings",
     "over_limit": "it does not keep the token limit; check limit_field",
     "empty": "the answer has no text; raise head_room if the model reasons",
@@ -86,11 +87,14 @@ async def check_providers(settings: Settings) -> list[Finding]:
 
 
 def _models(provider: LlmProvider) -> Iterator[tuple[LlmModel, list[str]]]:
-    """Yield each model once, with the tiers that it serves."""
-    by_tier = {tier: getattr(provider, tier) for tier in TIERS}
-    for name in dict.fromkeys(model.id for model in by_tier.values()):
-        tiers = [tier for tier, model in by_tier.items() if model.id == name]
-        yield by_tier[tiers[0]], tiers
+    """Yield each model with the tiers that it serves.
+
+    A model with other options or prices in the other tier comes twice.
+    """
+    if provider.fast == provider.high:
+        yield provider.fast, list(TIERS)
+    else:
+        yield from ((getattr(provider, tier), [tier]) for tier in TIERS)
 
 
 async def _check(settings: Settings, provider: LlmProvider, model: LlmModel, tiers: list[str]) -> Finding:

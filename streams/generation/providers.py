@@ -43,13 +43,22 @@ def open_routers(settings: Settings, ledger: Ledger, watchers: Watchers) -> Rout
         endpoints["high"] = endpoint_of(settings, provider, provider.high)
         pool = ProviderPool(endpoints["fast"], provider.concurrency, patience)
         pools.append(pool)
-        known: dict[str, Candidate] = {}
-        for tier, endpoint in endpoints.items():
-            # a model that serves both tiers has one circuit breaker
-            known.setdefault(endpoint.model, Candidate(endpoint, pool, patience, watchers))
-            tiers[tier].append(known[endpoint.model])
+        first = Candidate(endpoints["fast"], pool, patience, watchers)
+        tiers["fast"].append(first)
+        tiers["high"].append(_of_high(endpoints["high"], first, patience, watchers))
     routers = {tier: Router(candidates, ledger, patience, watchers) for tier, candidates in tiers.items()}
     return Routers(routers, pools)
+
+
+def _of_high(endpoint: Endpoint, first: Candidate, patience: Patience, watchers: Watchers) -> Candidate:
+    """Return the candidate of the tier `high` beside that of `fast`.
+
+    A model that serves both tiers has one circuit breaker, but prices and options of its own in each.
+    """
+    if endpoint == first.endpoint:
+        return first
+    health = first.health if endpoint.model == first.endpoint.model else None
+    return Candidate(endpoint, first.pool, patience, watchers, health)
 
 
 def endpoint_of(settings: Settings, provider: LlmProvider, model: LlmModel) -> Endpoint:
@@ -75,4 +84,5 @@ def endpoint_of(settings: Settings, provider: LlmProvider, model: LlmModel) -> E
         headers=provider.headers,
         query=provider.query,
         omit=tuple(provider.omit),
+        micro_jpy_usd=price(1.0),
     )

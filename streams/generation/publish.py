@@ -126,8 +126,10 @@ async def _publish(services: GenerationServices, page: Publication) -> None:
     """Publish the page and its result. If the page is published already, send its stored result again."""
     result: Result | None = None
     with contextlib.suppress(Retryable):
-        if (stored := await services.results.get(page.request.request_id)) is not None:
-            result = decode_model(Result, stored)
+        stored = await services.results.get(page.request.request_id)
+        # a rejection may be that of an earlier body under this id, which made nothing
+        if stored is not None and (found := decode_model(Result, stored)).status != "rejected":
+            result = found
     if result is None and (refusal := page.parts[StepName.COPY].output.get("refusal")) is not None:
         result = _outcome(page, status="failed", error=model_from_object(Failure, refusal))
     if result is None:

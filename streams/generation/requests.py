@@ -58,7 +58,9 @@ async def handle(services: GenerationServices, message: Any) -> None:
     except DecodeError as error:
         if (ids := identified(value)) is None:
             raise
-        await _reject(services, ids, error)
+        rejection = _rejection(ids, error)
+        await _known(services, rejection, value)
+        await _answer(services, rejection)
         return
     if (stored := await _known(services, request, value)) is not None:
         await services.send(RESULTS, str(request.request_id).encode(), stored)
@@ -70,7 +72,7 @@ async def handle(services: GenerationServices, message: Any) -> None:
     try:
         work = await _work(services, request, deadline_ms)
     except DecodeError as error:
-        await _reject(services, ids, error)
+        await _answer(services, _rejection(ids, error))
         return
     except Retryable as error:
         await _answer(services, _without_page(ids, "failed", "page_store", f"the parent cannot be read: {error}"))
@@ -109,17 +111,21 @@ async def _uploads(services: GenerationServices, request: GenerationRequest, dea
 
 
 async def _known(
-    services: GenerationServices, request: GenerationRequest | VariantRequest, value: bytes
+    services: GenerationServices, asked: GenerationRequest | VariantRequest | Result, value: bytes
 ) -> bytes | None:
-    """Return the stored result if the request is answered; raise DecodeError if its id was reused."""
+    """Return the stored result if the request is answered; raise DecodeError if its id was reused.
+
+    `asked` is the request, or the rejection of an invalid one. A rejection leaves its id free.
+    """
     digest = hashlib.sha256(value).hexdigest()
+    rejection = asked if isinstance(asked, Result) else None
     try:
-        first_digest, stored = await services.results.begin(request.request_id, digest)
+        first_digest, stored = await services.results.begin(asked.request_id, digest, rejection)
     except Retryable as error:
-        log.warning("request %s continues without a look-up of earlier results: %s", request.request_id, error)
+        log.warning("request %s continues without a look-up of earlier results: %s", asked.request_id, error)
         return None
-    # The digest expires after an hour, the result later. A tenant must not get another tenant's result.
-    if first_digest != digest or (stored is not None and decode_model(Result, stored).tenant_id != request.tenant_id):
+    # A restored result has no digest. A tenant must not get another tenant's result.
+    if first_digest != digest or (stored is not None and decode_model(Result, stored).tenant_id != asked.tenant_id):
         raise DecodeError("request_id", "was used for another request; give each request an id of its own")
     return stored
 
@@ -160,13 +166,12 @@ def identified(value: bytes) -> Identified | None:
         return None
 
 
-async def _reject(services: GenerationServices, ids: Identified, error: DecodeError) -> None:
-    """Send a `rejected` result if the ids are valid; raise the DecodeError otherwise."""
+def _rejection(ids: Identified, error: DecodeError) -> Result:
+    """Return the `rejected` result of an invalid request; raise the DecodeError if its ids are invalid."""
     try:
-        result = _without_page(ids, "rejected", "invalid_request", error.detail, error.field or None)
+        return _without_page(ids, "rejected", "invalid_request", error.detail, error.field or None)
     except ValueError as invalid_ids:
         raise error from invalid_ids
-    await _answer(services, result)
 
 
 def _without_page(ids: Identified, status: Status, code: str, detail: str, field: str | None = None) -> Result:

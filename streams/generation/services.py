@@ -87,7 +87,7 @@ class GenerationServices(CopyServices):
         self._background: set[asyncio.Task[None]] = set()
 
     async def send(
-        self, topic: str, key: bytes, value: bytes, *, headers: list[tuple[str, bytes]] | None = None
+        self, topic: str, key: bytes | None, value: bytes | None, *, headers: list[tuple[str, bytes]] | None = None
     ) -> None:
         """Append a record, with its trace context, and wait for the broker; raise Retryable if Kafka fails."""
         all_headers = [*(headers or ()), *trace_headers()]

@@ -32,7 +32,7 @@ from streams.heatmap.partition_gauges import PartitionGauges
 from streams.runtime import metrics
 from streams.runtime.settings import Settings
 from streams.runtime.stores import open_line, open_writer
-from streams.transports.dead_letters import dead_letter_headers
+from streams.transports.dead_letters import dead_letter_headers, fitted
 from streams.transports.slices import PassThrough, Slice
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class Stores:
         """Return the next part, or None after the last."""
         return await asyncio.get_running_loop().run_in_executor(self.folding, next, parts, None)
 
-    async def send(self, topic: str, partition: int | None, value: bytes, **rest: Any) -> None:
+    async def send(self, topic: str, partition: int | None, value: bytes | None, **rest: Any) -> None:
         """Append one record and wait for the broker. Raise Retryable if the broker refuses it."""
         try:
             await self.producer.send_and_wait(topic, value, partition=partition, **rest)
@@ -146,7 +146,8 @@ class HeatmapBucket:
     async def _dead_letter(self, tp: TP, record: Any, bad: Rejected) -> None:
         error = f"{bad.field}: {bad.detail}" if bad.field else bad.detail
         headers = dead_letter_headers(error, tp.topic, tp.partition, record.offset, record.timestamp)
-        await self._stores.send(f"{tp.topic}.dlq", None, record.value, key=record.key, headers=headers)
+        key, value, size = fitted(record.key, record.value)
+        await self._stores.send(f"{tp.topic}.dlq", None, value, key=key, headers=headers + size)
         metrics.DEAD_LETTERS.labels(tp.topic).inc()
 
 

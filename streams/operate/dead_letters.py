@@ -26,6 +26,7 @@ from schemas.errors import DecodeError, Refused, Retryable
 from schemas.generation import REQUESTS, STEP_RESULTS, STEPS, Step, StepResult, decode_model
 from schemas.heatmap import TOPIC as HEATMAP
 from streams.runtime.settings import Settings
+from streams.transports.dead_letters import SIZE
 
 GROUP = "lpstream-dlq-replay"
 MOST_CAUSES = 5
@@ -42,7 +43,8 @@ OnError = Literal["stop", "requeue"]
 class Letter:
     """A dead letter: its place, its origin, and its error.
 
-    A skip letter has no record: it says that the operator skips a batch, up to before `skip_to`.
+    A skip letter has no record: it says that the operator skips a batch, up to before `skip_to`. `size` is the
+    number of bytes of a record that was too large: its letter holds only the beginning.
     """
 
     partition: int
@@ -55,6 +57,7 @@ class Letter:
     value: bytes
     headers: tuple[tuple[str, bytes], ...]
     skip_to: int | None = None
+    size: int | None = None
 
     @classmethod
     def of(cls, record: Any) -> "Letter":
@@ -73,6 +76,7 @@ class Letter:
             record.value or b"",
             tuple(record.headers),
             skip.next if skip else None,
+            int(size) if re.fullmatch("[0-9]{1,12}", size := headers.get(SIZE, "")) else None,
         )
 
 
@@ -179,6 +183,8 @@ class DeadLetters:
         return skip
 
     def _error_of(self, letter: Letter) -> str | None:
+        if letter.size is not None:
+            return f"the letter holds only the beginning of a record of {letter.size} bytes"
         try:
             CHECKS[self.source](letter.value)
         except DecodeError as error:

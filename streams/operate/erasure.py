@@ -11,26 +11,22 @@ from datetime import UTC, datetime
 from typing import Any, Self
 from uuid import UUID
 
-from aiokafka.errors import KafkaError
-
-from infra.kafka.producer import build_producer
 from infra.redis.experiments import ExperimentStore
 from infra.redis.line import RedisLine
 from infra.redis.requested import Asked
 from infra.redis.response_cache import ResponseCache
 from infra.redis.results import ResultStore
 from infra.tenants import ANY, Tenants
-from processors.experiments.known import KINDS
 from processors.pages.brief import copy_fields
 from processors.pages.cache_keys import key_of, pattern_of
 from processors.pages.copywriting import PROMPT_VERSION
 from processors.pages.page import TEMPLATE_VERSION
-from schemas.errors import DecodeError, LpstreamError, Retryable
-from schemas.experiments import EXPERIMENTS
-from schemas.generation import RESULTS, decode_model
+from schemas.errors import DecodeError, LpstreamError
+from schemas.generation import decode_model
 from schemas.plan import Source
 from schemas.tiers import Erasure, Step
 from streams.generation.services import open_cache
+from streams.operate.erasure_topics import bury_experiments, bury_results, results_of, tested_of
 from streams.pictures.cards import NAME, card_key
 from streams.pictures.screenshots import shots_of
 from streams.pictures.stored import GONE, PAGES, VARIANTS, erased_key, html_key, html_of, source_of, stored_ids
@@ -43,6 +39,8 @@ from streams.tiers.stores import Clock, Report, Say, Stores
 AT_ONCE, MOST_LOOKS, TIER_WAIT_S = 16, 5, 600.0
 # a scan of Redis takes longer than the calls that visitors wait for
 PATIENCE_S = 60.0
+# longer than a commit of the optimizer, and its write to Redis after that
+COMMIT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ class Found:
     """The data that was found.
 
     `requests` maps request ids to page ids, `rows` counts rows of the hot tables, `objects` names objects of the tiers,
-    `uploads` those of the tenant's own pictures.
+    `uploads` those of the tenant's own pictures. `tested` has the pages with records of experiments or autopilots.
     `known` has the page and tenant ids of which any data exists.
     """
 
@@ -87,6 +85,7 @@ class Found:
     rows: int = 0
     objects: list[str] = field(default_factory=list)
     uploads: list[str] = field(default_factory=list)
+    tested: set[str] = field(default_factory=set)
     known: set[str] = field(default_factory=set)
 
     def plain(self) -> dict[str, Any]:
@@ -96,6 +95,7 @@ class Found:
             "files": sum(len(page.own) + len(page.drawn) for page in self.pages),
             "copies": len({key for page in self.pages if (key := copy_key(page))}),
             "requests": len(self.requests),
+            "experiments": len(self.tested),
             "upload_files": len(self.uploads),
             "heatmap_rows": self.rows,
             "heatmap_objects": len(self.objects),
@@ -147,6 +147,10 @@ class Erasing:
         found.requests = {page.source.request.request_id: page.lp_id for page in found.pages if page.source}
         found.known |= {page.lp_id for page in found.pages}
         await self._look_for_requests(found)
+        self._say("looking for results and experiments in Kafka")
+        found.requests |= await self._results_in_kafka()
+        found.tested = await tested_of(self._settings, self._meant.erasure())
+        found.known |= {lp_id or meant.tenant_id for lp_id in found.requests.values()} | found.tested
         found.uploads = await self._uploads()
         found.known |= {meant.tenant_id} if found.uploads else set()
         self._say("looking for heatmaps")
@@ -242,6 +246,9 @@ class Erasing:
                     found.requests[result.request_id] = result.lp_id or ""
                     found.known.add(result.lp_id or tenant_id)
 
+    async def _results_in_kafka(self) -> dict[UUID, str]:
+        return await results_of(self._settings, self._meant.erasure(), self._meant.tenant_id)
+
     async def _look_for_maps(self, found: Found) -> None:
         stores, meant = self._stores, self._meant
         found.rows = sum((await stores.hot.concerned(meant.erasure())).values())
@@ -261,16 +268,17 @@ class Erasing:
 
     async def erase(self, found: Found) -> Report:
         """Erase the data that was found, and data that workers add meanwhile. Return the tiers' report."""
-        report = await self._maps()
+        report, tested = await self._maps(), found.tested
         for _ in range(MOST_LOOKS):
             self._say(f"{len(found.pages)} pages, {len(found.requests)} requests: erasing")
             await self._copy(found)
             await self._requests(found)
-            await self._experiments({*self._meant.lp_ids, *(page.lp_id for page in found.pages)})
+            await self._experiments({*self._meant.lp_ids, *(page.lp_id for page in found.pages), *tested})
             await self._files(found.pages)
             await self._objects.delete(found.uploads)
             again, uploads = await self._pages(), await self._uploads()  # pages and uploads made meanwhile
             if not again and not uploads:
+                await self._experiments_again(tested, report)
                 return report
             requests = {page.source.request.request_id: page.lp_id for page in again if page.source}
             found = Found(again, requests, uploads=uploads)
@@ -302,7 +310,7 @@ class Erasing:
     async def _requests(self, found: Found) -> None:
         """Append an empty record for each result, so that compaction deletes it; delete the keys in Redis."""
         if found.requests:
-            await self._bury(RESULTS, [str(request_id) for request_id in found.requests])
+            await bury_results(self._settings, found.requests)
         for request_id, lp_id in found.requests.items():
             await self._results.erase(request_id, lp_id)
         requested, ids = Asked(self._line), {str(request_id) for request_id in found.requests}
@@ -313,23 +321,23 @@ class Erasing:
 
     async def _experiments(self, lp_ids: set[str]) -> None:
         """Append empty records for the experiments of the pages, and delete them in Redis."""
-        names = sorted(lp_ids)
-        await self._bury(EXPERIMENTS, [kind + lp_id for lp_id in names for kind in KINDS])
+        await bury_experiments(self._settings, lp_ids)
         store = ExperimentStore(self._line)
-        for lp_id in names:
+        for lp_id in sorted(lp_ids):
             await store.forget(lp_id)
 
-    async def _bury(self, topic: str, names: list[str]) -> None:
-        producer = build_producer(self._settings.kafka_bootstrap_servers, self._settings.broker)
-        try:
-            await producer.start()
-            for at in range(0, len(names), AT_ONCE):
-                keys = [name.encode() for name in names[at : at + AT_ONCE]]
-                await asyncio.gather(*(producer.send_and_wait(topic, None, key=key) for key in keys))
-        except KafkaError as error:
-            raise Retryable(f"Kafka: {type(error).__name__}; run this again") from error
-        finally:
-            await producer.stop()
+    async def _experiments_again(self, tested: set[str], report: Report) -> None:
+        """Erase the records that the optimizer was just writing when the empty records came."""
+        for _ in range(MOST_LOOKS):
+            if not tested:
+                return
+            self._say(f"waiting {COMMIT_S:g} s for the optimizer, which may be writing a state")
+            await asyncio.sleep(COMMIT_S)
+            left = await tested_of(self._settings, self._meant.erasure())
+            await self._experiments(tested | left)
+            await bury_results(self._settings, await self._results_in_kafka())
+            tested = left
+        report.waiting.append("experiments are started as fast as they are erased: stop that, then run this again")
 
     async def _files(self, pages: list[PageFiles]) -> None:
         for page in pages:

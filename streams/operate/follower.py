@@ -42,7 +42,7 @@ class LiveTables(Stores):
         self.clickhouse = clickhouse
         self.links = NoLinks()
 
-    async def send(self, topic: str, partition: int | None, value: bytes, **rest: Any) -> None:
+    async def send(self, topic: str, partition: int | None, value: bytes | None, **rest: Any) -> None:
         """Send nothing."""
 
 

@@ -7,7 +7,7 @@ model and says what else to set.
 import os
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from infra.llm.endpoint import JsonMode
 from schemas.errors import SettingError
@@ -42,6 +42,16 @@ PRESETS: dict[str, dict[str, Any]] = {
     "llama.cpp": _preset("http://127.0.0.1:8080/v1", LOCAL_KEY, OLD, SCHEMA),
     "lmstudio": _preset("http://127.0.0.1:1234/v1", LOCAL_KEY, OLD, SCHEMA),
 }
+# fields that the worker sets itself; in `options` they would override the reserved amount
+OWN = {NEW, OLD, "max_output_tokens", "max_new_tokens", "n", "best_of", "messages", "model", "stream"}
+
+
+def _options(options: dict[str, Any]) -> dict[str, Any]:
+    if own := sorted(OWN & options.keys()):
+        raise ValueError(f"{', '.join(own)}: the worker sets this itself; use head_room to raise the token limit")
+    return options
+
+
 Tokens = Annotated[int, Field(ge=0, le=20_000)]
 Price = Annotated[float, Field(ge=0)]
 
@@ -50,6 +60,7 @@ class LlmModel(BaseModel):
     """A model of a provider, with its prices in US dollars per million tokens.
 
     `options` are added to every request unchanged, such as `{"reasoning_effort": "minimal"}` or `{"temperature": 0.7}`.
+    The token limit and other fields that the worker sets itself cannot be among them.
     `head_room` is added to the token limit of an answer, for reasoning; it replaces the provider's. Cached and
     reasoning tokens cost as much as other tokens if they have no price of their own.
     """
@@ -59,7 +70,7 @@ class LlmModel(BaseModel):
     usd_per_million_output: Price
     usd_per_million_cached: Price | None = None
     usd_per_million_reasoning: Price | None = None
-    options: dict[str, Any] = {}
+    options: Annotated[dict[str, Any], AfterValidator(_options)] = {}
     head_room: Tokens | None = None
 
 

@@ -61,6 +61,7 @@ class Post:
     status: int
     preflight: bool
     at: float
+    referer: str | None = None
 
     @property
     def beacon(self) -> Beacon:
@@ -166,7 +167,8 @@ class Site:
         body = await request.read()
         answer = self.answers.popleft() if self.answers else self.always
         status, headers, text = _answer(answer)
-        self.posts.append(Post(request.path, body, status, self._preflights > 0, time.monotonic()))
+        referer = request.headers.get("Referer")
+        self.posts.append(Post(request.path, body, status, self._preflights > 0, time.monotonic(), referer))
         if answer == HANG:
             await self._released.wait()
         if answer in (HANG, CUT):

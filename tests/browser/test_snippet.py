@@ -60,6 +60,15 @@ async def test_beacons_are_sent_every_five_seconds_without_preflight(site: Site,
     assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", site.identities[0][0])
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "shop.test"])
+async def test_beacons_do_not_say_which_page_sends_them(site: Site, visit: Visit, host: str) -> None:
+    page = await visit(host=host, script=f"{site.url()}/t.js", utm_content="secret")
+    await flush(page)
+    await site.posted(1)
+    await page.goto("about:blank")
+    assert {post.referer for post in site.posts} == {None}
+
+
 @pytest.mark.parametrize(("width", "device"), [(390, "mobile"), (820, "tablet")])
 async def test_the_device_follows_from_the_width(site: Site, visit: Visit, width: int, device: str) -> None:
     page = await visit(device={"viewport": {"width": width, "height": 600}})

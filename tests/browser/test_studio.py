@@ -211,6 +211,11 @@ async def test_an_experiment_is_started_and_stopped_in_few_clicks(
                 await expect(page.locator("main h1")).to_contain_text("A/Bテスト")
     await clean(page, "test-start")
     await box.check()
+    await page.locator("#q").fill(lp_id)
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**q=*")
+    assert not re.search("[?&]form=", page.url), "the token of the form is in no address"
+    await expect(box).to_be_checked()
     await page.locator(".start .call").click()
     await expect(page.locator(".status.running")).to_be_visible()
     await clean(page, "test-running")
@@ -341,7 +346,9 @@ async def test_the_studio_works_without_scripts(
     assert await page.locator("#prices").get_attribute("aria-invalid") == "true"
     await page.locator("#prices").fill("")
     await page.locator("form.stack .call").click()
-    await expect(page.locator(".preview iframe")).to_be_visible()  # by the page's own refresh
+    async with asyncio.timeout(PATIENCE_S):
+        while not await page.locator(".preview iframe").count():
+            await page.get_by_role("link", name="更新する").click()
     await page.goto(f"{installation.api_url}/studio/maps/{home.lp_id}?kind=click&range=24h")
     await expect(page.locator(".view img")).to_have_js_property("complete", True)
     await page.get_by_role("link", name="English").click()

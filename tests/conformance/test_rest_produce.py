@@ -50,6 +50,14 @@ async def test_records_with_the_same_key_share_a_partition(proxy: Proxy, topic: 
     assert [one["offset"] for one in offsets] == [0, 1, 2, 3]
 
 
+@pytest.mark.covers("M04")
+async def test_a_json_key_is_one_key_however_it_is_written(proxy: Proxy, topic: str) -> None:
+    for key in ('{"id": 1, "名": "\\u3042"}', '{"id":1,"\\u540d":"あ"}'):
+        assert (await proxy.produce(topic, f'{{"records":[{{"key":{key},"value":1}}]}}')).status == 200
+    stored = await proxy.records(topic, 2)
+    assert len({(one.partition, one.key) for one in stored}) == 1 and json.loads(stored[0].key) == {"id": 1, "名": "あ"}
+
+
 @pytest.mark.covers("M05")
 async def test_a_record_may_name_its_partition(proxy: Proxy, topic: str) -> None:
     wanted = [0, 1, 1, 2]

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaProducer
 from beacons import PARTITIONS, analyst, some_beacons, wait_counted
 from command import lpstream
 from harness import full_only
+from patience import PATIENCE_S
 
 from infra.embedded.stack import Stack
 from infra.kafka.producer import partition_of
@@ -58,6 +59,32 @@ async def test_dead_letters_are_listed_shown_and_replayed_once(stack: Stack, ins
     await asyncio.sleep(7)
     assert (await wait_counted(clickhouse, "replayed", 0))["events"] == tally(beacons).total()
     await clickhouse.close()
+
+
+async def test_records_too_large_for_a_letter_block_no_partition(stack: Stack, installation: Installation) -> None:
+    before = {row["topic"]: row["letters"] for row in json.loads(dlq(stack, "ls", "--json")[1])}
+    kafka, large = stack.addresses.kafka, 8 << 20
+    async with AIOKafkaProducer(
+        bootstrap_servers=kafka, compression_type="gzip", max_batch_size=large, max_request_size=large
+    ) as producer:
+        await producer.send_and_wait("lp.requests", b" " * 3_000_000, key=b"k" * 2_000)
+        for partition in range(PARTITIONS):
+            await producer.send_and_wait("heatmap.events", b" " * 3_000_000, partition=partition)
+        beacons = some_beacons("behind", 3)
+        for one in beacons:
+            await producer.send_and_wait("heatmap.events", msgspec.json.encode(one), partition=0)
+    clickhouse = analyst(stack)
+    assert (await wait_counted(clickhouse, "behind", tally(beacons).total()))["events"] == tally(beacons).total()
+    await clickhouse.close()
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            after = {row["topic"]: row["letters"] for row in json.loads(dlq(stack, "ls", "--json")[1])}
+            more = {topic: after[topic] - before[topic] for topic in ("heatmap.events.dlq", "lp.requests.dlq")}
+            if more == {"heatmap.events.dlq": PARTITIONS, "lp.requests.dlq": 1}:
+                break
+            await asyncio.sleep(0.5)
+    code, _, message = dlq(stack, "replay", "lp.requests")
+    assert code == 1 and "only the beginning of a record of 3002000 bytes" in message
 
 
 @full_only

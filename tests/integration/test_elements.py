@@ -174,3 +174,19 @@ async def test_pageviews_that_came_to_the_half_of_the_page_are_counted(server: C
         await insert(server, [value], now, f"{number}")
     rows = await counts(server, {"lp_a": now // 1000, "lp_b": now // 1000}, now // 1000 + 600, 60)
     assert sorted((row.lp_id, row.pageviews, row.deep) for row in rows) == [("lp_a", 3, 2), ("lp_b", 1, 0)]
+
+
+async def test_squares_of_a_minute_s_clicks_stay_in_rows_of_hours(server: ClickHouse) -> None:
+    await migrate(server, timezone="Asia/Tokyo")
+    hour = int(datetime.now(UTC).timestamp() * 1000) // 3_600_000 * 3_600_000 - 3_600_000
+    for number, minute in enumerate((0, 0, 0, 30)):
+        value = msgspec.json.encode(
+            example_beacon(
+                t0=hour + 60_000 * minute, lp_id="lp_a", type="d", dt=[0], x=[9], y=[9], dwell=[0], fixed=[],
+                pageview_id=f"00000000-0000-4000-8000-{number:012}",
+            )
+        )  # fmt: skip
+        await insert(server, [value], hour + 60_000 * minute, f"{number}")
+    for span, expected in ((60, [(3, 9), (1, 1)]), (3_600, [(4, 10)]), (5, [(3, 9), (1, 1)])):
+        rows = await counts(server, {"lp_a": hour // 1000}, hour // 1000 + 3_600, span)
+        assert [(row.dead_clicks, row.dead_squares) for row in sorted(rows, key=lambda row: row.start_s)] == expected

@@ -16,20 +16,27 @@ from tiering import World, clean
 from typer.testing import CliRunner
 
 from infra.embedded.stack import Stack
+from infra.kafka.producer import build_producer
+from infra.kafka.whole import read_whole
+from infra.redis.experiments import ExperimentStore
 from infra.redis.line import RedisLine
 from infra.redis.requested import Asked
 from infra.redis.results import ResultStore
 from infra.tiers.tables import HOT_TABLES
+from processors.experiments.decisions import begun
 from processors.pages.brief import copy_fields
 from processors.pages.cache_keys import key_of, near_names_of, pattern_of
 from processors.pages.copywriting import PROMPT_VERSION
 from processors.pages.page import TEMPLATE_VERSION
+from schemas.experiments import EXPERIMENTS, ExperimentCommand, ExperimentState, PastWeights, result_id_of
 from schemas.generation import (
     RESULTS,
+    Decision,
     GenerationRequest,
     Progress,
     Result,
     StepName,
+    decode_model,
     encode_model,
     lp_id_of,
     step_id_of,
@@ -39,6 +46,8 @@ from schemas.plan import Source
 from schemas.tiers import Step
 from streams.__main__ import app
 from streams.generation.services import open_cache
+from streams.operate import erasure
+from streams.operate.erasure import Erasing
 from streams.operate.rebuild_tables import ASIDE, NewTables
 from streams.pictures.cards import Cards, card_key
 from streams.pictures.drawing import DrawingProcess
@@ -301,6 +310,63 @@ async def test_the_result_on_the_topic_gets_a_tombstone(world: World) -> None:
         read = await consumer.getmany(timeout_ms=3_000)
         keys = {record.key for records in read.values() for record in records if not record.value}
     assert str(TOPIC.requests[0]).encode() in keys
+
+
+async def newest(world: World, topic: str) -> dict[str, bytes]:
+    """Return the newest record of each key of a topic, without empty records."""
+    found: dict[str, bytes] = {}
+    async with read_whole(
+        world.settings.kafka_bootstrap_servers, topic, lambda one: found.update({one.key.decode(): one.value or b""})
+    ):
+        return {key: value for key, value in found.items() if value}
+
+
+async def append(world: World, topic: str, records: dict[str, bytes]) -> None:
+    producer = build_producer(world.settings.kafka_bootstrap_servers, world.settings.broker)
+    await producer.start()
+    for key, value in records.items():
+        await producer.send_and_wait(topic, value, key=key.encode())
+    await producer.stop()
+
+
+def experiment(lp_id: str, number: int) -> dict[str, bytes]:
+    """Return the records of an experiment: its order, its state with that number, and its weights."""
+    values = {"tenant_id": "dune", "lp_id": lp_id, "arms": [lp_id, "dune-other"], "requested_ms": 1}
+    order = ExperimentCommand.model_validate({**values, "command": "start", "experiment_id": UUID(int=5)})
+    state = begun(order, None, epoch=1, now_ms=1, settle_s=0).model_copy(update={"number": number})
+    past = PastWeights(experiment_id=order.experiment_id, lp_id=lp_id, points=[(1, [0.5, 0.5])])
+    return {one.key.decode(): encode_model(one) for one in (order, state, past)}
+
+
+async def test_experiments_are_erased_also_while_the_optimizer_writes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, other = TOPIC.pages[1], RIVAL.pages[1]
+    store = ExperimentStore(RedisLine(world.stores.redis, patience_s=10))
+    for lp_id in (mine, other):
+        await append(world, EXPERIMENTS, experiment(lp_id, 0))
+        for id_ in (UUID(int=4), UUID(int=5)):  # the first experiment was replaced by the second
+            decision = Decision(experiment_id=id_, winner=lp_id, reason="", decided_ms=1)
+            key = result_id_of(id_, lp_id)
+            result = Result(request_id=key, tenant_id="dune", status="completed", lp_id=lp_id, experiment=decision)
+            await append(world, RESULTS, {str(key): encode_model(result)})
+    before, states, bury = await newest(world, RESULTS), experiment(mine, 1), Erasing._experiments
+    late = [states[mine]]
+
+    async def beside_the_optimizer(erasing: Erasing, lp_ids: set[str]) -> None:
+        await bury(erasing, lp_ids)
+        if late:  # the optimizer was just committing this state
+            await append(world, EXPERIMENTS, {mine: late[0]})
+            await ExperimentStore(erasing._line).put([decode_model(ExperimentState, late.pop())])
+
+    monkeypatch.setattr(Erasing, "_experiments", beside_the_optimizer)
+    monkeypatch.setattr(erasure, "COMMIT_S", 0.1)
+    report = await erase(world, "--lp", mine)
+    assert (report["erased"]["experiments"], report["waiting"]) == (1, [])
+    assert set(await newest(world, EXPERIMENTS)) == set(experiment(other, 0))
+    assert await store.get(mine) is None
+    results = {str(result_id_of(UUID(int=number), mine)) for number in (4, 5)}
+    assert before.keys() - (await newest(world, RESULTS)).keys() == results
 
 
 @full_only

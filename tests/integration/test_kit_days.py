@@ -72,9 +72,16 @@ async def test_each_query_counts_exactly_the_days_of_the_zone(writer: tuple[Clic
     assert [row["pageviews_per_day"] for row in inside["weekday_pattern"]] == [len(INSIDE)]
     assert sorted(row["hour"] for row in inside["hourly_pattern"]) == [0, 8, 12, 23]
     assert [row["views_after"] for row in inside["before_and_after"]] == [len(INSIDE)]
+    week = len(INSIDE) / 7
+    assert [round(row["pageviews_7_days"] - week, 1) for row in inside["daily_trend"]] == [0]
     await visit(client, zone, DAY - timedelta(1), BEFORE)
     await visit(client, zone, DAY + timedelta(1), AFTER)
+    inside["daily_trend"][0]["pageviews_7_days"] = round((len(INSIDE) + 1) / 7, 1)  # the day before counts in the mean
     assert await answers(client, DAY, DAY + timedelta(1)) == inside
+    longer = await answers(client, DAY - timedelta(13), DAY + timedelta(1), "daily_trend", "weekday_pattern")
+    assert [round(row["pageviews_7_days"] * 7) for row in longer["daily_trend"]] == [1, len(INSIDE) + 1]
+    weekdays = {row["weekday"]: (row["days"], row["pageviews_per_day"]) for row in longer["weekday_pattern"]}
+    assert weekdays[DAY.isoweekday()] == (2, len(INSIDE) / 2)
     around = await answers(client, DAY - timedelta(1), DAY + timedelta(2), "top_lps", "before_and_after")
     assert [row["pageviews"] for row in around["top_lps"]] == [len(INSIDE) + 2]
     assert [(row["views_before"], row["views_after"]) for row in around["before_and_after"]] == [(1, len(INSIDE) + 1)]

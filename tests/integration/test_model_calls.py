@@ -113,6 +113,19 @@ async def test_a_cancelled_call_closes_its_connection_and_is_billed() -> None:
     assert not line.whole and line.micro_jpy > 0
 
 
+async def test_a_rate_limit_with_status_200_costs_nothing() -> None:
+    async with simulated(faulty("busy_base_resp")) as one:
+        reply = await ask(one)
+    assert (reply.outcome, reply.billing, reply.retry_after_s) == ("stream_error", "nothing", 1.0)
+
+
+@pytest.mark.parametrize("profile", ["limit_range", "limit_pydantic", "limit_in_stream"])
+async def test_a_refused_token_limit_is_lowered_within_the_call(profile: str) -> None:
+    async with simulated(faulty(profile)) as one:
+        reply = await ask(one, most_tokens=2_500)
+        assert (reply.outcome, reply.limit, len(one.provider.bill.lines)) == ("ok", 1_900, 2)
+
+
 async def test_many_calls_run_in_parallel() -> None:
     async with simulated(QUICK) as one:
         endpoint = one.endpoint()

@@ -141,6 +141,8 @@ def own_settings(profile: Profile) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     if "max_tokens" in profile.refuses and "max_completion_tokens" not in profile.refuses:
         changes["limit_field"] = "max_tokens"
+    if "max_completion_tokens>1900" in profile.refuses:
+        changes["head_room"] = 2_000
     if "response_format:json_schema" in profile.refuses:
         changes["json_mode"] = "json_schema"
     return changes

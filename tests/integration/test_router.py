@@ -226,6 +226,34 @@ async def test_an_unusable_answer_is_retried_at_the_next_provider(line: RedisLin
         assert [attempt.provider for attempt in trail.attempts] == ["p0"]
 
 
+SLOW = Script(total_s=1.6, first_token_s=1.3, spread=0)
+HEDGED = Patience(first_token_s=0.3, hedge_share=1.0)
+
+
+async def test_a_hedge_skips_a_provider_that_refused_the_input(line: RedisLine) -> None:
+    async with bench(line, faulty("refused_content_filter"), SLOW, patience=HEDGED) as (one, (first, second)):
+        await one.ask(within_s=6)
+        assert one.hedges == 1 and len(first.bill.lines) == 1 and len(second.bill.lines) == 2
+
+
+async def test_a_hedge_skips_a_provider_whose_answer_was_unusable(line: RedisLine) -> None:
+    async with bench(line, SLOW, QUICK, patience=HEDGED) as (one, (first, second)):
+        for _ in range(20):
+            one.candidates[0].first_tokens.learn(0.5)
+        await one.ask(within_s=6, again_after="p1")
+        assert one.hedges == 1 and len(first.bill.lines) == 2 and not second.bill.lines
+
+
+async def test_a_refusal_of_a_hedge_counts(line: RedisLine) -> None:
+    refuses = faulty("refused_content_filter")
+    async with bench(line, faulty("hang_first"), refuses, patience=HEDGED) as (one, (_, second)):
+        for _ in range(20):
+            one.candidates[0].first_tokens.learn(0.1)
+        with pytest.raises(NoAnswer) as no:
+            await one.ask(within_s=6)
+        assert no.value.cause == "refused_input" and one.hedges >= 1 and len(second.bill.lines) == 1
+
+
 @pytest.mark.parametrize(("caps", "cause"), [(Caps(1, 10**9, 10**9), "cap_lp"), (Caps(10**9, 1, 10**9), "cap_day")])
 async def test_no_provider_is_called_over_a_cap(line: RedisLine, caps: Caps, cause: str) -> None:
     async with bench(line, QUICK, QUICK) as (one, (first, second)):

@@ -144,6 +144,7 @@ def test_probes_run_every_5_s_and_connections_drain_for_30_s() -> None:
 def test_the_cdn_caches_files_for_an_hour_to_a_day() -> None:
     cdn = one(built("us-west1"), "BackendConfig", "lpstream")["spec"]["cdn"]
     assert (cdn["defaultTtl"], cdn["maxTtl"]) == (3_600, 86_400)
+    assert cdn["serveWhileStale"] == 0, "a page from before an experiment is served for an hour at most"
 
 
 def test_redis_has_three_nodes_of_16_gb_with_an_append_only_file() -> None:

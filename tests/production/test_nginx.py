@@ -41,6 +41,13 @@ class Edge(BaseHTTPRequestHandler):
             return
         sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.seen.append((self.command, self.path, dict(self.headers), sent))
+        if self.path.startswith("/lp/demo-arm"):
+            self.send_response(302)
+            self.send_header("Location", self.path.replace("demo-arm", "demo-a"))
+            self.send_header("Cache-Control", "private, no-store")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         self.send_response(status)
         if self.experiment and self.path.startswith("/lp/"):
             self.send_header("Cache-Control", "private, no-store")
@@ -48,6 +55,7 @@ class Edge(BaseHTTPRequestHandler):
             body = b"arm %d" % len(self.seen)
         else:
             self.send_header("Cache-Control", "public, max-age=3600")
+            self.send_header("Content-Security-Policy", "script-src 'self'")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
@@ -78,11 +86,13 @@ def door(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 def test_nginx_caches_pages_and_passes_beacons_only(door: tuple[str, Path]) -> None:
     address, folder = door
-    for _ in range(3):
-        with urllib.request.urlopen(f"{address}/lp/demo-1?x=1", timeout=PATIENCE_S) as page:
+    for query in ("?x=1", "?x=2", ""):
+        with urllib.request.urlopen(f"{address}/lp/demo-1{query}", timeout=PATIENCE_S) as page:
             assert page.read().startswith(b"/lp/demo-1")
+            assert page.headers.get_all("Cache-Control") == ["public, max-age=3600"]
+            assert page.headers.get_all("Content-Security-Policy") == ["script-src 'self'"]
     assert page.headers["X-Cache"] == "HIT"
-    assert [path for _, path, _, _ in Edge.seen] == ["/lp/demo-1"], "the cache key is the path without the query"
+    assert [path for _, path, _, _ in Edge.seen] == ["/lp/demo-1?x=1"], "the cache key is the path without the query"
     beacon = urllib.request.Request(f"{address}/e/heatmap.events", data=b"{}", method="POST")
     for _ in range(2):
         with urllib.request.urlopen(beacon, timeout=PATIENCE_S) as answer:
@@ -98,6 +108,23 @@ def test_nginx_caches_pages_and_passes_beacons_only(door: tuple[str, Path]) -> N
     assert {line["route"] for line in lines} == {"/lp/{lp_id}", "/e/heatmap.events", "other"}
     assert lines[-5]["request_id"] == posts[1][2]["X-Request-Id"]
     assert "127.0.0.1" not in (folder / "access.log").read_text("utf-8")
+
+
+class Unfollowed(urllib.request.HTTPRedirectHandler):
+    """Redirects are answers."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Follow none."""
+
+
+def test_the_redirect_from_an_arms_address_keeps_each_visitors_query(door: tuple[str, Path]) -> None:
+    opener = urllib.request.build_opener(Unfollowed)
+    for query in ("?utm_source=a&x=%E3%81%82", "?gclid=b", "", "?"):
+        with pytest.raises(urllib.error.HTTPError, match="302") as found:
+            opener.open(f"{door[0]}/lp/demo-arm{query}", timeout=PATIENCE_S)
+        headers = found.value.headers
+        assert headers["Location"] == f"/lp/demo-a{query.rstrip('?')}"
+        assert (headers["X-Cache"], headers["Cache-Control"]) == ("MISS", "private, no-store")
 
 
 def test_nginx_passes_what_search_engines_ask_for(door: tuple[str, Path]) -> None:
@@ -174,8 +201,11 @@ def test_an_experiment_begins_when_the_page_has_left_the_cache(tmp_path: Path) -
             bodies = [urllib.request.urlopen(url, timeout=PATIENCE_S).read() for _ in range(4)]
             assert len(set(bodies)) == 4 and all(body.startswith(b"arm") for body in bodies)
             Edge.gone = True
-            # better an earlier page than none
-            assert urllib.request.urlopen(url, timeout=PATIENCE_S).read() == b"/lp/demo-a"
+            # better an earlier page than none; it must not count as a visit to the control, and soon be replaced
+            with urllib.request.urlopen(url, timeout=PATIENCE_S) as stale:
+                assert stale.read() == b"/lp/demo-a"
+                assert stale.headers["Cache-Control"] == "public, max-age=60"
+                assert stale.headers.get_all("Content-Security-Policy") == ["script-src 'self'", "script-src 'none'"]
     finally:
         Edge.gone = False
         edge.shutdown()

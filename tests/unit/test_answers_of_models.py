@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from infra.llm.dialect import Dialect
 from infra.llm.endpoint import Endpoint
 from infra.llm.events import Answer
 from infra.llm.refusals import MOST_COOL_S, MOST_WORDS, refusal_of, retry_after
+from infra.llm.stream import _outcome
 from infra.llm.usage import Usage, usage_of
 from processors.pages.answers import parse
 from processors.pages.brief import brief_of
@@ -156,6 +158,50 @@ def test_a_text_that_is_complete_at_the_token_limit_is_complete() -> None:
         assert read(f"data: {chunk(text)}\n\ndata: {chunk(finish='length')}\n\n".encode()).complete == complete
 
 
+@pytest.mark.parametrize("text", ["", '{"catch": "半分', '{"catch": "全文"}'])
+@pytest.mark.parametrize(
+    ("finish", "outcome"),
+    [
+        ("content_filter: PROHIBITED_CONTENT", "finish_content_filter"), ("MODEL_ARMOR", "finish_content_filter"),
+        ("content_filter: SAFETY", "finish_content_filter"), ("content_filter:OTHER", "finish_content_filter"),
+        ("LANGUAGE", "finish_content_filter"), ("IMAGE_PROHIBITED_CONTENT", "finish_content_filter"),
+        ("function_call_filter: MALFORMED_FUNCTION_CALL", "finish_call_filter"),
+        ("UNEXPECTED_TOOL_CALL", "finish_call_filter"),
+    ],
+)  # fmt: skip
+def test_an_ending_of_a_filter_is_known_in_any_form(finish: str, outcome: str, text: str) -> None:
+    answer = read(f"data: {chunk(text)}\n\ndata: {chunk(finish=finish)}\n\n".encode())
+    usable = outcome == "finish_call_filter" and answer.complete
+    assert _outcome(answer) == ("ok" if usable else outcome)
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+def test_a_number_that_json_does_not_have_loses_no_chunk(number: str) -> None:
+    last = f'{{"choices":[{{"index":0,"delta":{{}},"finish_reason":"stop"}}],"timings":{{"x":{number}}}}}'
+    answer = read(f"data: {chunk('あ')}\n\ndata: {last}\n\n".encode())
+    assert (answer.text, answer.finish, answer.damaged) == ("あ", "stop", False)
+    document = f'{{\n"choices":[{{"message":{{"content":"全文"}}}}],\n"x":{number}}}'
+    assert read(document.encode()).text == "全文"
+
+
+@pytest.mark.parametrize("name", ["content", "reasoning_content", "arguments"])
+def test_text_that_is_repeated_counts_once(name: str) -> None:
+    whole, answer = '{"a": "' + "あ" * 1_000 + '"}', Answer()
+    for at in range(1, len(whole) + 1):
+        delta = {name: whole[:at]}
+        if name == "arguments":
+            delta = {"tool_calls": [{"index": 0, "function": delta}]}
+        answer.feed(f"data: {json.dumps({'choices': [{'index': 0, 'delta': delta}]})}\n\n".encode())
+    assert answer.characters == len(whole) and answer.text == ("" if name == "reasoning_content" else whole)
+    answer.feed(f"data: {chunk('い')}\n\n".encode())
+    if name == "content":
+        assert answer.characters > 500_000, "the parts were no repetition"
+
+
+def test_equal_parts_count_each() -> None:
+    assert read("".join(f"data: {chunk('ああ')}\n\n" for _ in range(50)).encode()).characters == 100
+
+
 def test_an_event_over_several_lines_of_data_is_joined() -> None:
     pretty = json.dumps(json.loads(chunk("あ")), indent=1, ensure_ascii=False)
     lines = "\n".join(f"data: {line}" for line in pretty.split("\n"))
@@ -182,7 +228,17 @@ def test_a_document_instead_of_a_stream_is_read(indent: int | None) -> None:
           {"reasoning_tokens": 4}}, Usage(5, 9, reasoning=4)),
         ({"prompt_tokens": 5, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 3}},
          Usage(5, 2, cached=3)),
-        ({"prompt_tokens": 5, "completion_tokens": 2, "prompt_cache_hit_tokens": 99}, Usage(5, 2, cached=5)),
+        ({"prompt_tokens": 5, "completion_tokens": 2, "prompt_cache_hit_tokens": 99}, Usage(104, 2, cached=99)),
+        ({"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 1010, "prompt_cache_hit_tokens": 900},
+         Usage(1000, 10, cached=900)),
+        ({"prompt_tokens": 50, "completion_tokens": 100, "total_tokens": 150, "completion_tokens_details":
+          {"reasoning_tokens": 300}}, Usage(50, 400, reasoning=300)),
+        ({"prompt_tokens": 50, "completion_tokens": 100, "total_tokens": 500, "completion_tokens_details":
+          {"reasoning_tokens": 300}}, Usage(50, 450, reasoning=300)),
+        ({"prompt_tokens": 5, "completion_tokens": 2, "cost": 0.5}, Usage(5, 2, usd=0.5)),
+        ({"prompt_tokens": 5, "completion_tokens": 2, "cost": {"total_cost": "0.25"}}, Usage(5, 2, usd=0.25)),
+        *(({"prompt_tokens": 5, "completion_tokens": 2, "cost": odd}, Usage(5, 2))
+          for odd in (-1, float("nan"), float("inf"), 10**400, 1e9, True, None, [], {}, "free")),
         ({"prompt_tokens": -5, "completion_tokens": 2}, None),
         ({"prompt_tokens": 5, "completion_tokens": -2, "total_tokens": 3}, None),
         ({"prompt_tokens": 5}, None), ({"prompt_tokens": True, "completion_tokens": 2}, None),
@@ -209,6 +265,9 @@ def test_a_running_count_is_no_bill() -> None:
 def test_cached_and_reasoning_tokens_have_their_own_prices() -> None:
     endpoint = Endpoint("one", "http://a", "k", "m", 1_000_000, 2_000_000, micro_jpy_cached=100_000)
     assert endpoint.cost(Usage(100, 10, cached=50, reasoning=5)) == 50 + 5 + 20
+    paid = replace(endpoint, micro_jpy_usd=155_000_000)
+    assert paid.cost(Usage(100, 9, usd=0.5)) == 77_500_000, "the reported cost is larger"
+    assert paid.cost(Usage(100, 10, cached=50, reasoning=5, usd=0.000_000_1)) == 50 + 5 + 20
     dear = Endpoint("one", "http://a", "k", "m", 1, 2_000_000, micro_jpy_reasoning=3_000_000)
     assert dear.cost(Usage(0, 10, reasoning=4)) == 6 * 2 + 4 * 3
     assert dear.most([], 10) == 30, "a reservation takes the dearest price"
@@ -257,7 +316,7 @@ def test_a_refusal_is_about_input_account_or_request(words: str, about: str) -> 
 def test_a_dialect_learns_only_from_refusals_of_fields() -> None:
     dialect = Dialect(ENDPOINT)
     body = dialect.body([{"role": "user", "content": "x"}], 10, None)
-    for status, words in ((400, "Invalid max_completion_tokens: at most 9"), (500, "stream_options not supported")):
+    for status, words in ((400, "Invalid max_completion_tokens: too large"), (500, "stream_options not supported")):
         assert not dialect.learn(body, 0, refusal_of(status, {"error": {"message": words}}, "k"))
     refusal = refusal_of(400, {"error": {"message": "Unsupported parameter: 'max_completion_tokens'"}}, "k")
     assert dialect.learn(body, 0, refusal) and "max_tokens" in dialect.body([], 10, None)

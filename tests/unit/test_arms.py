@@ -1,6 +1,7 @@
 """Arms at the edge: their visitors, the content of cookies, and the answers that caches may keep."""
 
 from collections import Counter
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -14,10 +15,11 @@ from schemas.errors import Retryable
 from schemas.experiments import ExperimentState
 from schemas.generation import encode_model
 from streams.edge.services import Services
-from streams.edge.site.experiments import PAGE_CACHE, UNKNOWN_CACHE, Experiments
+from streams.edge.site.experiments import PAGE_CACHE, POLL_S, UNKNOWN_CACHE, Experiments
 from streams.edge.site.object_cache import CachedObject
 from streams.edge.site.pages import page
 from streams.pictures.stored import erased_key
+from streams.runtime.experiment_settings import NGINX_S, PAGE_S
 from streams.runtime.settings import Settings
 
 ID = "6f1c1f4e-6d2b-4a55-9f5e-0d6b7d0a7c11"
@@ -209,6 +211,18 @@ async def test_a_control_that_wins_is_the_page_as_published(place: Place) -> Non
     assert (await place.get()).body == html("demo-a")
 
 
+async def test_an_earlier_winner_is_the_page_after_a_round_without_a_verdict(place: Place) -> None:
+    place.experiments.take([state(number=8, status="stopped", fallback="demo-b", weights=[0, 1, 0])])
+    answer = await place.get(Cookie="lpa=demo-c")
+    assert (arm_of(answer), answer.headers["Cache-Control"]) == ("demo-b", PAGE_CACHE)
+    assert (await place.get("demo-b")).headers["Location"] == "/lp/demo-a"
+    assert arm_of(await place.get("demo-c")) == "demo-c", "the loser has its own address again"
+    place.experiments.take([state(number=9, started_ms=2, fallback="demo-b")])
+    assert arm_of(await place.get(**{"User-Agent": GOOGLE})) == "demo-b", "robots see what they saw before"
+    place.experiments.take([state(number=10, started_ms=2, status="stopped", weights=[1, 0, 0])])
+    assert [arm_of(await place.get(arm)) for arm in ("demo-a", "demo-b")] == ["demo-a", "demo-b"]
+
+
 async def test_pages_are_themselves_after_a_stop(place: Place) -> None:
     place.experiments.take([state(number=8, status="stopped", weights=[1, 0, 0])])
     for lp_id in ("demo-a", "demo-b"):
@@ -282,3 +296,10 @@ async def test_a_thousand_experiments_at_once_are_served(place: Place) -> None:
         state(lp_id=f"demo-p{n}", arms=[f"demo-p{n}", f"demo-q{n}"], weights=[0.5, 0.5]) for n in range(1_000)
     )
     assert len(place.experiments.serving) == 2_003
+
+
+def test_visits_count_once_no_cache_has_the_earlier_page() -> None:
+    nginx = (Path(__file__).parents[2] / "infra/nginx/nginx.conf").read_text("utf-8")
+    assert NGINX_S == 60 and "proxy_cache_valid 200 1m;" in nginx
+    assert f"public, max-age={PAGE_S}" == PAGE_CACHE
+    assert Settings().experiment_settle_s >= PAGE_S + NGINX_S + 10 * POLL_S

@@ -20,6 +20,7 @@ BROWSERS = [
     "Mozilla/5.0 (Linux; Android 10; MI 9) Chrome/76.0 Mobile Safari/537.36 baiduboxapp/12.9.0.11 (Baidu; P1 10)",
     "Mozilla/5.0 (Linux; Android 9) Chrome/68.0 Mobile Safari/537.36 SogouMSE,SogouMobileBrowser/5.22.8",
     "Mozilla/5.0 (Linux; Android 8.0) Chrome/70.0 Mobile Safari/537.36 YandexSearch/7.90",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148 HatenaBookmark/4.5",
     "Python/3.11 aiohttp/3.13.2",
     "",
 ]
@@ -40,6 +41,8 @@ ROBOTS = [
     "Sogou web spider/4.0 (+http://www.sogou.com/docs/help/webmasters.htm#07)",
     "Mozilla/5.0 (compatible; YandexImages/3.0; +http://yandex.com/bots)",
     "Hatena::Russia::Crawler/0.01",
+    "Hatena Antenna/0.5 (http://a.hatena.ne.jp/help)",
+    "HatenaBookmark/4.0 (Hatena::Bookmark; Analyzer)",
     "WhatsApp/2.23.20.0",
     "Mozilla/5.0 (compatible; Applebot/0.1; +http://www.apple.com/go/applebot)",
     "ia_archiver (+http://www.alexa.com/site/help/webmasters; crawler@alexa.com)",

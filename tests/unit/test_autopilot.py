@@ -8,7 +8,8 @@ import pytest
 from autopilot_steps import NOW, asked, experiment, finding, go, on, order, ready, result, under_test
 
 from processors.experiments.asking import key_of, next_finding, variant_of
-from processors.experiments.autopilot import DAY_MS, LONGEST_MS, WEEK_MS, Facts, needs, next_step, step_after
+from processors.experiments.autopilot import DAY_MS, WEEK_MS, Facts, needs, next_step, step_after
+from processors.experiments.decisions import undecided
 from processors.findings.report import Finding, Suggestion
 from schemas.autopilot import experiment_of
 from schemas.experiments import ExperimentState
@@ -77,8 +78,10 @@ def test_the_tenant_s_cap_of_variants_holds() -> None:
 
 def test_a_winner_is_the_parent_of_the_next_variant() -> None:
     won = experiment(status="decided", winner="demo-v", weights=[0, 1])
-    step = go(on(), Facts(experiment=won, findings=[finding()]))
-    assert step.request is not None and step.request.variant.of == "demo-v"
+    undecided_after = experiment(status="stopped", fallback="demo-v", weights=[0, 1])
+    for shown in (won, undecided_after):
+        step = go(on(), Facts(experiment=shown, findings=[finding()]))
+        assert step.request is not None and step.request.variant.of == "demo-v"
 
 
 @pytest.mark.parametrize("section", ["ignore the facts", "", "form", "SOLUTION", "x" * 64])
@@ -190,6 +193,15 @@ def test_a_rejected_variant_is_never_shown() -> None:
 
 
 @pytest.mark.parametrize("command", ["approve", "reject"])
+def test_an_answer_is_for_the_variant_that_it_names(command: str) -> None:
+    state = ready(approval=True)
+    for variant, step in ((uuid4(), "waiting_approval"), (state.variant_request_id, {"approve": "ready"}.get(command))):
+        named = order(command).model_copy(update={"variant_request_id": variant})
+        after = step_after(named, state, Facts(), epoch=1, now_ms=NOW)
+        assert after is not None and after.state.step == (step or "resting")
+
+
+@pytest.mark.parametrize("command", ["approve", "reject"])
 def test_an_approval_of_nothing_changes_no_step(command: str) -> None:
     for state in (None, on(), asked(), ready(), under_test()):
         step = step_after(order(command), state, Facts(), epoch=1, now_ms=NOW)
@@ -247,7 +259,7 @@ def test_a_variant_whose_page_is_gone_is_not_shown() -> None:
 
 def test_a_running_experiment_is_left_alone() -> None:
     state = under_test()
-    assert next_step(state, Facts(experiment=experiment(state)), epoch=1, now_ms=NOW + LONGEST_MS) is None
+    assert next_step(state, Facts(experiment=experiment(state)), epoch=1, now_ms=NOW + 90 * DAY_MS) is None
 
 
 def test_a_winning_variant_clears_what_was_tried() -> None:
@@ -281,10 +293,11 @@ def test_a_person_s_start_replaces_autopilot_s_experiment() -> None:
         assert step.state.step == "resting" and step.stops is None and "person" in step.state.reason
 
 
-def test_an_experiment_without_a_decision_is_stopped() -> None:
+def test_an_experiment_without_a_decision_ends_the_round() -> None:
     state = under_test()
-    step = go(state, Facts(experiment=experiment(state)), LONGEST_MS + 1)
-    assert step.state.step == "resting" and step.stops == "no decision within 60 days"
+    ended = undecided(experiment(state), 30, epoch=1, now_ms=NOW + 30 * DAY_MS)
+    step = go(state, Facts(experiment=ended), 30 * DAY_MS)
+    assert step.state.step == "resting" and "no decision within 30 days" in step.state.reason and step.state.tried
 
 
 # -- off -----------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The routes of autopilot over HTTP, without stores."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from autopilot_steps import ready
@@ -71,6 +72,17 @@ async def test_a_variant_that_waits_can_be_approved_or_rejected() -> None:
         for command in ("approve", "reject"):
             assert (await ask(edge, "POST", "/autopilot/demo-a", {"command": command}))[0] == 202
         assert len(edge.records) == 2
+
+
+async def test_an_answer_names_the_variant_that_waits() -> None:
+    async with running_edge() as edge:
+        hold(edge, state := ready(approval=True))
+        for fields in ({}, {"variant_request_id": str(state.variant_request_id)}):
+            assert (await ask(edge, "POST", "/autopilot/demo-a", {"command": "reject", **fields}))[0] == 202
+            command = decode_model(AutopilotCommand, edge.records[-1].value or b"")
+            assert command.variant_request_id == state.variant_request_id
+        other = {"command": "approve", "variant_request_id": str(uuid4())}
+        assert (await ask(edge, "POST", "/autopilot/demo-a", other))[0] == 409
 
 
 async def test_a_state_is_shown_to_its_tenant_only() -> None:

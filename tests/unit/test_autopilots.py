@@ -13,7 +13,7 @@ from infra.tenants import Tenants, TenantsFile
 from processors.experiments.known import Known
 from schemas.autopilot import AutopilotCommand, AutopilotState
 from schemas.errors import DecodeError, Retryable
-from schemas.experiments import EXPERIMENTS
+from schemas.experiments import EXPERIMENTS, ExperimentCommand
 from schemas.generation import REQUESTS, Result, VariantRequest, decode_model, encode_model
 from streams.experiments.autopilots import MOST_READ, Autopilots
 
@@ -106,16 +106,24 @@ async def test_a_step_that_was_not_committed_asks_with_the_same_id(place: Place)
         await place.steer()
     place.log.transaction = commit  # type: ignore[method-assign]
     after = successor(place)
-    await after.optimizer._carry_out(list(after.known.pilot_commands.values()))
+    await after.optimizer._carry_out(after.known.orders)
     await after.steer()
     assert [request.request_id for request in requests(after)] == seen
+
+
+async def test_an_autopilot_that_is_erased_meanwhile_takes_no_step(place: Place) -> None:
+    await order(place, "on")
+    before = list(place.log.committed)
+    place.topic.erase("demo-a")
+    await place.steer()
+    assert place.log.committed == before and not place.known.has("demo-a")
 
 
 async def test_an_optimizer_that_starts_at_any_step_repeats_none(place: Place) -> None:
     await order(place, "on")
     for _ in range(4):
         place = successor(place)
-        await place.optimizer._carry_out([*place.known.commands.values(), *place.known.pilot_commands.values()])
+        await place.optimizer._carry_out(place.known.orders)
         await place.steer()
         if pilot(place).step == "asked":
             answer(place)
@@ -127,7 +135,7 @@ async def test_an_old_command_of_a_person_is_not_carried_out_again(place: Place)
     await place.order("stop", old)
     await tested(place)
     after = successor(place)
-    await after.optimizer._carry_out([*after.known.commands.values(), *after.known.pilot_commands.values()])
+    await after.optimizer._carry_out(after.known.orders)
     assert after.known.states["demo-a"].experiment_id == pilot(after).experiment_id
     assert after.known.states["demo-a"].status == "running"
 
@@ -136,8 +144,40 @@ async def test_a_refused_command_of_a_person_is_not_carried_out_again(place: Pla
     await place.order("start", uuid4(), arms=["demo-a", "acme-b"])
     await tested(place)
     after = successor(place)
-    await after.optimizer._carry_out(list(after.known.commands.values()))
+    await after.optimizer._carry_out(after.known.orders)
     assert after.known.states["demo-a"].status == "running"
+
+
+@pytest.mark.parametrize(("missed", "on"), [(("reject", "on"), True), (("off", "approve"), False)])
+async def test_no_order_is_lost_while_no_optimizer_runs(place: Place, missed: tuple[str, ...], on: bool) -> None:
+    await order(place, "on", approval=True)
+    await place.steer()
+    answer(place)
+    await place.steer()
+    assert pilot(place).step == "waiting_approval"
+    after = successor(place)
+    for command in missed:
+        one = AutopilotCommand.model_validate(
+            {"command": command, "command_id": uuid4(), "tenant_id": "demo", "lp_id": "demo-a", "requested_ms": 1}
+        )
+        after.known.take(one.key, encode_model(one))
+    await after.optimizer._carry_out(after.known.orders)
+    assert (pilot(after).on, pilot(after).step) == (on, "resting")
+    for _ in range(3):
+        await after.steer()
+    assert after.log.states() == [], "visitors do not see the variant"
+
+
+async def test_a_round_without_a_verdict_leaves_the_earlier_winner(place: Place) -> None:
+    await place.order("start", uuid4())
+    place.counts.by_page = {"demo-a": (5_000, 50), "demo-b": (5_000, 500)}
+    await place.optimizer._look()
+    await tested(place)
+    state = place.known.states["demo-a"]
+    assert (state.arms, state.fallback) == (["demo-a", "demo-b", "demo-v"], "demo-b")
+    await order(place, "off")
+    state = place.known.states["demo-a"]
+    assert (state.status, state.shown, state.weights) == ("stopped", "demo-b", [0, 1, 0])
 
 
 async def test_a_person_s_commands_win(place: Place) -> None:
@@ -149,6 +189,23 @@ async def test_a_person_s_commands_win(place: Place) -> None:
     for _ in range(3):
         await place.steer()
     assert pilot(place).step == "resting" and place.known.states["demo-a"].experiment_id == theirs
+
+
+async def test_a_person_s_start_that_comes_with_autopilot_s_is_carried_out(place: Place) -> None:
+    await place.order("start", old := uuid4())
+    await place.order("stop", old)
+    await order(place, "on")
+    await place.steer()
+    answer(place)
+    await place.steer()
+    stopped = place.known.states["demo-a"]
+    fields = stopped.model_dump(include=set(ExperimentCommand.model_fields)) | {"experiment_id": (theirs := uuid4())}
+    start = ExperimentCommand(**fields, command="start")
+    place.known.take(start.key, encode_model(start))
+    await place.steer()
+    assert (pilot(place).step, place.known.states["demo-a"].after) == ("testing", old)
+    await place.optimizer._carry_out(place.known.orders)
+    assert place.known.states["demo-a"].experiment_id == theirs
 
 
 async def test_a_person_s_start_replaces_the_running_experiment(place: Place) -> None:

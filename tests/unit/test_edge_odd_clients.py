@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from beacons import example_beacon
 from edge_listeners import JSON, TOKEN, RunningEdge, running_edge
 from raw_http import RawConnection, Reply, ask, request
 
@@ -88,3 +89,11 @@ async def test_a_login_from_another_origin_is_refused(origin: str) -> None:
     async with running_edge() as edge:
         reply = await ask(edge.private, request(b"token=x", (f"Origin: {origin}",), "/studio/session"))
     assert reply.status == 403
+
+
+@pytest.mark.parametrize("body", [json.dumps(example_beacon()).encode(), b"{"])
+async def test_both_paths_of_a_beacon_demand_https_on_a_secure_address(body: bytes) -> None:
+    async with running_edge(public_url="https://lp.example") as edge:
+        for query in ("", "?x"):
+            async with edge.session.post(f"{edge.public}/e/heatmap.events{query}", data=body) as answer:
+                assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"

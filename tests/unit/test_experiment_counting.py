@@ -9,6 +9,7 @@ from streams.experiments.counting import Counting
 
 NOW_S = 1_795_451_400
 DAY_S = 86_400
+CLICKS = dict.fromkeys(("dead", "rage", "dead_squares", "rage_squares"), 0)
 
 
 class Asked:
@@ -21,7 +22,7 @@ class Asked:
         self.queries.append(values)
         zeros = {f"{goal}_": 0 for goal in ("form", "tel", "mail", "outbound", "custom")}
         return [
-            {"lp_id": lp_id, "start_s": start, "views": 1, "converted": 0, "dead": 0, "rage": 0, "deep": 0, **zeros}
+            {"lp_id": lp_id, "start_s": start, "views": 1, "converted": 0, "deep": 0, **zeros, **CLICKS}
             for lp_id, start in zip(values["lp_ids"], values["starts"], strict=True)
         ]
 

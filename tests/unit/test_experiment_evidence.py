@@ -63,6 +63,14 @@ def test_pageviews_without_depth_or_goal_are_shallow() -> None:
     assert held is not None and held.tolist() == [[0, 0], [3, 10], [0, 0]]
 
 
+def test_squares_of_clicks_stand_in_the_rows_of_their_minutes() -> None:
+    rows = [replace(counts(arm, 60, 5), dead_squares=9, rage_squares=4) for arm in ("demo-a", "demo-b")]
+    for held, above in (([], []), (["demo-a"], [[0, 0]])):
+        evidence = evidence_of(state(held=held), rows[:1], [(0, [0.5, 0.5])], NOW_S)
+        assert evidence.dead_squares is not None and evidence.dead_squares.tolist() == [*above, [9, 0]]
+        assert evidence.rage_squares is not None and evidence.rage_squares.tolist() == [*above, [4, 0]]
+
+
 def test_a_script_cannot_make_shallow_pageviews_negative() -> None:
     odd = replace(counts("demo-a", 60, 3, 9), deep=99)
     shallow = evidence_of(state(), [odd], [(0, [0.5, 0.5])], NOW_S).shallow

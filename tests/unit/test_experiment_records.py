@@ -61,6 +61,16 @@ def test_a_state_is_read_as_it_was_written() -> None:
     assert state.key == b"demo-a"
 
 
+def test_records_of_earlier_releases_are_read() -> None:
+    state = decode_model(ExperimentState, json.dumps(STATE).encode())
+    assert (state.fallback, state.seen_ms, state.shown) == (None, {}, "demo-a")
+    assert decode_model(ExperimentCommand, json.dumps(COMMAND | {"command": "stop"}).encode()).takes_back is None
+
+
+def test_an_earlier_winner_is_an_arm() -> None:
+    assert "fallback: is none of the arms" in refused(STATE | {"fallback": "demo-z"}, ExperimentState)
+
+
 def test_a_command_of_the_least_fields_has_the_usual_rules() -> None:
     least = {name: value for name, value in COMMAND.items() if name not in ("goals", "policy", "floor")}
     command = decode_model(ExperimentCommand, json.dumps(least).encode())

@@ -9,6 +9,7 @@ from edge_listeners import TOKEN, RunningEdge, running_edge
 
 from schemas.experiments import EXPERIMENTS, ExperimentCommand, ExperimentState
 from schemas.generation import decode_model
+from streams.cli.experiment import _carried_out
 
 DESIGN = {"lp_id": "demo-a", "arms": ["demo-a", "demo-b"], "goals": ["form"]}
 
@@ -102,6 +103,8 @@ async def test_the_next_experiment_must_name_the_winner() -> None:
         assert status == 409 and "demo-b, which is the page now" in answer["message"]
         kept = DESIGN | {"arms": ["demo-a", "demo-b", "demo-c"]}
         assert (await ask(edge, "POST", "/experiments", kept))[0] == 202
+        edge.services.experiments.take([running(epoch=2, status="stopped", fallback="demo-b", weights=[0, 1])])
+        assert (await ask(edge, "POST", "/experiments", lost))[0] == 409
 
 
 async def test_a_stop_is_of_the_experiment_that_runs() -> None:
@@ -111,7 +114,25 @@ async def test_a_stop_is_of_the_experiment_that_runs() -> None:
         edge.services.experiments.take([state])
         assert (await ask(edge, "POST", "/experiments/demo-a/stop"))[0] == 202
         command = decode_model(ExperimentCommand, edge.records[0].value or b"")
-        assert (command.command, command.experiment_id) == ("stop", state.experiment_id)
+        assert (command.command, command.experiment_id, command.takes_back) == ("stop", state.experiment_id, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "taken"),
+    [
+        ({"status": "running", "fallback": "demo-b"}, None),
+        ({"status": "stopped", "fallback": "demo-b"}, "demo-b"),
+        ({"status": "decided", "winner": "demo-b"}, "demo-b"),
+        ({"status": "decided", "winner": "demo-a"}, None),
+        ({"status": "stopped"}, None),
+    ],
+)
+async def test_a_stop_names_the_winner_that_it_takes_back(change: dict[str, Any], taken: str | None) -> None:
+    async with running_edge() as edge:
+        edge.services.experiments.take([running(**change)])
+        answer = await ask(edge, "POST", "/experiments/demo-a/stop")
+        command = decode_model(ExperimentCommand, edge.records[0].value or b"")
+        assert (command.takes_back, answer[1].get("takes_back")) == (taken, taken)
 
 
 async def test_a_state_is_shown_with_its_history() -> None:
@@ -144,3 +165,19 @@ async def test_a_page_is_served_over_http_by_its_experiment() -> None:
 async def test_the_public_listener_has_no_commands() -> None:
     async with running_edge() as edge, edge.session.post(f"{edge.public}/experiments", json=DESIGN) as answer:
         assert answer.status == 404
+
+
+@pytest.mark.parametrize(
+    ("state", "taken", "done"),
+    [
+        ({"status": "running", "fallback": "demo-b"}, None, False),
+        ({"status": "stopped", "fallback": "demo-b"}, None, True),
+        ({"status": "stopped", "fallback": "demo-b"}, "demo-b", False),
+        ({"status": "stopped", "fallback": None}, "demo-b", True),
+    ],
+)
+def test_the_command_line_waits_until_the_winner_is_taken_back(
+    state: dict[str, Any], taken: str | None, done: bool
+) -> None:
+    accepted = {"command": "stop", "experiment_id": "x"} | ({"takes_back": taken} if taken else {})
+    assert _carried_out({"experiment_id": "x", **state}, accepted) is done

@@ -12,6 +12,8 @@ from scipy import stats
 
 from processors.experiments import betting
 from processors.experiments.blocks import cut
+from processors.experiments.evidence import TABLES
+from processors.experiments.guards import _clicks_together
 from processors.experiments.learning import Evidence, Learned, Rules, learn
 from processors.experiments.posterior import believe, top_two
 from streams.proof.bench.bandit import ours_by
@@ -20,6 +22,7 @@ from streams.proof.bench.bandit_world import Page, run
 
 MINUTE_S, DAY_S = 60, 86_400
 BANDIT, FIXED = Rules("bandit"), Rules("fixed")
+MISSING = ("shallow", "rage_squares")  # tables that the evidence of these tests does not have
 SAME, BETTER = np.array([[0.03, 0.03]]), np.array([[0.03, 0.045]])
 
 
@@ -340,6 +343,41 @@ def test_an_arm_with_three_times_the_dead_clicks_stops_the_experiment() -> None:
     learned = learn(BANDIT, counts, 1)
     assert learned.verdict == "guard"
     assert "arm 1 has many more dead clicks" in learned.reason
+
+
+def of_three_days(dead: np.ndarray) -> Evidence:
+    """20 pageviews a minute and arm with these dead clicks: two days by hour, the last by minute."""
+    minutes = replace(steady(len(dead), [20, 20], [0, 0]), dead_clicks=dead, dead_squares=dead**2)
+    starts = np.concatenate([np.arange(0, 2_880, 60), np.arange(2_880, len(dead))])
+    tables = {name: np.add.reduceat(getattr(minutes, name), starts) for name in TABLES if name not in MISSING}
+    return replace(minutes, starts_s=60 * starts, weights=minutes.weights[starts], **tables)
+
+
+def test_an_arm_with_twice_the_dead_clicks_stops_an_experiment_of_days() -> None:
+    dead = np.random.default_rng(1).poisson([1.0, 2.0], (4_320, 2))
+    days = of_three_days(dead)
+    learned = learn(BANDIT, days, 1)
+    assert learned.verdict == "guard" and "arm 1 has many more dead clicks" in learned.reason
+    blocks = cut(days, 0.5)
+    assert _clicks_together(days.dead_clicks, days.dead_squares, blocks, blocks.dead_clicks) < 3
+
+
+@pytest.mark.parametrize("minute", [100, 4_000])
+def test_one_visitor_s_burst_of_clicks_stops_no_experiment_of_days(minute: int) -> None:
+    dead = np.zeros((4_320, 2), int)
+    dead[minute, 1] = 60
+    assert learn(BANDIT, of_three_days(dead), 1).verdict == "running"
+
+
+def test_guards_compare_new_arms_with_the_earlier_winner() -> None:
+    counts = steady(300, [10, 10, 10], [0, 0, 0])
+    second, page_is_worse = replace(BANDIT, before=1), replace(counts, shallow=np.tile([7, 3, 3], (300, 1)))
+    assert learn(second, page_is_worse, 1).verdict == "running", "the page itself is no new arm"
+    worse = replace(counts, shallow=np.tile([7, 3, 7], (300, 1)))
+    assert "arm 2 has many more" in learn(second, worse, 1).reason
+    assert "than the earlier winner" in learn(second, worse, 1).reason
+    two = replace(second, before=1), replace(steady(300, [10, 10], [0, 0]), shallow=np.tile([3, 7], (300, 1)))
+    assert learn(*two, 1).verdict == "running"
 
 
 @pytest.mark.parametrize(("rate", "size"), [(0.05, 1), (0.05, 5), (0.05, 30), (0.002, 30), (0.0002, 60)])

@@ -97,6 +97,12 @@ def test_a_view_below_the_page_counts_nothing() -> None:
     assert [row[3:] for row in rows["heatmap_sections"]] == [("hero", 0, 1, 5)]
 
 
+def test_areas_with_one_name_count_a_pageview_click_and_stay_once() -> None:
+    twice = [["a", 0, 100], ["a", 50, 200], ["a", 300, 400]]
+    rows = one(type="sc", y=[0, 60], dwell=[70, 0], dt=[0, 1], x=[0, 0], sections=twice, elements=["cta"])
+    assert [row[3:] for row in rows["heatmap_sections"]] == [("a", 1, 1, 70)]
+
+
 def test_the_browser_says_which_sections_are_new() -> None:
     rows = one(sections=[["hero", 0, 820], ["price", 820, 1640]], new_sections=["price", "gone", "price"])
     assert [row[3:] for row in rows["heatmap_sections"]] == [("gone", 0, 1, 0), ("hero", 1, 0, 0), ("price", 0, 1, 0)]

@@ -1,9 +1,13 @@
 """The settings of model providers: presets, fields that replace a preset's, and what is refused."""
 
+import json
+
 import pytest
 from pydantic import ValidationError
 
+from schemas.errors import SettingError
 from streams.runtime.llm_settings import LOCAL_KEY, PRESETS, LlmProvider
+from streams.runtime.settings import load_settings
 
 MODEL = {"id": "m", "usd_per_million_input": 1, "usd_per_million_output": 2}
 MODELS = {"fast": MODEL, "high": MODEL}
@@ -33,6 +37,14 @@ def test_an_unknown_preset_or_field_is_refused() -> None:
         LlmProvider(preset="opnai", **MODELS)
     with pytest.raises(ValidationError, match="limit_filed"):
         LlmProvider(preset="openai", limit_filed="max_tokens", **MODELS)
+
+
+@pytest.mark.parametrize("own", ["max_tokens", "max_completion_tokens", "n", "messages"])
+def test_options_cannot_override_the_reserved_amount(own: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = {**MODEL, "options": {"temperature": 0.7, own: 16_000}}
+    monkeypatch.setenv("LPSTREAM_LLM_PROVIDERS", json.dumps([{"preset": "ollama", "fast": MODEL, "high": bad}]))
+    with pytest.raises(SettingError, match=rf"high\.options.*{own}: the worker sets this itself"):
+        load_settings()
 
 
 def test_a_local_server_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:

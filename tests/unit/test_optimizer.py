@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from infra.tenants import Tenants, TenantsFile
-from processors.experiments.known import Known
+from processors.experiments.known import KINDS, Known
 from processors.findings.report import Finding
 from schemas.autopilot import AutopilotState
 from schemas.errors import LpstreamError, Retryable
@@ -44,6 +44,23 @@ class Log:
         return [decode_model(ExperimentState, value) for _, k, value in self.committed if k == key]
 
 
+class Topic:
+    """A reader of the topic in memory. It takes the records of `waiting` when the optimizer catches up."""
+
+    def __init__(self, known: Known) -> None:
+        self.known = known
+        self.waiting: list[tuple[bytes, bytes | None]] = []
+
+    async def catch_up(self) -> None:
+        for key, value in self.waiting:
+            self.known.take(key, value)
+        self.waiting = []
+
+    def erase(self, lp_id: str) -> None:
+        """Append the empty records that `lpstream erase` writes."""
+        self.waiting += [(f"{kind}{lp_id}".encode(), None) for kind in KINDS]
+
+
 class View:
     """Redis in memory, present or away."""
 
@@ -75,10 +92,12 @@ class Counts:
     def __init__(self) -> None:
         self.by_page: dict[str, tuple[int, int]] = {}
         self.away = False
+        self.meanwhile: Callable[[], None] = lambda: None
 
     async def rows(self, _: str, values: dict[str, Any]) -> list[dict[str, Any]]:
         if self.away:
             raise Retryable("ClickHouse is away")
+        self.meanwhile()
         assert len(values["lp_ids"]) <= 50
         start_s = int(time.time()) // 60 * 60
         zeros = {f"{goal}_": 0 for goal in ("form", "tel", "mail", "outbound", "custom")}
@@ -88,9 +107,7 @@ class Counts:
                 "start_s": start_s,
                 "views": views,
                 "converted": hits,
-                "dead": 0,
-                "rage": 0,
-                "deep": 0,
+                **dict.fromkeys(("dead", "rage", "dead_squares", "rage_squares", "deep"), 0),
                 **zeros,
             }
             for lp_id, (views, hits) in self.by_page.items()
@@ -134,7 +151,7 @@ class Place:
 
     def __init__(self, epoch: int = 1, known: Known | None = None, log: Log | None = None) -> None:
         self.known, self.log, self.view, self.counts = known or Known(), log or Log(), View(), Counts()
-        self.sources = Sources()
+        self.sources, self.topic = Sources(), Topic(self.known)
         settings = Settings.model_construct(**{**Settings().model_dump(), "experiment_settle_s": 0})
         tenants = Tenants(TenantsFile.model_validate({"tenant": [{"id": "demo"}, {"id": "acme"}]}).tenant)
 
@@ -143,7 +160,7 @@ class Place:
 
         self.optimizer = Optimizer(
             settings, tenants, cast(Any, self.view), cast(Any, self.counts), cast(Any, SimpleNamespace(check=check)),
-            cast(Any, SimpleNamespace(known=self.known)), cast(Any, self.log), self.sources, epoch,
+            cast(Any, self.topic), cast(Any, self.log), self.sources, epoch,
         )  # fmt: skip
 
     async def steer(self) -> None:
@@ -225,6 +242,24 @@ async def test_a_look_writes_counts_and_weights_once(place: Place) -> None:
     assert place.known.weights["demo-a"].points[-1][1] == second.weights
 
 
+async def test_an_experiment_that_is_erased_during_a_look_is_not_written_again(place: Place) -> None:
+    for lp_id in ("demo-a", "demo-x"):
+        await place.order("start", uuid4(), lp_id=lp_id, arms=[lp_id, f"{lp_id}-2"])
+    place.counts.by_page = dict.fromkeys(("demo-a", "demo-a-2", "demo-x", "demo-x-2"), (50, 5))
+    place.view.states.clear()
+    place.counts.meanwhile = lambda: place.topic.erase("demo-a")
+    await place.optimizer._look()
+    assert (len(place.log.states("demo-a")), len(place.log.states("demo-x"))) == (1, 2)
+    assert not place.known.has("demo-a") and set(place.view.states) == {"demo-x"}
+
+
+@pytest.mark.parametrize("command", ["start", "stop"])
+async def test_an_order_for_a_page_that_is_erased_meanwhile_is_not_carried_out(place: Place, command: str) -> None:
+    place.topic.erase("demo-a")
+    await place.order(command, uuid4())
+    assert (place.log.committed, place.log.transactions, place.view.states) == ([], 0, {})
+
+
 async def test_a_clock_that_was_ahead_hides_no_weights(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     await place.order("start", uuid4())
     place.counts.by_page = {"demo-a": (400, 10), "demo-b": (400, 20)}
@@ -266,6 +301,54 @@ async def test_a_clear_difference_is_decided_once_with_a_result(place: Place) ->
     assert place.log.transactions == 2
     await place.order("stop", first)
     assert place.log.states()[-1].winner is None
+
+
+async def test_a_refused_start_repeats_no_result(place: Place) -> None:
+    await place.order("start", uuid4())
+    place.counts.by_page = {"demo-a": (5_000, 50), "demo-b": (5_000, 500)}
+    await place.optimizer._look()
+    decided = place.log.states()[-1]
+    await place.order("start", uuid4(), arms=["demo-a", "acme-b"])
+    after = place.log.states()[-1]
+    assert after.refused is not None and (after.status, after.decided_ms) == ("decided", decided.decided_ms)
+    assert sum(topic == RESULTS for topic, _, _ in place.log.committed) == 1
+
+
+async def test_the_arms_of_a_replaced_experiment_were_given_until_now(place: Place) -> None:
+    await place.order("start", first := uuid4())
+    quiet = place.known.states["demo-a"].model_copy(update={"decided_ms": 1, "started_ms": 1})
+    place.known.states["demo-a"] = quiet
+    await place.order("start", uuid4(), arms=["demo-a", "demo-b"])
+    assert place.known.states["demo-a"].experiment_id != first
+    assert place.known.states["demo-a"].held == ["demo-a", "demo-b"]
+
+
+async def test_an_experiment_without_a_decision_ends_before_its_days_are_cold(place: Place) -> None:
+    await place.order("start", uuid4())
+    old = place.known.states["demo-a"]
+    place.known.states["demo-a"] = old.model_copy(update={"started_ms": old.started_ms - 30 * 86_400_000})
+    place.counts.away = True
+    await place.optimizer._look()
+    state = place.log.states()[-1]
+    assert (state.status, state.reason) == ("stopped", "no decision within 30 days")
+
+
+async def test_no_command_of_a_person_is_lost_while_no_optimizer_runs(place: Place) -> None:
+    await place.order("start", uuid4())
+    place.counts.by_page = {"demo-a": (5_000, 50), "demo-b": (5_000, 500)}
+    await place.optimizer._look()
+    decided = place.log.states()[-1]
+    missed = [
+        ExperimentCommand(**decided.model_dump(include=set(ExperimentCommand.model_fields)), **change)
+        for change in ({"command": "stop", "takes_back": "demo-b"}, {"command": "start"})
+    ]
+    missed[1] = missed[1].model_copy(update={"experiment_id": (later := uuid4())})
+    after = Place(epoch=2, known=place.known, log=place.log)
+    for order in missed:
+        after.known.take(order.key, encode_model(order))
+    await after.optimizer._carry_out(after.known.orders)
+    assert [state.status for state in after.log.states()[-2:]] == ["stopped", "running"]
+    assert (after.known.states["demo-a"].experiment_id, after.known.states["demo-a"].fallback) == (later, None)
 
 
 async def test_goals_without_visits_decide_nothing(place: Place) -> None:
@@ -310,7 +393,7 @@ async def test_an_optimizer_that_starts_goes_on_where_the_last_ended(place: Plac
         known.take(key, value)
     known.commands = dict(place.known.commands)
     after = Place(epoch=known.highest_epoch + 1, known=known, log=place.log)
-    await after.optimizer._carry_out(list(known.commands.values()))
+    await after.optimizer._carry_out(known.orders)
     assert len(after.log.states()) == 1
     after.counts.by_page = {"demo-a": (30, 1), "demo-b": (30, 1)}
     await after.optimizer._look()
@@ -324,7 +407,7 @@ async def test_an_optimizer_ends_when_a_newer_one_writes(place: Place) -> None:
     async def more(_: float) -> list[ExperimentState]:
         return [newer]
 
-    place.optimizer._topic = cast(Any, SimpleNamespace(known=place.known, more=more))
+    place.optimizer._topic = cast(Any, SimpleNamespace(known=place.known, more=more, catch_up=place.topic.catch_up))
     with pytest.raises(LpstreamError, match="newer optimizer"):
         await place.optimizer.run()
 

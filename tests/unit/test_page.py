@@ -15,6 +15,7 @@ from processors.pages.brief import brief_of
 from processors.pages.designs import DESIGNS
 from processors.pages.page import (
     Asset,
+    integrate,
     og_image,
     page_warnings,
     pictures,
@@ -144,8 +145,49 @@ def test_a_sale_page_shows_the_given_terms() -> None:
     html = html_of(full("EC", purpose="販売"))
     for term in FACTS["sale"].values():
         assert term in html
-    assert "最終確認画面" not in html
-    assert "最終確認画面" in html_of(least("EC", purpose="販売"))
+    assert "お問い合わせください" not in html
+    assert "送料・その他の費用" not in html_of(least("EC", purpose="販売")), "nobody can be asked"
+
+
+FORM = {"name": "麺屋 一", "form_url": "https://example.com/form"}
+
+
+@pytest.mark.parametrize(
+    ("purpose", "use", "send"),
+    [
+        ("販売", "ご注文の受付・商品のお届け・ご連絡", "この内容で注文を送る"),
+        ("予約", "ご予約の受付とご連絡", "この内容で予約を申し込む"), ("採用", "採用の選考とご連絡", "この内容で送る"),
+        ("問い合わせ", "お問い合わせへの対応", "この内容で送る"), ("集客", "お問い合わせへの対応", "この内容で送る"),
+    ],
+)  # fmt: skip
+def test_the_privacy_policy_names_the_use_of_the_forms_contents(purpose: str, use: str, send: str) -> None:
+    html = html_of(full("EC", purpose=purpose))
+    assert f"{use}のために利用します" in html and send in html
+    assert "ご記入の内容は" not in html_of(least("EC", purpose=purpose))
+
+
+@pytest.mark.parametrize("industry", INDUSTRIES.values())
+@pytest.mark.parametrize("written", ["商品を注文する", "いますぐ購入", "講座を申し込む", "商品のことを聞く"])
+def test_without_the_terms_of_sale_a_form_takes_no_orders(industry: str, written: str) -> None:
+    request = least(industry, purpose="販売", business=FORM)
+    copy = built_in(request)
+    copy = copy.model_copy(update={"hero": copy.hero.model_copy(update={"call": written})})
+    html = integrate(request, brief_of(request), copy, lp_id="t1-1f0c9d2e7a3b5c48", base_url="https://example.com")
+    found = Tags(html)
+    assert {"注文について問い合わせる", "ご注文についてのお問い合わせの内容"} <= set(found.text)
+    assert re.search("お知らせします|最終確認|注文を送る|注文する|購入|講座を申し込む", html) is None
+    assert (written in found.text) == (written == "商品のことを聞く")
+    assert html.count("お問い合わせください") == 8 and "お問い合わせへの対応のために利用します" in html
+
+
+@pytest.mark.parametrize("missing", ["address", "phone", "prices", *FACTS["sale"]])
+def test_each_missing_term_of_sale_turns_an_order_into_an_inquiry(missing: str) -> None:
+    business = {name: value for name, value in BUSINESS.items() if name != missing}
+    sale = {name: value for name, value in FACTS["sale"].items() if name != missing}
+    facts = {name: value for name, value in FACTS.items() if name != missing} | {"sale": sale}
+    html = html_of(full("EC", purpose="販売", business=business, facts=facts))
+    assert "注文について問い合わせる" in html and html.count("お問い合わせください") == 1
+    assert "この内容で注文を送る" in html_of(full("EC", purpose="販売", business={**BUSINESS, "url": None}))
 
 
 def test_a_price_is_shown_as_the_customer_writes_it() -> None:

@@ -18,13 +18,14 @@ from test_autopilot import (
 )
 
 from processors.experiments.asking import key_of
-from processors.experiments.autopilot import ANSWER_MS, LONGEST_MS, WEEK_MS, Facts, step_after
+from processors.experiments.autopilot import ANSWER_MS, WEEK_MS, Facts, step_after
 from processors.findings.looks import CHANGES, Kind
 from processors.studio.autopilot import FINDINGS, REASONS, about
 from processors.studio.experiments import reason
 from schemas.autopilot import AutopilotState
 from schemas.generation import Failure
 
+LATE = "no decision within 30 days; the earlier winner is the page again"
 DIFFERENCES = {
     "copy": "the text of hero, faq",
     "order": "the order of sections: faq, flow; before: flow, faq",
@@ -78,7 +79,7 @@ def reasons() -> list[str]:
             variant = {"of": "demo-a", "change": "copy", "sections": [], "differs": differs}
             found.append(go(one, Facts(result=result(one, variant=variant))).state.reason)
     started = go(made, Facts(experiment=experiment(testing))).state.reason
-    late = go(testing, Facts(experiment=experiment(testing)), LONGEST_MS + 1).state.reason
+    late = go(testing, Facts(experiment=experiment(testing, "stopped", reason=LATE))).state.reason
     rested = go(testing.model_copy(update={"step": "resting"}), Facts(), WEEK_MS + 1).state.reason
     orders = [told(new, "off"), told(new, "approve"), told(waits, "approve"), told(waits, "reject")]
     return [*found, made.reason, waits.reason, started, late, rested, new.reason, *orders]

@@ -176,6 +176,17 @@ def test_the_page_of_an_experiment_escapes_names_and_reasons(language: Language)
 
 
 @pytest.mark.parametrize("language", ["ja", "en"])
+def test_an_end_that_shows_an_earlier_winner_says_so_and_can_be_taken_back(language: Language) -> None:
+    words = WORDS[language]
+    going = rendered(language, running(fallback="demo-b"), shown="B")
+    assert words["test_stop_fallback"].format(letter="B") in going and words["test_stop_lead"] not in going
+    ended = rendered(language, running(fallback="demo-b", status="stopped"), shown="B")
+    assert words["test_fallback_lead"].format(letter="B") in ended and words["test_take_back_do"] in ended
+    without = rendered(language, running(status="stopped"), shown="A")
+    assert words["test_take_back_do"] not in without
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
 def test_the_form_offers_variants_and_keeps_what_was_ticked(language: Language) -> None:
     form = {
         "obstacle": None, "candidates": [about("凪")], "chosen": ["demo-b"], "winner": "demo-b", "text": '"><script>',
@@ -184,9 +195,9 @@ def test_the_form_offers_variants_and_keeps_what_was_ticked(language: Language) 
     html = rendered(language, None, form=form)
     assert 'name="arm:demo-b" value="on" checked' in html and WORDS[language]["change_copy"] in html
     assert 'name="goal:tel" value="on">' in html and 'value="fixed" checked' in html and '"><script>' not in html
-    assert WORDS[language]["start_must"] in html and 'http-equiv="refresh"' not in html
+    assert WORDS[language]["start_must"] in html and "data-awaited" not in html
     waiting = rendered(language, None, waiting="test_starting")
-    assert 'http-equiv="refresh"' in waiting and WORDS[language]["test_starting"] in waiting
+    assert "data-awaited" in waiting and "http-equiv" not in waiting and WORDS[language]["test_starting"] in waiting
     for word in ("test_no_page", "test_no_role", "test_is_arm", "test_is_variant"):
         html = rendered(language, None, form={"obstacle": word, "other": "demo-x"})
         assert escape(WORDS[language][word]) in html and "demo-x" in html
@@ -197,7 +208,7 @@ def test_the_form_offers_variants_and_keeps_what_was_ticked(language: Language) 
     [
         ({}, [], 5, "bandit"),
         ({"arm:demo-b": "on", "goal:tel": "on", "policy": "fixed"}, ["demo-b"], 1, "fixed"),
-        ({f"arm:demo-{at}": "on" for at in range(60)}, [f"demo-{at}" for at in range(5)], 5, "bandit"),
+        ({f"arm:demo-{at}": "on" for at in range(60)}, [f"demo-{at}" for at in range(60)], 5, "bandit"),
         ({"arm:../x": "on", "arm:": "on", "goal:sale": "on", "policy": "<b>"}, [], 5, "bandit"),
     ],
 )

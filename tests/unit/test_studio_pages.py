@@ -1,5 +1,6 @@
 """The studio's pages over HTTP on an edge without stores: list, maps, experiments and variants."""
 
+import contextlib
 import re
 import time
 from collections.abc import AsyncIterator
@@ -77,13 +78,20 @@ class Away:
         raise Retryable("away")
 
 
-@pytest.fixture
-async def edge() -> AsyncIterator[RunningEdge]:
+@contextlib.asynccontextmanager
+async def studio_edge() -> AsyncIterator[RunningEdge]:
+    """Run an edge with the pages of a tenant, and with maps of each."""
     async with running_edge() as one:
         directories = Directories(Bucket(*PAGES, sources=SOURCES))  # type: ignore[arg-type]
         one.services.sessions, one.services.asked = Sessions(), NoneAsked()
         one.services.directories, one.services.listing = directories, Listing(Away(), directories)  # type: ignore[arg-type]
         one.services.heatmaps, one.services.findings = Maps(20), Away()
+        yield one
+
+
+@pytest.fixture
+async def edge() -> AsyncIterator[RunningEdge]:
+    async with studio_edge() as one:
         yield one
 
 
@@ -136,15 +144,18 @@ async def test_an_experiment_starts_by_a_form(edge: RunningEdge) -> None:
     assert (command.command, command.arms, command.policy) == ("start", ["demo-a", "demo-b"], "fixed")
     assert [str(goal) for goal in command.goals] == ["tel"] and str(command.experiment_id) == fields["experiment_id"]
     _, html, _ = await ask(edge, f"{address.removeprefix('/studio')}&lang=en")
-    assert "The test is starting" in html and 'http-equiv="refresh"' in html and "arm:" not in html
+    assert "The test is starting" in html and "data-awaited" in html and "arm:" not in html
     for at in ("1", "x", "9" * 400):
         _, html, _ = await ask(edge, f"{address.removeprefix('/studio').partition('&at')[0]}&at={at}")
-        assert 'http-equiv="refresh"' not in html, "it does not reload for ever"
+        assert "data-awaited" not in html, "it does not reload for ever"
 
 
 async def test_a_wrong_start_says_why_and_keeps_the_form(edge: RunningEdge) -> None:
     status, html, _ = await ask(edge, "/experiments/demo-a?lang=en", {})
     assert status == 422 and "Choose at least one page" in html
+    many = {f"arm:demo-{letter}": "on" for letter in "bcdefg"}
+    status, html, _ = await ask(edge, "/experiments/demo-a?lang=ja", many)
+    assert status == 422 and "5件まで" in html and edge.sender.sent == []
     status, html, _ = await ask(edge, "/experiments/demo-a?lang=en", {"arm:nobody": "on", "arm:demo-c": "on"})
     assert status == 422 and "cannot be used" in html and 'name="arm:demo-c" value="on" checked' in html
     edge.services.experiments.take([running(lp_id="demo-x", arms=["demo-x", "demo-c"])])
@@ -176,6 +187,21 @@ async def test_a_running_experiment_shows_arms_and_stops_by_a_form(edge: Running
     assert "テストを終了しています" in html
 
 
+async def test_a_leader_that_waits_for_the_week_needs_no_more_visits(edge: RunningEdge) -> None:
+    week = "the decision waits 3.4 days more until a whole week is counted"
+    edge.services.experiments.take([running(reason=week, visits_needed=0)])
+    _, html, _ = await ask(edge, "/experiments/demo-a?lang=ja")
+    assert "あと3.4日待ちます" in html and "回の閲覧が必要" not in html
+
+
+async def test_a_search_does_not_put_the_forms_token_into_the_address(edge: RunningEdge) -> None:
+    _, html, _ = await ask(edge, "/experiments/demo-a?arm:demo-c=on&q=demo")
+    form = re.findall(r'<form class="card start".*?</form>', html, re.DOTALL)[0]
+    search, start = re.findall("<button[^>]*>", form)
+    assert 'formmethod="get"' in search and "name=" not in search
+    assert form.count(form_token(TOKEN)) == 1 and form_token(TOKEN) in start
+
+
 async def test_a_winner_is_named_and_the_next_experiment_keeps_it(edge: RunningEdge) -> None:
     edge.services.experiments.take([running(status="decided", winner="demo-b", weights=[0, 1])])
     _, html, _ = await ask(edge, "/experiments/demo-a?lang=ja")
@@ -199,7 +225,7 @@ async def test_a_variant_is_requested_from_the_studio(edge: RunningEdge) -> None
     fields = {"change": "copy", "section:price": "on", "section:x": "on", "brief": "短く", "request_id": str(uuid4())}
     status, _, address = await ask(edge, "/variants/demo-a", fields)
     request = decode_model(VariantRequest, edge.records[-1].value or b"")
-    assert (status, address) == (303, f"/studio/requests/{request.request_id}")
+    assert (status, address) == (303, f"/studio/requests/{request.request_id}?of=demo-a")
     assert (request.variant.of, request.variant.change, request.variant.sections) == ("demo-a", "copy", ["price"])
     assert (request.variant.brief, request.door, request.tenant_id) == ("短く", "studio", "demo")
     assert (await ask(edge, "/variants/demo-variant"))[0] == 404, "a variant of a variant is of the page"
@@ -225,10 +251,10 @@ async def test_autopilot_is_off_until_a_form_switches_it_on(edge: RunningEdge) -
     assert (status, address.partition("&")[0]) == (303, f"/studio{PILOT}?ordered={command.command_id}")
     address = address.removeprefix("/studio")
     _, html, _ = await ask(edge, f"{address}&lang=ja")
-    assert "処理しています" in html and 'http-equiv="refresh"' in html and 'name="autopilot"' not in html
+    assert "処理しています" in html and "data-awaited" in html and 'name="autopilot"' not in html
     hold(edge, on(approval=True).model_copy(update={"command_id": command.command_id}))
     _, html, _ = await ask(edge, f"{address}&lang=ja")
-    assert 'http-equiv="refresh"' not in html and "改善点を探しています" in html and "自動改善をオンにしました" in html
+    assert "data-awaited" not in html and "改善点を探しています" in html and "自動改善をオンにしました" in html
     assert (await ask(edge, PILOT, {"autopilot": "on"}))[0] == 303 and not last_order(edge).approval
 
 
@@ -240,10 +266,10 @@ async def test_an_order_that_no_optimizer_carries_out_is_late(edge: RunningEdge)
         path = f"{PILOT}?{name}={uuid4()}&lang=en"
         assert told not in (await ask(edge, f"{path}&at={now}"))[1]
         _, html, _ = await ask(edge, f"{path}&at={now - 200}")
-        assert told in html and 'http-equiv="refresh"' not in html
+        assert told in html and "data-awaited" not in html
         for odd in (f"&at={now - 7_200}", f"&at={now + 7_200}", "&at=x", ""):
             _, html, _ = await ask(edge, path + odd)
-            assert told not in html and 'http-equiv="refresh"' not in html, "an old address says nothing"
+            assert told not in html and "data-awaited" not in html, "an old address says nothing"
 
 
 @pytest.mark.parametrize("command", ["approve", "reject"])

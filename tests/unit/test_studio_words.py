@@ -109,6 +109,9 @@ def test_both_languages_have_every_text_that_templates_use() -> None:
     spelled |= {f"test_status_{one}" for one in get_args(Status)} | {f"goal_{one.value}" for one in Goal}
     spelled |= {f"policy_{one}" for one in get_args(Policy)} | {f"change_{one}" for one in CHANGES} | {*WRONG.values()}
     spelled |= {f"pilot_step_{one}" for one in get_args(StepName)} | {*autopilot.WRONG.values()}
+    # the details of these warnings are English
+    codes = ("template_copy", "near_copy", "parent_copy", "pictures_not_stored", "picture_left_out")
+    spelled |= {f"warning_{one}" for one in codes}
     assert spelled <= WORDS["en"].keys()
     assert [value for value, _ in PURPOSES["en"]] == [value for value, _ in PURPOSES["ja"]]
 

@@ -109,7 +109,7 @@ class Worker:
         body = self.stored.get(key)
         return None if body is None else StoredObject(body, "application/json", "")
 
-    async def begin(self, _: UUID, digest: str) -> tuple[str, None]:
+    async def begin(self, _: UUID, digest: str, __: Result | None) -> tuple[str, None]:
         return digest, None
 
     async def first(self, result: Result) -> bytes:

@@ -88,7 +88,7 @@ class Stores:
     async def release(self, key: str, owner: str) -> None:
         pass
 
-    async def begin(self, request_id: UUID, digest: str) -> tuple[str, bytes | None]:
+    async def begin(self, request_id: UUID, digest: str, _: Result | None) -> tuple[str, bytes | None]:
         return self.digests.setdefault(request_id, digest), self.answers.get(request_id)
 
     async def first(self, result: Result) -> bytes:

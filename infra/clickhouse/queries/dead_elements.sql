@@ -6,7 +6,7 @@ SELECT
     round(sum(e.dead_clicks * w.scale)) AS dead,
     round(sum(e.rage_clicks * w.scale)) AS rage,
     round(sum(e.clicks * w.scale)) AS all_clicks,
-    round(100 * sum(e.dead_clicks + e.rage_clicks) / sum(e.clicks), 1) AS percent_of_its_clicks
+    round(100 * sum((e.dead_clicks + e.rage_clicks) * w.scale) / sum(e.clicks * w.scale), 1) AS percent_of_its_clicks
 FROM element_clicks AS e
 INNER JOIN
 (

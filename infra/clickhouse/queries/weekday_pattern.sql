@@ -1,8 +1,8 @@
 -- Weekday pattern
--- The average day of each weekday. Visits left out by sampling are included.
+-- The average day of each weekday; a day without visits counts as 0. Visits left out by sampling are included.
 SELECT
     toDayOfWeek(day) AS weekday,
-    count() AS days,
+    arrayCount(n -> toDayOfWeek({from:Date} + n) = weekday, range(toUInt64(greatest({to:Date} - {from:Date}, 0)))) AS days,
     round(sum(views) / days, 1) AS pageviews_per_day,
     round(100 * sum(wins) / greatest(sum(views), 1), 2) AS goals_per_100
 FROM

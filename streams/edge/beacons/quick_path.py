@@ -20,7 +20,7 @@ from streams.edge.beacons.ordinary_path import PATH, error_of, refused
 from streams.edge.beacons.sender import Sender, Sent
 from streams.edge.http.admission import Admission, Room
 from streams.edge.http.bodies import GZIP_MAGIC, check_size, inflate
-from streams.edge.http.errors import SERVER_NAME, HttpError, cors_headers
+from streams.edge.http.errors import ALWAYS_HTTPS, SERVER_NAME, STRICT_TRANSPORT, HttpError, cors_headers
 from streams.runtime import metrics
 from streams.runtime.settings import Settings
 
@@ -37,6 +37,7 @@ class QuickPath:
         self._tenants = tenants
         self._admission = admission
         self._sender = sender
+        self._always = {STRICT_TRANSPORT: ALWAYS_HTTPS} if settings.page_base_url.startswith("https:") else {}
         self._second = 0
         self._date = b""
 
@@ -104,7 +105,7 @@ class QuickPath:
 
     def _response(self, status: int, error: HttpError | None, origin: str | None) -> bytes:
         lines = [HEAD % (status, PHRASES[status], self._now())]
-        headers = cors_headers(self._tenants, origin, status)
+        headers = cors_headers(self._tenants, origin, status) | self._always
         if error is not None:
             headers |= error.headers
         for name, value in headers.items():

@@ -10,6 +10,7 @@ from infra.tenants import Tenants
 from schemas.errors import LpstreamError
 
 SERVER_NAME = "lpstream"  # aiohttp's default shows its version and Python's
+STRICT_TRANSPORT, ALWAYS_HTTPS = "Strict-Transport-Security", "max-age=31536000"
 
 
 class HttpError(Exception):

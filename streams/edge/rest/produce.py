@@ -242,7 +242,7 @@ def _parse(body: bytes) -> dict[str, msgspec.Raw]:
 
 async def _format(name: FormatName, envelope: Mapping[str, msgspec.Raw], target: Target, services: Services) -> Format:
     if name == "json":
-        return Json()
+        return Json(target.checked)
     if name == "binary":
         return Binary()
     # untrusted clients, and topics with a model of their own, must not register schemas

@@ -40,7 +40,8 @@ async def answer_arm(request: web.BaseRequest, services: Services, lp_id: str, s
         cached = await _dressed_page(services, serving.winner, lp_id, page) or page
         return answer(request, cached, {"Content-Security-Policy": PAGE_CSP, "Cache-Control": PAGE_CACHE})
     if request.method == "HEAD" or is_robot(request.headers.get(hdrs.USER_AGENT, "")):
-        return answer(request, page, NOT_COUNTED)
+        cached = await _dressed_page(services, serving.before, lp_id, page) or page
+        return answer(request, cached, NOT_COUNTED)
     return await _arm(request, services, lp_id, serving, page)
 
 

@@ -28,8 +28,9 @@ async def give(
 ) -> AutopilotCommand:
     """Send an order to the page's autopilot, and return it.
 
-    `variant` is the request of the variant that a person has seen; None accepts whichever waits for approval. Raise
-    HttpError 422 for a wrong field, 404 if there is no such page, 409 if this variant does not wait for approval.
+    `variant` is the request of the variant that a person has seen; without it and without the field
+    `variant_request_id`, the variant is meant that waits for approval. Raise HttpError 422 for a wrong field, 404 if
+    there is no such page, 409 if this variant does not wait for approval.
     """
     command = model_of(AutopilotCommand, fields | own(caller) | {"lp_id": lp_id, ID: str(uuid4())})
     _check_owner(caller, lp_id)
@@ -37,8 +38,11 @@ async def give(
         raise HttpError(404, f"There is no published page {lp_id} of tenant {caller.tenant.id}")
     if command.command in ("approve", "reject"):
         state = await state_of(services, lp_id)
-        if state is None or state.step != "waiting_approval" or variant not in (None, str(state.variant_request_id)):
+        waits = state.variant_request_id if state is not None and state.step == "waiting_approval" else None
+        seen = variant if variant is not None else str(command.variant_request_id or waits)
+        if waits is None or seen != str(waits):
             raise HttpError(409, f"No variant of {lp_id} waits for approval")
+        command = command.model_copy(update={"variant_request_id": waits})
     await send(services, command)
     return command
 

@@ -56,7 +56,7 @@ async def body_of(request: web.BaseRequest, services: Services, caller: Caller) 
 
 
 async def stop(request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str) -> web.Response:
-    """Stop the page's experiment. Visitors see the original page again, also after a winner."""
+    """Stop the page's experiment. While none runs, take the winner back: the page is itself again."""
     return _accepted(await end(services, known(caller), lp_id))
 
 
@@ -65,7 +65,8 @@ async def end(services: Services, caller: Caller, lp_id: str) -> ExperimentComma
     state = await state_of(services, caller, lp_id)
     services.admission.tenant(state.tenant_id).pay_records(1)
     fields = state.model_dump(include=set(ExperimentCommand.model_fields))
-    command = ExperimentCommand(**fields | {"command": "stop", "requested_ms": _now_ms()})
+    taken = state.shown if state.status != "running" and state.shown != lp_id else None
+    command = ExperimentCommand(**fields | {"command": "stop", "requested_ms": _now_ms(), "takes_back": taken})
     await send(services, command)
     return command
 
@@ -151,8 +152,8 @@ async def _check_free(command: ExperimentCommand, state: ExperimentState | None,
     """Raise HttpError 409 if a page has a running experiment, or if the arms leave out its winner."""
     if state is not None and state.status == "running":
         raise HttpError(409, f"Experiment {state.experiment_id} runs on {state.lp_id}; stop it first")
-    if state is not None and state.winner is not None and state.winner not in command.arms:
-        raise HttpError(409, f"arms: name {state.winner}, which is the page now, or stop the last experiment first")
+    if state is not None and state.shown not in command.arms:
+        raise HttpError(409, f"arms: name {state.shown}, which is the page now, or stop the last experiment first")
     other = busy(command.arms, services.experiments.states, command.lp_id)
     if other is not None and await published(services, other[1]) is not None:  # an erased page has no experiment
         raise HttpError(409, f"arms: {other[0]} is part of the experiment on {other[1]}; stop that first")
@@ -169,7 +170,8 @@ async def send(services: Services, command: ExperimentCommand | AutopilotCommand
 
 
 def _accepted(command: ExperimentCommand) -> web.Response:
-    return accepted(command, {ID: str(command.experiment_id)})
+    taken = {"takes_back": command.takes_back} if command.takes_back is not None else {}
+    return accepted(command, {ID: str(command.experiment_id), **taken})
 
 
 def accepted(command: ExperimentCommand | AutopilotCommand, ids: dict[str, str]) -> web.Response:

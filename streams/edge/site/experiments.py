@@ -15,21 +15,26 @@ from schemas.errors import DecodeError, LpstreamError
 from schemas.experiments import EXPERIMENTS, ExperimentState
 from schemas.generation import decode_model
 from streams.experiments.topic import read_states
+from streams.runtime.experiment_settings import PAGE_S
 from streams.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
 
 POLL_S, TOPIC_S = 2.0, 10.0
 READ_ALL_S = 60.0  # a replica of Redis that takes over may count its changes from an older number
-PAGE_CACHE = "public, max-age=3600"
+PAGE_CACHE = f"public, max-age={PAGE_S}"
 # until the experiments are known, caches may keep a page for a minute only
 UNKNOWN_CACHE = "public, max-age=60"
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A page whose visitors are shared among arms. `cookies` has the Set-Cookie header of each arm."""
+    """A page whose visitors are shared among arms. `cookies` has the Set-Cookie header of each arm.
 
+    `before` is the page that visitors saw before the experiment: the page itself or an earlier winner.
+    """
+
+    before: str
     arms: tuple[str, ...]
     bounds: tuple[float, ...]
     cookies: tuple[str, ...]
@@ -137,14 +142,12 @@ class Experiments:
 
 def serving_of(state: ExperimentState, *, secure: bool) -> dict[str, Serving]:
     """Return the kind of answer at the address of the page and at those of its arms."""
-    if state.status == "stopped":
-        return {}
-    serving: dict[str, Serving] = {arm: ArmOf(state.lp_id) for arm in state.arms[1:]}
+    serving: dict[str, Serving] = {arm: ArmOf(state.lp_id) for arm in state.bound if arm != state.lp_id}
     if state.status == "running":
         cookies = tuple(_cookie(state.lp_id, arm, secure=secure) for arm in state.arms)
-        serving[state.lp_id] = Running(tuple(state.arms), bounds_of(state.weights), cookies)
-    elif state.winner is not None and state.winner != state.lp_id:
-        serving[state.lp_id] = Won(state.winner)
+        serving[state.lp_id] = Running(state.shown, tuple(state.arms), bounds_of(state.weights), cookies)
+    elif state.shown != state.lp_id:
+        serving[state.lp_id] = Won(state.shown)
     return serving
 
 

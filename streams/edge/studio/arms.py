@@ -5,16 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.experiments import ALL_GOALS, MOST_ARMS
+from schemas.experiments import ALL_GOALS, MOST_ARMS, ExperimentState
 from schemas.heatmap import LP_ID_PATTERN
 from streams.edge.services import Services
-from streams.edge.studio.auth import Visit
+from streams.edge.studio.auth import MOST_FIELDS, Visit
 from streams.edge.studio.directory import Page, folded
 from streams.edge.studio.listing import SEARCH_S
 
 ARM, GOAL = "arm:", "goal:"
 LP_ID = re.compile(LP_ID_PATTERN)
-MOST_VARIANTS, MOST_OTHERS = 10, 12
+MOST_CHOSEN, MOST_VARIANTS, MOST_OTHERS = MOST_ARMS - 1, 10, 12
 POLICIES = ("bandit", "fixed")
 
 
@@ -30,20 +30,26 @@ class Given:
 def given(values: Mapping[str, str]) -> Given:
     """Return the fields of a form or query. The browser sends a name for each box that is ticked."""
     arms = [name.removeprefix(ARM) for name in values if name.startswith(ARM)]
-    known = [arm for arm in arms if LP_ID.fullmatch(arm)][: MOST_ARMS - 1]
+    known = [arm for arm in arms if LP_ID.fullmatch(arm)][:MOST_FIELDS]
     goals = [goal.value for goal in ALL_GOALS if f"{GOAL}{goal.value}" in values]
     policy = values.get("policy", POLICIES[0])
     return Given(known, goals or [goal.value for goal in ALL_GOALS], policy if policy in POLICIES else POLICIES[0])
 
 
-async def candidates(visit: Visit, lp_id: str, chosen: list[str], text: str) -> list[Page]:
-    """Return the pages that may be arms: the chosen ones, variants of the page, others that match."""
+async def candidates(
+    visit: Visit, lp_id: str, state: ExperimentState | None, chosen: list[str], text: str
+) -> list[Page]:
+    """Return the pages that may be arms.
+
+    They are the chosen pages, the variants of the page and of its last arms, and others that match.
+    """
     tenant = visit.known.caller.tenant
     directory = await visit.services.directories.of(tenant, SEARCH_S)
     used = used_arms(visit.services, lp_id)
     free = [page for page in directory.newest if page.lp_id != lp_id and page.lp_id not in used]
     ticked = [page for page in free if page.lp_id in chosen]
-    variants = [page for page in free if page.about is not None and page.about.parent == lp_id and page not in ticked]
+    parents = {lp_id, *(state.arms if state is not None else ())}
+    variants = [page for page in free if page.about and page.about.parent in parents and page not in ticked]
     wanted = folded(text)
     others = [
         page
@@ -55,9 +61,9 @@ async def candidates(visit: Visit, lp_id: str, chosen: list[str], text: str) -> 
 
 
 def used_arms(services: Services, lp_id: str) -> set[str]:
-    """Return the arms of other pages' experiments that run or have a winner."""
+    """Return the pages whose addresses another page's experiment or winner has."""
     others = (state for state in services.experiments.states.values() if state.lp_id != lp_id)
-    return {arm for state in others if state.status != "stopped" for arm in state.arms}
+    return {arm for state in others for arm in state.bound}
 
 
 def command_of(lp_id: str, fields: Given, experiment_id: str) -> dict[str, Any]:

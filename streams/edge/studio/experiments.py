@@ -17,13 +17,14 @@ from streams.edge.http.errors import HttpError
 from streams.edge.site.experiment_commands import begin, end, history_of, state_of
 from streams.edge.site.maps import LONGEST
 from streams.edge.studio import autopilot
-from streams.edge.studio.arms import Given, candidates, command_of, given
+from streams.edge.studio.arms import MOST_CHOSEN, Given, candidates, command_of, given
 from streams.edge.studio.auth import Redirect, Visit
 from streams.edge.studio.awaiting import AWAITED_S, LATE_S, address, named, since_s, uuid_of
 from streams.edge.studio.directory import Page
 from streams.edge.studio.figures import figure, kind_and_device, summaries_of, tops
 from streams.edge.studio.home import LONGEST_SEARCH
 from streams.edge.studio.maps import check_owner
+from streams.edge.studio.places import tested_at
 from streams.pictures.maps import MapKind, MapQuery
 
 DAY_S, HOUR_S = 86_400, 3_600
@@ -46,8 +47,9 @@ async def start(visit: Visit, lp_id: str) -> web.Response:
         status = await autopilot.order(visit, lp_id)
         return await _page(visit, lp_id, {}, error=autopilot.WRONG[status], status=status)
     fields = given(visit.form)
-    if not fields.arms:
-        return await _page(visit, lp_id, visit.form, error="test_error_none", status=422)
+    if not 1 <= len(fields.arms) <= MOST_CHOSEN:
+        wrong = "test_error_many" if fields.arms else "test_error_none"
+        return await _page(visit, lp_id, visit.form, error=wrong, status=422)
     experiment_id = str(uuid_of(visit.form.get("experiment_id", "")) or uuid4())
     visit.services.admission.tenant(visit.known.tenant).pay_records(1)
     try:
@@ -63,7 +65,7 @@ async def stop(visit: Visit, lp_id: str) -> web.Response:
     """Stop the experiment on a page, or take back its winner."""
     check_owner(visit, lp_id)
     command = await end(visit.services, visit.known.caller, lp_id)
-    raise Redirect(address(lp_id, "stopping", command.experiment_id))
+    raise Redirect(address(lp_id, "taking" if command.takes_back else "stopping", command.experiment_id))
 
 
 async def _page(
@@ -106,11 +108,13 @@ def _refused(visit: Visit, state: ExperimentState | None) -> str | None:
 
 def _pending(visit: Visit, state: ExperimentState | None) -> str | None:
     """Return the word for an order in the page's address that is not carried out yet, or None."""
-    asked, stopping = named(visit, "asked"), named(visit, "stopping")
+    asked, stopping, taking = (named(visit, name) for name in ("asked", "stopping", "taking"))
     if asked is not None and (state is None or state.experiment_id != asked) and _refused(visit, state) is None:
         return "test_starting"
     if state is not None and state.experiment_id == stopping and state.status != "stopped":
         return "test_stopping"
+    if state is not None and state.experiment_id == taking and state.shown != state.lp_id:
+        return "test_taking"
     return None
 
 
@@ -130,15 +134,21 @@ async def _running(visit: Visit, state: ExperimentState) -> dict[str, Any]:
         "reason": reason(state.reason, visit.language),
         "needed": _needed(visit, state, days),
         "winner": LETTERS[state.arms.index(state.winner)] if state.winner else None,
+        "shown": LETTERS[state.arms.index(state.shown)],
         "counted": sum(state.pageviews),
         **maps,
     }
 
 
 def _needed(visit: Visit, state: ExperimentState, days: float | None) -> str:
-    """Return how many visits a decision still needs, and how long that takes at the pace so far."""
+    """Return how many visits a decision still needs, and how long that takes at the pace so far.
+
+    The text is empty if the decision only waits until a week is over: the reason says so.
+    """
     if state.visits_needed is None:
         return visit.say("needed_unknown")
+    if state.visits_needed == 0:
+        return ""
     text = visit.say("needed", visits=f"{state.visits_needed:,}")
     if days is None:
         return text
@@ -197,17 +207,17 @@ async def _form(
     if page is None or not visit.known.may_ask:
         return {"obstacle": "test_no_page" if page is None else "test_no_role", "other": None}
     if not page.published:
-        return {"obstacle": "test_is_variant", "other": page.about.parent if page.about else None}
+        return {"obstacle": "test_is_variant", "other": await tested_at(visit, lp_id)}
     for other in visit.services.experiments.states.values():
-        if other.lp_id != lp_id and other.status != "stopped" and lp_id in other.arms:
+        if other.lp_id != lp_id and lp_id in other.bound:
             return {"obstacle": "test_is_arm", "other": other.lp_id}
     fields: Given = given(values)
-    winner = state.winner if state is not None and state.winner not in (None, lp_id) else None
+    winner = state.shown if state is not None and state.shown != lp_id else None
     chosen = list(dict.fromkeys([*fields.arms, *([winner] if winner else [])]))
     text = values.get("q", "")[:LONGEST_SEARCH]
     return {
         "obstacle": None,
-        "candidates": await candidates(visit, lp_id, chosen, text),
+        "candidates": await candidates(visit, lp_id, state, chosen, text),
         "chosen": chosen,
         "winner": winner,
         "goals": [(goal.value, goal.value in fields.goals) for goal in ALL_GOALS],

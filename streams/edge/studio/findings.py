@@ -5,9 +5,9 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from processors.experiments.asking import answerable, variant_of
 from processors.findings.looks import Kind
 from processors.findings.report import Finding, Report
-from schemas.generation import LONGEST_BRIEF
 from streams.edge.http.errors import HttpError
 from streams.edge.site.findings import report_of
 from streams.edge.studio.auth import PATH, Visit
@@ -46,13 +46,13 @@ def _item(visit: Visit, lp_id: str, finding: Finding) -> dict[str, str]:
         "text": finding.text,
         "advice": finding.suggestion.text,
         "map": f"{PATH}/maps/{quote(lp_id)}?{query}",
-        "variant": f"{PATH}/variants/{quote(lp_id)}?{_variant(finding)}",
+        "variant": f"{PATH}/variants/{quote(lp_id)}?{_variant(finding, lp_id)}" if answerable(finding) else "",
         "name": visit.say("findings_map", kind=visit.say(f"kind_{kind}"), device=visit.say(f"device_{finding.device}")),
     }
 
 
-def _variant(finding: Finding) -> str:
-    """Return the fields of the form for a variant, from the finding's suggestion."""
-    change = finding.suggestion
-    brief = f"{finding.text} {change.text}"[:LONGEST_BRIEF]
-    return urlencode({"change": change.change, "section": change.sections, "brief": brief}, doseq=True)
+def _variant(finding: Finding, lp_id: str) -> str:
+    """Return the fields of the form for a variant: autopilot would ask for the same variant."""
+    variant = variant_of(finding, lp_id)
+    place = {"order": ",".join(variant.sections)} if variant.change == "order" else {"section": variant.sections}
+    return urlencode({"change": variant.change, **place, "brief": variant.brief}, doseq=True)

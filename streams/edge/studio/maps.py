@@ -16,11 +16,12 @@ from processors.studio.parts import element_title, in_page_order, section_order,
 from schemas.heatmap import Device
 from streams.edge.http.errors import HttpError
 from streams.edge.site.maps import LONGEST, answer, map_of, parsed
-from streams.edge.site.published import published
+from streams.edge.site.published import made, published
 from streams.edge.studio.auth import PATH, Redirect, Visit
 from streams.edge.studio.directory import Page
 from streams.edge.studio.figures import figure, kind_and_device, shown, summaries_of, tops
 from streams.edge.studio.findings import panel
+from streams.edge.studio.places import has_won, shown_at
 from streams.pictures.maps import MapKind, MapQuery
 
 # length of a range and step of its end, in s: with steps, the cache finds a map again
@@ -182,14 +183,16 @@ async def _page(
     summaries, queries = summaries or [], queries or []
     made = datetime.fromtimestamp(min((each.made_ms for each in responses or []), default=0) / MS, zone)
     page, html = await _published(visit, lp_id)
+    at = shown_at(visit.services, lp_id)
     order = section_order(html or b"")
     return visit.page(
         "map",
         status=422 if wrong else 200,
         lp_id=lp_id,
         business=page.name if page else "",
-        address=f"{visit.services.settings.page_base_url}/lp/{lp_id}" if html is not None else None,
-        testing=visit.services.experiments.states.get(lp_id),
+        shown_at=at,
+        address=f"{visit.services.settings.page_base_url}/lp/{at}" if html is not None else None,
+        testing=visit.services.experiments.states.get(at),
         wrong=wrong or [],
         kind=filters.kind,
         kinds=[_tab(visit, kind) for kind in get_args(MapKind)],
@@ -212,10 +215,14 @@ async def _page(
 
 
 async def _published(visit: Visit, lp_id: str) -> tuple[Page | None, bytes | None]:
-    """Return the page in the directory and its HTML; None for a missing part. A map needs neither."""
+    """Return the page in the directory and its HTML, if visitors see it; None for a missing part.
+
+    A map needs neither.
+    """
     page = await visit.services.directories.page(visit.known.caller.tenant, lp_id)
+    read = made if has_won(visit.services, lp_id) else published
     with contextlib.suppress(HttpError):
-        if (cached := await published(visit.services, lp_id)) is not None:
+        if (cached := await read(visit.services, lp_id)) is not None:
             return page, cached.object.body
     return page, None
 

@@ -3,12 +3,14 @@
 import logging
 import time
 from collections.abc import Sequence
-from typing import cast, get_args
+from typing import Any, cast, get_args
+from urllib.parse import quote
 from uuid import uuid4
 
 from aiohttp import web
 
 from infra.tenants import digest_of
+from processors.studio.variants import japanese
 from processors.studio.words import WORDS
 from schemas.errors import Retryable
 from schemas.generation import GenerationRequest, Result, Stage, VariantRequest, decode_model, encode_model
@@ -18,8 +20,10 @@ from streams.edge.http.errors import HttpError, error_response, needing
 from streams.edge.rest.asks import send_asks
 from streams.edge.site import pages as api
 from streams.edge.site import uploads
+from streams.edge.studio.arms import LP_ID
 from streams.edge.studio.auth import ASKS, LOOKS, PATH, Visit, drop_session, set_session
 from streams.edge.studio.forms import EMPTY, INDUSTRIES, PURPOSES, Wrong, id_for, read
+from streams.edge.studio.places import tested_at
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +150,26 @@ async def progress(visit: Visit, request_id: str) -> web.Response:
         stages=STAGES,
         at=STAGES.index(stage),
         warnings=_warnings(visit, result),
+        **await _variant(visit, result),
     )
+
+
+async def _variant(visit: Visit, result: Result | None) -> dict[str, Any]:
+    """Return the variables of a variant. The result of one that was not made does not name its parent."""
+    variant, error = (result.variant, result.error) if result else (None, None)
+    query = visit.request.query.get("of", "")
+    asked = query if LP_ID.fullmatch(query) and visit.known.caller.tenant.owns(query) else ""
+    refused = error is not None and (error.field or "").startswith("variant")
+    is_variant = bool(variant or refused or (asked and not (result and result.lp_id)))
+    texts = (variant and variant.differs, error and error.detail)
+    differs, failure = (japanese(text) if text and visit.language == "ja" else None for text in texts)
+    return {
+        "is_variant": is_variant,
+        "tested_at": await tested_at(visit, variant.of) if variant else None,
+        "differs": differs,
+        "failure": failure,
+        "again": f"{PATH}/variants/{quote(asked)}" if asked else None if is_variant else f"{PATH}/new",
+    }
 
 
 def _warnings(visit: Visit, result: Result | None) -> list[str]:

@@ -9,11 +9,11 @@ import { minify } from "terser";
 // A name for each variable, in the order in which terser asks for them: gzip makes 4% less of these than of terser's own
 // names. A change of the source shifts them: the code stays right, and is larger until the search has run for some minutes.
 const NAMES = `
-lt t bt w e p q y en T tr a nt u et v m s R A _ n x V pl ld i D h F W ak to P ot g eg k ea st sh se S L j ll $ f O tn
-l te tp ae th lp tl _e me ou ue lu le de d re lB ME al oe ao ge au M lr r aa E aB lb tx pe o B mr lo eo tO U at an c
-jj I N b rl C ne ee eu ru X go po tt t p t e t e l t t t u p t t t t t a u l au t t s u et v m a t a t e l t l l a B
-tl l t t t t e t e t t t t l t t e a l u e t t s l e t e a t l l t t e l e l t t e a s t t s a p s e d t a t l e u s v
-m b o au p a at t l l e t a t t t _ l b a l t t e t e a a l a t a t a a l e t e e t`.trim().split(/\s+/);
+lt t bt w e p F y en q tr a nt u et v m s T S _ n x P pl ll i D h C W ak to b tt g ed k an st sh se $ L j sp ut f O tn
+l te tp ae th lp tl _e me ou ue lu le de d re lB ME al Me ao ge au M lr r aa E c es tx pe o B U lo eo tO it at ln A jj
+I V N rl R ne ee eu ru X go po Mt t e t e t e l t t t u p t t t t t a u l au t t s u et v m a t a t e l t l l a B tl l
+t t t t e t e t s t t l t t e a l u e t t s p e t e a t l l t t e l e l t t e a l t t s a p s e d t a t l e u s v m b
+o au g a n t l l e t a t t t _ l b a l t t e t e a a l a t a t a a l e t e o a`.trim().split(/\s+/);
 const source = readFileSync(fileURLToPath(new URL("t.js", import.meta.url)), "utf8");
 
 function shorten(nextName) {

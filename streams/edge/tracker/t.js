@@ -77,7 +77,7 @@
     } else if (scroller === page || !scrolls(scroller)) {
       scroller = document.elementsFromPoint(viewW / 2, viewH / 2).find((element) => scrolls(element) &&
         element.clientHeight * element.clientWidth > viewW * viewH / 2 &&
-        /auto|scroll/.test(style(element).overflowY)) || page;
+        /o/.test(style(element).overflowY)) || page; // auto, scroll
     }
     pageW = viewW + (scroller === page && clipped("overflowX") ? 0 : scroller.scrollWidth - scroller.clientWidth);
     pageH = max(viewH + scroller.scrollHeight - scroller.clientHeight, page.scrollHeight);
@@ -226,7 +226,8 @@
     try {
       const answer = await fetch(door, {
         keepalive: true, __proto__: null, signal: AbortSignal.timeout?.(ANSWER_MS),
-        credentials: "omit", headers: proxied ? { "Content-Type": "application/vnd.kafka.json.v2+json" } : {},
+        // the page's URL and query are the visitor's; an empty referrer keeps the header Origin
+        credentials: "omit", referrer: "", headers: proxied ? { "Content-Type": "application/vnd.kafka.json.v2+json" } : {},
         method: "POST",
         body: proxied ? `{"records":[{"value":${body}}]}` : body
       });

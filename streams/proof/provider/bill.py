@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 CHARACTERS_A_TOKEN = 1
+MICRO_JPY_A_USD = 155_000_000
 
 
 class Prices(msgspec.Struct, frozen=True):
@@ -20,7 +21,8 @@ class Line(msgspec.Struct):
     """The bill's line for one call.
 
     `call_id` is the client's id; `asked` is a hash of the messages. `profile` is the drawn one.
-    `whole` is whether the answer was complete. Tokens of reasoning are billed as those of the completion.
+    `whole` is whether the answer was complete. Tokens of reasoning are billed as those of the completion. `usd` is the
+    price of a complete answer that replaces the price of its tokens, if it is not 0.
     """
 
     call_id: str
@@ -33,6 +35,7 @@ class Line(msgspec.Struct):
     billed: bool = True
     whole: bool = False
     micro_jpy: int = 0
+    usd: float = 0.0
 
 
 class Bill:
@@ -58,6 +61,8 @@ class Bill:
             tokens = line.completion_tokens + line.reasoning_tokens
             price = line.prompt_tokens * prices.input + tokens * prices.output
             line.micro_jpy = math.ceil(price / 1_000_000)
+            if line.whole and line.usd:
+                line.micro_jpy = math.ceil(line.usd * MICRO_JPY_A_USD)
 
     def sums(self) -> dict[str, Any]:
         """Return the sums of all calls. `cut_off` counts billed calls that ended early."""

@@ -31,6 +31,7 @@ REPORTS: dict[str, Callable[[Line, dict[str, Any]], Any]] = {
     "cached": lambda line, counts: counts | {"prompt_tokens_details": {"cached_tokens": line.prompt_tokens // 2}},
     "negative": lambda line, counts: counts | {"completion_tokens": -1, "total_tokens": line.prompt_tokens - 1},
     "partial": lambda line, counts: _counts(line.prompt_tokens, counts["completion_tokens"] // 4),
+    "cost": lambda line, counts: counts | {"cost": line.usd},
     "zero": lambda line, counts: _counts(0, 0),
 }
 

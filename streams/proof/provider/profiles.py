@@ -16,7 +16,7 @@ Edit = Literal[
 Usage = Literal[
     "last", "with_finish", "every", "every_without_last", "null", "none", "text", "strings", "float", "number", "groq",
     "without_reasoning", "without_total", "cached", "negative", "partial", "zero", "early",
-    "in_choice",
+    "in_choice", "cost",
     "placeholders",
 ]  # fmt: skip
 Fault = Literal["hang_headers", "hang_first", "stall", "drip", "cut", "close", "endless", "empty"]
@@ -26,8 +26,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A behaviour, its services, its source, and the right state of the breaker after it.
 
     `{draft}` in `before`, `after` and `thoughts` is another whole answer. `refuses` gives the body of the refusal for a
-    field of a request; `field:value` refuses a value. `tail` comes after the end. `times` limits `status` to the first
-    calls.
+    field of a request; `field:value` refuses a value, and `field>number` values over the number. `tail` comes after the
+    end. `times` limits `status` to the first calls. `usd` is the price of an answer, whatever its tokens cost.
     """
 
     service: str
@@ -67,6 +67,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     headers: dict[str, str] = {}
     times: int | None = None
     bills_prompt: bool = False
+    usd: float = 0.0
     error: str = ""
     refusal: str = ""
     fault: Fault | None = None

@@ -67,7 +67,7 @@ class Provider:
         messages = body["messages"]
         call_id = request.headers.get("X-Client-Request-Id", "")
         digest = hashlib.sha256(msgspec.json.encode(messages)).hexdigest()[:16]
-        line = Line(call_id, digest, str(body["model"]), manner.profile, prompt_tokens(messages))
+        line = Line(call_id, digest, str(body["model"]), manner.profile, prompt_tokens(messages), usd=profile.usd)
         with self._billed(line):
             if (refusal := self._refusal(name, profile, body)) is not None:
                 line.billed = profile.bills_prompt
@@ -90,8 +90,10 @@ class Provider:
     def _refusal(self, name: str, profile: Profile, body: dict[str, Any]) -> web.Response | None:
         """Return the refusal of a request by its profile: of a field, or of every request."""
         for field, words in profile.refuses.items():
-            field_name, _, value = field.partition(":")
-            if field_name in body and (not value or value in str(body[field_name])):
+            field_name, sign, value = re.match(r"(\w+)([:>]?)(.*)", field).groups()  # type: ignore[union-attr]
+            if field_name in body and (
+                body[field_name] > int(value) if sign == ">" else value in str(body[field_name])
+            ):
                 return web.Response(status=profile.refusal_status, text=words, content_type="application/json")
         if profile.status == HTTPStatus.OK and not profile.body:
             return None

@@ -1,0 +1,155 @@
+"""A request id stands for one page, as long as its result. A rejection leaves the id free."""
+
+import time
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import AsyncMock
+from uuid import UUID
+
+import pytest
+from page_requests import least
+
+from infra.redis.line import RedisLine
+from infra.redis.results import RESULT_S, ResultStore
+from schemas.errors import DecodeError, Retryable
+from schemas.generation import RESULTS, STEPS, Result, decode_model, encode_model
+from schemas.uploads import Uploads
+from streams.client import KafkaPages
+from streams.generation import requests, restore
+
+WRONG, RIGHT = "03-1234-5678 内線1", "03-1234-5678"
+ID = UUID(int=1)
+PAGE = Result(request_id=ID, tenant_id="t1", status="completed", lp_id="t1-1f0c9d2e7a3b5c48")
+
+
+def body(phone: str = RIGHT, **rest: Any) -> bytes:
+    """Return a request's bytes with this telephone number, which may be wrong."""
+    return encode_model(least(business={"name": "麺屋", "phone": RIGHT}, **rest)).replace(
+        RIGHT.encode(), phone.encode()
+    )
+
+
+class Worker:
+    """The services of a generation worker on a real Redis, whose topics are lists."""
+
+    def __init__(self, line: RedisLine) -> None:
+        self.line, self.results = line, ResultStore(line)
+        self.settings = SimpleNamespace(lp_deadline_s=10)
+        self.copywriter = self
+        self.objects = None
+        self.sent: list[tuple[str, bytes]] = []
+
+    async def lookup(self, _: object) -> None:
+        return None
+
+    async def send(self, topic: str, _: bytes, value: bytes) -> None:
+        self.sent.append((topic, value))
+
+    def progress(self, *_: object, **__: object) -> None:
+        return None
+
+    async def ask(self, value: bytes) -> Result | None:
+        """Handle a request; return the result that answers it, or None if its steps have begun."""
+        self.sent.clear()
+        await requests.handle(cast(Any, self), SimpleNamespace(value=value, timestamp=time.time()))
+        if [topic for topic, _ in self.sent] == [RESULTS]:
+            return decode_model(Result, self.sent[0][1])
+        assert {topic for topic, _ in self.sent} == {STEPS}
+        return None
+
+    async def seconds_left(self, kind: str) -> int:
+        return int(await self.line.call(lambda redis: redis.ttl(f"lp:{kind}:{ID}")))
+
+
+@pytest.fixture
+def worker(line: RedisLine) -> Worker:
+    return Worker(line)
+
+
+def is_rejection(result: Result | None, field: str) -> bool:
+    return (
+        result is not None and result.error is not None and (result.status, result.error.field) == ("rejected", field)
+    )
+
+
+async def test_a_corrected_request_is_carried_out_under_its_id(worker: Worker) -> None:
+    assert is_rejection(await worker.ask(body(WRONG)), "business.phone")
+    assert is_rejection(await worker.ask(body(WRONG)), "business.phone"), "the same body is wrong again"
+    assert await worker.ask(body()) is None
+    assert await worker.results.get(ID) is None, "nobody is shown the old rejection meanwhile"
+    assert await worker.results.first(PAGE) == encode_model(PAGE)
+    assert await worker.ask(body()) == PAGE
+
+
+async def test_another_wrong_body_gets_a_rejection_of_its_own(worker: Worker) -> None:
+    await worker.ask(body(WRONG))
+    assert is_rejection(await worker.ask(body(WRONG, tone="formal").replace(b"formal", b"loud")), "business.phone")
+    assert is_rejection(await worker.ask(body().replace(b'"friendly"', b'"loud"')), "tone")
+    without_tenant = body().replace(b'"t1"', b'""')
+    assert is_rejection(await worker.ask(without_tenant), "tenant_id")
+    assert await worker.ask(body()) is None
+
+
+@pytest.mark.parametrize("again", [body(assets={"picture": "0" * 64}), body()])
+async def test_a_request_is_carried_out_once_its_picture_is_there_or_left_out(
+    worker: Worker, again: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up = AsyncMock(side_effect=[DecodeError("assets.picture", "is no upload of this tenant"), Uploads()])
+    monkeypatch.setattr(requests, "uploads_of", looked_up)
+    assert is_rejection(await worker.ask(body(assets={"picture": "0" * 64})), "assets.picture")
+    assert await worker.ask(again) is None
+
+
+@pytest.mark.parametrize("other", [body(tone="formal"), body(WRONG), body(tenant_id="t2")])
+@pytest.mark.parametrize("finished", [False, True])
+async def test_another_body_under_a_used_id_is_a_dead_letter(worker: Worker, other: bytes, finished: bool) -> None:
+    assert await worker.ask(body()) is None
+    if finished:
+        await worker.results.first(PAGE)
+    with pytest.raises(DecodeError, match="was used for another request"):
+        await worker.ask(other)
+    assert worker.sent == [] and await worker.ask(body()) == (PAGE if finished else None)
+
+
+async def test_the_digest_lives_as_long_as_the_result(worker: Worker) -> None:
+    await worker.ask(body())
+    await worker.line.call(lambda redis: redis.expire(f"lp:request:{ID}", 60))  # the page has taken nearly all its time
+    await worker.results.first(PAGE)
+    assert RESULT_S - 5 <= await worker.seconds_left("result") <= await worker.seconds_left("request")
+
+
+async def test_a_result_without_a_digest_answers_its_tenant(worker: Worker) -> None:
+    """A result of an earlier release or one that was restored has no digest, so its body is unknown."""
+    await worker.results.keep(ID, encode_model(PAGE), RESULT_S)
+    assert await worker.ask(body()) == PAGE == await worker.ask(body(tone="formal"))
+    with pytest.raises(DecodeError, match="another request"):
+        await worker.ask(body(tenant_id="t2"))
+
+
+async def test_a_page_takes_the_place_of_a_rejection_that_stayed(worker: Worker) -> None:
+    """Without Redis at its arrival, a corrected request cannot remove the rejection."""
+    rejection = await worker.ask(body(WRONG))
+    assert rejection is not None
+    step = await worker.results.step(ID, UUID(int=2))
+    assert not step.answered, "else the page would never be made"
+    record = SimpleNamespace(value=encode_model(PAGE), timestamp=time.time() * 1000)
+    assert await restore._restore_result(cast(Any, worker), cast(Any, record))
+    assert await worker.results.get(ID) == encode_model(PAGE)
+    assert await worker.results.first(rejection) == encode_model(PAGE), "a page gives way to nothing"
+    assert (await worker.results.step(ID, UUID(int=2))).answered
+
+
+async def test_a_client_on_kafka_waits_for_the_page_of_a_corrected_request() -> None:
+    async def sent(*_: Any, **__: Any) -> None:
+        return None
+
+    pages = KafkaPages(cast(Any, SimpleNamespace(send_and_wait=sent)), cast(Any, None))
+    rejection = Result(request_id=ID, tenant_id="t1", status="rejected")
+    for result in (rejection, PAGE):
+        await pages.request(least())
+        with pytest.raises(Retryable):
+            await pages.result(ID, within_s=0.01)
+        pages._take(SimpleNamespace(topic=RESULTS, value=encode_model(result)))
+        assert await pages.result(ID) == result
+    await pages.request(least())
+    assert await pages.result(ID) == PAGE, "a repeated request has its page at once"
