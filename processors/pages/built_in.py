@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from processors.pages.calls import call_choices, kind_of_call
-from processors.pages.facts import known
 from processors.pages.trades import RECRUIT
-from processors.pages.words import Words, chosen, filled, more_words, words, words_of
+from processors.pages.words import Words, alone, chosen, conditions_of, filled, more_words_of, words, words_of
 from schemas.copywriting import TOPIC_SLOT
 from schemas.plan import Brief
 from schemas.sections import BY_NAME
@@ -20,16 +19,16 @@ MOST = {"problems": 3, "solution": 3, "benefits": 3, "faq": 4}
 
 def versions(brief: Brief, section: str) -> Iterator[dict[str, Any]]:
     """Yield the built-in texts of a section, the usual one first; for a kind of shop, its trade's too."""
-    facts, price = known(brief.fields.given), words_of(brief).headings["price"]
-    trade = [words(brief.trade)] if brief.kind and brief.purpose != RECRUIT else []
+    facts, price = conditions_of(brief), words_of(brief).headings["price"]
+    trade = [words(brief.trade)] if brief.kind and brief.purpose != RECRUIT and not alone(brief.kind) else []
     for texts in (words_of(brief), *trade):
         for raw in _raw(brief, texts, section):
             yield BY_NAME[section].holds.model_validate(filled(raw, facts, price)).model_dump()
 
 
 def _raw(brief: Brief, texts: Words, section: str) -> Iterator[dict[str, Any]]:
-    facts, purpose = known(brief.fields.given), brief.purpose
-    more = more_words(RECRUIT if purpose == RECRUIT else brief.trade)
+    facts, purpose = conditions_of(brief), brief.purpose
+    more = more_words_of(brief)
     others = more.get("features" if section == "solution" else section, ())
 
     def fitting(entries: Sequence[Any]) -> list[Any]:

@@ -79,7 +79,7 @@ def call_choices(kind: str, brief: Brief) -> tuple[str, ...]:
         "line": (f"LINEで{short}", "LINEで話す", "LINEを開く"),
         "phone": (f"電話で{short}", "電話で話す", "電話をかける"),
         "url": ("公式サイトで商品を見る" if purpose == "sale" else "公式サイトを見る", "公式サイトへ", "サイトを開く"),
-        "place": (f"{words.place}の場所を見る", "場所を確かめる", "行き方を見る"),
+        "place": (f"{words.place}を見る", "場所を確かめる", "行き方を見る"),
         "hours": (f"{hours_word}を見る", f"{hours_word}を確かめる"),
         "prices": (f"{price}を見る", f"{price}を確かめる"),
         "more": ("くわしく見る", "つづきを読む"),

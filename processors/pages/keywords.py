@@ -3,6 +3,7 @@
 Classes are dishes, places, occasions and others. `templates/words/keywords.toml` holds the classes and their sentences.
 """
 
+import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,15 +14,15 @@ from typing import Any
 from processors.text import folded
 
 MOST = 2
+OWN = ("name", "say", "pattern")
 
 
 @dataclass(frozen=True, slots=True)
 class Class:
-    """A class of keywords: its words and endings, its trades, and its sentence for each trade."""
+    """A class of keywords: its words and their pattern, its trades, and its sentence for each trade."""
 
     words: frozenset[str]
-    endings: tuple[str, ...]
-    excluded: frozenset[str]
+    pattern: re.Pattern[str]
     only: tuple[str, ...]
     single: bool
     sentences: dict[str, str]
@@ -29,9 +30,9 @@ class Class:
     def has(self, keyword: str, trade: str) -> bool:
         """Return whether the keyword belongs to this class in this trade."""
         text = folded(keyword)
-        if (self.only and trade not in self.only) or text in self.excluded:
+        if self.only and trade not in self.only:
             return False
-        return text in self.words or any(text.endswith(ending) and len(text) > len(ending) for ending in self.endings)
+        return text in self.words or self.pattern.fullmatch(text) is not None
 
 
 @cache
@@ -42,11 +43,10 @@ def classes() -> tuple[Class, ...]:
 
 
 def _class(table: dict[str, Any]) -> Class:
-    of_trades = {name: value for name, value in table.items() if isinstance(value, str) and name not in ("name", "say")}
+    of_trades = {name: value for name, value in table.items() if isinstance(value, str) and name not in OWN}
     return Class(
         words=frozenset(folded(word) for word in table.get("words", ())),
-        endings=tuple(table.get("endings", ())),
-        excluded=frozenset(table.get("not", ())),
+        pattern=re.compile(table.get("pattern", "(?!)"), re.VERBOSE),
         only=tuple(table.get("only", ())),
         single=table.get("single", False),
         sentences={"": table["say"], **of_trades},

@@ -2,11 +2,10 @@
 
 `templates/words/<trade>.toml` is a trade's file, `kinds_<trade>.toml` beside it that of its kinds, and `more.toml` has
 more texts of each trade for variants. An entry of a
-list is a text, or a table with conditions: `needs` and `without` name facts or groups of facts, `purposes` the page's
-purposes. The first entries whose conditions hold are taken. `{by}` becomes the given ways of contact.
+list is a text, or a table with conditions: `needs` and `without` name facts, groups of facts or "insured", `purposes`
+the page's purposes. The first entries whose conditions hold are taken. `{by}` becomes the given ways of contact.
 """
 
-import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,12 +13,11 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from processors.pages.trades import GENERIC, NAMES, RECRUIT
-from processors.text import folded
+from processors.pages.facts import known
+from processors.pages.trades import GENERIC, NAMES, RECRUIT, pattern_of, trade_of, typed
 from schemas.plan import Brief
 
-# a short word of kana or letters is part of many others (パン in ジャパン), so it must be the text's end
-SHORT, _KANA = 3, re.compile("[a-zぁ-んァ-ヶー]+")
+UNINSURED = {"self_paid", "pet"}  # groups of trades
 CONDITIONS = ("needs", "without", "purposes")
 BY = (
     ({"phone", "form", "line"}, "お電話、フォーム、LINEのいずれかで"),
@@ -55,15 +53,24 @@ class Words:
 class Kind:
     """A kind of shop: its trades, the words that name it, its drawings by role, and its own texts.
 
-    Only the industry names the kind, not a keyword, if `by_keyword` is false: a restaurant may offer cakes.
+    A text with one of the words in `never` does not name it: 猫背 is no cat. Only the industry names the kind, not a
+    keyword, if `by_keyword` is false: a restaurant may offer cakes. Public health insurance does not pay a kind that is
+    not `insured`. The other texts of the trade do not suit a kind that stands `alone`: a funeral is no shop.
     """
 
     name: str
     trades: tuple[str, ...]
     words: tuple[str, ...]
+    never: tuple[str, ...]
     by_keyword: bool
+    insured: bool
+    alone: bool
     drawings: Mapping[str, str]
     texts: Mapping[str, Any]
+
+    def named_in(self, text: str) -> bool:
+        """Return whether a text, in the form of `trades.typed`, names this kind."""
+        return any(pattern_of(word).search(text) for word in self.words) and not any(no in text for no in self.never)
 
 
 def _table(name: str) -> dict[str, Any]:
@@ -77,25 +84,34 @@ def kinds() -> dict[str, Kind]:
     found = {}
     for trade in NAMES:
         for name, table in _table(f"kinds_{trade}").items():
-            trades, named, drawings = (table.pop(key, ()) for key in ("trades", "words", "drawings"))
-            named = tuple(folded(word) for word in named)
-            found[name] = Kind(name, (trade, *trades), named, table.pop("keywords", True), dict(drawings), table)
+            trades, drawings = (table.pop(key, ()) for key in ("trades", "drawings"))
+            named, never = (tuple(map(typed, table.pop(key, ()))) for key in ("words", "not"))
+            found[name] = Kind(
+                name=name,
+                trades=(trade, *trades),
+                words=named,
+                never=never,
+                by_keyword=table.pop("keywords", True),
+                insured=table.pop("insured", True),
+                alone=table.pop("alone", False),
+                drawings=dict(drawings),
+                texts=table,
+            )
     return found
 
 
 def kind_of(trade: str, industry: str, keywords: Sequence[str]) -> str | None:
-    """Return the name of the kind that the industry names, or else a keyword; None for no known kind."""
-    for number, typed in enumerate((industry, *keywords)):
-        text = folded(typed)
+    """Return the name of the kind that the industry names, or else a keyword; None for no known kind.
+
+    The generic design holds trades that have nothing in common, so there a keyword says nothing about a known one: an
+    insurance agency with the keyword 自動車 repairs no cars.
+    """
+    unlike = trade == GENERIC and trade_of(industry).known
+    for number, text in enumerate(map(typed, (industry, *(() if unlike else keywords)))):
         for kind in kinds().values():
-            known = trade in kind.trades and (kind.by_keyword or number == 0)
-            if known and any(_names(text, word) for word in kind.words):
+            if trade in kind.trades and (kind.by_keyword or number == 0) and kind.named_in(text):
                 return kind.name
     return None
-
-
-def _names(text: str, word: str) -> bool:
-    return text.endswith(word) if len(word) < SHORT and _KANA.fullmatch(word) else word in text
 
 
 @cache
@@ -108,9 +124,15 @@ def words(trade: str, kind: str | None = None) -> Words:
         raise KeyError(trade)
     base = Words(name=trade, **{**_table(GENERIC), **_table(trade)})
     own = kinds()[kind].texts if kind in kinds() else {}
-    both = {name: [*own[name], *getattr(base, name)] for name in ("faq", "closing") if name in own}
+    shared = () if alone(kind) else ("faq", "closing")
+    both = {name: [*own[name], *getattr(base, name)] for name in shared if name in own}
     merged = {name: {**getattr(base, name), **own[name]} for name in ("headings", "calls", "hero") if name in own}
     return replace(base, **{**own, **both, **merged})
+
+
+def alone(kind: str | None) -> bool:
+    """Return whether the other texts of its trade do not suit a kind of shop."""
+    return kind in kinds() and kinds()[kind].alone
 
 
 @cache
@@ -120,9 +142,25 @@ def more_words(trade: str) -> Mapping[str, Sequence[Any]]:
     return more
 
 
+def more_words_of(brief: Brief) -> Mapping[str, Sequence[Any]]:
+    """Return more texts for variants of a page; none if those of its trade do not suit its kind."""
+    if brief.purpose == RECRUIT:
+        return more_words(RECRUIT)
+    return {} if alone(brief.kind) else more_words(brief.trade)
+
+
 def words_of(brief: Brief) -> Words:
     """Return the texts for a page: those of its trade and kind, or those for recruiting."""
     return words(RECRUIT) if brief.purpose == RECRUIT else words(brief.trade, brief.kind)
+
+
+def conditions_of(brief: Brief) -> frozenset[str]:
+    """Return the names that the conditions of texts may use: the given facts, and "insured".
+
+    A page speaks of the card of public health insurance only if neither its trade nor its kind is known to do without.
+    """
+    uninsured = trade_of(brief.fields.industry).groups & UNINSURED or (brief.kind and not kinds()[brief.kind].insured)
+    return known(brief.fields.given) | (frozenset() if uninsured else {"insured"})
 
 
 def chosen(entries: Sequence[Any], facts: Collection[str], purpose: str, most: int) -> list[Any]:

@@ -7,7 +7,7 @@ import pytest
 
 from processors.pages.designs import DESIGNS
 from processors.pages.rules import every_rule
-from processors.pages.trades import STRICTEST, trade_of
+from processors.pages.trades import STRICTEST, purpose_of, trade_of
 
 TRADES = tomllib.loads(files("processors").joinpath("pages", "trades.toml").read_text("utf-8"))["trade"]
 
@@ -41,6 +41,7 @@ def test_medical_trades_get_the_rules_for_medicine(industry: str) -> None:
         ("ネイルケア", "beauty", "cosmetic"), ("ブライダルシェービング", "beauty", "cosmetic"),
         ("ヨガスタジオ", "school", "school"), ("過払い金", "counsel", "profession"),
         ("iDeCo相談", "generic", "finance"),
+        ("不動産買取", "realestate", "realestate"), ("美容外科", "clinic", "self_paid"),
         ("もつ鍋", "restaurant", "restaurant"), ("就労継続支援B型", "generic", "care"),
  ("行政書士", "counsel", "profession"), ("FP", "generic", "finance"),
     ],
@@ -48,6 +49,13 @@ def test_medical_trades_get_the_rules_for_medicine(industry: str) -> None:
 def test_a_trade_has_a_design_and_rules(industry: str, design: str, group: str) -> None:
     match = trade_of(industry)
     assert match.design == design and group in match.groups and match.known
+
+
+@pytest.mark.parametrize(
+    "industry", ["洋服リフォーム", "着物リフォーム", "バッグのお直し", "指輪リフォーム", "家具リフォーム"]
+)
+def test_mending_of_things_is_no_building(industry: str) -> None:
+    assert trade_of(industry).design == "generic"
 
 
 @pytest.mark.parametrize("industry", ["ふしぎ屋", "カンパニー", "magazine", "saga"])
@@ -62,8 +70,35 @@ def test_the_list_of_trades_is_consistent() -> None:
     assert {trade["design"] for trade in TRADES} == set(DESIGNS)
     used = {group for trade in TRADES for group in trade["groups"]}
     ruled = {group for rule in every_rule() for group in rule.groups or ()}
-    assert used - ruled <= {"shop"} and ruled >= STRICTEST
+    assert used - ruled <= {"shop", "self_paid"} and ruled >= STRICTEST
     for trade in TRADES:
         for name in trade["names"]:
             assert trade_of(name).known, name
             assert set(trade["groups"]) <= trade_of(name).groups, name
+
+
+@pytest.mark.parametrize(
+    ("purpose", "purposes"),
+    [
+        (
+            "recruit",
+            "採用 求人 中途採用 新卒採用 リクルート 募集 募集中 応募 応募を増やす 急募 スタッフ募集 "
+            "スタッフの募集 スタッフを募集 社員募集 正社員募集 契約社員・パート募集 従業員募集 アルバイト募集 "
+            "バイト募集 パート募集 職人募集 看護師募集 保育士募集 講師募集 美容師募集 調理師さん募集 営業職募集 "
+            "事務職の募集 警備員募集 運転手募集 ドライバー募集 エンジニア募集 人材募集 店長候補募集 新卒募集 "
+            "経験者募集 販売員募集 スタッフ大募集 看護師の応募 ﾊﾟｰﾄ募集 インストラクター募集",
+        ),
+        (
+            "inquiry",
+            "生徒募集 会員募集 新規会員募集 入居者募集 園児募集 参加者募集 モニター募集 オーナー募集 "
+            "FC加盟店募集 加盟店募集 販売代理店募集 キャンペーン応募 キャンペーンへの応募 懸賞応募 塾生募集 "
+            "受講生募集 部員募集 団員募集 隊員募集 定員募集 里親募集 サロンモデル募集 協賛募集 寄付の募集 "
+            "出店者募集 作品募集 応募キャンペーン 問い合わせ 資料請求",
+        ),
+        ("booking", "予約 体験レッスン参加者募集 体験入学生募集"),
+        ("visit", "集客 来店"), ("sale", "販売 通販"),
+    ],
+)  # fmt: skip
+def test_only_a_search_for_staff_is_for_recruiting(purpose: str, purposes: str) -> None:
+    typed = purposes.split(" ")
+    assert {each: purpose_of(each) for each in typed} == dict.fromkeys(typed, purpose)
