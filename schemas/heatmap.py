@@ -24,6 +24,8 @@ MAX_WINDOWS = 13
 # windows times (bands and sections of the page), plus entries of `elements`
 MAX_ROWS = 4_000
 WINDOW_MS = 5_000
+# A browser's clock may be this fast. Beyond that the worker corrects the times of its beacons.
+LATE_LIMIT_MS = 5 * 60 * 1000
 BAND_PX = 100
 MAX_PAGE_H = 65_536
 INT32_MAX = 2**31 - 1

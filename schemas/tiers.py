@@ -1,8 +1,10 @@
 """Data outside the hot tables: objects of the warm and the cold tier, their steps, and erasures."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
+
+from schemas.heatmap import LATE_LIMIT_MS, WINDOW_MS
 
 
 class Step(StrEnum):
@@ -79,12 +81,17 @@ def object_name(source: str, day: date, ident: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """An order to erase all counts of pages before `asked_at` (UTC), by page id or id prefix."""
+    """An order to erase all counts of pages up to `asked_at` (UTC), by page id or id prefix."""
 
     number: int
     lp_ids: tuple[str, ...]
     prefix: str
     asked_at: datetime
+
+    @property
+    def before(self) -> datetime:
+        """The end of the windows to erase. A visit from before the order may lie there by a fast browser clock."""
+        return self.asked_at + timedelta(milliseconds=LATE_LIMIT_MS + WINDOW_MS)
 
     def covers(self, lp_id: str) -> bool:
         """Return whether the erasure includes a page."""

@@ -83,7 +83,7 @@ class HotTables:
 
 def erasure_parameters(erasure: Erasure) -> dict[str, object]:
     """Return the parameters of `MATCHES` and of the condition `window_start < before`."""
-    return {"lp_ids": list(erasure.lp_ids), "prefix": erasure.prefix, "before": erasure.asked_at}
+    return {"lp_ids": list(erasure.lp_ids), "prefix": erasure.prefix, "before": erasure.before}
 
 
 def fingerprint_of(row: dict[str, object]) -> Fingerprint:

@@ -3,14 +3,13 @@
 import numpy as np
 import numpy.typing as npt
 
-from schemas.heatmap import WINDOW_MS
+from schemas.heatmap import LATE_LIMIT_MS, WINDOW_MS
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 WINDOW_S = WINDOW_MS // 1000
 EARLY_LIMIT_MS = 24 * 3600 * 1000
-LATE_LIMIT_MS = 5 * 60 * 1000
 # ClickHouse's DateTime is 32 bits of seconds
 LAST_WINDOW = (2**32 - 1) // WINDOW_S
 

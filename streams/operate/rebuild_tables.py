@@ -10,6 +10,7 @@ from infra.clickhouse.replication import ON_CLUSTER
 from infra.tiers.hot import HotTables
 from infra.tiers.ledger import Ledger
 from processors.heatmap.fold import TABLES
+from schemas.heatmap import LATE_LIMIT_MS
 from schemas.tiers import HotPartition, Step
 from streams.operate.replay import Log
 
@@ -17,7 +18,6 @@ LIVE = "lpstream"
 # The prefix of the new tables. They are in the live database, because a database of engine Replicated cannot exchange
 # tables with another database.
 ASIDE = "rebuild_"
-FUTURE_MS = 5 * 60 * 1000
 # Some buckets are inserted by a worker and by the rebuild. The tables' DDL has this deduplication window. A smaller
 # window is widened while the rebuild runs.
 WINDOW = 20_000
@@ -69,7 +69,7 @@ class NewTables:
     async def first_whole_day(self, log: Log) -> date:
         """Return the first day (UTC) of which the log has all records, or date.min if it has lost none."""
         cut_off = [log.first_ms[place] for place, begin in log.begins.items() if begin and place in log.first_ms]
-        days = [_day(max(cut_off) + FUTURE_MS)] if cut_off else []
+        days = [_day(max(cut_off) + LATE_LIMIT_MS)] if cut_off else []
         if not all(log.begins.values()) and (window := await self._unexplained(log)) is not None:
             days.append(window.date())
         return max(days) + timedelta(days=1) if days else date.min
@@ -80,7 +80,7 @@ class NewTables:
         Such a window shows that the topic was created again and lost records.
         """
         first_ms = min(log.first_ms.values(), default=2**42)
-        row = (await self._clickhouse.rows(UNEXPLAINED, {"first": (first_ms - FUTURE_MS) // 1000}))[0]
+        row = (await self._clickhouse.rows(UNEXPLAINED, {"first": (first_ms - LATE_LIMIT_MS) // 1000}))[0]
         return row["newest"] if row["n"] else None
 
     async def keep_older_days(self, covered: date) -> int:

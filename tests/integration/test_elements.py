@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from importlib.resources import files
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from beacons import example_beacon
@@ -21,7 +22,7 @@ from processors.findings.counts import names_of
 from processors.heatmap.decode import Fold, decode
 from processors.heatmap.tiers import with_days_late
 from processors.pictures.summary import elements_of
-from schemas.heatmap import WINDOW_MS, decode_beacon
+from schemas.heatmap import LATE_LIMIT_MS, WINDOW_MS, decode_beacon
 from schemas.tiers import Erasure, Fingerprint, Step, TierObject
 
 TABLE = "heatmap_elements"
@@ -33,7 +34,7 @@ def beacon(now_ms: int, letters: str, names: list[Any], **changes: Any) -> bytes
     times = list(range(len(letters)))
     return msgspec.json.encode(
         example_beacon(
-            t0=now_ms // WINDOW_MS * WINDOW_MS, type=letters, dt=times, **{**places, "elements": names, **changes}
+            **{"t0": now_ms // WINDOW_MS * WINDOW_MS, "type": letters, "dt": times, **places, "elements": names, **changes}
         )
     )
 
@@ -106,6 +107,22 @@ async def test_an_erasure_deletes_the_elements_of_a_page(server: ClickHouse) -> 
     assert (await hot.concerned(order))[TABLE] == 1
     await hot.erase(order)
     assert await clicks(server, "element_clicks") == [("t2-a", "cta", 1, 0, 0)]
+
+
+async def test_an_erasure_deletes_the_visits_of_fast_clocks(server: ClickHouse) -> None:
+    """The window of such a visit lies after the erasure. A later visit with a right clock stays."""
+    await migrate(server, timezone="Asia/Tokyo")
+    asked = datetime.now(UTC).replace(microsecond=0)
+    now = int(asked.timestamp() * 1000)
+    posted = [(now - 1_000, 4 * 60_000), (now + 900, LATE_LIMIT_MS), (now + LATE_LIMIT_MS + 2 * WINDOW_MS, 0)]
+    for number, (at, ahead) in enumerate(posted):
+        letters, names = "c" * (number + 1), ["cta", *[0] * number]
+        value = beacon(at, letters, names, t0=at + ahead - number, pageview_id=str(UUID(int=number)))
+        await insert(server, [value], at, f"{number}")
+    hot, order = HotTables(server), Erasure(1, ("lp_8f3a",), "", asked)
+    assert (await hot.concerned(order))[TABLE] == 2
+    await hot.erase(order)
+    assert await clicks(server, "element_clicks") == [("lp_8f3a", "cta", 3, 0, 0)]
 
 
 async def test_a_day_of_the_warm_tier_has_its_elements(server: ClickHouse) -> None:
