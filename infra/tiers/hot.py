@@ -15,9 +15,10 @@ PARTITIONS = (
 NAME = re.compile(r"(\d{4})(\d\d)(\d\d)-(\d+)")
 # rows are read in key order, so that the sums of a day need little memory
 IN_ORDER = "optimize_aggregation_in_order = 1"
-MATCHES = "(lp_id IN {lp_ids:Array(String)} OR ({prefix:String} != '' AND startsWith(lp_id, {prefix:String})))"
-
-CONCERNED = f"{MATCHES} AND window_start < {{before:DateTime('UTC')}}"
+CONCERNED = (
+    "(lp_id IN {lp_ids:Array(String)} OR ({prefix:String} != '' AND startsWith(lp_id, {prefix:String})))"
+    " AND window_start < {before:DateTime('UTC')}"
+)
 
 
 class HotTables:
@@ -36,15 +37,19 @@ class HotTables:
             for row in await self._clickhouse.rows(PARTITIONS, {"database": database, "tables": tables})
         ]
 
-    async def fingerprint(self, source: str, partitions: Sequence[str]) -> Fingerprint:
-        """Return the fingerprint of the partitions' rows, summed by key; zeros if they do not exist."""
+    async def fingerprint(self, source: str, partitions: Sequence[str], without: Sequence[Erasure] = ()) -> Fingerprint:
+        """Return the fingerprint of the partitions' rows, summed by key, without the rows of the erasures.
+
+        It is zeros if the partitions do not exist.
+        """
         table = HOT_TABLES[source]
+        condition, parameters = excluding(without)
         sql = (
             f"SELECT {table.fingerprint} FROM (SELECT {table.summed} FROM lpstream.{source} AS t"
-            f" WHERE _partition_id IN {{partitions:Array(String)}} GROUP BY {table.key_list} HAVING {table.counts})"
-            f" SETTINGS {IN_ORDER}"
+            f" WHERE _partition_id IN {{partitions:Array(String)}} AND {condition}"
+            f" GROUP BY {table.key_list} HAVING {table.counts}) SETTINGS {IN_ORDER}"
         )
-        return fingerprint_of((await self._clickhouse.rows(sql, {"partitions": list(partitions)}))[0])
+        return fingerprint_of((await self._clickhouse.rows(sql, {"partitions": list(partitions), **parameters}))[0])
 
     async def lp_ids(self, source: str, partitions: Sequence[str]) -> tuple[str, ...]:
         """Return the ids of the pages in the partitions."""
@@ -82,8 +87,20 @@ class HotTables:
 
 
 def erasure_parameters(erasure: Erasure) -> dict[str, object]:
-    """Return the parameters of `MATCHES` and of the condition `window_start < before`."""
+    """Return the parameters of `CONCERNED`."""
     return {"lp_ids": list(erasure.lp_ids), "prefix": erasure.prefix, "before": erasure.before}
+
+
+def excluding(erasures: Sequence[Erasure]) -> tuple[str, dict[str, object]]:
+    """Return a condition that excludes the rows of the erasures, and its parameters, numbered by erasure."""
+    parts, parameters = ["1"], dict[str, object]()
+    for erasure in erasures:
+        condition = f"NOT ({CONCERNED})"
+        for name, value in erasure_parameters(erasure).items():
+            condition = condition.replace(f"{{{name}:", f"{{{name}_{erasure.number}:")
+            parameters[f"{name}_{erasure.number}"] = value
+        parts.append(condition)
+    return " AND ".join(parts), parameters
 
 
 def fingerprint_of(row: dict[str, object]) -> Fingerprint:

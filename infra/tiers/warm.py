@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from infra.clickhouse.client import ClickHouse
 from infra.clickhouse.migrate import COLLECTION
-from infra.tiers.hot import IN_ORDER, MATCHES, erasure_parameters, fingerprint_of
+from infra.tiers.hot import IN_ORDER, excluding, fingerprint_of
 from infra.tiers.tables import HOT_TABLES
 from schemas.tiers import Erasure, Fingerprint, TierObject
 
@@ -53,7 +53,7 @@ class WarmTables:
     async def copy_without(self, old: TierObject, new: TierObject, erasures: Sequence[Erasure]) -> None:
         """Copy an object without the rows of the erasures."""
         table = HOT_TABLES[old.source]
-        condition, parameters = _condition(erasures)
+        condition, parameters = excluding(erasures)
         await self._clickhouse.command(
             f"INSERT INTO lpstream_warm.`{new.name}` ({table.columns}) SELECT {table.columns}"
             f" FROM {_rows(old)} AND {condition} ORDER BY {table.key_list} SETTINGS {WRITE}",
@@ -62,7 +62,7 @@ class WarmTables:
 
     async def fingerprint(self, item: TierObject, without: Sequence[Erasure] = ()) -> Fingerprint:
         """Return the fingerprint of the object's rows, without the rows of the erasures."""
-        condition, parameters = _condition(without)
+        condition, parameters = excluding(without)
         sql = f"SELECT {HOT_TABLES[item.source].fingerprint} FROM {_rows(item)} AND {condition}"
         return fingerprint_of((await self._clickhouse.rows(sql, parameters))[0])
 
@@ -75,15 +75,3 @@ class WarmTables:
 def _rows(item: TierObject) -> str:
     """Return the rows of an object, for FROM. Columns that its table lacks are 0."""
     return f"lpstream.{item.source.replace('heatmap_', 'warm_')} WHERE _table = '{item.name}'"
-
-
-def _condition(erasures: Sequence[Erasure]) -> tuple[str, dict[str, object]]:
-    """Return a condition that excludes the erasures, and its parameters, numbered by erasure."""
-    parts, parameters = ["1"], dict[str, object]()
-    for erasure in erasures:
-        condition = f"NOT ({MATCHES} AND window_start < {{before:DateTime('UTC')}})"
-        for name, value in erasure_parameters(erasure).items():
-            condition = condition.replace(f"{{{name}:", f"{{{name}_{erasure.number}:")
-            parameters[f"{name}_{erasure.number}"] = value
-        parts.append(condition)
-    return " AND ".join(parts), parameters

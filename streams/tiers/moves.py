@@ -134,10 +134,19 @@ class Mover:
         self._report.note("moved", entry.source, entry.day, entry.fingerprint.rows, entry.bytes)
 
     async def _is_whole(self, entry: TierObject) -> bool:
-        """Return whether the partitions equal the object or have no rows. If not, report a problem."""
-        left = await self._stores.hot.fingerprint(entry.source, entry.partitions)
+        """Return whether the partitions equal the object or have no rows. If not, report a problem.
+
+        Rows of erased pages do not count: an erasure deletes them from the partitions before it finds the object.
+        """
+        hot, warm = self._stores.hot, self._stores.warm
+        left = await hot.fingerprint(entry.source, entry.partitions)
         # no rows: the table's TTL has dropped them
         if not left.rows or left == entry.fingerprint:
+            return True
+        erasures = [order for order in await self._stores.ledger.erasures() if any(map(order.covers, entry.lp_ids))]
+        if erasures and await hot.fingerprint(entry.source, entry.partitions, erasures) == await warm.fingerprint(
+            entry, erasures
+        ):
             return True
         self._report.problems.append(
             f"{entry.name}: partitions {', '.join(entry.partitions)} of {entry.source} have {left}, the object has "

@@ -130,13 +130,8 @@ class _Run:
 
     async def _erase(self) -> list[Erasure]:
         erasures = await self.stores.ledger.erasures()
-        objects = await self.objects()
-        if erasures and any(entry.step in ON_THE_WAY for entry in objects):
-            # The rows of a move's partitions must not change before they are compared with the object.
-            self._report.waiting.append("erasures: a move is not finished; a later run continues")
-            return erasures
         await self._eraser.erase_hot(erasures)
-        await self._eraser.erase_objects(to_erase(objects, erasures))
+        await self._eraser.erase_objects(to_erase(await self.objects(), erasures))
         return erasures
 
 

@@ -31,12 +31,8 @@ EARLIER = ("0001_heatmap_tables.sql", "0002_tiers.sql", "0003_goals_and_sampling
 
 def beacon(now_ms: int, letters: str, names: list[Any], **changes: Any) -> bytes:
     places = dict.fromkeys(("x", "y", "dwell"), [0] * len(letters))
-    times = list(range(len(letters)))
-    return msgspec.json.encode(
-        example_beacon(
-            **{"t0": now_ms // WINDOW_MS * WINDOW_MS, "type": letters, "dt": times, **places, "elements": names, **changes}
-        )
-    )
+    times = {"t0": now_ms // WINDOW_MS * WINDOW_MS, "dt": list(range(len(letters)))}
+    return msgspec.json.encode(example_beacon(type=letters, **{**times, **places, "elements": names, **changes}))
 
 
 async def insert(server: ClickHouse, values: list[bytes], now_ms: int, token: str) -> None:
@@ -125,11 +121,40 @@ async def test_an_erasure_deletes_the_visits_of_fast_clocks(server: ClickHouse) 
     assert await clicks(server, "element_clicks") == [("lp_8f3a", "cta", 3, 0, 0)]
 
 
+async def test_partitions_and_objects_are_compared_without_erased_rows(server: ClickHouse) -> None:
+    item = await day_in_both_tiers(server, "lp_8f3a", "t1-a", "other")
+    asked = datetime(2026, 11, 2, tzinfo=UTC)
+    page, tenant = Erasure(1, ("lp_8f3a",), "", asked), Erasure(2, (), "t1-", asked)
+    hot, warm = HotTables(server), WarmTables(server)
+    for without, rows in (([], 3), ([page], 2), ([tenant], 2), ([page, tenant], 1)):
+        assert await hot.fingerprint(TABLE, item.partitions, without) == await warm.fingerprint(item, without)
+        assert (await warm.fingerprint(item, without)).rows == rows
+    await hot.erase(page)
+    assert await hot.fingerprint(TABLE, item.partitions, [page]) == await warm.fingerprint(item, [page])
+    assert await hot.fingerprint(TABLE, item.partitions) != await warm.fingerprint(item)
+
+
 async def test_a_day_of_the_warm_tier_has_its_elements(server: ClickHouse) -> None:
+    item = await day_in_both_tiers(server, "lp_8f3a")
+    hot = await HotTables(server).fingerprint(TABLE, item.partitions)
+    assert hot == await WarmTables(server).fingerprint(item)
+    assert hot.rows == 1 and hot.sums == (2, 0, 1)
+    await server.command(
+        "INSERT INTO lpstream.tier_objects (source, day, object, revision, step, partitions)"
+        f" VALUES ('{TABLE}', '2026-11-01', '{item.name}', 1, 'published', ['20261101-0'])"
+    )
+    assert await clicks(server, "element_clicks") == [("lp_8f3a", "cta", 2, 0, 1)]
+    await HotTables(server).drop(TABLE, item.partitions)
+    assert await clicks(server, "element_clicks") == [("lp_8f3a", "cta", 2, 0, 1)]
+
+
+async def day_in_both_tiers(server: ClickHouse, *lp_ids: str) -> TierObject:
+    """Migrate, insert a visit of each page on 1 November, and fill the warm tier's table of that day."""
     await migrate(server, timezone="Asia/Tokyo")
-    at = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    at = int(datetime(2026, 11, 1, 12, tzinfo=UTC).timestamp() * 1000)
     await server.command(f"ALTER TABLE lpstream.{TABLE} REMOVE TTL")
-    await insert(server, [beacon(int(at.timestamp() * 1000), "cd", ["cta", 0])], int(at.timestamp() * 1000), "1")
+    for lp_id in lp_ids:
+        await insert(server, [beacon(at, "cd", ["cta", 0], lp_id=lp_id)], at, lp_id)
     name = f"{TABLE}_20261101_1"
     # stands for the object's table, whose engine is S3
     await server.command(
@@ -140,16 +165,7 @@ async def test_a_day_of_the_warm_tier_has_its_elements(server: ClickHouse) -> No
         fingerprint=Fingerprint(0, (), 0), bytes=0, lp_ids=("lp_8f3a",), erased=0, until=date(2026, 11, 1),
     )  # fmt: skip
     await WarmTables(server).fill(item)
-    hot = await HotTables(server).fingerprint(TABLE, item.partitions)
-    assert hot == await WarmTables(server).fingerprint(item)
-    assert hot.rows == 1 and hot.sums == (2, 0, 1)
-    await server.command(
-        "INSERT INTO lpstream.tier_objects (source, day, object, revision, step, partitions)"
-        f" VALUES ('{TABLE}', '2026-11-01', '{name}', 1, 'published', ['20261101-0'])"
-    )
-    assert await clicks(server, "element_clicks") == [("lp_8f3a", "cta", 2, 0, 1)]
-    await HotTables(server).drop(TABLE, item.partitions)
-    assert await clicks(server, "element_clicks") == [("lp_8f3a", "cta", 2, 0, 1)]
+    return item
 
 
 async def test_a_place_is_named_by_the_element_clicked_at_its_times(server: ClickHouse) -> None:
