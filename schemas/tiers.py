@@ -90,7 +90,7 @@ class Erasure:
 
     @property
     def before(self) -> datetime:
-        """The end of the windows to erase. A visit from before the order may lie there by a fast browser clock."""
+        """The end of the windows to erase: visitors' clocks may be fast."""
         return self.asked_at + timedelta(milliseconds=LATE_LIMIT_MS + WINDOW_MS)
 
     def covers(self, lp_id: str) -> bool:

@@ -169,7 +169,7 @@ async def test_an_erasure_beside_an_unfinished_move_completes_in_the_next_run() 
     assert fakes.partitions_ == {}
 
 
-async def test_an_installation_whose_partitions_were_erased_before_the_object_recovers() -> None:
+async def test_a_published_day_with_erased_partitions_recovers() -> None:
     late = Erasure(2, ("late",), "", datetime(2026, 11, 21, tzinfo=UTC))
     fakes = published({"gone": 1, "late": 5, "stays": 2}, {"late": 5, "stays": 2})
     fakes.orders = [ERASURE, late]
