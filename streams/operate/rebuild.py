@@ -156,7 +156,7 @@ class _Run:
         marks = await self._marks()
         ends = await self._log.ends() if marks.strange else {}
         self._until = ends or {place: mark.offset for place, mark in marks.by_place.items()}
-        await self._bulk.read(self._log, self._until)
+        await self._bulk.read(self._log, self._until, marks.by_place)
         self._figures.passes += 1
         return marks
 
@@ -235,7 +235,7 @@ class _Run:
             self._say("tables exchanged; inserting the records that the workers have counted since the last pass")
             self._bulk.clickhouse = self._live
             self._until = {place: mark.offset for place, mark in before.by_place.items()}
-            await self._bulk.read(self._log, self._until)
+            await self._bulk.read(self._log, self._until, before.by_place)
             follow = Follow(self._settings, self._live, self._log, self._bulk.identities, before)
             await follow.run(after, ends, self._marks_after, self._say)
             await self._check_window(blocks)

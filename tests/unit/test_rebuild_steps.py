@@ -3,19 +3,32 @@
 The bulk pass has the workers' sums, and the follower stores the workers' buckets.
 """
 
+import random
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import msgspec
+import pyarrow as pa
 import pytest
 from aiokafka import TopicPartition
 from beacons import some_beacons
+from faust.types import TP
+from rebuilding import LogOf, visit
 from test_delivery import CUT, TP0, Consumer, Record, Store, Work, cut
 
 from infra.kafka.reading import Fetched
 from processors.heatmap.cuts import Cut
+from processors.heatmap.tallies import WINDOWS
+from streams.heatmap.agent import HeatmapBucket
+from streams.heatmap.bucket import BucketWork
 from streams.heatmap.delivery import Delivery
 from streams.heatmap.identities import Identities
-from streams.operate.bulk import Stretch, _days
-from streams.operate.follower import Follower
+from streams.operate.bulk import Bulk, Stretch
+from streams.operate.follower import Follower, LiveTables
 from streams.operate.marks import Mark
+from streams.runtime.settings import load_settings
 
 PLACE = TopicPartition("heatmap.events", 0)
 DAY_MS = 86_400_000
@@ -45,11 +58,69 @@ def test_a_bulk_stretch_has_the_same_sums_as_slices() -> None:
     assert known.known == other.known
 
 
-def test_a_stretch_ends_at_midnight_and_ignores_decreasing_times() -> None:
-    records = [Record(at, time) for at, time in enumerate((DAY_MS - 2, DAY_MS, DAY_MS - 1, DAY_MS + 5))]
-    found = [(day, [one.offset for one in part]) for day, part in _days(records)]
-    assert found == [(0, [0]), (1, [1, 2, 3])]
-    assert list(_days([])) == []
+class Tables:
+    """A ClickHouse that keeps the pageviews of each window and number of days late."""
+
+    def __init__(self) -> None:
+        self.pageviews: Counter[tuple[int, int]] = Counter()
+
+    async def insert(self, table: str, rows: pa.Table, token: str) -> None:
+        if table == WINDOWS:
+            for row in rows.to_pylist():
+                self.pageviews[row["window_start"] * 1000, row["days_late"]] += row["pageviews"]
+
+
+async def rebuilt(place: TopicPartition, records: list[Any], worker_cut: Cut, size: int) -> Counter[tuple[int, int]]:
+    """Return the pageviews that the bulk pass inserts."""
+    tables: Any = Tables()
+    log: Any = LogOf(place, records, size)
+    await Bulk(tables, lambda: None).read(log, {}, {place: Mark(0, worker_cut)})
+    return tables.pageviews  # type: ignore[no-any-return]
+
+
+async def counted(place: TopicPartition, records: list[Any], worker_cut: Cut) -> Counter[tuple[int, int]]:
+    """Return the pageviews that a worker inserts."""
+    tables: Any = Tables()
+    stores: Any = LiveTables(load_settings(), tables)
+    identities, work = Identities(), partial(HeatmapBucket, stores)
+
+    async def open_work(*_: object) -> Callable[[int], BucketWork]:
+        return partial(work, identities)
+
+    delivery = Delivery(
+        Consumer(metadata=worker_cut.metadata), open_work, cut=worker_cut, skew_s=1.0, on_fatal=pytest.fail
+    )
+    for part in cut(TP(*place), 1, 1, [*records, Record(len(records), 2 * MIDNIGHT, b"end")]):
+        await delivery.on_slice(part)
+    await delivery.settle()
+    return tables.pageviews  # type: ignore[no-any-return]
+
+
+MIDNIGHT = 20_000 * DAY_MS
+
+
+async def test_a_bucket_around_midnight_gets_the_workers_days_late() -> None:
+    records = [visit(0, MIDNIGHT - 1_500, MIDNIGHT - 3_000), visit(1, MIDNIGHT + 1_000, MIDNIGHT - 2_000)]
+    for size in (1, 2):
+        found = await rebuilt(TopicPartition("heatmap.events", 1), records, Cut(50_000), size)
+        assert found == {(MIDNIGHT - 5_000, 0): 2}
+        found = await rebuilt(TopicPartition("heatmap.events", 0), records, Cut(50_000), size)
+        assert found == {(MIDNIGHT - 5_000, 0): 1, (MIDNIGHT - 5_000, 1): 1}
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_the_bulk_pass_counts_days_late_as_workers_do(seed: int) -> None:
+    """Times go back, ticks are between the beacons, and buckets end by each of the bounds."""
+    pick = random.Random(seed)
+    place = TopicPartition("heatmap.events", seed % 3)
+    worker_cut = Cut(pick.choice([3, 7, 50_000]), rule=pick.choice([1, 2]), most_bytes=pick.choice([1_000, 2**23]))
+    time, records = MIDNIGHT - pick.choice([15_000, 40_000]), list[Any]()
+    for number in range(150):
+        time += pick.choice([-3_000, -1, 0, 100, 700, 700, 1_000, pick.choice([1_000, 5_000])])
+        record = visit(number, time, time - pick.choice([0, 2_000, 9_000]))
+        records.append(record if pick.random() > 0.2 else Record(number, time, b""))
+    expected = await counted(place, records, worker_cut)
+    assert await rebuilt(place, records, worker_cut, pick.choice([1, 10, 200])) == expected
 
 
 async def delivered(records: list[Record], worker_cut: Cut) -> list[str]:
