@@ -23,8 +23,7 @@ from schemas.errors import DecodeError
 from schemas.heatmap import LP_ID_PATTERN
 
 REQUESTS = "lp.requests"
-STEPS = "lp.steps"
-STEP_RESULTS = "lp.step-results"
+STEPS, STEP_RESULTS = "lp.steps", "lp.step-results"
 RESULTS = "lp.results"
 PROGRESS = "lp.progress"
 _WHOLE = re.compile("[0-9]{1,13}")
@@ -384,10 +383,7 @@ def decode_model(model: type[AnyModel], data: bytes) -> AnyModel:
 
 
 def model_from_object(model: type[AnyModel], value: object, *, stored: bool = False) -> AnyModel:
-    """Return the model of decoded JSON or Avro (a dict). DecodeError names the wrong field.
-
-    `stored` says that an earlier release may have accepted and stored the value.
-    """
+    """Return the model of a dict, maybe `stored` by an older release. DecodeError names the wrong field."""
     try:
         return model.model_validate(value, context=STORED if stored else _context(model))
     except ValidationError as error:
@@ -395,10 +391,7 @@ def model_from_object(model: type[AnyModel], value: object, *, stored: bool = Fa
 
 
 def _context(model: type[Model]) -> dict[str, bool] | None:
-    """Return the context in which a model is read.
-
-    A request inside another message was checked when it came in, maybe by an earlier release.
-    """
+    # a request inside another message was checked when it came in, maybe by an earlier release
     return None if model is GenerationRequest else STORED
 
 
