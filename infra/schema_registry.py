@@ -59,7 +59,7 @@ class SchemaRegistry(Protocol):
     """A source of schemas. Methods raise Refused (with a code) or, without an answer, Retryable."""
 
     async def by_text(self, subject: str, text: str, *, register: bool) -> Schema:
-        """Return the subject's schema with that text. `register=True` registers it first if it is new."""
+        """Return the schema of the subject that has this text. `register=True` registers a new schema first."""
 
     async def by_id(self, subject: str, schema_id: int) -> Schema:
         """Return the subject's schema with that id."""
@@ -145,7 +145,7 @@ class OwnSchemas:
 
 
 class LateSchemas:
-    """The project's own schemas under a registry's ids, which are fetched when first needed."""
+    """The project's own schemas with the ids of a registry. The first use asks the registry for the ids."""
 
     def __init__(self, registry_: "ConfluentRegistry", again_s: float = 1.0) -> None:
         """Pause requests for `again_s` after a failure, because clients may ask at any rate."""

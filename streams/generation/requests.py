@@ -113,7 +113,7 @@ async def _uploads(services: GenerationServices, request: GenerationRequest, dea
 async def _known(
     services: GenerationServices, asked: GenerationRequest | VariantRequest | Result, value: bytes
 ) -> bytes | None:
-    """Return the stored result if the request is answered; raise DecodeError if its id was reused.
+    """Return the stored result of the request, or None. Raise DecodeError if another request has its id.
 
     `asked` is the request, or the rejection of an invalid one. A rejection leaves its id free.
     """

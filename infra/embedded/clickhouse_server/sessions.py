@@ -102,7 +102,7 @@ class Sessions:
             raise _too_many(user, f"{MOST_WITH_TABLES} sessions with temporary tables")
 
     def drop_tables(self, session: Session) -> None:
-        """Drop all temporary tables of a session that the caller holds."""
+        """Drop all temporary tables of a session. The caller must be its only user."""
         _close(session)
 
     def sweep(self) -> None:

@@ -133,7 +133,7 @@ async def upload(visit: Visit) -> web.StreamResponse:
 
 
 async def progress(visit: Visit, request_id: str) -> web.Response:
-    """Return the page of a request's progress or result."""
+    """Return the studio's page that shows a request: its progress, then its result."""
     request_uuid = api.uuid_of(request_id)
     tenant = visit.known.tenant
     stored, latest = await api.state_of(visit.services, request_uuid)

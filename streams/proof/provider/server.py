@@ -88,7 +88,7 @@ class Provider:
             return stream.response
 
     def _refusal(self, name: str, profile: Profile, body: dict[str, Any]) -> web.Response | None:
-        """Return the refusal of a request by its profile: of a field, or of every request."""
+        """Return the error if the profile refuses a field of the request, or refuses every request."""
         for field, words in profile.refuses.items():
             field_name, sign, value = re.match(r"(\w+)([:>]?)(.*)", field).groups()  # type: ignore[union-attr]
             if field_name in body and (
