@@ -157,6 +157,19 @@ def test_a_visitors_text_does_not_reach_the_log(door: tuple[str, Path]) -> None:
     assert "secret" not in "".join(lines).lower()
 
 
+def test_a_failing_cache_writes_no_visitors_data_to_the_log(door: tuple[str, Path]) -> None:
+    address, folder = door
+    for name in "0123456789abcdef":  # a file in the place of each folder of the cache, so that no answer can be stored
+        (folder / "cache" / name).write_text("", "utf-8")
+    (folder / "proxy").rename(folder / "moved")
+    for path in ("/lp/acme-99?email=taro@example.jp", "/assets/name-of-visitor.png", "/t.js"):
+        request = urllib.request.Request(address + path, headers={"Referer": "https://shop.example.jp/taro"})
+        with contextlib.suppress(urllib.error.HTTPError, ConnectionError):
+            urllib.request.urlopen(request, timeout=PATIENCE_S).close()
+    assert len(Edge.seen) == 3, "nginx asks the edge, and fails after that"
+    assert (folder / "error.log").read_text("utf-8") == ""
+
+
 def test_nginx_stores_no_arm_and_passes_the_arms_cookie_alone(door: tuple[str, Path]) -> None:
     Edge.experiment = True
     headers = {"Cookie": "a=1; lpa=demo-b; session=secret", "User-Agent": "Agent/1", "DNT": "1", "Sec-GPC": "1"}
