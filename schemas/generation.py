@@ -70,6 +70,7 @@ class Model(BaseModel):
         validate_by_alias=True,
         validate_by_name=True,
         serialize_by_alias=True,
+        hide_input_in_errors=True,  # logs show these errors
     )
 
 

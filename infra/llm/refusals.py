@@ -1,10 +1,11 @@
 """A provider's refusal of a request: its status, its own words, and its subject."""
 
 import contextlib
+import html
 import math
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -62,6 +63,11 @@ REFUSED = re.compile(
 )
 SECRET = re.compile(r"\b(?:sk|gsk|xai|pk|rk)-[\w*.-]{6,}|\bAIza[\w-]{10,}|\bBearer +[\w*.-]{6,}")
 HTML = re.compile(r"<[^<>]{1,200}>")
+# the shortest repeated parts of an input, in letters and digits: a Japanese name has four characters
+ECHOES = (8, re.compile("")), (4, re.compile(r"[^\x00-\u0370]{4}"))
+# fields of errors in which services repeat the request
+INPUTS = {"input", "ctx", "body", "request", "messages", "prompt"}
+ESCAPES = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|[nrt])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,27 +112,34 @@ class Refusal:
         return self.about == "input" or self.status in (408, 504, 524) or "validate" in self.code
 
 
-def refusal_of(status: int, body: Any, key: str, sent: Iterable[str] = ()) -> Refusal:
-    """Return the refusal in an error's body, in any form. `key` never appears in its words.
+def refusal_of(
+    status: int, body: Any, key: str, sent: Iterable[str] = (), typed: Sequence[str] | None = None
+) -> Refusal:
+    """Return the refusal in an error's body, in any form. `key` and customers' input never appear in its words.
 
-    `sent` are the names of the request's fields.
+    `sent` are the names of the request's fields, or the request itself. `typed` are the texts that a refusal must not
+    repeat: by default the request's messages but its instructions.
     """
+    typed = _typed(sent) if typed is None else typed
     inner: Any = body[0] if isinstance(body, list) and body else body
     if isinstance(inner, Mapping) and isinstance(inner.get("error"), (Mapping, str)):
         inner = inner["error"]
     if not isinstance(inner, Mapping):
-        refusal = Refusal(status, cleaned(inner, key))
+        refusal = Refusal(status, cleaned(inner, key, typed))
         return replace(refusal, fields=refused_fields(refusal, sent))
     words = inner.get("message") or inner.get("detail") or inner.get("msg") or dict(inner)
-    details = [str(inner[name]) for name in ("innererror", "metadata") if inner.get(name)]
+    said = [words, *(inner[name] for name in ("innererror", "metadata") if inner.get(name))]
     code = " ".join(str(inner[name]) for name in ("code", "type", "status") if inner.get(name))
-    refusal = Refusal(status, cleaned(" ".join([str(words), *details]), key), code[:100], str(inner.get("param") or ""))
+    shown = cleaned(" ".join(str(_without_input(part)) for part in said), key, typed)
+    refusal = Refusal(status, shown, code[:100], str(inner.get("param") or ""))
     return replace(refusal, fields=refused_fields(refusal, sent))
 
 
-def refusal_in_stream(error: Mapping[str, Any], key: str, sent: Iterable[str] = ()) -> Refusal:
+def refusal_in_stream(
+    error: Mapping[str, Any], key: str, sent: Iterable[str] = (), typed: Sequence[str] | None = None
+) -> Refusal:
     """Return the refusal in an error that came within a stream. Its words decide where it has no status."""
-    refusal = refusal_of(0, {"error": error}, key, sent)
+    refusal = refusal_of(0, {"error": error}, key, sent, typed)
     status = next((number for name in STATUSES if (number := _status(error.get(name)))), 0)
     if refusal.filtered:
         status = 400
@@ -168,12 +181,62 @@ def _as_field(name: str) -> re.Pattern[str]:
     return re.compile(rf"{before}{word}|{word}(?:\s*[=:]|[\"'`] | (?:parameter|field|option|is|does)\b)")
 
 
-def cleaned(words: Any, key: str) -> str:
-    """Return a provider's words as one short line without markup, control characters and keys."""
-    text = HTML.sub(" ", str(words or "")[: 20 * MOST_WORDS])
+def cleaned(words: Any, key: str, typed: Sequence[str] = ()) -> str:
+    """Return a provider's words as one short line without markup, control characters, keys and the typed texts."""
+    said = str(_without_input(words) or "")[: 20 * MOST_WORDS]
+    text = HTML.sub(" ", _without_echo(_plain(said), typed) if typed else said)
     text = " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
     text = SECRET.sub("…", text.replace(key, "…") if len(key) >= SHORTEST_KEY else text)
     return text if len(text) <= MOST_WORDS else f"{text[: MOST_WORDS - 1]}…"
+
+
+def typed_in(messages: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return the texts of messages without the instructions, which hold no word of a customer."""
+    return [message["content"] for message in messages if message["role"] != "system"]
+
+
+def _typed(sent: Iterable[str]) -> list[str]:
+    return typed_in(sent.get("messages", ())) if isinstance(sent, Mapping) else []
+
+
+def _without_input(words: Any) -> Any:
+    """Return an error without the input that services add to it. An error of pydantic becomes place, text and type."""
+    if isinstance(words, (list, tuple)):
+        parts = [_without_input(each) for each in words]
+        return "; ".join(parts) if parts and all(isinstance(each, str) for each in parts) else parts
+    if not isinstance(words, Mapping):
+        return words
+    if "loc" in words and "msg" in words:
+        place = words["loc"] if isinstance(words["loc"], (list, tuple)) else [words["loc"]]
+        kind = f" ({words['type']})" if words.get("type") else ""
+        return f"{'.'.join(map(str, place))}: {words['msg']}{kind}"
+    return {name: _without_input(each) for name, each in words.items() if name not in INPUTS}
+
+
+def _without_echo(text: str, typed: Sequence[str]) -> str:
+    """Return the text with `…` in place of each part that also stands in the typed texts.
+
+    Letters and digits count alone, because services write white space, quotes and escapes anew.
+    """
+    places = [at for at, mark in enumerate(text) if mark.isalnum()]
+    letters, sources = _letters(text), [_letters(_plain(each)) for each in typed]
+    repeated: set[int] = set()
+    for size, kind in ECHOES:
+        known = {source[at : at + size] for source in sources for at in range(len(source) - size + 1)}
+        for at in range(len(letters) - size + 1):
+            if (part := letters[at : at + size]) in known and kind.match(part):
+                repeated.update(range(places[at], places[at + size - 1] + 1))
+    return re.sub("\0+", "…", "".join("\0" if at in repeated else mark for at, mark in enumerate(text)))
+
+
+def _letters(text: str) -> str:
+    return "".join(mark.lower()[0] for mark in text if mark.isalnum())
+
+
+def _plain(text: str) -> str:
+    """Return the text with the characters that escapes of JSON, Python and HTML stand for."""
+    plain = ESCAPES.sub(lambda found: chr(int(found[1], 16)) if found[1] else " ", html.unescape(text))
+    return plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def retry_after(headers: Mapping[str, str]) -> float:

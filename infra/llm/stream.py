@@ -25,7 +25,7 @@ from infra.llm.dialect import Dialect
 from infra.llm.endpoint import Endpoint
 from infra.llm.events import BROKEN, CALL_FILTERED, FILTERED, TOO_LONG, Answer
 from infra.llm.filling import filling_response
-from infra.llm.refusals import COOL_S, Refusal, refusal_in_stream, refusal_of, retry_after
+from infra.llm.refusals import COOL_S, Refusal, refusal_in_stream, refusal_of, retry_after, typed_in
 from infra.llm.usage import Usage
 
 # how the bill of a call is known: by the usage, nothing is billed, the prompt at most, or not at all
@@ -134,6 +134,7 @@ class Call:
         self._asked = 0
         self._over = False
         self._sent: Mapping[str, Any] = {}
+        self._typed: list[str] = []
         self.reply = Reply()
 
     async def run(
@@ -146,6 +147,7 @@ class Call:
         """Send the request with the limit `most_tokens`, read the answer, and return the reply."""
         reply = self.reply
         reply.limit = most_tokens
+        self._typed = typed_in(messages)
         self._asked = sum(len(message["content"].encode()) for message in messages)
         patience = asyncio.timeout(min(self._limits.first_token_s, self._limits.total_s))
         try:
@@ -196,7 +198,7 @@ class Call:
             try:
                 await self._read(self._sent, dialect.stream, most_tokens, call_id, patience)
             except openai.APIStatusError as error:
-                refusal = refusal_of(error.status_code, error.body, self._endpoint.key, self._sent)
+                refusal = self._refusal(error)
                 if not dialect.learn(self._sent, version, refusal):
                     raise
             else:
@@ -206,7 +208,10 @@ class Call:
                 self._answer = Answer()
 
     def _in_stream(self, error: Mapping[str, Any]) -> Refusal:
-        return refusal_in_stream(error, self._endpoint.key, self._sent)
+        return refusal_in_stream(error, self._endpoint.key, self._sent, self._typed)
+
+    def _refusal(self, error: openai.APIStatusError) -> Refusal:
+        return refusal_of(error.status_code, error.body, self._endpoint.key, self._sent, self._typed)
 
     async def _read(
         self, body: Mapping[str, Any], stream: bool, most_tokens: int, call_id: str, patience: asyncio.Timeout
@@ -239,7 +244,7 @@ class Call:
                 answer.end()
 
     def _refused_with(self, error: openai.APIStatusError) -> None:
-        reply, refusal = self.reply, refusal_of(error.status_code, error.body, self._endpoint.key, self._sent)
+        reply, refusal = self.reply, self._refusal(error)
         reply.refusal = refusal
         reply.outcome = "refused_input" if refusal.about == "input" else f"http_{refusal.status}"
         reply.billing = "nothing" if not refusal.billed else "prompt" if refusal.about == "input" else "unknown"

@@ -45,6 +45,9 @@ redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 redis.call('ZADD', KEYS[2], now + ARGV[2], KEYS[1])
 redis.call('HSET', KEYS[3], KEYS[1], size)
 redis.call('HINCRBY', KEYS[3], '', size)
+local last = redis.call('ZRANGE', KEYS[2], -1, -1, 'WITHSCORES')[2]
+redis.call('EXPIREAT', KEYS[2], last)
+redis.call('EXPIREAT', KEYS[3], last)
 """
 
 

@@ -1,6 +1,7 @@
 """Logs on stderr: text lines, or JSON objects with the ids of their request and trace.
 
-The login within a URL is removed from each line, because tracebacks and messages of libraries also contain URLs.
+The logins and secrets within URLs are removed from each line, because tracebacks and messages of libraries also contain
+URLs.
 """
 
 import logging
@@ -17,7 +18,13 @@ from streams.runtime.settings import Settings
 TEXT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 _FIELDS = {"levelname": "level", "name": "logger"}
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
-_login = re.compile(r"(?<=://)[^/\s@]{1,500}@")
+# A password may hold "@", and also "/" if no port stands before the "/". It is bounded, because each URL is read to its end.
+_login = re.compile(r"""(?<=://)(?:[^/\s"<>]*@|[^/:\[\s"<>@]*:(?!\d{1,5}/)[^\s"<>]{1,1000}@)""")
+_secret = re.compile(
+    r"""([?&](?:[\w.-]*(?:password|passwd|passphrase|secret|token|signature|credentials?|api[_-]?key|access[_-]?key(?:[_-]?id)?)
+    |(?:[\w.-]*[_.-])?(?:key|sig|pwd|pass|auth))=)[^&\s"'<>]+""",
+    re.IGNORECASE | re.VERBOSE,
+)
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
@@ -53,17 +60,17 @@ class _Ids(logging.Filter):
 
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return without_login(super().format(record))
+        return without_secrets(super().format(record))
 
 
 class _Json(JsonFormatter):
     def format(self, record: logging.LogRecord) -> str:
-        return without_login(super().format(record))
+        return without_secrets(super().format(record))
 
 
-def without_login(text: str) -> str:
-    """Return the text without the users and passwords of its URLs."""
-    return _login.sub("", text)
+def without_secrets(text: str) -> str:
+    """Return the text without the logins of its URLs, and without passwords, keys and signatures in their queries."""
+    return _secret.sub(r"\1…", _login.sub("", text))
 
 
 def log_to_stderr(settings: Settings, service: str) -> None:

@@ -18,7 +18,7 @@ from schemas.errors import SettingError
 from streams.runtime.addresses import reachable, unfit
 from streams.runtime.experiment_settings import ExperimentSettings
 from streams.runtime.llm_settings import LlmModel, LlmProvider
-from streams.runtime.store_settings import PREFIX, Url
+from streams.runtime.store_settings import PREFIX, OpenUrl, Url
 
 __all__ = ["PREFIX", "LlmModel", "LlmProvider", "Settings", "any_address_set", "load_settings"]
 
@@ -63,10 +63,10 @@ class Settings(ExperimentSettings):
         description="Whether visitors use this installation. Then LPSTREAM_PUBLIC_URL and LPSTREAM_API_URL must be "
         "addresses that browsers reach by https.",
     )
-    public_url: Url | None = Field(
+    public_url: OpenUrl | None = Field(
         None, description="URL of the public listener for browsers; page addresses begin with it."
     )
-    api_url: Url | None = Field(None, description="URL of the private listener for applications.")
+    api_url: OpenUrl | None = Field(None, description="URL of the private listener for applications.")
     api_token: SecretStr = Field(
         SecretStr(""), description="Token that `lpstream request` sends to the private listener."
     )
@@ -253,8 +253,10 @@ class Settings(ExperimentSettings):
     log_format: Literal["text", "json"] = Field(
         "text", description="Format of log lines: `text`, or `json` with an object on each line for a log collector."
     )
-    otlp_endpoint: Url | None = Field(
-        None, description="URL of an OTLP/HTTP collector of traces; unset: no traces. Needs the extra `tracing`."
+    otlp_endpoint: OpenUrl | None = Field(
+        None,
+        description="URL of an OTLP/HTTP collector of traces; unset: no traces. Needs the extra `tracing`. A login goes "
+        "into `OTEL_EXPORTER_OTLP_HEADERS`.",
     )
     trace_share: float = Field(
         1.0, ge=0, le=1, description="Share of generation requests to trace, for requests without a `traceparent`."

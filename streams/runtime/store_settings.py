@@ -42,13 +42,15 @@ def _brokers(value: str) -> str:
 
 
 def _without_login(value: str) -> str:
-    if "@" in urlsplit(value).netloc:
+    if "@" in value or LOGIN.search(value):
         raise ValueError("give no login here: messages show the address; set user and password in their own settings")
     return value
 
 
 BROKER = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
+LOGIN = re.compile(r"[?&;](?:user|username|password)=", re.IGNORECASE)
 Url = Annotated[str, AfterValidator(_url("http://127.0.0.1:8123", "http", "https"))]
+OpenUrl = Annotated[Url, AfterValidator(_without_login)]
 RedisUrl = Annotated[str, AfterValidator(_url("redis://127.0.0.1:6379", "redis", "rediss"))]
 
 
@@ -116,21 +118,19 @@ class StoreSettings(BaseSettings):
         description="Secret that signs the studio's sessions: at least 32 characters, the same for every edge. "
         "Empty: derived from the hashes in the tenants file, so a change of its tokens ends all sessions.",
     )
-    clickhouse_url: Annotated[Url, AfterValidator(_without_login)] = Field(
-        "http://127.0.0.1:8123", description="URL of ClickHouse's HTTP interface."
-    )
+    clickhouse_url: OpenUrl = Field("http://127.0.0.1:8123", description="URL of ClickHouse's HTTP interface.")
     clickhouse_user: str = Field("lpstream", description="ClickHouse user that writes.")
     clickhouse_password: SecretStr = Field(SecretStr(""), description="Password of the user that writes.")
     clickhouse_replicated: bool = Field(
         False, description="Whether `migrate` creates replicated tables, on a cluster with Keeper."
     )
-    clickhouse_s3_url: Url | None = Field(
+    clickhouse_s3_url: OpenUrl | None = Field(
         None, description="URL of the bucket for ClickHouse; unset: the S3 endpoint and the bucket's name."
     )
     clickhouse_analyst_password: SecretStr = Field(
         SecretStr(""), description="Password of the read-only user `analyst`, which pictures and `sql` use."
     )
-    s3_endpoint_url: Url | None = Field(None, description="URL of the S3 endpoint; unset: AWS, by the region.")
+    s3_endpoint_url: OpenUrl | None = Field(None, description="URL of the S3 endpoint; unset: AWS, by the region.")
     s3_bucket: str = Field(
         "lpstream", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="Bucket of pages and tiers."
     )

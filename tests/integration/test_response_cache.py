@@ -1,5 +1,6 @@
 """The cache of HTTP answers on a real Redis: all answers together stay within a bound."""
 
+import functools
 from collections.abc import AsyncIterator
 
 import pytest
@@ -30,6 +31,18 @@ def answer(size: int, for_s: int = 60) -> Make:
 
 async def stored(redis: Redis) -> set[str]:
     return {name.decode().split(":")[1] async for name in redis.scan_iter(match="test:page*")}
+
+
+async def test_the_names_of_answers_end_with_the_last_of_them(line: RedisLine) -> None:
+    cache = ResponseCache(line, "t:")
+    for key, for_s in (("one", 50), ("two", 100), ("three", 20)):
+        await cache.get(key, functools.partial(_made, for_s))
+    for name in ("t::ends", "t::sizes"):
+        assert 95 < await line.redis.ttl(name) <= 100
+
+
+async def _made(for_s: int) -> CachedResponse:
+    return CachedResponse.of(b"body", "text/plain", for_s)
 
 
 async def test_answers_that_end_first_give_way_to_new_ones(redis: Redis) -> None:

@@ -1,6 +1,7 @@
 """Refusals of model providers: their subject, and what the form of requests learns from them."""
 
 import json
+import traceback
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from infra.llm.dialect import Dialect
 from infra.llm.endpoint import Endpoint
 from infra.llm.events import Answer
 from infra.llm.refusals import Refusal, refusal_in_stream, refusal_of
+from schemas.errors import DecodeError
+from schemas.generation import GenerationRequest, decode_model
 
 USER = [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]
 SENT = ("messages", "max_tokens", "stream_options", "response_format", "temperature", "safety_identifier", "moderation")
@@ -113,6 +116,53 @@ def test_an_overload_is_no_failure_under_any_status() -> None:
     assert of_http(529, "Overloaded", type="overloaded_error").about == "load"
     assert of_http(500, "slow down", code="rate_limit_exceeded").about == "load"
     assert of_http(413, "Request too large", code="rate_limit_exceeded").about == "request", "it is always too large"
+
+
+# -- input that a provider repeats ---------------------------------------------------------------------
+
+TYPED = '{"industry": "飲食", "keywords": ["理由: 山田花子さん 090-1234-5678 から苦情", "Call John Smith\\nback"]}'
+ASKED = {"messages": [{"role": "system", "content": "Answer with unsupported JSON Schema"}, {"role": "user", "content": TYPED}],
+         "max_tokens": 9}  # fmt: skip
+MISSING = {"type": "missing", "loc": ["body", "max_tokens"], "msg": "Field required", "input": ASKED}
+
+
+@pytest.mark.parametrize(
+    ("body", "sent"),
+    [
+        ({"detail": [MISSING]}, ["max_tokens"]),
+        ({"detail": [MISSING], "body": ASKED}, ["max_tokens"]),
+        ({"error": {"message": [MISSING], "code": 400}}, ["max_tokens"]),
+        ({"detail": {"errors": [MISSING]}}, ["max_tokens"]),
+        ({"errors": [MISSING]}, ["max_tokens"]),
+        ({"title": "wrong", "request": ASKED}, ["max_tokens"]),
+        ({"error": {"message": "no", "metadata": {"raw": {"detail": [MISSING]}}}}, ["max_tokens"]),
+        ({"error": {"message": f"max_tokens: Field required: {[MISSING]}"}}, ASKED),
+        ({"error": {"message": f"max_tokens: Field required, got {json.dumps(ASKED)}"}}, ASKED),
+        ({"error": {"message": f"max_tokens: Field required, got {json.dumps(json.dumps(ASKED))}"}}, ASKED),
+        ({"error": f"max_tokens is not allowed beside &#39;{TYPED[20:60]}…"}, ASKED),
+        ({"error": {"message": "max_tokens: blocked for 「山田花子」 and call  JOHN-SMITH"}}, ASKED),
+        (f"max_tokens: cannot read {TYPED}", ASKED),
+    ],
+)  # fmt: skip
+def test_a_refusal_repeats_nothing_that_a_customer_typed(body: Any, sent: Any) -> None:
+    words = refusal_of(422, body, "secret-key", sent).words
+    assert not any(part in words.lower() for part in ("山田", "花子", "090", "5678", "u5c71", "苦情", "john", "smith"))
+    if "title" not in body:
+        assert "no" in words or "max_tokens" in words
+
+
+def test_words_of_the_instructions_stay_in_a_refusal() -> None:
+    refusal = refusal_of(400, {"error": {"message": "Unsupported: JSON Schema 'max_tokens'"}}, "k", ASKED)
+    assert refusal.words == "Unsupported: JSON Schema 'max_tokens'" and refusal.fields == ("max_tokens",)
+    within = refusal_in_stream({"message": f"overloaded while reading {TYPED}"}, "k", ASKED)
+    assert within.about == "load" and "山田" not in within.words
+
+
+def test_an_error_of_a_model_repeats_no_input() -> None:
+    body = json.dumps({"schema": 1, "business": {"name": 3, "phone": TYPED}}).encode()
+    with pytest.raises(DecodeError) as caught:
+        decode_model(GenerationRequest, body)
+    assert "山田" not in "".join(traceback.format_exception(caught.value))
 
 
 # -- lessons -------------------------------------------------------------------------------------------
