@@ -19,14 +19,7 @@ from streams.edge.beacons.quick_path import QuickPath
 from streams.edge.beacons.sender import Sender
 from streams.edge.http.accepting import Site, listening
 from streams.edge.http.connections import Gate, Listener, Server, peer_of, sweep
-from streams.edge.http.errors import (
-    ALWAYS_HTTPS,
-    SERVER_NAME,
-    STRICT_TRANSPORT,
-    HttpError,
-    cors_headers,
-    error_response,
-)
+from streams.edge.http.errors import HttpError, cors_headers, error_response, standing_headers
 from streams.edge.routes import OPEN_PATHS, PRIVATE, PUBLIC, STUDIO, Route
 from streams.edge.services import Services, open_services
 from streams.edge.studio.auth import PATH as STUDIO_PATH
@@ -60,7 +53,7 @@ class Edge:
         self._admission = services.admission
         self._routes = PUBLIC if listener == "public" else [*PRIVATE, *STUDIO]
         address = settings.page_base_url if listener == "public" else settings.api_base_url
-        self._https = urlsplit(address).scheme == "https"
+        self._standing = standing_headers(address, public=listener == "public")
         self._fixed = {(item.method, item.template): item for item in self._routes if "{" not in item.template}
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -120,14 +113,11 @@ class Edge:
 
     def _finish(self, response: web.StreamResponse, origin: str | None, template: str, started: float) -> None:
         if not response.prepared:
-            response.headers[hdrs.SERVER] = SERVER_NAME
+            response.headers.update(self._standing)
             if self._admission.draining:
                 response.force_close()
             if self._listener == "public":
-                response.headers[hdrs.VARY] = "Origin"
                 response.headers.update(cors_headers(self._tenants, origin, response.status))
-            if self._https:
-                response.headers[STRICT_TRANSPORT] = ALWAYS_HTTPS
         count, seconds = metrics.request_metrics(self._listener, template, response.status)
         count.inc()
         seconds.observe(time.perf_counter() - started)

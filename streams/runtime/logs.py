@@ -18,7 +18,7 @@ from streams.runtime.settings import Settings
 TEXT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 _FIELDS = {"levelname": "level", "name": "logger"}
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
-# A password may hold "@", and also "/" if no port stands before the "/". It is bounded, because each URL is read to its end.
+# A password may hold "@", and "/" if no port stands before it. Its length is bounded, so that a long line is read fast.
 _login = re.compile(r"""(?<=://)(?:[^/\s"<>]*@|[^/:\[\s"<>@]*:(?!\d{1,5}/)[^\s"<>]{1,1000}@)""")
 _secret = re.compile(
     r"""([?&](?:[\w.-]*(?:password|passwd|passphrase|secret|token|signature|credentials?|api[_-]?key|access[_-]?key(?:[_-]?id)?)

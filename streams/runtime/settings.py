@@ -255,8 +255,8 @@ class Settings(ExperimentSettings):
     )
     otlp_endpoint: OpenUrl | None = Field(
         None,
-        description="URL of an OTLP/HTTP collector of traces; unset: no traces. Needs the extra `tracing`. A login goes "
-        "into `OTEL_EXPORTER_OTLP_HEADERS`.",
+        description="URL of an OTLP/HTTP collector of traces; unset: no traces. Needs the extra `tracing`. A login "
+        "goes into `OTEL_EXPORTER_OTLP_HEADERS`.",
     )
     trace_share: float = Field(
         1.0, ge=0, le=1, description="Share of generation requests to trace, for requests without a `traceparent`."

@@ -5,11 +5,13 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import yaml
 
 from infra.clickhouse.kit import kit
+from infra.embedded.clickhouse_server import allowed, server, sessions
 from processors.heatmap.tallies import TABLES
 from processors.pages.designs import DESIGNS
 from processors.pages.words import kinds
@@ -69,6 +71,70 @@ def test_the_edges_page_names_all_routes(listener: str, routes: list[Route]) -> 
 def test_the_page_of_the_logs_size_has_all_topics() -> None:
     section = PAGES["production.md"].split("### What the log may take")[1].split("\n## ")[0]
     assert set(re.findall(r"^\| `([\w.-]+)`", section, re.MULTILINE)) == {topic["name"] for topic in TOPICS}
+
+
+def analyst(path: str) -> str:
+    """Return a number of the users file of analysts, with commas."""
+    text = (ROOT / "infra/clickhouse/users.d/analyst.xml").read_text("utf-8")
+    found = ElementTree.fromstring(text).findtext(path)  # noqa: S314 - our own file
+    assert found
+    return f"{int(found):,}"
+
+
+def test_the_limits_of_an_analyst_are_those_of_both_servers() -> None:
+    rows = [
+        row.strip("| ").split(" | ") for row in PAGES["SECURITY.md"].split("| limit of an analyst |")[1].splitlines()
+    ]
+    limits = {row[0]: row[1:] for row in rows if len(row) == 3}
+    of_server = {
+        name: analyst(f"profiles/lpstream_analyst/{name}") for name in allowed.LIMITS if name != "max_block_size"
+    }
+    longest = analyst("profiles/lpstream_analyst/constraints/max_execution_time/max")
+    every_hour = {
+        name: analyst(f"quotas/lpstream_analyst/interval/{name}")
+        for name in ("queries", "errors", "result_rows", "read_rows", "execution_time")
+    }
+    own = {name: f"{limit:,}" for name, limit in (allowed.LIMITS | allowed.HIGHEST).items()}
+    waiting = server.ANALYST_QUERIES - server.ANALYST_THREADS
+    assert own["max_execution_time"] == longest
+    expected = {
+        "time": [f"{of_server['max_execution_time']} s; up to {longest} s if the query asks", "the same"],
+        "result": [f"{own['max_result_rows']} rows, {allowed.LIMITS['max_result_bytes'] >> 20} MiB", "the same"],
+        "read": [f"{own['max_rows_to_read']} rows, {allowed.LIMITS['max_bytes_to_read'] // 10**9} GB", "the same"],
+        "memory of a query": [
+            f"{allowed.LIMITS['max_memory_usage'] // 10**9} GB",
+            f"{gigabytes('max_memory_usage')}; all queries of the user {gigabytes('max_memory_usage_for_user')}",
+        ],
+        "data of a query on disk": [
+            "not bounded", gigabytes("max_temporary_data_on_disk_size_for_query")
+        ],
+        "at the same time": [
+            f"{server.ANALYST_THREADS} run, {waiting} more wait up to {server.PATIENCE_S:g} s",
+            f"{analyst('profiles/lpstream_analyst/max_concurrent_queries_for_user')} run",
+        ],
+        "in an hour": [
+            "not bounded",
+            "{queries} queries, {errors} errors, {result_rows} rows of results, {read_rows} rows read, "
+            "{execution_time} s".format(**every_hour),
+        ],
+        "threads of a query": ["the machine's processors", of_server["max_threads"]],
+    }  # fmt: skip
+    assert {name: limits[name] for name in expected} == expected
+    assert limits["statement with its parameters"][0] == f"{server.MAX_STATEMENT >> 10} KiB"
+    assert limits["body with data"][0] == f"{server.MAX_DATA >> 20} MiB, also inflated"
+    of_sessions = (
+        f"{sessions.MOST_BYTES >> 20} MiB, {sessions.MOST_TABLES} tables; {sessions.MOST_WITH_TABLES} sessions"
+    )
+    assert limits["temporary tables of a session"][0] == of_sessions
+    assert limits["sessions"][0] == f"{sessions.MOST_SESSIONS:,}, of {sessions.LONGEST_S:,} s at most"
+    assert re.findall(r"A query may run for (\d+) s \((\d+) s", PAGES["sql.md"]) == [
+        (of_server["max_execution_time"], longest)
+    ]
+
+
+def gigabytes(name: str) -> str:
+    """Return a limit of the users file in GB."""
+    return f"{int(analyst(f'profiles/lpstream_analyst/{name}').replace(',', '')) // 10**9} GB"
 
 
 SHORT = {"Deployment": "deploy", "StatefulSet": "sts", "Service": "svc", "ScaledObject": "hpa"}

@@ -121,8 +121,8 @@ def test_an_overload_is_no_failure_under_any_status() -> None:
 # -- input that a provider repeats ---------------------------------------------------------------------
 
 TYPED = '{"industry": "飲食", "keywords": ["理由: 山田花子さん 090-1234-5678 から苦情", "Call John Smith\\nback"]}'
-ASKED = {"messages": [{"role": "system", "content": "Answer with unsupported JSON Schema"}, {"role": "user", "content": TYPED}],
-         "max_tokens": 9}  # fmt: skip
+INSTRUCTIONS = {"role": "system", "content": "Answer with unsupported JSON Schema"}
+ASKED = {"messages": [INSTRUCTIONS, {"role": "user", "content": TYPED}], "max_tokens": 9}
 MISSING = {"type": "missing", "loc": ["body", "max_tokens"], "msg": "Field required", "input": ASKED}
 
 

@@ -7,14 +7,14 @@ unread. This module does. aiohttp's own timer closes idle keep-alive connections
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol, cast
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.http import RawRequestMessage
 
 from streams.edge.http.admission import Admission
-from streams.edge.http.errors import HttpError, error_response
+from streams.edge.http.errors import HttpError, error_response, standing_headers
 from streams.edge.http.rates import UNKNOWN
 from streams.runtime import metrics
 from streams.runtime.settings import Settings
@@ -26,11 +26,9 @@ LINGER_S = 1.0
 STALL_S = 30.0
 POLL_S = 1.0
 MOST_HEADERS = 64
-FULL_BODY = b'{"error_code":503,"message":"Too many open connections"}'
-FULL = (
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n"
-    b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(FULL_BODY), FULL_BODY)
-)
+FULL = HttpError(503, "Too many open connections", retry_after_s=5)
+# for answers to an unknown origin, so that the script of a page does not take them for a failure of the network
+ANY_ORIGIN = {hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*", hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: "Retry-After"}
 
 
 class ShortPath(Protocol):
@@ -65,7 +63,7 @@ class Connection(web.RequestHandler):
             super().connection_made(transport)
             return
         self._refused = True
-        cast(asyncio.Transport, transport).write(FULL)
+        cast(asyncio.Transport, transport).write(self._gate.full)
         transport.close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -170,6 +168,7 @@ class Connection(web.RequestHandler):
             raise ConnectionError("the response has begun already")
         metrics.REFUSED.labels("malformed").inc()
         response = error_response(HttpError(status, "HTTP 400 Bad Request" if status == 400 else "HTTP error"))
+        response.headers.update(self._gate.headers)
         response.force_close()
         return response
 
@@ -190,6 +189,10 @@ class Gate:
     def __init__(self, listener: Listener, settings: Settings, admission: Admission) -> None:
         self._listener = listener
         self._settings = settings
+        public = listener == "public"
+        address = settings.page_base_url if public else settings.api_base_url
+        self.headers = standing_headers(address, public=public) | (ANY_ORIGIN if public else {})
+        self.full = _full(self.headers)
         self.client_of = admission.client_of
         self.open = 0
         self._by_client: Counter[bytes] = Counter()
@@ -233,6 +236,13 @@ class Gate:
             del self.heads[connection]
         for connection in stalled:
             del self.stalled[connection]
+
+
+def _full(headers: Mapping[str, str]) -> bytes:
+    """Return the response to a connection above the limits."""
+    typed = {hdrs.CONNECTION: "close", hdrs.CONTENT_TYPE: "application/json", hdrs.CONTENT_LENGTH: str(len(FULL.body))}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in (dict(headers) | FULL.headers | typed).items())
+    return f"HTTP/1.1 503 Service Unavailable\r\n{lines}\r\n".encode() + FULL.body
 
 
 class Server(web.Server):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import hdrs, web
@@ -55,6 +56,12 @@ def error_response(error: HttpError) -> web.Response:
     """Return the error as a response, with Retry-After for 429 and 503, WWW-Authenticate for 401."""
     headers = error.headers | ({hdrs.WWW_AUTHENTICATE: "Bearer"} if error.status == 401 else {})
     return web.Response(status=error.status, body=error.body, content_type="application/json", headers=headers)
+
+
+def standing_headers(address: str, *, public: bool) -> dict[str, str]:
+    """Return the headers that all responses of a listener have. `address` is its URL for clients."""
+    headers = {hdrs.SERVER: SERVER_NAME} | ({hdrs.VARY: "Origin"} if public else {})
+    return headers | ({STRICT_TRANSPORT: ALWAYS_HTTPS} if urlsplit(address).scheme == "https" else {})
 
 
 def cors_headers(tenants: Tenants, origin: str | None, status: int) -> dict[str, str]:
