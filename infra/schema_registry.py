@@ -5,8 +5,7 @@ Protocol: https://docs.confluent.io/platform/current/schema-registry/develop/api
 
 import hashlib
 import json
-import math
-import time
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -17,11 +16,12 @@ import aiohttp
 import fastavro
 from fastavro.schema import SchemaParseException, UnknownType, to_parsing_canonical_form
 
-from infra.single_flight import SingleFlight
 from schemas.avro_bounds import MOST_VALUES, read_schema
 from schemas.avro_json import Shape, shape_of
-from schemas.codec import learn_ids, registry
+from schemas.codec import registry
 from schemas.errors import DecodeError, Refused, Retryable
+
+log = logging.getLogger(__name__)
 
 # the REST proxy's error codes for schemas
 INVALID, NOT_FOUND = 42205, 42207
@@ -63,6 +63,9 @@ class SchemaRegistry(Protocol):
 
     async def by_id(self, subject: str, schema_id: int) -> Schema:
         """Return the subject's schema with that id."""
+
+    async def learn(self, subject: str, value: bytes) -> None:
+        """Let the codec read a framed value, if its schema is one of the subject's."""
 
     async def close(self) -> None:
         """Close connections."""
@@ -137,55 +140,14 @@ class OwnSchemas:
             raise Refused(f"subject {subject} has no schema {schema_id}", NOT_FOUND)
         return schema
 
+    async def learn(self, subject: str, value: bytes) -> None:
+        """Do nothing: the codec knows the fixed ids."""
+
     async def close(self) -> None:
         """Do nothing: no connection is open."""
 
     def _of(self, subject: str) -> Schema | None:
         return next((schema for name, schema in self._schemas.items() if registry()[name]["subject"] == subject), None)
-
-
-class LateSchemas:
-    """The project's own schemas with the ids of a registry. The first use asks the registry for the ids."""
-
-    def __init__(self, registry_: "ConfluentRegistry", again_s: float = 1.0) -> None:
-        """Pause requests for `again_s` after a failure, because clients may ask at any rate."""
-        self._registry = registry_
-        self._again_s = again_s
-        self._own: OwnSchemas | None = None
-        self._asking: SingleFlight[OwnSchemas] = SingleFlight()
-        self._failed_at = -math.inf
-
-    async def by_text(self, subject: str, text: str, *, register: bool) -> Schema:
-        """See `SchemaRegistry`."""
-        return await (await self.own()).by_text(subject, text, register=register)
-
-    async def by_id(self, subject: str, schema_id: int) -> Schema:
-        """See `SchemaRegistry`."""
-        return await (await self.own()).by_id(subject, schema_id)
-
-    async def close(self) -> None:
-        """Do nothing: the owner closes the registry."""
-
-    async def own(self) -> OwnSchemas:
-        """Return the schemas, and let the codecs decode values with these ids.
-
-        Raise Retryable if the registry does not answer.
-        """
-        if self._own is None:
-            if time.monotonic() - self._failed_at < self._again_s:
-                raise Retryable("the schema registry does not answer")
-            return await self._asking.run("own", self._ask)
-        return self._own
-
-    async def _ask(self) -> OwnSchemas:
-        try:
-            ids = await self._registry.own_ids()
-        except Retryable:
-            self._failed_at = time.monotonic()
-            raise
-        learn_ids(ids)
-        self._own = OwnSchemas(ids)
-        return self._own
 
 
 class ConfluentRegistry:
@@ -199,8 +161,17 @@ class ConfluentRegistry:
         self._by_id = Kept()
 
     async def own_ids(self) -> dict[str, int]:
-        """Register the project's schemas that are missing. Return the ids of all by name."""
-        return {name: await self.register(str(entry["subject"]), own_text(name)) for name, entry in registry().items()}
+        """Register the project's schemas that are missing. Return the ids by name.
+
+        A schema that the registry refuses, because the subject has others, has no id: writers use the others.
+        """
+        ids = {}
+        for name, entry in registry().items():
+            try:
+                ids[name] = await self.register(str(entry["subject"]), own_text(name))
+            except Refused as error:
+                log.warning("subject %s does not get the project's schema: %s", entry["subject"], error)
+        return ids
 
     async def register(self, subject: str, text: str) -> int:
         """Register the schema under the subject and return its id. A known schema keeps its id."""
@@ -249,6 +220,9 @@ class ConfluentRegistry:
             await self._follow(stored, found)
             del found[key]  # added again, it comes after its references
             found[key] = str(stored["schema"])
+
+    async def learn(self, subject: str, value: bytes) -> None:
+        """Do nothing: values of topics without a model are not decoded."""
 
     async def close(self) -> None:
         """Close connections."""

@@ -1,7 +1,7 @@
 """Bounds of Avro schemas from clients and registries, checked before anything is built from them."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from schemas.errors import DecodeError
@@ -62,3 +62,47 @@ def _children(value: Any) -> Iterable[Any]:
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list) else ()
+
+
+def check_readable(schema: Any, named: Mapping[str, Any]) -> None:
+    """Raise DecodeError unless data of a parsed schema can be read in a time that its bytes bound.
+
+    It must be a record. A type that holds itself could be nested without an end, and a list could count a billion items
+    that have no bytes. `named` has the types by name.
+    """
+    if not isinstance(schema, Mapping) or schema.get("type") not in ("record", "error"):
+        raise DecodeError("", "the schema is not a record")
+    _check_bytes(schema, named, {})
+
+
+def _check_bytes(schema: Any, named: Mapping[str, Any], done: dict[str, bool | None]) -> bool:
+    """Return whether each datum of the schema has bytes.
+
+    `done` has the records that were checked before, and None for each record that holds this schema.
+    """
+    if isinstance(schema, list):
+        for branch in schema:
+            _check_bytes(branch, named, done)
+        return True
+    kind = schema["type"] if isinstance(schema, Mapping) else schema
+    if not isinstance(kind, str) or (isinstance(schema, str) and kind in named):
+        return _check_bytes(kind if not isinstance(kind, str) else named[kind], named, done)
+    if kind == "array" and not _check_bytes(schema["items"], named, done):
+        raise DecodeError("", "the schema has a list of items without bytes")
+    if kind == "map":
+        _check_bytes(schema["values"], named, done)
+    if kind in ("record", "error"):
+        return _check_record(schema, named, done)
+    return kind != "null" and (kind != "fixed" or schema["size"] > 0)
+
+
+def _check_record(schema: Mapping[str, Any], named: Mapping[str, Any], done: dict[str, bool | None]) -> bool:
+    name = schema["name"]
+    if done.get(name, False) is None:
+        raise DecodeError("", f"the schema's type {name} holds itself")
+    if name not in done:
+        done[name] = None
+        done[name] = sum(_check_bytes(field["type"], named, done) for field in schema["fields"]) > 0
+    if not done[name]:
+        raise DecodeError("", f"the schema's type {name} has no bytes")
+    return True

@@ -1,33 +1,51 @@
 """Codec of framed Avro: a zero byte, the schema's id in four bytes (big endian), the datum.
 
-Ids are fixed in `schemas/registry.json`. An installation with a schema registry has more ids, which each process learns
-at its start (`learn_ids`). JSON and Avro are decoded to the same models.
+Ids are fixed in `schemas/registry.json`. An installation with a schema registry has more ids, for the project's schemas
+(`learn_ids`) and for those of other writers (`learn_writer`). JSON and Avro are decoded to the same models.
 Protocol: https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/
 """
 
 import io
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
 import fastavro
 import msgspec
+from fastavro.read import SchemaResolutionError
 
 from schemas.avro_json import names_by_alias
 from schemas.errors import DecodeError
 from schemas.generation import GenerationRequest, VariantRequest, decode_model, model_from_object
 from schemas.heatmap import Beacon, beacon_from_object, decode_beacon
+from schemas.json_text import whole_characters
 
 MAGIC = 0
+BEACON, REQUEST = "heatmap_beacon", "generation_request"
 HEADER = struct.Struct(">bI")
 # free-form objects are JSON text inside Avro
 JSON_FIELDS = {"step": ("input",), "step_result": ("output",)}
 SECTION_FIELDS = ("name", "top", "bottom")  # a list in JSON, a record in Avro
 # errors of fastavro for bytes that are not a datum of the schema
-BROKEN = (ValueError, IndexError, EOFError, KeyError, TypeError, OverflowError, MemoryError, struct.error)
+BROKEN = (
+    ValueError,
+    IndexError,
+    EOFError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    RecursionError,
+    struct.error,
+    SchemaResolutionError,
+)
+MOST_WRITERS = 1_000
+# schemas of writers by the name of the project's schema and the id, and the newest ids of the project's own
+_writers: dict[tuple[str, int], Any] = {}
+_own_ids: dict[str, int] = {}
 
 
 @cache
@@ -44,14 +62,27 @@ def avro_schema(name: str) -> Any:
     return fastavro.parse_schema(json.loads(text), named_schemas={})
 
 
-@cache
-def _names() -> dict[int, str]:
-    return {entry["id"]: name for name, entry in registry().items()}
-
-
 def learn_ids(ids: Mapping[str, int]) -> None:
-    """Add the ids that the installation's registry gave to schemas, by schema name."""
-    _names().update({schema_id: name for name, schema_id in ids.items()})
+    """Add the ids that the installation's registry gave to the project's schemas, by schema name."""
+    for name, schema_id in ids.items():
+        learn_writer(name, schema_id, avro_schema(name))
+        _own_ids[name] = schema_id
+
+
+def learn_writer(name: str, schema_id: int, parsed: Any) -> None:
+    """Read values with that id by the parsed schema, as data of the project's schema of that name."""
+    if len(_writers) >= MOST_WRITERS:
+        _writers.clear()  # each is asked for again
+    _writers[name, schema_id] = parsed
+
+
+def unknown_ids(name: str, values: Iterable[bytes | None]) -> set[int]:
+    """Return the ids of framed values that have no learned schema.
+
+    Fixed ids are among them, because a registry may have another schema under the same id.
+    """
+    framed = {HEADER.unpack_from(each)[1] for each in values if each and each[:1] == b"\0" and len(each) >= HEADER.size}
+    return {schema_id for schema_id in framed if (name, schema_id) not in _writers}
 
 
 def is_framed(value: bytes) -> bool:
@@ -71,38 +102,39 @@ def encode_framed(name: str, value: dict[str, Any], schema_id: int | None = None
 
 
 def decode_framed(value: bytes, expected: str) -> dict[str, Any]:
-    """Return the datum in the form that the model expects.
+    """Return the datum of a known schema in the form that the model `expected` needs.
 
-    Raise DecodeError for a schema other than `expected`, and for missing or extra bytes.
+    Raise DecodeError for an unknown schema, and for missing or extra bytes.
     """
     if len(value) < HEADER.size:
         raise DecodeError("", "is framed Avro cut off before its schema id")
     _, schema_id = HEADER.unpack_from(value)
-    name = _names().get(schema_id)
-    if name != expected:
-        raise DecodeError("", f"has schema id {schema_id}; {expected} has id {registry()[expected]['id']}")
+    own, fixed = avro_schema(expected), registry()[expected]["id"]
+    writer = _writers.get((expected, schema_id), own if schema_id == fixed else None)
+    if writer is None:
+        raise DecodeError("", f"has schema id {schema_id}; {expected} has id {_own_ids.get(expected, fixed)}")
     source = io.BytesIO(value[HEADER.size :])
     try:
-        datum = fastavro.schemaless_reader(source, avro_schema(name))
+        datum = fastavro.schemaless_reader(source, writer, None if writer is own else own)
         if source.read(1):
             raise DecodeError("", "has bytes after the Avro datum")
-        return _from_avro(name, datum)
+        return _from_avro(expected, datum)
     except BROKEN as error:
-        raise DecodeError("", f"is not a datum of the schema {name}: {type(error).__name__}") from error
+        raise DecodeError("", f"is not a datum of the schema {expected}: {type(error).__name__}") from error
 
 
 def _to_avro(name: str, value: dict[str, Any]) -> dict[str, Any]:
     changed: dict[str, Any] = {}
     for field in JSON_FIELDS.get(name, ()):
         changed[field] = json.dumps(value[field], ensure_ascii=False)
-    if name == "heatmap_beacon":
+    if name == BEACON:
         changed["sections"] = [dict(zip(SECTION_FIELDS, part, strict=True)) for part in value.get("sections", [])]
     return {**value, **changed}
 
 
 def _from_avro(name: str, value: Any) -> dict[str, Any]:
     changed: dict[str, Any] = {field: json.loads(value[field]) for field in JSON_FIELDS.get(name, ())}
-    if name == "heatmap_beacon":
+    if name == BEACON:
         changed["sections"] = [[part[name] for name in SECTION_FIELDS] for part in value["sections"]]
     return {**value, **changed}
 
@@ -110,7 +142,7 @@ def _from_avro(name: str, value: Any) -> dict[str, Any]:
 def to_beacon(value: bytes) -> Beacon:
     """Return the checked beacon of JSON or framed Avro. DecodeError names the wrong field."""
     if is_framed(value):
-        return beacon_from_object(decode_framed(value, "heatmap_beacon"))
+        return beacon_from_object(decode_framed(value, BEACON))
     return decode_beacon(value)
 
 
@@ -176,7 +208,8 @@ def decode_request(value: bytes) -> GenerationRequest | VariantRequest:
     Only JSON has requests for variants.
     """
     if is_framed(value):
-        return model_from_object(GenerationRequest, decode_framed(value, "generation_request"))
+        return model_from_object(GenerationRequest, decode_framed(value, REQUEST))
+    value = whole_characters(value)
     try:
         asked = msgspec.json.decode(value, type=_Asked).variant is not None
     except (ValueError, RecursionError):

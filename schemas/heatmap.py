@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from schemas.errors import DecodeError, TooMuchError
+from schemas.json_text import whole_characters
 
 TOPIC = "heatmap.events"
 GROUP = "lpstream-heatmap"  # consumer group of the workers
@@ -204,6 +205,8 @@ def decode_beacon(data: bytes) -> Beacon:
     except msgspec.ValidationError as error:
         raise _decode_error(error) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if (whole := whole_characters(data)) != data:
+            return decode_beacon(whole)
         raise DecodeError("", f"is not a JSON document: {error}") from error
 
 

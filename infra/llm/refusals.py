@@ -115,7 +115,7 @@ class Refusal:
 def refusal_of(
     status: int, body: Any, key: str, sent: Iterable[str] = (), typed: Sequence[str] | None = None
 ) -> Refusal:
-    """Return the refusal in an error's body, in any form. `key` and customers' input never appear in its words.
+    """Return the refusal in an error's body, in any form. Its words hold no `key` and no customer's input.
 
     `sent` are the names of the request's fields, or the request itself. `typed` are the texts that a refusal must not
     repeat: by default the request's messages but its instructions.
@@ -182,7 +182,7 @@ def _as_field(name: str) -> re.Pattern[str]:
 
 
 def cleaned(words: Any, key: str, typed: Sequence[str] = ()) -> str:
-    """Return a provider's words as one short line without markup, control characters, keys and the typed texts."""
+    """Return a provider's words as one short line, without markup, keys and the typed texts."""
     said = str(_without_input(words) or "")[: 20 * MOST_WORDS]
     text = HTML.sub(" ", _without_echo(_plain(said), typed) if typed else said)
     text = " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
@@ -200,7 +200,10 @@ def _typed(sent: Iterable[str]) -> list[str]:
 
 
 def _without_input(words: Any) -> Any:
-    """Return an error without the input that services add to it. An error of pydantic becomes place, text and type."""
+    """Return an error without the input that services add to it.
+
+    An error of pydantic becomes its place, text and type.
+    """
     if isinstance(words, (list, tuple)):
         parts = [_without_input(each) for each in words]
         return "; ".join(parts) if parts and all(isinstance(each, str) for each in parts) else parts

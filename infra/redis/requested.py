@@ -54,7 +54,10 @@ class Asked:
 
 
 async def _current(redis: Redis, tenant_id: str, now_ms: int) -> list[dict[str, str | int]]:
-    """Return the entries of the last 30 days, and remove the others: each new entry prolongs the time of the list."""
+    """Return the entries of the last 30 days, and remove the others.
+
+    The expiry of the list does not remove them, because each new entry prolongs it.
+    """
     current = []
     for value in cast("list[bytes]", await redis.lrange(_key(tenant_id), 0, -1)):
         entry = json.loads(value)

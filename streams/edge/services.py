@@ -12,8 +12,9 @@ from infra.redis.response_cache import ResponseCache
 from infra.redis.results import ResultStore
 from infra.redis.sessions import Sessions, secret_of
 from infra.s3.objects import Objects
-from infra.schema_registry import ConfluentRegistry, LateSchemas, OwnSchemas, SchemaRegistry
+from infra.schema_registry import ConfluentRegistry, OwnSchemas, SchemaRegistry
 from infra.tenants import Tenants
+from infra.writer_schemas import LateSchemas
 from streams.edge.beacons.sender import Sender
 from streams.edge.http.admission import Admission
 from streams.edge.http.logins import Logins

@@ -8,6 +8,7 @@ from typing import Any
 import faust
 from mode import Service
 
+from schemas.codec import REQUEST
 from schemas.errors import DecodeError, LpstreamError
 from schemas.generation import REQUESTS, STEP_RESULTS, STEPS
 from streams.generation import publish, requests, steps
@@ -129,11 +130,17 @@ def _dead_letter(reason: str) -> Handler:
     return send
 
 
+async def _request(services: GenerationServices, message: Any) -> None:
+    """Handle a request. While the registry does not answer, a request in Avro waits."""
+    await services.writers.learn(REQUEST, [message.value])
+    await requests.handle(services, message)
+
+
 def register(app: faust.App, settings: Settings) -> None:
     """Attach the three agents and their service to the app."""
     service = GenerationService(settings)
     app.service(service)
     app.on_partitions_revoked.connect(service.on_revoked, weak=False)
-    for topic, handle in ((REQUESTS, requests.handle), (STEPS, steps.handle), (STEP_RESULTS, publish.handle)):
+    for topic, handle in ((REQUESTS, _request), (STEPS, steps.handle), (STEP_RESULTS, publish.handle)):
         channel = app.topic(topic, value_type=bytes, value_serializer="raw", key_serializer="raw")
         app.agent(channel, name=topic)(service.agent(handle))

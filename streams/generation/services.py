@@ -30,7 +30,7 @@ from streams.generation.deadline import now_ms
 from streams.generation.providers import Routers, open_routers
 from streams.runtime import metrics
 from streams.runtime.settings import Settings
-from streams.runtime.stores import open_line, open_objects
+from streams.runtime.stores import open_line, open_objects, open_writers
 from streams.runtime.tracing import carried as trace_headers
 
 log = logging.getLogger(__name__)
@@ -81,6 +81,7 @@ class GenerationServices(CopyServices):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.producer: AIOKafkaProducer = build_producer(settings.kafka_bootstrap_servers, settings.broker)
+        self.writers = open_writers(settings)
         self.arrivals = Arrivals()
         # names of files that this process has stored; a name is the hash of the content
         self.put_before: LRUCache[str, bool] = LRUCache(FILES)
@@ -121,6 +122,7 @@ class GenerationServices(CopyServices):
         """Send pending progress, then close everything."""
         await asyncio.gather(*self._background)
         await self.producer.stop()
+        await self.writers.aclose()
         await super().close()
 
 

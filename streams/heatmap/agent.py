@@ -21,6 +21,7 @@ from processors.heatmap.cuts import Cut
 from processors.heatmap.decode import Fold, Rejected
 from processors.heatmap.rows import Part
 from processors.heatmap.tiers import with_days_late
+from schemas.codec import BEACON
 from schemas.errors import LpstreamError, Retryable
 from schemas.heatmap import TOPIC
 from streams.heatmap.bucket import Bucket, BucketWork, Retry
@@ -31,7 +32,7 @@ from streams.heatmap.lanes import Lanes
 from streams.heatmap.partition_gauges import PartitionGauges
 from streams.runtime import metrics
 from streams.runtime.settings import Settings
-from streams.runtime.stores import open_line, open_writer
+from streams.runtime.stores import open_line, open_writer, open_writers
 from streams.transports.dead_letters import dead_letter_headers, fitted
 from streams.transports.slices import PassThrough, Slice
 
@@ -41,6 +42,7 @@ TICK_INTERVAL_S = 0.25
 # shorter than the time that the manifests and `lpstream up` give a worker to stop
 FINISH_S = 10.0
 IDENTITY_BYTES = 60
+REGISTRY_PAUSE_S = 1.0
 
 
 def folding_thread() -> ThreadPoolExecutor:
@@ -59,7 +61,10 @@ class Stores:
         self.folding = folding_thread()
         self.clickhouse = open_writer(settings, database)
         self.redis: Redis = open_line(settings, socket_s=SOCKET_S).redis
-        self.links = IdentityLinks(BucketIdentities(self.redis), settings.kafka_bootstrap_servers)
+        self.writers = open_writers(settings)
+        self.links = IdentityLinks(
+            BucketIdentities(self.redis), settings.kafka_bootstrap_servers, learn=self.learn_patiently
+        )
         self.producer: AIOKafkaProducer = build_producer(settings.kafka_bootstrap_servers, settings.broker)
 
     async def close(self) -> None:
@@ -69,6 +74,16 @@ class Stores:
         await self.producer.stop()
         await self.redis.aclose()
         await self.clickhouse.close()
+        await self.writers.aclose()
+
+    async def learn_patiently(self, records: list[Any]) -> None:
+        """Let the codec read the records. They wait while the registry does not answer."""
+        while True:
+            try:
+                return await self.writers.learn(BEACON, [record.value for record in records])
+            except Retryable as error:
+                log.warning("%s; waiting", error)
+                await asyncio.sleep(REGISTRY_PAUSE_S)
 
     async def next_part(self, parts: Iterator[Part]) -> Part | None:
         """Return the next part, or None after the last."""
@@ -194,8 +209,12 @@ class HeatmapService(Service):  # type: ignore[misc]  # mypy does not follow mod
             on_fatal=self._end_for,
         )
         consumer = self._app.consumer
-        self._lanes = Lanes(self._delivery.on_slice, consumer.on_buffer_full, consumer.on_buffer_drop, self._end_for)
+        self._lanes = Lanes(self._take, consumer.on_buffer_full, consumer.on_buffer_drop, self._end_for)
         self._opened.set()
+
+    async def _take(self, part: Slice) -> None:
+        await self._stores.learn_patiently(part.records)
+        await self._delivery.on_slice(part)
 
     def _end_for(self, error: Exception) -> None:
         """Log the error and end the worker with it."""

@@ -50,8 +50,13 @@ class IdentityLinks:
         links: Links,
         bootstrap: str,
         partitions: Callable[[str, str], Awaitable[Sequence[Any]]] = partitions_of,
+        learn: Callable[[list[Any]], Awaitable[None]] | None = None,
     ) -> None:
-        """Create the links. `partitions(bootstrap, topic)` returns the partitions of a topic."""
+        """Create the links. `partitions(bootstrap, topic)` returns the partitions of a topic.
+
+        `learn` prepares the decoding of records.
+        """
+        self._learn = learn
         self._links = links
         self._bootstrap = bootstrap
         self._partitions = partitions
@@ -128,6 +133,8 @@ class IdentityLinks:
 
     async def _from_log(self, identities: Identities, tp: TP, oldest_ms: int, end: int) -> None:
         async for records in read_back(self._bootstrap, tp.topic, tp.partition, oldest_ms, end):
+            if self._learn is not None:
+                await self._learn(records)
             for part in cut(tp, 0, 0, Fetched(0, records, end)):
                 identities.see(decoded_of(part.records).identities, part.bucket)
             await asyncio.sleep(0)

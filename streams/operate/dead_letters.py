@@ -9,7 +9,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,11 +21,13 @@ from infra.kafka.consumer import build_consumer
 from infra.kafka.producer import build_producer
 from infra.kafka.reading import Reader, stretch
 from infra.kafka.skips import SKIP_TO, SUFFIX, Skip, pass_over, probe, skip_of
-from schemas.codec import decode_request, to_beacon
+from infra.writer_schemas import WriterSchemas
+from schemas.codec import BEACON, REQUEST, decode_request, to_beacon
 from schemas.errors import DecodeError, Refused, Retryable
 from schemas.generation import REQUESTS, STEP_RESULTS, STEPS, Step, StepResult, decode_model
 from schemas.heatmap import TOPIC as HEATMAP
 from streams.runtime.settings import Settings
+from streams.runtime.stores import open_writers
 from streams.transports.dead_letters import SIZE
 
 GROUP = "lpstream-dlq-replay"
@@ -36,6 +38,7 @@ CHECKS: dict[str, Callable[[bytes], Any]] = {
     STEPS: lambda value: decode_model(Step, value),
     STEP_RESULTS: lambda value: decode_model(StepResult, value),
 }
+FRAMED = {HEATMAP: BEACON, REQUESTS: REQUEST}
 OnError = Literal["stop", "requeue"]
 
 
@@ -140,7 +143,11 @@ class DeadLetters:
         (`requeue`).
         """
         done = 0
-        async with self._consumer() as consumer, self._producer() as producer:
+        async with (
+            self._consumer() as consumer,
+            self._producer() as producer,
+            aclosing(open_writers(self._settings)) as writers,
+        ):
             for tp, (start, end) in (await self._spans(consumer)).items():
                 async for letter in _stretch(consumer, tp, start, end):
                     if done >= limit:
@@ -148,7 +155,7 @@ class DeadLetters:
                     if letter.skip_to is not None:
                         await consumer.commit({tp: letter.offset + 1})
                         continue
-                    error = self._error_of(letter)
+                    error = await self._error_of(letter, writers)
                     if error is None:
                         await self._send_back(producer, letter)
                     elif on_error == "requeue":
@@ -182,10 +189,12 @@ class DeadLetters:
             await producer.send_and_wait(self.topic, b"", partition=partition, headers=encoded)
         return skip
 
-    def _error_of(self, letter: Letter) -> str | None:
+    async def _error_of(self, letter: Letter, writers: WriterSchemas) -> str | None:
         if letter.size is not None:
             return f"the letter holds only the beginning of a record of {letter.size} bytes"
         try:
+            if (name := FRAMED.get(self.source)) is not None:
+                await writers.learn(name, [letter.value])
             CHECKS[self.source](letter.value)
         except DecodeError as error:
             return str(error)

@@ -39,6 +39,7 @@ from streams.operate.marks import Marks, commit_for_group, read_marks
 from streams.operate.rebuild_tables import LIVE, WINDOW, Aside, NewTables
 from streams.operate.replay import Log, patiently
 from streams.runtime.settings import Settings
+from streams.runtime.stores import open_writers
 from streams.tiers.run import no_moves
 
 TIER_WAIT_S = 600.0
@@ -80,7 +81,8 @@ class Rebuild:
         """
         started = time.monotonic()
         async with no_moves(self._settings, TIER_WAIT_S) as held:
-            log = await Log.open(self._settings.kafka_bootstrap_servers)
+            writers = open_writers(self._settings)
+            log = await Log.open(self._settings.kafka_bootstrap_servers, writers)
             clients = [self._clickhouse(kind) for kind in (ClickHouse, Aside, ClickHouse)]
             try:
                 figures = await _Run(self._settings, self._say, self._on_progress, log, clients, held).all()
@@ -88,6 +90,7 @@ class Rebuild:
                 raise Retryable(f"Kafka: {type(error).__name__}: {error}") from error
             finally:
                 await log.consumer.stop()
+                await writers.aclose()
                 for client in clients:
                     await client.close()
         figures.seconds = round(time.monotonic() - started, 1)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -12,6 +13,8 @@ from infra.kafka import admin
 from infra.kafka.consumer import build_consumer
 from infra.kafka.reading import Fetched, Reader
 from infra.kafka.skips import skip_past
+from infra.writer_schemas import WriterSchemas
+from schemas.codec import BEACON
 from schemas.errors import Retryable
 from schemas.heatmap import TOPIC
 
@@ -37,8 +40,11 @@ async def patiently(store: str, call: Callable[[], Awaitable[Any]]) -> Any:
 class Log:
     """The topic `heatmap.events` from its first record on, outside any group."""
 
-    def __init__(self, servers: str, consumer: AIOKafkaConsumer, begins: dict[TopicPartition, int]) -> None:
+    def __init__(
+        self, servers: str, consumer: AIOKafkaConsumer, begins: dict[TopicPartition, int], writers: WriterSchemas
+    ) -> None:
         self._servers = servers
+        self._writers = writers
         self.consumer = consumer
         self.begins = begins
         self.positions = dict(begins)
@@ -47,8 +53,11 @@ class Log:
         self._reader = Reader(consumer, lean=True)
 
     @classmethod
-    async def open(cls, servers: str) -> "Log":
-        """Return the log at its first record. Raise Retryable if the brokers do not answer."""
+    async def open(cls, servers: str, writers: WriterSchemas) -> "Log":
+        """Return the log at its first record. Raise Retryable if the brokers do not answer.
+
+        `writers` has the schemas of framed Avro.
+        """
         places = await admin.partitions_of(servers, TOPIC)
         consumer = build_consumer(
             servers, auto_offset_reset="none", max_partition_fetch_bytes=PARTITION_BYTES, fetch_max_wait_ms=100
@@ -57,7 +66,7 @@ class Log:
             await consumer.start()
             consumer.assign(places)
             begins = await consumer.beginning_offsets(places)
-            opened = cls(servers, consumer, begins)
+            opened = cls(servers, consumer, begins, writers)
             for place, begin in begins.items():
                 opened._reader.seek(place, begin)
         except KafkaError as error:
@@ -92,6 +101,8 @@ class Log:
             ) from error
         if self._reader.unreadable:
             await skip_past(self._reader, self._servers)
+        values = [record.value for part in fetched.values() for record in part.records]
+        await patiently("schema registry", partial(self._writers.learn, BEACON, values))
         return {place: self._taken(place, part, until[place]) for place, part in fetched.items()}
 
     def _taken(self, place: TopicPartition, part: Fetched, end: int) -> Fetched:

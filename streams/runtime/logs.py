@@ -69,7 +69,7 @@ class _Json(JsonFormatter):
 
 
 def without_secrets(text: str) -> str:
-    """Return the text without the logins of its URLs, and without passwords, keys and signatures in their queries."""
+    """Return the text without the logins of its URLs and the secrets in their queries."""
     return _secret.sub(r"\1…", _login.sub("", text))
 
 

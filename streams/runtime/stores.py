@@ -7,7 +7,9 @@ from infra.clickhouse.client import ANSWER_TIMEOUT_S, ClickHouse
 from infra.clickhouse.migrate import WarmStore
 from infra.redis.line import PATIENCE_S, RedisLine, open_redis
 from infra.s3.objects import Objects
+from infra.schema_registry import ConfluentRegistry
 from infra.tiers.archive import Archive
+from infra.writer_schemas import WriterSchemas
 from schemas.errors import SettingError
 from streams.runtime.settings import PREFIX, Settings
 
@@ -30,6 +32,12 @@ def open_analyst(settings: Settings) -> ClickHouse:
     """Return a client of ClickHouse for the read-only user."""
     password = settings.clickhouse_analyst_password.get_secret_value()
     return ClickHouse.open(settings.clickhouse_url, "analyst", password, ca_file=settings.ca_file)
+
+
+def open_writers(settings: Settings) -> WriterSchemas:
+    """Return the schemas of programs that write framed Avro, from the schema registry if there is one."""
+    url = settings.schema_registry_url
+    return WriterSchemas(None if url is None else ConfluentRegistry(url))
 
 
 def open_line(settings: Settings, *, patience_s: float = PATIENCE_S, socket_s: float | None = None) -> RedisLine:

@@ -48,7 +48,7 @@ async def test_confluents_node_client_drives_the_proxy(proxy: Proxy, topic: str,
     assert errors.keys() == {"wrong avro", "missing topic", "missing partition", "produce to missing"}
     if proxy.ours:
         assert errors == {
-            "wrong avro": (422, 42205),
+            "wrong avro": (422, 42203),
             "missing topic": (404, 40401),
             "missing partition": (404, 40402),
             "produce to missing": (404, 40401),

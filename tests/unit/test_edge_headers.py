@@ -1,4 +1,4 @@
-"""Headers that every answer of the edge has, also answers to requests that are no HTTP and to too many connections."""
+"""Headers of all answers of the edge, also to malformed requests and to too many connections."""
 
 import pytest
 from edge_listeners import running_edge
@@ -20,7 +20,7 @@ VALID = b"GET /none HTTP/1.1\r\nHost: e\r\n\r\n"
 
 
 def check(reply: Reply, *, public: bool, https: bool) -> None:
-    """Assert the headers of the listener. An answer to no known origin is for each page's script, without a login."""
+    """Assert the headers that all answers of the listener have."""
     assert reply.headers["server"] == "lpstream"
     assert reply.headers.get("strict-transport-security") == ("max-age=31536000" if https else None)
     assert reply.headers.get("vary") == ("Origin" if public else None)

@@ -8,9 +8,11 @@ import pytest
 from edge_listeners import AVRO, BINARY, running_edge
 from hypothesis import given
 from hypothesis import strategies as st
-from test_edge_contents import rest
+from test_codec import MODELS
+from test_edge_contents import BEACON, rest
 
 from infra.schema_registry import parse
+from schemas.codec import decode_request
 from streams.edge.http.errors import HttpError
 from streams.edge.rest.formats import Avro, Part, compact
 
@@ -40,6 +42,41 @@ async def test_a_json_key_has_one_spelling(spellings: list[bytes], stored: bytes
         assert {(record.key, record.place_by, record.value) for record in edge.records} == {(stored, stored, stored)}
 
 
+@pytest.mark.parametrize(
+    ("posted", "stored"),
+    [
+        (rb'"\ud83d"', "\ufffd"),
+        (rb'"\uD83D x"', "\ufffd x"),
+        (rb'"x\ude00"', "x\ufffd"),
+        (rb'"\ud83d\ud83d\ude00\ude00"', "\ufffd😀\ufffd"),
+        (rb'"\ud83d\u0041"', "\ufffdA"),
+        (rb'"\\ud83d \\\ud83d \"\ud83d"', '\\ud83d \\\ufffd "\ufffd'),
+        (rb'"\ud83d\ude00"', "😀"),
+    ],
+)
+async def test_half_a_character_refuses_no_batch(posted: bytes, stored: str) -> None:
+    async with running_edge(proxy_topics=["free"]) as edge:
+        body = b'{"records":[{"value":{"a":[%b]}},{"key":%b,"value":1}]}' % (posted, posted)
+        status, answer = await edge.post("/topics/free", body, private=True)
+        assert (status, len(answer["offsets"])) == (200, 2), answer
+        first, second = edge.records
+        assert (json.loads(first.value), json.loads(second.key or b"")) == ({"a": [stored]}, stored)
+        for broken in (rb'"\ud83d\u12"', rb'"\ud8"', rb'"\ud83d', rb'"\ud83d\x"'):
+            body = b'{"records":[{"value":%b}]}' % broken
+            assert (await edge.post("/topics/free", body, private=True))[0] == 400, broken
+
+
+async def test_half_a_character_refuses_no_beacon_and_no_request() -> None:
+    text = json.dumps({**BEACON, "sections": [["見出し?", 0, 10]]}).replace("?", "\\ud83d").encode()
+    for path, body in (("/e/heatmap.events", text), ("/topics/heatmap.events", b'{"records":[{"value":%b}]}' % text)):
+        async with running_edge() as edge:
+            status, _ = await edge.post(path, body)
+            assert status in (200, 204)
+            assert json.loads(edge.records[0].value)["sections"] == [["見出し\ufffd", 0, 10]]
+    request = MODELS["generation_request"].model_dump(mode="json") | {"industry": "飲食?"}
+    assert decode_request(json.dumps(request).replace("?", "\\ude00").encode()).industry == "飲食\ufffd"
+
+
 @given(JSON_VALUES)
 def test_json_has_the_same_bytes_however_it_is_written(value: Any) -> None:
     written = (json.dumps(value), json.dumps(value, indent=2), json.dumps(value, ensure_ascii=False))
@@ -66,7 +103,7 @@ async def test_a_null_in_avro_is_a_datum_of_its_schema(part: Part, schema: str, 
         return
     with pytest.raises(HttpError, match="where: is") as refused:
         form.encode(part, b"null", "where")
-    assert (refused.value.status, refused.value.code) == (422, 42205)
+    assert (refused.value.status, refused.value.code) == (422, 42203)
 
 
 async def test_a_null_or_missing_part_without_a_schema_is_a_tombstone() -> None:

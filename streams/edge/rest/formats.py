@@ -2,10 +2,11 @@
 
 import base64
 import binascii
+import contextlib
 import functools
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -21,7 +22,7 @@ from streams.edge.http.errors import HttpError
 FormatName = Literal["json", "binary", "avro"]
 Part = Literal["key", "value"]
 
-REGISTRY_AWAY, NO_KEY_SCHEMA, NO_VALUE_SCHEMA, UNFIT = 40801, 42201, 42202, 42205
+REGISTRY_AWAY, NO_KEY_SCHEMA, NO_VALUE_SCHEMA, UNFIT = 40801, 42201, 42202, 42203
 STEPS_A_BYTE = 2  # a number and its comma are two bytes, and a union's branches count as well
 # raised by msgspec and fastavro for JSON that does not fit the schema
 BROKEN = (ValueError, TypeError, KeyError, OverflowError, RecursionError, msgspec.DecodeError)
@@ -146,16 +147,23 @@ async def open_schemas(
         text = _field(envelope, f"{part}_schema", str)
         schema_id = _schema_id(envelope, f"{part}_schema_id")
         subject = f"{topic}-{part}"
-        try:
+        with awaiting(f"{part}_schema"):
             if schema_id is not None:
                 opened[part] = await schemas.by_id(subject, schema_id)
             elif text is not None:
                 opened[part] = await schemas.by_text(subject, text, register=register)
-        except Refused as error:
-            raise HttpError(422, f"{part}_schema: {error}", error.code) from error
-        except Retryable as error:
-            raise HttpError(408, f"{part}_schema: {error}, try again", REGISTRY_AWAY) from error
     return opened
+
+
+@contextlib.contextmanager
+def awaiting(where: str) -> Iterator[None]:
+    """Raise HttpError 422 for a schema that the registry refuses, 408 if the registry does not answer."""
+    try:
+        yield
+    except Refused as error:
+        raise HttpError(422, f"{where}: {error}", error.code) from error
+    except Retryable as error:
+        raise HttpError(408, f"{where}: {error}, try again", REGISTRY_AWAY) from error
 
 
 def _schema_id(envelope: Mapping[str, msgspec.Raw], name: str) -> int | None:

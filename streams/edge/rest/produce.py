@@ -21,11 +21,12 @@ from aiohttp import web
 from infra.kafka.producer import partition_of
 from infra.redis.results import ResultStore
 from infra.tenants import Caller
-from schemas.codec import beacon_from_avro_json, decode_request, to_beacon
+from schemas.codec import beacon_from_avro_json, decode_request, is_framed, to_beacon
 from schemas.errors import DecodeError, Retryable
 from schemas.generation import REQUESTS, Assets, VariantRequest, encode_model
 from schemas.heatmap import TOPIC as HEATMAP
 from schemas.heatmap import Beacon
+from schemas.json_text import whole_characters
 from streams.edge.beacons.judge import Refusal, judge
 from streams.edge.beacons.ordinary_path import refused
 from streams.edge.beacons.sender import FORBIDDEN, NO_PARTITION, Record, Sent
@@ -34,7 +35,7 @@ from streams.edge.http.connections import Listener
 from streams.edge.http.errors import HttpError
 from streams.edge.http.rates import Account
 from streams.edge.rest.asks import send_asks
-from streams.edge.rest.formats import Avro, Binary, Format, FormatName, Json, open_schemas
+from streams.edge.rest.formats import Avro, Binary, Format, FormatName, Json, awaiting, open_schemas
 from streams.edge.services import Services
 from streams.pictures.parents import varied_from
 from streams.pictures.uploads import uploads_of
@@ -230,7 +231,7 @@ def _parse(body: bytes) -> dict[str, msgspec.Raw]:
         raise HttpError(422, "The body is empty")
     try:
         body.isascii() or body.decode()  # msgspec does not check parts that it passes on undecoded
-        envelope = _envelope.decode(body.removeprefix(codecs.BOM_UTF8))
+        envelope = _opened(body.removeprefix(codecs.BOM_UTF8))
     except UnicodeDecodeError as error:
         raise HttpError(400, f"Bad Request: the body is not UTF-8 at byte {error.start}") from error
     except (msgspec.DecodeError, RecursionError) as error:
@@ -238,6 +239,15 @@ def _parse(body: bytes) -> dict[str, msgspec.Raw]:
     if unknown := sorted(envelope.keys() - TOP_FIELDS):
         raise HttpError(422, f"Unrecognized field: {unknown[0][:MOST_SHOWN]}")
     return envelope
+
+
+def _opened(body: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        return _envelope.decode(body)
+    except msgspec.DecodeError:
+        if (whole := whole_characters(body)) == body:
+            raise
+        return _envelope.decode(whole)
 
 
 async def _format(name: FormatName, envelope: Mapping[str, msgspec.Raw], target: Target, services: Services) -> Format:
@@ -293,18 +303,18 @@ async def _checked(at: int, posted: ProduceRecord, form: Format, target: Target,
     where, raw = f"records[{at}].value", bytes(posted.value)
     if raw == b"null":
         raise HttpError(422, f"{where}: is missing or null; {target.topic} takes no tombstones")
+    if target.topic == HEATMAP and isinstance(form, Avro) and form.schema("value", where).own:
+        return _beacon(functools.partial(beacon_from_avro_json, names=form.beacon_names), raw, where, target, services)
+    value = form.encode("value", raw, where) or b""
+    if is_framed(value):
+        with awaiting(where):
+            await services.own_schemas.learn(f"{target.topic}-value", value)
     if target.topic == HEATMAP:
-        return _beacon(form, raw, where, target, services)
-    return await _request(form.encode("value", raw, where) or b"", where, target.caller, services)
+        return _beacon(to_beacon, value, where, target, services)
+    return await _request(value, where, target.caller, services)
 
 
-def _beacon(form: Format, posted: bytes, where: str, target: Target, services: Services) -> Record:
-    decode: Callable[[bytes], Beacon] = to_beacon
-    if isinstance(form, Avro):
-        form.schema("value", where)  # raises if the request names none
-        decode = functools.partial(beacon_from_avro_json, names=form.beacon_names)
-    else:
-        posted = form.encode("value", posted, where) or b""
+def _beacon(decode: Callable[[bytes], Beacon], posted: bytes, where: str, target: Target, services: Services) -> Record:
     limit = services.settings.edge_max_beacon_bytes
     decision = judge(posted, limit, services.tenants, target.origin, target.caller, decode)
     if isinstance(decision, Refusal):
