@@ -31,8 +31,9 @@ OF_UNSPECIFIC = {
 
 # by the number of its row in 日本標準産業分類: the kinds that the names of a row in the generic design may have
 OF_ROWS = {
-    "835": "seitai", "75": "hotel", "85": "care", "79": "pets farewell funeral grave photo cleaning", "A": "garden",
-    "D": "garden", "71": "car",
+    "835": "seitai", "75": "hotel", "85": "care daycare children disability", "A": "garden",
+    "79": "pets farewell funeral grave photo cleaning belongings giving",
+    "D": "garden", "71": "car giving",
 }  # fmt: skip
 
 
