@@ -18,6 +18,7 @@ from processors.text import folded
 __all__ = ["RECRUIT", "purpose_of"]  # lint.py and others import them from here
 
 GENERIC, CLINIC, MEDICAL, ANY = "generic", "clinic", "medical", "any"
+FOR = "向け"
 LAY = "lay"  # every trade that is no medical one
 NAMES = (CLINIC, "school", "counsel", "realestate", "shop", "beauty", "restaurant", GENERIC)
 # the groups of rules of an unknown trade: all that bound claims
@@ -68,7 +69,7 @@ class TradeMatch:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the list of trades; `trades.toml` explains the fields. A row without a design names no trade."""
+    """A row of the list of trades; `trades.toml` explains the fields."""
 
     design: str
     groups: frozenset[str] = frozenset()
@@ -102,34 +103,41 @@ def _table() -> dict[str, Any]:
 
 
 @cache
-def _listed() -> list[tuple[Row, str, "Name"]]:
-    """Return each name of the list with its row, as listed and as found; a pattern has no listed form."""
-    listed = []
-    for entry in (*_table()["trade"], {"design": "", "alone": True, "names": _table()["nothing"]}):
+def _listed() -> tuple[dict[str, list[tuple[Row, str, "Name"]]], list[tuple[Row, re.Pattern[str]]]]:
+    """Return each name of the list with its row, by the first letter of the name, and each pattern with its row."""
+    names: dict[str, list[tuple[Row, str, Name]]] = {}
+    patterns = []
+    for entry in _table()["trade"]:
         row = Row(
             design=entry["design"],
-            groups=frozenset(entry.get("groups", ())),
+            groups=frozenset(entry["groups"]),
             sells=entry.get("sells", SOME),
             licensed=entry.get("licensed", False),
             yields=frozenset(entry.get("yields", ())),
             alone=entry.get("alone", False),
         )
-        listed += [(row, name, name_of(typed(name))) for name in entry["names"]]
-        listed += [(row, "", Name(re.compile(as_hiragana(text)))) for text in entry.get("patterns", ())]
-    return listed
+        for name in entry["names"]:
+            names.setdefault(typed(name)[0], []).append((row, name, name_of(typed(name))))
+        patterns += [(row, re.compile(as_hiragana(text))) for text in entry.get("patterns", ())]
+    return names, patterns
 
 
 @cache
-def _suppliers() -> re.Pattern[str]:
-    return re.compile(as_hiragana("|".join(_table()["suppliers"])))
+def _any_of(key: str) -> re.Pattern[str]:
+    """Return the pattern of the words that the list has under a key."""
+    return re.compile(as_hiragana("|".join(_table()[key])))
 
 
 class Spelt:
-    """A text in the form in which names are looked for, and the same in hiragana; both have the same length."""
+    """A text in the form in which names are looked for, and the same in hiragana; both have the same length.
+
+    No name stands inside the spans of `nothing`: 犬 does not stand in 犬山.
+    """
 
     def __init__(self, words: str) -> None:
         self.text = _SPACED.sub("", folded(words))  # other spaces stay, because they end English words
         self.kana = as_hiragana(self.text)
+        self.nothing = [match.span() for match in _any_of("nothing").finditer(self.kana)]
 
 
 def typed(words: str) -> str:
@@ -146,8 +154,12 @@ class Name:
 
     def spans_in(self, words: Spelt) -> list[tuple[int, int]]:
         """Return where the name is a word of its own."""
-        spans = [match.span() for match in self.pattern.finditer(words.kana)]
-        return [span for span in spans if begins_word(words.text, span[0])] if self.begins else spans
+        return [
+            (start, end)
+            for start, end in (match.span() for match in self.pattern.finditer(words.kana))
+            if not any(first <= start and end <= last for first, last in words.nothing)
+            and (not self.begins or begins_word(words.text, start))
+        ]
 
 
 @cache
@@ -171,7 +183,7 @@ def trade_of(industry: str) -> TradeMatch:
     every = _named_in(words)
     if not every:
         return TradeMatch(GENERIC, STRICTEST, "the list of trades has no name that the industry contains", known=False)
-    own = [named for named in every if named.row.design != CLINIC or not _suppliers().search(words.kana, named.end)]
+    own = [named for named in every if not _served(named, words)]
     first = [named for named in own if not any(named.row.yields_to(other.row) for other in own)]
     last = max(first or own or every, key=lambda named: (named.end, named.end - named.start))
     row = last.row if own else Row(GENERIC)
@@ -184,16 +196,22 @@ def trade_of(industry: str) -> TradeMatch:
     return TradeMatch(row.design, groups, reason, known=True, sells=row.sells, licensed=row.licensed)
 
 
+def _served(named: Named, words: Spelt) -> bool:
+    """Return whether an industry only sells to those whom a name means: 病院向けシステム, 医療機器メーカー."""
+    return FOR in words.kana[named.end :] or (
+        named.row.design == CLINIC and _any_of("suppliers").search(words.kana, named.end) is not None
+    )
+
+
 def _named_in(words: Spelt) -> list[Named]:
     """Return the names in a text, without those inside the names that stand alone."""
+    names, patterns = _listed()
     every = [
-        Named(row, listed or words.kana[start:end], start, end)
-        for row, listed, name in _listed()
+        Named(row, listed, start, end)
+        for letter in sorted(set(words.kana))
+        for row, listed, name in names.get(letter, ())
         for start, end in name.spans_in(words)
     ]
+    every += [Named(row, match[0], *match.span()) for row, text in patterns for match in text.finditer(words.kana)]
     wholes = [named for named in every if named.row.alone]
-    return [
-        named
-        for named in every
-        if named.row.design and (named.row.alone or not any(named.inside(whole) for whole in wholes))
-    ]
+    return [named for named in every if named.row.alone or not any(named.inside(whole) for whole in wholes)]

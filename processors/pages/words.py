@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Any
 
 from processors.pages.facts import known
-from processors.pages.trades import GENERIC, NAMES, RECRUIT, Spelt, name_of, trade_of, typed
+from processors.pages.trades import FOR, GENERIC, NAMES, RECRUIT, Spelt, name_of, trade_of, typed
 from schemas.plan import Brief
 
 UNINSURED = {"self_paid", "pet"}  # groups of trades
@@ -105,10 +105,11 @@ def kind_of(trade: str, industry: str, keywords: Sequence[str]) -> str | None:
     """Return the name of the kind that the industry names, or else a keyword; None for no known kind.
 
     The generic design holds trades that have nothing in common, so there a keyword says nothing about a known one: an
-    insurance agency with the keyword 自動車 repairs no cars.
+    insurance agency with the keyword 自動車 repairs no cars. 葬儀社向けシステム is no funeral.
     """
     unlike = trade == GENERIC and trade_of(industry).known
-    for number, text in enumerate(map(Spelt, (industry, *(() if unlike else keywords)))):
+    own = industry.rpartition(FOR)[2]
+    for number, text in enumerate(map(Spelt, (own, *(() if unlike else keywords)))):
         for kind in kinds().values():
             if trade in kind.trades and (kind.by_keyword or number == 0) and kind.named_in(text):
                 return kind.name
