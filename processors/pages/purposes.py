@@ -16,7 +16,7 @@ RECRUIT, BOOKING, SALE, VISIT, INQUIRY = ORDER = ("recruit", "booking", "sale", 
 NOTHING, SOME, GOODS = LEVELS = ("nothing", "some", "goods")
 _SEPARATOR = re.compile("[・、,/&+]|(?<=[一-龥ァ-ヶー])と(?=[一-龥ァ-ヶー])")
 _NAME = re.compile("{([A-Z]+)}")
-_REST_OF_BARE = 3
+_REST_OF_BARE = 5
 
 
 @cache

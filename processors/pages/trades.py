@@ -140,9 +140,15 @@ class Spelt:
         self.nothing = [match.span() for match in _any_of("nothing").finditer(self.kana)]
 
 
+@lru_cache(maxsize=4096)
+def spelt(words: str) -> Spelt:
+    """Return a text in the form in which names are looked for."""
+    return Spelt(words)
+
+
 def typed(words: str) -> str:
     """Return the form in which names are compared."""
-    return Spelt(words).kana
+    return spelt(words).kana
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +185,7 @@ def trade_of(industry: str) -> TradeMatch:
     The name that ends last gives the design, because the last word of a Japanese compound says what the whole is
     (料理教室 is a school). Rows of `trades.toml` say which names yield to others. The rules of all names apply.
     """
-    words = Spelt(industry)
+    words = spelt(industry)
     every = _named_in(words)
     if not every:
         return TradeMatch(GENERIC, STRICTEST, "the list of trades has no name that the industry contains", known=False)

@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Any
 
 from processors.pages.facts import known
-from processors.pages.trades import FOR, GENERIC, NAMES, RECRUIT, Spelt, name_of, trade_of, typed
+from processors.pages.trades import FOR, GENERIC, NAMES, RECRUIT, Spelt, name_of, spelt, trade_of, typed
 from schemas.plan import Brief
 
 UNINSURED = {"self_paid", "pet"}  # groups of trades
@@ -70,7 +70,7 @@ class Kind:
 
     def named_in(self, text: Spelt) -> bool:
         """Return whether a text names this kind."""
-        named = any(name_of(word).spans_in(text) for word in self.words)
+        named = any(word in text.kana and name_of(word).spans_in(text) for word in self.words)
         return named and not any(no in text.kana for no in self.never)
 
 
@@ -109,7 +109,7 @@ def kind_of(trade: str, industry: str, keywords: Sequence[str]) -> str | None:
     """
     unlike = trade == GENERIC and trade_of(industry).known
     own = industry.rpartition(FOR)[2]
-    for number, text in enumerate(map(Spelt, (own, *(() if unlike else keywords)))):
+    for number, text in enumerate(map(spelt, (own, *(() if unlike else keywords)))):
         for kind in kinds().values():
             if trade in kind.trades and (kind.by_keyword or number == 0) and kind.named_in(text):
                 return kind.name

@@ -168,7 +168,6 @@ def test_a_page_of_a_buyer_sells_nothing(industry: str) -> None:
         ("タクシー会社 銭湯 映画館 図書館 寺院 消費者金融 カラオケ店 バス会社", "伺ってから決まります|内訳"),
         ("NPO NPO法人 募金活動", "料金|費用|お客様"),
         ("EC 雑貨 家具", "返品や交換|ご注文|予約注文"),
-        ("お弁当 キッチンカー", "ご注文を|「ご注文」|'ご注文'"),
     ],
 )  # fmt: skip
 def test_a_page_says_only_what_is_true_of_its_trade(industries: str, never: str) -> None:
