@@ -2,7 +2,8 @@
 
 from processors.pages.curated import ROLES, drawing_of
 from processors.pages.facts import given_of
-from processors.pages.trades import purpose_of, trade_of
+from processors.pages.purposes import purpose_of
+from processors.pages.trades import trade_of
 from processors.pages.words import kind_of
 from processors.text import folded
 from schemas.copywriting import CopyFields
@@ -23,7 +24,7 @@ def brief_of(request: GenerationRequest) -> Brief:
     trade = match.design
     fields = copy_fields(request)
     kind = kind_of(trade, fields.industry, fields.keywords)
-    purpose = purpose_of(request.purpose)
+    purpose = purpose_of(request.purpose, match.sells)
     walk_in = purpose == "visit" and trade in WITHOUT_FLOW
     return Brief(
         fields=fields,

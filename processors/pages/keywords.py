@@ -19,12 +19,16 @@ OWN = ("name", "say", "pattern")
 
 @dataclass(frozen=True, slots=True)
 class Class:
-    """A class of keywords: its words and their pattern, its trades, and its sentence for each trade."""
+    """A class of keywords: its words and their pattern, its trades, and its sentence for each trade.
+
+    A `licensed` class exists only for professions that only their members may practise.
+    """
 
     words: frozenset[str]
     pattern: re.Pattern[str]
     only: tuple[str, ...]
     single: bool
+    licensed: bool
     sentences: dict[str, str]
 
     def has(self, keyword: str, trade: str) -> bool:
@@ -49,17 +53,20 @@ def _class(table: dict[str, Any]) -> Class:
         pattern=re.compile(table.get("pattern", "(?!)"), re.VERBOSE),
         only=tuple(table.get("only", ())),
         single=table.get("single", False),
+        licensed=table.get("licensed", False),
         sentences={"": table["say"], **of_trades},
     )
 
 
-def opening(trade: str, keywords: Sequence[str]) -> str:
+def opening(trade: str, keywords: Sequence[str], licensed: bool = False) -> str:
     """Return a sentence for the readers whom the keywords mean; empty if no class fits.
 
-    Keywords of one class are joined; keywords of other classes stay out of it.
+    Keywords of one class are joined; keywords of other classes stay out of it. `licensed` says that the trade is a
+    profession that only its members may practise.
     """
+    usable = [one for one in classes() if licensed or not one.licensed]
     for first in keywords:
-        one = next((one for one in classes() if one.has(first, trade)), None)
+        one = next((one for one in usable if one.has(first, trade)), None)
         if one is None or not (sentence := one.sentences.get(trade, one.sentences[""])):
             continue
         same = [first] if one.single else [word for word in keywords if one.has(word, trade)]

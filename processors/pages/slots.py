@@ -32,8 +32,9 @@ def topics(request: GenerationRequest) -> list[str]:
 
 def slots(request: GenerationRequest) -> dict[str, str]:
     """Return the value of each slot: the name, and a sentence with the keywords where one fits."""
-    trade = trade_of(request.industry).design
-    return {NAME_SLOT: shown(request.business.name), TOPIC_SLOT: opening(trade, topics(request))}
+    trade = trade_of(request.industry)
+    first = opening(trade.design, topics(request), trade.licensed)
+    return {NAME_SLOT: shown(request.business.name), TOPIC_SLOT: first}
 
 
 def fill(value: Any, known: dict[str, str], emphasis: bool = False) -> Any:

@@ -1,7 +1,6 @@
-"""Trades: the rules that map the industry and purpose that a customer typed.
+"""Trades: the rules that map the industry that a customer typed to a design and to advertising rules.
 
-`trades.toml` lists the names of trades, with the design and the groups of advertising rules of each.
-`words.py` has the texts of a trade.
+`trades.toml` lists the names of trades and says how they are read. `words.py` has the texts of a trade.
 """
 
 import re
@@ -9,11 +8,17 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
+from typing import Any
 
 from processors.pages.comparable import as_hiragana
+from processors.pages.morphemes import begins_word
+from processors.pages.purposes import RECRUIT, SOME, purpose_of
 from processors.text import folded
 
-GENERIC, RECRUIT, CLINIC, MEDICAL = "generic", "recruit", "clinic", "medical"
+__all__ = ["RECRUIT", "purpose_of"]  # lint.py and others import them from here
+
+GENERIC, CLINIC, MEDICAL, ANY = "generic", "clinic", "medical", "any"
+FOR = "向け"
 LAY = "lay"  # every trade that is no medical one
 NAMES = (CLINIC, "school", "counsel", "realestate", "shop", "beauty", "restaurant", GENERIC)
 # the groups of rules of an unknown trade: all that bound claims
@@ -35,22 +40,6 @@ STRICTEST = frozenset(
 )
 # a clinic may speak of treatment, which the rules of 美容 or 整体 forbid; the rules of clinics bound its claims
 NOT_OF_CLINICS = frozenset(("cosmetic", "therapy"))
-# 募集 and 応募 mean jobs only at the start, or after a word for staff: 生徒募集 looks for pupils
-_STAFF = (
-    "スタッフ|キャスト|パート|バイト|社員|職員|従業員|店員|[務備売工乗船教導援談]員|作業員|清掃員|配[達送]員|要員|人[材手員]|職人|料理人|管理人|[働担]き?い?手|"
-    "[転助]手|[士師]|(?<!求)職|[経験技術担当]者|新卒|中途|店長|幹部|後継者|候補|インターン|正規|派遣|ドライバー|エンジニア|デザイナー|プログラマー|"
-    "ライター|トレーナー|インストラクター|コーチ|セラピスト|スタイリスト|ネイリスト|アイリスト|エステティシャン|アシスタント|ヘルパー|ケアマネ|マネージャー|"
-    "オペレーター|ディレクター|カメラマン|シェフ|コック|パティシエ|ソムリエ"
-)
-_JOBS = re.compile(
-    f"採用|求人|急募|リクルート|^(?:募集|応募)(?!キャンペーン)|(?:{_STAFF})(?:さん|候補)?(?:の|を|への|に|大|積極|追加|随時)?(?:募集|応募)"
-)
-PURPOSES = (
-    ("booking", ("予約", "体験", "来院")),
-    ("inquiry", ("募集", "応募")),
-    ("sale", ("販売", "購入", "通販", "注文", "物販", "売上")),
-    ("visit", ("集客", "来店", "認知", "宣伝", "紹介")),
-)
 # a short word of kana or letters is part of many others (パン in カンパニー), so no kana or letter may follow it
 SHORT_KANA, SHORT_LATIN = 3, 5
 # but a word of its own may: ネイルケア, エステルーム
@@ -65,67 +54,170 @@ _KANA, _LATIN = re.compile("[ぁ-んー]+"), re.compile("[a-z -]+")
 
 @dataclass(frozen=True, slots=True)
 class TradeMatch:
-    """The trade of an industry: design, groups of rules, the reason, and whether the list has it."""
+    """The trade of an industry: design, groups of rules, the reason, whether the list has it.
+
+    `sells` is one of `purposes.LEVELS`. A `licensed` trade is a profession that only its members may practise.
+    """
 
     design: str
     groups: frozenset[str]
     reason: str
     known: bool
+    sells: str = SOME
+    licensed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the list of trades; `trades.toml` explains the fields."""
+
+    design: str
+    groups: frozenset[str] = frozenset()
+    sells: str = SOME
+    licensed: bool = False
+    yields: frozenset[str] = frozenset()
+    alone: bool = False
+
+    def yields_to(self, other: "Row") -> bool:
+        """Return whether a name of the other row decides the design before this row's."""
+        return self is not other and not self.yields.isdisjoint({ANY, other.design, *other.groups})
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A name of a trade in an industry: its row, its text, and where it stands."""
+
+    row: Row
+    name: str
+    start: int
+    end: int
+
+    def inside(self, other: "Named") -> bool:
+        """Return whether the name stands in the text of the other."""
+        return other.start <= self.start and self.end <= other.end
 
 
 @cache
-def _listed() -> list[tuple[re.Pattern[str], str, str, frozenset[str]]]:
-    """Return the pattern, name, design and groups of each listed name."""
-    source = files("processors").joinpath("pages", "trades.toml").read_text("utf-8")
-    return [
-        (pattern_of(typed(name)), name, entry["design"], frozenset(entry["groups"]))
-        for entry in tomllib.loads(source)["trade"]
-        for name in entry["names"]
-    ]
+def _table() -> dict[str, Any]:
+    return tomllib.loads(files("processors").joinpath("pages", "trades.toml").read_text("utf-8"))
+
+
+@cache
+def _listed() -> tuple[dict[str, list[tuple[Row, str, "Name"]]], list[tuple[Row, re.Pattern[str]]]]:
+    """Return each name of the list with its row, by the first letter of the name, and each pattern with its row."""
+    names: dict[str, list[tuple[Row, str, Name]]] = {}
+    patterns = []
+    for entry in _table()["trade"]:
+        row = Row(
+            design=entry["design"],
+            groups=frozenset(entry["groups"]),
+            sells=entry.get("sells", SOME),
+            licensed=entry.get("licensed", False),
+            yields=frozenset(entry.get("yields", ())),
+            alone=entry.get("alone", False),
+        )
+        for name in entry["names"]:
+            names.setdefault(typed(name)[0], []).append((row, name, name_of(typed(name))))
+        patterns += [(row, re.compile(as_hiragana(text))) for text in entry.get("patterns", ())]
+    return names, patterns
+
+
+@cache
+def _any_of(key: str) -> re.Pattern[str]:
+    """Return the pattern of the words that the list has under a key."""
+    return re.compile(as_hiragana("|".join(_table()[key])))
+
+
+class Spelt:
+    """A text in the form in which names are looked for, and the same in hiragana; both have the same length.
+
+    No name stands inside the spans of `nothing`: 犬 does not stand in 犬山.
+    """
+
+    def __init__(self, words: str) -> None:
+        self.text = _SPACED.sub("", folded(words))  # other spaces stay, because they end English words
+        self.kana = as_hiragana(self.text)
+        self.nothing = [match.span() for match in _any_of("nothing").finditer(self.kana)]
+
+
+@lru_cache(maxsize=4096)
+def spelt(words: str) -> Spelt:
+    """Return a text in the form in which names are looked for."""
+    return Spelt(words)
 
 
 def typed(words: str) -> str:
-    """Return the form in which names are compared; spaces stay, because they end English words."""
-    return as_hiragana(_SPACED.sub("", folded(words)))
+    """Return the form in which names are compared."""
+    return spelt(words).kana
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A name, by the pattern that finds it in hiragana, and whether it must begin a word."""
+
+    pattern: re.Pattern[str]
+    begins: bool = False
+
+    def spans_in(self, words: Spelt) -> list[tuple[int, int]]:
+        """Return where the name is a word of its own."""
+        return [
+            (start, end)
+            for start, end in (match.span() for match in self.pattern.finditer(words.kana))
+            if not any(first <= start and end <= last for first, last in words.nothing)
+            and (not self.begins or begins_word(words.text, start))
+        ]
 
 
 @cache
-def pattern_of(name: str) -> re.Pattern[str]:
-    """Return the pattern that finds a name, in the form of `typed`, where it is a word of its own."""
+def name_of(name: str) -> Name:
+    """Return the name, given in the form of `typed`, as it is found in texts."""
     if _LATIN.fullmatch(name):
-        return re.compile(f"(?<![a-z]){name}" + ("(?![a-z])" if len(name) < SHORT_LATIN else ""))
+        return Name(re.compile(f"(?<![a-z]){name}" + ("(?![a-z])" if len(name) < SHORT_LATIN else "")))
     if _KANA.fullmatch(name) and len(name) <= SHORT_KANA:
-        return re.compile(f"{name}(?={_SUFFIXES}|(?![ぁ-んー]))")
-    return re.compile(re.escape(name))
+        return Name(re.compile(f"{name}(?={_SUFFIXES}|(?![ぁ-んー]))"), begins=True)
+    return Name(re.compile(re.escape(name)))
 
 
 @lru_cache(maxsize=4096)
 def trade_of(industry: str) -> TradeMatch:
     """Return the trade of an industry.
 
-    The name of a clinic wins. Otherwise the name that ends last wins, because the last word of a Japanese compound
-    says what the whole is (料理教室 is a school). The rules of all names in the industry apply.
+    The name that ends last gives the design, because the last word of a Japanese compound says what the whole is
+    (料理教室 is a school). Rows of `trades.toml` say which names yield to others. The rules of all names apply.
     """
-    text = typed(industry)
-    matches = [
-        (design == CLINIC, match.end(), match.end() - match.start(), name, design, groups)
-        for pattern, name, design, groups in _listed()
-        for match in pattern.finditer(text)
-    ]
-    if not matches:
+    words = spelt(industry)
+    every = _named_in(words)
+    if not every:
         return TradeMatch(GENERIC, STRICTEST, "the list of trades has no name that the industry contains", known=False)
-    *_, name, design, _ = max(matches, key=lambda match: match[:3])
-    groups = frozenset().union(*(match[-1] for match in matches))
-    if design == CLINIC:
+    own = [named for named in every if not _served(named, words)]
+    first = [named for named in own if not any(named.row.yields_to(other.row) for other in own)]
+    last = max(first or own or every, key=lambda named: (named.end, named.end - named.start))
+    row = last.row if own else Row(GENERIC)
+    groups = frozenset().union(*(named.row.groups for named in every))
+    if row.design == CLINIC:
         groups -= NOT_OF_CLINICS
     if MEDICAL not in groups:
         groups |= {LAY}
-    return TradeMatch(design, groups, f"the industry contains {name}", known=True)
+    reason = f"the industry contains {last.name}"
+    return TradeMatch(row.design, groups, reason, known=True, sells=row.sells, licensed=row.licensed)
 
 
-def purpose_of(purpose: str) -> str:
-    """Return the purpose of a page: recruit, booking, sale, visit, else inquiry."""
-    text = folded(purpose)
-    if _JOBS.search(text):
-        return RECRUIT
-    return next((kind for kind, words in PURPOSES if any(word in text for word in words)), "inquiry")
+def _served(named: Named, words: Spelt) -> bool:
+    """Return whether an industry only sells to those whom a name means: 病院向けシステム, 医療機器メーカー."""
+    return FOR in words.kana[named.end :] or (
+        named.row.design == CLINIC and _any_of("suppliers").search(words.kana, named.end) is not None
+    )
+
+
+def _named_in(words: Spelt) -> list[Named]:
+    """Return the names in a text, without those inside the names that stand alone."""
+    names, patterns = _listed()
+    every = [
+        Named(row, listed, start, end)
+        for letter in sorted(set(words.kana))
+        for row, listed, name in names.get(letter, ())
+        for start, end in name.spans_in(words)
+    ]
+    every += [Named(row, match[0], *match.span()) for row, text in patterns for match in text.finditer(words.kana)]
+    wholes = [named for named in every if named.row.alone]
+    return [named for named in every if named.row.alone or not any(named.inside(whole) for whole in wholes)]

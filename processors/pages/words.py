@@ -1,9 +1,9 @@
 """The built-in words of a trade and of a kind of shop within it, chosen by the given facts.
 
 `templates/words/<trade>.toml` is a trade's file, `kinds_<trade>.toml` beside it that of its kinds, and `more.toml` has
-more texts of each trade for variants. An entry of a
-list is a text, or a table with conditions: `needs` and `without` name facts, groups of facts or "insured", `purposes`
-the page's purposes. The first entries whose conditions hold are taken. `{by}` becomes the given ways of contact.
+more texts of each trade for variants. An entry of a list is a text, or a table with conditions: `needs` and `without`
+name facts, groups of facts, "insured" or "licensed", `purposes` the page's purposes. The first entries whose conditions
+hold are taken. `{by}` becomes the given ways of contact.
 """
 
 import tomllib
@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Any
 
 from processors.pages.facts import known
-from processors.pages.trades import GENERIC, NAMES, RECRUIT, pattern_of, trade_of, typed
+from processors.pages.trades import FOR, GENERIC, NAMES, RECRUIT, Spelt, name_of, spelt, trade_of, typed
 from schemas.plan import Brief
 
 UNINSURED = {"self_paid", "pet"}  # groups of trades
@@ -68,9 +68,10 @@ class Kind:
     drawings: Mapping[str, str]
     texts: Mapping[str, Any]
 
-    def named_in(self, text: str) -> bool:
-        """Return whether a text, in the form of `trades.typed`, names this kind."""
-        return any(pattern_of(word).search(text) for word in self.words) and not any(no in text for no in self.never)
+    def named_in(self, text: Spelt) -> bool:
+        """Return whether a text names this kind."""
+        named = any(word in text.kana and name_of(word).spans_in(text) for word in self.words)
+        return named and not any(no in text.kana for no in self.never)
 
 
 def _table(name: str) -> dict[str, Any]:
@@ -104,10 +105,11 @@ def kind_of(trade: str, industry: str, keywords: Sequence[str]) -> str | None:
     """Return the name of the kind that the industry names, or else a keyword; None for no known kind.
 
     The generic design holds trades that have nothing in common, so there a keyword says nothing about a known one: an
-    insurance agency with the keyword 自動車 repairs no cars.
+    insurance agency with the keyword 自動車 repairs no cars. 葬儀社向けシステム is no funeral.
     """
     unlike = trade == GENERIC and trade_of(industry).known
-    for number, text in enumerate(map(typed, (industry, *(() if unlike else keywords)))):
+    own = industry.rpartition(FOR)[2]
+    for number, text in enumerate(map(spelt, (own, *(() if unlike else keywords)))):
         for kind in kinds().values():
             if trade in kind.trades and (kind.by_keyword or number == 0) and kind.named_in(text):
                 return kind.name
@@ -155,12 +157,15 @@ def words_of(brief: Brief) -> Words:
 
 
 def conditions_of(brief: Brief) -> frozenset[str]:
-    """Return the names that the conditions of texts may use: the given facts, and "insured".
+    """Return the names that the conditions of texts may use: the given facts, "insured" and "licensed".
 
-    A page speaks of the card of public health insurance only if neither its trade nor its kind is known to do without.
+    A page speaks of the card of public health insurance only if neither its trade nor its kind is known to do without,
+    and of a duty of secrecy only if the industry names a profession that has it by law.
     """
-    uninsured = trade_of(brief.fields.industry).groups & UNINSURED or (brief.kind and not kinds()[brief.kind].insured)
-    return known(brief.fields.given) | (frozenset() if uninsured else {"insured"})
+    trade = trade_of(brief.fields.industry)
+    uninsured = trade.groups & UNINSURED or (brief.kind and not kinds()[brief.kind].insured)
+    conditions = {"insured": not uninsured, "licensed": trade.licensed}
+    return known(brief.fields.given) | {name for name, holds in conditions.items() if holds}
 
 
 def chosen(entries: Sequence[Any], facts: Collection[str], purpose: str, most: int) -> list[Any]:

@@ -4,7 +4,7 @@ import pytest
 
 from processors.pages.keywords import opening
 
-WISH, WORRY, PLACE = "「{}」と、お考えの方へ。", "「{}」。そんな思いを抱えている方へ。", "{}の皆さまへ。"
+WISH, WORRY, PLACE = "「{}」と、お考えの方へ。", "「{}」。そんな思いを抱えている方へ。", "{}で、お探しの方へ。"
 WISHES = """
     海辺に住みたい 試してみたい 家を買いたい
     家を売りたい 痩せたい 髪型を変えたい 英語を話したい 海が見たい 早く寝たい 相談したい やめたい 遺言を書きたい

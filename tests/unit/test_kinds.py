@@ -31,8 +31,9 @@ OF_UNSPECIFIC = {
 
 # by the number of its row in 日本標準産業分類: the kinds that the names of a row in the generic design may have
 OF_ROWS = {
-    "835": "seitai", "75": "hotel", "85": "care", "79": "pets farewell funeral grave photo cleaning", "A": "garden",
-    "D": "garden", "71": "car",
+    "835": "seitai", "75": "hotel", "85": "care daycare children disability", "A": "garden",
+    "79": "pets farewell funeral grave photo cleaning belongings giving",
+    "D": "garden", "71": "car giving",
 }  # fmt: skip
 
 
@@ -151,3 +152,30 @@ def test_a_generic_page_calls_no_place_a_shop(industry: str) -> None:
 def test_a_page_of_a_buyer_sells_nothing(industry: str) -> None:
     assert kind(industry, "古着", "ペット") == "buyback"
     assert not re.findall("注文|発送|お届け|贈りもの|商品", every_text(industry, purpose="販売"))
+
+
+@pytest.mark.parametrize(
+    ("industries", "never"),
+    [
+        ("遺品整理 特殊清掃 生前整理", "すっきり|落ちない汚れ|楽しみ|お店"),
+        (
+            "放課後等デイサービス 児童発達支援 障害者グループホーム 就労継続支援B型",
+            "昔の仕事|口ぐせ|ケアマネジャー|重ねた歳月",
+        ),
+        ("訪問介護 訪問入浴 老人ホーム", "行きたがりません"),
+        ("トリミングサロン 犬の美容室", "髪|鏡|お肌"),
+        ("探偵 経営コンサルタント 離婚カウンセラー 興信所", "守秘義務|弁護士|法律|帳簿|申告"),
+        ("タクシー会社 銭湯 映画館 図書館 寺院 消費者金融 カラオケ店 バス会社", "伺ってから決まります|内訳"),
+        ("NPO NPO法人 募金活動", "料金|費用|お客様"),
+        ("EC 雑貨 家具", "返品や交換|ご注文|予約注文"),
+    ],
+)  # fmt: skip
+def test_a_page_says_only_what_is_true_of_its_trade(industries: str, never: str) -> None:
+    for industry in industries.split():
+        for purpose in PURPOSES[:3]:
+            assert not re.findall(never, every_text(industry, "離婚", "税務", purpose=purpose)), (industry, purpose)
+
+
+@pytest.mark.parametrize("industry", ["弁護士", "税理士事務所", "司法書士", "行政書士", "社労士", "弁理士"])
+def test_a_profession_by_law_speaks_of_its_duty_of_secrecy(industry: str) -> None:
+    assert "職務上の守秘義務" in every_text(industry)

@@ -160,6 +160,7 @@ def test_a_page_describes_the_service_of_its_trade(industries: tuple[str, ...], 
         ("counsel", ["相続", "遺言"], "相続や遺言のことで、相談先をお探しの方へ。"),
         ("restaurant", ["記念日", "個室"], "記念日のお食事に。"), ("restaurant", ["深夜営業"], ""),
         ("restaurant", ["個室", "焼肉"], "焼肉が食べたくなった日に。"),
+        ("generic", ["沖縄"], "沖縄で、お探しの方へ。"), ("shop", ["京都"], ""),
         ("clinic", ["渋谷駅"], "渋谷駅で、受診先をお探しの方へ。"),
         ("realestate", ["家を売りたい"], "「家を売りたい」と、お考えの方へ。"),
         ("realestate", ["賃貸", "駅近"], "賃貸の部屋をお探しの方へ。"),
@@ -167,7 +168,12 @@ def test_a_page_describes_the_service_of_its_trade(industries: tuple[str, ...], 
     ],
 )  # fmt: skip
 def test_keywords_enter_by_the_pattern_of_their_class(trade: str, keywords: list[str], sentence: str) -> None:
-    assert opening(trade, keywords) == sentence
+    assert opening(trade, keywords, licensed=True) == sentence
+
+
+@pytest.mark.parametrize("keyword", ["離婚", "税務", "相続", "補助金"])
+def test_only_a_profession_offers_advice_on_a_matter_of_law(keyword: str) -> None:
+    assert opening("counsel", [keyword]) == ""
 
 
 @pytest.mark.parametrize(
@@ -193,6 +199,17 @@ def test_upright_lines_are_even_and_lose_nothing(text: str) -> None:
     lines = columns(text)
     assert "".join(lines) == text
     assert max(map(len, lines)) <= 9 or len(lines) == 1
+
+
+@pytest.mark.parametrize("trade", [*NAMES, RECRUIT])
+def test_a_way_to_a_place_needs_the_place(trade: str) -> None:
+    own = [None, *(name for name, kind in kinds().items() if trade in kind.trades)]
+    for place in {words(trade, kind).place for kind in own}:
+        assert unkept(f"{place}を見る", ()) and unkept(f"{place}を見る", ("place",)) is None
+
+
+def test_a_page_promises_no_conditions_of_a_sale() -> None:
+    assert unkept("返品や交換の条件を知りたいです。", ()) == "交換の条件"
 
 
 def test_groups_of_facts_name_known_facts() -> None:

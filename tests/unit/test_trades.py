@@ -2,14 +2,71 @@
 
 import tomllib
 from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from processors.pages.designs import DESIGNS
+from processors.pages.purposes import LEVELS, purpose_of
 from processors.pages.rules import every_rule
-from processors.pages.trades import STRICTEST, purpose_of, trade_of
+from processors.pages.trades import STRICTEST, trade_of
+from processors.pages.words import kind_of
 
 TRADES = tomllib.loads(files("processors").joinpath("pages", "trades.toml").read_text("utf-8"))["trade"]
+
+CORPORA = Path(__file__).parent / "corpora"
+PURPOSES = tomllib.loads((CORPORA / "purposes.toml").read_text("utf-8"))
+ROWS = tomllib.loads((CORPORA / "industries.toml").read_text("utf-8"))["row"]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["names"].split("、")[0])
+def test_an_industry_gets_the_trade_that_its_words_mean(row: dict[str, Any]) -> None:
+    for industry in row["names"].split("、"):
+        match = trade_of(industry)
+        kind = kind_of(match.design, industry, ())
+        assert (match.design, kind or "") == (row["design"], row["kind"]), industry
+        assert match.groups >= set(row.get("need", ())) and match.groups.isdisjoint(row.get("never", ())), industry
+
+
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_a_purpose_means_its_last_action(purpose: str) -> None:
+    typed = [(industry, text) for industry, texts in PURPOSES[purpose].items() for text in texts.split()]
+    other = [(each, found) for each in typed if (found := purpose_of(each[1], trade_of(each[0]).sells)) != purpose]
+    assert other == []
+
+
+@pytest.mark.parametrize(
+    "industry", ["探偵", "離婚カウンセラー", "経営コンサルタント", "経営コンサルティング", "税務コンサル"]
+)
+@pytest.mark.parametrize("keyword", ["離婚", "税務", "補助金", "登記", "助成金"])
+def test_a_keyword_makes_no_profession(industry: str, keyword: str) -> None:
+    match = trade_of(industry)
+    assert match.design == "counsel" and not match.licensed
+    assert kind_of("counsel", industry, [keyword]) is None
+
+
+@pytest.mark.parametrize(
+    "industry", ["弁護士紹介サービス", "税理士検索サイト", "士業向けホームページ", "社労士専門の求人"]
+)
+def test_a_supplier_of_professions_is_no_profession(industry: str) -> None:
+    assert trade_of(industry).design != "counsel" and not trade_of(industry).licensed
+
+
+@pytest.mark.parametrize(
+    "industry",
+    ["リバー企画", "カバー製作", "ネバーランド", "ジャパン企画", "クローン桜", "フェスティバル", "サバイバル隊"],
+)
+def test_a_short_name_inside_a_word_names_nothing(industry: str) -> None:
+    match = trade_of(industry)
+    assert match.design == "generic" and (not match.known or match.groups.isdisjoint({"restaurant", "finance"}))
+
+
+def test_rows_of_trades_say_only_known_things() -> None:
+    designs, groups = {trade["design"] for trade in TRADES}, {group for trade in TRADES for group in trade["groups"]}
+    for trade in TRADES:
+        assert trade.get("sells", "some") in LEVELS
+        assert set(trade.get("yields", ())) <= {"any", *designs, *groups}
 
 
 @pytest.mark.parametrize(
