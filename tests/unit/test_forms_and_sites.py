@@ -27,9 +27,12 @@ HOSTED = (
     "https://example.com/#contact",
 )  # fmt: skip
 BOOKED = (
-    "https://www.hotpepper.jp/strJ0000/yoyaku/", "https://beauty.hotpepper.jp/slnH0/coupon/", "https://tabelog.com/tokyo/A1/",
-    "https://airrsv.net/shop/calendar", "https://coubic.com/shop", "https://reserva.be/shop", "https://select-type.com/rsv/?id=x",
-    "https://calendly.com/x", "https://calendar.app.google/abc", "https://yoyaku.toreta.in/x", "https://reserve.example.jp/",
+    "https://www.hotpepper.jp/strJ0000/yoyaku/", "https://beauty.hotpepper.jp/slnH0/coupon/",
+    "https://tabelog.com/tokyo/A1/",
+    "https://airrsv.net/shop/calendar", "https://coubic.com/shop", "https://reserva.be/shop",
+    "https://select-type.com/rsv/?id=x",
+    "https://calendly.com/x", "https://calendar.app.google/abc", "https://yoyaku.toreta.in/x",
+    "https://reserve.example.jp/",
     "https://example.com/reservation/", "https://example.com/予約/",
 )  # fmt: skip
 PAGES = {
