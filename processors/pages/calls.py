@@ -69,7 +69,8 @@ def form_words(request: GenerationRequest, brief: Brief) -> FormWords:
 
 def offers_orders(brief: Brief) -> bool:
     """Return whether the page's purpose, or the usual button of its form, is an order (予約注文する)."""
-    return brief.purpose == "sale" or _BUYING.search(call_choices("form", brief)[0]) is not None
+    posts = "form" in brief.fields.given and "hosted" not in brief.fields.given
+    return brief.purpose == "sale" or (posts and _BUYING.search(call_choices("form", brief)[0]) is not None)
 
 
 def sells(request: GenerationRequest, brief: Brief) -> bool:

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 
 from processors.pages.comparable import as_hiragana
-from processors.pages.trades import pattern_of, typed
+from processors.pages.trades import typed
 
 # a business that serves such a trade is no such trade: 不動産業者向けシステム, 税理士試験の講座
 _OTHER_BUSINESS = re.compile(
@@ -55,7 +55,7 @@ def _listed() -> tuple[Licence, ...]:
         Licence(
             shows=entry["shows"],
             law=entry["law"],
-            names=tuple(pattern_of(typed(word)) for word in entry["words"]),
+            names=tuple(re.compile(rf"(?<![a-z]){re.escape(typed(word))}") for word in entry["words"]),
             other=re.compile(as_hiragana("|".join(entry["not"]))) if "not" in entry else None,
             sold=entry.get("sold", False),
         )
