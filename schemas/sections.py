@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from schemas.generation import Line, Model, Price, Sale, Testimonial, Treatment
+from schemas.generation import Line, Model, Price, Testimonial, Treatment
 
 
 class Filler(StrEnum):
@@ -137,6 +137,13 @@ class Form(Model):
     use: str
 
 
+class Notice(Model):
+    """A table of legal facts: its heading, and its values by their words."""
+
+    heading: str
+    rows: dict[str, str]
+
+
 class Footer(Model):
     """The business behind the page, and the legal notices. `use` is that of the form's contents."""
 
@@ -145,7 +152,7 @@ class Footer(Model):
     phone: str | None
     url: str | None
     licences: list[str]
-    sale: Sale | None
+    sale: Notice | None
     use: str | None
 
 

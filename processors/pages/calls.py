@@ -5,15 +5,20 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from processors.pages.designs import design_of
-from processors.pages.facts import given_of, known, line_of, phone_of, takes_orders, url_of
+from processors.pages.facts import given_of, known, phone_of, takes_orders, terms_of, ways_of
+from processors.pages.sites import names
 from processors.pages.words import words_of
 from processors.text import address
 from schemas.contacts import dialled
 from schemas.generation import GenerationRequest
 from schemas.plan import Brief
 
-_ORDER = ("form", "line", "phone", "url", "place", "hours", "prices")
-ORDERS = {"visit": ("place", "hours", "form", "line", "phone", "url", "prices")}
+_AT_ONCE, _AWAY = ("hosted", "form", "line", "phone"), ("url", "page")
+_ORDER = (*_AT_ONCE, "booking", *_AWAY, "place", "hours", "prices")
+ORDERS = {
+    "visit": ("place", "hours", *_AT_ONCE, "booking", *_AWAY, "prices"),
+    "booking": ("booking", *_AT_ONCE, *_AWAY, "place", "hours", "prices"),
+}
 SHORT = {
     "visit": "問い合わせる",
     "booking": "予約する",
@@ -23,7 +28,8 @@ SHORT = {
 }
 _SENDS = re.compile(r"送信|送る|この内容")
 HREFS = {"form": "#contact", "place": "#information", "hours": "#information", "prices": "#price", "more": "#solution"}
-_ORDERING = re.compile(r"注文(?!について)|購入|買|申し?込|予約|カート|決済")
+_BUYING = re.compile(r"注文(?!について|を相談|のご?相談)|購入|買(?!取|い取)|カート|決済|お?取り?寄せ")
+_ORDERING = re.compile(rf"{_BUYING.pattern}|買|申し?込|予約")
 # words of a button that leads to something else than a form
 _ELSEWHERE = re.compile(r"見る|みる|場所|地図|電話|LINE|サイト|料金|価格|メニュー|購入|買う|ダウンロード|資料")
 
@@ -55,13 +61,21 @@ _FORMS = {
 }
 
 
-def form_words(request: GenerationRequest, purpose: str) -> FormWords:
+def form_words(request: GenerationRequest, brief: Brief) -> FormWords:
     """Return the words of the page's form. Without the facts that the law asks for, no order is sent."""
-    return _ORDER_INQUIRY if _only_asks(request, purpose) else _FORMS.get(purpose, _INQUIRY)
+    only_asks = offers_orders(brief) and not takes_orders(request)
+    return _ORDER_INQUIRY if only_asks else _FORMS.get(brief.purpose, _INQUIRY)
 
 
-def _only_asks(request: GenerationRequest, purpose: str) -> bool:
-    return purpose == "sale" and not takes_orders(request)
+def offers_orders(brief: Brief) -> bool:
+    """Return whether the page's purpose, or the usual button of its form, is an order (予約注文する)."""
+    posts = "form" in brief.fields.given and "hosted" not in brief.fields.given
+    return brief.purpose == "sale" or (posts and _BUYING.search(call_choices("form", brief)[0]) is not None)
+
+
+def sells(request: GenerationRequest, brief: Brief) -> bool:
+    """Return whether 特定商取引法 asks for a table: the page offers orders, or terms of sale are given."""
+    return offers_orders(brief) or bool(terms_of(request))
 
 
 def kind_of_call(facts: Collection[str], purpose: str) -> str:
@@ -74,11 +88,16 @@ def call_choices(kind: str, brief: Brief) -> tuple[str, ...]:
     words, purpose, price = words_of(brief), brief.purpose, words_of(brief).headings["price"]
     asked, short = _asked(purpose), _short(brief)
     hours_word = design_of(brief.trade).hours_word
+    page = next((name for name in brief.fields.given if name in names()), "")
+    goods = "で商品を見る" if purpose == "sale" else "を見る"
     return {
         "form": (words.calls.get(asked, words.calls["inquiry"]), f"フォームで{short}", f"ここから{short}"),
+        "hosted": ("フォームを開く", "フォームへ進む", f"フォームで{short}"),
+        "booking": ("予約ページへ", "予約ページを開く"),
         "line": (f"LINEで{short}", "LINEで話す", "LINEを開く"),
         "phone": (f"電話で{short}", "電話で話す", "電話をかける"),
-        "url": ("公式サイトで商品を見る" if purpose == "sale" else "公式サイトを見る", "公式サイトへ", "サイトを開く"),
+        "url": (f"公式サイト{goods}", "公式サイトへ", "サイトを開く"),
+        "page": (f"{page}{goods}", f"{page}へ", f"{page}を開く"),
         "place": (f"{words.place}を見る", "場所を確かめる", "行き方を見る"),
         "hours": (f"{hours_word}を見る", f"{hours_word}を確かめる"),
         "prices": (f"{price}を見る", f"{price}を確かめる"),
@@ -98,12 +117,13 @@ def call_of(request: GenerationRequest, brief: Brief, written: str) -> Call:
     """Return the page's main call to action.
 
     `written` are the copy's words for it. Words that are not built in can stand only for a form. Those of an order do
-    not stand for a form that takes no orders.
+    not stand for a form that takes no orders. A page that offers none may still ask for a booking.
     """
     kind = kind_of_call(known(given_of(request)), brief.purpose)
     words = call_words(kind, brief, written)
-    if kind == "form" and _ORDERING.search(words) and _only_asks(request, brief.purpose):
-        words = _short(brief)
+    ordering = _ORDERING if offers_orders(brief) else _BUYING
+    if kind == "form" and ordering.search(words) and not takes_orders(request):
+        words = words_of(brief).calls.get("sale_short", SHORT["sale"]) if offers_orders(brief) else _short(brief)
     return Call(kind, href_of(request, kind), words)
 
 
@@ -123,9 +143,13 @@ def leads_away(call: Call, section: str) -> bool:
     return call.kind != "more" and call.href != f"#{section}"
 
 
-def outside_words(brief: Brief, kind: str) -> str:
-    """Return the words of the last button, which leaves the page for the LINE account or the site."""
-    return call_choices(kind, brief)[0]
+def outside_calls(request: GenerationRequest, brief: Brief, call: Call) -> tuple[Call, ...]:
+    """Return the buttons at the end that leave the page: all ways of contact, or else the site."""
+    ways = ways_of(request)
+    contacts = [kind for kind in ("hosted", "booking", "line") if kind in ways]
+    kinds = contacts or [kind for kind in _AWAY if kind in ways and "form" not in ways][:1]
+    words = {kind: call.words if kind == call.kind else call_choices(kind, brief)[0] for kind in kinds}
+    return tuple(Call(kind, href_of(request, kind), words[kind]) for kind in kinds)
 
 
 def phone_call(request: GenerationRequest) -> Call | None:
@@ -137,6 +161,4 @@ def href_of(request: GenerationRequest, kind: str) -> str:
     """Return the address of a call's target, on the page or outside."""
     if kind == "phone":
         return f"tel:{dialled(phone_of(request) or '')}"
-    if kind in ("line", "url"):
-        return address((line_of(request) if kind == "line" else url_of(request)) or "")
-    return HREFS[kind]
+    return HREFS[kind] if kind in HREFS else address(ways_of(request)[kind])

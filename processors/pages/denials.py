@@ -16,6 +16,12 @@ _TAKEN_BACK = re.compile(
     r"とは限ら|(?:と|を|は|る)(?:お)?(?:断定|断言|保証|約束)(?:する|いたす)?(?:こと)?(?:は|が|も)?(?:でき|いたし|し)(?:ません|かね|ない)|"
     r"(?:病気|症状|方|人|もの|こと|結果)?ばかりで(?:は)?(?:な|あり))"
 )
+# after a claim, words that speak of it: "最安値の比べ方", "日本一の意味"
+_DISCUSSED = re.compile(
+    r"^」?(?:という(?:言葉|表示|広告))?の(?:比べ方|調べ方|見分け方|見極め方|見方|見つけ方|探し方|確かめ方|疑い方|意味|定義|落とし穴|注意点)(?!で)"
+)
+# words that claim only by their negation: "右に出る店はありません"
+_UNRIVALLED = re.compile("^右に出る")
 # after a noun, its denial: "永久脱毛ではありません"; after 絶対に it would be a promise
 _DENIED_NOUN = re.compile(r"^(?:な|の)?[^。、\nをがは]{0,8}?で(?:は)?(?:な(?:い|く)|ありません|ございません)(?!か)")
 # but these add to a claim: "無料だけではありません", "10kg減も夢ではありません"
@@ -28,6 +34,7 @@ _NOT_OFFERED = re.compile(
     r"(?:あり|ござい|し|いたし|致し|(?:して|行って|受け付けて|扱って|用意して|設けて)(?:い|おり)|応じ(?:られ|かね|て(?:い|おり))|"
     r"受けられ|お受けでき|でき|なり|頼り|うたい|名乗り)(?:ません|ない)(?!か)|"
     r"^で(?:は)?(?:お受け|対応|ご?利用|お使い)?(?:でき|いただけ)(?:ない|ません)(?!か)|"
+    r"^[^。、\n]{0,2}」?、?という(?:言い方|言いかた|呼び方|ほめ方|書き方|うたい文句|売り文句|宣伝|看板)(?:は|を)(?:決して)?(?:し|いたし|使い|使って(?:い|お)り?|掲げ|出し)(?:ません|ない)|"
     r"^を(?:うたう|名乗る|売りにする)(?:こと)?(?:は|を)?(?:しません|ありません|いたしません)|^[^。、\n]{1,14}は存在しません|"
     r"^[^。、\n]{0,8}(?:を(?:目指さ|求め|追わ|競わ|狙わ|うたわ)|に(?:こだわら|とらわれ))(?:ず|ない|なく|ません|過ぎ|すぎ)|"
     r"^[^。、\n]{0,6}(?:う|る)と(?:は)?、?(?:焦ら|あせら|急が|思わ|考え|無理を?し)(?:ず|ない|なくて)|"
@@ -103,7 +110,9 @@ _GONE = re.compile("ぜろ|なくなる|消える|[のが](?:一切)?ない.$")
 def takes_back(text: str, start: int, end: int, kind: str) -> bool:
     """Return whether the words after a claim deny the claim, warn of it or only mention it."""
     after = text[end : end + AFTER]
-    if _TAKEN_BACK.match(after) or _WARNED_OF.match(after):
+    if _UNRIVALLED.match(text[start:end]):
+        return False
+    if _TAKEN_BACK.match(after) or _WARNED_OF.match(after) or _DISCUSSED.match(after):
         return True
     before = text[max(0, start - BEFORE) : start]
     refused = _NOT_OFFERED.match(after)

@@ -1,17 +1,17 @@
 """The facts of a request by name. Built-in copy and calls to action rely on these names only."""
 
 from collections.abc import Iterable
-from urllib.parse import urlsplit
 
+from processors.pages.sites import names, site_of, way_of
 from processors.text import shown
 from schemas.copywriting import GIVEN
-from schemas.generation import GenerationRequest
+from schemas.generation import GenerationRequest, Sale
 
-LINE_HOSTS = ("lin.ee", "line.me")
 # names that stand for any of several facts
 GROUPS = {
     "contact": {"phone", "form", "line"},
-    "reach": {"phone", "form", "line", "url"},
+    "reach": {"phone", "form", "line", "url", "booking", *names()},
+    "page": set(names()),
     "place": {"address", "access"},
     "open": {"address", "access", "hours"},
 }
@@ -23,35 +23,31 @@ def phone_of(request: GenerationRequest) -> str | None:
     return phone if any(letter.isdigit() for letter in phone) else None
 
 
-def line_of(request: GenerationRequest) -> str | None:
-    """Return the address of the LINE account, which customers give as their site or as their form."""
-    given = (request.business.form_url, request.business.url)
-    return next((url for url in given if url and _is_line(url)), None)
+def ways_of(request: GenerationRequest) -> dict[str, str]:
+    """Return the given addresses by their use (`sites.way_of`). A form's address goes before a site's.
 
-
-def form_of(request: GenerationRequest) -> str | None:
-    """Return the address that the contact form posts to."""
-    url = request.business.form_url
-    return url if url and not _is_line(url) else None
-
-
-def url_of(request: GenerationRequest) -> str | None:
-    """Return the address of the business's own site."""
-    url = request.business.url
-    return url if url and not _is_line(url) else None
+    Customers give a LINE account, or the page of a form, as their site or as their form.
+    """
+    business, ways = request.business, dict[str, str]()
+    form = business.form_url if business.form_url != business.url else None  # a site takes no post
+    for url, is_form in ((form, True), (business.url, False)):
+        if url:
+            ways.setdefault(way_of(url, is_form=is_form), url)
+    return ways
 
 
 def given_of(request: GenerationRequest) -> list[str]:
-    """Return the names of the given facts, without their values."""
+    """Return the names of the given facts, without their values. A page on a listed site has the name of the site."""
+    ways = ways_of(request)
     contacts = {
         "phone": phone_of(request),
-        "form": form_of(request),
-        "line": line_of(request),
-        "url": url_of(request),
+        "form": ways.get("form") or ways.get("hosted"),
+        **{name: ways.get(name) for name in ("hosted", "booking", "line", "url")},
         "address": request.business.address,
     }
     facts = [name for name in GIVEN if getattr(request.facts, name)]
-    return facts + [name for name, value in contacts.items() if value]
+    pages = [site_of(ways["page"]).name] if "page" in ways else []
+    return facts + [name for name, value in contacts.items() if value] + pages
 
 
 def takes_orders(request: GenerationRequest) -> bool:
@@ -59,17 +55,16 @@ def takes_orders(request: GenerationRequest) -> bool:
 
     The law asks for no site of the business.
     """
-    business, sale = request.business, request.facts.sale
-    terms = () if sale is None else sale.model_dump().values()
-    return bool(terms) and all((business.address, phone_of(request), request.facts.prices, *terms))
+    business, terms = request.business, terms_of(request)
+    return len(terms) == len(Sale.model_fields) and all((business.address, phone_of(request), request.facts.prices))
+
+
+def terms_of(request: GenerationRequest) -> dict[str, str]:
+    """Return the given terms of sale by their names."""
+    return request.facts.sale.model_dump(exclude_none=True) if request.facts.sale else {}
 
 
 def known(given: Iterable[str]) -> frozenset[str]:
     """Return the names of the given facts and of the groups in which one is given."""
     names = set(given)
     return frozenset(names | {group for group, members in GROUPS.items() if members & names})
-
-
-def _is_line(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return any(host == line or host.endswith(f".{line}") for line in LINE_HOSTS)

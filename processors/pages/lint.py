@@ -48,10 +48,14 @@ class Finding:
 
 def forbidden(texts: Sequence[str], fields: CopyFields) -> dict[int, list[Finding]]:
     """Return the forbidden words in the copy of a page with these fields, by the index of the text."""
-    groups = trade_of(fields.industry).groups
-    if purpose_of(fields.purpose) == RECRUIT:
-        groups |= {"work"}
-    return findings(texts, groups, (*fields.keywords, fields.purpose, fields.industry))
+    given = (*fields.keywords, fields.purpose, fields.industry)
+    return findings(texts, groups_of(fields.industry, fields.purpose), given)
+
+
+def groups_of(industry: str, purpose: str) -> frozenset[str]:
+    """Return the groups of rules for a page: those of its trade, and "work" for an offer of work."""
+    groups = trade_of(industry).groups
+    return groups | {"work"} if purpose_of(purpose) == RECRUIT else groups
 
 
 def prepare() -> None:

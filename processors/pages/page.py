@@ -10,27 +10,28 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import minify_html
 from jinja2 import FunctionLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
-from processors.pages.calls import Call, call_of, form_words, href_of, leads_away, outside_words, phone_call
+from processors.pages.calls import Call, call_of, form_words, leads_away, outside_calls, phone_call
 from processors.pages.cards import og_image, thumbnail
 from processors.pages.curated import UP, Asset, Picture, drawn, pictures, uploaded
 from processors.pages.designs import DESIGNS, Design, look_of
-from processors.pages.facts import form_of, line_of, phone_of, url_of
+from processors.pages.facts import phone_of, ways_of
 from processors.pages.given import given_sections
-from processors.pages.legal import page_warnings
+from processors.pages.legal import notice_of_sale, page_warnings
 from processors.pages.phrases import columns, name_phrases, phrases
+from processors.pages.sites import host_of, site_of
 from processors.pages.slots import fill, slots, topics
 from processors.pages.words import words_of
 from processors.text import address, shown
 from schemas.contacts import dialled
 from schemas.copywriting import Copy
-from schemas.generation import GenerationRequest, Sale
+from schemas.generation import GenerationRequest
 from schemas.plan import Brief
 from schemas.sections import Footer, Form
 from schemas.uploads import Uploads
@@ -78,14 +79,13 @@ class Page:
     dial: str
     url: str | None
     site: str
+    site_word: str
     hours: str | None
     topics: list[str]
     call: Call
     bar: tuple[Call, ...]
-    line: str | None
-    outside: str
+    outside: tuple[Call, ...]
     reached: bool
-    priced: bool
     form: dict[str, Any] | None
     calls: tuple[str, ...]
 
@@ -193,10 +193,9 @@ def integrate(
 
 
 def _page(request: GenerationRequest, brief: Brief, words: dict[str, Any], design: Design, uploads: Uploads) -> Page:
-    facts, form, url, line = request.facts, form_of(request), url_of(request), line_of(request)
-    phone = phone_of(request)
+    ways, phone = ways_of(request), phone_of(request)
+    form, url = ways.get("form"), ways.get("url") or ways.get("page")
     call, dial = call_of(request, brief, words["hero"]["call"]), phone_call(request)
-    out = "line" if line else "url"
     bar = (call,) if call.kind == "phone" else (dial, call) if dial else (call,) if call.kind != "more" else ()
     return Page(
         design=design,
@@ -207,16 +206,15 @@ def _page(request: GenerationRequest, brief: Brief, words: dict[str, Any], desig
         phone=phone,
         dial=dialled(phone or ""),
         url=address(url) if url else None,
-        site=shown(urlsplit(url).hostname or "") if url else "",
-        hours=shown(facts.hours or "") or None,
+        site=shown(host_of(url)) if url else "",
+        site_word=site_of(url).name if "url" not in ways and url else "Webサイト",
+        hours=shown(request.facts.hours or "") or None,
         topics=topics(request),
         call=call,
         bar=bar,
-        line=href_of(request, "line") if line else None,
-        outside=call.words if call.kind == out else outside_words(brief, out),
-        reached=bool(phone or form or line or url),
-        priced=bool(facts.prices),
-        form=Form(action=address(form), **asdict(form_words(request, brief.purpose))).model_dump() if form else None,
+        outside=outside_calls(request, brief, call),
+        reached=bool(phone or ways),
+        form=Form(action=address(form), **asdict(form_words(request, brief))).model_dump() if form else None,
         calls=tuple(name for name in brief.calls if leads_away(call, name)),
     )
 
@@ -245,7 +243,7 @@ def _footer(request: GenerationRequest, brief: Brief, page: Page) -> Footer:
         phone=page.phone,
         url=page.url,
         licences=request.facts.licences,
-        sale=(request.facts.sale or Sale()) if brief.purpose == "sale" else None,
+        sale=notice_of_sale(request, brief),
         use=page.form["use"] if page.form else None,
     )
 
@@ -258,7 +256,7 @@ def _structured(
     optional = {
         "telephone": page.phone,
         "address": shown(business.address or ""),
-        "url": page.url,
+        "url" if "url" in ways_of(request) else "sameAs": page.url,
     }
     return [
         {

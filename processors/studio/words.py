@@ -123,7 +123,7 @@ PAIRS: Pairs = {
     "phone": ("Telephone", "電話番号"),
     "address": ("Address", "住所"),
     "url": ("Website", "ウェブサイト"),
-    "form_url": ("Address that a contact form posts to", "フォームの送信先アドレス"),
+    "form_url": ("Address of the form or booking page", "フォームや予約ページのアドレス"),
     "facts": ("Facts", "掲載する情報"),
     "hours": ("Opening hours", "営業時間"),
     "access": ("How to get there", "アクセス"),

@@ -40,7 +40,7 @@ WHOLE = {
     "nineteenth": (1.0, 0.0), "twentieth": (1.0, 0.0), "twentyfirst": (1.0, 0.0), "twentysecond": (1.0, 0.0),
     "twentythird": (1.0, 0.0), "twentyfourth": (1.0, 0.0), "twentyfifth": (1.0, 0.0), "twentysixth": (1.0, 0.0),
     "twentyseventh": (1.0, 0.0), "twentyeighth": (1.0, 0.0), "twentyninth": (1.0, 0.0), "thirtieth": (1.0, 0.0),
-    "thirtyfirst": (1.0, 0.0), "thirtysecond": (1.0, 0.0),
+    "thirtyfirst": (1.0, 0.0), "thirtysecond": (1.0, 0.0), "reported": (1.0, 0.0),
 }  # fmt: skip
 CONTACTS = ["phone", "form", "url", "address", "access", "hours"]
 GOALS = dict.fromkeys(MENDED, (1.0, 0.0)) | WHOLE

@@ -12,6 +12,7 @@ from page_requests import BUSINESS, FACTS, HOSTILE, INDUSTRIES, PURPOSES, TREATM
 from PIL import Image
 
 from processors.pages.brief import brief_of
+from processors.pages.calls import offers_orders
 from processors.pages.designs import DESIGNS
 from processors.pages.page import (
     Asset,
@@ -130,11 +131,14 @@ def test_a_clinic_page_hides_testimonials_with_a_warning() -> None:
 
 def test_a_sale_page_has_legal_notices_and_warns_of_gaps() -> None:
     assert "特定商取引法に基づく表記" in html_of(full("EC", purpose="販売"))
-    assert "特定商取引法に基づく表記" not in html_of(full("EC", purpose="集客"))
+    for purpose in PURPOSES:
+        without_terms = full("EC", purpose=purpose, facts={**FACTS, "sale": None})
+        assert "特定商取引法に基づく表記" in html_of(full("EC", purpose=purpose)), "terms of sale are given"
+        assert ("特定商取引法に基づく表記" in html_of(without_terms)) == offers_orders(brief_of(without_terms))
     request, complete = least("EC", purpose="販売"), full("EC", purpose="販売")
     assert [warning.detail.split(":")[0] for warning in page_warnings(request, brief_of(request))] == [
-        "business.address", "business.phone", "facts.prices", "business.url", "facts.sale.responsible",
-        "facts.sale.shipping", "facts.sale.payment", "facts.sale.delivery", "facts.sale.returns",
+        "business.address", "business.phone", "facts.prices", "facts.sale.responsible", "facts.sale.shipping",
+        "facts.sale.payment", "facts.sale.delivery", "facts.sale.returns",
     ]  # fmt: skip
     assert page_warnings(complete, brief_of(complete)) == []
     for purpose in PURPOSES:
@@ -146,7 +150,35 @@ def test_a_sale_page_shows_the_given_terms() -> None:
     for term in FACTS["sale"].values():
         assert term in html
     assert "お問い合わせください" not in html
-    assert "送料・その他の費用" not in html_of(least("EC", purpose="販売")), "nobody can be asked"
+
+
+@pytest.mark.parametrize("business", [{}, {"url": "https://example.com/"}, {"url": "https://www.instagram.com/x"}])
+def test_a_page_without_a_way_of_contact_refers_nobody_to_it(business: dict[str, str]) -> None:
+    given = {"name": "麺屋 一", **business}
+    html = html_of(least("EC", purpose="販売", business=given))
+    assert "特定商取引法に基づく表記" not in html and "お問い合わせください" not in html
+    some = html_of(least("EC", purpose="販売", business=given, facts={"sale": {"returns": "返品はお受けできません"}}))
+    assert "お取引の条件" in some and "返品はお受けできません" in some and "特定商取引法に基づく表記" not in some
+    terms = {name: FACTS[name] for name in ("sale", "prices")}
+    most = html_of(least("EC", purpose="集客", business=given, facts=terms))
+    assert "特定商取引法に基づく表記" in most and "お問い合わせください" not in most and "電話番号" not in most
+
+
+@pytest.mark.parametrize(
+    "contact", [{"phone": "03-0000-0000"}, {"url": "https://lin.ee/x"}, {"form_url": "https://forms.gle/x"}]
+)
+def test_a_missing_item_of_the_table_refers_to_a_way_of_contact(contact: dict[str, str]) -> None:
+    html = html_of(least("EC", purpose="販売", business={"name": "麺屋 一", **contact}))
+    assert "特定商取引法に基づく表記" in html and html.count("お問い合わせください") == 8 - ("phone" in contact)
+
+
+@pytest.mark.parametrize("written", ["商品を注文する", "いますぐ購入", "カートに入れる", "お取り寄せする"])
+@pytest.mark.parametrize("purpose", ["問い合わせ", "集客", "頒布会のご案内"])
+def test_a_model_cannot_offer_an_order_on_a_page_without_the_terms(purpose: str, written: str) -> None:
+    request = least("EC", purpose=purpose, business=FORM)
+    copy = built_in(request)
+    copy = copy.model_copy(update={"hero": copy.hero.model_copy(update={"call": written})})
+    assert written not in html_of(request, copy)
 
 
 FORM = {"name": "麺屋 一", "form_url": "https://example.com/form"}
@@ -174,6 +206,9 @@ def test_without_the_terms_of_sale_a_form_takes_no_orders(industry: str, written
     copy = copy.model_copy(update={"hero": copy.hero.model_copy(update={"call": written})})
     html = integrate(request, brief_of(request), copy, lp_id="t1-1f0c9d2e7a3b5c48", base_url="https://example.com")
     found = Tags(html)
+    if not offers_orders(brief_of(request)):  # a trade that sells no goods
+        assert re.search("商品を注文する|購入|特定商取引法", html) is None
+        return
     assert {"注文について問い合わせる", "ご注文についてのお問い合わせの内容"} <= set(found.text)
     assert re.search("お知らせします|最終確認|注文を送る|注文する|購入|講座を申し込む", html) is None
     assert (written in found.text) == (written == "商品のことを聞く")
@@ -277,6 +312,7 @@ def test_customer_text_cannot_inject_markup(kind: str) -> None:
         "licences": [line],
         "hours": line,
         "access": line,
+        "sale": dict.fromkeys(FACTS["sale"], line),
     }
     business = {**BUSINESS, "name": words[:100], "address": line, "url": 'https://example.com/"><b>'}
     plain = Tags(html_of(full(keywords=["a", "b"], facts={**FACTS, "prices": FACTS["prices"][:1]})))
