@@ -7,6 +7,7 @@ partitions they replace, so a day that moves is read from exactly one place, nev
 from collections.abc import Iterable
 
 # Type and comment of each column. A column of one view that differs from others of its name has the view's name, too.
+# An expression must have exactly this type: ClickHouse refuses some conditions on a column that the view converts.
 COLUMNS = {
     "lp_id": ("LowCardinality(String)", "The page: its lp_id."),
     "window_start": ("DateTime('UTC')", "Start of the 5-second window of the event's own time, UTC."),
@@ -112,7 +113,7 @@ OVER_ALL_TIERS: tuple[Definition, ...] = (
     ),
     (
         "scroll_depth",
-        (*PAGE, "band", "toUInt32(band) * 100 AS from_px", "reached", "exposure_ms"),
+        (*PAGE, "band", "band * 100 AS from_px", "reached", "exposure_ms"),
         "lpstream.tiered_scroll",
         "Pageviews that reached each band of 100 pixels, and how long it was in view. Always query with sum().",
     ),
