@@ -152,7 +152,7 @@ def _show(report: Report) -> None:
     else:
         out.print("nothing to do: every day is in its tier")
     for line in report.waiting:
-        out.print(f"waiting: {line}", markup=False, highlight=False)
+        out.print(f"waiting: {line}", highlight=False)
 
 
 def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
@@ -165,4 +165,4 @@ def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
             table.add_row(action, row["table"], row["day"])
     out.print(table)
     for line in plan["waiting"]:
-        out.print(f"waiting: {line}", markup=False, highlight=False)
+        out.print(f"waiting: {line}", highlight=False)
