@@ -110,7 +110,7 @@ async def bands(clickhouse: ClickHouse, selection: Selection) -> pa.Table:
 
 
 async def sections(clickhouse: ClickHouse, selection: Selection) -> list[dict[str, Any]]:
-    """Return rows with section, reached, clicks and exposure_ms, most seen first."""
+    """Return rows with section, reached, clicks and exposure_ms, those that most pageviews reached first."""
     return await clickhouse.rows(SECTIONS, selection.parameters())
 
 

@@ -135,13 +135,13 @@ OVER_ALL_TIERS: tuple[Definition, ...] = (
         "scroll_depth",
         (*PAGE, "band", "band * 100 AS from_px", "reached", "exposure_ms"),
         "lpstream.tiered_scroll",
-        "Pageviews that reached each band of 100 pixels, and how long it was in view. Always query with sum().",
+        "Pageviews that reached or passed each band of 100 pixels, and how long it was in view. Always query with sum().",
     ),
     (
         "section_funnel",
         (*PAGE, "section", "reached", "clicks", "exposure_ms"),
         "lpstream.tiered_sections",
-        "Reach, clicks and exposure by section. Always query with sum().",
+        "Reach (passing it counts), clicks and exposure by section. Always query with sum().",
     ),
     (
         "element_clicks",

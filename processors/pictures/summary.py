@@ -34,7 +34,7 @@ class Reach(msgspec.Struct, frozen=True):
 
 
 class SectionSeen(msgspec.Struct, frozen=True):
-    """The figures of a section: pageviews that saw its top, clicks in it, time in view."""
+    """The figures of a section: pageviews that reached its top or passed it, clicks in it, time in view."""
 
     name: str
     reached: int
@@ -113,9 +113,9 @@ def elements_of(rows: Sequence[Mapping[str, Any]]) -> list[ElementClicked]:
 
 
 def reach_of(band: Ints, reached: Ints, pageviews: int) -> list[Reach]:
-    """Return the depth that 75, 50 and 25 percent of the pageviews reached."""
+    """Return the depth that 75, 50 and 25 percent of the pageviews reached at least."""
     depths = []
     for percent in SHARES:
         deep = band[reached * 100 >= percent * max(1, pageviews)]
-        depths.append(Reach(percent, (int(deep.max()) + 1) * BAND_H if len(deep) else None))
+        depths.append(Reach(percent, int(deep.max()) * BAND_H if len(deep) else None))
     return depths

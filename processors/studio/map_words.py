@@ -78,7 +78,7 @@ PAIRS: Pairs = {
     "rage_clicks": ("Repeated", "連打"),
     "sections": ("Sections", "セクション"),
     "section": ("Section", "セクション"),
-    "seen_by": ("Seen by", "見た割合"),
+    "seen_by": ("Reached by", "到達した割合"),
     "time_in_view": ("Mean time in view", "平均表示時間"),
     "count_again": ("Count again", "集計し直す"),
     "no_data": ("No data yet", "データがまだありません"),

@@ -30,7 +30,7 @@ CLICKS: tuple[MapKind, ...] = ("click", "dead", "rage")
 Suffix = Literal["png", "json"]
 Form = Literal["png", "json", "summary"]
 
-VERSION = 2  # of the drawing, part of the cache key
+VERSION = 3  # of the drawing, part of the cache key
 KEEP_S, KEEP_WITHOUT_SHOT_S = 3_600, 60
 DEFAULT_SPAN = timedelta(days=1)
 # the size at which a page without pageviews is drawn

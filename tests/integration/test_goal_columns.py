@@ -99,17 +99,6 @@ async def test_two_rates_in_one_window_count_exactly_before_and_after_a_merge(se
     tenth = [beacon(now, "sc", rate=0.1, elements=["b"])] * 10
     for number, values in enumerate((full, tenth)):
         await insert(server, values, now, f"{number}")
-    measures = [
-        "pageviews",
-        "events",
-        "clicks",
-        "rage_clicks",
-        "dead_clicks",
-        "moves",
-        "scrolls",
-        "goals",
-        "conversions",
-    ]
     true = [110, 300, 160, 10, 10, 10, 110, 10, 10]
     scaled = ", ".join(f"sum(scaled_{name})" for name in SCALED)
     clicked = (

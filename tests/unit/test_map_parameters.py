@@ -105,5 +105,5 @@ def test_the_hottest_places_are_listed_once() -> None:
 
 def test_reach_gives_the_depth_of_75_50_and_25_percent() -> None:
     bands = np.arange(4)
-    assert reach_of(bands, np.array([100, 80, 50, 20]), 100) == [Reach(75, 200), Reach(50, 300), Reach(25, 300)]
+    assert reach_of(bands, np.array([100, 80, 50, 20]), 100) == [Reach(75, 100), Reach(50, 200), Reach(25, 200)]
     assert reach_of(bands[:0], bands[:0], 0) == [Reach(75, None), Reach(50, None), Reach(25, None)]

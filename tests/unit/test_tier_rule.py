@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ from processors.heatmap.tiers import (
     moves,
     to_chill,
     to_erase,
+    utc_days,
     with_days_late,
 )
 from schemas.tiers import Erasure, Fingerprint, HotPartition, Step, TierObject
@@ -116,3 +118,16 @@ def test_columns_of_a_later_migration_change_no_recorded_fingerprint() -> None:
             earlier = HotTable(table.keys, table.measures, table.added[:generations])
             added = table.fingerprint.removeprefix(earlier.fingerprint.removesuffix(") AS digest"))
             assert added.startswith(" + if(") and added.count("= 0, 0, ") == len(table.added) - generations
+
+
+@pytest.mark.parametrize(
+    ("zone", "first", "last"),
+    [
+        ("Asia/Tokyo", date(2026, 9, 30), date(2026, 10, 3)),
+        ("UTC", date(2026, 10, 1), date(2026, 10, 3)),
+        ("America/New_York", date(2026, 10, 1), date(2026, 10, 4)),
+        ("Asia/Kathmandu", date(2026, 9, 30), date(2026, 10, 3)),
+    ],
+)
+def test_days_of_a_zone_are_restored_with_all_utc_days_that_they_overlap(zone: str, first: date, last: date) -> None:
+    assert utc_days(date(2026, 10, 1), date(2026, 10, 3), ZoneInfo(zone)) == (first, last)
