@@ -135,7 +135,7 @@ OVER_ALL_TIERS: tuple[Definition, ...] = (
         "scroll_depth",
         (*PAGE, "band", "band * 100 AS from_px", "reached", "exposure_ms"),
         "lpstream.tiered_scroll",
-        "Pageviews that reached or passed each band of 100 pixels, and how long it was in view. Always query with sum().",
+        "Pageviews that reached or passed each band of 100 px, and how long it was in view. Always query with sum().",
     ),
     (
         "section_funnel",

@@ -19,8 +19,11 @@ ANSWER_S = 60
 def findings(
     lp_id: PageId,
     device: Annotated[Device | None, typer.Option(help="Kind of device; default: all.")] = None,
-    start: Annotated[str, typer.Option("--from", help="ISO 8601; default: seven days before --to.")] = "",
-    end: Annotated[str, typer.Option("--to", help="ISO 8601; default: now.")] = "",
+    start: Annotated[
+        str,
+        typer.Option("--from", help="ISO 8601, of LPSTREAM_TIMEZONE without a zone; default: seven days before --to."),
+    ] = "",
+    end: Annotated[str, typer.Option("--to", help="ISO 8601, as --from; default: now.")] = "",
     language: Annotated[Language, typer.Option("--lang", help="Language of the sentences.")] = "en",
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,

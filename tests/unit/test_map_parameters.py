@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -53,6 +54,12 @@ def test_an_invalid_parameter_is_named(given: dict[str, str], named: str) -> Non
 )
 def test_spellings_of_a_time_give_the_same_moment(text: str) -> None:
     assert query_of("lp", GOOD | {"from": text}).start == datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["2026-11-20T21:00:00", "2026-11-20T21:00", "2026-11-20T12:00:00Z", "1795176000000"])
+def test_a_time_without_a_zone_is_of_the_configured_zone(text: str) -> None:
+    query = query_of("lp", {"from": text, "to": "2026-11-21"}, ZoneInfo("Asia/Tokyo"))
+    assert (query.start, query.end) == (datetime(2026, 11, 20, 12, tzinfo=UTC), datetime(2026, 11, 20, 15, tzinfo=UTC))
 
 
 def test_the_default_range_is_the_last_day() -> None:
