@@ -21,9 +21,9 @@ def findings(
     device: Annotated[Device | None, typer.Option(help="Kind of device; default: all.")] = None,
     start: Annotated[
         str,
-        typer.Option("--from", help="ISO 8601, of LPSTREAM_TIMEZONE without a zone; default: seven days before --to."),
+        typer.Option("--from", help="ISO 8601; default: seven days before --to."),
     ] = "",
-    end: Annotated[str, typer.Option("--to", help="ISO 8601, as --from; default: now.")] = "",
+    end: Annotated[str, typer.Option("--to", help="ISO 8601; default: now.")] = "",
     language: Annotated[Language, typer.Option("--lang", help="Language of the sentences.")] = "en",
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,

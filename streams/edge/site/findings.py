@@ -39,7 +39,10 @@ async def findings(request: web.BaseRequest, services: Services, *, caller: Call
 
 
 def query_of(lp_id: str, given: Mapping[str, str], zone: tzinfo = UTC) -> FindingsQuery:
-    """Return the query of parameters by name, with times in `zone`. Raise HttpError 422 with the name of the wrong parameter."""
+    """Return the query of parameters by name. A time without a zone is of `zone`.
+
+    Raise HttpError 422 with the name of the wrong parameter.
+    """
     device = maps.choice(given, "device", get_args(Device), None)
     language = maps.choice(given, "lang", get_args(Language), "en")
     return FindingsQuery(lp_id, device, *maps.range_of(given, DEFAULT_SPAN, zone), language)

@@ -97,7 +97,10 @@ def check_once(request: web.BaseRequest, names: Iterable[str]) -> None:
 
 
 def query_of(lp_id: str, given: Mapping[str, str], zone: tzinfo = UTC) -> MapQuery:
-    """Return the query of parameters by name, with times in `zone`. Raise HttpError 422 with the name of the wrong parameter."""
+    """Return the query of parameters by name. A time without a zone is of `zone`.
+
+    Raise HttpError 422 with the name of the wrong parameter.
+    """
     kind = choice(given, "kind", get_args(MapKind), "click")
     device = choice(given, "device", get_args(Device), None)
     language = choice(given, "lang", get_args(Language), "en")
