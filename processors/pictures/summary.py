@@ -1,6 +1,7 @@
 """The numbers of a heatmap for a table: hottest places, scroll depth, sections and elements."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -59,7 +60,10 @@ class ElementClicked(msgspec.Struct, frozen=True):
 
 
 class MapSummary(msgspec.Struct, frozen=True):
-    """A map's numbers. `total` and `peak` are hits or ms of rest, `devices` pageviews by device type."""
+    """A map's numbers. `total` and `peak` are hits or ms of rest, `devices` pageviews by device type.
+
+    Earlier days than `readable_from` (UTC) are not complete, because some are on Glacier.
+    """
 
     device: str
     devices: dict[str, int]
@@ -71,6 +75,7 @@ class MapSummary(msgspec.Struct, frozen=True):
     reached: list[Reach]
     sections: list[SectionSeen]
     elements: list[ElementClicked]
+    readable_from: date | None = None
 
 
 def spots_of(cells: Cells) -> list[Spot]:

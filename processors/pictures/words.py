@@ -42,6 +42,7 @@ WORDS = by_language(
         "hottest_clicks": ("100 % = {peak} clicks around one place", "100 % = 一か所に {peak} クリック"),
         "hottest_seconds": ("100 % = {peak} s of rest around one place", "100 % = 一か所に計 {peak} 秒"),
         "reached": ("Share of pageviews that came this far", "ここまで到達した閲覧の割合"),
+        "readable_from": ("; earlier days than {day} are not complete", "。{day} より前の日は不完全"),
         "left": ("{percent} % reached this point", "{percent} % がここまで到達"),
         "fold": ("fold: half of the screens end near {px} px", "ファーストビュー：画面の半数は約 {px} px まで"),
         "fixed_layer": ("fixed targets: shown in the first view", "固定表示の要素は最初の画面に表示"),

@@ -88,6 +88,10 @@ PAIRS: Pairs = {
         "この期間に閲覧がありません。期間を長くするか、ご自身でページを開いてみてください。"
         "閲覧は1分ほどで集計できます。",
     ),
+    "readable_from": (
+        "Earlier days than {day} (UTC) are archived and not complete here.",
+        "{day}（UTC）より前の日は保管庫にあり、この集計では不完全です。",
+    ),
     "same_scale": (
         "All maps use the same colour scale, per pageview.",
         "どの図の色も、閲覧1回あたりで同じ尺度です。",
