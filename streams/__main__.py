@@ -163,7 +163,7 @@ def main() -> None:
     except LpstreamError as error:
         from streams.local.console import err
 
-        err.print(f"lpstream: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        err.print(f"lpstream: {error}", style="red", highlight=False, soft_wrap=True)
         sys.exit(1)
 
 

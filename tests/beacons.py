@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from brute_force import COLUMNS, count
+from brute_force import COLUMNS, MEASURES, count
 from patience import PATIENCE_S
 
 from infra.clickhouse.client import ClickHouse
@@ -24,11 +24,7 @@ from streams.proof.visitors import visits
 
 RECORDS = 100  # a request to the REST door
 PARTITIONS = next(spec.partitions for spec in load_topics() if spec.name == TOPIC)
-SUMS = {
-    "hits", "dwell_ms", "reached", "exposure_ms", "clicks", "pageviews", "events", "rage_clicks", "dead_clicks",
-    "moves", "scrolls", "goals", "goals_form", "goals_tel", "goals_mail", "goals_outbound", "goals_custom",
-    "conversions", "sampled_out",
-}  # fmt: skip
+SUMS = {name for table, columns in COLUMNS.items() for name in columns.split()[-MEASURES[table] :]}
 
 
 def some_beacons(lp_id: str, count_: int) -> list[dict[str, Any]]:

@@ -18,17 +18,20 @@ COLUMNS = {
     "heatmap_scroll": "lp_id window_start device band reached exposure_ms",
     "heatmap_sections": "lp_id window_start device section clicks reached exposure_ms",
     "heatmap_windows": "lp_id window_start device pageviews events clicks rage_clicks dead_clicks moves scrolls goals"
-    " goals_form goals_tel goals_mail goals_outbound goals_custom conversions sampled_out",
+    " goals_form goals_tel goals_mail goals_outbound goals_custom conversions sampled_out left_out_pageviews"
+    " left_out_events left_out_clicks left_out_rage_clicks left_out_dead_clicks left_out_moves left_out_scrolls"
+    " left_out_goals left_out_conversions",
     "heatmap_views": "lp_id window_start device page_w page_h viewport_w viewport_h pageviews",
-    "heatmap_elements": "lp_id window_start device element clicks rage_clicks dead_clicks",
+    "heatmap_elements": "lp_id window_start device element clicks rage_clicks dead_clicks left_out_clicks"
+    " left_out_rage_clicks left_out_dead_clicks",
 }
 MEASURES = {
     "heatmap_cells": 2,
     "heatmap_scroll": 2,
     "heatmap_sections": 3,
-    "heatmap_windows": 15,
+    "heatmap_windows": 24,
     "heatmap_views": 1,
-    "heatmap_elements": 3,
+    "heatmap_elements": 6,
 }
 WINDOW_COLUMNS = COLUMNS["heatmap_windows"].split()[3:]
 COUNTER = {"c": ["clicks"], "r": ["clicks", "rage_clicks"], "d": ["clicks", "dead_clicks"]} | {
@@ -92,8 +95,7 @@ def count_beacon(tables: dict[str, Rows], beacon: Beacon, timestamp_ms: int) -> 
         shared = (beacon.lp_id, window_start(beacon.t0 + shift), beacon.device)
         sizes = tuple(size // 16 * 16 for size in (beacon.page_w, page_h, beacon.viewport_w, beacon.viewport_h))
         add(tables["heatmap_views"], (*shared, *sizes), 1)
-        tables["heatmap_windows"][shared][0] += 1
-        tables["heatmap_windows"][shared][-1] += left_out
+        count_total(tables["heatmap_windows"][shared], "pageviews", left_out)
     areas = areas_of(beacon)
     for name in dict.fromkeys(beacon.new_sections or ()):
         first = (beacon.lp_id, window_start(beacon.t0 + shift + beacon.dt[0]), beacon.device)
@@ -105,8 +107,7 @@ def count_beacon(tables: dict[str, Rows], beacon: Beacon, timestamp_ms: int) -> 
         fixed, dwell = index in beacon.fixed, beacon.dwell[index]
         windows = tables["heatmap_windows"][shared]
         for column in ("events", *COUNTER[letter]):
-            windows[WINDOW_COLUMNS.index(column)] += 1
-        windows[-1] += left_out
+            count_total(windows, column, left_out)
         if letter in "crdm":
             width = beacon.viewport_w if fixed else beacon.page_w
             cell = (KIND_BY_LETTER[letter].value, int(fixed), min(127, 128 * x // width), y // 16)
@@ -114,7 +115,8 @@ def count_beacon(tables: dict[str, Rows], beacon: Beacon, timestamp_ms: int) -> 
         if letter in "crd" and beacon.elements is not UNSET:
             entry = beacon.elements[len(hit)]
             hit.append(hit[entry] if isinstance(entry, int) else entry)
-            add(tables["heatmap_elements"], (*shared, hit[-1]), 1, int(letter == "r"), int(letter == "d"))
+            clicks = (1, int(letter == "r"), int(letter == "d"))
+            add(tables["heatmap_elements"], (*shared, hit[-1]), *clicks, *(left_out * number for number in clicks))
         if letter in "crd" and not fixed:
             for name, pixels in areas.items():
                 if any(top <= y < bottom for top, bottom in pixels):
@@ -124,6 +126,15 @@ def count_beacon(tables: dict[str, Rows], beacon: Beacon, timestamp_ms: int) -> 
             if bottom > y:
                 count_view(tables, shared, beacon, areas, (y, bottom), depth, dwell)
                 depth = max(depth, bottom)
+
+
+def count_total(row: list[int], column: str, left_out: int) -> None:
+    """Add 1 to a column of a window, and the pageviews that sampling left out for it, in thousandths."""
+    row[WINDOW_COLUMNS.index(column)] += 1
+    if f"left_out_{column}" in WINDOW_COLUMNS:
+        row[WINDOW_COLUMNS.index(f"left_out_{column}")] += left_out
+    if column in ("pageviews", "events"):
+        row[WINDOW_COLUMNS.index("sampled_out")] += left_out
 
 
 def count_view(

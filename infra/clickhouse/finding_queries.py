@@ -16,7 +16,8 @@ WINDOW_S = 5
 SECTIONS_SHOWN = 30
 # as the tables number them
 KINDS = ("click", "rage_click", "dead_click", "move")
-BUCKET = "least(intDiv(toUInt32(window_start) - {first:UInt32}, {step:UInt32}), {last:UInt32}) AS bucket"
+# rows that came after SPAN was asked may lie before or behind it; they count in the first or the last bucket
+BUCKET = "greatest(least(intDiv(toUInt32(window_start) - {first:UInt32}, {step:UInt32}), {last:UInt32}), 0) AS bucket"
 SPAN = (
     "SELECT toUInt32(min(window_start)) AS first, toUInt32(max(window_start)) AS last, sum(pageviews) AS pageviews"
     f" FROM lpstream.lp_windows WHERE {PAGE}"

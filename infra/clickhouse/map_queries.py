@@ -1,7 +1,7 @@
 """The queries for heatmap pictures and numbers. The server binds all values."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -50,6 +50,13 @@ DEVICES = (
     " quantileExactWeighted(0.5)(viewport_h, pageviews) AS median_fold"
     f" FROM lpstream.page_sizes WHERE {PAGE} GROUP BY device, page_w HAVING seen > 0)"
     " GROUP BY device ORDER BY pageviews DESC, name"
+)
+# an object's rows in tier_objects are its steps; the last one counts
+COLD = (
+    "SELECT max(day) AS last FROM (SELECT day, object, argMax(step, revision) AS now FROM lpstream.tier_objects"
+    " WHERE source = 'heatmap_windows' AND has(lp_ids, {lp_id:String})"
+    " AND day >= toDate({start:DateTime('UTC')}) AND day <= toDate({end:DateTime('UTC')} - 1) GROUP BY day, object)"
+    " WHERE now = 'cold' HAVING count() > 0"
 )
 TOTALS = (
     "SELECT lp_id, sum(pageviews) AS views, sum(clicks) AS all_clicks, sum(goals) AS all_goals FROM lpstream.lp_windows"
@@ -110,7 +117,7 @@ async def bands(clickhouse: ClickHouse, selection: Selection) -> pa.Table:
 
 
 async def sections(clickhouse: ClickHouse, selection: Selection) -> list[dict[str, Any]]:
-    """Return rows with section, reached, clicks and exposure_ms, most seen first."""
+    """Return rows with section, reached, clicks and exposure_ms, those that most pageviews reached first."""
     return await clickhouse.rows(SECTIONS, selection.parameters())
 
 
@@ -129,6 +136,12 @@ async def devices(clickhouse: ClickHouse, lp_id: str, start: datetime, end: date
     return [
         DeviceViews(row["name"], int(row["pageviews"]), int(row["w"]), int(row["h"]), int(row["fold"])) for row in rows
     ]
+
+
+async def readable_from(clickhouse: ClickHouse, lp_id: str, start: datetime, end: datetime) -> date | None:
+    """Return the UTC day after the last day of the range whose counts of the page are on Glacier; None if none is."""
+    rows = await clickhouse.rows(COLD, {"lp_id": lp_id, "start": start, "end": end})
+    return rows[0]["last"] + timedelta(days=1) if rows else None
 
 
 async def pages(

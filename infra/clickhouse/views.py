@@ -6,7 +6,20 @@ partitions they replace, so a day that moves is read from exactly one place, nev
 
 from collections.abc import Iterable
 
+# the measures that are also counted with what sampling left out, in words
+SCALED = {
+    "pageviews": "pageviews",
+    "events": "events",
+    "clicks": "clicks",
+    "rage_clicks": "rage clicks",
+    "dead_clicks": "dead clicks",
+    "moves": "pointer rests",
+    "scrolls": "scroll events",
+    "goals": "goals",
+    "conversions": "conversions",
+}
 # Type and comment of each column. A column of one view that differs from others of its name has the view's name, too.
+# An expression must have exactly this type: ClickHouse refuses some conditions on a column that the view converts.
 COLUMNS = {
     "lp_id": ("LowCardinality(String)", "The page: its lp_id."),
     "window_start": ("DateTime('UTC')", "Start of the 5-second window of the event's own time, UTC."),
@@ -26,7 +39,7 @@ COLUMNS = {
     "from_px": ("UInt32", "The band's first pixel."),
     "section": ("LowCardinality(String)", "The section's name."),
     "element": ("LowCardinality(String)", "The element's name: its data-element or id, else its tag and place."),
-    "reached": ("UInt64", "Pageviews that saw its first pixel for the first time."),
+    "reached": ("UInt64", "Pageviews that reached its first pixel or passed it, each once."),
     "exposure_ms": ("UInt64", "Milliseconds that any of it was in view."),
     "page_w": ("UInt32", "Width of the page, floored to 16 pixels."),
     "page_h": ("UInt32", "Height of the page, floored to 16 pixels."),
@@ -54,13 +67,16 @@ COLUMNS = {
     ),
     "scale": (
         "Float64",
-        "Mean of 1 / rate over the events and pageviews of the row. Counts times this include what sampling left out.",
+        "Mean of 1 / rate over the events and pageviews of the row. The scaled_ columns have the rate of each measure.",
     ),
-    "scaled_pageviews": ("Float64", "Pageviews with those that sampling left out: each counts 1 / rate."),
-    "scaled_events": ("Float64", "Events, each 1 / rate."),
-    "scaled_clicks": ("Float64", "Clicks, each 1 / rate."),
-    "scaled_goals": ("Float64", "Goals, each 1 / rate."),
-    "scaled_conversions": ("Float64", "Conversions, each 1 / rate."),
+    **{
+        f"left_out_{name}": ("UInt64", f"What sampling left out of {words}, in thousandths.")
+        for name, words in SCALED.items()
+    },
+    **{
+        f"scaled_{name}": ("Float64", f"{words.capitalize()}, each counted 1 / rate times.")
+        for name, words in SCALED.items()
+    },
     "source": ("LowCardinality(String)", "The hot table that the rows were moved from."),
     "tier_now.day": ("Date", "The day (UTC) that the object holds."),
     "object": ("String", "Name of the object, and of its table in lpstream_warm."),
@@ -79,15 +95,20 @@ SIZES = ("page_w", "page_h", "viewport_w", "viewport_h", "pageviews")
 KINDS = ("form", "tel", "mail", "outbound", "custom")
 TOTALS = ("pageviews", "events", "clicks", "rage_clicks", "dead_clicks", "moves", "scrolls", "goals")
 COUNTED = (*TOTALS, *(f"goals_{kind}" for kind in KINDS), "conversions")
-SCALED = ("pageviews", "events", "clicks", "goals", "conversions")
+CLICKS = ("clicks", "rage_clicks", "dead_clicks")
 TIERED = {
     "cells": ("kind", *CELL, "hits", "dwell_ms"),
     "scroll": ("band", "reached", "exposure_ms"),
     "sections": ("section", "clicks", "reached", "exposure_ms"),
-    "windows": (*COUNTED, "sampled_out"),
+    "windows": (*COUNTED, "sampled_out", *(f"left_out_{name}" for name in SCALED)),
     "views": SIZES,
-    "elements": ("element", "clicks", "rage_clicks", "dead_clicks"),
+    "elements": ("element", *CLICKS, *(f"left_out_{name}" for name in CLICKS)),
 }
+# Rows of earlier releases have only `sampled_out`: the part of it that no measure has is divided among all.
+WINDOWS = (
+    "(SELECT *, (sampled_out - left_out_pageviews - left_out_events) / 1000 / greatest(events + pageviews, 1) AS shared"
+    " FROM lpstream.tiered_windows)"
+)
 STEPS = ("step", "partitions", "rows", "bytes", "until")
 # a view of one table or view: its name, its columns or expressions of columns, its source, its comment
 Definition = tuple[str, tuple[str, ...], str, str]
@@ -112,19 +133,19 @@ OVER_ALL_TIERS: tuple[Definition, ...] = (
     ),
     (
         "scroll_depth",
-        (*PAGE, "band", "toUInt32(band) * 100 AS from_px", "reached", "exposure_ms"),
+        (*PAGE, "band", "band * 100 AS from_px", "reached", "exposure_ms"),
         "lpstream.tiered_scroll",
-        "Pageviews that reached each band of 100 pixels, and how long it was in view. Always query with sum().",
+        "Pageviews that reached or passed each band of 100 px, and how long it was in view. Always query with sum().",
     ),
     (
         "section_funnel",
         (*PAGE, "section", "reached", "clicks", "exposure_ms"),
         "lpstream.tiered_sections",
-        "Reach, clicks and exposure by section. Always query with sum().",
+        "Reach (passing it counts), clicks and exposure by section. Always query with sum().",
     ),
     (
         "element_clicks",
-        (*PAGE, *TIERED["elements"]),
+        (*PAGE, "element", *CLICKS, *(f"{name} + left_out_{name} / 1000 AS scaled_{name}" for name in CLICKS)),
         "lpstream.tiered_elements",
         "Clicks by the element that they hit. Always query with sum().",
     ),
@@ -133,9 +154,9 @@ OVER_ALL_TIERS: tuple[Definition, ...] = (
         (
             *("lp_id", "window_start", "utc_date", "day", "toHour(window_start, '{timezone}') AS hour", "device"),
             *(*COUNTED, "1 + sampled_out / 1000 / greatest(events + pageviews, 1) AS scale"),
-            *(f"{name} * scale AS scaled_{name}" for name in SCALED),
+            *(f"{name} * (1 + shared) + left_out_{name} / 1000 AS scaled_{name}" for name in SCALED),
         ),
-        "lpstream.tiered_windows",
+        WINDOWS,
         "Totals by 5-second window. Always query with sum().",
     ),
     (

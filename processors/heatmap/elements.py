@@ -69,10 +69,14 @@ def read_elements(texts: list[bytes], kind: Bytes, counts: Ints, odd: Flags) -> 
     return list(codes), element, named
 
 
-def element_sums(columns: BeaconColumns, group: Ints) -> Sums:
-    """Return clicks, rage clicks and dead clicks by element; `group` has each event's group."""
+def element_sums(columns: BeaconColumns, owner: Ints, group: Ints) -> Sums:
+    """Return ELEMENT_COLUMNS by element, then ELEMENT_COUNTERS: what sampling left out of each, in thousandths.
+
+    `owner` and `group` have each event's beacon and group.
+    """
     place = np.flatnonzero(columns.element != NO_ELEMENT)
     kind = columns.kind[place]
-    values = (np.ones(len(place), dtype=np.int64), kind == RAGE_CLICK, kind == DEAD_CLICK)
+    counts = np.stack((np.ones(len(place), dtype=np.int64), kind == RAGE_CLICK, kind == DEAD_CLICK))
+    left_out = counts * columns.sampled_out[owner[place]]
     keys = group[place] << CODE_BITS | columns.element[place].astype(np.int64)
-    return Sums(keys, np.stack(values).astype(np.int64))
+    return Sums(keys, np.concatenate((counts, left_out)))

@@ -18,9 +18,6 @@ import pyarrow as pa
 
 from processors.heatmap.columns import (
     BY_DEPTH,
-    CONVERSION,
-    GOAL,
-    GOAL_KINDS,
     NEW,
     NO_ELEMENT,
     SCROLL,
@@ -48,6 +45,7 @@ from processors.heatmap.tallies import (
     merged,
 )
 from processors.heatmap.tallies import CELLS as CELLS_TABLE
+from processors.heatmap.totals import window_sums
 from processors.heatmap.windows import Ints, windows_of
 
 __all__ = ["TABLES", "Fold"]
@@ -58,7 +56,6 @@ CELL_PX_BITS = 4
 CELLS_ACROSS = 128
 BAND_PX = 100
 VIEW_PX = 16
-KINDS = 11
 Word = TypeVar("Word", str, View)
 
 # in units of BeaconColumns.weights: events, and sections of their pages
@@ -153,8 +150,9 @@ class Fold:
     def _partial(self, chunk: "_Chunk", sections: "_Sections") -> Partial:
         shown = _Shown.of(chunk)
         in_sections = _in_sections(chunk, shown, sections)
-        of_elements = element_sums(chunk.columns, chunk.group)
-        sums = (_cells(chunk), _scroll(shown), in_sections, _windows(chunk), self._seen(chunk), of_elements)
+        of_windows = window_sums(chunk.columns, chunk.owner, chunk.group, chunk.open_group, len(chunk.groups))
+        of_elements = element_sums(chunk.columns, chunk.owner, chunk.group)
+        sums = (_cells(chunk), _scroll(shown), in_sections, of_windows, self._seen(chunk), of_elements)
         return Partial(chunk.groups, dict(zip(TABLES, sums, strict=True)))
 
     def _seen(self, chunk: "_Chunk") -> Sums:
@@ -364,29 +362,3 @@ def _new_sections(chunk: _Chunk, sections: _Sections) -> Iterator[tuple[Ints, In
         values = np.zeros((3, len(keys)), dtype=np.int64)
         values[1] = 1
         yield keys, values
-
-
-def _windows(chunk: _Chunk) -> Sums:
-    """Return the counts of every group: WINDOW_COLUMNS, then COUNTERS."""
-    size = len(chunk.groups)
-    by_kind = np.bincount(chunk.group * KINDS + chunk.columns.kind, minlength=size * KINDS).reshape(size, KINDS).T
-    click, dead, move, rage, scroll = by_kind[:CONVERSION]
-    pageviews = np.bincount(chunk.open_group, minlength=size)
-    counts = (
-        *(pageviews, by_kind.sum(axis=0), click + dead + rage, rage, dead, move, scroll, by_kind[GOAL:].sum(axis=0)),
-        *(by_kind[kind] for kind in GOAL_KINDS.values()),
-        *(by_kind[CONVERSION], _sampled_out(chunk)),
-    )
-    return Sums(np.arange(size), np.stack(counts).astype(np.int64))
-
-
-def _sampled_out(chunk: _Chunk) -> Ints:
-    """Return the sum of `sampled_out` over the events and new pageviews of every group."""
-    columns, size = chunk.columns, len(chunk.groups)
-    if not columns.sampled_out.any():
-        return np.zeros(size, dtype=np.int64)
-    # exact in floats, which hold integers up to 2^53
-    of_events = np.bincount(chunk.group, columns.sampled_out[chunk.owner], minlength=size)
-    of_pageviews = np.bincount(chunk.open_group, columns.sampled_out[columns.opens], minlength=size)
-    sums: Ints = (of_events + of_pageviews).astype(np.int64)
-    return sums

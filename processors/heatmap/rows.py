@@ -151,25 +151,32 @@ def _sections(sums: Sums, words: Words) -> tuple[Ints, dict[str, pa.Array]]:
 
 
 WINDOW_COLUMNS = ("pageviews", "events", "clicks", "rage_clicks", "dead_clicks", "moves", "scrolls", "goals")
-# counters that are 0 in most windows; the table stores them in `countersMap`
-COUNTERS = (*GOAL_KINDS, "conversions", "sampled_out")
+# counters that are 0 in most rows; the tables store them in `countersMap`
+COUNTERS = (
+    *GOAL_KINDS,
+    "conversions",
+    "sampled_out",
+    *(f"left_out_{name}" for name in (*WINDOW_COLUMNS, "conversions")),
+)
+ELEMENT_COLUMNS = ("clicks", "rage_clicks", "dead_clicks")
+ELEMENT_COUNTERS = tuple(f"left_out_{name}" for name in ELEMENT_COLUMNS)
 
 
 def _windows(sums: Sums, _: Words) -> tuple[Ints, dict[str, pa.Array]]:
     columns = zip(WINDOW_COLUMNS, sums.values, strict=False)
     return sums.keys, {
         **{name: _numbers(column) for name, column in columns},
-        **_counters(sums.values[len(WINDOW_COLUMNS) :].T),
+        **_counters(COUNTERS, sums.values[len(WINDOW_COLUMNS) :].T),
     }
 
 
-def _counters(values: Ints) -> dict[str, pa.Array]:
-    """Return the counters that are not 0 as lists of names and of values; `values` is rows x COUNTERS."""
+def _counters(names: tuple[str, ...], values: Ints) -> dict[str, pa.Array]:
+    """Return the counters that are not 0 as lists of names and of values; `values` is rows x names."""
     rows, codes = np.nonzero(values)
     offsets = pa.array(np.searchsorted(rows, np.arange(len(values) + 1)).astype(np.int32))
-    names = pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(COUNTERS, pa.string()))
+    named = _named(names, codes)
     return {
-        "countersMap.name": pa.ListArray.from_arrays(offsets, names.dictionary_decode()),
+        "countersMap.name": pa.ListArray.from_arrays(offsets, named.dictionary_decode()),
         "countersMap.value": pa.ListArray.from_arrays(offsets, _numbers(values[rows, codes])),
     }
 
@@ -186,7 +193,6 @@ def _views(sums: Sums, words: Words) -> tuple[Ints, dict[str, pa.Array]]:
 def _elements(sums: Sums, words: Words) -> tuple[Ints, dict[str, pa.Array]]:
     return sums.keys >> CODE_BITS, {
         "element": _named(words.names, sums.keys & ((1 << CODE_BITS) - 1)),
-        "clicks": _numbers(sums.values[0]),
-        "rage_clicks": _numbers(sums.values[1]),
-        "dead_clicks": _numbers(sums.values[2]),
+        **{name: _numbers(column) for name, column in zip(ELEMENT_COLUMNS, sums.values, strict=False)},
+        **_counters(ELEMENT_COUNTERS, sums.values[len(ELEMENT_COLUMNS) :].T),
     }

@@ -1,13 +1,14 @@
 """Rules of the tiers: the tier of each day, and the lateness of rows.
 
-Days are UTC dates; `today` is always an argument.
+Days are UTC dates unless a zone is given; `today` is always an argument.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -47,6 +48,12 @@ class Move:
     day: date
     partitions: tuple[str, ...]
     number: int
+
+
+def utc_days(first: date, last: date, zone: ZoneInfo) -> tuple[date, date]:
+    """Return the first and the last UTC day that overlap the zone's days `first` to `last` (both included)."""
+    start, end = (datetime.combine(day, time(), zone).astimezone(UTC) for day in (first, last + timedelta(1)))
+    return start.date(), (end - timedelta(microseconds=1)).date()
 
 
 def with_days_late(rows: pa.Table, record_ms: int) -> pa.Table:

@@ -1,6 +1,7 @@
 """The numbers of a heatmap for a table: hottest places, scroll depth, sections and elements."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -34,7 +35,7 @@ class Reach(msgspec.Struct, frozen=True):
 
 
 class SectionSeen(msgspec.Struct, frozen=True):
-    """The figures of a section: pageviews that saw its top, clicks in it, time in view."""
+    """The figures of a section: pageviews that reached its top or passed it, clicks in it, time in view."""
 
     name: str
     reached: int
@@ -59,7 +60,10 @@ class ElementClicked(msgspec.Struct, frozen=True):
 
 
 class MapSummary(msgspec.Struct, frozen=True):
-    """A map's numbers. `total` and `peak` are hits or ms of rest, `devices` pageviews by device type."""
+    """A map's numbers. `total` and `peak` are hits or ms of rest, `devices` pageviews by device type.
+
+    Earlier days than `readable_from` (UTC) are not complete, because some are on Glacier.
+    """
 
     device: str
     devices: dict[str, int]
@@ -71,6 +75,7 @@ class MapSummary(msgspec.Struct, frozen=True):
     reached: list[Reach]
     sections: list[SectionSeen]
     elements: list[ElementClicked]
+    readable_from: date | None = None
 
 
 def spots_of(cells: Cells) -> list[Spot]:
@@ -113,9 +118,9 @@ def elements_of(rows: Sequence[Mapping[str, Any]]) -> list[ElementClicked]:
 
 
 def reach_of(band: Ints, reached: Ints, pageviews: int) -> list[Reach]:
-    """Return the depth that 75, 50 and 25 percent of the pageviews reached."""
+    """Return the depth that 75, 50 and 25 percent of the pageviews reached at least."""
     depths = []
     for percent in SHARES:
         deep = band[reached * 100 >= percent * max(1, pageviews)]
-        depths.append(Reach(percent, (int(deep.max()) + 1) * BAND_H if len(deep) else None))
+        depths.append(Reach(percent, int(deep.max()) * BAND_H if len(deep) else None))
     return depths

@@ -78,7 +78,7 @@ PAIRS: Pairs = {
     "rage_clicks": ("Repeated", "連打"),
     "sections": ("Sections", "セクション"),
     "section": ("Section", "セクション"),
-    "seen_by": ("Seen by", "見た割合"),
+    "seen_by": ("Reached by", "到達した割合"),
     "time_in_view": ("Mean time in view", "平均表示時間"),
     "count_again": ("Count again", "集計し直す"),
     "no_data": ("No data yet", "データがまだありません"),
@@ -87,6 +87,10 @@ PAIRS: Pairs = {
         "a visit is counted within a minute.",
         "この期間に閲覧がありません。期間を長くするか、ご自身でページを開いてみてください。"
         "閲覧は1分ほどで集計できます。",
+    ),
+    "readable_from": (
+        "Earlier days than {day} (UTC) are archived and not complete here.",
+        "{day}（UTC）より前の日は保管庫にあり、この集計では不完全です。",
     ),
     "same_scale": (
         "All maps use the same colour scale, per pageview.",

@@ -74,8 +74,8 @@ def _print(state: Answer, *, as_json: bool) -> None:
         typer.echo(json.dumps(state, ensure_ascii=False))
         return
     switch = f"on, {state['step']}" if state["on"] else "off"
-    out.print(f"{state['lp_id']}: {switch}. {state['reason']}", markup=False)
+    out.print(f"{state['lp_id']}: {switch}. {state['reason']}")
     rows = (("finding", "finding"), ("variant", "variant_lp_id"), ("preview", "preview_url"))
     for name, field in (*rows, ("experiment", "experiment_id")):
         if state[field]:
-            out.print(f"{name}: {state[field]}", markup=False)
+            out.print(f"{name}: {state[field]}")

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from infra.kafka.skips import SUFFIX
 from schemas.errors import LpstreamError, Refused
-from streams.local.console import DEFAULT_DATA, AsJson, Data, err, out, say, settings_for
+from streams.local.console import DEFAULT_DATA, AsJson, Data, err, out, printable, say, settings_for
 from streams.operate.dead_letters import CHECKS, DeadLetters, Letter, OnError
 from streams.runtime.settings import Settings
 
@@ -35,7 +35,7 @@ def list_(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
         return
     table = Table("topic", "waiting", "skipped", "first", "last", "causes")
     for row in rows:
-        causes = "\n".join(f"{count:,} × {_safe(cause)}" for cause, count in row["causes"])
+        causes = "\n".join(f"{count:,} × {printable(cause)}" for cause, count in row["causes"])
         counts = f"{row['letters']:,}", f"{row['skipped']:,}"
         table.add_row(row["topic"], *counts, _time(row["first_ms"]), _time(row["last_ms"]), causes)
     out.print(table)
@@ -54,12 +54,10 @@ def show(
         typer.echo(json.dumps([_plain(letter) for letter in letters], ensure_ascii=False))
         return
     for letter in letters:
-        out.print(
-            f"[{letter.partition}]@{letter.offset} {_time(letter.timestamp_ms)} from {letter.origin}", markup=False
-        )
-        out.print(f"  {_safe(letter.error)}", markup=False, style="red")
+        out.print(f"[{letter.partition}]@{letter.offset} {_time(letter.timestamp_ms)} from {letter.origin}")
+        out.print(f"  {printable(letter.error)}", style="red")
         content = _shown(letter.value) if letter.skip_to is None else "nothing to replay"
-        out.print(f"  {content}", markup=False, highlight=False)
+        out.print(f"  {content}", highlight=False)
     say(f"{len(letters)} shown")
 
 
@@ -82,8 +80,8 @@ def replay(
     if stopped is not None:
         letter, wrong = stopped
         raise LpstreamError(
-            f"stopped at {topic}[{letter.partition}]@{letter.offset}, which still cannot be decoded: {_safe(wrong)}; "
-            "see it with `lpstream dlq show`, or continue past it with --on-error requeue"
+            f"stopped at {topic}[{letter.partition}]@{letter.offset}, which still cannot be decoded: "
+            f"{printable(wrong)}; see it with `lpstream dlq show`, or continue past it with --on-error requeue"
         )
 
 
@@ -142,12 +140,7 @@ def _text(value: bytes | None) -> str | None:
 
 def _shown(value: bytes) -> str:
     more = f" … {len(value):,} bytes" if len(value) > SHOWN_BYTES else ""
-    return _safe(_text(value[:SHOWN_BYTES]) or "") + more
-
-
-def _safe(text: str) -> str:
-    """Escape characters that could control the terminal."""
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
+    return printable(_text(value[:SHOWN_BYTES]) or "") + more
 
 
 def _time(at_ms: int | None) -> str:

@@ -61,7 +61,7 @@ def _show(report: dict[str, Any]) -> None:
         table.add_row(kind.replace("_", " "), f"{len(value) if isinstance(value, list) else value:,}")
     out.print(table)
     for line in report["waiting"]:
-        out.print(f"waiting: {line}", markup=False, highlight=False)
+        out.print(f"waiting: {line}", highlight=False)
     stays = Table("store", "data", "until", title="Data that remains")
     for row in report["stays"]:
         stays.add_row(row["where"], row["what"], row["until"])

@@ -135,11 +135,11 @@ def _print(state: Answer, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(state, ensure_ascii=False))
         return
-    out.print(f"{state['lp_id']}: {state['status']}. {state['reason']}", markup=False)
+    out.print(f"{state['lp_id']}: {state['status']}. {state['reason']}")
     if state["winner"]:
-        out.print(f"winner: {state['winner']}", markup=False)
+        out.print(f"winner: {state['winner']}")
     elif state["status"] == "stopped" and state.get("fallback"):
-        out.print(f"visitors see the earlier winner: {state['fallback']}", markup=False)
+        out.print(f"visitors see the earlier winner: {state['fallback']}")
     elif state["visits_needed"]:  # 0 if only the week must end, as the reason says
         out.print(f"visits that a decision still needs: about {state['visits_needed']:,}")
     table = Table("arm", "weight", "pageviews", "with a goal", "rate", "from", "to")

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import aiohttp
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from processors.pictures.words import Language
@@ -20,7 +19,10 @@ ANSWER_S = 60
 def findings(
     lp_id: PageId,
     device: Annotated[Device | None, typer.Option(help="Kind of device; default: all.")] = None,
-    start: Annotated[str, typer.Option("--from", help="ISO 8601; default: seven days before --to.")] = "",
+    start: Annotated[
+        str,
+        typer.Option("--from", help="ISO 8601; default: seven days before --to."),
+    ] = "",
     end: Annotated[str, typer.Option("--to", help="ISO 8601; default: now.")] = "",
     language: Annotated[Language, typer.Option("--lang", help="Language of the sentences.")] = "en",
     data: Data = DEFAULT_DATA,
@@ -35,9 +37,9 @@ def findings(
     if report["findings"]:
         table = Table("finding", "suggestion", "visits", "device")
         for each in report["findings"]:
-            table.add_row(escape(each["text"]), each["suggestion"]["text"], f"{each['visitors']:,}", each["device"])
+            table.add_row(each["text"], each["suggestion"]["text"], f"{each['visitors']:,}", each["device"])
         out.print(table)
-    out.print(report["text"], markup=False, highlight=False)
+    out.print(report["text"], highlight=False)
 
 
 async def _get(api: str, token: str, lp_id: str, query: dict[str, str]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ import json
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from schemas.errors import LpstreamError, SettingError
@@ -53,5 +52,5 @@ def _table(findings: list[Finding]) -> Table:
         needed = [f"set {', '.join(found.settings)}"] if found.settings else []
         todo = "\n".join(filter(None, [found.meaning, *said, *needed, *found.notes])) or "nothing"
         name = f"{found.provider} {found.model} ({', '.join(found.tiers)})"
-        table.add_row(escape(name), found.outcome, first, f"{found.total_ms:,} ms", tokens, cost, escape(todo))
+        table.add_row(name, found.outcome, first, f"{found.total_ms:,} ms", tokens, cost, todo)
     return table

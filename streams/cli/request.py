@@ -118,7 +118,7 @@ async def _ask(
             task = bar.add_task("queued", total=100)
             with contextlib.suppress(Retryable):  # progress is optional; the result is awaited in any case
                 async for now in pages.progress(request_id):
-                    bar.update(task, completed=now.percent, description=now.section or now.stage)
+                    bar.update(task, completed=now.percent, description=escape(now.section or now.stage))
         result = await pages.result(request_id)
     if result.page_url is not None:  # sent without the token: the public listener must not see it
         return result, await _page(result.page_url, {})
@@ -144,7 +144,7 @@ def _show(result: dict[str, Any]) -> None:
     for name in ("status", "request_id", "lp_id", "page_url", "preview_url", "cache", "cost_micro_jpy"):
         table.add_row(name, str(result[name]))
     if (variant := result["variant"]) is not None:
-        table.add_row("differs", escape(f"{variant['differs']} (variant of {variant['of']})"))
+        table.add_row("differs", f"{variant['differs']} (variant of {variant['of']})")
     timings = {name: value for name, value in result["timings_ms"].items() if value is not None}
     table.add_row("timings, ms", ", ".join(f"{name} {value}" for name, value in timings.items()))
     for warning in result["warnings"]:

@@ -70,8 +70,8 @@ def _filled(query: KitQuery, values: dict[str, str], today: date) -> dict[str, s
 
 
 def _defaults(query: KitQuery, today: date) -> dict[str, str]:
-    """Return default parameters: 30 days up to today, a change in their middle, all pages if possible."""
-    days_ago = {"from": KIT_DAYS, "change": KIT_DAYS // 2, "to": -1}
+    """Return default parameters: 30 days with today, a change in their middle, all pages if possible."""
+    days_ago = {"from": KIT_DAYS - 1, "change": KIT_DAYS // 2, "to": -1}
     defaults = {name: (today - timedelta(days=days)).isoformat() for name, days in days_ago.items()}
     if "{lp_id:String} = ''" in query.sql:
         defaults["lp_id"] = ""

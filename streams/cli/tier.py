@@ -85,8 +85,8 @@ def erase(
 
 
 def restore(
-    first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day (UTC).")],
-    last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day (UTC).")],
+    first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day, of LPSTREAM_TIMEZONE.")],
+    last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, of LPSTREAM_TIMEZONE.")],
     days: Annotated[int, typer.Option(min=1, max=365, help="Number of days that they stay restored.")] = 7,
     today: Today = None,
     data: Data = DEFAULT_DATA,
@@ -94,6 +94,7 @@ def restore(
 ) -> None:
     """Restore cold days into the views for some days.
 
+    A day of LPSTREAM_TIMEZONE overlaps two UTC days, and both are restored.
     Glacier takes hours: run the command again until no day is waiting.
     """
     if last < first:
@@ -152,7 +153,7 @@ def _show(report: Report) -> None:
     else:
         out.print("nothing to do: every day is in its tier")
     for line in report.waiting:
-        out.print(f"waiting: {line}", markup=False, highlight=False)
+        out.print(f"waiting: {line}", highlight=False)
 
 
 def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
@@ -165,4 +166,4 @@ def _show_plan(plan: dict[str, Any], as_json: bool) -> None:
             table.add_row(action, row["table"], row["day"])
     out.print(table)
     for line in plan["waiting"]:
-        out.print(f"waiting: {line}", markup=False, highlight=False)
+        out.print(f"waiting: {line}", highlight=False)

@@ -107,6 +107,5 @@ SQL, read-only:
 Press Ctrl-C to stop everything.
 """,
         highlight=False,
-        markup=False,
         soft_wrap=True,
     )

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 import tempfile
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from schemas.errors import LpstreamError, SettingError
 from schemas.generation import TENANT_PATTERN
@@ -21,8 +23,28 @@ from streams.local.addresses import read_addresses, read_settings
 from streams.runtime.settings import PREFIX, Settings, any_address_set, load_settings
 
 WIDE = 200
-out = Console(width=None if sys.stdout.isatty() else WIDE)
-err = Console(stderr=True)
+
+
+def printable(text: str) -> str:
+    """Return the text with escapes in place of characters that could control the terminal."""
+    controls = {char for char in text if unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp")}
+    return text.translate({ord(char): char.encode("unicode_escape").decode() for char in controls})
+
+
+class PlainConsole(Console):
+    """A console that prints every text as it is, because visitors, models and files may have written it.
+
+    It has no markup, no names of emoji and no control characters. Line breaks and tabs stay.
+    """
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return a string or a cell of a table as rich's text."""
+        plain = "".join(part if part in "\n\t" else printable(part) for part in re.split(r"([\n\t])", text))
+        return super().render_str(plain, **(options | {"markup": False, "emoji": False}))
+
+
+out = PlainConsole(width=None if sys.stdout.isatty() else WIDE)
+err = PlainConsole(stderr=True)
 
 Data = Annotated[Path, typer.Option("--data", help="Folder of the stack's data.", show_default=True)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -37,7 +59,9 @@ OfTenant = Annotated[str, typer.Option("--tenant", help="A tenant's id, for all 
 @contextmanager
 def spinner(first: str) -> Iterator[Callable[[str], None]]:
     """Show a line with a spinner while the block runs. Yield a function that replaces the line."""
-    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=err) as progress:
+    with Progress(
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn(), console=err
+    ) as progress:
         task = progress.add_task(first)
         yield lambda line: progress.update(task, description=line)
 
@@ -61,7 +85,7 @@ PageId = Annotated[str, typer.Argument(help="The page's id.", metavar="LP", call
 
 def say(line: str) -> None:
     """Print a status line to standard error."""
-    err.print(line, highlight=False, markup=False)
+    err.print(line, highlight=False)
 
 
 def writable_file(option: str, file: Path) -> Path:

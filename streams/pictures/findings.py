@@ -5,7 +5,7 @@ import hashlib
 import logging
 import time
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 import pyarrow as pa
@@ -13,6 +13,7 @@ import pyarrow as pa
 from infra.clickhouse import finding_queries
 from infra.clickhouse.client import ClickHouse
 from infra.clickhouse.finding_queries import Rectangle, Span
+from infra.clickhouse.map_queries import readable_from
 from infra.redis.response_cache import CachedResponse, ResponseCache
 from infra.s3.objects import Objects
 from processors.findings.counts import (
@@ -57,12 +58,16 @@ class FindingsQuery:
 
 
 class PageReport(Report, frozen=True, kw_only=True):
-    """The report on a page, with its range of time and device (null: all)."""
+    """The report on a page, with its range of time and device (null: all).
+
+    Days of the range before `readable_from` (UTC) are not complete, because some are on Glacier. It is null if none is.
+    """
 
     lp_id: str
     device: str | None
     start: str = msgspec.field(name="from")
     end: str = msgspec.field(name="to")
+    readable_from: date | None = None
 
 
 class Findings:
@@ -92,7 +97,8 @@ class Findings:
         tables, layout = await asyncio.gather(self._tables(query, span), self._layout(query.lp_id))
         places = await self._process.run(places_of, tables)
         rows, names = await asyncio.gather(self._places(span, places), self._names(span, places))
-        return await self._process.run(report, query, (start, end), layout, tables, places, rows, names)
+        first = await readable_from(self._clickhouse, query.lp_id, start, end)
+        return await self._process.run(report, query, (start, end), layout, tables, places, rows, names, first)
 
     async def _tables(self, query: FindingsQuery, span: Span) -> Tables:
         client = self._clickhouse
@@ -154,6 +160,7 @@ def report(
     places: list[Place],
     rows: pa.Table | None,
     names: Names,
+    first: date | None = None,
 ) -> bytes:
     """Return the report as JSON. Runs in the drawing process."""
     counts = counts_of(tables)
@@ -161,5 +168,12 @@ def report(
         counts = with_places(counts, places, rows, names)
     found = report_of(counts, layout, query.language)
     start, end = (time.isoformat() for time in times)
-    answer = PageReport(*msgspec.structs.astuple(found), lp_id=query.lp_id, device=query.device, start=start, end=end)
+    answer = PageReport(
+        *msgspec.structs.astuple(found),
+        lp_id=query.lp_id,
+        device=query.device,
+        start=start,
+        end=end,
+        readable_from=first,
+    )
     return msgspec.json.encode(answer)

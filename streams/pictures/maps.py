@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import time
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -30,7 +30,7 @@ CLICKS: tuple[MapKind, ...] = ("click", "dead", "rage")
 Suffix = Literal["png", "json"]
 Form = Literal["png", "json", "summary"]
 
-VERSION = 2  # of the drawing, part of the cache key
+VERSION = 3  # of the drawing, part of the cache key
 KEEP_S, KEEP_WITHOUT_SHOT_S = 3_600, 60
 DEFAULT_SPAN = timedelta(days=1)
 # the size at which a page without pageviews is drawn
@@ -61,7 +61,10 @@ class MapQuery:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The data of a map: the device, the time range and the rows."""
+    """The data of a map: the device, the time range and the rows.
+
+    Days of the range before `readable_from` are not complete, because some are on Glacier.
+    """
 
     query: MapQuery
     seen: DeviceViews
@@ -70,6 +73,7 @@ class Found:
     end: datetime
     rows: pa.Table | None
     elements: list[dict[str, Any]]
+    readable_from: date | None = None
 
     def column(self, name: str) -> Any:
         """Return a column as an int64 array."""
@@ -119,10 +123,12 @@ class Heatmaps:
         device = query.device or (seen[0].device if seen else "mobile")
         views = next((each for each in seen if each.device == device), UNSEEN[device])
         selection = Selection(query.lp_id, device, start, end)
-        rows, elements = await asyncio.gather(
-            self._rows(query.kind, selection), self._elements(query.kind, selection, form)
+        rows, elements, readable_from = await asyncio.gather(
+            self._rows(query.kind, selection),
+            self._elements(query.kind, selection, form),
+            map_queries.readable_from(self._clickhouse, query.lp_id, start, end),
         )
-        return Found(query, views, seen, start, end, rows, elements)
+        return Found(query, views, seen, start, end, rows, elements, readable_from)
 
     async def _rows(self, kind: MapKind, selection: Selection) -> pa.Table:
         if kind == "scroll":
@@ -158,12 +164,15 @@ class Heatmaps:
         weights = 0 if query.kind == "scroll" else int(found.column("weight").sum())
         total = weights // MS if query.kind == "attention" else weights
         counted = words[f"counted_{query.kind}"].format(total=total, pageviews=found.seen.pageviews)
+        times = f"{self._local(found.start)} – {self._local(found.end)} ({self._zone})"
+        if found.readable_from is not None:
+            times += words["readable_from"].format(day=found.readable_from)
         return Canvas(
             width,
             found.seen.h,
             likely_height(found.seen.fold) if found.seen.pageviews else 0,
             f"{words[query.kind]} · {words[found.seen.device]}",
-            (counted, f"{self._local(found.start)} – {self._local(found.end)} ({self._zone})"),
+            (counted, times),
             query.language,
             shot if isinstance(shot, bytes) else None,
             shot if isinstance(shot, str) else "",
@@ -193,6 +202,7 @@ def numbers(found: Found) -> bytes:
         "device": seen.device,
         "from": found.start.isoformat(),
         "to": found.end.isoformat(),
+        "readable_from": found.readable_from,
         "page": {"w": seen.w, "h": seen.h, "fold": seen.fold},
         "pageviews": seen.pageviews,
     }
@@ -227,6 +237,7 @@ def summary(found: Found, sections: list[dict[str, Any]]) -> bytes:
                 for row in sections
             ],
             elements=elements_of(found.elements),
+            readable_from=found.readable_from,
         )
     )
 

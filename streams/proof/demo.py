@@ -215,4 +215,4 @@ def _show_loop(improved: Loop) -> None:
         pairs = zip(improved.record[arm], improved.counted[arm], strict=True)
         table.add_row(arm, *(f"{number:,}" for pair in pairs for number in pair), f"{RATES[place]:.0%}")
     out.print(table)
-    out.print(verdict(improved)[0], highlight=False, markup=False)
+    out.print(verdict(improved)[0], highlight=False)

@@ -6,9 +6,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import date
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from infra.redis.lease import Lease, lease
-from processors.heatmap.tiers import expired, to_chill, to_erase
+from processors.heatmap.tiers import expired, to_chill, to_erase, utc_days
 from schemas.errors import LpstreamError
 from schemas.tiers import ON_THE_WAY, WARM_STEPS, Erasure, Step, TierObject
 from streams.runtime.settings import Settings
@@ -44,10 +45,14 @@ class Tiers:
         return await self._under_lease(work, wait_s)
 
     async def restore(self, first: date, last: date, days: int, *, wait_s: float = 0.0) -> Report | None:
-        """Restore the cold days from `first` to `last` (both included) until `days` days from today."""
+        """Restore the UTC days that overlap the days `first` to `last` of LPSTREAM_TIMEZONE, both included.
+
+        They stay until `days` days from today.
+        """
+        start, end = utc_days(first, last, ZoneInfo(self._settings.timezone))
 
         async def work(run: "_Run") -> None:
-            objects = [entry for entry in await run.objects() if first <= entry.day <= last]
+            objects = [entry for entry in await run.objects() if start <= entry.day <= end]
             await run.freezer.restore(objects, days)
 
         return await self._under_lease(work, wait_s)

@@ -11,6 +11,7 @@ from brute_force import COLUMNS, count
 from infra.clickhouse.client import ClickHouse
 from infra.clickhouse.kit import kit
 from infra.clickhouse.migrate import WarmStore, migrate, statements
+from infra.clickhouse.views import SCALED
 from infra.tiers.hot import HotTables
 from infra.tiers.tables import HOT_TABLES
 from infra.tiers.warm import WarmTables
@@ -60,12 +61,14 @@ async def test_goals_count_by_kind_in_the_table_and_in_the_views(server: ClickHo
     rows = count([(decode_beacon(value), now) for value in values])["heatmap_windows"]
     expected = {name: sum(int(str(row[at])) for row in rows) for at, name in enumerate(NAMES, 3)}
     assert (expected["goals_tel"], expected["conversions"]) == (2, 2)
+    assert (expected["left_out_goals"], expected["left_out_conversions"]) == (2 * 1000 + 3 * 9000, 9000)
     assert await totals(server, "heatmap_windows") == expected
     await server.command("OPTIMIZE TABLE lpstream.heatmap_windows FINAL")
     assert await totals(server, "heatmap_windows") == expected
     assert await totals(server, "tiered_windows") == expected
     for view in ("lp_windows", "lp_daily"):
-        assert await totals(server, view, NAMES[:-1]) == {name: expected[name] for name in NAMES[:-1]}
+        counted = [name for name in NAMES if name != "sampled_out" and not name.startswith("left_out_")]
+        assert await totals(server, view, counted) == {name: expected[name] for name in counted}
 
 
 async def test_a_change_of_sampling_makes_no_step_in_a_trend(server: ClickHouse) -> None:
@@ -87,6 +90,45 @@ async def test_a_change_of_sampling_makes_no_step_in_a_trend(server: ClickHouse)
     answers = await reader.rows(trend.sql, values)
     await reader.close()
     assert [row["pageviews"] for row in answers] == [100, 100]
+
+
+async def test_two_rates_in_one_window_count_exactly_before_and_after_a_merge(server: ClickHouse) -> None:
+    await migrate(server, timezone="Asia/Tokyo")
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    full = [beacon(now, "sccrdmvtcc", elements=["a", 0, 0, "b", 0, 0])] * 10
+    tenth = [beacon(now, "sc", rate=0.1, elements=["b"])] * 10
+    for number, values in enumerate((full, tenth)):
+        await insert(server, values, now, f"{number}")
+    true = [110, 300, 160, 10, 10, 10, 110, 10, 10]
+    scaled = ", ".join(f"sum(scaled_{name})" for name in SCALED)
+    clicked = (
+        "SELECT sum(scaled_clicks), sum(scaled_dead_clicks) FROM lpstream.element_clicks"
+        " GROUP BY element ORDER BY element"
+    )
+    for merge in (False, True):
+        for table in ("windows", "elements") if merge else ():
+            await server.command(f"OPTIMIZE TABLE lpstream.heatmap_{table} FINAL")
+        for view in ("lp_windows", "lp_daily"):
+            assert list((await server.rows(f"SELECT {scaled} FROM lpstream.{view}"))[0].values()) == true
+        assert [tuple(row.values()) for row in await server.rows(clicked)] == [(50, 0), (110, 10)]
+
+
+async def test_windows_of_a_worker_before_the_migration_keep_their_mean(server: ClickHouse) -> None:
+    await migrate(server, timezone="Asia/Tokyo")
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    at = now // WINDOW_MS * WINDOW_MS // 1000
+    await server.command(
+        "INSERT INTO lpstream.heatmap_windows (lp_id, window_start, device, pageviews, events, clicks,"
+        " `countersMap.name`, `countersMap.value`)"
+        f" VALUES ('lp_8f3a', {at}, 'mobile', 1, 3, 2, ['sampled_out'], [36000])"
+    )
+    query = "SELECT sum(scaled_pageviews), sum(scaled_events), sum(scaled_clicks) FROM lpstream.lp_daily"
+    assert list((await server.rows(query))[0].values()) == [10, 30, 20]
+    await insert(server, [beacon(now, "sc", rate=0.1)], now, "new")
+    assert list((await server.rows(query))[0].values()) == [20, 50, 30]
+    await server.command("OPTIMIZE TABLE lpstream.heatmap_windows FINAL")
+    after = list((await server.rows(query))[0].values())
+    assert after[0] + after[1] == 70  # the sum stays; a share of one worker's may go to the other's measures
 
 
 async def test_an_installation_of_the_first_release_keeps_its_counts(server: ClickHouse) -> None:

@@ -16,7 +16,7 @@ from msgspec import UNSET
 
 from processors.heatmap import fold as fold_module
 from processors.heatmap.decode import TABLES, Fold, decode
-from processors.heatmap.rows import COUNTERS
+from processors.heatmap.rows import COUNTERS, ELEMENT_COUNTERS
 from processors.heatmap.tallies import Sums
 from schemas.errors import DecodeError
 from schemas.heatmap import INT32_MAX, MAX_EARLIER_MS, MAX_SPAN_MS, Beacon, check_beacon, decode_beacon
@@ -38,7 +38,10 @@ def plain(table: pa.Table) -> dict[str, list[Any]]:
     if "countersMap.name" in columns:
         pairs = zip(columns.pop("countersMap.name"), columns.pop("countersMap.value"), strict=True)
         counters = [dict(zip(names, values, strict=True)) for names, values in pairs]
-        columns |= {name: [row.get(name, 0) for row in counters] for name in COUNTERS}
+        columns |= {
+            name: [row.get(name, 0) for row in counters]
+            for name in (COUNTERS if "pageviews" in columns else ELEMENT_COUNTERS)
+        }
     return columns
 
 
@@ -66,9 +69,9 @@ def test_the_contracts_example_gives_the_contracts_rows() -> None:
     assert rows["heatmap_cells"] == [(*key, "click", 1, 39, 21, 1, 0), (*key, "move", 0, 14, 56, 1, 350)]
     assert rows["heatmap_scroll"] == [(*key, band, 1, 0) for band in range(9)]
     assert rows["heatmap_sections"] == [(*key, "hero", 0, 1, 0), (*key, "price", 0, 1, 0)]
-    assert rows["heatmap_windows"] == [(*key, 1, 3, 1, 0, 0, 1, 1, 0, *[0] * 7)]
+    assert rows["heatmap_windows"] == [(*key, 1, 3, 1, 0, 0, 1, 1, 0, *[0] * 16)]
     assert rows["heatmap_views"] == [(*key, 384, 5200, 384, 832, 1)]
-    assert rows["heatmap_elements"] == [(*key, "cta", 1, 0, 0)]
+    assert rows["heatmap_elements"] == [(*key, "cta", 1, 0, 0, 0, 0, 0)]
     assert tuple(rows) == TABLES
 
 
@@ -111,24 +114,24 @@ def test_the_browser_says_which_sections_are_new() -> None:
 def test_clicks_count_by_the_element_that_they_hit() -> None:
     six = dict.fromkeys(("dt", "x", "y", "dwell"), [0] * 6)
     rows = one(type="scrdcm", fixed=[1], elements=["price", 0, "tel", 2], sections=[["tel", 0, 90]], **six)
-    assert [row[3:] for row in rows["heatmap_elements"]] == [("price", 2, 1, 0), ("tel", 2, 0, 1)]
+    assert [row[3:] for row in rows["heatmap_elements"]] == [("price", 2, 1, 0, 0, 0, 0), ("tel", 2, 0, 1, 0, 0, 0)]
 
 
 def test_beacons_without_elements_count_beside_others() -> None:
     bodies = [example_beacon(), example_beacon(elements=["a"], seq=1), example_beacon(type="sss", elements=[], seq=2)]
     rows = rows_of(folded([(msgspec.json.encode(body), NOW_MS) for body in bodies])[0])
-    assert [row[3:] for row in rows["heatmap_elements"]] == [("a", 1, 0, 0)]
+    assert [row[3:] for row in rows["heatmap_elements"]] == [("a", 1, 0, 0, 0, 0, 0)]
     assert rows["heatmap_windows"][0][5] == 2
 
 
 def test_all_kinds_of_goals_count_as_goals_and_conversions_as_events() -> None:
     goals = dict.fromkeys(("dt", "x", "y", "dwell"), [0] * 6)
-    assert one(type="vgfeot", **goals)["heatmap_windows"][0][4:] == (6, 0, 0, 0, 0, 0, 5, 1, 1, 1, 1, 1, 1, 0)
+    assert one(type="vgfeot", **goals)["heatmap_windows"][0][4:19] == (6, 0, 0, 0, 0, 0, 5, 1, 1, 1, 1, 1, 1, 0, 0)
 
 
 def test_each_goal_counts_in_the_column_of_its_kind() -> None:
     three = dict.fromkeys(("dt", "x", "y", "dwell"), [0] * 3)
-    goals = {letter: one(type=f"{letter}ss", **three)["heatmap_windows"][0][11:] for letter in "fteogv"}
+    goals = {letter: one(type=f"{letter}ss", **three)["heatmap_windows"][0][11:18] for letter in "fteogv"}
     assert goals == {letter: tuple(int(at == place) for at in range(7)) for place, letter in enumerate("fteogv")}
 
 
@@ -137,8 +140,23 @@ def test_each_goal_counts_in_the_column_of_its_kind() -> None:
 )
 def test_sampled_events_and_pageviews_count_what_was_left_out(rate: float, each: int) -> None:
     windows = one(rate=rate)["heatmap_windows"]
-    assert [(row[3], row[4], row[-1]) for row in windows] == [(1, 3, 4 * each)]
-    assert one(rate=rate, seq=1)["heatmap_windows"][0][-1] == 3 * each
+    assert [(row[3], row[4], row[17], row[18], row[19]) for row in windows] == [(1, 3, 4 * each, each, 3 * each)]
+    assert one(rate=rate, seq=1)["heatmap_windows"][0][17] == 3 * each
+
+
+def test_each_measure_has_what_sampling_left_out_of_it() -> None:
+    numbers = dict.fromkeys(("dt", "x", "y", "dwell"), [0] * 6)
+    full = example_beacon(type="crdmst", elements=["a", 0, "b"], **numbers)
+    tenth = {**full, "rate": 0.1, "type": "ccsvtt", "elements": ["b", 0], "seq": 1}
+    for records in ([full, tenth], [tenth, full]):
+        rows = rows_of(folded([(msgspec.json.encode(body), NOW_MS) for body in records])[0])
+        (window,) = [dict(zip(COLUMNS["heatmap_windows"].split(), row, strict=True)) for row in rows["heatmap_windows"]]
+        left_out = {name: window[f"left_out_{name}"] // 9000 for name in COLUMNS["heatmap_windows"].split()[3:11]}
+        assert {name: number for name, number in left_out.items() if number} == {
+            "events": 6, "clicks": 2, "scrolls": 1, "goals": 2,
+        }  # fmt: skip
+        assert (window["left_out_conversions"], window["sampled_out"]) == (9000, 54000)
+        assert [row[3:] for row in rows["heatmap_elements"]] == [("a", 2, 1, 0, 0, 0, 0), ("b", 3, 0, 1, 18000, 0, 0)]
 
 
 def test_events_of_a_beacon_fall_into_their_own_windows() -> None:

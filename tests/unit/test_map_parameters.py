@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -55,6 +56,12 @@ def test_spellings_of_a_time_give_the_same_moment(text: str) -> None:
     assert query_of("lp", GOOD | {"from": text}).start == datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
+@pytest.mark.parametrize("text", ["2026-11-20T21:00:00", "2026-11-20T21:00", "2026-11-20T12:00:00Z", "1795176000000"])
+def test_a_time_without_a_zone_is_of_the_configured_zone(text: str) -> None:
+    query = query_of("lp", {"from": text, "to": "2026-11-21"}, ZoneInfo("Asia/Tokyo"))
+    assert (query.start, query.end) == (datetime(2026, 11, 20, 12, tzinfo=UTC), datetime(2026, 11, 20, 15, tzinfo=UTC))
+
+
 def test_the_default_range_is_the_last_day() -> None:
     assert query_of("lp", {}) == MapQuery("lp")
     only_to = query_of("lp", {"to": NOON})
@@ -105,5 +112,5 @@ def test_the_hottest_places_are_listed_once() -> None:
 
 def test_reach_gives_the_depth_of_75_50_and_25_percent() -> None:
     bands = np.arange(4)
-    assert reach_of(bands, np.array([100, 80, 50, 20]), 100) == [Reach(75, 200), Reach(50, 300), Reach(25, 300)]
+    assert reach_of(bands, np.array([100, 80, 50, 20]), 100) == [Reach(75, 100), Reach(50, 200), Reach(25, 200)]
     assert reach_of(bands[:0], bands[:0], 0) == [Reach(75, None), Reach(50, None), Reach(25, None)]

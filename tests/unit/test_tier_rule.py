@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from infra.tiers.tables import HOT_TABLES, HotTable
 from processors.heatmap.tiers import (
     Move,
     TierRule,
@@ -16,6 +18,7 @@ from processors.heatmap.tiers import (
     moves,
     to_chill,
     to_erase,
+    utc_days,
     with_days_late,
 )
 from schemas.tiers import Erasure, Fingerprint, HotPartition, Step, TierObject
@@ -107,3 +110,24 @@ def test_an_erasure_covers_objects_that_still_hold_its_pages() -> None:
     free = replace(both, erased=1)
     assert to_erase([free], [page, tenant]) == [(free, [tenant])]
     assert to_erase([replace(both, step=Step.GONE), replace(both, lp_ids=("t1", "ab"))], [page, tenant]) == []
+
+
+def test_columns_of_a_later_migration_change_no_recorded_fingerprint() -> None:
+    for table in HOT_TABLES.values():
+        for generations in range(len(table.added)):
+            earlier = HotTable(table.keys, table.measures, table.added[:generations])
+            added = table.fingerprint.removeprefix(earlier.fingerprint.removesuffix(") AS digest"))
+            assert added.startswith(" + if(") and added.count("= 0, 0, ") == len(table.added) - generations
+
+
+@pytest.mark.parametrize(
+    ("zone", "first", "last"),
+    [
+        ("Asia/Tokyo", date(2026, 9, 30), date(2026, 10, 3)),
+        ("UTC", date(2026, 10, 1), date(2026, 10, 3)),
+        ("America/New_York", date(2026, 10, 1), date(2026, 10, 4)),
+        ("Asia/Kathmandu", date(2026, 9, 30), date(2026, 10, 3)),
+    ],
+)
+def test_days_of_a_zone_are_restored_with_all_utc_days_that_they_overlap(zone: str, first: date, last: date) -> None:
+    assert utc_days(date(2026, 10, 1), date(2026, 10, 3), ZoneInfo(zone)) == (first, last)

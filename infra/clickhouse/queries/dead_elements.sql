@@ -3,20 +3,11 @@
 SELECT
     device,
     element,
-    round(sum(e.dead_clicks * w.scale)) AS dead,
-    round(sum(e.rage_clicks * w.scale)) AS rage,
-    round(sum(e.clicks * w.scale)) AS all_clicks,
-    round(100 * sum((e.dead_clicks + e.rage_clicks) * w.scale) / sum(e.clicks * w.scale), 1) AS percent_of_its_clicks
+    round(sum(e.scaled_dead_clicks)) AS dead,
+    round(sum(e.scaled_rage_clicks)) AS rage,
+    round(sum(e.scaled_clicks)) AS all_clicks,
+    round(100 * sum(e.scaled_dead_clicks + e.scaled_rage_clicks) / sum(e.scaled_clicks), 1) AS percent_of_its_clicks
 FROM element_clicks AS e
-INNER JOIN
-(
-    SELECT device, window_start, sum(scaled_events) / sum(events) AS scale
-    FROM lp_windows
-    WHERE lp_id = {lp_id:String} AND day >= {from:Date} AND day < {to:Date}
-        AND utc_date >= {from:Date} - 1 AND utc_date <= {to:Date}
-    GROUP BY device, window_start
-    HAVING sum(events) > 0
-) AS w USING (device, window_start)
 WHERE lp_id = {lp_id:String} AND day >= {from:Date} AND day < {to:Date}
     AND utc_date >= {from:Date} - 1 AND utc_date <= {to:Date}
 GROUP BY device, element

@@ -1,5 +1,5 @@
 -- Above the fold
--- The share of clicks, pointer rests and viewing time in the first screen, by device.
+-- The share of clicks, pointer rests and viewing time above the end of a screen of the median height, by device.
 WITH folds AS
 (
     SELECT device, quantileExactWeighted(0.5)(viewport_h, pageviews) AS fold

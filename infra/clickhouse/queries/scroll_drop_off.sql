@@ -1,5 +1,5 @@
 -- Scroll drop-off
--- The pageviews that reach each band of 100 pixels, and the share that each band loses.
+-- The pageviews that reach each band of 100 pixels or pass it, and the share that each band loses.
 WITH (
     SELECT sum(pageviews) FROM lp_windows
     WHERE lp_id = {lp_id:String} AND day >= {from:Date} AND day < {to:Date}

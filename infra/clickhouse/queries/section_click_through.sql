@@ -1,5 +1,5 @@
 -- Click-through by section
--- For the pageviews that saw the top of a section: clicks in it, and how long it was in view.
+-- For the pageviews that reached the top of a section or passed it: clicks in it, and how long it was in view.
 SELECT
     section,
     sum(f.reached) AS reached,

@@ -5,7 +5,7 @@ SELECT
     round(sum(d.scaled_pageviews)) AS pageviews,
     round(sum(d.scaled_clicks) / greatest(pageviews, 1), 2) AS clicks_per_view,
     round(100 * sum(d.scaled_goals) / greatest(pageviews, 1), 2) AS goals_per_100,
-    round(100 * sum(d.rage_clicks * d.scale) / greatest(pageviews, 1), 2) AS rage_per_100
+    round(100 * sum(d.scaled_rage_clicks) / greatest(pageviews, 1), 2) AS rage_per_100
 FROM lp_windows AS d
 WHERE day >= {from:Date} AND day < {to:Date}
     AND utc_date >= {from:Date} - 1 AND utc_date <= {to:Date}

@@ -2,7 +2,9 @@
 
 import logging
 from collections.abc import Mapping
+from datetime import UTC, tzinfo
 from typing import Any, get_args
+from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
@@ -21,7 +23,7 @@ log = logging.getLogger(__name__)
 # the parameters as OpenAPI describes them
 PARAMETERS: dict[str, dict[str, Any]] = {
     "device": {**maps.PARAMETERS["device"], "description": "Default: all, compared with each other."},
-    "from": {"schema": {"type": "string"}, "description": "ISO 8601, or ms UTC; default: seven days before `to`."},
+    "from": {"schema": {"type": "string"}, "description": f"{maps.TIME}; default: seven days before `to`."},
     "to": maps.PARAMETERS["to"],
     "lang": maps.PARAMETERS["lang"],
 }
@@ -32,15 +34,18 @@ async def findings(request: web.BaseRequest, services: Services, *, caller: Call
     if caller is None or not caller.tenant.owns(lp_id):
         raise HttpError(404, "HTTP 404 Not Found")
     maps.check_once(request, PARAMETERS)
-    query = query_of(lp_id, request.query)
+    query = query_of(lp_id, request.query, ZoneInfo(services.settings.timezone))
     return maps.answer(request, await report_of(services, query, fresh=maps.wants_fresh(request)))
 
 
-def query_of(lp_id: str, given: Mapping[str, str]) -> FindingsQuery:
-    """Return the query of parameters by name. Raise HttpError 422 with the name of the wrong parameter."""
+def query_of(lp_id: str, given: Mapping[str, str], zone: tzinfo = UTC) -> FindingsQuery:
+    """Return the query of parameters by name. A time without a zone is of `zone`.
+
+    Raise HttpError 422 with the name of the wrong parameter.
+    """
     device = maps.choice(given, "device", get_args(Device), None)
     language = maps.choice(given, "lang", get_args(Language), "en")
-    return FindingsQuery(lp_id, device, *maps.range_of(given, DEFAULT_SPAN), language)
+    return FindingsQuery(lp_id, device, *maps.range_of(given, DEFAULT_SPAN, zone), language)
 
 
 async def report_of(services: Services, query: FindingsQuery, *, fresh: bool = False) -> CachedResponse:

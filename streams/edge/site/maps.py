@@ -4,8 +4,9 @@ import contextlib
 import logging
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, cast, get_args
+from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
@@ -21,12 +22,13 @@ from streams.pictures.maps import DEFAULT_SPAN, Form, MapKind, MapQuery, Suffix
 
 log = logging.getLogger(__name__)
 
+TIME = "ISO 8601, without a zone in LPSTREAM_TIMEZONE, or ms UTC"
 # the parameters as OpenAPI describes them
 PARAMETERS: dict[str, dict[str, Any]] = {
     "kind": {"schema": {"enum": get_args(MapKind), "default": "click"}},
     "device": {"schema": {"enum": get_args(Device)}},
-    "from": {"schema": {"type": "string"}, "description": "ISO 8601, or ms UTC; default: a day before `to`."},
-    "to": {"schema": {"type": "string"}, "description": "ISO 8601, or ms UTC; default: now."},
+    "from": {"schema": {"type": "string"}, "description": f"{TIME}; default: a day before `to`."},
+    "to": {"schema": {"type": "string"}, "description": f"{TIME}; default: now."},
     "lang": {"schema": {"enum": get_args(Language), "default": "en"}},
     "top": {
         "schema": {"type": "number", "exclusiveMinimum": 0},
@@ -45,7 +47,7 @@ async def heatmap(
     """Return a heatmap of a page of the caller's tenant, as a picture or as numbers."""
     if suffix not in get_args(Suffix) or caller is None or not caller.tenant.owns(lp_id):
         raise HttpError(404, "HTTP 404 Not Found")
-    query = parsed(lp_id, request)
+    query = parsed(lp_id, request, ZoneInfo(services.settings.timezone))
     fresh = wants_fresh(request)
     return answer(request, await map_of(services, query, cast(Suffix, suffix), fresh=fresh))
 
@@ -78,13 +80,13 @@ def answer(request: web.BaseRequest, cached: CachedResponse) -> web.Response:
     return web.Response(body=cached.body, headers={**headers, "Content-Type": cached.content_type})
 
 
-def parsed(lp_id: str, request: web.BaseRequest) -> MapQuery:
+def parsed(lp_id: str, request: web.BaseRequest, zone: tzinfo) -> MapQuery:
     """Return the query of a request's parameters.
 
     Raise HttpError 422 with the name of the wrong parameter.
     """
     check_once(request, PARAMETERS)
-    return query_of(lp_id, request.query)
+    return query_of(lp_id, request.query, zone)
 
 
 def check_once(request: web.BaseRequest, names: Iterable[str]) -> None:
@@ -94,22 +96,25 @@ def check_once(request: web.BaseRequest, names: Iterable[str]) -> None:
             raise HttpError(422, f"{name}: give it once")
 
 
-def query_of(lp_id: str, given: Mapping[str, str]) -> MapQuery:
-    """Return the query of parameters by name. Raise HttpError 422 with the name of the wrong parameter."""
+def query_of(lp_id: str, given: Mapping[str, str], zone: tzinfo = UTC) -> MapQuery:
+    """Return the query of parameters by name. A time without a zone is of `zone`.
+
+    Raise HttpError 422 with the name of the wrong parameter.
+    """
     kind = choice(given, "kind", get_args(MapKind), "click")
     device = choice(given, "device", get_args(Device), None)
     language = choice(given, "lang", get_args(Language), "en")
-    start, end = range_of(given, DEFAULT_SPAN)
+    start, end = range_of(given, DEFAULT_SPAN, zone)
     return MapQuery(lp_id, kind, device, start, end, language, _top(given))
 
 
-def range_of(given: Mapping[str, str], span: timedelta) -> tuple[datetime | None, datetime | None]:
+def range_of(given: Mapping[str, str], span: timedelta, zone: tzinfo) -> tuple[datetime | None, datetime | None]:
     """Return the times `from` and `to`, or None for both.
 
     Without `to` it is now; without `from` it is `span` before `to`. Raise HttpError 422 with the name of the wrong
     parameter.
     """
-    start, end = time_of(given, "from"), time_of(given, "to")
+    start, end = time_of(given, "from", zone), time_of(given, "to", zone)
     if start is not None and end is None:
         end = min(LAST, datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1))
     elif end is not None and start is None:
@@ -131,8 +136,8 @@ def choice(given: Mapping[str, str], name: str, known: tuple[str, ...], default:
     return value
 
 
-def time_of(given: Mapping[str, str], name: str) -> datetime | None:
-    """Return a time in whole seconds, UTC if it names no zone. Raise HttpError 422 if it is invalid."""
+def time_of(given: Mapping[str, str], name: str, zone: tzinfo) -> datetime | None:
+    """Return a time in whole seconds, of `zone` if it names none. Raise HttpError 422 if it is invalid."""
     text = given.get(name)
     if not text:
         return None
@@ -142,7 +147,7 @@ def time_of(given: Mapping[str, str], name: str) -> datetime | None:
             at = datetime.fromtimestamp(int(text) / 1000, UTC)
         else:
             at = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text)
-        at = (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC).replace(microsecond=0)
+        at = (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC).replace(microsecond=0)
     except (ValueError, OverflowError, OSError) as error:
         raise HttpError(422, f"{name}: give a time as 2026-11-23T10:00:00Z or in milliseconds") from error
     if not FIRST <= at <= LAST:

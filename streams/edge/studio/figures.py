@@ -59,6 +59,8 @@ def figure(visit: Visit, title: str, query: MapQuery, summary: MapSummary, top: 
     alt = visit.say("map_text", kind=name, lp_id=query.lp_id, device=device, pageviews=f"{summary.pageviews:,}")
     picture = _address(shown(query, summary, top))
     told = " – ".join(visit.local(at) for at in (query.start, query.end) if at)
+    if summary.readable_from is not None:
+        told = f"{told}. {visit.say('readable_from', day=summary.readable_from)}"
     return {"title": title, "told": told, "picture": picture, "alt": alt, "summary": summary}
 
 

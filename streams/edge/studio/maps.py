@@ -86,7 +86,7 @@ async def _redraw(visit: Visit, filters: Wanted, queries: list[MapQuery], summar
 async def picture(visit: Visit, lp_id: str) -> web.Response:
     """Return a map's PNG, for the images of the page."""
     check_owner(visit, lp_id)
-    query = parsed(lp_id, visit.request)
+    query = parsed(lp_id, visit.request, visit.zone)
     return answer(visit.request, await map_of(visit.services, query, "png", fresh="again" in visit.request.query))
 
 
