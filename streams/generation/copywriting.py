@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any, Literal
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 
@@ -71,13 +71,14 @@ OnSection = Callable[[str, int, int], Awaitable[None]]
 class Order:
     """The copy to write, its payer, and its deadline `until` (monotonic clock).
 
-    `step_id` identifies the order across redeliveries. `rewrite` is set for a variant. No other order has its key: its
-    copy is not cached, because no other page may have it, and a second variant needs another text.
+    `step_id` identifies the order across redeliveries; it is None for an order that no record asks for. `rewrite` is
+    set for a variant. No other order has its key: its copy is not cached, because no other page may have it, and a
+    second variant needs another text.
     """
 
     brief: Brief
     payer: Payer
-    step_id: UUID
+    step_id: UUID | None
     until: float
     finished: Mapping[str, bytes] = field(default_factory=dict)
     on_section: OnSection | None = None
@@ -89,6 +90,14 @@ class Order:
         if self.rewrite is not None:
             return f"variant-{self.step_id}"
         return key_of(self.brief.fields, TEMPLATE_VERSION, PROMPT_VERSION)
+
+    @cached_property
+    def owner(self) -> str:
+        """The owner of the flight's lock.
+
+        A redelivered step enters its own lock again. Any other order shares it with no process.
+        """
+        return str(self.step_id or uuid4())
 
     @cached_property
     def text(self) -> Whole | Rewrite:
@@ -169,7 +178,7 @@ class Copywriter:
         """Return an order that no customer waits for, for warming and refreshing."""
         key = key_of(brief.fields, TEMPLATE_VERSION, PROMPT_VERSION)
         payer = Payer(self._refresher.tenant_id, f"{self._refresher.lp}-{key[:16]}", self._refresher.caps)
-        return Order(brief, payer, UUID(key[:32]), time.monotonic() + REFRESH_S)
+        return Order(brief, payer, None, time.monotonic() + REFRESH_S)
 
     # -- writing ---------------------------------------------------------------------------------------
 
@@ -231,15 +240,14 @@ class Copywriter:
             return await self._draft(order, trail)
         finally:
             with contextlib.suppress(Retryable):
-                await self._locks.release(order.key, str(order.step_id))
+                await self._locks.release(order.key, order.owner)
 
     async def _wait_for_lock(self, order: Order, trail: CallLog) -> Draft | None:
         """Take the lock and return None; or return the draft that another worker made meanwhile.
 
         If the time is over before the lock is free, return built-in copy.
         """
-        owner = str(order.step_id)
-        while not await self._locks.take(order.key, owner, max(LEAST_S, order.until - time.monotonic())):
+        while not await self._locks.take(order.key, order.owner, max(LEAST_S, order.until - time.monotonic())):
             if order.until - time.monotonic() < LEAST_S:
                 return _built_in(order, "out_of_time", trail)
             with trail.calling():  # the other worker's call counts as provider time
@@ -248,7 +256,7 @@ class Copywriter:
         if hit is None or hit.stale:
             return None
         with contextlib.suppress(Retryable):
-            await self._locks.release(order.key, owner)
+            await self._locks.release(order.key, order.owner)
         return Draft(hit.cached.copy_, list(hit.cached.warnings), {}, trail)
 
     async def settle_down(self) -> None:
@@ -347,6 +355,9 @@ class Copywriter:
                 question = replace(question, messages=again, again_after=spoilt_by)
 
     async def _finish(self, order: Order, name: str, value: dict[str, Any], trail: CallLog) -> None:
+        """Store a finished group for a redelivery of the order's step."""
+        if order.step_id is None:
+            return
         part = Part(value, [attempt.model_dump(mode="json") for attempt in trail.attempts])
         with contextlib.suppress(Retryable):
             await self._results.finish_part(order.step_id, name, msgspec.json.encode(part))
