@@ -96,7 +96,10 @@ class PageCache:
     async def _newer(
         self, best: Found | None, layer: Layer, within_s: float, read: Callable[[], Coroutine[Any, Any, bytes | None]]
     ) -> Found | None:
-        """Return the copy of a lower layer and put it into the layers above it, unless `best` is fresh or newer."""
+        """Return the copy of a lower layer, unless `best` is fresh or newer.
+
+        It is put into the layers above.
+        """
         if best is not None and not best.stale:
             return best
         try:

@@ -25,7 +25,7 @@ from infra.redis.locks import FlightLocks
 from infra.redis.page_cache import Found, PageCache
 from infra.redis.results import ResultStore
 from infra.single_flight import SingleFlight
-from processors.pages.cache_keys import key_of, near_names, near_names_of, pattern_of
+from processors.pages.cache_keys import key_of, near_names, near_names_of, pattern_of, shared
 from processors.pages.copywriting import (
     PROMPT_VERSION,
     Unusable,
@@ -112,9 +112,12 @@ class Order:
 
 @dataclass(slots=True)
 class Draft:
-    """The outcome of a flight. `causes` says, by section, why it got built-in copy."""
+    """The outcome of a flight: the sections that models wrote, and why each other is missing.
 
-    copy: Copy
+    Each request fills the others with built-in copy of its own, which may name its ways of contact.
+    """
+
+    written: Mapping[str, Any]
     warnings: list[Warning_]
     causes: dict[str, str]
     trail: CallLog
@@ -257,7 +260,7 @@ class Copywriter:
             return None
         with contextlib.suppress(Retryable):
             await self._locks.release(order.key, order.owner)
-        return Draft(hit.cached.copy_, list(hit.cached.warnings), {}, trail)
+        return Draft(hit.cached.copy_.model_dump(exclude_none=True), list(hit.cached.warnings), {}, trail)
 
     async def settle_down(self) -> None:
         """Wait until open flights have ended and their copy is stored."""
@@ -280,7 +283,7 @@ class Copywriter:
 
         parts = await asyncio.gather(*(write_group(name) for name in order.text.groups))
         written = {name: values for part in parts for name, values in part.items()}
-        draft = Draft(order.text.copy(written, causes), [], causes, trail)
+        draft = Draft(written, [], causes, trail)
         if "refused_input" in causes.values():
             await self._cache.refuse(order.key)
         if not causes and order.rewrite is None:
@@ -296,8 +299,8 @@ class Copywriter:
         cached = CachedCopy(
             key=order.key,
             pattern=order.pattern,
-            fields=order.brief.fields,
-            copy_=draft.copy,
+            fields=shared(order.brief.fields),
+            copy_=order.text.copy(draft.written, {}),
             warnings=tuple(draft.warnings),
             made_ms=int(time.time() * 1000),
             model=next((name for name, _ in models.most_common(1)), ""),
@@ -365,7 +368,7 @@ class Copywriter:
 
 def _built_in(order: Order, cause: str, trail: CallLog | None = None) -> Draft:
     causes = dict.fromkeys(order.text.sections, cause)
-    return Draft(order.text.copy({}, causes), [], causes, trail or CallLog())
+    return Draft({}, [], causes, trail or CallLog())
 
 
 def _notice(cause: str, names: list[str]) -> Warning_:
@@ -387,5 +390,6 @@ def _written(order: Order, draft: Draft, waited_ms: int | None = None) -> Writte
     attempts = draft.trail.attempts if waited_ms is None else []
     provider_ms = (draft.trail.provider_ms or None) if waited_ms is None else waited_ms
     status: Literal["ok", "fallback"] = "fallback" if draft.causes else "ok"
-    refusal = order.rewrite.refusal(draft.copy, draft.causes) if order.rewrite is not None else None
-    return Written(draft.copy, status, "miss", [*notices, *draft.warnings], attempts, provider_ms, refusal)
+    copy = order.text.copy(draft.written, draft.causes)
+    refusal = order.rewrite.refusal(copy, draft.causes) if order.rewrite is not None else None
+    return Written(copy, status, "miss", [*notices, *draft.warnings], attempts, provider_ms, refusal)

@@ -186,7 +186,10 @@ def _objects(page: Publication, html: bytes) -> list[tuple[str, bytes, str, str]
 
 
 async def _remove(services: GenerationServices, page: Publication) -> None:
-    """Remove a page that failed, as far as S3 answers. A call that failed may have stored its object all the same."""
+    """Remove a page that failed, as far as S3 answers.
+
+    A call that failed may have stored its object all the same.
+    """
     variant = page.plan.parent is not None
     try:
         async with asyncio.timeout(LEAST_S):
@@ -204,9 +207,9 @@ async def _put(
 
 
 async def send_result(services: GenerationServices, result: Result) -> bytes | None:
-    """Store the result and publish it; a result that is stored already wins. Return the stored one.
+    """Store the result and publish it; a result that is stored already wins.
 
-    Without Redis the result is only published. `restore` stores it later, from the topic.
+    Return the stored result. Without Redis the result is only published. `restore` stores it later, from the topic.
     """
     stored = None
     try:
@@ -221,7 +224,10 @@ async def send_result(services: GenerationServices, result: Result) -> bytes | N
 
 
 async def _send_page(services: GenerationServices, page: Publication, result: Result) -> None:
-    """Send the result of a page, and count the time that it took. Remove the page if its stored result has none."""
+    """Send the result of a page, and count the time that it took.
+
+    Remove the page if its stored result has none.
+    """
     stored = await send_result(services, result)
     # another delivery may have published the page, so only the stored result decides
     if stored is not None and (error := decode_model(Result, stored).error) is not None and error.code == PAGE_STORE:

@@ -361,7 +361,7 @@ async def test_a_thousand_requests_a_minute_with_copy_of_3_s(worker: GenerationW
 
 @asynccontextmanager
 async def clients_clock(stack: Stack) -> AsyncIterator[None]:
-    """Let records of lp.requests have their producers' time while the block runs, as if they had waited in the log."""
+    """Let records of lp.requests have their producers' time while the block runs."""
     at, setting = stack.addresses, {"message.timestamp.type": "CreateTime"}
     async with open_admin(at.kafka) as admin:
         if at.broker_kind == "apache":  # Tansu has no other time

@@ -148,7 +148,7 @@ async def test_a_request_that_the_release_before_began_is_known(worker: Worker) 
         await worker.ask(body(tone="formal"))
 
 
-async def test_the_same_bytes_are_known_to_a_release_that_reads_a_field_differently(worker: Worker) -> None:
+async def test_the_same_bytes_are_known_to_a_release_that_reads_otherwise(worker: Worker) -> None:
     assert await worker.ask(body()) is None
     with patch.object(requests, "_digest_of_fields", lambda _: "another"):
         assert await worker.ask(body()) is None
