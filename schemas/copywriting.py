@@ -20,7 +20,7 @@ class CopyFields(Model):
 
     industry: str
     purpose: str
-    keywords: Annotated[list[str], Field(max_length=5)]
+    keywords: Annotated[list[str], Field(max_length=20)]
     tone: Literal["friendly", "formal", "premium"]
     quality: Literal["fast", "high"]
     locale: str

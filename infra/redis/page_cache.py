@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, cast
 
 from cachetools import TTLCache
@@ -82,32 +83,40 @@ class PageCache:
     # -- reading ---------------------------------------------------------------------------------------
 
     async def get(self, key: str, pattern: str, *, lasting: bool = True) -> Found | None:
-        """Return copy from the highest layer that has it, or None. A layer that times out is skipped.
+        """Return fresh copy from the highest layer that has it, or else the newest stale copy, or None.
 
-        `lasting=False` skips S3, for callers that have just read it.
+        Stale copy is only a candidate, because another worker may have put newer copy into a lower layer. A layer that
+        times out is skipped. `lasting=False` skips S3, for callers that have just read it.
         """
-        if (entry := self._memory.get(key)) is not None and (found := self._found(entry[0], "l1")) is not None:
-            return found
-        hit = await self._lower("l2", L2_S, self._second(key, pattern))
-        if hit is None and lasting and (hit := await self._lower("l3", L3_S, self._third(key, pattern))) is not None:
-            await self._put_second(hit[0].cached, hit[1])
-        return None if hit is None else hit[0]
+        entry = self._memory.get(key)
+        best = None if entry is None else self._found(entry[0], "l1")
+        best = await self._newer(best, "l2", L2_S, partial(self._second, key, pattern))
+        return await self._newer(best, "l3", L3_S, partial(self._third, key, pattern)) if lasting else best
 
-    async def _lower(
-        self, layer: Layer, within_s: float, reading: Coroutine[Any, Any, bytes | None]
-    ) -> tuple[Found, bytes] | None:
-        """Return copy and its bytes from a lower layer; None if it has none, fails or is too slow."""
+    async def _newer(
+        self, best: Found | None, layer: Layer, within_s: float, read: Callable[[], Coroutine[Any, Any, bytes | None]]
+    ) -> Found | None:
+        """Return the copy of a lower layer, unless `best` is fresh or newer.
+
+        It is put into the layers above.
+        """
+        if best is not None and not best.stale:
+            return best
         try:
-            body = await within(within_s, reading)
+            body = await within(within_s, read())
         except LpstreamError:
-            return None
+            return best
         except TimeoutError:
             self._on_slow(layer)
-            return None
+            return best
         if body is None or (found := self._read(body, layer)) is None:
-            return None
+            return best
+        if best is not None and found.cached.made_ms <= best.cached.made_ms:
+            return best
         self._keep(found.cached, len(body))
-        return found, body
+        if layer == "l3":
+            await self._put_second(found.cached, body)
+        return found
 
     async def _second(self, key: str, pattern: str) -> bytes | None:
         return cast("bytes | None", await self._line.call(lambda redis: redis.get(_key(key, pattern))))

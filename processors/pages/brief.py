@@ -11,7 +11,7 @@ from schemas.generation import GenerationRequest
 from schemas.plan import Brief, Source
 from schemas.sections import GROUPS
 
-MOST_KEYWORDS = 5
+LONGEST_KEYWORD = 100  # NFKC makes up to 18 characters of one
 WITHOUT_FLOW = ("restaurant", "beauty", "shop")
 
 
@@ -49,7 +49,7 @@ def copy_fields(request: GenerationRequest) -> CopyFields:
     return CopyFields(
         industry=folded(request.industry),
         purpose=folded(request.purpose),
-        keywords=normalised(request.keywords)[:MOST_KEYWORDS],
+        keywords=normalised(request.keywords),
         tone=request.tone,
         quality=request.quality,
         locale=request.locale,
@@ -59,4 +59,4 @@ def copy_fields(request: GenerationRequest) -> CopyFields:
 
 def normalised(keywords: list[str]) -> list[str]:
     """Return the keywords in the form for comparisons: NFKC, case folded, distinct, sorted."""
-    return sorted({folded(word) for word in keywords} - {""})
+    return sorted({folded(word)[:LONGEST_KEYWORD] for word in keywords} - {""})

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from processors.pages.answers import Unusable, json_schema, parse
 from processors.pages.built_in import versions
+from processors.pages.cache_keys import shared
 from processors.pages.words import words_of
 from schemas.copywriting import NAME_SLOT, Copy
 from schemas.plan import Brief
@@ -32,7 +33,7 @@ __all__ = [
     "template_part",
 ]
 
-PROMPT_VERSION = 3
+PROMPT_VERSION = 4
 LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
 # a Japanese character is about one token; the rest is for JSON and a fence around it
 TOKENS_PER_CHARACTER, TOKENS_OF_JSON = 1.3, 120
@@ -42,8 +43,9 @@ RULES = f"""\
 守ること
 - 事実を作らない。価格、割引、数字、実績、件数、年数、順位、資格、受賞、お客様の声、所在地、電話番号、URLは書かない。
 - 断定と誇張をしない。No.1、日本一、最高、絶対、必ず、完全、100%、他店との比較、無料、限定などは使わない。
-- givenは、ページに載る事実の名前である（phone=電話、form=フォーム、line=LINE、url=公式サイト、address=所在地、
-  access=道順、hours=営業時間、prices=料金、testimonials=お客様の声、licences=免許）。givenにない連絡手段・場所・時間・料金・声には触れない。
+- givenは、ページに載る事実の名前である（contact=問い合わせ先、reach=予約・注文・相談の受付先、access=道順、
+  hours=営業時間、prices=料金、testimonials=お客様の声、licences=免許）。givenにない問い合わせ・場所・時間・料金・声には触れない。
+- 連絡の手段の名前（電話、フォーム、LINE、メール、サイト）は書かない。ページのボタンが、その手段へ案内する。
 - 屋号を書きたいところには {NAME_SLOT} とだけ書く。ほかの固有名詞は書かない。
 - 一文は短く。同じ語尾を続けない。読み手の状況や気持ちから書き始める。
 - HTMLは使わない。ただし説明文（text、lead、answer）では、とくに大切な一語だけを <strong> で囲んでよい。
@@ -58,7 +60,7 @@ TONES = {
 
 def messages(brief: Brief, group: str) -> list[dict[str, str]]:
     """Return the chat messages for one group. The customer's input is data in the user's JSON document."""
-    texts, fields = words_of(brief), brief.fields
+    texts, fields = words_of(brief), shared(brief.fields)
     data = {"industry": fields.industry, "purpose": fields.purpose, "keywords": fields.keywords, "given": fields.given}
     return [
         {"role": "system", "content": _instructions(texts.style, texts.law, fields.tone, group)},
@@ -158,7 +160,7 @@ class Whole:
 
     def read(self, group: str, text: str) -> dict[str, Any]:
         """Return the sections of an answer, or raise Unusable."""
-        return parse(self.brief.fields, group, text)
+        return parse(shared(self.brief.fields), group, text)
 
     def copy(self, written: Mapping[str, Any], causes: Mapping[str, str]) -> Copy:
         """Return the written sections as one copy. `causes` says, by section, why a model did not write it."""

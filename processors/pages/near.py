@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 from processors.pages.answers import refused
+from processors.pages.cache_keys import shared_given
 from processors.pages.copywriting import assemble
 from processors.text import folded, plain, walk
 from schemas.copywriting import Copy
@@ -24,7 +25,7 @@ def lent(brief: Brief, donor: CachedCopy) -> Copy | None:
     Built-in copy fills the other groups. Return None if no group is supported.
     """
     asker = brief.fields
-    if donor.fields is None or not set(donor.fields.given) <= set(asker.given):
+    if donor.fields is None or not set(shared_given(donor.fields.given)) <= set(shared_given(asker.given)):
         return None
     foreign = _foreign(donor.fields.keywords, asker.keywords)
     written = donor.copy_.model_dump()

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any, Literal
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 
@@ -25,7 +25,7 @@ from infra.redis.locks import FlightLocks
 from infra.redis.page_cache import Found, PageCache
 from infra.redis.results import ResultStore
 from infra.single_flight import SingleFlight
-from processors.pages.cache_keys import key_of, near_names, near_names_of, pattern_of
+from processors.pages.cache_keys import key_of, near_names, near_names_of, pattern_of, shared
 from processors.pages.copywriting import (
     PROMPT_VERSION,
     Unusable,
@@ -71,13 +71,14 @@ OnSection = Callable[[str, int, int], Awaitable[None]]
 class Order:
     """The copy to write, its payer, and its deadline `until` (monotonic clock).
 
-    `step_id` identifies the order across redeliveries. `rewrite` is set for a variant. No other order has its key: its
-    copy is not cached, because no other page may have it, and a second variant needs another text.
+    `step_id` identifies the order across redeliveries; it is None for an order that no record asks for. `rewrite` is
+    set for a variant. No other order has its key: its copy is not cached, because no other page may have it, and a
+    second variant needs another text.
     """
 
     brief: Brief
     payer: Payer
-    step_id: UUID
+    step_id: UUID | None
     until: float
     finished: Mapping[str, bytes] = field(default_factory=dict)
     on_section: OnSection | None = None
@@ -89,6 +90,14 @@ class Order:
         if self.rewrite is not None:
             return f"variant-{self.step_id}"
         return key_of(self.brief.fields, TEMPLATE_VERSION, PROMPT_VERSION)
+
+    @cached_property
+    def owner(self) -> str:
+        """The owner of the flight's lock.
+
+        A redelivered step enters its own lock again. Any other order shares it with no process.
+        """
+        return str(self.step_id or uuid4())
 
     @cached_property
     def text(self) -> Whole | Rewrite:
@@ -103,9 +112,12 @@ class Order:
 
 @dataclass(slots=True)
 class Draft:
-    """The outcome of a flight. `causes` says, by section, why it got built-in copy."""
+    """The outcome of a flight: the sections that models wrote, and why each other is missing.
 
-    copy: Copy
+    Each request fills the others with built-in copy of its own, which may name its ways of contact.
+    """
+
+    written: Mapping[str, Any]
     warnings: list[Warning_]
     causes: dict[str, str]
     trail: CallLog
@@ -169,7 +181,7 @@ class Copywriter:
         """Return an order that no customer waits for, for warming and refreshing."""
         key = key_of(brief.fields, TEMPLATE_VERSION, PROMPT_VERSION)
         payer = Payer(self._refresher.tenant_id, f"{self._refresher.lp}-{key[:16]}", self._refresher.caps)
-        return Order(brief, payer, UUID(key[:32]), time.monotonic() + REFRESH_S)
+        return Order(brief, payer, None, time.monotonic() + REFRESH_S)
 
     # -- writing ---------------------------------------------------------------------------------------
 
@@ -231,15 +243,14 @@ class Copywriter:
             return await self._draft(order, trail)
         finally:
             with contextlib.suppress(Retryable):
-                await self._locks.release(order.key, str(order.step_id))
+                await self._locks.release(order.key, order.owner)
 
     async def _wait_for_lock(self, order: Order, trail: CallLog) -> Draft | None:
         """Take the lock and return None; or return the draft that another worker made meanwhile.
 
         If the time is over before the lock is free, return built-in copy.
         """
-        owner = str(order.step_id)
-        while not await self._locks.take(order.key, owner, max(LEAST_S, order.until - time.monotonic())):
+        while not await self._locks.take(order.key, order.owner, max(LEAST_S, order.until - time.monotonic())):
             if order.until - time.monotonic() < LEAST_S:
                 return _built_in(order, "out_of_time", trail)
             with trail.calling():  # the other worker's call counts as provider time
@@ -248,8 +259,8 @@ class Copywriter:
         if hit is None or hit.stale:
             return None
         with contextlib.suppress(Retryable):
-            await self._locks.release(order.key, owner)
-        return Draft(hit.cached.copy_, list(hit.cached.warnings), {}, trail)
+            await self._locks.release(order.key, order.owner)
+        return Draft(hit.cached.copy_.model_dump(exclude_none=True), list(hit.cached.warnings), {}, trail)
 
     async def settle_down(self) -> None:
         """Wait until open flights have ended and their copy is stored."""
@@ -272,7 +283,7 @@ class Copywriter:
 
         parts = await asyncio.gather(*(write_group(name) for name in order.text.groups))
         written = {name: values for part in parts for name, values in part.items()}
-        draft = Draft(order.text.copy(written, causes), [], causes, trail)
+        draft = Draft(written, [], causes, trail)
         if "refused_input" in causes.values():
             await self._cache.refuse(order.key)
         if not causes and order.rewrite is None:
@@ -288,8 +299,8 @@ class Copywriter:
         cached = CachedCopy(
             key=order.key,
             pattern=order.pattern,
-            fields=order.brief.fields,
-            copy_=draft.copy,
+            fields=shared(order.brief.fields),
+            copy_=order.text.copy(draft.written, {}),
             warnings=tuple(draft.warnings),
             made_ms=int(time.time() * 1000),
             model=next((name for name, _ in models.most_common(1)), ""),
@@ -347,6 +358,9 @@ class Copywriter:
                 question = replace(question, messages=again, again_after=spoilt_by)
 
     async def _finish(self, order: Order, name: str, value: dict[str, Any], trail: CallLog) -> None:
+        """Store a finished group for a redelivery of the order's step."""
+        if order.step_id is None:
+            return
         part = Part(value, [attempt.model_dump(mode="json") for attempt in trail.attempts])
         with contextlib.suppress(Retryable):
             await self._results.finish_part(order.step_id, name, msgspec.json.encode(part))
@@ -354,7 +368,7 @@ class Copywriter:
 
 def _built_in(order: Order, cause: str, trail: CallLog | None = None) -> Draft:
     causes = dict.fromkeys(order.text.sections, cause)
-    return Draft(order.text.copy({}, causes), [], causes, trail or CallLog())
+    return Draft({}, [], causes, trail or CallLog())
 
 
 def _notice(cause: str, names: list[str]) -> Warning_:
@@ -376,5 +390,6 @@ def _written(order: Order, draft: Draft, waited_ms: int | None = None) -> Writte
     attempts = draft.trail.attempts if waited_ms is None else []
     provider_ms = (draft.trail.provider_ms or None) if waited_ms is None else waited_ms
     status: Literal["ok", "fallback"] = "fallback" if draft.causes else "ok"
-    refusal = order.rewrite.refusal(draft.copy, draft.causes) if order.rewrite is not None else None
-    return Written(draft.copy, status, "miss", [*notices, *draft.warnings], attempts, provider_ms, refusal)
+    copy = order.text.copy(draft.written, draft.causes)
+    refusal = order.rewrite.refusal(copy, draft.causes) if order.rewrite is not None else None
+    return Written(copy, status, "miss", [*notices, *draft.warnings], attempts, provider_ms, refusal)

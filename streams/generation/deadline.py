@@ -16,6 +16,7 @@ from schemas.plan import Plan
 Answer = TypeVar("Answer")
 ASSETS_S, LEAST_ASSETS_S = 2, 0.5
 AGAIN_S, GIVE_UP_S, LEAST_S = 0.2, 0.5, 3.0
+OLDEST_MS = 7 * 86_400_000  # `retention.ms` of lp.requests
 # integrate 1 s, optimise 0.5 s, preview 0.2 s
 PUBLISH_S = 1.7
 
@@ -23,6 +24,16 @@ PUBLISH_S = 1.7
 def now_ms() -> int:
     """Return the wall clock, ms UTC."""
     return int(time.time() * 1000)
+
+
+def asked_ms(timestamp_s: float | None) -> int:
+    """Return the time of a request's record (s UTC) in ms, or now if it cannot be right.
+
+    `lp.requests` has the broker's time. A broker without LogAppendTime has the producer's, whose clock may be wrong: a
+    time in the future, or before the oldest record of the topic, would give no deadline or one of hours.
+    """
+    now, asked = now_ms(), int((timestamp_s or 0) * 1000)
+    return asked if now - OLDEST_MS <= asked <= now else now
 
 
 def left_s(plan: Plan, *, keep_s: float = 0.0) -> float:

@@ -2,20 +2,22 @@
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid5
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from infra.toml_files import read_toml
+from processors.pages.cache_keys import shared_given
 
 NAMESPACE = UUID("6f0f3f0e-4a55-4d3b-9a3e-0d9b3a6f1c11")
 NAMES = ("麺屋 一", "サロン 凪", "青葉ホーム", "みどり医院", "まなび舎", "小径商店", "つばさ事務所", "山手製作所")
-# sample facts: copy depends on which facts are given, not on their content
+# sample facts and contacts: copy depends on which are given, not on their content
 GIVEN: dict[str, Any] = {
     "prices": [{"label": "基本プラン", "yen": 5_500}],
     "hours": "10時から19時まで",
@@ -24,6 +26,10 @@ GIVEN: dict[str, Any] = {
     "licences": ["登録番号 第0000号"],
 }
 
+SITE, FORM, LINE = "https://example.com/", "https://example.com/form", "https://lin.ee/example"
+
+Fact = Literal["prices", "hours", "access", "testimonials", "licences"]
+Contact = Literal["phone", "form", "line", "url", "address"]
 Tone = Literal["friendly", "formal", "premium"]
 Quality = Literal["fast", "high"]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -47,7 +53,23 @@ class Facts(Strict):
     """A set of facts, and the share of requests that give exactly this set."""
 
     share: Share
-    given: list[Literal["prices", "hours", "access", "testimonials", "licences"]] = []
+    given: list[Fact] = []
+
+
+def _fits(given: list[Contact]) -> list[Contact]:
+    if {"form", "line", "url"} <= set(given):
+        raise ValueError("give at most two of form, line and url: a request has two fields for them")
+    return given
+
+
+Given = Annotated[list[Contact], AfterValidator(_fits)]
+
+
+class Contacts(Strict):
+    """A set of ways of contact and the address, and the share of requests that give exactly this set."""
+
+    share: Share
+    given: Given = []
 
 
 class Wanted(Strict):
@@ -58,7 +80,8 @@ class Wanted(Strict):
     keywords: list[str] = []
     tone: Tone = "friendly"
     quality: Quality = "fast"
-    given: list[str] = []
+    given: list[Fact] = []
+    contacts: Given = ["phone"]
     priority: Annotated[int, Field(ge=1)] = 1
 
 
@@ -70,6 +93,7 @@ class MixFile(Strict):
     tones: dict[Tone, Share] = {"friendly": 1.0}
     qualities: dict[Quality, Share] = {"fast": 1.0}
     facts: list[Facts] = [Facts(share=1.0)]
+    contacts: list[Contacts] = [Contacts(share=1.0, given=["phone"])]
     pattern: list[Wanted] = []
     industry: list[Industry] = []
 
@@ -79,6 +103,7 @@ class MixFile(Strict):
             ("tones", self.tones.values()),
             ("qualities", self.qualities.values()),
             ("facts", [facts.share for facts in self.facts]),
+            ("contacts", [contacts.share for contacts in self.contacts]),
         ):
             if abs(sum(shares) - 1) > 1e-6:
                 raise ValueError(f"{name}: the shares must add up to 1")
@@ -89,7 +114,10 @@ class MixFile(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """The fields that copy depends on, and the share of requests that have exactly these."""
+    """The fields that copy depends on, and the share of requests that have these.
+
+    `contacts` stands for all sets of contacts that have the same copy.
+    """
 
     industry: str
     purpose: str
@@ -97,6 +125,7 @@ class Pattern:
     tone: Tone
     quality: Quality
     given: tuple[str, ...]
+    contacts: tuple[str, ...] = ("phone",)
     share: float = 0.0
 
     def request(self, number: int, seed: int = 0, tenant_id: str = "demo") -> dict[str, Any]:
@@ -108,12 +137,28 @@ class Pattern:
             "industry": self.industry,
             "purpose": self.purpose,
             "keywords": list(self.keywords),
-            "business": {"name": NAMES[number % len(NAMES)], "phone": "03-0000-0000"},
+            "business": {"name": NAMES[number % len(NAMES)], **_business(self.contacts)},
             "facts": {name: GIVEN[name] for name in self.given},
             "tone": self.tone,
             "quality": self.quality,
             "locale": "ja-JP",
         }
+
+
+def _business(contacts: Collection[str]) -> dict[str, str]:
+    """Return the fields of a business that give these contacts.
+
+    A LINE account takes a free field of an address.
+    """
+    line_in = "url" if "form" in contacts else "form_url"
+    fields = {
+        "phone": ("phone", "03-0000-0000"),
+        "address": ("address", "東京都千代田区一丁目1番1号"),
+        "url": ("url", SITE),
+        "form": ("form_url", FORM),
+        "line": (line_in, LINE),
+    }
+    return dict(fields[name] for name in contacts)
 
 
 class Mix:
@@ -122,6 +167,11 @@ class Mix:
     def __init__(self, file: MixFile) -> None:
         self._file = file
         self._industries = _ranked(file.industry, file.zipf)
+        self._contacts: dict[tuple[str, ...], tuple[tuple[str, ...], float]] = {}
+        for contacts in file.contacts:
+            alike = _alike(tuple(contacts.given))
+            given, share = self._contacts.get(alike, (tuple(contacts.given), 0.0))
+            self._contacts[alike] = (given, share + contacts.share)
 
     @classmethod
     def load(cls, path: Path | None = None) -> "Mix":
@@ -135,7 +185,8 @@ class Mix:
         first = {}
         for entry in sorted(self._file.pattern, key=lambda entry: entry.priority):
             keywords, given = tuple(sorted(entry.keywords)), tuple(entry.given)
-            pattern = Pattern(entry.industry, entry.purpose, keywords, entry.tone, entry.quality, given)
+            contacts = tuple(entry.contacts)
+            pattern = Pattern(entry.industry, entry.purpose, keywords, entry.tone, entry.quality, given, contacts)
             first[_identity(pattern)] = by_identity.get(_identity(pattern), pattern)
         return list((first | {name: each for name, each in by_identity.items() if name not in first}).values())
 
@@ -145,11 +196,12 @@ class Mix:
             keyword_sets = [(words, industry_share * share) for words, share in self._keyword_sets(industry)]
             purposes = _ranked(industry.purposes, file.zipf)
             for (purpose, purpose_share), (words, words_share) in itertools.product(purposes, keyword_sets):
-                for (tone, tone_share), (quality, quality_share), facts in itertools.product(
-                    file.tones.items(), file.qualities.items(), file.facts
-                ):
-                    share = purpose_share * words_share * tone_share * quality_share * facts.share
-                    yield Pattern(industry.name, purpose, words, tone, quality, tuple(facts.given), share)
+                rest = itertools.product(
+                    file.tones.items(), file.qualities.items(), file.facts, self._contacts.values()
+                )
+                for (tone, tone_share), (quality, quality_share), facts, (contacts, contacts_share) in rest:
+                    share = purpose_share * words_share * tone_share * quality_share * facts.share * contacts_share
+                    yield Pattern(industry.name, purpose, words, tone, quality, tuple(facts.given), contacts, share)
 
     def _keyword_sets(self, industry: Industry) -> list[tuple[tuple[str, ...], float]]:
         ranked = _ranked(industry.keywords, self._file.zipf)
@@ -169,7 +221,9 @@ class Mix:
         purpose = _pick(rng, _ranked(industry.purposes, file.zipf))
         tone, quality = _pick(rng, list(file.tones.items())), _pick(rng, list(file.qualities.items()))
         facts = _pick(rng, [(facts, facts.share) for facts in file.facts])
-        return Pattern(industry.name, purpose, self._draw_keywords(rng, industry), tone, quality, tuple(facts.given))
+        contacts = _pick(rng, [(contacts, contacts.share) for contacts in file.contacts])
+        words, given = self._draw_keywords(rng, industry), (tuple(facts.given), tuple(contacts.given))
+        return Pattern(industry.name, purpose, words, tone, quality, *given)
 
     def _draw_keywords(self, rng: random.Random, industry: Industry) -> tuple[str, ...]:
         dice = rng.random()
@@ -193,5 +247,10 @@ def _pick(rng: random.Random, ranked: list[tuple[Any, float]]) -> Any:
     return rng.choices([name for name, _ in ranked], [weight for _, weight in ranked])[0]
 
 
-def _identity(pattern: Pattern) -> tuple[Any, ...]:
-    return (pattern.industry, pattern.purpose, pattern.keywords, pattern.tone, pattern.quality, pattern.given)
+@cache
+def _alike(contacts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(shared_given(contacts))
+
+
+def _identity(one: Pattern) -> tuple[Any, ...]:
+    return (one.industry, one.purpose, one.keywords, one.tone, one.quality, one.given, _alike(one.contacts))

@@ -35,7 +35,7 @@ from schemas.generation import (
     model_from_object,
 )
 from schemas.plan import Plan, Source
-from streams.generation.deadline import ASSETS_S, GIVE_UP_S, PUBLISH_S, left_s, now_ms, until_deadline
+from streams.generation.deadline import ASSETS_S, GIVE_UP_S, LEAST_S, PUBLISH_S, left_s, now_ms, until_deadline
 from streams.generation.plans import plan_of
 from streams.generation.services import GenerationServices
 from streams.generation.steps import copy_output, put_pictures, step_result
@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 
 PAGE_CACHE, PRIVATE = "public, max-age=3600", "private, no-store"
 STAND_IN_S = ASSETS_S + 0.5
+PAGE_STORE = "page_store"
 NOT_STORED = Warning_(code="pictures_not_stored", detail="S3 did not take the page's pictures in time; ask again")
 
 Parts = dict[StepName, StepResult]
@@ -141,7 +142,7 @@ async def _publish(services: GenerationServices, page: Publication) -> None:
         except LpstreamError as error:
             log.warning("request %s failed: the page could not be stored: %s", page.request.request_id, error)
             result = _failed(page, error)
-    await _send_result(services, page, result)
+    await _send_page(services, page, result)
 
 
 async def _put_page(services: GenerationServices, page: Publication) -> None:
@@ -155,7 +156,10 @@ async def _put_page(services: GenerationServices, page: Publication) -> None:
     marks.append(time.monotonic())
     body = optimise(html)
     marks.append(time.monotonic())
-    await asyncio.gather(*(_put(services, page.plan, *item) for item in _objects(page, body)))
+    public, *private = _objects(page, body)
+    # the page comes last: if it cannot be stored as a whole, nobody may see a part that no result names
+    await asyncio.gather(*(_put(services, page.plan, *item) for item in private))
+    await _put(services, page.plan, *public)
     marks.append(time.monotonic())
     for stage, start, end in zip(("integrate", "optimize", "preview"), marks, marks[1:], strict=False):
         page.timings[stage] = round((end - start) * 1000)
@@ -163,7 +167,7 @@ async def _put_page(services: GenerationServices, page: Publication) -> None:
 
 
 def _objects(page: Publication, html: bytes) -> list[tuple[str, bytes, str, str]]:
-    """Return the objects of a page or a variant: key, body, type and caching."""
+    """Return the objects of a page or a variant, its HTML first: key, body, type and caching."""
     brief, variant = page.plan.brief, page.plan.parent is not None
     source = Source(
         request=page.request,
@@ -181,6 +185,19 @@ def _objects(page: Publication, html: bytes) -> list[tuple[str, bytes, str, str]
     ]
 
 
+async def _remove(services: GenerationServices, page: Publication) -> None:
+    """Remove a page that failed, as far as S3 answers.
+
+    A call that failed may have stored its object all the same.
+    """
+    variant = page.plan.parent is not None
+    try:
+        async with asyncio.timeout(LEAST_S):
+            await services.objects.delete([key(page.lp_id, variant=variant) for key in (html_key, source_key)])
+    except (LpstreamError, TimeoutError) as error:
+        log.warning("the failed page %s may be left on S3: %s", page.lp_id, error or "no answer in time")
+
+
 async def _put(
     services: GenerationServices, plan: Plan, key: str, body: bytes, content_type: str, caching: str
 ) -> None:
@@ -189,20 +206,33 @@ async def _put(
     await until_deadline(put, plan.deadline_ms, keep_s=GIVE_UP_S)
 
 
-async def _send_result(services: GenerationServices, page: Publication, result: Result) -> None:
+async def send_result(services: GenerationServices, result: Result) -> bytes | None:
     """Store the result and publish it; a result that is stored already wins.
 
-    Without Redis the result is only published. `restore` stores it later, from the topic.
+    Return the stored result. Without Redis the result is only published. `restore` stores it later, from the topic.
     """
+    stored = None
     try:
-        value = await services.results.first(result)
+        stored = await services.results.first(result)
     except Retryable as error:
         log.warning("result of %s is published but not stored: %s", result.request_id, error)
-        value = encode_model(result)
+    value = encode_model(result) if stored is None else stored
     await services.send(RESULTS, str(result.request_id).encode(), value)
     services.progress(result.request_id, 100, "done")
-    total, provider = result.timings_ms.total or 0, result.timings_ms.provider or 0
     metrics.RESULTS.labels(result.status, result.cache).inc()
+    return stored
+
+
+async def _send_page(services: GenerationServices, page: Publication, result: Result) -> None:
+    """Send the result of a page, and count the time that it took.
+
+    Remove the page if its stored result has none.
+    """
+    stored = await send_result(services, result)
+    # another delivery may have published the page, so only the stored result decides
+    if stored is not None and (error := decode_model(Result, stored).error) is not None and error.code == PAGE_STORE:
+        await _remove(services, page)
+    total, provider = result.timings_ms.total or 0, result.timings_ms.provider or 0
     metrics.TOTAL_SECONDS.labels(result.status).observe(total / 1000)
     metrics.OWN_SECONDS.observe(max(0, total - provider) / 1000)
     if now_ms() > page.plan.deadline_ms:
@@ -256,7 +286,7 @@ def _left_out(plan: Plan) -> list[Warning_]:
 
 
 def _failed(page: Publication, error: LpstreamError) -> Result:
-    failure = Failure(code="page_store", detail=f"the page could not be stored: {error}")
+    failure = Failure(code=PAGE_STORE, detail=f"the page could not be stored: {error}")
     return _outcome(page, status="failed", error=failure)
 
 

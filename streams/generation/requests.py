@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import logging
 import time
 from functools import partial
@@ -18,6 +19,7 @@ from schemas.generation import (
     STEPS,
     Failure,
     GenerationRequest,
+    Model,
     Result,
     Status,
     Step,
@@ -29,12 +31,11 @@ from schemas.generation import (
 )
 from schemas.plan import Made, Plan
 from schemas.uploads import Uploads
-from streams.generation.deadline import GIVE_UP_S, PUBLISH_S, until_deadline
-from streams.generation.publish import publish_ready
+from streams.generation.deadline import GIVE_UP_S, PUBLISH_S, asked_ms, until_deadline
+from streams.generation.publish import publish_ready, send_result
 from streams.generation.services import GenerationServices
 from streams.pictures.parents import varied_from
 from streams.pictures.uploads import uploads_of
-from streams.runtime import metrics
 
 log = logging.getLogger(__name__)
 
@@ -60,22 +61,22 @@ async def handle(services: GenerationServices, message: Any) -> None:
             raise
         rejection = _rejection(ids, error)
         await _known(services, rejection, value)
-        await _answer(services, rejection)
+        await send_result(services, rejection)
         return
     if (stored := await _known(services, request, value)) is not None:
         await services.send(RESULTS, str(request.request_id).encode(), stored)
         return
     services.progress(request.request_id, 5, "validate", keep_for=request.tenant_id)
-    created_ms = int(message.timestamp * 1000)
+    created_ms = asked_ms(message.timestamp)
     deadline_ms = created_ms + round(services.settings.lp_deadline_s * 1000)
     ids = Identified(str(request.request_id), request.tenant_id)
     try:
         work = await _work(services, request, deadline_ms)
     except DecodeError as error:
-        await _answer(services, _rejection(ids, error))
+        await send_result(services, _rejection(ids, error))
         return
     except Retryable as error:
-        await _answer(services, _without_page(ids, "failed", "page_store", f"the parent cannot be read: {error}"))
+        await send_result(services, _without_page(ids, "failed", "page_store", f"the parent cannot be read: {error}"))
         return
     plan = Plan(**work, created_ms=created_ms, deadline_ms=deadline_ms, validate_ms=_ms_since(started))
     await _fan_out(services, plan)
@@ -117,17 +118,27 @@ async def _known(
 
     `asked` is the request, or the rejection of an invalid one. A rejection leaves its id free.
     """
-    digest = hashlib.sha256(value).hexdigest()
     rejection = asked if isinstance(asked, Result) else None
+    digests = [hashlib.sha256(value).hexdigest()]
+    if rejection is None:
+        digests.append(_digest_of_fields(asked))
     try:
-        first_digest, stored = await services.results.begin(asked.request_id, digest, rejection)
+        first, stored = await services.results.begin(asked.request_id, ":".join(digests), rejection)
     except Retryable as error:
         log.warning("request %s continues without a look-up of earlier results: %s", asked.request_id, error)
         return None
-    # A restored result has no digest. A tenant must not get another tenant's result.
-    if first_digest != digest or (stored is not None and decode_model(Result, stored).tenant_id != asked.tenant_id):
+    # Releases may read a field differently, but the bytes stay. A restored result has no digest. A tenant must not get
+    # another tenant's result.
+    of_another = stored is not None and decode_model(Result, stored).tenant_id != asked.tenant_id
+    if of_another or set(digests).isdisjoint(first.split(":")):
         raise DecodeError("request_id", "was used for another request; give each request an id of its own")
     return stored
+
+
+def _digest_of_fields(request: Model) -> str:
+    """Return the digest of a request, which is the same in Avro and in each spelling of JSON."""
+    fields = request.model_dump(mode="json", exclude={"door"}, exclude_defaults=True)
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 async def _fan_out(services: GenerationServices, plan: Plan) -> None:
@@ -178,11 +189,3 @@ def _without_page(ids: Identified, status: Status, code: str, detail: str, field
     failure = Failure(code=code, field=field, detail=detail)
     fields = {"request_id": ids.request_id, "tenant_id": ids.tenant_id, "status": status, "error": failure}
     return Result.model_validate(fields)
-
-
-async def _answer(services: GenerationServices, result: Result) -> None:
-    """Send the result of a request for which nothing is made."""
-    stored = await services.results.first(result)
-    await services.send(RESULTS, str(result.request_id).encode(), stored)
-    services.progress(result.request_id, 100, "done")
-    metrics.RESULTS.labels(result.status, "miss").inc()

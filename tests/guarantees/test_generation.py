@@ -11,22 +11,26 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 import msgspec
 import pytest
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from cost_audit import total
 from generation_worker import BREAKER, DEADLINE_MS, OPEN_S, GenerationWorker, Watch, requests_of
 from harness import FULL, full_only, metrics_of, scaled
 
 from infra.embedded.stack import Stack
+from infra.kafka.admin import open_admin
+from infra.kafka.topics import ensure_topics
 from infra.redis.budget import CONFIRM_S
 from infra.redis.results import PRESENT
 from processors.pages.brief import brief_of
 from processors.pages.copywriting import messages
-from schemas.generation import StepName, step_id_of
+from schemas.generation import REQUESTS, StepName, step_id_of
 from streams.edge.site.object_cache import FRESH_S
 from streams.generation.restore import REFILL_AFTER_S
 from streams.local.installation import Installation
@@ -355,8 +359,21 @@ async def test_a_thousand_requests_a_minute_with_copy_of_3_s(worker: GenerationW
     await watch.assert_books_right()
 
 
+@asynccontextmanager
+async def clients_clock(stack: Stack) -> AsyncIterator[None]:
+    """Let records of lp.requests have their producers' time while the block runs."""
+    at, setting = stack.addresses, {"message.timestamp.type": "CreateTime"}
+    async with open_admin(at.kafka) as admin:
+        if at.broker_kind == "apache":  # Tansu has no other time
+            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, REQUESTS, setting)])
+    try:
+        yield
+    finally:
+        await ensure_topics(at.kafka, replication_factor=1, min_insync=1)
+
+
 async def test_late_requests_are_answered_at_once_without_a_call(worker: GenerationWorker) -> None:
-    async with worker.watched() as watch:
+    async with clients_clock(worker.stack), worker.watched() as watch:
         since = time.monotonic()
         for one in requests_of(cold(10)):
             await watch.sent.ask(one, asked_ms=int(time.time() * 1000) - DEADLINE_MS - 1_000)

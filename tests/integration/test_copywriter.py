@@ -24,8 +24,9 @@ from infra.redis.budget import Payer
 from infra.redis.line import RedisLine
 from infra.s3.objects import Objects
 from processors.pages.brief import brief_of
-from processors.pages.copywriting import sections_of
+from processors.pages.copywriting import assemble, sections_of
 from schemas.generation import GenerationRequest
+from schemas.page_cache import CachedCopy
 from streams.generation.copywriting import Order, Written
 from streams.generation.mix import Mix
 from streams.generation.services import CopyServices
@@ -320,6 +321,36 @@ async def test_stale_copy_is_served_and_refreshed_in_background(stores: Any) -> 
         assert it.calls() == calls + len(order.brief.groups), "refreshed once"
         new = await it.one.copywriter.lookup(brief)
         assert new is not None and new.cached.made_ms > first.cached.made_ms
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_all_workers_together_refresh_stale_copy_once(stores: Any, at_once: bool) -> None:
+    async with workers(*stores, QUICK, copy_fresh_s=10_000, copy_stale_s=90_000) as it:
+        order = it.order()
+        copy, made_ms = assemble(order.brief, {}), round((time.time() - 20_000) * 1000)
+        old = CachedCopy(key=order.key, pattern=order.pattern, copy_=copy, made_ms=made_ms, model="")
+        desks = [it.one, it.make(), it.make()]
+        for desk in desks:
+            await desk.cache.put(old)
+        if at_once:
+            found = await asyncio.gather(*(desk.copywriter.lookup(order.brief) for desk in desks))
+            assert all(one is not None and one.stale for one in found)
+        for desk in desks:
+            assert await desk.copywriter.lookup(order.brief) is not None
+            await desk.copywriter.settle_down()
+        assert it.calls() == len(order.brief.groups)
+
+
+async def test_two_runs_of_warming_and_a_worker_make_copy_once(stores: Any) -> None:
+    async with workers(*stores, QUICK) as it:
+        desks, brief = [it.one, it.make()], it.order().brief
+        orders = [desk.copywriter.background_order(brief) for desk in desks]
+        page = it.order(*brief.fields.keywords)
+        assert page.key == orders[0].key
+        made = [desk.copywriter.make(order) for desk, order in zip(desks, orders, strict=True)]
+        *drafts, written = await asyncio.gather(*made, it.make().copywriter.write(page))
+        assert it.calls() == len(brief.groups)
+        assert all(one.written == written.copy.model_dump(exclude_none=True) for one in drafts)
 
 
 async def test_without_redis_copy_is_built_in_and_free(stores: Any) -> None:

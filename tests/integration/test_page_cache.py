@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
@@ -77,6 +78,56 @@ async def test_copy_becomes_stale_and_then_expires(line: RedisLine, objects: Obj
         assert found is not None and found.stale is stale
     clock[0] = now + 1_501
     assert await cache.get(one.key, one.pattern) is None
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+@pytest.mark.parametrize("newest", ["Redis", "S3, without Redis", "S3, above older copy in Redis"])
+async def test_newer_copy_in_a_lower_layer_replaces_stale_copy(
+    line: RedisLine, objects: Objects, newest: str, lasting: bool
+) -> None:
+    clock = [time.time()]
+    here, there, new_here = (PageCache(line, objects, TIMES, clock=lambda: clock[0]) for _ in range(3))
+    old = cached(made_s=clock[0])
+    await put_everywhere(here, old)
+    clock[0] += 1_200
+    new = cached(made_s=clock[0])
+    await there.store(new)
+    if newest == "Redis":
+        await there.put(new)
+    elif newest == "S3, without Redis":
+        await line.redis.flushall()
+    if newest != "Redis" and not lasting:
+        assert (found := await here.get(new.key, new.pattern, lasting=False)) is not None and found.cached == old
+        return
+    found = await here.get(new.key, new.pattern, lasting=lasting)
+    assert found is not None and (found.cached, found.stale) == (new, False)
+    layers = []
+    for cache in (here, new_here):
+        found = await cache.get(new.key, new.pattern)
+        assert found is not None and found.cached == new
+        layers.append(found.layer)
+    assert layers == ["l1", "l2"], "the layers above have the newer copy from now on"
+
+
+async def test_stale_copy_in_memory_wins_over_older_copy_below(line: RedisLine, objects: Objects) -> None:
+    clock = [time.time()]
+    cache = PageCache(line, objects, TIMES, clock=lambda: clock[0])
+    older, newer = cached(made_s=clock[0]), cached(made_s=clock[0] + 100)
+    await put_everywhere(PageCache(line, objects, TIMES), older)
+    await cache.put(newer)
+    await PageCache(line, objects, TIMES).put(older)
+    clock[0] += 1_300
+    for _ in range(2):
+        found = await cache.get(newer.key, newer.pattern)
+        assert found is not None and found.stale and found.cached == newer
+
+
+async def test_fresh_copy_in_memory_needs_no_other_layer() -> None:
+    cache = PageCache(cast(Any, None), cast(Any, None), TIMES)
+    one = cached()
+    cache._keep(one, 1_000)
+    found = await cache.get(one.key, one.pattern)
+    assert found is not None and (found.layer, found.cached) == ("l1", one)
 
 
 async def test_the_memory_layer_is_bounded_in_bytes(line: RedisLine, objects: Objects) -> None:

@@ -1,16 +1,19 @@
 """A request id stands for one page, as long as its result. A rejection leaves the id free."""
 
+import hashlib
+import json
 import time
 from types import SimpleNamespace
 from typing import Any, cast
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock, patch
 from uuid import UUID
 
 import pytest
 from page_requests import least
 
-from infra.redis.line import RedisLine
+from infra.redis.line import RedisLine, open_redis
 from infra.redis.results import RESULT_S, ResultStore
+from schemas.codec import decode_request, encode_framed
 from schemas.errors import DecodeError, Retryable
 from schemas.generation import RESULTS, STEPS, Result, decode_model, encode_model
 from schemas.uploads import Uploads
@@ -98,6 +101,68 @@ async def test_a_request_is_carried_out_once_its_picture_is_there_or_left_out(
     monkeypatch.setattr(requests, "uploads_of", looked_up)
     assert is_rejection(await worker.ask(body(assets={"picture": "0" * 64})), "assets.picture")
     assert await worker.ask(again) is None
+
+
+def spellings() -> dict[str, bytes]:
+    """Return the bytes of one request as several clients write them."""
+    least_fields = {name: value for name, value in json.loads(body()).items() if value not in (None, [], {})}
+    defaults = ("schema", "facts", "assets", "tone", "quality", "locale")
+    turned = {**dict(reversed(least_fields.items())), "request_id": str(ID).upper(), "unknown": 1}
+    return {
+        "all fields": body(),
+        "escaped": json.dumps(json.loads(body())).encode(),
+        "without defaults": json.dumps(
+            {name: value for name, value in least_fields.items() if name not in defaults}, ensure_ascii=False, indent=1
+        ).encode(),
+        "other order and spelling": json.dumps(turned).encode(),
+        "Avro": encode_framed("generation_request", json.loads(body())),
+        "from the studio": body(door="studio"),
+        "with spaces": body().replace("麺屋".encode(), " 麺屋 ".encode()),
+    }
+
+
+@pytest.mark.parametrize("first", ["all fields", "Avro", "without defaults"])
+async def test_a_request_in_another_spelling_is_the_same_request(worker: Worker, first: str) -> None:
+    assert await worker.ask(spellings()[first]) is None
+    for spelling, value in spellings().items():
+        assert await worker.ask(value) is None, spelling
+    await worker.results.first(PAGE)
+    for spelling, value in spellings().items():
+        assert await worker.ask(value) == PAGE, spelling
+
+
+async def test_a_request_for_a_variant_in_another_spelling_is_the_same_request() -> None:
+    fields = {
+        "request_id": str(ID), "tenant_id": "t1", "variant": {"of": PAGE.lp_id, "change": "copy", "brief": "短く"}
+    }  # fmt: skip
+    others = [dict(reversed(fields.items())), fields | {"door": "api"}, fields | {"schema": 1}]
+    digests = {requests._digest_of_fields(decode_request(json.dumps(one).encode())) for one in (fields, *others)}
+    again = {**fields, "variant": {**cast(dict[str, Any], fields["variant"]), "brief": "長く"}}
+    assert len(digests) == 1 and requests._digest_of_fields(decode_request(json.dumps(again).encode())) not in digests
+
+
+async def test_a_request_that_the_release_before_began_is_known(worker: Worker) -> None:
+    await worker.results.begin(ID, hashlib.sha256(body()).hexdigest())
+    assert await worker.ask(body()) is None, "it stored the digest of the bytes alone"
+    with pytest.raises(DecodeError, match="was used for another request"):
+        await worker.ask(body(tone="formal"))
+
+
+async def test_the_same_bytes_are_known_to_a_release_that_reads_otherwise(worker: Worker) -> None:
+    assert await worker.ask(body()) is None
+    with patch.object(requests, "_digest_of_fields", lambda _: "another"):
+        assert await worker.ask(body()) is None
+
+
+async def test_a_rejection_is_published_while_redis_is_away(worker: Worker) -> None:
+    worker.results = ResultStore(RedisLine(open_redis("redis://127.0.0.1:1/0")))
+    assert is_rejection(await worker.ask(body(WRONG)), "business.phone")
+    uploads = AsyncMock(side_effect=DecodeError("assets.picture", "is no upload of this tenant"))
+    with patch.object(requests, "uploads_of", uploads):
+        assert is_rejection(await worker.ask(body(assets={"picture": "0" * 64})), "assets.picture")
+    with patch.object(requests, "_work", AsyncMock(side_effect=Retryable("S3: away"))):
+        failed = await worker.ask(body())
+    assert failed is not None and failed.error is not None and failed.error.code == "page_store"
 
 
 @pytest.mark.parametrize("other", [body(tone="formal"), body(WRONG), body(tenant_id="t2")])

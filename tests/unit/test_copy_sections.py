@@ -14,6 +14,7 @@ from infra.llm.router import NoAnswer, Question
 from infra.redis.budget import Caps, Payer
 from processors.pages.brief import brief_of
 from processors.pages.copywriting import Unusable, parse, template_part
+from schemas.copywriting import Copy
 from schemas.generation import Attempt
 from streams.generation.copywriting import Copywriter, Draft, Order, _written
 
@@ -65,6 +66,10 @@ async def drafted(*answers: Any, within_s: float = 5) -> Draft:
     return draft
 
 
+def copy_of(draft: Draft) -> Copy:
+    return _written(Order(BRIEF, Payer("t", "x", Caps(1, 1, 1)), UUID(int=1), 0.0), draft).copy
+
+
 def details(draft: Draft) -> list[str]:
     order = Order(BRIEF, Payer("t", "x", Caps(1, 1, 1)), UUID(int=1), 0.0)
     return [warning.detail for warning in _written(order, draft).warnings]
@@ -87,31 +92,31 @@ def test_a_section_of_the_wrong_form_leaves_the_other_usable(closing: object) ->
 
 async def test_only_the_section_that_stays_forbidden_is_built_in() -> None:
     draft = await drafted({**LAWFUL, "closing": FORBIDDEN}, {**LAWFUL, "closing": FORBIDDEN})
-    assert draft.copy.hero.catch == LAWFUL["hero"]["catch"]
-    assert draft.copy.closing.model_dump() == template_part(BRIEF, "hero")["closing"]
+    assert copy_of(draft).hero.catch == LAWFUL["hero"]["catch"]
+    assert copy_of(draft).closing.model_dump() == template_part(BRIEF, "hero")["closing"]
     assert details(draft) == ["built-in copy for closing: the provider's answer was invalid"]
     assert [each.outcome for each in draft.trail.attempts if each.outcome != "ok"] == ["invalid: closing.heading"] * 2
 
 
 async def test_sections_of_two_answers_make_a_whole_one() -> None:
     draft = await drafted({**LAWFUL, "closing": FORBIDDEN}, {"hero": {"catch": "短"}, "closing": LAWFUL["closing"]})
-    assert draft.copy.hero.catch == LAWFUL["hero"]["catch"]
-    assert draft.copy.closing.heading == LAWFUL["closing"]["heading"] and details(draft) == []
+    assert copy_of(draft).hero.catch == LAWFUL["hero"]["catch"]
+    assert copy_of(draft).closing.heading == LAWFUL["closing"]["heading"] and details(draft) == []
 
 
 async def test_a_section_stays_if_there_is_no_time_to_ask_again() -> None:
     draft = await drafted({**LAWFUL, "closing": FORBIDDEN}, within_s=1)
-    assert draft.copy.hero.catch == LAWFUL["hero"]["catch"]
+    assert copy_of(draft).hero.catch == LAWFUL["hero"]["catch"]
     assert details(draft) == ["built-in copy for closing: the provider's answer was invalid"]
 
 
 async def test_a_section_stays_if_the_second_call_fails() -> None:
     draft = await drafted({**LAWFUL, "closing": FORBIDDEN}, None)
-    assert draft.copy.hero.catch == LAWFUL["hero"]["catch"]
+    assert copy_of(draft).hero.catch == LAWFUL["hero"]["catch"]
     assert details(draft) == ["built-in copy for closing: no time was left"]
 
 
 async def test_a_group_without_any_usable_section_is_built_in() -> None:
     draft = await drafted("no JSON", "no JSON")
-    assert draft.copy.hero.model_dump() == template_part(BRIEF, "hero")["hero"]
+    assert copy_of(draft).hero.model_dump() == template_part(BRIEF, "hero")["hero"]
     assert details(draft) == ["built-in copy for hero, closing: the provider's answer was invalid"]

@@ -10,6 +10,7 @@ from page_requests import BUSINESS, FACTS, INDUSTRIES, PURPOSES, TONES, full, le
 
 from processors.pages.answers import refused
 from processors.pages.brief import brief_of, normalised
+from processors.pages.cache_keys import key_of
 from processors.pages.copywriting import (
     ask_again,
     assemble,
@@ -70,6 +71,39 @@ def test_a_brief_is_normalised_and_contains_no_facts() -> None:
         "知事",
     ):
         assert secret not in text
+
+
+MANY = [f"語{number:02}" for number in range(14)] + ["焼肉", "BBQ", "創業50年", "無料駐車場", "Wi-Fi", "ペット可"]
+
+
+def test_every_keyword_counts_for_the_key_the_prompt_and_the_drawing() -> None:
+    one = brief_of(least(keywords=MANY))
+    keys = {key_of(brief_of(least(keywords=MANY[:at] + MANY[at + 1 :])).fields, 1, 1) for at in range(len(MANY))}
+    assert len(keys | {key_of(one.fields, 1, 1)}) == 21
+    asked_for = json.loads(messages(one, "hero")[1]["content"])["keywords"]
+    assert sorted(asked_for) == asked_for == normalised(MANY) and len(asked_for) == 20
+    assert one.kind == brief_of(least(keywords=["焼肉"])).kind is not None
+    assert refused({"faq": {"answer": "創業50年の店です。"}}, one.fields) == {}, "a keyword states it"
+    assert refused({"faq": {"answer": "創業50年の店です。"}}, brief_of(least(keywords=MANY[:14])).fields) != {}
+    turned = brief_of(least(keywords=MANY[::-1]))
+    assert turned.fields == one.fields and turned.kind == one.kind
+
+
+def test_two_requests_that_differ_in_one_late_keyword_share_no_copy() -> None:
+    common = ["BBQ", "Wi-Fi", "テラス", "カフェ", "ペット可"]
+    keys = {key_of(brief_of(least(keywords=[word, *common])).fields, 1, 1) for word in ("焼肉", "鍋料理")}
+    assert len(keys) == 2
+
+
+def test_a_prompt_names_no_way_of_contact_of_the_request() -> None:
+    phone, form = (
+        brief_of(least(business={"name": "麺屋", **contact}))
+        for contact in ({"phone": "03-1234-5678"}, {"form_url": "https://a.example/f", "address": "東京都"})
+    )
+    for group in phone.groups:
+        assert messages(phone, group) == messages(form, group)
+        assert json.loads(messages(phone, group)[1]["content"])["given"] == ["contact", "reach"]
+    assert template_part(phone, "faq") != template_part(form, "faq"), "built-in copy names the way that is given"
 
 
 def test_customer_text_is_json_data_in_the_prompt() -> None:

@@ -210,7 +210,9 @@ def test_the_topics_file_has_the_contracts_topics() -> None:
     assert set(specs) == {*flows, *(f"{name}.dlq" for name in flows), "lp.results", "lp.progress", "lp.experiments"}
     assert {name for name, spec in specs.items() if spec.partitions == 3} == {"heatmap.events"}
     assert {spec.partitions for spec in specs.values()} == {3, 12}
-    assert specs["heatmap.events"].config["message.timestamp.type"] == "LogAppendTime"
+    by_log = {"heatmap.events", "lp.requests", "lp.results", "lp.experiments"}
+    times = {name: spec.config.get("message.timestamp.type") for name, spec in specs.items()}
+    assert times == {name: "LogAppendTime" if name in by_log else None for name in specs}
     assert {specs[name].config["cleanup.policy"] for name in ("lp.results", "lp.experiments")} == {"compact"}
     assert specs["lp.progress"].config["retention.ms"] == "3600000"
     for spec in specs.values():

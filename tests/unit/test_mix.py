@@ -2,20 +2,49 @@
 
 import random
 from collections import Counter
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 
+from infra.prices import load_prices
 from processors.pages.brief import copy_fields
 from processors.pages.cache_keys import key_of, pattern_of
+from processors.pages.facts import given_of
 from schemas.errors import SettingError
 from schemas.generation import GenerationRequest
-from streams.generation.mix import Mix
+from streams.generation.mix import Contact, Mix, Pattern, _identity
+
+FIRST = Pattern("飲食", "集客", (), "friendly", "fast", ())
+MIX = """\
+keywords = [0.5, 0.5]
+[[contacts]]
+share = 0.6
+given = ["phone"]
+[[contacts]]
+share = 0.3
+given = ["form", "address"]
+[[contacts]]
+share = 0.1
+[[industry]]
+name = "飲食"
+purposes = ["集客"]
+keywords = ["ラーメン"]
+"""
 
 
-def test_draws_follow_the_shares_of_patterns() -> None:
-    mix = Mix.load()
-    patterns = mix.patterns()
+@pytest.fixture(scope="module")
+def mix() -> Mix:
+    return Mix.load()
+
+
+@pytest.fixture(scope="module")
+def patterns(mix: Mix) -> list[Pattern]:
+    return mix.patterns()
+
+
+def test_draws_follow_the_shares_of_patterns(mix: Mix, patterns: list[Pattern]) -> None:
     drawn = Counter(mix.draw(random.Random(seed)).industry for seed in range(3_000))
     by_industry: Counter[str] = Counter()
     for pattern in mix._all():
@@ -27,9 +56,8 @@ def test_draws_follow_the_shares_of_patterns() -> None:
     assert shares == sorted(shares, reverse=True) and len(patterns) > 5_000
 
 
-def test_a_drawn_pattern_is_known_or_has_a_unique_keyword() -> None:
-    mix = Mix.load()
-    known = {(one.industry, one.purpose, one.keywords, one.tone, one.quality, one.given) for one in mix.patterns()}
+def test_a_drawn_pattern_is_known_or_has_a_unique_keyword(mix: Mix, patterns: list[Pattern]) -> None:
+    known = {(one.industry, one.purpose, one.keywords, one.tone, one.quality, one.given) for one in patterns}
     rng = random.Random(1)
     unknown = 0
     for _ in range(1_000):
@@ -40,8 +68,14 @@ def test_a_drawn_pattern_is_known_or_has_a_unique_keyword() -> None:
     assert 60 < unknown < 140
 
 
-def test_the_patterns_of_the_specification_come_first() -> None:
-    first = Mix.load().patterns()[:3]
+def test_the_documented_share_of_requests_hits_warmed_copy(mix: Mix, patterns: list[Pattern]) -> None:
+    warmed, rng = {_identity(one) for one in patterns[:800]}, random.Random(1)
+    hits = sum(_identity(mix.draw(rng)) in warmed for _ in range(5_000)) / 5_000
+    assert hits == pytest.approx(load_prices().content.measured["hit_rate"].value, abs=0.01)
+
+
+def test_the_patterns_of_the_specification_come_first(patterns: list[Pattern]) -> None:
+    first = patterns[:3]
     assert [(one.industry, one.purpose) for one in first] == [
         ("飲食", "集客"),
         ("美容", "予約"),
@@ -60,8 +94,8 @@ def test_requests_are_valid_and_ids_depend_on_number_and_seed() -> None:
     assert again["request_id"] in {str(one) for one in ids}
 
 
-def test_the_cache_key_depends_on_fields_not_on_the_customer() -> None:
-    pattern = Mix.load().patterns()[0]
+def test_the_cache_key_depends_on_fields_not_on_the_customer(patterns: list[Pattern]) -> None:
+    pattern = patterns[0]
     one = GenerationRequest.model_validate(pattern.request(1))
     other = GenerationRequest.model_validate(pattern.request(2) | {"keywords": []})
     assert one.business.name != other.business.name
@@ -83,9 +117,47 @@ def test_the_cache_key_depends_on_fields_not_on_the_customer() -> None:
     assert key_of(spelt, 1, 1) == key_of(same, 1, 1) and pattern_of(spelt) == pattern_of(fields)
 
 
+def key(pattern: Pattern) -> str:
+    return key_of(copy_fields(GenerationRequest.model_validate(pattern.request(0))), 1, 1)
+
+
+CONTACTS: tuple[Contact, ...] = ("phone", "form", "line", "url", "address")
+SETS = [names for size in range(6) for names in combinations(CONTACTS, size) if not {"form", "line", "url"} <= {*names}]
+
+
+@pytest.mark.parametrize("given", SETS)
+def test_a_pattern_gives_exactly_its_contacts(given: tuple[Contact, ...]) -> None:
+    request = GenerationRequest.model_validate(replace(FIRST, contacts=given).request(1))
+    assert set(given_of(request)) == set(given)
+
+
+def test_copy_warmed_for_one_contact_serves_all_others_that_it_suits() -> None:
+    reached, sites, none = (key(replace(FIRST, contacts=given)) for given in (("phone",), ("url",), ()))
+    for given in SETS:
+        expected = reached if {"phone", "form", "line"} & {*given} else sites if "url" in given else none
+        assert key(replace(FIRST, contacts=given)) == expected, given
+    assert len({reached, sites, none}) == 3
+
+
+def test_patterns_are_warmed_once_for_all_sets_of_contacts(tmp_path: Path) -> None:
+    (tmp_path / "mix.toml").write_text(MIX, encoding="utf-8")
+    mix = Mix.load(tmp_path / "mix.toml")
+    patterns = mix.patterns()
+    assert len({key(one) for one in patterns}) == len(patterns) == 2 * 2, "with and without a keyword and a contact"
+    shares = {one.contacts: one.share for one in patterns if one.keywords}
+    assert shares == {("phone",): pytest.approx(0.45), (): pytest.approx(0.05)}
+    assert {key(mix.draw(random.Random(seed))) for seed in range(40)} == {key(one) for one in patterns}
+
+
 @pytest.mark.parametrize(
     ("text", "key"),
     [
+        ("[[pattern]]\nindustry='a'\npurpose='b'\ngiven=['address']", "pattern.0.given"),
+        ("[[pattern]]\nindustry='a'\npurpose='b'\ngiven=['hour']", "pattern.0.given"),
+        ("[[pattern]]\nindustry='a'\npurpose='b'\ncontacts=['hours']", "pattern.0.contacts"),
+        ("[[contacts]]\nshare=1\ngiven=['fax']", "contacts.0.given"),
+        ("[[contacts]]\nshare=1\ngiven=['form', 'line', 'url']", "contacts.0.given"),
+        ("[[contacts]]\nshare=0.5", "contacts"),
         ("zipf = 'x'", "zipf"),
         ("[tones]\nfriendly = 0.5", "tones"),
         ("keywords = [0.9, 0.9]", "keywords"),

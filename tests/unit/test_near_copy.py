@@ -51,6 +51,32 @@ def test_names_cover_every_subset_of_keywords_largest_first() -> None:
     assert len(near_names(fields("a", "b", "c", "d", "e"), "t")) == 33
 
 
+def test_names_of_many_keywords_are_bounded() -> None:
+    words = [f"語{number:02}" for number in range(20)]
+    names = near_names(fields(*words), "t")
+    assert len(names) == len(set(names)) < 500
+    fewer = [near_names(fields(*some), "t")[0] for some in (words, words[1:], words[3:5], words[7:8], [])]
+    assert [name for name in fewer if name not in names] == []
+    assert len(near_names(fields(*words[:9]), "t")) == 2**9 + 1
+
+
+def test_copy_is_lent_whichever_way_of_contact_is_given() -> None:
+    phone, form, site, none = (
+        brief("ラーメン", business={"name": "麺屋", **contact})
+        for contact in (
+            {"phone": "03-1234-5678"},
+            {"form_url": "https://a.example/f"},
+            {"url": "https://a.example"},
+            {},
+        )
+    )
+    assert lent(phone, donor(form)) is not None and lent(form, donor(phone)) is not None
+    assert lent(phone, donor(site)) is not None and lent(site, donor(none)) is not None
+    assert lent(site, donor(phone)) is None and lent(none, donor(site)) is None
+    named = {"catch": "お電話をお待ちしています"}
+    assert lent(form, donor(phone, **named)).hero == assemble(form, {}).hero, "an older release's copy names the way"  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
     "texts",
     [

@@ -75,6 +75,10 @@ class Stores:
         assert isinstance(key, str), "copy of a variant may not be cached"
         self.objects[key] = body
 
+    async def delete(self, keys: list[str]) -> None:
+        for key in keys:
+            self.objects.pop(key, None)
+
     async def near(self, *_: Any) -> AsyncIterator[Any]:
         raise AssertionError("a variant borrows no copy")
         yield
