@@ -21,6 +21,7 @@ from schemas.experiments import Goal, PageCounts
 
 Table = NDArray[np.int64]
 START_S, HOUR_S, DAY_S, DRAWS, DELAYS = 1_800_000_000 // 86_400 * 86_400, 3_600, 86_400, 100, 6
+NO_GOALS = dict.fromkeys(Goal, 0)
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ def drifting(seed: int, minutes: int = 2_040) -> World:
     """Return a world with bursts of mails, rates that drift and jump, and a day and a half of time."""
     rng, at = np.random.default_rng(seed), np.arange(minutes)
     rate = np.full(minutes, rng.choice([0.2, 1.0, 3.0]))
-    rates = np.exp(log(0.03) + 0.8 * np.sin(2 * np.pi * (at / 1_440 + rng.random())) + rng.normal(0, 0.05, minutes).cumsum())
+    daily = 0.8 * np.sin(2 * np.pi * (at / 1_440 + rng.random()))
+    rates = np.exp(log(0.03) + daily + rng.normal(0, 0.05, minutes).cumsum())
     for _ in range(rng.integers(1, 6)):
         begin = rng.integers(0, minutes - 60)
         rate[begin : begin + rng.integers(2, 60)] = rng.choice([50, 100, 300, 1_000])
@@ -64,6 +66,7 @@ class Experiments:
         rows, arms = len(world.pageviews) + DELAYS, len(world.lifts)
         self.views, self.goals = np.zeros((2, rows, experiments, arms), np.int64)
         self.weights = np.full((experiments, arms), 1 / arms)
+        self.totals = np.zeros(rows, np.int64)  # pageviews of a row, the same in each experiment
         self.points, self.past = [(START_S, [1.0])], [self.weights]
         self.pool = np.zeros((experiments, arms), np.int64)
         self.coming: dict[int, list[tuple[int, Table, Table]]] = {}
@@ -79,6 +82,7 @@ class Experiments:
             come = self.coming.pop(minute, [])
             for row, views, goals in come:
                 self.views[row] += views
+                self.totals[row] += views[0].sum()
                 self.goals[row] += goals
             now_s = START_S + 60 * (minute + 1)
             turned = self._hold((now_s - DAY_S) // HOUR_S * HOUR_S)
@@ -89,7 +93,8 @@ class Experiments:
     def _visits(self, minute: int, count: int) -> None:
         """Draw the arms and goals of a minute, and note when their beacons come."""
         back = round(count * self.world.returning) if self.pool.any() else 0
-        for part, each in ((count - back, self.weights), (back, self.pool / np.maximum(self.pool.sum(axis=1), 1)[:, None])):
+        known = self.pool / np.maximum(self.pool.sum(axis=1), 1)[:, None]
+        for part, each in ((count - back, self.weights), (back, known)):
             late = self.rng.binomial(part, self.world.late)
             hours = self.rng.random() < 0.03
             delay = int(self.rng.integers(30, 240) if hours else self.rng.integers(1, DELAYS))
@@ -115,7 +120,7 @@ class Experiments:
         """Add up the rows before the edge."""
         begin, end = ((max(START_S, each) - START_S) // 60 for each in (self.held_until, edge_s))
         end = min(end, len(self.world.pageviews))
-        rows = [self._row(row) for row in range(begin, end) if self.views[row].any() or self.goals[row].any()]
+        rows = self._rows(begin, end)
         self.held_until = max(self.held_until, edge_s)
         self.coming = {at: [one for one in many if one[0] >= end] for at, many in self.coming.items()}
         if self.merge != "nothing":
@@ -123,14 +128,17 @@ class Experiments:
         self.held += rows
         return bool(rows)
 
-    def _row(self, row: int) -> PageCounts:
-        views = int(self.views[row, 0].sum())
-        return PageCounts("page", START_S + 60 * row, 60, views, 0, dict.fromkeys(Goal, 0), 0, 0)
+    def _rows(self, begin: int, end: int) -> list[PageCounts]:
+        """Return the rows of the minutes with pageviews, without arms."""
+        seen = begin + np.flatnonzero(self.totals[begin:end])
+        return [
+            PageCounts("", START_S + 60 * row, 60, int(self.totals[row]), 0, NO_GOALS, 0, 0) for row in seen.tolist()
+        ]
 
     def _look(self, minute: int, now_s: int) -> None:
-        newer = [self._row(row) for row in range((max(self.held_until, START_S) - START_S) // 60, minute + 1)]
-        rows = [*self.held, *(row for row in newer if row.pageviews)]
-        starts, spans, views = (np.array([getattr(row, name) for row in rows], np.int64) for name in ("start_s", "span_s", "pageviews"))
+        rows = [*self.held, *self._rows((max(self.held_until, START_S) - START_S) // 60, minute + 1)]
+        names = ("start_s", "span_s", "pageviews")
+        starts, spans, views = (np.array([getattr(row, name) for row in rows], np.int64) for name in names)
         total, none = views[:, None], np.zeros((len(rows), 1), np.int64)
         evidence = Evidence(starts, total, none, none, none, np.ones(total.shape))
         if self.merge != "hours":
@@ -148,7 +156,7 @@ class Experiments:
 
     def _judge(self, minute: int, edges: Table, pageviews: Table, goals: Table) -> None:
         arms, running = pageviews.shape[2], (self.winner < 0) & ~self.stopped
-        seen = [max(0, int(np.searchsorted([time for time, _ in self.points], START_S + 60 * edge)) - 1) for edge in edges[1:]]
+        seen = np.maximum(np.searchsorted([time for time, _ in self.points], START_S + 60 * edges[1:]) - 1, 0)
         past = np.array(self.past)
         least, most = (each.accumulate(past, axis=0)[seen] for each in (np.minimum, np.maximum))
         q, now = self.rules.returning, past[seen]
@@ -165,7 +173,8 @@ class Experiments:
                     pair = np.stack([each[:, :, [arm, other]] for each in (goals, pageviews)])
                     both = (pair[1] > 0).all(axis=2)
                     views = np.maximum(pair[1].sum(axis=2), 1)
-                    products = betting.log_products(pair[0][:, :, 0] * both, pair[0].sum(axis=2) * both, pair[1][:, :, 0] / views, views)
+                    hits, of, share = pair[0][:, :, 0] * both, pair[0].sum(axis=2) * both, pair[1][:, :, 0] / views
+                    products = betting.log_products(hits, of, share, views)
                     enough &= betting.log_evidence(products, 1.0) >= log(arms / self.rules.alpha)
             self.winner[enough], self.at[enough] = arm, pageviews.sum(axis=(0, 2)).max()
 

@@ -1,6 +1,6 @@
 """The evidence of an experiment: counts of its arms by time, and the weights that were in force."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ import numpy as np
 from processors.experiments.shapes import Evidence, Floats, Ints
 from schemas.experiments import ALL_GOALS, MOST_POINTS, ExperimentState, PageCounts
 
-HOUR_S = 3_600
+MINUTE_S, HOUR_S = 60, 3_600
 Points = Sequence[tuple[int, list[float]]]
 TABLES = ("pageviews", "conversions", "dead_clicks", "rage_clicks", "shallow", "dead_squares", "rage_squares")
 SUMS = ("pageviews", "conversions", "dead_clicks", "rage_clicks", "deep", "dead_squares", "rage_squares")
@@ -18,10 +18,12 @@ SUMS = ("pageviews", "conversions", "dead_clicks", "rage_clicks", "deep", "dead_
 def evidence_of(state: ExperimentState, rows: Sequence[PageCounts], points: Points, now_s: int) -> Evidence:
     """Return the evidence of the rows of an experiment's arms, for `points` of its past weights.
 
-    The last row lasts until now: weights that come into force now did not bring its visitors.
+    The last row lasts until now: weights that come into force now did not bring its visitors. Rows across a change of
+    weights are left out, because they cannot be compared: see `folded`.
     """
     place = {arm: at for at, arm in enumerate(state.arms)}
-    mine = [row for row in rows if row.lp_id in place]
+    times = [time for time, _ in points]
+    mine = [row for row in rows if row.lp_id in place and not _lies_across(row, times)]
     spans = {row.start_s: row.span_s for row in mine}
     starts = sorted(spans)
     line = {start: at for at, start in enumerate(starts)}
@@ -43,6 +45,11 @@ def evidence_of(state: ExperimentState, rows: Sequence[PageCounts], points: Poin
     evidence = Evidence(begins, views, earned(views, goals), dead, rage, weights, shallow, *squares)
     evidence = replace(evidence, ended=int(np.searchsorted(ends, now_s, side="right")))
     return _with_held(state, _with_changes(evidence, ends, points, now_s) if points else evidence)
+
+
+def _lies_across(row: PageCounts, times: Sequence[int]) -> bool:
+    """Return whether weights change after the row's first minute."""
+    return bisect_left(times, row.start_s + row.span_s) > bisect_right(times, row.start_s + MINUTE_S)
 
 
 def _with_changes(evidence: Evidence, ends_s: Ints, points: Points, now_s: int) -> Evidence:

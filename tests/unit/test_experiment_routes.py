@@ -124,7 +124,12 @@ STOP = "/experiments/demo-a/stop"
 
 @pytest.mark.parametrize(
     "before",
-    [None, {"status": "decided", "winner": "demo-b"}, {"status": "stopped", "fallback": "demo-b"}, {"status": "stopped"}],
+    [
+        None,
+        {"status": "decided", "winner": "demo-b"},
+        {"status": "stopped", "fallback": "demo-b"},
+        {"status": "stopped"},
+    ],
 )
 async def test_a_stop_right_after_a_start_is_of_the_new_experiment(before: dict[str, Any] | None) -> None:
     async with running_edge() as edge:
