@@ -121,7 +121,16 @@ class Shelf:
 
 
 class NoExperiments:
-    """A view of experiments that has none."""
+    """A view of experiments that has none. It knows the commands that were sent."""
+
+    def __init__(self) -> None:
+        self.commands: dict[str, bytes] = {}
+
+    async def note(self, key: str, command: bytes) -> None:
+        self.commands[key] = command
+
+    async def sent(self, key: str) -> bytes | None:
+        return self.commands.get(key)
 
     async def get(self, _: str) -> bytes | None:
         return None

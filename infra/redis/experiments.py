@@ -17,6 +17,7 @@ from schemas.generation import encode_model
 
 STATES, CHANGES, CHANGE, WEIGHTS = (f"lp:experiments{part}" for part in ("", ":changes", ":change", ":weights"))
 PILOTS, WAITING = "lp:autopilots", "lp:autopilots:waiting"
+SENT, SENT_S = "lp:experiments:sent:%s", 3_600  # as long as the topic surely has a command that is not carried out
 MOST_CHANGES = 500
 # The number of a change is at least the time (ms), so that it also grows after Redis has lost data.
 PUT = """
@@ -74,6 +75,14 @@ class ExperimentStore:
         """Return the bytes of the past weights of the page's experiment, or None."""
         return cast("bytes | None", await self._line.call(lambda redis: redis.hget(WEIGHTS, lp_id)))
 
+    async def note(self, key: str, command: bytes) -> None:
+        """Store the last command that an edge has sent under a key of the topic."""
+        await self._line.call(lambda redis: redis.set(SENT % key, command, ex=SENT_S))
+
+    async def sent(self, key: str) -> bytes | None:
+        """Return the last command that was sent under the key within SENT_S, or None."""
+        return cast("bytes | None", await self._line.call(lambda redis: redis.get(SENT % key)))
+
     async def put_pilots(self, states: Sequence[AutopilotState]) -> None:
         """Store the states of autopilots as they are, and which pages wait for a person's approval."""
 
@@ -118,12 +127,13 @@ class ExperimentStore:
         return await self._line.call(work)
 
     async def forget(self, lp_id: str) -> None:
-        """Remove the page's state, its past weights and its autopilot."""
+        """Remove the page's state, its past weights, its last commands and its autopilot."""
 
         async def work(redis: Redis) -> None:
             async with redis.pipeline(transaction=False) as pipe:
                 pipe.hdel(STATES, lp_id)
                 pipe.hdel(WEIGHTS, lp_id)
+                pipe.delete(SENT % f"command:{lp_id}", SENT % f"autopilot-command:{lp_id}")
                 pipe.hdel(PILOTS, lp_id)
                 pipe.srem(WAITING, lp_id)
                 pipe.zrem(CHANGES, lp_id)

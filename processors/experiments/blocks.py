@@ -1,8 +1,9 @@
 """Blocks of minutes: the units in which an experiment's evidence is weighed.
 
 A block ends with the minute in which its pageviews reach 100, or 1 % of the pageviews before it if that is more.
-Pageviews alone decide where it ends, never goals. Only ended blocks count, and weights move only when a block ends:
-within a block the allocation does not depend on the block's goals. The tests in `betting.py` need that.
+A change of weights ends a block, too. Pageviews alone decide where a block ends, never goals. Only ended blocks count,
+and weights move only when a block ends: within a block the allocation does not depend on the block's goals. The tests
+in `betting.py` need that, also when late beacons or rows of hours move the bounds of old blocks.
 """
 
 from dataclasses import dataclass
@@ -47,9 +48,13 @@ def cut(evidence: Evidence, returning: float) -> Blocks:
     New visitors come by the weights in force. Returning visitors, at most the part `returning` of pageviews, came by
     any weights of the experiment. That bounds the shares `low` and `high`.
     """
-    each_minute = evidence.pageviews @ np.ones(evidence.pageviews.shape[1], np.int64)
-    sums = each_minute.cumsum()
-    edges = np.unique(np.searchsorted(sums - each_minute, bounds(int(sums[-1]) if len(sums) else 0)))
+    each_minute = (evidence.pageviews @ np.ones(evidence.pageviews.shape[1], np.int64))[: evidence.ended]
+    sums = np.concatenate([[0], each_minute.cumsum()])
+    edges = np.unique(np.searchsorted(sums[:-1], bounds(int(sums[-1]))))
+    if evidence.changes is not None:
+        changed = np.flatnonzero(np.diff(evidence.changes)) + 1
+        edges = np.union1d(edges, changed[changed < edges[-1]])
+        edges = edges[np.unique(sums[edges], return_index=True)[1]]  # no block without pageviews
     starts, end = edges[:-1], edges[-1]
 
     def added(counts: Ints) -> Ints:

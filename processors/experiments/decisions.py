@@ -38,6 +38,11 @@ def handled(command: ExperimentCommand, state: ExperimentState | None) -> bool:
     return carried_out(command, state) or (other and command.command == "stop")
 
 
+def under_way(command: ExperimentCommand, state: ExperimentState | None) -> bool:
+    """Return whether the optimizer has not come to a command yet, by the state that it has shown last."""
+    return not carried_out(command, state) and (state is None or state.started_ms <= command.requested_ms)
+
+
 def obstacle(command: ExperimentCommand, states: States, owns: Callable[[str, str], bool]) -> str | None:
     """Return why an experiment cannot start, or None. `owns` says whether a tenant owns a page."""
     if foreign := [arm for arm in command.arms if not owns(command.tenant_id, arm)]:

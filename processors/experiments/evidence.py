@@ -1,40 +1,96 @@
 """The evidence of an experiment: counts of its arms by time, and the weights that were in force."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from processors.experiments.shapes import Evidence, Floats, Ints
-from schemas.experiments import MOST_POINTS, ExperimentState, PageCounts
+from schemas.experiments import ALL_GOALS, MOST_POINTS, ExperimentState, PageCounts
 
+MINUTE_S, HOUR_S = 60, 3_600
 Points = Sequence[tuple[int, list[float]]]
 TABLES = ("pageviews", "conversions", "dead_clicks", "rage_clicks", "shallow", "dead_squares", "rage_squares")
+SUMS = ("pageviews", "conversions", "dead_clicks", "rage_clicks", "deep", "dead_squares", "rage_squares")
 
 
 def evidence_of(state: ExperimentState, rows: Sequence[PageCounts], points: Points, now_s: int) -> Evidence:
     """Return the evidence of the rows of an experiment's arms, for `points` of its past weights.
 
-    The last row lasts until now: weights that come into force now did not bring its visitors.
+    The last row lasts until now: weights that come into force now did not bring its visitors. Rows across a change of
+    weights are left out, because they cannot be compared: see `folded`.
     """
     place = {arm: at for at, arm in enumerate(state.arms)}
-    spans = {row.start_s: row.span_s for row in rows if row.lp_id in place}
+    times = [time for time, _ in points]
+    mine = [row for row in rows if row.lp_id in place and not _lies_across(row, times)]
+    spans = {row.start_s: row.span_s for row in mine}
     starts = sorted(spans)
     line = {start: at for at, start in enumerate(starts)}
-    counts = np.zeros((7, len(starts), len(place)), np.int64)
-    for row in rows:
-        if row.lp_id in place:
-            counts[:, line[row.start_s], place[row.lp_id]] += (
-                row.pageviews, row.reached(state.goals), row.dead_clicks, row.rage_clicks, row.deep + row.conversions,
-                row.dead_squares, row.rage_squares,
-            )  # fmt: skip
-    begins = np.array(starts, np.int64)
-    lengths = np.array([min(spans[start], max(1, now_s - start)) for start in starts], np.int64)
-    weights = in_force(points, begins, lengths) if points else np.full(counts.shape[1:], 1 / len(place))
-    views, goals, dead, rage, satisfied, *squares = counts
+    counts = np.zeros((8, len(starts), len(place)), np.int64)
+    for row in mine:
+        counts[:, line[row.start_s], place[row.lp_id]] += (
+            row.pageviews, row.conversions, row.reached(state.goals), row.dead_clicks, row.rage_clicks, row.deep,
+            row.dead_squares, row.rage_squares,
+        )  # fmt: skip
+    views, any_goal, goals, dead, rage, deep, *squares = counts
+    if 1 < len(state.goals) < len(ALL_GOALS):
+        goals = earned(any_goal, goals)  # a pageview with two of several kinds counts once at most
     # a visitor who reaches a goal in the first view need not scroll; a visitor who does both counts twice
-    shallow = views - earned(views, satisfied)
-    return _with_held(state, Evidence(begins, views, earned(views, goals), dead, rage, weights, shallow, *squares))
+    shallow = views - earned(views, deep + any_goal)
+    begins, lengths = np.array(starts, np.int64), np.array([spans[start] for start in starts], np.int64)
+    ends = begins + lengths
+    lasted = np.clip(now_s - begins, 1, lengths)
+    weights = in_force(points, begins, lasted) if points else np.full(views.shape, 1 / len(place))
+    evidence = Evidence(begins, views, earned(views, goals), dead, rage, weights, shallow, *squares)
+    evidence = replace(evidence, ended=int(np.searchsorted(ends, now_s, side="right")))
+    return _with_held(state, _with_changes(evidence, ends, points, now_s) if points else evidence)
+
+
+def _lies_across(row: PageCounts, times: Sequence[int]) -> bool:
+    """Return whether weights change after the row's first minute."""
+    return bisect_left(times, row.start_s + row.span_s) > bisect_right(times, row.start_s + MINUTE_S)
+
+
+def _with_changes(evidence: Evidence, ends_s: Ints, points: Points, now_s: int) -> Evidence:
+    """Add how many times the weights have changed since each row.
+
+    A row in which weights change belongs to the new weights, which do not follow from its goals: it had not ended. The
+    first weights hold from the first row on. A point of the future is that of a clock that was ahead.
+    """
+    times = [time for time, _ in points if time <= now_s] or [points[0][0]]
+    since = len(times) - np.maximum(np.searchsorted(times, ends_s), 1)
+    # at the bound of points, weights stay as they are: the last place is for the experiment's end
+    return replace(evidence, changes=since + (len(points) >= MOST_POINTS - 1), current=tuple(points[-1][1]))
+
+
+def folded(rows: Sequence[PageCounts], points: Points) -> list[PageCounts]:
+    """Return the rows, added up by page, hour and weights.
+
+    No row lies across a change of weights, as `Evidence.changes` counts them: arms are compared under equal weights.
+    """
+    times = [time for time, _ in points]
+    parts: dict[tuple[int, int], dict[str, list[PageCounts]]] = {}
+    for row in rows:
+        part = row.start_s // HOUR_S, bisect_left(times, row.start_s + row.span_s)
+        parts.setdefault(part, {}).setdefault(row.lp_id, []).append(row)
+    return [added for pages in parts.values() for added in _added(pages)]
+
+
+def _added(pages: dict[str, list[PageCounts]]) -> list[PageCounts]:
+    """Return a row for each page; all rows have the same time."""
+    start_s = min(row.start_s for rows in pages.values() for row in rows)
+    end_s = max(row.start_s + row.span_s for rows in pages.values() for row in rows)
+    return [
+        replace(
+            rows[0],
+            start_s=start_s,
+            span_s=end_s - start_s,
+            goals={goal: sum(row.goals[goal] for row in rows) for goal in ALL_GOALS},
+            **{name: sum(getattr(row, name) for row in rows) for name in SUMS},
+        )
+        for rows in pages.values()
+    ]
 
 
 def _with_held(state: ExperimentState, evidence: Evidence) -> Evidence:
@@ -48,8 +104,12 @@ def _with_held(state: ExperimentState, evidence: Evidence) -> Evidence:
     none = np.zeros((len(held), len(state.arms)), np.int64)
     begin = evidence.starts_s[0] if len(evidence.starts_s) else state.counted_from_ms // 1000
     tables = {name: getattr(evidence, name) for name in TABLES}
+    changes = evidence.changes
+    oldest = changes[0] if changes is not None and len(changes) else 0
     return replace(
         evidence,
+        changes=None if changes is None else np.concatenate([np.full(len(held), oldest), changes]),
+        ended=None if evidence.ended is None else len(held) + evidence.ended,
         starts_s=np.concatenate([np.full(len(held), begin), evidence.starts_s]),
         weights=np.vstack([np.eye(len(state.arms))[held], evidence.weights]),
         **{name: np.vstack([none, table]) for name, table in tables.items() if table is not None},
@@ -86,9 +146,7 @@ def in_force(points: Points, starts_s: Ints, lengths_s: Ints) -> Floats:
 
 
 def with_point(points: Points, time_s: int, weights: list[float]) -> list[tuple[int, list[float]]]:
-    """Return the points with new weights. Above MOST_POINTS, every second point of the older half goes."""
+    """Return the points with new weights, which replace points of the same time and of the future."""
     kept = [point for point in points if point[0] < time_s]
-    if len(kept) >= MOST_POINTS:
-        half = MOST_POINTS // 2
-        kept = kept[:half:2] + kept[half:]
+    del kept[1 : len(kept) + 2 - MOST_POINTS]  # after the end of an experiment only: see `_with_changes`
     return [*kept, (time_s, weights)]

@@ -19,7 +19,8 @@ FIRST_BETS = 1.2  # the log evidence that most of the bets cost before one of th
 def learn(rules: Rules, evidence: Evidence, seed: int) -> Learned:
     """Return the conclusion from the evidence. Arm 0 is the control. Equal arguments give equal answers.
 
-    The weights stay as they are until a block of minutes has ended (`blocks.py`) if `seed` stays the same.
+    The weights stay as they are until a block of minutes has ended (`blocks.py`). Without `evidence.current` that needs
+    the same `seed`, and no late beacon.
     """
     arms = evidence.weights.shape[1]
     if not 0 <= rules.floor * arms <= 1:
@@ -29,6 +30,8 @@ def learn(rules: Rules, evidence: Evidence, seed: int) -> Learned:
     belief = believe(rules, blocks, dispersion, seed)
     ready = bool((blocks.pageviews.sum(axis=0) >= rules.first).all())
     weights = top_two(belief.draws, rules.floor) if ready and rules.policy == "bandit" else np.full(arms, 1 / arms)
+    if evidence.current is not None and not _moves(evidence, blocks):
+        weights = np.array(evidence.current)
     rates = _rates(evidence, dispersion, rules.alpha)
     if stop := _stop(rules, evidence, blocks):
         return Learned(tuple(weights.tolist()), rates, stop[0], None, stop[1], None)
@@ -39,6 +42,11 @@ def learn(rules: Rules, evidence: Evidence, seed: int) -> Learned:
     needed = visits_needed(belief, weights, np.where(missing > 0, missing + FIRST_BETS, 0.0)) if known else None
     verdict: Verdict = "running" if winner is None else "winner"
     return Learned(tuple(weights.tolist()), rates, verdict, winner, reason, needed)
+
+
+def _moves(evidence: Evidence, blocks: Blocks) -> bool:
+    """Return whether a block has ended under the present weights. Late beacons of older blocks move no weights."""
+    return blocks.rows > 0 and (evidence.changes is None or evidence.changes[blocks.rows - 1] == 0)
 
 
 def _dispersion(blocks: Blocks) -> float:

@@ -43,6 +43,9 @@ class Evidence:
     # the squares of a minute's clicks, summed over the row; None: each row is a minute
     dead_squares: Ints | None = None
     rage_squares: Ints | None = None
+    changes: Ints | None = None  # shape (minutes,): how many times the weights have changed since the row; None: never
+    ended: int | None = None  # so many rows have ended; the others are not in blocks. None: all
+    current: tuple[float, ...] | None = None  # the weights in force now: they stay until a block has ended under them
 
 
 @dataclass(frozen=True, slots=True)

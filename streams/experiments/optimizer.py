@@ -161,7 +161,8 @@ class Optimizer:
         self._counting.forget_all_but(running)
         for group in _groups([state for state in running if state.counted_from_ms <= now_ms]):
             try:
-                rows = await self._counting.rows(group, now_ms // 1000)
+                points = {state.lp_id: self._points(state) for state in group}
+                rows = await self._counting.rows(group, now_ms // 1000, points)
             except (Retryable, Refused) as error:
                 log.warning("experiments learn nothing now, their weights stay: %s", error)
                 break
@@ -223,8 +224,7 @@ class Optimizer:
         points = self._points(state)
         if not points or points[-1][1] != state.weights:
             # edges read new weights every 2 s, so on average they are in force a second later
-            # a clock that was ahead for a while must not hide the weights of the time until then
-            since_s = min(state.decided_ms // 1000, int(time.time())) + (LAG_S if points else 0)
+            since_s = int(time.time()) + (LAG_S if points else 0)
             points = with_point(points, since_s, state.weights)
             past = PastWeights(experiment_id=state.experiment_id, lp_id=state.lp_id, points=points)
             yield EXPERIMENTS, past.key, encode_model(past)

@@ -1,7 +1,7 @@
 """The routes of autopilot over HTTP, without stores."""
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from autopilot_steps import ready
@@ -83,6 +83,16 @@ async def test_an_answer_names_the_variant_that_waits() -> None:
             assert command.variant_request_id == state.variant_request_id
         other = {"command": "approve", "variant_request_id": str(uuid4())}
         assert (await ask(edge, "POST", "/autopilot/demo-a", other))[0] == 409
+
+
+async def test_an_answer_right_after_a_switch_is_refused_until_it_is_carried_out() -> None:
+    async with running_edge() as edge:
+        hold(edge, state := ready(approval=True))
+        _, answer = await ask(edge, "POST", "/autopilot/demo-a", {"command": "off"})
+        status, refusal = await ask(edge, "POST", "/autopilot/demo-a", {"command": "approve"})
+        assert status == 409 and "off to autopilot is not carried out yet" in refusal["message"]
+        hold(edge, state.model_copy(update={"command_id": UUID(answer["command_id"])}))
+        assert (await ask(edge, "POST", "/autopilot/demo-a", {"command": "approve"}))[0] == 202
 
 
 async def test_a_state_is_shown_to_its_tenant_only() -> None:

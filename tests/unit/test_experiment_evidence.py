@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.experiments.evidence import earned, evidence_of, in_force, with_point
+from processors.experiments.blocks import bounds, cut
+from processors.experiments.evidence import earned, evidence_of, folded, in_force, with_point
 from processors.experiments.learning import Rules, learn
 from schemas.experiments import MOST_POINTS, ExperimentState, Goal, PageCounts
 
@@ -44,7 +45,20 @@ def test_counts_stand_in_the_rows_of_their_minutes() -> None:
     [(list(Goal), 4), (["tel"], 3), (["form", "tel"], 4), (["mail"], 0), (["form", "mail"], 2)],
 )
 def test_a_pageview_counts_once_for_the_chosen_goals(goals: list[Goal], reached: int) -> None:
-    assert counts("demo-a", 0, 9, conversions=4, form=2, tel=3).reached([Goal(goal) for goal in goals]) == reached
+    row = counts("demo-a", 0, 9, conversions=4, form=2, tel=3)
+    assert evidence_of(state(goals=goals), [row], [(0, [0.5, 0.5])], NOW_S).conversions.tolist() == [[reached, 0]]
+
+
+@pytest.mark.parametrize(
+    ("goals", "reached"), [(["form"], 3), (["tel"], 3), (["form", "mail"], 3), (["form", "tel"], 3), (list(Goal), 3)]
+)
+def test_a_goal_counts_also_after_another_goal_of_its_pageview(goals: list[str], reached: int) -> None:
+    """Three visitors tap the telephone link, and send the form a minute or an hour later."""
+    for later_s in (60, 3_600):
+        rows = [counts("demo-a", 0, 3, conversions=3, tel=3), counts("demo-a", later_s, 0, form=3)]
+        for some in (rows, folded(rows, [])):
+            evidence = evidence_of(state(goals=goals), some, [(0, [0.5, 0.5])], 9_000)
+            assert evidence.conversions.sum() == reached
 
 
 def test_goals_after_the_minute_of_their_pageview_count_there() -> None:
@@ -97,6 +111,72 @@ def test_weights_in_force_are_means_over_the_time_of_a_row() -> None:
 def test_weights_that_begin_now_are_not_those_of_the_minute() -> None:
     points = [(0, [0.5, 0.5]), (90, [0.1, 0.9])]
     assert evidence_of(state(), [counts("demo-a", 60, 5)], points, 90).weights.tolist() == [[0.5, 0.5]]
+
+
+def test_a_row_belongs_to_the_weights_that_do_not_follow_from_it() -> None:
+    points = [(0, [0.5, 0.5]), (61, [0.4, 0.6]), (170, [0.3, 0.7])]
+    rows = [counts("demo-a", start_s, 5) for start_s in (0, 60, 120, 180)]
+    evidence = evidence_of(state(), rows, points, 200)
+    assert evidence.changes is not None and evidence.changes.tolist() == [2, 1, 0, 0]
+    assert (evidence.ended, evidence.current) == (3, (0.3, 0.7)), "the last row has not ended"
+    held = evidence_of(state(held=["demo-a"]), rows, points, 200)
+    assert held.changes is not None and held.changes.tolist() == [2, 2, 1, 0, 0] and held.ended == 4
+    before = evidence_of(state(), rows, [(300, [0.5, 0.5])], 200).changes
+    assert before is not None and before.tolist() == [0, 0, 0, 0], "a clock was ahead"
+
+
+def test_rows_are_added_up_by_hour_and_weights() -> None:
+    points = [(0, [0.5, 0.5]), (121, [0.4, 0.6])]
+    rows = [
+        replace(counts(arm, 60 * minute, 2, 1, tel=1), deep=1, dead_squares=3)
+        for minute in (0, 1, 2, 59, 60) for arm in ("demo-a", "demo-b") if (minute, arm) != (0, "demo-b")
+    ]  # fmt: skip
+    added = folded(rows, points)
+    assert [(row.lp_id, row.start_s, row.span_s, row.pageviews) for row in added] == [
+        ("demo-a", 0, 120, 4), ("demo-b", 0, 120, 2), ("demo-a", 120, 3_480, 4), ("demo-b", 120, 3_480, 4),
+        ("demo-a", 3_600, 60, 2), ("demo-b", 3_600, 60, 2),
+    ]  # fmt: skip
+    assert (added[0].goals[Goal.TEL], added[0].deep, added[0].dead_squares, added[0].dead_clicks) == (2, 2, 6, 2)
+    before, after = (evidence_of(state(), each, points, 9_000) for each in (rows, added))
+    assert before.pageviews.sum(axis=0).tolist() == after.pageviews.sum(axis=0).tolist()
+    assert after.weights.round(2).tolist()[-1] == [0.4, 0.6]
+
+
+def test_a_burst_in_an_hour_of_moving_weights_is_no_mismatch() -> None:
+    """Weights are 50 % for most of the hour and for none of its visitors."""
+    points = [(0, [0.5, 0.5]), (121, [0.1, 0.9]), (241, [0.5, 0.5])]
+    rows = [counts(arm, 60 * at, views) for at in (2, 3) for arm, views in (("demo-a", 200), ("demo-b", 1_800))]
+    rows += [counts(arm, 60, 2) for arm in ("demo-a", "demo-b")]
+    for some in (rows, folded(rows, points), hour := folded(rows, [])):
+        assert learn(Rules("bandit"), evidence_of(state(), some, points, 9_000), 1).verdict == "running"
+    assert not evidence_of(state(), hour, points, 9_000).pageviews.any(), "arms cannot be compared in such a row"
+
+
+def test_late_beacons_move_no_weights_until_a_block_has_ended_under_them() -> None:
+    points = [(0, [0.5, 0.5]), (121, [0.3, 0.7])]
+    rows = [counts(arm, 60, 200, goals) for arm, goals in (("demo-a", 9), ("demo-b", 20))]
+    for late in ([], [counts("demo-a", 60, 40, 30)]):
+        assert learn(Rules("bandit"), evidence_of(state(), [*rows, *late], points, 500), 1).weights == (0.3, 0.7)
+    more = [counts(arm, 180, 60, 6) for arm in ("demo-a", "demo-b")]
+    assert learn(Rules("bandit"), evidence_of(state(), [*rows, *more], points, 500), 1).weights != (0.3, 0.7)
+    assert learn(Rules("bandit"), evidence_of(state(), [*rows, *more], points, 200), 1).weights == (0.3, 0.7), "it runs"
+
+
+def test_a_change_of_weights_ends_a_block() -> None:
+    points = [(0, [0.5, 0.5]), (121, [0.3, 0.7])]
+    rows = [counts("demo-a", 60 * minute, 60) for minute in range(1, 7)]
+    blocks = cut(evidence_of(state(), rows, points, 9_000), 0.5)
+    assert blocks.starts_s.tolist() == [60, 120, 180, 300] and blocks.pageviews[:, 0].tolist() == [60, 60, 120, 60]
+    empty = [counts("demo-a", 60, 120), counts("demo-a", 120, 0), counts("demo-a", 180, 120)]
+    twice = [*points, (181, [0.2, 0.8])]
+    assert cut(evidence_of(state(), empty, twice, 9_000), 0.5).pageviews[:, 0].tolist() == [120, 120]
+
+
+def test_weights_stay_at_the_bound_of_their_record() -> None:
+    assert len(bounds(10**10)) < MOST_POINTS - 1
+    points = [(at, [0.5, 0.5]) for at in range(MOST_POINTS - 1)]
+    full = evidence_of(state(), [counts("demo-a", 9_000, 500)], points, 90_000)
+    assert full.changes is not None and full.changes.tolist() == [1]
 
 
 def test_weights_are_equal_before_any_is_known() -> None:

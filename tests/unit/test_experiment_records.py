@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from schemas.errors import DecodeError
-from schemas.experiments import ExperimentCommand, ExperimentState, PastWeights
+from schemas.experiments import MOST_POINTS, ExperimentCommand, ExperimentState, PastWeights
 from schemas.generation import decode_model, encode_model
 
 ID = "6f1c1f4e-6d2b-4a55-9f5e-0d6b7d0a7c11"
@@ -133,7 +133,7 @@ def test_states_are_ordered_by_epoch_then_experiment_then_number() -> None:
 
 
 def test_past_weights_are_bounded() -> None:
-    points = [(n, [0.5, 0.5]) for n in range(501)]
+    points = [(n, [0.5, 0.5]) for n in range(MOST_POINTS + 1)]
     record = {"experiment_id": ID, "lp_id": "demo-a", "points": points}
     with pytest.raises(DecodeError, match="points"):
         decode_model(PastWeights, json.dumps(record).encode())

@@ -5,8 +5,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from edge_listeners import TOKEN, RunningEdge, running_edge
+from edge_listeners import RIVAL, TOKEN, RunningEdge, running_edge
 
+from processors.experiments.decisions import begun, handled
+from schemas.errors import Retryable
 from schemas.experiments import EXPERIMENTS, ExperimentCommand, ExperimentState
 from schemas.generation import decode_model
 from streams.cli.experiment import _carried_out
@@ -115,6 +117,70 @@ async def test_a_stop_is_of_the_experiment_that_runs() -> None:
         assert (await ask(edge, "POST", "/experiments/demo-a/stop"))[0] == 202
         command = decode_model(ExperimentCommand, edge.records[0].value or b"")
         assert (command.command, command.experiment_id, command.takes_back) == ("stop", state.experiment_id, None)
+
+
+STOP = "/experiments/demo-a/stop"
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        None,
+        {"status": "decided", "winner": "demo-b"},
+        {"status": "stopped", "fallback": "demo-b"},
+        {"status": "stopped"},
+    ],
+)
+async def test_a_stop_right_after_a_start_is_of_the_new_experiment(before: dict[str, Any] | None) -> None:
+    async with running_edge() as edge:
+        if before is not None:
+            edge.services.experiments.take([running(**before)])
+        started = (await ask(edge, "POST", "/experiments", DESIGN))[1]["experiment_id"]
+        status, answer = await ask(edge, "POST", STOP)
+        assert (status, answer["experiment_id"]) == (202, started)
+        start, stop = (decode_model(ExperimentCommand, record.value or b"") for record in edge.records)
+        assert (stop.command, stop.takes_back, stop.arms) == ("stop", None, start.arms)
+        state = begun(start, None, epoch=1, now_ms=start.requested_ms + 5, settle_s=0)
+        assert not handled(stop, state)
+
+
+async def test_commands_for_a_state_that_is_not_shown_yet_are_refused() -> None:
+    async with running_edge() as edge:
+        assert (await ask(edge, "POST", "/experiments", DESIGN))[0] == 202
+        status, answer = await ask(edge, "POST", "/experiments", DESIGN)
+        assert status == 409 and "is not carried out yet" in answer["message"]
+        edge.services.experiments.take([ran := running(fallback="demo-b")])
+        edge.services.experiments.store.commands.clear()
+        assert (await ask(edge, "POST", STOP))[0] == 202
+        assert (await ask(edge, "POST", STOP))[0] == 409, "the second stop would take the winner back"
+        ended = ran.model_copy(update={"status": "stopped", "number": 1, "weights": [0.0, 1.0]})
+        edge.services.experiments.take([ended])
+        assert (await ask(edge, "POST", STOP))[1]["takes_back"] == "demo-b"
+        assert len(edge.records) == 3
+
+
+async def test_a_repeated_start_is_no_other_command() -> None:
+    async with running_edge() as edge:
+        again = DESIGN | {"experiment_id": str(uuid4())}
+        assert [(await ask(edge, "POST", "/experiments", again))[0] for _ in range(2)] == [202, 202]
+
+
+async def test_commands_are_known_to_the_edge_while_redis_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: object) -> None:
+        raise Retryable("Redis is away")
+
+    async with running_edge() as edge:
+        for name in ("note", "sent", "get"):
+            monkeypatch.setattr(edge.services.experiments.store, name, away)
+        assert (await ask(edge, "POST", "/experiments", DESIGN))[0] == 202
+        assert (await ask(edge, "POST", "/experiments", DESIGN))[0] == 409
+
+
+async def test_another_tenant_stops_no_start() -> None:
+    async with running_edge() as edge:
+        assert (await ask(edge, "POST", "/experiments", DESIGN))[0] == 202
+        async with edge.session.post(edge.private + STOP, headers={"Authorization": f"Bearer {RIVAL}"}) as answer:
+            assert answer.status == 404
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ class Counts:
             raise Retryable("ClickHouse is away")
         self.meanwhile()
         assert len(values["lp_ids"]) <= 50
-        start_s = int(time.time()) // 60 * 60
+        start_s = int(time.time()) // 60 * 60 - 60  # weights follow from minutes that have ended
         zeros = {f"{goal}_": 0 for goal in ("form", "tel", "mail", "outbound", "custom")}
         return [
             {

@@ -38,6 +38,7 @@ async def give(
         raise HttpError(404, f"There is no published page {lp_id} of tenant {caller.tenant.id}")
     if command.command in ("approve", "reject"):
         state = await state_of(services, lp_id)
+        await _check_switched(services, lp_id, state)
         waits = state.variant_request_id if state is not None and state.step == "waiting_approval" else None
         seen = variant if variant is not None else str(command.variant_request_id or waits)
         if waits is None or seen != str(waits):
@@ -54,6 +55,14 @@ async def show(request: web.BaseRequest, services: Services, *, caller: Caller |
     if state is None:
         raise HttpError(404, f"Autopilot was never on for {lp_id}")
     return json_answer(200, state.model_dump(mode="json"))
+
+
+async def _check_switched(services: Services, lp_id: str, state: AutopilotState | None) -> None:
+    """Raise HttpError 409 if the last order was a switch that `state` does not know of yet."""
+    stored = await services.experiments.sent(f"autopilot-command:{lp_id}")
+    sent = decode_model(AutopilotCommand, stored) if stored is not None else None
+    if sent is not None and sent.command in ("on", "off") and (state is None or state.command_id != sent.command_id):
+        raise HttpError(409, f"The order {sent.command} to autopilot is not carried out yet; try again in some seconds")
 
 
 def _check_owner(caller: Caller, lp_id: str) -> None:

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from infra.tenants import Caller
-from processors.experiments.decisions import busy
+from processors.experiments.decisions import busy, under_way
 from schemas.autopilot import AutopilotCommand
 from schemas.errors import DecodeError, Retryable
 from schemas.experiments import EXPERIMENTS, ExperimentCommand, ExperimentState, PastWeights
@@ -41,8 +41,11 @@ async def begin(services: Services, caller: Caller, fields: dict[str, Any]) -> E
     given = {ID: str(uuid4())} | fields | own(caller) | {"command": "start"}
     command = model_of(ExperimentCommand, given)
     await _check_arms(command, services, caller)
-    state = services.experiments.states.get(command.lp_id)
-    if state is None or state.experiment_id != command.experiment_id:
+    state, _ = await _newest(services, command.lp_id)
+    sent = await _sent(services, command.lp_id, state)
+    if command.experiment_id not in (each.experiment_id for each in (sent, state) if each is not None):
+        if sent is not None:
+            raise _too_soon(sent)
         await _check_free(command, state, services)
     await send(services, command)
     return command
@@ -61,14 +64,38 @@ async def stop(request: web.BaseRequest, services: Services, *, caller: Caller |
 
 
 async def end(services: Services, caller: Caller, lp_id: str) -> ExperimentCommand:
-    """Send the command to stop the page's experiment. Raise HttpError 404 if the caller has none."""
-    state = await state_of(services, caller, lp_id)
-    services.admission.tenant(state.tenant_id).pay_records(1)
-    fields = state.model_dump(include=set(ExperimentCommand.model_fields))
-    taken = state.shown if state.status != "running" and state.shown != lp_id else None
+    """Send the command to stop the page's experiment, also of one that starts at this moment.
+
+    Raise HttpError 404 if the caller has none, 409 if a stop is under way: the next one would take the winner back.
+    """
+    state = await _known_to(services, caller, lp_id)
+    sent = await _sent(services, lp_id, state) if caller.tenant.owns(lp_id) else None
+    if sent is not None and sent.command == "stop":
+        raise _too_soon(sent)
+    if (stops := sent or state) is None:
+        raise _none(lp_id)
+    services.admission.tenant(stops.tenant_id).pay_records(1)
+    fields = stops.model_dump(include=set(ExperimentCommand.model_fields))
+    ended = state is not None and sent is None and state.status != "running"
+    taken = state.shown if ended and state.shown != lp_id else None
     command = ExperimentCommand(**fields | {"command": "stop", "requested_ms": _now_ms(), "takes_back": taken})
     await send(services, command)
     return command
+
+
+async def _sent(services: Services, lp_id: str, state: ExperimentState | None) -> ExperimentCommand | None:
+    """Return the last command for the page if the optimizer has not come to it yet: `state` is older."""
+    stored = await services.experiments.sent(f"command:{lp_id}")
+    command = decode_model(ExperimentCommand, stored) if stored is not None else None
+    if command is None or not under_way(command, state) or await published(services, lp_id) is None:
+        return None
+    return command
+
+
+def _too_soon(sent: ExperimentCommand) -> HttpError:
+    return HttpError(
+        409, f"The {sent.command} of experiment {sent.experiment_id} is not carried out yet; try again in some seconds"
+    )
 
 
 async def show(request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str) -> web.Response:
@@ -91,21 +118,37 @@ async def history_of(services: Services, state: ExperimentState) -> list[tuple[i
 
 async def state_of(services: Services, caller: Caller, lp_id: str) -> ExperimentState:
     """Return the newest state of the experiment of a page. Raise HttpError 404 if the caller has none."""
-    if caller.tenant.owns(lp_id):
-        state = services.experiments.states.get(lp_id)
-        try:
-            stored = await services.experiments.store.get(lp_id)
-        except Retryable as error:
-            if state is None:
-                raise HttpError(503, "Redis does not answer, try again") from error
-        else:
-            if stored is not None:
-                state = decode_model(ExperimentState, stored)
-            elif await published(services, lp_id) is None:
-                state = None  # it was erased with its page
-        if state is not None:
-            return state
-    raise HttpError(404, f"No experiment on {lp_id}; one that was started appears within seconds")
+    state = await _known_to(services, caller, lp_id)
+    if state is None:
+        raise _none(lp_id)
+    return state
+
+
+def _none(lp_id: str) -> HttpError:
+    return HttpError(404, f"No experiment on {lp_id}; one that was started appears within seconds")
+
+
+async def _known_to(services: Services, caller: Caller, lp_id: str) -> ExperimentState | None:
+    """Return the newest state of the page if the caller owns it. Raise HttpError 503 while none can be read."""
+    if not caller.tenant.owns(lp_id):
+        return None
+    state, answered = await _newest(services, lp_id)
+    if state is None and not answered:
+        raise HttpError(503, "Redis does not answer, try again")
+    return state
+
+
+async def _newest(services: Services, lp_id: str) -> tuple[ExperimentState | None, bool]:
+    """Return the newest state of the page, and whether Redis has answered."""
+    state = services.experiments.states.get(lp_id)
+    try:
+        stored = await services.experiments.store.get(lp_id)
+    except Retryable:
+        return state, False
+    if stored is not None:
+        return decode_model(ExperimentState, stored), True
+    # without a state in Redis, the page was erased, or Redis has lost it
+    return (state if await published(services, lp_id) is not None else None), True
 
 
 def known(caller: Caller | None) -> Caller:
@@ -167,6 +210,8 @@ async def send(services: Services, command: ExperimentCommand | AutopilotCommand
         )
     if sent.error_code is not None:
         raise HttpError(503, f"The command was not stored, try again: {sent.error}")
+    # a state that is shown later may not know of it yet
+    await services.experiments.note(command.key.decode(), encode_model(command))
 
 
 def _accepted(command: ExperimentCommand) -> web.Response:

@@ -4,6 +4,7 @@ It is read from the topic at the start, then from Redis in the background. With 
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Iterable, Mapping
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 from infra.redis.experiments import ExperimentStore
 from processors.experiments.assignment import COOKIE, KEPT_S, bounds_of
-from schemas.errors import DecodeError, LpstreamError
+from schemas.errors import DecodeError, LpstreamError, Retryable
 from schemas.experiments import EXPERIMENTS, ExperimentState
 from schemas.generation import decode_model
 from streams.experiments.topic import read_states
@@ -69,6 +70,7 @@ class Experiments:
         self.page_cache = UNKNOWN_CACHE
         self._settings = settings
         self._states: dict[str, ExperimentState] = {}
+        self._sent: dict[str, bytes] = {}
         self._change, self._read_all_at = 0, 0.0
         self._loudness = logging.WARNING
         self._task: asyncio.Task[None] | None = None
@@ -103,6 +105,19 @@ class Experiments:
                 if mine == ArmOf(state.lp_id) or (arm == state.lp_id and not isinstance(mine, ArmOf)):
                     self.serving.pop(arm, None)
             self.serving |= serving_of(state, secure=self._settings.page_base_url.startswith("https:"))
+
+    async def note(self, key: str, command: bytes) -> None:
+        """Note the last command that was sent under a key, for all edges; while Redis is away, for this one."""
+        self._sent[key] = command
+        with contextlib.suppress(Retryable):
+            await self.store.note(key, command)
+
+    async def sent(self, key: str) -> bytes | None:
+        """Return the last command that was sent under a key within the hour, or None."""
+        try:
+            return await self.store.sent(key)
+        except Retryable:
+            return self._sent.get(key)
 
     async def look(self) -> None:
         """Read the changes since the last look. Raise Retryable if Redis does not answer."""
