@@ -115,7 +115,7 @@ class Refusal:
 def refusal_of(
     status: int, body: Any, key: str, sent: Iterable[str] = (), typed: Sequence[str] | None = None
 ) -> Refusal:
-    """Return the refusal in an error's body, in any form. Its words hold no `key` and no customer's input.
+    """Return the refusal in an error's body. Its words hold no `key` and no customer's input.
 
     `sent` are the names of the request's fields, or the request itself. `typed` are the texts that a refusal must not
     repeat: by default the request's messages but its instructions.
