@@ -139,7 +139,10 @@ async def devices(clickhouse: ClickHouse, lp_id: str, start: datetime, end: date
 
 
 async def readable_from(clickhouse: ClickHouse, lp_id: str, start: datetime, end: datetime) -> date | None:
-    """Return the UTC day after the last day of the range whose counts of the page are on Glacier; None if none is."""
+    """Return the UTC day from which the range is complete, or None if all of it is.
+
+    It is the day after the last day whose counts of the page are on Glacier.
+    """
     rows = await clickhouse.rows(COLD, {"lp_id": lp_id, "start": start, "end": end})
     return rows[0]["last"] + timedelta(days=1) if rows else None
 

@@ -70,7 +70,7 @@ def read_elements(texts: list[bytes], kind: Bytes, counts: Ints, odd: Flags) -> 
 
 
 def element_sums(columns: BeaconColumns, owner: Ints, group: Ints) -> Sums:
-    """Return ELEMENT_COLUMNS by element, then ELEMENT_COUNTERS: what sampling left out of each, in thousandths.
+    """Return ELEMENT_COLUMNS and ELEMENT_COUNTERS by element.
 
     `owner` and `group` have each event's beacon and group.
     """

@@ -51,7 +51,7 @@ class Move:
 
 
 def utc_days(first: date, last: date, zone: ZoneInfo) -> tuple[date, date]:
-    """Return the first and the last UTC day that overlap the zone's days `first` to `last` (both included)."""
+    """Return the first and last UTC day that overlap days of a zone, both `first` and `last` included."""
     start, end = (datetime.combine(day, time(), zone).astimezone(UTC) for day in (first, last + timedelta(1)))
     return start.date(), (end - timedelta(microseconds=1)).date()
 
