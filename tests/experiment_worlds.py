@@ -1,7 +1,7 @@
-"""Many experiments at once under one traffic: bursts, drifting rates, late beacons, rows that are added up after a day.
+"""Many experiments at once in one traffic: bursts, drifting rates, late beacons, rows added up after a day.
 
-The counts of pageviews in each row are those of the traffic, so all experiments have the same blocks. Arms and goals are
-drawn for each experiment. Blocks, bets and weights are those of `processors/experiments`, without the dispersion.
+All experiments have the traffic's pageviews in each row, so they have the same blocks. Arms and goals are drawn for
+each experiment. Blocks, bets and weights are those of `processors/experiments`, without the dispersion.
 """
 
 from dataclasses import dataclass

@@ -30,8 +30,8 @@ SIZES = (
     f" FROM lpstream.page_sizes AS s WHERE {PAGE} GROUP BY device HAVING pageviews > 0 ORDER BY pageviews DESC, device"
 )
 TOTALS = (
-    f"SELECT toString(device) AS device, {BUCKET}, sum(pageviews) AS pageviews, sum(conversions) AS conversions"
-    f" FROM lpstream.tiered_windows WHERE {PAGE} GROUP BY device, bucket LIMIT {MOST_ROWS}"
+    f"SELECT toString(device) AS device, {BUCKET}, sum(pageviews) AS pageviews, sum(conversions) AS conversions,"
+    f" sum(goals_tel) AS tel FROM lpstream.tiered_windows WHERE {PAGE} GROUP BY device, bucket LIMIT {MOST_ROWS}"
 )
 SECTIONS = (
     f"SELECT toString(device) AS device, {BUCKET}, toString(section) AS section, sum(reached) AS reached,"
@@ -132,7 +132,7 @@ async def sizes(clickhouse: ClickHouse, of: Span) -> list[dict[str, Any]]:
 
 
 async def totals(clickhouse: ClickHouse, of: Span) -> pa.Table:
-    """Return the columns device, bucket, pageviews and conversions."""
+    """Return the columns device, bucket, pageviews, conversions and tel (of these, those by telephone)."""
     return await clickhouse.query(TOTALS, of.parameters())
 
 

@@ -3,6 +3,7 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def evidence_of(state: ExperimentState, rows: Sequence[PageCounts], points: Poin
             row.pageviews, row.conversions, row.reached(state.goals), row.dead_clicks, row.rage_clicks, row.deep,
             row.dead_squares, row.rage_squares,
         )  # fmt: skip
-    views, any_goal, goals, dead, rage, deep, *squares = counts
+    views, any_goal, goals, dead, rage, deep, dead_squares, rage_squares = counts
     if 1 < len(state.goals) < len(ALL_GOALS):
         goals = earned(any_goal, goals)  # a pageview with two of several kinds counts once at most
     # a visitor who reaches a goal in the first view need not scroll; a visitor who does both counts twice
@@ -42,8 +43,10 @@ def evidence_of(state: ExperimentState, rows: Sequence[PageCounts], points: Poin
     ends = begins + lengths
     lasted = np.clip(now_s - begins, 1, lengths)
     weights = in_force(points, begins, lasted) if points else np.full(views.shape, 1 / len(place))
-    evidence = Evidence(begins, views, earned(views, goals), dead, rage, weights, shallow, *squares)
-    evidence = replace(evidence, ended=int(np.searchsorted(ends, now_s, side="right")))
+    ended = int(np.searchsorted(ends, now_s, side="right"))
+    evidence = Evidence(
+        begins, views, earned(views, goals), dead, rage, weights, shallow, dead_squares, rage_squares, ended=ended
+    )
     return _with_held(state, _with_changes(evidence, ends, points, now_s) if points else evidence)
 
 
@@ -103,16 +106,17 @@ def _with_held(state: ExperimentState, evidence: Evidence) -> Evidence:
         return evidence
     none = np.zeros((len(held), len(state.arms)), np.int64)
     begin = evidence.starts_s[0] if len(evidence.starts_s) else state.counted_from_ms // 1000
-    tables = {name: getattr(evidence, name) for name in TABLES}
     changes = evidence.changes
     oldest = changes[0] if changes is not None and len(changes) else 0
+    tables = {name: getattr(evidence, name) for name in TABLES}
+    added: dict[str, Any] = {name: np.vstack([none, each]) for name, each in tables.items() if each is not None}
     return replace(
         evidence,
         changes=None if changes is None else np.concatenate([np.full(len(held), oldest), changes]),
         ended=None if evidence.ended is None else len(held) + evidence.ended,
         starts_s=np.concatenate([np.full(len(held), begin), evidence.starts_s]),
         weights=np.vstack([np.eye(len(state.arms))[held], evidence.weights]),
-        **{name: np.vstack([none, table]) for name, table in tables.items() if table is not None},
+        **added,
     )
 
 

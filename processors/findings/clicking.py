@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
-from processors.findings.counts import LEAST_EVENTS, DeviceCounts, Spot
+from processors.findings.counts import LEAST_EVENTS, DeviceCounts, Layout, Spot
 from processors.findings.estimates import Floats, rate
 from processors.findings.looks import Kind, Look, Where
 from processors.findings.parts import Part, part_at
@@ -64,20 +64,29 @@ def _rests(counts: DeviceCounts, where: Where, spot: Spot, around: Spot, viewers
     return Look(kind, counts.device, where, shown, found, visitors, evidence, "per_visit", spot.element)
 
 
-def gap_looks(phone: DeviceCounts, desktop: DeviceCounts, parts: dict[str, list[Part]]) -> Iterator[Look]:
-    """Yield the looks at phone against desktop: goals, and clicks in each section."""
+def gap_looks(
+    phone: DeviceCounts, desktop: DeviceCounts, parts: dict[str, list[Part]], layout: Layout
+) -> Iterator[Look]:
+    """Yield the looks at phone against desktop: goals, and clicks in each section.
+
+    Nobody calls from a desktop, so calls on phones are no goals that a desktop misses.
+    """
     for weak, strong in ((phone, desktop), (desktop, phone)):
-        whole = Where(None, 0, weak.size.height)
-        goals = (weak.conversions, weak.pageviews, strong.conversions, strong.pageviews)
-        if strong.conversions.sum() >= LEAST_EVENTS:
-            yield _gap(weak, whole, *goals, "goals")
+        calls = strong.tel if strong is phone else 0 * strong.tel
+        whole, goals = Where(None, 0, weak.size.height), strong.conversions - calls
+        if goals.sum() >= LEAST_EVENTS:
+            yield _gap(weak, whole, weak.conversions, weak.pageviews, goals, strong.pageviews, "goals")
         for part in parts[weak.device]:
             other = strong.sections.get(part.name)
-            if other is not None and other.clicks.sum() >= LEAST_EVENTS:
+            if other is None or (strong is phone and part.name in layout.tel_alone):
+                continue
+            # a page that lpstream has not made may have its links to the telephone number in each section
+            clicks = other.clicks - calls if part.name in layout.tel or not layout.known else other.clicks
+            if clicks.sum() >= LEAST_EVENTS:
                 own = weak.sections[part.name]
                 # a bar that stays on screen may take the clicks of the section's button
-                clicks = own.clicks + weak.fixed
-                yield _gap(weak, Where.of_part(part), clicks, own.reached, other.clicks, other.reached, "clicks")
+                used = own.clicks + weak.fixed
+                yield _gap(weak, Where.of_part(part), used, own.reached, clicks, other.reached, "clicks")
 
 
 def _gap(

@@ -34,7 +34,8 @@ class Layout:
     """The known parts of a page: sections in order, those with a call to action, other calls.
 
     `top` is a call in the page's head, `bar` one that stays on screen on phones and tablets. `links` has the names of
-    elements that do something. Without `known` everything is inferred from the counts.
+    elements that do something. `tel` has the sections with links to a telephone number, `tel_alone` those without
+    another call. Without `known` everything is inferred from the counts.
     """
 
     known: bool = False
@@ -43,6 +44,8 @@ class Layout:
     top: bool = False
     bar: bool = False
     links: frozenset[str] = frozenset()
+    tel: frozenset[str] = frozenset()
+    tel_alone: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ class DeviceCounts:
 
     `row_clicks` are clicks by row of 16 px over all stretches. `spots` are the places with the most events, each with
     its surroundings. `first_view` are effective clicks in the page's first screen, `fixed` those on targets that stay
-    on screen.
+    on screen. `tel` are the pageviews with a goal by telephone.
     """
 
     size: Size
@@ -144,6 +147,7 @@ class DeviceCounts:
     spots: tuple[tuple[Spot, Spot], ...] = ()
     first_view: Floats = field(default_factory=lambda: np.zeros(STRETCHES))
     fixed: Floats = field(default_factory=lambda: np.zeros(STRETCHES))
+    tel: Floats = field(default_factory=lambda: np.zeros(STRETCHES))
 
     @property
     def device(self) -> str:
@@ -190,6 +194,7 @@ def _device(tables: Tables, size: Size) -> DeviceCounts:
         _grid(bands, band, "reached", last + 1),
         _grid(bands, band, "exposure_ms", last + 1),
         rows.astype(np.int64),
+        tel=_series(totals, "tel"),
     )
 
 

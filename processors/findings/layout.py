@@ -13,7 +13,9 @@ def layout_of(html: bytes) -> Layout:
     reader = _Reader()
     reader.feed(html.decode("utf-8", "replace"))
     sections, calls = tuple(reader.sections[:MAX_SECTIONS]), tuple(reader.calls)
-    return Layout(True, sections, calls, reader.top, reader.bar, frozenset(reader.links))
+    tel = frozenset(reader.tel)
+    links = frozenset(reader.links)
+    return Layout(True, sections, calls, reader.top, reader.bar, links, tel, tel - reader.other)
 
 
 class _Reader(HTMLParser):
@@ -24,6 +26,8 @@ class _Reader(HTMLParser):
         self.sections: list[str] = []
         self.calls: list[str] = []
         self.links: set[str] = set()
+        self.tel: set[str] = set()
+        self.other: set[str] = set()
         self.top = self.bar = False
         self._section: str | None = None
 
@@ -41,8 +45,10 @@ class _Reader(HTMLParser):
             self.top = True
         elif tag == "a" and {"bar-call", "bar-tel"} & set(classes):
             self.bar = True
-        elif self._is_call(tag, classes, values) and self._section and self._section not in self.calls:
-            self.calls.append(self._section)
+        elif self._is_call(tag, classes, values) and self._section:
+            (self.tel if (values.get("href") or "").startswith("tel:") else self.other).add(self._section)
+            if self._section not in self.calls:
+                self.calls.append(self._section)
 
     def handle_endtag(self, tag: str) -> None:
         """Note the end of a section."""

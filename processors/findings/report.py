@@ -120,7 +120,7 @@ def looks_of(counts: list[DeviceCounts], layout: Layout) -> list[Look]:
         looks += spot_looks(device, parts[device.device], layout.links)
     by_name = {device.device: device for device in counts}
     if "mobile" in by_name and "desktop" in by_name:
-        looks += gap_looks(by_name["mobile"], by_name["desktop"], parts)
+        looks += gap_looks(by_name["mobile"], by_name["desktop"], parts, layout)
     return looks
 
 

@@ -1,5 +1,6 @@
 """Counts of running experiments: the last day anew each time, older rows once."""
 
+from itertools import pairwise
 from typing import Any, cast
 from uuid import uuid4
 
@@ -79,7 +80,7 @@ async def test_older_and_newer_rows_do_not_overlap() -> None:
     await Counting(cast(ClickHouse, asked)).rows([state("demo-a", 3 * DAY_S)], NOW_S, {})
     ends = [query["end"].timestamp() for query in asked.queries]
     assert [query["starts"][0] for query in asked.queries] == [NOW_S - 3 * DAY_S, *ends[:-1]]
-    assert ends[-2] % 3_600 == 0 and all(end - start <= DAY_S for start, end in zip(ends, ends[1:-1], strict=False))
+    assert ends[-2] % 3_600 == 0 and all(end - start <= DAY_S for start, end in pairwise(ends[:-1]))
 
 
 async def test_older_rows_of_ended_experiments_are_dropped() -> None:

@@ -155,6 +155,38 @@ def test_a_section_without_clicks_on_phones_is_found() -> None:
     assert kinds(replace(phone, fixed=spread(400)), desktop) == [], "a bar on screen takes the clicks"
 
 
+def telephone(layout: Layout, form: float = 0.0) -> list[str]:
+    """The findings of a page whose hero is tapped on phones to call, beside `form` goals on each device."""
+    calls, sent = spread(300), spread(form)
+    phone, desktop = device(), device(name="desktop")
+    hero = replace(phone.sections["hero"], clicks=calls + spread(1))
+    phone = replace(phone, conversions=calls + sent, tel=calls, sections={**phone.sections, "hero": hero})
+    quiet = {**desktop.sections, "hero": replace(desktop.sections["hero"], clicks=spread(1))}
+    return kinds(phone, replace(desktop, conversions=sent, sections=quiet), layout=layout)
+
+
+@pytest.mark.parametrize("form", [0.0, 200.0])
+def test_nobody_calls_from_a_desktop(form: float) -> None:
+    ours = Layout(True, tuple(TOPS), ("hero", "closing"), tel=frozenset({"hero"}), tel_alone=frozenset({"hero"}))
+    for layout in (Layout(), ours, replace(ours, tel_alone=frozenset())):
+        assert telephone(layout, form) == []
+
+
+def test_a_form_that_desktops_do_not_reach_is_found_beside_calls() -> None:
+    sent, calls = spread(300), spread(300)
+    phone = replace(device(), conversions=sent + calls, tel=calls)
+    assert kinds(phone, replace(device(name="desktop"), conversions=spread(10))) == ["device_gap"]
+    assert kinds(replace(phone, conversions=spread(10), tel=spread(0)), replace(phone, size=device(name="desktop").size,
+        conversions=sent, tel=spread(0))) == ["device_gap"]  # fmt: skip
+
+
+def test_the_layout_knows_the_sections_with_telephone_links() -> None:
+    html = b"""<section id="a"><a href="tel:03">x</a></section><section id="b"><a class="call" href="tel:03">x</a>
+        <a class="call" href="#form">y</a></section><section id="c"><a href="mailto:a@b.jp">z</a></section>"""
+    layout = layout_of(html)
+    assert (layout.calls, layout.tel, layout.tel_alone) == (("a", "b", "c"), {"a", "b"}, {"a"})
+
+
 def test_a_page_of_which_few_see_half_is_found() -> None:
     counts = device()
     reached = counts.reached.copy()

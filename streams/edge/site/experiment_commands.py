@@ -76,8 +76,8 @@ async def end(services: Services, caller: Caller, lp_id: str) -> ExperimentComma
         raise _none(lp_id)
     services.admission.tenant(stops.tenant_id).pay_records(1)
     fields = stops.model_dump(include=set(ExperimentCommand.model_fields))
-    ended = state is not None and sent is None and state.status != "running"
-    taken = state.shown if ended and state.shown != lp_id else None
+    shown = stops.shown if isinstance(stops, ExperimentState) and stops.status != "running" else lp_id
+    taken = shown if shown != lp_id else None
     command = ExperimentCommand(**fields | {"command": "stop", "requested_ms": _now_ms(), "takes_back": taken})
     await send(services, command)
     return command

@@ -61,7 +61,7 @@ def counts_from(rows: dict[str, pa.Table]) -> list[DeviceCounts]:
     cut = {name: _bucketed(table, first, step_of(first, last, STRETCHES)) for name, table in rows.items()}
     tables = Tables(
         tuple(_sizes(rows["heatmap_views"])),
-        _summed(_with_conversions(cut["heatmap_windows"]), KEYS, ["pageviews", "conversions"]),
+        _summed(_with_goals(cut["heatmap_windows"]), KEYS, ["pageviews", "conversions", "tel"]),
         _summed(cut["heatmap_sections"], [*KEYS, "section"], ["reached", "clicks", "exposure_ms"]),
         _summed(cut["heatmap_scroll"], [*KEYS, "band"], ["reached", "exposure_ms"]),
         _summed(cut["heatmap_cells"], ["device", "kind", "fixed", "x", "y"], ["hits"]),
@@ -78,10 +78,12 @@ def _bucketed(table: pa.Table, first: int, step: int) -> pa.Table:
     return table.append_column("bucket", pa.array((starts - first) // step))
 
 
-def _with_conversions(windows: pa.Table) -> pa.Table:
+def _with_goals(windows: pa.Table) -> pa.Table:
     pairs = zip(windows["countersMap.name"].to_pylist(), windows["countersMap.value"].to_pylist(), strict=True)
-    counts = [dict(zip(names, values, strict=True)).get("conversions", 0) for names, values in pairs]
-    return windows.append_column("conversions", pa.array(counts, pa.int64()))
+    counters = [dict(zip(names, values, strict=True)) for names, values in pairs]
+    for column, name in (("conversions", "conversions"), ("tel", "goals_tel")):
+        windows = windows.append_column(column, pa.array([each.get(name, 0) for each in counters], pa.int64()))
+    return windows
 
 
 def _summed(table: pa.Table, keys: list[str], values: list[str]) -> pa.Table:
