@@ -16,7 +16,7 @@ Amount = Annotated[float, Field(ge=0)]
 class Strict(BaseModel):
     """A base model that rejects unknown keys, because they are misspelt."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Price(Strict):
