@@ -16,7 +16,7 @@ Amount = Annotated[float, Field(ge=0)]
 class Strict(BaseModel):
     """A base model that rejects unknown keys, because they are misspelt."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Price(Strict):
@@ -69,7 +69,9 @@ class Planned(Machine):
 class Part(Machine):
     """A part of the recommended layout. `beacons` and `pages` name measured figures.
 
-    A part that holds state has identities of beacons, copy and results in memory.
+    A part that holds state has identities of beacons, copy and results in memory. `connections` are the most of one
+    instance. `topic` names the topics that a part reads, with their `partitions` and the GB of a broker's disk that one
+    takes. `on_one_host` is the number of its instances in the compose file.
     """
 
     kind: Literal["pool", "quorum", "single"]
@@ -79,6 +81,13 @@ class Part(Machine):
     beacons: str | None = None
     pages: str | None = None
     holds_state: bool = False
+    holds_hot_days: bool = False
+    holds_log: bool = False
+    connections: Annotated[float, Field(gt=0)] | None = None
+    topic: str = ""
+    partitions: Annotated[int, Field(ge=0)] = 0
+    partition_gb: Amount = 0
+    on_one_host: Annotated[int, Field(ge=0)] = 1
 
 
 class Way(Strict):

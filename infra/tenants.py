@@ -3,23 +3,28 @@
 import hashlib
 import hmac
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from infra.caps import Caps
 from infra.toml_files import read_toml
+from schemas.heatmap import LP_ID_PATTERN
 
 ANY = "*"
 MICRO = 1_000_000
+MOST_YEN = 1_000_000_000
 NOTHING = Caps(0, 0, 0)
 Role = Literal["application", "analyst", "operator", "metrics"]
 # as browsers send it: scheme, host in lower case, port unless it is the scheme's default
 LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
-ORIGIN = re.compile(rf"https?://(?:{LABEL}(?:\.{LABEL})*|\[[0-9a-f:]+\])(?::\d{{1,5}})?")
+ORIGIN = re.compile(rf"https?://(?:{LABEL}(?:\.{LABEL})*|\[[0-9a-f:]+\])(?::([1-9]\d{{0,4}}))?", re.ASCII)
+# of nothing, and of a line without text: `sha256sum` of an unset variable
+EMPTY = tuple(hashlib.sha256(text).hexdigest() for text in (b"", b"\n"))
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
@@ -29,17 +34,23 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _of_a_token(digest: str) -> str:
+    if digest in EMPTY:
+        raise ValueError("is the hash of an empty token: the variable with the token was not set")
+    return digest
+
+
 class Token(Strict):
     """A token by its SHA-256, and its role."""
 
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$"), AfterValidator(_of_a_token)]
     role: Role
 
 
 def check_origin(value: str) -> str:
     """Return the origin. Raise ValueError if no browser sends it in this form."""
-    scheme = value.partition("://")[0]
-    if not ORIGIN.fullmatch(value) or value.endswith(DEFAULT_PORTS.get(scheme, " ")):
+    scheme, match = value.partition("://")[0], ORIGIN.fullmatch(value)
+    if match is None or int(match[1] or 0) > 65_535 or value.endswith(DEFAULT_PORTS.get(scheme, " ")):
         raise ValueError("give an exact origin as browsers send it, such as https://www.example.jp, with no path")
     return value
 
@@ -47,12 +58,15 @@ def check_origin(value: str) -> str:
 Origin = Annotated[str, AfterValidator(check_origin)]
 
 
+LpId = Annotated[str, Field(pattern=rf"{LP_ID_PATTERN}|^\*$")]
+
+
 class Spending(Strict):
     """Spending caps for model calls in yen: for one LP, in a day, in a month."""
 
-    lp_yen: Annotated[int, Field(ge=0)] = 2_000
-    day_yen: Annotated[int, Field(ge=0)] = 50_000
-    month_yen: Annotated[int, Field(ge=0)] = 1_000_000
+    lp_yen: Annotated[int, Field(ge=0, le=MOST_YEN)] = 2_000
+    day_yen: Annotated[int, Field(ge=0, le=MOST_YEN)] = 50_000
+    month_yen: Annotated[int, Field(ge=0, le=MOST_YEN)] = 1_000_000
 
     def caps(self) -> Caps:
         """Return the caps in micro-yen."""
@@ -67,12 +81,12 @@ class Tenant(Strict):
     """
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,31}$")]
-    lp_ids: list[str] = []
+    lp_ids: list[LpId] = []
     origins: list[Origin] = []
-    lp_origins: dict[str, list[Origin]] = {}
+    lp_origins: dict[LpId, list[Origin]] = {}
     token: list[Token] = []
     caps: Spending = Spending()
-    week_variants: Annotated[int, Field(ge=0)] = 10
+    week_variants: Annotated[int, Field(ge=0, le=100_000)] = 10
 
     def owns(self, lp_id: str) -> bool:
         """Return whether the page belongs to this tenant."""
@@ -84,6 +98,21 @@ class TenantsFile(Strict):
 
     tenant: list[Tenant]
     warming: Spending = Spending()
+
+    @model_validator(mode="after")
+    def _without_doubles(self) -> Self:
+        """Raise ValueError if a name, token or page occurs twice: a part of each entry would be ignored."""
+        for what, values in (
+            ("id", [each.id for each in self.tenant]),
+            ("sha256", [token.sha256 for each in self.tenant for token in each.token]),
+            ("lp_ids", [lp_id for each in self.tenant for lp_id in each.lp_ids]),
+        ):
+            if twice := [value for value, count in Counter(values).items() if count > 1]:
+                raise ValueError(f"{what} {twice[0]} occurs twice; give it once, in one tenant")
+        for each in self.tenant:
+            if foreign := [lp_id for lp_id in each.lp_origins if not each.owns(lp_id)]:
+                raise ValueError(f"lp_origins of {each.id}: {foreign[0]} is no page of this tenant; list it in lp_ids")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,5 +22,5 @@ def read_toml(model: type[File], source: Path | Traversable, name: str) -> File:
         raise SettingError(f"{name}: is not a TOML file: {error}") from error
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise SettingError(f"{name}: {key}: {first['msg']}") from error
+        place = [".".join(str(part) for part in first["loc"])] if first["loc"] else []
+        raise SettingError(": ".join([name, *place, first["msg"].removeprefix("Value error, ")])) from error

@@ -6,7 +6,7 @@ Amounts are yen (float, because they are estimates), storage is GB of 10^9 bytes
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from processors.layout import Machine, Part, Size, availability_of, layout
+from processors.layout import Machine, Part, Size, availability_of, layout, log_gb, one_host_lacks, shortages
 
 HOURS, DAYS, GB = 730, 30, 1e9
 HOT_DAYS, WARM_DAYS, LOG_DAYS, LOG_COPIES = 8, 24, 7, 3
@@ -82,15 +82,15 @@ class Basis:
 class Month:
     """The cost of a month. `lines` are yen by item; `storage_gb` is the storage at its end.
 
-    `runs` are the instances of a region, `holds` says whether they hold the most load, and `availability` is None for
-    a layout with other parts than ours.
+    `runs` are the instances of a region, `lacks` says for what they are too small at the most load, and `availability`
+    is None for a layout with other parts than ours.
     """
 
     option: str
     workload: str
     hit_rate: float
     runs: dict[str, Size]
-    holds: bool
+    lacks: list[str]
     availability: float | None
     lines: dict[str, float]
     api_yen: float
@@ -98,6 +98,11 @@ class Month:
     api_yen_per_miss: float
     api_yen_per_miss_high: float
     storage_gb: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the instances hold the most load."""
+        return not self.lacks
 
     @property
     def infrastructure_yen(self) -> float:
@@ -137,27 +142,35 @@ def load_of(basis: Basis, work: Workload) -> dict[str, float]:
         "thousand_beacons_s": work.connections * basis.measured["beacons_per_connection_s"] / 1_000,
         "pages_s": work.pages_a_minute / 60,
         "kept_pages": basis.pages_a_month(work),
+        "connections": work.connections,
+        "hot_gb": stored_gb(basis, work)["hot"],
+        "log_gb": log_gb(basis.parts, {name: part.size for name, part in basis.parts.items()}),
     }
+
+
+def regional_load(basis: Basis, work: Workload, regions: int) -> dict[str, float]:
+    """Return the most load of each of the regions."""
+    return {name: value / regions for name, value in load_of(basis, work).items()}
 
 
 def sizes(basis: Basis, option: Option, work: Workload) -> dict[str, Size]:
     """Return the instances of one region: those of the option, or the smallest that hold the load."""
     if option.sizes is not None:
         return option.sizes
-    load = {name: value / option.regions for name, value in load_of(basis, work).items()}
+    return smallest_sizes(basis, regional_load(basis, work, option.regions))
+
+
+def smallest_sizes(basis: Basis, load: dict[str, float]) -> dict[str, Size]:
+    """Return the smallest instances that hold the load of a region."""
     return layout(basis.parts, load, basis.machines(), basis.limits["availability"])
 
 
-def holds(basis: Basis, runs: dict[str, Size], work: Workload, regions: int) -> bool:
-    """Return whether instances of all regions together have the cores for the most load."""
-    load = load_of(basis, work)
-    cores = {name: part.cores(load) / regions for name, part in basis.parts.items()}
+def lacks(basis: Basis, runs: dict[str, Size], work: Workload, regions: int) -> list[str]:
+    """Return a line for each thing that the instances of a region lack for its most load."""
+    load = regional_load(basis, work, regions)
     if "machine" in runs:
-        return runs["machine"].vcpu >= sum(cores.values())
-    replicated = {name for name, part in basis.parts.items() if part.kind == "quorum"}
-    return all(
-        size.vcpu * (1 if name in replicated else size.count) >= cores.get(name, 0.0) for name, size in runs.items()
-    )
+        return one_host_lacks(basis.parts, smallest_sizes(basis, load), runs["machine"], load)
+    return shortages(basis.parts, runs, load)
 
 
 def stored_gb(basis: Basis, work: Workload) -> dict[str, float]:
@@ -228,7 +241,7 @@ def month(basis: Basis, option: Option, work: Workload) -> Month:
         workload=work.name,
         hit_rate=basis.measured["hit_rate"],
         runs=runs,
-        holds=holds(basis, runs, work, option.regions),
+        lacks=lacks(basis, runs, work, option.regions),
         availability=availability_of(basis.parts, runs, basis.machines()) if quorums else None,
         lines={name: value * basis.jpy_per_usd for name, value in lines.items()},
         api_yen=pages * missed * each,

@@ -1,11 +1,14 @@
 """The command line `lpstream`. A call imports the module of its command only; `--help` imports none."""
 
+import contextlib
+import errno
 import io
 import logging
+import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import click
 import typer
@@ -87,6 +90,8 @@ COMMANDS = {
     "settings": ("streams.cli.settings:settings", "Print every setting with its default and its meaning, as Markdown."),
 }
 
+# errors of an output that takes no more: a full disk, a quota, a file's limit, a broken disk, a read-only disk
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 # libraries that log an error and raise it as well; the services' own logs still have both
 NOISY = ("aiokafka", "clickhouse_connect")
 
@@ -155,16 +160,34 @@ def main() -> None:
     """Run a command; print an LpstreamError as one message and exit with code 1."""
     for library in NOISY:
         logging.getLogger(library).addHandler(logging.NullHandler())
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without Japanese shows escapes
             stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, because an error at the interpreter's end is a traceback
     except LpstreamError as error:
-        from streams.local.console import err
+        _fail(str(error))
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the interpreter's own flush
+        name = error.filename or "the output"
+        _fail(f"cannot write {name}: {os.strerror(error.errno)}; free some space, or write elsewhere")
 
-        err.print(f"lpstream: {error}", style="red", highlight=False, soft_wrap=True)
-        sys.exit(1)
+
+def _fail(message: str) -> NoReturn:
+    """Print a message and exit with code 1. Nothing is printed if standard error cannot be written either."""
+    from streams.local.console import err
+
+    with contextlib.suppress(OSError):
+        err.print(f"lpstream: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

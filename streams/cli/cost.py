@@ -9,7 +9,7 @@ import typer
 
 from infra.prices import PriceFile, load_prices
 from processors.cost import Basis, Month, Option, Workload, month, verdicts
-from processors.layout import Part, Size
+from processors.layout import HEADROOM, Part, Size
 from schemas.errors import LpstreamError
 from streams.cli.cost_page import page, parts_of, percent
 from streams.local.console import AsJson
@@ -66,9 +66,15 @@ def basis_of(file: PriceFile) -> Basis:
     for name, part in file.part.items():
         work = {"thousand_beacons_s": part.beacons, "pages_s": part.pages}
         cores = {load: measured[figure] for load, figure in work.items() if figure}
-        size = Size(part.nodes, part.vcpu, part.gb, part.disk_gb, arm=part.arm)
+        size = Size(part.nodes, part.vcpu, part.gb, part.disk_gb, arm=part.arm, partitions=part.partitions)
         memory = _state(measured) if part.holds_state else {}
-        parts[name] = Part(part.kind, size, cores, part.nodes, part.spot, memory)
+        most = {} if part.connections is None else {"connections": part.connections}
+        disk = {load: gb * HEADROOM * measured["redis_disk_factor"] for load, gb in memory.items()}
+        disk |= {"hot_gb": measured["hot_disk_factor"]} if part.holds_hot_days else {}
+        disk |= {"log_gb": measured["log_disk_factor"]} if part.holds_log else {}
+        parts[name] = Part(
+            part.kind, size, cores, part.nodes, part.spot, memory, disk, most, part.partition_gb, part.on_one_host
+        )
     usd = {name: price.usd for name, price in file.prices.items()}
     return Basis(file.jpy_per_usd, usd, measured, file.limits.model_dump(), parts)
 
@@ -83,7 +89,15 @@ def _state(measured: dict[str, float]) -> dict[str, float]:
 def options_of(file: PriceFile) -> list[Option]:
     """Return the deployments that are compared; the first is the recommended one."""
     plan = {
-        name: Size(part.count, part.vcpu, part.gb, part.disk_gb, needed=part.needed) for name, part in file.plan.items()
+        name: Size(
+            part.count,
+            part.vcpu,
+            part.gb,
+            part.disk_gb,
+            needed=part.needed,
+            partitions=file.part[name].partitions if name in file.part else 0,
+        )
+        for name, part in file.plan.items()
     }
     options = []
     for each in file.option:
@@ -103,13 +117,24 @@ def make_report(file: PriceFile, work: Workload) -> dict[str, Any]:
         | {"visits_a_day": basis.visits_a_day(work), "pages_a_month": basis.pages_a_month(work)},
         "months": [_row(basis, month(basis, option, work)) for option in options],
         "hit_rates": [_row(basis, month(basis.with_hits(rate), options[0], work)) for rate in HITS],
+        "partitions": _more_partitions(file, month(basis, options[0], work)),
         "traffic": [_row(basis, month(basis, option, work.times(factor))) for option in options for factor in FACTORS],
     }
 
 
+def _more_partitions(file: PriceFile, best: Month) -> list[str]:
+    """Return a line for each part of the recommendation that needs more partitions than its topic has."""
+    return [
+        f"{name} needs {best.runs[name].partitions} partitions of {part.topic}. infra/kafka/topics.toml has "
+        f"{part.partitions}: change it before the first `lpstream migrate`, which never changes a topic's partitions."
+        for name, part in file.part.items()
+        if best.runs[name].partitions > part.partitions
+    ]
+
+
 def _row(basis: Basis, total: Month) -> dict[str, Any]:
     judged = [asdict(each) | {"verdict": "pass" if each.passed else "fail"} for each in verdicts(basis, total)]
-    return asdict(total) | {"infrastructure_yen": total.infrastructure_yen, "verdicts": judged}
+    return asdict(total) | {"holds": total.holds, "infrastructure_yen": total.infrastructure_yen, "verdicts": judged}
 
 
 def _summary(report: dict[str, Any]) -> list[str]:
@@ -128,6 +153,7 @@ def _summary(report: dict[str, Any]) -> list[str]:
             for each in row["verdicts"]
         ]
         lines.append(f"  {'holds' if row['holds'] else 'does not hold'} the load; available {percent(row)}")
+        lines += [f"    {line}" for line in row["lacks"]]
     lines += ["", f"parts of {report['months'][0]['option']}:"]
     lines += [f"  {' '.join(part)}" for part in parts_of(report["months"][0])]
-    return lines
+    return [*lines, *report["partitions"]]

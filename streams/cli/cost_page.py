@@ -4,6 +4,7 @@ from typing import Any
 
 from infra.prices import PriceFile
 
+HEAD = ["part", "instances", "of these must be up", "each", "partitions", "machine", "processor"]
 OVERLAY = "infra/kubernetes/overlays/one-region"
 
 
@@ -24,6 +25,7 @@ def page(file: PriceFile, report: dict[str, Any]) -> str:
         f"## Recommended: ¥{best['infrastructure_yen']:,.0f} a month, available {percent(best)}",
         "",
         *_recommended(best),
+        *(f"{line}\n" for line in report["partitions"]),
         "## Compared",
         "",
         *_months(report["months"]),
@@ -53,6 +55,7 @@ def parts_of(row: dict[str, Any]) -> list[list[str]]:
             f"{size['count']:g}",
             f"{size['needed']}",
             f"{size['vcpu']:g} vCPU, {size['gb']:g} GB" + (f", disk {size['disk_gb']:g} GB" if size["disk_gb"] else ""),
+            f"{size['partitions'] or '–'}",
             size["machine"],
             "arm64" if size["arm"] else "x86",
         ]
@@ -66,8 +69,9 @@ def _recommended(best: dict[str, Any]) -> list[str]:
         "The pages are in the buckets of three regions. If the region fails, pages stay up, and beacons wait in",
         "browsers for 20 minutes. `lpstream cost --connections N --pages-a-minute N` recommends for another load.",
         "",
-        *_table(["part", "instances", "of these must be up", "each", "machine", "processor"], parts_of(best)),
-        "A part holds the load with the instances that must be up. They fail independently (`node_availability`,",
+        *_table(HEAD, parts_of(best)),
+        "A part holds the load with the instances that must be up: it has the cores, memory, disk, connections and",
+        "partitions. One instance reads each partition of a topic. Instances fail independently (`node_availability`,",
         "`spot_availability`). lpstream's image is for x86, because faust-streaming has no wheel for Linux on arm64.",
         "The provider's own services (balancer, CDN, S3, network) are not in the percentage.",
         "",
@@ -96,7 +100,7 @@ def _months(months: list[dict[str, Any]]) -> list[str]:
         [
             row["option"],
             *(f"{each['value']:,.1f}: {each['verdict']}" for each in row["verdicts"]),
-            "yes" if row["holds"] else "no",
+            "yes" if row["holds"] else f"no: {'; '.join(row['lacks'])}",
             percent(row),
         ]
         for row in months

@@ -11,14 +11,14 @@ from typing import Annotated, Literal
 import typer
 
 from infra.embedded.process import ChildProcess
-from schemas.errors import LpstreamError
+from schemas.errors import LpstreamError, SettingError
 from schemas.heatmap import LP_ID_PATTERN
 from streams.local.console import DEFAULT_DATA, Data, say, settings_for
-from streams.local.installation import STOP_S
+from streams.local.installation import STOP_S, WORKERS
 from streams.local.prepare import prepare
-from streams.runtime.misspelt import misspelt_settings
-from streams.runtime.settings import any_address_set
+from streams.runtime.settings import PREFIX, Settings, any_address_set
 
+HIGHEST_PORT = 65_535
 NOT_REPLICATED = (
     "warning: LPSTREAM_CLICKHOUSE_REPLICATED is false. If a ClickHouse server is killed during an insert, plain tables "
     "can lose a bucket of one table (docs/production.md). Only the embedded server repairs this."
@@ -29,7 +29,6 @@ def edge(data: Data = DEFAULT_DATA) -> None:
     """Run the edge: the public and the private listener, in LPSTREAM_EDGE_PROCESSES processes."""
     from streams.edge.processes import run_edge
 
-    _warn()
     run_edge(settings_for(data))
 
 
@@ -50,10 +49,9 @@ def worker(
     data: Data = DEFAULT_DATA,
 ) -> None:
     """Run a worker of the pipeline; `all` runs all three, each in its own process."""
-    _warn()
     settings = settings_for(data)
     if name == "all":
-        _run_all(data, settings.worker_metrics_port)
+        _run_all(data, _metrics_ports(settings))
     elif name == "optimizer":
         from streams.experiments.worker import run_optimizer
 
@@ -64,22 +62,26 @@ def worker(
         run_worker(name, settings)
 
 
-def _warn() -> None:
-    for line in misspelt_settings():
-        say(line)
+def _metrics_ports(settings: Settings) -> dict[str, int]:
+    """Return the ports of all workers' metrics: that of the settings and the next ones. 0: any free port."""
+    first = settings.worker_metrics_port
+    ports = {name: first + position if first else 0 for position, name in enumerate(WORKERS)}
+    if first and (taken := {*ports.values()} & {settings.edge_port, settings.api_port, HIGHEST_PORT + 1}):
+        raise SettingError(
+            f"{PREFIX}WORKER_METRICS_PORT: {first} and the next {len(ports) - 1} ports are for the workers, and "
+            f"{min(taken)} is a port of the edge or too high; give another port"
+        )
+    return ports
 
 
-def _run_all(data: Path, port: int) -> None:
-    """Run all workers until a signal; if one ends by itself, stop the others.
-
-    The second and third worker serve their metrics on the next ports.
-    """
+def _run_all(data: Path, ports: dict[str, int]) -> None:
+    """Run all workers until a signal; if one ends by itself, stop the others."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     children = []
-    for position, name in enumerate(("heatmap", "generation", "optimizer")):
-        env = {"LPSTREAM_WORKER_METRICS_PORT": str(port + position if port else 0)}
+    for name, port in ports.items():
+        env = {"LPSTREAM_WORKER_METRICS_PORT": str(port)}
         args = [sys.executable, "-m", "streams", "worker", name, "--data", str(data)]
         children.append(ChildProcess(name, args, log=None, env=env))
     try:
@@ -98,7 +100,6 @@ def _run_all(data: Path, port: int) -> None:
 
 def migrate(data: Data = DEFAULT_DATA) -> None:
     """Create topics, tables, views and the bucket; safe to run again."""
-    _warn()
     settings = settings_for(data)
     asyncio.run(prepare(settings, say))
     if any_address_set() and not settings.clickhouse_replicated:

@@ -12,7 +12,8 @@ from streams.runtime.settings import PREFIX, Settings
 HEADER = f"""# Settings
 
 Every process reads `{PREFIX}*` from its environment once, when it starts. If a value is wrong, the process ends
-and names the setting and the reason. `{PREFIX}<NAME>_FILE` names a file that holds the value of a secret.
+and names the setting and the reason. It also ends if two settings contradict each other, such as two equal ports.
+`{PREFIX}<NAME>_FILE` names a file that holds the value of a secret; an empty file is an error.
 A variable that resembles a setting and is none is ignored, with a warning that names the setting.
 
 `lpstream settings --write docs/settings.md` makes this page.

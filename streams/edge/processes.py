@@ -17,7 +17,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from schemas.errors import SettingError
 from streams.edge.beacons.sender import Sender
-from streams.edge.server import Stop, serve
+from streams.edge.server import Stop, listeners, serve
 from streams.runtime.logs import log_to_stderr
 from streams.runtime.metrics import MULTIPROCESS
 from streams.runtime.settings import PREFIX, Settings
@@ -40,22 +40,24 @@ def run_edge(settings: Settings) -> None:
         return
     if handed_over():
         raise SettingError(f"{PREFIX}EDGE_PROCESSES: is {count}; set it to 1 with sockets of a supervisor (LISTEN_FDS)")
+    for listener in listeners(settings):  # the children share ports, so none of them would notice another program
+        listener.close()
     with tempfile.TemporaryDirectory(prefix="lpstream-edge-") as folder:
         os.environ[MULTIPROCESS] = folder
         Parent(settings, count).run()
 
 
-def run_one(settings: Settings, sender: Sender | None = None) -> None:
-    """Run one edge process; as a child it ends with its parent. `sender` replaces Kafka's."""
+def run_one(settings: Settings, sender: Sender | None = None, *, shared: bool = False) -> None:
+    """Run one edge process; as a child it ends with its parent. The arguments are those of `serve`."""
     _log_to_stderr(settings)
     start_tracing(settings, "lpstream-edge")
     try:
-        uvloop.run(_serve(settings, sender))
+        uvloop.run(_serve(settings, sender, shared))
     finally:
         stop_tracing()
 
 
-async def _serve(settings: Settings, sender: Sender | None) -> None:
+async def _serve(settings: Settings, sender: Sender | None, shared: bool) -> None:
     stop = Stop()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.drain)
@@ -63,7 +65,7 @@ async def _serve(settings: Settings, sender: Sender | None) -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         loop.add_reader(parent.sentinel, stop.at_once)
-    await serve(settings, stop, sender)
+    await serve(settings, stop, sender, shared=shared)
 
 
 def _log_to_stderr(settings: Settings) -> None:
@@ -111,7 +113,7 @@ class Parent:
             slot.restarts.started()
 
     def _start(self) -> SpawnProcess:
-        child = self._context.Process(target=run_one, args=(self._settings,), daemon=True)
+        child = self._context.Process(target=run_one, args=(self._settings,), kwargs={"shared": True}, daemon=True)
         child.start()
         return child
 

@@ -17,7 +17,7 @@ from infra.kafka.admin import wait_for_brokers
 from infra.tenants import Caller, Tenants
 from streams.edge.beacons.quick_path import QuickPath
 from streams.edge.beacons.sender import Sender
-from streams.edge.http.accepting import Site, listening
+from streams.edge.http.accepting import Site
 from streams.edge.http.connections import Gate, Listener, Server, peer_of, sweep
 from streams.edge.http.errors import HttpError, cors_headers, error_response, standing_headers
 from streams.edge.routes import OPEN_PATHS, PRIVATE, PUBLIC, STUDIO, Route
@@ -25,8 +25,9 @@ from streams.edge.services import Services, open_services
 from streams.edge.studio.auth import PATH as STUDIO_PATH
 from streams.runtime import metrics
 from streams.runtime.gc_tuning import tune_collector
+from streams.runtime.listening import listening
 from streams.runtime.logs import begin_request
-from streams.runtime.settings import Settings
+from streams.runtime.settings import PREFIX, Settings
 from streams.runtime.systemd import handed_over, tell_ready
 
 log = logging.getLogger(__name__)
@@ -199,10 +200,16 @@ def own_origins(settings: Settings) -> set[str]:
     return origins
 
 
-async def _listen(server: Server, settings: Settings, port: int, given: socket.socket | None) -> web.ServerRunner:
+def listeners(settings: Settings, *, shared: bool = False) -> list[socket.socket]:
+    """Return the sockets of the public and the private listener. Raise SettingError if a port is in use."""
+    ports = {"EDGE_PORT": settings.edge_port, "API_PORT": settings.api_port}
+    return [listening(settings.edge_host, port, PREFIX + name, shared=shared) for name, port in ports.items()]
+
+
+async def _listen(server: Server, listener: socket.socket) -> web.ServerRunner:
     runner = web.ServerRunner(server)
     await runner.setup()
-    await Site(runner, given or listening(settings.edge_host, port)).start()
+    await Site(runner, listener).start()
     return runner
 
 
@@ -223,26 +230,23 @@ class Stop:
         self.asked.set()
 
 
-async def serve(settings: Settings, stop: Stop, sender: Sender | None = None) -> None:
+async def serve(settings: Settings, stop: Stop, sender: Sender | None = None, *, shared: bool = False) -> None:
     """Listen until asked to stop, then drain, finish open requests and send waiting records.
 
-    `sender` replaces Kafka's.
+    `sender` replaces Kafka's. `shared`: other processes of this edge listen on the same ports.
     """
     handed = handed_over()
     tenants = Tenants.load(settings.tenants_file, own_origins(settings))
     if sender is None and not await _kafka_answers(settings, stop):
         return
+    sockets = handed or listeners(settings, shared=shared)
     services = await open_services(settings, tenants, sender)
-    ports: dict[Listener, int] = {"public": settings.edge_port, "private": settings.api_port}
     own: dict[Listener, Services] = {"public": services, "private": services.for_another_listener()}
     admissions = [each.admission for each in own.values()]
-    gates = {name: Gate(name, settings, own[name].admission) for name in ports}
+    gates = {name: Gate(name, settings, own[name].admission) for name in own}
     quick = {"public": QuickPath(settings, tenants, services.admission, services.sender)}
-    servers = [Server(Edge(name, settings, tenants, own[name]), gates[name], quick.get(name)) for name in ports]
-    runners = [
-        await _listen(server, settings, port, given)
-        for server, port, given in zip(servers, ports.values(), handed or (None, None), strict=True)
-    ]
+    servers = [Server(Edge(name, settings, tenants, own[name]), gates[name], quick.get(name)) for name in own]
+    runners = [await _listen(server, listener) for server, listener in zip(servers, sockets, strict=True)]
     sweeping = asyncio.create_task(sweep(list(gates.values()), admissions, lambda: services.sender.in_flight))
     tune_collector()
     gc.callbacks.append(metrics.observe_collection)

@@ -28,8 +28,9 @@ from streams.experiments.optimizer import Optimizer
 from streams.experiments.topic import read_topic
 from streams.pictures.drawing import Threads
 from streams.pictures.findings import Findings
+from streams.runtime.listening import listening
 from streams.runtime.logs import log_to_stderr
-from streams.runtime.settings import Settings
+from streams.runtime.settings import PREFIX, Settings
 from streams.runtime.stores import open_analyst, open_line, open_objects
 from streams.runtime.systemd import tell_ready
 
@@ -140,7 +141,8 @@ async def _health(settings: Settings) -> AsyncIterator[Health]:
     health = Health()
     runner = web.ServerRunner(web.Server(health.answer, access_log=None))
     await runner.setup()
-    await web.TCPSite(runner, settings.edge_host, settings.worker_metrics_port).start()
+    listener = listening(settings.edge_host, settings.worker_metrics_port, f"{PREFIX}WORKER_METRICS_PORT")
+    await web.SockSite(runner, listener).start()
     try:
         yield health
     finally:

@@ -19,7 +19,7 @@ from infra.embedded.process import ChildProcess
 from infra.embedded.stack import Stack
 from schemas.errors import LpstreamError
 from streams.local.addresses import remove_addresses, write_addresses
-from streams.runtime.settings import PREFIX
+from streams.runtime.settings import PREFIX, load_settings
 from streams.runtime.supervisor import Restarts
 
 READY_S = 180
@@ -102,7 +102,9 @@ class Installation:
 
     def _listen(self) -> None:
         """Open the edge's sockets here, so that clients wait during a restart instead of being refused."""
-        if int((os.environ | self.settings()).get(f"{PREFIX}EDGE_PROCESSES", "1")) == 1:
+        name = f"{PREFIX}EDGE_PROCESSES"
+        given = {"edge_processes": self.settings()[name]} if name in self.settings() else {}
+        if load_settings(**given).edge_processes == 1:
             ports = [self._ports["edge"], self._ports["api"]]
             self._sockets = [socket.create_server(("127.0.0.1", port)) for port in ports]
 

@@ -1,12 +1,13 @@
 """The preparation of an installation: topics, tables, views and the bucket. It is idempotent."""
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
 
 from infra.clickhouse.migrate import migrate
+from infra.embedded.kafka import Choice
 from infra.embedded.stack import Stack
 from infra.kafka.topics import ensure_topics
-from streams.runtime.settings import PREFIX, Settings
+from streams.runtime.settings import PREFIX, Settings, load_settings
 from streams.runtime.stores import open_objects, open_writer, warm_store
 
 
@@ -35,7 +36,12 @@ async def prepare(settings: Settings, say: Callable[[str], None] = print) -> Non
     say(f"tables: {', '.join(changes) or 'nothing new'}; views are up to date")
 
 
+def new_stack(data: Path, kafka: Choice, say: Callable[[str], None], *, kafka_nodes: int = 1) -> Stack:
+    """Return a stack that has not started. Raise SettingError if a setting of the environment is wrong."""
+    load_settings()
+    return Stack(data, kafka, say, kafka_nodes=kafka_nodes)
+
+
 def settings_of(stack: Stack) -> Settings:
     """Return the settings of a process that uses the stack."""
-    values: dict[str, Any] = {name.removeprefix(PREFIX).lower(): value for name, value in stack.env().items()}
-    return Settings(**values)
+    return load_settings(**{name.removeprefix(PREFIX).lower(): value for name, value in stack.env().items()})

@@ -10,7 +10,7 @@ from infra.embedded.kafka import Choice
 from infra.embedded.stack import Stack
 from streams.local.console import say
 from streams.local.installation import Installation
-from streams.local.prepare import prepare, settings_of
+from streams.local.prepare import new_stack, prepare, settings_of
 
 
 @contextlib.contextmanager
@@ -18,7 +18,7 @@ def installation(
     data: Path, kafka: Choice, port: int | None = None, overrides: Mapping[str, str] | None = None
 ) -> Iterator[tuple[Stack, Installation]]:
     """Yield a running stack and its services with changed settings; stop both at the end."""
-    with Stack(data, kafka, say) as stack:
+    with new_stack(data, kafka, say) as stack:
         settings = settings_of(stack)
         ensure_chromium(settings.chromium, say)
         asyncio.run(prepare(settings, say))

@@ -22,14 +22,13 @@ import msgspec
 from PIL import Image
 from playwright.async_api import Browser, async_playwright
 
-from infra.embedded.stack import Stack
 from infra.screenshots import find_chromium
 from schemas.errors import LpstreamError
 from schemas.generation import GenerationRequest
 from schemas.heatmap import DEVICES
 from streams.client import over_http
 from streams.local.installation import Installation
-from streams.local.prepare import prepare, settings_of
+from streams.local.prepare import new_stack, prepare, settings_of
 from streams.proof.layouts import places_of
 from streams.proof.visitors import DEVICE_WEIGHTS, Page, Visit
 
@@ -176,7 +175,7 @@ def main() -> None:
     chromium = find_chromium("auto")
     if chromium is None:
         raise LpstreamError("there is no Chromium; run `lpstream demo` once, which fetches one")
-    with tempfile.TemporaryDirectory(prefix="lpstream-") as folder, Stack(Path(folder), "tansu", print) as stack:
+    with tempfile.TemporaryDirectory(prefix="lpstream-") as folder, new_stack(Path(folder), "tansu", print) as stack:
         asyncio.run(prepare(settings_of(stack)))
         with Installation(stack, print) as services:
             asyncio.run(make(services, chromium))

@@ -1,8 +1,28 @@
 """The addresses of an installation, and whether visitors can use them."""
 
 import ipaddress
+import re
 import socket
 from urllib.parse import urlsplit
+
+HOST = r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+"  # a name of ASCII, or an IPv6 address in brackets
+NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?")
+
+
+def is_host(text: str) -> bool:
+    """Return whether a text that matches HOST is the name of a host or an IP address."""
+    if not text.startswith("["):
+        is_number = text.rstrip(".").rpartition(".")[2].isdigit()  # browsers read such a name as an IPv4 address
+        return len(text) <= 253 and NAME.fullmatch(text) is not None and not (is_number and _address(text) is None)
+    try:
+        return ipaddress.IPv6Address(text.strip("[]")) is not None
+    except ValueError:
+        return False
+
+
+def is_port(digits: str) -> bool:
+    """Return whether digits are a port from 1 to 65535, without a zero in front."""
+    return len(digits) <= 5 and digits[0] != "0" and int(digits) <= 65_535
 
 
 def unfit(url: str | None) -> str:

@@ -53,7 +53,7 @@ def _options(options: dict[str, Any]) -> dict[str, Any]:
 
 
 Tokens = Annotated[int, Field(ge=0, le=20_000)]
-Price = Annotated[float, Field(ge=0)]
+Price = Annotated[float, Field(ge=0, le=1_000_000)]
 
 
 class LlmModel(BaseModel):
@@ -64,6 +64,8 @@ class LlmModel(BaseModel):
     `head_room` is added to the token limit of an answer, for reasoning; it replaces the provider's. Cached and
     reasoning tokens cost as much as other tokens if they have no price of their own.
     """
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     id: str
     usd_per_million_input: Price

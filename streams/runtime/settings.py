@@ -4,8 +4,10 @@ A secret can also come from a file: `LPSTREAM_S3_SECRET_ACCESS_KEY_FILE` names t
 `LPSTREAM_S3_SECRET_ACCESS_KEY`. The same is possible for each secret setting.
 """
 
+import logging
 import os
 import re
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
@@ -15,12 +17,16 @@ from pydantic_settings import SettingsError
 
 from infra.tenants import Origin
 from schemas.errors import SettingError
-from streams.runtime.addresses import reachable, unfit
+from streams.runtime.addresses import is_host, reachable
+from streams.runtime.contradictions import contradictions
 from streams.runtime.experiment_settings import ExperimentSettings
 from streams.runtime.llm_settings import LlmModel, LlmProvider
-from streams.runtime.store_settings import PREFIX, OpenUrl, Url
+from streams.runtime.misspelt import misspelt
+from streams.runtime.store_settings import PREFIX, SiteUrl, Url, UrlWithLogin
 
 __all__ = ["PREFIX", "LlmModel", "LlmProvider", "Settings", "any_address_set", "load_settings"]
+
+log = logging.getLogger(__name__)
 
 
 def _timezone(value: str) -> str:
@@ -28,6 +34,12 @@ def _timezone(value: str) -> str:
         ZoneInfo(value)
     except (KeyError, ValueError, OSError) as error:
         raise ValueError("give a name from the tz database, such as Asia/Tokyo") from error
+    return value
+
+
+def _host(value: str) -> str:
+    if value and not is_host(f"[{value}]" if ":" in value else value):
+        raise ValueError("give an IP address or the name of a host")
     return value
 
 
@@ -40,6 +52,7 @@ class Settings(ExperimentSettings):
     edge_wrong_logins: int = Field(
         20,
         ge=0,
+        le=1_000_000,
         description="Most different wrong tokens from one address within ten minutes; after that, further wrong "
         "tokens from there get 429. 0: no limit.",
     )
@@ -47,15 +60,26 @@ class Settings(ExperimentSettings):
         7, ge=1, le=29, description="Days before today (UTC) that stay in ClickHouse; older ones move to S3."
     )
     tier_warm_days: int = Field(
-        30, ge=2, description="Days before today (UTC) that stay readable; older ones move from S3 to Glacier."
+        30,
+        ge=2,
+        le=3_650,
+        description="Days before today (UTC) that stay readable; older ones move from S3 to Glacier.",
     )
     tier_interval_s: float = Field(
-        3_600.0, ge=0, description="Seconds between runs of `tier` by one of the heatmap workers; 0: no runs."
+        3_600.0,
+        ge=0,
+        le=7 * 86_400,
+        description="Seconds between runs of `tier` by one of the heatmap workers; 0: no runs.",
     )
     tier_patience_s: float = Field(
-        120.0, gt=0, description="Seconds that a move waits for earlier queries; after that the next run finishes it."
+        120.0,
+        gt=0,
+        le=86_400,
+        description="Seconds that a move waits for earlier queries; after that the next run finishes it.",
     )
-    edge_host: str = Field("127.0.0.1", description="Address that both listeners bind.")
+    edge_host: Annotated[str, AfterValidator(_host)] = Field(
+        "127.0.0.1", description="Address that both listeners bind."
+    )
     edge_port: Port = Field(8080, description="Port of the public listener, for browsers.")
     api_port: Port = Field(8081, description="Port of the private listener, for applications, analysts and operators.")
     production: bool = Field(
@@ -63,10 +87,10 @@ class Settings(ExperimentSettings):
         description="Whether visitors use this installation. Then LPSTREAM_PUBLIC_URL and LPSTREAM_API_URL must be "
         "addresses that browsers reach by https.",
     )
-    public_url: OpenUrl | None = Field(
+    public_url: SiteUrl | None = Field(
         None, description="URL of the public listener for browsers; page addresses begin with it."
     )
-    api_url: OpenUrl | None = Field(None, description="URL of the private listener for applications.")
+    api_url: SiteUrl | None = Field(None, description="URL of the private listener for applications.")
     api_token: SecretStr = Field(
         SecretStr(""), description="Token that `lpstream request` sends to the private listener."
     )
@@ -76,7 +100,7 @@ class Settings(ExperimentSettings):
     tenants_file: Path = Field(
         Path("infra/tenants.toml"), description="File of tenants: token hashes, origins, lp_ids, caps."
     )
-    schema_registry_url: Url | None = Field(
+    schema_registry_url: UrlWithLogin | None = Field(
         None, description="URL of a Confluent-compatible schema registry, instead of `schemas/registry.json`."
     )
     edge_max_body_bytes: int = Field(
@@ -102,41 +126,51 @@ class Settings(ExperimentSettings):
         description="Largest record in bytes that the edge sends; keep it below the topics' `max.message.bytes`.",
     )
     edge_max_in_flight: int = Field(
-        3_000, ge=1, description="Most unacknowledged records of each topic; above it, 503."
+        3_000, ge=1, le=10_000_000, description="Most unacknowledged records of each topic; above it, 503."
     )
     edge_max_in_flight_bytes: int = Field(
-        64 * 2**20, ge=2**20, description="Most bytes of bodies in memory of each listener of an edge; above it, 503."
+        64 * 2**20,
+        ge=2**20,
+        le=2**40,
+        description="Most bytes of bodies in memory of each listener of an edge; above it, 503.",
     )
     edge_max_requests: int = Field(
-        4_096, ge=1, description="Most concurrent requests of each listener of an edge; above it, 503."
+        4_096, ge=1, le=1_000_000, description="Most concurrent requests of each listener of an edge; above it, 503."
     )
     edge_client_body_bytes: int = Field(
         8 * 2**20,
         ge=0,
+        le=2**40,
         description="Most bytes that one client address has yet to send of its bodies, where each counts at least "
         "64 KiB; above it, 429. 0: no limit.",
     )
     edge_tenant_streams: int = Field(
         100,
         ge=1,
+        le=1_000_000,
         description="Most event streams of one tenant at one edge process; above it, 429. All tenants together "
         "get half of the connections.",
     )
     edge_max_connections: int = Field(
-        12_000, ge=2, description="Most connections of one edge process and listener; above it, 503 and closed."
+        12_000,
+        ge=2,
+        le=1_000_000,
+        description="Most connections of one edge process and listener; above it, 503 and closed.",
     )
     edge_client_connections: int = Field(
-        1_000, ge=0, description="Most connections of one client address (IPv6: one /64); 0: no limit."
+        1_000, ge=0, le=1_000_000, description="Most connections of one client address (IPv6: one /64); 0: no limit."
     )
     edge_rate: float = Field(
         20_000.0,
         ge=0,
+        le=1e9,
         description="Most requests/s of one edge process's public listener, where each further record of a "
         "request counts as another request; above it, 429. 0: no limit.",
     )
     edge_client_rate: float = Field(
         100.0,
         ge=0,
+        le=1e9,
         description="Most requests and records/s of one client address, in bursts of up to ten seconds' worth; a "
         "larger request gets 413. Mobile carriers put thousands of visitors behind one address: keep it high. "
         "0: no limit.",
@@ -144,22 +178,25 @@ class Settings(ExperimentSettings):
     edge_byte_rate: float = Field(
         32.0 * 2**20,
         ge=0,
+        le=1e12,
         description="Most inflated bytes/s of one edge process's public listener; above it, 429. 0: no limit.",
     )
     edge_client_byte_rate: float = Field(
         256.0 * 2**10,
         ge=0,
+        le=1e12,
         description="Most inflated bytes/s of one client address, in bursts of up to ten seconds' worth; a larger "
         "body gets 413. 0: no limit.",
     )
     edge_tenant_rate: float = Field(
         2_000.0,
         ge=0,
+        le=1e9,
         description="Most requests and records/s of one tenant at one edge process's private listener, counted as "
         "for a client address. 0: no limit.",
     )
     edge_tenant_byte_rate: float = Field(
-        4.0 * 2**20, ge=0, description="Most inflated bytes/s of one tenant there; 0: no limit."
+        4.0 * 2**20, ge=0, le=1e12, description="Most inflated bytes/s of one tenant there; 0: no limit."
     )
     edge_trusted_proxies: int = Field(
         0,
@@ -192,9 +229,11 @@ class Settings(ExperimentSettings):
     produce_timeout_s: float = Field(
         8.0, gt=0, le=60, description="Most seconds that the edge waits for the broker's acknowledgement."
     )
-    heatmap_bucket_records: int = Field(50_000, ge=1, description="Most records of a bucket.")
+    heatmap_bucket_records: int = Field(50_000, ge=1, le=10_000_000, description="Most records of a bucket.")
     heatmap_skew_s: float = Field(1.0, gt=0, le=60, description="Seconds after a bucket's end before a tick closes it.")
-    dlq_max_run: int = Field(1_000, ge=1, description="Number of undecodable records in a row that pauses a partition.")
+    dlq_max_run: int = Field(
+        1_000, ge=1, le=10_000_000, description="Number of undecodable records in a row that pauses a partition."
+    )
     dlq_max_ratio: float = Field(
         0.5, gt=0, le=1, description="Share of undecodable records in a bucket that pauses a partition."
     )
@@ -222,24 +261,32 @@ class Settings(ExperimentSettings):
     )
     llm_call_cap_s: float = Field(30.0, gt=0, le=120, description="Longest call (s), for any deadline.")
     llm_breaker_failures: int = Field(
-        5, ge=1, description="Failures in a row after which a provider's model is not called for a time."
+        5, ge=1, le=1_000_000, description="Failures in a row after which a provider's model is not called for a time."
     )
     llm_breaker_open_s: float = Field(
-        60.0, gt=0, description="Seconds without calls after that, before a call probes the model."
+        60.0, gt=0, le=86_400, description="Seconds without calls after that, before a call probes the model."
     )
     llm_hedge_share: float = Field(
         0.1, ge=0, le=1, description="Most second calls beside slow ones, as a share of calls; 0: none."
     )
     copy_fresh_s: int = Field(
-        7 * 86_400, ge=1, description="Age in seconds at which cached copy is written again, while it is still served."
+        7 * 86_400,
+        ge=1,
+        le=3_650 * 86_400,
+        description="Age in seconds at which cached copy is written again, while it is still served.",
     )
-    copy_stale_s: int = Field(23 * 86_400, ge=0, description="Seconds after that in which it may be served.")
-    copy_l1_s: int = Field(600, ge=1, description="Seconds that copy stays in a worker's memory.")
-    copy_l1_bytes: int = Field(64 * 2**20, ge=0, description="Most bytes of copy in a worker's memory.")
+    copy_stale_s: int = Field(
+        23 * 86_400, ge=0, le=3_650 * 86_400, description="Seconds after that in which it may be served."
+    )
+    copy_l1_s: int = Field(600, ge=1, le=86_400, description="Seconds that copy stays in a worker's memory.")
+    copy_l1_bytes: int = Field(64 * 2**20, ge=0, le=2**40, description="Most bytes of copy in a worker's memory.")
     lp_at_once: int = Field(
-        2_000, ge=1, description="Most records of one topic that a generation worker processes concurrently."
+        2_000,
+        ge=1,
+        le=1_000_000,
+        description="Most records of one topic that a generation worker processes concurrently.",
     )
-    jpy_per_usd: float = Field(155.0, gt=0, description="Exchange rate for the cost of model calls.")
+    jpy_per_usd: float = Field(155.0, gt=0, le=1_000_000, description="Exchange rate for the cost of model calls.")
     timezone: Annotated[str, AfterValidator(_timezone)] = Field(
         "Asia/Tokyo", description="Time zone of the days in `lp_daily`."
     )
@@ -253,7 +300,7 @@ class Settings(ExperimentSettings):
     log_format: Literal["text", "json"] = Field(
         "text", description="Format of log lines: `text`, or `json` with an object on each line for a log collector."
     )
-    otlp_endpoint: OpenUrl | None = Field(
+    otlp_endpoint: Url | None = Field(
         None,
         description="URL of an OTLP/HTTP collector of traces; unset: no traces. Needs the extra `tracing`. A login "
         "goes into `OTEL_EXPORTER_OTLP_HEADERS`.",
@@ -274,42 +321,12 @@ class Settings(ExperimentSettings):
         return self.api_url or f"http://{reachable(self.edge_host)}:{self.api_port}"
 
     @model_validator(mode="after")
-    def _addresses_for_visitors(self) -> Self:
-        """Raise ValueError if visitors of a production installation could not use its addresses."""
-        for name in ("public_url", "api_url") if self.production else ():
-            if reason := unfit(getattr(self, name)):
-                raise ValueError(
-                    f"{PREFIX}{name.upper()}: {reason}. Give an address that browsers reach, such as "
-                    f"https://lp.example.com, because {PREFIX}PRODUCTION is true"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _tiers_in_order(self) -> Self:
-        if self.tier_warm_days <= self.tier_hot_days:
-            raise ValueError(
-                f"{PREFIX}TIER_WARM_DAYS: give more days than {PREFIX}TIER_HOT_DAYS ({self.tier_hot_days})"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _room_for_a_body(self) -> Self:
-        """Raise ValueError if a limit is below one body: it would refuse every body of that size."""
-        body = max(self.edge_max_body_bytes, LEAST_BODY)
-        if 0 < self.edge_client_body_bytes < body:
-            raise ValueError(
-                f"{PREFIX}EDGE_CLIENT_BODY_BYTES: give 0, or at least the larger of {LEAST_BODY} and "
-                f"{PREFIX}EDGE_MAX_BODY_BYTES ({self.edge_max_body_bytes})"
-            )
-        if self.edge_max_in_flight_bytes < self.edge_max_body_bytes:
-            raise ValueError(
-                f"{PREFIX}EDGE_MAX_IN_FLIGHT_BYTES: give at least {PREFIX}EDGE_MAX_BODY_BYTES "
-                f"({self.edge_max_body_bytes})"
-            )
+    def _without_contradictions(self) -> Self:
+        if lines := list(contradictions(self)):
+            raise ValueError("\n".join(lines))
         return self
 
 
-LEAST_BODY = 65_536  # a body counts at least these bytes, because it also holds a connection and a request
 ADDRESSES = ("kafka_bootstrap_servers", "redis_url", "clickhouse_url", "s3_endpoint_url")
 
 
@@ -322,7 +339,12 @@ def any_address_set() -> bool:
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Return the settings. Raise SettingError with a line for each wrong one: name, reason, meaning."""
+    """Return the settings. Raise SettingError with a line for each wrong one: name, reason, meaning.
+
+    Log a warning, once a process, for each variable that resembles a setting and is none.
+    """
+    for line in misspelt(os.environ, Settings.model_fields):
+        _warn(line)
     try:
         return Settings(**overrides)
     except ValidationError as error:
@@ -334,11 +356,17 @@ def load_settings(**overrides: Any) -> Settings:
         raise SettingError(f'{setting}: is not valid JSON; give a JSON list, such as ["…"]') from error
 
 
+@cache
+def _warn(line: str) -> None:
+    log.warning(line)
+
+
 def _line(item: Any) -> str:
+    message = str(item["msg"]).removeprefix("Value error, ")
     if not item["loc"]:  # two settings contradict each other: the message names them
-        return str(item["msg"]).removeprefix("Value error, ")
+        return message
     name = str(item["loc"][0])
     inside = ".".join(str(part) for part in item["loc"][1:])
     description = Settings.model_fields[name].description if name in Settings.model_fields else ""
     at = f" (at {inside})" if inside else ""
-    return f"{PREFIX}{name.upper()}{at}: {item['msg']}. {description}".strip()
+    return f"{PREFIX}{name.upper()}{at}: {message}. {description}".strip()

@@ -18,8 +18,9 @@ from schemas.errors import LpstreamError, Refused, Retryable
 from schemas.generation import REQUESTS, STEP_RESULTS, STEPS
 from schemas.heatmap import TOPIC as HEATMAP
 from streams.runtime.gc_tuning import tune_collector
+from streams.runtime.listening import listening
 from streams.runtime.logs import log_to_stderr
-from streams.runtime.settings import Settings
+from streams.runtime.settings import PREFIX, Settings
 from streams.runtime.tracing import start_tracing
 from streams.workers.app import AppName, build_app
 from streams.workers.membership import failure_of
@@ -44,7 +45,10 @@ class Health(Service):  # type: ignore[misc]  # mypy does not follow mode
         """Start to listen."""
         self._runner = web.ServerRunner(web.Server(self._answer, access_log=None))
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._settings.edge_host, self._settings.worker_metrics_port).start()
+        listener = listening(
+            self._settings.edge_host, self._settings.worker_metrics_port, f"{PREFIX}WORKER_METRICS_PORT"
+        )
+        await web.SockSite(self._runner, listener).start()
 
     async def on_stop(self) -> None:
         """Stop listening."""

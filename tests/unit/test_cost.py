@@ -8,14 +8,16 @@ import pytest
 from page_requests import INDUSTRIES, full, html_of
 from typer.testing import CliRunner
 
+from infra.kafka.topics import load_topics
 from infra.prices import load_prices
 from processors.cost import Basis, Option, Workload, load_of, month, per_miss_yen, sizes, verdicts
-from processors.layout import Machine, Part, Size, availability_of, layout, smallest, up
+from processors.layout import Machine, Part, Size, availability_of, busiest, layout, shortages, smallest, up
 from processors.pages.brief import brief_of
 from processors.pages.curated import asset
 from schemas.errors import LpstreamError, SettingError
 from streams.__main__ import app
 from streams.cli.cost import basis_of, make_report, options_of, work_of
+from streams.runtime.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PRICES = load_prices().content
@@ -99,6 +101,69 @@ def test_a_recommendation_holds_its_load_with_99_9_percent(connections: float) -
     for name, part in basis.parts.items():
         least = found[name].vcpu * (found[name].needed if part.kind == "pool" else 1)
         assert part.kind == "single" or least >= part.cores(load), name
+    assert not shortages(basis.parts, found, load)
+    for name in ("heatmap", "generation"):
+        assert busiest(found[name].needed, found[name].partitions) * basis.parts[name].cores(load) <= found[name].vcpu
+
+
+def test_a_recommendation_for_thirty_times_the_plan_has_all_that_it_needs() -> None:
+    report = make_report(PRICES, work_of(PRICES, "plan", 300_000, 3_000))
+    runs = report["months"][0]["runs"]
+    assert report["months"][0]["holds"] and runs["heatmap"]["partitions"] == runs["heatmap"]["needed"] == 6
+    assert report["partitions"][0].startswith("heatmap needs 6 partitions of heatmap.events.")
+    assert runs["redis"]["disk_gb"] > runs["redis"]["gb"] and runs["clickhouse"]["disk_gb"] > 2 * 49
+    assert runs["kafka"]["disk_gb"] * 0.8 > 6 * 35 + 12 * 4
+    assert not make_report(PRICES, work_of(PRICES, "plan"))["partitions"]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "lack"),
+    [
+        ("redis", {"gb": 2.0}, "redis: has 1.5 GB of memory for data"),
+        ("redis", {"disk_gb": 4.0}, "redis: has 4 GB of disk"),
+        ("redis", {"vcpu": 0.01}, "redis: has 0.01 vCPU"),
+        ("clickhouse", {"disk_gb": 4.0}, "clickhouse: has 4 GB of disk"),
+        ("kafka", {"disk_gb": 150.0}, "kafka: has 150 GB of disk"),
+        ("heatmap", {"vcpu": 0.05, "count": 9}, "heatmap: 3 partitions are too few"),
+        ("heatmap", {"vcpu": 0.1, "count": 2}, "heatmap: has 0.1 vCPU for the busiest instance"),
+        ("heatmap", {"partitions": 30}, "kafka: has 200 GB of disk"),
+        ("edge", {"vcpu": 9.0, "count": 1}, ""),
+        ("edge", {"count": 1}, "edge: has 0.5 vCPU"),
+    ],
+)
+def test_sizes_that_are_too_small_for_the_plan_do_not_hold_it(name: str, change: dict[str, float], lack: str) -> None:
+    basis, work = basis_of(PRICES), work_of(PRICES, "plan")
+    runs = sizes(basis, options_of(PRICES)[0], work)
+    found = month(basis, Option("o", 1, "arm", 1, runs | {name: replace(runs[name], **change)}), work)
+    assert found.holds == (not lack) and lack in "\n".join(found.lacks)
+
+
+def test_an_edge_has_a_most_of_connections() -> None:
+    basis, runs = basis_of(PRICES), {"edge": Size(1, 64, 64)}
+    assert not month(basis, Option("o", 1, "arm", 1, runs), Workload("w", 12_000, 0)).lacks
+    lacks = month(basis, Option("o", 1, "arm", 1, runs), Workload("w", 12_001, 0)).lacks
+    assert lacks == ["edge: has 12,000 connections in all instances, and needs 12,001.0"]
+    assert PRICES.part["edge"].connections == Settings().edge_max_connections
+
+
+@pytest.mark.parametrize("change", [{"vcpu": 1.0}, {"gb": 16.0}, {"disk_gb": 400.0}])
+def test_one_host_holds_the_plan_with_cores_memory_and_disk(change: dict[str, float]) -> None:
+    basis, work = basis_of(PRICES), work_of(PRICES, "plan")
+    host = next(each for each in options_of(PRICES) if each.name.startswith("one host"))
+    assert host.sizes is not None and month(basis, host, work).holds
+    smaller = {"machine": replace(host.sizes["machine"], **change)}
+    assert len(month(basis, replace(host, sizes=smaller), work).lacks) == 1
+
+
+def test_partitions_and_their_disk_are_those_of_the_topics() -> None:
+    topics = {topic.name: topic for topic in load_topics()}
+    for part in PRICES.part.values():
+        for name in filter(None, part.topic.replace(" and ", ", ").split(", ")):
+            assert topics[name].partitions == part.partitions
+    bounded = [each for each in topics.values() if "retention.bytes" in each.config]
+    most = [int(one.config["retention.bytes"]) + int(one.config.get("segment.bytes", 2**30)) for one in bounded]
+    whole = sum(size * topic.partitions for size, topic in zip(most, bounded, strict=True)) / 1e9
+    assert sum(part.partitions * part.partition_gb for part in PRICES.part.values()) == pytest.approx(whole, rel=0.01)
 
 
 def test_no_smaller_pool_would_do() -> None:

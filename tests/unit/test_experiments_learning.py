@@ -6,9 +6,9 @@ from math import log
 
 import numpy as np
 import pytest
+import scipy  # it loads scipy.stats at the first use: not in every worker of the tests
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
 from processors.experiments import betting
 from processors.experiments.blocks import cut
@@ -138,7 +138,9 @@ def test_no_bet_gains_by_expectation_if_the_arm_is_not_better(
     expected = np.zeros(len(betting.LOG_ODDS))
     for hits, others in product(range(ours + 1), range(theirs + 1)):
         gains = betting.better(np.array([[hits, others]]), np.array([[ours, theirs]]), 0)[:, 0]
-        expected += stats.binom.pmf(hits, ours, rate) * stats.binom.pmf(others, theirs, other) * np.exp(gains)
+        expected += (
+            scipy.stats.binom.pmf(hits, ours, rate) * scipy.stats.binom.pmf(others, theirs, other) * np.exp(gains)
+        )
     assert (expected <= 1 + 1e-9).all()
 
 
@@ -146,7 +148,7 @@ def test_no_bet_gains_by_expectation_if_the_arm_is_not_better(
 @settings(deadline=None, max_examples=100)
 def test_a_bet_is_at_most_the_exact_likelihood_ratio(ours: int, theirs: int, data: st.DataObject) -> None:
     of = data.draw(st.integers(1, ours + theirs - 1))
-    hits = stats.hypergeom(ours + theirs, ours, of)
+    hits = scipy.stats.hypergeom(ours + theirs, ours, of)
     values = np.arange(of + 1)
     exact = np.array([log((hits.pmf(values) * np.exp(odds * values)).sum()) for odds in betting.LOG_ODDS])
     shares = np.array([[ours / (ours + theirs)]])
@@ -176,11 +178,11 @@ def test_dispersion_is_one_for_independent_counts_and_more_for_clusters() -> Non
 @pytest.mark.parametrize(("hits", "views"), [(0, 50), (3, 100), (450, 10_000), (7, 7)])
 def test_an_interval_is_the_mixture_of_binomials_inverted(hits: int, views: int) -> None:
     low, high = betting.interval(hits, views, 0.05)
-    mixed = stats.betabinom.logpmf(hits, views, 0.5, 0.5)
+    mixed = scipy.stats.betabinom.logpmf(hits, views, 0.5, 0.5)
     for edge in (low, high):
         if 0 < edge < 1:
-            assert mixed - stats.binom.logpmf(hits, views, edge) == pytest.approx(log(20), abs=0.01)
-    classic = stats.binomtest(hits, views).proportion_ci(0.95)
+            assert mixed - scipy.stats.binom.logpmf(hits, views, edge) == pytest.approx(log(20), abs=0.01)
+    classic = scipy.stats.binomtest(hits, views).proportion_ci(0.95)
     assert low <= classic.low
     assert high >= classic.high
 
@@ -430,4 +432,4 @@ def test_the_chance_to_win_equals_that_of_gbstats() -> None:
     theirs = tests.EffectBayesianABTest(*arms, tests.EffectBayesianConfig(difference_type="absolute")).compute_result()
     rates, views = np.array([[150 / 5_000, 190 / 5_100]]), np.array([[5_000, 5_100]])
     errors = distance(rates, rates * (1 - rates) / views, np.array([1]))[0, 0]
-    assert stats.norm.cdf(errors) == pytest.approx(theirs.chance_to_win)
+    assert scipy.stats.norm.cdf(errors) == pytest.approx(theirs.chance_to_win)

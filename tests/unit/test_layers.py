@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -40,13 +41,11 @@ ORDER = {
 MOST_BESIDE = 3
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Every module by its dotted name; a package goes by its own."""
     found = (path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py")))
     return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in found}
-
-
-MODULES = modules()
 
 
 def imported(source: str) -> Iterator[str]:
@@ -57,10 +56,13 @@ def imported(source: str) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in ROOMS:
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
-                yield inner if inner in MODULES else node.module
+                yield inner if inner in modules() else node.module
 
 
-IMPORTS = {name: set(imported(path.read_text("utf-8"))) for name, path in MODULES.items()}
+@cache
+def imports() -> dict[str, set[str]]:
+    """The modules of ours that each module imports. Not at import: every worker of the tests would parse all files."""
+    return {name: set(imported(path.read_text("utf-8"))) for name, path in modules().items()}
 
 
 def room_of(module: str, floor: str) -> str | None:
@@ -72,12 +74,12 @@ def room_of(module: str, floor: str) -> str | None:
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_floor_imports_only_floors_below_it(room: str) -> None:
-    inside = [name for name in MODULES if name.split(".")[0] == room]
+    inside = [name for name in modules() if name.split(".")[0] == room]
     assert inside, f"no modules found in {room}"
     wrong = {
         name: beyond
         for name in inside
-        if (beyond := {one for one in IMPORTS[name] if one.split(".")[0] not in MAY_IMPORT[room]})
+        if (beyond := {one for one in imports()[name] if one.split(".")[0] not in MAY_IMPORT[room]})
     }
     assert wrong == {}
 
@@ -87,7 +89,7 @@ def test_a_room_imports_only_rooms_below_it(floor: str) -> None:
     order = ORDER[floor]
     wrong = [
         (name, other)
-        for name, others in IMPORTS.items()
+        for name, others in imports().items()
         for other in others
         if (room := room_of(name, floor))
         and (beyond := room_of(other, floor))
@@ -97,13 +99,13 @@ def test_a_room_imports_only_rooms_below_it(floor: str) -> None:
 
 
 def test_every_room_of_streams_has_its_place_in_the_order() -> None:
-    rooms = {name.split(".")[1] for name in MODULES if name.startswith("streams.")}
+    rooms = {name.split(".")[1] for name in modules() if name.startswith("streams.")}
     assert rooms == set(ORDER["streams"])
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
     try:
-        TopologicalSorter(IMPORTS).prepare()
+        TopologicalSorter(imports()).prepare()
     except CycleError as error:
         raise AssertionError(error.args[1]) from error
 

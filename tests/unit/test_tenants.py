@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.tenants import Tenants
+from infra.tenants import Tenants, digest_of
 from schemas.errors import SettingError
 
 FILE = """
@@ -78,7 +78,17 @@ def test_an_origin_of_no_page_is_unknown(tenants: Tenants) -> None:
 
 @pytest.mark.parametrize(
     "origin",
-    ["https://a.example/", "https://*.example", "a.example", "https://A.example", "https://a.example:443", "null"],
+    [
+        "https://a.example/",
+        "https://*.example",
+        "a.example",
+        "https://A.example",
+        "https://a.example:443",
+        "null",
+        "https://a.example:99999",
+        "https://a.example:0",
+        "https://a.example:08443",
+    ],
 )
 def test_an_origin_in_a_non_browser_form_is_refused(tmp_path: Path, origin: str) -> None:
     path = tmp_path / "tenants.toml"
@@ -92,3 +102,39 @@ def test_a_token_gives_its_tenant_and_role(tenants: Tenants) -> None:
     assert caller is None
     known = tenants.caller("secret")
     assert known is not None and (known.tenant.id, known.role) == ("acme", "application")
+
+
+ONE = '[[tenant]]\nid = "one"\n'
+TWO = '[[tenant]]\nid = "two"\n'
+HASH = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
+TOKEN = f'[[tenant.token]]\nsha256 = "{HASH}"\nrole = "analyst"\n'
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        (ONE + TWO + ONE, "id one occurs twice"),
+        (ONE + TOKEN + TWO + TOKEN, f"sha256 {HASH} occurs twice"),
+        (ONE + TOKEN + TOKEN.replace("analyst", "operator"), f"sha256 {HASH} occurs twice"),
+        (ONE + 'lp_ids = ["p"]\n' + TWO + 'lp_ids = ["q", "p"]\n', "lp_ids p occurs twice"),
+        (ONE + 'lp_ids = ["*"]\n' + TWO + 'lp_ids = ["*"]\n', r"lp_ids \* occurs twice"),
+        (ONE + 'lp_ids = ["p", "p"]\n', "lp_ids p occurs twice"),
+        (ONE + 'lp_origins = {p = ["https://a.example"]}\n', "lp_origins of one: p is no page of this tenant"),
+        (ONE + 'lp_ids = ["a b"]\n', r"tenant\.0\.lp_ids\.0"),
+        (ONE + "caps = {day_yen = 9999999999999}\n", r"tenant\.0\.caps\.day_yen"),
+        (ONE + TOKEN.replace(HASH, digest_of("")), "hash of an empty token"),
+        (ONE + TOKEN.replace(HASH, digest_of("\n")), "hash of an empty token"),
+    ],
+)
+def test_a_file_that_contradicts_itself_is_refused(tmp_path: Path, file: str, message: str) -> None:
+    path = tmp_path / "tenants.toml"
+    path.write_text(file, encoding="utf-8")
+    with pytest.raises(SettingError, match=f"LPSTREAM_TENANTS_FILE: {path}: .*{message}"):
+        Tenants.load(path)
+
+
+def test_two_tenants_may_share_origins_and_have_tokens_of_one_role(tmp_path: Path) -> None:
+    path = tmp_path / "tenants.toml"
+    second = TOKEN.replace(HASH, "0" * 64)
+    path.write_text(ONE + 'origins = ["https://a.example:8443"]\n' + TOKEN + TWO + second, encoding="utf-8")
+    assert Tenants.load(path).ids == ["one", "two"]

@@ -12,17 +12,12 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from streams.runtime.listening import BACKLOG
+
 log = logging.getLogger(__name__)
 
-BACKLOG = 4_096
 AT_ONCE = 64  # a limit, so that open connections do not wait for new ones
 AGAIN_S = 0.2
-
-
-def listening(host: str, port: int) -> socket.socket:
-    """Return a socket on which several processes may listen. Raise OSError if it cannot be bound."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=True)
 
 
 class Acceptor:

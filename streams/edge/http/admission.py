@@ -17,7 +17,8 @@ from streams.edge.http.addresses import forwarded, network_of
 from streams.edge.http.errors import HttpError
 from streams.edge.http.rates import UNKNOWN, Account, Meter, Rate
 from streams.runtime import metrics
-from streams.runtime.settings import LEAST_BODY, Settings
+from streams.runtime.contradictions import LEAST_BODY
+from streams.runtime.settings import Settings
 
 DIGEST_BYTES = 8
 

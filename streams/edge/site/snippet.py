@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from dataclasses import dataclass
+from html import escape
 from importlib.resources import files
 from typing import Self
 
@@ -28,6 +29,6 @@ class Snippet:
     def tag(self, base_url: str, lp_id: str) -> str:
         """Return a page's script tag. Browsers cache the script for long, and refuse changed bytes."""
         return (
-            f'<script async src="{base_url}/t.{self.digest}.js" integrity="{self.integrity}" crossorigin="anonymous"'
-            f' data-lp-id="{lp_id}"></script>'
+            f'<script async src="{escape(base_url)}/t.{self.digest}.js" integrity="{self.integrity}"'
+            f' crossorigin="anonymous" data-lp-id="{escape(lp_id)}"></script>'
         )

@@ -10,7 +10,7 @@ from typing import Any
 from infra.embedded.kafka import Choice
 from infra.embedded.stack import Stack
 from streams.local.installation import Installation
-from streams.local.prepare import prepare, settings_of
+from streams.local.prepare import new_stack, prepare, settings_of
 
 Row = dict[str, Any]
 Say = Callable[[str], None]
@@ -23,7 +23,7 @@ def quiet(_: str) -> None:
 @contextlib.contextmanager
 def own_stack(say: Say, kafka: Choice = "auto") -> Iterator[Stack]:
     """Run a stack in a temporary folder while the block runs."""
-    with tempfile.TemporaryDirectory() as folder, Stack(Path(folder), kafka, say) as stack:
+    with tempfile.TemporaryDirectory() as folder, new_stack(Path(folder), kafka, say) as stack:
         yield stack
 
 

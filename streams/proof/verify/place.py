@@ -10,7 +10,7 @@ from infra.embedded.kafka import Choice
 from infra.embedded.stack import Stack
 from schemas.errors import LpstreamError, SettingError
 from streams.local.installation import Installation
-from streams.local.prepare import prepare, settings_of
+from streams.local.prepare import new_stack, prepare, settings_of
 from streams.proof.provider.profiles import profiles
 from streams.proof.provider.remote import RemoteProvider, provider_on, provider_settings, settings_with, warm
 from streams.proof.provider.script import AT_ONCE, COPY_3_S, Script
@@ -81,7 +81,7 @@ def embedded(
     """
     script = script_of(models)
     with contextlib.ExitStack() as opened:
-        stack = opened.enter_context(Stack(folder, kafka, say, kafka_nodes=brokers))
+        stack = opened.enter_context(new_stack(folder, kafka, say, kafka_nodes=brokers))
         if brokers > 1 and stack.broker.kind == "tansu":
             raise LpstreamError(f"--brokers {brokers} needs Apache Kafka, which is not available here; use --brokers 1")
         asyncio.run(prepare(settings_of(stack)))
