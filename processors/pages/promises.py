@@ -42,8 +42,6 @@ PROMISES: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
             r"(?!に(?:耳|応|お応|学)|を(?:大切|大事|聞|お聞|聴|伺|うかが|もと|反映|活|生か))|体験談",
             ("testimonials",),
         ),
-        # a page shows the conditions of a sale in its legal notice only
-        (r"(?:返品|交換|キャンセル)の(?:条件|規定|方法)", ()),
         (r"有資格|国家資格|免許番号|登録番号|許可番号", ("licences",)),
     )
 )

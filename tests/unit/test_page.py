@@ -201,7 +201,7 @@ def test_the_privacy_policy_names_the_use_of_the_forms_contents(purpose: str, us
 @pytest.mark.parametrize("industry", INDUSTRIES.values())
 @pytest.mark.parametrize("written", ["商品を注文する", "いますぐ購入", "講座を申し込む", "商品のことを聞く"])
 def test_without_the_terms_of_sale_a_form_takes_no_orders(industry: str, written: str) -> None:
-    request = least(industry, purpose="販売", business=FORM)
+    request = least(industry, purpose="通販", business=FORM)
     copy = built_in(request)
     copy = copy.model_copy(update={"hero": copy.hero.model_copy(update={"call": written})})
     html = integrate(request, brief_of(request), copy, lp_id="t1-1f0c9d2e7a3b5c48", base_url="https://example.com")

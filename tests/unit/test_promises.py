@@ -221,10 +221,6 @@ def test_a_way_to_a_place_needs_the_place(trade: str) -> None:
         assert unkept(f"{place}を見る", ()) and unkept(f"{place}を見る", ("place",)) is None
 
 
-def test_a_page_promises_no_conditions_of_a_sale() -> None:
-    assert unkept("返品や交換の条件を知りたいです。", ()) == "交換の条件"
-
-
 def test_groups_of_facts_name_known_facts() -> None:
     assert set().union(*GROUPS.values()) <= {*NAMES_OF_FACTS, "booking", *names()}
     assert words(RECRUIT).name == RECRUIT
