@@ -1,4 +1,4 @@
-"""The totals of each window, and what sampling left out of each of them."""
+"""The totals of each window, and the share that sampling left out of each total."""
 
 import numpy as np
 import numpy.typing as npt
