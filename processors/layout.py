@@ -83,7 +83,7 @@ class Part:
 
 
 def busiest(count: int, partitions: int) -> float:
-    """Return the largest share of a load that one of `count` instances has. Each partition is read by one instance."""
+    """Return the largest share of a load on one of `count` instances. One instance reads a partition."""
     return math.ceil(partitions / min(count, partitions)) / partitions if partitions else 1 / count
 
 
@@ -191,7 +191,7 @@ def _too_small(name: str, of: str, has: float, needs: float) -> list[str]:
 def one_host_lacks(
     parts: Mapping[str, Part], sizes: Mapping[str, Size], machine: Size, load: Mapping[str, float]
 ) -> list[str]:
-    """Return a line for each thing that one machine lacks for a load. `sizes` are the smallest instances for it."""
+    """Return a line for each resource that one machine lacks. `sizes` are the smallest for the load."""
     cores = gb = disk_gb = 0.0
     for name, part in parts.items():
         count = part.on_one_host * (sizes[name].needed if part.kind == "pool" else 1)

@@ -182,7 +182,7 @@ def main() -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    """Print a message and exit with code 1. Nothing is printed if standard error cannot be written either."""
+    """Print a message and exit with code 1. Print nothing if standard error cannot be written either."""
     from streams.local.console import err
 
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Many experiments at once in one traffic: bursts, drifting rates, late beacons, rows added up after a day.
+"""Many experiments in one traffic: bursts, drifting rates, late beacons, rows added up after a day.
 
 All experiments have the traffic's pageviews in each row, so they have the same blocks. Arms and goals are drawn for
 each experiment. Blocks, bets and weights are those of `processors/experiments`, without the dispersion.

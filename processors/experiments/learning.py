@@ -45,7 +45,7 @@ def learn(rules: Rules, evidence: Evidence, seed: int) -> Learned:
 
 
 def _moves(evidence: Evidence, blocks: Blocks) -> bool:
-    """Return whether a block has ended under the present weights. Late beacons of older blocks move no weights."""
+    """Return whether a block has ended under the present weights. Late beacons move no weights."""
     return blocks.rows > 0 and (evidence.changes is None or evidence.changes[blocks.rows - 1] == 0)
 
 

@@ -37,7 +37,7 @@ def ways_of(request: GenerationRequest) -> dict[str, str]:
 
 
 def given_of(request: GenerationRequest) -> list[str]:
-    """Return the names of the given facts, without their values. A page on a listed site has the name of the site."""
+    """Return the names of the given facts without values. A page on a listed site has the site's name."""
     ways = ways_of(request)
     contacts = {
         "phone": phone_of(request),

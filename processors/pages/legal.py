@@ -141,7 +141,7 @@ def _own_words(request: GenerationRequest) -> list[Warning_]:
 
 
 def _form_warnings(request: GenerationRequest) -> list[Warning_]:
-    """Return a warning if nothing says that the address of the form takes what a visitor types."""
+    """Return a warning unless the address of the form is known to take a visitor's entries."""
     form = ways_of(request).get("form")
     if form is None or takes_posts(form, request.business.url):
         return []

@@ -42,7 +42,7 @@ class Licence:
 
 
 def licences_of(industry: str, sells: bool) -> list[Licence]:
-    """Return the licences that the trade of an industry shows; those for goods only if they are sold at a distance."""
+    """Return the licences that a trade shows; those for goods only if it sells them at a distance."""
     text = typed(industry)
     distant = sells or _ONLINE.search(text) is not None
     return [licence for licence in _listed() if (distant or not licence.sold) and licence.named_in(text)]

@@ -81,7 +81,7 @@ def way_of(url: str, *, is_form: bool) -> str:
 
 
 def _shape(url: str) -> str:
-    """Return the use of a form's address on an unlisted host, by its words: a page for people takes no post."""
+    """Return the use of a form's address on an unlisted host. A page for people takes no post."""
     parts = urlsplit(url)
     path = unquote(parts.path)
     words = (*host_of(url).split("."), *path.casefold().split("/"))

@@ -104,7 +104,7 @@ def _table() -> dict[str, Any]:
 
 @cache
 def _listed() -> tuple[dict[str, list[tuple[Row, str, "Name"]]], list[tuple[Row, re.Pattern[str]]]]:
-    """Return each name of the list with its row, by the first letter of the name, and each pattern with its row."""
+    """Return the names with their rows, by the first letter of a name, and the patterns with theirs."""
     names: dict[str, list[tuple[Row, str, Name]]] = {}
     patterns = []
     for entry in _table()["trade"]:
@@ -129,7 +129,7 @@ def _any_of(key: str) -> re.Pattern[str]:
 
 
 class Spelt:
-    """A text in the form in which names are looked for, and the same in hiragana; both have the same length.
+    """A text in the form in which names are found, and in hiragana; both have the same length.
 
     No name stands inside the spans of `nothing`: 犬 does not stand in 犬山.
     """

@@ -19,7 +19,7 @@ Experiment = tuple[str, UUID]
 
 
 class Counting:
-    """A reader of counts. The last day is asked for each time, older rows once: later no beacon comes for them."""
+    """A reader of counts. It queries the last day each time, older rows once: no beacon comes for them."""
 
     def __init__(self, clickhouse: ClickHouse, interval_s: float = MINUTE_S) -> None:
         self._clickhouse = clickhouse

@@ -17,7 +17,7 @@ PORTS = ("edge_port", "api_port", "worker_metrics_port")
 
 
 def contradictions(settings: Any) -> Iterator[str]:
-    """Yield a message for each contradiction, with the settings and what to do."""
+    """Yield a message for each contradiction, with the settings and the remedy."""
     for check in (_ports, _logins, _copies, _addresses, _tiers, _bodies, _providers):
         yield from check(settings)
 

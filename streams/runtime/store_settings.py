@@ -19,7 +19,9 @@ PREFIX = "LPSTREAM_"
 
 
 def _url(example: str, *schemes: str, path: str = r"(?:/[%+./:@\w~-]*)?", login: bool = False) -> Callable[[str], str]:
-    """Return a check of a URL, which returns it with scheme and host in lower case. `example` is for the message.
+    """Return a check of a URL, which returns it with scheme and host in lower case.
+
+    `example` is for the message.
 
     `login`: whether it may have one, because there is no setting for user and password.
     """

@@ -1,4 +1,4 @@
-"""The promise of experiments under bursts, drifting rates, late beacons and rows that are added up after a day."""
+"""The promise of experiments under bursts, drifting rates, late beacons and rows added up later."""
 
 import os
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A page's form posts only where a post is taken; other addresses are links with words that name them."""
+"""A page's form posts only where a post is taken. Other addresses are links that name them."""
 
 import tomllib
 from collections import Counter

@@ -61,7 +61,7 @@ def imported(source: str) -> Iterator[str]:
 
 @cache
 def imports() -> dict[str, set[str]]:
-    """The modules of ours that each module imports. Not at import: every worker of the tests would parse all files."""
+    """Return our modules that each module imports. At import, each worker would parse all files."""
     return {name: set(imported(path.read_text("utf-8"))) for name, path in modules().items()}
 
 

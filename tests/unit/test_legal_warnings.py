@@ -50,7 +50,7 @@ def test_a_trade_without_a_licence_is_asked_for_none(industry: str) -> None:
     assert licences_of(industry, sells=False) == []
 
 
-def test_goods_ask_for_their_licence_only_where_they_are_sold_at_a_distance() -> None:
+def test_goods_ask_for_a_licence_only_where_they_are_sold_at_a_distance() -> None:
     for industry in ("酒店", "ワインショップ", "薬局"):
         assert licences_of(industry, sells=False) == []
         assert len(licences_of(industry, sells=True)) == 1

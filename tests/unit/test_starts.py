@@ -1,4 +1,4 @@
-"""Starts that must fail with one message: a port in use, a wrong setting, an output that takes no more."""
+"""Starts that fail with one message: a port in use, a wrong setting, an output that is full."""
 
 import os
 import socket

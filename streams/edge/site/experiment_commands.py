@@ -129,7 +129,7 @@ def _none(lp_id: str) -> HttpError:
 
 
 async def _known_to(services: Services, caller: Caller, lp_id: str) -> ExperimentState | None:
-    """Return the newest state of the page if the caller owns it. Raise HttpError 503 while none can be read."""
+    """Return the newest state of the page if the caller owns it. Raise HttpError 503 without a store."""
     if not caller.tenant.owns(lp_id):
         return None
     state, answered = await _newest(services, lp_id)
