@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from processors.pages.calls import call_choices, kind_of_call
-from processors.pages.trades import RECRUIT
+from processors.pages.purposes import RECRUIT
 from processors.pages.words import Words, alone, chosen, conditions_of, filled, more_words_of, words, words_of
 from schemas.copywriting import TOPIC_SLOT
 from schemas.plan import Brief

@@ -7,8 +7,9 @@ from processors.pages.facts import given_of, known, phone_of, terms_of, ways_of
 from processors.pages.licences import licences_of
 from processors.pages.lint import groups_of, unlawful
 from processors.pages.prices import doubtful_prices
+from processors.pages.purposes import RECRUIT
 from processors.pages.sites import host_of, takes_posts
-from processors.pages.trades import MEDICAL, RECRUIT, trade_of
+from processors.pages.trades import CLINIC, MEDICAL, trade_of
 from processors.pages.words import words_of
 from processors.text import cut, folded, shown, walk
 from schemas.generation import GenerationRequest, Treatment, Warning_
@@ -179,7 +180,7 @@ def _missing_of_work(request: GenerationRequest) -> dict[str, str]:
 
 def _missing_of_treatments(request: GenerationRequest) -> dict[str, str]:
     """Return the missing details of treatments that insurance does not pay, with their use."""
-    if MEDICAL not in trade_of(request.industry).groups or not trade_of(request.industry).known:
+    if trade_of(request.industry).design != CLINIC:  # a supplier of clinics treats nobody
         return {}
     law = "自由診療の広告に必要です。医療法施行規則第1条の9の2"
     treatments: list[Treatment] = request.facts.treatments

@@ -13,8 +13,9 @@ from itertools import chain, islice
 from processors.pages.comparable import as_hiragana, squeezed, with_digits
 from processors.pages.denials import takes_back
 from processors.pages.morphemes import LONGEST, boundaries
+from processors.pages.purposes import RECRUIT, purpose_of
 from processors.pages.rules import Rule, patterns_of, words_of
-from processors.pages.trades import RECRUIT, STRICTEST, purpose_of, trade_of
+from processors.pages.trades import STRICTEST, trade_of
 from schemas.copywriting import CopyFields
 
 MOST_FINDINGS, AROUND, LONG_WORD = 5, 60, 4

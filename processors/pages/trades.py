@@ -12,10 +12,8 @@ from typing import Any
 
 from processors.pages.comparable import as_hiragana
 from processors.pages.morphemes import begins_word
-from processors.pages.purposes import RECRUIT, SOME, purpose_of
+from processors.pages.purposes import SOME
 from processors.text import folded
-
-__all__ = ["RECRUIT", "purpose_of"]  # lint.py and others import them from here
 
 GENERIC, CLINIC, MEDICAL, ANY = "generic", "clinic", "medical", "any"
 FOR = "向け"

@@ -14,7 +14,8 @@ from importlib.resources import files
 from typing import Any
 
 from processors.pages.facts import known
-from processors.pages.trades import FOR, GENERIC, NAMES, RECRUIT, Spelt, name_of, spelt, trade_of, typed
+from processors.pages.purposes import RECRUIT
+from processors.pages.trades import FOR, GENERIC, NAMES, Spelt, name_of, spelt, trade_of, typed
 from schemas.plan import Brief
 
 UNINSURED = {"self_paid", "pet"}  # groups of trades

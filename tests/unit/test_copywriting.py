@@ -22,7 +22,8 @@ from processors.pages.copywriting import (
 )
 from processors.pages.legal import page_warnings
 from processors.pages.lint import forbidden
-from processors.pages.trades import purpose_of, trade_of
+from processors.pages.purposes import purpose_of
+from processors.pages.trades import trade_of
 from schemas.copywriting import Copy
 from schemas.errors import DecodeError
 from schemas.sections import GROUPS, SECTIONS, Filler

@@ -17,8 +17,9 @@ from processors.pages.facts import GROUPS, known
 from processors.pages.keywords import opening
 from processors.pages.phrases import columns, name_phrases, phrases
 from processors.pages.promises import unkept
+from processors.pages.purposes import RECRUIT
 from processors.pages.sites import names
-from processors.pages.trades import NAMES, RECRUIT
+from processors.pages.trades import NAMES
 from processors.pages.words import kind_of, kinds, words
 from schemas.generation import GenerationRequest, Sale
 from schemas.plan import Brief
