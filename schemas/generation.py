@@ -52,7 +52,6 @@ LONGEST_BRIEF = 300
 # the way by which a request came in; a page that was made before this was recorded has none
 Door = Literal["studio", "command", "api"]
 
-
 Line = Annotated[str, Field(min_length=1, max_length=200)]
 Text = Annotated[str, Field(min_length=1, max_length=1_000)]
 Micro = Annotated[int, Field(ge=0)]
