@@ -28,7 +28,7 @@ MOST_TOKENS = 200
 
 async def ask(one: Simulated, limits: Limits = PATIENT, most_tokens: int = MOST_TOKENS) -> Reply:
     endpoint = one.endpoint()
-    client = open_client(endpoint, connections=10, cap_s=5.0)
+    client = open_client(endpoint, connections=10, cap_s=60.0)
     try:
         return await Call(client, endpoint, Dialect(endpoint), limits).run(MESSAGES, most_tokens, "call-1")
     finally:
@@ -129,7 +129,7 @@ async def test_a_refused_token_limit_is_lowered_within_the_call(profile: str) ->
 async def test_many_calls_run_in_parallel() -> None:
     async with simulated(QUICK) as one:
         endpoint = one.endpoint()
-        client = open_client(endpoint, connections=100, cap_s=5.0)
+        client = open_client(endpoint, connections=100, cap_s=60.0)
         replies = await asyncio.gather(
             *(
                 Call(client, endpoint, Dialect(endpoint), PATIENT).run(MESSAGES, MOST_TOKENS, f"c{number}")
