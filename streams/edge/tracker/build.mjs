@@ -9,11 +9,11 @@ import { minify } from "terser";
 // A name for each variable, in the order in which terser asks for them: gzip makes 4% less of these than of terser's own
 // names. A change of the source shifts them: the code stays right, and is larger until the search has run for some minutes.
 const NAMES = `
-lt t bt w e p F y en q tr a nt u et v m s T S _ n x P pl ll i D h C W ak to b tt g ed k an st sh se $ L j sp ut f O tn
-l te tp ae th lp tl _e me ou ue lu le de d re lB ME al Me ao ge au M lr r aa E c es tx pe o B U lo eo tO it at ln A jj
-I V N rl R ne ee eu ru X go po Mt t e t e t e l t t t u p t t t t t a u l au t t s u et v m a t a t e l t l l a B tl l
-t t t t e t e t s t t l t t e a l u e t t s p e t e a t l l t t e l e l t t e a l t t s a p s e d t a t l e u s v m b
-o au g a n t l l e t a t t t _ l b a l t t e t e a a l a t a t a a l e t e o a`.trim().split(/\s+/);
+M t tt I e p m b en C a u et F T s i L _ n tx q pl $l $ ut W To U ot Wa v E X w P j ll D ts se f Y H sp S th tn l te
+ol le to al tp _e me ou ul lt ae o d re up A h J ao ld eu lr r tl k de es x pe ta O g lo lu N z c ln at Hs lp B y ap
+ne ee la od ea ho go po it t e t e t e l t t t t t t t u o t t a u tp e u t e u et F T a t a t e l k t l t a A u t e t
+t t t t e t e t u t t t e l u t e t e f t l t t e l a l e t e a t e x t e a n u o d e a t l e y F T w $ u s a n t l l
+e t a t t t _ l w l t t e a t a t e l a t t a a a l e t e $ u`.trim().split(/\s+/);
 const source = readFileSync(fileURLToPath(new URL("t.js", import.meta.url)), "utf8");
 
 function shorten(nextName) {

@@ -26,18 +26,19 @@
   const GAP_MS = 60000;
   const RAGE_MS = 1000, RAGE_PX = 30, DEAD_MS = 2500;
   const FIELD = "input:not([type=button]),select,textarea,[contenteditable]";
-  const ANSWER_MS = 15000, MOST_KEPT = 250000, MOST_LEAVING = 50000;
+  const ANSWER_MS = 15000, MOST_KEPT = 250000, MOST_LEAVING = 20000;
   // the server remembers beacons for 30 minutes: a beacon that may have arrived must not come later
   const KEEP_TRIED_MS = 20 * 60 * 1000, KEEP_UNTRIED_MS = 24 * 60 * 60 * 1000;
-  // how a pageview began, if not by loading the page
-  const ROUTE = 1, PAGE = 2;
-  // a flush that sends later, in a task of its own
-  const SOON = 0;
+  // how a pageview began, if not by loading the page, and whether page() has named it since
+  const ROUTE = 1, PAGE = 2, NAMED = 4;
   // the places in an event
   const TYPE = 0, AT = 1, X = 2, Y = 3, FIXED = 4, DWELL = 5, ELEMENT = 6;
 
   const { min, max, round } = Math, now = () => round(Date.now()); // some pages make Date.now() more exact
-  const safely = (work) => (...all) => { try { return work(...all); } catch { /* a page must never notice us */ } };
+  // the same function each time, so that a browser adds a listener once
+  const safely = (work) => work.safe ||= (...all) => {
+    try { return work(...all); } catch { /* a page must never notice us */ }
+  };
   const later = (work, ms) => setTimeout(safely(work), ms);
   const on = (target, listeners) => {
     for (const name in listeners) {
@@ -46,7 +47,6 @@
   };
   // half of a surrogate pair is no text; an input with the name "id" hides the id of its form
   const short = (name) => name.match?.(/\P{Cs}{1,64}/u)?.[0];
-  const text = JSON.stringify;
   // without a prototype a list has no `toJSON` of the page
   const bare = (list) => { list.__proto__ = null; return list; };
   // crypto.randomUUID is for https only; the name of a blob is a random UUID everywhere
@@ -59,17 +59,19 @@
   // a dialog may lock the page by `position: fixed; top: -1000px`
   const top = () => max(0, round(max(pageYOffset, scroller.scrollTop) - both("top").match(/-[.\d]+/)));
   const left = () => {
-    const { direction, writingMode } = style(scroller === frame() ? document.body : scroller);
+    const css = style(scroller === frame() ? document.body : scroller);
     // pages that begin at the right have negative positions
-    return scroller.scrollLeft + (/-rl|^h.*rtl/.test(writingMode + direction) ? pageW - viewW : 0);
+    return scroller.scrollLeft + (/-rl|^h.*rtl/.test(css.writingMode + css.direction) ? pageW - viewW : 0);
   };
   const clipped = (name) => /hidden|clip/.test(both(name));
   const scrolls = (element) => element.scrollHeight > element.clientHeight + 1;
   const measure = () => {
-    const page = frame();
-    if (page.clientWidth) viewW = page.clientWidth; else return;
     // in quirks mode, a document without a scrolling element has no height of its own
-    viewH = document.scrollingElement ? page.clientHeight : innerHeight;
+    const page = frame(), height = document.scrollingElement ? page.clientHeight : innerHeight;
+    // a frame may have no size yet
+    if (!page.clientWidth || !height) return;
+    viewW = page.clientWidth;
+    viewH = height;
     if (scrolls(page) && !clipped("overflowY")) scroller = page;
     // a page that scrolled stays the page while a dialog locks it
     else if (scroller === page && pageH > viewH) {
@@ -82,10 +84,11 @@
     pageW = viewW + (scroller === page && clipped("overflowX") ? 0 : scroller.scrollWidth - scroller.clientWidth);
     pageH = max(viewH + scroller.scrollHeight - scroller.clientHeight, page.scrollHeight);
     sections = [];
+    const offset = top();
     for (const element of document.querySelectorAll("[data-section],section[id]")) {
       const box = element.getBoundingClientRect(), name = short(element.dataset.section || element.id);
-      const from = round(box.top + top()), to = round(box.bottom + top());
-      if (name && from < to && sections.length < MOST_SECTIONS) sections.push(bare([name, from, to]));
+      const from = round(box.top + offset), to = round(box.bottom + offset);
+      if (name && from < to && sections.push(bare([name, from, to])) === MOST_SECTIONS) break;
     }
   };
   // a phone stays a phone when it lies on its side
@@ -102,21 +105,20 @@
   };
   const active = () => {
     attend();
-    activeAt = now();
+    activeAt = tickAt;
   };
 
   /* The pageview. What happens in it becomes events, events become beacons. */
-  let lpId = options.lpId, viewId, by, named, routed, opened, frozen, beganAt, path, seq, depth, sent, seen, events, clicks,
-    kind, y, goals, known, told, still, stillTimer, settleTimer;
+  let lpId = options.lpId, viewId, by, opened, frozen, beganAt, path, seq, depth, sent, seen, events, clicks,
+    kind, y, goals, spent, known, told, still, stillTimer, settleTimer;
   // "#/b" is a route, "#price" and "#/" are none
   const where = () => location.pathname + location.hash.match(/^#[/!]+[^/!?][^?]*/);
   const begin = (how) => {
     viewId = uuid();
     by = how;
-    named = how === PAGE;
     beganAt = now();
     path = where();
-    opened = routed = seq = depth = sent = told = 0;
+    opened = seq = depth = sent = told = spent = 0;
     seen = attend();
     events = [];
     clicks = [];
@@ -140,7 +142,7 @@
     open();
     if (now() - events[0]?.[AT] > GAP_MS) flush(true);
     resized();
-    const event = [type, now(), x + .5 | 0, y + .5 | 0, fixed, min(GAP_MS, dwell | 0), element];
+    const event = [type, now(), x + .5 | 0, y + .5 | 0, fixed, dwell | 0, element];
     events.push(event);
     if (type === "s") {
       const bottom = min(y + viewH, pageH);
@@ -162,34 +164,33 @@
     still?.();
     still = null;
   };
-  const leave = () => flush(true, endRest());
-  const flush = (leaving) => {
+  /* Make a beacon of the events, and send. `closing` ends the beacon of this page or size; a `dying` page cannot wait. */
+  const flush = (closing, dying) => {
     // a route change waits for its name: the application may call page() after it has loaded the route's data
-    if (!allowed || !leaving && !seq && by === ROUTE && !named && now() - beganAt < NAMED_MS) return;
+    if (!allowed || !closing && !seq && by === ROUTE && now() - beganAt < NAMED_MS) return;
     open();
     exposure();
-    // a click without a type (dead or not) waits for the next beacon, unless the page is left
-    const ready = events.filter((event) => leaving || event[TYPE]);
+    // a click without a type (dead or not) waits for the next beacon of this page
+    const ready = events.filter((event) => closing || event[TYPE]);
     if (ready[0] && opened) {
-      events = events.filter((event) => !leaving && !event[TYPE]);
-      const t0 = ready[0][AT], column = (read) => bare(ready.map(read));
+      events = events.filter((event) => !closing && !event[TYPE]);
+      const t0 = ready[0][AT], column = (place) => bare(ready.map((event) => event[place]));
       const names = ready.flatMap((event) => event[ELEMENT] || []);
       // gzip makes least of this order
-      put(door + now() + viewId + seq, now() + KEEP_UNTRIED_MS + text({
+      put(door + now() + viewId + seq, now() + KEEP_UNTRIED_MS + JSON.stringify({
         type: ready.map((event) => event[TYPE] || "c").join(""),
-        fixed: bare(ready.flatMap((event, place) => event[FIXED] ? [place] : [])), rate, sections: bare([...sections]),
-        seq: seq++, new_sections: bare(known.slice(told)),
+        dt: bare(ready.map((event) => max(0, event[AT] - t0))), depth: sent, schema: 1, __proto__: null,
+        sections: bare([...sections]), seq: seq++, new_sections: bare(known.slice(told)), device: kind,
         // a name is sent once: later clicks on the element have the number of its first click
-        elements: names[0] && bare(names.map((name, at) => at > (at = names.indexOf(name)) ? at : name)),
-        page_w: pageW, y: column((event) => event[Y]), dt: column((event) => max(0, event[AT] - t0)), pageview_id: viewId,
-        dwell: column((event) => event[DWELL]), device: kind, x: column((event) => event[X]), depth: sent, schema: 1,
-        __proto__: null, t0, page_h: pageH, lp_id: lpId + "", viewport_h: viewH, viewport_w: viewW
+        elements: names[0] && bare(names.map((name, at) => at > (at = names.indexOf(name)) ? at : name)), t0,
+        fixed: bare(ready.flatMap((event, place) => event[FIXED] ? [place] : [])), page_w: pageW, y: column(Y),
+        page_h: pageH, x: column(X), dwell: column(DWELL), pageview_id: viewId, lp_id: lpId + "", viewport_h: viewH, rate,
+        viewport_w: viewW
       }));
       sent = depth;
       told = known.length;
     }
-    // two short tasks are better than a long one
-    leaving === SOON ? later(send) : send(leaving);
+    send(dying);
   };
 
   /* localStorage holds each beacon until the server has it, so that the next page of this origin sends what this page could
@@ -197,25 +198,27 @@
      until which to keep the beacon (13 digits), and its body. A page that may not store keeps its beacons in memory. */
   let store = {};
   try { store = localStorage || store; } catch { /* forbidden */ }
-  const keys = () => Object.keys(store).filter((key) => key.includes(door)).sort().reverse();
   const drop = (key) => delete store[key];
+  /* Return the keys, the newest first. Drop beacons that are too old or too many. */
+  const keys = () => {
+    let room = MOST_KEPT;
+    return Object.keys(store).filter((key) => key.includes(door)).sort().reverse().filter((key) =>
+      store[key].slice(0, 13) > now() && (room -= store[key].length) > 0 || !drop(key));
+  };
   const put = (key, value) => {
     try { store[key] = value; } catch { store = { [key]: value }; }
   };
 
-  /* Send one beacon at a time. When the page is left, send all that the browser allows, the newest first. */
+  /* Send one beacon at a time. A dying page sends all that the browser allows, the newest first. */
   let flying = [], waitUntil = 0, backoff = 1000;
-  const send = (leaving) => {
-    let kept = MOST_KEPT, room = MOST_LEAVING;
-    const all = keys();
-    for (const key of all) if ((kept -= store[key].length) < 0) drop(key);
-    // browsers refuse more than 64 KiB of requests that outlive the page, ours and the page's together
-    for (const key of leaving ? all : all.reverse()) {
-      const value = store[key] || "", until = value.slice(0, 13), body = value.slice(13);
-      if (!(until > now())) drop(key);
-      else if ((leaving || !flying[0] && now() >= waitUntil) &&
-        (room -= new window.Blob([body]).size) > 0 && !flying.includes(key)) {
-        put(key, min(until, now() + KEEP_TRIED_MS) + body);
+  const send = (dying) => {
+    let room = MOST_LEAVING;
+    // browsers refuse more than 64 KiB of requests that outlive the page, ours and the page's together;
+    // a character is 3 bytes at most
+    for (const key of dying ? keys() : keys().reverse()) {
+      const body = store[key].slice(13);
+      if ((dying || !flying[0] && now() >= waitUntil) && (room -= body.length) > 0 && !flying.includes(key)) {
+        put(key, min(store[key].slice(0, 13), now() + KEEP_TRIED_MS) + body);
         flying.push(key);
         post(key, body);
       }
@@ -225,16 +228,16 @@
     let arrived;
     try {
       const answer = await fetch(door, {
-        keepalive: true, __proto__: null, signal: AbortSignal.timeout?.(ANSWER_MS),
+        keepalive: true, __proto__: null,
         // the page's URL and query are the visitor's; an empty referrer keeps the header Origin
-        credentials: "omit", referrer: "", headers: proxied ? { "Content-Type": "application/vnd.kafka.json.v2+json" } : {},
-        method: "POST",
+        credentials: "omit", signal: AbortSignal.timeout?.(ANSWER_MS),
+        headers: proxied ? { "Content-Type": "application/vnd.kafka.json.v2+json" } : {}, method: "POST", referrer: "",
         body: proxied ? `{"records":[{"value":${body}}]}` : body
       });
-      backoff = max(backoff, answer.headers.get("Retry-After") * 1000 || 0);
-      // it has arrived, or never will; a Kafka REST proxy answers 200 and says for each record whether the broker took it
-      arrived = !(/408|429|5../.test(answer.status) ||
-        proxied && answer.ok && (await answer.json()).offsets.some((one) => one.error_code));
+      backoff = answer.headers.get("Retry-After") * 1000 || backoff;
+      // it has arrived, or never will; a Kafka REST proxy answers 200 and says whether the broker took the record;
+      // other answers are no such JSON: those of a service worker, of a network's login page, of a busy server
+      arrived = /^(20)?4(?!08|29)/.test(answer.status) || !(await answer.json()).offsets[0].error_code;
     } catch { /* try again */ }
     flying = flying.filter((one) => one !== key);
     if (arrived) {
@@ -256,10 +259,13 @@
     [...document.querySelectorAll(FIELD)].map((field) => field.value + field.checked);
   const observer = new MutationObserver(changed);
   const observe = (tree) => {
-    observer.observe(tree, { attributes: true, characterData: true, childList: true, __proto__: null, subtree: true });
+    observer.observe(tree, { attributes: true, __proto__: null, subtree: true, childList: true, characterData: true });
+    on(tree, inner);
     for (const { shadowRoot } of tree.querySelectorAll("*")) if (shadowRoot) observe(shadowRoot);
   };
   const goal = (letter) => {
+    // what a counted press leads to is no second goal
+    if (letter) spent = clicks.length;
     if (goals.includes(letter)) return;
     if (!goals) record("v");
     goals += letter;
@@ -269,18 +275,21 @@
   const aim = safely((url) => {
     // "#" alone is the usual dead link
     const { hostname, href } = new webkitURL(url, document.baseURI);
-    goal(hostname === location.hostname || /^(bl|da|ja)/.test(href) ? "" : // blob, data, javascript
+    goal(hostname === location.hostname || /^(abo|bl|da|ja)/.test(href) ? "" : // about, blob, data, javascript
       /^tel:/.test(href) ? "t" : /^mai/.test(href) ? "e" : "o");
     return !/^ja|#$/.test(href);
   });
   /* Notice calls that a visitor sees the effect of, though the document does not change. */
   const spy = (object, name, work) => {
-    const call = object[name];
-    object[name] &&= function (...all) {
-      changed();
-      work?.(...all);
-      return call.apply(this, all);
-    };
+    // pages have elements with these names; a proxy keeps the properties of the page's own function
+    if (object[name]?.apply) object[name] = new Proxy(object[name], {
+      __proto__: null,
+      apply(call, self, all) {
+        changed();
+        work?.(all[0]);
+        return call.apply(self, all);
+      }
+    });
   };
   /* Whether the element keeps its place in the viewport: it is fixed, or sticky and stuck. A fixed element that an element
      around it carries has that element as `offsetParent`. */
@@ -312,7 +321,8 @@
     const link = path.find((element) => /^a/.test(element.localName) && element.href)?.href;
     // the middle button follows links, others do nothing; what a script presses is an effect
     if (event.button > !!link || !event.isTrusted) return changed();
-    const away = link && aim(link.baseVal ?? link); // in SVG, `href` is an object
+    // the page's own listeners may refuse; in SVG, `href` is an object; without a link it is an error, which nobody notices
+    later(() => { if (!event.defaultPrevented && aim(link.baseVal ?? link)) changed(); });
     // a key that presses a button is no click; a label and its field are one click, which has set the field
     if (!pressedAt || !event.detail && !event.pointerType) return changed();
     const at = now(), since = pressedAt, spot = look(path, event), [x, y] = spot;
@@ -325,7 +335,7 @@
     const rage = near[2] && !unseen && changedAt < near[0][3];
     const mark = record(rage ? "r" : "", ...spot, 0, nameOf(path));
     later(() => {
-      mark[TYPE] ||= unseen || changedAt >= since || filled !== values() || away && !event.defaultPrevented ? "c" : "d";
+      mark[TYPE] ||= unseen || changedAt >= since || filled !== values() ? "c" : "d";
     }, DEAD_MS);
   };
   const move = (event) => {
@@ -370,15 +380,15 @@
   /* Routes of an application. A change of the URL and a call of page() for the same route are one pageview. */
   const moved = (event) => {
     if (where() === path) return;
-    // a router replaces the URL of the page that it begins with
-    if (now() - beganAt < NAMED_MS && (by === PAGE && !routed || event?.navigationType === "replace" && !clicks[0])) {
+    // a router replaces the URL of the page that it begins with; page() may come before its route
+    if (now() - beganAt < NAMED_MS && (by & PAGE && (by = NAMED) || event?.navigationType === "replace" && !clicks[0])) {
       path = where();
-      routed = true;
     } else turn(ROUTE);
   };
   const turn = (how, id) => {
     frozen = true; // the application may have drawn the new page already
-    frozen = leave();
+    endRest();
+    frozen = flush(true);
     lpId = id || lpId;
     begin(how);
   };
@@ -388,19 +398,34 @@
     if (!beganAt) {
       lpId = id;
       if (allowed) start();
-    } else if (id === lpId ? byTag || !named || now() - beganAt < NAMED_MS : !seq && by === ROUTE && !named) {
-      lpId = named = id;
+    } else if (id === lpId ? byTag || !(by > ROUTE) || now() - beganAt < NAMED_MS : !seq && by === ROUTE) {
+      lpId = id;
+      by |= NAMED;
     } else turn(PAGE, id);
+  };
+  /* Events that end at the shadow tree they happen in. Others reach the window. */
+  const inner = {
+    // toggle, play, pause and the like show that a press has done something
+    scroll: scrolled, seeking: changed, toggle: changed, pause: changed, play: changed,
+    submit({ target, submitter }) {
+      changed();
+      if ((submitter?.formMethod || target.method) !== "dialog") goal("f");
+    }
   };
   const start = safely(() => {
     if (!lpId) return;
     begin();
-    setInterval(safely(() => flush(SOON)), FLUSH_MS);
+    observe(document);
+    setInterval(safely(flush), FLUSH_MS);
     setInterval(safely(moved), POLL_MS);
     // gzip makes least of this order
     on(window, {
+      keydown: active,
       click,
-      auxclick: click,
+      fullscreenchange: changed,
+      pagehide: disappear,
+      copy: changed,
+      selectionchange: selected,
       visibilitychange() {
         (/v/.test(document.visibilityState) ? appear : disappear)(); // "visible"
       },
@@ -409,21 +434,12 @@
         const path = event.composedPath(), since = pressedAt;
         if (event.pointerType === "touch" && pressed) later(() => { if (since === pressedAt) click(event, path); }, REST_MS);
       },
-      // toggle, play, pause and the like show that a press has done something
-      fullscreenchange: changed,
-      pagehide: disappear,
-      scroll: scrolled,
-      toggle: changed, play: changed, pause: changed, beforeprint: changed,
-      selectionchange: selected,
-      copy: changed, seeking: changed,
-      blur({ target }) { if (target === window) changed(); },
-      pointermove: move,
-      submit({ target, submitter }) {
-        changed();
-        if ((submitter?.formMethod || target.method) !== "dialog") goal("f");
+      auxclick: click,
+      focusin({ target }) {
+        // a button takes the focus of its press whether it does anything or not
+        target.contains(pressed) || changed();
       },
-      resize: resized,
-      keydown: active,
+      beforeprint: changed,
       pageshow(event) {
         resized(); // a cached snippet in the head began before the browser had read the body
         if (!event.persisted) return;
@@ -431,7 +447,6 @@
         appear();
         begin();
       },
-      pointerout({ relatedTarget }) { if (!relatedTarget) endRest(); },
       pointerdown(event) {
         active();
         observe(document);
@@ -440,14 +455,14 @@
         selected(); // the press may end the selection
         pressed = event.target;
       },
-      focusin({ target }) {
-        // a button takes the focus of its press whether it does anything or not
-        target.contains(pressed) || changed();
-      }
+      pointermove: move,
+      resize: resized,
+      pointerout({ relatedTarget }) { if (!relatedTarget) endRest(); },
+      blur({ target }) { if (target === window) changed(); }
     });
     on(window.navigation, {
       currententrychange: moved,
-      navigate({ destination }) { if (clicks[0] && aim(destination.url)) changed(); }
+      navigate({ destination }) { if (clicks[spent] && aim(destination.url)) changed(); }
     });
     spy(window, "alert");
     spy(window, "open", aim);
@@ -455,8 +470,8 @@
     spy(navigator.clipboard, "writeText");
   });
   const disappear = () => {
-    leave();
-    shown = false;
+    endRest();
+    shown = flush(true, true);
   };
   const appear = () => {
     active();
@@ -479,10 +494,13 @@
       }
     }),
     page: safely(page),
-    goal: safely(() => goal("g"))
+    goal: safely(() => goal("g", changed()))
   };
   if (allowed) start();
   // calls before this script has loaded
-  safely(() => before.q.forEach(([name, value]) => api[name](value)))();
+  safely(() => {
+    keys();
+    before.q.forEach(([name, value]) => api[name](value));
+  })();
   if (!lpId) console.warn("lpstream: set data-lp-id");
 })();
