@@ -1,4 +1,4 @@
-"""The snippet on unusual pages: they refuse a press, hide forms, replace functions, or answer for the edge."""
+"""The snippet on unusual pages: they refuse a press, hide forms, replace functions, answer for us."""
 
 import pytest
 from conftest import TAG, Site, Visit, wait_in
