@@ -184,6 +184,7 @@ VISITORS = {
 @pytest.mark.parametrize("kind", VISITORS)
 async def test_every_page_removes_beacons_of_the_day_before(site: Site, visit: Visit, kind: str) -> None:
     options, init, until = VISITORS[kind]
-    page = await visit(options=options, init=f"{init}; if (location.host && !window.done) {OLD.format(until)}; window.done = 1")
+    once = f"if (location.host && !window.done) {OLD.format(until)}; window.done = 1"
+    page = await visit(options=options, init=f"{init}; {once}")
     assert await page.evaluate("Object.keys(localStorage)") == []
     assert site.posts == []
