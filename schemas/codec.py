@@ -50,14 +50,14 @@ _own_ids: dict[str, int] = {}
 
 @cache
 def registry() -> dict[str, dict[str, Any]]:
-    """Return id, subject and file of each schema, by name."""
+    """Return the id, the subject and the file of each schema, by the schema's name."""
     entries: dict[str, dict[str, Any]] = json.loads(files("schemas").joinpath("registry.json").read_text("utf-8"))
     return entries
 
 
 @cache
 def avro_schema(name: str) -> Any:
-    """Return the parsed schema of that name."""
+    """Return the parsed schema with this name."""
     text = files("schemas").joinpath("avro", registry()[name]["file"]).read_text("utf-8")
     return fastavro.parse_schema(json.loads(text), named_schemas={})
 
@@ -70,7 +70,7 @@ def learn_ids(ids: Mapping[str, int]) -> None:
 
 
 def learn_writer(name: str, schema_id: int, parsed: Any) -> None:
-    """Read values with that id by the parsed schema, as data of the project's schema of that name."""
+    """Read values with this id by the parsed schema, as data of the project's schema `name`."""
     if len(_writers) >= MOST_WRITERS:
         _writers.clear()  # each is asked for again
     _writers[name, schema_id] = parsed
@@ -79,14 +79,14 @@ def learn_writer(name: str, schema_id: int, parsed: Any) -> None:
 def unknown_ids(name: str, values: Iterable[bytes | None]) -> set[int]:
     """Return the ids of framed values that have no learned schema.
 
-    Fixed ids are among them, because a registry may have another schema under the same id.
+    Fixed ids count as unknown, because a registry may have another schema under the same id.
     """
     framed = {HEADER.unpack_from(each)[1] for each in values if each and each[:1] == b"\0" and len(each) >= HEADER.size}
     return {schema_id for schema_id in framed if (name, schema_id) not in _writers}
 
 
 def is_framed(value: bytes) -> bool:
-    """Return whether a value is framed Avro: it begins with a zero byte, which JSON never does."""
+    """Return whether a value is framed Avro. Framed Avro begins with a zero byte, and JSON never does."""
     return value[:1] == b"\x00"
 
 
@@ -197,7 +197,7 @@ def _sections(value: Any, names: Mapping[str, str]) -> list[list[Any]]:
 
 
 class _Asked(msgspec.Struct):
-    """The field that only a request for a variant has."""
+    """The field that shows that a request is for a variant."""
 
     variant: Any = None
 
@@ -205,7 +205,7 @@ class _Asked(msgspec.Struct):
 def decode_request(value: bytes) -> GenerationRequest | VariantRequest:
     """Return the checked request of JSON or framed Avro. DecodeError names the wrong field.
 
-    Only JSON has requests for variants.
+    Requests for variants are JSON only.
     """
     if is_framed(value):
         return model_from_object(GenerationRequest, decode_framed(value, REQUEST))

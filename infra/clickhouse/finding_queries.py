@@ -80,7 +80,7 @@ NAMES = (
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A page and a range of time, cut into stretches of `step_s` from `first` (s UTC) on."""
+    """A page and a range of time. The range begins at `first` (s UTC) and has stretches of `step_s`."""
 
     lp_id: str
     start: datetime
@@ -103,7 +103,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Rectangle:
-    """A rectangle of cells of a device, with both ends included, found by the events of a kind."""
+    """A rectangle of cells that the events of one kind hit on one device. Both ends are included."""
 
     device: str
     kind: str
@@ -115,14 +115,14 @@ class Rectangle:
 
 
 async def span(clickhouse: ClickHouse, lp_id: str, start: datetime, end: datetime, stretches: int) -> Span:
-    """Return the range, cut into stretches from its first to its last window that has data."""
+    """Return the range from its first to its last window with data, in stretches."""
     rows = await clickhouse.rows(SPAN, {"lp_id": lp_id, "start": start, "end": end})
     first, last = int(rows[0]["first"]), int(rows[0]["last"])
     return Span(lp_id, start, end, first, step_of(first, last, stretches), stretches)
 
 
 def step_of(first: int, last: int, stretches: int) -> int:
-    """Return the length of a stretch, in whole windows, so that all windows fit into `stretches`."""
+    """Return the length of a stretch: whole windows, so that `stretches` of them hold the range."""
     return WINDOW_S * max(1, -(-(last + WINDOW_S - first) // (stretches * WINDOW_S)))
 
 
@@ -132,7 +132,7 @@ async def sizes(clickhouse: ClickHouse, of: Span) -> list[dict[str, Any]]:
 
 
 async def totals(clickhouse: ClickHouse, of: Span) -> pa.Table:
-    """Return the columns device, bucket, pageviews, conversions and tel (of these, those by telephone)."""
+    """Return the columns device, bucket, pageviews, conversions, and tel: conversions by telephone."""
     return await clickhouse.query(TOTALS, of.parameters())
 
 
@@ -147,7 +147,7 @@ async def bands(clickhouse: ClickHouse, of: Span) -> pa.Table:
 
 
 async def cells(clickhouse: ClickHouse, of: Span) -> pa.Table:
-    """Return the heaviest cells by device and kind: device, kind, fixed, x, y and hits."""
+    """Return the cells with most hits, by device and kind: device, kind, fixed, x, y and hits."""
     return await clickhouse.query(CELLS, _page(of))
 
 
@@ -165,7 +165,7 @@ async def places(clickhouse: ClickHouse, of: Span, device: str, rectangles: Sequ
 
 
 async def names(clickhouse: ClickHouse, of: Span, rectangles: Sequence[Rectangle]) -> list[dict[str, Any]]:
-    """Return the two elements that most events of each place may have hit.
+    """Return the two elements that most events of each place have probably hit.
 
     Rows have place, element and together: the events of the rectangle's kind (all clicks for `move`) at the time of
     clicks on the element.

@@ -34,7 +34,7 @@ View = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The values of codes, in order: lp_ids, names of sections and elements, and sizes.
+    """The values of the codes, sorted: page ids, names of sections, names of elements, and sizes.
 
     A size is (page w, page h, viewport w, viewport h).
     """
@@ -46,7 +46,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Consecutive rows of a table, and the part's number in the table, counted from 0."""
+    """Consecutive rows of a table. `number` counts the parts of the table from 0."""
 
     table: str
     number: int
@@ -54,9 +54,10 @@ class Part:
 
 
 def arrow_parts(partial: Partial, words: Words, most_rows: int) -> Iterator[Part]:
-    """Yield all rows in parts of about `most_rows`, each built lazily; tables without rows have no part.
+    """Yield the rows of all tables in parts of about `most_rows`. A table without rows has no part.
 
-    Rows are in the order of their keys, so that equal sums make equal parts. `window_start` is seconds UTC (uint32).
+    Each part is built when it is needed. Rows are in the order of their keys, so that equal sums make equal parts.
+    `window_start` is seconds UTC (uint32).
     """
     makers: dict[str, Callable[[Sums, Words], tuple[Ints, dict[str, pa.Array]]]] = {
         CELLS: _cells,
@@ -76,7 +77,7 @@ def arrow_parts(partial: Partial, words: Words, most_rows: int) -> Iterator[Part
 
 
 def _stretches(name: str, sums: Sums, most_rows: int) -> Iterator[Sums]:
-    """Yield runs of keys that make about `most_rows` rows; the scroll steps of a group stay together."""
+    """Yield ranges of keys with about `most_rows` rows. The scroll steps of a group stay together."""
     size = len(sums.keys)
     rows = _band_rows(sums) if name == SCROLL else np.ones(size, dtype=np.int64)
     stretch = (np.cumsum(rows) - rows) // most_rows
@@ -89,7 +90,7 @@ def _stretches(name: str, sums: Sums, most_rows: int) -> Iterator[Sums]:
 
 
 def _band_rows(sums: Sums) -> Ints:
-    """Return the number of bands from each step to the next, 0 where the level is 0."""
+    """Return the number of bands from each step to the next step. It is 0 where the level is 0."""
     lengths = np.diff(sums.keys, append=sums.keys[-1:])
     rows: Ints = lengths * (np.cumsum(sums.values, axis=1) != 0).any(axis=0)
     return rows
@@ -126,7 +127,7 @@ def _cells(sums: Sums, _: Words) -> tuple[Ints, dict[str, pa.Array]]:
 
 
 def _scroll(sums: Sums, _: Words) -> tuple[Ints, dict[str, pa.Array]]:
-    """Return the rows of heatmap_scroll; its sums are steps up and down at the first and last bands."""
+    """Return the rows of heatmap_scroll. The sums have a step up at a first band and down after a last."""
     levels = np.cumsum(sums.values, axis=1)
     flat = np.flatnonzero((levels != 0).any(axis=0))
     # every step up has a step down in its group, so where a level is not 0 the next key is in the same group
@@ -171,7 +172,10 @@ def _windows(sums: Sums, _: Words) -> tuple[Ints, dict[str, pa.Array]]:
 
 
 def _counters(names: tuple[str, ...], values: Ints) -> dict[str, pa.Array]:
-    """Return the counters that are not 0 as lists of names and of values; `values` is rows x names."""
+    """Return the names and values of the counters that are not 0.
+
+    `values` has a line for each row of the table, with a number for each name.
+    """
     rows, codes = np.nonzero(values)
     offsets = pa.array(np.searchsorted(rows, np.arange(len(values) + 1)).astype(np.int32))
     named = _named(names, codes)

@@ -162,7 +162,7 @@ class Edge:
 
 
 def path_of(target: str) -> str | None:
-    """Return the path of a request target as it was sent, or None if programs read it differently."""
+    """Return the path of a request target as sent, or None if other programs may read another path."""
     # a topic may be encoded: no cache stores a response at its path
     plain = ENCODED.sub(lambda match: chr(int(match[1], 16)), target) if "/topics/" in target else target
     match = TARGET.fullmatch(plain)
@@ -170,7 +170,7 @@ def path_of(target: str) -> str | None:
 
 
 def _not_found(path: str) -> HttpError:
-    """Return the error for a path without a route. For a path of another API it names this API."""
+    """Return the error for a path without a route. The error names the API if another API has the path."""
     message = "HTTP 404 Not Found"
     if OTHER_API.match(path):
         message += ": this server has the producer's part of the REST Proxy API v2: POST /topics/{topic}"
@@ -180,7 +180,7 @@ def _not_found(path: str) -> HttpError:
 def _preflight() -> web.Response:
     """Return the preflight response, which lets any origin send its request.
 
-    The request itself is refused if its origin is not listed, so that its script can read why.
+    Later the request itself is refused if its origin is not listed. Then its script can read the reason.
     """
     headers = {
         hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*",
@@ -221,7 +221,7 @@ class Stop:
     now: asyncio.Event = field(default_factory=asyncio.Event)
 
     def drain(self) -> None:
-        """Ask to drain and stop. A second call ends the draining."""
+        """Ask the server to drain and stop. A second call ends the draining."""
         (self.now if self.asked.is_set() else self.asked).set()
 
     def at_once(self) -> None:

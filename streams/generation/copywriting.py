@@ -1,4 +1,4 @@
-"""Copy for a request: from the cache, from providers by section group, or built in; always in time.
+"""The copy of a request, always in time: cached, written by providers, or built in.
 
 Single flight: one task (a flight) makes the copy of a key; other requests for the key wait for it, in this process or
 another. Nothing here depends on a customer's name, address or facts. Requests with the same words share locks, refused
@@ -69,7 +69,7 @@ OnSection = Callable[[str, int, int], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Order:
-    """The copy to write, its payer, and its deadline `until` (monotonic clock).
+    """The copy to write, who pays, and `until`: the deadline in seconds of the monotonic clock.
 
     `step_id` identifies the order across redeliveries; it is None for an order that no record asks for. `rewrite` is
     set for a variant. No other order has its key: its copy is not cached, because no other page may have it, and a
@@ -95,7 +95,7 @@ class Order:
     def owner(self) -> str:
         """The owner of the flight's lock.
 
-        A redelivered step enters its own lock again. Any other order shares it with no process.
+        A redelivered step may enter its own lock again. Every other order has a new owner.
         """
         return str(self.step_id or uuid4())
 
@@ -112,9 +112,9 @@ class Order:
 
 @dataclass(slots=True)
 class Draft:
-    """The outcome of a flight: the sections that models wrote, and why each other is missing.
+    """The outcome of a flight: the sections that models wrote, and the cause of each missing section.
 
-    Each request fills the others with built-in copy of its own, which may name its ways of contact.
+    Each request fills the missing sections with its own built-in copy, which may name its ways of contact.
     """
 
     written: Mapping[str, Any]
@@ -154,7 +154,7 @@ class Copywriter:
         results: ResultStore,
         refresher: Payer,
     ) -> None:
-        """Keep the services that copywriting needs; `refresher` pays for renewing stale copy."""
+        """Take the services that copywriting needs. `refresher` pays for the renewal of stale copy."""
         self._routers = routers
         self._cache = cache
         self._locks = locks
@@ -167,7 +167,7 @@ class Copywriter:
     # -- the cache -------------------------------------------------------------------------------------
 
     async def lookup(self, brief: Brief) -> Found | None:
-        """Return cached copy, or None; stale copy is returned and renewed in the background."""
+        """Return cached copy, or None. Stale copy is renewed in the background."""
         order = self.background_order(brief)
         hit = await self._cache.get(order.key, order.pattern)
         metrics.COPY_LOOKUPS.labels("miss" if hit is None else "stale" if hit.stale else hit.layer).inc()
@@ -186,7 +186,7 @@ class Copywriter:
     # -- writing ---------------------------------------------------------------------------------------
 
     async def write(self, order: Order) -> Written:
-        """Return copy in every case, at the latest soon after `order.until`."""
+        """Return copy in every case, shortly after `order.until` at the latest."""
         if not self._routers[order.brief.fields.quality].configured:
             return _written(order, _built_in(order, "none_configured"))
         if await self._cache.refused(order.key):
@@ -220,7 +220,7 @@ class Copywriter:
         return Written(near, "fallback", "near", [notice], trail.attempts, trail.provider_ms or None)
 
     async def _near(self, order: Order) -> Copy | None:
-        """Return similar copy that the order's page may use; None if there is none."""
+        """Return similar copy that the order's page may use, or None."""
         async for donor in self._cache.near(order.pattern, near_names(order.brief.fields, order.payer.tenant_id)):
             if (copy := lent(order.brief, donor)) is not None:
                 return copy
@@ -246,7 +246,7 @@ class Copywriter:
                 await self._locks.release(order.key, order.owner)
 
     async def _wait_for_lock(self, order: Order, trail: CallLog) -> Draft | None:
-        """Take the lock and return None; or return the draft that another worker made meanwhile.
+        """Take the lock and return None, or return the draft that another worker has made.
 
         If the time is over before the lock is free, return built-in copy.
         """
@@ -270,7 +270,7 @@ class Copywriter:
     # -- one draft -------------------------------------------------------------------------------------
 
     async def _draft(self, order: Order, trail: CallLog) -> Draft:
-        """Write all groups in parallel, the hero's call first; each section by a model, or built in."""
+        """Let models write all groups in parallel. The call for the hero starts first."""
         causes: dict[str, str] = {}
         done: list[str] = []
 
@@ -319,7 +319,8 @@ class Copywriter:
     async def _group(self, order: Order, name: str, trail: CallLog, causes: dict[str, str]) -> dict[str, Any]:
         """Return the sections of a group that are finished or that a provider writes.
 
-        `causes` gets the cause for the others. If an answer stays wrong, the sections that a page may show are used.
+        `causes` gets the cause for each other section. Of an invalid answer, only the sections that a page may show
+        count.
         """
         if (stored := order.finished.get(name)) is not None:
             part = msgspec.json.decode(stored, type=Part)
@@ -337,9 +338,9 @@ class Copywriter:
         return usable
 
     async def _ask(self, order: Order, name: str, trail: CallLog, usable: dict[str, Any]) -> dict[str, Any]:
-        """Return a valid answer; if the first is invalid, ask again and name its error.
+        """Return a valid answer. If the first answer is invalid, ask again and name the error.
 
-        Add the sections to `usable` that a page may show. NoAnswer if a section has no valid answer in time.
+        Add the sections that a page may show to `usable`. Raise NoAnswer without a valid answer in time.
         """
         fields, prompt = order.brief.fields, order.text.messages(name)
         question = Question(prompt, most_of(name), order.until, order.payer, trail, schema=strict_schema(name))

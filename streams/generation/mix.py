@@ -50,7 +50,7 @@ class Industry(Strict):
 
 
 class Facts(Strict):
-    """A set of facts, and the share of requests that give exactly this set."""
+    """Facts that a customer gives, and the share of requests that give these facts and no others."""
 
     share: Share
     given: list[Fact] = []
@@ -66,7 +66,7 @@ Given = Annotated[list[Contact], AfterValidator(_fits)]
 
 
 class Contacts(Strict):
-    """A set of ways of contact and the address, and the share of requests that give exactly this set."""
+    """Ways of contact that a customer gives, and the share of requests with these and no others."""
 
     share: Share
     given: Given = []
@@ -114,9 +114,9 @@ class MixFile(Strict):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """The fields that copy depends on, and the share of requests that have these.
+    """The fields that decide the copy, and the share of requests with these fields.
 
-    `contacts` stands for all sets of contacts that have the same copy.
+    `contacts` is an example: other contacts may have the same copy.
     """
 
     industry: str
@@ -146,9 +146,9 @@ class Pattern:
 
 
 def _business(contacts: Collection[str]) -> dict[str, str]:
-    """Return the fields of a business that give these contacts.
+    """Return the fields of a business with these contacts.
 
-    A LINE account takes a free field of an address.
+    The address of a LINE account takes the field for a form or a site that is still free.
     """
     line_in = "url" if "form" in contacts else "form_url"
     fields = {
@@ -180,7 +180,7 @@ class Mix:
         return cls(read_toml(MixFile, source, str(source)))
 
     def patterns(self) -> list[Pattern]:
-        """Return all patterns that can recur: first those with a priority, then the others by frequency."""
+        """Return all patterns that can recur: those with a priority first, then the others by frequency."""
         by_identity = {_identity(pattern): pattern for pattern in sorted(self._all(), key=lambda each: -each.share)}
         first = {}
         for entry in sorted(self._file.pattern, key=lambda entry: entry.priority):

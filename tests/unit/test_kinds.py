@@ -1,4 +1,4 @@
-"""Kinds of shops: which words name one, and which only look as if they did."""
+"""Kinds of shops: words that name a kind, and words that only look like its name."""
 
 import re
 import tomllib

@@ -97,7 +97,7 @@ def check_once(request: web.BaseRequest, names: Iterable[str]) -> None:
 
 
 def query_of(lp_id: str, given: Mapping[str, str], zone: tzinfo = UTC) -> MapQuery:
-    """Return the query of parameters by name. A time without a zone is of `zone`.
+    """Return the query of parameters by name. `zone` is the time zone of times without an offset.
 
     Raise HttpError 422 with the name of the wrong parameter.
     """
@@ -111,7 +111,7 @@ def query_of(lp_id: str, given: Mapping[str, str], zone: tzinfo = UTC) -> MapQue
 def range_of(given: Mapping[str, str], span: timedelta, zone: tzinfo) -> tuple[datetime | None, datetime | None]:
     """Return the times `from` and `to`, or None for both.
 
-    Without `to` it is now; without `from` it is `span` before `to`. Raise HttpError 422 with the name of the wrong
+    `to` is now by default, and `from` is `span` before `to`. Raise HttpError 422 with the name of the wrong
     parameter.
     """
     start, end = time_of(given, "from", zone), time_of(given, "to", zone)
@@ -137,7 +137,10 @@ def choice(given: Mapping[str, str], name: str, known: tuple[str, ...], default:
 
 
 def time_of(given: Mapping[str, str], name: str, zone: tzinfo) -> datetime | None:
-    """Return a time in whole seconds, of `zone` if it names none. Raise HttpError 422 if it is invalid."""
+    """Return a parameter's time in whole seconds. `zone` is the time zone of a time without an offset.
+
+    Raise HttpError 422 if the time is invalid.
+    """
     text = given.get(name)
     if not text:
         return None
