@@ -21,7 +21,7 @@ demo: $(INSTALLED) ## Run the whole pipeline once on the embedded stack; look at
 	$(BIN)/lpstream demo
 
 test: $(INSTALLED) ## Run all tests, on the best stack that this machine has
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-kafka: $(INSTALLED) ## Every test at full length, on Apache Kafka
 	LPSTREAM_TEST_KAFKA=apache LPSTREAM_GUARANTEES=full $(BIN)/pytest tests/integration tests/unit tests/browser

@@ -42,6 +42,11 @@ def pytest_report_header() -> list[str]:
     ]
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one process more than processors, because many tests wait; 4 at most, because each starts a stack."""
+    return min(4, (os.cpu_count() or 1) + 1)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run files without a stack first, then files with stacks of their own, then those that share one.

@@ -201,8 +201,8 @@ async def _known_visit(visit: Open, lp_id: str, width: int) -> None:
     await wait_in(page, 0.02)
     for _ in range(4):
         await page.mouse.click(300, 600)  # nothing there
-    await page.evaluate("lpstream.goal()")
     await wait_in(page, DEAD_S)
+    await page.evaluate("lpstream.goal()")  # an effect too, so it comes after the dead clicks
     await page.close(run_before_unload=True)
 
 

@@ -9,11 +9,11 @@ import { minify } from "terser";
 // A name for each variable, in the order in which terser asks for them: gzip makes 4% less of these than of terser's own
 // names. A change of the source shifts them: the code stays right, and is larger until the search has run for some minutes.
 const NAMES = `
-M t tt I e p m b en C a u et F T s i L _ n tx q pl $l $ ut W To U ot Wa v E X w P j ll D ts se f Y H sp S th tn l te
-ol le to al tp _e me ou ul lt ae o d re up A h J ao ld eu lr r tl k de es x pe ta O g lo lu N z c ln at Hs lp B y ap
-ne ee la od ea ho go po it t e t e t e l t t t t t t t u o t t a u tp e u t e u et F T a t a t e l k t l t a A u t e t
-t t t t e t e t u t t t e l u t e t e f t l t t e l a l e t e a t e x t e a n u o d e a t l e y F T w $ u s a n t l l
-e t a t t t _ l w l t t e a t a t e l a t t a a a l e t e $ u`.trim().split(/\s+/);
+M t ot E e p j R en b a u et F T s i A _ n tn x rt ld $ g B h I Ia ut Y X P w tr C ll q tt se D L Hs sl y th tl l te
+ol le to cl tp _e hl ou ul lt ae o d re up de er he ao la k lr r el S v es m pe O f me lo lu bh ta at lf ch H lp ly c
+ci ne ee li sa ea N go po ln t e t e t e l t t t t t t t u o t t a u tp at u t e u et F T l t a t e l m l t t a f at t
+l t t t t t e t e t u t t t e l u t a t a u t l t t e l o l e t l a e l t t e a p e o d t a t l e y F T w $ o s a n t
+t l e t a t t t _ l w t t t e a t a t a l a t t a a a l e t e $ o`.trim().split(/\s+/);
 const source = readFileSync(fileURLToPath(new URL("t.js", import.meta.url)), "utf8");
 
 function shorten(nextName) {

@@ -190,7 +190,8 @@
       sent = depth;
       told = known.length;
     }
-    send(dying);
+    // in a task of its own, so that no task is long; a dying page has no later
+    dying ? send(dying) : later(send);
   };
 
   /* localStorage holds each beacon until the server has it, so that the next page of this origin sends what this page could
