@@ -43,7 +43,10 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return one process more than processors, because many tests wait; 4 at most, because each starts a stack."""
+    """Return one process more than processors, because many tests wait.
+
+    Each process starts a stack, so four are the most.
+    """
     return min(4, (os.cpu_count() or 1) + 1)
 
 

@@ -157,6 +157,7 @@ async def test_a_resting_pointer_is_sent_once_with_its_duration(site: Site, visi
     await page.clock.run_for(800)
     await page.evaluate(SCROLLED, 300)
     await flush(page)
+    await page.clock.run_for(1)
     await site.posted(1)
     rests = site.events("m")
     assert [(x, y, fixed) for _, x, y, _, fixed in rests] == [(500, 600, False), (300, 25, True)]

@@ -72,6 +72,7 @@ async def test_attention_ends_thirty_seconds_after_the_last_input(site: Site, vi
     await page.mouse.move(310, 210)
     await page.clock.run_for(600)
     await page.evaluate("lpstream.flush()")
+    await page.clock.run_for(1)
     await site.until(lambda: site.events("m"))
     await asyncio.sleep(0.3)
     assert 29_000 <= sum(event[3] for event in site.events("s")) <= 33_000
