@@ -4,8 +4,8 @@ Offsets of a partition are not consecutive: transaction markers, aborted transac
 the consumer knows that a gap holds no record, because it passed the gap within one fetch. So each answer holds the
 position before and after it.
 
-An unreadable batch (bad checksum, unknown codec) stops its own partition only. aiokafka's `getmany` raises, loses the
-records of other partitions, and skips the records before the bad batch.
+An unreadable batch (bad checksum, unknown codec, oversized) stops its own partition only. aiokafka's `getmany` raises,
+loses the records of other partitions, and skips the records before the bad batch.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from aiokafka.consumer.fetcher import FetchError
 from aiokafka.errors import ConsumerStoppedError, RecordTooLargeError
 from aiokafka.structs import TopicPartition
 
+from infra.kafka.inflating import BoundedBatches, OversizedError, bound_codecs
 from schemas.errors import Retryable
 
 IDLE_S = 5.0
@@ -38,10 +39,14 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """The first unreadable offset of a partition, and the error."""
+    """The first unreadable offset of a partition, and the error.
+
+    An oversized batch is intact: no replica has a better copy.
+    """
 
     offset: int
     reason: str
+    oversized: bool = False
 
 
 class Reader:
@@ -53,6 +58,7 @@ class Reader:
     """
 
     def __init__(self, consumer: AIOKafkaConsumer, *, lean: bool = False) -> None:
+        bound_codecs()
         self.consumer = consumer
         self._lean = lean
         self._careful: set[TopicPartition] = set()
@@ -156,8 +162,12 @@ class Reader:
     def _read(self, tp: TopicPartition, state: Any, result: Any, most: int | None) -> Fetched | None:
         begin, error, careful = state.position, None, tp in self._careful
         records: list[Any] = []
-        if self._lean and result.has_more():
-            result._partition_records._consumer_record = _as_parsed
+        if result.has_more():
+            parsing = result._partition_records
+            if not isinstance(parsing._records, BoundedBatches):
+                parsing._records = BoundedBatches(parsing._records)
+            if self._lean:
+                parsing._consumer_record = _as_parsed
         try:
             if careful:
                 while (record := result.getone()) is not None:
@@ -185,7 +195,8 @@ class Reader:
 
     def _stop(self, tp: TopicPartition, offset: int, error: Exception) -> None:
         self.consumer.pause(tp)
-        self.unreadable[tp] = Unreadable(offset, f"{type(error).__name__}: {error}"[:300])
+        reason = f"{type(error).__name__}: {error}"[:300]
+        self.unreadable[tp] = Unreadable(offset, reason, isinstance(error, OversizedError))
 
 
 def _as_parsed(_tp: TopicPartition, record: Any) -> Any:

@@ -1,7 +1,8 @@
-"""Skip letters: an operator's decisions to skip unreadable batches.
+"""Skip letters: decisions to skip unreadable batches.
 
 `lpstream dlq skip TOPIC PARTITION OFFSET` writes the letter to the topic's dead-letter topic, in the partition with the
-same number. Its header `skip_to` is the offset at which readers continue. All our readers look for it there.
+same number. Its header `skip_to` is the offset at which readers continue. All our readers look for it there. A worker
+writes the letter of an oversized batch itself.
 """
 
 import logging
@@ -16,6 +17,7 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from infra.kafka.admin import partitions_of
 from infra.kafka.consumer import build_consumer
+from infra.kafka.producer import build_producer
 from infra.kafka.reading import Reader, Unreadable, stretch
 from schemas.errors import Refused, Retryable
 
@@ -28,7 +30,7 @@ PROBE_BYTES, PROBE_MS = 2**20, 1_000
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """The offsets from `first` to before `next`, which an operator decided to skip."""
+    """The offsets from `first` to before `next`, which readers skip."""
 
     first: int
     next: int
@@ -149,6 +151,23 @@ async def probe(bootstrap: str, tp: TopicPartition, offset: int) -> tuple[Skip, 
             f"{tp.topic}[{tp.partition}] offset {offset} can be read or holds no record; there is nothing to skip"
         )
     return Skip(unreadable[0].offset, next_), unreadable[0].reason
+
+
+async def send_skip(bootstrap: str, broker: str, tp: TopicPartition, offset: int, who: str) -> Skip:
+    """Send a skip letter for the batch at an offset, and return the skipped offsets. `who` decided it.
+
+    Raise Refused if the batch can be read, or is not in the log.
+    """
+    skip, reason = await probe(bootstrap, tp, offset)
+    headers = {
+        "error": f"skipped by {who}: offsets {skip.first} to {skip.next - 1} could not be read: {reason}",
+        "topic": tp.topic, "partition": tp.partition, "offset": skip.first,
+        "timestamp": round(time.time() * 1000), SKIP_TO: skip.next,
+    }  # fmt: skip
+    encoded = [(name, str(value).encode()) for name, value in headers.items()]
+    async with build_producer(bootstrap, broker) as producer:
+        await producer.send_and_wait(tp.topic + SUFFIX, b"", partition=tp.partition, headers=encoded)
+    return skip
 
 
 async def batch_at(consumer: AIOKafkaConsumer, tp: TopicPartition, offset: int) -> tuple[int, int]:

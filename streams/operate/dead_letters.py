@@ -6,7 +6,6 @@ its stored result.
 """
 
 import re
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
@@ -20,7 +19,7 @@ from infra.kafka.admin import partitions_of
 from infra.kafka.consumer import build_consumer
 from infra.kafka.producer import build_producer
 from infra.kafka.reading import Reader, stretch
-from infra.kafka.skips import SKIP_TO, SUFFIX, Skip, pass_over, probe, skip_of
+from infra.kafka.skips import SUFFIX, Skip, pass_over, send_skip, skip_of
 from infra.writer_schemas import WriterSchemas
 from schemas.codec import BEACON, REQUEST, decode_request, to_beacon
 from schemas.errors import DecodeError, Refused, Retryable
@@ -178,16 +177,7 @@ class DeadLetters:
         place = TopicPartition(self.source, partition)
         if place not in await partitions_of(servers, self.source):
             raise Refused(f"{self.source} has no partition {partition}")
-        skip, reason = await probe(servers, place, offset)
-        error = f"skipped by the operator: offsets {skip.first} to {skip.next - 1} could not be read: {reason}"
-        headers = {
-            "error": error, "topic": self.source, "partition": partition, "offset": skip.first,
-            "timestamp": round(time.time() * 1000), SKIP_TO: skip.next,
-        }  # fmt: skip
-        async with self._producer() as producer:
-            encoded = [(name, str(value).encode()) for name, value in headers.items()]
-            await producer.send_and_wait(self.topic, b"", partition=partition, headers=encoded)
-        return skip
+        return await send_skip(servers, self._settings.broker, place, offset, "the operator")
 
     async def _error_of(self, letter: Letter, writers: WriterSchemas) -> str | None:
         if letter.size is not None:

@@ -12,7 +12,7 @@ from mode import Service
 
 from infra.kafka.consumer import READ_COMMITTED
 from infra.kafka.reading import Fetched, Reader, Unreadable
-from infra.kafka.skips import SkipLetters, refusal
+from infra.kafka.skips import SkipLetters, refusal, send_skip
 from streams.runtime import metrics
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,8 @@ class ReadingThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fau
     """Faust's consumer thread with our reader, which reads committed records only.
 
     A batch that cannot be read stops only its own partition. A stopped partition is fetched again every few seconds.
-    It continues behind the batch as soon as the dead-letter topic has a skip letter for it. `lean` is the reader's.
+    It continues behind the batch as soon as the dead-letter topic has a skip letter for it. For an oversized batch it
+    writes the letter itself, because anyone who may write to the topic can send one. `lean` is the reader's.
     """
 
     reader: Reader
@@ -39,7 +40,9 @@ class ReadingThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fau
         self.stopped: dict[TopicPartition, int] = {}
         servers = ",".join(driver.server_list(transport.url, transport.default_port))
         # Faust's addresses do not include the protocol and login of the brokers.
-        self._letters = SkipLetters(getattr(transport.app, "brokers", servers))
+        self._brokers = getattr(transport.app, "brokers", servers)
+        self._broker_kind = getattr(transport.app, "broker_kind", "apache")
+        self._letters = SkipLetters(self._brokers)
         return consumer
 
     async def _fetch_records(
@@ -74,7 +77,7 @@ class ReadingThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fau
                     await self._look(tp, stop)
 
     async def _look(self, tp: TopicPartition, stop: Unreadable) -> None:
-        to = await self._past(tp, stop.offset)
+        to = await self._past(tp, stop)
         if self.reader.unreadable.get(tp) != stop:
             return  # a rebalance has changed it meanwhile
         if to is not None:
@@ -87,12 +90,15 @@ class ReadingThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fau
             metrics.UNREADABLE.labels(tp.topic, str(tp.partition)).set(1)
             log.error("%s", refusal(tp, stop))
 
-    async def _past(self, tp: TopicPartition, offset: int) -> int | None:
+    async def _past(self, tp: TopicPartition, stop: Unreadable) -> int | None:
         try:
-            return await self._letters.past(tp, offset)
+            to = await self._letters.past(tp, stop.offset)
+            if to is None and stop.oversized:
+                to = (await send_skip(self._brokers, self._broker_kind, tp, stop.offset, "the worker")).next
         except Exception as error:  # noqa: BLE001 - a failure must not end the worker; it looks again later
-            log.warning("%s[%d]: could not read the skip letters: %r", *tp, error)
+            log.warning("%s[%d]: could not read or write the skip letters: %r", *tp, error)
             return None
+        return to
 
     def _forget(self) -> None:
         self.reader.forget()

@@ -29,6 +29,7 @@ class App(faust.App):  # type: ignore[misc]  # faust publishes no types
 
     before_leaving: Callable[[], Awaitable[None]] | None = None
     brokers: str
+    broker_kind: str
 
     def _create_directories(self) -> None:
         """Create no folders."""
@@ -85,7 +86,7 @@ def build_app(settings: Settings, name: AppName) -> faust.App:
         broker_credentials=_credentials(access_of(settings.kafka_bootstrap_servers)),
         **_broker_times(settings),
     )
-    app.brokers = settings.kafka_bootstrap_servers
+    app.brokers, app.broker_kind = settings.kafka_bootstrap_servers, settings.broker
     return app
 
 

@@ -1,6 +1,6 @@
 """Kafka's codecs and unreadable batches.
 
-Every codec is read; a bad batch is skipped only by the operator.
+Every codec is read. A bad batch is skipped only by the operator, an oversized batch by the worker.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from page_requests import least
 from infra.embedded.kafka import apache_obstacle, choose_kafka
 from infra.embedded.ports import Ports
 from infra.embedded.stack import Stack
+from infra.kafka.inflating import MOST_BATCH_BYTES
 from infra.kafka.log import read_back
 from infra.kafka.producer import partition_of
 from infra.kafka.skips import Skip, SkipLetters
@@ -69,6 +70,30 @@ async def test_records_of_each_codec_are_processed(stack: Stack, installation: I
                 assert codec_of(logs, "lp.requests", 0, request_offset) == CODECS[codec]
         assert {answer.result["status"] for answer in await sent_requests.wait(60)} == {"completed"}
     await assert_counted(stack, "codecs", tally(beacons).total())
+
+
+async def test_a_worker_skips_batches_that_inflate_without_end(stack: Stack, installation: Installation) -> None:
+    kafka, beacons = stack.addresses.kafka, some_beacons("oversized", 8)[:8]
+    zeros = bytes(MOST_BATCH_BYTES + 1)
+    request = least(tenant_id="demo")
+    async with orders(kafka, stack.addresses.broker_kind) as sent_requests:
+        bad = []
+        for codec, beacon in zip(("gzip", "lz4", "zstd"), beacons, strict=False):
+            partition = partition_of(beacon["pageview_id"].encode(), PARTITIONS)
+            bad.append((partition, await put(kafka, TOPIC, partition, [zeros], codec)))
+        for beacon in beacons:
+            partition = partition_of(beacon["pageview_id"].encode(), PARTITIONS)
+            await put(kafka, TOPIC, partition, [msgspec.json.encode(beacon)], "zstd")
+        await put(kafka, "lp.requests", 0, [zeros], "zstd")
+        sent_requests.answers[str(request.request_id)] = Answer(1)
+        await put(kafka, "lp.requests", 0, [encode_model(request)])
+        assert {answer.result["status"] for answer in await sent_requests.wait(60)} == {"completed"}
+    await assert_counted(stack, "oversized", tally(beacons).total())
+    skipped = {(one.partition, one.origin): one.error async for one in letters(kafka).read() if one.skip_to is not None}
+    for partition, offset in bad:
+        error = skipped[partition, f"{TOPIC}[{partition}]@{offset}"]
+        assert error.startswith(f"skipped by the worker: offsets {offset} to {offset} could not be read:")
+        assert error.endswith(f"inflates to more than {MOST_BATCH_BYTES} bytes")
 
 
 async def test_a_bad_batch_is_skipped_only_by_its_skip_letter(broker: tuple[str, Path]) -> None:

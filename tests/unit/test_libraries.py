@@ -22,7 +22,7 @@ AIOKAFKA: dict[Any, str] = {
     AIOKafkaClient: "cluster send",
     fetcher.Fetcher: "_closed _create_fetch_waiter _fetch_task _notify _records _subscriptions _wait_consume_future",
     fetcher.FetchResult: "_partition_records getall getone has_more",
-    fetcher.PartitionRecords: "_consumer_record next_fetch_offset",
+    fetcher.PartitionRecords: "_consumer_record _records next_fetch_offset",
     fetcher.FetchError: "_error check_raise",
     SubscriptionState: "fetch_context reassignment_in_progress subscription unsubscribe wait_for_assignment",
     Assignment: "state_value",
