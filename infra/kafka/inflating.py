@@ -1,7 +1,7 @@
-"""Bounds for Kafka's compressed batches: zstd packs 1 GiB of zeros into 33 KB, and a fetch holds many batches.
+"""Bounds for the inflated size of Kafka's batches.
 
-aiokafka inflates a whole batch at once, and it parses all batches of a fetch before it returns a record. So one record
-set could take all memory of a worker, again after each restart.
+zstd packs 1 GiB of zeros into 33 KB. aiokafka inflates a whole batch at once, and it parses all batches of a fetch
+before it returns a record. So one record set could take all memory of a worker, again after each restart.
 """
 
 import sys

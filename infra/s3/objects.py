@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Self, TypeVar
 
@@ -34,6 +35,15 @@ NEVER = (
 )
 
 
+@lru_cache(maxsize=4)
+def session_of(access_key: str, secret_key: str, region: str) -> boto3.Session:
+    """Return boto3's session of these keys.
+
+    It is shared, because each new session reads the description of S3 again: 0.1 s of processor time.
+    """
+    return boto3.Session(access_key or None, secret_key or None, region_name=region)
+
+
 @dataclass(frozen=True, slots=True)
 class StoredObject:
     """An object: body, content type and entity tag."""
@@ -54,7 +64,7 @@ class Objects:
     @classmethod
     def open(cls, endpoint_url: str | None, region: str, access_key: str, secret_key: str, bucket: str) -> Self:
         """Return a client for the bucket, without connecting. With empty keys boto3 finds credentials."""
-        session = boto3.Session(access_key or None, secret_key or None, region_name=region)
+        session = session_of(access_key, secret_key, region)
         config = Config(connect_timeout=CONNECT_S, read_timeout=ANSWER_S, retries={"total_max_attempts": 2})
         client = session.client("s3", endpoint_url=endpoint_url, config=config)
         options: Any = {"region": region, "virtual_hosted_style_request": endpoint_url is None}

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from infra.s3.objects import Objects
+from infra.s3.objects import Objects, session_of
 
 MISSING = {"404", "NoSuchKey", "NotFound"}
 GLACIER, STANDARD = "GLACIER", "STANDARD"
@@ -37,8 +36,9 @@ class Archive(Objects):
         """Return a client with a timeout of COPY_S, enough for a copy within the store."""
         archive = super().open(endpoint_url, region, access_key, secret_key, bucket)
         config = Config(connect_timeout=3, read_timeout=COPY_S, retries={"total_max_attempts": 2})
-        session = boto3.Session(access_key or None, secret_key or None, region_name=region)
-        archive._client = session.client("s3", endpoint_url=endpoint_url, config=config)
+        archive._client = session_of(access_key, secret_key, region).client(
+            "s3", endpoint_url=endpoint_url, config=config
+        )
         return archive
 
     async def held(self, prefix: str) -> list[Held]:
