@@ -18,9 +18,10 @@ import msgspec
 from fastavro.read import SchemaResolutionError
 
 from schemas.avro_json import names_by_alias
+from schemas.bounds import MOST_DATUM, MOST_RECORD, check_json, check_size
 from schemas.errors import DecodeError
 from schemas.generation import GenerationRequest, VariantRequest, decode_model, model_from_object
-from schemas.heatmap import Beacon, beacon_from_object, decode_beacon
+from schemas.heatmap import MAX_SECTIONS, Beacon, beacon_from_object, decode_beacon
 from schemas.json_text import whole_characters
 
 MAGIC = 0
@@ -104,8 +105,9 @@ def encode_framed(name: str, value: dict[str, Any], schema_id: int | None = None
 def decode_framed(value: bytes, expected: str) -> dict[str, Any]:
     """Return the datum of a known schema in the form that the model `expected` needs.
 
-    Raise DecodeError for an unknown schema, and for missing or extra bytes.
+    Raise DecodeError for an unknown schema, for missing or extra bytes, and for more than MOST_DATUM bytes.
     """
+    check_size(value, MOST_DATUM)
     if len(value) < HEADER.size:
         raise DecodeError("", "is framed Avro cut off before its schema id")
     _, schema_id = HEADER.unpack_from(value)
@@ -135,7 +137,8 @@ def _to_avro(name: str, value: dict[str, Any]) -> dict[str, Any]:
 def _from_avro(name: str, value: Any) -> dict[str, Any]:
     changed: dict[str, Any] = {field: json.loads(value[field]) for field in JSON_FIELDS.get(name, ())}
     if name == BEACON:
-        changed["sections"] = [[part[name] for name in SECTION_FIELDS] for part in value["sections"]]
+        few = value["sections"][: MAX_SECTIONS + 1]  # a beacon with more is refused
+        changed["sections"] = [[part[name] for name in SECTION_FIELDS] for part in few]
     return {**value, **changed}
 
 
@@ -143,6 +146,7 @@ def to_beacon(value: bytes) -> Beacon:
     """Return the checked beacon of JSON or framed Avro. DecodeError names the wrong field."""
     if is_framed(value):
         return beacon_from_object(decode_framed(value, BEACON))
+    check_size(value, MOST_RECORD)
     return decode_beacon(value)
 
 
@@ -209,6 +213,7 @@ def decode_request(value: bytes) -> GenerationRequest | VariantRequest:
     """
     if is_framed(value):
         return model_from_object(GenerationRequest, decode_framed(value, REQUEST))
+    check_json(value, MOST_RECORD)
     value = whole_characters(value)
     try:
         asked = msgspec.json.decode(value, type=_Asked).variant is not None

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from schemas.bounds import MOST_MESSAGE, check_json
 from schemas.contacts import STORED, HttpUrl, Phone
 from schemas.errors import DecodeError
 from schemas.heatmap import LP_ID_PATTERN
@@ -140,13 +141,13 @@ class Testimonial(Model):
 class Facts(Model):
     """The only claims that the page may make."""
 
-    prices: Annotated[list[Price], Field(max_length=50)] = []
-    testimonials: Annotated[list[Testimonial], Field(max_length=20)] = []
-    licences: Annotated[list[Line], Field(max_length=20)] = []
+    prices: Annotated[list[Price], Field(max_length=50, fail_fast=True)] = []
+    testimonials: Annotated[list[Testimonial], Field(max_length=20, fail_fast=True)] = []
+    licences: Annotated[list[Line], Field(max_length=20, fail_fast=True)] = []
     hours: Line | None = None
     access: Line | None = None
     sale: Sale | None = None
-    treatments: Annotated[list[Treatment], Field(max_length=10)] = []
+    treatments: Annotated[list[Treatment], Field(max_length=10, fail_fast=True)] = []
 
 
 def _upload_id(value: str) -> str:
@@ -206,7 +207,9 @@ class GenerationRequest(Model):
     tenant_id: TenantId
     industry: Annotated[str, Field(min_length=1, max_length=50)]
     purpose: Annotated[str, Field(min_length=1, max_length=50)]
-    keywords: Annotated[list[Annotated[str, Field(min_length=1, max_length=50)]], Field(max_length=20)] = []
+    keywords: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=50)]], Field(max_length=20, fail_fast=True)
+    ] = []
     business: Business
     facts: Facts = Facts()
     assets: Assets = Assets()
@@ -376,6 +379,7 @@ def error_of(error: ValidationError) -> DecodeError:
 
 def decode_model(model: type[AnyModel], data: bytes) -> AnyModel:
     """Return the model of JSON bytes. DecodeError names the wrong field."""
+    check_json(data, MOST_MESSAGE)
     try:
         return model.model_validate_json(data, context=_context(model))
     except ValidationError as error:

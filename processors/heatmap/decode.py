@@ -33,8 +33,9 @@ from processors.heatmap.columns import (
 from processors.heatmap.elements import BROKEN, coded, read_elements
 from processors.heatmap.fold import TABLES, Fold
 from processors.heatmap.windows import Flags, Ints, clock_shift
+from schemas.bounds import MOST_RECORD
 from schemas.codec import to_beacon
-from schemas.errors import DecodeError, TooMuchError
+from schemas.errors import DecodeError
 from schemas.heatmap import (
     BAND_PX,
     INT32_MAX,
@@ -126,13 +127,12 @@ _hex_places = [place for place in range(UUID_CHARACTERS) if place not in HYPHENS
 class Rejected:
     """A record that is not a valid beacon: index in the values, field at fault, reason.
 
-    `field` is "" for the whole record. `too_much` marks a beacon that can be decoded, but causes too much work.
+    `field` is "" for the whole record.
     """
 
     index: int
     field: str
     detail: str
-    too_much: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,9 @@ def decode(values: Sequence[bytes], timestamps_ms: npt.NDArray[np.int64] | Seque
     heads: dict[int, _Head] = {}
     rejected: list[Rejected] = []
     for position, value in enumerate(values):
-        if value:
+        if len(value) > MOST_RECORD:
+            _take_strictly(heads, rejected, position, value)
+        elif value:
             try:
                 heads[position] = _head_of(value)
             except BROKEN:
@@ -178,7 +180,7 @@ def _take_strictly(heads: dict[int, _Head], rejected: list[Rejected], position: 
         heads[position] = _head_of(encode_beacon(to_beacon(value)))
     except DecodeError as error:
         heads.pop(position, None)
-        rejected.append(Rejected(position, error.field, error.detail, isinstance(error, TooMuchError)))
+        rejected.append(Rejected(position, error.field, error.detail))
 
 
 @dataclass(frozen=True, slots=True)

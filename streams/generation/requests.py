@@ -12,6 +12,7 @@ import msgspec
 
 from processors.pages.brief import brief_of
 from processors.pages.rewriting import ready_copy
+from schemas.bounds import MOST_RECORD
 from schemas.codec import decode_request, is_framed
 from schemas.errors import DecodeError, Retryable
 from schemas.generation import (
@@ -170,9 +171,9 @@ def _ms_since(started: float) -> int:
 
 
 def identified(value: bytes) -> Identified | None:
-    """Return the ids that an invalid request gives, or None if it gives none."""
+    """Return the ids that an invalid request gives, or None if it gives none or is too large."""
     try:
-        return None if is_framed(value) else msgspec.json.decode(value, type=Identified)
+        return None if is_framed(value) or len(value) > MOST_RECORD else msgspec.json.decode(value, type=Identified)
     except (ValueError, RecursionError):
         return None
 

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import faust
 from aiokafka import AIOKafkaProducer
@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from infra.kafka.producer import build_producer
 from infra.redis.identities import BucketIdentities, ClosedBucket
 from infra.redis.line import SOCKET_S
+from processors.heatmap.brake import Brake
 from processors.heatmap.cuts import Cut
 from processors.heatmap.decode import Fold, Rejected
 from processors.heatmap.rows import Part
@@ -33,7 +34,7 @@ from streams.heatmap.partition_gauges import PartitionGauges
 from streams.runtime import metrics
 from streams.runtime.settings import Settings
 from streams.runtime.stores import open_line, open_writer, open_writers
-from streams.transports.dead_letters import dead_letter_headers, fitted
+from streams.transports.dead_letters import MOST_ERROR, dead_letter_headers, fitted
 from streams.transports.slices import PassThrough, Slice
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ TICK_INTERVAL_S = 0.25
 # shorter than the time that the manifests and `lpstream up` give a worker to stop
 FINISH_S = 10.0
 IDENTITY_BYTES = 60
+LETTER_BYTES = 500  # objects and headers
 REGISTRY_PAUSE_S = 1.0
 
 
@@ -97,20 +99,48 @@ class Stores:
             raise Retryable(f"Kafka: {type(error).__name__}") from error
 
 
-class HeatmapBucket:
-    """The work of a bucket of beacons: its rows, its rejected records and its identities."""
+class Letter(NamedTuple):
+    """A dead letter that waits until its bucket is stored. It keeps no more of its record than Kafka gets."""
 
-    def __init__(self, stores: Stores, identities: Identities, at_ms: int) -> None:
+    key: bytes | None
+    value: bytes | None
+    size: list[tuple[str, bytes]]
+    error: str
+    offset: int
+    timestamp_ms: int
+
+    @classmethod
+    def of(cls, record: Any, bad: Rejected) -> Self:
+        """Return the letter of a rejected record."""
+        error = f"{bad.field}: {bad.detail}" if bad.field else bad.detail
+        return cls(*fitted(record.key, record.value), error[:MOST_ERROR], record.offset, record.timestamp)
+
+    @property
+    def bytes(self) -> int:
+        """The approximate bytes of the letter."""
+        return LETTER_BYTES + len(self.key or b"") + len(self.value or b"") + len(self.error)
+
+
+class HeatmapBucket:
+    """The work of a bucket of beacons: its rows, its rejected records and its identities.
+
+    `brake` has the rejected records of the partition's earlier buckets, too. It begins with the worker's first bucket,
+    so it never pauses a bucket that an earlier worker has stored in part, unless the bucket alone does.
+    """
+
+    def __init__(self, stores: Stores, identities: Identities, at_ms: int, brake: Brake | None = None) -> None:
         self._stores = stores
         self._identities = identities
         self._at_ms = at_ms
         self._fold = Fold()
-        self._rejected: list[tuple[Any, Rejected]] = []
+        self._letters: list[Letter] = []
+        self._letter_bytes = 0
         self._seen: list[tuple[int, list[bytes]]] = []
         self._records = 0
-        self._rejected_bytes = 0
-        self._undecodable = 0
-        self._undecodable_run = 0
+        self._brakes = [Brake()]
+        if brake is not None:
+            brake.begin_bucket(stores.settings.dlq_max_run)
+            self._brakes.append(brake)
 
     def add(self, records: list[Any], number: int) -> None:
         """Decode the records, drop retries, and add the rest to the rows."""
@@ -120,12 +150,12 @@ class HeatmapBucket:
         metrics.FORGOTTEN.inc(self._identities.early - early)
         self._seen.append((number, decoded.identities))
         self._fold.add(decoded.columns if keep.all() else decoded.columns.select(keep))
-        self._rejected.extend((records[bad.index], bad) for bad in decoded.rejected)
-        self._rejected_bytes += sum(len(records[bad.index].value) for bad in decoded.rejected)
-        undecodable = sum(not bad.too_much for bad in decoded.rejected)
-        self._undecodable += undecodable
-        whole = undecodable == len(decoded.identities) + len(decoded.rejected)
-        self._undecodable_run = self._undecodable_run + undecodable if whole else undecodable
+        letters = [Letter.of(records[bad.index], bad) for bad in decoded.rejected]
+        size = sum(letter.bytes for letter in letters)
+        self._letters += letters
+        self._letter_bytes += size
+        for brake in self._brakes:
+            brake.add(decoded, size)
         self._note(len(decoded.identities), len(decoded.rejected), int(keep.sum()), decoded.skewed)
 
     def _note(self, beacons: int, rejected: int, counted: int, skewed: int) -> None:
@@ -136,15 +166,13 @@ class HeatmapBucket:
         metrics.DROPPED.labels("undecodable").inc(rejected)
 
     def braked(self) -> bool:
-        """Return whether the share of undecodable records, or their run, is over the limit."""
+        """Return whether the rejected records of the bucket, or of the partition, are over a limit."""
         settings = self._stores.settings
-        if self._undecodable_run >= settings.dlq_max_run:
-            return True
-        return self._records >= settings.dlq_max_run and self._undecodable > settings.dlq_max_ratio * self._records
+        return any(brake.over(settings.dlq_max_run, settings.dlq_max_ratio) for brake in self._brakes)
 
     def held(self) -> int:
         """Return the approximate memory of the bucket in bytes."""
-        return self._fold.held + self._rejected_bytes + IDENTITY_BYTES * self._records
+        return self._fold.held + self._letter_bytes + IDENTITY_BYTES * self._records
 
     async def store(self, bucket: Bucket, retry: Retry) -> None:
         """Insert the rows, send rejected records to the dead-letter topic, pass the identities on."""
@@ -153,16 +181,14 @@ class HeatmapBucket:
             rows = with_days_late(part.rows, self._at_ms)
             token = bucket.token_of(part.number)
             await retry("clickhouse", partial(self._stores.clickhouse.insert, part.table, rows, token))
-        letters = (partial(self._dead_letter, bucket.tp, *letter) for letter in self._rejected)
+        letters = (partial(self._dead_letter, bucket.tp, letter) for letter in self._letters)
         await asyncio.gather(*(retry("dlq", letter) for letter in letters))
         self._stores.links.keep(bucket.tp, ClosedBucket(bucket.begin, bucket.last, bucket.timestamp_ms, self._seen))
         metrics.EVENTS.inc(self._fold.events)
 
-    async def _dead_letter(self, tp: TP, record: Any, bad: Rejected) -> None:
-        error = f"{bad.field}: {bad.detail}" if bad.field else bad.detail
-        headers = dead_letter_headers(error, tp.topic, tp.partition, record.offset, record.timestamp)
-        key, value, size = fitted(record.key, record.value)
-        await self._stores.send(f"{tp.topic}.dlq", None, value, key=key, headers=headers + size)
+    async def _dead_letter(self, tp: TP, letter: Letter) -> None:
+        headers = dead_letter_headers(letter.error, tp.topic, tp.partition, letter.offset, letter.timestamp_ms)
+        await self._stores.send(f"{tp.topic}.dlq", None, letter.value, key=letter.key, headers=headers + letter.size)
         metrics.DEAD_LETTERS.labels(tp.topic).inc()
 
 
@@ -176,7 +202,7 @@ def opener(
 
     async def open_work(part: Slice, boundary: int, earliest: int) -> Callable[[int], BucketWork]:
         identities = known[part.tp] = await stores.links.load(part, boundary, earliest)
-        return partial(HeatmapBucket, stores, identities)
+        return partial(HeatmapBucket, stores, identities, brake=Brake())
 
     return open_work
 

@@ -232,10 +232,14 @@ class Settings(ExperimentSettings):
     heatmap_bucket_records: int = Field(50_000, ge=1, le=10_000_000, description="Most records of a bucket.")
     heatmap_skew_s: float = Field(1.0, gt=0, le=60, description="Seconds after a bucket's end before a tick closes it.")
     dlq_max_run: int = Field(
-        1_000, ge=1, le=10_000_000, description="Number of undecodable records in a row that pauses a partition."
+        1_000, ge=1, le=10_000_000, description="Number of rejected records in a row that pauses a partition."
     )
     dlq_max_ratio: float = Field(
-        0.5, gt=0, le=1, description="Share of undecodable records in a bucket that pauses a partition."
+        0.5,
+        gt=0,
+        le=1,
+        description="Share of rejected records that pauses a partition, in a bucket or in buckets that have "
+        "`LPSTREAM_DLQ_MAX_RUN` records together.",
     )
     worker_metrics_port: Port = Field(
         0, description="Port of a worker's /metrics, /healthz and /readyz; 0: any free port."

@@ -24,9 +24,9 @@ def dead_letter_headers(
 def fitted(key: bytes | None, value: bytes | None) -> tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]:
     """Return key and value of a letter, and the header `size` if they were cut.
 
-    They are cut if Kafka would refuse them.
+    A value is cut if Kafka would refuse the letter. A longer key than MOST_KEY is cut, because letters wait in memory.
     """
     size = len(key or b"") + len(value or b"")
-    if size <= MOST_BYTES:
+    if len(key or b"") <= MOST_KEY and size <= MOST_BYTES:
         return key, value, []
     return key and key[:MOST_KEY], value and value[: MOST_BYTES - MOST_KEY], [(SIZE, str(size).encode())]
