@@ -100,7 +100,10 @@ class Stores:
 
 
 class Letter(NamedTuple):
-    """A dead letter that waits until its bucket is stored. It keeps no more of its record than Kafka gets."""
+    """A dead letter that waits until its bucket is stored.
+
+    It keeps no more of its record than Kafka gets.
+    """
 
     key: bytes | None
     value: bytes | None

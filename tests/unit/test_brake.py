@@ -57,7 +57,10 @@ class Stores:
 
 
 async def deliver(values: Callable[[int], bytes], most: int, *, step_ms: int = 0, fetch: int = 16) -> tuple[int, int]:
-    """Deliver a log of values until its partition is paused. Return the records read, or -1, and the letters."""
+    """Deliver a log of values until its partition is paused.
+
+    Return the number of records read, or -1 if it is not paused, and the number of letters.
+    """
     stores: Any = Stores()
     consumer = Consumer()
     consumer.metadata = Cut(50_000).metadata

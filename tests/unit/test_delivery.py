@@ -29,6 +29,7 @@ class Record:
     timestamp: int
     value: bytes = b"x"
     timestamp_type: int = LOG_APPEND_TIME
+    key: bytes | None = None
 
 
 CUT = Cut(records=10)
