@@ -145,7 +145,7 @@ class DeadLetters:
         async with (
             self._consumer() as consumer,
             self._producer() as producer,
-            aclosing(open_writers(self._settings)) as writers,
+            aclosing(open_writers(self._settings, limited=False)) as writers,
         ):
             for tp, (start, end) in (await self._spans(consumer)).items():
                 async for letter in _stretch(consumer, tp, start, end):
