@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 import fastavro
+import msgspec
 import numpy as np
 import pytest
 import pytest_asyncio
@@ -23,6 +24,9 @@ from schemas import codec
 from schemas.avro_bounds import check_readable
 from schemas.codec import BEACON, HEADER, REQUEST, decode_framed, decode_request, encode_framed, to_beacon
 from schemas.errors import DecodeError, Refused, Retryable
+from streams.edge.http.errors import HttpError
+from streams.edge.rest.formats import Binary
+from streams.edge.rest.produce import ProduceRecord, Target, _checked, _format
 from streams.edge.services import Services
 from streams.runtime.settings import Settings
 
@@ -343,6 +347,23 @@ async def test_a_foreign_origin_causes_no_look_up(
         assert registry.calls == calls
         await edge.post("/topics/heatmap.events", body, kind)
         assert registry.calls > calls, "programs send no origin"
+
+
+async def test_a_look_up_does_not_depend_on_the_listeners_check_of_origins(
+    registry: SmallRegistry, client: ConfluentRegistry
+) -> None:
+    target = Target("heatmap.events", None, "public", None, "https://evil.example")
+    value = base64.b64encode(framed(changed(BEACON, "as it is"), 9_999, BEACON)).decode()
+    record = ProduceRecord(value=msgspec.Raw(json.dumps(value).encode()))
+    async with running_edge() as edge:
+        edge.services.own_schemas = late = LateSchemas(client)
+        await late.own()
+        calls = registry.calls
+        with pytest.raises(HttpError, match="origin"):
+            await _checked(0, record, Binary(), target, edge.services)
+        with pytest.raises(HttpError, match="origin"):
+            await _format("avro", {"value_schema_id": msgspec.Raw(b"9999")}, target, edge.services)
+    assert registry.calls == calls
 
 
 async def test_visitors_take_no_look_ups_from_applications(registry: SmallRegistry, client: ConfluentRegistry) -> None:

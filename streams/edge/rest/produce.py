@@ -317,7 +317,10 @@ async def _checked(at: int, posted: ProduceRecord, form: Format, target: Target,
 
 
 def _check_origin(target: Target, services: Services) -> None:
-    """Raise HttpError 403 for an origin that no page has: it must not cause look-ups of schemas."""
+    """Raise HttpError 403 for an origin that no page has: it must not cause look-ups of schemas.
+
+    The listener refuses such a request earlier; look-ups must not depend on that.
+    """
     if target.caller is None and target.origin is not None and not services.tenants.knows(target.origin):
         detail = "No page takes beacons from this origin; ask the operator to list it"
         raise refused(Refusal(403, "", detail, "origin"))
