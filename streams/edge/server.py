@@ -201,7 +201,7 @@ def own_origins(settings: Settings) -> set[str]:
 
 
 def listeners(settings: Settings, *, shared: bool = False) -> list[socket.socket]:
-    """Return bound sockets for the public and the private listener. Raise SettingError if a port is in use.
+    """Return bound sockets for the two listeners. Raise SettingError if a port is in use.
 
     They do not listen yet: an edge that is not ready must take no connections, because nobody would answer them.
     """

@@ -38,7 +38,7 @@ def bound(host: str, port: int, setting: str, *, shared: bool = False) -> socket
 
 
 def listen(listener: socket.socket, host: str, port: int, setting: str) -> None:
-    """Let a bound socket take connections. Raise SettingError if another program listens there since it was bound."""
+    """Let a bound socket take connections. Raise SettingError if another program took the port."""
     with _naming(listener, host, port, setting):
         listener.listen(BACKLOG)
 

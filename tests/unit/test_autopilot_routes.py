@@ -103,7 +103,7 @@ async def test_an_answer_right_after_a_switch_is_refused_until_it_is_carried_out
 @pytest.mark.parametrize("later_ms", [-5_000, -1, 0, 1, 5_000])
 @pytest.mark.parametrize(("noted", "last"), [("on", "off"), ("off", "on"), ("on", "on"), ("off", "reject")])
 async def test_a_state_after_a_later_order_is_not_waited_for(noted: str, last: str, later_ms: int) -> None:
-    """The note of the last order was lost, or another edge's older note came after it, whatever the clocks say."""
+    """The note of the last order was lost, or an older note came after it."""
     given = order(last).model_copy(update={"requested_ms": NOW + later_ms})
     step = step_after(given, ready(approval=True), Facts(), epoch=7, now_ms=NOW + 200)
     assert step is not None

@@ -268,7 +268,7 @@ async def test_the_edge_takes_a_writers_schema(registry: SmallRegistry, client: 
 
 
 def posted_under(by: str, number: int, schema: dict[str, Any] | None = None) -> tuple[bytes, str]:
-    """Return the body and media type of a request that names a schema by id, text or the bytes of its value."""
+    """Return the body and media type of a request that names a schema by id, text or bytes."""
     value: Any = codec._to_avro(BEACON, POSTED)
     ids: dict[str, Any] = {"value_schema_id": number} if by == "id" else {}
     kind = AVRO

@@ -71,7 +71,10 @@ async def _check_switched(services: Services, lp_id: str, state: AutopilotState 
 
 
 def _done_ms(state: AutopilotState) -> int:
-    """Return when the last command was carried out. States of earlier releases say only when their step began."""
+    """Return when the last command was carried out.
+
+    States of earlier releases say only when their step began.
+    """
     return state.command_ms or state.since_ms
 
 
