@@ -15,7 +15,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 
 from infra.kafka.consumer import build_consumer
-from infra.kafka.reading import Reader, stretch
+from infra.kafka.reading import Fetched, Reader, stretch
 from infra.kafka.skips import bounds
 from schemas.errors import Retryable
 
@@ -185,6 +185,33 @@ async def test_a_stretch_ends_when_only_markers_remain(reader: Reader, monkeypat
 async def test_a_stretch_without_answers_raises(reader: Reader) -> None:
     with pytest.raises(Retryable, match=r"t\[0\] sent no data from offset 4 on"):
         _ = [part async for part in stretch(reader, TP, 4, 9, never, 0.05)]
+
+
+class Log:
+    """A fake reader whose fetches answer with these parts."""
+
+    unreadable: dict[TopicPartition, Any] = {}
+
+    def __init__(self, *parts: tuple[int, list[int], int]) -> None:
+        self.parts = iter(parts)
+
+    def seek(self, _tp: TopicPartition, _offset: int) -> None: ...
+
+    async def fetch(self, *_: Any) -> Any:
+        begin, offsets, following = next(self.parts)
+        return {TP: Fetched(begin, [SimpleNamespace(offset=offset) for offset in offsets], following)}
+
+
+async def test_a_stretch_continues_where_retention_has_left_records() -> None:
+    log: Any = Log((0, [0, 1], 2), (60, [60, 61], 62))
+    found = [[record.offset for record in part] async for part in stretch(log, TP, 0, 62, never)]
+    assert found == [[0, 1], [60, 61]]
+
+
+async def test_a_stretch_of_a_log_that_was_created_again_raises() -> None:
+    log: Any = Log((5, [5, 6], 7), (0, [0], 1))
+    with pytest.raises(Retryable, match=r"t\[0\] was created again while it was read"):
+        _ = [part async for part in stretch(log, TP, 5, 9, never)]
 
 
 @pytest.mark.parametrize(
