@@ -97,7 +97,10 @@ async def test_a_worker_passes_and_reports_hopeless_batches(stack: Stack, instal
 
 
 async def _letter_of(kafka: str, partition: int, offset: int) -> Letter:
-    """Return the letter of a batch that a worker has passed. It comes soon after the records behind the batch."""
+    """Return the letter of a batch that a worker has passed.
+
+    It comes soon after the records behind the batch.
+    """
     async with asyncio.timeout(PATIENCE_S):
         while True:
             async for one in letters(kafka).read():

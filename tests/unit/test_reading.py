@@ -190,10 +190,8 @@ async def test_a_stretch_without_answers_raises(reader: Reader) -> None:
 class Log:
     """A fake reader whose fetches answer with these parts."""
 
-    unreadable: dict[TopicPartition, Any] = {}
-
     def __init__(self, *parts: tuple[int, list[int], int]) -> None:
-        self.parts = iter(parts)
+        self.parts, self.unreadable = iter(parts), {}
 
     def seek(self, _tp: TopicPartition, _offset: int) -> None: ...
 
@@ -210,7 +208,7 @@ async def test_a_stretch_continues_where_retention_has_left_records() -> None:
 
 async def test_a_stretch_of_a_log_that_was_created_again_raises() -> None:
     log: Any = Log((5, [5, 6], 7), (0, [0], 1))
-    with pytest.raises(Retryable, match=r"t\[0\] was created again while it was read"):
+    with pytest.raises(Retryable, match=r"t\[0\] was created again: it begins at offset 0"):
         _ = [part async for part in stretch(log, TP, 5, 9, never)]
 
 
