@@ -20,8 +20,8 @@ from schemas.generation import Progress, Result, StepName, decode_model, encode_
 
 HOUR_S, RESULT_S, SCANNED = 3_600, 30 * 86_400, 1_000
 PRESENT = "lp:present"
-# keys: the digest of a request's bytes, its result, and the digests of its bytes and fields; arguments: the first digest,
-# its seconds, the rejection of this body or "", and the digest of the fields or ""
+# keys: the digest of a request's bytes, its result, the digests of its bytes and fields; arguments: the first digest,
+# its seconds, the rejection of this body or "", the digest of the fields or ""
 # A release before the third key reads and writes only the first two. So the third key counts only with the first.
 BEGIN = """
 local first, stored = redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])
