@@ -105,6 +105,20 @@ def test_discrimination_is_refused_even_if_the_customer_wrote_it(word: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("industry", "purpose"),
+    [
+        ("介護施設", "求人（物品購入の担当）"), ("タクシー会社", "ドライバー募集（車両購入補助あり）"),
+        ("不動産会社", "募集：物品購入"), ("パン屋", "求人（販売スタッフ）"),
+    ],
+)  # fmt: skip
+def test_rules_for_work_hold_on_every_page_for_recruiting(industry: str, purpose: str) -> None:
+    request = least(industry, purpose=purpose, keywords=["若い女性を募集"])
+    assert brief_of(request).purpose == "recruit"
+    assert ("advertising_law", "keywords.0") in warned(request)
+    assert forbidden(["20代の男性歓迎。"], copy_fields(request))
+
+
+@pytest.mark.parametrize(
     "word", ["女性スタッフ活躍中", "未経験歓迎", "時給1,200円", "主婦・主夫歓迎", "65歳まで再雇用", "20歳以上"]
 )
 def test_given_conditions_of_work_are_no_discrimination(word: str) -> None:
