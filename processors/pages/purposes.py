@@ -24,11 +24,16 @@ def _table() -> dict[str, Any]:
     return tomllib.loads(files("processors").joinpath("pages", "purposes.toml").read_text("utf-8"))
 
 
+def expanded(text: str, words: dict[str, str]) -> str:
+    """Return an expression in which the words of a list stand for their names: {STAFF}."""
+    while _NAME.search(text):
+        text = _NAME.sub(lambda name: words[name[1]], text)
+    return text
+
+
 @cache
 def _compiled(text: str) -> re.Pattern[str]:
-    while _NAME.search(text):
-        text = _NAME.sub(lambda name: _table()["words"][name[1]], text)
-    return re.compile(text)
+    return re.compile(expanded(text, _table()["words"]))
 
 
 class _Expression(NamedTuple):

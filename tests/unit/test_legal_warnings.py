@@ -1,5 +1,8 @@
 """The warnings of a result: licences by trade, conditions of work, and the customer's own texts."""
 
+import tomllib
+from pathlib import Path
+
 import pytest
 from page_requests import BUSINESS, FACTS, full, least
 
@@ -29,6 +32,7 @@ NO_NUMBERS = (
     "税理士試験の講座",
     "弁護士保険", "人材育成研修", "旅行写真家", "ペットフード通販", "動物病院", "本屋", "民泊清掃", "造園",
 )  # fmt: skip
+LICENCES = tomllib.loads((Path(__file__).parent / "corpora" / "licences.toml").read_text("utf-8"))
 FREE = ("腰痛が必ず治る", "業界No.1", "日本一")
 
 
@@ -48,6 +52,19 @@ def test_a_licensed_trade_is_asked_for_its_number_by_the_law(industry: str, numb
 @pytest.mark.parametrize("industry", NO_NUMBERS)
 def test_a_trade_without_a_licence_is_asked_for_none(industry: str) -> None:
     assert licences_of(industry, sells=False) == []
+
+
+def test_an_industry_shows_the_numbers_that_its_words_mean() -> None:
+    def shown(industries: str) -> dict[str, list[str]]:
+        return {
+            industry: [one.shows for one in licences_of(industry, sells=False)] for industry in industries.splitlines()
+        }
+
+    assert {industry: numbers for industry, numbers in shown(LICENCES["none"]).items() if numbers} == {}
+    for kind, of in (("only", all), ("asked", any)):
+        for number, industries in LICENCES[kind].items():
+            wrong = [each for each, numbers in shown(industries).items() if not of(number in one for one in numbers)]
+            assert wrong == [], number
 
 
 def test_goods_ask_for_a_licence_only_where_they_are_sold_at_a_distance() -> None:
