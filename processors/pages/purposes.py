@@ -37,7 +37,7 @@ def _compiled(text: str) -> re.Pattern[str]:
 
 
 class _Expression(NamedTuple):
-    """An expression in a purpose: whether it decides before others, where it ends and begins, its meaning."""
+    """An expression in a purpose, in the order in which expressions decide: by `wins`, then by the end."""
 
     wins: bool
     end: int
