@@ -24,9 +24,14 @@ REFUSED_S, MOST_REFUSED = 60.0, 1_000
 MOST_ASKED, ASKED_S = 16, 10.0
 AGAIN_S = 0.5
 MOST_KNOWN = 64
+MOST_ID = 2**31 - 1  # a registry may answer a larger number with an error that looks like an outage
 
 # the name of the project's schema, and the id or the digest of the text
 Key = tuple[str, int | bytes]
+
+
+class TooManyUnknown(Retryable):
+    """A look-up that is not made now, because many schemas were unknown in the last seconds."""
 
 
 class WriterSchemas:
@@ -35,7 +40,11 @@ class WriterSchemas:
     Without a registry there are only the project's schemas.
     """
 
-    def __init__(self, source: ConfluentRegistry | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, source: ConfluentRegistry | None, clock: Callable[[], float] = time.monotonic, *, limited: bool = True
+    ) -> None:
+        """Set the registry. `limited` says whether unknown schemas limit the look-ups of others."""
+        self._limited = limited
         self._source = source
         self._clock = clock
         self._known: LRUCache[Key, Schema] = LRUCache(MOST_KNOWN)
@@ -47,8 +56,14 @@ class WriterSchemas:
     async def learn(self, name: str, values: Iterable[bytes | None]) -> None:
         """Let the codec read these values as the project's schema of that name, if their schemas allow it.
 
-        Raise Retryable if the registry does not answer. The codec refuses values whose schema is unknown.
+        Raise Retryable if the registry does not answer. The codec refuses values whose schema is unknown, or is not
+        looked up now: records behind those with invented ids must not wait.
         """
+        with contextlib.suppress(TooManyUnknown):
+            await self.learn_all(name, values)
+
+    async def learn_all(self, name: str, values: Iterable[bytes | None]) -> None:
+        """Do as `learn`, but raise TooManyUnknown if a schema is not looked up now."""
         if self._source is not None:
             for schema_id in unknown_ids(name, values):
                 with contextlib.suppress(Refused):
@@ -57,8 +72,10 @@ class WriterSchemas:
     async def by_id(self, name: str, schema_id: int) -> Schema:
         """Return the schema with that id of the subject, which the codec can then read.
 
-        Raise Refused if the subject has no such schema, or if too many were unknown in the last seconds.
+        Raise Refused if the subject has no such schema, TooManyUnknown if many were unknown in the last seconds.
         """
+        if not 0 <= schema_id <= MOST_ID:
+            raise Refused("this number is no id of a schema", NOT_FOUND)
         return await self._look_up((name, schema_id), lambda source, subject: source.by_id(subject, schema_id))
 
     async def by_text(self, name: str, text: str) -> Schema:
@@ -94,9 +111,9 @@ class WriterSchemas:
         return schema
 
     def _turn(self) -> int:
-        """Return the number of a new look-up. Raise Refused if there were too many for unknown ids."""
-        if len(self._asked) >= MOST_ASKED:
-            raise Refused("too many unknown schemas were looked up: send this again in some seconds", NOT_FOUND)
+        """Return the number of a new look-up. Raise TooManyUnknown if there were too many for unknown ids."""
+        if self._limited and len(self._asked) >= MOST_ASKED:
+            raise TooManyUnknown("too many unknown schemas were looked up in the last seconds", ASKED_S)
         self._count += 1
         self._asked[self._count] = None
         return self._count
@@ -141,7 +158,7 @@ class LateSchemas:
     async def learn(self, subject: str, value: bytes) -> None:
         """See `SchemaRegistry`."""
         await self.own()
-        await self._writers.learn(_name_of(subject), [value])
+        await self._writers.learn_all(_name_of(subject), [value])
 
     async def close(self) -> None:
         """Do nothing: the owner closes the registry."""

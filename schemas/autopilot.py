@@ -45,8 +45,9 @@ class AutopilotCommand(AutopilotOrder):
 class AutopilotState(Model):
     """The state of a page's autopilot, under the key `autopilot:{lp_id}`; only the optimizer writes it.
 
-    `number` counts the states. `command_id` is the last command that was carried out, `autopilot_id` the command that
-    switched autopilot on. `rounds` counts the variants that were asked for, `asked_ms` has the times of the last ones.
+    `number` counts the states. `command_id` is the last command that was carried out. `command_ms` is when it was given
+    or carried out, the later of both; 0 in states of earlier releases. `autopilot_id` is the command that switched
+    autopilot on. `rounds` counts the variants that were asked for, `asked_ms` has the times of the last ones.
     `finding` is what the variant answers, in words, and `about` the same for programs. `tried` has each `about` that
     led to nothing. Step and reason hold since `since_ms`.
     """
@@ -60,6 +61,7 @@ class AutopilotState(Model):
     approval: bool
     step: StepName
     command_id: UUID
+    command_ms: Ms = 0
     autopilot_id: UUID
     rounds: Count = 0
     asked_ms: list[Ms] = Field(default_factory=list, max_length=MOST_ASKED)

@@ -49,7 +49,7 @@ BUSINESS = {
     "phone": "03-0000-0000",
     "address": "東京都港区芝1-2-3",
     "url": "https://example.com/",
-    "form_url": "https://example.com/form",
+    "form_url": "https://example.com/form.php",
 }
 
 # Hostile texts for every field.

@@ -4,25 +4,34 @@ Offsets of a partition are not consecutive: transaction markers, aborted transac
 the consumer knows that a gap holds no record, because it passed the gap within one fetch. So each answer holds the
 position before and after it.
 
-An unreadable batch (bad checksum, unknown codec, oversized) stops its own partition only. aiokafka's `getmany` raises,
-loses the records of other partitions, and skips the records before the bad batch.
+An unreadable batch (bad checksum, unknown codec) stops its own partition only. aiokafka's `getmany` raises, loses the
+records of other partitions, and skips the records before the bad batch.
+
+A hopeless batch is intact and cannot be parsed: it is oversized, or a header's name is not UTF-8. Anyone who may write
+to the topic can send it, and no replica has a better copy. So the reader passes the rest of the batch, and notes it.
 """
 
 import asyncio
+import logging
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import FetchError
-from aiokafka.errors import ConsumerStoppedError, RecordTooLargeError
+from aiokafka.errors import ConsumerStoppedError, KafkaError, RecordTooLargeError
 from aiokafka.structs import TopicPartition
 
-from infra.kafka.inflating import BoundedBatches, OversizedError, bound_codecs
+from infra.kafka.inflating import BoundedBatches, bound_codecs
 from schemas.errors import Retryable
 
+log = logging.getLogger(__name__)
+
 IDLE_S = 5.0
+MOST_NOTES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,31 +48,36 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """The first unreadable offset of a partition, and the error.
-
-    An oversized batch is intact: no replica has a better copy.
-    """
+    """The first unreadable offset of a partition, and the error."""
 
     offset: int
     reason: str
-    oversized: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """The offsets of a hopeless batch, from `first` to before `next`, and the error."""
+
+    first: int
+    next: int
+    reason: str
 
 
 class Reader:
     """A reader on an aiokafka consumer, in the consumer's own event loop.
 
-    `unreadable` holds the stopped partitions. `lean` records are those of aiokafka's parser, without topic and
-    partition: to make a ConsumerRecord of each takes longer than to parse it. The reader uses private attributes of
-    aiokafka; tests/unit/test_libraries.py checks that they exist.
+    `unreadable` holds the stopped partitions, `hopeless` the last hopeless batches. `lean` records are those of
+    aiokafka's parser, without topic and partition: to make a ConsumerRecord of each takes longer than to parse it. The
+    reader uses private attributes of aiokafka; tests/unit/test_libraries.py checks that they exist.
     """
 
     def __init__(self, consumer: AIOKafkaConsumer, *, lean: bool = False) -> None:
         bound_codecs()
         self.consumer = consumer
         self._lean = lean
-        self._careful: set[TopicPartition] = set()
         self._passed: dict[TopicPartition, int] = {}
         self.unreadable: dict[TopicPartition, Unreadable] = {}
+        self.hopeless: deque[tuple[TopicPartition, Passed]] = deque(maxlen=MOST_NOTES)
 
     async def fetch(
         self, timeout_s: float, partitions: Collection[TopicPartition] = (), most: int | None = None
@@ -107,12 +121,10 @@ class Reader:
 
     def forget(self) -> None:
         """Reset all partitions for a new assignment, for which aiokafka drops its pauses."""
-        self._careful.clear()
         self._passed.clear()
         self.unreadable.clear()
 
     def _forget(self, tp: TopicPartition) -> None:
-        self._careful.discard(tp)
         self._passed.pop(tp, None)
         if self.unreadable.pop(tp, None) is not None:
             self.consumer.resume(tp)
@@ -160,32 +172,48 @@ class Reader:
         self._stop(tp, offset, result._error)
 
     def _read(self, tp: TopicPartition, state: Any, result: Any, most: int | None) -> Fetched | None:
-        begin, error, careful = state.position, None, tp in self._careful
-        records: list[Any] = []
-        if result.has_more():
-            parsing = result._partition_records
-            if not isinstance(parsing._records, BoundedBatches):
-                parsing._records = BoundedBatches(parsing._records)
-            if self._lean:
-                parsing._consumer_record = _as_parsed
-        try:
-            if careful:
-                while (record := result.getone()) is not None:
-                    records.append(record)
-                self._careful.discard(tp)
-            else:
-                records = result.getall(most)
-        except Exception as failure:  # noqa: BLE001 - decoders raise any error; the batch is unreadable
-            error = failure
-        if error is not None:
-            # Continue at the bad batch. `getall` has lost the records before it, `getone` has returned each record.
-            self.consumer.seek(tp, result._partition_records.next_fetch_offset if careful else begin)
-            if careful and state.position == begin:
-                self._stop(tp, begin, error)
-            self._careful.add(tp)
-        elif not result.has_more():
+        begin, records = state.position, list[Any]()
+        if not result.has_more() or not result.check_assignment(tp):
             self._drop(tp)
+            return None
+        parsing = result._partition_records
+        if not isinstance(parsing._records, BoundedBatches):
+            parsing._records = BoundedBatches(parsing._records)
+        if self._lean:
+            parsing._consumer_record = _as_parsed
+        error = self._parse(tp, parsing, records, most)
+        result._update_position()
+        if error is not None or most is None or len(records) < most:
+            self._drop(tp)
+        if error is not None and state.position == begin:
+            self._stop(tp, begin, error)
         return None if state.position == begin else Fetched(begin, records, state.position)
+
+    def _parse(self, tp: TopicPartition, parsing: Any, records: list[Any], most: int | None) -> Exception | None:
+        """Append the records up to an unreadable batch, and return its error. Pass hopeless batches."""
+        while True:
+            try:
+                # `extend` keeps the records before an error
+                records.extend(islice(parsing, None if most is None else most - len(records)))
+                return None
+            except Exception as error:  # noqa: BLE001 - decoders raise any error
+                batch = parsing._records.current
+                # aiokafka's own errors: bad checksums and structures, unknown codecs
+                if isinstance(error, KafkaError | MemoryError) or batch.next_offset <= parsing.next_fetch_offset:
+                    return error
+                self._note(tp, Passed(parsing.next_fetch_offset, batch.next_offset, _described(error)))
+                parsing.next_fetch_offset = batch.next_offset
+                parsing._records_iterator = parsing._unpack_records()
+
+    def _note(self, tp: TopicPartition, passed: Passed) -> None:
+        self.hopeless.append((tp, passed))
+        log.warning(
+            "%s[%d] offsets %d to %d cannot be parsed and are passed: %s",
+            *tp,
+            passed.first,
+            passed.next - 1,
+            passed.reason,
+        )
 
     def _drop(self, tp: TopicPartition) -> None:
         """Remove a result so that the fetcher requests the next."""
@@ -195,8 +223,11 @@ class Reader:
 
     def _stop(self, tp: TopicPartition, offset: int, error: Exception) -> None:
         self.consumer.pause(tp)
-        reason = f"{type(error).__name__}: {error}"[:300]
-        self.unreadable[tp] = Unreadable(offset, reason, isinstance(error, OversizedError))
+        self.unreadable[tp] = Unreadable(offset, _described(error))
+
+
+def _described(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:300]
 
 
 def _as_parsed(_tp: TopicPartition, record: Any) -> Any:
@@ -213,14 +244,19 @@ async def stretch(
 ) -> AsyncIterator[list[Any]]:
     """Yield the records from `start` to before `end`, one non-empty fetch at a time.
 
-    The partition must be assigned to the consumer. `when_stopped` skips an unreadable batch or raises. Raise Retryable
-    if no data comes for `idle_s` seconds.
+    The partition must be assigned to the consumer. `when_stopped` skips an unreadable batch or raises. Records that
+    retention deletes meanwhile are left out. Raise Retryable if no data comes for `idle_s` seconds, or if the log was
+    created again.
     """
     reader.seek(tp, start)
     at, heard = start, time.monotonic()
     while at < end:
         part = (await reader.fetch(idle_s, [tp])).get(tp)
         if part is not None:
+            if part.begin < at:
+                raise Retryable(
+                    f"Kafka: {tp.topic}[{tp.partition}] was created again: it begins at offset {part.begin}"
+                )
             at, heard = part.next, time.monotonic()
             if records := [record for record in part.records if record.offset < end]:
                 yield records

@@ -1,12 +1,13 @@
 """Skip letters: decisions to skip unreadable batches.
 
 `lpstream dlq skip TOPIC PARTITION OFFSET` writes the letter to the topic's dead-letter topic, in the partition with the
-same number. Its header `skip_to` is the offset at which readers continue. All our readers look for it there. A worker
-writes the letter of an oversized batch itself.
+same number. Its header `skip_to` is the offset at which readers continue. All our readers look for it there. Hopeless
+batches, which readers pass by themselves, have the same letters: they say which records were lost.
 """
 
 import logging
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer
@@ -18,7 +19,7 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 from infra.kafka.admin import partitions_of
 from infra.kafka.consumer import build_consumer
 from infra.kafka.producer import build_producer
-from infra.kafka.reading import Reader, Unreadable, stretch
+from infra.kafka.reading import Passed, Reader, Unreadable, stretch
 from schemas.errors import Refused, Retryable
 
 log = logging.getLogger(__name__)
@@ -85,6 +86,8 @@ class SkipLetters:
             start = self._read_to.get(letters)
             if start is None or start > end:  # the first read, or the topic was recreated
                 start = await start_at(consumer, letters, int(time.time() * 1000) - KEPT_MS)
+            # retention may have passed the last read
+            start = max(start, (await consumer.beginning_offsets([letters]))[letters])
             async for records in stretch(Reader(consumer), letters, start, end, pass_over):
                 known += [skip for record in records if (skip := skip_of(record)) is not None]
             self._read_to[letters] = end
@@ -94,12 +97,24 @@ class SkipLetters:
             await consumer.stop()
 
 
+async def past_batch(letters: SkipLetters, reader: Reader, tp: TopicPartition, offset: int) -> int | None:
+    """Return the offset behind the unreadable batch at `offset` if a skip letter names it, else None.
+
+    A letter never skips more than this batch: it may be of a topic that was deleted and created again.
+    """
+    to = await letters.past(tp, offset)
+    if to is None:
+        return None
+    _, next_ = await batch_at(reader.consumer, tp, offset)
+    return min(to, next_)
+
+
 async def skip_past(reader: Reader, bootstrap: str) -> None:
     """Continue each stopped partition as its skip letter says. Raise Refused if it has none."""
     letters = SkipLetters(bootstrap)
     for tp, stopped in list(reader.unreadable.items()):
         try:
-            to = await letters.past(tp, stopped.offset)
+            to = await past_batch(letters, reader, tp, stopped.offset)
         except Refused:  # the topic has no dead-letter topic
             to = None
         if to is None:
@@ -153,21 +168,42 @@ async def probe(bootstrap: str, tp: TopicPartition, offset: int) -> tuple[Skip, 
     return Skip(unreadable[0].offset, next_), unreadable[0].reason
 
 
-async def send_skip(bootstrap: str, broker: str, tp: TopicPartition, offset: int, who: str) -> Skip:
-    """Send a skip letter for the batch at an offset, and return the skipped offsets. `who` decided it.
+async def send_skip(bootstrap: str, broker: str, tp: TopicPartition, offset: int) -> Skip:
+    """Send the operator's skip letter for the batch at an offset, and return the skipped offsets.
 
     Raise Refused if the batch can be read, or is not in the log.
     """
     skip, reason = await probe(bootstrap, tp, offset)
-    headers = {
-        "error": f"skipped by {who}: offsets {skip.first} to {skip.next - 1} could not be read: {reason}",
-        "topic": tp.topic, "partition": tp.partition, "offset": skip.first,
-        "timestamp": round(time.time() * 1000), SKIP_TO: skip.next,
-    }  # fmt: skip
-    encoded = [(name, str(value).encode()) for name, value in headers.items()]
-    async with build_producer(bootstrap, broker) as producer:
-        await producer.send_and_wait(tp.topic + SUFFIX, b"", partition=tp.partition, headers=encoded)
+    await send_letters(bootstrap, broker, [(tp, skip, f"skipped by the operator: {_lost(skip, reason)}")])
     return skip
+
+
+async def send_passed(bootstrap: str, broker: str, batches: Iterable[tuple[TopicPartition, Passed]]) -> None:
+    """Send a letter for each run of hopeless batches that a worker has passed."""
+    runs: list[tuple[TopicPartition, Skip, str]] = []
+    for tp, passed in batches:
+        first = passed.first
+        if runs and runs[-1][0] == tp and runs[-1][1].next == first:
+            first = runs.pop()[1].first
+        skip = Skip(first, passed.next)
+        runs.append((tp, skip, f"passed by the worker: {_lost(skip, passed.reason)}"))
+    await send_letters(bootstrap, broker, runs)
+
+
+def _lost(skip: Skip, reason: str) -> str:
+    return f"offsets {skip.first} to {skip.next - 1} could not be read: {reason}"
+
+
+async def send_letters(bootstrap: str, broker: str, letters: list[tuple[TopicPartition, Skip, str]]) -> None:
+    """Send skip letters, each with its error."""
+    async with build_producer(bootstrap, broker) as producer:
+        for tp, skip, error in letters:
+            headers = {
+                "error": error, "topic": tp.topic, "partition": tp.partition, "offset": skip.first,
+                "timestamp": round(time.time() * 1000), SKIP_TO: skip.next,
+            }  # fmt: skip
+            encoded = [(name, str(value).encode()) for name, value in headers.items()]
+            await producer.send_and_wait(tp.topic + SUFFIX, b"", partition=tp.partition, headers=encoded)
 
 
 async def batch_at(consumer: AIOKafkaConsumer, tp: TopicPartition, offset: int) -> tuple[int, int]:

@@ -18,6 +18,17 @@ from schemas.generation import encode_model
 STATES, CHANGES, CHANGE, WEIGHTS = (f"lp:experiments{part}" for part in ("", ":changes", ":change", ":weights"))
 PILOTS, WAITING = "lp:autopilots", "lp:autopilots:waiting"
 SENT, SENT_S = "lp:experiments:sent:%s", 3_600  # as long as the topic surely has a command that is not carried out
+# Notes of two edges may come in another order than their commands stand in the log. Within a minute the offset decides,
+# or the time if an edge of an earlier release notes no offset. Commands that are further apart do not cross.
+NOTE = """
+local stored = redis.call('GET', KEYS[1])
+if stored then
+  local old, new = cjson.decode(stored), cjson.decode(ARGV[1])
+  local by = old.offset and new.offset and 'offset' or 'requested_ms'
+  if old[by] > new[by] and new.requested_ms - old.requested_ms < 60000 then return end
+end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+"""
 MOST_CHANGES = 500
 # The number of a change is at least the time (ms), so that it also grows after Redis has lost data.
 PUT = """
@@ -76,8 +87,11 @@ class ExperimentStore:
         return cast("bytes | None", await self._line.call(lambda redis: redis.hget(WEIGHTS, lp_id)))
 
     async def note(self, key: str, command: bytes) -> None:
-        """Store the last command that an edge has sent under a key of the topic."""
-        await self._line.call(lambda redis: redis.set(SENT % key, command, ex=SENT_S))
+        """Store the last command that an edge has sent under a key of the topic, with its `offset`.
+
+        A command that comes before the stored one changes nothing.
+        """
+        await self._line.call(lambda redis: redis.eval(NOTE, 1, SENT % key, command, SENT_S))
 
     async def sent(self, key: str) -> bytes | None:
         """Return the last command that was sent under the key within SENT_S, or None."""

@@ -20,7 +20,9 @@ from schemas.generation import Progress, Result, StepName, decode_model, encode_
 
 HOUR_S, RESULT_S, SCANNED = 3_600, 30 * 86_400, 1_000
 PRESENT = "lp:present"
-# keys: a request's digest and its result; arguments: the digest, its seconds, and the rejection of this body or ""
+# keys: the digest of a request's bytes, its result, the digests of its bytes and fields; arguments: the first digest,
+# its seconds, the rejection of this body or "", the digest of the fields or ""
+# A release before the third key reads and writes only the first two. So the third key counts only with the first.
 BEGIN = """
 local first, stored = redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])
 if stored and cjson.decode(stored).status == 'rejected' then
@@ -28,15 +30,20 @@ if stored and cjson.decode(stored).status == 'rejected' then
     first, stored = false, false
 end
 if first or stored then
-    return {first or ARGV[1], stored}
+    local both = first and redis.call('GET', KEYS[3])
+    local same = both and string.sub(both, 1, #first) == first
+    return {same and both or first or ARGV[1], stored}
 end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+if ARGV[4] ~= '' then
+    redis.call('SET', KEYS[3], ARGV[1] .. ':' .. ARGV[4], 'EX', ARGV[2])
+end
 if ARGV[3] ~= '' then
     redis.call('SET', KEYS[2], ARGV[3], 'EX', ARGV[2])
 end
 return {ARGV[1], false}
 """
-# keys: a request's result and its digest; arguments: the result and its seconds
+# keys: a request's result and its two keys of digests; arguments: the result and its seconds
 KEEP = """
 local before = redis.call('GET', KEYS[1])
 if before and cjson.decode(before).status ~= 'rejected' then
@@ -44,6 +51,7 @@ if before and cjson.decode(before).status ~= 'rejected' then
 end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 redis.call('EXPIRE', KEYS[2], ARGV[2])
+redis.call('EXPIRE', KEYS[3], ARGV[2])
 return false
 """
 
@@ -65,18 +73,21 @@ class ResultStore:
 
     # -- requests and results --------------------------------------------------------------------------
 
-    async def begin(self, request_id: UUID, digest: str, rejection: Result | None = None) -> tuple[str, bytes | None]:
-        """Store the digest of a request if its id is free. Return the stored digest, and the result or None.
+    async def begin(
+        self, request_id: UUID, digest: str, rejection: Result | None = None, *, of_fields: str = ""
+    ) -> tuple[set[str], bytes | None]:
+        """Store the digests of a request's bytes and fields if its id is free.
 
-        A rejection leaves the id free, and is removed. A result without a digest is that of an earlier release or was
-        restored: it passes for this body's. `rejection` is stored with the digest.
+        Return the stored digests, and the result or None. A rejection leaves the id free, and is removed. A result
+        without a digest is that of an earlier release or was restored: it passes for this body's. `rejection` is stored
+        with the digest.
         """
-        keys = (f"lp:request:{request_id}", f"lp:result:{request_id}")
+        keys = (f"lp:request:{request_id}", f"lp:result:{request_id}", f"lp:fields:{request_id}")
         refused = b"" if rejection is None else encode_model(rejection)
         first, stored = await self._line.call(
-            lambda redis: redis.eval(BEGIN, 2, *keys, digest, RESULT_S, cast(str, refused))
+            lambda redis: redis.eval(BEGIN, 3, *keys, digest, RESULT_S, cast(str, refused), of_fields)
         )
-        return first.decode(), stored
+        return set(first.decode().split(":")), stored
 
     async def first(self, result: Result) -> bytes:
         """Store the result unless one is stored, and return the stored bytes: the first result wins."""
@@ -87,10 +98,10 @@ class ResultStore:
     async def keep(self, request_id: UUID, result: bytes, for_s: int) -> bytes | None:
         """Store a result's bytes unless some are stored. Return the bytes stored before, or None.
 
-        A stored rejection gives way, because it may be that of a body that was corrected. The digest stays as long.
+        A stored rejection gives way, because it may be that of a body that was corrected. The digests stay as long.
         """
-        keys = (f"lp:result:{request_id}", f"lp:request:{request_id}")
-        before = await self._line.call(lambda redis: redis.eval(KEEP, 2, *keys, cast(str, result), for_s))
+        keys = (f"lp:result:{request_id}", f"lp:request:{request_id}", f"lp:fields:{request_id}")
+        before = await self._line.call(lambda redis: redis.eval(KEEP, 3, *keys, cast(str, result), for_s))
         return cast("bytes | None", before)
 
     async def get(self, request_id: UUID) -> bytes | None:
@@ -193,7 +204,7 @@ class ResultStore:
         """Remove all keys of a request and the join of its page."""
         steps = [step_id_of(request_id, name) for name in StepName]
         of_steps = [f"lp:{kind}:{step}" for step in steps for kind in ("step", "parts")]
-        of_request = [f"lp:{kind}:{request_id}" for kind in ("request", "result", "progress")]
+        of_request = [f"lp:{kind}:{request_id}" for kind in ("request", "fields", "result", "progress")]
         await self._line.call(lambda redis: redis.unlink(*of_request, *of_steps, f"lp:join:{lp_id}"))
 
     # -- the mark that shows whether Redis lost its data -----------------------------------------------

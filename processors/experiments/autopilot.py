@@ -85,7 +85,8 @@ def step_after(
     if before is not None and before.command_id == command.command_id:
         return None
     state = before or _fresh(command, epoch, now_ms)
-    turn = _Turn(state.model_copy(update={"command_id": command.command_id}), facts, epoch, now_ms)
+    done = {"command_id": command.command_id, "command_ms": max(command.requested_ms, now_ms)}
+    turn = _Turn(state.model_copy(update=done), facts, epoch, now_ms)
     if command.command == "on":
         return turn.on(command)
     if command.command == "off":

@@ -5,8 +5,17 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from processors.pages.designs import design_of
-from processors.pages.facts import given_of, known, phone_of, takes_orders, terms_of, ways_of
-from processors.pages.sites import names
+from processors.pages.facts import (
+    addresses_of,
+    given_of,
+    known,
+    listed_site,
+    phone_of,
+    takes_orders,
+    terms_of,
+    ways_of,
+)
+from processors.pages.sites import names, site_of
 from processors.pages.words import words_of
 from processors.text import address
 from schemas.contacts import dialled
@@ -144,12 +153,32 @@ def leads_away(call: Call, section: str) -> bool:
 
 
 def outside_calls(request: GenerationRequest, brief: Brief, call: Call) -> tuple[Call, ...]:
-    """Return the buttons at the end that leave the page: all ways of contact, or else the site."""
+    """Return the buttons at the end that leave the page: all ways of contact, or else the site.
+
+    A given address that the page shows nowhere else follows: none may vanish.
+    """
     ways = ways_of(request)
     contacts = [kind for kind in ("hosted", "booking", "line") if kind in ways]
     kinds = contacts or [kind for kind in _AWAY if kind in ways and "form" not in ways][:1]
+    elsewhere = {ways.get("form"), listed_site(request), *(ways[kind] for kind in kinds)}
     words = {kind: call.words if kind == call.kind else call_choices(kind, brief)[0] for kind in kinds}
-    return tuple(Call(kind, href_of(request, kind), words[kind]) for kind in kinds)
+    return (
+        *(Call(kind, href_of(request, kind), words[kind]) for kind in kinds),
+        *(
+            Call(kind, address(url), _words_of_second(kind, url, ways[kind], brief))
+            for kind, url in addresses_of(request)
+            if url not in elsewhere
+        ),
+    )
+
+
+def _words_of_second(kind: str, url: str, first: str, brief: Brief) -> str:
+    """Return the words of a button whose address may be the second of its kind."""
+    usual, *_, last = call_choices(kind, brief)
+    if url == first:
+        return usual
+    name = site_of(url).name
+    return f"{name}を見る" if name and name != site_of(first).name else f"別の{last}"
 
 
 def phone_call(request: GenerationRequest) -> Call | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from processors.pages.sites import names, site_of, way_of
+from processors.pages.sites import names, same_address, site_of, way_of
 from processors.text import shown
 from schemas.copywriting import GIVEN
 from schemas.generation import GenerationRequest, Sale
@@ -23,17 +23,30 @@ def phone_of(request: GenerationRequest) -> str | None:
     return phone if any(letter.isdigit() for letter in phone) else None
 
 
-def ways_of(request: GenerationRequest) -> dict[str, str]:
-    """Return the given addresses by their use (`sites.way_of`). A form's address goes before a site's.
+def addresses_of(request: GenerationRequest) -> list[tuple[str, str]]:
+    """Return the given addresses with their uses (`sites.way_of`). A form's address goes before a site's.
 
     Customers give a LINE account, or the page of a form, as their site or as their form.
     """
-    business, ways = request.business, dict[str, str]()
-    form = business.form_url if business.form_url != business.url else None  # a site takes no post
-    for url, is_form in ((form, True), (business.url, False)):
-        if url:
-            ways.setdefault(way_of(url, is_form=is_form), url)
-    return ways
+    form, site = request.business.form_url, request.business.url
+    if form and site and same_address(form, site):
+        form = None  # a site takes no post
+    return [(way_of(url, is_form=is_form), url) for url, is_form in ((form, True), (site, False)) if url]
+
+
+def ways_of(request: GenerationRequest) -> dict[str, str]:
+    """Return the first given address of each use."""
+    return dict(reversed(addresses_of(request)))
+
+
+def listed_site(request: GenerationRequest) -> str | None:
+    """Return the address that the page lists among its facts, if any.
+
+    It is the business's own site, or else its page on a named site.
+    """
+    business, facts, ways = request.business, request.facts, ways_of(request)
+    has_facts = business.address or facts.hours or facts.access
+    return (ways.get("url") or ways.get("page")) if has_facts else None
 
 
 def given_of(request: GenerationRequest) -> list[str]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from processors.pages.facts import phone_of, ways_of
+from processors.pages.facts import listed_site, phone_of
 from processors.pages.legal import forbids_testimonials
 from processors.text import address
 from schemas.generation import GenerationRequest, Model
@@ -12,8 +12,7 @@ from schemas.sections import Information, PriceList, Proof, Treatments
 def given_sections(request: GenerationRequest) -> dict[str, dict[str, Any] | None]:
     """Return the sections that only the customer's facts fill; None for a section without facts."""
     business, facts = request.business, request.facts
-    ways = ways_of(request)
-    url = address(site) if (site := ways.get("url") or ways.get("page")) else None
+    url = address(site) if (site := listed_site(request)) else None
     voices = [] if forbids_testimonials(request.industry) else facts.testimonials
     phone = phone_of(request)
     where = Information(address=business.address, hours=facts.hours, access=facts.access, phone=phone, url=url)

@@ -4,24 +4,29 @@ The dictionary is a file of 200 MB that is mapped into memory at the first call,
 call. docs/generation.md says why this analyser.
 """
 
+import math
 import re
 import threading
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sudachipy import Tokenizer
+    from sudachipy import Dictionary, Tokenizer
 
 LONGEST = 200
-SHORTEST_PART = 3
 _one_at_a_time = threading.Lock()  # a tokenizer serves one thread
 
 
 @cache
-def _tokenizer() -> "Tokenizer":
+def _dictionary() -> "Dictionary":
     from sudachipy import Dictionary  # not at the module's import: the edge imports the module, too
 
-    return Dictionary(dict="core").tokenizer()
+    return Dictionary(dict="core")
+
+
+@cache
+def _tokenizer() -> "Tokenizer":
+    return _dictionary().tokenizer()
 
 
 @lru_cache(maxsize=512)
@@ -37,26 +42,39 @@ def boundaries(text: str, short: bool = False) -> frozenset[int]:
         return frozenset((0, *(morpheme.end() for morpheme in morphemes)))
 
 
-_KANA_BEFORE = re.compile("[ぁ-ゖァ-ヺー]$")
+_HIRAGANA_BEFORE, _KATAKANA_BEFORE = re.compile("[ぁ-ゖー]+$"), re.compile("[ァ-ヺー]+$")
 
 
 @lru_cache(maxsize=4096)
-def begins_word(text: str, at: int) -> bool:
-    """Return whether a word in kana begins at a position: バー in ワインバー, but not in サーバー.
+def begins_word(text: str, start: int, end: int) -> bool:
+    """Return whether a name in kana begins a word: バー in ワインバー, but not in サーバー.
 
-    The dictionary does not have every compound. A part of a compound that it does not have begins after a word that it
-    has.
+    The dictionary does not have every compound (シーシャバー). So a name in a compound also begins a word if no longer
+    word of the dictionary ends with it, as カバー does in ソファカバー. A longer word does not count if the rest before
+    it is no word: テキーラバー is テキーラ and バー, because テキー before ラバー is none.
     """
-    if _KANA_BEFORE.search(text[:at]) is None:
+    before = (_KATAKANA_BEFORE if "ァ" <= text[start] <= "ヺ" else _HIRAGANA_BEFORE).search(text[:start])
+    if before is None or start in boundaries(text, short=True):
         return True
-    if at in boundaries(text, short=True):
-        return True
+    first = before.start()
+    longer = [_parts(text[first:at]) for at in range(first, start) if _is_whole(text[at:end], proper=at == first)]
+    return not longer or math.inf > _parts(text[first:start]) <= min(longer)
+
+
+def _parts(text: str) -> float:
+    """Return how many words a text has; infinity if the dictionary does not have them all."""
     from sudachipy import SplitMode
 
     with _one_at_a_time:
-        tokenize = _tokenizer().tokenize
-        around = next((word for word in tokenize(text[:LONGEST], mode=SplitMode.A) if at < word.end()), None)
-        if around is None or not around.is_oov() or at - around.begin() < SHORTEST_PART:
-            return False
-        before = list(tokenize(text[around.begin() : at], mode=SplitMode.C))
-        return len(before) == 1 and not before[0].is_oov()
+        words = _tokenizer().tokenize(text, mode=SplitMode.C)
+        return math.inf if any(word.is_oov() for word in words) else len(words)
+
+
+def _is_whole(surface: str, proper: bool) -> bool:
+    """Return whether the dictionary has a word without parts; proper nouns (イバー) count only with `proper`."""
+    from sudachipy import SplitMode
+
+    with _one_at_a_time:
+        every = _dictionary().lookup(surface)
+        entries = [entry for entry in every if proper or "固有名詞" not in entry.part_of_speech()]
+        return bool(entries) and not any(len(entry.split(SplitMode.A)) for entry in entries)

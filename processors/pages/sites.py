@@ -6,6 +6,7 @@ hosted form or a booking page receives are lost.
 
 import re
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -13,8 +14,12 @@ from urllib.parse import unquote, urlsplit
 
 # a place for people: a booking system needs a date and more than a form of this page has
 _BOOKING = re.compile("reserve|reservations?|rsv|yoyaku|bookings?|予約|ご予約|ネット予約")
-# a program that takes what is posted: mail.cgi, send.php, or a path of an API
-_PROGRAM = re.compile(r"\.(?:php[0-9]?|cgi|pl|aspx?|jsp|do|exe|py|rb)(?:/|$)|(?:^|/)api(?:/|$)", re.IGNORECASE)
+# a program that takes what is posted: mail.cgi, send.php, or a path of an API; index.php is the page of a folder
+_PROGRAM = re.compile(
+    r"(?<!/index)(?<!/default)\.(?:php[0-9]?|cgi|pl|aspx?|jsp|do|exe|py|rb)(?:/|$)|(?:^|/)api(?:/|$)", re.IGNORECASE
+)
+_PORT = re.compile(r":(?!(?:80|443)$)[0-9]+$")
+_INDEX = re.compile(r"/(?:(?:index|default)\.[a-z0-9]+)?$", re.IGNORECASE)
 _DOCUMENT = re.compile(r"\.(?:s?html?|xhtml|pdf)$", re.IGNORECASE)
 
 
@@ -90,7 +95,30 @@ def _shape(url: str) -> str:
     return "hosted" if parts.fragment or _DOCUMENT.search(path) else "form"
 
 
+def same_address(url: str, other: str) -> bool:
+    """Return whether two addresses open the same page, though customers write them differently."""
+    return _page(url) == _page(other)
+
+
+def _page(url: str) -> tuple[str, ...]:
+    parts = urlsplit(url)
+    port = _PORT.search(parts.netloc)
+    return _domain(url), port[0] if port else "", _INDEX.sub("", unquote(parts.path)), parts.query, parts.fragment
+
+
+def _domain(url: str) -> str:
+    """Return the host of an address as the DNS has it, without www."""
+    host = host_of(url)
+    with suppress(ValueError):  # an earlier release may have accepted another host
+        host = host.encode("idna").decode()
+    return host.removeprefix("www.")
+
+
 def takes_posts(url: str, own: str | None) -> bool:
-    """Return whether an address is known to take posts, or is on the business's own site."""
-    host, site = host_of(url), host_of(own or "").removeprefix("www.")
-    return site_of(url).kind == "endpoints" or (bool(site) and (host == site or host.endswith(f".{site}")))
+    """Return whether an address is known to take posts, or is a program on the business's own site.
+
+    Most sites have a page for people at `/contact/`, which loses a post.
+    """
+    host, site = _domain(url), _domain(own or "")
+    is_own = bool(site) and (host == site or host.endswith(f".{site}"))
+    return site_of(url).kind == "endpoints" or (is_own and _PROGRAM.search(unquote(urlsplit(url).path)) is not None)

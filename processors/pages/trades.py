@@ -162,7 +162,7 @@ class Name:
             (start, end)
             for start, end in (match.span() for match in self.pattern.finditer(words.kana))
             if not any(first <= start and end <= last for first, last in words.nothing)
-            and (not self.begins or begins_word(words.text, start))
+            and (not self.begins or begins_word(words.text, start, end))
         ]
 
 

@@ -164,7 +164,8 @@ def conditions_of(brief: Brief) -> frozenset[str]:
     and of a duty of secrecy only if the industry names a profession that has it by law.
     """
     trade = trade_of(brief.fields.industry)
-    uninsured = trade.groups & UNINSURED or (brief.kind and not kinds()[brief.kind].insured)
+    kind = kinds().get(brief.kind or "")  # a later release may have made the brief, with a kind that is new
+    uninsured = trade.groups & UNINSURED or (kind is not None and not kind.insured)
     conditions = {"insured": not uninsured, "licensed": trade.licensed}
     return known(brief.fields.given) | {name for name, holds in conditions.items() if holds}
 

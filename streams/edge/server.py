@@ -25,7 +25,7 @@ from streams.edge.services import Services, open_services
 from streams.edge.studio.auth import PATH as STUDIO_PATH
 from streams.runtime import metrics
 from streams.runtime.gc_tuning import tune_collector
-from streams.runtime.listening import listening
+from streams.runtime.listening import bound, listen
 from streams.runtime.logs import begin_request
 from streams.runtime.settings import PREFIX, Settings
 from streams.runtime.systemd import handed_over, tell_ready
@@ -201,12 +201,18 @@ def own_origins(settings: Settings) -> set[str]:
 
 
 def listeners(settings: Settings, *, shared: bool = False) -> list[socket.socket]:
-    """Return the sockets of the public and the private listener. Raise SettingError if a port is in use."""
-    ports = {"EDGE_PORT": settings.edge_port, "API_PORT": settings.api_port}
-    return [listening(settings.edge_host, port, PREFIX + name, shared=shared) for name, port in ports.items()]
+    """Return bound sockets for the two listeners. Raise SettingError if a port is in use.
+
+    They do not listen yet: an edge that is not ready must take no connections, because nobody would answer them.
+    """
+    return [bound(settings.edge_host, port, name, shared=shared) for name, port in _ports(settings)]
 
 
-async def _listen(server: Server, listener: socket.socket) -> web.ServerRunner:
+def _ports(settings: Settings) -> list[tuple[str, int]]:
+    return [(f"{PREFIX}EDGE_PORT", settings.edge_port), (f"{PREFIX}API_PORT", settings.api_port)]
+
+
+async def _accept(server: Server, listener: socket.socket) -> web.ServerRunner:
     runner = web.ServerRunner(server)
     await runner.setup()
     await Site(runner, listener).start()
@@ -237,16 +243,21 @@ async def serve(settings: Settings, stop: Stop, sender: Sender | None = None, *,
     """
     handed = handed_over()
     tenants = Tenants.load(settings.tenants_file, own_origins(settings))
-    if sender is None and not await _kafka_answers(settings, stop):
-        return
     sockets = handed or listeners(settings, shared=shared)
+    if sender is None and not await _kafka_answers(settings, stop):
+        for listener in sockets:
+            listener.close()
+        return
     services = await open_services(settings, tenants, sender)
     own: dict[Listener, Services] = {"public": services, "private": services.for_another_listener()}
     admissions = [each.admission for each in own.values()]
     gates = {name: Gate(name, settings, own[name].admission) for name in own}
     quick = {"public": QuickPath(settings, tenants, services.admission, services.sender)}
     servers = [Server(Edge(name, settings, tenants, own[name]), gates[name], quick.get(name)) for name in own]
-    runners = [await _listen(server, listener) for server, listener in zip(servers, sockets, strict=True)]
+    if not handed:
+        for listener, (setting, port) in zip(sockets, _ports(settings), strict=True):
+            listen(listener, settings.edge_host, port, setting)
+    runners = [await _accept(server, listener) for server, listener in zip(servers, sockets, strict=True)]
     sweeping = asyncio.create_task(sweep(list(gates.values()), admissions, lambda: services.sender.in_flight))
     tune_collector()
     gc.callbacks.append(metrics.observe_collection)

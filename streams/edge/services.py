@@ -41,8 +41,9 @@ log = logging.getLogger(__name__)
 class Services:
     """The clients, caches and files of a process.
 
-    `admission` belongs to one listener; everything else is shared. `own_schemas` serves topics whose records are
-    checked, `schemas` the other topics. `ending` is set when the process no longer waits for clients.
+    `admission` belongs to one listener, and so does `own_schemas` with a registry; everything else is shared.
+    `own_schemas` serves topics whose records are checked, `schemas` the other topics. `ending` is set when the process
+    no longer waits for clients.
     """
 
     settings: Settings
@@ -73,7 +74,9 @@ class Services:
 
     def for_another_listener(self) -> "Services":
         """Return the same services with separate limits: an overload of one listener spares the other."""
-        return replace(self, admission=Admission(self.settings, self.tenants))
+        registry = self.schemas
+        own_schemas = LateSchemas(registry) if isinstance(registry, ConfluentRegistry) else self.own_schemas
+        return replace(self, admission=Admission(self.settings, self.tenants), own_schemas=own_schemas)
 
     async def close(self) -> None:
         """Send the waiting records, then close all services."""

@@ -119,18 +119,17 @@ async def _known(
     `asked` is the request, or the rejection of an invalid one. A rejection leaves its id free.
     """
     rejection = asked if isinstance(asked, Result) else None
-    digests = [hashlib.sha256(value).hexdigest()]
-    if rejection is None:
-        digests.append(_digest_of_fields(asked))
+    digest = hashlib.sha256(value).hexdigest()
+    of_fields = _digest_of_fields(asked) if rejection is None else ""
     try:
-        first, stored = await services.results.begin(asked.request_id, ":".join(digests), rejection)
+        first, stored = await services.results.begin(asked.request_id, digest, rejection, of_fields=of_fields)
     except Retryable as error:
         log.warning("request %s continues without a look-up of earlier results: %s", asked.request_id, error)
         return None
     # Releases may read a field differently, but the bytes stay. A restored result has no digest. A tenant must not get
     # another tenant's result.
     of_another = stored is not None and decode_model(Result, stored).tenant_id != asked.tenant_id
-    if of_another or set(digests).isdisjoint(first.split(":")):
+    if of_another or first.isdisjoint((digest, of_fields)):
         raise DecodeError("request_id", "was used for another request; give each request an id of its own")
     return stored
 

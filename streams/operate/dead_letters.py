@@ -145,7 +145,7 @@ class DeadLetters:
         async with (
             self._consumer() as consumer,
             self._producer() as producer,
-            aclosing(open_writers(self._settings)) as writers,
+            aclosing(open_writers(self._settings, limited=False)) as writers,
         ):
             for tp, (start, end) in (await self._spans(consumer)).items():
                 async for letter in _stretch(consumer, tp, start, end):
@@ -177,7 +177,7 @@ class DeadLetters:
         place = TopicPartition(self.source, partition)
         if place not in await partitions_of(servers, self.source):
             raise Refused(f"{self.source} has no partition {partition}")
-        return await send_skip(servers, self._settings.broker, place, offset, "the operator")
+        return await send_skip(servers, self._settings.broker, place, offset)
 
     async def _error_of(self, letter: Letter, writers: WriterSchemas) -> str | None:
         if letter.size is not None:

@@ -81,7 +81,7 @@ class Rebuild:
         """
         started = time.monotonic()
         async with no_moves(self._settings, TIER_WAIT_S) as held:
-            writers = open_writers(self._settings)
+            writers = open_writers(self._settings, limited=False)
             log = await Log.open(self._settings.kafka_bootstrap_servers, writers)
             clients = [self._clickhouse(kind) for kind in (ClickHouse, Aside, ClickHouse)]
             try:

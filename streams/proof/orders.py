@@ -6,20 +6,19 @@ Load tests, benchmarks and guarantee tests use it.
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaProducer
 
-from infra.kafka.admin import partitions_of
-from infra.kafka.consumer import build_consumer
 from infra.kafka.producer import build_producer
 from schemas.errors import LpstreamError
-from schemas.generation import REQUESTS, RESULTS
-
-FETCH_MS = 200
+from schemas.generation import REQUESTS
+from streams.proof.beside import must_run
+from streams.proof.results import new_results
 
 
 @dataclass(slots=True)
@@ -55,10 +54,10 @@ class Answer:
 class Orders:
     """The client that `orders` opens. `answers` are by request id, in the order of the requests."""
 
-    def __init__(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer) -> None:
+    def __init__(self, producer: AIOKafkaProducer, answers: dict[str, Answer], reading: asyncio.Task[None]) -> None:
         self._producer = producer
-        self._consumer = consumer
-        self.answers: dict[str, Answer] = {}
+        self._reading = reading
+        self.answers = answers
 
     async def ask(self, request: dict[str, Any], partition: int | None = None, asked_ms: int | None = None) -> str:
         """Put a request on the topic. Return its id once the broker has acknowledged it.
@@ -89,9 +88,13 @@ class Orders:
         return [name for name, answer in self.answers.items() if answer.told_ms is None]
 
     async def wait(self, within_s: float) -> list[Answer]:
-        """Return all answers. Raise LpstreamError if results are missing after `within_s`."""
+        """Return all answers.
+
+        Raise LpstreamError if results are missing after `within_s`, or if the reader of the results has ended.
+        """
         until = time.monotonic() + within_s
         while missing := self.open:
+            must_run(self._reading)
             if time.monotonic() > until:
                 raise LpstreamError(
                     f"{len(missing)} of {len(self.answers)} requests have no result after {within_s:g} s: "
@@ -100,28 +103,20 @@ class Orders:
             await asyncio.sleep(0.05)
         return list(self.answers.values())
 
-    async def read(self) -> None:
-        """Read results until cancelled."""
-        while True:
-            for records in (await self._consumer.getmany(timeout_ms=FETCH_MS)).values():
-                for record in records:
-                    answer = self.answers.get((record.key or b"").decode())
-                    if answer is not None:
-                        answer.values.append(record.value)
-                        answer.told_ms = answer.told_ms or record.timestamp
+
+def _note(answers: Mapping[str, Answer], request_id: str, value: bytes, time_ms: int) -> None:
+    answer = answers.get(request_id)
+    if answer is not None:
+        answer.values.append(value)
+        answer.told_ms = answer.told_ms or time_ms
 
 
 @asynccontextmanager
 async def orders(servers: str, broker: str) -> AsyncIterator[Orders]:
     """Open the client while the block runs. Results from before are not read."""
-    async with build_producer(servers, broker, linger_ms=0) as producer, build_consumer(servers) as consumer:
-        partitions = await partitions_of(servers, RESULTS)
-        consumer.assign(partitions)
-        await consumer.seek_to_end(*partitions)
-        client = Orders(producer, consumer)
-        reading = asyncio.create_task(client.read())
-        try:
-            yield client
-        finally:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+    answers: dict[str, Answer] = {}
+    async with (
+        build_producer(servers, broker, linger_ms=0) as producer,
+        new_results(servers, partial(_note, answers)) as reading,
+    ):
+        yield Orders(producer, answers, reading)

@@ -34,10 +34,13 @@ def open_analyst(settings: Settings) -> ClickHouse:
     return ClickHouse.open(settings.clickhouse_url, "analyst", password, ca_file=settings.ca_file)
 
 
-def open_writers(settings: Settings) -> WriterSchemas:
-    """Return the schemas of programs that write framed Avro, from the schema registry if there is one."""
+def open_writers(settings: Settings, *, limited: bool = True) -> WriterSchemas:
+    """Return the schemas of programs that write framed Avro, from the schema registry if there is one.
+
+    `limited`: see `WriterSchemas`. Tools of an operator have no limit, because no client can start them.
+    """
     url = settings.schema_registry_url
-    return WriterSchemas(None if url is None else ConfluentRegistry(url))
+    return WriterSchemas(None if url is None else ConfluentRegistry(url), limited=limited)
 
 
 def open_line(settings: Settings, *, patience_s: float = PATIENCE_S, socket_s: float | None = None) -> RedisLine:

@@ -12,7 +12,7 @@ from mode import Service
 
 from infra.kafka.consumer import READ_COMMITTED
 from infra.kafka.reading import Fetched, Reader, Unreadable
-from infra.kafka.skips import SkipLetters, refusal, send_skip
+from infra.kafka.skips import SkipLetters, past_batch, refusal, send_passed
 from streams.runtime import metrics
 
 log = logging.getLogger(__name__)
@@ -24,8 +24,8 @@ class ReadingThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fau
     """Faust's consumer thread with our reader, which reads committed records only.
 
     A batch that cannot be read stops only its own partition. A stopped partition is fetched again every few seconds.
-    It continues behind the batch as soon as the dead-letter topic has a skip letter for it. For an oversized batch it
-    writes the letter itself, because anyone who may write to the topic can send one. `lean` is the reader's.
+    It continues behind the batch as soon as the dead-letter topic has a skip letter for it. Batches that the reader
+    passes by itself get a letter soon after. `lean` is the reader's.
     """
 
     reader: Reader
@@ -70,6 +70,7 @@ class ReadingThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fau
         looked = 0.0
         while not self.should_stop:
             await self.sleep(SOON_S)
+            await self._report()
             due = time.monotonic() - looked >= POLL_S
             looked = time.monotonic() if due else looked
             for tp, stop in list(self.reader.unreadable.items()):
@@ -77,7 +78,7 @@ class ReadingThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fau
                     await self._look(tp, stop)
 
     async def _look(self, tp: TopicPartition, stop: Unreadable) -> None:
-        to = await self._past(tp, stop)
+        to = await self._past(tp, stop.offset)
         if self.reader.unreadable.get(tp) != stop:
             return  # a rebalance has changed it meanwhile
         if to is not None:
@@ -90,15 +91,27 @@ class ReadingThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fau
             metrics.UNREADABLE.labels(tp.topic, str(tp.partition)).set(1)
             log.error("%s", refusal(tp, stop))
 
-    async def _past(self, tp: TopicPartition, stop: Unreadable) -> int | None:
+    async def _past(self, tp: TopicPartition, offset: int) -> int | None:
         try:
-            to = await self._letters.past(tp, stop.offset)
-            if to is None and stop.oversized:
-                to = (await send_skip(self._brokers, self._broker_kind, tp, stop.offset, "the worker")).next
+            return await past_batch(self._letters, self.reader, tp, offset)
         except Exception as error:  # noqa: BLE001 - a failure must not end the worker; it looks again later
-            log.warning("%s[%d]: could not read or write the skip letters: %r", *tp, error)
+            log.warning("%s[%d]: could not read the skip letters: %r", *tp, error)
             return None
-        return to
+
+    async def _report(self) -> None:
+        """Send letters for the batches that the reader has passed. They are sent again after a failure."""
+        passed = list(self.reader.hopeless)
+        if not passed:
+            return
+        try:
+            await send_passed(self._brokers, self._broker_kind, passed)
+        except Exception as error:  # noqa: BLE001 - a failure must not end the worker; it tries again later
+            log.warning("could not write the dead letters of %d batches that cannot be parsed: %r", len(passed), error)
+            await self.sleep(POLL_S)
+            return
+        for one in passed:
+            if self.reader.hopeless and self.reader.hopeless[0] == one:
+                self.reader.hopeless.popleft()
 
     def _forget(self) -> None:
         self.reader.forget()

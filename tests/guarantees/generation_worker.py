@@ -20,6 +20,7 @@ from infra.embedded.stack import Stack
 from schemas.generation import GenerationRequest
 from streams.generation.mix import Pattern
 from streams.local.installation import Installation, answers
+from streams.proof.beside import beside
 from streams.proof.orders import Answer, Orders, orders
 from streams.proof.percentiles import spread
 from streams.proof.provider.remote import RemoteProvider, provider_settings
@@ -72,13 +73,9 @@ class GenerationWorker:
         try:
             async with orders(at.kafka, at.broker_kind) as sent:
                 watch = Watch(self, sent, redis, before)
-                watching = asyncio.create_task(watch.look())
-                try:
+                async with beside(watch.look(), "the watch over breakers and lag"):
                     yield watch
                     await sent.wait(60)
-                finally:
-                    watching.cancel()
-                    await asyncio.gather(watching, return_exceptions=True)
         finally:
             await redis.aclose()
 

@@ -139,7 +139,7 @@ async def publish(world: World, request: GenerationRequest) -> None:
     await cache.store(cached)
     results = ResultStore(line)
     result = Result(request_id=request.request_id, tenant_id=request.tenant_id, status="completed", lp_id=lp_id)
-    await results.begin(request.request_id, "digest")
+    await results.begin(request.request_id, "digest", of_fields="digest")
     await results.first(result)
     progress = Progress(request_id=request.request_id, percent=100, stage="done", at_ms=1)
     await results.put_progress(request.tenant_id, progress)

@@ -1,13 +1,14 @@
 """The view of experiments in Redis."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 
-from infra.redis.experiments import MOST_CHANGES, ExperimentStore
+from infra.redis.experiments import MOST_CHANGES, SENT, SENT_S, ExperimentStore
 from infra.redis.line import RedisLine
-from schemas.autopilot import AutopilotState
+from schemas.autopilot import AutopilotCommand, AutopilotState
 from schemas.experiments import ExperimentState
 from schemas.generation import decode_model, encode_model
 
@@ -97,3 +98,48 @@ async def test_pages_that_wait_for_approval_are_listed_until_another_step(store:
     await store.put_pilots([pilot("demo-a", "ready")])
     await store.forget("demo-b")
     assert await store.waiting() == {"demo-c"} and await store.pilot("demo-b") is None
+
+
+MINUTE_MS = 60_000
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "newer"),
+    [
+        ((10, None), (20, None), True),
+        ((20, None), (10, None), False),
+        ((10, None), (10, None), True),
+        ((10, 5), (20, 6), True),
+        ((20, 6), (10, 5), False),
+        ((20, 5), (10, 6), True),  # the clock of an edge is ahead: the log has the order
+        ((10, 6), (20, 5), False),
+        ((10, 6), (20, None), True),  # an edge of an earlier release
+        ((20, None), (10, 6), False),
+        ((10, 9_000), (10 + MINUTE_MS, 3), True),  # the log was lost and begins again
+    ],
+)
+async def test_notes_that_cross_leave_the_last_command_of_the_log(
+    store: ExperimentStore, first: tuple[int, int | None], second: tuple[int, int | None], newer: bool
+) -> None:
+    for requested_ms, offset in (first, second):
+        place = {} if offset is None else {"offset": offset}
+        await store.note("command:demo-a", json.dumps({"requested_ms": requested_ms, **place}).encode())
+    stored = json.loads(await store.sent("command:demo-a") or b"")
+    assert (stored["requested_ms"], stored.get("offset")) == (second if newer else first)
+    assert await store.sent("command:demo-b") is None
+
+
+async def test_a_note_is_the_command_and_ends_after_an_hour(store: ExperimentStore, line: RedisLine) -> None:
+    values = {
+        "command": "on",
+        "command_id": ID,
+        "tenant_id": "demo",
+        "lp_id": "demo-a",
+        "requested_ms": 1_795_451_375_000,
+    }
+    command = AutopilotCommand.model_validate(values)
+    for _ in range(2):
+        await store.note(command.key.decode(), encode_model(command))
+        assert await store.sent(command.key.decode()) == encode_model(command)
+    left_s: Any = await line.call(lambda redis: redis.ttl(SENT % command.key.decode()))
+    assert 0 < left_s <= SENT_S

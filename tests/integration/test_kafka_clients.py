@@ -206,7 +206,7 @@ async def read_all(kafka: str, names: list[str]) -> list[tuple[str, str, bytes]]
         ends, records = await consumer.end_offsets(places), []
         while any([await consumer.position(place) < end for place, end in ends.items()]):
             for part in (await consumer.getmany(timeout_ms=200)).values():
-                records += [(one.topic, (one.key or b"").decode(), one.value or b"") for one in part]
+                records += [(one.topic, (one.key or b"").decode(errors="replace"), one.value or b"") for one in part]
         return records
     finally:
         await consumer.stop()

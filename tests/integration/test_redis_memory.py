@@ -70,11 +70,11 @@ async def copies(redis: Redis) -> float:
 
 
 async def results(redis: Redis) -> float:
-    """Return the bytes of a page's result, with the digest of its request."""
+    """Return the bytes of a page's result, with the digests of its request."""
     before, store = await used(redis), ResultStore(RedisLine(redis))
     for _ in range(PAGES):
         request_id = uuid4()
-        await store.begin(request_id, "d" * 64)
+        await store.begin(request_id, "d" * 64, of_fields="f" * 64)
         await store.keep(request_id, b"x" * RESULT_BYTES, RESULT_S)
     return (await used(redis) - before) / PAGES
 

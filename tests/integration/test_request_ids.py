@@ -148,6 +148,41 @@ async def test_a_request_that_the_release_before_began_is_known(worker: Worker) 
         await worker.ask(body(tone="formal"))
 
 
+async def before(worker: Worker, value: bytes) -> bool:
+    """Begin a request as the release before does, which knows the digest of the bytes alone.
+
+    Return whether it takes the request for the first with its id.
+    """
+    digest = hashlib.sha256(value).hexdigest()
+    first: Any = await worker.line.call(lambda redis: redis.set(f"lp:request:{ID}", digest, nx=True, get=True))
+    return first in (None, digest.encode())
+
+
+async def test_the_release_before_knows_a_request_that_this_one_began(worker: Worker) -> None:
+    assert await worker.ask(body()) is None
+    assert await before(worker, body()) and not await before(worker, body(tone="formal"))
+    await worker.results.first(PAGE)
+    assert await before(worker, body())
+
+
+async def test_fields_count_only_with_the_bytes_that_they_came_with(worker: Worker) -> None:
+    """The release before replaces only the digest of the bytes, after a rejection or an erasure."""
+    assert await worker.ask(body()) is None
+    await worker.line.call(lambda redis: redis.delete(f"lp:request:{ID}"))
+    assert await before(worker, body(tone="formal"))
+    for first in spellings().values():
+        with pytest.raises(DecodeError, match="was used for another request"):
+            await worker.ask(first)
+    assert await worker.ask(body(tone="formal")) is None
+
+
+async def test_an_erased_request_leaves_its_id_free(worker: Worker) -> None:
+    assert await worker.ask(body()) is None
+    await worker.results.erase(ID, cast(str, PAGE.lp_id))
+    assert await worker.line.call(lambda redis: redis.keys("lp:*")) == []
+    assert await worker.ask(body(tone="formal")) is None
+
+
 async def test_the_same_bytes_are_known_to_a_release_that_reads_otherwise(worker: Worker) -> None:
     assert await worker.ask(body()) is None
     with patch.object(requests, "_digest_of_fields", lambda _: "another"):
@@ -178,9 +213,11 @@ async def test_another_body_under_a_used_id_is_a_dead_letter(worker: Worker, oth
 
 async def test_the_digest_lives_as_long_as_the_result(worker: Worker) -> None:
     await worker.ask(body())
-    await worker.line.call(lambda redis: redis.expire(f"lp:request:{ID}", 60))  # the page has taken nearly all its time
+    for kind in ("request", "fields"):  # the page has taken nearly all its time
+        await worker.line.call(lambda redis, name=f"lp:{kind}:{ID}": redis.expire(name, 60))  # type: ignore[misc]
     await worker.results.first(PAGE)
     assert RESULT_S - 5 <= await worker.seconds_left("result") <= await worker.seconds_left("request")
+    assert await worker.seconds_left("result") <= await worker.seconds_left("fields")
 
 
 async def test_a_result_without_a_digest_answers_its_tenant(worker: Worker) -> None:

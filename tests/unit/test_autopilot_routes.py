@@ -1,17 +1,22 @@
 """The routes of autopilot over HTTP, without stores."""
 
+import json
+from contextlib import nullcontext
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from autopilot_steps import ready
+from autopilot_steps import NOW, order, ready
 from edge_listeners import RIVAL, RunningEdge, running_edge
 from test_experiment_routes import ask
 
+from processors.experiments.autopilot import Facts, step_after
 from schemas.autopilot import AutopilotCommand, AutopilotState
 from schemas.errors import Retryable
 from schemas.experiments import EXPERIMENTS
 from schemas.generation import decode_model, encode_model
+from streams.edge.http.errors import HttpError
+from streams.edge.site.autopilot_commands import _check_switched
 
 
 def hold(edge: RunningEdge, state: AutopilotState | Exception) -> None:
@@ -93,6 +98,43 @@ async def test_an_answer_right_after_a_switch_is_refused_until_it_is_carried_out
         assert status == 409 and "off to autopilot is not carried out yet" in refusal["message"]
         hold(edge, state.model_copy(update={"command_id": UUID(answer["command_id"])}))
         assert (await ask(edge, "POST", "/autopilot/demo-a", {"command": "approve"}))[0] == 202
+
+
+@pytest.mark.parametrize("later_ms", [-5_000, -1, 0, 1, 5_000])
+@pytest.mark.parametrize(("noted", "last"), [("on", "off"), ("off", "on"), ("on", "on"), ("off", "reject")])
+async def test_a_state_after_a_later_order_is_not_waited_for(noted: str, last: str, later_ms: int) -> None:
+    """The note of the last order was lost, or an older note came after it."""
+    given = order(last).model_copy(update={"requested_ms": NOW + later_ms})
+    step = step_after(given, ready(approval=True), Facts(), epoch=7, now_ms=NOW + 200)
+    assert step is not None
+    async with running_edge() as edge:
+        earlier = order(noted)
+        await edge.services.experiments.note(earlier.key.decode(), encode_model(earlier))
+        await _check_switched(edge.services, "demo-a", step.state)
+        newer = order(noted).model_copy(update={"requested_ms": NOW + 6_000})
+        await edge.services.experiments.note(newer.key.decode(), encode_model(newer))
+        with pytest.raises(HttpError, match="not carried out yet"):
+            await _check_switched(edge.services, "demo-a", step.state)
+
+
+@pytest.mark.parametrize(("since_ms", "waits"), [(NOW + 1, False), (NOW - 1, True)])
+async def test_a_state_of_an_earlier_release_is_dated_by_its_step(since_ms: int, waits: bool) -> None:
+    fields = json.loads(encode_model(ready())) | {"since_ms": since_ms}
+    del fields["command_ms"]
+    state = decode_model(AutopilotState, json.dumps(fields).encode())
+    noted = order("off")
+    async with running_edge() as edge:
+        await edge.services.experiments.note(noted.key.decode(), encode_model(noted))
+        with pytest.raises(HttpError, match="not carried out yet") if waits else nullcontext():
+            await _check_switched(edge.services, "demo-a", state)
+
+
+async def test_the_note_of_an_order_has_its_place_in_the_log() -> None:
+    async with running_edge() as edge:
+        await ask(edge, "POST", "/autopilot/demo-a", {"command": "on"})
+        noted = json.loads(await edge.services.experiments.sent("autopilot-command:demo-a"))
+        assert isinstance(noted.pop("offset"), int)
+        assert noted == json.loads(edge.records[0].value or b"")
 
 
 async def test_a_state_is_shown_to_its_tenant_only() -> None:

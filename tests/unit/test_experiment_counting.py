@@ -1,10 +1,13 @@
-"""Counts of running experiments: the last day anew each time, older rows once."""
+"""Counts of running experiments: the last day anew each time, older rows once an hour."""
 
 from itertools import pairwise
 from typing import Any, cast
 from uuid import uuid4
 
+import pytest
+
 from infra.clickhouse.client import ClickHouse
+from schemas.errors import Retryable
 from schemas.experiments import ExperimentState
 from streams.experiments.counting import Counting
 
@@ -61,7 +64,7 @@ async def test_frequent_looks_are_counted_by_windows() -> None:
     assert [query["span"] for query in asked.queries] == [5]
 
 
-async def test_older_rows_are_asked_once() -> None:
+async def test_older_rows_are_asked_once_an_hour() -> None:
     asked, old, young = Asked(), state("demo-a", 3 * DAY_S), state("demo-c", 60)
     counting = Counting(cast(ClickHouse, asked))
     for later_s in (0, 60, 120):
@@ -72,7 +75,59 @@ async def test_older_rows_are_asked_once() -> None:
     assert asked.queries[0]["lp_ids"] == ["demo-a", "demo-a-b"]
     assert {query["span"] for query in asked.queries} == {60}, "weights may move each minute"
     await counting.rows([old, young], NOW_S + 3_700, {})
-    assert [len(query["lp_ids"]) for query in asked.queries[5:]] == [2, 4]
+    assert [len(query["lp_ids"]) for query in asked.queries[5:]] == [2, 2, 2, 4], "the last one half an hour"
+
+
+@pytest.mark.parametrize("looks", ["each minute", "an hour later", "after the clock was set back"])
+@pytest.mark.parametrize("change", [9, -1])
+async def test_rows_that_change_after_a_day_count_within_an_hour(looks: str, change: int) -> None:
+    log, old = Log(), state("demo-a", 3 * DAY_S)
+    counting = Counting(cast(ClickHouse, log))
+    begin_s = old.counted_from_ms // 1000 // 60 * 60
+    log.views = {begin_s + 600: 1, begin_s + DAY_S + 600: 2, NOW_S // 60 * 60 - 9_000: 4}
+    assert await log.counted(counting, old, NOW_S) == 7
+    log.views[begin_s + 600] += change
+    log.views[begin_s + 5 * 3_600] = 20
+    step_s = 60 if looks == "each minute" else 3_600
+    for later_s in range(60, 3_600, step_s):
+        assert await log.counted(counting, old, NOW_S + later_s) in (7, 27 + change)
+    now_s = NOW_S - 7_200 if "back" in looks else NOW_S + 3_600
+    assert await log.counted(counting, old, now_s) == 27 + change
+    assert await log.counted(Counting(cast(ClickHouse, log)), old, now_s) == 27 + change, "as after a start"
+
+
+async def test_a_day_of_looks_asks_for_older_rows_a_bounded_number_of_times() -> None:
+    asked, old = Asked(), state("demo-a", 20 * DAY_S)
+    counting = Counting(cast(ClickHouse, asked))
+    looks = range(NOW_S, NOW_S + DAY_S, 60)
+    for now_s in looks:
+        await counting.rows([old], now_s, {})
+    assert len(asked.queries) - len(looks) <= 24 * (2 * 20 + 1), "each half hour at most, and each hour that gets old"
+
+
+async def test_experiments_take_turns_when_older_rows_are_asked_again() -> None:
+    asked = Asked()
+    counting = Counting(cast(ClickHouse, asked))
+    experiments = [state(f"demo-{number}", 2 * DAY_S) for number in range(40)]
+    counts = []
+    for now_s in range(NOW_S, NOW_S + 3_660, 60):
+        before = len(asked.queries)
+        for each in experiments:
+            await counting.rows([each], now_s, {})
+        counts.append(len(asked.queries) - before - len(experiments))
+    assert sum(counts[1:]) >= 40 and sorted(counts[1:])[-2] <= 20, "one look may read the hour that has become old"
+
+
+async def test_a_read_that_fails_is_continued() -> None:
+    log, old = Log(), state("demo-a", 3 * DAY_S)
+    counting = Counting(cast(ClickHouse, log))
+    log.views = {old.counted_from_ms // 1000 // 60 * 60 + 600: 1, NOW_S // 60 * 60 - 9_000: 4}
+    assert await log.counted(counting, old, NOW_S) == 5
+    log.away_after = 1
+    with pytest.raises(Retryable):
+        await log.counted(counting, old, NOW_S + 3_600)
+    log.away_after = None
+    assert await log.counted(counting, old, NOW_S + 3_660) == 5
 
 
 async def test_older_and_newer_rows_do_not_overlap() -> None:
@@ -90,6 +145,31 @@ async def test_older_rows_of_ended_experiments_are_dropped() -> None:
     counting.forget_all_but([])
     await counting.rows([old], NOW_S, {})
     assert len(asked.queries) == 6
+
+
+class Log(Asked):
+    """A ClickHouse with the views of each minute of one page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.views: dict[int, int] = {}
+        self.away_after: int | None = None
+
+    async def rows(self, sql: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+        if self.away_after is not None:
+            if not self.away_after:
+                raise Retryable("ClickHouse does not answer")
+            self.away_after -= 1
+        row, until_s = (await super().rows(sql, values))[0], int(values["end"].timestamp())
+        return [
+            row | {"start_s": start_s, "views": views}
+            for start_s, views in self.views.items()
+            if values["starts"][0] <= start_s < until_s
+        ]
+
+    async def counted(self, counting: Counting, experiment: ExperimentState, now_s: int) -> int:
+        rows = await counting.rows([experiment], now_s, {})
+        return sum(row.pageviews for row in rows[experiment.lp_id])
 
 
 class Minutes(Asked):

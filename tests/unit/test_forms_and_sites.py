@@ -9,6 +9,8 @@ import pytest
 from page_requests import BUSINESS, full, html_of, least
 
 from processors.pages.brief import brief_of
+from processors.pages.calls import call_of, outside_calls
+from processors.pages.facts import listed_site, ways_of
 from processors.pages.legal import page_warnings
 from processors.pages.sites import site_of, way_of
 
@@ -110,10 +112,84 @@ def test_the_same_address_as_site_and_form_is_a_site() -> None:
 
 
 @pytest.mark.parametrize(
+    ("form", "url"),
+    [
+        ("https://example.com/", "https://example.com"), ("http://EXAMPLE.com", "https://www.example.com/"),
+        ("https://www.example.com:443/index.html", "https://example.com/"),
+        ("https://example.com/index.php", "https://example.com"),
+        ("https://example.com./contact", "https://example.com/contact/"),
+        ("https://example.com/%E5%BA%97/", "https://example.com/店"),
+        ("https://xn--l8jer.jp/", "https://あおい.jp"),
+    ],
+)  # fmt: skip
+def test_an_address_is_the_same_in_each_spelling(form: str, url: str) -> None:
+    business = {"name": "いっぱい", "form_url": form, "url": url}
+    assert ways_of(least(business=business)) == {"url": url}
+
+
+@pytest.mark.parametrize(
+    ("form", "url"),
+    [
+        ("https://example.com/contact/", "https://example.com/"),
+        ("https://example.com/?page_id=2", "https://example.com/"),
+        ("https://example.com:8443/", "https://example.com/"), ("https://form.example.com/", "https://example.com/"),
+    ],
+)  # fmt: skip
+def test_another_address_of_the_site_is_a_form_and_warned_of(form: str, url: str) -> None:
+    request = full(business={**BUSINESS, "form_url": form, "url": url})
+    assert ways_of(request) == {"form": form, "url": url}
+    assert [one.code for one in page_warnings(request, brief_of(request))] == ["form_target"]
+
+
+FORMS = (
+    "https://aoi.test/send.php", "https://forms.gle/a", "https://beauty.hotpepper.jp/a", "https://lin.ee/a",
+    "https://www.instagram.com/a",
+)  # fmt: skip
+SITES = (
+    "https://aoi.test/", "https://tayori.com/b", "https://reserva.be/b", "https://lin.ee/b", "https://tabelog.com/b",
+    "https://www.instagram.com/b",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("place", [{}, {"address": "東京都港区芝1-2-3"}])
+@pytest.mark.parametrize("form", FORMS)
+def test_every_given_address_is_on_the_page(form: str, place: dict[str, str]) -> None:
+    for url in SITES:
+        request = least("居酒屋", business={"name": "いっぱい", "form_url": form, "url": url, **place})
+        calls = outside_calls(request, brief_of(request), call_of(request, brief_of(request), "送信する"))
+        shown = {*(call.href for call in calls), ways_of(request).get("form"), listed_site(request)}
+        assert {form, url} <= shown, url
+        assert len({call.words for call in calls}) == len(calls), "each button has words of its own"
+
+
+def test_a_second_address_has_a_button_of_its_own() -> None:
+    twice = page_of(form_url="https://coubic.com/a", url="https://reserva.be/b")
+    assert closing(twice) == [
+        ("https://coubic.com/a", "予約ページへ"),
+        ("https://reserva.be/b", "別の予約ページを開く"),
+    ]
+    pages = page_of("問い合わせ", form_url="https://www.instagram.com/a", url="https://tabelog.com/b")
+    assert [words for _, words in closing(pages)] == ["Instagramを見る", "食べログを見る"]
+    site = page_of(
+        "問い合わせ", form_url="https://www.instagram.com/a", url="https://aoi.test/", address="東京都港区芝1"
+    )
+    assert [words for _, words in closing(site)] == ["公式サイトを見る", "Instagramを見る"]
+
+
+@pytest.mark.parametrize(
     ("form", "url", "warned"),
     [
-        ("https://example.com/form", "https://www.example.com/", False),
-        ("https://form.example.com/", "https://example.com/", False),
+        ("https://example.com/form", "https://www.example.com/", True),
+        ("https://form.example.com/", "https://example.com/", True),
+        ("https://example.com/mail.cgi", "https://www.example.com/", False),
+        ("https://www.example.com/contact/send.php?to=1", "https://example.com/", False),
+        ("https://ssl.example.com/api/contact", "https://example.com/", False),
+        ("https://example.com/contact/index.php", "https://example.com/", True),
+        ("https://example.com/index.php/contact/", "https://example.com/", True),
+        ("https://other.test/send.php", "https://example.com/", True),
+        ("https://shop.netlify.app/contact", None, True), ("https://shop.s3.amazonaws.com/contact", None, True),
+        ("https://webto.salesforce.com/servlet/servlet.WebToLead", None, True),
+        ("https://a.execute-api.ap-northeast-1.amazonaws.com/prod/contact", None, False),
         ("https://formspree.io/f/x", None, False), ("https://forms.gle/x", None, False),
         ("https://lin.ee/x", None, False),
         ("https://other.test/form", "https://example.com/", True), ("https://other.test/form", None, True),

@@ -9,7 +9,7 @@ from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 from test_reading import ATTRIBUTES, CRC, TP, Broker, read, reader
 
-from infra.kafka.inflating import MOST_BATCH_BYTES, MOST_BATCH_RECORDS, MOST_FETCH_BYTES
+from infra.kafka.inflating import MOST_BATCH_BYTES, MOST_BATCH_HEADERS, MOST_BATCH_RECORDS, MOST_FETCH_BYTES
 from infra.kafka.reading import Reader
 
 __all__ = ["reader"]  # the fixture
@@ -22,7 +22,7 @@ def packed(base: int, values: list[bytes], codec: str) -> bytes:
     builder = DefaultRecordBatchBuilder(2, CODECS[codec], 0, -1, 0, -1, 2**30)
     for delta, value in enumerate(values):
         builder.append(delta, timestamp=1_000, key=None, value=value, headers=[])
-    return base.to_bytes(8, "big") + bytes(builder.build())[8:]
+    return _at(base, bytes(builder.build()))
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -33,26 +33,67 @@ async def test_batches_within_the_bound_are_read_whole(reader: Reader, codec: st
 
 
 @pytest.mark.parametrize("codec", ["gzip", "lz4", "zstd"])
-async def test_a_batch_over_the_bound_stops_its_partition(reader: Reader, codec: str) -> None:
-    log = [packed(0, [b"before"], codec), packed(1, [bytes(MOST_BATCH_BYTES)], codec), packed(2, [b"after"], codec)]
-    assert len(log[1]) < 2**20
-    await _stops_at_the_second(reader, log, f"({codec}) inflates to more than {MOST_BATCH_BYTES} bytes")
+async def test_a_batch_over_the_bound_is_passed(reader: Reader, codec: str) -> None:
+    large = packed(1, [bytes(MOST_BATCH_BYTES)], codec)
+    assert len(large) < 2**20
+    await _passes_the_second(reader, large, f"({codec}) inflates to more than {MOST_BATCH_BYTES} bytes")
 
 
-async def test_a_batch_of_too_many_records_stops_its_partition(reader: Reader) -> None:
+async def test_a_batch_of_too_many_records_is_passed(reader: Reader) -> None:
     many = bytearray(packed(1, [b"", b""], "zstd"))
     many[DELTA : DELTA + 4] = struct.pack(">i", MOST_BATCH_RECORDS)
-    many[CRC : CRC + 4] = calc_crc32c(bytes(many[ATTRIBUTES:])).to_bytes(4, "big")
-    await _stops_at_the_second(
-        reader, [packed(0, [b"before"], "zstd"), bytes(many)], f"more than {MOST_BATCH_RECORDS} records"
-    )
+    await _passes_the_second(reader, _signed(many), f"more than {MOST_BATCH_RECORDS} records", MOST_BATCH_RECORDS + 2)
 
 
-async def _stops_at_the_second(reader: Reader, log: list[bytes], reason: str) -> None:
-    parts: list[Any] = [await read(reader, log) for _ in range(4)]
-    assert [part for part in parts if part] == [(0, [0], 1)]
-    stopped = reader.unreadable[TP]
-    assert stopped.offset == 1 and stopped.oversized and stopped.reason.endswith(reason)
+@pytest.mark.parametrize("records", [1, 1_000])
+async def test_a_batch_of_too_many_headers_is_passed(reader: Reader, records: int) -> None:
+    headers = [("", None)] * (MOST_BATCH_HEADERS // records + 1)
+    builder = DefaultRecordBatchBuilder(2, CODECS["zstd"], 0, -1, 0, -1, 2**30)
+    for delta in range(records):
+        builder.append(delta, timestamp=1_000, key=b"k" * 100, value=None, headers=headers)
+    many = _at(1, bytes(builder.build()))
+    assert len(many) < 2**20
+    await _passes_the_second(reader, many, f"more than {MOST_BATCH_HEADERS} headers", 1 + records)
+
+
+async def test_many_long_records_with_headers_are_read(reader: Reader) -> None:
+    builder = DefaultRecordBatchBuilder(2, CODECS["zstd"], 0, -1, 0, -1, 2**30)
+    for delta in range(2_000):
+        builder.append(delta, timestamp=-1, key=None, value=b"v" * 2_000, headers=[("trace", b"1" * 70)] * 3)
+    Broker(reader.consumer).answer(TP, [bytes(builder.build())])
+    assert len((await reader.fetch(0.0))[TP].records) == 2_000
+
+
+@pytest.mark.parametrize("codec", CODECS)
+async def test_records_before_a_header_that_is_no_text_are_read(reader: Reader, codec: str) -> None:
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, 0, -1, 2**20)
+    for delta in range(4):
+        builder.append(delta, timestamp=1_000, key=None, value=b"", headers=[("name" if delta == 2 else "", b"")])
+    latin = bytearray(builder.build().replace(b"name", "né".encode("latin-1") + b"__"))
+    assert await read(reader, [_signed(latin), packed(4, [b"after"], codec)]) == (0, [0, 1, 4], 5)
+    (noted,) = reader.hopeless
+    assert (noted[0], noted[1].first, noted[1].next) == (TP, 2, 4) and "UnicodeDecodeError" in noted[1].reason
+
+
+async def _passes_the_second(reader: Reader, second: bytes, reason: str, behind: int = 2) -> None:
+    log = [packed(0, [b"before"], "zstd"), second, packed(behind, [b"after"], "zstd")]
+    read_all: list[int] = []
+    while len(read_all) < 2:
+        part: Any = await read(reader, log)
+        read_all += part[1]
+    assert read_all == [0, behind]
+    ((place, passed),) = reader.hopeless
+    assert (place, passed.first, passed.next) == (TP, 1, behind) and passed.reason.endswith(reason)
+    assert not reader.unreadable
+
+
+def _signed(batch: bytearray) -> bytes:
+    batch[CRC : CRC + 4] = calc_crc32c(bytes(batch[ATTRIBUTES:])).to_bytes(4, "big")
+    return bytes(batch)
+
+
+def _at(base: int, batch: bytes) -> bytes:
+    return base.to_bytes(8, "big") + batch[8:]
 
 
 async def test_a_fetch_ends_after_the_batch_that_fills_it(reader: Reader) -> None:
@@ -66,7 +107,5 @@ async def test_a_fetch_ends_after_the_batch_that_fills_it(reader: Reader) -> Non
 async def test_message_sets_of_old_producers_are_bounded_too(reader: Reader, magic: int, codec: str) -> None:
     builder = LegacyRecordBatchBuilder(magic, CODECS[codec], 2**30)
     builder.append(0, timestamp=1_000, key=None, value=bytes(2 * MOST_BATCH_BYTES))
-    log = [bytes(builder.build())]
-    for _ in range(2):
-        assert await read(reader, log) is None
-    assert reader.unreadable[TP].oversized
+    assert await read(reader, [bytes(builder.build())]) == (0, [], 1)
+    assert reader.hopeless and not reader.unreadable

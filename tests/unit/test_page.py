@@ -116,7 +116,7 @@ def test_facts_are_shown_unchanged() -> None:
         assert shown in html
     found = Tags(html)
     assert {"testimonials", "price", "information"} <= set(found.sections)
-    assert "tel:0300000000" in found.all_of("href") and "https://example.com/form" in found.all_of("action")
+    assert "tel:0300000000" in found.all_of("href") and "https://example.com/form.php" in found.all_of("action")
     assert ("form", "method", "post") in found.attributes
     names = {value for tag, name, value in found.attributes if name == "id" and tag in ("input", "textarea")}
     assert names == set(found.all_of("for"))

@@ -6,6 +6,7 @@ import pytest
 from page_requests import full, least
 
 from processors.pages.brief import brief_of
+from processors.pages.copywriting import Whole, messages
 from schemas.errors import DecodeError
 from schemas.generation import GenerationRequest
 from schemas.plan import Plan
@@ -38,6 +39,17 @@ def test_a_plan_of_an_older_release_gets_its_brief(industry: str) -> None:
     old = in_record(full(industry))
     del old["brief"]
     assert plan_of(old) == plan(full(industry))
+
+
+def test_a_kind_of_a_later_release_gets_the_words_of_its_trade() -> None:
+    """Workers of two releases share the steps of a request while they are updated."""
+    brief = brief_of(least("カフェ"))
+    later, none = (
+        plan_of(in_record(least("カフェ"), brief=brief.model_copy(update={"kind": kind}))).brief
+        for kind in ("later", None)
+    )
+    assert Whole(later).copy({}, {}) == Whole(none).copy({}, {})
+    assert messages(later, later.groups[0]) == messages(none, none.groups[0])
 
 
 @pytest.mark.parametrize("damaged", [None, [], "plan", {}, {"request": {}}, {"brief": {}}])

@@ -15,7 +15,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 
 from infra.kafka.consumer import build_consumer
-from infra.kafka.reading import Reader, stretch
+from infra.kafka.reading import Fetched, Reader, stretch
 from infra.kafka.skips import bounds
 from schemas.errors import Retryable
 
@@ -104,7 +104,6 @@ async def test_a_fetch_of_markers_alone_has_no_records(reader: Reader) -> None:
 @pytest.mark.parametrize("bad", [{"flip": True}, {"codec": 7}])
 async def test_records_before_a_bad_batch_are_returned(reader: Reader, bad: dict[str, Any]) -> None:
     log = [batch(0, 2), batch(2, control=True), batch(3, 4, **bad), batch(7)]
-    assert await read(reader, log) is None, "the first fetch fails as a whole; the next goes batch by batch"
     assert await read(reader, log) == (0, [0, 1], 3), "past the marker, up to the bad batch"
     assert await read(reader, log) is None
     assert reader.unreadable[TP].offset == 3 == position(reader)
@@ -186,6 +185,31 @@ async def test_a_stretch_ends_when_only_markers_remain(reader: Reader, monkeypat
 async def test_a_stretch_without_answers_raises(reader: Reader) -> None:
     with pytest.raises(Retryable, match=r"t\[0\] sent no data from offset 4 on"):
         _ = [part async for part in stretch(reader, TP, 4, 9, never, 0.05)]
+
+
+class Log:
+    """A fake reader whose fetches answer with these parts."""
+
+    def __init__(self, *parts: tuple[int, list[int], int]) -> None:
+        self.parts, self.unreadable = iter(parts), {}
+
+    def seek(self, _tp: TopicPartition, _offset: int) -> None: ...
+
+    async def fetch(self, *_: Any) -> Any:
+        begin, offsets, following = next(self.parts)
+        return {TP: Fetched(begin, [SimpleNamespace(offset=offset) for offset in offsets], following)}
+
+
+async def test_a_stretch_continues_where_retention_has_left_records() -> None:
+    log: Any = Log((0, [0, 1], 2), (60, [60, 61], 62))
+    found = [[record.offset for record in part] async for part in stretch(log, TP, 0, 62, never)]
+    assert found == [[0, 1], [60, 61]]
+
+
+async def test_a_stretch_of_a_log_that_was_created_again_raises() -> None:
+    log: Any = Log((5, [5, 6], 7), (0, [0], 1))
+    with pytest.raises(Retryable, match=r"t\[0\] was created again: it begins at offset 0"):
+        _ = [part async for part in stretch(log, TP, 5, 9, never)]
 
 
 @pytest.mark.parametrize(

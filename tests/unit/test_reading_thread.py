@@ -18,6 +18,8 @@ STOP = Unreadable(70, "CorruptRecordException: Invalid CRC")
 class Reader:
     """A fake reader that is stopped at one batch and records skips and retries."""
 
+    consumer = None
+
     def __init__(self) -> None:
         self.unreadable = {TP: STOP}
         self.done: list[Any] = []
@@ -45,7 +47,11 @@ class Letters:
 
 
 @pytest.fixture
-def thread() -> Any:
+def thread(monkeypatch: pytest.MonkeyPatch) -> Any:
+    async def bounds(_consumer: None, _tp: TopicPartition, offset: int) -> tuple[int, int]:
+        return offset, 74
+
+    monkeypatch.setattr("infra.kafka.skips.batch_at", bounds)
     made: Any = ReadingThread.__new__(ReadingThread)
     made.reader, made.stopped, made._letters = Reader(), {}, Letters()
     yield made
@@ -73,6 +79,13 @@ async def test_a_batch_with_a_dead_letter_is_skipped_without_an_alarm(
     await thread._look(TP, STOP)
     assert thread.reader.done == [("skip", 74)]
     assert gauge() == {} and not [one for one in caplog.records if one.levelno == logging.ERROR]
+
+
+@pytest.mark.parametrize(("letter", "to"), [(72, 72), (1_000_000, 74)])
+async def test_a_letter_skips_no_more_than_the_batch(thread: Any, letter: int, to: int) -> None:
+    thread._letters.answer = letter
+    await thread._look(TP, STOP)
+    assert thread.reader.done == [("skip", to)], "the letter may be of a topic that was created again"
 
 
 async def test_a_stop_is_logged_when_dead_letters_are_unavailable(

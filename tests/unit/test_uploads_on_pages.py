@@ -109,8 +109,8 @@ class Worker:
         body = self.stored.get(key)
         return None if body is None else StoredObject(body, "application/json", "")
 
-    async def begin(self, _: UUID, digest: str, __: Result | None) -> tuple[str, None]:
-        return digest, None
+    async def begin(self, _: UUID, digest: str, __: Result | None, *, of_fields: str) -> tuple[set[str], None]:
+        return {digest, of_fields}, None
 
     async def first(self, result: Result) -> bytes:
         return encode_model(result)

@@ -58,7 +58,7 @@ class Stores:
         self.objects: dict[str, bytes] = {}
         self.away = False
         self.answers: dict[UUID, bytes] = {}
-        self.digests: dict[UUID, str] = {}
+        self.digests: dict[UUID, set[str]] = {}
         self.finished: dict[UUID, bytes] = {}
         self.parts: dict[str, dict[str, bytes]] = {}
 
@@ -92,8 +92,10 @@ class Stores:
     async def release(self, key: str, owner: str) -> None:
         pass
 
-    async def begin(self, request_id: UUID, digest: str, _: Result | None) -> tuple[str, bytes | None]:
-        return self.digests.setdefault(request_id, digest), self.answers.get(request_id)
+    async def begin(
+        self, request_id: UUID, digest: str, _: Result | None, *, of_fields: str
+    ) -> tuple[set[str], bytes | None]:
+        return self.digests.setdefault(request_id, {digest, of_fields}), self.answers.get(request_id)
 
     async def first(self, result: Result) -> bytes:
         return self.answers.setdefault(result.request_id, encode_model(result))

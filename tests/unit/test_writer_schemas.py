@@ -4,24 +4,31 @@ import base64
 import io
 import json
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import fields
 from typing import Any
 
 import fastavro
+import msgspec
 import numpy as np
 import pytest
 import pytest_asyncio
-from edge_listeners import AVRO, BINARY, running_edge
+from edge_listeners import AVRO, BINARY, TOKEN, running_edge
 from registries import SmallRegistry
 from test_codec import MODELS
 from test_edge_contents import BEACON as POSTED
 
-from infra.schema_registry import ConfluentRegistry, own_text
+from infra.schema_registry import ConfluentRegistry, OwnSchemas, own_text
 from infra.writer_schemas import AGAIN_S, ASKED_S, MOST_ASKED, REFUSED_S, LateSchemas, WriterSchemas
 from processors.heatmap.decode import decode
 from schemas import codec
 from schemas.avro_bounds import check_readable
 from schemas.codec import BEACON, HEADER, REQUEST, decode_framed, decode_request, encode_framed, to_beacon
 from schemas.errors import DecodeError, Refused, Retryable
+from streams.edge.http.errors import HttpError
+from streams.edge.rest.formats import Binary
+from streams.edge.rest.produce import ProduceRecord, Target, _checked, _format
+from streams.edge.services import Services
+from streams.runtime.settings import Settings
 
 SUBJECTS = {BEACON: "heatmap.events-value", REQUEST: "lp.requests-value"}
 DATA: dict[str, Any] = {
@@ -258,3 +265,118 @@ async def test_the_edge_takes_a_writers_schema(registry: SmallRegistry, client: 
         body = json.dumps({"value_schema_id": 9_999, "records": [{"value": {}}]}).encode()
         status, answer = await edge.post("/topics/heatmap.events", body, AVRO)
         assert (status, answer["error_code"]) == (422, 42207)
+
+
+def posted_under(by: str, number: int, schema: dict[str, Any] | None = None) -> tuple[bytes, str]:
+    """Return the body and media type of a request that names a schema by id, text or bytes."""
+    value: Any = codec._to_avro(BEACON, POSTED)
+    ids: dict[str, Any] = {"value_schema_id": number} if by == "id" else {}
+    kind = AVRO
+    if by == "text":
+        ids = {"value_schema": json.dumps({**(schema or changed(BEACON, "evolved")), "doc": str(number)})}
+    if by == "bytes":
+        kind, value = BINARY, base64.b64encode(framed(changed(BEACON, "as it is"), number, BEACON)).decode()
+    return json.dumps({**ids, "records": [{"value": value}]}).encode(), kind
+
+
+async def test_the_look_ups_of_the_next_seconds_are_refused_for_now(writers: WriterSchemas, clock: Clock) -> None:
+    for number in range(MOST_ASKED):
+        with pytest.raises(Refused, match="refuses or does not know"):
+            await writers.by_id(BEACON, 9_000 + number)
+    for _ in range(2):
+        with pytest.raises(Retryable, match="too many unknown schemas") as busy:
+            await writers.by_id(BEACON, 9_999)
+        with pytest.raises(Retryable, match="too many unknown schemas"):
+            await writers.by_text(BEACON, json.dumps(changed(BEACON, "evolved")))
+    assert busy.value.retry_after_s == ASKED_S
+    clock.now = ASKED_S + 0.1
+    with pytest.raises(Refused, match="refuses or does not know"):
+        await writers.by_id(BEACON, 9_999)
+
+
+async def test_an_operators_tool_looks_up_every_schema(registry: SmallRegistry, client: ConfluentRegistry) -> None:
+    tool = WriterSchemas(client, Clock(), limited=False)
+    await tool.learn(BEACON, [HEADER.pack(0, 9_000 + number) for number in range(3 * MOST_ASKED)])
+    schema = changed(BEACON, "evolved")
+    value = framed(schema, registry.add(SUBJECTS[BEACON], json.dumps(schema)), BEACON)
+    await tool.learn(BEACON, [value])
+    assert to_beacon(value)
+
+
+@pytest.mark.parametrize("number", [-1, 2**31, 10**30])
+async def test_a_number_that_is_no_schema_id_is_not_asked_for(
+    registry: SmallRegistry, writers: WriterSchemas, number: int
+) -> None:
+    calls = registry.calls
+    with pytest.raises(Refused):
+        await writers.by_id(BEACON, number)
+    assert registry.calls == calls
+
+
+@pytest.mark.parametrize("by", ["id", "text", "bytes"])
+async def test_the_edge_answers_503_while_too_many_schemas_are_unknown(client: ConfluentRegistry, by: str) -> None:
+    async with running_edge() as edge:
+        edge.services.own_schemas = LateSchemas(client)
+        for number in range(MOST_ASKED):
+            status, _ = await edge.post("/topics/heatmap.events", *posted_under(by, 9_000 + number))
+            assert status == 422
+        body, kind = posted_under(by, 9_999)
+        for base, token in ((edge.public, {}), (edge.private, {"Authorization": f"Bearer {TOKEN}"})):
+            headers = {"Content-Type": kind, **token}
+            async with edge.session.post(f"{base}/topics/heatmap.events", data=body, headers=headers) as answer:
+                assert (answer.status, answer.headers["Retry-After"]) == (503, f"{ASKED_S:.0f}")
+                assert "too many unknown schemas" in (await answer.json())["message"]
+        status, _ = await edge.post("/topics/heatmap.events", json.dumps({"records": [{"value": POSTED}]}).encode())
+        assert status == 200, "other formats need no look-up"
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null"])
+@pytest.mark.parametrize("by", ["id", "text", "bytes"])
+async def test_a_foreign_origin_causes_no_look_up(
+    registry: SmallRegistry, client: ConfluentRegistry, by: str, origin: str
+) -> None:
+    async with running_edge() as edge:
+        edge.services.own_schemas = late = LateSchemas(client)
+        await late.own()
+        calls = registry.calls
+        body, kind = posted_under(by, 9_999)
+        headers = {"Content-Type": kind, "Origin": origin}
+        async with edge.session.post(f"{edge.public}/topics/heatmap.events", data=body, headers=headers) as answer:
+            assert answer.status == 403
+            assert "origin" in (await answer.json())["message"]
+        assert registry.calls == calls
+        await edge.post("/topics/heatmap.events", body, kind)
+        assert registry.calls > calls, "programs send no origin"
+
+
+async def test_a_look_up_does_not_depend_on_the_listeners_check_of_origins(
+    registry: SmallRegistry, client: ConfluentRegistry
+) -> None:
+    target = Target("heatmap.events", None, "public", None, "https://evil.example")
+    value = base64.b64encode(framed(changed(BEACON, "as it is"), 9_999, BEACON)).decode()
+    record = ProduceRecord(value=msgspec.Raw(json.dumps(value).encode()))
+    async with running_edge() as edge:
+        edge.services.own_schemas = late = LateSchemas(client)
+        await late.own()
+        calls = registry.calls
+        with pytest.raises(HttpError, match="origin"):
+            await _checked(0, record, Binary(), target, edge.services)
+        with pytest.raises(HttpError, match="origin"):
+            await _format("avro", {"value_schema_id": msgspec.Raw(b"9999")}, target, edge.services)
+    assert registry.calls == calls
+
+
+async def test_visitors_take_no_look_ups_from_applications(registry: SmallRegistry, client: ConfluentRegistry) -> None:
+    values = {field.name: None for field in fields(Services) if field.init}
+    public = Services(**values | {"settings": Settings(), "schemas": client, "own_schemas": LateSchemas(client)})  # type: ignore[arg-type]
+    private, subject = public.for_another_listener(), SUBJECTS[BEACON]
+    for number in range(MOST_ASKED):
+        with pytest.raises(Refused):
+            await public.own_schemas.by_id(subject, 9_000 + number)
+    number = registry.add(subject, json.dumps(changed(BEACON, "evolved")))
+    with pytest.raises(Retryable):
+        await public.own_schemas.by_id(subject, number)
+    assert (await private.own_schemas.by_id(subject, number)).id == number
+    fixed = OwnSchemas()
+    plain = Services(**values | {"settings": Settings(), "schemas": fixed, "own_schemas": fixed})  # type: ignore[arg-type]
+    assert plain.for_another_listener().own_schemas is fixed

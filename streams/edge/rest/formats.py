@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, Literal, Protocol
 
 import fastavro
@@ -139,7 +140,7 @@ async def open_schemas(
 ) -> dict[Part, Schema]:
     """Return the schemas that the request names.
 
-    Raise HttpError 422 for a wrong schema, 408 if the registry does not answer.
+    Raise HttpError 422 for a wrong schema, 408 or 503 as `awaiting` does.
     """
     opened: dict[Part, Schema] = {}
     parts: tuple[Part, ...] = ("key", "value")
@@ -157,12 +158,17 @@ async def open_schemas(
 
 @contextlib.contextmanager
 def awaiting(where: str) -> Iterator[None]:
-    """Raise HttpError 422 for a schema that the registry refuses, 408 if the registry does not answer."""
+    """Raise HttpError 422 for a schema that the registry refuses, 408 if the registry does not answer.
+
+    503 with Retry-After if the registry is not asked now. HTTP clients that retry wait for it; 408 has no such header.
+    """
     try:
         yield
     except Refused as error:
         raise HttpError(422, f"{where}: {error}", error.code) from error
     except Retryable as error:
+        if error.retry_after_s is not None:
+            raise HttpError(503, f"{where}: {error}, try again", retry_after_s=ceil(error.retry_after_s)) from error
         raise HttpError(408, f"{where}: {error}, try again", REGISTRY_AWAY) from error
 
 

@@ -255,6 +255,7 @@ async def _format(name: FormatName, envelope: Mapping[str, msgspec.Raw], target:
         return Json(target.checked)
     if name == "binary":
         return Binary()
+    _check_origin(target, services)
     # untrusted clients, and topics with a model of their own, must not register schemas
     schemas = services.own_schemas if target.checked else services.schemas
     opened = await open_schemas(envelope, target.topic, schemas, register=not target.checked)
@@ -307,11 +308,22 @@ async def _checked(at: int, posted: ProduceRecord, form: Format, target: Target,
         return _beacon(functools.partial(beacon_from_avro_json, names=form.beacon_names), raw, where, target, services)
     value = form.encode("value", raw, where) or b""
     if is_framed(value):
+        _check_origin(target, services)
         with awaiting(where):
             await services.own_schemas.learn(f"{target.topic}-value", value)
     if target.topic == HEATMAP:
         return _beacon(to_beacon, value, where, target, services)
     return await _request(value, where, target.caller, services)
+
+
+def _check_origin(target: Target, services: Services) -> None:
+    """Raise HttpError 403 for an origin that no page has: it must not cause look-ups of schemas.
+
+    The listener refuses such a request earlier; look-ups must not depend on that.
+    """
+    if target.caller is None and target.origin is not None and not services.tenants.knows(target.origin):
+        detail = "No page takes beacons from this origin; ask the operator to list it"
+        raise refused(Refusal(403, "", detail, "origin"))
 
 
 def _beacon(decode: Callable[[bytes], Beacon], posted: bytes, where: str, target: Target, services: Services) -> Record:

@@ -58,11 +58,24 @@ async def show(request: web.BaseRequest, services: Services, *, caller: Caller |
 
 
 async def _check_switched(services: Services, lp_id: str, state: AutopilotState | None) -> None:
-    """Raise HttpError 409 if the last order was a switch that `state` does not know of yet."""
+    """Raise HttpError 409 if the last order was a switch that `state` does not know of yet.
+
+    The order in Redis may be an earlier one: an edge may fail to note its order.
+    """
     stored = await services.experiments.sent(f"autopilot-command:{lp_id}")
     sent = decode_model(AutopilotCommand, stored) if stored is not None else None
-    if sent is not None and sent.command in ("on", "off") and (state is None or state.command_id != sent.command_id):
+    if sent is None or sent.command not in ("on", "off"):
+        return
+    if state is None or (state.command_id != sent.command_id and _done_ms(state) < sent.requested_ms):
         raise HttpError(409, f"The order {sent.command} to autopilot is not carried out yet; try again in some seconds")
+
+
+def _done_ms(state: AutopilotState) -> int:
+    """Return when the last command was carried out.
+
+    States of earlier releases say only when their step began.
+    """
+    return state.command_ms or state.since_ms
 
 
 def _check_owner(caller: Caller, lp_id: str) -> None:

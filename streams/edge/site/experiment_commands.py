@@ -211,7 +211,8 @@ async def send(services: Services, command: ExperimentCommand | AutopilotCommand
     if sent.error_code is not None:
         raise HttpError(503, f"The command was not stored, try again: {sent.error}")
     # a state that is shown later may not know of it yet
-    await services.experiments.note(command.key.decode(), encode_model(command))
+    noted = msgspec.json.encode(msgspec.json.decode(encode_model(command)) | {"offset": sent.offset})
+    await services.experiments.note(command.key.decode(), noted)
 
 
 def _accepted(command: ExperimentCommand) -> web.Response:

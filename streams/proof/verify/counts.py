@@ -4,19 +4,17 @@ import asyncio
 import hashlib
 import time
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-
-from aiokafka.errors import KafkaError
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from infra.clickhouse.client import ClickHouse
-from infra.kafka.admin import partitions_of
-from infra.kafka.consumer import build_consumer
 from schemas.errors import LpstreamError
-from schemas.generation import RESULTS
 from schemas.heatmap import Kind
+from streams.proof.beside import must_run
+from streams.proof.results import new_results
 
-POLL_S, FETCH_MS, SETTLE_S = 1.0, 200, 6.0
+POLL_S, SETTLE_S = 1.0, 6.0
 # the kinds that simulated visitors send, and the column of each in the tables
 STORED = {
     Kind.CLICK: "sum(clicks) - sum(rage_clicks) - sum(dead_clicks)",
@@ -89,39 +87,34 @@ async def settled(clickhouse: ClickHouse, acknowledged: Tally, unresolved: Tally
         await asyncio.sleep(POLL_S)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Answers:
-    """A reader of `lp.results`. `told` holds the hashes of each request's different results."""
+    """The results that `reading` reads from `lp.results`: the hashes of each request's different results."""
 
-    servers: str
-    told: dict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
-    reading: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def read(self) -> None:
-        """Read new results until cancelled. The consumer reconnects if the broker goes away."""
-        async with build_consumer(self.servers) as consumer:
-            partitions = await partitions_of(self.servers, RESULTS)
-            consumer.assign(partitions)
-            await consumer.seek_to_end(*partitions)
-            for partition in partitions:
-                await consumer.position(partition)
-            self.reading.set()
-            while True:
-                try:
-                    batches = await consumer.getmany(timeout_ms=FETCH_MS)
-                except KafkaError:
-                    await asyncio.sleep(POLL_S)
-                    continue
-                for records in batches.values():
-                    for record in records:
-                        digest = hashlib.blake2b(record.value or b"", digest_size=16).digest()
-                        self.told[(record.key or b"").decode()].add(digest)
+    told: Mapping[str, Collection[bytes]]
+    reading: asyncio.Task[None]
 
     async def wait(self, asked: Collection[str], within_s: float) -> tuple[int, int]:
-        """Wait for the results. Return how many requests have no result, and how many have different ones."""
+        """Wait for the results. Return how many requests have no result, and how many have different ones.
+
+        Raise LpstreamError if the reader has ended, because requests would count as lost.
+        """
         until = time.monotonic() + within_s
         while True:
+            must_run(self.reading)
             lost = sum(request_id not in self.told for request_id in asked)
             if not lost or time.monotonic() > until:
                 return lost, sum(len(self.told.get(request_id, ())) > 1 for request_id in asked)
             await asyncio.sleep(POLL_S)
+
+
+@asynccontextmanager
+async def answers(servers: str) -> AsyncIterator[Answers]:
+    """Collect new results while the block runs."""
+    told: dict[str, set[bytes]] = defaultdict(set)
+
+    def take(request_id: str, value: bytes, _: int) -> None:
+        told[request_id].add(hashlib.blake2b(value, digest_size=16).digest())
+
+    async with new_results(servers, take) as reading:
+        yield Answers(told, reading)

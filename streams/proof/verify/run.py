@@ -1,6 +1,7 @@
 """The run of a scenario: drivers, probes, faults and the resource monitor, then the counting.
 
-Ctrl-C or a failure ends the load early. The run still counts and reports the load until then.
+Ctrl-C or the end of a store ends the load early. The run still counts and reports the load until then. The end of a
+driver, or of a task beside the load, ends the run with an error.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from uuid import uuid4
 
 from infra.clickhouse.client import ClickHouse
@@ -18,8 +19,9 @@ from schemas.errors import LpstreamError
 from schemas.generation import GenerationRequest
 from streams.client import over_http
 from streams.generation.mix import Mix
+from streams.proof.beside import beside, must_run
 from streams.proof.verify import faults
-from streams.proof.verify.counts import Answers, Difference, settled
+from streams.proof.verify.counts import Difference, answers, settled
 from streams.proof.verify.faults import Fault
 from streams.proof.verify.fleet import POLL_S, READY_WITHIN_S, Fleet, Part, Seen
 from streams.proof.verify.place import Place
@@ -92,7 +94,9 @@ async def carry_out(place: Place, asked: Asked, folder: Path, stop: asyncio.Even
     fleet = Fleet(part, folder)
     clickhouse = open_analyst(place.settings)
     try:
-        async with _Run(place, asked, fleet, clickhouse, lp_ids[0], stop, tell) as run:
+        async with contextlib.AsyncExitStack() as opened:
+            run = _Run(place, asked, fleet, clickhouse, lp_ids[0], stop, tell, opened)
+            await run.read_answers()
             await run.load()
             return await run.count()
     finally:
@@ -116,19 +120,19 @@ async def _pages(place: Place, seed: int) -> list[str]:
 
 
 class _Run:
-    """The run as a context manager. Leaving it cancels the tasks beside the load."""
+    """The run. Closing `opened` ends the tasks beside the load."""
 
     def __init__(
         self, place: Place, asked: Asked, fleet: Fleet, clickhouse: ClickHouse, lp_id: str, stop: asyncio.Event,
-        tell: Tell,
+        tell: Tell, opened: contextlib.AsyncExitStack,
     ) -> None:  # fmt: skip
         self.place, self.asked, self.fleet, self.clickhouse = place, asked, fleet, clickhouse
         self.stop, self.tell = stop, tell
         self.probes = Probes(place, lp_id, f"{place.tenant}-verify{asked.run:08x}-probe", time.monotonic())
         self.watch = Watch(lambda: place.pids() | fleet.pids, place.ports)
-        self.answers = Answers(place.settings.kafka_bootstrap_servers)
         self.faults = self._planned()
         self.problems: list[str] = []
+        self._opened = opened
         self._tasks: list[asyncio.Task[None]] = []
         self._span = (0.0, 0.0)
 
@@ -146,19 +150,15 @@ class _Run:
             names.remove("kafka")
         return faults.planned(self.asked.seed, self.asked.seconds, names)
 
-    async def __aenter__(self) -> Self:
-        self._start(self.answers.read())
+    async def read_answers(self) -> None:
+        """Begin to read results."""
+        reading = answers(self.place.settings.kafka_bootstrap_servers)
         async with asyncio.timeout(READY_WITHIN_S):
-            await self.answers.reading.wait()
-        return self
+            self.answers = await self._opened.enter_async_context(reading)
+        self._tasks.append(self.answers.reading)
 
-    async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(asyncio.create_task(work))
+    async def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._tasks.append(await self._opened.enter_async_context(beside(work, name)))
 
     async def load(self) -> None:
         """Ramp up, measure, stop and drain."""
@@ -172,9 +172,10 @@ class _Run:
                 break
             await asyncio.sleep(POLL_S)
         began = self.probes.began = time.monotonic()
-        for work in (self.watch.run(), self.probes.ask(), self.probes.look(self.clickhouse)):
-            self._start(work)
-        self._start(self.probes.count_connections())
+        await self._start(self.watch.run(), "the resource monitor")
+        await self._start(self.probes.ask(), "the probes of the edge")
+        await self._start(self.probes.look(self.clickhouse), "the queries for the probes' beacons")
+        await self._start(self.probes.count_connections(), "the counting of connections")
         self.fleet.go()
         await self._watch_over(began)
         self._span = (began, time.monotonic())
@@ -182,10 +183,15 @@ class _Run:
         await self._drain()
 
     async def _watch_over(self, began: float) -> None:
-        """Inject due faults and restart dead services until the time is over or `stop` is set."""
+        """Inject due faults and restart dead services until the time is over or `stop` is set.
+
+        Raise LpstreamError if a task beside the load ends, because its figures would be wrong.
+        """
         pending = list(self.faults)
         injecting: asyncio.Task[None] | None = None
         while (at := time.monotonic() - began) < self.asked.seconds and not self.stop.is_set():
+            for task in self._tasks:
+                must_run(task)
             if pending and at >= pending[0].at_s and (injecting is None or injecting.done()):
                 injecting = asyncio.create_task(self._inject(pending.pop(0), began))
             if injecting is None or injecting.done():
