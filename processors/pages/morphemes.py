@@ -71,7 +71,10 @@ def _parts(text: str) -> float:
 
 
 def _is_whole(surface: str, proper: bool) -> bool:
-    """Return whether the dictionary has a word without parts; proper nouns (イバー) count only with `proper`."""
+    """Return whether the dictionary has the surface as a word without parts.
+
+    Proper nouns (イバー) count only with `proper`.
+    """
     from sudachipy import SplitMode
 
     with _one_at_a_time:
