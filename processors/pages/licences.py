@@ -7,13 +7,16 @@ from functools import cache
 from importlib.resources import files
 
 from processors.pages.comparable import as_hiragana
+from processors.pages.purposes import expanded
 from processors.pages.trades import typed
 
 # a business that serves such a trade is no such trade: 不動産業者向けシステム, 税理士試験の講座
 _OTHER_BUSINESS = re.compile(
     as_hiragana(
-        "向け|専門の?(?:税理士|会計|弁護士|コンサル|デザイン|制作|人材)|システム|ソフト|アプリ|saas|テック|コンサル|セミナー|スクール|講座|"
-        "教室|学校|学院|予備校|研修|養成|試験|受験|メディア|比較サイト|一括査定|写真|撮影|清掃|クリーニング|協会|組合|(?:ホームページ|web|サイト|動画|チラシ)制作|集客支援|開業支援|求人サイト|保険"
+        "向け|(?:専門の?|に強い|に詳しい|が得意な|特化の?)(?:税理士|会計|弁護士|司法書士|行政書士|コンサル|デザイン|制作|人材)|システム|ソフト|アプリ|saas|テック|コンサル|セミナー|スクール|講座|"
+        "教室|学校|学院|予備校|研修|養成|試験|受験|メディア|比較サイト|一括査定|写真|撮影|清掃|クリーニング|協会|組合|(?:ホームページ|web|サイト|動画|チラシ)制作|集客支援|開業支援|求人サイト|保険|被害|"
+        r"\b(?:software|apps?|school|academy|seminars?|courses?|insurance|photo\w*|marketing|web design|cleaning)\b|"
+        r"\b(?:association|jobs)\b"
     )
 )
 # a trade that sells its goods on the net
@@ -31,14 +34,18 @@ class Licence:
     shows: str
     law: str
     names: tuple[re.Pattern[str], ...]
-    other: re.Pattern[str] | None
+    others: tuple[re.Pattern[str], ...]
     sold: bool
 
     def named_in(self, industry: str) -> bool:
         """Return whether an industry, in the form of `trades.typed`, names a trade that needs this licence."""
-        text = self.other.sub("/", industry) if self.other else industry
-        found = (match for name in self.names for match in name.finditer(text))
-        return any(not _OTHER_BUSINESS.search(text, match.end()) for match in found)
+        other = [match.span() for pattern in self.others for match in pattern.finditer(industry)]
+        return any(
+            not _OTHER_BUSINESS.search(industry, match.end())
+            and not any(start < match.end() and match.start() < end for start, end in other)
+            for name in self.names
+            for match in name.finditer(industry)
+        )
 
 
 def licences_of(industry: str, sells: bool) -> list[Licence]:
@@ -50,14 +57,23 @@ def licences_of(industry: str, sells: bool) -> list[Licence]:
 
 @cache
 def _listed() -> tuple[Licence, ...]:
-    source = files("processors").joinpath("pages", "licences.toml").read_text("utf-8")
+    table = tomllib.loads(files("processors").joinpath("pages", "licences.toml").read_text("utf-8"))
+
+    def compiled(texts: list[str]) -> tuple[re.Pattern[str], ...]:
+        return tuple(re.compile(as_hiragana(expanded(text, table["words"]))) for text in texts)
+
     return tuple(
         Licence(
             shows=entry["shows"],
             law=entry["law"],
-            names=tuple(re.compile(rf"(?<![a-z]){re.escape(typed(word))}") for word in entry["words"]),
-            other=re.compile(as_hiragana("|".join(entry["not"]))) if "not" in entry else None,
+            names=tuple(_whole(typed(word)) for word in entry["words"]) + compiled(entry.get("patterns", [])),
+            others=compiled(entry.get("not", [])),
             sold=entry.get("sold", False),
         )
-        for entry in tomllib.loads(source)["licence"]
+        for entry in table["licence"]
     )
+
+
+def _whole(name: str) -> re.Pattern[str]:
+    """Return the pattern of a name; no letter stands beside an English one: cpanel is no cpa."""
+    return re.compile(rf"(?<![a-z]){re.escape(name)}" + ("s?(?![a-z])" if name[-1].isascii() else ""))

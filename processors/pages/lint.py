@@ -55,8 +55,8 @@ def forbidden(texts: Sequence[str], fields: CopyFields) -> dict[int, list[Findin
 
 def groups_of(industry: str, purpose: str) -> frozenset[str]:
     """Return the groups of rules for a page: those of its trade, and "work" for an offer of work."""
-    groups = trade_of(industry).groups
-    return groups | {"work"} if purpose_of(purpose) == RECRUIT else groups
+    trade = trade_of(industry)
+    return trade.groups | {"work"} if purpose_of(purpose, trade.sells) == RECRUIT else trade.groups
 
 
 def prepare() -> None:

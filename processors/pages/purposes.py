@@ -7,7 +7,7 @@ import re
 import tomllib
 from functools import cache, lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 from processors.text import folded
 
@@ -24,43 +24,71 @@ def _table() -> dict[str, Any]:
     return tomllib.loads(files("processors").joinpath("pages", "purposes.toml").read_text("utf-8"))
 
 
+def expanded(text: str, words: dict[str, str]) -> str:
+    """Return an expression in which the words of a list stand for their names: {STAFF}."""
+    while _NAME.search(text):
+        text = _NAME.sub(lambda name: words[name[1]], text)
+    return text
+
+
 @cache
 def _compiled(text: str) -> re.Pattern[str]:
-    while _NAME.search(text):
-        text = _NAME.sub(lambda name: _table()["words"][name[1]], text)
-    return re.compile(text)
+    return re.compile(expanded(text, _table()["words"]))
+
+
+class _Expression(NamedTuple):
+    """An expression in a purpose, in the order in which expressions decide: by `wins`, then by the end."""
+
+    wins: bool
+    end: int
+    start: int
+    meaning: str | None
 
 
 @cache
-def _rows(key: str, sells: str) -> list[tuple[str | None, re.Pattern[str]]]:
-    """Return the meaning of each expression that counts for trades that sell this."""
+def _rows(key: str, sells: str) -> list[tuple[dict[str, Any], re.Pattern[str]]]:
+    """Return each expression that counts for trades that sell this, with its row."""
     rows = [row for row in _table()[key] if LEVELS.index(row.get("sells", NOTHING)) <= LEVELS.index(sells)]
-    return [(row.get("means"), _compiled(text)) for row in rows for text in row["patterns"]]
+    return [(row, _compiled(text)) for row in rows for text in row["patterns"]]
 
 
 @lru_cache(maxsize=4096)
-def purpose_of(purpose: str, sells: str = SOME) -> str:
+def purpose_of(purpose: str, sells: str) -> str:
     """Return the purpose of a page: recruit, booking, sale, visit, else inquiry.
 
     `sells` says what the trade sells, one of `LEVELS`. A trade without goods has a sale only if the purpose names goods
     or mail order.
     """
     text = folded(purpose)
-    parts = [_read(part, sells) for part in _SEPARATOR.split(text)]
-    if len(parts) > 1 and all(meaning is not None and rest <= _REST_OF_BARE for meaning, rest in parts):
-        return min((meaning for meaning, _ in parts if meaning), key=ORDER.index)
-    otherwise = (meaning for meaning, pattern in _rows("otherwise", sells) if pattern.search(text))
-    return _read(text, sells)[0] or next(otherwise, None) or INQUIRY
+    whole = _expressions(text, sells)
+    parts = [(part, _expressions(part, sells)) for part in _SEPARATOR.split(text)]
+    if all(one.meaning for one in whole) and all(_is_bare(part, found) for part, found in parts):
+        return min((meaning for _, found in parts if (meaning := _meaning(found))), key=ORDER.index)
+    otherwise = (row["means"] for row, pattern in _rows("otherwise", sells) if pattern.search(text))
+    return _meaning(whole) or next(otherwise, None) or INQUIRY
 
 
-def _read(text: str, sells: str) -> tuple[str | None, int]:
-    """Return the meaning of a text, and how many characters of it stand in no expression."""
-    every = [(match.span(), meaning) for meaning, pattern in _rows("row", sells) for match in pattern.finditer(text)]
-    whole = [(span, meaning) for span, meaning in every if not any(_inside(span, other) for other, _ in every)]
-    acts = [(end, meaning) for (_, end), meaning in whole if meaning and not _compiled("{NOT}").match(text, end)]
-    rest = len(text) - len({at for (start, end), _ in whole for at in range(start, end)})
-    return max(acts)[1] if acts else None, rest
+def _expressions(text: str, sells: str) -> list[_Expression]:
+    """Return the expressions of a text, without those inside longer ones and those that it denies."""
+    every = [
+        _Expression(row.get("wins", False), match.end(), match.start(), row.get("means"))
+        for row, pattern in _rows("row", sells)
+        for match in pattern.finditer(text)
+    ]
+    whole = [one for one in every if not any(_inside(one, other) for other in every)]
+    return [one for one in whole if one.meaning is None or not _compiled("{NOT}").match(text, one.end)]
 
 
-def _inside(span: tuple[int, int], other: tuple[int, int]) -> bool:
-    return span != other and other[0] <= span[0] and span[1] <= other[1]
+def _meaning(found: list[_Expression]) -> str | None:
+    return max(((one.wins, one.end, one.meaning) for one in found if one.meaning), default=(False, 0, None))[-1]
+
+
+def _is_bare(part: str, found: list[_Expression]) -> bool:
+    """Return whether hardly more than expressions with a meaning stand in a part of a purpose."""
+    said = {at for one in found for at in range(one.start, one.end)}
+    return _meaning(found) is not None and len(part) - len(said) <= _REST_OF_BARE
+
+
+def _inside(one: _Expression, other: _Expression) -> bool:
+    span, around = (one.start, one.end), (other.start, other.end)
+    return span != around and around[0] <= span[0] and span[1] <= around[1]

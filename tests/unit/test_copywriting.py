@@ -298,4 +298,4 @@ def test_unlawful_customer_text_is_kept_with_a_warning() -> None:
 
 
 def test_purposes_map_to_their_names() -> None:
-    assert [purpose_of(purpose) for purpose in PURPOSES] == ["visit", "booking", "inquiry", "sale", "recruit"]
+    assert [purpose_of(purpose, "some") for purpose in PURPOSES] == ["visit", "booking", "inquiry", "sale", "recruit"]

@@ -1,5 +1,8 @@
 """The warnings of a result: licences by trade, conditions of work, and the customer's own texts."""
 
+import tomllib
+from pathlib import Path
+
 import pytest
 from page_requests import BUSINESS, FACTS, full, least
 
@@ -29,6 +32,7 @@ NO_NUMBERS = (
     "税理士試験の講座",
     "弁護士保険", "人材育成研修", "旅行写真家", "ペットフード通販", "動物病院", "本屋", "民泊清掃", "造園",
 )  # fmt: skip
+LICENCES = tomllib.loads((Path(__file__).parent / "corpora" / "licences.toml").read_text("utf-8"))
 FREE = ("腰痛が必ず治る", "業界No.1", "日本一")
 
 
@@ -48,6 +52,19 @@ def test_a_licensed_trade_is_asked_for_its_number_by_the_law(industry: str, numb
 @pytest.mark.parametrize("industry", NO_NUMBERS)
 def test_a_trade_without_a_licence_is_asked_for_none(industry: str) -> None:
     assert licences_of(industry, sells=False) == []
+
+
+def test_an_industry_shows_the_numbers_that_its_words_mean() -> None:
+    def shown(industries: str) -> dict[str, list[str]]:
+        return {
+            industry: [one.shows for one in licences_of(industry, sells=False)] for industry in industries.splitlines()
+        }
+
+    assert {industry: numbers for industry, numbers in shown(LICENCES["none"]).items() if numbers} == {}
+    for kind, of in (("only", all), ("asked", any)):
+        for number, industries in LICENCES[kind].items():
+            wrong = [each for each, numbers in shown(industries).items() if not of(number in one for one in numbers)]
+            assert wrong == [], number
 
 
 def test_goods_ask_for_a_licence_only_where_they_are_sold_at_a_distance() -> None:
@@ -102,6 +119,20 @@ def test_discrimination_is_refused_even_if_the_customer_wrote_it(word: str) -> N
     request = full("飲食", purpose="採用", keywords=[word])
     assert warned(request) == [("advertising_law", "keywords.0")]
     assert forbidden([f"{word}で募集しています。"], copy_fields(request))
+
+
+@pytest.mark.parametrize(
+    ("industry", "purpose"),
+    [
+        ("介護施設", "求人（物品購入の担当）"), ("タクシー会社", "ドライバー募集（車両購入補助あり）"),
+        ("不動産会社", "募集：物品購入"), ("パン屋", "求人（販売スタッフ）"),
+    ],
+)  # fmt: skip
+def test_rules_for_work_hold_on_every_page_for_recruiting(industry: str, purpose: str) -> None:
+    request = least(industry, purpose=purpose, keywords=["若い女性を募集"])
+    assert brief_of(request).purpose == "recruit"
+    assert ("advertising_law", "keywords.0") in warned(request)
+    assert forbidden(["20代の男性歓迎。"], copy_fields(request))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from processors.pages.words import kind_of
 TRADES = tomllib.loads(files("processors").joinpath("pages", "trades.toml").read_text("utf-8"))["trade"]
 
 CORPORA = Path(__file__).parent / "corpora"
+HIRING = tomllib.loads((CORPORA / "hiring.toml").read_text("utf-8"))
 PURPOSES = tomllib.loads((CORPORA / "purposes.toml").read_text("utf-8"))
 ROWS = tomllib.loads((CORPORA / "industries.toml").read_text("utf-8"))["row"]
 
@@ -34,6 +35,13 @@ def test_a_purpose_means_its_last_action(purpose: str) -> None:
     typed = [(industry, text) for industry, texts in PURPOSES[purpose].items() for text in texts.split()]
     other = [(each, found) for each in typed if (found := purpose_of(each[1], trade_of(each[0]).sells)) != purpose]
     assert other == []
+
+
+@pytest.mark.parametrize("purpose", HIRING)
+def test_a_search_for_staff_decides_wherever_it_stands(purpose: str) -> None:
+    levels = LEVELS[1:] if purpose == "sale" else LEVELS
+    read = {text: {purpose_of(text, sells) for sells in levels} for text in HIRING[purpose].splitlines()}
+    assert {text: found for text, found in read.items() if found != {purpose}} == {}
 
 
 @pytest.mark.parametrize(
@@ -158,4 +166,4 @@ def test_the_list_of_trades_is_consistent() -> None:
 )  # fmt: skip
 def test_only_a_search_for_staff_is_for_recruiting(purpose: str, purposes: str) -> None:
     typed = purposes.split(" ")
-    assert {each: purpose_of(each) for each in typed} == dict.fromkeys(typed, purpose)
+    assert {each: purpose_of(each, "some") for each in typed} == dict.fromkeys(typed, purpose)
