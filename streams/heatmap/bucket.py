@@ -56,7 +56,7 @@ class BucketWork(Protocol):
         """
 
     def braked(self) -> bool:
-        """Return whether the partition must stop, because too many records cannot be decoded."""
+        """Return whether the partition must stop, because too many records are rejected."""
 
     def held(self) -> int:
         """Return the approximate memory of the bucket in bytes."""

@@ -259,11 +259,11 @@ class Delivery:
         state.flush = asyncio.create_task(self._flush(state, bucket))
 
     def _brake(self, state: Partition, bucket: Bucket) -> None:
-        """Pause the partition and drop its open bucket, because too many records cannot be decoded."""
+        """Pause the partition and drop its open bucket, because too many records are rejected."""
         state.braked = True
         state.drop_open()
         self._consumer.brake({bucket.tp})
-        log.error("%s: too many records cannot be decoded; paused at offset %d", bucket.tp, bucket.first)
+        log.error("%s: too many records are rejected; paused at offset %d", bucket.tp, bucket.first)
 
     async def _committed(self, state: Partition) -> None:
         """Wait until the partition's bucket is stored. Raise StaleEpochError if the epoch has ended."""
