@@ -23,12 +23,9 @@ from schemas.contacts import STORED, HttpUrl, Phone
 from schemas.errors import DecodeError
 from schemas.heatmap import LP_ID_PATTERN
 
-REQUESTS = "lp.requests"
+REQUESTS, RESULTS, PROGRESS = "lp.requests", "lp.results", "lp.progress"
 STEPS, STEP_RESULTS = "lp.steps", "lp.step-results"
-RESULTS = "lp.results"
-PROGRESS = "lp.progress"
-_WHOLE = re.compile("[0-9]{1,13}")
-_UPLOAD = re.compile("[0-9a-f]{64}")
+_WHOLE, _UPLOAD = re.compile("[0-9]{1,13}"), re.compile("[0-9a-f]{64}")
 TENANT_PATTERN = r"^[a-z0-9][a-z0-9_]{0,31}$"
 
 
@@ -53,6 +50,7 @@ LONGEST_BRIEF = 300
 # the way by which a request came in; a page that was made before this was recorded has none
 Door = Literal["studio", "command", "api"]
 
+Word = Annotated[str, Field(min_length=1, max_length=50)]
 Line = Annotated[str, Field(min_length=1, max_length=200)]
 Text = Annotated[str, Field(min_length=1, max_length=1_000)]
 Micro = Annotated[int, Field(ge=0)]
@@ -205,11 +203,9 @@ class GenerationRequest(Model):
     schema_: Annotated[Literal[1], Field(alias="schema")] = 1
     request_id: UUID
     tenant_id: TenantId
-    industry: Annotated[str, Field(min_length=1, max_length=50)]
-    purpose: Annotated[str, Field(min_length=1, max_length=50)]
-    keywords: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=50)]], Field(max_length=20, fail_fast=True)
-    ] = []
+    industry: Word
+    purpose: Word
+    keywords: Annotated[list[Word], Field(max_length=20, fail_fast=True)] = []
     business: Business
     facts: Facts = Facts()
     assets: Assets = Assets()
