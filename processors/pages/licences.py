@@ -8,17 +8,34 @@ from importlib.resources import files
 
 from processors.pages.comparable import as_hiragana
 from processors.pages.purposes import expanded
-from processors.pages.trades import typed
+from processors.pages.trades import spelt, typed
+from processors.text import folded
 
 # a business that serves such a trade is no such trade: 不動産業者向けシステム, 税理士試験の講座
 _OTHER_BUSINESS = re.compile(
     as_hiragana(
         "向け|(?:専門の?|に強い|に詳しい|が得意な|特化の?)(?:税理士|会計|弁護士|司法書士|行政書士|コンサル|デザイン|制作|人材)|システム|ソフト|アプリ|saas|テック|コンサル|セミナー|スクール|講座|"
-        "教室|学校|学院|予備校|研修|養成|試験|受験|メディア|比較サイト|一括査定|写真|撮影|清掃|クリーニング|協会|組合|(?:ホームページ|web|サイト|動画|チラシ)制作|集客支援|開業支援|求人サイト|保険|被害|"
+        "教室|学校|学院|予備校|研修|養成|試験|受験|メディア|比較サイト|一括査定|写真|撮影|清掃|クリーニング|協会|組合|(?:ホームページ|web|サイト|動画|チラシ)制作|集客支援|開業支援|求人サイト|(?<!火災)保険(?!申請|金)|"
         r"\b(?:software|apps?|school|academy|seminars?|courses?|insurance|photo\w*|marketing|web design|cleaning)\b|"
         r"\b(?:association|jobs)\b"
     )
 )
+# a business that serves a list of trades: 不動産・建設業者向けシステム, 不動産・相続に強い税理士.
+# But 弁護士・相続に強い税理士 are two professions.
+_OF_A_LIST = re.compile(
+    as_hiragana(
+        r"[^()\s]*(?:業[者界]?|会社|士)向けの?\w*(?:システム|ソフト|アプリ|saas)|"
+        r"(?<![士所])[^()\s]*(?:専門の?|に強い|に詳しい|が得意な|特化の?)(?:税理士|弁護士|司法書士|行政書士)"
+    )
+)
+# a second trade begins here: 不動産・保険, real estate and insurance. A space inside English words is no such place.
+_NEXT = re.compile(
+    r"[^\w\s'.-]|(?<![a-z])[\s-]|[\s-](?![a-z])|(?<![っこひまも])と|や|及び|および|並びに|兼|から|(?<!ど)も|\b(?:and|with|in|plus)\b"
+)
+_CAMEL = re.compile("(?<=[a-z])(?=[A-Z][a-z])")
+# a short English name stands alone or before such a word: wineshop, but not wineglass
+_SHORT = 4
+_BUSINESS = "(?:s|shop|store|bar|agency|agent|company|office|firm|service|market|cars?|books?|operator|trading|maker)"
 # a trade that sells its goods on the net
 _ONLINE = re.compile(
     as_hiragana(
@@ -38,21 +55,37 @@ class Licence:
     sold: bool
 
     def named_in(self, industry: str) -> bool:
-        """Return whether an industry, in the form of `trades.typed`, names a trade that needs this licence."""
-        other = [match.span() for pattern in self.others for match in pattern.finditer(industry)]
+        """Return whether an industry, in the form of `folded`, names a trade that needs this licence."""
+        kana = as_hiragana(industry)
+        other = [match.span() for pattern in self.others for match in pattern.finditer(kana)]
+        behind = kana
+        for start, end in other:
+            behind = behind[:start] + "_" * (end - start) + behind[end:]
         return any(
-            not _OTHER_BUSINESS.search(industry, match.end())
+            not _is_served(industry, behind, match.end())
             and not any(start < match.end() and match.start() < end for start, end in other)
             for name in self.names
-            for match in name.finditer(industry)
+            for match in name.finditer(kana)
         )
 
 
 def licences_of(industry: str, sells: bool) -> list[Licence]:
     """Return the licences that a trade shows; those for goods only if it sells them at a distance."""
-    text = typed(industry)
-    distant = sells or _ONLINE.search(text) is not None
-    return [licence for licence in _listed() if (distant or not licence.sold) and licence.named_in(text)]
+    joined = spelt(industry).text  # 税 理 士 is a name, but 解体・清掃 are two
+    texts = {joined, folded(_CAMEL.sub(" ", industry))}
+    distant = sells or _ONLINE.search(as_hiragana(joined)) is not None
+    return [
+        licence
+        for licence in _listed()
+        if (distant or not licence.sold) and any(licence.named_in(text) for text in texts)
+    ]
+
+
+def _is_served(text: str, kana: str, end: int) -> bool:
+    """Return whether another business serves the trade whose name ends here: 不動産システム, not 不動産・システム."""
+    following = _NEXT.search(text, end)
+    until = following.start() if following else len(text)
+    return _OTHER_BUSINESS.search(kana, end, until) is not None or _OF_A_LIST.match(kana, end) is not None
 
 
 @cache
@@ -75,5 +108,8 @@ def _listed() -> tuple[Licence, ...]:
 
 
 def _whole(name: str) -> re.Pattern[str]:
-    """Return the pattern of a name; no letter stands beside an English one: cpanel is no cpa."""
-    return re.compile(rf"(?<![a-z]){re.escape(name)}" + ("s?(?![a-z])" if name[-1].isascii() else ""))
+    """Return the pattern of a name. A letter stands beside an English name only if it is long: cpanel is no cpa."""
+    if not name.isascii():
+        return re.compile(re.escape(name))
+    end = f"{_BUSINESS}*(?![a-z])" if len(name) <= _SHORT else ""
+    return re.compile(f"(?<![a-z]){name.replace(' ', ' ?')}{end}")

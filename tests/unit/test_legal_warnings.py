@@ -63,8 +63,9 @@ def test_an_industry_shows_the_numbers_that_its_words_mean() -> None:
     assert {industry: numbers for industry, numbers in shown(LICENCES["none"]).items() if numbers} == {}
     for kind, of in (("only", all), ("asked", any)):
         for number, industries in LICENCES[kind].items():
-            wrong = [each for each, numbers in shown(industries).items() if not of(number in one for one in numbers)]
-            assert wrong == [], number
+            read = shown(industries)
+            wrong = {each: got for each, got in read.items() if not got or not of(number in one for one in got)}
+            assert wrong == {}, number
 
 
 def test_goods_ask_for_a_licence_only_where_they_are_sold_at_a_distance() -> None:
