@@ -82,7 +82,7 @@ def licences_of(industry: str, sells: bool) -> list[Licence]:
 
 
 def _is_served(text: str, kana: str, end: int) -> bool:
-    """Return whether another business serves the trade whose name ends here: 不動産システム, not 不動産・システム."""
+    """Return whether another business serves the trade whose name ends here: 不動産システム."""
     following = _NEXT.search(text, end)
     until = following.start() if following else len(text)
     return _OTHER_BUSINESS.search(kana, end, until) is not None or _OF_A_LIST.match(kana, end) is not None
@@ -108,7 +108,7 @@ def _listed() -> tuple[Licence, ...]:
 
 
 def _whole(name: str) -> re.Pattern[str]:
-    """Return the pattern of a name. A letter stands beside an English name only if it is long: cpanel is no cpa."""
+    """Return the pattern of a name; a letter follows only a long English name: cpanel is no cpa."""
     if not name.isascii():
         return re.compile(re.escape(name))
     end = f"{_BUSINESS}*(?![a-z])" if len(name) <= _SHORT else ""
