@@ -182,7 +182,10 @@ async def send_skip(bootstrap: str, broker: str, tp: TopicPartition, offset: int
 async def send_passed(
     bootstrap: str, broker: str, batches: Iterable[tuple[TopicPartition, Passed]]
 ) -> list[tuple[TopicPartition, Passed]]:
-    """Send a letter for each run of hopeless batches that a worker has passed. Return those without a letter."""
+    """Send a letter for each run of hopeless batches that a worker has passed.
+
+    Return the runs whose letters could not be sent.
+    """
     failed = []
     async with build_producer(bootstrap, broker) as producer:
         for tp, passed in batches:

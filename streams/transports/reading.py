@@ -100,7 +100,10 @@ class ReadingThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fau
             return None
 
     async def _report(self) -> None:
-        """Send letters for the batches that the reader has passed. After a failure they wait for some seconds."""
+        """Send letters for the batches that the reader has passed.
+
+        After a failure they wait for some seconds.
+        """
         if not self.reader.hopeless or time.monotonic() < self._report_at:
             return
         passed = list(self.reader.hopeless)
