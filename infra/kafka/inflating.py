@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
+from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
 
@@ -18,7 +19,7 @@ from aiokafka.record.legacy_records import LegacyRecordBatch
 MOST_BATCH_BYTES = 64 * 2**20
 # A record is an object of some 200 bytes, a header of some 70.
 MOST_BATCH_RECORDS, MOST_BATCH_HEADERS = 500_000, 1_000_000
-# A fetch ends after the batch that passes one of these, and the next fetch begins behind it.
+# A fetch, of all partitions together, ends after the batch that passes one of these. The next fetch begins behind it.
 MOST_FETCH_BYTES, MOST_FETCH_RECORDS = 16 * 2**20, 250_000
 PIECE = 2**20
 SNAPPY_RATIO = 22  # three bytes are 64 at most
@@ -34,6 +35,11 @@ class _Inflated(threading.local):
 
 
 _inflated = _Inflated()
+
+
+def inflated_bytes() -> int:
+    """Return the number of bytes that this thread has inflated until now."""
+    return _inflated.total
 
 
 def bound_codecs() -> None:
@@ -67,7 +73,9 @@ class BoundedBatches:
         """Return the next batch. Raise OversizedError if its header announces more than MOST_BATCH_RECORDS."""
         self.current = batch = self._batches.next_batch()
         records = getattr(batch, "last_offset_delta", 0) + 1
-        if records > MOST_BATCH_RECORDS:
+        if not 0 <= records <= MOST_BATCH_RECORDS:
+            if not batch.validate_crc():  # aiokafka has not checked it yet
+                raise CorruptRecordException("Invalid CRC")
             raise OversizedError(f"the batch has more than {MOST_BATCH_RECORDS} records")
         self._records += records
         return batch

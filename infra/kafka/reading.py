@@ -25,7 +25,7 @@ from aiokafka.consumer.fetcher import FetchError
 from aiokafka.errors import ConsumerStoppedError, KafkaError, RecordTooLargeError
 from aiokafka.structs import TopicPartition
 
-from infra.kafka.inflating import BoundedBatches, bound_codecs
+from infra.kafka.inflating import MOST_FETCH_BYTES, MOST_FETCH_RECORDS, BoundedBatches, bound_codecs, inflated_bytes
 from schemas.errors import Retryable
 
 log = logging.getLogger(__name__)
@@ -142,7 +142,10 @@ class Reader:
             if state is not None and state.position != stopped.offset:
                 self._forget(tp)  # other code has moved the consumer
         taken = self._take_passed(partitions)
+        begun, records = inflated_bytes(), 0
         for tp, result in list(self.consumer._fetcher._records.items()):
+            if records >= MOST_FETCH_RECORDS or inflated_bytes() - begun >= MOST_FETCH_BYTES:
+                break  # the next call takes the other partitions
             state = self._state(tp)
             if state is None or state.paused:
                 self._drop(tp)
@@ -152,6 +155,7 @@ class Reader:
                 self._take_error(tp, state, result)
             elif (fetched := self._read(tp, state, result, most)) is not None:
                 taken[tp] = fetched
+                records += len(fetched.records)
         return taken
 
     def _take_passed(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Fetched]:
@@ -206,14 +210,13 @@ class Reader:
                 parsing._records_iterator = parsing._unpack_records()
 
     def _note(self, tp: TopicPartition, passed: Passed) -> None:
+        """Note a hopeless batch, together with the batch before it if that was hopeless too."""
+        if self.hopeless and self.hopeless[-1][0] == tp and self.hopeless[-1][1].next == passed.first:
+            before = self.hopeless.pop()[1]
+            passed = Passed(before.first, passed.next, before.reason)
+        else:
+            log.warning("%s[%d] offset %d cannot be parsed and is passed: %s", *tp, passed.first, passed.reason)
         self.hopeless.append((tp, passed))
-        log.warning(
-            "%s[%d] offsets %d to %d cannot be parsed and are passed: %s",
-            *tp,
-            passed.first,
-            passed.next - 1,
-            passed.reason,
-        )
 
     def _drop(self, tp: TopicPartition) -> None:
         """Remove a result so that the fetcher requests the next."""

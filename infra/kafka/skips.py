@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.memory_records import MemoryRecords
@@ -174,36 +174,41 @@ async def send_skip(bootstrap: str, broker: str, tp: TopicPartition, offset: int
     Raise Refused if the batch can be read, or is not in the log.
     """
     skip, reason = await probe(bootstrap, tp, offset)
-    await send_letters(bootstrap, broker, [(tp, skip, f"skipped by the operator: {_lost(skip, reason)}")])
+    async with build_producer(bootstrap, broker) as producer:
+        await _send_letter(producer, tp, skip, f"skipped by the operator: {_lost(skip, reason)}")
     return skip
 
 
-async def send_passed(bootstrap: str, broker: str, batches: Iterable[tuple[TopicPartition, Passed]]) -> None:
-    """Send a letter for each run of hopeless batches that a worker has passed."""
-    runs: list[tuple[TopicPartition, Skip, str]] = []
-    for tp, passed in batches:
-        first = passed.first
-        if runs and runs[-1][0] == tp and runs[-1][1].next == first:
-            first = runs.pop()[1].first
-        skip = Skip(first, passed.next)
-        runs.append((tp, skip, f"passed by the worker: {_lost(skip, passed.reason)}"))
-    await send_letters(bootstrap, broker, runs)
+async def send_passed(
+    bootstrap: str, broker: str, batches: Iterable[tuple[TopicPartition, Passed]]
+) -> list[tuple[TopicPartition, Passed]]:
+    """Send a letter for each run of hopeless batches that a worker has passed.
+
+    Return the runs whose letters could not be sent.
+    """
+    failed = []
+    async with build_producer(bootstrap, broker) as producer:
+        for tp, passed in batches:
+            skip = Skip(passed.first, passed.next)
+            try:
+                await _send_letter(producer, tp, skip, f"passed by the worker: {_lost(skip, passed.reason)}")
+            except (KafkaError, AssertionError) as error:  # aiokafka asserts that the partition exists
+                log.warning("%s[%d]: could not send a dead letter: %r", *tp, error)
+                failed.append((tp, passed))
+    return failed
 
 
 def _lost(skip: Skip, reason: str) -> str:
     return f"offsets {skip.first} to {skip.next - 1} could not be read: {reason}"
 
 
-async def send_letters(bootstrap: str, broker: str, letters: list[tuple[TopicPartition, Skip, str]]) -> None:
-    """Send skip letters, each with its error."""
-    async with build_producer(bootstrap, broker) as producer:
-        for tp, skip, error in letters:
-            headers = {
-                "error": error, "topic": tp.topic, "partition": tp.partition, "offset": skip.first,
-                "timestamp": round(time.time() * 1000), SKIP_TO: skip.next,
-            }  # fmt: skip
-            encoded = [(name, str(value).encode()) for name, value in headers.items()]
-            await producer.send_and_wait(tp.topic + SUFFIX, b"", partition=tp.partition, headers=encoded)
+async def _send_letter(producer: AIOKafkaProducer, tp: TopicPartition, skip: Skip, error: str) -> None:
+    headers = {
+        "error": error, "topic": tp.topic, "partition": tp.partition, "offset": skip.first,
+        "timestamp": round(time.time() * 1000), SKIP_TO: skip.next,
+    }  # fmt: skip
+    encoded = [(name, str(value).encode()) for name, value in headers.items()]
+    await producer.send_and_wait(tp.topic + SUFFIX, b"", partition=tp.partition, headers=encoded)
 
 
 async def batch_at(consumer: AIOKafkaConsumer, tp: TopicPartition, offset: int) -> tuple[int, int]:

@@ -1,7 +1,6 @@
 """The brake against rejected records: it says when a partition must pause.
 
-Each rejected record becomes a dead letter. If all partitions of a dead-letter topic fill up, retention deletes the
-letters of others.
+Each rejected record becomes a dead letter. If a dead-letter topic fills up, retention deletes the letters of others.
 """
 
 from dataclasses import dataclass
@@ -10,35 +9,26 @@ import numpy as np
 
 from processors.heatmap.decode import Decoded
 
-# A quarter of what a partition of a dead-letter topic retains.
-MOST_LETTERS = 64 * 2**20
-LETTERS_WINDOW = 50_000
-
 
 @dataclass(slots=True)
 class Brake:
     """The rejected records of a bucket, or of consecutive buckets of a partition.
 
-    `run` is the number of rejected records in a row up to the last record, `longest` the highest that it was. `letters`
-    are bytes of dead letters among `window` records.
+    `run` is the number of rejected records in a row up to the last record, `longest` the highest that it was.
     """
 
     run: int = 0
     longest: int = 0
     records: int = 0
     rejected: int = 0
-    letters: int = 0
-    window: int = 0
 
     def begin_bucket(self, most_run: int) -> None:
         """Forget counts of earlier buckets that are enough for a verdict."""
         if self.records >= most_run:
             self.records = self.rejected = 0
-        if self.window >= LETTERS_WINDOW:
-            self.letters = self.window = 0
 
-    def add(self, decoded: Decoded, letters: int) -> None:
-        """Add a slice, whose dead letters have `letters` bytes."""
+    def add(self, decoded: Decoded) -> None:
+        """Add a slice."""
         bad, good = [each.index for each in decoded.rejected], decoded.positions
         # how many rejected records stand before the first beacon, between two beacons, and behind the last
         runs = np.bincount(np.searchsorted(good, bad), minlength=len(good) + 1) if bad else None
@@ -49,9 +39,8 @@ class Brake:
             self.run = 0
         count = len(good) + len(bad)
         self.records, self.rejected = self.records + count, self.rejected + len(bad)
-        self.window, self.letters = self.window + count, self.letters + letters
 
     def over(self, most_run: int, most_ratio: float) -> bool:
-        """Return whether the longest run, the share of rejected records, or their bytes are over the limit."""
+        """Return whether the longest run or the share of rejected records is over the limit."""
         share = self.records >= most_run and self.rejected > most_ratio * self.records
-        return share or self.longest >= most_run or self.letters > MOST_LETTERS
+        return share or self.longest >= most_run

@@ -15,7 +15,7 @@ from processors.pages.facts import (
     terms_of,
     ways_of,
 )
-from processors.pages.sites import names, site_of
+from processors.pages.sites import names, same_address, site_of
 from processors.pages.words import words_of
 from processors.text import address
 from schemas.contacts import dialled
@@ -167,7 +167,7 @@ def outside_calls(request: GenerationRequest, brief: Brief, call: Call) -> tuple
         *(
             Call(kind, address(url), _words_of_second(kind, url, ways[kind], brief))
             for kind, url in addresses_of(request)
-            if url not in elsewhere
+            if not any(each and same_address(url, each) for each in elsewhere)
         ),
     )
 

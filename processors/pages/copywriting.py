@@ -33,7 +33,8 @@ __all__ = [
     "template_part",
 ]
 
-PROMPT_VERSION = 4
+# Raise it also when rules read the same fields in another way: a purpose, a trade, a kind of shop.
+PROMPT_VERSION = 5
 LENGTHS = ("minLength", "maxLength", "minItems", "maxItems")
 # a Japanese character is about one token; the rest is for JSON and a fence around it
 TOKENS_PER_CHARACTER, TOKENS_OF_JSON = 1.3, 120

@@ -19,6 +19,8 @@ _PROGRAM = re.compile(
     r"(?<!/index)(?<!/default)\.(?:php[0-9]?|cgi|pl|aspx?|jsp|do|exe|py|rb)(?:/|$)|(?:^|/)api(?:/|$)", re.IGNORECASE
 )
 _PORT = re.compile(r":(?!(?:80|443)$)[0-9]+$")
+# parameters that say where a visitor came from
+_TRACKING = re.compile(r"utm_|(?:igsh|igshid|fbclid|gclid|yclid|hl|ref)(?:=|$)", re.IGNORECASE)
 _INDEX = re.compile(r"/(?:(?:index|default)\.[a-z0-9]+)?$", re.IGNORECASE)
 _DOCUMENT = re.compile(r"\.(?:s?html?|xhtml|pdf)$", re.IGNORECASE)
 
@@ -103,7 +105,8 @@ def same_address(url: str, other: str) -> bool:
 def _page(url: str) -> tuple[str, ...]:
     parts = urlsplit(url)
     port = _PORT.search(parts.netloc)
-    return _domain(url), port[0] if port else "", _INDEX.sub("", unquote(parts.path)), parts.query, parts.fragment
+    query = "&".join(part for part in parts.query.split("&") if not _TRACKING.match(part))
+    return _domain(url), port[0] if port else "", _INDEX.sub("", unquote(parts.path)), query, parts.fragment
 
 
 def _domain(url: str) -> str:
@@ -111,7 +114,8 @@ def _domain(url: str) -> str:
     host = host_of(url)
     with suppress(ValueError):  # an earlier release may have accepted another host
         host = host.encode("idna").decode()
-    return host.removeprefix("www.")
+    host = host.removeprefix("www.")
+    return "x.com" if host in ("twitter.com", "mobile.twitter.com") else host
 
 
 def takes_posts(url: str, own: str | None) -> bool:

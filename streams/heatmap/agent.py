@@ -158,7 +158,7 @@ class HeatmapBucket:
         self._letters += letters
         self._letter_bytes += size
         for brake in self._brakes:
-            brake.add(decoded, size)
+            brake.add(decoded)
         self._note(len(decoded.identities), len(decoded.rejected), int(keep.sum()), decoded.skewed)
 
     def _note(self, beacons: int, rejected: int, counted: int, skewed: int) -> None:

@@ -1,6 +1,7 @@
 """The last step of a rebuild: it inserts again the buckets that workers stored around the exchange."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
@@ -20,7 +21,7 @@ from streams.operate.replay import Log, patiently
 from streams.runtime.settings import Settings
 from streams.transports.slices import cut
 
-POLL_S = 0.3
+POLL_S, REMIND_S = 0.3, 60.0
 
 
 class NoLinks(IdentityLinks):
@@ -142,7 +143,12 @@ class Follow:
         waiting = {
             place: follower for place, follower in self._followers.items() if follower.whole and not follower.stuck
         }
+        remind_at = time.monotonic() + REMIND_S
         while waiting and marks.members:
+            if time.monotonic() >= remind_at:
+                remind_at += REMIND_S
+                places = ", ".join(str(place.partition) for place in waiting)
+                say(f"partitions {places}: their workers store nothing; restart a worker that has paused a partition")
             await asyncio.sleep(POLL_S)
             marks = await patiently("kafka", read_marks)
             stored = {
@@ -151,6 +157,7 @@ class Follow:
             await self._up_to(marks, stored)
             waiting = {place: follower for place, follower in waiting.items() if place not in stored}
             if stored:
+                remind_at = time.monotonic() + REMIND_S
                 say(f"{len(waiting)} buckets are not yet stored by the workers")
 
     async def _up_to(self, marks: Marks, followers: Mapping[TopicPartition, Follower]) -> None:

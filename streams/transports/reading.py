@@ -42,6 +42,7 @@ class ReadingThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fau
         # Faust's addresses do not include the protocol and login of the brokers.
         self._brokers = getattr(transport.app, "brokers", servers)
         self._broker_kind = getattr(transport.app, "broker_kind", "apache")
+        self._report_at = 0.0
         self._letters = SkipLetters(self._brokers)
         return consumer
 
@@ -99,19 +100,22 @@ class ReadingThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # fau
             return None
 
     async def _report(self) -> None:
-        """Send letters for the batches that the reader has passed. They are sent again after a failure."""
+        """Send letters for the batches that the reader has passed.
+
+        After a failure they wait for some seconds.
+        """
+        if not self.reader.hopeless or time.monotonic() < self._report_at:
+            return
         passed = list(self.reader.hopeless)
-        if not passed:
-            return
+        self.reader.hopeless.clear()
         try:
-            await send_passed(self._brokers, self._broker_kind, passed)
+            failed = await send_passed(self._brokers, self._broker_kind, passed)
         except Exception as error:  # noqa: BLE001 - a failure must not end the worker; it tries again later
-            log.warning("could not write the dead letters of %d batches that cannot be parsed: %r", len(passed), error)
-            await self.sleep(POLL_S)
-            return
-        for one in passed:
-            if self.reader.hopeless and self.reader.hopeless[0] == one:
-                self.reader.hopeless.popleft()
+            log.warning("could not send %d dead letters: %r", len(passed), error)
+            failed = passed
+        if failed:
+            self.reader.hopeless.extendleft(reversed(failed))
+            self._report_at = time.monotonic() + POLL_S
 
     def _forget(self) -> None:
         self.reader.forget()

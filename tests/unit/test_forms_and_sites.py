@@ -114,12 +114,25 @@ def test_the_same_address_as_site_and_form_is_a_site() -> None:
 @pytest.mark.parametrize(
     ("form", "url"),
     [
+        ("https://www.instagram.com/aoi/?igsh=abc123", "https://www.instagram.com/aoi/"),
+        ("https://x.com/aoi", "https://twitter.com/aoi"),
+    ],
+)
+def test_an_account_in_two_spellings_has_one_button(form: str, url: str) -> None:
+    assert len(closing(page_of("問い合わせ", form_url=form, url=url))) == 1
+
+
+@pytest.mark.parametrize(
+    ("form", "url"),
+    [
         ("https://example.com/", "https://example.com"), ("http://EXAMPLE.com", "https://www.example.com/"),
         ("https://www.example.com:443/index.html", "https://example.com/"),
         ("https://example.com/index.php", "https://example.com"),
         ("https://example.com./contact", "https://example.com/contact/"),
         ("https://example.com/%E5%BA%97/", "https://example.com/店"),
         ("https://xn--l8jer.jp/", "https://あおい.jp"),
+        ("https://example.com/?utm_source=gbp&utm_medium=x", "https://example.com/"),
+        ("https://example.com/?p=2&gclid=1", "https://example.com/?p=2"),
     ],
 )  # fmt: skip
 def test_an_address_is_the_same_in_each_spelling(form: str, url: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
-from test_reading import ATTRIBUTES, CRC, TP, Broker, read, reader
+from test_reading import ATTRIBUTES, CRC, OTHER, TP, Broker, position, read, reader
 
 from infra.kafka.inflating import MOST_BATCH_BYTES, MOST_BATCH_HEADERS, MOST_BATCH_RECORDS, MOST_FETCH_BYTES
 from infra.kafka.reading import Reader
@@ -94,6 +94,31 @@ def _signed(batch: bytearray) -> bytes:
 
 def _at(base: int, batch: bytes) -> bytes:
     return base.to_bytes(8, "big") + batch[8:]
+
+
+@pytest.mark.parametrize("bit", range(31))  # the fake broker reads the sign itself
+async def test_a_batch_with_a_damaged_header_stops_its_partition(reader: Reader, bit: int) -> None:
+    damaged = bytearray(packed(2, [b"", b"", b""], "zstd"))
+    damaged[DELTA + 3 - bit // 8] ^= 1 << bit % 8
+    log = [packed(0, [b"", b""], "zstd"), bytes(damaged), packed(5, [b"after"], "zstd")]
+    assert await read(reader, log) == (0, [0, 1], 2)
+    assert await read(reader, log[1:]) is None
+    assert reader.unreadable[TP].offset == 2 and not reader.hopeless
+
+
+async def test_neighbouring_hopeless_batches_are_noted_together(reader: Reader) -> None:
+    large = [packed(base, [bytes(MOST_BATCH_BYTES)], "zstd") for base in (0, 1, 2, 4)]
+    while position(reader) < 5:
+        await read(reader, large)
+    assert [(passed.first, passed.next) for _, passed in reader.hopeless] == [(0, 5)]
+
+
+async def test_a_fetch_of_many_partitions_has_one_bound(reader: Reader) -> None:
+    half = bytes(MOST_FETCH_BYTES // 2)
+    for tp in (TP, OTHER):
+        Broker(reader.consumer).answer(tp, [packed(base, [half], "zstd") for base in range(3)])
+    fetched = [await reader.fetch(0.0) for _ in range(2)]
+    assert [{tp: len(part.records) for tp, part in one.items()} for one in fetched] == [{TP: 2}, {OTHER: 2}]
 
 
 async def test_a_fetch_ends_after_the_batch_that_fills_it(reader: Reader) -> None:

@@ -38,7 +38,7 @@ def test_a_purpose_means_its_last_action(purpose: str) -> None:
 
 
 @pytest.mark.parametrize("purpose", HIRING)
-def test_a_search_for_staff_decides_wherever_it_stands(purpose: str) -> None:
+def test_a_search_for_staff_decides_if_it_ends_a_phrase(purpose: str) -> None:
     levels = LEVELS[1:] if purpose == "sale" else LEVELS
     read = {text: {purpose_of(text, sells) for sells in levels} for text in HIRING[purpose].splitlines()}
     assert {text: found for text, found in read.items() if found != {purpose}} == {}
