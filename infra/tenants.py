@@ -101,7 +101,7 @@ class TenantsFile(Strict):
 
     @model_validator(mode="after")
     def _without_doubles(self) -> Self:
-        """Raise ValueError if a name, token or page belongs to two tenants: both could read the page."""
+        """Raise ValueError if a name, token or page occurs twice: a part of each entry would be ignored."""
         for what, values in (
             ("id", [each.id for each in self.tenant]),
             ("sha256", [token.sha256 for each in self.tenant for token in each.token]),
@@ -109,12 +109,7 @@ class TenantsFile(Strict):
         ):
             if twice := [value for value, count in Counter(values).items() if count > 1]:
                 raise ValueError(f"{what} {twice[0]} occurs twice; give it once, in one tenant")
-        ids = {each.id for each in self.tenant}
         for each in self.tenant:
-            for lp_id in each.lp_ids:
-                owner, dash, _ = lp_id.partition("-")
-                if dash and owner in ids - {each.id}:
-                    raise ValueError(f"lp_ids of {each.id}: {lp_id} is a page of the tenant {owner} by its prefix")
             if foreign := [lp_id for lp_id in each.lp_origins if not each.owns(lp_id)]:
                 raise ValueError(f"lp_origins of {each.id}: {foreign[0]} is no page of this tenant; list it in lp_ids")
         return self

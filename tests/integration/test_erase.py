@@ -195,8 +195,8 @@ async def test_a_page_is_erased_from_every_store(world: World) -> None:
     assert not of(objects | names, mine, request_id, step)
     assert await pages_in_tiers(world) == maps - {mine}
     # S3: page, source, two cards, screenshot, cached copy; one says that the page is gone.
-    # Redis: three keys of the request, two of its step, join, map, copy.
-    assert len(before[0]) - len(objects) == 6 - 1 and len(before[1]) - len(names) == 8
+    # Redis: four keys of the request, two of its step, join, map, copy.
+    assert len(before[0]) - len(objects) == 6 - 1 and len(before[1]) - len(names) == 9
     assert len(await world.stores.redis.lrange(f"lp:requested:{PAGE.id}", 0, -1)) == 1
 
     assert erased_key(mine) in objects

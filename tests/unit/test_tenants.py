@@ -119,7 +119,6 @@ TOKEN = f'[[tenant.token]]\nsha256 = "{HASH}"\nrole = "analyst"\n'
         (ONE + 'lp_ids = ["p"]\n' + TWO + 'lp_ids = ["q", "p"]\n', "lp_ids p occurs twice"),
         (ONE + 'lp_ids = ["*"]\n' + TWO + 'lp_ids = ["*"]\n', r"lp_ids \* occurs twice"),
         (ONE + 'lp_ids = ["p", "p"]\n', "lp_ids p occurs twice"),
-        (ONE + 'lp_ids = ["two-p"]\n' + TWO, "lp_ids of one: two-p is a page of the tenant two by its prefix"),
         (ONE + 'lp_origins = {p = ["https://a.example"]}\n', "lp_origins of one: p is no page of this tenant"),
         (ONE + 'lp_ids = ["a b"]\n', r"tenant\.0\.lp_ids\.0"),
         (ONE + "caps = {day_yen = 9999999999999}\n", r"tenant\.0\.caps\.day_yen"),
