@@ -63,7 +63,10 @@ class WriterSchemas:
             await self.learn_all(name, values)
 
     async def learn_all(self, name: str, values: Iterable[bytes | None]) -> None:
-        """Do as `learn`, but raise TooManyUnknown if a schema is not looked up now."""
+        """Look up the values' unknown schemas, like `learn`.
+
+        Raise TooManyUnknown if the limit leaves a schema unknown.
+        """
         if self._source is not None:
             for schema_id in unknown_ids(name, values):
                 with contextlib.suppress(Refused):

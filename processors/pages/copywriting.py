@@ -137,7 +137,7 @@ def sections_of(brief: Brief) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """The order for all copy of a page. `rewriting.Rewrite` is the order for a part of it."""
+    """A task for the model: all copy of a page. `rewriting.Rewrite` is the task for a part of it."""
 
     brief: Brief
 

@@ -123,7 +123,10 @@ def largest_beacon() -> dict[str, Any]:
 
 
 def largest_request() -> GenerationRequest:
-    """Return a request with the longest facts, in characters of four bytes."""
+    """Return a valid request of the most bytes: each text is as long as allowed.
+
+    Each of its characters has four bytes.
+    """
     line, text = "😀" * 200, "😀" * 1_000
     treatment = {"name": line, "content": text, "cost": line, "risks": text, "period": line}
     facts = {

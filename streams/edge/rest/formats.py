@@ -110,7 +110,10 @@ class Avro(Format):
         return beacon_names(self._schemas["value"].shape.parsed)
 
     def encode(self, part: Part, posted: bytes, where: str) -> bytes | None:
-        """Return the framed datum, None for a null without a schema. With a schema a null is a datum."""
+        """Return the value as framed Avro, or None for a null without a schema.
+
+        If the request has a schema, a null is framed like other values.
+        """
         if posted == b"null" and part not in self._schemas:
             return None
         schema = self.schema(part, where)

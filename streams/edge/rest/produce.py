@@ -278,7 +278,10 @@ def _posted(envelope: Mapping[str, msgspec.Raw]) -> list[ProduceRecord]:
 
 
 async def _records_of(posted: list[ProduceRecord], form: Format, target: Target, services: Services) -> list[Record]:
-    """Return the records to send. Raise HttpError for the first wrong one. Other requests run in between."""
+    """Return the records to send. Raise HttpError for the first wrong record.
+
+    The event loop serves other requests in between.
+    """
     records: list[Record] = []
     turn = 1 if isinstance(form, Avro) else TURN_RECORDS
     for at, each in enumerate(posted):
