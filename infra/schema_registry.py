@@ -179,7 +179,7 @@ class ConfluentRegistry:
         return int(answer["id"])
 
     async def by_text(self, subject: str, text: str, *, register: bool) -> Schema:
-        """See `SchemaRegistry`."""
+        """Return the subject's schema with this text, as `SchemaRegistry.by_text` does."""
         key = (subject, hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
         if (known := self._by_text.get(key)) is not None:
             return known
@@ -191,7 +191,7 @@ class ConfluentRegistry:
         return self._by_text.keep(key, replace(parsed, id=schema_id))
 
     async def by_id(self, subject: str, schema_id: int) -> Schema:
-        """See `SchemaRegistry`."""
+        """Return the subject's schema with this id, as `SchemaRegistry.by_id` does."""
         if (known := self._by_id.get((subject, schema_id))) is not None:
             return known
         answer = await self._ask("GET", f"/schemas/ids/{schema_id}")

@@ -54,10 +54,11 @@ class WriterSchemas:
         self._try_at = 0.0
 
     async def learn(self, name: str, values: Iterable[bytes | None]) -> None:
-        """Let the codec read these values as the project's schema of that name, if their schemas allow it.
+        """Look up the unknown schemas of framed values, so that the codec can read the values.
 
-        Raise Retryable if the registry does not answer. The codec refuses values whose schema is unknown, or is not
-        looked up now: records behind those with invented ids must not wait.
+        `name` is the project's schema that the values must fit. Raise Retryable if the registry does not answer. Over
+        the limit of look-ups a schema stays unknown, and the codec refuses its values: a writer that invents ids must
+        not make other records wait.
         """
         with contextlib.suppress(TooManyUnknown):
             await self.learn_all(name, values)
@@ -114,7 +115,10 @@ class WriterSchemas:
         return schema
 
     def _turn(self) -> int:
-        """Return the number of a new look-up. Raise TooManyUnknown if there were too many for unknown ids."""
+        """Register a new look-up and return its number.
+
+        Raise TooManyUnknown if MOST_ASKED look-ups of the last ASKED_S seconds have found no schema.
+        """
         if self._limited and len(self._asked) >= MOST_ASKED:
             raise TooManyUnknown("too many unknown schemas were looked up in the last seconds", ASKED_S)
         self._count += 1
@@ -143,7 +147,7 @@ class LateSchemas:
         self._failed_at = -math.inf
 
     async def by_text(self, subject: str, text: str, *, register: bool) -> Schema:
-        """See `SchemaRegistry`."""
+        """Return the subject's schema with this text, as `SchemaRegistry.by_text` does."""
         try:
             return await (await self.own()).by_text(subject, text, register=register)
         except Refused as error:
@@ -152,14 +156,14 @@ class LateSchemas:
             return await self._writers.by_text(_name_of(subject), text)
 
     async def by_id(self, subject: str, schema_id: int) -> Schema:
-        """See `SchemaRegistry`."""
+        """Return the subject's schema with this id, as `SchemaRegistry.by_id` does."""
         try:
             return await (await self.own()).by_id(subject, schema_id)
         except Refused:
             return await self._writers.by_id(_name_of(subject), schema_id)
 
     async def learn(self, subject: str, value: bytes) -> None:
-        """See `SchemaRegistry`."""
+        """Let the codec read a framed value. Raise TooManyUnknown over the limit of look-ups."""
         await self.own()
         await self._writers.learn_all(_name_of(subject), [value])
 

@@ -374,7 +374,7 @@ def error_of(error: ValidationError) -> DecodeError:
 
 
 def decode_model(model: type[AnyModel], data: bytes) -> AnyModel:
-    """Return the model of JSON bytes. DecodeError names the wrong field."""
+    """Parse JSON bytes into a model. Raise DecodeError, which names the wrong field."""
     check_json(data, MOST_MESSAGE)
     try:
         return model.model_validate_json(data, context=_context(model))

@@ -56,7 +56,7 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """The offsets of a hopeless batch, from `first` to before `next`, and the error."""
+    """The offsets of hopeless batches, from `first` up to, but not including, `next`; and the error."""
 
     first: int
     next: int
@@ -203,7 +203,8 @@ class Reader:
             except Exception as error:  # noqa: BLE001 - decoders raise any error
                 batch = parsing._records.current
                 # aiokafka's own errors: bad checksums and structures, unknown codecs
-                if isinstance(error, KafkaError | MemoryError) or batch.next_offset <= parsing.next_fetch_offset:
+                corrupt = batch is None or isinstance(error, KafkaError | MemoryError)
+                if corrupt or batch.next_offset <= parsing.next_fetch_offset:
                     return error
                 self._note(tp, Passed(parsing.next_fetch_offset, batch.next_offset, _described(error)))
                 parsing.next_fetch_offset = batch.next_offset

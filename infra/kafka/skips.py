@@ -31,14 +31,14 @@ PROBE_BYTES, PROBE_MS = 2**20, 1_000
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """The offsets from `first` to before `next`, which readers skip."""
+    """A range of offsets that readers skip: from `first` up to, but not including, `next`."""
 
     first: int
     next: int
 
 
 def skip_of(record: ConsumerRecord) -> Skip | None:
-    """Return the decision in a dead letter, None for a letter that holds a record."""
+    """Return the range that a skip letter names, or None if the dead letter holds a record."""
     headers = {name: value or b"" for name, value in record.headers}
     first, next_ = headers.get("offset", b""), headers.get(SKIP_TO, b"")
     return Skip(int(first), int(next_)) if first.isdigit() and next_.isdigit() else None
@@ -98,7 +98,7 @@ class SkipLetters:
 
 
 async def past_batch(letters: SkipLetters, reader: Reader, tp: TopicPartition, offset: int) -> int | None:
-    """Return the offset behind the unreadable batch at `offset` if a skip letter names it, else None.
+    """Return the offset after the unreadable batch at `offset`, or None if no skip letter names it.
 
     A letter never skips more than this batch: it may be of a topic that was deleted and created again.
     """

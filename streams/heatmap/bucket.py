@@ -19,16 +19,16 @@ class SliceConsumer(Protocol):
     """The part of streams.transports.slices.Consumer that the delivery uses."""
 
     def current(self, epoch: int) -> bool:
-        """Return whether records that were read in that epoch are still valid."""
+        """Return whether the worker may still process records of the epoch: it owns them and runs."""
 
     def owns(self, epoch: int) -> bool:
-        """Return whether this worker still owns the epoch's partitions, also while it stops."""
+        """Return whether the partitions have had no rebalance since the epoch. A stopping worker owns them."""
 
     def complete(self, tp: TP, next_offset: int, epoch: int) -> bool:
-        """Record a boundary. Return False if the epoch has ended."""
+        """Record the offset at which a bucket ends. Return False if the epoch has ended."""
 
     async def commit_boundary(self, tp: TP) -> bool:
-        """Commit the boundary. Return False if the broker has not accepted it."""
+        """Commit the recorded offset. Return False if the broker has not accepted it."""
 
     async def committed(self, tp: TP) -> tuple[int, str] | None:
         """Return the committed offset and its metadata from the broker."""
@@ -37,7 +37,7 @@ class SliceConsumer(Protocol):
         """Return the first offset that exists."""
 
     def rewind(self, tp: TP, offset: int) -> int:
-        """Read again from the offset. Return the number of the last fetch from before that."""
+        """Read again from the offset. Return the number of the last fetch before this call."""
 
     def end(self, tp: TP) -> int:
         """Return the offset after the log's last record, as of the last fetch."""

@@ -128,7 +128,7 @@ class Follow:
         read_marks: Callable[[], Awaitable[Marks]],
         say: Callable[[str], None],
     ) -> None:
-        """Insert every bucket that may be in the old tables into the new ones.
+        """Insert into the new tables each bucket that a worker may have stored in the old tables.
 
         `marks` and `ends` are from right after the exchange. A worker stores one bucket of a partition at a time, from
         its committed offset on, and only when a record behind the bucket is in the log. So the old tables may have the

@@ -255,11 +255,11 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     # -- commits are ours ------------------------------------------------------------------------------
 
     def current(self, epoch: int) -> bool:
-        """Return whether records that were read in that epoch are still valid."""
+        """Return whether the worker may still process records of the epoch: it owns them and runs."""
         return self.owns(epoch) and self.flow_active and not self.should_stop
 
     def owns(self, epoch: int) -> bool:
-        """Return whether this worker still owns the epoch's partitions, also while it stops."""
+        """Return whether the partitions have had no rebalance since the epoch. A stopping worker owns them."""
         return epoch == self.epoch
 
     def complete(self, tp: TP, next_offset: int, epoch: int) -> bool:

@@ -1,4 +1,4 @@
-"""The generation worker on two simulated providers, and measurements of its answers."""
+"""A generation worker that calls two simulated model providers, and a record of its answers."""
 
 import asyncio
 import contextlib
@@ -34,7 +34,7 @@ BREAKER = re.compile(r'lpstream_lp_breaker_open\{model="[^"]+-fast",provider="([
 
 
 class GenerationWorker:
-    """The generation worker on two simulated providers."""
+    """A generation worker that calls two simulated model providers."""
 
     def __init__(self, stack: Stack, services: Installation, providers: list[RemoteProvider]) -> None:
         self.stack = stack
@@ -49,20 +49,20 @@ class GenerationWorker:
         child.wait_ready(lambda: answers(self.services.ready_url("generation")), 60)
 
     def replace(self) -> None:
-        """Replace the worker by a successor and wait until that has partitions."""
+        """Replace the worker without downtime, and wait until its successor has partitions."""
         self.services.replace("generation", self.env)
 
     def kill(self) -> None:
         self.services.children["generation"].kill()
 
     def play(self, *scripts: Script) -> None:
-        """Give both providers a script; a single script is for both."""
+        """Set the providers' scripts. A single script is for both."""
         for provider, script in zip(self.providers, scripts * 2 if len(scripts) == 1 else scripts, strict=True):
             provider.play(script)
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator["Watch"]:
-        """Send requests in the block and wait for their answers at its end; yield the watch."""
+        """Yield a Watch that sends requests. At the end of the block, wait for their answers."""
         redis = Redis.from_url(self.stack.addresses.redis_url)
         for provider in self.providers:
             if provider.process.alive:

@@ -54,12 +54,12 @@ class Asked:
 
     @property
     def connections(self) -> int:
-        """The number of connections at this scale."""
+        """The number of connections: the scenario's number times the scale."""
         return max(1, round(self.scenario.connections * self.scale))
 
     @property
     def per_minute(self) -> float:
-        """The number of LPs per minute at this scale."""
+        """The number of LPs per minute: the scenario's number times the scale."""
         return self.scenario.per_minute * self.scale
 
 
