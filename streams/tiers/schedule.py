@@ -18,7 +18,7 @@ from streams.tiers.stores import Clock, Report, Stores
 
 log = logging.getLogger(__name__)
 
-DONE = "lpstream:tier:done"
+LAST_RUN = "lpstream:tier:last-run"  # the number of problems that the last run found; it expires with the interval
 FIRST_AFTER_S, POLL_S = 20.0, 60.0
 
 
@@ -39,20 +39,28 @@ class TierSchedule(Service):  # type: ignore[misc]  # mypy does not follow mode
                 try:
                     await self._once(stores, Clock(datetime.now(UTC)))
                 except LpstreamError as error:
-                    metrics.TIER_RUNS.labels("failed").inc()
                     log.warning("tiers: %s", error)
                 await self.sleep(min(POLL_S, self._settings.tier_interval_s or POLL_S))
         finally:
             await stores.close()
 
     async def _once(self, stores: Stores, clock: Clock) -> None:
-        if self._settings.tier_interval_s and not await _ran_lately(stores):
-            report = await Tiers(self._settings, clock, log.info).run()
-            gc.collect()  # frees the clients of the run
-            if report is not None:
-                tell(report)
-                await _note_run(stores, self._settings.tier_interval_s)
+        problems = await _problems_of_last_run(stores)
+        if problems is not None:
+            metrics.TIER_PROBLEMS.set(problems)
+        elif self._settings.tier_interval_s and (report := await self._run(clock)) is not None:
+            tell(report)
+            await _note_run(stores, report, self._settings.tier_interval_s)
         await observe(stores, clock)
+
+    async def _run(self, clock: Clock) -> Report | None:
+        try:
+            return await Tiers(self._settings, clock, log.info).run()
+        except LpstreamError:
+            metrics.TIER_RUNS.labels("failed").inc()
+            raise
+        finally:
+            gc.collect()  # frees the clients of the run
 
 
 async def observe(stores: Stores, clock: Clock) -> None:
@@ -80,15 +88,17 @@ def tell(report: Report) -> None:
         log.info("tiers: %s %d, %d bytes", what, len(rows), sum(row["bytes"] for row in rows))
 
 
-async def _ran_lately(stores: Stores) -> bool:
+async def _problems_of_last_run(stores: Stores) -> int | None:
+    """Return the number of problems, or None if no worker has run within the interval."""
     try:
-        return bool(await stores.redis.exists(DONE))
+        stored = await stores.redis.get(LAST_RUN)
     except (RedisError, OSError) as error:
         raise Retryable(f"Redis: {type(error).__name__}") from error
+    return None if stored is None else int(stored)
 
 
-async def _note_run(stores: Stores, interval_s: float) -> None:
+async def _note_run(stores: Stores, report: Report, interval_s: float) -> None:
     try:
-        await stores.redis.set(DONE, stores.owner, px=round(interval_s * 1000))
+        await stores.redis.set(LAST_RUN, len(report.problems), px=round(interval_s * 1000))
     except (RedisError, OSError) as error:
         raise Retryable(f"Redis: {type(error).__name__}") from error
