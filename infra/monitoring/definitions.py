@@ -32,8 +32,11 @@ class MetricDefinition:
 
     def series(self) -> set[str]:
         """Return the names of the series that a query may use."""
-        endings = ("_bucket", "_sum", "_count") if self.kind == "histogram" else ("",)
-        return {self.name + ending for ending in endings}
+        if self.kind == "histogram":
+            return {self.name + ending for ending in ("_bucket", "_sum", "_count")}
+        # prometheus_client adds the time of creation, except for the processes of one edge
+        created = {self.name.removesuffix("_total") + "_created"} if self.kind == "counter" else set()
+        return {self.name} | created
 
 
 @cache

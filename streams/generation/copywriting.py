@@ -170,7 +170,8 @@ class Copywriter:
         """Return cached copy, or None. Stale copy is renewed in the background."""
         order = self.background_order(brief)
         hit = await self._cache.get(order.key, order.pattern)
-        metrics.COPY_LOOKUPS.labels("miss" if hit is None else "stale" if hit.stale else hit.layer).inc()
+        if self._routers[brief.fields.quality].configured:  # otherwise no copy is ever stored, and each lookup misses
+            metrics.COPY_LOOKUPS.labels("miss" if hit is None else "stale" if hit.stale else hit.layer).inc()
         if hit is not None and hit.stale and order.key not in self._flights and len(self._refreshing) < REFRESHES:
             flight = self._flight(order, CallLog())
             self._refreshing.add(flight)

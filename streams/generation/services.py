@@ -53,6 +53,7 @@ class CopyServices:
         self.ledger = Ledger(self.line, settings.timezone, datetime.now, _on_alert)
         self.objects = open_objects(settings)
         self.routers: Routers = open_routers(settings, self.ledger, WATCHERS)
+        _show_closed_breakers(settings)
         self.cache = open_cache(settings, self.line, self.objects)
         self.copywriter = Copywriter(
             self.routers.by_tier,
@@ -143,6 +144,13 @@ def _on_attempt(attempt: Attempt) -> None:
     metrics.COST.inc(attempt.cost_micro_jpy)
     if attempt.first_token_ms is not None:
         metrics.FIRST_TOKEN_SECONDS.labels(attempt.provider).observe(attempt.first_token_ms / 1000)
+
+
+def _show_closed_breakers(settings: Settings) -> None:
+    """Set the gauge of every breaker to closed: alerts must also see a model that never fails."""
+    for provider in settings.llm_providers:
+        for model in (provider.fast, provider.high):
+            metrics.BREAKER.labels(provider.name, model.id).set(BREAKER_LEVEL["closed"])
 
 
 def _on_breaker(endpoint: Endpoint, state: State) -> None:

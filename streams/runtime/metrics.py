@@ -101,6 +101,8 @@ COLLECTIONS = _histogram("lpstream_edge_collection_seconds")
 @cache
 def request_metrics(listener: str, template: str, status: int) -> tuple[Counter, Histogram]:
     """Return the counter and histogram of a request, cached because the label lookup is slow."""
+    for failure in ("500", "503"):
+        REQUESTS.labels(listener, template, failure)  # starts at 0, so that rate() sees the first failure
     return REQUESTS.labels(listener, template, str(status)), REQUEST_SECONDS.labels(listener, template)
 
 

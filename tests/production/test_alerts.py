@@ -71,6 +71,16 @@ def test_rules_use_only_exported_metrics() -> None:
         assert set(RECORDED.findall(expression)) <= set(RECORDINGS), name
 
 
+def test_an_alert_on_any_increase_counts_the_first_value_of_a_series() -> None:
+    for name, rule in ALERTS.items():
+        expression = rule["expr"]
+        for metric in re.findall(r"increase\((\w+)_total", expression):
+            # a threshold above 0 does not need the first value; the edge's processes export no time of creation
+            threshold = int(expression.rpartition("> ")[2])
+            assert threshold or f"time() - {metric}_created <" in expression, name
+            assert threshold or not metric.startswith("lpstream_edge_"), name
+
+
 def test_runbooks_name_only_existing_metrics() -> None:
     text = RUNBOOKS.read_text(encoding="utf-8")
     series = {name for one in metric_definitions().values() for name in one.series() | {one.name}}

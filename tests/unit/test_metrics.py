@@ -102,6 +102,20 @@ def test_counters_with_closed_sets_start_at_zero() -> None:
     assert 'lpstream_lp_budget_alerts_total{percent="100",scope="month"} 0.0' in text
 
 
+def test_counters_have_a_series_with_the_time_of_their_creation() -> None:
+    series = {line.split("{")[0].split(" ")[0] for line in metrics.exposition().decode().splitlines()}
+    for one in metric_definitions().values():
+        if one.kind == "counter" and (one.closed() or not one.labels):
+            assert one.series() <= series, one.name
+
+
+def test_each_route_has_a_counter_of_failures_before_the_first_failure() -> None:
+    metrics.request_metrics("public", "/of-this-test", 204)
+    labels = 'listener="public",route="/of-this-test"'
+    for status in (500, 503):
+        assert f'lpstream_edge_requests_total{{{labels},status="{status}"}} 0.0' in metrics.exposition().decode()
+
+
 def test_metric_names_end_with_their_unit() -> None:
     for one in metric_definitions().values():
         assert one.name.endswith("_total") == (one.kind == "counter"), one.name
