@@ -219,7 +219,7 @@ def test_the_studio_is_reached_only_through_the_login() -> None:
         for item in manifests
         if item["kind"] == "Ingress"
         for rule in item["spec"].get("rules", ())
-        for path in rule["http"]["paths"]
+        for path in rule.get("http", {}).get("paths", ())  # without: the default backend, nginx
     ]
     assert paths == [("/studio", "login"), ("/oauth2", "login")]
     assert all(item["spec"]["tls"] for item in manifests if item["kind"] == "Ingress")
@@ -292,6 +292,25 @@ def test_s3_accepts_the_replication_of_pages_to_two_regions() -> None:
     copied = {(rule["Filter"]["Prefix"], rule["Destination"]["Bucket"].rsplit(":", 1)[-1]) for rule in rules["Rules"]}
     assert copied == {(prefix, bucket) for prefix in ("pages/", "variants/", "assets/") for bucket in buckets}
     assert len(buckets) == 2
+
+
+@mock_aws
+def test_route_53_accepts_the_health_check() -> None:
+    (command,) = shown("aws route53 create-health-check")
+    words = shlex.split(command)
+    config: dict[str, Any] = dict(
+        word.split("=") for word in words[words.index("--health-check-config") + 1].split(",")
+    )
+    every_s, times = int(config["RequestInterval"]), int(config["FailureThreshold"])
+    assert f"{every_s * times} s" in PAGE  # how long the check needs
+    typed = {"RequestInterval": every_s, "FailureThreshold": times, "EnableSNI": config["EnableSNI"] == "true"}
+    client = boto3.client("route53", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+    reference = words[words.index("--caller-reference") + 1]
+    made = client.create_health_check(CallerReference=reference, HealthCheckConfig=config | typed)
+    # the path that nginx answers only while an edge does
+    assert made["HealthCheck"]["HealthCheckConfig"]["ResourcePath"] == "/readyz"
+    hosts = {rule["host"] for item in built("us-west1") if item["kind"] == "Ingress" for rule in item["spec"]["rules"]}
+    assert config["FullyQualifiedDomainName"] in hosts
 
 
 def test_the_stand_in_bucket_finds_a_page_by_its_path() -> None:

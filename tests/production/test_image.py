@@ -95,7 +95,21 @@ def test_services_have_probes_limits_and_pinned_images() -> None:
     for name, service in compose()["services"].items():
         assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"}, name
         assert not service["image"].endswith(":latest") and ":" in service["image"], name
-        assert name == "migrate" or "healthcheck" in service, name
+        assert name in ("migrate", "operate") or "healthcheck" in service, name
+
+
+def test_nginx_starts_again_with_a_new_edge() -> None:
+    # nginx resolves the edge's name at its start only, and a new container has another address
+    assert compose()["services"]["nginx"]["depends_on"]["edge"]["restart"] is True
+
+
+def test_operators_have_a_container_for_the_commands_of_runbooks() -> None:
+    services = compose()["services"]
+    operate = services["operate"]
+    assert operate["profiles"] == ["operate"], "`up` does not start it"
+    for part in ("environment", "env_file", "secrets", "image"):
+        assert operate[part] == services["generation"][part]
+    assert operate["deploy"]["resources"]["limits"]["memory"] == "2g"
 
 
 def test_compose_has_three_brokers_of_the_tested_version() -> None:

@@ -10,7 +10,10 @@ import re
 from collections import Counter
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
 
+import boto3
 import kubernetes_validate
 import production_tools
 import pytest
@@ -44,7 +47,8 @@ CUSTOM = {
     "ScaledObject",
     "TriggerAuthentication",
 }
-OURS = ("edge", "studio", "heatmap", "generation", "optimizer", "migrate")
+OURS = ("edge", "studio", "heatmap", "generation", "optimizer", "migrate", "operate")
+INGRESSES = ("lpstream", "studio")
 Manifest = dict[str, Any]
 
 
@@ -87,11 +91,11 @@ def test_a_region_has_its_share_of_the_load(region: str) -> None:
     weight, cap, edges, nginxes = REGIONS[region]
     manifests = built(region)
     answer = one(manifests, "DNSEndpoint", "lpstream")["spec"]["endpoints"][0]
-    assert answer["providerSpecific"] == [{"name": "aws/weight", "value": str(weight)}]
+    assert {"name": "aws/weight", "value": str(weight)} in answer["providerSpecific"]
     for name, (least, most) in (("edge", edges), ("nginx", nginxes)):
         scaled = one(manifests, "ScaledObject", name)["spec"]
         assert (scaled["minReplicaCount"], scaled["maxReplicaCount"]) == (least, most)
-        assert scaled["fallback"]["replicas"] == least
+        assert "fallback" not in scaled, "KEDA has no fallback for the metric type Value"
     rules = next(item for item in manifests if item["metadata"]["name"].startswith("prometheus-rules"))
     assert f"vector({cap})" in rules["data"]["region.yml"]
     # An edge takes 200 connections, an nginx 500; the maximum counts reach the cap.
@@ -105,6 +109,43 @@ def test_the_regions_add_up_to_the_specification() -> None:
     assert [sum(nginxes[at] for *_, nginxes in REGIONS.values()) for at in (0, 1)] == [3, 20]
 
 
+@pytest.mark.parametrize("region", (*REGIONS, RECOMMENDED))
+def test_the_bucket_is_in_a_region_of_its_provider(region: str) -> None:
+    settings = one(built(region), "ConfigMap", "settings")["data"]
+    assert "LPSTREAM_S3_ENDPOINT_URL" not in settings  # so the store is AWS S3
+    assert settings["LPSTREAM_S3_REGION"] in boto3.session.Session().get_available_regions("s3")
+
+
+@pytest.mark.parametrize("region", (*REGIONS, RECOMMENDED))
+def test_every_name_that_leads_to_a_region_is_created(region: str) -> None:
+    manifests = built(region)
+    (endpoint,) = one(manifests, "DNSEndpoint", "lpstream")["spec"]["endpoints"]
+    # ExternalDNS gives the hosts of an Ingress the address of its load balancer
+    hosts = {name: {rule["host"] for rule in one(manifests, "Ingress", name)["spec"]["rules"]} for name in INGRESSES}
+    assert set(endpoint["targets"]) == hosts["lpstream"]
+    settings = one(manifests, "ConfigMap", "settings")["data"]
+    assert urlsplit(settings["LPSTREAM_PUBLIC_URL"]).hostname in {endpoint["dnsName"], *hosts["lpstream"]}
+    assert {urlsplit(settings["LPSTREAM_API_URL"]).hostname} == hosts["studio"]
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_a_failed_region_leaves_dns(region: str) -> None:
+    (endpoint,) = one(built(region), "DNSEndpoint", "lpstream")["spec"]["endpoints"]
+    (check,) = (item["value"] for item in endpoint["providerSpecific"] if item["name"] == "aws/health-check-id")
+    assert UUID(check) and endpoint["recordTTL"] == 60
+
+
+def test_operators_have_a_pod_for_the_commands_of_the_runbooks() -> None:
+    manifests = built("us-west1")
+    assert one(manifests, "Deployment", "operate")["spec"]["replicas"] == 0
+    (container,) = pods(manifests)["operate"]["containers"]
+    env = {item["name"]: item.get("value") for item in container["env"]}
+    assert env["LPSTREAM_CLICKHOUSE_URL"] == "http://clickhouse-write:8123"
+    # `lpstream warm` and `lpstream providers check` call the models
+    assert container["envFrom"] == pods(manifests)["generation"]["containers"][0]["envFrom"]
+    assert amount(container["resources"]["limits"]["memory"]) >= 2 * 2**30
+
+
 def test_scaling_adds_two_and_removes_one_after_300_s() -> None:
     for name in ("edge", "nginx"):
         scaled = one(built("us-west1"), "ScaledObject", name)["spec"]
@@ -112,7 +153,12 @@ def test_scaling_adds_two_and_removes_one_after_300_s() -> None:
         assert steps["scaleUp"]["policies"] == [{"type": "Pods", "value": 2, "periodSeconds": 60}]
         assert steps["scaleDown"]["policies"] == [{"type": "Pods", "value": 1, "periodSeconds": 300}]
         assert steps["scaleDown"]["stabilizationWindowSeconds"] == 300
-        assert scaled["triggers"][0]["metadata"]["query"] == f"lpstream:{name}_replicas:asked"
+        (trigger,) = scaled["triggers"]
+        assert trigger["metadata"]["query"] == f"lpstream:{name}_replicas:ratio"
+        # With Value, the HPA compares with the Deployment's own number, which pods of a rollout do not change
+        assert (trigger["metricType"], trigger["metadata"]["threshold"]) == ("Value", "1")
+        # KEDA's default takes an empty answer as 0, and the autoscaler would remove pods
+        assert trigger["metadata"]["ignoreNullValues"] == "false"
 
 
 def test_connections_per_instance_match_the_specification() -> None:
@@ -128,7 +174,7 @@ def test_probes_run_every_5_s_and_connections_drain_for_30_s() -> None:
         for container in spec["containers"]:
             for probe in ("readinessProbe", "livenessProbe", "startupProbe"):
                 assert container.get(probe, {"periodSeconds": 5})["periodSeconds"] == 5, (name, probe)
-            if name != "migrate" and container["name"] != "exporter":
+            if name not in ("migrate", "operate") and container["name"] != "exporter":
                 assert {"readinessProbe", "livenessProbe"} <= set(container), name
     balancer = one(manifests, "BackendConfig", "lpstream")["spec"]
     assert balancer["healthCheck"]["checkIntervalSec"] == 5
@@ -253,7 +299,7 @@ def test_promtool_accepts_the_configuration_of_a_region(tmp_path: Any) -> None:
                     (tmp_path / file).write_text(text, "utf-8")
     config = (tmp_path / "prometheus.yml").read_text("utf-8")
     run(tool("promtool"), "check", "config", "--syntax-only", _without_secrets(tmp_path, config))
-    rules = [tmp_path / f"{name}.yml" for name in ("recording", "alerts", "region", "autoscaling")]
+    rules = [tmp_path / f"{name}.yml" for name in ("recording", "alerts", "kubernetes", "region", "autoscaling")]
     run(tool("promtool"), "check", "rules", *rules)
 
 
@@ -274,10 +320,13 @@ def _without_secrets(folder: Any, text: str) -> Any:
 
 
 def instances(manifests: list[Manifest]) -> dict[str, Size]:
-    """Return the number of instances and the requests of each part, Kafka's and ClickHouse's included."""
+    """Return the number of instances and the requests of each part, Kafka's and ClickHouse's included.
+
+    A Deployment with no pods, which operators scale up for a command, is no part.
+    """
     found = {}
     for item in manifests:
-        if item["kind"] in ("Deployment", "StatefulSet"):
+        if item["kind"] in ("Deployment", "StatefulSet") and item["spec"].get("replicas") != 0:
             containers = item["spec"]["template"]["spec"]["containers"]
             claims = item["spec"].get("volumeClaimTemplates", [])
             found[item["metadata"]["name"]] = size_of(item["spec"].get("replicas", 1), containers, claims)

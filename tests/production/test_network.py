@@ -51,6 +51,17 @@ def test_prometheus_may_reach_the_pods_that_it_scrapes() -> None:
         assert ("prometheus", component, ports[component, port]) in set(peers("egress")), component
 
 
+def test_prometheus_may_reach_the_exporter_of_strimzi() -> None:
+    # Strimzi labels the pod, and its one port is 9404
+    label = "lpstream-kafka-exporter"
+    assert f"regex: {label}\n" in (BASE / "prometheus.yml").read_text("utf-8")
+    (kafka,) = [item for item in built(BASE) if item["kind"] == "Kafka"]
+    assert label == f"{kafka['metadata']['name']}-kafka-exporter" and kafka["spec"]["kafkaExporter"]
+    (policy,) = [item for item in policies() if item["metadata"]["name"] == "prometheus"]
+    peer = {"podSelector": {"matchLabels": {"strimzi.io/name": label}}}
+    assert {"to": [peer], "ports": [{"port": 9404}]} in policy["spec"]["egress"]
+
+
 def test_names_are_resolved_on_nodes_with_a_dns_cache() -> None:
     # GKE's NodeLocal DNSCache and Cloud DNS answer on the node itself, where no selector of pods matches
     default = policies()[0]
