@@ -149,8 +149,9 @@ def load_of(basis: Basis, work: Workload) -> dict[str, float]:
 
 
 def regional_load(basis: Basis, work: Workload, regions: int) -> dict[str, float]:
-    """Return the most load of each of the regions."""
-    return {name: value / regions for name, value in load_of(basis, work).items()}
+    """Return the most load of a region: the largest share, because all regions have the same sizes."""
+    share = 1.0 if regions == 1 else basis.measured["largest_region_share"]
+    return {name: value * share for name, value in load_of(basis, work).items()}
 
 
 def sizes(basis: Basis, option: Option, work: Workload) -> dict[str, Size]:

@@ -109,9 +109,10 @@ class ClickHouse:
         answer = await self._call(lambda client: client.query(sql, parameters=parameters))
         return list(answer.named_results())
 
-    async def command(self, sql: str, parameters: dict[str, Any] | None = None) -> Any:
+    async def command(self, sql: str, parameters: dict[str, Any] | None = None) -> None:
         """Run a statement without a result. The server binds parameters: `{name:Type}`."""
-        return await self._call(lambda client: client.command(sql, parameters=parameters))
+        # clickhouse-connect's `command` sends parameters in the URL, whatever the setting
+        await self._call(lambda client: (client.raw_query if parameters else client.command)(sql, parameters))
 
     async def close(self) -> None:
         """Close connections and threads."""
@@ -146,6 +147,7 @@ class ClickHouse:
             connect_timeout=CONNECT_TIMEOUT_S,
             send_receive_timeout=self._answer_timeout_s,
             query_retries=0,
+            form_encode_query_params=True,  # parameters in the body: a URL is limited
         )
 
 

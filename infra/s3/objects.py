@@ -158,6 +158,18 @@ class Objects:
 
         return await self._call(work)
 
+    async def delete_older(self, prefix: str, before: datetime) -> int:
+        """Remove the objects below a prefix whose last write was before a time. Return their number."""
+        count = 0
+        try:
+            async for batch in obstore.list(self._store, prefix):
+                old = [str(entry["path"]) for entry in batch if entry["last_modified"] < before]
+                await self.delete(old)
+                count += len(old)
+        except (exceptions.BaseError, OSError) as error:
+            raise self._wrong(error) from error
+        return count
+
     async def delete(self, keys: list[str]) -> None:
         """Remove objects; missing objects count as removed."""
         try:

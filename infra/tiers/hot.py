@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 
 from infra.clickhouse.client import ClickHouse
@@ -19,6 +20,8 @@ CONCERNED = (
     "(lp_id IN {lp_ids:Array(String)} OR ({prefix:String} != '' AND startsWith(lp_id, {prefix:String})))"
     " AND window_start < {before:DateTime('UTC')}"
 )
+# ids in a parameter: ClickHouse's http_max_field_value_size is 128 KiB, and an id has at most 128 bytes and two quotes
+MOST_IDS = 900
 
 
 class HotTables:
@@ -70,20 +73,29 @@ class HotTables:
 
     async def erase(self, erasure: Erasure, prefix: str = "") -> int:
         """Delete the rows of an erasure from every table (with the prefix). Return their number."""
-        parameters = erasure_parameters(erasure)
-        counts = await self.concerned(erasure, prefix)
-        for table in [name for name, rows in counts.items() if rows]:
-            sql = f"ALTER TABLE lpstream.{table} DELETE WHERE {CONCERNED} SETTINGS mutations_sync = 2"
-            await self._clickhouse.command(sql, parameters)
-        return sum(counts.values())
+        deleted = 0
+        for part in portions(erasure):
+            counts = await self.concerned(part, prefix)
+            for table in [name for name, rows in counts.items() if rows]:
+                sql = f"ALTER TABLE lpstream.{table} DELETE WHERE {CONCERNED} SETTINGS mutations_sync = 2"
+                await self._clickhouse.command(sql, erasure_parameters(part))
+            deleted += sum(counts.values())
+        return deleted
 
     async def concerned(self, erasure: Erasure, prefix: str = "") -> dict[str, int]:
         """Return the number of rows of an erasure, by table."""
-        rows = {}
-        for table in [prefix + source for source in HOT_TABLES]:
+        rows = dict.fromkeys([prefix + source for source in HOT_TABLES], 0)
+        for table in rows:
             sql = f"SELECT count() AS n FROM lpstream.{table} WHERE {CONCERNED}"
-            rows[table] = int((await self._clickhouse.rows(sql, erasure_parameters(erasure)))[0]["n"])
+            for part in portions(erasure):
+                rows[table] += int((await self._clickhouse.rows(sql, erasure_parameters(part)))[0]["n"])
         return rows
+
+
+def portions(erasure: Erasure) -> list[Erasure]:
+    """Return the erasure in parts of at most MOST_IDS ids. The first part has its prefix."""
+    ids = [erasure.lp_ids[at : at + MOST_IDS] for at in range(0, len(erasure.lp_ids), MOST_IDS)] or [()]
+    return [replace(erasure, lp_ids=part, prefix="" if at else erasure.prefix) for at, part in enumerate(ids)]
 
 
 def erasure_parameters(erasure: Erasure) -> dict[str, object]:
@@ -92,13 +104,13 @@ def erasure_parameters(erasure: Erasure) -> dict[str, object]:
 
 
 def excluding(erasures: Sequence[Erasure]) -> tuple[str, dict[str, object]]:
-    """Return a condition that excludes the rows of the erasures, and its parameters, numbered by erasure."""
+    """Return a condition that excludes the rows of the erasures, and its parameters, numbered by portion."""
     parts, parameters = ["1"], dict[str, object]()
-    for erasure in erasures:
+    for number, portion in enumerate(part for erasure in erasures for part in portions(erasure)):
         condition = f"NOT ({CONCERNED})"
-        for name, value in erasure_parameters(erasure).items():
-            condition = condition.replace(f"{{{name}:", f"{{{name}_{erasure.number}:")
-            parameters[f"{name}_{erasure.number}"] = value
+        for name, value in erasure_parameters(portion).items():
+            condition = condition.replace(f"{{{name}:", f"{{{name}_{number}:")
+            parameters[f"{name}_{number}"] = value
         parts.append(condition)
     return " AND ".join(parts), parameters
 

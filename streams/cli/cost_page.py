@@ -28,6 +28,9 @@ def page(file: PriceFile, report: dict[str, Any]) -> str:
         *(f"{line}\n" for line in report["partitions"]),
         "## Compared",
         "",
+        "With several regions, each must hold the largest share of the load: "
+        f"{file.measured['largest_region_share'].value:.0%}.",
+        "",
         *_months(report["months"]),
         "## Cost by cache hit rate",
         "",

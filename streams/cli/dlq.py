@@ -13,7 +13,7 @@ from rich.table import Table
 from infra.kafka.skips import SUFFIX
 from schemas.errors import LpstreamError, Refused
 from streams.local.console import DEFAULT_DATA, AsJson, Data, err, out, printable, say, settings_for
-from streams.operate.dead_letters import CHECKS, DeadLetters, Letter, OnError
+from streams.operate.dead_letters import PAGE_OF, DeadLetters, Letter, OnError, Outcome
 from streams.runtime.settings import Settings
 
 app = typer.Typer(add_completion=False, help="Dead letters: records that could not be decoded.", no_args_is_help=True)
@@ -27,7 +27,7 @@ def list_(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     settings = settings_for(data)
 
     async def collect() -> list[dict[str, Any]]:
-        return [dataclasses.asdict(await DeadLetters(settings, topic).summary()) for topic in CHECKS]
+        return [dataclasses.asdict(await DeadLetters(settings, topic).summary()) for topic in PAGE_OF]
 
     rows = asyncio.run(collect())
     if as_json:
@@ -71,12 +71,12 @@ def replay(
     data: Data = DEFAULT_DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Send each waiting letter to its topic again, once."""
-    replayed, requeued, stopped = asyncio.run(_replay(settings_for(data), topic, limit, on_error))
+    """Send each waiting letter to its topic again, once, except records of pages that were erased since."""
+    counts, stopped = asyncio.run(_replay(settings_for(data), topic, limit, on_error))
     if as_json:
-        typer.echo(json.dumps({"replayed": replayed, "requeued": requeued, "stopped": stopped is not None}))
+        typer.echo(json.dumps({**counts, "stopped": stopped is not None}))
     else:
-        say(f"{replayed:,} replayed, {requeued:,} requeued")
+        say(f"{counts['replayed']:,} replayed, {counts['requeued']:,} requeued, {counts['erased']:,} of erased pages")
     if stopped is not None:
         letter, wrong = stopped
         raise LpstreamError(
@@ -105,18 +105,17 @@ def skip(
 
 async def _replay(
     settings: Settings, topic: str, limit: int, on_error: OnError
-) -> tuple[int, int, tuple[Letter, str] | None]:
+) -> tuple[dict[Outcome, int], tuple[Letter, str] | None]:
     letters = DeadLetters(settings, topic)
-    replayed = requeued = 0
+    counts: dict[Outcome, int] = {"replayed": 0, "requeued": 0, "erased": 0}
     with Progress(console=err) as progress:
         task = progress.add_task("letters", total=min(limit, await letters.count()))
-        async for letter, wrong in letters.replay(limit, on_error):
-            if wrong is not None and on_error == "stop":
-                return replayed, requeued, (letter, wrong)
-            replayed += wrong is None
-            requeued += wrong is not None
+        async for letter, outcome, wrong in letters.replay(limit, on_error):
+            if outcome == "stopped":
+                return counts, (letter, wrong)
+            counts[outcome] += 1
             progress.advance(task)
-    return replayed, requeued, None
+    return counts, None
 
 
 async def _first(letters: DeadLetters, limit: int) -> list[Letter]:

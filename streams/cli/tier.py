@@ -69,7 +69,7 @@ def show(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
 @app.command()
 def erase(
     lp_id: Annotated[list[str] | None, typer.Option("--lp-id", help="A page; may be given several times.")] = None,
-    tenant: Annotated[str, typer.Option(help="A tenant of the tenants file, with all its pages.")] = "",
+    tenant: Annotated[str, typer.Option(help="A tenant of the tenants file: its pages by prefix and by lp_ids.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     today: Today = None,
     data: Data = DEFAULT_DATA,

@@ -20,25 +20,40 @@ from infra.kafka.consumer import build_consumer
 from infra.kafka.producer import build_producer
 from infra.kafka.reading import Reader, stretch
 from infra.kafka.skips import SUFFIX, Skip, pass_over, send_skip, skip_of
+from infra.tiers.ledger import Ledger
 from infra.writer_schemas import WriterSchemas
 from schemas.codec import BEACON, REQUEST, decode_request, to_beacon
 from schemas.errors import DecodeError, Refused, Retryable
-from schemas.generation import REQUESTS, STEP_RESULTS, STEPS, Step, StepResult, decode_model
+from schemas.generation import (
+    REQUESTS,
+    STEP_RESULTS,
+    STEPS,
+    GenerationRequest,
+    Step,
+    StepResult,
+    VariantRequest,
+    decode_model,
+    lp_id_of,
+)
 from schemas.heatmap import TOPIC as HEATMAP
+from schemas.tiers import Erasure
+from streams.generation.plans import plan_of
 from streams.runtime.settings import Settings
-from streams.runtime.stores import open_writers
+from streams.runtime.stores import open_writer, open_writers
 from streams.transports.dead_letters import SIZE
 
 GROUP = "lpstream-dlq-replay"
 MOST_CAUSES = 5
-CHECKS: dict[str, Callable[[bytes], Any]] = {
-    HEATMAP: to_beacon,
-    REQUESTS: decode_request,
-    STEPS: lambda value: decode_model(Step, value),
-    STEP_RESULTS: lambda value: decode_model(StepResult, value),
+# the page of a record
+PAGE_OF: dict[str, Callable[[bytes], str]] = {
+    HEATMAP: lambda value: to_beacon(value).lp_id,
+    REQUESTS: lambda value: _made_by(decode_request(value)),
+    STEPS: lambda value: _made_by(plan_of(decode_model(Step, value).input.get("plan")).request),
+    STEP_RESULTS: lambda value: _made_by(plan_of(decode_model(StepResult, value).output.get("plan")).request),
 }
 FRAMED = {HEATMAP: BEACON, REQUESTS: REQUEST}
 OnError = Literal["stop", "requeue"]
+Outcome = Literal["replayed", "requeued", "erased", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +61,8 @@ class Letter:
     """A dead letter: its place, its origin, and its error.
 
     A skip letter has no record: it says that the operator skips a batch, up to before `skip_to`. `size` is the
-    number of bytes of a record that was too large: its letter holds only the beginning.
+    number of bytes of a record that was too large: its letter holds only the beginning. `recorded_ms` is the time of
+    the record itself, which a requeue does not change.
     """
 
     partition: int
@@ -60,6 +76,7 @@ class Letter:
     headers: tuple[tuple[str, bytes], ...]
     skip_to: int | None = None
     size: int | None = None
+    recorded_ms: int = 0
 
     @classmethod
     def of(cls, record: Any) -> "Letter":
@@ -79,6 +96,7 @@ class Letter:
             tuple(record.headers),
             skip.next if skip else None,
             int(size) if re.fullmatch("[0-9]{1,12}", size := headers.get(SIZE, "")) else None,
+            int(at) if re.fullmatch("[0-9]{1,15}", at := headers.get("timestamp", "")) else record.timestamp,
         )
 
 
@@ -100,8 +118,8 @@ class Waiting:
 def letters_of(topic: str) -> str:
     """Return the dead-letter topic of a topic, or of its own name. Raise Refused if it has none."""
     source = topic.removesuffix(SUFFIX)
-    if source not in CHECKS:
-        raise Refused(f"{topic} has no dead letters; choose one of {', '.join(CHECKS)}")
+    if source not in PAGE_OF:
+        raise Refused(f"{topic} has no dead letters; choose one of {', '.join(PAGE_OF)}")
     return source + SUFFIX
 
 
@@ -135,13 +153,13 @@ class DeadLetters:
                 async for letter in _stretch(consumer, tp, start, end):
                     yield letter
 
-    async def replay(self, limit: int, on_error: OnError) -> AsyncIterator[tuple[Letter, str | None]]:
-        """Send at most `limit` letters to their topic again. Yield each with its error, or None if sent.
+    async def replay(self, limit: int, on_error: OnError) -> AsyncIterator[tuple[Letter, Outcome, str]]:
+        """Send at most `limit` letters to their topic again. Yield each with its outcome and its error.
 
         A letter that still cannot be decoded stays and ends the replay (`stop`), or goes to the end of its queue
-        (`requeue`).
+        (`requeue`). A record of an erased page from before the erasure is not sent, but counts as replayed.
         """
-        done = 0
+        done, erasures = 0, None
         async with (
             self._consumer() as consumer,
             self._producer() as producer,
@@ -154,19 +172,22 @@ class DeadLetters:
                     if letter.skip_to is not None:
                         await consumer.commit({tp: letter.offset + 1})
                         continue
-                    error = await self._error_of(letter, writers)
-                    if error is None:
+                    if erasures is None:
+                        erasures = await self._erasures()
+                    outcome, error = await self._outcome(letter, writers, erasures)
+                    if outcome == "replayed":
                         await self._send_back(producer, letter)
-                    elif on_error == "requeue":
+                    elif outcome == "stopped" and on_error == "stop":
+                        yield letter, outcome, error
+                        return
+                    elif outcome == "stopped":
+                        outcome = "requeued"
                         await producer.send_and_wait(
                             self.topic, letter.value, key=letter.key, headers=list(letter.headers)
                         )
-                    else:
-                        yield letter, error
-                        return
                     await consumer.commit({tp: letter.offset + 1})
                     done += 1
-                    yield letter, error
+                    yield letter, outcome, error
 
     async def skip(self, partition: int, offset: int) -> Skip:
         """Send a skip letter for the batch at an offset of the source topic. Return the skipped offsets.
@@ -179,16 +200,25 @@ class DeadLetters:
             raise Refused(f"{self.source} has no partition {partition}")
         return await send_skip(servers, self._settings.broker, place, offset)
 
-    async def _error_of(self, letter: Letter, writers: WriterSchemas) -> str | None:
+    async def _outcome(self, letter: Letter, writers: WriterSchemas, erasures: list[Erasure]) -> tuple[Outcome, str]:
         if letter.size is not None:
-            return f"the letter holds only the beginning of a record of {letter.size} bytes"
+            return "stopped", f"the letter holds only the beginning of a record of {letter.size} bytes"
         try:
             if (name := FRAMED.get(self.source)) is not None:
                 await writers.learn(name, [letter.value])
-            CHECKS[self.source](letter.value)
+            lp_id = PAGE_OF[self.source](letter.value)
         except DecodeError as error:
-            return str(error)
-        return None
+            return "stopped", str(error)
+        recorded_s = letter.recorded_ms / 1_000
+        erased = any(erasure.covers(lp_id) and recorded_s < erasure.before.timestamp() for erasure in erasures)
+        return ("erased" if erased else "replayed"), ""
+
+    async def _erasures(self) -> list[Erasure]:
+        clickhouse = open_writer(self._settings)
+        try:
+            return await Ledger(clickhouse, "").erasures()
+        finally:
+            await clickhouse.close()
 
     async def _send_back(self, producer: AIOKafkaProducer, letter: Letter) -> None:
         # to the partition of its origin, because each partition has its own identities of beacons
@@ -220,6 +250,10 @@ class DeadLetters:
             yield producer
         finally:
             await producer.stop()
+
+
+def _made_by(request: GenerationRequest | VariantRequest) -> str:
+    return lp_id_of(request.tenant_id, request.request_id)
 
 
 async def _stretch(consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int) -> AsyncIterator[Letter]:

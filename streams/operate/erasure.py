@@ -63,12 +63,16 @@ class Meant:
 
 @dataclass(frozen=True, slots=True)
 class PageFiles:
-    """A page on S3: its files, its cards and screenshots, and its source if that can be read."""
+    """A page on S3: its files, its cards and screenshots, and its source if that can be read.
+
+    `shots` is the prefix of its screenshots, or "" without HTML.
+    """
 
     lp_id: str
     own: list[str]
     drawn: list[str]
     source: Source | None
+    shots: str = ""
 
 
 @dataclass(slots=True)
@@ -77,7 +81,7 @@ class Found:
 
     `requests` maps request ids to page ids, `rows` counts rows of the hot tables, `objects` names objects of the tiers,
     `uploads` those of the tenant's own pictures. `tested` has the pages with records of experiments or autopilots.
-    `known` has the page and tenant ids of which any data exists.
+    `known` has the ids of pages of which any data exists.
     """
 
     pages: list[PageFiles] = field(default_factory=list)
@@ -103,11 +107,20 @@ class Found:
 
 
 def meant_by(settings: Settings, lp_ids: list[str], tenant_id: str) -> Meant:
-    """Return the pages to erase: the given ids, or the tenant's, by prefix and by the tenants file."""
+    """Return the pages to erase: the given ids, or the tenant's, by prefix and by the tenants file.
+
+    Raise LpstreamError if the file does not have the tenant: its listed pages would stay.
+    """
     if not tenant_id:
         return Meant(tuple(dict.fromkeys(lp_ids)))
     tenant = Tenants.load(settings.tenants_file).named(tenant_id)
-    return Meant(tuple(lp_id for lp_id in tenant.lp_ids if lp_id != ANY) if tenant else (), tenant_id)
+    if tenant is None:
+        raise LpstreamError(
+            f"--tenant {tenant_id}: is not in {settings.tenants_file}, which lists pages without the tenant's prefix; "
+            "nothing was erased. Check the id, write the tenant with its lp_ids into the file again, or erase each "
+            "page with --lp"
+        )
+    return Meant(tuple(lp_id for lp_id in tenant.lp_ids if lp_id != ANY), tenant_id)
 
 
 def copy_key(page: PageFiles) -> tuple[str, str] | None:
@@ -139,7 +152,7 @@ class Erasing:
     # -- looking ---------------------------------------------------------------------------------------
 
     async def look(self) -> Found:
-        """Return the data that exists, also of variants. Raise LpstreamError for unknown pages or tenants."""
+        """Return the data that exists, also of variants. Raise LpstreamError for unknown pages."""
         found = Found()
         self._say("looking for pages")
         found.pages = await self._pages()
@@ -150,9 +163,8 @@ class Erasing:
         self._say("looking for results and experiments in Kafka")
         found.requests |= await self._results_in_kafka()
         found.tested = await tested_of(self._settings, self._meant.erasure())
-        found.known |= {lp_id or meant.tenant_id for lp_id in found.requests.values()} | found.tested
+        found.known |= {*found.requests.values(), *found.tested}
         found.uploads = await self._uploads()
-        found.known |= {meant.tenant_id} if found.uploads else set()
         self._say("looking for heatmaps")
         await self._look_for_maps(found)
         tenants = Tenants.load(self._settings.tenants_file)
@@ -167,11 +179,6 @@ class Erasing:
             raise LpstreamError(
                 f"--tenant {meant.tenant_id}: {others[0]} has its prefix, and another tenant lists it; nothing was "
                 "erased. Erase the tenant's own pages one by one with --lp, or give that page another id"
-            )
-        if meant.tenant_id and not found.known and tenants.named(meant.tenant_id) is None:
-            raise LpstreamError(
-                f"--tenant {meant.tenant_id}: is not in {self._settings.tenants_file}, and it has no page, visit, "
-                "result or earlier erasure; nothing was erased. Check the id"
             )
         return found
 
@@ -215,9 +222,9 @@ class Erasing:
         if not own:
             return PageFiles(lp_id, [], drawn, None) if drawn else None
         html = await html_of(self._objects, lp_id)
-        if html is not None:
-            drawn += await self._objects.names(shots_of(html.body))
-        return PageFiles(lp_id, own, drawn, await self._source(lp_id))
+        shots = "" if html is None else shots_of(html.body)
+        drawn += await self._objects.names(shots) if shots else []
+        return PageFiles(lp_id, own, drawn, await self._source(lp_id), shots)
 
     async def _source(self, lp_id: str) -> Source | None:
         """Return the page's source, or None if it cannot be read."""
@@ -244,7 +251,6 @@ class Erasing:
             async for result in self._results.of_tenant(tenant_id):
                 if tenant_id == meant.tenant_id or result.lp_id in missing:
                     found.requests[result.request_id] = result.lp_id or ""
-                    found.known.add(result.lp_id or tenant_id)
 
     async def _results_in_kafka(self) -> dict[UUID, str]:
         return await results_of(self._settings, self._meant.erasure(), self._meant.tenant_id)
@@ -261,8 +267,6 @@ class Erasing:
             counted = found.rows and sum((await stores.hot.concerned(meant.erasure((lp_id,)))).values())
             if counted or any(erasure.covers(lp_id) for erasure in noted):
                 found.known.add(lp_id)
-        if meant.prefix and (found.rows or any(erasure.prefix == meant.prefix for erasure in noted)):
-            found.known.add(meant.tenant_id)
 
     # -- erasing ---------------------------------------------------------------------------------------
 
@@ -346,6 +350,7 @@ class Erasing:
             elif page.own:  # a variant was never published
                 await self._objects.delete([erased_key(page.lp_id)])
             await self._objects.delete([*page.drawn, *page.own])
-            # An edge may have drawn a card meanwhile. It deletes the card itself unless it still found the source; then
-            # the card is on S3 by now.
-            await self._objects.delete([card_key(page.lp_id, "og"), card_key(page.lp_id, "small")])
+            # An edge may have drawn a card or taken a screenshot meanwhile. It deletes the picture itself unless it
+            # still found the page; then the picture is on S3 by now.
+            shots = await self._objects.names(page.shots) if page.shots else []
+            await self._objects.delete([card_key(page.lp_id, "og"), card_key(page.lp_id, "small"), *shots])

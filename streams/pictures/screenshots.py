@@ -71,10 +71,10 @@ class Shots:
             return "no_shot_browser"
         if key in self._failed:
             return "no_shot_failed"
-        return await self._wait(key, page.body, width, viewport_h)
+        return await self._wait(key, lp_id, page.body, width, viewport_h)
 
-    async def _wait(self, key: str, html: bytes, width: int, viewport_h: int) -> bytes | Missing:
-        task = self._taking.task(key, lambda: self._once(key, html, width, viewport_h))
+    async def _wait(self, key: str, lp_id: str, html: bytes, width: int, viewport_h: int) -> bytes | Missing:
+        task = self._taking.task(key, lambda: self._once(key, lp_id, html, width, viewport_h))
         await asyncio.wait({task}, timeout=WITHIN_S)
         if not task.done():
             return "no_shot_late"
@@ -87,7 +87,7 @@ class Shots:
                 self._failed[key] = True
             return "no_shot_failed"
 
-    async def _once(self, key: str, html: bytes, width: int, viewport_h: int) -> bytes:
+    async def _once(self, key: str, lp_id: str, html: bytes, width: int, viewport_h: int) -> bytes:
         """Take the screenshot, or wait for it if another process takes it."""
 
         async def look() -> bytes | None:
@@ -95,10 +95,10 @@ class Shots:
             return None if stored is None else stored.body
 
         return await self._locks.once(
-            key, look, lambda: self._take(key, html, width, viewport_h), hold_s=HOLD_S, poll_s=POLL_S
+            key, look, lambda: self._take(key, lp_id, html, width, viewport_h), hold_s=HOLD_S, poll_s=POLL_S
         )
 
-    async def _take(self, key: str, html: bytes, width: int, viewport_h: int) -> bytes:
+    async def _take(self, key: str, lp_id: str, html: bytes, width: int, viewport_h: int) -> bytes:
         assets = {}
         for name in assets_in(html):
             if (stored := await self._objects.get(name)) is not None:
@@ -106,4 +106,8 @@ class Shots:
         body = await self._process.run(take, PageFiles(html, assets), width, viewport_h, self._chromium or "")
         metrics.SHOTS.labels("taken").inc()
         await self._objects.put(key, body, "image/png", PRIVATE)
+        page = await html_of(self._objects, lp_id)
+        if page is None or page.body != html:  # no erasure of the page would find the screenshot
+            await self._objects.delete([key])
+            raise Refused(f"page {lp_id} was erased or changed meanwhile")
         return body

@@ -13,6 +13,7 @@ from processors.heatmap.tiers import days_behind
 from schemas.errors import LpstreamError, Retryable
 from streams.runtime import metrics
 from streams.runtime.settings import Settings
+from streams.tiers.expiry import expire
 from streams.tiers.run import Tiers, by_tier
 from streams.tiers.stores import Clock, Report, Stores
 
@@ -52,6 +53,7 @@ class TierSchedule(Service):  # type: ignore[misc]  # mypy does not follow mode
             tell(report)
             await _note_run(stores, report, self._settings.tier_interval_s)
         await observe(stores, clock)
+        await expire(self._settings, stores.redis, stores.archive, clock.now)
 
     async def _run(self, clock: Clock) -> Report | None:
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from patience import SLACK_S
@@ -43,6 +44,15 @@ async def test_folders_are_listed_by_prefix(objects: Objects) -> None:
         "pages/acme-2/index.html",
     ]
     assert all(abs(at.timestamp() - time.time()) < 600 for _, at in dated)
+
+
+async def test_only_older_objects_below_a_prefix_are_deleted(objects: Objects) -> None:
+    await objects.put("copy/a/1.json", b"x", "text/plain", "no-store")
+    await objects.put("pages/4", b"x", "text/plain", "no-store")
+    hour = timedelta(hours=1)
+    assert await objects.delete_older("copy/", datetime.now(UTC) - hour) == 0
+    assert await objects.delete_older("copy/", datetime.now(UTC) + hour) == 1
+    assert await objects.keys("") == ["pages/4"]
 
 
 async def test_the_bucket_is_created_once(bucket: Bucket) -> None:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from infra.kafka.topics import load_topics
 from infra.prices import load_prices
-from processors.cost import Basis, Option, Workload, load_of, month, per_miss_yen, sizes, verdicts
+from processors.cost import Basis, Option, Workload, load_of, month, per_miss_yen, regional_load, sizes, verdicts
 from processors.layout import Machine, Part, Size, availability_of, busiest, layout, shortages, smallest, up
 from processors.pages.brief import brief_of
 from processors.pages.curated import asset
@@ -227,6 +227,19 @@ def test_copies_of_pages_in_other_regions_are_stored_too() -> None:
     one, three = (month(basis, replace(best, page_regions=count), work) for count in (1, 3))
     assert three.storage_gb - one.storage_gb == pytest.approx(2 * 432_000 * 80e3 / 1e9)
     assert three.lines["copies of pages to other regions"] > one.lines["copies of pages to other regions"] == 0
+
+
+def test_a_region_holds_the_largest_share_of_the_load() -> None:
+    share = PRICES.measured["largest_region_share"].value
+    production = (ROOT / "docs" / "production.md").read_text("utf-8")
+    assert share == 0.6 and "regions 60/30/10" in production, "as the DNS weights split the visitors"
+    basis, work, plan = basis_of(PRICES), work_of(PRICES, "plan"), options_of(PRICES)[-1]
+    whole = load_of(basis, work)
+    for regions, expected in ((1, 1.0), (2, share), (3, share)):
+        assert regional_load(basis, work, regions) == {name: value * expected for name, value in whole.items()}
+    assert plan.regions == 3 and month(basis, plan, work).holds
+    # an even split would hold it
+    assert not month(basis, plan, work.times(3)).holds and not month(basis, plan, work.times(10)).holds
 
 
 def test_exceeding_a_limit_fails_its_verdict() -> None:

@@ -38,10 +38,20 @@ def test_a_tenant_covers_its_prefix_and_its_listed_pages(tmp_path: Path) -> None
     path.write_text('[[tenant]]\nid = "acme"\nlp_ids = ["own-site", "*"]\n', encoding="utf-8")
     settings = Settings(tenants_file=path)
     assert meant_by(settings, [], "acme") == Meant(("own-site",), "acme")
-    assert meant_by(settings, [], "gone") == Meant((), "gone")
+    with pytest.raises(LpstreamError, match=r"--tenant gone: is not in .*nothing was erased.*with --lp"):
+        meant_by(settings, [], "gone")  # its listed pages would stay without a word
     erasure = meant_by(settings, [], "acme").erasure()
     assert erasure.covers("acme-1") and erasure.covers("own-site") and not erasure.covers("acmes-1")
     assert meant_by(settings, ["a", "a", "b"], "") == Meant(("a", "b"))
+
+
+def test_the_list_names_data_that_an_erasure_of_a_tenant_leaves() -> None:
+    assert any("`*`" in one.where and "--lp" in one.until for one in STAYS)
+
+
+def test_the_age_of_copy_is_that_of_the_settings() -> None:
+    until = {one.where: one.until for one in what_stays(Settings(copy_fresh_s=86_400, copy_stale_s=86_400))}
+    assert until["cached copy"] == "2 days, on S3 up to a day more"
 
 
 def test_the_list_of_remaining_data_names_every_topic() -> None:

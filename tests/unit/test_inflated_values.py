@@ -26,7 +26,7 @@ from schemas.generation import (
 )
 from schemas.heatmap import MAX_EVENTS, MAX_SECTIONS
 from streams.generation.requests import identified
-from streams.operate.dead_letters import CHECKS
+from streams.operate.dead_letters import PAGE_OF
 
 ID = UUID("2b1f5e4e-5d0a-4b8e-9a86-0b8a2fd6e0c1")
 REQUEST_BODY = encode_model(least("飲食"))
@@ -82,10 +82,10 @@ def test_an_inflated_value_is_refused_before_it_is_decoded(name: str) -> None:
     assert raised.value.field == "", "only the size was looked at"
 
 
-@pytest.mark.parametrize("topic", CHECKS)
+@pytest.mark.parametrize("topic", PAGE_OF)
 def test_a_replay_refuses_an_inflated_letter(topic: str) -> None:
     with pytest.raises(DecodeError, match="bytes, at most"):
-        CHECKS[topic](padded(b"{}", MOST_MESSAGE + 1))
+        PAGE_OF[topic](padded(b"{}", MOST_MESSAGE + 1))
 
 
 def test_an_inflated_beacon_is_rejected_alone() -> None:

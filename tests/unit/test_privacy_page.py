@@ -8,6 +8,8 @@ import pytest
 
 from infra.kafka.topics import TopicSpec, load_topics
 from infra.tiers.tables import HOT_TABLES
+from streams.runtime.settings import Settings
+from streams.tiers.expiry import ages
 
 PAGE = (Path(__file__).parents[2] / "docs" / "privacy.md").read_text("utf-8")
 ROWS = [line for line in PAGE.splitlines() if line.startswith("| ")]
@@ -39,6 +41,12 @@ def test_the_page_lists_every_table_with_its_ttl() -> None:
     assert len(days) == 1
     for table in HOT_TABLES:
         assert f"{min(days)} days (TTL)" in row_of(table)
+        assert f"moved to S3 after {Settings().tier_hot_days} (`LPSTREAM_TIER_HOT_DAYS`)" in row_of(table)
+
+
+def test_the_page_lists_the_prefixes_that_end_with_their_age() -> None:
+    for prefix, age_s in ages(Settings()).items():
+        assert f"{age_s // 86_400} days" in row_of(prefix).split("|")[3]
 
 
 def test_the_notice_is_in_japanese_and_names_the_data_sent() -> None:
