@@ -255,3 +255,12 @@ async def test_a_client_on_kafka_waits_for_the_page_of_a_corrected_request() -> 
         assert await pages.result(ID) == result
     await pages.request(least())
     assert await pages.result(ID) == PAGE, "a repeated request has its page at once"
+
+
+async def test_a_client_on_kafka_takes_a_page_for_a_rejection_that_came_late() -> None:
+    pages = KafkaPages(cast(Any, SimpleNamespace(send_and_wait=AsyncMock())), cast(Any, None))
+    rejection = Result(request_id=ID, tenant_id="t1", status="rejected")
+    await pages.request(least())  # corrected before the rejection of the first body arrives
+    for result in (rejection, PAGE, rejection):
+        pages._take(SimpleNamespace(topic=RESULTS, value=encode_model(result)))
+    assert await pages.result(ID) == PAGE
