@@ -98,7 +98,7 @@ async def asset(request: web.BaseRequest, services: Services, *, caller: Caller 
 async def snippet(
     request: web.BaseRequest, services: Services, *, caller: Caller | None, digest: str | None = None
 ) -> web.Response:
-    """Return the tracking snippet, or the one of another release with this digest."""
+    """Return the tracking snippet, or the script of another release if the path has its digest."""
     if digest is not None and digest != services.snippet.digest:
         with needing("The store of snippets"):
             other = await of_another_release(services.shelf, digest)
