@@ -182,9 +182,13 @@ def main() -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    """Print a message and exit with code 1. Print nothing if standard error cannot be written either."""
-    from streams.local.console import err
+    """Print a message and exit with code 1. Print nothing if standard error cannot be written either.
 
+    Commands in the message get the path of this program, because `lpstream` alone may not be found.
+    """
+    from streams.local.console import err, program
+
+    message = message.replace("`lpstream ", f"`{program()} ")
     with contextlib.suppress(OSError):
         err.print(f"lpstream: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
     sys.exit(1)

@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 WITHIN_S, AGAIN_S, CONNECT_S, ANSWER_S = 60.0, 0.2, 5.0, 30.0
 KEPT_RESULTS, KEPT_PROGRESS = 10_000, 64
 V2 = {"Content-Type": "application/vnd.kafka.json.v2+json"}
-NOT_NOW = (429, 500, 502, 503, 504)
+NOT_NOW = (408, 429, 500, 502, 503, 504)
 
 
 class Pages(Protocol):
@@ -87,7 +87,11 @@ class HttpPages:
         return request.request_id
 
     async def progress(self, request_id: UUID) -> AsyncIterator[Progress]:
-        """Yield the progress, as in `Pages`. Raise Refused if the tenant has no such request."""
+        """Yield the progress, as in `Pages`. Raise Refused if the tenant has no such request.
+
+        Raise Retryable if the edge ends the progress early, as it does when it restarts.
+        """
+        percent = 0
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=ANSWER_S)
         with self._errors():
             async with self._session.get(f"{self._url_of(request_id)}/events", timeout=timeout) as answer:
@@ -95,7 +99,11 @@ class HttpPages:
                     await _body_of(answer)
                 async for line in answer.content:
                     if line.startswith(b"data: "):
-                        yield decode_model(Progress, line.removeprefix(b"data: "))
+                        step = decode_model(Progress, line.removeprefix(b"data: "))
+                        percent = step.percent
+                        yield step
+        if percent < 100:
+            raise Retryable(f"{self._api}: the progress of {request_id} ended at {percent} %; ask again")
 
     async def result(self, request_id: UUID, within_s: float = WITHIN_S) -> Result:
         """Return the result, as in `Pages`. Raise Refused if the tenant has no such request."""
@@ -150,8 +158,8 @@ class HttpPages:
     def _errors(self) -> Any:
         try:
             yield
-        except aiohttp.ClientError as error:
-            raise Retryable(f"{self._api}: {error or type(error).__name__}") from error
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Retryable(f"{self._api}: {str(error) or type(error).__name__}") from error
 
 
 @asynccontextmanager
@@ -166,7 +174,7 @@ async def over_http(api_url: str, token: str) -> AsyncIterator[HttpPages]:
 async def _body_of(answer: aiohttp.ClientResponse) -> Any:
     """Return the body of a response 200. Raise Retryable or Refused for any other status."""
     try:
-        body = await answer.json(content_type=None)
+        body = await answer.json(content_type=None) or {}
     except ValueError:
         body = {}
     if answer.status == 200:
@@ -254,7 +262,9 @@ class KafkaPages:
     def _take(self, record: Any) -> None:
         if record.topic == RESULTS:
             result = decode_model(Result, record.value or b"")
-            self._results.setdefault(result.request_id, result)
+            known = self._results.get(result.request_id)
+            if known is None or known.status == "rejected":  # a rejection may be of a body that was corrected
+                self._results[result.request_id] = result
             return
         step = decode_model(Progress, record.value or b"")
         steps = self._steps.setdefault(step.request_id, [])

@@ -151,6 +151,9 @@ class NoResults:
     async def put_queued(self, *_: object) -> None:
         """Store nothing."""
 
+    async def forget_rejections(self, _: object) -> None:
+        """Remove nothing."""
+
 
 def a_tenant() -> Tenants:
     """Return a tenant that owns every page, with an operator and an analyst token, and a rival."""

@@ -7,7 +7,7 @@ tenant's request, even if the request ids are the same.
 
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 from uuid import UUID
@@ -53,6 +53,15 @@ redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 redis.call('EXPIRE', KEYS[2], ARGV[2])
 redis.call('EXPIRE', KEYS[3], ARGV[2])
 return false
+"""
+# keys: of each request its result, its progress and its two keys of digests
+FORGET = """
+for at = 1, #KEYS, 4 do
+    local stored = redis.call('GET', KEYS[at])
+    if stored and cjson.decode(stored).status == 'rejected' then
+        redis.call('DEL', KEYS[at], KEYS[at + 1], KEYS[at + 2], KEYS[at + 3])
+    end
+end
 """
 
 
@@ -103,6 +112,12 @@ class ResultStore:
         keys = (f"lp:result:{request_id}", f"lp:request:{request_id}", f"lp:fields:{request_id}")
         before = await self._line.call(lambda redis: redis.eval(KEEP, 3, *keys, cast(str, result), for_s))
         return cast("bytes | None", before)
+
+    async def forget_rejections(self, request_ids: Sequence[UUID]) -> None:
+        """Remove the requests that were rejected, with their progress and digests; other requests stay."""
+        kinds = ("result", "progress", "request", "fields")
+        keys = [f"lp:{kind}:{request_id}" for request_id in request_ids for kind in kinds]
+        await self._line.call(lambda redis: redis.eval(FORGET, len(keys), *keys))
 
     async def get(self, request_id: UUID) -> bytes | None:
         """Return the stored result's bytes, or None."""

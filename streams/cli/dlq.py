@@ -12,6 +12,7 @@ from rich.table import Table
 
 from infra.kafka.skips import SUFFIX
 from schemas.errors import LpstreamError, Refused
+from streams.local.addresses import data_option
 from streams.local.console import DEFAULT_DATA, AsJson, Data, err, out, printable, say, settings_for
 from streams.operate.dead_letters import PAGE_OF, DeadLetters, Letter, OnError, Outcome
 from streams.runtime.settings import Settings
@@ -81,7 +82,8 @@ def replay(
         letter, wrong = stopped
         raise LpstreamError(
             f"stopped at {topic}[{letter.partition}]@{letter.offset}, which still cannot be decoded: "
-            f"{printable(wrong)}; see it with `lpstream dlq show`, or continue past it with --on-error requeue"
+            f"{printable(wrong)}; see it with `lpstream dlq show {topic}{data_option(data)}`, "
+            "or continue past it with --on-error requeue"
         )
 
 

@@ -135,8 +135,8 @@ async def _page(url: str, headers: dict[str, str]) -> bytes:
             session.get(url) as answer,
         ):
             return assets_at(await answer.read(), url.rpartition("/lp/")[0])
-    except aiohttp.ClientError as error:
-        raise LpstreamError(f"{url}: {error}") from error
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise LpstreamError(f"{url}: {str(error) or type(error).__name__}") from error
 
 
 def _show(result: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ import json
 import signal
 import threading
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,8 @@ from rich.table import Table
 
 from infra.embedded.kafka import Choice
 from infra.embedded.stack import Stack
-from streams.local.console import DEFAULT_DATA, AsJson, Data, err, out, say
+from streams.local.addresses import data_option
+from streams.local.console import DEFAULT_DATA, AsJson, Data, err, out, program, say
 from streams.local.installation import Installation
 from streams.local.running import installation
 
@@ -65,7 +67,7 @@ def up(
             out.print_json(json.dumps(services.doors()))
         else:
             show_processes(stack, services)
-            _show_doors(services.doors())
+            _show_doors(services.doors(), data)
         while not stop.wait(WATCH_S):
             services.watch()
     say("stopped")
@@ -81,7 +83,9 @@ def show_processes(stack: Stack, services: Installation) -> None:
     err.print(table)
 
 
-def _show_doors(doors: dict[str, Any]) -> None:
+def _show_doors(doors: dict[str, Any], data: Path) -> None:
+    """Print the addresses, each with a command that runs in a new terminal in the same folder."""
+    lpstream, at = program(), data_option(data)
     example = "SELECT * FROM lp_daily"
     request = json.dumps({"records": [{"value": EXAMPLE}]}, ensure_ascii=False)
     beacon = json.dumps(BEACON | {"t0": int(time.time() * 1000)})
@@ -95,14 +99,14 @@ Post a beacon by hand, as the snippet does:
 Get a click map:
   curl -H "Authorization: Bearer {doors["token"]}" -o map.png "{doors["api"]}/heatmaps/demo-page.png?kind=click"
 Request a landing page and read its result:
-  lpstream request --industry 美容 --purpose 予約 --keyword 髪質改善 --name "サロン 凪"
+  {lpstream} request{at} --industry 美容 --purpose 予約 --keyword 髪質改善 --name "サロン 凪"
   curl -X POST -H "Authorization: Bearer {doors["token"]}" -H "Content-Type: application/vnd.kafka.json.v2+json" \\
     "{doors["api"]}/topics/lp.requests" -d '{request}'
   curl -H "Authorization: Bearer {doors["token"]}" "{doors["api"]}/lp/requests/{EXAMPLE_ID}"
 The studio makes pages and shows their maps in a browser; log in with {doors["token"]}
   {doors["api"]}/studio
 SQL, read-only:
-  lpstream sql "{example}"
+  {lpstream} sql{at} "{example}"
   curl -u {login} "http://{host}/?database=lpstream" -d "{example} FORMAT PrettyCompact"
 Press Ctrl-C to stop everything.
 """,

@@ -28,7 +28,7 @@ from streams.edge.studio.files import static
 
 Handler = Callable[..., Awaitable[web.StreamResponse]]
 STREAM = "/events"
-PARTS = {"lp_id": r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}?", "suffix": "[a-z]{1,8}", "digest": "[0-9a-f]{1,96}",
+PARTS = {"lp_id": r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}?", "suffix": "[a-z]{1,8}", "digest": "[0-9a-f]{16}",
          "upload_id": "[0-9a-f]{64}"}  # fmt: skip
 ANY_PART = "[A-Za-z0-9._-]{1,255}?"
 

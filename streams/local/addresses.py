@@ -5,15 +5,22 @@
 
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
 from schemas.errors import LpstreamError
 
+DEFAULT_DATA = Path(".lpstream")
 DOORS, SETTINGS = "doors.json", "settings.json"
 ADDRESSES = ("edge", "api", "token", "kafka", "clickhouse", "redis", "s3")
 # raised for a file of another shape
 WRONG = (AttributeError, KeyError, TypeError, ValueError)
+
+
+def data_option(data: Path) -> str:
+    """Return ` --data DIR` for a command line in a message, or "" for the default folder."""
+    return "" if data == DEFAULT_DATA else f" --data {shlex.quote(str(data))}"
 
 
 def write_addresses(data: Path, doors: dict[str, Any], settings: dict[str, str]) -> None:
@@ -44,7 +51,9 @@ def read_addresses(data: Path) -> dict[str, Any]:
             return {"services": doors["services"], **{name: str(doors[name]) for name in ADDRESSES}}
     except WRONG as error:
         raise _damaged(data / DOORS) from error
-    raise LpstreamError(f"--data {data}: the stack does not run any more; start it again with `lpstream up`")
+    raise LpstreamError(
+        f"--data {data}: the stack does not run any more; start it again with `lpstream up{data_option(data)}`"
+    )
 
 
 def read_settings(data: Path) -> dict[str, str]:
@@ -64,7 +73,8 @@ def _read(data: Path, name: str) -> dict[str, Any]:
         content = json.loads((data / name).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise LpstreamError(
-            f"--data {data}: no stack runs here; start one with `lpstream up`, or set LPSTREAM_* addresses"
+            f"--data {data}: no stack runs here; start one with `lpstream up{data_option(data)}`, "
+            "or set LPSTREAM_* addresses"
         ) from error
     except OSError as error:
         raise LpstreamError(f"{data / name} cannot be read: {error.strerror}; give another folder by --data") from error

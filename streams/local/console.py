@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import sys
 import tempfile
 import unicodedata
@@ -19,6 +20,7 @@ from rich.text import Text
 from schemas.errors import LpstreamError, SettingError
 from schemas.generation import TENANT_PATTERN
 from schemas.heatmap import LP_ID_PATTERN
+from streams.local import addresses
 from streams.local.addresses import read_addresses, read_settings
 from streams.runtime.settings import PREFIX, Settings, any_address_set, load_settings
 
@@ -48,7 +50,7 @@ err = PlainConsole(stderr=True)
 
 Data = Annotated[Path, typer.Option("--data", help="Folder of the stack's data.", show_default=True)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-DEFAULT_DATA = Path(".lpstream")
+DEFAULT_DATA = addresses.DEFAULT_DATA
 
 
 # the pages that a command works on
@@ -81,6 +83,12 @@ def _page_id(lp_id: str) -> str:
 
 
 PageId = Annotated[str, typer.Argument(help="The page's id.", metavar="LP", callback=_page_id)]
+
+
+def program() -> str:
+    """Return the path of this program, for command lines that a person pastes."""
+    started = Path(sys.argv[0])
+    return shlex.quote(str(started if started.name == "lpstream" else Path(sys.executable).with_name("lpstream")))
 
 
 def say(line: str) -> None:

@@ -1,4 +1,4 @@
-"""The preparation of an installation: topics, tables, views and the bucket. It is idempotent."""
+"""The preparation of an installation: topics, tables, views, bucket and snippet. It is idempotent."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,12 +7,13 @@ from infra.clickhouse.migrate import migrate
 from infra.embedded.kafka import Choice
 from infra.embedded.stack import Stack
 from infra.kafka.topics import ensure_topics
+from streams.edge.site.snippet import Snippet
 from streams.runtime.settings import PREFIX, Settings, load_settings
 from streams.runtime.stores import open_objects, open_writer, warm_store
 
 
 async def prepare(settings: Settings, say: Callable[[str], None] = print) -> None:
-    """Create missing objects in Kafka, ClickHouse and S3, and name them."""
+    """Create missing objects in Kafka, ClickHouse and S3, store the snippet's script, and name them."""
     topics = await ensure_topics(
         settings.kafka_bootstrap_servers,
         replication_factor=settings.kafka_replication_factor,
@@ -31,8 +32,10 @@ async def prepare(settings: Settings, say: Callable[[str], None] = print) -> Non
         )
     finally:
         await clickhouse.close()
-    created = await open_objects(settings).ensure_bucket()
-    say(f"bucket {settings.s3_bucket}: {'created' if created else 'exists'}")
+    objects, snippet = open_objects(settings), Snippet.load()
+    created = await objects.ensure_bucket()
+    await snippet.store(objects)
+    say(f"bucket {settings.s3_bucket}: {'created' if created else 'exists'}; it has the snippet t.{snippet.digest}.js")
     say(f"tables: {', '.join(changes) or 'nothing new'}; views are up to date")
 
 

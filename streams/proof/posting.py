@@ -19,7 +19,7 @@ async def post(session: aiohttp.ClientSession, url: str, body: bytes) -> bool:
                     return True
                 if answer.status not in (408, 429, 503):
                     raise LpstreamError(f"the edge answered {answer.status}: {(await answer.text())[:300]}")
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, TimeoutError) as error:
             err.log(f"{type(error).__name__}, trying again")
         await asyncio.sleep(FIRST_PAUSE_S * 2**attempt)
     return False

@@ -15,9 +15,11 @@ from infra.redis.line import RedisLine, open_redis
 from infra.redis.results import RESULT_S, ResultStore
 from schemas.codec import decode_request, encode_framed
 from schemas.errors import DecodeError, Retryable
-from schemas.generation import RESULTS, STEPS, Result, decode_model, encode_model
+from schemas.generation import RESULTS, STEPS, Progress, Result, decode_model, encode_model
 from schemas.uploads import Uploads
 from streams.client import KafkaPages
+from streams.edge.beacons.sender import Record
+from streams.edge.rest.asks import send_asks
 from streams.generation import requests, restore
 
 WRONG, RIGHT = "03-1234-5678 内線1", "03-1234-5678"
@@ -91,6 +93,51 @@ async def test_another_wrong_body_gets_a_rejection_of_its_own(worker: Worker) ->
     without_tenant = body().replace(b'"t1"', b'""')
     assert is_rejection(await worker.ask(without_tenant), "tenant_id")
     assert await worker.ask(body()) is None
+
+
+async def asked_again(worker: Worker, value: bytes, sender: Any = None) -> None:
+    """Send a request as the edge does, which stores it as queued once Kafka has it."""
+    sender = sender or SimpleNamespace(send=AsyncMock())
+    key = str(ID).encode()
+    await send_asks(sender, worker.results, [Record(value, key, key, None)], None)
+    await worker.results.put_queued("t1", ID, 2)
+
+
+@pytest.mark.parametrize("again", [body(), body(WRONG)])
+async def test_a_rejection_is_forgotten_when_the_edge_takes_the_id_again(worker: Worker, again: bytes) -> None:
+    await worker.ask(body(WRONG))
+    await worker.results.put_progress("t1", Progress(request_id=ID, percent=5, stage="validate", at_ms=1))
+    await asked_again(worker, again)
+    assert await worker.results.get(ID) is None
+    progress = await worker.results.progress(ID)
+    assert progress is not None and (progress[1].stage, progress[1].at_ms) == ("queued", 2)
+    assert (await worker.ask(again) is None) == (again == body())
+
+
+async def test_the_rejection_of_a_body_that_was_just_sent_stays(worker: Worker) -> None:
+    """A worker may reject the new body before the edge has stored it as queued."""
+    await worker.ask(body(WRONG))
+    other = body().replace(b'"friendly"', b'"loud"')
+
+    async def sent(*_: object) -> None:
+        await worker.ask(other)
+
+    await asked_again(worker, other, SimpleNamespace(send=sent))
+    assert is_rejection(decode_model(Result, await worker.results.get(ID) or b""), "tone")
+
+
+async def test_a_page_stays_when_the_edge_takes_its_id_again(worker: Worker) -> None:
+    await worker.ask(body())
+    await worker.results.first(PAGE)
+    await asked_again(worker, body())
+    assert await worker.results.get(ID) == encode_model(PAGE) and await worker.ask(body()) == PAGE
+
+
+async def test_requests_are_sent_while_redis_is_away(worker: Worker) -> None:
+    away = ResultStore(RedisLine(open_redis("redis://127.0.0.1:1/0")))
+    sender, key = SimpleNamespace(send=AsyncMock()), str(ID).encode()
+    await send_asks(cast(Any, sender), away, [Record(body(), key, key, None)], None)
+    sender.send.assert_awaited_once()
 
 
 @pytest.mark.parametrize("again", [body(assets={"picture": "0" * 64}), body()])
@@ -255,3 +302,12 @@ async def test_a_client_on_kafka_waits_for_the_page_of_a_corrected_request() -> 
         assert await pages.result(ID) == result
     await pages.request(least())
     assert await pages.result(ID) == PAGE, "a repeated request has its page at once"
+
+
+async def test_a_client_on_kafka_takes_a_page_for_a_rejection_that_came_late() -> None:
+    pages = KafkaPages(cast(Any, SimpleNamespace(send_and_wait=AsyncMock())), cast(Any, None))
+    rejection = Result(request_id=ID, tenant_id="t1", status="rejected")
+    await pages.request(least())  # corrected before the rejection of the first body arrives
+    for result in (rejection, PAGE, rejection):
+        pages._take(SimpleNamespace(topic=RESULTS, value=encode_model(result)))
+    assert await pages.result(ID) == PAGE

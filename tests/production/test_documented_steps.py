@@ -290,7 +290,9 @@ def test_s3_accepts_the_replication_of_pages_to_two_regions() -> None:
         rules["Rules"]
     )
     copied = {(rule["Filter"]["Prefix"], rule["Destination"]["Bucket"].rsplit(":", 1)[-1]) for rule in rules["Rules"]}
-    assert copied == {(prefix, bucket) for prefix in ("pages/", "variants/", "assets/") for bucket in buckets}
+    assert copied == {
+        (prefix, bucket) for prefix in ("pages/", "variants/", "assets/", "snippets/") for bucket in buckets
+    }
     assert len(buckets) == 2
 
 

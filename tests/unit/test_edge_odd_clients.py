@@ -97,3 +97,15 @@ async def test_both_paths_of_a_beacon_demand_https_on_a_secure_address(body: byt
         for query in ("", "?x"):
             async with edge.session.post(f"{edge.public}/e/heatmap.events{query}", data=body) as answer:
                 assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+
+
+async def test_a_client_of_http_1_0_keeps_its_connection_on_both_paths() -> None:
+    beacon = request(json.dumps(example_beacon()).encode(), ("Connection: keep-alive",))
+    async with running_edge() as edge:
+        connection = await RawConnection.open(edge.public)
+        for one in (beacon, request(b"", ("Connection: keep-alive",), "/healthz", "GET")):
+            await connection.send(one.replace(b"HTTP/1.1", b"HTTP/1.0", 1))
+            assert (await connection.reply()).headers["connection"] == "keep-alive"
+        await connection.send(request(json.dumps(example_beacon()).encode()))
+        assert "connection" not in (await connection.reply()).headers
+        assert len(edge.records) == 2

@@ -11,7 +11,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp import hdrs
+from aiohttp import HttpVersion11, hdrs
 
 from infra.tenants import Tenants
 from schemas.heatmap import TOPIC
@@ -46,6 +46,7 @@ class QuickPath:
         return bool(
             message.path == PATH
             and message.method == "POST"
+            and message.version == HttpVersion11  # 1.0 needs `Connection: keep-alive` in the answer
             and not message.should_close
             and not self._admission.draining
             and not message.upgrade

@@ -1,18 +1,28 @@
 """The sending of generation requests to Kafka, each with a span that its worker's spans follow."""
 
+import contextlib
 from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
 
+from infra.redis.results import ResultStore
+from schemas.errors import Retryable
 from schemas.generation import REQUESTS
 from streams.edge.beacons.sender import Record, Sender, Sent
 from streams.runtime import tracing
 
 
-async def send_asks(sender: Sender, records: Sequence[Record], traceparent: str | None) -> list[Sent]:
-    """Send requests, partitioned by their ids, in the trace of the HTTP request or each in its own."""
+async def send_asks(
+    sender: Sender, results: ResultStore, records: Sequence[Record], traceparent: str | None
+) -> list[Sent]:
+    """Send requests, partitioned by their ids, in the trace of the HTTP request or each in its own.
+
+    Remove earlier rejections of their ids first. After the sending, a rejection may already be that of the new request.
+    """
     request_ids = [UUID((record.place_by or b"").decode()) for record in records]
+    with contextlib.suppress(Retryable):  # without Redis, a worker removes them
+        await results.forget_rejections(request_ids)
     with tracing.sending(REQUESTS, request_ids, traceparent) as headers:
         traced = [msgspec.structs.replace(record, headers=own) for record, own in zip(records, headers, strict=True)]
         return await sender.send(REQUESTS, traced)

@@ -154,7 +154,7 @@ async def produce_records(request: web.BaseRequest, services: Services, target: 
         room.grow(room.held + stored)
         if target.topic != REQUESTS:
             return _answer(request, await services.sender.send(target.topic, records), form)
-        sent = await send_asks(services.sender, records, request.headers.get(tracing.PARENT))
+        sent = await send_asks(services.sender, services.results, records, request.headers.get(tracing.PARENT))
     await _note_queued(services.results, records, sent, target.caller)
     return _answer(request, sent, form)
 

@@ -19,6 +19,7 @@ from streams.edge.services import Services
 from streams.edge.site.arms import answer_arm
 from streams.edge.site.object_cache import CachedObject
 from streams.edge.site.published import PAGE_CSP, SAFE, answer, made, published
+from streams.edge.site.snippet import FOREVER, TYPE, of_another_release
 from streams.pictures.stored import UNPUBLISHED, erased_key
 
 PREVIEW_CSP = "default-src 'none'; img-src {public}; style-src 'unsafe-inline'; sandbox; base-uri 'none'"
@@ -51,7 +52,7 @@ VARIANT = (
     "別のページを比べるための下書きです。比較が始まるまで、このアドレスでは表示されません。",
 )
 NO_INDEX = {"X-Robots-Tag": "noindex"}
-SHORTLY, FOREVER = "public, max-age=300", "public, max-age=31536000, immutable"
+SHORTLY = "public, max-age=300"
 HEARTBEAT_S = 5.0
 
 
@@ -97,15 +98,17 @@ async def asset(request: web.BaseRequest, services: Services, *, caller: Caller 
 async def snippet(
     request: web.BaseRequest, services: Services, *, caller: Caller | None, digest: str | None = None
 ) -> web.Response:
-    """Return the tracking snippet."""
+    """Return the tracking snippet, or the script of another release if the path has its digest."""
     if digest is not None and digest != services.snippet.digest:
-        raise HttpError(404, "HTTP 404 Not Found")
+        with needing("The store of snippets"):
+            other = await of_another_release(services.shelf, digest)
+        return answer(request, other, {"Cache-Control": FOREVER})
     headers = {
         "Cache-Control": SHORTLY if digest is None else FOREVER,
         "X-Content-Type-Options": "nosniff",
         "SourceMap": "/t.js.map",
     }
-    return web.Response(body=services.snippet.body, content_type="text/javascript", charset="utf-8", headers=headers)
+    return web.Response(body=services.snippet.body, content_type=TYPE, charset="utf-8", headers=headers)
 
 
 async def source_map(request: web.BaseRequest, services: Services, *, caller: Caller | None) -> web.Response:

@@ -8,7 +8,7 @@ from aiohttp import web
 from infra.tenants import Caller
 from streams.edge.http.errors import HttpError
 from streams.edge.services import Services
-from streams.edge.site.pages import FOREVER
+from streams.edge.site.snippet import FOREVER
 
 TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 

@@ -109,7 +109,8 @@ async def send(visit: Visit, generation: GenerationRequest | VariantRequest, nam
     Raise HttpError 503 if Kafka does not take it.
     """
     key = str(generation.request_id).encode()
-    sent = await send_asks(visit.services.sender, [Record(encode_model(generation), key, key, None)], None)
+    record = Record(encode_model(generation), key, key, None)
+    sent = await send_asks(visit.services.sender, visit.services.results, [record], None)
     if sent[0].error_code is not None:
         raise HttpError(503, visit.say("stores_away"))
     now_ms = int(time.time() * 1000)
