@@ -11,7 +11,10 @@ from tier_fakes import ERASURE, NOW, SOURCE, Fakes, Warm, tier_object
 from infra.tiers.archive import GLACIER, STANDARD, Archive
 from schemas.errors import Refused
 from schemas.tiers import Step, TierObject
+from streams.runtime import metrics
 from streams.tiers import moves
+from streams.tiers.schedule import observe
+from streams.tiers.stores import Clock
 
 TODAY = NOW.date()
 MOVED = date(2026, 11, 10)
@@ -244,3 +247,9 @@ async def test_a_shorter_restore_does_not_shorten_an_earlier_one() -> None:
     for days in (30, 1):
         await fakes.restore(COLD, warm, days)
     assert {entry.until for entry in fakes.steps.values()} == {TODAY + timedelta(days=30)}
+
+
+async def test_the_gauge_has_the_age_of_the_oldest_overdue_day() -> None:
+    for name, age in (("20261030-0", 23), ("20261114-0", 0)):
+        await observe(Fakes({name: {"a": 1}}).stores(), Clock(NOW))
+        assert metrics.TIER_OVERDUE_AGE._value.get() == age
