@@ -8,7 +8,10 @@ from schemas.heatmap import LATE_LIMIT_MS, WINDOW_MS
 
 
 class Step(StrEnum):
-    """The state of an object. The DDL of table `tier_objects` explains each state for readers."""
+    """The state of an object. The DDL of table `tier_objects` explains each state for readers.
+
+    `gone` at revision 0 says that a run begins to write the object. `gone` with 0 bytes says that S3 expired it.
+    """
 
     PUBLISHED = "published"
     DROPPING = "dropping"
@@ -72,6 +75,11 @@ class TierObject:
     def cold_key(self) -> str:
         """The object's key from the day on which it becomes cold."""
         return f"heatmap-cold/{self.key.removeprefix('heatmap/')}"
+
+    @property
+    def expired_on_s3(self) -> bool:
+        """Whether S3 expired the object, so that this ledger has nothing of it to remove."""
+        return self.step is Step.GONE and self.revision > 0 and not self.bytes
 
 
 def object_name(source: str, day: date, ident: str) -> str:

@@ -13,6 +13,11 @@ from infra.clickhouse.views import views
 from schemas.errors import Refused
 
 DATABASE = "CREATE DATABASE IF NOT EXISTS lpstream COMMENT 'Heatmaps of landing pages'"
+# A backup of lpstream alone has the rows of 0002_tiers.sql in `migrations`, and not the database that it creates.
+WARM_DATABASE = (
+    "CREATE DATABASE IF NOT EXISTS lpstream_warm COMMENT 'One table for each Parquet object of the warm tier; the views"
+    " of lpstream read them'"
+)
 APPLIED = """\
 CREATE TABLE IF NOT EXISTS lpstream.migrations
 (
@@ -57,7 +62,7 @@ async def migrate(
     await _check_kinds(clickhouse, cluster)
     if warm is not None:
         await name_collection(clickhouse, warm, cluster=cluster)
-    await _apply(clickhouse, [DATABASE, APPLIED], cluster)
+    await _apply(clickhouse, [DATABASE, WARM_DATABASE, APPLIED], cluster)
     known = {
         row["name"]: row["digest"] for row in await clickhouse.rows("SELECT name, digest FROM lpstream.migrations")
     }

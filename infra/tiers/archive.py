@@ -8,6 +8,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from infra.s3.objects import Objects, session_of
+from schemas.errors import Refused
 
 MISSING = {"404", "NoSuchKey", "NotFound"}
 GLACIER, STANDARD = "GLACIER", "STANDARD"
@@ -83,10 +84,13 @@ class Archive(Objects):
     async def thaw(self, key: str, days: int) -> bool:
         """Return whether a cold object can be read now; if not, request a restore for `days` days.
 
-        S3 takes 3 to 5 hours (tier Standard). A store without restores answers with a code of NO_RESTORE.
+        S3 takes 3 to 5 hours (tier Standard). A store without restores answers with a code of NO_RESTORE. Raise Refused
+        if the object is missing.
         """
         head = await self._head(key)
-        if head is None or head.get("StorageClass", STANDARD) != GLACIER or 'request="false"' in _restore(head):
+        if head is None:
+            raise Refused(f"its object on Glacier is missing ({key})", 404)
+        if head.get("StorageClass", STANDARD) != GLACIER or 'request="false"' in _restore(head):
             return True
         if 'request="true"' in _restore(head):
             return False

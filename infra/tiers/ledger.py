@@ -4,6 +4,7 @@ Rows are inserted with deduplication tokens. When two runs take the same step at
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -59,6 +60,10 @@ class Ledger:
     async def objects(self) -> list[TierObject]:
         """Return every object after its last step, oldest day first."""
         return [_object(row) for row in await self._clickhouse.rows(LATEST)]
+
+    async def begin(self, item: TierObject, now: datetime) -> None:
+        """Record that a run begins to write an object, so that a later run may remove it."""
+        await self._add([replace(item, revision=0, step=Step.GONE)], f"begin:{item.name}", now)
 
     async def publish(self, item: TierObject, number: int, now: datetime) -> bool:
         """Take the first step of the `number`th object of a table and day; False if another run took it.

@@ -18,10 +18,12 @@ READING_ANYWHERE = (
 # Tables are replicated one by one: without this a replica may drop a day's partitions before it knows the object that
 # holds the day now, so no query there would find the day.
 KNOW_STEPS = f"SYSTEM SYNC REPLICA {ON_CLUSTER} lpstream.tier_objects"
+# The views read 0 rows of an object whose table a replica does not have yet.
+KNOW_TABLES = f"SYSTEM SYNC DATABASE REPLICA {ON_CLUSTER} lpstream_warm"
 
 
 async def readers_done(clickhouse: ClickHouse, patience_s: float, *, cluster: bool = False) -> bool:
-    """Return whether all replicas know the steps, and all SELECTs that run now end within `patience_s`.
+    """Return whether all replicas know steps and tables, and running SELECTs end within `patience_s`.
 
     A SELECT that began before a step may still read the rows at their old place. Without `cluster` there is one server.
     """
@@ -41,6 +43,7 @@ async def _steps_are_known(clickhouse: ClickHouse) -> bool:
     """Return False if a replica is away or lags for longer than `distributed_ddl_task_timeout`."""
     try:
         await clickhouse.command(KNOW_STEPS)
+        await clickhouse.command(KNOW_TABLES)
     except Retryable:
         return False
     return True

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 
-from schemas.tiers import ON_THE_WAY, Erasure, HotPartition, Step, TierObject
+from schemas.tiers import ON_THE_WAY, WARM_STEPS, Erasure, HotPartition, Step, TierObject
 
 DAY_S = 86_400
 MOST_DAYS_LATE = 255
@@ -80,7 +80,7 @@ def moves(partitions: Iterable[HotPartition], objects: Iterable[TierObject], rul
     """
     known = list(objects)
     taken = {(item.source, name) for item in known if item.step in ON_THE_WAY for name in item.partitions}
-    numbers = Counter((item.source, item.day) for item in known)
+    numbers = Counter((item.source, item.day) for item in known if item.revision)
     due = sorted(
         (part.day, part.source, part.name)
         for part in partitions
@@ -94,8 +94,16 @@ def moves(partitions: Iterable[HotPartition], objects: Iterable[TierObject], rul
 
 
 def to_chill(objects: Iterable[TierObject], rule: TierRule, today: date) -> list[TierObject]:
-    """Return the objects that belong on Glacier and are neither there nor restored."""
-    return [item for item in objects if item.step is Step.SETTLED and rule.leaves_warm(item.day, today)]
+    """Return the objects that belong on Glacier and are neither there nor restored nor asked for."""
+    settled = [item for item in objects if item.step is Step.SETTLED and item.until < today]
+    return [item for item in settled if rule.leaves_warm(item.day, today)]
+
+
+def needs_step(item: TierObject, rule: TierRule, until: date) -> bool:
+    """Return whether an object needs a step so that readers find it up to the day `until`."""
+    if item.step in (Step.COLD, Step.RESTORED):
+        return True
+    return item.step in WARM_STEPS and item.until < until and rule.leaves_warm(item.day, until)
 
 
 def expired(objects: Iterable[TierObject], today: date) -> list[TierObject]:
@@ -108,8 +116,16 @@ def days_behind(partitions: Iterable[HotPartition], rule: TierRule, today: date)
 
     A late row of a moved day can be moved on the day after it came.
     """
-    waits = [(today - part.day).days - max(rule.hot_days, part.days_late) - 1 for part in partitions]
-    return max(0, *waits, 0)
+    return max((_overdue(part, rule, today) for part in partitions), default=0)
+
+
+def overdue_age(partitions: Iterable[HotPartition], rule: TierRule, today: date) -> int:
+    """Return the age in days of the oldest hot partition that is a day or more behind, or 0."""
+    return max(((today - part.day).days for part in partitions if _overdue(part, rule, today)), default=0)
+
+
+def _overdue(part: HotPartition, rule: TierRule, today: date) -> int:
+    return max(0, (today - part.day).days - max(rule.hot_days, part.days_late) - 1)
 
 
 def to_erase(objects: Iterable[TierObject], erasures: Sequence[Erasure]) -> list[tuple[TierObject, list[Erasure]]]:

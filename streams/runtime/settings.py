@@ -57,7 +57,11 @@ class Settings(ExperimentSettings):
         "tokens from there get 429. 0: no limit.",
     )
     tier_hot_days: int = Field(
-        7, ge=1, le=29, description="Days before today (UTC) that stay in ClickHouse; older ones move to S3."
+        7,
+        ge=1,
+        le=21,
+        description="Days before today (UTC) that stay in ClickHouse; older ones move to S3. At most 21, because "
+        "ClickHouse deletes rows at 30 days, and a delayed move needs time before that.",
     )
     tier_warm_days: int = Field(
         30,

@@ -4,7 +4,7 @@ The stores themselves show where each day is: the partitions of the hot tables, 
 objects, and `tier_objects`, whose rows are the steps of objects. So the next run finishes a run that was interrupted
 anywhere. A move of one day of one table has these steps:
 
-1. Create an object's table and fill it from the day's partitions. No view reads it yet.
+1. Record that the object begins, create its table and fill it from the day's partitions. No view reads it yet.
 2. Read count, sums and hashes of its rows from S3 and compare them with the partitions.
 3. Record the step `published`: from now on the views read the object instead of the partitions.
 4. Wait for queries that began before.

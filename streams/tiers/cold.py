@@ -8,10 +8,11 @@ Glacier.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 from infra.redis.lease import Lease
 from infra.tiers.archive import GLACIER, STANDARD
+from processors.heatmap.tiers import needs_step
 from schemas.tiers import NO_DAY, WARM_STEPS, Step, TierObject
 from streams.tiers.stores import WAITING, Clock, Report, Say, Stores
 
@@ -40,9 +41,10 @@ class Freezer:
 
     async def _freeze(self, entry: TierObject) -> None:
         async with self._slots:
-            held = await self._stores.archive.look(entry.cold_key)
-            if held is None or held.bytes != entry.bytes or held.storage_class != GLACIER:
-                await self._stores.archive.copy(entry.key, entry.cold_key, GLACIER)
+            with self._report.attempt(entry.name):
+                held = await self._stores.archive.look(entry.cold_key)
+                if held is None or held.bytes != entry.bytes or held.storage_class != GLACIER:
+                    await self._stores.archive.copy(entry.key, entry.cold_key, GLACIER)
 
     async def hide(self, objects: Sequence[TierObject], what: str) -> None:
         """Remove objects from the views, then their warm copies. Each must have a copy on Glacier."""
@@ -73,27 +75,41 @@ class Freezer:
         await self._stores.archive.delete([entry.key for entry in objects])
 
     async def restore(self, objects: Sequence[TierObject], days: int) -> None:
-        """Restore cold objects until `days` days from today.
+        """Make objects readable until `days` days from today, and no shorter than an earlier call asked for.
 
         Request objects from Glacier that are not readable yet; a later call restores them.
         """
         until = self._clock.today + timedelta(days=days)
-        frozen = [entry for entry in objects if entry.step is Step.COLD and not await self.thawed(entry)]
-        if frozen:
-            self._report.waiting.append(f"{len(frozen)} objects: requested from Glacier; run the command again later")
-        waiting = {entry.name for entry in frozen}
+        ready, frozen = list[TierObject](), 0
         for entry in objects:
-            if entry.name in waiting or entry.step not in (Step.COLD, Step.RESTORED):
-                continue
-            if entry.step is Step.COLD and not await self.bring_back(entry):
-                continue
-            await self._lease.check()
-            back = replace(entry, revision=entry.revision + 1, step=Step.RESTORED, until=until)
-            if await self._stores.ledger.take([back], self._clock.now):
-                self._report.note("restored", entry.source, entry.day, entry.fingerprint.rows, entry.bytes)
+            with self._report.attempt(entry.name):
+                if entry.step is Step.COLD and not await self.thawed(entry):
+                    frozen += 1
+                elif needs_step(entry, self._stores.rule, until):
+                    ready.append(entry)
+        if frozen:
+            self._report.waiting.append(f"{frozen} objects: requested from Glacier; run the command again later")
+        for entry in ready:
+            with self._report.attempt(entry.name):
+                await self._make_readable(entry, until)
+
+    async def _make_readable(self, entry: TierObject, until: date) -> None:
+        step = entry.step
+        if step is Step.COLD:
+            if not await self.bring_back(entry):
+                return
+            step = Step.RESTORED
+        await self._lease.check()
+        back = replace(entry, revision=entry.revision + 1, step=step, until=max(entry.until, until))
+        if await self._stores.ledger.take([back], self._clock.now):
+            what = "restored" if step is Step.RESTORED else "extended"
+            self._report.note(what, entry.source, entry.day, entry.fingerprint.rows, entry.bytes)
 
     async def thawed(self, entry: TierObject) -> bool:
-        """Return whether the cold copy can be read. If not, request it from Glacier."""
+        """Return whether the cold copy can be read. If not, request it from Glacier.
+
+        Raise Refused if it is missing.
+        """
         return await self._stores.archive.thaw(entry.cold_key, THAW_DAYS)
 
     async def bring_back(self, entry: TierObject) -> bool:

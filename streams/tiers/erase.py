@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from infra.redis.lease import Lease
 from infra.tiers.archive import GLACIER
+from schemas.errors import Refused
 from schemas.tiers import ON_THE_WAY, Erasure, Step, TierObject, object_name
 from streams.tiers.cold import Freezer, is_warm
 from streams.tiers.moves import IDENT_LENGTH, NOTHING, Mover
@@ -51,16 +52,28 @@ class Eraser:
             if entry.step in ON_THE_WAY:
                 self._report.waiting.append(f"{entry.name}: a move is not finished; a later run erases the pages")
                 continue
-            if entry.step is Step.COLD:
-                if not await self._freezer.thawed(entry):
-                    self._report.waiting.append(f"{entry.name}: requested from Glacier; a later run erases the pages")
-                    continue
-                if not await self._freezer.bring_back(entry):
-                    continue
-            if await self._replace(entry, concerned):
-                replaced.append(entry)
+            with self._report.attempt(entry.name):
+                if await self._is_readable(entry) and await self._replace(entry, concerned):
+                    replaced.append(entry)
         await self._freezer.remove_warm(replaced)
         await self._stores.archive.delete([entry.cold_key for entry in replaced])
+
+    async def _is_readable(self, entry: TierObject) -> bool:
+        """Return whether the object has its recorded rows on S3, after a restore of a cold object.
+
+        If not, report why. Fewer rows are not a proof of an earlier erasure: the object's table may be missing.
+        """
+        if entry.step is Step.COLD:
+            if await self._freezer.thawed(entry):
+                return await self._freezer.bring_back(entry)
+            self._report.waiting.append(f"{entry.name}: requested from Glacier; a later run erases the pages")
+            return False
+        if await self._stores.archive.look(entry.key) is None:
+            raise Refused(f"its object on S3 is missing ({entry.key}); no page was erased from it")
+        found = await self._stores.warm.fingerprint(entry)
+        if found != entry.fingerprint:
+            raise Refused(f"has {found} on S3 instead of {entry.fingerprint}; no page was erased from it")
+        return True
 
     async def _replace(self, old: TierObject, concerned: list[Erasure]) -> bool:
         """Replace an object by another, or remove it if no row is left. Return whether this was done."""
@@ -89,6 +102,7 @@ class Eraser:
         name = object_name(old.source, old.day, uuid4().hex[:IDENT_LENGTH])
         erased = max(erasure.number for erasure in concerned)
         new = replace(old, name=name, revision=1, fingerprint=NOTHING, bytes=0, erased=erased)
+        await self._stores.ledger.begin(new, self._clock.now)
         await self._stores.warm.create(new)
         await self._stores.warm.copy_without(old, new, concerned)
         return new

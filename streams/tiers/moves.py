@@ -72,6 +72,7 @@ class Mover:
             lp_ids=lp_ids,
             erased=erased,
         )
+        await stores.ledger.begin(entry, self._clock.now)
         await stores.warm.create(entry)
         await stores.warm.fill(entry)
         expected = await stores.hot.fingerprint(entry.source, entry.partitions)

@@ -52,8 +52,7 @@ class Tiers:
         start, end = utc_days(first, last, ZoneInfo(self._settings.timezone))
 
         async def work(run: "_Run") -> None:
-            objects = [entry for entry in await run.objects() if start <= entry.day <= end]
-            await run.freezer.restore(objects, days)
+            await run.restore(start, end, days)
 
         return await self._under_lease(work, wait_s)
 
@@ -104,34 +103,45 @@ class _Run:
         self.stores = stores
         self._clock = clock
         self._report = report
-        self.mover = Mover(stores, clock, held, report, say)
-        self.freezer = Freezer(stores, clock, held, report, say)
-        self._eraser = Eraser(stores, clock, held, report, say, self.mover, self.freezer)
+        self._mover = Mover(stores, clock, held, report, say)
+        self._freezer = Freezer(stores, clock, held, report, say)
+        self._eraser = Eraser(stores, clock, held, report, say, self._mover, self._freezer)
 
     async def objects(self) -> list[TierObject]:
         """Return the objects in their present state."""
         return await self.stores.ledger.objects()
+
+    async def restore(self, start: date, end: date, days: int) -> None:
+        """Restore the UTC days `start` to `end`, without objects that still hold erased pages."""
+        objects = [entry for entry in await self.objects() if start <= entry.day <= end]
+        concerned = to_erase(objects, await self.stores.ledger.erasures())
+        erased = {entry.name for entry, _ in concerned if entry.step is Step.COLD}
+        if erased:
+            self._report.waiting.append(
+                f"{len(erased)} objects: still hold erased pages; run `lpstream tier`, then this command again"
+            )
+        await self._freezer.restore([entry for entry in objects if entry.name not in erased], days)
 
     async def all(self) -> None:
         """Sweep leftovers, finish published objects, erase, move, chill, and expire restored days."""
         today, rule, report = self._clock.today, self.stores.rule, self._report
         with report.part("look"):
             await sweep(self.stores, self._clock, await self.objects(), report)
-            await self.mover.finish([entry for entry in await self.objects() if entry.step in ON_THE_WAY])
+            await self._mover.finish([entry for entry in await self.objects() if entry.step in ON_THE_WAY])
         with report.part("erase"):
             erasures = await self._erase()
         with report.part("move"):
             await self._move(erasures)
         with report.part("chill"):
-            await self.freezer.chill(to_chill(await self.objects(), rule, today))
-            await self.freezer.hide(expired(await self.objects(), today), "expired")
+            await self._freezer.chill(to_chill(await self.objects(), rule, today))
+            await self._freezer.hide(expired(await self.objects(), today), "expired")
 
     async def _move(self, erasures: Sequence[Erasure]) -> None:
-        due_moves = await self.mover.plan(await self.objects())
+        due_moves = await self._mover.plan(await self.objects())
         if due_moves:
             # Erase rows that came since the first erasure of this run. No more rows come into these partitions.
             await self._eraser.erase_hot(erasures)
-        await self.mover.move(due_moves, erasures[-1].number if erasures else 0)
+        await self._mover.move(due_moves, erasures[-1].number if erasures else 0)
 
     async def _erase(self) -> list[Erasure]:
         erasures = await self.stores.ledger.erasures()

@@ -9,7 +9,7 @@ from typing import Any
 from mode import Service
 from redis.exceptions import RedisError
 
-from processors.heatmap.tiers import days_behind
+from processors.heatmap.tiers import days_behind, overdue_age
 from schemas.errors import LpstreamError, Retryable
 from streams.runtime import metrics
 from streams.runtime.settings import Settings
@@ -69,6 +69,7 @@ async def observe(stores: Stores, clock: Clock) -> None:
     """Update the gauges of the tiers."""
     partitions, objects = await asyncio.gather(stores.hot.partitions(), stores.ledger.objects())
     metrics.TIER_BEHIND.set(days_behind(partitions, stores.rule, clock.today))
+    metrics.TIER_OVERDUE_AGE.set(overdue_age(partitions, stores.rule, clock.today))
     metrics.TIER_BYTES.labels("hot").set(sum(part.bytes for part in partitions))
     metrics.TIER_ROWS.labels("hot").set(sum(part.rows for part in partitions))
     for tier, of_tier in by_tier(objects):

@@ -17,6 +17,7 @@ from infra.tiers.readers import readers_done
 from infra.tiers.tables import HOT_TABLES
 from infra.tiers.warm import WarmTables
 from processors.heatmap.tiers import TierRule
+from schemas.errors import Refused
 from streams.runtime.settings import Settings
 from streams.runtime.stores import open_archive, open_line, open_writer
 
@@ -42,13 +43,14 @@ class Stores:
         self.ledger = Ledger(self.clickhouse, self.owner)
 
     async def catch_up(self) -> None:
-        """Fetch the rows of other replicas, if this is a replica. Raise Retryable if it takes too long."""
+        """Fetch rows and tables of other replicas, if this is a replica. Raise Retryable after a timeout."""
         if self.settings.clickhouse_replicated:
             for table in (*HOT_TABLES, "tier_objects", "erasures"):
                 await self.clickhouse.command(f"SYSTEM SYNC REPLICA lpstream.{table}")
+            await self.clickhouse.command("SYSTEM SYNC DATABASE REPLICA lpstream_warm")
 
     async def readers_done(self) -> bool:
-        """Return whether all replicas know the steps, and earlier SELECTs end in time."""
+        """Return whether all replicas know steps and tables, and earlier SELECTs end in time."""
         cluster, patience_s = self.settings.clickhouse_replicated, self.settings.tier_patience_s
         return await readers_done(self.clickhouse, patience_s, cluster=cluster)
 
@@ -100,6 +102,14 @@ class Report:
         started = time.monotonic()
         yield
         self.parts[name] = round(time.monotonic() - started, 3)
+
+    @contextlib.contextmanager
+    def attempt(self, name: str) -> Iterator[None]:
+        """Report a Refused of the block as a problem of the object `name`, so that the run goes on."""
+        try:
+            yield
+        except Refused as error:
+            self.problems.append(f"{name}: {error}")
 
     def note(self, what: str, source: str, day: date, rows: int, size: int) -> None:
         """Add an object, a group of partitions or a table to `done`, under the action `what`."""

@@ -27,16 +27,19 @@ from tiering import LP_IDS, World, clean
 from typer.testing import CliRunner
 
 from infra.embedded.stack import Stack
-from infra.tiers.archive import GLACIER
+from infra.tiers.archive import GLACIER, STANDARD
 from infra.tiers.tables import HOT_TABLES
 from schemas.errors import LpstreamError, Retryable
 from schemas.heatmap import GROUP, TOPIC
+from schemas.tiers import Step
 from streams.__main__ import app
+from streams.local.prepare import prepare
 from streams.proof.traffic import Traffic, midnight_ms
 from streams.proof.twin import COPY
 from streams.tiers.run import Tiers, status
 from streams.tiers.stores import Clock
 
+RUNBOOKS = (Path(__file__).parents[2] / "docs" / "runbooks.md").read_text("utf-8")
 ANALYSTS = Path(__file__).parents[2] / "infra" / "monitoring" / "grafana" / "dashboards" / "analysts.json"
 TABLES = len(HOT_TABLES)
 pytestmark = pytest.mark.stack
@@ -250,6 +253,51 @@ async def test_missing_objects_and_unavailable_s3_are_reported(world: World) -> 
     await world.assert_same(1, 3)  # a filter on utc_date opens no other day
     with pytest.raises(LpstreamError, match=r"S3|key"):
         await world.sums("lpstream", 0, 3)
+
+
+@full_only
+async def test_an_erasure_after_a_restore_of_lpstream_alone_loses_no_other_page(world: World) -> None:
+    await load(world, 3)
+    await world.run(3)
+    await world.writer.command("DROP DATABASE lpstream_warm SYNC")
+    await prepare(world.settings)
+    await world.run(3)
+    await world.assert_same(0, 3)
+    await world.writer.command("DROP DATABASE lpstream_warm SYNC")
+    await prepare(world.settings)
+    clean(await world.tiers(3).erase([LP_IDS[0]], ""))
+    await world.assert_same(0, 3, where=f"lp_id != '{LP_IDS[0]}'")
+
+
+@full_only
+async def test_cold_objects_that_s3_expired_are_gone_until_they_are_named_again(world: World) -> None:
+    await load(world, 2)
+    await world.run(4)
+    one = next(entry for entry in await world.stores.ledger.objects() if entry.step is Step.COLD)
+    archive = world.stores.archive
+    await archive.copy(one.cold_key, "kept", STANDARD)
+    await archive.delete([one.cold_key])
+    assert len((await world.run(4)).done["gone"]) == 1
+    clean(await world.tiers(4).erase([LP_IDS[0]], ""))
+    await archive.copy("kept", one.cold_key, GLACIER)
+    report = await world.tiers(4).run()
+    assert report is not None and [line.split(":")[0] for line in report.problems] == [one.cold_key]
+    again = next(line.strip() for line in RUNBOOKS.splitlines() if "INSERT INTO lpstream.tier_objects" in line)
+    await world.writer.command(again.replace("…", one.name))
+    assert "erased" in (await world.run(4)).done
+    assert LP_IDS[0] not in await pages_at_rest(world)
+
+
+@full_only
+async def test_an_empty_ledger_removes_no_object(world: World) -> None:
+    await load(world, 2)
+    await world.run(4)
+    prefixes = ("heatmap/", "heatmap-cold/")
+    before = [await world.stores.archive.held(prefix) for prefix in prefixes]
+    await world.writer.command("TRUNCATE TABLE tier_objects")
+    report = await world.tiers(9).run()
+    assert report is not None and len(report.problems) == 2 * TABLES
+    assert [await world.stores.archive.held(prefix) for prefix in prefixes] == before
 
 
 async def test_analysts_cannot_see_s3_keys(world: World) -> None:

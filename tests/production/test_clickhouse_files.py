@@ -22,7 +22,7 @@ from production_tools import ROOT
 from infra.clickhouse.client import GUARANTEED
 from infra.clickhouse.migrate import APPLIED, all_statements, statements
 from infra.clickhouse.replication import replicated
-from infra.tiers.readers import KNOW_STEPS, READING, READING_ANYWHERE
+from infra.tiers.readers import KNOW_STEPS, KNOW_TABLES, READING, READING_ANYWHERE
 
 pytest.importorskip("chdb")
 
@@ -150,11 +150,14 @@ def test_the_writer_may_run_each_kind_of_statement() -> None:
         "NAMED COLLECTION": [("NAMED COLLECTION ADMIN", "lpstream_s3")],
         # of a table, so ALL on its database has it
         "SYSTEM SYNC REPLICA": [("ALL", "lpstream.*")],
+        # of a database
+        "SYSTEM SYNC DATABASE REPLICA": [("ALL", "lpstream_warm.*")],
     }
     for words, rights in needed.items():
         assert words in text, words
         assert set(rights) <= held, words
     assert privileges()["SYSTEM SYNC REPLICA"] == ("TABLE", "SYSTEM")
+    assert privileges()["SYSTEM SYNC DATABASE REPLICA"] == ("DATABASE", "SYSTEM")
     made = set(re.findall(r"CREATE DATABASE IF NOT EXISTS (\w+)", text))
     assert {("ALL", f"{database}.*") for database in made} <= held
 
@@ -219,7 +222,7 @@ def test_the_engine_parses_the_statements_of_a_cluster() -> None:
         "ALTER TABLE lpstream.heatmap_cells DROP PARTITION ID '20261101-0' SETTINGS alter_sync = 2",
     ]
     cluster = [replicated(statement) for statement in (APPLIED, *all_statements("Asia/Tokyo"))]
-    assert parse_all([*cluster, *tables, KNOW_STEPS, READING, READING_ANYWHERE]) == {}
+    assert parse_all([*cluster, *tables, KNOW_STEPS, KNOW_TABLES, READING, READING_ANYWHERE]) == {}
 
 
 def test_grafanas_timeout_is_within_the_analysts_limit() -> None:

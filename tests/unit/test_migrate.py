@@ -1,10 +1,11 @@
 """`migrate` refuses tables of the other kind, which `IF NOT EXISTS` would keep silently."""
 
+import hashlib
 from typing import Any
 
 import pytest
 
-from infra.clickhouse.migrate import KINDS, migrate
+from infra.clickhouse.migrate import KINDS, _numbered, migrate
 from schemas.errors import Refused
 from streams.cli import services
 
@@ -50,6 +51,20 @@ async def test_tables_of_the_configured_kind_are_migrated(cluster: bool) -> None
     server = Server({"heatmap_cells": "ReplicatedSummingMergeTree" if cluster else "SummingMergeTree"})
     done = await migrate(server, timezone="Asia/Tokyo", cluster=cluster)  # type: ignore[arg-type]
     assert "0001_heatmap_tables.sql" in done
+
+
+@pytest.mark.parametrize("cluster", [True, False])
+async def test_a_restore_of_lpstream_alone_gets_the_database_of_warm_days(cluster: bool) -> None:
+    class Restored(Server):
+        async def rows(self, sql: str, parameters: Any = None) -> list[dict[str, Any]]:
+            return applied if "lpstream.migrations" in sql else []
+
+    files = [(file.name, file.read_bytes()) for file in _numbered()]
+    applied = [{"name": name, "digest": hashlib.sha256(text).hexdigest()} for name, text in files]
+    server = Restored({})
+    assert await migrate(server, timezone="Asia/Tokyo", cluster=cluster) == []  # type: ignore[arg-type]
+    made = [sql for sql in server.commands if sql.startswith("CREATE DATABASE IF NOT EXISTS lpstream_warm")]
+    assert len(made) == 1 and ("ENGINE = Replicated" in made[0]) is cluster
 
 
 @pytest.mark.parametrize(

@@ -204,6 +204,12 @@ def test_settings_that_contradict_each_other_are_named(changes: dict[str, Any], 
     assert all(f"LPSTREAM_{name}" in str(caught.value) for name in named), caught.value
 
 
+def test_hot_days_leave_time_before_clickhouse_deletes_rows() -> None:
+    assert load_settings(tier_hot_days=21).tier_hot_days == 21
+    with pytest.raises(SettingError, match=r"LPSTREAM_TIER_HOT_DAYS: .* 21\. .*ClickHouse deletes rows at 30 days"):
+        load_settings(tier_hot_days=22)
+
+
 def test_all_contradictions_are_named_at_once() -> None:
     with pytest.raises(SettingError) as caught:
         load_settings(api_port=8_080, kafka_min_insync_replicas=2)

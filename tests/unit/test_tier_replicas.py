@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from infra.tiers.hot import HotTables
-from infra.tiers.readers import KNOW_STEPS, READING, READING_ANYWHERE, readers_done
+from infra.tiers.readers import KNOW_STEPS, KNOW_TABLES, READING, READING_ANYWHERE, readers_done
 from infra.tiers.tables import HOT_TABLES
 from schemas.errors import Retryable
 from streams.operate.rebuild_tables import NewTables
@@ -41,7 +41,7 @@ async def test_one_server_waits_for_its_own_readers() -> None:
 async def test_replicas_know_the_step_before_their_readers_are_waited_for() -> None:
     server: Any = Server(reading=[{"replica-2 a"}, {"replica-1 b"}])
     assert await readers_done(server, 5.0, cluster=True)
-    assert server.statements == [KNOW_STEPS, READING_ANYWHERE, READING_ANYWHERE]
+    assert server.statements == [KNOW_STEPS, KNOW_TABLES, READING_ANYWHERE, READING_ANYWHERE]
 
 
 async def test_a_reader_on_another_replica_delays_the_drop() -> None:
@@ -67,7 +67,8 @@ async def test_a_run_first_fetches_what_other_replicas_have(replicated: bool) ->
     stores: Any = SimpleNamespace(settings=SimpleNamespace(clickhouse_replicated=replicated), clickhouse=server)
     await Stores.catch_up(stores)
     tables = {statement.removeprefix("SYSTEM SYNC REPLICA lpstream.") for statement in server.statements}
-    assert tables == ({*HOT_TABLES, "tier_objects", "erasures"} if replicated else set())
+    warm = "SYSTEM SYNC DATABASE REPLICA lpstream_warm"
+    assert tables == ({*HOT_TABLES, "tier_objects", "erasures", warm} if replicated else set())
 
 
 async def test_a_rebuild_exchanges_only_tables_that_all_replicas_have() -> None:

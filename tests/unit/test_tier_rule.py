@@ -16,6 +16,7 @@ from processors.heatmap.tiers import (
     expired,
     is_complete,
     moves,
+    overdue_age,
     to_chill,
     to_erase,
     utc_days,
@@ -93,6 +94,13 @@ def test_days_behind_count_since_a_partition_could_move() -> None:
     assert days_behind([], RULE, TODAY) == 0
     assert [days_behind([partition(days)], RULE, TODAY) for days in (7, 8, 9, 12)] == [0, 0, 1, 4]
     assert days_behind([partition(12, 10)], RULE, TODAY) == 1
+
+
+@pytest.mark.parametrize("hot_days", [7, 21])
+def test_the_age_of_an_overdue_day_leaves_a_week_before_the_ttl(hot_days: int) -> None:
+    rule = TierRule(hot_days, 30)
+    assert overdue_age([], rule, TODAY) == overdue_age([partition(hot_days + 1)], rule, TODAY) == 0
+    assert overdue_age([partition(hot_days + 2), partition(23), partition(25, 24)], rule, TODAY) == 23
 
 
 def test_settled_objects_chill_and_restored_objects_expire() -> None:
