@@ -84,8 +84,10 @@ async def test_queries_are_unchanged_while_days_move(world: World) -> None:
         "cold": (f"{world.day(0)}", f"{world.day(1)}"),
     }
     # The kit's days are in Tokyo time, so the first begins on the UTC day before.
-    answers = await world.kit_answers("lpstream", 3, 5)
-    assert answers == await world.kit_answers(COPY, 3, 5)
+    answers, expected = await world.kit_answers("lpstream", 3, 5), await world.kit_answers(COPY, 3, 5)
+    # Only the mean of seven days needs the days on Glacier.
+    expected["daily_trend"] = [(*row[:-1], None) for row in expected["daily_trend"]]
+    assert answers == expected
     assert [name for name, rows in answers.items() if not rows] == []
     objects = await world.stores.archive.held("heatmap-cold/")
     assert Counter(one.storage_class for one in objects) == {GLACIER: 2 * TABLES}
