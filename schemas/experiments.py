@@ -87,6 +87,16 @@ class ExperimentCommand(_Experiment):
         return f"command:{self.lp_id}".encode()
 
 
+class StopOrder(Model):
+    """The experiment that a person saw, and the intent: to `stop` it while it runs, or to `take_back` its winner.
+
+    An order without these fields is for the state that it meets.
+    """
+
+    experiment_id: UUID | None = None
+    intent: Literal["stop", "take_back"] | None = None
+
+
 class Refused(Model):
     """A start that could not be, and why."""
 

@@ -35,10 +35,11 @@ ANY_PART = "[A-Za-z0-9._-]{1,255}?"
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The body of a request or response: the name of its schema, and its media types."""
+    """The body of a request or response: the name of its schema, its media types, and whether it must be there."""
 
     schema: str
     media: tuple[str, ...] = ("application/json",)
+    required: bool = True
 
 
 @dataclass(slots=True)
@@ -159,6 +160,7 @@ PRIVATE = [
         "/experiments/{lp_id}/stop",
         experiment_commands.stop,
         ASKS,
+        takes=Content("StopOrder", required=False),
         gives=Content("Accepted"),
         status=202,
         about="The optimizer stops it within seconds.",

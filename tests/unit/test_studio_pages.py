@@ -180,7 +180,8 @@ async def test_a_running_experiment_shows_arms_and_stops_by_a_form(edge: Running
     _, html, _ = await ask(edge, "/experiments/demo-a?lang=en", token=ANALYST)
     assert "Running" in html and "/stop" not in html
     assert (await ask(edge, "/experiments/demo-a/stop", {}, ANALYST))[0] == 403
-    status, _, address = await ask(edge, "/experiments/demo-a/stop", {})
+    fields = {"experiment_id": str(state.experiment_id), "intent": "stop"}
+    status, _, address = await ask(edge, "/experiments/demo-a/stop", fields)
     assert (status, address.partition("&")[0]) == (303, f"/studio/experiments/demo-a?stopping={state.experiment_id}")
     assert decode_model(ExperimentCommand, edge.records[-1].value or b"").command == "stop"
     _, html, _ = await ask(edge, address.removeprefix("/studio") + "&lang=ja")
@@ -255,7 +256,8 @@ async def test_autopilot_is_off_until_a_form_switches_it_on(edge: RunningEdge) -
     hold(edge, on(approval=True).model_copy(update={"command_id": command.command_id}))
     _, html, _ = await ask(edge, f"{address}&lang=ja")
     assert "data-awaited" not in html and "改善点を探しています" in html and "自動改善をオンにしました" in html
-    assert (await ask(edge, PILOT, {"autopilot": "on"}))[0] == 303 and not last_order(edge).approval
+    seen = {"seen": str(command.command_id)}
+    assert (await ask(edge, PILOT, {"autopilot": "on"} | seen))[0] == 303 and not last_order(edge).approval
 
 
 async def test_an_order_that_no_optimizer_carries_out_is_late(edge: RunningEdge) -> None:
