@@ -88,9 +88,10 @@ class ExperimentCommand(_Experiment):
 
 
 class StopOrder(Model):
-    """The experiment that a person saw, and the intent: to `stop` it while it runs, or to `take_back` its winner.
+    """An order to end an experiment, with the state that a person saw.
 
-    An order without these fields is for the state that it meets.
+    `intent`: to `stop` the experiment while it runs, or to `take_back` its winner. An order without these fields is for
+    the state that it meets.
     """
 
     experiment_id: UUID | None = None

@@ -35,7 +35,10 @@ ANY_PART = "[A-Za-z0-9._-]{1,255}?"
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The body of a request or response: the name of its schema, its media types, and whether it must be there."""
+    """The body of a request or response: the name of its schema, and its media types.
+
+    `required`: whether a request must have the body.
+    """
 
     schema: str
     media: tuple[str, ...] = ("application/json",)

@@ -1,4 +1,4 @@
-"""Orders of the studio name the state that their page has shown. If it has changed since, they change nothing."""
+"""Orders of the studio are for the state that their page has shown, and change no other state."""
 
 import re
 from collections.abc import AsyncIterator

@@ -67,9 +67,10 @@ async def stop(request: web.BaseRequest, services: Services, *, caller: Caller |
 
 
 async def end(services: Services, caller: Caller, lp_id: str, order: StopOrder) -> ExperimentCommand:
-    """Send the command to stop the page's experiment, also if it starts at this moment. Return the command.
+    """Send the command to stop the page's experiment, also if it starts at this moment.
 
-    An order that names its experiment and intent is sent once, also if it is repeated before it is carried out.
+    Return the command. An order that names its experiment and intent is sent once, also if it is repeated before it is
+    carried out.
     Raise HttpError 404 if the caller has no experiment. Raise 409 if the order names another experiment or intent, or
     if another stop is not carried out yet: the next stop would take the winner back.
     """

@@ -22,10 +22,11 @@ WRONG = {404: "pilot_error_page", 409: "pilot_error_none"}
 
 
 async def order(visit: Visit, lp_id: str) -> tuple[int, str]:
-    """Send the order of the posted form to autopilot. If it is refused, return an HTTP status and the word for it.
+    """Send the order of the posted form to autopilot.
 
-    After an accepted order, raise Redirect to the page that waits for it. A form that switches autopilot on names the
-    last order that its page has shown: it does not undo the order of another person.
+    If it is refused, return an HTTP status and the word for it. After an accepted order, raise Redirect to the page
+    that waits for it. A form that switches autopilot on names the last order that its page has shown: it does not undo
+    the order of another person.
     """
     if visit.form[FIELD] == "on" and visit.form.get(SEEN, "") != _seen(await state_of(visit.services, lp_id)):
         return 409, "pilot_error_changed"
