@@ -87,6 +87,17 @@ class ExperimentCommand(_Experiment):
         return f"command:{self.lp_id}".encode()
 
 
+class StopOrder(Model):
+    """An order to end an experiment, with the state that a person saw.
+
+    `intent`: to `stop` the experiment while it runs, or to `take_back` its winner. An order without these fields is for
+    the state that it meets.
+    """
+
+    experiment_id: UUID | None = None
+    intent: Literal["stop", "take_back"] | None = None
+
+
 class Refused(Model):
     """A start that could not be, and why."""
 

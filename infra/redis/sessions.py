@@ -4,6 +4,9 @@ The browser's cookie holds a random name, which the session maps to a token. Red
 of a token. Keys and values are HMACs with a secret that is not in Redis. An attacker who can write to Redis can end
 sessions, but cannot make, transfer or prolong a session. A session seen in the last 15 minutes continues while Redis is
 away.
+
+The CSRF token of a form is an HMAC of the holder's access token and the day. So a form outlives its session: it can be
+sent after a new login with the same token, today and tomorrow.
 """
 
 import hashlib
@@ -18,7 +21,7 @@ from cachetools import TTLCache
 from infra.redis.line import RedisLine
 from schemas.errors import Retryable
 
-SESSION_S = 12 * 3_600
+SESSION_S, DAY_S = 12 * 3_600, 86_400
 MOST_REMEMBERED, REMEMBERED_S = 10_000, 900
 
 
@@ -56,6 +59,12 @@ class Sessions:
             self._seen[key] = value
         return holder
 
+    def form_tokens(self, token_digest: str) -> tuple[str, str]:
+        """Return the CSRF tokens for the forms of a token's holder: of today and of yesterday (UTC)."""
+        day = int(self._clock()) // DAY_S
+        today, yesterday = (self._mac("form", f"{each}:{token_digest}")[:32] for each in (day, day - 1))
+        return today, yesterday
+
     async def end(self, name: str) -> None:
         """End the session."""
         self._seen.pop(self._key(name), None)
@@ -85,8 +94,3 @@ def secret_of(given: str, token_digests: Iterable[str]) -> bytes:
     Redis holds none of these hashes.
     """
     return (given or "lpstream studio:" + ",".join(sorted(token_digests))).encode()
-
-
-def form_token(name: str) -> str:
-    """Return the CSRF token for the forms of a session."""
-    return hmac.new(name.encode(), b"form", hashlib.sha256).hexdigest()[:32]

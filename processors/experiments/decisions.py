@@ -27,9 +27,12 @@ def carried_out(command: ExperimentCommand, state: ExperimentState | None) -> bo
         return True
     if state.experiment_id != command.experiment_id:
         return False
+    if command.command == "start":
+        return True
+    if command.takes_back is None:  # a winner that was decided before the stop came is not taken back
+        return state.status == "stopped" or state.winner not in (None, state.lp_id)
     # the earlier winner can be taken back after the experiment has ended
-    open_order = command.takes_back is not None and command.takes_back == state.fallback
-    return command.command == "start" or (state.status == "stopped" and not open_order)
+    return state.status == "stopped" and command.takes_back != state.fallback
 
 
 def handled(command: ExperimentCommand, state: ExperimentState | None) -> bool:

@@ -55,6 +55,10 @@ PAIRS: Pairs = {
         "This variant does not wait for approval any more. See below where autopilot stands.",
         "この別案は、もう承認を待っていません。下の「自動改善」で現在の状況をご確認ください。",
     ),
+    "pilot_error_changed": (
+        "Nothing was changed: another order to autopilot came after you had opened this page. The state now is below.",
+        "何も変更していません。画面を開いたあとに、自動改善に別の操作がありました。下で現在の状況をご確認ください。",
+    ),
     "test_late": (
         "Your order was not carried out within two minutes: "
         "the optimizer may be down, or another order came after it. Ask your operator. "

@@ -78,6 +78,12 @@ PAIRS: Pairs = {
         "One of the pages is part of another test already, or this page has a test that runs. Open this page again.",
         "選んだページが別のテストで使われているか、このページのテストが実施中です。画面を開き直してください。",
     ),
+    "test_error_changed": (
+        "Nothing was changed: the test has another state than when you opened this page, or another order is being "
+        "carried out. The state now is below.",
+        "何も変更していません。画面を開いたあとにテストの状態が変わったか、別の操作を処理しています。"
+        "下で現在の状況をご確認ください。",
+    ),
     "test_error_arms": (
         "One of the pages cannot be used. Choose others.",
         "選んだページの中に、使えないものがあります。選び直してください。",

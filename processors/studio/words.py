@@ -38,9 +38,33 @@ PAIRS: Pairs = {
         "The data store does not answer. No data is lost. Try again in a moment.",
         "データの保存先が応答していません。失われたものはありません。少し待ってからお試しください。",
     ),
+    "error_form": (
+        "What was sent could not be read. Open the page again, and send it once more.",
+        "送信内容を読み取れませんでした。画面を開き直して、もう一度送ってください。",
+    ),
+    "error_late": (
+        "The form did not arrive in time. Go back, and send it again.",
+        "送信に時間がかかりすぎました。前の画面に戻って、もう一度送ってください。",
+    ),
+    "error_changed": (
+        "Nothing was changed: the page has another state by now. Open it again.",
+        "状況が変わったため、何も変更していません。画面を開き直してください。",
+    ),
+    "error_large": (
+        "The form is too large. Go back, and shorten the text.",
+        "入力が長すぎます。前の画面に戻って、文章を短くしてください。",
+    ),
+    "error_many": (
+        "Too many requests in a short time. Try again in {seconds} s.",
+        "短い時間に操作が集中しました。{seconds}秒ほど待ってから、もう一度お試しください。",
+    ),
+    "error_inside": (
+        "This is an error of the server. Try again. If it comes again, tell your operator.",
+        "内部でエラーが起きました。もう一度お試しください。続くときは管理者にお知らせください。",
+    ),
     "form_old": (
-        "This form is from another session. Open the page again.",
-        "この画面は別のセッションのものです。開き直してください。",
+        "This form belongs to another access token, or its page was opened before yesterday. Open the page again.",
+        "この画面は別のトークンのものか、開いてから日数がたっています。開き直してください。",
     ),
     "search": ("Find a page by name or ID", "名前かIDでページを探す"),
     "search_do": ("Find", "探す"),
@@ -145,6 +169,24 @@ PAIRS: Pairs = {
         "The file could not be uploaded. Try again.",
         "アップロードできませんでした。もう一度お試しください。",
     ),
+    "upload_unfit": (
+        "This file cannot be used. Choose a JPEG, PNG, WebP or GIF picture (save HEIC and AVIF as JPEG), with sides of "
+        "32 to 16,000 pixels, up to 16 megapixels (JPEG: 25), and no side over 10 times the other.",
+        "このファイルは使えません。JPEG・PNG・WebP・GIFの写真を選んでください（HEICやAVIFはJPEGで保存し直してください）。"
+        "各辺32〜16,000ピクセル、1,600万画素（JPEGは2,500万画素）まで、縦横の比は10倍までです。",
+    ),
+    "upload_large": (
+        "The file is too large. Choose one of up to 10 MB.",
+        "ファイルが大きすぎます。10MBまでのものを選んでください。",
+    ),
+    "upload_full": (
+        "There is no room for more uploads. Ask your operator to delete those that no page shows.",
+        "保存できる数の上限に達しました。使っていない写真の削除を管理者にお頼みください。",
+    ),
+    "upload_busy": (
+        "Another file is being uploaded, or there were too many in a short time. Choose the file again in a moment.",
+        "ほかのファイルを処理しているか、短い時間に送信が集中しました。少し待ってから選び直してください。",
+    ),
     "submit": ("Make the page", "ページを作成する"),
     "errors": ("Please correct:", "次の項目を直してください"),
     "error_name": ("enter a name of up to 100 characters", "100文字以内で入力してください"),
@@ -164,7 +206,10 @@ PAIRS: Pairs = {
         "enter at most 50 lines, each with a name and a price, such as 5,500円〜",
         "品名と金額を1行に1件、50件まで入力してください（カット 5,500円〜 など）",
     ),
-    "error_picture": ("upload this picture again", "写真をもう一度アップロードしてください"),
+    "error_picture": (
+        "upload a picture of at least 640 × 400 pixels (a longer side than 1,600 is made smaller first)",
+        "横640×縦400ピクセル以上の写真をアップロードしてください（長い辺は1,600ピクセルに縮小してから比べます）",
+    ),
     "error_picture_alt": ("enter up to 200 characters", "200文字以内で入力してください"),
     "error_logo": ("upload this logo again", "ロゴをもう一度アップロードしてください"),
     "error_other": ("this value is not allowed", "この値は使えません"),

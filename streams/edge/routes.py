@@ -35,10 +35,14 @@ ANY_PART = "[A-Za-z0-9._-]{1,255}?"
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The body of a request or response: the name of its schema, and its media types."""
+    """The body of a request or response: the name of its schema, and its media types.
+
+    `required`: whether a request must have the body.
+    """
 
     schema: str
     media: tuple[str, ...] = ("application/json",)
+    required: bool = True
 
 
 @dataclass(slots=True)
@@ -159,6 +163,7 @@ PRIVATE = [
         "/experiments/{lp_id}/stop",
         experiment_commands.stop,
         ASKS,
+        takes=Content("StopOrder", required=False),
         gives=Content("Accepted"),
         status=202,
         about="The optimizer stops it within seconds.",

@@ -15,7 +15,7 @@ from pydantic.json_schema import models_json_schema
 
 from infra.kafka.topics import TopicSpec, load_topics
 from schemas.autopilot import AutopilotCommand, AutopilotOrder, AutopilotState
-from schemas.experiments import Design, ExperimentCommand, ExperimentState, PastWeights
+from schemas.experiments import Design, ExperimentCommand, ExperimentState, PastWeights, StopOrder
 from schemas.generation import GenerationRequest, Progress, Result, Step, StepResult, VariantRequest
 from schemas.heatmap import Beacon
 from schemas.uploads import Upload
@@ -30,7 +30,7 @@ Document = dict[str, Any]
 REFERENCE = "#/components/schemas/{model}"
 EXPERIMENT_MODELS = (ExperimentCommand, ExperimentState, PastWeights, AutopilotCommand, AutopilotState)
 REQUESTS = (GenerationRequest, VariantRequest)
-MODELS = (*REQUESTS, Step, StepResult, Result, Progress, Upload, Design, AutopilotOrder, *EXPERIMENT_MODELS)
+MODELS = (*REQUESTS, Step, StepResult, Result, Progress, Upload, Design, StopOrder, AutopilotOrder, *EXPERIMENT_MODELS)
 # the schemas and the description of each topic's messages
 MESSAGES: dict[str, tuple[tuple[str, ...], str]] = {
     "heatmap.events": (
@@ -231,7 +231,7 @@ def _operation(route: Route) -> Document:
         },
     }
     if route.takes is not None:
-        operation["requestBody"] = {"required": True, **_content(route.takes)}
+        operation["requestBody"] = {"required": route.takes.required, **_content(route.takes)}
     if route.roles:
         operation["security"] = [{"token": []}]
         operation["description"] = f"Needs a token of role {' or '.join(sorted(route.roles))}."

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -10,11 +9,14 @@ from uuid import uuid4
 
 import aiohttp
 import pytest
+from page_requests import least
 from test_heatmap_routes import tokens
+from variant_pages import source_of
 
 from infra.embedded.stack import Stack
 from infra.redis.line import open_redis
 from infra.s3.objects import Objects
+from schemas.generation import encode_model
 from streams.edge.studio.forms import EMPTY
 from streams.local.installation import Installation
 from streams.local.prepare import settings_of
@@ -38,8 +40,10 @@ def pages(stack: Stack) -> list[str]:
 
 async def store(objects: Objects, lp_ids: list[str]) -> None:
     for lp_id in lp_ids:
-        request = {"request_id": str(uuid4()), "business": {"name": f"<b>店</b> {lp_id}"}, "door": "command"}
-        source = json.dumps({"request": request, "copy_": {}}).encode()
+        business, tenant_id = {"name": f"<b>店</b> {lp_id}"}, lp_id.partition("-")[0]
+        source = encode_model(
+            source_of(least(request_id=uuid4(), business=business, tenant_id=tenant_id, door="command"))
+        )
         html = b"<section data-section=hero></section><section data-section=price></section>"
         await objects.put(f"pages/{lp_id}/index.html", html, "text/html", "no-store")
         await objects.put(f"pages/{lp_id}/source.json", source, "application/json", "no-store")
@@ -164,11 +168,12 @@ async def ask(
     return await http.post(f"{edge.api_url}/studio/requests", data=form, headers=session, allow_redirects=False)
 
 
-async def test_a_form_needs_its_sessions_token_and_origin(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:
-    session, other = [await cookie(http, edge, "acme-operator") for _ in range(2)]
-    foreign = await form_of(http, edge, other)
+async def test_a_form_needs_its_holders_token_and_origin(http: aiohttp.ClientSession, edge: EdgeProcess) -> None:
+    session, later = [await cookie(http, edge, "acme-operator") for _ in range(2)]
+    foreign = await form_of(http, edge, await cookie(http, edge, "acme-application"))
     for wrong in ("", "0" * 32, foreign):
         assert (await ask(http, edge, session, form=wrong)).status == 403
+    assert (await ask(http, edge, later, form=await form_of(http, edge, session))).status == 303, "after a new login"
     for header in ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}):
         assert (await ask(http, edge, {**session, **header})).status == 403
         assert (await log_in(http, edge, "acme-operator", **header)).status == 403

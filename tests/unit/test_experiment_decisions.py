@@ -18,6 +18,7 @@ from processors.experiments.decisions import (
     stopped,
     stopped_by_person,
     undecided,
+    under_way,
 )
 from processors.experiments.known import Known
 from processors.experiments.shapes import Evidence, Learned
@@ -230,6 +231,14 @@ def test_a_stop_after_a_decision_leaves_the_page_itself() -> None:
     back = command("stop", SECOND, takes_back="demo-v")
     assert not handled(back, decided)
     assert stopped_by_person(decided, back, epoch=1, now_ms=NOW).shown == "demo-a"
+
+
+def test_a_stop_that_comes_after_the_decision_takes_no_winner_back() -> None:
+    decided, stop = won(), command("stop")
+    assert handled(stop, decided) and not under_way(stop, decided), "it was sent while the experiment ran"
+    assert not handled(command("stop", takes_back="demo-w"), decided)
+    kept = decided.model_copy(update={"winner": "demo-a", "weights": [1, 0]})
+    assert not handled(stop, kept), "the page itself has won: the stop frees its arms"
 
 
 def test_a_page_that_beats_its_earlier_winner_is_itself_after_a_stop() -> None:

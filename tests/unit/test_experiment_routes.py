@@ -159,6 +159,31 @@ async def test_commands_for_a_state_that_is_not_shown_yet_are_refused() -> None:
         assert len(edge.records) == 3
 
 
+async def test_a_stop_that_names_its_experiment_ends_nothing_else() -> None:
+    async with running_edge() as edge:
+        edge.services.experiments.take([ran := running()])
+        order = {"experiment_id": str(ran.experiment_id), "intent": "stop"}
+        assert (await ask(edge, "POST", STOP, order | {"intent": "take_back"}))[0] == 409
+        assert (await ask(edge, "POST", STOP, order | {"experiment_id": str(uuid4())}))[0] == 409
+        first, again = [await ask(edge, "POST", STOP, order) for _ in range(2)]
+        assert first == again and first[0] == 202 and len(edge.records) == 1, "a repeated order is the same order"
+        decided = ran.model_copy(update={"status": "decided", "winner": "demo-b", "number": 1, "weights": [0.0, 1.0]})
+        edge.services.experiments.take([decided])
+        status, answer = await ask(edge, "POST", STOP, order)
+        assert status == 409 and "intent: it is take_back now, not stop" in answer["message"]
+        assert (await ask(edge, "POST", STOP, {"experiment_id": order["experiment_id"]}))[1]["takes_back"] == "demo-b"
+        assert len(edge.records) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [(b"{", 400), (b"[]", 400), ({"intent": "end"}, 422), ({"experiment_id": "1"}, 422), ({}, 202)]
+)
+async def test_a_stop_with_a_wrong_field_is_refused(body: Any, status: int) -> None:
+    async with running_edge() as edge:
+        edge.services.experiments.take([running()])
+        assert ((await ask(edge, "POST", STOP, body))[0], len(edge.records)) == (status, int(status == 202))
+
+
 async def test_a_repeated_start_is_no_other_command() -> None:
     async with running_edge() as edge:
         again = DESIGN | {"experiment_id": str(uuid4())}

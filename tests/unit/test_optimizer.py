@@ -300,6 +300,8 @@ async def test_a_clear_difference_is_decided_once_with_a_result(place: Place) ->
     assert result.request_id == result_id_of(first, "demo-a") not in (first, result_id_of(first, "acme-a"))
     assert place.log.transactions == 2
     await place.order("stop", first)
+    assert place.log.states()[-1].winner == "demo-b", "a stop that names no winner was sent before the decision"
+    await place.order("stop", first, takes_back="demo-b")
     assert place.log.states()[-1].winner is None
 
 

@@ -103,3 +103,13 @@ def test_the_default_secret_is_derived_from_the_tokens() -> None:
 
 async def test_a_cookie_that_is_not_utf8_is_no_session(redis: FakeRedis) -> None:
     assert await sessions(redis).token_digest("\udcff\udcfe", KNOWN) is None
+
+
+def test_a_form_belongs_to_the_holder_of_a_token_for_two_days(redis: FakeRedis) -> None:
+    one, day_s = sessions(redis), 86_400
+    today, yesterday = one.form_tokens(OPERATOR)
+    assert sessions(redis, now=1_000.0 + day_s).form_tokens(OPERATOR)[1] == today != yesterday
+    later = sessions(redis, now=1_000.0 + 2 * day_s).form_tokens(OPERATOR)
+    others = one.form_tokens(ANALYST), sessions(redis, b"t" * 32).form_tokens(OPERATOR), later
+    assert all(today not in each for each in others)
+    assert OPERATOR not in today and len(today) == 32

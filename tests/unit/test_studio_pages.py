@@ -16,7 +16,7 @@ from test_experiment_routes import running
 from test_page_listing import Bucket, source
 
 from infra.redis.response_cache import CachedResponse
-from infra.redis.sessions import form_token
+from infra.redis.sessions import Sessions
 from infra.tenants import digest_of
 from processors.pictures.summary import ElementClicked, MapSummary, Reach, SectionSeen, Spot
 from schemas.autopilot import AutopilotCommand
@@ -34,11 +34,19 @@ SOURCES = {
 }
 
 
-class Sessions:
+class NamedSessions(Sessions):
     """Sessions that are named by their tokens."""
 
-    async def token_digest(self, session: str, _: object) -> bytes:
-        return digest_of(session)  # type: ignore[return-value]
+    def __init__(self, now_s: float | None = None) -> None:
+        super().__init__(None, b"s" * 32, time.time if now_s is None else lambda: now_s)  # type: ignore[arg-type]
+
+    async def token_digest(self, name: str, _: object) -> str:
+        return digest_of(name)
+
+
+def form_token(token: str, now_s: float | None = None) -> str:
+    """Return the form token of the holder of a token."""
+    return NamedSessions(now_s).form_tokens(digest_of(token))[0]
 
 
 class NoneAsked:
@@ -83,9 +91,9 @@ async def studio_edge() -> AsyncIterator[RunningEdge]:
     """Run an edge with the pages of a tenant, and with maps of each."""
     async with running_edge() as one:
         directories = Directories(Bucket(*PAGES, sources=SOURCES))  # type: ignore[arg-type]
-        one.services.sessions, one.services.asked = Sessions(), NoneAsked()
+        one.services.sessions, one.services.asked = NamedSessions(), NoneAsked()
         one.services.directories, one.services.listing = directories, Listing(Away(), directories)  # type: ignore[arg-type]
-        one.services.heatmaps, one.services.findings = Maps(20), Away()
+        one.services.heatmaps, one.services.findings, one.services.objects = Maps(20), Away(), Away()
         yield one
 
 
@@ -180,7 +188,8 @@ async def test_a_running_experiment_shows_arms_and_stops_by_a_form(edge: Running
     _, html, _ = await ask(edge, "/experiments/demo-a?lang=en", token=ANALYST)
     assert "Running" in html and "/stop" not in html
     assert (await ask(edge, "/experiments/demo-a/stop", {}, ANALYST))[0] == 403
-    status, _, address = await ask(edge, "/experiments/demo-a/stop", {})
+    fields = {"experiment_id": str(state.experiment_id), "intent": "stop"}
+    status, _, address = await ask(edge, "/experiments/demo-a/stop", fields)
     assert (status, address.partition("&")[0]) == (303, f"/studio/experiments/demo-a?stopping={state.experiment_id}")
     assert decode_model(ExperimentCommand, edge.records[-1].value or b"").command == "stop"
     _, html, _ = await ask(edge, address.removeprefix("/studio") + "&lang=ja")
@@ -255,7 +264,8 @@ async def test_autopilot_is_off_until_a_form_switches_it_on(edge: RunningEdge) -
     hold(edge, on(approval=True).model_copy(update={"command_id": command.command_id}))
     _, html, _ = await ask(edge, f"{address}&lang=ja")
     assert "data-awaited" not in html and "改善点を探しています" in html and "自動改善をオンにしました" in html
-    assert (await ask(edge, PILOT, {"autopilot": "on"}))[0] == 303 and not last_order(edge).approval
+    seen = {"seen": str(command.command_id)}
+    assert (await ask(edge, PILOT, {"autopilot": "on"} | seen))[0] == 303 and not last_order(edge).approval
 
 
 async def test_an_order_that_no_optimizer_carries_out_is_late(edge: RunningEdge) -> None:

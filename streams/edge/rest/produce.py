@@ -6,7 +6,6 @@ record is sent. Sending is not atomic: each record has its own result.
 
 import asyncio
 import codecs
-import contextlib
 import functools
 import logging
 import re
@@ -23,7 +22,7 @@ from infra.redis.results import ResultStore
 from infra.tenants import Caller
 from schemas.codec import beacon_from_avro_json, decode_request, is_framed, to_beacon
 from schemas.errors import DecodeError, Retryable
-from schemas.generation import REQUESTS, Assets, VariantRequest, encode_model
+from schemas.generation import REQUESTS, encode_model
 from schemas.heatmap import TOPIC as HEATMAP
 from schemas.heatmap import Beacon
 from schemas.json_text import whole_characters
@@ -34,11 +33,9 @@ from streams.edge.http.bodies import read_body, visitor_of
 from streams.edge.http.connections import Listener
 from streams.edge.http.errors import HttpError
 from streams.edge.http.rates import Account
-from streams.edge.rest.asks import send_asks
+from streams.edge.rest.asks import check_ask, send_asks
 from streams.edge.rest.formats import Avro, Binary, Format, FormatName, Json, awaiting, open_schemas
 from streams.edge.services import Services
-from streams.pictures.parents import varied_from
-from streams.pictures.uploads import uploads_of
 from streams.runtime import tracing
 from streams.runtime.settings import Settings
 
@@ -62,7 +59,6 @@ ACCEPTED = {"*/*", "application/*", "application/vnd.kafka+json", "application/j
 TOP_FIELDS = {"records", "key_schema", "key_schema_id", "value_schema", "value_schema_id"}
 MOST_RECORDS = 10_000
 MOST_SHOWN = 64
-NO_ASSETS = Assets()
 PARTITION = re.compile(r"[0-9]{1,9}(?:\.0)?")
 TURN_RECORDS = 100
 
@@ -342,11 +338,7 @@ async def _request(value: bytes, where: str, caller: Caller | None, services: Se
         generation = decode_request(value)
         if caller is not None and generation.tenant_id != caller.tenant.id:
             raise HttpError(403, f"tenant_id: this token belongs to tenant {caller.tenant.id}")
-        with contextlib.suppress(Retryable):  # the worker checks again
-            if isinstance(generation, VariantRequest):
-                await varied_from(services.objects, generation)
-            elif generation.assets != NO_ASSETS:
-                await uploads_of(services.objects, generation.tenant_id, generation.assets)
+        await check_ask(services.objects, generation)
     except DecodeError as error:
         raise HttpError(422, f"{where}: {error}") from error
     key = str(generation.request_id).encode()

@@ -12,7 +12,7 @@ from infra.tenants import Caller
 from processors.experiments.decisions import busy, under_way
 from schemas.autopilot import AutopilotCommand
 from schemas.errors import DecodeError, Retryable
-from schemas.experiments import EXPERIMENTS, ExperimentCommand, ExperimentState, PastWeights
+from schemas.experiments import EXPERIMENTS, ExperimentCommand, ExperimentState, PastWeights, StopOrder
 from schemas.generation import decode_model, encode_model, model_from_object
 from streams.edge.beacons.sender import Record
 from streams.edge.http.bodies import read_body
@@ -22,7 +22,7 @@ from streams.edge.site.published import made, published
 
 MOST_BYTES = 8_192
 ID = "experiment_id"
-Command = TypeVar("Command", ExperimentCommand, AutopilotCommand)
+Command = TypeVar("Command", ExperimentCommand, AutopilotCommand, StopOrder)
 _fields = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -60,24 +60,34 @@ async def body_of(request: web.BaseRequest, services: Services, caller: Caller) 
 
 async def stop(request: web.BaseRequest, services: Services, *, caller: Caller | None, lp_id: str) -> web.Response:
     """Stop the page's experiment. While none runs, take the winner back: the page is itself again."""
-    return _accepted(await end(services, known(caller), lp_id))
+    caller = known(caller)
+    body = await body_of(request, services, caller)
+    order = model_of(StopOrder, fields_of(body, caller)) if body else StopOrder()
+    return _accepted(await end(services, caller, lp_id, order))
 
 
-async def end(services: Services, caller: Caller, lp_id: str) -> ExperimentCommand:
-    """Send the command to stop the page's experiment, also of one that starts at this moment.
+async def end(services: Services, caller: Caller, lp_id: str, order: StopOrder) -> ExperimentCommand:
+    """Send the command to stop the page's experiment, also if it starts at this moment.
 
-    Raise HttpError 404 if the caller has none, 409 if a stop is under way: the next one would take the winner back.
+    Return the command. An order that names its experiment and intent is sent once, also if it is repeated before it is
+    carried out.
+    Raise HttpError 404 if the caller has no experiment. Raise 409 if the order names another experiment or intent, or
+    if another stop is not carried out yet: the next stop would take the winner back.
     """
     state = await _known_to(services, caller, lp_id)
     sent = await _sent(services, lp_id, state) if caller.tenant.owns(lp_id) else None
-    if sent is not None and sent.command == "stop":
-        raise _too_soon(sent)
     if (stops := sent or state) is None:
         raise _none(lp_id)
+    runs = state is None or state.experiment_id != stops.experiment_id or state.status == "running"
+    now = StopOrder(experiment_id=stops.experiment_id, intent="stop" if runs else "take_back")
+    if sent is not None and sent.command == "stop":
+        if order == now:
+            return sent
+        raise _too_soon(sent)
+    _check_seen(order, now, lp_id)
     services.admission.tenant(stops.tenant_id).pay_records(1)
     fields = stops.model_dump(include=set(ExperimentCommand.model_fields))
-    shown = stops.shown if isinstance(stops, ExperimentState) and stops.status != "running" else lp_id
-    taken = shown if shown != lp_id else None
+    taken = stops.shown if isinstance(stops, ExperimentState) and not runs and stops.shown != lp_id else None
     command = ExperimentCommand(**fields | {"command": "stop", "requested_ms": _now_ms(), "takes_back": taken})
     await send(services, command)
     return command
@@ -90,6 +100,14 @@ async def _sent(services: Services, lp_id: str, state: ExperimentState | None) -
     if command is None or not under_way(command, state) or await published(services, lp_id) is None:
         return None
     return command
+
+
+def _check_seen(order: StopOrder, now: StopOrder, lp_id: str) -> None:
+    """Raise HttpError 409 if an order names another experiment or intent than the page has `now`."""
+    for name, given in order.model_dump(exclude_none=True).items():
+        if given != getattr(now, name):
+            where = f"look at GET /experiments/{lp_id}, then order again"
+            raise HttpError(409, f"{name}: it is {getattr(now, name)} now, not {given}; nothing was sent; {where}")
 
 
 def _too_soon(sent: ExperimentCommand) -> HttpError:

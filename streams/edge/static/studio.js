@@ -1,4 +1,7 @@
 "use strict";
+// An answer that a later look would not change: done, the session is over, or the page is gone.
+const final = answer => answer.ok || (answer.status >= 400 && answer.status < 500 && ![408, 429].includes(answer.status));
+
 // Progress of a request: server-sent events, else a look every second. The page is whole without this file.
 const watched = document.querySelector("[data-progress]");
 if (watched) {
@@ -22,8 +25,8 @@ if (watched) {
   const look = async () => {
     try {
       const answer = await fetch(`${at}/state`, {cache: "no-store"});
-      if (answer.status === 200) return finish();
       if (answer.status === 202) show((await answer.json()).percent, "");
+      else if (final(answer)) return finish();
     } catch { /* the next look tells */ }
     setTimeout(look, 1000);
   };
@@ -43,7 +46,7 @@ if (document.querySelector("[data-awaited]")) {
   const look = async () => {
     try {
       const answer = await fetch(location.href, {cache: "no-store"});
-      if ((answer.ok || answer.status === 401) && !(await answer.text()).includes(" data-awaited>")) return location.reload();
+      if (final(answer) && !(await answer.text()).includes(" data-awaited>")) return location.reload();
     } catch { /* the next look tells */ }
     setTimeout(look, 2000);
   };
@@ -103,7 +106,10 @@ if (live) {
       next.searchParams.set("again", String(Math.floor(Date.now() / 1000)));
       const picture = new Image();
       picture.src = next.href;
-      try { await picture.decode(); one.src = next.href; } catch { return; }
+      try { await picture.decode(); one.src = next.href; } catch {
+        const answer = await fetch(next.href, {method: "HEAD", cache: "no-store"}).catch(() => null);
+        return answer && !answer.ok && final(answer) ? location.reload() : undefined;
+      }
     }
     document.getElementById("live-told").textContent = live.dataset.told.replace("{time}", new Date().toLocaleTimeString(document.documentElement.lang));
   };

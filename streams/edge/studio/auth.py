@@ -1,10 +1,11 @@
 """The studio's sessions, languages and response headers.
 
 A browser sends a cookie, never a token: HttpOnly, SameSite=Strict, for `/studio` only. A POST must come from a studio
-page. Its origin shows this, and a form token that only the session's own pages contain.
+page. Its origin shows this, and a form token that only pages of the holder of the same access token contain.
 """
 
 import hmac
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from aiohttp import hdrs, web
 
-from infra.redis.sessions import SESSION_S, form_token
+from infra.redis.sessions import SESSION_S
 from infra.tenants import Caller, Role
 from processors.pictures.words import Language
 from processors.studio.pages import render
@@ -24,6 +25,8 @@ from streams.edge.http.bodies import read_body
 from streams.edge.http.errors import SERVER_NAME, HttpError, needing
 from streams.edge.services import Services
 from streams.edge.studio.files import NAMES
+
+log = logging.getLogger(__name__)
 
 COOKIE, LANGUAGE_COOKIE = "lpstream_studio", "lpstream_language"
 PATH = "/studio"
@@ -44,16 +47,21 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+# the words for an error, by its status; with 401 and 403 the studio's own words come as the message
+WORD_OF = {404: "not_found", 408: "error_late", 409: "error_changed", 413: "error_large", 429: "error_many",
+           500: "error_inside", 503: "stores_away"}  # fmt: skip
+WORD_OF_UPLOAD = {409: "upload_full", 413: "upload_large", 422: "upload_unfit", 429: "upload_busy"}
 ASKS: tuple[Role, ...] = ("application", "operator")
 LOOKS: tuple[Role, ...] = ("analyst", "operator")
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """The caller who is logged in, and the session's name."""
+    """The caller who is logged in, the session's name, and the valid form tokens, the newest first."""
 
     caller: Caller
     session: str
+    form_tokens: tuple[str, ...]
 
     @property
     def tenant(self) -> str:
@@ -62,8 +70,8 @@ class Visitor:
 
     @property
     def form_token(self) -> str:
-        """The token in this session's forms."""
-        return form_token(self.session)
+        """The token in the visitor's forms."""
+        return self.form_tokens[0]
 
     @property
     def may_ask(self) -> bool:
@@ -140,7 +148,8 @@ View = Callable[..., Awaitable[web.StreamResponse]]
 def studio(view: View, *roles: Role, open_to_all: bool = False, takes_file: bool = False) -> View:
     """Return the handler of `view(visit, **values)`. Errors become pages; all responses get the headers.
 
-    With `takes_file` the body is a file, which the view reads, and the form's token is in the header FORM_HEADER.
+    With `takes_file` the body is a file, which the view reads, the form's token is in the header FORM_HEADER, and
+    errors become JSON.
     """
 
     @wraps(view)
@@ -154,7 +163,10 @@ def studio(view: View, *roles: Role, open_to_all: bool = False, takes_file: bool
         except Redirect as redirect:
             answer = web.Response(status=303, headers={"Location": redirect.address})
         except HttpError as error:
-            answer = _error_page(visit, error)
+            answer = _error(visit, error, as_json=takes_file)
+        except Exception:
+            log.exception("%s %s failed", request.method, view.__name__)
+            answer = _error(visit, HttpError(500, "Internal Server Error"), as_json=takes_file)
         return _with_headers(visit, answer)
 
     return handle
@@ -187,7 +199,9 @@ async def visitor_of(visit: Visit) -> Visitor | None:
     with needing("Redis"):
         digest = await visit.services.sessions.token_digest(session, visit.services.tenants.digests)
     caller = None if digest is None else visit.services.tenants.holder(digest)
-    return None if caller is None else Visitor(caller, session)
+    if digest is None or caller is None:
+        return None
+    return Visitor(caller, session, visit.services.sessions.form_tokens(digest))
 
 
 def _check_origin(visit: Visit) -> None:
@@ -212,19 +226,25 @@ async def _posted(visit: Visit) -> dict[str, str]:
 
 
 def check_form(visit: Visit) -> None:
-    """Raise HttpError 403 if the form is not from this session."""
-    given = visit.form.get("form", "")
-    if not hmac.compare_digest(given.encode(), visit.known.form_token.encode()):
+    """Raise HttpError 403 if the form is of another holder, or from before yesterday."""
+    given = visit.form.get("form", "").encode(errors="surrogateescape")  # a header may hold any bytes
+    if not any(hmac.compare_digest(given, each.encode()) for each in visit.known.form_tokens):
         raise HttpError(403, visit.say("form_old"))
 
 
 # -- answers -----------------------------------------------------------------------------------------------
 
 
-def _error_page(visit: Visit, error: HttpError) -> web.Response:
-    known = {404: "not_found", 503: "stores_away"}.get(error.status)
-    message = visit.say(known) if known else error.message
-    answer = visit.page("error", status=error.status, message=message, status_code=error.status)
+def _error(visit: Visit, error: HttpError, *, as_json: bool) -> web.Response:
+    """Return an error in the visitor's language. The API's English messages are not shown."""
+    words = WORD_OF | WORD_OF_UPLOAD if as_json else WORD_OF
+    word = words.get(error.status, "error_form")
+    own = error.status in (401, 403)
+    message = error.message if own else visit.say(word, seconds=error.retry_after_s)
+    if as_json:
+        answer = web.json_response({"error_code": error.code, "message": message}, status=error.status)
+    else:
+        answer = visit.page("error", status=error.status, message=message, status_code=error.status)
     answer.headers.update(error.headers)
     return answer
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from processors.studio.autopilot import about
 from processors.studio.experiments import reason
+from schemas.autopilot import AutopilotState
 from schemas.errors import LpstreamError
 from streams.edge.http.errors import HttpError
 from streams.edge.site.autopilot_commands import give, state_of
@@ -16,15 +17,19 @@ from streams.edge.studio.directory import Page
 
 log = logging.getLogger(__name__)
 
-FIELD, ORDERED, MOST_WAITING = "autopilot", "ordered", 20
+FIELD, SEEN, ORDERED, MOST_WAITING = "autopilot", "seen", "ordered", 20
 WRONG = {404: "pilot_error_page", 409: "pilot_error_none"}
 
 
-async def order(visit: Visit, lp_id: str) -> int:
-    """Send the order of the posted form to autopilot. Return an HTTP status of WRONG if it is refused.
+async def order(visit: Visit, lp_id: str) -> tuple[int, str]:
+    """Send the order of the posted form to autopilot.
 
-    After an accepted order, raise Redirect to the page that waits for it.
+    If it is refused, return an HTTP status and the word for it. After an accepted order, raise Redirect to the page
+    that waits for it. A form that switches autopilot on names the last order that its page has shown: it does not undo
+    the order of another person.
     """
+    if visit.form[FIELD] == "on" and visit.form.get(SEEN, "") != _seen(await state_of(visit.services, lp_id)):
+        return 409, "pilot_error_changed"
     fields = {"command": visit.form[FIELD], "approval": "approval" in visit.form}
     visit.services.admission.tenant(visit.known.tenant).pay_records(1)
     try:
@@ -32,7 +37,7 @@ async def order(visit: Visit, lp_id: str) -> int:
     except HttpError as error:
         if error.status not in WRONG:
             raise
-        return error.status
+        return error.status, WRONG[error.status]
     raise Redirect(address(lp_id, ORDERED, command.command_id))
 
 
@@ -41,18 +46,25 @@ async def panel(visit: Visit, lp_id: str, page: Page | None) -> dict[str, Any] |
     state = await state_of(visit.services, lp_id)
     published = page is not None and page.published
     if state is None:
-        return {"state": None, "on": False, "pending": _pending(visit, None), "published": True} if published else None
+        never = {"state": None, "on": False, "seen": "", "pending": _pending(visit, None), "published": True}
+        return never if published else None
     since = datetime.fromtimestamp(state.since_ms / 1000, UTC)
     english = visit.language == "en"
     return {
         "state": state,
         "on": state.on,
+        "seen": _seen(state),
         "pending": _pending(visit, state.command_id),
         "published": published,
         "since": visit.say("pilot_since", at=visit.local(since)),
         "reason": reason(state.reason.partition(" because of ")[0] if english else state.reason, visit.language),
         "about": about(state.about, visit.language),
     }
+
+
+def _seen(state: AutopilotState | None) -> str:
+    """Return the id of the last order while autopilot is on, else an empty text."""
+    return str(state.command_id) if state is not None and state.on else ""
 
 
 def _pending(visit: Visit, carried_out: object) -> bool:

@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from aiohttp import web
 
 from processors.studio.experiments import LETTERS, arms_of, days_needed, drawing, reason
-from schemas.experiments import ALL_GOALS, ExperimentState
+from schemas.experiments import ALL_GOALS, ExperimentState, StopOrder
 from schemas.heatmap import Device
 from streams.edge.http.errors import HttpError
 from streams.edge.site.experiment_commands import begin, end, history_of, state_of
@@ -29,6 +29,7 @@ from streams.pictures.maps import MapKind, MapQuery
 
 DAY_S, HOUR_S = 86_400, 3_600
 WRONG = {409: "test_error_busy", 422: "test_error_arms"}
+NO_EXPERIMENT = UUID(int=0)
 
 
 async def show(visit: Visit, lp_id: str) -> web.Response:
@@ -44,8 +45,8 @@ async def start(visit: Visit, lp_id: str) -> web.Response:
     """
     check_owner(visit, lp_id)
     if autopilot.FIELD in visit.form:
-        status = await autopilot.order(visit, lp_id)
-        return await _page(visit, lp_id, {}, error=autopilot.WRONG[status], status=status)
+        status, wrong = await autopilot.order(visit, lp_id)
+        return await _page(visit, lp_id, {}, error=wrong, status=status)
     fields = given(visit.form)
     if not 1 <= len(fields.arms) <= MOST_CHOSEN:
         wrong = "test_error_many" if fields.arms else "test_error_none"
@@ -62,9 +63,21 @@ async def start(visit: Visit, lp_id: str) -> web.Response:
 
 
 async def stop(visit: Visit, lp_id: str) -> web.Response:
-    """Stop the experiment on a page, or take back its winner."""
+    """Stop the experiment that the form names, or take back its winner.
+
+    If the page has another state by now, nothing is sent, and the page says so.
+    """
     check_owner(visit, lp_id)
-    command = await end(visit.services, visit.known.caller, lp_id)
+    experiment_id = uuid_of(visit.form.get("experiment_id", "")) or NO_EXPERIMENT
+    order = StopOrder(
+        experiment_id=experiment_id, intent="take_back" if visit.form.get("intent") == "take_back" else "stop"
+    )
+    try:
+        command = await end(visit.services, visit.known.caller, lp_id, order)
+    except HttpError as error:
+        if error.status != 409:
+            raise
+        return await _page(visit, lp_id, {}, error="test_error_changed", status=409)
     raise Redirect(address(lp_id, "taking" if command.takes_back else "stopping", command.experiment_id))
 
 
@@ -111,7 +124,9 @@ def _pending(visit: Visit, state: ExperimentState | None) -> str | None:
     asked, stopping, taking = (named(visit, name) for name in ("asked", "stopping", "taking"))
     if asked is not None and (state is None or state.experiment_id != asked) and _refused(visit, state) is None:
         return "test_starting"
-    if state is not None and state.experiment_id == stopping and state.status != "stopped":
+    # a stop does not take back a winner that was decided before it
+    decided = state is not None and state.status == "decided" and state.winner != state.lp_id
+    if state is not None and state.experiment_id == stopping and state.status != "stopped" and not decided:
         return "test_stopping"
     if state is not None and state.experiment_id == taking and state.shown != state.lp_id:
         return "test_taking"

@@ -12,12 +12,12 @@ from aiohttp import web
 from infra.tenants import digest_of
 from processors.studio.variants import japanese
 from processors.studio.words import WORDS
-from schemas.errors import Retryable
+from schemas.errors import DecodeError, Retryable
 from schemas.generation import GenerationRequest, Result, Stage, VariantRequest, decode_model, encode_model
 from streams.edge.beacons.sender import Record
 from streams.edge.http.connections import peer_of
-from streams.edge.http.errors import HttpError, error_response, needing
-from streams.edge.rest.asks import send_asks
+from streams.edge.http.errors import HttpError, needing
+from streams.edge.rest.asks import check_ask, send_asks
 from streams.edge.site import pages as api
 from streams.edge.site import uploads
 from streams.edge.studio.arms import LP_ID
@@ -98,6 +98,13 @@ async def ask(visit: Visit) -> web.Response:
     given, generation, errors = read(visit.form, visit.known.tenant)
     if generation is None:
         return _form(visit, given, errors, str(uuid4()))
+    try:
+        await check_ask(visit.services.objects, generation)
+    except DecodeError as error:
+        named = error.field.removeprefix("assets.")
+        field = named if named in ("picture", "logo") else "other"
+        # without the upload that cannot be used, the form can be sent again
+        return _form(visit, given | {field: ""}, {field: Wrong(f"error_{field}")}, str(uuid4()))
     generation = generation.model_copy(update={"request_id": id_for(generation)})
     await send(visit, generation, generation.business.name)
     return web.Response(status=303, headers={"Location": f"{PATH}/requests/{generation.request_id}"})
@@ -123,11 +130,8 @@ async def send(visit: Visit, generation: GenerationRequest | VariantRequest, nam
 
 
 async def upload(visit: Visit) -> web.StreamResponse:
-    """Store a picture or a logo for the form, and return the upload or the error as JSON."""
-    try:
-        return await uploads.upload(visit.request, visit.services, caller=visit.known.caller)
-    except HttpError as error:
-        return error_response(error)
+    """Store a picture or a logo for the form, and return the upload as JSON."""
+    return await uploads.upload(visit.request, visit.services, caller=visit.known.caller)
 
 
 # -- its progress ------------------------------------------------------------------------------------------

@@ -10,8 +10,11 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from processors.studio.parts import section_order, title
+from processors.studio.variants import japanese
+from schemas.errors import DecodeError
 from schemas.generation import LONGEST_BRIEF, REGISTERED, Change, SectionName, Variant, VariantRequest
 from streams.edge.http.errors import HttpError
+from streams.edge.rest.asks import check_ask
 from streams.edge.site.published import made
 from streams.edge.studio.auth import PATH, Redirect, Visit
 from streams.edge.studio.directory import Page
@@ -78,6 +81,11 @@ async def ask(visit: Visit, lp_id: str) -> web.Response:
         return await _form(visit, lp_id, fields, error=visit.say("wrong"))
     request_id = uuid5(form_id, variant.model_dump_json())
     request = VariantRequest(request_id=request_id, tenant_id=visit.known.tenant, variant=variant, door="studio")
+    try:
+        await check_ask(visit.services.objects, request)
+    except DecodeError as error:
+        told = japanese(error.detail) if visit.language == "ja" else error.detail
+        return await _form(visit, lp_id, fields, error=told or visit.say("wrong"))
     await send(visit, request, visit.say("variant_of", name=page.name if page.about else lp_id))
     raise Redirect(f"{PATH}/requests/{request_id}?of={quote(lp_id)}")
 
