@@ -1,9 +1,14 @@
 """The check of a model's language: only finished Japanese copy is published."""
 
+import tomllib
+from pathlib import Path
+
 import pytest
 
 from processors.pages.language import wrong_language
 from schemas.copywriting import NAME_SLOT, TOPIC_SLOT
+
+REFUSALS = tomllib.loads((Path(__file__).parent / "corpora" / "refusals.toml").read_text("utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -43,4 +48,14 @@ def test_unfinished_or_foreign_text_is_refused(text: str) -> None:
     ],
 )  # fmt: skip
 def test_japanese_copy_is_published(text: str) -> None:
+    assert wrong_language(text) is None
+
+
+@pytest.mark.parametrize("text", (REFUSALS["refusals"] + REFUSALS["remarks"]).splitlines())
+def test_a_refusal_or_a_remark_of_a_model_is_no_copy(text: str) -> None:
+    assert wrong_language(text) is not None
+
+
+@pytest.mark.parametrize("text", REFUSALS["harmless"].splitlines())
+def test_a_business_may_say_what_it_cannot_do(text: str) -> None:
     assert wrong_language(text) is None
