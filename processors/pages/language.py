@@ -41,7 +41,7 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 _MARKDOWN = re.compile(
-    r"\*\*|__|~~|`|\*[^*\s][^*\n]{0,30}\*|^\s*#{1,6}\s|^\s*[-*+•]\s|^\s*\d{1,2}[.)]\s|^\s*>\s|\]\(|^\s*\||\|\s*-{2,}|^-{3,}|^\s*#{2,}"
+    r"\*\*|__|~~|`|\*[^*\s][^*\n]{0,30}\*|^\s*#{1,6}\s|^\s*[-*+•]\s|^\s*\d{1,2}[.)]\s|^\s*>\s|\]\(|^\s*\||\|\s*-{2,}|^-{3,}|^\s*#{2,}|＊[^＊]{1,30}＊"
 )
 _ABOUT_LENGTH = re.compile(
     r"[0-9]+\s*(?:〜|~|-|–|から)\s*[0-9]+\s*(?:文字|字)|[0-9]+\s*(?:文字|字)(?:以内|以下|程度|前後)|句点なし|JSON|スキーマ|schema|プロンプト|"
@@ -74,6 +74,7 @@ _REFUSAL = re.compile(
     f"^(?:申し訳[^。、]{{0,10}}|すみません|恐れ入りますが)?[。、]?(?:お?答え|お?応え|お?手伝い|回答|{_WRITE}){_CANNOT}[^。]{{0,5}}。?$|お力になれず|"
     "別の(?:題材|テーマ|質問|リクエスト|内容)を(?:どうぞ|お試し|ご指定|お知らせ)"
 )
+_PAIRS = ("「」", "『』", "【】", "（）", "()")
 _COUNT = re.compile(r"(?:[（(［【]|[。※])(全角|半角|約)?([0-9]{2,3}) ?(?:文?字|characters?)(?:です)?[）)］】]?。?$")
 
 
@@ -84,6 +85,8 @@ def wrong_language(text: str) -> str | None:
         return other
     if bare.rstrip("。") in _descriptions():
         return f"「{bare[:20]}」：スキーマの説明をそのまま書いています"
+    if "\\" in bare or any(bare.count(opening) > bare.count(closing) for opening, closing in _PAIRS):
+        return f"「{bare[:20]}」：「\\」や、閉じていないかっこがあります"
     if _UNUSUAL.search(bare) is None:
         return None
     if _counts_itself(bare):

@@ -28,6 +28,7 @@ REFUSALS = tomllib.loads((Path(__file__).parent / "corpora" / "refusals.toml").r
         "ボタンの文言",
         "申し訳ありませんが、そのリクエストにはお答えできません", "AIとしてお答えします",
         "キャッチコピー案：庭とともに",
+        r"庭の\u3042る暮らし", r"\今だけ/", "「庭のある暮らし", "庭のある暮らし（一年中", "＊大切な＊庭を守ります",
     ],
 )  # fmt: skip
 def test_unfinished_or_foreign_text_is_refused(text: str) -> None:
@@ -44,6 +45,7 @@ def test_unfinished_or_foreign_text_is_refused(text: str) -> None:
         "Google Meetでのご相談も承ります", "庭の「困った」をお聞かせください", "（土日のご相談も承ります）",
         "3つの手順で進みます", "二〇二六年の春に",
         "【ご予約】お電話でどうぞ", "お茶、コーヒー、紅茶からお選びいただけます",
+        r"庭のある暮らしを、\n今日から", "・庭のある暮らし", "＼庭のある暮らし／", "1）庭の声をうかがいます",
         "説明をお聞きになってからお決めください", "コツは、水やりの時間",
     ],
 )  # fmt: skip
