@@ -31,9 +31,9 @@ OF_UNSPECIFIC = {
 
 # by the number of its row in 日本標準産業分類: the kinds that the names of a row in the generic design may have
 OF_ROWS = {
-    "835": "seitai", "75": "hotel", "85": "care daycare children disability", "A": "garden",
-    "79": "pets farewell funeral grave photo cleaning belongings giving",
-    "D": "garden", "71": "car giving",
+    "835": "seitai", "75": "hotel", "85": "care daycare children disability", "A": "garden maker visit", "E": "maker",
+    "79": "pets farewell funeral grave photo cleaning belongings giving visit works",
+    "D": "garden works", "71": "car giving visit works",
 }  # fmt: skip
 
 
@@ -168,6 +168,8 @@ def test_a_page_of_a_buyer_sells_nothing(industry: str) -> None:
         ("タクシー会社 銭湯 映画館 図書館 寺院 消費者金融 カラオケ店 バス会社", "伺ってから決まります|内訳"),
         ("NPO NPO法人 募金活動", "料金|費用|お客様"),
         ("EC 雑貨 家具", "返品や交換|ご注文|予約注文"),
+        ("銭湯 映画館 神社 寺院 美術館 農家 酒蔵 窯元", "どうしよう|うまく言葉に|お悩み|かかる手間|頼"),
+        ("引越し 鍵屋 害虫駆除 便利屋 水漏れ", "うまく言葉に"),
         (
             "助産院 助産所 助産師 産後ケア 産後ケア施設 訪問看護 訪問看護ステーション 義肢 義肢装具 コンタクトレンズ "
             "献血ルーム 保健所 保健センター 遺伝子検査 医師会 検査センター",
