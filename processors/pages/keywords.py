@@ -19,7 +19,7 @@ OWN = ("name", "say", "pattern")
 
 @dataclass(frozen=True, slots=True)
 class Class:
-    """A class of keywords: its words and their pattern, its trades, and its sentence for each trade or kind of shop.
+    """A class of keywords: its words and their pattern, its trades, and its sentences by trade or kind.
 
     A `licensed` class exists only for professions that only their members may practise.
     """
@@ -29,7 +29,7 @@ class Class:
     only: tuple[str, ...]
     single: bool
     licensed: bool
-    sentences: dict[str | None, str]
+    sentences: dict[str, str]
 
     def has(self, keyword: str, trade: str) -> bool:
         """Return whether the keyword belongs to this class in this trade."""
@@ -69,7 +69,7 @@ def opening(trade: str, keywords: Sequence[str], licensed: bool = False, kind: s
         one = next((one for one in usable if one.has(first, trade)), None)
         if one is None:
             continue
-        name = next((name for name in (kind, trade) if name in one.sentences), "")
+        name = next((name for name in (kind, trade) if name and name in one.sentences), "")
         if not (sentence := one.sentences[name]):
             continue
         same = [first] if one.single else [word for word in keywords if one.has(word, trade)]

@@ -85,7 +85,7 @@ def wrong_language(text: str) -> str | None:
         return other
     if bare.rstrip("。") in _descriptions():
         return f"「{bare[:20]}」：スキーマの説明をそのまま書いています"
-    if "\\" in bare or any(bare.count(opening) > bare.count(closing) for opening, closing in _PAIRS):
+    if "\\" in bare or any(bare.count(pair[0]) > bare.count(pair[1]) for pair in _PAIRS):
         return f"「{bare[:20]}」：「\\」や、閉じていないかっこがあります"
     if _UNUSUAL.search(bare) is None:
         return None
