@@ -18,9 +18,9 @@ _SPACE = re.compile(r"[ \t\n\u00a0]+")
 _WIDE = {0xFF01 + at: 0x21 + at for at in range(94) if chr(0x21 + at).isalnum()} | {0xFF05: 0x25}
 _HALF_KANA = re.compile("[\uff61-\uff9f]+")
 _JOINERS = re.compile("[\u00ad\u034f\u180e\u200c\u200d\ufe00-\ufe0f]")
-# escapes of JSON that a writer escaped twice, and a list mark before a text
+# escapes of JSON that a writer escaped twice, and a list mark before a text; ●市 is a placeholder
 _BREAK, _QUOTED = re.compile(r"\\+[nrt](?![A-Za-z])"), re.compile(r"""\\+(?=["'/])""")
-_MARK = re.compile("^[・■●◆▶▪✓✔→](?![〇○●◎△▲□■◇◆×✕])")
+_MARK = re.compile("^(?:[・◆▶▪✓✔→]|[■●](?![県市区町駅店円年人様社月丁名]|さん))(?![〇○●◎△▲□■◇◆×✕])")
 _EMPHASIS = {"strong", "em"}
 # the letters that nh3 changes; it takes 20 µs for any text
 _ESCAPED = re.compile("[<>&\u00a0]")

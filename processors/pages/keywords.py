@@ -38,6 +38,10 @@ class Class:
             return False
         return text in self.words or self.pattern.fullmatch(text) is not None
 
+    def sentence(self, trade: str, kind: str | None) -> str:
+        """Return the sentence of a kind of shop, or else that of its trade, or else that of all trades."""
+        return next(self.sentences[name] for name in (kind, trade, "") if name is not None and name in self.sentences)
+
 
 @cache
 def classes() -> tuple[Class, ...]:
@@ -61,17 +65,14 @@ def _class(table: dict[str, Any]) -> Class:
 def opening(trade: str, keywords: Sequence[str], licensed: bool = False, kind: str | None = None) -> str:
     """Return a sentence for the readers whom the keywords mean; empty if no class fits.
 
-    Keywords of one class are joined; keywords of other classes stay out of it. `licensed` says that the trade is a
+    Keywords with the same sentence are joined; others stay out of it. `licensed` says that the trade is a
     profession that only its members may practise. A sentence of the `kind` of shop goes before that of the trade.
     """
     usable = [one for one in classes() if licensed or not one.licensed]
-    for first in keywords:
-        one = next((one for one in usable if one.has(first, trade)), None)
-        if one is None:
-            continue
-        name = next((name for name in (kind, trade) if name and name in one.sentences), "")
-        if not (sentence := one.sentences[name]):
-            continue
-        same = [first] if one.single else [word for word in keywords if one.has(word, trade)]
-        return sentence.format("や".join(same[:MOST]))
+    firsts = ((word, next((one for one in usable if one.has(word, trade)), None)) for word in keywords)
+    found = [(word, one, one.sentence(trade, kind)) for word, one in firsts if one is not None]
+    for first, one, sentence in found:
+        if sentence:
+            same = [first] if one.single else [word for word, _, other in found if other == sentence]
+            return sentence.format("や".join(same[:MOST]))
     return ""

@@ -45,6 +45,9 @@ _SUFFIXES = (
     "(?:けあ|さろん|すたじお|しょっぷ|すとあ|すくーる|るーむ|はうす|かふぇ|ばー|ほてる|せんたー|くらぶ|さーびす|あーと|えくすて|せらぴー|"
     "らうんじ|きっちん|れっすん|れすとらん|だいにんぐ)"
 )
+# the words around a name that leave its kind as it is: 引越しセンター, 農家さん; a 市民農園 has other growers
+_SAME_KIND = re.compile("(?:し|さん|業者?|会社|専門|店|屋|家|場|所|施設|法人|せんたー|さーびす|ぼっくす)*$")
+_OTHER_KIND = re.compile("(?:用|貸し?|市民|体験|狩り)の?$")
 # 歯 科, A.G.A.
 _SPACED = re.compile(r"(?<=[一-龥])[ ・･·]+(?=[一-龥])|(?<=\b[a-z])\.")
 _KANA, _LATIN = re.compile("[ぁ-んー]+"), re.compile("[a-z -]+")
@@ -55,7 +58,8 @@ class TradeMatch:
     """The trade of an industry: design, groups of rules, the reason, whether the list has it.
 
     `sells` is one of `purposes.LEVELS`. A `licensed` trade is a profession that only its members may practise.
-    `kind` is the kind of shop of a trade that no word of a kind names.
+    `kind` is the kind of shop of a trade that no word of a kind names; None beside a name of another kind, and if the
+    industry says more than its name: サウナ施工 is no sauna.
     """
 
     design: str
@@ -201,7 +205,14 @@ def trade_of(industry: str) -> TradeMatch:
     if MEDICAL not in groups:
         groups |= {LAY}
     reason = f"the industry contains {last.name}"
-    return TradeMatch(row.design, groups, reason, True, row.sells, row.licensed, row.kind)
+    return TradeMatch(row.design, groups, reason, True, row.sells, row.licensed, _kind(last, every, words))
+
+
+def _kind(last: Named, every: list[Named], words: Spelt) -> str | None:
+    """Return the kind of the name that gives the design, if nothing else in the industry speaks against it."""
+    alike = all(named.row.kind == last.row.kind or named.inside(last) for named in every)
+    around = _OTHER_KIND.search(words.kana[: last.start]) or not _SAME_KIND.match(words.kana, last.end)
+    return last.row.kind if alike and not around else None
 
 
 def _served(named: Named, words: Spelt) -> bool:

@@ -65,10 +65,19 @@ def test_a_promise_or_a_name_opens_no_page(trade: str, keyword: str) -> None:
         ("旅館", "記念日", "記念日のときに。"),
         ("酒蔵", "父の日", "父の日の贈りものに。"), ("花屋", "母の日", "母の日の贈りものに。"), ("花屋", "法事", ""),
         ("ケーキ屋", "誕生日", "誕生日に。"), ("レストラン", "誕生日", "誕生日のお食事に。"),
+        ("ケーキ屋", "四十九日", "四十九日に。"), ("パン屋", "法事", "法事に。"), ("弁当屋", "法要", "法要に。"),
+        ("酒蔵", "忘年会", ""), ("雑貨店", "デート", ""), ("酒蔵", "お歳暮", "お歳暮の贈りものに。"),
+        ("結婚式場", "結婚式", "結婚式のときに。"), ("貸衣装", "成人式", "成人式のときに。"),
+        ("結婚相談所", "結婚式", ""),
     ],
 )  # fmt: skip
 def test_an_occasion_opens_only_pages_that_it_suits(industry: str, keyword: str, sentence: str) -> None:
     assert slots(least(industry, keywords=[keyword]))[TOPIC_SLOT] == sentence
+
+
+def test_keywords_with_one_sentence_stand_in_it_together() -> None:
+    assert opening("restaurant", ["忘年会", "誕生日"]) == "忘年会や誕生日のお食事に。"
+    assert opening("shop", ["忘年会", "誕生日"]) == "誕生日の贈りものに。"
 
 
 def test_a_sentence_of_a_class_names_a_trade_or_a_kind() -> None:

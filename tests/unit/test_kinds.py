@@ -32,7 +32,7 @@ OF_UNSPECIFIC = {
 # by the number of its row in 日本標準産業分類: the kinds that the names of a row in the generic design may have
 OF_ROWS = {
     "835": "seitai", "75": "hotel", "85": "care daycare children disability", "A": "garden maker visit", "E": "maker",
-    "79": "pets farewell funeral grave photo cleaning belongings giving visit works",
+    "83": "midwife", "79": "pets ceremony farewell funeral grave photo cleaning belongings giving visit works",
     "D": "garden works", "71": "car giving visit works",
 }  # fmt: skip
 
